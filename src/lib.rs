@@ -1,0 +1,39 @@
+//! # xks-proxy
+//!
+//! AWS KMS ⟶ HTTPS ⟶ **xks-proxy** ⟶ PKCS#11 ⟶ HSM. The proxy implements the AWS KMS External Key Store (XKS) Proxy API (version 1.0.3):
+//! GetHealthStatus, GetKeyMetadata, Encrypt and Decrypt. It verifies SigV4 signatures and performs AES-256-GCM inside the HSM.
+//!
+//! Ranked values; when two conflict the upper one wins: no key or plaintext leaks · no ciphertext is made that cannot be
+//! decrypted · nobody unauthorised is served · KMS gets its answer within 250 ms · an operator understands what happened · speed ·
+//! small code.
+//!
+//! ## Floors and rooms
+//! A room is a module. It imports only rooms on lower floors, never one on its own. `tests/architecture.rs` enforces it.
+//!
+//! | floor | room | what it is |
+//! | --- | --- | --- |
+//! | 8 | `main` | `fn main() -> ExitCode` |
+//! | 7 | [`cli`] | commands, one file each; exit codes |
+//! | 6 | [`app`] | assembly: start and drain order, signals |
+//! | 5 | [`config`] | TOML, files and the environment; all faults at once |
+//! | 4 | [`server`] | listener, TLS, HTTP, the layers that a request walks through |
+//! | 4 | [`admin`] | the second listener: `/livez`, `/readyz`, `/metrics` |
+//! | 3 | [`operations`] | the four operations: no HTTP, no PKCS#11 |
+//! | 3 | [`hsm`] | PKCS#11: an actor per device; the only room that says `cryptoki` |
+//! | 2 | [`keystore`] | external key stores: prefix → credentials, keys, state |
+//! | 1 | [`xks`] | the specification's vocabulary as bytes: routes, wire types, framing, the one error table |
+//! | 1 | [`sigv4`] | signature verification, pure |
+//! | 1 | [`ekm`] | the seam to the devices: trait `KeyManager` and how it fails |
+//! | 0 | [`secret`], [`clock`], [`metrics`], [`build_info`] | values that hide themselves, deadlines, the registry, the version |
+//!
+//! ## The walk of a request
+//! accept (a permit first) → TLS handshake under a timeout → hyper → **observe** → **rescue** → **admit** → **deadline** → **authenticate** →
+//! store state → key → key state and usage → **HSM job** → answer. See [`server`] for what each layer promises, [`hsm`] for the device's
+//! threads, queue and blame.
+//!
+//! Errors convert one floor up: `CKR_*` → [`ekm::KeyManagerError`] → [`xks::Fault`] → response.
+
+pub mod build_info;
+pub mod clock;
+pub mod metrics;
+pub mod secret;

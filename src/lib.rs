@@ -37,3 +37,4 @@ pub mod build_info;
 pub mod clock;
 pub mod metrics;
 pub mod secret;
+pub mod xks;

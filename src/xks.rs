@@ -1,0 +1,27 @@
+//! The vocabulary of the AWS KMS External Key Store Proxy API: what may be said on the wire, as bytes.
+//!
+//! No sockets, no async, no HTTP library: everything here is testable with byte strings. A wire DTO is turned by `TryFrom` into a
+//! domain type whose existence proves its limits; no other room checks a length again.
+
+mod bytes;
+mod fault;
+mod framing;
+mod metadata;
+mod names;
+mod request;
+mod response;
+mod route;
+
+pub use bytes::{
+    Aad, CiphertextMetadata, GcmTag, InitializationVector, KeyVersion, MAX_AAD, MAX_PLAINTEXT,
+};
+pub use fault::{ErrorName, Fault, FaultKind};
+pub use framing::{framed_aad, integrity_value};
+pub use metadata::RequestMetadata;
+pub use names::{ExternalKeyId, PathPrefix};
+pub use request::{DecryptRequest, EncryptRequest, HealthRequest, KeyMetadataRequest};
+pub use response::{
+    DecryptResponse, EkmFleetDetail, EkmHealth, EncryptResponse, HealthResponse,
+    KeyMetadataResponse, KeySpec, KeyStatus, KeyUsage, SealedBytes,
+};
+pub use route::{Operation, Route, RouteError};

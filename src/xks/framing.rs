@@ -1,0 +1,99 @@
+//! How metadata is bound to a ciphertext (XKS API, Encrypt) and the ciphertext data integrity value (CDIV).
+//!
+//! # Invariants
+//! - The framing is injective: no two pairs of AAD and metadata give the same bytes, so that neither can be moved into the
+//!   other. Changing this function makes every existing ciphertext unreadable.
+
+use sha2::{Digest, Sha256};
+
+use super::bytes::{Aad, CiphertextMetadata, GcmTag, InitializationVector};
+
+/// The AAD that the HSM is given: `u16be(len AAD) ‖ AAD ‖ u8(len MD) ‖ MD`; always at least 3 bytes.
+pub fn framed_aad(aad: &Aad, metadata: &CiphertextMetadata) -> Vec<u8> {
+    let (aad, metadata) = (aad.as_bytes(), metadata.as_bytes());
+    let mut framed = Vec::with_capacity(3 + aad.len() + metadata.len());
+    // The types bound the lengths by 65,535 and 20: neither conversion loses anything.
+    framed.extend_from_slice(&(aad.len() as u16).to_be_bytes());
+    framed.extend_from_slice(aad);
+    framed.push(metadata.len() as u8);
+    framed.extend_from_slice(metadata);
+    framed
+}
+
+/// The CDIV: `SHA-256(AAD ‖ MD ‖ IV ‖ ciphertext ‖ tag)`, the raw AAD, no lengths.
+pub fn integrity_value(
+    aad: &Aad,
+    metadata: &CiphertextMetadata,
+    iv: &InitializationVector,
+    ciphertext: &[u8],
+    tag: &GcmTag,
+) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(aad.as_bytes())
+        .chain_update(metadata.as_bytes())
+        .chain_update(iv.as_bytes())
+        .chain_update(ciphertext)
+        .chain_update(tag.as_bytes())
+        .finalize()
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
+    fn bytes(base64: &str) -> Vec<u8> {
+        STANDARD.decode(base64).unwrap()
+    }
+
+    #[test]
+    fn framing_carries_both_lengths() {
+        let aad = Aad::new(b"project=nile").unwrap();
+        let metadata = CiphertextMetadata::new(&[1, 0, 0, 0, 7]).unwrap();
+        let none = CiphertextMetadata::default();
+        assert_eq!(
+            framed_aad(&aad, &metadata),
+            b"\x00\x0cproject=nile\x05\x01\x00\x00\x00\x07"
+        );
+        assert_eq!(framed_aad(&aad, &none), b"\x00\x0cproject=nile\x00");
+        assert_eq!(framed_aad(&Aad::default(), &none), [0, 0, 0]);
+    }
+
+    #[test]
+    fn framing_of_the_longest_aad() {
+        let aad = Aad::new(&vec![9; 65_535]).unwrap();
+        let framed = framed_aad(&aad, &CiphertextMetadata::new(&[3; 20]).unwrap());
+        assert_eq!(framed.len(), 2 + 65_535 + 1 + 20);
+        assert_eq!(framed.get(..2), Some(&[0xff, 0xff][..]));
+    }
+
+    #[test]
+    fn metadata_cannot_be_moved_into_the_aad() {
+        let split = |aad: &[u8], md: &[u8]| {
+            framed_aad(
+                &Aad::new(aad).unwrap(),
+                &CiphertextMetadata::new(md).unwrap(),
+            )
+        };
+        assert_ne!(split(b"ab", b"c"), split(b"abc", b""));
+        assert_ne!(split(b"", b"abc"), split(b"abc", b""));
+    }
+
+    /// The example of the specification.
+    #[test]
+    fn integrity_value_of_the_specification() {
+        let value = integrity_value(
+            &Aad::new(&bytes("cHJvamVjdD1uaWxlLGRlcGFydG1lbnQ9bWFya2V0aW5n")).unwrap(),
+            &CiphertextMetadata::new(&bytes("a2V5X3ZlcnNpb249MQ==")).unwrap(),
+            &InitializationVector::new(&bytes("HMrlRw85cAJUd5Ax")).unwrap(),
+            &bytes("ghxkK1txeDNn3q8Y"),
+            &GcmTag::new(&bytes("vBxN2ncH1oEkR8WVXpmyYQ==")).unwrap(),
+        );
+        assert_eq!(
+            STANDARD.encode(value),
+            "qHA/ImC9h5HsLRXqCyPmWgYx7tzyoTplzILbP0fPXsc="
+        );
+    }
+}

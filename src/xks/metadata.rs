@@ -1,0 +1,102 @@
+//! `requestMetadata`: who asks KMS for what (XKS API, section "Request metadata").
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::fault::{Fault, FaultKind};
+
+/// The longest ARN, in characters.
+const MAX_ARN: usize = 2_048;
+
+/// The metadata of a request, complete for its operation. Values are the caller's and unchecked but for their
+/// presence and the ARNs' length; an unknown `kmsOperation` is as good as a known one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RequestMetadata {
+    /// The AWS principal that called KMS; none for health.
+    pub aws_principal_arn: Option<String>,
+    /// The KMS operation behind this request.
+    pub kms_operation: String,
+    /// KMS's id of its request: opaque, for the log.
+    pub kms_request_id: String,
+    /// The KMS key.
+    pub kms_key_arn: Option<String>,
+    /// The AWS service through which the principal called.
+    pub kms_via_service: Option<String>,
+    /// The VPC from which the principal called.
+    pub aws_source_vpc: Option<String>,
+    /// The VPC endpoint through which the principal called.
+    pub aws_source_vpce: Option<String>,
+    /// Fields that this version of the specification does not know.
+    pub other: Map<String, Value>,
+}
+
+/// The metadata as it stands in the JSON body.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MetadataFields {
+    aws_principal_arn: Option<String>,
+    kms_operation: Option<String>,
+    kms_request_id: Option<String>,
+    kms_key_arn: Option<String>,
+    kms_via_service: Option<String>,
+    aws_source_vpc: Option<String>,
+    aws_source_vpce: Option<String>,
+    #[serde(flatten)]
+    other: Map<String, Value>,
+}
+
+/// Which of the optional fields an operation requires.
+#[derive(Clone, Copy)]
+pub(super) struct Required {
+    pub principal: bool,
+    pub key_arn: bool,
+}
+
+impl MetadataFields {
+    /// The metadata with what `required` asks for.
+    ///
+    /// # Errors
+    /// [`FaultKind::FieldMissing`] for an absent, null or empty required field, [`FaultKind::FieldInvalid`] for an ARN of
+    /// more than 2,048 characters.
+    pub(super) fn into_metadata(self, required: Required) -> Result<RequestMetadata, Fault> {
+        Ok(RequestMetadata {
+            aws_principal_arn: arn(
+                self.aws_principal_arn,
+                "requestMetadata.awsPrincipalArn",
+                required.principal,
+            )?,
+            kms_operation: present(self.kms_operation, "requestMetadata.kmsOperation")?,
+            kms_request_id: present(self.kms_request_id, "requestMetadata.kmsRequestId")?,
+            kms_key_arn: arn(
+                self.kms_key_arn,
+                "requestMetadata.kmsKeyArn",
+                required.key_arn,
+            )?,
+            kms_via_service: self.kms_via_service,
+            aws_source_vpc: self.aws_source_vpc,
+            aws_source_vpce: self.aws_source_vpce,
+            other: self.other,
+        })
+    }
+}
+
+fn present(value: Option<String>, field: &'static str) -> Result<String, Fault> {
+    value
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| FaultKind::FieldMissing(field).into())
+}
+
+fn arn(
+    value: Option<String>,
+    field: &'static str,
+    required: bool,
+) -> Result<Option<String>, Fault> {
+    let value = match required {
+        true => Some(present(value, field)?),
+        false => value,
+    };
+    match &value {
+        Some(text) if text.chars().count() > MAX_ARN => Err(FaultKind::FieldInvalid(field).into()),
+        _ => Ok(value),
+    }
+}

@@ -1,0 +1,251 @@
+//! The four request bodies (XKS API, "Operations"): from JSON to values whose limits are proved.
+//!
+//! # Invariants
+//! - No text of the body ever enters an error: JSON errors are reported by kind and place only, because the JSON library's own
+//!   messages quote the offending value.
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::error::Category;
+
+use super::bytes::{
+    Aad, Base64Field, CiphertextMetadata, GcmTag, InitializationVector, MAX_PLAINTEXT,
+};
+use super::fault::{Fault, FaultKind};
+use super::metadata::{MetadataFields, RequestMetadata, Required};
+use crate::secret::SecretBytes;
+
+/// A GetHealthStatus request.
+#[derive(Clone, Debug)]
+pub struct HealthRequest {
+    /// Who asks.
+    pub metadata: RequestMetadata,
+}
+
+/// A GetKeyMetadata request.
+#[derive(Clone, Debug)]
+pub struct KeyMetadataRequest {
+    /// Who asks.
+    pub metadata: RequestMetadata,
+}
+
+/// An Encrypt request.
+#[derive(Clone, Debug)]
+pub struct EncryptRequest {
+    /// Who asks.
+    pub metadata: RequestMetadata,
+    /// At most [`MAX_PLAINTEXT`] bytes, possibly none.
+    pub plaintext: SecretBytes,
+    /// Empty when absent.
+    pub aad: Aad,
+    /// Whether `ciphertextDataIntegrityValueAlgorithm` asks for a CDIV (SHA_256).
+    pub wants_integrity_value: bool,
+}
+
+/// A Decrypt request.
+#[derive(Clone, Debug)]
+pub struct DecryptRequest {
+    /// Who asks.
+    pub metadata: RequestMetadata,
+    /// At most [`MAX_PLAINTEXT`] bytes, possibly none.
+    pub ciphertext: Vec<u8>,
+    /// 12 or 16 bytes.
+    pub iv: InitializationVector,
+    /// 16 bytes.
+    pub tag: GcmTag,
+    /// Empty when absent.
+    pub aad: Aad,
+    /// Empty when absent.
+    pub ciphertext_metadata: CiphertextMetadata,
+}
+
+impl HealthRequest {
+    /// Reads the body of a health request.
+    ///
+    /// # Errors
+    /// A [`Fault`] of name ValidationException.
+    pub fn parse(body: &[u8]) -> Result<Self, Fault> {
+        let needed = Required {
+            principal: false,
+            key_arn: false,
+        };
+        let metadata = metadata_only(body, needed)?;
+        Ok(Self { metadata })
+    }
+}
+
+impl KeyMetadataRequest {
+    /// Reads the body of a metadata request.
+    ///
+    /// # Errors
+    /// A [`Fault`] of name ValidationException.
+    pub fn parse(body: &[u8]) -> Result<Self, Fault> {
+        let needed = Required {
+            principal: true,
+            key_arn: false,
+        };
+        let metadata = metadata_only(body, needed)?;
+        Ok(Self { metadata })
+    }
+}
+
+/// What Encrypt and Decrypt require of the metadata.
+const CRYPTOGRAPHIC: Required = Required {
+    principal: true,
+    key_arn: true,
+};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EncryptFields {
+    request_metadata: Option<MetadataFields>,
+    plaintext: Option<Base64Field>,
+    encryption_algorithm: Option<String>,
+    additional_authenticated_data: Option<Base64Field>,
+    ciphertext_data_integrity_value_algorithm: Option<String>,
+}
+
+impl EncryptRequest {
+    /// Reads the body of an encrypt request.
+    ///
+    /// # Errors
+    /// A [`Fault`] of name ValidationException, or UnsupportedOperationException for an unknown algorithm or a value
+    /// beyond our maximum.
+    pub fn parse(body: &[u8]) -> Result<Self, Fault> {
+        let fields: EncryptFields = parse_json(body)?;
+        let metadata = required(fields.request_metadata, "requestMetadata")?;
+        let plaintext = decoded(required(fields.plaintext, "plaintext")?, "plaintext")?;
+        check_algorithm(fields.encryption_algorithm)?;
+        let integrity = fields.ciphertext_data_integrity_value_algorithm.as_deref();
+        if !matches!(integrity, None | Some("SHA_256")) {
+            let field = "ciphertextDataIntegrityValueAlgorithm";
+            return Err(FaultKind::AlgorithmUnsupported(field).into());
+        }
+        Ok(Self {
+            metadata: metadata.into_metadata(CRYPTOGRAPHIC)?,
+            plaintext: within_maximum(plaintext, "plaintext")?,
+            aad: aad(fields.additional_authenticated_data)?,
+            wants_integrity_value: integrity.is_some(),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DecryptFields {
+    request_metadata: Option<MetadataFields>,
+    ciphertext: Option<Base64Field>,
+    initialization_vector: Option<Base64Field>,
+    authentication_tag: Option<Base64Field>,
+    encryption_algorithm: Option<String>,
+    additional_authenticated_data: Option<Base64Field>,
+    ciphertext_metadata: Option<Base64Field>,
+}
+
+impl DecryptRequest {
+    /// Reads the body of a decrypt request.
+    ///
+    /// # Errors
+    /// A [`Fault`] of name ValidationException; UnsupportedOperationException for an unknown algorithm or a value beyond
+    /// our maximum; InvalidCiphertextException for an IV, tag or metadata of a length that no ciphertext has.
+    pub fn parse(body: &[u8]) -> Result<Self, Fault> {
+        let fields: DecryptFields = parse_json(body)?;
+        let metadata = required(fields.request_metadata, "requestMetadata")?;
+        let ciphertext = decoded(required(fields.ciphertext, "ciphertext")?, "ciphertext")?;
+        let iv = decoded(
+            required(fields.initialization_vector, "initializationVector")?,
+            "initializationVector",
+        )?;
+        let tag = decoded(
+            required(fields.authentication_tag, "authenticationTag")?,
+            "authenticationTag",
+        )?;
+        check_algorithm(fields.encryption_algorithm)?;
+        Ok(Self {
+            metadata: metadata.into_metadata(CRYPTOGRAPHIC)?,
+            aad: aad(fields.additional_authenticated_data)?,
+            ciphertext: within_maximum(ciphertext, "ciphertext")?.expose().to_vec(),
+            iv: InitializationVector::new(iv.expose())
+                .ok_or_else(|| bad_ciphertext("initializationVector is not 12 or 16 bytes"))?,
+            tag: GcmTag::new(tag.expose())
+                .ok_or_else(|| bad_ciphertext("authenticationTag is not 16 bytes"))?,
+            ciphertext_metadata: ciphertext_metadata(fields.ciphertext_metadata)?,
+        })
+    }
+}
+
+fn metadata_only(body: &[u8], needed: Required) -> Result<RequestMetadata, Fault> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Fields {
+        request_metadata: Option<MetadataFields>,
+    }
+    let fields: Fields = parse_json(body)?;
+    required(fields.request_metadata, "requestMetadata")?.into_metadata(needed)
+}
+
+fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
+    serde_json::from_slice(body).map_err(|error| {
+        let what = match error.classify() {
+            Category::Syntax => "is not JSON",
+            Category::Eof => "ends too early for JSON",
+            Category::Data => "has a field of a wrong type, or twice",
+            Category::Io => "could not be read",
+        };
+        let (line, column) = (error.line(), error.column());
+        let reason = format!("the body {what} (line {line}, column {column})");
+        Fault::because(FaultKind::BodyMalformed, reason)
+    })
+}
+
+fn required<T>(value: Option<T>, field: &'static str) -> Result<T, Fault> {
+    value.ok_or_else(|| FaultKind::FieldMissing(field).into())
+}
+
+fn decoded(value: Base64Field, field: &'static str) -> Result<SecretBytes, Fault> {
+    match value {
+        Base64Field::Valid(bytes) => Ok(bytes),
+        Base64Field::Invalid => Err(Fault::because(
+            FaultKind::FieldInvalid(field),
+            format!("{field} is not canonical Base64"),
+        )),
+    }
+}
+
+fn within_maximum(bytes: SecretBytes, field: &'static str) -> Result<SecretBytes, Fault> {
+    match bytes.len() <= MAX_PLAINTEXT {
+        true => Ok(bytes),
+        false => Err(FaultKind::FieldTooLong(field).into()),
+    }
+}
+
+fn check_algorithm(value: Option<String>) -> Result<(), Fault> {
+    let field = "encryptionAlgorithm";
+    match required(value, field)?.as_str() {
+        "AES_GCM" => Ok(()),
+        _ => Err(FaultKind::AlgorithmUnsupported(field).into()),
+    }
+}
+
+fn aad(value: Option<Base64Field>) -> Result<Aad, Fault> {
+    let field = "additionalAuthenticatedData";
+    match value {
+        None => Ok(Aad::default()),
+        Some(value) => Aad::new(decoded(value, field)?.expose())
+            .ok_or_else(|| FaultKind::FieldTooLong(field).into()),
+    }
+}
+
+fn ciphertext_metadata(value: Option<Base64Field>) -> Result<CiphertextMetadata, Fault> {
+    match value {
+        None => Ok(CiphertextMetadata::default()),
+        Some(value) => CiphertextMetadata::new(decoded(value, "ciphertextMetadata")?.expose())
+            .ok_or_else(|| bad_ciphertext("ciphertextMetadata is longer than 20 bytes")),
+    }
+}
+
+fn bad_ciphertext(reason: &'static str) -> Fault {
+    Fault::because(FaultKind::CiphertextInvalid, reason)
+}
+
+#[cfg(test)]
+mod tests;

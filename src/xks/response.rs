@@ -1,0 +1,259 @@
+//! The four response bodies (XKS API, "Operations").
+
+use serde::{Serialize, Serializer};
+
+use super::bytes::{CiphertextMetadata, GcmTag, InitializationVector, to_base64};
+use crate::secret::SecretBytes;
+
+/// What Encrypt makes.
+#[derive(Debug)]
+pub struct SealedBytes {
+    /// Exactly as long as the plaintext.
+    pub ciphertext: Vec<u8>,
+    /// 12 or 16 bytes.
+    pub iv: InitializationVector,
+    /// 16 bytes.
+    pub tag: GcmTag,
+}
+
+/// The answer to Encrypt.
+#[derive(Debug)]
+pub struct EncryptResponse {
+    /// Ciphertext, IV and tag.
+    pub sealed: SealedBytes,
+    /// What is bound to it.
+    pub ciphertext_metadata: CiphertextMetadata,
+    /// The CDIV, when it was asked for.
+    pub integrity_value: Option<[u8; 32]>,
+}
+
+/// The answer to Decrypt.
+#[derive(Debug)]
+pub struct DecryptResponse {
+    /// The plaintext.
+    pub plaintext: SecretBytes,
+}
+
+/// The answer to GetKeyMetadata.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyMetadataResponse {
+    /// What the key is.
+    pub key_spec: KeySpec,
+    /// What it may do: at most ten values.
+    pub key_usage: Vec<KeyUsage>,
+    /// Whether its owner lets it be used.
+    pub key_status: KeyStatus,
+}
+
+/// The kind of a key. Only `AES_256` is one that KMS takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySpec {
+    /// An AES key of so many bits.
+    Aes(u32),
+    /// Any other key, by the name of its type.
+    Other(String),
+}
+
+impl Serialize for KeySpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Aes(bits) => serializer.collect_str(&format_args!("AES_{bits}")),
+            Self::Other(name) => serializer.serialize_str(name),
+        }
+    }
+}
+
+/// One thing that a key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "each is the PKCS#11 attribute of its name")]
+pub enum KeyUsage {
+    Encrypt,
+    Decrypt,
+    Sign,
+    Verify,
+    Wrap,
+    Unwrap,
+    Derive,
+}
+
+/// Whether a key may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum KeyStatus {
+    /// Yes.
+    Enabled,
+    /// No, by the configuration.
+    Disabled,
+}
+
+/// The answer to GetHealthStatus.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthResponse {
+    /// How many proxies serve, at least 1.
+    pub xks_proxy_fleet_size: u32,
+    /// Who made the proxy.
+    pub xks_proxy_vendor: String,
+    /// Which proxy it is.
+    pub xks_proxy_model: String,
+    /// Who made the HSM.
+    pub ekm_vendor: String,
+    /// Each HSM: 1 to 10.
+    pub ekm_fleet_details: Vec<EkmFleetDetail>,
+}
+
+/// One HSM in the health answer.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EkmFleetDetail {
+    /// Its name in the configuration.
+    pub id: String,
+    /// Its product name and firmware.
+    pub model: String,
+    /// Its state.
+    pub health_status: EkmHealth,
+}
+
+/// The state of an HSM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum EkmHealth {
+    /// Healthy.
+    Active,
+    /// Unhealthy, still serving.
+    Degraded,
+    /// Not serving.
+    Unavailable,
+}
+
+impl EncryptResponse {
+    /// The JSON body.
+    pub fn body(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body {
+            ciphertext: String,
+            initialization_vector: String,
+            authentication_tag: String,
+            #[serde(skip_serializing_if = "String::is_empty")]
+            ciphertext_metadata: String,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            ciphertext_data_integrity_value: Option<String>,
+        }
+        json(&Body {
+            ciphertext: to_base64(&self.sealed.ciphertext),
+            initialization_vector: to_base64(self.sealed.iv.as_bytes()),
+            authentication_tag: to_base64(self.sealed.tag.as_bytes()),
+            ciphertext_metadata: to_base64(self.ciphertext_metadata.as_bytes()),
+            ciphertext_data_integrity_value: self.integrity_value.map(|value| to_base64(&value)),
+        })
+    }
+}
+
+impl DecryptResponse {
+    /// The JSON body. It holds the plaintext: it goes to the connection and nowhere else.
+    pub fn body(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            plaintext: &'a str,
+        }
+        let plaintext = zeroize::Zeroizing::new(to_base64(self.plaintext.expose()));
+        json(&Body {
+            plaintext: &plaintext,
+        })
+    }
+}
+
+impl KeyMetadataResponse {
+    /// The JSON body.
+    pub fn body(&self) -> Vec<u8> {
+        json(self)
+    }
+}
+
+impl HealthResponse {
+    /// The JSON body.
+    pub fn body(&self) -> Vec<u8> {
+        json(self)
+    }
+}
+
+/// Strings and enums always serialize: there is nothing to report.
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bytes::KeyVersion;
+    use super::*;
+
+    fn text(body: Vec<u8>) -> String {
+        String::from_utf8(body).unwrap()
+    }
+
+    #[test]
+    fn encrypt_answers_in_the_wire_names() {
+        let mut response = EncryptResponse {
+            sealed: SealedBytes {
+                ciphertext: vec![1, 2, 3],
+                iv: InitializationVector::new(&[0; 12]).unwrap(),
+                tag: GcmTag::new(&[0; 16]).unwrap(),
+            },
+            ciphertext_metadata: CiphertextMetadata::of_version(KeyVersion::FIRST),
+            integrity_value: Some([0; 32]),
+        };
+        assert_eq!(
+            text(response.body()),
+            concat!(
+                r#"{"ciphertext":"AQID","initializationVector":"AAAAAAAAAAAAAAAA","#,
+                r#""authenticationTag":"AAAAAAAAAAAAAAAAAAAAAA==","ciphertextMetadata":"AQAAAAE=","#,
+                r#""ciphertextDataIntegrityValue":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}"#
+            )
+        );
+        response.integrity_value = None;
+        assert!(!text(response.body()).contains("Integrity"));
+    }
+
+    #[test]
+    fn decrypt_and_metadata_answers() {
+        let plaintext = SecretBytes::new(b"hi".to_vec());
+        assert_eq!(
+            text(DecryptResponse { plaintext }.body()),
+            r#"{"plaintext":"aGk="}"#
+        );
+        let metadata = KeyMetadataResponse {
+            key_spec: KeySpec::Aes(256),
+            key_usage: vec![KeyUsage::Encrypt, KeyUsage::Decrypt, KeyUsage::Unwrap],
+            key_status: KeyStatus::Disabled,
+        };
+        assert_eq!(
+            text(metadata.body()),
+            r#"{"keySpec":"AES_256","keyUsage":["ENCRYPT","DECRYPT","UNWRAP"],"keyStatus":"DISABLED"}"#
+        );
+    }
+
+    #[test]
+    fn health_answer() {
+        let health = HealthResponse {
+            xks_proxy_fleet_size: 1,
+            xks_proxy_vendor: "v".into(),
+            xks_proxy_model: "m".into(),
+            ekm_vendor: "e".into(),
+            ekm_fleet_details: vec![EkmFleetDetail {
+                id: "hsm-a".into(),
+                model: "SoftHSM v2".into(),
+                health_status: EkmHealth::Active,
+            }],
+        };
+        assert_eq!(
+            text(health.body()),
+            concat!(
+                r#"{"xksProxyFleetSize":1,"xksProxyVendor":"v","xksProxyModel":"m","ekmVendor":"e","#,
+                r#""ekmFleetDetails":[{"id":"hsm-a","model":"SoftHSM v2","healthStatus":"ACTIVE"}]}"#
+            )
+        );
+    }
+}

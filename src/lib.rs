@@ -37,4 +37,5 @@ pub mod build_info;
 pub mod clock;
 pub mod metrics;
 pub mod secret;
+pub mod sigv4;
 pub mod xks;

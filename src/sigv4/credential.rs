@@ -1,0 +1,236 @@
+//! The credentials of a key store (XKS API, "Authentication": at least two at once, so that they can rotate).
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+
+/// How many derived keys a credential keeps: yesterday's, today's and tomorrow's (clocks differ around midnight).
+const CACHED_KEYS: usize = 3;
+
+/// What is wrong with a credential, in words for an operator. Never holds the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum CredentialError {
+    /// The access key id breaks its rule.
+    #[error("an access key id has 20 to 30 characters of A-Z and 2-7")]
+    AccessKeyId,
+    /// The secret breaks its rule.
+    #[error("a secret access key has 43 to 64 characters of A-Z, a-z, 0-9, '/', '+' and '='")]
+    Secret,
+}
+
+/// An access key id: 20 to 30 characters of `[A-Z2-7]`. Not a secret.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct AccessKeyId(Arc<str>);
+
+impl AccessKeyId {
+    /// The id.
+    ///
+    /// # Errors
+    /// [`CredentialError::AccessKeyId`] when `text` breaks the rule.
+    pub fn parse(text: &str) -> Result<Self, CredentialError> {
+        let legal = |b: u8| matches!(b, b'A'..=b'Z' | b'2'..=b'7');
+        match (20..=30).contains(&text.len()) && text.bytes().all(legal) {
+            true => Ok(Self(text.into())),
+            false => Err(CredentialError::AccessKeyId),
+        }
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AccessKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+impl AccessKeyId {
+    /// Any text as an id: the published vectors have ids of another alphabet.
+    pub(super) fn for_tests(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+/// A key derived from a secret for one day, region and service; wiped on drop.
+pub(super) type SigningKey = Arc<Zeroizing<Vec<u8>>>;
+
+struct CachedKey {
+    date: String,
+    region: String,
+    service: String,
+    key: SigningKey,
+}
+
+/// An access key id with its secret and the signing keys derived from it.
+pub struct Credential {
+    id: AccessKeyId,
+    secret: Secret,
+    derived: RwLock<Vec<CachedKey>>,
+}
+
+impl Credential {
+    /// The credential.
+    ///
+    /// # Errors
+    /// [`CredentialError`] when either part breaks its rule.
+    pub fn new(id: &str, secret: Secret) -> Result<Self, CredentialError> {
+        let id = AccessKeyId::parse(id)?;
+        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'+' | b'=');
+        let text = secret.expose();
+        match (43..=64).contains(&text.len()) && text.bytes().all(legal) {
+            true => Ok(Self::unchecked(id, secret)),
+            false => Err(CredentialError::Secret),
+        }
+    }
+
+    pub(super) fn unchecked(id: AccessKeyId, secret: Secret) -> Self {
+        Self {
+            id,
+            secret,
+            derived: RwLock::default(),
+        }
+    }
+
+    /// Its access key id.
+    pub fn id(&self) -> &AccessKeyId {
+        &self.id
+    }
+
+    /// The signing key for a day (`date` as `yyyymmdd`, the day of `time`); derived once, then kept.
+    pub(super) fn signing_key(
+        &self,
+        date: &str,
+        time: SystemTime,
+        region: &str,
+        service: &str,
+    ) -> SigningKey {
+        let cached = self.derived.read().unwrap_or_else(PoisonError::into_inner);
+        let found = cached
+            .iter()
+            .find(|k| k.date == date && k.region == region && k.service == service)
+            .map(|k| Arc::clone(&k.key));
+        drop(cached);
+        found.unwrap_or_else(|| self.derive(date, time, region, service))
+    }
+
+    fn derive(&self, date: &str, time: SystemTime, region: &str, service: &str) -> SigningKey {
+        let derived =
+            aws_sigv4::sign::v4::generate_signing_key(self.secret.expose(), time, region, service);
+        let key = Arc::new(Zeroizing::new(derived.as_ref().to_vec()));
+        let mut cached = self.derived.write().unwrap_or_else(PoisonError::into_inner);
+        if cached.len() >= CACHED_KEYS {
+            cached.remove(0);
+        }
+        cached.push(CachedKey {
+            date: date.to_owned(),
+            region: region.to_owned(),
+            service: service.to_owned(),
+            key: Arc::clone(&key),
+        });
+        key
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All credentials that a key store accepts at the moment.
+#[derive(Debug, Default)]
+pub struct Credentials(Vec<Arc<Credential>>);
+
+impl Credentials {
+    /// The set; the caller has seen to it that no access key id is in it twice.
+    pub fn new(credentials: Vec<Credential>) -> Self {
+        Self(credentials.into_iter().map(Arc::new).collect())
+    }
+
+    /// The credential of this access key id. A store has a handful: a list is the quickest map.
+    pub(super) fn find(&self, id: &str) -> Option<&Arc<Credential>> {
+        self.0
+            .iter()
+            .find(|credential| credential.id.as_str() == id)
+    }
+
+    /// Each credential.
+    pub fn iter(&self) -> impl Iterator<Item = &Credential> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ";
+
+    fn made(id: &str, secret: &str) -> Result<Credential, CredentialError> {
+        Credential::new(id, Secret::new(secret.into()))
+    }
+
+    #[test]
+    fn alphabets_and_lengths() {
+        let id = "A".repeat(20);
+        assert!(made(&id, SECRET).is_ok());
+        assert!(made(&"7".repeat(30), &"/".repeat(64)).is_ok());
+        for bad in [
+            "A".repeat(19),
+            "A".repeat(31),
+            "a".repeat(20),
+            "1".repeat(20),
+            "8".repeat(20),
+        ] {
+            assert_eq!(
+                made(&bad, SECRET).unwrap_err(),
+                CredentialError::AccessKeyId
+            );
+        }
+        for bad in [
+            "a".repeat(42),
+            "a".repeat(65),
+            "-".repeat(43),
+            "ä".repeat(22),
+            String::new(),
+        ] {
+            assert_eq!(made(&id, &bad).unwrap_err(), CredentialError::Secret);
+        }
+    }
+
+    #[test]
+    fn debug_shows_the_id_only() {
+        let credential = made(&"A".repeat(20), SECRET).unwrap();
+        credential.signing_key("20260101", SystemTime::UNIX_EPOCH, "r", "s");
+        let text = format!("{credential:?}");
+        assert!(text.contains("AAAA") && !text.contains("abcdef"), "{text}");
+    }
+
+    #[test]
+    fn derived_keys_are_kept_and_bounded() {
+        let credential = made(&"A".repeat(20), SECRET).unwrap();
+        let day = |n: u64| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(n * 86_400);
+        let first = credential.signing_key("19700102", day(1), "r", "s");
+        let again = credential.signing_key("19700102", day(1), "r", "s");
+        assert!(Arc::ptr_eq(&first, &again));
+        for n in 2..20 {
+            credential.signing_key(&format!("1970010{n}"), day(n), "r", "s");
+        }
+        assert_eq!(credential.derived.read().unwrap().len(), CACHED_KEYS);
+        assert_ne!(
+            *first,
+            *credential.signing_key("19700102", day(1), "r2", "s")
+        );
+    }
+}

@@ -35,7 +35,10 @@
 
 pub mod build_info;
 pub mod clock;
+pub mod ekm;
+pub mod keystore;
 pub mod metrics;
+pub mod operations;
 pub mod secret;
 pub mod sigv4;
 pub mod xks;

@@ -1,0 +1,182 @@
+//! The seam between KMS's world and a device's: what an external key manager can do, and how it fails.
+//!
+//! A device does not know that AWS exists, and the operations do not know PKCS#11: both know this room only.
+
+mod error;
+#[cfg(test)]
+pub mod fake;
+mod fleet;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use error::{Blame, KeyManagerError, KeyManagerFault};
+pub use fleet::Fleet;
+
+use crate::clock::Deadline;
+use crate::secret::SecretBytes;
+
+/// An answer that is being worked on.
+pub type Pending<'a, T> =
+    Pin<Box<dyn Future<Output = Result<Served<T>, KeyManagerError>> + Send + 'a>>;
+
+/// The length of a GCM tag, in bytes. No other length is ever used.
+pub const TAG_LENGTH: usize = 16;
+
+/// Which key of a device: by its label or by its id, never by both.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum KeySelector {
+    /// `CKA_LABEL`.
+    Label(String),
+    /// `CKA_ID`.
+    Id(Vec<u8>),
+}
+
+impl fmt::Display for KeySelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Label(label) => write!(f, "label {label:?}"),
+            Self::Id(id) => {
+                f.write_str("id ")?;
+                id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+    }
+}
+
+/// What to encrypt. `aad` is what the device binds, already framed.
+#[derive(Debug)]
+pub struct EncryptJob {
+    /// Under which key.
+    pub key: Arc<KeySelector>,
+    /// What; possibly nothing.
+    pub plaintext: SecretBytes,
+    /// Additional authenticated data, at least one byte.
+    pub aad: Arc<[u8]>,
+    /// Whether the key must also be allowed to decrypt (what is made will be verified).
+    pub must_decrypt: bool,
+    /// Until when.
+    pub deadline: Deadline,
+}
+
+/// What to decrypt.
+#[derive(Debug)]
+pub struct DecryptJob {
+    /// Under which key.
+    pub key: Arc<KeySelector>,
+    /// 12 or 16 bytes.
+    pub iv: Vec<u8>,
+    /// Ciphertext with the tag behind it.
+    pub ciphertext_and_tag: Vec<u8>,
+    /// Additional authenticated data, at least one byte.
+    pub aad: Arc<[u8]>,
+    /// Until when.
+    pub deadline: Deadline,
+}
+
+/// A ciphertext as the device made it.
+#[derive(Debug)]
+pub struct Sealed {
+    /// 12 or 16 bytes.
+    pub iv: Vec<u8>,
+    /// As long as the plaintext.
+    pub ciphertext: Vec<u8>,
+    /// The tag.
+    pub tag: [u8; TAG_LENGTH],
+}
+
+/// What a key is and may do, from its attributes on the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyAttributes {
+    /// What kind of key it is.
+    pub kind: KeyKind,
+    /// What it may do.
+    pub usage: KeyUsageFlags,
+}
+
+/// The kind of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// AES, of so many bits.
+    Aes(u32),
+    /// Another kind, by its name.
+    Other(String),
+}
+
+/// The usage attributes of a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the PKCS#11 attribute of its name")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are seven independent attributes of a device's"
+)]
+pub struct KeyUsageFlags {
+    pub encrypt: bool,
+    pub decrypt: bool,
+    pub sign: bool,
+    pub verify: bool,
+    pub wrap: bool,
+    pub unwrap: bool,
+    pub derive: bool,
+}
+
+/// An answer, with who gave it and what it cost.
+#[derive(Debug)]
+pub struct Served<T> {
+    /// The answer.
+    pub value: T,
+    /// Which device.
+    pub device: Arc<str>,
+    /// How long the job waited for the device.
+    pub queued: Duration,
+    /// How long the device worked on it.
+    pub worked: Duration,
+}
+
+/// What a device is and how it is, as last seen by its own probe.
+#[derive(Clone, Debug)]
+pub struct DeviceReport {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// Its manufacturer, as it says itself; empty while it has never been reached.
+    pub vendor: String,
+    /// Product and firmware, as it says itself.
+    pub model: String,
+    /// Its state.
+    pub condition: Condition,
+}
+
+/// The state of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// A deep check has just worked.
+    Healthy,
+    /// It serves, but a check of it does not work.
+    Impaired,
+    /// It does not serve.
+    Down,
+}
+
+/// An external key manager: one device (or a fleet of them) that holds keys.
+pub trait KeyManager: Send + Sync {
+    /// Its name in the configuration.
+    fn name(&self) -> &Arc<str>;
+
+    /// Whether a job has a chance with it at the moment. Never blocks.
+    fn is_usable(&self) -> bool;
+
+    /// Encrypts with AES-256-GCM under a fresh IV.
+    fn encrypt(&self, job: EncryptJob) -> Pending<'_, Sealed>;
+
+    /// Decrypts what [`KeyManager::encrypt`] made.
+    fn decrypt(&self, job: DecryptJob) -> Pending<'_, SecretBytes>;
+
+    /// Reads a key's attributes from the device, not from a cache.
+    fn describe(&self, key: Arc<KeySelector>, deadline: Deadline) -> Pending<'_, KeyAttributes>;
+
+    /// What its last deep check found. Never blocks, never calls the device.
+    fn report(&self) -> DeviceReport;
+}

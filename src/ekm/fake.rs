@@ -1,0 +1,185 @@
+//! A key manager for unit tests: it "encrypts" by XOR and authenticates by SHA-256, and fails on command.
+//! Compiled for tests only.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::*;
+
+/// The fake. Keys are made with [`FakeKeyManager::add_key`].
+pub struct FakeKeyManager {
+    name: Arc<str>,
+    usable: AtomicBool,
+    keys: Mutex<HashMap<KeySelector, KeyAttributes>>,
+    failure: Mutex<Option<KeyManagerFault>>,
+    corrupt_decryptions: AtomicU32,
+    counter: AtomicU32,
+}
+
+impl FakeKeyManager {
+    /// A usable fake without keys.
+    pub fn named(name: &str) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            usable: AtomicBool::new(true),
+            keys: Mutex::default(),
+            failure: Mutex::default(),
+            corrupt_decryptions: AtomicU32::new(0),
+            counter: AtomicU32::new(0),
+        })
+    }
+
+    /// Adds an AES key of `bits` bits.
+    pub fn add_key(&self, label: &str, bits: u32, usage: KeyUsageFlags) {
+        let attributes = KeyAttributes {
+            kind: KeyKind::Aes(bits),
+            usage,
+        };
+        self.keys
+            .lock()
+            .unwrap()
+            .insert(KeySelector::Label(label.into()), attributes);
+    }
+
+    /// Whether it says that it is usable.
+    pub fn set_usable(&self, usable: bool) {
+        self.usable.store(usable, Ordering::SeqCst);
+    }
+
+    /// Makes every job fail like this.
+    pub fn fail_with(&self, fault: Option<KeyManagerFault>) {
+        *self.failure.lock().unwrap() = fault;
+    }
+
+    /// Makes the next `n` decryptions answer something else than what was encrypted.
+    pub fn corrupt_decryptions(&self, n: u32) {
+        self.corrupt_decryptions.store(n, Ordering::SeqCst);
+    }
+
+    /// How many encryptions there have been.
+    pub fn encryptions(&self) -> u32 {
+        self.counter.load(Ordering::SeqCst)
+    }
+
+    fn key(&self, key: &KeySelector) -> Result<KeyAttributes, KeyManagerError> {
+        if let Some(fault) = *self.failure.lock().unwrap() {
+            return Err(self.error(fault));
+        }
+        let keys = self.keys.lock().unwrap();
+        keys.get(key)
+            .cloned()
+            .ok_or_else(|| self.error(KeyManagerFault::KeyAbsent))
+    }
+
+    fn usable_key(
+        &self,
+        key: &KeySelector,
+        allowed: impl Fn(&KeyUsageFlags) -> bool,
+    ) -> Result<(), KeyManagerError> {
+        let key = self.key(key)?;
+        if key.kind != KeyKind::Aes(256) {
+            return Err(self.error(KeyManagerFault::KeyUnsuitable));
+        }
+        match allowed(&key.usage) {
+            true => Ok(()),
+            false => Err(self.error(KeyManagerFault::UsageNotPermitted)),
+        }
+    }
+
+    fn error(&self, fault: KeyManagerFault) -> KeyManagerError {
+        KeyManagerError::new(fault, &self.name, "fake")
+    }
+
+    fn served<'a, T: Send + 'a>(&'a self, value: Result<T, KeyManagerError>) -> Pending<'a, T> {
+        let device = Arc::clone(&self.name);
+        Box::pin(async move {
+            let (queued, worked) = (Duration::ZERO, Duration::ZERO);
+            value.map(|value| Served {
+                value,
+                device,
+                queued,
+                worked,
+            })
+        })
+    }
+
+    fn seal(&self, job: &EncryptJob) -> Result<Sealed, KeyManagerError> {
+        self.usable_key(&job.key, |u| u.encrypt && (u.decrypt || !job.must_decrypt))?;
+        let mut iv = vec![7; 12];
+        iv[0] = self.counter.fetch_add(1, Ordering::SeqCst) as u8;
+        let ciphertext: Vec<u8> = job.plaintext.expose().iter().map(|b| b ^ 0x55).collect();
+        let tag = tag(&job.key, &iv, &ciphertext, &job.aad);
+        Ok(Sealed {
+            iv,
+            ciphertext,
+            tag,
+        })
+    }
+
+    fn open(&self, job: &DecryptJob) -> Result<SecretBytes, KeyManagerError> {
+        self.usable_key(&job.key, |u| u.decrypt)?;
+        let (ciphertext, received) = job.ciphertext_and_tag.split_last_chunk().unwrap();
+        if tag(&job.key, &job.iv, ciphertext, &job.aad) != *received {
+            return Err(self.error(KeyManagerFault::CiphertextInvalid));
+        }
+        let corrupt = self
+            .corrupt_decryptions
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+            .is_ok();
+        let mask = if corrupt { 0x54 } else { 0x55 };
+        Ok(ciphertext
+            .iter()
+            .map(|b| b ^ mask)
+            .collect::<Vec<u8>>()
+            .into())
+    }
+}
+
+fn tag(key: &KeySelector, iv: &[u8], ciphertext: &[u8], aad: &[u8]) -> [u8; TAG_LENGTH] {
+    let mut hash = Sha256::new();
+    for part in [key.to_string().as_bytes(), iv, ciphertext, aad] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize()[..TAG_LENGTH].try_into().unwrap()
+}
+
+impl KeyManager for FakeKeyManager {
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    fn is_usable(&self) -> bool {
+        self.usable.load(Ordering::SeqCst)
+    }
+
+    fn encrypt(&self, job: EncryptJob) -> Pending<'_, Sealed> {
+        self.served(self.seal(&job))
+    }
+
+    fn decrypt(&self, job: DecryptJob) -> Pending<'_, SecretBytes> {
+        self.served(self.open(&job))
+    }
+
+    fn describe(&self, key: Arc<KeySelector>, _deadline: Deadline) -> Pending<'_, KeyAttributes> {
+        self.served(self.key(&key))
+    }
+
+    fn report(&self) -> DeviceReport {
+        let condition = if self.is_usable() {
+            Condition::Healthy
+        } else {
+            Condition::Down
+        };
+        DeviceReport {
+            name: Arc::clone(&self.name),
+            vendor: "fake".into(),
+            model: "fake 1".into(),
+            condition,
+        }
+    }
+}

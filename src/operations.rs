@@ -1,0 +1,94 @@
+//! The four operations of the API, without HTTP and without PKCS#11 (XKS API, "Operations").
+//!
+//! By the time a request is here, its path is known and its signature verified. The checks that remain are made in the
+//! specification's order: key store state → quota → key lookup → policy → key state and usage → HSM.
+//!
+//! # Invariants
+//! - What is answered to Encrypt with a CDIV has been decrypted once from the very buffers that are sent.
+//! - A device's fault is never reported as a bad ciphertext, nor the other way round: see [`faults`].
+
+mod decrypt;
+mod encrypt;
+mod faults;
+mod health;
+mod metadata;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Deadline;
+use crate::ekm::{KeyManager, Served};
+use crate::keystore::{Key, KeyStore, State};
+use crate::xks::{ExternalKeyId, Fault, FaultKind};
+
+pub use decrypt::decrypt;
+pub use encrypt::encrypt;
+pub use health::health;
+pub use metadata::key_metadata;
+
+/// A key of a store, and until when its answer is waited for.
+pub struct Call<'a> {
+    /// The store whose credential signed the request.
+    pub store: &'a KeyStore,
+    /// The key that the URI names.
+    pub key_id: &'a ExternalKeyId,
+    /// The request's one deadline.
+    pub deadline: Deadline,
+}
+
+/// An answer with what the log line and the metrics want to know of it.
+#[derive(Debug)]
+pub struct Answer<T> {
+    /// The answer.
+    pub value: T,
+    /// Who served it; none for health, which asks no device.
+    pub cost: Cost,
+}
+
+/// What an answer took of the devices.
+#[derive(Clone, Debug, Default)]
+pub struct Cost {
+    /// The device that served.
+    pub device: Option<Arc<str>>,
+    /// Waiting for it, all jobs together.
+    pub queued: Duration,
+    /// Its work, all jobs together.
+    pub worked: Duration,
+}
+
+impl Cost {
+    /// Adds a job's cost and gives its value.
+    fn add<T>(&mut self, served: Served<T>) -> T {
+        self.device = Some(served.device);
+        self.queued += served.queued;
+        self.worked += served.worked;
+        served.value
+    }
+}
+
+impl<'a> Call<'a> {
+    /// The key, if it and its store may be used.
+    fn enabled_key(&self) -> Result<&'a Arc<Key>, Fault> {
+        if self.store.state == State::Disabled {
+            return Err(FaultKind::KeyStoreDisabled.into());
+        }
+        let key = self.key()?;
+        match key.state {
+            State::Enabled => Ok(key),
+            State::Disabled => Err(FaultKind::KeyDisabled.into()),
+        }
+    }
+
+    fn key(&self) -> Result<&'a Arc<Key>, Fault> {
+        let key = self.store.keys.get(self.key_id);
+        key.ok_or_else(|| FaultKind::KeyUnknown.into())
+    }
+
+    fn device(&self) -> Result<&'a Arc<dyn KeyManager>, Fault> {
+        let device = self.store.fleet.choose();
+        device.ok_or_else(|| Fault::because(FaultKind::Internal, "the key store has no HSM"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! GetKeyMetadata (XKS API, "GetKeyMetadata"): what the key really is, from the device.
+
+use std::sync::Arc;
+
+use super::faults::fault_of;
+use super::{Answer, Call, Cost};
+use crate::ekm::{KeyAttributes, KeyKind, KeyUsageFlags};
+use crate::keystore::{Key, State};
+use crate::xks::{Fault, FaultKind, KeyMetadataResponse, KeySpec, KeyStatus, KeyUsage};
+
+/// Describes the key's primary version. A disabled key, or a key of a disabled store, still answers, as DISABLED.
+///
+/// # Errors
+/// The [`Fault`] to answer: KeyNotFound, InvalidState (an ambiguous key), Throttling, DependencyTimeout or Internal.
+pub async fn key_metadata(call: Call<'_>) -> Result<Answer<KeyMetadataResponse>, Fault> {
+    let key = call.key()?;
+    let selector = key.version(key.primary).ok_or_else(|| {
+        Fault::because(
+            FaultKind::Internal,
+            "the key's primary version is not among its versions",
+        )
+    })?;
+    let described = call
+        .device()?
+        .describe(Arc::clone(selector), call.deadline)
+        .await;
+    let mut cost = Cost::default();
+    let attributes = cost.add(described.map_err(fault_of)?);
+    let value = response(attributes, status(&call, key));
+    Ok(Answer { value, cost })
+}
+
+fn status(call: &Call<'_>, key: &Key) -> KeyStatus {
+    match (call.store.state, key.state) {
+        (State::Enabled, State::Enabled) => KeyStatus::Enabled,
+        (State::Disabled, _) | (_, State::Disabled) => KeyStatus::Disabled,
+    }
+}
+
+fn response(attributes: KeyAttributes, key_status: KeyStatus) -> KeyMetadataResponse {
+    KeyMetadataResponse {
+        key_spec: match attributes.kind {
+            KeyKind::Aes(bits) => KeySpec::Aes(bits),
+            KeyKind::Other(name) => KeySpec::Other(name),
+        },
+        key_usage: usages(attributes.usage),
+        key_status,
+    }
+}
+
+fn usages(flags: KeyUsageFlags) -> Vec<KeyUsage> {
+    [
+        (flags.encrypt, KeyUsage::Encrypt),
+        (flags.decrypt, KeyUsage::Decrypt),
+        (flags.sign, KeyUsage::Sign),
+        (flags.verify, KeyUsage::Verify),
+        (flags.wrap, KeyUsage::Wrap),
+        (flags.unwrap, KeyUsage::Unwrap),
+        (flags.derive, KeyUsage::Derive),
+    ]
+    .into_iter()
+    .filter_map(|(allowed, usage)| allowed.then_some(usage))
+    .collect()
+}

@@ -1,0 +1,278 @@
+//! The operations over a fake device.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+use crate::ekm::fake::FakeKeyManager;
+use crate::ekm::{Fleet, KeyManagerFault, KeySelector, KeyUsageFlags};
+use crate::sigv4::Credentials;
+use crate::xks::{DecryptRequest, EncryptRequest, EncryptResponse, PathPrefix};
+
+const BOTH: KeyUsageFlags = KeyUsageFlags {
+    encrypt: true,
+    decrypt: true,
+    sign: false,
+    verify: false,
+    wrap: false,
+    unwrap: false,
+    derive: false,
+};
+
+struct Bench {
+    device: Arc<FakeKeyManager>,
+    store: KeyStore,
+}
+
+fn bench() -> Bench {
+    let device = FakeKeyManager::named("hsm");
+    let only_encrypt = KeyUsageFlags {
+        decrypt: false,
+        ..BOTH
+    };
+    let only_decrypt = KeyUsageFlags {
+        encrypt: false,
+        ..BOTH
+    };
+    for (label, bits, usage) in [
+        ("k", 256, BOTH),
+        ("off", 256, BOTH),
+        ("small", 128, BOTH),
+        ("e", 256, only_encrypt),
+        ("d", 256, only_decrypt),
+    ] {
+        device.add_key(label, bits, usage);
+    }
+    let key = |name: &str| {
+        let id = ExternalKeyId::parse(name).unwrap();
+        let state = if name == "off" {
+            State::Disabled
+        } else {
+            State::Enabled
+        };
+        (
+            id.clone(),
+            Arc::new(Key::single(id, state, KeySelector::Label(name.into()))),
+        )
+    };
+    let store = KeyStore {
+        name: "store".into(),
+        prefix: PathPrefix::parse("").unwrap(),
+        region: "eu-west-1".into(),
+        state: State::Enabled,
+        credentials: Credentials::default(),
+        keys: HashMap::from(["k", "off", "small", "e", "d", "gone"].map(key)),
+        fleet: Fleet::new(vec![device.clone()]),
+    };
+    Bench { device, store }
+}
+
+impl Bench {
+    async fn encrypt(&self, key: &str, cdiv: bool) -> Result<EncryptResponse, FaultKind> {
+        let id = ExternalKeyId::parse(key).unwrap();
+        let mut body = body();
+        body["plaintext"] = json!("SGVsbG8=");
+        if cdiv {
+            body["ciphertextDataIntegrityValueAlgorithm"] = json!("SHA_256");
+        }
+        let request = EncryptRequest::parse(body.to_string().as_bytes()).unwrap();
+        encrypt(self.call(&id), request)
+            .await
+            .map(|a| a.value)
+            .map_err(|f| f.kind)
+    }
+
+    async fn decrypt(
+        &self,
+        key: &str,
+        from: &EncryptResponse,
+        metadata: Option<&str>,
+    ) -> Result<Vec<u8>, FaultKind> {
+        let id = ExternalKeyId::parse(key).unwrap();
+        let mut body = body();
+        let sealed: serde_json::Value = serde_json::from_slice(&from.body()).unwrap();
+        for field in [
+            "ciphertext",
+            "initializationVector",
+            "authenticationTag",
+            "ciphertextMetadata",
+        ] {
+            body[field] = sealed[field].clone();
+        }
+        if let Some(metadata) = metadata {
+            body["ciphertextMetadata"] = json!(metadata);
+        }
+        let request = DecryptRequest::parse(body.to_string().as_bytes()).unwrap();
+        let answer = decrypt(self.call(&id), request).await.map_err(|f| f.kind)?;
+        Ok(answer.value.plaintext.expose().to_vec())
+    }
+
+    async fn metadata(&self, key: &str) -> Result<String, FaultKind> {
+        let id = ExternalKeyId::parse(key).unwrap();
+        let answer = key_metadata(self.call(&id)).await.map_err(|f| f.kind)?;
+        Ok(String::from_utf8(answer.value.body()).unwrap())
+    }
+
+    fn call<'a>(&'a self, key_id: &'a ExternalKeyId) -> Call<'a> {
+        let deadline = Deadline::after(Duration::from_secs(5));
+        Call {
+            store: &self.store,
+            key_id,
+            deadline,
+        }
+    }
+}
+
+fn body() -> serde_json::Value {
+    json!({
+        "requestMetadata": { "awsPrincipalArn": "p", "kmsOperation": "o", "kmsRequestId": "r", "kmsKeyArn": "a" },
+        "encryptionAlgorithm": "AES_GCM",
+    })
+}
+
+#[tokio::test]
+async fn round_trip_with_and_without_integrity_value() {
+    let bench = bench();
+    for cdiv in [false, true] {
+        let sealed = bench.encrypt("k", cdiv).await.unwrap();
+        assert_eq!(sealed.integrity_value.is_some(), cdiv);
+        assert_eq!(sealed.ciphertext_metadata.as_bytes(), [1, 0, 0, 0, 1]);
+        assert_eq!(bench.decrypt("k", &sealed, None).await.unwrap(), b"Hello");
+    }
+}
+
+#[tokio::test]
+async fn metadata_is_bound_and_unknown_versions_are_bad_ciphertexts() {
+    let bench = bench();
+    let sealed = bench.encrypt("k", false).await.unwrap();
+    for metadata in ["", "AQAAAAI=", "AQAAAAA=", "a2V5X3ZlcnNpb249MQ=="] {
+        let outcome = bench.decrypt("k", &sealed, Some(metadata)).await;
+        assert_eq!(outcome, Err(FaultKind::CiphertextInvalid), "{metadata}");
+    }
+    assert_eq!(
+        bench.decrypt("small", &sealed, None).await,
+        Err(FaultKind::KeyUnsuitable)
+    );
+}
+
+#[tokio::test]
+async fn a_ciphertext_that_does_not_verify_is_made_again_and_never_sent() {
+    let bench = bench();
+    bench.device.corrupt_decryptions(1);
+    assert!(bench.encrypt("k", true).await.is_ok());
+    assert_eq!(bench.device.encryptions(), 2, "the first was thrown away");
+    bench.device.corrupt_decryptions(2);
+    assert_eq!(
+        bench.encrypt("k", true).await.unwrap_err(),
+        FaultKind::DeviceFailed
+    );
+    assert_eq!(bench.device.encryptions(), 4);
+    bench.device.corrupt_decryptions(1);
+    assert!(
+        bench.encrypt("k", false).await.is_ok(),
+        "without a CDIV nothing is verified"
+    );
+}
+
+#[tokio::test]
+async fn usage_comes_from_the_attributes() {
+    let bench = bench();
+    let sealed = bench.encrypt("e", false).await.unwrap();
+    assert_eq!(
+        bench.encrypt("e", true).await.unwrap_err(),
+        FaultKind::UsageNotPermitted
+    );
+    assert_eq!(
+        bench.decrypt("e", &sealed, None).await,
+        Err(FaultKind::UsageNotPermitted)
+    );
+    assert_eq!(
+        bench.encrypt("d", false).await.unwrap_err(),
+        FaultKind::UsageNotPermitted
+    );
+    assert_eq!(
+        bench.encrypt("small", false).await.unwrap_err(),
+        FaultKind::KeyUnsuitable
+    );
+    assert_eq!(
+        bench.metadata("e").await.unwrap(),
+        r#"{"keySpec":"AES_256","keyUsage":["ENCRYPT"],"keyStatus":"ENABLED"}"#
+    );
+    assert!(bench.metadata("small").await.unwrap().contains("AES_128"));
+}
+
+#[tokio::test]
+async fn unknown_absent_and_disabled_keys() {
+    let bench = bench();
+    let sealed = bench.encrypt("k", false).await.unwrap();
+    assert_eq!(
+        bench.encrypt("nope", false).await.unwrap_err(),
+        FaultKind::KeyUnknown
+    );
+    assert_eq!(
+        bench.encrypt("gone", false).await.unwrap_err(),
+        FaultKind::KeyAbsent
+    );
+    assert_eq!(
+        bench.encrypt("off", false).await.unwrap_err(),
+        FaultKind::KeyDisabled
+    );
+    assert_eq!(
+        bench.decrypt("off", &sealed, None).await,
+        Err(FaultKind::KeyDisabled)
+    );
+    assert!(bench.metadata("off").await.unwrap().contains("DISABLED"));
+    assert_eq!(bench.metadata("gone").await, Err(FaultKind::KeyAbsent));
+}
+
+#[tokio::test]
+async fn a_disabled_store_does_nothing_but_describe() {
+    let mut bench = bench();
+    let sealed = bench.encrypt("k", false).await.unwrap();
+    bench.store.state = State::Disabled;
+    assert_eq!(
+        bench.encrypt("k", false).await.unwrap_err(),
+        FaultKind::KeyStoreDisabled
+    );
+    assert_eq!(
+        bench.encrypt("nope", false).await.unwrap_err(),
+        FaultKind::KeyStoreDisabled,
+        "state before key"
+    );
+    assert_eq!(
+        bench.decrypt("k", &sealed, None).await,
+        Err(FaultKind::KeyStoreDisabled)
+    );
+    assert!(bench.metadata("k").await.unwrap().contains("DISABLED"));
+    assert!(health(&bench.store, 1).is_err());
+}
+
+#[tokio::test]
+async fn device_faults_keep_their_blame() {
+    let bench = bench();
+    let sealed = bench.encrypt("k", false).await.unwrap();
+    for (fault, kind) in [
+        (KeyManagerFault::DeviceFailed, FaultKind::DeviceFailed),
+        (KeyManagerFault::DeviceUnavailable, FaultKind::DeviceFailed),
+        (KeyManagerFault::DeadlinePassed, FaultKind::DeadlinePassed),
+        (KeyManagerFault::QueueFull, FaultKind::Overloaded),
+    ] {
+        bench.device.fail_with(Some(fault));
+        assert_eq!(bench.encrypt("k", true).await.unwrap_err(), kind);
+        assert_eq!(bench.decrypt("k", &sealed, None).await, Err(kind));
+        assert_eq!(bench.metadata("k").await, Err(kind));
+    }
+}
+
+#[test]
+fn health_tells_each_device() {
+    let bench = bench();
+    let text =
+        |bench: &Bench| String::from_utf8(health(&bench.store, 3).unwrap().value.body()).unwrap();
+    assert!(text(&bench).contains(r#""xksProxyFleetSize":3"#));
+    assert!(text(&bench).contains(r#"{"id":"hsm","model":"fake 1","healthStatus":"ACTIVE"}"#));
+    bench.device.set_usable(false);
+    assert!(text(&bench).contains("UNAVAILABLE"));
+}

@@ -36,6 +36,7 @@
 pub mod build_info;
 pub mod clock;
 pub mod ekm;
+pub mod hsm;
 pub mod keystore;
 pub mod metrics;
 pub mod operations;

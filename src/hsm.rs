@@ -1,0 +1,39 @@
+//! A PKCS#11 device as a [`KeyManager`](crate::ekm::KeyManager): an actor whose owner threads have one session each.
+//!
+//! ```text
+//!  tokio tasks ── Job{work, deadline, reply} ──▶ queue ──▶ owner threads (a session each) ──▶ the device
+//!                                                  ▲               │ fatal fault
+//!                                                  └── supervisor ◀┘  opens, probes, closes, reopens
+//! ```
+//!
+//! - The **supervisor** (one thread per device) opens the token, keeps one session and with it the login, checks the
+//!   device's health with a key that KMS never uses, and opens everything again after a fatal fault.
+//! - The **owners** take jobs from the bounded queue. A job whose deadline has passed or whose caller is gone is dropped
+//!   before the device is called. Key handles are cached: no request ever searches the token.
+//! - No PKCS#11 call runs on a tokio worker: a hung device holds its own threads and nothing else.
+//!
+//! # Invariants
+//! - A PIN that the token refuses is tried once; then this device rests until the process is started anew.
+//! - An ambiguous return code from a decryption is settled by a decryption that is known to be good, on the same session,
+//!   before anybody is blamed.
+//! - `unsafe` is in [`ffi`] only.
+
+mod blame;
+mod device;
+mod ffi;
+mod gcm;
+mod health;
+mod keys;
+mod metrics;
+mod module;
+mod owner;
+mod queue;
+mod settings;
+mod shared;
+mod supervisor;
+mod token;
+
+pub use device::Hsm;
+pub use metrics::HsmMetrics;
+pub use module::Modules;
+pub use settings::{GcmProfile, HsmSettings, TokenSelector};

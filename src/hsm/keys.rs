@@ -1,0 +1,229 @@
+//! Key handles and attributes of an open token: found once, then kept.
+//!
+//! Finding an object costs a scan of the whole token on some devices, so all keys are read in one sweep when the token is
+//! opened; single searches happen for keys that came later and for handles that went stale.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use cryptoki::context::Function;
+use cryptoki::error::{Error, RvError};
+use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
+use cryptoki::session::{Session, SessionState};
+
+use crate::ekm::{KeyAttributes, KeyKind, KeySelector, KeyUsageFlags};
+
+/// How long "there is no such key" is believed: short, so that a new key is soon seen, but long enough that asking for a
+/// missing key does not scan the token each time.
+const ABSENCE_BELIEVED: Duration = Duration::from_secs(5);
+
+/// A key of the token.
+#[derive(Clone, Debug)]
+pub(super) struct KeyEntry {
+    pub handle: ObjectHandle,
+    pub attributes: KeyAttributes,
+}
+
+/// Why a key was not found.
+#[derive(Debug)]
+pub(super) enum FindError {
+    Absent,
+    Ambiguous,
+    Call(Error),
+}
+
+#[derive(Clone, Debug)]
+enum Known {
+    One(KeyEntry),
+    Ambiguous,
+    Absent,
+}
+
+/// What is known of the token's keys.
+#[derive(Default)]
+pub(super) struct KeyTable(RwLock<HashMap<KeySelector, (Known, Instant)>>);
+
+impl KeyTable {
+    /// Reads every secret key of the token.
+    pub(super) fn sweep(session: &Session) -> Result<Self, Error> {
+        let mut known = HashMap::new();
+        for handle in session.find_objects(&[Attribute::Class(ObjectClass::SECRET_KEY)])? {
+            let attributes = session.get_attributes(handle, &SWEPT)?;
+            let entry = KeyEntry {
+                handle,
+                attributes: interpret(&attributes),
+            };
+            for selector in selectors(&attributes) {
+                known
+                    .entry(selector)
+                    .and_modify(|slot: &mut (Known, Instant)| slot.0 = Known::Ambiguous)
+                    .or_insert_with(|| (Known::One(entry.clone()), Instant::now()));
+            }
+        }
+        Ok(Self(RwLock::new(known)))
+    }
+
+    /// The key, from the table; searched for only when the table does not have it, or has not had it for a while.
+    pub(super) fn find(
+        &self,
+        session: &Session,
+        selector: &KeySelector,
+    ) -> Result<KeyEntry, FindError> {
+        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = table.get(selector).cloned();
+        drop(table);
+        match known {
+            Some((Known::One(entry), _)) => Ok(entry),
+            Some((unusable, since)) if since.elapsed() < ABSENCE_BELIEVED => outcome(unusable),
+            _ => self.search(session, selector),
+        }
+    }
+
+    /// The key, when `stale` was its handle: from the table if another thread has found it anew, else searched for.
+    pub(super) fn find_again(
+        &self,
+        session: &Session,
+        selector: &KeySelector,
+        stale: ObjectHandle,
+    ) -> Result<KeyEntry, FindError> {
+        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = table.get(selector).cloned();
+        drop(table);
+        match known {
+            Some((Known::One(entry), _)) if entry.handle != stale => Ok(entry),
+            _ => self.search(session, selector),
+        }
+    }
+
+    /// The key's attributes as the device has them now; the table learns them.
+    pub(super) fn read_again(
+        &self,
+        session: &Session,
+        selector: &KeySelector,
+        handle: ObjectHandle,
+    ) -> Result<KeyEntry, Error> {
+        let attributes = interpret(&session.get_attributes(handle, &READ)?);
+        let entry = KeyEntry { handle, attributes };
+        self.learn(selector, Known::One(entry.clone()));
+        Ok(entry)
+    }
+
+    fn search(&self, session: &Session, selector: &KeySelector) -> Result<KeyEntry, FindError> {
+        let template = [
+            Attribute::Class(ObjectClass::SECRET_KEY),
+            attribute_of(selector),
+        ];
+        let handles = session.find_objects(&template).map_err(FindError::Call)?;
+        match *handles.as_slice() {
+            [handle] => self
+                .read_again(session, selector, handle)
+                .map_err(FindError::Call),
+            [] => {
+                // Without a login some tokens find nothing instead of failing: "absent" must be sure before it is said.
+                check_login(session).map_err(FindError::Call)?;
+                self.learn(selector, Known::Absent);
+                Err(FindError::Absent)
+            }
+            _ => {
+                self.learn(selector, Known::Ambiguous);
+                Err(FindError::Ambiguous)
+            }
+        }
+    }
+
+    fn learn(&self, selector: &KeySelector, known: Known) {
+        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        table.insert(selector.clone(), (known, Instant::now()));
+    }
+}
+
+fn check_login(session: &Session) -> Result<(), Error> {
+    match session.get_session_info()?.session_state() {
+        SessionState::RoUser | SessionState::RwUser => Ok(()),
+        _ => Err(Error::Pkcs11(
+            RvError::UserNotLoggedIn,
+            Function::FindObjects,
+        )),
+    }
+}
+
+fn outcome(known: Known) -> Result<KeyEntry, FindError> {
+    match known {
+        Known::One(entry) => Ok(entry),
+        Known::Ambiguous => Err(FindError::Ambiguous),
+        Known::Absent => Err(FindError::Absent),
+    }
+}
+
+/// What is read of a key.
+const READ: [AttributeType; 9] = [
+    AttributeType::KeyType,
+    AttributeType::ValueLen,
+    AttributeType::Encrypt,
+    AttributeType::Decrypt,
+    AttributeType::Sign,
+    AttributeType::Verify,
+    AttributeType::Wrap,
+    AttributeType::Unwrap,
+    AttributeType::Derive,
+];
+
+/// What is read of a key in the sweep.
+const SWEPT: [AttributeType; 11] = [
+    AttributeType::KeyType,
+    AttributeType::ValueLen,
+    AttributeType::Encrypt,
+    AttributeType::Decrypt,
+    AttributeType::Sign,
+    AttributeType::Verify,
+    AttributeType::Wrap,
+    AttributeType::Unwrap,
+    AttributeType::Derive,
+    AttributeType::Label,
+    AttributeType::Id,
+];
+
+fn selectors(attributes: &[Attribute]) -> Vec<KeySelector> {
+    let of = |attribute: &Attribute| match attribute {
+        Attribute::Label(label) if !label.is_empty() => {
+            let label = String::from_utf8(label.clone()).ok()?;
+            Some(KeySelector::Label(label))
+        }
+        Attribute::Id(id) if !id.is_empty() => Some(KeySelector::Id(id.clone())),
+        _ => None,
+    };
+    attributes.iter().filter_map(of).collect()
+}
+
+fn attribute_of(selector: &KeySelector) -> Attribute {
+    match selector {
+        KeySelector::Label(label) => Attribute::Label(label.clone().into_bytes()),
+        KeySelector::Id(id) => Attribute::Id(id.clone()),
+    }
+}
+
+fn interpret(attributes: &[Attribute]) -> KeyAttributes {
+    let mut usage = KeyUsageFlags::default();
+    let (mut key_type, mut length) = (None, 0);
+    for attribute in attributes {
+        match *attribute {
+            Attribute::KeyType(value) => key_type = Some(value),
+            Attribute::ValueLen(value) => length = u32::try_from(*value).unwrap_or(0),
+            Attribute::Encrypt(value) => usage.encrypt = value,
+            Attribute::Decrypt(value) => usage.decrypt = value,
+            Attribute::Sign(value) => usage.sign = value,
+            Attribute::Verify(value) => usage.verify = value,
+            Attribute::Wrap(value) => usage.wrap = value,
+            Attribute::Unwrap(value) => usage.unwrap = value,
+            Attribute::Derive(value) => usage.derive = value,
+            _ => {}
+        }
+    }
+    let kind = match key_type {
+        Some(KeyType::AES) => KeyKind::Aes(length.saturating_mul(8)),
+        Some(other) => KeyKind::Other(other.to_string().trim_start_matches("CKK_").to_owned()),
+        None => KeyKind::Other("UNKNOWN".to_owned()),
+    };
+    KeyAttributes { kind, usage }
+}

@@ -1,0 +1,44 @@
+//! What the configuration says of a device.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::secret::Secret;
+
+/// One `[[hsm]]` table.
+#[derive(Clone, Debug)]
+pub struct HsmSettings {
+    /// Its name in logs, metrics and the health answer.
+    pub name: Arc<str>,
+    /// The PKCS#11 library.
+    pub module: PathBuf,
+    /// Which token of the library.
+    pub token: TokenSelector,
+    /// The user PIN.
+    pub pin: Secret,
+    /// How many owner threads, each with a session; one more session is kept for the login and the health check.
+    pub sessions: usize,
+    /// How the device wants its IVs.
+    pub gcm_profile: GcmProfile,
+    /// Label of the AES-256 key for the health check.
+    pub health_key: String,
+    /// How often the health check runs.
+    pub health_interval: Duration,
+}
+
+/// Which token: slot numbers move, labels and serials stay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenSelector {
+    /// `CK_TOKEN_INFO.label`.
+    Label(String),
+    /// `CK_TOKEN_INFO.serialNumber`.
+    Serial(String),
+}
+
+/// Where the IV of an encryption comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GcmProfile {
+    /// We pass 12 bytes of the device's own random generator.
+    CallerIv,
+}

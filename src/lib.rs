@@ -41,5 +41,6 @@ pub mod keystore;
 pub mod metrics;
 pub mod operations;
 pub mod secret;
+pub mod server;
 pub mod sigv4;
 pub mod xks;

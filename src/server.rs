@@ -1,0 +1,51 @@
+//! The network side: listeners, TLS, HTTP and the layers that a request walks through.
+//!
+//! A connection: a permit is taken **before** `accept`, so that a flood waits in the kernel; the TLS handshake runs in the connection's own
+//! task under a timeout; a [`guard`] closes connections that are idle or send their headers too slowly.
+//!
+//! A request meets the layers in this order, outermost first:
+//! - **observe** opens the request's record, counts it and writes its one line to the log, whatever happens inside.
+//! - **rescue** turns every fault from inside into the JSON body of the error table: nothing else ever leaves.
+//! - **admit** lets a bounded number of requests in and refuses the rest at once with ThrottlingException.
+//! - **deadline** makes the one deadline of the request, which travels down to the HSM's queue.
+//! - **authenticate** finds the key store by its path, reads the body under its cap and verifies the signature over exactly those bytes.
+//! - **dispatch** parses the body and calls the operation.
+//!
+//! # Invariants
+//! - Nothing about keys is looked at before the signature is verified.
+//! - No body is buffered beyond its cap; no connection lives without a timeout.
+
+mod access_log;
+mod admit;
+mod authenticate;
+mod body;
+mod client_auth;
+mod connection;
+mod deadline;
+mod dispatch;
+mod guard;
+mod listener;
+mod metrics;
+mod observe;
+mod record;
+mod rescue;
+mod run;
+mod settings;
+mod tls;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http_body_util::Full;
+
+pub use metrics::ServerMetrics;
+pub use run::{Server, ServerParts};
+pub use settings::{Limits, ServerSettings};
+pub use tls::{CertificateExpiry, ClientAuth, TlsError, TlsSettings, amazon_trust_services};
+
+/// What every layer answers.
+type Response = http::Response<Full<Bytes>>;
+
+/// A layer's answer in the making.
+type Answering<E> = Pin<Box<dyn Future<Output = Result<Response, E>> + Send>>;

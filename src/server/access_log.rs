@@ -1,0 +1,75 @@
+//! The one line per request in the log (XKS API, "Logging"): whole requestMetadata, outcome, durations, and for the operator why
+//! a request was refused.
+//!
+//! # Invariants
+//! - Every text of the caller's is logged as a quoted field, in JSON and in text form alike: it cannot start a new line.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tracing::{Level, event};
+
+use super::record::Facts;
+use crate::xks::RequestMetadata;
+
+/// A level must be a constant, so that a filtered line costs nothing.
+macro_rules! write_at {
+    ($level:expr, $facts:ident, $status:ident, $peer:ident, $duration:ident) => {{
+        let metadata = $facts.metadata.as_ref();
+        let of = |field: fn(&RequestMetadata) -> Option<&str>| metadata.and_then(field);
+        let cost = &$facts.cost;
+        event!(
+            target: "xks_proxy::access",
+            $level,
+            operation = $facts.operation.map(|o| o.as_str()),
+            key_store = $facts.key_store.as_deref(),
+            external_key_id = $facts.key_id.as_ref().map(|id| id.as_str()),
+            status = $status,
+            error_name = $facts.fault.as_ref().map(|fault| fault.kind.name().as_str()),
+            reason = reason($facts),
+            kms_request_id = of(|m| Some(&m.kms_request_id)),
+            kms_operation = of(|m| Some(&m.kms_operation)),
+            aws_principal_arn = of(|m| m.aws_principal_arn.as_deref()),
+            kms_key_arn = of(|m| m.kms_key_arn.as_deref()),
+            kms_via_service = of(|m| m.kms_via_service.as_deref()),
+            aws_source_vpc = of(|m| m.aws_source_vpc.as_deref()),
+            aws_source_vpce = of(|m| m.aws_source_vpce.as_deref()),
+            request_metadata_other = other(metadata),
+            access_key_id = $facts.access_key_id.as_ref().map(|id| id.as_str()),
+            peer = $peer.map(|peer| peer.to_string()),
+            hsm = cost.device.as_deref(),
+            duration_us = micros($duration),
+            queue_us = cost.device.as_ref().map(|_| micros(cost.queued)),
+            device_us = cost.device.as_ref().map(|_| micros(cost.worked)),
+            "request"
+        );
+    }};
+}
+/// Writes the line: at level info for an answer, warn for a refusal, error for a fault of ours or the HSM's.
+pub(super) fn write(facts: &Facts, status: u16, peer: Option<SocketAddr>, duration: Duration) {
+    match status {
+        500.. if status != 501 => write_at!(Level::ERROR, facts, status, peer, duration),
+        400.. => write_at!(Level::WARN, facts, status, peer, duration),
+        _ => write_at!(Level::INFO, facts, status, peer, duration),
+    }
+}
+
+/// Why the request was refused, for the operator: the reason, or what the outside was told where that says it all.
+fn reason(facts: &Facts) -> Option<String> {
+    let fault = facts.fault.as_ref()?;
+    let reason = fault.reason.as_deref().map(str::to_owned);
+    Some(reason.unwrap_or_else(|| fault.kind.message().into_owned()))
+}
+
+/// Metadata fields that the specification does not know, as JSON.
+fn other(metadata: Option<&RequestMetadata>) -> Option<String> {
+    let other = &metadata?.other;
+    match other.is_empty() {
+        true => None,
+        false => serde_json::to_string(other).ok(),
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

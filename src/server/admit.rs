@@ -1,0 +1,124 @@
+//! Lets a bounded number of requests in; the rest is refused at once, which KMS takes better than waiting.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::Request;
+use prometheus::{IntCounter, IntGauge};
+use tokio::sync::Semaphore;
+use tower::{Layer, Service};
+
+use super::metrics::ServerMetrics;
+use super::{Answering, Response};
+use crate::xks::{Fault, FaultKind};
+
+/// Makes [`Admit`]; all services that one layer makes share its bound.
+#[derive(Clone)]
+pub(super) struct AdmitLayer {
+    places: Arc<Semaphore>,
+    shed: IntCounter,
+    in_flight: IntGauge,
+}
+
+impl AdmitLayer {
+    /// At most `max_in_flight` requests at a time.
+    pub(super) fn new(max_in_flight: usize, metrics: &ServerMetrics) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))),
+            shed: metrics.shed.clone(),
+            in_flight: metrics.in_flight.clone(),
+        }
+    }
+}
+
+/// Bounds the service inside.
+#[derive(Clone)]
+pub(super) struct Admit<S> {
+    inner: S,
+    layer: AdmitLayer,
+}
+
+impl<S> Layer<S> for AdmitLayer {
+    type Service = Admit<S>;
+
+    fn layer(&self, inner: S) -> Admit<S> {
+        let layer = self.clone();
+        Admit { inner, layer }
+    }
+}
+
+/// Counts one request out again, also when its future is dropped.
+struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl<S, B> Service<Request<B>> for Admit<S>
+where
+    S: Service<Request<B>, Response = Response, Error = Fault>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Fault;
+    type Future = Answering<Fault>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let Ok(place) = Arc::clone(&self.layer.places).try_acquire_owned() else {
+            self.layer.shed.inc();
+            let fault = Fault::because(FaultKind::Overloaded, "max_in_flight is reached");
+            return Box::pin(async { Err(fault) });
+        };
+        self.layer.in_flight.inc();
+        let in_flight = InFlight(self.layer.in_flight.clone());
+        let answering = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answering.await;
+            drop((place, in_flight));
+            answer
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+    use http_body_util::Full;
+    use tokio::sync::Notify;
+
+    #[tokio::test]
+    async fn the_request_too_many_is_refused_at_once_and_places_come_back() {
+        let metrics = ServerMetrics::declare(&Metrics::default(), &[]).unwrap();
+        let layer = AdmitLayer::new(1, &metrics);
+        let release = Arc::new(Notify::new());
+        let gate = Arc::clone(&release);
+        let mut service = layer.layer(tower::service_fn(move |_: Request<()>| {
+            let gate = Arc::clone(&gate);
+            async move {
+                gate.notified().await;
+                Ok::<_, Fault>(Response::new(Full::default()))
+            }
+        }));
+        let first = tokio::spawn(service.call(Request::new(())));
+        let second = service.call(Request::new(())).await.unwrap_err();
+        assert_eq!(second.kind, FaultKind::Overloaded);
+        assert_eq!((metrics.shed.get(), metrics.in_flight.get()), (1, 1));
+        release.notify_one();
+        assert!(first.await.unwrap().is_ok());
+        drop(service.call(Request::new(())));
+        assert_eq!(
+            metrics.in_flight.get(),
+            0,
+            "a dropped request gives its place back"
+        );
+        release.notify_one();
+        assert!(service.call(Request::new(())).await.is_ok());
+    }
+}

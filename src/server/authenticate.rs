@@ -1,0 +1,169 @@
+//! Finds the key store by its path, reads the body under its cap and verifies the signature over exactly those bytes (XKS API,
+//! "Errors": method and path → authentication → …).
+//!
+//! # Invariants
+//! - What comes out, an [`Authenticated`], exists for verified requests only: the layer inside cannot be reached without.
+//! - To the outside every failure is the same AuthenticationFailedException; why is the operator's to know.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Request, Version};
+use hyper::body::Body;
+use tower::{Layer, Service};
+
+use super::record::Record;
+use super::{Answering, Response, body};
+use crate::clock::Deadline;
+use crate::keystore::{KeyStore, KeyStores};
+use crate::secret::SecretBytes;
+use crate::sigv4::{PathForm, Scope, SignedRequest, Verifier};
+use crate::xks::{ExternalKeyId, Fault, FaultKind, Operation, Route};
+
+/// The service name in every credential scope (XKS API, "Authentication").
+const SERVICE: &str = "kms-xks-proxy";
+
+/// A request whose signature is verified.
+pub(super) struct Authenticated {
+    pub store: Arc<KeyStore>,
+    pub operation: Operation,
+    pub key_id: Option<ExternalKeyId>,
+    pub body: SecretBytes,
+    pub deadline: Deadline,
+    pub record: Record,
+}
+
+/// Makes [`Authenticate`].
+#[derive(Clone)]
+pub(super) struct AuthenticateLayer {
+    pub stores: Arc<KeyStores>,
+    pub max_body: usize,
+}
+
+/// Authenticates for the service inside.
+#[derive(Clone)]
+pub(super) struct Authenticate<S> {
+    inner: S,
+    layer: AuthenticateLayer,
+}
+
+impl<S> Layer<S> for AuthenticateLayer {
+    type Service = Authenticate<S>;
+
+    fn layer(&self, inner: S) -> Authenticate<S> {
+        let layer = self.clone();
+        Authenticate { inner, layer }
+    }
+}
+
+impl<S, B> Service<Request<B>> for Authenticate<S>
+where
+    S: Service<Authenticated, Response = Response, Error = Fault> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: std::fmt::Display,
+{
+    type Response = Response;
+    type Error = Fault;
+    type Future = Answering<Fault>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let mut inner = self.inner.clone();
+        let layer = self.layer.clone();
+        Box::pin(async move {
+            let authenticated = layer.authenticate(request).await?;
+            inner.call(authenticated).await
+        })
+    }
+}
+
+impl AuthenticateLayer {
+    async fn authenticate<B>(&self, request: Request<B>) -> Result<Authenticated, Fault>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
+    {
+        let (head, body) = request.into_parts();
+        let record = head.extensions.get::<Record>().cloned().unwrap_or_default();
+        let deadline = *head.extensions.get::<Deadline>().ok_or_else(no_deadline)?;
+        let (store, operation, key_id) = self.route(&head, &record)?;
+        let body = body::read(body, self.max_body, deadline).await?;
+        verify(&head, &store, body.expose(), &record)?;
+        Ok(Authenticated {
+            store,
+            operation,
+            key_id,
+            body,
+            deadline,
+            record,
+        })
+    }
+
+    fn route(
+        &self,
+        head: &Parts,
+        record: &Record,
+    ) -> Result<(Arc<KeyStore>, Operation, Option<ExternalKeyId>), Fault> {
+        let route = Route::parse(head.uri.path()).map_err(|_| FaultKind::PathUnknown)?;
+        if head.method != Method::POST {
+            return Err(FaultKind::MethodNotAllowed.into());
+        }
+        let store = self
+            .stores
+            .at(route.prefix)
+            .ok_or(FaultKind::KeyStoreUnknown)?;
+        let mut facts = record.facts();
+        facts.operation = Some(route.operation);
+        facts.key_store = Some(Arc::clone(&store.name));
+        facts.key_id.clone_from(&route.key_id);
+        Ok((Arc::clone(store), route.operation, route.key_id))
+    }
+}
+
+fn verify(head: &Parts, store: &KeyStore, body: &[u8], record: &Record) -> Result<(), Fault> {
+    let request = SignedRequest {
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        query: head.uri.query(),
+        headers: &head.headers,
+        authority: authority(head),
+        body,
+    };
+    let verifier = Verifier {
+        credentials: &store.credentials,
+        scope: Scope {
+            region: &store.region,
+            service: SERVICE,
+        },
+        path_form: PathForm::Normalized,
+    };
+    match verifier.verify(&request, SystemTime::now()) {
+        Ok(credential) => {
+            record.facts().access_key_id = Some(credential.id().clone());
+            Ok(())
+        }
+        Err(denied) => Err(Fault::because(
+            FaultKind::AuthenticationFailed,
+            denied.to_string(),
+        )),
+    }
+}
+
+/// HTTP/2's authority; in HTTP/1 the `Host` header stands for itself.
+fn authority(head: &Parts) -> Option<&str> {
+    match head.version {
+        Version::HTTP_2 => head.uri.authority().map(http::uri::Authority::as_str),
+        _ => None,
+    }
+}
+
+fn no_deadline() -> Fault {
+    Fault::because(FaultKind::Internal, "the deadline layer is missing")
+}

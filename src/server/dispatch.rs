@@ -1,0 +1,95 @@
+//! The innermost service: parses the body and calls the operation.
+
+use std::task::{Context, Poll};
+
+use tower::Service;
+
+use super::authenticate::Authenticated;
+use super::record::Record;
+use super::rescue::of_body;
+use super::{Answering, Response};
+use crate::operations::{self, Answer, Call};
+use crate::xks::{
+    DecryptRequest, EncryptRequest, ExternalKeyId, Fault, FaultKind, HealthRequest,
+    KeyMetadataRequest, Operation, RequestMetadata,
+};
+
+/// Serves verified requests.
+#[derive(Clone, Copy)]
+pub(super) struct Dispatch {
+    pub fleet_size: u32,
+}
+
+impl Service<Authenticated> for Dispatch {
+    type Response = Response;
+    type Error = Fault;
+    type Future = Answering<Fault>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Authenticated) -> Self::Future {
+        let fleet_size = self.fleet_size;
+        Box::pin(async move {
+            match request.operation {
+                Operation::Health => health(&request, fleet_size),
+                Operation::Metadata => key_metadata(&request).await,
+                Operation::Encrypt => encrypt(&request).await,
+                Operation::Decrypt => decrypt(&request).await,
+            }
+        })
+    }
+}
+
+fn health(request: &Authenticated, fleet_size: u32) -> Result<Response, Fault> {
+    let parsed = HealthRequest::parse(request.body.expose())?;
+    note(&request.record, parsed.metadata);
+    let answer = operations::health(&request.store, fleet_size)?;
+    Ok(of_body(done(&request.record, answer).body()))
+}
+
+async fn key_metadata(request: &Authenticated) -> Result<Response, Fault> {
+    let parsed = KeyMetadataRequest::parse(request.body.expose())?;
+    note(&request.record, parsed.metadata);
+    let answer = operations::key_metadata(request.call()?).await?;
+    Ok(of_body(done(&request.record, answer).body()))
+}
+
+async fn encrypt(request: &Authenticated) -> Result<Response, Fault> {
+    let mut parsed = EncryptRequest::parse(request.body.expose())?;
+    note(&request.record, std::mem::take(&mut parsed.metadata));
+    let answer = operations::encrypt(request.call()?, parsed).await?;
+    Ok(of_body(done(&request.record, answer).body()))
+}
+
+async fn decrypt(request: &Authenticated) -> Result<Response, Fault> {
+    let mut parsed = DecryptRequest::parse(request.body.expose())?;
+    note(&request.record, std::mem::take(&mut parsed.metadata));
+    let answer = operations::decrypt(request.call()?, parsed).await?;
+    Ok(of_body(done(&request.record, answer).body()))
+}
+
+impl Authenticated {
+    fn call(&self) -> Result<Call<'_>, Fault> {
+        let key_id: &ExternalKeyId = self
+            .key_id
+            .as_ref()
+            .ok_or_else(|| Fault::because(FaultKind::Internal, "the route has no key id"))?;
+        Ok(Call {
+            store: &self.store,
+            key_id,
+            deadline: self.deadline,
+        })
+    }
+}
+
+/// The metadata goes to the log, also when the operation fails.
+fn note(record: &Record, metadata: RequestMetadata) {
+    record.facts().metadata = Some(metadata);
+}
+
+fn done<T>(record: &Record, answer: Answer<T>) -> T {
+    record.facts().cost = answer.cost;
+    answer.value
+}

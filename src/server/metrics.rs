@@ -1,0 +1,98 @@
+//! The server's metrics.
+
+use std::time::Duration;
+
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge};
+
+use super::record::Facts;
+use super::tls::CertificateExpiry;
+use crate::metrics::{Metrics, MetricsError};
+
+/// The server's metrics; cheap to clone.
+#[derive(Clone)]
+pub struct ServerMetrics {
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    handshakes: IntCounterVec,
+    /// Refused by the in-flight limit.
+    pub(super) shed: IntCounter,
+    /// Open connections.
+    pub(super) connections: IntGauge,
+    /// Requests inside the admit layer.
+    pub(super) in_flight: IntGauge,
+}
+
+impl ServerMetrics {
+    /// Declares them; certificates' expiry is known now and set at once.
+    ///
+    /// # Errors
+    /// [`MetricsError`] when a name is taken.
+    pub fn declare(
+        metrics: &Metrics,
+        expiries: &[CertificateExpiry],
+    ) -> Result<Self, MetricsError> {
+        let certificate_expiry = metrics.gauge(
+            "xks_tls_certificate_expiry_timestamp_seconds",
+            "When the certificate ends, in seconds since 1970 (role: server, client_ca).",
+            &["role"],
+        )?;
+        for expiry in expiries {
+            certificate_expiry
+                .with_label_values(&[expiry.role])
+                .set(expiry.unix_seconds);
+        }
+        Ok(Self {
+            requests: metrics.counter(
+                "xks_requests_total",
+                "Requests answered, by key store, operation and outcome (ok or the errorName).",
+                &["store", "operation", "outcome"],
+            )?,
+            durations: metrics.latency(
+                "xks_request_duration_seconds",
+                "From a request's headers to its answer.",
+                &["store", "operation"],
+            )?,
+            handshakes: metrics.counter(
+                "xks_tls_handshakes_total",
+                "TLS handshakes, by outcome (ok, failed, timeout).",
+                &["outcome"],
+            )?,
+            shed: metrics
+                .counter(
+                    "xks_shed_total",
+                    "Requests refused by the in-flight limit.",
+                    &[],
+                )?
+                .with_label_values::<&str>(&[]),
+            connections: metrics
+                .gauge("xks_connections", "Connections open now.", &[])?
+                .with_label_values::<&str>(&[]),
+            in_flight: metrics
+                .gauge("xks_requests_in_flight", "Requests worked on now.", &[])?
+                .with_label_values::<&str>(&[]),
+        })
+    }
+
+    /// Counts an answered request. Labels come from the configuration and the specification only.
+    pub(super) fn count_request(&self, facts: &Facts, duration: Duration) {
+        let store = facts.key_store.as_deref().unwrap_or("none");
+        let operation = facts
+            .operation
+            .map_or("none", |operation| operation.as_str());
+        let outcome = facts
+            .fault
+            .as_ref()
+            .map_or("ok", |fault| fault.kind.name().as_str());
+        self.requests
+            .with_label_values(&[store, operation, outcome])
+            .inc();
+        self.durations
+            .with_label_values(&[store, operation])
+            .observe(duration.as_secs_f64());
+    }
+
+    /// Counts a TLS handshake.
+    pub(super) fn count_handshake(&self, outcome: &str) {
+        self.handshakes.with_label_values(&[outcome]).inc();
+    }
+}

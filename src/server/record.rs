@@ -1,0 +1,35 @@
+//! The record of one request: what the layers learn on the way, for the one line in the log and for the metrics.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::operations::Cost;
+use crate::sigv4::AccessKeyId;
+use crate::xks::{ExternalKeyId, Fault, Operation, RequestMetadata};
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub SocketAddr);
+
+/// What is known of a request so far. Holds no secret, no plaintext and no body.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub operation: Option<Operation>,
+    pub key_store: Option<Arc<str>>,
+    pub key_id: Option<ExternalKeyId>,
+    pub access_key_id: Option<AccessKeyId>,
+    pub metadata: Option<RequestMetadata>,
+    pub cost: Cost,
+    pub fault: Option<Fault>,
+}
+
+/// A handle to the record that travels with the request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Record(Arc<Mutex<Facts>>);
+
+impl Record {
+    /// The facts, to read or to add to. Never held across an await.
+    pub(super) fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,123 @@
+//! Turns every fault into the JSON body of the error table (XKS API, "Errors"). Nothing else ever leaves.
+
+use std::convert::Infallible;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
+use http::{HeaderValue, Request, StatusCode, Version};
+use http_body_util::Full;
+use tower::{Layer, Service};
+
+use super::record::Record;
+use super::{Answering, Response};
+use crate::xks::{Fault, FaultKind};
+
+/// The content type of every body.
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Makes [`Rescue`].
+#[derive(Clone, Copy)]
+pub(super) struct RescueLayer;
+
+/// Rescues the service inside.
+#[derive(Clone)]
+pub(super) struct Rescue<S> {
+    inner: S,
+}
+
+impl<S> Layer<S> for RescueLayer {
+    type Service = Rescue<S>;
+
+    fn layer(&self, inner: S) -> Rescue<S> {
+        Rescue { inner }
+    }
+}
+
+impl<S, B> Service<Request<B>> for Rescue<S>
+where
+    S: Service<Request<B>, Response = Response, Error = Fault>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answering<Infallible>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // The layers inside are always ready; were one not, its call would say so.
+        drop(self.inner.poll_ready(context));
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let record = request
+            .extensions()
+            .get::<Record>()
+            .cloned()
+            .unwrap_or_default();
+        let version = request.version();
+        let answering = self.inner.call(request);
+        Box::pin(async move {
+            Ok(answering.await.unwrap_or_else(|fault| {
+                let response = of_fault(&fault, version);
+                record.facts().fault = Some(fault);
+                response
+            }))
+        })
+    }
+}
+
+/// A successful answer.
+pub(super) fn of_body(body: Vec<u8>) -> Response {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+fn of_fault(fault: &Fault, version: Version) -> Response {
+    let mut response = of_body(fault.body());
+    *response.status_mut() =
+        StatusCode::from_u16(fault.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    if fault.kind == FaultKind::MethodNotAllowed {
+        headers.insert(ALLOW, HeaderValue::from_static("POST"));
+    }
+    if leaves_body_unread(fault.kind) && version < Version::HTTP_2 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// After these the rest of the body is still on its way: the connection has no next request.
+fn leaves_body_unread(kind: FaultKind) -> bool {
+    matches!(kind, FaultKind::BodyTooLarge | FaultKind::BodyIncomplete)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn faults_become_json_without_their_reason() {
+        let service = tower::service_fn(|_: Request<()>| async {
+            Err::<Response, _>(Fault::because(FaultKind::DeviceFailed, "CKR_SECRET_DETAIL"))
+        });
+        let rescue = RescueLayer.layer(service);
+        let response = rescue.oneshot(Request::new(())).await.unwrap();
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(!String::from_utf8(body.to_vec()).unwrap().contains("SECRET"));
+    }
+
+    #[tokio::test]
+    async fn a_wrong_method_names_the_right_one() {
+        let fault = || async { Err::<Response, Fault>(FaultKind::MethodNotAllowed.into()) };
+        let rescue = RescueLayer.layer(tower::service_fn(move |_: Request<()>| fault()));
+        let response = rescue.oneshot(Request::new(())).await.unwrap();
+        assert_eq!(response.status(), 405);
+        assert_eq!(response.headers()[ALLOW], "POST");
+    }
+}

@@ -1,0 +1,122 @@
+//! The server as a whole: bound, serving, draining.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceBuilder;
+
+use super::admit::AdmitLayer;
+use super::authenticate::AuthenticateLayer;
+use super::connection::Shared;
+use super::deadline::DeadlineLayer;
+use super::dispatch::Dispatch;
+use super::listener;
+use super::metrics::ServerMetrics;
+use super::observe::ObserveLayer;
+use super::rescue::RescueLayer;
+use super::settings::ServerSettings;
+use crate::keystore::KeyStores;
+
+/// What a server is made of.
+pub struct ServerParts {
+    /// The `[server]` table.
+    pub settings: ServerSettings,
+    /// What it serves.
+    pub stores: Arc<KeyStores>,
+    /// Where it counts.
+    pub metrics: ServerMetrics,
+}
+
+/// A server that is bound but does not accept yet.
+pub struct Server {
+    parts: ServerParts,
+    listeners: Vec<TcpListener>,
+}
+
+impl Server {
+    /// Binds every address.
+    ///
+    /// # Errors
+    /// The first address that cannot be bound, named.
+    pub async fn bind(parts: ServerParts) -> io::Result<Self> {
+        let mut listeners = Vec::new();
+        for address in &parts.settings.listen {
+            let bound = TcpListener::bind(address).await;
+            listeners.push(bound.map_err(|error| named(*address, &error))?);
+        }
+        Ok(Self { parts, listeners })
+    }
+
+    /// Where it is bound; ports that were 0 are the chosen ones.
+    ///
+    /// # Errors
+    /// When a socket does not know its address any more.
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.listeners.iter().map(TcpListener::local_addr).collect()
+    }
+
+    /// Serves until `stop` resolves, then drains: takes what already waits in the kernel, finishes what runs, for the grace
+    /// period at most. Gives whether everything was finished.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> bool {
+        let ServerSettings {
+            grace_period,
+            tls,
+            limits,
+            fleet_size,
+            ..
+        } = self.parts.settings;
+        let metrics = self.parts.metrics;
+        let stack = ServiceBuilder::new()
+            .layer(ObserveLayer {
+                metrics: metrics.clone(),
+            })
+            .layer(RescueLayer)
+            .layer(AdmitLayer::new(limits.max_in_flight, &metrics))
+            .layer(DeadlineLayer {
+                request_timeout: limits.request_timeout,
+            })
+            .layer(AuthenticateLayer {
+                stores: self.parts.stores,
+                max_body: limits.max_body,
+            })
+            .service(Dispatch { fleet_size });
+        let (drain, draining) = watch::channel(false);
+        let shared = Shared {
+            acceptor: TlsAcceptor::from(tls.config),
+            stack,
+            limits,
+            metrics,
+            draining,
+        };
+        let max_connections = limits.max_connections.min(Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(max_connections));
+        let mut accepting = JoinSet::new();
+        for listener in self.listeners {
+            accepting.spawn(listener::accept(
+                listener,
+                shared.clone(),
+                Arc::clone(&places),
+            ));
+        }
+        stop.await;
+        drain.send_replace(true);
+        let finished = async {
+            while accepting.join_next().await.is_some() {}
+            // When every place is back, every connection has ended.
+            let all = u32::try_from(max_connections).unwrap_or(u32::MAX);
+            drop(places.acquire_many(all).await);
+        };
+        timeout(grace_period, finished).await.is_ok()
+    }
+}
+
+fn named(address: SocketAddr, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+}

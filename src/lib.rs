@@ -33,8 +33,12 @@
 //!
 //! Errors convert one floor up: `CKR_*` → [`ekm::KeyManagerError`] → [`xks::Fault`] → response.
 
+pub mod admin;
+pub mod app;
 pub mod build_info;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod ekm;
 pub mod hsm;
 pub mod keystore;

@@ -1,0 +1,216 @@
+//! The second listener, plain HTTP, for the machine's own use: `/livez`, `/readyz`, `/metrics`. It has no secrets and takes no commands.
+//!
+//! - `/livez`: 200 as long as the process answers.
+//! - `/readyz`: 200 when the proxy is to be sent requests, else 503 with the reason. The health URL for load balancers.
+//! - `/metrics`: Prometheus' text format.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, Metrics};
+
+/// Connections at a time: a load balancer and a few scrapers.
+const MAX_CONNECTIONS: usize = 64;
+
+/// How long a request's headers may take; also the longest pause between requests.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest life of a connection: a client that never reads its answer must not keep its place.
+const MAX_LIFE: Duration = Duration::from_secs(300);
+
+/// The pause after an accept that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The `[admin]` table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+}
+
+/// Whether the proxy is ready; if not, why.
+pub type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// What the admin listener shows.
+#[derive(Clone)]
+pub struct AdminParts {
+    /// For `/metrics`.
+    pub metrics: Metrics,
+    /// For `/readyz`.
+    pub readiness: Readiness,
+    /// Called before metrics are read, for gauges that are not kept up to date all the time.
+    pub refresh: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// The bound listener.
+pub struct Admin {
+    parts: AdminParts,
+    listener: TcpListener,
+}
+
+impl Admin {
+    /// Binds.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn bind(settings: AdminSettings, parts: AdminParts) -> io::Result<Self> {
+        let address = settings.listen;
+        let bound = TcpListener::bind(address).await;
+        let listener = bound.map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+        })?;
+        Ok(Self { parts, listener })
+    }
+
+    /// Where it is bound.
+    ///
+    /// # Errors
+    /// When the socket does not know its address any more.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until it is dropped.
+    pub async fn serve(self) {
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let parts = self.parts.clone();
+                    tokio::spawn(async move {
+                        // However it ends, the place comes back.
+                        drop(timeout(MAX_LIFE, serve_connection(parts, stream)).await);
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the admin listener cannot accept");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+async fn serve_connection(parts: AdminParts, stream: TcpStream) -> Result<(), hyper::Error> {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let response = answer(&parts, &request);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+}
+
+fn answer<B>(parts: &AdminParts, request: &Request<B>) -> Response<Full<Bytes>> {
+    let path = request.uri().path();
+    if !matches!(path, "/livez" | "/readyz" | "/metrics") {
+        return text(StatusCode::NOT_FOUND, "not found\n");
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is allowed here\n");
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match path {
+        "/livez" => text(StatusCode::OK, "live\n"),
+        "/readyz" => match (parts.readiness)() {
+            Ok(()) => text(StatusCode::OK, "ready\n"),
+            Err(reason) => text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("not ready: {reason}\n"),
+            ),
+        },
+        _ => metrics(parts),
+    }
+}
+
+fn metrics(parts: &AdminParts) -> Response<Full<Bytes>> {
+    (parts.refresh)();
+    match parts.metrics.render() {
+        Ok(rendered) => {
+            let mut response = Response::new(Full::new(rendered.into()));
+            let content_type = HeaderValue::from_static(METRICS_TYPE);
+            response.headers_mut().insert(CONTENT_TYPE, content_type);
+            response
+        }
+        Err(error) => {
+            tracing::error!(%error, "metrics cannot be rendered");
+            text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "metrics cannot be rendered\n",
+            )
+        }
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, plain);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(method: Method, path: &str, ready: bool) -> u16 {
+        let parts = AdminParts {
+            metrics: Metrics::default(),
+            readiness: Arc::new(move || {
+                if ready {
+                    Ok(())
+                } else {
+                    Err("draining".into())
+                }
+            }),
+            refresh: Arc::new(|| ()),
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(())
+            .unwrap();
+        answer(&parts, &request).status().as_u16()
+    }
+
+    #[test]
+    fn paths_and_methods() {
+        for (path, ready, expected) in [
+            ("/livez", false, 200),
+            ("/readyz", true, 200),
+            ("/readyz", false, 503),
+            ("/metrics", false, 200),
+            ("/", true, 404),
+            ("/kms/xks/v1/health", true, 404),
+        ] {
+            assert_eq!(status(Method::GET, path, ready), expected, "{path}");
+        }
+        assert_eq!(status(Method::HEAD, "/livez", true), 200);
+        assert_eq!(status(Method::POST, "/livez", true), 405);
+    }
+}

@@ -1,0 +1,38 @@
+//! Whether the proxy is to be sent requests: bound, configured, at least one HSM usable, not draining.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::ekm::KeyManager;
+use crate::hsm::Hsm;
+
+const STARTING: u8 = 0;
+const SERVING: u8 = 1;
+const DRAINING: u8 = 2;
+
+/// The proxy's own part of its readiness.
+pub(super) struct Phase(AtomicU8);
+
+impl Phase {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicU8::new(STARTING)))
+    }
+
+    pub(super) fn serving(&self) {
+        self.0.store(SERVING, Ordering::Release);
+    }
+
+    pub(super) fn draining(&self) {
+        self.0.store(DRAINING, Ordering::Release);
+    }
+
+    /// Ready, or why not.
+    pub(super) fn readiness(&self, hsms: &[Arc<Hsm>]) -> Result<(), String> {
+        match self.0.load(Ordering::Acquire) {
+            SERVING if hsms.iter().any(|hsm| hsm.is_usable()) => Ok(()),
+            SERVING => Err("no HSM is usable".to_owned()),
+            STARTING => Err("starting".to_owned()),
+            _ => Err("draining".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The command line. Flags are parsed dumb here, one file per command, and mean something further down.
+
+mod check_config;
+mod exit;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// AWS KMS external key store (XKS) proxy in front of PKCS#11 HSMs.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    CheckConfig(check_config::CheckConfig),
+}
+
+/// Parses the command line and runs the command. Wrong usage exits with 2, from the parser.
+pub fn run() -> ExitCode {
+    let status = match CommandLine::parse().command {
+        Command::Serve(command) => command.run(),
+        Command::CheckConfig(command) => command.run(),
+    };
+    status.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_shows_an_example() {
+        for command in CommandLine::command().get_subcommands() {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(help.contains("Example"), "{}", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! `xks-proxy serve`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit::ExitStatus;
+use crate::{app, config};
+
+/// Run the proxy until SIGTERM.
+#[derive(Args)]
+#[command(after_help = "Example:\n  xks-proxy serve --config /etc/xks-proxy/config.toml")]
+pub(super) struct Serve {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> ExitStatus {
+        let mut stderr = std::io::stderr();
+        let loaded = match config::load(&self.config) {
+            Ok(loaded) => loaded,
+            Err(faults) => {
+                let file = self.config.display();
+                // Without standard error there is nobody to tell; the exit code still does.
+                drop(write!(
+                    stderr,
+                    "{file} has faults; nothing was started:\n{faults}"
+                ));
+                return ExitStatus::BadConfiguration;
+            }
+        };
+        match app::run(loaded) {
+            Ok(()) => ExitStatus::Done,
+            Err(error) => {
+                drop(writeln!(stderr, "xks-proxy: {error}"));
+                ExitStatus::Internal
+            }
+        }
+    }
+}

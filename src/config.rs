@@ -1,0 +1,155 @@
+//! The configuration: the only room that knows TOML, files and the environment.
+//!
+//! It reads one file and everything that the file names, and builds each room's own settings, or tells **all** faults at once, each
+//! with its key path, its line and what to do. Nothing is half-applied: there are settings or there are faults.
+//!
+//! # Invariants
+//! - An unknown key is a fault: a misspelt limit must not silently be the default.
+//! - No fault or warning quotes a secret.
+
+mod document;
+mod files;
+mod hsm;
+mod key_store;
+mod log;
+mod report;
+mod server;
+mod values;
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use crate::admin::AdminSettings;
+use crate::hsm::HsmSettings;
+use crate::keystore::KeyStoreSettings;
+use crate::server::ServerSettings;
+use document::{Document, Section};
+
+pub use log::{LogFormat, LogLevel, LogSettings};
+pub use report::{Finding, Findings};
+
+/// Everything that a proxy needs to run.
+#[derive(Debug)]
+pub struct Configuration {
+    /// `[server]`.
+    pub server: ServerSettings,
+    /// `[admin]`, if there is one.
+    pub admin: Option<AdminSettings>,
+    /// `[log]`.
+    pub log: LogSettings,
+    /// `[[hsm]]`.
+    pub hsms: Vec<HsmSettings>,
+    /// `[[key_store]]`.
+    pub key_stores: Vec<KeyStoreSettings>,
+}
+
+/// A configuration and what is not wrong with it but should be known.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub configuration: Configuration,
+    /// Such as a secret file that others can read.
+    pub warnings: Vec<Finding>,
+}
+
+/// Reads the configuration in `file`, and every file that it names. Relative paths are relative to its directory.
+///
+/// # Errors
+/// All faults at once.
+pub fn load(file: &Path) -> Result<Loaded, Findings> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Findings::single("", format!("cannot read {}: {error}", file.display()))
+    })?;
+    let directory = file.parent().unwrap_or(Path::new("."));
+    parse(&text, directory)
+}
+
+/// Reads a configuration from its text; `directory` is where relative paths start.
+///
+/// # Errors
+/// All faults at once.
+pub fn parse(text: &str, directory: &Path) -> Result<Loaded, Findings> {
+    let document = Document::parse(text, directory)?;
+    let configuration = whole(&document.root());
+    document.outcome(configuration)
+}
+
+fn whole(root: &Section<'_>) -> Option<Configuration> {
+    let health = health(root);
+    let server = server::settings(root, health.fleet_size);
+    let admin = admin(root);
+    let log = log::settings(root);
+    let hsms = hsm::all(root, health.interval);
+    let key_stores = key_store::all(root, &hsms);
+    root.not_yet("audit");
+    root.not_yet("policy");
+    root.finish();
+    Some(Configuration {
+        server: server?,
+        admin: admin?,
+        log: log?,
+        hsms: hsms?,
+        key_stores: key_stores?,
+    })
+}
+
+/// The `[health]` table.
+struct Health {
+    interval: std::time::Duration,
+    fleet_size: u32,
+}
+
+/// Answers may be 60 s old: a check that runs less often than this would make them older.
+const MAX_HEALTH_INTERVAL_SECONDS: u64 = 45;
+
+fn health(root: &Section<'_>) -> Health {
+    use std::time::Duration;
+    let mut health = Health {
+        interval: Duration::from_secs(20),
+        fleet_size: 1,
+    };
+    let Some(section) = root.section("health") else {
+        return health;
+    };
+    let range = Duration::from_millis(100)..=Duration::from_secs(MAX_HEALTH_INTERVAL_SECONDS);
+    if let Some(interval) = section.duration("interval", range) {
+        health.interval = interval;
+    }
+    if let Some(size) = section.integer("fleet_size", 1..=1_000) {
+        health.fleet_size = u32::try_from(size).unwrap_or(1);
+    }
+    section.finish();
+    health
+}
+
+/// None when there is a fault; `Some(None)` when there is no `[admin]` table.
+fn admin(root: &Section<'_>) -> Option<Option<AdminSettings>> {
+    let Some(section) = root.section("admin") else {
+        return Some(None);
+    };
+    let listen = section.required_address("listen");
+    section.finish();
+    Some(Some(AdminSettings { listen: listen? }))
+}
+
+/// Remembers names that must be unique, and says where one comes again.
+struct Unique(HashSet<String>);
+
+impl Unique {
+    fn new() -> Self {
+        Self(HashSet::new())
+    }
+
+    /// Notes `value` of `key` in `section`; a repeated one is a fault.
+    fn note(&mut self, section: &Section<'_>, key: &str, value: &str) {
+        if !self.0.insert(value.to_owned()) {
+            section.fault(
+                key,
+                format!("{value:?} is used twice; each must be of its own"),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

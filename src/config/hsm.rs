@@ -1,0 +1,97 @@
+//! `[[hsm]]`.
+
+use std::time::Duration;
+
+use super::document::Section;
+use super::{Unique, files};
+use crate::hsm::{GcmProfile, HsmSettings, TokenSelector};
+
+/// Profiles of the contract that this version does not have yet.
+const LATER_PROFILES: [&str; 4] = ["iv-written-back", "iv-appended", "iv-prepended", "message"];
+
+/// Every device; None when one has a fault.
+pub(super) fn all(root: &Section<'_>, health_interval: Duration) -> Option<Vec<HsmSettings>> {
+    let sections = root.sections("hsm");
+    if sections.is_empty() {
+        return root.missing("hsm", "[{ name = \"hsm-a\", module = \"…\", … }]");
+    }
+    let mut names = Unique::new();
+    let settings: Vec<_> = sections
+        .iter()
+        .map(|section| {
+            let settings = one(section, health_interval);
+            if let Some(settings) = &settings {
+                names.note(section, "name", &settings.name);
+            }
+            settings
+        })
+        .collect();
+    settings.into_iter().collect()
+}
+
+fn one(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> {
+    let name = name(section);
+    let module = section.required_string("module", "\"/usr/lib/softhsm/libsofthsm2.so\"");
+    let token = token(section);
+    let pin = files::secret(section, "pin");
+    let sessions = section.integer("sessions", 1..=1_024).unwrap_or(16);
+    let gcm_profile = gcm_profile(section);
+    let health_key = section.string("health_key").unwrap_or("xks-health");
+    section.finish();
+    Some(HsmSettings {
+        name: name?.into(),
+        module: section.resolve(module?),
+        token: token?,
+        pin: pin?,
+        sessions: usize::try_from(sessions).unwrap_or(16),
+        gcm_profile: gcm_profile?,
+        health_key: health_key.to_owned(),
+        health_interval,
+    })
+}
+
+/// A name for logs, metrics and the health answer.
+pub(super) fn name<'a>(section: &Section<'a>) -> Option<&'a str> {
+    let name = section.required_string("name", "\"a-name\"")?;
+    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    match name.len() <= 64 && name.bytes().all(legal) {
+        true => Some(name),
+        false => {
+            section.fault("name", "may have 64 letters, digits, '-', '_' and '.' only");
+            None
+        }
+    }
+}
+
+fn token(parent: &Section<'_>) -> Option<TokenSelector> {
+    let Some(section) = parent.section("token") else {
+        return parent.missing("token", "{ label = \"xks\" }");
+    };
+    let selected = match (section.string("label"), section.string("serial")) {
+        (Some(label), None) => Some(TokenSelector::Label(label.to_owned())),
+        (None, Some(serial)) => Some(TokenSelector::Serial(serial.to_owned())),
+        _ => {
+            parent.fault("token", "must have either a label or a serial");
+            None
+        }
+    };
+    section.finish();
+    selected
+}
+
+fn gcm_profile(section: &Section<'_>) -> Option<GcmProfile> {
+    match section.string("gcm_profile").unwrap_or("auto") {
+        "auto" | "caller-iv" => Some(GcmProfile::CallerIv),
+        later if LATER_PROFILES.contains(&later) => {
+            section.fault(
+                "gcm_profile",
+                format!("{later:?} is not supported by this version yet"),
+            );
+            None
+        }
+        _ => {
+            section.fault("gcm_profile", "may be \"auto\" or \"caller-iv\"");
+            None
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! `[server]` and the tables in it.
+
+use std::time::Duration;
+
+use super::document::Section;
+use super::{files, values};
+use crate::server::{ClientAuth, Limits, ServerSettings, TlsError, TlsSettings};
+
+/// KMS gives up after this; a longer timeout only answers to nobody.
+const KMS_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// The value of `client_auth.ca` that stands for the built-in roots.
+const BUILT_IN_CA: &str = "amazon-trust-services";
+
+/// The table.
+pub(super) fn settings(root: &Section<'_>, fleet_size: u32) -> Option<ServerSettings> {
+    let Some(section) = root.section("server") else {
+        return root.missing("server", "{ listen = [\"0.0.0.0:443\"], … }");
+    };
+    let listen = listen(&section);
+    let grace = Duration::ZERO..=Duration::from_secs(3_600);
+    let grace_period = section
+        .duration("grace_period", grace)
+        .unwrap_or(Duration::from_secs(10));
+    let limits = limits(&section);
+    let tls = tls(&section);
+    section.finish();
+    Some(ServerSettings {
+        listen: listen?,
+        grace_period,
+        tls: tls?,
+        limits,
+        fleet_size,
+    })
+}
+
+fn listen(section: &Section<'_>) -> Option<Vec<std::net::SocketAddr>> {
+    let Some(texts) = section.strings("listen") else {
+        return section.missing("listen", "[\"0.0.0.0:443\"]");
+    };
+    if texts.is_empty() {
+        section.fault("listen", "is empty; for example [\"0.0.0.0:443\"]");
+        return None;
+    }
+    let address = |text| {
+        values::address(text)
+            .map_err(|e| section.fault("listen", e))
+            .ok()
+    };
+    texts.into_iter().map(address).collect()
+}
+
+fn limits(parent: &Section<'_>) -> Limits {
+    let mut limits = Limits::default();
+    let Some(section) = parent.section("limits") else {
+        return limits;
+    };
+    let seconds = |from: f64, to: u64| Duration::from_secs_f64(from)..=Duration::from_secs(to);
+    if let Some(timeout) = section.duration("request_timeout", seconds(0.001, 60)) {
+        if timeout >= KMS_TIMEOUT {
+            section.warn(
+                "request_timeout",
+                "KMS gives up after 250ms; a later answer is lost",
+            );
+        }
+        limits.request_timeout = timeout;
+    }
+    let count = |key, range| {
+        section
+            .integer(key, range)
+            .and_then(|n| usize::try_from(n).ok())
+    };
+    limits.max_connections =
+        count("max_connections", 1..=1_000_000).unwrap_or(limits.max_connections);
+    limits.max_in_flight = count("max_in_flight", 1..=1_000_000).unwrap_or(limits.max_in_flight);
+    limits.header_timeout = section
+        .duration("header_timeout", seconds(0.01, 300))
+        .unwrap_or(limits.header_timeout);
+    limits.idle_timeout = section
+        .duration("idle_timeout", seconds(0.01, 3_600))
+        .unwrap_or(limits.idle_timeout);
+    let size = |text: &str| values::size(text, &(1_024..=16 << 20));
+    limits.max_body = section.parsed("max_body", size).unwrap_or(limits.max_body);
+    section.finish();
+    limits
+}
+
+fn tls(parent: &Section<'_>) -> Option<TlsSettings> {
+    let Some(section) = parent.section("tls") else {
+        return parent.missing("tls", "{ certificate = \"…\", private_key = \"…\" }");
+    };
+    let certificate = section
+        .required_string("certificate", "\"server.pem\"")
+        .and_then(|path| files::public(&section, "certificate", path));
+    let private_key = section
+        .required_string("private_key", "\"server.key\"")
+        .and_then(|path| files::private(&section, "private_key", path));
+    let client_auth = client_auth(&section);
+    section.finish();
+    let built = TlsSettings::from_pem(&certificate?, &private_key?, client_auth?);
+    built.map_err(|error| tls_fault(&section, &error)).ok()
+}
+
+fn tls_fault(section: &Section<'_>, error: &TlsError) {
+    let key = match error {
+        TlsError::Certificate(_) => "certificate",
+        TlsError::PrivateKey(_) => "private_key",
+        TlsError::ClientCa(_) => "client_auth",
+    };
+    section.fault(key, error.to_string());
+}
+
+/// None when there is a fault; `Some(None)` when no client certificate is asked for.
+fn client_auth(parent: &Section<'_>) -> Option<Option<ClientAuth>> {
+    let Some(section) = parent.section("client_auth") else {
+        return Some(None);
+    };
+    let example = "[\"cks.kms.<region>.amazonaws.com\"]";
+    let subjects = match section.strings("subjects") {
+        Some(subjects) if subjects.is_empty() => {
+            section.fault("subjects", format!("is empty; for example {example}"));
+            None
+        }
+        Some(subjects) => Some(subjects.into_iter().map(str::to_owned).collect::<Vec<_>>()),
+        None => section.missing("subjects", example),
+    };
+    let ca = section.required_string("ca", "\"amazon-trust-services\"");
+    section.finish();
+    let auth = match (ca?, subjects?) {
+        (BUILT_IN_CA, subjects) => ClientAuth::amazon(subjects),
+        (path, subjects) => {
+            let pem = files::public(&section, "ca", path)?;
+            let built = ClientAuth::from_pem(&pem, subjects);
+            built
+                .map_err(|error| section.fault("ca", error.to_string()))
+                .ok()?
+        }
+    };
+    Some(Some(auth))
+}

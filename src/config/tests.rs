@@ -1,0 +1,322 @@
+//! The configuration: the contract parses, and every fault is told.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+
+/// A directory with everything that a configuration may name.
+fn directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let pair = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    write("server.pem", &pair.cert.pem());
+    write("server.key", &pair.signing_key.serialize_pem());
+    write("pin", "1234\n");
+    write("secret", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ\n");
+    directory
+}
+
+const GOOD: &str = r#"
+[server]
+listen = ["127.0.0.1:0"]
+[server.tls]
+certificate = "server.pem"
+private_key = "server.key"
+
+[[hsm]]
+name = "hsm-a"
+module = "/usr/lib/softhsm/libsofthsm2.so"
+token = { label = "xks" }
+pin = { file = "pin" }
+
+[[key_store]]
+name = "payments"
+path_prefix = "/payments"
+region = "eu-west-1"
+
+[[key_store.credential]]
+access_key_id = "XKSPAYMENTSKEYAAAAAA"
+secret = { file = "secret" }
+
+[[key_store.key]]
+id = "orders"
+"#;
+
+fn load_text(text: &str) -> Result<Loaded, Findings> {
+    parse(text, directory().path())
+}
+
+/// The faults of the good configuration with `from` replaced by `to`.
+fn faults(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "{from}");
+    load_text(&GOOD.replace(from, to)).unwrap_err().to_string()
+}
+
+#[test]
+fn a_minimal_configuration_has_the_contracts_defaults() {
+    let loaded = load_text(GOOD).unwrap();
+    assert_eq!(loaded.warnings, []);
+    let Configuration {
+        server,
+        admin,
+        hsms,
+        key_stores,
+        log,
+    } = loaded.configuration;
+    assert_eq!(server.limits, crate::server::Limits::default());
+    assert_eq!(server.grace_period.as_secs(), 10);
+    assert!(admin.is_none());
+    assert_eq!((log.level, log.format), (LogLevel::Info, LogFormat::Json));
+    assert_eq!(
+        (hsms[0].sessions, &*hsms[0].health_key, hsms[0].pin.expose()),
+        (16, "xks-health", "1234")
+    );
+    assert_eq!(key_stores[0].hsms, ["hsm-a"]);
+    assert_eq!(key_stores[0].keys.len(), 1);
+}
+
+#[test]
+fn every_fault_is_told_at_once_with_its_line() {
+    let text = GOOD
+        .replace("127.0.0.1:0", "localhost")
+        .replace("\"server.pem\"", "\"gone.pem\"")
+        .replace("region = \"eu-west-1\"", "regoin = \"eu-west-1\"")
+        .replace("XKSPAYMENTSKEYAAAAAA", "lowercase");
+    let faults = load_text(&text).unwrap_err();
+    let text = faults.to_string();
+    for part in [
+        "line 3: server.listen: \"localhost\" is no address",
+        "line 5: server.tls.certificate: cannot read",
+        "key_store[0].region: is missing",
+        "line 17: key_store[0].regoin: is unknown; did you mean \"region\"?",
+        "key_store[0].credential[0].access_key_id: an access key id has 20 to 30",
+    ] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+    assert_eq!(faults.0.len(), 5, "{text}");
+}
+
+#[test]
+fn each_rule_has_its_fault() {
+    for (from, to, fault) in [
+        (
+            "[server]\nlisten",
+            "[server]\nlistne",
+            "did you mean \"listen\"?",
+        ),
+        (
+            "[server]\nlisten = [\"127.0.0.1:0\"]",
+            "[server]\nlisten = []",
+            "server.listen: is empty",
+        ),
+        (
+            "[server]\n",
+            "[server]\ngrace_period = 10\n",
+            "server.grace_period: must be a string, not integer",
+        ),
+        ("\"server.key\"", "\"secret\"", "holds no PEM private key"),
+        ("\"server.pem\"", "\"secret\"", "holds no PEM certificate"),
+        (
+            "[server.tls]",
+            "[server.limits]\nmax_body = \"10\"\n[server.tls]",
+            "must be from 1024",
+        ),
+        (
+            "[[hsm]]",
+            "[health]\ninterval = \"50s\"\n[[hsm]]",
+            "health.interval: must be from",
+        ),
+        (
+            "{ label = \"xks\" }",
+            "{ label = \"a\", serial = \"b\" }",
+            "either a label or a serial",
+        ),
+        (
+            "{ file = \"pin\" }",
+            "{ file = \"pin\", env = \"PIN\" }",
+            "exactly one of file, env, credential",
+        ),
+        (
+            "{ file = \"pin\" }",
+            "{ env = \"XKS_TEST_UNSET_VARIABLE\" }",
+            "XKS_TEST_UNSET_VARIABLE is not set",
+        ),
+        (
+            "{ file = \"pin\" }",
+            "{ credential = \"pin\" }",
+            "LoadCredential",
+        ),
+        (
+            "{ file = \"pin\" }",
+            "\"1234\"",
+            "must be a table, not string",
+        ),
+        (
+            "{ file = \"pin\" }",
+            "{ danger_inline = \"\" }",
+            "the secret is empty",
+        ),
+        (
+            "name = \"hsm-a\"",
+            "name = \"hsm a\"",
+            "may have 64 letters",
+        ),
+        (
+            "name = \"hsm-a\"",
+            "name = \"hsm-a\"\nsessions = 0",
+            "must be from 1 to 1024",
+        ),
+        (
+            "name = \"hsm-a\"",
+            "name = \"hsm-a\"\ngcm_profile = \"message\"",
+            "not supported by this version yet",
+        ),
+        (
+            "name = \"hsm-a\"",
+            "name = \"hsm-a\"\nhealth_key = \"orders\"",
+            "KMS must never use",
+        ),
+        (
+            "\"/payments\"",
+            "\"/payments/\"",
+            "must not end with a slash",
+        ),
+        ("\"eu-west-1\"", "\"EU\"", "is no AWS region"),
+        (
+            "region =",
+            "hsms = [\"hsm-b\"]\nregion =",
+            "no [[hsm]] is named \"hsm-b\"; known are: hsm-a",
+        ),
+        (
+            "region =",
+            "state = \"off\"\nregion =",
+            "it may be \"enabled\" or \"disabled\"",
+        ),
+        (
+            "region =",
+            "quota = { rate = 1 }\nregion =",
+            "quota: is not supported by this version yet",
+        ),
+        (
+            "{ file = \"secret\" }",
+            "{ file = \"pin\" }",
+            "a secret access key has 43 to 64",
+        ),
+        ("id = \"orders\"", "id = \"a/b\"", "an id has 1 to 128"),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nlabel = \"a\"\ncka_id = \"00\"",
+            "not both",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\ncka_id = \"0\"",
+            "pairs of hex digits",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\n[[key_store.key]]\nid = \"orders\"",
+            "\"orders\" is used twice",
+        ),
+        (
+            "[[hsm]]",
+            "[policy]\nengine = \"cedar\"\n[[hsm]]",
+            "policy: is not supported by this version yet",
+        ),
+        ("[server.tls]", "[server.tls", "is not TOML"),
+    ] {
+        let text = faults(from, to);
+        assert!(text.contains(fault), "{fault} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn stores_may_share_neither_prefix_nor_access_key() {
+    let store = &GOOD[GOOD.find("[[key_store]]").unwrap()..];
+    let text = load_text(&format!("{GOOD}{store}"))
+        .unwrap_err()
+        .to_string();
+    for key in [
+        "key_store[1].name",
+        "key_store[1].path_prefix",
+        "key_store[1].credential[0].access_key_id",
+    ] {
+        assert!(text.contains(key), "{key} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn secrets_never_show() {
+    let inline = GOOD.replace("{ file = \"pin\" }", "{ danger_inline = \"hunter2\" }");
+    let loaded = load_text(&inline).unwrap();
+    assert!(loaded.warnings[0].message.contains("for tests only"));
+    assert!(!format!("{loaded:?}").contains("hunter2"));
+    assert!(!format!("{:?}", load_text(GOOD).unwrap()).contains("abcdefghij"));
+}
+
+#[test]
+fn files_that_others_can_read_are_warned_about() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = directory();
+    let pin = directory.path().join("pin");
+    fs::set_permissions(&pin, fs::Permissions::from_mode(0o644)).unwrap();
+    let loaded = parse(GOOD, directory.path()).unwrap();
+    assert_eq!(loaded.warnings.len(), 1);
+    assert!(loaded.warnings[0].to_string().contains("hsm[0].pin"));
+    assert!(loaded.warnings[0].message.contains("chmod 600"));
+}
+
+#[test]
+fn files_that_are_missing_or_empty_are_faults() {
+    assert!(
+        load(&PathBuf::from("/nonexistent/config.toml"))
+            .unwrap_err()
+            .to_string()
+            .contains("cannot read")
+    );
+    assert!(
+        load_text("")
+            .unwrap_err()
+            .to_string()
+            .contains("server: is missing")
+    );
+    let directory = directory();
+    fs::write(directory.path().join("secret"), "\n").unwrap();
+    let text = parse(GOOD, directory.path()).unwrap_err().to_string();
+    assert!(text.contains("the secret is empty"), "{text}");
+    fs::write(directory.path().join("secret"), b"\xff\xfe").unwrap();
+    assert!(
+        parse(GOOD, directory.path())
+            .unwrap_err()
+            .to_string()
+            .contains("not UTF-8")
+    );
+}
+
+/// Every sample parses but for the files that it names, which are not there.
+#[test]
+fn the_samples_parse() {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config");
+    let mut samples = 0;
+    for entry in fs::read_dir(&directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        samples += 1;
+        let Err(faults) = load(&path) else { continue };
+        for fault in faults.0 {
+            let about_a_file = fault.message.starts_with("cannot read")
+                || fault.message.contains("LoadCredential")
+                || fault.message.contains("environment variable");
+            assert!(about_a_file, "{}: {fault}", path.display());
+        }
+    }
+    assert!(samples >= 3, "only {samples} samples");
+}

@@ -1,0 +1,7 @@
+//! The `xks-proxy` binary: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    xks_proxy::cli::run()
+}

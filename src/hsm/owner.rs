@@ -136,6 +136,7 @@ impl Owner {
         let outcome = work(self);
         let worked = started.elapsed();
         histogram.observe(worked.as_secs_f64());
+        self.shared.learn_service_time(worked);
         let device = Arc::clone(&self.shared.settings.name);
         let outcome = match outcome {
             Ok(value) => Ok(Served {

@@ -37,7 +37,7 @@ impl<J> Queue<J> {
         Self {
             bound,
             inner: Mutex::new(Inner {
-                jobs: VecDeque::with_capacity(bound),
+                jobs: VecDeque::new(),
                 open: None,
             }),
             filled: Condvar::new(),
@@ -48,13 +48,18 @@ impl<J> Queue<J> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a job at the end, or gives it back.
-    pub(super) fn push(&self, job: J) -> Result<(), (Refused, J)> {
+    /// Puts a job at the end, or gives it back: when the queue is closed or at its bound, or when `admits` says no to so many jobs
+    /// ahead of it.
+    pub(super) fn push(
+        &self,
+        job: J,
+        admits: impl FnOnce(usize) -> bool,
+    ) -> Result<(), (Refused, J)> {
         let mut inner = self.lock();
         if inner.open.is_none() {
             return Err((Refused::Closed, job));
         }
-        if inner.jobs.len() >= self.bound {
+        if inner.jobs.len() >= self.bound || !admits(inner.jobs.len()) {
             return Err((Refused::Full, job));
         }
         inner.jobs.push_back(job);
@@ -113,24 +118,31 @@ mod tests {
     fn first_in_first_out_within_the_bound() {
         let queue = Queue::new(2);
         queue.open(1);
-        assert_eq!(queue.push('a'), Ok(()));
-        assert_eq!(queue.push('b'), Ok(()));
-        assert_eq!(queue.push('c'), Err((Refused::Full, 'c')));
+        assert_eq!(queue.push('a', |_| true), Ok(()));
+        assert_eq!(queue.push('b', |_| true), Ok(()));
+        assert_eq!(queue.push('c', |_| true), Err((Refused::Full, 'c')));
         assert_eq!(queue.depth(), 2);
-        assert_eq!((queue.take(1), queue.take(1)), (Some('a'), Some('b')));
+        assert_eq!(queue.take(1), Some('a'));
+        assert_eq!(
+            queue.push('c', |ahead| ahead < 1),
+            Err((Refused::Full, 'c')),
+            "one is ahead"
+        );
+        queue.push('a', |ahead| ahead < 2).unwrap();
+        assert_eq!((queue.take(1), queue.take(1)), (Some('b'), Some('a')));
     }
 
     #[test]
     fn a_closed_queue_takes_nothing_and_gives_its_backlog_back() {
         let queue = Queue::new(2);
-        assert_eq!(queue.push('a'), Err((Refused::Closed, 'a')));
+        assert_eq!(queue.push('a', |_| true), Err((Refused::Closed, 'a')));
         queue.open(1);
-        queue.push('a').unwrap();
+        queue.push('a', |_| true).unwrap();
         assert_eq!(queue.close(7), [], "another generation");
         assert_eq!(queue.close(1), ['a']);
         assert_eq!(queue.take(1), None);
         queue.open(2);
-        queue.push('b').unwrap();
+        queue.push('b', |_| true).unwrap();
         assert_eq!(queue.take(1), None, "an owner of an earlier generation");
         assert_eq!(queue.take(2), Some('b'));
     }

@@ -1,6 +1,6 @@
 //! What the requests, the owners and the supervisor of one device have in common.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,9 +17,15 @@ use crate::ekm::{
 };
 use crate::secret::SecretBytes;
 
-/// How many jobs may wait per session. A job that waits behind sixteen others of its session is late on any device that
-/// needs more than 15 ms, and all the later it is refused, the worse.
-const JOBS_PER_SESSION: usize = 16;
+/// The most jobs that may wait, whatever the device's speed: a bound on memory. What usually refuses a job is that it
+/// could not be done in time, see [`Shared::submit`].
+const MAX_QUEUE: usize = 4_096;
+
+/// One hung call must not weigh on the mean for long.
+const LONGEST_SAMPLE: Duration = Duration::from_secs(1);
+
+/// The weight of the newest job in the mean service time: 1 / 16.
+const NEWEST_WEIGHT: u64 = 16;
 
 /// No health answer is older than this (XKS API, GetHealthStatus).
 const MAX_REPORT_AGE: Duration = Duration::from_secs(60);
@@ -43,10 +49,19 @@ pub(super) struct Job {
 impl Work {
     /// Nobody waits any more: the caller is gone or the deadline has passed.
     pub(super) fn is_abandoned(&self) -> bool {
+        let caller_is_gone = match self {
+            Self::Encrypt(_, reply) => reply.is_closed(),
+            Self::Decrypt(_, reply) => reply.is_closed(),
+            Self::Describe(_, _, reply) => reply.is_closed(),
+        };
+        caller_is_gone || self.deadline().has_passed()
+    }
+
+    fn deadline(&self) -> Deadline {
         match self {
-            Self::Encrypt(job, reply) => reply.is_closed() || job.deadline.has_passed(),
-            Self::Decrypt(job, reply) => reply.is_closed() || job.deadline.has_passed(),
-            Self::Describe(_, deadline, reply) => reply.is_closed() || deadline.has_passed(),
+            Self::Encrypt(job, _) => job.deadline,
+            Self::Decrypt(job, _) => job.deadline,
+            Self::Describe(_, deadline, _) => *deadline,
         }
     }
 
@@ -92,6 +107,8 @@ pub(super) struct Shared {
     queue: Queue<Job>,
     usable: AtomicBool,
     owners: AtomicUsize,
+    /// The mean time that the device works on a job, in nanoseconds; 0 before the first.
+    service_time: AtomicU64,
     events: Mutex<Events>,
     changed: Condvar,
     last_check: Mutex<LastCheck>,
@@ -104,11 +121,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     pub(super) fn new(settings: HsmSettings, metrics: DeviceMetrics) -> Self {
         Self {
-            queue: Queue::new(settings.sessions.saturating_mul(JOBS_PER_SESSION)),
+            queue: Queue::new(MAX_QUEUE),
             settings,
             metrics,
             usable: AtomicBool::new(false),
             owners: AtomicUsize::new(0),
+            service_time: AtomicU64::new(0),
             events: Mutex::default(),
             changed: Condvar::new(),
             last_check: Mutex::new(LastCheck {
@@ -126,15 +144,42 @@ impl Shared {
 
     // ---- jobs
 
-    /// Queues a job, or answers it at once with why not.
+    /// Queues a job, or answers it at once with why not. A job that has to wait for longer than its deadline, as far as the
+    /// device's mean service time can tell, is refused at once: a late answer helps nobody, and the job would only make others late.
     pub(super) fn submit(&self, work: Work) {
+        let remaining = work.deadline().remaining();
+        if remaining.is_zero() {
+            let (fault, name) = (KeyManagerFault::DeadlinePassed, &self.settings.name);
+            return work.fail(KeyManagerError::new(fault, name, "it was too late to ask"));
+        }
         let job = Job {
             work,
             queued_at: Instant::now(),
         };
-        if let Err((refused, job)) = self.queue.push(job) {
+        // A job that nobody is ahead of always goes: a mean that has become too long must be able to recover.
+        let in_time = |ahead: usize| ahead == 0 || self.expected_wait(ahead) < remaining;
+        if let Err((refused, job)) = self.queue.push(job, in_time) {
             job.work.fail(self.refusal(refused));
         }
+    }
+
+    /// How long the job behind `ahead` others will take to be done.
+    fn expected_wait(&self, ahead: usize) -> Duration {
+        let owners = self.owners.load(Ordering::Relaxed).max(1);
+        let rounds = (ahead / owners + 1) as u64;
+        let service_time = self.service_time.load(Ordering::Relaxed);
+        Duration::from_nanos(service_time.saturating_mul(rounds))
+    }
+
+    /// Takes a job's service time into the mean. Two owners at once may lose one of their samples: it is a mean.
+    pub(super) fn learn_service_time(&self, worked: Duration) {
+        let sample = worked.min(LONGEST_SAMPLE).as_nanos() as u64;
+        let mean = self.service_time.load(Ordering::Relaxed);
+        let mean = match mean {
+            0 => sample,
+            mean => mean - mean / NEWEST_WEIGHT + sample / NEWEST_WEIGHT,
+        };
+        self.service_time.store(mean, Ordering::Relaxed);
     }
 
     /// The next job for an owner of `generation`; None when it is over.

@@ -2,6 +2,11 @@
 //!
 //! A room is a module directly under `src/`. It imports only rooms on lower floors. Test code (files named `tests.rs` or
 //! `fake.rs`, and what follows a `#[cfg(test)] mod tests`) may import what it likes.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use std::time::Instant;
 use cryptoki::session::Session;
 use prometheus::Histogram;
 
-use super::blame::{Direction, Verdict, verdict};
+use super::blame::{Verdict, verdict};
 use super::ffi::CallError;
 use super::gcm::Gcm;
 use super::health::{Checker, KnownGood};
@@ -36,6 +36,13 @@ pub(super) struct Owner {
     opening: Arc<Opening>,
     session: Session,
     gcm: Gcm,
+}
+
+/// Which way a job goes: a bad ciphertext is possible in one direction only.
+#[derive(Clone, Copy)]
+enum Direction {
+    Encrypt,
+    Decrypt,
 }
 
 /// Why a job failed.
@@ -184,12 +191,12 @@ impl Owner {
         let keys = &self.opening.keys;
         let entry = keys
             .find(&self.session, selector)
-            .map_err(failure_of_find)?;
+            .map_err(|error| failure_of_find(error, selector))?;
         let entry = match keys.read_again(&self.session, selector, entry.handle) {
             Ok(entry) => entry,
             Err(_) => keys
                 .find_again(&self.session, selector, entry.handle)
-                .map_err(failure_of_find)?,
+                .map_err(|error| failure_of_find(error, selector))?,
         };
         Ok(entry.attributes)
     }
@@ -205,20 +212,24 @@ impl Owner {
         let keys = &self.opening.keys;
         let key = keys
             .find(&self.session, selector)
-            .map_err(failure_of_find)?;
+            .map_err(|error| failure_of_find(error, selector))?;
         let key = self.permitted(selector, key, &allowed)?;
         let error = match call(self, &key) {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
-        if verdict(error, direction) != Verdict::HandleStale {
+        if verdict(error) != Verdict::HandleStale {
             return Err(self.judged(error, direction, &key));
         }
         let again = self
             .opening
             .keys
             .find_again(&self.session, selector, key.handle);
-        let key = self.permitted(selector, again.map_err(failure_of_find)?, &allowed)?;
+        let key = self.permitted(
+            selector,
+            again.map_err(|error| failure_of_find(error, selector))?,
+            &allowed,
+        )?;
         call(self, &key).map_err(|error| self.judged(error, direction, &key))
     }
 
@@ -242,7 +253,7 @@ impl Owner {
             Ok(key) => key,
             Err(_) => keys
                 .find_again(&self.session, selector, key.handle)
-                .map_err(failure_of_find)?,
+                .map_err(|error| failure_of_find(error, selector))?,
         };
         match (fit(&key), &key.attributes.kind) {
             (true, _) => Ok(key),
@@ -260,10 +271,7 @@ impl Owner {
     /// Who is to blame for `error`.
     fn judged(&mut self, error: CallError, direction: Direction, key: &KeyEntry) -> Failure {
         let detail = error.to_string();
-        match verdict(error, direction) {
-            Verdict::CiphertextInvalid => {
-                Failure::of_job(KeyManagerFault::CiphertextInvalid, detail)
-            }
+        match verdict(error) {
             Verdict::Ambiguous => self.settled(detail, direction, key),
             Verdict::HandleStale => Failure::of_job(KeyManagerFault::DeviceFailed, detail),
             Verdict::UsageNotPermitted => {
@@ -301,14 +309,15 @@ impl Owner {
     }
 }
 
-fn failure_of_find(error: FindError) -> Failure {
+fn failure_of_find(error: FindError, selector: &KeySelector) -> Failure {
     match error {
-        FindError::Absent => {
-            Failure::of_job(KeyManagerFault::KeyAbsent, "no such key on the token")
-        }
+        FindError::Absent => Failure::of_job(
+            KeyManagerFault::KeyAbsent,
+            format!("the token has no key with {selector}"),
+        ),
         FindError::Ambiguous => Failure::of_job(
             KeyManagerFault::KeyAmbiguous,
-            "several keys on the token match",
+            format!("the token has several keys with {selector}"),
         ),
         FindError::Call(error) => Failure::of_device(error.to_string()),
     }

@@ -10,13 +10,15 @@ use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use http::header::EXPECT;
 use http::request::Parts;
 use http::{Method, Request, Version};
 use hyper::body::Body;
 use tower::{Layer, Service};
 
+use super::body::{self, Terms};
 use super::record::Record;
-use super::{Answering, Response, body};
+use super::{Answering, Response};
 use crate::clock::Deadline;
 use crate::keystore::{KeyStore, KeyStores};
 use crate::secret::SecretBytes;
@@ -94,7 +96,7 @@ impl AuthenticateLayer {
         let record = head.extensions.get::<Record>().cloned().unwrap_or_default();
         let deadline = *head.extensions.get::<Deadline>().ok_or_else(no_deadline)?;
         let (store, operation, key_id) = self.route(&head, &record)?;
-        let body = body::read(body, self.max_body, deadline).await?;
+        let body = body::read(body, self.terms(&head, deadline)).await?;
         verify(&head, &store, body.expose(), &record)?;
         Ok(Authenticated {
             store,
@@ -106,11 +108,23 @@ impl AuthenticateLayer {
         })
     }
 
+    fn terms(&self, head: &Parts, deadline: Deadline) -> Terms {
+        Terms {
+            cap: self.max_body,
+            deadline,
+            expects_continue: head.headers.contains_key(EXPECT),
+        }
+    }
+
     fn route(
         &self,
         head: &Parts,
         record: &Record,
     ) -> Result<(Arc<KeyStore>, Operation, Option<ExternalKeyId>), Fault> {
+        // HTTP/1.1 allows a whole URI as the target; of ours there is one scheme.
+        if !matches!(head.uri.scheme_str(), None | Some("https")) {
+            return Err(FaultKind::PathUnknown.into());
+        }
         let route = Route::parse(head.uri.path()).map_err(|_| FaultKind::PathUnknown)?;
         if head.method != Method::POST {
             return Err(FaultKind::MethodNotAllowed.into());

@@ -4,62 +4,91 @@
 //! - A body that announces more than the cap is refused before a byte of it is read (and before `100 Continue` is sent); one that turns
 //!   out to be longer is refused when it crosses the cap. Nothing beyond the cap is kept.
 
-use bytes::{Buf, Bytes};
+use std::time::Duration;
+
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Body;
+use tokio::time::{timeout, timeout_at};
 
 use crate::clock::Deadline;
 use crate::secret::SecretBytes;
 use crate::xks::{Fault, FaultKind};
 
-/// How much of a body beyond its cap is read and thrown away before the refusal: a client that is still sending would otherwise
-/// see a reset connection instead of the answer.
+/// How much of a body beyond its cap is read and thrown away before the refusal, and for how long: a client that is still sending
+/// would see a reset connection instead of the answer.
 const DRAINED_BEYOND_CAP: usize = 256 * 1024;
+const DRAINED_FOR: Duration = Duration::from_millis(200);
+
+/// How a body is to be read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// The longest body, in bytes.
+    pub cap: usize,
+    /// Until when.
+    pub deadline: Deadline,
+    /// Whether the client waits for `100 Continue`: reading sends it.
+    pub expects_continue: bool,
+}
 
 /// The whole body, in memory that is wiped.
 ///
 /// # Errors
-/// [`FaultKind::BodyTooLarge`] beyond `cap` bytes, [`FaultKind::BodyIncomplete`] when it breaks off or is too slow.
-pub(super) async fn read<B>(body: B, cap: usize, deadline: Deadline) -> Result<SecretBytes, Fault>
+/// [`FaultKind::BodyTooLarge`] beyond the cap, [`FaultKind::BodyIncomplete`] when it breaks off or is too slow.
+pub(super) async fn read<B>(mut body: B, terms: Terms) -> Result<SecretBytes, Fault>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
 {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if announced > cap {
-        return Err(FaultKind::BodyTooLarge.into());
+    if announced <= terms.cap {
+        let reading = collect(&mut body, terms.cap, announced);
+        match timeout_at(terms.deadline.instant().into(), reading).await {
+            Ok(Ok(Some(bytes))) => return Ok(bytes),
+            Ok(Ok(None)) => {}
+            Ok(Err(fault)) => return Err(fault),
+            Err(_) => return Err(incomplete("the body did not arrive in time")),
+        }
     }
-    let reading = collect(body, cap, announced);
-    match tokio::time::timeout_at(deadline.instant().into(), reading).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(incomplete("the body did not arrive in time")),
+    let is_short_enough = announced <= terms.cap.saturating_add(DRAINED_BEYOND_CAP);
+    if is_short_enough && !terms.expects_continue {
+        // How far it gets does not matter: the refusal is the same.
+        drop(timeout(DRAINED_FOR, drain(&mut body)).await);
     }
+    Err(FaultKind::BodyTooLarge.into())
 }
 
-async fn collect<B>(mut body: B, cap: usize, announced: usize) -> Result<SecretBytes, Fault>
+/// The body; none when it is longer than `cap`.
+async fn collect<B>(
+    body: &mut B,
+    cap: usize,
+    announced: usize,
+) -> Result<Option<SecretBytes>, Fault>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
 {
     let mut bytes = SecretBytes::with_capacity(announced);
-    let mut beyond = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| incomplete(format!("the body broke off: {error}")))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if beyond == 0 && bytes.len() + data.remaining() <= cap {
-            bytes.append(&data);
-            continue;
+        if bytes.len() + data.len() > cap {
+            return Ok(None);
         }
-        beyond += data.remaining();
-        if beyond > DRAINED_BEYOND_CAP {
-            break;
-        }
+        bytes.append(&data);
     }
-    match beyond {
-        0 => Ok(bytes),
-        _ => Err(FaultKind::BodyTooLarge.into()),
+    Ok(Some(bytes))
+}
+
+async fn drain<B: Body<Data = Bytes> + Unpin>(body: &mut B) {
+    let mut drained = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        drained += frame.data_ref().map_or(0, Bytes::len);
+        if drained > DRAINED_BEYOND_CAP {
+            return;
+        }
     }
 }
 
@@ -71,12 +100,19 @@ fn incomplete(reason: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
 mod tests {
     use super::*;
     use http_body_util::Full;
-    use std::time::Duration;
+
+    fn terms(cap: usize, patience: Duration) -> Terms {
+        let deadline = Deadline::after(patience);
+        Terms {
+            cap,
+            deadline,
+            expects_continue: false,
+        }
+    }
 
     async fn outcome(length: usize, cap: usize) -> Result<usize, FaultKind> {
         let body = Full::new(Bytes::from(vec![7; length]));
-        let deadline = Deadline::after(Duration::from_secs(5));
-        read(body, cap, deadline)
+        read(body, terms(cap, Duration::from_secs(5)))
             .await
             .map(|b| b.len())
             .map_err(|f| f.kind)
@@ -103,7 +139,7 @@ mod tests {
                 std::task::Poll::Pending
             }
         }
-        let fault = read(Never, 10, Deadline::after(Duration::from_millis(5)))
+        let fault = read(Never, terms(10, Duration::from_millis(5)))
             .await
             .unwrap_err();
         assert_eq!(fault.kind, FaultKind::BodyIncomplete);

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -61,7 +62,7 @@ where
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             shared.metrics.count_handshake("failed");
-            return tracing::warn!(%peer, %error, "TLS handshake failed");
+            return log_failed_handshake(peer, &error);
         }
         Err(_) => {
             shared.metrics.count_handshake("timeout");
@@ -73,6 +74,16 @@ where
     match is_http2 {
         true => serve_http2(shared, stream, peer).await,
         false => serve_http1(shared, stream, peer).await,
+    }
+}
+
+/// A peer that only opens and closes connections is a load balancer's health check as a rule: not worth a line each.
+fn log_failed_handshake(peer: SocketAddr, error: &io::Error) {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+            tracing::debug!(%peer, %error, "the peer left during the TLS handshake");
+        }
+        _ => tracing::warn!(%peer, %error, "TLS handshake failed"),
     }
 }
 

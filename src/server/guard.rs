@@ -44,7 +44,8 @@ impl Activity {
             began: Instant::now(),
             requests: AtomicUsize::new(0),
             idle_since: AtomicU64::new(0),
-            head_since: AtomicU64::new(0),
+            // The first request has begun, as it were: whoever connects has something to say.
+            head_since: AtomicU64::new(1),
         })
     }
 
@@ -60,11 +61,6 @@ impl Activity {
 
     fn has_requests(&self) -> bool {
         self.requests.load(Ordering::Acquire) > 0
-    }
-
-    /// Whether bytes have come that are not a request yet.
-    fn has_unfinished_head(&self) -> bool {
-        !self.has_requests() && self.head_since.load(Ordering::Relaxed) != 0
     }
 
     /// A request's headers are complete; it lasts until the guard is dropped.
@@ -121,12 +117,14 @@ impl<T> Guarded<T> {
         }
     }
 
-    /// hyper's own answer: a client error without body, to bytes that never became a request.
+    /// hyper's own answer to bytes that never became a request: a client error without body, and without the content type
+    /// that every answer of ours has.
     fn is_hypers_own(&self, written: &[u8]) -> bool {
+        let has_content_type = || written.windows(13).any(|part| part == b"content-type:");
         self.is_http1
-            && self.activity.has_unfinished_head()
             && written.starts_with(b"HTTP/1.1 4")
             && written.ends_with(b"\r\n\r\n")
+            && !has_content_type()
     }
 }
 
@@ -201,6 +199,12 @@ mod tests {
     #[test]
     fn an_idle_connection_is_not_a_slow_one() {
         let activity = Activity::new();
+        assert_eq!(
+            activity.judge(Duration::ZERO, LONG),
+            Judgement::HeadTooSlow,
+            "who connects has something to say"
+        );
+        drop(activity.request_begins());
         assert_eq!(activity.judge(LONG, LONG), Judgement::Fine);
         assert_eq!(activity.judge(LONG, Duration::ZERO), Judgement::Idle);
         assert_eq!(
@@ -227,19 +231,16 @@ mod tests {
     #[tokio::test]
     async fn hypers_answer_is_replaced_and_others_are_not() {
         let hypers = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
-        for (unfinished, replaced) in [(true, true), (false, false)] {
-            let (ours, mut theirs) = tokio::io::duplex(4_096);
-            let activity = Activity::new();
-            if unfinished {
-                activity.bytes_came();
-            }
-            let mut guarded = Guarded::new(ours, activity, true);
-            guarded.write_all(hypers).await.unwrap();
+        let ours = b"HTTP/1.1 405 Method Not Allowed\r\ncontent-type: application/json\r\n\r\n";
+        for (written, replaced) in [(&hypers[..], true), (&ours[..], false)] {
+            let (near, mut far) = tokio::io::duplex(4_096);
+            let mut guarded = Guarded::new(near, Activity::new(), true);
+            guarded.write_all(written).await.unwrap();
             drop(guarded);
             let mut text = String::new();
-            theirs.read_to_string(&mut text).await.unwrap();
+            far.read_to_string(&mut text).await.unwrap();
             assert_eq!(text.contains("ValidationException"), replaced, "{text}");
-            assert!(text.starts_with("HTTP/1.1 400"));
+            assert_eq!(text.as_bytes() == written, !replaced);
         }
     }
 }

@@ -184,6 +184,13 @@ fn metadata_only(body: &[u8], needed: Required) -> Result<RequestMetadata, Fault
 }
 
 fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
+    // The library would also take an array for a struct, its items in the order of the fields.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Fault::because(
+            FaultKind::BodyMalformed,
+            "the body is not a JSON object",
+        ));
+    }
     serde_json::from_slice(body).map_err(|error| {
         let what = match error.classify() {
             Category::Syntax => "is not JSON",

@@ -179,7 +179,15 @@ fn health_needs_no_principal_and_metadata_no_key_arn() {
     let metadata =
         br#"{"requestMetadata":{"awsPrincipalArn":"a","kmsRequestId":"r","kmsOperation":"Other"}}"#;
     assert!(KeyMetadataRequest::parse(metadata).is_ok());
-    for bad in [&b""[..], b"[]", b"{", b"null", b"{}", b"\xff\xfe"] {
+    for bad in [
+        &b""[..],
+        b"[]",
+        b"{",
+        b"null",
+        b"{}",
+        b"\xff\xfe",
+        br#"[{"kmsRequestId":"r","kmsOperation":"o"}]"#,
+    ] {
         assert!(HealthRequest::parse(bad).is_err());
     }
 }

@@ -1,0 +1,121 @@
+//! Where `softhsm-token` works: module, token and login, with errors that say what to do about them.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::error::{Error as Pkcs11Error, RvError};
+use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
+use cryptoki::session::{Session, UserType};
+use cryptoki::slot::Slot;
+use cryptoki::types::AuthPin;
+
+/// Whatever went wrong, in words for the one who called.
+pub type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// The arguments that all commands share.
+#[derive(Args)]
+pub struct Place {
+    /// The PKCS#11 library.
+    #[arg(long, value_name = "PATH")]
+    pub module: PathBuf,
+    /// The label of the token.
+    #[arg(long, value_name = "LABEL")]
+    pub token: String,
+    /// A file that holds the user PIN; a line end after it does not count.
+    #[arg(long, value_name = "FILE")]
+    pub pin_file: PathBuf,
+}
+
+impl Place {
+    /// The module, loaded and initialised.
+    pub fn library(&self) -> Outcome<Pkcs11> {
+        let module = self.module.display();
+        let library = Pkcs11::new(&self.module).map_err(|error| {
+            format!("cannot load {module}: {error}; on Debian the package is softhsm2")
+        })?;
+        library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).map_err(|error| {
+            format!(
+                "cannot initialise {module}: {error}; SOFTHSM2_CONF must name a file with a line \
+                 `directories.tokendir = <an existing directory>`"
+            )
+        })?;
+        Ok(library)
+    }
+
+    /// The slot of the token; two tokens of one label are one too many.
+    pub fn slot(&self, library: &Pkcs11) -> Outcome<Option<Slot>> {
+        let mut found = Vec::new();
+        for slot in library.get_slots_with_initialized_token()? {
+            if library.get_token_info(slot)?.label() == self.token {
+                found.push(slot);
+            }
+        }
+        match found.as_slice() {
+            [] => Ok(None),
+            [slot] => Ok(Some(*slot)),
+            _ => Err(format!(
+                "{} tokens are labelled {}: remove all but one",
+                found.len(),
+                self.token
+            )
+            .into()),
+        }
+    }
+
+    /// A session with the user logged in.
+    pub fn login(&self, library: &Pkcs11) -> Outcome<Session> {
+        let slot = self.slot(library)?.ok_or_else(|| {
+            format!("no token is labelled {}: make it with `softhsm-token init`, or check SOFTHSM2_CONF", self.token)
+        })?;
+        let session = library.open_rw_session(slot)?;
+        match session.login(UserType::User, Some(&pin(&self.pin_file)?)) {
+            Ok(()) => Ok(session),
+            Err(Pkcs11Error::Pkcs11(RvError::PinIncorrect, _)) => Err(format!(
+                "token {} refuses the PIN in {}",
+                self.token,
+                self.pin_file.display()
+            )
+            .into()),
+            Err(error) => Err(format!("login to token {}: {error}", self.token).into()),
+        }
+    }
+}
+
+/// The labels of all AES keys: asked for once, because a search for each of a thousand keys costs a minute.
+pub fn labels(session: &Session) -> Outcome<BTreeSet<String>> {
+    let mut labels = BTreeSet::new();
+    for key in aes_keys(session, &[])? {
+        for attribute in session.get_attributes(key, &[AttributeType::Label])? {
+            if let Attribute::Label(label) = attribute {
+                labels.insert(String::from_utf8_lossy(&label).into_owned());
+            }
+        }
+    }
+    Ok(labels)
+}
+
+/// The AES keys that also have the attributes `also`.
+pub fn aes_keys(session: &Session, also: &[Attribute]) -> Outcome<Vec<ObjectHandle>> {
+    let mut template = vec![
+        Attribute::Class(ObjectClass::SECRET_KEY),
+        Attribute::KeyType(KeyType::AES),
+    ];
+    template.extend_from_slice(also);
+    Ok(session.find_objects(&template)?)
+}
+
+/// The PIN in a file, without its line end.
+pub fn pin(file: &Path) -> Outcome<AuthPin> {
+    let text = fs::read_to_string(file)
+        .map_err(|error| format!("cannot read the PIN in {}: {error}", file.display()))?;
+    let pin = text.trim_end_matches(['\r', '\n']);
+    if pin.is_empty() {
+        Err(format!("{} is empty", file.display()).into())
+    } else {
+        Ok(AuthPin::new(pin.into()))
+    }
+}

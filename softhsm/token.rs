@@ -1,0 +1,237 @@
+//! `softhsm-token`: a SoftHSM token with AES keys, for `softhsm/dev` and the tests.
+//!
+//! Everything goes through PKCS#11, so that keys get exactly the attributes that are asked for here (`softhsm2-util` makes
+//! no AES keys). Each command may be repeated: what is there already is kept. SoftHSM finds its own configuration through the
+//! environment variable `SOFTHSM2_CONF`, as ever. Not for production: a real HSM comes with tools of its own.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser};
+use cryptoki::context::Pkcs11;
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::Attribute;
+use cryptoki::session::UserType;
+use cryptoki::slot::Slot;
+
+mod place;
+
+use place::{Outcome, Place, aes_keys, labels, pin};
+
+const EXAMPLE: &str = "\
+Example:
+  export SOFTHSM2_CONF=$PWD/softhsm2.conf   # with: directories.tokendir = <an existing directory>
+  M=/usr/lib/softhsm/libsofthsm2.so
+  softhsm-token init --module $M --token xks --pin-file pin --so-pin-file so-pin
+  softhsm-token key --module $M --token xks --pin-file pin --label orders";
+
+/// Makes a SoftHSM token and AES keys in it; what is there already is kept.
+#[derive(Parser)]
+#[command(name = "softhsm-token", after_help = EXAMPLE)]
+enum Command {
+    /// Initialise a token and set its user PIN, unless there is one of this label.
+    Init(Init),
+    /// Generate a sensitive AES key that cannot be extracted, unless there is one of this label.
+    Key(Key),
+    /// Delete every AES key of a label.
+    DeleteKey(DeleteKey),
+}
+
+#[derive(Args)]
+struct Init {
+    #[command(flatten)]
+    place: Place,
+    /// A file that holds the security officer's PIN.
+    #[arg(long, value_name = "FILE")]
+    so_pin_file: PathBuf,
+}
+
+#[derive(Args)]
+struct Key {
+    #[command(flatten)]
+    place: Place,
+    /// CKA_LABEL of the key.
+    #[arg(long)]
+    label: String,
+    /// CKA_ID of the key.
+    #[arg(long, value_name = "HEX", value_parser = hexadecimal, conflicts_with = "count")]
+    id: Option<KeyIdentifier>,
+    /// Length of the key: 128, 192 or 256 bits.
+    #[arg(long = "bits", value_name = "BITS", default_value = "256", value_parser = aes_key_length)]
+    bytes: u64,
+    /// A key that may not encrypt.
+    #[arg(long)]
+    no_encrypt: bool,
+    /// A key that may not decrypt.
+    #[arg(long)]
+    no_decrypt: bool,
+    /// One more key even where the label is taken: how tests make an ambiguous label.
+    #[arg(long)]
+    duplicate: bool,
+    /// Make N keys, from LABEL-0001 to LABEL-N.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=9999))]
+    count: Option<u32>,
+}
+
+#[derive(Args)]
+struct DeleteKey {
+    #[command(flatten)]
+    place: Place,
+    /// CKA_LABEL of the keys.
+    #[arg(long)]
+    label: String,
+}
+
+/// CKA_ID. As an alias, because clap takes a `Vec` for an option that may be repeated.
+type KeyIdentifier = Vec<u8>;
+
+fn main() -> ExitCode {
+    let done = match Command::parse() {
+        Command::Init(init) => init.run(),
+        Command::Key(key) => key.run(),
+        Command::DeleteKey(delete) => delete.run(),
+    };
+    let Err(failure) = done else {
+        return ExitCode::SUCCESS;
+    };
+    // Nothing is left to be done about an error stream that is gone.
+    let _ = writeln!(io::stderr(), "softhsm-token: {failure}");
+    ExitCode::FAILURE
+}
+
+impl Init {
+    fn run(&self) -> Outcome<()> {
+        let place = &self.place;
+        let library = place.library()?;
+        let slot = match place.slot(&library)? {
+            Some(slot) if library.get_token_info(slot)?.user_pin_initialized() => {
+                return say(&format!("token {} is there already", place.token));
+            }
+            // A start that was interrupted between the two steps.
+            Some(slot) => slot,
+            None => self.initialise_a_free_slot(&library)?,
+        };
+        self.set_user_pin(&library, slot)?;
+        say(&format!("token {} made", place.token))
+    }
+
+    fn initialise_a_free_slot(&self, library: &Pkcs11) -> Outcome<Slot> {
+        for slot in library.get_slots_with_token()? {
+            if !library.get_token_info(slot)?.token_initialized() {
+                library.init_token(slot, &pin(&self.so_pin_file)?, &self.place.token)?;
+                return Ok(slot);
+            }
+        }
+        Err("the module has no slot with a token that is still to be initialised".into())
+    }
+
+    fn set_user_pin(&self, library: &Pkcs11, slot: Slot) -> Outcome<()> {
+        let session = library.open_rw_session(slot)?;
+        session
+            .login(UserType::So, Some(&pin(&self.so_pin_file)?))
+            .map_err(|error| {
+                format!(
+                    "security officer's login to token {}: {error}",
+                    self.place.token
+                )
+            })?;
+        session
+            .init_pin(&pin(&self.place.pin_file)?)
+            .map_err(|error| format!("setting the user PIN: {error}").into())
+    }
+}
+
+impl Key {
+    fn run(&self) -> Outcome<()> {
+        let library = self.place.library()?;
+        let session = self.place.login(&library)?;
+        let taken = labels(&session)?;
+        let (there, missing): (Vec<_>, Vec<_>) = self
+            .labels()
+            .into_iter()
+            .partition(|label| !self.duplicate && taken.contains(label));
+        for label in &missing {
+            session
+                .generate_key(&Mechanism::AesKeyGen, &self.template(label))
+                .map_err(|error| format!("generating key {label}: {error}"))?;
+        }
+        say(&format!(
+            "{}: {} made, {} there already",
+            self.label,
+            missing.len(),
+            there.len()
+        ))
+    }
+
+    fn labels(&self) -> Vec<String> {
+        match self.count {
+            Some(count) => (1..=count)
+                .map(|number| format!("{}-{number:04}", self.label))
+                .collect(),
+            None => vec![self.label.clone()],
+        }
+    }
+
+    /// Every usage is written down: what a module assumes where a template is silent differs from one to the next.
+    fn template(&self, label: &str) -> Vec<Attribute> {
+        let mut template = vec![
+            Attribute::Label(label.into()),
+            Attribute::ValueLen(self.bytes.into()),
+            Attribute::Token(true),
+            Attribute::Private(true),
+            Attribute::Sensitive(true),
+            Attribute::Extractable(false),
+            Attribute::Encrypt(!self.no_encrypt),
+            Attribute::Decrypt(!self.no_decrypt),
+            Attribute::Sign(false),
+            Attribute::Verify(false),
+            Attribute::Wrap(false),
+            Attribute::Unwrap(false),
+            Attribute::Derive(false),
+        ];
+        template.extend(self.id.clone().map(Attribute::Id));
+        template
+    }
+}
+
+impl DeleteKey {
+    fn run(&self) -> Outcome<()> {
+        let library = self.place.library()?;
+        let session = self.place.login(&library)?;
+        let keys = aes_keys(&session, &[Attribute::Label(self.label.clone().into())])?;
+        if keys.is_empty() {
+            return Err(format!(
+                "token {} has no AES key labelled {}",
+                self.place.token, self.label
+            )
+            .into());
+        }
+        for key in &keys {
+            session.destroy_object(*key)?;
+        }
+        say(&format!("{}: {} deleted", self.label, keys.len()))
+    }
+}
+
+fn aes_key_length(bits: &str) -> Result<u64, String> {
+    match bits {
+        "128" => Ok(16),
+        "192" => Ok(24),
+        "256" => Ok(32),
+        _ => Err("AES keys have 128, 192 or 256 bits".into()),
+    }
+}
+
+fn hexadecimal(text: &str) -> Result<KeyIdentifier, String> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes: Option<Vec<u8>> = pairs.iter().map(|pair| byte(pair)).collect();
+    bytes
+        .filter(|bytes| !bytes.is_empty() && rest.is_empty())
+        .ok_or_else(|| "give an even number of hexadecimal digits, at least two".into())
+}
+
+fn say(line: &str) -> Outcome<()> {
+    Ok(writeln!(io::stdout(), "{line}")?)
+}

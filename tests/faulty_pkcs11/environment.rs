@@ -1,0 +1,75 @@
+//! What the module learns from its environment when it is loaded, and never again.
+//!
+//! One process can load several devices: each is a copy of this library under another file name,
+//! and a variable with that name appended (`hsm-b.so`: `_HSM_B`) wins over the plain one.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where the real module, the control file and the vendor's names are.
+pub struct Environment {
+    pub module: PathBuf,
+    pub control: Option<PathBuf>,
+    pub manufacturer: Option<String>,
+    pub model: Option<String>,
+    pub firmware: Option<(u8, u8)>,
+}
+
+impl Environment {
+    /// Reads the `FAULTY_PKCS11_*` variables.
+    pub fn read() -> Self {
+        let suffix = own_path().map(|path| suffix(&path));
+        let read = |name| variable(name, suffix.as_deref());
+        Self {
+            module: read("MODULE").map_or_else(default_module, PathBuf::from),
+            control: read("CONTROL").map(PathBuf::from),
+            manufacturer: read("MANUFACTURER"),
+            model: read("MODEL"),
+            firmware: read("FIRMWARE").and_then(|version| parse_version(&version)),
+        }
+    }
+}
+
+/// Where Debian and Ubuntu install SoftHSM2.
+fn default_module() -> PathBuf {
+    PathBuf::from("/usr/lib/softhsm/libsofthsm2.so")
+}
+
+fn variable(name: &str, suffix: Option<&str>) -> Option<String> {
+    let plain = format!("FAULTY_PKCS11_{name}");
+    let own = suffix.and_then(|suffix| env::var(format!("{plain}_{suffix}")).ok());
+    own.or_else(|| env::var(plain).ok())
+}
+
+fn parse_version(version: &str) -> Option<(u8, u8)> {
+    let (major, minor) = version.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// `hsm-b.so` → `HSM_B`.
+fn suffix(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let legal = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    stem.to_ascii_uppercase().chars().map(legal).collect()
+}
+
+/// The file this library was loaded from: the mapping that contains this very function.
+fn own_path() -> Option<PathBuf> {
+    let here = own_path as fn() -> Option<PathBuf> as usize;
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    let line = maps.lines().find(|line| contains(line, here))?;
+    let path = line.split_once('/')?.1;
+    Some(Path::new("/").join(path))
+}
+
+fn contains(line: &str, address: usize) -> bool {
+    let range = line
+        .split_once(' ')
+        .and_then(|(range, _)| range.split_once('-'));
+    let parse = |hex| usize::from_str_radix(hex, 16).ok();
+    range.is_some_and(|(start, end)| {
+        parse(start).is_some_and(|start| start <= address)
+            && parse(end).is_some_and(|end| address < end)
+    })
+}

@@ -1,0 +1,161 @@
+//! The command line and the configuration, as an operator meets them: exit codes, and every fault at once.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::harness::Proxy;
+use crate::harness::setup::Setup;
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (status.code(), text(&stdout), text(&stderr))
+}
+
+/// A configuration in a directory of its own, changed, and the outcome of a command on it.
+fn with_configuration(
+    command: &[&str],
+    change: impl FnOnce(&mut Setup),
+) -> (Option<i32>, String, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut setup = Setup::new(directory.path());
+    change(&mut setup);
+    let file = setup.write();
+    let arguments = [command, &["--config", file.to_str().unwrap()]].concat();
+    run(&arguments)
+}
+
+#[test]
+fn a_good_configuration_is_ok() {
+    let (code, stdout, _) = with_configuration(&["check-config"], |_| {});
+    assert_eq!(code, Some(0));
+    assert!(stdout.contains("ok"), "{stdout}");
+    let (code, stdout, _) = with_configuration(&["check-config", "--json"], |_| {});
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &report["ok"]), (Some(0), &Value::Bool(true)));
+}
+
+fn break_three_things(setup: &mut Setup) {
+    setup.set("server", "listne", "[\"127.0.0.1:0\"]");
+    setup.set("server.limits", "request_timeout", "\"soon\"");
+    setup.set("hsm", "sessions", "0");
+}
+
+#[test]
+fn every_fault_is_told_at_once() {
+    for command in ["check-config", "serve"] {
+        let (code, stdout, stderr) = with_configuration(&[command], break_three_things);
+        assert_eq!(code, Some(78), "{command}: {stdout}{stderr}");
+        for part in [
+            "server.listne: is unknown; did you mean \"listen\"?",
+            "server.limits.request_timeout: is no duration",
+            "hsm[0].sessions: must be from 1 to 1024",
+            "line ",
+        ] {
+            assert!(
+                stderr.contains(part),
+                "{command}: {part} is not in:\n{stderr}"
+            );
+        }
+    }
+    let (code, stdout, _) = with_configuration(&["check-config", "--json"], break_three_things);
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(code, Some(78));
+    assert_eq!(
+        report["faults"].as_array().map(Vec::len),
+        Some(3),
+        "{report}"
+    );
+    assert!(report["faults"][0]["line"].is_u64() && report["faults"][0]["key"].is_string());
+}
+
+#[test]
+fn a_required_key_that_is_gone_is_named() {
+    let (code, _, stderr) =
+        with_configuration(&["check-config"], |setup| setup.unset("server", "listen"));
+    assert_eq!(code, Some(78));
+    assert!(
+        stderr.contains("server.listen: is missing; for example"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn tables_of_later_versions_are_refused_and_not_ignored() {
+    let (code, _, stderr) = with_configuration(&["serve"], |setup| {
+        setup.append("[policy]\nengine = \"cedar\"\npath = \"/nowhere\"\n");
+    });
+    assert_eq!(code, Some(78));
+    assert!(stderr.contains("policy: is not supported"), "{stderr}");
+}
+
+#[test]
+fn exposed_secret_files_are_warned_about() {
+    let (code, _, stderr) = with_configuration(&["check-config"], |setup| {
+        let pin = setup.token.pin_file().to_owned();
+        let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        std::fs::set_permissions(pin, readable).unwrap();
+    });
+    assert_eq!(code, Some(0));
+    assert!(
+        stderr.contains("hsm[0].pin") && stderr.contains("chmod 600"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_missing_file_and_wrong_usage_have_their_own_codes() {
+    let missing = Path::new("/nonexistent/config.toml").to_str().unwrap();
+    let (code, _, stderr) = run(&["check-config", "--config", missing]);
+    assert_eq!(code, Some(78), "{stderr}");
+    for usage in [
+        &["serve"][..],
+        &["check-config"],
+        &["dance"],
+        &[],
+        &["serve", "--config"],
+    ] {
+        assert_eq!(run(usage).0, Some(2), "{usage:?}");
+    }
+}
+
+#[test]
+fn help_shows_an_example_and_version_a_version() {
+    for command in ["serve", "check-config"] {
+        let (code, stdout, _) = run(&[command, "--help"]);
+        assert_eq!(code, Some(0));
+        assert!(
+            stdout.contains("Example:") && stdout.contains("--config"),
+            "{stdout}"
+        );
+    }
+    assert!(run(&["--version"]).1.starts_with("xks-proxy "));
+}
+
+#[test]
+fn a_port_that_is_taken_ends_the_start_with_its_name() {
+    let first = Proxy::start();
+    let address = first.server.to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let mut setup = Setup::new(directory.path());
+    setup.set("server", "listen", &format!("[{address:?}]"));
+    let file = setup.write();
+    let output = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
+        .args(["serve", "--config"])
+        .arg(file)
+        .envs(setup.variables.clone())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(70));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains(&address), "{stderr}");
+}

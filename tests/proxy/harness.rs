@@ -1,0 +1,239 @@
+//! What every test needs: a running proxy with its own token, PKI and configuration, and callers that speak to it.
+
+#[path = "../faulty_pkcs11/control.rs"]
+pub mod control;
+pub mod daemon;
+pub mod http;
+pub mod metrics;
+pub mod outage;
+pub mod pki;
+pub mod response;
+pub mod setup;
+pub mod sign;
+pub mod token;
+pub mod tools;
+pub mod wire;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::{ALL_VERSIONS, ClientConfig};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use daemon::Daemon;
+use http::{Connection, Request};
+use response::Response;
+use setup::Setup;
+use sign::Signer;
+
+/// A key store of the test configuration, with one credential.
+pub struct StoreName {
+    /// Its name in configuration, log and metrics.
+    pub name: &'static str,
+    /// Its path prefix.
+    pub prefix: &'static str,
+    /// Its region.
+    pub region: &'static str,
+    /// The access key id.
+    pub access_key_id: &'static str,
+    /// The secret access key.
+    pub secret: &'static str,
+}
+
+/// The store that most tests use.
+pub const PAYMENTS: StoreName = StoreName {
+    name: "payments",
+    prefix: "/payments",
+    region: "eu-west-1",
+    access_key_id: "XKSPAYMENTSKEYAAAAAA",
+    secret: "x1bDMvF0c6tCqPzNnT8k/2Rr+Yw5LhJgUaEoSiQeVd4=",
+};
+
+/// Its second credential: rotation needs two.
+pub const PAYMENTS_NEXT: StoreName = StoreName {
+    access_key_id: "XKSPAYMENTSKEYBBBBBB234567",
+    secret: "Zq3WcE5rT7yU9iO1pA2sD4fG6hJ8kL0zX+cV/bN=mQwErTyUiOpAsDfGhJkLz123",
+    ..PAYMENTS
+};
+
+/// A store with a prefix of several segments, in another region.
+pub const RETAIL: StoreName = StoreName {
+    name: "retail",
+    prefix: "/tenants/eu_1/retail-2",
+    region: "us-east-1",
+    access_key_id: "XKSRETAILKEYAAAAAAAA",
+    secret: "Hk2mVt9Lq4Xz7Nb1Wd6Rf3Yc8Jp5Gs0TuEaIoKeDlMn=",
+};
+
+/// A store without a prefix.
+pub const ROOT: StoreName = StoreName {
+    name: "root",
+    prefix: "",
+    region: "eu-west-1",
+    access_key_id: "XKSROOTKEYAAAAAAAAAA",
+    secret: "Bv7cXz5aSd3fGh1jKl9pOi8uYt6rEw4qNm2VbCxZaSd=",
+};
+
+/// A store that is disabled.
+pub const CLOSED: StoreName = StoreName {
+    name: "closed",
+    prefix: "/closed",
+    region: "eu-west-1",
+    access_key_id: "XKSCLOSEDKEYAAAAAAAA",
+    secret: "Mn6bVc4xZl2kJh0gFd8sAp9oIu7yTr5eWq3LkJhGfDs=",
+};
+
+/// A proxy that is being tested.
+pub struct Proxy {
+    /// The process.
+    pub daemon: Daemon,
+    /// The HTTPS listener.
+    pub server: SocketAddr,
+    /// The admin listener.
+    pub admin: SocketAddr,
+    /// What it was started with.
+    pub setup: Setup,
+    /// A TLS client that trusts the server and has no certificate.
+    pub client: Arc<ClientConfig>,
+    _directory: TempDir,
+}
+
+impl Proxy {
+    /// A proxy that is ready to serve.
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// A proxy that is ready to serve with a changed configuration.
+    #[track_caller]
+    pub fn start_with(change: impl FnOnce(&mut Setup)) -> Self {
+        let proxy = Self::launch(change);
+        proxy.await_ready();
+        proxy
+    }
+
+    /// A proxy that listens, whether or not it has a usable HSM.
+    #[track_caller]
+    pub fn launch(change: impl FnOnce(&mut Setup)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut setup = Setup::new(directory.path());
+        change(&mut setup);
+        let daemon = Daemon::start(&setup.write(), &setup.variables);
+        let (server, admin) = (daemon.address("server"), daemon.address("admin"));
+        let client = pki::tls_client(setup.authority.der(), ALL_VERSIONS, None, &["http/1.1"]);
+        Self {
+            daemon,
+            server,
+            admin,
+            setup,
+            client,
+            _directory: directory,
+        }
+    }
+
+    /// Waits until an HSM is usable.
+    #[track_caller]
+    pub fn await_ready(&self) {
+        self.daemon
+            .wait_for("ready", |line| line["message"] == "ready");
+    }
+
+    /// The value of the Host field.
+    pub fn host(&self) -> String {
+        format!("localhost:{}", self.server.port())
+    }
+
+    /// A new HTTP/1.1 connection.
+    #[track_caller]
+    pub fn connect(&self) -> Connection {
+        self.try_connect().expect("a TLS connection")
+    }
+
+    /// A new HTTP/1.1 connection, if the proxy takes it.
+    pub fn try_connect(&self) -> io::Result<Connection> {
+        Connection::open(self.server, Arc::clone(&self.client))
+    }
+
+    /// Sends a request as it is, on a connection of its own.
+    #[track_caller]
+    pub fn send(&self, request: &Request) -> Response {
+        self.connect().exchange(request)
+    }
+
+    /// A caller of this store with its credential.
+    pub fn caller<'a>(&'a self, store: &'a StoreName) -> Caller<'a> {
+        let signer = Signer::new(store.access_key_id, store.secret, store.region);
+        Caller {
+            proxy: self,
+            prefix: store.prefix,
+            signer,
+        }
+    }
+
+    /// The access line of the request with this body.
+    #[track_caller]
+    pub fn access_line(&self, body: &Value) -> Value {
+        let id = &body["requestMetadata"]["kmsRequestId"];
+        self.daemon.wait_for(&format!("request {id}"), |line| {
+            line["message"] == "request" && line["kms_request_id"] == *id
+        })
+    }
+}
+
+/// Someone who signs as one key store's KMS.
+pub struct Caller<'a> {
+    /// The proxy called.
+    pub proxy: &'a Proxy,
+    /// The path prefix.
+    pub prefix: &'a str,
+    /// The signer.
+    pub signer: Signer,
+}
+
+impl Caller<'_> {
+    /// The path of an operation on a key.
+    pub fn path(&self, operation: &str, key: &str) -> String {
+        match operation {
+            "health" => format!("{}/kms/xks/v1/health", self.prefix),
+            _ => format!("{}/kms/xks/v1/keys/{key}/{operation}", self.prefix),
+        }
+    }
+
+    /// A request for an operation, not signed.
+    pub fn unsigned(&self, operation: &str, key: &str, body: impl Into<Vec<u8>>) -> Request {
+        Request::post(&self.path(operation, key), &self.proxy.host(), body)
+    }
+
+    /// A request for an operation, signed now.
+    pub fn request(&self, operation: &str, key: &str, body: impl Into<Vec<u8>>) -> Request {
+        self.signer.sign(&self.unsigned(operation, key, body))
+    }
+
+    /// Sends any bytes as the body of an operation.
+    #[track_caller]
+    pub fn send(&self, operation: &str, key: &str, body: impl Into<Vec<u8>>) -> Response {
+        self.proxy.send(&self.request(operation, key, body))
+    }
+
+    /// Calls an operation.
+    #[track_caller]
+    pub fn call(&self, operation: &str, key: &str, body: &Value) -> Response {
+        self.send(operation, key, body.to_string())
+    }
+
+    /// Encrypts, and expects success.
+    #[track_caller]
+    pub fn encrypt(&self, key: &str, plaintext: &[u8]) -> Value {
+        self.call("encrypt", key, &wire::encrypt_body(plaintext))
+            .ok()
+    }
+
+    /// GetHealthStatus, and expects an answer.
+    #[track_caller]
+    pub fn health(&self) -> Value {
+        self.call("health", "", &wire::plain_body("health")).ok()
+    }
+}

@@ -1,0 +1,151 @@
+//! The real binary as a child process: its log is read as it comes, shown when the test fails, and it dies with the test.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// How long a debug build on a busy machine may take for anything that a test waits for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running `xks-proxy serve`.
+pub struct Daemon {
+    child: Child,
+    log: Arc<Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    grown: Condvar,
+}
+
+impl Daemon {
+    /// Starts it with these settings and variables. Nothing is awaited.
+    pub fn start(configuration: &Path, variables: &[(String, String)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
+            .args(["serve", "--config"])
+            .arg(configuration)
+            .envs(variables.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Log::default());
+        log.follow(child.stdout.take().unwrap());
+        log.follow(child.stderr.take().unwrap());
+        Self { child, log }
+    }
+
+    /// Waits until a log line satisfies the condition, and returns it.
+    #[track_caller]
+    pub fn wait_for(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let give_up = Instant::now() + PATIENCE;
+        let mut lines = self
+            .log
+            .lines
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut seen = 0;
+        loop {
+            if let Some(found) = lines[seen..].iter().map(|line| parsed(line)).find(&wanted) {
+                return found;
+            }
+            seen = lines.len();
+            let left = give_up.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "the log never said: {what}");
+            lines = self.log.grown.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
+    /// The address on which a listener is bound.
+    #[track_caller]
+    pub fn address(&self, listener: &str) -> SocketAddr {
+        let listening =
+            |line: &Value| line["message"] == "listening" && line["listener"] == listener;
+        let line = self.wait_for(&format!("listening, listener {listener}"), listening);
+        line["address"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Everything logged so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log
+            .lines
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        self.wait_at_most(PATIENCE)
+            .expect("the proxy should have ended")
+    }
+
+    /// Waits for its end, but not for ever.
+    pub fn wait_at_most(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let give_up = Instant::now() + patience;
+        loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => return Some(status),
+                None if Instant::now() > give_up => return None,
+                None => thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+
+    /// Resident memory in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+}
+
+impl Log {
+    fn follow(self: &Arc<Self>, stream: impl Read + Send + 'static) {
+        let log = Arc::clone(self);
+        thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                log.lines.lock().unwrap().push(line);
+                log.grown.notify_all();
+            }
+        });
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!(
+                "--- the proxy's log ---\n{}\n--- end of log ---",
+                self.log().join("\n")
+            );
+        }
+    }
+}
+
+/// A line that is not JSON (a panic, a complaint on stderr) is no event, but stays in the log.
+fn parsed(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_default()
+}

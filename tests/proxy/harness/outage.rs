@@ -1,0 +1,49 @@
+//! A proxy whose HSM can be made to fail, and what may be said while it does.
+
+use serde_json::Value;
+
+use super::control::Control;
+use super::metrics::eventually;
+use super::response::Response;
+use super::setup::Setup;
+use super::wire::encrypt_body;
+use super::{Caller, Proxy};
+
+/// A proxy on a faulty module that is well.
+pub fn faulty() -> (Proxy, Control) {
+    faulty_with(|_| {})
+}
+
+/// The same with a changed configuration.
+pub fn faulty_with(change: impl FnOnce(&mut Setup)) -> (Proxy, Control) {
+    let mut control = None;
+    let proxy = Proxy::start_with(|setup| {
+        control = Some(setup.faulty_module());
+        change(setup);
+    });
+    (proxy, control.unwrap())
+}
+
+/// What a caller may be told while the HSM is away: retryable, and nothing about the ciphertext.
+#[track_caller]
+pub fn assert_blames_the_hsm(response: &Response) {
+    let name = response.json()["errorName"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let expected = [
+        (500, "InternalException"),
+        (503, "DependencyTimeoutException"),
+    ];
+    assert!(expected.contains(&(response.status, &name)), "{response:?}");
+}
+
+/// Waits until encrypt and decrypt both work again.
+#[track_caller]
+pub fn await_service(payments: &Caller<'_>, decrypt: &Value) {
+    eventually("service after the fault", || {
+        let encrypt = payments.call("encrypt", "orders", &encrypt_body(b"x"));
+        let decrypt = payments.call("decrypt", "orders", decrypt);
+        (encrypt.status == 200 && decrypt.status == 200).then_some(())
+    });
+}

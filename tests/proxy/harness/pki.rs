@@ -1,0 +1,170 @@
+//! A public key infrastructure for every test: authorities, server and client certificates, good and bad.
+
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, date_time_ymd,
+};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+
+/// The subject that KMS presents in the test region.
+pub const KMS_SUBJECT: &str = "cks.kms.eu-west-1.amazonaws.com";
+
+/// A certification authority.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A certificate with its private key.
+pub struct Identity {
+    /// The certificate as DER.
+    pub certificate: CertificateDer<'static>,
+    /// The same as PEM.
+    pub certificate_pem: String,
+    /// The key as PEM (PKCS#8).
+    pub key_pem: String,
+    key: Vec<u8>,
+}
+
+impl Authority {
+    /// A root of this name.
+    pub fn new(name: &str) -> Self {
+        let mut params = named(name, &[]);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        Self { issuer }
+    }
+
+    /// The root certificate as PEM.
+    pub fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// The root certificate as DER.
+    pub fn der(&self) -> CertificateDer<'static> {
+        self.issuer.der().clone()
+    }
+
+    /// A server certificate for `localhost`, on a key of the caller's choice.
+    pub fn server(&self, key: KeyPair) -> Identity {
+        let mut params = named("localhost", &["localhost", "127.0.0.1"]);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.issue(&params, key)
+    }
+
+    /// A certificate of this name that is for servers only.
+    pub fn server_named(&self, common_name: &str) -> Identity {
+        let mut params = named(common_name, &[common_name]);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.issue(&params, KeyPair::generate().unwrap())
+    }
+
+    /// A client certificate of this common name.
+    pub fn client(&self, common_name: &str) -> Identity {
+        self.issue(&client_params(common_name), KeyPair::generate().unwrap())
+    }
+
+    /// A client certificate that was good until the end of 2020.
+    pub fn expired_client(&self, common_name: &str) -> Identity {
+        let mut params = client_params(common_name);
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2020, 12, 31);
+        self.issue(&params, KeyPair::generate().unwrap())
+    }
+
+    /// A client certificate with another alternative name than its common name.
+    pub fn client_with_alternative_name(&self, common_name: &str, alternative: &str) -> Identity {
+        let mut params = named(common_name, &[alternative]);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue(&params, KeyPair::generate().unwrap())
+    }
+
+    fn issue(&self, params: &CertificateParams, key: KeyPair) -> Identity {
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Identity::new(certificate.der().clone(), certificate.pem(), &key)
+    }
+}
+
+impl Identity {
+    /// A client certificate that nobody but itself vouches for.
+    pub fn self_signed_client(common_name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let certificate = client_params(common_name).self_signed(&key).unwrap();
+        Self::new(certificate.der().clone(), certificate.pem(), &key)
+    }
+
+    fn new(certificate: CertificateDer<'static>, certificate_pem: String, key: &KeyPair) -> Self {
+        let (key, key_pem) = (key.serialize_der(), key.serialize_pem());
+        Self {
+            certificate,
+            certificate_pem,
+            key_pem,
+            key,
+        }
+    }
+}
+
+/// A TLS client that trusts `root` and offers these versions, certificate and protocols.
+pub fn tls_client(
+    root: CertificateDer<'static>,
+    versions: &[&'static SupportedProtocolVersion],
+    identity: Option<&Identity>,
+    protocols: &[&str],
+) -> Arc<ClientConfig> {
+    tls_client_of(
+        aws_lc_rs::default_provider(),
+        root,
+        versions,
+        identity,
+        protocols,
+    )
+}
+
+/// The same with cryptography of the caller's choice.
+pub fn tls_client_of(
+    provider: CryptoProvider,
+    root: CertificateDer<'static>,
+    versions: &[&'static SupportedProtocolVersion],
+    identity: Option<&Identity>,
+    protocols: &[&str],
+) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key.clone()));
+            builder
+                .with_client_auth_cert(vec![identity.certificate.clone()], key)
+                .unwrap()
+        }
+    };
+    config.alpn_protocols = protocols
+        .iter()
+        .map(|name| name.as_bytes().to_vec())
+        .collect();
+    Arc::new(config)
+}
+
+fn client_params(common_name: &str) -> CertificateParams {
+    let mut params = named(common_name, &[common_name]);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params
+}
+
+fn named(common_name: &str, names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, common_name);
+    params
+}

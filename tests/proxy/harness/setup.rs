@@ -1,0 +1,224 @@
+//! The configuration of a test's proxy: `config.toml` of the contract with short defaults, and whatever the test changes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::control::Control;
+use super::pki::{Authority, Identity, KMS_SUBJECT};
+use super::token::{HEALTH_KEY, TOKEN_LABEL, Token, example, softhsm};
+use super::{CLOSED, PAYMENTS, PAYMENTS_NEXT, RETAIL, ROOT, StoreName};
+
+/// What a test may change before the proxy starts.
+pub struct Setup {
+    /// The directory of the test.
+    pub directory: PathBuf,
+    /// Its token.
+    pub token: Token,
+    /// The authority of the server certificate.
+    pub authority: Authority,
+    /// The authority of client certificates; asked for only after `require_client_certificates`.
+    pub client_authority: Authority,
+    /// Environment variables of the proxy.
+    pub variables: Vec<(String, String)>,
+    tables: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
+    more: String,
+}
+
+impl Setup {
+    /// The defaults, in `directory`.
+    pub fn new(directory: &Path) -> Self {
+        let token = Token::with_keys(directory);
+        let softhsm_conf = token.configuration().display().to_string();
+        let mut setup = Self {
+            directory: directory.to_path_buf(),
+            token,
+            authority: Authority::new("Test Server CA"),
+            client_authority: Authority::new("Test Client CA"),
+            variables: vec![("SOFTHSM2_CONF".into(), softhsm_conf)],
+            tables: BTreeMap::new(),
+            more: String::new(),
+        };
+        setup.defaults();
+        setup
+    }
+
+    fn defaults(&mut self) {
+        let identity = self.authority.server(rcgen::KeyPair::generate().unwrap());
+        self.server_identity(&identity);
+        self.set("server", "listen", "[\"127.0.0.1:0\"]");
+        // KMS waits 250 ms, but a debug build on a busy machine is no subject for KMS's patience.
+        self.set("server.limits", "request_timeout", "\"10s\"");
+        self.set("admin", "listen", "\"127.0.0.1:0\"");
+        self.set("log", "level", "\"info\"");
+        self.set("log", "format", "\"json\"");
+        self.set("hsm", "name", "\"hsm-a\"");
+        self.set_path("hsm", "module", &softhsm());
+        self.set("hsm", "token", &format!("{{ label = \"{TOKEN_LABEL}\" }}"));
+        self.set(
+            "hsm",
+            "pin",
+            &format!("{{ file = {:?} }}", self.token.pin_file()),
+        );
+        self.set("hsm", "sessions", "4");
+        self.set("hsm", "health_key", &format!("{HEALTH_KEY:?}"));
+        for store in [&PAYMENTS, &PAYMENTS_NEXT, &RETAIL, &ROOT, &CLOSED] {
+            self.write_private(store.access_key_id, store.secret);
+        }
+    }
+
+    /// Sets a key to a TOML value. Table `hsm` is the only `[[hsm]]`.
+    pub fn set(&mut self, table: &'static str, key: &'static str, value: &str) {
+        self.tables
+            .entry(table)
+            .or_default()
+            .insert(key, value.into());
+    }
+
+    /// Sets a key to a path.
+    pub fn set_path(&mut self, table: &'static str, key: &'static str, path: &Path) {
+        self.set(table, key, &format!("{path:?}"));
+    }
+
+    /// Removes a key, so that the proxy's default counts.
+    pub fn unset(&mut self, table: &'static str, key: &'static str) {
+        self.tables.entry(table).or_default().remove(key);
+    }
+
+    /// Appends TOML, after everything else: keys of the last store, or more tables.
+    pub fn append(&mut self, toml: &str) {
+        self.more.push_str(toml);
+    }
+
+    /// Another certificate and key for the server.
+    pub fn server_identity(&mut self, identity: &Identity) {
+        let certificate = self.write_private("server.pem", &identity.certificate_pem);
+        let key = self.write_private("server.key", &identity.key_pem);
+        self.set_path("server.tls", "certificate", &certificate);
+        self.set_path("server.tls", "private_key", &key);
+    }
+
+    /// mTLS for `KMS_SUBJECT`, issued by the client authority.
+    pub fn require_client_certificates(&mut self) {
+        let ca = self.write_private("client-ca.pem", &self.client_authority.pem());
+        self.set_path("server.tls.client_auth", "ca", &ca);
+        self.set(
+            "server.tls.client_auth",
+            "subjects",
+            &format!("[{KMS_SUBJECT:?}]"),
+        );
+    }
+
+    /// Puts the module of `tests/faulty_pkcs11` between the proxy and SoftHSM, and says how to steer it.
+    pub fn faulty_module(&mut self) -> Control {
+        let control = self.directory.join("faulty-control");
+        self.set_path("hsm", "module", &example("libfaulty_pkcs11.so"));
+        let wrapped = softhsm().display().to_string();
+        self.variables
+            .push(("FAULTY_PKCS11_MODULE".into(), wrapped));
+        self.variables.push((
+            "FAULTY_PKCS11_CONTROL".into(),
+            control.display().to_string(),
+        ));
+        Control::open(&control).unwrap()
+    }
+
+    /// Writes a file that only its owner may read, as secrets should be.
+    pub fn write_private(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.directory.join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    /// Writes the configuration and says where.
+    pub fn write(&self) -> PathBuf {
+        self.write_private("config.toml", &self.toml())
+    }
+
+    /// The configuration as text.
+    pub fn toml(&self) -> String {
+        let mut toml = String::new();
+        for (name, table) in &self.tables {
+            let head = if *name == "hsm" {
+                "[[hsm]]"
+            } else {
+                &format!("[{name}]")
+            };
+            toml.push_str(&format!("{head}\n"));
+            toml.extend(
+                table
+                    .iter()
+                    .map(|(key, value)| format!("{key} = {value}\n")),
+            );
+        }
+        toml + &self.stores() + &self.more
+    }
+
+    fn stores(&self) -> String {
+        let payments = self.store(&PAYMENTS, &[&PAYMENTS, &PAYMENTS_NEXT]) + PAYMENTS_KEYS;
+        let retail = self.store(&RETAIL, &[&RETAIL]) + "[[key_store.key]]\nid = \"stock\"\n";
+        let root = self.store(&ROOT, &[&ROOT]) + ROOT_KEYS;
+        let closed = self
+            .store(&CLOSED, &[&CLOSED])
+            .replace("\"enabled\"", "\"disabled\"");
+        format!(
+            "{payments}{retail}{root}{closed}[[key_store.key]]\nid = \"stock-2\"\nlabel = \"stock\"\n"
+        )
+    }
+
+    fn store(&self, store: &StoreName, credentials: &[&StoreName]) -> String {
+        let StoreName {
+            name,
+            prefix,
+            region,
+            ..
+        } = store;
+        let mut toml = format!(
+            "[[key_store]]\nname = {name:?}\npath_prefix = {prefix:?}\nregion = {region:?}\nstate = \"enabled\"\n"
+        );
+        for credential in credentials {
+            let id = credential.access_key_id;
+            let file = self.directory.join(id);
+            let secret = format!("secret = {{ file = {file:?} }}\n");
+            toml += &format!("[[key_store.credential]]\naccess_key_id = {id:?}\n{secret}");
+        }
+        toml
+    }
+}
+
+const PAYMENTS_KEYS: &str = r#"
+[[key_store.key]]
+id = "orders"
+[[key_store.key]]
+id = "ledger"
+label = "ledger-key"
+[[key_store.key]]
+id = "by-id"
+cka_id = "0a0b0c0d"
+[[key_store.key]]
+id = "encrypt-only"
+[[key_store.key]]
+id = "decrypt-only"
+[[key_store.key]]
+id = "neither"
+[[key_store.key]]
+id = "aes128"
+[[key_store.key]]
+id = "aes192"
+[[key_store.key]]
+id = "ambiguous"
+[[key_store.key]]
+id = "absent"
+[[key_store.key]]
+id = "switched-off"
+state = "disabled"
+"#;
+
+/// The same id as in `PAYMENTS`, but another key.
+const ROOT_KEYS: &str = r#"
+[[key_store.key]]
+id = "orders"
+label = "root-orders"
+"#;

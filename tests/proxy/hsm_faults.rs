@@ -1,0 +1,229 @@
+//! Tokens and keys that are absent, shut, ambiguous or not meant for what is asked.
+
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::control::Function;
+use crate::harness::metrics::eventually;
+use crate::harness::wire::{base64, decrypt_body, encrypt_body, plain_body, set};
+use crate::harness::{Caller, PAYMENTS, Proxy};
+
+/// A proxy without a usable HSM serves, says so, and blames itself.
+#[track_caller]
+fn assert_unavailable(proxy: &Proxy) {
+    let payments = proxy.caller(&PAYMENTS);
+    let health = payments.health();
+    assert_eq!(
+        health["ekmFleetDetails"][0]["healthStatus"], "UNAVAILABLE",
+        "{health}"
+    );
+    let encrypt = payments.call("encrypt", "orders", &encrypt_body(b"x"));
+    encrypt.assert_error(500, "InternalException");
+    let metadata = payments.call("metadata", "orders", &plain_body("metadata"));
+    metadata.assert_error(500, "InternalException");
+    assert_eq!(proxy.admin("/readyz").status, 503);
+    // Authentication needs no HSM, and is not skipped for the lack of one.
+    let unsigned = payments.unsigned("encrypt", "orders", "");
+    proxy
+        .send(&unsigned)
+        .assert_error(401, "AuthenticationFailedException");
+}
+
+#[test]
+fn an_absent_token_is_reported_and_found_when_it_comes() {
+    let proxy = Proxy::launch(|setup| setup.set("hsm", "token", "{ label = \"no-such-token\" }"));
+    assert_unavailable(&proxy);
+    assert!(
+        proxy
+            .daemon
+            .log()
+            .iter()
+            .any(|line| line.contains("no-such-token")),
+        "which token?"
+    );
+}
+
+#[test]
+fn a_wrong_pin_is_tried_once() {
+    let mut control = None;
+    let proxy = Proxy::launch(|setup| {
+        control = Some(setup.faulty_module());
+        let wrong = setup.write_private("wrong-pin", "000000");
+        setup.set("hsm", "pin", &format!("{{ file = {wrong:?} }}"));
+    });
+    let control = control.unwrap();
+    eventually("the first login", || {
+        (control.wrong_pins() > 0).then_some(())
+    });
+    assert_unavailable(&proxy);
+    // The back-off's first steps are 1 and 2 seconds; nothing to wait for, because nothing should happen.
+    thread::sleep(Duration::from_secs(5));
+    assert_eq!(
+        (control.wrong_pins(), control.calls(Function::Login)),
+        (1, 1)
+    );
+    assert_unavailable(&proxy);
+    proxy.setup.token.accepts_its_pin();
+}
+
+#[test]
+fn a_token_is_found_by_its_serial_number() {
+    let proxy = Proxy::start_with(|setup| {
+        let serial = setup.token.serial();
+        setup.set("hsm", "token", &format!("{{ serial = \"{serial}\" }}"));
+    });
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+}
+
+#[test]
+fn a_key_that_is_not_configured_or_not_in_the_token_is_not_found() {
+    let proxy = Proxy::start();
+    let payments = proxy.caller(&PAYMENTS);
+    let decrypt = decrypt_body(&payments.encrypt("orders", b"x"));
+    for key in ["nobody-configured-this", "absent", "stock", "ledger-key"] {
+        let metadata = payments.call("metadata", key, &plain_body("metadata"));
+        metadata.assert_error(404, "KeyNotFoundException");
+        payments
+            .call("encrypt", key, &encrypt_body(b"x"))
+            .assert_error(404, "KeyNotFoundException");
+        payments
+            .call("decrypt", key, &decrypt)
+            .assert_error(404, "KeyNotFoundException");
+    }
+}
+
+#[test]
+fn a_key_whose_label_is_ambiguous_is_refused() {
+    let proxy = Proxy::start();
+    let payments = proxy.caller(&PAYMENTS);
+    let body = encrypt_body(b"x");
+    payments
+        .call("encrypt", "ambiguous", &body)
+        .assert_error(400, "InvalidStateException");
+    let reason = proxy.access_line(&body)["reason"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    assert!(
+        reason.contains("ambiguous"),
+        "the operator should read which label: {reason:?}"
+    );
+    let metadata = payments.call("metadata", "ambiguous", &plain_body("metadata"));
+    metadata.assert_error(400, "InvalidStateException");
+}
+
+/// Encrypts with a CDIV, which needs a decryption.
+fn encrypt_with_cdiv() -> serde_json::Value {
+    set(
+        &encrypt_body(b"x"),
+        "ciphertextDataIntegrityValueAlgorithm",
+        "SHA_256",
+    )
+}
+
+/// The body of a Decrypt that no key of the token has made.
+fn made_up() -> serde_json::Value {
+    decrypt_body(&json!({
+        "ciphertext": base64("x"),
+        "initializationVector": base64([1; 12]),
+        "authenticationTag": base64([2; 16]),
+        "ciphertextMetadata": base64([1, 0, 0, 0, 1]),
+    }))
+}
+
+#[track_caller]
+fn assert_usage_refused(
+    payments: &Caller<'_>,
+    operation: &str,
+    key: &str,
+    body: &serde_json::Value,
+) {
+    payments
+        .call(operation, key, body)
+        .assert_error(400, "InvalidKeyUsageException");
+}
+
+#[test]
+fn an_encrypt_only_key_encrypts_but_cannot_promise_a_cdiv() {
+    let proxy = Proxy::start();
+    let payments = proxy.caller(&PAYMENTS);
+    let encrypted = payments.encrypt("encrypt-only", b"x");
+    assert_usage_refused(&payments, "encrypt", "encrypt-only", &encrypt_with_cdiv());
+    assert_usage_refused(
+        &payments,
+        "decrypt",
+        "encrypt-only",
+        &decrypt_body(&encrypted),
+    );
+}
+
+#[test]
+fn a_decrypt_only_key_decrypts_only() {
+    let proxy = Proxy::start();
+    let payments = proxy.caller(&PAYMENTS);
+    assert_usage_refused(&payments, "encrypt", "decrypt-only", &encrypt_body(b"x"));
+    assert_usage_refused(&payments, "encrypt", "decrypt-only", &encrypt_with_cdiv());
+    let decrypt = payments.call("decrypt", "decrypt-only", &made_up());
+    decrypt.assert_error(400, "InvalidCiphertextException");
+}
+
+#[test]
+fn a_key_for_neither_and_keys_that_are_not_aes_256_do_nothing() {
+    let proxy = Proxy::start();
+    let payments = proxy.caller(&PAYMENTS);
+    for key in ["neither", "aes128", "aes192"] {
+        assert_usage_refused(&payments, "encrypt", key, &encrypt_body(b"x"));
+        assert_usage_refused(&payments, "encrypt", key, &encrypt_with_cdiv());
+        assert_usage_refused(&payments, "decrypt", key, &made_up());
+    }
+}
+
+#[test]
+fn a_key_that_is_made_later_is_found_and_one_that_is_deleted_is_gone() {
+    let proxy = Proxy::start();
+    let payments = proxy.caller(&PAYMENTS);
+    let status = || {
+        payments
+            .call("encrypt", "absent", &encrypt_body(b"x"))
+            .status
+    };
+    assert_eq!(status(), 404);
+    proxy.setup.token.tool("key", &["--label", "absent"]);
+    eventually("the new key", || (status() == 200).then_some(()));
+    proxy.setup.token.tool("delete-key", &["--label", "absent"]);
+    eventually("its absence", || (status() == 404).then_some(()));
+}
+
+#[test]
+fn a_cdiv_is_answered_only_after_a_verifying_decrypt() {
+    let mut control = None;
+    let proxy = Proxy::start_with(|setup| control = Some(setup.faulty_module()));
+    let (control, payments) = (control.unwrap(), proxy.caller(&PAYMENTS));
+    payments.encrypt("orders", b"warm");
+    let before = control.calls(Function::Decrypt);
+    payments
+        .call("encrypt", "orders", &encrypt_with_cdiv())
+        .ok();
+    assert!(
+        control.calls(Function::Decrypt) > before,
+        "no decrypt was made"
+    );
+}
+
+#[test]
+fn a_failed_verification_is_the_hsms_fault() {
+    let mut control = None;
+    let proxy = Proxy::start_with(|setup| control = Some(setup.faulty_module()));
+    let (control, payments) = (control.unwrap(), proxy.caller(&PAYMENTS));
+    control.fail_next(
+        Function::Decrypt,
+        CKR_ENCRYPTED_DATA_INVALID,
+        crate::harness::control::FOREVER,
+    );
+    let response = payments.call("encrypt", "orders", &encrypt_with_cdiv());
+    response.assert_error(500, "InternalException");
+}
+
+const CKR_ENCRYPTED_DATA_INVALID: u64 = 0x40;

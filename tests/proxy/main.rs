@@ -1,0 +1,34 @@
+//! The proxy as KMS meets it: each test runs the real binary with a SoftHSM token, PKI and ports of its own, and judges it by
+//! nothing but the wire, the log, the metrics and the exit code. `tests/README.md` says how to run and read these tests.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test that cannot go on says so at once, with the proxy's log"
+)]
+
+mod harness;
+
+mod admin;
+mod authentication;
+mod base64_limits;
+mod bodies;
+mod command_line;
+mod framing;
+mod garbage;
+mod happy;
+mod hsm_faults;
+mod hsm_outage;
+mod hsm_vanishes;
+mod http2;
+mod log;
+mod mtls;
+mod paths;
+mod shutdown;
+mod signatures;
+mod signers;
+mod slow;
+mod tls;

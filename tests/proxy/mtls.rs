@@ -1,0 +1,169 @@
+//! mTLS (section 2 of the contract): a client certificate counts only with the right authority *and* the right subject.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::version::{TLS12, TLS13};
+use rustls::{AlertDescription, ClientConfig, SupportedProtocolVersion};
+
+use crate::harness::http::Connection;
+use crate::harness::pki::{Authority, Identity, KMS_SUBJECT, tls_client};
+use crate::harness::wire::{encrypt_body, plain_body};
+use crate::harness::{PAYMENTS, Proxy};
+
+const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
+
+fn proxy() -> Proxy {
+    Proxy::start_with(|setup| setup.require_client_certificates())
+}
+
+fn client(
+    proxy: &Proxy,
+    version: &'static SupportedProtocolVersion,
+    identity: Option<&Identity>,
+) -> Arc<ClientConfig> {
+    tls_client(
+        proxy.setup.authority.der(),
+        &[version],
+        identity,
+        &["http/1.1"],
+    )
+}
+
+/// How the connection ended. In TLS 1.3 the client is done before the server has judged it, so the alert has to be read.
+fn ended(proxy: &Proxy, config: Arc<ClientConfig>) -> io::Error {
+    let mut connection = match Connection::open(proxy.server, config) {
+        Ok(connection) => connection,
+        Err(error) => return error,
+    };
+    match connection.try_response() {
+        Ok(_) => io::Error::other("a handshake that succeeded, and a close after it"),
+        Err(error) => error,
+    }
+}
+
+fn alert(error: &io::Error) -> Option<AlertDescription> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::AlertReceived(alert) => Some(*alert),
+        _ => None,
+    }
+}
+
+/// The certificate that `present` makes is refused with the alert that the contract names, in both versions of TLS.
+#[track_caller]
+fn assert_handshake_failure(present: impl Fn(&Proxy) -> Identity) {
+    let proxy = proxy();
+    let identity = present(&proxy);
+    for version in VERSIONS {
+        let error = ended(&proxy, client(&proxy, version, Some(&identity)));
+        let refused = alert(&error) == Some(AlertDescription::HandshakeFailure);
+        assert!(
+            refused,
+            "{version:?}: expected the alert handshake_failure (40), not {error:?}"
+        );
+    }
+    proxy.daemon.wait_for("why the handshake failed", |line| {
+        line["level"] == "WARN"
+            || line["message"]
+                .as_str()
+                .is_some_and(|text| text.contains("handshake"))
+    });
+}
+
+#[test]
+fn kms_with_its_certificate_is_served() {
+    let proxy = proxy();
+    let identity = proxy.setup.client_authority.client(KMS_SUBJECT);
+    for version in VERSIONS {
+        let config = client(&proxy, version, Some(&identity));
+        let mut connection = Connection::open(proxy.server, config).unwrap();
+        let payments = proxy.caller(&PAYMENTS);
+        let body = encrypt_body(b"x").to_string();
+        connection
+            .exchange(&payments.request("encrypt", "orders", body))
+            .ok();
+    }
+}
+
+#[test]
+fn a_client_certificate_does_not_replace_the_signature() {
+    let proxy = proxy();
+    let identity = proxy.setup.client_authority.client(KMS_SUBJECT);
+    let config = client(&proxy, &TLS13, Some(&identity));
+    let mut connection = Connection::open(proxy.server, config).unwrap();
+    let unsigned = proxy
+        .caller(&PAYMENTS)
+        .unsigned("health", "", plain_body("health").to_string());
+    connection
+        .exchange(&unsigned)
+        .assert_error(401, "AuthenticationFailedException");
+}
+
+#[test]
+fn no_client_certificate_ends_the_handshake() {
+    let proxy = proxy();
+    for version in VERSIONS {
+        let error = ended(&proxy, client(&proxy, version, None));
+        assert!(
+            alert(&error).is_some(),
+            "{version:?}: expected an alert, not {error:?}"
+        );
+    }
+}
+
+#[test]
+fn an_expired_client_certificate_is_a_handshake_failure() {
+    assert_handshake_failure(|proxy| proxy.setup.client_authority.expired_client(KMS_SUBJECT));
+}
+
+#[test]
+fn a_self_signed_client_certificate_is_a_handshake_failure() {
+    assert_handshake_failure(|_| Identity::self_signed_client(KMS_SUBJECT));
+}
+
+#[test]
+fn a_client_certificate_of_another_authority_is_a_handshake_failure() {
+    // The same name is not the same authority.
+    assert_handshake_failure(|_| Authority::new("Test Client CA").client(KMS_SUBJECT));
+}
+
+#[test]
+fn the_servers_authority_does_not_vouch_for_clients() {
+    assert_handshake_failure(|proxy| proxy.setup.authority.client(KMS_SUBJECT));
+}
+
+#[test]
+fn a_client_certificate_of_another_subject_is_a_handshake_failure() {
+    assert_handshake_failure(|proxy| {
+        proxy
+            .setup
+            .client_authority
+            .client("cks.kms.us-east-1.amazonaws.com")
+    });
+}
+
+#[test]
+fn a_subject_that_only_resembles_the_right_one_is_a_handshake_failure() {
+    for name in [
+        "x.cks.kms.eu-west-1.amazonaws.com",
+        "cks.kms.eu-west-1.amazonaws.com.example.com",
+        "cks",
+    ] {
+        assert_handshake_failure(|proxy| proxy.setup.client_authority.client(name));
+    }
+}
+
+#[test]
+fn an_alternative_name_does_not_replace_the_common_name() {
+    assert_handshake_failure(|proxy| {
+        proxy
+            .setup
+            .client_authority
+            .client_with_alternative_name("someone-else", KMS_SUBJECT)
+    });
+}
+
+#[test]
+fn a_server_certificate_is_no_client_certificate() {
+    assert_handshake_failure(|proxy| proxy.setup.client_authority.server_named(KMS_SUBJECT));
+}

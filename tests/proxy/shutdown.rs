@@ -1,0 +1,239 @@
+//! SIGTERM: not ready, no new connections, every accepted request answered, exit code 0.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::harness::control::{Control, Function};
+use crate::harness::http::Connection;
+use crate::harness::metrics::eventually;
+use crate::harness::wire::{encrypt_body, plain_body};
+use crate::harness::{PAYMENTS, Proxy};
+
+/// How long one encryption takes here, so that SIGTERM finds requests in the middle of it.
+const DEVICE_TIME: Duration = Duration::from_millis(150);
+
+fn slow_device() -> (Proxy, Control) {
+    let mut control = None;
+    let proxy = Proxy::start_with(|setup| control = Some(setup.faulty_module()));
+    let control = control.unwrap();
+    control.set_delay(
+        Function::Encrypt,
+        u64::try_from(DEVICE_TIME.as_micros()).unwrap(),
+    );
+    (proxy, control)
+}
+
+#[test]
+fn an_idle_proxy_ends_at_once_also_with_idle_connections() {
+    let mut proxy = Proxy::start();
+    let payments_request = |proxy: &Proxy| {
+        proxy
+            .caller(&PAYMENTS)
+            .request("health", "", plain_body("health").to_string())
+    };
+    let mut idle = proxy.connect();
+    idle.exchange(&payments_request(&proxy)).ok();
+    let never_used = proxy.connect();
+    let start = Instant::now();
+    proxy.daemon.signal(Signal::TERM);
+    idle.assert_closes();
+    assert_eq!(proxy.daemon.wait().code(), Some(0));
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "ended after {:?}",
+        start.elapsed()
+    );
+    drop(never_used);
+}
+
+#[test]
+fn requests_that_are_half_sent_at_sigterm_are_still_answered() {
+    let mut proxy = Proxy::start();
+    let mut half_sent: Vec<(Connection, Vec<u8>)> = Vec::new();
+    for _ in 0..5 {
+        let payments = proxy.caller(&PAYMENTS);
+        let mut bytes = payments
+            .request("encrypt", "orders", encrypt_body(b"x").to_string())
+            .bytes();
+        let rest = bytes.split_off(bytes.len() - 10);
+        let mut connection = proxy.connect();
+        connection.send(&bytes).unwrap();
+        half_sent.push((connection, rest));
+    }
+    proxy.await_metric("xks_requests_in_flight", &[], |value| value == 5.0);
+    proxy.daemon.signal(Signal::TERM);
+    eventually("not ready", || {
+        (proxy.admin("/readyz").status == 503).then_some(())
+    });
+    assert_eq!(proxy.admin("/livez").status, 200);
+    eventually("no new connections", || proxy.try_connect().err());
+    for (connection, rest) in &mut half_sent {
+        connection.send(rest).unwrap();
+        let response = connection.response().expect("an answer");
+        response.ok();
+        let announced = response
+            .value("connection")
+            .is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        assert!(
+            announced,
+            "this connection takes no more requests: {response:?}"
+        );
+        connection.assert_closes();
+    }
+    assert_eq!(proxy.daemon.wait().code(), Some(0));
+}
+
+/// A request of the load: when it had been written, and what became of it.
+struct Sent {
+    written: Instant,
+    id: String,
+    answered: bool,
+}
+
+/// Encrypts on one connection until the proxy closes it.
+fn until_closed(proxy: &Proxy, answered: &AtomicUsize) -> Vec<Sent> {
+    let payments = proxy.caller(&PAYMENTS);
+    let mut connection = proxy.connect();
+    let mut all = Vec::new();
+    loop {
+        let body = encrypt_body(b"x");
+        let id = body["requestMetadata"]["kmsRequestId"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let request = payments.request("encrypt", "orders", body.to_string());
+        if connection.send(&request.bytes()).is_err() {
+            return all;
+        }
+        let written = Instant::now();
+        let response = connection.response();
+        all.push(Sent {
+            written,
+            id,
+            answered: response.is_some(),
+        });
+        let Some(response) = response else { return all };
+        response.ok();
+        answered.fetch_add(1, Ordering::Relaxed);
+        if response.value("connection") == Some("close") {
+            connection.assert_closes();
+            return all;
+        }
+    }
+}
+
+#[test]
+fn every_accepted_request_is_answered_under_load() {
+    let (mut proxy, _control) = slow_device();
+    let answered = AtomicUsize::new(0);
+    let (sent, signalled) = thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| until_closed(&proxy, &answered)))
+            .collect();
+        eventually("a steady load", || {
+            (answered.load(Ordering::Relaxed) > 30).then_some(())
+        });
+        let signalled = Instant::now();
+        proxy.daemon.signal(Signal::TERM);
+        let sent: Vec<Sent> = threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect();
+        (sent, signalled)
+    });
+    assert_eq!(proxy.daemon.wait().code(), Some(0));
+    // HTTP cannot rule out that a request crosses the close of an idle connection on its way (RFC 9112, section 9.3.1). Such a
+    // request was never accepted: it was written when the signal had been sent already, and the proxy does not know it.
+    let log = proxy.daemon.log().join("\n");
+    for request in sent.iter().filter(|request| !request.answered) {
+        let before = signalled.checked_duration_since(request.written);
+        assert!(
+            before.unwrap_or_default() < Duration::from_millis(50),
+            "written {before:?} before SIGTERM"
+        );
+        assert!(
+            !log.contains(&format!("\"{}\"", request.id)),
+            "{} was accepted, not answered",
+            request.id
+        );
+    }
+    let in_the_middle = sent
+        .iter()
+        .filter(|request| request.answered && request.written < signalled);
+    let spanning = in_the_middle
+        .filter(|request| request.written + DEVICE_TIME > signalled)
+        .count();
+    assert!(
+        spanning > 0,
+        "the load was not running when SIGTERM came: the test shows nothing"
+    );
+}
+
+#[test]
+fn a_request_that_never_ends_does_not_outlast_the_grace_period() {
+    let mut proxy = Proxy::start_with(|setup| {
+        setup.set("server", "grace_period", "\"1s\"");
+        setup.set("server.limits", "request_timeout", "\"60s\"");
+    });
+    let payments = proxy.caller(&PAYMENTS);
+    let bytes = payments
+        .request("encrypt", "orders", encrypt_body(b"x").to_string())
+        .bytes();
+    let mut connection = proxy.connect();
+    connection.send(&bytes[..bytes.len() - 10]).unwrap();
+    proxy.await_metric("xks_requests_in_flight", &[], |value| value == 1.0);
+    let start = Instant::now();
+    proxy.daemon.signal(Signal::TERM);
+    assert_eq!(proxy.daemon.wait().code(), Some(0));
+    assert!(
+        start.elapsed() < Duration::from_secs(6),
+        "ended after {:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
+fn sessions_are_closed_before_the_end() {
+    let (mut proxy, control) = slow_device();
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+    assert!(control.open_sessions() > 0);
+    proxy.daemon.signal(Signal::TERM);
+    assert_eq!(proxy.daemon.wait().code(), Some(0));
+    assert_eq!(
+        (control.open_sessions(), control.calls(Function::Finalize)),
+        (0, 1)
+    );
+    assert_eq!(
+        control.finalize_races(),
+        0,
+        "C_Finalize while other calls were inside"
+    );
+}
+
+#[test]
+fn a_proxy_whose_hsm_hangs_ends_all_the_same() {
+    let mut control = None;
+    let mut proxy = Proxy::start_with(|setup| {
+        control = Some(setup.faulty_module());
+        setup.set("server", "grace_period", "\"1s\"");
+        setup.set("server.limits", "request_timeout", "\"1s\"");
+    });
+    let control = control.unwrap();
+    control.hang(Function::Encrypt, true);
+    let response = proxy
+        .caller(&PAYMENTS)
+        .call("encrypt", "orders", &encrypt_body(b"x"));
+    response.assert_error(503, "DependencyTimeoutException");
+    let start = Instant::now();
+    proxy.daemon.signal(Signal::TERM);
+    proxy.daemon.wait();
+    assert!(
+        start.elapsed() < Duration::from_secs(15),
+        "ended after {:?}",
+        start.elapsed()
+    );
+    control.hang(Function::Encrypt, false);
+}

@@ -1,0 +1,209 @@
+//! Slow and greedy clients: each costs the proxy a bounded time and place, and the others nothing.
+
+use std::io::{Read as _, Write as _};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::harness::http::{Connection, tcp};
+use crate::harness::wire::{encrypt_body, plain_body};
+use crate::harness::{PAYMENTS, Proxy};
+
+/// Between two bytes of a client that trickles them.
+const TRICKLE: Duration = Duration::from_millis(50);
+
+/// Within this time a limit of one second must have had its effect, on a busy machine too.
+const SOON: Duration = Duration::from_secs(10);
+
+fn proxy_with(limit: &'static str, value: &str) -> Proxy {
+    Proxy::start_with(|setup| setup.set("server.limits", limit, value))
+}
+
+/// Sends one byte at a time until the proxy answers or closes; the answer, if there was one, must be a refusal.
+#[track_caller]
+fn trickle_until_refused(connection: &mut Connection, bytes: &[u8]) {
+    connection.set_patience(TRICKLE);
+    let start = Instant::now();
+    for byte in bytes.iter().cycle() {
+        assert!(start.elapsed() < SOON, "the proxy still listens");
+        if connection.send(&[*byte]).is_err() {
+            return;
+        }
+        match connection.try_response() {
+            Ok(Some(response)) => {
+                assert!(response.status >= 400, "{response:?}");
+                return response.assert_error(response.status, "ValidationException");
+            }
+            Ok(None) => return,
+            Err(_) => {}
+        }
+    }
+}
+
+#[test]
+fn a_handshake_that_never_starts_is_ended() {
+    let proxy = proxy_with("header_timeout", "\"1s\"");
+    let start = Instant::now();
+    let mut socket = tcp(proxy.server).unwrap();
+    assert_eq!(
+        socket.read(&mut [0; 64]).unwrap_or(0),
+        0,
+        "nothing was said, so nothing is answered"
+    );
+    assert!(start.elapsed() < SOON);
+}
+
+#[test]
+fn a_handshake_that_trickles_is_ended() {
+    let proxy = proxy_with("header_timeout", "\"1s\"");
+    let mut socket = tcp(proxy.server).unwrap();
+    socket.set_read_timeout(Some(TRICKLE)).unwrap();
+    let start = Instant::now();
+    // A ClientHello of 512 bytes is announced: one byte at a time takes far longer than the limit.
+    let hello = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+    for byte in hello.into_iter().chain(std::iter::repeat(0)) {
+        assert!(start.elapsed() < SOON, "the proxy still listens");
+        if socket.write_all(&[byte]).is_err() || socket.read(&mut [0; 64]).is_ok() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn stalled_handshakes_do_not_keep_others_out() {
+    let proxy = Proxy::start();
+    let stalled: Vec<_> = (0..100).map(|_| tcp(proxy.server).unwrap()).collect();
+    proxy
+        .caller(&PAYMENTS)
+        .encrypt("orders", b"served all the same");
+    drop(stalled);
+}
+
+#[test]
+fn headers_that_trickle_are_ended() {
+    let proxy = proxy_with("header_timeout", "\"1s\"");
+    let mut connection = proxy.connect();
+    connection
+        .send(b"POST /payments/kms/xks/v1/health HTTP/1.1\r\nx: ")
+        .unwrap();
+    trickle_until_refused(&mut connection, b"y");
+}
+
+#[test]
+fn a_connection_without_a_request_is_ended() {
+    let proxy = proxy_with("header_timeout", "\"1s\"");
+    let start = Instant::now();
+    proxy.connect().assert_closes();
+    assert!(start.elapsed() < SOON);
+}
+
+#[test]
+fn a_body_that_stalls_is_ended_by_the_deadline() {
+    let proxy = proxy_with("request_timeout", "\"1s\"");
+    let payments = proxy.caller(&PAYMENTS);
+    let request = payments.request("encrypt", "orders", encrypt_body(b"x").to_string());
+    let mut connection = proxy.connect();
+    let start = Instant::now();
+    let bytes = request.bytes();
+    connection.send(&bytes[..bytes.len() - 10]).unwrap();
+    if let Some(response) = connection.refusal() {
+        response.assert_error(400, "ValidationException");
+    }
+    assert!(start.elapsed() < SOON);
+}
+
+#[test]
+fn a_body_that_trickles_is_ended_by_the_deadline() {
+    let proxy = proxy_with("request_timeout", "\"1s\"");
+    let payments = proxy.caller(&PAYMENTS);
+    let request = payments.request("encrypt", "orders", "");
+    let mut connection = proxy.connect();
+    connection
+        .send(&request.with("content-length", "60000").head())
+        .unwrap();
+    trickle_until_refused(&mut connection, b"{");
+}
+
+#[test]
+fn an_idle_connection_is_closed() {
+    let proxy = proxy_with("idle_timeout", "\"1s\"");
+    let payments = proxy.caller(&PAYMENTS);
+    let mut connection = proxy.connect();
+    connection
+        .exchange(&payments.request("health", "", plain_body("health").to_string()))
+        .ok();
+    let start = Instant::now();
+    connection.assert_closes();
+    assert!(start.elapsed() < SOON);
+}
+
+#[test]
+fn a_connection_in_use_is_not_idle() {
+    let proxy = proxy_with("idle_timeout", "\"1s\"");
+    let payments = proxy.caller(&PAYMENTS);
+    let mut connection = proxy.connect();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(3) {
+        connection
+            .exchange(&payments.request("health", "", plain_body("health").to_string()))
+            .ok();
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn connections_beyond_the_limit_wait_for_a_place() {
+    let proxy = proxy_with("max_connections", "2");
+    let (first, second) = (proxy.connect(), proxy.connect());
+    thread::scope(|scope| {
+        let (report, waiting) = mpsc::channel();
+        let proxy = &proxy;
+        scope.spawn(move || {
+            let encrypted = proxy.caller(&PAYMENTS).encrypt("orders", b"third");
+            report.send(encrypted).unwrap();
+        });
+        let early = waiting.recv_timeout(Duration::from_millis(500));
+        assert!(
+            early.is_err(),
+            "a third connection was served beside two others"
+        );
+        drop(first);
+        waiting
+            .recv_timeout(SOON)
+            .expect("the place that became free");
+    });
+    drop(second);
+}
+
+#[test]
+fn requests_in_flight_beyond_the_limit_are_throttled() {
+    let proxy = proxy_with("max_in_flight", "1");
+    let payments = proxy.caller(&PAYMENTS);
+    let request = payments.request("encrypt", "orders", encrypt_body(b"x").to_string());
+    let bytes = request.bytes();
+    let (most, rest) = bytes.split_at(bytes.len() - 10);
+    let mut slow = proxy.connect();
+    slow.send(most).unwrap();
+    proxy.await_metric("xks_requests_in_flight", &[], |value| value >= 1.0);
+    let shed = payments.call("encrypt", "orders", &encrypt_body(b"x"));
+    shed.assert_error(429, "ThrottlingException");
+    slow.send(rest).unwrap();
+    slow.response().expect("an answer").ok();
+    assert!(proxy.metric("xks_shed_total", &[]).unwrap() >= 1.0);
+    payments.encrypt("orders", b"there is a place again");
+}
+
+#[test]
+fn a_caller_that_hangs_up_frees_its_place() {
+    let proxy = proxy_with("max_in_flight", "1");
+    let payments = proxy.caller(&PAYMENTS);
+    let bytes = payments
+        .request("encrypt", "orders", encrypt_body(b"x").to_string())
+        .bytes();
+    let mut gone = proxy.connect();
+    gone.send(&bytes[..bytes.len() - 10]).unwrap();
+    proxy.await_metric("xks_requests_in_flight", &[], |value| value >= 1.0);
+    drop(gone);
+    proxy.await_metric("xks_requests_in_flight", &[], |value| value == 0.0);
+    payments.encrypt("orders", b"served");
+}

@@ -17,6 +17,7 @@ mod authentication;
 mod base64_limits;
 mod bodies;
 mod command_line;
+mod descriptors;
 mod framing;
 mod garbage;
 mod happy;

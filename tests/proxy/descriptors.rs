@@ -1,0 +1,58 @@
+//! A proxy that runs out of file descriptors: it waits for some instead of spinning, and serves again when there are some.
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+use crate::harness::metrics::eventually;
+use crate::harness::{PAYMENTS, Proxy};
+
+/// User and system time of the process so far, in clock ticks of 10 ms.
+fn ticks(proxy: &Proxy) -> u64 {
+    let path = format!("/proc/{}/stat", proxy.daemon.id());
+    let stat = std::fs::read_to_string(path).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let fields: Vec<&str> = fields.split(' ').collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn want_of_descriptors_does_not_spin_and_passes() {
+    let proxy = Proxy::start();
+    let payments = proxy.caller(&PAYMENTS);
+    payments.health();
+    let few = Rlimit {
+        current: Some(40),
+        maximum: Some(40),
+    };
+    let pid = Pid::from_raw(i32::try_from(proxy.daemon.id()).unwrap());
+    prlimit(pid, Resource::Nofile, few).unwrap();
+    // More than there are descriptors; what is not accepted waits in the kernel.
+    let waiting: Vec<TcpStream> = (0..80)
+        .map(|_| TcpStream::connect(proxy.server).unwrap())
+        .collect();
+    proxy.daemon.wait_for("that it cannot accept", |line| {
+        line["message"] == "cannot accept connections"
+    });
+    let (before, start) = (ticks(&proxy), Instant::now());
+    let complaints = || {
+        let lines = proxy.daemon.log();
+        lines
+            .iter()
+            .filter(|line| line.contains("cannot accept connections"))
+            .count()
+    };
+    eventually("a few more complaints", || (complaints() > 4).then_some(()));
+    let spent = Duration::from_millis((ticks(&proxy) - before) * 10);
+    assert!(
+        spent < start.elapsed() / 2,
+        "{spent:?} of CPU in {:?}",
+        start.elapsed()
+    );
+    drop(waiting);
+    eventually("service with descriptors", || {
+        proxy.try_connect().is_ok().then_some(())
+    });
+    payments.health();
+}

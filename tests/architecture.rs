@@ -1,7 +1,7 @@
 //! The house rules, read off the sources: which room may import which, who may say what, and how a file begins.
 //!
-//! A room is a module directly under `src/`. It imports only rooms on lower floors. Test code (files named `tests.rs` or
-//! `fake.rs`, and what follows a `#[cfg(test)] mod tests`) may import what it likes.
+//! A room is a module directly under `src/`. It imports only rooms on lower floors. Test code (files named `tests.rs`,
+//! `vectors.rs` or `fake.rs`, and what follows a `#[cfg(test)] mod tests`) may import what it likes.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -153,7 +153,7 @@ fn collect(root: &Path, directory: &Path, found: &mut Vec<Source>) {
 
 fn code_of(path: &Path, text: &str) -> String {
     let name = path.file_name().unwrap();
-    if name == "tests.rs" || name == "fake.rs" {
+    if name == "tests.rs" || name == "vectors.rs" || name == "fake.rs" {
         return String::new();
     }
     let end = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());

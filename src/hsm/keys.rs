@@ -49,7 +49,7 @@ impl KeyTable {
     pub(super) fn sweep(session: &Session) -> Result<Self, Error> {
         let mut known = HashMap::new();
         for handle in session.find_objects(&[Attribute::Class(ObjectClass::SECRET_KEY)])? {
-            let attributes = session.get_attributes(handle, &SWEPT)?;
+            let attributes = session.get_attributes(handle, &ATTRIBUTES)?;
             let entry = KeyEntry {
                 handle,
                 attributes: interpret(&attributes),
@@ -103,7 +103,7 @@ impl KeyTable {
         selector: &KeySelector,
         handle: ObjectHandle,
     ) -> Result<KeyEntry, Error> {
-        let attributes = interpret(&session.get_attributes(handle, &READ)?);
+        let attributes = interpret(&session.get_attributes(handle, &ATTRIBUTES)?);
         let entry = KeyEntry { handle, attributes };
         self.learn(selector, Known::One(entry.clone()));
         Ok(entry)
@@ -157,20 +157,7 @@ fn outcome(known: Known) -> Result<KeyEntry, FindError> {
 }
 
 /// What is read of a key.
-const READ: [AttributeType; 9] = [
-    AttributeType::KeyType,
-    AttributeType::ValueLen,
-    AttributeType::Encrypt,
-    AttributeType::Decrypt,
-    AttributeType::Sign,
-    AttributeType::Verify,
-    AttributeType::Wrap,
-    AttributeType::Unwrap,
-    AttributeType::Derive,
-];
-
-/// What is read of a key in the sweep.
-const SWEPT: [AttributeType; 11] = [
+const ATTRIBUTES: [AttributeType; 11] = [
     AttributeType::KeyType,
     AttributeType::ValueLen,
     AttributeType::Encrypt,

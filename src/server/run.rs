@@ -107,14 +107,17 @@ impl Server {
         }
         stop.await;
         drain.send_replace(true);
-        let finished = async {
-            while accepting.join_next().await.is_some() {}
-            // When every place is back, every connection has ended.
-            let all = u32::try_from(max_connections).unwrap_or(u32::MAX);
-            drop(places.acquire_many(all).await);
-        };
-        timeout(grace_period, finished).await.is_ok()
+        timeout(grace_period, ended(accepting, &places, max_connections))
+            .await
+            .is_ok()
     }
+}
+
+/// Waits until every listener and every connection has ended: when all places are back.
+async fn ended(mut accepting: JoinSet<()>, places: &Semaphore, max_connections: usize) {
+    while accepting.join_next().await.is_some() {}
+    let all = u32::try_from(max_connections).unwrap_or(u32::MAX);
+    drop(places.acquire_many(all).await);
 }
 
 fn named(address: SocketAddr, error: &io::Error) -> io::Error {

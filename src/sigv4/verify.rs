@@ -191,3 +191,5 @@ fn denied_canonical(error: CanonicalError) -> Denied {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::Request;
+use hyper::body::Body;
 use prometheus::{IntCounter, IntGauge};
 use tokio::sync::Semaphore;
 use tower::{Layer, Service};
 
 use super::metrics::ServerMetrics;
-use super::{Answering, Response};
+use super::{Answering, Response, body};
 use crate::xks::{Fault, FaultKind};
 
 /// Makes [`Admit`]; all services that one layer makes share its bound.
@@ -60,6 +62,7 @@ impl<S, B> Service<Request<B>> for Admit<S>
 where
     S: Service<Request<B>, Response = Response, Error = Fault>,
     S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Unpin + Send + 'static,
 {
     type Response = Response;
     type Error = Fault;
@@ -72,8 +75,14 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let Ok(place) = Arc::clone(&self.layer.places).try_acquire_owned() else {
             self.layer.shed.inc();
-            let fault = Fault::because(FaultKind::Overloaded, "max_in_flight is reached");
-            return Box::pin(async { Err(fault) });
+            return Box::pin(async {
+                let (head, body) = request.into_parts();
+                body::discard(body, &head.headers).await;
+                Err(Fault::because(
+                    FaultKind::Overloaded,
+                    "max_in_flight is reached",
+                ))
+            });
         };
         self.layer.in_flight.inc();
         let in_flight = InFlight(self.layer.in_flight.clone());
@@ -99,26 +108,29 @@ mod tests {
         let layer = AdmitLayer::new(1, &metrics);
         let release = Arc::new(Notify::new());
         let gate = Arc::clone(&release);
-        let mut service = layer.layer(tower::service_fn(move |_: Request<()>| {
+        let mut service = layer.layer(tower::service_fn(move |_: Request<Full<Bytes>>| {
             let gate = Arc::clone(&gate);
             async move {
                 gate.notified().await;
                 Ok::<_, Fault>(Response::new(Full::default()))
             }
         }));
-        let first = tokio::spawn(service.call(Request::new(())));
-        let second = service.call(Request::new(())).await.unwrap_err();
+        let first = tokio::spawn(service.call(Request::new(Full::default())));
+        let second = service
+            .call(Request::new(Full::default()))
+            .await
+            .unwrap_err();
         assert_eq!(second.kind, FaultKind::Overloaded);
         assert_eq!((metrics.shed.get(), metrics.in_flight.get()), (1, 1));
         release.notify_one();
         assert!(first.await.unwrap().is_ok());
-        drop(service.call(Request::new(())));
+        drop(service.call(Request::new(Full::default())));
         assert_eq!(
             metrics.in_flight.get(),
             0,
             "a dropped request gives its place back"
         );
         release.notify_one();
-        assert!(service.call(Request::new(())).await.is_ok());
+        assert!(service.call(Request::new(Full::default())).await.is_ok());
     }
 }

@@ -95,7 +95,13 @@ impl AuthenticateLayer {
         let (head, body) = request.into_parts();
         let record = head.extensions.get::<Record>().cloned().unwrap_or_default();
         let deadline = *head.extensions.get::<Deadline>().ok_or_else(no_deadline)?;
-        let (store, operation, key_id) = self.route(&head, &record)?;
+        let (store, operation, key_id) = match self.route(&head, &record) {
+            Ok(route) => route,
+            Err(fault) => {
+                body::discard(body, &head.headers).await;
+                return Err(fault);
+            }
+        };
         let body = body::read(body, self.terms(&head, deadline)).await?;
         verify(&head, &store, body.expose(), &record)?;
         Ok(Authenticated {

@@ -7,6 +7,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
+use http::header::EXPECT;
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::time::{timeout, timeout_at};
@@ -52,10 +54,21 @@ where
     }
     let is_short_enough = announced <= terms.cap.saturating_add(DRAINED_BEYOND_CAP);
     if is_short_enough && !terms.expects_continue {
-        // How far it gets does not matter: the refusal is the same.
-        drop(timeout(DRAINED_FOR, drain(&mut body)).await);
+        drain(&mut body).await;
     }
     Err(FaultKind::BodyTooLarge.into())
+}
+
+/// Reads a body away that nobody wants, because the request is refused whatever it says. Without it the refusal might never be
+/// seen: HTTP/1.1 would close the connection and HTTP/2 reset the stream, with the client still sending.
+pub(super) async fn discard<B>(mut body: B, headers: &HeaderMap)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced <= DRAINED_BEYOND_CAP && !headers.contains_key(EXPECT) {
+        drain(&mut body).await;
+    }
 }
 
 /// The body; none when it is longer than `cap`.
@@ -82,14 +95,18 @@ where
     Ok(Some(bytes))
 }
 
+/// Reads on, within its bounds. How far it gets does not matter: the refusal is the same.
 async fn drain<B: Body<Data = Bytes> + Unpin>(body: &mut B) {
-    let mut drained = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        drained += frame.data_ref().map_or(0, Bytes::len);
-        if drained > DRAINED_BEYOND_CAP {
-            return;
+    let reading = async {
+        let mut drained = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            drained += frame.data_ref().map_or(0, Bytes::len);
+            if drained > DRAINED_BEYOND_CAP {
+                return;
+            }
         }
-    }
+    };
+    drop(timeout(DRAINED_FOR, reading).await);
 }
 
 fn incomplete(reason: impl Into<std::borrow::Cow<'static, str>>) -> Fault {

@@ -18,6 +18,7 @@ mod values;
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::admin::AdminSettings;
 use crate::hsm::HsmSettings;
@@ -39,6 +40,8 @@ pub struct Configuration {
     pub log: LogSettings,
     /// `[[hsm]]`.
     pub hsms: Vec<HsmSettings>,
+    /// `[failover]`: how long a job may take before another HSM is tried as well.
+    pub hedge_delay: Duration,
     /// `[[key_store]]`.
     pub key_stores: Vec<KeyStoreSettings>,
 }
@@ -79,6 +82,7 @@ fn whole(root: &Section<'_>) -> Option<Configuration> {
     let server = server::settings(root, health.fleet_size);
     let admin = admin(root);
     let log = log::settings(root);
+    let hedge_delay = hedge_delay(root);
     let hsms = hsm::all(root, health.interval);
     let key_stores = key_store::all(root, &hsms);
     root.not_yet("audit");
@@ -88,6 +92,7 @@ fn whole(root: &Section<'_>) -> Option<Configuration> {
         server: server?,
         admin: admin?,
         log: log?,
+        hedge_delay,
         hsms: hsms?,
         key_stores: key_stores?,
     })
@@ -95,7 +100,7 @@ fn whole(root: &Section<'_>) -> Option<Configuration> {
 
 /// The `[health]` table.
 struct Health {
-    interval: std::time::Duration,
+    interval: Duration,
     fleet_size: u32,
 }
 
@@ -103,7 +108,6 @@ struct Health {
 const MAX_HEALTH_INTERVAL_SECONDS: u64 = 45;
 
 fn health(root: &Section<'_>) -> Health {
-    use std::time::Duration;
     let mut health = Health {
         interval: Duration::from_secs(20),
         fleet_size: 1,
@@ -120,6 +124,21 @@ fn health(root: &Section<'_>) -> Health {
     }
     section.finish();
     health
+}
+
+/// Well below the deadline, well above what a healthy device takes.
+const HEDGE_DELAY: Duration = Duration::from_millis(80);
+
+fn hedge_delay(root: &Section<'_>) -> Duration {
+    let Some(section) = root.section("failover") else {
+        return HEDGE_DELAY;
+    };
+    let range = Duration::from_millis(1)..=Duration::from_secs(60);
+    let delay = section
+        .duration("hedge_delay", range)
+        .unwrap_or(HEDGE_DELAY);
+    section.finish();
+    delay
 }
 
 /// None when there is a fault; `Some(None)` when there is no `[admin]` table.

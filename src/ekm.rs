@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::{Blame, KeyManagerError, KeyManagerFault};
-pub use fleet::Fleet;
+pub use fleet::{Fleet, FleetMetrics};
 
 use crate::clock::Deadline;
 use crate::secret::SecretBytes;
@@ -48,12 +48,12 @@ impl fmt::Display for KeySelector {
 }
 
 /// What to encrypt. `aad` is what the device binds, already framed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct EncryptJob {
     /// Under which key.
     pub key: Arc<KeySelector>,
     /// What; possibly nothing.
-    pub plaintext: SecretBytes,
+    pub plaintext: Arc<SecretBytes>,
     /// Additional authenticated data, at least one byte.
     pub aad: Arc<[u8]>,
     /// Whether the key must also be allowed to decrypt (what is made will be verified).
@@ -63,14 +63,14 @@ pub struct EncryptJob {
 }
 
 /// What to decrypt.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DecryptJob {
     /// Under which key.
     pub key: Arc<KeySelector>,
     /// 12 or 16 bytes.
     pub iv: Vec<u8>,
     /// Ciphertext with the tag behind it.
-    pub ciphertext_and_tag: Vec<u8>,
+    pub ciphertext_and_tag: Arc<[u8]>,
     /// Additional authenticated data, at least one byte.
     pub aad: Arc<[u8]>,
     /// Until when.
@@ -167,6 +167,9 @@ pub trait KeyManager: Send + Sync {
 
     /// Whether a job has a chance with it at the moment. Never blocks.
     fn is_usable(&self) -> bool;
+
+    /// How long a job would take now, as far as it can tell; for the choice between devices. Never blocks.
+    fn suspected_wait(&self) -> Duration;
 
     /// Encrypts with AES-256-GCM under a fresh IV.
     fn encrypt(&self, job: EncryptJob) -> Pending<'_, Sealed>;

@@ -6,10 +6,13 @@
 //!                                                  └── supervisor ◀┘  opens, probes, closes, reopens
 //! ```
 //!
-//! - The **supervisor** (one thread per device) opens the token, keeps one session and with it the login, checks the
-//!   device's health with a key that KMS never uses, and opens everything again after a fatal fault.
+//! - The **supervisor** (one thread per device) is a breaker: Probing → Usable → Failed. It never calls the device. It starts a
+//!   keeper for each opening, replaces owners that hang inside the device, up to a cap, and opens again after a fatal fault.
+//! - The **keeper** (one thread at a time) opens the token, probes how it does AES-GCM, holds one session and with it the login, and
+//!   checks the device's health with a key that KMS never uses.
 //! - The **owners** take jobs from the bounded queue. A job whose deadline has passed or whose caller is gone is dropped
-//!   before the device is called. Key handles are cached: no request ever searches the token.
+//!   before the device is called. Key handles are cached: no request ever searches the token. A lost session or login is mended in
+//!   place; after a graver fault the job waits for the device to be opened again, once.
 //! - No PKCS#11 call runs on a tokio worker: a hung device holds its own threads and nothing else.
 //!
 //! # Invariants
@@ -20,13 +23,20 @@
 
 mod blame;
 mod device;
+mod device_session;
+mod errors;
+mod events;
 mod ffi;
 mod gcm;
 mod health;
+mod job;
+mod keeper;
 mod keys;
+mod load;
 mod metrics;
 mod module;
 mod owner;
+mod profile;
 mod queue;
 mod settings;
 mod shared;

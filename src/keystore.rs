@@ -131,6 +131,9 @@ impl Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ekm::FleetMetrics;
+    use crate::metrics::Metrics;
+    use std::time::Duration;
 
     fn store(prefix: &str) -> KeyStore {
         KeyStore {
@@ -140,7 +143,11 @@ mod tests {
             state: State::Enabled,
             credentials: Credentials::default(),
             keys: HashMap::new(),
-            fleet: Fleet::new(vec![]),
+            fleet: Fleet::new(
+                vec![],
+                Duration::ZERO,
+                FleetMetrics::declare(&Metrics::default()).unwrap(),
+            ),
         }
     }
 

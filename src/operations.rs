@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Deadline;
-use crate::ekm::{KeyManager, Served};
+use crate::ekm::Served;
 use crate::keystore::{Key, KeyStore, State};
 use crate::xks::{ExternalKeyId, Fault, FaultKind};
 
@@ -82,11 +82,6 @@ impl<'a> Call<'a> {
     fn key(&self) -> Result<&'a Arc<Key>, Fault> {
         let key = self.store.keys.get(self.key_id);
         key.ok_or_else(|| FaultKind::KeyUnknown.into())
-    }
-
-    fn device(&self) -> Result<&'a Arc<dyn KeyManager>, Fault> {
-        let device = self.store.fleet.choose();
-        device.ok_or_else(|| Fault::because(FaultKind::Internal, "the key store has no HSM"))
     }
 }
 

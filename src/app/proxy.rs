@@ -14,7 +14,7 @@ use super::{hardening, logging};
 use crate::admin::{Admin, AdminParts, AdminSettings};
 use crate::build_info;
 use crate::config::{Configuration, Finding, Loaded};
-use crate::ekm::{Fleet, KeyManager};
+use crate::ekm::{Fleet, FleetMetrics, KeyManager};
 use crate::hsm::{Hsm, HsmMetrics, HsmSettings, Modules};
 use crate::keystore::{KeyStoreSettings, KeyStores};
 use crate::metrics::{Metrics, MetricsError};
@@ -81,9 +81,11 @@ async fn serve(configuration: Configuration) -> Result<(), AppError> {
     let modules = Modules::default();
     let hsms = start_hsms(configuration.hsms, &modules, &metrics)?;
     wait_for_first_attempts(&hsms).await;
+    let rules = (configuration.hedge_delay, FleetMetrics::declare(&metrics)?);
+    let stores = stores(configuration.key_stores, &hsms, &rules);
     let parts = ServerParts {
         settings: configuration.server,
-        stores: Arc::new(stores(configuration.key_stores, &hsms)),
+        stores: Arc::new(stores),
         metrics: server_metrics,
     };
     let server = Server::bind(parts).await?;
@@ -141,13 +143,18 @@ async fn wait_for_first_attempts(hsms: &[Arc<Hsm>]) {
     }
 }
 
-fn stores(settings: Vec<KeyStoreSettings>, hsms: &[Arc<Hsm>]) -> KeyStores {
+fn stores(
+    settings: Vec<KeyStoreSettings>,
+    hsms: &[Arc<Hsm>],
+    (hedge_delay, metrics): &(Duration, FleetMetrics),
+) -> KeyStores {
     let of_name = |name: &String| {
         let hsm = hsms.iter().find(|hsm| **hsm.name() == **name)?;
         Some(Arc::clone(hsm) as Arc<dyn KeyManager>)
     };
     let store = |settings: KeyStoreSettings| {
-        let fleet = Fleet::new(settings.hsms.iter().filter_map(of_name).collect());
+        let devices = settings.hsms.iter().filter_map(of_name).collect();
+        let fleet = Fleet::new(devices, *hedge_delay, metrics.clone());
         settings.into_store(fleet)
     };
     KeyStores::new(settings.into_iter().map(store).collect())

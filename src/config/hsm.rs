@@ -6,9 +6,6 @@ use super::document::Section;
 use super::{Unique, files};
 use crate::hsm::{GcmProfile, HsmSettings, TokenSelector};
 
-/// Profiles of the contract that this version does not have yet.
-const LATER_PROFILES: [&str; 4] = ["iv-written-back", "iv-appended", "iv-prepended", "message"];
-
 /// Every device; None when one has a fault.
 pub(super) fn all(root: &Section<'_>, health_interval: Duration) -> Option<Vec<HsmSettings>> {
     let sections = root.sections("hsm");
@@ -35,7 +32,7 @@ fn one(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> 
     let token = token(section);
     let pin = files::secret(section, "pin");
     let sessions = section.integer("sessions", 1..=1_024).unwrap_or(16);
-    let gcm_profile = gcm_profile(section);
+    let gcm_profile = gcm_profile(section).unwrap_or(GcmProfile::Auto);
     let health_key = section.string("health_key").unwrap_or("xks-health");
     section.finish();
     Some(HsmSettings {
@@ -44,7 +41,7 @@ fn one(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> 
         token: token?,
         pin: pin?,
         sessions: usize::try_from(sessions).unwrap_or(16),
-        gcm_profile: gcm_profile?,
+        gcm_profile,
         health_key: health_key.to_owned(),
         health_interval,
     })
@@ -80,18 +77,13 @@ fn token(parent: &Section<'_>) -> Option<TokenSelector> {
 }
 
 fn gcm_profile(section: &Section<'_>) -> Option<GcmProfile> {
-    match section.string("gcm_profile").unwrap_or("auto") {
-        "auto" | "caller-iv" => Some(GcmProfile::CallerIv),
-        later if LATER_PROFILES.contains(&later) => {
-            section.fault(
-                "gcm_profile",
-                format!("{later:?} is not supported by this version yet"),
-            );
-            None
-        }
-        _ => {
-            section.fault("gcm_profile", "may be \"auto\" or \"caller-iv\"");
-            None
-        }
-    }
+    let profiles = [
+        ("auto", GcmProfile::Auto),
+        ("caller-iv", GcmProfile::CallerIv),
+        ("iv-written-back", GcmProfile::IvWrittenBack),
+        ("iv-appended", GcmProfile::IvAppended),
+        ("iv-prepended", GcmProfile::IvPrepended),
+        ("message", GcmProfile::Message),
+    ];
+    section.choice("gcm_profile", &profiles)
 }

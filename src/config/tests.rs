@@ -68,10 +68,12 @@ fn a_minimal_configuration_has_the_contracts_defaults() {
         hsms,
         key_stores,
         log,
+        hedge_delay,
     } = loaded.configuration;
     assert_eq!(server.limits, crate::server::Limits::default());
     assert_eq!(server.grace_period.as_secs(), 10);
     assert!(admin.is_none());
+    assert_eq!(hedge_delay.as_millis(), 80);
     assert_eq!((log.level, log.format), (LogLevel::Info, LogFormat::Json));
     assert_eq!(
         (hsms[0].sessions, &*hsms[0].health_key, hsms[0].pin.expose()),
@@ -174,8 +176,8 @@ fn each_rule_has_its_fault() {
         ),
         (
             "name = \"hsm-a\"",
-            "name = \"hsm-a\"\ngcm_profile = \"message\"",
-            "not supported by this version yet",
+            "name = \"hsm-a\"\ngcm_profile = \"guess\"",
+            "it may be \"auto\" or",
         ),
         (
             "name = \"hsm-a\"",

@@ -14,6 +14,8 @@ use super::*;
 pub struct FakeKeyManager {
     name: Arc<str>,
     usable: AtomicBool,
+    /// How long every answer takes, in milliseconds; also what it says of its wait.
+    delay: AtomicU32,
     keys: Mutex<HashMap<KeySelector, KeyAttributes>>,
     failure: Mutex<Option<KeyManagerFault>>,
     corrupt_decryptions: AtomicU32,
@@ -26,6 +28,7 @@ impl FakeKeyManager {
         Arc::new(Self {
             name: name.into(),
             usable: AtomicBool::new(true),
+            delay: AtomicU32::new(0),
             keys: Mutex::default(),
             failure: Mutex::default(),
             corrupt_decryptions: AtomicU32::new(0),
@@ -48,6 +51,11 @@ impl FakeKeyManager {
     /// Whether it says that it is usable.
     pub fn set_usable(&self, usable: bool) {
         self.usable.store(usable, Ordering::SeqCst);
+    }
+
+    /// Makes every answer take so long.
+    pub fn set_delay(&self, milliseconds: u32) {
+        self.delay.store(milliseconds, Ordering::SeqCst);
     }
 
     /// Makes every job fail like this.
@@ -96,7 +104,11 @@ impl FakeKeyManager {
 
     fn served<'a, T: Send + 'a>(&'a self, value: Result<T, KeyManagerError>) -> Pending<'a, T> {
         let device = Arc::clone(&self.name);
+        let delay = self.delay.load(Ordering::SeqCst);
         Box::pin(async move {
+            if delay > 0 {
+                tokio::time::sleep(Duration::from_millis(delay.into())).await;
+            }
             let (queued, worked) = (Duration::ZERO, Duration::ZERO);
             value.map(|value| Served {
                 value,
@@ -155,6 +167,10 @@ impl KeyManager for FakeKeyManager {
 
     fn is_usable(&self) -> bool {
         self.usable.load(Ordering::SeqCst)
+    }
+
+    fn suspected_wait(&self) -> Duration {
+        Duration::ZERO
     }
 
     fn encrypt(&self, job: EncryptJob) -> Pending<'_, Sealed> {

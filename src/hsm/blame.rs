@@ -3,7 +3,8 @@
 
 use cryptoki::error::RvError;
 
-use super::ffi::CallError;
+use super::errors::CallError;
+use super::token::is_about_the_session;
 
 /// What a failed call means for the job and for the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +20,9 @@ pub(super) enum Verdict {
     KeyUnsuitable,
     /// The input is longer than the device takes.
     InputTooLong,
-    /// Session, login or device is gone: everything must be opened again.
+    /// The session or the login is gone: both can be had again in place.
+    SessionLost,
+    /// The device is gone: everything must be opened again.
     Fatal,
 }
 
@@ -51,6 +54,7 @@ fn verdict_of_code(code: RvError) -> Verdict {
         R::KeyFunctionNotPermitted | R::ActionProhibited => Verdict::UsageNotPermitted,
         R::KeyTypeInconsistent | R::KeySizeRange => Verdict::KeyUnsuitable,
         R::DataLenRange => Verdict::InputTooLong,
+        code if is_about_the_session(code) => Verdict::SessionLost,
         _ => Verdict::Fatal,
     }
 }
@@ -86,9 +90,9 @@ mod tests {
             (R::DeviceMemory, V::Fatal),
             (R::HostMemory, V::Fatal),
             (R::TokenNotPresent, V::Fatal),
-            (R::SessionHandleInvalid, V::Fatal),
-            (R::SessionClosed, V::Fatal),
-            (R::UserNotLoggedIn, V::Fatal),
+            (R::SessionHandleInvalid, V::SessionLost),
+            (R::SessionClosed, V::SessionLost),
+            (R::UserNotLoggedIn, V::SessionLost),
             (R::CryptokiNotInitialized, V::Fatal),
             (R::OperationActive, V::Fatal),
             (R::BufferTooSmall, V::Fatal),

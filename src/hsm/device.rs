@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::job::{Reply, Work};
 use super::metrics::HsmMetrics;
 use super::module::Modules;
 use super::settings::HsmSettings;
-use super::shared::{Reply, Shared, Work};
+use super::shared::Shared;
 use super::supervisor::supervise;
 use crate::clock::Deadline;
 use crate::ekm::{
-    DecryptJob, DeviceReport, EncryptJob, KeyAttributes, KeyManager, KeyManagerError,
-    KeyManagerFault, KeySelector, Pending, Sealed,
+    DecryptJob, DeviceReport, EncryptJob, KeyAttributes, KeyManager, KeyManagerFault, KeySelector,
+    Pending, Sealed,
 };
 use crate::secret::SecretBytes;
 
@@ -66,7 +67,8 @@ impl Hsm {
         while !supervisor.is_finished() && Instant::now() < until {
             thread::sleep(STOP_POLL);
         }
-        supervisor.is_finished() && self.shared.wait_for_owners(Duration::ZERO) == 0
+        let left = until.saturating_duration_since(Instant::now());
+        supervisor.is_finished() && self.shared.wait_for_threads(left, Shared::is_quiet)
     }
 
     /// Whether the last attempt to open the device, or its last check, has failed.
@@ -88,13 +90,7 @@ impl Hsm {
         let (reply, answer) = oneshot::channel();
         self.shared.submit(work(reply));
         Box::pin(async move {
-            let error = |fault, detail| {
-                Err(KeyManagerError::new(
-                    fault,
-                    &self.shared.settings.name,
-                    detail,
-                ))
-            };
+            let error = |fault, detail: &'static str| Err(self.shared.error(fault, detail));
             match tokio::time::timeout_at(deadline.instant().into(), answer).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => error(KeyManagerFault::DeviceFailed, "its thread ended"),
@@ -123,6 +119,10 @@ impl KeyManager for Hsm {
 
     fn describe(&self, key: Arc<KeySelector>, deadline: Deadline) -> Pending<'_, KeyAttributes> {
         self.ask(deadline, |reply| Work::Describe(key, deadline, reply))
+    }
+
+    fn suspected_wait(&self) -> Duration {
+        self.shared.suspected_wait()
     }
 
     fn report(&self) -> DeviceReport {

@@ -1,8 +1,9 @@
-//! AES-256-GCM under a fresh IV: the `caller-iv` profile.
+//! AES-256-GCM under a fresh IV, by the device's plan.
 //!
 //! # Invariants
-//! - No IV is used twice: each comes from the device's random generator (NIST SP 800-38D section 8.2.2), is taken out of the
-//!   pool before it is used, and one that is all zero or equals the one before is refused.
+//! - No IV is used twice. A caller's IV comes from the device's random generator (NIST SP 800-38D section 8.2.2) and is taken out of the
+//!   pool before it is used; a device's IV is refused when it is all zero. Either is refused when it equals the one before.
+//! - What comes back has exactly the length that the plan says, or nothing of it is used.
 
 use std::sync::Arc;
 
@@ -10,13 +11,18 @@ use cryptoki::error::Error;
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
 
-use super::ffi::CallError;
+use super::errors::CallError;
+use super::ffi::GcmCall;
 use super::module::Module;
+use super::profile::{IvSource, Plan};
 use crate::ekm::{Sealed, TAG_LENGTH};
 use crate::secret::SecretBytes;
 
-/// The length of an IV of ours, in bytes.
+/// The length of every IV but an appended one, in bytes.
 const IV_LENGTH: usize = 12;
+
+/// The length of an appended IV, in bytes.
+const APPENDED_IV_LENGTH: usize = 16;
 
 /// How many IVs are fetched by one `C_GenerateRandom`: on a network HSM each call is a round trip.
 const IVS_PER_CALL: usize = 64;
@@ -24,16 +30,18 @@ const IVS_PER_CALL: usize = 64;
 /// One session's AES-GCM.
 pub(super) struct Gcm {
     module: Arc<Module>,
+    plan: Plan,
     pool: Vec<[u8; IV_LENGTH]>,
-    last: [u8; IV_LENGTH],
+    last: Vec<u8>,
 }
 
 impl Gcm {
-    pub(super) fn new(module: Arc<Module>) -> Self {
+    pub(super) fn new(module: Arc<Module>, plan: Plan) -> Self {
         Self {
             module,
+            plan,
             pool: Vec::with_capacity(IVS_PER_CALL),
-            last: [0; IV_LENGTH],
+            last: Vec::new(),
         }
     }
 
@@ -45,20 +53,34 @@ impl Gcm {
         aad: &[u8],
         plaintext: &[u8],
     ) -> Result<Sealed, CallError> {
-        let mut iv = self.fresh_iv(session)?;
-        let sealed = self
-            .module
-            .functions
-            .gcm_encrypt(session, key, &mut iv, aad, plaintext);
-        let mut ciphertext = sealed?;
-        let tag = ciphertext.split_off(ciphertext.len().saturating_sub(TAG_LENGTH));
-        Ok(Sealed {
-            iv: iv.to_vec(),
-            tag: tag
-                .try_into()
-                .map_err(|tag: Vec<u8>| CallError::ImpossibleLength(tag.len() as u64))?,
-            ciphertext,
-        })
+        let sealed = match self.plan.iv {
+            IvSource::Caller => self.with_callers_iv(session, key, aad, plaintext)?,
+            IvSource::WrittenBack => {
+                let mut iv = vec![0; IV_LENGTH];
+                let output = self
+                    .call(&mut iv, aad)
+                    .encrypt(session, key, plaintext, 0)?;
+                Parts { iv, output }
+            }
+            IvSource::Appended => {
+                let call = self.call(&mut [], aad);
+                let mut output = call.encrypt(session, key, plaintext, APPENDED_IV_LENGTH)?;
+                let iv = output.split_off(output.len().saturating_sub(APPENDED_IV_LENGTH));
+                Parts { iv, output }
+            }
+            IvSource::Prepended => {
+                let call = self.call(&mut [], aad);
+                let mut iv = call.encrypt(session, key, plaintext, IV_LENGTH)?;
+                let output = iv.split_off(IV_LENGTH.min(iv.len()));
+                Parts { iv, output }
+            }
+            IvSource::Message => {
+                let functions = &self.module.functions;
+                let (iv, output) = functions.message_encrypt(session, key, aad, plaintext)?;
+                Parts { iv, output }
+            }
+        };
+        self.checked(sealed)
     }
 
     /// Decrypts ciphertext ‖ tag.
@@ -70,22 +92,49 @@ impl Gcm {
         aad: &[u8],
         ciphertext_and_tag: &[u8],
     ) -> Result<SecretBytes, CallError> {
-        self.module
-            .functions
-            .gcm_decrypt(session, key, iv, aad, ciphertext_and_tag)
+        if self.plan.iv == IvSource::Prepended {
+            // The vendor's mechanism takes the IV where it put it: before the ciphertext.
+            let input = [iv, ciphertext_and_tag].concat();
+            return self
+                .call(&mut [], aad)
+                .decrypt(session, key, &input, iv.len());
+        }
+        let mut iv = iv.to_vec();
+        self.call(&mut iv, aad)
+            .decrypt(session, key, ciphertext_and_tag, 0)
     }
 
-    fn fresh_iv(&mut self, session: &Session) -> Result<[u8; IV_LENGTH], CallError> {
+    fn call<'a>(&'a self, iv: &'a mut [u8], aad: &'a [u8]) -> GcmCall<'a> {
+        GcmCall {
+            functions: &self.module.functions,
+            is_vendors: self.plan.iv == IvSource::Prepended,
+            params: self.plan.params,
+            iv,
+            aad,
+        }
+    }
+
+    fn with_callers_iv(
+        &mut self,
+        session: &Session,
+        key: ObjectHandle,
+        aad: &[u8],
+        plaintext: &[u8],
+    ) -> Result<Parts, CallError> {
         if self.pool.is_empty() {
             self.refill(session)?;
         }
-        let iv = self.pool.pop().ok_or(CallError::IvRefused)?;
-        // All zero is how `last` starts, so one comparison refuses both.
-        if iv == self.last || iv == [0; IV_LENGTH] {
-            return Err(CallError::IvRefused);
+        let mut iv = self.pool.pop().ok_or(CallError::IvRefused)?.to_vec();
+        self.refuse_iv(&iv)?;
+        let ours = iv.clone();
+        let output = self
+            .call(&mut iv, aad)
+            .encrypt(session, key, plaintext, 0)?;
+        // A device that puts another IV in the place of ours is not of this profile.
+        match iv == ours {
+            true => Ok(Parts { iv, output }),
+            false => Err(CallError::IvRefused),
         }
-        self.last = iv;
-        Ok(iv)
     }
 
     fn refill(&mut self, session: &Session) -> Result<(), CallError> {
@@ -99,4 +148,31 @@ impl Gcm {
         self.pool.extend(random.as_chunks().0);
         Ok(())
     }
+
+    fn refuse_iv(&self, iv: &[u8]) -> Result<(), CallError> {
+        match iv.iter().all(|byte| *byte == 0) || iv == self.last {
+            true => Err(CallError::IvRefused),
+            false => Ok(()),
+        }
+    }
+
+    /// The IV guard, and ciphertext and tag taken apart.
+    fn checked(&mut self, parts: Parts) -> Result<Sealed, CallError> {
+        let Parts { iv, mut output } = parts;
+        self.refuse_iv(&iv)?;
+        self.last.clone_from(&iv);
+        let tag = output.split_off(output.len().saturating_sub(TAG_LENGTH));
+        let wrong_length = |tag: Vec<u8>| CallError::ImpossibleLength(tag.len() as u64);
+        Ok(Sealed {
+            iv,
+            tag: tag.try_into().map_err(wrong_length)?,
+            ciphertext: output,
+        })
+    }
+}
+
+/// What an encryption gives: the IV, and ciphertext ‖ tag.
+struct Parts {
+    iv: Vec<u8>,
+    output: Vec<u8>,
 }

@@ -1,7 +1,10 @@
 //! The metrics of all devices.
 
+use std::sync::{Mutex, PoisonError};
+
 use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 
+use super::shared::Phase;
 use crate::metrics::{Metrics, MetricsError};
 
 /// The families; one label set per device.
@@ -14,6 +17,8 @@ pub struct HsmMetrics {
     depth: IntGaugeVec,
     opened: IntCounterVec,
     checks: IntCounterVec,
+    transitions: IntCounterVec,
+    lost: IntGaugeVec,
 }
 
 impl HsmMetrics {
@@ -58,6 +63,16 @@ impl HsmMetrics {
                 "Deep health checks of the HSM, by outcome (ok, impaired, failed).",
                 &["hsm", "outcome"],
             )?,
+            transitions: metrics.counter(
+                "xks_hsm_transitions_total",
+                "Changes of the HSM's breaker, by the state that it went to (probing, usable, failed).",
+                &["hsm", "to"],
+            )?,
+            lost: metrics.gauge(
+                "xks_hsm_lost_threads",
+                "Owner threads that hang inside the HSM now.",
+                &["hsm"],
+            )?,
         })
     }
 
@@ -74,6 +89,9 @@ impl HsmMetrics {
             depth: self.depth.with_label_values(&[name]),
             opened: self.opened.clone(),
             checks: self.checks.clone(),
+            transitions: self.transitions.clone(),
+            lost: self.lost.with_label_values(&[name]),
+            phase: Mutex::new(None),
             name: name.to_owned(),
         }
     }
@@ -88,12 +106,31 @@ pub(super) struct DeviceMetrics {
     pub sessions: IntGauge,
     pub usable: IntGauge,
     pub depth: IntGauge,
+    pub lost: IntGauge,
+    transitions: IntCounterVec,
+    phase: Mutex<Option<Phase>>,
     opened: IntCounterVec,
     checks: IntCounterVec,
     name: String,
 }
 
 impl DeviceMetrics {
+    /// Notes the state of the breaker; a change is counted and logged.
+    pub(super) fn enter(&self, phase: Phase) {
+        let mut known = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = known.replace(phase);
+        if from == Some(phase) {
+            return;
+        }
+        self.usable.set(i64::from(phase == Phase::Usable));
+        self.transitions
+            .with_label_values(&[&*self.name, phase.as_str()])
+            .inc();
+        let (hsm, to) = (&self.name, phase.as_str());
+        let from = from.map_or("new", Phase::as_str);
+        tracing::info!(hsm, from, to, "the HSM's state has changed");
+    }
+
     pub(super) fn count_open(&self, outcome: &str) {
         self.opened.with_label_values(&[&self.name, outcome]).inc();
     }

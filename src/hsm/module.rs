@@ -8,7 +8,8 @@ use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
 use thiserror::Error as ThisError;
 
-use super::ffi::{Functions, LoadError};
+use super::errors::LoadError;
+use super::ffi::Functions;
 
 /// Why a library cannot be used.
 #[derive(Debug, ThisError)]

@@ -1,7 +1,11 @@
 //! The bounded queue between the requests and the owner threads.
 //!
+//! The queue is *open* while owners of a generation take jobs, *suspended* while the device is being opened again after a fault
+//! (jobs wait, in case it takes a moment only), and *closed* while the device is known not to serve.
+//!
 //! # Invariants
-//! - A job is in the queue for a running generation only: closing a generation hands its backlog back to be failed at once.
+//! - Closing hands the backlog back, to be failed at once.
+//! - No job waits behind one that nobody waits for any more: those are given back at the next push.
 //! - The lock is held for a push or a pop and nothing else.
 
 use std::collections::VecDeque;
@@ -9,6 +13,12 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Which opening of the device: owners of an earlier one take no more jobs.
 pub(super) type Generation = u64;
+
+/// What can wait in a queue.
+pub(super) trait Waiting {
+    /// Whether nobody waits for it any more.
+    fn is_abandoned(&self) -> bool;
+}
 
 /// Why a job was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,28 +29,35 @@ pub(super) enum Refused {
     Closed,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    Open(Generation),
+    Suspended,
+    Closed,
+}
+
 /// A first-in, first-out queue of at most `bound` jobs.
 pub(super) struct Queue<J> {
     bound: usize,
     inner: Mutex<Inner<J>>,
-    filled: Condvar,
+    changed: Condvar,
 }
 
 struct Inner<J> {
     jobs: VecDeque<J>,
-    /// The generation whose owners may take jobs; none while the device is not open.
-    open: Option<Generation>,
+    door: Door,
 }
 
-impl<J> Queue<J> {
+impl<J: Waiting> Queue<J> {
+    /// An empty, closed queue.
     pub(super) fn new(bound: usize) -> Self {
         Self {
             bound,
             inner: Mutex::new(Inner {
                 jobs: VecDeque::new(),
-                open: None,
+                door: Door::Closed,
             }),
-            filled: Condvar::new(),
+            changed: Condvar::new(),
         }
     }
 
@@ -56,7 +73,10 @@ impl<J> Queue<J> {
         admits: impl FnOnce(usize) -> bool,
     ) -> Result<(), (Refused, J)> {
         let mut inner = self.lock();
-        if inner.open.is_none() {
+        while inner.jobs.front().is_some_and(Waiting::is_abandoned) {
+            inner.jobs.pop_front();
+        }
+        if inner.door == Door::Closed {
             return Err((Refused::Closed, job));
         }
         if inner.jobs.len() >= self.bound || !admits(inner.jobs.len()) {
@@ -64,7 +84,19 @@ impl<J> Queue<J> {
         }
         inner.jobs.push_back(job);
         drop(inner);
-        self.filled.notify_one();
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Puts a job back at the front, or gives it back when the queue is closed.
+    pub(super) fn put_back(&self, job: J) -> Result<(), J> {
+        let mut inner = self.lock();
+        if inner.door == Door::Closed {
+            return Err(job);
+        }
+        inner.jobs.push_front(job);
+        drop(inner);
+        self.changed.notify_one();
         Ok(())
     }
 
@@ -72,34 +104,42 @@ impl<J> Queue<J> {
     pub(super) fn take(&self, generation: Generation) -> Option<J> {
         let mut inner = self.lock();
         loop {
-            if inner.open != Some(generation) {
+            if inner.door != Door::Open(generation) {
                 return None;
             }
             if let Some(job) = inner.jobs.pop_front() {
                 return Some(job);
             }
             inner = self
-                .filled
+                .changed
                 .wait(inner)
                 .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Lets the owners of `generation` take jobs.
+    /// Lets the owners of `generation` take jobs, also those that have waited for them.
     pub(super) fn open(&self, generation: Generation) {
-        self.lock().open = Some(generation);
+        self.lock().door = Door::Open(generation);
+        self.changed.notify_all();
     }
 
-    /// Ends `generation`, if it is the one that runs; gives back what waited.
-    pub(super) fn close(&self, generation: Generation) -> Vec<J> {
+    /// Ends `generation`, if it is the one that runs; its jobs go on waiting.
+    pub(super) fn suspend(&self, generation: Generation) {
         let mut inner = self.lock();
-        if inner.open != Some(generation) {
-            return Vec::new();
+        if inner.door == Door::Open(generation) {
+            inner.door = Door::Suspended;
         }
-        inner.open = None;
+        drop(inner);
+        self.changed.notify_all();
+    }
+
+    /// Ends whatever runs; gives back what waited.
+    pub(super) fn close(&self) -> Vec<J> {
+        let mut inner = self.lock();
+        inner.door = Door::Closed;
         let backlog = inner.jobs.drain(..).collect();
         drop(inner);
-        self.filled.notify_all();
+        self.changed.notify_all();
         backlog
     }
 
@@ -114,37 +154,67 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
+    /// Upper-case letters are jobs that nobody waits for.
+    impl Waiting for char {
+        fn is_abandoned(&self) -> bool {
+            self.is_uppercase()
+        }
+    }
+
+    fn push(queue: &Queue<char>, job: char) -> Result<(), (Refused, char)> {
+        queue.push(job, |_| true)
+    }
+
     #[test]
     fn first_in_first_out_within_the_bound() {
         let queue = Queue::new(2);
         queue.open(1);
-        assert_eq!(queue.push('a', |_| true), Ok(()));
-        assert_eq!(queue.push('b', |_| true), Ok(()));
-        assert_eq!(queue.push('c', |_| true), Err((Refused::Full, 'c')));
+        assert_eq!(push(&queue, 'a'), Ok(()));
+        assert_eq!(push(&queue, 'b'), Ok(()));
+        assert_eq!(push(&queue, 'c'), Err((Refused::Full, 'c')));
         assert_eq!(queue.depth(), 2);
         assert_eq!(queue.take(1), Some('a'));
-        assert_eq!(
-            queue.push('c', |ahead| ahead < 1),
-            Err((Refused::Full, 'c')),
-            "one is ahead"
-        );
-        queue.push('a', |ahead| ahead < 2).unwrap();
-        assert_eq!((queue.take(1), queue.take(1)), (Some('b'), Some('a')));
+        let refused = queue.push('c', |ahead| ahead < 1);
+        assert_eq!(refused, Err((Refused::Full, 'c')), "one is ahead");
+        assert_eq!(queue.put_back('a'), Ok(()));
+        assert_eq!((queue.take(1), queue.take(1)), (Some('a'), Some('b')));
+    }
+
+    #[test]
+    fn jobs_that_nobody_waits_for_make_room() {
+        let queue = Queue::new(2);
+        queue.open(1);
+        push(&queue, 'A').unwrap();
+        push(&queue, 'B').unwrap();
+        assert_eq!(push(&queue, 'c'), Ok(()));
+        assert_eq!((queue.depth(), queue.take(1)), (1, Some('c')));
+    }
+
+    #[test]
+    fn a_suspended_queue_keeps_its_jobs_for_the_next_generation() {
+        let queue = Queue::new(2);
+        queue.open(1);
+        push(&queue, 'a').unwrap();
+        queue.suspend(7);
+        assert_eq!(queue.take(1), Some('a'), "another generation's end");
+        queue.put_back('a').unwrap();
+        queue.suspend(1);
+        assert_eq!(queue.take(1), None);
+        push(&queue, 'b').unwrap();
+        queue.open(2);
+        assert_eq!(queue.take(1), None, "an owner of an earlier generation");
+        assert_eq!((queue.take(2), queue.take(2)), (Some('a'), Some('b')));
     }
 
     #[test]
     fn a_closed_queue_takes_nothing_and_gives_its_backlog_back() {
         let queue = Queue::new(2);
-        assert_eq!(queue.push('a', |_| true), Err((Refused::Closed, 'a')));
+        assert_eq!(push(&queue, 'a'), Err((Refused::Closed, 'a')));
+        assert_eq!(queue.put_back('a'), Err('a'));
         queue.open(1);
-        queue.push('a', |_| true).unwrap();
-        assert_eq!(queue.close(7), [], "another generation");
-        assert_eq!(queue.close(1), ['a']);
+        push(&queue, 'a').unwrap();
+        assert_eq!(queue.close(), ['a']);
         assert_eq!(queue.take(1), None);
-        queue.open(2);
-        queue.push('b', |_| true).unwrap();
-        assert_eq!(queue.take(1), None, "an owner of an earlier generation");
-        assert_eq!(queue.take(2), Some('b'));
     }
 
     #[test]
@@ -157,7 +227,7 @@ mod tests {
                 std::thread::spawn(move || queue.take(1))
             })
             .collect();
-        queue.close(1);
+        queue.close();
         assert!(
             owners
                 .into_iter()

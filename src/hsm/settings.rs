@@ -39,6 +39,16 @@ pub enum TokenSelector {
 /// Where the IV of an encryption comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GcmProfile {
+    /// By manufacturer and model, and by what passes the probe.
+    Auto,
     /// We pass 12 bytes of the device's own random generator.
     CallerIv,
+    /// We pass 12 zero bytes, which the device overwrites.
+    IvWrittenBack,
+    /// The device makes 16 bytes and appends them to its output.
+    IvAppended,
+    /// The device makes 12 bytes and puts them before its output (a mechanism of AWS CloudHSM's own).
+    IvPrepended,
+    /// The message interface of PKCS#11 3.x.
+    Message,
 }

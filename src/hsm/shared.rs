@@ -1,95 +1,45 @@
-//! What the requests, the owners and the supervisor of one device have in common.
+//! What the requests, the owners, the keeper and the supervisor of one device have in common.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
+use super::events::{Board, Event, Events};
+use super::job::{Job, Work};
+use super::load::Load;
 use super::metrics::DeviceMetrics;
+use super::owner::Opening;
 use super::queue::{Generation, Queue, Refused};
 use super::settings::HsmSettings;
-use super::token::TokenIdentity;
-use crate::clock::Deadline;
-use crate::ekm::{
-    Condition, DecryptJob, DeviceReport, EncryptJob, KeyAttributes, KeyManagerError,
-    KeyManagerFault, KeySelector, Sealed, Served,
-};
-use crate::secret::SecretBytes;
+use super::token::{OpenError, TokenIdentity};
+use crate::ekm::{Condition, DeviceReport, KeyManagerError, KeyManagerFault};
 
 /// The most jobs that may wait, whatever the device's speed: a bound on memory. What usually refuses a job is that it
 /// could not be done in time, see [`Shared::submit`].
 const MAX_QUEUE: usize = 4_096;
 
-/// One hung call must not weigh on the mean for long.
-const LONGEST_SAMPLE: Duration = Duration::from_secs(1);
-
-/// The weight of the newest job in the mean service time: 1 / 16.
-const NEWEST_WEIGHT: u64 = 16;
-
 /// No health answer is older than this (XKS API, GetHealthStatus).
 const MAX_REPORT_AGE: Duration = Duration::from_secs(60);
 
-/// Where a job's answer goes.
-pub(super) type Reply<T> = oneshot::Sender<Result<Served<T>, KeyManagerError>>;
-
-/// What a job asks for.
-pub(super) enum Work {
-    Encrypt(EncryptJob, Reply<Sealed>),
-    Decrypt(DecryptJob, Reply<SecretBytes>),
-    Describe(Arc<KeySelector>, Deadline, Reply<KeyAttributes>),
+/// The state of the device's breaker, for logs and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It is being opened and checked.
+    Probing,
+    /// It serves.
+    Usable,
+    /// It does not serve.
+    Failed,
 }
 
-/// A job in the queue.
-pub(super) struct Job {
-    pub work: Work,
-    pub queued_at: Instant,
-}
-
-impl Work {
-    /// Nobody waits any more: the caller is gone or the deadline has passed.
-    pub(super) fn is_abandoned(&self) -> bool {
-        let caller_is_gone = match self {
-            Self::Encrypt(_, reply) => reply.is_closed(),
-            Self::Decrypt(_, reply) => reply.is_closed(),
-            Self::Describe(_, _, reply) => reply.is_closed(),
-        };
-        caller_is_gone || self.deadline().has_passed()
-    }
-
-    fn deadline(&self) -> Deadline {
+impl Phase {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
-            Self::Encrypt(job, _) => job.deadline,
-            Self::Decrypt(job, _) => job.deadline,
-            Self::Describe(_, deadline, _) => *deadline,
+            Self::Probing => "probing",
+            Self::Usable => "usable",
+            Self::Failed => "failed",
         }
     }
-
-    /// Answers with an error. A caller that is gone does not mind.
-    pub(super) fn fail(self, error: KeyManagerError) {
-        match self {
-            Self::Encrypt(_, reply) => drop(reply.send(Err(error))),
-            Self::Decrypt(_, reply) => drop(reply.send(Err(error))),
-            Self::Describe(_, _, reply) => drop(reply.send(Err(error))),
-        }
-    }
-}
-
-/// What the supervisor waits for.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Event {
-    /// The process ends.
-    Stop,
-    /// The running generation has met a fatal fault.
-    Failed(String),
-    /// Nothing: time passed.
-    Elapsed,
-}
-
-#[derive(Default)]
-struct Events {
-    stop: bool,
-    failed: Option<(Generation, String)>,
 }
 
 struct LastCheck {
@@ -104,14 +54,14 @@ struct LastCheck {
 pub(super) struct Shared {
     pub settings: HsmSettings,
     pub metrics: DeviceMetrics,
+    pub load: Load,
     queue: Queue<Job>,
     usable: AtomicBool,
-    owners: AtomicUsize,
-    /// The mean time that the device works on a job, in nanoseconds; 0 before the first.
-    service_time: AtomicU64,
-    events: Mutex<Events>,
-    changed: Condvar,
+    keepers: AtomicUsize,
+    board: Board,
     last_check: Mutex<LastCheck>,
+    /// What the owners of the running generation share, for owners that come later.
+    opening: Mutex<Option<Arc<Opening>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -121,20 +71,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     pub(super) fn new(settings: HsmSettings, metrics: DeviceMetrics) -> Self {
         Self {
-            queue: Queue::new(MAX_QUEUE),
             settings,
             metrics,
+            load: Load::new(),
+            queue: Queue::new(MAX_QUEUE),
             usable: AtomicBool::new(false),
-            owners: AtomicUsize::new(0),
-            service_time: AtomicU64::new(0),
-            events: Mutex::default(),
-            changed: Condvar::new(),
+            keepers: AtomicUsize::new(0),
+            board: Board::default(),
             last_check: Mutex::new(LastCheck {
                 at: None,
                 condition: Condition::Down,
                 identity: TokenIdentity::default(),
                 reason: "it has not been opened yet".into(),
             }),
+            opening: Mutex::new(None),
         }
     }
 
@@ -149,37 +99,19 @@ impl Shared {
     pub(super) fn submit(&self, work: Work) {
         let remaining = work.deadline().remaining();
         if remaining.is_zero() {
-            let (fault, name) = (KeyManagerFault::DeadlinePassed, &self.settings.name);
-            return work.fail(KeyManagerError::new(fault, name, "it was too late to ask"));
+            return work
+                .fail(self.error(KeyManagerFault::DeadlinePassed, "it was too late to ask"));
         }
         let job = Job {
             work,
             queued_at: Instant::now(),
+            is_second_try: false,
         };
         // A job that nobody is ahead of always goes: a mean that has become too long must be able to recover.
-        let in_time = |ahead: usize| ahead == 0 || self.expected_wait(ahead) < remaining;
+        let in_time = |ahead: usize| ahead == 0 || self.load.expected_wait(ahead) < remaining;
         if let Err((refused, job)) = self.queue.push(job, in_time) {
             job.work.fail(self.refusal(refused));
         }
-    }
-
-    /// How long the job behind `ahead` others will take to be done.
-    fn expected_wait(&self, ahead: usize) -> Duration {
-        let owners = self.owners.load(Ordering::Relaxed).max(1);
-        let rounds = (ahead / owners + 1) as u64;
-        let service_time = self.service_time.load(Ordering::Relaxed);
-        Duration::from_nanos(service_time.saturating_mul(rounds))
-    }
-
-    /// Takes a job's service time into the mean. Two owners at once may lose one of their samples: it is a mean.
-    pub(super) fn learn_service_time(&self, worked: Duration) {
-        let sample = worked.min(LONGEST_SAMPLE).as_nanos() as u64;
-        let mean = self.service_time.load(Ordering::Relaxed);
-        let mean = match mean {
-            0 => sample,
-            mean => mean - mean / NEWEST_WEIGHT + sample / NEWEST_WEIGHT,
-        };
-        self.service_time.store(mean, Ordering::Relaxed);
     }
 
     /// The next job for an owner of `generation`; None when it is over.
@@ -187,13 +119,40 @@ impl Shared {
         self.queue.take(generation)
     }
 
+    /// Lets a job wait for the device to be opened again; fails it when it has been tried twice, or when nobody opens anything.
+    pub(super) fn try_again(&self, job: Job, error: KeyManagerError) {
+        if job.is_second_try {
+            return job.work.fail(error);
+        }
+        let job = Job {
+            is_second_try: true,
+            ..job
+        };
+        if let Err(job) = self.queue.put_back(job) {
+            job.work.fail(error);
+        }
+    }
+
+    /// How long a new job would take, for the choice between devices.
+    pub(super) fn suspected_wait(&self) -> Duration {
+        self.load.suspected_wait(self.queue.depth())
+    }
+
+    /// An error of this device.
+    pub(super) fn error(
+        &self,
+        fault: KeyManagerFault,
+        detail: impl Into<std::borrow::Cow<'static, str>>,
+    ) -> KeyManagerError {
+        KeyManagerError::new(fault, &self.settings.name, detail)
+    }
+
     fn refusal(&self, refused: Refused) -> KeyManagerError {
-        let name = &self.settings.name;
         match refused {
-            Refused::Full => KeyManagerError::new(KeyManagerFault::QueueFull, name, "refused"),
+            Refused::Full => self.error(KeyManagerFault::QueueFull, "it could not be done in time"),
             Refused::Closed => {
                 let reason = lock(&self.last_check).reason.to_string();
-                KeyManagerError::new(KeyManagerFault::DeviceUnavailable, name, reason)
+                self.error(KeyManagerFault::DeviceUnavailable, reason)
             }
         }
     }
@@ -207,23 +166,43 @@ impl Shared {
 
     // ---- state
 
-    /// Opens the queue, so that owners may wait at it.
-    pub(super) fn prepare(&self, generation: Generation) {
-        self.queue.open(generation);
-    }
-
-    /// Says that the device serves.
-    pub(super) fn set_usable(&self) {
+    /// The device is open: owners may take jobs, requests may come. Says whether it is so: an opening that hung may come too
+    /// late.
+    pub(super) fn open_door(&self, opening: &Arc<Opening>) -> bool {
+        let events = self.board.lock();
+        if events.over >= opening.generation || events.stop {
+            return false;
+        }
+        *lock(&self.opening) = Some(Arc::clone(opening));
+        self.queue.open(opening.generation);
         self.usable.store(true, Ordering::Release);
-        self.metrics.usable.set(1);
+        self.metrics.enter(Phase::Usable);
+        true
     }
 
-    /// Lets no more jobs in and fails those that wait.
-    pub(super) fn set_unusable(&self, generation: Generation, reason: &str) {
+    /// What the owners of `generation` share; none when it is over.
+    pub(super) fn opening(&self, generation: Generation) -> Option<Arc<Opening>> {
+        let opening = lock(&self.opening);
+        opening
+            .as_ref()
+            .filter(|opening| opening.generation == generation)
+            .map(Arc::clone)
+    }
+
+    /// Something broke: no new jobs for now, those that wait go on waiting for a moment.
+    fn suspend(&self, generation: Generation, reason: &str) {
         self.usable.store(false, Ordering::Release);
-        self.metrics.usable.set(0);
+        self.metrics.enter(Phase::Probing);
         self.publish(None, Condition::Down, reason);
-        for job in self.queue.close(generation) {
+        self.queue.suspend(generation);
+    }
+
+    /// The device does not serve: jobs that wait fail at once, as do all that come.
+    pub(super) fn close_door(&self, reason: &str) {
+        self.usable.store(false, Ordering::Release);
+        self.metrics.enter(Phase::Failed);
+        self.publish(None, Condition::Down, reason);
+        for job in self.queue.close() {
             job.work.fail(self.refusal(Refused::Closed));
         }
     }
@@ -267,74 +246,85 @@ impl Shared {
 
     // ---- events
 
-    /// An owner has met a fatal fault: closes the door at once and wakes the supervisor. The first report of a
-    /// generation counts.
+    /// The keeper's news: the device is open, or not.
+    pub(super) fn report_opening(&self, generation: Generation, outcome: Result<(), OpenError>) {
+        self.board
+            .post(|events| events.opening = Some((generation, outcome)));
+    }
+
+    /// A fatal fault: suspends the queue at once and wakes the supervisor. The first report of a generation counts.
     pub(super) fn report_fatal(&self, generation: Generation, reason: String) {
-        let mut events = lock(&self.events);
-        if matches!(&events.failed, Some((known, _)) if *known >= generation) {
-            return;
-        }
-        self.set_unusable(generation, &reason);
-        events.failed = Some((generation, reason));
-        drop(events);
-        self.changed.notify_all();
+        self.board.post(|events| {
+            let is_known = matches!(&events.failed, Some((known, _)) if *known >= generation);
+            if !is_known && generation > events.over {
+                self.suspend(generation, &reason);
+                events.failed = Some((generation, reason));
+            }
+        });
+    }
+
+    /// Ends a generation: its owners and its keeper close their sessions and end.
+    pub(super) fn end(&self, generation: Generation) {
+        self.board.post(|events| events.over = generation);
+        *lock(&self.opening) = None;
+        self.queue.suspend(generation);
+    }
+
+    /// Waits until `generation` is over, `patience` at most; says whether it is. For the keeper.
+    pub(super) fn wait_for_end(&self, generation: Generation, patience: Duration) -> bool {
+        let is_over = |events: &mut Events| (events.over >= generation).then_some(());
+        self.board.wait_until(patience, is_over).is_some()
     }
 
     /// Asks the supervisor to end.
     pub(super) fn request_stop(&self) {
-        lock(&self.events).stop = true;
-        self.changed.notify_all();
+        self.board.post(|events| events.stop = true);
     }
 
-    /// Waits until something happens or `patience` is over.
+    /// Waits until something happens to `generation` or `patience` is over. For the supervisor.
     pub(super) fn wait(&self, generation: Generation, patience: Duration) -> Event {
-        let until = Instant::now() + patience;
-        let mut events = lock(&self.events);
-        loop {
-            if events.stop {
-                return Event::Stop;
-            }
-            if let Some((failed, reason)) = &events.failed
-                && *failed == generation
-            {
-                return Event::Failed(reason.clone());
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Event::Elapsed;
-            }
-            let waited = self.changed.wait_timeout(events, left);
-            events = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let news = self
+            .board
+            .wait_until(patience, |events| events.of(generation));
+        news.unwrap_or(Event::Elapsed)
     }
 
-    // ---- owners
+    // ---- threads
 
-    pub(super) fn owner_started(&self) {
-        self.owners.fetch_add(1, Ordering::AcqRel);
-        self.metrics.sessions.inc();
+    /// A keeper begins or ends; there is one at a time.
+    pub(super) fn keeper_started(&self) {
+        self.keepers.fetch_add(1, Ordering::AcqRel);
     }
 
-    pub(super) fn owner_ended(&self) {
-        self.owners.fetch_sub(1, Ordering::AcqRel);
-        self.metrics.sessions.dec();
-        // The supervisor may be waiting for the last one; the lock orders this with its wait.
-        drop(lock(&self.events));
-        self.changed.notify_all();
+    /// See [`Shared::keeper_started`].
+    pub(super) fn keeper_ended(&self) {
+        self.keepers.fetch_sub(1, Ordering::AcqRel);
+        self.wake();
     }
 
-    /// Waits until every owner has closed its session, `patience` at most; gives how many are left.
-    pub(super) fn wait_for_owners(&self, patience: Duration) -> usize {
-        let until = Instant::now() + patience;
-        let mut events = lock(&self.events);
-        loop {
-            let alive = self.owners.load(Ordering::Acquire);
-            let left = until.saturating_duration_since(Instant::now());
-            if alive == 0 || left.is_zero() {
-                return alive;
-            }
-            let waited = self.changed.wait_timeout(events, left);
-            events = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+    /// Wakes whoever waits for threads to end; the lock orders this with their wait.
+    pub(super) fn wake(&self) {
+        self.board.post(|_| ());
+    }
+
+    /// Whether a keeper runs, or hangs.
+    pub(super) fn has_keeper(&self) -> bool {
+        self.keepers.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether every thread of the device has ended.
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.has_keeper() && self.load.owners() == 0
+    }
+
+    /// Waits until `done`, `patience` at most; says whether it is.
+    pub(super) fn wait_for_threads(
+        &self,
+        patience: Duration,
+        done: impl Fn(&Self) -> bool,
+    ) -> bool {
+        self.board
+            .wait_until(patience, |_| done(self).then_some(()))
+            .is_some()
     }
 }

@@ -1,30 +1,25 @@
-//! The supervisor of a device: opens it, checks it, closes it, opens it again.
+//! The supervisor of a device: a breaker (Probing → Usable → Failed) around its openings. It never calls the device itself, so
+//! that a device that hangs cannot keep it from telling so.
 
-use std::sync::{Arc, PoisonError, RwLock};
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cryptoki::error::Error;
-use cryptoki::session::Session;
-use cryptoki::slot::Slot;
-
-use super::gcm::Gcm;
-use super::health::{Checked, Checker};
-use super::keys::KeyTable;
-use super::module::{Module, Modules, OpenDevice};
-use super::owner::{Opening, Owner};
+use super::events::Event;
+use super::keeper;
+use super::module::Modules;
+use super::owner::Owner;
 use super::queue::Generation;
-use super::shared::{Event, Shared};
-use super::token::{self, OpenError, TokenIdentity};
-use crate::ekm::Condition;
+use super::shared::{Phase, Shared};
+use super::token::OpenError;
 
-/// Pauses before the next attempt to open: the first at once, because a lost session is healed so; the last one for ever.
+/// Pauses before the next attempt to open: the first at once, because a lost session is healed so; the last one for ever. Trying is
+/// cheap for the device, and KMS's customers wait for it.
 const BACK_OFF: [Duration; 5] = [
     Duration::ZERO,
     Duration::from_secs(1),
     Duration::from_secs(2),
     Duration::from_secs(5),
-    Duration::from_secs(10),
+    Duration::from_secs(8),
 ];
 
 /// A device that has served for so long counts as stable: its next failure starts with the shortest pause.
@@ -33,238 +28,198 @@ const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// After so many failed attempts in a row the library itself is restarted.
 const ATTEMPTS_BEFORE_RESTART: usize = 3;
 
-/// How long owners may take to close their sessions before the device is opened anew.
-const OWNERS_PATIENCE: Duration = Duration::from_secs(2);
+/// How long jobs may wait for the device to be opened again; after that they fail at once. Nobody waits longer for them.
+const SUSPENDED_FOR: Duration = Duration::from_millis(250);
 
-/// Everything of a device that is open.
-struct Opened {
-    opening: Arc<Opening>,
-    slot: Slot,
-    identity: TokenIdentity,
-    gcm: Gcm,
-    // Dropped in this order: the last session, which holds the login, before the device counts as closed.
-    keeper: Session,
-    _open: OpenDevice,
-}
+/// An opening that takes longer hangs. A token with thousands of keys takes seconds.
+const OPENING_HANGS_AFTER: Duration = Duration::from_secs(60);
+
+/// A call that takes longer hangs: nobody has been waiting for its answer for long.
+const CALL_HANGS_AFTER: Duration = Duration::from_secs(2);
+
+/// How often the supervisor looks for threads that hang.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How long the threads of one opening may take to close their sessions before the next one begins. Only threads that are
+/// inside the device need it; they go on closing afterwards.
+const END_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Runs until it is asked to stop.
 pub(super) fn supervise(shared: &Arc<Shared>, modules: &Modules) {
     let mut attempt: usize = 0;
     for generation in 1.. {
-        if shared.wait(generation, pause_before(attempt)) == Event::Stop {
-            return;
+        let pause = attempt
+            .checked_sub(1)
+            .and_then(|failed| BACK_OFF.get(failed).or(BACK_OFF.last()));
+        if is_stop(&shared.wait(generation, pause.copied().unwrap_or_default())) {
+            return shared.close_door("the proxy is stopping");
         }
-        match open(shared, modules, generation) {
-            Ok(opened) => {
-                shared.metrics.count_open("opened");
-                let since = Instant::now();
-                if serve(shared, opened) == Event::Stop {
-                    return;
-                }
+        let began = Instant::now();
+        match one_life(shared, modules, generation) {
+            End::Stop => return,
+            End::Failed => {
                 // A device that opens but fails at once is not healed by opening it at once again.
-                if since.elapsed() > STABLE_AFTER {
-                    attempt = 0;
+                match began.elapsed() > STABLE_AFTER {
+                    true => attempt = 0,
+                    false if attempt > 0 => shared.close_door("it fails again and again"),
+                    false => {}
                 }
             }
-            Err(error) => {
-                shared.metrics.count_open("failed");
-                give_up(shared, generation, &error, attempt);
-                if error.is_final() {
-                    return rest(shared, generation);
-                }
-                remedy(shared, modules, &error, attempt);
-            }
+            End::Rest => return rest(shared, generation),
+            End::NotOpened(error) => remedy(shared, modules, &error, attempt),
         }
         attempt += 1;
     }
 }
 
-fn pause_before(attempt: usize) -> Duration {
-    match attempt.checked_sub(1) {
-        None => Duration::ZERO,
-        Some(failed) => BACK_OFF
-            .get(failed)
-            .or(BACK_OFF.last())
-            .copied()
-            .unwrap_or_default(),
+/// How an opening ended.
+enum End {
+    Stop,
+    /// It served, then it failed.
+    Failed,
+    /// It could not be opened.
+    NotOpened(OpenError),
+    /// It must not be opened again.
+    Rest,
+}
+
+fn is_stop(event: &Event) -> bool {
+    matches!(event, Event::Stop)
+}
+
+/// One opening of the device, from its keeper's start to the end of its threads.
+fn one_life(shared: &Arc<Shared>, modules: &Modules, generation: Generation) -> End {
+    shared.metrics.enter(Phase::Probing);
+    let end = match keeper::start(shared, modules, generation) {
+        Ok(()) => live(shared, generation),
+        Err(error) => End::NotOpened(error.into()),
+    };
+    match &end {
+        End::Stop => shared.close_door("the proxy is stopping"),
+        // The queue is suspended: the first attempt to open again may save what waits there.
+        End::Failed => {}
+        End::NotOpened(error) => give_up(shared, error),
+        End::Rest => {}
+    }
+    shared.end(generation);
+    shared.wait_for_threads(END_PATIENCE, Shared::is_quiet);
+    await_keeper(shared, generation, end)
+}
+
+/// A keeper that hangs is waited for, however long: a second one would hang beside it.
+fn await_keeper(shared: &Shared, generation: Generation, end: End) -> End {
+    while shared.has_keeper() {
+        shared.close_door("the device hangs");
+        if is_stop(&shared.wait(generation + 1, LOOK_EVERY)) {
+            return End::Stop;
+        }
+    }
+    end
+}
+
+fn live(shared: &Arc<Shared>, generation: Generation) -> End {
+    let began = Instant::now();
+    loop {
+        match shared.wait(generation, LOOK_EVERY) {
+            Event::Stop => return End::Stop,
+            Event::Opened => break,
+            Event::NotOpened(error) => return not_opened(shared, error),
+            // An owner may meet a fault before the keeper has told that it is open.
+            Event::Failed(_) => break,
+            Event::Elapsed if began.elapsed() > OPENING_HANGS_AFTER => {
+                return not_opened(shared, OpenError::Hangs);
+            }
+            Event::Elapsed if began.elapsed() > SUSPENDED_FOR => {
+                shared.close_door("the device is being opened");
+            }
+            Event::Elapsed => {}
+        }
+    }
+    shared.metrics.count_open("opened");
+    serve(shared, generation)
+}
+
+fn not_opened(shared: &Shared, error: OpenError) -> End {
+    shared.metrics.count_open("failed");
+    match error.is_final() {
+        false => End::NotOpened(error),
+        true => {
+            give_up(shared, &error);
+            End::Rest
+        }
     }
 }
 
-fn give_up(shared: &Shared, generation: Generation, error: &OpenError, attempt: usize) {
-    shared.set_unusable(generation, &error.to_string());
+fn give_up(shared: &Shared, error: &OpenError) {
+    shared.close_door(&error.to_string());
     let hsm = &shared.settings.name;
-    tracing::error!(%hsm, %error, attempt, "the HSM cannot be opened");
+    tracing::error!(%hsm, %error, "the HSM cannot be opened");
 }
 
-/// Nothing more to try: keeps the state fresh until the end.
+/// Serves until a fatal fault or the end; replaces owners that hang, as long as there are not too many of them.
+fn serve(shared: &Arc<Shared>, generation: Generation) -> End {
+    let hsm = &shared.settings.name;
+    loop {
+        match shared.wait(generation, LOOK_EVERY) {
+            Event::Stop => return End::Stop,
+            Event::Failed(reason) => {
+                tracing::error!(%hsm, reason, "the HSM has failed; it will be opened anew");
+                return End::Failed;
+            }
+            Event::Opened | Event::NotOpened(_) | Event::Elapsed => {}
+        }
+        for slot in shared.load.hanging(CALL_HANGS_AFTER) {
+            if slot.give_up() {
+                tracing::warn!(%hsm, "an owner thread hangs inside the HSM; it is replaced");
+                replace(shared, generation);
+            }
+        }
+        let lost = shared.load.lost();
+        shared
+            .metrics
+            .lost
+            .set(i64::try_from(lost).unwrap_or(i64::MAX));
+        if lost > shared.settings.sessions {
+            let reason = format!("{lost} calls hang inside the device");
+            shared.report_fatal(generation, reason);
+        }
+    }
+}
+
+/// Another owner for the one that hangs, in a thread of its own from the start: opening its session may hang as well.
+fn replace(shared: &Arc<Shared>, generation: Generation) {
+    let Some(opening) = shared.opening(generation) else {
+        return;
+    };
+    if let Err(error) = Owner::start(shared, &opening, None) {
+        tracing::error!(hsm = %shared.settings.name, %error, "no thread for another owner");
+    }
+}
+
+/// Nothing more to try: waits for the end.
 fn rest(shared: &Shared, generation: Generation) {
-    while shared.wait(generation, Duration::from_secs(3_600)) != Event::Stop {}
+    while !is_stop(&shared.wait(generation + 1, Duration::from_secs(3_600))) {}
 }
 
-/// Initialises a library that has forgotten it, and restarts one that keeps failing.
+/// Initialises a library that has forgotten it, and restarts one that keeps failing. No thread of ours is inside it then.
 fn remedy(shared: &Shared, modules: &Modules, error: &OpenError, attempt: usize) {
+    let keeps_failing = attempt > 0 && attempt.is_multiple_of(ATTEMPTS_BEFORE_RESTART);
+    if !shared.is_quiet() || !(error.needs_initialize() || keeps_failing) {
+        return;
+    }
     let Ok(module) = modules.open(&shared.settings.module) else {
         return;
     };
     let hsm = &shared.settings.name;
     let outcome = match error.needs_initialize() {
         true => module.initialize().map(|()| true),
-        false if attempt > 0 && attempt.is_multiple_of(ATTEMPTS_BEFORE_RESTART) => module.restart(),
-        false => return,
+        false => module.restart(),
     };
     match outcome {
         Ok(true) => tracing::warn!(%hsm, "the PKCS#11 library was initialised anew"),
         Ok(false) => {
-            tracing::warn!(%hsm, "the PKCS#11 library is in use by another HSM; not restarted")
+            tracing::warn!(%hsm, "the PKCS#11 library is in use by another HSM; not restarted");
         }
         Err(error) => tracing::error!(%hsm, %error, "the PKCS#11 library could not be initialised"),
     }
-}
-
-fn open(
-    shared: &Arc<Shared>,
-    modules: &Modules,
-    generation: Generation,
-) -> Result<Opened, OpenError> {
-    let settings = &shared.settings;
-    let module = modules.open(&settings.module)?;
-    let (slot, identity) = token::find(&module.context, &settings.token)?;
-    token::check_mechanism(&module.context, slot, &identity)?;
-    let keeper = module.context.open_ro_session(slot)?;
-    token::log_in(&keeper, &settings.pin)?;
-    let keys = KeyTable::sweep(&keeper)?;
-    let mut gcm = Gcm::new(Arc::clone(&module));
-    let mut checker = Checker {
-        session: &keeper,
-        gcm: &mut gcm,
-    };
-    let checked = checker.probe(&keys, &settings.health_key)?;
-    let open = module.device_opened();
-    let opened = Opened {
-        opening: Arc::new(Opening {
-            generation,
-            module,
-            keys,
-            known_good: RwLock::new(None),
-        }),
-        slot,
-        identity,
-        gcm,
-        keeper,
-        _open: open,
-    };
-    publish(shared, &opened, checked);
-    Ok(opened)
-}
-
-/// Serves until a fatal fault or the end, then closes everything.
-fn serve(shared: &Arc<Shared>, mut opened: Opened) -> Event {
-    let generation = opened.opening.generation;
-    let hsm = Arc::clone(&shared.settings.name);
-    let event = match start_owners(shared, &opened) {
-        Ok(sessions) => {
-            shared.metrics.sessions.inc();
-            shared.set_usable();
-            let model = &opened.identity.model;
-            tracing::info!(%hsm, model, sessions, "the HSM is usable");
-            let event = watch(shared, &mut opened);
-            shared.metrics.sessions.dec();
-            event
-        }
-        Err(error) => Event::Failed(error.to_string()),
-    };
-    let reason = match &event {
-        Event::Failed(reason) => reason.as_str(),
-        Event::Stop | Event::Elapsed => "the proxy is stopping",
-    };
-    shared.set_unusable(generation, reason);
-    match &event {
-        Event::Failed(reason) => {
-            tracing::error!(%hsm, reason, "the HSM has failed; it will be opened anew")
-        }
-        Event::Stop | Event::Elapsed => tracing::info!(%hsm, "the HSM is closed"),
-    }
-    let left = shared.wait_for_owners(OWNERS_PATIENCE);
-    if left > 0 {
-        tracing::warn!(%hsm, left, "owner threads are still inside the device");
-    }
-    event
-}
-
-/// Opens a session per owner; fewer than configured, if the token has no more, but at least one.
-fn start_owners(shared: &Arc<Shared>, opened: &Opened) -> Result<usize, OpenError> {
-    let module: &Module = &opened.opening.module;
-    let wanted = shared.settings.sessions;
-    // Taken before the threads start: an owner that finds the queue closed ends at once.
-    let mut sessions: Vec<Session> = Vec::with_capacity(wanted);
-    while sessions.len() < wanted {
-        match module.context.open_ro_session(opened.slot) {
-            Ok(session) => sessions.push(session),
-            Err(error) if sessions.is_empty() => return Err(error.into()),
-            Err(error) => {
-                warn_of_few_sessions(shared, sessions.len(), &error);
-                break;
-            }
-        }
-    }
-    let started = sessions.len();
-    shared.prepare(opened.opening.generation);
-    for session in sessions {
-        let owner = Owner::new(Arc::clone(shared), Arc::clone(&opened.opening), session);
-        thread::Builder::new()
-            .name(format!("hsm-{}", shared.settings.name))
-            .spawn(move || owner.run())?;
-    }
-    Ok(started)
-}
-
-fn warn_of_few_sessions(shared: &Shared, sessions: usize, error: &Error) {
-    let (hsm, wanted) = (&shared.settings.name, shared.settings.sessions);
-    tracing::warn!(%hsm, %error, sessions, wanted, "the token gives fewer sessions than configured");
-}
-
-/// Checks the device again and again until something happens.
-fn watch(shared: &Shared, opened: &mut Opened) -> Event {
-    let generation = opened.opening.generation;
-    loop {
-        match shared.wait(generation, shared.settings.health_interval) {
-            Event::Elapsed => {}
-            event => return event,
-        }
-        let mut checker = Checker {
-            session: &opened.keeper,
-            gcm: &mut opened.gcm,
-        };
-        match checker.check(&opened.opening.keys, &shared.settings.health_key) {
-            Ok(checked) => publish(shared, opened, checked),
-            Err(error) => {
-                shared.metrics.count_check("failed");
-                return Event::Failed(format!("the health check failed: {error}"));
-            }
-        }
-    }
-}
-
-fn publish(shared: &Shared, opened: &Opened, checked: Checked) {
-    let identity = Some(opened.identity.clone());
-    let known_good = match checked {
-        Checked::Works(known_good) => {
-            shared.metrics.count_check("ok");
-            shared.publish(identity, Condition::Healthy, "");
-            Some(Arc::new(known_good))
-        }
-        Checked::KeyUnfit(reason) => {
-            shared.metrics.count_check("impaired");
-            shared.publish(identity, Condition::Impaired, &reason);
-            let hsm = &shared.settings.name;
-            tracing::warn!(%hsm, reason, "the HSM serves, but its health cannot be checked");
-            None
-        }
-    };
-    let mut slot = opened
-        .opening
-        .known_good
-        .write()
-        .unwrap_or_else(PoisonError::into_inner);
-    *slot = known_good;
 }

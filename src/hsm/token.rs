@@ -8,6 +8,8 @@ use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::AuthPin;
 use thiserror::Error as ThisError;
 
+use super::errors::CallError;
+use super::ffi::VENDOR_PREPENDED_GCM;
 use super::module::ModuleError;
 use super::settings::TokenSelector;
 use crate::secret::Secret;
@@ -38,7 +40,13 @@ pub(super) enum OpenError {
     Call(#[from] Error),
     /// An encryption or decryption failed.
     #[error("AES-GCM with the health key: {0}")]
-    Crypto(#[from] super::ffi::CallError),
+    Crypto(#[from] CallError),
+    /// No way to do AES-GCM passes the check.
+    #[error("no GCM profile passes the check with the health key: {0}")]
+    NoPlanFits(String),
+    /// The device does not answer.
+    #[error("the device hangs")]
+    Hangs,
     /// The operating system gives no thread.
     #[error("no thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -50,13 +58,49 @@ impl OpenError {
         matches!(self, Self::PinRefused(_))
     }
 
+    /// The code that a PKCS#11 call returned, if it was one.
+    fn code(&self) -> Option<RvError> {
+        match self {
+            Self::Call(Error::Pkcs11(code, _)) | Self::Crypto(CallError::Returned(code)) => {
+                Some(*code)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the library has forgotten that it was initialised.
     pub(super) fn needs_initialize(&self) -> bool {
-        matches!(
-            self,
-            Self::Call(Error::Pkcs11(RvError::CryptokiNotInitialized, _))
-        )
+        self.code() == Some(RvError::CryptokiNotInitialized)
     }
+
+    /// Whether a new session and a new login can mend it.
+    pub(super) fn is_about_the_session(&self) -> bool {
+        self.code().is_some_and(is_about_the_session)
+    }
+
+    /// Whether the device is gone, so that no other way of calling it would help.
+    pub(super) fn is_about_the_device(&self) -> bool {
+        self.code().is_some_and(|code| {
+            is_about_the_session(code)
+                || matches!(
+                    code,
+                    RvError::CryptokiNotInitialized
+                        | RvError::DeviceError
+                        | RvError::DeviceRemoved
+                        | RvError::DeviceMemory
+                        | RvError::TokenNotPresent
+                        | RvError::SessionCount
+                )
+        })
+    }
+}
+
+/// Whether the session or the login is gone, and only that.
+pub(super) fn is_about_the_session(code: RvError) -> bool {
+    matches!(
+        code,
+        RvError::SessionHandleInvalid | RvError::SessionClosed | RvError::UserNotLoggedIn
+    )
 }
 
 /// What a token says of itself.
@@ -96,17 +140,29 @@ pub(super) fn find(
     }
 }
 
-/// Fails when the token does not know AES-GCM.
-pub(super) fn check_mechanism(
+/// Which AES-GCM mechanisms a token has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GcmMechanisms {
+    /// `CKM_AES_GCM`.
+    pub standard: bool,
+    /// `CKM_CLOUDHSM_AES_GCM`.
+    pub vendor_prepended: bool,
+}
+
+/// The token's AES-GCM mechanisms; an error when there is none.
+pub(super) fn gcm_mechanisms(
     context: &Pkcs11,
     slot: Slot,
     identity: &TokenIdentity,
-) -> Result<(), OpenError> {
-    match context
-        .get_mechanism_list(slot)?
-        .contains(&MechanismType::AES_GCM)
-    {
-        true => Ok(()),
+) -> Result<GcmMechanisms, OpenError> {
+    let vendor = MechanismType::new_vendor_defined(VENDOR_PREPENDED_GCM).ok();
+    let known = context.get_mechanism_list(slot)?;
+    let mechanisms = GcmMechanisms {
+        standard: known.contains(&MechanismType::AES_GCM),
+        vendor_prepended: vendor.is_some_and(|vendor| known.contains(&vendor)),
+    };
+    match mechanisms.standard || mechanisms.vendor_prepended {
+        true => Ok(mechanisms),
         false => Err(OpenError::NoAesGcm(identity.model.clone())),
     }
 }

@@ -31,12 +31,12 @@ pub async fn decrypt(
     let job = DecryptJob {
         key: Arc::clone(selector),
         iv: request.iv.as_bytes().to_vec(),
-        ciphertext_and_tag,
+        ciphertext_and_tag: ciphertext_and_tag.into(),
         aad: framed_aad(&request.aad, &request.ciphertext_metadata).into(),
         deadline: call.deadline,
     };
     let mut cost = Cost::default();
-    let plaintext = cost.add(call.device()?.decrypt(job).await.map_err(fault_of)?);
+    let plaintext = cost.add(call.store.fleet.decrypt(job).await.map_err(fault_of)?);
     let value = DecryptResponse { plaintext };
     Ok(Answer { value, cost })
 }

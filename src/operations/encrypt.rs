@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::faults::fault_of;
 use super::{Answer, Call, Cost};
-use crate::ekm::{DecryptJob, EncryptJob, KeyManager, KeySelector, Sealed};
-use crate::secret::constant_time_eq;
+use crate::ekm::{DecryptJob, EncryptJob, KeySelector, Sealed};
+use crate::secret::{SecretBytes, constant_time_eq};
 use crate::xks::{
     CiphertextMetadata, EncryptRequest, EncryptResponse, Fault, FaultKind, GcmTag,
     InitializationVector, SealedBytes, framed_aad, integrity_value,
@@ -28,11 +28,11 @@ pub async fn encrypt(
     let selector = key.version(key.primary).ok_or_else(no_primary)?;
     let metadata = CiphertextMetadata::of_version(key.primary);
     let work = Work {
-        device: call.device()?.as_ref(),
         selector,
         aad: framed_aad(&request.aad, &metadata).into(),
         call: &call,
         request: &request,
+        plaintext: Arc::new(request.plaintext.clone()),
     };
     let mut cost = Cost::default();
     let (sealed, integrity_value) = match request.wants_integrity_value {
@@ -52,23 +52,23 @@ pub async fn encrypt(
 
 /// What does not change from one try to the next.
 struct Work<'a> {
-    device: &'a dyn KeyManager,
     selector: &'a Arc<KeySelector>,
     aad: Arc<[u8]>,
     call: &'a Call<'a>,
     request: &'a EncryptRequest,
+    plaintext: Arc<SecretBytes>,
 }
 
 impl Work<'_> {
     async fn seal(&self, cost: &mut Cost) -> Result<SealedBytes, Fault> {
         let job = EncryptJob {
             key: Arc::clone(self.selector),
-            plaintext: self.request.plaintext.clone(),
+            plaintext: Arc::clone(&self.plaintext),
             aad: Arc::clone(&self.aad),
             must_decrypt: self.request.wants_integrity_value,
             deadline: self.call.deadline,
         };
-        let sealed = self.device.encrypt(job).await.map_err(fault_of)?;
+        let sealed = self.call.store.fleet.encrypt(job).await.map_err(fault_of)?;
         checked(cost.add(sealed), self.request.plaintext.len())
     }
 
@@ -89,7 +89,7 @@ impl Work<'_> {
                 return Ok((sealed, value));
             }
             tracing::error!(
-                hsm = %self.device.name(),
+                hsm = cost.device.as_deref(),
                 "the HSM made a ciphertext that does not decrypt to its plaintext; it was not sent"
             );
         }
@@ -102,11 +102,13 @@ impl Work<'_> {
         let job = DecryptJob {
             key: Arc::clone(self.selector),
             iv: sealed.iv.as_bytes().to_vec(),
-            ciphertext_and_tag: [&sealed.ciphertext[..], sealed.tag.as_bytes()].concat(),
+            ciphertext_and_tag: [&sealed.ciphertext[..], sealed.tag.as_bytes()]
+                .concat()
+                .into(),
             aad: Arc::clone(&self.aad),
             deadline: self.call.deadline,
         };
-        let opened = self.device.decrypt(job).await.map_err(fault_of);
+        let opened = self.call.store.fleet.decrypt(job).await.map_err(fault_of);
         match opened {
             Ok(plaintext) => {
                 let plaintext = cost.add(plaintext);

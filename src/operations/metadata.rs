@@ -1,7 +1,5 @@
 //! GetKeyMetadata (XKS API, "GetKeyMetadata"): what the key really is, from the device.
 
-use std::sync::Arc;
-
 use super::faults::fault_of;
 use super::{Answer, Call, Cost};
 use crate::ekm::{KeyAttributes, KeyKind, KeyUsageFlags};
@@ -20,10 +18,7 @@ pub async fn key_metadata(call: Call<'_>) -> Result<Answer<KeyMetadataResponse>,
             "the key's primary version is not among its versions",
         )
     })?;
-    let described = call
-        .device()?
-        .describe(Arc::clone(selector), call.deadline)
-        .await;
+    let described = call.store.fleet.describe(selector, call.deadline).await;
     let mut cost = Cost::default();
     let attributes = cost.add(described.map_err(fault_of)?);
     let value = response(attributes, status(&call, key));

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::*;
 use crate::ekm::fake::FakeKeyManager;
-use crate::ekm::{Fleet, KeyManagerFault, KeySelector, KeyUsageFlags};
+use crate::ekm::{Fleet, FleetMetrics, KeyManagerFault, KeySelector, KeyUsageFlags};
+use crate::metrics::Metrics;
 use crate::sigv4::Credentials;
 use crate::xks::{DecryptRequest, EncryptRequest, EncryptResponse, PathPrefix};
 
@@ -57,6 +58,7 @@ fn bench() -> Bench {
             Arc::new(Key::single(id, state, KeySelector::Label(name.into()))),
         )
     };
+    let metrics = FleetMetrics::declare(&Metrics::default()).unwrap();
     let store = KeyStore {
         name: "store".into(),
         prefix: PathPrefix::parse("").unwrap(),
@@ -64,7 +66,7 @@ fn bench() -> Bench {
         state: State::Enabled,
         credentials: Credentials::default(),
         keys: HashMap::from(["k", "off", "small", "e", "d", "gone"].map(key)),
-        fleet: Fleet::new(vec![device.clone()]),
+        fleet: Fleet::new(vec![device.clone()], Duration::from_millis(80), metrics),
     };
     Bench { device, store }
 }

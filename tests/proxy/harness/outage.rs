@@ -19,9 +19,26 @@ pub fn faulty_with(change: impl FnOnce(&mut Setup)) -> (Proxy, Control) {
     let mut control = None;
     let proxy = Proxy::start_with(|setup| {
         control = Some(setup.faulty_module());
+        // What is not mended by the next request is mended by the next check.
+        setup.set("health", "interval", "\"1s\"");
         change(setup);
     });
     (proxy, control.unwrap())
+}
+
+/// A proxy on two faulty modules that are well and hold the same keys: `hsm-a` and `hsm-b`.
+pub fn two_faulty(change: impl FnOnce(&mut Setup)) -> (Proxy, Control, Control) {
+    let mut controls = None;
+    let proxy = Proxy::start_with(|setup| {
+        controls = Some((setup.faulty_module(), setup.second_faulty_module()));
+        setup.set("health", "interval", "\"1s\"");
+        change(setup);
+    });
+    for hsm in ["hsm-a", "hsm-b"] {
+        proxy.await_metric("xks_hsm_usable", &[("hsm", hsm)], |usable| usable == 1.0);
+    }
+    let (a, b) = controls.unwrap();
+    (proxy, a, b)
 }
 
 /// What a caller may be told while the HSM is away: retryable, and nothing about the ciphertext.

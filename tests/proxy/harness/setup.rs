@@ -124,6 +124,27 @@ impl Setup {
         Control::open(&control).unwrap()
     }
 
+    /// A second `[[hsm]]`, `hsm-b`: copies of both libraries, so that they are other devices to the process, on the same token.
+    pub fn second_faulty_module(&mut self) -> Control {
+        let (module, wrapped) = (
+            self.directory.join("hsm-b.so"),
+            self.directory.join("softhsm-b.so"),
+        );
+        fs::copy(example("libfaulty_pkcs11.so"), &module).unwrap();
+        fs::copy(softhsm(), &wrapped).unwrap();
+        let control = self.directory.join("faulty-control-b");
+        for (name, path) in [("MODULE", &wrapped), ("CONTROL", &control)] {
+            let name = format!("FAULTY_PKCS11_{name}_HSM_B");
+            self.variables.push((name, path.display().to_string()));
+        }
+        let pin = self.token.pin_file();
+        self.append(&format!(
+            "[[hsm]]\nname = \"hsm-b\"\nmodule = {module:?}\ntoken = {{ label = \"{TOKEN_LABEL}\" }}\n\
+             pin = {{ file = {pin:?} }}\nsessions = 4\nhealth_key = {HEALTH_KEY:?}\n"
+        ));
+        Control::open(&control).unwrap()
+    }
+
     /// Writes a file that only its owner may read, as secrets should be.
     pub fn write_private(&self, name: &str, content: &str) -> PathBuf {
         let path = self.directory.join(name);

@@ -1,0 +1,233 @@
+//! The keeper of one opening of a device: opens the token, starts the owners, holds one session (and with it the login) and checks
+//! the device's health again and again.
+//!
+//! It is the keeper that waits when the device hangs at its opening or in a check, never the supervisor.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread;
+use std::time::Instant;
+
+use cryptoki::session::Session;
+use cryptoki::slot::Slot;
+
+use super::gcm::Gcm;
+use super::health::{Checked, Checker};
+use super::keys::KeyTable;
+use super::module::{Module, Modules, OpenDevice};
+use super::owner::{Opening, Owner};
+use super::profile::{self, Plan};
+use super::queue::Generation;
+use super::shared::Shared;
+use super::token::{self, OpenError, TokenIdentity};
+use crate::ekm::Condition;
+
+/// A keeper with what it has opened.
+struct Keeper {
+    shared: Arc<Shared>,
+    opening: Arc<Opening>,
+    identity: TokenIdentity,
+    gcm: Gcm,
+    // Dropped in this order: the last session, which holds the login, before the device counts as closed.
+    session: Session,
+    _open: OpenDevice,
+}
+
+/// Starts a keeper for `generation`. It reports how the opening went, and ends with the generation.
+pub(super) fn start(
+    shared: &Arc<Shared>,
+    modules: &Modules,
+    generation: Generation,
+) -> std::io::Result<()> {
+    let name = format!("hsm-{}-keeper", shared.settings.name);
+    let (for_thread, modules) = (Arc::clone(shared), modules.clone());
+    shared.keeper_started();
+    let started = thread::Builder::new().name(name).spawn(move || {
+        keep(&for_thread, &modules, generation);
+        for_thread.keeper_ended();
+    });
+    started.map(drop).inspect_err(|_| shared.keeper_ended())
+}
+
+fn keep(shared: &Arc<Shared>, modules: &Modules, generation: Generation) {
+    match Keeper::open(shared, modules, generation) {
+        Ok(keeper) => keeper.run(),
+        Err(error) => shared.report_opening(generation, Err(error)),
+    }
+}
+
+impl Keeper {
+    fn open(
+        shared: &Arc<Shared>,
+        modules: &Modules,
+        generation: Generation,
+    ) -> Result<Self, OpenError> {
+        let settings = &shared.settings;
+        let module = modules.open(&settings.module)?;
+        let (slot, identity) = token::find(&module.context, &settings.token)?;
+        let mechanisms = token::gcm_mechanisms(&module.context, slot, &identity)?;
+        let session = module.context.open_ro_session(slot)?;
+        token::log_in(&session, &settings.pin)?;
+        let keys = KeyTable::sweep(&session)?;
+        let plans = profile::candidates(settings.gcm_profile, &identity, &mechanisms);
+        let (plan, checked) = choose_plan(shared, &module, slot, &keys, &plans)?;
+        let open = module.device_opened();
+        let gcm = Gcm::new(Arc::clone(&module), plan);
+        let opening = Opening {
+            generation,
+            module,
+            slot,
+            plan,
+            keys,
+            known_good: RwLock::new(None),
+        };
+        let keeper = Self {
+            shared: Arc::clone(shared),
+            opening: Arc::new(opening),
+            identity,
+            gcm,
+            session,
+            _open: open,
+        };
+        keeper.publish(checked);
+        Ok(keeper)
+    }
+
+    fn run(mut self) {
+        let (shared, generation) = (Arc::clone(&self.shared), self.opening.generation);
+        let interval = shared.settings.health_interval;
+        shared.metrics.sessions.inc();
+        match self.start_owners() {
+            Ok(sessions) => {
+                let (hsm, model) = (&shared.settings.name, &self.identity.model);
+                let profile = self.opening.plan.to_string();
+                tracing::info!(%hsm, model, profile, sessions, "the HSM is usable");
+                shared.report_opening(generation, Ok(()));
+            }
+            Err(error) => shared.report_opening(generation, Err(error)),
+        }
+        while !shared.wait_for_end(generation, interval) {
+            self.check();
+        }
+        drop(self);
+        shared.metrics.sessions.dec();
+    }
+
+    /// Opens a session per owner; fewer than configured, if the token has no more, but at least one.
+    fn start_owners(&self) -> Result<usize, OpenError> {
+        let wanted = self.shared.settings.sessions;
+        let mut sessions: Vec<Session> = Vec::with_capacity(wanted);
+        while sessions.len() < wanted {
+            match self
+                .opening
+                .module
+                .context
+                .open_ro_session(self.opening.slot)
+            {
+                Ok(session) => sessions.push(session),
+                Err(error) if sessions.is_empty() => return Err(error.into()),
+                Err(error) => {
+                    let (hsm, sessions) = (&self.shared.settings.name, sessions.len());
+                    tracing::warn!(%hsm, %error, sessions, wanted, "the token gives fewer sessions than configured");
+                    break;
+                }
+            }
+        }
+        let started = sessions.len();
+        if !self.shared.open_door(&self.opening) {
+            return Err(OpenError::Hangs);
+        }
+        for session in sessions {
+            Owner::start(&self.shared, &self.opening, Some(session))?;
+        }
+        Ok(started)
+    }
+
+    /// Checks the device; a session that was lost meanwhile is opened again first.
+    fn check(&mut self) {
+        let started = Instant::now();
+        let outcome = match self.check_once() {
+            Err(error) if error.is_about_the_session() => {
+                self.heal().and_then(|()| self.check_once())
+            }
+            outcome => outcome,
+        };
+        match outcome {
+            Ok(checked) => {
+                // Two device calls: half of it is what a job would take.
+                self.shared.load.learn(started.elapsed() / 2);
+                self.publish(checked);
+            }
+            Err(error) => {
+                self.shared.metrics.count_check("failed");
+                let reason = format!("the health check failed: {error}");
+                self.shared.report_fatal(self.opening.generation, reason);
+            }
+        }
+    }
+
+    fn check_once(&mut self) -> Result<Checked, OpenError> {
+        let mut checker = Checker {
+            session: &self.session,
+            gcm: &mut self.gcm,
+        };
+        checker.check(&self.opening.keys, &self.shared.settings.health_key)
+    }
+
+    fn heal(&mut self) -> Result<(), OpenError> {
+        self.session = self
+            .opening
+            .module
+            .context
+            .open_ro_session(self.opening.slot)?;
+        token::log_in(&self.session, &self.shared.settings.pin)?;
+        self.gcm = Gcm::new(Arc::clone(&self.opening.module), self.opening.plan);
+        Ok(())
+    }
+
+    fn publish(&self, checked: Checked) {
+        let identity = Some(self.identity.clone());
+        let known_good = match checked {
+            Checked::Works(known_good) => {
+                self.shared.metrics.count_check("ok");
+                self.shared.publish(identity, Condition::Healthy, "");
+                Some(Arc::new(known_good))
+            }
+            Checked::KeyUnfit(reason) => {
+                self.shared.metrics.count_check("impaired");
+                self.shared.publish(identity, Condition::Impaired, &reason);
+                let hsm = &self.shared.settings.name;
+                tracing::warn!(%hsm, reason, "the HSM serves, but its health cannot be checked");
+                None
+            }
+        };
+        let slot = &self.opening.known_good;
+        *slot.write().unwrap_or_else(PoisonError::into_inner) = known_good;
+    }
+}
+
+/// The first plan that passes the probe. Each is probed in a session of its own: a plan that does not fit may leave an
+/// operation behind in it.
+fn choose_plan(
+    shared: &Shared,
+    module: &Arc<Module>,
+    slot: Slot,
+    keys: &KeyTable,
+    plans: &[Plan],
+) -> Result<(Plan, Checked), OpenError> {
+    let mut refusals = Vec::new();
+    for plan in plans {
+        let session = module.context.open_ro_session(slot)?;
+        let mut gcm = Gcm::new(Arc::clone(module), *plan);
+        let mut checker = Checker {
+            session: &session,
+            gcm: &mut gcm,
+        };
+        match checker.probe(keys, &shared.settings.health_key) {
+            Ok(checked) => return Ok((*plan, checked)),
+            // The device itself is gone: another plan would not help.
+            Err(error) if error.is_about_the_device() => return Err(error),
+            Err(error) => refusals.push(format!("{plan}: {error}")),
+        }
+    }
+    Err(OpenError::NoPlanFits(refusals.join("; ")))
+}

@@ -1,0 +1,125 @@
+//! A single HSM that hangs: threads are replaced up to a cap, then the device is failed, and when it comes back everything is as it
+//! was.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::harness::control::Function;
+use crate::harness::metrics::eventually;
+use crate::harness::outage::{await_service, faulty_with};
+use crate::harness::wire::{decrypt_body, encrypt_body};
+use crate::harness::{PAYMENTS, Proxy};
+
+/// KMS's own patience.
+const KMS_PATIENCE: Duration = Duration::from_millis(250);
+
+fn threads_of(proxy: &Proxy) -> usize {
+    let path = format!("/proc/{}/task", proxy.daemon.id());
+    std::fs::read_dir(path).unwrap().count()
+}
+
+#[test]
+fn a_hang_costs_threads_up_to_a_cap_and_then_the_device_until_it_returns() {
+    let (proxy, control) =
+        faulty_with(|setup| setup.set("server.limits", "request_timeout", "\"230ms\""));
+    let payments = proxy.caller(&PAYMENTS);
+    let decrypt = decrypt_body(&payments.encrypt("orders", b"x"));
+    let (threads, sessions) = (threads_of(&proxy), control.open_sessions());
+    control.hang(Function::Encrypt, true);
+    let failed = || proxy.metric("xks_hsm_usable", &[("hsm", "hsm-a")]) == Some(0.0);
+    let started = Instant::now();
+    eventually("the device failed", || {
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let start = Instant::now();
+                    let response = payments.call("encrypt", "orders", &encrypt_body(b"x"));
+                    assert!([429, 500, 503].contains(&response.status), "{response:?}");
+                    assert!(start.elapsed() < 2 * KMS_PATIENCE, "{:?}", start.elapsed());
+                });
+            }
+        });
+        failed().then_some(())
+    });
+    assert!(started.elapsed() < Duration::from_secs(20));
+    assert_eq!(proxy.admin("/livez").status, 200);
+    payments.health();
+    let lost = threads_of(&proxy).saturating_sub(threads);
+    assert!(
+        lost <= 12,
+        "{lost} more threads than before: there is a cap"
+    );
+    control.hang(Function::Encrypt, false);
+    let back = Instant::now();
+    await_service(&payments, &decrypt);
+    assert!(
+        back.elapsed() < Duration::from_secs(10),
+        "back after {:?}",
+        back.elapsed()
+    );
+    eventually("threads as before", || {
+        (threads_of(&proxy) <= threads).then_some(())
+    });
+    eventually("sessions as before", || {
+        (control.open_sessions() == sessions).then_some(())
+    });
+    proxy.await_metric("xks_hsm_lost_threads", &[("hsm", "hsm-a")], |lost| {
+        lost == 0.0
+    });
+}
+
+#[test]
+fn a_hang_at_the_opening_delays_neither_start_nor_end() {
+    let mut control = None;
+    let mut proxy = Proxy::launch(|setup| {
+        let device = setup.faulty_module();
+        device.hang(Function::Login, true);
+        control = Some(device);
+    });
+    assert_eq!(proxy.admin("/livez").status, 200);
+    assert_eq!(proxy.admin("/readyz").status, 503);
+    let payments = proxy.caller(&PAYMENTS);
+    let response = payments.call("encrypt", "orders", &encrypt_body(b"x"));
+    response.assert_error(500, "InternalException");
+    control.unwrap().hang(Function::Login, false);
+    proxy.await_ready();
+    payments.encrypt("orders", b"x");
+    proxy.daemon.signal(rustix::process::Signal::TERM);
+    assert!(proxy.daemon.wait().success());
+}
+
+#[test]
+fn the_surplus_of_a_slow_device_is_refused_at_once() {
+    let (proxy, control) = faulty_with(|setup| {
+        setup.set("server.limits", "request_timeout", "\"230ms\"");
+        setup.set("hsm", "sessions", "1");
+    });
+    let payments = proxy.caller(&PAYMENTS);
+    control.set_delay(Function::Encrypt, 20_000);
+    for _ in 0..30 {
+        payments.encrypt("orders", b"the mean is learned");
+    }
+    let outcomes: Vec<(u16, Duration)> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..64)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut connection = proxy.connect();
+                    let request =
+                        payments.request("encrypt", "orders", encrypt_body(b"x").to_string());
+                    let start = Instant::now();
+                    (connection.exchange(&request).status, start.elapsed())
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    let count = |status| outcomes.iter().filter(|(s, _)| *s == status).count();
+    assert!(count(200) >= 5 && count(429) >= 20, "{outcomes:?}");
+    assert!(
+        count(503) <= 2,
+        "hardly anything may die in the queue: {outcomes:?}"
+    );
+}

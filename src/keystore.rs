@@ -3,12 +3,16 @@
 //! # Invariants
 //! - A prefix has one store, a store has its own credentials and keys: nothing is shared between stores but devices.
 
+mod usage;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::ekm::{Fleet, KeySelector};
 use crate::sigv4::Credentials;
 use crate::xks::{ExternalKeyId, KeyVersion, PathPrefix};
+
+pub use usage::{Encryptions, KeyMetrics};
 
 /// All key stores of a proxy, by path prefix.
 #[derive(Default)]
@@ -52,16 +56,23 @@ pub struct KeyStoreSettings {
 }
 
 impl KeyStoreSettings {
-    /// The store, on these devices.
-    pub fn into_store(self, fleet: Fleet) -> KeyStore {
-        let by_id = |key: Key| (key.id.clone(), Arc::new(key));
+    /// The store, on these devices; its keys count what they do.
+    pub fn into_store(self, fleet: Fleet, metrics: &KeyMetrics) -> KeyStore {
+        let by_id = |mut key: Key| {
+            let id = key.id.clone();
+            for version in &mut key.versions {
+                version.encryptions = metrics.of_version(&self.name, &id, version.number);
+            }
+            (id, Arc::new(key))
+        };
+        let keys = self.keys.into_iter().map(by_id).collect();
         KeyStore {
             name: self.name.into(),
             prefix: self.prefix,
             region: self.region,
             state: self.state,
             credentials: self.credentials,
-            keys: self.keys.into_iter().map(by_id).collect(),
+            keys,
             fleet,
         }
     }
@@ -85,8 +96,19 @@ pub struct Key {
     pub state: State,
     /// The device key that encrypts.
     pub primary: KeyVersion,
-    /// Every version with its device key.
-    pub versions: Vec<(KeyVersion, Arc<KeySelector>)>,
+    /// Every version.
+    pub versions: Vec<Version>,
+}
+
+/// One version of an external key.
+#[derive(Debug)]
+pub struct Version {
+    /// Its number, as it stands in ciphertexts.
+    pub number: KeyVersion,
+    /// The device key.
+    pub selector: Arc<KeySelector>,
+    /// How often it has encrypted.
+    pub encryptions: Encryptions,
 }
 
 impl KeyStores {
@@ -110,7 +132,11 @@ impl KeyStores {
 impl Key {
     /// A key of one version.
     pub fn single(id: ExternalKeyId, state: State, selector: KeySelector) -> Self {
-        let versions = vec![(KeyVersion::FIRST, Arc::new(selector))];
+        let versions = vec![Version {
+            number: KeyVersion::FIRST,
+            selector: Arc::new(selector),
+            encryptions: Encryptions::default(),
+        }];
         Self {
             id,
             state,
@@ -119,12 +145,11 @@ impl Key {
         }
     }
 
-    /// The device key of a version; none when the key has no such version.
-    pub fn version(&self, version: KeyVersion) -> Option<&Arc<KeySelector>> {
+    /// A version; none when the key has no such version.
+    pub fn version(&self, number: KeyVersion) -> Option<&Version> {
         self.versions
             .iter()
-            .find(|(number, _)| *number == version)
-            .map(|(_, selector)| selector)
+            .find(|version| version.number == number)
     }
 }
 

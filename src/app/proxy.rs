@@ -16,7 +16,7 @@ use crate::build_info;
 use crate::config::{Configuration, Finding, Loaded};
 use crate::ekm::{Fleet, FleetMetrics, KeyManager};
 use crate::hsm::{Hsm, HsmMetrics, HsmSettings, Modules};
-use crate::keystore::{KeyStoreSettings, KeyStores};
+use crate::keystore::{KeyMetrics, KeyStoreSettings, KeyStores};
 use crate::metrics::{Metrics, MetricsError};
 use crate::server::{Server, ServerMetrics, ServerParts};
 
@@ -81,7 +81,11 @@ async fn serve(configuration: Configuration) -> Result<(), AppError> {
     let modules = Modules::default();
     let hsms = start_hsms(configuration.hsms, &modules, &metrics)?;
     wait_for_first_attempts(&hsms).await;
-    let rules = (configuration.hedge_delay, FleetMetrics::declare(&metrics)?);
+    let rules = FleetRules {
+        hedge_delay: configuration.hedge_delay,
+        fleet: FleetMetrics::declare(&metrics)?,
+        keys: KeyMetrics::declare(&metrics)?,
+    };
     let stores = stores(configuration.key_stores, &hsms, &rules);
     let parts = ServerParts {
         settings: configuration.server,
@@ -143,19 +147,22 @@ async fn wait_for_first_attempts(hsms: &[Arc<Hsm>]) {
     }
 }
 
-fn stores(
-    settings: Vec<KeyStoreSettings>,
-    hsms: &[Arc<Hsm>],
-    (hedge_delay, metrics): &(Duration, FleetMetrics),
-) -> KeyStores {
+/// What the key stores share.
+struct FleetRules {
+    hedge_delay: Duration,
+    fleet: FleetMetrics,
+    keys: KeyMetrics,
+}
+
+fn stores(settings: Vec<KeyStoreSettings>, hsms: &[Arc<Hsm>], rules: &FleetRules) -> KeyStores {
     let of_name = |name: &String| {
         let hsm = hsms.iter().find(|hsm| **hsm.name() == **name)?;
         Some(Arc::clone(hsm) as Arc<dyn KeyManager>)
     };
     let store = |settings: KeyStoreSettings| {
         let devices = settings.hsms.iter().filter_map(of_name).collect();
-        let fleet = Fleet::new(devices, *hedge_delay, metrics.clone());
-        settings.into_store(fleet)
+        let fleet = Fleet::new(devices, rules.hedge_delay, rules.fleet.clone());
+        settings.into_store(fleet, &rules.keys)
     };
     KeyStores::new(settings.into_iter().map(store).collect())
 }

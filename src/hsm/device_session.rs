@@ -20,8 +20,13 @@ use crate::ekm::{
 };
 use crate::secret::SecretBytes;
 
-/// How often a lost session or login is mended for one job before the whole device is opened anew.
-const HEALINGS: usize = 2;
+/// How often the device is called for one job: after a lost session, a stale handle or an ambiguous code once more each, then
+/// the whole device is opened anew.
+const CALLS: usize = 3;
+
+/// The least that a device must take in one call, plaintext and AAD together (XKS API, Encrypt): "too long" is not believed
+/// of less.
+const NEVER_TOO_LONG: usize = 4_300 + 8_192;
 
 /// A session, for one thread.
 pub(super) struct DeviceSession {
@@ -82,18 +87,29 @@ impl DeviceSession {
     /// Encrypts.
     pub(super) fn encrypt(&mut self, job: &EncryptJob) -> Result<Sealed, Failure> {
         let allowed = |usage: &KeyUsageFlags| usage.encrypt && (usage.decrypt || !job.must_decrypt);
-        self.with_key(&job.key, Direction::Encrypt, allowed, |owner, key| {
-            owner
-                .gcm
-                .encrypt(&owner.session, key.handle, &job.aad, job.plaintext.expose())
-        })
+        self.with_key(
+            &job.key,
+            JobKind {
+                direction: Direction::Encrypt,
+                length: job.plaintext.len() + job.aad.len(),
+            },
+            allowed,
+            |owner, key| {
+                owner
+                    .gcm
+                    .encrypt(&owner.session, key.handle, &job.aad, job.plaintext.expose())
+            },
+        )
     }
 
     /// Decrypts.
     pub(super) fn decrypt(&mut self, job: &DecryptJob) -> Result<SecretBytes, Failure> {
         self.with_key(
             &job.key,
-            Direction::Decrypt,
+            JobKind {
+                direction: Direction::Decrypt,
+                length: job.ciphertext_and_tag.len() + job.aad.len(),
+            },
             |usage| usage.decrypt,
             |owner, key| {
                 let input = &job.ciphertext_and_tag;
@@ -130,26 +146,31 @@ impl DeviceSession {
     fn with_key<T>(
         &mut self,
         selector: &KeySelector,
-        direction: Direction,
+        job: JobKind,
         allowed: impl Fn(&KeyUsageFlags) -> bool,
         mut call: impl FnMut(&mut Self, &KeyEntry) -> Result<T, CallError>,
     ) -> Result<T, Failure> {
-        let mut stale = None;
-        for _ in 0..HEALINGS {
+        let (mut stale, mut is_settled) = (None, false);
+        for _ in 0..CALLS {
             let key = self.healed(|owner| owner.find(selector, stale))?;
             let key = self.healed(|owner| owner.permitted(selector, key.clone(), &allowed))?;
             let error = match call(self, &key) {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            match verdict(error) {
+            match job.verdict(error) {
                 Verdict::HandleStale => stale = Some(key.handle),
                 Verdict::SessionLost => {
                     self.heal()?;
                     // A new login makes new handles.
                     stale = Some(key.handle);
                 }
-                _ => return Err(self.judged(error, direction, &key)),
+                // A device that works may have erred this once: nobody is blamed before a second call.
+                Verdict::Ambiguous if !is_settled => {
+                    self.settle(error, job.direction, &key)?;
+                    is_settled = true;
+                }
+                verdict => return Err(judged(error, verdict, job.direction)),
             }
         }
         Err(Failure::of_device(
@@ -224,23 +245,13 @@ impl DeviceSession {
         }
     }
 
-    /// Who is to blame for `error`.
-    fn judged(&mut self, error: CallError, direction: Direction, key: &KeyEntry) -> Failure {
-        let detail = error.to_string();
-        match verdict(error) {
-            Verdict::Ambiguous => self.settled(detail, direction, key),
-            Verdict::HandleStale => Failure::of_job(KeyManagerFault::DeviceFailed, detail),
-            Verdict::UsageNotPermitted => {
-                Failure::of_job(KeyManagerFault::UsageNotPermitted, detail)
-            }
-            Verdict::KeyUnsuitable => Failure::of_job(KeyManagerFault::KeyUnsuitable, detail),
-            Verdict::InputTooLong => Failure::of_job(KeyManagerFault::InputTooLong, detail),
-            Verdict::SessionLost | Verdict::Fatal => Failure::of_device(detail),
-        }
-    }
-
-    /// An ambiguous code: does this session decrypt what is known to be good?
-    fn settled(&mut self, detail: String, direction: Direction, key: &KeyEntry) -> Failure {
+    /// An ambiguous code: does this session still do what is known to be good? If not, the device is to blame.
+    fn settle(
+        &mut self,
+        error: CallError,
+        direction: Direction,
+        key: &KeyEntry,
+    ) -> Result<(), Failure> {
         let known = self
             .opening
             .known_good
@@ -251,18 +262,50 @@ impl DeviceSession {
             session: &self.session,
             gcm: &mut self.gcm,
         };
-        match (checker.device_works(known.as_deref(), key), direction) {
-            (true, Direction::Decrypt) => {
-                let detail = format!("{detail}, and a known-good decryption worked");
-                Failure::of_job(KeyManagerFault::CiphertextInvalid, detail)
-            }
-            (true, Direction::Encrypt) => Failure::of_job(KeyManagerFault::DeviceFailed, detail),
-            (false, _) => {
-                let detail = format!("{detail}, and a known-good decryption failed");
-                Failure::of_device(detail)
-            }
+        let works = match direction {
+            Direction::Encrypt => checker.device_encrypts(known.as_deref(), key),
+            Direction::Decrypt => checker.device_decrypts(known.as_deref(), key),
+        };
+        match works {
+            true => Ok(()),
+            false => Err(Failure::of_device(format!(
+                "{error}, and the same with the health key"
+            ))),
         }
     }
+}
+
+/// What the blame depends on besides the code.
+#[derive(Clone, Copy)]
+struct JobKind {
+    direction: Direction,
+    /// Plaintext or ciphertext, and AAD, in bytes.
+    length: usize,
+}
+
+impl JobKind {
+    fn verdict(self, error: CallError) -> Verdict {
+        match verdict(error) {
+            Verdict::InputTooLong if self.length <= NEVER_TOO_LONG => Verdict::Ambiguous,
+            verdict => verdict,
+        }
+    }
+}
+
+/// Who is to blame, when nothing more is to be mended. An ambiguous code has come twice by then, with a device that works.
+fn judged(error: CallError, verdict: Verdict, direction: Direction) -> Failure {
+    let detail = error.to_string();
+    let fault = match (verdict, direction) {
+        (Verdict::Ambiguous, Direction::Decrypt) => KeyManagerFault::CiphertextInvalid,
+        (Verdict::Ambiguous, Direction::Encrypt) => KeyManagerFault::DeviceFailed,
+        (Verdict::UsageNotPermitted, _) => KeyManagerFault::UsageNotPermitted,
+        (Verdict::KeyUnsuitable, _) => KeyManagerFault::KeyUnsuitable,
+        (Verdict::InputTooLong, _) => KeyManagerFault::InputTooLong,
+        (Verdict::HandleStale | Verdict::SessionLost | Verdict::Fatal, _) => {
+            return Failure::of_device(detail);
+        }
+    };
+    Failure::of_job(fault, detail)
 }
 
 fn failure_of_find(error: FindError, selector: &KeySelector) -> Failure {

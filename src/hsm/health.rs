@@ -78,12 +78,18 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether the device works: it decrypts what is known to be good, or, without such, what it encrypts now under `key`.
-    pub(super) fn device_works(&mut self, known: Option<&KnownGood>, key: &KeyEntry) -> bool {
+    /// Whether the device decrypts what is known to be good; without such, what it encrypts now under `key`.
+    pub(super) fn device_decrypts(&mut self, known: Option<&KnownGood>, key: &KeyEntry) -> bool {
         match known {
             Some(KnownGood { key, sealed }) => self.opens(key, sealed),
             None => self.round_trip(key).is_ok(),
         }
+    }
+
+    /// Whether the device encrypts, under the health key or, without one, under `key`.
+    pub(super) fn device_encrypts(&mut self, known: Option<&KnownGood>, key: &KeyEntry) -> bool {
+        self.round_trip(known.map_or(key, |known| &known.key))
+            .is_ok()
     }
 
     fn health_key(

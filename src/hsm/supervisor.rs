@@ -22,8 +22,9 @@ const BACK_OFF: [Duration; 5] = [
     Duration::from_secs(8),
 ];
 
-/// A device that has served for so long counts as stable: its next failure starts with the shortest pause.
-const STABLE_AFTER: Duration = Duration::from_secs(10);
+/// A device that has served for so long counts as stable: its next failure starts with the shortest pause. So a device that
+/// fails all the time is opened once a second at most.
+const STABLE_AFTER: Duration = Duration::from_secs(1);
 
 /// After so many failed attempts in a row the library itself is restarted.
 const ATTEMPTS_BEFORE_RESTART: usize = 3;

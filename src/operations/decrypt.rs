@@ -18,18 +18,18 @@ pub async fn decrypt(
     request: DecryptRequest,
 ) -> Result<Answer<DecryptResponse>, Fault> {
     let key = call.enabled_key()?;
-    let version = request.ciphertext_metadata.key_version();
-    let selector = key.version(version).ok_or_else(|| {
+    let number = request.ciphertext_metadata.key_version();
+    let version = key.version(number).ok_or_else(|| {
         let reason = format!(
             "the ciphertext names key version {}, which is unknown",
-            version.0
+            number.0
         );
         Fault::because(FaultKind::CiphertextInvalid, reason)
     })?;
     let mut ciphertext_and_tag = request.ciphertext;
     ciphertext_and_tag.extend_from_slice(request.tag.as_bytes());
     let job = DecryptJob {
-        key: Arc::clone(selector),
+        key: Arc::clone(&version.selector),
         iv: request.iv.as_bytes().to_vec(),
         ciphertext_and_tag: ciphertext_and_tag.into(),
         aad: framed_aad(&request.aad, &request.ciphertext_metadata).into(),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::faults::fault_of;
 use super::{Answer, Call, Cost};
-use crate::ekm::{DecryptJob, EncryptJob, KeySelector, Sealed};
+use crate::ekm::{DecryptJob, EncryptJob, Sealed};
+use crate::keystore::Version;
 use crate::secret::{SecretBytes, constant_time_eq};
 use crate::xks::{
     CiphertextMetadata, EncryptRequest, EncryptResponse, Fault, FaultKind, GcmTag,
@@ -25,10 +26,10 @@ pub async fn encrypt(
     request: EncryptRequest,
 ) -> Result<Answer<EncryptResponse>, Fault> {
     let key = call.enabled_key()?;
-    let selector = key.version(key.primary).ok_or_else(no_primary)?;
+    let version = key.version(key.primary).ok_or_else(no_primary)?;
     let metadata = CiphertextMetadata::of_version(key.primary);
     let work = Work {
-        selector,
+        version,
         aad: framed_aad(&request.aad, &metadata).into(),
         call: &call,
         request: &request,
@@ -52,7 +53,7 @@ pub async fn encrypt(
 
 /// What does not change from one try to the next.
 struct Work<'a> {
-    selector: &'a Arc<KeySelector>,
+    version: &'a Version,
     aad: Arc<[u8]>,
     call: &'a Call<'a>,
     request: &'a EncryptRequest,
@@ -62,13 +63,14 @@ struct Work<'a> {
 impl Work<'_> {
     async fn seal(&self, cost: &mut Cost) -> Result<SealedBytes, Fault> {
         let job = EncryptJob {
-            key: Arc::clone(self.selector),
+            key: Arc::clone(&self.version.selector),
             plaintext: Arc::clone(&self.plaintext),
             aad: Arc::clone(&self.aad),
             must_decrypt: self.request.wants_integrity_value,
             deadline: self.call.deadline,
         };
         let sealed = self.call.store.fleet.encrypt(job).await.map_err(fault_of)?;
+        self.version.encryptions.count();
         checked(cost.add(sealed), self.request.plaintext.len())
     }
 
@@ -100,7 +102,7 @@ impl Work<'_> {
     /// Whether the device gives the plaintext back for the buffers that are about to be sent.
     async fn decrypts_back(&self, sealed: &SealedBytes, cost: &mut Cost) -> Result<bool, Fault> {
         let job = DecryptJob {
-            key: Arc::clone(self.selector),
+            key: Arc::clone(&self.version.selector),
             iv: sealed.iv.as_bytes().to_vec(),
             ciphertext_and_tag: [&sealed.ciphertext[..], sealed.tag.as_bytes()]
                 .concat()

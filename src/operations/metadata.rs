@@ -12,13 +12,17 @@ use crate::xks::{Fault, FaultKind, KeyMetadataResponse, KeySpec, KeyStatus, KeyU
 /// The [`Fault`] to answer: KeyNotFound, InvalidState (an ambiguous key), Throttling, DependencyTimeout or Internal.
 pub async fn key_metadata(call: Call<'_>) -> Result<Answer<KeyMetadataResponse>, Fault> {
     let key = call.key()?;
-    let selector = key.version(key.primary).ok_or_else(|| {
+    let version = key.version(key.primary).ok_or_else(|| {
         Fault::because(
             FaultKind::Internal,
             "the key's primary version is not among its versions",
         )
     })?;
-    let described = call.store.fleet.describe(selector, call.deadline).await;
+    let described = call
+        .store
+        .fleet
+        .describe(&version.selector, call.deadline)
+        .await;
     let mut cost = Cost::default();
     let attributes = cost.add(described.map_err(fault_of)?);
     let value = response(attributes, status(&call, key));

@@ -23,6 +23,7 @@ pub struct Setup {
     /// Environment variables of the proxy.
     pub variables: Vec<(String, String)>,
     tables: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
+    renamed: Vec<(&'static str, &'static str)>,
     more: String,
 }
 
@@ -38,6 +39,7 @@ impl Setup {
             client_authority: Authority::new("Test Client CA"),
             variables: vec![("SOFTHSM2_CONF".into(), softhsm_conf)],
             tables: BTreeMap::new(),
+            renamed: Vec::new(),
             more: String::new(),
         };
         setup.defaults();
@@ -84,6 +86,11 @@ impl Setup {
     /// Removes a key, so that the proxy's default counts.
     pub fn unset(&mut self, table: &'static str, key: &'static str) {
         self.tables.entry(table).or_default().remove(key);
+    }
+
+    /// Gives the configured key of this label and id another label, so that no store names the old one.
+    pub fn rename_key(&mut self, id: &'static str, label: &'static str) {
+        self.renamed.push((id, label));
     }
 
     /// Appends TOML, after everything else: keys of the last store, or more tables.
@@ -174,7 +181,12 @@ impl Setup {
                     .map(|(key, value)| format!("{key} = {value}\n")),
             );
         }
-        toml + &self.stores() + &self.more
+        let mut stores = self.stores();
+        for (id, label) in &self.renamed {
+            let line = format!("id = {id:?}\n");
+            stores = stores.replace(&line, &format!("{line}label = {label:?}\n"));
+        }
+        toml + &stores + &self.more
     }
 
     fn stores(&self) -> String {

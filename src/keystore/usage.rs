@@ -1,0 +1,120 @@
+//! How often a key version has encrypted. Random 96-bit IVs are good for 2^32 encryptions per key (NIST SP 800-38D section 8.3).
+//!
+//! The count is this process's since its start; an operator adds up the metric of all proxies over the key's life. The
+//! warnings in the log come long before a single process gets there by itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus::{IntCounter, IntCounterVec};
+
+use crate::metrics::{Metrics, MetricsError};
+use crate::xks::{ExternalKeyId, KeyVersion};
+
+/// Encryptions after which a key version must not encrypt any more.
+pub const MAX_ENCRYPTIONS: u64 = 1 << 32;
+
+/// At which shares of [`MAX_ENCRYPTIONS`] (in sixteenths) the log warns.
+const WARNINGS: [u64; 4] = [4, 8, 12, 15];
+
+/// The metric of all keys.
+#[derive(Clone)]
+pub struct KeyMetrics {
+    encryptions: IntCounterVec,
+}
+
+impl KeyMetrics {
+    /// Declares it.
+    ///
+    /// # Errors
+    /// [`MetricsError`] when the name is taken.
+    pub fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
+        Ok(Self {
+            encryptions: metrics.counter(
+                "xks_key_encryptions_total",
+                "Encryptions under a key version since the start; with random IVs at most 2^32 over its whole life.",
+                &["store", "key", "version"],
+            )?,
+        })
+    }
+
+    pub(super) fn of_version(
+        &self,
+        store: &str,
+        key: &ExternalKeyId,
+        version: KeyVersion,
+    ) -> Encryptions {
+        let version = version.0.to_string();
+        let labels = [store, key.as_str(), &version];
+        Encryptions {
+            counter: Some(self.encryptions.with_label_values(&labels)),
+            count: AtomicU64::new(0),
+            name: format!("{store}/{key} version {version}"),
+        }
+    }
+}
+
+/// The count of one key version.
+#[derive(Debug, Default)]
+pub struct Encryptions {
+    counter: Option<IntCounter>,
+    count: AtomicU64,
+    name: String,
+}
+
+impl Encryptions {
+    /// Counts one more, and warns when the bound comes nearer.
+    pub fn count(&self) {
+        if let Some(counter) = &self.counter {
+            counter.inc();
+        }
+        let count = self.count.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if is_warning(count) {
+            let key = &self.name;
+            tracing::warn!(
+                key,
+                count,
+                bound = MAX_ENCRYPTIONS,
+                "a key nears the bound of encryptions with random IVs; rotate it"
+            );
+        }
+    }
+}
+
+/// Exactly at each warning's share, once.
+fn is_warning(count: u64) -> bool {
+    count.is_multiple_of(MAX_ENCRYPTIONS / 16)
+        && WARNINGS.contains(&(count / (MAX_ENCRYPTIONS / 16)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_come_well_before_the_bound_and_once() {
+        let sixteenth = MAX_ENCRYPTIONS / 16;
+        for share in 0..=16 {
+            assert_eq!(
+                is_warning(share * sixteenth),
+                WARNINGS.contains(&share),
+                "{share}"
+            );
+            assert!(!is_warning(share * sixteenth + 1));
+        }
+    }
+
+    #[test]
+    fn encryptions_are_counted_by_store_key_and_version() {
+        let metrics = Metrics::default();
+        let id = ExternalKeyId::parse("orders").unwrap();
+        let encryptions =
+            KeyMetrics::declare(&metrics)
+                .unwrap()
+                .of_version("payments", &id, KeyVersion(2));
+        encryptions.count();
+        encryptions.count();
+        let text = String::from_utf8(metrics.render().unwrap()).unwrap();
+        let line = "xks_key_encryptions_total{key=\"orders\",store=\"payments\",version=\"2\"} 2";
+        assert!(text.contains(line), "{text}");
+    }
+}

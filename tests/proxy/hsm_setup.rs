@@ -1,0 +1,153 @@
+//! An HSM that is set up wrongly: the start goes on, the log says what to do, and what can be served is.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::harness::outage::await_service;
+use crate::harness::setup::Setup;
+use crate::harness::token::TOKEN_LABEL;
+use crate::harness::wire::{decrypt_body, encrypt_body};
+use crate::harness::{PAYMENTS, Proxy};
+
+/// A proxy whose HSM cannot be opened, and what the log says of it.
+#[track_caller]
+fn why_not(change: impl FnOnce(&mut Setup)) -> String {
+    let proxy = Proxy::launch(change);
+    let line = proxy.daemon.wait_for("why not", |line| {
+        line["message"] == "the HSM cannot be opened"
+    });
+    let payments = proxy.caller(&PAYMENTS);
+    let response = payments.call("encrypt", "orders", &encrypt_body(b"x"));
+    response.assert_error(500, "InternalException");
+    let health = payments.health();
+    assert_eq!(health["ekmFleetDetails"][0]["healthStatus"], "UNAVAILABLE");
+    line["error"].as_str().unwrap().to_owned()
+}
+
+fn module(content: &'static [u8]) -> impl FnOnce(&mut Setup) {
+    move |setup| {
+        let path = setup.directory.join("module.so");
+        fs::write(&path, content).unwrap();
+        setup.set_path("hsm", "module", &path);
+    }
+}
+
+#[test]
+fn a_module_file_that_is_none_is_named() {
+    let missing =
+        why_not(|setup| setup.set_path("hsm", "module", Path::new("/nonexistent/hsm.so")));
+    assert!(
+        missing.contains("/nonexistent/hsm.so") && missing.contains("cannot be loaded"),
+        "{missing}"
+    );
+    let text = why_not(module(b"not a library"));
+    assert!(text.contains("cannot be loaded"), "{text}");
+    // The head of an ELF library for another processor (64-bit, little-endian, shared object, machine 0xf3).
+    let other = why_not(module(
+        b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\xf3\0\x01\0\0\0",
+    ));
+    assert!(other.contains("cannot be loaded"), "{other}");
+    let library = why_not(|setup| setup.set_path("hsm", "module", Path::new("libm.so.6")));
+    assert!(
+        library.contains("not a PKCS#11 module") || library.contains("cannot be loaded"),
+        "{library}"
+    );
+}
+
+#[test]
+fn a_token_label_that_two_tokens_have_is_refused() {
+    let error = why_not(|setup| {
+        let made = Command::new("softhsm2-util")
+            .args([
+                "--init-token",
+                "--free",
+                "--label",
+                TOKEN_LABEL,
+                "--so-pin",
+                "180927",
+                "--pin",
+                "270831",
+            ])
+            .env("SOFTHSM2_CONF", setup.token.configuration())
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+    });
+    assert!(
+        error.contains("2 tokens") && error.contains("serial"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_pin_file_may_end_with_a_line_end() {
+    let proxy = Proxy::start_with(|setup| {
+        let file = setup.token.pin_file();
+        let pin = fs::read_to_string(&file).unwrap();
+        fs::write(&file, format!("{}\n", pin.trim_end())).unwrap();
+    });
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+}
+
+/// Without a fit health key the device serves, is DEGRADED, and the log says which key to create.
+fn impaired_by(health_key: &str) {
+    let proxy =
+        Proxy::start_with(|setup| setup.set("hsm", "health_key", &format!("{health_key:?}")));
+    let line = proxy
+        .daemon
+        .wait_for("what is wrong with the health key", |line| {
+            line["message"] == "the HSM serves, but its health cannot be checked"
+        });
+    let reason = line["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("AES-256") && reason.contains(health_key),
+        "{reason}"
+    );
+    let payments = proxy.caller(&PAYMENTS);
+    let health = payments.health();
+    assert_eq!(health["ekmFleetDetails"][0]["healthStatus"], "DEGRADED");
+    assert_eq!(proxy.admin("/readyz").status, 200);
+    // Blame is still settled, by the key of the request itself.
+    let sealed = payments.encrypt("orders", b"x");
+    let mut damaged = decrypt_body(&sealed);
+    damaged["authenticationTag"] = "AAAAAAAAAAAAAAAAAAAAAA==".into();
+    payments
+        .call("decrypt", "orders", &damaged)
+        .assert_error(400, "InvalidCiphertextException");
+    await_service(&payments, &decrypt_body(&sealed));
+}
+
+#[test]
+fn without_a_health_key_the_device_serves_and_is_degraded() {
+    impaired_by("no-such-key");
+}
+
+#[test]
+fn a_health_key_that_is_not_aes_256_or_may_not_both_is_no_health_key() {
+    // Labels of the template token that no store of this test names any more.
+    for unfit in ["aes128", "encrypt-only"] {
+        let proxy = Proxy::start_with(|setup| {
+            setup.rename_key(unfit, "renamed");
+            setup.set("hsm", "health_key", &format!("{unfit:?}"));
+        });
+        let health = proxy.caller(&PAYMENTS).health();
+        assert_eq!(
+            health["ekmFleetDetails"][0]["healthStatus"], "DEGRADED",
+            "{unfit}"
+        );
+    }
+}
+
+#[test]
+fn a_health_key_that_is_created_later_is_found() {
+    let proxy = Proxy::start_with(|setup| {
+        setup.set("hsm", "health_key", "\"made-later\"");
+        setup.set("health", "interval", "\"200ms\"");
+    });
+    proxy.setup.token.tool("key", &["--label", "made-later"]);
+    let payments = proxy.caller(&PAYMENTS);
+    crate::harness::metrics::eventually("an ACTIVE device", || {
+        (payments.health()["ekmFleetDetails"][0]["healthStatus"] == "ACTIVE").then_some(())
+    });
+}

@@ -9,7 +9,7 @@ use cryptoki::session::Session;
 use super::blame::{Verdict, verdict};
 use super::errors::CallError;
 use super::gcm::Gcm;
-use super::health::Checker;
+use super::health::{Checker, KnownGood};
 use super::keys::{FindError, KeyEntry};
 use super::owner::Opening;
 use super::shared::Shared;
@@ -130,7 +130,7 @@ impl DeviceSession {
     }
 
     /// The key as the device has it now: a handle that cannot be read any more is stale, and its successor is looked for.
-    fn read_again(&self, selector: &KeySelector, key: KeyEntry) -> Result<KeyEntry, Failure> {
+    fn read_again(&mut self, selector: &KeySelector, key: KeyEntry) -> Result<KeyEntry, Failure> {
         match self
             .opening
             .keys
@@ -179,7 +179,7 @@ impl DeviceSession {
     }
 
     fn find(
-        &self,
+        &mut self,
         selector: &KeySelector,
         stale: Option<ObjectHandle>,
     ) -> Result<KeyEntry, Failure> {
@@ -188,7 +188,33 @@ impl DeviceSession {
             None => keys.find(&self.session, selector),
             Some(stale) => keys.find_again(&self.session, selector, stale),
         };
-        found.map_err(|error| failure_of_find(error, selector))
+        match found {
+            Err(FindError::Absent) => Err(self.absent(selector)),
+            found => found.map_err(|error| failure_of_find(error, selector)),
+        }
+    }
+
+    /// "No such key" is final for KMS: it is said only by a device that still has its health key, if it ever had one.
+    fn absent(&mut self, selector: &KeySelector) -> Failure {
+        let known = self.known_good();
+        let checker = Checker {
+            session: &self.session,
+            gcm: &mut self.gcm,
+        };
+        match known {
+            Some(known) if !checker.still_works(&known) => {
+                Failure::of_device("the token has lost its keys")
+            }
+            _ => failure_of_find(FindError::Absent, selector),
+        }
+    }
+
+    fn known_good(&self) -> Option<Arc<KnownGood>> {
+        self.opening
+            .known_good
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Does something that needs the session, which is mended once if it is lost.
@@ -220,7 +246,7 @@ impl DeviceSession {
     /// The key, if its attributes allow the operation. Attributes that do not are read again first: they may have been
     /// changed on the device.
     fn permitted(
-        &self,
+        &mut self,
         selector: &KeySelector,
         key: KeyEntry,
         allowed: impl Fn(&KeyUsageFlags) -> bool,
@@ -252,12 +278,7 @@ impl DeviceSession {
         direction: Direction,
         key: &KeyEntry,
     ) -> Result<(), Failure> {
-        let known = self
-            .opening
-            .known_good
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let known = self.known_good();
         let mut checker = Checker {
             session: &self.session,
             gcm: &mut self.gcm,

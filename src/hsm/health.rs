@@ -86,6 +86,11 @@ impl Checker<'_> {
         }
     }
 
+    /// Whether the device still decrypts what is known to be good.
+    pub(super) fn still_works(&self, known: &KnownGood) -> bool {
+        self.opens(&known.key, &known.sealed)
+    }
+
     /// Whether the device encrypts, under the health key or, without one, under `key`.
     pub(super) fn device_encrypts(&mut self, known: Option<&KnownGood>, key: &KeyEntry) -> bool {
         self.round_trip(known.map_or(key, |known| &known.key))

@@ -68,6 +68,7 @@ impl Keeper {
         let session = module.context.open_ro_session(slot)?;
         token::log_in(&session, &settings.pin)?;
         let keys = KeyTable::sweep(&session)?;
+        shared.check_keys(&keys)?;
         let plans = profile::candidates(settings.gcm_profile, &identity, &mechanisms);
         let (plan, checked) = choose_plan(shared, &module, slot, &keys, &plans)?;
         let open = module.device_opened();

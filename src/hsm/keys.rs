@@ -64,6 +64,14 @@ impl KeyTable {
         Ok(Self(RwLock::new(known)))
     }
 
+    /// Whether the token holds no secret key at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
+    }
+
     /// The key, from the table; searched for only when the table does not have it, or has not had it for a while.
     pub(super) fn find(
         &self,

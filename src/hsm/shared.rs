@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::events::{Board, Event, Events};
 use super::job::{Job, Work};
+use super::keys::KeyTable;
 use super::load::Load;
 use super::metrics::DeviceMetrics;
 use super::owner::Opening;
@@ -57,6 +58,7 @@ pub(super) struct Shared {
     pub load: Load,
     queue: Queue<Job>,
     usable: AtomicBool,
+    had_keys: AtomicBool,
     keepers: AtomicUsize,
     board: Board,
     last_check: Mutex<LastCheck>,
@@ -76,6 +78,7 @@ impl Shared {
             load: Load::new(),
             queue: Queue::new(MAX_QUEUE),
             usable: AtomicBool::new(false),
+            had_keys: AtomicBool::new(false),
             keepers: AtomicUsize::new(0),
             board: Board::default(),
             last_check: Mutex::new(LastCheck {
@@ -178,6 +181,16 @@ impl Shared {
         self.usable.store(true, Ordering::Release);
         self.metrics.enter(Phase::Usable);
         true
+    }
+
+    /// Fails when a token that had keys has none any more.
+    pub(super) fn check_keys(&self, keys: &KeyTable) -> Result<(), OpenError> {
+        match (keys.is_empty(), self.had_keys.load(Ordering::Relaxed)) {
+            (false, _) => self.had_keys.store(true, Ordering::Relaxed),
+            (true, true) => return Err(OpenError::TokenEmpty),
+            (true, false) => {}
+        }
+        Ok(())
     }
 
     /// What the owners of `generation` share; none when it is over.

@@ -41,6 +41,10 @@ pub(super) enum OpenError {
     /// An encryption or decryption failed.
     #[error("AES-GCM with the health key: {0}")]
     Crypto(#[from] CallError),
+    /// The token is there, but its keys are not. A device that has lost its memory must not make KMS believe that a key was
+    /// deleted.
+    #[error("the token has lost all of its keys")]
+    TokenEmpty,
     /// No way to do AES-GCM passes the check.
     #[error("no GCM profile passes the check with the health key: {0}")]
     NoPlanFits(String),

@@ -151,3 +151,31 @@ fn a_health_key_that_is_created_later_is_found() {
         (payments.health()["ekmFleetDetails"][0]["healthStatus"] == "ACTIVE").then_some(())
     });
 }
+
+#[test]
+fn a_token_that_loses_its_memory_is_no_missing_key() {
+    let proxy = Proxy::start();
+    let payments = proxy.caller(&PAYMENTS);
+    let sealed = payments.encrypt("orders", b"x");
+    // SoftHSM then finds no object, and says so without an error: to KMS "no such key" would be final.
+    let (tokens, away) = (
+        proxy.setup.directory.join("tokens"),
+        proxy.setup.directory.join("away"),
+    );
+    fs::rename(&tokens, &away).unwrap();
+    for _ in 0..20 {
+        for (operation, body) in [
+            ("encrypt", encrypt_body(b"x")),
+            ("decrypt", decrypt_body(&sealed)),
+        ] {
+            let response = payments.call(operation, "orders", &body);
+            let name = response.json()["errorName"].clone();
+            assert!(
+                name.is_null() || name == "InternalException",
+                "{response:?}"
+            );
+        }
+    }
+    fs::rename(&away, &tokens).unwrap();
+    await_service(&payments, &decrypt_body(&sealed));
+}

@@ -1,13 +1,11 @@
 //! `paced-load`: sends one pre-signed request at a steady rate, as KMS would, and says how long the answers took.
 //!
 //! An open loop: each request has a moment at which it is due, whatever became of those before it, and its time counts from that
-//! moment, so that a server which stalls is charged for everything that came due meanwhile. One blocking thread per connection,
-//! because a thread sleeps to within some 50 µs, an async timer to within a millisecond.
+//! moment, so that a server which stalls is charged for everything that came due meanwhile.
 
-use std::error::Error;
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,13 +13,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-/// A server that is silent for longer has failed the request.
-const PATIENCE: Duration = Duration::from_secs(5);
+mod connection;
+
+use connection::{Outcome, Server, TlsConnection};
 
 /// Time for all threads to reach their first request.
 const RUN_UP: Duration = Duration::from_millis(200);
@@ -50,8 +45,6 @@ struct Arguments {
     connections: u32,
 }
 
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
-
 fn main() -> ExitCode {
     let Err(failure) = run(&Arguments::parse()) else {
         return ExitCode::SUCCESS;
@@ -64,7 +57,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Outcome<()> {
     let target = Arc::new(Target::load(arguments)?);
     let connections = (0..arguments.connections)
-        .map(|_| Connection::open(&target))
+        .map(|_| target.server.connect())
         .collect::<Outcome<Vec<_>>>()?;
     let start = Instant::now() + RUN_UP;
     let threads: Vec<_> = connections
@@ -122,7 +115,7 @@ impl Tally {
     }
 }
 
-fn send_all(target: &Target, connection: Connection, schedule: Schedule) -> Tally {
+fn send_all(target: &Target, connection: TlsConnection, schedule: Schedule) -> Tally {
     let mut tally = Tally::default();
     let mut connection = Some(connection);
     for due in schedule {
@@ -136,77 +129,29 @@ fn send_all(target: &Target, connection: Connection, schedule: Schedule) -> Tall
     tally
 }
 
-fn send(target: &Target, connection: Option<Connection>) -> Outcome<Connection> {
+fn send(target: &Target, connection: Option<TlsConnection>) -> Outcome<TlsConnection> {
     let mut connection = match connection {
         Some(open) => open,
-        None => Connection::open(target)?,
+        None => target.server.connect()?,
     };
-    connection.exchange(&target.request)?;
-    Ok(connection)
+    let answer = connection.exchange(&target.request)?;
+    match answer.status {
+        200 => Ok(connection),
+        status => Err(format!("{status}: {}", String::from_utf8_lossy(&answer.body)).into()),
+    }
 }
 
 struct Target {
-    address: SocketAddr,
-    tls: Arc<ClientConfig>,
+    server: Server,
     request: Vec<u8>,
 }
 
 impl Target {
     fn load(arguments: &Arguments) -> Outcome<Self> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(&arguments.ca)?)?;
-        let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         Ok(Self {
-            address: arguments.address,
-            tls: Arc::new(tls),
+            server: Server::new(arguments.address, &arguments.ca)?,
             request: fs::read(&arguments.request)?,
         })
-    }
-}
-
-struct Connection(BufReader<StreamOwned<ClientConnection, TcpStream>>);
-
-impl Connection {
-    fn open(target: &Target) -> Outcome<Self> {
-        let tls =
-            ClientConnection::new(Arc::clone(&target.tls), ServerName::try_from("localhost")?)?;
-        let tcp = TcpStream::connect_timeout(&target.address, PATIENCE)?;
-        tcp.set_nodelay(true)?;
-        tcp.set_read_timeout(Some(PATIENCE))?;
-        let mut stream = StreamOwned::new(tls, tcp);
-        stream.conn.complete_io(&mut stream.sock)?;
-        Ok(Self(BufReader::new(stream)))
-    }
-
-    /// Any status but 200 is an error, and so is an answer without a length.
-    fn exchange(&mut self, request: &[u8]) -> Outcome<()> {
-        self.0.get_mut().write_all(request)?;
-        let mut line = String::new();
-        self.0.read_line(&mut line)?;
-        if !line.starts_with("HTTP/1.1 200 ") {
-            return Err(format!("not a success: {line}").into());
-        }
-        let length = self.content_length()?;
-        io::copy(&mut (&mut self.0).take(length), &mut io::sink())?;
-        Ok(())
-    }
-
-    fn content_length(&mut self) -> Outcome<u64> {
-        let mut length = None;
-        loop {
-            let mut line = String::new();
-            self.0.read_line(&mut line)?;
-            match line.trim_end().split_once(':') {
-                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                    length = Some(value.trim().parse()?);
-                }
-                Some(_) => {}
-                None => return length.ok_or_else(|| "an answer without a length".into()),
-            }
-        }
     }
 }
 

@@ -1,0 +1,46 @@
+# shellcheck shell=bash
+# What softhsm/dev and tests/bench/run have in common. They source this and set `program` to their name.
+
+say() { printf '%s\n' "$*" >&2; }
+die() {
+  say "${program:?}: $*"
+  exit 1
+}
+
+has() { command -v "$1" >/dev/null; }
+
+# shellcheck disable=SC2034 # used by those who source this
+readonly no_module="libsofthsm2.so not found; please set SOFTHSM2_MODULE to its path"
+
+find_module() {
+  local candidate
+  for candidate in ${SOFTHSM2_MODULE:+"$SOFTHSM2_MODULE"} /usr/lib/softhsm/libsofthsm2.so \
+    /usr/lib/*/softhsm/libsofthsm2.so /usr/lib64/softhsm/libsofthsm2.so /usr/lib64/pkcs11/libsofthsm2.so \
+    /usr/local/lib/softhsm/libsofthsm2.so /opt/homebrew/lib/softhsm/libsofthsm2.so; do
+    if [[ -r $candidate ]]; then
+      printf '%s\n' "$candidate"
+      return
+    fi
+  done
+  return 1
+}
+
+install_packages() { # names, separated by blanks or line ends
+  local missing
+  missing=$(xargs <<<"$1")
+  [[ -n $missing ]] || return 0
+  [[ $(id -u) == 0 ]] || die "not root, so please install what is missing, then start again:  sudo apt-get install $missing"
+  has apt-get || die "no apt-get here; please install what is missing (Debian's names): $missing"
+  say "Installing $missing"
+  # shellcheck disable=SC2086 # a list of words on purpose
+  (umask 022 && export DEBIAN_FRONTEND=noninteractive &&
+    apt-get -qq update && apt-get -qq install -y --no-install-recommends $missing) >&2
+}
+
+# Builds for release and sets `binaries` to the directory of the outcome.
+build() { # what, as for cargo build
+  say "Building (release)"
+  cargo build --release --locked --quiet "$@"
+  # shellcheck disable=SC2034 # used by those who source this
+  binaries=$(cargo metadata --format-version 1 --no-deps --locked | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/release
+}

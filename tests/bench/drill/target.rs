@@ -1,0 +1,183 @@
+//! The proxy under test: where it listens, how requests to it are signed, what it costs.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use clap::Args;
+use serde_json::Value;
+
+use crate::connection::{Connection, Outcome, Server, tcp};
+
+const REGION: &str = "us-east-1";
+const SERVICE: &str = "kms-xks-proxy";
+
+/// The store's path prefix and KMS's own.
+const ROOT: &str = "/bench/kms/xks/v1";
+
+/// How often a condition is looked at.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Where the proxy is.
+#[derive(Args)]
+pub struct Target {
+    /// Where it listens for KMS; the certificate must be for localhost.
+    #[arg(long, value_name = "IP:PORT")]
+    server: SocketAddr,
+    /// Where it listens for probes.
+    #[arg(long, value_name = "IP:PORT")]
+    admin: SocketAddr,
+    /// The CA of its certificate, PEM.
+    #[arg(long, value_name = "FILE")]
+    ca: PathBuf,
+    /// A file: ACCESS_KEY_ID:SECRET.
+    #[arg(long, value_name = "FILE")]
+    credential: PathBuf,
+    /// Its process.
+    #[arg(long)]
+    pid: u32,
+}
+
+impl Target {
+    /// The proxy, ready to be asked.
+    pub fn open(&self) -> Outcome<Arc<Proxy>> {
+        let credential = fs::read_to_string(&self.credential)?;
+        let (id, secret) = credential.trim().split_once(':').ok_or("no credential")?;
+        Ok(Arc::new(Proxy {
+            server: Server::new(self.server, &self.ca)?,
+            host: format!("localhost:{}", self.server.port()),
+            credentials: Credentials::new(id, secret, None, None, "failover"),
+            admin: self.admin,
+            pid: self.pid,
+        }))
+    }
+}
+
+/// A running proxy.
+pub struct Proxy {
+    /// Its TLS listener.
+    pub server: Server,
+    host: String,
+    credentials: Credentials,
+    admin: SocketAddr,
+    pid: u32,
+}
+
+impl Proxy {
+    /// The bytes of a request to `resource` (such as `health`), signed now.
+    pub fn request(&self, resource: &str, body: &Value) -> Outcome<Vec<u8>> {
+        let (path, body) = (format!("{ROOT}/{resource}"), serde_json::to_vec(body)?);
+        let identity = self.credentials.clone().into();
+        let parameters = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(REGION)
+            .name(SERVICE)
+            .time(SystemTime::now())
+            .settings(SigningSettings::default())
+            .build()?;
+        let uri = format!("https://{}{path}", self.host);
+        let fields = [("host", self.host.as_str())];
+        let signable =
+            SignableRequest::new("POST", uri, fields.into_iter(), SignableBody::Bytes(&body))?;
+        let (signed, _) = sign(signable, &parameters.into())?.into_parts();
+        let mut head = format!("POST {path} HTTP/1.1\r\nhost: {}\r\n", self.host);
+        for (name, value) in signed.headers() {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head += &format!("content-length: {}\r\n\r\n", body.len());
+        Ok([head.into_bytes(), body].concat())
+    }
+
+    /// A connection to the admin listener.
+    pub fn admin(&self) -> Outcome<Connection<std::net::TcpStream>> {
+        Ok(Connection::over(tcp(self.admin)?))
+    }
+
+    /// The sum of a metric's samples that have all these labels; 0 if there is none.
+    pub fn metric(&self, name: &str, labels: &[&str]) -> Outcome<f64> {
+        let answer = self.admin()?.exchange(&get("/metrics"))?;
+        let text = String::from_utf8(answer.body)?;
+        Ok(text
+            .lines()
+            .filter_map(|line| sample(line, name, labels))
+            .sum())
+    }
+
+    /// Whether the proxy says that a device serves.
+    pub fn serves(&self, hsm: &str) -> Outcome<bool> {
+        Ok(self.metric("xks_hsm_usable", &[&label(hsm)])? > 0.0)
+    }
+
+    /// How many jobs a device has done.
+    pub fn jobs(&self, hsm: &str) -> Outcome<f64> {
+        self.metric("xks_hsm_device_seconds_count", &[&label(hsm)])
+    }
+
+    /// The mean time, in milliseconds, that the devices worked on a job.
+    pub fn mean_device_time(&self) -> Outcome<f64> {
+        let sum = self.metric("xks_hsm_device_seconds_sum", &[])?;
+        let count = self.metric("xks_hsm_device_seconds_count", &[])?;
+        Ok(sum / count.max(1.0) * 1e3)
+    }
+
+    /// What it occupies now.
+    pub fn footprint(&self) -> Outcome<Footprint> {
+        let directory = PathBuf::from(format!("/proc/{}", self.pid));
+        let status = fs::read_to_string(directory.join("status"))?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let resident = resident.and_then(|rest| rest.split_whitespace().next());
+        Ok(Footprint {
+            threads: fs::read_dir(directory.join("task"))?.count(),
+            descriptors: fs::read_dir(directory.join("fd"))?.count(),
+            resident_mib: resident.ok_or("no VmRSS")?.parse::<f64>()? / 1024.0,
+        })
+    }
+}
+
+/// What a process occupies.
+#[derive(Clone, Copy, Debug)]
+pub struct Footprint {
+    /// Threads.
+    pub threads: usize,
+    /// Open files and sockets.
+    pub descriptors: usize,
+    /// Memory in use.
+    pub resident_mib: f64,
+}
+
+/// The bytes of a GET.
+pub fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes()
+}
+
+/// Looks again and again until something is so; says when it was, or nothing if `patience` was over first.
+pub fn moment(
+    patience: Duration,
+    mut is_so: impl FnMut() -> Outcome<bool>,
+) -> Outcome<Option<Instant>> {
+    let start = Instant::now();
+    while start.elapsed() < patience {
+        if is_so()? {
+            return Ok(Some(Instant::now()));
+        }
+        thread::sleep(GLANCE);
+    }
+    Ok(None)
+}
+
+fn label(hsm: &str) -> String {
+    format!("hsm=\"{hsm}\"")
+}
+
+fn sample(line: &str, name: &str, labels: &[&str]) -> Option<f64> {
+    let (series, value) = line.rsplit_once(' ')?;
+    let (found, described) = series.split_once('{').unwrap_or((series, ""));
+    let meant = found == name && labels.iter().all(|label| described.contains(label));
+    meant.then(|| value.parse().ok()).flatten()
+}

@@ -66,11 +66,17 @@ impl Place {
         }
     }
 
-    /// A session with the user logged in.
-    pub fn login(&self, library: &Pkcs11) -> Outcome<Session> {
+    /// The slot of the token, which must be there.
+    pub fn existing_slot(&self, library: &Pkcs11) -> Outcome<Slot> {
         let slot = self.slot(library)?.ok_or_else(|| {
             format!("no token is labelled {}: make it with `softhsm-token init`, or check SOFTHSM2_CONF", self.token)
         })?;
+        Ok(slot)
+    }
+
+    /// A session with the user logged in.
+    pub fn login(&self, library: &Pkcs11) -> Outcome<Session> {
+        let slot = self.existing_slot(library)?;
         let session = library.open_rw_session(slot)?;
         match session.login(UserType::User, Some(&pin(&self.pin_file)?)) {
             Ok(()) => Ok(session),

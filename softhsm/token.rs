@@ -2,8 +2,10 @@
 //!
 //! Everything goes through PKCS#11, so that keys get exactly the attributes that are asked for here (`softhsm2-util` makes
 //! no AES keys). Each command may be repeated: what is there already is kept. SoftHSM finds its own configuration through the
-//! environment variable `SOFTHSM2_CONF`, as ever. Not for production: a real HSM comes with tools of its own.
+//! environment variable `SOFTHSM2_CONF`, as ever; the tests also use it with Kryoptic, which has `KRYOPTIC_CONF`. Not for
+//! production: a real HSM comes with tools of its own.
 
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,8 +13,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser};
 use cryptoki::context::Pkcs11;
 use cryptoki::mechanism::Mechanism;
-use cryptoki::object::Attribute;
-use cryptoki::session::UserType;
+use cryptoki::object::{Attribute, KeyType, ObjectClass};
+use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 
 mod place;
@@ -36,6 +38,8 @@ enum Command {
     Key(Key),
     /// Delete every AES key of a label.
     DeleteKey(DeleteKey),
+    /// Print the serial number of the token: labels can be given twice, serial numbers are not.
+    Serial(Serial),
 }
 
 #[derive(Args)]
@@ -45,6 +49,9 @@ struct Init {
     /// A file that holds the security officer's PIN.
     #[arg(long, value_name = "FILE")]
     so_pin_file: PathBuf,
+    /// One more token even where the label is taken: how tests make an ambiguous label.
+    #[arg(long)]
+    duplicate: bool,
 }
 
 #[derive(Args)]
@@ -69,6 +76,9 @@ struct Key {
     /// One more key even where the label is taken: how tests make an ambiguous label.
     #[arg(long)]
     duplicate: bool,
+    /// Import the key from these raw bytes instead of generating it: how two tokens come to hold the same key.
+    #[arg(long, value_name = "FILE", conflicts_with = "bytes")]
+    value_file: Option<PathBuf>,
     /// Make N keys, from LABEL-0001 to LABEL-N.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=9999))]
     count: Option<u32>,
@@ -83,6 +93,12 @@ struct DeleteKey {
     label: String,
 }
 
+#[derive(Args)]
+struct Serial {
+    #[command(flatten)]
+    place: Place,
+}
+
 /// CKA_ID. As an alias, because clap takes a `Vec` for an option that may be repeated.
 type KeyIdentifier = Vec<u8>;
 
@@ -91,6 +107,7 @@ fn main() -> ExitCode {
         Command::Init(init) => init.run(),
         Command::Key(key) => key.run(),
         Command::DeleteKey(delete) => delete.run(),
+        Command::Serial(serial) => serial.run(),
     };
     let Err(failure) = done else {
         return ExitCode::SUCCESS;
@@ -104,7 +121,12 @@ impl Init {
     fn run(&self) -> Outcome<()> {
         let place = &self.place;
         let library = place.library()?;
-        let slot = match place.slot(&library)? {
+        let there = if self.duplicate {
+            None
+        } else {
+            place.slot(&library)?
+        };
+        let slot = match there {
             Some(slot) if library.get_token_info(slot)?.user_pin_initialized() => {
                 return say(&format!("token {} is there already", place.token));
             }
@@ -152,9 +174,8 @@ impl Key {
             .into_iter()
             .partition(|label| !self.duplicate && taken.contains(label));
         for label in &missing {
-            session
-                .generate_key(&Mechanism::AesKeyGen, &self.template(label))
-                .map_err(|error| format!("generating key {label}: {error}"))?;
+            self.make(&session, label)
+                .map_err(|error| format!("making key {label}: {error}"))?;
         }
         say(&format!(
             "{}: {} made, {} there already",
@@ -162,6 +183,28 @@ impl Key {
             missing.len(),
             there.len()
         ))
+    }
+
+    fn make(&self, session: &Session, label: &str) -> Outcome<()> {
+        let mut template = self.template(label);
+        match &self.value_file {
+            None => {
+                template.push(Attribute::ValueLen(self.bytes.into()));
+                session.generate_key(&Mechanism::AesKeyGen, &template)?;
+            }
+            Some(file) => {
+                let value =
+                    fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+                let kind = [
+                    Attribute::Class(ObjectClass::SECRET_KEY),
+                    Attribute::KeyType(KeyType::AES),
+                    Attribute::Value(value),
+                ];
+                template.extend(kind);
+                session.create_object(&template)?;
+            }
+        }
+        Ok(())
     }
 
     fn labels(&self) -> Vec<String> {
@@ -177,7 +220,6 @@ impl Key {
     fn template(&self, label: &str) -> Vec<Attribute> {
         let mut template = vec![
             Attribute::Label(label.into()),
-            Attribute::ValueLen(self.bytes.into()),
             Attribute::Token(true),
             Attribute::Private(true),
             Attribute::Sensitive(true),
@@ -211,6 +253,14 @@ impl DeleteKey {
             session.destroy_object(*key)?;
         }
         say(&format!("{}: {} deleted", self.label, keys.len()))
+    }
+}
+
+impl Serial {
+    fn run(&self) -> Outcome<()> {
+        let library = self.place.library()?;
+        let slot = self.place.existing_slot(&library)?;
+        say(library.get_token_info(slot)?.serial_number())
     }
 }
 

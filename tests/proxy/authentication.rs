@@ -179,6 +179,28 @@ fn a_clock_may_be_four_minutes_off_but_not_six() {
 }
 
 #[test]
+fn a_scope_that_lies_is_refused_although_the_signing_key_is_right() {
+    let proxy = Proxy::start();
+    let payments = proxy.caller(&PAYMENTS);
+    let honest = &payments.signer;
+    let lies: [fn(&mut Signer); 3] = [
+        |signer| signer.region = "us-east-1".into(),
+        |signer| signer.service = "kms".into(),
+        |signer| signer.scope_time = signer.shifted(-24 * 60).time,
+    ];
+    for lie in lies {
+        let mut liar = honest.clone();
+        lie(&mut liar);
+        liar.key_of = Some(Box::new(honest.clone()));
+        let request = liar.sign_by_hand(&metadata(&payments), &FIELDS);
+        assert_refused(&proxy, &request);
+    }
+    proxy
+        .send(&honest.sign_by_hand(&metadata(&payments), &FIELDS))
+        .ok();
+}
+
+#[test]
 fn a_scope_date_unlike_x_amz_date_is_refused() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);

@@ -1,4 +1,4 @@
-//! Every way in which devices do AES-GCM, made on top of SoftHSM2: found by the probe, guarded, and the same to KMS.
+//! Every way in which devices do AES-GCM, made on top of a software token: found by the probe, guarded, and the same to KMS.
 
 use std::collections::HashSet;
 
@@ -106,6 +106,19 @@ fn the_vendors_own_mechanism_is_used_when_configured() {
 }
 
 #[test]
+fn the_message_interface_is_used_when_configured() {
+    let proxy = Proxy::launch(|setup| setup.set("hsm", "gcm_profile", "\"message\""));
+    if proxy.setup.token.product.has_messages() {
+        assert_eq!(profile_of(&proxy), "message");
+        serves_as_ever(&proxy.caller(&PAYMENTS), 12);
+    } else {
+        proxy.daemon.wait_for("that there is none", |line| {
+            line["message"] == "the HSM cannot be opened"
+        });
+    }
+}
+
+#[test]
 fn ciphertexts_outlive_a_change_of_the_profile() {
     // The same token behind two dialects: what one made the other opens, as far as the IV lengths allow.
     let (proxy, control) = speaking(Dialect::IvWrittenBack, "auto");
@@ -133,7 +146,7 @@ fn ciphertexts_outlive_a_change_of_the_profile() {
 #[test]
 fn a_wrong_profile_never_serves_a_key() {
     for (dialect, profile) in [
-        // SoftHSM encrypts with the zero IV that another device would overwrite: one IV for ever.
+        // Software tokens encrypt with the zero IV that another device would overwrite: one IV for ever.
         (Dialect::AsWrapped, "iv-written-back"),
         (Dialect::AsWrapped, "iv-appended"),
         (Dialect::AsWrapped, "iv-prepended"),
@@ -192,7 +205,7 @@ fn a_device_without_aes_gcm_is_refused_by_name() {
     });
     let error = line["error"].as_str().unwrap();
     assert!(
-        error.contains("SoftHSM") && error.contains("CKM_AES_GCM"),
+        error.contains(proxy.setup.token.product.name()) && error.contains("CKM_AES_GCM"),
         "{error}"
     );
     assert_eq!(control.calls(Function::Encrypt), 0);

@@ -3,10 +3,12 @@
 #[path = "../faulty_pkcs11/control.rs"]
 pub mod control;
 pub mod daemon;
+pub mod h2;
 pub mod http;
 pub mod metrics;
 pub mod outage;
 pub mod pki;
+pub mod product;
 pub mod response;
 pub mod setup;
 pub mod sign;

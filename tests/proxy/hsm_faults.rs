@@ -197,6 +197,32 @@ fn a_key_that_is_made_later_is_found_and_one_that_is_deleted_is_gone() {
 }
 
 #[test]
+fn what_a_deleted_key_has_encrypted_is_no_invalid_ciphertext() {
+    let proxy = Proxy::start();
+    let payments = proxy.caller(&PAYMENTS);
+    proxy.setup.token.tool("key", &["--label", "absent"]);
+    let decrypt = decrypt_body(&payments.encrypt("absent", b"x"));
+    proxy.setup.token.tool("delete-key", &["--label", "absent"]);
+    for operation in ["decrypt", "encrypt", "metadata"] {
+        let body = match operation {
+            "decrypt" => decrypt.clone(),
+            "encrypt" => encrypt_body(b"x"),
+            _ => plain_body("metadata"),
+        };
+        eventually(&format!("its absence for {operation}"), || {
+            let response = payments.call(operation, "absent", &body);
+            assert_ne!(
+                response.json()["errorName"],
+                "InvalidCiphertextException",
+                "the ciphertext is good: {response:?}"
+            );
+            (response.status == 404).then_some(())
+        });
+    }
+    payments.encrypt("orders", b"the device is not thought broken");
+}
+
+#[test]
 fn a_cdiv_is_answered_only_after_a_verifying_decrypt() {
     let mut control = None;
     let proxy = Proxy::start_with(|setup| control = Some(setup.faulty_module()));

@@ -2,11 +2,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use crate::harness::outage::await_service;
 use crate::harness::setup::Setup;
-use crate::harness::token::TOKEN_LABEL;
 use crate::harness::wire::{decrypt_body, encrypt_body};
 use crate::harness::{PAYMENTS, Proxy};
 
@@ -57,23 +55,7 @@ fn a_module_file_that_is_none_is_named() {
 
 #[test]
 fn a_token_label_that_two_tokens_have_is_refused() {
-    let error = why_not(|setup| {
-        let made = Command::new("softhsm2-util")
-            .args([
-                "--init-token",
-                "--free",
-                "--label",
-                TOKEN_LABEL,
-                "--so-pin",
-                "180927",
-                "--pin",
-                "270831",
-            ])
-            .env("SOFTHSM2_CONF", setup.token.configuration())
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
-    });
+    let error = why_not(|setup| setup.token.twin());
     assert!(
         error.contains("2 tokens") && error.contains("serial"),
         "{error}"

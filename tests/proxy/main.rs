@@ -1,4 +1,4 @@
-//! The proxy as KMS meets it: each test runs the real binary with a SoftHSM token, PKI and ports of its own, and judges it by
+//! The proxy as KMS meets it: each test runs the real binary with a token, PKI and ports of its own, and judges it by
 //! nothing but the wire, the log, the metrics and the exit code. `tests/README.md` says how to run and read these tests.
 
 #![expect(
@@ -29,6 +29,7 @@ mod hsm_outage;
 mod hsm_setup;
 mod hsm_vanishes;
 mod http2;
+mod http2_limits;
 mod log;
 mod mtls;
 mod paths;

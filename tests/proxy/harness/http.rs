@@ -1,6 +1,6 @@
 //! HTTP/1.1 as bytes: what bad input needs and a well-mannered client library would not send.
 
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -174,6 +174,16 @@ impl Connection {
             "no refusal: {response:?}"
         );
         Some(response)
+    }
+
+    /// Reads whatever comes until the connection ends.
+    pub fn drain(&mut self) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.unread);
+        // A close without a goodbye is a close; only a wait without end is not.
+        match self.stream.read_to_end(&mut bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("never closed"),
+            _ => bytes,
+        }
     }
 
     /// Waits for the end of the connection; fails the test if more bytes come.

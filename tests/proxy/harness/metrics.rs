@@ -16,6 +16,14 @@ impl Proxy {
         plain(self.admin, "GET", path)
     }
 
+    /// Waits until the proxy says that it takes no more requests.
+    #[track_caller]
+    pub fn await_unready(&self) {
+        eventually("not ready", || {
+            (self.admin("/readyz").status == 503).then_some(())
+        });
+    }
+
     /// The text of `/metrics`.
     #[track_caller]
     pub fn metrics(&self) -> String {

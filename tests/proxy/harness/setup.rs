@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::control::Control;
 use super::pki::{Authority, Identity, KMS_SUBJECT};
-use super::token::{HEALTH_KEY, TOKEN_LABEL, Token, example, softhsm};
+use super::token::{HEALTH_KEY, TOKEN_LABEL, Token, example};
 use super::{CLOSED, PAYMENTS, PAYMENTS_NEXT, RETAIL, ROOT, StoreName};
 
 /// What a test may change before the proxy starts.
@@ -31,13 +31,13 @@ impl Setup {
     /// The defaults, in `directory`.
     pub fn new(directory: &Path) -> Self {
         let token = Token::with_keys(directory);
-        let softhsm_conf = token.configuration().display().to_string();
+        let variables = vec![token.variable()];
         let mut setup = Self {
             directory: directory.to_path_buf(),
             token,
             authority: Authority::new("Test Server CA"),
             client_authority: Authority::new("Test Client CA"),
-            variables: vec![("SOFTHSM2_CONF".into(), softhsm_conf)],
+            variables,
             tables: BTreeMap::new(),
             renamed: Vec::new(),
             more: String::new(),
@@ -52,11 +52,13 @@ impl Setup {
         self.set("server", "listen", "[\"127.0.0.1:0\"]");
         // KMS waits 250 ms, but a debug build on a busy machine is no subject for KMS's patience.
         self.set("server.limits", "request_timeout", "\"10s\"");
+        // Nor is the time that a starved test needs to finish a handshake.
+        self.set("server.limits", "header_timeout", "\"30s\"");
         self.set("admin", "listen", "\"127.0.0.1:0\"");
         self.set("log", "level", "\"info\"");
         self.set("log", "format", "\"json\"");
         self.set("hsm", "name", "\"hsm-a\"");
-        self.set_path("hsm", "module", &softhsm());
+        self.set_path("hsm", "module", &self.token.module());
         self.set("hsm", "token", &format!("{{ label = \"{TOKEN_LABEL}\" }}"));
         self.set(
             "hsm",
@@ -117,11 +119,11 @@ impl Setup {
         );
     }
 
-    /// Puts the module of `tests/faulty_pkcs11` between the proxy and SoftHSM, and says how to steer it.
+    /// Puts the module of `tests/faulty_pkcs11` between the proxy and the token, and says how to steer it.
     pub fn faulty_module(&mut self) -> Control {
         let control = self.directory.join("faulty-control");
         self.set_path("hsm", "module", &example("libfaulty_pkcs11.so"));
-        let wrapped = softhsm().display().to_string();
+        let wrapped = self.token.module().display().to_string();
         self.variables
             .push(("FAULTY_PKCS11_MODULE".into(), wrapped));
         self.variables.push((
@@ -135,10 +137,10 @@ impl Setup {
     pub fn second_faulty_module(&mut self) -> Control {
         let (module, wrapped) = (
             self.directory.join("hsm-b.so"),
-            self.directory.join("softhsm-b.so"),
+            self.directory.join("token-b.so"),
         );
         fs::copy(example("libfaulty_pkcs11.so"), &module).unwrap();
-        fs::copy(softhsm(), &wrapped).unwrap();
+        fs::copy(self.token.module(), &wrapped).unwrap();
         let control = self.directory.join("faulty-control-b");
         for (name, path) in [("MODULE", &wrapped), ("CONTROL", &control)] {
             let name = format!("FAULTY_PKCS11_{name}_HSM_B");

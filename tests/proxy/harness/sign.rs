@@ -27,6 +27,8 @@ pub struct Signer {
     pub time: SystemTime,
     /// The time in the credential scope; by hand it may differ.
     pub scope_time: SystemTime,
+    /// Whose derived key makes the signature, if not this signer's own: how a scope lies.
+    pub key_of: Option<Box<Signer>>,
 }
 
 impl Signer {
@@ -40,6 +42,7 @@ impl Signer {
             service: "kms-xks-proxy".into(),
             time: now,
             scope_time: now,
+            key_of: None,
         }
     }
 
@@ -109,8 +112,8 @@ impl Signer {
         );
         let digest = hexadecimal(&Sha256::digest(canonical));
         let text = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{digest}", self.date_time());
-        let key =
-            v4::generate_signing_key(&self.secret, self.scope_time, &self.region, &self.service);
+        let own = self.key_of.as_deref().unwrap_or(self);
+        let key = v4::generate_signing_key(&own.secret, own.scope_time, &own.region, &own.service);
         let signature = v4::calculate_signature(key, text.as_bytes());
         let (id, names) = (&self.access_key_id, names.join(";"));
         format!(

@@ -1,12 +1,14 @@
-//! A SoftHSM token of its own for every test.
+//! A token of its own for every test.
 //!
-//! A token of SoftHSM is a directory of plain files, so it is made once per process, kept in memory and written out for each
-//! test: a few milliseconds instead of a dozen runs of `softhsm-token`.
+//! A software token is a few plain files, so it is made once per process, kept in memory and written out for each test: a few
+//! milliseconds instead of a dozen runs of `softhsm-token`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+
+use super::product::Product;
 
 /// The label of the token, its PIN and where the keys are: `KEYS`.
 pub const TOKEN_LABEL: &str = "xks";
@@ -33,8 +35,10 @@ const KEYS: [(&str, &[&str]); 14] = [
     ("root-orders", &[]),
 ];
 
-/// A token on disk, with the configuration that SoftHSM needs to find it.
+/// A token on disk, with the configuration that its module needs to find it.
 pub struct Token {
+    /// Whose token it is.
+    pub product: Product,
     directory: PathBuf,
 }
 
@@ -55,22 +59,29 @@ impl Token {
     /// A place for tokens with none in it.
     pub fn empty(directory: &Path) -> Self {
         let token = Self {
+            product: Product::under_test(),
             directory: directory.to_path_buf(),
         };
         fs::create_dir_all(token.tokens()).unwrap();
-        let tokens = token.tokens();
-        let text = format!(
-            "directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n",
-            tokens.display()
-        );
+        let text = token.product.configuration(&token.tokens());
         fs::write(token.configuration(), text).unwrap();
         fs::write(token.pin_file(), PIN).unwrap();
         token
     }
 
-    /// The file for `SOFTHSM2_CONF`.
-    pub fn configuration(&self) -> PathBuf {
-        self.directory.join("softhsm2.conf")
+    /// The module's PKCS#11 library.
+    pub fn module(&self) -> PathBuf {
+        self.product.module()
+    }
+
+    /// The environment variable by which the module finds this token.
+    pub fn variable(&self) -> (String, String) {
+        let path = self.configuration().display().to_string();
+        (self.product.variable().into(), path)
+    }
+
+    fn configuration(&self) -> PathBuf {
+        self.directory.join("token.conf")
     }
 
     /// The file with the right PIN.
@@ -78,13 +89,13 @@ impl Token {
         self.directory.join("pin")
     }
 
-    /// Runs `softhsm-token` on this token.
-    pub fn tool(&self, command: &str, options: &[&str]) {
+    /// Runs `softhsm-token` on this token, and returns what it printed.
+    pub fn tool(&self, command: &str, options: &[&str]) -> String {
         let output = Command::new(tool())
-            .env("SOFTHSM2_CONF", self.configuration())
+            .envs([self.variable()])
             .arg(command)
             .arg("--module")
-            .arg(softhsm())
+            .arg(self.module())
             .args(["--token", TOKEN_LABEL, "--pin-file"])
             .arg(self.pin_file())
             .args(options)
@@ -95,6 +106,19 @@ impl Token {
             output.status.success(),
             "softhsm-token {command} {options:?}: {complaint}"
         );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// One more token of the same label.
+    pub fn twin(&self) {
+        self.initialise(&["--duplicate"]);
+    }
+
+    fn initialise(&self, options: &[&str]) {
+        let so_pin = self.directory.join("so-pin");
+        fs::write(&so_pin, "180927").unwrap();
+        let so_pin_file = ["--so-pin-file", so_pin.to_str().unwrap()];
+        self.tool("init", &[&so_pin_file, options].concat());
     }
 
     /// Whether the user PIN still opens the token: a locked one would refuse.
@@ -102,32 +126,14 @@ impl Token {
         self.tool("key", &["--label", "orders"]);
     }
 
-    /// The serial number of the token: the last half of its directory's name.
+    /// The serial number of the token.
     pub fn serial(&self) -> String {
-        let token = fs::read_dir(self.tokens())
-            .unwrap()
-            .next()
-            .unwrap()
-            .unwrap();
-        let name = token.file_name().into_string().unwrap().replace('-', "");
-        name[name.len() - 16..].to_owned()
+        self.tool("serial", &[]).trim().to_owned()
     }
 
     fn tokens(&self) -> PathBuf {
         self.directory.join("tokens")
     }
-}
-
-/// SoftHSM's PKCS#11 library, where distributions put it.
-pub fn softhsm() -> PathBuf {
-    let places = [
-        "/usr/lib/softhsm/libsofthsm2.so",
-        "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
-        "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
-        "/usr/lib64/pkcs11/libsofthsm2.so",
-    ];
-    let found = places.iter().map(PathBuf::from).find(|path| path.exists());
-    found.expect("SoftHSM is missing: run tests/run, or install the package softhsm2")
 }
 
 /// An example of this package, built beside the proxy: `cargo test` builds examples, `cargo test --test proxy` does not.
@@ -149,9 +155,7 @@ fn tool() -> PathBuf {
 fn template() -> Vec<(PathBuf, Vec<u8>)> {
     let directory = tempfile::tempdir().unwrap();
     let token = Token::empty(directory.path());
-    let so_pin = directory.path().join("so-pin");
-    fs::write(&so_pin, "180927").unwrap();
-    token.tool("init", &["--so-pin-file", so_pin.to_str().unwrap()]);
+    token.initialise(&[]);
     for (label, options) in KEYS {
         token.tool("key", &[&["--label", label], options].concat());
     }
@@ -159,12 +163,16 @@ fn template() -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 fn files_below(tokens: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut files = Vec::new();
-    for token in fs::read_dir(tokens).unwrap() {
-        for file in fs::read_dir(token.unwrap().path()).unwrap() {
-            let path = file.unwrap().path();
-            let content = fs::read(&path).unwrap();
-            files.push((path.strip_prefix(tokens).unwrap().to_path_buf(), content));
+    let (mut files, mut unread) = (Vec::new(), vec![tokens.to_path_buf()]);
+    while let Some(directory) = unread.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                unread.push(path);
+            } else {
+                let content = fs::read(&path).unwrap();
+                files.push((path.strip_prefix(tokens).unwrap().to_path_buf(), content));
+            }
         }
     }
     files

@@ -1,0 +1,94 @@
+//! The tokens that the suite can run on. `XKS_TEST_TOKEN` chooses: `softhsm`, which is the default, or `kryoptic`.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// A software token: its module, and how it is told where its tokens are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Product {
+    /// SoftHSM2, as the distribution ships it.
+    SoftHsm,
+    /// Kryoptic, as `tests/kryoptic` builds it.
+    Kryoptic,
+}
+
+impl Product {
+    /// The one that this run is about.
+    pub fn under_test() -> Self {
+        match env::var("XKS_TEST_TOKEN").as_deref() {
+            Err(env::VarError::NotPresent) | Ok("softhsm") => Self::SoftHsm,
+            Ok("kryoptic") => Self::Kryoptic,
+            other => panic!("XKS_TEST_TOKEN is softhsm or kryoptic, not {other:?}"),
+        }
+    }
+
+    /// What the proxy calls it: a part of its manufacturer's or its model's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SoftHsm => "SoftHSM",
+            Self::Kryoptic => "Kryoptic",
+        }
+    }
+
+    /// Whether it has the message interface of PKCS#11 3.x.
+    pub fn has_messages(self) -> bool {
+        self == Self::Kryoptic
+    }
+
+    /// Its PKCS#11 library.
+    pub fn module(self) -> PathBuf {
+        match self {
+            Self::SoftHsm => softhsm(),
+            Self::Kryoptic => kryoptic(),
+        }
+    }
+
+    /// The environment variable that names its configuration file.
+    pub fn variable(self) -> &'static str {
+        match self {
+            Self::SoftHsm => "SOFTHSM2_CONF",
+            Self::Kryoptic => "KRYOPTIC_CONF",
+        }
+    }
+
+    /// A configuration with all tokens in this directory, and room for one more.
+    pub fn configuration(self, tokens: &Path) -> String {
+        match self {
+            Self::SoftHsm => format!(
+                "directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n",
+                tokens.display()
+            ),
+            Self::Kryoptic => [0, 1]
+                .map(|slot| {
+                    let file = tokens.join(format!("{slot}.sql"));
+                    format!("[[slots]]\nslot = {slot}\ndbtype = \"sqlite\"\ndbargs = {file:?}\n")
+                })
+                .concat(),
+        }
+    }
+}
+
+/// SoftHSM's library, where distributions put it.
+fn softhsm() -> PathBuf {
+    let places = [
+        "/usr/lib/softhsm/libsofthsm2.so",
+        "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+        "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
+        "/usr/lib64/pkcs11/libsofthsm2.so",
+    ];
+    let found = places.iter().map(PathBuf::from).find(|path| path.exists());
+    found.expect("SoftHSM is missing: run tests/run, or install the package softhsm2")
+}
+
+/// Kryoptic's library, which has a directory of its own beside the proxy's build.
+fn kryoptic() -> PathBuf {
+    let proxy = Path::new(env!("CARGO_BIN_EXE_xks-proxy"));
+    let target = proxy.ancestors().nth(2).unwrap();
+    let path = target.join("kryoptic/debug/libkryoptic.so");
+    assert!(
+        path.exists(),
+        "{} is missing: run tests/run, or see tests/README.md",
+        path.display()
+    );
+    path
+}

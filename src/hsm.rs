@@ -26,6 +26,7 @@ mod device;
 mod device_session;
 mod errors;
 mod events;
+mod failure;
 mod ffi;
 mod gcm;
 mod health;

@@ -171,7 +171,12 @@ impl Keeper {
             session: &self.session,
             gcm: &mut self.gcm,
         };
-        checker.check(&self.opening.keys, &self.shared.settings.health_key)
+        let checked = checker.check(&self.opening.keys, &self.shared.settings.health_key)?;
+        if matches!(checked, Checked::KeyUnfit(_)) {
+            // Is it the health key that is gone, or the device's memory?
+            self.shared.check_keys(&KeyTable::sweep(&self.session)?)?;
+        }
+        Ok(checked)
     }
 
     fn heal(&mut self) -> Result<(), OpenError> {

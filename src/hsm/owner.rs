@@ -8,7 +8,8 @@ use std::time::Instant;
 use cryptoki::session::Session;
 use prometheus::Histogram;
 
-use super::device_session::{DeviceSession, Failure};
+use super::device_session::DeviceSession;
+use super::failure::Failure;
 use super::health::KnownGood;
 use super::job::{Job, Reply, Work};
 use super::keys::KeyTable;

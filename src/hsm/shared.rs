@@ -19,6 +19,9 @@ use crate::ekm::{Condition, DeviceReport, KeyManagerError, KeyManagerFault};
 /// could not be done in time, see [`Shared::submit`].
 const MAX_QUEUE: usize = 4_096;
 
+/// The share of the time left that is kept free when a job is let in: 1 / 8.
+const MARGIN: u32 = 8;
+
 /// No health answer is older than this (XKS API, GetHealthStatus).
 const MAX_REPORT_AGE: Duration = Duration::from_secs(60);
 
@@ -105,13 +108,15 @@ impl Shared {
             return work
                 .fail(self.error(KeyManagerFault::DeadlinePassed, "it was too late to ask"));
         }
+        // The mean is a mean: some calls take longer.
+        let budget = remaining - remaining / MARGIN;
         let job = Job {
             work,
             queued_at: Instant::now(),
             is_second_try: false,
         };
         // A job that nobody is ahead of always goes: a mean that has become too long must be able to recover.
-        let in_time = |ahead: usize| ahead == 0 || self.load.expected_wait(ahead) < remaining;
+        let in_time = |ahead: usize| ahead == 0 || self.load.expected_wait(ahead) < budget;
         if let Err((refused, job)) = self.queue.push(job, in_time) {
             job.work.fail(self.refusal(refused));
         }

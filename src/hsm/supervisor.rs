@@ -66,6 +66,7 @@ pub(super) fn supervise(shared: &Arc<Shared>, modules: &Modules) {
                     false => {}
                 }
             }
+            End::Returned => attempt = 0,
             End::Rest => return rest(shared, generation),
             End::NotOpened(error) => remedy(shared, modules, &error, attempt),
         }
@@ -80,6 +81,8 @@ enum End {
     Failed,
     /// It could not be opened.
     NotOpened(OpenError),
+    /// It hung, and its calls have come back: it is worth an attempt at once.
+    Returned,
     /// It must not be opened again.
     Rest,
 }
@@ -100,7 +103,7 @@ fn one_life(shared: &Arc<Shared>, modules: &Modules, generation: Generation) -> 
         // The queue is suspended: the first attempt to open again may save what waits there.
         End::Failed => {}
         End::NotOpened(error) => give_up(shared, error),
-        End::Rest => {}
+        End::Rest | End::Returned => {}
     }
     shared.end(generation);
     shared.wait_for_threads(END_PATIENCE, Shared::is_quiet);
@@ -109,13 +112,19 @@ fn one_life(shared: &Arc<Shared>, modules: &Modules, generation: Generation) -> 
 
 /// A keeper that hangs is waited for, however long: a second one would hang beside it.
 fn await_keeper(shared: &Shared, generation: Generation, end: End) -> End {
+    if !shared.has_keeper() {
+        return end;
+    }
     while shared.has_keeper() {
         shared.close_door("the device hangs");
         if is_stop(&shared.wait(generation + 1, LOOK_EVERY)) {
             return End::Stop;
         }
     }
-    end
+    match end {
+        End::Failed | End::NotOpened(_) => End::Returned,
+        End::Stop | End::Rest | End::Returned => end,
+    }
 }
 
 fn live(shared: &Arc<Shared>, generation: Generation) -> End {

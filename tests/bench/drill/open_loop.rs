@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::{Client, Failure};
 use crate::connection::Outcome;
-use crate::figures::note;
+use crate::figures::{note, quantile};
 use crate::messages::Sealed;
 use crate::target::Proxy;
 
@@ -42,7 +42,9 @@ pub struct Log {
 pub struct Sample {
     /// When it was to be sent.
     pub due: Instant,
-    /// How long after that the answer was there.
+    /// How long after that it was sent: what this program, or the machine, owes.
+    pub late: Duration,
+    /// How long after that moment, not after the sending, the answer was there.
     pub latency: Duration,
     /// What was wrong with the answer.
     pub failure: Option<Failure>,
@@ -113,9 +115,11 @@ fn send_all(mut client: Client, schedule: Schedule, stop: &AtomicBool) -> Log {
         if stop.load(Relaxed) {
             break;
         }
+        let late = due.elapsed();
         let outcome = send_one(&mut client, number, turn, &mut log.sealed);
         log.samples.push(Sample {
             due,
+            late,
             latency: due.elapsed(),
             failure: outcome.err(),
         });
@@ -162,8 +166,13 @@ impl Log {
         Some(last.due + last.latency)
     }
 
-    /// Which failures there were, how many of each, and when, counted from `moment`.
+    /// Which failures there were, how many of each, and when, counted from `moment`; and how late this program was.
     pub fn explain(&self, moment: Instant) -> Outcome<()> {
+        let late = quantile(self.samples.iter().map(|sample| sample.late), 0.999);
+        let requests = self.samples.len();
+        note(&format!(
+            "{requests} requests, p99.9 sent {late:.1} ms late"
+        ))?;
         let mut kinds: BTreeMap<&Failure, Vec<f64>> = BTreeMap::new();
         for sample in &self.samples {
             let at = sample.due.saturating_duration_since(moment).as_secs_f64();

@@ -103,8 +103,7 @@ fn report(proxy: &Arc<Proxy>, fault: Fault, log: &Log, back: Option<Duration>) -
     let checked: Vec<_> = log.sealed.iter().step_by(CHECK_EVERY).cloned().collect();
     let wrong = log.wrong() + unreadable(proxy, &checked)?;
     note(&format!(
-        "{} requests, {} ciphertexts of which {} were read again",
-        log.samples.len(),
+        "{} ciphertexts, of which {} were read again",
         log.sealed.len(),
         checked.len()
     ))?;

@@ -128,6 +128,8 @@ impl DeviceSession {
                 // A device that works may have erred this once: nobody is blamed before a second call.
                 Verdict::Ambiguous if !is_settled => {
                     self.settle(error, job.direction, &key)?;
+                    // On some devices a key that was deleted answers so too.
+                    self.healed(|owner| owner.read_again(selector, key.clone()))?;
                     is_settled = true;
                 }
                 verdict => return Err(judged(error, verdict, job.direction)),

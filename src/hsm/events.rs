@@ -21,6 +21,27 @@ pub(super) enum Event {
     Elapsed,
 }
 
+/// The state of the device's breaker, for logs and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It is being opened and checked.
+    Probing,
+    /// It serves.
+    Usable,
+    /// It does not serve.
+    Failed,
+}
+
+impl Phase {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Probing => "probing",
+            Self::Usable => "usable",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What stands on the board.
 #[derive(Default)]
 pub(super) struct Events {

@@ -99,9 +99,10 @@ impl Keeper {
         shared.metrics.sessions.inc();
         match self.start_owners() {
             Ok(sessions) => {
-                let (hsm, model) = (&shared.settings.name, &self.identity.model);
+                let (hsm, TokenIdentity { vendor, model }) =
+                    (&shared.settings.name, &self.identity);
                 let profile = self.opening.plan.to_string();
-                tracing::info!(%hsm, model, profile, sessions, "the HSM is usable");
+                tracing::info!(%hsm, vendor, model, profile, sessions, "the HSM is usable");
                 shared.report_opening(generation, Ok(()));
             }
             Err(error) => shared.report_opening(generation, Err(error)),

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::shared::Phase;
+use super::events::Phase;
 use crate::metrics::{Metrics, MetricsError};
 
 /// The families; one label set per device.

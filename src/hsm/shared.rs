@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::events::{Board, Event, Events};
+use super::events::{Board, Event, Events, Phase};
 use super::job::{Job, Work};
 use super::keys::KeyTable;
 use super::load::Load;
@@ -24,27 +24,6 @@ const MARGIN: u32 = 8;
 
 /// No health answer is older than this (XKS API, GetHealthStatus).
 const MAX_REPORT_AGE: Duration = Duration::from_secs(60);
-
-/// The state of the device's breaker, for logs and metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// It is being opened and checked.
-    Probing,
-    /// It serves.
-    Usable,
-    /// It does not serve.
-    Failed,
-}
-
-impl Phase {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Probing => "probing",
-            Self::Usable => "usable",
-            Self::Failed => "failed",
-        }
-    }
-}
 
 struct LastCheck {
     at: Option<Instant>,
@@ -223,6 +202,16 @@ impl Shared {
         for job in self.queue.close() {
             job.work.fail(self.refusal(Refused::Closed));
         }
+    }
+
+    /// Closes the door on an opening that takes long, unless it has opened the door meanwhile.
+    pub(super) fn close_unless_open(&self, generation: Generation, reason: &str) {
+        // The same lock as in `open_door`: the two must not cross.
+        let events = self.board.lock();
+        if self.opening(generation).is_none() {
+            self.close_door(reason);
+        }
+        drop(events);
     }
 
     /// Publishes what a check found.

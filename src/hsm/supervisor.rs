@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::events::Event;
+use super::events::{Event, Phase};
 use super::keeper;
 use super::module::Modules;
 use super::owner::Owner;
 use super::queue::Generation;
-use super::shared::{Phase, Shared};
+use super::shared::Shared;
 use super::token::OpenError;
 
 /// Pauses before the next attempt to open: the first at once, because a lost session is healed so; the last one for ever. Trying is
@@ -48,12 +48,17 @@ const END_PATIENCE: Duration = Duration::from_millis(500);
 /// Runs until it is asked to stop.
 pub(super) fn supervise(shared: &Arc<Shared>, modules: &Modules) {
     let mut attempt: usize = 0;
+    let mut refusal: Option<OpenError> = None;
     for generation in 1.. {
         let pause = attempt
             .checked_sub(1)
             .and_then(|failed| BACK_OFF.get(failed).or(BACK_OFF.last()));
         if is_stop(&shared.wait(generation, pause.copied().unwrap_or_default())) {
             return shared.close_door("the proxy is stopping");
+        }
+        // As late as possible: what a library sees of its tokens may be what was there when it was initialised.
+        if let Some(error) = refusal.take() {
+            remedy(shared, modules, &error, attempt);
         }
         let began = Instant::now();
         match one_life(shared, modules, generation) {
@@ -68,7 +73,7 @@ pub(super) fn supervise(shared: &Arc<Shared>, modules: &Modules) {
             }
             End::Returned => attempt = 0,
             End::Rest => return rest(shared, generation),
-            End::NotOpened(error) => remedy(shared, modules, &error, attempt),
+            End::NotOpened(error) => refusal = Some(error),
         }
         attempt += 1;
     }
@@ -140,7 +145,7 @@ fn live(shared: &Arc<Shared>, generation: Generation) -> End {
                 return not_opened(shared, OpenError::Hangs);
             }
             Event::Elapsed if began.elapsed() > SUSPENDED_FOR => {
-                shared.close_door("the device is being opened");
+                shared.close_unless_open(generation, "the device is being opened");
             }
             Event::Elapsed => {}
         }
@@ -213,8 +218,9 @@ fn rest(shared: &Shared, generation: Generation) {
 
 /// Initialises a library that has forgotten it, and restarts one that keeps failing. No thread of ours is inside it then.
 fn remedy(shared: &Shared, modules: &Modules, error: &OpenError, attempt: usize) {
-    let keeps_failing = attempt > 0 && attempt.is_multiple_of(ATTEMPTS_BEFORE_RESTART);
-    if !shared.is_quiet() || !(error.needs_initialize() || keeps_failing) {
+    let keeps_failing = attempt.is_multiple_of(ATTEMPTS_BEFORE_RESTART);
+    let may_help = error.needs_initialize() || error.is_about_presence() || keeps_failing;
+    if !shared.is_quiet() || !may_help {
         return;
     }
     let Ok(module) = modules.open(&shared.settings.module) else {

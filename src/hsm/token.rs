@@ -77,6 +77,11 @@ impl OpenError {
         self.code() == Some(RvError::CryptokiNotInitialized)
     }
 
+    /// Whether the token, or what is on it, is not there: some libraries look only when they are initialised.
+    pub(super) fn is_about_presence(&self) -> bool {
+        matches!(self, Self::TokenAbsent(..) | Self::TokenEmpty)
+    }
+
     /// Whether a new session and a new login can mend it.
     pub(super) fn is_about_the_session(&self) -> bool {
         self.code().is_some_and(is_about_the_session)
@@ -167,7 +172,10 @@ pub(super) fn gcm_mechanisms(
     };
     match mechanisms.standard || mechanisms.vendor_prepended {
         true => Ok(mechanisms),
-        false => Err(OpenError::NoAesGcm(identity.model.clone())),
+        false => Err(OpenError::NoAesGcm(format!(
+            "{}, {}",
+            identity.vendor, identity.model
+        ))),
     }
 }
 

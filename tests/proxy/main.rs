@@ -30,6 +30,7 @@ mod hsm_setup;
 mod hsm_vanishes;
 mod http2;
 mod http2_limits;
+mod key_changes;
 mod log;
 mod mtls;
 mod paths;

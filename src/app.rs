@@ -2,12 +2,19 @@
 //!
 //! Start: logging → metrics → HSMs opened and probed → bind → serve → ready. An HSM that is down does not stop the start: the proxy
 //! serves, says so in its health answer, and keeps trying.
+//! Change (SIGHUP, or a file that is another than the one that was read): read and validated as a whole → devices started or
+//! changed → key stores and TLS exchanged in one step → devices that are not wanted any more closed. A configuration with a fault
+//! changes nothing.
 //! Stop (SIGTERM, SIGINT): not ready → no new connections → finish what runs → close sessions → finalize → end.
 
+mod devices;
 mod hardening;
 mod logging;
 mod proxy;
 mod readiness;
+mod reload;
 mod signals;
+mod stores;
+mod watcher;
 
 pub use proxy::{AppError, run};

@@ -7,16 +7,21 @@
 //! - An unknown key is a fault: a misspelt limit must not silently be the default.
 //! - No fault or warning quotes a secret.
 
+mod changes;
 mod document;
 mod files;
 mod hsm;
+mod key;
 mod key_store;
 mod log;
 mod report;
+mod section;
 mod server;
+mod sources;
 mod values;
 
 use std::collections::HashSet;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,13 +29,16 @@ use crate::admin::AdminSettings;
 use crate::hsm::HsmSettings;
 use crate::keystore::KeyStoreSettings;
 use crate::server::ServerSettings;
-use document::{Document, Section};
+use document::Document;
+use section::Section;
 
+pub use changes::{Change, Changes};
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub use report::{Finding, Findings};
+pub use sources::Sources;
 
 /// Everything that a proxy needs to run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Configuration {
     /// `[server]`.
     pub server: ServerSettings,
@@ -55,16 +63,38 @@ pub struct Loaded {
     pub warnings: Vec<Finding>,
 }
 
+/// What came of reading a configuration, and the files that it was read from: when one of them changes, it is worth reading again.
+#[derive(Debug)]
+pub struct Reading {
+    /// The configuration, or all of its faults.
+    pub outcome: Result<Loaded, Findings>,
+    /// The configuration file and every file that it names, as far as they were got to.
+    pub sources: Sources,
+}
+
 /// Reads the configuration in `file`, and every file that it names. Relative paths are relative to its directory.
+pub fn read(file: &Path) -> Reading {
+    let mut sources = Sources::default();
+    let text = sources.read(file).and_then(|bytes| {
+        let text = std::str::from_utf8(&bytes).map(str::to_owned);
+        text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    });
+    match text {
+        Ok(text) => read_text(&text, file.parent().unwrap_or(Path::new(".")), sources),
+        Err(error) => {
+            let message = format!("cannot read {}: {error}", file.display());
+            let outcome = Err(Findings::single("", message));
+            Reading { outcome, sources }
+        }
+    }
+}
+
+/// As [`read`], when nobody is going to read it again.
 ///
 /// # Errors
 /// All faults at once.
 pub fn load(file: &Path) -> Result<Loaded, Findings> {
-    let text = std::fs::read_to_string(file).map_err(|error| {
-        Findings::single("", format!("cannot read {}: {error}", file.display()))
-    })?;
-    let directory = file.parent().unwrap_or(Path::new("."));
-    parse(&text, directory)
+    read(file).outcome
 }
 
 /// Reads a configuration from its text; `directory` is where relative paths start.
@@ -72,9 +102,22 @@ pub fn load(file: &Path) -> Result<Loaded, Findings> {
 /// # Errors
 /// All faults at once.
 pub fn parse(text: &str, directory: &Path) -> Result<Loaded, Findings> {
-    let document = Document::parse(text, directory)?;
-    let configuration = whole(&document.root());
-    document.outcome(configuration)
+    read_text(text, directory, Sources::default()).outcome
+}
+
+fn read_text(text: &str, directory: &Path, sources: Sources) -> Reading {
+    match Document::parse(text, directory, sources.clone()) {
+        Ok(document) => {
+            let configuration = whole(&document.root());
+            let sources = document.sources();
+            let outcome = document.outcome(configuration);
+            Reading { outcome, sources }
+        }
+        Err(faults) => Reading {
+            outcome: Err(faults),
+            sources,
+        },
+    }
 }
 
 fn whole(root: &Section<'_>) -> Option<Configuration> {

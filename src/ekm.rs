@@ -47,9 +47,20 @@ impl fmt::Display for KeySelector {
     }
 }
 
+/// On whose behalf a job is done: a device that cannot keep up serves its tenants in turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// By which one tenant is told from another.
+    pub name: Arc<str>,
+    /// How many jobs of this tenant are done in its turn; at least 1.
+    pub share: u32,
+}
+
 /// What to encrypt. `aad` is what the device binds, already framed.
 #[derive(Clone, Debug)]
 pub struct EncryptJob {
+    /// For whom.
+    pub tenant: Arc<Tenant>,
     /// Under which key.
     pub key: Arc<KeySelector>,
     /// What; possibly nothing.
@@ -65,6 +76,8 @@ pub struct EncryptJob {
 /// What to decrypt.
 #[derive(Clone, Debug)]
 pub struct DecryptJob {
+    /// For whom.
+    pub tenant: Arc<Tenant>,
     /// Under which key.
     pub key: Arc<KeySelector>,
     /// 12 or 16 bytes.
@@ -73,6 +86,17 @@ pub struct DecryptJob {
     pub ciphertext_and_tag: Arc<[u8]>,
     /// Additional authenticated data, at least one byte.
     pub aad: Arc<[u8]>,
+    /// Until when.
+    pub deadline: Deadline,
+}
+
+/// Which key to describe.
+#[derive(Clone, Debug)]
+pub struct DescribeJob {
+    /// For whom.
+    pub tenant: Arc<Tenant>,
+    /// The key.
+    pub key: Arc<KeySelector>,
     /// Until when.
     pub deadline: Deadline,
 }
@@ -178,7 +202,7 @@ pub trait KeyManager: Send + Sync {
     fn decrypt(&self, job: DecryptJob) -> Pending<'_, SecretBytes>;
 
     /// Reads a key's attributes from the device, not from a cache.
-    fn describe(&self, key: Arc<KeySelector>, deadline: Deadline) -> Pending<'_, KeyAttributes>;
+    fn describe(&self, job: DescribeJob) -> Pending<'_, KeyAttributes>;
 
     /// What its last deep check found. Never blocks, never calls the device.
     fn report(&self) -> DeviceReport;

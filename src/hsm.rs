@@ -16,12 +16,13 @@
 //! - No PKCS#11 call runs on a tokio worker: a hung device holds its own threads and nothing else.
 //!
 //! # Invariants
-//! - A PIN that the token refuses is tried once; then this device rests until the process is started anew.
+//! - A PIN that the token refuses is tried once; then this device rests until its configuration changes.
 //! - An ambiguous return code from a decryption is settled by a decryption that is known to be good, on the same session,
 //!   before anybody is blamed.
 //! - `unsafe` is in [`ffi`] only.
 
 mod blame;
+mod change;
 mod device;
 mod device_session;
 mod errors;
@@ -43,6 +44,7 @@ mod settings;
 mod shared;
 mod supervisor;
 mod token;
+mod turns;
 
 pub use device::Hsm;
 pub use metrics::HsmMetrics;

@@ -1,17 +1,29 @@
 //! External key stores: what the configuration says of each, ready to be looked up.
 //!
+//! A [`KeyStores`] never changes. A new configuration makes a new one, which takes over from the old one what must outlive it: what is
+//! used of a quota, and how often a key version has encrypted.
+//!
 //! # Invariants
-//! - A prefix has one store, a store has its own credentials and keys: nothing is shared between stores but devices.
+//! - A prefix has one store, a store has its own credentials, keys and quota: nothing is shared between stores but devices.
 
+mod credentials;
+mod quota;
+mod settings;
 mod usage;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::ekm::{Fleet, KeySelector};
+use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
+
+use crate::ekm::{Fleet, KeySelector, Tenant};
+use crate::metrics::{Metrics, MetricsError};
 use crate::sigv4::Credentials;
 use crate::xks::{ExternalKeyId, KeyVersion, PathPrefix};
 
+pub use credentials::{CredentialMetrics, CredentialUse};
+pub use quota::Quota;
+pub use settings::{KeySettings, KeyStoreSettings, QuotaSettings, State, VersionSettings};
 pub use usage::{Encryptions, KeyMetrics};
 
 /// All key stores of a proxy, by path prefix.
@@ -30,61 +42,18 @@ pub struct KeyStore {
     pub state: State,
     /// Who may sign requests to it.
     pub credentials: Credentials,
+    /// When each of them was last used.
+    pub credential_use: CredentialUse,
     /// Its keys.
     pub keys: HashMap<ExternalKeyId, Arc<Key>>,
     /// The devices that hold its keys.
     pub fleet: Fleet,
-}
-
-/// What the configuration says of a key store; its devices are named, not there yet.
-#[derive(Debug)]
-pub struct KeyStoreSettings {
-    /// See [`KeyStore`]; so for all but the last.
-    pub name: String,
-    /// The path prefix.
-    pub prefix: PathPrefix,
-    /// The AWS region.
-    pub region: String,
-    /// Enabled or disabled.
-    pub state: State,
-    /// Who may sign.
-    pub credentials: Credentials,
-    /// The keys.
-    pub keys: Vec<Key>,
-    /// The names of the devices, in order of preference.
-    pub hsms: Vec<String>,
-}
-
-impl KeyStoreSettings {
-    /// The store, on these devices; its keys count what they do.
-    pub fn into_store(self, fleet: Fleet, metrics: &KeyMetrics) -> KeyStore {
-        let by_id = |mut key: Key| {
-            let id = key.id.clone();
-            for version in &mut key.versions {
-                version.encryptions = metrics.of_version(&self.name, &id, version.number);
-            }
-            (id, Arc::new(key))
-        };
-        let keys = self.keys.into_iter().map(by_id).collect();
-        KeyStore {
-            name: self.name.into(),
-            prefix: self.prefix,
-            region: self.region,
-            state: self.state,
-            credentials: self.credentials,
-            keys,
-            fleet,
-        }
-    }
-}
-
-/// Whether something may be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Yes.
-    Enabled,
-    /// No: its owner has switched it off.
-    Disabled,
+    /// How many requests it may make; none: as many as it likes.
+    pub quota: Option<Arc<Quota>>,
+    /// Counts the ciphertexts of AWS's sample proxy; none: they are not decrypted.
+    pub legacy: Option<IntCounter>,
+    /// As whom the devices know it.
+    pub tenant: Arc<Tenant>,
 }
 
 /// One external key.
@@ -94,10 +63,9 @@ pub struct Key {
     pub id: ExternalKeyId,
     /// Whether its owner lets it be used.
     pub state: State,
-    /// The device key that encrypts.
-    pub primary: KeyVersion,
-    /// Every version.
-    pub versions: Vec<Version>,
+    /// The version that encrypts.
+    pub primary: Version,
+    others: Vec<Version>,
 }
 
 /// One version of an external key.
@@ -108,7 +76,116 @@ pub struct Version {
     /// The device key.
     pub selector: Arc<KeySelector>,
     /// How often it has encrypted.
-    pub encryptions: Encryptions,
+    pub encryptions: Arc<Encryptions>,
+}
+
+/// The metrics of all stores.
+#[derive(Clone)]
+pub struct StoreMetrics {
+    /// Of their keys.
+    pub keys: KeyMetrics,
+    /// Of their credentials.
+    pub credentials: CredentialMetrics,
+    quota_refusals: IntCounterVec,
+    legacy: IntCounterVec,
+    enabled: IntGaugeVec,
+    known: Arc<Mutex<Vec<String>>>,
+}
+
+impl StoreMetrics {
+    /// Declares them.
+    ///
+    /// # Errors
+    /// [`MetricsError`] when a name is taken.
+    pub fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
+        Ok(Self {
+            keys: KeyMetrics::declare(metrics)?,
+            credentials: CredentialMetrics::declare(metrics)?,
+            quota_refusals: metrics.counter(
+                "xks_quota_refusals_total",
+                "Requests refused because the key store's quota was used up.",
+                &["store"],
+            )?,
+            legacy: metrics.counter(
+                "xks_legacy_decryptions_total",
+                "Decryptions of ciphertexts that AWS's sample proxy has made.",
+                &["store"],
+            )?,
+            enabled: metrics.gauge(
+                "xks_key_store_enabled",
+                "Whether the key store is enabled (1) or switched off by its owner (0).",
+                &["store"],
+            )?,
+            known: Arc::default(),
+        })
+    }
+
+    /// Takes the gauges of stores and credentials away that are not there any more.
+    pub fn keep_only(&self, stores: &[KeyStoreSettings]) {
+        let credentials = stores.iter().map(|s| (s.name.as_str(), &s.credentials));
+        self.credentials.keep_only(credentials);
+        let now: Vec<String> = stores.iter().map(|store| store.name.clone()).collect();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for store in known.iter().filter(|store| !now.contains(store)) {
+            // It may be gone already: what counts is that it is.
+            drop(self.enabled.remove_label_values(&[store]));
+        }
+        *known = now;
+    }
+}
+
+impl KeyStoreSettings {
+    /// The store, on these devices. What is used of its quota is `former`'s, if the quota is the same.
+    pub fn into_store(
+        self,
+        fleet: Fleet,
+        metrics: &StoreMetrics,
+        former: Option<&KeyStore>,
+    ) -> KeyStore {
+        let by_id = |key: &KeySettings| {
+            let key = Key::new(key, |version| {
+                metrics.keys.of_version(&self.name, key.id(), version)
+            });
+            (key.id.clone(), Arc::new(key))
+        };
+        let keys = self.keys.iter().map(by_id).collect();
+        let label: &[&str] = &[&self.name];
+        let legacy = metrics.legacy.with_label_values(label);
+        let refusals = metrics.quota_refusals.with_label_values(label);
+        let enabled = metrics.enabled.with_label_values(label);
+        enabled.set(i64::from(self.state == State::Enabled));
+        let name: Arc<str> = self.name.as_str().into();
+        let quota = |settings| kept_or_new(settings, refusals, former);
+        KeyStore {
+            credential_use: metrics.credentials.of_store(&self.name, &self.credentials),
+            tenant: Arc::new(Tenant {
+                name: Arc::clone(&name),
+                share: self.share,
+            }),
+            name,
+            prefix: self.prefix,
+            region: self.region,
+            state: self.state,
+            credentials: self.credentials,
+            keys,
+            fleet,
+            quota: self.quota.map(quota),
+            legacy: self.decrypts_aws_samples.then_some(legacy),
+        }
+    }
+}
+
+/// A configuration that changes something else must not give a store its burst anew.
+fn kept_or_new(
+    settings: QuotaSettings,
+    refusals: IntCounter,
+    former: Option<&KeyStore>,
+) -> Arc<Quota> {
+    let former = former.and_then(|store| store.quota.as_ref());
+    match former.filter(|quota| quota.settings() == settings) {
+        Some(quota) => Arc::clone(quota),
+        None => Arc::new(Quota::new(settings, refusals)),
+    }
 }
 
 impl KeyStores {
@@ -123,6 +200,12 @@ impl KeyStores {
         self.0.get(prefix)
     }
 
+    /// The store of this name.
+    pub fn of_name(&self, name: &str) -> Option<&KeyStore> {
+        let mut stores = self.0.values();
+        stores.find(|store| *store.name == *name).map(AsRef::as_ref)
+    }
+
     /// Every store, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<KeyStore>> {
         self.0.values()
@@ -130,26 +213,28 @@ impl KeyStores {
 }
 
 impl Key {
-    /// A key of one version.
-    pub fn single(id: ExternalKeyId, state: State, selector: KeySelector) -> Self {
-        let versions = vec![Version {
-            number: KeyVersion::FIRST,
-            selector: Arc::new(selector),
-            encryptions: Encryptions::default(),
-        }];
+    /// The key, whose versions count their encryptions in what `encryptions` gives.
+    pub fn new(
+        settings: &KeySettings,
+        encryptions: impl Fn(KeyVersion) -> Arc<Encryptions>,
+    ) -> Self {
+        let live = |version: &VersionSettings| Version {
+            number: version.number,
+            selector: Arc::clone(&version.selector),
+            encryptions: encryptions(version.number),
+        };
         Self {
-            id,
-            state,
-            primary: KeyVersion::FIRST,
-            versions,
+            id: settings.id().clone(),
+            state: settings.state(),
+            primary: live(settings.primary()),
+            others: settings.others().iter().map(live).collect(),
         }
     }
 
     /// A version; none when the key has no such version.
     pub fn version(&self, number: KeyVersion) -> Option<&Version> {
-        self.versions
-            .iter()
-            .find(|version| version.number == number)
+        let mut versions = std::iter::once(&self.primary).chain(&self.others);
+        versions.find(|version| version.number == number)
     }
 }
 
@@ -157,28 +242,38 @@ impl Key {
 mod tests {
     use super::*;
     use crate::ekm::FleetMetrics;
-    use crate::metrics::Metrics;
     use std::time::Duration;
 
-    fn store(prefix: &str) -> KeyStore {
-        KeyStore {
+    fn settings(prefix: &str, quota: Option<QuotaSettings>) -> KeyStoreSettings {
+        KeyStoreSettings {
             name: prefix.into(),
             prefix: PathPrefix::parse(prefix).unwrap(),
             region: "eu-west-1".into(),
             state: State::Enabled,
             credentials: Credentials::default(),
-            keys: HashMap::new(),
-            fleet: Fleet::new(
-                vec![],
-                Duration::ZERO,
-                FleetMetrics::declare(&Metrics::default()).unwrap(),
-            ),
+            keys: vec![],
+            hsms: vec![],
+            quota,
+            share: 1,
+            decrypts_aws_samples: false,
         }
+    }
+
+    fn store(settings: KeyStoreSettings, former: Option<&KeyStore>) -> KeyStore {
+        let metrics = Metrics::default();
+        let fleet = Fleet::new(
+            vec![],
+            Duration::ZERO,
+            FleetMetrics::declare(&metrics).unwrap(),
+        );
+        let metrics = StoreMetrics::declare(&metrics).unwrap();
+        settings.into_store(fleet, &metrics, former)
     }
 
     #[test]
     fn stores_are_found_by_their_whole_prefix() {
-        let stores = KeyStores::new(vec![store(""), store("/a"), store("/a/b")]);
+        let made = ["", "/a", "/a/b"].map(|prefix| store(settings(prefix, None), None));
+        let stores = KeyStores::new(made.into());
         for prefix in ["", "/a", "/a/b"] {
             assert_eq!(&*stores.at(prefix).unwrap().name, prefix);
         }
@@ -189,8 +284,31 @@ mod tests {
     #[test]
     fn versions_are_found_by_number() {
         let id = ExternalKeyId::parse("k").unwrap();
-        let key = Key::single(id, State::Enabled, KeySelector::Label("l".into()));
-        assert!(key.version(KeyVersion::FIRST).is_some());
+        let version = |number: u32| VersionSettings {
+            number: KeyVersion(number),
+            selector: Arc::new(KeySelector::Label(number.to_string())),
+        };
+        let versions = vec![version(1), version(3), version(7)];
+        let settings = KeySettings::versioned(id, State::Enabled, KeyVersion(3), versions).unwrap();
+        let key = Key::new(&settings, |_| Arc::default());
+        assert_eq!(key.primary.number, KeyVersion(3));
+        for number in [1, 3, 7] {
+            let found = key.version(KeyVersion(number)).unwrap();
+            assert_eq!(*found.selector, KeySelector::Label(number.to_string()));
+        }
         assert!(key.version(KeyVersion(2)).is_none());
+    }
+
+    #[test]
+    fn what_is_used_of_a_quota_outlives_a_change_of_something_else() {
+        let small = QuotaSettings { rate: 1, burst: 1 };
+        let first = store(settings("/a", Some(small)), None);
+        assert!(first.quota.as_ref().unwrap().take());
+        let second = store(settings("/a", Some(small)), Some(&first));
+        assert!(!second.quota.as_ref().unwrap().take(), "used already");
+        let larger = QuotaSettings { rate: 1, burst: 2 };
+        let third = store(settings("/a", Some(larger)), Some(&second));
+        assert!(third.quota.as_ref().unwrap().take(), "another quota");
+        assert!(store(settings("/a", None), Some(&third)).quota.is_none());
     }
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use crate::clock::Deadline;
 use crate::ekm::Served;
 use crate::keystore::{Key, KeyStore, State};
-use crate::xks::{ExternalKeyId, Fault, FaultKind};
+use crate::xks::{ExternalKeyId, Fault, FaultKind, KeyVersion};
 
 pub use decrypt::decrypt;
 pub use encrypt::encrypt;
@@ -54,9 +54,21 @@ pub struct Cost {
     pub queued: Duration,
     /// Its work, all jobs together.
     pub worked: Duration,
+    /// The version of the key that was used.
+    pub key_version: Option<KeyVersion>,
+    /// Whether the ciphertext was one that AWS's sample proxy has made.
+    pub is_legacy: bool,
 }
 
 impl Cost {
+    /// Nothing yet, with this version of the key.
+    fn of_version(version: KeyVersion) -> Self {
+        Self {
+            key_version: Some(version),
+            ..Self::default()
+        }
+    }
+
     /// Adds a job's cost and gives its value.
     fn add<T>(&mut self, served: Served<T>) -> T {
         self.device = Some(served.device);
@@ -79,7 +91,12 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// The key, if there is one; takes the request from the store's quota.
     fn key(&self) -> Result<&'a Arc<Key>, Fault> {
+        let quota = self.store.quota.as_ref();
+        if quota.is_some_and(|quota| !quota.take()) {
+            return Err(FaultKind::QuotaExceeded.into());
+        }
         let key = self.store.keys.get(self.key_id);
         key.ok_or_else(|| FaultKind::KeyUnknown.into())
     }

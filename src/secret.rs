@@ -25,6 +25,11 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Whether the other one is the same, in a time that depends on their lengths only.
+    pub fn is_same(&self, other: &Self) -> bool {
+        constant_time_eq(self.0.as_bytes(), other.0.as_bytes())
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -113,6 +118,13 @@ mod tests {
         assert_eq!(bytes.expose(), b"abcdefgh");
         assert_eq!(bytes.len(), 8);
         assert!(!bytes.is_empty());
+    }
+
+    #[test]
+    fn secrets_are_compared_by_value() {
+        let secret = |text: &str| Secret::new(text.into());
+        assert!(secret("hunter2").is_same(&secret("hunter2")));
+        assert!(!secret("hunter2").is_same(&secret("hunter3")));
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod deadline;
 mod dispatch;
 mod guard;
 mod listener;
+mod live;
 mod metrics;
 mod observe;
 mod record;
@@ -39,6 +40,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use http_body_util::Full;
 
+pub use live::{Live, Serving};
 pub use metrics::ServerMetrics;
 pub use run::{Server, ServerParts};
 pub use settings::{Limits, ServerSettings};

@@ -16,7 +16,7 @@ pub use bytes::{
     Aad, CiphertextMetadata, GcmTag, InitializationVector, KeyVersion, MAX_AAD, MAX_PLAINTEXT,
 };
 pub use fault::{ErrorName, Fault, FaultKind};
-pub use framing::{framed_aad, integrity_value};
+pub use framing::{aws_samples_framed_aad, framed_aad, integrity_value};
 pub use metadata::RequestMetadata;
 pub use names::{ExternalKeyId, PathPrefix};
 pub use request::{DecryptRequest, EncryptRequest, HealthRequest, KeyMetadataRequest};

@@ -1,33 +1,35 @@
 //! The running proxy.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::runtime::Builder;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use super::devices::Devices;
+use super::logging::LevelHandle;
 use super::readiness::Phase;
+use super::reload::{ReloadMetrics, Reloader, serving};
 use super::signals::Signals;
-use super::{hardening, logging};
+use super::stores::StoreMaker;
+use super::{hardening, logging, watcher};
 use crate::admin::{Admin, AdminParts, AdminSettings};
 use crate::build_info;
-use crate::config::{Configuration, Finding, Loaded};
-use crate::ekm::{Fleet, FleetMetrics, KeyManager};
-use crate::hsm::{Hsm, HsmMetrics, HsmSettings, Modules};
-use crate::keystore::{KeyMetrics, KeyStoreSettings, KeyStores};
+use crate::config::{Configuration, Finding, Loaded, Reading, Sources};
+use crate::ekm::KeyManager as _;
+use crate::hsm::HsmMetrics;
 use crate::metrics::{Metrics, MetricsError};
-use crate::server::{Server, ServerMetrics, ServerParts};
+use crate::server::{Live, Server, ServerMetrics, ServerParts};
 
 /// How long the start waits for the first attempt to open each HSM. A device that hangs must not keep the proxy from telling so.
 const FIRST_ATTEMPT: Duration = Duration::from_secs(10);
 
 /// How often the start looks whether an HSM has become usable.
 const POLL: Duration = Duration::from_millis(10);
-
-/// How long each HSM may take to close at the end.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long the runtime may take to end; only a thread that hangs needs it.
 const RUNTIME_PATIENCE: Duration = Duration::from_secs(1);
@@ -46,19 +48,34 @@ pub enum AppError {
     Log(String),
 }
 
-/// Runs the proxy until it is asked to stop.
+/// What the proxy starts with.
+struct Start {
+    file: PathBuf,
+    sources: Sources,
+    loaded: Loaded,
+    level: LevelHandle,
+}
+
+/// Runs the proxy until it is asked to stop. `loaded` was read from `file`, and with it `sources`: when one of them changes, the
+/// configuration is read again.
 ///
 /// # Errors
 /// [`AppError`] when it cannot start; once it serves, nothing but a stop ends it.
-pub fn run(loaded: Loaded) -> Result<(), AppError> {
-    logging::start(loaded.configuration.log).map_err(|error| AppError::Log(error.to_string()))?;
+pub fn run(file: &Path, loaded: Loaded, sources: Sources) -> Result<(), AppError> {
+    let level = logging::start(loaded.configuration.log)
+        .map_err(|error| AppError::Log(error.to_string()))?;
     hardening::forbid_core_dumps();
     report(&loaded.warnings);
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .thread_name("xks-worker")
         .build()?;
-    let outcome = runtime.block_on(serve(loaded.configuration));
+    let outcome = runtime.block_on(serve(Start {
+        file: file.to_owned(),
+        sources,
+        loaded,
+        level,
+    }));
     runtime.shutdown_timeout(RUNTIME_PATIENCE);
     if let Err(error) = &outcome {
         tracing::error!(%error, "the proxy cannot run");
@@ -73,46 +90,73 @@ fn report(warnings: &[Finding]) {
     }
 }
 
-async fn serve(configuration: Configuration) -> Result<(), AppError> {
+async fn serve(start: Start) -> Result<(), AppError> {
+    let Start {
+        file,
+        sources,
+        loaded,
+        level,
+    } = start;
+    let configuration = loaded.configuration;
     let signals = Signals::take()?;
     let metrics = Metrics::new()?;
     declare_build_info(&metrics)?;
-    let server_metrics = ServerMetrics::declare(&metrics, &configuration.server.tls.expiries)?;
-    let modules = Modules::default();
-    let hsms = start_hsms(configuration.hsms, &modules, &metrics)?;
-    wait_for_first_attempts(&hsms).await;
-    let rules = FleetRules {
-        hedge_delay: configuration.hedge_delay,
-        fleet: FleetMetrics::declare(&metrics)?,
-        keys: KeyMetrics::declare(&metrics)?,
-    };
-    let stores = stores(configuration.key_stores, &hsms, &rules);
-    let parts = ServerParts {
-        settings: configuration.server,
-        stores: Arc::new(stores),
-        metrics: server_metrics,
-    };
-    let server = Server::bind(parts).await?;
+    let server_metrics = ServerMetrics::declare(&metrics)?;
+    server_metrics.publish_expiries(&configuration.server.tls.expiries);
+    let devices = start_devices(&configuration, &metrics)?;
+    wait_for_first_attempts(&devices).await;
+    let stores = StoreMaker::declare(&metrics)?;
+    let live = Live::new(serving(
+        &configuration,
+        stores.make(&configuration, &devices, None),
+    ));
+    let server = Server::bind(ServerParts {
+        listen: configuration.server.listen.clone(),
+        max_connections: configuration.server.limits.max_connections,
+        live: live.clone(),
+        metrics: server_metrics.clone(),
+    })
+    .await?;
     let phase = Phase::new();
     if let Some(settings) = configuration.admin {
-        start_admin(settings, metrics, &phase, &hsms).await?;
+        start_admin(settings, metrics.clone(), &phase, &devices).await?;
     }
     for address in server.addresses()? {
         tracing::info!(listener = "server", %address, "listening");
     }
+    let reloader = Reloader {
+        current: configuration,
+        live,
+        devices: Arc::clone(&devices),
+        stores,
+        server_metrics,
+        metrics: ReloadMetrics::declare(&metrics)?,
+        level,
+    };
+    let (ask, readings) = watcher::start(file, sources)?;
+    let reloading = tokio::spawn(reload(reloader, readings));
     phase.serving();
-    tokio::spawn(announce_readiness(Arc::clone(&phase), hsms.clone()));
+    tokio::spawn(announce_readiness(Arc::clone(&phase), Arc::clone(&devices)));
     let stop = async {
-        signals.stop().await;
+        signals.stop(|| ask.ask()).await;
+        // From here on the configuration stays what it is.
+        reloading.abort();
         phase.draining();
     };
     let finished = server.serve(stop).await;
     if !finished {
         tracing::warn!("the grace period ended before every request did");
     }
-    close(&hsms, &modules);
+    devices.close();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Applies each configuration that is read while the proxy serves.
+async fn reload(mut reloader: Reloader, mut readings: mpsc::Receiver<Reading>) {
+    while let Some(reading) = readings.recv().await {
+        reloader.apply(reading.outcome);
+    }
 }
 
 fn declare_build_info(metrics: &Metrics) -> Result<(), MetricsError> {
@@ -125,19 +169,20 @@ fn declare_build_info(metrics: &Metrics) -> Result<(), MetricsError> {
     Ok(())
 }
 
-fn start_hsms(
-    settings: Vec<HsmSettings>,
-    modules: &Modules,
+fn start_devices(
+    configuration: &Configuration,
     metrics: &Metrics,
-) -> Result<Vec<Arc<Hsm>>, AppError> {
-    let hsm_metrics = HsmMetrics::declare(metrics)?;
-    let start = |settings| Ok(Hsm::start(settings, modules, &hsm_metrics)?);
-    settings.into_iter().map(start).collect()
+) -> Result<Arc<Devices>, AppError> {
+    let devices = Devices::new(HsmMetrics::declare(metrics)?);
+    for settings in &configuration.hsms {
+        devices.add(settings.clone())?;
+    }
+    Ok(Arc::new(devices))
 }
 
-async fn wait_for_first_attempts(hsms: &[Arc<Hsm>]) {
+async fn wait_for_first_attempts(devices: &Devices) {
     let until = Instant::now() + FIRST_ATTEMPT;
-    while !hsms.iter().all(|hsm| hsm.is_usable() || hsm.has_failed()) {
+    while devices.any(|hsm| !hsm.is_usable() && !hsm.has_failed()) {
         if Instant::now() >= until {
             return tracing::warn!(
                 "an HSM takes long to open; the proxy serves without it meanwhile"
@@ -147,37 +192,18 @@ async fn wait_for_first_attempts(hsms: &[Arc<Hsm>]) {
     }
 }
 
-/// What the key stores share.
-struct FleetRules {
-    hedge_delay: Duration,
-    fleet: FleetMetrics,
-    keys: KeyMetrics,
-}
-
-fn stores(settings: Vec<KeyStoreSettings>, hsms: &[Arc<Hsm>], rules: &FleetRules) -> KeyStores {
-    let of_name = |name: &String| {
-        let hsm = hsms.iter().find(|hsm| **hsm.name() == **name)?;
-        Some(Arc::clone(hsm) as Arc<dyn KeyManager>)
-    };
-    let store = |settings: KeyStoreSettings| {
-        let devices = settings.hsms.iter().filter_map(of_name).collect();
-        let fleet = Fleet::new(devices, rules.hedge_delay, rules.fleet.clone());
-        settings.into_store(fleet, &rules.keys)
-    };
-    KeyStores::new(settings.into_iter().map(store).collect())
-}
-
 async fn start_admin(
     settings: AdminSettings,
     metrics: Metrics,
     phase: &Arc<Phase>,
-    hsms: &[Arc<Hsm>],
+    devices: &Arc<Devices>,
 ) -> Result<(), AppError> {
-    let (phase, for_readiness, for_refresh) = (Arc::clone(phase), hsms.to_vec(), hsms.to_vec());
+    let (phase, of_readiness, of_refresh) =
+        (Arc::clone(phase), Arc::clone(devices), Arc::clone(devices));
     let parts = AdminParts {
         metrics,
-        readiness: Arc::new(move || phase.readiness(&for_readiness)),
-        refresh: Arc::new(move || for_refresh.iter().for_each(|hsm| hsm.publish_gauges())),
+        readiness: Arc::new(move || phase.readiness(&of_readiness)),
+        refresh: Arc::new(move || of_refresh.publish_gauges()),
     };
     let admin = Admin::bind(settings, parts).await?;
     let address = admin.address()?;
@@ -187,24 +213,9 @@ async fn start_admin(
 }
 
 /// Logs once when the proxy becomes ready.
-async fn announce_readiness(phase: Arc<Phase>, hsms: Vec<Arc<Hsm>>) {
-    while phase.readiness(&hsms).is_err() {
+async fn announce_readiness(phase: Arc<Phase>, devices: Arc<Devices>) {
+    while phase.readiness(&devices).is_err() {
         sleep(POLL).await;
     }
     tracing::info!("ready");
-}
-
-/// Closes every device. A library in which a thread hangs is left alone: finalizing it would crash the exit.
-fn close(hsms: &[Arc<Hsm>], modules: &Modules) {
-    let mut all_closed = true;
-    for hsm in hsms {
-        let closed = hsm.stop(CLOSE_PATIENCE);
-        if !closed {
-            tracing::warn!(hsm = %hsm.name(), "a thread hangs inside the HSM; it is abandoned");
-        }
-        all_closed &= closed;
-    }
-    if all_closed {
-        modules.finalize();
-    }
 }

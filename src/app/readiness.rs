@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::ekm::KeyManager;
-use crate::hsm::Hsm;
+use super::devices::Devices;
+use crate::ekm::KeyManager as _;
 
 const STARTING: u8 = 0;
 const SERVING: u8 = 1;
@@ -27,9 +27,9 @@ impl Phase {
     }
 
     /// Ready, or why not.
-    pub(super) fn readiness(&self, hsms: &[Arc<Hsm>]) -> Result<(), String> {
+    pub(super) fn readiness(&self, devices: &Devices) -> Result<(), String> {
         match self.0.load(Ordering::Acquire) {
-            SERVING if hsms.iter().any(|hsm| hsm.is_usable()) => Ok(()),
+            SERVING if devices.any(|hsm| hsm.is_usable()) => Ok(()),
             SERVING => Err("no HSM is usable".to_owned()),
             STARTING => Err("starting".to_owned()),
             _ => Err("draining".to_owned()),

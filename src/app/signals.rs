@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT, which stop the proxy, and SIGHUP, which must not.
+/// SIGTERM and SIGINT, which stop the proxy, and SIGHUP, which has it read its configuration again.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -21,14 +21,14 @@ impl Signals {
         })
     }
 
-    /// Resolves when the proxy is asked to stop.
-    pub(super) async fn stop(mut self) {
+    /// Resolves when the proxy is asked to stop; until then each SIGHUP calls `hang_up`.
+    pub(super) async fn stop(mut self, hang_up: impl Fn()) {
         loop {
             let name = tokio::select! {
                 _ = self.terminate.recv() => "SIGTERM",
                 _ = self.interrupt.recv() => "SIGINT",
                 _ = self.hang_up.recv() => {
-                    tracing::warn!("SIGHUP: this version reads its configuration at its start only");
+                    hang_up();
                     continue;
                 }
             };

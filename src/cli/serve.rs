@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::ExitStatus;
-use crate::{app, config};
+use crate::app;
+use crate::config::{self, Reading};
 
-/// Run the proxy until SIGTERM.
+/// Run the proxy until SIGTERM. SIGHUP, or a change of a file that the configuration names, has it read again.
 #[derive(Args)]
 #[command(after_help = "Example:\n  xks-proxy serve --config /etc/xks-proxy/config.toml")]
 pub(super) struct Serve {
@@ -20,7 +21,8 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> ExitStatus {
         let mut stderr = std::io::stderr();
-        let loaded = match config::load(&self.config) {
+        let Reading { outcome, sources } = config::read(&self.config);
+        let loaded = match outcome {
             Ok(loaded) => loaded,
             Err(faults) => {
                 let file = self.config.display();
@@ -32,7 +34,7 @@ impl Serve {
                 return ExitStatus::BadConfiguration;
             }
         };
-        match app::run(loaded) {
+        match app::run(&self.config, loaded, sources) {
             Ok(()) => ExitStatus::Done,
             Err(error) => {
                 drop(writeln!(stderr, "xks-proxy: {error}"));

@@ -1,38 +1,42 @@
-//! A TOML document as sections that know where they are, which of their keys were asked for, and that collect faults instead of
-//! stopping at the first.
+//! A TOML document that collects faults instead of stopping at the first, and knows which files were read for it.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
+use zeroize::Zeroizing;
 
-use super::Loaded;
 use super::report::{Finding, Findings};
-use super::{Configuration, values};
-
-/// The distance up to which an unknown key is taken for a misspelt known one.
-const SIMILAR: usize = 3;
+use super::section::Section;
+use super::sources::Sources;
+use super::{Configuration, Loaded};
 
 /// A parsed file and what was found in it.
 pub(super) struct Document<'a> {
-    text: &'a str,
+    /// Where each line begins but the first.
+    lines: Vec<usize>,
     root: DeTable<'a>,
     directory: PathBuf,
+    sources: RefCell<Sources>,
     faults: RefCell<Vec<Finding>>,
     warnings: RefCell<Vec<Finding>>,
 }
 
 impl<'a> Document<'a> {
     /// Parses TOML; its own errors are faults like any other, all of them at once.
-    pub(super) fn parse(text: &'a str, directory: &Path) -> Result<Self, Findings> {
+    pub(super) fn parse(
+        text: &'a str,
+        directory: &Path,
+        sources: Sources,
+    ) -> Result<Self, Findings> {
         let (root, errors) = DeTable::parse_recoverable(text);
+        let ends = text.match_indices('\n').map(|(at, _)| at + 1);
         let document = Self {
-            text,
+            lines: ends.collect(),
             root: root.into_inner(),
             directory: directory.to_owned(),
+            sources: RefCell::new(sources),
             faults: RefCell::default(),
             warnings: RefCell::default(),
         };
@@ -56,6 +60,31 @@ impl<'a> Document<'a> {
         Section::new(self, &self.root, String::new(), None)
     }
 
+    /// Every file that was read so far.
+    pub(super) fn sources(&self) -> Sources {
+        self.sources.borrow().clone()
+    }
+
+    /// Notes a fault.
+    pub(super) fn fault(&self, finding: Finding) {
+        self.faults.borrow_mut().push(finding);
+    }
+
+    /// Notes something that should be known.
+    pub(super) fn warn(&self, finding: Finding) {
+        self.warnings.borrow_mut().push(finding);
+    }
+
+    /// `path`, relative to the configuration file's directory.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        self.directory.join(path)
+    }
+
+    /// Reads a file and remembers that it did.
+    pub(super) fn read(&self, path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
+        self.sources.borrow_mut().read(path)
+    }
+
     /// The configuration with its warnings, or the faults in the order of their lines.
     pub(super) fn outcome(self, configuration: Option<Configuration>) -> Result<Loaded, Findings> {
         let mut faults = self.faults.into_inner();
@@ -70,259 +99,8 @@ impl<'a> Document<'a> {
         }
     }
 
-    fn line(&self, span: &Range<usize>) -> usize {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        before.bytes().filter(|byte| *byte == b'\n').count() + 1
-    }
-}
-
-/// A table, with its place in the document.
-pub(super) struct Section<'a> {
-    document: &'a Document<'a>,
-    table: &'a DeTable<'a>,
-    path: String,
-    line: Option<usize>,
-    asked: RefCell<BTreeSet<String>>,
-}
-
-impl<'a> Section<'a> {
-    fn new(
-        document: &'a Document<'a>,
-        table: &'a DeTable<'a>,
-        path: String,
-        line: Option<usize>,
-    ) -> Self {
-        let asked = RefCell::default();
-        Self {
-            document,
-            table,
-            path,
-            line,
-            asked,
-        }
-    }
-
-    // ---- findings
-
-    fn key_path(&self, key: &str) -> String {
-        match (self.path.is_empty(), key.is_empty()) {
-            (true, _) => key.to_owned(),
-            (false, true) => self.path.clone(),
-            (false, false) => format!("{}.{key}", self.path),
-        }
-    }
-
-    fn finding(&self, key: &str, message: String) -> Finding {
-        let line = self
-            .entry(key)
-            .map(|(name, _)| self.document.line(&name.span()));
-        Finding {
-            key: self.key_path(key),
-            line: line.or(self.line),
-            message,
-        }
-    }
-
-    /// Notes a fault of `key`.
-    pub(super) fn fault(&self, key: &str, message: impl Into<String>) {
-        let finding = self.finding(key, message.into());
-        self.document.faults.borrow_mut().push(finding);
-    }
-
-    /// Notes something that should be known of `key`.
-    pub(super) fn warn(&self, key: &str, message: impl Into<String>) {
-        let finding = self.finding(key, message.into());
-        self.document.warnings.borrow_mut().push(finding);
-    }
-
-    /// Notes every key that nobody asked for. Call it last.
-    pub(super) fn finish(&self) {
-        let asked = self.asked.borrow();
-        for name in self.table.keys() {
-            let key: &str = name.get_ref();
-            if asked.contains(key) {
-                continue;
-            }
-            let distance = |known: &&String| strsim::damerau_levenshtein(key, known);
-            let nearest = asked.iter().min_by_key(distance);
-            match nearest.filter(|known| distance(known) <= SIMILAR) {
-                Some(known) => self.fault(key, format!("is unknown; did you mean {known:?}?")),
-                None => {
-                    let known: Vec<&str> = asked.iter().map(String::as_str).collect();
-                    self.fault(key, format!("is unknown; known here: {}", known.join(", ")));
-                }
-            }
-        }
-    }
-
-    /// A key of the contract that this version does not implement: silently ignoring it would be a lie.
-    pub(super) fn not_yet(&self, key: &str) {
-        if self.value(key).is_some() {
-            self.fault(key, "is not supported by this version yet; remove it");
-        }
-    }
-
-    // ---- values
-
-    fn entry(
-        &self,
-        key: &str,
-    ) -> Option<(&'a Spanned<std::borrow::Cow<'a, str>>, &'a DeValue<'a>)> {
-        let mut entries = self.table.iter();
-        let (name, value) = entries.find(|(name, _)| name.get_ref().as_ref() == key)?;
-        Some((name, value.get_ref()))
-    }
-
-    fn value(&self, key: &str) -> Option<&'a DeValue<'a>> {
-        self.asked.borrow_mut().insert(key.to_owned());
-        self.entry(key).map(|(_, value)| value)
-    }
-
-    fn of_type<T>(
-        &self,
-        key: &str,
-        wanted: &str,
-        as_type: impl Fn(&'a DeValue<'a>) -> Option<T>,
-    ) -> Option<T> {
-        let value = self.value(key)?;
-        let typed = as_type(value);
-        if typed.is_none() {
-            self.fault(key, format!("must be {wanted}, not {}", value.type_str()));
-        }
-        typed
-    }
-
-    /// Notes that a required key is not there, and gives nothing.
-    pub(super) fn missing<T>(&self, key: &str, example: &str) -> Option<T> {
-        // A value of a wrong type has had its fault already.
-        if self.entry(key).is_none() {
-            self.fault(key, format!("is missing; for example {key} = {example}"));
-        }
-        None
-    }
-
-    /// A string, if the key is there.
-    pub(super) fn string(&self, key: &str) -> Option<&'a str> {
-        self.of_type(key, "a string", |value| value.as_str())
-    }
-
-    /// A string that must be there and must not be empty.
-    pub(super) fn required_string(&self, key: &str, example: &str) -> Option<&'a str> {
-        match self.string(key) {
-            Some("") => {
-                self.fault(key, format!("is empty; for example {key} = {example}"));
-                None
-            }
-            Some(text) => Some(text),
-            None => self.missing(key, example),
-        }
-    }
-
-    /// One of a few words, if the key is there.
-    pub(super) fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<T> {
-        let text = self.string(key)?;
-        let found = choices
-            .iter()
-            .find(|(word, _)| *word == text)
-            .map(|(_, value)| *value);
-        if found.is_none() {
-            let words: Vec<String> = choices
-                .iter()
-                .map(|(word, _)| format!("{word:?}"))
-                .collect();
-            self.fault(
-                key,
-                format!("is {text:?}; it may be {}", words.join(" or ")),
-            );
-        }
-        found
-    }
-
-    /// A list of strings, if the key is there.
-    pub(super) fn strings(&self, key: &str) -> Option<Vec<&'a str>> {
-        self.of_type(key, "a list of strings", |value| {
-            value
-                .as_array()?
-                .iter()
-                .map(|item| item.get_ref().as_str())
-                .collect()
-        })
-    }
-
-    /// A whole number in `range`, if the key is there.
-    pub(super) fn integer(&self, key: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
-        let number = self.of_type(key, "a whole number", |value| {
-            let integer = value.as_integer()?;
-            i64::from_str_radix(integer.as_str(), integer.radix()).ok()
-        })?;
-        let number = u64::try_from(number)
-            .ok()
-            .filter(|number| range.contains(number));
-        if number.is_none() {
-            self.fault(
-                key,
-                format!("must be from {} to {}", range.start(), range.end()),
-            );
-        }
-        number
-    }
-
-    /// A text that `parse` turns into a value or says what is wrong with it, if the key is there.
-    pub(super) fn parsed<T>(
-        &self,
-        key: &str,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let outcome = parse(self.string(key)?);
-        outcome.map_err(|problem| self.fault(key, problem)).ok()
-    }
-
-    /// A duration in `range`, such as `"230ms"`, if the key is there.
-    pub(super) fn duration(
-        &self,
-        key: &str,
-        range: std::ops::RangeInclusive<std::time::Duration>,
-    ) -> Option<std::time::Duration> {
-        self.parsed(key, |text| values::duration(text, &range))
-    }
-
-    /// A socket address that must be there.
-    pub(super) fn required_address(&self, key: &str) -> Option<std::net::SocketAddr> {
-        let parsed = self.parsed(key, values::address);
-        parsed.or_else(|| self.missing(key, "\"127.0.0.1:9180\""))
-    }
-
-    // ---- tables
-
-    /// A table, if the key is there.
-    pub(super) fn section(&self, key: &str) -> Option<Section<'a>> {
-        let table = self.of_type(key, "a table", |value| value.as_table())?;
-        let line = self
-            .entry(key)
-            .map(|(name, _)| self.document.line(&name.span()));
-        Some(Section::new(self.document, table, self.key_path(key), line))
-    }
-
-    /// Every table of an array of tables; none when the key is not there.
-    pub(super) fn sections(&self, key: &str) -> Vec<Section<'a>> {
-        let tables = self.of_type(key, "an array of tables", |value| {
-            let tables = value.as_array()?.iter();
-            tables
-                .map(|item| Some((item.get_ref().as_table()?, item.span())))
-                .collect()
-        });
-        let tables: Vec<(&DeTable<'a>, Range<usize>)> = tables.unwrap_or_default();
-        let section = |(index, (table, span)): (usize, (&'a DeTable<'a>, Range<usize>))| {
-            let path = format!("{}[{index}]", self.key_path(key));
-            Section::new(self.document, table, path, Some(self.document.line(&span)))
-        };
-        tables.into_iter().enumerate().map(section).collect()
-    }
-
-    // ---- files
-
-    /// `path`, relative to the configuration file's directory.
-    pub(super) fn resolve(&self, path: &str) -> PathBuf {
-        self.document.directory.join(path)
+    /// The line of a place, from 1.
+    pub(super) fn line(&self, span: &Range<usize>) -> usize {
+        self.lines.partition_point(|begin| *begin <= span.start) + 1
     }
 }

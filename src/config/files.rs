@@ -7,23 +7,23 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::document::Section;
+use super::section::Section;
 use crate::secret::Secret;
 
 /// Permission bits that let others than the owner read, write or run.
 const OTHERS: u32 = 0o077;
 
 /// A file that is no secret; a fault of `key` when it cannot be read.
-pub(super) fn public(section: &Section<'_>, key: &str, path: &str) -> Option<Vec<u8>> {
+pub(super) fn public(section: &Section<'_>, key: &str, path: &str) -> Option<Zeroizing<Vec<u8>>> {
     let path = section.resolve(path);
-    let read = fs::read(&path);
+    let read = section.read(&path);
     read.map_err(|error| section.fault(key, unreadable(&path, &error)))
         .ok()
 }
 
 /// A file that is a secret: as [`public`], with a warning when others may read it.
 pub(super) fn private(section: &Section<'_>, key: &str, path: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let contents = public(section, key, path).map(Zeroizing::new)?;
+    let contents = public(section, key, path)?;
     warn_if_exposed(section, key, &section.resolve(path));
     Some(contents)
 }
@@ -97,7 +97,7 @@ fn from_credential(section: &Section<'_>, key: &str, name: &str) -> Option<Zeroi
         return None;
     };
     let path = PathBuf::from(directory).join(name);
-    public(section, key, &path.to_string_lossy()).map(Zeroizing::new)
+    public(section, key, &path.to_string_lossy())
 }
 
 /// The secret without the newline that editors leave behind it.

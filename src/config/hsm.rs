@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::document::Section;
+use super::section::Section;
 use super::{Unique, files};
 use crate::hsm::{GcmProfile, HsmSettings, TokenSelector};
 

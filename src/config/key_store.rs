@@ -1,21 +1,32 @@
-//! `[[key_store]]` with its credentials and keys.
+//! `[[key_store]]` with its credentials; its keys are in [`super::key`].
 
-use super::document::Section;
 use super::hsm::name;
-use super::{Unique, files, values};
-use crate::ekm::KeySelector;
+use super::key::{self, Sharing};
+use super::section::Section;
+use super::{Unique, files};
 use crate::hsm::HsmSettings;
-use crate::keystore::{Key, KeyStoreSettings, State};
+use crate::keystore::{KeyStoreSettings, QuotaSettings, State};
 use crate::sigv4::{Credential, CredentialError, Credentials};
-use crate::xks::{ExternalKeyId, PathPrefix};
+use crate::xks::PathPrefix;
 
-const STATES: [(&str, State); 2] = [("enabled", State::Enabled), ("disabled", State::Disabled)];
+pub(super) const STATES: [(&str, State); 2] =
+    [("enabled", State::Enabled), ("disabled", State::Disabled)];
+
+/// What `legacy_ciphertexts` may name.
+const AWS_SAMPLES: &str = "aws-samples-v3";
+
+/// More requests per second than any HSM does.
+const MAX_RATE: u64 = 1_000_000;
+
+/// More than this is no share any more.
+const MAX_SHARE: u64 = 1_000;
 
 /// What must be of its own among all stores.
-struct Uniques {
+struct Uniques<'a> {
     names: Unique,
     prefixes: Unique,
     access_key_ids: Unique,
+    sharing: Sharing<'a>,
 }
 
 /// Every store; None when one has a fault.
@@ -31,18 +42,20 @@ pub(super) fn all(
         names: Unique::new(),
         prefixes: Unique::new(),
         access_key_ids: Unique::new(),
+        sharing: Sharing::default(),
     };
     let settings: Vec<_> = sections
         .iter()
         .map(|section| one(section, hsms.as_deref(), &mut uniques))
         .collect();
+    uniques.sharing.check();
     settings.into_iter().collect()
 }
 
-fn one(
-    section: &Section<'_>,
+fn one<'a>(
+    section: &Section<'a>,
     hsms: Option<&[HsmSettings]>,
-    uniques: &mut Uniques,
+    uniques: &mut Uniques<'a>,
 ) -> Option<KeyStoreSettings> {
     let name = name(section);
     if let Some(name) = name {
@@ -53,9 +66,10 @@ fn one(
     let state = section.choice("state", &STATES).unwrap_or(State::Enabled);
     let chosen = devices(section, hsms);
     let credentials = credentials(section, uniques);
-    let keys = keys(section, hsms);
-    section.not_yet("quota");
-    section.not_yet("legacy_ciphertexts");
+    let keys = key::all(section, hsms, chosen.as_deref(), &mut uniques.sharing);
+    let quota = quota(section);
+    let share = section.integer("fair", 1..=MAX_SHARE).unwrap_or(1);
+    let decrypts_aws_samples = legacy(section);
     section.finish();
     Some(KeyStoreSettings {
         name: name?.to_owned(),
@@ -65,10 +79,40 @@ fn one(
         credentials: credentials?,
         keys: keys?,
         hsms: chosen?,
+        quota: quota?,
+        share: u32::try_from(share).unwrap_or(1),
+        decrypts_aws_samples,
     })
 }
 
-fn prefix(section: &Section<'_>, uniques: &mut Uniques) -> Option<PathPrefix> {
+/// None when there is a fault; `Some(None)` when there is no quota.
+fn quota(parent: &Section<'_>) -> Option<Option<QuotaSettings>> {
+    let Some(section) = parent.section("quota") else {
+        return Some(None);
+    };
+    let number = |key| Some(u32::try_from(section.integer(key, 1..=MAX_RATE)?).unwrap_or(1));
+    let rate = number("rate").or_else(|| section.missing("rate", "1800"));
+    let burst = number("burst").or(rate);
+    section.finish();
+    Some(Some(QuotaSettings {
+        rate: rate?,
+        burst: burst?,
+    }))
+}
+
+/// Whether ciphertexts of AWS's sample proxy decrypt, too.
+fn legacy(section: &Section<'_>) -> bool {
+    let forms = section.strings("legacy_ciphertexts").unwrap_or_default();
+    for form in forms.iter().filter(|form| **form != AWS_SAMPLES) {
+        section.fault(
+            "legacy_ciphertexts",
+            format!("{form:?} is unknown; it may be {AWS_SAMPLES:?}"),
+        );
+    }
+    forms.contains(&AWS_SAMPLES)
+}
+
+fn prefix(section: &Section<'_>, uniques: &mut Uniques<'_>) -> Option<PathPrefix> {
     let parse = |text: &str| PathPrefix::parse(text).map_err(str::to_owned);
     let prefix = section.parsed("path_prefix", parse);
     let prefix = prefix.or_else(|| section.missing("path_prefix", "\"/payments\", or \"\""))?;
@@ -119,7 +163,7 @@ fn devices(section: &Section<'_>, hsms: Option<&[HsmSettings]>) -> Option<Vec<St
     checked.into_iter().collect()
 }
 
-fn credentials(parent: &Section<'_>, uniques: &mut Uniques) -> Option<Credentials> {
+fn credentials(parent: &Section<'_>, uniques: &mut Uniques<'_>) -> Option<Credentials> {
     let sections = parent.sections("credential");
     if sections.is_empty() {
         return parent.missing(
@@ -150,63 +194,4 @@ fn credential_fault(section: &Section<'_>, error: CredentialError) {
         CredentialError::Secret => "secret",
     };
     section.fault(key, error.to_string());
-}
-
-fn keys(parent: &Section<'_>, hsms: Option<&[HsmSettings]>) -> Option<Vec<Key>> {
-    let mut ids = Unique::new();
-    let keys: Vec<_> = parent
-        .sections("key")
-        .iter()
-        .map(|section| {
-            let key = key(section, hsms);
-            if let Some(key) = &key {
-                ids.note(section, "id", key.id.as_str());
-            }
-            key
-        })
-        .collect();
-    keys.into_iter().collect()
-}
-
-fn key(section: &Section<'_>, hsms: Option<&[HsmSettings]>) -> Option<Key> {
-    let id = section.required_string("id", "\"orders\"");
-    let state = section.choice("state", &STATES).unwrap_or(State::Enabled);
-    let selector = match (
-        section.string("label"),
-        section.parsed("cka_id", values::hex),
-    ) {
-        (Some(_), Some(_)) => {
-            section.fault("cka_id", "a key has either a label or a cka_id, not both");
-            None
-        }
-        (Some(label), None) => Some(KeySelector::Label(label.to_owned())),
-        (None, Some(id)) => Some(KeySelector::Id(id)),
-        (None, None) => id.map(|id| KeySelector::Label(id.to_owned())),
-    };
-    section.not_yet("versions");
-    section.not_yet("primary");
-    section.finish();
-    let (id, selector) = (id?, selector?);
-    if is_health_key(&selector, hsms) {
-        section.fault(
-            "label",
-            "is the health_key of an HSM, which KMS must never use",
-        );
-        return None;
-    }
-    let rule = "an id has 1 to 128 letters, digits, '.', '_' and '-'";
-    let Some(id) = ExternalKeyId::parse(id) else {
-        section.fault("id", rule);
-        return None;
-    };
-    Some(Key::single(id, state, selector))
-}
-
-fn is_health_key(selector: &KeySelector, hsms: Option<&[HsmSettings]>) -> bool {
-    let KeySelector::Label(label) = selector else {
-        return false;
-    };
-    hsms.unwrap_or_default()
-        .iter()
-        .any(|hsm| hsm.health_key == *label)
 }

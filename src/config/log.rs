@@ -1,6 +1,6 @@
 //! `[log]`.
 
-use super::document::Section;
+use super::section::Section;
 
 /// The `[log]` table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::document::Section;
+use super::section::Section;
 use super::{files, values};
 use crate::server::{ClientAuth, Limits, ServerSettings, TlsError, TlsSettings};
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
+use crate::keystore::QuotaSettings;
 
 /// A directory with everything that a configuration may name.
 fn directory() -> tempfile::TempDir {
@@ -202,8 +203,74 @@ fn each_rule_has_its_fault() {
         ),
         (
             "region =",
-            "quota = { rate = 1 }\nregion =",
-            "quota: is not supported by this version yet",
+            "quota = { burst = 1 }\nregion =",
+            "quota.rate: is missing",
+        ),
+        (
+            "region =",
+            "quota = { rate = 0 }\nregion =",
+            "quota.rate: must be from 1 to",
+        ),
+        ("region =", "fair = 0\nregion =", "fair: must be from 1 to"),
+        (
+            "region =",
+            "legacy_ciphertexts = [\"v2\"]\nregion =",
+            "\"v2\" is unknown; it may be \"aws-samples-v3\"",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nprimary = 2",
+            "primary: needs versions",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nlabel = \"\"",
+            "label: is empty",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nlabel = \"a\"\nversions = [{ version = 1, label = \"b\" }]",
+            "each version has its own label",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nprimary = 3\nversions = [{ version = 1, label = \"a\" }, { version = 2, label = \"b\" }]",
+            "primary: is 3, but the versions are 1, 2",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nversions = [{ version = 1, label = \"a\" }, { version = 2, label = \"b\" }]",
+            "primary: is missing",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nprimary = 1\nversions = [{ version = 1, label = \"a\" }, { version = 1, label = \"b\" }]",
+            "versions[1].version: \"1\" is used twice",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nprimary = 1\nversions = [{ version = 1, label = \"a\" }, { version = 2, label = \"a\" }]",
+            "is used twice",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nversions = [{ version = 0, label = \"a\" }]",
+            "version: must be from 1",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nversions = [{ version = 1 }]",
+            "versions[0].label: is missing",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nversions = [{ version = 1, label = \"xks-health\" }]",
+            "KMS must never use",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\ndanger_shared = 1",
+            "must be true or false",
         ),
         (
             "{ file = \"secret\" }",
@@ -251,6 +318,50 @@ fn stores_may_share_neither_prefix_nor_access_key() {
     ] {
         assert!(text.contains(key), "{key} is not in:\n{text}");
     }
+}
+
+/// Another store that names keys of its own.
+fn second_store(keys: &str) -> String {
+    format!(
+        "{GOOD}[[key_store]]\nname = \"retail\"\npath_prefix = \"/retail\"\nregion = \"eu-west-1\"\n[[key_store.credential]]\n\
+         access_key_id = \"XKSRETAILKEYAAAAAAAA\"\nsecret = {{ file = \"secret\" }}\n{keys}"
+    )
+}
+
+#[test]
+fn a_device_key_in_two_stores_is_said_twice() {
+    let shared = "[[key_store.key]]\nid = \"other\"\nlabel = \"orders\"\n";
+    let text = load_text(&second_store(shared)).unwrap_err().to_string();
+    for key in ["key_store[0].key[0].id", "key_store[1].key[0].id"] {
+        assert!(text.contains(key), "{key} is not in:\n{text}");
+    }
+    let once = format!("{shared}danger_shared = true\n");
+    let text = load_text(&second_store(&once)).unwrap_err().to_string();
+    assert!(
+        text.contains("key_store[0].key[0].id") && !text.contains("key_store[1]"),
+        "{text}"
+    );
+    let twice = second_store(&once).replace(
+        "id = \"orders\"\n",
+        "id = \"orders\"\ndanger_shared = true\n",
+    );
+    assert!(load_text(&twice).is_ok());
+    assert!(load_text(&second_store("[[key_store.key]]\nid = \"other\"\n")).is_ok());
+}
+
+#[test]
+fn versions_quota_share_and_legacy_ciphertexts() {
+    let text = GOOD
+        .replace("region =", "quota = { rate = 5, burst = 9 }\nfair = 3\nlegacy_ciphertexts = [\"aws-samples-v3\"]\nregion =")
+        .replace("id = \"orders\"", "id = \"orders\"\nprimary = 2\nversions = [{ version = 1, label = \"a\" }, { version = 2, cka_id = \"0b\" }]");
+    let store = load_text(&text).unwrap().configuration.key_stores.remove(0);
+    assert_eq!(store.quota, Some(QuotaSettings { rate: 5, burst: 9 }));
+    assert_eq!((store.share, store.decrypts_aws_samples), (3, true));
+    let key = &store.keys[0];
+    assert_eq!(key.primary().number.0, 2);
+    assert_eq!(key.primary().selector.to_string(), "id 0b");
+    let numbers: Vec<_> = key.versions().map(|version| version.number.0).collect();
+    assert_eq!(numbers, [2, 1]);
 }
 
 #[test]

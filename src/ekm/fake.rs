@@ -10,6 +10,14 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 
+/// Somebody.
+pub fn tenant() -> Arc<Tenant> {
+    Arc::new(Tenant {
+        name: "somebody".into(),
+        share: 1,
+    })
+}
+
 /// The fake. Keys are made with [`FakeKeyManager::add_key`].
 pub struct FakeKeyManager {
     name: Arc<str>,
@@ -181,8 +189,8 @@ impl KeyManager for FakeKeyManager {
         self.served(self.open(&job))
     }
 
-    fn describe(&self, key: Arc<KeySelector>, _deadline: Deadline) -> Pending<'_, KeyAttributes> {
-        self.served(self.key(&key))
+    fn describe(&self, job: DescribeJob) -> Pending<'_, KeyAttributes> {
+        self.served(self.key(&job.key))
     }
 
     fn report(&self) -> DeviceReport {

@@ -14,10 +14,9 @@ use prometheus::IntCounterVec;
 use tokio::time::sleep;
 
 use super::{
-    DecryptJob, DeviceReport, EncryptJob, KeyAttributes, KeyManager, KeyManagerError,
-    KeyManagerFault, KeySelector, Pending, Sealed, Served,
+    DecryptJob, DescribeJob, DeviceReport, EncryptJob, KeyAttributes, KeyManager, KeyManagerError,
+    KeyManagerFault, Pending, Sealed, Served,
 };
-use crate::clock::Deadline;
 use crate::metrics::{Metrics, MetricsError};
 use crate::secret::SecretBytes;
 
@@ -92,13 +91,8 @@ impl Fleet {
     ///
     /// # Errors
     /// As [`Fleet::encrypt`].
-    pub async fn describe(
-        &self,
-        key: &Arc<KeySelector>,
-        deadline: Deadline,
-    ) -> Outcome<KeyAttributes> {
-        self.run(|device| device.describe(Arc::clone(key), deadline))
-            .await
+    pub async fn describe(&self, job: DescribeJob) -> Outcome<KeyAttributes> {
+        self.run(|device| device.describe(job.clone())).await
     }
 
     async fn run<'a, T>(

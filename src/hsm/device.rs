@@ -4,8 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
+use super::change::Wanted;
 use super::job::{Reply, Work};
 use super::metrics::HsmMetrics;
 use super::module::Modules;
@@ -14,26 +16,32 @@ use super::shared::Shared;
 use super::supervisor::supervise;
 use crate::clock::Deadline;
 use crate::ekm::{
-    DecryptJob, DeviceReport, EncryptJob, KeyAttributes, KeyManager, KeyManagerFault, KeySelector,
+    DecryptJob, DescribeJob, DeviceReport, EncryptJob, KeyAttributes, KeyManager, KeyManagerFault,
     Pending, Sealed,
 };
 use crate::secret::SecretBytes;
 
-/// How often [`Hsm::stop`] looks whether the supervisor has ended.
+/// How often it is looked whether threads have ended.
 const STOP_POLL: Duration = Duration::from_millis(5);
 
-/// A PKCS#11 token with its supervisor and owner threads.
+/// A PKCS#11 token under its name in the configuration. Its settings may change while it serves, see [`Hsm::change`].
 pub struct Hsm {
-    shared: Arc<Shared>,
+    pub(super) name: Arc<str>,
+    pub(super) current: ArcSwap<Device>,
+    pub(super) wanted: Wanted,
+    pub(super) modules: Modules,
+    pub(super) metrics: HsmMetrics,
+}
+
+/// A token as some settings describe it, with its supervisor and owner threads.
+pub(super) struct Device {
+    pub shared: Arc<Shared>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Hsm {
-    /// Starts the supervisor, which opens the device in the background; this call does not wait for it.
-    ///
-    /// # Errors
-    /// When the operating system gives no thread.
-    pub fn start(
+impl Device {
+    /// Starts the supervisor, which opens the token in the background; this call does not wait for it.
+    pub(super) fn start(
         settings: HsmSettings,
         modules: &Modules,
         metrics: &HsmMetrics,
@@ -51,9 +59,8 @@ impl Hsm {
         }))
     }
 
-    /// Closes every session and ends the threads, within `patience`. Gives whether all of them ended: a thread that hangs
-    /// inside the device cannot be ended, and then the library must not be finalized.
-    pub fn stop(&self, patience: Duration) -> bool {
+    /// See [`Hsm::stop`].
+    pub(super) fn stop(&self, patience: Duration) -> bool {
         self.shared.request_stop();
         let supervisor = self
             .supervisor
@@ -70,15 +77,51 @@ impl Hsm {
         let left = until.saturating_duration_since(Instant::now());
         supervisor.is_finished() && self.shared.wait_for_threads(left, Shared::is_quiet)
     }
+}
+
+impl Hsm {
+    /// Starts the device, which is opened in the background; this call does not wait for it.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn start(
+        settings: HsmSettings,
+        modules: &Modules,
+        metrics: &HsmMetrics,
+    ) -> std::io::Result<Arc<Self>> {
+        let name = Arc::clone(&settings.name);
+        let device = Device::start(settings, modules, metrics)?;
+        device.shared.metrics.show(true);
+        Ok(Arc::new(Self {
+            name,
+            current: ArcSwap::new(device),
+            wanted: Wanted::default(),
+            modules: modules.clone(),
+            metrics: metrics.clone(),
+        }))
+    }
+
+    /// Closes every session and ends the threads, within `patience`. Gives whether all of them ended: a thread that hangs
+    /// inside the device cannot be ended, and then the library must not be finalized.
+    pub fn stop(&self, patience: Duration) -> bool {
+        let changes_are_over = self.wanted.close(patience);
+        self.current.load_full().stop(patience) && changes_are_over
+    }
+
+    /// Takes what `/metrics` says of the device at the moment away: it is no longer configured.
+    pub fn forget(&self) {
+        self.current.load().shared.metrics.show(false);
+        self.metrics.forget(&self.name);
+    }
 
     /// Whether the last attempt to open the device, or its last check, has failed.
     pub fn has_failed(&self) -> bool {
-        self.shared.has_failed()
+        self.current.load().shared.has_failed()
     }
 
     /// Brings the gauges that follow the device up to date; called before metrics are read.
     pub fn publish_gauges(&self) {
-        self.shared.publish_depth();
+        self.current.load().shared.publish_depth();
     }
 
     /// Queues the work and waits for its answer until the deadline.
@@ -88,9 +131,11 @@ impl Hsm {
         work: impl FnOnce(Reply<T>) -> Work,
     ) -> Pending<'_, T> {
         let (reply, answer) = oneshot::channel();
-        self.shared.submit(work(reply));
+        // Held until the answer is there: a device that is replaced lives as long as somebody waits for it.
+        let device = self.current.load_full();
+        device.shared.submit(work(reply));
         Box::pin(async move {
-            let error = |fault, detail: &'static str| Err(self.shared.error(fault, detail));
+            let error = |fault, detail: &'static str| Err(device.shared.error(fault, detail));
             match tokio::time::timeout_at(deadline.instant().into(), answer).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => error(KeyManagerFault::DeviceFailed, "its thread ended"),
@@ -102,11 +147,11 @@ impl Hsm {
 
 impl KeyManager for Hsm {
     fn name(&self) -> &Arc<str> {
-        &self.shared.settings.name
+        &self.name
     }
 
     fn is_usable(&self) -> bool {
-        self.shared.is_usable()
+        self.current.load().shared.is_usable()
     }
 
     fn encrypt(&self, job: EncryptJob) -> Pending<'_, Sealed> {
@@ -117,15 +162,15 @@ impl KeyManager for Hsm {
         self.ask(job.deadline, |reply| Work::Decrypt(job, reply))
     }
 
-    fn describe(&self, key: Arc<KeySelector>, deadline: Deadline) -> Pending<'_, KeyAttributes> {
-        self.ask(deadline, |reply| Work::Describe(key, deadline, reply))
+    fn describe(&self, job: DescribeJob) -> Pending<'_, KeyAttributes> {
+        self.ask(job.deadline, |reply| Work::Describe(job, reply))
     }
 
     fn suspected_wait(&self) -> Duration {
-        self.shared.suspected_wait()
+        self.current.load().shared.suspected_wait()
     }
 
     fn report(&self) -> DeviceReport {
-        self.shared.report()
+        self.current.load().shared.report()
     }
 }

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::queue::Waiting;
+use super::turns::Waiting;
 use crate::clock::Deadline;
 use crate::ekm::{
-    DecryptJob, EncryptJob, KeyAttributes, KeyManagerError, KeySelector, Sealed, Served,
+    DecryptJob, DescribeJob, EncryptJob, KeyAttributes, KeyManagerError, Sealed, Served, Tenant,
 };
 use crate::secret::SecretBytes;
 
@@ -19,7 +19,7 @@ pub(super) type Reply<T> = oneshot::Sender<Result<Served<T>, KeyManagerError>>;
 pub(super) enum Work {
     Encrypt(EncryptJob, Reply<Sealed>),
     Decrypt(DecryptJob, Reply<SecretBytes>),
-    Describe(Arc<KeySelector>, Deadline, Reply<KeyAttributes>),
+    Describe(DescribeJob, Reply<KeyAttributes>),
 }
 
 /// A job in the queue.
@@ -36,7 +36,15 @@ impl Work {
         match self {
             Self::Encrypt(job, _) => job.deadline,
             Self::Decrypt(job, _) => job.deadline,
-            Self::Describe(_, deadline, _) => *deadline,
+            Self::Describe(job, _) => job.deadline,
+        }
+    }
+
+    fn tenant(&self) -> &Arc<Tenant> {
+        match self {
+            Self::Encrypt(job, _) => &job.tenant,
+            Self::Decrypt(job, _) => &job.tenant,
+            Self::Describe(job, _) => &job.tenant,
         }
     }
 
@@ -45,7 +53,7 @@ impl Work {
         match self {
             Self::Encrypt(_, reply) => drop(reply.send(Err(error))),
             Self::Decrypt(_, reply) => drop(reply.send(Err(error))),
-            Self::Describe(_, _, reply) => drop(reply.send(Err(error))),
+            Self::Describe(_, reply) => drop(reply.send(Err(error))),
         }
     }
 
@@ -53,12 +61,16 @@ impl Work {
         match self {
             Self::Encrypt(_, reply) => reply.is_closed(),
             Self::Decrypt(_, reply) => reply.is_closed(),
-            Self::Describe(_, _, reply) => reply.is_closed(),
+            Self::Describe(_, reply) => reply.is_closed(),
         }
     }
 }
 
 impl Waiting for Job {
+    fn tenant(&self) -> &Arc<Tenant> {
+        self.work.tenant()
+    }
+
     fn is_abandoned(&self) -> bool {
         self.work.caller_is_gone() || self.work.deadline().has_passed()
     }

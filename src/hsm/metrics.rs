@@ -91,10 +91,28 @@ impl HsmMetrics {
             checks: self.checks.clone(),
             transitions: self.transitions.clone(),
             lost: self.lost.with_label_values(&[name]),
-            phase: Mutex::new(None),
+            state: Mutex::new(State {
+                phase: None,
+                is_shown: false,
+            }),
             name: name.to_owned(),
         }
     }
+
+    /// Takes the gauges of a device away that is no longer configured.
+    pub(super) fn forget(&self, name: &str) {
+        for gauge in [&self.sessions, &self.usable, &self.depth, &self.lost] {
+            // It is gone either way.
+            drop(gauge.remove_label_values(&[name]));
+        }
+    }
+}
+
+/// What the breaker was last said to be.
+struct State {
+    phase: Option<Phase>,
+    /// Of two devices of one name, while one takes over from the other, the one that serves shows its state.
+    is_shown: bool,
 }
 
 /// One device's metrics.
@@ -104,11 +122,11 @@ pub(super) struct DeviceMetrics {
     pub decrypt: Histogram,
     pub describe: Histogram,
     pub sessions: IntGauge,
-    pub usable: IntGauge,
+    usable: IntGauge,
     pub depth: IntGauge,
-    pub lost: IntGauge,
+    lost: IntGauge,
     transitions: IntCounterVec,
-    phase: Mutex<Option<Phase>>,
+    state: Mutex<State>,
     opened: IntCounterVec,
     checks: IntCounterVec,
     name: String,
@@ -117,9 +135,9 @@ pub(super) struct DeviceMetrics {
 impl DeviceMetrics {
     /// Notes the state of the breaker; a change is counted and logged.
     pub(super) fn enter(&self, phase: Phase) {
-        let mut known = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
-        let from = known.replace(phase);
-        if from == Some(phase) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = state.phase.replace(phase);
+        if from == Some(phase) || !state.is_shown {
             return;
         }
         self.usable.set(i64::from(phase == Phase::Usable));
@@ -129,6 +147,24 @@ impl DeviceMetrics {
         let (hsm, to) = (&self.name, phase.as_str());
         let from = from.map_or("new", Phase::as_str);
         tracing::info!(hsm, from, to, "the HSM's state has changed");
+    }
+
+    /// From now on, or no longer, this is the device of its name.
+    pub(super) fn show(&self, is_shown: bool) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.is_shown = is_shown;
+        if is_shown {
+            self.usable
+                .set(i64::from(state.phase == Some(Phase::Usable)));
+        }
+    }
+
+    /// How many owner threads hang now.
+    pub(super) fn set_lost(&self, lost: usize) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.is_shown {
+            self.lost.set(i64::try_from(lost).unwrap_or(i64::MAX));
+        }
     }
 
     pub(super) fn count_open(&self, outcome: &str) {

@@ -16,8 +16,9 @@ use super::keys::KeyTable;
 use super::load::Slot;
 use super::module::Module;
 use super::profile::Plan;
-use super::queue::{Generation, Waiting};
+use super::queue::Generation;
 use super::shared::Shared;
+use super::turns::Waiting;
 use crate::ekm::{KeyManagerFault, Served};
 
 /// What the owners of one opening of the device share.
@@ -101,13 +102,11 @@ impl Owner {
                 });
                 self.conclude(outcome, reply, |reply| rejoin(Work::Decrypt(job, reply)));
             }
-            Work::Describe(key, deadline, reply) => {
+            Work::Describe(job, reply) => {
                 let outcome = self.timed(queued_at, &shared.metrics.describe, |o| {
-                    o.device.describe(&key)
+                    o.device.describe(&job.key)
                 });
-                self.conclude(outcome, reply, |reply| {
-                    rejoin(Work::Describe(key, deadline, reply))
-                });
+                self.conclude(outcome, reply, |reply| rejoin(Work::Describe(job, reply)));
             }
         }
     }

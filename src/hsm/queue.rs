@@ -8,17 +8,12 @@
 //! - No job waits behind one that nobody waits for any more: those are given back at the next push.
 //! - The lock is held for a push or a pop and nothing else.
 
-use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::turns::{Turns, Waiting};
 
 /// Which opening of the device: owners of an earlier one take no more jobs.
 pub(super) type Generation = u64;
-
-/// What can wait in a queue.
-pub(super) trait Waiting {
-    /// Whether nobody waits for it any more.
-    fn is_abandoned(&self) -> bool;
-}
 
 /// Why a job was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +31,7 @@ enum Door {
     Closed,
 }
 
-/// A first-in, first-out queue of at most `bound` jobs.
+/// A queue of about `bound` jobs, whose tenants are served in turn.
 pub(super) struct Queue<J> {
     bound: usize,
     inner: Mutex<Inner<J>>,
@@ -44,7 +39,7 @@ pub(super) struct Queue<J> {
 }
 
 struct Inner<J> {
-    jobs: VecDeque<J>,
+    jobs: Turns<J>,
     door: Door,
 }
 
@@ -54,7 +49,7 @@ impl<J: Waiting> Queue<J> {
         Self {
             bound,
             inner: Mutex::new(Inner {
-                jobs: VecDeque::new(),
+                jobs: Turns::new(),
                 door: Door::Closed,
             }),
             changed: Condvar::new(),
@@ -73,19 +68,23 @@ impl<J: Waiting> Queue<J> {
         admits: impl FnOnce(usize) -> bool,
     ) -> Result<(), (Refused, J)> {
         let mut inner = self.lock();
-        while inner.jobs.front().is_some_and(Waiting::is_abandoned) {
-            inner.jobs.pop_front();
-        }
+        inner.jobs.drop_abandoned(job.tenant());
         if inner.door == Door::Closed {
             return Err((Refused::Closed, job));
         }
-        if inner.jobs.len() >= self.bound || !admits(inner.jobs.len()) {
+        if !self.has_room(&inner.jobs, &job) || !admits(inner.jobs.ahead_of_new(job.tenant())) {
             return Err((Refused::Full, job));
         }
-        inner.jobs.push_back(job);
+        inner.jobs.push(job);
         drop(inner);
         self.changed.notify_one();
         Ok(())
+    }
+
+    /// A full queue still has room for a tenant that has not had its part of it: who floods it floods himself.
+    fn has_room(&self, jobs: &Turns<J>, job: &J) -> bool {
+        let part = self.bound / jobs.tenants_with(job.tenant()).max(1);
+        jobs.len() < self.bound || jobs.len_of(job.tenant()) < part
     }
 
     /// Puts a job back at the front, or gives it back when the queue is closed.
@@ -107,7 +106,7 @@ impl<J: Waiting> Queue<J> {
             if inner.door != Door::Open(generation) {
                 return None;
             }
-            if let Some(job) = inner.jobs.pop_front() {
+            if let Some(job) = inner.jobs.pop() {
                 return Some(job);
             }
             inner = self
@@ -137,7 +136,7 @@ impl<J: Waiting> Queue<J> {
     pub(super) fn close(&self) -> Vec<J> {
         let mut inner = self.lock();
         inner.door = Door::Closed;
-        let backlog = inner.jobs.drain(..).collect();
+        let backlog = inner.jobs.drain();
         drop(inner);
         self.changed.notify_all();
         backlog
@@ -152,10 +151,21 @@ impl<J: Waiting> Queue<J> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
+    use crate::ekm::Tenant;
+    use std::sync::{Arc, LazyLock};
 
-    /// Upper-case letters are jobs that nobody waits for.
+    /// Upper-case letters are jobs that nobody waits for; digits are another tenant's.
     impl Waiting for char {
+        fn tenant(&self) -> &Arc<Tenant> {
+            static TENANTS: LazyLock<[Arc<Tenant>; 2]> = LazyLock::new(|| {
+                ["letters", "digits"].map(|name| {
+                    let name = name.into();
+                    Arc::new(Tenant { name, share: 1 })
+                })
+            });
+            &TENANTS[usize::from(self.is_ascii_digit())]
+        }
+
         fn is_abandoned(&self) -> bool {
             self.is_uppercase()
         }
@@ -188,6 +198,21 @@ mod tests {
         push(&queue, 'B').unwrap();
         assert_eq!(push(&queue, 'c'), Ok(()));
         assert_eq!((queue.depth(), queue.take(1)), (1, Some('c')));
+    }
+
+    #[test]
+    fn who_floods_the_queue_takes_no_room_from_others() {
+        let queue = Queue::new(4);
+        queue.open(1);
+        for job in ['a', 'b', 'c', 'd'] {
+            push(&queue, job).unwrap();
+        }
+        assert_eq!(push(&queue, 'e'), Err((Refused::Full, 'e')));
+        assert_eq!(push(&queue, '1'), Ok(()));
+        let refused = queue.push('2', |ahead| ahead < 2);
+        assert_eq!(refused, Err((Refused::Full, '2')), "1 and a are ahead");
+        let order: Vec<_> = (0..3).filter_map(|_| queue.take(1)).collect();
+        assert_eq!(order, ['a', '1', 'b']);
     }
 
     #[test]

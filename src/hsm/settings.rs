@@ -27,6 +27,26 @@ pub struct HsmSettings {
     pub health_interval: Duration,
 }
 
+impl HsmSettings {
+    /// What is another than in `former`, by the names of the configuration.
+    pub fn changes_since(&self, former: &Self) -> Vec<&'static str> {
+        let parts = [
+            ("module", self.module != former.module),
+            ("token", self.token != former.token),
+            ("pin", !self.pin.is_same(&former.pin)),
+            ("sessions", self.sessions != former.sessions),
+            ("gcm_profile", self.gcm_profile != former.gcm_profile),
+            ("health_key", self.health_key != former.health_key),
+            (
+                "health.interval",
+                self.health_interval != former.health_interval,
+            ),
+        ];
+        let changed = parts.into_iter().filter(|(_, is_another)| *is_another);
+        changed.map(|(name, _)| name).collect()
+    }
+}
+
 /// Which token: slot numbers move, labels and serials stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenSelector {

@@ -137,10 +137,7 @@ impl Shared {
     fn refusal(&self, refused: Refused) -> KeyManagerError {
         match refused {
             Refused::Full => self.error(KeyManagerFault::QueueFull, "it could not be done in time"),
-            Refused::Closed => {
-                let reason = lock(&self.last_check).reason.to_string();
-                self.error(KeyManagerFault::DeviceUnavailable, reason)
-            }
+            Refused::Closed => self.error(KeyManagerFault::DeviceUnavailable, self.reason()),
         }
     }
 
@@ -243,6 +240,11 @@ impl Shared {
                 false => Condition::Down,
             },
         }
+    }
+
+    /// Why the device does not serve, as last published.
+    pub(super) fn reason(&self) -> String {
+        lock(&self.last_check).reason.to_string()
     }
 
     /// Whether the device is known not to serve; not known is not failed.

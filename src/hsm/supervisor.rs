@@ -190,10 +190,7 @@ fn serve(shared: &Arc<Shared>, generation: Generation) -> End {
             }
         }
         let lost = shared.load.lost();
-        shared
-            .metrics
-            .lost
-            .set(i64::try_from(lost).unwrap_or(i64::MAX));
+        shared.metrics.set_lost(lost);
         if lost > shared.settings.sessions {
             let reason = format!("{lost} calls hang inside the device");
             shared.report_fatal(generation, reason);

@@ -30,7 +30,9 @@ pub(super) enum OpenError {
     #[error("the token ({0}) has no CKM_AES_GCM: it cannot serve an external key store")]
     NoAesGcm(String),
     /// The token refuses the PIN. It is not tried again: a few tries would lock the token.
-    #[error("the token refuses the PIN ({0:?}); it will not be tried again before a restart")]
+    #[error(
+        "the token refuses the PIN ({0:?}); it will not be tried again until the configuration changes"
+    )]
     PinRefused(RvError),
     /// A check with the health key gave a wrong result.
     #[error("the token failed its check: {0}")]

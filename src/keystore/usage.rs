@@ -3,7 +3,9 @@
 //! The count is this process's since its start; an operator adds up the metric of all proxies over the key's life. The
 //! warnings in the log come long before a single process gets there by itself.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{IntCounter, IntCounterVec};
 
@@ -20,7 +22,12 @@ const WARNINGS: [u64; 4] = [4, 8, 12, 15];
 #[derive(Clone)]
 pub struct KeyMetrics {
     encryptions: IntCounterVec,
+    /// They outlive a change of the configuration, also one that takes a key away for a while.
+    known: Arc<Mutex<HashMap<Name, Arc<Encryptions>>>>,
 }
+
+/// Store, key and version.
+type Name = (String, ExternalKeyId, KeyVersion);
 
 impl KeyMetrics {
     /// Declares it.
@@ -34,6 +41,7 @@ impl KeyMetrics {
                 "Encryptions under a key version since the start; with random IVs at most 2^32 over its whole life.",
                 &["store", "key", "version"],
             )?,
+            known: Arc::default(),
         })
     }
 
@@ -42,7 +50,16 @@ impl KeyMetrics {
         store: &str,
         key: &ExternalKeyId,
         version: KeyVersion,
-    ) -> Encryptions {
+    ) -> Arc<Encryptions> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = (store.to_owned(), key.clone(), version);
+        let of_version = known
+            .entry(name)
+            .or_insert_with(|| Arc::new(self.new_version(store, key, version)));
+        Arc::clone(of_version)
+    }
+
+    fn new_version(&self, store: &str, key: &ExternalKeyId, version: KeyVersion) -> Encryptions {
         let version = version.0.to_string();
         let labels = [store, key.as_str(), &version];
         Encryptions {
@@ -107,12 +124,10 @@ mod tests {
     fn encryptions_are_counted_by_store_key_and_version() {
         let metrics = Metrics::default();
         let id = ExternalKeyId::parse("orders").unwrap();
-        let encryptions =
-            KeyMetrics::declare(&metrics)
-                .unwrap()
-                .of_version("payments", &id, KeyVersion(2));
-        encryptions.count();
-        encryptions.count();
+        let family = KeyMetrics::declare(&metrics).unwrap();
+        family.of_version("payments", &id, KeyVersion(2)).count();
+        family.of_version("payments", &id, KeyVersion(2)).count();
+        family.of_version("retail", &id, KeyVersion(2)).count();
         let text = String::from_utf8(metrics.render().unwrap()).unwrap();
         let line = "xks_key_encryptions_total{key=\"orders\",store=\"payments\",version=\"2\"} 2";
         assert!(text.contains(line), "{text}");

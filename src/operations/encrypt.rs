@@ -26,8 +26,8 @@ pub async fn encrypt(
     request: EncryptRequest,
 ) -> Result<Answer<EncryptResponse>, Fault> {
     let key = call.enabled_key()?;
-    let version = key.version(key.primary).ok_or_else(no_primary)?;
-    let metadata = CiphertextMetadata::of_version(key.primary);
+    let version = &key.primary;
+    let metadata = CiphertextMetadata::of_version(version.number);
     let work = Work {
         version,
         aad: framed_aad(&request.aad, &metadata).into(),
@@ -35,7 +35,7 @@ pub async fn encrypt(
         request: &request,
         plaintext: Arc::new(request.plaintext.clone()),
     };
-    let mut cost = Cost::default();
+    let mut cost = Cost::of_version(version.number);
     let (sealed, integrity_value) = match request.wants_integrity_value {
         false => (work.seal(&mut cost).await?, None),
         true => {
@@ -63,6 +63,7 @@ struct Work<'a> {
 impl Work<'_> {
     async fn seal(&self, cost: &mut Cost) -> Result<SealedBytes, Fault> {
         let job = EncryptJob {
+            tenant: Arc::clone(&self.call.store.tenant),
             key: Arc::clone(&self.version.selector),
             plaintext: Arc::clone(&self.plaintext),
             aad: Arc::clone(&self.aad),
@@ -102,6 +103,7 @@ impl Work<'_> {
     /// Whether the device gives the plaintext back for the buffers that are about to be sent.
     async fn decrypts_back(&self, sealed: &SealedBytes, cost: &mut Cost) -> Result<bool, Fault> {
         let job = DecryptJob {
+            tenant: Arc::clone(&self.call.store.tenant),
             key: Arc::clone(&self.version.selector),
             iv: sealed.iv.as_bytes().to_vec(),
             ciphertext_and_tag: [&sealed.ciphertext[..], sealed.tag.as_bytes()]
@@ -138,11 +140,4 @@ fn checked(sealed: Sealed, plaintext_length: usize) -> Result<SealedBytes, Fault
             .ok_or_else(|| wrong("the HSM's IV is not 12 or 16 bytes"))?,
         tag: GcmTag::new(&sealed.tag).ok_or_else(|| wrong("the HSM's tag is not 16 bytes"))?,
     })
-}
-
-fn no_primary() -> Fault {
-    Fault::because(
-        FaultKind::Internal,
-        "the key's primary version is not among its versions",
-    )
 }

@@ -1,10 +1,12 @@
 //! GetKeyMetadata (XKS API, "GetKeyMetadata"): what the key really is, from the device.
 
+use std::sync::Arc;
+
 use super::faults::fault_of;
 use super::{Answer, Call, Cost};
-use crate::ekm::{KeyAttributes, KeyKind, KeyUsageFlags};
+use crate::ekm::{DescribeJob, KeyAttributes, KeyKind, KeyUsageFlags};
 use crate::keystore::{Key, State};
-use crate::xks::{Fault, FaultKind, KeyMetadataResponse, KeySpec, KeyStatus, KeyUsage};
+use crate::xks::{Fault, KeyMetadataResponse, KeySpec, KeyStatus, KeyUsage};
 
 /// Describes the key's primary version. A disabled key, or a key of a disabled store, still answers, as DISABLED.
 ///
@@ -12,18 +14,13 @@ use crate::xks::{Fault, FaultKind, KeyMetadataResponse, KeySpec, KeyStatus, KeyU
 /// The [`Fault`] to answer: KeyNotFound, InvalidState (an ambiguous key), Throttling, DependencyTimeout or Internal.
 pub async fn key_metadata(call: Call<'_>) -> Result<Answer<KeyMetadataResponse>, Fault> {
     let key = call.key()?;
-    let version = key.version(key.primary).ok_or_else(|| {
-        Fault::because(
-            FaultKind::Internal,
-            "the key's primary version is not among its versions",
-        )
-    })?;
-    let described = call
-        .store
-        .fleet
-        .describe(&version.selector, call.deadline)
-        .await;
-    let mut cost = Cost::default();
+    let job = DescribeJob {
+        tenant: Arc::clone(&call.store.tenant),
+        key: Arc::clone(&key.primary.selector),
+        deadline: call.deadline,
+    };
+    let mut cost = Cost::of_version(key.primary.number);
+    let described = call.store.fleet.describe(job).await;
     let attributes = cost.add(described.map_err(fault_of)?);
     let value = response(attributes, status(&call, key));
     Ok(Answer { value, cost })

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::ekm::fake::FakeKeyManager;
+use crate::ekm::fake::{FakeKeyManager, tenant};
 use crate::ekm::{Fleet, FleetMetrics, KeyManagerFault, KeySelector, KeyUsageFlags};
+use crate::keystore::{CredentialUse, KeySettings};
 use crate::metrics::Metrics;
 use crate::sigv4::Credentials;
 use crate::xks::{DecryptRequest, EncryptRequest, EncryptResponse, PathPrefix};
@@ -55,7 +56,10 @@ fn bench() -> Bench {
         };
         (
             id.clone(),
-            Arc::new(Key::single(id, state, KeySelector::Label(name.into()))),
+            Arc::new(Key::new(
+                &KeySettings::single(id, state, KeySelector::Label(name.into())),
+                |_| Arc::default(),
+            )),
         )
     };
     let metrics = FleetMetrics::declare(&Metrics::default()).unwrap();
@@ -65,7 +69,11 @@ fn bench() -> Bench {
         region: "eu-west-1".into(),
         state: State::Enabled,
         credentials: Credentials::default(),
+        credential_use: CredentialUse::default(),
         keys: HashMap::from(["k", "off", "small", "e", "d", "gone"].map(key)),
+        quota: None,
+        legacy: None,
+        tenant: tenant(),
         fleet: Fleet::new(vec![device.clone()], Duration::from_millis(80), metrics),
     };
     Bench { device, store }

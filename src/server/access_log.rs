@@ -24,6 +24,8 @@ macro_rules! write_at {
             operation = $facts.operation.map(|o| o.as_str()),
             key_store = $facts.key_store.as_deref(),
             external_key_id = $facts.key_id.as_ref().map(|id| id.as_str()),
+            key_version = cost.key_version.map(|version| version.0),
+            legacy = cost.is_legacy.then_some(true),
             status = $status,
             error_name = $facts.fault.as_ref().map(|fault| fault.kind.name().as_str()),
             reason = reason($facts),

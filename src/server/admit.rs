@@ -1,15 +1,16 @@
 //! Lets a bounded number of requests in; the rest is refused at once, which KMS takes better than waiting.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::Request;
 use hyper::body::Body;
 use prometheus::{IntCounter, IntGauge};
-use tokio::sync::Semaphore;
 use tower::{Layer, Service};
 
+use super::live::Live;
 use super::metrics::ServerMetrics;
 use super::{Answering, Response, body};
 use crate::xks::{Fault, FaultKind};
@@ -17,19 +18,32 @@ use crate::xks::{Fault, FaultKind};
 /// Makes [`Admit`]; all services that one layer makes share its bound.
 #[derive(Clone)]
 pub(super) struct AdmitLayer {
-    places: Arc<Semaphore>,
+    live: Live,
+    inside: Arc<AtomicUsize>,
     shed: IntCounter,
     in_flight: IntGauge,
 }
 
 impl AdmitLayer {
     /// At most `max_in_flight` requests at a time.
-    pub(super) fn new(max_in_flight: usize, metrics: &ServerMetrics) -> Self {
+    pub(super) fn new(live: Live, metrics: &ServerMetrics) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))),
+            live,
+            inside: Arc::default(),
             shed: metrics.shed.clone(),
             in_flight: metrics.in_flight.clone(),
         }
+    }
+
+    /// A place for one request; none when all are taken.
+    fn enter(&self) -> Option<InFlight> {
+        let before = self.inside.fetch_add(1, Ordering::AcqRel);
+        self.in_flight.inc();
+        let place = InFlight {
+            inside: Arc::clone(&self.inside),
+            gauge: self.in_flight.clone(),
+        };
+        (before < self.live.now().limits.max_in_flight).then_some(place)
     }
 }
 
@@ -50,11 +64,15 @@ impl<S> Layer<S> for AdmitLayer {
 }
 
 /// Counts one request out again, also when its future is dropped.
-struct InFlight(IntGauge);
+struct InFlight {
+    inside: Arc<AtomicUsize>,
+    gauge: IntGauge,
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.dec();
+        self.inside.fetch_sub(1, Ordering::AcqRel);
+        self.gauge.dec();
     }
 }
 
@@ -73,7 +91,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Ok(place) = Arc::clone(&self.layer.places).try_acquire_owned() else {
+        let Some(place) = self.layer.enter() else {
             self.layer.shed.inc();
             return Box::pin(async {
                 let (head, body) = request.into_parts();
@@ -84,12 +102,10 @@ where
                 ))
             });
         };
-        self.layer.in_flight.inc();
-        let in_flight = InFlight(self.layer.in_flight.clone());
         let answering = self.inner.call(request);
         Box::pin(async move {
             let answer = answering.await;
-            drop((place, in_flight));
+            drop(place);
             answer
         })
     }
@@ -99,13 +115,19 @@ where
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
+    use crate::server::live::tests::with_limits;
+    use crate::server::settings::Limits;
     use http_body_util::Full;
     use tokio::sync::Notify;
 
     #[tokio::test]
     async fn the_request_too_many_is_refused_at_once_and_places_come_back() {
-        let metrics = ServerMetrics::declare(&Metrics::default(), &[]).unwrap();
-        let layer = AdmitLayer::new(1, &metrics);
+        let metrics = ServerMetrics::declare(&Metrics::default()).unwrap();
+        let limits = Limits {
+            max_in_flight: 1,
+            ..Limits::default()
+        };
+        let layer = AdmitLayer::new(with_limits(limits), &metrics);
         let release = Arc::new(Notify::new());
         let gate = Arc::clone(&release);
         let mut service = layer.layer(tower::service_fn(move |_: Request<Full<Bytes>>| {

@@ -17,10 +17,11 @@ use hyper::body::Body;
 use tower::{Layer, Service};
 
 use super::body::{self, Terms};
+use super::live::Live;
 use super::record::Record;
 use super::{Answering, Response};
 use crate::clock::Deadline;
-use crate::keystore::{KeyStore, KeyStores};
+use crate::keystore::KeyStore;
 use crate::secret::SecretBytes;
 use crate::sigv4::{PathForm, Scope, SignedRequest, Verifier};
 use crate::xks::{ExternalKeyId, Fault, FaultKind, Operation, Route};
@@ -31,6 +32,7 @@ const SERVICE: &str = "kms-xks-proxy";
 /// A request whose signature is verified.
 pub(super) struct Authenticated {
     pub store: Arc<KeyStore>,
+    pub fleet_size: u32,
     pub operation: Operation,
     pub key_id: Option<ExternalKeyId>,
     pub body: SecretBytes,
@@ -41,8 +43,7 @@ pub(super) struct Authenticated {
 /// Makes [`Authenticate`].
 #[derive(Clone)]
 pub(super) struct AuthenticateLayer {
-    pub stores: Arc<KeyStores>,
-    pub max_body: usize,
+    pub live: Live,
 }
 
 /// Authenticates for the service inside.
@@ -106,6 +107,7 @@ impl AuthenticateLayer {
         verify(&head, &store, body.expose(), &record)?;
         Ok(Authenticated {
             store,
+            fleet_size: self.live.now().fleet_size,
             operation,
             key_id,
             body,
@@ -116,7 +118,7 @@ impl AuthenticateLayer {
 
     fn terms(&self, head: &Parts, deadline: Deadline) -> Terms {
         Terms {
-            cap: self.max_body,
+            cap: self.live.now().limits.max_body,
             deadline,
             expects_continue: head.headers.contains_key(EXPECT),
         }
@@ -135,10 +137,9 @@ impl AuthenticateLayer {
         if head.method != Method::POST {
             return Err(FaultKind::MethodNotAllowed.into());
         }
-        let store = self
-            .stores
-            .at(route.prefix)
-            .ok_or(FaultKind::KeyStoreUnknown)?;
+        let serving = self.live.now();
+        let store = serving.stores.at(route.prefix);
+        let store = store.ok_or(FaultKind::KeyStoreUnknown)?;
         let mut facts = record.facts();
         facts.operation = Some(route.operation);
         facts.key_store = Some(Arc::clone(&store.name));
@@ -164,8 +165,10 @@ fn verify(head: &Parts, store: &KeyStore, body: &[u8], record: &Record) -> Resul
         },
         path_form: PathForm::Normalized,
     };
-    match verifier.verify(&request, SystemTime::now()) {
+    let now = SystemTime::now();
+    match verifier.verify(&request, now) {
         Ok(credential) => {
+            store.credential_use.note(credential.id(), now);
             record.facts().access_key_id = Some(credential.id().clone());
             Ok(())
         }

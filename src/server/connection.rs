@@ -23,6 +23,7 @@ use tower::Service;
 
 use super::Response;
 use super::guard::{Activity, Guarded, Judgement};
+use super::live::Live;
 use super::metrics::ServerMetrics;
 use super::record::Peer;
 use super::settings::Limits;
@@ -40,9 +41,8 @@ const LINGER: Duration = Duration::from_secs(1);
 /// What all connections share.
 #[derive(Clone)]
 pub(super) struct Shared<S> {
-    pub acceptor: TlsAcceptor,
     pub stack: S,
-    pub limits: Limits,
+    pub live: Live,
     pub metrics: ServerMetrics,
     /// Turns true when the server drains.
     pub draining: watch::Receiver<bool>,
@@ -57,8 +57,8 @@ where
 {
     // Without it an answer waits for the peer's acknowledgement of the one before.
     drop(stream.set_nodelay(true));
-    let handshake = shared.acceptor.accept(stream);
-    let stream = match timeout(shared.limits.header_timeout, handshake).await {
+    let (acceptor, patience) = handshake_terms(&shared.live);
+    let stream = match timeout(patience, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             shared.metrics.count_handshake("failed");
@@ -75,6 +75,13 @@ where
         true => serve_http2(shared, stream, peer).await,
         false => serve_http1(shared, stream, peer).await,
     }
+}
+
+/// Certificate and patience as they are now: a new certificate is for new connections.
+fn handshake_terms(live: &Live) -> (TlsAcceptor, Duration) {
+    let serving = live.now();
+    let acceptor = TlsAcceptor::from(Arc::clone(&serving.tls.config));
+    (acceptor, serving.limits.header_timeout)
 }
 
 /// A peer that only opens and closes connections is a load balancer's health check as a rule: not worth a line each.
@@ -196,7 +203,7 @@ where
         header_timeout,
         idle_timeout,
         ..
-    } = shared.limits;
+    } = shared.live.now().limits;
     let tick = (header_timeout.min(idle_timeout) / 4).max(Duration::from_millis(10));
     // When a graceful end begins (set by a drain) and when patience with it is over.
     let (mut ends_at, mut gone_at): (Option<Instant>, Option<Instant>) = (None, None);

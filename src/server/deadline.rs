@@ -1,35 +1,32 @@
 //! Makes the one [`Deadline`] of a request. Whoever waits below (for the body, for the HSM) waits until then and not longer.
 
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http::Request;
 use tower::{Layer, Service};
 
+use super::live::Live;
 use crate::clock::Deadline;
 
 /// Makes [`WithDeadline`].
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct DeadlineLayer {
-    pub request_timeout: Duration,
+    pub live: Live,
 }
 
 /// Gives each request its deadline.
 #[derive(Clone)]
 pub(super) struct WithDeadline<S> {
     inner: S,
-    request_timeout: Duration,
+    live: Live,
 }
 
 impl<S> Layer<S> for DeadlineLayer {
     type Service = WithDeadline<S>;
 
     fn layer(&self, inner: S) -> WithDeadline<S> {
-        let request_timeout = self.request_timeout;
-        WithDeadline {
-            inner,
-            request_timeout,
-        }
+        let live = self.live.clone();
+        WithDeadline { inner, live }
     }
 }
 
@@ -43,9 +40,8 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for WithDeadline<S> {
     }
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
-        request
-            .extensions_mut()
-            .insert(Deadline::after(self.request_timeout));
+        let budget = self.live.now().limits.request_timeout;
+        request.extensions_mut().insert(Deadline::after(budget));
         self.inner.call(request)
     }
 }

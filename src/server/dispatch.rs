@@ -16,9 +16,7 @@ use crate::xks::{
 
 /// Serves verified requests.
 #[derive(Clone, Copy)]
-pub(super) struct Dispatch {
-    pub fleet_size: u32,
-}
+pub(super) struct Dispatch;
 
 impl Service<Authenticated> for Dispatch {
     type Response = Response;
@@ -30,10 +28,9 @@ impl Service<Authenticated> for Dispatch {
     }
 
     fn call(&mut self, request: Authenticated) -> Self::Future {
-        let fleet_size = self.fleet_size;
         Box::pin(async move {
             match request.operation {
-                Operation::Health => health(&request, fleet_size),
+                Operation::Health => health(&request),
                 Operation::Metadata => key_metadata(&request).await,
                 Operation::Encrypt => encrypt(&request).await,
                 Operation::Decrypt => decrypt(&request).await,
@@ -42,10 +39,10 @@ impl Service<Authenticated> for Dispatch {
     }
 }
 
-fn health(request: &Authenticated, fleet_size: u32) -> Result<Response, Fault> {
+fn health(request: &Authenticated) -> Result<Response, Fault> {
     let parsed = HealthRequest::parse(request.body.expose())?;
     note(&request.record, parsed.metadata);
-    let answer = operations::health(&request.store, fleet_size)?;
+    let answer = operations::health(&request.store, request.fleet_size)?;
     Ok(of_body(done(&request.record, answer).body()))
 }
 

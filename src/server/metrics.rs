@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::record::Facts;
 use super::tls::CertificateExpiry;
@@ -11,6 +11,7 @@ use crate::metrics::{Metrics, MetricsError};
 /// The server's metrics; cheap to clone.
 #[derive(Clone)]
 pub struct ServerMetrics {
+    certificate_expiry: IntGaugeVec,
     requests: IntCounterVec,
     durations: HistogramVec,
     handshakes: IntCounterVec,
@@ -23,25 +24,17 @@ pub struct ServerMetrics {
 }
 
 impl ServerMetrics {
-    /// Declares them; certificates' expiry is known now and set at once.
+    /// Declares them.
     ///
     /// # Errors
     /// [`MetricsError`] when a name is taken.
-    pub fn declare(
-        metrics: &Metrics,
-        expiries: &[CertificateExpiry],
-    ) -> Result<Self, MetricsError> {
-        let certificate_expiry = metrics.gauge(
-            "xks_tls_certificate_expiry_timestamp_seconds",
-            "When the certificate ends, in seconds since 1970 (role: server, client_ca).",
-            &["role"],
-        )?;
-        for expiry in expiries {
-            certificate_expiry
-                .with_label_values(&[expiry.role])
-                .set(expiry.unix_seconds);
-        }
+    pub fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
         Ok(Self {
+            certificate_expiry: metrics.gauge(
+                "xks_tls_certificate_expiry_timestamp_seconds",
+                "When the certificate ends, in seconds since 1970 (role: server, client_ca).",
+                &["role"],
+            )?,
             requests: metrics.counter(
                 "xks_requests_total",
                 "Requests answered, by key store, operation and outcome (ok or the errorName).",
@@ -71,6 +64,16 @@ impl ServerMetrics {
                 .gauge("xks_requests_in_flight", "Requests worked on now.", &[])?
                 .with_label_values::<&str>(&[]),
         })
+    }
+
+    /// Sets when the certificates end; a role that is not among them has no end.
+    pub fn publish_expiries(&self, expiries: &[CertificateExpiry]) {
+        self.certificate_expiry.reset();
+        for expiry in expiries {
+            self.certificate_expiry
+                .with_label_values(&[expiry.role])
+                .set(expiry.unix_seconds);
+        }
     }
 
     /// Counts an answered request. Labels come from the configuration and the specification only.

@@ -9,7 +9,6 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tower::ServiceBuilder;
 
 use super::admit::AdmitLayer;
@@ -18,18 +17,19 @@ use super::connection::Shared;
 use super::deadline::DeadlineLayer;
 use super::dispatch::Dispatch;
 use super::listener;
+use super::live::Live;
 use super::metrics::ServerMetrics;
 use super::observe::ObserveLayer;
 use super::rescue::RescueLayer;
-use super::settings::ServerSettings;
-use crate::keystore::KeyStores;
 
 /// What a server is made of.
 pub struct ServerParts {
-    /// The `[server]` table.
-    pub settings: ServerSettings,
-    /// What it serves.
-    pub stores: Arc<KeyStores>,
+    /// Where to listen.
+    pub listen: Vec<SocketAddr>,
+    /// Connections at a time; more wait in the kernel.
+    pub max_connections: usize,
+    /// What it serves, and by which rules.
+    pub live: Live,
     /// Where it counts.
     pub metrics: ServerMetrics,
 }
@@ -47,7 +47,7 @@ impl Server {
     /// The first address that cannot be bound, named.
     pub async fn bind(parts: ServerParts) -> io::Result<Self> {
         let mut listeners = Vec::new();
-        for address in &parts.settings.listen {
+        for address in &parts.listen {
             let bound = TcpListener::bind(address).await;
             listeners.push(bound.map_err(|error| named(*address, &error))?);
         }
@@ -65,37 +65,24 @@ impl Server {
     /// Serves until `stop` resolves, then drains: takes what already waits in the kernel, finishes what runs, for the grace
     /// period at most. Gives whether everything was finished.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> bool {
-        let ServerSettings {
-            grace_period,
-            tls,
-            limits,
-            fleet_size,
-            ..
-        } = self.parts.settings;
-        let metrics = self.parts.metrics;
+        let ServerParts { live, metrics, .. } = self.parts;
         let stack = ServiceBuilder::new()
             .layer(ObserveLayer {
                 metrics: metrics.clone(),
             })
             .layer(RescueLayer)
-            .layer(AdmitLayer::new(limits.max_in_flight, &metrics))
-            .layer(DeadlineLayer {
-                request_timeout: limits.request_timeout,
-            })
-            .layer(AuthenticateLayer {
-                stores: self.parts.stores,
-                max_body: limits.max_body,
-            })
-            .service(Dispatch { fleet_size });
+            .layer(AdmitLayer::new(live.clone(), &metrics))
+            .layer(DeadlineLayer { live: live.clone() })
+            .layer(AuthenticateLayer { live: live.clone() })
+            .service(Dispatch);
         let (drain, draining) = watch::channel(false);
         let shared = Shared {
-            acceptor: TlsAcceptor::from(tls.config),
             stack,
-            limits,
+            live: live.clone(),
             metrics,
             draining,
         };
-        let max_connections = limits.max_connections.min(Semaphore::MAX_PERMITS);
+        let max_connections = self.parts.max_connections.min(Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(max_connections));
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
@@ -107,6 +94,7 @@ impl Server {
         }
         stop.await;
         drain.send_replace(true);
+        let grace_period = live.now().grace_period;
         timeout(grace_period, ended(accepting, &places, max_connections))
             .await
             .is_ok()

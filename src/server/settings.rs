@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::tls::TlsSettings;
 
 /// The `[server]` table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ServerSettings {
     /// Where to listen; port 0 lets the system choose.
     pub listen: Vec<SocketAddr>,

@@ -8,6 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use x509_parser::parse_x509_certificate;
 
@@ -37,17 +38,31 @@ pub struct CertificateExpiry {
 }
 
 /// Everything that TLS needs, checked.
+#[derive(Clone)]
 pub struct TlsSettings {
     pub(super) config: Arc<ServerConfig>,
+    made_of: MadeOf,
     /// When the server's certificate and the client CAs end (of several CAs, the earliest).
     pub expiries: Vec<CertificateExpiry>,
 }
+
+/// By what one setup is told from another, without keeping what it was made of.
+#[derive(Clone, PartialEq, Eq)]
+struct MadeOf {
+    certificate: Digest256,
+    private_key: Digest256,
+    /// CA and subjects; none without client authentication.
+    client_auth: Option<Digest256>,
+}
+
+type Digest256 = [u8; 32];
 
 /// Which client certificates are accepted: the CA **and** the subject must match.
 pub struct ClientAuth {
     roots: RootCertStore,
     subjects: Vec<String>,
     expiry: Option<CertificateExpiry>,
+    made_of: Digest256,
 }
 
 impl std::fmt::Debug for TlsSettings {
@@ -90,6 +105,7 @@ impl ClientAuth {
             unix_seconds,
         });
         Ok(Self {
+            made_of: digest_of(pem, &subjects),
             roots,
             subjects,
             expiry,
@@ -101,6 +117,7 @@ impl ClientAuth {
         let mut roots = RootCertStore::empty();
         roots.extend(amazon_trust_services());
         Self {
+            made_of: digest_of(b"amazon-trust-services", &subjects),
             roots,
             subjects,
             expiry: None,
@@ -130,9 +147,39 @@ impl TlsSettings {
             unix_seconds: ends,
         }];
         expiries.extend(client_auth.as_ref().and_then(|auth| auth.expiry.clone()));
+        let made_of = MadeOf {
+            certificate: Sha256::digest(certificate).into(),
+            private_key: Sha256::digest(private_key).into(),
+            client_auth: client_auth.as_ref().map(|auth| auth.made_of),
+        };
         let config = Arc::new(server_config(chain, key, client_auth)?);
-        Ok(Self { config, expiries })
+        Ok(Self {
+            config,
+            made_of,
+            expiries,
+        })
     }
+
+    /// What is another than in `former`, by the names of the configuration.
+    pub fn changes_since(&self, former: &Self) -> Vec<&'static str> {
+        let (new, old) = (&self.made_of, &former.made_of);
+        let parts = [
+            ("certificate", new.certificate != old.certificate),
+            ("private_key", new.private_key != old.private_key),
+            ("client_auth", new.client_auth != old.client_auth),
+        ];
+        let changed = parts.into_iter().filter(|(_, is_another)| *is_another);
+        changed.map(|(name, _)| name).collect()
+    }
+}
+
+fn digest_of(ca: &[u8], subjects: &[String]) -> Digest256 {
+    let mut digest = Sha256::new_with_prefix(ca);
+    for subject in subjects {
+        digest.update([0]);
+        digest.update(subject);
+    }
+    digest.finalize().into()
 }
 
 fn server_config(
@@ -262,6 +309,30 @@ mod tests {
             ClientAuth::from_pem(b"x", vec![]).map(drop),
             Err(TlsError::ClientCa(_))
         ));
+    }
+
+    #[test]
+    fn changes_are_named() {
+        let ((certificate, key), (other, other_key)) = (pair(), pair());
+        let made = |certificate: &str, key: &str, auth| {
+            TlsSettings::from_pem(certificate.as_bytes(), key.as_bytes(), auth).unwrap()
+        };
+        let auth = |subject: &str| Some(ClientAuth::amazon(vec![subject.into()]));
+        let plain = made(&certificate, &key, None);
+        assert!(
+            plain
+                .changes_since(&made(&certificate, &key, None))
+                .is_empty()
+        );
+        let renewed = made(&other, &other_key, None);
+        assert_eq!(
+            renewed.changes_since(&plain),
+            ["certificate", "private_key"]
+        );
+        let mutual = made(&certificate, &key, auth("a"));
+        assert_eq!(mutual.changes_since(&plain), ["client_auth"]);
+        let another = made(&certificate, &key, auth("b"));
+        assert_eq!(another.changes_since(&mutual), ["client_auth"]);
     }
 
     #[test]

@@ -105,6 +105,11 @@ impl Credential {
         &self.id
     }
 
+    /// Whether the other one has the same secret.
+    pub fn has_secret_of(&self, other: &Self) -> bool {
+        self.secret.is_same(&other.secret)
+    }
+
     /// The signing key for a day (`date` as `yyyymmdd`, the day of `time`); derived once, then kept.
     pub(super) fn signing_key(
         &self,
@@ -149,7 +154,7 @@ impl fmt::Debug for Credential {
 }
 
 /// All credentials that a key store accepts at the moment.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Credentials(Vec<Arc<Credential>>);
 
 impl Credentials {

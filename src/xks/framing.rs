@@ -20,6 +20,21 @@ pub fn framed_aad(aad: &Aad, metadata: &CiphertextMetadata) -> Vec<u8> {
     framed
 }
 
+/// The AAD that AWS's sample proxy gives to its HSM: as [`framed_aad`], but with the AAD's SHA-256 in its place, if there was an AAD in
+/// the request at all (an empty one counts). Only ever used to decrypt what that proxy has encrypted.
+pub fn aws_samples_framed_aad(aad: Option<&Aad>, metadata: &CiphertextMetadata) -> Vec<u8> {
+    let length = aad.map_or(0, |aad| aad.as_bytes().len());
+    let metadata = metadata.as_bytes();
+    let mut framed = Vec::with_capacity(2 + 32 + 1 + metadata.len());
+    framed.extend_from_slice(&(length as u16).to_be_bytes());
+    if let Some(aad) = aad {
+        framed.extend_from_slice(&Sha256::digest(aad.as_bytes()));
+    }
+    framed.push(metadata.len() as u8);
+    framed.extend_from_slice(metadata);
+    framed
+}
+
 /// The CDIV: `SHA-256(AAD ‖ MD ‖ IV ‖ ciphertext ‖ tag)`, the raw AAD, no lengths.
 pub fn integrity_value(
     aad: &Aad,
@@ -59,6 +74,24 @@ mod tests {
         );
         assert_eq!(framed_aad(&aad, &none), b"\x00\x0cproject=nile\x00");
         assert_eq!(framed_aad(&Aad::default(), &none), [0, 0, 0]);
+    }
+
+    #[test]
+    fn the_sample_proxys_framing_has_the_digest_of_an_aad_that_was_given() {
+        let none = CiphertextMetadata::default();
+        let metadata = CiphertextMetadata::new(b"v0.0.1").unwrap();
+        assert_eq!(aws_samples_framed_aad(None, &none), [0, 0, 0]);
+        let empty = aws_samples_framed_aad(Some(&Aad::default()), &none);
+        assert_eq!(empty.len(), 2 + 32 + 1, "an empty AAD was given");
+        assert_eq!(empty[..6], [0, 0, 0xe3, 0xb0, 0xc4, 0x42]);
+        let aad = Aad::new(&[7; 300]).unwrap();
+        let framed = aws_samples_framed_aad(Some(&aad), &metadata);
+        assert_eq!(
+            framed[..2],
+            300_u16.to_be_bytes(),
+            "of the AAD, not of its digest"
+        );
+        assert_eq!(framed[34..], *b"\x06v0.0.1");
     }
 
     #[test]

@@ -52,8 +52,8 @@ pub struct DecryptRequest {
     pub iv: InitializationVector,
     /// 16 bytes.
     pub tag: GcmTag,
-    /// Empty when absent.
-    pub aad: Aad,
+    /// None when absent, which is the same as empty but for ciphertexts of AWS's sample proxy.
+    pub aad: Option<Aad>,
     /// Empty when absent.
     pub ciphertext_metadata: CiphertextMetadata,
 }
@@ -123,7 +123,7 @@ impl EncryptRequest {
         Ok(Self {
             metadata: metadata.into_metadata(CRYPTOGRAPHIC)?,
             plaintext: within_maximum(plaintext, "plaintext")?,
-            aad: aad(fields.additional_authenticated_data)?,
+            aad: aad(fields.additional_authenticated_data)?.unwrap_or_default(),
             wants_integrity_value: integrity.is_some(),
         })
     }
@@ -233,12 +233,14 @@ fn check_algorithm(value: Option<String>) -> Result<(), Fault> {
     }
 }
 
-fn aad(value: Option<Base64Field>) -> Result<Aad, Fault> {
+fn aad(value: Option<Base64Field>) -> Result<Option<Aad>, Fault> {
     let field = "additionalAuthenticatedData";
-    match value {
-        None => Ok(Aad::default()),
-        Some(value) => Aad::new(decoded(value, field)?.expose())
-            .ok_or_else(|| FaultKind::FieldTooLong(field).into()),
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    match Aad::new(decoded(value, field)?.expose()) {
+        Some(aad) => Ok(Some(aad)),
+        None => Err(FaultKind::FieldTooLong(field).into()),
     }
 }
 

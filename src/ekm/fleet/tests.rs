@@ -1,8 +1,9 @@
 //! Fail-over between fakes.
 
-use super::super::fake::FakeKeyManager;
-use super::super::{DeviceReport, KeyUsageFlags};
+use super::super::fake::{FakeKeyManager, tenant};
+use super::super::{DeviceReport, KeySelector, KeyUsageFlags};
 use super::*;
+use crate::clock::Deadline;
 
 const USAGE: KeyUsageFlags = KeyUsageFlags {
     encrypt: true,
@@ -34,6 +35,7 @@ fn pair() -> (Arc<FakeKeyManager>, Arc<FakeKeyManager>, Fleet) {
 
 async fn served_by(fleet: &Fleet) -> Result<String, KeyManagerFault> {
     let job = EncryptJob {
+        tenant: tenant(),
         key: Arc::new(KeySelector::Label("k".into())),
         plaintext: Arc::new(SecretBytes::new(b"x".to_vec())),
         aad: Arc::new([0, 0, 0]),

@@ -193,13 +193,14 @@ impl Setup {
 
     fn stores(&self) -> String {
         let payments = self.store(&PAYMENTS, &[&PAYMENTS, &PAYMENTS_NEXT]) + PAYMENTS_KEYS;
-        let retail = self.store(&RETAIL, &[&RETAIL]) + "[[key_store.key]]\nid = \"stock\"\n";
+        let retail = self.store(&RETAIL, &[&RETAIL])
+            + "[[key_store.key]]\nid = \"stock\"\ndanger_shared = true\n";
         let root = self.store(&ROOT, &[&ROOT]) + ROOT_KEYS;
         let closed = self
             .store(&CLOSED, &[&CLOSED])
             .replace("\"enabled\"", "\"disabled\"");
         format!(
-            "{payments}{retail}{root}{closed}[[key_store.key]]\nid = \"stock-2\"\nlabel = \"stock\"\n"
+            "{payments}{retail}{root}{closed}[[key_store.key]]\nid = \"stock-2\"\nlabel = \"stock\"\ndanger_shared = true\n"
         )
     }
 

@@ -1,0 +1,121 @@
+//! The devices of the running proxy: started, changed, added and taken away, closed at the end.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::ekm::KeyManager;
+use crate::hsm::{Hsm, HsmMetrics, HsmSettings, Modules};
+
+/// How long each HSM may take to close.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a device that was taken away is kept for those who still wait for its answer; no request waits longer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether they still wait.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Every device, by its name.
+pub(super) struct Devices {
+    modules: Modules,
+    metrics: HsmMetrics,
+    all: Mutex<HashMap<Arc<str>, Arc<Hsm>>>,
+    /// Devices that were taken away and are not closed yet.
+    leaving: Arc<AtomicUsize>,
+}
+
+impl Devices {
+    /// No devices.
+    pub(super) fn new(metrics: HsmMetrics) -> Self {
+        Self {
+            modules: Modules::default(),
+            metrics,
+            all: Mutex::default(),
+            leaving: Arc::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Hsm>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a device that was not there before.
+    pub(super) fn add(&self, settings: HsmSettings) -> io::Result<()> {
+        let hsm = Hsm::start(settings, &self.modules, &self.metrics)?;
+        self.lock().insert(Arc::clone(hsm.name()), hsm);
+        Ok(())
+    }
+
+    /// Gives a device other settings.
+    pub(super) fn change(&self, settings: HsmSettings) -> io::Result<()> {
+        let hsm = self.of_name(&settings.name);
+        hsm.map_or(Ok(()), |hsm| hsm.change(settings))
+    }
+
+    /// Takes a device away; it is closed when nobody waits for its answers any more.
+    pub(super) fn remove(&self, name: &str) {
+        let Some(hsm) = self.lock().remove(name) else {
+            return;
+        };
+        let leaving = Arc::clone(&self.leaving);
+        leaving.fetch_add(1, Ordering::AcqRel);
+        let started = thread::Builder::new()
+            .name(format!("hsm-{name}-removal"))
+            .spawn(move || {
+                leave(&hsm);
+                leaving.fetch_sub(1, Ordering::AcqRel);
+            });
+        if let Err(error) = started {
+            tracing::error!(hsm = name, %error, "no thread to close the HSM; it stays open");
+        }
+    }
+
+    /// The device of this name.
+    pub(super) fn of_name(&self, name: &str) -> Option<Arc<Hsm>> {
+        self.lock().get(name).map(Arc::clone)
+    }
+
+    /// Whether `wanted` is true of one of them.
+    pub(super) fn any(&self, wanted: impl Fn(&Hsm) -> bool) -> bool {
+        self.lock().values().any(|hsm| wanted(hsm))
+    }
+
+    /// Brings the gauges that follow the devices up to date.
+    pub(super) fn publish_gauges(&self) {
+        self.lock().values().for_each(|hsm| hsm.publish_gauges());
+    }
+
+    /// Closes every device. A library in which a thread hangs is left alone: finalizing it would crash the exit.
+    pub(super) fn close(&self) {
+        let mut all_closed = self.leaving.load(Ordering::Acquire) == 0;
+        for (name, hsm) in self.lock().drain() {
+            all_closed &= closed(&name, &hsm);
+        }
+        if all_closed {
+            self.modules.finalize();
+        }
+    }
+}
+
+fn leave(hsm: &Arc<Hsm>) {
+    let until = Instant::now() + ANSWER_PATIENCE;
+    while Arc::strong_count(hsm) > 1 && Instant::now() < until {
+        thread::sleep(POLL);
+    }
+    hsm.forget();
+    if closed(hsm.name(), hsm) {
+        tracing::info!(hsm = %hsm.name(), "the HSM is closed");
+    }
+}
+
+fn closed(name: &str, hsm: &Hsm) -> bool {
+    let closed = hsm.stop(CLOSE_PATIENCE);
+    if !closed {
+        tracing::warn!(hsm = name, "a thread hangs inside the HSM; it is abandoned");
+    }
+    closed
+}

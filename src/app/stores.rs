@@ -1,0 +1,47 @@
+//! From the configuration's key stores to live ones, on the devices that there are.
+
+use std::sync::Arc;
+
+use super::devices::Devices;
+use crate::config::Configuration;
+use crate::ekm::{Fleet, FleetMetrics, KeyManager};
+use crate::keystore::{KeyStore, KeyStoreSettings, KeyStores, StoreMetrics};
+use crate::metrics::{Metrics, MetricsError};
+
+/// What all key stores share, now and after every change of the configuration.
+pub(super) struct StoreMaker {
+    fleet: FleetMetrics,
+    stores: StoreMetrics,
+}
+
+impl StoreMaker {
+    /// Declares the metrics.
+    pub(super) fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
+        Ok(Self {
+            fleet: FleetMetrics::declare(metrics)?,
+            stores: StoreMetrics::declare(metrics)?,
+        })
+    }
+
+    /// The stores of this configuration. What must outlive a change is taken over from the `former` ones of the same names.
+    pub(super) fn make(
+        &self,
+        configuration: &Configuration,
+        devices: &Devices,
+        former: Option<&KeyStores>,
+    ) -> KeyStores {
+        let of_name = |name: &String| {
+            let hsm = devices.of_name(name)?;
+            Some(hsm as Arc<dyn KeyManager>)
+        };
+        let store = |settings: &KeyStoreSettings| {
+            let devices = settings.hsms.iter().filter_map(of_name).collect();
+            let fleet = Fleet::new(devices, configuration.hedge_delay, self.fleet.clone());
+            let former = former.and_then(|former| former.of_name(&settings.name));
+            settings.clone().into_store(fleet, &self.stores, former)
+        };
+        let stores: Vec<KeyStore> = configuration.key_stores.iter().map(store).collect();
+        self.stores.keep_only(&configuration.key_stores);
+        KeyStores::new(stores)
+    }
+}

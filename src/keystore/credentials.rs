@@ -1,0 +1,103 @@
+//! When each credential was last used, so that an operator sees when the old one is idle and may go.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus::{IntGauge, IntGaugeVec};
+
+use crate::metrics::{Metrics, MetricsError};
+use crate::sigv4::{AccessKeyId, Credentials};
+
+/// The metric of all credentials.
+#[derive(Clone)]
+pub struct CredentialMetrics {
+    last_used: IntGaugeVec,
+    /// What has a series now, to take away those of credentials that are gone.
+    known: Arc<Mutex<Vec<[String; 2]>>>,
+}
+
+impl CredentialMetrics {
+    /// Declares it.
+    ///
+    /// # Errors
+    /// [`MetricsError`] when the name is taken.
+    pub fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
+        Ok(Self {
+            last_used: metrics.gauge(
+                "xks_credential_last_used_timestamp_seconds",
+                "When a request was last signed with the credential, in seconds since 1970; 0: not since the start.",
+                &["store", "access_key_id"],
+            )?,
+            known: Arc::default(),
+        })
+    }
+
+    pub(super) fn of_store(&self, store: &str, credentials: &Credentials) -> CredentialUse {
+        let gauge = |id: &AccessKeyId| {
+            let labels = [store, id.as_str()];
+            (id.clone(), self.last_used.with_label_values(&labels))
+        };
+        CredentialUse(credentials.iter().map(|c| gauge(c.id())).collect())
+    }
+
+    /// Takes the series of all other credentials away.
+    pub fn keep_only<'a>(&self, stores: impl Iterator<Item = (&'a str, &'a Credentials)>) {
+        let now: Vec<[String; 2]> = stores
+            .flat_map(|(store, credentials)| {
+                let labels = |id: &AccessKeyId| [store.to_owned(), id.as_str().to_owned()];
+                credentials.iter().map(move |c| labels(c.id()))
+            })
+            .collect();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for [store, id] in known.iter().filter(|labels| !now.contains(labels)) {
+            // It may be gone already: what counts is that it is.
+            drop(self.last_used.remove_label_values(&[store, id]));
+        }
+        *known = now;
+    }
+}
+
+/// The last use of each credential of a store.
+#[derive(Debug, Default)]
+pub struct CredentialUse(Vec<(AccessKeyId, IntGauge)>);
+
+impl CredentialUse {
+    /// Notes that a request signed with this credential has been verified.
+    pub fn note(&self, id: &AccessKeyId, now: SystemTime) {
+        let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let gauge = self.0.iter().find(|(known, _)| known == id);
+        if let Some((_, gauge)) = gauge {
+            gauge.set(i64::try_from(seconds).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+    use crate::sigv4::Credential;
+    use std::time::Duration;
+
+    fn credentials(ids: &[&str]) -> Credentials {
+        let made = |id: &&str| Credential::new(id, Secret::new("a".repeat(43))).unwrap();
+        Credentials::new(ids.iter().map(made).collect())
+    }
+
+    #[test]
+    fn uses_are_noted_and_series_of_gone_credentials_go() {
+        let metrics = Metrics::default();
+        let family = CredentialMetrics::declare(&metrics).unwrap();
+        let (old, new) = ("AAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBB");
+        let both = credentials(&[old, new]);
+        let uses = family.of_store("payments", &both);
+        family.keep_only([("payments", &both)].into_iter());
+        let second = UNIX_EPOCH + Duration::from_secs(7);
+        uses.note(both.iter().next().unwrap().id(), second);
+        let text = || String::from_utf8(metrics.render().unwrap()).unwrap();
+        assert!(text().contains(&format!("{{access_key_id=\"{old}\",store=\"payments\"}} 7")));
+        assert!(text().contains(&format!("{{access_key_id=\"{new}\",store=\"payments\"}} 0")));
+        family.keep_only([("payments", &credentials(&[new]))].into_iter());
+        assert!(!text().contains(old) && text().contains(new));
+    }
+}

@@ -103,8 +103,8 @@ impl Reloader {
             return tracing::info!("the configuration was read again; nothing has changed");
         }
         self.exchange(configuration);
-        self.count("applied");
         self.tell(&changes);
+        self.count("applied");
     }
 
     fn refuse(&self, faults: &Findings) {

@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod outage;
 pub mod pki;
 pub mod product;
+pub mod reload;
 pub mod response;
 pub mod setup;
 pub mod sign;
@@ -123,7 +124,9 @@ impl Proxy {
         let directory = tempfile::tempdir().unwrap();
         let mut setup = Setup::new(directory.path());
         change(&mut setup);
-        let daemon = Daemon::start(&setup.write(), &setup.variables);
+        let written = setup.write();
+        let file = setup.launch_with.as_ref().unwrap_or(&written);
+        let daemon = Daemon::start(file, &setup.variables);
         let (server, admin) = (daemon.address("server"), daemon.address("admin"));
         let client = pki::tls_client(setup.authority.der(), ALL_VERSIONS, None, &["http/1.1"]);
         Self {

@@ -20,11 +20,14 @@ pub struct Setup {
     pub authority: Authority,
     /// The authority of client certificates; asked for only after `require_client_certificates`.
     pub client_authority: Authority,
+    /// The configuration file that the proxy is started with, if it is not the one that `write` writes.
+    pub launch_with: Option<PathBuf>,
     /// Environment variables of the proxy.
     pub variables: Vec<(String, String)>,
     tables: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
     renamed: Vec<(&'static str, &'static str)>,
     more: String,
+    edits: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -38,9 +41,11 @@ impl Setup {
             authority: Authority::new("Test Server CA"),
             client_authority: Authority::new("Test Client CA"),
             variables,
+            launch_with: None,
             tables: BTreeMap::new(),
             renamed: Vec::new(),
             more: String::new(),
+            edits: Vec::new(),
         };
         setup.defaults();
         setup
@@ -98,6 +103,17 @@ impl Setup {
     /// Appends TOML, after everything else: keys of the last store, or more tables.
     pub fn append(&mut self, toml: &str) {
         self.more.push_str(toml);
+    }
+
+    /// Replaces a text of the finished configuration, which must be in it.
+    pub fn edit(&mut self, from: &str, to: &str) {
+        self.edits.push((from.into(), to.into()));
+    }
+
+    /// Adds lines to a store's own table.
+    pub fn in_store(&mut self, store: &StoreName, lines: &str) {
+        let name = format!("name = {:?}\n", store.name);
+        self.edit(&name, &format!("{name}{lines}\n"));
     }
 
     /// Another certificate and key for the server.
@@ -167,8 +183,23 @@ impl Setup {
         self.write_private("config.toml", &self.toml())
     }
 
+    /// Puts a whole new file in the place of the configuration, as careful people do.
+    pub fn replace(&self) {
+        let new = self.write_private("config.toml.new", &self.toml());
+        fs::rename(new, self.directory.join("config.toml")).unwrap();
+    }
+
     /// The configuration as text.
     pub fn toml(&self) -> String {
+        let mut toml = self.unedited();
+        for (from, to) in &self.edits {
+            assert!(toml.contains(from), "{from:?} is not in:\n{toml}");
+            toml = toml.replacen(from, to, 1);
+        }
+        toml
+    }
+
+    fn unedited(&self) -> String {
         let mut toml = String::new();
         for (name, table) in &self.tables {
             let head = if *name == "hsm" {

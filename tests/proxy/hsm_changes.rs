@@ -1,0 +1,171 @@
+//! HSMs are added, taken away and given other settings while the proxy serves.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crate::harness::metrics::eventually;
+use crate::harness::outage::two_faulty;
+use crate::harness::token::PIN;
+use crate::harness::wire::encrypt_body;
+use crate::harness::{PAYMENTS, Proxy};
+
+/// Encrypts until told to stop; every request must succeed.
+fn load(proxy: &Proxy, stop: &AtomicBool) -> usize {
+    let payments = proxy.caller(&PAYMENTS);
+    let (mut connection, mut done) = (proxy.connect(), 0);
+    while !stop.load(Ordering::Relaxed) {
+        let body = encrypt_body(b"x").to_string();
+        connection
+            .exchange(&payments.request("encrypt", "orders", body))
+            .ok();
+        done += 1;
+    }
+    done
+}
+
+/// Applies each configuration in turn under load, and waits for what is to be seen then.
+fn under_load(proxy: &Proxy, steps: &[(String, &dyn Fn())]) {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _stop = Stop(&stop);
+        let threads: Vec<_> = (0..3).map(|_| scope.spawn(|| load(proxy, &stop))).collect();
+        for (text, seen) in steps {
+            let before = proxy.reloads("applied");
+            let new = proxy.setup.write_private("config.toml.new", text);
+            fs::rename(new, proxy.setup.directory.join("config.toml")).unwrap();
+            proxy.await_reload("applied", before);
+            seen();
+        }
+        stop.store(true, Ordering::Relaxed);
+        let done: usize = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .sum();
+        assert!(done > 20, "only {done}");
+    });
+}
+
+/// Also when the test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn ids(proxy: &Proxy) -> Vec<String> {
+    let health = proxy.caller(&PAYMENTS).health();
+    let details = health["ekmFleetDetails"].as_array().unwrap().clone();
+    let id = |detail: &serde_json::Value| detail["id"].as_str().unwrap().to_owned();
+    details.iter().map(id).collect()
+}
+
+#[test]
+fn an_hsm_is_taken_away_and_added_under_load() {
+    let (proxy, a, _b) = two_faulty(|_| {});
+    let both = proxy.setup.toml();
+    let at = both.find("[[hsm]]\nname = \"hsm-b\"").unwrap();
+    let only_a = both[..at].to_owned();
+    let sessions = || proxy.metric("xks_hsm_sessions", &[("hsm", "hsm-b")]);
+    let gone = || {
+        assert_eq!(ids(&proxy), ["hsm-a"]);
+        eventually("the gauges of the HSM gone", || {
+            sessions().is_none().then_some(())
+        });
+        proxy.daemon.wait_for("that it is closed", |line| {
+            line["message"] == "the HSM is closed" && line["hsm"] == "hsm-b"
+        });
+    };
+    let back = || {
+        assert_eq!(ids(&proxy), ["hsm-a", "hsm-b"]);
+        proxy.await_metric("xks_hsm_usable", &[("hsm", "hsm-b")], |usable| {
+            usable == 1.0
+        });
+    };
+    under_load(&proxy, &[(only_a, &gone), (both, &back)]);
+    // The new one really serves.
+    a.set_removed(true);
+    proxy.await_metric("xks_hsm_usable", &[("hsm", "hsm-a")], |usable| {
+        usable == 0.0
+    });
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+}
+
+#[test]
+fn an_hsm_gets_other_settings_under_load() {
+    let mut proxy = Proxy::start();
+    let mut with = |sessions: &str| {
+        proxy.setup.set("hsm", "sessions", sessions);
+        proxy.setup.toml()
+    };
+    let texts = [with("2"), with("6")];
+    let sessions = |wanted: f64| {
+        proxy.await_metric("xks_hsm_sessions", &[("hsm", "hsm-a")], |n| n == wanted);
+        assert_eq!(
+            proxy.metric("xks_hsm_usable", &[("hsm", "hsm-a")]),
+            Some(1.0)
+        );
+    };
+    let [two, six] = texts;
+    under_load(
+        &proxy,
+        &[(two, &|| sessions(3.0)), (six, &|| sessions(7.0))],
+    );
+    assert!(proxy.has_changed("hsm.hsm-a.sessions", "changed"));
+    proxy.daemon.wait_for("the change", |line| {
+        line["message"] == "the HSM's new settings are in force"
+    });
+}
+
+#[test]
+fn settings_that_do_not_open_the_hsm_leave_the_old_ones_in_force() {
+    let mut proxy = Proxy::start();
+    let refused = |proxy: &Proxy| {
+        proxy.daemon.wait_for("that the old settings stay", |line| {
+            let message = line["message"].as_str().unwrap_or_default();
+            message.contains("goes on with the old ones")
+        })
+    };
+    let token = "{ label = \"no-such-token\" }";
+    proxy.reconfigure(|setup| setup.set("hsm", "token", token));
+    let line = refused(&proxy);
+    assert!(
+        line["reason"].as_str().unwrap().contains("no-such-token"),
+        "{line}"
+    );
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+    assert_eq!(
+        proxy.metric("xks_hsm_usable", &[("hsm", "hsm-a")]),
+        Some(1.0)
+    );
+    assert_eq!(proxy.admin("/readyz").status, 200);
+}
+
+#[test]
+fn a_wrong_pin_is_mended_without_a_restart() {
+    let proxy = Proxy::launch(|setup| fs::write(setup.token.pin_file(), "000000").unwrap());
+    proxy.daemon.wait_for("that the PIN is refused", |line| {
+        let error = line["error"].as_str().unwrap_or_default();
+        error.contains("refuses the PIN") && error.contains("until the configuration changes")
+    });
+    assert_eq!(proxy.admin("/readyz").status, 503);
+    fs::write(proxy.setup.token.pin_file(), PIN).unwrap();
+    proxy.await_ready();
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+    assert!(proxy.has_changed("hsm.hsm-a.pin", "changed"));
+    assert!(
+        !proxy.daemon.log().join("\n").contains(PIN),
+        "the log shows a PIN"
+    );
+}
+
+#[test]
+fn a_stop_in_the_middle_of_a_change_ends_all_the_same() {
+    let mut proxy = Proxy::start();
+    proxy.reconfigure(|setup| setup.set("hsm", "token", "{ label = \"no-such-token\" }"));
+    proxy.reconfigure(|setup| setup.set("hsm", "sessions", "3"));
+    proxy.daemon.signal(rustix::process::Signal::TERM);
+    assert!(proxy.daemon.wait().success());
+}

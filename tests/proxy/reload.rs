@@ -1,0 +1,435 @@
+//! The configuration changes while the proxy serves: however files are replaced, as a whole or not at all, and nobody notices.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use rustls::ALL_VERSIONS;
+
+use crate::harness::http::tcp;
+use crate::harness::metrics::eventually;
+use crate::harness::pki::tls_client;
+use crate::harness::wire::{bytes, decrypt_body, encrypt_body};
+use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy, StoreName};
+
+/// A new store that serves the key `orders` of the token, which is in no other store of its configuration then.
+const ARCHIVE: &str =
+    "[[key_store]]\nname = \"archive\"\npath_prefix = \"/archive\"\nregion = \"eu-west-1\"\n";
+
+fn serves(proxy: &Proxy) {
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+}
+
+#[test]
+fn a_file_that_is_renamed_over_the_configuration_is_read() {
+    let mut proxy = Proxy::start();
+    let archive = format!(
+        "{ARCHIVE}[[key_store.credential]]\naccess_key_id = \"XKSARCHIVEKEYAAAAAAA\"\nsecret = {{ file = {:?} }}\n",
+        proxy.setup.directory.join(PAYMENTS.access_key_id)
+    );
+    let store = StoreName {
+        name: "archive",
+        prefix: "/archive",
+        access_key_id: "XKSARCHIVEKEYAAAAAAA",
+        ..PAYMENTS
+    };
+    let health = |proxy: &Proxy| {
+        let caller = proxy.caller(&store);
+        let body = crate::harness::wire::plain_body("health");
+        caller.call("health", "", &body).status
+    };
+    assert_eq!(health(&proxy), 404);
+    proxy.reconfigure(|setup| setup.append(&archive));
+    assert_eq!(health(&proxy), 200);
+    assert!(proxy.has_changed("key_store.archive", "added"));
+    proxy.reconfigure(|setup| setup.edit(&archive, ""));
+    assert_eq!(health(&proxy), 404);
+    assert!(proxy.has_changed("key_store.archive", "removed"));
+    serves(&proxy);
+}
+
+#[test]
+fn sighup_has_an_unchanged_configuration_read_too() {
+    let proxy = Proxy::start();
+    let before = proxy.reloads("unchanged");
+    proxy.daemon.signal(Signal::HUP);
+    proxy.await_reload("unchanged", before);
+    assert_eq!(proxy.reloads("applied"), 0.0);
+    serves(&proxy);
+}
+
+#[test]
+fn a_file_that_is_written_in_place_is_read_when_it_is_whole() {
+    let mut proxy = Proxy::start();
+    proxy.setup.edit("level = \"info\"", "level = \"debug\"");
+    let text = proxy.setup.toml();
+    let file = proxy.setup.directory.join("config.toml");
+    // Half of it is a configuration, too: one without its last stores.
+    let half = text.find("[[key_store]]\nname = \"root\"").unwrap();
+    fs::write(&file, &text[..half]).unwrap();
+    let began = Instant::now();
+    // Somebody writes slowly: never so long without a change that the file could seem to be whole.
+    while began.elapsed() < Duration::from_millis(700) {
+        thread::sleep(Duration::from_millis(20));
+        fs::write(&file, &text[..half]).unwrap();
+    }
+    assert_eq!(proxy.reloads("applied"), 0.0, "half a file was believed");
+    fs::write(&file, &text).unwrap();
+    proxy.await_reload("applied", 0.0);
+    assert_eq!(proxy.changes(), [("log.level".into(), "changed".into())]);
+    // Somebody who leaves in the middle of a handshake is worth a line of this level.
+    drop(tcp(proxy.server).unwrap());
+    proxy
+        .daemon
+        .wait_for("a line of level debug", |line| line["level"] == "DEBUG");
+}
+
+/// A directory as Kubernetes mounts it: every file is a link through `..data`, which is a link to a directory of this version.
+fn mounted(directory: &Path, version: u32, text: &str) {
+    let contents = directory.join(format!("..version-{version}"));
+    fs::create_dir(&contents).unwrap();
+    fs::write(contents.join("config.toml"), text).unwrap();
+    let link = directory.join("..data_tmp");
+    symlink(&contents, &link).unwrap();
+    fs::rename(link, directory.join("..data")).unwrap();
+}
+
+#[test]
+fn a_link_that_points_elsewhere_is_a_change() {
+    let mut mount = None;
+    let mut proxy = Proxy::start_with(|setup| {
+        let directory = setup.directory.join("mounted");
+        fs::create_dir(&directory).unwrap();
+        mounted(&directory, 1, &setup.toml());
+        symlink("..data/config.toml", directory.join("config.toml")).unwrap();
+        setup.launch_with = Some(directory.join("config.toml"));
+        mount = Some(directory);
+    });
+    let mount = mount.unwrap();
+    proxy
+        .setup
+        .edit("name = \"payments\"\n", "name = \"payments\"\nfair = 2\n");
+    mounted(&mount, 2, &proxy.setup.toml());
+    proxy.await_reload("applied", 0.0);
+    assert!(proxy.has_changed("key_store.payments.fair", "changed"));
+    fs::remove_dir_all(mount.join("..version-1")).unwrap();
+    serves(&proxy);
+}
+
+#[test]
+fn a_secret_file_is_watched_like_the_configuration() {
+    let proxy = Proxy::start();
+    let secret = "N3wSecretN3wSecretN3wSecretN3wSecretN3wSecret=";
+    let changed = StoreName { secret, ..PAYMENTS };
+    let new = proxy.setup.write_private("secret.new", secret);
+    let caller = proxy.caller(&changed);
+    let status = || caller.call("encrypt", "orders", &encrypt_body(b"x")).status;
+    assert_eq!(status(), 401);
+    fs::rename(new, proxy.setup.directory.join(PAYMENTS.access_key_id)).unwrap();
+    proxy.await_reload("applied", 0.0);
+    assert_eq!(status(), 200);
+    let place = format!(
+        "key_store.payments.credential.{}.secret",
+        PAYMENTS.access_key_id
+    );
+    assert_eq!(proxy.changes(), [(place, "changed".into())]);
+    assert!(
+        !proxy.daemon.log().join("\n").contains(secret),
+        "the log shows a secret"
+    );
+    let old = proxy.caller(&PAYMENTS);
+    old.call("encrypt", "orders", &encrypt_body(b"x"))
+        .assert_error(401, "AuthenticationFailedException");
+    proxy.caller(&PAYMENTS_NEXT).encrypt("orders", b"x");
+}
+
+#[test]
+fn new_connections_see_a_new_certificate_and_old_ones_live_on() {
+    let mut proxy = Proxy::start();
+    let payments_request = |proxy: &Proxy| {
+        let body = encrypt_body(b"x").to_string();
+        proxy.caller(&PAYMENTS).request("encrypt", "orders", body)
+    };
+    let mut old = proxy.connect();
+    old.exchange(&payments_request(&proxy)).ok();
+    let expiry = |proxy: &Proxy| {
+        let labels = [("role", "server")];
+        proxy.metric("xks_tls_certificate_expiry_timestamp_seconds", &labels)
+    };
+    let authority = crate::harness::pki::Authority::new("Another CA");
+    let identity = authority.server(rcgen::KeyPair::generate().unwrap());
+    // Key and certificate are two files: for a moment they do not belong together.
+    proxy.reconfigure(|setup| setup.server_identity(&identity));
+    assert!(
+        proxy.try_connect().is_err(),
+        "the old CA is not trusted with the new certificate"
+    );
+    proxy.client = tls_client(authority.der(), ALL_VERSIONS, None, &["http/1.1"]);
+    let mut new = proxy.connect();
+    new.exchange(&payments_request(&proxy)).ok();
+    old.exchange(&payments_request(&proxy)).ok();
+    for part in ["certificate", "private_key"] {
+        assert!(proxy.has_changed(&format!("server.tls.{part}"), "changed"));
+    }
+    assert!(expiry(&proxy).is_some());
+    assert_eq!(
+        proxy.reloads("refused"),
+        0.0,
+        "the two files were read together"
+    );
+}
+
+#[test]
+fn client_certificates_can_be_asked_for_and_no_more() {
+    let mut proxy = Proxy::start();
+    serves(&proxy);
+    proxy.reconfigure(|setup| setup.require_client_certificates());
+    let refused = proxy.try_connect().and_then(|mut connection| {
+        let body = encrypt_body(b"x").to_string();
+        let request = proxy.caller(&PAYMENTS).request("encrypt", "orders", body);
+        connection.send(&request.bytes())?;
+        connection.try_response()
+    });
+    assert!(
+        !matches!(refused, Ok(Some(_))),
+        "served without a certificate"
+    );
+    let labels = [("role", "client_ca")];
+    let expiry =
+        |proxy: &Proxy| proxy.metric("xks_tls_certificate_expiry_timestamp_seconds", &labels);
+    assert!(expiry(&proxy).is_some());
+    proxy.reconfigure(|setup| {
+        setup.unset("server.tls.client_auth", "ca");
+        setup.unset("server.tls.client_auth", "subjects");
+        setup.edit("[server.tls.client_auth]\n", "");
+    });
+    serves(&proxy);
+    assert!(expiry(&proxy).is_none(), "there is no client CA any more");
+}
+
+#[test]
+fn a_configuration_with_faults_changes_nothing_and_is_read_again_when_it_changes() {
+    let mut proxy = Proxy::start();
+    let good = proxy.setup.toml();
+    let successful = |proxy: &Proxy| proxy.metric("xks_config_last_reload_successful", &[]);
+    assert_eq!(successful(&proxy), Some(1.0));
+    // One good change beside the fault: it must not be applied either.
+    proxy.setup.edit(
+        "name = \"payments\"\n",
+        "name = \"payments\"\nstate = \"off\"\n",
+    );
+    proxy.setup.edit("state = \"enabled\"\n", "");
+    proxy.setup.edit("level = \"info\"", "level = \"debug\"");
+    proxy.setup.replace();
+    proxy.await_reload("refused", 0.0);
+    assert_eq!(successful(&proxy), Some(0.0));
+    serves(&proxy);
+    proxy.daemon.wait_for("the fault", |line| {
+        let fault = line["fault"].as_str().unwrap_or_default();
+        fault.contains("key_store[0].state") && fault.contains("\"enabled\" or \"disabled\"")
+    });
+    proxy
+        .daemon
+        .wait_for("that nothing was changed", |line| line["faults"] == 1);
+    assert!(proxy.changes().is_empty());
+    let refused = proxy.reloads("refused");
+    proxy.setup.write_private("config.toml", &good);
+    // Back to what is in force: read, found to be the same.
+    proxy.await_reload("unchanged", 0.0);
+    assert_eq!(
+        (successful(&proxy), proxy.reloads("refused")),
+        (Some(1.0), refused)
+    );
+}
+
+#[test]
+fn files_that_are_gone_or_not_toml_change_nothing() {
+    let proxy = Proxy::start();
+    let config = proxy.setup.directory.join("config.toml");
+    let good = fs::read_to_string(&config).unwrap();
+    let mut refused = 0.0;
+    let mut expect_refusal = |what: &str| {
+        proxy.await_reload("refused", refused);
+        refused = proxy.reloads("refused");
+        proxy.daemon.wait_for(what, |line| {
+            line["fault"]
+                .as_str()
+                .is_some_and(|fault| fault.contains(what))
+        });
+        serves(&proxy);
+    };
+    fs::remove_file(&config).unwrap();
+    expect_refusal("cannot read");
+    fs::write(&config, &good[..good.find("[[key_store]]").unwrap()]).unwrap();
+    expect_refusal("key_store: is missing");
+    fs::write(&config, [0xff, 0xfe, 0x00]).unwrap();
+    expect_refusal("invalid utf-8");
+    let secret = proxy.setup.directory.join(PAYMENTS.access_key_id);
+    fs::write(&config, &good).unwrap();
+    proxy.await_reload("unchanged", 0.0);
+    fs::write(&secret, "").unwrap();
+    expect_refusal("the secret is empty");
+    fs::remove_file(&secret).unwrap();
+    expect_refusal("cannot read");
+    fs::write(&secret, PAYMENTS.secret).unwrap();
+    proxy.await_reload("unchanged", 1.0);
+    serves(&proxy);
+}
+
+#[test]
+fn what_needs_a_restart_is_named_and_the_rest_is_applied() {
+    let mut proxy = Proxy::start();
+    proxy.reconfigure(|setup| {
+        setup.set("server", "listen", "[\"127.0.0.1:1\"]");
+        setup.set("admin", "listen", "\"127.0.0.1:2\"");
+        setup.set("log", "format", "\"text\"");
+        setup.set("server.limits", "max_connections", "7");
+        setup.set("server.limits", "max_body", "\"32KiB\"");
+        setup.set("hsm", "module", "\"/nowhere/libnothing.so\"");
+        setup.set("hsm", "sessions", "2");
+    });
+    for place in [
+        "server.listen",
+        "admin.listen",
+        "log.format",
+        "server.limits.max_connections",
+        "hsm.hsm-a.module",
+    ] {
+        proxy.daemon.wait_for(place, |line| {
+            let message = line["message"].as_str().unwrap_or_default();
+            line["place"] == place && message.contains("restart")
+        });
+    }
+    serves(&proxy);
+    let long = vec![0; 30 * 1024];
+    let response = proxy
+        .caller(&PAYMENTS)
+        .call("encrypt", "orders", &encrypt_body(&long));
+    response.assert_error(501, "UnsupportedOperationException");
+    let sessions = proxy.metric("xks_hsm_sessions", &[("hsm", "hsm-a")]);
+    assert_eq!(
+        sessions,
+        Some(5.0),
+        "the device stays as it is when its module is another"
+    );
+}
+
+#[test]
+fn a_reload_during_a_drain_is_not_applied() {
+    let mut proxy = Proxy::start_with(|setup| setup.set("server", "grace_period", "\"20s\""));
+    let payments = proxy.caller(&PAYMENTS);
+    // A request that has begun keeps the drain going.
+    let body = encrypt_body(b"x").to_string();
+    let request = payments.request("encrypt", "orders", body.clone());
+    let length = body.len().to_string();
+    let head = request.with("content-length", &length).head();
+    let mut connection = proxy.connect();
+    connection.send(&head).unwrap();
+    connection.send(&body.as_bytes()[..10]).unwrap();
+    eventually("the request being worked on", || {
+        proxy
+            .metric("xks_requests_in_flight", &[])
+            .filter(|n| *n == 1.0)
+    });
+    proxy.daemon.signal(Signal::TERM);
+    proxy.await_unready();
+    proxy
+        .setup
+        .edit("name = \"payments\"\n", "name = \"payments\"\nfair = 2\n");
+    proxy.setup.replace();
+    proxy.daemon.signal(Signal::HUP);
+    thread::sleep(Duration::from_millis(500));
+    connection.send(&body.as_bytes()[10..]).unwrap();
+    connection.response().expect("an answer").ok();
+    assert!(proxy.daemon.wait().success());
+    assert!(proxy.changes().is_empty(), "{:?}", proxy.changes());
+}
+
+/// Round trips on connections of their own until told to stop; every one must succeed.
+fn load(proxy: &Proxy, stop: &AtomicBool) -> usize {
+    let payments = proxy.caller(&PAYMENTS);
+    let mut done = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let mut connection = proxy.connect();
+        for _ in 0..4 {
+            let body = encrypt_body(b"kept").to_string();
+            let sealed = connection
+                .exchange(&payments.request("encrypt", "orders", body))
+                .ok();
+            let body = decrypt_body(&sealed).to_string();
+            let opened = connection
+                .exchange(&payments.request("decrypt", "orders", body))
+                .ok();
+            assert_eq!(bytes(&opened, "plaintext"), b"kept");
+            done += 1;
+        }
+    }
+    done
+}
+
+/// Also when the test fails: threads that nobody stops would keep it from saying so.
+struct StopAtTheEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn no_request_is_lost_while_the_configuration_changes_all_the_time() {
+    let proxy = Proxy::start();
+    let (stop, mut applied) = (AtomicBool::new(false), 0.0);
+    let texts: Vec<String> = (2..=3)
+        .map(|n| {
+            proxy.setup.toml().replacen(
+                "state = \"enabled\"",
+                &format!("state = \"enabled\"\nfair = {n}"),
+                1,
+            )
+        })
+        .collect();
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..3)
+            .map(|_| scope.spawn(|| load(&proxy, &stop)))
+            .collect();
+        let _stop = StopAtTheEnd(&stop);
+        for n in 0..30 {
+            let new = proxy.setup.write_private("config.toml.new", &texts[n % 2]);
+            fs::rename(new, proxy.setup.directory.join("config.toml")).unwrap();
+            proxy.daemon.signal(Signal::HUP);
+            proxy.await_reload("applied", applied);
+            applied = proxy.reloads("applied");
+        }
+        stop.store(true, Ordering::Relaxed);
+        let done: usize = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .sum();
+        assert!(done > 50, "only {done}");
+    });
+    assert!(applied >= 30.0, "{applied}");
+}
+
+#[test]
+fn a_thousand_keys_come_and_go() {
+    let mut proxy = Proxy::start();
+    let keys: String = (0..1_000)
+        .map(|n| format!("[[key_store.key]]\nid = \"bulk-{n}\"\nlabel = \"no-such-label-{n}\"\n"))
+        .collect();
+    let with_keys = format!("{}{keys}", "[[key_store.key]]\nid = \"orders\"\n");
+    proxy.reconfigure(|setup| setup.edit("[[key_store.key]]\nid = \"orders\"\n", &with_keys));
+    let payments = proxy.caller(&PAYMENTS);
+    payments
+        .call("encrypt", "bulk-999", &encrypt_body(b"x"))
+        .assert_error(404, "KeyNotFoundException");
+    payments.encrypt("orders", b"x");
+    assert!(proxy.has_changed("key_store.payments.key.bulk-0", "added"));
+    proxy.reconfigure(|setup| setup.edit(&keys, ""));
+    assert!(proxy.has_changed("key_store.payments.key.bulk-999", "removed"));
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+}

@@ -1,12 +1,15 @@
 //! The configuration: the only room that knows TOML, files and the environment.
 //!
 //! It reads one file and everything that the file names, and builds each room's own settings, or tells **all** faults at once, each
-//! with its key path, its line and what to do. Nothing is half-applied: there are settings or there are faults.
+//! with its key path, its line and what to do. Nothing is half-applied: there are settings or there are faults. It also writes what
+//! configurations are made of: new private files.
 //!
 //! # Invariants
 //! - An unknown key is a fault: a misspelt limit must not silently be the default.
 //! - No fault or warning quotes a secret.
+//! - A file that exists is never written to.
 
+mod create;
 mod document;
 mod files;
 mod hsm;
@@ -14,6 +17,7 @@ mod key_store;
 mod log;
 mod report;
 mod server;
+mod toml_text;
 mod values;
 
 use std::collections::HashSet;
@@ -26,8 +30,10 @@ use crate::keystore::KeyStoreSettings;
 use crate::server::ServerSettings;
 use document::{Document, Section};
 
+pub use create::{CreateError, NewFile, create_directory, create_private};
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub use report::{Finding, Findings};
+pub use toml_text::credential_table;
 
 /// Everything that a proxy needs to run.
 #[derive(Debug)]

@@ -18,6 +18,7 @@ mod base64_limits;
 mod blame;
 mod bodies;
 mod command_line;
+mod credential_new;
 mod descriptors;
 mod dialects;
 mod framing;

@@ -3,6 +3,7 @@
 mod check_config;
 mod credential;
 mod exit;
+mod migrate_config;
 mod serve;
 
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ enum Command {
     CheckConfig(check_config::CheckConfig),
     #[command(subcommand)]
     Credential(credential::Credential),
+    MigrateConfig(migrate_config::MigrateConfig),
 }
 
 /// Parses the command line and runs the command. Wrong usage exits with 2, from the parser.
@@ -31,6 +33,7 @@ pub fn run() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::CheckConfig(command) => command.run(),
         Command::Credential(command) => command.run(),
+        Command::MigrateConfig(command) => command.run(),
     };
     status.into()
 }
@@ -60,6 +63,6 @@ mod tests {
             assert!(help.contains("Example"), "{}", command.get_name());
             shown += 1;
         }
-        assert!(shown >= 3, "only {shown} commands");
+        assert!(shown >= 4, "only {shown} commands");
     }
 }

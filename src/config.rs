@@ -2,7 +2,7 @@
 //!
 //! It reads one file and everything that the file names, and builds each room's own settings, or tells **all** faults at once, each
 //! with its key path, its line and what to do. Nothing is half-applied: there are settings or there are faults. It also writes what
-//! configurations are made of: new private files.
+//! configurations are made of: new private files, and the settings of another proxy in this one's words.
 //!
 //! # Invariants
 //! - An unknown key is a fault: a misspelt limit must not silently be the default.
@@ -15,6 +15,7 @@ mod files;
 mod hsm;
 mod key_store;
 mod log;
+mod migrate;
 mod report;
 mod server;
 mod toml_text;
@@ -32,6 +33,7 @@ use document::{Document, Section};
 
 pub use create::{CreateError, NewFile, create_directory, create_private};
 pub use log::{LogFormat, LogLevel, LogSettings};
+pub use migrate::{CONFIGURATION, Migration, Notes, Origin, migrate};
 pub use report::{Finding, Findings};
 pub use toml_text::credential_table;
 

@@ -1,6 +1,8 @@
 //! A TOML document as sections that know where they are, which of their keys were asked for, and that collect faults instead of
 //! stopping at the first.
 
+mod foreign;
+
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::Range;

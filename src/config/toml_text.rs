@@ -18,6 +18,12 @@ pub(super) fn quoted(text: &str) -> String {
     quoted
 }
 
+/// `texts` as a TOML array of strings.
+pub(super) fn list(texts: &[&str]) -> String {
+    let quoted: Vec<String> = texts.iter().map(|text| self::quoted(text)).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
 /// A `[[key_store.credential]]` whose secret is in a file.
 pub fn credential_table(access_key_id: &str, secret_file: &str) -> String {
     format!(
@@ -62,5 +68,6 @@ mod tests {
             credential_table("ID", "/a \"b\"/c"),
             "[[key_store.credential]]\naccess_key_id = \"ID\"\nsecret = { file = \"/a \\\"b\\\"/c\" }\n"
         );
+        assert_eq!(list(&["a", "b\\"]), r#"["a", "b\\"]"#);
     }
 }

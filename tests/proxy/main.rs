@@ -33,6 +33,7 @@ mod http2;
 mod http2_limits;
 mod key_changes;
 mod log;
+mod migrate_config;
 mod mtls;
 mod paths;
 mod shutdown;

@@ -1,23 +1,28 @@
 //! The configuration: the only room that knows TOML, files and the environment.
 //!
 //! It reads one file and everything that the file names, and builds each room's own settings, or tells **all** faults at once, each
-//! with its key path, its line and what to do. Nothing is half-applied: there are settings or there are faults.
+//! with its key path, its line and what to do. Nothing is half-applied: there are settings or there are faults. It also writes what
+//! configurations are made of: new private files, and the settings of another proxy in this one's words.
 //!
 //! # Invariants
 //! - An unknown key is a fault: a misspelt limit must not silently be the default.
 //! - No fault or warning quotes a secret.
+//! - A file that exists is never written to.
 
 mod changes;
+mod create;
 mod document;
 mod files;
 mod hsm;
 mod key;
 mod key_store;
 mod log;
+mod migrate;
 mod report;
 mod section;
 mod server;
 mod sources;
+mod toml_text;
 mod values;
 
 use std::collections::HashSet;
@@ -33,9 +38,12 @@ use document::Document;
 use section::Section;
 
 pub use changes::{Change, Changes};
+pub use create::{CreateError, NewFile, create_directory, create_private};
 pub use log::{LogFormat, LogLevel, LogSettings};
+pub use migrate::{CONFIGURATION, Migration, Notes, Origin, migrate};
 pub use report::{Finding, Findings};
 pub use sources::Sources;
+pub use toml_text::credential_table;
 
 /// Everything that a proxy needs to run.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! Signature Version 4 verification (XKS API, "Authentication"; AWS Signature Version 4).
 //!
 //! Pure: a request as bytes, credentials and a wall-clock time go in, the credential that signed comes out. It knows neither what
-//! is asked for nor who listens.
+//! is asked for nor who listens. Only [`NewCredential`] draws on something else, the random generator.
 //!
 //! # Invariants
 //! - What is verified is what was received: path, query, headers and body are never taken from a parsed form.
@@ -12,8 +12,10 @@
 mod authorization;
 mod canonical;
 mod credential;
+mod new_credential;
 mod verify;
 
 pub use canonical::{PathForm, SignedRequest};
 pub use credential::{AccessKeyId, Credential, CredentialError, Credentials};
+pub use new_credential::{NewCredential, NoRandomness};
 pub use verify::{Denied, Scope, Verifier};

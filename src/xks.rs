@@ -4,6 +4,7 @@
 //! domain type whose existence proves its limits; no other room checks a length again.
 
 mod bytes;
+mod console;
 mod fault;
 mod framing;
 mod metadata;
@@ -15,6 +16,7 @@ mod route;
 pub use bytes::{
     Aad, CiphertextMetadata, GcmTag, InitializationVector, KeyVersion, MAX_AAD, MAX_PLAINTEXT,
 };
+pub use console::ConsoleFile;
 pub use fault::{ErrorName, Fault, FaultKind};
 pub use framing::{aws_samples_framed_aad, framed_aad, integrity_value};
 pub use metadata::RequestMetadata;

@@ -99,6 +99,16 @@ impl<'a> Document<'a> {
         }
     }
 
+    /// `value`, or the faults in the order of their lines.
+    pub(super) fn value_or_faults<T>(self, value: Option<T>) -> Result<T, Findings> {
+        let mut faults = self.faults.into_inner();
+        faults.sort_by_key(|fault| fault.line.unwrap_or(usize::MAX));
+        match value {
+            Some(value) if faults.is_empty() => Ok(value),
+            _ => Err(Findings(faults)),
+        }
+    }
+
     /// The line of a place, from 1.
     pub(super) fn line(&self, span: &Range<usize>) -> usize {
         self.lines.partition_point(|begin| *begin <= span.start) + 1

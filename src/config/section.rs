@@ -1,5 +1,7 @@
 //! A table of the configuration that knows where it is and which of its keys were asked for: what nobody asks for is a fault.
 
+mod foreign;
+
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::harness::Proxy;
 use crate::harness::setup::Setup;
 
-fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+/// Exit code, standard output and standard error of `xks-proxy` with these arguments.
+pub fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let Output {
         status,
         stdout,

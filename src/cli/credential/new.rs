@@ -1,0 +1,230 @@
+//! `xks-proxy credential new`.
+//!
+//! # Invariants
+//! - The secret is in the file that was asked for and in what the KMS console is given; nowhere else, in no message.
+//! - When something is in the way, nothing is written.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{ArgGroup, Args};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::cli::exit::{ExitStatus, Refusal};
+use crate::config::{self, Configuration, NewFile};
+use crate::secret::Secret;
+use crate::sigv4::{AccessKeyId, Credentials, NewCredential};
+use crate::xks::{ConsoleFile, PathPrefix};
+
+/// Make a credential for a key store: a secret file, the table to add, and what the KMS console needs.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  xks-proxy credential new --config /etc/xks-proxy/config.toml --store payments \\\n    \
+    --secret-file /etc/xks-proxy/payments-2.secret --console-file payments-2.json\n\n\
+    Nothing is changed but the new files; they have mode 0600 and belong to who runs this, so chown the secret \
+    file to the proxy's user. Without --console-file the KMS console's JSON goes to standard output, with the \
+    secret in it; with --console-file the secret is not shown.\n\n\
+    Exit codes: 0 done, 1 a file exists already (nothing is written), 2 wrong usage, 78 bad configuration, 70 internal."
+)]
+#[command(group(ArgGroup::new("place").required(true).args(["config", "path_prefix"])))]
+pub(in crate::cli) struct New {
+    /// Where the secret goes: a file that does not exist yet.
+    #[arg(long, value_name = "FILE")]
+    secret_file: PathBuf,
+    /// Where the KMS console's JSON, which holds the secret, goes: a file that does not exist yet.
+    #[arg(long, value_name = "FILE")]
+    console_file: Option<PathBuf>,
+    /// The configuration that has the key store; the new access key id will be none that it has.
+    #[arg(long, value_name = "FILE", requires = "store")]
+    config: Option<PathBuf>,
+    /// The name of the key store in the configuration.
+    #[arg(long, value_name = "NAME", requires = "config")]
+    store: Option<String>,
+    /// The key store's path prefix, when there is no configuration yet; "" for none.
+    #[arg(long, value_name = "PREFIX", value_parser = PathPrefix::parse)]
+    path_prefix: Option<PathPrefix>,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was made and where it is.
+struct Made {
+    credential: NewCredential,
+    prefix: PathPrefix,
+    /// Absolute, so that the table means the same in every directory.
+    secret_file: String,
+}
+
+impl New {
+    pub(in crate::cli) fn run(self) -> ExitStatus {
+        match self.make().and_then(|made| self.show(&made)) {
+            Ok(()) => ExitStatus::Done,
+            Err(refusal) => refusal.tell(),
+        }
+    }
+
+    fn make(&self) -> Result<Made, Refusal> {
+        let configuration = self.configuration()?;
+        let prefix = self.prefix(configuration.as_ref())?;
+        let credential = NewCredential::generate().map_err(Refusal::internal)?;
+        let stores = configuration.iter().flat_map(|c| &c.key_stores);
+        if is_used(stores.map(|store| &store.credentials), &credential.id) {
+            let message = "the new access key id is in use already; nothing was written: run again";
+            return Err(Refusal::new(ExitStatus::No, message));
+        }
+        let secret_file = absolute(&self.secret_file)?;
+        let made = Made {
+            credential,
+            prefix,
+            secret_file,
+        };
+        config::create_private(&self.files(&made).map_err(Refusal::internal)?)?;
+        Ok(made)
+    }
+
+    fn configuration(&self) -> Result<Option<Configuration>, Refusal> {
+        let Some(file) = &self.config else {
+            return Ok(None);
+        };
+        let loaded = config::load(file).map_err(|faults| {
+            let hint = "without a configuration that is ready, give --path-prefix instead";
+            let message = format!("{} has faults ({hint}):\n{faults}", file.display());
+            Refusal::new(ExitStatus::BadConfiguration, message.trim_end())
+        })?;
+        Ok(Some(loaded.configuration))
+    }
+
+    /// The store's prefix, or the one that was given; the parser has seen to it that there is one of them.
+    fn prefix(&self, configuration: Option<&Configuration>) -> Result<PathPrefix, Refusal> {
+        let stores = configuration.map(|c| c.key_stores.as_slice());
+        let stores = stores.unwrap_or_default();
+        let named = stores
+            .iter()
+            .find(|store| Some(&store.name) == self.store.as_ref())
+            .map(|store| store.prefix.clone());
+        named.or_else(|| self.path_prefix.clone()).ok_or_else(|| {
+            let known: Vec<&str> = stores.iter().map(|store| store.name.as_str()).collect();
+            let message = format!("no such key store; known are: {}", known.join(", "));
+            Refusal::new(ExitStatus::WrongUsage, message)
+        })
+    }
+
+    fn files(&self, made: &Made) -> Result<Vec<NewFile>, serde_json::Error> {
+        let mut files = vec![NewFile {
+            path: self.secret_file.clone(),
+            content: made.credential.secret.clone(),
+        }];
+        if let Some(path) = &self.console_file {
+            files.push(NewFile {
+                path: path.clone(),
+                content: Secret::new(made.console_text()?),
+            });
+        }
+        Ok(files)
+    }
+
+    /// The files are there: when nobody can read what to do with them, that is said, and how to start anew.
+    fn show(&self, made: &Made) -> Result<(), Refusal> {
+        let written = match self.json {
+            true => self.print_json(made),
+            false => self.print_text(made),
+        };
+        written.map_err(|error| {
+            let message = format!(
+                "{} was written, but not shown ({error}); remove it and run again",
+                made.secret_file
+            );
+            Refusal::new(ExitStatus::Internal, message)
+        })?;
+        if self.console_file.is_none() {
+            let warning =
+                "the output holds the secret: give it to the KMS console and keep it nowhere else";
+            drop(writeln!(std::io::stderr(), "warning: {warning}"));
+        }
+        Ok(())
+    }
+
+    fn print_text(&self, made: &Made) -> std::io::Result<()> {
+        let mut stdout = std::io::stdout();
+        let store = self.store.as_deref().unwrap_or("of this path prefix");
+        writeln!(
+            stdout,
+            "# Add below [[key_store]] {store}, before the next one:"
+        )?;
+        write!(stdout, "{}", made.table())?;
+        match &self.console_file {
+            Some(file) => writeln!(stdout, "\n# For the KMS console: {}", file.display()),
+            None => {
+                let console = Zeroizing::new(made.console_text()?);
+                write!(stdout, "\n# For the KMS console, as a file:\n{}", *console)
+            }
+        }
+    }
+
+    fn print_json(&self, made: &Made) -> std::io::Result<()> {
+        let id = made.credential.id.as_str();
+        let mut report = json!({
+            "access_key_id": id,
+            "secret_file": made.secret_file,
+            "table": made.table(),
+        });
+        let (key, value) = match &self.console_file {
+            Some(file) => ("console_file", json!(file)),
+            None => ("console", serde_json::to_value(made.console_file())?),
+        };
+        if let Some(report) = report.as_object_mut() {
+            report.insert(key.to_owned(), value);
+        }
+        writeln!(std::io::stdout(), "{report}")
+    }
+}
+
+impl Made {
+    fn table(&self) -> String {
+        config::credential_table(self.credential.id.as_str(), &self.secret_file)
+    }
+
+    fn console_file(&self) -> ConsoleFile<'_> {
+        let NewCredential { id, secret } = &self.credential;
+        ConsoleFile::new(&self.prefix, id.as_str(), secret)
+    }
+
+    fn console_text(&self) -> serde_json::Result<String> {
+        let text = serde_json::to_string_pretty(&self.console_file())?;
+        Ok(text + "\n")
+    }
+}
+
+/// Whether any key store has this access key id: none may have another's.
+fn is_used<'a>(mut stores: impl Iterator<Item = &'a Credentials>, id: &AccessKeyId) -> bool {
+    stores.any(|credentials| credentials.iter().any(|credential| credential.id() == id))
+}
+
+fn absolute(path: &Path) -> Result<String, Refusal> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.to_str().map(str::to_owned).ok_or_else(|| {
+        let message = "the path of --secret-file is not UTF-8, as TOML must be";
+        Refusal::new(ExitStatus::WrongUsage, message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sigv4::Credential;
+
+    #[test]
+    fn an_id_of_any_store_is_in_use() {
+        let of = |id: &str| {
+            let secret = Secret::new("x".repeat(43));
+            Credentials::new(vec![Credential::new(id, secret).unwrap()])
+        };
+        let (first, second) = ("A".repeat(20), "B".repeat(20));
+        let stores = [Credentials::default(), of(&first), of(&second)];
+        let is_used = |id: &str| is_used(stores.iter(), &AccessKeyId::parse(id).unwrap());
+        assert!(is_used(&first) && is_used(&second));
+        assert!(!is_used(&"A".repeat(21)) && !is_used(&"C".repeat(20)));
+    }
+}

@@ -86,8 +86,19 @@ pub struct DecryptJob {
     pub ciphertext_and_tag: Arc<[u8]>,
     /// Additional authenticated data, at least one byte.
     pub aad: Arc<[u8]>,
+    /// What the ciphertext may have been bound to instead; tried only when it does not authenticate with `aad`.
+    pub or_aad: Option<Arc<[u8]>>,
     /// Until when.
     pub deadline: Deadline,
+}
+
+/// A ciphertext that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// What was encrypted.
+    pub plaintext: SecretBytes,
+    /// Whether it was bound to [`DecryptJob::or_aad`].
+    pub by_or_aad: bool,
 }
 
 /// Which key to describe.
@@ -199,7 +210,7 @@ pub trait KeyManager: Send + Sync {
     fn encrypt(&self, job: EncryptJob) -> Pending<'_, Sealed>;
 
     /// Decrypts what [`KeyManager::encrypt`] made.
-    fn decrypt(&self, job: DecryptJob) -> Pending<'_, SecretBytes>;
+    fn decrypt(&self, job: DecryptJob) -> Pending<'_, Opened>;
 
     /// Reads a key's attributes from the device, not from a cache.
     fn describe(&self, job: DescribeJob) -> Pending<'_, KeyAttributes>;

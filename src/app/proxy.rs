@@ -8,6 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
+use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep};
 
 use super::devices::Devices;
@@ -155,7 +156,8 @@ async fn serve(start: Start) -> Result<(), AppError> {
 /// Applies each configuration that is read while the proxy serves.
 async fn reload(mut reloader: Reloader, mut readings: mpsc::Receiver<Reading>) {
     while let Some(reading) = readings.recv().await {
-        reloader.apply(reading.outcome);
+        // Thousands of keys take some milliseconds, which no request is to wait for.
+        block_in_place(|| reloader.apply(reading.outcome));
     }
 }
 

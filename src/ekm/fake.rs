@@ -140,22 +140,25 @@ impl FakeKeyManager {
         })
     }
 
-    fn open(&self, job: &DecryptJob) -> Result<SecretBytes, KeyManagerError> {
+    fn open(&self, job: &DecryptJob) -> Result<Opened, KeyManagerError> {
         self.usable_key(&job.key, |u| u.decrypt)?;
         let (ciphertext, received) = job.ciphertext_and_tag.split_last_chunk().unwrap();
-        if tag(&job.key, &job.iv, ciphertext, &job.aad) != *received {
-            return Err(self.error(KeyManagerFault::CiphertextInvalid));
-        }
+        let is_bound_to = |aad: &[u8]| tag(&job.key, &job.iv, ciphertext, aad) == *received;
+        let by_or_aad = match (is_bound_to(&job.aad), &job.or_aad) {
+            (true, _) => false,
+            (false, Some(aad)) if is_bound_to(aad) => true,
+            (false, _) => return Err(self.error(KeyManagerFault::CiphertextInvalid)),
+        };
         let corrupt = self
             .corrupt_decryptions
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
             .is_ok();
         let mask = if corrupt { 0x54 } else { 0x55 };
-        Ok(ciphertext
-            .iter()
-            .map(|b| b ^ mask)
-            .collect::<Vec<u8>>()
-            .into())
+        let plaintext: Vec<u8> = ciphertext.iter().map(|b| b ^ mask).collect();
+        Ok(Opened {
+            plaintext: plaintext.into(),
+            by_or_aad,
+        })
     }
 }
 
@@ -185,7 +188,7 @@ impl KeyManager for FakeKeyManager {
         self.served(self.seal(&job))
     }
 
-    fn decrypt(&self, job: DecryptJob) -> Pending<'_, SecretBytes> {
+    fn decrypt(&self, job: DecryptJob) -> Pending<'_, Opened> {
         self.served(self.open(&job))
     }
 

@@ -15,10 +15,9 @@ use tokio::time::sleep;
 
 use super::{
     DecryptJob, DescribeJob, DeviceReport, EncryptJob, KeyAttributes, KeyManager, KeyManagerError,
-    KeyManagerFault, Pending, Sealed, Served,
+    KeyManagerFault, Opened, Pending, Sealed, Served,
 };
 use crate::metrics::{Metrics, MetricsError};
-use crate::secret::SecretBytes;
 
 /// The metrics of all fleets.
 #[derive(Clone)]
@@ -83,7 +82,7 @@ impl Fleet {
     ///
     /// # Errors
     /// As [`Fleet::encrypt`].
-    pub async fn decrypt(&self, job: DecryptJob) -> Outcome<SecretBytes> {
+    pub async fn decrypt(&self, job: DecryptJob) -> Outcome<Opened> {
         self.run(|device| device.decrypt(job.clone())).await
     }
 

@@ -17,9 +17,8 @@ use super::supervisor::supervise;
 use crate::clock::Deadline;
 use crate::ekm::{
     DecryptJob, DescribeJob, DeviceReport, EncryptJob, KeyAttributes, KeyManager, KeyManagerFault,
-    Pending, Sealed,
+    Opened, Pending, Sealed,
 };
-use crate::secret::SecretBytes;
 
 /// How often it is looked whether threads have ended.
 const STOP_POLL: Duration = Duration::from_millis(5);
@@ -158,7 +157,7 @@ impl KeyManager for Hsm {
         self.ask(job.deadline, |reply| Work::Encrypt(job, reply))
     }
 
-    fn decrypt(&self, job: DecryptJob) -> Pending<'_, SecretBytes> {
+    fn decrypt(&self, job: DecryptJob) -> Pending<'_, Opened> {
         self.ask(job.deadline, |reply| Work::Decrypt(job, reply))
     }
 

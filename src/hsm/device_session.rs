@@ -17,7 +17,7 @@ use super::shared::Shared;
 use super::token;
 use crate::ekm::{
     DecryptJob, EncryptJob, KeyAttributes, KeyKind, KeyManagerFault, KeySelector, KeyUsageFlags,
-    Sealed,
+    Opened, Sealed,
 };
 use crate::secret::SecretBytes;
 
@@ -63,21 +63,42 @@ impl DeviceSession {
     }
 
     /// Decrypts.
-    pub(super) fn decrypt(&mut self, job: &DecryptJob) -> Result<SecretBytes, Failure> {
+    pub(super) fn decrypt(&mut self, job: &DecryptJob) -> Result<Opened, Failure> {
+        let kind = JobKind {
+            direction: Direction::Decrypt,
+            length: job.ciphertext_and_tag.len() + job.aad.len(),
+        };
         self.with_key(
             &job.key,
-            JobKind {
-                direction: Direction::Decrypt,
-                length: job.ciphertext_and_tag.len() + job.aad.len(),
-            },
+            kind,
             |usage| usage.decrypt,
-            |owner, key| {
-                let input = &job.ciphertext_and_tag;
-                owner
-                    .gcm
-                    .decrypt(&owner.session, key.handle, &job.iv, &job.aad, input)
+            |owner, key| match (owner.open(job, key, &job.aad), &job.or_aad) {
+                (Ok(plaintext), _) => Ok(Opened {
+                    plaintext,
+                    by_or_aad: false,
+                }),
+                // The other form first: if that one opens, the device is well and nothing has to be settled.
+                (Err(error), Some(aad)) if kind.verdict(error) == Verdict::Ambiguous => {
+                    let plaintext = owner.open(job, key, aad)?;
+                    Ok(Opened {
+                        plaintext,
+                        by_or_aad: true,
+                    })
+                }
+                (Err(error), _) => Err(error),
             },
         )
+    }
+
+    fn open(
+        &mut self,
+        job: &DecryptJob,
+        key: &KeyEntry,
+        aad: &[u8],
+    ) -> Result<SecretBytes, CallError> {
+        let input = &job.ciphertext_and_tag;
+        self.gcm
+            .decrypt(&self.session, key.handle, &job.iv, aad, input)
     }
 
     /// Reads a key's attributes from the device.

@@ -8,9 +8,9 @@ use tokio::sync::oneshot;
 use super::turns::Waiting;
 use crate::clock::Deadline;
 use crate::ekm::{
-    DecryptJob, DescribeJob, EncryptJob, KeyAttributes, KeyManagerError, Sealed, Served, Tenant,
+    DecryptJob, DescribeJob, EncryptJob, KeyAttributes, KeyManagerError, Opened, Sealed, Served,
+    Tenant,
 };
-use crate::secret::SecretBytes;
 
 /// Where a job's answer goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<Served<T>, KeyManagerError>>;
@@ -18,7 +18,7 @@ pub(super) type Reply<T> = oneshot::Sender<Result<Served<T>, KeyManagerError>>;
 /// What a job asks for.
 pub(super) enum Work {
     Encrypt(EncryptJob, Reply<Sealed>),
-    Decrypt(DecryptJob, Reply<SecretBytes>),
+    Decrypt(DecryptJob, Reply<Opened>),
     Describe(DescribeJob, Reply<KeyAttributes>),
 }
 

@@ -27,17 +27,10 @@ pub async fn decrypt(
     request: DecryptRequest,
 ) -> Result<Answer<DecryptResponse>, Fault> {
     let key = call.enabled_key()?;
-    let sealed = Work::new(&call, &request);
-    let answer = |(plaintext, cost)| Answer {
-        value: DecryptResponse { plaintext },
-        cost,
-    };
-    match sealed.open_ours(key).await {
-        Err(fault) if fault.kind == FaultKind::CiphertextInvalid => {
-            sealed.open_legacy(key, fault).await.map(answer)
-        }
-        outcome => outcome.map(answer),
-    }
+    let work = Work::new(&call, &request);
+    let (plaintext, cost) = work.open(key).await?;
+    let value = DecryptResponse { plaintext };
+    Ok(Answer { value, cost })
 }
 
 /// What does not change from one try to the next.
@@ -47,7 +40,7 @@ struct Work<'a> {
     ciphertext_and_tag: Arc<[u8]>,
 }
 
-type Opened = Result<(SecretBytes, Cost), Fault>;
+type Outcome = Result<(SecretBytes, Cost), Fault>;
 
 impl<'a> Work<'a> {
     fn new(call: &'a Call<'a>, request: &'a DecryptRequest) -> Self {
@@ -59,48 +52,73 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// As what this proxy has made.
-    async fn open_ours(&self, key: &Key) -> Opened {
-        let metadata = &self.request.ciphertext_metadata;
-        let number = metadata.key_version();
-        let version = key.version(number).ok_or_else(|| unknown(number))?;
-        let aad = self.request.aad.clone().unwrap_or_default();
-        self.open(version, framed_aad(&aad, metadata)).await
-    }
-
-    /// As what AWS's sample proxy has made, if the store allows that; else the fault that there already is. Its metadata, if there is
-    /// any, is a constant of that proxy's configuration: it says nothing of versions, even where it looks like ours.
-    async fn open_legacy(&self, key: &Key, fault: Fault) -> Opened {
-        let (Some(counter), Some(version)) =
-            (&self.call.store.legacy, key.version(KeyVersion::FIRST))
-        else {
-            return Err(fault);
-        };
-        let (aad, metadata) = (&self.request.aad, &self.request.ciphertext_metadata);
-        let framed = aws_samples_framed_aad(aad.as_ref(), metadata);
-        match self.open(version, framed).await {
-            Ok((plaintext, mut cost)) => {
-                counter.inc();
-                cost.is_legacy = true;
-                Ok((plaintext, cost))
+    async fn open(&self, key: &Key) -> Outcome {
+        let number = self.request.ciphertext_metadata.key_version();
+        let legacy = self.call.store.legacy.is_some();
+        let first = key.version(KeyVersion::FIRST).filter(|_| legacy);
+        match (key.version(number), first) {
+            // Mostly one key for both forms: one job, which costs a device no more than the calls themselves.
+            (Some(version), Some(first)) if version.number == first.number => {
+                let (ours, theirs) = (self.ours(), self.theirs());
+                self.run(version, ours, Some(theirs)).await
             }
-            Err(again) if again.kind == FaultKind::CiphertextInvalid => Err(fault),
-            Err(other) => Err(other),
+            (Some(version), Some(first)) => match self.run(version, self.ours(), None).await {
+                // A device that fails at the second try may not make the ciphertext a bad one.
+                Err(fault) if fault.kind == FaultKind::CiphertextInvalid => {
+                    self.run_legacy(first).await
+                }
+                outcome => outcome,
+            },
+            (Some(version), None) => self.run(version, self.ours(), None).await,
+            (None, Some(first)) => self.run_legacy(first).await,
+            (None, None) => Err(unknown(number)),
         }
     }
 
-    async fn open(&self, version: &Version, aad: Vec<u8>) -> Opened {
+    /// What our ciphertexts are bound to.
+    fn ours(&self) -> Vec<u8> {
+        let aad = self.request.aad.clone().unwrap_or_default();
+        framed_aad(&aad, &self.request.ciphertext_metadata)
+    }
+
+    /// What the ciphertexts of AWS's sample proxy are bound to. Their metadata, if there is any, is a constant of that proxy's
+    /// configuration: it says nothing of versions, even where it looks like ours.
+    fn theirs(&self) -> Vec<u8> {
+        let request = self.request;
+        aws_samples_framed_aad(request.aad.as_ref(), &request.ciphertext_metadata)
+    }
+
+    async fn run_legacy(&self, first: &Version) -> Outcome {
+        let (plaintext, cost) = self.run(first, self.theirs(), None).await?;
+        Ok((plaintext, self.counted(cost)))
+    }
+
+    /// Notes that the ciphertext was one of AWS's sample proxy.
+    fn counted(&self, cost: Cost) -> Cost {
+        if let Some(counter) = &self.call.store.legacy {
+            counter.inc();
+        }
+        let is_legacy = true;
+        Cost { is_legacy, ..cost }
+    }
+
+    async fn run(&self, version: &Version, aad: Vec<u8>, or_aad: Option<Vec<u8>>) -> Outcome {
         let job = DecryptJob {
             tenant: Arc::clone(&self.call.store.tenant),
             key: Arc::clone(&version.selector),
             iv: self.request.iv.as_bytes().to_vec(),
             ciphertext_and_tag: Arc::clone(&self.ciphertext_and_tag),
             aad: aad.into(),
+            or_aad: or_aad.map(Into::into),
             deadline: self.call.deadline,
         };
         let mut cost = Cost::of_version(version.number);
         let served = self.call.store.fleet.decrypt(job).await;
-        Ok((cost.add(served.map_err(fault_of)?), cost))
+        let opened = cost.add(served.map_err(fault_of)?);
+        match opened.by_or_aad {
+            true => Ok((opened.plaintext, self.counted(cost))),
+            false => Ok((opened.plaintext, cost)),
+        }
     }
 }
 

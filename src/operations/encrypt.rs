@@ -110,12 +110,13 @@ impl Work<'_> {
                 .concat()
                 .into(),
             aad: Arc::clone(&self.aad),
+            or_aad: None,
             deadline: self.call.deadline,
         };
         let opened = self.call.store.fleet.decrypt(job).await.map_err(fault_of);
         match opened {
-            Ok(plaintext) => {
-                let plaintext = cost.add(plaintext);
+            Ok(opened) => {
+                let plaintext = cost.add(opened).plaintext;
                 Ok(constant_time_eq(
                     plaintext.expose(),
                     self.request.plaintext.expose(),

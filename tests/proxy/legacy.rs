@@ -4,6 +4,9 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::harness::control::{FOREVER, Function};
+use crate::harness::outage::{assert_blames_the_hsm, faulty_with};
+use crate::harness::setup::Setup;
 use crate::harness::wire::{base64, bytes, decrypt_body, encrypt_body, request_metadata, set};
 use crate::harness::{PAYMENTS, Proxy, RETAIL};
 
@@ -13,19 +16,21 @@ const LEGACY: &str = "legacy_ciphertexts = [\"aws-samples-v3\"]";
 const KEYS: &str = "[[key_store.key]]\nid = \"orders\"\n";
 
 fn proxy(lines: &str) -> Proxy {
-    Proxy::start_with(|setup| {
-        let value = setup.write_private("key-value", "");
-        std::fs::write(&value, KEY).unwrap();
-        let file = value.to_str().unwrap();
-        setup
-            .token
-            .tool("key", &["--label", "old", "--value-file", file]);
-        setup.token.tool("key", &["--label", "old-2"]);
-        setup.in_store(&PAYMENTS, lines);
-        let versions = "[{ version = 1, label = \"old\" }, { version = 2, label = \"old-2\" }]";
-        let old = format!("[[key_store.key]]\nid = \"old\"\nprimary = 2\nversions = {versions}\n");
-        setup.edit(KEYS, &format!("{KEYS}{old}"));
-    })
+    Proxy::start_with(|setup| prepare(setup, lines))
+}
+
+fn prepare(setup: &mut Setup, lines: &str) {
+    let value = setup.write_private("key-value", "");
+    std::fs::write(&value, KEY).unwrap();
+    let file = value.to_str().unwrap();
+    setup
+        .token
+        .tool("key", &["--label", "old", "--value-file", file]);
+    setup.token.tool("key", &["--label", "old-2"]);
+    setup.in_store(&PAYMENTS, lines);
+    let versions = "[{ version = 1, label = \"old\" }, { version = 2, label = \"old-2\" }]";
+    let old = format!("[[key_store.key]]\nid = \"old\"\nprimary = 2\nversions = {versions}\n");
+    setup.edit(KEYS, &format!("{KEYS}{old}"));
 }
 
 /// What the sample proxy would have sent: the digest of the AAD, if there was one, under the length of the AAD itself.
@@ -141,6 +146,28 @@ fn what_is_damaged_is_an_invalid_ciphertext_in_either_form() {
         &set(&good, "additionalAuthenticatedData", digest),
     );
     response.assert_error(400, "InvalidCiphertextException");
+}
+
+#[test]
+fn a_legacy_ciphertext_costs_one_call_more_and_a_broken_hsm_is_not_its_fault() {
+    let (proxy, device) = faulty_with(|setup| {
+        prepare(setup, LEGACY);
+        // No health check meanwhile: its calls would be counted, too.
+        setup.set("health", "interval", "\"45s\"");
+    });
+    let payments = proxy.caller(&PAYMENTS);
+    let body = sealed_there(b"kept", Some(b"project=nile"), None);
+    let before = device.calls(Function::Decrypt);
+    for _ in 0..10 {
+        payments.call("decrypt", "old", &body).ok();
+    }
+    assert_eq!(device.calls(Function::Decrypt) - before, 20);
+    const CKR_GENERAL_ERROR: u64 = 0x05;
+    device.fail_next(Function::Decrypt, CKR_GENERAL_ERROR, FOREVER);
+    for metadata in [None, Some(&[1, 0, 0, 0, 2][..]), Some(&[1, 0, 0, 0, 77])] {
+        let body = sealed_there(b"kept", Some(b"project=nile"), metadata);
+        assert_blames_the_hsm(&payments.call("decrypt", "old", &body));
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::super::fake::{FakeKeyManager, tenant};
 use super::super::{DeviceReport, KeySelector, KeyUsageFlags};
 use super::*;
 use crate::clock::Deadline;
+use crate::secret::SecretBytes;
 
 const USAGE: KeyUsageFlags = KeyUsageFlags {
     encrypt: true,

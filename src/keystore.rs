@@ -1,7 +1,7 @@
 //! External key stores: what the configuration says of each, ready to be looked up.
 //!
 //! A [`KeyStores`] never changes. A new configuration makes a new one, which takes over from the old one what must outlive it: what is
-//! used of a quota, and how often a key version has encrypted.
+//! used of a quota, what is worked on, and how often a key version has encrypted.
 //!
 //! # Invariants
 //! - A prefix has one store, a store has its own credentials, keys and quota: nothing is shared between stores but devices.
@@ -12,6 +12,7 @@ mod settings;
 mod usage;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
@@ -54,6 +55,8 @@ pub struct KeyStore {
     pub legacy: Option<IntCounter>,
     /// As whom the devices know it.
     pub tenant: Arc<Tenant>,
+    /// How many of its requests are worked on now.
+    pub in_flight: Arc<AtomicUsize>,
 }
 
 /// One external key.
@@ -171,6 +174,7 @@ impl KeyStoreSettings {
             fleet,
             quota: self.quota.map(quota),
             legacy: self.decrypts_aws_samples.then_some(legacy),
+            in_flight: former.map_or_else(Arc::default, |store| Arc::clone(&store.in_flight)),
         }
     }
 }

@@ -8,7 +8,7 @@
 //! - **rescue** turns every fault from inside into the JSON body of the error table: nothing else ever leaves.
 //! - **admit** lets a bounded number of requests in and refuses the rest at once with ThrottlingException.
 //! - **deadline** makes the one deadline of the request, which travels down to the HSM's queue.
-//! - **authenticate** finds the key store by its path, reads the body under its cap and verifies the signature over exactly those bytes.
+//! - **authenticate** finds the key store by its path, sees to it that no store takes all places, reads the body under its cap and verifies the signature over exactly those bytes.
 //! - **dispatch** parses the body and calls the operation.
 //!
 //! # Invariants
@@ -32,6 +32,7 @@ mod record;
 mod rescue;
 mod run;
 mod settings;
+mod share;
 mod tls;
 
 use std::future::Future;

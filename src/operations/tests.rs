@@ -74,6 +74,7 @@ fn bench() -> Bench {
         quota: None,
         legacy: None,
         tenant: tenant(),
+        in_flight: Arc::default(),
         fleet: Fleet::new(vec![device.clone()], Duration::from_millis(80), metrics),
     };
     Bench { device, store }

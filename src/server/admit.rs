@@ -25,11 +25,11 @@ pub(super) struct AdmitLayer {
 }
 
 impl AdmitLayer {
-    /// At most `max_in_flight` requests at a time.
-    pub(super) fn new(live: Live, metrics: &ServerMetrics) -> Self {
+    /// At most `max_in_flight` requests at a time; `inside` counts them.
+    pub(super) fn new(live: Live, inside: Arc<AtomicUsize>, metrics: &ServerMetrics) -> Self {
         Self {
             live,
-            inside: Arc::default(),
+            inside,
             shed: metrics.shed.clone(),
             in_flight: metrics.in_flight.clone(),
         }
@@ -127,7 +127,7 @@ mod tests {
             max_in_flight: 1,
             ..Limits::default()
         };
-        let layer = AdmitLayer::new(with_limits(limits), &metrics);
+        let layer = AdmitLayer::new(with_limits(limits), Arc::default(), &metrics);
         let release = Arc::new(Notify::new());
         let gate = Arc::clone(&release);
         let mut service = layer.layer(tower::service_fn(move |_: Request<Full<Bytes>>| {

@@ -6,6 +6,7 @@
 //! - To the outside every failure is the same AuthenticationFailedException; why is the operator's to know.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
@@ -14,11 +15,13 @@ use http::header::EXPECT;
 use http::request::Parts;
 use http::{Method, Request, Version};
 use hyper::body::Body;
+use prometheus::IntCounter;
 use tower::{Layer, Service};
 
 use super::body::{self, Terms};
 use super::live::Live;
 use super::record::Record;
+use super::share::{self, Place};
 use super::{Answering, Response};
 use crate::clock::Deadline;
 use crate::keystore::KeyStore;
@@ -38,12 +41,16 @@ pub(super) struct Authenticated {
     pub body: SecretBytes,
     pub deadline: Deadline,
     pub record: Record,
+    _place: Place,
 }
 
 /// Makes [`Authenticate`].
 #[derive(Clone)]
 pub(super) struct AuthenticateLayer {
     pub live: Live,
+    /// Requests inside the admit layer.
+    pub inside: Arc<AtomicUsize>,
+    pub shed: IntCounter,
 }
 
 /// Authenticates for the service inside.
@@ -96,8 +103,14 @@ impl AuthenticateLayer {
         let (head, body) = request.into_parts();
         let record = head.extensions.get::<Record>().cloned().unwrap_or_default();
         let deadline = *head.extensions.get::<Deadline>().ok_or_else(no_deadline)?;
-        let (store, operation, key_id) = match self.route(&head, &record) {
-            Ok(route) => route,
+        let admitted = self
+            .route(&head, &record)
+            .and_then(|(store, operation, key_id)| {
+                let place = self.share_of(&store)?;
+                Ok((store, operation, key_id, place))
+            });
+        let (store, operation, key_id, place) = match admitted {
+            Ok(admitted) => admitted,
             Err(fault) => {
                 body::discard(body, &head.headers).await;
                 return Err(fault);
@@ -113,6 +126,20 @@ impl AuthenticateLayer {
             body,
             deadline,
             record,
+            _place: place,
+        })
+    }
+
+    /// A place in the store's share of all places.
+    fn share_of(&self, store: &KeyStore) -> Result<Place, Fault> {
+        let (inside, max) = (
+            self.inside.load(Ordering::Acquire),
+            self.live.now().limits.max_in_flight,
+        );
+        share::take(&store.in_flight, inside, max).ok_or_else(|| {
+            self.shed.inc();
+            let reason = "the key store's share of max_in_flight is used up";
+            Fault::because(FaultKind::Overloaded, reason)
         })
     }
 

@@ -66,14 +66,19 @@ impl Server {
     /// period at most. Gives whether everything was finished.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> bool {
         let ServerParts { live, metrics, .. } = self.parts;
+        let inside = Arc::default();
         let stack = ServiceBuilder::new()
             .layer(ObserveLayer {
                 metrics: metrics.clone(),
             })
             .layer(RescueLayer)
-            .layer(AdmitLayer::new(live.clone(), &metrics))
+            .layer(AdmitLayer::new(live.clone(), Arc::clone(&inside), &metrics))
             .layer(DeadlineLayer { live: live.clone() })
-            .layer(AuthenticateLayer { live: live.clone() })
+            .layer(AuthenticateLayer {
+                live: live.clone(),
+                inside,
+                shed: metrics.shed.clone(),
+            })
             .service(Dispatch);
         let (drain, draining) = watch::channel(false);
         let shared = Shared {

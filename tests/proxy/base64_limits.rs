@@ -101,7 +101,8 @@ fn an_iv_of_another_length_is_an_invalid_ciphertext() {
     let payments = proxy.caller(&PAYMENTS);
     let decrypt = encrypted_with_aad(&payments);
     let iv = bytes(&decrypt, "initializationVector");
-    for length in [0, 1, 8, 11, 13, 14, 15, 16, 17, 32, 256] {
+    let lengths = [0, 1, 8, 11, 12, 13, 14, 15, 16, 17, 32, 256];
+    for length in lengths.into_iter().filter(|length| *length != iv.len()) {
         let other: Vec<u8> = iv
             .iter()
             .copied()

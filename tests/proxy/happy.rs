@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::dialect::Spoken;
 use crate::harness::wire::{
     base64, bytes, decrypt_body, encrypt_body, integrity_value, plain_body, request_metadata, set,
 };
@@ -17,7 +18,10 @@ fn a_ciphertext_decrypts_to_its_plaintext() {
         22,
         "as long as the plaintext"
     );
-    assert_eq!(bytes(&encrypted, "initializationVector").len(), 12);
+    assert_eq!(
+        bytes(&encrypted, "initializationVector").len(),
+        Spoken::under_test().iv_length
+    );
     assert_eq!(bytes(&encrypted, "authenticationTag").len(), 16);
     assert_eq!(
         encrypted["ciphertextDataIntegrityValue"],
@@ -31,6 +35,15 @@ fn a_ciphertext_decrypts_to_its_plaintext() {
         decrypted,
         json!({ "plaintext": base64("already wrapped by KMS") })
     );
+}
+
+#[test]
+fn the_device_is_spoken_to_in_its_dialect() {
+    let proxy = Proxy::start();
+    let line = proxy
+        .daemon
+        .wait_for("the profile", |line| line["message"] == "the HSM is usable");
+    assert_eq!(line["profile"], Spoken::under_test().profile);
 }
 
 #[test]

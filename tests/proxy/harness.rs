@@ -3,6 +3,7 @@
 #[path = "../faulty_pkcs11/control.rs"]
 pub mod control;
 pub mod daemon;
+pub mod dialect;
 pub mod h2;
 pub mod http;
 pub mod metrics;
@@ -15,17 +16,21 @@ pub mod setup;
 pub mod sign;
 pub mod token;
 pub mod tools;
+pub mod wall_clock;
 pub mod wire;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustls::{ALL_VERSIONS, ClientConfig};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use control::Control;
 use daemon::Daemon;
+use dialect::Spoken;
 use http::{Connection, Request};
 use response::Response;
 use setup::Setup;
@@ -115,6 +120,7 @@ impl Proxy {
     pub fn start_with(change: impl FnOnce(&mut Setup)) -> Self {
         let proxy = Self::launch(change);
         proxy.await_ready();
+        proxy.await_dialect();
         proxy
     }
 
@@ -144,6 +150,20 @@ impl Proxy {
     pub fn await_ready(&self) {
         self.daemon
             .wait_for("ready", |line| line["message"] == "ready");
+    }
+
+    /// Waits until the device under test has been loaded, and checks that it speaks the dialect: on another one a test would show
+    /// nothing.
+    #[track_caller]
+    fn await_dialect(&self) {
+        let Some(dialect) = Spoken::under_test().device else {
+            return;
+        };
+        let device = Control::open(&self.setup.control_file("a")).unwrap();
+        metrics::eventually("a device that speaks the dialect", || {
+            let spoken = device.block().dialect.load(Ordering::SeqCst);
+            (device.attached() > 0 && spoken == dialect as u64).then_some(())
+        });
     }
 
     /// The value of the Host field.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::harness::control::Function;
+use crate::harness::dialect::Spoken;
 use crate::harness::metrics::eventually;
 use crate::harness::wire::{base64, decrypt_body, encrypt_body, plain_body, set};
 use crate::harness::{Caller, PAYMENTS, Proxy};
@@ -127,7 +128,7 @@ fn encrypt_with_cdiv() -> serde_json::Value {
 fn made_up() -> serde_json::Value {
     decrypt_body(&json!({
         "ciphertext": base64("x"),
-        "initializationVector": base64([1; 12]),
+        "initializationVector": base64(vec![1; Spoken::under_test().iv_length]),
         "authenticationTag": base64([2; 16]),
         "ciphertextMetadata": base64([1, 0, 0, 0, 1]),
     }))

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::harness::dialect::Spoken;
 use crate::harness::outage::await_service;
 use crate::harness::setup::Setup;
 use crate::harness::wire::{decrypt_body, encrypt_body};
@@ -74,8 +75,12 @@ fn a_pin_file_may_end_with_a_line_end() {
 
 /// Without a fit health key the device serves, is DEGRADED, and the log says which key to create.
 fn impaired_by(health_key: &str) {
-    let proxy =
-        Proxy::start_with(|setup| setup.set("hsm", "health_key", &format!("{health_key:?}")));
+    let proxy = Proxy::start_with(|setup| {
+        setup.set("hsm", "health_key", &format!("{health_key:?}"));
+        if let Some(profile) = Spoken::under_test().unprobed() {
+            setup.set("hsm", "gcm_profile", &format!("{profile:?}"));
+        }
+    });
     let line = proxy
         .daemon
         .wait_for("what is wrong with the health key", |line| {

@@ -181,3 +181,26 @@ fn stale_object_handles_are_looked_up_again() {
 fn a_module_that_someone_finalized_is_initialised_again() {
     recovers_from("the module was finalized", Control::finalize_behind_back);
 }
+
+#[test]
+fn what_can_be_had_again_is_mended_in_place_and_costs_no_request() {
+    let losses = [
+        Control::lose_sessions,
+        Control::lose_login,
+        Control::stale_handles,
+    ];
+    for (happen, what) in losses.into_iter().zip(["sessions", "login", "handles"]) {
+        let (proxy, control) = faulty();
+        let payments = proxy.caller(&PAYMENTS);
+        payments.encrypt("orders", b"x");
+        happen(&control);
+        // The first of them mends, the second is done in the device's way with what was mended.
+        for _ in 0..2 {
+            let sealed = payments.encrypt("orders", b"x");
+            let decrypt = decrypt_body(&sealed);
+            payments.call("decrypt", "orders", &decrypt).ok();
+        }
+        let opened = proxy.metric("xks_hsm_open_attempts_total", &[("hsm", "hsm-a")]);
+        assert_eq!(opened, Some(1.0), "{what} were lost, not the device");
+    }
+}

@@ -17,6 +17,7 @@ mod authentication;
 mod base64_limits;
 mod blame;
 mod bodies;
+mod clock_jumps;
 mod command_line;
 mod credential_new;
 mod descriptors;

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::control::Control;
+use super::dialect::Spoken;
 use super::pki::{Authority, Identity, KMS_SUBJECT};
 use super::token::{HEALTH_KEY, TOKEN_LABEL, Token, example};
 use super::{CLOSED, PAYMENTS, PAYMENTS_NEXT, RETAIL, ROOT, StoreName};
@@ -48,6 +49,7 @@ impl Setup {
             edits: Vec::new(),
         };
         setup.defaults();
+        setup.speak_the_dialect_under_test();
         setup
     }
 
@@ -74,6 +76,17 @@ impl Setup {
         self.set("hsm", "health_key", &format!("{HEALTH_KEY:?}"));
         for store in [&PAYMENTS, &PAYMENTS_NEXT, &RETAIL, &ROOT, &CLOSED] {
             self.write_private(store.access_key_id, store.secret);
+        }
+    }
+
+    /// Every test's device speaks the dialect, also where it does not misbehave.
+    fn speak_the_dialect_under_test(&mut self) {
+        let spoken = Spoken::under_test();
+        if let Some(profile) = spoken.configured {
+            self.set("hsm", "gcm_profile", &format!("{profile:?}"));
+        }
+        if spoken.device.is_some() {
+            self.faulty_module();
         }
     }
 
@@ -137,7 +150,11 @@ impl Setup {
 
     /// Puts the module of `tests/faulty_pkcs11` between the proxy and the token, and says how to steer it.
     pub fn faulty_module(&mut self) -> Control {
-        let control = self.directory.join("faulty-control");
+        assert!(
+            Spoken::under_test().suits_the_faulty_module(),
+            "no faulty module has the message interface: tests/run leaves this test out"
+        );
+        let control = self.control_file("a");
         self.set_path("hsm", "module", &example("libfaulty_pkcs11.so"));
         let wrapped = self.token.module().display().to_string();
         self.variables
@@ -146,7 +163,12 @@ impl Setup {
             "FAULTY_PKCS11_CONTROL".into(),
             control.display().to_string(),
         ));
-        Control::open(&control).unwrap()
+        speaking(&control)
+    }
+
+    /// The control file of the first faulty module, or of the second.
+    pub fn control_file(&self, device: &str) -> PathBuf {
+        self.directory.join(format!("faulty-control-{device}"))
     }
 
     /// A second `[[hsm]]`, `hsm-b`: copies of both libraries, so that they are other devices to the process, on the same token.
@@ -157,17 +179,18 @@ impl Setup {
         );
         fs::copy(example("libfaulty_pkcs11.so"), &module).unwrap();
         fs::copy(self.token.module(), &wrapped).unwrap();
-        let control = self.directory.join("faulty-control-b");
+        let control = self.control_file("b");
         for (name, path) in [("MODULE", &wrapped), ("CONTROL", &control)] {
             let name = format!("FAULTY_PKCS11_{name}_HSM_B");
             self.variables.push((name, path.display().to_string()));
         }
         let pin = self.token.pin_file();
+        let profile = Spoken::under_test().configured.unwrap_or("auto");
         self.append(&format!(
             "[[hsm]]\nname = \"hsm-b\"\nmodule = {module:?}\ntoken = {{ label = \"{TOKEN_LABEL}\" }}\n\
-             pin = {{ file = {pin:?} }}\nsessions = 4\nhealth_key = {HEALTH_KEY:?}\n"
+             pin = {{ file = {pin:?} }}\nsessions = 4\nhealth_key = {HEALTH_KEY:?}\ngcm_profile = {profile:?}\n"
         ));
-        Control::open(&control).unwrap()
+        speaking(&control)
     }
 
     /// Writes a file that only its owner may read, as secrets should be.
@@ -253,6 +276,15 @@ impl Setup {
         }
         toml
     }
+}
+
+/// Opens a control file; its device speaks the dialect under test.
+fn speaking(control: &Path) -> Control {
+    let control = Control::open(control).unwrap();
+    if let Some(dialect) = Spoken::under_test().device {
+        control.set_dialect(dialect);
+    }
+    control
 }
 
 const PAYMENTS_KEYS: &str = r#"

@@ -26,9 +26,11 @@ pub(super) fn all<'a>(
         let key = one(&section, hsms);
         let may_be_shared = section.boolean("danger_shared").unwrap_or(false);
         section.finish();
-        let Some(key) = key else { continue };
+        let Some(key) = key.map(|key| key.shared(may_be_shared)) else {
+            continue;
+        };
         ids.note(&section, "id", key.id().as_str());
-        sharing.note(section, &key, chosen.unwrap_or_default(), may_be_shared);
+        sharing.note(section, &key, chosen.unwrap_or_default());
         keys.push(key);
     }
     sharing.next_store();
@@ -169,7 +171,7 @@ struct Use<'a> {
 }
 
 impl<'a> Sharing<'a> {
-    fn note(&mut self, section: Section<'a>, key: &KeySettings, hsms: &[String], allowed: bool) {
+    fn note(&mut self, section: Section<'a>, key: &KeySettings, hsms: &[String]) {
         for version in key.versions() {
             for hsm in hsms {
                 let name = (hsm.clone(), (*version.selector).clone());
@@ -180,7 +182,7 @@ impl<'a> Sharing<'a> {
         self.sections.push(Use {
             section,
             store: self.store,
-            is_allowed: allowed,
+            is_allowed: key.may_be_shared(),
         });
     }
 

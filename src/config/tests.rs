@@ -365,6 +365,25 @@ fn versions_quota_share_and_legacy_ciphertexts() {
 }
 
 #[test]
+fn a_key_is_read_back_from_the_table_that_is_written_for_it() {
+    let versions = "primary = 2\nversions = [{ version = 1, label = \"a \\\"b\\\"\" }, { version = 2, cka_id = \"0bff\" }]";
+    for more in ["", "\nstate = \"disabled\"\ndanger_shared = true"] {
+        let text = GOOD.replace(
+            "id = \"orders\"",
+            &format!("id = \"orders\"\n{versions}{more}"),
+        );
+        let store = load_text(&text).unwrap().configuration.key_stores.remove(0);
+        let table = key_table(&store.keys[0]);
+        let head = GOOD.split("[[key_store.key]]").next().unwrap();
+        let again = load_text(&format!("{head}{table}")).unwrap();
+        assert_eq!(
+            again.configuration.key_stores[0].keys, store.keys,
+            "{table}"
+        );
+    }
+}
+
+#[test]
 fn secrets_never_show() {
     let inline = GOOD.replace("{ file = \"pin\" }", "{ danger_inline = \"hunter2\" }");
     let loaded = load_text(&inline).unwrap();

@@ -3,6 +3,7 @@
 mod check_config;
 mod credential;
 mod exit;
+mod key;
 mod migrate_config;
 mod serve;
 
@@ -23,6 +24,8 @@ enum Command {
     Serve(serve::Serve),
     CheckConfig(check_config::CheckConfig),
     #[command(subcommand)]
+    Key(key::Key),
+    #[command(subcommand)]
     Credential(credential::Credential),
     MigrateConfig(migrate_config::MigrateConfig),
 }
@@ -32,6 +35,7 @@ pub fn run() -> ExitCode {
     let status = match CommandLine::parse().command {
         Command::Serve(command) => command.run(),
         Command::CheckConfig(command) => command.run(),
+        Command::Key(command) => command.run(),
         Command::Credential(command) => command.run(),
         Command::MigrateConfig(command) => command.run(),
     };
@@ -63,6 +67,6 @@ mod tests {
             assert!(help.contains("Example"), "{}", command.get_name());
             shown += 1;
         }
-        assert!(shown >= 4, "only {shown} commands");
+        assert!(shown >= 7, "only {shown} commands");
     }
 }

@@ -34,6 +34,7 @@ mod hsm_vanishes;
 mod http2;
 mod http2_limits;
 mod key_changes;
+mod key_commands;
 mod kill_switch;
 mod legacy;
 mod log;

@@ -89,10 +89,9 @@ fn two_hsms() -> (TempDir, Setup) {
     (directory, setup)
 }
 
-/// Puts one key into both tokens.
+/// Puts one key into both tokens: the same one at each call.
 fn clone_to_both(setup: &Setup, label: &str) {
-    let value = setup.write_private("value", "32 bytes that are not a secret ..");
-    std::fs::write(&value, [7; 32]).unwrap();
+    let value = setup.write_private("value", &"7".repeat(32));
     for token in [TOKEN_LABEL, OTHER_TOKEN] {
         let options = ["--label", label, "--value-file", value.to_str().unwrap()];
         setup.token.tool_on(token, "key", &options);

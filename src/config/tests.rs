@@ -346,6 +346,17 @@ fn a_device_key_in_two_stores_is_said_twice() {
         "id = \"orders\"\ndanger_shared = true\n",
     );
     assert!(load_text(&twice).is_ok());
+    // Two names of one token are one token.
+    let hsm = &GOOD[GOOD.find("[[hsm]]").unwrap()..GOOD.find("[[key_store]]").unwrap()];
+    let again = second_store(shared).replace(
+        "[[key_store]]\nname = \"retail\"",
+        &format!(
+            "{}[[key_store]]\nhsms = [\"hsm-b\"]\nname = \"retail\"",
+            hsm.replace("hsm-a", "hsm-b")
+        ),
+    );
+    let text = load_text(&again).unwrap_err().to_string();
+    assert!(text.contains("key_store[1].key[0].id"), "{text}");
     assert!(load_text(&second_store("[[key_store.key]]\nid = \"other\"\n")).is_ok());
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::exit::ExitStatus;
 use crate::config::{self, Configuration, Finding, Findings, Loaded};
-use crate::inventory::{Examination, Inventory, TokenReport, VersionReport};
+use crate::inventory::{Examination, Holding, Inventory, TokenReport, VersionReport};
 
 /// Check a configuration and every file that it names; start nothing.
 #[derive(Args)]
@@ -96,16 +96,23 @@ fn print_what_is_well(out: &mut impl Write, examination: &Examination) -> io::Re
     }
     let is_well = |key: &&VersionReport| key.faults.is_empty();
     for key in examination.keys.iter().filter(is_well) {
-        let hsms: Vec<&str> = key.hsms.iter().map(|holding| &*holding.hsm).collect();
-        writeln!(
-            out,
-            "{}: ok: {} on {}",
-            key.name(),
-            key.selector,
-            hsms.join(", ")
-        )?;
+        let (name, selector) = (key.name(), &key.selector);
+        let (asked, not_asked): (Vec<_>, Vec<_>) =
+            key.hsms.iter().partition(|holding| holding.found.is_some());
+        if !asked.is_empty() {
+            writeln!(out, "{name}: ok: {selector} on {}", names(&asked))?;
+        }
+        if !not_asked.is_empty() {
+            let hsms = names(&not_asked);
+            writeln!(out, "{name}: not known: {hsms} could not be asked")?;
+        }
     }
     Ok(())
+}
+
+fn names(holdings: &[&Holding]) -> String {
+    let names: Vec<&str> = holdings.iter().map(|holding| &*holding.hsm).collect();
+    names.join(", ")
 }
 
 fn print_json(

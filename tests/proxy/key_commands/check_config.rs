@@ -83,3 +83,17 @@ fn one_key_under_two_names_of_two_stores_is_found() {
     let both = run(&setup, &["check-config", "--hsm"]).expect(1, &[]);
     assert!(!both.stderr.contains(fault), "{both}");
 }
+
+#[test]
+fn what_could_not_be_asked_is_not_called_ok() {
+    let (_directory, mut setup) = setup();
+    setup.set("hsm", "token", "{ label = \"no-such-token\" }");
+    let checked = run(&setup, &["check-config", "--hsm"]);
+    checked.expect(
+        1,
+        &[
+            "payments/orders version 1: not known: hsm-a could not be asked",
+            "no-such-token",
+        ],
+    );
+}

@@ -100,6 +100,9 @@ fn row(code: u64, name: &str, (count, how_often): (u64, &str)) -> (String, Vec<S
         // A device that fails twice within a second is given a pause.
         std::thread::sleep(Duration::from_millis(1_100));
     }
+    if !wrong.is_empty() {
+        eprintln!("{wrong:?}\n{}", proxy.daemon.log().join("\n"));
+    }
     (text, wrong)
 }
 

@@ -66,6 +66,7 @@ pub struct KeySettings {
     state: State,
     primary: VersionSettings,
     others: Vec<VersionSettings>,
+    tags: Vec<(String, String)>,
 }
 
 /// One version of a key: which device key it is.
@@ -89,6 +90,7 @@ impl KeySettings {
             state,
             primary,
             others: Vec::new(),
+            tags: Vec::new(),
         }
     }
 
@@ -106,7 +108,18 @@ impl KeySettings {
             state,
             primary,
             others: versions,
+            tags: Vec::new(),
         })
+    }
+
+    /// The key with what its owner has tagged it with, for policies.
+    pub fn tagged(self, tags: Vec<(String, String)>) -> Self {
+        Self { tags, ..self }
+    }
+
+    /// What its owner has tagged it with.
+    pub fn tags(&self) -> &[(String, String)] {
+        &self.tags
     }
 
     /// Its id in URIs.

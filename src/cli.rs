@@ -3,7 +3,9 @@
 mod check_config;
 mod credential;
 mod exit;
+mod key;
 mod migrate_config;
+mod policy;
 mod serve;
 
 use std::process::ExitCode;
@@ -23,7 +25,11 @@ enum Command {
     Serve(serve::Serve),
     CheckConfig(check_config::CheckConfig),
     #[command(subcommand)]
+    Key(key::Key),
+    #[command(subcommand)]
     Credential(credential::Credential),
+    #[command(subcommand)]
+    Policy(policy::Policy),
     MigrateConfig(migrate_config::MigrateConfig),
 }
 
@@ -32,7 +38,9 @@ pub fn run() -> ExitCode {
     let status = match CommandLine::parse().command {
         Command::Serve(command) => command.run(),
         Command::CheckConfig(command) => command.run(),
+        Command::Key(command) => command.run(),
         Command::Credential(command) => command.run(),
+        Command::Policy(command) => command.run(),
         Command::MigrateConfig(command) => command.run(),
     };
     status.into()
@@ -63,6 +71,6 @@ mod tests {
             assert!(help.contains("Example"), "{}", command.get_name());
             shown += 1;
         }
-        assert!(shown >= 4, "only {shown} commands");
+        assert!(shown >= 9, "only {shown} commands");
     }
 }

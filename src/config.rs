@@ -45,7 +45,8 @@ pub use log::{LogFormat, LogLevel, LogSettings};
 pub use migrate::{CONFIGURATION, Migration, Notes, Origin, migrate};
 pub use report::{Finding, Findings};
 pub use sources::Sources;
-pub use toml_text::credential_table;
+pub use toml_text::{credential_table, hex, key_table};
+pub use values::hex as parse_hex;
 
 /// Everything that a proxy needs to run.
 #[derive(Clone, Debug)]

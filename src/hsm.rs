@@ -15,12 +15,16 @@
 //!   place; after a graver fault the job waits for the device to be opened again, once.
 //! - No PKCS#11 call runs on a tokio worker: a hung device holds its own threads and nothing else.
 //!
+//! Beside the actor there is [`Administration`]: what an operator's commands do on a token (list its keys, make one, compare two
+//! tokens' keys), in a process of their own that calls the device and waits.
+//!
 //! # Invariants
 //! - A PIN that the token refuses is tried once; then this device rests until its configuration changes.
 //! - An ambiguous return code from a decryption is settled by a decryption that is known to be good, on the same session,
 //!   before anybody is blamed.
 //! - `unsafe` is in [`ffi`] only.
 
+mod administration;
 mod blame;
 mod change;
 mod device;
@@ -38,6 +42,7 @@ mod load;
 mod metrics;
 mod module;
 mod owner;
+mod probe;
 mod profile;
 mod queue;
 mod settings;
@@ -46,6 +51,10 @@ mod supervisor;
 mod token;
 mod turns;
 
+pub use administration::{
+    Administration, AdministrationError, CreateKeyError, GcmFinding, KeyProtection, NewKey,
+    OpenToken, TokenKey,
+};
 pub use device::Hsm;
 pub use metrics::HsmMetrics;
 pub use module::Modules;

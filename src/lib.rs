@@ -18,6 +18,7 @@
 //! | 5 | [`config`] | TOML, files and the environment; all faults at once |
 //! | 4 | [`server`] | listener, TLS, HTTP, the layers that a request walks through |
 //! | 4 | [`admin`] | the second listener: `/livez`, `/readyz`, `/metrics` |
+//! | 4 | [`inventory`] | the operator's view: which HSM has which key, whether they are the same, how a key comes to be there |
 //! | 3 | [`operations`] | the four operations: no HTTP, no PKCS#11 |
 //! | 3 | [`hsm`] | PKCS#11: an actor per device; the only room that says `cryptoki` |
 //! | 2 | [`keystore`] | external key stores: prefix → credentials, keys, state |
@@ -42,6 +43,7 @@ pub mod clock;
 pub mod config;
 pub mod ekm;
 pub mod hsm;
+pub mod inventory;
 pub mod keystore;
 pub mod metrics;
 pub mod operations;

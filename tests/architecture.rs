@@ -12,13 +12,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room with its floor.
-const FLOORS: [(&str, u8); 18] = [
+const FLOORS: [(&str, u8); 19] = [
     ("main", 8),
     ("cli", 7),
     ("app", 6),
     ("config", 5),
     ("server", 4),
     ("admin", 4),
+    ("inventory", 4),
     ("operations", 3),
     ("hsm", 3),
     ("keystore", 2),

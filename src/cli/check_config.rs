@@ -1,24 +1,32 @@
 //! `xks-proxy check-config`.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 
 use super::exit::ExitStatus;
-use crate::config::{self, Finding, Findings, Loaded};
+use crate::config::{self, Configuration, Finding, Findings, Loaded};
+use crate::inventory::{Examination, Holding, Inventory, TokenReport, VersionReport};
 
 /// Check a configuration and every file that it names; start nothing.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  xks-proxy check-config --config /etc/xks-proxy/config.toml\n\n\
-    Exit codes: 0 no faults (there may be warnings), 78 faults."
+    after_help = "Example:\n  xks-proxy check-config --config /etc/xks-proxy/config.toml\n  \
+    xks-proxy check-config --config /etc/xks-proxy/config.toml --hsm\n\n\
+    With --hsm each HSM is opened once: its PIN, its AES-GCM with the health key, and every version of every key, which \
+    must be there, fit, and the same key on every HSM. A PIN that is refused is not tried again. A proxy may run on the \
+    same HSMs meanwhile.\n\n\
+    Exit codes: 0 no faults (there may be warnings), 1 the configuration is fine but a check of the HSMs failed, 78 faults."
 )]
 pub(super) struct CheckConfig {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Check the HSMs and their keys as well.
+    #[arg(long)]
+    hsm: bool,
     /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -27,39 +35,102 @@ pub(super) struct CheckConfig {
 impl CheckConfig {
     pub(super) fn run(self) -> ExitStatus {
         let outcome = config::load(&self.config);
+        let loaded = outcome.as_ref().ok().filter(|_| self.hsm);
+        let examination = loaded.map(|loaded| examine(&loaded.configuration));
+        let faults = examination.as_ref().map(Examination::all_faults);
+        let faults = faults.unwrap_or_default();
         let status = match &outcome {
-            Ok(_) => ExitStatus::Done,
+            Ok(_) if faults.is_empty() => ExitStatus::Done,
+            Ok(_) => ExitStatus::No,
             Err(_) => ExitStatus::BadConfiguration,
         };
-        match self.json {
-            true => print_json(&outcome),
-            false => self.print_text(&outcome),
-        }
+        // A closed output changes nothing about the exit code.
+        drop(match self.json {
+            true => print_json(&outcome, examination.as_ref(), &faults),
+            false => self.print_text(&outcome, examination.as_ref(), &faults),
+        });
         status
     }
 
-    fn print_text(&self, outcome: &Result<Loaded, Findings>) {
+    fn print_text(
+        &self,
+        outcome: &Result<Loaded, Findings>,
+        examination: Option<&Examination>,
+        faults: &[String],
+    ) -> io::Result<()> {
         let file = self.config.display();
-        let (mut stdout, mut stderr) = (std::io::stdout(), std::io::stderr());
-        // A closed output changes nothing about the exit code.
-        match outcome {
-            Ok(loaded) => {
-                for warning in &loaded.warnings {
-                    drop(writeln!(stderr, "warning: {warning}"));
-                }
-                drop(writeln!(stdout, "{file}: ok"));
-            }
-            Err(faults) => drop(write!(stderr, "{file} has faults:\n{faults}")),
+        let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
+        let loaded = match outcome {
+            Ok(loaded) => loaded,
+            Err(faults) => return write!(stderr, "{file} has faults:\n{faults}"),
+        };
+        for warning in &loaded.warnings {
+            writeln!(stderr, "warning: {warning}")?;
         }
+        writeln!(stdout, "{file}: ok")?;
+        if let Some(examination) = examination {
+            print_what_is_well(&mut stdout, examination)?;
+        }
+        for fault in faults {
+            writeln!(stderr, "FAULT {fault}")?;
+        }
+        Ok(())
     }
 }
 
-fn print_json(outcome: &Result<Loaded, Findings>) {
+fn examine(configuration: &Configuration) -> Examination {
+    Inventory::open(&configuration.hsms).examine(&configuration.key_stores)
+}
+
+/// One line for each HSM and each key version that has no fault.
+fn print_what_is_well(out: &mut impl Write, examination: &Examination) -> io::Result<()> {
+    let is_well = |hsm: &&TokenReport| hsm.faults.is_empty();
+    for hsm in examination.hsms.iter().filter(is_well) {
+        let (token, profile) = (hsm.token.as_deref(), hsm.gcm_profile.as_deref());
+        let (name, token) = (&hsm.name, token.unwrap_or_default());
+        let profile = profile.unwrap_or_default();
+        writeln!(
+            out,
+            "{name}: ok: {token}; AES-GCM as {profile}, proved with its health key"
+        )?;
+    }
+    let is_well = |key: &&VersionReport| key.faults.is_empty();
+    for key in examination.keys.iter().filter(is_well) {
+        let (name, selector) = (key.name(), &key.selector);
+        let (asked, not_asked): (Vec<_>, Vec<_>) =
+            key.hsms.iter().partition(|holding| holding.found.is_some());
+        if !asked.is_empty() {
+            writeln!(out, "{name}: ok: {selector} on {}", names(&asked))?;
+        }
+        if !not_asked.is_empty() {
+            let hsms = names(&not_asked);
+            writeln!(out, "{name}: not known: {hsms} could not be asked")?;
+        }
+    }
+    Ok(())
+}
+
+fn names(holdings: &[&Holding]) -> String {
+    let names: Vec<&str> = holdings.iter().map(|holding| &*holding.hsm).collect();
+    names.join(", ")
+}
+
+fn print_json(
+    outcome: &Result<Loaded, Findings>,
+    examination: Option<&Examination>,
+    of_hsms: &[String],
+) -> io::Result<()> {
     let none: &[Finding] = &[];
     let (faults, warnings) = match outcome {
         Ok(loaded) => (none, loaded.warnings.as_slice()),
         Err(faults) => (faults.0.as_slice(), none),
     };
-    let report = json!({ "ok": outcome.is_ok(), "faults": faults, "warnings": warnings });
-    drop(writeln!(std::io::stdout(), "{report}"));
+    let is_ok = outcome.is_ok() && of_hsms.is_empty();
+    let mut report = json!({ "ok": is_ok, "faults": faults, "warnings": warnings });
+    if let (Some(examination), Some(report)) = (examination, report.as_object_mut()) {
+        let checks =
+            json!({ "hsms": examination.hsms, "keys": examination.keys, "faults": of_hsms });
+        report.insert("checks".to_owned(), checks);
+    }
+    writeln!(io::stdout(), "{report}")
 }

@@ -18,6 +18,7 @@ pub(super) fn all<'a>(
     chosen: Option<&[String]>,
     sharing: &mut Sharing<'a>,
 ) -> Option<Vec<KeySettings>> {
+    let tokens = tokens(hsms.unwrap_or_default(), chosen.unwrap_or_default());
     let mut ids = Unique::new();
     let mut keys = Vec::new();
     let sections = parent.sections("key");
@@ -27,13 +28,22 @@ pub(super) fn all<'a>(
         let key = one(&section, hsms).map(|key| key.tagged(tags));
         let may_be_shared = section.boolean("danger_shared").unwrap_or(false);
         section.finish();
-        let Some(key) = key else { continue };
+        let Some(key) = key.map(|key| key.shared(may_be_shared)) else {
+            continue;
+        };
         ids.note(&section, "id", key.id().as_str());
-        sharing.note(section, &key, chosen.unwrap_or_default(), may_be_shared);
+        sharing.note(section, &key, &tokens);
         keys.push(key);
     }
     sharing.next_store();
     (keys.len() == wanted).then_some(keys)
+}
+
+/// The tokens behind the names of HSMs: two names may be of one token.
+fn tokens(hsms: &[HsmSettings], chosen: &[String]) -> Vec<String> {
+    let is_chosen = |hsm: &&HsmSettings| chosen.iter().any(|name| **name == *hsm.name);
+    let token = |hsm: &HsmSettings| format!("{:?} {:?}", hsm.module, hsm.token);
+    hsms.iter().filter(is_chosen).map(token).collect()
 }
 
 fn one(section: &Section<'_>, hsms: Option<&[HsmSettings]>) -> Option<KeySettings> {
@@ -182,10 +192,10 @@ struct Use<'a> {
 }
 
 impl<'a> Sharing<'a> {
-    fn note(&mut self, section: Section<'a>, key: &KeySettings, hsms: &[String], allowed: bool) {
+    fn note(&mut self, section: Section<'a>, key: &KeySettings, tokens: &[String]) {
         for version in key.versions() {
-            for hsm in hsms {
-                let name = (hsm.clone(), (*version.selector).clone());
+            for token in tokens {
+                let name = (token.clone(), (*version.selector).clone());
                 let uses = self.uses.entry(name).or_default();
                 uses.push(self.sections.len());
             }
@@ -193,7 +203,7 @@ impl<'a> Sharing<'a> {
         self.sections.push(Use {
             section,
             store: self.store,
-            is_allowed: allowed,
+            is_allowed: key.may_be_shared(),
         });
     }
 

@@ -367,6 +367,17 @@ fn a_device_key_in_two_stores_is_said_twice() {
         "id = \"orders\"\ndanger_shared = true\n",
     );
     assert!(load_text(&twice).is_ok());
+    // Two names of one token are one token.
+    let hsm = &GOOD[GOOD.find("[[hsm]]").unwrap()..GOOD.find("[[key_store]]").unwrap()];
+    let again = second_store(shared).replace(
+        "[[key_store]]\nname = \"retail\"",
+        &format!(
+            "{}[[key_store]]\nhsms = [\"hsm-b\"]\nname = \"retail\"",
+            hsm.replace("hsm-a", "hsm-b")
+        ),
+    );
+    let text = load_text(&again).unwrap_err().to_string();
+    assert!(text.contains("key_store[1].key[0].id"), "{text}");
     assert!(load_text(&second_store("[[key_store.key]]\nid = \"other\"\n")).is_ok());
 }
 
@@ -383,6 +394,25 @@ fn versions_quota_share_and_legacy_ciphertexts() {
     assert_eq!(key.primary().selector.to_string(), "id 0b");
     let numbers: Vec<_> = key.versions().map(|version| version.number.0).collect();
     assert_eq!(numbers, [2, 1]);
+}
+
+#[test]
+fn a_key_is_read_back_from_the_table_that_is_written_for_it() {
+    let versions = "primary = 2\nversions = [{ version = 1, label = \"a \\\"b\\\"\" }, { version = 2, cka_id = \"0bff\" }]";
+    for more in ["", "\nstate = \"disabled\"\ndanger_shared = true"] {
+        let text = GOOD.replace(
+            "id = \"orders\"",
+            &format!("id = \"orders\"\n{versions}{more}"),
+        );
+        let store = load_text(&text).unwrap().configuration.key_stores.remove(0);
+        let table = key_table(&store.keys[0]);
+        let head = GOOD.split("[[key_store.key]]").next().unwrap();
+        let again = load_text(&format!("{head}{table}")).unwrap();
+        assert_eq!(
+            again.configuration.key_stores[0].keys, store.keys,
+            "{table}"
+        );
+    }
 }
 
 #[test]

@@ -44,9 +44,11 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// Bytes written as hex digits, at least one.
-pub(super) fn hex(text: &str) -> Result<Vec<u8>, String> {
+pub fn hex(text: &str) -> Result<Vec<u8>, String> {
     let wrong = || "must be pairs of hex digits, such as \"0a1b\"".to_owned();
-    if text.is_empty() || !text.len().is_multiple_of(2) || !text.is_ascii() {
+    // Digits and nothing else: the number parser below would also take a sign.
+    let are_digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if text.is_empty() || !text.len().is_multiple_of(2) || !are_digits {
         return Err(wrong());
     }
     let pairs = (0..text.len())
@@ -77,7 +79,7 @@ mod tests {
         assert!(address("0.0.0.0:443").is_ok() && address("[::1]:443").is_ok());
         assert!(address("localhost:443").is_err() && address("0.0.0.0").is_err());
         assert_eq!(hex("0aFF"), Ok(vec![10, 255]));
-        for bad in ["", "0", "0x", "zz", "ä0"] {
+        for bad in ["", "0", "0x", "zz", "ä0", "+1"] {
             assert!(hex(bad).is_err(), "{bad}");
         }
     }

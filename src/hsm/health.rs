@@ -11,10 +11,10 @@ use super::token::OpenError;
 use crate::ekm::{KeyKind, KeySelector, Sealed};
 
 /// What is encrypted in a check. Not a secret.
-const PLAINTEXT: &[u8] = b"xks-proxy deep health check 0001";
+pub(super) const PLAINTEXT: &[u8] = b"xks-proxy deep health check 0001";
 
 /// What is bound to it.
-const AAD: &[u8] = b"\x00\x00\x00";
+pub(super) const AAD: &[u8] = b"\x00\x00\x00";
 
 /// What a check found, when the device answered as it should.
 #[derive(Debug)]
@@ -153,6 +153,7 @@ impl Checker<'_> {
     }
 }
 
-fn joined(sealed: &Sealed) -> Vec<u8> {
+/// Ciphertext with the tag behind it.
+pub(super) fn joined(sealed: &Sealed) -> Vec<u8> {
     [&sealed.ciphertext[..], &sealed.tag].concat()
 }

@@ -8,14 +8,14 @@ use std::thread;
 use std::time::Instant;
 
 use cryptoki::session::Session;
-use cryptoki::slot::Slot;
 
 use super::gcm::Gcm;
 use super::health::{Checked, Checker};
 use super::keys::KeyTable;
-use super::module::{Module, Modules, OpenDevice};
+use super::module::{Modules, OpenDevice};
 use super::owner::{Opening, Owner};
-use super::profile::{self, Plan};
+use super::probe::Probe;
+use super::profile;
 use super::queue::Generation;
 use super::shared::Shared;
 use super::token::{self, OpenError, TokenIdentity};
@@ -70,7 +70,12 @@ impl Keeper {
         let keys = KeyTable::sweep(&session)?;
         shared.check_keys(&keys)?;
         let plans = profile::candidates(settings.gcm_profile, &identity, &mechanisms);
-        let (plan, checked) = choose_plan(shared, &module, slot, &keys, &plans)?;
+        let probe = Probe {
+            module: &module,
+            slot,
+            keys: &keys,
+        };
+        let (plan, checked) = probe.choose(&plans, &settings.health_key)?;
         let open = module.device_opened();
         let gcm = Gcm::new(Arc::clone(&module), plan);
         let opening = Opening {
@@ -99,7 +104,7 @@ impl Keeper {
         shared.metrics.sessions.inc();
         match self.start_owners() {
             Ok(sessions) => {
-                let (hsm, TokenIdentity { vendor, model }) =
+                let (hsm, TokenIdentity { vendor, model, .. }) =
                     (&shared.settings.name, &self.identity);
                 let profile = self.opening.plan.to_string();
                 tracing::info!(%hsm, vendor, model, profile, sessions, "the HSM is usable");
@@ -210,31 +215,4 @@ impl Keeper {
         let slot = &self.opening.known_good;
         *slot.write().unwrap_or_else(PoisonError::into_inner) = known_good;
     }
-}
-
-/// The first plan that passes the probe. Each is probed in a session of its own: a plan that does not fit may leave an
-/// operation behind in it.
-fn choose_plan(
-    shared: &Shared,
-    module: &Arc<Module>,
-    slot: Slot,
-    keys: &KeyTable,
-    plans: &[Plan],
-) -> Result<(Plan, Checked), OpenError> {
-    let mut refusals = Vec::new();
-    for plan in plans {
-        let session = module.context.open_ro_session(slot)?;
-        let mut gcm = Gcm::new(Arc::clone(module), *plan);
-        let mut checker = Checker {
-            session: &session,
-            gcm: &mut gcm,
-        };
-        match checker.probe(keys, &shared.settings.health_key) {
-            Ok(checked) => return Ok((*plan, checked)),
-            // The device itself is gone: another plan would not help.
-            Err(error) if error.is_about_the_device() => return Err(error),
-            Err(error) => refusals.push(format!("{plan}: {error}")),
-        }
-    }
-    Err(OpenError::NoPlanFits(refusals.join("; ")))
 }

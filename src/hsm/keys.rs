@@ -165,7 +165,7 @@ fn outcome(known: Known) -> Result<KeyEntry, FindError> {
 }
 
 /// What is read of a key.
-const ATTRIBUTES: [AttributeType; 11] = [
+pub(super) const ATTRIBUTES: [AttributeType; 11] = [
     AttributeType::KeyType,
     AttributeType::ValueLen,
     AttributeType::Encrypt,
@@ -198,7 +198,8 @@ fn attribute_of(selector: &KeySelector) -> Attribute {
     }
 }
 
-fn interpret(attributes: &[Attribute]) -> KeyAttributes {
+/// What attributes say of a key's kind and usage.
+pub(super) fn interpret(attributes: &[Attribute]) -> KeyAttributes {
     let mut usage = KeyUsageFlags::default();
     let (mut key_type, mut length) = (None, 0);
     for attribute in attributes {

@@ -139,6 +139,7 @@ mod tests {
         let identity = TokenIdentity {
             vendor: vendor.into(),
             model: model.into(),
+            ..TokenIdentity::default()
         };
         let mechanisms = GcmMechanisms {
             standard: true,

@@ -115,10 +115,11 @@ pub(super) fn is_about_the_session(code: RvError) -> bool {
 }
 
 /// What a token says of itself.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct TokenIdentity {
     pub vendor: String,
     pub model: String,
+    pub serial: String,
 }
 
 /// The slot of the token, with what the token says of itself.
@@ -215,6 +216,7 @@ fn identity(info: &TokenInfo) -> TokenIdentity {
     TokenIdentity {
         vendor: info.manufacturer_id().to_owned(),
         model: format!("{} {}.{}", info.model(), firmware.major(), firmware.minor()),
+        serial: info.serial_number().to_owned(),
     }
 }
 

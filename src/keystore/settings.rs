@@ -67,6 +67,7 @@ pub struct KeySettings {
     primary: VersionSettings,
     others: Vec<VersionSettings>,
     tags: Vec<(String, String)>,
+    may_be_shared: bool,
 }
 
 /// One version of a key: which device key it is.
@@ -91,6 +92,7 @@ impl KeySettings {
             primary,
             others: Vec::new(),
             tags: Vec::new(),
+            may_be_shared: false,
         }
     }
 
@@ -109,6 +111,7 @@ impl KeySettings {
             primary,
             others: versions,
             tags: Vec::new(),
+            may_be_shared: false,
         })
     }
 
@@ -140,6 +143,33 @@ impl KeySettings {
     /// Every version; all of them decrypt.
     pub fn versions(&self) -> impl Iterator<Item = &VersionSettings> {
         std::iter::once(&self.primary).chain(&self.others)
+    }
+
+    /// The same with `danger_shared` as it is said.
+    pub fn shared(self, may_be_shared: bool) -> Self {
+        Self {
+            may_be_shared,
+            ..self
+        }
+    }
+
+    /// Whether its owner has said that another store may have the same device key.
+    pub fn may_be_shared(&self) -> bool {
+        self.may_be_shared
+    }
+
+    /// The same with one more version, which decrypts only.
+    pub fn with_version(&self, version: VersionSettings) -> Self {
+        let mut more = self.clone();
+        more.others.push(version);
+        more
+    }
+
+    /// The same with another version as the one that encrypts; none when it has no such version.
+    pub fn with_primary(&self, primary: KeyVersion) -> Option<Self> {
+        let versions = self.versions().cloned().collect();
+        let changed = Self::versioned(self.id.clone(), self.state, primary, versions)?;
+        Some(changed.shared(self.may_be_shared))
     }
 
     /// The versions that decrypt only.

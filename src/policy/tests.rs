@@ -182,3 +182,42 @@ fn rules_that_never_apply_are_warned_about() {
     let (_, warnings) = Policy::load(&[source], PolicyMode::Enforce).unwrap();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
 }
+
+/// Every sample is a policy without faults, and rules of which each may apply.
+#[test]
+fn the_samples_are_policies() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/policy");
+    let mut samples = 0;
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "cedar") {
+            continue;
+        }
+        samples += 1;
+        let source = PolicySource {
+            name: path.display().to_string(),
+            text: std::fs::read_to_string(&path).unwrap(),
+        };
+        let (_, warnings) = Policy::load(&[source], PolicyMode::Enforce).unwrap();
+        assert!(warnings.is_empty(), "{}: {warnings:?}", path.display());
+    }
+    assert_eq!(samples, 5);
+}
+
+#[test]
+fn office_hours_by_the_sample() {
+    let rules = include_str!("../../config/policy/office-hours.cedar");
+    let policy = policy(rules, PolicyMode::Enforce);
+    let decision = decide(&policy, |_| {}, Action::Decrypt);
+    assert_eq!(decision.verdict, Verdict::Permitted, "a Wednesday at noon");
+    let night = rules.replace("context.hour < 19", "context.hour < 9");
+    let decision = decide(
+        &super::tests::policy(&night, PolicyMode::Enforce),
+        |_| {},
+        Action::Decrypt,
+    );
+    assert_eq!(
+        (decision.verdict, decision.policies),
+        (Verdict::Forbidden, vec!["office-hours".to_owned()])
+    );
+}

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::control::Control;
 use super::dialect::Spoken;
 use super::pki::{Authority, Identity, KMS_SUBJECT};
-use super::token::{HEALTH_KEY, TOKEN_LABEL, Token, example};
+use super::token::{HEALTH_KEY, OTHER_TOKEN, TOKEN_LABEL, Token, example};
 use super::{CLOSED, PAYMENTS, PAYMENTS_NEXT, RETAIL, ROOT, StoreName};
 
 /// What a test may change before the proxy starts.
@@ -191,6 +191,16 @@ impl Setup {
              pin = {{ file = {pin:?} }}\nsessions = 4\nhealth_key = {HEALTH_KEY:?}\ngcm_profile = {profile:?}\n"
         ));
         speaking(&control)
+    }
+
+    /// A second `[[hsm]]`, `hsm-b`: a token of its own that has no key yet.
+    pub fn second_token(&mut self) {
+        self.token.other(OTHER_TOKEN);
+        let (module, pin) = (self.token.module(), self.token.pin_file());
+        self.append(&format!(
+            "[[hsm]]\nname = \"hsm-b\"\nmodule = {module:?}\ntoken = {{ label = {OTHER_TOKEN:?} }}\n\
+             pin = {{ file = {pin:?} }}\nsessions = 4\nhealth_key = {HEALTH_KEY:?}\n"
+        ));
     }
 
     /// Writes a file that only its owner may read, as secrets should be.

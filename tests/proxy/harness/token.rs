@@ -12,6 +12,8 @@ use super::product::Product;
 
 /// The label of the token, its PIN and where the keys are: `KEYS`.
 pub const TOKEN_LABEL: &str = "xks";
+/// The label of the token of `hsm-b`, where there is one.
+pub const OTHER_TOKEN: &str = "xks-b";
 /// The user PIN of every test token.
 pub const PIN: &str = "270831";
 /// The label of the key for the deep health check.
@@ -91,12 +93,17 @@ impl Token {
 
     /// Runs `softhsm-token` on this token, and returns what it printed.
     pub fn tool(&self, command: &str, options: &[&str]) -> String {
+        self.tool_on(TOKEN_LABEL, command, options)
+    }
+
+    /// Runs `softhsm-token` on the token of this label.
+    pub fn tool_on(&self, label: &str, command: &str, options: &[&str]) -> String {
         let output = Command::new(tool())
             .envs([self.variable()])
             .arg(command)
             .arg("--module")
             .arg(self.module())
-            .args(["--token", TOKEN_LABEL, "--pin-file"])
+            .args(["--token", label, "--pin-file"])
             .arg(self.pin_file())
             .args(options)
             .output()
@@ -114,11 +121,20 @@ impl Token {
         self.initialise(&["--duplicate"]);
     }
 
+    /// One more token, of another label and without keys: to the module's users it is a device of its own.
+    pub fn other(&self, label: &str) {
+        self.initialise_as(label, &[]);
+    }
+
     fn initialise(&self, options: &[&str]) {
+        self.initialise_as(TOKEN_LABEL, options);
+    }
+
+    fn initialise_as(&self, label: &str, options: &[&str]) {
         let so_pin = self.directory.join("so-pin");
         fs::write(&so_pin, "180927").unwrap();
         let so_pin_file = ["--so-pin-file", so_pin.to_str().unwrap()];
-        self.tool("init", &[&so_pin_file, options].concat());
+        self.tool_on(label, "init", &[&so_pin_file, options].concat());
     }
 
     /// Whether the user PIN still opens the token: a locked one would refuse.

@@ -1,0 +1,92 @@
+//! `xks-proxy key list`.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{load, open, store, table};
+use crate::cli::exit::{ExitStatus, Refusal};
+use crate::config::Configuration;
+use crate::inventory::{Encryptions, Examination};
+use crate::keystore::KeyStoreSettings;
+
+/// List the keys of the configuration as the HSMs have them.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  xks-proxy key list --config /etc/xks-proxy/config.toml --store payments\n\n\
+    One line per key version and HSM. KMS: whether KMS accepts the key (AES-256, ENCRYPT and DECRYPT, enabled); an older \
+    version must decrypt. SAME KEY: whether another HSM has decrypted what the first one encrypted; that uses the key once. \
+    ENCRYPTIONS: since the start of the proxy that runs here, from admin.listen.\n\n\
+    Exit codes: 0 every version is where it should be, 1 something is wrong (it says what), 2 wrong usage, 78 bad \
+    configuration."
+)]
+pub(in crate::cli) struct List {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Only this key store.
+    #[arg(long, value_name = "NAME")]
+    store: Option<String>,
+    /// Print one JSON object instead of columns.
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    pub(in crate::cli) fn run(self) -> ExitStatus {
+        let examination = match self.examine() {
+            Ok(examination) => examination,
+            Err(refusal) => return refusal.tell(),
+        };
+        let faults = examination.all_faults();
+        // A closed output changes nothing about the exit code.
+        drop(match self.json {
+            true => {
+                let report = json!({ "ok": faults.is_empty(), "hsms": examination.hsms, "keys": examination.keys, "faults": faults });
+                writeln!(io::stdout(), "{report}")
+            }
+            false => print_text(&examination, &faults),
+        });
+        match faults.is_empty() {
+            true => ExitStatus::Done,
+            false => ExitStatus::No,
+        }
+    }
+
+    fn examine(&self) -> Result<Examination, Refusal> {
+        let configuration = load(&self.config)?;
+        let stores: Vec<&KeyStoreSettings> = match &self.store {
+            Some(name) => vec![store(&configuration, name)?],
+            None => configuration.key_stores.iter().collect(),
+        };
+        let names: Vec<String> = stores.iter().flat_map(|store| store.hsms.clone()).collect();
+        let inventory = open(&configuration, &names);
+        let mut examination = inventory.examine(stores).without_health_keys();
+        count(&mut examination, &configuration);
+        Ok(examination)
+    }
+}
+
+fn count(examination: &mut Examination, configuration: &Configuration) {
+    let admin = configuration.admin;
+    let Some(counts) = admin.and_then(|admin| Encryptions::ask(admin.listen)) else {
+        return;
+    };
+    for key in &mut examination.keys {
+        key.encryptions = counts.of_version(&key.store, &key.key, key.version);
+    }
+}
+
+fn print_text(examination: &Examination, faults: &[String]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(table::of_versions(&examination.keys).as_bytes())?;
+    if !faults.is_empty() {
+        writeln!(stdout)?;
+    }
+    for fault in faults {
+        writeln!(stdout, "FAULT {fault}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! A new key for the proxy: AES-256, sensitive, not extractable, for encryption and decryption and for nothing else.
+//!
+//! # Invariants
+//! - A key is made only on a token where neither its label nor its id is taken: two keys of one name are none.
+//! - What was made is read back and used before anybody hears that it is there.
+//! - A key that turns out unfit is reported, not deleted: nothing here deletes keys.
+
+use cryptoki::error::Error;
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
+use thiserror::Error as ThisError;
+
+use super::{AdministrationError, GcmFinding, KeyProtection, OpenToken, TokenKey};
+use crate::ekm::{KeyAttributes, KeyKind, KeySelector, KeyUsageFlags};
+
+/// The length of an AES-256 key, in bytes.
+const KEY_LENGTH: u64 = 32;
+
+/// The length of an id that nobody has chosen, in bytes: long enough that no two are ever the same.
+const ID_LENGTH: u32 = 16;
+
+/// What a new key is called.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// `CKA_LABEL`.
+    pub label: String,
+    /// `CKA_ID`; none: 16 random bytes.
+    pub id: Option<Vec<u8>>,
+}
+
+/// Why there is no new key, or none that is fit.
+#[derive(Debug, ThisError)]
+pub enum CreateKeyError {
+    /// Its name is taken. Nothing was made.
+    #[error("there is a key with {0} already")]
+    Taken(KeySelector),
+    /// The token makes none. Nothing was made.
+    #[error("the token makes no key: {0}")]
+    Refused(AdministrationError),
+    /// It was made, but it is not as it should be.
+    #[error("a key was made, but it is unfit: {0}; delete it with the maker's tool")]
+    Unfit(String),
+}
+
+impl OpenToken {
+    /// Makes a key, reads it back and uses it.
+    ///
+    /// # Errors
+    /// [`CreateKeyError`] says whether anything was made.
+    pub fn create(&mut self, new: &NewKey) -> Result<TokenKey, CreateKeyError> {
+        let refused = |error: AdministrationError| CreateKeyError::Refused(error);
+        let id = match &new.id {
+            Some(id) => id.clone(),
+            None => {
+                let random = self.session.generate_random_vec(ID_LENGTH);
+                random.map_err(|error| refused(error.into()))?
+            }
+        };
+        let names = [
+            KeySelector::Label(new.label.clone()),
+            KeySelector::Id(id.clone()),
+        ];
+        let there = self.keys().map_err(refused)?;
+        let is_taken = |name: &&KeySelector| there.iter().any(|key| key.answers_to(name));
+        if let Some(taken) = names.iter().find(is_taken) {
+            return Err(CreateKeyError::Taken(taken.clone()));
+        }
+        let made = self.generate(&new.label, &id);
+        let made = made.map_err(|error| refused(error.into()))?;
+        self.confirmed(made, &names).map_err(CreateKeyError::Unfit)
+    }
+
+    fn generate(&self, label: &str, id: &[u8]) -> Result<ObjectHandle, Error> {
+        // The login is the token's: this session has it, too.
+        let session = self.module.context.open_rw_session(self.slot)?;
+        session.generate_key(&Mechanism::AesKeyGen, &template(label, id))
+    }
+
+    /// The key as the token has it now, when all of it is as it should be.
+    fn confirmed(&mut self, made: ObjectHandle, names: &[KeySelector]) -> Result<TokenKey, String> {
+        let keys = self.keys().map_err(|error| error.to_string())?;
+        let found = keys.iter().find(|key| key.handle == made);
+        let key = found.ok_or("it is not among the keys of the token")?;
+        for name in names {
+            match keys.iter().filter(|key| key.answers_to(name)).count() {
+                1 if key.answers_to(name) => {}
+                1 => return Err(format!("it does not have {name}")),
+                n => return Err(format!("{n} keys have {name}")),
+            }
+        }
+        check_attributes(&key.attributes, key.protection)?;
+        self.prove(key)?;
+        Ok(key.clone())
+    }
+
+    /// Encrypts and decrypts with the key. On a token that has no health key the way to do it is not proved yet: the new key, under
+    /// which nothing is encrypted, proves it.
+    fn prove(&mut self, key: &TokenKey) -> Result<(), String> {
+        if !matches!(self.gcm, GcmFinding::Proved(_)) {
+            let label = key.label.clone().unwrap_or_default();
+            let probed = self.probe_with(&label);
+            probed.map_err(|error| error.to_string())?;
+        }
+        if let GcmFinding::Unproved(_, reason) | GcmFinding::Unusable(reason) = &self.gcm {
+            return Err(reason.clone());
+        }
+        let sealed = self.seal(key).map_err(|error| error.to_string())?;
+        match self.opens(key, &sealed) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("it does not decrypt what it has encrypted".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// Every attribute is written down: what a device assumes where a template is silent differs from one to the next.
+fn template(label: &str, id: &[u8]) -> [Attribute; 16] {
+    [
+        Attribute::Class(ObjectClass::SECRET_KEY),
+        Attribute::KeyType(KeyType::AES),
+        Attribute::ValueLen(KEY_LENGTH.into()),
+        Attribute::Label(label.into()),
+        Attribute::Id(id.into()),
+        Attribute::Token(true),
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(false),
+        Attribute::Encrypt(true),
+        Attribute::Decrypt(true),
+        Attribute::Sign(false),
+        Attribute::Verify(false),
+        Attribute::Wrap(false),
+        Attribute::Unwrap(false),
+        Attribute::Derive(false),
+    ]
+}
+
+fn check_attributes(found: &KeyAttributes, kept: KeyProtection) -> Result<(), &'static str> {
+    let usage = KeyUsageFlags {
+        encrypt: true,
+        decrypt: true,
+        ..KeyUsageFlags::default()
+    };
+    if found.kind != KeyKind::Aes(256) {
+        return Err("it is not an AES-256 key");
+    }
+    if found.usage != usage {
+        return Err("it may not encrypt and decrypt, or do more than that");
+    }
+    match (kept.sensitive, kept.extractable) {
+        (Some(true), Some(false)) => Ok(()),
+        _ => Err("the token does not keep it sensitive and unextractable"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_with_any_other_attribute_is_unfit() {
+        let usage = KeyUsageFlags {
+            encrypt: true,
+            decrypt: true,
+            ..KeyUsageFlags::default()
+        };
+        let kind = KeyKind::Aes(256);
+        let good = KeyAttributes { kind, usage };
+        let kept = KeyProtection {
+            sensitive: Some(true),
+            extractable: Some(false),
+            ..KeyProtection::default()
+        };
+        assert_eq!(check_attributes(&good, kept), Ok(()));
+        let changes: [fn(&mut KeyAttributes, &mut KeyProtection); 7] = [
+            |found, _| found.kind = KeyKind::Aes(128),
+            |found, _| found.usage.decrypt = false,
+            |found, _| found.usage.wrap = true,
+            |found, _| found.usage.derive = true,
+            |_, kept| kept.sensitive = Some(false),
+            |_, kept| kept.extractable = Some(true),
+            |_, kept| kept.sensitive = None,
+        ];
+        for (at, change) in changes.into_iter().enumerate() {
+            let (mut found, mut kept) = (good.clone(), kept);
+            change(&mut found, &mut kept);
+            assert!(check_attributes(&found, kept).is_err(), "change {at}");
+        }
+    }
+}

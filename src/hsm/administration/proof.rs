@@ -1,0 +1,77 @@
+//! Whether two tokens hold one key: what one encrypts, the other must decrypt. A label proves nothing.
+
+use std::sync::Arc;
+
+use cryptoki::session::Session;
+
+use super::{AdministrationError, OpenToken, TokenKey};
+use crate::ekm::{KeySelector, Sealed};
+use crate::hsm::blame::{Verdict, verdict};
+use crate::hsm::errors::CallError;
+use crate::hsm::gcm::Gcm;
+use crate::hsm::health::{AAD, PLAINTEXT, joined};
+use crate::hsm::token::OpenError;
+
+impl From<CallError> for AdministrationError {
+    fn from(error: CallError) -> Self {
+        OpenError::from(error).into()
+    }
+}
+
+impl OpenToken {
+    /// Encrypts a constant under the key.
+    ///
+    /// # Errors
+    /// When the key may not encrypt, or the token fails.
+    pub fn seal(&self, key: &TokenKey) -> Result<Sealed, AdministrationError> {
+        let (session, mut gcm) = self.cipher()?;
+        Ok(gcm.encrypt(&session, key.handle, AAD, PLAINTEXT)?)
+    }
+
+    /// Whether this token's key is the one that [`OpenToken::seal`] was called for, here or on another token.
+    ///
+    /// # Errors
+    /// When it cannot be told: the key may not decrypt, or the token fails.
+    pub fn opens(&self, key: &TokenKey, sealed: &Sealed) -> Result<bool, AdministrationError> {
+        match self.decrypted(key, sealed)? {
+            Ok(opened) => Ok(opened),
+            // No code says for certain "this is another key". A device that decrypts what it has just encrypted is well, so it is.
+            Err(error) if verdict(error) == Verdict::Ambiguous && self.is_well(key)? => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether the constant comes out; inside, what the decryption itself returned.
+    fn decrypted(
+        &self,
+        key: &TokenKey,
+        sealed: &Sealed,
+    ) -> Result<Result<bool, CallError>, AdministrationError> {
+        let (session, gcm) = self.cipher()?;
+        let opened = gcm.decrypt(&session, key.handle, &sealed.iv, AAD, &joined(sealed));
+        Ok(opened.map(|opened| opened.expose() == PLAINTEXT))
+    }
+
+    /// Whether the token decrypts what it encrypts: under this key or, if that may only decrypt, under the health key.
+    fn is_well(&self, key: &TokenKey) -> Result<bool, AdministrationError> {
+        let health = KeySelector::Label(self.settings.health_key.clone());
+        let all = self.keys()?;
+        let able = std::iter::once(key).chain(all.iter().filter(|key| key.answers_to(&health)));
+        let mut able = able.filter(|key| key.is_fit());
+        let Some(able) = able.next() else {
+            return Ok(false);
+        };
+        let sealed = self.seal(able)?;
+        Ok(self.decrypted(able, &sealed)?.unwrap_or(false))
+    }
+
+    /// A session of its own for each: a call that fails may leave an operation behind in it.
+    fn cipher(&self) -> Result<(Session, Gcm), AdministrationError> {
+        let Some(plan) = self.plan else {
+            let reason = "no way to do AES-GCM works on this token";
+            return Err(AdministrationError(reason.to_owned()));
+        };
+        let session = self.module.context.open_ro_session(self.slot)?;
+        Ok((session, Gcm::new(Arc::clone(&self.module), plan)))
+    }
+}

@@ -1,0 +1,42 @@
+//! Which of the possible ways to do AES-GCM a token has: the first one that passes the check with a key of its own.
+
+use std::sync::Arc;
+
+use cryptoki::slot::Slot;
+
+use super::gcm::Gcm;
+use super::health::{Checked, Checker};
+use super::keys::KeyTable;
+use super::module::Module;
+use super::profile::Plan;
+use super::token::OpenError;
+
+/// A token that somebody has logged in to.
+pub(super) struct Probe<'a> {
+    pub module: &'a Arc<Module>,
+    pub slot: Slot,
+    pub keys: &'a KeyTable,
+}
+
+impl Probe<'_> {
+    /// The first plan that passes the check with the key of this label. Each is probed in a session of its own: a plan that
+    /// does not fit may leave an operation behind in it.
+    pub(super) fn choose(&self, plans: &[Plan], label: &str) -> Result<(Plan, Checked), OpenError> {
+        let mut refusals = Vec::new();
+        for plan in plans {
+            let session = self.module.context.open_ro_session(self.slot)?;
+            let mut gcm = Gcm::new(Arc::clone(self.module), *plan);
+            let mut checker = Checker {
+                session: &session,
+                gcm: &mut gcm,
+            };
+            match checker.probe(self.keys, label) {
+                Ok(checked) => return Ok((*plan, checked)),
+                // The device itself is gone: another plan would not help.
+                Err(error) if error.is_about_the_device() => return Err(error),
+                Err(error) => refusals.push(format!("{plan}: {error}")),
+            }
+        }
+        Err(OpenError::NoPlanFits(refusals.join("; ")))
+    }
+}

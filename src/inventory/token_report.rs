@@ -1,0 +1,39 @@
+//! What there is to say of one HSM.
+
+use super::report::TokenReport;
+use super::{Device, Opened};
+use crate::hsm::GcmFinding;
+
+pub(super) fn of(device: &Device) -> TokenReport {
+    let name = device.name.to_string();
+    match &device.opened {
+        Ok(opened) => of_opened(name, &device.health_key, opened),
+        Err(error) => TokenReport {
+            name,
+            token: None,
+            gcm_profile: None,
+            is_proved: false,
+            faults: vec![format!("cannot be opened: {error}")],
+        },
+    }
+}
+
+fn of_opened(name: String, health_key: &str, opened: &Opened) -> TokenReport {
+    let (gcm_profile, fault) = match opened.token.gcm() {
+        GcmFinding::Proved(plan) => (Some(plan.clone()), None),
+        // It serves all the same, but nobody would notice when it does so wrongly.
+        GcmFinding::Unproved(plan, why) => {
+            let how = format!("`xks-proxy key create --label {health_key}` makes one");
+            let fault = format!("its AES-GCM cannot be checked: {why} ({how})");
+            (Some(plan.clone()), Some(fault))
+        }
+        GcmFinding::Unusable(why) => (None, Some(format!("AES-GCM does not work: {why}"))),
+    };
+    TokenReport {
+        name,
+        token: Some(opened.token.describe()),
+        is_proved: fault.is_none(),
+        gcm_profile,
+        faults: fault.into_iter().collect(),
+    }
+}

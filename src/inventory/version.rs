@@ -1,0 +1,249 @@
+//! What there is to say of one version of a key.
+
+use super::comparison::{Comparison, Held, compare};
+use super::report::{HeldKey, Holding, SameKey, VersionReport};
+use super::{Device, Found, Inventory};
+use crate::ekm::{KeyAttributes, KeyKind, KeyUsageFlags};
+use crate::hsm::TokenKey;
+use crate::keystore::{KeySettings, KeyStoreSettings, State, VersionSettings};
+
+/// One version of the configuration.
+#[derive(Clone, Copy)]
+pub(super) struct Version<'a> {
+    pub store: &'a KeyStoreSettings,
+    pub key: &'a KeySettings,
+    pub settings: &'a VersionSettings,
+}
+
+/// Every version of these stores, in the order of the configuration, and of their numbers.
+pub(super) fn all<'a>(stores: &[&'a KeyStoreSettings]) -> Vec<Version<'a>> {
+    let mut all = Vec::new();
+    for &store in stores {
+        for key in &store.keys {
+            let mut versions: Vec<_> = key.versions().collect();
+            versions.sort_by_key(|version| version.number);
+            all.extend(versions.into_iter().map(|settings| Version {
+                store,
+                key,
+                settings,
+            }));
+        }
+    }
+    all
+}
+
+impl Version<'_> {
+    fn is_primary(&self) -> bool {
+        self.key.primary().number == self.settings.number
+    }
+
+    fn is_enabled(&self) -> bool {
+        self.store.state == State::Enabled && self.key.state() == State::Enabled
+    }
+
+    pub(super) fn report(&self, inventory: &Inventory) -> VersionReport {
+        let selector = &*self.settings.selector;
+        let devices = inventory.named(&self.store.hsms);
+        let found: Vec<_> = devices.map(|d| (d, d.find(selector))).collect();
+        let held: Vec<Held<'_>> = found.iter().filter_map(held).collect();
+        let comparison = compare(&held);
+        VersionReport {
+            store: self.store.name.clone(),
+            key: self.key.id().to_string(),
+            version: self.settings.number.0,
+            is_primary: self.is_primary(),
+            is_enabled: self.is_enabled(),
+            selector: selector.to_string(),
+            hsms: found.iter().map(holding).collect(),
+            objections: self.objections(&held),
+            faults: self.faults(&found, &held, &comparison),
+            same_key: same_key(comparison),
+            encryptions: None,
+        }
+    }
+
+    /// What is in the way of its use, whichever HSM it is on.
+    fn objections(&self, held: &[Held<'_>]) -> Vec<String> {
+        let mut objections = Vec::new();
+        for one in held {
+            for lack in lacks(&one.key.attributes, self.is_primary()) {
+                if !objections.contains(&lack) {
+                    objections.push(lack);
+                }
+            }
+        }
+        if held.is_empty() {
+            objections.push("not found".to_owned());
+        }
+        if self.is_primary() && !self.is_enabled() {
+            objections.push("disabled".to_owned());
+        }
+        objections
+    }
+
+    fn faults(
+        &self,
+        found: &[(&Device, Found<'_>)],
+        held: &[Held<'_>],
+        comparison: &Comparison,
+    ) -> Vec<String> {
+        let selector = &*self.settings.selector;
+        let mut faults = self.absences(found, held);
+        for (device, found) in found {
+            let name = &device.name;
+            if let Found::Ambiguous(n) = found {
+                faults.push(format!(
+                    "{name} has {n} keys with {selector}: which one is meant cannot be known, so none is used; keep one"
+                ));
+            }
+        }
+        for one in held {
+            let name = &one.device.name;
+            let lacks = lacks(&one.key.attributes, self.is_primary());
+            faults.extend(lacks.iter().map(|lack| format!("on {name} it {lack}")));
+        }
+        // An old version that may only decrypt is as it should be, though nothing can be proved of it.
+        if *comparison != Comparison::Unprovable {
+            faults.extend(comparison.complaint());
+        }
+        faults
+    }
+
+    fn absences(&self, found: &[(&Device, Found<'_>)], held: &[Held<'_>]) -> Vec<String> {
+        let selector = &*self.settings.selector;
+        let is_absent = |found: &Found<'_>| matches!(found, Found::Absent);
+        let absent: Vec<_> = found.iter().filter(|(_, f)| is_absent(f)).collect();
+        if !absent.is_empty() && absent.len() == found.len() {
+            return vec![format!(
+                "no HSM has a key with {selector}: it answers KeyNotFoundException, the rest serves; make the key, or \
+                 correct the configuration"
+            )];
+        }
+        let has = held.first().map(|one| one.device.name.to_string());
+        let from = has.unwrap_or_else(|| "another HSM".to_owned());
+        let fault = |name: &str| {
+            format!(
+                "{name} has no key with {selector}: it must hold the same key as {from}; clone it with the maker's tool, never \
+                 make another one of that name"
+            )
+        };
+        absent
+            .iter()
+            .map(|(device, _)| fault(&device.name))
+            .collect()
+    }
+}
+
+fn held<'a>((device, found): &(&'a Device, Found<'a>)) -> Option<Held<'a>> {
+    let Found::One(opened, key) = *found else {
+        return None;
+    };
+    Some(Held {
+        device,
+        opened,
+        key,
+    })
+}
+
+/// What the key cannot do. KMS wants AES-256, ENCRYPT and DECRYPT of the primary; the others only ever decrypt.
+fn lacks(attributes: &KeyAttributes, is_primary: bool) -> Vec<String> {
+    let KeyAttributes { kind, usage } = attributes;
+    let mut lacks = Vec::new();
+    if *kind != KeyKind::Aes(256) {
+        lacks.push(format!("is {}, not AES-256", kind_name(kind)));
+    }
+    if is_primary && !usage.encrypt {
+        lacks.push("may not encrypt".to_owned());
+    }
+    if !usage.decrypt {
+        lacks.push("may not decrypt".to_owned());
+    }
+    lacks
+}
+
+fn same_key(comparison: Comparison) -> SameKey {
+    match comparison {
+        Comparison::Single => SameKey::NotCompared,
+        Comparison::Same => SameKey::Same,
+        Comparison::Different(..) => SameKey::Different,
+        Comparison::Unprovable => SameKey::Unproved("no HSM may encrypt with it".to_owned()),
+        Comparison::Failed(why) => SameKey::Unproved(why),
+    }
+}
+
+fn holding((device, found): &(&Device, Found<'_>)) -> Holding {
+    let (found, key) = match found {
+        Found::Unknown(_) => (None, None),
+        Found::Absent => (Some(0), None),
+        Found::Ambiguous(n) => (Some(*n), None),
+        Found::One(_, key) => (Some(1), Some(held_key(key))),
+    };
+    Holding {
+        hsm: device.name.to_string(),
+        found,
+        key,
+    }
+}
+
+/// The key as a report has it.
+pub(super) fn held_key(key: &TokenKey) -> HeldKey {
+    HeldKey {
+        label: key.label.clone(),
+        cka_id: key.id.iter().map(|byte| format!("{byte:02x}")).collect(),
+        kind: kind_name(&key.attributes.kind),
+        usage: usage_names(key.attributes.usage),
+        sensitive: key.protection.sensitive,
+        extractable: key.protection.extractable,
+        always_sensitive: key.protection.always_sensitive,
+        never_extractable: key.protection.never_extractable,
+        local: key.protection.local,
+    }
+}
+
+fn kind_name(kind: &KeyKind) -> String {
+    match kind {
+        KeyKind::Aes(bits) => format!("AES-{bits}"),
+        KeyKind::Other(name) => name.clone(),
+    }
+}
+
+fn usage_names(usage: KeyUsageFlags) -> Vec<&'static str> {
+    let all = [
+        ("ENCRYPT", usage.encrypt),
+        ("DECRYPT", usage.decrypt),
+        ("SIGN", usage.sign),
+        ("VERIFY", usage.verify),
+        ("WRAP", usage.wrap),
+        ("UNWRAP", usage.unwrap),
+        ("DERIVE", usage.derive),
+    ];
+    let allowed = all.into_iter().filter(|(_, is_allowed)| *is_allowed);
+    allowed.map(|(name, _)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attributes(kind: KeyKind, encrypt: bool, decrypt: bool) -> KeyAttributes {
+        let usage = KeyUsageFlags {
+            encrypt,
+            decrypt,
+            ..KeyUsageFlags::default()
+        };
+        KeyAttributes { kind, usage }
+    }
+
+    #[test]
+    fn a_primary_must_be_what_kms_wants_and_the_others_must_decrypt() {
+        let aes = |encrypt, decrypt| attributes(KeyKind::Aes(256), encrypt, decrypt);
+        assert!(lacks(&aes(true, true), true).is_empty());
+        assert_eq!(lacks(&aes(false, true), true), ["may not encrypt"]);
+        assert!(lacks(&aes(false, true), false).is_empty());
+        assert_eq!(lacks(&aes(true, false), false), ["may not decrypt"]);
+        let short = attributes(KeyKind::Aes(128), true, true);
+        assert_eq!(lacks(&short, false), ["is AES-128, not AES-256"]);
+        let other = attributes(KeyKind::Other("DES3".into()), false, false);
+        assert_eq!(lacks(&other, true).len(), 3);
+    }
+}

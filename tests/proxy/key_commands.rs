@@ -1,0 +1,142 @@
+//! `key create`, `key list`, `key rotate` and `check-config --hsm`, on real tokens: what they make serves, what they cannot know they
+//! do not say, and nothing that they do could make a ciphertext undecryptable.
+
+mod check_config;
+mod create;
+mod list;
+mod rotate;
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::setup::Setup;
+use crate::harness::token::{HEALTH_KEY, OTHER_TOKEN, TOKEN_LABEL};
+
+/// What a command did.
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    /// Its output as JSON.
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no JSON: {self}"))
+    }
+
+    /// Fails the test unless it ended so and said all of this, on whichever stream.
+    #[track_caller]
+    fn expect(self, code: i32, parts: &[&str]) -> Self {
+        assert_eq!(self.code, Some(code), "{self}");
+        for part in parts {
+            let said = self.stdout.contains(part) || self.stderr.contains(part);
+            assert!(said, "{part:?} is not in:\n{self}");
+        }
+        self
+    }
+}
+
+impl std::fmt::Display for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            code,
+            stdout,
+            stderr,
+        } = self;
+        write!(f, "exit code {code:?}\n{stdout}\n{stderr}")
+    }
+}
+
+/// Runs a command on the configuration as it is now.
+fn run(setup: &Setup, arguments: &[&str]) -> Ran {
+    let file = setup.write_private("command.toml", &setup.toml());
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
+        .args(arguments)
+        .arg("--config")
+        .arg(file)
+        .envs(setup.variables.clone())
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ran {
+        code: status.code(),
+        stdout: text(stdout),
+        stderr: text(stderr),
+    }
+}
+
+/// A token and a configuration, and no proxy.
+fn setup() -> (TempDir, Setup) {
+    let directory = tempfile::tempdir().unwrap();
+    let setup = Setup::new(directory.path());
+    (directory, setup)
+}
+
+/// The same with a second HSM, which shares no key with the first but has a health key of its own.
+fn two_hsms() -> (TempDir, Setup) {
+    let (directory, mut setup) = setup();
+    setup.second_token();
+    run(&setup, &["key", "create", "--label", HEALTH_KEY])
+        .expect(0, &["made on hsm-b", "already on hsm-a"]);
+    (directory, setup)
+}
+
+/// Puts one key into both tokens: the same one at each call.
+fn clone_to_both(setup: &Setup, label: &str) {
+    let value = setup.write_private("value", &"7".repeat(32));
+    for token in [TOKEN_LABEL, OTHER_TOKEN] {
+        let options = ["--label", label, "--value-file", value.to_str().unwrap()];
+        setup.token.tool_on(token, "key", &options);
+    }
+}
+
+/// The versions that `key list` has of a store.
+#[track_caller]
+fn listed(setup: &Setup, store: &str, code: i32) -> Vec<Value> {
+    let ran = run(setup, &["key", "list", "--json", "--store", store]).expect(code, &[]);
+    ran.json()["keys"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_wrong_pin_is_tried_once() {
+    let (_directory, mut setup) = setup();
+    let controls = [setup.faulty_module(), setup.second_faulty_module()];
+    let wrong = setup.write_private("wrong-pin", "0000");
+    let right = format!("pin = {{ file = {:?} }}", setup.token.pin_file());
+    for _ in 0..2 {
+        setup.edit(&right, &format!("pin = {{ file = {wrong:?} }}"));
+    }
+    let commands: [&[&str]; 4] = [
+        &["check-config", "--hsm"],
+        &["key", "list"],
+        &["key", "create", "--hsm", "hsm-b", "--label", "new"],
+        &["key", "rotate", "--store", "root", "--key", "orders"],
+    ];
+    for (at, command) in (1..).zip(commands) {
+        run(&setup, command).expect(1, &["the token refuses the PIN", "it was tried once"]);
+        let tries: u64 = controls.iter().map(|control| control.wrong_pins()).sum();
+        assert_eq!(tries, at, "{command:?}: both HSMs are one token");
+    }
+    setup.token.accepts_its_pin();
+}
+
+#[test]
+fn every_command_shows_how_it_is_called() {
+    for command in ["create", "list", "rotate"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
+            .args(["key", command, "--help"])
+            .output()
+            .unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        let example = format!("Example:\n  xks-proxy key {command} --config");
+        assert!(help.contains(&example), "{help}");
+    }
+}

@@ -1,0 +1,92 @@
+//! `key rotate`: one new key however often it is called, and no configuration before it is everywhere.
+
+use serde_json::Value;
+
+use super::{clone_to_both, listed, run, setup, two_hsms};
+use crate::harness::token::{HEALTH_KEY, OTHER_TOKEN, TOKEN_LABEL};
+
+#[test]
+fn a_rotation_goes_on_where_it_ended() {
+    let (_directory, mut setup) = setup();
+    let rotate = [
+        "key", "rotate", "--store", "root", "--key", "orders", "--json",
+    ];
+    let first = run(&setup, &rotate).expect(0, &[]).json();
+    assert_eq!(first["created_on"], "hsm-a", "{first}");
+    assert_eq!(
+        (&first["version"], &first["label"]),
+        (&2.into(), &"root-orders-v2".into())
+    );
+    let second = run(&setup, &rotate).expect(0, &[]).json();
+    assert_eq!(second["created_on"], Value::Null, "made once: {second}");
+    assert_eq!(
+        (&second["cka_id"], &second["steps"]),
+        (&first["cka_id"], &first["steps"])
+    );
+
+    let steps = first["steps"].as_array().unwrap();
+    let mut table = "[[key_store.key]]\nid = \"orders\"\nlabel = \"root-orders\"\n";
+    for (step, primary) in steps.iter().zip(["primary = 1", "primary = 2"]) {
+        let step = step.as_str().unwrap();
+        assert!(step.contains(primary), "{step}");
+        setup.edit(table, step);
+        table = step;
+        run(&setup, &["check-config"]).expect(0, &[]);
+        listed(&setup, "root", 0);
+    }
+    let versions = listed(&setup, "root", 0);
+    assert_eq!(
+        (versions.len(), &versions[1]["is_primary"]),
+        (2, &true.into())
+    );
+    let third = run(&setup, &rotate).expect(0, &[]).json();
+    assert_eq!(third["label"], "root-orders-v3");
+}
+
+#[test]
+fn a_rotation_gives_no_configuration_before_every_hsm_has_the_key() {
+    let (_directory, mut setup) = two_hsms();
+    let rotate = ["key", "rotate", "--store", "root", "--key", "orders"];
+    let on = ["--hsm", "hsm-b"];
+    let first = run(&setup, &[&rotate[..], &on].concat());
+    let told = ["NOT on hsm-a", "the same command again"];
+    let first = first.expect(1, &[&told[..], &["made on hsm-b"]].concat());
+    assert!(!first.stdout.contains("versions ="), "{first}");
+    run(&setup, &rotate).expect(1, &[&told[..], &["there already"]].concat());
+
+    let with_label = |label| [&rotate[..], &["--label", label]].concat();
+    clone_to_both(&setup, "cloned");
+    let done = run(&setup, &with_label("cloned")).expect(0, &["Step 1", "Step 2", "hsm-a, hsm-b"]);
+    assert!(
+        done.stdout.find("primary = 1") < done.stdout.find("primary = 2"),
+        "{done}"
+    );
+
+    for token in [TOKEN_LABEL, OTHER_TOKEN] {
+        setup.token.tool_on(token, "key", &["--label", "unlike"]);
+    }
+    let unlike = run(&setup, &with_label("unlike")).expect(1, &["DIFFERENT KEYS"]);
+    assert!(!unlike.stdout.contains("versions ="), "{unlike}");
+
+    // The same key under another label is no new version.
+    setup.edit("label = \"root-orders\"", "label = \"cloned\"");
+    clone_to_both(&setup, "cloned-again");
+    run(&setup, &with_label("cloned-again")).expect(1, &["it is the key of version 1"]);
+}
+
+#[test]
+fn a_rotation_takes_no_label_that_is_in_use() {
+    let (_directory, setup) = setup();
+    let rotate = ["key", "rotate", "--store", "root", "--key"];
+    for (label, use_of_it) in [
+        ("root-orders", "version 1 of root/orders"),
+        ("ledger-key", "version 1 of payments/ledger"),
+        (HEALTH_KEY, "the health_key of hsm-a"),
+    ] {
+        let arguments = [&rotate[..], &["orders", "--label", label]].concat();
+        run(&setup, &arguments).expect(1, &[use_of_it]);
+    }
+    let ambiguous = [&rotate[..], &["orders", "--label", "ambiguous"]].concat();
+    run(&setup, &ambiguous).expect(1, &["is version 1 of payments/ambiguous"]);
+    run(&setup, &[&rotate[..], &["none"]].concat()).expect(2, &["known are: orders"]);
+}

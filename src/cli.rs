@@ -5,6 +5,7 @@ mod credential;
 mod exit;
 mod key;
 mod migrate_config;
+mod policy;
 mod serve;
 
 use std::process::ExitCode;
@@ -27,6 +28,8 @@ enum Command {
     Key(key::Key),
     #[command(subcommand)]
     Credential(credential::Credential),
+    #[command(subcommand)]
+    Policy(policy::Policy),
     MigrateConfig(migrate_config::MigrateConfig),
 }
 
@@ -37,6 +40,7 @@ pub fn run() -> ExitCode {
         Command::CheckConfig(command) => command.run(),
         Command::Key(command) => command.run(),
         Command::Credential(command) => command.run(),
+        Command::Policy(command) => command.run(),
         Command::MigrateConfig(command) => command.run(),
     };
     status.into()
@@ -67,6 +71,6 @@ mod tests {
             assert!(help.contains("Example"), "{}", command.get_name());
             shown += 1;
         }
-        assert!(shown >= 7, "only {shown} commands");
+        assert!(shown >= 9, "only {shown} commands");
     }
 }

@@ -18,6 +18,7 @@ mod key;
 mod key_store;
 mod log;
 mod migrate;
+mod policy;
 mod report;
 mod section;
 mod server;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use crate::admin::AdminSettings;
 use crate::hsm::HsmSettings;
 use crate::keystore::KeyStoreSettings;
+use crate::policy::Policy;
 use crate::server::ServerSettings;
 use document::Document;
 use section::Section;
@@ -55,6 +57,8 @@ pub struct Configuration {
     pub admin: Option<AdminSettings>,
     /// `[log]`.
     pub log: LogSettings,
+    /// `[policy]`, if there is one.
+    pub policy: Option<Policy>,
     /// `[[hsm]]`.
     pub hsms: Vec<HsmSettings>,
     /// `[failover]`: how long a job may take before another HSM is tried as well.
@@ -137,14 +141,15 @@ fn whole(root: &Section<'_>) -> Option<Configuration> {
     let hedge_delay = hedge_delay(root);
     let hsms = hsm::all(root, health.interval);
     let key_stores = key_store::all(root, &hsms);
+    let policy = policy::settings(root);
     root.not_yet("audit");
-    root.not_yet("policy");
     root.finish();
     Some(Configuration {
         server: server?,
         admin: admin?,
         log: log?,
         hedge_delay,
+        policy: policy?,
         hsms: hsms?,
         key_stores: key_stores?,
     })

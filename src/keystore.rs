@@ -66,6 +66,10 @@ pub struct Key {
     pub id: ExternalKeyId,
     /// Whether its owner lets it be used.
     pub state: State,
+    /// How its versions are called in the devices; for policies.
+    pub labels: Vec<String>,
+    /// What its owner has tagged it with; for policies.
+    pub tags: Vec<(String, String)>,
     /// The version that encrypts.
     pub primary: Version,
     others: Vec<Version>,
@@ -230,6 +234,8 @@ impl Key {
         Self {
             id: settings.id().clone(),
             state: settings.state(),
+            labels: settings.versions().filter_map(label).collect(),
+            tags: settings.tags().to_vec(),
             primary: live(settings.primary()),
             others: settings.others().iter().map(live).collect(),
         }
@@ -239,6 +245,13 @@ impl Key {
     pub fn version(&self, number: KeyVersion) -> Option<&Version> {
         let mut versions = std::iter::once(&self.primary).chain(&self.others);
         versions.find(|version| version.number == number)
+    }
+}
+
+fn label(version: &VersionSettings) -> Option<String> {
+    match &*version.selector {
+        KeySelector::Label(label) => Some(label.clone()),
+        KeySelector::Id(_) => None,
     }
 }
 

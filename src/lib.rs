@@ -22,6 +22,7 @@
 //! | 3 | [`operations`] | the four operations: no HTTP, no PKCS#11 |
 //! | 3 | [`hsm`] | PKCS#11: an actor per device; the only room that says `cryptoki` |
 //! | 2 | [`keystore`] | external key stores: prefix → credentials, keys, state |
+//! | 2 | [`policy`] | secondary authorization, in Cedar |
 //! | 1 | [`xks`] | the specification's vocabulary as bytes: routes, wire types, framing, the one error table |
 //! | 1 | [`sigv4`] | signature verification, pure |
 //! | 1 | [`ekm`] | the seam to the devices: trait `KeyManager` and how it fails |
@@ -29,7 +30,7 @@
 //!
 //! ## The walk of a request
 //! accept (a permit first) → TLS handshake under a timeout → hyper → **observe** → **rescue** → **admit** → **deadline** → **authenticate** →
-//! store state → key → key state and usage → **HSM job** → answer. See [`server`] for what each layer promises, [`hsm`] for the device's
+//! store state → quota → key → policy → key state and usage → **HSM job** → answer. See [`server`] for what each layer promises, [`hsm`] for the device's
 //! threads, queue and blame.
 //!
 //! Errors convert one floor up: `CKR_*` → [`ekm::KeyManagerError`] → [`xks::Fault`] → response.
@@ -46,6 +47,7 @@ pub mod inventory;
 pub mod keystore;
 pub mod metrics;
 pub mod operations;
+pub mod policy;
 pub mod secret;
 pub mod server;
 pub mod sigv4;

@@ -14,12 +14,13 @@ mod health;
 mod metadata;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::clock::Deadline;
 use crate::ekm::Served;
 use crate::keystore::{Key, KeyStore, State};
-use crate::xks::{ExternalKeyId, Fault, FaultKind, KeyVersion};
+use crate::policy::{Action, Policy, PolicyMetrics, Question, Verdict};
+use crate::xks::{ExternalKeyId, Fault, FaultKind, KeyVersion, RequestMetadata};
 
 pub use decrypt::decrypt;
 pub use encrypt::encrypt;
@@ -34,6 +35,21 @@ pub struct Call<'a> {
     pub key_id: &'a ExternalKeyId,
     /// The request's one deadline.
     pub deadline: Deadline,
+    /// Who asks, as KMS says.
+    pub metadata: &'a RequestMetadata,
+    /// What is asked, for the policy.
+    pub action: Action,
+    /// The rules; none: every verified request is served.
+    pub policy: Option<&'a Authorization>,
+}
+
+/// The policy in force, and where its decisions are counted.
+#[derive(Clone)]
+pub struct Authorization {
+    /// The rules.
+    pub policy: Policy,
+    /// The counter.
+    pub metrics: PolicyMetrics,
 }
 
 /// An answer with what the log line and the metrics want to know of it.
@@ -84,11 +100,58 @@ impl<'a> Call<'a> {
         if self.store.state == State::Disabled {
             return Err(FaultKind::KeyStoreDisabled.into());
         }
-        let key = self.key()?;
+        let key = self.authorized_key()?;
         match key.state {
             State::Enabled => Ok(key),
             State::Disabled => Err(FaultKind::KeyDisabled.into()),
         }
+    }
+
+    /// The key, if the policy lets this request have it.
+    fn authorized_key(&self) -> Result<&'a Arc<Key>, Fault> {
+        let key = self.key()?;
+        self.authorize(key)?;
+        Ok(key)
+    }
+
+    fn authorize(&self, key: &Key) -> Result<(), Fault> {
+        let Some(Authorization { policy, metrics }) = self.policy else {
+            return Ok(());
+        };
+        let decision = policy.decide(&Question {
+            action: self.action,
+            store: &self.store.name,
+            region: &self.store.region,
+            key: key.id.as_str(),
+            labels: &key.labels,
+            tags: &key.tags,
+            metadata: self.metadata,
+            now: SystemTime::now(),
+        });
+        metrics.count(&self.store.name, &decision);
+        if decision.verdict == Verdict::Permitted {
+            return Ok(());
+        }
+        let rules = decision.policies.join(", ");
+        let verdict = decision.verdict.as_str();
+        if decision.is_allowed {
+            let (store, key) = (&*self.store.name, key.id.as_str());
+            let kms_request_id = &self.metadata.kms_request_id;
+            tracing::warn!(
+                store,
+                key,
+                kms_request_id,
+                verdict,
+                policies = rules,
+                "the policy would have denied this request"
+            );
+            return Ok(());
+        }
+        let reason = match rules.is_empty() {
+            true => format!("policy: {verdict}"),
+            false => format!("policy: {verdict} by {rules}"),
+        };
+        Err(Fault::because(FaultKind::AccessDenied, reason))
     }
 
     /// The key, if there is one; takes the request from the store's quota.

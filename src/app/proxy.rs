@@ -24,6 +24,7 @@ use crate::config::{Configuration, Finding, Loaded, Reading, Sources};
 use crate::ekm::KeyManager as _;
 use crate::hsm::HsmMetrics;
 use crate::metrics::{Metrics, MetricsError};
+use crate::policy::PolicyMetrics;
 use crate::server::{Live, Server, ServerMetrics, ServerParts};
 
 /// How long the start waits for the first attempt to open each HSM. A device that hangs must not keep the proxy from telling so.
@@ -107,9 +108,11 @@ async fn serve(start: Start) -> Result<(), AppError> {
     let devices = start_devices(&configuration, &metrics)?;
     wait_for_first_attempts(&devices).await;
     let stores = StoreMaker::declare(&metrics)?;
+    let policy_metrics = PolicyMetrics::declare(&metrics)?;
     let live = Live::new(serving(
         &configuration,
         stores.make(&configuration, &devices, None),
+        &policy_metrics,
     ));
     let server = Server::bind(ServerParts {
         listen: configuration.server.listen.clone(),
@@ -131,6 +134,7 @@ async fn serve(start: Start) -> Result<(), AppError> {
         devices: Arc::clone(&devices),
         stores,
         server_metrics,
+        policy_metrics,
         metrics: ReloadMetrics::declare(&metrics)?,
         level,
     };

@@ -15,7 +15,10 @@ use super::logging::LevelHandle;
 use super::stores::StoreMaker;
 use crate::config::{Change, Changes, Configuration, Findings, Loaded};
 use crate::hsm::HsmSettings;
+use crate::keystore::KeyStores;
 use crate::metrics::{Metrics, MetricsError};
+use crate::operations::Authorization;
+use crate::policy::{Policy, PolicyMetrics};
 use crate::server::{Live, ServerMetrics, Serving};
 
 /// What came of the readings.
@@ -79,6 +82,7 @@ pub(super) struct Reloader {
     pub(super) devices: Arc<Devices>,
     pub(super) stores: StoreMaker,
     pub(super) server_metrics: ServerMetrics,
+    pub(super) policy_metrics: PolicyMetrics,
     pub(super) metrics: ReloadMetrics,
     pub(super) level: LevelHandle,
 }
@@ -128,11 +132,11 @@ impl Reloader {
         let configuration = keep_what_needs_a_restart(&self.current, configuration);
         let gone = self.start_devices(&configuration.hsms);
         let former = Arc::clone(&self.live.now().stores);
-        self.live.replace(serving(
-            &configuration,
-            self.stores
-                .make(&configuration, &self.devices, Some(&former)),
-        ));
+        let stores = self
+            .stores
+            .make(&configuration, &self.devices, Some(&former));
+        self.live
+            .replace(serving(&configuration, stores, &self.policy_metrics));
         gone.iter().for_each(|name| self.devices.remove(name));
         self.server_metrics
             .publish_expiries(&configuration.server.tls.expiries);
@@ -185,10 +189,18 @@ impl Reloader {
 /// What the server is to serve by this configuration.
 pub(super) fn serving(
     configuration: &Configuration,
-    stores: crate::keystore::KeyStores,
+    stores: KeyStores,
+    metrics: &PolicyMetrics,
 ) -> Serving {
     let server = &configuration.server;
+    let authorization = |policy: &Policy| {
+        Arc::new(Authorization {
+            policy: policy.clone(),
+            metrics: metrics.clone(),
+        })
+    };
     Serving {
+        authorization: configuration.policy.as_ref().map(authorization),
         stores: Arc::new(stores),
         tls: server.tls.clone(),
         limits: server.limits,

@@ -39,6 +39,7 @@ impl Changes {
     pub fn between(old: &Configuration, new: &Configuration) -> Self {
         let mut changes = Self::default();
         changes.server(old, new);
+        changes.changed(old.policy != new.policy, "policy");
         changes.hsms(&old.hsms, &new.hsms);
         changes.stores(&old.key_stores, &new.key_stores);
         changes
@@ -165,11 +166,13 @@ impl Changes {
         self.switched(place, before.state(), now.state());
         let numbers = |key: &KeySettings| key.primary().number;
         self.changed(numbers(before) != numbers(now), format!("{place}.primary"));
+        let is_tagged_otherwise = before.tags() != now.tags();
         let mut all = [before, now].map(|key| key.versions().collect::<Vec<_>>());
         all.iter_mut()
             .for_each(|versions| versions.sort_by_key(|v| v.number));
         let [before, now] = all;
         self.changed(before != now, format!("{place}.versions"));
+        self.changed(is_tagged_otherwise, format!("{place}.tags"));
     }
 
     fn switched(&mut self, place: &str, old: State, new: State) {

@@ -80,6 +80,11 @@ impl<'a> Document<'a> {
         self.directory.join(path)
     }
 
+    /// Remembers a directory.
+    pub(super) fn note_directory(&self, path: &Path) {
+        self.sources.borrow_mut().note(path);
+    }
+
     /// Reads a file and remembers that it did.
     pub(super) fn read(&self, path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
         self.sources.borrow_mut().read(path)

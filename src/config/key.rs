@@ -24,7 +24,8 @@ pub(super) fn all<'a>(
     let sections = parent.sections("key");
     let wanted = sections.len();
     for section in sections {
-        let key = one(&section, hsms);
+        let tags = tags(&section);
+        let key = one(&section, hsms).map(|key| key.tagged(tags));
         let may_be_shared = section.boolean("danger_shared").unwrap_or(false);
         section.finish();
         let Some(key) = key.map(|key| key.shared(may_be_shared)) else {
@@ -74,6 +75,18 @@ fn one(section: &Section<'_>, hsms: Option<&[HsmSettings]>) -> Option<KeySetting
     let versions = all_versions(&versions, hsms)?;
     let primary = primary_of(section, primary, &versions)?;
     KeySettings::versioned(id, state, primary, versions)
+}
+
+/// What policies may ask for.
+fn tags(section: &Section<'_>) -> Vec<(String, String)> {
+    let Some(tags) = section.section("tags") else {
+        return Vec::new();
+    };
+    let tag = |name: &str| Some((name.to_owned(), tags.string(name)?.to_owned()));
+    let names = tags.names();
+    let all = names.iter().filter_map(|name| tag(name)).collect();
+    tags.finish();
+    all
 }
 
 /// The version that encrypts: the one that is named, or the only one there is.

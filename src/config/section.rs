@@ -107,6 +107,12 @@ impl<'a> Section<'a> {
 
     // ---- values
 
+    /// Every key that is there.
+    pub(super) fn names(&self) -> Vec<String> {
+        let names = self.table.keys();
+        names.map(|name| name.get_ref().to_string()).collect()
+    }
+
     fn entry(
         &self,
         key: &str,
@@ -278,6 +284,11 @@ impl<'a> Section<'a> {
     }
 
     // ---- files
+
+    /// Remembers a directory whose files are read.
+    pub(super) fn note_directory(&self, path: &Path) {
+        self.document.note_directory(path);
+    }
 
     /// Reads a file that the configuration names.
     pub(super) fn read(&self, path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {

@@ -56,6 +56,13 @@ impl Sources {
         Ok(contents)
     }
 
+    /// Notes a directory: it is another one when a file has come or gone.
+    pub(super) fn note(&mut self, path: &Path) {
+        let stamp = fs::metadata(path).ok();
+        self.0
+            .push((path.to_owned(), stamp.as_ref().map(Stamp::of)));
+    }
+
     /// The same files as they are now.
     pub fn now(&self) -> Self {
         let look = |(path, _): &(PathBuf, Option<Stamp>)| {

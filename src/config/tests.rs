@@ -70,10 +70,11 @@ fn a_minimal_configuration_has_the_contracts_defaults() {
         key_stores,
         log,
         hedge_delay,
+        policy,
     } = loaded.configuration;
     assert_eq!(server.limits, crate::server::Limits::default());
     assert_eq!(server.grace_period.as_secs(), 10);
-    assert!(admin.is_none());
+    assert!(admin.is_none() && policy.is_none());
     assert_eq!(hedge_delay.as_millis(), 80);
     assert_eq!((log.level, log.format), (LogLevel::Info, LogFormat::Json));
     assert_eq!(
@@ -296,7 +297,27 @@ fn each_rule_has_its_fault() {
         (
             "[[hsm]]",
             "[policy]\nengine = \"cedar\"\n[[hsm]]",
-            "policy: is not supported by this version yet",
+            "policy.path: is missing",
+        ),
+        (
+            "[[hsm]]",
+            "[policy]\nengine = \"opa\"\npath = \"p\"\n[[hsm]]",
+            "it may be \"cedar\"",
+        ),
+        (
+            "[[hsm]]",
+            "[policy]\nengine = \"cedar\"\npath = \"nowhere\"\n[[hsm]]",
+            "policy.path: cannot read",
+        ),
+        (
+            "[[hsm]]",
+            "[policy]\nengine = \"cedar\"\npath = \".\"\n[[hsm]]",
+            "has no .cedar file",
+        ),
+        (
+            "[[hsm]]",
+            "[audit]\npath = \"a\"\n[[hsm]]",
+            "audit: is not supported by this version yet",
         ),
         ("[server.tls]", "[server.tls", "is not TOML"),
     ] {

@@ -45,6 +45,12 @@ pub fn key_table(key: &KeySettings) -> String {
     if key.may_be_shared() {
         table.push_str("danger_shared = true\n");
     }
+    if !key.tags().is_empty() {
+        let tag =
+            |(name, value): &(String, String)| format!("{} = {}", quoted(name), quoted(value));
+        let tags: Vec<String> = key.tags().iter().map(tag).collect();
+        table.push_str(&format!("tags = {{ {} }}\n", tags.join(", ")));
+    }
     let primary = key.primary().number.0;
     table.push_str(&format!("primary = {primary}\nversions = [\n"));
     let mut versions: Vec<_> = key.versions().collect();

@@ -66,6 +66,7 @@ pub struct KeySettings {
     state: State,
     primary: VersionSettings,
     others: Vec<VersionSettings>,
+    tags: Vec<(String, String)>,
     may_be_shared: bool,
 }
 
@@ -90,6 +91,7 @@ impl KeySettings {
             state,
             primary,
             others: Vec::new(),
+            tags: Vec::new(),
             may_be_shared: false,
         }
     }
@@ -108,8 +110,19 @@ impl KeySettings {
             state,
             primary,
             others: versions,
+            tags: Vec::new(),
             may_be_shared: false,
         })
+    }
+
+    /// The key with what its owner has tagged it with, for policies.
+    pub fn tagged(self, tags: Vec<(String, String)>) -> Self {
+        Self { tags, ..self }
+    }
+
+    /// What its owner has tagged it with.
+    pub fn tags(&self) -> &[(String, String)] {
+        &self.tags
     }
 
     /// Its id in URIs.

@@ -13,7 +13,7 @@ use crate::xks::{Fault, KeyMetadataResponse, KeySpec, KeyStatus, KeyUsage};
 /// # Errors
 /// The [`Fault`] to answer: KeyNotFound, InvalidState (an ambiguous key), Throttling, DependencyTimeout or Internal.
 pub async fn key_metadata(call: Call<'_>) -> Result<Answer<KeyMetadataResponse>, Fault> {
-    let key = call.key()?;
+    let key = call.authorized_key()?;
     let job = DescribeJob {
         tenant: Arc::clone(&call.store.tenant),
         key: Arc::clone(&key.primary.selector),

@@ -10,6 +10,7 @@ use crate::ekm::fake::{FakeKeyManager, tenant};
 use crate::ekm::{Fleet, FleetMetrics, KeyManagerFault, KeySelector, KeyUsageFlags};
 use crate::keystore::{CredentialUse, KeySettings};
 use crate::metrics::Metrics;
+use crate::policy::{PolicyMode, PolicySource};
 use crate::sigv4::Credentials;
 use crate::xks::{DecryptRequest, EncryptRequest, EncryptResponse, PathPrefix};
 
@@ -26,6 +27,8 @@ const BOTH: KeyUsageFlags = KeyUsageFlags {
 struct Bench {
     device: Arc<FakeKeyManager>,
     store: KeyStore,
+    metadata: RequestMetadata,
+    policy: Option<Authorization>,
 }
 
 fn bench() -> Bench {
@@ -77,7 +80,12 @@ fn bench() -> Bench {
         in_flight: Arc::default(),
         fleet: Fleet::new(vec![device.clone()], Duration::from_millis(80), metrics),
     };
-    Bench { device, store }
+    Bench {
+        device,
+        store,
+        metadata: RequestMetadata::default(),
+        policy: None,
+    }
 }
 
 impl Bench {
@@ -132,6 +140,9 @@ impl Bench {
             store: &self.store,
             key_id,
             deadline,
+            metadata: &self.metadata,
+            action: Action::Encrypt,
+            policy: self.policy.as_ref(),
         }
     }
 }
@@ -258,6 +269,42 @@ async fn a_disabled_store_does_nothing_but_describe() {
     );
     assert!(bench.metadata("k").await.unwrap().contains("DISABLED"));
     assert!(health(&bench.store, 1).is_err());
+}
+
+#[tokio::test]
+async fn the_policy_comes_after_the_key_and_before_its_state() {
+    let mut bench = bench();
+    let policy = |text: &str| {
+        let sources = [PolicySource {
+            name: "rules".into(),
+            text: text.into(),
+        }];
+        Authorization {
+            policy: Policy::load(&sources, PolicyMode::Enforce).unwrap().0,
+            metrics: PolicyMetrics::declare(&Metrics::default()).unwrap(),
+        }
+    };
+    bench.policy = Some(policy(
+        "permit(principal, action, resource == Xks::Key::\"store/k\");",
+    ));
+    assert!(bench.encrypt("k", true).await.is_ok());
+    assert_eq!(
+        bench.encrypt("nope", false).await.unwrap_err(),
+        FaultKind::KeyUnknown
+    );
+    for key in ["off", "gone", "small"] {
+        let outcome = bench.encrypt(key, false).await;
+        assert_eq!(outcome.unwrap_err(), FaultKind::AccessDenied, "{key}");
+    }
+    assert_eq!(bench.metadata("off").await, Err(FaultKind::AccessDenied));
+    let calls = bench.device.encryptions();
+    bench.policy = Some(policy(""));
+    assert_eq!(
+        bench.encrypt("k", false).await.unwrap_err(),
+        FaultKind::AccessDenied
+    );
+    assert_eq!(bench.device.encryptions(), calls, "no device was asked");
+    assert!(health(&bench.store, 1).is_ok(), "health is exempt");
 }
 
 #[tokio::test]

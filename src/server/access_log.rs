@@ -15,7 +15,7 @@ use crate::xks::RequestMetadata;
 /// A level must be a constant, so that a filtered line costs nothing.
 macro_rules! write_at {
     ($level:expr, $facts:ident, $status:ident, $peer:ident, $duration:ident) => {{
-        let metadata = $facts.metadata.as_ref();
+        let metadata = $facts.metadata.as_deref();
         let of = |field: fn(&RequestMetadata) -> Option<&str>| metadata.and_then(field);
         let cost = &$facts.cost;
         event!(

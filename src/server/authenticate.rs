@@ -19,7 +19,7 @@ use prometheus::IntCounter;
 use tower::{Layer, Service};
 
 use super::body::{self, Terms};
-use super::live::Live;
+use super::live::{Live, Serving};
 use super::record::Record;
 use super::share::{self, Place};
 use super::{Answering, Response};
@@ -35,7 +35,7 @@ const SERVICE: &str = "kms-xks-proxy";
 /// A request whose signature is verified.
 pub(super) struct Authenticated {
     pub store: Arc<KeyStore>,
-    pub fleet_size: u32,
+    pub serving: Arc<Serving>,
     pub operation: Operation,
     pub key_id: Option<ExternalKeyId>,
     pub body: SecretBytes,
@@ -103,12 +103,14 @@ impl AuthenticateLayer {
         let (head, body) = request.into_parts();
         let record = head.extensions.get::<Record>().cloned().unwrap_or_default();
         let deadline = *head.extensions.get::<Deadline>().ok_or_else(no_deadline)?;
-        let admitted = self
-            .route(&head, &record)
-            .and_then(|(store, operation, key_id)| {
-                let place = self.share_of(&store)?;
-                Ok((store, operation, key_id, place))
-            });
+        // One configuration for all of the request.
+        let serving = Arc::clone(&self.live.now());
+        let admitted =
+            self.route(&serving, &head, &record)
+                .and_then(|(store, operation, key_id)| {
+                    let place = self.share_of(&serving, &store)?;
+                    Ok((store, operation, key_id, place))
+                });
         let (store, operation, key_id, place) = match admitted {
             Ok(admitted) => admitted,
             Err(fault) => {
@@ -116,11 +118,11 @@ impl AuthenticateLayer {
                 return Err(fault);
             }
         };
-        let body = body::read(body, self.terms(&head, deadline)).await?;
+        let body = body::read(body, Self::terms(&serving, &head, deadline)).await?;
         verify(&head, &store, body.expose(), &record)?;
         Ok(Authenticated {
             store,
-            fleet_size: self.live.now().fleet_size,
+            serving,
             operation,
             key_id,
             body,
@@ -131,10 +133,10 @@ impl AuthenticateLayer {
     }
 
     /// A place in the store's share of all places.
-    fn share_of(&self, store: &KeyStore) -> Result<Place, Fault> {
+    fn share_of(&self, serving: &Serving, store: &KeyStore) -> Result<Place, Fault> {
         let (inside, max) = (
             self.inside.load(Ordering::Acquire),
-            self.live.now().limits.max_in_flight,
+            serving.limits.max_in_flight,
         );
         share::take(&store.in_flight, inside, max).ok_or_else(|| {
             self.shed.inc();
@@ -143,9 +145,9 @@ impl AuthenticateLayer {
         })
     }
 
-    fn terms(&self, head: &Parts, deadline: Deadline) -> Terms {
+    fn terms(serving: &Serving, head: &Parts, deadline: Deadline) -> Terms {
         Terms {
-            cap: self.live.now().limits.max_body,
+            cap: serving.limits.max_body,
             deadline,
             expects_continue: head.headers.contains_key(EXPECT),
         }
@@ -153,6 +155,7 @@ impl AuthenticateLayer {
 
     fn route(
         &self,
+        serving: &Serving,
         head: &Parts,
         record: &Record,
     ) -> Result<(Arc<KeyStore>, Operation, Option<ExternalKeyId>), Fault> {
@@ -164,7 +167,6 @@ impl AuthenticateLayer {
         if head.method != Method::POST {
             return Err(FaultKind::MethodNotAllowed.into());
         }
-        let serving = self.live.now();
         let store = serving.stores.at(route.prefix);
         let store = store.ok_or(FaultKind::KeyStoreUnknown)?;
         let mut facts = record.facts();

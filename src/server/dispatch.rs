@@ -1,5 +1,6 @@
 //! The innermost service: parses the body and calls the operation.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower::Service;
@@ -9,6 +10,7 @@ use super::record::Record;
 use super::rescue::of_body;
 use super::{Answering, Response};
 use crate::operations::{self, Answer, Call};
+use crate::policy::Action;
 use crate::xks::{
     DecryptRequest, EncryptRequest, ExternalKeyId, Fault, FaultKind, HealthRequest,
     KeyMetadataRequest, Operation, RequestMetadata,
@@ -42,33 +44,40 @@ impl Service<Authenticated> for Dispatch {
 fn health(request: &Authenticated) -> Result<Response, Fault> {
     let parsed = HealthRequest::parse(request.body.expose())?;
     note(&request.record, parsed.metadata);
-    let answer = operations::health(&request.store, request.fleet_size)?;
+    let answer = operations::health(&request.store, request.serving.fleet_size)?;
     Ok(of_body(done(&request.record, answer).body()))
 }
 
 async fn key_metadata(request: &Authenticated) -> Result<Response, Fault> {
     let parsed = KeyMetadataRequest::parse(request.body.expose())?;
-    note(&request.record, parsed.metadata);
-    let answer = operations::key_metadata(request.call()?).await?;
+    let metadata = note(&request.record, parsed.metadata);
+    let call = request.call(&metadata, Action::GetKeyMetadata)?;
+    let answer = operations::key_metadata(call).await?;
     Ok(of_body(done(&request.record, answer).body()))
 }
 
 async fn encrypt(request: &Authenticated) -> Result<Response, Fault> {
     let mut parsed = EncryptRequest::parse(request.body.expose())?;
-    note(&request.record, std::mem::take(&mut parsed.metadata));
-    let answer = operations::encrypt(request.call()?, parsed).await?;
+    let metadata = note(&request.record, std::mem::take(&mut parsed.metadata));
+    let call = request.call(&metadata, Action::Encrypt)?;
+    let answer = operations::encrypt(call, parsed).await?;
     Ok(of_body(done(&request.record, answer).body()))
 }
 
 async fn decrypt(request: &Authenticated) -> Result<Response, Fault> {
     let mut parsed = DecryptRequest::parse(request.body.expose())?;
-    note(&request.record, std::mem::take(&mut parsed.metadata));
-    let answer = operations::decrypt(request.call()?, parsed).await?;
+    let metadata = note(&request.record, std::mem::take(&mut parsed.metadata));
+    let call = request.call(&metadata, Action::Decrypt)?;
+    let answer = operations::decrypt(call, parsed).await?;
     Ok(of_body(done(&request.record, answer).body()))
 }
 
 impl Authenticated {
-    fn call(&self) -> Result<Call<'_>, Fault> {
+    fn call<'a>(
+        &'a self,
+        metadata: &'a RequestMetadata,
+        action: Action,
+    ) -> Result<Call<'a>, Fault> {
         let key_id: &ExternalKeyId = self
             .key_id
             .as_ref()
@@ -77,13 +86,18 @@ impl Authenticated {
             store: &self.store,
             key_id,
             deadline: self.deadline,
+            metadata,
+            action,
+            policy: self.serving.authorization.as_deref(),
         })
     }
 }
 
 /// The metadata goes to the log, also when the operation fails.
-fn note(record: &Record, metadata: RequestMetadata) {
-    record.facts().metadata = Some(metadata);
+fn note(record: &Record, metadata: RequestMetadata) -> Arc<RequestMetadata> {
+    let metadata = Arc::new(metadata);
+    record.facts().metadata = Some(Arc::clone(&metadata));
+    metadata
 }
 
 fn done<T>(record: &Record, answer: Answer<T>) -> T {

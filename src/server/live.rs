@@ -11,11 +11,14 @@ use arc_swap::{ArcSwap, Guard};
 use super::settings::Limits;
 use super::tls::TlsSettings;
 use crate::keystore::KeyStores;
+use crate::operations::Authorization;
 
 /// What may change while the server runs.
 pub struct Serving {
     /// The key stores.
     pub stores: Arc<KeyStores>,
+    /// The authorization policy, if there is one.
+    pub authorization: Option<Arc<Authorization>>,
     /// For connections that come; those that are there live on with what they began with.
     pub tls: TlsSettings,
     /// Bounds; all but `max_connections`, which is fixed at the start.
@@ -57,6 +60,7 @@ pub(super) mod tests {
         let (certificate, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
         Live::new(Serving {
             stores: Arc::default(),
+            authorization: None,
             tls: TlsSettings::from_pem(certificate.as_bytes(), key.as_bytes(), None).unwrap(),
             limits,
             fleet_size: 1,
@@ -75,6 +79,7 @@ pub(super) mod tests {
         let tls = before.tls.clone();
         live.replace(Serving {
             stores: Arc::default(),
+            authorization: None,
             tls,
             limits,
             fleet_size: 2,

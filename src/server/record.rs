@@ -18,7 +18,7 @@ pub(super) struct Facts {
     pub key_store: Option<Arc<str>>,
     pub key_id: Option<ExternalKeyId>,
     pub access_key_id: Option<AccessKeyId>,
-    pub metadata: Option<RequestMetadata>,
+    pub metadata: Option<Arc<RequestMetadata>>,
     pub cost: Cost,
     pub fault: Option<Fault>,
 }

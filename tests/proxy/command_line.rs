@@ -93,10 +93,10 @@ fn a_required_key_that_is_gone_is_named() {
 #[test]
 fn tables_of_later_versions_are_refused_and_not_ignored() {
     let (code, _, stderr) = with_configuration(&["serve"], |setup| {
-        setup.append("[policy]\nengine = \"cedar\"\npath = \"/nowhere\"\n");
+        setup.append("[audit]\npath = \"/nowhere\"\n");
     });
     assert_eq!(code, Some(78));
-    assert!(stderr.contains("policy: is not supported"), "{stderr}");
+    assert!(stderr.contains("audit: is not supported"), "{stderr}");
 }
 
 #[test]

@@ -41,6 +41,7 @@ mod log;
 mod migrate_config;
 mod mtls;
 mod paths;
+mod policy;
 mod quotas;
 mod reload;
 mod rotation;

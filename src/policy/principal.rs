@@ -1,0 +1,169 @@
+//! What an AWS principal's ARN says. An ARN that has another form than is known is a principal of kind "other", never an error: AWS
+//! may invent more of them.
+
+/// The parts of a principal's ARN.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Parts<'a> {
+    pub kind: &'static str,
+    pub account: Option<&'a str>,
+    pub name: Option<&'a str>,
+    pub session: Option<&'a str>,
+    /// The ARN of the role that an assumed role is a session of.
+    pub role: Option<String>,
+}
+
+impl<'a> Parts<'a> {
+    fn of_kind(kind: &'static str) -> Self {
+        Self {
+            kind,
+            account: None,
+            name: None,
+            session: None,
+            role: None,
+        }
+    }
+
+    /// Takes `principal` apart.
+    pub(super) fn of(principal: &'a str) -> Self {
+        if principal.eq_ignore_ascii_case("AWS Internal") {
+            return Self::of_kind("aws-internal");
+        }
+        if let Some(service) = principal.strip_suffix(".amazonaws.com") {
+            let name = Some(service);
+            return Self {
+                name,
+                ..Self::of_kind("service")
+            };
+        }
+        Self::of_arn(principal).unwrap_or_else(|| Self::of_kind("other"))
+    }
+
+    fn of_arn(arn: &'a str) -> Option<Self> {
+        let mut fields = arn.splitn(6, ':');
+        let (prefix, partition, service) = (fields.next()?, fields.next()?, fields.next()?);
+        let (_region, account, resource) = (fields.next()?, fields.next()?, fields.next()?);
+        if prefix != "arn" {
+            return None;
+        }
+        let account = account_id(account);
+        let (kind, rest) = match resource.split_once('/') {
+            Some((kind, rest)) => (kind, Some(rest)),
+            None => (resource, None),
+        };
+        let of = |kind, name| Self {
+            account,
+            name,
+            ..Self::of_kind(kind)
+        };
+        Some(match (service, kind, rest) {
+            ("iam", "root", None) => of("root", None),
+            ("iam", "user", Some(path)) => of("user", last(path)),
+            ("iam", "role", Some(path)) => Self {
+                role: Some(arn.to_owned()),
+                ..of("role", last(path))
+            },
+            ("sts", "assumed-role", Some(rest)) => {
+                let (name, session) = rest.split_once('/')?;
+                Self {
+                    session: Some(session),
+                    role: account.map(|a| format!("arn:{partition}:iam::{a}:role/{name}")),
+                    ..of("assumed-role", Some(name))
+                }
+            }
+            ("sts", "federated-user", Some(name)) => Self {
+                session: Some(name),
+                ..of("federated-user", Some(name))
+            },
+            _ => of("other", None),
+        })
+    }
+}
+
+/// The account of any ARN; none when it is not twelve digits.
+pub(super) fn account_of(arn: &str) -> Option<&str> {
+    account_id(arn.split(':').nth(4)?)
+}
+
+fn account_id(text: &str) -> Option<&str> {
+    let is_id = text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+    is_id.then_some(text)
+}
+
+/// Roles and users may have a path before their name.
+fn last(path: &str) -> Option<&str> {
+    path.rsplit('/').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(principal: &str) -> String {
+        let Parts {
+            kind,
+            account,
+            name,
+            session,
+            role,
+        } = Parts::of(principal);
+        let dash = |part: Option<&str>| part.unwrap_or("-").to_owned();
+        let role = dash(role.as_deref());
+        format!(
+            "{kind} {} {} {} {role}",
+            dash(account),
+            dash(name),
+            dash(session)
+        )
+    }
+
+    #[test]
+    fn principals_are_taken_apart() {
+        let role = "arn:aws:iam::111122223333:role/Orders";
+        for (principal, expected) in [
+            (
+                "arn:aws:iam::111122223333:user/Alice",
+                "user 111122223333 Alice - -".to_owned(),
+            ),
+            (
+                "arn:aws:iam::111122223333:user/a/b/Bob",
+                "user 111122223333 Bob - -".to_owned(),
+            ),
+            (
+                "arn:aws:iam::111122223333:root",
+                "root 111122223333 - - -".to_owned(),
+            ),
+            (role, format!("role 111122223333 Orders - {role}")),
+            (
+                "arn:aws:sts::111122223333:assumed-role/Orders/i-0abc",
+                format!("assumed-role 111122223333 Orders i-0abc {role}"),
+            ),
+            (
+                "arn:aws-cn:sts::111122223333:assumed-role/Orders/x/y",
+                "assumed-role 111122223333 Orders x/y arn:aws-cn:iam::111122223333:role/Orders"
+                    .to_owned(),
+            ),
+            (
+                "arn:aws:sts::111122223333:federated-user/Eve",
+                "federated-user 111122223333 Eve Eve -".to_owned(),
+            ),
+            ("s3.amazonaws.com", "service - s3 - -".to_owned()),
+            ("AWS Internal", "aws-internal - - - -".to_owned()),
+            ("arn:aws:iam::12:user/Alice", "user - Alice - -".to_owned()),
+            (
+                "arn:aws:sts::111122223333:assumed-role/Orders",
+                "other - - - -".to_owned(),
+            ),
+            ("arn:aws:s3:::bucket", "other - - - -".to_owned()),
+            ("", "other - - - -".to_owned()),
+            ("arn:aws:iam::111122223333", "other - - - -".to_owned()),
+            ("\u{1F511}\n", "other - - - -".to_owned()),
+        ] {
+            assert_eq!(told(principal), expected, "{principal:?}");
+        }
+        assert_eq!(
+            account_of("arn:aws:kms:eu-west-1:111122223333:key/x"),
+            Some("111122223333")
+        );
+        assert_eq!(account_of("nonsense"), None);
+    }
+}

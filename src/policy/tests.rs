@@ -1,0 +1,223 @@
+//! Policies as operators write them.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::json;
+
+use super::*;
+use crate::xks::EncryptRequest;
+
+/// A Wednesday, 13:00 UTC.
+const NOON: u64 = 1_795_611_600;
+
+fn policy(text: &str, mode: PolicyMode) -> Policy {
+    let source = PolicySource {
+        name: "rules.cedar".into(),
+        text: text.into(),
+    };
+    Policy::load(&[source], mode).unwrap().0
+}
+
+fn faults(text: &str) -> String {
+    let source = PolicySource {
+        name: "rules.cedar".into(),
+        text: text.into(),
+    };
+    let faults = Policy::load(&[source], PolicyMode::Enforce).unwrap_err();
+    faults.iter().map(|f| format!("{f}\n")).collect()
+}
+
+fn decide(
+    policy: &Policy,
+    change: impl FnOnce(&mut serde_json::Value),
+    action: Action,
+) -> Decision {
+    let mut metadata = json!({
+        "awsPrincipalArn": "arn:aws:sts::111122223333:assumed-role/Orders/i-0abc",
+        "kmsOperation": "Encrypt",
+        "kmsRequestId": "r-1",
+        "kmsKeyArn": "arn:aws:kms:eu-west-1:444455556666:key/x",
+        "kmsViaService": "s3",
+        "awsSourceVpc": "vpc-1",
+    });
+    change(&mut metadata);
+    let body =
+        json!({ "requestMetadata": metadata, "plaintext": "", "encryptionAlgorithm": "AES_GCM" });
+    let request = EncryptRequest::parse(body.to_string().as_bytes()).unwrap();
+    policy.decide(&Question {
+        action,
+        store: "payments",
+        region: "eu-west-1",
+        key: "orders",
+        labels: &["orders-2026".to_owned()],
+        tags: &[("class".to_owned(), "secret".to_owned())],
+        metadata: &request.metadata,
+        now: UNIX_EPOCH + Duration::from_secs(NOON),
+    })
+}
+
+fn verdict(rules: &str) -> (Verdict, Vec<String>) {
+    let decision = decide(&policy(rules, PolicyMode::Enforce), |_| {}, Action::Encrypt);
+    (decision.verdict, decision.policies)
+}
+
+#[test]
+fn each_part_of_a_request_can_be_asked_for() {
+    for condition in [
+        "principal in Xks::Account::\"111122223333\"",
+        "principal in Xks::Role::\"arn:aws:iam::111122223333:role/Orders\"",
+        "principal == Xks::Principal::\"arn:aws:sts::111122223333:assumed-role/Orders/i-0abc\"",
+        "principal.kind == \"assumed-role\" && principal has name && principal.name == \"Orders\"",
+        "principal has session && principal.session like \"i-*\"",
+        "principal has account && principal.account == \"111122223333\"",
+        "resource in Xks::KeyStore::\"payments\"",
+        "resource == Xks::Key::\"payments/orders\"",
+        "resource.id == \"orders\" && resource.store == \"payments\"",
+        "resource.labels.contains(\"orders-2026\")",
+        "resource.hasTag(\"class\") && resource.getTag(\"class\") == \"secret\"",
+        "context has kmsViaService && context.kmsViaService == \"s3\"",
+        "context has awsSourceVpc && context.awsSourceVpc == \"vpc-1\"",
+        "context has kmsKeyAccount && context.kmsKeyAccount == \"444455556666\"",
+        "context.kmsOperation == \"Encrypt\" && context.region == \"eu-west-1\"",
+        "context.hour >= 9 && context.hour < 17 && context.weekday <= 5",
+        "context.now > datetime(\"2026-01-01\")",
+    ] {
+        let rules = |condition: &str| {
+            format!(
+                "@id(\"it\") permit(principal, action in Xks::Action::\"Use\", resource) when {{ {condition} }};"
+            )
+        };
+        assert_eq!(
+            verdict(&rules(condition)),
+            (Verdict::Permitted, vec!["it".into()]),
+            "{condition}"
+        );
+        let not = format!("!({condition})");
+        assert_eq!(
+            verdict(&rules(&not)),
+            (Verdict::NotPermitted, vec![]),
+            "{condition}"
+        );
+    }
+}
+
+#[test]
+fn unknown_fields_of_the_metadata_can_be_asked_for() {
+    let rules = "permit(principal, action, resource) when { context.other.contains({ name: \"team\", value: \"red\" }) };";
+    let policy = policy(rules, PolicyMode::Enforce);
+    let red = decide(&policy, |m| m["team"] = json!("red"), Action::Decrypt);
+    assert_eq!(
+        (red.verdict, red.policies),
+        (Verdict::Permitted, vec!["rules.cedar#1".to_owned()])
+    );
+    let blue = decide(
+        &policy,
+        |m| m["team"] = json!({ "name": "blue" }),
+        Action::Decrypt,
+    );
+    assert_eq!(blue.verdict, Verdict::NotPermitted);
+}
+
+#[test]
+fn what_forbids_outweighs_what_permits_and_default_is_denied() {
+    let permit = "@id(\"all\") permit(principal, action, resource);";
+    let forbid = "@id(\"not-there\") forbid(principal, action, resource) when { context has awsSourceVpc && context.awsSourceVpc == \"vpc-1\" };";
+    assert_eq!(verdict(permit), (Verdict::Permitted, vec!["all".into()]));
+    assert_eq!(
+        verdict(&format!("{permit}{forbid}")),
+        (Verdict::Forbidden, vec!["not-there".into()])
+    );
+    assert_eq!(verdict(""), (Verdict::NotPermitted, vec![]));
+    let describe = "permit(principal, action in Xks::Action::\"Describe\", resource);";
+    assert_eq!(verdict(describe).0, Verdict::NotPermitted);
+}
+
+#[test]
+fn observing_allows_and_tells() {
+    let decision = decide(&policy("", PolicyMode::Observe), |_| {}, Action::Encrypt);
+    assert!(decision.is_allowed);
+    assert_eq!(decision.verdict, Verdict::NotPermitted);
+    let enforced = decide(&policy("", PolicyMode::Enforce), |_| {}, Action::Encrypt);
+    assert!(!enforced.is_allowed);
+}
+
+#[test]
+fn strange_callers_are_judged_like_any_other() {
+    let rules = "permit(principal, action, resource) when { principal.kind == \"other\" };";
+    let policy = policy(rules, PolicyMode::Enforce);
+    for arn in ["x", "arn:\u{1F511}", "\"];{}", "a\nb", &"y".repeat(2_048)] {
+        let decision = decide(
+            &policy,
+            |m| m["awsPrincipalArn"] = json!(arn),
+            Action::Encrypt,
+        );
+        assert!(decision.is_allowed, "{arn:?}");
+    }
+}
+
+#[test]
+fn faults_are_told_all_at_once() {
+    let text = faults("permit(principal, action, resource) when { context.nonsense };");
+    assert!(text.contains("nonsense"), "{text}");
+    let text = faults("\n\npermit(principal action, resource);");
+    assert!(text.contains("rules.cedar (line 3)"), "{text}");
+    let text = faults(
+        "@id(\"a\") permit(principal, action, resource);\n@id(\"a\") forbid(principal, action, resource);",
+    );
+    assert!(text.contains("\"a\") is used twice"), "{text}");
+    let text = faults("permit(principal == ?principal, action, resource);");
+    assert!(text.contains("templates"), "{text}");
+    // Optional: a policy must ask whether it is there.
+    let text =
+        faults("permit(principal, action, resource) when { context.awsSourceVpc == \"x\" };");
+    assert!(text.contains("awsSourceVpc"), "{text}");
+}
+
+#[test]
+fn rules_that_never_apply_are_warned_about() {
+    let source = PolicySource {
+        name: "rules.cedar".into(),
+        text: "permit(principal, action, resource) when { false };".into(),
+    };
+    let (_, warnings) = Policy::load(&[source], PolicyMode::Enforce).unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+}
+
+/// Every sample is a policy without faults, and rules of which each may apply.
+#[test]
+fn the_samples_are_policies() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/policy");
+    let mut samples = 0;
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "cedar") {
+            continue;
+        }
+        samples += 1;
+        let source = PolicySource {
+            name: path.display().to_string(),
+            text: std::fs::read_to_string(&path).unwrap(),
+        };
+        let (_, warnings) = Policy::load(&[source], PolicyMode::Enforce).unwrap();
+        assert!(warnings.is_empty(), "{}: {warnings:?}", path.display());
+    }
+    assert_eq!(samples, 5);
+}
+
+#[test]
+fn office_hours_by_the_sample() {
+    let rules = include_str!("../../config/policy/office-hours.cedar");
+    let policy = policy(rules, PolicyMode::Enforce);
+    let decision = decide(&policy, |_| {}, Action::Decrypt);
+    assert_eq!(decision.verdict, Verdict::Permitted, "a Wednesday at noon");
+    let night = rules.replace("context.hour < 19", "context.hour < 9");
+    let decision = decide(
+        &super::tests::policy(&night, PolicyMode::Enforce),
+        |_| {},
+        Action::Decrypt,
+    );
+    assert_eq!(
+        (decision.verdict, decision.policies),
+        (Verdict::Forbidden, vec!["office-hours".to_owned()])
+    );
+}

@@ -137,8 +137,11 @@ impl Hsm {
             let error = |fault, detail: &'static str| Err(device.shared.error(fault, detail));
             match tokio::time::timeout_at(deadline.instant().into(), answer).await {
                 Ok(Ok(outcome)) => outcome,
-                Ok(Err(_)) => error(KeyManagerFault::DeviceFailed, "its thread ended"),
-                Err(_) => error(KeyManagerFault::DeadlinePassed, "no answer in time"),
+                // The queue drops what is too late, and may notice that before the timer here does.
+                Ok(Err(_)) if !deadline.has_passed() => {
+                    error(KeyManagerFault::DeviceFailed, "its thread ended")
+                }
+                Ok(Err(_)) | Err(_) => error(KeyManagerFault::DeadlinePassed, "no answer in time"),
             }
         })
     }

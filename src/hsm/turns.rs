@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use crate::ekm::Tenant;
 
+/// How slowly the mean of the jobs that overtake follows: the newest weighs 1 / 32. Faster, and chance would move it too much.
+const OVERTAKING_WEIGHT: f64 = 32.0;
+
 /// What waits on somebody's behalf.
 pub(super) trait Waiting {
     /// For whom.
@@ -23,12 +26,18 @@ struct Line<J> {
     jobs: VecDeque<J>,
     /// How many more are taken before it is the next tenant's turn.
     left: u32,
+    /// [`Turns::taken`] when the line began or its last job was taken.
+    last_taken: u64,
+    /// How many jobs of others are taken before one of these, in the mean.
+    overtaking: f64,
 }
 
 /// The lines, the one whose turn it is first. None is empty.
 pub(super) struct Turns<J> {
     lines: VecDeque<Line<J>>,
     jobs: usize,
+    /// Jobs taken since the beginning.
+    taken: u64,
 }
 
 impl<J: Waiting> Turns<J> {
@@ -36,6 +45,7 @@ impl<J: Waiting> Turns<J> {
         Self {
             lines: VecDeque::new(),
             jobs: 0,
+            taken: 0,
         }
     }
 
@@ -54,13 +64,15 @@ impl<J: Waiting> Turns<J> {
         self.lines.len() + usize::from(self.line(tenant).is_none())
     }
 
-    /// How many jobs would be done before a new one of this tenant.
+    /// How many jobs would be done before a new one of this tenant. Of others, those that wait and have their turn before it; but who
+    /// comes later and waits for little overtakes a long line, so it is at least as many as have overtaken it of late.
     pub(super) fn ahead_of_new(&self, tenant: &Tenant) -> usize {
         let own = self.len_of(tenant);
         let turns = own / share(tenant) + 1;
         let others = self.lines.iter().filter(|line| !is(&line.tenant, tenant));
         let before = others.map(|line| line.jobs.len().min(turns * share(&line.tenant)));
-        own + before.sum::<usize>()
+        let overtaking = self.line(tenant).map_or(0, |line| line.overtaking(own + 1));
+        own + before.sum::<usize>().max(overtaking)
     }
 
     /// Drops the jobs of this tenant that nobody waits for and that are its next ones.
@@ -85,7 +97,7 @@ impl<J: Waiting> Turns<J> {
         self.jobs += 1;
         match self.line_mut(job.tenant()) {
             Some(line) => line.jobs.push_back(job),
-            None => self.lines.push_back(Line::of(job)),
+            None => self.lines.push_back(Line::of(job, self.taken)),
         }
     }
 
@@ -102,7 +114,7 @@ impl<J: Waiting> Turns<J> {
                 line.jobs.push_front(job);
                 self.lines.push_front(line);
             }
-            None => self.lines.push_front(Line::of(job)),
+            None => self.lines.push_front(Line::of(job, self.taken)),
         }
     }
 
@@ -111,6 +123,8 @@ impl<J: Waiting> Turns<J> {
         let mut line = self.lines.pop_front()?;
         let job = line.jobs.pop_front();
         self.jobs -= usize::from(job.is_some());
+        line.learn(self.taken);
+        self.taken += 1;
         line.left = line.left.saturating_sub(1);
         match (line.jobs.is_empty(), line.left) {
             (true, _) => {}
@@ -139,13 +153,27 @@ impl<J: Waiting> Turns<J> {
 }
 
 impl<J: Waiting> Line<J> {
-    fn of(job: J) -> Self {
+    fn of(job: J, taken: u64) -> Self {
         let tenant = Arc::clone(job.tenant());
         Self {
             left: tenant.share.max(1),
             tenant,
             jobs: VecDeque::from([job]),
+            last_taken: taken,
+            overtaking: 0.0,
         }
+    }
+
+    /// One of its jobs is taken, after `taken` of all.
+    fn learn(&mut self, taken: u64) {
+        let overtook = taken.saturating_sub(self.last_taken);
+        self.overtaking += (overtook as f64 - self.overtaking) / OVERTAKING_WEIGHT;
+        self.last_taken = taken + 1;
+    }
+
+    /// How many jobs of others will be taken before so many of its own, if they come as they came before.
+    fn overtaking(&self, own: usize) -> usize {
+        (self.overtaking * own as f64).round() as usize
     }
 }
 
@@ -213,6 +241,30 @@ mod tests {
         assert_eq!((turns.tenants_with(&a), turns.tenants_with(&c)), (2, 3));
         let again = tenant("a", 1);
         assert_eq!(turns.len_of(&again), 4, "the same by name");
+    }
+
+    #[test]
+    fn who_overtakes_all_the_time_is_reckoned_with() {
+        let (a, b) = (tenant("a", 1), tenant("b", 1));
+        let mut turns = filled(&[(&a, 1); 10]);
+        for _ in 0..200 {
+            assert_eq!(turns.len(), 10);
+            turns.push(Numbered(Arc::clone(&b), 1));
+            turns.push(Numbered(Arc::clone(&a), 1));
+            let taken = [turns.pop().unwrap(), turns.pop().unwrap()];
+            assert!(
+                taken
+                    .iter()
+                    .any(|Numbered(tenant, _)| tenant.name == b.name)
+            );
+        }
+        let ahead = turns.ahead_of_new(&a);
+        assert!((19..=21).contains(&ahead), "10 of b will come: {ahead}");
+        for _ in 0..200 {
+            turns.push(Numbered(Arc::clone(&a), 1));
+            turns.pop().unwrap();
+        }
+        assert_eq!(turns.ahead_of_new(&a), 10, "b has gone");
     }
 
     #[test]

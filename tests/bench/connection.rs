@@ -29,6 +29,7 @@ pub fn tcp(address: SocketAddr) -> Outcome<TcpStream> {
 }
 
 /// The proxy's TLS listener; its certificate must be for localhost.
+#[derive(Clone)]
 pub struct Server {
     address: SocketAddr,
     tls: Arc<ClientConfig>,
@@ -49,16 +50,24 @@ impl Server {
 
     /// A new connection, its handshake done.
     pub fn connect(&self) -> Outcome<TlsConnection> {
+        Ok(Connection::over(self.stream()?))
+    }
+
+    /// The stream of a new connection, its handshake done.
+    pub fn stream(&self) -> Outcome<TlsStream> {
         let name = ServerName::try_from("localhost")?;
         let tls = ClientConnection::new(Arc::clone(&self.tls), name)?;
         let mut stream = StreamOwned::new(tls, tcp(self.address)?);
         stream.conn.complete_io(&mut stream.sock)?;
-        Ok(Connection::over(stream))
+        Ok(stream)
     }
 }
 
+/// TLS to the listener.
+pub type TlsStream = StreamOwned<ClientConnection, TcpStream>;
+
 /// A connection to the TLS listener.
-pub type TlsConnection = Connection<StreamOwned<ClientConnection, TcpStream>>;
+pub type TlsConnection = Connection<TlsStream>;
 
 /// What the server said.
 pub struct Answer {

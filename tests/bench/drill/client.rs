@@ -9,8 +9,8 @@ use crate::connection::{Answer, Outcome, TlsConnection};
 use crate::messages::{self, Sealed};
 use crate::target::Proxy;
 
-const ENCRYPT: &str = "keys/orders/encrypt";
-const DECRYPT: &str = "keys/orders/decrypt";
+const ENCRYPT: &str = "encrypt";
+const DECRYPT: &str = "decrypt";
 
 /// Callers that check ciphertexts at once.
 const CHECKERS: usize = 8;
@@ -60,6 +60,23 @@ impl Client {
         }
     }
 
+    /// A request that was signed before: whether it was done.
+    pub fn sent(&mut self, request: &[u8]) -> Result<Vec<u8>, Failure> {
+        let answer = self.send(request);
+        let answer = answer.map_err(|error| Failure::NoAnswer(error.to_string()))?;
+        match answer.status {
+            200 => Ok(answer.body),
+            // Every request here is right, so whoever blames it is wrong.
+            400..=428 => Err(Failure::Wrong(described(&answer))),
+            status => Err(Failure::Refused(status, error_name(&answer))),
+        }
+    }
+
+    /// Closes its connection; the next request has a new one.
+    pub fn hang_up(&mut self) {
+        self.connection = None;
+    }
+
     /// GetHealthStatus: whether it was answered.
     pub fn health(&mut self) -> Outcome<()> {
         let request = self.proxy.request("health", &messages::health())?;
@@ -80,23 +97,16 @@ impl Client {
         Ok(answer)
     }
 
-    fn success(&mut self, resource: &str, body: &Value) -> Result<Vec<u8>, Failure> {
-        let asked = self.proxy.request(resource, body);
-        let answer = asked
-            .and_then(|request| self.send(&request))
-            .map_err(|error| Failure::NoAnswer(error.to_string()))?;
-        match answer.status {
-            200 => Ok(answer.body),
-            // Every request here is right, so whoever blames it is wrong.
-            400..=428 => Err(Failure::Wrong(described(&answer))),
-            status => Err(Failure::Refused(status, error_name(&answer))),
-        }
+    fn success(&mut self, operation: &str, body: &Value) -> Result<Vec<u8>, Failure> {
+        let request = self.proxy.key_request(operation, body);
+        let request = request.map_err(|error| Failure::NoAnswer(error.to_string()))?;
+        self.sent(&request)
     }
 }
 
 /// The bytes of an Encrypt that may be sent again and again, for as long as its signature is good: five minutes.
 pub fn encrypt_request(proxy: &Proxy) -> Outcome<Vec<u8>> {
-    proxy.request(ENCRYPT, &messages::encrypt(0))
+    proxy.key_request(ENCRYPT, &messages::encrypt(0))
 }
 
 /// How many of these ciphertexts cannot be decrypted.
@@ -121,7 +131,8 @@ fn count_unreadable(proxy: &Arc<Proxy>, sealed: &[Sealed]) -> Outcome<usize> {
     Ok(sealed.iter().filter(|one| !is_readable(one)).count())
 }
 
-fn error_name(answer: &Answer) -> String {
+/// The name of an error, as it stands in the answer.
+pub fn error_name(answer: &Answer) -> String {
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let name = body.as_ref().and_then(|body| body.get("errorName"));
     name.and_then(Value::as_str).unwrap_or("no name").to_owned()

@@ -21,9 +21,11 @@ mod figures;
 mod import;
 mod messages;
 mod one_device;
+#[expect(dead_code, reason = "tests/bench/live uses the rest")]
 mod open_loop;
 mod pulse;
 mod soak;
+#[expect(dead_code, reason = "tests/bench/live uses the rest")]
 mod target;
 mod two_devices;
 

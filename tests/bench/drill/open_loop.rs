@@ -1,4 +1,4 @@
-//! Load at a steady rate: three Encrypts, then a Decrypt of something encrypted before.
+//! Load at a steady rate: three Encrypts, then a Decrypt of something encrypted before, or requests that were signed before.
 //!
 //! Each request has a moment at which it is due, whatever became of those before it, and its time counts from that moment.
 
@@ -15,13 +15,35 @@ use crate::messages::Sealed;
 use crate::target::Proxy;
 
 /// One connection is due again after so long: more than any answer may take, so that none waits for its turn.
-const TURN: f64 = 0.5;
+const TURN: Duration = Duration::from_millis(500);
 
 /// Time for all threads to reach their first request.
 const RUN_UP: Duration = Duration::from_millis(200);
 
 /// Every so-many-th request is a Decrypt.
 const DECRYPT_EVERY: u64 = 4;
+
+/// What is sent how often.
+#[derive(Clone)]
+pub struct Plan {
+    /// Requests per second.
+    pub rate: u32,
+    /// One connection is due again after so long: with this and the rate there are more or fewer connections.
+    pub turn: Duration,
+    /// A connection is used for so many requests, then there is a new one.
+    pub requests_per_connection: u64,
+    /// What the requests are.
+    pub work: Work,
+}
+
+/// What is asked.
+#[derive(Clone)]
+pub enum Work {
+    /// Encrypts, each with another plaintext and with the integrity value, and Decrypts; every answer is looked into.
+    Mixed,
+    /// These requests in turn, signed before to spare this program the work. It is enough that they are done.
+    Signed(Arc<Vec<Vec<u8>>>),
+}
 
 /// Load that runs until it is stopped.
 pub struct Load {
@@ -50,10 +72,36 @@ pub struct Sample {
     pub failure: Option<Failure>,
 }
 
+impl Plan {
+    /// Encrypts and Decrypts at this rate, on connections that stay.
+    pub fn mixed(rate: u32) -> Self {
+        Self {
+            rate,
+            turn: TURN,
+            requests_per_connection: u64::MAX,
+            work: Work::Mixed,
+        }
+    }
+
+    /// These requests in turn at this rate, on connections that stay.
+    pub fn signed(rate: u32, requests: Vec<Vec<u8>>) -> Self {
+        Self {
+            work: Work::Signed(Arc::new(requests)),
+            ..Self::mixed(rate)
+        }
+    }
+}
+
 impl Load {
     /// Starts so many requests per second.
     pub fn start(proxy: &Arc<Proxy>, rate: u32) -> Outcome<Self> {
-        let connections = (f64::from(rate) * TURN).ceil() as u32;
+        Self::follow(proxy, &Plan::mixed(rate))
+    }
+
+    /// Starts what is planned.
+    pub fn follow(proxy: &Arc<Proxy>, plan: &Plan) -> Outcome<Self> {
+        let rate = plan.rate;
+        let connections = (f64::from(rate) * plan.turn.as_secs_f64()).ceil() as u32;
         let clients = (0..connections)
             .map(|_| Client::connect(proxy))
             .collect::<Outcome<Vec<_>>>()?;
@@ -62,14 +110,14 @@ impl Load {
             .into_iter()
             .zip(0..)
             .map(|(client, first)| {
-                let stop = Arc::clone(&stop);
+                let (stop, plan) = (Arc::clone(&stop), plan.clone());
                 let schedule = Schedule {
                     start,
                     rate,
                     next: first,
                     step: connections,
                 };
-                thread::spawn(move || send_all(client, schedule, &stop))
+                thread::spawn(move || send_all(client, &plan, schedule, &stop))
             })
             .collect();
         Ok(Self { stop, threads })
@@ -108,7 +156,7 @@ impl Iterator for Schedule {
     }
 }
 
-fn send_all(mut client: Client, schedule: Schedule, stop: &AtomicBool) -> Log {
+fn send_all(mut client: Client, plan: &Plan, schedule: Schedule, stop: &AtomicBool) -> Log {
     let mut log = Log::default();
     for ((number, due), turn) in schedule.zip(1..) {
         thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -116,18 +164,24 @@ fn send_all(mut client: Client, schedule: Schedule, stop: &AtomicBool) -> Log {
             break;
         }
         let late = due.elapsed();
-        let outcome = send_one(&mut client, number, turn, &mut log.sealed);
+        let outcome = match &plan.work {
+            Work::Mixed => send_mixed(&mut client, number, turn, &mut log.sealed),
+            Work::Signed(requests) => send_signed(&mut client, number, requests),
+        };
         log.samples.push(Sample {
             due,
             late,
             latency: due.elapsed(),
             failure: outcome.err(),
         });
+        if turn.is_multiple_of(plan.requests_per_connection) {
+            client.hang_up();
+        }
     }
     log
 }
 
-fn send_one(
+fn send_mixed(
     client: &mut Client,
     number: u64,
     turn: u64,
@@ -140,6 +194,13 @@ fn send_one(
             Ok(())
         }
     }
+}
+
+fn send_signed(client: &mut Client, number: u64, requests: &[Vec<u8>]) -> Result<(), Failure> {
+    let index = usize::try_from(number).unwrap_or_default() % requests.len().max(1);
+    let nothing = || Failure::NoAnswer("nothing to send".into());
+    let request = requests.get(index).ok_or_else(nothing)?;
+    client.sent(request).map(drop)
 }
 
 impl Log {
@@ -185,7 +246,7 @@ impl Log {
             let (first, last) = (first.unwrap_or(&0.0), last.unwrap_or(&0.0));
             let count = times.len();
             note(&format!(
-                "{count} × {failure:?}, {first:.2} s to {last:.2} s after the fault"
+                "{count} × {failure:?}, from {first:.2} s to {last:.2} s"
             ))?;
         }
         Ok(())

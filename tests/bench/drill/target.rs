@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,8 +18,8 @@ use crate::connection::{Connection, Outcome, Server, tcp};
 const REGION: &str = "us-east-1";
 const SERVICE: &str = "kms-xks-proxy";
 
-/// The store's path prefix and KMS's own.
-const ROOT: &str = "/bench/kms/xks/v1";
+/// KMS's own part of every path, behind the store's prefix.
+const ROOT: &str = "/kms/xks/v1";
 
 /// How often a condition is looked at.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -49,31 +49,92 @@ impl Target {
     pub fn open(&self) -> Outcome<Arc<Proxy>> {
         let credential = fs::read_to_string(&self.credential)?;
         let (id, secret) = credential.trim().split_once(':').ok_or("no credential")?;
-        Ok(Arc::new(Proxy {
-            server: Server::new(self.server, &self.ca)?,
-            host: format!("localhost:{}", self.server.port()),
-            credentials: Credentials::new(id, secret, None, None, "failover"),
-            admin: self.admin,
-            pid: self.pid,
-        }))
+        let caller = Caller {
+            prefix: "/bench".into(),
+            key: "orders".into(),
+            credentials: Credentials::new(id, secret, None, None, "bench"),
+        };
+        let proxy = Proxy::open(self.server, &self.ca, self.admin, self.pid, caller)?;
+        Ok(Arc::new(proxy))
     }
 }
 
-/// A running proxy.
+/// A running proxy, as somebody sees it who asks for one key of one store.
 pub struct Proxy {
     /// Its TLS listener.
     pub server: Server,
     host: String,
-    credentials: Credentials,
+    prefix: String,
+    key: String,
+    credentials: RwLock<Credentials>,
     admin: SocketAddr,
     pid: u32,
 }
 
+/// Who asks for what.
+#[derive(Clone)]
+pub struct Caller {
+    /// The path prefix of the key store.
+    pub prefix: String,
+    /// The key's id.
+    pub key: String,
+    /// What requests are signed with.
+    pub credentials: Credentials,
+}
+
 impl Proxy {
+    /// The proxy that listens at `server` and `admin` and is process `pid`.
+    pub fn open(
+        server: SocketAddr,
+        ca: &Path,
+        admin: SocketAddr,
+        pid: u32,
+        caller: Caller,
+    ) -> Outcome<Self> {
+        Ok(Self {
+            server: Server::new(server, ca)?,
+            host: format!("localhost:{}", server.port()),
+            prefix: caller.prefix,
+            key: caller.key,
+            credentials: RwLock::new(caller.credentials),
+            admin,
+            pid,
+        })
+    }
+
+    /// The same proxy, as somebody else sees it.
+    pub fn seen_by(&self, caller: Caller) -> Arc<Self> {
+        Arc::new(Self {
+            server: self.server.clone(),
+            host: self.host.clone(),
+            prefix: caller.prefix,
+            key: caller.key,
+            credentials: RwLock::new(caller.credentials),
+            admin: self.admin,
+            pid: self.pid,
+        })
+    }
+
+    /// Requests are signed with this from now on.
+    pub fn sign_with(&self, credentials: Credentials) {
+        let place = self.credentials.write();
+        *place.unwrap_or_else(PoisonError::into_inner) = credentials;
+    }
+
+    /// The bytes of a request to an operation on the key, such as `encrypt`, signed now.
+    pub fn key_request(&self, operation: &str, body: &Value) -> Outcome<Vec<u8>> {
+        self.request(&format!("keys/{}/{operation}", self.key), body)
+    }
+
     /// The bytes of a request to `resource` (such as `health`), signed now.
     pub fn request(&self, resource: &str, body: &Value) -> Outcome<Vec<u8>> {
-        let (path, body) = (format!("{ROOT}/{resource}"), serde_json::to_vec(body)?);
-        let identity = self.credentials.clone().into();
+        let path = format!("{}{ROOT}/{resource}", self.prefix);
+        let body = serde_json::to_vec(body)?;
+        let credentials = self.credentials.read();
+        let identity = credentials
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .into();
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
             .region(REGION)
@@ -126,6 +187,23 @@ impl Proxy {
         Ok(sum / count.max(1.0) * 1e3)
     }
 
+    /// How long its threads have worked.
+    pub fn cpu_time(&self) -> Outcome<CpuTime> {
+        let mut sum = CpuTime::default();
+        for thread in fs::read_dir(format!("/proc/{}/task", self.pid))? {
+            let thread = thread?.path();
+            // The first field, in nanoseconds; `stat` counts in hundredths of a second.
+            let line = fs::read_to_string(thread.join("schedstat"))?;
+            let nanoseconds = line.split_whitespace().next().unwrap_or_default();
+            let worked = Duration::from_nanos(nanoseconds.parse()?);
+            match fs::read_to_string(thread.join("comm"))?.starts_with("hsm-") {
+                true => sum.device += worked,
+                false => sum.own += worked,
+            }
+        }
+        Ok(sum)
+    }
+
     /// What it occupies now.
     pub fn footprint(&self) -> Outcome<Footprint> {
         let directory = PathBuf::from(format!("/proc/{}", self.pid));
@@ -138,6 +216,15 @@ impl Proxy {
             resident_mib: resident.ok_or("no VmRSS")?.parse::<f64>()? / 1024.0,
         })
     }
+}
+
+/// How long a proxy's threads have worked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuTime {
+    /// Those that call the HSM's library, in which most of their time goes.
+    pub device: Duration,
+    /// All others.
+    pub own: Duration,
 }
 
 /// What a process occupies.

@@ -1,0 +1,26 @@
+//! The proxy's own times, from its lines about requests.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::connection::Outcome;
+
+/// How long the requests to a store that were answered with this status took.
+pub fn durations(log: &Path, store: &str, status: u64) -> Outcome<Vec<Duration>> {
+    let mut durations = Vec::new();
+    for line in BufReader::new(File::open(log)?).lines() {
+        durations.extend(duration(&line?, store, status));
+    }
+    Ok(durations)
+}
+
+fn duration(line: &str, store: &str, status: u64) -> Option<Duration> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let is_meant = line.get("key_store")?.as_str()? == store && line.get("status")? == status;
+    let micros = line.get("duration_us")?.as_u64()?;
+    is_meant.then(|| Duration::from_micros(micros))
+}

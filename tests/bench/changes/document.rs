@@ -1,0 +1,180 @@
+//! A configuration of the proxy, to be changed and written again and again.
+
+use std::fmt::{self, Display, Formatter, Write as _};
+use std::fs;
+use std::path::PathBuf;
+
+use crate::connection::Outcome;
+use crate::scene::{Scene, Signer};
+use crate::target::Caller;
+
+/// The whole configuration.
+#[derive(Clone)]
+pub struct Document {
+    /// What its file is called.
+    pub name: String,
+    /// Where everything that it names is.
+    pub scene: Scene,
+    /// Of the one HSM.
+    pub sessions: u32,
+    /// `[[key_store]]`.
+    pub stores: Vec<Store>,
+}
+
+/// A `[[key_store]]`; its path prefix follows from its name.
+#[derive(Clone)]
+pub struct Store {
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub is_enabled: bool,
+    /// Requests per second, and at once.
+    pub quota: Option<u32>,
+    /// `credential`.
+    pub signers: Vec<Signer>,
+    /// `key`.
+    pub keys: Vec<Key>,
+}
+
+/// A `[[key_store.key]]`.
+#[derive(Clone)]
+pub struct Key {
+    /// Its id.
+    pub id: String,
+    /// Its state.
+    pub is_enabled: bool,
+    /// Labels of its versions in the HSM, from version 1; with one of them it is a key without versions.
+    pub labels: Vec<String>,
+    /// The version that encrypts.
+    pub primary: usize,
+}
+
+impl Document {
+    /// Its file.
+    pub fn file(&self) -> PathBuf {
+        self.scene.directory.join(format!("{}.toml", self.name))
+    }
+
+    /// Writes it beside and puts it in the place of what was there.
+    pub fn write(&self) -> Outcome<()> {
+        let new = self.file().with_extension("new");
+        fs::write(&new, self.to_string())?;
+        Ok(fs::rename(new, self.file())?)
+    }
+}
+
+impl Store {
+    /// An enabled store of one key, whose id is its label.
+    pub fn of_one_key(name: &str, signer: &Signer, key: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            is_enabled: true,
+            quota: None,
+            signers: vec![signer.clone()],
+            keys: vec![Key::new(key)],
+        }
+    }
+
+    /// Who asks for this key with this store's first credential.
+    pub fn caller(&self, key: &str) -> Outcome<Caller> {
+        let signer = self.signers.first().ok_or("a store without a credential")?;
+        Ok(Caller {
+            prefix: format!("/{}", self.name),
+            key: key.to_owned(),
+            credentials: signer.credentials.clone(),
+        })
+    }
+}
+
+impl Key {
+    /// An enabled key whose id is its label.
+    pub fn new(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            is_enabled: true,
+            labels: vec![id.to_owned()],
+            primary: 1,
+        }
+    }
+}
+
+impl Display for Document {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (directory, module) = (self.scene.directory.display(), self.scene.module.display());
+        let (token, sessions) = (&self.scene.token, self.sessions);
+        write!(
+            f,
+            r#"[server]
+listen = ["127.0.0.1:0"]
+
+[server.tls]
+certificate = "{directory}/tls/server.pem"
+private_key = "{directory}/tls/server.key"
+
+[admin]
+listen = "127.0.0.1:0"
+
+[[hsm]]
+name = "hsm"
+module = "{module}"
+token = {{ label = "{token}" }}
+pin = {{ file = "{directory}/pin" }}
+sessions = {sessions}
+gcm_profile = "caller-iv"
+health_key = "xks-health"
+"#
+        )?;
+        self.stores.iter().try_for_each(|store| store.fmt(f))
+    }
+}
+
+impl Display for Store {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (name, state) = (&self.name, state(self.is_enabled));
+        write!(
+            f,
+            r#"
+[[key_store]]
+name = "{name}"
+path_prefix = "/{name}"
+region = "us-east-1"
+state = "{state}"
+"#
+        )?;
+        if let Some(rate) = self.quota {
+            writeln!(f, "quota = {{ rate = {rate}, burst = {rate} }}")?;
+        }
+        for Signer { id, file, .. } in &self.signers {
+            let file = file.display();
+            write!(
+                f,
+                r#"
+[[key_store.credential]]
+access_key_id = "{id}"
+secret = {{ file = "{file}" }}
+"#
+            )?;
+        }
+        self.keys.iter().try_for_each(|key| key.fmt(f))
+    }
+}
+
+impl Display for Key {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (id, state) = (&self.id, state(self.is_enabled));
+        f.write_str("\n[[key_store.key]]\n")?;
+        writeln!(f, "id = \"{id}\"\nstate = \"{state}\"")?;
+        if let [label] = self.labels.as_slice() {
+            return writeln!(f, "label = \"{label}\"");
+        }
+        let mut versions = String::new();
+        for (label, number) in self.labels.iter().zip(1..) {
+            write!(versions, "{{ version = {number}, label = \"{label}\" }}, ")?;
+        }
+        writeln!(f, "primary = {}\nversions = [{versions}]", self.primary)
+    }
+}
+
+fn state(is_enabled: bool) -> &'static str {
+    if is_enabled { "enabled" } else { "disabled" }
+}

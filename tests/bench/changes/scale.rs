@@ -1,0 +1,257 @@
+//! A hundred key stores of a hundred keys each beside one store of one key, on the same token: the start, and what a request costs.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::client::encrypt_request;
+use crate::connection::Outcome;
+use crate::document::{Document, Key, Store};
+use crate::figures::{at_most, note};
+use crate::open_loop::{Load, Plan};
+use crate::running::Running;
+use crate::scene::Scene;
+use crate::sweep::Costs;
+use crate::target::Proxy;
+use crate::tenants::median;
+
+const STORES: usize = 100;
+const KEYS: usize = 100;
+
+/// Starts, each after a search by a process without a proxy.
+const STARTS: usize = 3;
+
+/// The two are measured in turn, this often each.
+const ROUNDS: usize = 15;
+
+/// What the proxy may take for itself.
+const START_S: f64 = 2.0;
+
+/// What a request may cost more.
+const MORE: f64 = 1.05;
+
+/// One connection is due again after so long. Few connections: their handshakes are not what is to be measured.
+const TURN: Duration = Duration::from_millis(32);
+
+/// How long a proxy without requests is looked at.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// From one key to the next, so that neighbours are not asked for one after the other. Coprime to their number.
+const STRIDE: usize = 3_571;
+
+/// What it runs on, how much is asked. The token holds keys from `k-0001` to `k-10000`.
+#[derive(Args)]
+pub struct Scale {
+    #[command(flatten)]
+    scene: Scene,
+    /// Requests per second.
+    #[arg(long, default_value = "1000")]
+    rate: u32,
+}
+
+/// A running proxy and what it is asked.
+struct Subject {
+    name: &'static str,
+    proxy: Arc<Proxy>,
+    plan: Plan,
+    phase: Duration,
+    /// CPU per request, in the proxy's own threads and in those that call the HSM's library.
+    own: Vec<f64>,
+    device: Vec<f64>,
+    failed: usize,
+}
+
+impl Scale {
+    /// Starts, then costs.
+    pub fn run(&self) -> Outcome<()> {
+        let many = self.many()?;
+        self.measure_start(&many)?;
+        let one = self.one()?;
+        let (small, large) = (Running::start(&one)?, Running::start(&many)?);
+        note(&format!(
+            "CPU µs a second without requests: one {:.0}, many {:.0}",
+            idle_micros(&small, &one)?,
+            idle_micros(&large, &many)?
+        ))?;
+        let mut subjects = [
+            Subject::prepare("1 × 1", &small, &one, self.rate)?,
+            Subject::prepare(
+                "100 × 100, one key asked",
+                &large,
+                &first_key(&many),
+                self.rate,
+            )?,
+            Subject::prepare("100 × 100, all keys asked", &large, &many, self.rate)?,
+        ];
+        for number in 0..ROUNDS {
+            // To and fro: what changes slowly befalls all alike.
+            match number.is_multiple_of(2) {
+                true => subjects.iter_mut().try_for_each(Subject::measure)?,
+                false => subjects.iter_mut().rev().try_for_each(Subject::measure)?,
+            }
+        }
+        report_costs(&self.scene, &subjects)
+    }
+
+    /// One store of one key.
+    fn one(&self) -> Outcome<Document> {
+        let mut document = self.scene.document("one");
+        let store = Store::of_one_key("only", &self.scene.signer(STORES)?, &label(0, 0));
+        document.stores.push(store);
+        Ok(document)
+    }
+
+    /// Every key in its store.
+    fn many(&self) -> Outcome<Document> {
+        let mut document = self.scene.document("many");
+        for store in 0..STORES {
+            let signer = self.scene.signer(store)?;
+            let name = format!("s{store:02}");
+            document.stores.push(Store {
+                keys: (0..KEYS).map(|key| Key::new(&label(store, key))).collect(),
+                ..Store::of_one_key(&name, &signer, "")
+            });
+        }
+        Ok(document)
+    }
+
+    fn measure_start(&self, document: &Document) -> Outcome<()> {
+        let (mut beyond, mut words) = (Vec::new(), Vec::new());
+        for _ in 0..STARTS {
+            let search = Costs::of_token(&self.scene, 0)?.search.as_secs_f64();
+            let start = Running::start(document)?.ready_after.as_secs_f64();
+            beyond.push(start - search);
+            words.push(format!("{start:.2} s, the search alone {search:.2} s"));
+        }
+        note(&format!("ready after {}", words.join("; ")))?;
+        let name = "100 stores × 100 keys: start beyond the token's own search";
+        at_most(name, median(beyond), "s", START_S)
+    }
+}
+
+impl Subject {
+    /// Encrypts with each of the keys in `asked`. As many requests however few the keys: what this program reads through is the same.
+    fn prepare(
+        name: &'static str,
+        running: &Running,
+        asked: &Document,
+        rate: u32,
+    ) -> Outcome<Self> {
+        let mut callers = Vec::new();
+        for store in &asked.stores {
+            for key in &store.keys {
+                callers.push(store.caller(&key.id)?);
+            }
+        }
+        let proxy = running.seen_by(callers.first().ok_or("no key")?.clone())?;
+        let mut requests = Vec::new();
+        for number in 0..STORES * KEYS {
+            let caller = callers.get(number * STRIDE % callers.len());
+            let caller = caller.ok_or("no key")?.clone();
+            requests.push(encrypt_request(&proxy.seen_by(caller))?);
+        }
+        Ok(Self {
+            name,
+            proxy,
+            plan: Plan {
+                turn: TURN,
+                ..Plan::signed(rate, requests)
+            },
+            phase: Duration::from_secs(asked.scene.seconds),
+            own: Vec::new(),
+            device: Vec::new(),
+            failed: 0,
+        })
+    }
+
+    /// A round of load; notes the CPU time per request.
+    fn measure(&mut self) -> Outcome<()> {
+        let (start, load) = (Instant::now(), Load::follow(&self.proxy, &self.plan)?);
+        let before = self.proxy.cpu_time()?;
+        thread::sleep(self.phase);
+        let log = load.stop()?;
+        let after = self.proxy.cpu_time()?;
+        if log.failed() > 0 {
+            log.explain(start)?;
+        }
+        self.failed += log.failed();
+        let requests = log.samples.len().max(1) as f64;
+        let per_request =
+            |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64() * 1e6 / requests;
+        self.own.push(per_request(before.own, after.own));
+        self.device.push(per_request(before.device, after.device));
+        Ok(())
+    }
+
+    /// CPU per request in all threads.
+    fn total(&self) -> Vec<f64> {
+        let rounds = self.own.iter().zip(&self.device);
+        rounds.map(|(own, device)| own + device).collect()
+    }
+
+    fn describe(&self) -> Outcome<()> {
+        let (own, device) = (median(self.own.clone()), median(self.device.clone()));
+        note(&format!(
+            "CPU µs per Encrypt, {}: {own:.1} and in the HSM's threads {device:.1}; in all {:.0?}",
+            self.name,
+            self.total()
+        ))
+    }
+}
+
+/// How much more one is than the other, in the middle of the rounds.
+fn ratio(ours: &[f64], others: &[f64]) -> f64 {
+    let pairs = ours.iter().zip(others);
+    median(pairs.map(|(ours, others)| ours / others).collect())
+}
+
+/// What a proxy costs that nobody asks.
+fn idle_micros(running: &Running, document: &Document) -> Outcome<f64> {
+    let store = document.stores.first().ok_or("no store")?;
+    let proxy = running.seen_by(store.caller("")?)?;
+    let before = proxy.cpu_time()?;
+    thread::sleep(IDLE);
+    let after = proxy.cpu_time()?;
+    let worked = after.own + after.device - before.own - before.device;
+    Ok(worked.as_secs_f64() * 1e6 / IDLE.as_secs_f64())
+}
+
+fn report_costs(scene: &Scene, subjects: &[Subject; 3]) -> Outcome<()> {
+    subjects.iter().try_for_each(Subject::describe)?;
+    let device = Costs::of_token(scene, STORES * KEYS)?;
+    let (of_one, of_all) = (device.one, device.all);
+    note(&format!(
+        "CPU µs of the library alone, one key: {of_one:.1}, all keys: {of_all:.1}"
+    ))?;
+    let [one, same, all] = subjects;
+    note(&format!(
+        "all keys asked ÷ 1 × 1: all threads {:.2}, the HSM's {:.2}. A key that was not used just now costs the library more, \
+         with or without a proxy",
+        ratio(&all.total(), &one.total()),
+        ratio(&all.device, &one.device)
+    ))?;
+    let name = "100 × 100 ÷ 1 × 1: CPU of an Encrypt, one key asked";
+    at_most(name, ratio(&same.total(), &one.total()), "", MORE)?;
+    let name = "100 × 100 ÷ 1 × 1: CPU without the library, all keys asked";
+    at_most(name, ratio(&all.own, &one.own), "", MORE)?;
+    let failed: usize = subjects.iter().map(|subject| subject.failed).sum();
+    at_most("100 × 100: failed requests", failed as f64, "", 0.0)
+}
+
+/// The same with one key alone.
+fn first_key(document: &Document) -> Document {
+    let mut first = document.clone();
+    first.stores.truncate(1);
+    first
+        .stores
+        .iter_mut()
+        .for_each(|store| store.keys.truncate(1));
+    first
+}
+
+/// Of a key in the token, and its id.
+fn label(store: usize, key: usize) -> String {
+    format!("k-{:04}", store * KEYS + key + 1)
+}

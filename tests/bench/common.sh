@@ -1,0 +1,84 @@
+# shellcheck shell=bash
+# What tests/bench/failover and tests/bench/live have in common. They source this behind softhsm/common.sh and set `program`, `keep`.
+
+need_number() {
+  [[ ${2:-} =~ ^[0-9]{1,5}$ ]] || { say "$program: $1 needs a number"; exit 2; }
+}
+
+missing_packages() {
+  find_module >/dev/null || echo softhsm2
+  has openssl || echo openssl
+}
+
+# --- a stack of its own -----------------------------------------------------------------------------------------------
+
+# Calls `stop_proxy` at the end, whichever it is.
+prepare_directory() {
+  work=$(mktemp -d)
+  trap clean_up EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+}
+
+clean_up() {
+  stop_proxy
+  if [[ ${keep:?} == yes ]]; then
+    say "Kept: $work"
+  else
+    rm -rf "$work"
+  fi
+}
+
+make_ca() {
+  printf '[req]\ndistinguished_name=dn\nx509_extensions=ext\n[dn]\n[ext]\nsubjectAltName=DNS:localhost,IP:127.0.0.1\n%s\n' \
+    basicConstraints=critical,CA:TRUE >"$work/ca.cnf"
+  openssl req -x509 -config "$work/ca.cnf" -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -sha256 -days 1 \
+    -subj "/CN=xks-proxy bench CA" -keyout "$work/ca.key" -out "$work/ca.pem" 2>/dev/null
+}
+
+make_certificate() { # serial number, directory
+  printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth\n' >"$work/server.ext"
+  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=localhost" \
+    -keyout "$2/server.key" -out "$work/server.csr" 2>/dev/null
+  openssl x509 -req -in "$work/server.csr" -CA "$work/ca.pem" -CAkey "$work/ca.key" -set_serial "$1" -sha256 -days 1 \
+    -extfile "$work/server.ext" -out "$2/server.pem" 2>/dev/null
+}
+
+make_pins() {
+  openssl rand -hex 8 >"$work/pin"
+  openssl rand -hex 8 >"$work/so-pin"
+}
+
+# Every token from here on is made there.
+make_token_directory() { # name
+  mkdir "$work/$1"
+  printf 'directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n' "$work/$1" >"$work/$1.conf"
+  export SOFTHSM2_CONF=$work/$1.conf
+}
+
+softhsm_token() { # label of the token, command, options
+  local label=$1 command=$2
+  shift 2
+  "$binaries/examples/softhsm-token" "$command" --module "$module" --token "$label" --pin-file "$work/pin" "$@" >&2
+}
+
+# --- the report -------------------------------------------------------------------------------------------------------
+
+table() {
+  printf '\n%-70s %14s %10s %s\n' figure value target verdict
+  local figure value target verdict
+  while IFS=$'\t' read -r figure value target verdict; do
+    # By hand: printf counts bytes, and × is two.
+    printf '%s%*s %14s %*s%s %s\n' "$figure" $((70 - ${#figure})) '' "$value" $((10 - ${#target})) '' "$target" "$verdict"
+  done <"$work/figures"
+}
+
+missed() { awk -F '\t' '$4 != "met"' "$work/figures" | wc -l; }
+
+# The table, how busy the machine was before, and whether every target was met.
+report() { # load average
+  table
+  printf '\nLoad average when the measuring began: %s on %s cores. What else runs here shows in the latencies.\n' "$1" "$(nproc)"
+  printf '%s of %s targets missed\n' "$(missed)" "$(wc -l <"$work/figures")"
+  [[ $(missed) == 0 ]]
+}

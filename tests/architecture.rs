@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room with its floor.
-const FLOORS: [(&str, u8); 17] = [
+const FLOORS: [(&str, u8); 18] = [
     ("main", 8),
     ("cli", 7),
     ("app", 6),
@@ -22,6 +22,7 @@ const FLOORS: [(&str, u8); 17] = [
     ("operations", 3),
     ("hsm", 3),
     ("keystore", 2),
+    ("audit", 2),
     ("xks", 1),
     ("sigv4", 1),
     ("ekm", 1),

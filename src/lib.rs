@@ -23,6 +23,7 @@
 //! | 3 | [`hsm`] | PKCS#11: an actor per device; the only room that says `cryptoki` |
 //! | 2 | [`keystore`] | external key stores: prefix → credentials, keys, state |
 //! | 2 | [`policy`] | secondary authorization, in Cedar |
+//! | 2 | [`audit`] | the audit trail: a chain of lines that the HSM authenticates, and its verification (not wired yet) |
 //! | 1 | [`xks`] | the specification's vocabulary as bytes: routes, wire types, framing, the one error table |
 //! | 1 | [`sigv4`] | signature verification, pure |
 //! | 1 | [`ekm`] | the seam to the devices: trait `KeyManager` and how it fails |
@@ -37,6 +38,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod build_info;
 pub mod cli;
 pub mod clock;

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room with its floor.
-const FLOORS: [(&str, u8); 19] = [
+const FLOORS: [(&str, u8); 20] = [
     ("main", 8),
     ("cli", 7),
     ("app", 6),
@@ -24,6 +24,7 @@ const FLOORS: [(&str, u8); 19] = [
     ("hsm", 3),
     ("keystore", 2),
     ("policy", 2),
+    ("audit", 2),
     ("xks", 1),
     ("sigv4", 1),
     ("ekm", 1),

@@ -1,0 +1,207 @@
+//! The chain: how a line is made from the one before, and read again.
+//!
+//! # Invariants
+//! - A line is its bytes: what is read is accepted only in the very form that is written here, so that no bit of it is free.
+
+use std::io::Write as _;
+
+use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
+
+use super::record::Entry;
+
+const VERSION: &str = r#"{"v":1,"seq":"#;
+const TIME: &str = r#","time":""#;
+const PREV: &str = r#"","prev":""#;
+const KIND: &str = r#"","kind":""#;
+const HASH: &str = r#","hash":""#;
+const END: &str = r#""}"#;
+/// The length of a SHA-256 in hexadecimal.
+const HEX: usize = 64;
+/// From `,"hash"` to the end of the line.
+const TRAILER: usize = HASH.len() + HEX + END.len();
+
+/// A place in the chain: a line's number and its hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The line's number; 0 before the first.
+    pub seq: u64,
+    /// Its hash; zeros before the first.
+    pub hash: [u8; 32],
+}
+
+impl Position {
+    /// Where a trail begins.
+    pub const GENESIS: Self = Self {
+        seq: 0,
+        hash: [0; 32],
+    };
+
+    /// What the HSM authenticates: the domain, so that the key says nothing else by it, the number and the hash.
+    pub fn aad(&self) -> Vec<u8> {
+        let mut aad = b"xks-proxy audit v1\0".to_vec();
+        aad.extend_from_slice(&self.seq.to_be_bytes());
+        aad.extend_from_slice(&self.hash);
+        aad
+    }
+
+    /// Writes the entry as the next line and goes there.
+    pub(super) fn append(&mut self, entry: &Entry, out: &mut Vec<u8>) {
+        let start = out.len();
+        self.seq += 1;
+        out.extend_from_slice(VERSION.as_bytes());
+        // Writing to a vector does not fail, here and below.
+        drop(write!(out, "{}", self.seq));
+        out.extend_from_slice(TIME.as_bytes());
+        write_time(entry.time.into(), out);
+        out.extend_from_slice(PREV.as_bytes());
+        out.extend_from_slice(hex(&self.hash).as_bytes());
+        out.extend_from_slice(KIND.as_bytes());
+        out.extend_from_slice(entry.kind.as_str().as_bytes());
+        out.push(b'"');
+        out.extend_from_slice(&entry.members);
+        self.hash = sha256(out.get(start..).unwrap_or_default());
+        out.extend_from_slice(HASH.as_bytes());
+        out.extend_from_slice(hex(&self.hash).as_bytes());
+        out.extend_from_slice(END.as_bytes());
+        out.push(b'\n');
+    }
+}
+
+/// A line as it stands in a file, without its newline.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    pub seq: u64,
+    pub time: &'a str,
+    pub prev: [u8; 32],
+    pub kind: &'a str,
+    pub hash: [u8; 32],
+}
+
+impl<'a> Line<'a> {
+    /// Reads a line's frame; none when it is not a line of ours.
+    pub(super) fn read(line: &'a [u8]) -> Option<Self> {
+        let text = std::str::from_utf8(line).ok().filter(|t| t.is_ascii())?;
+        let (seq, rest) = text.strip_prefix(VERSION)?.split_once(TIME)?;
+        let (time, rest) = rest.split_once(PREV)?;
+        let (prev, rest) = rest.split_at_checked(HEX)?;
+        let (kind, _) = rest.strip_prefix(KIND)?.split_once('"')?;
+        let (_, trailer) = text.split_at_checked(text.len().checked_sub(TRAILER)?)?;
+        let hash = trailer.strip_prefix(HASH)?.strip_suffix(END)?;
+        Some(Self {
+            seq: seq.parse().ok()?,
+            time,
+            prev: unhex_hash(prev)?,
+            kind,
+            hash: unhex_hash(hash)?,
+        })
+    }
+
+    /// Reads a line of whose bytes none has been changed since its hash was made.
+    pub(super) fn read_intact(line: &'a [u8]) -> Option<Self> {
+        let read = Self::read(line)?;
+        let hashed = line.get(..line.len().checked_sub(TRAILER)?)?;
+        (sha256(hashed) == read.hash).then_some(read)
+    }
+
+    /// Where it stands.
+    pub(super) fn position(&self) -> Position {
+        Position {
+            seq: self.seq,
+            hash: self.hash,
+        }
+    }
+}
+
+/// Whether `bytes` could be the beginning of a line.
+pub(super) fn could_begin_a_line(bytes: &[u8]) -> bool {
+    let common = bytes.len().min(VERSION.len());
+    bytes.get(..common) == VERSION.as_bytes().get(..common)
+}
+
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+    let digits = |byte: &u8| [digit(byte >> 4), digit(byte & 15)];
+    bytes.iter().flat_map(digits).collect()
+}
+
+/// The bytes of lower-case hexadecimal; none when it is anything else.
+pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(byte).collect()
+}
+
+fn unhex_hash(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != hash.len() || !rest.is_empty() {
+        return None;
+    }
+    for (to, pair) in hash.iter_mut().zip(pairs) {
+        *to = byte(pair)?;
+    }
+    Some(hash)
+}
+
+fn byte(pair: &[u8]) -> Option<u8> {
+    let nibble = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    match pair {
+        [high, low] => Some(nibble(*high)? << 4 | nibble(*low)?),
+        _ => None,
+    }
+}
+
+fn write_time(time: OffsetDateTime, out: &mut Vec<u8>) {
+    let (date, clock) = (time.date(), time.time());
+    let (hour, minute, second, micro) = clock.as_hms_micro();
+    let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
+    let written = write!(
+        out,
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micro:06}Z"
+    );
+    drop(written);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::record::Kind;
+
+    #[test]
+    fn what_is_written_is_read_and_no_bit_is_free() {
+        let mut chain = Position::GENESIS;
+        let mut line = Vec::new();
+        chain.append(&Entry::lifecycle(Kind::Start), &mut line);
+        line.pop();
+        let read = Line::read_intact(&line).unwrap();
+        assert_eq!((read.seq, read.prev, read.kind), (1, [0; 32], "start"));
+        assert_eq!(read.position(), chain);
+        for bit in 0..line.len() * 8 {
+            line[bit / 8] ^= 1 << (bit % 8);
+            assert!(Line::read_intact(&line).is_none(), "bit {bit}");
+            line[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn times_have_one_form() {
+        let mut text = Vec::new();
+        write_time(time::OffsetDateTime::UNIX_EPOCH, &mut text);
+        assert_eq!(text, b"1970-01-01T00:00:00.000000Z");
+    }
+
+    #[test]
+    fn hexadecimal_is_strict() {
+        assert_eq!(unhex(&hex(&[0, 0x9f, 255])), Some(vec![0, 0x9f, 255]));
+        assert!(unhex("0").is_none() && unhex("0G").is_none() && unhex("AA").is_none());
+    }
+}

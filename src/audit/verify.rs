@@ -1,0 +1,231 @@
+//! Verification: from where to where the chain holds, and what is the first thing wrong with it.
+//!
+//! # Invariants
+//! - Files are read once, line by line: what a trail's size is does not matter.
+//! - Nothing is said of the HSM's word unless an [`Unseal`] has checked it, and nothing of what may have been cut off behind the
+//!   last line that is vouched for.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+
+use super::chain::{Line, Position};
+use super::checkpoint::{self, MAX_LAG, Read, Unseal};
+use super::report::{ChainFault, Damage, Place, Verification};
+
+/// Verifies the files in this order, up to the first fault. `anchor` is a line that is known from an earlier verification;
+/// `progress` is told the number of lines now and then.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn verify(
+    files: &[PathBuf],
+    anchor: Option<Position>,
+    unseal: Option<&dyn Unseal>,
+    progress: &mut dyn FnMut(u64),
+) -> io::Result<Verification> {
+    let mut walk = Walk {
+        found: Verification::default(),
+        recent: VecDeque::with_capacity(MAX_LAG),
+        anchor,
+        unseal,
+    };
+    for (index, path) in files.iter().enumerate() {
+        walk.found.files += 1;
+        let rest = files.get(index + 1..).unwrap_or_default();
+        if let Some((line, damage)) = walk.file(path, rest, progress)? {
+            walk.found.fault = Some(walk.fault(path, line, damage));
+            return Ok(walk.found);
+        }
+    }
+    if let (Some(anchor), Some(last)) = (walk.anchor, files.last()) {
+        let mut fault = walk.fault(last, 0, Damage::AnchorMissing);
+        fault.seq = anchor.seq;
+        walk.found.fault = Some(fault);
+    }
+    Ok(walk.found)
+}
+
+struct Walk<'a> {
+    found: Verification,
+    /// The last positions, newest behind: a checkpoint speaks of one of them.
+    recent: VecDeque<Position>,
+    /// Not met yet.
+    anchor: Option<Position>,
+    unseal: Option<&'a dyn Unseal>,
+}
+
+impl Walk<'_> {
+    fn file(
+        &mut self,
+        path: &Path,
+        rest: &[PathBuf],
+        progress: &mut dyn FnMut(u64),
+    ) -> io::Result<Option<(u64, Damage)>> {
+        let mut reader = BufReader::with_capacity(1 << 20, File::open(path)?);
+        let (mut buffer, mut number) = (Vec::with_capacity(4096), 0);
+        loop {
+            buffer.clear();
+            reader.read_until(b'\n', &mut buffer)?;
+            if buffer.is_empty() {
+                return Ok(None);
+            }
+            number += 1;
+            let Some(line) = buffer.strip_suffix(b"\n") else {
+                self.found.torn_bytes = buffer.len() as u64;
+                // Only the newest file may end within a line.
+                return Ok((!rest.is_empty()).then_some((number, Damage::Changed)));
+            };
+            if let Err(damage) = self.line(line) {
+                let damage = match damage {
+                    Damage::Removed { until } => {
+                        match comes_later(self.expected(), &mut reader, rest)? {
+                            true => Damage::Reordered { seq: until },
+                            false => damage,
+                        }
+                    }
+                    other => other,
+                };
+                return Ok(Some((number, damage)));
+            }
+            if self.found.lines.is_multiple_of(65_536) {
+                progress(self.found.lines);
+            }
+        }
+    }
+
+    /// The number that the next line should have.
+    fn expected(&self) -> u64 {
+        self.recent.back().map_or(1, |last| last.seq + 1)
+    }
+
+    fn line(&mut self, bytes: &[u8]) -> Result<(), Damage> {
+        let line = Line::read_intact(bytes).ok_or(Damage::Changed)?;
+        self.follows(&line)?;
+        if self.anchor.is_some_and(|anchor| anchor.seq == line.seq) {
+            let is_it = self.anchor == Some(line.position());
+            self.anchor = None;
+            is_it.then_some(()).ok_or(Damage::AnchorMissing)?;
+        }
+        if line.kind == "checkpoint" {
+            self.checkpoint(bytes)?;
+        }
+        self.note(&line);
+        Ok(())
+    }
+
+    fn follows(&self, line: &Line<'_>) -> Result<(), Damage> {
+        let Some(last) = self.recent.back() else {
+            let is_first = line.seq != 1 || line.prev == Position::GENESIS.hash;
+            return is_first.then_some(()).ok_or(Damage::Unlinked);
+        };
+        match line.seq {
+            seq if seq <= last.seq => Err(Damage::Inserted { seq }),
+            seq if seq > last.seq + 1 => Err(Damage::Removed { until: seq }),
+            _ if line.prev != last.hash => Err(Damage::Unlinked),
+            _ => Ok(()),
+        }
+    }
+
+    fn checkpoint(&mut self, bytes: &[u8]) -> Result<(), Damage> {
+        let checkpoint = match checkpoint::read(bytes).ok_or(Damage::FalseSeal)? {
+            Read::Sealed(checkpoint) => checkpoint,
+            Read::Unsealed => {
+                self.found.unsealed += 1;
+                return Ok(());
+            }
+        };
+        let oldest = self.recent.front().map_or(u64::MAX, |oldest| oldest.seq);
+        match self.recent_at(checkpoint.head.seq) {
+            Some(position) if position == checkpoint.head => {}
+            // Its line is not here to be compared: a genuine seal, replayed, would vouch for lines that it has never seen.
+            None if checkpoint.head.seq < oldest => {
+                self.found.seals_unchecked += 1;
+                return Ok(());
+            }
+            _ => return Err(Damage::FalseSeal),
+        }
+        match self.unseal.map(|unseal| unseal.open(&checkpoint)) {
+            None => self.found.seals_unchecked += 1,
+            Some(Ok(false)) => return Err(Damage::FalseSeal),
+            Some(Ok(true)) => {
+                self.found.seals_verified += 1;
+                self.found.sealed_through = Some(checkpoint.head.seq);
+            }
+            Some(Err(error)) => {
+                self.found.seals_unchecked += 1;
+                self.found.unseal_error = Some(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn recent_at(&self, seq: u64) -> Option<Position> {
+        let oldest = self.recent.front()?.seq;
+        let index = usize::try_from(seq.checked_sub(oldest)?).ok()?;
+        self.recent.get(index).copied()
+    }
+
+    fn note(&mut self, line: &Line<'_>) {
+        if self.recent.len() == MAX_LAG {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(line.position());
+        self.found.lines += 1;
+        if line.kind == "recovered" {
+            self.found.recovered.push(line.seq);
+        }
+        let last = self.found.last.get_or_insert_with(|| place(line));
+        self.found.clock_went_back += u64::from(is_earlier(line.time, &last.time));
+        last.position = line.position();
+        line.time.clone_into(&mut last.time);
+        self.found.first.get_or_insert_with(|| place(line));
+    }
+
+    fn fault(&self, file: &Path, line: u64, damage: Damage) -> ChainFault {
+        let (file, seq) = (file.to_owned(), self.expected());
+        ChainFault {
+            file,
+            line,
+            seq,
+            damage,
+        }
+    }
+}
+
+/// Entries are stamped before they queue, so that neighbours may differ by less than a second.
+fn is_earlier(time: &str, last: &str) -> bool {
+    let seconds = |time: &str| time.get(..19).map(str::to_owned);
+    time < last && seconds(time) < seconds(last)
+}
+
+fn place(line: &Line<'_>) -> Place {
+    let (position, time) = (line.position(), line.time.to_owned());
+    Place { position, time }
+}
+
+/// Whether a line of this number is in what was not read yet.
+fn comes_later(seq: u64, reader: &mut impl io::BufRead, rest: &[PathBuf]) -> io::Result<bool> {
+    if has_line(seq, reader)? {
+        return Ok(true);
+    }
+    for path in rest {
+        if has_line(seq, &mut BufReader::new(File::open(path)?))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn has_line(seq: u64, reader: &mut impl io::BufRead) -> io::Result<bool> {
+    let mut buffer = Vec::new();
+    while reader.read_until(b'\n', &mut buffer)? > 0 {
+        let line = buffer.strip_suffix(b"\n").unwrap_or(&buffer);
+        if Line::read(line).is_some_and(|line| line.seq == seq) {
+            return Ok(true);
+        }
+        buffer.clear();
+    }
+    Ok(false)
+}

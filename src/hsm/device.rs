@@ -137,11 +137,11 @@ impl Hsm {
             let error = |fault, detail: &'static str| Err(device.shared.error(fault, detail));
             match tokio::time::timeout_at(deadline.instant().into(), answer).await {
                 Ok(Ok(outcome)) => outcome,
-                // The queue drops what is too late, and may notice that before the timer here does.
-                Ok(Err(_)) if !deadline.has_passed() => {
-                    error(KeyManagerFault::DeviceFailed, "its thread ended")
+                Ok(Err(_)) => {
+                    let (fault, detail) = why_dropped(deadline);
+                    error(fault, detail)
                 }
-                Ok(Err(_)) | Err(_) => error(KeyManagerFault::DeadlinePassed, "no answer in time"),
+                Err(_) => error(KeyManagerFault::DeadlinePassed, "no answer in time"),
             }
         })
     }
@@ -174,5 +174,26 @@ impl KeyManager for Hsm {
 
     fn report(&self) -> DeviceReport {
         self.current.load().shared.report()
+    }
+}
+
+/// Why a job went without an answer. The queue drops what is too late, and may notice that before the timer of the one who waits does.
+fn why_dropped(deadline: Deadline) -> (KeyManagerFault, &'static str) {
+    match deadline.has_passed() {
+        true => (KeyManagerFault::DeadlinePassed, "no answer in time"),
+        false => (KeyManagerFault::DeviceFailed, "its thread ended"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_not_blamed_for_a_job_that_was_dropped_as_too_late() {
+        let late = Deadline::after(Duration::ZERO);
+        assert_eq!(why_dropped(late).0, KeyManagerFault::DeadlinePassed);
+        let in_time = Deadline::after(Duration::from_secs(60));
+        assert_eq!(why_dropped(in_time).0, KeyManagerFault::DeviceFailed);
     }
 }

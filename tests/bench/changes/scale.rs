@@ -57,7 +57,9 @@ struct Subject {
     proxy: Arc<Proxy>,
     plan: Plan,
     phase: Duration,
-    /// CPU per request, in the proxy's own threads and in those that call the HSM's library.
+    /// CPU µs a second while nobody asks: the looks at the files, which are more with more stores.
+    idle: f64,
+    /// CPU µs per request beyond that, in the proxy's own threads and in those that call the HSM's library.
     own: Vec<f64>,
     device: Vec<f64>,
     failed: usize,
@@ -70,11 +72,6 @@ impl Scale {
         self.measure_start(&many)?;
         let one = self.one()?;
         let (small, large) = (Running::start(&one)?, Running::start(&many)?);
-        note(&format!(
-            "CPU µs a second without requests: one {:.0}, many {:.0}",
-            idle_micros(&small, &one)?,
-            idle_micros(&large, &many)?
-        ))?;
         let mut subjects = [
             Subject::prepare("1 × 1", &small, &one, self.rate)?,
             Subject::prepare(
@@ -154,12 +151,13 @@ impl Subject {
         }
         Ok(Self {
             name,
-            proxy,
             plan: Plan {
                 turn: TURN,
                 ..Plan::signed(rate, requests)
             },
             phase: Duration::from_secs(asked.scene.seconds),
+            idle: idle(&proxy)?,
+            proxy,
             own: Vec::new(),
             device: Vec::new(),
             failed: 0,
@@ -178,10 +176,10 @@ impl Subject {
         }
         self.failed += log.failed();
         let requests = log.samples.len().max(1) as f64;
-        let per_request =
-            |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64() * 1e6 / requests;
-        self.own.push(per_request(before.own, after.own));
-        self.device.push(per_request(before.device, after.device));
+        let (own, device) = (after.own - before.own, after.device - before.device);
+        let idle = self.idle * self.phase.as_secs_f64();
+        self.own.push((micros(own) - idle) / requests);
+        self.device.push(micros(device) / requests);
         Ok(())
     }
 
@@ -194,28 +192,31 @@ impl Subject {
     fn describe(&self) -> Outcome<()> {
         let (own, device) = (median(self.own.clone()), median(self.device.clone()));
         note(&format!(
-            "CPU µs per Encrypt, {}: {own:.1} and in the HSM's threads {device:.1}; in all {:.0?}",
+            "CPU µs per Encrypt, {}: {own:.1} and in the HSM's threads {device:.1}; in all {:.0?}; idle {:.0} a second",
             self.name,
-            self.total()
+            self.total(),
+            self.idle
         ))
     }
+}
+
+/// What a proxy costs that nobody asks, CPU µs a second.
+fn idle(proxy: &Proxy) -> Outcome<f64> {
+    let before = proxy.cpu_time()?;
+    thread::sleep(IDLE);
+    let after = proxy.cpu_time()?;
+    let worked = after.own + after.device - before.own - before.device;
+    Ok(micros(worked) / IDLE.as_secs_f64())
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
 }
 
 /// How much more one is than the other, in the middle of the rounds.
 fn ratio(ours: &[f64], others: &[f64]) -> f64 {
     let pairs = ours.iter().zip(others);
     median(pairs.map(|(ours, others)| ours / others).collect())
-}
-
-/// What a proxy costs that nobody asks.
-fn idle_micros(running: &Running, document: &Document) -> Outcome<f64> {
-    let store = document.stores.first().ok_or("no store")?;
-    let proxy = running.seen_by(store.caller("")?)?;
-    let before = proxy.cpu_time()?;
-    thread::sleep(IDLE);
-    let after = proxy.cpu_time()?;
-    let worked = after.own + after.device - before.own - before.device;
-    Ok(worked.as_secs_f64() * 1e6 / IDLE.as_secs_f64())
 }
 
 fn report_costs(scene: &Scene, subjects: &[Subject; 3]) -> Outcome<()> {

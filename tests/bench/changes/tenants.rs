@@ -19,7 +19,7 @@ use crate::scene::Scene;
 use crate::target::Proxy;
 
 /// Alone and beside the other are measured in turn, this often each: what the machine does meanwhile befalls both.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 /// What the quiet store asks, and the quota of the loud one, which asks twenty times as much.
 const QUIET: u32 = 200;

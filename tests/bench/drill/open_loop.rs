@@ -158,6 +158,8 @@ impl Iterator for Schedule {
 
 fn send_all(mut client: Client, plan: &Plan, schedule: Schedule, stop: &AtomicBool) -> Log {
     let mut log = Log::default();
+    // Not all connections are replaced at the same time.
+    let offset = u64::from(schedule.next);
     for ((number, due), turn) in schedule.zip(1..) {
         thread::sleep(due.saturating_duration_since(Instant::now()));
         if stop.load(Relaxed) {
@@ -174,7 +176,7 @@ fn send_all(mut client: Client, plan: &Plan, schedule: Schedule, stop: &AtomicBo
             latency: due.elapsed(),
             failure: outcome.err(),
         });
-        if turn.is_multiple_of(plan.requests_per_connection) {
+        if (turn + offset).is_multiple_of(plan.requests_per_connection) {
             client.hang_up();
         }
     }

@@ -61,6 +61,8 @@ impl Devices {
         let Some(hsm) = self.lock().remove(name) else {
             return;
         };
+        // At once: a device of this name that comes back meanwhile has series of its own.
+        hsm.forget();
         let leaving = Arc::clone(&self.leaving);
         leaving.fetch_add(1, Ordering::AcqRel);
         let started = thread::Builder::new()
@@ -106,7 +108,6 @@ fn leave(hsm: &Arc<Hsm>) {
     while Arc::strong_count(hsm) > 1 && Instant::now() < until {
         thread::sleep(POLL);
     }
-    hsm.forget();
     if closed(hsm.name(), hsm) {
         tracing::info!(hsm = %hsm.name(), "the HSM is closed");
     }

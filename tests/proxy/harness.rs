@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod dialect;
 pub mod h2;
 pub mod http;
+pub mod load;
 pub mod metrics;
 pub mod outage;
 pub mod pki;

@@ -4,6 +4,8 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use crate::harness::control::Function;
+use crate::harness::load::Stop;
 use crate::harness::metrics::eventually;
 use crate::harness::outage::two_faulty;
 use crate::harness::token::PIN;
@@ -31,10 +33,7 @@ fn under_load(proxy: &Proxy, steps: &[(String, &dyn Fn())]) {
         let _stop = Stop(&stop);
         let threads: Vec<_> = (0..3).map(|_| scope.spawn(|| load(proxy, &stop))).collect();
         for (text, seen) in steps {
-            let before = proxy.reloads("applied");
-            let new = proxy.setup.write_private("config.toml.new", text);
-            fs::rename(new, proxy.setup.directory.join("config.toml")).unwrap();
-            proxy.await_reload("applied", before);
+            proxy.reconfigure_by(text);
             seen();
         }
         stop.store(true, Ordering::Relaxed);
@@ -44,15 +43,6 @@ fn under_load(proxy: &Proxy, steps: &[(String, &dyn Fn())]) {
             .sum();
         assert!(done > 20, "only {done}");
     });
-}
-
-/// Also when the test fails.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 fn ids(proxy: &Proxy) -> Vec<String> {
@@ -90,6 +80,38 @@ fn an_hsm_is_taken_away_and_added_under_load() {
     proxy.await_metric("xks_hsm_usable", &[("hsm", "hsm-a")], |usable| {
         usable == 0.0
     });
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+}
+
+#[test]
+fn an_hsm_that_comes_back_while_it_is_leaving_is_seen() {
+    let (proxy, a, b) = two_faulty(|_| {});
+    let both = proxy.setup.toml();
+    let at = both.find("[[hsm]]\nname = \"hsm-b\"").unwrap();
+    let only_a = both[..at].to_owned();
+    // A request that only the one that leaves can answer keeps it.
+    a.set_removed(true);
+    let usable = |hsm: &str, wanted| {
+        proxy.await_metric("xks_hsm_usable", &[("hsm", hsm)], |usable| usable == wanted);
+    };
+    usable("hsm-a", 0.0);
+    b.set_delay(Function::Encrypt, 2_500_000);
+    let mut connection = proxy.connect();
+    let calls = b.calls(Function::Encrypt);
+    let body = encrypt_body(b"x").to_string();
+    let request = proxy.caller(&PAYMENTS).request("encrypt", "orders", body);
+    connection.send(&request.bytes()).unwrap();
+    eventually("the HSM at work", || {
+        (b.calls(Function::Encrypt) > calls).then_some(())
+    });
+    proxy.reconfigure_by(&only_a);
+    proxy.reconfigure_by(&both);
+    connection.response().expect("an answer").ok();
+    b.heal();
+    proxy.daemon.wait_for("that the old one is closed", |line| {
+        line["message"] == "the HSM is closed" && line["hsm"] == "hsm-b"
+    });
+    usable("hsm-b", 1.0);
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::harness::control::Control;
+use crate::harness::load::Stop;
 use crate::harness::metrics::eventually;
 use crate::harness::outage::{assert_blames_the_hsm, await_service, faulty};
 use crate::harness::wire::{decrypt_body, encrypt_body};
@@ -21,15 +22,6 @@ struct Answer {
     at: Instant,
     status: u16,
     error: Option<String>,
-}
-
-/// Ends the load, also when the test fails in the middle of it.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Encrypts and decrypts in turn on one connection.

@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use rustls::ALL_VERSIONS;
 
 use crate::harness::http::tcp;
+use crate::harness::load::Stop;
 use crate::harness::metrics::eventually;
 use crate::harness::pki::tls_client;
 use crate::harness::wire::{bytes, decrypt_body, encrypt_body};
@@ -371,15 +372,6 @@ fn load(proxy: &Proxy, stop: &AtomicBool) -> usize {
     done
 }
 
-/// Also when the test fails: threads that nobody stops would keep it from saying so.
-struct StopAtTheEnd<'a>(&'a AtomicBool);
-
-impl Drop for StopAtTheEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 #[test]
 fn no_request_is_lost_while_the_configuration_changes_all_the_time() {
     let proxy = Proxy::start();
@@ -397,10 +389,9 @@ fn no_request_is_lost_while_the_configuration_changes_all_the_time() {
         let threads: Vec<_> = (0..3)
             .map(|_| scope.spawn(|| load(&proxy, &stop)))
             .collect();
-        let _stop = StopAtTheEnd(&stop);
+        let _stop = Stop(&stop);
         for n in 0..30 {
-            let new = proxy.setup.write_private("config.toml.new", &texts[n % 2]);
-            fs::rename(new, proxy.setup.directory.join("config.toml")).unwrap();
+            proxy.setup.replace_by(&texts[n % 2]);
             proxy.daemon.signal(Signal::HUP);
             proxy.await_reload("applied", applied);
             applied = proxy.reloads("applied");

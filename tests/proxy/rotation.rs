@@ -6,6 +6,7 @@ use std::thread;
 
 use serde_json::Value;
 
+use crate::harness::load::Stop;
 use crate::harness::metrics::eventually;
 use crate::harness::wire::{
     base64, bytes, decrypt_body, encrypt_body, integrity_value, plain_body, set, unset,
@@ -158,23 +159,6 @@ impl Load<'_> {
     }
 }
 
-/// Also when the test fails.
-struct StopAtTheEnd<'a>(&'a AtomicBool);
-
-impl Drop for StopAtTheEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Puts a configuration into the place of the one that is there, and waits until it is in force.
-fn apply(proxy: &Proxy, text: &str) {
-    let before = proxy.reloads("applied");
-    let new = proxy.setup.write_private("config.toml.new", text);
-    std::fs::rename(new, proxy.setup.directory.join("config.toml")).unwrap();
-    proxy.await_reload("applied", before);
-}
-
 #[test]
 fn a_key_is_rotated_under_load() {
     let mut proxy = with_spare();
@@ -189,13 +173,13 @@ fn a_key_is_rotated_under_load() {
         done: AtomicUsize::new(0),
     };
     let all: Vec<Value> = thread::scope(|scope| {
-        let _stop = StopAtTheEnd(&stop);
+        let _stop = Stop(&stop);
         let threads: Vec<_> = (0..3)
             .map(|_| scope.spawn(|| load.run(&proxy.caller(&PAYMENTS))))
             .collect();
         load.go_on();
         for text in &texts {
-            apply(&proxy, text);
+            proxy.reconfigure_by(text);
             load.go_on();
         }
         stop.store(true, Ordering::Relaxed);
@@ -239,11 +223,11 @@ fn a_credential_is_rotated_under_load() {
         done: AtomicUsize::new(0),
     });
     thread::scope(|scope| {
-        let _stops = stops.each_ref().map(StopAtTheEnd);
+        let _stops = stops.each_ref().map(Stop);
         let with_old = scope.spawn(|| old.run(&proxy.caller(&PAYMENTS)));
         old.go_on();
         assert!(used(PAYMENTS.access_key_id) > Some(0.0));
-        apply(&proxy, &both);
+        proxy.reconfigure_by(&both);
         assert_eq!(
             used(PAYMENTS_NEXT.access_key_id),
             Some(0.0),
@@ -254,7 +238,7 @@ fn a_credential_is_rotated_under_load() {
         stops[0].store(true, Ordering::Relaxed);
         with_old.join().unwrap();
         assert!(used(PAYMENTS_NEXT.access_key_id) > Some(0.0));
-        apply(&proxy, &only_new);
+        proxy.reconfigure_by(&only_new);
         new.go_on();
         stops[1].store(true, Ordering::Relaxed);
         with_new.join().unwrap();

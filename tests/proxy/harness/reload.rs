@@ -16,6 +16,14 @@ impl Proxy {
         self.await_reload("applied", before);
     }
 
+    /// Puts a text that was made before into the place of the configuration, and waits until it is in force.
+    #[track_caller]
+    pub fn reconfigure_by(&self, text: &str) {
+        let before = self.reloads("applied");
+        self.setup.replace_by(text);
+        self.await_reload("applied", before);
+    }
+
     /// How many readings ended so.
     #[track_caller]
     pub fn reloads(&self, outcome: &str) -> f64 {

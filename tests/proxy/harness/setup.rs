@@ -218,7 +218,12 @@ impl Setup {
 
     /// Puts a whole new file in the place of the configuration, as careful people do.
     pub fn replace(&self) {
-        let new = self.write_private("config.toml.new", &self.toml());
+        self.replace_by(&self.toml());
+    }
+
+    /// The same with a text that was made before.
+    pub fn replace_by(&self, text: &str) {
+        let new = self.write_private("config.toml.new", text);
         fs::rename(new, self.directory.join("config.toml")).unwrap();
     }
 

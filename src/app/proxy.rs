@@ -93,51 +93,26 @@ fn report(warnings: &[Finding]) {
 }
 
 async fn serve(start: Start) -> Result<(), AppError> {
+    let signals = Signals::take()?;
+    let metrics = Metrics::new()?;
+    declare_build_info(&metrics)?;
+    let devices = start_devices(&start.loaded.configuration, &metrics)?;
+    wait_for_first_attempts(&devices).await;
     let Start {
         file,
         sources,
         loaded,
         level,
     } = start;
-    let configuration = loaded.configuration;
-    let signals = Signals::take()?;
-    let metrics = Metrics::new()?;
-    declare_build_info(&metrics)?;
-    let server_metrics = ServerMetrics::declare(&metrics)?;
-    server_metrics.publish_expiries(&configuration.server.tls.expiries);
-    let devices = start_devices(&configuration, &metrics)?;
-    wait_for_first_attempts(&devices).await;
-    let stores = StoreMaker::declare(&metrics)?;
-    let policy_metrics = PolicyMetrics::declare(&metrics)?;
-    let live = Live::new(serving(
-        &configuration,
-        stores.make(&configuration, &devices, None),
-        &policy_metrics,
-    ));
-    let server = Server::bind(ServerParts {
-        listen: configuration.server.listen.clone(),
-        max_connections: configuration.server.limits.max_connections,
-        live: live.clone(),
-        metrics: server_metrics.clone(),
-    })
-    .await?;
+    let reloader = reloader(loaded.configuration, level, &devices, &metrics)?;
+    let server = bind(&reloader).await?;
     let phase = Phase::new();
-    if let Some(settings) = configuration.admin {
-        start_admin(settings, metrics.clone(), &phase, &devices).await?;
+    if let Some(settings) = reloader.current.admin {
+        start_admin(settings, metrics, &phase, &devices).await?;
     }
     for address in server.addresses()? {
         tracing::info!(listener = "server", %address, "listening");
     }
-    let reloader = Reloader {
-        current: configuration,
-        live,
-        devices: Arc::clone(&devices),
-        stores,
-        server_metrics,
-        policy_metrics,
-        metrics: ReloadMetrics::declare(&metrics)?,
-        level,
-    };
     let (ask, readings) = watcher::start(file, sources)?;
     let reloading = tokio::spawn(reload(reloader, readings));
     phase.serving();
@@ -155,6 +130,41 @@ async fn serve(start: Start) -> Result<(), AppError> {
     devices.close();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What serves this configuration, and whichever comes after it.
+fn reloader(
+    configuration: Configuration,
+    level: LevelHandle,
+    devices: &Arc<Devices>,
+    metrics: &Metrics,
+) -> Result<Reloader, AppError> {
+    let server_metrics = ServerMetrics::declare(metrics)?;
+    server_metrics.publish_expiries(&configuration.server.tls.expiries);
+    let stores = StoreMaker::declare(metrics)?;
+    let policy_metrics = PolicyMetrics::declare(metrics)?;
+    let made = stores.make(&configuration, devices, None);
+    Ok(Reloader {
+        live: Live::new(serving(&configuration, made, &policy_metrics)),
+        current: configuration,
+        devices: Arc::clone(devices),
+        stores,
+        server_metrics,
+        policy_metrics,
+        metrics: ReloadMetrics::declare(metrics)?,
+        level,
+    })
+}
+
+async fn bind(reloader: &Reloader) -> io::Result<Server> {
+    let settings = &reloader.current.server;
+    let parts = ServerParts {
+        listen: settings.listen.clone(),
+        max_connections: settings.limits.max_connections,
+        live: reloader.live.clone(),
+        metrics: reloader.server_metrics.clone(),
+    };
+    Server::bind(parts).await
 }
 
 /// Applies each configuration that is read while the proxy serves.

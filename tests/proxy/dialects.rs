@@ -132,15 +132,10 @@ fn ciphertexts_outlive_a_change_of_the_profile() {
     });
     control.set_removed(false);
     await_service(&payments, &decrypt_body(&sealed));
-    let lines = proxy.daemon.log();
-    let last = lines
-        .iter()
-        .rfind(|line| line.contains("the HSM is usable"))
-        .unwrap();
-    assert!(
-        last.contains("iv-appended"),
-        "probed again after the reopen: {last}"
-    );
+    // The device serves a moment before the line is written.
+    proxy.daemon.wait_for("the profile probed after the reopen", |line| {
+        line["message"] == "the HSM is usable" && line["profile"] == "iv-appended"
+    });
 }
 
 #[test]

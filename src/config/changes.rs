@@ -72,6 +72,7 @@ impl Changes {
         let (before, now) = (&old.server, &new.server);
         self.postponed(before.listen != now.listen, "server.listen");
         self.postponed(old.admin != new.admin, "admin.listen");
+        self.postponed(old.audit != new.audit, "audit");
         self.postponed(old.log.format != new.log.format, "log.format");
         let [before_limits, now_limits] = [before.limits, now.limits];
         self.postponed(

@@ -71,10 +71,11 @@ fn a_minimal_configuration_has_the_contracts_defaults() {
         log,
         hedge_delay,
         policy,
+        audit,
     } = loaded.configuration;
     assert_eq!(server.limits, crate::server::Limits::default());
     assert_eq!(server.grace_period.as_secs(), 10);
-    assert!(admin.is_none() && policy.is_none());
+    assert!(admin.is_none() && policy.is_none() && audit.is_none());
     assert_eq!(hedge_delay.as_millis(), 80);
     assert_eq!((log.level, log.format), (LogLevel::Info, LogFormat::Json));
     assert_eq!(
@@ -314,10 +315,36 @@ fn each_rule_has_its_fault() {
             "[policy]\nengine = \"cedar\"\npath = \".\"\n[[hsm]]",
             "has no .cedar file",
         ),
+        ("[[hsm]]", "[audit]\n[[hsm]]", "audit.path: is missing"),
         (
             "[[hsm]]",
-            "[audit]\npath = \"a\"\n[[hsm]]",
-            "audit: is not supported by this version yet",
+            "[audit]\npath = \"a\"\non_failure = \"ignore\"\n[[hsm]]",
+            "it may be \"refuse\"",
+        ),
+        (
+            "[[hsm]]",
+            "[audit]\npath = \"a\"\nkey = \"\"\n[[hsm]]",
+            "audit.key: is empty",
+        ),
+        (
+            "[[hsm]]",
+            "[audit]\npath = \"a\"\nkey = \"xks-health\"\n[[hsm]]",
+            "audit: \"xks-health\" is the health key of hsm-a",
+        ),
+        (
+            "[[hsm]]",
+            "[audit]\npath = \"a\"\nkey = \"orders\"\n[[hsm]]",
+            "audit: \"orders\" is a key of the key store",
+        ),
+        (
+            "[[hsm]]",
+            "[audit]\npath = \"a\"\ncheckpoint = { lines = 0 }\n[[hsm]]",
+            "audit.checkpoint.lines",
+        ),
+        (
+            "[[hsm]]",
+            "[audit]\npath = \"a\"\nrotate = { size = \"1B\" }\n[[hsm]]",
+            "audit.rotate.size",
         ),
         ("[server.tls]", "[server.tls", "is not TOML"),
     ] {

@@ -49,7 +49,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let started = Instant::now();
         let record = Record::default();
-        let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.address);
         request.extensions_mut().insert(record.clone());
         let answering = self.inner.call(request);
         let metrics = self.metrics.clone();

@@ -13,6 +13,8 @@
 mod harness;
 
 mod admin;
+mod audit;
+mod audit_faults;
 mod authentication;
 mod base64_limits;
 mod blame;

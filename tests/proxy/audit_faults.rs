@@ -100,7 +100,7 @@ fn kills(times: usize) {
 
 #[test]
 fn what_was_answered_before_a_kill_is_in_the_trail() {
-    kills(5);
+    kills(20);
 }
 
 #[test]

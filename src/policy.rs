@@ -10,6 +10,7 @@
 mod load;
 mod principal;
 mod question;
+mod unreachable;
 
 use std::fmt;
 use std::sync::Arc;

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 
+use super::unreachable;
+
 /// What policies may say: entities, actions and the fields of a request.
 pub const SCHEMA: &str = include_str!("../../config/policy/schema.cedarschema");
 
@@ -24,6 +26,12 @@ pub struct PolicyFault(String);
 /// What is not wrong with the rules but should be known, such as a rule that never applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyWarning(String);
+
+impl PolicyWarning {
+    pub(super) fn new(what: String) -> Self {
+        Self(what)
+    }
+}
 
 impl fmt::Display for PolicyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,9 +62,14 @@ pub(super) fn rules(
     let wrong = result.validation_errors();
     faults.extend(wrong.map(|error| PolicyFault(one_line(&error.to_string()))));
     let warnings = result.validation_warnings();
-    let warnings = warnings.map(|w| PolicyWarning(one_line(&w.to_string())));
+    let mut warnings: Vec<_> = warnings
+        .map(|w| PolicyWarning(one_line(&w.to_string())))
+        .collect();
     match faults.is_empty() {
-        true => Ok((all, warnings.collect())),
+        true => {
+            warnings.extend(unreachable::warnings(&all));
+            Ok((all, warnings))
+        }
         false => Err(faults),
     }
 }

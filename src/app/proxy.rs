@@ -45,7 +45,7 @@ pub enum AppError {
     /// Two rooms declared one metric: a mistake of ours.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
-    /// The log is taken.
+    /// The log is taken, or has no thread.
     #[error("the log cannot be set up: {0}")]
     Log(String),
 }
@@ -64,7 +64,8 @@ struct Start {
 /// # Errors
 /// [`AppError`] when it cannot start; once it serves, nothing but a stop ends it.
 pub fn run(file: &Path, loaded: Loaded, sources: Sources) -> Result<(), AppError> {
-    let level = logging::start(loaded.configuration.log)
+    // Ends last: what it holds is written before the process ends, also when the start fails.
+    let (_log, level) = logging::start(&loaded.configuration.log)
         .map_err(|error| AppError::Log(error.to_string()))?;
     hardening::forbid_core_dumps();
     report(&loaded.warnings);
@@ -139,6 +140,7 @@ fn reloader(
     devices: &Arc<Devices>,
     metrics: &Metrics,
 ) -> Result<Reloader, AppError> {
+    level.declare(metrics)?;
     let server_metrics = ServerMetrics::declare(metrics)?;
     server_metrics.publish_expiries(&configuration.server.tls.expiries);
     let stores = StoreMaker::declare(metrics)?;

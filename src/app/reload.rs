@@ -206,6 +206,7 @@ pub(super) fn serving(
         limits: server.limits,
         fleet_size: server.fleet_size,
         grace_period: server.grace_period,
+        sample: configuration.log.sample,
     }
 }
 

@@ -92,6 +92,7 @@ impl Changes {
         );
         self.changed(before.fleet_size != now.fleet_size, "health.fleet_size");
         self.changed(old.log.level != new.log.level, "log.level");
+        self.changed(old.log.sample != new.log.sample, "log.sample_successes");
         self.changed(old.hedge_delay != new.hedge_delay, "failover.hedge_delay");
     }
 

@@ -1,14 +1,17 @@
 //! `[log]`.
 
 use super::section::Section;
+use crate::server::Sample;
 
 /// The `[log]` table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogSettings {
     /// What is logged at least.
     pub level: LogLevel,
     /// How.
     pub format: LogFormat,
+    /// Which successful requests have a line.
+    pub sample: Sample,
 }
 
 /// How much is logged.
@@ -36,6 +39,7 @@ pub(super) fn settings(root: &Section<'_>) -> Option<LogSettings> {
     let mut settings = LogSettings {
         level: LogLevel::Info,
         format: LogFormat::Json,
+        sample: Sample::ALL,
     };
     let Some(section) = root.section("log") else {
         return Some(settings);
@@ -54,6 +58,18 @@ pub(super) fn settings(root: &Section<'_>) -> Option<LogSettings> {
     if let Some(format) = section.choice("format", &formats) {
         settings.format = format;
     }
+    if let Some(sample) = sample(&section) {
+        settings.sample = sample;
+    }
     section.finish();
     Some(settings)
+}
+
+fn sample(section: &Section<'_>) -> Option<Sample> {
+    let key = "sample_successes";
+    let sample = Sample::new(section.number(key)?);
+    if sample.is_none() {
+        section.fault(key, "must be from 0 (none) to 1 (all), such as 0.01");
+    }
+    sample
 }

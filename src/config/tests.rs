@@ -86,6 +86,17 @@ fn a_minimal_configuration_has_the_contracts_defaults() {
 }
 
 #[test]
+fn successes_are_sampled_by_a_share() {
+    for (share, expected) in [("0.01", 0.01), ("0", 0.0), ("1", 1.0), ("1e-3", 0.001)] {
+        let log = format!("[log]\nsample_successes = {share}\n[[hsm]]");
+        let loaded = load_text(&GOOD.replace("[[hsm]]", &log)).unwrap();
+        assert_eq!(loaded.configuration.log.sample.share(), expected);
+    }
+    let whole = load_text(GOOD).unwrap().configuration.log.sample;
+    assert_eq!(whole, crate::server::Sample::ALL);
+}
+
+#[test]
 fn every_fault_is_told_at_once_with_its_line() {
     let text = GOOD
         .replace("127.0.0.1:0", "localhost")
@@ -126,6 +137,21 @@ fn each_rule_has_its_fault() {
         ),
         ("\"server.key\"", "\"secret\"", "holds no PEM private key"),
         ("\"server.pem\"", "\"secret\"", "holds no PEM certificate"),
+        (
+            "[[hsm]]",
+            "[log]\nsample_successes = 1.5\n[[hsm]]",
+            "log.sample_successes: must be from 0 (none) to 1 (all)",
+        ),
+        (
+            "[[hsm]]",
+            "[log]\nsample_successes = nan\n[[hsm]]",
+            "log.sample_successes: must be from 0 (none) to 1 (all)",
+        ),
+        (
+            "[[hsm]]",
+            "[log]\nsample_successes = \"1%\"\n[[hsm]]",
+            "log.sample_successes: must be a number, not string",
+        ),
         (
             "[server.tls]",
             "[server.limits]\nmax_body = \"10\"\n[server.tls]",

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::trace_context::TraceContext;
 use crate::operations::Cost;
 use crate::sigv4::AccessKeyId;
 use crate::xks::{ExternalKeyId, Fault, Operation, RequestMetadata};
@@ -21,6 +22,7 @@ pub(super) struct Facts {
     pub metadata: Option<Arc<RequestMetadata>>,
     pub cost: Cost,
     pub fault: Option<Fault>,
+    pub trace: Option<TraceContext>,
 }
 
 /// A handle to the record that travels with the request.

@@ -91,6 +91,24 @@ impl Verdict {
     }
 }
 
+impl Decision {
+    /// Whether a rule permits the request and none forbids it.
+    pub fn is_permitted(&self) -> bool {
+        self.verdict == Verdict::Permitted
+    }
+}
+
+impl fmt::Display for Decision {
+    /// For the operator: the verdict and the rules that it comes from.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "policy: {}", self.verdict.as_str())?;
+        match self.policies.is_empty() {
+            true => Ok(()),
+            false => write!(f, " by {}", self.policies.join(", ")),
+        }
+    }
+}
+
 impl Policy {
     /// The rules in these files.
     ///

@@ -5,6 +5,7 @@
 //!
 //! A request meets the layers in this order, outermost first:
 //! - **observe** opens the request's record, counts it and writes its one line to the log, whatever happens inside.
+//! - **audit** records each verified request before its answer leaves; what cannot be recorded is not answered.
 //! - **rescue** turns every fault from inside into the JSON body of the error table: nothing else ever leaves.
 //! - **admit** lets a bounded number of requests in and refuses the rest at once with ThrottlingException.
 //! - **deadline** makes the one deadline of the request, which travels down to the HSM's queue.
@@ -17,12 +18,14 @@
 
 mod access_log;
 mod admit;
+mod audit;
 mod authenticate;
 mod body;
 mod client_auth;
 mod connection;
 mod deadline;
 mod dispatch;
+mod failures;
 mod guard;
 mod listener;
 mod live;

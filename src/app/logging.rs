@@ -2,7 +2,10 @@
 
 mod journal;
 mod line;
+mod losses;
 mod queue;
+#[cfg(feature = "otlp")]
+mod spans;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, stdout};
@@ -21,6 +24,8 @@ use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::metrics::{Metrics, MetricsError};
 use line::Sink;
 use queue::Queue;
+#[cfg(feature = "otlp")]
+use spans::Spans;
 
 /// How long the end waits for whoever reads the log.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -37,11 +42,24 @@ pub(super) enum LogError {
 }
 
 /// The log while it runs. When this is dropped the log ends: what waits is written, if somebody reads.
-pub(super) struct Log(Arc<Queue>);
+pub(super) struct Log(Outputs);
+
+/// What the log goes to.
+#[derive(Clone)]
+struct Outputs {
+    queue: Arc<Queue>,
+    #[cfg(feature = "otlp")]
+    spans: Option<Spans>,
+}
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.0.close(PATIENCE);
+        // First what may still have something to say in the log.
+        #[cfg(feature = "otlp")]
+        if let Some(spans) = &self.0.spans {
+            spans.flush(PATIENCE);
+        }
+        self.0.queue.close(PATIENCE);
     }
 }
 
@@ -54,12 +72,20 @@ pub(super) fn start(settings: &LogSettings) -> Result<(Log, LevelHandle), LogErr
     let queue = Queue::start(File::from(stdout().as_fd().try_clone_to_owned()?))?;
     let (filter, handle) = reload::Layer::new(filter(settings.level));
     let lines = lines(settings.format, &queue).with_filter(filter);
-    tracing_subscriber::registry().with(lines).try_init()?;
+    let outputs = Outputs {
+        queue,
+        #[cfg(feature = "otlp")]
+        spans: settings.otlp.clone().map(Spans::start).transpose()?,
+    };
+    let subscriber = tracing_subscriber::registry().with(lines);
+    #[cfg(feature = "otlp")]
+    let subscriber = subscriber.with(outputs.spans.as_ref().map(Spans::layer));
+    subscriber.try_init()?;
     let level = LevelHandle {
         handle,
-        queue: Arc::clone(&queue),
+        outputs: outputs.clone(),
     };
-    Ok((Log(queue), level))
+    Ok((Log(outputs), level))
 }
 
 fn lines(format: LogFormat, queue: &Arc<Queue>) -> Box<dyn Layer<Registry> + Send + Sync> {
@@ -83,7 +109,7 @@ fn lines(format: LogFormat, queue: &Arc<Queue>) -> Box<dyn Layer<Registry> + Sen
 /// Changes the level of the running log.
 pub(super) struct LevelHandle {
     handle: reload::Handle<Targets, Registry>,
-    queue: Arc<Queue>,
+    outputs: Outputs,
 }
 
 impl LevelHandle {
@@ -99,14 +125,19 @@ impl LevelHandle {
     /// # Errors
     /// [`MetricsError`] when a name is taken.
     pub(super) fn declare(&self, metrics: &Metrics) -> Result<(), MetricsError> {
-        self.queue.declare(metrics)
+        #[cfg(feature = "otlp")]
+        if let Some(spans) = &self.outputs.spans {
+            spans.declare(metrics)?;
+        }
+        self.outputs.queue.declare(metrics)
     }
 }
 
-/// Libraries speak up when something is wrong with them, and not about every frame.
+/// Libraries speak up when something is wrong with them, and not about every frame. What the sample leaves out is for spans only.
 fn filter(of: LogLevel) -> Targets {
     Targets::new()
         .with_target("xks_proxy", level(of))
+        .with_target("xks_proxy::unsampled", LevelFilter::OFF)
         .with_default(level(of).min(LevelFilter::WARN))
 }
 

@@ -72,7 +72,9 @@ impl Changes {
         let (before, now) = (&old.server, &new.server);
         self.postponed(before.listen != now.listen, "server.listen");
         self.postponed(old.admin != new.admin, "admin.listen");
+        self.postponed(old.audit != new.audit, "audit");
         self.postponed(old.log.format != new.log.format, "log.format");
+        self.postponed(old.log.otlp != new.log.otlp, "log.otlp");
         let [before_limits, now_limits] = [before.limits, now.limits];
         self.postponed(
             before_limits.max_connections != now_limits.max_connections,

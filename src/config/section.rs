@@ -98,13 +98,6 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A key of the contract that this version does not implement: silently ignoring it would be a lie.
-    pub(super) fn not_yet(&self, key: &str) {
-        if self.value(key).is_some() {
-            self.fault(key, "is not supported by this version yet; remove it");
-        }
-    }
-
     // ---- values
 
     /// Every key that is there.

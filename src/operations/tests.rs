@@ -143,6 +143,7 @@ impl Bench {
             metadata: &self.metadata,
             action: Action::Encrypt,
             policy: self.policy.as_ref(),
+            decision: Box::leak(Box::default()),
         }
     }
 }

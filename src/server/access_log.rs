@@ -90,7 +90,8 @@ pub(super) fn write(
 
 /// Whether an answer that is a success has its line whatever the sample is.
 fn must_be_told(facts: &Facts) -> bool {
-    facts.fault.is_some()
+    let decision = facts.decision.as_ref();
+    facts.fault.is_some() || decision.is_some_and(|decision| !decision.is_permitted())
 }
 
 fn kms_request_id(facts: &Facts) -> Option<&str> {

@@ -119,6 +119,7 @@ impl AuthenticateLayer {
             }
         };
         let body = body::read(body, Self::terms(&serving, &head, deadline)).await?;
+        record.facts().request_bytes = u64::try_from(body.expose().len()).ok();
         verify(&head, &store, body.expose(), &record)?;
         Ok(Authenticated {
             store,

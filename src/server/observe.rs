@@ -58,7 +58,7 @@ where
         let started = Instant::now();
         let record = Record::default();
         record.facts().trace = TraceContext::of(request.headers());
-        let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.address);
         request.extensions_mut().insert(record.clone());
         let answering = self.inner.call(request);
         let (live, metrics) = (self.live.clone(), self.metrics.clone());

@@ -41,6 +41,8 @@ mod log;
 mod log_output;
 mod migrate_config;
 mod mtls;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod paths;
 mod policy;
 mod quotas;

@@ -11,8 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use prometheus::IntCounter;
-
+use super::losses::Losses;
 use crate::metrics::{Metrics, MetricsError};
 
 /// What may wait, in bytes; as much again may be in the hands of the writer. Some seconds of lines at KMS's highest rate.
@@ -36,11 +35,7 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct State {
     waiting: Vec<u8>,
-    /// Lost since the log has last said so.
-    untold: u64,
-    /// Lost before there was a counter.
-    uncounted: u64,
-    counter: Option<IntCounter>,
+    losses: Losses,
     /// The writer sleeps until there is something.
     is_idle: bool,
     is_closed: bool,
@@ -72,16 +67,12 @@ impl Queue {
     /// # Errors
     /// [`MetricsError`] when its name is taken.
     pub(super) fn declare(&self, metrics: &Metrics) -> Result<(), MetricsError> {
-        let counter = metrics
-            .counter(
-                "xks_log_lost_lines_total",
-                "Lines of the log that were lost because standard output took no more.",
-                &[],
-            )?
-            .with_label_values::<&str>(&[]);
-        let mut state = self.state();
-        counter.inc_by(std::mem::take(&mut state.uncounted));
-        state.counter = Some(counter);
+        let counter = metrics.counter(
+            "xks_log_lost_lines_total",
+            "Lines of the log that were lost because standard output took no more.",
+            &[],
+        )?;
+        self.state().losses.count_in(&counter);
         Ok(())
     }
 
@@ -90,7 +81,7 @@ impl Queue {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         let mut state = self.state();
         if state.is_closed || state.waiting.len() + length > ROOM {
-            return state.lose(1);
+            return state.losses.add(1);
         }
         for part in parts {
             state.waiting.extend_from_slice(part);
@@ -130,16 +121,6 @@ impl Queue {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn lose(&mut self, lines: u64) {
-        self.untold += lines;
-        match &self.counter {
-            Some(counter) => counter.inc_by(lines),
-            None => self.uncounted += lines,
-        }
     }
 }
 
@@ -184,7 +165,8 @@ impl<W: Write> Writer<W> {
             let broke_off = batch.get(..written).and_then(<[u8]>::last);
             self.is_torn |= broke_off.is_some_and(|byte| *byte != b'\n');
             let lines = left.iter().filter(|byte| **byte == b'\n').count();
-            queue.state().lose(u64::try_from(lines).unwrap_or(0));
+            let lost = u64::try_from(lines).unwrap_or(0);
+            queue.state().losses.add(lost);
         }
     }
 
@@ -213,7 +195,7 @@ impl<W: Write> Writer<W> {
 
 /// At level error, so that no level hides that lines are missing.
 fn tell_of_loss(queue: &Queue) {
-    let lines = std::mem::take(&mut queue.state().untold);
+    let lines = queue.state().losses.take_untold();
     if lines > 0 {
         tracing::error!(
             lines,
@@ -261,8 +243,17 @@ mod tests {
         (Queue::start(output).unwrap(), say, written)
     }
 
-    fn lost(queue: &Queue) -> u64 {
-        queue.state().uncounted
+    /// Counts from now on.
+    fn counting(queue: &Queue) -> Metrics {
+        let metrics = Metrics::default();
+        queue.declare(&metrics).unwrap();
+        metrics
+    }
+
+    fn lost(metrics: &Metrics) -> u64 {
+        let text = String::from_utf8(metrics.render().unwrap()).unwrap();
+        let (_, count) = text.rsplit_once(' ').unwrap();
+        count.trim().parse().unwrap()
     }
 
     const LONG: Duration = Duration::from_secs(30);
@@ -270,12 +261,13 @@ mod tests {
     #[test]
     fn a_stalled_output_costs_lines_and_no_time_and_no_more_memory() {
         let (queue, say, written) = steered();
+        let counted = counting(&queue);
         let line = [b'x'; 64 * 1024];
         for _ in 0..1_000 {
             queue.push(&[&line, b"\n"]);
         }
         assert!(queue.state().waiting.len() <= ROOM);
-        let lost_of_1000 = lost(&queue);
+        let lost_of_1000 = lost(&counted);
         assert!(
             (1_000 - 2 * 127..=1_000 - 126).contains(&lost_of_1000),
             "{lost_of_1000}"
@@ -286,12 +278,13 @@ mod tests {
         queue.close(LONG);
         let kept = u64::try_from(written.lock().unwrap().len() / (line.len() + 1)).unwrap();
         assert_eq!(kept + lost_of_1000, 1_000);
-        assert_eq!(lost(&queue), lost_of_1000);
+        assert_eq!(lost(&counted), lost_of_1000);
     }
 
     #[test]
     fn what_waits_is_written_before_the_end() {
         let (queue, say, written) = steered();
+        let counted = counting(&queue);
         queue.push(&[b"<6>", b"one\n"]);
         queue.push(&[b"two\n"]);
         for _ in 0..10 {
@@ -300,7 +293,7 @@ mod tests {
         queue.close(LONG);
         assert_eq!(*written.lock().unwrap(), b"<6>one\ntwo\n");
         queue.push(&[b"late\n"]);
-        assert_eq!(lost(&queue), 1);
+        assert_eq!(lost(&counted), 1);
     }
 
     #[test]
@@ -315,10 +308,11 @@ mod tests {
     #[test]
     fn a_torn_line_is_ended_before_the_next() {
         let (queue, say, written) = steered();
+        let counted = counting(&queue);
         queue.push(&[b"a line that breaks off\n"]);
         say.send(Some(6)).unwrap();
         say.send(None).unwrap();
-        while lost(&queue) == 0 {
+        while lost(&counted) == 0 {
             thread::yield_now();
         }
         queue.push(&[b"next\n"]);
@@ -326,17 +320,6 @@ mod tests {
         say.send(Some(usize::MAX)).unwrap();
         queue.close(LONG);
         assert_eq!(*written.lock().unwrap(), b"a line\nnext\n");
-        assert_eq!(lost(&queue), 1);
-    }
-
-    #[test]
-    fn what_was_lost_before_there_was_a_counter_is_counted() {
-        let (queue, _say, _) = steered();
-        queue.state().lose(3);
-        let metrics = Metrics::default();
-        queue.declare(&metrics).unwrap();
-        queue.state().lose(2);
-        let text = String::from_utf8(metrics.render().unwrap()).unwrap();
-        assert!(text.contains("xks_log_lost_lines_total 5"), "{text}");
+        assert_eq!(lost(&counted), 1);
     }
 }

@@ -28,7 +28,7 @@ use queue::Queue;
 use spans::Spans;
 
 /// How long the end waits for whoever reads the log.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The log cannot be set up.
 #[derive(Debug, Error)]

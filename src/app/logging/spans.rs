@@ -1,7 +1,7 @@
 //! One span per request for an OpenTelemetry collector: OTLP over HTTP in its JSON form.
 //!
 //! The spans are made from the events of the access log, so they hold what its lines hold and no more. OTLP's JSON needs no library; the
-//! OpenTelemetry crates would bring more than forty, gRPC's types among them, into a proxy that holds keys.
+//! OpenTelemetry crates would bring more than fifty, gRPC's types among them, into a proxy that holds keys.
 //!
 //! # Invariants
 //! - No request waits for the collector: a span is taken or lost at once, and what was lost is counted.

@@ -43,7 +43,7 @@ use section::Section;
 
 pub use changes::{Change, Changes};
 pub use create::{CreateError, NewFile, create_directory, create_private};
-pub use log::{LogFormat, LogLevel, LogSettings};
+pub use log::{Collector, LogFormat, LogLevel, LogSettings};
 pub use migrate::{CONFIGURATION, Migration, Notes, Origin, migrate};
 pub use report::{Finding, Findings};
 pub use sources::Sources;

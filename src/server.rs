@@ -34,9 +34,11 @@ mod observe;
 mod record;
 mod rescue;
 mod run;
+mod sample;
 mod settings;
 mod share;
 mod tls;
+mod trace_context;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -47,6 +49,7 @@ use http_body_util::Full;
 pub use live::{Live, Serving};
 pub use metrics::ServerMetrics;
 pub use run::{Server, ServerParts};
+pub use sample::Sample;
 pub use settings::{Limits, ServerSettings};
 pub use tls::{CertificateExpiry, ClientAuth, TlsError, TlsSettings, amazon_trust_services};
 

@@ -50,7 +50,7 @@ pub enum AppError {
     /// There is no audit trail where there must be one.
     #[error("audit: {0}")]
     Audit(#[from] AuditError),
-    /// The log is taken.
+    /// The log is taken, or has no thread.
     #[error("the log cannot be set up: {0}")]
     Log(String),
 }
@@ -69,7 +69,8 @@ struct Start {
 /// # Errors
 /// [`AppError`] when it cannot start; once it serves, nothing but a stop ends it.
 pub fn run(file: &Path, loaded: Loaded, sources: Sources) -> Result<(), AppError> {
-    let level = logging::start(loaded.configuration.log)
+    // Ends last: what it holds is written before the process ends, also when the start fails.
+    let (_log, level) = logging::start(&loaded.configuration.log)
         .map_err(|error| AppError::Log(error.to_string()))?;
     hardening::forbid_core_dumps();
     report(&loaded.warnings);
@@ -152,6 +153,7 @@ fn reloader(
     auditor: &Auditor,
     metrics: &Metrics,
 ) -> Result<Reloader, AppError> {
+    level.declare(metrics)?;
     let server_metrics = ServerMetrics::declare(metrics)?;
     server_metrics.publish_expiries(&configuration.server.tls.expiries);
     let stores = StoreMaker::declare(metrics)?;

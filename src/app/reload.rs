@@ -211,6 +211,7 @@ pub(super) fn serving(
         limits: server.limits,
         fleet_size: server.fleet_size,
         grace_period: server.grace_period,
+        sample: configuration.log.sample,
     }
 }
 
@@ -221,6 +222,7 @@ fn keep_what_needs_a_restart(old: &Configuration, mut new: Configuration) -> Con
     new.admin = old.admin;
     new.audit.clone_from(&old.audit);
     new.log.format = old.log.format;
+    new.log.otlp.clone_from(&old.log.otlp);
     for hsm in &mut new.hsms {
         let former = old.hsms.iter().find(|former| former.name == hsm.name);
         if let Some(former) = former.filter(|former| former.module != hsm.module) {

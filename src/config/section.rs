@@ -224,6 +224,15 @@ impl<'a> Section<'a> {
         number
     }
 
+    /// A number, whole or not, if the key is there.
+    pub(super) fn number(&self, key: &str) -> Option<f64> {
+        self.of_type(key, "a number", |value| match value {
+            DeValue::Float(float) => float.as_str().parse().ok(),
+            DeValue::Integer(integer) => integer.as_str().parse().ok(),
+            _ => None,
+        })
+    }
+
     /// A text that `parse` turns into a value or says what is wrong with it, if the key is there.
     pub(super) fn parsed<T>(
         &self,

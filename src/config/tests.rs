@@ -87,6 +87,47 @@ fn a_minimal_configuration_has_the_contracts_defaults() {
 }
 
 #[test]
+fn successes_are_sampled_by_a_share() {
+    for (share, expected) in [("0.01", 0.01), ("0", 0.0), ("1", 1.0), ("1e-3", 0.001)] {
+        let log = format!("[log]\nsample_successes = {share}\n[[hsm]]");
+        let loaded = load_text(&GOOD.replace("[[hsm]]", &log)).unwrap();
+        assert_eq!(loaded.configuration.log.sample.share(), expected);
+    }
+    let whole = load_text(GOOD).unwrap().configuration.log.sample;
+    assert_eq!(whole, crate::server::Sample::ALL);
+}
+
+#[test]
+fn otlp_is_for_builds_that_have_it() {
+    let with = |endpoint: &str| format!("[log.otlp]\nendpoint = {endpoint:?}\n[[hsm]]");
+    let outcome = load_text(&GOOD.replace("[[hsm]]", &with("http://127.0.0.1:4318")));
+    match outcome {
+        Ok(loaded) if cfg!(feature = "otlp") => {
+            let collector = loaded.configuration.log.otlp.unwrap();
+            assert_eq!(collector.authority, "127.0.0.1:4318");
+        }
+        Err(faults) if !cfg!(feature = "otlp") => {
+            let fault = faults.to_string();
+            assert!(
+                fault.contains("log.otlp: this build has no OTLP"),
+                "{fault}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    let wrong = faults("[[hsm]]", &with("https://collector"));
+    assert!(
+        wrong.contains("log.otlp.endpoint: \"https://collector\" is no http://"),
+        "{wrong}"
+    );
+    let missing = faults("[[hsm]]", "[log.otlp]\n[[hsm]]");
+    assert!(
+        missing.contains("log.otlp.endpoint: is missing"),
+        "{missing}"
+    );
+}
+
+#[test]
 fn every_fault_is_told_at_once_with_its_line() {
     let text = GOOD
         .replace("127.0.0.1:0", "localhost")
@@ -127,6 +168,21 @@ fn each_rule_has_its_fault() {
         ),
         ("\"server.key\"", "\"secret\"", "holds no PEM private key"),
         ("\"server.pem\"", "\"secret\"", "holds no PEM certificate"),
+        (
+            "[[hsm]]",
+            "[log]\nsample_successes = 1.5\n[[hsm]]",
+            "log.sample_successes: must be from 0 (none) to 1 (all)",
+        ),
+        (
+            "[[hsm]]",
+            "[log]\nsample_successes = nan\n[[hsm]]",
+            "log.sample_successes: must be from 0 (none) to 1 (all)",
+        ),
+        (
+            "[[hsm]]",
+            "[log]\nsample_successes = \"1%\"\n[[hsm]]",
+            "log.sample_successes: must be a number, not string",
+        ),
         (
             "[server.tls]",
             "[server.limits]\nmax_body = \"10\"\n[server.tls]",

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::trace_context::TraceContext;
 use crate::operations::Cost;
 use crate::policy::Decision;
 use crate::sigv4::AccessKeyId;
@@ -31,6 +32,7 @@ pub(super) struct Facts {
     pub decision: Option<Decision>,
     /// The length of the request's body, once it was read.
     pub request_bytes: Option<u64>,
+    pub trace: Option<TraceContext>,
 }
 
 /// A handle to the record that travels with the request.

@@ -78,6 +78,7 @@ impl Server {
         let inside = Arc::default();
         let stack = ServiceBuilder::new()
             .layer(ObserveLayer {
+                live: live.clone(),
                 metrics: metrics.clone(),
             })
             .layer(AuditLayer::new(trail))

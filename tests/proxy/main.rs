@@ -40,8 +40,11 @@ mod key_commands;
 mod kill_switch;
 mod legacy;
 mod log;
+mod log_output;
 mod migrate_config;
 mod mtls;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod paths;
 mod policy;
 mod quotas;

@@ -114,10 +114,12 @@ fn the_order_of_checks_is_the_specification_s() {
 
 #[test]
 fn observing_serves_and_tells() {
-    let (proxy, _) = with_rules(
+    let (mut proxy, _) = with_rules(
         "@id(\"nobody\") forbid(principal, action, resource);",
         "mode = \"observe\"\n",
     );
+    // Of successes nothing is to be logged, but of this one.
+    proxy.reconfigure(|setup| setup.set("log", "sample_successes", "0"));
     let body = encrypt_body(b"x");
     proxy
         .caller(&PAYMENTS)
@@ -131,6 +133,7 @@ fn observing_serves_and_tells() {
                 && line["kms_request_id"] == *id
         });
     assert_eq!(line["policies"], "nobody");
+    assert_eq!(proxy.access_line(&body)["status"], 200);
     let labels = [("store", "payments"), ("decision", "would_deny")];
     assert_eq!(
         proxy.metric("xks_policy_decisions_total", &labels),

@@ -13,6 +13,8 @@
 mod harness;
 
 mod admin;
+mod audit_commands;
+mod audit_tampering;
 mod authentication;
 mod base64_limits;
 mod blame;
@@ -42,6 +44,7 @@ mod migrate_config;
 mod mtls;
 mod paths;
 mod policy;
+mod policy_faults;
 mod quotas;
 mod reload;
 mod rotation;

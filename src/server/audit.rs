@@ -141,7 +141,7 @@ impl Witness {
             facts,
             audit::Request {
                 outcome,
-                status: response.status().as_u16(),
+                status: Some(response.status().as_u16()),
                 error_name,
                 reason: reason.or(would_deny.as_deref()),
                 response_bytes: response.body().size_hint().exact(),

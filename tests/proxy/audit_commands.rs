@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::harness::command::{Ran, run};
+use crate::harness::trail::Trail;
 use crate::harness::wire::{decrypt_body, encrypt_body, plain_body, set};
 use crate::harness::{PAYMENTS, Proxy, RETAIL};
 
@@ -15,17 +16,16 @@ const RULES: &str = "@id(\"alice\") permit(principal == Xks::Principal::\"arn:aw
 @id(\"not-the-ledger\") forbid(principal, action, resource == Xks::Key::\"payments/ledger\");";
 
 /// A proxy with a policy and a trail that begins a new file every few lines.
-fn audited() -> (Proxy, PathBuf) {
-    let mut path = PathBuf::new();
+fn audited() -> (Proxy, Trail) {
+    let mut trail = None;
     let proxy = Proxy::start_with(|setup| {
-        path = setup.directory.join("audit.jsonl");
         let rules = setup.directory.join("rules.cedar");
         fs::write(&rules, RULES).unwrap();
-        let audit = format!("[audit]\npath = {path:?}\nrotate = {{ size = \"4KiB\" }}\n");
         let policy = format!("[policy]\nengine = \"cedar\"\npath = {rules:?}\n");
-        setup.edit("[server]\n", &format!("{audit}{policy}[server]\n"));
+        setup.edit("[server]\n", &format!("{policy}[server]\n"));
+        trail = Some(setup.audit("rotate = { size = \"4KiB\" }"));
     });
-    (proxy, path)
+    (proxy, trail.unwrap())
 }
 
 fn id_of(body: &Value) -> String {
@@ -48,7 +48,7 @@ fn shown(ran: &Ran) -> Vec<Value> {
 
 #[test]
 fn lines_are_found_by_what_is_asked_for() {
-    let (proxy, path) = audited();
+    let (proxy, trail) = audited();
     let payments = proxy.caller(&PAYMENTS);
     let sealed = payments.encrypt("orders", b"x");
     let decrypt = decrypt_body(&sealed);
@@ -125,13 +125,7 @@ fn lines_are_found_by_what_is_asked_for() {
         payments.encrypt("orders", b"x");
     }
     let ran = run(&proxy.setup, &["audit", "show", "--json"]);
-    let mut files: Vec<_> = fs::read_dir(path.parent().unwrap())
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .collect();
-    files.retain(|file| file.to_string_lossy().contains("audit.jsonl.0"));
-    files.sort();
-    files.push(path);
+    let files = trail.files();
     let text: String = files
         .iter()
         .map(|file| fs::read_to_string(file).unwrap())
@@ -218,8 +212,8 @@ impl Drop for Following {
 
 #[test]
 fn who_follows_sees_every_line_of_every_file() {
-    let (proxy, path) = audited();
-    let mut following = Following::start(&path);
+    let (proxy, trail) = audited();
+    let mut following = Following::start(trail.path());
     let payments = proxy.caller(&PAYMENTS);
     let bodies: Vec<Value> = (0..40).map(|_| plain_body("metadata")).collect();
     let mut lines = BufReader::new(following.0.stdout.take().unwrap()).lines();
@@ -233,25 +227,17 @@ fn who_follows_sees_every_line_of_every_file() {
             }
         }
     }
-    let rotated = fs::read_dir(path.parent().unwrap()).unwrap();
-    let rotated = rotated.filter(|e| {
-        e.as_ref()
-            .unwrap()
-            .file_name()
-            .to_string_lossy()
-            .contains(".jsonl.0")
-    });
-    assert!(rotated.count() > 3);
+    assert!(trail.files().len() > 4);
 }
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
-    let (proxy, path) = audited();
+    let (proxy, trail) = audited();
     for _ in 0..10 {
         proxy.caller(&PAYMENTS).encrypt("orders", b"x");
     }
     let long = proxy.setup.directory.join("long.jsonl");
-    fs::write(&long, fs::read_to_string(&path).unwrap().repeat(200)).unwrap();
+    fs::write(&long, fs::read_to_string(trail.path()).unwrap().repeat(200)).unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
         .args(["audit", "show"])
         .arg(&long)

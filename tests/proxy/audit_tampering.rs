@@ -3,19 +3,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use rustix::process::{Signal, getuid};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::harness::command::{Ran, run};
 use crate::harness::metrics::eventually;
+use crate::harness::trail::AUDIT_KEY;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, Proxy};
-
-/// The key that vouches for the trails of this theme.
-const SEAL_KEY: &str = "vouching";
 
 /// A trail of some thirty lines with several sealed checkpoints, its proxy stopped.
 struct Scene {
@@ -28,11 +25,8 @@ impl Scene {
     fn written() -> Self {
         let mut path = PathBuf::new();
         let mut proxy = Proxy::start_with(|setup| {
-            setup.token.tool("key", &["--label", SEAL_KEY]);
-            path = setup.directory.join("audit.jsonl");
-            let checkpoint = "checkpoint = { lines = 5, interval = \"1h\" }";
-            let table = format!("[audit]\npath = {path:?}\nkey = {SEAL_KEY:?}\n{checkpoint}\n");
-            setup.edit("[server]\n", &format!("{table}[server]\n"));
+            let trail = setup.audit("checkpoint = { lines = 5, interval = \"1h\" }");
+            path = trail.path().to_owned();
         });
         for _ in 0..8 {
             let seals = || read(&path).matches("\"sealed\"").count();
@@ -88,8 +82,7 @@ fn read(path: &Path) -> String {
 /// stay; what they are said to be of is made to fit.
 fn made_anew(lines: &mut [String], from: usize) {
     let mut hashes: Vec<String> = lines.iter().take(from).map(|line| hash_of(line)).collect();
-    for at in from..lines.len() {
-        let line = &lines[at];
+    for (at, line) in lines.iter_mut().enumerate().skip(from) {
         let prev = hashes.last().cloned().unwrap_or("0".repeat(64));
         let (time, link) = (place(line, "\"time\""), place(line, ",\"prev\":\""));
         let (kind, end) = (
@@ -105,7 +98,7 @@ fn made_anew(lines: &mut [String], from: usize) {
         let body = format!("{{\"v\":1,\"seq\":{seq},{time},\"prev\":\"{prev}\",{rest}");
         let digest = Sha256::digest(&body);
         let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        lines[at] = format!("{body},\"hash\":\"{hash}\"}}\n");
+        *line = format!("{body},\"hash\":\"{hash}\"}}\n");
         hashes.push(hash);
     }
 }
@@ -258,7 +251,7 @@ impl Scene {
             );
         }
         // A key that others may use vouches for nothing.
-        let lines = changed(SEAL_KEY, "orders").concat();
+        let lines = changed(AUDIT_KEY, "orders").concat();
         self.verify(lines, &["--hsm"])
             .expect(1, &["NOT CHECKED", "\"orders\", which is not the trail's"]);
         // Who tears all seals off is not believed either.
@@ -274,80 +267,9 @@ impl Scene {
 }
 
 #[test]
-fn what_is_no_trail_is_called_so() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("file");
-    let verify = |bytes: &[u8], options: &[&str]| {
-        fs::write(&path, bytes).unwrap();
-        on(&path, options)
-    };
-    let not_a_line = [
-        "line 1: ",
-        "not a line of an audit trail of schema version 1",
-    ];
-    for foreign in [
-        "root:x:0:0:root:/root:/bin/sh\n".as_bytes(),
-        b"{\"v\":2,\"seq\":1,\"time\":\"\"}\n",
-        b"\xff\xfe\0\n",
-        b"\n",
-        &[vec![b'{'; 20 << 20], b"\n".to_vec()].concat(),
-        &vec![b'{'; 20 << 20],
-    ] {
-        verify(foreign, &["verify"]).expect(1, &not_a_line);
-        let shown = on(&path, &["show"]);
-        let is_torn = !foreign.ends_with(b"\n") && foreign.len() < 16 << 20;
-        shown.expect(i32::from(!is_torn), &["not of an audit trail"]);
-    }
-    verify(b"", &["verify"]).expect(1, &["nothing is proved"]);
-    verify(b"torn", &["verify"]).expect(1, &["nothing is proved"]);
-    verify(b"", &["show"]).expect(0, &["SEQ"]);
-    for command in ["verify", "show"] {
-        on(directory.path(), &[command]).expect(2, &["cannot read "]);
-        on(&path.with_extension("absent"), &[command]).expect(2, &["absent: No such file"]);
-    }
-    on(&path, &["verify", "--hsm"]).expect(2, &["--config"]);
-}
-
-#[test]
-fn a_file_that_may_not_be_read_is_named() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("locked-up");
-    fs::write(&path, "x\n").unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-    let program = env!("CARGO_BIN_EXE_xks-proxy");
-    // Root reads everything unless it gives that up.
-    let words = match getuid().is_root() {
-        true => vec![
-            "setpriv",
-            "--bounding-set=-dac_override,-dac_read_search",
-            program,
-        ],
-        false => vec![program],
-    };
-    for command in ["verify", "show"] {
-        let mut run = Command::new(words[0]);
-        run.args(&words[1..]).args(["audit", command]).arg(&path);
-        let ran = Ran::from(run.output().unwrap());
-        ran.expect(2, &["locked-up: Permission denied"]);
-    }
-}
-
-fn on(path: &Path, arguments: &[&str]) -> Ran {
-    let mut run = Command::new(env!("CARGO_BIN_EXE_xks-proxy"));
-    run.arg("audit").args(arguments).arg(path);
-    run.output().unwrap().into()
-}
-
-#[test]
 fn a_proxy_that_serves_is_not_disturbed() {
-    let mut path = PathBuf::new();
     let proxy = Proxy::start_with(|setup| {
-        setup.token.tool("key", &["--label", SEAL_KEY]);
-        path = setup.directory.join("audit.jsonl");
-        let limits = "checkpoint = { lines = 1 }\nrotate = { size = \"4KiB\" }";
-        let table = format!("[audit]\npath = {path:?}\nkey = {SEAL_KEY:?}\n{limits}\n");
-        setup.edit("[server]\n", &format!("{table}[server]\n"));
+        setup.audit("checkpoint = { lines = 1 }\nrotate = { size = \"4KiB\" }");
     });
     let payments = proxy.caller(&PAYMENTS);
     for _ in 0..10 {

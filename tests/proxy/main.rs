@@ -13,7 +13,10 @@
 mod harness;
 
 mod admin;
+mod audit;
 mod audit_commands;
+mod audit_faults;
+mod audit_strangers;
 mod audit_tampering;
 mod authentication;
 mod base64_limits;

@@ -29,7 +29,19 @@ struct Log {
 impl Daemon {
     /// Starts it with these settings and variables. Nothing is awaited.
     pub fn start(configuration: &Path, variables: &[(String, String)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
+        Self::start_by(&[], configuration, variables)
+    }
+
+    /// The same, started by another command that becomes it: `command …, proxy …`.
+    pub fn start_by(
+        command: &[String],
+        configuration: &Path,
+        variables: &[(String, String)],
+    ) -> Self {
+        let proxy = env!("CARGO_BIN_EXE_xks-proxy").to_owned();
+        let words = [command, &[proxy]].concat();
+        let mut child = Command::new(&words[0])
+            .args(&words[1..])
             .args(["serve", "--config"])
             .arg(configuration)
             .envs(variables.iter().cloned())

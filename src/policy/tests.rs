@@ -267,3 +267,28 @@ fn sixty_four_kib_of_unknown_fields_are_judged() {
     };
     assert!(decide(&policy, many, Action::Decrypt).is_permitted());
 }
+
+/// What a decision costs by the number of rules; run by `tests/bench/policy`.
+#[test]
+#[ignore = "a measurement: run it in release"]
+fn measure() {
+    for rules in [1, 20, 1_000, 10_000] {
+        let rule = |n: u32| {
+            format!(
+                "permit(principal in Xks::Account::\"{n:012}\", action in Xks::Action::\"Use\", resource == Xks::Key::\"payments/k{n}\");\n"
+            )
+        };
+        let text: String = (1..rules).map(rule).collect();
+        let text = text + "permit(principal in Xks::Account::\"111122223333\", action, resource);";
+        let began = std::time::Instant::now();
+        let policy = policy(&text, PolicyMode::Enforce);
+        let loaded = began.elapsed();
+        let decisions = 1 + 200_000 / (rules + 100);
+        let began = std::time::Instant::now();
+        for _ in 0..decisions {
+            assert!(decide(&policy, |_| {}, Action::Encrypt).is_permitted());
+        }
+        let each = began.elapsed() / decisions;
+        println!("{rules:6} rules: loaded in {loaded:?}, {each:?} per decision");
+    }
+}

@@ -44,13 +44,19 @@ pub fn trail_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-/// These files in the order of their lines, behind them those that begin with no line of a trail.
+/// These files in the order of their lines, behind them those that begin with no line of a trail. Left out is what lies beside a
+/// trail, its lock and what crashes have left behind: a pattern of a shell takes them along.
 ///
 /// # Errors
 /// When a file cannot be read; the error names it.
 pub fn in_order(files: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     let with_seq = |path: &PathBuf| Ok((first_seq(path)?.unwrap_or(u64::MAX), path.clone()));
-    let mut files: Vec<_> = files.iter().map(with_seq).collect::<io::Result<_>>()?;
+    let is_aside = |path: &&PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".lock") || name.contains(".torn-")
+    };
+    let files = files.iter().filter(|path| !is_aside(path));
+    let mut files: Vec<_> = files.map(with_seq).collect::<io::Result<_>>()?;
     files.sort_by_key(|(seq, _)| *seq);
     Ok(files.into_iter().map(|(_, path)| path).collect())
 }

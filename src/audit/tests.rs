@@ -330,6 +330,13 @@ async fn a_file_does_not_drop_out_because_its_first_line_was_changed() {
         in_order(&files.iter().rev().cloned().collect::<Vec<_>>()).unwrap(),
         files
     );
+    let aside =
+        [".lock", ".torn-7-0"].map(|end| directory.path().join(format!("audit.jsonl{end}")));
+    fs::write(&aside[1], "{\"v\":1,\"seq\"").unwrap();
+    assert_eq!(
+        in_order(&[aside.to_vec(), files.clone()].concat()).unwrap(),
+        files
+    );
     for damaged in [&files[1], files.last().unwrap()] {
         let whole = fs::read(damaged).unwrap();
         let mut changed = whole.clone();

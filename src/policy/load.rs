@@ -50,10 +50,13 @@ pub(super) fn rules(
     sources: &[PolicySource],
 ) -> Result<(PolicySet, Vec<PolicyWarning>), Vec<PolicyFault>> {
     let mut faults = Vec::new();
-    let mut all = PolicySet::new();
+    let (mut all, mut order) = (PolicySet::new(), Vec::new());
     for source in sources {
         match parsed(source) {
-            Ok(rules) => add(&mut all, rules, &mut faults),
+            Ok(rules) => {
+                order.extend(rules.iter().map(|rule| rule.id().clone()));
+                add(&mut all, rules, &mut faults);
+            }
             Err(fault) => faults.push(fault),
         }
     }
@@ -67,7 +70,9 @@ pub(super) fn rules(
         .collect();
     match faults.is_empty() {
         true => {
-            warnings.extend(unreachable::warnings(&all));
+            warnings.extend(unreachable::warnings(
+                order.iter().filter_map(|id| all.policy(id)),
+            ));
             Ok((all, warnings))
         }
         false => Err(faults),

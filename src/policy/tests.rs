@@ -221,3 +221,74 @@ fn office_hours_by_the_sample() {
         (Verdict::Forbidden, vec!["office-hours".to_owned()])
     );
 }
+
+#[test]
+fn arns_that_are_none_and_text_of_any_kind_are_judged() {
+    let rules = "permit(principal, action, resource) when { principal.kind == \"other\" && !(principal has account) && !(context has kmsKeyAccount) };";
+    let policy = policy(rules, PolicyMode::Enforce);
+    for text in [
+        "arn",
+        "arn:aws",
+        "arn:::::",
+        "arn:aws:iam::12345678901:nothing",
+        "arn:aws:iam::1234567890123:user/x",
+        "arn:aws:iam::\u{661}\u{662}\u{663}:user/x",
+        "ü\u{1F511}\u{202e}",
+        "\u{0}\u{1b}[2J\r\n",
+    ] {
+        let nasty = |m: &mut serde_json::Value| {
+            for field in [
+                "awsPrincipalArn",
+                "kmsKeyArn",
+                "kmsViaService",
+                "awsSourceVpc",
+                "other",
+            ] {
+                m[field] = json!(text);
+            }
+        };
+        let decision = decide(&policy, nasty, Action::Encrypt);
+        assert!(
+            decision.verdict == Verdict::Permitted || text.contains(":user/"),
+            "{text:?}: {decision:?}"
+        );
+    }
+}
+
+#[test]
+fn sixty_four_kib_of_unknown_fields_are_judged() {
+    let rules = "permit(principal, action, resource) when { context.other.contains({ name: \"f999\", value: \"[1,{\\\"a\\\":null}]\" }) };";
+    let policy = policy(rules, PolicyMode::Enforce);
+    let many = |m: &mut serde_json::Value| {
+        for n in 0..1000 {
+            m[format!("f{n}")] = json!("x".repeat(60));
+        }
+        m["f999"] = json!([1, { "a": null }]);
+    };
+    assert!(decide(&policy, many, Action::Decrypt).is_permitted());
+}
+
+/// What a decision costs by the number of rules; run by `tests/bench/policy`.
+#[test]
+#[ignore = "a measurement: run it in release"]
+fn measure() {
+    for rules in [1, 20, 1_000, 10_000] {
+        let rule = |n: u32| {
+            format!(
+                "permit(principal in Xks::Account::\"{n:012}\", action in Xks::Action::\"Use\", resource == Xks::Key::\"payments/k{n}\");\n"
+            )
+        };
+        let text: String = (1..rules).map(rule).collect();
+        let text = text + "permit(principal in Xks::Account::\"111122223333\", action, resource);";
+        let began = std::time::Instant::now();
+        let policy = policy(&text, PolicyMode::Enforce);
+        let loaded = began.elapsed();
+        let decisions = 1 + 200_000 / (rules + 100);
+        let began = std::time::Instant::now();
+        for _ in 0..decisions {
+            assert!(decide(&policy, |_| {}, Action::Encrypt).is_permitted());
+        }
+        let each = began.elapsed() / decisions;
+        println!("{rules:6} rules: loaded in {loaded:?}, {each:?} per decision");
+    }
+}

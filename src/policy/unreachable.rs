@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use cedar_policy::PolicySet;
+use cedar_policy::Policy;
 use serde_json::{Value, json};
 
 use super::load::PolicyWarning;
@@ -10,10 +10,9 @@ use super::load::PolicyWarning;
 /// More than these are counted, not named.
 const MAX_NAMED: usize = 20;
 
-/// Rules that say what another one says, and rules that permit what another one forbids under no condition.
-pub(super) fn warnings(rules: &PolicySet) -> Vec<PolicyWarning> {
-    let mut rules: Vec<Rule> = rules.policies().filter_map(Rule::read).collect();
-    rules.sort_by(|a, b| a.id.cmp(&b.id));
+/// Rules that say what one before them says, and rules that permit what another one forbids under no condition.
+pub(super) fn warnings<'a>(rules: impl Iterator<Item = &'a Policy>) -> Vec<PolicyWarning> {
+    let rules: Vec<Rule> = rules.filter_map(Rule::read).collect();
     let mut found = duplicates(&rules);
     found.extend(overruled(&rules));
     let more = found.len().saturating_sub(MAX_NAMED);
@@ -41,7 +40,7 @@ struct Scope {
 }
 
 impl Rule {
-    fn read(policy: &cedar_policy::Policy) -> Option<Self> {
+    fn read(policy: &Policy) -> Option<Self> {
         let mut whole = policy.to_json().ok()?;
         whole.as_object_mut()?.remove("annotations");
         let part = |name: &str| whole.get(name).cloned().unwrap_or_default();

@@ -14,7 +14,10 @@ mod harness;
 
 mod admin;
 mod audit;
+mod audit_commands;
 mod audit_faults;
+mod audit_strangers;
+mod audit_tampering;
 mod authentication;
 mod base64_limits;
 mod blame;
@@ -47,6 +50,7 @@ mod mtls;
 mod otlp;
 mod paths;
 mod policy;
+mod policy_faults;
 mod quotas;
 mod reload;
 mod rotation;

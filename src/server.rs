@@ -17,6 +17,7 @@
 
 mod access_log;
 mod admit;
+mod answer_metrics;
 mod authenticate;
 mod body;
 mod client_auth;

@@ -106,9 +106,10 @@ async fn serve(start: Start) -> Result<(), AppError> {
     } = start;
     let reloader = reloader(loaded.configuration, level, &devices, &metrics)?;
     let server = bind(&reloader).await?;
+    let live = reloader.live.clone();
     let phase = Phase::new();
     if let Some(settings) = reloader.current.admin {
-        start_admin(settings, metrics, &phase, &devices).await?;
+        start_admin(settings, metrics, &phase, &devices, live).await?;
     }
     for address in server.addresses()? {
         tracing::info!(listener = "server", %address, "listening");
@@ -213,13 +214,17 @@ async fn start_admin(
     metrics: Metrics,
     phase: &Arc<Phase>,
     devices: &Arc<Devices>,
+    live: Live,
 ) -> Result<(), AppError> {
     let (phase, of_readiness, of_refresh) =
         (Arc::clone(phase), Arc::clone(devices), Arc::clone(devices));
     let parts = AdminParts {
         metrics,
         readiness: Arc::new(move || phase.readiness(&of_readiness)),
-        refresh: Arc::new(move || of_refresh.publish_gauges()),
+        refresh: Arc::new(move || {
+            of_refresh.publish_gauges();
+            live.now().stores.publish_gauges();
+        }),
     };
     let admin = Admin::bind(settings, parts).await?;
     let address = admin.address()?;

@@ -61,15 +61,16 @@ where
     let stream = match timeout(patience, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            shared.metrics.count_handshake("failed");
+            shared.metrics.count_handshake("failed", None);
             return log_failed_handshake(peer, &error);
         }
         Err(_) => {
-            shared.metrics.count_handshake("timeout");
+            shared.metrics.count_handshake("timeout", None);
             return tracing::warn!(%peer, "TLS handshake took too long");
         }
     };
-    shared.metrics.count_handshake("ok");
+    let version = stream.get_ref().1.protocol_version();
+    shared.metrics.count_handshake("ok", version);
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     match is_http2 {
         true => serve_http2(shared, stream, peer).await,

@@ -38,6 +38,7 @@ mod key_commands;
 mod kill_switch;
 mod legacy;
 mod log;
+mod metrics_table;
 mod migrate_config;
 mod mtls;
 mod paths;

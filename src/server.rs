@@ -18,6 +18,7 @@
 
 mod access_log;
 mod admit;
+mod answer_metrics;
 mod audit;
 mod authenticate;
 mod body;

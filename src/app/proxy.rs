@@ -113,9 +113,10 @@ async fn serve(start: Start) -> Result<(), AppError> {
     } = start;
     let reloader = reloader(loaded.configuration, level, &devices, &auditor, &metrics)?;
     let server = bind(&reloader).await?;
+    let live = reloader.live.clone();
     let phase = Phase::new();
     if let Some(settings) = reloader.current.admin {
-        start_admin(settings, metrics, &phase, &devices, &auditor).await?;
+        start_admin(settings, metrics, &phase, &devices, &auditor, live).await?;
     }
     for address in server.addresses()? {
         tracing::info!(listener = "server", %address, "listening");
@@ -238,13 +239,17 @@ async fn start_admin(
     phase: &Arc<Phase>,
     devices: &Arc<Devices>,
     auditor: &Auditor,
+    live: Live,
 ) -> Result<(), AppError> {
     let (phase, auditor) = (Arc::clone(phase), auditor.clone());
     let (of_readiness, of_refresh) = (Arc::clone(devices), Arc::clone(devices));
     let parts = AdminParts {
         metrics,
         readiness: Arc::new(move || phase.readiness(&of_readiness, &auditor)),
-        refresh: Arc::new(move || of_refresh.publish_gauges()),
+        refresh: Arc::new(move || {
+            of_refresh.publish_gauges();
+            live.now().stores.publish_gauges();
+        }),
     };
     let admin = Admin::bind(settings, parts).await?;
     let address = admin.address()?;

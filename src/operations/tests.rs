@@ -67,6 +67,7 @@ fn bench() -> Bench {
     };
     let metrics = FleetMetrics::declare(&Metrics::default()).unwrap();
     let store = KeyStore {
+        hsm_gauges: crate::keystore::StoreHsmGauges::default(),
         name: "store".into(),
         prefix: PathPrefix::parse("").unwrap(),
         region: "eu-west-1".into(),

@@ -62,16 +62,18 @@ where
     let stream = match timeout(patience, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            shared.metrics.count_handshake("failed");
+            shared.metrics.count_handshake("failed", None);
             return log_failed_handshake(peer, &error);
         }
         Err(_) => {
-            shared.metrics.count_handshake("timeout");
+            shared.metrics.count_handshake("timeout", None);
             return tracing::warn!(%peer, "TLS handshake took too long");
         }
     };
-    shared.metrics.count_handshake("ok");
     let session = stream.get_ref().1;
+    shared
+        .metrics
+        .count_handshake("ok", session.protocol_version());
     let is_http2 = session.alpn_protocol() == Some(b"h2");
     let subject = client_auth::subject(session.peer_certificates());
     let peer = Peer {

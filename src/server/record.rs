@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::trace_context::TraceContext;
 use crate::operations::Cost;
@@ -33,6 +34,18 @@ pub(super) struct Facts {
     /// The length of the request's body, once it was read.
     pub request_bytes: Option<u64>,
     pub trace: Option<TraceContext>,
+    pub signature: Checked,
+}
+
+/// What came of the check of a request's signature, for the metrics.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    /// How long it took.
+    pub took: Duration,
+    /// Our clock less the caller's, in seconds; of verified requests only.
+    pub skew: Option<f64>,
+    /// Why it does not verify.
+    pub denied: Option<&'static str>,
 }
 
 /// A handle to the record that travels with the request.

@@ -44,6 +44,7 @@ mod kill_switch;
 mod legacy;
 mod log;
 mod log_output;
+mod metrics_table;
 mod migrate_config;
 mod mtls;
 #[cfg(feature = "otlp")]

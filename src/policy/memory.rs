@@ -134,10 +134,9 @@ impl LooksAt {
 /// The field, where this is `context.field` or `context has field`.
 fn field_of_context<'a>(operator: &str, operands: &'a Value) -> Option<&'a str> {
     let is_access = matches!(operator, "." | "has");
-    let is_of_context = operands["left"]["Var"] == "context";
-    (is_access && is_of_context)
-        .then(|| operands["attr"].as_str())
-        .flatten()
+    let variable = operands.pointer("/left/Var")?;
+    let field = operands.get("attr")?.as_str()?;
+    (is_access && variable == "context").then_some(field)
 }
 
 /// Fields one behind the other, each with its length: no two questions have one key.

@@ -9,7 +9,6 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use rcgen::KeyPair;
 use rustix::process::Signal;
 
 use crate::harness::control::{Control, Function};
@@ -17,7 +16,7 @@ use crate::harness::load::Stop;
 use crate::harness::metrics::eventually;
 use crate::harness::outage::two_faulty;
 use crate::harness::wire::{encrypt_body, plain_body};
-use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy};
+use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy, StoreName};
 use server::Prometheus;
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus");
@@ -41,7 +40,7 @@ impl Load {
         }
     }
 
-    fn call(&self, proxy: &Proxy, store: &'static crate::harness::StoreName) {
+    fn call(&self, proxy: &Proxy, store: &'static StoreName) {
         let mut caller = proxy.caller(store);
         if self.is_skewed.load(Ordering::Relaxed) {
             caller.signer = caller.signer.shifted(-2);
@@ -127,11 +126,16 @@ fn every_alert_fires_and_clears() {
 }
 
 impl Scene<'_> {
-    /// Nothing is broken, but a rotation is not finished, a certificate ends, clocks part and a key is used a lot.
-    fn neglect(&self) {
+    /// Somebody calls who does not know the secret.
+    fn intrude(&self) {
         let mut stranger = self.proxy.caller(&PAYMENTS);
         stranger.signer.secret = "A".repeat(43);
         stranger.call("health", "", &plain_body("health"));
+    }
+
+    /// Nothing is broken, but a rotation is not finished, a certificate ends, clocks part and a key is used a lot.
+    fn neglect(&self) {
+        self.intrude();
         self.load.uses_both.store(true, Ordering::Relaxed);
         self.load.is_skewed.store(true, Ordering::Relaxed);
         self.prometheus.await_fired(&[
@@ -143,7 +147,7 @@ impl Scene<'_> {
         self.load.uses_both.store(false, Ordering::Relaxed);
         self.load.is_skewed.store(false, Ordering::Relaxed);
         let setup = &self.proxy.setup;
-        let identity = setup.authority.server(KeyPair::generate().unwrap());
+        let identity = setup.authority.server_that_ends_in(90);
         setup.write_private("server.pem", &identity.certificate_pem);
         setup.write_private("server.key", &identity.key_pem);
         self.prometheus.await_quiet(&["XksCertificateExpires"]);
@@ -151,6 +155,7 @@ impl Scene<'_> {
 
     /// One device goes, a bad configuration comes, and the audit trail's disk is full, so that everything is refused.
     fn break_down(&self) {
+        self.intrude();
         let good = self.proxy.setup.toml();
         self.proxy.setup.replace_by("this is no configuration");
         self.devices[0].set_removed(true);

@@ -52,6 +52,7 @@ mod otlp;
 mod paths;
 mod policy;
 mod policy_faults;
+mod prometheus;
 mod quotas;
 mod reload;
 mod rotation;

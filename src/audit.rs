@@ -55,7 +55,7 @@ pub use checkpoint::{Checkpoint, Seal, SealedHead, Sealer, Sealing, Unseal};
 pub use error::AuditError;
 pub use lines::Lines;
 pub use metrics::AuditMetrics;
-pub use record::{Entry, Outcome, Request, Security};
+pub use record::{Entry, Kind, Outcome, Request, Security};
 pub use report::{ChainFault, Damage, Place, Verification};
 pub use settings::{AuditSettings, CheckpointSettings, OnFailure, RotateSettings, SyncPolicy};
 pub use tail::{in_order, trail_files};

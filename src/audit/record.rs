@@ -23,9 +23,10 @@ pub struct Entry {
     pub(super) members: Vec<u8>,
 }
 
-/// What a line is about.
+/// What a line is about, by the schema's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+#[expect(missing_docs, reason = "the schema says what each is")]
+pub enum Kind {
     Request,
     Security,
     Checkpoint,
@@ -154,7 +155,8 @@ impl Entry {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 6] = [
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
         Self::Request,
         Self::Security,
         Self::Checkpoint,
@@ -163,7 +165,8 @@ impl Kind {
         Self::Stop,
     ];
 
-    pub(super) fn as_str(self) -> &'static str {
+    /// Its name in the lines.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Request => "request",
             Self::Security => "security",

@@ -10,7 +10,7 @@ use crate::xks::EncryptRequest;
 /// A Wednesday, 13:00 UTC.
 const NOON: u64 = 1_795_611_600;
 
-fn policy(text: &str, mode: PolicyMode) -> Policy {
+pub(super) fn policy(text: &str, mode: PolicyMode) -> Policy {
     let source = PolicySource {
         name: "rules.cedar".into(),
         text: text.into(),
@@ -27,7 +27,7 @@ fn faults(text: &str) -> String {
     faults.iter().map(|f| format!("{f}\n")).collect()
 }
 
-fn decide(
+pub(super) fn decide(
     policy: &Policy,
     change: impl FnOnce(&mut serde_json::Value),
     action: Action,
@@ -36,7 +36,7 @@ fn decide(
 }
 
 /// Asks the question that a request makes.
-fn asking<T>(
+pub(super) fn asking<T>(
     change: impl FnOnce(&mut serde_json::Value),
     action: Action,
     ask: impl FnOnce(&Question<'_>) -> T,
@@ -125,100 +125,6 @@ fn unknown_fields_of_the_metadata_can_be_asked_for() {
         Action::Decrypt,
     );
     assert_eq!(blue.verdict, Verdict::NotPermitted);
-}
-
-/// A change of a request's metadata.
-type Change = fn(&mut serde_json::Value);
-
-#[test]
-fn a_decision_is_remembered_for_its_own_question_alone() {
-    let changes: [Change; 12] = [
-        |_| {},
-        |m| m["awsPrincipalArn"] = json!("arn:aws:sts::111122223333:assumed-role/Orders/i-1"),
-        |m| m["awsPrincipalArn"] = json!("arn:aws:sts::999922223333:assumed-role/Orders/i-0abc"),
-        |m| m["kmsOperation"] = json!("Decrypt"),
-        |m| m["kmsKeyArn"] = json!("arn:aws:kms:eu-west-1:999955556666:key/x"),
-        |m| m["kmsViaService"] = json!("ebs"),
-        |m| m["awsSourceVpc"] = json!("vpc-2"),
-        |m| m["awsSourceVpce"] = json!("vpce-1"),
-        |m| m["kmsViaService"] = json!(null),
-        |m| m["new"] = json!("a"),
-        |m| m["new"] = json!(["a"]),
-        |m| m["newer"] = json!("a"),
-    ];
-    for rules in [
-        "permit(principal, action, resource) when { principal has session && principal.session == \"i-0abc\" };",
-        "permit(principal in Xks::Account::\"111122223333\", action, resource);",
-        "forbid(principal, action == Xks::Action::\"Decrypt\", resource); permit(principal, action, resource);",
-        "permit(principal, action, resource) when { context.kmsOperation == \"Encrypt\" };",
-        "permit(principal, action, resource) when { context has kmsKeyAccount && context.kmsKeyAccount == \"444455556666\" };",
-        "permit(principal, action, resource) when { context has kmsViaService && context.kmsViaService == \"s3\" };",
-        "permit(principal, action, resource) when { context has awsSourceVpc && context.awsSourceVpc == \"vpc-1\" };",
-        "permit(principal, action, resource) unless { context has awsSourceVpce };",
-        "permit(principal, action, resource) when { context.other.contains({\"name\": \"new\", \"value\": \"a\"}) };",
-        "permit(principal, action, resource) when { context.kmsRequestId == \"r-1\" };",
-    ] {
-        let policy = policy(rules, PolicyMode::Enforce);
-        for _ in 0..2 {
-            for (at, change) in changes.iter().enumerate() {
-                for action in [Action::Encrypt, Action::Decrypt, Action::GetKeyMetadata] {
-                    let (told, asked) = asking(change, action, |question| {
-                        (policy.decide(question), policy.ask(question))
-                    });
-                    assert_eq!(
-                        (told.verdict, told.policies),
-                        asked,
-                        "{rules} {at} {action:?}"
-                    );
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn a_rule_about_the_time_is_asked_when_the_time_has_changed() {
-    for (rule, hours) in [
-        ("context.hour < 15", 4),
-        ("context.weekday == 3", 24),
-        ("context.now < datetime(\"2026-11-25T15:00:00Z\")", 4),
-    ] {
-        let rules = format!("permit(principal, action, resource) when {{ {rule} }};");
-        let policy = policy(&rules, PolicyMode::Enforce);
-        let at = |hours: u64| {
-            asking(
-                |_| {},
-                Action::Encrypt,
-                |question| {
-                    let now = question.now + Duration::from_secs(hours * 3_600);
-                    policy.decide(&Question { now, ..*question }).verdict
-                },
-            )
-        };
-        let verdicts = [at(0), at(hours), at(0)];
-        let expected = [
-            Verdict::Permitted,
-            Verdict::NotPermitted,
-            Verdict::Permitted,
-        ];
-        assert_eq!(verdicts, expected, "{rule}");
-    }
-}
-
-#[test]
-fn many_strangers_do_not_fill_the_memory() {
-    let policy = policy("permit(principal, action, resource);", PolicyMode::Enforce);
-    for n in 0..10_000 {
-        let arn = format!("arn:aws:iam::111122223333:user/{n}");
-        decide(
-            &policy,
-            |m| m["awsPrincipalArn"] = json!(arn),
-            Action::Encrypt,
-        );
-    }
-    assert!(policy.memory.len() <= 4_096);
-    let long = "x".repeat(60_000);
-    decide(&policy, |m| m["new"] = json!(long), Action::Encrypt);
 }
 
 #[test]

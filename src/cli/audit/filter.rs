@@ -2,8 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
+
+use crate::audit::Kind;
 
 /// The first bytes of every line of the schema that this version reads.
 const BEGINNING: &[u8] = br#"{"v":1,"#;
@@ -44,14 +47,14 @@ enum Outcome {
     Failed,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Kind {
-    Request,
-    Security,
-    Checkpoint,
-    Recovered,
-    Start,
-    Stop,
+impl ValueEnum for Kind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.as_str()))
+    }
 }
 
 /// What there is to do with a line.

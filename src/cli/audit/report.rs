@@ -118,55 +118,64 @@ impl Report<'_> {
 
     /// What is no fault but should be known.
     fn remarks(&self) -> String {
+        let all = self.of_absences().into_iter().chain(self.of_incidents());
+        let so = all.filter_map(|(is_so, what)| is_so.then_some(what));
+        so.map(|what| format!("note: {what}\n")).collect()
+    }
+
+    /// What should be known of what is not there: lines and seals.
+    fn of_absences(&self) -> [(bool, String); 3] {
         let found = self.found;
-        let mut text = String::new();
-        let mut say = |is_so: bool, what: String| {
-            if is_so {
-                text.push_str(&format!("note: {what}\n"));
-            }
-        };
         let first = found.first.as_ref().map_or(1, |first| first.position.seq);
-        say(
-            first > 1,
-            format!(
-                "lines 1 to {} are not in these files; that the first one here follows them is shown by --after with the last one that was known",
-                first - 1
+        [
+            (
+                first > 1,
+                format!(
+                    "lines 1 to {} are not in these files; that the first one here follows them is shown by --after with the last one that was known",
+                    first.saturating_sub(1)
+                ),
             ),
-        );
-        say(
-            found.seals_of_earlier_lines > 0,
-            format!(
-                "{} seals are of lines that are not in these files, and say nothing of those that are",
-                found.seals_of_earlier_lines
+            (
+                found.seals_of_earlier_lines > 0,
+                format!(
+                    "{} seals are of lines that are not in these files, and say nothing of those that are",
+                    found.seals_of_earlier_lines
+                ),
             ),
-        );
-        say(
-            found.unsealed > 0,
-            format!(
-                "{} checkpoints have no seal, because the HSM made none then; the next seal speaks for their lines as well",
-                found.unsealed
+            (
+                found.unsealed > 0,
+                format!(
+                    "{} checkpoints have no seal, because the HSM made none then; the next seal speaks for their lines as well",
+                    found.unsealed
+                ),
             ),
-        );
-        say(
-            !found.recovered.is_empty(),
-            format!(
-                "the trail tells of {} recoveries (a torn line, or requests that have no line): {}",
-                found.recovered.len(),
-                named(&found.recovered)
+        ]
+    }
+
+    /// What should be known of what the trail has been through.
+    fn of_incidents(&self) -> [(bool, String); 3] {
+        let found = self.found;
+        [
+            (
+                !found.recovered.is_empty(),
+                format!(
+                    "the trail tells of {} recoveries (a torn line, or requests that have no line): {}",
+                    found.recovered.len(),
+                    named(&found.recovered)
+                ),
             ),
-        );
-        say(
-            found.clock_went_back > 0,
-            format!("the clock went back {} times", found.clock_went_back),
-        );
-        say(
-            found.torn_bytes > 0,
-            format!(
-                "{} bytes stand behind the last whole line: it is being written, or was torn by a crash",
-                found.torn_bytes
+            (
+                found.clock_went_back > 0,
+                format!("the clock went back {} times", found.clock_went_back),
             ),
-        );
-        text
+            (
+                found.torn_bytes > 0,
+                format!(
+                    "{} bytes stand behind the last whole line: it is being written, or was torn by a crash",
+                    found.torn_bytes
+                ),
+            ),
+        ]
     }
 }
 

@@ -53,4 +53,5 @@ pub mod policy;
 pub mod secret;
 pub mod server;
 pub mod sigv4;
+pub mod toolkit;
 pub mod xks;

@@ -39,6 +39,16 @@ impl Authority {
         Self { issuer }
     }
 
+    /// An authority of this name that this one vouches for.
+    pub fn intermediate(&self, name: &str) -> Self {
+        let mut params = named(name, &[]);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().unwrap();
+        let issuer = CertifiedIssuer::signed_by(params, key, &self.issuer).unwrap();
+        Self { issuer }
+    }
+
     /// The root certificate as PEM.
     pub fn pem(&self) -> String {
         self.issuer.pem()
@@ -54,6 +64,15 @@ impl Authority {
         let mut params = named("localhost", &["localhost", "127.0.0.1"]);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.issue(&params, key)
+    }
+
+    /// A server certificate for `localhost` that was good until the end of 2020.
+    pub fn expired_server(&self) -> Identity {
+        let mut params = named("localhost", &["localhost", "127.0.0.1"]);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2020, 12, 31);
+        self.issue(&params, KeyPair::generate().unwrap())
     }
 
     /// A certificate of this name that is for servers only.

@@ -13,6 +13,11 @@
 mod harness;
 
 mod admin;
+mod audit;
+mod audit_commands;
+mod audit_faults;
+mod audit_strangers;
+mod audit_tampering;
 mod authentication;
 mod base64_limits;
 mod bench_command;
@@ -39,10 +44,14 @@ mod key_commands;
 mod kill_switch;
 mod legacy;
 mod log;
+mod log_output;
+mod metrics_table;
 mod migrate_config;
 mod mtls;
+mod otlp;
 mod paths;
 mod policy;
+mod policy_faults;
 mod probe;
 mod quotas;
 mod reload;

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::harness::command::run_with;
 use crate::harness::setup::Setup;
 use crate::harness::wire::{decrypt_body, encrypt_body, plain_body, set};
 use crate::harness::{PAYMENTS, Proxy, RETAIL};
@@ -114,10 +114,12 @@ fn the_order_of_checks_is_the_specification_s() {
 
 #[test]
 fn observing_serves_and_tells() {
-    let (proxy, _) = with_rules(
+    let (mut proxy, _) = with_rules(
         "@id(\"nobody\") forbid(principal, action, resource);",
         "mode = \"observe\"\n",
     );
+    // Of successes nothing is to be logged, but of this one.
+    proxy.reconfigure(|setup| setup.set("log", "sample_successes", "0"));
     let body = encrypt_body(b"x");
     proxy
         .caller(&PAYMENTS)
@@ -131,6 +133,7 @@ fn observing_serves_and_tells() {
                 && line["kms_request_id"] == *id
         });
     assert_eq!(line["policies"], "nobody");
+    assert_eq!(proxy.access_line(&body)["status"], 200);
     let labels = [("store", "payments"), ("decision", "would_deny")];
     assert_eq!(
         proxy.metric("xks_policy_decisions_total", &labels),
@@ -202,25 +205,8 @@ fn strange_metadata_is_judged_and_starts_no_line_of_its_own() {
 }
 
 fn run(arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A command that does not read it has gone.
-    drop(std::io::Write::write_all(
-        &mut child.stdin.take().unwrap(),
-        input.as_bytes(),
-    ));
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code(),
-        text(output.stdout),
-        text(output.stderr),
-    )
+    let ran = run_with(arguments, input);
+    (ran.code, ran.stdout, ran.stderr)
 }
 
 #[test]

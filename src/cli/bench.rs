@@ -7,13 +7,17 @@ use std::time::Duration;
 use clap::Args;
 
 use super::exit::{ExitStatus, Refusal};
-use super::target::{Target, TargetOptions, read};
-use crate::toolkit::bench::{self, Mix, Plan, Pulse, Report, Shape, Sizes};
+use super::target::{SERVICE, Target, TargetOptions, read};
+use crate::client::{Caller, TlsClient, Trust};
+use crate::sigv4::Signer;
+use crate::toolkit::bench::{
+    self, BenchError, BenchTarget, Mix, Plan, Pulse, Report, Shape, Sizes,
+};
+use crate::toolkit::probe::pem_certificates;
 
 /// Put load on a proxy, as KMS would, and measure how soon it answers.
 #[derive(Args)]
-#[command(
-    after_help = "Examples:\n  \
+#[command(after_help = "Examples:\n  \
     xks-proxy bench --endpoint https://localhost:8443 --credential console.json --ca ca.pem --key orders --rate 1800\n  \
     xks-proxy bench … --closed --connections 64 --duration 30s --save new.json --compare old.json --html report.html\n  \
     xks-proxy bench … --ramp --rate 200 --duration 10s\n\n\
@@ -21,8 +25,7 @@ use crate::toolkit::bench::{self, Mix, Plan, Pulse, Report, Shape, Sizes};
     that fell into it. A request that has no good answer after --timeout has failed; KMS waits 250 ms.\n\n\
     Only this machine may be a target, unless you say that the endpoint is yours.\n\n\
     Exit codes: 0 measured, every answer was good; 1 some were not (or the ramp held nothing, or the run is slower than \
-    --max-slowdown); 2 wrong usage; 70 internal error."
-)]
+    --max-slowdown); 2 wrong usage; 70 internal error.")]
 pub(super) struct Bench {
     #[command(flatten)]
     target: TargetOptions,
@@ -45,7 +48,11 @@ pub(super) struct Bench {
     #[arg(long, value_name = "TIME", default_value = "250ms", value_parser = duration)]
     timeout: Duration,
     /// Operations with weights.
-    #[arg(long, value_name = "OPERATION=WEIGHT,…", default_value = "encrypt=1,decrypt=1")]
+    #[arg(
+        long,
+        value_name = "OPERATION=WEIGHT,…",
+        default_value = "encrypt=1,decrypt=1"
+    )]
     mix: Mix,
     /// Lengths of plaintexts in bytes, with weights.
     #[arg(long, value_name = "BYTES=WEIGHT,…", default_value = "32")]
@@ -95,11 +102,37 @@ impl Bench {
         let old = self.compare.as_deref().map(saved).transpose()?;
         let target = self.bench_target(target)?;
         let outcome = bench::run(target, self.plan(), |pulse| self.show(pulse));
-        let report = outcome.map_err(|e| Refusal::new(ExitStatus::No, e.to_string()))?;
+        let report = outcome.map_err(refusal)?;
         self.write_files(&report, old.as_ref())?;
         // A closed output changes nothing about the exit code.
         drop(self.print(&report, old.as_ref()));
         Ok(self.verdict(&report, old.as_ref()))
+    }
+
+    fn bench_target(&self, target: Target) -> Result<BenchTarget, Refusal> {
+        let usage = |message: String| Refusal::new(ExitStatus::WrongUsage, message);
+        let key = self.target.key.clone();
+        let key =
+            key.ok_or_else(|| usage("give --key, an external key id of the store".to_owned()))?;
+        let address = bench::address_of(&target.host, target.port, self.i_own_this_endpoint);
+        let address = address.map_err(|error| usage(error.to_string()))?;
+        let credential = target
+            .credential
+            .map_err(|error| usage(error.to_string()))?;
+        let more = target
+            .ca
+            .as_deref()
+            .map(pem_certificates)
+            .unwrap_or_default();
+        let tls = TlsClient::new(Trust::PublicAnd(more), target.identity);
+        let caller = Caller {
+            address,
+            host: target.host,
+            path: target.path,
+            signer: Signer::new(credential, &target.region, SERVICE),
+            tls: tls.map_err(|error| usage(error.to_string()))?,
+        };
+        Ok(BenchTarget { caller, key })
     }
 
     fn plan(&self) -> Plan {
@@ -163,9 +196,22 @@ impl Bench {
     }
 }
 
+fn refusal(error: BenchError) -> Refusal {
+    let status = match error {
+        BenchError::NotThere(_) | BenchError::NothingToDecrypt(_) => ExitStatus::No,
+        BenchError::Runtime(_) | BenchError::Lost => ExitStatus::Internal,
+    };
+    Refusal::new(status, error.to_string())
+}
+
 fn saved(file: &Path) -> Result<Report, Refusal> {
     let report = Report::parse(&read(file)?);
-    report.map_err(|fault| Refusal::new(ExitStatus::WrongUsage, format!("{} {fault}", file.display())))
+    report.map_err(|fault| {
+        Refusal::new(
+            ExitStatus::WrongUsage,
+            format!("{} {fault}", file.display()),
+        )
+    })
 }
 
 fn write(file: &Path, text: &str) -> Result<(), Refusal> {

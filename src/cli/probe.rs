@@ -7,21 +7,19 @@ use clap::Args;
 use serde_json::json;
 
 use super::exit::{ExitStatus, Refusal};
-use super::target::{TargetOptions, read_text};
-use crate::toolkit::probe::{self, Check, Report, TrustedRoots, Verdict};
+use super::target::{SERVICE, Target, TargetOptions, read_text};
+use crate::toolkit::probe::{self, Check, Report, Settings, TrustedRoots, Verdict};
 
 /// Find out whether KMS could use an endpoint: names, TLS, certificates, credential, clocks, latencies.
 #[derive(Args)]
-#[command(
-    after_help = "Example:\n  \
+#[command(after_help = "Example:\n  \
     xks-proxy probe --endpoint https://xks.example.com --credential console.json --region eu-west-1 --key orders \\\n    \
     --trusted-roots TrustedCertificateAuthorities\n\n\
     One line per check: ok, warn (KMS works, but), FAIL (KMS will not work), skip (not found out); under it what to do. With --key \
     the key's metadata are asked for, and a few bytes are encrypted and decrypted with it.\n\n\
     --trusted-roots is AWS's listing (aws-kms-xksproxy-api-spec, TrustedCertificateAuthorities) or PEM. Without it the roots of \
     this machine count.\n\n\
-    Exit codes: 0 no check failed, 1 one did, 2 wrong usage."
-)]
+    Exit codes: 0 no check failed, 1 one did, 2 wrong usage.")]
 pub(super) struct Probe {
     #[command(flatten)]
     target: TargetOptions,
@@ -60,6 +58,26 @@ impl Probe {
         })
     }
 
+    fn settings(&self, target: Target, trusted: Option<TrustedRoots>) -> Settings {
+        Settings {
+            host: target.host,
+            port: target.port,
+            path: target.path,
+            region: target.region,
+            service: SERVICE,
+            credential: target.credential,
+            authorities: target
+                .ca
+                .as_deref()
+                .map(probe::pem_certificates)
+                .unwrap_or_default(),
+            identity: target.identity,
+            trusted,
+            key: self.target.key.clone(),
+            samples: self.samples,
+        }
+    }
+
     fn trusted_roots(&self) -> Result<Option<TrustedRoots>, Refusal> {
         let Some(file) = &self.trusted_roots else {
             return Ok(None);
@@ -82,8 +100,14 @@ impl Probe {
         }
         let (failed, warned) = (report.count(Verdict::Fail), report.count(Verdict::Warn));
         match report.is_ready() {
-            true => writeln!(stdout, "\nReady for KMS, as far as can be seen from here ({warned} warnings)."),
-            false => writeln!(stdout, "\nNot ready for KMS: {failed} failed, {warned} warnings."),
+            true => writeln!(
+                stdout,
+                "\nReady for KMS, as far as can be seen from here ({warned} warnings)."
+            ),
+            false => writeln!(
+                stdout,
+                "\nNot ready for KMS: {failed} failed, {warned} warnings."
+            ),
         }
     }
 }

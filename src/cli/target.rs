@@ -10,7 +10,12 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::exit::{ExitStatus, Refusal};
+use crate::client::ClientIdentity;
 use crate::secret::Secret;
+use crate::sigv4::{Credential, CredentialError};
+
+/// The service of the credential scope (XKS API, section 7).
+pub(super) const SERVICE: &str = "kms-xks-proxy";
 
 /// KMS knows no other.
 const HTTPS_PORT: u16 = 443;
@@ -55,10 +60,10 @@ pub(super) struct Target {
     pub(super) port: u16,
     pub(super) path: String,
     pub(super) region: String,
-    pub(super) access_key_id: String,
-    pub(super) secret: Secret,
+    pub(super) credential: Result<Credential, CredentialError>,
+    /// Authorities besides the public ones, PEM.
     pub(super) ca: Option<String>,
-    pub(super) client: Option<(Vec<u8>, Vec<u8>)>,
+    pub(super) identity: Option<ClientIdentity>,
 }
 
 /// What the KMS console takes.
@@ -81,8 +86,11 @@ impl TargetOptions {
     pub(super) fn target(&self) -> Result<Target, Refusal> {
         let (host, port) = endpoint(&self.endpoint)?;
         let (path, access_key_id, secret) = self.credential()?;
-        let client = match (&self.client_certificate, &self.client_key) {
-            (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
+        let identity = match (&self.client_certificate, &self.client_key) {
+            (Some(certificate), Some(key)) => {
+                let identity = ClientIdentity::from_pem(&read(certificate)?, &read(key)?);
+                Some(identity.map_err(usage)?)
+            }
             _ => None,
         };
         Ok(Target {
@@ -90,10 +98,9 @@ impl TargetOptions {
             port,
             path,
             region: self.region.clone(),
-            access_key_id,
-            secret,
+            credential: Credential::new(&access_key_id, secret),
             ca: self.ca.as_deref().map(read_text).transpose()?,
-            client,
+            identity,
         })
     }
 
@@ -105,10 +112,15 @@ impl TargetOptions {
                 let secret = Secret::new(text.trim_end_matches(['\r', '\n']).to_owned());
                 (None, id.clone(), secret)
             }
-            _ => return Err(usage("give --credential, or --access-key-id with --secret-file")),
+            _ => {
+                return Err(usage(
+                    "give --credential, or --access-key-id with --secret-file",
+                ));
+            }
         };
         let path = self.path.clone().or(path);
-        let path = path.ok_or_else(|| usage("give --path: the console's JSON was not given, which has it"))?;
+        let path = path
+            .ok_or_else(|| usage("give --path: the console's JSON was not given, which has it"))?;
         Ok((path, id, secret))
     }
 }
@@ -122,12 +134,20 @@ fn console(file: &Path) -> Result<(Option<String>, String, Secret), Refusal> {
     })?;
     let credential = console.xks_proxy_authentication_credential;
     let secret = Secret::new(credential.raw_secret_access_key);
-    Ok((Some(console.xks_proxy_uri_path), credential.access_key_id, secret))
+    Ok((
+        Some(console.xks_proxy_uri_path),
+        credential.access_key_id,
+        secret,
+    ))
 }
 
 /// Host and port of `https://HOST[:PORT]`.
 fn endpoint(text: &str) -> Result<(String, u16), Refusal> {
-    let wrong = || usage(&format!("--endpoint is https://HOST or https://HOST:PORT, not {text:?}"));
+    let wrong = || {
+        usage(&format!(
+            "--endpoint is https://HOST or https://HOST:PORT, not {text:?}"
+        ))
+    };
     let authority = text.strip_prefix("https://").ok_or_else(wrong)?;
     let authority = authority.strip_suffix('/').unwrap_or(authority);
     let (host, port) = match authority.rsplit_once(':') {
@@ -162,8 +182,18 @@ mod tests {
     fn endpoints() {
         let parsed = |text| endpoint(text).ok();
         assert_eq!(parsed("https://a.example"), Some(("a.example".into(), 443)));
-        assert_eq!(parsed("https://localhost:8443/"), Some(("localhost".into(), 8443)));
-        for bad in ["http://a", "a.example", "https://", "https://a/b", "https://a:x", "https://[::1]:1"] {
+        assert_eq!(
+            parsed("https://localhost:8443/"),
+            Some(("localhost".into(), 8443))
+        );
+        for bad in [
+            "http://a",
+            "a.example",
+            "https://",
+            "https://a/b",
+            "https://a:x",
+            "https://[::1]:1",
+        ] {
             assert!(parsed(bad).is_none(), "{bad}");
         }
     }

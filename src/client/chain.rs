@@ -41,7 +41,9 @@ pub fn verify_chain(
     let intermediates: Vec<_> = intermediates.iter().map(certificate).collect();
     // The name is judged last and apart: this one is in no certificate.
     let name = ServerName::try_from("name.invalid").map_err(other)?;
-    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     let now = UnixTime::since_unix_epoch(since);
     match verifier.verify_server_cert(&certificate(leaf), &intermediates, &name, &[], now) {
         Ok(_) => Ok(()),
@@ -73,7 +75,9 @@ mod tests {
 
     fn ca(name: &str) -> CertificateParams {
         let mut params = CertificateParams::new(vec![]).unwrap();
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params
     }
@@ -94,16 +98,22 @@ mod tests {
         let intermediate =
             CertifiedIssuer::signed_by(ca("intermediate"), KeyPair::generate().unwrap(), &root)
                 .unwrap();
-        let (leaf, middle, top) = (leaf(&intermediate), intermediate.der().to_vec(), root.der().to_vec());
+        let (leaf, middle, top) = (
+            leaf(&intermediate),
+            intermediate.der().to_vec(),
+            root.der().to_vec(),
+        );
         let now = SystemTime::now();
         let verify = |chain: &[Vec<u8>], roots: &[Vec<u8>]| verify_chain(chain, roots, now);
-        assert_eq!(verify(&[leaf.clone(), middle.clone()], &[top.clone()]), Ok(()));
-        assert_eq!(verify(&[leaf.clone(), middle.clone(), top.clone()], &[top.clone()]), Ok(()));
-        assert_eq!(verify(&[leaf.clone()], &[top.clone()]), Err(ChainFault::NoPath));
-        let stranger = self::root("stranger").der().to_vec();
-        assert_eq!(verify(&[leaf.clone(), middle], &[stranger]), Err(ChainFault::NoPath));
-        assert_eq!(verify(&[leaf], &[]), Err(ChainFault::NoPath));
-        assert_eq!(verify(&[], &[top]), Err(ChainFault::NoPath));
+        let roots = [top.clone()];
+        let whole = [leaf.clone(), middle.clone(), top.clone()];
+        assert_eq!(verify(&whole, &roots), Ok(()));
+        assert_eq!(verify(&whole[..2], &roots), Ok(()));
+        assert_eq!(verify(&whole[..1], &roots), Err(ChainFault::NoPath));
+        let strangers = [self::root("stranger").der().to_vec()];
+        assert_eq!(verify(&whole, &strangers), Err(ChainFault::NoPath));
+        assert_eq!(verify(&whole, &[]), Err(ChainFault::NoPath));
+        assert_eq!(verify(&[], &roots), Err(ChainFault::NoPath));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod report;
 mod run;
 mod search;
 mod svg;
+mod target;
 mod text;
 mod work;
 
@@ -23,5 +24,7 @@ pub use html::of as html;
 pub use load::Pulse;
 pub use mix::{Mix, Sizes};
 pub use plan::{Plan, Shape};
-pub use report::{Report, Step};
+pub use report::Report;
+pub use run::{BenchError, run};
+pub use target::{BenchTarget, TargetError, address_of};
 pub use text::{comparison, of as text, slowdown};

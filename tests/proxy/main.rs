@@ -48,6 +48,7 @@ mod log_output;
 mod metrics_table;
 mod migrate_config;
 mod mtls;
+#[cfg(feature = "otlp")]
 mod otlp;
 mod paths;
 mod policy;

@@ -36,7 +36,9 @@ fn check<'a>(checks: &'a [Value], name: &str) -> &'a Value {
 
 fn failed(checks: &[Value]) -> Vec<&str> {
     let failed = checks.iter().filter(|check| check["verdict"] == "fail");
-    failed.map(|check| check["name"].as_str().unwrap()).collect()
+    failed
+        .map(|check| check["name"].as_str().unwrap())
+        .collect()
 }
 
 /// The probe fails because of this check and says what was found and what to do.
@@ -44,8 +46,15 @@ fn failed(checks: &[Value]) -> Vec<&str> {
 fn assert_fails(options: &[String], more: &[&str], name: &str, finding: &str) -> Vec<Value> {
     let (code, checks) = probe(options, more);
     let found = check(&checks, name);
-    assert_eq!((code, &found["verdict"]), (Some(1), &"fail".into()), "{checks:#?}");
-    assert!(found["finding"].as_str().unwrap().contains(finding), "{found}");
+    assert_eq!(
+        (code, &found["verdict"]),
+        (Some(1), &"fail".into()),
+        "{checks:#?}"
+    );
+    assert!(
+        found["finding"].as_str().unwrap().contains(finding),
+        "{found}"
+    );
     assert!(!found["remedy"].as_str().unwrap().is_empty(), "{found}");
     checks
 }
@@ -59,20 +68,40 @@ fn what_is_well_is_said_to_be() {
     let (code, checks) = probe(&options, &more);
     assert_eq!((code, failed(&checks)), (Some(0), vec![]), "{checks:#?}");
     for name in [
-        "path", "credential form", "DNS", "TCP", "TLS", "suite", "chain", "authority", "name", "expiry", "credential", "clock",
-        "key", "metadata", "encrypt", "decrypt",
+        "path",
+        "credential form",
+        "DNS",
+        "TCP",
+        "TLS",
+        "suite",
+        "chain",
+        "authority",
+        "name",
+        "expiry",
+        "credential",
+        "clock",
+        "key",
+        "metadata",
+        "encrypt",
+        "decrypt",
     ] {
         // A machine that is busy may be slow.
         let verdict = &check(&checks, name)["verdict"];
         let is_latency = ["metadata", "encrypt", "decrypt"].contains(&name);
-        assert!(*verdict == "ok" || (is_latency && *verdict == "warn"), "{name}: {checks:#?}");
+        assert!(
+            *verdict == "ok" || (is_latency && *verdict == "warn"),
+            "{name}: {checks:#?}"
+        );
     }
     // A single HSM, and a port that KMS cannot use.
     for name in ["health", "endpoint"] {
         assert_eq!(check(&checks, name)["verdict"], "warn");
     }
     let (code, stdout, _) = command("probe", &options, &["--samples", "1"]);
-    assert!(code == Some(0) && stdout.contains("Ready for KMS"), "{stdout}");
+    assert!(
+        code == Some(0) && stdout.contains("Ready for KMS"),
+        "{stdout}"
+    );
 }
 
 fn proxy_with(identity: impl FnOnce(&mut Setup) -> Identity) -> Proxy {
@@ -86,11 +115,24 @@ fn proxy_with(identity: impl FnOnce(&mut Setup) -> Identity) -> Proxy {
 fn certificates_that_kms_refuses_are_found() {
     let expired = proxy_with(|setup| setup.authority.expired_server());
     let checks = assert_fails(&options(&expired, &PAYMENTS), &[], "expiry", "expired");
-    assert_eq!(failed(&checks), ["expiry"], "the chain itself is well: {checks:#?}");
-    assert_eq!(check(&checks, "credential")["verdict"], "ok", "the rest is looked at all the same");
+    assert_eq!(
+        failed(&checks),
+        ["expiry"],
+        "the chain itself is well: {checks:#?}"
+    );
+    assert_eq!(
+        check(&checks, "credential")["verdict"],
+        "ok",
+        "the rest is looked at all the same"
+    );
 
     let another = proxy_with(|setup| setup.authority.server_named("xks.example.com"));
-    let checks = assert_fails(&options(&another, &PAYMENTS), &[], "name", "xks.example.com");
+    let checks = assert_fails(
+        &options(&another, &PAYMENTS),
+        &[],
+        "name",
+        "xks.example.com",
+    );
     assert_eq!(failed(&checks), ["name"], "{checks:#?}");
 }
 
@@ -100,7 +142,12 @@ fn a_chain_without_its_intermediate_and_a_stranger_are_told_apart() {
         let intermediate = setup.authority.intermediate("Test Issuing CA");
         intermediate.server(rcgen::KeyPair::generate().unwrap())
     });
-    assert_fails(&options(&incomplete, &PAYMENTS), &[], "chain", "Test Issuing CA");
+    assert_fails(
+        &options(&incomplete, &PAYMENTS),
+        &[],
+        "chain",
+        "Test Issuing CA",
+    );
 
     let complete = proxy_with(|setup| {
         let intermediate = setup.authority.intermediate("Test Issuing CA");
@@ -115,7 +162,12 @@ fn a_chain_without_its_intermediate_and_a_stranger_are_told_apart() {
     let stranger = Authority::new("Another Root").pem();
     let file = complete.setup.write_private("another-root.pem", &stranger);
     let more = ["--trusted-roots", file.to_str().unwrap()];
-    assert_fails(&options(&complete, &PAYMENTS), &more, "authority", "Test Server CA");
+    assert_fails(
+        &options(&complete, &PAYMENTS),
+        &more,
+        "authority",
+        "Test Server CA",
+    );
 }
 
 #[test]
@@ -127,20 +179,42 @@ fn a_listing_of_fingerprints_as_aws_has_it() {
     });
     let digest = <sha2::Sha256 as sha2::Digest>::digest(proxy.setup.authority.der());
     let hex: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
-    let listing = format!("Alias name: test\nOwner: CN=Test Server CA\n\t SHA256: {}\n****\n", hex.join(":"));
+    let listing = format!(
+        "Alias name: test\nOwner: CN=Test Server CA\n\t SHA256: {}\n****\n",
+        hex.join(":")
+    );
     let good = proxy.setup.write_private("listing", &listing);
-    let other = proxy.setup.write_private("other", &listing.replace(&hex.join(":"), &"AB:".repeat(32)).replace("Server", "Other"));
+    let other = proxy.setup.write_private(
+        "other",
+        &listing
+            .replace(&hex.join(":"), &"AB:".repeat(32))
+            .replace("Server", "Other"),
+    );
     let options = options(&proxy, &PAYMENTS);
     let (code, checks) = probe(&options, &["--trusted-roots", good.to_str().unwrap()]);
-    assert_eq!((code, &check(&checks, "authority")["verdict"]), (Some(0), &"ok".into()), "{checks:#?}");
-    assert_fails(&options, &["--trusted-roots", other.to_str().unwrap()], "authority", "Test Server CA");
+    assert_eq!(
+        (code, &check(&checks, "authority")["verdict"]),
+        (Some(0), &"ok".into()),
+        "{checks:#?}"
+    );
+    assert_fails(
+        &options,
+        &["--trusted-roots", other.to_str().unwrap()],
+        "authority",
+        "Test Server CA",
+    );
 }
 
 #[test]
 fn what_does_not_listen_or_speaks_no_tls() {
     let proxy = Proxy::start();
     let options = options(&proxy, &PAYMENTS);
-    let checks = assert_fails(&with(&options, "--endpoint", &nobody()), &[], "TCP", "refused");
+    let checks = assert_fails(
+        &with(&options, "--endpoint", &nobody()),
+        &[],
+        "TCP",
+        "refused",
+    );
     assert_eq!(check(&checks, "credential")["verdict"], "skipped");
 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -170,14 +244,24 @@ fn a_wrong_credential_or_path_is_told() {
     assert_fails(&elsewhere, &[], "credential", "InvalidUriPathException");
     let illegal = with(&options, "--path", "/payments");
     assert_fails(&illegal, &[], "path", "/kms/xks/v1");
-    assert_fails(&options, &["--key", "nobody"], "key", "KeyNotFoundException");
+    assert_fails(
+        &options,
+        &["--key", "nobody"],
+        "key",
+        "KeyNotFoundException",
+    );
 }
 
 #[test]
 fn a_slow_hsm_is_told() {
     let (proxy, device) = faulty();
     device.set_delay(Function::Encrypt, 300_000);
-    let checks = assert_fails(&options(&proxy, &PAYMENTS), &["--key", "orders"], "encrypt", "median");
+    let checks = assert_fails(
+        &options(&proxy, &PAYMENTS),
+        &["--key", "orders"],
+        "encrypt",
+        "median",
+    );
     assert_ne!(check(&checks, "metadata")["verdict"], "fail", "{checks:#?}");
 }
 
@@ -187,7 +271,9 @@ fn mutual_tls() {
     let options = options(&proxy, &PAYMENTS);
     assert_fails(&options, &[], "credential", "certificate");
     let identity = proxy.setup.client_authority.client(KMS_SUBJECT);
-    let certificate = proxy.setup.write_private("client.pem", &identity.certificate_pem);
+    let certificate = proxy
+        .setup
+        .write_private("client.pem", &identity.certificate_pem);
     let key = proxy.setup.write_private("client.key", &identity.key_pem);
     let client = [
         "--client-certificate",

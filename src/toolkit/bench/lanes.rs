@@ -8,6 +8,7 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use super::work::Job;
+use crate::client::refusal;
 use crate::secret::SecretBytes;
 use crate::xks::Operation;
 
@@ -119,13 +120,6 @@ impl<W: Wire> Lanes<W> {
     }
 }
 
-/// The API's error body.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ErrorBody {
-    error_name: String,
-}
-
 #[derive(Deserialize)]
 struct Plaintext {
     plaintext: String,
@@ -134,31 +128,17 @@ struct Plaintext {
 /// Whether an answer is a good one.
 fn judge(answer: &Answer, expected: Option<&str>) -> Result<(), String> {
     let body = answer.body.expose();
-    if answer.status != 200 {
-        let named = serde_json::from_slice::<ErrorBody>(body).ok();
-        let name = named
-            .map(|body| body.error_name)
-            .filter(|name| is_name(name));
-        return Err(
-            name.unwrap_or_else(|| format!("status {} without an error name", answer.status))
-        );
+    if let Some(failure) = refusal(answer.status, body) {
+        return Err(failure);
     }
     let Some(expected) = expected else {
-        return match body.first() {
-            Some(b'{') => Ok(()),
-            _ => Err("status 200 without JSON".to_owned()),
-        };
+        return Ok(());
     };
     match serde_json::from_slice::<Plaintext>(body) {
         Ok(found) if found.plaintext == expected => Ok(()),
         Ok(_) => Err("WRONG PLAINTEXT".to_owned()),
         Err(_) => Err("status 200 without a plaintext".to_owned()),
     }
-}
-
-/// What a stranger calls an error is shown on a terminal and counted: a short word only.
-fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A whole run: is anybody there, something to decrypt, the load or the steps of a ramp, the report.
 
 use std::future::Future;
+use std::io;
 use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -14,8 +15,10 @@ use super::load::{Done, Load, Pulse};
 use super::plan::{Plan, Shape};
 use super::report::{FORMAT, Report, Step};
 use super::search::{SHARE, next_rate};
+use super::target::BenchTarget;
 use super::work::Work;
 use crate::build_info;
+use crate::client::Caller;
 use crate::xks::Operation;
 
 /// How long the first requests may take: they show whether there is anything to measure, not how quick it is.
@@ -30,13 +33,45 @@ pub enum BenchError {
     /// Encrypt had no good answer.
     #[error("nothing could be encrypted for Decrypt to have something to do: {0}")]
     NothingToDecrypt(String),
+    /// The system gives us no threads.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
     /// A task of ours has ended badly.
     #[error("the load has lost one of its own tasks")]
     Lost,
 }
 
-/// Runs a plan.
-pub async fn run<W: Wire>(
+/// Runs a plan against a proxy, until it is done or somebody presses Ctrl-C.
+///
+/// # Errors
+/// [`BenchError`]: nothing was measured.
+pub fn run(
+    target: BenchTarget,
+    plan: Plan,
+    on_pulse: impl FnMut(&Pulse),
+) -> Result<Report, BenchError> {
+    let runtime = tokio::runtime::Runtime::new().map_err(BenchError::Runtime)?;
+    let Caller {
+        host,
+        address,
+        path,
+        ..
+    } = &target.caller;
+    let name = format!(
+        "https://{host}:{}{path}, key {}",
+        address.port(),
+        target.key
+    );
+    let interrupted = async {
+        // Without signals there is no Ctrl-C, and the run ends when it is done.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    runtime.block_on(run_on(target, plan, name, interrupted, on_pulse))
+}
+
+async fn run_on<W: Wire>(
     wire: W,
     plan: Plan,
     target: String,

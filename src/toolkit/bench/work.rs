@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::mix::{Mix, Sizes, Turns, Weights};
+use super::mix::{Turns, Weights};
 use super::plan::Plan;
 use crate::xks::Operation;
 
@@ -154,7 +154,7 @@ impl Work {
         let every = self.plan.verify_every;
         let verify = operation == Operation::Decrypt && every > 0 && {
             turns.verify += 1;
-            (turns.verify - 1) % every == 0
+            (turns.verify - 1).is_multiple_of(every)
         };
         (operation, size, new_connection, verify)
     }
@@ -238,6 +238,7 @@ fn decrypt_body(plan: &Plan) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::mix::{Mix, Sizes};
     use super::super::plan::Shape;
     use super::*;
     use std::time::Duration;

@@ -49,5 +49,8 @@ pub fn with(options: &[String], name: &str, value: &str) -> Vec<String> {
 /// An endpoint on this machine at which nobody listens.
 pub fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("https://localhost:{}", listener.local_addr().unwrap().port())
+    format!(
+        "https://localhost:{}",
+        listener.local_addr().unwrap().port()
+    )
 }

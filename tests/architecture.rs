@@ -78,7 +78,7 @@ const CRATES: [(&str, &[&str], &str); 11] = [
     ),
     (
         "aws_lc_rs",
-        &["sigv4", "server"],
+        &["sigv4", "server", "client"],
         "credentials are made in one place; TLS has it through rustls",
     ),
     (

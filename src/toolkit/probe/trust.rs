@@ -85,8 +85,8 @@ fn fingerprint(line: &str) -> Option<[u8; 32]> {
     let is_part = |c: char| c.is_ascii_hexdigit() || c == ':';
     let parts = line.split(|c: char| !is_part(c));
     // "SHA256:" ends in "256:"; it is a part of its own, because a blank follows.
-    let digits = parts.map(|part| part.chars().filter(|c| *c != ':').collect::<String>());
-    let found = digits.filter(|digits| digits.len() == 64).next_back()?;
+    let mut digits = parts.map(|part| part.chars().filter(|c| *c != ':').collect::<String>());
+    let found = digits.rfind(|digits| digits.len() == 64)?;
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     let bytes: Option<Vec<u8>> = found.as_bytes().chunks(2).map(byte).collect();
     bytes?.try_into().ok()

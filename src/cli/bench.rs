@@ -198,7 +198,9 @@ impl Bench {
 
 fn refusal(error: BenchError) -> Refusal {
     let status = match error {
-        BenchError::NotThere(_) | BenchError::NothingToDecrypt(_) => ExitStatus::No,
+        BenchError::NotThere(_) | BenchError::NothingToDecrypt(_) | BenchError::Interrupted => {
+            ExitStatus::No
+        }
         BenchError::Runtime(_) | BenchError::Lost => ExitStatus::Internal,
     };
     Refusal::new(status, error.to_string())

@@ -61,6 +61,8 @@ pub struct Done<W: Wire> {
     pub recording: Recording,
     /// How long requests were begun.
     pub began_for: Duration,
+    /// Whether it was ended before its time.
+    pub was_interrupted: bool,
     /// The connections, for the next load.
     pub lanes: Lanes<W>,
     /// The bodies, for the next load.
@@ -97,6 +99,7 @@ impl<W: Wire> Load<W> {
                 .into_inner()
                 .unwrap_or_else(PoisonError::into_inner),
             began_for,
+            was_interrupted: load.stop.into_inner(),
             lanes: load.lanes,
             work: load.work,
         })

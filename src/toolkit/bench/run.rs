@@ -36,6 +36,9 @@ pub enum BenchError {
     /// The system gives us no threads.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
+    /// Somebody pressed Ctrl-C.
+    #[error("interrupted before the first step of the ramp was done")]
+    Interrupted,
     /// A task of ours has ended badly.
     #[error("the load has lost one of its own tasks")]
     Lost,
@@ -71,7 +74,7 @@ pub fn run(
     runtime.block_on(run_on(target, plan, name, interrupted, on_pulse))
 }
 
-async fn run_on<W: Wire>(
+pub(super) async fn run_on<W: Wire>(
     wire: W,
     plan: Plan,
     target: String,
@@ -80,7 +83,8 @@ async fn run_on<W: Wire>(
 ) -> Result<Report, BenchError> {
     let (lanes, mut work) = (Lanes::new(wire, plan.connections), Work::new(&plan));
     prepare(&lanes, &mut work).await?;
-    let started_at = OffsetDateTime::from(SystemTime::now());
+    let now = OffsetDateTime::from(SystemTime::now());
+    let started_at = now.replace_nanosecond(0).unwrap_or(now);
     let header = Header {
         target,
         plan: plan.to_string(),
@@ -142,12 +146,10 @@ async fn ramp<W: Wire>(
     let (mut steps, mut best): (Vec<Step>, Option<Report>) = (Vec::new(), None);
     while let Some(rate) = next_rate(first, &steps) {
         let cpu = cpu_time();
-        let step_plan = plan.at(rate);
-        let planned = step_plan.duration;
-        let load = Load::run(step_plan, lanes, work, interrupted.as_mut(), on_pulse);
+        let load = Load::run(plan.at(rate), lanes, work, interrupted.as_mut(), on_pulse);
         let done = load.await.ok_or(BenchError::Lost)?;
-        if done.began_for < planned {
-            // Interrupted: half a step says nothing.
+        if done.was_interrupted {
+            // Half a step says nothing.
             break;
         }
         let report = header.report(&done, cpu_time().saturating_sub(cpu));
@@ -158,7 +160,7 @@ async fn ramp<W: Wire>(
         steps.push(step);
         (lanes, work) = (done.lanes, done.work);
     }
-    let mut report = best.ok_or(BenchError::Lost)?;
+    let mut report = best.ok_or(BenchError::Interrupted)?;
     report.steps = steps;
     Ok(report)
 }

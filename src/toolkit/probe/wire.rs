@@ -200,7 +200,9 @@ fn well(facts: &[Facts], trusted: Option<&TrustedRoots>) -> (Check, Check) {
         ),
         None => Check::ok(
             "authority",
-            format!("{root}, trusted on this machine; --trusted-roots asks whether KMS does"),
+            format!(
+                "{root}, a root of this machine or of --ca; --trusted-roots asks whether KMS trusts it"
+            ),
         ),
     };
     (chain, authority)

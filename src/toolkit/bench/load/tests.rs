@@ -3,6 +3,7 @@
 use std::future::pending;
 
 use super::super::lanes::Answer;
+use super::super::run::{BenchError, run_on};
 use super::*;
 use crate::secret::SecretBytes;
 use crate::xks::Operation;
@@ -123,5 +124,25 @@ async fn an_interrupted_run_ends_soon() {
     let done = Load::run(plan, lanes, work, interrupt, &mut |_| {})
         .await
         .unwrap();
-    assert!(done.began_for < Duration::from_secs(30) && done.recording.requests() > 0);
+    assert!(
+        done.was_interrupted
+            && done.began_for < Duration::from_secs(30)
+            && done.recording.requests() > 0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ramp_that_is_interrupted_in_its_first_step_has_found_nothing() {
+    let wire = Stalling {
+        made: Instant::now(),
+        from: OVER,
+        to: OVER,
+    };
+    let seen = tokio::sync::Notify::new();
+    let ramp = plan(Shape::Ramp(50.0), Duration::from_secs(1));
+    let outcome = run_on(wire, ramp, String::new(), seen.notified(), |_| {
+        seen.notify_one();
+    });
+    let outcome = outcome.await.unwrap_err();
+    assert!(matches!(outcome, BenchError::Interrupted), "{outcome}");
 }

@@ -145,14 +145,8 @@ fn start_again(proxy: &mut Proxy) {
 fn on_a_small_disk(on_failure: &str) -> (Proxy, Trail, PathBuf) {
     let mut trail = None;
     let proxy = Proxy::start_with(|setup| {
-        let disk = setup.directory.join("disk");
-        fs::create_dir(&disk).unwrap();
         let lines = format!("on_failure = {on_failure:?}");
-        trail = Some(setup.audit_at(&disk.join("audit.jsonl"), &lines));
-        let mount = "mount -t tmpfs -o size=128k tmpfs \"$0\" && exec \"$@\"";
-        let words = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount];
-        setup.command = words.map(str::to_owned).to_vec();
-        setup.command.push(disk.display().to_string());
+        trail = Some(setup.audit_on_a_disk(128, &lines));
     });
     let root = PathBuf::from(format!("/proc/{}/root", proxy.daemon.id()));
     let trail = trail.unwrap().below(&root);

@@ -54,6 +54,7 @@ mod paths;
 mod policy;
 mod policy_faults;
 mod probe;
+mod prometheus;
 mod quotas;
 mod reload;
 mod rotation;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -270,4 +271,22 @@ fn one_store_s_rule_says_nothing_of_another() {
         .caller(&PAYMENTS)
         .call("encrypt", "orders", &encrypt_body(b"x"));
     response.assert_error(403, "AccessDeniedException");
+}
+
+#[test]
+fn relative_paths_start_at_the_configuration_wherever_the_proxy_is_started() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut setup = Setup::new(directory.path());
+    rules(&mut setup, ALICE, "");
+    let absolute = format!("{:?}", directory.path().join("policy"));
+    setup.edit(&absolute, "\"policy\"");
+    setup.write();
+    let name = directory.path().file_name().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
+        .args(["policy", "check", "--config"])
+        .arg(Path::new(name).join("config.toml"))
+        .current_dir(directory.path().parent().unwrap())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
 }

@@ -34,6 +34,18 @@ impl Setup {
             path: path.to_owned(),
         }
     }
+
+    /// Adds an `[audit]` table whose trail lies on a disk of its own, which only the proxy sees, of so many KiB.
+    pub fn audit_on_a_disk(&mut self, kib: u32, lines: &str) -> Trail {
+        let disk = self.directory.join("disk");
+        fs::create_dir(&disk).unwrap();
+        let trail = self.audit_at(&disk.join("audit.jsonl"), lines);
+        let mount = format!("mount -t tmpfs -o size={kib}k tmpfs \"$0\" && exec \"$@\"");
+        let words = ["unshare", "--map-root-user", "--mount", "sh", "-c", &mount];
+        self.command = words.map(str::to_owned).to_vec();
+        self.command.push(disk.display().to_string());
+        trail
+    }
 }
 
 impl Trail {

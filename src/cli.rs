@@ -1,6 +1,7 @@
 //! The command line. Flags are parsed dumb here, one file per command, and mean something further down.
 
 mod audit;
+mod bench;
 mod check_config;
 mod credential;
 mod exit;
@@ -8,8 +9,10 @@ mod key;
 mod load;
 mod migrate_config;
 mod policy;
+mod probe;
 mod progress;
 mod serve;
+mod target;
 mod terminal;
 
 use std::process::ExitCode;
@@ -37,6 +40,8 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::Audit),
     MigrateConfig(migrate_config::MigrateConfig),
+    Probe(probe::Probe),
+    Bench(Box<bench::Bench>),
 }
 
 /// Parses the command line and runs the command. Wrong usage exits with 2, from the parser.
@@ -49,6 +54,8 @@ pub fn run() -> ExitCode {
         Command::Policy(command) => command.run(),
         Command::Audit(command) => command.run(),
         Command::MigrateConfig(command) => command.run(),
+        Command::Probe(command) => command.run(),
+        Command::Bench(command) => command.run(),
     };
     status.into()
 }

@@ -13,9 +13,11 @@ mod authorization;
 mod canonical;
 mod credential;
 mod new_credential;
+mod sign;
 mod verify;
 
 pub use canonical::{PathForm, SignedRequest};
 pub use credential::{AccessKeyId, Credential, CredentialError, Credentials};
 pub use new_credential::{NewCredential, NoRandomness};
+pub use sign::Signer;
 pub use verify::{Denied, Scope, Verifier, signed_at};

@@ -19,7 +19,7 @@ use crate::secret::{Secret, constant_time_eq};
 const MAX_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// The form of `X-Amz-Date`.
-const DATE_FORM: &[FormatItem<'static>] =
+pub(super) const DATE_FORM: &[FormatItem<'static>] =
     format_description!("[year][month][day]T[hour][minute][second]Z");
 
 /// Why a request is not authenticated. For the operator only: to the outside all of these are one.

@@ -16,6 +16,7 @@ pub mod reload;
 pub mod response;
 pub mod setup;
 pub mod sign;
+pub mod target;
 pub mod token;
 pub mod tools;
 pub mod trail;

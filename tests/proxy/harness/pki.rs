@@ -40,6 +40,16 @@ impl Authority {
         Self { issuer }
     }
 
+    /// An authority of this name that this one vouches for.
+    pub fn intermediate(&self, name: &str) -> Self {
+        let mut params = named(name, &[]);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().unwrap();
+        let issuer = CertifiedIssuer::signed_by(params, key, &self.issuer).unwrap();
+        Self { issuer }
+    }
+
     /// The root certificate as PEM.
     pub fn pem(&self) -> String {
         self.issuer.pem()
@@ -57,7 +67,16 @@ impl Authority {
         self.issue(&params, key)
     }
 
-    /// The same, but it ends in so many days.
+    /// A server certificate for `localhost` that was good until the end of 2020.
+    pub fn expired_server(&self) -> Identity {
+        let mut params = named("localhost", &["localhost", "127.0.0.1"]);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2020, 12, 31);
+        self.issue(&params, KeyPair::generate().unwrap())
+    }
+
+    /// A server certificate for `localhost` that ends in so many days.
     pub fn server_that_ends_in(&self, days: i64) -> Identity {
         let mut params = named("localhost", &["localhost", "127.0.0.1"]);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

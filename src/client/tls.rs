@@ -1,0 +1,139 @@
+//! TLS as KMS speaks it: 1.2 and 1.3, the four suites of the specification (XKS API, section 2), HTTP/1.1.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::aws_lc_rs::{self, cipher_suite};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+/// Whose certificates are taken.
+#[derive(Clone, Debug)]
+pub enum Trust {
+    /// Those that lead to one of these (DER), or to a public root.
+    PublicAnd(Vec<Vec<u8>>),
+    /// Anybody's: for who judges the chain itself, afterwards.
+    Anyone,
+}
+
+/// A client certificate with its chain and private key. `Debug` does not show it.
+pub struct ClientIdentity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+/// TLS settings of a caller.
+#[derive(Clone, Debug)]
+pub struct TlsClient(pub(super) Arc<ClientConfig>);
+
+impl ClientIdentity {
+    /// A chain and its key, as PEM.
+    ///
+    /// # Errors
+    /// Which of the two holds none.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, &'static str> {
+        let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
+        let chain = parsed.ok().filter(|chain| !chain.is_empty());
+        Ok(Self {
+            chain: chain.ok_or("the client certificate's file holds no PEM certificate")?,
+            key: PrivateKeyDer::from_pem_slice(key)
+                .map_err(|_| "the client key's file holds no PEM private key")?,
+        })
+    }
+}
+
+impl TlsClient {
+    /// Settings that trust so, and show this certificate when one is asked for.
+    ///
+    /// # Errors
+    /// When certificate and key do not belong together, or are of a kind that is not supported.
+    pub fn new(trust: Trust, identity: Option<ClientIdentity>) -> Result<Self, Error> {
+        let provider = Arc::new(provider());
+        let builder =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let builder = match trust {
+            Trust::PublicAnd(more) => builder.with_root_certificates(roots(more)),
+            Trust::Anyone => {
+                let verifier = Arc::new(NoQuestions::new());
+                builder
+                    .dangerous()
+                    .with_custom_certificate_verifier(verifier)
+            }
+        };
+        let mut config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => builder.with_client_auth_cert(identity.chain, identity.key)?,
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self(Arc::new(config)))
+    }
+}
+
+fn roots(more: Vec<Vec<u8>>) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    // What is not a usable authority vouches for nobody.
+    roots.add_parsable_certificates(more.into_iter().map(CertificateDer::from));
+    roots
+}
+
+fn provider() -> CryptoProvider {
+    CryptoProvider {
+        cipher_suites: vec![
+            cipher_suite::TLS13_AES_256_GCM_SHA384,
+            cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+            cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+            cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        ],
+        ..aws_lc_rs::default_provider()
+    }
+}
+
+/// Takes any certificate; that the peer has its key is still proved.
+#[derive(Debug)]
+struct NoQuestions(WebPkiSupportedAlgorithms);
+
+impl NoQuestions {
+    fn new() -> Self {
+        Self(aws_lc_rs::default_provider().signature_verification_algorithms)
+    }
+}
+
+impl ServerCertVerifier for NoQuestions {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}

@@ -1,0 +1,183 @@
+//! Connections to the target: opened when none is idle, at most so many, and given back after a good exchange only.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+
+use super::work::Job;
+use crate::client::refusal;
+use crate::secret::SecretBytes;
+use crate::xks::Operation;
+
+/// How the load reaches its target.
+pub trait Wire: Send + Sync + 'static {
+    /// An open connection.
+    type Line: Send;
+
+    /// Opens a connection, TLS and all; else says what happened, in words that are counted.
+    fn connect(&self) -> impl Future<Output = Result<Self::Line, String>> + Send;
+
+    /// Asks and waits for the whole answer; signs just before.
+    fn call(
+        &self,
+        line: &mut Self::Line,
+        operation: Operation,
+        body: Vec<u8>,
+    ) -> impl Future<Output = Result<Answer, String>> + Send;
+
+    /// Whether the connection can be used again.
+    fn is_open(line: &Self::Line) -> bool;
+}
+
+/// What came back.
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body; of Decrypt it holds a plaintext, though one of no meaning.
+    pub body: SecretBytes,
+}
+
+/// Connections to the target.
+pub struct Lanes<W: Wire> {
+    wire: W,
+    idle: Mutex<Vec<W::Line>>,
+    room: Arc<Semaphore>,
+}
+
+/// What became of a job.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    /// How long a connection took to open, where one was opened.
+    pub connected: Option<Duration>,
+    /// What went wrong.
+    pub failure: Option<String>,
+}
+
+impl<W: Wire> Lanes<W> {
+    /// At most `most` connections at a time.
+    pub fn new(wire: W, most: usize) -> Self {
+        Self {
+            wire,
+            idle: Mutex::new(Vec::new()),
+            room: Arc::new(Semaphore::new(most)),
+        }
+    }
+
+    /// Does a job on an idle connection, or on a new one; waits while all are busy. When it is dropped, so is its connection: an answer
+    /// that nobody waited for must not be taken for that of the next request.
+    pub async fn exchange(&self, job: Job) -> Exchange {
+        let mut exchange = Exchange::default();
+        // The semaphore is never closed.
+        let _permit = self.room.acquire().await;
+        if let Err(failure) = self.try_exchange(job, &mut exchange).await {
+            exchange.failure = Some(failure);
+        }
+        exchange
+    }
+
+    async fn try_exchange(&self, job: Job, exchange: &mut Exchange) -> Result<(), String> {
+        let mut line = match self.idle_line().filter(|_| !job.on_new_connection) {
+            Some(line) => line,
+            None => {
+                let start = Instant::now();
+                let line = self.wire.connect().await?;
+                exchange.connected = Some(start.elapsed());
+                line
+            }
+        };
+        let answer = self.wire.call(&mut line, job.operation, job.body).await?;
+        self.give_back(line);
+        judge(&answer, job.expected.as_deref())
+    }
+
+    /// One request, whose answer is wanted.
+    pub async fn ask(&self, operation: Operation, body: Vec<u8>) -> Result<Answer, String> {
+        let mut line = self.wire.connect().await?;
+        let answer = self.wire.call(&mut line, operation, body).await?;
+        self.give_back(line);
+        judge(&answer, None).map(|()| answer)
+    }
+
+    fn idle_line(&self) -> Option<W::Line> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // The target may have closed those that were idle for long.
+        while let Some(line) = idle.pop() {
+            if W::is_open(&line) {
+                return Some(line);
+            }
+        }
+        None
+    }
+
+    fn give_back(&self, line: W::Line) {
+        if W::is_open(&line) {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.push(line);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Plaintext {
+    plaintext: String,
+}
+
+/// Whether an answer is a good one.
+fn judge(answer: &Answer, expected: Option<&str>) -> Result<(), String> {
+    let body = answer.body.expose();
+    if let Some(failure) = refusal(answer.status, body) {
+        return Err(failure);
+    }
+    let Some(expected) = expected else {
+        return Ok(());
+    };
+    match serde_json::from_slice::<Plaintext>(body) {
+        Ok(found) if found.plaintext == expected => Ok(()),
+        Ok(_) => Err("WRONG PLAINTEXT".to_owned()),
+        Err(_) => Err("status 200 without a plaintext".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(status: u16, body: &str, expected: Option<&str>) -> Result<(), String> {
+        let body = SecretBytes::new(body.as_bytes().to_vec());
+        judge(&Answer { status, body }, expected)
+    }
+
+    #[test]
+    fn answers() {
+        assert_eq!(judged(200, "{}", None), Ok(()));
+        assert_eq!(judged(200, r#"{"plaintext":"QQ=="}"#, Some("QQ==")), Ok(()));
+        for (status, body, expected, counted) in [
+            (200, "<html>", None, "status 200 without JSON"),
+            (
+                200,
+                r#"{"plaintext":"Qg=="}"#,
+                Some("QQ=="),
+                "WRONG PLAINTEXT",
+            ),
+            (200, "{}", Some("QQ=="), "status 200 without a plaintext"),
+            (
+                429,
+                r#"{"errorName":"ThrottlingException"}"#,
+                None,
+                "ThrottlingException",
+            ),
+            (502, "<html>", None, "status 502 without an error name"),
+            (
+                500,
+                "{\"errorName\":\"\\u001b[2J\"}",
+                None,
+                "status 500 without an error name",
+            ),
+        ] {
+            assert_eq!(judged(status, body, expected).unwrap_err(), counted);
+        }
+    }
+}

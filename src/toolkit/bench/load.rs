@@ -1,0 +1,208 @@
+//! The two loops. The open one begins requests when they are due; the closed one when the one before was answered.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::lanes::{Exchange, Lanes, Wire};
+use super::plan::{Plan, Shape};
+use super::recording::{Recording, Sample};
+use super::report::Figures;
+use super::text::milli;
+use super::work::Work;
+
+/// How often progress is told.
+const PULSE: Duration = Duration::from_secs(1);
+
+/// What happened in the last second.
+pub struct Pulse {
+    /// Since the load began.
+    pub since: Duration,
+    /// Of the requests that ended in it.
+    pub figures: Figures,
+}
+
+impl fmt::Display for Pulse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Figures {
+            per_second,
+            failed,
+            p50_us,
+            p99_us,
+            max_us,
+            ..
+        } = &self.figures;
+        let (p50, p99, max) = (milli(*p50_us), milli(*p99_us), milli(*max_us));
+        let since = self.since.as_secs_f64();
+        write!(
+            f,
+            "{since:>6.0} s {per_second:>8.0}/s  p50 {p50} p99 {p99} max {max} ms, {failed} failed"
+        )
+    }
+}
+
+/// A load that runs.
+pub struct Load<W: Wire> {
+    plan: Plan,
+    lanes: Lanes<W>,
+    work: Work,
+    recording: Mutex<Recording>,
+    start: Instant,
+    stop: AtomicBool,
+}
+
+/// What a load has left behind.
+pub struct Done<W: Wire> {
+    /// What was measured.
+    pub recording: Recording,
+    /// How long requests were begun.
+    pub began_for: Duration,
+    /// Whether it was ended before its time.
+    pub was_interrupted: bool,
+    /// The connections, for the next load.
+    pub lanes: Lanes<W>,
+    /// The bodies, for the next load.
+    pub work: Work,
+}
+
+impl<W: Wire> Load<W> {
+    /// Runs until the plan is done or `interrupted` resolves, and every request that was begun has ended.
+    pub async fn run(
+        plan: Plan,
+        lanes: Lanes<W>,
+        work: Work,
+        interrupted: impl Future<Output = ()>,
+        on_pulse: &mut impl FnMut(&Pulse),
+    ) -> Option<Done<W>> {
+        let load = Arc::new(Self {
+            recording: Mutex::new(Recording::new(&plan)),
+            start: Instant::now(),
+            stop: AtomicBool::new(false),
+            plan,
+            lanes,
+            work,
+        });
+        let (running, mut ended) = mpsc::channel::<()>(1);
+        match load.plan.shape {
+            Shape::Open(rate) | Shape::Ramp(rate) => load.open(rate, running),
+            Shape::Closed => load.closed(running),
+        }
+        let began_for = load.watch(&mut ended, interrupted, on_pulse).await;
+        let load = Arc::into_inner(load)?;
+        Some(Done {
+            recording: load
+                .recording
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner),
+            began_for,
+            was_interrupted: load.stop.into_inner(),
+            lanes: load.lanes,
+            work: load.work,
+        })
+    }
+
+    /// Tells progress until the last request has ended. Says how long requests were begun.
+    async fn watch(
+        &self,
+        ended: &mut mpsc::Receiver<()>,
+        interrupted: impl Future<Output = ()>,
+        on_pulse: &mut impl FnMut(&Pulse),
+    ) -> Duration {
+        let mut interrupted = std::pin::pin!(interrupted);
+        let mut ticks = tokio::time::interval_at((self.start + PULSE).into(), PULSE);
+        let mut began_for = self.plan.duration;
+        loop {
+            tokio::select! {
+                // Every request holds a sender: without any, all have ended.
+                _ = ended.recv() => return began_for,
+                () = &mut interrupted, if !self.is_stopped() => {
+                    self.stop.store(true, Ordering::Relaxed);
+                    began_for = began_for.min(self.start.elapsed());
+                }
+                _ = ticks.tick() => {
+                    let figures = self.recording().take_pulse(PULSE);
+                    on_pulse(&Pulse { since: self.start.elapsed(), figures });
+                }
+            }
+        }
+    }
+
+    /// A thread keeps the time: tokio's timers are a millisecond coarse, and its workers may be busy.
+    fn open(self: &Arc<Self>, rate: f64, running: mpsc::Sender<()>) {
+        let (load, runtime) = (Arc::clone(self), Handle::current());
+        std::thread::spawn(move || {
+            let dues = (0_u64..).map(|n| load.start + Duration::from_secs_f64(n as f64 / rate));
+            for due in dues.take_while(|due| *due < load.start + load.plan.duration) {
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                if load.is_stopped() {
+                    break;
+                }
+                let (load, running) = (Arc::clone(&load), running.clone());
+                runtime.spawn(async move {
+                    load.request(due).await;
+                    drop((load, running));
+                });
+            }
+            drop((load, running));
+        });
+    }
+
+    fn closed(self: &Arc<Self>, running: mpsc::Sender<()>) {
+        let end = self.start + self.plan.duration;
+        for _ in 0..self.plan.connections {
+            let (load, running) = (Arc::clone(self), running.clone());
+            tokio::spawn(async move {
+                while Instant::now() < end && !load.is_stopped() {
+                    if !load.request(Instant::now()).await {
+                        // A target that refuses at once must not be asked a hundred thousand times a second.
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                }
+                drop((load, running));
+            });
+        }
+        // The load has ended when no task has a sender any more.
+        drop(running);
+    }
+
+    /// One request, from when it is due until it has ended or nobody would wait any longer. Says whether it was answered well.
+    async fn request(&self, due: Instant) -> bool {
+        let lag = due.elapsed();
+        let job = self.work.next_job();
+        let (operation, verified) = (job.operation, job.expected.is_some());
+        let exchange = self.lanes.exchange(job);
+        let outcome = tokio::time::timeout_at((due + self.plan.timeout).into(), exchange).await;
+        let Exchange { connected, failure } = outcome.unwrap_or_else(|_| Exchange {
+            connected: None,
+            failure: Some("timeout".to_owned()),
+        });
+        let sample = Sample {
+            operation,
+            intended: due.saturating_duration_since(self.start),
+            lag,
+            latency: due.elapsed(),
+            connected,
+            verified: verified && failure.is_none(),
+            failure,
+        };
+        self.recording().record(&sample);
+        sample.failure.is_none()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn recording(&self) -> MutexGuard<'_, Recording> {
+        self.recording
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! The loops against targets that do as a test wants.
+
+use std::future::pending;
+
+use super::super::lanes::Answer;
+use super::super::run::{BenchError, run_on};
+use super::*;
+use crate::secret::SecretBytes;
+use crate::xks::Operation;
+
+/// Answers at once, but for a stall between two moments from its making.
+struct Stalling {
+    made: Instant,
+    from: Duration,
+    to: Duration,
+}
+
+impl Wire for Stalling {
+    type Line = ();
+
+    async fn connect(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn call(&self, (): &mut (), _: Operation, _: Vec<u8>) -> Result<Answer, String> {
+        let now = self.made.elapsed();
+        if now >= self.from && now < self.to {
+            tokio::time::sleep_until((self.made + self.to).into()).await;
+        }
+        let body = SecretBytes::new(b"{}".to_vec());
+        Ok(Answer { status: 200, body })
+    }
+
+    fn is_open((): &()) -> bool {
+        true
+    }
+}
+
+fn plan(shape: Shape, timeout: Duration) -> Plan {
+    Plan {
+        shape,
+        duration: Duration::from_millis(1_500),
+        connections: 2,
+        timeout,
+        mix: "health".parse().unwrap(),
+        sizes: "0".parse().unwrap(),
+        aad: 0,
+        integrity: false,
+        new_connections: 0.0,
+        verify_every: 0,
+    }
+}
+
+/// A stall of half a second in the middle.
+async fn through_a_stall(shape: Shape, timeout: Duration) -> Recording {
+    let wire = Stalling {
+        made: Instant::now(),
+        from: Duration::from_millis(500),
+        to: Duration::from_millis(1_000),
+    };
+    let plan = plan(shape, timeout);
+    let (lanes, work) = (Lanes::new(wire, plan.connections), Work::new(&plan));
+    let done = Load::run(plan, lanes, work, pending(), &mut |_| {}).await;
+    done.unwrap().recording
+}
+
+const OVER: Duration = Duration::from_millis(1_500);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stall_shows_in_every_request_that_was_due_in_it() {
+    let patient = Duration::from_secs(30);
+    let recording = through_a_stall(Shape::Open(200.0), patient).await;
+    let total = recording.total(OVER);
+    assert_eq!(total.requests, 300, "each that was intended is recorded");
+    // 100 were due during the stall and waited 250 ms on average. Of a closed loop only 2 would have been slow.
+    let slow: u64 = total
+        .distribution
+        .iter()
+        .filter(|(us, _)| *us > 100_000)
+        .map(|(_, n)| n)
+        .sum();
+    assert!(slow >= 60, "only {slow} of 300 were slow");
+    assert!(total.max_us >= 400_000, "{}", total.max_us);
+    assert_eq!(total.failed, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_longer_than_the_timeout() {
+    let recording = through_a_stall(Shape::Open(200.0), Duration::from_millis(100)).await;
+    let total = recording.total(OVER);
+    assert_eq!(total.requests, 300);
+    assert!(total.failed >= 40, "{}", total.failed);
+    assert_eq!(recording.failures().get("timeout"), Some(&total.failed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_loop_has_one_request_per_connection() {
+    let recording = through_a_stall(Shape::Closed, Duration::from_secs(30)).await;
+    let total = recording.total(OVER);
+    let slow: u64 = total
+        .distribution
+        .iter()
+        .filter(|(us, _)| *us > 100_000)
+        .map(|(_, n)| n)
+        .sum();
+    assert!(
+        total.requests > 100 && slow <= 4,
+        "{} {slow}",
+        total.requests
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_run_ends_soon() {
+    let wire = Stalling {
+        made: Instant::now(),
+        from: OVER,
+        to: OVER,
+    };
+    let mut plan = plan(Shape::Open(50.0), Duration::from_secs(1));
+    plan.duration = Duration::from_secs(3_600);
+    let (lanes, work) = (Lanes::new(wire, 2), Work::new(&plan));
+    let interrupt = tokio::time::sleep(Duration::from_millis(300));
+    let done = Load::run(plan, lanes, work, interrupt, &mut |_| {})
+        .await
+        .unwrap();
+    assert!(
+        done.was_interrupted
+            && done.began_for < Duration::from_secs(30)
+            && done.recording.requests() > 0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ramp_that_is_interrupted_in_its_first_step_has_found_nothing() {
+    let wire = Stalling {
+        made: Instant::now(),
+        from: OVER,
+        to: OVER,
+    };
+    let seen = tokio::sync::Notify::new();
+    let ramp = plan(Shape::Ramp(50.0), Duration::from_secs(1));
+    let outcome = run_on(wire, ramp, String::new(), seen.notified(), |_| {
+        seen.notify_one();
+    });
+    let outcome = outcome.await.unwrap_err();
+    assert!(matches!(outcome, BenchError::Interrupted), "{outcome}");
+}

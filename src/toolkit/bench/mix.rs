@@ -1,0 +1,170 @@
+//! What is asked, and how often: weights, spread evenly so that two runs ask the same in the same order.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::xks::Operation;
+
+/// Things with weights, in the order in which they were given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weights<T>(Vec<(T, u32)>);
+
+/// Which operations, with weights: `encrypt=70,decrypt=25,metadata=4,health=1`.
+pub type Mix = Weights<Operation>;
+
+/// Lengths of plaintexts in bytes, with weights: `32=90,4096=10`, or just `32`.
+pub type Sizes = Weights<usize>;
+
+/// Takes turns by weight: each thing comes as evenly spread as its weight allows, never at random.
+#[derive(Clone, Debug)]
+pub struct Turns<T> {
+    things: Vec<(T, i64)>,
+    credit: Vec<i64>,
+}
+
+impl<T: Copy> Weights<T> {
+    /// These weights.
+    pub fn of(weights: Vec<(T, u32)>) -> Self {
+        Self(weights)
+    }
+
+    /// Each thing that has a weight.
+    pub fn things(&self) -> impl Iterator<Item = T> {
+        self.0.iter().map(|(thing, _)| *thing)
+    }
+
+    /// From the first turn on.
+    pub fn turns(&self) -> Turns<T> {
+        let things: Vec<_> = self.0.iter().map(|(t, w)| (*t, i64::from(*w))).collect();
+        let credit = vec![0; things.len()];
+        Turns { things, credit }
+    }
+}
+
+impl<T: Copy> Turns<T> {
+    /// Whose turn it is. None only when there is nothing at all.
+    pub fn next_turn(&mut self) -> Option<T> {
+        for (credit, (_, weight)) in self.credit.iter_mut().zip(&self.things) {
+            *credit += weight;
+        }
+        let total: i64 = self.things.iter().map(|(_, weight)| weight).sum();
+        let richest = self.credit.iter_mut().zip(&self.things);
+        // `rev`, because of several that are equally rich `max_by_key` takes the last.
+        let (credit, (thing, _)) = richest.rev().max_by_key(|(credit, _)| **credit)?;
+        *credit -= total;
+        Some(*thing)
+    }
+}
+
+impl FromStr for Mix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse(text, |name| {
+            let found = Operation::ALL.into_iter().find(|o| o.as_str() == name);
+            found.ok_or_else(|| {
+                format!("{name:?} is not one of encrypt, decrypt, metadata and health")
+            })
+        })
+    }
+}
+
+impl FromStr for Sizes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse(text, |length| {
+            let parsed = length.parse().ok();
+            let legal = parsed.filter(|length| *length <= crate::xks::MAX_PLAINTEXT);
+            legal.ok_or_else(|| format!("{length:?} is not a length from 0 to 65536"))
+        })
+    }
+}
+
+fn parse<T>(text: &str, thing: impl Fn(&str) -> Result<T, String>) -> Result<Weights<T>, String> {
+    let mut weights = Vec::new();
+    for part in text.split(',') {
+        let (name, weight) = part.trim().split_once('=').unwrap_or((part.trim(), "1"));
+        let parsed = weight.parse().ok().filter(|weight| *weight <= 10_000);
+        let weight = parsed.ok_or_else(|| format!("{weight:?} is not a weight up to 10000"))?;
+        weights.push((thing(name)?, weight));
+    }
+    // What has no weight is not asked.
+    weights.retain(|(_, weight)| *weight > 0);
+    match weights.is_empty() {
+        true => Err("nothing has a weight".to_owned()),
+        false => Ok(Weights(weights)),
+    }
+}
+
+impl fmt::Display for Mix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(self.0.iter().map(|(o, w)| (o.as_str(), w))))
+    }
+}
+
+impl fmt::Display for Sizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(self.0.iter().map(|(length, w)| (length, w))))
+    }
+}
+
+fn shown<'a>(parts: impl Iterator<Item = (impl fmt::Display, &'a u32)>) -> String {
+    let parts: Vec<String> = parts
+        .map(|(name, weight)| format!("{name}={weight}"))
+        .collect();
+    parts.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turns(mix: &str, count: usize) -> Vec<&'static str> {
+        let mut turns = mix.parse::<Mix>().unwrap().turns();
+        (0..count)
+            .map(|_| turns.next_turn().unwrap().as_str())
+            .collect()
+    }
+
+    #[test]
+    fn turns_are_spread_evenly() {
+        let four = turns("encrypt=3,decrypt=1", 8);
+        assert_eq!(four.iter().filter(|o| **o == "decrypt").count(), 2);
+        assert_ne!(four[0..2], ["decrypt", "decrypt"]);
+        assert_eq!(
+            turns("encrypt,decrypt", 4),
+            ["encrypt", "decrypt", "encrypt", "decrypt"]
+        );
+        assert_eq!(turns("health=0,encrypt=5", 2), ["encrypt", "encrypt"]);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for text in ["encrypt=70,decrypt=25,metadata=4,health=1", "health=1"] {
+            assert_eq!(text.parse::<Mix>().unwrap().to_string(), text);
+        }
+        assert_eq!("32".parse::<Sizes>().unwrap().to_string(), "32=1");
+        assert_eq!(
+            "0=1, 4096=9".parse::<Sizes>().unwrap().to_string(),
+            "0=1,4096=9"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        for bad in [
+            "",
+            "encrypt=x",
+            "sign=1",
+            "encrypt=-1",
+            "encrypt=0",
+            "encrypt=10001",
+        ] {
+            assert!(bad.parse::<Mix>().is_err(), "{bad}");
+        }
+        for bad in ["", "x", "65537", "-1"] {
+            assert!(bad.parse::<Sizes>().is_err(), "{bad}");
+        }
+    }
+}

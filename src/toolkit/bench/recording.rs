@@ -1,0 +1,315 @@
+//! What has been measured so far: histograms, in all, by operation and over time.
+//!
+//! # Invariants
+//! - Every request that was intended is recorded once, with the time from its intended start until its end or until nobody waited any
+//!   longer. A request that had to wait for its turn is slow, not absent: there is no coordinated omission.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::plan::{Plan, Shape};
+use super::report::{Connections, Figures, Generator, Moment};
+use crate::xks::Operation;
+
+/// The longest time that is told from a longer one.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// How finely a run is cut at most: what a chart can show.
+const MOMENTS: u32 = 200;
+
+/// The finest cut: below it a moment has too few requests to say anything.
+const SHORTEST_MOMENT: Duration = Duration::from_millis(100);
+
+/// What KMS waits.
+pub const KMS_PATIENCE: Duration = Duration::from_millis(250);
+
+/// One request.
+#[derive(Debug)]
+pub struct Sample {
+    /// What was asked.
+    pub operation: Operation,
+    /// When it should have begun, from the start of the run.
+    pub intended: Duration,
+    /// How much later this program got to it.
+    pub lag: Duration,
+    /// From when it should have begun until its end.
+    pub latency: Duration,
+    /// TCP connect and TLS handshake, where it opened a connection.
+    pub connected: Option<Duration>,
+    /// Whether its plaintext was compared.
+    pub verified: bool,
+    /// What went wrong, in words that are counted.
+    pub failure: Option<String>,
+}
+
+/// What has been measured so far.
+pub struct Recording {
+    width: Duration,
+    total: Series,
+    operations: BTreeMap<&'static str, Series>,
+    moments: Vec<Series>,
+    pulse: Series,
+    failures: BTreeMap<String, u64>,
+    lag: Histogram<u64>,
+    handshakes: Histogram<u64>,
+    verified: u64,
+}
+
+struct Series {
+    latencies: Histogram<u64>,
+    failed: u64,
+    within_patience: u64,
+}
+
+impl Recording {
+    /// Nothing yet.
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            width: (plan.duration / MOMENTS).max(SHORTEST_MOMENT),
+            total: Series::new(3),
+            operations: BTreeMap::new(),
+            moments: Vec::new(),
+            pulse: Series::new(2),
+            failures: BTreeMap::new(),
+            lag: histogram(2),
+            handshakes: histogram(3),
+            verified: 0,
+        }
+    }
+
+    /// Takes a request in.
+    pub fn record(&mut self, sample: &Sample) {
+        self.total.record(sample);
+        self.pulse.record(sample);
+        let operation = self.operations.entry(sample.operation.as_str());
+        operation.or_insert_with(|| Series::new(3)).record(sample);
+        self.record_moment(sample);
+        self.lag.saturating_record(micros(sample.lag));
+        if let Some(connected) = sample.connected {
+            self.handshakes.saturating_record(micros(connected));
+        }
+        self.verified += u64::from(sample.verified);
+        if let Some(failure) = &sample.failure {
+            *self.failures.entry(failure.clone()).or_default() += 1;
+        }
+    }
+
+    fn record_moment(&mut self, sample: &Sample) {
+        let at = sample.intended.as_micros() / self.width.as_micros().max(1);
+        // A run that lasts longer than planned has its rest in the last moment.
+        let at = usize::try_from(at).map_or(0, |at| at.min(2 * MOMENTS as usize));
+        while self.moments.len() <= at {
+            self.moments.push(Series::new(2));
+        }
+        if let Some(moment) = self.moments.get_mut(at) {
+            moment.record(sample);
+        }
+    }
+
+    /// What came in since the last call.
+    pub fn take_pulse(&mut self, over: Duration) -> Figures {
+        std::mem::replace(&mut self.pulse, Series::new(2)).figures(over, false)
+    }
+
+    /// How many requests have been recorded.
+    pub fn requests(&self) -> u64 {
+        self.total.latencies.len()
+    }
+
+    /// In all.
+    pub fn total(&self, over: Duration) -> Figures {
+        self.total.figures(over, true)
+    }
+
+    /// By operation.
+    pub fn operations(&self, over: Duration) -> BTreeMap<String, Figures> {
+        let figures =
+            |(name, series): (&&str, &Series)| ((*name).to_owned(), series.figures(over, false));
+        self.operations.iter().map(figures).collect()
+    }
+
+    /// Over time. The moment in which the run ended is shorter than the others.
+    pub fn timeline(&self, over: Duration) -> Vec<Moment> {
+        let moment = |(n, series): (usize, &Series)| {
+            let start = self.width * u32::try_from(n).unwrap_or(u32::MAX);
+            let width = self.width.min(over.saturating_sub(start));
+            series.moment(start, width.max(Duration::from_millis(1)))
+        };
+        self.moments.iter().enumerate().map(moment).collect()
+    }
+
+    /// What went wrong, how often.
+    pub fn failures(&self) -> BTreeMap<String, u64> {
+        self.failures.clone()
+    }
+
+    /// Connections that were opened.
+    pub fn connections(&self) -> Connections {
+        Connections {
+            opened: self.handshakes.len(),
+            p50_us: self.handshakes.value_at_quantile(0.5),
+            p99_us: self.handshakes.value_at_quantile(0.99),
+            max_us: self.handshakes.max(),
+        }
+    }
+
+    /// What this program itself added.
+    pub fn generator(&self, cpu: Duration) -> Generator {
+        Generator {
+            lag_p50_us: self.lag.value_at_quantile(0.5),
+            lag_p99_us: self.lag.value_at_quantile(0.99),
+            lag_max_us: self.lag.max(),
+            cpu_us_per_request: match self.requests() {
+                0 => 0.0,
+                requests => cpu.as_micros() as f64 / requests as f64,
+            },
+        }
+    }
+
+    /// How many plaintexts were compared.
+    pub fn verified(&self) -> u64 {
+        self.verified
+    }
+}
+
+impl Series {
+    fn new(digits: u8) -> Self {
+        Self {
+            latencies: histogram(digits),
+            failed: 0,
+            within_patience: 0,
+        }
+    }
+
+    fn record(&mut self, sample: &Sample) {
+        self.latencies.saturating_record(micros(sample.latency));
+        match sample.failure {
+            Some(_) => self.failed += 1,
+            None => self.within_patience += u64::from(sample.latency <= KMS_PATIENCE),
+        }
+    }
+
+    fn figures(&self, over: Duration, with_distribution: bool) -> Figures {
+        let latencies = &self.latencies;
+        let distribution = match with_distribution {
+            true => latencies
+                .iter_recorded()
+                .map(|value| (value.value_iterated_to(), value.count_at_value()))
+                .collect(),
+            false => Vec::new(),
+        };
+        Figures {
+            requests: latencies.len(),
+            failed: self.failed,
+            per_second: latencies.len() as f64 / over.as_secs_f64().max(1e-9),
+            within_patience: self.within_patience,
+            min_us: latencies.min(),
+            mean_us: latencies.mean(),
+            p50_us: latencies.value_at_quantile(0.5),
+            p90_us: latencies.value_at_quantile(0.9),
+            p99_us: latencies.value_at_quantile(0.99),
+            p999_us: latencies.value_at_quantile(0.999),
+            max_us: latencies.max(),
+            distribution,
+        }
+    }
+
+    fn moment(&self, start: Duration, width: Duration) -> Moment {
+        Moment {
+            second: start.as_secs_f64(),
+            per_second: self.latencies.len() as f64 / width.as_secs_f64(),
+            failed: self.failed,
+            p50_us: self.latencies.value_at_quantile(0.5),
+            p99_us: self.latencies.value_at_quantile(0.99),
+            max_us: self.latencies.max(),
+        }
+    }
+}
+
+/// In microseconds, to this many digits.
+fn histogram(digits: u8) -> Histogram<u64> {
+    // The bounds are constants that the crate takes; a histogram that grows by itself is what it offers otherwise.
+    Histogram::new_with_bounds(1, LONGEST.as_micros() as u64, digits)
+        .unwrap_or_else(|_| unreachable!("bounds and digits are constants"))
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl Shape {
+    /// Whether the rate is given from outside.
+    pub fn is_open(self) -> bool {
+        !matches!(self, Self::Closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(duration: Duration) -> Plan {
+        Plan {
+            shape: Shape::Closed,
+            duration,
+            connections: 1,
+            timeout: KMS_PATIENCE,
+            mix: "encrypt".parse().unwrap(),
+            sizes: "32".parse().unwrap(),
+            aad: 0,
+            integrity: true,
+            new_connections: 0.0,
+            verify_every: 0,
+        }
+    }
+
+    fn sample(intended_ms: u64, latency_ms: u64, failure: Option<&str>) -> Sample {
+        Sample {
+            operation: Operation::Encrypt,
+            intended: Duration::from_millis(intended_ms),
+            lag: Duration::ZERO,
+            latency: Duration::from_millis(latency_ms),
+            connected: None,
+            verified: false,
+            failure: failure.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn only_good_answers_in_time_are_within_patience() {
+        let mut recording = Recording::new(&plan(Duration::from_secs(1)));
+        recording.record(&sample(0, 10, None));
+        recording.record(&sample(1, 10, Some("ThrottlingException")));
+        recording.record(&sample(2, 300, None));
+        let total = recording.total(Duration::from_secs(2));
+        assert_eq!(
+            (total.requests, total.failed, total.within_patience),
+            (3, 1, 1)
+        );
+        assert!((total.per_second - 1.5).abs() < 0.001);
+        assert!(total.max_us >= 299_000 && total.min_us <= 10_100);
+        let counted: u64 = total.distribution.iter().map(|(_, count)| count).sum();
+        assert_eq!(counted, 3);
+        assert_eq!(recording.failures().get("ThrottlingException"), Some(&1));
+    }
+
+    #[test]
+    fn a_request_counts_in_the_moment_of_its_intended_start() {
+        let mut recording = Recording::new(&plan(Duration::from_secs(1)));
+        recording.record(&sample(950, 5_000, None));
+        let timeline = recording.timeline(Duration::from_secs(1));
+        assert_eq!(timeline.len(), 10);
+        assert!(timeline[9].max_us > 4_900_000 && timeline[0].max_us == 0);
+    }
+
+    #[test]
+    fn a_pulse_is_what_came_since_the_last() {
+        let mut recording = Recording::new(&plan(Duration::from_secs(1)));
+        recording.record(&sample(0, 1, None));
+        assert_eq!(recording.take_pulse(Duration::from_secs(1)).requests, 1);
+        assert_eq!(recording.take_pulse(Duration::from_secs(1)).requests, 0);
+        assert_eq!(recording.requests(), 1);
+    }
+}

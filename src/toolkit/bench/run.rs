@@ -1,0 +1,223 @@
+//! A whole run: is anybody there, something to decrypt, the load or the steps of a ramp, the report.
+
+use std::future::Future;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use rustix::time::{ClockId, clock_gettime};
+use thiserror::Error;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::time::timeout;
+
+use super::lanes::{Answer, Lanes, Wire};
+use super::load::{Done, Load, Pulse};
+use super::plan::{Plan, Shape};
+use super::report::{FORMAT, Report, Step};
+use super::search::{SHARE, next_rate};
+use super::target::BenchTarget;
+use super::work::Work;
+use crate::build_info;
+use crate::client::Caller;
+use crate::xks::Operation;
+
+/// How long the first requests may take: they show whether there is anything to measure, not how quick it is.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why nothing was measured.
+#[derive(Debug, Error)]
+pub enum BenchError {
+    /// GetHealthStatus had no good answer.
+    #[error("the target does not answer a health request: {0}")]
+    NotThere(String),
+    /// Encrypt had no good answer.
+    #[error("nothing could be encrypted for Decrypt to have something to do: {0}")]
+    NothingToDecrypt(String),
+    /// The system gives us no threads.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+    /// Somebody pressed Ctrl-C.
+    #[error("interrupted before the first step of the ramp was done")]
+    Interrupted,
+    /// A task of ours has ended badly.
+    #[error("the load has lost one of its own tasks")]
+    Lost,
+}
+
+/// Runs a plan against a proxy, until it is done or somebody presses Ctrl-C.
+///
+/// # Errors
+/// [`BenchError`]: nothing was measured.
+pub fn run(
+    target: BenchTarget,
+    plan: Plan,
+    on_pulse: impl FnMut(&Pulse),
+) -> Result<Report, BenchError> {
+    let runtime = tokio::runtime::Runtime::new().map_err(BenchError::Runtime)?;
+    let Caller {
+        host,
+        address,
+        path,
+        ..
+    } = &target.caller;
+    let name = format!(
+        "https://{host}:{}{path}, key {}",
+        address.port(),
+        target.key
+    );
+    let interrupted = async {
+        // Without signals there is no Ctrl-C, and the run ends when it is done.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    runtime.block_on(run_on(target, plan, name, interrupted, on_pulse))
+}
+
+pub(super) async fn run_on<W: Wire>(
+    wire: W,
+    plan: Plan,
+    target: String,
+    interrupted: impl Future<Output = ()>,
+    mut on_pulse: impl FnMut(&Pulse),
+) -> Result<Report, BenchError> {
+    let (lanes, mut work) = (Lanes::new(wire, plan.connections), Work::new(&plan));
+    prepare(&lanes, &mut work).await?;
+    let now = OffsetDateTime::from(SystemTime::now());
+    let started_at = now.replace_nanosecond(0).unwrap_or(now);
+    let header = Header {
+        target,
+        plan: plan.to_string(),
+        started_at: started_at.format(&Rfc3339).unwrap_or_default(),
+    };
+    match plan.shape {
+        Shape::Ramp(first) => {
+            ramp(
+                first,
+                &plan,
+                &header,
+                lanes,
+                work,
+                interrupted,
+                &mut on_pulse,
+            )
+            .await
+        }
+        _ => {
+            let cpu = cpu_time();
+            let done = Load::run(plan, lanes, work, interrupted, &mut on_pulse).await;
+            let done = done.ok_or(BenchError::Lost)?;
+            Ok(header.report(&done, cpu_time().saturating_sub(cpu)))
+        }
+    }
+}
+
+/// One answer of each kind that the load needs.
+async fn prepare<W: Wire>(lanes: &Lanes<W>, work: &mut Work) -> Result<(), BenchError> {
+    let health = lanes.ask(Operation::Health, work.health());
+    in_time(health).await.map_err(BenchError::NotThere)?;
+    for size in work.sizes_to_seal() {
+        let sealing = lanes.ask(Operation::Encrypt, work.to_seal(size));
+        let answer = in_time(sealing)
+            .await
+            .map_err(BenchError::NothingToDecrypt)?;
+        let taken = work.take_sealed(size, answer.body.expose());
+        taken.map_err(|fault| BenchError::NothingToDecrypt(fault.to_owned()))?;
+    }
+    Ok(())
+}
+
+async fn in_time(answer: impl Future<Output = Result<Answer, String>>) -> Result<Answer, String> {
+    let outcome = timeout(PATIENCE, answer).await;
+    outcome.unwrap_or_else(|_| Err("no answer within 10 s".to_owned()))
+}
+
+/// Rate after rate; the report is of the best that held, or of the lowest.
+async fn ramp<W: Wire>(
+    first: f64,
+    plan: &Plan,
+    header: &Header,
+    mut lanes: Lanes<W>,
+    mut work: Work,
+    interrupted: impl Future<Output = ()>,
+    on_pulse: &mut impl FnMut(&Pulse),
+) -> Result<Report, BenchError> {
+    let mut interrupted = std::pin::pin!(interrupted);
+    let (mut steps, mut best): (Vec<Step>, Option<Report>) = (Vec::new(), None);
+    while let Some(rate) = next_rate(first, &steps) {
+        let cpu = cpu_time();
+        let load = Load::run(plan.at(rate), lanes, work, interrupted.as_mut(), on_pulse);
+        let done = load.await.ok_or(BenchError::Lost)?;
+        if done.was_interrupted {
+            // Half a step says nothing.
+            break;
+        }
+        let report = header.report(&done, cpu_time().saturating_sub(cpu));
+        let step = step(rate, &report);
+        if is_better(&step, &steps, best.as_ref()) {
+            best = Some(report);
+        }
+        steps.push(step);
+        (lanes, work) = (done.lanes, done.work);
+    }
+    let mut report = best.ok_or(BenchError::Interrupted)?;
+    report.steps = steps;
+    Ok(report)
+}
+
+fn step(rate: f64, report: &Report) -> Step {
+    let within_patience = report.total.share_within_patience();
+    Step {
+        rate,
+        within_patience,
+        p99_us: report.total.p99_us,
+        held: within_patience >= SHARE,
+    }
+}
+
+/// A higher rate that held is better; while none has held, a lower one.
+fn is_better(step: &Step, before: &[Step], best: Option<&Report>) -> bool {
+    let held = before.iter().filter(|step| step.held);
+    let best_rate = held.map(|step| step.rate).fold(0.0, f64::max);
+    let none_held = best_rate == 0.0;
+    best.is_none() || (step.held && step.rate > best_rate) || (none_held && !step.held)
+}
+
+/// What is the same in every report of a run.
+struct Header {
+    target: String,
+    plan: String,
+    started_at: String,
+}
+
+impl Header {
+    fn report<W: Wire>(&self, done: &Done<W>, cpu: Duration) -> Report {
+        let Done {
+            recording,
+            began_for,
+            ..
+        } = done;
+        Report {
+            format: FORMAT,
+            made_by: format!("xks-proxy {}", build_info::VERSION),
+            started_at: self.started_at.clone(),
+            target: self.target.clone(),
+            plan: self.plan.clone(),
+            seconds: began_for.as_secs_f64(),
+            total: recording.total(*began_for),
+            operations: recording.operations(*began_for),
+            failures: recording.failures(),
+            timeline: recording.timeline(*began_for),
+            connections: recording.connections(),
+            verified: recording.verified(),
+            generator: recording.generator(cpu),
+            steps: Vec::new(),
+        }
+    }
+}
+
+/// CPU time of this process so far.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}

@@ -1,0 +1,77 @@
+//! Which rate a ramp tries next: double while it holds, then halve the gap until it is narrow.
+
+use super::report::Step;
+
+/// The gap between held and not held that is narrow enough, as a share of the rate.
+const NARROW: f64 = 0.08;
+
+/// A ramp ends after so many steps in any case.
+const MOST_STEPS: usize = 20;
+
+/// 99.9 % have to be answered well within KMS's 250 ms.
+pub const SHARE: f64 = 0.999;
+
+/// The rate to try after these steps; none when enough is known.
+pub fn next_rate(first: f64, steps: &[Step]) -> Option<f64> {
+    let held = steps.iter().filter(|step| step.held).map(|step| step.rate);
+    let not_held = steps.iter().filter(|step| !step.held).map(|step| step.rate);
+    let (best, worst) = (
+        held.fold(0.0, f64::max),
+        not_held.fold(f64::INFINITY, f64::min),
+    );
+    if steps.len() >= MOST_STEPS || worst < 2.0 {
+        return None;
+    }
+    if steps.is_empty() {
+        return Some(first);
+    }
+    if worst.is_infinite() {
+        return Some(best * 2.0);
+    }
+    match worst - best <= worst * NARROW {
+        true => None,
+        false => Some(((worst + best) / 2.0).round()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rates that are tried against a target that holds up to `limit`, and the best that held.
+    fn ramp(first: f64, limit: f64) -> (usize, f64) {
+        let mut steps = Vec::new();
+        while let Some(rate) = next_rate(first, &steps) {
+            let held = rate <= limit;
+            steps.push(Step {
+                rate,
+                within_patience: 1.0,
+                p99_us: 1,
+                held,
+            });
+        }
+        let held = steps.iter().filter(|step| step.held);
+        (steps.len(), held.map(|step| step.rate).fold(0.0, f64::max))
+    }
+
+    #[test]
+    fn it_ends_near_the_limit() {
+        for limit in [120.0, 1_000.0, 5_678.0, 40_000.0] {
+            let (steps, best) = ramp(100.0, limit);
+            assert!(best <= limit && best > limit * 0.9, "{limit}: {best}");
+            assert!(steps <= 16, "{limit}: {steps}");
+        }
+    }
+
+    #[test]
+    fn it_goes_down_when_the_first_rate_is_too_high() {
+        let (_, best) = ramp(1_000.0, 90.0);
+        assert!((80.0..=90.0).contains(&best), "{best}");
+    }
+
+    #[test]
+    fn it_gives_up_on_a_target_that_holds_nothing() {
+        let (steps, best) = ramp(100.0, 0.0);
+        assert!(steps <= MOST_STEPS && best == 0.0);
+    }
+}

@@ -1,0 +1,299 @@
+//! What is asked: bodies as KMS makes them, prepared once, each with a kmsRequestId of its own.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::mix::{Turns, Weights};
+use super::plan::Plan;
+use crate::xks::Operation;
+
+/// Where the kmsRequestId goes; no other text of a body looks like it.
+const PLACE: &str = "@kmsRequestId@";
+
+/// The fields of Encrypt's answer that Decrypt takes.
+const SEALED: [&str; 4] = [
+    "ciphertext",
+    "initializationVector",
+    "authenticationTag",
+    "ciphertextMetadata",
+];
+
+/// What to send next.
+#[derive(Debug)]
+pub struct Job {
+    /// Which operation.
+    pub operation: Operation,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Whether it opens a connection of its own.
+    pub on_new_connection: bool,
+    /// The plaintext (Base64) that the answer must have, where it is to be compared.
+    pub expected: Option<String>,
+}
+
+/// Everything that can be asked, and whose turn it is.
+pub struct Work {
+    plan: Plan,
+    run: String,
+    count: AtomicU64,
+    turns: Mutex<AllTurns>,
+    sealed: HashMap<usize, Template>,
+    open: HashMap<usize, Template>,
+    plain: [Template; 2],
+}
+
+struct AllTurns {
+    operation: Turns<Operation>,
+    size: Turns<usize>,
+    new_connection: Turns<bool>,
+    verify: u32,
+}
+
+/// A body with a gap for the kmsRequestId.
+#[derive(Clone, Debug, Default)]
+struct Template {
+    head: String,
+    tail: String,
+}
+
+impl Work {
+    /// All bodies of a plan, but those of Decrypt, which need ciphertexts.
+    pub fn new(plan: &Plan) -> Self {
+        let encrypt = |size| (size, Template::new(&encrypt_body(plan, size)));
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let turns = AllTurns {
+            operation: plan.mix.turns(),
+            size: plan.sizes.turns(),
+            new_connection: Weights::share(plan.new_connections).turns(),
+            verify: 0,
+        };
+        Self {
+            run: format!("bench-{:x}", since.map_or(0, |since| since.as_millis())),
+            count: AtomicU64::new(0),
+            turns: Mutex::new(turns),
+            sealed: HashMap::new(),
+            open: plan.sizes.things().map(encrypt).collect(),
+            plain: [
+                Template::new(&plain_body(Operation::Health)),
+                Template::new(&plain_body(Operation::Metadata)),
+            ],
+            plan: plan.clone(),
+        }
+    }
+
+    /// Which lengths have to be encrypted once, so that there is something to decrypt.
+    pub fn sizes_to_seal(&self) -> Vec<usize> {
+        let decrypts = self.plan.mix.things().any(|o| o == Operation::Decrypt);
+        let sizes = self.plan.sizes.things().filter(|_| decrypts);
+        sizes.collect()
+    }
+
+    /// A body of Encrypt with a plaintext of this length.
+    pub fn to_seal(&self, size: usize) -> Vec<u8> {
+        self.filled(self.open.get(&size))
+    }
+
+    /// Takes the answer to [`Work::to_seal`].
+    ///
+    /// # Errors
+    /// A sentence when it is not an answer of Encrypt.
+    pub fn take_sealed(&mut self, size: usize, answer: &[u8]) -> Result<(), &'static str> {
+        let answer: Value = serde_json::from_slice(answer).map_err(|_| "the answer is not JSON")?;
+        let mut body = decrypt_body(&self.plan);
+        for field in SEALED {
+            match (answer.get(field), body.as_object_mut()) {
+                (Some(value), Some(body)) => drop(body.insert(field.to_owned(), value.clone())),
+                // The metadata may be absent.
+                _ if field == "ciphertextMetadata" => {}
+                _ => return Err("the answer is not that of Encrypt"),
+            }
+        }
+        self.sealed.insert(size, Template::new(&body));
+        Ok(())
+    }
+
+    /// A body of GetHealthStatus, to see whether anybody is there.
+    pub fn health(&self) -> Vec<u8> {
+        let [health, _] = &self.plain;
+        self.filled(Some(health))
+    }
+
+    /// What to send next.
+    pub fn next_job(&self) -> Job {
+        let (operation, size, on_new_connection, verify) = self.take_turns();
+        let [health, metadata] = &self.plain;
+        let template = match operation {
+            Operation::Health => Some(health),
+            Operation::Metadata => Some(metadata),
+            Operation::Encrypt => self.open.get(&size),
+            Operation::Decrypt => self.sealed.get(&size),
+        };
+        Job {
+            operation,
+            body: self.filled(template),
+            on_new_connection,
+            expected: verify.then(|| STANDARD.encode(plaintext(size))),
+        }
+    }
+
+    fn take_turns(&self) -> (Operation, usize, bool, bool) {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        // A mix always has something: its parser sees to it.
+        let operation = turns.operation.next_turn().unwrap_or(Operation::Health);
+        let size = match operation {
+            Operation::Encrypt | Operation::Decrypt => turns.size.next_turn().unwrap_or(0),
+            Operation::Health | Operation::Metadata => 0,
+        };
+        let new_connection = turns.new_connection.next_turn().unwrap_or(false);
+        let every = self.plan.verify_every;
+        let verify = operation == Operation::Decrypt && every > 0 && {
+            turns.verify += 1;
+            (turns.verify - 1).is_multiple_of(every)
+        };
+        (operation, size, new_connection, verify)
+    }
+
+    fn filled(&self, template: Option<&Template>) -> Vec<u8> {
+        let Some(Template { head, tail }) = template else {
+            return Vec::new();
+        };
+        let (run, n) = (&self.run, self.count.fetch_add(1, Ordering::Relaxed));
+        format!("{head}{run}-{n}{tail}").into_bytes()
+    }
+}
+
+impl Weights<bool> {
+    /// Every so often true: this share, from 0 to 1.
+    fn share(share: f64) -> Self {
+        let often = (share.clamp(0.0, 1.0) * 10_000.0).round() as u32;
+        Self::of(vec![(true, often), (false, 10_000 - often)])
+    }
+}
+
+impl Template {
+    fn new(body: &Value) -> Self {
+        let text = body.to_string();
+        let (head, tail) = text.split_once(PLACE).unwrap_or((&text, ""));
+        Self {
+            head: head.to_owned(),
+            tail: tail.to_owned(),
+        }
+    }
+}
+
+/// Bytes of no meaning, the same in every run.
+fn plaintext(size: usize) -> Vec<u8> {
+    (0..size).map(|n| (n * 31 + 7) as u8).collect()
+}
+
+fn aad(plan: &Plan) -> String {
+    STANDARD.encode(vec![b'a'; plan.aad])
+}
+
+fn request_metadata(operation: &str) -> Value {
+    json!({
+        "awsPrincipalArn": "arn:aws:iam::111122223333:user/bench",
+        "kmsKeyArn": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        "kmsOperation": operation,
+        "kmsRequestId": PLACE,
+    })
+}
+
+fn plain_body(operation: Operation) -> Value {
+    match operation {
+        Operation::Health => json!({
+            "requestMetadata": { "kmsOperation": "KmsHealthCheck", "kmsRequestId": PLACE },
+        }),
+        _ => json!({ "requestMetadata": request_metadata("DescribeKey") }),
+    }
+}
+
+fn encrypt_body(plan: &Plan, size: usize) -> Value {
+    let mut body = json!({
+        "requestMetadata": request_metadata("Encrypt"),
+        "plaintext": STANDARD.encode(plaintext(size)),
+        "encryptionAlgorithm": "AES_GCM",
+        "additionalAuthenticatedData": aad(plan),
+    });
+    if let (true, Some(body)) = (plan.integrity, body.as_object_mut()) {
+        let name = "ciphertextDataIntegrityValueAlgorithm".to_owned();
+        body.insert(name, "SHA_256".into());
+    }
+    body
+}
+
+fn decrypt_body(plan: &Plan) -> Value {
+    json!({
+        "requestMetadata": request_metadata("Decrypt"),
+        "encryptionAlgorithm": "AES_GCM",
+        "additionalAuthenticatedData": aad(plan),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mix::{Mix, Sizes};
+    use super::super::plan::Shape;
+    use super::*;
+    use std::time::Duration;
+
+    fn plan(mix: &str, new_connections: f64) -> Plan {
+        Plan {
+            shape: Shape::Closed,
+            duration: Duration::from_secs(1),
+            connections: 1,
+            timeout: Duration::from_millis(250),
+            mix: mix.parse::<Mix>().unwrap(),
+            sizes: "0,32".parse::<Sizes>().unwrap(),
+            aad: 5,
+            integrity: true,
+            new_connections,
+            verify_every: 2,
+        }
+    }
+
+    #[test]
+    fn every_request_has_an_id_of_its_own() {
+        let work = Work::new(&plan("encrypt,health,metadata", 0.0));
+        let mut ids = std::collections::HashSet::new();
+        for _ in 0..30 {
+            let body: Value = serde_json::from_slice(&work.next_job().body).unwrap();
+            let id = body["requestMetadata"]["kmsRequestId"].as_str().unwrap();
+            assert!(ids.insert(id.to_owned()), "{id}");
+        }
+        assert!(work.sizes_to_seal().is_empty());
+    }
+
+    #[test]
+    fn a_decrypt_has_what_encrypt_answered_and_some_are_compared() {
+        let mut work = Work::new(&plan("decrypt", 0.0));
+        assert_eq!(work.sizes_to_seal(), [0, 32]);
+        assert!(work.take_sealed(0, b"<html>").is_err());
+        assert!(work.take_sealed(0, br#"{"ciphertext":""}"#).is_err());
+        let answer =
+            br#"{"ciphertext":"QQ==","initializationVector":"Qg==","authenticationTag":"Qw=="}"#;
+        for size in [0, 32] {
+            work.take_sealed(size, answer).unwrap();
+        }
+        let jobs: Vec<Job> = (0..8).map(|_| work.next_job()).collect();
+        let body: Value = serde_json::from_slice(&jobs[0].body).unwrap();
+        assert_eq!(body["authenticationTag"], "Qw==");
+        assert!(body.get("ciphertextMetadata").is_none());
+        assert_eq!(jobs.iter().filter(|job| job.expected.is_some()).count(), 4);
+    }
+
+    #[test]
+    fn new_connections_are_the_share_that_was_asked_for() {
+        let work = Work::new(&plan("health", 0.25));
+        let new = (0..1_000).filter(|_| work.next_job().on_new_connection);
+        assert_eq!(new.count(), 250);
+        let work = Work::new(&plan("health", 0.0));
+        assert!((0..100).all(|_| !work.next_job().on_new_connection));
+    }
+}

@@ -1,0 +1,324 @@
+//! Signed requests: whether the credential is taken, whether the fleet is well, what the key is, and how long each operation takes.
+
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::judge;
+use super::report::Check;
+use super::run::Findings;
+use crate::client::{Answer, CallError, Caller, Connection, refusal};
+
+/// The checks of [`make`], in their order.
+pub const CHECKS: [&str; 7] = [
+    "credential",
+    "clock",
+    "health",
+    "key",
+    "metadata",
+    "encrypt",
+    "decrypt",
+];
+
+/// Those that need a key.
+const KEY_CHECKS: [&str; 4] = ["key", "metadata", "encrypt", "decrypt"];
+
+/// An answer may take so long, so that it can be said how slow it is; KMS waits 250 ms.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is encrypted: of no meaning.
+const PLAINTEXT: &[u8] = b"xks-proxy probe, thirty-two bytes";
+
+/// The fields of Encrypt's answer that Decrypt takes.
+const SEALED: [&str; 4] = [
+    "ciphertext",
+    "initializationVector",
+    "authenticationTag",
+    "ciphertextMetadata",
+];
+
+/// A connection that is opened anew after a failure.
+struct Line<'a> {
+    caller: &'a Caller,
+    connection: Connection,
+    count: u32,
+}
+
+/// Makes all of them.
+pub async fn make(
+    connection: Connection,
+    caller: &Caller,
+    key: Option<&str>,
+    samples: u32,
+    findings: &mut Findings<'_>,
+) {
+    let mut line = Line {
+        caller,
+        connection,
+        count: 0,
+    };
+    let body = json!({ "requestMetadata": { "kmsOperation": "KmsHealthCheck" } });
+    let answer = match line.ask("health", body).await {
+        Ok(answer) => answer,
+        Err(failure) => {
+            findings.add(failure.check("credential"));
+            findings.skip(
+                &["clock", "health"],
+                "there is no answer to a health request",
+            );
+            findings.skip(&KEY_CHECKS, "there is no answer to a health request");
+            return;
+        }
+    };
+    findings.add(Check::ok(
+        "credential",
+        "a signed health request was answered",
+    ));
+    findings.add(judge::clock(clock_difference(&answer.headers)));
+    findings.add(judge::health(answer.body.expose()));
+    match key {
+        Some(key) => use_key(&mut line, key, samples, findings).await,
+        None => findings.skip(&KEY_CHECKS, "no --key was given"),
+    }
+}
+
+async fn use_key(line: &mut Line<'_>, key: &str, samples: u32, findings: &mut Findings<'_>) {
+    let mut took = Vec::new();
+    for n in 0..samples {
+        let body = json!({ "requestMetadata": request_metadata("DescribeKey") });
+        match line.ask(&format!("keys/{key}/metadata"), body).await {
+            Ok(answer) => {
+                took.push(answer.took);
+                if n == 0 {
+                    findings.add(judge::key(answer.body.expose()));
+                }
+            }
+            Err(failure) => {
+                let name = if n == 0 { "key" } else { "metadata" };
+                findings.add(failure.check(name));
+                let rest: &[&str] = if n == 0 {
+                    &["metadata", "encrypt", "decrypt"]
+                } else {
+                    &["encrypt", "decrypt"]
+                };
+                findings.skip(rest, "the key's metadata are not answered");
+                return;
+            }
+        }
+    }
+    findings.add(judge::latency("metadata", &took));
+    round_trips(line, key, samples, findings).await;
+}
+
+/// Encrypt and Decrypt, as often as was asked for.
+async fn round_trips(line: &mut Line<'_>, key: &str, samples: u32, findings: &mut Findings<'_>) {
+    let (mut encrypted, mut decrypted) = (Vec::new(), Vec::new());
+    for _ in 0..samples {
+        let sealed = match line
+            .ask(&format!("keys/{key}/encrypt"), encrypt_body())
+            .await
+        {
+            Ok(answer) => answer,
+            Err(failure) => {
+                findings.add(failure.check("encrypt"));
+                findings.skip(&["decrypt"], "nothing was encrypted");
+                return;
+            }
+        };
+        encrypted.push(sealed.took);
+        let body = decrypt_body(sealed.body.expose());
+        match line.ask(&format!("keys/{key}/decrypt"), body).await {
+            Ok(answer) if has_plaintext(answer.body.expose()) => decrypted.push(answer.took),
+            outcome => {
+                findings.add(judge::latency("encrypt", &encrypted));
+                findings.add(
+                    outcome
+                        .err()
+                        .map_or_else(wrong_plaintext, |failure| failure.check("decrypt")),
+                );
+                return;
+            }
+        }
+    }
+    findings.add(judge::latency("encrypt", &encrypted));
+    findings.add(judge::latency("decrypt", &decrypted));
+}
+
+fn wrong_plaintext() -> Check {
+    Check::fail(
+        "decrypt",
+        "the plaintext is not what was encrypted",
+        "do not use this endpoint: what it encrypts cannot be decrypted",
+    )
+}
+
+/// Why a request has no good answer.
+enum Failure {
+    Call(CallError),
+    Refused(String),
+    TooSlow,
+}
+
+impl Line<'_> {
+    async fn ask(&mut self, operation: &str, mut body: Value) -> Result<Answer, Failure> {
+        self.count += 1;
+        let id = format!("xks-proxy-probe-{}-{}", std::process::id(), self.count);
+        if let Some(metadata) = body
+            .get_mut("requestMetadata")
+            .and_then(Value::as_object_mut)
+        {
+            metadata.insert("kmsRequestId".to_owned(), id.into());
+        }
+        let call = self.call(operation, body.to_string().into_bytes());
+        let answer = timeout(PATIENCE, call)
+            .await
+            .map_err(|_| Failure::TooSlow)?;
+        let answer = answer.map_err(Failure::Call)?;
+        match refusal(answer.status, answer.body.expose()) {
+            None => Ok(answer),
+            Some(name) => Err(Failure::Refused(name)),
+        }
+    }
+
+    async fn call(&mut self, operation: &str, body: Vec<u8>) -> Result<Answer, CallError> {
+        if !self.connection.is_open() && self.count > 1 {
+            self.connection = self.caller.connect().await?;
+        }
+        self.connection.call(self.caller, operation, body).await
+    }
+}
+
+impl Failure {
+    /// The check that it lets fail, with a remedy that fits.
+    fn check(&self, name: &'static str) -> Check {
+        match self {
+            Self::TooSlow => Check::fail(
+                name,
+                "no answer within 5 s",
+                "KMS gives up after 250 ms: look at the proxy's log and the HSM",
+            ),
+            Self::Call(error) if error.is_about_client_certificate() => {
+                let finding =
+                    format!("{error}; the server wants a client certificate that it accepts");
+                Check::fail(
+                    name,
+                    finding,
+                    "give --client-certificate and --client-key that the proxy accepts; for KMS itself its configuration names CN cks.kms.<region>.amazonaws.com",
+                )
+            }
+            Self::Call(error) => Check::fail(
+                name,
+                error.to_string(),
+                "look at the proxy's log, and at whatever stands between",
+            ),
+            Self::Refused(error_name) => Check::fail(name, error_name.clone(), remedy(error_name)),
+        }
+    }
+}
+
+/// What to do about an error of the API (XKS API, "Errors").
+fn remedy(error_name: &str) -> &'static str {
+    match error_name {
+        "AuthenticationFailedException" => {
+            "compare access key id, secret and Region with the store's configuration, see that nothing between changes headers, and that both clocks are right; the proxy's log has the reason"
+        }
+        "InvalidUriPathException" => {
+            "compare the path with the store's path_prefix, and see that nothing between rewrites it"
+        }
+        "AccessDeniedException" => "ask xks-proxy policy explain which statement denies",
+        "KeyNotFoundException" => "compare the key id with the store's keys: xks-proxy key list",
+        "InvalidStateException" => {
+            "the key or the store is disabled, or the key is ambiguous: xks-proxy check-config --hsm"
+        }
+        "InvalidKeyUsageException" => {
+            "KMS needs a key with ENCRYPT and DECRYPT: xks-proxy key list"
+        }
+        "ThrottlingException" => "look at the store's quota and the load on the proxy",
+        "DependencyTimeoutException" => "the HSM is too slow: look at its latency and load",
+        "InternalException" => "the HSM cannot be used: look at the proxy's log",
+        _ => {
+            "whatever answered is not an XKS proxy, or not a good one: look at the endpoint, the load balancer and the proxy's log"
+        }
+    }
+}
+
+/// The Date of an answer against our clock, in seconds.
+fn clock_difference(headers: &HeaderMap) -> Option<i64> {
+    let theirs = headers.get("date")?.to_str().ok()?;
+    let form = time::macros::format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    let theirs = time::PrimitiveDateTime::parse(theirs, form)
+        .ok()?
+        .assume_utc();
+    let ours = time::OffsetDateTime::from(SystemTime::now());
+    Some((theirs - ours).whole_seconds())
+}
+
+fn request_metadata(operation: &str) -> Value {
+    json!({
+        "awsPrincipalArn": "arn:aws:iam::111122223333:user/probe",
+        "kmsKeyArn": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        "kmsOperation": operation,
+    })
+}
+
+fn encrypt_body() -> Value {
+    json!({
+        "requestMetadata": request_metadata("Encrypt"),
+        "plaintext": STANDARD.encode(PLAINTEXT),
+        "encryptionAlgorithm": "AES_GCM",
+        "ciphertextDataIntegrityValueAlgorithm": "SHA_256",
+    })
+}
+
+fn decrypt_body(sealed: &[u8]) -> Value {
+    let sealed: Value = serde_json::from_slice(sealed).unwrap_or_default();
+    let mut body = json!({
+        "requestMetadata": request_metadata("Decrypt"),
+        "encryptionAlgorithm": "AES_GCM",
+    });
+    for field in SEALED {
+        if let (Some(value), Some(body)) = (sealed.get(field), body.as_object_mut()) {
+            body.insert(field.to_owned(), value.clone());
+        }
+    }
+    body
+}
+
+fn has_plaintext(answer: &[u8]) -> bool {
+    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+    answer.get("plaintext").and_then(Value::as_str) == Some(&STANDARD.encode(PLAINTEXT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(clock_difference(&headers), None);
+        headers.insert("date", "yesterday".parse().unwrap());
+        assert_eq!(clock_difference(&headers), None);
+        headers.insert("date", "Thu, 01 Jan 1970 00:00:00 GMT".parse().unwrap());
+        assert!(clock_difference(&headers).unwrap() < -1_700_000_000);
+    }
+
+    #[test]
+    fn every_error_of_the_api_has_a_remedy_of_its_own() {
+        let unknown = remedy("ValidationException");
+        for name in [
+            "AuthenticationFailedException",
+            "InvalidUriPathException",
+            "KeyNotFoundException",
+            "ThrottlingException",
+        ] {
+            assert_ne!(remedy(name), unknown, "{name}");
+        }
+    }
+}

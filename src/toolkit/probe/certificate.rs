@@ -1,0 +1,245 @@
+//! What the certificates say that a server presents: names, validity, and whether each is the issuer of the one before it.
+
+use std::time::{Duration, SystemTime};
+
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer;
+
+use super::report::Check;
+
+/// AWS's suggested alarm: fewer days than this.
+const DAYS_TO_WARN: i64 = 10;
+
+const RENEW: &str = "renew the certificate; the proxy takes new files without a restart (SIGHUP)";
+
+/// A certificate's own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Its subject.
+    pub subject: String,
+    /// Its issuer.
+    pub issuer: String,
+    /// The common names of its subject.
+    pub common_names: Vec<String>,
+    /// Its DNS names and IPv4 addresses.
+    pub alternative_names: Vec<String>,
+    /// Seconds since 1970.
+    pub not_before: i64,
+    /// Seconds since 1970.
+    pub not_after: i64,
+}
+
+impl Facts {
+    /// Reads a certificate; none when it is not one.
+    pub fn read(der: &[u8]) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let names = certificate.subject().iter_common_name();
+        let validity = certificate.validity();
+        Some(Self {
+            subject: certificate.subject().to_string(),
+            issuer: certificate.issuer().to_string(),
+            common_names: names
+                .filter_map(|n| n.as_str().ok())
+                .map(str::to_owned)
+                .collect(),
+            alternative_names: alternative_names(&certificate),
+            not_before: validity.not_before.timestamp(),
+            not_after: validity.not_after.timestamp(),
+        })
+    }
+
+    /// Whether it vouches for itself.
+    pub fn is_self_issued(&self) -> bool {
+        self.subject == self.issuer
+    }
+
+    /// A moment at which it is valid: now if it is, else its last.
+    pub fn valid_moment(&self, now: SystemTime) -> SystemTime {
+        let seconds = seconds_of(now).clamp(self.not_before, self.not_after - 1);
+        SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+    }
+}
+
+fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let extension = certificate.subject_alternative_name().ok().flatten();
+    let names = extension
+        .map(|e| e.value.general_names.as_slice())
+        .unwrap_or_default();
+    let text = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress([a, b, c, d]) => Some(format!("{a}.{b}.{c}.{d}")),
+        _ => None,
+    };
+    names.iter().filter_map(text).collect()
+}
+
+/// Expiry, of whichever certificate ends first.
+pub fn expiry(chain: &[Facts], now: SystemTime) -> Check {
+    const NAME: &str = "expiry";
+    let Some(first) = chain.iter().min_by_key(|facts| facts.not_after) else {
+        return Check::skipped(NAME, "no certificate was presented");
+    };
+    let now = seconds_of(now);
+    if let Some(early) = chain.iter().find(|facts| facts.not_before > now) {
+        let finding = format!("{} is not valid yet", early.subject);
+        return Check::fail(
+            NAME,
+            finding,
+            "wait, set the clock, or present a certificate that is valid now",
+        );
+    }
+    let days = (first.not_after - now).div_euclid(86_400);
+    match days {
+        ..0 => Check::fail(
+            NAME,
+            format!("{} expired {} days ago", first.subject, -days),
+            RENEW,
+        ),
+        0..DAYS_TO_WARN => Check::warn(
+            NAME,
+            format!("{} expires in {days} days", first.subject),
+            RENEW,
+        ),
+        _ => Check::ok(NAME, format!("{days} days to go")),
+    }
+}
+
+/// Whether the server's certificate names the endpoint: in its alternative names, as TLS wants it, and in its common name, as AWS
+/// documents it.
+pub fn name(leaf: &Facts, host: &str) -> Check {
+    const NAME: &str = "name";
+    let matching = leaf
+        .alternative_names
+        .iter()
+        .find(|name| matches(name, host));
+    let Some(found) = matching else {
+        let finding = format!(
+            "{host} is not among its names: {}",
+            leaf.alternative_names.join(", ")
+        );
+        return Check::fail(
+            NAME,
+            finding,
+            "get a certificate whose subject alternative names have the endpoint's DNS name",
+        );
+    };
+    if !leaf.common_names.iter().any(|name| matches(name, host)) {
+        let finding = format!(
+            "{host} is an alternative name, but the common name is {}",
+            leaf.common_names.join(", ")
+        );
+        return Check::warn(
+            NAME,
+            finding,
+            "AWS documents that the common name has to match the endpoint: get a certificate whose common name does",
+        );
+    }
+    match found.starts_with("*.") {
+        true => Check::ok(
+            NAME,
+            format!(
+                "{host} by the wildcard {found}: KMS takes it; whoever holds this key can be any host there"
+            ),
+        ),
+        false => Check::ok(NAME, host),
+    }
+}
+
+/// Whether a name of a certificate is this host; `*` stands for one label, the first.
+fn matches(pattern: &str, host: &str) -> bool {
+    match pattern.strip_prefix("*.") {
+        None => pattern.eq_ignore_ascii_case(host),
+        Some(domain) => {
+            let rest = host.split_once('.').map(|(_, rest)| rest);
+            rest.is_some_and(|rest| rest.eq_ignore_ascii_case(domain))
+        }
+    }
+}
+
+/// Where the presented chain breaks: a certificate that is not issued by the next one.
+pub fn first_gap(chain: &[Facts]) -> Option<(&Facts, &Facts)> {
+    let pairs = chain.iter().zip(chain.iter().skip(1));
+    pairs
+        .into_iter()
+        .find(|(facts, next)| facts.issuer != next.subject)
+}
+
+fn seconds_of(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Verdict;
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn facts(names: &[&str], days: i64) -> Facts {
+        Facts {
+            subject: "CN=leaf".into(),
+            issuer: "CN=ca".into(),
+            common_names: names.iter().take(1).map(ToString::to_string).collect(),
+            alternative_names: names.iter().skip(1).map(ToString::to_string).collect(),
+            not_before: NOW - 86_400,
+            not_after: NOW + days * 86_400 + 5,
+        }
+    }
+
+    fn now() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(NOW as u64)
+    }
+
+    #[test]
+    fn expiry_is_judged_as_aws_alarms() {
+        for (days, verdict) in [
+            (-1, Verdict::Fail),
+            (0, Verdict::Warn),
+            (9, Verdict::Warn),
+            (10, Verdict::Ok),
+            (300, Verdict::Ok),
+        ] {
+            let chain = [facts(&["a"], 400), facts(&["a"], days)];
+            assert_eq!(expiry(&chain, now()).verdict, verdict, "{days}");
+        }
+        let mut early = facts(&["a"], 400);
+        early.not_before = NOW + 1;
+        assert_eq!(expiry(&[early], now()).verdict, Verdict::Fail);
+        assert_eq!(expiry(&[], now()).verdict, Verdict::Skipped);
+    }
+
+    #[test]
+    fn names() {
+        for (names, verdict) in [
+            (&["xks.example.com", "xks.example.com"][..], Verdict::Ok),
+            (&["*.example.com", "*.Example.com"], Verdict::Ok),
+            (&["example.com", "xks.example.com"], Verdict::Warn),
+            (&["xks.example.com"], Verdict::Fail),
+            (&["xks.example.com", "*.xks.example.com"], Verdict::Fail),
+            (&["x", "*.com"], Verdict::Fail),
+        ] {
+            assert_eq!(
+                name(&facts(names, 1), "xks.example.com").verdict,
+                verdict,
+                "{names:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_chain_is_followed() {
+        let (mut leaf, mut ca) = (facts(&["a"], 1), facts(&["a"], 1));
+        ca.subject = "CN=ca".into();
+        assert!(first_gap(&[leaf.clone(), ca.clone()]).is_none());
+        leaf.issuer = "CN=other".into();
+        assert!(first_gap(&[leaf.clone(), ca]).is_some());
+        assert_eq!(leaf.valid_moment(now()), now());
+        leaf.not_after = NOW - 50;
+        assert!(leaf.valid_moment(now()) < now());
+        assert!(Facts::read(b"no certificate").is_none());
+    }
+}

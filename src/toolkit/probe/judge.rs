@@ -1,0 +1,306 @@
+//! Verdicts on what was measured: pure, so that every bound is tested at its edge.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::report::Check;
+
+/// KMS gives up on a request then.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// AWS's suggested alarm on the average latency.
+const SLOW: Duration = Duration::from_millis(200);
+
+/// AWS's advice on the round trip.
+const ROUND_TRIP: Duration = Duration::from_millis(35);
+
+/// A signature's time may be off by so much (XKS API, "Authentication").
+const SKEW: u64 = 300;
+
+/// Clocks that are kept by NTP are within a second or two.
+const UNUSUAL_SKEW: u64 = 30;
+
+/// The answer to GetHealthStatus as far as it is judged.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    xks_proxy_fleet_size: u32,
+    xks_proxy_vendor: String,
+    xks_proxy_model: String,
+    ekm_vendor: String,
+    ekm_fleet_details: Vec<Ekm>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Ekm {
+    id: String,
+    #[serde(default)]
+    #[serde(rename = "model")]
+    _model: String,
+    health_status: String,
+}
+
+/// The answer to GetKeyMetadata.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyMetadata {
+    key_spec: String,
+    key_usage: Vec<String>,
+    key_status: String,
+}
+
+/// The round trip of the network: how long the quickest of several TCP connections took to open.
+pub fn round_trip(quickest: Duration) -> Check {
+    const NAME: &str = "round trip";
+    let finding = format!("{} ms from this machine", millis(quickest));
+    match quickest <= ROUND_TRIP {
+        true => Check::ok(NAME, finding),
+        false => Check::warn(
+            NAME,
+            finding,
+            "AWS advises at most 35 ms between the Region and the proxy: probe from the Region, or bring the proxy nearer to it",
+        ),
+    }
+}
+
+/// The latencies of one operation.
+pub fn latency(name: &'static str, latencies: &[Duration]) -> Check {
+    let mut sorted = latencies.to_vec();
+    sorted.sort();
+    let (Some(&median), Some(&slowest)) = (sorted.get(sorted.len() / 2), sorted.last()) else {
+        return Check::skipped(name, "no answer to measure");
+    };
+    let finding = format!(
+        "median {} ms, slowest {} ms of {}",
+        millis(median),
+        millis(slowest),
+        sorted.len()
+    );
+    if median > PATIENCE {
+        return Check::fail(
+            name,
+            finding,
+            "KMS gives up after 250 ms: look at the HSM's own latency, the network, and the proxy's xks_hsm metrics",
+        );
+    }
+    if median > SLOW || slowest > PATIENCE {
+        return Check::warn(
+            name,
+            finding,
+            "KMS gives up after 250 ms and AWS alarms above 200 ms on average: look at the HSM's own latency and load",
+        );
+    }
+    Check::ok(name, finding)
+}
+
+/// The difference of the clocks in seconds, theirs minus ours.
+pub fn clock(difference: Option<i64>) -> Check {
+    const NAME: &str = "clock";
+    let Some(difference) = difference else {
+        return Check::skipped(NAME, "the answer has no Date");
+    };
+    let finding = format!("the server's is {difference:+} s from this machine's");
+    match difference.unsigned_abs() {
+        skew if skew <= UNUSUAL_SKEW => Check::ok(NAME, finding),
+        skew if skew <= SKEW => Check::warn(
+            NAME,
+            finding,
+            "have both clocks kept by NTP: beyond 5 minutes no signature is accepted",
+        ),
+        _ => Check::fail(
+            NAME,
+            finding,
+            "have the clocks kept by NTP: a signature is good for 5 minutes",
+        ),
+    }
+}
+
+/// The fleet behind the proxy.
+pub fn health(body: &[u8]) -> Check {
+    const NAME: &str = "health";
+    let health: Health = match serde_json::from_slice(body) {
+        Ok(health) => health,
+        Err(error) => {
+            return Check::fail(
+                NAME,
+                format!("the answer is not that of GetHealthStatus: {error}"),
+                "KMS needs all of its fields: look at the proxy",
+            );
+        }
+    };
+    let fleet = &health.ekm_fleet_details;
+    let states: Vec<String> = fleet
+        .iter()
+        .map(|ekm| format!("{} {}", ekm.id, ekm.health_status))
+        .collect();
+    let Health {
+        xks_proxy_fleet_size: size,
+        xks_proxy_vendor: vendor,
+        xks_proxy_model: model,
+        ekm_vendor,
+        ..
+    } = &health;
+    let finding = format!(
+        "{vendor} {model}, fleet of {size}; EKM by {ekm_vendor}: {}",
+        states.join(", ")
+    );
+    judge_fleet(NAME, fleet, finding, *size)
+}
+
+fn judge_fleet(name: &'static str, fleet: &[Ekm], finding: String, size: u32) -> Check {
+    let count = |state: &str| {
+        fleet
+            .iter()
+            .filter(|ekm| ekm.health_status == state)
+            .count()
+    };
+    let (active, degraded) = (count("ACTIVE"), count("DEGRADED"));
+    if active + degraded == 0 {
+        return Check::fail(
+            name,
+            finding,
+            "KMS does not connect while every EKM is UNAVAILABLE: look at the proxy's log for the HSM's fault",
+        );
+    }
+    if !(1..=10).contains(&fleet.len()) || size == 0 {
+        return Check::fail(
+            name,
+            finding,
+            "KMS takes a fleet of at least 1 and details of 1 to 10 EKMs",
+        );
+    }
+    if active < fleet.len() {
+        return Check::warn(
+            name,
+            finding,
+            "an EKM is not healthy: look at the proxy's log",
+        );
+    }
+    match fleet.len() {
+        1 => Check::warn(name, finding, "AWS advises at least two EKMs"),
+        _ => Check::ok(name, finding),
+    }
+}
+
+/// Whether KMS can make a key of this external key.
+pub fn key(body: &[u8]) -> Check {
+    const NAME: &str = "key";
+    let key: KeyMetadata = match serde_json::from_slice(body) {
+        Ok(key) => key,
+        Err(error) => {
+            return Check::fail(
+                NAME,
+                format!("the answer is not that of GetKeyMetadata: {error}"),
+                "KMS needs all of its fields: look at the proxy",
+            );
+        }
+    };
+    let has = |usage: &str| key.key_usage.iter().any(|found| found == usage);
+    let finding = format!(
+        "{}, {}, {}",
+        key.key_spec,
+        key.key_usage.join(" "),
+        key.key_status
+    );
+    if key.key_spec != "AES_256" {
+        return Check::fail(
+            NAME,
+            finding,
+            "KMS takes AES_256 only: make another key in the HSM",
+        );
+    }
+    if !has("ENCRYPT") || !has("DECRYPT") {
+        return Check::fail(
+            NAME,
+            finding,
+            "KMS needs a key with ENCRYPT and DECRYPT (CKA_ENCRYPT, CKA_DECRYPT)",
+        );
+    }
+    match key.key_status == "ENABLED" {
+        true => Check::ok(NAME, finding),
+        false => Check::fail(NAME, finding, "enable the key: it is disabled at the proxy"),
+    }
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.1}", time.as_secs_f64() * 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Verdict;
+    use super::*;
+
+    fn ms(millis: &[u64]) -> Vec<Duration> {
+        millis.iter().copied().map(Duration::from_millis).collect()
+    }
+
+    #[test]
+    fn latencies() {
+        for (latencies, verdict) in [
+            (&[3, 5, 250][..], Verdict::Ok),
+            (&[3, 5, 251], Verdict::Warn),
+            (&[201, 201, 201], Verdict::Warn),
+            (&[1, 251, 252], Verdict::Fail),
+            (&[], Verdict::Skipped),
+        ] {
+            assert_eq!(
+                latency("x", &ms(latencies)).verdict,
+                verdict,
+                "{latencies:?}"
+            );
+        }
+        assert_eq!(round_trip(Duration::from_millis(35)).verdict, Verdict::Ok);
+        assert_eq!(round_trip(Duration::from_millis(36)).verdict, Verdict::Warn);
+    }
+
+    #[test]
+    fn clocks() {
+        for (difference, verdict) in [
+            (Some(0), Verdict::Ok),
+            (Some(-30), Verdict::Ok),
+            (Some(31), Verdict::Warn),
+            (Some(-300), Verdict::Warn),
+            (Some(301), Verdict::Fail),
+            (None, Verdict::Skipped),
+        ] {
+            assert_eq!(clock(difference).verdict, verdict, "{difference:?}");
+        }
+    }
+
+    fn health_of(states: &[&str]) -> Verdict {
+        let details: Vec<_> = states
+            .iter()
+            .map(|s| serde_json::json!({"id": "a", "model": "m", "healthStatus": s}))
+            .collect();
+        let body = serde_json::json!({"xksProxyFleetSize": 1, "xksProxyVendor": "v", "xksProxyModel": "m", "ekmVendor": "e", "ekmFleetDetails": details});
+        health(body.to_string().as_bytes()).verdict
+    }
+
+    #[test]
+    fn fleets() {
+        assert_eq!(health_of(&["ACTIVE", "ACTIVE"]), Verdict::Ok);
+        assert_eq!(health_of(&["ACTIVE"]), Verdict::Warn);
+        assert_eq!(health_of(&["ACTIVE", "UNAVAILABLE"]), Verdict::Warn);
+        assert_eq!(health_of(&["UNAVAILABLE", "UNAVAILABLE"]), Verdict::Fail);
+        assert_eq!(health_of(&[]), Verdict::Fail);
+        assert_eq!(health_of(&["ACTIVE"; 11]), Verdict::Fail);
+        assert_eq!(health(b"<html>").verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn keys() {
+        let verdict = |spec, usage: &[&str], status| {
+            let body = serde_json::json!({"keySpec": spec, "keyUsage": usage, "keyStatus": status});
+            key(body.to_string().as_bytes()).verdict
+        };
+        let both = ["ENCRYPT", "DECRYPT"];
+        assert_eq!(verdict("AES_256", &both, "ENABLED"), Verdict::Ok);
+        assert_eq!(verdict("AES_128", &both, "ENABLED"), Verdict::Fail);
+        assert_eq!(verdict("AES_256", &both[..1], "ENABLED"), Verdict::Fail);
+        assert_eq!(verdict("AES_256", &both, "DISABLED"), Verdict::Fail);
+        assert_eq!(key(b"{}").verdict, Verdict::Fail);
+    }
+}

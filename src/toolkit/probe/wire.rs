@@ -1,0 +1,271 @@
+//! Name, TCP, TLS, and the certificates that are presented.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::time::timeout;
+
+use super::certificate::{Facts, expiry, first_gap, name};
+use super::judge;
+use super::report::Check;
+use super::run::Findings;
+use super::trust::TrustedRoots;
+use crate::client::{CallError, Caller, ChainFault, Connection, verify_chain};
+
+/// The checks of [`connect`] and [`judge_certificates`], in their order.
+pub const CHECKS: [&str; 8] = [
+    "TCP",
+    "round trip",
+    "TLS",
+    "suite",
+    "chain",
+    "authority",
+    "name",
+    "expiry",
+];
+
+/// The checks of [`judge_certificates`], in their order.
+pub const CERTIFICATE_CHECKS: [&str; 4] = ["chain", "authority", "name", "expiry"];
+
+/// A connection that takes longer will not do for KMS.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// TCP connections to see how long a round trip takes.
+const DIALS: u32 = 3;
+
+/// Where Debian, Red Hat and Alpine keep the roots of the machine.
+const BUNDLES: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
+
+/// The first IPv4 address of the host.
+pub async fn resolve(host: &str, port: u16, findings: &mut Findings<'_>) -> Option<SocketAddr> {
+    const NAME: &str = "DNS";
+    const REMEDY: &str = "give the name an A record: KMS connects over IPv4";
+    let found = match timeout(PATIENCE, tokio::net::lookup_host((host, port))).await {
+        Ok(Ok(found)) => found.filter(SocketAddr::is_ipv4).collect::<Vec<_>>(),
+        Ok(Err(error)) => {
+            findings.add(Check::fail(NAME, format!("{host}: {error}"), REMEDY));
+            return None;
+        }
+        Err(_) => {
+            findings.add(Check::fail(
+                NAME,
+                format!("{host}: no answer within 5 s"),
+                REMEDY,
+            ));
+            return None;
+        }
+    };
+    match found.first() {
+        Some(first) => {
+            let mut addresses: Vec<String> = found.iter().map(|a| a.ip().to_string()).collect();
+            addresses.dedup();
+            findings.add(Check::ok(NAME, addresses.join(", ")));
+            Some(*first)
+        }
+        None => {
+            findings.add(Check::fail(
+                NAME,
+                format!("{host} has no IPv4 address"),
+                REMEDY,
+            ));
+            None
+        }
+    }
+}
+
+/// TCP, the round trip, and TLS.
+pub async fn connect(caller: &Caller, findings: &mut Findings<'_>) -> Option<Connection> {
+    if let Err(check) = round_trips(caller, findings).await {
+        findings.add(check);
+        findings.skip(
+            &["round trip", "TLS", "suite"],
+            "there is no TCP connection",
+        );
+        return None;
+    }
+    let connected = timeout(PATIENCE, caller.connect()).await;
+    let error = match connected {
+        Ok(Ok(connection)) => {
+            let agreed = connection.handshake();
+            let took = (agreed.tcp + agreed.tls).as_secs_f64() * 1e3;
+            findings.add(Check::ok(
+                "TLS",
+                format!("{}, handshake in {took:.1} ms", agreed.version),
+            ));
+            findings.add(Check::ok("suite", agreed.suite.clone()));
+            return Some(connection);
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no end of the handshake within 5 s".to_owned(),
+    };
+    findings.add(Check::fail("TLS", error, "KMS needs TLS 1.2 or 1.3 with one of TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256, ECDHE-RSA- or ECDHE-ECDSA-AES256-GCM-SHA384 on this port; behind mTLS a client certificate that the proxy accepts (--client-certificate)"));
+    findings.skip(&["suite"], "there is no TLS connection");
+    None
+}
+
+async fn round_trips(caller: &Caller, findings: &mut Findings<'_>) -> Result<(), Check> {
+    const REMEDY: &str = "look at firewalls, security groups and the load balancer's targets, and whether the proxy listens there";
+    let mut quickest = Duration::MAX;
+    for _ in 0..DIALS {
+        let start = Instant::now();
+        let fault = match timeout(PATIENCE, caller.dial()).await {
+            Ok(Ok(_)) => None,
+            Ok(Err(CallError::Connect(error))) => Some(error.to_string().to_lowercase()),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("no answer within 5 s".to_owned()),
+        };
+        if let Some(fault) = fault {
+            return Err(Check::fail(
+                "TCP",
+                format!("{}: {fault}", caller.address),
+                REMEDY,
+            ));
+        }
+        quickest = quickest.min(start.elapsed());
+    }
+    findings.add(Check::ok("TCP", caller.address.to_string()));
+    findings.add(judge::round_trip(quickest));
+    Ok(())
+}
+
+/// Chain, authority, name and expiry.
+pub fn judge_certificates(
+    presented: &[Vec<u8>],
+    host: &str,
+    authorities: &[Vec<u8>],
+    trusted: Option<&TrustedRoots>,
+    findings: &mut Findings<'_>,
+) {
+    let read: Option<Vec<Facts>> = presented.iter().map(|der| Facts::read(der)).collect();
+    let facts = read.unwrap_or_default();
+    let Some(leaf) = facts.first() else {
+        findings.skip(
+            &CERTIFICATE_CHECKS,
+            "no certificate that can be read was presented",
+        );
+        return;
+    };
+    let machine = roots_of_this_machine(authorities);
+    let roots_presented = presented.iter().filter(|der| is_root(der)).cloned();
+    let known: Vec<Vec<u8>> = machine.iter().cloned().chain(roots_presented).collect();
+    let anchors = match trusted {
+        Some(trusted) => trusted.anchors(known.iter().map(Vec::as_slice)),
+        None => machine,
+    };
+    // Expiry has a line of its own: the chain is judged at a time at which the server's certificate was valid.
+    let at = leaf.valid_moment(SystemTime::now());
+    let (chain, authority) = match verify_chain(presented, &anchors, at) {
+        Ok(()) => well(&facts, trusted),
+        Err(ChainFault::NoPath) => no_path(presented, &facts, &known, trusted, at),
+        Err(ChainFault::Other(fault)) => (
+            Check::fail(
+                "chain",
+                fault,
+                "get a certificate for TLS servers, and present it with its intermediates",
+            ),
+            Check::skipped("authority", "the chain is not good"),
+        ),
+    };
+    findings.add(chain);
+    findings.add(authority);
+    findings.add(name(leaf, host));
+    findings.add(expiry(&facts, SystemTime::now()));
+}
+
+/// The roots of this machine, and those that were given besides.
+fn roots_of_this_machine(authorities: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let bundle = BUNDLES
+        .iter()
+        .find_map(|file| std::fs::read_to_string(file).ok());
+    let mut roots = super::trust::certificates(&bundle.unwrap_or_default());
+    roots.extend(authorities.iter().cloned());
+    roots
+}
+
+fn is_root(der: &[u8]) -> bool {
+    Facts::read(der).is_some_and(|facts| facts.is_self_issued())
+}
+
+fn well(facts: &[Facts], trusted: Option<&TrustedRoots>) -> (Check, Check) {
+    let chain = Check::ok("chain", format!("{} certificates, complete", facts.len()));
+    let root = top_issuer(facts);
+    let authority = match trusted {
+        Some(trusted) => Check::ok(
+            "authority",
+            format!("{root}, one of the {} trusted roots", trusted.len()),
+        ),
+        None => Check::ok(
+            "authority",
+            format!(
+                "{root}, a root of this machine or of --ca; --trusted-roots asks whether KMS trusts it"
+            ),
+        ),
+    };
+    (chain, authority)
+}
+
+/// No path to a trusted root: either a certificate is missing, or the root is another.
+fn no_path(
+    presented: &[Vec<u8>],
+    facts: &[Facts],
+    known: &[Vec<u8>],
+    trusted: Option<&TrustedRoots>,
+    at: SystemTime,
+) -> (Check, Check) {
+    let root = top_issuer(facts);
+    if verify_chain(presented, known, at).is_ok() {
+        let chain = Check::ok("chain", format!("{} certificates, complete", facts.len()));
+        let finding = format!("{root} is not a trusted root");
+        return (
+            chain,
+            Check::fail(
+                "authority",
+                finding,
+                "KMS trusts the authorities of AWS's listing only: get the certificate from one of them",
+            ),
+        );
+    }
+    if trusted.is_some_and(|trusted| trusted.has_name(root)) && first_gap(facts).is_none() {
+        let chain = Check::warn(
+            "chain",
+            format!("ends below {root}, whose certificate is not known here"),
+            "give the root's certificate (--ca) to have the last step verified",
+        );
+        return (
+            chain,
+            Check::warn(
+                "authority",
+                format!("{root}, by its name only"),
+                "give the root's certificate (--ca) to have its fingerprint compared",
+            ),
+        );
+    }
+    let finding = match first_gap(facts) {
+        Some((lower, next)) => format!(
+            "{} is issued by {}, but {} follows",
+            lower.subject, lower.issuer, next.subject
+        ),
+        None => format!("ends with a certificate that {root} has issued, which is no known root"),
+    };
+    let chain = Check::fail(
+        "chain",
+        finding,
+        "present the intermediate certificates behind the server's own (server.tls.certificate: the full chain, leaf first)",
+    );
+    (
+        chain,
+        Check::skipped("authority", "the chain is not complete"),
+    )
+}
+
+/// Who has issued the last certificate.
+fn top_issuer(facts: &[Facts]) -> &str {
+    facts
+        .last()
+        .map(|facts| facts.issuer.as_str())
+        .unwrap_or_default()
+}

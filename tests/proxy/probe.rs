@@ -1,0 +1,286 @@
+//! `xks-proxy probe`: what is well is said to be, and each thing that is not is found, named and given a remedy.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::thread;
+
+use serde_json::Value;
+
+use crate::harness::control::Function;
+use crate::harness::outage::faulty;
+use crate::harness::pki::{Authority, Identity, KMS_SUBJECT};
+use crate::harness::setup::Setup;
+use crate::harness::target::{command, nobody, options, with};
+use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy};
+
+/// Runs the probe, and gives its exit code and its checks.
+#[track_caller]
+fn probe(options: &[String], more: &[&str]) -> (Option<i32>, Vec<Value>) {
+    let more = [&["--json", "--samples", "3"], more].concat();
+    let (code, stdout, stderr) = command("probe", options, &more);
+    assert!(
+        !stdout.contains(PAYMENTS.secret) && !stderr.contains(PAYMENTS.secret),
+        "the secret is shown"
+    );
+    let report: Value =
+        serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{code:?} {stdout}{stderr}"));
+    assert_eq!(report["ready"], code == Some(0));
+    (code, report["checks"].as_array().unwrap().clone())
+}
+
+#[track_caller]
+fn check<'a>(checks: &'a [Value], name: &str) -> &'a Value {
+    let found = checks.iter().find(|check| check["name"] == name);
+    found.unwrap_or_else(|| panic!("no check {name}: {checks:#?}"))
+}
+
+fn failed(checks: &[Value]) -> Vec<&str> {
+    let failed = checks.iter().filter(|check| check["verdict"] == "fail");
+    failed
+        .map(|check| check["name"].as_str().unwrap())
+        .collect()
+}
+
+/// The probe fails because of this check and says what was found and what to do.
+#[track_caller]
+fn assert_fails(options: &[String], more: &[&str], name: &str, finding: &str) -> Vec<Value> {
+    let (code, checks) = probe(options, more);
+    let found = check(&checks, name);
+    assert_eq!(
+        (code, &found["verdict"]),
+        (Some(1), &"fail".into()),
+        "{checks:#?}"
+    );
+    assert!(
+        found["finding"].as_str().unwrap().contains(finding),
+        "{found}"
+    );
+    assert!(!found["remedy"].as_str().unwrap().is_empty(), "{found}");
+    checks
+}
+
+#[test]
+fn what_is_well_is_said_to_be() {
+    let proxy = Proxy::start();
+    let options = options(&proxy, &PAYMENTS);
+    let ca = options.last().unwrap();
+    let more = ["--key", "orders", "--trusted-roots", ca];
+    let (code, checks) = probe(&options, &more);
+    assert_eq!((code, failed(&checks)), (Some(0), vec![]), "{checks:#?}");
+    for name in [
+        "path",
+        "credential form",
+        "DNS",
+        "TCP",
+        "TLS",
+        "suite",
+        "chain",
+        "authority",
+        "name",
+        "expiry",
+        "credential",
+        "clock",
+        "key",
+        "metadata",
+        "encrypt",
+        "decrypt",
+    ] {
+        // A machine that is busy may be slow.
+        let verdict = &check(&checks, name)["verdict"];
+        let is_latency = ["metadata", "encrypt", "decrypt"].contains(&name);
+        assert!(
+            *verdict == "ok" || (is_latency && *verdict == "warn"),
+            "{name}: {checks:#?}"
+        );
+    }
+    // A single HSM, and a port that KMS cannot use.
+    for name in ["health", "endpoint"] {
+        assert_eq!(check(&checks, name)["verdict"], "warn");
+    }
+    let (code, stdout, _) = command("probe", &options, &["--samples", "1"]);
+    assert!(
+        code == Some(0) && stdout.contains("Ready for KMS"),
+        "{stdout}"
+    );
+}
+
+fn proxy_with(identity: impl FnOnce(&mut Setup) -> Identity) -> Proxy {
+    Proxy::start_with(|setup| {
+        let identity = identity(setup);
+        setup.server_identity(&identity);
+    })
+}
+
+#[test]
+fn certificates_that_kms_refuses_are_found() {
+    let expired = proxy_with(|setup| setup.authority.expired_server());
+    let checks = assert_fails(&options(&expired, &PAYMENTS), &[], "expiry", "expired");
+    assert_eq!(
+        failed(&checks),
+        ["expiry"],
+        "the chain itself is well: {checks:#?}"
+    );
+    assert_eq!(
+        check(&checks, "credential")["verdict"],
+        "ok",
+        "the rest is looked at all the same"
+    );
+
+    let another = proxy_with(|setup| setup.authority.server_named("xks.example.com"));
+    let checks = assert_fails(
+        &options(&another, &PAYMENTS),
+        &[],
+        "name",
+        "xks.example.com",
+    );
+    assert_eq!(failed(&checks), ["name"], "{checks:#?}");
+}
+
+#[test]
+fn a_chain_without_its_intermediate_and_a_stranger_are_told_apart() {
+    let incomplete = proxy_with(|setup| {
+        let intermediate = setup.authority.intermediate("Test Issuing CA");
+        intermediate.server(rcgen::KeyPair::generate().unwrap())
+    });
+    assert_fails(
+        &options(&incomplete, &PAYMENTS),
+        &[],
+        "chain",
+        "Test Issuing CA",
+    );
+
+    let complete = proxy_with(|setup| {
+        let intermediate = setup.authority.intermediate("Test Issuing CA");
+        let mut identity = intermediate.server(rcgen::KeyPair::generate().unwrap());
+        identity.certificate_pem += &intermediate.pem();
+        identity
+    });
+    let (code, checks) = probe(&options(&complete, &PAYMENTS), &[]);
+    assert_eq!(code, Some(0), "{checks:#?}");
+
+    // The chain goes up to its root, but KMS is said to trust another.
+    let stranger = Authority::new("Another Root").pem();
+    let file = complete.setup.write_private("another-root.pem", &stranger);
+    let more = ["--trusted-roots", file.to_str().unwrap()];
+    assert_fails(
+        &options(&complete, &PAYMENTS),
+        &more,
+        "authority",
+        "Test Server CA",
+    );
+}
+
+#[test]
+fn a_listing_of_fingerprints_as_aws_has_it() {
+    let proxy = proxy_with(|setup| {
+        let mut identity = setup.authority.server(rcgen::KeyPair::generate().unwrap());
+        identity.certificate_pem += &setup.authority.pem();
+        identity
+    });
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(proxy.setup.authority.der());
+    let hex: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
+    let listing = format!(
+        "Alias name: test\nOwner: CN=Test Server CA\n\t SHA256: {}\n****\n",
+        hex.join(":")
+    );
+    let good = proxy.setup.write_private("listing", &listing);
+    let other = proxy.setup.write_private(
+        "other",
+        &listing
+            .replace(&hex.join(":"), &"AB:".repeat(32))
+            .replace("Server", "Other"),
+    );
+    let options = options(&proxy, &PAYMENTS);
+    let (code, checks) = probe(&options, &["--trusted-roots", good.to_str().unwrap()]);
+    assert_eq!(
+        (code, &check(&checks, "authority")["verdict"]),
+        (Some(0), &"ok".into()),
+        "{checks:#?}"
+    );
+    assert_fails(
+        &options,
+        &["--trusted-roots", other.to_str().unwrap()],
+        "authority",
+        "Test Server CA",
+    );
+}
+
+#[test]
+fn what_does_not_listen_or_speaks_no_tls() {
+    let proxy = Proxy::start();
+    let options = options(&proxy, &PAYMENTS);
+    let checks = assert_fails(
+        &with(&options, "--endpoint", &nobody()),
+        &[],
+        "TCP",
+        "refused",
+    );
+    assert_eq!(check(&checks, "credential")["verdict"], "skipped");
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            let mut socket = socket;
+            let _ = socket.read(&mut [0; 1_000]);
+            let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let plain = with(&options, "--endpoint", &format!("https://localhost:{port}"));
+    assert_fails(&plain, &[], "TLS", "");
+}
+
+#[test]
+fn a_wrong_credential_or_path_is_told() {
+    let proxy = Proxy::start();
+    let options = options(&proxy, &PAYMENTS);
+    let other = proxy.setup.directory.join(PAYMENTS_NEXT.access_key_id);
+    let wrong = with(&options, "--secret-file", other.to_str().unwrap());
+    assert_fails(&wrong, &[], "credential", "AuthenticationFailedException");
+    let short = proxy.setup.write_private("short", "too short");
+    let short = with(&options, "--secret-file", short.to_str().unwrap());
+    assert_fails(&short, &[], "credential form", "43 to 64");
+    let elsewhere = with(&options, "--path", "/nowhere/kms/xks/v1");
+    assert_fails(&elsewhere, &[], "credential", "InvalidUriPathException");
+    let illegal = with(&options, "--path", "/payments");
+    assert_fails(&illegal, &[], "path", "/kms/xks/v1");
+    assert_fails(
+        &options,
+        &["--key", "nobody"],
+        "key",
+        "KeyNotFoundException",
+    );
+}
+
+#[test]
+fn a_slow_hsm_is_told() {
+    let (proxy, device) = faulty();
+    device.set_delay(Function::Encrypt, 300_000);
+    let checks = assert_fails(
+        &options(&proxy, &PAYMENTS),
+        &["--key", "orders"],
+        "encrypt",
+        "median",
+    );
+    assert_ne!(check(&checks, "metadata")["verdict"], "fail", "{checks:#?}");
+}
+
+#[test]
+fn mutual_tls() {
+    let proxy = Proxy::start_with(|setup| setup.require_client_certificates());
+    let options = options(&proxy, &PAYMENTS);
+    assert_fails(&options, &[], "credential", "certificate");
+    let identity = proxy.setup.client_authority.client(KMS_SUBJECT);
+    let certificate = proxy
+        .setup
+        .write_private("client.pem", &identity.certificate_pem);
+    let key = proxy.setup.write_private("client.key", &identity.key_pem);
+    let client = [
+        "--client-certificate",
+        certificate.to_str().unwrap(),
+        "--client-key",
+        key.to_str().unwrap(),
+    ];
+    let (code, checks) = probe(&options, &client);
+    assert_eq!(code, Some(0), "{checks:#?}");
+}

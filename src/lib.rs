@@ -19,11 +19,13 @@
 //! | 4 | [`server`] | listener, TLS, HTTP, the layers that a request walks through |
 //! | 4 | [`admin`] | the second listener: `/livez`, `/readyz`, `/metrics` |
 //! | 4 | [`inventory`] | the operator's view: which HSM has which key, whether they are the same, how a key comes to be there |
+//! | 4 | [`toolkit`] | the operator's tools, which know a proxy by its wire only: conformance |
 //! | 3 | [`operations`] | the four operations: no HTTP, no PKCS#11 |
 //! | 3 | [`hsm`] | PKCS#11: an actor per device; the only room that says `cryptoki` |
 //! | 2 | [`keystore`] | external key stores: prefix → credentials, keys, state |
 //! | 2 | [`policy`] | secondary authorization, in Cedar |
 //! | 2 | [`audit`] | the audit trail: a chain of lines that the HSM authenticates, and its verification (not wired yet) |
+//! | 2 | [`client`] | requests to an XKS proxy: signatures, TLS, bytes |
 //! | 1 | [`xks`] | the specification's vocabulary as bytes: routes, wire types, framing, the one error table |
 //! | 1 | [`sigv4`] | signature verification, pure |
 //! | 1 | [`ekm`] | the seam to the devices: trait `KeyManager` and how it fails |
@@ -41,6 +43,7 @@ pub mod app;
 pub mod audit;
 pub mod build_info;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod ekm;
@@ -53,4 +56,6 @@ pub mod policy;
 pub mod secret;
 pub mod server;
 pub mod sigv4;
+#[cfg(feature = "toolkit")]
+pub mod toolkit;
 pub mod xks;

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room with its floor.
-const FLOORS: [(&str, u8); 20] = [
+const FLOORS: [(&str, u8); 22] = [
     ("main", 8),
     ("cli", 7),
     ("app", 6),
@@ -20,11 +20,13 @@ const FLOORS: [(&str, u8); 20] = [
     ("server", 4),
     ("admin", 4),
     ("inventory", 4),
+    ("toolkit", 4),
     ("operations", 3),
     ("hsm", 3),
     ("keystore", 2),
     ("policy", 2),
     ("audit", 2),
+    ("client", 2),
     ("xks", 1),
     ("sigv4", 1),
     ("ekm", 1),
@@ -36,7 +38,7 @@ const FLOORS: [(&str, u8); 20] = [
 ];
 
 /// Edges that the floors would allow but that are forbidden all the same, with the reason.
-const FORBIDDEN_EDGES: [(&str, &str, &str); 5] = [
+const FORBIDDEN_EDGES: [(&str, &str, &str); 6] = [
     (
         "server",
         "hsm",
@@ -57,11 +59,16 @@ const FORBIDDEN_EDGES: [(&str, &str, &str); 5] = [
         "hsm",
         "an unauthenticated port has nothing worth asking",
     ),
+    (
+        "toolkit",
+        "hsm",
+        "the tools know a proxy by its wire: they judge others' too",
+    ),
     ("hsm", "xks", "a device does not know that AWS exists"),
 ];
 
 /// Crates that only some rooms may name, with the reason.
-const CRATES: [(&str, &[&str], &str); 11] = [
+const CRATES: [(&str, &[&str], &str); 12] = [
     ("cryptoki", &["hsm"], "PKCS#11 stays behind the seam"),
     ("cryptoki_sys", &["hsm"], "PKCS#11 stays behind the seam"),
     (
@@ -90,12 +97,17 @@ const CRATES: [(&str, &[&str], &str); 11] = [
         &["server", "admin"],
         "HTTP stays on the network's floor",
     ),
-    ("rustls", &["server"], "TLS stays on the network's floor"),
+    (
+        "rustls",
+        &["server", "client"],
+        "TLS stays with who listens and who calls",
+    ),
+    ("rcgen", &["toolkit"], "a proxy makes no certificates"),
     ("tower", &["server"], "layers stay on the network's floor"),
     (
         "aws_sigv4",
-        &["sigv4"],
-        "signatures are judged in one place",
+        &["sigv4", "client"],
+        "signatures are judged in one place, and made in one",
     ),
 ];
 
@@ -286,6 +298,8 @@ fn secrets_are_exposed_in_few_places() {
         "operations",
         "server",
         "ekm",
+        // Signs.
+        "client",
         // Writes them, into files of mode 0600 and nowhere else.
         "config",
     ];

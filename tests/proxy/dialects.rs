@@ -133,9 +133,11 @@ fn ciphertexts_outlive_a_change_of_the_profile() {
     control.set_removed(false);
     await_service(&payments, &decrypt_body(&sealed));
     // The device serves a moment before the line is written.
-    proxy.daemon.wait_for("the profile probed after the reopen", |line| {
-        line["message"] == "the HSM is usable" && line["profile"] == "iv-appended"
-    });
+    proxy
+        .daemon
+        .wait_for("the profile probed after the reopen", |line| {
+            line["message"] == "the HSM is usable" && line["profile"] == "iv-appended"
+        });
 }
 
 #[test]

@@ -1,0 +1,1 @@
+//! Judges an XKS proxy over the wire.

@@ -1,6 +1,8 @@
 //! The command line. Flags are parsed dumb here, one file per command, and mean something further down.
 
 mod check_config;
+#[cfg(feature = "toolkit")]
+mod conformance;
 mod credential;
 mod exit;
 mod key;
@@ -31,6 +33,8 @@ enum Command {
     #[command(subcommand)]
     Policy(policy::Policy),
     MigrateConfig(migrate_config::MigrateConfig),
+    #[cfg(feature = "toolkit")]
+    Conformance(Box<conformance::Conformance>),
 }
 
 /// Parses the command line and runs the command. Wrong usage exits with 2, from the parser.
@@ -42,6 +46,8 @@ pub fn run() -> ExitCode {
         Command::Credential(command) => command.run(),
         Command::Policy(command) => command.run(),
         Command::MigrateConfig(command) => command.run(),
+        #[cfg(feature = "toolkit")]
+        Command::Conformance(command) => command.run(),
     };
     status.into()
 }

@@ -1,14 +1,18 @@
 //! The command line. Flags are parsed dumb here, one file per command, and mean something further down.
 
+mod audit;
 mod check_config;
 #[cfg(feature = "toolkit")]
 mod conformance;
 mod credential;
 mod exit;
 mod key;
+mod load;
 mod migrate_config;
 mod policy;
+mod progress;
 mod serve;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -32,6 +36,8 @@ enum Command {
     Credential(credential::Credential),
     #[command(subcommand)]
     Policy(policy::Policy),
+    #[command(subcommand)]
+    Audit(audit::Audit),
     MigrateConfig(migrate_config::MigrateConfig),
     #[cfg(feature = "toolkit")]
     Conformance(Box<conformance::Conformance>),
@@ -45,6 +51,7 @@ pub fn run() -> ExitCode {
         Command::Key(command) => command.run(),
         Command::Credential(command) => command.run(),
         Command::Policy(command) => command.run(),
+        Command::Audit(command) => command.run(),
         Command::MigrateConfig(command) => command.run(),
         #[cfg(feature = "toolkit")]
         Command::Conformance(command) => command.run(),
@@ -77,6 +84,6 @@ mod tests {
             assert!(help.contains("Example"), "{}", command.get_name());
             shown += 1;
         }
-        assert!(shown >= 9, "only {shown} commands");
+        assert!(shown >= 11, "only {shown} commands");
     }
 }

@@ -9,6 +9,7 @@
 //! - No fault or warning quotes a secret.
 //! - A file that exists is never written to.
 
+mod audit;
 mod changes;
 mod create;
 mod document;
@@ -32,6 +33,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::admin::AdminSettings;
+use crate::audit::AuditSettings;
 use crate::hsm::HsmSettings;
 use crate::keystore::KeyStoreSettings;
 use crate::policy::Policy;
@@ -41,7 +43,7 @@ use section::Section;
 
 pub use changes::{Change, Changes};
 pub use create::{CreateError, NewFile, create_directory, create_private};
-pub use log::{LogFormat, LogLevel, LogSettings};
+pub use log::{Collector, LogFormat, LogLevel, LogSettings};
 pub use migrate::{CONFIGURATION, Migration, Notes, Origin, migrate};
 pub use report::{Finding, Findings};
 pub use sources::Sources;
@@ -57,6 +59,8 @@ pub struct Configuration {
     pub admin: Option<AdminSettings>,
     /// `[log]`.
     pub log: LogSettings,
+    /// `[audit]`, if there is one.
+    pub audit: Option<AuditSettings>,
     /// `[policy]`, if there is one.
     pub policy: Option<Policy>,
     /// `[[hsm]]`.
@@ -142,16 +146,19 @@ fn whole(root: &Section<'_>) -> Option<Configuration> {
     let hsms = hsm::all(root, health.interval);
     let key_stores = key_store::all(root, &hsms);
     let policy = policy::settings(root);
-    root.not_yet("audit");
+    let audit = audit::settings(root);
     root.finish();
+    let (audit, hsms, key_stores) = (audit?, hsms?, key_stores?);
+    audit::check_key(root, audit.as_ref(), &hsms, &key_stores);
     Some(Configuration {
         server: server?,
         admin: admin?,
         log: log?,
         hedge_delay,
+        audit,
         policy: policy?,
-        hsms: hsms?,
-        key_stores: key_stores?,
+        hsms,
+        key_stores,
     })
 }
 

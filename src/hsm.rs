@@ -56,6 +56,6 @@ pub use administration::{
     OpenToken, TokenKey,
 };
 pub use device::Hsm;
-pub use metrics::HsmMetrics;
+pub use metrics::{HsmMetrics, StateChange, StateWatcher};
 pub use module::Modules;
 pub use settings::{GcmProfile, HsmSettings, TokenSelector};

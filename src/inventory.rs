@@ -13,6 +13,7 @@ mod creation;
 mod encryptions;
 mod report;
 mod rotation;
+mod seals;
 mod sharing;
 mod token_report;
 mod version;
@@ -27,6 +28,7 @@ pub use creation::{Concerned, Created};
 pub use encryptions::Encryptions;
 pub use report::{Examination, HeldKey, Holding, SameKey, TokenReport, VersionReport};
 pub use rotation::{Rotated, Rotation};
+pub use seals::Seals;
 
 /// The HSMs of a command, each opened once.
 pub struct Inventory {

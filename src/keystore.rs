@@ -7,6 +7,7 @@
 //! - A prefix has one store, a store has its own credentials, keys and quota: nothing is shared between stores but devices.
 
 mod credentials;
+mod hsm_gauges;
 mod quota;
 mod settings;
 mod usage;
@@ -21,8 +22,10 @@ use crate::ekm::{Fleet, KeySelector, Tenant};
 use crate::metrics::{Metrics, MetricsError};
 use crate::sigv4::Credentials;
 use crate::xks::{ExternalKeyId, KeyVersion, PathPrefix};
+use hsm_gauges::HsmGauges;
 
 pub use credentials::{CredentialMetrics, CredentialUse};
+pub use hsm_gauges::StoreHsmGauges;
 pub use quota::Quota;
 pub use settings::{KeySettings, KeyStoreSettings, QuotaSettings, State, VersionSettings};
 pub use usage::{Encryptions, KeyMetrics};
@@ -49,6 +52,8 @@ pub struct KeyStore {
     pub keys: HashMap<ExternalKeyId, Arc<Key>>,
     /// The devices that hold its keys.
     pub fleet: Fleet,
+    /// How many devices it has, and how many are usable.
+    pub hsm_gauges: StoreHsmGauges,
     /// How many requests it may make; none: as many as it likes.
     pub quota: Option<Arc<Quota>>,
     /// Counts the ciphertexts of AWS's sample proxy; none: they are not decrypted.
@@ -96,6 +101,7 @@ pub struct StoreMetrics {
     quota_refusals: IntCounterVec,
     legacy: IntCounterVec,
     enabled: IntGaugeVec,
+    hsms: HsmGauges,
     known: Arc<Mutex<Vec<String>>>,
 }
 
@@ -123,6 +129,7 @@ impl StoreMetrics {
                 "Whether the key store is enabled (1) or switched off by its owner (0).",
                 &["store"],
             )?,
+            hsms: HsmGauges::declare(metrics)?,
             known: Arc::default(),
         })
     }
@@ -136,6 +143,7 @@ impl StoreMetrics {
         for store in known.iter().filter(|store| !now.contains(store)) {
             // It may be gone already: what counts is that it is.
             drop(self.enabled.remove_label_values(&[store]));
+            self.hsms.forget(store);
         }
         *known = now;
     }
@@ -173,6 +181,7 @@ impl KeyStoreSettings {
             prefix: self.prefix,
             region: self.region,
             state: self.state,
+            hsm_gauges: metrics.hsms.of_store(&self.name),
             credentials: self.credentials,
             keys,
             fleet,
@@ -201,6 +210,13 @@ impl KeyStores {
     pub fn new(stores: Vec<KeyStore>) -> Self {
         let by_prefix = |store: KeyStore| (store.prefix.clone(), Arc::new(store));
         Self(stores.into_iter().map(by_prefix).collect())
+    }
+
+    /// Sets the gauges of what is only looked at, not told. Never blocks.
+    pub fn publish_gauges(&self) {
+        for store in self.0.values() {
+            store.hsm_gauges.publish(&store.fleet);
+        }
     }
 
     /// The store at this prefix.

@@ -24,7 +24,7 @@
 //! | 3 | [`hsm`] | PKCS#11: an actor per device; the only room that says `cryptoki` |
 //! | 2 | [`keystore`] | external key stores: prefix → credentials, keys, state |
 //! | 2 | [`policy`] | secondary authorization, in Cedar |
-//! | 2 | [`audit`] | the audit trail: a chain of lines that the HSM authenticates, and its verification (not wired yet) |
+//! | 2 | [`audit`] | the audit trail: a chain of lines that the HSM authenticates, and its verification |
 //! | 2 | [`client`] | requests to an XKS proxy: signatures, TLS, bytes |
 //! | 1 | [`xks`] | the specification's vocabulary as bytes: routes, wire types, framing, the one error table |
 //! | 1 | [`sigv4`] | signature verification, pure |
@@ -32,8 +32,8 @@
 //! | 0 | [`secret`], [`clock`], [`metrics`], [`build_info`] | values that hide themselves, deadlines, the registry, the version |
 //!
 //! ## The walk of a request
-//! accept (a permit first) → TLS handshake under a timeout → hyper → **observe** → **rescue** → **admit** → **deadline** → **authenticate** →
-//! store state → quota → key → policy → key state and usage → **HSM job** → answer. See [`server`] for what each layer promises, [`hsm`] for the device's
+//! accept (a permit first) → TLS handshake under a timeout → hyper → **observe** → **audit** → **rescue** → **admit** → **deadline** → **authenticate** →
+//! store state → quota → key → policy → key state and usage → **HSM job** → audit → answer. See [`server`] for what each layer promises, [`hsm`] for the device's
 //! threads, queue and blame.
 //!
 //! Errors convert one floor up: `CKR_*` → [`ekm::KeyManagerError`] → [`xks::Fault`] → response.

@@ -13,13 +13,13 @@ mod faults;
 mod health;
 mod metadata;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use crate::clock::Deadline;
 use crate::ekm::Served;
 use crate::keystore::{Key, KeyStore, State};
-use crate::policy::{Action, Policy, PolicyMetrics, Question, Verdict};
+use crate::policy::{Action, Decision, Policy, PolicyMetrics, Question};
 use crate::xks::{ExternalKeyId, Fault, FaultKind, KeyVersion, RequestMetadata};
 
 pub use decrypt::decrypt;
@@ -41,6 +41,8 @@ pub struct Call<'a> {
     pub action: Action,
     /// The rules; none: every verified request is served.
     pub policy: Option<&'a Authorization>,
+    /// Where the policy's decision is left for the log and the audit trail.
+    pub decision: &'a OnceLock<Decision>,
 }
 
 /// The policy in force, and where its decisions are counted.
@@ -129,29 +131,27 @@ impl<'a> Call<'a> {
             now: SystemTime::now(),
         });
         metrics.count(&self.store.name, &decision);
-        if decision.verdict == Verdict::Permitted {
-            return Ok(());
+        // Each request is decided once.
+        let decision = self.decision.get_or_init(|| decision);
+        if !decision.is_allowed {
+            let reason = decision.to_string();
+            return Err(Fault::because(FaultKind::AccessDenied, reason));
         }
-        let rules = decision.policies.join(", ");
-        let verdict = decision.verdict.as_str();
-        if decision.is_allowed {
-            let (store, key) = (&*self.store.name, key.id.as_str());
-            let kms_request_id = &self.metadata.kms_request_id;
-            tracing::warn!(
-                store,
-                key,
-                kms_request_id,
-                verdict,
-                policies = rules,
-                "the policy would have denied this request"
-            );
-            return Ok(());
+        if !decision.is_permitted() {
+            self.warn_of(decision, key);
         }
-        let reason = match rules.is_empty() {
-            true => format!("policy: {verdict}"),
-            false => format!("policy: {verdict} by {rules}"),
-        };
-        Err(Fault::because(FaultKind::AccessDenied, reason))
+        Ok(())
+    }
+
+    fn warn_of(&self, decision: &Decision, key: &Key) {
+        tracing::warn!(
+            store = &*self.store.name,
+            key = key.id.as_str(),
+            kms_request_id = self.metadata.kms_request_id,
+            verdict = decision.verdict.as_str(),
+            policies = decision.policies.join(", "),
+            "the policy would have denied this request"
+        );
     }
 
     /// The key, if there is one; takes the request from the store's quota.

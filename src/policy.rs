@@ -8,8 +8,10 @@
 //! - What the outside learns of a denial is that it was one; which rules decided is the operator's to know.
 
 mod load;
+mod memory;
 mod principal;
 mod question;
+mod unreachable;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use sha2::{Digest, Sha256};
 
 pub use load::{PolicyFault, PolicySource, PolicyWarning, SCHEMA};
 pub use question::{Action, Question};
+
+use memory::Memory;
 
 use crate::metrics::{Metrics, MetricsError};
 
@@ -36,6 +40,7 @@ pub enum PolicyMode {
 #[derive(Clone)]
 pub struct Policy {
     rules: Arc<PolicySet>,
+    memory: Arc<Memory>,
     mode: PolicyMode,
     made_of: [u8; 32],
 }
@@ -91,6 +96,24 @@ impl Verdict {
     }
 }
 
+impl Decision {
+    /// Whether a rule permits the request and none forbids it.
+    pub fn is_permitted(&self) -> bool {
+        self.verdict == Verdict::Permitted
+    }
+}
+
+impl fmt::Display for Decision {
+    /// For the operator: the verdict and the rules that it comes from.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "policy: {}", self.verdict.as_str())?;
+        match self.policies.is_empty() {
+            true => Ok(()),
+            false => write!(f, " by {}", self.policies.join(", ")),
+        }
+    }
+}
+
 impl Policy {
     /// The rules in these files.
     ///
@@ -109,6 +132,7 @@ impl Policy {
             }
         }
         let policy = Self {
+            memory: Arc::new(Memory::of(&rules)),
             rules: Arc::new(rules),
             mode,
             made_of: digest.finalize().into(),
@@ -128,17 +152,21 @@ impl Policy {
 
     /// Decides. A question that cannot be put into Cedar's terms is denied.
     pub fn decide(&self, question: &Question<'_>) -> Decision {
-        let (verdict, policies) = match question.ask() {
+        let (verdict, policies) = self.memory.recall(question, || self.ask(question));
+        Decision {
+            is_allowed: verdict == Verdict::Permitted || self.mode == PolicyMode::Observe,
+            verdict,
+            policies,
+        }
+    }
+
+    fn ask(&self, question: &Question<'_>) -> (Verdict, Vec<String>) {
+        match question.ask() {
             Some((request, entities)) => {
                 let response = Authorizer::new().is_authorized(&request, &self.rules, &entities);
                 self.verdict(&response)
             }
             None => (Verdict::Unclear, Vec::new()),
-        };
-        Decision {
-            is_allowed: verdict == Verdict::Permitted || self.mode == PolicyMode::Observe,
-            verdict,
-            policies,
         }
     }
 

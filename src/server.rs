@@ -5,6 +5,7 @@
 //!
 //! A request meets the layers in this order, outermost first:
 //! - **observe** opens the request's record, counts it and writes its one line to the log, whatever happens inside.
+//! - **audit** records each verified request before its answer leaves; what cannot be recorded is not answered.
 //! - **rescue** turns every fault from inside into the JSON body of the error table: nothing else ever leaves.
 //! - **admit** lets a bounded number of requests in and refuses the rest at once with ThrottlingException.
 //! - **deadline** makes the one deadline of the request, which travels down to the HSM's queue.
@@ -17,12 +18,15 @@
 
 mod access_log;
 mod admit;
+mod answer_metrics;
+mod audit;
 mod authenticate;
 mod body;
 mod client_auth;
 mod connection;
 mod deadline;
 mod dispatch;
+mod failures;
 mod guard;
 mod listener;
 mod live;
@@ -31,9 +35,11 @@ mod observe;
 mod record;
 mod rescue;
 mod run;
+mod sample;
 mod settings;
 mod share;
 mod tls;
+mod trace_context;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -44,6 +50,7 @@ use http_body_util::Full;
 pub use live::{Live, Serving};
 pub use metrics::ServerMetrics;
 pub use run::{Server, ServerParts};
+pub use sample::Sample;
 pub use settings::{Limits, ServerSettings};
 pub use tls::{CertificateExpiry, ClientAuth, TlsError, TlsSettings, amazon_trust_services};
 

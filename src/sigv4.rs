@@ -18,4 +18,4 @@ mod verify;
 pub use canonical::{PathForm, SignedRequest};
 pub use credential::{AccessKeyId, Credential, CredentialError, Credentials};
 pub use new_credential::{NewCredential, NoRandomness};
-pub use verify::{Denied, Scope, Verifier};
+pub use verify::{Denied, Scope, Verifier, signed_at};

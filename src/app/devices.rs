@@ -81,6 +81,13 @@ impl Devices {
         self.lock().get(name).map(Arc::clone)
     }
 
+    /// All of them, in the order of their names.
+    pub(super) fn all(&self) -> Vec<Arc<Hsm>> {
+        let mut all: Vec<_> = self.lock().values().map(Arc::clone).collect();
+        all.sort_by(|one, other| one.name().cmp(other.name()));
+        all
+    }
+
     /// Whether `wanted` is true of one of them.
     pub(super) fn any(&self, wanted: impl Fn(&Hsm) -> bool) -> bool {
         self.lock().values().any(|hsm| wanted(hsm))

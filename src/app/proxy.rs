@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep};
 
+use super::auditor::Auditor;
 use super::devices::Devices;
 use super::logging::LevelHandle;
 use super::readiness::Phase;
@@ -19,10 +20,11 @@ use super::signals::Signals;
 use super::stores::StoreMaker;
 use super::{hardening, logging, watcher};
 use crate::admin::{Admin, AdminParts, AdminSettings};
+use crate::audit::{AuditError, AuditMetrics};
 use crate::build_info;
 use crate::config::{Configuration, Finding, Loaded, Reading, Sources};
 use crate::ekm::KeyManager as _;
-use crate::hsm::HsmMetrics;
+use crate::hsm::{HsmMetrics, StateChange};
 use crate::metrics::{Metrics, MetricsError};
 use crate::policy::PolicyMetrics;
 use crate::server::{Live, Server, ServerMetrics, ServerParts};
@@ -45,7 +47,10 @@ pub enum AppError {
     /// Two rooms declared one metric: a mistake of ours.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
-    /// The log is taken.
+    /// There is no audit trail where there must be one.
+    #[error("audit: {0}")]
+    Audit(#[from] AuditError),
+    /// The log is taken, or has no thread.
     #[error("the log cannot be set up: {0}")]
     Log(String),
 }
@@ -64,7 +69,8 @@ struct Start {
 /// # Errors
 /// [`AppError`] when it cannot start; once it serves, nothing but a stop ends it.
 pub fn run(file: &Path, loaded: Loaded, sources: Sources) -> Result<(), AppError> {
-    let level = logging::start(loaded.configuration.log)
+    // Ends last: what it holds is written before the process ends, also when the start fails.
+    let (_log, level) = logging::start(&loaded.configuration.log)
         .map_err(|error| AppError::Log(error.to_string()))?;
     hardening::forbid_core_dumps();
     report(&loaded.warnings);
@@ -96,7 +102,8 @@ async fn serve(start: Start) -> Result<(), AppError> {
     let signals = Signals::take()?;
     let metrics = Metrics::new()?;
     declare_build_info(&metrics)?;
-    let devices = start_devices(&start.loaded.configuration, &metrics)?;
+    let auditor = Auditor::default();
+    let devices = start_devices(&start.loaded.configuration, &metrics, &auditor)?;
     wait_for_first_attempts(&devices).await;
     let Start {
         file,
@@ -104,11 +111,12 @@ async fn serve(start: Start) -> Result<(), AppError> {
         loaded,
         level,
     } = start;
-    let reloader = reloader(loaded.configuration, level, &devices, &metrics)?;
+    let reloader = reloader(loaded.configuration, level, &devices, &auditor, &metrics)?;
     let server = bind(&reloader).await?;
+    let live = reloader.live.clone();
     let phase = Phase::new();
     if let Some(settings) = reloader.current.admin {
-        start_admin(settings, metrics, &phase, &devices).await?;
+        start_admin(settings, metrics, &phase, &devices, &auditor, live).await?;
     }
     for address in server.addresses()? {
         tracing::info!(listener = "server", %address, "listening");
@@ -116,9 +124,14 @@ async fn serve(start: Start) -> Result<(), AppError> {
     let (ask, readings) = watcher::start(file, sources)?;
     let reloading = tokio::spawn(reload(reloader, readings));
     phase.serving();
-    tokio::spawn(announce_readiness(Arc::clone(&phase), Arc::clone(&devices)));
+    let of_announcement = (Arc::clone(&devices), auditor.clone());
+    tokio::spawn(announce_readiness(Arc::clone(&phase), of_announcement));
     let stop = async {
-        signals.stop(|| ask.ask()).await;
+        let hang_up = || {
+            auditor.reopen();
+            ask.ask();
+        };
+        signals.stop(hang_up).await;
         // From here on the configuration stays what it is.
         reloading.abort();
         phase.draining();
@@ -127,6 +140,7 @@ async fn serve(start: Start) -> Result<(), AppError> {
     if !finished {
         tracing::warn!("the grace period ended before every request did");
     }
+    auditor.stop().await;
     devices.close();
     tracing::info!("stopped");
     Ok(())
@@ -137,8 +151,10 @@ fn reloader(
     configuration: Configuration,
     level: LevelHandle,
     devices: &Arc<Devices>,
+    auditor: &Auditor,
     metrics: &Metrics,
 ) -> Result<Reloader, AppError> {
+    level.declare(metrics)?;
     let server_metrics = ServerMetrics::declare(metrics)?;
     server_metrics.publish_expiries(&configuration.server.tls.expiries);
     let stores = StoreMaker::declare(metrics)?;
@@ -148,6 +164,7 @@ fn reloader(
         live: Live::new(serving(&configuration, made, &policy_metrics)),
         current: configuration,
         devices: Arc::clone(devices),
+        auditor: auditor.clone(),
         stores,
         server_metrics,
         policy_metrics,
@@ -162,6 +179,7 @@ async fn bind(reloader: &Reloader) -> io::Result<Server> {
         listen: settings.listen.clone(),
         max_connections: settings.limits.max_connections,
         live: reloader.live.clone(),
+        trail: reloader.auditor.trail(),
         metrics: reloader.server_metrics.clone(),
     };
     Server::bind(parts).await
@@ -188,12 +206,19 @@ fn declare_build_info(metrics: &Metrics) -> Result<(), MetricsError> {
 fn start_devices(
     configuration: &Configuration,
     metrics: &Metrics,
+    auditor: &Auditor,
 ) -> Result<Arc<Devices>, AppError> {
-    let devices = Devices::new(HsmMetrics::declare(metrics)?);
+    let of_devices = auditor.clone();
+    let watcher = Arc::new(move |change: &StateChange<'_>| of_devices.note_state(change));
+    let devices = Arc::new(Devices::new(HsmMetrics::declare(metrics, watcher)?));
+    // Before the devices: their first steps are recorded, too.
+    if let Some(settings) = &configuration.audit {
+        auditor.open(settings, &devices, AuditMetrics::declare(metrics)?)?;
+    }
     for settings in &configuration.hsms {
         devices.add(settings.clone())?;
     }
-    Ok(Arc::new(devices))
+    Ok(devices)
 }
 
 async fn wait_for_first_attempts(devices: &Devices) {
@@ -213,13 +238,18 @@ async fn start_admin(
     metrics: Metrics,
     phase: &Arc<Phase>,
     devices: &Arc<Devices>,
+    auditor: &Auditor,
+    live: Live,
 ) -> Result<(), AppError> {
-    let (phase, of_readiness, of_refresh) =
-        (Arc::clone(phase), Arc::clone(devices), Arc::clone(devices));
+    let (phase, auditor) = (Arc::clone(phase), auditor.clone());
+    let (of_readiness, of_refresh) = (Arc::clone(devices), Arc::clone(devices));
     let parts = AdminParts {
         metrics,
-        readiness: Arc::new(move || phase.readiness(&of_readiness)),
-        refresh: Arc::new(move || of_refresh.publish_gauges()),
+        readiness: Arc::new(move || phase.readiness(&of_readiness, &auditor)),
+        refresh: Arc::new(move || {
+            of_refresh.publish_gauges();
+            live.now().stores.publish_gauges();
+        }),
     };
     let admin = Admin::bind(settings, parts).await?;
     let address = admin.address()?;
@@ -229,8 +259,8 @@ async fn start_admin(
 }
 
 /// Logs once when the proxy becomes ready.
-async fn announce_readiness(phase: Arc<Phase>, devices: Arc<Devices>) {
-    while phase.readiness(&devices).is_err() {
+async fn announce_readiness(phase: Arc<Phase>, (devices, auditor): (Arc<Devices>, Auditor)) {
+    while phase.readiness(&devices, &auditor).is_err() {
         sleep(POLL).await;
     }
     tracing::info!("ready");

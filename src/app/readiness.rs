@@ -1,8 +1,10 @@
-//! Whether the proxy is to be sent requests: bound, configured, at least one HSM usable, not draining.
+//! Whether the proxy is to be sent requests: bound, configured, at least one HSM usable, the audit trail
+//! written if no answer may leave without it, not draining.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use super::auditor::Auditor;
 use super::devices::Devices;
 use crate::ekm::KeyManager as _;
 
@@ -27,8 +29,9 @@ impl Phase {
     }
 
     /// Ready, or why not.
-    pub(super) fn readiness(&self, devices: &Devices) -> Result<(), String> {
+    pub(super) fn readiness(&self, devices: &Devices, auditor: &Auditor) -> Result<(), String> {
         match self.0.load(Ordering::Acquire) {
+            SERVING if auditor.refuses() => Err("the audit trail cannot be written".to_owned()),
             SERVING if devices.any(|hsm| hsm.is_usable()) => Ok(()),
             SERVING => Err("no HSM is usable".to_owned()),
             STARTING => Err("starting".to_owned()),

@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::{IntCounterVec, IntGauge};
 
+use super::auditor::Auditor;
 use super::devices::Devices;
 use super::logging::LevelHandle;
 use super::stores::StoreMaker;
@@ -80,6 +81,7 @@ pub(super) struct Reloader {
     pub(super) current: Configuration,
     pub(super) live: Live,
     pub(super) devices: Arc<Devices>,
+    pub(super) auditor: Auditor,
     pub(super) stores: StoreMaker,
     pub(super) server_metrics: ServerMetrics,
     pub(super) policy_metrics: PolicyMetrics,
@@ -118,6 +120,7 @@ impl Reloader {
             tracing::error!(%fault, "configuration");
         }
         let faults = faults.0.len();
+        self.auditor.note_refused_reload(faults);
         tracing::error!(
             faults,
             "the configuration has faults; nothing was changed, the one before stays in force"
@@ -169,8 +172,10 @@ impl Reloader {
                 .switches
                 .with_label_values(&[store, to.as_str()])
                 .inc();
+            self.auditor.note_switch(store, place, to.as_str());
             tracing::warn!(place, what, "switched by its owner");
         }
+        self.auditor.note_reload(changes);
         for Change { place, what } in &changes.applied {
             tracing::info!(place, what, "configuration changed");
         }
@@ -206,6 +211,7 @@ pub(super) fn serving(
         limits: server.limits,
         fleet_size: server.fleet_size,
         grace_period: server.grace_period,
+        sample: configuration.log.sample,
     }
 }
 
@@ -214,7 +220,9 @@ fn keep_what_needs_a_restart(old: &Configuration, mut new: Configuration) -> Con
     new.server.listen.clone_from(&old.server.listen);
     new.server.limits.max_connections = old.server.limits.max_connections;
     new.admin = old.admin;
+    new.audit.clone_from(&old.audit);
     new.log.format = old.log.format;
+    new.log.otlp.clone_from(&old.log.otlp);
     for hsm in &mut new.hsms {
         let former = old.hsms.iter().find(|former| former.name == hsm.name);
         if let Some(former) = former.filter(|former| former.module != hsm.module) {

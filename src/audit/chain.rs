@@ -3,7 +3,9 @@
 //! # Invariants
 //! - A line is its bytes: what is read is accepted only in the very form that is written here, so that no bit of it is free.
 
+use std::fmt;
 use std::io::Write as _;
+use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
@@ -65,6 +67,27 @@ impl Position {
         out.extend_from_slice(hex(&self.hash).as_bytes());
         out.extend_from_slice(END.as_bytes());
         out.push(b'\n');
+    }
+}
+
+impl fmt::Display for Position {
+    /// `SEQ:HASH`, as it is read again.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.seq, hex(&self.hash))
+    }
+}
+
+impl FromStr for Position {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let form = "it must be SEQ:HASH, a number and 64 lower-case hexadecimal digits";
+        let (seq, hash) = text.split_once(':').ok_or(form)?;
+        let (seq, hash) = (seq.parse().ok(), unhex_hash(hash));
+        let (Some(seq), Some(hash)) = (seq, hash) else {
+            return Err(form);
+        };
+        Ok(Self { seq, hash })
     }
 }
 

@@ -72,8 +72,8 @@ pub struct Request<'a> {
     pub metadata: Option<&'a RequestMetadata>,
     /// How it ended.
     pub outcome: Outcome,
-    /// The HTTP status.
-    pub status: u16,
+    /// The HTTP status, if there was an answer.
+    pub status: Option<u16>,
     /// The errorName that was answered.
     pub error_name: Option<&'a str>,
     /// Why, for the operator.
@@ -198,7 +198,8 @@ struct RequestMembers<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     request_metadata: Option<Metadata<'a>>,
     outcome: Outcome,
-    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -29,7 +29,9 @@ pub struct ChainFault {
 /// What can be wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Damage {
-    /// The line does not match its own hash, or is no line at all.
+    /// It is not a line of an audit trail of this schema.
+    NotALine,
+    /// The line does not match its own hash.
     Changed,
     /// The line matches its hash but does not follow the one before: one of the two was replaced.
     Unlinked,
@@ -69,6 +71,8 @@ pub struct Verification {
     pub seals_verified: u64,
     /// Seals that nobody checked.
     pub seals_unchecked: u64,
+    /// Seals of lines that are not here: they say nothing of those that are.
+    pub seals_of_earlier_lines: u64,
     /// Checkpoints without a seal.
     pub unsealed: u64,
     /// The last line that a checked seal speaks for: what was behind it and is cut off leaves no trace.

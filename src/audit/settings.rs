@@ -14,6 +14,8 @@ pub struct AuditSettings {
     pub sync: SyncPolicy,
     /// How many entries may wait; at least 1.
     pub queue: usize,
+    /// The label (`CKA_LABEL`) of the AES-256 key with which the HSM authenticates the chain; none: nobody does.
+    pub key: Option<String>,
     /// When the HSM authenticates the chain.
     pub checkpoint: CheckpointSettings,
     /// When a new file is begun.
@@ -28,6 +30,7 @@ impl AuditSettings {
             on_failure: OnFailure::Refuse,
             sync: SyncPolicy::Batch,
             queue: 4096,
+            key: None,
             checkpoint: CheckpointSettings::default(),
             rotate: RotateSettings::default(),
         }

@@ -1,12 +1,13 @@
 //! The files of a trail, and how far each has come.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{self, BufReader};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::chain::{Line, Position, could_begin_a_line};
 use super::error::AuditError;
+use super::lines::{self, naming};
 
 /// How much is read at once, going backwards.
 const STEP: u64 = 64 * 1024;
@@ -29,7 +30,13 @@ pub fn trail_files(path: &Path) -> io::Result<Vec<PathBuf>> {
         let may_be = suffix.is_some_and(|s| s.is_empty() || s.starts_with(['.', '-']));
         let is_aside = suffix.is_some_and(|s| s == ".lock" || s.starts_with(".torn-"));
         if may_be && !is_aside && entry.file_type()?.is_file() {
-            let seq = first_seq(&entry.path())?;
+            let seq = match first_seq(&entry.path()) {
+                // Renamed since the directory was read.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                read => read?,
+            };
+            // A trail's own file does not drop out of it because its first line was changed.
+            let seq = seq.or_else(|| seq_by_name(suffix?, &entry));
             found.extend(seq.map(|seq| (seq, entry.path())));
         }
     }
@@ -37,10 +44,42 @@ pub fn trail_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
+/// These files in the order of their lines, behind them those that begin with no line of a trail. Left out is what lies beside a
+/// trail, its lock and what crashes have left behind: a pattern of a shell takes them along.
+///
+/// # Errors
+/// When a file cannot be read; the error names it.
+pub fn in_order(files: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+    let with_seq = |path: &PathBuf| Ok((first_seq(path)?.unwrap_or(u64::MAX), path.clone()));
+    let is_aside = |path: &&PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".lock") || name.contains(".torn-")
+    };
+    let files = files.iter().filter(|path| !is_aside(path));
+    let mut files: Vec<_> = files.map(with_seq).collect::<io::Result<_>>()?;
+    files.sort_by_key(|(seq, _)| *seq);
+    Ok(files.into_iter().map(|(_, path)| path).collect())
+}
+
+/// The number of the first line that a file should have by its name.
+fn seq_by_name(suffix: &str, entry: &fs::DirEntry) -> Option<u64> {
+    let is_empty = entry.metadata().is_ok_and(|metadata| metadata.len() == 0);
+    match suffix {
+        _ if is_empty => None,
+        "" => Some(u64::MAX),
+        _ => suffix
+            .strip_prefix('.')
+            .filter(|s| s.len() == 20)?
+            .parse()
+            .ok(),
+    }
+}
+
 /// The number of a file's first line; none when it has none of ours.
 pub(super) fn first_seq(path: &Path) -> io::Result<Option<u64>> {
     let mut line = Vec::new();
-    BufReader::new(File::open(path)?).read_until(b'\n', &mut line)?;
+    let mut reader = BufReader::new(File::open(path).map_err(naming(path))?);
+    lines::read(&mut reader, &mut line).map_err(naming(path))?;
     let line = line.strip_suffix(b"\n").unwrap_or_default();
     Ok(Line::read(line).map(|line| line.seq))
 }

@@ -233,7 +233,7 @@ async fn a_replayed_seal_vouches_for_nothing() {
         &mut |_| (),
     )
     .unwrap();
-    assert_eq!((found.seals_verified, found.seals_unchecked), (0, 1));
+    assert_eq!((found.seals_verified, found.seals_of_earlier_lines), (0, 1));
     assert_eq!(found.sealed_through, None);
     // Made anew from its beginning, the trail does not match the seal.
     let (mut chain, mut forged) = (Position::GENESIS, Vec::new());
@@ -267,6 +267,124 @@ async fn what_was_cut_off_is_missed_by_who_knew_it() {
         .fault
         .unwrap();
     assert_eq!((fault.damage, fault.seq), (Damage::AnchorMissing, 22));
+}
+
+#[tokio::test]
+async fn what_is_known_of_files_that_are_gone_links_those_that_are_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = settings(&directory);
+    settings.rotate.size = Some(2000);
+    let trail = open_sealed(&settings, true);
+    record(&trail, 20).await;
+    trail.stop().await;
+    let files = trail_files(&settings.path).unwrap();
+    let (gone, rest) = files.split_at(2);
+    let verified = |files: &[PathBuf], after| {
+        let found = verify(files, after, Some(&Seals(true)), &mut |_| ()).unwrap();
+        let first = found.first.map(|first| first.position.seq);
+        (found.fault.map(|fault| (fault.seq, fault.damage)), first)
+    };
+    let known = verify(gone, None, None, &mut |_| ()).unwrap().last;
+    let known = known.unwrap().position;
+    let read: Position = known.to_string().parse().unwrap();
+    assert_eq!(read, known);
+    assert_eq!(verified(rest, Some(known)), (None, Some(known.seq + 1)));
+    let mut other = known;
+    other.hash[0] ^= 1;
+    assert_eq!(
+        verified(rest, Some(other)),
+        (Some((known.seq + 1, Damage::Unlinked)), None)
+    );
+    let until = known.seq + 1;
+    other.seq -= 1;
+    assert_eq!(
+        verified(rest, Some(other)),
+        (Some((known.seq, Damage::Removed { until })), None)
+    );
+    assert_eq!(verified(&files, Some(Position::GENESIS)).0, None);
+    for bad in [
+        "",
+        "1",
+        "1:",
+        "x:00",
+        "1:00",
+        &known.to_string().to_uppercase(),
+    ] {
+        assert!(
+            bad.parse::<Position>().is_err() || bad == known.to_string(),
+            "{bad}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_file_does_not_drop_out_because_its_first_line_was_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = settings(&directory);
+    settings.rotate.size = Some(2000);
+    let trail = open(&settings).unwrap();
+    record(&trail, 30).await;
+    trail.stop().await;
+    let files = trail_files(&settings.path).unwrap();
+    assert_eq!(
+        in_order(&files.iter().rev().cloned().collect::<Vec<_>>()).unwrap(),
+        files
+    );
+    let aside =
+        [".lock", ".torn-7-0"].map(|end| directory.path().join(format!("audit.jsonl{end}")));
+    fs::write(&aside[1], "{\"v\":1,\"seq\"").unwrap();
+    assert_eq!(
+        in_order(&[aside.to_vec(), files.clone()].concat()).unwrap(),
+        files
+    );
+    for damaged in [&files[1], files.last().unwrap()] {
+        let whole = fs::read(damaged).unwrap();
+        let mut changed = whole.clone();
+        changed[2] ^= 1;
+        fs::write(damaged, changed).unwrap();
+        assert_eq!(trail_files(&settings.path).unwrap(), files);
+        let fault = check(&settings).fault.unwrap();
+        assert_eq!(
+            (&fault.file, fault.line, fault.damage),
+            (damaged, 1, Damage::NotALine)
+        );
+        fs::write(damaged, whole).unwrap();
+    }
+    fs::write(directory.path().join("audit.jsonl.note"), "not ours\n").unwrap();
+    fs::write(
+        directory.path().join("audit.jsonl.00000000000000000099"),
+        "",
+    )
+    .unwrap();
+    assert_eq!(trail_files(&settings.path).unwrap(), files);
+}
+
+#[tokio::test]
+async fn who_follows_misses_no_line_of_any_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = settings(&directory);
+    settings.rotate.size = Some(1000);
+    let mut lines = Lines::of(trail_files(&settings.path).unwrap());
+    let mut seen = Vec::new();
+    let mut catch_up = || {
+        // Once for the rest of a file, once for those behind it.
+        for _ in 0..2 {
+            lines.look_for_more(&settings.path).unwrap();
+            while let Some(line) = lines.next_line().unwrap() {
+                seen.push(chain::Line::read_intact(line).unwrap().seq);
+            }
+        }
+        seen.len()
+    };
+    assert_eq!(catch_up(), 0);
+    let trail = open(&settings).unwrap();
+    for lines in [1, 3, 40, 1, 40] {
+        record(&trail, lines).await;
+        catch_up();
+    }
+    trail.stop().await;
+    catch_up();
+    assert_eq!(seen, (1..=87).collect::<Vec<u64>>());
 }
 
 #[tokio::test]
@@ -356,7 +474,10 @@ async fn in_a_process_with_a_full_disk() {
         let mut settings = AuditSettings::at(path.with_extension(format!("{on_failure:?}")));
         settings.on_failure = on_failure;
         let trail = open(&settings).unwrap();
-        limit(8192);
+        let length = || fs::metadata(&settings.path).map_or(0, |file| file.len());
+        until(|| length() > 0);
+        // Not even the line that would tell of the others fits.
+        limit(length());
         let mut refused = 0;
         for _ in 0..100 {
             refused += u64::from(trail.record(entry("a line")).await.is_err());

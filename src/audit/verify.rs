@@ -6,19 +6,19 @@
 //!   last line that is vouched for.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, BufRead as _, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::chain::{Line, Position};
 use super::checkpoint::{self, MAX_LAG, Read, Unseal};
+use super::lines::{self, MAX_LINE, naming};
 use super::report::{ChainFault, Damage, Place, Verification};
 
-/// Verifies the files in this order, up to the first fault. `anchor` is a line that is known from an earlier verification;
-/// `progress` is told the number of lines now and then.
+/// Verifies the files in this order, up to the first fault. `anchor` is a line that is known from an earlier verification: it is in
+/// these files, or the last one before them. `progress` is told the number of lines now and then.
 ///
 /// # Errors
-/// When a file cannot be read.
+/// When a file cannot be read; the error names it.
 pub fn verify(
     files: &[PathBuf],
     anchor: Option<Position>,
@@ -63,19 +63,20 @@ impl Walk<'_> {
         rest: &[PathBuf],
         progress: &mut dyn FnMut(u64),
     ) -> io::Result<Option<(u64, Damage)>> {
-        let mut reader = BufReader::with_capacity(1 << 20, File::open(path)?);
+        let mut reader = lines::open(path)?;
         let (mut buffer, mut number) = (Vec::with_capacity(4096), 0);
         loop {
             buffer.clear();
-            reader.read_until(b'\n', &mut buffer)?;
-            if buffer.is_empty() {
+            if !lines::read(&mut reader, &mut buffer).map_err(naming(path))? {
                 return Ok(None);
             }
             number += 1;
             let Some(line) = buffer.strip_suffix(b"\n") else {
+                let is_endless = buffer.len() as u64 >= MAX_LINE;
                 self.found.torn_bytes = buffer.len() as u64;
                 // Only the newest file may end within a line.
-                return Ok((!rest.is_empty()).then_some((number, Damage::Changed)));
+                let is_wrong = is_endless || !rest.is_empty();
+                return Ok(is_wrong.then_some((number, Damage::NotALine)));
             };
             if let Err(damage) = self.line(line) {
                 let damage = match damage {
@@ -89,7 +90,7 @@ impl Walk<'_> {
                 };
                 return Ok(Some((number, damage)));
             }
-            if self.found.lines.is_multiple_of(65_536) {
+            if self.found.lines.is_multiple_of(1024) {
                 progress(self.found.lines);
             }
         }
@@ -97,11 +98,16 @@ impl Walk<'_> {
 
     /// The number that the next line should have.
     fn expected(&self) -> u64 {
-        self.recent.back().map_or(1, |last| last.seq + 1)
+        let last = self.recent.back().or(self.anchor.as_ref());
+        last.map_or(1, |last| last.seq + 1)
     }
 
     fn line(&mut self, bytes: &[u8]) -> Result<(), Damage> {
-        let line = Line::read_intact(bytes).ok_or(Damage::Changed)?;
+        let line = Line::read_intact(bytes).ok_or_else(|| match Line::read(bytes) {
+            Some(_) => Damage::Changed,
+            None => Damage::NotALine,
+        })?;
+        self.begin_behind_the_anchor(&line);
         self.follows(&line)?;
         if self.anchor.is_some_and(|anchor| anchor.seq == line.seq) {
             let is_it = self.anchor == Some(line.position());
@@ -113,6 +119,17 @@ impl Walk<'_> {
         }
         self.note(&line);
         Ok(())
+    }
+
+    /// The known line may be the last of a file that is not here: then the first line here follows it.
+    fn begin_behind_the_anchor(&mut self, first: &Line<'_>) {
+        let is_before = |anchor: &Position| anchor.seq < first.seq;
+        if let Some(anchor) = self.anchor.filter(is_before)
+            && self.recent.is_empty()
+        {
+            self.anchor = None;
+            self.recent.push_back(anchor);
+        }
     }
 
     fn follows(&self, line: &Line<'_>) -> Result<(), Damage> {
@@ -141,7 +158,7 @@ impl Walk<'_> {
             Some(position) if position == checkpoint.head => {}
             // Its line is not here to be compared: a genuine seal, replayed, would vouch for lines that it has never seen.
             None if checkpoint.head.seq < oldest => {
-                self.found.seals_unchecked += 1;
+                self.found.seals_of_earlier_lines += 1;
                 return Ok(());
             }
             _ => return Err(Damage::FalseSeal),
@@ -211,7 +228,7 @@ fn comes_later(seq: u64, reader: &mut impl io::BufRead, rest: &[PathBuf]) -> io:
         return Ok(true);
     }
     for path in rest {
-        if has_line(seq, &mut BufReader::new(File::open(path)?))? {
+        if has_line(seq, &mut lines::open(path)?).map_err(naming(path))? {
             return Ok(true);
         }
     }
@@ -220,7 +237,7 @@ fn comes_later(seq: u64, reader: &mut impl io::BufRead, rest: &[PathBuf]) -> io:
 
 fn has_line(seq: u64, reader: &mut impl io::BufRead) -> io::Result<bool> {
     let mut buffer = Vec::new();
-    while reader.read_until(b'\n', &mut buffer)? > 0 {
+    while lines::read(reader, &mut buffer)? {
         let line = buffer.strip_suffix(b"\n").unwrap_or(&buffer);
         if Line::read(line).is_some_and(|line| line.seq == seq) {
             return Ok(true);

@@ -10,7 +10,8 @@ use std::path::Path;
 use clap::Subcommand;
 
 use super::exit::{ExitStatus, Refusal};
-use crate::config::{self, Configuration};
+use crate::cli::load;
+use crate::config::Configuration;
 use crate::hsm::HsmSettings;
 use crate::inventory::{HeldKey, Inventory};
 use crate::keystore::KeyStoreSettings;
@@ -34,11 +35,7 @@ impl Key {
 }
 
 fn load(file: &Path) -> Result<Configuration, Refusal> {
-    let loaded = config::load(file).map_err(|faults| {
-        let message = format!("{} has faults:\n{faults}", file.display());
-        Refusal::new(ExitStatus::BadConfiguration, message.trim_end())
-    })?;
-    Ok(loaded.configuration)
+    Ok(load::configuration(file)?.configuration)
 }
 
 /// Opens the HSMs of these names.

@@ -1,5 +1,6 @@
 //! `xks-proxy policy …`.
 
+mod asked;
 mod check;
 mod explain;
 
@@ -8,7 +9,8 @@ use std::path::Path;
 use clap::Subcommand;
 
 use super::exit::{ExitStatus, Refusal};
-use crate::config::{self, Configuration, Finding};
+use crate::cli::load;
+use crate::config::{Configuration, Finding};
 use crate::policy::Policy as Rules;
 
 /// The authorization policy.
@@ -29,10 +31,7 @@ impl Policy {
 
 /// The configuration with its policy, which must be there, and the warnings.
 fn load(file: &Path) -> Result<(Configuration, Rules, Vec<Finding>), Refusal> {
-    let loaded = config::load(file).map_err(|faults| {
-        let message = format!("{} has faults:\n{faults}", file.display());
-        Refusal::new(ExitStatus::BadConfiguration, message)
-    })?;
+    let loaded = load::configuration(file)?;
     let Some(policy) = loaded.configuration.policy.clone() else {
         let message = "the configuration has no [policy]: every authenticated request is allowed";
         return Err(Refusal::new(ExitStatus::No, message));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::ExitStatus;
-use crate::app;
+use crate::app::{self, AppError};
 use crate::config::{self, Reading};
 
 /// Run the proxy until SIGTERM. SIGHUP, or a change of a file that the configuration names, has it read again.
@@ -38,7 +38,11 @@ impl Serve {
             Ok(()) => ExitStatus::Done,
             Err(error) => {
                 drop(writeln!(stderr, "xks-proxy: {error}"));
-                ExitStatus::Internal
+                match error {
+                    // Where the trail is to be is the operator's to say.
+                    AppError::Audit(_) => ExitStatus::BadConfiguration,
+                    _ => ExitStatus::Internal,
+                }
             }
         }
     }

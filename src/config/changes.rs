@@ -72,7 +72,9 @@ impl Changes {
         let (before, now) = (&old.server, &new.server);
         self.postponed(before.listen != now.listen, "server.listen");
         self.postponed(old.admin != new.admin, "admin.listen");
+        self.postponed(old.audit != new.audit, "audit");
         self.postponed(old.log.format != new.log.format, "log.format");
+        self.postponed(old.log.otlp != new.log.otlp, "log.otlp");
         let [before_limits, now_limits] = [before.limits, now.limits];
         self.postponed(
             before_limits.max_connections != now_limits.max_connections,
@@ -92,6 +94,7 @@ impl Changes {
         );
         self.changed(before.fleet_size != now.fleet_size, "health.fleet_size");
         self.changed(old.log.level != new.log.level, "log.level");
+        self.changed(old.log.sample != new.log.sample, "log.sample_successes");
         self.changed(old.hedge_delay != new.hedge_delay, "failover.hedge_delay");
     }
 

@@ -1,14 +1,28 @@
 //! `[log]`.
 
 use super::section::Section;
+use crate::server::Sample;
 
 /// The `[log]` table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogSettings {
     /// What is logged at least.
     pub level: LogLevel,
     /// How.
     pub format: LogFormat,
+    /// Which successful requests have a line.
+    pub sample: Sample,
+    /// `[log.otlp]`, if there is one.
+    pub otlp: Option<Collector>,
+}
+
+/// Where spans are sent: an OpenTelemetry collector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collector {
+    /// Host and port.
+    pub authority: String,
+    /// What is asked for there.
+    pub path: String,
 }
 
 /// How much is logged.
@@ -36,6 +50,8 @@ pub(super) fn settings(root: &Section<'_>) -> Option<LogSettings> {
     let mut settings = LogSettings {
         level: LogLevel::Info,
         format: LogFormat::Json,
+        sample: Sample::ALL,
+        otlp: None,
     };
     let Some(section) = root.section("log") else {
         return Some(settings);
@@ -54,6 +70,83 @@ pub(super) fn settings(root: &Section<'_>) -> Option<LogSettings> {
     if let Some(format) = section.choice("format", &formats) {
         settings.format = format;
     }
+    if let Some(sample) = sample(&section) {
+        settings.sample = sample;
+    }
+    settings.otlp = otlp(&section);
     section.finish();
     Some(settings)
+}
+
+fn sample(section: &Section<'_>) -> Option<Sample> {
+    let key = "sample_successes";
+    let sample = Sample::new(section.number(key)?);
+    if sample.is_none() {
+        section.fault(key, "must be from 0 (none) to 1 (all), such as 0.01");
+    }
+    sample
+}
+
+/// The port of OTLP over HTTP (OTLP 1, "OTLP/HTTP Default Port").
+const OTLP_PORT: u16 = 4318;
+
+/// What is asked for at the endpoint (OTLP 1, "OTLP/HTTP Request").
+const TRACES: &str = "/v1/traces";
+
+fn otlp(log: &Section<'_>) -> Option<Collector> {
+    let section = log.section("otlp")?;
+    let collector = section.parsed("endpoint", collector);
+    let example = "\"http://127.0.0.1:4318\"";
+    let collector = collector.or_else(|| section.missing("endpoint", example));
+    section.finish();
+    if !cfg!(feature = "otlp") {
+        let message = "this build has no OTLP; build it with --features otlp, or remove the table";
+        log.fault("otlp", message);
+    }
+    collector
+}
+
+fn collector(endpoint: &str) -> Result<Collector, String> {
+    let wrong = || format!("{endpoint:?} is no http:// address such as http://127.0.0.1:4318");
+    let uri: http::Uri = endpoint.parse().map_err(|_| wrong())?;
+    let authority = uri.authority().ok_or_else(wrong)?;
+    let is_plain = uri.scheme_str() == Some("http") && uri.query().is_none();
+    if !is_plain || authority.as_str().contains('@') {
+        return Err(wrong());
+    }
+    let port = authority.port_u16().unwrap_or(OTLP_PORT);
+    Ok(Collector {
+        authority: format!("{}:{port}", authority.host()),
+        path: format!("{}{TRACES}", uri.path().trim_end_matches('/')),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_endpoint_is_where_otlp_says() {
+        for (endpoint, authority, path) in [
+            ("http://127.0.0.1:4318", "127.0.0.1:4318", "/v1/traces"),
+            ("http://collector", "collector:4318", "/v1/traces"),
+            ("http://[::1]:1/", "[::1]:1", "/v1/traces"),
+            ("http://c:80/otlp/", "c:80", "/otlp/v1/traces"),
+        ] {
+            let found = collector(endpoint).unwrap();
+            assert_eq!((&*found.authority, &*found.path), (authority, path));
+        }
+        for wrong in [
+            "",
+            "collector:4318",
+            "https://c",
+            "grpc://c:4317",
+            "/v1/traces",
+            "http://",
+            "http://a@c",
+            "http://c/?x=1",
+        ] {
+            assert!(collector(wrong).is_err(), "{wrong}");
+        }
+    }
 }

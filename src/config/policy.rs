@@ -52,7 +52,9 @@ fn sources(section: &Section<'_>, path: &str) -> Option<Vec<PolicySource>> {
     let listed = std::fs::read_dir(&place).map_err(|error| {
         section.fault("path", format!("cannot read {}: {error}", place.display()));
     });
-    let mut paths: Vec<_> = listed.ok()?.flatten().map(|entry| entry.path()).collect();
+    // As if each were written in the configuration: relative to its directory, as the path of theirs is.
+    let named = |entry: std::fs::DirEntry| std::path::Path::new(path).join(entry.file_name());
+    let mut paths: Vec<_> = listed.ok()?.flatten().map(named).collect();
     paths.retain(|path| path.extension().is_some_and(|ending| ending == ENDING));
     paths.sort();
     if paths.is_empty() {

@@ -98,13 +98,6 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A key of the contract that this version does not implement: silently ignoring it would be a lie.
-    pub(super) fn not_yet(&self, key: &str) {
-        if self.value(key).is_some() {
-            self.fault(key, "is not supported by this version yet; remove it");
-        }
-    }
-
     // ---- values
 
     /// Every key that is there.
@@ -229,6 +222,15 @@ impl<'a> Section<'a> {
             );
         }
         number
+    }
+
+    /// A number, whole or not, if the key is there.
+    pub(super) fn number(&self, key: &str) -> Option<f64> {
+        self.of_type(key, "a number", |value| match value {
+            DeValue::Float(float) => float.as_str().parse().ok(),
+            DeValue::Integer(integer) => integer.as_str().parse().ok(),
+            _ => None,
+        })
     }
 
     /// A text that `parse` turns into a value or says what is wrong with it, if the key is there.

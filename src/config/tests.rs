@@ -71,10 +71,11 @@ fn a_minimal_configuration_has_the_contracts_defaults() {
         log,
         hedge_delay,
         policy,
+        audit,
     } = loaded.configuration;
     assert_eq!(server.limits, crate::server::Limits::default());
     assert_eq!(server.grace_period.as_secs(), 10);
-    assert!(admin.is_none() && policy.is_none());
+    assert!(admin.is_none() && policy.is_none() && audit.is_none());
     assert_eq!(hedge_delay.as_millis(), 80);
     assert_eq!((log.level, log.format), (LogLevel::Info, LogFormat::Json));
     assert_eq!(
@@ -83,6 +84,47 @@ fn a_minimal_configuration_has_the_contracts_defaults() {
     );
     assert_eq!(key_stores[0].hsms, ["hsm-a"]);
     assert_eq!(key_stores[0].keys.len(), 1);
+}
+
+#[test]
+fn successes_are_sampled_by_a_share() {
+    for (share, expected) in [("0.01", 0.01), ("0", 0.0), ("1", 1.0), ("1e-3", 0.001)] {
+        let log = format!("[log]\nsample_successes = {share}\n[[hsm]]");
+        let loaded = load_text(&GOOD.replace("[[hsm]]", &log)).unwrap();
+        assert_eq!(loaded.configuration.log.sample.share(), expected);
+    }
+    let whole = load_text(GOOD).unwrap().configuration.log.sample;
+    assert_eq!(whole, crate::server::Sample::ALL);
+}
+
+#[test]
+fn otlp_is_for_builds_that_have_it() {
+    let with = |endpoint: &str| format!("[log.otlp]\nendpoint = {endpoint:?}\n[[hsm]]");
+    let outcome = load_text(&GOOD.replace("[[hsm]]", &with("http://127.0.0.1:4318")));
+    match outcome {
+        Ok(loaded) if cfg!(feature = "otlp") => {
+            let collector = loaded.configuration.log.otlp.unwrap();
+            assert_eq!(collector.authority, "127.0.0.1:4318");
+        }
+        Err(faults) if !cfg!(feature = "otlp") => {
+            let fault = faults.to_string();
+            assert!(
+                fault.contains("log.otlp: this build has no OTLP"),
+                "{fault}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    let wrong = faults("[[hsm]]", &with("https://collector"));
+    assert!(
+        wrong.contains("log.otlp.endpoint: \"https://collector\" is no http://"),
+        "{wrong}"
+    );
+    let missing = faults("[[hsm]]", "[log.otlp]\n[[hsm]]");
+    assert!(
+        missing.contains("log.otlp.endpoint: is missing"),
+        "{missing}"
+    );
 }
 
 #[test]
@@ -126,6 +168,21 @@ fn each_rule_has_its_fault() {
         ),
         ("\"server.key\"", "\"secret\"", "holds no PEM private key"),
         ("\"server.pem\"", "\"secret\"", "holds no PEM certificate"),
+        (
+            "[[hsm]]",
+            "[log]\nsample_successes = 1.5\n[[hsm]]",
+            "log.sample_successes: must be from 0 (none) to 1 (all)",
+        ),
+        (
+            "[[hsm]]",
+            "[log]\nsample_successes = nan\n[[hsm]]",
+            "log.sample_successes: must be from 0 (none) to 1 (all)",
+        ),
+        (
+            "[[hsm]]",
+            "[log]\nsample_successes = \"1%\"\n[[hsm]]",
+            "log.sample_successes: must be a number, not string",
+        ),
         (
             "[server.tls]",
             "[server.limits]\nmax_body = \"10\"\n[server.tls]",
@@ -314,10 +371,36 @@ fn each_rule_has_its_fault() {
             "[policy]\nengine = \"cedar\"\npath = \".\"\n[[hsm]]",
             "has no .cedar file",
         ),
+        ("[[hsm]]", "[audit]\n[[hsm]]", "audit.path: is missing"),
         (
             "[[hsm]]",
-            "[audit]\npath = \"a\"\n[[hsm]]",
-            "audit: is not supported by this version yet",
+            "[audit]\npath = \"a\"\non_failure = \"ignore\"\n[[hsm]]",
+            "it may be \"refuse\"",
+        ),
+        (
+            "[[hsm]]",
+            "[audit]\npath = \"a\"\nkey = \"\"\n[[hsm]]",
+            "audit.key: is empty",
+        ),
+        (
+            "[[hsm]]",
+            "[audit]\npath = \"a\"\nkey = \"xks-health\"\n[[hsm]]",
+            "audit: \"xks-health\" is the health key of hsm-a",
+        ),
+        (
+            "[[hsm]]",
+            "[audit]\npath = \"a\"\nkey = \"orders\"\n[[hsm]]",
+            "audit: \"orders\" is a key of the key store",
+        ),
+        (
+            "[[hsm]]",
+            "[audit]\npath = \"a\"\ncheckpoint = { lines = 0 }\n[[hsm]]",
+            "audit.checkpoint.lines",
+        ),
+        (
+            "[[hsm]]",
+            "[audit]\npath = \"a\"\nrotate = { size = \"1B\" }\n[[hsm]]",
+            "audit.rotate.size",
         ),
         ("[server.tls]", "[server.tls", "is not TOML"),
     ] {

@@ -70,6 +70,12 @@ impl Fleet {
         self.devices.iter().map(|device| device.report()).collect()
     }
 
+    /// How many devices there are, and how many of them are usable.
+    pub fn count_usable(&self) -> (usize, usize) {
+        let usable = self.devices.iter().filter(|device| device.is_usable());
+        (self.devices.len(), usable.count())
+    }
+
     /// Encrypts on the best device, see the rules above.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! What an operator's command does on a token: lists its keys, makes one, finds out whether two tokens hold the same one.
+//! What an operator's command does on a token: lists its keys, makes one, finds out whether two tokens hold the same one, checks what
+//! the token has sealed.
 //!
 //! For processes that do one thing and end: it calls the device and waits. The proxy that serves never comes here.
 //!

@@ -1,15 +1,30 @@
 //! The metrics of all devices.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::events::Phase;
 use crate::metrics::{Metrics, MetricsError};
 
+/// A device's breaker has gone from one state (`new`, `probing`, `usable`, `failed`) to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateChange<'a> {
+    /// The device's name.
+    pub hsm: &'a str,
+    /// The state before.
+    pub from: &'a str,
+    /// The state now.
+    pub to: &'a str,
+}
+
+/// Who is told of every [`StateChange`]; must not block.
+pub type StateWatcher = Arc<dyn Fn(&StateChange<'_>) + Send + Sync>;
+
 /// The families; one label set per device.
 #[derive(Clone)]
 pub struct HsmMetrics {
+    watcher: StateWatcher,
     queue: HistogramVec,
     device: HistogramVec,
     sessions: IntGaugeVec,
@@ -22,12 +37,13 @@ pub struct HsmMetrics {
 }
 
 impl HsmMetrics {
-    /// Declares them.
+    /// Declares them; `watcher` is told what the transitions are.
     ///
     /// # Errors
     /// [`MetricsError`] when a name is taken.
-    pub fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
+    pub fn declare(metrics: &Metrics, watcher: StateWatcher) -> Result<Self, MetricsError> {
         Ok(Self {
+            watcher,
             queue: metrics.latency(
                 "xks_hsm_queue_seconds",
                 "Time that jobs waited for an owner thread of the HSM.",
@@ -96,6 +112,7 @@ impl HsmMetrics {
                 is_shown: false,
             }),
             name: name.to_owned(),
+            watcher: Arc::clone(&self.watcher),
         }
     }
 
@@ -130,6 +147,7 @@ pub(super) struct DeviceMetrics {
     opened: IntCounterVec,
     checks: IntCounterVec,
     name: String,
+    watcher: StateWatcher,
 }
 
 impl DeviceMetrics {
@@ -147,6 +165,7 @@ impl DeviceMetrics {
         let (hsm, to) = (&self.name, phase.as_str());
         let from = from.map_or("new", Phase::as_str);
         tracing::info!(hsm, from, to, "the HSM's state has changed");
+        (self.watcher)(&StateChange { hsm, from, to });
     }
 
     /// From now on, or no longer, this is the device of its name.

@@ -67,6 +67,7 @@ fn bench() -> Bench {
     };
     let metrics = FleetMetrics::declare(&Metrics::default()).unwrap();
     let store = KeyStore {
+        hsm_gauges: crate::keystore::StoreHsmGauges::default(),
         name: "store".into(),
         prefix: PathPrefix::parse("").unwrap(),
         region: "eu-west-1".into(),
@@ -143,6 +144,7 @@ impl Bench {
             metadata: &self.metadata,
             action: Action::Encrypt,
             policy: self.policy.as_ref(),
+            decision: Box::leak(Box::default()),
         }
     }
 }

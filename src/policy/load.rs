@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 
+use super::unreachable;
+
 /// What policies may say: entities, actions and the fields of a request.
 pub const SCHEMA: &str = include_str!("../../config/policy/schema.cedarschema");
 
@@ -25,6 +27,12 @@ pub struct PolicyFault(String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyWarning(String);
 
+impl PolicyWarning {
+    pub(super) fn new(what: String) -> Self {
+        Self(what)
+    }
+}
+
 impl fmt::Display for PolicyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -42,10 +50,13 @@ pub(super) fn rules(
     sources: &[PolicySource],
 ) -> Result<(PolicySet, Vec<PolicyWarning>), Vec<PolicyFault>> {
     let mut faults = Vec::new();
-    let mut all = PolicySet::new();
+    let (mut all, mut order) = (PolicySet::new(), Vec::new());
     for source in sources {
         match parsed(source) {
-            Ok(rules) => add(&mut all, rules, &mut faults),
+            Ok(rules) => {
+                order.extend(rules.iter().map(|rule| rule.id().clone()));
+                add(&mut all, rules, &mut faults);
+            }
             Err(fault) => faults.push(fault),
         }
     }
@@ -54,9 +65,16 @@ pub(super) fn rules(
     let wrong = result.validation_errors();
     faults.extend(wrong.map(|error| PolicyFault(one_line(&error.to_string()))));
     let warnings = result.validation_warnings();
-    let warnings = warnings.map(|w| PolicyWarning(one_line(&w.to_string())));
+    let mut warnings: Vec<_> = warnings
+        .map(|w| PolicyWarning(one_line(&w.to_string())))
+        .collect();
     match faults.is_empty() {
-        true => Ok((all, warnings.collect())),
+        true => {
+            warnings.extend(unreachable::warnings(
+                order.iter().filter_map(|id| all.policy(id)),
+            ));
+            Ok((all, warnings))
+        }
         false => Err(faults),
     }
 }

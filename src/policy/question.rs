@@ -1,6 +1,7 @@
 //! A request in Cedar's terms: principal, action, resource and context as the schema has them.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cedar_policy::{
@@ -168,8 +169,15 @@ impl Question<'_> {
     }
 }
 
+/// The types of the schema. Cedar parses their names as it parses policies: once is enough.
+static TYPES: LazyLock<HashMap<&str, EntityTypeName>> = LazyLock::new(|| {
+    let kinds = ["Account", "Action", "Key", "KeyStore", "Principal", "Role"];
+    let parsed = |kind| Some((kind, format!("Xks::{kind}").parse().ok()?));
+    kinds.into_iter().filter_map(parsed).collect()
+});
+
 fn uid(kind: &str, id: &str) -> Option<EntityUid> {
-    let kind: EntityTypeName = format!("Xks::{kind}").parse().ok()?;
+    let kind = TYPES.get(kind)?.clone();
     Some(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 

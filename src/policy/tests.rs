@@ -32,6 +32,15 @@ fn decide(
     change: impl FnOnce(&mut serde_json::Value),
     action: Action,
 ) -> Decision {
+    asking(change, action, |question| policy.decide(question))
+}
+
+/// Asks the question that a request makes.
+fn asking<T>(
+    change: impl FnOnce(&mut serde_json::Value),
+    action: Action,
+    ask: impl FnOnce(&Question<'_>) -> T,
+) -> T {
     let mut metadata = json!({
         "awsPrincipalArn": "arn:aws:sts::111122223333:assumed-role/Orders/i-0abc",
         "kmsOperation": "Encrypt",
@@ -44,7 +53,7 @@ fn decide(
     let body =
         json!({ "requestMetadata": metadata, "plaintext": "", "encryptionAlgorithm": "AES_GCM" });
     let request = EncryptRequest::parse(body.to_string().as_bytes()).unwrap();
-    policy.decide(&Question {
+    ask(&Question {
         action,
         store: "payments",
         region: "eu-west-1",
@@ -116,6 +125,100 @@ fn unknown_fields_of_the_metadata_can_be_asked_for() {
         Action::Decrypt,
     );
     assert_eq!(blue.verdict, Verdict::NotPermitted);
+}
+
+/// A change of a request's metadata.
+type Change = fn(&mut serde_json::Value);
+
+#[test]
+fn a_decision_is_remembered_for_its_own_question_alone() {
+    let changes: [Change; 12] = [
+        |_| {},
+        |m| m["awsPrincipalArn"] = json!("arn:aws:sts::111122223333:assumed-role/Orders/i-1"),
+        |m| m["awsPrincipalArn"] = json!("arn:aws:sts::999922223333:assumed-role/Orders/i-0abc"),
+        |m| m["kmsOperation"] = json!("Decrypt"),
+        |m| m["kmsKeyArn"] = json!("arn:aws:kms:eu-west-1:999955556666:key/x"),
+        |m| m["kmsViaService"] = json!("ebs"),
+        |m| m["awsSourceVpc"] = json!("vpc-2"),
+        |m| m["awsSourceVpce"] = json!("vpce-1"),
+        |m| m["kmsViaService"] = json!(null),
+        |m| m["new"] = json!("a"),
+        |m| m["new"] = json!(["a"]),
+        |m| m["newer"] = json!("a"),
+    ];
+    for rules in [
+        "permit(principal, action, resource) when { principal has session && principal.session == \"i-0abc\" };",
+        "permit(principal in Xks::Account::\"111122223333\", action, resource);",
+        "forbid(principal, action == Xks::Action::\"Decrypt\", resource); permit(principal, action, resource);",
+        "permit(principal, action, resource) when { context.kmsOperation == \"Encrypt\" };",
+        "permit(principal, action, resource) when { context has kmsKeyAccount && context.kmsKeyAccount == \"444455556666\" };",
+        "permit(principal, action, resource) when { context has kmsViaService && context.kmsViaService == \"s3\" };",
+        "permit(principal, action, resource) when { context has awsSourceVpc && context.awsSourceVpc == \"vpc-1\" };",
+        "permit(principal, action, resource) unless { context has awsSourceVpce };",
+        "permit(principal, action, resource) when { context.other.contains({\"name\": \"new\", \"value\": \"a\"}) };",
+        "permit(principal, action, resource) when { context.kmsRequestId == \"r-1\" };",
+    ] {
+        let policy = policy(rules, PolicyMode::Enforce);
+        for _ in 0..2 {
+            for (at, change) in changes.iter().enumerate() {
+                for action in [Action::Encrypt, Action::Decrypt, Action::GetKeyMetadata] {
+                    let (told, asked) = asking(change, action, |question| {
+                        (policy.decide(question), policy.ask(question))
+                    });
+                    assert_eq!(
+                        (told.verdict, told.policies),
+                        asked,
+                        "{rules} {at} {action:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rule_about_the_time_is_asked_when_the_time_has_changed() {
+    for (rule, hours) in [
+        ("context.hour < 15", 4),
+        ("context.weekday == 3", 24),
+        ("context.now < datetime(\"2026-11-25T15:00:00Z\")", 4),
+    ] {
+        let rules = format!("permit(principal, action, resource) when {{ {rule} }};");
+        let policy = policy(&rules, PolicyMode::Enforce);
+        let at = |hours: u64| {
+            asking(
+                |_| {},
+                Action::Encrypt,
+                |question| {
+                    let now = question.now + Duration::from_secs(hours * 3_600);
+                    policy.decide(&Question { now, ..*question }).verdict
+                },
+            )
+        };
+        let verdicts = [at(0), at(hours), at(0)];
+        let expected = [
+            Verdict::Permitted,
+            Verdict::NotPermitted,
+            Verdict::Permitted,
+        ];
+        assert_eq!(verdicts, expected, "{rule}");
+    }
+}
+
+#[test]
+fn many_strangers_do_not_fill_the_memory() {
+    let policy = policy("permit(principal, action, resource);", PolicyMode::Enforce);
+    for n in 0..10_000 {
+        let arn = format!("arn:aws:iam::111122223333:user/{n}");
+        decide(
+            &policy,
+            |m| m["awsPrincipalArn"] = json!(arn),
+            Action::Encrypt,
+        );
+    }
+    assert!(policy.memory.len() <= 4_096);
+    let long = "x".repeat(60_000);
+    decide(&policy, |m| m["new"] = json!(long), Action::Encrypt);
 }
 
 #[test]
@@ -220,4 +323,82 @@ fn office_hours_by_the_sample() {
         (decision.verdict, decision.policies),
         (Verdict::Forbidden, vec!["office-hours".to_owned()])
     );
+}
+
+#[test]
+fn arns_that_are_none_and_text_of_any_kind_are_judged() {
+    let rules = "permit(principal, action, resource) when { principal.kind == \"other\" && !(principal has account) && !(context has kmsKeyAccount) };";
+    let policy = policy(rules, PolicyMode::Enforce);
+    for text in [
+        "arn",
+        "arn:aws",
+        "arn:::::",
+        "arn:aws:iam::12345678901:nothing",
+        "arn:aws:iam::1234567890123:user/x",
+        "arn:aws:iam::\u{661}\u{662}\u{663}:user/x",
+        "ü\u{1F511}\u{202e}",
+        "\u{0}\u{1b}[2J\r\n",
+    ] {
+        let nasty = |m: &mut serde_json::Value| {
+            for field in [
+                "awsPrincipalArn",
+                "kmsKeyArn",
+                "kmsViaService",
+                "awsSourceVpc",
+                "other",
+            ] {
+                m[field] = json!(text);
+            }
+        };
+        let decision = decide(&policy, nasty, Action::Encrypt);
+        assert!(
+            decision.verdict == Verdict::Permitted || text.contains(":user/"),
+            "{text:?}: {decision:?}"
+        );
+    }
+}
+
+#[test]
+fn sixty_four_kib_of_unknown_fields_are_judged() {
+    let rules = "permit(principal, action, resource) when { context.other.contains({ name: \"f999\", value: \"[1,{\\\"a\\\":null}]\" }) };";
+    let policy = policy(rules, PolicyMode::Enforce);
+    let many = |m: &mut serde_json::Value| {
+        for n in 0..1000 {
+            m[format!("f{n}")] = json!("x".repeat(60));
+        }
+        m["f999"] = json!([1, { "a": null }]);
+    };
+    assert!(decide(&policy, many, Action::Decrypt).is_permitted());
+}
+
+/// What a decision costs by the number of rules; run by `tests/bench/policy`.
+#[test]
+#[ignore = "a measurement: run it in release"]
+fn measure() {
+    for rules in [1, 20, 1_000, 10_000] {
+        let rule = |n: u32| {
+            format!(
+                "permit(principal in Xks::Account::\"{n:012}\", action in Xks::Action::\"Use\", resource == Xks::Key::\"payments/k{n}\");\n"
+            )
+        };
+        let text: String = (1..rules).map(rule).collect();
+        let text = text + "permit(principal in Xks::Account::\"111122223333\", action, resource);";
+        let began = std::time::Instant::now();
+        let policy = policy(&text, PolicyMode::Enforce);
+        let loaded = began.elapsed();
+        let decisions = 1 + 200_000 / (rules + 100);
+        let began = std::time::Instant::now();
+        for _ in 0..decisions {
+            assert!(decide(&policy, |_| {}, Action::Encrypt).is_permitted());
+        }
+        let again = began.elapsed() / decisions;
+        let began = std::time::Instant::now();
+        for _ in 0..decisions {
+            asking(|_| {}, Action::Encrypt, |question| policy.ask(question));
+        }
+        let first = began.elapsed() / decisions;
+        println!(
+            "{rules:6} rules: loaded in {loaded:?}; {first:?} per decision, {again:?} for one that was made before"
+        );
+    }
 }

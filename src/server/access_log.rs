@@ -1,8 +1,9 @@
 //! The one line per request in the log (XKS API, "Logging"): whole requestMetadata, outcome, durations, and for the operator why
-//! a request was refused.
+//! a request was refused. Of successful ones the operator may want a sample only; of all others there is always a line.
 //!
 //! # Invariants
 //! - Every text of the caller's is logged as a quoted field, in JSON and in text form alike: it cannot start a new line.
+//! - What failed has a line, and what only the policy's mode let pass; and a line that stands for others says for how many.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,16 +11,25 @@ use std::time::Duration;
 use tracing::{Level, event};
 
 use super::record::Facts;
+use super::sample::Sample;
 use crate::xks::RequestMetadata;
 
-/// A level must be a constant, so that a filtered line costs nothing.
+/// The target of what has no line but may have a span: the log leaves it out.
+#[cfg(feature = "otlp")]
+const UNSAMPLED: &str = "xks_proxy::unsampled";
+
+/// Target and level must be constants, so that a filtered line costs nothing.
 macro_rules! write_at {
-    ($level:expr, $facts:ident, $status:ident, $peer:ident, $duration:ident) => {{
+    ($level:expr, $facts:ident, $status:ident, $peer:ident, $duration:ident, $sample:expr) => {
+        write_at!(target: "xks_proxy::access", $level, $facts, $status, $peer, $duration, $sample)
+    };
+    (target: $target:expr, $level:expr, $facts:ident, $status:ident, $peer:ident, $duration:ident, $sample:expr) => {{
         let metadata = $facts.metadata.as_deref();
         let of = |field: fn(&RequestMetadata) -> Option<&str>| metadata.and_then(field);
         let cost = &$facts.cost;
+        let trace = $facts.trace.as_ref();
         event!(
-            target: "xks_proxy::access",
+            target: $target,
             $level,
             operation = $facts.operation.map(|o| o.as_str()),
             key_store = $facts.key_store.as_deref(),
@@ -43,17 +53,50 @@ macro_rules! write_at {
             duration_us = micros($duration),
             queue_us = cost.device.as_ref().map(|_| micros(cost.queued)),
             device_us = cost.device.as_ref().map(|_| micros(cost.worked)),
+            trace_id = trace.map(|trace| trace.trace_id.as_str()),
+            parent_id = trace.map(|trace| trace.parent_id.as_str()),
+            trace_sampled = trace.map(|trace| trace.is_sampled),
+            sample = $sample,
             "request"
         );
     }};
 }
+
 /// Writes the line: at level info for an answer, warn for a refusal, error for a fault of ours or the HSM's.
-pub(super) fn write(facts: &Facts, status: u16, peer: Option<SocketAddr>, duration: Duration) {
+pub(super) fn write(
+    facts: &Facts,
+    status: u16,
+    peer: Option<SocketAddr>,
+    duration: Duration,
+    sample: Sample,
+) {
+    let whole = None::<f64>;
     match status {
-        500.. if status != 501 => write_at!(Level::ERROR, facts, status, peer, duration),
-        400.. => write_at!(Level::WARN, facts, status, peer, duration),
-        _ => write_at!(Level::INFO, facts, status, peer, duration),
+        500.. if status != 501 => write_at!(Level::ERROR, facts, status, peer, duration, whole),
+        400.. => write_at!(Level::WARN, facts, status, peer, duration, whole),
+        _ if sample == Sample::ALL || must_be_told(facts) => {
+            write_at!(Level::INFO, facts, status, peer, duration, whole);
+        }
+        _ if sample.takes(kms_request_id(facts)) => {
+            let share = Some(sample.share());
+            write_at!(Level::INFO, facts, status, peer, duration, share);
+        }
+        #[cfg(feature = "otlp")]
+        _ => write_at!(target: UNSAMPLED, Level::INFO, facts, status, peer, duration, whole),
+        #[cfg(not(feature = "otlp"))]
+        _ => {}
     }
+}
+
+/// Whether an answer that is a success has its line whatever the sample is.
+fn must_be_told(facts: &Facts) -> bool {
+    let decision = facts.decision.as_ref();
+    facts.fault.is_some() || decision.is_some_and(|decision| !decision.is_permitted())
+}
+
+fn kms_request_id(facts: &Facts) -> Option<&str> {
+    let metadata = facts.metadata.as_deref()?;
+    Some(&metadata.kms_request_id)
 }
 
 /// Why the request was refused, for the operator: the reason, or what the outside was told where that says it all.

@@ -8,25 +8,25 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::header::EXPECT;
 use http::request::Parts;
-use http::{Method, Request, Version};
+use http::{HeaderMap, Method, Request, Version};
 use hyper::body::Body;
 use prometheus::IntCounter;
 use tower::{Layer, Service};
 
 use super::body::{self, Terms};
 use super::live::{Live, Serving};
-use super::record::Record;
+use super::record::{Checked, Record};
 use super::share::{self, Place};
 use super::{Answering, Response};
 use crate::clock::Deadline;
 use crate::keystore::KeyStore;
 use crate::secret::SecretBytes;
-use crate::sigv4::{PathForm, Scope, SignedRequest, Verifier};
+use crate::sigv4::{self, Denied, PathForm, Scope, SignedRequest, Verifier};
 use crate::xks::{ExternalKeyId, Fault, FaultKind, Operation, Route};
 
 /// The service name in every credential scope (XKS API, "Authentication").
@@ -119,6 +119,7 @@ impl AuthenticateLayer {
             }
         };
         let body = body::read(body, Self::terms(&serving, &head, deadline)).await?;
+        record.facts().request_bytes = u64::try_from(body.expose().len()).ok();
         verify(&head, &store, body.expose(), &record)?;
         Ok(Authenticated {
             store,
@@ -195,7 +196,14 @@ fn verify(head: &Parts, store: &KeyStore, body: &[u8], record: &Record) -> Resul
         path_form: PathForm::Normalized,
     };
     let now = SystemTime::now();
-    match verifier.verify(&request, now) {
+    let started = Instant::now();
+    let verified = verifier.verify(&request, now);
+    record.facts().signature = Checked {
+        took: started.elapsed(),
+        skew: verified.is_ok().then(|| skew(&head.headers, now)).flatten(),
+        denied: verified.as_ref().err().map(Denied::reason),
+    };
+    match verified {
         Ok(credential) => {
             store.credential_use.note(credential.id(), now);
             record.facts().access_key_id = Some(credential.id().clone());
@@ -206,6 +214,15 @@ fn verify(head: &Parts, store: &KeyStore, body: &[u8], record: &Record) -> Resul
             denied.to_string(),
         )),
     }
+}
+
+/// How far our clock is ahead of the caller's, in seconds; `X-Amz-Date` has no parts of a second.
+fn skew(headers: &HeaderMap, now: SystemTime) -> Option<f64> {
+    let signed = sigv4::signed_at(headers)?;
+    Some(match now.duration_since(signed) {
+        Ok(ahead) => ahead.as_secs_f64(),
+        Err(behind) => -behind.duration().as_secs_f64(),
+    })
 }
 
 /// HTTP/2's authority; in HTTP/1 the `Host` header stands for itself.

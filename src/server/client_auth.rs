@@ -35,6 +35,13 @@ impl SubjectVerifier {
     }
 }
 
+/// The whole subject of the client's certificate, for the audit trail; none when it has shown none.
+pub(super) fn subject(chain: Option<&[CertificateDer<'_>]>) -> Option<Arc<str>> {
+    let certificate = chain?.first()?;
+    let (_, parsed) = parse_x509_certificate(certificate).ok()?;
+    Some(Arc::from(parsed.subject().to_string()))
+}
+
 /// The subject's common name; none when there are several, or none.
 fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, parsed) = parse_x509_certificate(certificate).ok()?;

@@ -22,6 +22,7 @@ use tokio_rustls::server::TlsStream;
 use tower::Service;
 
 use super::Response;
+use super::client_auth;
 use super::guard::{Activity, Guarded, Judgement};
 use super::live::Live;
 use super::metrics::ServerMetrics;
@@ -61,16 +62,24 @@ where
     let stream = match timeout(patience, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            shared.metrics.count_handshake("failed");
+            shared.metrics.count_handshake("failed", None);
             return log_failed_handshake(peer, &error);
         }
         Err(_) => {
-            shared.metrics.count_handshake("timeout");
+            shared.metrics.count_handshake("timeout", None);
             return tracing::warn!(%peer, "TLS handshake took too long");
         }
     };
-    shared.metrics.count_handshake("ok");
-    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let session = stream.get_ref().1;
+    shared
+        .metrics
+        .count_handshake("ok", session.protocol_version());
+    let is_http2 = session.alpn_protocol() == Some(b"h2");
+    let subject = client_auth::subject(session.peer_certificates());
+    let peer = Peer {
+        address: peer,
+        subject,
+    };
     match is_http2 {
         true => serve_http2(shared, stream, peer).await,
         false => serve_http1(shared, stream, peer).await,
@@ -94,7 +103,7 @@ fn log_failed_handshake(peer: SocketAddr, error: &io::Error) {
     }
 }
 
-async fn serve_http1<S>(shared: Shared<S>, stream: TlsStream<TcpStream>, peer: SocketAddr)
+async fn serve_http1<S>(shared: Shared<S>, stream: TlsStream<TcpStream>, peer: Peer)
 where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
@@ -102,7 +111,7 @@ where
 {
     let activity = Activity::new();
     let io = TokioIo::new(Guarded::new(stream, Arc::clone(&activity), true));
-    let service = service_fn(|request| answer(&shared, &activity, request, peer));
+    let service = service_fn(|request| answer(&shared, &activity, request, peer.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
@@ -111,7 +120,7 @@ where
     drive(connection, &shared, &activity, LINGER).await;
 }
 
-async fn serve_http2<S>(shared: Shared<S>, stream: TlsStream<TcpStream>, peer: SocketAddr)
+async fn serve_http2<S>(shared: Shared<S>, stream: TlsStream<TcpStream>, peer: Peer)
 where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
@@ -120,8 +129,9 @@ where
     let activity = Activity::new();
     let io = TokioIo::new(Guarded::new(stream, Arc::clone(&activity), false));
     let (for_service, activity_of_service) = (shared.clone(), Arc::clone(&activity));
-    let service =
-        service_fn(move |request| answer(&for_service, &activity_of_service, request, peer));
+    let service = service_fn(move |request| {
+        answer(&for_service, &activity_of_service, request, peer.clone())
+    });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
@@ -136,7 +146,7 @@ fn answer<S>(
     shared: &Shared<S>,
     activity: &Arc<Activity>,
     mut request: Request<Incoming>,
-    peer: SocketAddr,
+    peer: Peer,
 ) -> impl Future<Output = Result<Response, Infallible>> + Send + 'static + use<S>
 where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
@@ -144,7 +154,7 @@ where
     S::Future: Send + 'static,
 {
     let busy = activity.request_begins();
-    request.extensions_mut().insert(Peer(peer));
+    request.extensions_mut().insert(peer);
     let is_http1 = request.version() < Version::HTTP_2;
     let answering = shared.stack.clone().call(request);
     let draining = shared.draining.clone();

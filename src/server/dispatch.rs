@@ -1,6 +1,6 @@
 //! The innermost service: parses the body and calls the operation.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use tower::Service;
@@ -10,7 +10,7 @@ use super::record::Record;
 use super::rescue::of_body;
 use super::{Answering, Response};
 use crate::operations::{self, Answer, Call};
-use crate::policy::Action;
+use crate::policy::{Action, Decision};
 use crate::xks::{
     DecryptRequest, EncryptRequest, ExternalKeyId, Fault, FaultKind, HealthRequest,
     KeyMetadataRequest, Operation, RequestMetadata,
@@ -44,32 +44,35 @@ impl Service<Authenticated> for Dispatch {
 fn health(request: &Authenticated) -> Result<Response, Fault> {
     let parsed = HealthRequest::parse(request.body.expose())?;
     note(&request.record, parsed.metadata);
-    let answer = operations::health(&request.store, request.serving.fleet_size)?;
-    Ok(of_body(done(&request.record, answer).body()))
+    let outcome = operations::health(&request.store, request.serving.fleet_size);
+    Ok(of_body(request.done(outcome, OnceLock::new())?.body()))
 }
 
 async fn key_metadata(request: &Authenticated) -> Result<Response, Fault> {
     let parsed = KeyMetadataRequest::parse(request.body.expose())?;
     let metadata = note(&request.record, parsed.metadata);
-    let call = request.call(&metadata, Action::GetKeyMetadata)?;
-    let answer = operations::key_metadata(call).await?;
-    Ok(of_body(done(&request.record, answer).body()))
+    let decision = OnceLock::new();
+    let call = request.call(&metadata, Action::GetKeyMetadata, &decision)?;
+    let outcome = operations::key_metadata(call).await;
+    Ok(of_body(request.done(outcome, decision)?.body()))
 }
 
 async fn encrypt(request: &Authenticated) -> Result<Response, Fault> {
     let mut parsed = EncryptRequest::parse(request.body.expose())?;
     let metadata = note(&request.record, std::mem::take(&mut parsed.metadata));
-    let call = request.call(&metadata, Action::Encrypt)?;
-    let answer = operations::encrypt(call, parsed).await?;
-    Ok(of_body(done(&request.record, answer).body()))
+    let decision = OnceLock::new();
+    let call = request.call(&metadata, Action::Encrypt, &decision)?;
+    let outcome = operations::encrypt(call, parsed).await;
+    Ok(of_body(request.done(outcome, decision)?.body()))
 }
 
 async fn decrypt(request: &Authenticated) -> Result<Response, Fault> {
     let mut parsed = DecryptRequest::parse(request.body.expose())?;
     let metadata = note(&request.record, std::mem::take(&mut parsed.metadata));
-    let call = request.call(&metadata, Action::Decrypt)?;
-    let answer = operations::decrypt(call, parsed).await?;
-    Ok(of_body(done(&request.record, answer).body()))
+    let decision = OnceLock::new();
+    let call = request.call(&metadata, Action::Decrypt, &decision)?;
+    let outcome = operations::decrypt(call, parsed).await;
+    Ok(of_body(request.done(outcome, decision)?.body()))
 }
 
 impl Authenticated {
@@ -77,6 +80,7 @@ impl Authenticated {
         &'a self,
         metadata: &'a RequestMetadata,
         action: Action,
+        decision: &'a OnceLock<Decision>,
     ) -> Result<Call<'a>, Fault> {
         let key_id: &ExternalKeyId = self
             .key_id
@@ -89,7 +93,21 @@ impl Authenticated {
             metadata,
             action,
             policy: self.serving.authorization.as_deref(),
+            decision,
         })
+    }
+
+    /// Notes what is known now, also of what failed.
+    fn done<T>(
+        &self,
+        outcome: Result<Answer<T>, Fault>,
+        decision: OnceLock<Decision>,
+    ) -> Result<T, Fault> {
+        let mut facts = self.record.facts();
+        facts.decision = decision.into_inner();
+        let answer = outcome?;
+        facts.cost = answer.cost;
+        Ok(answer.value)
     }
 }
 
@@ -98,9 +116,4 @@ fn note(record: &Record, metadata: RequestMetadata) -> Arc<RequestMetadata> {
     let metadata = Arc::new(metadata);
     record.facts().metadata = Some(Arc::clone(&metadata));
     metadata
-}
-
-fn done<T>(record: &Record, answer: Answer<T>) -> T {
-    record.facts().cost = answer.cost;
-    answer.value
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 
+use super::sample::Sample;
 use super::settings::Limits;
 use super::tls::TlsSettings;
 use crate::keystore::KeyStores;
@@ -27,6 +28,8 @@ pub struct Serving {
     pub fleet_size: u32,
     /// How long running requests may take after SIGTERM.
     pub grace_period: Duration,
+    /// Which successful requests have a line in the log.
+    pub sample: Sample,
 }
 
 /// A handle to what is served at the moment.
@@ -65,6 +68,7 @@ pub(super) mod tests {
             limits,
             fleet_size: 1,
             grace_period: Duration::ZERO,
+            sample: Sample::ALL,
         })
     }
 
@@ -84,6 +88,7 @@ pub(super) mod tests {
             limits,
             fleet_size: 2,
             grace_period: Duration::ZERO,
+            sample: Sample::ALL,
         });
         assert_eq!((before.fleet_size, live.now().fleet_size), (1, 2));
         assert_eq!(live.clone().now().limits.max_body, 1);

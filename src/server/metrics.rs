@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use rustls::ProtocolVersion;
 
+use super::answer_metrics::AnswerMetrics;
 use super::record::Facts;
 use super::tls::CertificateExpiry;
 use crate::metrics::{Metrics, MetricsError};
@@ -15,6 +17,7 @@ pub struct ServerMetrics {
     requests: IntCounterVec,
     durations: HistogramVec,
     handshakes: IntCounterVec,
+    answers: AnswerMetrics,
     /// Refused by the in-flight limit.
     pub(super) shed: IntCounter,
     /// Open connections.
@@ -47,9 +50,10 @@ impl ServerMetrics {
             )?,
             handshakes: metrics.counter(
                 "xks_tls_handshakes_total",
-                "TLS handshakes, by outcome (ok, failed, timeout).",
-                &["outcome"],
+                "TLS handshakes, by outcome (ok, failed, timeout) and version (1.2, 1.3; none where none was agreed on).",
+                &["outcome", "version"],
             )?,
+            answers: AnswerMetrics::declare(metrics)?,
             shed: metrics
                 .counter(
                     "xks_shed_total",
@@ -69,6 +73,8 @@ impl ServerMetrics {
     /// Sets when the certificates end; a role that is not among them has no end.
     pub fn publish_expiries(&self, expiries: &[CertificateExpiry]) {
         self.certificate_expiry.reset();
+        // The stores may be others now.
+        self.answers.forget_skews();
         for expiry in expiries {
             self.certificate_expiry
                 .with_label_values(&[expiry.role])
@@ -92,10 +98,16 @@ impl ServerMetrics {
         self.durations
             .with_label_values(&[store, operation])
             .observe(duration.as_secs_f64());
+        self.answers.count(facts, duration);
     }
 
     /// Counts a TLS handshake.
-    pub(super) fn count_handshake(&self, outcome: &str) {
-        self.handshakes.with_label_values(&[outcome]).inc();
+    pub(super) fn count_handshake(&self, outcome: &str, version: Option<ProtocolVersion>) {
+        let version = match version {
+            Some(ProtocolVersion::TLSv1_3) => "1.3",
+            Some(ProtocolVersion::TLSv1_2) => "1.2",
+            _ => "none",
+        };
+        self.handshakes.with_label_values(&[outcome, version]).inc();
     }
 }

@@ -7,13 +7,16 @@ use std::time::Instant;
 use http::Request;
 use tower::{Layer, Service};
 
+use super::live::Live;
 use super::metrics::ServerMetrics;
 use super::record::{Peer, Record};
+use super::trace_context::TraceContext;
 use super::{Answering, Response, access_log};
 
 /// Makes [`Observe`].
 #[derive(Clone)]
 pub(super) struct ObserveLayer {
+    pub live: Live,
     pub metrics: ServerMetrics,
 }
 
@@ -21,6 +24,7 @@ pub(super) struct ObserveLayer {
 #[derive(Clone)]
 pub(super) struct Observe<S> {
     inner: S,
+    live: Live,
     metrics: ServerMetrics,
 }
 
@@ -28,8 +32,12 @@ impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
 
     fn layer(&self, inner: S) -> Observe<S> {
-        let metrics = self.metrics.clone();
-        Observe { inner, metrics }
+        let Self { live, metrics } = self.clone();
+        Observe {
+            inner,
+            live,
+            metrics,
+        }
     }
 }
 
@@ -49,16 +57,18 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let started = Instant::now();
         let record = Record::default();
-        let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+        record.facts().trace = TraceContext::of(request.headers());
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.address);
         request.extensions_mut().insert(record.clone());
         let answering = self.inner.call(request);
-        let metrics = self.metrics.clone();
+        let (live, metrics) = (self.live.clone(), self.metrics.clone());
         Box::pin(async move {
             let response = answering.await?;
             let facts = record.facts();
             let duration = started.elapsed();
             metrics.count_request(&facts, duration);
-            access_log::write(&facts, response.status().as_u16(), peer, duration);
+            let (status, sample) = (response.status().as_u16(), live.now().sample);
+            access_log::write(&facts, status, peer, duration, sample);
             drop(facts);
             Ok(response)
         })

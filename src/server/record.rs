@@ -2,14 +2,22 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use super::trace_context::TraceContext;
 use crate::operations::Cost;
+use crate::policy::Decision;
 use crate::sigv4::AccessKeyId;
 use crate::xks::{ExternalKeyId, Fault, Operation, RequestMetadata};
 
 /// Who is at the other end of a connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub SocketAddr);
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// The subject of its certificate, if it has shown one that was accepted.
+    pub subject: Option<Arc<str>>,
+}
 
 /// What is known of a request so far. Holds no secret, no plaintext and no body.
 #[derive(Debug, Default)]
@@ -21,6 +29,23 @@ pub(super) struct Facts {
     pub metadata: Option<Arc<RequestMetadata>>,
     pub cost: Cost,
     pub fault: Option<Fault>,
+    /// What the policy said, if it was asked.
+    pub decision: Option<Decision>,
+    /// The length of the request's body, once it was read.
+    pub request_bytes: Option<u64>,
+    pub trace: Option<TraceContext>,
+    pub signature: Checked,
+}
+
+/// What came of the check of a request's signature, for the metrics.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    /// How long it took.
+    pub took: Duration,
+    /// Our clock less the caller's, in seconds; of verified requests only.
+    pub skew: Option<f64>,
+    /// Why it does not verify.
+    pub denied: Option<&'static str>,
 }
 
 /// A handle to the record that travels with the request.

@@ -74,7 +74,8 @@ pub(super) fn of_body(body: Vec<u8>) -> Response {
     response
 }
 
-fn of_fault(fault: &Fault, version: Version) -> Response {
+/// The answer that says what went wrong.
+pub(super) fn of_fault(fault: &Fault, version: Version) -> Response {
     let mut response = of_body(fault.body());
     *response.status_mut() =
         StatusCode::from_u16(fault.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tower::ServiceBuilder;
 
 use super::admit::AdmitLayer;
+use super::audit::AuditLayer;
 use super::authenticate::AuthenticateLayer;
 use super::connection::Shared;
 use super::deadline::DeadlineLayer;
@@ -21,6 +22,7 @@ use super::live::Live;
 use super::metrics::ServerMetrics;
 use super::observe::ObserveLayer;
 use super::rescue::RescueLayer;
+use crate::audit::Trail;
 
 /// What a server is made of.
 pub struct ServerParts {
@@ -30,6 +32,8 @@ pub struct ServerParts {
     pub max_connections: usize,
     /// What it serves, and by which rules.
     pub live: Live,
+    /// Where it records, if it does.
+    pub trail: Option<Trail>,
     /// Where it counts.
     pub metrics: ServerMetrics,
 }
@@ -65,12 +69,19 @@ impl Server {
     /// Serves until `stop` resolves, then drains: takes what already waits in the kernel, finishes what runs, for the grace
     /// period at most. Gives whether everything was finished.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> bool {
-        let ServerParts { live, metrics, .. } = self.parts;
+        let ServerParts {
+            live,
+            metrics,
+            trail,
+            ..
+        } = self.parts;
         let inside = Arc::default();
         let stack = ServiceBuilder::new()
             .layer(ObserveLayer {
+                live: live.clone(),
                 metrics: metrics.clone(),
             })
+            .layer(AuditLayer::new(trail))
             .layer(RescueLayer)
             .layer(AdmitLayer::new(live.clone(), Arc::clone(&inside), &metrics))
             .layer(DeadlineLayer { live: live.clone() })

@@ -91,12 +91,12 @@ fn a_required_key_that_is_gone_is_named() {
 }
 
 #[test]
-fn tables_of_later_versions_are_refused_and_not_ignored() {
+fn a_trail_that_cannot_be_opened_stops_the_start() {
     let (code, _, stderr) = with_configuration(&["serve"], |setup| {
-        setup.append("[audit]\npath = \"/nowhere\"\n");
+        setup.append("[audit]\npath = \"/nowhere/audit.jsonl\"\n");
     });
     assert_eq!(code, Some(78));
-    assert!(stderr.contains("audit: is not supported"), "{stderr}");
+    assert!(stderr.contains("audit: cannot use /nowhere"), "{stderr}");
 }
 
 #[test]

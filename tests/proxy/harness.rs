@@ -1,5 +1,6 @@
 //! What every test needs: a running proxy with its own token, PKI and configuration, and callers that speak to it.
 
+pub mod command;
 #[path = "../faulty_pkcs11/control.rs"]
 pub mod control;
 pub mod daemon;
@@ -17,6 +18,7 @@ pub mod setup;
 pub mod sign;
 pub mod token;
 pub mod tools;
+pub mod trail;
 pub mod wall_clock;
 pub mod wire;
 
@@ -25,6 +27,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rustix::process::Signal;
 use rustls::{ALL_VERSIONS, ClientConfig};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -133,7 +136,7 @@ impl Proxy {
         change(&mut setup);
         let written = setup.write();
         let file = setup.launch_with.as_ref().unwrap_or(&written);
-        let daemon = Daemon::start(file, &setup.variables);
+        let daemon = Daemon::start_by(&setup.command, file, &setup.variables);
         let (server, admin) = (daemon.address("server"), daemon.address("admin"));
         let client = pki::tls_client(setup.authority.der(), ALL_VERSIONS, None, &["http/1.1"]);
         Self {
@@ -144,6 +147,18 @@ impl Proxy {
             client,
             _directory: directory,
         }
+    }
+
+    /// Kills the proxy as nothing can defend itself against, and starts another one in its place.
+    #[track_caller]
+    pub fn kill_and_start_again(&mut self) {
+        self.daemon.signal(Signal::KILL);
+        self.daemon.wait();
+        let file = self.setup.write();
+        self.daemon = Daemon::start(&file, &self.setup.variables);
+        self.server = self.daemon.address("server");
+        self.admin = self.daemon.address("admin");
+        self.await_ready();
     }
 
     /// Waits until an HSM is usable.

@@ -6,72 +6,14 @@ mod create;
 mod list;
 mod rotate;
 
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::harness::command::run;
 use crate::harness::setup::Setup;
 use crate::harness::token::{HEALTH_KEY, OTHER_TOKEN, TOKEN_LABEL};
-
-/// What a command did.
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Ran {
-    /// Its output as JSON.
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no JSON: {self}"))
-    }
-
-    /// Fails the test unless it ended so and said all of this, on whichever stream.
-    #[track_caller]
-    fn expect(self, code: i32, parts: &[&str]) -> Self {
-        assert_eq!(self.code, Some(code), "{self}");
-        for part in parts {
-            let said = self.stdout.contains(part) || self.stderr.contains(part);
-            assert!(said, "{part:?} is not in:\n{self}");
-        }
-        self
-    }
-}
-
-impl std::fmt::Display for Ran {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            code,
-            stdout,
-            stderr,
-        } = self;
-        write!(f, "exit code {code:?}\n{stdout}\n{stderr}")
-    }
-}
-
-/// Runs a command on the configuration as it is now.
-fn run(setup: &Setup, arguments: &[&str]) -> Ran {
-    let file = setup.write_private("command.toml", &setup.toml());
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
-        .args(arguments)
-        .arg("--config")
-        .arg(file)
-        .envs(setup.variables.clone())
-        .output()
-        .unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Ran {
-        code: status.code(),
-        stdout: text(stdout),
-        stderr: text(stderr),
-    }
-}
 
 /// A token and a configuration, and no proxy.
 fn setup() -> (TempDir, Setup) {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::token::PIN;
-use crate::harness::wire::{base64, decrypt_body, encrypt_body, plain_body};
+use crate::harness::wire::{base64, decrypt_body, encrypt_body, plain_body, set};
 use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy};
 
 #[test]
@@ -138,5 +138,134 @@ fn no_plaintext_secret_or_pin_is_ever_logged() {
         &pin,
     ] {
         assert!(!log.contains(secret), "the log contains {secret}");
+    }
+}
+
+/// Calls with each of these bodies, then once so that it fails; gives the ids of the successes that have a line.
+fn logged(proxy: &Proxy, bodies: &[Value]) -> Vec<(Value, Value)> {
+    let before = proxy.daemon.log().len();
+    let payments = proxy.caller(&PAYMENTS);
+    for body in bodies {
+        payments.call("encrypt", "orders", body).ok();
+    }
+    let failing = plain_body("metadata");
+    let response = payments.call("metadata", "no-such-key", &failing);
+    response.assert_error(404, "KeyNotFoundException");
+    // Always has a line; those before it are there by then.
+    let failed = proxy.access_line(&failing);
+    assert!(failed["sample"].is_null(), "{failed}");
+    let lines = proxy.daemon.log().split_off(before);
+    let lines = lines.iter().map(|line| serde_json::from_str(line).unwrap());
+    lines
+        .filter(|line: &Value| line["message"] == "request" && line["status"] == 200)
+        .map(|line| (line["kms_request_id"].clone(), line["sample"].clone()))
+        .collect()
+}
+
+#[test]
+fn successes_are_sampled_and_failures_are_not() {
+    let mut proxy = Proxy::start_with(|setup| setup.set("log", "sample_successes", "0.5"));
+    // So many that neither none nor all of them are chosen by chance.
+    let bodies: Vec<Value> = (0..64).map(|_| encrypt_body(b"x")).collect();
+    let chosen = logged(&proxy, &bodies);
+    assert!((1..64).contains(&chosen.len()), "{chosen:?}");
+    assert!(chosen.iter().all(|(_, share)| *share == json!(0.5)));
+    assert_eq!(chosen, logged(&proxy, &bodies), "by the id, not by chance");
+    proxy.reconfigure(|setup| setup.set("log", "sample_successes", "0"));
+    assert!(proxy.has_changed("log.sample_successes", "changed"));
+    assert_eq!(logged(&proxy, &bodies), []);
+    proxy.reconfigure(|setup| setup.unset("log", "sample_successes"));
+    let all = logged(&proxy, &bodies);
+    assert_eq!(all.len(), 64);
+    assert!(all.iter().all(|(_, share)| share.is_null()), "{all:?}");
+}
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const PARENT: &str = "00f067aa0ba902b7";
+
+#[test]
+fn the_trace_of_a_request_is_in_its_line() {
+    let proxy = Proxy::start();
+    let payments = proxy.caller(&PAYMENTS);
+    let line_with = |fields: &[&str]| {
+        let body = encrypt_body(b"x");
+        let mut request = payments.request("encrypt", "orders", body.to_string());
+        for field in fields {
+            request = request.with("traceparent", field);
+        }
+        proxy.send(&request).ok();
+        proxy.access_line(&body)
+    };
+    let good = format!("00-{TRACE}-{PARENT}-01");
+    let line = line_with(&[&good]);
+    assert_eq!(line["trace_id"], TRACE, "{line}");
+    assert_eq!(line["parent_id"], PARENT, "{line}");
+    assert_eq!(line["trace_sampled"], true, "{line}");
+    let unsampled = line_with(&[&good.replace("-01", "-00")]);
+    assert_eq!(unsampled["trace_sampled"], false, "{unsampled}");
+    for malformed in [
+        vec!["00-forged-trace"],
+        vec![&good.to_uppercase()],
+        vec![&good.replacen("00", "ff", 1)],
+        vec![&good, &good],
+        vec![&format!("{good}-{}", "f".repeat(4096))],
+    ] {
+        let line = line_with(&malformed);
+        for field in ["trace_id", "parent_id", "trace_sampled"] {
+            assert!(line[field].is_null(), "{malformed:?}: {line}");
+        }
+    }
+    let log = proxy.daemon.log().join("\n");
+    assert!(!log.contains("forged-trace"), "what is malformed is logged");
+}
+
+#[test]
+fn no_text_of_the_callers_is_raw_in_any_form_of_the_log() {
+    // What starts a line or commands a terminal: of ASCII, of C1, of Unicode.
+    let hostile = "a\r\n{\"message\":\"forged\"}\n<0>\u{1b}[31m\u{9b}31m\u{7f}\u{85}\u{2028}\u{2029}\u{202e}\u{0}é€😀";
+    for format in ["json", "text"] {
+        let proxy = Proxy::start_with(|setup| {
+            setup.set("log", "format", &format!("{format:?}"));
+            setup.set("log", "level", "\"trace\"");
+        });
+        let payments = proxy.caller(&PAYMENTS);
+        let mut body = encrypt_body(b"x");
+        for field in [
+            "awsPrincipalArn",
+            "kmsKeyArn",
+            "kmsViaService",
+            "awsSourceVpc",
+            "awsSourceVpce",
+            "kmsOperation",
+            "futureField",
+        ] {
+            body["requestMetadata"][field] = json!(hostile);
+        }
+        body["requestMetadata"][hostile] = json!({ hostile: [hostile] });
+        payments.call("encrypt", "orders", &body).ok();
+        let unsigned = payments.unsigned("encrypt", "orders", body.to_string());
+        let forged = unsigned.with("authorization", "AWS4-HMAC-SHA256 \u{9b}31m\u{2028}é");
+        assert!(proxy.send(&forged).status >= 400);
+        let garbage = set(&body, "requestMetadata", json!(hostile));
+        payments.call("encrypt", "orders", &garbage);
+        let last = encrypt_body(b"x");
+        payments.call("encrypt", "orders", &last).ok();
+        let id = last["requestMetadata"]["kmsRequestId"].clone();
+        proxy
+            .daemon
+            .wait_for("the last request", |line| line["kms_request_id"] == id);
+        let log = proxy.daemon.log();
+        let requests = log.iter().filter(|line| line.contains("duration_us"));
+        assert_eq!(requests.count(), 4, "{log:?}");
+        for line in &log {
+            let hidden = |c: char| c.is_control() || "\u{2028}\u{2029}\u{202e}".contains(c);
+            assert!(!line.chars().any(hidden), "{line:?}");
+            let starts = line.starts_with(if format == "json" {
+                "{\"timestamp"
+            } else {
+                "20"
+            });
+            assert!(starts, "{line:?}");
+        }
     }
 }

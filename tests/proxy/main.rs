@@ -13,6 +13,11 @@
 mod harness;
 
 mod admin;
+mod audit;
+mod audit_commands;
+mod audit_faults;
+mod audit_strangers;
+mod audit_tampering;
 mod authentication;
 mod base64_limits;
 mod blame;
@@ -38,10 +43,16 @@ mod key_commands;
 mod kill_switch;
 mod legacy;
 mod log;
+mod log_output;
+mod metrics_table;
 mod migrate_config;
 mod mtls;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod paths;
 mod policy;
+mod policy_faults;
+mod prometheus;
 mod quotas;
 mod reload;
 mod rotation;

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::harness::command::run_with;
 use crate::harness::setup::Setup;
 use crate::harness::wire::{decrypt_body, encrypt_body, plain_body, set};
 use crate::harness::{PAYMENTS, Proxy, RETAIL};
@@ -114,10 +115,12 @@ fn the_order_of_checks_is_the_specification_s() {
 
 #[test]
 fn observing_serves_and_tells() {
-    let (proxy, _) = with_rules(
+    let (mut proxy, _) = with_rules(
         "@id(\"nobody\") forbid(principal, action, resource);",
         "mode = \"observe\"\n",
     );
+    // Of successes nothing is to be logged, but of this one.
+    proxy.reconfigure(|setup| setup.set("log", "sample_successes", "0"));
     let body = encrypt_body(b"x");
     proxy
         .caller(&PAYMENTS)
@@ -131,6 +134,7 @@ fn observing_serves_and_tells() {
                 && line["kms_request_id"] == *id
         });
     assert_eq!(line["policies"], "nobody");
+    assert_eq!(proxy.access_line(&body)["status"], 200);
     let labels = [("store", "payments"), ("decision", "would_deny")];
     assert_eq!(
         proxy.metric("xks_policy_decisions_total", &labels),
@@ -202,25 +206,8 @@ fn strange_metadata_is_judged_and_starts_no_line_of_its_own() {
 }
 
 fn run(arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A command that does not read it has gone.
-    drop(std::io::Write::write_all(
-        &mut child.stdin.take().unwrap(),
-        input.as_bytes(),
-    ));
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code(),
-        text(output.stdout),
-        text(output.stderr),
-    )
+    let ran = run_with(arguments, input);
+    (ran.code, ran.stdout, ran.stderr)
 }
 
 #[test]
@@ -284,4 +271,22 @@ fn one_store_s_rule_says_nothing_of_another() {
         .caller(&PAYMENTS)
         .call("encrypt", "orders", &encrypt_body(b"x"));
     response.assert_error(403, "AccessDeniedException");
+}
+
+#[test]
+fn relative_paths_start_at_the_configuration_wherever_the_proxy_is_started() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut setup = Setup::new(directory.path());
+    rules(&mut setup, ALICE, "");
+    let absolute = format!("{:?}", directory.path().join("policy"));
+    setup.edit(&absolute, "\"policy\"");
+    setup.write();
+    let name = directory.path().file_name().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
+        .args(["policy", "check", "--config"])
+        .arg(Path::new(name).join("config.toml"))
+        .current_dir(directory.path().parent().unwrap())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
 }

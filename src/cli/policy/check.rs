@@ -7,16 +7,21 @@ use clap::Args;
 
 use crate::cli::exit::ExitStatus;
 
-/// Check the policy: syntax, the schema, rules that never apply.
+/// Check the policy: syntax, the schema, rules that decide nothing.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  xks-proxy policy check --config /etc/xks-proxy/config.toml\n\n\
-    Exit codes: 0 nothing to say, 1 there is no policy or a rule that never applies, 78 faults."
+    after_help = "Example:\n  xks-proxy policy check --config /etc/xks-proxy/config.toml --strict\n\n\
+    Warned about are rules whose conditions can never be true, rules that are there twice, and rules that permit what another \
+    one forbids under no condition.\n\n\
+    Exit codes: 0 no faults (there may be warnings), 1 there is no policy, or with --strict a warning, 78 faults."
 )]
 pub(in crate::cli) struct Check {
     /// The configuration file, whose [policy] is checked.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Warnings fail.
+    #[arg(long)]
+    strict: bool,
 }
 
 impl Check {
@@ -32,9 +37,9 @@ impl Check {
             drop(writeln!(io::stderr(), "warning: {warning}"));
         }
         drop(writeln!(io::stdout(), "{} rules: ok", policy.len()));
-        match warnings.is_empty() {
-            true => ExitStatus::Done,
-            false => ExitStatus::No,
+        match self.strict && !warnings.is_empty() {
+            true => ExitStatus::No,
+            false => ExitStatus::Done,
         }
     }
 }

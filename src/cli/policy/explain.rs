@@ -1,43 +1,49 @@
 //! `xks-proxy policy explain`.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::asked::{Asked, of_request, of_trail};
 use crate::cli::exit::{ExitStatus, Refusal};
+use crate::cli::terminal::safe;
 use crate::config::Configuration;
 use crate::keystore::{Key, KeySettings, KeyStoreSettings};
-use crate::policy::{Action, Decision, Question};
-use crate::xks::{KeyMetadataRequest, RequestMetadata};
+use crate::policy::{Action, Decision, Question, Verdict};
 
 /// Say what the policy decides about a request, and by which rules.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  xks-proxy policy explain --config config.toml --store payments --key orders --operation decrypt \\\n    \
+    after_help = "Example:\n  xks-proxy policy explain --config config.toml --kms-request-id 1ac0d1e2-…\n  \
+    xks-proxy policy explain --config config.toml --store payments --key orders --operation decrypt \\\n    \
     --request request.json\n\n\
-    The file holds a request body as KMS sends it, or its requestMetadata alone; - is standard input. In the log of a denied \
-    request, each field of it stands under its own name.\n\n\
-    Exit codes: 0 permitted, 1 denied (also where mode = \"observe\" would let it pass), 2 wrong usage, 78 bad configuration."
+    With --kms-request-id the request is looked up in the audit trail: its newest line, and what was decided then beside what \
+    the policy says now of a request at that time. Else the file holds a request body as KMS sends it, or its requestMetadata \
+    alone; - is standard input.\n\n\
+    Exit codes: 0 permitted, 1 denied (also where mode = \"observe\" would let it pass), 2 wrong usage, or no line is about this \
+    request, 78 bad configuration."
 )]
 pub(in crate::cli) struct Explain {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// A request of the audit trail, by what CloudTrail calls its requestID.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["store", "key", "operation", "request"])]
+    kms_request_id: Option<String>,
     /// The key store.
-    #[arg(long, value_name = "NAME")]
-    store: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "kms_request_id")]
+    store: Option<String>,
     /// The external key's id.
-    #[arg(long, value_name = "ID")]
-    key: String,
+    #[arg(long, value_name = "ID", required_unless_present = "kms_request_id")]
+    key: Option<String>,
     /// What is asked for.
-    #[arg(long)]
-    operation: Operation,
+    #[arg(long, required_unless_present = "kms_request_id")]
+    operation: Option<Operation>,
     /// The request, or - for standard input.
-    #[arg(long, value_name = "FILE")]
-    request: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "kms_request_id")]
+    request: Option<PathBuf>,
     /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -62,81 +68,92 @@ impl Operation {
 
 impl Explain {
     pub(in crate::cli) fn run(self) -> ExitStatus {
-        let decision = match self.decide() {
-            Ok(decision) => decision,
+        let (asked, decision) = match self.decide() {
+            Ok(decided) => decided,
             Err(refusal) => return refusal.tell(),
         };
-        let (verdict, rules) = (decision.verdict.as_str(), &decision.policies);
-        let is_served = decision.is_allowed;
         // A closed output changes nothing about the exit code.
         drop(match self.json {
-            true => {
-                let report = json!({ "verdict": verdict, "policies": rules, "served": is_served });
-                writeln!(io::stdout(), "{report}")
-            }
-            false if rules.is_empty() => writeln!(io::stdout(), "{verdict}: no rule permits it"),
-            false => writeln!(io::stdout(), "{verdict} by {}", rules.join(", ")),
+            true => writeln!(io::stdout(), "{}", as_json(&asked, &decision)),
+            false => write!(io::stdout(), "{}", in_words(&asked, &decision)),
         });
-        match verdict == crate::policy::Verdict::Permitted.as_str() {
-            true => ExitStatus::Done,
-            false => ExitStatus::No,
+        match decision.verdict {
+            Verdict::Permitted => ExitStatus::Done,
+            _ => ExitStatus::No,
         }
     }
 
-    fn decide(&self) -> Result<Decision, Refusal> {
+    fn decide(&self) -> Result<(Asked, Decision), Refusal> {
         let (configuration, policy, _) = super::load(&self.config)?;
-        let (store, key) = self.key_of(&configuration)?;
-        let metadata = self.metadata()?;
+        let asked = self.asked(&configuration)?;
+        let (store, key) = key_of(&configuration, &asked)?;
         let key = Key::new(key, |_| std::sync::Arc::default());
-        Ok(policy.decide(&Question {
-            action: self.operation.action(),
+        let decision = policy.decide(&Question {
+            action: asked.action,
             store: &store.name,
             region: &store.region,
             key: key.id.as_str(),
             labels: &key.labels,
             tags: &key.tags,
-            metadata: &metadata,
-            now: SystemTime::now(),
-        }))
+            metadata: &asked.metadata,
+            now: asked.now,
+        });
+        Ok((asked, decision))
     }
 
-    fn key_of<'a>(
-        &self,
-        configuration: &'a Configuration,
-    ) -> Result<(&'a KeyStoreSettings, &'a KeySettings), Refusal> {
-        let mut stores = configuration.key_stores.iter();
-        let store = stores.find(|store| store.name == self.store);
-        let store =
-            store.ok_or_else(|| usage(format!("there is no key store {:?}", self.store)))?;
-        let mut keys = store.keys.iter();
-        let key = keys.find(|key| key.id().as_str() == self.key);
-        let key = key.ok_or_else(|| usage(format!("the store has no key {:?}", self.key)))?;
-        Ok((store, key))
-    }
-
-    fn metadata(&self) -> Result<RequestMetadata, Refusal> {
-        let text = self
-            .read()
-            .map_err(|error| usage(format!("cannot read {}: {error}", self.request.display())))?;
-        let value: Value = serde_json::from_str(&text)
-            .map_err(|error| usage(format!("the request is not JSON: {error}")))?;
-        let metadata = value.get("requestMetadata").unwrap_or(&value);
-        let body = json!({ "requestMetadata": metadata }).to_string();
-        let parsed = KeyMetadataRequest::parse(body.as_bytes());
-        let request = parsed.map_err(|fault| usage(fault.kind.message()))?;
-        Ok(request.metadata)
-    }
-
-    fn read(&self) -> io::Result<String> {
-        if self.request.as_os_str() != "-" {
-            return std::fs::read_to_string(&self.request);
+    fn asked(&self, configuration: &Configuration) -> Result<Asked, Refusal> {
+        if let Some(id) = &self.kms_request_id {
+            return of_trail(configuration, id);
         }
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text)?;
-        Ok(text)
+        // The parser of the command line has seen to it that all of them are there.
+        let parts = (&self.store, &self.key, self.operation, &self.request);
+        let (Some(store), Some(key), Some(operation), Some(file)) = parts else {
+            return Err(usage(
+                "--store, --key, --operation and --request are needed",
+            ));
+        };
+        of_request(store, key, operation.action(), file)
     }
 }
 
-fn usage(message: impl Into<String>) -> Refusal {
+fn key_of<'a>(
+    configuration: &'a Configuration,
+    asked: &Asked,
+) -> Result<(&'a KeyStoreSettings, &'a KeySettings), Refusal> {
+    let (name, id) = (&asked.store, &asked.key);
+    let mut stores = configuration.key_stores.iter();
+    let store = stores.find(|store| store.name == *name);
+    let store = store.ok_or_else(|| usage(format!("there is no key store {name:?}")))?;
+    let mut keys = store.keys.iter();
+    let key = keys.find(|key| key.id().as_str() == id);
+    let key = key.ok_or_else(|| usage(format!("the store {name:?} has no key {id:?}")))?;
+    Ok((store, key))
+}
+
+fn as_json(asked: &Asked, decision: &Decision) -> serde_json::Value {
+    let mut report = json!({
+        "verdict": decision.verdict.as_str(),
+        "policies": decision.policies,
+        "served": decision.is_allowed,
+    });
+    if let (Some(line), Some(report)) = (&asked.recorded, report.as_object_mut()) {
+        report.insert("recorded".to_owned(), line.clone());
+    }
+    report
+}
+
+fn in_words(asked: &Asked, decision: &Decision) -> String {
+    let verdict = decision.verdict.as_str();
+    let now = match decision.policies.is_empty() {
+        true => format!("{verdict}: no rule permits it"),
+        false => format!("{verdict} by {}", safe(&decision.policies.join(", "))),
+    };
+    match asked.then() {
+        None => format!("{now}\n"),
+        Some(then) => format!("{}\nthen: {then}\nnow:  {now}\n", asked.in_words()),
+    }
+}
+
+pub(super) fn usage(message: impl Into<String>) -> Refusal {
     Refusal::new(ExitStatus::WrongUsage, message)
 }

@@ -41,6 +41,25 @@ impl OpenToken {
         }
     }
 
+    /// Whether this ciphertext, with its tag behind it, was made under this token's key with this IV and AAD.
+    ///
+    /// # Errors
+    /// When it cannot be told, as for [`OpenToken::opens`].
+    pub fn authenticates(
+        &self,
+        key: &TokenKey,
+        iv: &[u8],
+        aad: &[u8],
+        sealed: &[u8],
+    ) -> Result<bool, AdministrationError> {
+        let (session, gcm) = self.cipher()?;
+        match gcm.decrypt(&session, key.handle, iv, aad, sealed) {
+            Ok(_) => Ok(true),
+            Err(error) if verdict(error) == Verdict::Ambiguous && self.is_well(key)? => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Whether the constant comes out; inside, what the decryption itself returned.
     fn decrypted(
         &self,

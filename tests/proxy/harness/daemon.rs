@@ -1,7 +1,10 @@
 //! The real binary as a child process: its log is read as it comes, shown when the test fails, and it dies with the test.
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read, pipe};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -14,6 +17,9 @@ use serde_json::Value;
 /// How long a debug build on a busy machine may take for anything that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// In the place of a variable's value: the device and the inode of standard output.
+pub const STDOUT: &str = "{stdout}";
+
 /// A running `xks-proxy serve`.
 pub struct Daemon {
     child: Child,
@@ -24,22 +30,45 @@ pub struct Daemon {
 struct Log {
     lines: Mutex<Vec<String>>,
     grown: Condvar,
+    is_unread: Mutex<bool>,
+    read_on: Condvar,
 }
 
 impl Daemon {
-    /// Starts it with these settings and variables. Nothing is awaited.
+    /// Starts it with these settings and variables. Nothing is awaited. A variable with the value [`STDOUT`] gets the device and the
+    /// inode of its standard output, as systemd gives them.
     pub fn start(configuration: &Path, variables: &[(String, String)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
+        Self::start_by(&[], configuration, variables)
+    }
+
+    /// The same, started by another command that becomes it: `command …, proxy …`.
+    pub fn start_by(
+        command: &[String],
+        configuration: &Path,
+        variables: &[(String, String)],
+    ) -> Self {
+        let (reader, writer) = pipe().unwrap();
+        let writer = File::from(OwnedFd::from(writer));
+        let stream = writer.metadata().unwrap();
+        let stream = format!("{}:{}", stream.dev(), stream.ino());
+        let variables = variables.iter().map(|(name, value)| {
+            let value = if value == STDOUT { &stream } else { value };
+            (name.clone(), value.clone())
+        });
+        let proxy = env!("CARGO_BIN_EXE_xks-proxy").to_owned();
+        let words = [command, &[proxy]].concat();
+        let mut child = Command::new(&words[0])
+            .args(&words[1..])
             .args(["serve", "--config"])
             .arg(configuration)
-            .envs(variables.iter().cloned())
+            .envs(variables)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(writer)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let log = Arc::new(Log::default());
-        log.follow(child.stdout.take().unwrap());
+        log.follow(reader);
         log.follow(child.stderr.take().unwrap());
         Self { child, log }
     }
@@ -63,6 +92,17 @@ impl Daemon {
             assert!(!left.is_zero(), "the log never said: {what}");
             lines = self.log.grown.wait_timeout(lines, left).unwrap().0;
         }
+    }
+
+    /// Reads no more of its log than the line that is on its way, until told to read on.
+    pub fn stop_reading(&self) {
+        *self.log.is_unread.lock().unwrap() = true;
+    }
+
+    /// Reads its log again.
+    pub fn read_on(&self) {
+        *self.log.is_unread.lock().unwrap() = false;
+        self.log.read_on.notify_all();
     }
 
     /// The address on which a listener is bound.
@@ -132,6 +172,8 @@ impl Log {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
                 log.lines.lock().unwrap().push(line);
                 log.grown.notify_all();
+                let is_unread = log.is_unread.lock().unwrap();
+                drop(log.read_on.wait_while(is_unread, |unread| *unread).unwrap());
             }
         });
     }
@@ -150,7 +192,23 @@ impl Drop for Daemon {
     }
 }
 
-/// A line that is not JSON (a panic, a complaint on stderr) is no event, but stays in the log.
+/// A line that is no event (a panic, a complaint on stderr) has no fields, but stays in the log.
 fn parsed(line: &str) -> Value {
-    serde_json::from_str(line).unwrap_or_default()
+    let levelled = line.strip_prefix('<').and_then(|line| line.get(2..));
+    let line = levelled.unwrap_or(line);
+    serde_json::from_str(line).unwrap_or_else(|_| of_text(line).unwrap_or_default())
+}
+
+/// `time LEVEL target: message field=value …`: what a test must know to find the proxy. Values with spaces in them are cut off.
+fn of_text(line: &str) -> Option<Value> {
+    let (_, event) = line.split_once(": ")?;
+    let is_field = |word: &&str| word.contains('=');
+    let words = event.split(' ');
+    let message: Vec<&str> = words.clone().take_while(|word| !is_field(word)).collect();
+    let mut fields: serde_json::Map<String, Value> = words
+        .filter_map(|word| word.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.trim_matches('"').into()))
+        .collect();
+    fields.insert("message".to_owned(), message.join(" ").into());
+    Some(fields.into())
 }

@@ -9,6 +9,7 @@ use rcgen::{
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use time::OffsetDateTime;
 
 /// The subject that KMS presents in the test region.
 pub const KMS_SUBJECT: &str = "cks.kms.eu-west-1.amazonaws.com";
@@ -54,6 +55,14 @@ impl Authority {
         let mut params = named("localhost", &["localhost", "127.0.0.1"]);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.issue(&params, key)
+    }
+
+    /// The same, but it ends in so many days.
+    pub fn server_that_ends_in(&self, days: i64) -> Identity {
+        let mut params = named("localhost", &["localhost", "127.0.0.1"]);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.not_after = OffsetDateTime::now_utc() + time::Duration::days(days);
+        self.issue(&params, KeyPair::generate().unwrap())
     }
 
     /// A certificate of this name that is for servers only.

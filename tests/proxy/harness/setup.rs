@@ -23,6 +23,8 @@ pub struct Setup {
     pub client_authority: Authority,
     /// The configuration file that the proxy is started with, if it is not the one that `write` writes.
     pub launch_with: Option<PathBuf>,
+    /// The command that becomes the proxy, if it is not started directly.
+    pub command: Vec<String>,
     /// Environment variables of the proxy.
     pub variables: Vec<(String, String)>,
     tables: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
@@ -43,6 +45,7 @@ impl Setup {
             client_authority: Authority::new("Test Client CA"),
             variables,
             launch_with: None,
+            command: Vec::new(),
             tables: BTreeMap::new(),
             renamed: Vec::new(),
             more: String::new(),

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use super::product::Product;
+use super::trail::AUDIT_KEY;
 
 /// The label of the token, its PIN and where the keys are: `KEYS`.
 pub const TOKEN_LABEL: &str = "xks";
@@ -20,8 +21,9 @@ pub const PIN: &str = "270831";
 pub const HEALTH_KEY: &str = "xks-health";
 
 /// What the template token holds: label, and the options of `softhsm-token key`.
-const KEYS: [(&str, &[&str]); 14] = [
+const KEYS: [(&str, &[&str]); 15] = [
     (HEALTH_KEY, &[]),
+    (AUDIT_KEY, &[]),
     ("orders", &[]),
     ("ledger-key", &[]),
     ("nobody-asks-for-this-label", &["--id", "0a0b0c0d"]),

@@ -1,0 +1,100 @@
+//! `xks-proxy audit …`.
+
+mod columns;
+mod filter;
+mod report;
+mod show;
+mod verify;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::exit::{ExitStatus, Refusal};
+use super::load;
+use crate::audit::{AuditSettings, Lines, in_order, trail_files};
+use crate::config::Configuration;
+
+/// The audit trail.
+#[derive(Subcommand)]
+pub(super) enum Audit {
+    Verify(verify::Verify),
+    Show(show::Show),
+}
+
+impl Audit {
+    pub(super) fn run(self) -> ExitStatus {
+        match self {
+            Self::Verify(command) => command.run(),
+            Self::Show(command) => command.run(),
+        }
+    }
+}
+
+/// Which trail is meant.
+#[derive(Args)]
+struct Which {
+    /// The configuration file: the trail of its [audit], if no files are named.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Files of one trail, in any order.
+    #[arg(value_name = "FILE", required_unless_present = "config")]
+    files: Vec<PathBuf>,
+}
+
+impl Which {
+    fn configuration(&self) -> Result<Option<Configuration>, Refusal> {
+        let file = self.config.as_deref();
+        let loaded = file.map(load::configuration).transpose()?;
+        Ok(loaded.map(|loaded| loaded.configuration))
+    }
+
+    /// The files as they are there now, in the order of their lines.
+    fn files(&self, configuration: Option<&Configuration>) -> Result<Vec<PathBuf>, Refusal> {
+        if !self.files.is_empty() {
+            return in_order(&self.files).map_err(unreadable);
+        }
+        let settings = configuration.map(settings).transpose()?;
+        settings.map_or(Ok(Vec::new()), files)
+    }
+}
+
+/// The `[audit]` of the configuration, which must be there.
+pub(super) fn settings(configuration: &Configuration) -> Result<&AuditSettings, Refusal> {
+    configuration.audit.as_ref().ok_or_else(|| {
+        let message = "the configuration has no [audit]: there is no trail";
+        Refusal::new(ExitStatus::WrongUsage, message)
+    })
+}
+
+fn files(settings: &AuditSettings) -> Result<Vec<PathBuf>, Refusal> {
+    let path = &settings.path;
+    let beside = |error: io::Error| unreadable(format!("{}: {error}", path.display()));
+    trail_files(path).map_err(beside)
+}
+
+/// A file that is not there or may not be read.
+fn unreadable(error: impl std::fmt::Display) -> Refusal {
+    Refusal::new(ExitStatus::WrongUsage, format!("cannot read {error}"))
+}
+
+/// What the trail says of a request, newest last.
+pub(super) fn requests(settings: &AuditSettings, id: &str) -> Result<Vec<Value>, Refusal> {
+    let wanted = filter::Filter::of_request(id);
+    let mut lines = Lines::of(files(settings)?);
+    let mut found = Vec::new();
+    while let Some(line) = lines.next_line().map_err(unreadable)? {
+        found.extend(wanted.pick(line).wanted());
+    }
+    Ok(found)
+}
+
+/// The path whose trail goes on, for who follows it.
+fn followed(which: &Which, configuration: Option<&Configuration>) -> Option<PathBuf> {
+    let of_trail = configuration.and_then(|configuration| configuration.audit.as_ref());
+    let of_trail = of_trail.map(|settings| settings.path.as_path());
+    let path = which.files.last().map(PathBuf::as_path).or(of_trail);
+    path.map(Path::to_owned)
+}

@@ -1,0 +1,268 @@
+//! Which lines of a trail are wanted.
+
+use std::time::{Duration, SystemTime};
+
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+/// The first bytes of every line of the schema that this version reads.
+const BEGINNING: &[u8] = br#"{"v":1,"#;
+
+/// All of these must be true of a line.
+#[derive(Args, Default)]
+pub(super) struct Filter {
+    /// Only lines about this kmsRequestId.
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    /// Only lines about this key, by its id.
+    #[arg(long, value_name = "ID")]
+    key: Option<String>,
+    /// Only lines about a principal whose ARN contains this.
+    #[arg(long, value_name = "TEXT")]
+    principal: Option<String>,
+    /// Only requests that ended so; may be repeated.
+    #[arg(long)]
+    outcome: Vec<Outcome>,
+    /// Only lines about this key store.
+    #[arg(long, value_name = "NAME")]
+    store: Option<String>,
+    /// Only lines of this kind; may be repeated.
+    #[arg(long)]
+    kind: Vec<Kind>,
+    /// Only lines from then on: 2h (ago), 2026-11-24, or 2026-11-24T15:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<String>,
+    /// Only lines from before then.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Outcome {
+    Ok,
+    Refused,
+    Failed,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    Request,
+    Security,
+    Checkpoint,
+    Recovered,
+    Start,
+    Stop,
+}
+
+/// What there is to do with a line.
+pub(super) enum Picked {
+    /// It is wanted.
+    Wanted(Value),
+    /// It is not.
+    Unwanted,
+    /// It is not a line of a trail.
+    Strange,
+}
+
+impl Picked {
+    /// The line's members, if it is wanted.
+    pub(super) fn wanted(self) -> Option<Value> {
+        match self {
+            Self::Wanted(line) => Some(line),
+            Self::Unwanted | Self::Strange => None,
+        }
+    }
+}
+
+impl Filter {
+    /// Only what is about this request.
+    pub(super) fn of_request(id: &str) -> Self {
+        Self {
+            request_id: Some(id.to_owned()),
+            kind: vec![Kind::Request],
+            ..Self::default()
+        }
+    }
+
+    /// Judges a line, as it stands in its file.
+    pub(super) fn pick(&self, line: &[u8]) -> Picked {
+        let is_printable = line.iter().all(|byte| (0x20..0x7f).contains(byte));
+        if !line.starts_with(BEGINNING) || !is_printable {
+            return Picked::Strange;
+        }
+        if !self.may_be(line) {
+            return Picked::Unwanted;
+        }
+        match serde_json::from_slice(line) {
+            Ok(value) if self.wants(&value) => Picked::Wanted(value),
+            Ok(_) => Picked::Unwanted,
+            Err(_) => Picked::Strange,
+        }
+    }
+
+    /// Whether it is worth reading: an id that is written without escapes stands in its line as it is.
+    fn may_be(&self, line: &[u8]) -> bool {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let plain = |id: &&String| !id.is_empty() && id.bytes().all(is_plain);
+        let mut ids = [&self.request_id, &self.key].into_iter().flatten();
+        ids.all(|id| !plain(&id) || contains(line, id.as_bytes()))
+    }
+
+    fn wants(&self, line: &Value) -> bool {
+        let metadata = |name: &str| text(line.get("request_metadata").and_then(|m| m.get(name)));
+        let is = |wanted: &Option<String>, found: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == found)
+        };
+        let principal = metadata("awsPrincipalArn");
+        let time = member(line, "time");
+        is(&self.request_id, metadata("kmsRequestId"))
+            && is(&self.key, member(line, "key_id"))
+            && is(&self.store, member(line, "key_store"))
+            && self
+                .principal
+                .as_ref()
+                .is_none_or(|p| principal.contains(p.as_str()))
+            && is_one_of(&self.outcome, member(line, "outcome"))
+            && is_one_of(&self.kind, member(line, "kind"))
+            && self.since.as_deref().is_none_or(|since| time >= since)
+            && self.until.as_deref().is_none_or(|until| time < until)
+    }
+}
+
+/// A member that is a text; empty when it is not there.
+pub(super) fn member<'a>(line: &'a Value, name: &str) -> &'a str {
+    text(line.get(name))
+}
+
+fn text(value: Option<&Value>) -> &str {
+    value.and_then(Value::as_str).unwrap_or_default()
+}
+
+fn is_one_of<T: ValueEnum>(wanted: &[T], found: &str) -> bool {
+    let is = |value: &T| {
+        value
+            .to_possible_value()
+            .is_some_and(|v| v.get_name() == found)
+    };
+    wanted.is_empty() || wanted.iter().any(is)
+}
+
+fn contains(line: &[u8], part: &[u8]) -> bool {
+    // What is not UTF-8 is not printable ASCII.
+    let [line, part] = [line, part].map(|bytes| std::str::from_utf8(bytes).unwrap_or_default());
+    line.contains(part)
+}
+
+/// A time in the form of the lines, by which they compare as texts.
+fn moment(text: &str) -> Result<String, String> {
+    let form = "it must be a duration such as 2h, a date such as 2026-11-24, or a time such as 2026-11-24T15:00:00Z";
+    let time = match humantime::parse_duration(text) {
+        Ok(ago) => before(ago),
+        Err(_) if text.len() == 10 => {
+            humantime::parse_rfc3339_weak(&format!("{text} 00:00:00")).ok()
+        }
+        Err(_) => humantime::parse_rfc3339_weak(text).ok(),
+    };
+    let time = time.ok_or(form)?;
+    Ok(humantime::format_rfc3339_micros(time).to_string())
+}
+
+fn before(ago: Duration) -> Option<SystemTime> {
+    let time = SystemTime::now().checked_sub(ago)?;
+    // Before the epoch there are no lines, and no form of the time.
+    Some(time.max(SystemTime::UNIX_EPOCH))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn line() -> Value {
+        json!({ "v": 1, "seq": 7, "time": "2026-11-24T15:42:06.000001Z", "kind": "request",
+            "key_store": "payments", "key_id": "orders", "outcome": "refused",
+            "request_metadata": { "kmsRequestId": "id \u{1f511}", "awsPrincipalArn": "arn:aws:iam::1:user/Alice" } })
+    }
+
+    fn wants(filter: &Filter) -> bool {
+        filter.wants(&line())
+    }
+
+    #[test]
+    fn every_condition_counts() {
+        let some = |text: &str| Some(text.to_owned());
+        type Change = fn(&mut Filter, Option<String>);
+        let changes: [(Change, &str, &str); 7] = [
+            (|f, v| f.request_id = v, "id \u{1f511}", "id"),
+            (|f, v| f.key = v, "orders", "order"),
+            (|f, v| f.store = v, "payments", "retail"),
+            (|f, v| f.principal = v, "user/Ali", "Bob"),
+            (
+                |f, v| f.since = v,
+                "2026-11-24T15:42:06.000001Z",
+                "2026-11-24T15:42:06.000002Z",
+            ),
+            (
+                |f, v| f.until = v,
+                "2026-11-24T15:42:06.000002Z",
+                "2026-11-24T15:42:06.000001Z",
+            ),
+            (
+                |f, v| {
+                    f.kind = if v.as_deref() == Some("r") {
+                        vec![Kind::Request]
+                    } else {
+                        vec![Kind::Stop]
+                    }
+                },
+                "r",
+                "s",
+            ),
+        ];
+        for (at, (change, yes, no)) in changes.into_iter().enumerate() {
+            for (value, expected) in [(yes, true), (no, false)] {
+                let mut filter = Filter::default();
+                change(&mut filter, some(value));
+                assert_eq!(wants(&filter), expected, "condition {at}, {value:?}");
+            }
+        }
+        let outcome = |outcome| Filter {
+            outcome: vec![outcome],
+            ..Filter::default()
+        };
+        assert!(wants(&outcome(Outcome::Refused)) && !wants(&outcome(Outcome::Ok)));
+    }
+
+    #[test]
+    fn what_is_not_a_line_is_told_from_what_is_not_wanted() {
+        let filter = Filter {
+            key: Some("orders".into()),
+            ..Filter::default()
+        };
+        let picked = |line: &[u8]| match filter.pick(line) {
+            Picked::Wanted(_) => "wanted",
+            Picked::Unwanted => "unwanted",
+            Picked::Strange => "strange",
+        };
+        assert_eq!(picked(br#"{"v":1,"key_id":"orders"}"#), "wanted");
+        assert_eq!(picked(br#"{"v":1,"key_id":"x"}"#), "unwanted");
+        assert_eq!(picked(br#"{"v":2,"key_id":"orders"}"#), "strange");
+        assert_eq!(picked(br#"{"v":1,"key_id":"orders""#), "strange");
+        assert_eq!(picked(b"{\"v\":1,\"key_id\":\"orders\x1b\"}"), "strange");
+        assert_eq!(
+            picked("{\"v\":1,\"key_id\":\"orders\u{202e}\"}".as_bytes()),
+            "strange"
+        );
+    }
+
+    #[test]
+    fn times_are_said_in_three_ways() {
+        let same = "2026-11-24T00:00:00.000000Z";
+        for text in ["2026-11-24", "2026-11-24T00:00:00Z", "2026-11-24 00:00:00"] {
+            assert_eq!(moment(text).as_deref(), Ok(same), "{text}");
+        }
+        assert!(moment("2h").is_ok_and(|time| time.as_str() > "2024"));
+        assert!(moment("1000000y").is_ok());
+        assert!(moment("yesterday").is_err() && moment("").is_err());
+    }
+}

@@ -1,0 +1,229 @@
+//! What a verification found, in words and as JSON.
+
+use serde_json::{Value, json};
+
+use crate::audit::{ChainFault, Damage, Place, Verification};
+use crate::cli::terminal::safe;
+
+/// More lines than these are counted, not named.
+const MAX_NAMED: usize = 10;
+
+/// A verification and how it was made.
+pub(super) struct Report<'a> {
+    pub found: &'a Verification,
+    /// Whether the HSMs were asked.
+    pub with_hsm: bool,
+}
+
+impl Report<'_> {
+    /// Whether the trail holds, as far as it was asked.
+    pub(super) fn is_ok(&self) -> bool {
+        let found = self.found;
+        let is_vouched_for = found.seals_verified > 0 && found.seals_unchecked == 0;
+        found.fault.is_none() && found.lines > 0 && (is_vouched_for || !self.with_hsm)
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let found = self.found;
+        let place = |place: &Place| {
+            let position = place.position.to_string();
+            json!({ "seq": place.position.seq, "time": place.time, "position": position })
+        };
+        let fault = |fault: &ChainFault| {
+            let (name, what) = (name(&fault.damage), in_words(fault));
+            json!({ "file": fault.file, "line": fault.line, "seq": fault.seq, "damage": name, "what": what })
+        };
+        json!({
+            "ok": self.is_ok(),
+            "hsm_asked": self.with_hsm,
+            "files": found.files,
+            "lines": found.lines,
+            "first": found.first.as_ref().map(place),
+            "last": found.last.as_ref().map(place),
+            "seals": {
+                "verified": found.seals_verified,
+                "unchecked": found.seals_unchecked,
+                "of_earlier_lines": found.seals_of_earlier_lines,
+                "missing": found.unsealed,
+                "through": found.sealed_through,
+                "error": found.unseal_error,
+            },
+            "recovered": found.recovered,
+            "clock_went_back": found.clock_went_back,
+            "torn_bytes": found.torn_bytes,
+            "fault": found.fault.as_ref().map(fault),
+        })
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut text = self.chain();
+        text.push_str(&self.seals());
+        text.push_str(&self.remarks());
+        if let Some(fault) = &self.found.fault {
+            let file = safe(&fault.file.to_string_lossy());
+            text.push_str(&format!(
+                "FAULT {file}, line {}: {}\n",
+                fault.line,
+                in_words(fault)
+            ));
+        }
+        if let (Some(last), true) = (&self.found.last, self.is_ok()) {
+            text.push_str(&format!(
+                "keep for the next time: --after {}\n",
+                last.position
+            ));
+        }
+        text
+    }
+
+    fn chain(&self) -> String {
+        let Verification { files, lines, .. } = self.found;
+        let (Some(first), Some(last)) = (&self.found.first, &self.found.last) else {
+            return format!("no line holds, in {files} files: nothing is proved\n");
+        };
+        let holds = match self.found.fault {
+            None => "the chain holds",
+            Some(_) => "the chain holds up to there, and no further",
+        };
+        let (from, to) = (safe(&first.time), safe(&last.time));
+        let (first, last) = (first.position.seq, last.position.seq);
+        format!("lines {first} to {last} ({lines} in {files} files), {from} to {to}: {holds}\n")
+    }
+
+    fn seals(&self) -> String {
+        let found = self.found;
+        let mut text = match (self.with_hsm, found.seals_unchecked, found.sealed_through) {
+            (false, seals, _) => format!(
+                "seals: {seals}, of which none was checked: this is the chain alone, which whoever can write these files could \
+                 have made anew; --hsm asks the HSMs\n"
+            ),
+            (true, 0, Some(through)) => format!(
+                "seals: {}, all genuine by the HSM: they vouch for every line up to {through}\n",
+                found.seals_verified
+            ),
+            (true, 0, None) => "seals: none: the HSM vouches for nothing\n".to_owned(),
+            (true, unchecked, through) => format!(
+                "seals: {} genuine by the HSM (up to line {}), {unchecked} NOT CHECKED: {}\n",
+                found.seals_verified,
+                through.unwrap_or(0),
+                safe(found.unseal_error.as_deref().unwrap_or("no reason"))
+            ),
+        };
+        if let (Some(through), Some(last)) = (found.sealed_through, &found.last) {
+            let behind = last.position.seq.saturating_sub(through);
+            text.push_str(&format!("behind the last seal: {behind} lines, linked by the chain alone; if more were cut off, only who knew them can say\n"));
+        }
+        text
+    }
+
+    /// What is no fault but should be known.
+    fn remarks(&self) -> String {
+        let found = self.found;
+        let mut text = String::new();
+        let mut say = |is_so: bool, what: String| {
+            if is_so {
+                text.push_str(&format!("note: {what}\n"));
+            }
+        };
+        let first = found.first.as_ref().map_or(1, |first| first.position.seq);
+        say(
+            first > 1,
+            format!(
+                "lines 1 to {} are not in these files; that the first one here follows them is shown by --after with the last one that was known",
+                first - 1
+            ),
+        );
+        say(
+            found.seals_of_earlier_lines > 0,
+            format!(
+                "{} seals are of lines that are not in these files, and say nothing of those that are",
+                found.seals_of_earlier_lines
+            ),
+        );
+        say(
+            found.unsealed > 0,
+            format!(
+                "{} checkpoints have no seal, because the HSM made none then; the next seal speaks for their lines as well",
+                found.unsealed
+            ),
+        );
+        say(
+            !found.recovered.is_empty(),
+            format!(
+                "the trail tells of {} recoveries (a torn line, or requests that have no line): {}",
+                found.recovered.len(),
+                named(&found.recovered)
+            ),
+        );
+        say(
+            found.clock_went_back > 0,
+            format!("the clock went back {} times", found.clock_went_back),
+        );
+        say(
+            found.torn_bytes > 0,
+            format!(
+                "{} bytes stand behind the last whole line: it is being written, or was torn by a crash",
+                found.torn_bytes
+            ),
+        );
+        text
+    }
+}
+
+fn named(lines: &[u64]) -> String {
+    let named: Vec<String> = lines
+        .iter()
+        .take(MAX_NAMED)
+        .map(ToString::to_string)
+        .collect();
+    let more = if lines.len() > MAX_NAMED { ", …" } else { "" };
+    format!("lines {}{more}", named.join(", "))
+}
+
+/// For scripts.
+fn name(damage: &Damage) -> &'static str {
+    match damage {
+        Damage::NotALine => "not_a_line",
+        Damage::Changed => "changed",
+        Damage::Unlinked => "unlinked",
+        Damage::Removed { .. } => "removed",
+        Damage::Inserted { .. } => "inserted",
+        Damage::Reordered { .. } => "reordered",
+        Damage::FalseSeal => "false_seal",
+        Damage::AnchorMissing => "known_line_missing",
+    }
+}
+
+fn in_words(fault: &ChainFault) -> String {
+    let seq = fault.seq;
+    match fault.damage {
+        Damage::NotALine => format!(
+            "here should be line {seq}, but this is not a line of an audit trail of schema version 1"
+        ),
+        Damage::Changed => format!("line {seq} was changed: it does not match its own hash"),
+        Damage::Unlinked => {
+            format!("line {seq} does not follow the line before it: one of the two was replaced")
+        }
+        Damage::Removed { until } if until == seq + 1 => {
+            format!("line {seq} was removed: line {until} stands here")
+        }
+        Damage::Removed { until } => format!(
+            "lines {seq} to {} were removed: line {until} stands here",
+            until - 1
+        ),
+        Damage::Inserted { seq: there } => {
+            format!(
+                "here should be line {seq}, but there is a line {there} once more: one of the two was inserted"
+            )
+        }
+        Damage::Reordered { seq: there } => {
+            format!("line {seq} comes later: line {there} was put before it")
+        }
+        Damage::FalseSeal => format!(
+            "line {seq} is a checkpoint that says what the HSM has not sealed: it, or a line before it, was forged"
+        ),
+        Damage::AnchorMissing => {
+            format!("line {seq} is not there as it was known (--after): it was cut off or replaced")
+        }
+    }
+}

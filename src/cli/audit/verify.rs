@@ -1,0 +1,118 @@
+//! `xks-proxy audit verify`.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Which, report, unreadable};
+use crate::audit::{Position, Verification, verify};
+use crate::cli::exit::{ExitStatus, Refusal};
+use crate::cli::progress::Progress;
+use crate::config::Configuration;
+use crate::inventory::Inventory;
+
+/// How often a trail that is just beginning another file is looked at again.
+const ATTEMPTS: usize = 3;
+
+/// Verify the audit trail: from where to where its chain holds, and the first line that was tampered with.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  xks-proxy audit verify --config /etc/xks-proxy/config.toml --hsm\n  \
+    xks-proxy audit verify --config /etc/xks-proxy/config.toml --hsm /archive/2026-10/audit.jsonl.*\n  \
+    xks-proxy audit verify --after 81522:5be1… audit.jsonl\n\n\
+    Without --hsm the chain alone is verified: whoever can write the files could have made all of it anew. With --hsm each \
+    seal is checked by the HSMs of the configuration with the key of [audit]; a PIN that is refused is not tried again, and a \
+    proxy may run on the same HSMs meanwhile. What was cut off behind the last seal is missed only by who knew a line of it: \
+    keep what this prints for --after, and give it the next time.\n\n\
+    Exit codes: 0 it holds, 1 it does not, or (with --hsm) the HSMs do not vouch for it, 2 wrong usage, or a file cannot be \
+    read, 78 bad configuration."
+)]
+pub(in crate::cli) struct Verify {
+    #[command(flatten)]
+    which: Which,
+    /// Check the seals with the HSMs of the configuration.
+    #[arg(long, requires = "config")]
+    hsm: bool,
+    /// A line that is known from an earlier verification: in these files, or the last one before them.
+    #[arg(long, value_name = "SEQ:HASH")]
+    after: Option<Position>,
+    /// The label of a key that sealed earlier, besides the one of [audit]; may be repeated.
+    #[arg(long, value_name = "LABEL", requires = "hsm")]
+    seal_key: Vec<String>,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Verify {
+    pub(in crate::cli) fn run(self) -> ExitStatus {
+        let found = match self.found() {
+            Ok(found) => found,
+            Err(refusal) => return refusal.tell(),
+        };
+        let report = report::Report {
+            found: &found,
+            with_hsm: self.hsm,
+        };
+        // A closed output changes nothing about the exit code.
+        drop(match self.json {
+            true => writeln!(io::stdout(), "{}", report.json()),
+            false => write!(io::stdout(), "{}", report.text()),
+        });
+        match report.is_ok() {
+            true => ExitStatus::Done,
+            false => ExitStatus::No,
+        }
+    }
+
+    fn found(&self) -> Result<Verification, Refusal> {
+        let configuration = self.which.configuration()?;
+        let configuration = configuration.as_ref();
+        if !self.hsm {
+            return self.verified(configuration, None);
+        }
+        let Some(configured) = configuration else {
+            return Err(unreadable("no configuration"));
+        };
+        let mut keys = self.seal_key.clone();
+        let audit = configured.audit.as_ref();
+        keys.extend(audit.and_then(|audit| audit.key.clone()));
+        if keys.is_empty() {
+            let message = "[audit] names no key, so that no HSM seals the trail; if one did earlier, say --seal-key";
+            return Err(Refusal::new(ExitStatus::WrongUsage, message));
+        }
+        let inventory = Inventory::open(&configured.hsms);
+        self.verified(configuration, Some((&inventory, &keys)))
+    }
+
+    fn verified(
+        &self,
+        configuration: Option<&Configuration>,
+        sealers: Option<(&Inventory, &[String])>,
+    ) -> Result<Verification, Refusal> {
+        let mut files = self.which.files(configuration)?;
+        for _ in 1..ATTEMPTS {
+            let found = self.verify(&files, sealers)?;
+            // The proxy may have begun another file meanwhile: then it is no fault that the old one is not where it was.
+            let now = self.which.files(configuration)?;
+            if found.fault.is_none() || now == files {
+                return Ok(found);
+            }
+            files = now;
+        }
+        self.verify(&files, sealers)
+    }
+
+    fn verify(
+        &self,
+        files: &[PathBuf],
+        sealers: Option<(&Inventory, &[String])>,
+    ) -> Result<Verification, Refusal> {
+        let mut progress = Progress::begin();
+        let mut tell = |lines| progress.show(|| format!("{lines} lines verified…"));
+        let seals = sealers.map(|(inventory, keys)| inventory.seals(keys));
+        let unseal = seals.as_ref().map(|seals| seals as _);
+        verify(files, self.after, unseal, &mut tell).map_err(unreadable)
+    }
+}

@@ -1,0 +1,142 @@
+//! What a policy is asked about: a request in a file, or one of the audit trail.
+
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use super::explain::usage;
+use crate::cli::audit;
+use crate::cli::exit::Refusal;
+use crate::cli::terminal::safe;
+use crate::config::Configuration;
+use crate::policy::Action;
+use crate::xks::{KeyMetadataRequest, RequestMetadata};
+
+/// A request, and how it was dealt with if that is known.
+pub(super) struct Asked {
+    pub store: String,
+    pub key: String,
+    pub action: Action,
+    pub metadata: RequestMetadata,
+    /// When it came.
+    pub now: SystemTime,
+    /// Its line in the audit trail.
+    pub recorded: Option<Value>,
+}
+
+/// The request in a file, as if it came now.
+pub(super) fn of_request(
+    store: &str,
+    key: &str,
+    action: Action,
+    file: &Path,
+) -> Result<Asked, Refusal> {
+    let text = read(file);
+    let text = text.map_err(|error| usage(format!("cannot read {}: {error}", file.display())))?;
+    let value: Value = serde_json::from_str(&text)
+        .map_err(|error| usage(format!("the request is not JSON: {error}")))?;
+    Ok(Asked {
+        store: store.to_owned(),
+        key: key.to_owned(),
+        action,
+        metadata: metadata(value.get("requestMetadata").unwrap_or(&value))?,
+        now: SystemTime::now(),
+        recorded: None,
+    })
+}
+
+/// The newest line of the trail that is about this request.
+pub(super) fn of_trail(configuration: &Configuration, id: &str) -> Result<Asked, Refusal> {
+    let mut found = audit::requests(audit::settings(configuration)?, id)?;
+    let line = found.pop();
+    let line = line.ok_or_else(|| {
+        usage(format!(
+            "no line of the audit trail is about the request {id:?}"
+        ))
+    })?;
+    let text = |name: &str| line.get(name).and_then(Value::as_str);
+    let lacks = |what: &str| {
+        usage(format!(
+            "the line of this request does not say its {what}: it was refused before the policy was asked"
+        ))
+    };
+    let action = match text("operation") {
+        Some("encrypt") => Action::Encrypt,
+        Some("decrypt") => Action::Decrypt,
+        Some("metadata") => Action::GetKeyMetadata,
+        Some(other) => return Err(usage(format!("no policy is asked about {other}"))),
+        None => return Err(lacks("operation")),
+    };
+    let time = text("time").and_then(|time| humantime::parse_rfc3339(time).ok());
+    Ok(Asked {
+        store: text("key_store")
+            .ok_or_else(|| lacks("key store"))?
+            .to_owned(),
+        key: text("key_id").ok_or_else(|| lacks("key"))?.to_owned(),
+        action,
+        metadata: metadata(line.get("request_metadata").unwrap_or(&Value::Null))?,
+        now: time.ok_or_else(|| lacks("time"))?,
+        recorded: Some(line),
+    })
+}
+
+impl Asked {
+    /// Who asked for what.
+    pub(super) fn in_words(&self) -> String {
+        let Self {
+            store,
+            key,
+            action,
+            metadata,
+            ..
+        } = self;
+        let line = |name: &str| self.recorded.as_ref().and_then(|line| line.get(name));
+        let seq = line("seq").map(ToString::to_string).unwrap_or_default();
+        let time = line("time").and_then(Value::as_str).unwrap_or_default();
+        let action = action.as_str();
+        let principal = metadata.aws_principal_arn.as_deref().unwrap_or("nobody");
+        let via = metadata.kms_via_service.as_deref();
+        let via = via
+            .map(|service| format!(" via {service}"))
+            .unwrap_or_default();
+        safe(&format!(
+            "{time}, line {seq}: {action} with {store}/{key} by {principal}{via}"
+        ))
+    }
+
+    /// What was decided, if it is known.
+    pub(super) fn then(&self) -> Option<String> {
+        let line = self.recorded.as_ref()?;
+        let text = |name: &str| line.get(name).and_then(Value::as_str);
+        let parts = [text("outcome"), text("error_name"), text("reason")];
+        let mut then = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let policies = line.get("policies").and_then(Value::as_array);
+        let policies: Vec<&str> = policies
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        if !policies.is_empty() {
+            then.push_str(&format!(" (rules: {})", policies.join(", ")));
+        }
+        Some(safe(&then))
+    }
+}
+
+fn metadata(value: &Value) -> Result<RequestMetadata, Refusal> {
+    let body = json!({ "requestMetadata": value }).to_string();
+    let parsed = KeyMetadataRequest::parse(body.as_bytes());
+    let request = parsed.map_err(|fault| usage(fault.kind.message()))?;
+    Ok(request.metadata)
+}
+
+fn read(file: &Path) -> io::Result<String> {
+    if file.as_os_str() != "-" {
+        return std::fs::read_to_string(file);
+    }
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text)?;
+    Ok(text)
+}

@@ -1,0 +1,121 @@
+//! `[audit]`: where the trail is, who vouches for it, and what becomes of a request that cannot be recorded.
+
+use std::time::Duration;
+
+use super::section::Section;
+use super::values;
+use crate::audit::{AuditSettings, CheckpointSettings, OnFailure, RotateSettings, SyncPolicy};
+use crate::ekm::KeySelector;
+use crate::hsm::HsmSettings;
+use crate::keystore::KeyStoreSettings;
+
+/// More lines than these between two checkpoints, and a seal that is late is worth nothing.
+const MAX_CHECKPOINT_LINES: u64 = 50_000;
+
+/// None when there is a fault; `Some(None)` when there is no trail.
+pub(super) fn settings(root: &Section<'_>) -> Option<Option<AuditSettings>> {
+    let Some(section) = root.section("audit") else {
+        return Some(None);
+    };
+    let path = section.required_string("path", "\"/var/log/xks-proxy/audit.jsonl\"");
+    let path = section.resolve(path?);
+    let mut settings = AuditSettings::at(path);
+    settings.key = key(&section);
+    let on_failure = [
+        ("refuse", OnFailure::Refuse),
+        ("continue", OnFailure::Continue),
+    ];
+    settings.on_failure = section
+        .choice("on_failure", &on_failure)
+        .unwrap_or(settings.on_failure);
+    let sync = [("batch", SyncPolicy::Batch), ("none", SyncPolicy::None)];
+    settings.sync = section.choice("sync", &sync).unwrap_or(settings.sync);
+    let queue = section.integer("queue", 1..=1_000_000);
+    let queue = queue.and_then(|queue| usize::try_from(queue).ok());
+    settings.queue = queue.unwrap_or(settings.queue);
+    settings.checkpoint = checkpoint(&section);
+    settings.rotate = rotate(&section);
+    section.finish();
+    Some(Some(settings))
+}
+
+fn key(section: &Section<'_>) -> Option<String> {
+    let key = section.string("key");
+    if key == Some("") {
+        section.fault("key", "is empty; for example \"xks-audit\"");
+    }
+    if key.is_none() {
+        section.warn(
+            "",
+            "has no key: without one no HSM vouches for the trail, and whoever is root here could rewrite it unseen",
+        );
+    }
+    key.map(str::to_owned)
+}
+
+fn checkpoint(parent: &Section<'_>) -> CheckpointSettings {
+    let mut settings = CheckpointSettings::default();
+    let Some(section) = parent.section("checkpoint") else {
+        return settings;
+    };
+    if let Some(lines) = section.integer("lines", 1..=MAX_CHECKPOINT_LINES) {
+        settings.lines = lines;
+    }
+    let range = Duration::from_millis(100)..=Duration::from_secs(86_400);
+    if let Some(interval) = section.duration("interval", range) {
+        settings.interval = interval;
+    }
+    let range = Duration::from_millis(10)..=Duration::from_secs(60);
+    if let Some(timeout) = section.duration("seal_timeout", range) {
+        settings.seal_timeout = timeout;
+    }
+    section.finish();
+    settings
+}
+
+fn rotate(parent: &Section<'_>) -> RotateSettings {
+    let mut settings = RotateSettings::default();
+    let Some(section) = parent.section("rotate") else {
+        return settings;
+    };
+    let size = |text: &str| values::size(text, &(4_096..=1 << 40));
+    if let Some(size) = section.parsed("size", size) {
+        settings.size = u64::try_from(size).ok();
+    }
+    if let Some(daily) = section.boolean("daily") {
+        settings.daily = daily;
+    }
+    section.finish();
+    settings
+}
+
+/// The key that vouches for the trail does nothing else: neither KMS nor the health check may have it.
+pub(super) fn check_key(
+    root: &Section<'_>,
+    audit: Option<&AuditSettings>,
+    hsms: &[HsmSettings],
+    stores: &[KeyStoreSettings],
+) {
+    let Some(key) = audit.and_then(|audit| audit.key.as_ref()) else {
+        return;
+    };
+    if let Some(hsm) = hsms.iter().find(|hsm| hsm.health_key == *key) {
+        let what = format!(
+            "{key:?} is the health key of {}; it needs one of its own",
+            hsm.name
+        );
+        root.fault("audit", what);
+    }
+    let selector = KeySelector::Label(key.clone());
+    let keys = |store: &&KeyStoreSettings| {
+        let mut versions = store.keys.iter().flat_map(|key| key.versions());
+        versions.any(|version| *version.selector == selector)
+    };
+    if let Some(store) = stores.iter().find(keys) {
+        let what = format!(
+            "{key:?} is a key of the key store {:?}; the trail needs one of its own",
+            store.name
+        );
+        root.fault("audit", what);
+    }
+}

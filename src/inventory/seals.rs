@@ -1,0 +1,86 @@
+//! Whether an HSM has sealed what an audit trail says it has.
+//!
+//! # Invariants
+//! - Only the trail's own keys vouch for it: what another key has made is no seal, however genuine.
+//! - That an HSM could not be asked is never an answer.
+
+use super::{Device, Found, Inventory};
+use crate::audit::{Checkpoint, SealedHead, Unseal};
+use crate::ekm::{KeySelector, TAG_LENGTH};
+
+/// The longest IV that any device makes, in bytes.
+const MAX_IV: usize = 16;
+
+/// Longer than any sealed constant, in bytes.
+const MAX_SEALED: usize = 1024;
+
+/// Checks the seals of a trail.
+pub struct Seals<'a> {
+    inventory: &'a Inventory,
+    keys: &'a [String],
+}
+
+impl Inventory {
+    /// Checks seals that were made with the keys of these labels.
+    pub fn seals<'a>(&'a self, keys: &'a [String]) -> Seals<'a> {
+        Seals {
+            inventory: self,
+            keys,
+        }
+    }
+}
+
+impl Unseal for Seals<'_> {
+    fn open(&self, checkpoint: &Checkpoint) -> Result<bool, String> {
+        let SealedHead {
+            hsm,
+            key,
+            iv,
+            sealed,
+        } = &checkpoint.seal;
+        if !self.keys.contains(key) {
+            return Err(format!(
+                "a seal is said to be made with the key {key:?}, which is not the trail's; if it was once, say --seal-key"
+            ));
+        }
+        // No device has made this, and none needs to be asked.
+        if iv.len() > MAX_IV || !(TAG_LENGTH..=MAX_SEALED).contains(&sealed.len()) {
+            return Ok(false);
+        }
+        let mut reasons = Vec::new();
+        let is_maker = |device: &&Device| *device.name == **hsm;
+        let devices = &self.inventory.devices;
+        let (maker, others): (Vec<_>, Vec<_>) = devices.iter().partition(is_maker);
+        for device in maker.into_iter().chain(others) {
+            match device.has_sealed(checkpoint) {
+                Ok(true) => return Ok(true),
+                // Others may have another key of this name; who is said to have made it knows.
+                Ok(false) if is_maker(&device) => return Ok(false),
+                Ok(false) => reasons.push(format!("{} did not make it", device.name)),
+                Err(reason) => reasons.push(format!("{}: {reason}", device.name)),
+            }
+        }
+        Err(format!(
+            "a seal of {hsm:?} cannot be checked: {}",
+            reasons.join("; ")
+        ))
+    }
+}
+
+impl Device {
+    fn has_sealed(&self, checkpoint: &Checkpoint) -> Result<bool, String> {
+        let SealedHead {
+            key, iv, sealed, ..
+        } = &checkpoint.seal;
+        let selector = KeySelector::Label(key.clone());
+        let (opened, key) = match self.find(&selector) {
+            Found::One(opened, key) => (opened, key),
+            Found::Unknown(error) => return Err(error.to_string()),
+            Found::Absent => return Err(format!("it has no key with {selector}")),
+            Found::Ambiguous(n) => return Err(format!("it has {n} keys with {selector}")),
+        };
+        let aad = checkpoint.head.aad();
+        let answer = opened.token.authenticates(key, iv, &aad, sealed);
+        answer.map_err(|error| error.to_string())
+    }
+}

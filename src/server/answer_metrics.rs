@@ -1,0 +1,197 @@
+//! What is counted of each answer, beside its number and its duration: the objective, errors, where the time went, signatures.
+//!
+//! # Invariants
+//! - No label holds anything that a caller chooses: stores come from the configuration, all other values from lists in the code.
+
+use std::time::Duration;
+
+use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounterVec};
+
+use super::record::{Checked, Facts};
+use crate::metrics::{Metrics, MetricsError};
+use crate::operations::Cost;
+use crate::xks::{ErrorName, Fault, Operation};
+
+/// Within this KMS wants its answer (XKS API, "Overview"): the objective.
+const OBJECTIVE: Duration = Duration::from_millis(250);
+
+/// Where the time of a request goes.
+const STAGES: [&str; 4] = ["authentication", "queue", "device", "rest"];
+
+/// See the module.
+#[derive(Clone)]
+pub(super) struct AnswerMetrics {
+    objective: IntCounterVec,
+    errors: IntCounterVec,
+    denied: IntCounterVec,
+    skew: GaugeVec,
+    /// By operation, in the order of [`Operation::ALL`]; looked up once.
+    stages: [[Histogram; 4]; 4],
+}
+
+impl AnswerMetrics {
+    pub(super) fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
+        let stages = metrics.latency(
+            "xks_request_stage_duration_seconds",
+            "Where the time of served requests went (authentication, queue, device, rest); all jobs of a request together.",
+            &["operation", "stage"],
+        )?;
+        Ok(Self {
+            objective: metrics.counter(
+                "xks_objective_requests_total",
+                "Requests to a key store, by whether they met the objective: no retryable error, and answered within 250 ms.",
+                &["store", "met"],
+            )?,
+            errors: metrics.counter(
+                "xks_errors_total",
+                "Errors answered, by errorName and by whether KMS tries again.",
+                &["store", "operation", "error", "retryable"],
+            )?,
+            denied: metrics.counter(
+                "xks_authentication_failures_total",
+                "Requests whose signature does not verify, by reason.",
+                &["store", "reason"],
+            )?,
+            skew: metrics.real_gauge(
+                "xks_signature_clock_skew_seconds",
+                "Our clock less X-Amz-Date of the last verified request; whole seconds and the way here are in it.",
+                &["store"],
+            )?,
+            stages: Operation::ALL.map(|operation| of_operation(&stages, operation)),
+        })
+    }
+
+    /// Counts an answer.
+    pub(super) fn count(&self, facts: &Facts, duration: Duration) {
+        let store = facts.key_store.as_deref();
+        if let Some(fault) = &facts.fault {
+            self.count_error(facts, fault);
+        }
+        if let Some(store) = store {
+            self.count_objective(store, facts.fault.as_ref(), duration);
+            self.count_signature(store, &facts.signature);
+        }
+        if let (Some(operation), None) = (facts.operation, &facts.fault) {
+            let times = split(&facts.cost, facts.signature.took, duration);
+            self.observe_stages(operation, times);
+        }
+    }
+
+    /// The stores may be others now; the next request of each tells again.
+    pub(super) fn forget_skews(&self) {
+        self.skew.reset();
+    }
+
+    fn count_error(&self, facts: &Facts, fault: &Fault) {
+        let store = facts.key_store.as_deref().unwrap_or("none");
+        let operation = facts.operation.map_or("none", Operation::as_str);
+        let name = fault.kind.name();
+        let labels = [
+            store,
+            operation,
+            name.as_str(),
+            yes_or_no(name.is_retryable()),
+        ];
+        self.errors.with_label_values(&labels).inc();
+    }
+
+    fn count_objective(&self, store: &str, fault: Option<&Fault>, duration: Duration) {
+        let name = fault.map(|fault| fault.kind.name());
+        let met = !name.is_some_and(ErrorName::is_retryable) && duration <= OBJECTIVE;
+        self.objective
+            .with_label_values(&[store, yes_or_no(met)])
+            .inc();
+    }
+
+    fn count_signature(&self, store: &str, signature: &Checked) {
+        if let Some(reason) = signature.denied {
+            self.denied.with_label_values(&[store, reason]).inc();
+        }
+        if let Some(skew) = signature.skew {
+            self.skew.with_label_values(&[store]).set(skew);
+        }
+    }
+
+    fn observe_stages(&self, operation: Operation, times: [Duration; 4]) {
+        let mut known = Operation::ALL.iter().zip(&self.stages);
+        if let Some((_, stages)) = known.find(|(known, _)| **known == operation) {
+            for (stage, time) in stages.iter().zip(times) {
+                stage.observe(time.as_secs_f64());
+            }
+        }
+    }
+}
+
+fn of_operation(stages: &HistogramVec, operation: Operation) -> [Histogram; 4] {
+    STAGES.map(|stage| stages.with_label_values(&[operation.as_str(), stage]))
+}
+
+/// In the order of [`STAGES`].
+fn split(cost: &Cost, authentication: Duration, all: Duration) -> [Duration; 4] {
+    let known = authentication + cost.queued + cost.worked;
+    let rest = all.saturating_sub(known);
+    [authentication, cost.queued, cost.worked, rest]
+}
+
+fn yes_or_no(yes: bool) -> &'static str {
+    if yes { "true" } else { "false" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xks::FaultKind;
+
+    fn counted(fault: Option<Fault>, millis: u64) -> String {
+        let metrics = Metrics::default();
+        let answers = AnswerMetrics::declare(&metrics).unwrap();
+        let facts = Facts {
+            operation: Some(Operation::Encrypt),
+            key_store: Some("payments".into()),
+            fault,
+            ..Facts::default()
+        };
+        answers.count(&facts, Duration::from_millis(millis));
+        String::from_utf8(metrics.render().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn late_answers_and_retryable_errors_miss_the_objective() {
+        for (fault, millis, met) in [
+            (None, 250, true),
+            (None, 251, false),
+            (Some(FaultKind::BodyMalformed), 1, true),
+            (Some(FaultKind::DeviceFailed), 1, false),
+        ] {
+            let text = counted(fault.map(Fault::from), millis);
+            let line =
+                format!("xks_objective_requests_total{{met=\"{met}\",store=\"payments\"}} 1");
+            assert!(text.contains(&line), "{fault:?} {millis}: {text}");
+        }
+    }
+
+    #[test]
+    fn errors_say_whether_kms_tries_again() {
+        for (kind, error, retryable) in [
+            (FaultKind::Overloaded, "ThrottlingException", "true"),
+            (FaultKind::AccessDenied, "AccessDeniedException", "false"),
+        ] {
+            let text = counted(Some(kind.into()), 1);
+            let labels =
+                format!("error=\"{error}\",operation=\"encrypt\",retryable=\"{retryable}\"");
+            assert!(text.contains(&labels), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_stages_add_up_to_the_whole() {
+        let millis = Duration::from_millis;
+        let cost = Cost {
+            queued: millis(2),
+            worked: millis(3),
+            ..Cost::default()
+        };
+        let times = split(&cost, millis(1), millis(10));
+        assert_eq!(times, [millis(1), millis(2), millis(3), millis(4)]);
+    }
+}

@@ -1,0 +1,376 @@
+//! The audit trail: who asked for what and what became of it, in a chain that the HSM vouches for, written before the answer leaves.
+
+use std::fs;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::harness::control::Function;
+use crate::harness::http::Connection;
+use crate::harness::outage::faulty_with;
+use crate::harness::pki::{KMS_SUBJECT, tls_client};
+use crate::harness::sign::Signer;
+use crate::harness::trail::{AUDIT_KEY, Trail};
+use crate::harness::wire::{decrypt_body, encrypt_body, plain_body, set};
+use crate::harness::{Caller, PAYMENTS, Proxy, RETAIL, StoreName};
+
+const PLAINTEXT: &[u8] = b"nobody-may-read-this-in-a-trail";
+
+/// A proxy with a trail, with these lines in `[audit]`.
+fn audited(lines: &str) -> (Proxy, Trail) {
+    let mut trail = None;
+    let proxy = Proxy::start_with(|setup| trail = Some(setup.audit(lines)));
+    (proxy, trail.unwrap())
+}
+
+/// Each operation once: the name, the body and the line.
+fn one_of_each(payments: &Caller<'_>, trail: &Trail) -> Vec<(&'static str, Value, Value)> {
+    let sealed = payments.encrypt("orders", PLAINTEXT);
+    let bodies = [
+        ("encrypt", encrypt_body(PLAINTEXT)),
+        ("decrypt", decrypt_body(&sealed)),
+        ("metadata", plain_body("metadata")),
+        ("health", plain_body("health")),
+    ];
+    let line_of = |(operation, body): (&'static str, Value)| {
+        let response = payments.call(operation, "orders", &body);
+        assert_eq!(response.status, 200, "{operation}: {response:?}");
+        let line = trail.request(&body);
+        assert_eq!(line["response_bytes"], response.body.len(), "{line}");
+        (operation, body, line)
+    };
+    bodies.into_iter().map(line_of).collect()
+}
+
+#[test]
+fn every_verified_request_has_its_line_before_its_answer() {
+    let (proxy, trail) = audited("");
+    for (operation, body, line) in one_of_each(&proxy.caller(&PAYMENTS), &trail) {
+        assert_eq!(line["operation"], operation);
+        let metadata = &body["requestMetadata"];
+        assert_eq!(line["request_metadata"], *metadata, "the whole of it");
+        for (member, value) in [
+            ("key_store", json!("payments")),
+            ("access_key_id", json!(PAYMENTS.access_key_id)),
+            ("outcome", json!("ok")),
+            ("status", json!(200)),
+            ("request_bytes", json!(body.to_string().len())),
+        ] {
+            assert_eq!(line[member], value, "{member} of {line}");
+        }
+        assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
+        assert!(line["duration_us"].as_u64().unwrap() > 0);
+        let has_key = operation != "health";
+        assert_eq!(line["key_id"] == "orders", has_key, "{line}");
+        assert_eq!(line["hsm"] == "hsm-a", has_key, "{line}");
+        assert_eq!(line["device_us"].is_u64(), has_key, "{line}");
+        assert_eq!(line["queue_us"].is_u64(), has_key, "{line}");
+        assert_eq!(line["key_version"] == 1, has_key, "{line}");
+    }
+    trail.assert_chain();
+}
+
+#[test]
+fn neither_plaintext_nor_ciphertext_nor_secrets_are_in_it() {
+    let (proxy, trail) = audited("");
+    let payments = proxy.caller(&PAYMENTS);
+    let sealed = payments.encrypt("orders", PLAINTEXT);
+    payments
+        .call("decrypt", "orders", &decrypt_body(&sealed))
+        .ok();
+    let text = fs::read_to_string(trail.path()).unwrap();
+    assert!(text.contains("\"operation\":\"decrypt\""));
+    let mut secrets = vec![
+        crate::harness::wire::base64(PLAINTEXT),
+        String::from_utf8(PLAINTEXT.to_vec()).unwrap(),
+        PAYMENTS.secret.to_owned(),
+        crate::harness::token::PIN.to_owned(),
+    ];
+    for field in ["ciphertext", "initializationVector", "authenticationTag"] {
+        secrets.push(sealed[field].as_str().unwrap().to_owned());
+    }
+    for secret in secrets {
+        assert!(!text.contains(&secret), "{secret} is in the trail");
+    }
+}
+
+#[test]
+fn refusals_are_recorded_with_their_error_and_reason() {
+    let (proxy, trail) = audited("");
+    let payments = proxy.caller(&PAYMENTS);
+    let sealed = payments.encrypt("orders", b"x");
+    let tampered = set(
+        &decrypt_body(&sealed),
+        "authenticationTag",
+        "AAAAAAAAAAAAAAAAAAAAAA==",
+    );
+    for (key, body, error) in [
+        ("orders", tampered, "InvalidCiphertextException"),
+        ("nobody", decrypt_body(&sealed), "KeyNotFoundException"),
+        (
+            "orders",
+            set(&decrypt_body(&sealed), "ciphertext", 1),
+            "ValidationException",
+        ),
+    ] {
+        let response = payments.call("decrypt", key, &body);
+        assert_eq!(response.json()["errorName"], error);
+        let last = trail.of_kind("request").pop().unwrap();
+        assert_eq!(
+            (&last["error_name"], &last["key_id"]),
+            (&json!(error), &json!(key))
+        );
+        assert_eq!(last["outcome"], "refused");
+    }
+    trail.assert_chain();
+}
+
+#[test]
+fn who_fails_to_authenticate_is_told_once_and_counted() {
+    let (proxy, trail) = audited("");
+    let payments = proxy.caller(&PAYMENTS);
+    let mut intruder = proxy.caller(&PAYMENTS);
+    intruder.signer = Signer::new(PAYMENTS.access_key_id, RETAIL.secret, PAYMENTS.region);
+    for _ in 0..20 {
+        let response = intruder.call("encrypt", "orders", &encrypt_body(b"x"));
+        assert_eq!(response.status, 401);
+    }
+    payments.encrypt("orders", b"x");
+    let requests = trail.of_kind("request");
+    assert_eq!(
+        requests.len(),
+        1,
+        "only who is known has a line: {requests:?}"
+    );
+    let told = trail.wait_for_event("authentication_failed");
+    assert!(told["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
+    assert_eq!(told["key_store"], "payments");
+    let failures = |line: &Value| line["event"] == "authentication_failed";
+    let lines = trail.lines();
+    // One per source and ten seconds: a slow machine may take more than those for twenty requests.
+    assert!(lines.iter().filter(|line| failures(line)).count() <= 4);
+    trail.assert_chain();
+}
+
+#[test]
+fn the_client_s_certificate_is_in_it() {
+    let mut trail = None;
+    let proxy = Proxy::start_with(|setup| {
+        setup.require_client_certificates();
+        trail = Some(setup.audit(""));
+    });
+    let identity = proxy.setup.client_authority.client(KMS_SUBJECT);
+    let authority = proxy.setup.authority.der();
+    let client = tls_client(
+        authority,
+        rustls::ALL_VERSIONS,
+        Some(&identity),
+        &["http/1.1"],
+    );
+    let body = encrypt_body(b"x");
+    let request = proxy
+        .caller(&PAYMENTS)
+        .request("encrypt", "orders", body.to_string());
+    let mut connection = Connection::open(proxy.server, client).unwrap();
+    connection.exchange(&request).ok();
+    let line = trail.unwrap().request(&body);
+    let subject = line["client_subject"].as_str().unwrap();
+    assert!(subject.contains(&format!("CN={KMS_SUBJECT}")), "{subject}");
+}
+
+#[test]
+fn what_a_caller_sends_stays_within_its_line() {
+    let (proxy, trail) = audited("");
+    let evil = "a\nb\r\n{\"v\":1,\"seq\":99}\u{2028}\u{1b}[2J\u{202e}\u{0}é\u{1F600}\"\\";
+    let mut body = encrypt_body(b"x");
+    body["requestMetadata"]["awsPrincipalArn"] = json!(evil);
+    body["requestMetadata"][evil] = json!([evil]);
+    body["requestMetadata"]["filler"] = json!("y".repeat(40_000));
+    proxy
+        .caller(&PAYMENTS)
+        .call("encrypt", "orders", &body)
+        .ok();
+    let line = trail.request(&body);
+    assert_eq!(line["request_metadata"], body["requestMetadata"]);
+    let text = fs::read(trail.path()).unwrap();
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\n');
+    assert!(text.iter().all(is_plain), "printable ASCII only");
+    trail.assert_chain();
+}
+
+#[test]
+fn what_happens_to_the_proxy_is_recorded() {
+    let mut trail = None;
+    let (mut proxy, control) = faulty_with(|setup| trail = Some(setup.audit("")));
+    let trail = trail.unwrap();
+    let state = |state| {
+        let StoreName { prefix, region, .. } = RETAIL;
+        format!("path_prefix = {prefix:?}\nregion = {region:?}\nstate = {state:?}")
+    };
+    proxy.reconfigure(|setup| setup.edit(&state("enabled"), &state("disabled")));
+    let switch = trail.wait_for_event("kill_switch");
+    assert_eq!(
+        (&switch["key_store"], &switch["state"]),
+        (&json!("retail"), &json!("disabled"))
+    );
+    let reload = trail.wait_for_event("reload");
+    assert_eq!(reload["state"], "applied");
+    assert!(
+        reload["reason"]
+            .as_str()
+            .unwrap()
+            .contains("key_store.retail"),
+        "{reload}"
+    );
+    fs::write(proxy.setup.directory.join("config.toml"), "[server").unwrap();
+    trail.wait_for("a refused reload", |line| {
+        line["event"] == "reload" && line["state"] == "refused"
+    });
+    control.set_removed(true);
+    let state = |to: &'static str| {
+        move |line: &Value| {
+            line["event"] == "hsm_state" && line["hsm"] == "hsm-a" && line["state"] == to
+        }
+    };
+    trail.wait_for("an HSM that is gone", state("failed"));
+    control.set_removed(false);
+    trail.wait_for("an HSM that is back", |line| {
+        state("usable")(line) && line["seq"].as_u64().unwrap() > reload["seq"].as_u64().unwrap()
+    });
+    proxy.daemon.signal(Signal::TERM);
+    assert!(proxy.daemon.wait().success());
+    let lines = trail.lines();
+    assert_eq!(lines[0]["kind"], "start");
+    assert!(lines.iter().any(|line| line["kind"] == "stop"));
+    trail.assert_chain();
+}
+
+#[test]
+fn the_hsm_vouches_for_the_chain_by_lines_by_time_and_at_the_end() {
+    let (mut proxy, trail) = audited("checkpoint = { lines = 5, interval = \"1s\" }");
+    let payments = proxy.caller(&PAYMENTS);
+    for _ in 0..12 {
+        payments.encrypt("orders", b"x");
+    }
+    proxy.await_metric(
+        "xks_audit_checkpoints_total",
+        &[("outcome", "sealed")],
+        |n| n >= 2.0,
+    );
+    proxy.daemon.signal(Signal::TERM);
+    assert!(proxy.daemon.wait().success());
+    let lines = trail.lines();
+    let sealed: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line["kind"] == "checkpoint")
+        .collect();
+    for checkpoint in &sealed {
+        assert_eq!(
+            (&checkpoint["hsm"], &checkpoint["key"]),
+            (&json!("hsm-a"), &json!(AUDIT_KEY))
+        );
+        let length = |member: &str| checkpoint[member].as_str().unwrap().len() / 2;
+        assert!(
+            matches!(length("iv"), 12 | 16) && length("sealed") == 16,
+            "{checkpoint}"
+        );
+        let through = checkpoint["through"].as_u64().unwrap();
+        let line = lines.iter().find(|line| line["seq"] == through).unwrap();
+        assert_eq!(line["hash"], checkpoint["head"]);
+    }
+    let last = sealed.last().unwrap()["through"].as_u64().unwrap();
+    let stop = lines.iter().find(|line| line["kind"] == "stop").unwrap();
+    assert!(
+        stop["seq"].as_u64().unwrap() <= last,
+        "the end is sealed, too"
+    );
+    trail.assert_chain();
+}
+
+#[test]
+fn a_checkpoint_that_no_hsm_seals_says_why() {
+    let mut trail = None;
+    let (proxy, control) = faulty_with(|setup| {
+        trail = Some(
+            setup.audit("checkpoint = { lines = 3, interval = \"1s\", seal_timeout = \"500ms\" }"),
+        );
+    });
+    let trail = trail.unwrap();
+    control.set_removed(true);
+    proxy.caller(&PAYMENTS).health();
+    let unsealed = trail.wait_for("an unsealed checkpoint", |line| {
+        line["unsealed"].is_string()
+    });
+    assert!(
+        unsealed["unsealed"].as_str().unwrap().contains("hsm-a"),
+        "{unsealed}"
+    );
+    control.set_removed(false);
+    trail.wait_for("a later one that is sealed", |line| {
+        line["sealed"].is_string() && line["through"].as_u64() > unsealed["through"].as_u64()
+    });
+}
+
+#[test]
+fn a_denial_names_its_rules_and_an_observed_one_says_that_it_was_served() {
+    for (mode, status, outcome) in [("enforce", 403, "refused"), ("observe", 200, "ok")] {
+        let mut trail = None;
+        let proxy = Proxy::start_with(|setup| {
+            let rules = "@id(\"all\") permit(principal, action, resource);\n\
+                         @id(\"no-orders\") forbid(principal, action == Xks::Action::\"Decrypt\", resource);";
+            let file = setup.directory.join("rules.cedar");
+            fs::write(&file, rules).unwrap();
+            let table = format!("[policy]\nengine = \"cedar\"\npath = {file:?}\nmode = {mode:?}\n");
+            setup.edit("[server]\n", &format!("{table}[server]\n"));
+            trail = Some(setup.audit(""));
+        });
+        let (payments, trail) = (proxy.caller(&PAYMENTS), trail.unwrap());
+        let body = encrypt_body(b"x");
+        let sealed = payments.call("encrypt", "orders", &body).ok();
+        assert_eq!(trail.request(&body)["policies"], json!(["all"]));
+        let body = decrypt_body(&sealed);
+        assert_eq!(payments.call("decrypt", "orders", &body).status, status);
+        let line = trail.request(&body);
+        assert_eq!(
+            (&line["policies"], &line["outcome"]),
+            (&json!(["no-orders"]), &json!(outcome))
+        );
+        assert!(
+            line["reason"]
+                .as_str()
+                .unwrap()
+                .contains("forbidden by no-orders"),
+            "{line}"
+        );
+        if mode == "enforce" {
+            assert_eq!(line["error_name"], "AccessDeniedException");
+            assert_eq!(trail.wait_for_event("denied")["key_store"], "payments");
+        }
+    }
+}
+
+#[test]
+fn a_caller_who_leaves_before_the_answer_is_recorded() {
+    let mut trail = None;
+    let (proxy, control) = faulty_with(|setup| trail = Some(setup.audit("")));
+    let trail = trail.unwrap();
+    let body = encrypt_body(b"x");
+    control.set_delay(Function::Encrypt, 1_000_000);
+    let request = proxy
+        .caller(&PAYMENTS)
+        .request("encrypt", "orders", body.to_string());
+    let before = control.calls(Function::Encrypt);
+    let mut connection = proxy.connect();
+    connection.send(&request.bytes()).unwrap();
+    crate::harness::metrics::eventually("the device at work", || {
+        (control.calls(Function::Encrypt) > before).then_some(())
+    });
+    drop(connection);
+    let line = trail.wait_for("the line of who has left", |line| {
+        line["request_metadata"]["kmsRequestId"] == body["requestMetadata"]["kmsRequestId"]
+    });
+    assert_eq!(
+        (&line["outcome"], &line["status"]),
+        (&json!("failed"), &Value::Null)
+    );
+}

@@ -1,0 +1,351 @@
+//! What can go wrong with the audit trail: kills, full disks, other writers, foreign files, clocks. Whatever it is, with
+//! `on_failure = "refuse"` no answer leaves unrecorded, and the chain goes on.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::harness::load::Stop;
+use crate::harness::metrics::eventually;
+use crate::harness::trail::Trail;
+use crate::harness::wall_clock::WallClock;
+use crate::harness::wire::{encrypt_body, plain_body};
+use crate::harness::{Caller, PAYMENTS, Proxy};
+
+fn audited(lines: &str) -> (Proxy, Trail) {
+    let mut trail = None;
+    let proxy = Proxy::start_with(|setup| trail = Some(setup.audit(lines)));
+    (proxy, trail.unwrap())
+}
+
+/// Asks for as much as it can until it is told to stop; gives the ids of the requests that were answered with success.
+fn ask(payments: &Caller<'_>, stop: &AtomicBool, answered: &Mutex<HashSet<String>>) {
+    while !stop.load(Ordering::Relaxed) {
+        let Ok(mut connection) = payments.proxy.try_connect() else {
+            continue;
+        };
+        while !stop.load(Ordering::Relaxed) {
+            let body = encrypt_body(b"x");
+            let request = payments.request("encrypt", "orders", body.to_string());
+            if connection.send(&request.bytes()).is_err() {
+                break;
+            }
+            let Ok(Some(response)) = connection.try_response() else {
+                break;
+            };
+            assert_eq!(response.status, 200, "{response:?}");
+            let id = body["requestMetadata"]["kmsRequestId"].as_str().unwrap();
+            answered.lock().unwrap().insert(id.to_owned());
+        }
+    }
+}
+
+/// Kills the proxy so often under load; every answered request must be in the trail, and the trail whole.
+fn kills(times: usize) {
+    let (mut proxy, trail) = audited("rotate = { size = \"64KiB\" }\ncheckpoint = { lines = 100 }");
+    let answered = Mutex::new(HashSet::new());
+    for round in 0..times {
+        let before = answered.lock().unwrap().len();
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let all_stop = Stop(&stop);
+            for _ in 0..4 {
+                scope.spawn(|| ask(&proxy.caller(&PAYMENTS), &stop, &answered));
+            }
+            // Some at once, some in the middle of much.
+            eventually("answers", || {
+                (answered.lock().unwrap().len() > before + round % 7 * 10).then_some(())
+            });
+            proxy.daemon.signal(Signal::KILL);
+            drop(all_stop);
+        });
+        proxy.kill_and_start_again();
+    }
+    proxy.daemon.signal(Signal::TERM);
+    assert!(proxy.daemon.wait().success());
+    trail.assert_chain();
+    let recorded: HashSet<String> = trail
+        .of_kind("request")
+        .iter()
+        .map(|line| {
+            line["request_metadata"]["kmsRequestId"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    let answered = answered.into_inner().unwrap();
+    let missing: Vec<_> = answered.difference(&recorded).collect();
+    assert!(
+        missing.is_empty(),
+        "{} of {}: {missing:?}",
+        missing.len(),
+        answered.len()
+    );
+    assert_eq!(trail.of_kind("start").len(), times + 1);
+    eprintln!(
+        "{times} kills: {} answers, {} lines, {} files",
+        answered.len(),
+        trail.lines().len(),
+        trail.files().len()
+    );
+}
+
+#[test]
+fn what_was_answered_before_a_kill_is_in_the_trail() {
+    kills(20);
+}
+
+#[test]
+#[ignore = "a minute; run by command"]
+fn what_was_answered_before_a_hundred_kills_is_in_the_trail() {
+    kills(100);
+}
+
+#[test]
+fn a_torn_line_is_set_aside_and_recorded() {
+    let (mut proxy, trail) = audited("");
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+    proxy.daemon.signal(Signal::KILL);
+    proxy.daemon.wait();
+    let whole = fs::read_to_string(trail.path()).unwrap();
+    let last = whole.lines().last().unwrap();
+    let torn = &last[..last.len() / 2];
+    fs::write(trail.path(), format!("{whole}{torn}")).unwrap();
+    start_again(&mut proxy);
+    let recovered = trail.of_kind("recovered").pop().unwrap();
+    assert_eq!(
+        (&recovered["cause"], &recovered["bytes"]),
+        (&json!("torn_line"), &json!(torn.len()))
+    );
+    let aside = trail
+        .path()
+        .with_file_name(recovered["file"].as_str().unwrap());
+    assert_eq!(fs::read_to_string(aside).unwrap(), torn);
+    trail.assert_chain();
+}
+
+/// Starts the proxy that has ended again.
+fn start_again(proxy: &mut Proxy) {
+    let file = proxy.setup.write();
+    proxy.daemon = crate::harness::daemon::Daemon::start(&file, &proxy.setup.variables);
+    proxy.server = proxy.daemon.address("server");
+    proxy.admin = proxy.daemon.address("admin");
+    proxy.await_ready();
+}
+
+/// A proxy whose trail lies on a disk of its own, of so many KiB.
+fn on_a_small_disk(on_failure: &str) -> (Proxy, Trail, PathBuf) {
+    let mut trail = None;
+    let proxy = Proxy::start_with(|setup| {
+        let lines = format!("on_failure = {on_failure:?}");
+        trail = Some(setup.audit_on_a_disk(128, &lines));
+    });
+    let root = PathBuf::from(format!("/proc/{}/root", proxy.daemon.id()));
+    let trail = trail.unwrap().below(&root);
+    let filler = trail.path().with_file_name("filler");
+    (proxy, trail, filler)
+}
+
+/// Fills the disk to the last byte.
+fn fill(filler: &Path) {
+    fs::write(filler, vec![0; 1 << 20]).expect_err("a disk that is full");
+}
+
+#[test]
+fn a_full_disk_refuses_every_request_and_heals_by_itself() {
+    let (proxy, trail, filler) = on_a_small_disk("refuse");
+    let payments = proxy.caller(&PAYMENTS);
+    payments.encrypt("orders", b"x");
+    fill(&filler);
+    // What is left of the last page takes a few lines more.
+    eventually("a refusal", || {
+        let response = payments.call("encrypt", "orders", &encrypt_body(b"x"));
+        (response.status == 500).then(|| response.assert_error(500, "InternalException"))
+    });
+    for (operation, body) in [
+        ("health", plain_body("health")),
+        ("encrypt", encrypt_body(b"x")),
+    ] {
+        let response = payments.call(operation, "orders", &body);
+        response.assert_error(500, "InternalException");
+        let line = proxy.access_line(&body);
+        assert!(
+            line["reason"].as_str().unwrap().contains("audit trail"),
+            "{line}"
+        );
+    }
+    proxy.await_unready();
+    assert_eq!(proxy.metric("xks_audit_healthy", &[]), Some(0.0));
+    fs::remove_file(&filler).unwrap();
+    eventually("readiness without a request", || {
+        (proxy.admin("/readyz").status == 200).then_some(())
+    });
+    let body = encrypt_body(b"x");
+    payments.call("encrypt", "orders", &body).ok();
+    trail.request(&body);
+    let recovered = trail.of_kind("recovered").pop().unwrap();
+    assert_eq!(recovered["cause"], "unrecorded");
+    assert!(
+        recovered["unrecorded"].as_u64().unwrap() >= 3,
+        "{recovered}"
+    );
+    trail.assert_chain();
+}
+
+#[test]
+fn who_rather_serves_unrecorded_counts_what_is_lost() {
+    let (proxy, trail, filler) = on_a_small_disk("continue");
+    let payments = proxy.caller(&PAYMENTS);
+    fill(&filler);
+    eventually("a loss that is counted", || {
+        payments.encrypt("orders", b"x");
+        proxy
+            .metric("xks_audit_lost_total", &[])
+            .filter(|lost| *lost > 0.0)
+    });
+    assert_eq!(proxy.admin("/readyz").status, 200);
+    fs::remove_file(&filler).unwrap();
+    let told = trail.wait_for("the number of the lost", |line| {
+        line["cause"] == "unrecorded"
+    });
+    assert!(told["unrecorded"].as_u64().unwrap() > 0);
+    trail.assert_chain();
+}
+
+/// Runs a second proxy on the configuration of a test; gives its exit code and what it said.
+fn second(proxy: &Proxy) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
+        .args(["serve", "--config"])
+        .arg(proxy.setup.directory.join("config.toml"))
+        .envs(proxy.setup.variables.iter().cloned())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+#[test]
+fn two_proxies_never_write_one_trail() {
+    let (proxy, trail) = audited("");
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+    let (code, said) = second(&proxy);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("another process holds"), "{said}");
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+    assert_eq!(trail.of_kind("start").len(), 1);
+    trail.assert_chain();
+}
+
+#[test]
+fn a_file_that_is_no_trail_is_left_alone() {
+    for foreign in ["127.0.0.1 localhost\n", "{\"v\":1}\n", "#!/bin/sh"] {
+        let (mut proxy, trail) = audited("");
+        proxy.daemon.signal(Signal::TERM);
+        proxy.daemon.wait();
+        fs::write(trail.path(), foreign).unwrap();
+        let (code, said) = second(&proxy);
+        assert_eq!(code, Some(78), "{said}");
+        assert!(
+            said.contains("is not an audit trail of this proxy"),
+            "{said}"
+        );
+        assert_eq!(fs::read_to_string(trail.path()).unwrap(), foreign);
+    }
+}
+
+#[test]
+fn the_chain_crosses_files_by_size_and_by_logrotate() {
+    let (proxy, trail) = audited("rotate = { size = \"8KiB\" }");
+    let payments = proxy.caller(&PAYMENTS);
+    eventually("several files", || {
+        payments.encrypt("orders", b"x");
+        (trail.files().len() >= 4).then_some(())
+    });
+    trail.assert_chain();
+    // As logrotate does it: the file gets another name, then the proxy is told.
+    let aside = trail
+        .path()
+        .with_file_name("audit.jsonl.99999999999999999999");
+    fs::rename(trail.path(), aside).unwrap();
+    payments.encrypt("orders", b"still written to the file that was open");
+    proxy.daemon.signal(Signal::HUP);
+    eventually("a new file", || trail.path().exists().then_some(()));
+    let body = encrypt_body(b"x");
+    payments.call("encrypt", "orders", &body).ok();
+    let text = fs::read_to_string(trail.path()).unwrap();
+    assert!(text.contains(body["requestMetadata"]["kmsRequestId"].as_str().unwrap()));
+    trail.assert_chain();
+}
+
+#[test]
+fn a_trail_that_is_deleted_goes_on_in_a_new_file() {
+    let (proxy, trail) = audited("");
+    let payments = proxy.caller(&PAYMENTS);
+    payments.encrypt("orders", b"x");
+    let last = trail.lines().pop().unwrap();
+    fs::remove_file(trail.path()).unwrap();
+    let body = encrypt_body(b"x");
+    payments.call("encrypt", "orders", &body).ok();
+    let line = trail.request(&body);
+    assert!(
+        line["seq"].as_u64() > last["seq"].as_u64(),
+        "the gap can be seen: {line}"
+    );
+}
+
+#[test]
+fn a_clock_that_goes_back_changes_neither_numbers_nor_files() {
+    let mut parts = None;
+    let proxy = Proxy::start_with(|setup| parts = Some((WallClock::of(setup), setup.audit(""))));
+    let (clock, trail) = parts.unwrap();
+    for minutes in [0, -3 * 24 * 60, 24 * 60] {
+        clock.set(minutes);
+        let mut kms = proxy.caller(&PAYMENTS);
+        kms.signer = kms.signer.shifted(minutes);
+        kms.encrypt("orders", b"x");
+    }
+    let times: Vec<Value> = trail
+        .of_kind("request")
+        .iter()
+        .map(|line| line["time"].clone())
+        .collect();
+    assert!(
+        times[1].as_str() < times[0].as_str(),
+        "the truth is recorded: {times:?}"
+    );
+    trail.assert_chain();
+    assert_eq!(
+        trail.files().len(),
+        2,
+        "only the day that is ahead begins a file"
+    );
+}
+
+#[test]
+fn much_at_once_is_recorded_without_loss() {
+    let (proxy, trail) = audited("queue = 2");
+    let (stop, answered) = (AtomicBool::new(false), Mutex::new(HashSet::new()));
+    thread::scope(|scope| {
+        let all_stop = Stop(&stop);
+        for _ in 0..16 {
+            scope.spawn(|| ask(&proxy.caller(&PAYMENTS), &stop, &answered));
+        }
+        eventually("answers", || {
+            (answered.lock().unwrap().len() > 300).then_some(())
+        });
+        drop(all_stop);
+    });
+    assert!(trail.of_kind("request").len() >= answered.into_inner().unwrap().len());
+    trail.assert_chain();
+}

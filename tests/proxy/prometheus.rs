@@ -1,0 +1,221 @@
+//! Debian's Prometheus scrapes the running proxy with the shipped rules, their durations scaled down: every alert fires when what it
+//! is for happens, and clears when that is over; no panel of the dashboard is empty.
+
+mod server;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use rustix::process::Signal;
+
+use crate::harness::control::{Control, Function};
+use crate::harness::load::Stop;
+use crate::harness::metrics::eventually;
+use crate::harness::outage::two_faulty;
+use crate::harness::wire::{encrypt_body, plain_body};
+use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy, StoreName};
+use server::Prometheus;
+
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus");
+
+/// How the load behaves: all `false` is a store whose rotation is finished and whose clock is right.
+#[derive(Default)]
+struct Load {
+    is_over: AtomicBool,
+    is_skewed: AtomicBool,
+    uses_both: AtomicBool,
+}
+
+impl Load {
+    /// Calls until told to stop. What is answered does not matter: most of the time something is broken.
+    fn run(&self, proxy: &Proxy) {
+        while !self.is_over.load(Ordering::Relaxed) {
+            self.call(proxy, &PAYMENTS);
+            if self.uses_both.load(Ordering::Relaxed) {
+                self.call(proxy, &PAYMENTS_NEXT);
+            }
+        }
+    }
+
+    fn call(&self, proxy: &Proxy, store: &'static StoreName) {
+        let mut caller = proxy.caller(store);
+        if self.is_skewed.load(Ordering::Relaxed) {
+            caller.signer = caller.signer.shifted(-2);
+        }
+        caller.call("encrypt", "orders", &encrypt_body(b"x"));
+    }
+}
+
+/// What can go wrong, all of it at hand.
+struct Scene<'a> {
+    proxy: &'a Proxy,
+    prometheus: &'a Prometheus,
+    load: &'a Load,
+    devices: [&'a Control; 2],
+    filler: PathBuf,
+}
+
+#[test]
+fn the_shipped_rules_hold_what_their_unit_tests_say() {
+    for arguments in [
+        ["check", "config", "prometheus.yml"],
+        ["test", "rules", "tests/alerts.yml"],
+        ["test", "rules", "tests/credentials.yml"],
+    ] {
+        let output = Command::new("promtool")
+            .args(arguments)
+            .current_dir(SHIPPED)
+            .output()
+            .expect("promtool is missing: run tests/run, or install the package prometheus");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let complained = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}{complained}");
+    }
+}
+
+#[test]
+fn every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
+    let read = |name: &str| fs::read_to_string(format!("{SHIPPED}/tests/{name}")).unwrap();
+    let cases = read("alerts.yml") + &read("credentials.yml");
+    for alert in server::alerts() {
+        for end in ["fires", "is quiet"] {
+            let name = format!("- name: {alert} {end}");
+            assert!(cases.contains(&name), "no case {name:?}");
+        }
+    }
+}
+
+#[test]
+fn every_alert_fires_and_clears() {
+    let (mut proxy, a, b) = two_faulty(|setup| {
+        setup.audit_on_a_disk(16 << 10, "on_failure = \"refuse\"");
+        let identity = setup.authority.server_that_ends_in(5);
+        setup.server_identity(&identity);
+    });
+    let prometheus = Prometheus::start(&proxy);
+    let load = Load::default();
+    thread::scope(|scope| {
+        let scene = Scene {
+            proxy: &proxy,
+            prometheus: &prometheus,
+            load: &load,
+            devices: [&a, &b],
+            filler: format!(
+                "/proc/{}/root{}",
+                proxy.daemon.id(),
+                proxy.setup.directory.join("disk/filler").display()
+            )
+            .into(),
+        };
+        let stop = Stop(&load.is_over);
+        scope.spawn(|| load.run(&proxy));
+        scene.neglect();
+        scene.break_down();
+        scene.slow_down();
+        prometheus.assert_no_panel_is_empty();
+        scene.recover();
+        drop(stop);
+    });
+    vanish(&mut proxy, &prometheus);
+    for alert in server::alerts() {
+        assert!(prometheus.has_fired(&alert), "{alert} was never provoked");
+    }
+}
+
+impl Scene<'_> {
+    /// Somebody calls who does not know the secret.
+    fn intrude(&self) {
+        let mut stranger = self.proxy.caller(&PAYMENTS);
+        stranger.signer.secret = "A".repeat(43);
+        stranger.call("health", "", &plain_body("health"));
+    }
+
+    /// Nothing is broken, but a rotation is not finished, a certificate ends, clocks part and a key is used a lot.
+    fn neglect(&self) {
+        self.intrude();
+        self.load.uses_both.store(true, Ordering::Relaxed);
+        self.load.is_skewed.store(true, Ordering::Relaxed);
+        self.prometheus.await_fired(&[
+            "XksCertificateExpires",
+            "XksOldCredentialInUse",
+            "XksEncryptionsNearBound",
+            "XksClockSkew",
+        ]);
+        self.load.uses_both.store(false, Ordering::Relaxed);
+        self.load.is_skewed.store(false, Ordering::Relaxed);
+        let setup = &self.proxy.setup;
+        let identity = setup.authority.server_that_ends_in(90);
+        setup.write_private("server.pem", &identity.certificate_pem);
+        setup.write_private("server.key", &identity.key_pem);
+        self.prometheus.await_quiet(&["XksCertificateExpires"]);
+    }
+
+    /// One device goes, a bad configuration comes, and the audit trail's disk is full, so that everything is refused.
+    fn break_down(&self) {
+        self.intrude();
+        let good = self.proxy.setup.toml();
+        self.proxy.setup.replace_by("this is no configuration");
+        self.devices[0].set_removed(true);
+        fs::write(&self.filler, vec![0; 32 << 20]).expect_err("a disk that is full");
+        self.prometheus.await_fired(&[
+            "XksHsmDown",
+            "XksOnlyOneHsmLeft",
+            "XksReloadFailing",
+            "XksCredentialIdle",
+            "XksAuditFailing",
+            "XksRetryableErrors",
+            "XksErrorBudgetBurnsFast",
+            "XksErrorBudgetBurnsSlowly",
+        ]);
+        self.devices[0].heal();
+        fs::remove_file(&self.filler).unwrap();
+        self.proxy.setup.replace_by(&good);
+        self.prometheus
+            .await_quiet(&["XksAuditFailing", "XksHsmDown"]);
+    }
+
+    /// Both devices take their time.
+    fn slow_down(&self) {
+        for device in self.devices {
+            device.set_delay(Function::Encrypt, 400_000);
+        }
+        self.prometheus.await_fired(&["XksLatencyHigh"]);
+        for device in self.devices {
+            device.heal();
+        }
+    }
+
+    /// All is well again, and after a while Prometheus says so.
+    fn recover(&self) {
+        self.load.uses_both.store(true, Ordering::Relaxed);
+        self.prometheus.await_quiet(&["XksCredentialIdle"]);
+        self.load.uses_both.store(false, Ordering::Relaxed);
+        self.prometheus.await_quiet(&[
+            "XksOldCredentialInUse",
+            "XksClockSkew",
+            "XksOnlyOneHsmLeft",
+            "XksReloadFailing",
+            "XksRetryableErrors",
+            "XksLatencyHigh",
+            "XksErrorBudgetBurnsFast",
+            "XksErrorBudgetBurnsSlowly",
+        ]);
+    }
+}
+
+/// The process stands still, and then another one, which has encrypted nothing yet, takes its place.
+fn vanish(proxy: &mut Proxy, prometheus: &Prometheus) {
+    proxy.daemon.signal(Signal::STOP);
+    prometheus.await_fired(&["XksProxyDown"]);
+    let admin = format!("{:?}", proxy.admin.to_string());
+    proxy.setup.set("admin", "listen", &admin);
+    proxy.kill_and_start_again();
+    prometheus.await_quiet(&["XksProxyDown", "XksEncryptionsNearBound"]);
+    eventually("a scrape of the new process", || {
+        let up = prometheus.query("up == 1");
+        (!up.is_empty()).then_some(())
+    });
+}

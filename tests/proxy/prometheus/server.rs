@@ -1,0 +1,204 @@
+//! A Prometheus of the test's own: on loopback, with a port and a directory of its own, and the shipped rules with scaled durations.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::SHIPPED;
+use crate::harness::Proxy;
+use crate::harness::http::tcp;
+use crate::harness::metrics::eventually;
+
+const RULES: [&str; 2] = ["recording.rules.yml", "alerts.rules.yml"];
+
+/// What stands in the shipped rules, and what the test has in its place: windows and pauses of seconds, and bounds that a test
+/// reaches, but not because the machine is busy. promtool's cases have the real ones. Each must be there.
+const SCALED: [(&str, &str); 14] = [
+    ("[1m]", "[4s]"),
+    ("[5m]", "[4s]"),
+    ("[30m]", "[6s]"),
+    ("[1h]", "[8s]"),
+    ("[6h]", "[10s]"),
+    ("for: 1m\n", "for: 1s\n"),
+    ("for: 5m\n", "for: 1s\n"),
+    ("for: 1d\n", "for: 1s\n"),
+    ("4294967296", "40"),
+    ("< 3600)", "< 3)"),
+    ("> 604800", "> 4"),
+    ("< 86400", "< 3"),
+    ("14.4 * 0.001", "0.3"),
+    ("6 * 0.001", "0.2"),
+];
+
+/// A running Prometheus; it ends with the test.
+pub struct Prometheus {
+    child: Child,
+    address: SocketAddr,
+    directory: TempDir,
+}
+
+impl Prometheus {
+    /// Scrapes this proxy twice a second.
+    #[track_caller]
+    pub fn start(proxy: &Proxy) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        write_configuration(directory.path(), proxy.admin);
+        let address = free_address();
+        let file = |name: &str| directory.path().join(name).display().to_string();
+        let child = Command::new("prometheus")
+            .arg(format!("--config.file={}", file("prometheus.yml")))
+            .arg(format!("--storage.tsdb.path={}", file("data")))
+            .arg(format!("--web.listen-address={address}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(file("log")).unwrap())
+            .spawn()
+            .expect("prometheus is missing: run tests/run, or install the package");
+        let prometheus = Self {
+            child,
+            address,
+            directory,
+        };
+        eventually("a Prometheus that is ready", || {
+            let answer = get(address, "/-/ready").ok()?;
+            answer.starts_with("HTTP/1.0 200 ").then_some(())
+        });
+        prometheus
+    }
+
+    /// What a query yields now.
+    #[track_caller]
+    pub fn query(&self, query: &str) -> Vec<Value> {
+        let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let target = format!("/api/v1/query?query={encoded}");
+        let answer = get(self.address, &target).unwrap();
+        assert!(answer.starts_with("HTTP/1.0 200 "), "{query}: {answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let body: Value = serde_json::from_str(body).unwrap();
+        body["data"]["result"].as_array().unwrap().clone()
+    }
+
+    /// Whether it fires now.
+    fn fires(&self, alert: &str) -> bool {
+        !self.query(&firing(alert)).is_empty()
+    }
+
+    /// Whether it fires now, or did at any time since the start.
+    pub fn has_fired(&self, alert: &str) -> bool {
+        let query = format!("max_over_time({}[1h])", firing(alert));
+        !self.query(&query).is_empty()
+    }
+
+    /// Waits until each of them has fired; they need not do so at once.
+    #[track_caller]
+    pub fn await_fired(&self, alerts: &[&str]) {
+        for alert in alerts {
+            eventually(&format!("{alert} fires"), || {
+                self.has_fired(alert).then_some(())
+            });
+        }
+    }
+
+    /// Waits until each of them, which must have fired, does so no more.
+    #[track_caller]
+    pub fn await_quiet(&self, alerts: &[&str]) {
+        for alert in alerts {
+            assert!(self.has_fired(alert), "{alert} has not fired");
+            eventually(&format!("{alert} clears"), || {
+                (!self.fires(alert)).then_some(())
+            });
+        }
+    }
+
+    /// Runs every query of the dashboard; each must yield a number.
+    #[track_caller]
+    pub fn assert_no_panel_is_empty(&self) {
+        let dashboard = include_str!("../../../deploy/grafana/xks-proxy.json");
+        let dashboard: Value = serde_json::from_str(dashboard).unwrap();
+        for panel in dashboard["panels"].as_array().unwrap() {
+            if panel["type"] == "row" {
+                continue;
+            }
+            let targets = panel["targets"].as_array().unwrap();
+            assert!(!targets.is_empty(), "{}", panel["title"]);
+            for target in targets {
+                let query = target["expr"].as_str().unwrap();
+                let query = query.replace("$__rate_interval", "1m");
+                let is_number = |series: &Value| series["value"][1] != "NaN";
+                let is_empty = !self.query(&query).iter().any(is_number);
+                assert!(!is_empty, "an empty panel: {}: {query}", panel["title"]);
+            }
+        }
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            let log = fs::read_to_string(self.directory.path().join("log"));
+            eprintln!("--- Prometheus's log ---\n{}", log.unwrap_or_default());
+        }
+    }
+}
+
+/// The names of all shipped alerts.
+pub fn alerts() -> Vec<String> {
+    let rules = shipped("alerts.rules.yml");
+    let names = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    assert!(!names.is_empty(), "no alert in:\n{rules}");
+    names
+}
+
+fn firing(alert: &str) -> String {
+    format!("ALERTS{{alertname={alert:?},alertstate=\"firing\"}}")
+}
+
+fn shipped(name: &str) -> String {
+    fs::read_to_string(format!("{SHIPPED}/{name}")).unwrap()
+}
+
+fn write_configuration(directory: &Path, target: SocketAddr) {
+    let all: String = RULES.iter().map(|name| shipped(name)).collect();
+    for (from, _) in SCALED {
+        assert!(all.contains(from), "{from:?} is in no rule any more");
+    }
+    for name in RULES {
+        let scaled = SCALED
+            .iter()
+            .fold(shipped(name), |text, (from, to)| text.replace(from, to));
+        fs::write(directory.join(name), scaled).unwrap();
+    }
+    let configuration = format!(
+        "global: {{scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}}\n\
+         rule_files: [{}]\n\
+         scrape_configs: [{{job_name: xks-proxy, static_configs: [{{targets: [\"{target}\"]}}]}}]\n",
+        RULES.join(", ")
+    );
+    fs::write(directory.join("prometheus.yml"), configuration).unwrap();
+}
+
+/// HTTP/1.0, so that the answer is not chunked.
+fn get(address: SocketAddr, target: &str) -> io::Result<String> {
+    let mut socket = tcp(address)?;
+    socket.write_all(format!("GET {target} HTTP/1.0\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Free a moment ago; Prometheus cannot be asked to choose for itself and say what.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}

@@ -68,7 +68,7 @@ const FORBIDDEN_EDGES: [(&str, &str, &str); 6] = [
 ];
 
 /// Crates that only some rooms may name, with the reason.
-const CRATES: [(&str, &[&str], &str); 12] = [
+const CRATES: [(&str, &[&str], &str); 11] = [
     ("cryptoki", &["hsm"], "PKCS#11 stays behind the seam"),
     ("cryptoki_sys", &["hsm"], "PKCS#11 stays behind the seam"),
     (
@@ -78,7 +78,7 @@ const CRATES: [(&str, &[&str], &str); 12] = [
     ),
     (
         "aws_lc_rs",
-        &["sigv4", "server"],
+        &["sigv4", "server", "client"],
         "credentials are made in one place; TLS has it through rustls",
     ),
     (
@@ -102,7 +102,6 @@ const CRATES: [(&str, &[&str], &str); 12] = [
         &["server", "client"],
         "TLS stays with who listens and who calls",
     ),
-    ("rcgen", &["toolkit"], "a proxy makes no certificates"),
     ("tower", &["server"], "layers stay on the network's floor"),
     (
         "aws_sigv4",

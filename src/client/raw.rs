@@ -8,7 +8,7 @@ mod response;
 mod sign;
 mod tls;
 
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Read, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -220,7 +220,7 @@ impl Connection {
     /// # Errors
     /// When nothing comes in time, or what comes is no answer.
     pub fn response(&mut self, head_only: bool) -> io::Result<Option<Response>> {
-        response::read(&mut self.stream, &mut self.unread, head_only)
+        response::read(&mut Incoming(&mut self.stream), &mut self.unread, head_only)
     }
 
     /// Sends a request and waits for its answer.
@@ -232,6 +232,24 @@ impl Connection {
         match (self.response(request.method == "HEAD"), written) {
             (Ok(None), Err(error)) => Err(error),
             (answer, _) => answer,
+        }
+    }
+}
+
+/// Reads without writing first: what `rustls` still has to send to a peer that refused a long body, and closed, must not hide the
+/// answer that came before the close.
+struct Incoming<'a>(&'a mut StreamOwned<ClientConnection, TcpStream>);
+
+impl Read for Incoming<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let StreamOwned { conn, sock } = &mut *self.0;
+        loop {
+            match conn.reader().read(buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                done => return done,
+            }
+            conn.read_tls(sock)?;
+            conn.process_new_packets().map_err(io::Error::other)?;
         }
     }
 }

@@ -1,17 +1,22 @@
 //! The command line. Flags are parsed dumb here, one file per command, and mean something further down.
 
 mod audit;
+#[cfg(feature = "toolkit")]
 mod bench;
 mod check_config;
+#[cfg(feature = "toolkit")]
+mod conformance;
 mod credential;
 mod exit;
 mod key;
 mod load;
 mod migrate_config;
 mod policy;
+#[cfg(feature = "toolkit")]
 mod probe;
 mod progress;
 mod serve;
+#[cfg(feature = "toolkit")]
 mod target;
 mod terminal;
 
@@ -40,8 +45,12 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::Audit),
     MigrateConfig(migrate_config::MigrateConfig),
+    #[cfg(feature = "toolkit")]
     Probe(probe::Probe),
+    #[cfg(feature = "toolkit")]
     Bench(Box<bench::Bench>),
+    #[cfg(feature = "toolkit")]
+    Conformance(Box<conformance::Conformance>),
 }
 
 /// Parses the command line and runs the command. Wrong usage exits with 2, from the parser.
@@ -54,8 +63,12 @@ pub fn run() -> ExitCode {
         Command::Policy(command) => command.run(),
         Command::Audit(command) => command.run(),
         Command::MigrateConfig(command) => command.run(),
+        #[cfg(feature = "toolkit")]
         Command::Probe(command) => command.run(),
+        #[cfg(feature = "toolkit")]
         Command::Bench(command) => command.run(),
+        #[cfg(feature = "toolkit")]
+        Command::Conformance(command) => command.run(),
     };
     status.into()
 }

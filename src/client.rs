@@ -7,6 +7,7 @@
 mod chain;
 mod connection;
 mod error;
+pub mod raw;
 mod tls;
 
 pub use chain::{ChainFault, verify_chain};

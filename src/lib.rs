@@ -19,7 +19,7 @@
 //! | 4 | [`server`] | listener, TLS, HTTP, the layers that a request walks through |
 //! | 4 | [`admin`] | the second listener: `/livez`, `/readyz`, `/metrics` |
 //! | 4 | [`inventory`] | the operator's view: which HSM has which key, whether they are the same, how a key comes to be there |
-//! | 4 | [`toolkit`] | the operator's tools, which know a proxy by its wire only: probe, bench |
+//! | 4 | [`toolkit`] | the operator's tools, which know a proxy by its wire only: probe, conformance, bench |
 //! | 3 | [`operations`] | the four operations: no HTTP, no PKCS#11 |
 //! | 3 | [`hsm`] | PKCS#11: an actor per device; the only room that says `cryptoki` |
 //! | 2 | [`keystore`] | external key stores: prefix → credentials, keys, state |
@@ -43,6 +43,7 @@ pub mod app;
 pub mod audit;
 pub mod build_info;
 pub mod cli;
+#[cfg(feature = "toolkit")]
 pub mod client;
 pub mod clock;
 pub mod config;
@@ -56,5 +57,6 @@ pub mod policy;
 pub mod secret;
 pub mod server;
 pub mod sigv4;
+#[cfg(feature = "toolkit")]
 pub mod toolkit;
 pub mod xks;

@@ -105,8 +105,8 @@ const CRATES: [(&str, &[&str], &str); 11] = [
     ("tower", &["server"], "layers stay on the network's floor"),
     (
         "aws_sigv4",
-        &["sigv4"],
-        "signatures are judged in one place",
+        &["sigv4", "client"],
+        "signatures are judged in one place, and made in one",
     ),
 ];
 
@@ -299,6 +299,8 @@ fn secrets_are_exposed_in_few_places() {
         "ekm",
         // Compares plaintexts of its own making.
         "toolkit",
+        // Signs.
+        "client",
         // Writes them, into files of mode 0600 and nowhere else.
         "config",
     ];

@@ -25,6 +25,8 @@ mod blame;
 mod bodies;
 mod clock_jumps;
 mod command_line;
+#[cfg(feature = "toolkit")]
+mod conformance;
 mod credential_new;
 mod descriptors;
 mod dialects;

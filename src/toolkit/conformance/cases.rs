@@ -1,0 +1,140 @@
+//! All cases, by section, and the MUSTs for which there can be none.
+
+mod base64;
+mod bodies;
+mod cdiv;
+mod decrypt;
+mod encrypt;
+mod errors;
+mod health;
+mod http;
+mod key_metadata;
+mod mtls;
+mod request_metadata;
+mod signatures;
+mod tampered;
+mod tls;
+mod uris;
+
+use super::case::Case;
+
+/// A requirement that cannot be seen from outside.
+pub struct Untestable {
+    /// The section of the specification.
+    pub section: &'static str,
+    /// What is asked.
+    pub requirement: &'static str,
+    /// Why no request shows it.
+    pub reason: &'static str,
+}
+
+const fn untestable(
+    section: &'static str,
+    requirement: &'static str,
+    reason: &'static str,
+) -> Untestable {
+    Untestable {
+        section,
+        requirement,
+        reason,
+    }
+}
+
+/// The requirements without a case.
+pub const UNTESTABLE: &[Untestable] = &[
+    untestable(
+        "2",
+        "a health URL for load balancers, without signature and client certificate",
+        "its address and port are the operator's choice",
+    ),
+    untestable(
+        "5",
+        "the AAD given to the HSM is u16be(len AAD), AAD, u8(len MD), MD",
+        "its bytes show only to who has the key; that both are bound is tested",
+    ),
+    untestable(
+        "5",
+        "decrypting an IV of 16 bytes",
+        "needs a ciphertext with such an IV; that its length is accepted is tested",
+    ),
+    untestable(
+        "5",
+        "the CDIV is verified by decrypting before the answer, and retried",
+        "needs an HSM that corrupts",
+    ),
+    untestable(
+        "5",
+        "health really encrypts and decrypts, with a dedicated key, at most a minute ago",
+        "needs an HSM that fails on command",
+    ),
+    untestable(
+        "6",
+        "429 ThrottlingException over quota",
+        "a judge does not load what others use",
+    ),
+    untestable(
+        "6",
+        "500 InternalException and 503 DependencyTimeoutException",
+        "needs an HSM that fails on command",
+    ),
+    untestable(
+        "6",
+        "403 AccessDeniedException",
+        "needs a policy that denies; whose is the operator's choice",
+    ),
+    untestable(
+        "6",
+        "an HSM's fault is never InvalidCiphertextException",
+        "needs an HSM that fails on command",
+    ),
+    untestable(
+        "7",
+        "signatures are compared in constant time",
+        "the network's noise hides it",
+    ),
+    untestable(
+        "8",
+        "plaintext is not logged; logs are protected",
+        "needs the proxy's logs",
+    ),
+];
+
+/// Every case, by section.
+pub fn all() -> Vec<Case> {
+    let groups: [fn() -> Vec<Case>; 15] = [
+        tls::cases,
+        mtls::cases,
+        http::cases,
+        uris::cases,
+        request_metadata::cases,
+        bodies::cases,
+        base64::cases,
+        key_metadata::cases,
+        encrypt::cases,
+        cdiv::cases,
+        decrypt::cases,
+        health::cases,
+        errors::cases,
+        signatures::cases,
+        tampered::cases,
+    ];
+    groups.iter().flat_map(|group| group()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_every_section_has_cases() {
+        let cases = all();
+        let mut ids: Vec<_> = cases.iter().map(|case| case.id.clone()).collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), cases.len());
+        for section in ["2", "3", "4", "5", "6", "7"] {
+            let count = cases.iter().filter(|case| case.section == section).count();
+            assert!(count >= 8, "section {section} has {count} cases");
+        }
+    }
+}

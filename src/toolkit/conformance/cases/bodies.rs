@@ -1,0 +1,175 @@
+//! Section 5, the form of bodies: JSON as it may be written, fields that are missing, of a wrong type, or there twice.
+
+use serde_json::{Value, json};
+
+use super::super::case::{Case, must};
+use super::super::check;
+use super::super::scene::{Op, encrypt_body, set, unset};
+
+/// What each operation needs beside requestMetadata.
+const REQUIRED: [(Op, &[&str]); 2] = [
+    (Op::Encrypt, &["plaintext", "encryptionAlgorithm"]),
+    (
+        Op::Decrypt,
+        &[
+            "ciphertext",
+            "initializationVector",
+            "authenticationTag",
+            "encryptionAlgorithm",
+        ],
+    ),
+];
+
+const OPTIONAL: [(Op, &str); 4] = [
+    (Op::Encrypt, "additionalAuthenticatedData"),
+    (Op::Encrypt, "ciphertextDataIntegrityValueAlgorithm"),
+    (Op::Decrypt, "additionalAuthenticatedData"),
+    (Op::Decrypt, "ciphertextMetadata"),
+];
+
+/// Bodies that are no JSON object of ours.
+const NOT_JSON: [(&str, &[u8]); 10] = [
+    ("empty", b""),
+    ("brace", b"{"),
+    ("null", b"null"),
+    ("array", b"[]"),
+    ("string", b"\"x\""),
+    ("html", b"<html></html>"),
+    ("form", b"plaintext=AA==&encryptionAlgorithm=AES_GCM"),
+    ("not-utf-8", b"{\"requestMetadata\":\"\xc3\x28\"}"),
+    ("zeros", &[0; 64]),
+    ("lone-surrogate", br#"{"requestMetadata":"\ud800"}"#),
+];
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (op, fields) in REQUIRED {
+        for &field in fields {
+            cases.push(invalid(op, field, "missing", |body, field| {
+                unset(body, field)
+            }));
+            cases.push(invalid(op, field, "null", |body, field| {
+                set(body, field, Value::Null)
+            }));
+            cases.extend(of_wrong_type(op, field));
+        }
+    }
+    cases.extend(
+        OPTIONAL
+            .iter()
+            .flat_map(|&(op, field)| of_wrong_type(op, field)),
+    );
+    cases.extend(algorithms());
+    for (name, bytes) in NOT_JSON {
+        cases.push(raw(
+            format!("body-{name}"),
+            format!("a body that is no JSON object: {name}"),
+            move |_| bytes.to_vec(),
+        ));
+    }
+    cases.push(raw(
+        "body-trailing-garbage",
+        "a good body and an x after it",
+        |good| format!("{good}x").into_bytes(),
+    ));
+    cases.push(raw("body-twice", "a good body twice", |good| {
+        format!("{good}{good}").into_bytes()
+    }));
+    cases.push(raw("body-deep", "a body of 10,000 nested arrays", |_| {
+        "[".repeat(10_000).into_bytes()
+    }));
+    let twice = |good: &str| {
+        good.replacen('{', "{\"plaintext\":\"AAAA\",", 1)
+            .into_bytes()
+    };
+    cases.push(raw("body-field-twice", "a body with plaintext twice", twice).advised());
+    cases.push(taken(
+        "body-whitespace",
+        "a body with much white space",
+        |good| {
+            format!(
+                " \r\n\t{} \n",
+                good.replace(',', " ,\n\t").replace("\":", "\" : ")
+            )
+        },
+    ));
+    cases.push(taken(
+        "body-escapes",
+        "field names and values with JSON escapes",
+        |good| {
+            good.replace("plaintext", "\\u0070laintext")
+                .replace("AES_GCM", "\\u0041ES_GCM")
+        },
+    ));
+    cases
+}
+
+fn of_wrong_type(op: Op, field: &'static str) -> Vec<Case> {
+    vec![
+        invalid(op, field, "number", |body, field| set(body, field, 7)),
+        invalid(op, field, "array", |body, field| {
+            set(body, field, json!(["AAAA"]))
+        }),
+        invalid(op, field, "object", |body, field| {
+            set(body, field, json!({ "x": "AAAA" }))
+        }),
+        invalid(op, field, "boolean", |body, field| set(body, field, true)),
+    ]
+}
+
+fn invalid(op: Op, field: &'static str, how: &str, change: fn(&mut Value, &str)) -> Case {
+    let name = op.name();
+    must(
+        "5",
+        format!("{name}-{field}-{how}"),
+        format!("{name} with {field}: {how}"),
+        "400 ValidationException",
+        move |scene| {
+            let mut body = scene.good_body(op)?;
+            change(&mut body, field);
+            scene.refused(op, scene.key(), &body, check::VALIDATION)
+        },
+    )
+}
+
+fn algorithms() -> Vec<Case> {
+    let unknown = |op: Op, field: &'static str, value: &'static str| {
+        let name = op.name();
+        must(
+            "5",
+            format!("{name}-{field}-unknown"),
+            format!("{name} with {field} {value}"),
+            "501 UnsupportedOperationException",
+            move |scene| {
+                let mut body = scene.good_body(op)?;
+                set(&mut body, field, value);
+                scene.refused(op, scene.key(), &body, check::UNSUPPORTED)
+            },
+        )
+    };
+    vec![
+        unknown(Op::Encrypt, "encryptionAlgorithm", "AES_CBC"),
+        unknown(Op::Decrypt, "encryptionAlgorithm", "AES_CBC"),
+        unknown(Op::Encrypt, "ciphertextDataIntegrityValueAlgorithm", "MD5"),
+    ]
+}
+
+fn raw(
+    id: impl Into<String>,
+    sent: impl Into<String>,
+    make: impl Fn(&str) -> Vec<u8> + 'static,
+) -> Case {
+    must("5", id, sent, "400 ValidationException", move |scene| {
+        let good = encrypt_body(b"conformance").to_string();
+        let request = scene.signed(Op::Encrypt, scene.key(), make(&good));
+        check::error(&scene.send(&request)?, &[check::VALIDATION])
+    })
+}
+
+fn taken(id: &str, sent: &str, make: impl Fn(&str) -> String + 'static) -> Case {
+    must("5", id, sent, "200", move |scene| {
+        let good = encrypt_body(b"conformance").to_string();
+        let request = scene.signed(Op::Encrypt, scene.key(), make(&good));
+        check::success(&scene.send(&request)?).map(drop)
+    })
+}

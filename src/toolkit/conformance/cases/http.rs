@@ -1,0 +1,148 @@
+//! Sections 2 and 6: HTTP/1.1, HTTP/2, and bytes that are no request.
+
+use super::super::case::{Case, Judged, must, should, violation};
+use super::super::check;
+use super::super::scene::{Op, Scene, plain_body};
+use crate::client::raw::{Request, Tls, exchange_http2};
+
+/// Bytes that no parser should take for a request of ours.
+const GARBAGE: [(&str, &str); 7] = [
+    ("words", "this is not HTTP\r\n\r\n"),
+    ("version", "POST / HTTP/9.9\r\nhost: x\r\n\r\n"),
+    ("field-without-colon", "POST / HTTP/1.1\r\nhost x\r\n\r\n"),
+    (
+        "negative-length",
+        "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
+    ),
+    (
+        "two-lengths",
+        "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx",
+    ),
+    (
+        "bad-chunk",
+        "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+    ),
+    ("html", "<html></html>\r\n\r\n"),
+];
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = vec![
+        must(
+            "2",
+            "http-1.1-served",
+            "health over HTTP/1.1, by ALPN",
+            "200",
+            |scene| {
+                let body = plain_body(Op::Health);
+                scene.ok(Op::Health, "", &body).map(drop)
+            },
+        ),
+        must(
+            "2",
+            "http-1.1-without-alpn",
+            "health by a client without ALPN",
+            "200",
+            |scene| {
+                let tls = Tls {
+                    protocols: Vec::new(),
+                    ..scene.target.tls.clone()
+                };
+                let mut connection = scene.connect(&tls)?;
+                check::success(&scene.send_on(&mut connection, &health(scene))?).map(drop)
+            },
+        ),
+        should(
+            "2",
+            "connection-reused",
+            "three requests on one connection",
+            "200 each",
+            |scene| {
+                let mut connection = scene.connect(&scene.target.tls)?;
+                for _ in 0..3 {
+                    check::success(&scene.send_on(&mut connection, &health(scene))?)?;
+                }
+                Ok(())
+            },
+        ),
+        should(
+            "2",
+            "connection-survives-a-refusal",
+            "an unsigned request, then a signed one, on one connection",
+            "401, then 200",
+            |scene| {
+                let mut connection = scene.connect(&scene.target.tls)?;
+                let unsigned = scene.unsigned(Op::Health, "", plain_body(Op::Health).to_string());
+                check::any_error(&scene.send_on(&mut connection, &unsigned)?)?;
+                check::success(&scene.send_on(&mut connection, &health(scene))?).map(drop)
+            },
+        ),
+        should(
+            "2",
+            "chunked-body-served",
+            "health with a chunked body",
+            "200",
+            chunked,
+        ),
+        should(
+            "2",
+            "http-2-served",
+            "health over HTTP/2, by ALPN",
+            "200",
+            http_2,
+        ),
+    ];
+    cases.extend(GARBAGE.map(|(name, bytes)| {
+        must(
+            "6",
+            format!("garbage-{name}"),
+            "bytes that are no HTTP request",
+            "an error in JSON, or a close",
+            move |scene| garbage(scene, bytes),
+        )
+    }));
+    cases
+}
+
+fn health(scene: &Scene<'_>) -> Request {
+    scene.signed(Op::Health, "", plain_body(Op::Health).to_string())
+}
+
+fn chunked(scene: &Scene<'_>) -> Judged {
+    let mut request = health(scene).with("transfer-encoding", "chunked");
+    let body = String::from_utf8_lossy(&request.body).into_owned();
+    request.body = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).into_bytes();
+    check::success(&scene.send(&request)?).map(drop)
+}
+
+fn http_2(scene: &Scene<'_>) -> Judged {
+    let tls = Tls {
+        protocols: vec!["h2"],
+        ..scene.target.tls.clone()
+    };
+    let mut connection = scene.connect(&tls)?;
+    if connection.protocol() != Some(b"h2") {
+        return violation("ALPN did not agree on h2");
+    }
+    let answer = exchange_http2(&mut connection, &health(scene));
+    scene.remember("health over HTTP/2", format!("{answer:?}"));
+    match answer {
+        Ok(answer) if answer.status == Some(200) => Ok(()),
+        Ok(answer) => violation(format!("status {:?}", answer.status)),
+        Err(error) => violation(format!("no answer: {error}")),
+    }
+}
+
+fn garbage(scene: &Scene<'_>, bytes: &str) -> Judged {
+    let mut connection = scene.connect(&scene.target.tls)?;
+    // A write that fails has been answered by a close.
+    drop(connection.send(bytes.as_bytes()));
+    let answer = connection.response(false);
+    scene.remember(bytes, format!("{answer:?}"));
+    match answer {
+        Ok(None) => Ok(()),
+        // Nothing of a body means that nothing was said which could be HTML.
+        Ok(Some(answer)) if answer.body.is_empty() && answer.status >= 400 => Ok(()),
+        Ok(Some(answer)) => check::shaped(&answer).map(drop),
+        Err(error) => violation(format!("neither an answer nor a close: {error}")),
+    }
+}

@@ -1,0 +1,184 @@
+//! Section 4: what requestMetadata must hold, and what it may.
+
+use serde_json::{Value, json};
+
+use super::super::case::{Case, Fault, Judged, must};
+use super::super::check;
+use super::super::scene::{Op, Scene, in_metadata, set, unset};
+
+const PRINCIPAL: &str = "awsPrincipalArn";
+const OPERATION: &str = "kmsOperation";
+const REQUEST_ID: &str = "kmsRequestId";
+const KEY_ARN: &str = "kmsKeyArn";
+
+type Change = fn(&mut Value, &str);
+
+fn required(op: Op) -> &'static [&'static str] {
+    match op {
+        Op::Health => &[OPERATION, REQUEST_ID],
+        Op::Metadata => &[PRINCIPAL, OPERATION, REQUEST_ID],
+        Op::Encrypt | Op::Decrypt => &[PRINCIPAL, OPERATION, REQUEST_ID, KEY_ARN],
+    }
+}
+
+fn known(op: Op) -> &'static [&'static str] {
+    match op {
+        Op::Metadata => &["CreateKey", "DescribeKey"],
+        Op::Encrypt => &[
+            "Encrypt",
+            "GenerateDataKey",
+            "GenerateDataKeyWithoutPlaintext",
+            "ReEncrypt",
+        ],
+        Op::Decrypt => &["Decrypt", "ReEncrypt"],
+        Op::Health => &[
+            "CreateCustomKeyStore",
+            "ConnectCustomKeyStore",
+            "UpdateCustomKeyStore",
+            "KmsHealthCheck",
+        ],
+    }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    Op::ALL.into_iter().flat_map(of_operation).collect()
+}
+
+fn of_operation(op: Op) -> Vec<Case> {
+    let name = op.name();
+    let mut cases = Vec::new();
+    for &field in required(op) {
+        let wrong: [(&str, Change); 3] = [
+            ("missing", unset),
+            ("null", |body, field| set(body, field, Value::Null)),
+            ("number", |body, field| set(body, field, 7)),
+        ];
+        cases.extend(wrong.map(|(how, change)| {
+            invalid(
+                op,
+                format!("{name}-{field}-{how}"),
+                format!("{name} with {field} {how}"),
+                move |body| {
+                    in_metadata(body, |metadata| change(metadata, field));
+                },
+            )
+        }));
+    }
+    cases.push(invalid(
+        op,
+        format!("{name}-requestMetadata-missing"),
+        format!("{name} without requestMetadata"),
+        |body| unset(body, "requestMetadata"),
+    ));
+    cases.push(invalid(
+        op,
+        format!("{name}-requestMetadata-array"),
+        format!("{name} with requestMetadata as an array"),
+        |body| set(body, "requestMetadata", json!([])),
+    ));
+    cases.push(
+        invalid(
+            op,
+            format!("{name}-kmsRequestId-empty"),
+            format!("{name} with an empty kmsRequestId"),
+            |body| in_metadata(body, |m| set(m, REQUEST_ID, "")),
+        )
+        .advised(),
+    );
+    for &operation in known(op) {
+        cases.push(taken(
+            op,
+            format!("{name}-kmsOperation-{operation}"),
+            format!("{name} for {operation}"),
+            move |body| in_metadata(body, |m| set(m, OPERATION, operation)),
+        ));
+    }
+    cases.push(taken(
+        op,
+        format!("{name}-kmsOperation-unknown"),
+        format!("{name} for an operation that nobody knows"),
+        |body| in_metadata(body, |m| set(m, OPERATION, "OperationOfTheFuture")),
+    ));
+    cases.push(taken(
+        op,
+        format!("{name}-unknown-field-in-requestMetadata"),
+        format!("{name} with an unknown field in requestMetadata"),
+        |body| in_metadata(body, |m| set(m, "fieldOfTheFuture", json!({ "a": [1] }))),
+    ));
+    cases.push(taken(
+        op,
+        format!("{name}-unknown-field"),
+        format!("{name} with an unknown field beside requestMetadata"),
+        |body| set(body, "fieldOfTheFuture", "\u{e4}\u{1f511}"),
+    ));
+    cases.push(taken(
+        op,
+        format!("{name}-kmsRequestId-opaque"),
+        format!("{name} with a kmsRequestId of an unusual form"),
+        |body| in_metadata(body, |m| set(m, REQUEST_ID, "not a UUID: \u{e4}/\u{1f511}")),
+    ));
+    if op != Op::Health {
+        cases.push(taken(
+            op,
+            format!("{name}-optional-fields"),
+            format!("{name} with all optional fields"),
+            optional,
+        ));
+        cases.push(taken(
+            op,
+            format!("{name}-arn-of-2048-characters"),
+            format!("{name} with an awsPrincipalArn of 2,048 characters"),
+            |body| {
+                in_metadata(body, |m| {
+                    set(
+                        m,
+                        PRINCIPAL,
+                        format!("arn:aws:iam::123456789012:role/{}", "x".repeat(2_017)),
+                    )
+                })
+            },
+        ));
+    }
+    cases
+}
+
+fn optional(body: &mut Value) {
+    in_metadata(body, |metadata| {
+        set(
+            metadata,
+            KEY_ARN,
+            "arn:aws:kms:eu-west-1:123456789012:key/x",
+        );
+        set(metadata, "kmsViaService", "s3.eu-west-1.amazonaws.com");
+        set(metadata, "awsSourceVpc", "vpc-0123456789abcdef0");
+        set(metadata, "awsSourceVpce", "vpce-0123456789abcdef0");
+    });
+}
+
+fn changed(scene: &Scene<'_>, op: Op, change: &impl Fn(&mut Value)) -> Result<Value, Fault> {
+    let mut body = scene.good_body(op)?;
+    change(&mut body);
+    Ok(body)
+}
+
+/// A change that makes the body invalid.
+fn invalid(op: Op, id: String, sent: String, change: impl Fn(&mut Value) + 'static) -> Case {
+    must(
+        "4",
+        id,
+        sent,
+        "400 ValidationException",
+        move |scene| -> Judged {
+            let body = changed(scene, op, &change)?;
+            scene.refused(op, scene.key(), &body, check::VALIDATION)
+        },
+    )
+}
+
+/// A change that must not matter.
+fn taken(op: Op, id: String, sent: String, change: impl Fn(&mut Value) + 'static) -> Case {
+    must("4", id, sent, "200", move |scene| -> Judged {
+        let body = changed(scene, op, &change)?;
+        scene.ok(op, scene.key(), &body).map(drop)
+    })
+}

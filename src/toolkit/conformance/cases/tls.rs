@@ -1,0 +1,103 @@
+//! Section 2: versions and suites of TLS.
+
+use super::super::case::{Case, Judged, must, should, violation};
+use super::super::check;
+use super::super::scene::{Op, Scene, plain_body};
+use crate::client::raw::{Greeting, Hello, Suite, Tls, TlsVersion, greet};
+
+/// Suites of TLS 1.2 that no list of ours has.
+const WEAK: [(&str, &[u16]); 6] = [
+    ("null", &[0x0001, 0x0002, 0x003b, 0xc006, 0xc010]),
+    ("anonymous", &[0x0034, 0x006c, 0x00a7, 0xc019]),
+    ("rc4", &[0x0004, 0x0005, 0xc007, 0xc011]),
+    ("3des", &[0x000a, 0xc008, 0xc012]),
+    (
+        "rsa-key-transport",
+        &[0x009c, 0x009d, 0x002f, 0x0035, 0x003c, 0x003d],
+    ),
+    (
+        "cbc",
+        &[
+            0xc009, 0xc00a, 0xc013, 0xc014, 0xc023, 0xc024, 0xc027, 0xc028,
+        ],
+    ),
+];
+
+/// What an old client would offer: all of it.
+const OLD: [u16; 8] = [
+    0xc009, 0xc00a, 0xc013, 0xc014, 0x002f, 0x0035, 0x000a, 0x0005,
+];
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = vec![must(
+        "2",
+        "tls-suite-of-the-specification",
+        "TLS 1.2 and 1.3 with the four suites of the specification",
+        "a handshake, and an answer over it",
+        |scene| serves(scene, &scene.target.tls),
+    )];
+    for (name, version) in [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)] {
+        cases.push(should(
+            "2",
+            format!("tls-{name}-accepted"),
+            format!("TLS {name} only"),
+            "a handshake, and an answer over it",
+            move |scene| serves(scene, &only(&scene.target.tls, version)),
+        ));
+    }
+    for (name, version) in [
+        ("ssl-3.0", 0x0300),
+        ("tls-1.0", 0x0301),
+        ("tls-1.1", 0x0302),
+    ] {
+        cases.push(must(
+            "2",
+            format!("{name}-refused"),
+            format!("a ClientHello of {name} at most"),
+            "an alert or a close",
+            move |scene| refuses(scene, version, &OLD),
+        ));
+    }
+    cases.extend(WEAK.map(|(name, suites)| {
+        should(
+            "2",
+            format!("tls-{name}-suites-refused"),
+            format!("a ClientHello of TLS 1.2 with {name} suites only"),
+            "an alert or a close",
+            move |scene| refuses(scene, 0x0303, suites),
+        )
+    }));
+    cases
+}
+
+/// The same settings for one version.
+pub(super) fn only(tls: &Tls, version: TlsVersion) -> Tls {
+    let mut suites = tls.suites.clone();
+    suites.retain(|suite: &Suite| suite.version() == version);
+    Tls {
+        versions: vec![version],
+        suites,
+        ..tls.clone()
+    }
+}
+
+fn serves(scene: &Scene<'_>, tls: &Tls) -> Judged {
+    let mut connection = scene.connect(tls)?;
+    let body = plain_body(Op::Health).to_string();
+    let answer = scene.send_on(&mut connection, &scene.signed(Op::Health, "", body))?;
+    check::success(&answer).map(drop)
+}
+
+fn refuses(scene: &Scene<'_>, version: u16, suites: &[u16]) -> Judged {
+    let suites = suites.to_vec();
+    let greeting = greet(&scene.target.place, &Hello { version, suites });
+    scene.remember("ClientHello", format!("{greeting:?}"));
+    match greeting {
+        Ok(Greeting::Alert(_) | Greeting::Closed) => Ok(()),
+        Ok(Greeting::Accepted { version, suite }) => violation(format!(
+            "the server chose version {version:#06x}, suite {suite:#06x}"
+        )),
+        Ok(Greeting::Strange) => violation("the answer is neither a TLS alert nor a close"),
+        Err(error) => violation(format!("no connection: {error}")),
+    }
+}

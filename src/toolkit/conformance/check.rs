@@ -1,0 +1,212 @@
+//! What an answer has to be: successes, errors in the shape of section 6, canonical Base64.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::case::{Fault, Judged, violation};
+use super::scene::Sealed;
+use crate::client::raw::Response;
+
+pub(super) const VALIDATION: (u16, &str) = (400, "ValidationException");
+pub(super) const INVALID_CIPHERTEXT: (u16, &str) = (400, "InvalidCiphertextException");
+pub(super) const INVALID_KEY_USAGE: (u16, &str) = (400, "InvalidKeyUsageException");
+pub(super) const INVALID_STATE: (u16, &str) = (400, "InvalidStateException");
+pub(super) const AUTHENTICATION: (u16, &str) = (401, "AuthenticationFailedException");
+pub(super) const KEY_NOT_FOUND: (u16, &str) = (404, "KeyNotFoundException");
+pub(super) const INVALID_PATH: (u16, &str) = (404, "InvalidUriPathException");
+pub(super) const UNSUPPORTED: (u16, &str) = (501, "UnsupportedOperationException");
+
+/// Every row of the table of section 6.
+const ERRORS: [(u16, &str); 12] = [
+    VALIDATION,
+    INVALID_STATE,
+    INVALID_CIPHERTEXT,
+    INVALID_KEY_USAGE,
+    AUTHENTICATION,
+    (403, "AccessDeniedException"),
+    KEY_NOT_FOUND,
+    INVALID_PATH,
+    (429, "ThrottlingException"),
+    (500, "InternalException"),
+    UNSUPPORTED,
+    (503, "DependencyTimeoutException"),
+];
+
+/// A condition, and what to say when it does not hold.
+pub(super) fn that(holds: bool, complaint: impl FnOnce() -> String) -> Judged {
+    match holds {
+        true => Ok(()),
+        false => violation(complaint()),
+    }
+}
+
+/// The body as JSON, labelled as such.
+pub(super) fn body(response: &Response) -> Result<Value, Fault> {
+    let kind = response.value("content-type").unwrap_or_default();
+    let media = kind.split(';').next().unwrap_or_default().trim();
+    that(media.eq_ignore_ascii_case("application/json"), || {
+        format!(
+            "Content-Type is {kind:?}, not application/json (status {})",
+            response.status
+        )
+    })?;
+    serde_json::from_slice(&response.body)
+        .map_err(|error| Fault::Violation(format!("the body is no JSON: {error}")))
+}
+
+/// A 200 with a JSON object.
+pub(super) fn success(response: &Response) -> Result<Value, Fault> {
+    let body = body(response)?;
+    that(response.status == 200, || {
+        format!(
+            "expected 200, got {} {}",
+            response.status,
+            text(&body, "errorName")
+        )
+    })?;
+    that(body.is_object(), || "the body is no JSON object".to_owned())?;
+    Ok(body)
+}
+
+/// One of the wanted errors, in the shape of section 6.
+pub(super) fn error(response: &Response, wanted: &[(u16, &str)]) -> Judged {
+    let body = shaped(response)?;
+    let found = (response.status, text(&body, "errorName"));
+    that(wanted.contains(&found), || {
+        let (status, name) = found;
+        let names: Vec<String> = wanted.iter().map(|(s, n)| format!("{s} {n}")).collect();
+        format!("expected {}, got {status} {name}", names.join(" or "))
+    })
+}
+
+/// Any error of the table, in its shape.
+pub(super) fn any_error(response: &Response) -> Judged {
+    let body = shaped(response)?;
+    let found = (response.status, text(&body, "errorName"));
+    that(ERRORS.contains(&found), || {
+        format!("{} {} is no row of the table of errors", found.0, found.1)
+    })
+}
+
+/// An error's body: errorName, and an errorMessage that may be shown.
+pub(super) fn shaped(response: &Response) -> Result<Value, Fault> {
+    that(response.status != 200, || {
+        "expected an error, got 200".to_owned()
+    })?;
+    let body = body(response)?;
+    let is_named = body.get("errorName").is_some_and(Value::is_string);
+    that(is_named, || {
+        format!("status {} without errorName", response.status)
+    })?;
+    match body.get("errorMessage") {
+        None => {}
+        Some(Value::String(message)) => {
+            let is_printable = message.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
+            that(message.len() < 512, || {
+                format!(
+                    "errorMessage has {} characters, not less than 512",
+                    message.len()
+                )
+            })?;
+            that(is_printable, || {
+                "errorMessage is not printable ASCII".to_owned()
+            })?;
+        }
+        Some(_) => return violation("errorMessage is no string"),
+    }
+    Ok(body)
+}
+
+pub(super) fn text<'a>(body: &'a Value, field: &str) -> &'a str {
+    body.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The bytes of a Base64 field of an answer.
+pub(super) fn bytes(body: &Value, field: &str) -> Result<Vec<u8>, Fault> {
+    let Some(text) = body.get(field).and_then(Value::as_str) else {
+        return violation(format!("{field} is missing, or no string"));
+    };
+    STANDARD
+        .decode(text)
+        .map_err(|error| Fault::Violation(format!("{field} is not canonical Base64: {error}")))
+}
+
+/// Encrypt's answer, decoded.
+pub(super) fn sealed(body: Value) -> Result<Sealed, Fault> {
+    let metadata = match body.get("ciphertextMetadata") {
+        None => Vec::new(),
+        Some(_) => bytes(&body, "ciphertextMetadata")?,
+    };
+    Ok(Sealed {
+        ciphertext: bytes(&body, "ciphertext")?,
+        iv: bytes(&body, "initializationVector")?,
+        tag: bytes(&body, "authenticationTag")?,
+        metadata,
+        body,
+    })
+}
+
+/// A key id that was given, or the reason to skip.
+pub(super) fn given<'a>(key: Option<&'a String>, option: &str) -> Result<&'a str, Fault> {
+    key.map(String::as_str)
+        .ok_or_else(|| Fault::Skipped(format!("{option} was not given")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, kind: &str, body: &str) -> Response {
+        Response {
+            status,
+            headers: vec![("content-type".into(), kind.into())],
+            body: body.into(),
+        }
+    }
+
+    const JSON: &str = "application/json";
+
+    #[test]
+    fn errors_are_judged_by_their_whole_shape() {
+        let named = r#"{"errorName":"ValidationException"}"#;
+        assert!(error(&answer(400, JSON, named), &[VALIDATION]).is_ok());
+        let long = format!(
+            r#"{{"errorName":"ValidationException","errorMessage":"{}"}}"#,
+            "x".repeat(512)
+        );
+        for (status, kind, body) in [
+            (500, JSON, named),
+            (400, "text/html", named),
+            (400, JSON, "<html>"),
+            (400, JSON, r#"{"errorName":"InternalException"}"#),
+            (400, JSON, "{}"),
+            (200, JSON, named),
+            (400, JSON, &long),
+            (
+                400,
+                JSON,
+                r#"{"errorName":"ValidationException","errorMessage":"ä"}"#,
+            ),
+            (
+                400,
+                JSON,
+                r#"{"errorName":"ValidationException","errorMessage":7}"#,
+            ),
+        ] {
+            assert!(
+                error(&answer(status, kind, body), &[VALIDATION]).is_err(),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn base64_of_answers_is_strict() {
+        let of = |text: &str| bytes(&serde_json::json!({ "x": text }), "x").is_ok();
+        assert!(of("+/8=") && of(""));
+        for bad in ["-_8=", "+/8", "+/9=", "+/8=\n"] {
+            assert!(!of(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Reports: a table for people, JSON and JUnit for machines, and the list of cases.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::case::{Case, Outcome, Severity, Verdict};
+use super::cases::UNTESTABLE;
+
+/// What became of a case, in one word.
+fn word(verdict: &Verdict) -> &'static str {
+    match (&verdict.outcome, verdict.severity) {
+        (Outcome::Passed, _) => "pass",
+        (Outcome::Failed(_), Severity::Must) => "FAIL",
+        (Outcome::Failed(_), Severity::Should) => "warn",
+        (Outcome::Skipped(_), _) => "skip",
+    }
+}
+
+fn reason(verdict: &Verdict) -> &str {
+    match &verdict.outcome {
+        Outcome::Passed => "",
+        Outcome::Failed(text) | Outcome::Skipped(text) => text,
+    }
+}
+
+/// How many of each word.
+fn counts<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> [usize; 4] {
+    let mut counts = [0; 4];
+    for verdict in verdicts {
+        let words = ["pass", "FAIL", "warn", "skip"];
+        let found = words.iter().position(|w| *w == word(verdict));
+        if let Some(count) = found.and_then(|at| counts.get_mut(at)) {
+            *count += 1;
+        }
+    }
+    counts
+}
+
+/// For people: what did not pass, with what was sent and came back, and the cases of each section.
+pub fn table(verdicts: &[Verdict]) -> String {
+    let mut text = String::new();
+    for verdict in verdicts.iter().filter(|v| v.outcome != Outcome::Passed) {
+        let Verdict {
+            id,
+            section,
+            severity,
+            sent,
+            expected,
+            ..
+        } = verdict;
+        let (word, severity, reason) = (word(verdict), severity.as_str(), reason(verdict));
+        text += &format!("{word}  §{section} {severity:<6} {id}: {reason}\n");
+        if let Outcome::Failed(_) = verdict.outcome {
+            text += &format!("      sent:     {sent}\n      expected: {expected}\n");
+            for exchange in &verdict.exchanges {
+                text += &format!("      > {}\n      < {}\n", exchange.sent, exchange.received);
+            }
+        }
+    }
+    text += "\nsection   pass  FAIL  warn  skip\n";
+    let mut sections: Vec<&str> = verdicts.iter().map(|v| v.section).collect();
+    sections.sort_unstable();
+    sections.dedup();
+    for section in sections {
+        let [pass, fail, warn, skip] = counts(verdicts.iter().filter(|v| v.section == section));
+        text += &format!("{section:<8} {pass:>5} {fail:>5} {warn:>5} {skip:>5}\n");
+    }
+    let [pass, fail, warn, skip] = counts(verdicts.iter());
+    text + &format!("{:<8} {pass:>5} {fail:>5} {warn:>5} {skip:>5}\n", "all")
+}
+
+/// For scripts.
+pub fn json(verdicts: &[Verdict]) -> Value {
+    let [pass, fail, warn, skip] = counts(verdicts.iter());
+    let cases: Vec<Value> = verdicts.iter().map(case).collect();
+    json!({
+        "passed": pass, "failed": fail, "warned": warn, "skipped": skip,
+        "cases": cases,
+        "untestable": untestable(),
+    })
+}
+
+fn case(verdict: &Verdict) -> Value {
+    let exchange = |e: &super::Exchange| json!({ "sent": e.sent, "received": e.received });
+    let exchanges: Vec<Value> = verdict.exchanges.iter().map(exchange).collect();
+    json!({
+        "id": verdict.id,
+        "section": verdict.section,
+        "severity": verdict.severity.as_str(),
+        "sent": verdict.sent,
+        "expected": verdict.expected,
+        "outcome": word(verdict).to_lowercase(),
+        "reason": reason(verdict),
+        "milliseconds": verdict.took.as_millis() as u64,
+        "exchanges": exchanges,
+    })
+}
+
+fn untestable() -> Vec<Value> {
+    let row = |u: &super::Untestable| json!({ "section": u.section, "requirement": u.requirement, "reason": u.reason });
+    UNTESTABLE.iter().map(row).collect()
+}
+
+/// For CI: JUnit's XML. A SHOULD that failed is a test that passed, with its complaint as output.
+pub fn junit(verdicts: &[Verdict]) -> String {
+    let [_, fail, _, skip] = counts(verdicts.iter());
+    let count = verdicts.len();
+    let mut xml = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"xks-conformance\" tests=\"{count}\" failures=\"{fail}\" skipped=\"{skip}\">\n"
+    );
+    for verdict in verdicts {
+        let (id, section) = (escaped(&verdict.id), verdict.section);
+        let (seconds, reason) = (verdict.took.as_secs_f64(), escaped(reason(verdict)));
+        let inner = match word(verdict) {
+            "FAIL" => format!(
+                "<failure message=\"{reason}\">{}</failure>",
+                escaped(&said(verdict))
+            ),
+            "warn" => format!(
+                "<system-out>{reason}\n{}</system-out>",
+                escaped(&said(verdict))
+            ),
+            "skip" => format!("<skipped message=\"{reason}\"/>"),
+            _ => String::new(),
+        };
+        xml += &format!(
+            "<testcase classname=\"section-{section}\" name=\"{id}\" time=\"{seconds:.3}\">{inner}</testcase>\n"
+        );
+    }
+    xml + "</testsuite>\n"
+}
+
+fn said(verdict: &Verdict) -> String {
+    let line = |e: &super::Exchange| format!("> {}\n< {}\n", e.sent, e.received);
+    let lines: String = verdict.exchanges.iter().map(line).collect();
+    format!(
+        "sent: {}\nexpected: {}\n{lines}",
+        verdict.sent, verdict.expected
+    )
+}
+
+/// XML has no place for most control characters, escaped or not.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\n' => escaped.push(c),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => escaped.push('\u{fffd}'),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// The cases, how many there are for each section, and what cannot be tested.
+pub fn list(cases: &[Case]) -> String {
+    let mut text = String::new();
+    let mut sections: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
+    for case in cases {
+        let Case {
+            id,
+            section,
+            severity,
+            sent,
+            expected,
+            ..
+        } = case;
+        text += &format!(
+            "§{section} {:<6} {id}: {sent} → {expected}\n",
+            severity.as_str()
+        );
+        let [musts, shoulds] = sections.entry(section).or_default();
+        match severity {
+            Severity::Must => *musts += 1,
+            Severity::Should => *shoulds += 1,
+        }
+    }
+    text += "\nsection   MUST  SHOULD\n";
+    for (section, [musts, shoulds]) in sections {
+        text += &format!("{section:<8} {musts:>5} {shoulds:>7}\n");
+    }
+    text += "\nWhat no case can show:\n";
+    for row in UNTESTABLE {
+        text += &format!("§{} {}: {}\n", row.section, row.requirement, row.reason);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn verdict(severity: Severity, outcome: Outcome) -> Verdict {
+        Verdict {
+            id: "some-case".into(),
+            section: "5",
+            severity,
+            sent: "x".into(),
+            expected: "y".into(),
+            outcome,
+            exchanges: vec![super::super::Exchange {
+                sent: "a<b".into(),
+                received: "\u{1}".into(),
+            }],
+            took: Duration::from_millis(5),
+        }
+    }
+
+    #[test]
+    fn only_a_failed_must_fails() {
+        let failed = || Outcome::Failed("no <tag>".into());
+        let should = [
+            verdict(Severity::Should, failed()),
+            verdict(Severity::Must, Outcome::Skipped("s".into())),
+        ];
+        assert!(!super::super::failed(&should));
+        let must = [verdict(Severity::Must, failed())];
+        assert!(super::super::failed(&must));
+        assert_eq!(json(&should)["warned"], 1);
+        let xml = junit(&must);
+        assert!(
+            xml.contains("failures=\"1\"")
+                && xml.contains("no &lt;tag&gt;")
+                && !xml.contains('\u{1}')
+        );
+        assert!(table(&must).contains("FAIL  §5 MUST   some-case: no <tag>"));
+    }
+}

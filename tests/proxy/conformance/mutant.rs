@@ -1,0 +1,204 @@
+//! A man in the middle who breaks one rule: he terminates TLS, passes requests to the real proxy and changes what comes back, or
+//! signs anew what he has changed on the way there.
+
+use std::io::{self, Read, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, ServerConfig, ServerConnection, StreamOwned};
+
+use super::mutants::{Change, Reply};
+use crate::harness::http::{Connection, Request};
+use crate::harness::sign::Signer;
+use crate::harness::{PAYMENTS, Proxy};
+
+/// A running one; it ends when dropped.
+pub struct Mutant {
+    address: SocketAddr,
+    ended: Arc<AtomicBool>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+struct Middle {
+    server: SocketAddr,
+    client: Arc<ClientConfig>,
+    tls: Arc<ServerConfig>,
+    change: Change,
+}
+
+impl Mutant {
+    /// Starts one before this proxy.
+    pub fn start(proxy: &Proxy, change: Change) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, ended) = (
+            listener.local_addr().unwrap(),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let middle = Arc::new(Middle {
+            server: proxy.server,
+            client: Arc::clone(&proxy.client),
+            tls: tls(proxy),
+            change,
+        });
+        let is_over = Arc::clone(&ended);
+        let accepting = thread::spawn(move || {
+            for socket in listener.incoming().map_while(Result::ok) {
+                if is_over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let middle = Arc::clone(&middle);
+                // Who goes away in the middle of it is no concern of a mutant's.
+                thread::spawn(move || middle.serve(socket));
+            }
+        });
+        Self {
+            address,
+            ended,
+            accepting: Some(accepting),
+        }
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+}
+
+impl Drop for Mutant {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        // Wakes the loop.
+        drop(TcpStream::connect(self.address));
+        if let Some(accepting) = self.accepting.take() {
+            drop(accepting.join());
+        }
+    }
+}
+
+fn tls(proxy: &Proxy) -> Arc<ServerConfig> {
+    let identity = proxy
+        .setup
+        .authority
+        .server(rcgen::KeyPair::generate().unwrap());
+    let chain = CertificateDer::from_pem_slice(identity.certificate_pem.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    Arc::new(
+        builder
+            .with_no_client_auth()
+            .with_single_cert(vec![chain], key)
+            .unwrap(),
+    )
+}
+
+impl Middle {
+    fn serve(&self, socket: TcpStream) -> io::Result<()> {
+        if let Change::Hello(reply) = self.change {
+            return answer_hello(socket, reply);
+        }
+        let tls = ServerConnection::new(Arc::clone(&self.tls)).map_err(io::Error::other)?;
+        let mut stream = StreamOwned::new(tls, socket);
+        let mut unread = Vec::new();
+        while let Some(request) = read_request(&mut stream, &mut unread)? {
+            let reply = self.reply(&request)?;
+            stream.write_all(&reply.bytes())?;
+            stream.flush()?;
+        }
+        Ok(())
+    }
+
+    fn reply(&self, request: &Request) -> io::Result<Reply> {
+        match self.change {
+            Change::Answers(change) => {
+                let mut reply = self.passed_on(request)?;
+                change(&mut reply);
+                Ok(reply)
+            }
+            Change::Exchanges(change) => {
+                let mut reply = self.passed_on(request)?;
+                change(request, &mut reply);
+                Ok(reply)
+            }
+            Change::Requests(change) => {
+                let mut changed = request.clone();
+                change(&mut changed);
+                self.passed_on(&signed_anew(changed))
+            }
+            Change::Hello(_) => Err(io::Error::other("no request comes so far")),
+        }
+    }
+
+    fn passed_on(&self, request: &Request) -> io::Result<Reply> {
+        let mut connection = Connection::open(self.server, Arc::clone(&self.client))?;
+        connection.send(&request.clone().without("content-length").bytes())?;
+        let answer = match request.method.as_str() {
+            "HEAD" => connection.head_response(),
+            _ => connection.try_response()?,
+        };
+        let answer = answer.ok_or_else(|| io::Error::other("a close"))?;
+        Ok(Reply {
+            status: answer.status,
+            headers: answer.headers,
+            body: answer.body,
+        })
+    }
+}
+
+/// A signature of the store's, whatever the request had: who forwards this verifies nothing.
+fn signed_anew(request: Request) -> Request {
+    let bare = ["authorization", "x-amz-date", "content-length"];
+    let request = bare
+        .iter()
+        .fold(request, |request, name| request.without(name));
+    Signer::new(PAYMENTS.access_key_id, PAYMENTS.secret, PAYMENTS.region).sign(&request)
+}
+
+fn answer_hello(mut socket: TcpStream, reply: &[u8]) -> io::Result<()> {
+    let _ = socket.read(&mut [0; 4096])?;
+    socket.write_all(reply)
+}
+
+fn read_request(stream: &mut impl Read, unread: &mut Vec<u8>) -> io::Result<Option<Request>> {
+    let end = loop {
+        if let Some(at) = unread.windows(4).position(|window| window == b"\r\n\r\n") {
+            break at;
+        }
+        if more(stream, unread)? == 0 {
+            return Ok(None);
+        }
+    };
+    let head: Vec<u8> = unread.drain(..end + 4).collect();
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let mut lines = head.trim_end().split("\r\n");
+    let line: Vec<&str> = lines.next().unwrap_or_default().split(' ').collect();
+    let fields = lines.filter_map(|line| line.split_once(':'));
+    let mut request = Request {
+        method: line[0].to_owned(),
+        target: line[1].to_owned(),
+        headers: fields
+            .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
+            .collect(),
+        body: Vec::new(),
+    };
+    let length = request.value("content-length").parse().unwrap_or(0);
+    while unread.len() < length {
+        if more(stream, unread)? == 0 {
+            return Ok(None);
+        }
+    }
+    request.body = unread.drain(..length).collect();
+    Ok(Some(request))
+}
+
+fn more(stream: &mut impl Read, unread: &mut Vec<u8>) -> io::Result<usize> {
+    let mut chunk = [0; 16 * 1024];
+    let count = stream.read(&mut chunk)?;
+    unread.extend_from_slice(&chunk[..count]);
+    Ok(count)
+}

@@ -42,6 +42,7 @@ mod error;
 mod file;
 mod lines;
 mod metrics;
+mod pace;
 mod record;
 mod report;
 mod settings;

@@ -1,8 +1,12 @@
-//! Time: the one [`Deadline`] that a request carries from the edge to the device.
+//! Time: the one [`Deadline`] that a request carries from the edge to the device, and moments as text.
 //!
 //! A deadline is made once, by the server's deadline layer, and handed down; no room makes a new one for the same request.
 
+mod stamp;
+
 use std::time::{Duration, Instant};
+
+pub use stamp::push_utc;
 
 /// The moment after which nobody waits for the answer any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,9 +8,9 @@ use std::io::Write as _;
 use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
-use time::OffsetDateTime;
 
 use super::record::Entry;
+use crate::clock::push_utc;
 
 const VERSION: &str = r#"{"v":1,"seq":"#;
 const TIME: &str = r#","time":""#;
@@ -55,7 +55,7 @@ impl Position {
         // Writing to a vector does not fail, here and below.
         drop(write!(out, "{}", self.seq));
         out.extend_from_slice(TIME.as_bytes());
-        write_time(entry.time.into(), out);
+        push_utc(out, entry.time);
         out.extend_from_slice(PREV.as_bytes());
         out.extend_from_slice(hex(&self.hash).as_bytes());
         out.extend_from_slice(KIND.as_bytes());
@@ -148,9 +148,13 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 /// Lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-    let digits = |byte: &u8| [digit(byte >> 4), digit(byte & 15)];
-    bytes.iter().flat_map(digits).collect()
+    let digit = |nibble: u8| char::from(nibble + if nibble < 10 { b'0' } else { b'a' - 10 });
+    let mut digits = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        digits.push(digit(byte >> 4));
+        digits.push(digit(byte & 15));
+    }
+    digits
 }
 
 /// The bytes of lower-case hexadecimal; none when it is anything else.
@@ -183,17 +187,6 @@ fn byte(pair: &[u8]) -> Option<u8> {
     }
 }
 
-fn write_time(time: OffsetDateTime, out: &mut Vec<u8>) {
-    let (date, clock) = (time.date(), time.time());
-    let (hour, minute, second, micro) = clock.as_hms_micro();
-    let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
-    let written = write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micro:06}Z"
-    );
-    drop(written);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,13 +206,6 @@ mod tests {
             assert!(Line::read_intact(&line).is_none(), "bit {bit}");
             line[bit / 8] ^= 1 << (bit % 8);
         }
-    }
-
-    #[test]
-    fn times_have_one_form() {
-        let mut text = Vec::new();
-        write_time(time::OffsetDateTime::UNIX_EPOCH, &mut text);
-        assert_eq!(text, b"1970-01-01T00:00:00.000000Z");
     }
 
     #[test]

@@ -14,6 +14,9 @@ use super::ascii::Ascii;
 use crate::build_info;
 use crate::xks::RequestMetadata;
 
+/// What the members of a request need.
+const USUAL_LENGTH: usize = 1_024;
+
 /// One entry, ready to be written.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -132,7 +135,7 @@ impl Entry {
     }
 
     pub(super) fn new(kind: Kind, members: &impl Serialize) -> Self {
-        let mut json = Vec::with_capacity(512);
+        let mut json = Vec::with_capacity(USUAL_LENGTH);
         let mut serializer = serde_json::Serializer::with_formatter(&mut json, Ascii);
         // These types have string keys only, and a vector takes everything: it does not fail.
         if members.serialize(&mut serializer).is_err() {

@@ -5,6 +5,8 @@
 //! - The chain goes on only from what was written: a failed batch leaves neither line nor number.
 //! - It never waits for a device, except at the stop.
 
+mod seals;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -13,9 +15,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::chain::Position;
-use super::checkpoint::{Attempt, MAX_LAG, Sealer};
+use super::checkpoint::Sealer;
 use super::error::AuditError;
 use super::file::{Found, TrailFile};
+use super::pace;
 use super::record::{Entry, Kind};
 use super::settings::{AuditSettings, CheckpointSettings};
 use super::trail::{Message, State, Waiting};
@@ -42,6 +45,8 @@ pub(super) struct Writer {
     unsealed: u64,
     sealed_at: Instant,
     last_error: String,
+    /// How long the next entries gather.
+    pause: Duration,
     stopping: Option<Option<oneshot::Sender<()>>>,
 }
 
@@ -69,6 +74,7 @@ impl Writer {
             unsealed: 0,
             sealed_at: Instant::now(),
             last_error: String::new(),
+            pause: Duration::ZERO,
             stopping: None,
         }
     }
@@ -81,16 +87,29 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            while self.batch.len() < MAX_BATCH {
-                let Ok(message) = messages.try_recv() else {
-                    break;
-                };
-                self.take(message);
-            }
+            self.gather(messages);
             self.write();
             self.seal_if_due();
         }
         self.stop(messages);
+    }
+
+    /// Takes what else has come, and what comes soon if more than one wait or waited: one `fdatasync` is then for many.
+    fn gather(&mut self, messages: &Receiver<Message>) {
+        self.take_all(messages);
+        if self.batch.len() < MAX_BATCH && self.stopping.is_none() && !self.pause.is_zero() {
+            std::thread::sleep(self.pause);
+            self.take_all(messages);
+        }
+    }
+
+    fn take_all(&mut self, messages: &Receiver<Message>) {
+        while self.batch.len() < MAX_BATCH {
+            let Ok(message) = messages.try_recv() else {
+                return;
+            };
+            self.take(message);
+        }
     }
 
     fn take(&mut self, message: Message) {
@@ -135,6 +154,7 @@ impl Writer {
         *self.state.writing() = Some(began);
         let news = has_news.then(|| self.recovered(unrecorded));
         let chain = self.compose(news.as_ref());
+        let waiting = self.batch.len();
         match self.file.append(&self.lines, self.chain.seq + 1) {
             Ok(()) => {
                 self.state
@@ -145,6 +165,7 @@ impl Writer {
             Err(error) => self.fail_batch(&error),
         }
         *self.state.writing() = None;
+        self.pause = pace::pause(waiting, began.elapsed());
     }
 
     fn recovered(&self, unrecorded: u64) -> Entry {
@@ -173,12 +194,15 @@ impl Writer {
             .set(i64::try_from(chain.seq).unwrap_or(i64::MAX));
         metrics.healthy.set(1);
         let waiting = self.batch.iter().map(|waiting| &waiting.entry);
-        for entry in news.into_iter().chain(&self.own).chain(waiting) {
+        let entries = news.into_iter().chain(&self.own).chain(waiting);
+        let kinds: Vec<Kind> = entries.map(|entry| entry.kind).collect();
+        for kind in Kind::ALL {
+            let lines = kinds.iter().filter(|other| **other == kind).count() as u64;
             metrics
                 .lines
-                .with_label_values(&[entry.kind.as_str()])
-                .inc();
-            self.unsealed += u64::from(entry.kind != Kind::Checkpoint);
+                .with_label_values(&[kind.as_str()])
+                .inc_by(lines);
+            self.unsealed += if kind == Kind::Checkpoint { 0 } else { lines };
         }
         if self.state.failing.swap(false, Ordering::Relaxed) {
             tracing::info!(seq = chain.seq, "the audit trail is written again");
@@ -216,49 +240,6 @@ impl Writer {
         }
     }
 
-    fn seal_if_due(&mut self) {
-        let is_due = self.unsealed >= self.settings.lines
-            || self.unsealed > 0 && self.sealed_at.elapsed() >= self.settings.interval;
-        if is_due && !self.is_sealing && !self.is_failing() {
-            self.seal();
-        }
-    }
-
-    fn seal(&mut self) {
-        self.sealed_at = Instant::now();
-        self.unsealed = 0;
-        let Some(Sealer { seal, runtime }) = self.sealer.clone() else {
-            return;
-        };
-        self.is_sealing = true;
-        let (inbox, head, patience) = (self.inbox.clone(), self.chain, self.settings.seal_timeout);
-        runtime.spawn(async move {
-            let attempt = Attempt::make(seal, head, patience).await;
-            // After the stop nobody waits for it.
-            drop(inbox.send(Message::Sealed(attempt)));
-        });
-    }
-
-    fn take_seal(&mut self, mut attempt: Attempt) {
-        self.is_sealing = false;
-        let lag = self.chain.seq - attempt.head.seq + (self.batch.len() + self.own.len()) as u64;
-        if lag >= MAX_LAG as u64 {
-            attempt.outcome = Err("the seal came too late".into());
-        }
-        let outcome = match &attempt.outcome {
-            Ok(_) => "sealed",
-            Err(reason) => {
-                tracing::warn!(reason, "a checkpoint of the audit trail is not sealed");
-                // What was not sealed is due again.
-                self.unsealed += 1;
-                "unsealed"
-            }
-        };
-        let checkpoints = &self.state.metrics.checkpoints;
-        checkpoints.with_label_values(&[outcome]).inc();
-        self.own.push(attempt.entry());
-    }
-
     /// Writes all that is queued, the stop and, if the HSM seals in time, a last checkpoint.
     fn stop(mut self, messages: &Receiver<Message>) {
         self.drain(messages);
@@ -285,17 +266,6 @@ impl Writer {
             if self.batch.len() >= MAX_BATCH {
                 self.write();
             }
-        }
-    }
-
-    fn wait_for_seal(&mut self, messages: &Receiver<Message>, until: Instant) {
-        while self.is_sealing {
-            let left = until.saturating_duration_since(Instant::now());
-            let Ok(message) = messages.recv_timeout(left) else {
-                return;
-            };
-            self.take(message);
-            self.write();
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The log: one line per event on standard output, as JSON or as text. Whoever logs never waits for whoever reads, see [`queue`].
 
 mod journal;
+mod json;
 mod line;
 mod losses;
 mod queue;
@@ -22,6 +23,7 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::metrics::{Metrics, MetricsError};
+use json::Json;
 use line::Sink;
 use queue::Queue;
 #[cfg(feature = "otlp")]
@@ -99,10 +101,7 @@ fn lines(format: LogFormat, queue: &Arc<Queue>) -> Box<dyn Layer<Registry> + Sen
     });
     match format {
         LogFormat::Text => lines.boxed(),
-        LogFormat::Json => {
-            let lines = lines.json().flatten_event(true);
-            lines.with_current_span(false).with_span_list(false).boxed()
-        }
+        LogFormat::Json => lines.event_format(Json).boxed(),
     }
 }
 

@@ -1,0 +1,155 @@
+//! An event as one JSON object: `timestamp`, `level`, `message`, the event's fields under their names, `target`.
+//!
+//! There is a line for each request, so it is written straight through: the formatting layer's own JSON costs about as much as the check of a
+//! signature.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use serde::Serialize;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::clock::push_utc;
+
+/// What an access line needs.
+const USUAL_LENGTH: usize = 1_024;
+
+/// Formats events.
+pub(super) struct Json;
+
+impl<S, N> FormatEvent<S, N> for Json
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let line = String::from_utf8(line(event, SystemTime::now())).map_err(|_| fmt::Error)?;
+        writer.write_str(&line)
+    }
+}
+
+fn line(event: &Event<'_>, at: SystemTime) -> Vec<u8> {
+    let mut line = Vec::with_capacity(USUAL_LENGTH);
+    line.extend_from_slice(br#"{"timestamp":""#);
+    push_utc(&mut line, at);
+    line.push(b'"');
+    let mut members = Members(line);
+    members.push("level", event.metadata().level().as_str());
+    event.record(&mut members);
+    members.push("target", event.metadata().target());
+    let Members(mut line) = members;
+    line.extend_from_slice(b"}\n");
+    line
+}
+
+/// A JSON object that is being written: its members so far.
+struct Members(Vec<u8>);
+
+impl Members {
+    fn push(&mut self, name: &str, value: impl Serialize) {
+        let Self(out) = self;
+        out.extend_from_slice(b",\"");
+        // Names are identifiers of this program; some are Rust's keywords.
+        out.extend_from_slice(name.strip_prefix("r#").unwrap_or(name).as_bytes());
+        out.extend_from_slice(b"\":");
+        let start = out.len();
+        if serde_json::to_writer(&mut *out, &value).is_err() {
+            out.truncate(start);
+            out.extend_from_slice(b"null");
+        }
+    }
+}
+
+impl Visit for Members {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.push(field.name(), value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.push(field.name(), value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.push(field.name(), value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.push(field.name(), value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.push(field.name(), value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.push(field.name(), Shown(value));
+    }
+}
+
+/// What has no type of JSON is the text that it shows as.
+struct Shown<'a>(&'a dyn fmt::Debug);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:?}", self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use std::sync::{Arc, Mutex};
+    use std::time::UNIX_EPOCH;
+    use tracing_subscriber::Layer;
+    use tracing_subscriber::layer::{Context, SubscriberExt as _};
+
+    /// Keeps the lines.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<String>>>);
+
+    impl<S: Subscriber> Layer<S> for Kept {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let line = String::from_utf8(line(event, UNIX_EPOCH)).unwrap();
+            self.0.lock().unwrap().push(line);
+        }
+    }
+
+    fn lines(log: impl FnOnce()) -> Vec<String> {
+        let kept = Kept::default();
+        let subscriber = tracing_subscriber::registry().with(kept.clone());
+        tracing::subscriber::with_default(subscriber, log);
+        let lines = kept.0.lock().unwrap();
+        lines.clone()
+    }
+
+    #[test]
+    fn members_keep_their_types_and_what_is_none_has_none() {
+        let lines = lines(|| {
+            tracing::warn!(
+                target: "t", n = 1_u64, i = -1, f = 0.5, not = f64::NAN, yes = true, text = "a\"b\n\u{7f}é", r#type = "x",
+                none = None::<u64>, debug = ?Some(1), error = &fmt::Error as &dyn std::error::Error, "said {}", 1
+            );
+        });
+        assert_eq!(lines.len(), 1);
+        let begin = r#"{"timestamp":"1970-01-01T00:00:00.000000Z","level":"WARN","message":"said 1","n":1,"#;
+        assert!(lines[0].starts_with(begin), "{}", lines[0]);
+        assert!(lines[0].ends_with(",\"target\":\"t\"}\n"), "{}", lines[0]);
+        let read: Value = serde_json::from_str(&lines[0]).unwrap();
+        let expected = json!({
+            "timestamp": "1970-01-01T00:00:00.000000Z", "level": "WARN", "message": "said 1", "n": 1, "i": -1, "f": 0.5,
+            "not": null, "yes": true, "text": "a\"b\n\u{7f}é", "type": "x", "debug": "Some(1)",
+            "error": fmt::Error.to_string(), "target": "t",
+        });
+        assert_eq!(read, expected);
+    }
+}

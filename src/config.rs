@@ -19,6 +19,7 @@ mod key;
 mod key_store;
 mod log;
 mod migrate;
+mod outline;
 mod policy;
 mod report;
 mod section;
@@ -45,6 +46,7 @@ pub use changes::{Change, Changes};
 pub use create::{CreateError, NewFile, create_directory, create_private};
 pub use log::{Collector, LogFormat, LogLevel, LogSettings};
 pub use migrate::{CONFIGURATION, Migration, Notes, Origin, migrate};
+pub use outline::{Outline, outline};
 pub use report::{Finding, Findings};
 pub use sources::Sources;
 pub use toml_text::{credential_table, hex, key_table};
@@ -92,18 +94,21 @@ pub struct Reading {
 /// Reads the configuration in `file`, and every file that it names. Relative paths are relative to its directory.
 pub fn read(file: &Path) -> Reading {
     let mut sources = Sources::default();
+    match text(file, &mut sources) {
+        Ok(text) => read_text(&text, file.parent().unwrap_or(Path::new(".")), sources),
+        Err(faults) => Reading {
+            outcome: Err(faults),
+            sources,
+        },
+    }
+}
+
+fn text(file: &Path, sources: &mut Sources) -> Result<String, Findings> {
     let text = sources.read(file).and_then(|bytes| {
         let text = std::str::from_utf8(&bytes).map(str::to_owned);
         text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     });
-    match text {
-        Ok(text) => read_text(&text, file.parent().unwrap_or(Path::new(".")), sources),
-        Err(error) => {
-            let message = format!("cannot read {}: {error}", file.display());
-            let outcome = Err(Findings::single("", message));
-            Reading { outcome, sources }
-        }
-    }
+    text.map_err(|error| Findings::single("", format!("cannot read {}: {error}", file.display())))
 }
 
 /// As [`read`], when nobody is going to read it again.

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::exit::{ExitStatus, Refusal};
 use super::load;
 use crate::audit::{AuditSettings, Lines, in_order, trail_files};
-use crate::config::Configuration;
+use crate::config::Outline;
 
 /// The audit trail.
 #[derive(Subcommand)]
@@ -45,25 +45,23 @@ struct Which {
 }
 
 impl Which {
-    fn configuration(&self) -> Result<Option<Configuration>, Refusal> {
-        let file = self.config.as_deref();
-        let loaded = file.map(load::configuration).transpose()?;
-        Ok(loaded.map(|loaded| loaded.configuration))
+    fn outline(&self) -> Result<Option<Outline>, Refusal> {
+        self.config.as_deref().map(load::outline).transpose()
     }
 
     /// The files as they are there now, in the order of their lines.
-    fn files(&self, configuration: Option<&Configuration>) -> Result<Vec<PathBuf>, Refusal> {
+    fn files(&self, outline: Option<&Outline>) -> Result<Vec<PathBuf>, Refusal> {
         if !self.files.is_empty() {
             return in_order(&self.files).map_err(unreadable);
         }
-        let settings = configuration.map(settings).transpose()?;
+        let settings = outline.map(settings).transpose()?;
         settings.map_or(Ok(Vec::new()), files)
     }
 }
 
 /// The `[audit]` of the configuration, which must be there.
-pub(super) fn settings(configuration: &Configuration) -> Result<&AuditSettings, Refusal> {
-    configuration.audit.as_ref().ok_or_else(|| {
+pub(super) fn settings(outline: &Outline) -> Result<&AuditSettings, Refusal> {
+    outline.audit.as_ref().ok_or_else(|| {
         let message = "the configuration has no [audit]: there is no trail";
         Refusal::new(ExitStatus::WrongUsage, message)
     })
@@ -92,8 +90,8 @@ pub(super) fn requests(settings: &AuditSettings, id: &str) -> Result<Vec<Value>,
 }
 
 /// The path whose trail goes on, for who follows it.
-fn followed(which: &Which, configuration: Option<&Configuration>) -> Option<PathBuf> {
-    let of_trail = configuration.and_then(|configuration| configuration.audit.as_ref());
+fn followed(which: &Which, outline: Option<&Outline>) -> Option<PathBuf> {
+    let of_trail = outline.and_then(|outline| outline.audit.as_ref());
     let of_trail = of_trail.map(|settings| settings.path.as_path());
     let path = which.files.last().map(PathBuf::as_path).or(of_trail);
     path.map(Path::to_owned)

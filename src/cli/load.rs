@@ -3,12 +3,19 @@
 use std::path::Path;
 
 use super::exit::{ExitStatus, Refusal};
-use crate::config::{self, Loaded};
+use crate::config::{self, Findings, Loaded, Outline};
 
 /// The configuration, or all of its faults.
 pub(super) fn configuration(file: &Path) -> Result<Loaded, Refusal> {
-    config::load(file).map_err(|faults| {
-        let message = format!("{} has faults:\n{faults}", file.display());
-        Refusal::new(ExitStatus::BadConfiguration, message.trim_end())
-    })
+    config::load(file).map_err(|faults| refusal(file, &faults))
+}
+
+/// What an auditor's commands need of it, or all faults of that.
+pub(super) fn outline(file: &Path) -> Result<Outline, Refusal> {
+    config::outline(file).map_err(|faults| refusal(file, &faults))
+}
+
+fn refusal(file: &Path, faults: &Findings) -> Refusal {
+    let message = format!("{} has faults:\n{faults}", file.display());
+    Refusal::new(ExitStatus::BadConfiguration, message.trim_end())
 }

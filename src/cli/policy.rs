@@ -10,7 +10,7 @@ use clap::Subcommand;
 
 use super::exit::{ExitStatus, Refusal};
 use crate::cli::load;
-use crate::config::{Configuration, Finding};
+use crate::config::Outline;
 use crate::policy::Policy as Rules;
 
 /// The authorization policy.
@@ -29,12 +29,12 @@ impl Policy {
     }
 }
 
-/// The configuration with its policy, which must be there, and the warnings.
-fn load(file: &Path) -> Result<(Configuration, Rules, Vec<Finding>), Refusal> {
-    let loaded = load::configuration(file)?;
-    let Some(policy) = loaded.configuration.policy.clone() else {
+/// What the configuration says of who may do what, and its policy, which must be there.
+fn load(file: &Path) -> Result<(Outline, Rules), Refusal> {
+    let outline = load::outline(file)?;
+    let Some(policy) = outline.policy.clone() else {
         let message = "the configuration has no [policy]: every authenticated request is allowed";
         return Err(Refusal::new(ExitStatus::No, message));
     };
-    Ok((loaded.configuration, policy, loaded.warnings))
+    Ok((outline, policy))
 }

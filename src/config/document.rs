@@ -18,6 +18,7 @@ pub(super) struct Document<'a> {
     lines: Vec<usize>,
     root: DeTable<'a>,
     directory: PathBuf,
+    withholds_secrets: bool,
     sources: RefCell<Sources>,
     faults: RefCell<Vec<Finding>>,
     warnings: RefCell<Vec<Finding>>,
@@ -36,6 +37,7 @@ impl<'a> Document<'a> {
             lines: ends.collect(),
             root: root.into_inner(),
             directory: directory.to_owned(),
+            withholds_secrets: false,
             sources: RefCell::new(sources),
             faults: RefCell::default(),
             warnings: RefCell::default(),
@@ -44,6 +46,19 @@ impl<'a> Document<'a> {
             true => Ok(document),
             false => Err(document.syntax_faults(&errors)),
         }
+    }
+
+    /// The same, but no secret is read: each is one that was just made up.
+    pub(super) fn withholding_secrets(self) -> Self {
+        Self {
+            withholds_secrets: true,
+            ..self
+        }
+    }
+
+    /// Whether no secret is to be read.
+    pub(super) fn withholds_secrets(&self) -> bool {
+        self.withholds_secrets
     }
 
     fn syntax_faults(&self, errors: &[toml::de::Error]) -> Findings {
@@ -73,6 +88,11 @@ impl<'a> Document<'a> {
     /// Notes something that should be known.
     pub(super) fn warn(&self, finding: Finding) {
         self.warnings.borrow_mut().push(finding);
+    }
+
+    /// What should be known so far.
+    pub(super) fn warnings(&self) -> Vec<Finding> {
+        self.warnings.borrow().clone()
     }
 
     /// `path`, relative to the configuration file's directory.

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::section::Section;
 use crate::secret::Secret;
+use crate::sigv4::NewCredential;
 
 /// Permission bits that let others than the owner read, write or run.
 const OTHERS: u32 = 0o077;
@@ -61,6 +62,9 @@ pub(super) fn secret(parent: &Section<'_>, key: &str) -> Option<Secret> {
         parent.fault(key, "must name exactly one of file, env, credential");
         return None;
     };
+    if parent.withholds_secrets() {
+        return made_up(parent, key);
+    }
     let text = match source {
         "file" => private(parent, key, value)?,
         "env" => from_environment(parent, key, value)?,
@@ -74,6 +78,14 @@ pub(super) fn secret(parent: &Section<'_>, key: &str) -> Option<Secret> {
         }
     };
     cleaned(parent, key, &text)
+}
+
+/// In the place of a secret that is not to be read: nobody knows it.
+fn made_up(section: &Section<'_>, key: &str) -> Option<Secret> {
+    let made = NewCredential::generate();
+    made.map_err(|error| section.fault(key, error.to_string()))
+        .ok()
+        .map(|made| made.secret)
 }
 
 fn from_environment(section: &Section<'_>, key: &str, name: &str) -> Option<Zeroizing<Vec<u8>>> {

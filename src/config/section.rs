@@ -287,6 +287,11 @@ impl<'a> Section<'a> {
 
     // ---- files
 
+    /// Whether no secret is to be read.
+    pub(super) fn withholds_secrets(&self) -> bool {
+        self.document.withholds_secrets()
+    }
+
     /// Remembers a directory whose files are read.
     pub(super) fn note_directory(&self, path: &Path) {
         self.document.note_directory(path);

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -187,6 +188,37 @@ fn a_recorded_request_is_explained_by_the_policy_of_today() {
         &["no line of the audit trail is about the request \"no-such-request\""],
     );
     run(&proxy.setup, &["policy", "explain", "--store", "payments"]).expect(2, &["--key"]);
+}
+
+#[test]
+fn an_auditor_needs_no_secret() {
+    let (mut proxy, _) = audited();
+    let body = encrypt_body(b"x");
+    proxy.caller(&PAYMENTS).call("encrypt", "orders", &body);
+    let id = id_of(&body);
+    // Neither secrets nor private key can be read by who asks, and systemd's credentials are the service's own.
+    proxy.setup.set("hsm", "pin", "{ credential = \"pin\" }");
+    for file in private_files(&proxy.setup.directory) {
+        fs::remove_file(file).unwrap();
+    }
+    let asked = |arguments: &[&str]| run(&proxy.setup, arguments);
+    asked(&["audit", "show", "--request-id", &id]).expect(0, &["encrypt"]);
+    asked(&["audit", "verify"]).expect(0, &["the chain holds"]);
+    asked(&["policy", "check"]).expect(0, &[]);
+    asked(&["policy", "explain", "--kms-request-id", &id]).expect(0, &["permitted by alice"]);
+    asked(&["check-config"]).expect(78, &["pin", "secret", "private_key"]);
+}
+
+/// Every file of mode 0600 that the configuration names, and not what the trail is made of.
+fn private_files(directory: &Path) -> Vec<PathBuf> {
+    let names = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let files = fs::read_dir(directory).unwrap();
+    let files = files.map(|file| file.unwrap().path());
+    files
+        .filter(|path| path.is_file())
+        .filter(|path| fs::metadata(path).unwrap().permissions().mode() & 0o777 == 0o600)
+        .filter(|path| !names(path).contains("audit") && !names(path).ends_with(".toml"))
+        .collect()
 }
 
 /// A command that goes on until the test ends.

@@ -54,9 +54,9 @@ impl Show {
 
     /// Shows all; says how many lines were none.
     fn show(&self) -> Result<u64, Refusal> {
-        let configuration = self.which.configuration()?;
-        let files = self.which.files(configuration.as_ref())?;
-        let path = followed(&self.which, configuration.as_ref());
+        let outline = self.which.outline()?;
+        let files = self.which.files(outline.as_ref())?;
+        let path = followed(&self.which, outline.as_ref());
         let path = path.filter(|_| self.follow);
         let mut lines = Lines::of(files);
         let mut out = Out {

@@ -8,8 +8,9 @@ use clap::Args;
 use super::{Which, report, unreadable};
 use crate::audit::{Position, Verification, verify};
 use crate::cli::exit::{ExitStatus, Refusal};
+use crate::cli::load;
 use crate::cli::progress::Progress;
-use crate::config::Configuration;
+use crate::config::Outline;
 use crate::inventory::Inventory;
 
 /// How often a trail that is just beginning another file is looked at again.
@@ -67,14 +68,15 @@ impl Verify {
     }
 
     fn found(&self) -> Result<Verification, Refusal> {
-        let configuration = self.which.configuration()?;
-        let configuration = configuration.as_ref();
+        let outline = self.which.outline()?;
+        let outline = outline.as_ref();
         if !self.hsm {
-            return self.verified(configuration, None);
+            return self.verified(outline, None);
         }
-        let Some(configured) = configuration else {
+        let Some(file) = &self.which.config else {
             return Err(unreadable("no configuration"));
         };
+        let configured = load::configuration(file)?.configuration;
         let mut keys = self.seal_key.clone();
         let audit = configured.audit.as_ref();
         keys.extend(audit.and_then(|audit| audit.key.clone()));
@@ -83,19 +85,19 @@ impl Verify {
             return Err(Refusal::new(ExitStatus::WrongUsage, message));
         }
         let inventory = Inventory::open(&configured.hsms);
-        self.verified(configuration, Some((&inventory, &keys)))
+        self.verified(outline, Some((&inventory, &keys)))
     }
 
     fn verified(
         &self,
-        configuration: Option<&Configuration>,
+        outline: Option<&Outline>,
         sealers: Option<(&Inventory, &[String])>,
     ) -> Result<Verification, Refusal> {
-        let mut files = self.which.files(configuration)?;
+        let mut files = self.which.files(outline)?;
         for _ in 1..ATTEMPTS {
             let found = self.verify(&files, sealers)?;
             // The proxy may have begun another file meanwhile: then it is no fault that the old one is not where it was.
-            let now = self.which.files(configuration)?;
+            let now = self.which.files(outline)?;
             if found.fault.is_none() || now == files {
                 return Ok(found);
             }

@@ -10,7 +10,7 @@ use super::explain::usage;
 use crate::cli::audit;
 use crate::cli::exit::Refusal;
 use crate::cli::terminal::safe;
-use crate::config::Configuration;
+use crate::config::Outline;
 use crate::policy::Action;
 use crate::xks::{KeyMetadataRequest, RequestMetadata};
 
@@ -48,8 +48,8 @@ pub(super) fn of_request(
 }
 
 /// The newest line of the trail that is about this request.
-pub(super) fn of_trail(configuration: &Configuration, id: &str) -> Result<Asked, Refusal> {
-    let mut found = audit::requests(audit::settings(configuration)?, id)?;
+pub(super) fn of_trail(outline: &Outline, id: &str) -> Result<Asked, Refusal> {
+    let mut found = audit::requests(audit::settings(outline)?, id)?;
     let line = found.pop();
     let line = line.ok_or_else(|| {
         usage(format!(

@@ -26,12 +26,12 @@ pub(in crate::cli) struct Check {
 
 impl Check {
     pub(in crate::cli) fn run(self) -> ExitStatus {
-        let (_, policy, warnings) = match super::load(&self.config) {
+        let (outline, policy) = match super::load(&self.config) {
             Ok(loaded) => loaded,
             Err(refusal) => return refusal.tell(),
         };
         let of_policy = |warning: &&crate::config::Finding| warning.key.starts_with("policy");
-        let warnings: Vec<_> = warnings.iter().filter(of_policy).collect();
+        let warnings: Vec<_> = outline.warnings.iter().filter(of_policy).collect();
         // A closed output changes nothing about the exit code.
         for warning in &warnings {
             drop(writeln!(io::stderr(), "warning: {warning}"));

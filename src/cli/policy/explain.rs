@@ -9,7 +9,7 @@ use serde_json::json;
 use super::asked::{Asked, of_request, of_trail};
 use crate::cli::exit::{ExitStatus, Refusal};
 use crate::cli::terminal::safe;
-use crate::config::Configuration;
+use crate::config::Outline;
 use crate::keystore::{Key, KeySettings, KeyStoreSettings};
 use crate::policy::{Action, Decision, Question, Verdict};
 
@@ -84,9 +84,9 @@ impl Explain {
     }
 
     fn decide(&self) -> Result<(Asked, Decision), Refusal> {
-        let (configuration, policy, _) = super::load(&self.config)?;
-        let asked = self.asked(&configuration)?;
-        let (store, key) = key_of(&configuration, &asked)?;
+        let (outline, policy) = super::load(&self.config)?;
+        let asked = self.asked(&outline)?;
+        let (store, key) = key_of(&outline, &asked)?;
         let key = Key::new(key, |_| std::sync::Arc::default());
         let decision = policy.decide(&Question {
             action: asked.action,
@@ -101,9 +101,9 @@ impl Explain {
         Ok((asked, decision))
     }
 
-    fn asked(&self, configuration: &Configuration) -> Result<Asked, Refusal> {
+    fn asked(&self, outline: &Outline) -> Result<Asked, Refusal> {
         if let Some(id) = &self.kms_request_id {
-            return of_trail(configuration, id);
+            return of_trail(outline, id);
         }
         // The parser of the command line has seen to it that all of them are there.
         let parts = (&self.store, &self.key, self.operation, &self.request);
@@ -117,11 +117,11 @@ impl Explain {
 }
 
 fn key_of<'a>(
-    configuration: &'a Configuration,
+    outline: &'a Outline,
     asked: &Asked,
 ) -> Result<(&'a KeyStoreSettings, &'a KeySettings), Refusal> {
     let (name, id) = (&asked.store, &asked.key);
-    let mut stores = configuration.key_stores.iter();
+    let mut stores = outline.key_stores.iter();
     let store = stores.find(|store| store.name == *name);
     let store = store.ok_or_else(|| usage(format!("there is no key store {name:?}")))?;
     let mut keys = store.keys.iter();

@@ -13,4 +13,4 @@ mod tls;
 pub use chain::{ChainFault, verify_chain};
 pub use connection::{Answer, Caller, Connection, Handshake, refusal};
 pub use error::CallError;
-pub use tls::{ClientIdentity, TlsClient, Trust};
+pub use tls::{ClientIdentity, TlsClient, Trust, authorities};

@@ -7,13 +7,12 @@ use std::time::Duration;
 use clap::Args;
 
 use super::exit::{ExitStatus, Refusal};
-use super::target::{SERVICE, Target, TargetOptions, read};
+use super::target::{SERVICE, Target, TargetOptions, read, usage};
 use crate::client::{Caller, TlsClient, Trust};
 use crate::sigv4::Signer;
 use crate::toolkit::bench::{
     self, BenchError, BenchTarget, Mix, Plan, Pulse, Report, Shape, Sizes,
 };
-use crate::toolkit::probe::pem_certificates;
 
 /// Put load on a proxy, as KMS would, and measure how soon it answers.
 #[derive(Args)]
@@ -110,24 +109,18 @@ impl Bench {
     }
 
     fn bench_target(&self, target: Target) -> Result<BenchTarget, Refusal> {
-        let usage = |message: String| Refusal::new(ExitStatus::WrongUsage, message);
         let key = self.target.key.clone();
-        let key =
-            key.ok_or_else(|| usage("give --key, an external key id of the store".to_owned()))?;
-        let address = bench::address_of(&target.host, target.port, self.i_own_this_endpoint);
+        let key = key.ok_or_else(|| usage("give --key, an external key id of the store"))?;
+        let is_own = self.i_own_this_endpoint;
+        let address = bench::address_of(target.connect, &target.host, target.port, is_own);
         let address = address.map_err(|error| usage(error.to_string()))?;
-        let credential = target
-            .credential
-            .map_err(|error| usage(error.to_string()))?;
-        let more = target
-            .ca
-            .as_deref()
-            .map(pem_certificates)
-            .unwrap_or_default();
-        let tls = TlsClient::new(Trust::PublicAnd(more), target.identity);
+        let credential = target.credential();
+        let credential = credential.map_err(|error| usage(error.to_string()))?;
+        let tls = TlsClient::new(Trust::PublicAnd(target.authorities), target.identity);
         let caller = Caller {
             address,
             host: target.host,
+            named_port: target.port,
             path: target.path,
             signer: Signer::new(credential, &target.region, SERVICE),
             tls: tls.map_err(|error| usage(error.to_string()))?,

@@ -1,20 +1,20 @@
 //! `xks-proxy conformance`.
 //!
 //! # Invariants
-//! - A secret comes from a file; the one option that takes it from the command line says how dangerous that is by its name.
-
-mod credential;
+//! - A secret comes from a file and never from the command line.
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::exit::{ExitStatus, Refusal};
-use crate::client::raw::{Identity, Place, Tls, Trust};
+use super::target::{self, TargetOptions, usage};
+use crate::client::Trust;
+use crate::client::raw::{Place, Signer, Tls};
 use crate::toolkit::conformance::{self, Case, Keys, Target, Verdict};
 
 /// The path of the API below a prefix.
@@ -31,20 +31,11 @@ const API: &str = "/kms/xks/v1";
     Exit codes: 0 no MUST failed, 1 a MUST failed, 2 wrong usage, 70 internal."
 )]
 pub(super) struct Conformance {
-    /// The proxy: https://host[:port].
-    #[arg(long, value_name = "URL", required_unless_present = "list")]
-    endpoint: Option<String>,
-    /// The store's path prefix, or its whole XksProxyUriPath; default: what the credential file says.
-    #[arg(long, value_name = "PATH")]
-    path: Option<String>,
-    /// The store's AWS region.
-    #[arg(long, value_name = "REGION", required_unless_present = "list")]
-    region: Option<String>,
     #[command(flatten)]
-    credential: credential::Options,
-    /// An external key (AES-256) that may encrypt and decrypt.
-    #[arg(long, value_name = "ID", required_unless_present = "list")]
-    key: Option<String>,
+    target: TargetOptions,
+    /// The console's JSON file of the store's second credential.
+    #[arg(long, value_name = "FILE")]
+    second_credential: Option<PathBuf>,
     /// Another key like it.
     #[arg(long, value_name = "ID")]
     second_key: Option<String>,
@@ -60,18 +51,9 @@ pub(super) struct Conformance {
     /// An id that no key has; default: one that is made up.
     #[arg(long, value_name = "ID")]
     missing_key: Option<String>,
-    /// The authorities that vouch for the proxy's certificate, as PEM; default: the public ones.
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
     /// Take any certificate of the proxy.
-    #[arg(long, conflicts_with = "ca")]
+    #[arg(long)]
     danger_any_certificate: bool,
-    /// The client certificate that the proxy takes, as PEM; makes the cases of mTLS possible.
-    #[arg(long, value_name = "FILE", requires = "client_key")]
-    client_certificate: Option<PathBuf>,
-    /// Its private key.
-    #[arg(long, value_name = "FILE", requires = "client_certificate")]
-    client_key: Option<PathBuf>,
     /// A certificate of the same authority for a subject that the proxy does not take.
     #[arg(long, value_name = "FILE", requires = "wrong_subject_key")]
     wrong_subject_certificate: Option<PathBuf>,
@@ -139,50 +121,55 @@ impl Conformance {
     }
 
     fn target(&self) -> Result<Target, Refusal> {
-        let region = self.region.as_deref().unwrap_or_default();
-        let (signer, console_path) = self.credential.signer(region)?;
-        let path = self.path.as_deref().or(console_path.as_deref());
-        let path = path.ok_or_else(|| usage("give --path: the credential does not say it"))?;
+        let target = self.target.target()?;
+        let key = self.target.key.clone();
+        let key = key.ok_or_else(|| usage("give --key, one that may encrypt and decrypt"))?;
+        let (certificate, private) = (&self.wrong_subject_certificate, &self.wrong_subject_key);
+        let wrong_subject = target::identity(certificate.as_deref(), private.as_deref())?;
         Ok(Target {
-            place: self.place()?,
-            path: uri_path(path),
-            signer,
-            second_signer: self.credential.second(region)?,
-            tls: self.tls()?,
-            wrong_subject: identity(&self.wrong_subject_certificate, &self.wrong_subject_key)?,
-            keys: Keys {
-                main: self.key.clone().unwrap_or_default(),
-                second: self.second_key.clone(),
-                encrypt_only: self.encrypt_only_key.clone(),
-                decrypt_only: self.decrypt_only_key.clone(),
-                disabled: self.disabled_key.clone(),
-                missing: self.missing_key.clone(),
+            path: uri_path(&target.path),
+            signer: Signer::new(&target.access_key_id, target.secret, &target.region),
+            second_signer: self.second_signer(&target.region)?,
+            place: Place {
+                host: target.host,
+                port: target.port,
+                address: target.connect,
+                patience: Duration::from_secs(self.patience.max(1)),
             },
+            tls: Tls {
+                identity: target.identity.map(Arc::new),
+                ..Tls::new(self.trust(target.authorities))
+            },
+            wrong_subject: wrong_subject.map(Arc::new),
+            keys: self.keys(key),
         })
     }
 
-    fn place(&self) -> Result<Place, Refusal> {
-        let endpoint = self.endpoint.as_deref().unwrap_or_default();
-        let parsed = endpoint.parse::<http::Uri>().ok();
-        let uri = parsed.filter(|uri| uri.scheme_str() == Some("https") && uri.path() == "/");
-        let uri = uri.ok_or_else(|| usage("--endpoint is https://host[:port], without a path"))?;
-        Ok(Place {
-            host: uri.host().unwrap_or_default().to_owned(),
-            port: uri.port_u16().unwrap_or(443),
-            patience: Duration::from_secs(self.patience.max(1)),
-        })
-    }
-
-    fn tls(&self) -> Result<Tls, Refusal> {
-        let trust = match &self.ca {
-            Some(file) => Trust::pem(&read(file)?).map_err(|e| unfit(file, &e))?,
-            None if self.danger_any_certificate => Trust::Anyone,
-            None => Trust::public(),
+    fn second_signer(&self, region: &str) -> Result<Option<Signer>, Refusal> {
+        let Some(file) = &self.second_credential else {
+            return Ok(None);
         };
-        Ok(Tls {
-            identity: identity(&self.client_certificate, &self.client_key)?,
-            ..Tls::new(trust)
-        })
+        let console = target::console(file)?;
+        let signer = Signer::new(&console.access_key_id, console.secret, region);
+        Ok(Some(signer))
+    }
+
+    fn trust(&self, authorities: Vec<Vec<u8>>) -> Trust {
+        match self.danger_any_certificate {
+            true => Trust::Anyone,
+            false => Trust::PublicAnd(authorities),
+        }
+    }
+
+    fn keys(&self, main: String) -> Keys {
+        Keys {
+            main,
+            second: self.second_key.clone(),
+            encrypt_only: self.encrypt_only_key.clone(),
+            decrypt_only: self.decrypt_only_key.clone(),
+            disabled: self.disabled_key.clone(),
+            missing: self.missing_key.clone(),
+        }
     }
 }
 
@@ -219,31 +206,6 @@ fn matches(pattern: &str, id: &str) -> bool {
         rest = after;
     }
     true
-}
-
-fn identity(
-    certificate: &Option<PathBuf>,
-    key: &Option<PathBuf>,
-) -> Result<Option<Arc<Identity>>, Refusal> {
-    let (Some(certificate), Some(key)) = (certificate, key) else {
-        return Ok(None);
-    };
-    let identity = Identity::pem(&read(certificate)?, &read(key)?);
-    let identity = identity.map_err(|error| unfit(certificate, &error))?;
-    Ok(Some(Arc::new(identity)))
-}
-
-fn read(file: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, Refusal> {
-    let content = fs::read(file).map_err(|error| unfit(file, &error))?;
-    Ok(content.into())
-}
-
-fn unfit(file: &Path, error: &io::Error) -> Refusal {
-    usage(format!("{}: {error}", file.display()))
-}
-
-fn usage(message: impl Into<String>) -> Refusal {
-    Refusal::new(ExitStatus::WrongUsage, message)
 }
 
 #[cfg(test)]

@@ -60,17 +60,14 @@ impl Probe {
 
     fn settings(&self, target: Target, trusted: Option<TrustedRoots>) -> Settings {
         Settings {
+            credential: target.credential(),
             host: target.host,
             port: target.port,
+            address: target.connect,
             path: target.path,
             region: target.region,
             service: SERVICE,
-            credential: target.credential,
-            authorities: target
-                .ca
-                .as_deref()
-                .map(probe::pem_certificates)
-                .unwrap_or_default(),
+            authorities: target.authorities,
             identity: target.identity,
             trusted,
             key: self.target.key.clone(),

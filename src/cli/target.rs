@@ -1,16 +1,18 @@
-//! The options by which `probe` and `bench` find a proxy: endpoint, path, credential, certificates.
+//! The options by which `probe`, `conformance` and `bench` find a proxy: endpoint, path, credential, certificates.
 //!
 //! # Invariants
 //! - A secret comes from a file and never from the command line, where every process of the machine could read it.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use super::exit::{ExitStatus, Refusal};
-use crate::client::ClientIdentity;
+use crate::client::{ClientIdentity, authorities};
 use crate::secret::Secret;
 use crate::sigv4::{Credential, CredentialError};
 
@@ -22,9 +24,12 @@ const HTTPS_PORT: u16 = 443;
 
 #[derive(Args)]
 pub(super) struct TargetOptions {
-    /// The proxy, as https://HOST or https://HOST:PORT.
+    /// The proxy, as https://HOST or https://HOST:PORT. Needed.
     #[arg(long, value_name = "URL")]
-    pub(super) endpoint: String,
+    endpoint: Option<String>,
+    /// Connect there instead of where the name leads; the name stays in TLS and in the Host field.
+    #[arg(long, value_name = "IP:PORT")]
+    connect: Option<SocketAddr>,
     /// XksProxyUriPath, such as /payments/kms/xks/v1; else of --credential.
     #[arg(long, value_name = "PATH")]
     path: Option<String>,
@@ -40,10 +45,10 @@ pub(super) struct TargetOptions {
     /// A file that holds the secret access key.
     #[arg(long, value_name = "FILE", requires = "access_key_id")]
     secret_file: Option<PathBuf>,
-    /// PEM of authorities to trust besides those of this machine.
+    /// PEM of authorities to trust besides the public ones.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// PEM of a client certificate with its chain (mTLS).
+    /// PEM of the client certificate that the proxy takes, with its chain (mTLS).
     #[arg(long, value_name = "FILE", requires = "client_key")]
     client_certificate: Option<PathBuf>,
     /// PEM of its private key.
@@ -58,19 +63,29 @@ pub(super) struct TargetOptions {
 pub(super) struct Target {
     pub(super) host: String,
     pub(super) port: u16,
+    /// Where to connect instead of where the name leads.
+    pub(super) connect: Option<SocketAddr>,
     pub(super) path: String,
     pub(super) region: String,
-    pub(super) credential: Result<Credential, CredentialError>,
-    /// Authorities besides the public ones, PEM.
-    pub(super) ca: Option<String>,
+    pub(super) access_key_id: String,
+    pub(super) secret: Secret,
+    /// Authorities besides the public ones, DER.
+    pub(super) authorities: Vec<Vec<u8>>,
     pub(super) identity: Option<ClientIdentity>,
+}
+
+/// What a console's file, or the options in its place, say.
+pub(super) struct Console {
+    pub(super) path: Option<String>,
+    pub(super) access_key_id: String,
+    pub(super) secret: Secret,
 }
 
 /// What the KMS console takes.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Console {
-    xks_proxy_uri_path: String,
+struct ConsoleFile {
+    xks_proxy_uri_path: Option<String>,
     xks_proxy_authentication_credential: ConsoleCredential,
 }
 
@@ -84,67 +99,93 @@ struct ConsoleCredential {
 impl TargetOptions {
     /// Reads the files.
     pub(super) fn target(&self) -> Result<Target, Refusal> {
-        let (host, port) = endpoint(&self.endpoint)?;
-        let (path, access_key_id, secret) = self.credential()?;
-        let identity = match (&self.client_certificate, &self.client_key) {
-            (Some(certificate), Some(key)) => {
-                let identity = ClientIdentity::from_pem(&read(certificate)?, &read(key)?);
-                Some(identity.map_err(usage)?)
-            }
-            _ => None,
-        };
+        let given = self.endpoint.as_deref();
+        let (host, port) = endpoint(given.ok_or_else(|| usage("give --endpoint"))?)?;
+        let console = self.console()?;
+        let path = self.path.clone().or(console.path);
         Ok(Target {
             host,
             port,
-            path,
+            connect: self.connect,
+            path: path.ok_or_else(|| {
+                usage("give --path: there is no console's JSON that would say it")
+            })?,
             region: self.region.clone(),
-            credential: Credential::new(&access_key_id, secret),
-            ca: self.ca.as_deref().map(read_text).transpose()?,
-            identity,
+            access_key_id: console.access_key_id,
+            secret: console.secret,
+            authorities: self.authorities()?,
+            identity: identity(
+                self.client_certificate.as_deref(),
+                self.client_key.as_deref(),
+            )?,
         })
     }
 
-    fn credential(&self) -> Result<(String, String, Secret), Refusal> {
-        let (path, id, secret) = match (&self.credential, &self.access_key_id, &self.secret_file) {
-            (Some(file), ..) => console(file)?,
+    fn console(&self) -> Result<Console, Refusal> {
+        match (&self.credential, &self.access_key_id, &self.secret_file) {
+            (Some(file), ..) => console(file),
             (None, Some(id), Some(file)) => {
-                let text = read_text(file)?;
-                let secret = Secret::new(text.trim_end_matches(['\r', '\n']).to_owned());
-                (None, id.clone(), secret)
+                let text = Zeroizing::new(read_text(file)?);
+                Ok(Console {
+                    path: None,
+                    access_key_id: id.clone(),
+                    secret: Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()),
+                })
             }
-            _ => {
-                return Err(usage(
-                    "give --credential, or --access-key-id with --secret-file",
-                ));
-            }
+            _ => Err(usage(
+                "give --credential, or --access-key-id with --secret-file",
+            )),
+        }
+    }
+
+    fn authorities(&self) -> Result<Vec<Vec<u8>>, Refusal> {
+        let Some(file) = &self.ca else {
+            return Ok(Vec::new());
         };
-        let path = self.path.clone().or(path);
-        let path = path
-            .ok_or_else(|| usage("give --path: the console's JSON was not given, which has it"))?;
-        Ok((path, id, secret))
+        let name = file.display();
+        authorities(&read(file)?).map_err(|fault| usage(format!("{name} {fault}")))
     }
 }
 
-fn console(file: &Path) -> Result<(Option<String>, String, Secret), Refusal> {
+impl Target {
+    /// What signs, or which of its rules the credential breaks (XKS API, section 7).
+    pub(super) fn credential(&self) -> Result<Credential, CredentialError> {
+        Credential::new(&self.access_key_id, self.secret.clone())
+    }
+}
+
+/// A client certificate, if there is one.
+pub(super) fn identity(
+    certificate: Option<&Path>,
+    key: Option<&Path>,
+) -> Result<Option<ClientIdentity>, Refusal> {
+    let (Some(certificate), Some(key)) = (certificate, key) else {
+        return Ok(None);
+    };
+    let identity = ClientIdentity::from_pem(&read(certificate)?, &read(key)?);
+    identity.map(Some).map_err(usage)
+}
+
+/// Reads the console's JSON.
+pub(super) fn console(file: &Path) -> Result<Console, Refusal> {
     let text = read(file)?;
     // The error of a JSON parser may quote the file, which holds a secret.
-    let console: Console = serde_json::from_slice(&text).map_err(|error| {
+    let console: ConsoleFile = serde_json::from_slice(&text).map_err(|error| {
         let (file, line) = (file.display(), error.line());
-        usage(&format!("{file} is not the console's JSON (line {line})"))
+        usage(format!("{file} is not the console's JSON (line {line})"))
     })?;
     let credential = console.xks_proxy_authentication_credential;
-    let secret = Secret::new(credential.raw_secret_access_key);
-    Ok((
-        Some(console.xks_proxy_uri_path),
-        credential.access_key_id,
-        secret,
-    ))
+    Ok(Console {
+        path: console.xks_proxy_uri_path,
+        access_key_id: credential.access_key_id,
+        secret: Secret::new(credential.raw_secret_access_key),
+    })
 }
 
 /// Host and port of `https://HOST[:PORT]`.
 fn endpoint(text: &str) -> Result<(String, u16), Refusal> {
     let wrong = || {
-        usage(&format!(
+        usage(format!(
             "--endpoint is https://HOST or https://HOST:PORT, not {text:?}"
         ))
     };
@@ -161,17 +202,21 @@ fn endpoint(text: &str) -> Result<(String, u16), Refusal> {
     }
 }
 
-fn usage(message: &str) -> Refusal {
+/// Wrong usage.
+pub(super) fn usage(message: impl Into<String>) -> Refusal {
     Refusal::new(ExitStatus::WrongUsage, message)
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, Refusal> {
-    fs::read(path).map_err(|error| usage(&format!("cannot read {}: {error}", path.display())))
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    let content = fs::read(path);
+    let content =
+        content.map_err(|error| usage(format!("cannot read {}: {error}", path.display())));
+    content.map(Zeroizing::new)
 }
 
 pub(super) fn read_text(path: &Path) -> Result<String, Refusal> {
-    let text = String::from_utf8(read(path)?);
-    text.map_err(|_| usage(&format!("{} is not text", path.display())))
+    let text = std::str::from_utf8(&read(path)?).map(str::to_owned);
+    text.map_err(|_| usage(format!("{} is not text", path.display())))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod sign;
 mod tls;
 
 use std::io::{self, ErrorKind, Read, Write as _};
-use std::net::{TcpStream, ToSocketAddrs as _};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub use hello::{Greeting, Hello, greet};
 pub use http2::{Http2Answer, exchange_http2};
 pub use response::Response;
 pub use sign::Signer;
-pub use tls::{Identity, Suite, Tls, TlsVersion, Trust, alert_of};
+pub use tls::{Suite, Tls, TlsVersion, alert_of};
 
 /// The alert `handshake_failure` (RFC 8446, section 6).
 pub const HANDSHAKE_FAILURE: u8 = 40;
@@ -32,6 +32,8 @@ pub struct Place {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// Where to connect instead of where the name leads.
+    pub address: Option<SocketAddr>,
     /// How long to wait for a connection and for each read and write.
     pub patience: Duration,
 }
@@ -45,14 +47,18 @@ impl Place {
         }
     }
 
-    /// A TCP connection to the first address that answers.
+    /// A TCP connection to the address given, or the first of the name that answers.
     ///
     /// # Errors
     /// What the last address said, or the resolver.
     pub fn dial(&self) -> io::Result<TcpStream> {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         let mut last = io::Error::other("the name has no address");
-        for address in (host, self.port).to_socket_addrs()? {
+        let addresses: Vec<SocketAddr> = match self.address {
+            Some(address) => vec![address],
+            None => (host, self.port).to_socket_addrs()?.collect(),
+        };
+        for address in addresses {
             match TcpStream::connect_timeout(&address, self.patience) {
                 Ok(socket) => return self.prepared(socket),
                 Err(error) => last = error,

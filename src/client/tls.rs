@@ -9,7 +9,10 @@ use rustls::crypto::{
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    SupportedCipherSuite, SupportedProtocolVersion,
+};
 
 /// Whose certificates are taken.
 #[derive(Clone, Debug)]
@@ -20,7 +23,16 @@ pub enum Trust {
     Anyone,
 }
 
-/// A client certificate with its chain and private key. `Debug` does not show it.
+/// The suites of the specification.
+const SUITES: [SupportedCipherSuite; 4] = [
+    cipher_suite::TLS13_AES_256_GCM_SHA384,
+    cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+    cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+];
+
+/// A client certificate with its chain and private key. `Debug` does not show the key.
+#[derive(Debug)]
 pub struct ClientIdentity {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -36,14 +48,40 @@ impl ClientIdentity {
     /// # Errors
     /// Which of the two holds none.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, &'static str> {
-        let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
-        let chain = parsed.ok().filter(|chain| !chain.is_empty());
+        let no_chain = "the client certificate's file holds no PEM certificate";
+        let no_key = "the client key's file holds no PEM private key";
         Ok(Self {
-            chain: chain.ok_or("the client certificate's file holds no PEM certificate")?,
-            key: PrivateKeyDer::from_pem_slice(key)
-                .map_err(|_| "the client key's file holds no PEM private key")?,
+            chain: pem_certificates(chain).ok_or(no_chain)?,
+            key: PrivateKeyDer::from_pem_slice(key).map_err(|_| no_key)?,
         })
     }
+
+    /// A certificate and its key (PKCS#8), as DER.
+    pub fn from_der(certificate: Vec<u8>, key: Vec<u8>) -> Self {
+        Self {
+            chain: vec![certificate.into()],
+            key: PrivateKeyDer::Pkcs8(key.into()),
+        }
+    }
+
+    /// The certificate itself, as DER.
+    pub fn certificate(&self) -> &[u8] {
+        self.chain.first().map(AsRef::as_ref).unwrap_or_default()
+    }
+}
+
+/// The certificates of a PEM file, as DER.
+///
+/// # Errors
+/// When there is none in it, or one that is not well formed.
+pub fn authorities(pem: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
+    let found = pem_certificates(pem).ok_or("holds no PEM certificate, or a damaged one")?;
+    Ok(found.iter().map(|der| der.to_vec()).collect())
+}
+
+fn pem_certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    parsed.ok().filter(|found| !found.is_empty())
 }
 
 impl TlsClient {
@@ -52,45 +90,43 @@ impl TlsClient {
     /// # Errors
     /// When certificate and key do not belong together, or are of a kind that is not supported.
     pub fn new(trust: Trust, identity: Option<ClientIdentity>) -> Result<Self, Error> {
-        let provider = Arc::new(provider());
-        let builder =
-            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        let builder = match trust {
-            Trust::PublicAnd(more) => builder.with_root_certificates(roots(more)),
-            Trust::Anyone => {
-                let verifier = Arc::new(NoQuestions::new());
-                builder
-                    .dangerous()
-                    .with_custom_certificate_verifier(verifier)
-            }
-        };
-        let mut config = match identity {
-            None => builder.with_no_client_auth(),
-            Some(identity) => builder.with_client_auth_cert(identity.chain, identity.key)?,
-        };
+        let versions = rustls::DEFAULT_VERSIONS;
+        let mut config = config(SUITES.to_vec(), versions, &trust, identity.as_ref())?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self(Arc::new(config)))
     }
 }
 
-fn roots(more: Vec<Vec<u8>>) -> RootCertStore {
+/// Settings of a caller who offers these suites and versions.
+pub(super) fn config(
+    suites: Vec<SupportedCipherSuite>,
+    versions: &[&'static SupportedProtocolVersion],
+    trust: &Trust,
+    identity: Option<&ClientIdentity>,
+) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(CryptoProvider {
+        cipher_suites: suites,
+        ..aws_lc_rs::default_provider()
+    });
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
+    let builder = match trust {
+        Trust::PublicAnd(more) => builder.with_root_certificates(roots(more)),
+        Trust::Anyone => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(NoQuestions::new())),
+    };
+    match identity {
+        None => Ok(builder.with_no_client_auth()),
+        Some(it) => builder.with_client_auth_cert(it.chain.clone(), it.key.clone_key()),
+    }
+}
+
+fn roots(more: &[Vec<u8>]) -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     // What is not a usable authority vouches for nobody.
-    roots.add_parsable_certificates(more.into_iter().map(CertificateDer::from));
+    roots.add_parsable_certificates(more.iter().map(|der| CertificateDer::from(der.as_slice())));
     roots
-}
-
-fn provider() -> CryptoProvider {
-    CryptoProvider {
-        cipher_suites: vec![
-            cipher_suite::TLS13_AES_256_GCM_SHA384,
-            cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
-            cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-            cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-        ],
-        ..aws_lc_rs::default_provider()
-    }
 }
 
 /// Takes any certificate; that the peer has its key is still proved.

@@ -16,4 +16,4 @@ mod wire;
 
 pub use report::{Check, Report, Verdict};
 pub use run::{Settings, run};
-pub use trust::{TrustedRoots, certificates as pem_certificates};
+pub use trust::TrustedRoots;

@@ -104,6 +104,32 @@ fn what_is_well_is_said_to_be() {
     );
 }
 
+/// A name that leads elsewhere yet, as before a DNS record is changed or within a VPC: on KMS's port, at an address that is given.
+#[test]
+fn an_address_can_be_given_for_the_name() {
+    let proxy = Proxy::start();
+    let address = format!("127.0.0.1:{}", proxy.server.port());
+    let options = with(
+        &options(&proxy, &PAYMENTS),
+        "--endpoint",
+        "https://localhost",
+    );
+    let more = ["--connect", &address, "--key", "orders"];
+    let (code, checks) = probe(&options, &more);
+    assert_eq!((code, failed(&checks)), (Some(0), vec![]), "{checks:#?}");
+    assert_eq!(check(&checks, "DNS")["verdict"], "skipped");
+    assert_eq!(check(&checks, "endpoint")["verdict"], "ok");
+    let (code, stdout, stderr) = command(
+        "conformance",
+        &options,
+        &[&more[..], &["--only", "health"]].concat(),
+    );
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    let load = ["--rate", "20", "--duration", "1s", "--timeout", "10s"];
+    let (code, stdout, stderr) = command("bench", &options, &[&more[..], &load].concat());
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+}
+
 fn proxy_with(identity: impl FnOnce(&mut Setup) -> Identity) -> Proxy {
     Proxy::start_with(|setup| {
         let identity = identity(setup);

@@ -29,24 +29,35 @@ pub enum TargetError {
     Stranger(String, SocketAddr),
 }
 
-/// Where the target is: the address that is asked is the one that was judged. KMS speaks IPv4, so that comes first.
+/// Where the target is, if it was not `given`: the address that is asked is the one that was judged. KMS speaks IPv4, so that comes first.
 ///
 /// # Errors
 /// [`TargetError`]: it is nowhere, or on another machine and not said to be one's own.
-pub fn address_of(host: &str, port: u16, is_own: bool) -> Result<SocketAddr, TargetError> {
+pub fn address_of(
+    given: Option<SocketAddr>,
+    host: &str,
+    port: u16,
+    is_own: bool,
+) -> Result<SocketAddr, TargetError> {
+    let address = match given {
+        Some(address) => address,
+        None => look_up(host, port)?,
+    };
+    match is_own || address.ip().is_loopback() {
+        true => Ok(address),
+        false => Err(TargetError::Stranger(host.to_owned(), address)),
+    }
+}
+
+fn look_up(host: &str, port: u16) -> Result<SocketAddr, TargetError> {
     let unknown = |why: String| TargetError::Unknown(host.to_owned(), why);
     let found = (host, port)
         .to_socket_addrs()
         .map_err(|error| unknown(error.to_string()))?;
     let mut addresses: Vec<_> = found.collect();
     addresses.sort_by_key(SocketAddr::is_ipv6);
-    let address = *addresses
-        .first()
-        .ok_or_else(|| unknown("none is known".to_owned()))?;
-    match is_own || address.ip().is_loopback() {
-        true => Ok(address),
-        false => Err(TargetError::Stranger(host.to_owned(), address)),
-    }
+    let first = addresses.first().copied();
+    first.ok_or_else(|| unknown("none is known".to_owned()))
 }
 
 impl BenchTarget {
@@ -89,10 +100,12 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_nobody_elses() {
-        assert!(address_of("127.0.0.1", 1, false).is_ok());
-        assert!(address_of("192.0.2.1", 1, false).is_err());
-        assert!(address_of("192.0.2.1", 1, true).is_ok());
+        assert!(address_of(None, "127.0.0.1", 1, false).is_ok());
+        assert!(address_of(None, "192.0.2.1", 1, false).is_err());
+        assert!(address_of(None, "192.0.2.1", 1, true).is_ok());
+        let given = "192.0.2.1:1".parse().ok();
+        assert!(address_of(given, "127.0.0.1", 1, false).is_err());
         // Any address of this machine means that others may listen as well.
-        assert!(address_of("0.0.0.0", 1, false).is_err());
+        assert!(address_of(None, "0.0.0.0", 1, false).is_err());
     }
 }

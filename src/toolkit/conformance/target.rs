@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::client::raw::{Identity, Place, Signer, Tls};
+use crate::client::ClientIdentity;
+use crate::client::raw::{Place, Signer, Tls};
 
 /// A proxy, with what is needed to call it.
 pub struct Target {
@@ -17,7 +18,7 @@ pub struct Target {
     /// Trust, and the client certificate if there is one.
     pub tls: Tls,
     /// A certificate of the right authority with a subject that the proxy does not take.
-    pub wrong_subject: Option<Arc<Identity>>,
+    pub wrong_subject: Option<Arc<ClientIdentity>>,
     /// The keys.
     pub keys: Keys,
 }

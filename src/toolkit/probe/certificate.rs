@@ -139,7 +139,7 @@ pub fn name(leaf: &Facts, host: &str) -> Check {
         true => Check::ok(
             NAME,
             format!(
-                "{host} by the wildcard {found}: KMS takes it; whoever holds this key can be any host there"
+                "{host} by the wildcard {found}: KMS takes it, but CloudWatch then shows no XksProxyCertificateDaysToExpire; whoever holds this key can be any host there"
             ),
         ),
         false => Check::ok(NAME, host),

@@ -17,6 +17,8 @@ pub struct Settings {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// Where to connect instead of where the name leads.
+    pub address: Option<SocketAddr>,
     /// The `XksProxyUriPath`.
     pub path: String,
     /// The Region of the key store.
@@ -76,7 +78,7 @@ async fn probe(settings: Settings, findings: &mut Findings<'_>) -> io::Result<()
     findings.add(rules::credential(
         settings.credential.as_ref().err().copied(),
     ));
-    let Some(address) = wire::resolve(&settings.host, settings.port, findings).await else {
+    let Some(address) = wire::resolve(&settings, findings).await else {
         findings.skip(&wire::CHECKS, "the name has no address");
         findings.skip(&calls::CHECKS, "the name has no address");
         return Ok(());
@@ -122,6 +124,7 @@ fn caller(settings: Settings, address: SocketAddr) -> io::Result<Caller> {
     Ok(Caller {
         address,
         host: settings.host,
+        named_port: settings.port,
         path: settings.path,
         signer: Signer::new(
             credential.map_err(io::Error::other)?,

@@ -6,9 +6,9 @@
 
 use std::collections::HashSet;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
+
+use crate::client::authorities;
 
 /// Root certificates (DER) and fingerprints that are trusted.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +26,7 @@ impl TrustedRoots {
     /// A sentence for the operator.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let mut roots = Self {
-            certificates: certificates(text),
+            certificates: authorities(text.as_bytes()).unwrap_or_default(),
             ..Self::default()
         };
         for line in text.lines() {
@@ -67,17 +67,6 @@ impl TrustedRoots {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
-
-/// The certificates in a PEM text, as DER; what is not well formed is left out.
-pub fn certificates(text: &str) -> Vec<Vec<u8>> {
-    let blocks = text.split("-----BEGIN CERTIFICATE-----").skip(1);
-    let body = |block: &str| {
-        let (base64, _) = block.split_once("-----END CERTIFICATE-----")?;
-        let base64: String = base64.split_whitespace().collect();
-        STANDARD.decode(base64).ok()
-    };
-    blocks.filter_map(body).collect()
 }
 
 /// The fingerprint of a line: 64 hexadecimal digits, with or without colons, behind whatever names it.

@@ -8,9 +8,9 @@ use tokio::time::timeout;
 use super::certificate::{Facts, expiry, first_gap, name};
 use super::judge;
 use super::report::Check;
-use super::run::Findings;
+use super::run::{Findings, Settings};
 use super::trust::TrustedRoots;
-use crate::client::{CallError, Caller, ChainFault, Connection, verify_chain};
+use crate::client::{CallError, Caller, ChainFault, Connection, authorities, verify_chain};
 
 /// The checks of [`connect`] and [`judge_certificates`], in their order.
 pub const CHECKS: [&str; 8] = [
@@ -40,8 +40,17 @@ const BUNDLES: [&str; 3] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// The first IPv4 address of the host.
-pub async fn resolve(host: &str, port: u16, findings: &mut Findings<'_>) -> Option<SocketAddr> {
+/// The first IPv4 address of the host, or the one that was given instead.
+pub async fn resolve(settings: &Settings, findings: &mut Findings<'_>) -> Option<SocketAddr> {
+    if let Some(address) = settings.address {
+        let why = format!("not asked: --connect says {address}");
+        findings.skip(&["DNS"], &why);
+        return Some(address);
+    }
+    look_up(&settings.host, settings.port, findings).await
+}
+
+async fn look_up(host: &str, port: u16, findings: &mut Findings<'_>) -> Option<SocketAddr> {
     const NAME: &str = "DNS";
     const REMEDY: &str = "give the name an A record: KMS connects over IPv4";
     let found = match timeout(PATIENCE, tokio::net::lookup_host((host, port))).await {
@@ -177,12 +186,12 @@ pub fn judge_certificates(
 }
 
 /// The roots of this machine, and those that were given besides.
-fn roots_of_this_machine(authorities: &[Vec<u8>]) -> Vec<Vec<u8>> {
+fn roots_of_this_machine(more: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let bundle = BUNDLES
         .iter()
         .find_map(|file| std::fs::read_to_string(file).ok());
-    let mut roots = super::trust::certificates(&bundle.unwrap_or_default());
-    roots.extend(authorities.iter().cloned());
+    let mut roots = authorities(bundle.unwrap_or_default().as_bytes()).unwrap_or_default();
+    roots.extend(more.iter().cloned());
     roots
 }
 

@@ -13,10 +13,11 @@ use super::super::case::{Case, Fault, must, should, violation};
 use super::super::check;
 use super::super::scene::{Op, Scene, plain_body};
 use super::tls::only;
-use crate::client::raw::{Connection, HANDSHAKE_FAILURE, Identity, Tls, TlsVersion, alert_of};
+use crate::client::ClientIdentity;
+use crate::client::raw::{Connection, HANDSHAKE_FAILURE, Tls, TlsVersion, alert_of};
 
 type Make = fn(&Scene<'_>) -> Made;
-type Made = Result<Option<Arc<Identity>>, Fault>;
+type Made = Result<Option<Arc<ClientIdentity>>, Fault>;
 
 /// What is shown instead of the right certificate.
 const BAD: [(&str, &str, Make); 6] = [
@@ -108,7 +109,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-fn right<'a>(scene: &'a Scene<'_>) -> Result<&'a Identity, Fault> {
+fn right<'a>(scene: &'a Scene<'_>) -> Result<&'a ClientIdentity, Fault> {
     let reason = || Fault::Skipped("--client-certificate was not given".into());
     scene.target.tls.identity.as_deref().ok_or_else(reason)
 }
@@ -141,7 +142,10 @@ fn ended(scene: &Scene<'_>, version: TlsVersion, make: Make) -> Result<io::Error
 }
 
 /// An identity with the common name of the right one.
-fn made(scene: &Scene<'_>, make: impl FnOnce(&str) -> Result<Identity, rcgen::Error>) -> Made {
+fn made(
+    scene: &Scene<'_>,
+    make: impl FnOnce(&str) -> Result<ClientIdentity, rcgen::Error>,
+) -> Made {
     let name = common_name(right(scene)?.certificate());
     let name = name.ok_or_else(|| Fault::Skipped("the certificate has no common name".into()))?;
     match make(&name) {
@@ -165,10 +169,10 @@ fn params(name: &str) -> Result<CertificateParams, rcgen::Error> {
     Ok(params)
 }
 
-fn self_signed(name: &str) -> Result<Identity, rcgen::Error> {
+fn self_signed(name: &str) -> Result<ClientIdentity, rcgen::Error> {
     let key = KeyPair::generate()?;
     let certificate = params(name)?.self_signed(&key)?;
-    Ok(Identity::der(
+    Ok(ClientIdentity::from_der(
         certificate.der().to_vec(),
         key.serialize_der(),
     ))
@@ -177,14 +181,14 @@ fn self_signed(name: &str) -> Result<Identity, rcgen::Error> {
 fn issued(
     name: &str,
     change: impl FnOnce(&mut CertificateParams),
-) -> Result<Identity, rcgen::Error> {
+) -> Result<ClientIdentity, rcgen::Error> {
     let mut authority = params("Another Client CA")?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
     let (mut params, key) = (params(name)?, KeyPair::generate()?);
     change(&mut params);
     let certificate = params.signed_by(&key, &authority)?;
-    Ok(Identity::der(
+    Ok(ClientIdentity::from_der(
         certificate.der().to_vec(),
         key.serialize_der(),
     ))

@@ -1,0 +1,79 @@
+//! A disk that is full refuses or loses, as configured, and heals.
+
+use super::*;
+
+/// Run by the test below, in a process of its own whose files may not grow beyond a limit.
+#[tokio::test]
+#[ignore = "needs a process of its own"]
+async fn in_a_process_with_a_full_disk() {
+    let path = PathBuf::from(std::env::var_os("XKS_TEST_AUDIT").unwrap());
+    for on_failure in [OnFailure::Refuse, OnFailure::Continue] {
+        let mut settings = AuditSettings::at(path.with_extension(format!("{on_failure:?}")));
+        settings.on_failure = on_failure;
+        let trail = open(&settings).unwrap();
+        let length = || fs::metadata(&settings.path).map_or(0, |file| file.len());
+        until(|| length() > 0);
+        // Not even the line that would tell of the others fits.
+        limit(length());
+        let mut refused = 0;
+        for _ in 0..100 {
+            refused += u64::from(trail.record(entry("a line")).await.is_err());
+        }
+        until(|| !trail.is_healthy());
+        assert_eq!(refused > 0, on_failure == OnFailure::Refuse);
+        limit(u64::MAX);
+        until(|| trail.is_healthy());
+        trail.record(entry("healed")).await.unwrap();
+        trail.stop().await;
+        let found = check(&settings);
+        assert_eq!(
+            (found.fault, found.torn_bytes, found.recovered.len()),
+            (None, 0, 1)
+        );
+        // Start, stop, healed and the recovery have lines of their own.
+        let unrecorded = 100 + 4 - found.lines;
+        let text = fs::read_to_string(&settings.path).unwrap();
+        assert!(
+            text.contains(&format!("\"unrecorded\":{unrecorded}}}"))
+                || text.contains(&format!("\"unrecorded\":{unrecorded},")),
+            "{text}"
+        );
+    }
+}
+
+fn limit(bytes: u64) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Fsize).maximum;
+    let current = Some(bytes).filter(|b| *b < u64::MAX);
+    setrlimit(Resource::Fsize, Rlimit { current, maximum }).unwrap();
+}
+
+fn until(condition: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < Duration::from_secs(20), "it never came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_and_heals() {
+    let directory = tempfile::tempdir().unwrap();
+    // The shell ignores SIGXFSZ, and what it executes inherits that: a write beyond the limit is an error and no death.
+    let output = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "audit::tests::full_disk::in_a_process_with_a_full_disk",
+            "--ignored",
+        ])
+        .env("XKS_TEST_AUDIT", directory.path().join("audit"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
+}

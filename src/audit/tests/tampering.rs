@@ -1,0 +1,210 @@
+//! Whatever is changed, removed, inserted, reordered or cut off is found, and the first line of it named.
+
+use super::*;
+
+#[tokio::test]
+async fn every_tampering_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = settings(&directory);
+    settings.checkpoint.lines = 20;
+    let trail = open_sealed(&settings, true);
+    record(&trail, 60).await;
+    trail.stop().await;
+    let bytes = fs::read(&settings.path).unwrap();
+    let path = directory.path().join("tampered");
+    assert_eq!(damage_of(&bytes, &path), (None, 0));
+    for at in (0..bytes.len()).step_by(7).chain([bytes.len() - 1]) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1 << (at % 8);
+        let (damage, torn) = damage_of(&changed, &path);
+        assert!(damage.is_some() || torn > 0, "byte {at}");
+    }
+    let lines: Vec<&[u8]> = bytes.split_inclusive(|b| *b == b'\n').collect();
+    let damage = |lines: &[&[u8]]| damage_of(&lines.concat(), &path).0;
+    let mut removed = lines.clone();
+    removed.remove(10);
+    assert_eq!(damage(&removed), Some(Damage::Removed { until: 12 }));
+    let mut doubled = lines.clone();
+    doubled.insert(10, lines[9]);
+    assert_eq!(damage(&doubled), Some(Damage::Inserted { seq: 10 }));
+    let mut swapped = lines.clone();
+    swapped.swap(10, 11);
+    assert_eq!(damage(&swapped), Some(Damage::Reordered { seq: 12 }));
+    // Who makes line and hash anew has to make all later lines anew, and then the HSM's word is not theirs.
+    let mut forged = Vec::new();
+    let mut chain = Position::GENESIS;
+    for (index, line) in lines.iter().enumerate() {
+        let read = chain::Line::read_intact(&line[..line.len() - 1]).unwrap();
+        match read.kind {
+            "checkpoint" => forged.extend_from_slice(line),
+            _ => chain.append(&entry(&format!("forged {index}")), &mut forged),
+        }
+    }
+    assert!(damage_of(&forged, &path).0.is_some());
+}
+
+#[tokio::test]
+async fn a_replayed_seal_vouches_for_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(&directory);
+    let trail = open_sealed(&settings, true);
+    record(&trail, 5).await;
+    trail.stop().await;
+    assert_eq!(check(&settings).sealed_through, Some(7));
+    let head = check(&settings).last.unwrap().position;
+    let seal = SealedHead {
+        hsm: "h".into(),
+        key: "k".into(),
+        iv: vec![1; 12],
+        sealed: tag(head),
+    };
+    let genuine = checkpoint::Attempt {
+        head,
+        outcome: Ok(seal),
+    }
+    .entry();
+    // A trail of the forger's own, whose beginning is said to be in another place.
+    let (mut chain, mut forged) = (
+        Position {
+            seq: 100,
+            hash: [7; 32],
+        },
+        Vec::new(),
+    );
+    for entry in [entry("forged"), genuine.clone(), entry("forged")] {
+        chain.append(&entry, &mut forged);
+    }
+    let path = directory.path().join("forged");
+    fs::write(&path, &forged).unwrap();
+    let found = verify(
+        std::slice::from_ref(&path),
+        None,
+        Some(&Seals(true)),
+        &mut |_| (),
+    )
+    .unwrap();
+    assert_eq!((found.seals_verified, found.seals_of_earlier_lines), (0, 1));
+    assert_eq!(found.sealed_through, None);
+    // Made anew from its beginning, the trail does not match the seal.
+    let (mut chain, mut forged) = (Position::GENESIS, Vec::new());
+    for _ in 0..10 {
+        chain.append(&entry("forged"), &mut forged);
+    }
+    chain.append(&genuine, &mut forged);
+    assert_eq!(damage_of(&forged, &path).0, Some(Damage::FalseSeal));
+}
+
+#[tokio::test]
+async fn what_was_cut_off_is_missed_by_who_knew_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(&directory);
+    let trail = open(&settings).unwrap();
+    record(&trail, 20).await;
+    trail.stop().await;
+    let files = [settings.path.clone()];
+    let known = check(&settings).last.map(|place| place.position);
+    let text = fs::read_to_string(&settings.path).unwrap();
+    let cut: Vec<&str> = text.split_inclusive('\n').take(10).collect();
+    assert!(
+        verify(&files, known, None, &mut |_| ())
+            .unwrap()
+            .fault
+            .is_none()
+    );
+    fs::write(&settings.path, cut.concat()).unwrap();
+    let fault = verify(&files, known, None, &mut |_| ())
+        .unwrap()
+        .fault
+        .unwrap();
+    assert_eq!((fault.damage, fault.seq), (Damage::AnchorMissing, 22));
+}
+
+#[tokio::test]
+async fn what_is_known_of_files_that_are_gone_links_those_that_are_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = settings(&directory);
+    settings.rotate.size = Some(2000);
+    let trail = open_sealed(&settings, true);
+    record(&trail, 20).await;
+    trail.stop().await;
+    let files = trail_files(&settings.path).unwrap();
+    let (gone, rest) = files.split_at(2);
+    let verified = |files: &[PathBuf], after| {
+        let found = verify(files, after, Some(&Seals(true)), &mut |_| ()).unwrap();
+        let first = found.first.map(|first| first.position.seq);
+        (found.fault.map(|fault| (fault.seq, fault.damage)), first)
+    };
+    let known = verify(gone, None, None, &mut |_| ()).unwrap().last;
+    let known = known.unwrap().position;
+    let read: Position = known.to_string().parse().unwrap();
+    assert_eq!(read, known);
+    assert_eq!(verified(rest, Some(known)), (None, Some(known.seq + 1)));
+    let mut other = known;
+    other.hash[0] ^= 1;
+    assert_eq!(
+        verified(rest, Some(other)),
+        (Some((known.seq + 1, Damage::Unlinked)), None)
+    );
+    let until = known.seq + 1;
+    other.seq -= 1;
+    assert_eq!(
+        verified(rest, Some(other)),
+        (Some((known.seq, Damage::Removed { until })), None)
+    );
+    assert_eq!(verified(&files, Some(Position::GENESIS)).0, None);
+    for bad in [
+        "",
+        "1",
+        "1:",
+        "x:00",
+        "1:00",
+        &known.to_string().to_uppercase(),
+    ] {
+        assert!(
+            bad.parse::<Position>().is_err() || bad == known.to_string(),
+            "{bad}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_file_does_not_drop_out_because_its_first_line_was_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = settings(&directory);
+    settings.rotate.size = Some(2000);
+    let trail = open(&settings).unwrap();
+    record(&trail, 30).await;
+    trail.stop().await;
+    let files = trail_files(&settings.path).unwrap();
+    assert_eq!(
+        in_order(&files.iter().rev().cloned().collect::<Vec<_>>()).unwrap(),
+        files
+    );
+    let aside =
+        [".lock", ".torn-7-0"].map(|end| directory.path().join(format!("audit.jsonl{end}")));
+    fs::write(&aside[1], "{\"v\":1,\"seq\"").unwrap();
+    assert_eq!(
+        in_order(&[aside.to_vec(), files.clone()].concat()).unwrap(),
+        files
+    );
+    for damaged in [&files[1], files.last().unwrap()] {
+        let whole = fs::read(damaged).unwrap();
+        let mut changed = whole.clone();
+        changed[2] ^= 1;
+        fs::write(damaged, changed).unwrap();
+        assert_eq!(trail_files(&settings.path).unwrap(), files);
+        let fault = check(&settings).fault.unwrap();
+        assert_eq!(
+            (&fault.file, fault.line, fault.damage),
+            (damaged, 1, Damage::NotALine)
+        );
+        fs::write(damaged, whole).unwrap();
+    }
+    fs::write(directory.path().join("audit.jsonl.note"), "not ours\n").unwrap();
+    fs::write(
+        directory.path().join("audit.jsonl.00000000000000000099"),
+        "",
+    )
+    .unwrap();
+    assert_eq!(trail_files(&settings.path).unwrap(), files);
+}

@@ -1,0 +1,264 @@
+//! Each rule has its fault: a table of what is wrong, and what is said of it.
+
+use super::faults;
+
+#[test]
+fn each_rule_has_its_fault() {
+    for (from, to, fault) in [
+        (
+            "[server]\nlisten",
+            "[server]\nlistne",
+            "did you mean \"listen\"?",
+        ),
+        (
+            "[server]\nlisten = [\"127.0.0.1:0\"]",
+            "[server]\nlisten = []",
+            "server.listen: is empty",
+        ),
+        (
+            "[server]\n",
+            "[server]\ngrace_period = 10\n",
+            "server.grace_period: must be a string, not integer",
+        ),
+        ("\"server.key\"", "\"secret\"", "holds no PEM private key"),
+        ("\"server.pem\"", "\"secret\"", "holds no PEM certificate"),
+        (
+            "[[hsm]]",
+            "[log]\nsample_successes = 1.5\n[[hsm]]",
+            "log.sample_successes: must be from 0 (none) to 1 (all)",
+        ),
+        (
+            "[[hsm]]",
+            "[log]\nsample_successes = nan\n[[hsm]]",
+            "log.sample_successes: must be from 0 (none) to 1 (all)",
+        ),
+        (
+            "[[hsm]]",
+            "[log]\nsample_successes = \"1%\"\n[[hsm]]",
+            "log.sample_successes: must be a number, not string",
+        ),
+        (
+            "[server.tls]",
+            "[server.limits]\nmax_body = \"10\"\n[server.tls]",
+            "must be from 1024",
+        ),
+        (
+            "[[hsm]]",
+            "[health]\ninterval = \"50s\"\n[[hsm]]",
+            "health.interval: must be from",
+        ),
+        (
+            "{ label = \"xks\" }",
+            "{ label = \"a\", serial = \"b\" }",
+            "either a label or a serial",
+        ),
+        (
+            "{ file = \"pin\" }",
+            "{ file = \"pin\", env = \"PIN\" }",
+            "exactly one of file, env, credential",
+        ),
+        (
+            "{ file = \"pin\" }",
+            "{ env = \"XKS_TEST_UNSET_VARIABLE\" }",
+            "XKS_TEST_UNSET_VARIABLE is not set",
+        ),
+        (
+            "{ file = \"pin\" }",
+            "{ credential = \"pin\" }",
+            "LoadCredential",
+        ),
+        (
+            "{ file = \"pin\" }",
+            "\"1234\"",
+            "must be a table, not string",
+        ),
+        (
+            "{ file = \"pin\" }",
+            "{ danger_inline = \"\" }",
+            "the secret is empty",
+        ),
+        (
+            "name = \"hsm-a\"",
+            "name = \"hsm a\"",
+            "may have 64 letters",
+        ),
+        (
+            "name = \"hsm-a\"",
+            "name = \"hsm-a\"\nsessions = 0",
+            "must be from 1 to 1024",
+        ),
+        (
+            "name = \"hsm-a\"",
+            "name = \"hsm-a\"\ngcm_profile = \"guess\"",
+            "it may be \"auto\" or",
+        ),
+        (
+            "name = \"hsm-a\"",
+            "name = \"hsm-a\"\nhealth_key = \"orders\"",
+            "KMS must never use",
+        ),
+        (
+            "\"/payments\"",
+            "\"/payments/\"",
+            "must not end with a slash",
+        ),
+        ("\"eu-west-1\"", "\"EU\"", "is no AWS region"),
+        (
+            "region =",
+            "hsms = [\"hsm-b\"]\nregion =",
+            "no [[hsm]] is named \"hsm-b\"; known are: hsm-a",
+        ),
+        (
+            "region =",
+            "state = \"off\"\nregion =",
+            "it may be \"enabled\" or \"disabled\"",
+        ),
+        (
+            "region =",
+            "quota = { burst = 1 }\nregion =",
+            "quota.rate: is missing",
+        ),
+        (
+            "region =",
+            "quota = { rate = 0 }\nregion =",
+            "quota.rate: must be from 1 to",
+        ),
+        ("region =", "fair = 0\nregion =", "fair: must be from 1 to"),
+        (
+            "region =",
+            "legacy_ciphertexts = [\"v2\"]\nregion =",
+            "\"v2\" is unknown; it may be \"aws-samples-v3\"",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nprimary = 2",
+            "primary: needs versions",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nlabel = \"\"",
+            "label: is empty",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nlabel = \"a\"\nversions = [{ version = 1, label = \"b\" }]",
+            "each version has its own label",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nprimary = 3\nversions = [{ version = 1, label = \"a\" }, { version = 2, label = \"b\" }]",
+            "primary: is 3, but the versions are 1, 2",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nversions = [{ version = 1, label = \"a\" }, { version = 2, label = \"b\" }]",
+            "primary: is missing",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nprimary = 1\nversions = [{ version = 1, label = \"a\" }, { version = 1, label = \"b\" }]",
+            "versions[1].version: \"1\" is used twice",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nprimary = 1\nversions = [{ version = 1, label = \"a\" }, { version = 2, label = \"a\" }]",
+            "is used twice",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nversions = [{ version = 0, label = \"a\" }]",
+            "version: must be from 1",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nversions = [{ version = 1 }]",
+            "versions[0].label: is missing",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nversions = [{ version = 1, label = \"xks-health\" }]",
+            "KMS must never use",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\ndanger_shared = 1",
+            "must be true or false",
+        ),
+        (
+            "{ file = \"secret\" }",
+            "{ file = \"pin\" }",
+            "a secret access key has 43 to 64",
+        ),
+        ("id = \"orders\"", "id = \"a/b\"", "an id has 1 to 128"),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\nlabel = \"a\"\ncka_id = \"00\"",
+            "not both",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\ncka_id = \"0\"",
+            "pairs of hex digits",
+        ),
+        (
+            "id = \"orders\"",
+            "id = \"orders\"\n[[key_store.key]]\nid = \"orders\"",
+            "\"orders\" is used twice",
+        ),
+        (
+            "[[hsm]]",
+            "[policy]\nengine = \"cedar\"\n[[hsm]]",
+            "policy.path: is missing",
+        ),
+        (
+            "[[hsm]]",
+            "[policy]\nengine = \"opa\"\npath = \"p\"\n[[hsm]]",
+            "it may be \"cedar\"",
+        ),
+        (
+            "[[hsm]]",
+            "[policy]\nengine = \"cedar\"\npath = \"nowhere\"\n[[hsm]]",
+            "policy.path: cannot read",
+        ),
+        (
+            "[[hsm]]",
+            "[policy]\nengine = \"cedar\"\npath = \".\"\n[[hsm]]",
+            "has no .cedar file",
+        ),
+        ("[[hsm]]", "[audit]\n[[hsm]]", "audit.path: is missing"),
+        (
+            "[[hsm]]",
+            "[audit]\npath = \"a\"\non_failure = \"ignore\"\n[[hsm]]",
+            "it may be \"refuse\"",
+        ),
+        (
+            "[[hsm]]",
+            "[audit]\npath = \"a\"\nkey = \"\"\n[[hsm]]",
+            "audit.key: is empty",
+        ),
+        (
+            "[[hsm]]",
+            "[audit]\npath = \"a\"\nkey = \"xks-health\"\n[[hsm]]",
+            "audit: \"xks-health\" is the health key of hsm-a",
+        ),
+        (
+            "[[hsm]]",
+            "[audit]\npath = \"a\"\nkey = \"orders\"\n[[hsm]]",
+            "audit: \"orders\" is a key of the key store",
+        ),
+        (
+            "[[hsm]]",
+            "[audit]\npath = \"a\"\ncheckpoint = { lines = 0 }\n[[hsm]]",
+            "audit.checkpoint.lines",
+        ),
+        (
+            "[[hsm]]",
+            "[audit]\npath = \"a\"\nrotate = { size = \"1B\" }\n[[hsm]]",
+            "audit.rotate.size",
+        ),
+        ("[server.tls]", "[server.tls", "is not TOML"),
+    ] {
+        let text = faults(from, to);
+        assert!(text.contains(fault), "{fault} is not in:\n{text}");
+    }
+}

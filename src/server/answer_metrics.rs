@@ -3,6 +3,7 @@
 //! # Invariants
 //! - No label holds anything that a caller chooses: stores come from the configuration, all other values from lists in the code.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounterVec};
@@ -25,8 +26,8 @@ pub(super) struct AnswerMetrics {
     errors: IntCounterVec,
     denied: IntCounterVec,
     skew: GaugeVec,
-    /// By operation, in the order of [`Operation::ALL`]; looked up once.
-    stages: [[Histogram; 4]; 4],
+    /// By operation, in the order of [`Operation::ALL`]; looked up once. Shared: every request has a clone of this.
+    stages: Arc<[[Histogram; 4]; 4]>,
 }
 
 impl AnswerMetrics {
@@ -57,7 +58,7 @@ impl AnswerMetrics {
                 "Our clock less X-Amz-Date of the last verified request; whole seconds and the way here are in it.",
                 &["store"],
             )?,
-            stages: Operation::ALL.map(|operation| of_operation(&stages, operation)),
+            stages: Arc::new(Operation::ALL.map(|operation| of_operation(&stages, operation))),
         })
     }
 
@@ -113,7 +114,7 @@ impl AnswerMetrics {
     }
 
     fn observe_stages(&self, operation: Operation, times: [Duration; 4]) {
-        let mut known = Operation::ALL.iter().zip(&self.stages);
+        let mut known = Operation::ALL.iter().zip(self.stages.iter());
         if let Some((_, stages)) = known.find(|(known, _)| **known == operation) {
             for (stage, time) in stages.iter().zip(times) {
                 stage.observe(time.as_secs_f64());

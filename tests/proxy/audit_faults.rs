@@ -1,9 +1,8 @@
-//! What can go wrong with the audit trail: kills, full disks, other writers, foreign files, clocks. Whatever it is, with
+//! What can go wrong with the audit trail beside its disk: kills, other writers, foreign files, clocks. Whatever it is, with
 //! `on_failure = "refuse"` no answer leaves unrecorded, and the chain goes on.
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +15,7 @@ use crate::harness::load::Stop;
 use crate::harness::metrics::eventually;
 use crate::harness::trail::Trail;
 use crate::harness::wall_clock::WallClock;
-use crate::harness::wire::{encrypt_body, plain_body};
+use crate::harness::wire::encrypt_body;
 use crate::harness::{Caller, PAYMENTS, Proxy};
 
 fn audited(lines: &str) -> (Proxy, Trail) {
@@ -139,85 +138,6 @@ fn start_again(proxy: &mut Proxy) {
     proxy.server = proxy.daemon.address("server");
     proxy.admin = proxy.daemon.address("admin");
     proxy.await_ready();
-}
-
-/// A proxy whose trail lies on a disk of its own, of so many KiB.
-fn on_a_small_disk(on_failure: &str) -> (Proxy, Trail, PathBuf) {
-    let mut trail = None;
-    let proxy = Proxy::start_with(|setup| {
-        let lines = format!("on_failure = {on_failure:?}");
-        trail = Some(setup.audit_on_a_disk(128, &lines));
-    });
-    let root = PathBuf::from(format!("/proc/{}/root", proxy.daemon.id()));
-    let trail = trail.unwrap().below(&root);
-    let filler = trail.path().with_file_name("filler");
-    (proxy, trail, filler)
-}
-
-/// Fills the disk to the last byte.
-fn fill(filler: &Path) {
-    fs::write(filler, vec![0; 1 << 20]).expect_err("a disk that is full");
-}
-
-#[test]
-fn a_full_disk_refuses_every_request_and_heals_by_itself() {
-    let (proxy, trail, filler) = on_a_small_disk("refuse");
-    let payments = proxy.caller(&PAYMENTS);
-    payments.encrypt("orders", b"x");
-    fill(&filler);
-    // What is left of the last page takes a few lines more.
-    eventually("a refusal", || {
-        let response = payments.call("encrypt", "orders", &encrypt_body(b"x"));
-        (response.status == 500).then(|| response.assert_error(500, "InternalException"))
-    });
-    for (operation, body) in [
-        ("health", plain_body("health")),
-        ("encrypt", encrypt_body(b"x")),
-    ] {
-        let response = payments.call(operation, "orders", &body);
-        response.assert_error(500, "InternalException");
-        let line = proxy.access_line(&body);
-        assert!(
-            line["reason"].as_str().unwrap().contains("audit trail"),
-            "{line}"
-        );
-    }
-    proxy.await_unready();
-    assert_eq!(proxy.metric("xks_audit_healthy", &[]), Some(0.0));
-    fs::remove_file(&filler).unwrap();
-    eventually("readiness without a request", || {
-        (proxy.admin("/readyz").status == 200).then_some(())
-    });
-    let body = encrypt_body(b"x");
-    payments.call("encrypt", "orders", &body).ok();
-    trail.request(&body);
-    let recovered = trail.of_kind("recovered").pop().unwrap();
-    assert_eq!(recovered["cause"], "unrecorded");
-    assert!(
-        recovered["unrecorded"].as_u64().unwrap() >= 3,
-        "{recovered}"
-    );
-    trail.assert_chain();
-}
-
-#[test]
-fn who_rather_serves_unrecorded_counts_what_is_lost() {
-    let (proxy, trail, filler) = on_a_small_disk("continue");
-    let payments = proxy.caller(&PAYMENTS);
-    fill(&filler);
-    eventually("a loss that is counted", || {
-        payments.encrypt("orders", b"x");
-        proxy
-            .metric("xks_audit_lost_total", &[])
-            .filter(|lost| *lost > 0.0)
-    });
-    assert_eq!(proxy.admin("/readyz").status, 200);
-    fs::remove_file(&filler).unwrap();
-    let told = trail.wait_for("the number of the lost", |line| {
-        line["cause"] == "unrecorded"
-    });
-    assert!(told["unrecorded"].as_u64().unwrap() > 0);
-    trail.assert_chain();
 }
 
 /// Runs a second proxy on the configuration of a test; gives its exit code and what it said.

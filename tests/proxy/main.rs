@@ -15,6 +15,7 @@ mod harness;
 mod admin;
 mod audit;
 mod audit_commands;
+mod audit_disks;
 mod audit_faults;
 mod audit_strangers;
 mod audit_tampering;

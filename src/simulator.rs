@@ -5,7 +5,7 @@
 //! # Invariants
 //! - A blob made under one KMS key never decrypts under another, nor in another Region or account, nor after a bit was changed.
 //! - Key material, secrets and plaintexts are in the answers that ask for them and in the state file of mode 0600, and nowhere else.
-//! - Nothing but the one table in [`faults`] says which exception an answer of the proxy becomes.
+//! - Nothing but the one table in `faults` says which exception an answer of the proxy becomes.
 //! - No lock is held while something is awaited.
 
 mod aliases;

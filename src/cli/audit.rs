@@ -63,7 +63,7 @@ impl Which {
 pub(super) fn settings(outline: &Outline) -> Result<&AuditSettings, Refusal> {
     outline.audit.as_ref().ok_or_else(|| {
         let message = "the configuration has no [audit]: there is no trail";
-        Refusal::new(ExitStatus::WrongUsage, message)
+        Refusal::usage(message)
     })
 }
 
@@ -75,7 +75,7 @@ fn files(settings: &AuditSettings) -> Result<Vec<PathBuf>, Refusal> {
 
 /// A file that is not there or may not be read.
 fn unreadable(error: impl std::fmt::Display) -> Refusal {
-    Refusal::new(ExitStatus::WrongUsage, format!("cannot read {error}"))
+    Refusal::usage(format!("cannot read {error}"))
 }
 
 /// What the trail says of a request, newest last.

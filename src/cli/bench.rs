@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::exit::{ExitStatus, Refusal};
-use super::target::{SERVICE, Target, TargetOptions, read, usage};
+use super::files::read;
+use super::target::{SERVICE, Target, TargetOptions};
 use crate::client::{Caller, TlsClient, Trust};
 use crate::sigv4::Signer;
 use crate::toolkit::bench::{
@@ -110,12 +111,13 @@ impl Bench {
 
     fn bench_target(&self, target: Target) -> Result<BenchTarget, Refusal> {
         let key = self.target.key.clone();
-        let key = key.ok_or_else(|| usage("give --key, an external key id of the store"))?;
+        let key =
+            key.ok_or_else(|| Refusal::usage("give --key, an external key id of the store"))?;
         let is_own = self.i_own_this_endpoint;
         let address = bench::address_of(target.connect, &target.host, target.port, is_own);
-        let address = address.map_err(|error| usage(error.to_string()))?;
+        let address = address.map_err(|error| Refusal::usage(error.to_string()))?;
         let credential = target.credential();
-        let credential = credential.map_err(|error| usage(error.to_string()))?;
+        let credential = credential.map_err(|error| Refusal::usage(error.to_string()))?;
         let tls = TlsClient::new(Trust::PublicAnd(target.authorities), target.identity);
         let caller = Caller {
             address,
@@ -123,7 +125,7 @@ impl Bench {
             named_port: target.port,
             path: target.path,
             signer: Signer::new(credential, &target.region, SERVICE),
-            tls: tls.map_err(|error| usage(error.to_string()))?,
+            tls: tls.map_err(|error| Refusal::usage(error.to_string()))?,
         };
         Ok(BenchTarget { caller, key })
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::exit::{ExitStatus, Refusal};
-use super::target::{self, TargetOptions, usage};
+use super::target::{self, TargetOptions};
 use crate::client::Trust;
 use crate::client::raw::{Place, Signer, Tls};
 use crate::toolkit::conformance::{self, Case, Keys, Target, Verdict};
@@ -115,7 +115,7 @@ impl Conformance {
             cases.retain(|case| self.only.iter().any(|pattern| matches(pattern, &case.id)));
         }
         match cases.is_empty() {
-            true => Err(usage("no case matches --only: see --list")),
+            true => Err(Refusal::usage("no case matches --only: see --list")),
             false => Ok(cases),
         }
     }
@@ -123,7 +123,8 @@ impl Conformance {
     fn target(&self) -> Result<Target, Refusal> {
         let target = self.target.target()?;
         let key = self.target.key.clone();
-        let key = key.ok_or_else(|| usage("give --key, one that may encrypt and decrypt"))?;
+        let key =
+            key.ok_or_else(|| Refusal::usage("give --key, one that may encrypt and decrypt"))?;
         let (certificate, private) = (&self.wrong_subject_certificate, &self.wrong_subject_key);
         let wrong_subject = target::identity(certificate.as_deref(), private.as_deref())?;
         Ok(Target {

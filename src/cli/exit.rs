@@ -36,6 +36,10 @@ impl Refusal {
         Self { status, message }
     }
 
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::new(ExitStatus::WrongUsage, message)
+    }
+
     pub(super) fn internal(error: impl Display) -> Self {
         Self::new(ExitStatus::Internal, error.to_string())
     }

@@ -62,7 +62,7 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
         "no {what} is named {name:?}; known are: {}",
         known.join(", ")
     );
-    Refusal::new(ExitStatus::WrongUsage, message)
+    Refusal::usage(message)
 }
 
 /// A key in one line.

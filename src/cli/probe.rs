@@ -7,7 +7,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::exit::{ExitStatus, Refusal};
-use super::target::{SERVICE, Target, TargetOptions, read_text};
+use super::files::read_text;
+use super::target::{SERVICE, Target, TargetOptions};
 use crate::toolkit::probe::{self, Check, Report, Settings, TrustedRoots, Verdict};
 
 /// Find out whether KMS could use an endpoint: names, TLS, certificates, credential, clocks, latencies.
@@ -81,7 +82,7 @@ impl Probe {
         };
         let roots = TrustedRoots::parse(&read_text(file)?);
         let file = file.display();
-        let wrong = |fault| Refusal::new(ExitStatus::WrongUsage, format!("{file} {fault}"));
+        let wrong = |fault| Refusal::usage(format!("{file} {fault}"));
         roots.map(Some).map_err(wrong)
     }
 

@@ -3,15 +3,14 @@
 //! # Invariants
 //! - A secret comes from a file and never from the command line, where every process of the machine could read it.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Deserialize;
-use zeroize::Zeroizing;
 
-use super::exit::{ExitStatus, Refusal};
+use super::exit::Refusal;
+use super::files::{read, read_text};
 use crate::client::{ClientIdentity, authorities};
 use crate::secret::Secret;
 use crate::sigv4::{Credential, CredentialError};
@@ -100,7 +99,7 @@ impl TargetOptions {
     /// Reads the files.
     pub(super) fn target(&self) -> Result<Target, Refusal> {
         let given = self.endpoint.as_deref();
-        let (host, port) = endpoint(given.ok_or_else(|| usage("give --endpoint"))?)?;
+        let (host, port) = endpoint(given.ok_or_else(|| Refusal::usage("give --endpoint"))?)?;
         let console = self.console()?;
         let path = self.path.clone().or(console.path);
         Ok(Target {
@@ -108,7 +107,7 @@ impl TargetOptions {
             port,
             connect: self.connect,
             path: path.ok_or_else(|| {
-                usage("give --path: there is no console's JSON that would say it")
+                Refusal::usage("give --path: there is no console's JSON that would say it")
             })?,
             region: self.region.clone(),
             access_key_id: console.access_key_id,
@@ -125,14 +124,14 @@ impl TargetOptions {
         match (&self.credential, &self.access_key_id, &self.secret_file) {
             (Some(file), ..) => console(file),
             (None, Some(id), Some(file)) => {
-                let text = Zeroizing::new(read_text(file)?);
+                let text = read_text(file)?;
                 Ok(Console {
                     path: None,
                     access_key_id: id.clone(),
                     secret: Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()),
                 })
             }
-            _ => Err(usage(
+            _ => Err(Refusal::usage(
                 "give --credential, or --access-key-id with --secret-file",
             )),
         }
@@ -143,7 +142,7 @@ impl TargetOptions {
             return Ok(Vec::new());
         };
         let name = file.display();
-        authorities(&read(file)?).map_err(|fault| usage(format!("{name} {fault}")))
+        authorities(&read(file)?).map_err(|fault| Refusal::usage(format!("{name} {fault}")))
     }
 }
 
@@ -163,7 +162,7 @@ pub(super) fn identity(
         return Ok(None);
     };
     let identity = ClientIdentity::from_pem(&read(certificate)?, &read(key)?);
-    identity.map(Some).map_err(usage)
+    identity.map(Some).map_err(Refusal::usage)
 }
 
 /// Reads the console's JSON.
@@ -172,7 +171,7 @@ pub(super) fn console(file: &Path) -> Result<Console, Refusal> {
     // The error of a JSON parser may quote the file, which holds a secret.
     let console: ConsoleFile = serde_json::from_slice(&text).map_err(|error| {
         let (file, line) = (file.display(), error.line());
-        usage(format!("{file} is not the console's JSON (line {line})"))
+        Refusal::usage(format!("{file} is not the console's JSON (line {line})"))
     })?;
     let credential = console.xks_proxy_authentication_credential;
     Ok(Console {
@@ -185,7 +184,7 @@ pub(super) fn console(file: &Path) -> Result<Console, Refusal> {
 /// Host and port of `https://HOST[:PORT]`.
 fn endpoint(text: &str) -> Result<(String, u16), Refusal> {
     let wrong = || {
-        usage(format!(
+        Refusal::usage(format!(
             "--endpoint is https://HOST or https://HOST:PORT, not {text:?}"
         ))
     };
@@ -202,26 +201,10 @@ fn endpoint(text: &str) -> Result<(String, u16), Refusal> {
     }
 }
 
-/// Wrong usage.
-pub(super) fn usage(message: impl Into<String>) -> Refusal {
-    Refusal::new(ExitStatus::WrongUsage, message)
-}
-
-pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Refusal> {
-    let content = fs::read(path);
-    let content =
-        content.map_err(|error| usage(format!("cannot read {}: {error}", path.display())));
-    content.map(Zeroizing::new)
-}
-
-pub(super) fn read_text(path: &Path) -> Result<String, Refusal> {
-    let text = std::str::from_utf8(&read(path)?).map(str::to_owned);
-    text.map_err(|_| usage(format!("{} is not text", path.display())))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn endpoints() {

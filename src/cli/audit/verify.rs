@@ -82,7 +82,7 @@ impl Verify {
         keys.extend(audit.and_then(|audit| audit.key.clone()));
         if keys.is_empty() {
             let message = "[audit] names no key, so that no HSM seals the trail; if one did earlier, say --seal-key";
-            return Err(Refusal::new(ExitStatus::WrongUsage, message));
+            return Err(Refusal::usage(message));
         }
         let inventory = Inventory::open(&configured.hsms);
         self.verified(outline, Some((&inventory, &keys)))

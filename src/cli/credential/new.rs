@@ -107,7 +107,7 @@ impl New {
         named.or_else(|| self.path_prefix.clone()).ok_or_else(|| {
             let known: Vec<&str> = stores.iter().map(|store| store.name.as_str()).collect();
             let message = format!("no such key store; known are: {}", known.join(", "));
-            Refusal::new(ExitStatus::WrongUsage, message)
+            Refusal::usage(message)
         })
     }
 
@@ -206,7 +206,7 @@ fn absolute(path: &Path) -> Result<String, Refusal> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     absolute.to_str().map(str::to_owned).ok_or_else(|| {
         let message = "the path of --secret-file is not UTF-8, as TOML must be";
-        Refusal::new(ExitStatus::WrongUsage, message)
+        Refusal::usage(message)
     })
 }
 

@@ -107,7 +107,7 @@ impl Create {
             (None, several) => {
                 let names: Vec<&str> = several.iter().map(|hsm| &*hsm.name).collect();
                 let message = format!("say with --hsm which of {} makes it", names.join(", "));
-                Err(Refusal::new(ExitStatus::WrongUsage, message))
+                Err(Refusal::usage(message))
             }
         }
     }

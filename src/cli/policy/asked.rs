@@ -6,7 +6,6 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::explain::usage;
 use crate::cli::audit;
 use crate::cli::exit::Refusal;
 use crate::cli::terminal::safe;
@@ -34,9 +33,10 @@ pub(super) fn of_request(
     file: &Path,
 ) -> Result<Asked, Refusal> {
     let text = read(file);
-    let text = text.map_err(|error| usage(format!("cannot read {}: {error}", file.display())))?;
+    let text =
+        text.map_err(|error| Refusal::usage(format!("cannot read {}: {error}", file.display())))?;
     let value: Value = serde_json::from_str(&text)
-        .map_err(|error| usage(format!("the request is not JSON: {error}")))?;
+        .map_err(|error| Refusal::usage(format!("the request is not JSON: {error}")))?;
     Ok(Asked {
         store: store.to_owned(),
         key: key.to_owned(),
@@ -52,13 +52,13 @@ pub(super) fn of_trail(outline: &Outline, id: &str) -> Result<Asked, Refusal> {
     let mut found = audit::requests(audit::settings(outline)?, id)?;
     let line = found.pop();
     let line = line.ok_or_else(|| {
-        usage(format!(
+        Refusal::usage(format!(
             "no line of the audit trail is about the request {id:?}"
         ))
     })?;
     let text = |name: &str| line.get(name).and_then(Value::as_str);
     let lacks = |what: &str| {
-        usage(format!(
+        Refusal::usage(format!(
             "the line of this request does not say its {what}: it was refused before the policy was asked"
         ))
     };
@@ -66,7 +66,7 @@ pub(super) fn of_trail(outline: &Outline, id: &str) -> Result<Asked, Refusal> {
         Some("encrypt") => Action::Encrypt,
         Some("decrypt") => Action::Decrypt,
         Some("metadata") => Action::GetKeyMetadata,
-        Some(other) => return Err(usage(format!("no policy is asked about {other}"))),
+        Some(other) => return Err(Refusal::usage(format!("no policy is asked about {other}"))),
         None => return Err(lacks("operation")),
     };
     let time = text("time").and_then(|time| humantime::parse_rfc3339(time).ok());
@@ -128,7 +128,7 @@ impl Asked {
 fn metadata(value: &Value) -> Result<RequestMetadata, Refusal> {
     let body = json!({ "requestMetadata": value }).to_string();
     let parsed = KeyMetadataRequest::parse(body.as_bytes());
-    let request = parsed.map_err(|fault| usage(fault.kind.message()))?;
+    let request = parsed.map_err(|fault| Refusal::usage(fault.kind.message()))?;
     Ok(request.metadata)
 }
 

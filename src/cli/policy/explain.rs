@@ -108,7 +108,7 @@ impl Explain {
         // The parser of the command line has seen to it that all of them are there.
         let parts = (&self.store, &self.key, self.operation, &self.request);
         let (Some(store), Some(key), Some(operation), Some(file)) = parts else {
-            return Err(usage(
+            return Err(Refusal::usage(
                 "--store, --key, --operation and --request are needed",
             ));
         };
@@ -123,10 +123,10 @@ fn key_of<'a>(
     let (name, id) = (&asked.store, &asked.key);
     let mut stores = outline.key_stores.iter();
     let store = stores.find(|store| store.name == *name);
-    let store = store.ok_or_else(|| usage(format!("there is no key store {name:?}")))?;
+    let store = store.ok_or_else(|| Refusal::usage(format!("there is no key store {name:?}")))?;
     let mut keys = store.keys.iter();
     let key = keys.find(|key| key.id().as_str() == id);
-    let key = key.ok_or_else(|| usage(format!("the store {name:?} has no key {id:?}")))?;
+    let key = key.ok_or_else(|| Refusal::usage(format!("the store {name:?} has no key {id:?}")))?;
     Ok((store, key))
 }
 
@@ -152,8 +152,4 @@ fn in_words(asked: &Asked, decision: &Decision) -> String {
         None => format!("{now}\n"),
         Some(then) => format!("{}\nthen: {then}\nnow:  {now}\n", asked.in_words()),
     }
-}
-
-pub(super) fn usage(message: impl Into<String>) -> Refusal {
-    Refusal::new(ExitStatus::WrongUsage, message)
 }

@@ -1,0 +1,22 @@
+//! Files that the command line names: what cannot be read is wrong usage.
+
+use std::fs;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::exit::Refusal;
+
+/// A file, which may hold a secret.
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    let content = fs::read(path).map(Zeroizing::new);
+    content.map_err(|error| Refusal::usage(format!("cannot read {}: {error}", path.display())))
+}
+
+/// A text.
+pub(super) fn read_text(path: &Path) -> Result<Zeroizing<String>, Refusal> {
+    let content = read(path)?;
+    let text = std::str::from_utf8(&content);
+    let text = text.map_err(|_| Refusal::usage(format!("{} is not text", path.display())))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}

@@ -137,7 +137,8 @@ def what_may_change_depends_on_the_state():
     # What was refused has changed nothing.
     assert world.decrypt(world.encrypt()) == b"attack at dawn"
     endpoint = f"https://{FACTS['names'][2]}"
-    for change in [{"XksProxyUriEndpoint": endpoint}, {"XksProxyConnectivity": "VPC_ENDPOINT_SERVICE"}]:
+    vpc = {"XksProxyConnectivity": "VPC_ENDPOINT_SERVICE", "XksProxyVpcEndpointServiceName": "com.amazonaws.vpce.eu-west-1.vpce-svc-0a"}
+    for change in [{"XksProxyUriEndpoint": endpoint}, vpc]:
         with refused(kms, "CustomKeyStoreInvalidStateException"):
             kms.update_custom_key_store(**this, **change)
     kms.disconnect_custom_key_store(**this)

@@ -16,6 +16,8 @@ mod policy;
 mod probe;
 mod progress;
 mod serve;
+#[cfg(feature = "simulator")]
+mod simulator;
 #[cfg(feature = "toolkit")]
 mod target;
 mod terminal;
@@ -71,6 +73,12 @@ pub fn run() -> ExitCode {
         Command::Conformance(command) => command.run(),
     };
     status.into()
+}
+
+/// The second binary, `kms-simulator`: parses its command line and runs it.
+#[cfg(feature = "simulator")]
+pub fn kms_simulator() -> ExitCode {
+    simulator::KmsSimulator::parse().run().into()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@
 //!
 //! | floor | room | what it is |
 //! | --- | --- | --- |
-//! | 8 | `main` | `fn main() -> ExitCode` |
+//! | 8 | `main`, `bin/kms-simulator` | `fn main() -> ExitCode` |
 //! | 7 | [`cli`] | commands, one file each; exit codes |
 //! | 6 | [`app`] | assembly: start and drain order, signals |
 //! | 5 | [`config`] | TOML, files and the environment; all faults at once |
@@ -20,6 +20,7 @@
 //! | 4 | [`admin`] | the second listener: `/livez`, `/readyz`, `/metrics` |
 //! | 4 | [`inventory`] | the operator's view: which HSM has which key, whether they are the same, how a key comes to be there |
 //! | 4 | [`toolkit`] | the operator's tools, which know a proxy by its wire only: probe, conformance, bench |
+//! | 4 | [`simulator`] | AWS KMS for external key stores, on this machine: the other side of the wire |
 //! | 3 | [`operations`] | the four operations: no HTTP, no PKCS#11 |
 //! | 3 | [`hsm`] | PKCS#11: an actor per device; the only room that says `cryptoki` |
 //! | 2 | [`keystore`] | external key stores: prefix → credentials, keys, state |
@@ -43,7 +44,7 @@ pub mod app;
 pub mod audit;
 pub mod build_info;
 pub mod cli;
-#[cfg(feature = "toolkit")]
+#[cfg(any(feature = "simulator", feature = "toolkit"))]
 pub mod client;
 pub mod clock;
 pub mod config;
@@ -57,6 +58,8 @@ pub mod policy;
 pub mod secret;
 pub mod server;
 pub mod sigv4;
+#[cfg(feature = "simulator")]
+pub mod simulator;
 #[cfg(feature = "toolkit")]
 pub mod toolkit;
 pub mod xks;

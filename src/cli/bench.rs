@@ -128,6 +128,7 @@ impl Bench {
         let caller = Caller {
             address,
             host: target.host,
+            named_port: address.port(),
             path: target.path,
             signer: Signer::new(credential, &target.region, SERVICE),
             tls: tls.map_err(|error| usage(error.to_string()))?,

@@ -37,6 +37,8 @@ pub struct Caller {
     pub address: SocketAddr,
     /// Its DNS name: of the certificate and in the Host field.
     pub host: String,
+    /// The port in the Host field, which need not be the one that it listens on: KMS knows 443 only.
+    pub named_port: u16,
     /// The `XksProxyUriPath`: prefix and `/kms/xks/v1`.
     pub path: String,
     /// Signs each request.
@@ -84,7 +86,7 @@ pub struct Answer {
 impl Caller {
     /// The value of the Host field: the port is left out where it is HTTPS's own.
     pub fn authority(&self) -> String {
-        match self.address.port() {
+        match self.named_port {
             443 => self.host.clone(),
             port => format!("{}:{port}", self.host),
         }

@@ -92,6 +92,16 @@ impl Credential {
         }
     }
 
+    /// The credential of a caller of AWS itself, whose ids and secrets have other rules than those of external key stores: 16 to 128
+    /// letters and digits, 1 to 128 visible characters. None when either part breaks its rule.
+    pub fn of_aws(id: &str, secret: Secret) -> Option<Self> {
+        let is_id = (16..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
+        let text = secret.expose();
+        let is_secret =
+            (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        (is_id && is_secret).then(|| Self::unchecked(AccessKeyId(id.into()), secret))
+    }
+
     pub(super) fn unchecked(id: AccessKeyId, secret: Secret) -> Self {
         Self {
             id,
@@ -212,6 +222,14 @@ mod tests {
         ] {
             assert_eq!(made(&id, &bad).unwrap_err(), CredentialError::Secret);
         }
+    }
+
+    #[test]
+    fn callers_of_aws_have_other_rules() {
+        let made = |id: &str, secret: &str| Credential::of_aws(id, Secret::new(secret.into()));
+        assert!(made("AKIAIOSFODNN7EXAMPLE", &"s".repeat(40)).is_some());
+        assert!(made("AKIA", SECRET).is_none() && made(&"A-".repeat(10), SECRET).is_none());
+        assert!(made(&"A".repeat(20), "").is_none() && made(&"A".repeat(20), "a b").is_none());
     }
 
     #[test]

@@ -122,6 +122,7 @@ fn caller(settings: Settings, address: SocketAddr) -> io::Result<Caller> {
     Ok(Caller {
         address,
         host: settings.host,
+        named_port: address.port(),
         path: settings.path,
         signer: Signer::new(
             credential.map_err(io::Error::other)?,

@@ -1,0 +1,218 @@
+//! `kms-simulator`: the flags of the second binary.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Parser;
+
+use super::exit::{ExitStatus, Refusal};
+use crate::simulator::{self, KmsCredentials, Settings, StartError, pem_certificates};
+
+/// AWS KMS on this machine, as far as external key stores go: for the AWS CLI and SDKs on one side, any XKS proxy on the other.
+#[derive(Parser)]
+#[command(
+    name = "kms-simulator",
+    version,
+    max_term_width = 100,
+    after_help = "Example:\n  \
+    kms-simulator --trusted-ca .dev/ca.pem --resolve localhost=127.0.0.1:8443 --identity .dev/kms --state .dev/kms.json\n  \
+    aws kms list-keys --endpoint-url http://127.0.0.1:8090\n\n\
+    Metrics are at /metrics. Without --credentials every caller is accepted, and the account is the access key id if that has 12 \
+    digits; the Region is that of the signature.\n\n\
+    Exit codes: 0 stopped by a signal, 2 wrong usage, 78 a file has faults, 70 internal."
+)]
+pub(super) struct KmsSimulator {
+    /// Where to listen, plain HTTP; port 0 is any that is free.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8090")]
+    listen: SocketAddr,
+    /// Listen on an address that other machines can reach: they could use every key.
+    #[arg(long)]
+    danger_listen_anywhere: bool,
+    /// PEM of authorities of the proxies' certificates, besides the public ones.
+    #[arg(long, value_name = "FILE")]
+    trusted_ca: Vec<PathBuf>,
+    /// Where the proxy of https://NAME listens, if not where DNS says, on port 443.
+    #[arg(long, value_name = "NAME=IP:PORT", value_parser = resolved)]
+    resolve: Vec<(String, SocketAddr)>,
+    /// A directory for an authority (ca.pem) and client certificates of each Region, made once; without it none is shown.
+    #[arg(long, value_name = "DIR")]
+    identity: Option<PathBuf>,
+    /// Who may call: ACCESS_KEY_ID SECRET_ACCESS_KEY PRINCIPAL_ARN on each line.
+    #[arg(long, value_name = "FILE")]
+    credentials: Option<PathBuf>,
+    /// Keep the state in this file: it holds key material and secrets.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// Cryptographic requests per second and key store.
+    #[arg(long, value_name = "N", default_value = "1800", value_parser = clap::value_parser!(u32).range(1..))]
+    quota: u32,
+    /// How long a proxy has for an answer.
+    #[arg(long, value_name = "DURATION", default_value = "250ms", value_parser = duration)]
+    timeout: Duration,
+    /// From one health check of a connected store to the next.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    health_interval: Duration,
+    /// Print events as JSON lines.
+    #[arg(long)]
+    json: bool,
+}
+
+impl KmsSimulator {
+    pub(super) fn run(self) -> ExitStatus {
+        let outcome = self
+            .settings()
+            .and_then(|settings| simulator::run(settings).map_err(refusal));
+        match outcome {
+            Ok(()) => ExitStatus::Done,
+            Err(Refusal { status, message }) => {
+                // Without standard error there is nobody to tell; the exit code still does.
+                drop(writeln!(std::io::stderr(), "kms-simulator: {message}"));
+                status
+            }
+        }
+    }
+
+    fn settings(self) -> Result<Settings, Refusal> {
+        if !self.listen.ip().is_loopback() && !self.danger_listen_anywhere {
+            return Err(Refusal::new(
+                ExitStatus::WrongUsage,
+                format!(
+                    "{} can be reached from other machines; if that is meant, say so with --danger-listen-anywhere",
+                    self.listen
+                ),
+            ));
+        }
+        let mut authorities = Vec::new();
+        for file in &self.trusted_ca {
+            let found = pem_certificates(&read(file)?);
+            if found.is_empty() {
+                return Err(faulty(file, "holds no PEM certificate"));
+            }
+            authorities.extend(found);
+        }
+        Ok(Settings {
+            listen: self.listen,
+            authorities,
+            resolve: HashMap::from_iter(self.resolve),
+            identity: self.identity,
+            credentials: self.credentials.as_deref().map(credentials).transpose()?,
+            state: self.state,
+            quota: self.quota,
+            timeout: self.timeout,
+            health_interval: self.health_interval,
+            json: self.json,
+        })
+    }
+}
+
+fn credentials(file: &Path) -> Result<KmsCredentials, Refusal> {
+    let text = zeroize::Zeroizing::new(read(file)?);
+    let text = std::str::from_utf8(&text).map_err(|_| faulty(file, "is not text"))?;
+    KmsCredentials::parse(text).map_err(|error| faulty(file, &format!("has faults: {error}")))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Refusal> {
+    let failed = |error| {
+        Refusal::new(
+            ExitStatus::WrongUsage,
+            format!("cannot read {}: {error}", file.display()),
+        )
+    };
+    std::fs::read(file).map_err(failed)
+}
+
+fn faulty(file: &Path, what: &str) -> Refusal {
+    Refusal::new(
+        ExitStatus::BadConfiguration,
+        format!("{} {what}", file.display()),
+    )
+}
+
+fn refusal(error: StartError) -> Refusal {
+    let status = match error {
+        StartError::State(_) | StartError::Identity(_) => ExitStatus::BadConfiguration,
+        StartError::Listen(..)
+        | StartError::Machine(_)
+        | StartError::Metrics(_)
+        | StartError::Resume(_) => ExitStatus::Internal,
+    };
+    Refusal::new(status, error.to_string())
+}
+
+fn resolved(text: &str) -> Result<(String, SocketAddr), String> {
+    let wrong = || "NAME=IP:PORT is needed".to_owned();
+    let (name, address) = text.split_once('=').ok_or_else(wrong)?;
+    let address = address.parse().map_err(|_| wrong())?;
+    Ok((name.to_ascii_lowercase(), address))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    match duration >= Duration::from_millis(1) {
+        true => Ok(duration),
+        false => Err("at least 1ms is needed".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_flags_are_consistent_and_help_shows_an_example() {
+        let command = KmsSimulator::command();
+        command.clone().debug_assert();
+        assert!(
+            command
+                .get_after_help()
+                .unwrap()
+                .to_string()
+                .contains("Example")
+        );
+    }
+
+    #[test]
+    fn only_this_machine_is_listened_to_unasked() {
+        let settings = |flags: &[&str]| {
+            let flags = std::iter::once(&"kms-simulator").chain(flags);
+            KmsSimulator::try_parse_from(flags).unwrap().settings()
+        };
+        let anywhere = ["--listen", "0.0.0.0:0"];
+        assert_eq!(
+            settings(&anywhere).err().unwrap().status,
+            ExitStatus::WrongUsage
+        );
+        assert!(settings(&["--listen", "0.0.0.0:0", "--danger-listen-anywhere"]).is_ok());
+        assert!(
+            settings(&[
+                "--listen",
+                "[::1]:0",
+                "--resolve",
+                "Proxy.Example=127.0.0.1:8443"
+            ])
+            .unwrap()
+            .resolve
+            .contains_key("proxy.example")
+        );
+    }
+
+    #[test]
+    fn values_have_forms() {
+        for bad in [
+            ["--resolve", "a"],
+            ["--resolve", "a=b"],
+            ["--timeout", "0s"],
+            ["--quota", "0"],
+            ["--health-interval", "x"],
+        ] {
+            assert!(
+                KmsSimulator::try_parse_from([&["kms-simulator"], &bad[..]].concat()).is_err(),
+                "{bad:?}"
+            );
+        }
+    }
+}

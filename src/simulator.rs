@@ -1,0 +1,57 @@
+//! AWS KMS's JSON 1.1 API for external key stores, on this machine: the AWS CLI and SDKs on one side, any XKS proxy on the other.
+//!
+//! What it knows of KMS: custom key stores of type EXTERNAL_KEY_STORE, keys of origin EXTERNAL_KEY_STORE, and what answers for the rest.
+//!
+//! # Invariants
+//! - A blob made under one KMS key never decrypts under another, nor in another Region or account, nor after a bit was changed.
+//! - Key material, secrets and plaintexts are in the answers that ask for them and in the state file of mode 0600, and nowhere else.
+//! - Nothing but the one table in [`faults`] says which exception an answer of the proxy becomes.
+//! - No lock is held while something is awaited.
+
+mod aliases;
+mod answers;
+mod authorize;
+mod blob;
+mod caller;
+mod calls;
+mod connect;
+mod context;
+mod counters;
+mod credentials;
+mod cryptography;
+mod dispatch;
+mod events;
+mod exception;
+mod faults;
+mod grant_calls;
+mod grants;
+mod identity;
+mod key_calls;
+mod key_state;
+mod keys;
+mod link;
+mod metadata;
+mod pages;
+mod policy;
+mod policy_calls;
+mod quota;
+mod random;
+mod run;
+mod seal;
+mod serve;
+mod settings;
+mod state;
+mod state_file;
+mod store_calls;
+mod store_changes;
+mod stores;
+mod tags;
+mod unsupported;
+mod wire;
+mod world;
+
+pub use credentials::{CredentialsError, KmsCredentials};
+pub use identity::IdentityError;
+pub use run::{StartError, run};
+pub use settings::{Settings, pem_certificates};
+pub use state_file::StateError;

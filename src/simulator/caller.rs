@@ -1,0 +1,177 @@
+//! Who calls KMS: account, Region and principal, by the signature of the request.
+//!
+//! # Invariants
+//! - With credentials configured nothing is done for a request whose signature does not verify.
+//! - A Region is a short word of lower-case letters, digits and dashes: it becomes a part of file names.
+
+use std::time::SystemTime;
+
+use http::request::Parts;
+
+use super::credentials::account_of;
+use super::exception::{Exception, Kind};
+use super::world::World;
+use crate::sigv4::{Denied, PathForm, Scope, SignedRequest, Verifier};
+
+/// The service of the credential scope.
+const SERVICE: &str = "kms";
+
+/// The account of who does not say.
+const NO_ACCOUNT: &str = "000000000000";
+
+/// The Region of who does not say.
+const NO_REGION: &str = "us-east-1";
+
+/// Who calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Caller {
+    /// Twelve digits.
+    pub(super) account: String,
+    pub(super) region: String,
+    /// The principal's ARN.
+    pub(super) principal: String,
+    /// Whether it is known who that is, so that policies and grants have someone to apply to.
+    pub(super) is_named: bool,
+}
+
+/// A call of KMS.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) caller: Caller,
+    /// KMS's id of the request.
+    pub(super) request_id: String,
+}
+
+/// Who has sent this request.
+pub(super) fn identify(world: &World, head: &Parts, body: &[u8]) -> Result<Caller, Exception> {
+    let header = head
+        .headers
+        .get("authorization")
+        .and_then(|value| value.to_str().ok());
+    let (id, region) = header.and_then(scope_of).unwrap_or(("", NO_REGION));
+    let is_region = (3..=32).contains(&region.len())
+        && region
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !is_region {
+        return Err(incomplete("the credential scope names no Region"));
+    }
+    let Some(callers) = &world.credentials else {
+        return Ok(anybody(id, region));
+    };
+    let request = SignedRequest {
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        query: head.uri.query(),
+        headers: &head.headers,
+        authority: None,
+        body,
+    };
+    let scope = Scope {
+        region,
+        service: SERVICE,
+    };
+    let verifier = Verifier {
+        credentials: callers.credentials(),
+        scope,
+        path_form: PathForm::Normalized,
+    };
+    verifier
+        .verify(&request, SystemTime::now())
+        .map_err(|denied| refusal(&denied))?;
+    let principal = callers.principal(id).unwrap_or_default();
+    Ok(Caller {
+        account: account_of(principal).unwrap_or(NO_ACCOUNT).to_owned(),
+        region: region.to_owned(),
+        principal: principal.to_owned(),
+        is_named: true,
+    })
+}
+
+/// Without credentials an access key id that could be an account is one, as in other local emulators.
+fn anybody(id: &str, region: &str) -> Caller {
+    let is_account = id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit());
+    let account = if is_account { id } else { NO_ACCOUNT };
+    Caller {
+        account: account.to_owned(),
+        region: region.to_owned(),
+        principal: format!("arn:aws:iam::{account}:root"),
+        is_named: false,
+    }
+}
+
+/// Access key id and Region of an Authorization header's `Credential=ID/DATE/REGION/SERVICE/aws4_request`.
+fn scope_of(header: &str) -> Option<(&str, &str)> {
+    let (_, credential) = header.split_once("Credential=")?;
+    let credential = credential.split([',', ' ']).next()?;
+    let mut parts = credential.split('/');
+    let id = parts.next()?;
+    Some((id, parts.nth(1)?))
+}
+
+fn refusal(denied: &Denied) -> Exception {
+    match denied {
+        Denied::Unsigned => Kind::MissingAuthenticationToken.because("Missing Authentication Token"),
+        Denied::AccessKeyUnknown => Kind::UnrecognizedClient
+            .because("The security token included in the request is invalid."),
+        Denied::HeaderRepeated(_)
+        | Denied::Malformed(_)
+        | Denied::HeaderUnsigned(_)
+        | Denied::DateMalformed
+        | Denied::HeaderMissing(_) => incomplete(&denied.to_string()),
+        Denied::RegionMismatch
+        | Denied::ServiceMismatch
+        | Denied::DateMismatch
+        | Denied::Skewed(_)
+        | Denied::SignatureMismatch => Kind::InvalidSignature.because(format!(
+            "The request signature we calculated does not match the signature you provided, or cannot: {denied}."
+        )),
+    }
+}
+
+fn incomplete(why: &str) -> Exception {
+    Kind::IncompleteSignature.because(format!("The signature is incomplete: {why}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_are_read() {
+        let header = "AWS4-HMAC-SHA256 Credential=AKID/20260101/eu-west-1/kms/aws4_request, SignedHeaders=host, Signature=00";
+        assert_eq!(scope_of(header), Some(("AKID", "eu-west-1")));
+        for bad in ["", "Basic x", "AWS4-HMAC-SHA256 Credential=AKID"] {
+            assert_eq!(scope_of(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn without_credentials_an_account_is_who_says_so() {
+        let one = anybody("111122223333", "eu-west-1");
+        assert_eq!(
+            (one.account.as_str(), one.is_named),
+            ("111122223333", false)
+        );
+        assert_eq!(one.principal, "arn:aws:iam::111122223333:root");
+        assert_eq!(anybody("AKIA", "eu-west-1").account, NO_ACCOUNT);
+    }
+
+    #[test]
+    fn refusals_are_those_of_aws() {
+        for (denied, name) in [
+            (Denied::Unsigned, "MissingAuthenticationTokenException"),
+            (Denied::AccessKeyUnknown, "UnrecognizedClientException"),
+            (Denied::SignatureMismatch, "InvalidSignatureException"),
+            (Denied::Skewed(900), "InvalidSignatureException"),
+            (Denied::ServiceMismatch, "InvalidSignatureException"),
+            (Denied::Malformed("x"), "IncompleteSignatureException"),
+            (
+                Denied::HeaderUnsigned("host"),
+                "IncompleteSignatureException",
+            ),
+        ] {
+            assert_eq!(refusal(&denied).kind.name(), name);
+        }
+    }
+}

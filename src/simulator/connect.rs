@@ -1,0 +1,256 @@
+//! ConnectCustomKeyStore, DisconnectCustomKeyStore, and the health checks of what is connected.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::caller::{Call, Caller};
+use super::calls::{Asker, serving};
+use super::exception::{Exception, Kind, no_store};
+use super::faults::ConnectionError;
+use super::link::{Link, Recipe};
+use super::random;
+use super::state::{State, now};
+use super::store_calls::StoreId;
+use super::stores::{ConnectionState, Store};
+use super::world::World;
+
+/// Which store, of which account and Region, in which attempt to connect it.
+#[derive(Clone)]
+struct Attempt {
+    account: String,
+    region: String,
+    store: String,
+    number: u64,
+}
+
+/// ConnectCustomKeyStore: answers at once, and goes on.
+pub(super) async fn connect(
+    world: &Arc<World>,
+    call: &Call,
+    body: &[u8],
+) -> Result<Value, Exception> {
+    let (id, caller) = (StoreId::of(body)?, &call.caller);
+    let begun = world
+        .change(|state| {
+            let store = store_mut(state, &caller.account, &caller.region, &id)?;
+            match store.state {
+                ConnectionState::Disconnected => {}
+                ConnectionState::Connected | ConnectionState::Connecting => return Ok(None),
+                ConnectionState::Failed(_) => {
+                    return Err(Kind::CustomKeyStoreInvalidState.because(
+                        "The custom key store failed to connect: disconnect it before you connect it again.",
+                    ));
+                }
+            }
+            store.state = ConnectionState::Connecting;
+            store.attempt += 1;
+            let recipe = store.proxy.recipe(&caller.region);
+            Ok(Some((recipe, store.attempt)))
+        })
+        .await?;
+    if let Some((recipe, number)) = begun {
+        let attempt = Attempt {
+            account: caller.account.clone(),
+            region: caller.region.clone(),
+            store: id,
+            number,
+        };
+        tokio::spawn(go_on(Arc::clone(world), call.clone(), recipe, attempt));
+    }
+    Ok(json!({}))
+}
+
+/// Asks for health, and the store is connected or has failed; if nobody has disconnected it meanwhile.
+async fn go_on(world: Arc<World>, call: Call, recipe: Recipe, attempt: Attempt) {
+    let outcome = first_health(&world, &call, recipe, &attempt.store).await;
+    let new_state = match &outcome {
+        Ok(_) => ConnectionState::Connected,
+        Err(code) => ConnectionState::Failed(*code),
+    };
+    let settled = world.change(|state| {
+        let store = store_mut(state, &attempt.account, &attempt.region, &attempt.store)?;
+        let is_ours = store.state == ConnectionState::Connecting && store.attempt == attempt.number;
+        if is_ours {
+            store.live.set_link(outcome.ok().map(Arc::new));
+            store.state = new_state;
+        }
+        Ok(is_ours)
+    });
+    if let Ok(true) = settled.await {
+        tell(&world, &call.caller, &attempt.store, new_state);
+    }
+}
+
+async fn first_health(
+    world: &World,
+    call: &Call,
+    recipe: Recipe,
+    store: &str,
+) -> Result<Link, ConnectionError> {
+    // A client certificate that cannot be made is a fault of TLS.
+    let link = world
+        .link(recipe)
+        .map_err(|_| ConnectionError::XksProxyInvalidTlsConfiguration)?;
+    let asker = Asker::for_health(world, &link, store, "ConnectCustomKeyStore", call);
+    let health = asker.health().await;
+    if let Ok(health) = health {
+        world.counters.health(store, health);
+    }
+    health
+        .and_then(serving)
+        .map_err(|fault| fault.of_connection())?;
+    Ok(link)
+}
+
+/// DisconnectCustomKeyStore: at once, and without a word to the proxy.
+pub(super) async fn disconnect(
+    world: &Arc<World>,
+    call: &Call,
+    body: &[u8],
+) -> Result<Value, Exception> {
+    let (id, caller) = (StoreId::of(body)?, &call.caller);
+    world
+        .change(|state| {
+            let store = store_mut(state, &caller.account, &caller.region, &id)?;
+            if store.state == ConnectionState::Disconnected {
+                return Err(Kind::CustomKeyStoreInvalidState
+                    .because("The custom key store is disconnected already."));
+            }
+            store.state = ConnectionState::Disconnected;
+            store.live.set_link(None);
+            Ok(())
+        })
+        .await?;
+    tell(world, caller, &id, ConnectionState::Disconnected);
+    Ok(json!({}))
+}
+
+/// A store, to change it.
+pub(super) fn store_mut<'a>(
+    state: &'a mut State,
+    account: &str,
+    region: &str,
+    id: &str,
+) -> Result<&'a mut Store, Exception> {
+    let place = state.place_mut(account, region);
+    place.stores.get_mut(id).ok_or_else(|| no_store(id))
+}
+
+fn tell(world: &World, caller: &Caller, id: &str, state: ConnectionState) {
+    let code = match state {
+        ConnectionState::Failed(code) => json!(code),
+        _ => Value::Null,
+    };
+    let members = json!({
+        "account": caller.account,
+        "region": caller.region,
+        "custom_key_store_id": id,
+        "connection_state": state.as_str(),
+        "connection_error_code": code,
+    });
+    world.events.tell("store_state", members, || match &code {
+        Value::String(code) => format!("{id} is {}: {code}", state.as_str()),
+        _ => format!("{id} is {}", state.as_str()),
+    });
+}
+
+/// What was connected, or about to be, when the state was written, is so again.
+pub(super) fn resume(world: &Arc<World>) -> Result<(), Exception> {
+    for (account, region, id) in stores(world) {
+        let unfinished = {
+            let mut state = world
+                .state
+                .write()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let store = store_mut(&mut state, &account, &region, &id)?;
+            match store.state {
+                ConnectionState::Connected => {
+                    let link = world.link(store.proxy.recipe(&region))?;
+                    store.live.set_link(Some(Arc::new(link)));
+                    None
+                }
+                ConnectionState::Connecting => Some((store.proxy.recipe(&region), store.attempt)),
+                ConnectionState::Disconnected | ConnectionState::Failed(_) => None,
+            }
+        };
+        if let Some((recipe, number)) = unfinished {
+            let call = own_call(&account, &region)?;
+            let attempt = Attempt {
+                account,
+                region,
+                store: id,
+                number,
+            };
+            tokio::spawn(go_on(Arc::clone(world), call, recipe, attempt));
+        }
+    }
+    Ok(())
+}
+
+/// Looks after the stores: health, ages, and keys whose waiting period is over.
+pub(super) async fn look_after(world: Arc<World>, every: Duration) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first comes at once, when nothing is connected.
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        for (account, region, id) in stores(&world) {
+            // Without randomness there is no id for the request; the next time there may be.
+            drop(check_health(&world, &account, &region, &id).await);
+        }
+        let is_due = |state: &mut State| Ok(state.forget_deleted(now()));
+        drop(world.change_if(is_due).await);
+    }
+}
+
+async fn check_health(
+    world: &World,
+    account: &str,
+    region: &str,
+    id: &str,
+) -> Result<(), Exception> {
+    let found = world.read(|state| {
+        let store = state.place(account, region)?.stores.get(id)?;
+        Some((store.live.link(), store.proxy.credential.since))
+    });
+    let Some((link, since)) = found else {
+        return Ok(());
+    };
+    world.counters.credential_age(id, now() - since);
+    let Some(link) = link else { return Ok(()) };
+    let call = own_call(account, region)?;
+    let asker = Asker::for_health(world, &link, id, "KmsHealthCheck", &call);
+    if let Ok(health) = asker.health().await {
+        world.counters.health(id, health);
+    }
+    Ok(())
+}
+
+fn stores(world: &World) -> Vec<(String, String, String)> {
+    world.read(|state| {
+        let places = state.places();
+        let stores = places.flat_map(|((account, region), place)| {
+            place
+                .stores
+                .keys()
+                .map(move |id| (account.to_owned(), region.to_owned(), id.clone()))
+        });
+        stores.collect()
+    })
+}
+
+/// A call that nobody has made but KMS itself.
+fn own_call(account: &str, region: &str) -> Result<Call, Exception> {
+    let caller = Caller {
+        account: account.to_owned(),
+        region: region.to_owned(),
+        principal: String::new(),
+        is_named: false,
+    };
+    let request_id = random::uuid()?;
+    Ok(Call { caller, request_id })
+}

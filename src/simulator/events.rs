@@ -1,0 +1,138 @@
+//! What happens, told on standard output: a JSON object a line, or a line for people.
+//!
+//! # Invariants
+//! - An event holds names, times and outcomes, and never a secret, a plaintext or a ciphertext.
+//! - Whoever tells an event does not wait for who reads it: when nobody reads, events are dropped, and their number is told.
+
+use std::io::Write as _;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// As many lines wait to be written.
+const WAITING: usize = 16_384;
+
+/// Where events go.
+pub(super) struct Events {
+    json: bool,
+    writer: Mutex<Option<Writer>>,
+    sender: Mutex<Option<SyncSender<String>>>,
+    dropped: AtomicU64,
+}
+
+type Writer = JoinHandle<()>;
+
+impl Events {
+    /// To standard output.
+    pub(super) fn new(json: bool) -> Self {
+        let (sender, lines) = sync_channel(WAITING);
+        let writer = thread::Builder::new().name("events".to_owned());
+        // Without a thread there are no events; the calls are made all the same.
+        let writer = writer.spawn(move || write(&lines)).ok();
+        Self {
+            json,
+            writer: Mutex::new(writer),
+            sender: Mutex::new(Some(sender)),
+            dropped: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether events are JSON.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Tells an event: its name, its members, and how people read it.
+    pub(super) fn tell(&self, event: &str, members: Value, text: impl FnOnce() -> String) {
+        let line = match self.json {
+            true => line(event, members),
+            false => text(),
+        };
+        self.send(line);
+    }
+
+    /// Tells a line that is ready.
+    pub(super) fn send(&self, line: String) {
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 && !self.try_send(self.loss(dropped)) {
+            self.dropped.fetch_add(dropped, Ordering::Relaxed);
+        }
+        if !self.try_send(line) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn loss(&self, dropped: u64) -> String {
+        match self.json {
+            true => line("events_dropped", json!({ "count": dropped })),
+            false => format!("{dropped} events were dropped: nobody reads them fast enough"),
+        }
+    }
+
+    fn try_send(&self, line: String) -> bool {
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        sender
+            .as_ref()
+            .is_some_and(|sender| sender.try_send(line).is_ok())
+    }
+
+    /// Writes what is still to be written.
+    pub(super) fn finish(&self) {
+        drop(
+            self.sender
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        let writer = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(writer) = writer {
+            drop(writer.join());
+        }
+    }
+}
+
+/// The present, in RFC 3339's form.
+pub(super) fn timestamp() -> String {
+    OffsetDateTime::now_utc()
+        .format(&Rfc3339)
+        .unwrap_or_default()
+}
+
+fn line(event: &str, members: Value) -> String {
+    let mut object = json!({ "event": event, "time": timestamp() });
+    if let (Some(object), Value::Object(members)) = (object.as_object_mut(), members) {
+        object.extend(members);
+    }
+    object.to_string()
+}
+
+fn write(lines: &Receiver<String>) {
+    let mut out = std::io::stdout().lock();
+    while let Ok(first) = lines.recv() {
+        let mut text = first;
+        text.push('\n');
+        // What has gathered meanwhile goes with it.
+        while text.len() < 1 << 16 {
+            let Ok(next) = lines.try_recv() else { break };
+            text.push_str(&next);
+            text.push('\n');
+        }
+        if out
+            .write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .is_err()
+        {
+            return;
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Which key a request means, and whether it can be used.
+
+use std::sync::Arc;
+
+use super::authorize::authorize;
+use super::blob::BlobKey;
+use super::caller::Caller;
+use super::context::Context;
+use super::exception::{Exception, Kind};
+use super::link::Link;
+use super::seal::Material;
+use super::state::{Key, KeyState, Live, Place, State};
+
+/// What a KeyId may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Names {
+    /// A key's id or ARN.
+    Keys,
+    /// Also an alias, or an alias' ARN.
+    KeysAndAliases,
+}
+
+/// A key that was found, with where it is.
+#[derive(Clone, Copy)]
+pub(super) struct Found<'a> {
+    pub(super) account: &'a str,
+    pub(super) region: &'a str,
+    pub(super) place: &'a Place,
+    pub(super) key: &'a Key,
+}
+
+/// Where a key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Where {
+    pub(super) account: String,
+    pub(super) region: String,
+    pub(super) id: String,
+}
+
+/// A name taken apart: whose it is, and what it names.
+struct Name<'a> {
+    account: &'a str,
+    resource: Resource<'a>,
+}
+
+enum Resource<'a> {
+    Key(&'a str),
+    Alias(&'a str),
+}
+
+/// The key that this text means to this caller.
+pub(super) fn find<'a>(
+    state: &'a State,
+    caller: &'a Caller,
+    text: &'a str,
+    names: Names,
+) -> Result<Found<'a>, Exception> {
+    let name = parse(caller, text)?;
+    let region = caller.region.as_str();
+    let (account, place) = (name.account, state.place(name.account, region));
+    let id = match name.resource {
+        Resource::Alias(_) if names == Names::Keys => {
+            return Err(Kind::InvalidArn
+                .because("This operation takes the id or the ARN of a key, and no alias."));
+        }
+        Resource::Alias(alias) => {
+            let found = place.and_then(|place| place.aliases.get(alias));
+            let arn = alias_arn(account, region, alias);
+            found
+                .map(|alias| alias.key.as_str())
+                .ok_or_else(|| Kind::NotFound.because(format!("Alias {arn} is not found.")))?
+        }
+        Resource::Key(id) => id,
+    };
+    let found = place.and_then(|place| Some((place, place.keys.get(id)?)));
+    let (place, key) = found.ok_or_else(|| no_key(account, region, id))?;
+    Ok(Found {
+        account,
+        region,
+        place,
+        key,
+    })
+}
+
+fn parse<'a>(caller: &'a Caller, text: &'a str) -> Result<Name<'a>, Exception> {
+    let here = caller.account.as_str();
+    if text.starts_with("alias/") {
+        return Ok(Name {
+            account: here,
+            resource: Resource::Alias(text),
+        });
+    }
+    if !text.starts_with("arn:") {
+        return Ok(Name {
+            account: here,
+            resource: Resource::Key(text),
+        });
+    }
+    let parts: Vec<_> = text.splitn(6, ':').collect();
+    let &[_, partition, "kms", region, account, resource] = parts.as_slice() else {
+        return Err(Kind::InvalidArn.because("The ARN is not that of a key or an alias."));
+    };
+    if region != caller.region || !partition.starts_with("aws") {
+        return Err(Kind::NotFound.because(format!("Invalid arn {region}")));
+    }
+    match resource.split_once('/') {
+        Some(("key", id)) => Ok(Name {
+            account,
+            resource: Resource::Key(id),
+        }),
+        Some(("alias", _)) => Ok(Name {
+            account,
+            resource: Resource::Alias(resource),
+        }),
+        _ => Err(Kind::InvalidArn.because("The ARN is not that of a key or an alias.")),
+    }
+}
+
+fn no_key(account: &str, region: &str, id: &str) -> Exception {
+    let arn = key_arn(account, region, id);
+    Kind::NotFound.because(format!("Key '{arn}' does not exist"))
+}
+
+/// A key's ARN.
+pub(super) fn key_arn(account: &str, region: &str, id: &str) -> String {
+    format!("arn:aws:kms:{region}:{account}:key/{id}")
+}
+
+/// An alias' ARN; its name begins with `alias/`.
+pub(super) fn alias_arn(account: &str, region: &str, name: &str) -> String {
+    format!("arn:aws:kms:{region}:{account}:{name}")
+}
+
+/// Where the key is that this text means, if the caller may do this with it.
+pub(super) fn locate(
+    state: &State,
+    caller: &Caller,
+    text: &str,
+    action: &str,
+) -> Result<Where, Exception> {
+    let found = find(state, caller, text, Names::Keys)?;
+    authorize(&found, caller, action, &Context::default())?;
+    Ok(found.to_owned())
+}
+
+/// A key that was located, to change it.
+pub(super) fn key_mut<'a>(state: &'a mut State, at: &Where) -> Result<&'a mut Key, Exception> {
+    let place = state.place_mut(&at.account, &at.region);
+    let key = place.keys.get_mut(&at.id);
+    key.ok_or_else(|| no_key(&at.account, &at.region, &at.id))
+}
+
+/// A key that can encrypt and decrypt, with all that it takes; nothing of it is borrowed from the state.
+pub(super) struct Usable {
+    pub(super) arn: String,
+    pub(super) name: BlobKey,
+    pub(super) store: String,
+    pub(super) xks_key_id: String,
+    pub(super) material: Material,
+    pub(super) link: Arc<Link>,
+    pub(super) live: Arc<Live>,
+}
+
+impl Found<'_> {
+    /// The key's ARN.
+    pub(super) fn arn(&self) -> String {
+        key_arn(self.account, self.region, &self.key.id)
+    }
+
+    /// Where it is.
+    pub(super) fn to_owned(self) -> Where {
+        Where {
+            account: self.account.to_owned(),
+            region: self.region.to_owned(),
+            id: self.key.id.clone(),
+        }
+    }
+
+    /// Whether its store is connected.
+    pub(super) fn is_connected(&self) -> bool {
+        let store = self.place.stores.get(&self.key.store);
+        store.is_some_and(|store| store.is_connected())
+    }
+
+    /// A key on its way out cannot be changed.
+    pub(super) fn check_not_pending(&self) -> Result<(), Exception> {
+        match self.key.state {
+            KeyState::PendingDeletion(_) => Err(pending(&self.arn())),
+            KeyState::Enabled | KeyState::Disabled => Ok(()),
+        }
+    }
+
+    /// All that it takes to encrypt and decrypt with it.
+    pub(super) fn usable(&self) -> Result<Usable, Exception> {
+        let (key, arn) = (self.key, self.arn());
+        self.check_not_pending()?;
+        if key.state == KeyState::Disabled {
+            return Err(Kind::Disabled.because(format!("{arn} is disabled.")));
+        }
+        let store = self.place.stores.get(&key.store);
+        let connected = store.filter(|store| store.is_connected());
+        let found = connected.and_then(|store| Some((store, store.live.link()?)));
+        let (store, link) = found.ok_or_else(|| not_connected(&arn))?;
+        Ok(Usable {
+            arn,
+            name: BlobKey {
+                account: self.account.to_owned(),
+                region: self.region.to_owned(),
+                id: key.id.clone(),
+            },
+            store: store.id.clone(),
+            xks_key_id: key.xks_key_id.clone(),
+            material: key.material.clone(),
+            link,
+            live: Arc::clone(&store.live),
+        })
+    }
+}
+
+/// The exception for a key that waits for its deletion.
+pub(super) fn pending(arn: &str) -> Exception {
+    Kind::KmsInvalidState.because(format!("{arn} is pending deletion."))
+}
+
+/// The exception for a key whose store is not connected.
+pub(super) fn not_connected(arn: &str) -> Exception {
+    Kind::KmsInvalidState.because(format!(
+        "This KMS key is in a custom key store that is not connected: {arn} is unavailable until ConnectCustomKeyStore has connected it."
+    ))
+}

@@ -1,0 +1,224 @@
+//! The way to one store's proxy: connections that are kept, and one attempt at a call.
+//!
+//! # Invariants
+//! - A closed link makes no call: whoever still holds it learns that the store is no longer connected.
+//! - An attempt ends in time, whatever the proxy does; with it ends the connection on which nothing came.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+use x509_parser::parse_x509_certificate;
+
+use super::faults::ProxyFault;
+use crate::client::{Answer, CallError, Caller, Connection, TlsClient};
+use crate::secret::{Secret, SecretBytes};
+use crate::sigv4::{Credential, Signer};
+
+/// The service of the credential scope (XKS API, section 7).
+const SERVICE: &str = "kms-xks-proxy";
+
+/// The only port that KMS knows.
+const HTTPS_PORT: u16 = 443;
+
+/// As many connections wait for work at the most.
+const MOST_IDLE: usize = 64;
+
+/// How to reach a proxy, and as whom.
+pub(super) struct Recipe {
+    /// Its DNS name.
+    pub(super) host: String,
+    /// The `XksProxyUriPath`.
+    pub(super) path: String,
+    /// Of the store.
+    pub(super) region: String,
+    pub(super) access_key_id: String,
+    pub(super) secret: Secret,
+}
+
+/// The way to a proxy.
+pub(super) struct Link {
+    recipe: Recipe,
+    tls: TlsClient,
+    /// Where it listens, if not where DNS says.
+    fixed: Option<SocketAddr>,
+    caller: Mutex<Option<Arc<Caller>>>,
+    idle: Mutex<Vec<Connection>>,
+    closed: AtomicBool,
+}
+
+/// One attempt at a call, and what it took.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    /// Status and body.
+    pub(super) outcome: Result<(u16, SecretBytes), ProxyFault>,
+    /// How long a new connection took, where one was made.
+    pub(super) connect: Option<Duration>,
+    /// All of it.
+    pub(super) took: Duration,
+    /// When the proxy's certificate expires, in seconds since 1970, where a new connection has shown it.
+    pub(super) expires: Option<i64>,
+}
+
+/// What a new connection has cost and shown.
+#[derive(Default)]
+struct Opened {
+    took: Option<Duration>,
+    expires: Option<i64>,
+}
+
+impl Link {
+    pub(super) fn new(recipe: Recipe, tls: TlsClient, fixed: Option<SocketAddr>) -> Self {
+        Self {
+            recipe,
+            tls,
+            fixed,
+            caller: Mutex::default(),
+            idle: Mutex::default(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Ends it: no call begins any more, and connections that wait for one are closed.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        locked(&self.idle).clear();
+    }
+
+    /// Whether it has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Calls `operation`, which is what follows the `XksProxyUriPath`, and waits so long at the most.
+    pub(super) async fn attempt(&self, operation: &str, body: &[u8], limit: Duration) -> Attempt {
+        let (start, mut opened) = (Instant::now(), Opened::default());
+        let answer = timeout(limit, self.exchange(operation, body, &mut opened)).await;
+        let outcome = match answer {
+            Err(_) => Err(ProxyFault::TimedOut),
+            Ok(Err(fault)) => Err(fault),
+            Ok(Ok(answer)) => Ok((answer.status, answer.body)),
+        };
+        if outcome.is_err() {
+            // The name may have another address by now.
+            locked(&self.caller).take();
+        }
+        Attempt {
+            outcome,
+            connect: opened.took,
+            took: start.elapsed(),
+            expires: opened.expires,
+        }
+    }
+
+    async fn exchange(
+        &self,
+        operation: &str,
+        body: &[u8],
+        opened: &mut Opened,
+    ) -> Result<Answer, ProxyFault> {
+        let caller = self.caller().await?;
+        if let Some(mut kept) = self.kept() {
+            match kept.call(&caller, operation, body.to_vec()).await {
+                // The proxy has closed it meanwhile, as it may at any time: that says nothing about the proxy.
+                Err(CallError::Http(error)) if !error.is_parse() => {}
+                answer => return self.done(kept, answer),
+            }
+        }
+        let start = Instant::now();
+        let connection = caller.connect().await;
+        opened.took = Some(start.elapsed());
+        let mut connection = connection.map_err(|error| fault_of(&error))?;
+        opened.expires = expiry(&connection);
+        let answer = connection.call(&caller, operation, body.to_vec()).await;
+        self.done(connection, answer)
+    }
+
+    fn done(
+        &self,
+        connection: Connection,
+        answer: Result<Answer, CallError>,
+    ) -> Result<Answer, ProxyFault> {
+        let answer = answer.map_err(|error| fault_of(&error))?;
+        let mut idle = locked(&self.idle);
+        if idle.len() < MOST_IDLE && connection.is_open() && !self.is_closed() {
+            idle.push(connection);
+        }
+        Ok(answer)
+    }
+
+    /// A connection that waits for work, if one is still open.
+    fn kept(&self) -> Option<Connection> {
+        let mut idle = locked(&self.idle);
+        while let Some(connection) = idle.pop() {
+            if connection.is_open() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    async fn caller(&self) -> Result<Arc<Caller>, ProxyFault> {
+        let known = locked(&self.caller).clone();
+        if let Some(caller) = known {
+            return Ok(caller);
+        }
+        let made = Arc::new(self.new_caller(self.address().await?)?);
+        *locked(&self.caller) = Some(Arc::clone(&made));
+        Ok(made)
+    }
+
+    fn new_caller(&self, address: SocketAddr) -> Result<Caller, ProxyFault> {
+        let recipe = &self.recipe;
+        let credential = Credential::new(&recipe.access_key_id, recipe.secret.clone());
+        // The rules were checked when the store got it.
+        let credential = credential.map_err(|_| ProxyFault::NotReachable)?;
+        Ok(Caller {
+            address,
+            host: recipe.host.clone(),
+            named_port: HTTPS_PORT,
+            path: recipe.path.clone(),
+            signer: Signer::new(credential, &recipe.region, SERVICE),
+            tls: self.tls.clone(),
+        })
+    }
+
+    /// KMS connects over IPv4.
+    async fn address(&self) -> Result<SocketAddr, ProxyFault> {
+        if let Some(fixed) = self.fixed {
+            return Ok(fixed);
+        }
+        let unknown = |_| ProxyFault::NotReachable;
+        let found = lookup_host((self.recipe.host.as_str(), HTTPS_PORT)).await;
+        let mut found = found.map_err(unknown)?;
+        found
+            .find(SocketAddr::is_ipv4)
+            .ok_or(ProxyFault::NotReachable)
+    }
+}
+
+fn fault_of(error: &CallError) -> ProxyFault {
+    match error {
+        CallError::Tls(_) => ProxyFault::Tls,
+        error if error.is_about_client_certificate() => ProxyFault::Tls,
+        CallError::Http(error) if error.is_parse() => ProxyFault::InvalidResponse,
+        CallError::Body => ProxyFault::InvalidResponse,
+        CallError::Connect(_)
+        | CallError::HostName(_)
+        | CallError::Http(_)
+        | CallError::Request => ProxyFault::NotReachable,
+    }
+}
+
+fn expiry(connection: &Connection) -> Option<i64> {
+    let certificate = connection.handshake().chain.first()?;
+    let (_, parsed) = parse_x509_certificate(certificate).ok()?;
+    Some(parsed.validity().not_after.timestamp())
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

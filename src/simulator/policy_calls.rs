@@ -1,0 +1,145 @@
+//! GetKeyPolicy, PutKeyPolicy, ListKeyPolicies, and GetKeyRotationStatus.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::authorize::authorize;
+use super::caller::{Call, Caller};
+use super::context::Context;
+use super::exception::{Exception, Kind};
+use super::keys::{Found, Names, find, key_mut, locate};
+use super::policy::{Policy, Verdict};
+use super::wire::{self, check, need};
+use super::world::World;
+
+/// The only name that a key policy can have.
+const NAME: &str = "default";
+
+/// The longest policy, in bytes.
+const LONGEST: usize = 32_768;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PolicyFields {
+    key_id: Option<String>,
+    policy_name: Option<String>,
+    policy: Option<String>,
+    bypass_policy_lockout_safety_check: Option<bool>,
+}
+
+/// Whether a policy can be a key's: it is one, and the caller does not lock itself out.
+pub(super) fn check_policy(
+    text: &str,
+    caller: &Caller,
+    key_arn: &str,
+    bypass: Option<bool>,
+) -> Result<(), Exception> {
+    check(
+        (1..=LONGEST).contains(&text.len()),
+        "policy",
+        "Member must have length between 1 and 32768",
+    )?;
+    let malformed =
+        |why: String| Kind::MalformedPolicy.because(format!("The policy is malformed: {why}."));
+    let policy = Policy::parse(text).map_err(malformed)?;
+    let may = policy.judge(&caller.principal, "PutKeyPolicy", key_arn) == Verdict::Allowed;
+    match bypass == Some(true) || may || !caller.is_named {
+        true => Ok(()),
+        false => Err(Kind::MalformedPolicy.because(
+            "The new key policy will not allow you to update the key policy in the future.",
+        )),
+    }
+}
+
+/// Says what of a policy is kept but not evaluated.
+pub(super) fn tell_not_understood(world: &World, key_arn: &str, text: &str) {
+    let Ok(policy) = Policy::parse(text) else {
+        return;
+    };
+    for what in policy.not_understood() {
+        let members = json!({ "key": key_arn, "what": what });
+        world.events.tell("policy_not_understood", members, || {
+            format!("policy of {key_arn}: {what}")
+        });
+    }
+}
+
+/// GetKeyPolicy.
+pub(super) fn get(world: &World, call: &Call, body: &[u8]) -> Result<Value, Exception> {
+    let request: PolicyFields = wire::parse(body)?;
+    let policy = looked_up(world, call, &request, "GetKeyPolicy", |found| {
+        found.key.policy.clone()
+    })?;
+    Ok(json!({ "Policy": policy, "PolicyName": NAME }))
+}
+
+/// ListKeyPolicies.
+pub(super) fn list(world: &World, call: &Call, body: &[u8]) -> Result<Value, Exception> {
+    let request: PolicyFields = wire::parse(body)?;
+    looked_up(world, call, &request, "ListKeyPolicies", |_| ())?;
+    Ok(json!({ "PolicyNames": [NAME], "Truncated": false }))
+}
+
+/// GetKeyRotationStatus: an external key rotates where it is.
+pub(super) fn rotation_status(world: &World, call: &Call, body: &[u8]) -> Result<Value, Exception> {
+    let request: PolicyFields = wire::parse(body)?;
+    let arn = looked_up(world, call, &request, "GetKeyRotationStatus", |found| {
+        found.arn()
+    })?;
+    Ok(json!({ "KeyId": arn, "KeyRotationEnabled": false }))
+}
+
+fn looked_up<T>(
+    world: &World,
+    call: &Call,
+    request: &PolicyFields,
+    action: &str,
+    look: impl FnOnce(&Found<'_>) -> T,
+) -> Result<T, Exception> {
+    let id = need(&request.key_id, "keyId")?;
+    check_policy_name(request)?;
+    world.read(|state| {
+        let found = find(state, &call.caller, id, Names::Keys)?;
+        authorize(&found, &call.caller, action, &Context::default())?;
+        Ok(look(&found))
+    })
+}
+
+fn check_policy_name(request: &PolicyFields) -> Result<(), Exception> {
+    match request.policy_name.as_deref() {
+        None | Some(NAME) => Ok(()),
+        Some(_) => {
+            Err(Kind::NotFound.because("No such policy exists: a key's only one is named default."))
+        }
+    }
+}
+
+/// PutKeyPolicy.
+pub(super) async fn put(world: &Arc<World>, call: &Call, body: &[u8]) -> Result<Value, Exception> {
+    let request: PolicyFields = wire::parse(body)?;
+    let (id, policy) = (
+        need(&request.key_id, "keyId")?,
+        need(&request.policy, "policy")?,
+    );
+    check_policy_name(&request)?;
+    let arn = world
+        .change(|state| {
+            let at = locate(state, &call.caller, id, "PutKeyPolicy")?;
+            let found = find(state, &call.caller, id, Names::Keys)?;
+            found.check_not_pending()?;
+            let arn = found.arn();
+            check_policy(
+                policy,
+                &call.caller,
+                &arn,
+                request.bypass_policy_lockout_safety_check,
+            )?;
+            key_mut(state, &at)?.policy.clone_from(policy);
+            Ok(arn)
+        })
+        .await?;
+    tell_not_understood(world, &arn, policy);
+    Ok(json!({}))
+}

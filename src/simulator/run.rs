@@ -1,0 +1,112 @@
+//! Start and end of a simulator.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, RwLock};
+
+use serde_json::json;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::connect;
+use super::counters::Counters;
+use super::events::Events;
+use super::identity::{Identities, IdentityError};
+use super::serve::serve;
+use super::settings::Settings;
+use super::state::State;
+use super::state_file::{StateError, StateFile};
+use super::world::World;
+use crate::metrics::MetricsError;
+
+/// Why a simulator did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The state file.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The client certificates.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The address.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
+    /// The machine.
+    #[error("cannot run: {0}")]
+    Machine(#[from] io::Error),
+    /// The metrics.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// Something that KMS would have answered with a 500.
+    #[error("cannot go on from the state file: {0}")]
+    Resume(String),
+}
+
+/// Runs a simulator until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`StartError`]: it did not start, and has changed nothing.
+pub fn run(settings: Settings) -> Result<(), StartError> {
+    let runtime = Runtime::new()?;
+    runtime.block_on(run_on(settings))
+}
+
+async fn run_on(settings: Settings) -> Result<(), StartError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let listen = settings.listen;
+    let bound = TcpListener::bind(listen).await;
+    let listener = bound.map_err(|error| StartError::Listen(listen, error))?;
+    let (interval, address) = (settings.health_interval, listener.local_addr()?);
+    let world = Arc::new(world(settings)?);
+    connect::resume(&world).map_err(|error| StartError::Resume(error.message))?;
+    greet(&world, address);
+    let looking_after = tokio::spawn(connect::look_after(Arc::clone(&world), interval));
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    serve(Arc::clone(&world), listener, stop).await;
+    looking_after.abort();
+    world.events.finish();
+    Ok(())
+}
+
+fn world(settings: Settings) -> Result<World, StartError> {
+    let (file, state) = match &settings.state {
+        None => (None, State::default()),
+        Some(path) => {
+            let (file, state) = StateFile::open(path)?;
+            (Some(Mutex::new(file)), state)
+        }
+    };
+    let identities =
+        Identities::prepare(settings.identity, settings.authorities, settings.resolve)?;
+    Ok(World {
+        identities,
+        events: Events::new(settings.json),
+        counters: Counters::new()?,
+        credentials: settings.credentials,
+        quota: settings.quota,
+        timeout: settings.timeout,
+        state: RwLock::new(state),
+        file,
+    })
+}
+
+fn greet(world: &World, address: SocketAddr) {
+    let url = format!("http://{address}");
+    world.events.tell("listening", json!({ "url": url }), || {
+        format!("listening on {url}")
+    });
+    if world.credentials.is_none() {
+        let what = "no credentials are configured: EVERY caller is accepted, whatever its signature, and policies and grants apply to nobody";
+        world.events.tell("warning", json!({ "what": what }), || {
+            format!("WARNING: {what}")
+        });
+    }
+}

@@ -1,0 +1,164 @@
+//! The listener: plain HTTP/1.1 for the CLI and SDKs of this machine, and `/metrics`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::caller::{Call, identify};
+use super::dispatch;
+use super::exception::{Exception, Kind};
+use super::random;
+use super::world::World;
+use crate::metrics::CONTENT_TYPE as METRICS_TYPE;
+
+/// The longest body that is read: far beyond any of this API.
+const MAX_BODY: usize = 1 << 20;
+
+/// How long a request's headers may take.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long requests may go on after the signal to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The pause after an accept that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What answers are.
+const JSON: &str = "application/x-amz-json-1.1";
+
+/// Serves until `stop` resolves, then finishes what runs.
+pub(super) async fn serve(
+    world: Arc<World>,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) {
+    let (stopping, stopped) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            // What has ended is let go.
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => drop(connections.spawn(connection(Arc::clone(&world), stream, stopped.clone()))),
+                Err(_) => sleep(ACCEPT_PAUSE).await,
+            },
+        }
+    }
+    drop(listener);
+    stopping.send_replace(true);
+    drop(
+        timeout(GRACE, async {
+            while connections.join_next().await.is_some() {}
+        })
+        .await,
+    );
+}
+
+async fn connection(world: Arc<World>, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
+    // A connection without it is slower, and works.
+    drop(stream.set_nodelay(true));
+    let service = service_fn(move |request| {
+        let world = Arc::clone(&world);
+        async move { Ok::<_, Infallible>(respond(&world, request).await) }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(serving);
+    // However it ends, it has ended.
+    tokio::select! {
+        ended = &mut serving => return drop(ended),
+        _ = stopped.changed() => serving.as_mut().graceful_shutdown(),
+    }
+    drop(serving.await);
+}
+
+async fn respond(world: &Arc<World>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, "/metrics") => metrics(world),
+        (&Method::POST, "/") => kms(world, request).await,
+        _ => plain(
+            StatusCode::NOT_FOUND,
+            "KMS is at POST /, metrics at GET /metrics\n".into(),
+        ),
+    }
+}
+
+fn metrics(world: &World) -> Response<Full<Bytes>> {
+    match world.counters.render() {
+        Err(error) => plain(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("{error}\n").into(),
+        ),
+        Ok(text) => {
+            let mut response = plain(StatusCode::OK, text.into());
+            set(&mut response, "content-type", METRICS_TYPE);
+            response
+        }
+    }
+}
+
+async fn kms(world: &Arc<World>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let request_id = random::uuid().unwrap_or_default();
+    let answer = answer(world, request, &request_id).await;
+    let (status, body) = match answer {
+        Ok(body) => (200, body),
+        Err(exception) => (exception.kind.status(), exception.body()),
+    };
+    let mut response = Response::new(Full::new(body.into()));
+    // Both are statuses.
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+    set(&mut response, "content-type", JSON);
+    set(&mut response, "x-amzn-requestid", &request_id);
+    response
+}
+
+async fn answer(
+    world: &Arc<World>,
+    request: Request<Incoming>,
+    request_id: &str,
+) -> Result<Vec<u8>, Exception> {
+    let (head, body) = request.into_parts();
+    let body = Limited::new(body, MAX_BODY).collect().await;
+    let unread = |_| Kind::Serialization.because("The body is longer than 1 MiB, or was cut off.");
+    let body = body.map_err(unread)?.to_bytes();
+    let caller = identify(world, &head, &body)?;
+    let target = head
+        .headers
+        .get("x-amz-target")
+        .and_then(|value| value.to_str().ok());
+    let operation = dispatch::operation(target)?;
+    let request_id = request_id.to_owned();
+    let call = Call { caller, request_id };
+    let answer = dispatch::answer(world, &call, operation, &body).await?;
+    // Answers are maps of texts, numbers and lists: they serialize.
+    Ok(serde_json::to_vec(&answer).unwrap_or_default())
+}
+
+fn plain(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    set(&mut response, "content-type", "text/plain; charset=utf-8");
+    response
+}
+
+fn set(response: &mut Response<Full<Bytes>>, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}

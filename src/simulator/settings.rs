@@ -1,0 +1,42 @@
+//! What a simulator is started with.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use x509_parser::pem::Pem;
+
+use super::credentials::KmsCredentials;
+
+/// What a simulator is started with.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where to listen, plain HTTP; port 0 is any.
+    pub listen: SocketAddr,
+    /// Authorities of proxies' certificates besides the public ones, DER.
+    pub authorities: Vec<Vec<u8>>,
+    /// Where the proxy of a DNS name listens, if not where DNS says, on port 443.
+    pub resolve: HashMap<String, SocketAddr>,
+    /// Where the client certificates are kept; none: none is shown.
+    pub identity: Option<PathBuf>,
+    /// Who may call; none: anybody.
+    pub credentials: Option<KmsCredentials>,
+    /// Where the state is kept; none: in memory only.
+    pub state: Option<PathBuf>,
+    /// Cryptographic requests per second and store.
+    pub quota: u32,
+    /// How long a proxy has for an answer.
+    pub timeout: Duration,
+    /// From one health check of a connected store to the next.
+    pub health_interval: Duration,
+    /// Events as JSON lines.
+    pub json: bool,
+}
+
+/// The certificates of a PEM text, as DER; empty when it holds none.
+pub fn pem_certificates(text: &[u8]) -> Vec<Vec<u8>> {
+    let blocks = Pem::iter_from_buffer(text).filter_map(Result::ok);
+    let certificates = blocks.filter(|pem| pem.label == "CERTIFICATE");
+    certificates.map(|pem| pem.contents).collect()
+}

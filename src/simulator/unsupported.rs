@@ -1,0 +1,60 @@
+//! Operations that KMS has, and keys in external key stores have not.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::caller::Call;
+use super::exception::{Exception, Kind};
+use super::keys::{Names, find};
+use super::wire;
+use super::world::World;
+
+/// Each of them, with what it would need.
+const OPERATIONS: [(&str, &str); 20] = [
+    ("Decapsulate", "asymmetric keys"),
+    ("DeleteImportedKeyMaterial", "imported key material"),
+    ("DeriveSharedSecret", "asymmetric keys"),
+    ("DisableKeyRotation", "automatic rotation"),
+    ("EnableKeyRotation", "automatic rotation"),
+    ("Encapsulate", "asymmetric keys"),
+    ("GenerateDataKeyPair", "data key pairs"),
+    ("GenerateDataKeyPairWithoutPlaintext", "data key pairs"),
+    ("GenerateMac", "HMAC keys"),
+    ("GetKeyLastUsage", "a record of their last usage"),
+    ("GetParametersForImport", "imported key material"),
+    ("GetPublicKey", "asymmetric keys"),
+    ("ImportKeyMaterial", "imported key material"),
+    ("ListKeyRotations", "automatic rotation"),
+    ("ReplicateKey", "multi-Region keys"),
+    ("RotateKeyOnDemand", "rotation by KMS"),
+    ("Sign", "asymmetric keys"),
+    ("UpdatePrimaryRegion", "multi-Region keys"),
+    ("Verify", "asymmetric keys"),
+    ("VerifyMac", "HMAC keys"),
+];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AnyKey {
+    key_id: Option<String>,
+}
+
+/// The answer to an operation that is not one of the simulator's.
+pub(super) fn answer(
+    world: &World,
+    call: &Call,
+    operation: &str,
+    body: &[u8],
+) -> Result<Value, Exception> {
+    let known = OPERATIONS.iter().find(|(name, _)| *name == operation);
+    let Some((_, what)) = known else {
+        return Err(Kind::UnknownOperation.because("KMS has no such operation."));
+    };
+    let request: AnyKey = wire::parse(body)?;
+    if let Some(id) = &request.key_id {
+        world.read(|state| find(state, &call.caller, id, Names::KeysAndAliases).map(drop))?;
+    }
+    Err(Kind::UnsupportedOperation.because(format!(
+        "{operation} is not supported: keys in external key stores have no {what}."
+    )))
+}

@@ -1,0 +1,102 @@
+//! All that a running simulator has. Reading and changing the state goes through here.
+//!
+//! # Invariants
+//! - The state is read and changed inside closures, which cannot wait for anything.
+//! - A change is answered when it is in the state file, if there is one.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::counters::Counters;
+use super::credentials::KmsCredentials;
+use super::events::Events;
+use super::exception::{Exception, Kind};
+use super::identity::Identities;
+use super::link::{Link, Recipe};
+use super::state::State;
+use super::state_file::StateFile;
+
+/// All that a running simulator has.
+pub(super) struct World {
+    pub(super) identities: Identities,
+    pub(super) events: Events,
+    pub(super) counters: Counters,
+    /// Who may call; none: anybody.
+    pub(super) credentials: Option<KmsCredentials>,
+    /// Cryptographic requests per second and store.
+    pub(super) quota: u32,
+    /// How long a proxy has for an answer.
+    pub(super) timeout: Duration,
+    pub(super) state: RwLock<State>,
+    pub(super) file: Option<Mutex<StateFile>>,
+}
+
+impl World {
+    /// Looks something up.
+    pub(super) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes something, or refuses and has changed nothing.
+    pub(super) async fn change<T>(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut State) -> Result<T, Exception>,
+    ) -> Result<T, Exception> {
+        let changed = change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))?;
+        self.keep().await?;
+        Ok(changed)
+    }
+
+    /// Changes something if there is something to change, which the closure says.
+    pub(super) async fn change_if(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut State) -> Result<bool, Exception>,
+    ) -> Result<(), Exception> {
+        let is_changed = change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))?;
+        match is_changed {
+            true => self.keep().await,
+            false => Ok(()),
+        }
+    }
+
+    /// Writes the state down, also when whoever asked has gone away.
+    async fn keep(self: &Arc<Self>) -> Result<(), Exception> {
+        if self.file.is_none() {
+            return Ok(());
+        }
+        let world = Arc::clone(self);
+        let kept = tokio::task::spawn_blocking(move || world.write()).await;
+        let failed = "KMS could not keep its state: see the simulator's events.";
+        match kept {
+            Ok(true) => Ok(()),
+            _ => Err(Kind::KmsInternal.because(failed)),
+        }
+    }
+
+    fn write(&self) -> bool {
+        let Some(file) = &self.file else { return true };
+        // What is written last is what was changed last: the state is read while the file is held.
+        let file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = self.read(|state| serde_json::to_vec(state).map(Zeroizing::new));
+        let written = text
+            .map_err(std::io::Error::from)
+            .and_then(|text| file.write(&text));
+        if let Err(error) = &written {
+            let told = error.to_string();
+            self.events
+                .tell("state_not_kept", json!({ "error": told }), || {
+                    format!("the state could not be written: {told}")
+                });
+        }
+        written.is_ok()
+    }
+
+    /// A way to a proxy.
+    pub(super) fn link(&self, recipe: Recipe) -> Result<Link, Exception> {
+        let link = self.identities.link(recipe);
+        link.map_err(|error| Kind::KmsInternal.because(error.to_string()))
+    }
+}

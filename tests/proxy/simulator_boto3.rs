@@ -165,10 +165,10 @@ fn wrong_options_are_refused() {
     for (arguments, code) in [
         (&["--listen", "0.0.0.0:0"][..], &[2, 78][..]),
         (&["--listen", "nowhere"], &[2]),
-        (&["--trusted-ca", "/nonexistent.pem"], &[78]),
+        (&["--trusted-ca", "/nonexistent.pem"], &[2, 78]),
         (
             &["--trusted-ca", "/dev/null", "--credentials", "/nonexistent"],
-            &[78],
+            &[2, 78],
         ),
         (&["--resolve", "kms.test"], &[2]),
         (&["--no-such-option"], &[2]),

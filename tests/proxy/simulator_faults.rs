@@ -176,27 +176,28 @@ fn a_proxy_that_goes_without_an_answer_or_is_down_is_unreachable() {
 
 #[test]
 fn a_proxy_that_never_answers_is_asked_twice() {
-    let scene = Scene::start_with(|options, _| options.with("--timeout", "500ms"));
+    let scene = Scene::start_with(|options, _| {
+        options
+            .with("--timeout", "500ms")
+            .with("--health-interval", "1h")
+    });
     let (blob, mut faults) = (scene.blob(), Faults::default());
     judge(&scene, &blob, &SILENT, Some(2), &mut faults);
     faults.none();
     assert!(scene.decrypt(&blob).is_ok());
-    let calls = scene.simulator.calls();
-    let timeouts = calls.iter().filter(|call| call["outcome"] == "timeout");
-    let attempts: Vec<_> = timeouts.map(|call| call["attempt"].as_u64()).collect();
-    assert_eq!(attempts.len(), 12, "{attempts:?}");
-    assert_eq!(
-        attempts
-            .iter()
-            .filter(|attempt| **attempt == Some(2))
-            .count(),
-        6
-    );
+    let timeouts = scene
+        .simulator
+        .calls(12, |call| call["outcome"] == "timeout");
+    let attempt = |number: u64| {
+        let same = timeouts.iter().filter(|call| call["attempt"] == number);
+        same.count()
+    };
+    assert_eq!((attempt(1), attempt(2)), (6, 6));
 }
 
 #[test]
 fn an_answer_that_is_late_once_is_asked_for_again() {
-    let scene = Scene::start_with(|options, _| options);
+    let scene = Scene::start_with(|options, _| options.with("--health-interval", "1h"));
     let late = |seen: &Seen| match seen.before {
         0 => Act::Hang,
         _ => Act::Answer,
@@ -205,11 +206,11 @@ fn an_answer_that_is_late_once_is_asked_for_again() {
     let encrypted = scene.kms.encrypt(&scene.key).unwrap();
     scene.fake.be_honest();
     assert!(scene.decrypt(&encrypted["CiphertextBlob"]).is_ok());
-    let calls = scene.simulator.calls();
-    let first = calls
-        .iter()
-        .find(|call| call["outcome"] == "timeout")
-        .unwrap();
+    let calls = scene
+        .simulator
+        .calls(2, |call| call["kms_operation"] == "Encrypt");
+    let (first, second) = (&calls[0], &calls[1]);
+    assert_eq!(first["outcome"], "timeout");
     assert_eq!(
         (&first["kms_operation"], &first["attempt"]),
         (&json!("Encrypt"), &json!(1))
@@ -217,7 +218,7 @@ fn an_answer_that_is_late_once_is_asked_for_again() {
     // KMS waits 250 ms: a simulator that gives up earlier judges proxies too harshly.
     let took = first["took_ms"].as_f64().unwrap();
     assert!((249.0..10_000.0).contains(&took), "gave up after {took} ms");
-    let second = calls.iter().find(|call| call["attempt"] == 2).unwrap();
+    assert_eq!(second["attempt"], 2);
     assert_eq!(second["outcome"], "ok");
 }
 
@@ -261,8 +262,7 @@ fn a_proxy_whose_certificate_is_not_right_is_not_spoken_to() {
         assert!(scene.decrypt(&blob).is_ok());
     }
     faults.none();
-    let calls = scene.simulator.calls();
-    assert!(calls.iter().filter(|call| call["outcome"] == "tls").count() >= 12);
+    scene.simulator.calls(12, |call| call["outcome"] == "tls");
 }
 
 /// Changes that only Encrypt's answer can have. The CDIV is right where it is not the fault itself: nothing else may hide behind it.

@@ -83,14 +83,18 @@ impl Simulator {
         }
     }
 
-    /// The events of its calls to proxies so far.
-    pub fn calls(&self) -> Vec<Value> {
-        let lines = self.daemon.log();
-        let events = lines.iter().map(|line| serde_json::from_str(line));
-        events
-            .filter_map(Result::ok)
-            .filter(|event: &Value| event["event"] == "xks_call")
-            .collect()
+    /// The first `count` events of its calls to proxies that are wanted; they may be a moment later than the answers.
+    #[track_caller]
+    pub fn calls(&self, count: usize, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+        eventually("events of calls", || {
+            let lines = self.daemon.log();
+            let events = lines.iter().map(|line| serde_json::from_str(line));
+            let calls: Vec<Value> = events
+                .filter_map(Result::ok)
+                .filter(|event: &Value| event["event"] == "xks_call" && wanted(event))
+                .collect();
+            (calls.len() >= count).then_some(calls)
+        })
     }
 
     /// The sum of a metric's samples that have all these labels.

@@ -219,7 +219,7 @@ def grants_are_kept():
     assert len(kms.list_grants(**this, GranteePrincipal=grantee)["Grants"]) == 4
     assert len(kms.list_retirable_grants(RetiringPrincipal=retiring)["Grants"]) == 4
     kms.revoke_grant(**this, GrantId=more[0])
-    kms.retire_grant(GrantToken=kms.create_grant(**request, Name="to retire")["GrantToken"])
+    kms.retire_grant(GrantToken=kms.create_grant(**request, Name="to-retire")["GrantToken"])
     kms.retire_grant(KeyId=world.key["Arn"], GrantId=more[1])
     assert len(kms.list_grants(**this)["Grants"]) == 2
     with refused(kms, "NotFoundException", "InvalidGrantIdException"):

@@ -174,11 +174,12 @@ def only_an_empty_store_that_is_disconnected_can_be_deleted():
 def a_store_that_is_not_there_is_not_found():
     kms, this = client(new_account()), {"CustomKeyStoreId": "cks-1234567890abcdef0"}
     for call in [
-        kms.describe_custom_key_stores, kms.connect_custom_key_store, kms.disconnect_custom_key_store,
-        kms.delete_custom_key_store, kms.update_custom_key_store,
+        kms.describe_custom_key_stores, kms.connect_custom_key_store, kms.disconnect_custom_key_store, kms.delete_custom_key_store,
     ]:
         with refused(kms, "CustomKeyStoreNotFoundException"):
             call(**this)
+    with refused(kms, "CustomKeyStoreNotFoundException"):
+        kms.update_custom_key_store(**this, NewCustomKeyStoreName="renamed")
     with refused(kms, "CustomKeyStoreNotFoundException"):
         kms.describe_custom_key_stores(CustomKeyStoreName="nobody")
     with refused(kms, "CustomKeyStoreNotFoundException"):

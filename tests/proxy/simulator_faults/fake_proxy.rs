@@ -192,7 +192,8 @@ impl Shared {
             let seen = self.note(request, client, connection);
             let script = Arc::clone(&lock(&self.script));
             let Some(answer) = self.answer(&seen, script(&seen)) else {
-                return Ok(());
+                // Dropping it is not enough: `hang_up` has it too.
+                return stream.sock.shutdown(Shutdown::Both);
             };
             stream.write_all(&answer)?;
             stream.flush()?;

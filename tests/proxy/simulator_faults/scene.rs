@@ -36,7 +36,11 @@ impl Scene {
     /// With a patience that no busy machine exhausts, and without health checks that would be counted.
     #[track_caller]
     pub fn start() -> Self {
-        Self::start_with(|options, _| options.with("--timeout", "10s"))
+        Self::start_with(|options, _| {
+            options
+                .with("--timeout", "10s")
+                .with("--health-interval", "1h")
+        })
     }
 
     /// With other options; the directory is the scene's own.
@@ -138,7 +142,7 @@ fn good(authority: &Authority) -> Arc<ServerConfig> {
 fn trusting(authority: &Authority, directory: &Path, fake: &FakeProxy) -> Options {
     let file = directory.join("proxy-ca.pem");
     std::fs::write(&file, authority.pem()).unwrap();
-    let options = Options::trusting(&file).with("--health-interval", "1h");
+    let options = Options::trusting(&file);
     let known = |options: Options, name: &&str| options.resolving(name, fake.address());
     NAMES.iter().fold(options, known)
 }

@@ -32,7 +32,7 @@ pub const ERRORS: [Row; 12] = [
         act: || refusal(400, "ValidationException"),
         store: RESPONSE,
         key: STORE_STATE,
-        message: UNCLEAR,
+        message: "external key store proxy",
         codes: &["XKS_PROXY_INVALID_RESPONSE"],
     },
     Row {

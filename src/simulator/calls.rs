@@ -24,8 +24,8 @@ pub(super) struct Asker<'a> {
     /// The account of the store.
     pub(super) account: &'a str,
     pub(super) region: &'a str,
-    /// The store's id; empty while it has none.
-    pub(super) store: &'a str,
+    /// The store's id; none while it is being created.
+    pub(super) store: Option<&'a str>,
     pub(super) kms_operation: &'static str,
     pub(super) request_id: &'a str,
     /// Whom KMS serves, and with which key; none for health.
@@ -195,16 +195,21 @@ impl Asker<'_> {
     }
 
     fn count(&self, operation: &str, attempt: &Attempt, fault: Option<ProxyFault>) {
-        let counters = &self.world.counters;
+        let (counters, store) = (&self.world.counters, self.label());
         if attempt.outcome.is_ok() {
-            counters.answered(self.store, operation, attempt.took.as_secs_f64());
+            counters.answered(store, operation, attempt.took.as_secs_f64());
         }
         if let Some(fault) = fault {
-            counters.failed(self.store, operation, fault);
+            counters.failed(store, operation, fault);
         }
         if let Some(expires) = attempt.expires {
-            counters.certificate(self.store, expires, now());
+            counters.certificate(store, expires, now());
         }
+    }
+
+    /// The store in metrics and for people.
+    fn label(&self) -> &str {
+        self.store.unwrap_or("new")
     }
 
     fn tell(&self, operation: &str, attempt: &Attempt, number: u32, fault: Option<ProxyFault>) {
@@ -212,12 +217,7 @@ impl Asker<'_> {
         let status = attempt.outcome.as_ref().ok().map(|(status, _)| *status);
         let took = milliseconds(attempt.took);
         if !self.world.events.is_json() {
-            let store = if self.store.is_empty() {
-                "(new store)"
-            } else {
-                self.store
-            };
-            let for_what = self.kms_operation;
+            let (store, for_what) = (self.label(), self.kms_operation);
             return self.world.events.send(format!(
                 "{} {store} {operation} for {for_what}, attempt {number}: {outcome} in {took} ms",
                 timestamp()
@@ -248,7 +248,7 @@ impl<'a> Asker<'a> {
     pub(super) fn for_health(
         world: &'a World,
         link: &'a Link,
-        store: &'a str,
+        store: Option<&'a str>,
         kms_operation: &'static str,
         call: &'a Call,
     ) -> Self {

@@ -94,7 +94,7 @@ async fn first_health(
     let link = world
         .link(recipe)
         .map_err(|_| ConnectionError::XksProxyInvalidTlsConfiguration)?;
-    let asker = Asker::for_health(world, &link, store, "ConnectCustomKeyStore", call);
+    let asker = Asker::for_health(world, &link, Some(store), "ConnectCustomKeyStore", call);
     let health = asker.health().await;
     if let Ok(health) = health {
         world.counters.health(store, health);
@@ -223,7 +223,7 @@ async fn check_health(
     world.counters.credential_age(id, now() - since);
     let Some(link) = link else { return Ok(()) };
     let call = own_call(account, region)?;
-    let asker = Asker::for_health(world, &link, id, "KmsHealthCheck", &call);
+    let asker = Asker::for_health(world, &link, Some(id), "KmsHealthCheck", &call);
     if let Ok(health) = asker.health().await {
         world.counters.health(id, health);
     }

@@ -8,8 +8,8 @@ use super::caller::Call;
 use super::exception::{Exception, Kind};
 use super::world::World;
 use super::{
-    aliases, connect, cryptography, grant_calls, key_calls, key_state, policy_calls, store_calls,
-    store_changes, tags, unsupported,
+    aliases, connect, cryptography, data_keys, grant_calls, key_calls, key_state, policy_calls,
+    store_calls, store_changes, tags, unsupported,
 };
 
 /// What KMS calls itself in `X-Amz-Target`.
@@ -32,11 +32,11 @@ pub(super) async fn answer(
     match operation {
         "Encrypt" => cryptography::encrypt(world, call, body).await,
         "Decrypt" => cryptography::decrypt(world, call, body).await,
-        "GenerateDataKey" => cryptography::data_key(world, call, body, "GenerateDataKey").await,
+        "GenerateDataKey" => data_keys::data_key(world, call, body, "GenerateDataKey").await,
         "GenerateDataKeyWithoutPlaintext" => {
-            cryptography::data_key(world, call, body, "GenerateDataKeyWithoutPlaintext").await
+            data_keys::data_key(world, call, body, "GenerateDataKeyWithoutPlaintext").await
         }
-        "GenerateRandom" => cryptography::random(body),
+        "GenerateRandom" => data_keys::random(body),
         "ReEncrypt" => cryptography::re_encrypt(world, call, body).await,
         "CreateCustomKeyStore" => store_calls::create(world, call, body).await,
         "DescribeCustomKeyStores" => store_calls::describe(world, call, body),

@@ -93,7 +93,7 @@ async fn verify(
 ) -> Result<(), Exception> {
     let asker = Asker {
         principal: Some(&call.caller.principal),
-        ..Asker::for_health(world, link, store, "CreateKey", call)
+        ..Asker::for_health(world, link, Some(store), "CreateKey", call)
     };
     let metadata = asker.key_metadata(xks_key_id).await;
     let verdict = metadata.map_err(|fault| fault.of_new_key())?;

@@ -9,9 +9,10 @@ use super::caller::Call;
 use super::connect::store_mut;
 use super::exception::{Exception, Kind, no_store};
 use super::link::Link;
-use super::store_calls::{
+use super::store_calls::verify;
+use super::store_rules::{
     CredentialFields, check_endpoint, check_name, check_path, check_service_name,
-    check_unique_name, check_unique_proxy, connectivity, verify,
+    check_unique_name, check_unique_proxy, connectivity,
 };
 use super::stores::{ConnectionState, Connectivity, ProxyConfiguration, Store};
 use super::wire::{self, need};
@@ -55,7 +56,7 @@ pub(super) async fn update(
     let (proxy, is_connected) = plan;
     let is_reachable = is_connected || proxy.connectivity == Connectivity::PublicEndpoint;
     if request.changes_proxy() && is_reachable {
-        verify(world, call, id, &proxy, "UpdateCustomKeyStore").await?;
+        verify(world, call, Some(id), &proxy, "UpdateCustomKeyStore").await?;
     }
     let link = world.link(proxy.recipe(&caller.region))?;
     world

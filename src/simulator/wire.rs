@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::exception::{Exception, Kind};
-use crate::secret::SecretBytes;
+use crate::secret::{Secret, SecretBytes};
 
 /// Reads a body.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Exception> {
@@ -82,6 +82,17 @@ impl<'de> Deserialize<'de> for Bytes {
         // The library's own words would quote the text.
         let bytes = bytes.map_err(|_| D::Error::custom("not Base64"))?;
         Ok(Self(SecretBytes::new(bytes)))
+    }
+}
+
+/// A text that is a secret.
+#[derive(Debug)]
+pub(super) struct SecretText(pub(super) Secret);
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(Self(Secret::new(text)))
     }
 }
 

@@ -1,0 +1,184 @@
+//! What the parameters of a custom key store must be, and what no two of them may share.
+
+use serde::Deserialize;
+
+use super::exception::{Exception, Kind};
+use super::state::{Place, now};
+use super::stores::{Connectivity, ProxyConfiguration, ProxyCredential};
+use super::wire::{self, SecretText, check, check_text, need};
+
+/// As many custom key stores has an account in a Region at the most.
+const MOST_STORES: usize = 10;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct CredentialFields {
+    access_key_id: Option<String>,
+    raw_secret_access_key: Option<SecretText>,
+}
+
+impl CredentialFields {
+    /// The credential, if its parts obey their rules (XKS API, section 7).
+    pub(super) fn credential(&self) -> Result<ProxyCredential, Exception> {
+        let member = "xksProxyAuthenticationCredential";
+        let id = need(&self.access_key_id, &format!("{member}.accessKeyId"))?;
+        let secret = need(
+            &self.raw_secret_access_key,
+            &format!("{member}.rawSecretAccessKey"),
+        )?;
+        check_text(
+            id,
+            20..=30,
+            |b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'),
+            &format!("{member}.accessKeyId"),
+        )?;
+        let is_secret = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'+' | b'=');
+        check_text(
+            secret.0.expose(),
+            43..=64,
+            is_secret,
+            &format!("{member}.rawSecretAccessKey"),
+        )?;
+        Ok(ProxyCredential {
+            access_key_id: id.clone(),
+            secret: secret.0.clone(),
+            since: now(),
+        })
+    }
+}
+
+pub(super) fn connectivity(text: &str) -> Result<Connectivity, Exception> {
+    match text {
+        "PUBLIC_ENDPOINT" => Ok(Connectivity::PublicEndpoint),
+        "VPC_ENDPOINT_SERVICE" => Ok(Connectivity::VpcEndpointService),
+        _ => Err(wire::invalid(
+            "xksProxyConnectivity",
+            "Member must satisfy enum value set: [PUBLIC_ENDPOINT, VPC_ENDPOINT_SERVICE]",
+        )),
+    }
+}
+
+pub(super) fn check_name(name: &str) -> Result<(), Exception> {
+    check_text(name, 1..=256, |_| true, "customKeyStoreName")
+}
+
+pub(super) fn check_endpoint(endpoint: &str) -> Result<(), Exception> {
+    let member = "xksProxyUriEndpoint";
+    let host = endpoint.strip_prefix("https://");
+    check(host.is_some(), member, "Member must begin with https://")?;
+    let is_host = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
+    check_text(
+        endpoint,
+        10..=128,
+        |b| is_host(b) || matches!(b, b':' | b'/'),
+        member,
+    )?;
+    let is_name = host.is_some_and(|host| host.bytes().all(is_host));
+    check(
+        is_name,
+        member,
+        "Member must satisfy regular expression pattern: ^https://[a-zA-Z0-9.-]+$ (KMS connects to port 443)",
+    )
+}
+
+pub(super) fn check_path(path: &str) -> Result<(), Exception> {
+    let member = "xksProxyUriPath";
+    let is_legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-');
+    check_text(path, 10..=128, is_legal, member)?;
+    let is_path = path.starts_with('/') && path.ends_with("/kms/xks/v1");
+    check(
+        is_path,
+        member,
+        "Member must satisfy regular expression pattern: ^(/[a-zA-Z0-9/_-]+)?/kms/xks/v1$",
+    )
+}
+
+/// The name of an endpoint service is needed for a VPC, and may not be there otherwise.
+pub(super) fn check_service_name(
+    connectivity: Connectivity,
+    name: Option<&str>,
+) -> Result<(), Exception> {
+    let member = "xksProxyVpcEndpointServiceName";
+    match (connectivity, name) {
+        (Connectivity::PublicEndpoint, None) => Ok(()),
+        (Connectivity::PublicEndpoint, Some(_)) => Err(wire::invalid(
+            member,
+            "Member must be null with PUBLIC_ENDPOINT",
+        )),
+        (Connectivity::VpcEndpointService, None) => Err(wire::invalid(
+            member,
+            "Member must not be null with VPC_ENDPOINT_SERVICE",
+        )),
+        (Connectivity::VpcEndpointService, Some(name)) => {
+            check_text(
+                name,
+                20..=64,
+                |b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'),
+                member,
+            )?;
+            let is_name = name.contains(".amazonaws.vpce.") && name.contains(".vpce-svc-");
+            check(
+                is_name,
+                member,
+                "Member must satisfy regular expression pattern: com.amazonaws.vpce.REGION.vpce-svc-ID",
+            )
+        }
+    }
+}
+
+/// There is room for one more.
+pub(super) fn check_room(place: &Place) -> Result<(), Exception> {
+    match place.stores.len() < MOST_STORES {
+        true => Ok(()),
+        false => Err(Kind::LimitExceeded.because(format!(
+            "An account has at most {MOST_STORES} custom key stores in a Region."
+        ))),
+    }
+}
+
+/// No store but `own` has this name.
+pub(super) fn check_unique_name(
+    place: &Place,
+    name: &str,
+    own: Option<&str>,
+) -> Result<(), Exception> {
+    let mut others = place
+        .stores
+        .values()
+        .filter(|store| Some(store.id.as_str()) != own);
+    match others.any(|store| store.name == name) {
+        false => Ok(()),
+        true => Err(Kind::CustomKeyStoreNameInUse.because(format!(
+            "Custom key store name {name:?} is already in use in this account and Region."
+        ))),
+    }
+}
+
+/// No store but `own` has this endpoint and path. What goes through a VPC shares neither its DNS name nor its endpoint service.
+pub(super) fn check_unique_proxy(
+    place: &Place,
+    proxy: &ProxyConfiguration,
+    own: Option<&str>,
+) -> Result<(), Exception> {
+    for store in place
+        .stores
+        .values()
+        .filter(|store| Some(store.id.as_str()) != own)
+    {
+        let other = &store.proxy;
+        let shares_name = other.endpoint.eq_ignore_ascii_case(&proxy.endpoint);
+        let is_vpc =
+            |proxy: &ProxyConfiguration| proxy.connectivity == Connectivity::VpcEndpointService;
+        let in_use = if proxy.service_name.is_some() && proxy.service_name == other.service_name {
+            Kind::XksProxyVpcEndpointServiceInUse.because("The VPC endpoint service is in use by another external key store of this account and Region.")
+        } else if shares_name && (is_vpc(proxy) || is_vpc(other)) {
+            Kind::XksProxyUriEndpointInUse.because("The proxy URI endpoint is in use by another external key store of this account and Region.")
+        } else if shares_name && other.path == proxy.path {
+            Kind::XksProxyUriInUse.because("The proxy URI endpoint with this path is in use by another external key store of this account and Region.")
+        } else {
+            continue;
+        };
+        return Err(in_use);
+    }
+    Ok(())
+}

@@ -117,11 +117,11 @@ pub(super) fn key_metadata(body: &[u8]) -> Result<Result<(), &'static str>, Prox
         return Err(INVALID);
     }
     Ok(if fields.key_spec != "AES_256" {
-        Err("it is not a 256-bit AES key")
+        Err("its key spec is not AES_256")
     } else if !may("ENCRYPT") || !may("DECRYPT") {
         Err("its key usage does not include ENCRYPT and DECRYPT")
     } else if fields.key_status != "ENABLED" {
-        Err("it is not enabled")
+        Err("its key status is not ENABLED")
     } else {
         Ok(())
     })

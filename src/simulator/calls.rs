@@ -167,7 +167,7 @@ impl Asker<'_> {
             let answer = self.attempt(operation, path, &body, number, &read).await;
             match answer {
                 Err(fault)
-                    if fault.is_retryable() && number < ATTEMPTS && !self.link.is_closed() =>
+                    if fault.is_tried_again() && number < ATTEMPTS && !self.link.is_closed() =>
                 {
                     number += 1
                 }

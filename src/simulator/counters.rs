@@ -83,9 +83,9 @@ impl Counters {
     /// The managers are well, or not.
     pub(super) fn health(&self, store: &str, health: Health) {
         let states = [
-            ("active", health.active),
-            ("degraded", health.degraded),
-            ("unavailable", health.unavailable),
+            ("ACTIVE", health.active),
+            ("DEGRADED", health.degraded),
+            ("UNAVAILABLE", health.unavailable),
         ];
         for (state, count) in states {
             self.managers.with_label_values(&[store, state]).set(count);
@@ -108,7 +108,7 @@ impl Counters {
         // What was never there need not go.
         drop(self.days_to_expire.remove_label_values(&[store]));
         drop(self.credential_age.remove_label_values(&[store]));
-        for state in ["active", "degraded", "unavailable"] {
+        for state in ["ACTIVE", "DEGRADED", "UNAVAILABLE"] {
             drop(self.managers.remove_label_values(&[store, state]));
         }
     }

@@ -115,7 +115,15 @@ fn row(fault: ProxyFault) -> Row {
 }
 
 impl ProxyFault {
-    /// Whether the call is made once more, and how the error is counted (XKS API, section 6).
+    /// Whether the call is made once more: KMS does so when the network gave no answer, and takes any answer for one (XKS API, section 1).
+    pub(super) fn is_tried_again(self) -> bool {
+        match self {
+            Self::TimedOut | Self::NotReachable => true,
+            Self::Named(_) | Self::InvalidResponse | Self::Tls => false,
+        }
+    }
+
+    /// How the error is counted: whether the same request may succeed at another time (XKS API, section 6).
     pub(super) fn is_retryable(self) -> bool {
         match self {
             Self::Named(name) => name.is_retryable(),
@@ -173,7 +181,7 @@ impl ProxyFault {
                 "The external key store proxy cannot communicate with the external key manager, or has failed itself."
             }
             Self::InvalidResponse => {
-                "The external key store proxy sent a response that AWS KMS cannot interpret: an invalid response."
+                "AWS KMS cannot interpret the response of the external key store proxy."
             }
             Self::Named(E::InvalidState) => {
                 "The external key store proxy rejected the request because the external key is not enabled in its external key manager."
@@ -191,13 +199,13 @@ impl ProxyFault {
                 "The external key store proxy denied access to the operation: its authorization policy says so."
             }
             Self::Named(E::KeyNotFound) => {
-                "The external key store proxy rejected the request because the external key was not found."
+                "The external key store proxy could not find the external key: it was not found under the external key ID of the KMS key."
             }
             Self::Named(E::InvalidUriPath) => {
                 "The external key store proxy rejected the request because of an invalid URI path: verify the URI path of the custom key store."
             }
             Self::Named(E::UnsupportedOperation) => {
-                "The external key store proxy does not support the operation, or a value in it, that AWS KMS needs."
+                "The external key store proxy does not support the requested cryptographic operation, or a value in it."
             }
             Self::Named(E::DependencyTimeout) => {
                 "The external key store proxy did not respond in the time allotted because the external key manager did not answer it."
@@ -209,10 +217,10 @@ impl ProxyFault {
                 "The external key store proxy did not respond in the time allotted. Retry; if it happens again, report it to the proxy's administrator."
             }
             Self::NotReachable => {
-                "AWS KMS could not reach the external key store proxy: there was no connection, or it broke."
+                "AWS KMS cannot communicate with the external key store proxy: there was no connection, or it broke."
             }
             Self::Tls => {
-                "AWS KMS could not reach the external key store proxy: a TLS connection could not be established; verify its certificate and TLS configuration."
+                "AWS KMS cannot communicate with the external key store proxy: no TLS connection could be established; verify its certificate and TLS configuration."
             }
         }
     }

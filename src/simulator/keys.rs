@@ -7,9 +7,9 @@ use super::blob::BlobKey;
 use super::caller::Caller;
 use super::context::Context;
 use super::exception::{Exception, Kind};
-use super::link::Link;
 use super::seal::Material;
 use super::state::{Key, KeyState, Live, Place, State};
+use super::wire::check;
 
 /// What a KeyId may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub(super) fn find<'a>(
     text: &'a str,
     names: Names,
 ) -> Result<Found<'a>, Exception> {
+    let fits = (1..=2048).contains(&text.len());
+    check(fits, "keyId", "Member must have length between 1 and 2048")?;
     let name = parse(caller, text)?;
     let region = caller.region.as_str();
     let (account, place) = (name.account, state.place(name.account, region));
@@ -157,7 +159,6 @@ pub(super) struct Usable {
     pub(super) store: String,
     pub(super) xks_key_id: String,
     pub(super) material: Material,
-    pub(super) link: Arc<Link>,
     pub(super) live: Arc<Live>,
 }
 
@@ -199,8 +200,7 @@ impl Found<'_> {
         }
         let store = self.place.stores.get(&key.store);
         let connected = store.filter(|store| store.is_connected());
-        let found = connected.and_then(|store| Some((store, store.live.link()?)));
-        let (store, link) = found.ok_or_else(|| not_connected(&arn))?;
+        let store = connected.ok_or_else(|| not_connected(&arn))?;
         Ok(Usable {
             arn,
             name: BlobKey {
@@ -211,7 +211,6 @@ impl Found<'_> {
             store: store.id.clone(),
             xks_key_id: key.xks_key_id.clone(),
             material: key.material.clone(),
-            link,
             live: Arc::clone(&store.live),
         })
     }

@@ -120,6 +120,9 @@ impl Link {
         body: &[u8],
         opened: &mut Opened,
     ) -> Result<Answer, ProxyFault> {
+        if self.is_closed() {
+            return Err(ProxyFault::NotReachable);
+        }
         let caller = self.caller().await?;
         if let Some(mut kept) = self.kept() {
             match kept.call(&caller, operation, body.to_vec()).await {

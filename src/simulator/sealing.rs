@@ -1,12 +1,16 @@
 //! The double encryption: KMS's own first, the proxy's around it; and what must hold before either.
 
+use std::sync::Arc;
+
 use super::authorize::authorize;
 use super::blob::{Blob, is_whole};
 use super::caller::Call;
 use super::calls::Asker;
 use super::context::Context;
 use super::exception::{Exception, Kind};
+use super::faults::ProxyFault;
 use super::keys::{Found, Names, Usable, find, not_connected};
+use super::link::Link;
 use super::state::State;
 use super::wire::check;
 use super::world::World;
@@ -99,7 +103,8 @@ pub(super) async fn seal(
     context: &Context,
 ) -> Result<Vec<u8>, Exception> {
     let inner = key.material.seal(plaintext, &context.inner_aad(&key.arn))?;
-    let asker = asker(world, call, key, kms_operation)?;
+    let link = link_of(world, key)?;
+    let asker = asker(world, call, key, &link, kms_operation);
     let sealed = asker.encrypt(&key.xks_key_id, &inner, context.aad()).await;
     let (sealed, metadata) =
         sealed.map_err(|fault| refused(&asker, key, fault.of_cryptography()))?;
@@ -121,7 +126,8 @@ pub(super) async fn open(
     blob: &Blob,
     context: &Context,
 ) -> Result<SecretBytes, Exception> {
-    let asker = asker(world, call, key, kms_operation)?;
+    let link = link_of(world, key)?;
+    let asker = asker(world, call, key, &link, kms_operation);
     let sealed: &SealedBytes = &blob.sealed;
     let inner = asker
         .decrypt(&key.xks_key_id, sealed, &blob.metadata, context.aad())
@@ -130,27 +136,27 @@ pub(super) async fn open(
     let plaintext = key
         .material
         .open(inner.expose(), &context.inner_aad(&key.arn));
-    plaintext.ok_or_else(|| {
-        Kind::InvalidCiphertext
-            .because("The external key store proxy gave another plaintext than KMS had given it.")
-    })
+    // The blob is whole: what is wrong is what the proxy has made of it.
+    plaintext.ok_or_else(|| ProxyFault::InvalidResponse.of_cryptography())
 }
 
-/// Whoever asks the proxy, after the quota was asked.
+/// The way to the proxy, after the quota was asked: there is none any more when the store was disconnected meanwhile.
+fn link_of(world: &World, key: &Usable) -> Result<Arc<Link>, Exception> {
+    let taken = key.live.quota(world.quota).take();
+    taken.inspect_err(|_| world.counters.throttled(&key.store))?;
+    key.live.link().ok_or_else(|| not_connected(&key.arn))
+}
+
 fn asker<'a>(
     world: &'a World,
     call: &'a Call,
     key: &'a Usable,
+    link: &'a Link,
     kms_operation: &'static str,
-) -> Result<Asker<'a>, Exception> {
-    let taken = key.live.quota(world.quota).take();
-    taken.inspect_err(|_| world.counters.throttled(&key.store))?;
-    if key.link.is_closed() {
-        return Err(not_connected(&key.arn));
-    }
-    Ok(Asker {
+) -> Asker<'a> {
+    Asker {
         world,
-        link: &key.link,
+        link,
         account: &key.name.account,
         region: &key.name.region,
         store: Some(&key.store),
@@ -158,7 +164,7 @@ fn asker<'a>(
         request_id: &call.request_id,
         principal: Some(&call.caller.principal),
         key_arn: Some(&key.arn),
-    })
+    }
 }
 
 /// A call that failed while its store was being disconnected failed because of that.

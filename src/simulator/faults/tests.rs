@@ -111,7 +111,13 @@ fn messages_have_the_words_that_operators_know() {
 }
 
 #[test]
-fn what_is_tried_again() {
+fn what_is_tried_again_and_what_is_counted_as_retryable() {
+    let again: Vec<_> = all()
+        .into_iter()
+        .filter(|fault| fault.is_tried_again())
+        .map(ProxyFault::word)
+        .collect();
+    assert_eq!(again, ["timeout", "not_reachable"]);
     let retried: Vec<_> = all()
         .into_iter()
         .filter(|f| f.is_retryable())

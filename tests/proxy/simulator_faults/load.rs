@@ -186,7 +186,7 @@ fn health_is_asked_for_again_and_again_and_a_sick_proxy_stays_connected() {
         "health" => super::fake_proxy::json_of(200, &super::fake_proxy::health("UNAVAILABLE")),
         _ => Act::Answer,
     });
-    let gone = [("store", scene.store.as_str()), ("state", "unavailable")];
+    let gone = [("store", scene.store.as_str()), ("state", "UNAVAILABLE")];
     eventually("two that are unavailable", || {
         (scene
             .simulator

@@ -301,7 +301,7 @@ fn events_and_metrics_count_what_happened() {
         .simulator
         .metric("xks_proxy_certificate_days_to_expire", &labels);
     assert!(days > 300.0, "{days}");
-    let active = [("store", store), ("state", "active")];
+    let active = [("store", store), ("state", "ACTIVE")];
     assert_eq!(
         scene
             .simulator

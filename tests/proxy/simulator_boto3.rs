@@ -4,11 +4,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::harness::simulator::{Options, Simulator, command};
+use crate::harness::metrics::eventually;
+use crate::harness::simulator::{Kms, Options, Simulator, command};
 use crate::harness::system::System;
 
 fn judged(script: &str) {
@@ -110,6 +112,60 @@ fn what_was_written_is_there_again_after_a_stop_and_after_a_kill() {
     assert_eq!(system.simulator.daemon.wait().code(), Some(0));
     system.simulator = Simulator::start(&options);
     system.judge("state.py", &["check", note], &system.facts());
+}
+
+#[test]
+fn what_was_answered_survives_a_kill_in_the_midst_of_writing() {
+    let mut system = System::start(|options, _| options);
+    let (_, options) = with_state(&system);
+    system.simulator = Simulator::start(&options);
+    let store = system.connected_store();
+    let kms = system.kms();
+    let key = kms.ok(
+        "CreateKey",
+        &json!({"Origin": "EXTERNAL_KEY_STORE", "CustomKeyStoreId": store, "XksKeyId": "orders"}),
+    );
+    let key = json!({ "KeyId": key["KeyMetadata"]["KeyId"] });
+    let mut written = 0;
+    for _ in 0..4 {
+        let kms = system.kms();
+        written = thread::scope(|scope| {
+            let writer = scope.spawn(|| write_until_refused(&kms, &key, written));
+            let begun = || said(&system.kms(), &key).filter(|found| *found > written + 3);
+            eventually("writing", begun);
+            system.simulator.daemon.signal(Signal::KILL);
+            writer.join().unwrap()
+        });
+        system.simulator.daemon.wait();
+        system.simulator = Simulator::start(&options);
+        let found = said(&system.kms(), &key).unwrap();
+        // The one that was on its way may be there or not.
+        assert!(
+            found == written || found == written + 1,
+            "{found} after {written}"
+        );
+        written = found;
+    }
+}
+
+/// Counts up in the key's description, and returns what was written when the simulator had gone.
+fn write_until_refused(kms: &Kms, key: &Value, from: u64) -> u64 {
+    let mut written = from;
+    loop {
+        let body = json!({"KeyId": key["KeyId"], "Description": (written + 1).to_string()});
+        match kms.try_call("UpdateKeyDescription", &body) {
+            Ok(Ok(_)) => written += 1,
+            Ok(Err(refused)) => panic!("{refused:?}"),
+            Err(_) => return written,
+        }
+    }
+}
+
+/// The number in the key's description.
+fn said(kms: &Kms, key: &Value) -> Option<u64> {
+    let described = kms.ok("DescribeKey", key);
+    let description = described["KeyMetadata"]["Description"].as_str();
+    description.unwrap_or_default().parse().ok()
 }
 
 /// A simulator that cannot read its state says so, ends with the code of a bad configuration, and leaves the file as it was.

@@ -1,6 +1,6 @@
 //! The KMS simulator as a child process, and callers that speak AWS's JSON to it.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -113,6 +113,9 @@ pub fn command() -> Command {
     Command::new(env!("CARGO_BIN_EXE_kms-simulator"))
 }
 
+/// What KMS said: an answer, or the name and the message of an exception.
+pub type Called = Result<Value, (String, String)>;
+
 /// A caller of KMS.
 #[derive(Clone)]
 pub struct Kms {
@@ -122,36 +125,40 @@ pub struct Kms {
 }
 
 impl Kms {
-    /// Sends bytes as the body of a call.
+    /// Calls an operation: its answer, or the exception's name and message.
     #[track_caller]
-    pub fn send(&self, target: &str, body: impl Into<Vec<u8>>) -> Response {
+    pub fn call(&self, operation: &str, body: &Value) -> Called {
+        self.try_call(operation, body).expect("an answer")
+    }
+
+    /// The same where nobody may be there.
+    pub fn try_call(&self, operation: &str, body: &Value) -> io::Result<Called> {
+        let answer = exchange(self.address, &self.request(operation, body))?;
+        let said: Value = match answer.body.as_slice() {
+            b"" => json!({}),
+            bytes => serde_json::from_slice(bytes).unwrap(),
+        };
+        if answer.status == 200 {
+            return Ok(Ok(said));
+        }
+        let text = |field: &str| said[field].as_str().unwrap_or_default().to_owned();
+        Ok(Err((text("__type"), text("message"))))
+    }
+
+    /// A call as bytes: its signature says only whose it would be.
+    fn request(&self, operation: &str, body: &Value) -> Request {
         let scope = format!("20260101/{}/kms/aws4_request", self.region);
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders=host;x-amz-date, Signature={}",
             self.account,
             "0".repeat(64)
         );
-        let request = Request::post("/", &self.address.to_string(), body)
+        Request::post("/", &self.address.to_string(), body.to_string())
             .replacing("content-type", "application/x-amz-json-1.1")
             .with("x-amz-date", "20260101T000000Z")
-            .with("x-amz-target", target)
-            .with("authorization", &authorization);
-        exchange(self.address, &request)
-    }
-
-    /// Calls an operation: its answer, or the exception's name and message.
-    #[track_caller]
-    pub fn call(&self, operation: &str, body: &Value) -> Result<Value, (String, String)> {
-        let answer = self.send(&format!("TrentService.{operation}"), body.to_string());
-        let said: Value = match answer.body.as_slice() {
-            b"" => json!({}),
-            bytes => serde_json::from_slice(bytes).unwrap(),
-        };
-        if answer.status == 200 {
-            return Ok(said);
-        }
-        let text = |field: &str| said[field].as_str().unwrap_or_default().to_owned();
-        Err((text("__type"), text("message")))
+            .with("x-amz-target", &format!("TrentService.{operation}"))
+            .with("authorization", &authorization)
+            .with("connection", "close")
     }
 
     /// Calls an operation, and expects success.
@@ -163,7 +170,7 @@ impl Kms {
 
     /// Encrypts under a key.
     #[track_caller]
-    pub fn encrypt(&self, key: &str) -> Result<Value, (String, String)> {
+    pub fn encrypt(&self, key: &str) -> Called {
         let plaintext = STANDARD.encode(b"attack at dawn");
         self.call("Encrypt", &json!({"KeyId": key, "Plaintext": plaintext}))
     }
@@ -199,14 +206,11 @@ impl Kms {
 }
 
 /// One request on a connection of its own.
-#[track_caller]
-pub fn exchange(address: SocketAddr, request: &Request) -> Response {
-    let mut socket = tcp(address).unwrap();
-    let request = request.clone().with("connection", "close");
-    socket.write_all(&request.bytes()).unwrap();
-    read_response(&mut socket, &mut Vec::new(), false)
-        .expect("an answer")
-        .expect("an answer, not a close")
+fn exchange(address: SocketAddr, request: &Request) -> io::Result<Response> {
+    let mut socket = tcp(address)?;
+    socket.write_all(&request.bytes())?;
+    let answer = read_response(&mut socket, &mut Vec::new(), false)?;
+    answer.ok_or_else(|| io::Error::other("a close instead of an answer"))
 }
 
 /// Does the same many times at once, and returns what came of each.

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::command::Ran;
-use super::simulator::{Options, Simulator};
+use super::simulator::{Kms, Options, Simulator};
 use super::tools::python;
 use super::{CLOSED, PAYMENTS, PAYMENTS_NEXT, Proxy, RETAIL, ROOT};
 
@@ -76,6 +76,32 @@ impl System {
             });
         }
         facts
+    }
+
+    /// Somebody in the region of the proxy's first store.
+    pub fn kms(&self) -> Kms {
+        self.simulator.caller("111122223333", PAYMENTS.region)
+    }
+
+    /// Makes a custom key store of that store, and connects it.
+    #[track_caller]
+    pub fn connected_store(&self) -> String {
+        let request = json!({
+            "CustomKeyStoreName": "payments",
+            "CustomKeyStoreType": "EXTERNAL_KEY_STORE",
+            "XksProxyConnectivity": "PUBLIC_ENDPOINT",
+            "XksProxyUriEndpoint": format!("https://{}", NAMES[0]),
+            "XksProxyUriPath": format!("{}/kms/xks/v1", PAYMENTS.prefix),
+            "XksProxyAuthenticationCredential": {
+                "AccessKeyId": PAYMENTS.access_key_id,
+                "RawSecretAccessKey": PAYMENTS.secret,
+            },
+        });
+        let kms = self.kms();
+        let created = kms.ok("CreateCustomKeyStore", &request);
+        let store = created["CustomKeyStoreId"].as_str().unwrap().to_owned();
+        assert_eq!(kms.connect(&store), "CONNECTED");
+        store
     }
 
     /// Runs a judge of `tests/proxy/simulator`, and fails the test with what it says.

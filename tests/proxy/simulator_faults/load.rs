@@ -1,10 +1,12 @@
 //! Many callers at once: the quota, stores that hang, and stores that are disconnected meanwhile.
 
 use std::collections::BTreeMap;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use super::fake_proxy::Act;
@@ -147,6 +149,26 @@ fn a_store_that_is_disconnected_under_load_stops_at_once() {
             assert_eq!(caller.join().unwrap(), []);
         }
     });
+}
+
+#[test]
+fn calls_that_run_are_answered_before_the_end() {
+    let mut scene = Scene::start_with(|options, _| options.with("--timeout", "30s"));
+    scene.fake.act(|_| Act::Hang);
+    let (kms, key) = (scene.kms.clone(), scene.key.clone());
+    let running = thread::spawn(move || at_once(8, move |_| kms.encrypt(&key)));
+    eventually("8 calls that run", || {
+        (scene.fake.seen("encrypt").len() == 8).then_some(())
+    });
+    scene.simulator.daemon.signal(Signal::TERM);
+    eventually("nobody who accepts", || {
+        TcpStream::connect(scene.simulator.address).err()
+    });
+    scene.fake.be_honest();
+    for answer in running.join().unwrap() {
+        answer.unwrap();
+    }
+    assert_eq!(scene.simulator.daemon.wait().code(), Some(0));
 }
 
 #[test]

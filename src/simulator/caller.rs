@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use http::request::Parts;
 
-use super::credentials::account_of;
+use super::credentials::{KmsCredentials, account_of};
 use super::exception::{Exception, Kind};
 use super::world::World;
 use crate::sigv4::{Denied, PathForm, Scope, SignedRequest, Verifier};
@@ -56,9 +56,19 @@ pub(super) fn identify(world: &World, head: &Parts, body: &[u8]) -> Result<Calle
     if !is_region {
         return Err(incomplete("the credential scope names no Region"));
     }
-    let Some(callers) = &world.credentials else {
-        return Ok(anybody(id, region));
-    };
+    match &world.credentials {
+        None => Ok(anybody(id, region)),
+        Some(callers) => verified(callers, id, region, head, body),
+    }
+}
+
+fn verified(
+    callers: &KmsCredentials,
+    id: &str,
+    region: &str,
+    head: &Parts,
+    body: &[u8],
+) -> Result<Caller, Exception> {
     let request = SignedRequest {
         method: head.method.as_str(),
         path: head.uri.path(),
@@ -67,18 +77,16 @@ pub(super) fn identify(world: &World, head: &Parts, body: &[u8]) -> Result<Calle
         authority: None,
         body,
     };
-    let scope = Scope {
-        region,
-        service: SERVICE,
-    };
     let verifier = Verifier {
         credentials: callers.credentials(),
-        scope,
+        scope: Scope {
+            region,
+            service: SERVICE,
+        },
         path_form: PathForm::Normalized,
     };
-    verifier
-        .verify(&request, SystemTime::now())
-        .map_err(|denied| refusal(&denied))?;
+    let signed = verifier.verify(&request, SystemTime::now());
+    signed.map_err(|denied| refusal(&denied))?;
     let principal = callers.principal(id).unwrap_or_default();
     Ok(Caller {
         account: account_of(principal).unwrap_or(NO_ACCOUNT).to_owned(),

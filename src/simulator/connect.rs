@@ -135,8 +135,9 @@ pub(super) fn store_mut<'a>(
     region: &str,
     id: &str,
 ) -> Result<&'a mut Store, Exception> {
-    let place = state.place_mut(account, region);
-    place.stores.get_mut(id).ok_or_else(|| no_store(id))
+    let place = state.known_mut(account, region);
+    let store = place.and_then(|place| place.stores.get_mut(id));
+    store.ok_or_else(|| no_store(id))
 }
 
 fn tell(world: &World, caller: &Caller, id: &str, state: ConnectionState) {

@@ -9,7 +9,8 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -18,26 +19,32 @@ use time::format_description::well_known::Rfc3339;
 /// As many lines wait to be written.
 const WAITING: usize = 16_384;
 
+/// How long the end waits for who reads.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// Where events go.
 pub(super) struct Events {
     json: bool,
-    writer: Mutex<Option<Writer>>,
+    /// Has an end when everything is written.
+    written: Mutex<Receiver<()>>,
     sender: Mutex<Option<SyncSender<String>>>,
     dropped: AtomicU64,
 }
-
-type Writer = JoinHandle<()>;
 
 impl Events {
     /// To standard output.
     pub(super) fn new(json: bool) -> Self {
         let (sender, lines) = sync_channel(WAITING);
+        let (finished, written) = sync_channel(0);
         let writer = thread::Builder::new().name("events".to_owned());
         // Without a thread there are no events; the calls are made all the same.
-        let writer = writer.spawn(move || write(&lines)).ok();
+        drop(writer.spawn(move || {
+            write(&lines);
+            drop(finished);
+        }));
         Self {
             json,
-            writer: Mutex::new(writer),
+            written: Mutex::new(written),
             sender: Mutex::new(Some(sender)),
             dropped: AtomicU64::new(0),
         }
@@ -82,22 +89,17 @@ impl Events {
             .is_some_and(|sender| sender.try_send(line).is_ok())
     }
 
-    /// Writes what is still to be written.
+    /// Writes what is still to be written, as far as somebody reads it.
     pub(super) fn finish(&self) {
-        drop(
-            self.sender
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
-        let writer = self
-            .writer
+        let sender = self
+            .sender
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Some(writer) = writer {
-            drop(writer.join());
-        }
+        drop(sender);
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        // Either the writer has gone, or nobody reads.
+        written.recv_timeout(LAST_WORDS).unwrap_or_default();
     }
 }
 

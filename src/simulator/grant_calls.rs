@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use super::authorize::authorize;
 use super::caller::{Call, Caller};
 use super::context::Context;
+use super::credentials::account_of;
 use super::exception::{Exception, Kind, rehearsed};
 use super::grants::{Constraints, Grant, OPERATIONS, is_grantee};
-use super::keys::{Found, Names, Where, find, key_arn, key_mut, locate};
+use super::keys::{Found, Names, Where, find, key_mut, locate};
 use super::pages::Paging;
 use super::random;
 use super::state::{State, now};
@@ -152,27 +153,43 @@ pub(super) fn list(world: &World, call: &Call, body: &[u8]) -> Result<Value, Exc
     })
 }
 
-/// ListRetirableGrants.
+/// ListRetirableGrants: of a principal of the caller's account, also on keys of other accounts.
 pub(super) fn list_retirable(world: &World, call: &Call, body: &[u8]) -> Result<Value, Exception> {
     let request: List = wire::parse(body)?;
     let principal = need(&request.retiring_principal, "retiringPrincipal")?;
-    let (account, region) = (call.caller.account.as_str(), call.caller.region.as_str());
+    check_principal(principal, "retiringPrincipal")?;
+    let is_own = account_of(principal) == Some(call.caller.account.as_str());
     world.read(|state| {
-        let place = state.place(account, region);
-        let keys = place.into_iter().flat_map(|place| place.keys.values());
-        let grants = keys.flat_map(|key| key.grants.values().map(move |grant| (key, grant)));
-        let mut meant: Vec<_> = grants
-            .filter(|(_, grant)| grant.retiring.as_ref() == Some(principal))
-            .collect();
+        let grants = grants(state, &call.caller.region);
+        let is_meant =
+            |(_, grant): &(Found<'_>, &Grant)| is_own && grant.retiring.as_ref() == Some(principal);
+        let mut meant: Vec<_> = grants.filter(is_meant).collect();
         meant.sort_by(|(_, a), (_, b)| a.id.cmp(&b.id));
-        let items = meant.iter().map(|(key, grant)| {
-            (
-                grant.id.as_str(),
-                grant.described(&key_arn(account, region, &key.id)),
-            )
-        });
+        let items = meant
+            .iter()
+            .map(|(found, grant)| (grant.id.as_str(), grant.described(&found.arn())));
         request.paging.page("Grants", items, 50, 100)
     })
+}
+
+/// Every grant in a Region, with its key.
+fn grants<'a>(
+    state: &'a State,
+    here: &'a str,
+) -> impl Iterator<Item = (Found<'a>, &'a Grant)> + use<'a> {
+    let places = state
+        .places()
+        .filter(move |((_, region), _)| *region == here);
+    let keys = places.flat_map(|((account, region), place)| {
+        let keys = place.keys.values();
+        keys.map(move |key| Found {
+            account,
+            region,
+            place,
+            key,
+        })
+    });
+    keys.flat_map(|found| found.key.grants.values().map(move |grant| (found, grant)))
 }
 
 #[derive(Deserialize)]
@@ -265,23 +282,9 @@ fn by_token<'a>(
     caller: &'a Caller,
     token: &str,
 ) -> Result<(Found<'a>, &'a Grant), Exception> {
-    let (account, region) = (caller.account.as_str(), caller.region.as_str());
-    let place = state.place(account, region);
-    let keys = place
-        .into_iter()
-        .flat_map(|place| place.keys.values().map(move |key| (place, key)));
-    let mut grants = keys.flat_map(|(place, key)| {
-        let found = Found {
-            account,
-            region,
-            place,
-            key,
-        };
-        key.grants.values().map(move |grant| (found, grant))
-    });
-    let found = grants.find(|(_, grant)| grant.token == token);
+    let found = grants(state, &caller.region).find(|(_, grant)| grant.token == token);
     found.ok_or_else(|| {
-        Kind::InvalidGrantToken.because("The grant token is not one of this account and Region.")
+        Kind::InvalidGrantToken.because("The grant token is not one of this Region.")
     })
 }
 

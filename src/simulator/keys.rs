@@ -147,8 +147,8 @@ pub(super) fn locate(
 
 /// A key that was located, to change it.
 pub(super) fn key_mut<'a>(state: &'a mut State, at: &Where) -> Result<&'a mut Key, Exception> {
-    let place = state.place_mut(&at.account, &at.region);
-    let key = place.keys.get_mut(&at.id);
+    let place = state.known_mut(&at.account, &at.region);
+    let key = place.and_then(|place| place.keys.get_mut(&at.id));
     key.ok_or_else(|| no_key(&at.account, &at.region, &at.id))
 }
 
@@ -227,3 +227,6 @@ pub(super) fn not_connected(arn: &str) -> Exception {
         "This KMS key is in a custom key store that is not connected: {arn} is unavailable until ConnectCustomKeyStore has connected it."
     ))
 }
+
+#[cfg(test)]
+mod tests;

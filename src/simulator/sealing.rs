@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::authorize::authorize;
-use super::blob::{Blob, is_whole};
+use super::blob::{Blob, BlobKey, is_whole};
 use super::caller::Call;
 use super::calls::Asker;
 use super::context::Context;
@@ -43,41 +43,47 @@ impl Source<'_> {
             "ciphertextBlob",
             "Member must have length between 1 and 6144",
         )?;
-        let invalid = || {
-            Kind::InvalidCiphertext.because(
-                "The ciphertext is corrupted, of another Region, or of a key that is gone.",
-            )
-        };
         let named = self
             .id
-            .map(|id| find(state, caller, id, Names::KeysAndAliases))
-            .transpose()?;
-        let blob = Blob::parse(bytes)
-            .filter(|blob| blob.key.region == caller.region)
-            .ok_or_else(invalid)?;
-        let place = state
-            .place(&blob.key.account, &blob.key.region)
-            .ok_or_else(invalid)?;
-        let key = place.keys.get(&blob.key.id).ok_or_else(invalid)?;
-        let (account, region) = (blob.key.account.as_str(), blob.key.region.as_str());
-        let found = Found {
-            account,
-            region,
-            place,
-            key,
-        };
-        if !is_whole(bytes, &key.material) {
+            .map(|id| find(state, caller, id, Names::KeysAndAliases));
+        let named = named.transpose()?;
+        let blob = Blob::parse(bytes).filter(|blob| blob.key.region == caller.region);
+        let blob = blob.ok_or_else(invalid)?;
+        let found = made_with(state, &blob).ok_or_else(invalid)?;
+        if !is_whole(bytes, &found.key.material) {
             return Err(invalid());
         }
         if named.is_some_and(|named| named.to_owned() != found.to_owned()) {
             return Err(Kind::IncorrectKey.because(
-                "The key ID in the request does not identify a CMK that can perform this operation: the ciphertext was made with another.",
+                "The key ID in the request does not identify the KMS key that the ciphertext was made with.",
             ));
         }
         authorize(&found, caller, self.action, context)?;
         let usable = found.usable()?;
         Ok((usable, blob))
     }
+}
+
+/// The key that a blob names.
+fn made_with<'a>(state: &'a State, blob: &'a Blob) -> Option<Found<'a>> {
+    let BlobKey {
+        account,
+        region,
+        id,
+    } = &blob.key;
+    let place = state.place(account, region)?;
+    let key = place.keys.get(id)?;
+    Some(Found {
+        account,
+        region,
+        place,
+        key,
+    })
+}
+
+fn invalid() -> Exception {
+    Kind::InvalidCiphertext
+        .because("The ciphertext is corrupted, of another Region, or of a key that is gone.")
 }
 
 /// The key that encrypts, if the caller may and it can.

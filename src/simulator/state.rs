@@ -124,7 +124,12 @@ impl State {
         self.places.get(&format!("{account}/{region}"))
     }
 
-    /// The same, to change something.
+    /// The same, to change something that is there.
+    pub(super) fn known_mut(&mut self, account: &str, region: &str) -> Option<&mut Place> {
+        self.places.get_mut(&format!("{account}/{region}"))
+    }
+
+    /// The same, to add something.
     pub(super) fn place_mut(&mut self, account: &str, region: &str) -> &mut Place {
         self.places
             .entry(format!("{account}/{region}"))

@@ -9,8 +9,7 @@ use super::caller::Call;
 use super::calls::{Asker, serving};
 use super::exception::{Exception, Kind, no_store};
 use super::pages::Paging;
-use super::random;
-use super::state::{Live, Place, now};
+use super::state::Place;
 use super::store_rules::{
     CredentialFields, check_endpoint, check_name, check_path, check_room, check_service_name,
     check_unique_name, check_unique_proxy, connectivity,
@@ -40,58 +39,28 @@ pub(super) async fn create(
     let request: Create = wire::parse(body)?;
     let name = need(&request.custom_key_store_name, "customKeyStoreName")?;
     check_name(name)?;
-    match request.custom_key_store_type.as_deref() {
-        Some("EXTERNAL_KEY_STORE") => {}
-        None | Some("AWS_CLOUDHSM") => {
-            return Err(Kind::UnsupportedOperation
-                .because("The simulator has custom key stores of type EXTERNAL_KEY_STORE only."));
-        }
-        Some(_) => {
-            return Err(wire::invalid(
-                "customKeyStoreType",
-                "Member must satisfy enum value set: [AWS_CLOUDHSM, EXTERNAL_KEY_STORE]",
-            ));
-        }
-    }
+    request.check_type()?;
     let proxy = request.proxy()?;
-    let caller = &call.caller;
+    let (account, region) = (&call.caller.account, &call.caller.region);
     let is_free = |place: &Place| {
         check_room(place)?;
         check_unique_name(place, name, None)?;
         check_unique_proxy(place, &proxy, None)
     };
-    world.read(|state| {
-        state
-            .place(&caller.account, &caller.region)
-            .map_or(Ok(()), is_free)
-    })?;
-    let id = format!(
-        "cks-{}",
-        &random::hex(&random::bytes::<9>()?)
-            .get(..17)
-            .unwrap_or_default()
-    );
+    world.read(|state| state.place(account, region).map_or(Ok(()), is_free))?;
+    let store = Store::new(name, &proxy)?;
     if proxy.connectivity == Connectivity::PublicEndpoint {
         verify(world, call, None, &proxy, "CreateCustomKeyStore").await?;
     }
     world
         .change(|state| {
-            let place = state.place_mut(&caller.account, &caller.region);
+            let place = state.place_mut(account, region);
             is_free(place)?;
-            let store = Store {
-                id: id.clone(),
-                name: name.clone(),
-                created: now(),
-                proxy: proxy.clone(),
-                state: ConnectionState::Disconnected,
-                attempt: 0,
-                live: Arc::new(Live::default()),
-            };
+            let id = store.id.clone();
             place.stores.insert(id.clone(), store);
-            Ok(())
+            Ok(json!({ "CustomKeyStoreId": id }))
         })
-        .await?;
-    Ok(json!({ "CustomKeyStoreId": id }))
+        .await
 }
 
 /// Asks for health with a configuration that is not in use yet.
@@ -109,6 +78,18 @@ pub(super) async fn verify(
 }
 
 impl Create {
+    fn check_type(&self) -> Result<(), Exception> {
+        match self.custom_key_store_type.as_deref() {
+            Some("EXTERNAL_KEY_STORE") => Ok(()),
+            None | Some("AWS_CLOUDHSM") => Err(Kind::UnsupportedOperation
+                .because("The simulator has custom key stores of type EXTERNAL_KEY_STORE only.")),
+            Some(_) => Err(wire::invalid(
+                "customKeyStoreType",
+                "Member must satisfy enum value set: [AWS_CLOUDHSM, EXTERNAL_KEY_STORE]",
+            )),
+        }
+    }
+
     fn proxy(&self) -> Result<ProxyConfiguration, Exception> {
         let connectivity =
             connectivity(need(&self.xks_proxy_connectivity, "xksProxyConnectivity")?)?;
@@ -195,7 +176,8 @@ pub(super) async fn delete(
     let (id, caller) = (StoreId::of(body)?, &call.caller);
     world
         .change(|state| {
-            let place = state.place_mut(&caller.account, &caller.region);
+            let place = state.known_mut(&caller.account, &caller.region);
+            let place = place.ok_or_else(|| no_store(&id))?;
             let store = place.stores.get(&id).ok_or_else(|| no_store(&id))?;
             if place.keys.values().any(|key| key.store == id) {
                 return Err(Kind::CustomKeyStoreHasCmks.because("The custom key store has KMS keys: schedule their deletion and wait until they are gone."));

@@ -182,3 +182,6 @@ pub(super) fn check_unique_proxy(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::exception::Exception;
 use super::faults::ConnectionError;
 use super::link::Recipe;
-use super::state::Live;
+use super::random;
+use super::state::{Live, now};
 use crate::secret::Secret;
 
 /// A custom key store of type EXTERNAL_KEY_STORE.
@@ -79,6 +81,22 @@ impl ConnectionState {
 }
 
 impl Store {
+    /// A store that nobody has connected yet.
+    pub(super) fn new(name: &str, proxy: &ProxyConfiguration) -> Result<Self, Exception> {
+        let digits = random::hex(&random::bytes::<9>()?);
+        // As long as KMS's own.
+        let id = format!("cks-{}", digits.get(..17).unwrap_or_default());
+        Ok(Self {
+            id,
+            name: name.to_owned(),
+            created: now(),
+            proxy: proxy.clone(),
+            state: ConnectionState::Disconnected,
+            attempt: 0,
+            live: Arc::default(),
+        })
+    }
+
     /// How DescribeCustomKeyStores shows it: without the secret.
     pub(super) fn described(&self) -> Value {
         let proxy = &self.proxy;

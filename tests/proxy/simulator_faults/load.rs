@@ -152,6 +152,27 @@ fn a_store_that_is_disconnected_under_load_stops_at_once() {
 }
 
 #[test]
+fn a_call_that_ends_because_its_store_was_disconnected_says_so() {
+    let scene = Scene::start_with(|options, _| {
+        options
+            .with("--timeout", "30s")
+            .with("--health-interval", "1h")
+    });
+    scene.fake.act(|_| Act::Hang);
+    let (kms, key) = (scene.kms.clone(), scene.key.clone());
+    let running = thread::spawn(move || kms.encrypt(&key));
+    eventually("a call that runs", || {
+        (scene.fake.seen("encrypt").len() == 1).then_some(())
+    });
+    scene.kms.disconnect(&scene.store);
+    scene.fake.show(scene.good_tls());
+    let (name, message) = running.join().unwrap().unwrap_err();
+    assert_eq!(name, "KMSInvalidStateException");
+    assert!(message.contains("not connected"), "{message}");
+    assert_eq!(scene.fake.seen("encrypt").len(), 1, "and asks nobody again");
+}
+
+#[test]
 fn calls_that_run_are_answered_before_the_end() {
     let mut scene = Scene::start_with(|options, _| options.with("--timeout", "30s"));
     scene.fake.act(|_| Act::Hang);

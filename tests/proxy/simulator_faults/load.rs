@@ -208,6 +208,10 @@ fn a_connection_that_the_proxy_gave_up_is_not_the_callers_problem() {
     scene.fake.show(scene.good_tls());
     scene.fake.act(|_| Act::Answer);
     assert!(scene.kms.encrypt(&scene.key).is_ok());
+    let calls = scene
+        .simulator
+        .calls(4, |call| call["kms_operation"] == "Encrypt");
+    assert!(calls.iter().all(|call| call["attempt"] == 1), "{calls:?}");
 }
 
 #[test]

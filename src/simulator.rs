@@ -1,11 +1,15 @@
 //! AWS KMS's JSON 1.1 API for external key stores, on this machine: the AWS CLI and SDKs on one side, any XKS proxy on the other.
 //!
 //! What it knows of KMS: custom key stores of type EXTERNAL_KEY_STORE, keys of origin EXTERNAL_KEY_STORE, and what answers for the rest.
+//! What it has not: IAM's own policies (each principal of an account has one that allows everything), Condition and Not… in key policies
+//! (such a statement never allows and always denies, and an event says so), any quota but that of the stores, and anything of a VPC
+//! endpoint service but its name: the proxy behind one is called like any other. Grant tokens are given and never needed, because a grant
+//! counts at once.
 //!
 //! # Invariants
 //! - A blob made under one KMS key never decrypts under another, nor in another Region or account, nor after a bit was changed.
 //! - Key material, secrets and plaintexts are in the answers that ask for them and in the state file of mode 0600, and nowhere else.
-//! - Nothing but the one table in [`faults`] says which exception an answer of the proxy becomes.
+//! - Nothing but the one table in `faults` says which exception an answer of the proxy becomes.
 //! - No lock is held while something is awaited.
 
 mod aliases;

@@ -21,7 +21,8 @@ use crate::simulator::{self, KmsCredentials, Settings, StartError, pem_certifica
     kms-simulator --trusted-ca .dev/ca.pem --resolve localhost=127.0.0.1:8443 --identity .dev/kms --state .dev/kms.json\n  \
     aws kms list-keys --endpoint-url http://127.0.0.1:8090\n\n\
     Metrics are at /metrics. Without --credentials every caller is accepted, and the account is the access key id if that has 12 \
-    digits; the Region is that of the signature.\n\n\
+    digits; the Region is that of the signature. With it key policies and grants have their effect, but IAM has no policies: each \
+    principal of an account may do what the key policy leaves to the account.\n\n\
     Exit codes: 0 stopped by a signal, 2 wrong usage, 78 a file has faults, 70 internal."
 )]
 pub(super) struct KmsSimulator {

@@ -44,6 +44,16 @@ impl CallError {
         }
     }
 
+    /// Whether one side would not have the other's TLS; a handshake that the network broke is none of this.
+    pub fn is_about_tls(&self) -> bool {
+        match self {
+            Self::Tls(error) => error
+                .get_ref()
+                .is_some_and(|cause| cause.is::<rustls::Error>()),
+            other => other.is_about_client_certificate(),
+        }
+    }
+
     /// Whether the peer refused our certificate, or the lack of one.
     pub fn is_about_client_certificate(&self) -> bool {
         let found = match self {

@@ -118,3 +118,53 @@ impl Counters {
         self.registry.render()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xks::ErrorName;
+
+    fn text(counters: &Counters) -> String {
+        String::from_utf8(counters.render().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn errors_say_whether_they_may_pass() {
+        let counters = Counters::new().unwrap();
+        counters.failed("s", "Encrypt", ProxyFault::Named(ErrorName::Throttling));
+        counters.failed("s", "Encrypt", ProxyFault::Tls);
+        let text = text(&counters);
+        for line in [
+            r#"xks_proxy_errors_total{error="ThrottlingException",operation="Encrypt",retryable="true",store="s"} 1"#,
+            r#"xks_proxy_errors_total{error="tls",operation="Encrypt",retryable="false",store="s"} 1"#,
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_is_gone_has_no_present() {
+        let counters = Counters::new().unwrap();
+        counters.certificate("s", 864_000, 0.0);
+        counters.credential_age("s", 86_400.0);
+        counters.health(
+            "s",
+            Health {
+                active: 2,
+                degraded: 0,
+                unavailable: 1,
+            },
+        );
+        let before = text(&counters);
+        assert!(
+            before.contains(r#"xks_proxy_certificate_days_to_expire{store="s"} 10"#),
+            "{before}"
+        );
+        assert!(
+            before.contains(r#"xks_external_key_manager_states{state="ACTIVE",store="s"} 2"#),
+            "{before}"
+        );
+        counters.forget("s");
+        assert!(!text(&counters).contains(r#"store="s""#));
+    }
+}

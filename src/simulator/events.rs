@@ -138,3 +138,47 @@ fn write(lines: &Receiver<String>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_have_a_name_a_time_and_members() {
+        let line: Value = serde_json::from_str(&line("store_state", json!({ "a": 1 }))).unwrap();
+        assert_eq!(
+            (&line["event"], &line["a"]),
+            (&json!("store_state"), &json!(1))
+        );
+        let time = line["time"].as_str().unwrap();
+        assert!(OffsetDateTime::parse(time, &Rfc3339).is_ok(), "{time}");
+    }
+
+    #[test]
+    fn what_nobody_takes_is_dropped_and_counted() {
+        let (sender, lines) = sync_channel(2);
+        let (finished, written) = sync_channel(0);
+        let events = Events {
+            json: true,
+            written: Mutex::new(written),
+            sender: Mutex::new(Some(sender)),
+            dropped: AtomicU64::new(0),
+        };
+        for number in 0..5 {
+            events.send(number.to_string());
+        }
+        let taken: Vec<_> = lines.try_iter().collect();
+        assert_eq!(taken, ["0", "1"]);
+        events.send("5".to_owned());
+        let taken: Vec<_> = lines.try_iter().collect();
+        assert!(
+            taken[0].contains("events_dropped") && taken[0].contains("3"),
+            "{taken:?}"
+        );
+        assert_eq!(taken[1], "5");
+        drop(finished);
+        events.finish();
+        events.send("after the end".to_owned());
+        assert_eq!(lines.try_iter().count(), 0);
+    }
+}

@@ -82,7 +82,7 @@ impl Create {
             created: now(),
             grantee: grantee.clone(),
             retiring: self.retiring_principal.clone(),
-            issuer: caller.principal.clone(),
+            issuer: format!("arn:aws:iam::{}:root", caller.account),
             operations: operations.clone(),
             constraints: self.constraints.clone(),
         })

@@ -16,7 +16,7 @@ pub(super) struct Grant {
     pub(super) created: f64,
     pub(super) grantee: String,
     pub(super) retiring: Option<String>,
-    /// The principal that gave it.
+    /// The account that gave it, as its root.
     pub(super) issuer: String,
     pub(super) operations: Vec<String>,
     pub(super) constraints: Option<Constraints>,

@@ -205,11 +205,11 @@ impl Link {
 
 fn fault_of(error: &CallError) -> ProxyFault {
     match error {
-        CallError::Tls(_) => ProxyFault::Tls,
-        error if error.is_about_client_certificate() => ProxyFault::Tls,
+        error if error.is_about_tls() => ProxyFault::Tls,
         CallError::Http(error) if error.is_parse() => ProxyFault::InvalidResponse,
         CallError::Body => ProxyFault::InvalidResponse,
         CallError::Connect(_)
+        | CallError::Tls(_)
         | CallError::HostName(_)
         | CallError::Http(_)
         | CallError::Request => ProxyFault::NotReachable,
@@ -224,4 +224,81 @@ fn expiry(connection: &Connection) -> Option<i64> {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Trust;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    fn link(address: SocketAddr) -> Link {
+        let recipe = Recipe {
+            host: "proxy.test".into(),
+            path: "/kms/xks/v1".into(),
+            region: "eu-west-1".into(),
+            access_key_id: "A".repeat(20),
+            secret: Secret::new("s".repeat(43)),
+        };
+        let tls = TlsClient::new(Trust::PublicAnd(vec![]), None).unwrap();
+        Link::new(recipe, tls, Some(address))
+    }
+
+    async fn fault(link: &Link, limit: Duration) -> ProxyFault {
+        let attempt = link.attempt("health", b"{}", limit).await;
+        attempt.outcome.unwrap_err()
+    }
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn nobody_there_is_not_reachable() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        assert_eq!(fault(&link(address), LONG).await, ProxyFault::NotReachable);
+    }
+
+    #[tokio::test]
+    async fn silence_ends_in_time_and_a_hang_up_is_no_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let link = link(listener.local_addr().unwrap());
+        // Nobody accepts: the handshake waits.
+        let limit = Duration::from_millis(50);
+        assert_eq!(fault(&link, limit).await, ProxyFault::TimedOut);
+        let hang_up = tokio::spawn(async move {
+            loop {
+                drop(listener.accept().await);
+            }
+        });
+        assert_eq!(fault(&link, LONG).await, ProxyFault::NotReachable);
+        hang_up.abort();
+    }
+
+    #[tokio::test]
+    async fn what_is_no_tls_is_said_to_be() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let link = link(listener.local_addr().unwrap());
+        let plain = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream
+                .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                .await
+                .unwrap();
+            stream
+        });
+        assert_eq!(fault(&link, LONG).await, ProxyFault::Tls);
+        plain.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_closed_link_makes_no_call() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let link = link(listener.local_addr().unwrap());
+        link.close();
+        let attempt = link.attempt("health", b"{}", LONG).await;
+        assert!(attempt.outcome.is_err() && attempt.connect.is_none());
+        assert!(link.is_closed());
+    }
 }

@@ -9,9 +9,10 @@ use std::thread;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::harness::RETAIL;
 use crate::harness::metrics::eventually;
 use crate::harness::simulator::{Kms, Options, Simulator, command};
-use crate::harness::system::System;
+use crate::harness::system::{System, store_request};
 
 fn judged(script: &str) {
     let system = System::start(|options, _| options);
@@ -87,6 +88,38 @@ fn credentials() {
     for [_, _, secret, _] in PRINCIPALS {
         assert!(!log.contains(secret), "{log}");
     }
+}
+
+#[test]
+fn a_proxy_that_asks_for_kms_of_its_region_gets_no_other() {
+    let system = System::start_with(
+        |setup| {
+            setup.require_client_certificates();
+            let identity = setup.directory.join("identity");
+            fs::create_dir(&identity).unwrap();
+            setup.write_private("identity/ca.pem", &setup.client_authority.pem());
+            setup.write_private("identity/ca.key", &setup.client_authority.key_pem());
+        },
+        |options, directory| options.with("--identity", directory.join("identity").display()),
+    );
+    let store = system.connected_store();
+    let kms = system.kms();
+    let key = kms.ok(
+        "CreateKey",
+        &json!({"Origin": "EXTERNAL_KEY_STORE", "CustomKeyStoreId": store, "XksKeyId": "orders"}),
+    );
+    let key = key["KeyMetadata"]["KeyId"].as_str().unwrap();
+    let sealed = kms.encrypt(key).unwrap();
+    kms.ok(
+        "Decrypt",
+        &json!({"CiphertextBlob": sealed["CiphertextBlob"]}),
+    );
+    // The proxy has this store, but only for a KMS that it does not know.
+    let elsewhere = system.simulator.caller("111122223333", RETAIL.region);
+    let refused = elsewhere.call("CreateCustomKeyStore", &store_request(&RETAIL));
+    let (name, message) = refused.unwrap_err();
+    assert_eq!(name, "XksProxyUriUnreachableException", "{message}");
+    assert!(message.contains("TLS"), "{message}");
 }
 
 fn with_state(system: &System) -> (PathBuf, Options) {

@@ -7,12 +7,12 @@ use std::thread;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::harness::PAYMENTS;
 use crate::harness::command::Ran;
 use crate::harness::metrics::eventually;
-use crate::harness::system::{NAMES, System};
+use crate::harness::system::{System, store_request};
 use crate::harness::tools::python;
 
 /// Someone with a terminal.
@@ -88,17 +88,7 @@ fn decoded(answer: &Value, field: &str) -> Vec<u8> {
 #[track_caller]
 fn first_steps(terminal: &Terminal<'_>) -> (String, String) {
     // As a file: a secret on a command line is everybody's, and the CLI of version 1 fetches what looks like a URL.
-    let request = json!({
-        "CustomKeyStoreName": "first-day",
-        "CustomKeyStoreType": "EXTERNAL_KEY_STORE",
-        "XksProxyConnectivity": "PUBLIC_ENDPOINT",
-        "XksProxyUriEndpoint": format!("https://{}", NAMES[0]),
-        "XksProxyUriPath": "/payments/kms/xks/v1",
-        "XksProxyAuthenticationCredential": {
-            "AccessKeyId": PAYMENTS.access_key_id,
-            "RawSecretAccessKey": PAYMENTS.secret,
-        },
-    });
+    let request = store_request(&PAYMENTS);
     let request = terminal.file("store.json", request.to_string().as_bytes());
     let request = request.replace("fileb://", "file://");
     let created = terminal.done(&["create-custom-key-store", "--cli-input-json", &request]);

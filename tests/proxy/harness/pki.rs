@@ -55,6 +55,11 @@ impl Authority {
         self.issuer.pem()
     }
 
+    /// The root's private key as PEM (PKCS#8).
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// The root certificate as DER.
     pub fn der(&self) -> CertificateDer<'static> {
         self.issuer.der().clone()

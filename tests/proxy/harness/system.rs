@@ -7,9 +7,10 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::command::Ran;
+use super::setup::Setup;
 use super::simulator::{Kms, Options, Simulator};
 use super::tools::python;
-use super::{CLOSED, PAYMENTS, PAYMENTS_NEXT, Proxy, RETAIL, ROOT};
+use super::{CLOSED, PAYMENTS, PAYMENTS_NEXT, Proxy, RETAIL, ROOT, StoreName};
 
 /// The names by which KMS knows the proxy: an endpoint and a path are one store's only.
 pub const NAMES: [&str; 11] = [
@@ -42,9 +43,19 @@ impl System {
     /// Both, with more options of the simulator's; the directory is the test's own.
     #[track_caller]
     pub fn start(more: impl FnOnce(Options, &Path) -> Options) -> Self {
+        Self::start_with(|_| {}, more)
+    }
+
+    /// The same with a changed configuration of the proxy.
+    #[track_caller]
+    pub fn start_with(
+        change: impl FnOnce(&mut Setup),
+        more: impl FnOnce(Options, &Path) -> Options,
+    ) -> Self {
         let proxy = Proxy::start_with(|setup| {
             let identity = setup.authority.server_for(&NAMES);
             setup.server_identity(&identity);
+            change(setup);
         });
         let directory = &proxy.setup.directory;
         let authority = directory.join("proxy-ca.pem");
@@ -86,19 +97,8 @@ impl System {
     /// Makes a custom key store of that store, and connects it.
     #[track_caller]
     pub fn connected_store(&self) -> String {
-        let request = json!({
-            "CustomKeyStoreName": "payments",
-            "CustomKeyStoreType": "EXTERNAL_KEY_STORE",
-            "XksProxyConnectivity": "PUBLIC_ENDPOINT",
-            "XksProxyUriEndpoint": format!("https://{}", NAMES[0]),
-            "XksProxyUriPath": format!("{}/kms/xks/v1", PAYMENTS.prefix),
-            "XksProxyAuthenticationCredential": {
-                "AccessKeyId": PAYMENTS.access_key_id,
-                "RawSecretAccessKey": PAYMENTS.secret,
-            },
-        });
         let kms = self.kms();
-        let created = kms.ok("CreateCustomKeyStore", &request);
+        let created = kms.ok("CreateCustomKeyStore", &store_request(&PAYMENTS));
         let store = created["CustomKeyStoreId"].as_str().unwrap().to_owned();
         assert_eq!(kms.connect(&store), "CONNECTED");
         store
@@ -122,6 +122,21 @@ impl System {
         let ran: Ran = judge.wait_with_output().unwrap().into();
         assert_eq!(ran.code, Some(0), "{ran}");
     }
+}
+
+/// The request of CreateCustomKeyStore for a store of the proxy's.
+pub fn store_request(store: &StoreName) -> Value {
+    json!({
+        "CustomKeyStoreName": store.name,
+        "CustomKeyStoreType": "EXTERNAL_KEY_STORE",
+        "XksProxyConnectivity": "PUBLIC_ENDPOINT",
+        "XksProxyUriEndpoint": format!("https://{}", NAMES[0]),
+        "XksProxyUriPath": format!("{}/kms/xks/v1", store.prefix),
+        "XksProxyAuthenticationCredential": {
+            "AccessKeyId": store.access_key_id,
+            "RawSecretAccessKey": store.secret,
+        },
+    })
 }
 
 fn scripts() -> PathBuf {

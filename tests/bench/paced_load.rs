@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,21 +16,21 @@ use clap::Parser;
 
 mod connection;
 
-use connection::{Outcome, Server, TlsConnection};
+use connection::{Answer, Connection, Outcome, Server, TlsConnection, tcp};
 
 /// Time for all threads to reach their first request.
 const RUN_UP: Duration = Duration::from_millis(200);
 
-/// Sends a request over TLS at a steady rate and reports latencies from the intended moment of sending.
+/// Sends a request at a steady rate and reports latencies from the intended moment of sending.
 #[derive(Parser)]
 #[command(name = "paced-load")]
 struct Arguments {
-    /// Where the server listens; its certificate must be for localhost.
+    /// Where the server listens.
     #[arg(long, value_name = "IP:PORT")]
     address: SocketAddr,
-    /// The CA of the server's certificate, PEM.
+    /// The CA of the server's certificate for localhost, PEM; without it there is no TLS.
     #[arg(long, value_name = "FILE")]
-    ca: PathBuf,
+    ca: Option<PathBuf>,
     /// The HTTP/1.1 request, byte for byte.
     #[arg(long, value_name = "FILE")]
     request: PathBuf,
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Outcome<()> {
     let target = Arc::new(Target::load(arguments)?);
     let connections = (0..arguments.connections)
-        .map(|_| target.server.connect())
+        .map(|_| target.connect())
         .collect::<Outcome<Vec<_>>>()?;
     let start = Instant::now() + RUN_UP;
     let threads: Vec<_> = connections
@@ -115,7 +115,7 @@ impl Tally {
     }
 }
 
-fn send_all(target: &Target, connection: TlsConnection, schedule: Schedule) -> Tally {
+fn send_all(target: &Target, connection: AnyConnection, schedule: Schedule) -> Tally {
     let mut tally = Tally::default();
     let mut connection = Some(connection);
     for due in schedule {
@@ -129,10 +129,10 @@ fn send_all(target: &Target, connection: TlsConnection, schedule: Schedule) -> T
     tally
 }
 
-fn send(target: &Target, connection: Option<TlsConnection>) -> Outcome<TlsConnection> {
+fn send(target: &Target, connection: Option<AnyConnection>) -> Outcome<AnyConnection> {
     let mut connection = match connection {
         Some(open) => open,
-        None => target.server.connect()?,
+        None => target.connect()?,
     };
     let answer = connection.exchange(&target.request)?;
     match answer.status {
@@ -141,16 +141,42 @@ fn send(target: &Target, connection: Option<TlsConnection>) -> Outcome<TlsConnec
     }
 }
 
+/// TLS or plain TCP.
+enum AnyConnection {
+    Tls(Box<TlsConnection>),
+    Plain(Connection<TcpStream>),
+}
+
+impl AnyConnection {
+    fn exchange(&mut self, request: &[u8]) -> Outcome<Answer> {
+        match self {
+            Self::Tls(connection) => connection.exchange(request),
+            Self::Plain(connection) => connection.exchange(request),
+        }
+    }
+}
+
 struct Target {
-    server: Server,
+    address: SocketAddr,
+    tls: Option<Server>,
     request: Vec<u8>,
 }
 
 impl Target {
     fn load(arguments: &Arguments) -> Outcome<Self> {
+        let address = arguments.address;
+        let ca = arguments.ca.as_deref();
         Ok(Self {
-            server: Server::new(arguments.address, &arguments.ca)?,
+            address,
+            tls: ca.map(|ca| Server::new(address, ca)).transpose()?,
             request: fs::read(&arguments.request)?,
+        })
+    }
+
+    fn connect(&self) -> Outcome<AnyConnection> {
+        Ok(match &self.tls {
+            Some(server) => AnyConnection::Tls(Box::new(server.connect()?)),
+            None => AnyConnection::Plain(Connection::over(tcp(self.address)?)),
         })
     }
 }

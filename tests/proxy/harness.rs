@@ -14,8 +14,13 @@ pub mod pki;
 pub mod product;
 pub mod reload;
 pub mod response;
+pub mod served;
 pub mod setup;
 pub mod sign;
+#[cfg(feature = "simulator")]
+pub mod simulator;
+#[cfg(feature = "simulator")]
+pub mod system;
 pub mod target;
 pub mod token;
 pub mod tools;

@@ -64,6 +64,14 @@ mod rotation;
 mod shutdown;
 mod signatures;
 mod signers;
+#[cfg(feature = "simulator")]
+mod simulator_boto3;
+#[cfg(feature = "simulator")]
+mod simulator_cli;
+#[cfg(feature = "simulator")]
+mod simulator_faults;
+#[cfg(feature = "simulator")]
+mod simulator_sdk;
 mod slow;
 mod tls;
 mod two_hsms;

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ServerConfig, ServerConnection, StreamOwned};
 
 use super::mutants::{Change, Reply};
 use crate::harness::http::{Connection, Request};
+use crate::harness::served::{read_request, tls_server};
 use crate::harness::sign::Signer;
 use crate::harness::{PAYMENTS, Proxy};
 
@@ -80,21 +79,8 @@ impl Drop for Mutant {
 }
 
 fn tls(proxy: &Proxy) -> Arc<ServerConfig> {
-    let identity = proxy
-        .setup
-        .authority
-        .server(rcgen::KeyPair::generate().unwrap());
-    let chain = CertificateDer::from_pem_slice(identity.certificate_pem.as_bytes()).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider);
-    let builder = builder.with_safe_default_protocol_versions().unwrap();
-    Arc::new(
-        builder
-            .with_no_client_auth()
-            .with_single_cert(vec![chain], key)
-            .unwrap(),
-    )
+    let key = rcgen::KeyPair::generate().unwrap();
+    tls_server(&proxy.setup.authority.server(key), None)
 }
 
 impl Middle {
@@ -162,43 +148,4 @@ fn signed_anew(request: Request) -> Request {
 fn answer_hello(mut socket: TcpStream, reply: &[u8]) -> io::Result<()> {
     let _ = socket.read(&mut [0; 4096])?;
     socket.write_all(reply)
-}
-
-fn read_request(stream: &mut impl Read, unread: &mut Vec<u8>) -> io::Result<Option<Request>> {
-    let end = loop {
-        if let Some(at) = unread.windows(4).position(|window| window == b"\r\n\r\n") {
-            break at;
-        }
-        if more(stream, unread)? == 0 {
-            return Ok(None);
-        }
-    };
-    let head: Vec<u8> = unread.drain(..end + 4).collect();
-    let head = String::from_utf8_lossy(&head).into_owned();
-    let mut lines = head.trim_end().split("\r\n");
-    let line: Vec<&str> = lines.next().unwrap_or_default().split(' ').collect();
-    let fields = lines.filter_map(|line| line.split_once(':'));
-    let mut request = Request {
-        method: line[0].to_owned(),
-        target: line[1].to_owned(),
-        headers: fields
-            .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
-            .collect(),
-        body: Vec::new(),
-    };
-    let length = request.value("content-length").parse().unwrap_or(0);
-    while unread.len() < length {
-        if more(stream, unread)? == 0 {
-            return Ok(None);
-        }
-    }
-    request.body = unread.drain(..length).collect();
-    Ok(Some(request))
-}
-
-fn more(stream: &mut impl Read, unread: &mut Vec<u8>) -> io::Result<usize> {
-    let mut chunk = [0; 16 * 1024];
-    let count = stream.read(&mut chunk)?;
-    unread.extend_from_slice(&chunk[..count]);
-    Ok(count)
 }

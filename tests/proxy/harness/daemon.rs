@@ -1,4 +1,4 @@
-//! The real binary as a child process: its log is read as it comes, shown when the test fails, and it dies with the test.
+//! A real binary as a child process: its log is read as it comes, shown when the test fails, and it dies with the test.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read, pipe};
@@ -20,8 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// In the place of a variable's value: the device and the inode of standard output.
 pub const STDOUT: &str = "{stdout}";
 
-/// A running `xks-proxy serve`.
+/// A running `xks-proxy serve`, or another program that goes on until it is told to stop.
 pub struct Daemon {
+    name: &'static str,
     child: Child,
     log: Arc<Log>,
 }
@@ -57,20 +58,30 @@ impl Daemon {
         });
         let proxy = env!("CARGO_BIN_EXE_xks-proxy").to_owned();
         let words = [command, &[proxy]].concat();
-        let mut child = Command::new(&words[0])
+        let mut proxy = Command::new(&words[0]);
+        proxy
             .args(&words[1..])
             .args(["serve", "--config"])
             .arg(configuration)
             .envs(variables)
-            .stdin(Stdio::null())
-            .stdout(writer)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stdout(writer);
+        Self::spawn("proxy", proxy, reader)
+    }
+
+    /// Starts another program, whose lines of output are its log.
+    pub fn of(name: &'static str, mut command: Command) -> Self {
+        let (reader, writer) = pipe().unwrap();
+        command.stdout(writer);
+        Self::spawn(name, command, reader)
+    }
+
+    fn spawn(name: &'static str, mut command: Command, output: impl Read + Send + 'static) -> Self {
+        let command = command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let log = Arc::new(Log::default());
-        log.follow(reader);
+        log.follow(output);
         log.follow(child.stderr.take().unwrap());
-        Self { child, log }
+        Self { name, child, log }
     }
 
     /// Waits until a log line satisfies the condition, and returns it.
@@ -137,8 +148,7 @@ impl Daemon {
     /// Waits for its end.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
-        self.wait_at_most(PATIENCE)
-            .expect("the proxy should have ended")
+        self.wait_at_most(PATIENCE).expect("it should have ended")
     }
 
     /// Waits for its end, but not for ever.
@@ -184,10 +194,8 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            eprintln!(
-                "--- the proxy's log ---\n{}\n--- end of log ---",
-                self.log().join("\n")
-            );
+            let (name, log) = (self.name, self.log().join("\n"));
+            eprintln!("--- the {name}'s log ---\n{log}\n--- end of log ---");
         }
     }
 }

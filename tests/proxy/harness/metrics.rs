@@ -68,7 +68,8 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-fn sample(line: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+/// The value of a line, if it is a sample of this metric with all these labels.
+pub fn sample(line: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let (series, value) = line.rsplit_once(' ')?;
     let (found, described) = series.split_once('{').unwrap_or((series, ""));
     let all = labels

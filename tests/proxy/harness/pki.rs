@@ -55,6 +55,11 @@ impl Authority {
         self.issuer.pem()
     }
 
+    /// The root's private key as PEM (PKCS#8).
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// The root certificate as DER.
     pub fn der(&self) -> CertificateDer<'static> {
         self.issuer.der().clone()
@@ -67,9 +72,21 @@ impl Authority {
         self.issue(&params, key)
     }
 
+    /// A server certificate for these names, the first of which is its common name.
+    pub fn server_for(&self, names: &[&str]) -> Identity {
+        let mut params = named(names[0], names);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.issue(&params, KeyPair::generate().unwrap())
+    }
+
     /// A server certificate for `localhost` that was good until the end of 2020.
     pub fn expired_server(&self) -> Identity {
-        let mut params = named("localhost", &["localhost", "127.0.0.1"]);
+        self.expired_server_for(&["localhost", "127.0.0.1"])
+    }
+
+    /// The same for these names.
+    pub fn expired_server_for(&self, names: &[&str]) -> Identity {
+        let mut params = named(names[0], names);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2020, 12, 31);
@@ -125,6 +142,11 @@ impl Identity {
         Self::new(certificate.der().clone(), certificate.pem(), &key)
     }
 
+    /// The private key as rustls takes it.
+    pub fn key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.clone()))
+    }
+
     fn new(certificate: CertificateDer<'static>, certificate_pem: String, key: &KeyPair) -> Self {
         let (key, key_pem) = (key.serialize_der(), key.serialize_pem());
         Self {
@@ -169,9 +191,9 @@ pub fn tls_client_of(
     let mut config = match identity {
         None => builder.with_no_client_auth(),
         Some(identity) => {
-            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key.clone()));
+            let chain = vec![identity.certificate.clone()];
             builder
-                .with_client_auth_cert(vec![identity.certificate.clone()], key)
+                .with_client_auth_cert(chain, identity.key())
                 .unwrap()
         }
     };

@@ -105,8 +105,8 @@ pub fn botocore(proxy: &Proxy, store: &StoreName, path: &str, body: &str) -> Vec
     fields.as_object().unwrap().iter().map(field).collect()
 }
 
-/// The Python with botocore: of the environment, else of the virtual environment that tests/run makes.
-fn python() -> PathBuf {
+/// The Python with botocore and its kin: of the environment, else of the virtual environment that tests/run makes.
+pub fn python() -> PathBuf {
     match std::env::var_os("XKS_TEST_PYTHON") {
         Some(python) => python.into(),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python"),

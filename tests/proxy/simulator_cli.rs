@@ -1,0 +1,245 @@
+//! The AWS CLI, unmodified, against the KMS simulator, the proxy and the token: a user's first day with an external key store.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use crate::harness::PAYMENTS;
+use crate::harness::command::Ran;
+use crate::harness::metrics::eventually;
+use crate::harness::system::{System, store_request};
+use crate::harness::tools::python;
+
+/// Someone with a terminal.
+struct Terminal<'a> {
+    system: &'a System,
+    directory: PathBuf,
+}
+
+impl Terminal<'_> {
+    /// Runs `aws kms …`. Whatever the machine's own user has configured is no part of it.
+    fn aws(&self, arguments: &[&str]) -> Ran {
+        let aws = python().with_file_name("aws");
+        let output = Command::new(python())
+            .arg(aws)
+            .args(["--endpoint-url", &self.system.simulator.url()])
+            .args(["--region", PAYMENTS.region, "--output", "json", "kms"])
+            .args(arguments)
+            .env("AWS_ACCESS_KEY_ID", "111122223333")
+            .env("AWS_SECRET_ACCESS_KEY", "any secret does")
+            .env("AWS_CONFIG_FILE", "/dev/null")
+            .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+            .env("AWS_MAX_ATTEMPTS", "1")
+            .env("AWS_PAGER", "")
+            .env_remove("AWS_PROFILE")
+            .output()
+            .expect("the AWS CLI: tests/run installs it in .venv");
+        output.into()
+    }
+
+    #[track_caller]
+    fn done(&self, arguments: &[&str]) -> Value {
+        let ran = self.aws(arguments);
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {ran}");
+        match ran.stdout.trim() {
+            "" => Value::Null,
+            _ => ran.json(),
+        }
+    }
+
+    #[track_caller]
+    fn refused(&self, exception: &str, arguments: &[&str]) {
+        let ran = self.aws(arguments);
+        // The service said no: 254 of version 2, 255 of version 1.
+        let said_no = matches!(ran.code, Some(254 | 255));
+        assert!(said_no, "{arguments:?}: {ran}");
+        assert!(
+            ran.stderr.contains(&format!("({exception})")),
+            "{arguments:?}: {ran}"
+        );
+    }
+
+    /// Writes a file, and says how the CLI is told of it.
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.directory.join(name);
+        fs::write(&path, bytes).unwrap();
+        format!("fileb://{}", path.display())
+    }
+
+    fn blob(&self, name: &str, answer: &Value) -> String {
+        self.file(name, &decoded(answer, "CiphertextBlob"))
+    }
+}
+
+#[track_caller]
+fn decoded(answer: &Value, field: &str) -> Vec<u8> {
+    let text = answer[field]
+        .as_str()
+        .unwrap_or_else(|| panic!("no {field} in {answer}"));
+    STANDARD.decode(text).unwrap()
+}
+
+/// A store that is connected, and a key in it.
+#[track_caller]
+fn first_steps(terminal: &Terminal<'_>) -> (String, String) {
+    // As a file: a secret on a command line is everybody's, and the CLI of version 1 fetches what looks like a URL.
+    let request = store_request(&PAYMENTS);
+    let request = terminal.file("store.json", request.to_string().as_bytes());
+    let request = request.replace("fileb://", "file://");
+    let created = terminal.done(&["create-custom-key-store", "--cli-input-json", &request]);
+    let store = created["CustomKeyStoreId"].as_str().unwrap().to_owned();
+    terminal.done(&["connect-custom-key-store", "--custom-key-store-id", &store]);
+    eventually("CONNECTED", || {
+        let all = terminal.done(&["describe-custom-key-stores"]);
+        (all["CustomKeyStores"][0]["ConnectionState"] == "CONNECTED").then_some(())
+    });
+    let key = terminal.done(&[
+        "create-key",
+        "--origin",
+        "EXTERNAL_KEY_STORE",
+        "--custom-key-store-id",
+        &store,
+        "--xks-key-id",
+        "orders",
+        "--description",
+        "from the command line",
+    ]);
+    let key = &key["KeyMetadata"];
+    assert_eq!(
+        (&key["KeyState"], &key["Origin"]),
+        (&"Enabled".into(), &"EXTERNAL_KEY_STORE".into())
+    );
+    (store, key["KeyId"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_first_day() {
+    let system = System::start(|options, _| options);
+    let terminal = Terminal {
+        directory: system.proxy.setup.directory.clone(),
+        system: &system,
+    };
+    let (store, key) = first_steps(&terminal);
+    terminal.done(&[
+        "create-alias",
+        "--alias-name",
+        "alias/day",
+        "--target-key-id",
+        &key,
+    ]);
+    let plaintext = terminal.file("plaintext", b"attack at dawn");
+    // Each call of the CLI costs half a second: those that need nothing of one another run at once.
+    let sealed = thread::scope(|scope| {
+        let terminal = &terminal;
+        let encrypt = [
+            "encrypt",
+            "--key-id",
+            "alias/day",
+            "--plaintext",
+            &plaintext,
+            "--encryption-context",
+            "project=nile",
+        ];
+        let sealed = scope.spawn(move || terminal.done(&encrypt));
+        let data_key = [
+            "generate-data-key",
+            "--key-id",
+            &key,
+            "--key-spec",
+            "AES_256",
+        ];
+        let data_key = scope.spawn(move || terminal.done(&data_key));
+        unsupported(terminal, scope, &store, &key);
+        assert_eq!(decoded(&data_key.join().unwrap(), "Plaintext").len(), 32);
+        sealed.join().unwrap()
+    });
+    assert!(
+        sealed["KeyId"]
+            .as_str()
+            .unwrap()
+            .ends_with(&format!(":111122223333:key/{key}"))
+    );
+    let blob = terminal.blob("sealed", &sealed);
+    thread::scope(|scope| {
+        let terminal = &terminal;
+        let decrypt = [
+            "decrypt",
+            "--ciphertext-blob",
+            &blob,
+            "--encryption-context",
+            "project=nile",
+        ];
+        let opened = scope.spawn(move || terminal.done(&decrypt));
+        let wrong = [
+            "decrypt",
+            "--ciphertext-blob",
+            &blob,
+            "--encryption-context",
+            "project=amazon",
+        ];
+        let wrong = scope.spawn(move || terminal.refused("KMSInvalidStateException", &wrong));
+        let again = terminal.done(&[
+            "re-encrypt",
+            "--ciphertext-blob",
+            &blob,
+            "--source-encryption-context",
+            "project=nile",
+            "--destination-key-id",
+            "alias/day",
+        ]);
+        let again = terminal.blob("again", &again);
+        let again = terminal.done(&["decrypt", "--ciphertext-blob", &again]);
+        wrong.join().unwrap();
+        for opened in [opened.join().unwrap(), again] {
+            assert_eq!(decoded(&opened, "Plaintext"), b"attack at dawn");
+        }
+    });
+    terminal.done(&["disable-key", "--key-id", &key]);
+    let decrypt = [
+        "decrypt",
+        "--ciphertext-blob",
+        &blob,
+        "--encryption-context",
+        "project=nile",
+    ];
+    terminal.refused("DisabledException", &decrypt);
+    let deletion = [
+        "schedule-key-deletion",
+        "--key-id",
+        &key,
+        "--pending-window-in-days",
+        "7",
+    ];
+    assert_eq!(terminal.done(&deletion)["KeyState"], "PendingDeletion");
+    terminal.refused("KMSInvalidStateException", &decrypt);
+}
+
+/// What KMS does not do there, each beside the others.
+fn unsupported<'scope>(
+    terminal: &'scope Terminal<'scope>,
+    scope: &'scope thread::Scope<'scope, '_>,
+    store: &str,
+    key: &str,
+) {
+    let calls = [
+        format!(
+            "create-key --origin EXTERNAL_KEY_STORE --custom-key-store-id {store} --xks-key-id ledger --key-spec RSA_2048 --key-usage ENCRYPT_DECRYPT"
+        ),
+        format!(
+            "create-key --origin EXTERNAL_KEY_STORE --custom-key-store-id {store} --xks-key-id ledger --multi-region"
+        ),
+        format!("generate-data-key-pair --key-id {key} --key-pair-spec ECC_NIST_P256"),
+        format!("enable-key-rotation --key-id {key}"),
+    ];
+    for call in calls {
+        scope.spawn(move || {
+            let words: Vec<&str> = call.split(' ').collect();
+            terminal.refused("UnsupportedOperationException", &words);
+        });
+    }
+}

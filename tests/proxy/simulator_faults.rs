@@ -1,0 +1,448 @@
+//! The KMS simulator before a proxy that misbehaves: what KMS would say of it, how often it asks, and that it heals.
+
+mod fake_proxy;
+mod load;
+mod scene;
+mod table;
+mod wire;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::pki::Authority;
+use crate::harness::served::tls_server;
+use fake_proxy::{Act, Seen, health, json_of};
+use scene::{NAMES, Scene};
+use table::{ABSENT, BAD_TLS, ERRORS, MALFORMED, Row, SILENT};
+
+/// Faults of the simulator, all of which are shown at once.
+#[derive(Default)]
+struct Faults(Vec<String>);
+
+impl Faults {
+    fn unless(&mut self, fine: bool, what: impl FnOnce() -> String) {
+        if !fine {
+            self.0.push(what());
+        }
+    }
+
+    #[track_caller]
+    fn none(self) {
+        assert!(self.0.is_empty(), "{}", self.0.join("\n"));
+    }
+}
+
+/// One row in all columns. `tries` is how many requests one call may make.
+fn judge(scene: &Scene, blob: &Value, row: &Row, tries: Option<usize>, faults: &mut Faults) {
+    management(scene, row, tries, faults);
+    for (operation, xks, body) in [
+        (
+            "Encrypt",
+            "encrypt",
+            json!({"KeyId": scene.key, "Plaintext": "YQ=="}),
+        ),
+        ("Decrypt", "decrypt", json!({"CiphertextBlob": blob})),
+    ] {
+        act(scene, row);
+        let came = scene.kms.call(operation, &body);
+        let right = matches!(&came, Err((name, message)) if name == "KMSInvalidStateException"
+            && (message.contains(row.message) || operation == "Encrypt"));
+        faults.unless(right, || format!("{}, {operation}: {came:?}", row.what));
+        count(scene, row, xks, tries, faults);
+    }
+    connecting(scene, row, tries, faults);
+    scene.fake.be_honest();
+}
+
+fn act(scene: &Scene, row: &Row) {
+    let act = row.act;
+    scene.fake.act(move |_| act());
+}
+
+fn count(scene: &Scene, row: &Row, xks: &str, tries: Option<usize>, faults: &mut Faults) {
+    let seen = scene.fake.seen(xks).len();
+    let right = tries.is_none_or(|tries| seen == tries);
+    faults.unless(right, || format!("{}: {seen} requests for {xks}", row.what));
+}
+
+fn management(scene: &Scene, row: &Row, tries: Option<usize>, faults: &mut Faults) {
+    let path = format!("/elsewhere-{}/kms/xks/v1", scene.number());
+    let update = json!({"CustomKeyStoreId": scene.store, "XksProxyUriPath": path});
+    for (operation, xks, body, wanted) in [
+        (
+            "CreateCustomKeyStore",
+            "health",
+            scene.store_body("second.test"),
+            row.store,
+        ),
+        ("UpdateCustomKeyStore", "health", update, row.store),
+        (
+            "CreateKey",
+            "metadata",
+            scene.key_body(&scene.store),
+            row.key,
+        ),
+    ] {
+        let Some(wanted) = wanted else { continue };
+        act(scene, row);
+        let came = scene.kms.call(operation, &body);
+        let right = matches!(&came, Err((name, message)) if name == wanted && !message.is_empty());
+        faults.unless(right, || format!("{}, {operation}: {came:?}", row.what));
+        count(scene, row, xks, tries, faults);
+    }
+}
+
+fn connecting(scene: &Scene, row: &Row, tries: Option<usize>, faults: &mut Faults) {
+    if row.codes.is_empty() {
+        return;
+    }
+    scene.kms.disconnect(&scene.store);
+    act(scene, row);
+    let code = scene.kms.connect(&scene.store);
+    faults.unless(row.codes.contains(&code.as_str()), || {
+        format!("{}, connecting: {code}", row.what)
+    });
+    count(scene, row, "health", tries, faults);
+    scene.fake.be_honest();
+    let again = json!({"CustomKeyStoreId": scene.store});
+    let refused = scene.kms.call("ConnectCustomKeyStore", &again);
+    let right = matches!(&refused, Err((name, _)) if name == "CustomKeyStoreInvalidStateException");
+    faults.unless(right, || {
+        format!("{}: reconnected when FAILED: {refused:?}", row.what)
+    });
+    scene.kms.disconnect(&scene.store);
+    let healed = scene.kms.connect(&scene.store);
+    faults.unless(healed == "CONNECTED", || {
+        format!("{}: then {healed}", row.what)
+    });
+}
+
+#[test]
+fn each_error_of_a_proxy_has_its_exception_and_no_second_try() {
+    let (scene, mut faults) = (Scene::start(), Faults::default());
+    let blob = scene.blob();
+    for row in &ERRORS {
+        judge(&scene, &blob, row, Some(1), &mut faults);
+    }
+    faults.none();
+    assert!(scene.decrypt(&blob).is_ok());
+}
+
+#[test]
+fn what_is_no_answer_of_the_specification_is_an_invalid_response() {
+    let (scene, mut faults) = (Scene::start(), Faults::default());
+    let blob = scene.blob();
+    for row in &MALFORMED {
+        judge(&scene, &blob, row, Some(1), &mut faults);
+    }
+    faults.none();
+    assert!(scene.decrypt(&blob).is_ok());
+}
+
+#[test]
+fn a_proxy_that_goes_without_an_answer_or_is_down_is_unreachable() {
+    let (scene, mut faults) = (Scene::start(), Faults::default());
+    let blob = scene.blob();
+    judge(&scene, &blob, &ABSENT, None, &mut faults);
+    let created = scene.store_body("second.test");
+    scene.fake.go_down();
+    for (operation, body, wanted) in [
+        ("CreateCustomKeyStore", created, ABSENT.store),
+        ("CreateKey", scene.key_body(&scene.store), ABSENT.key),
+        (
+            "Decrypt",
+            json!({"CiphertextBlob": blob}),
+            Some("KMSInvalidStateException"),
+        ),
+    ] {
+        let came = scene.kms.call(operation, &body);
+        let right = matches!(&came, Err((name, _)) if Some(name.as_str()) == wanted);
+        faults.unless(right, || {
+            format!("{operation} of a proxy that is down: {came:?}")
+        });
+    }
+    scene.kms.disconnect(&scene.store);
+    let code = scene.kms.connect(&scene.store);
+    faults.unless(code == "XKS_PROXY_NOT_REACHABLE", || {
+        format!("down: {code}")
+    });
+    scene.fake.come_back();
+    scene.kms.disconnect(&scene.store);
+    assert_eq!(scene.kms.connect(&scene.store), "CONNECTED");
+    faults.none();
+    assert!(scene.decrypt(&blob).is_ok());
+}
+
+#[test]
+fn a_proxy_that_never_answers_is_asked_twice() {
+    let scene = Scene::start_with(|options, _| {
+        options
+            .with("--timeout", "500ms")
+            .with("--health-interval", "1h")
+    });
+    let (blob, mut faults) = (scene.blob(), Faults::default());
+    judge(&scene, &blob, &SILENT, Some(2), &mut faults);
+    faults.none();
+    assert!(scene.decrypt(&blob).is_ok());
+    let timeouts = scene
+        .simulator
+        .calls(12, |call| call["outcome"] == "timeout");
+    let attempt = |number: u64| {
+        let same = timeouts.iter().filter(|call| call["attempt"] == number);
+        same.count()
+    };
+    assert_eq!((attempt(1), attempt(2)), (6, 6));
+}
+
+#[test]
+fn an_answer_that_is_late_once_is_asked_for_again() {
+    let scene = Scene::start_with(|options, _| options.with("--health-interval", "1h"));
+    let late = |seen: &Seen| match seen.before {
+        0 => Act::Hang,
+        _ => Act::Answer,
+    };
+    scene.fake.act(late);
+    let encrypted = scene.kms.encrypt(&scene.key).unwrap();
+    scene.fake.be_honest();
+    assert!(scene.decrypt(&encrypted["CiphertextBlob"]).is_ok());
+    let calls = scene
+        .simulator
+        .calls(2, |call| call["kms_operation"] == "Encrypt");
+    let (first, second) = (&calls[0], &calls[1]);
+    assert_eq!(first["outcome"], "timeout");
+    assert_eq!(
+        (&first["kms_operation"], &first["attempt"]),
+        (&json!("Encrypt"), &json!(1))
+    );
+    // KMS waits 250 ms: a simulator that gives up earlier judges proxies too harshly.
+    let took = first["took_ms"].as_f64().unwrap();
+    assert!((249.0..10_000.0).contains(&took), "gave up after {took} ms");
+    assert_eq!(second["attempt"], 2);
+    assert_eq!(second["outcome"], "ok");
+}
+
+#[test]
+fn an_answer_just_in_time_is_taken() {
+    let scene = Scene::start();
+    scene.fake.act(|_| Act::Late(Duration::from_millis(300)));
+    assert!(scene.kms.encrypt(&scene.key).is_ok());
+    assert_eq!(scene.fake.seen("encrypt").len(), 1);
+}
+
+#[test]
+fn a_proxy_whose_certificate_is_not_right_is_not_spoken_to() {
+    let (scene, mut faults) = (Scene::start(), Faults::default());
+    let blob = scene.blob();
+    for (what, identity) in [
+        ("expired", scene.authority.expired_server_for(&NAMES)),
+        (
+            "of another name",
+            scene.authority.server_for(&["stranger.test"]),
+        ),
+        (
+            "of another authority",
+            Authority::new("Another CA").server_for(&NAMES),
+        ),
+    ] {
+        let row = Row { what, ..BAD_TLS };
+        scene.fake.show(tls_server(&identity, None));
+        management(&scene, &row, Some(0), &mut faults);
+        let came = scene.decrypt(&blob);
+        let right = matches!(&came, Err((name, _)) if name == "KMSInvalidStateException");
+        faults.unless(right, || format!("a certificate {what}, Decrypt: {came:?}"));
+        scene.kms.disconnect(&scene.store);
+        let code = scene.kms.connect(&scene.store);
+        faults.unless(BAD_TLS.codes.contains(&code.as_str()), || {
+            format!("{what}: {code}")
+        });
+        scene.fake.show(scene.good_tls());
+        scene.kms.disconnect(&scene.store);
+        assert_eq!(scene.kms.connect(&scene.store), "CONNECTED");
+        assert!(scene.decrypt(&blob).is_ok());
+    }
+    faults.none();
+    scene.simulator.calls(12, |call| call["outcome"] == "tls");
+}
+
+/// Changes that only Encrypt's answer can have. The CDIV is right where it is not the fault itself: nothing else may hide behind it.
+const WRONG_CIPHERTEXTS: [(&str, Change); 10] = [
+    ("wrong CDIV", |_, answer| {
+        answer["ciphertextDataIntegrityValue"] = wire::zeros(32);
+    }),
+    ("no CDIV", |_, answer| {
+        wire::remove(answer, "ciphertextDataIntegrityValue")
+    }),
+    ("a ciphertext longer than the plaintext", |asked, answer| {
+        wire::longer(asked, answer, "ciphertext");
+    }),
+    (
+        "a ciphertext shorter than the plaintext",
+        |asked, answer| {
+            wire::put(asked, answer, "ciphertext", wire::zeros(3));
+        },
+    ),
+    ("21 bytes of metadata", |asked, answer| {
+        wire::put(asked, answer, "ciphertextMetadata", wire::zeros(21));
+    }),
+    ("an IV of 8 bytes", |asked, answer| {
+        wire::put(asked, answer, "initializationVector", wire::zeros(8));
+    }),
+    ("an IV of 17 bytes", |asked, answer| {
+        wire::put(asked, answer, "initializationVector", wire::zeros(17));
+    }),
+    ("a tag of 15 bytes", |asked, answer| {
+        wire::put(asked, answer, "authenticationTag", wire::zeros(15));
+    }),
+    ("no tag", |_, answer| {
+        wire::remove(answer, "authenticationTag")
+    }),
+    ("no Base64", |_, answer| answer["ciphertext"] = json!("ä?")),
+];
+
+type Change = fn(&Value, &mut Value);
+
+#[test]
+fn a_ciphertext_that_breaks_a_rule_is_an_invalid_response() {
+    let (scene, mut faults) = (Scene::start(), Faults::default());
+    for (what, change) in WRONG_CIPHERTEXTS {
+        scene.fake.act(move |_| Act::Change(change));
+        let came = scene.kms.encrypt(&scene.key);
+        let right = matches!(&came, Err((name, message)) if name == "KMSInvalidStateException"
+            && message.contains("cannot interpret the response"));
+        faults.unless(right, || format!("{what}: {came:?}"));
+        faults.unless(scene.fake.seen("encrypt").len() == 1, || {
+            format!("{what}: asked again")
+        });
+    }
+    faults.none();
+    scene.fake.act(|_| {
+        Act::Change(|asked, answer| {
+            wire::put(asked, answer, "initializationVector", wire::zeros(16))
+        })
+    });
+    assert!(
+        scene.kms.encrypt(&scene.key).is_ok(),
+        "an IV of 16 bytes is legal"
+    );
+    scene.fake.act(|_| {
+        Act::Change(|asked, answer| {
+            wire::remove(answer, "ciphertextMetadata");
+            wire::renew_cdiv(asked, answer);
+        })
+    });
+    assert!(
+        scene.kms.encrypt(&scene.key).is_ok(),
+        "metadata may be absent"
+    );
+}
+
+#[test]
+fn another_plaintext_than_kms_had_encrypted_is_noticed() {
+    let (scene, mut faults) = (Scene::start(), Faults::default());
+    let blob = scene.blob();
+    let changes: [(&str, Change); 4] = [
+        ("another plaintext", |_, answer| {
+            answer["plaintext"] = wire::zeros(40)
+        }),
+        ("a longer plaintext", |asked, answer| {
+            wire::longer(asked, answer, "plaintext")
+        }),
+        ("an empty plaintext", |_, answer| {
+            answer["plaintext"] = json!("")
+        }),
+        ("no plaintext", |_, answer| {
+            wire::remove(answer, "plaintext")
+        }),
+    ];
+    for (what, change) in changes {
+        scene.fake.act(move |_| Act::Change(change));
+        let came = scene.decrypt(&blob);
+        let right = matches!(&came, Err((name, _)) if name == "KMSInvalidStateException");
+        faults.unless(right, || format!("{what}: {came:?}"));
+    }
+    faults.none();
+}
+
+#[test]
+fn an_external_key_that_kms_cannot_use_is_refused() {
+    let (scene, mut faults) = (Scene::start(), Faults::default());
+    let changes: [(&str, Change, &str); 6] = [
+        (
+            "AES_128",
+            |_, answer| answer["keySpec"] = json!("AES_128"),
+            "AES_256",
+        ),
+        (
+            "RSA_2048",
+            |_, answer| answer["keySpec"] = json!("RSA_2048"),
+            "AES_256",
+        ),
+        (
+            "DISABLED",
+            |_, answer| answer["keyStatus"] = json!("DISABLED"),
+            "ENABLED",
+        ),
+        (
+            "only ENCRYPT",
+            |_, answer| answer["keyUsage"] = json!(["ENCRYPT"]),
+            "ENCRYPT and DECRYPT",
+        ),
+        (
+            "only DECRYPT",
+            |_, answer| answer["keyUsage"] = json!(["DECRYPT"]),
+            "ENCRYPT and DECRYPT",
+        ),
+        (
+            "SIGN",
+            |_, answer| answer["keyUsage"] = json!(["SIGN"]),
+            "ENCRYPT and DECRYPT",
+        ),
+    ];
+    for (what, change, reason) in changes {
+        scene.fake.act(move |_| Act::Change(change));
+        let came = scene.kms.call("CreateKey", &scene.key_body(&scene.store));
+        let right = matches!(&came, Err((name, message))
+            if name == "XksKeyInvalidConfigurationException" && message.contains(reason));
+        faults.unless(right, || format!("{what}: {came:?}"));
+    }
+    scene.fake.act(|_| {
+        Act::Change(|_, answer| answer["keyUsage"] = json!(["DECRYPT", "WRAP", "ENCRYPT", "SIGN"]))
+    });
+    scene.new_key(&scene.store);
+    faults.none();
+}
+
+#[test]
+fn a_fleet_counts_while_one_of_it_lives() {
+    let scene = Scene::start();
+    let connected = |fleet: Value| {
+        scene.kms.disconnect(&scene.store);
+        scene.fake.act(move |_| json_of(200, &fleet));
+        let created = scene
+            .kms
+            .call("CreateCustomKeyStore", &scene.store_body("third.test"));
+        if let Ok(created) = &created {
+            scene.kms.ok("DeleteCustomKeyStore", created);
+        }
+        (
+            scene.kms.connect(&scene.store),
+            created.err().map(|(name, _)| name),
+        )
+    };
+    let half = |one: &str, other: &str| {
+        let mut fleet = health(one);
+        fleet["ekmFleetDetails"][1]["healthStatus"] = json!(other);
+        fleet
+    };
+    let fine = ("CONNECTED".to_owned(), None);
+    assert_eq!(connected(half("ACTIVE", "UNAVAILABLE")), fine);
+    assert_eq!(connected(half("UNAVAILABLE", "DEGRADED")), fine);
+    assert_eq!(connected(half("DEGRADED", "DEGRADED")), fine);
+    let (code, exception) = connected(health("UNAVAILABLE"));
+    assert_eq!(code, "XKS_PROXY_NOT_REACHABLE");
+    assert_eq!(
+        exception.as_deref(),
+        Some("XksProxyUriUnreachableException")
+    );
+}

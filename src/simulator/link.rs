@@ -120,10 +120,8 @@ impl Link {
         body: &[u8],
         opened: &mut Opened,
     ) -> Result<Answer, ProxyFault> {
-        if self.is_closed() {
-            return Err(ProxyFault::NotReachable);
-        }
         let caller = self.caller().await?;
+        self.may_call()?;
         if let Some(mut kept) = self.kept() {
             match kept.call(&caller, operation, body.to_vec()).await {
                 // The proxy has closed it meanwhile, as it may at any time: that says nothing about the proxy.
@@ -131,13 +129,23 @@ impl Link {
                 answer => return self.done(kept, answer),
             }
         }
+        self.may_call()?;
         let start = Instant::now();
         let connection = caller.connect().await;
         opened.took = Some(start.elapsed());
         let mut connection = connection.map_err(|error| fault_of(&error))?;
         opened.expires = expiry(&connection);
+        self.may_call()?;
         let answer = connection.call(&caller, operation, body.to_vec()).await;
         self.done(connection, answer)
+    }
+
+    /// To be asked before each request, and again after each wait: the store may have been disconnected meanwhile.
+    fn may_call(&self) -> Result<(), ProxyFault> {
+        match self.is_closed() {
+            true => Err(ProxyFault::NotReachable),
+            false => Ok(()),
+        }
     }
 
     fn done(

@@ -45,7 +45,7 @@ impl AnswerMetrics {
             )?,
             errors: metrics.counter(
                 "xks_errors_total",
-                "Errors answered, by errorName and by whether KMS tries again.",
+                "Errors answered, by errorName and by whether AWS counts it as retryable.",
                 &["store", "operation", "error", "retryable"],
             )?,
             denied: metrics.counter(

@@ -90,7 +90,8 @@ impl ErrorName {
         }
     }
 
-    /// Whether KMS tries again (the other errors are final for it).
+    /// Whether AWS counts it as retryable: the same request may succeed at another time (XKS API, section 6). KMS itself asks once more only
+    /// where the network gave no answer (section 1).
     pub fn is_retryable(self) -> bool {
         match self {
             Self::Internal | Self::DependencyTimeout | Self::Throttling => true,

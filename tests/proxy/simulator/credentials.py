@@ -167,8 +167,38 @@ def a_policy_says_who_may_do_what():
 
 
 @step
-def a_grant_gives_what_the_policy_does_not():
+def nobody_locks_himself_out():
+    key = new_key(of("admin"), store(), "orders")["Arn"] if "orders" not in _made else _made["orders"]
+    before = of("admin").get_key_policy(KeyId=key, PolicyName="default")["Policy"]
+    only_alice = json.dumps({"Version": "2012-10-17", "Statement": [allow("alice", "kms:Encrypt")]})
+    with refused(of("admin"), "MalformedPolicyDocumentException"):
+        of("admin").put_key_policy(KeyId=key, PolicyName="default", Policy=only_alice)
+    assert of("admin").get_key_policy(KeyId=key, PolicyName="default")["Policy"] == before
+    of("admin").put_key_policy(KeyId=key, PolicyName="default", Policy=only_alice, BypassPolicyLockoutSafetyCheck=True)
+    with refused(of("admin"), "AccessDeniedException"):
+        of("admin").get_key_policy(KeyId=key, PolicyName="default")
+
+
+@step
+def re_encryption_needs_a_right_on_either_side():
     admin, key = of("admin"), new_key(of("admin"), store(), "by-id", Policy=policy())["Arn"]
+    blob = admin.encrypt(KeyId=key, Plaintext=b"named")["CiphertextBlob"]
+    again = lambda: of("bob").re_encrypt(CiphertextBlob=blob, DestinationKeyId=key)
+    _made["by-id"] = key
+    for operations, allowed in [(["ReEncryptFrom"], False), (["ReEncryptTo"], True)]:
+        admin.create_grant(KeyId=key, GranteePrincipal=arn("bob"), Operations=operations)
+        if allowed:
+            again()
+        else:
+            with refused(admin, "AccessDeniedException"):
+                again()
+    for grant in admin.list_grants(KeyId=key)["Grants"]:
+        admin.revoke_grant(KeyId=key, GrantId=grant["GrantId"])
+
+
+@step
+def a_grant_gives_what_the_policy_does_not():
+    admin, key = of("admin"), _made["by-id"]
     with refused(admin, "AccessDeniedException"):
         crypt("bob", key)
     grant = admin.create_grant(KeyId=key, GranteePrincipal=arn("bob"), Operations=["Encrypt", "Decrypt"])

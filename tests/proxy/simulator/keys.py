@@ -227,6 +227,36 @@ def grants_are_kept():
 
 
 @step
+def names_that_cannot_be_right_are_refused():
+    world = World()
+    kms, lenient = world.kms, client(world.account, parameter_validation=False)
+    elsewhere = world.key["Arn"].replace(":eu-west-1:", ":us-east-1:")
+    with refused(kms, "NotFoundException", "InvalidArnException", "ValidationException"):
+        kms.describe_key(KeyId=elsewhere)
+    for wrong in [{"Operations": ["Fly"]}, {"Operations": []}, {"GranteePrincipal": "nobody"}, {"Name": "with blank"}]:
+        request = {"KeyId": world.key_id, "GranteePrincipal": f"arn:aws:iam::{world.account}:user/a", "Operations": ["Encrypt"]}
+        with refused(lenient, "ValidationException", "InvalidArnException"):
+            lenient.create_grant(**request | wrong)
+    assert kms.list_grants(KeyId=world.key_id)["Grants"] == []
+    # An alias names no key where a key has to be named.
+    kms.create_alias(AliasName="alias/name", TargetKeyId=world.key_id)
+    for call in [kms.disable_key, kms.schedule_key_deletion, kms.list_resource_tags, kms.list_grants]:
+        with refused(kms, "NotFoundException", "InvalidArnException", "ValidationException"):
+            call(KeyId="alias/name")
+
+
+@step
+def keys_do_not_rotate():
+    world = World()
+    with refused(world.kms, "UnsupportedOperationException"):
+        world.kms.enable_key_rotation(KeyId=world.key_id)
+    try:
+        assert world.kms.get_key_rotation_status(KeyId=world.key_id)["KeyRotationEnabled"] is False
+    except world.kms.exceptions.UnsupportedOperationException:
+        pass  # either is no rotation
+
+
+@step
 def keys_are_listed_page_by_page():
     world = World()
     kms = world.kms

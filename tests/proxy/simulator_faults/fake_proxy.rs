@@ -1,5 +1,4 @@
-//! An XKS proxy that does what it is told: honest at first, then slow, silent, rude or wrong. Its cipher hides nothing, but a wrong
-//! tag, AAD or metadata is noticed, as GCM would.
+//! An XKS proxy that does what it is told: honest at first, then slow, silent, rude or wrong.
 
 use std::io::{self, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -10,12 +9,11 @@ use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use super::honest::honest;
 use crate::harness::http::Request;
 use crate::harness::served::read_request;
-use crate::harness::wire::{base64, bytes, integrity_value};
 
 /// What becomes of a request.
 #[derive(Clone)]
@@ -265,74 +263,4 @@ pub fn refusal(status: u16, name: &str) -> Act {
 pub fn json_of(status: u16, body: &Value) -> Act {
     let fields = vec![("content-type", "application/json")];
     Act::Say(status, fields, body.to_string().into_bytes())
-}
-
-fn honest(seen: &Seen) -> (u16, Value) {
-    match seen.operation.as_str() {
-        "health" => (200, health("ACTIVE")),
-        "metadata" => (
-            200,
-            json!({"keySpec": "AES_256", "keyUsage": ["ENCRYPT", "DECRYPT"], "keyStatus": "ENABLED"}),
-        ),
-        "encrypt" => (200, encrypted(&seen.body)),
-        _ => decrypted(&seen.body),
-    }
-}
-
-/// GetHealthStatus of a fleet of two.
-pub fn health(status: &str) -> Value {
-    let one = |id: &str| json!({"id": id, "model": "of paper", "healthStatus": status});
-    json!({
-        "xksProxyFleetSize": 1,
-        "xksProxyVendor": "nobody",
-        "xksProxyModel": "fake",
-        "ekmVendor": "nobody",
-        "ekmFleetDetails": [one("1"), one("2")],
-    })
-}
-
-const METADATA: &[u8] = b"version=1";
-const IV: [u8; 12] = [7; 12];
-
-fn encrypted(body: &Value) -> Value {
-    let ciphertext = masked(&bytes(body, "plaintext"));
-    let aad = bytes(body, "additionalAuthenticatedData");
-    let mut answer = json!({
-        "authenticationTag": base64(tag(&ciphertext, &aad, METADATA, &IV)),
-        "ciphertext": base64(ciphertext),
-        "initializationVector": base64(IV),
-        "ciphertextMetadata": base64(METADATA),
-    });
-    if body["ciphertextDataIntegrityValueAlgorithm"] == "SHA_256" {
-        answer["ciphertextDataIntegrityValue"] = integrity_value(&aad, &answer).into();
-    }
-    answer
-}
-
-fn decrypted(body: &Value) -> (u16, Value) {
-    let part = |field: &str| bytes(body, field);
-    let (aad, metadata) = (
-        part("additionalAuthenticatedData"),
-        part("ciphertextMetadata"),
-    );
-    let ciphertext = part("ciphertext");
-    let wanted = tag(&ciphertext, &aad, &metadata, &part("initializationVector"));
-    if wanted == part("authenticationTag") {
-        (200, json!({ "plaintext": base64(masked(&ciphertext)) }))
-    } else {
-        (400, json!({ "errorName": "InvalidCiphertextException" }))
-    }
-}
-
-fn masked(bytes: &[u8]) -> Vec<u8> {
-    bytes.iter().map(|byte| byte ^ 0x5a).collect()
-}
-
-fn tag(ciphertext: &[u8], aad: &[u8], metadata: &[u8], iv: &[u8]) -> Vec<u8> {
-    let mut digest = Sha256::new();
-    for part in [ciphertext, aad, metadata, iv] {
-        digest.update(u32::try_from(part.len()).unwrap().to_be_bytes());
-        digest.update(part);
-    }
-    digest.finalize()[..16].to_vec()
 }

@@ -230,7 +230,7 @@ fn health_is_asked_for_again_and_again_and_a_sick_proxy_stays_connected() {
         "KmsHealthCheck"
     );
     scene.fake.act(|seen| match seen.operation.as_str() {
-        "health" => super::fake_proxy::json_of(200, &super::fake_proxy::health("UNAVAILABLE")),
+        "health" => super::fake_proxy::json_of(200, &super::honest::health("UNAVAILABLE")),
         _ => Act::Answer,
     });
     let gone = [("store", scene.store.as_str()), ("state", "UNAVAILABLE")];

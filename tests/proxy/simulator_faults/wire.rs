@@ -1,41 +1,11 @@
-//! Changes of a proxy's answers, and what the simulator tells a proxy.
+//! What the simulator tells a proxy, and what it says of it: requests, certificates, events, metrics.
 
 use serde_json::{Value, json};
 
+use super::fake_proxy::refusal;
 use super::scene::{ACCOUNT, NAMES, REGION, Scene};
 use crate::harness::served::tls_server;
-use crate::harness::wire::{base64, bytes, integrity_value};
-
-/// So many zeros in Base64.
-pub fn zeros(count: usize) -> Value {
-    base64(vec![0; count]).into()
-}
-
-/// Takes a field out.
-pub fn remove(answer: &mut Value, field: &str) {
-    answer.as_object_mut().unwrap().remove(field);
-}
-
-/// One byte more than there was.
-pub fn longer(asked: &Value, answer: &mut Value, field: &str) {
-    let mut longer = bytes(answer, field);
-    longer.push(0);
-    put(asked, answer, field, base64(longer).into());
-}
-
-/// Sets a field, and the CDIV to what is right then.
-pub fn put(asked: &Value, answer: &mut Value, field: &str, value: Value) {
-    answer[field] = value;
-    renew_cdiv(asked, answer);
-}
-
-/// Makes the CDIV right.
-pub fn renew_cdiv(asked: &Value, answer: &mut Value) {
-    if answer["ciphertextDataIntegrityValue"].is_string() {
-        let aad = bytes(asked, "additionalAuthenticatedData");
-        answer["ciphertextDataIntegrityValue"] = integrity_value(&aad, answer).into();
-    }
-}
+use crate::harness::wire::{base64, bytes};
 
 /// What `requestMetadata` of the only request for an operation said.
 #[track_caller]
@@ -241,13 +211,9 @@ fn events_and_metrics_count_what_happened() {
     let store = scene.store.as_str();
     scene.fake.be_honest();
     scene.kms.encrypt(&scene.key).unwrap();
-    scene
-        .fake
-        .act(|_| super::fake_proxy::refusal(429, "ThrottlingException"));
+    scene.fake.act(|_| refusal(429, "ThrottlingException"));
     scene.kms.encrypt(&scene.key).unwrap_err();
-    scene
-        .fake
-        .act(|_| super::fake_proxy::refusal(403, "AccessDeniedException"));
+    scene.fake.act(|_| refusal(403, "AccessDeniedException"));
     scene.kms.encrypt(&scene.key).unwrap_err();
     let calls = scene
         .simulator
@@ -315,9 +281,7 @@ fn nothing_secret_is_said() {
     let scene = Scene::start();
     let blob = scene.blob();
     scene.decrypt(&blob).unwrap();
-    scene
-        .fake
-        .act(|_| super::fake_proxy::refusal(500, "InternalException"));
+    scene.fake.act(|_| refusal(500, "InternalException"));
     scene.decrypt(&blob).unwrap_err();
     let log = scene.simulator.daemon.log().join("\n");
     for secret in [

@@ -15,7 +15,7 @@ use super::state::State;
 use super::wire::check;
 use super::world::World;
 use crate::secret::SecretBytes;
-use crate::xks::SealedBytes;
+use crate::xks::{Aad, CiphertextMetadata, SealedBytes};
 
 /// The longest CiphertextBlob, in bytes.
 const LONGEST_BLOB: usize = 6_144;
@@ -109,11 +109,13 @@ pub(super) async fn seal(
     context: &Context,
 ) -> Result<Vec<u8>, Exception> {
     let inner = key.material.seal(plaintext, &context.inner_aad(&key.arn))?;
-    let link = link_of(world, key)?;
-    let asker = asker(world, call, key, &link, kms_operation);
-    let sealed = asker.encrypt(&key.xks_key_id, &inner, context.aad()).await;
-    let (sealed, metadata) =
-        sealed.map_err(|fault| refused(&asker, key, fault.of_cryptography()))?;
+    let ask = Ask {
+        world,
+        call,
+        key,
+        kms_operation,
+    };
+    let (sealed, metadata) = ask.encrypt(&inner, context.aad()).await?;
     let blob = Blob {
         key: key.name.clone(),
         sealed,
@@ -132,13 +134,13 @@ pub(super) async fn open(
     blob: &Blob,
     context: &Context,
 ) -> Result<SecretBytes, Exception> {
-    let link = link_of(world, key)?;
-    let asker = asker(world, call, key, &link, kms_operation);
-    let sealed: &SealedBytes = &blob.sealed;
-    let inner = asker
-        .decrypt(&key.xks_key_id, sealed, &blob.metadata, context.aad())
-        .await;
-    let inner = inner.map_err(|fault| refused(&asker, key, fault.of_cryptography()))?;
+    let ask = Ask {
+        world,
+        call,
+        key,
+        kms_operation,
+    };
+    let inner = ask.decrypt(blob, context.aad()).await?;
     let plaintext = key
         .material
         .open(inner.expose(), &context.inner_aad(&key.arn));
@@ -146,37 +148,100 @@ pub(super) async fn open(
     plaintext.ok_or_else(|| ProxyFault::InvalidResponse.of_cryptography())
 }
 
-/// The way to the proxy, after the quota was asked: there is none any more when the store was disconnected meanwhile.
-fn link_of(world: &World, key: &Usable) -> Result<Arc<Link>, Exception> {
-    let taken = key.live.quota(world.quota).take();
-    taken.inspect_err(|_| world.counters.throttled(&key.store))?;
-    key.live.link().ok_or_else(|| not_connected(&key.arn))
-}
-
-fn asker<'a>(
+/// A question to the proxy of a key's store.
+struct Ask<'a> {
     world: &'a World,
     call: &'a Call,
     key: &'a Usable,
-    link: &'a Link,
     kms_operation: &'static str,
-) -> Asker<'a> {
-    Asker {
-        world,
-        link,
-        account: &key.name.account,
-        region: &key.name.region,
-        store: Some(&key.store),
-        kms_operation,
-        request_id: &call.request_id,
-        principal: Some(&call.caller.principal),
-        key_arn: Some(&key.arn),
-    }
 }
 
-/// A call that failed while its store was being disconnected failed because of that.
-fn refused(asker: &Asker<'_>, key: &Usable, exception: Exception) -> Exception {
-    match asker.link.is_closed() && key.live.link().is_none() {
-        true => not_connected(&key.arn),
-        false => exception,
+/// The way to a store's proxy; the second one, if the store has got another meanwhile.
+struct Way {
+    link: Arc<Link>,
+    is_second: bool,
+}
+
+impl<'a> Ask<'a> {
+    async fn encrypt(
+        &self,
+        plaintext: &[u8],
+        aad: &Aad,
+    ) -> Result<(SealedBytes, CiphertextMetadata), Exception> {
+        let mut way = self.way()?;
+        loop {
+            let asker = self.asker(&way.link);
+            let answer = asker.encrypt(&self.key.xks_key_id, plaintext, aad).await;
+            if let Some(sealed) = self.judge(answer, &mut way)? {
+                return Ok(sealed);
+            }
+        }
+    }
+
+    async fn decrypt(&self, blob: &Blob, aad: &Aad) -> Result<SecretBytes, Exception> {
+        let (key, mut way) = (&self.key.xks_key_id, self.way()?);
+        loop {
+            let asker = self.asker(&way.link);
+            let answer = asker.decrypt(key, &blob.sealed, &blob.metadata, aad).await;
+            if let Some(plaintext) = self.judge(answer, &mut way)? {
+                return Ok(plaintext);
+            }
+        }
+    }
+
+    /// The way, after the quota was asked.
+    fn way(&self) -> Result<Way, Exception> {
+        let Self { world, key, .. } = self;
+        let taken = key.live.quota(world.quota).take();
+        taken.inspect_err(|_| world.counters.throttled(&key.store))?;
+        Ok(Way {
+            link: self.link()?,
+            is_second: false,
+        })
+    }
+
+    /// The answer; none when it is to be asked for once more, because the store has got another way to its proxy: then the end of the old one
+    /// says nothing.
+    fn judge<T>(
+        &self,
+        answer: Result<T, ProxyFault>,
+        way: &mut Way,
+    ) -> Result<Option<T>, Exception> {
+        match (answer, way.link.is_closed(), way.is_second) {
+            (Ok(answer), ..) => Ok(Some(answer)),
+            (Err(fault), false, _) => Err(fault.of_cryptography()),
+            (Err(_), true, true) => Err(not_connected(&self.key.arn)),
+            (Err(_), true, false) => {
+                *way = Way {
+                    link: self.link()?,
+                    is_second: true,
+                };
+                Ok(None)
+            }
+        }
+    }
+
+    /// There is none any more when the store was disconnected meanwhile: a call that failed then failed because of that.
+    fn link(&self) -> Result<Arc<Link>, Exception> {
+        let link = self.key.live.link();
+        link.ok_or_else(|| not_connected(&self.key.arn))
+    }
+
+    fn asker<'l>(&self, link: &'l Link) -> Asker<'l>
+    where
+        'a: 'l,
+    {
+        let key = self.key;
+        Asker {
+            world: self.world,
+            link,
+            account: &key.name.account,
+            region: &key.name.region,
+            store: Some(&key.store),
+            kms_operation: self.kms_operation,
+            request_id: &self.call.request_id,
+            principal: Some(&self.call.caller.principal),
+            key_arn: Some(&key.arn),
+        }
     }
 }

@@ -192,6 +192,7 @@ pub(super) fn log_in(session: &Session, pin: &Secret) -> Result<(), OpenError> {
     }
 }
 
+/// Not `UserPinNotInitialized`: it says nothing about this PIN, locks nothing, and ends once somebody has set one.
 fn is_about_the_pin(code: RvError) -> bool {
     matches!(
         code,
@@ -200,7 +201,6 @@ fn is_about_the_pin(code: RvError) -> bool {
             | RvError::PinLenRange
             | RvError::PinExpired
             | RvError::PinLocked
-            | RvError::UserPinNotInitialized
     )
 }
 

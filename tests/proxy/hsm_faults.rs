@@ -69,6 +69,22 @@ fn a_wrong_pin_is_tried_once() {
     proxy.setup.token.accepts_its_pin();
 }
 
+/// It locks nothing to ask again, and somebody may set one any time.
+#[test]
+fn a_token_without_a_pin_is_used_once_it_has_one() {
+    let mut control = None;
+    let proxy = Proxy::launch(|setup| {
+        let device = setup.faulty_module();
+        device.fail_next(Function::Login, CKR_USER_PIN_NOT_INITIALIZED, 2);
+        control = Some(device);
+    });
+    proxy.await_metric("xks_hsm_usable", &[("hsm", "hsm-a")], |usable| {
+        usable == 1.0
+    });
+    assert!(control.unwrap().calls(Function::Login) >= 3);
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+}
+
 #[test]
 fn a_token_is_found_by_its_serial_number() {
     let proxy = Proxy::start_with(|setup| {
@@ -254,3 +270,4 @@ fn a_failed_verification_is_the_hsms_fault() {
 }
 
 const CKR_ENCRYPTED_DATA_INVALID: u64 = 0x40;
+const CKR_USER_PIN_NOT_INITIALIZED: u64 = 0x102;

@@ -35,7 +35,6 @@
 //!   `unrecorded`, the number of entries that have no line (refused or lost, as `on_failure` says), and `error`.
 //! - `start`, `stop`: `version`, `pid`.
 
-mod ascii;
 mod chain;
 mod checkpoint;
 mod error;

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room with its floor.
-const FLOORS: [(&str, u8); 24] = [
+const FLOORS: [(&str, u8); 25] = [
     ("main", 8),
     ("bin", 8),
     ("cli", 7),
@@ -34,6 +34,7 @@ const FLOORS: [(&str, u8); 24] = [
     ("ekm", 1),
     ("secret", 0),
     ("clock", 0),
+    ("json_line", 0),
     ("metrics", 0),
     ("build_info", 0),
     ("lib", 9),

@@ -57,14 +57,14 @@ impl Position {
         out.extend_from_slice(TIME.as_bytes());
         push_utc(out, entry.time);
         out.extend_from_slice(PREV.as_bytes());
-        out.extend_from_slice(hex(&self.hash).as_bytes());
+        push_hex(out, &self.hash);
         out.extend_from_slice(KIND.as_bytes());
         out.extend_from_slice(entry.kind.as_str().as_bytes());
         out.push(b'"');
         out.extend_from_slice(&entry.members);
         self.hash = sha256(out.get(start..).unwrap_or_default());
         out.extend_from_slice(HASH.as_bytes());
-        out.extend_from_slice(hex(&self.hash).as_bytes());
+        push_hex(out, &self.hash);
         out.extend_from_slice(END.as_bytes());
         out.push(b'\n');
     }
@@ -148,13 +148,18 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 /// Lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from(nibble + if nibble < 10 { b'0' } else { b'a' - 10 });
-    let mut digits = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        digits.push(digit(byte >> 4));
-        digits.push(digit(byte & 15));
-    }
-    digits
+    let mut digits = Vec::with_capacity(2 * bytes.len());
+    push_hex(&mut digits, bytes);
+    digits.into_iter().map(char::from).collect()
+}
+
+fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
+    out.extend(
+        bytes
+            .iter()
+            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]),
+    );
 }
 
 /// The bytes of lower-case hexadecimal; none when it is anything else.

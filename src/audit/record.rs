@@ -8,10 +8,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
-use serde_json::{Map, Value};
 
-use super::ascii::Ascii;
 use crate::build_info;
+use crate::json_line::{JsonLine, write_ascii};
 use crate::xks::RequestMetadata;
 
 /// What the members of a request need.
@@ -39,8 +38,7 @@ pub enum Kind {
 }
 
 /// How a request ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outcome {
     /// It was served.
     #[default]
@@ -120,7 +118,7 @@ pub struct Security<'a> {
 impl Entry {
     /// A request that has just been dealt with.
     pub fn request(request: &Request<'_>) -> Self {
-        Self::new(Kind::Request, &RequestMembers::of(request))
+        Self::of(Kind::Request, members(request))
     }
 
     /// A security event that has just happened.
@@ -135,12 +133,16 @@ impl Entry {
     }
 
     pub(super) fn new(kind: Kind, members: &impl Serialize) -> Self {
-        let mut json = Vec::with_capacity(USUAL_LENGTH);
-        let mut serializer = serde_json::Serializer::with_formatter(&mut json, Ascii);
+        let mut json = Vec::new();
         // These types have string keys only, and a vector takes everything: it does not fail.
-        if members.serialize(&mut serializer).is_err() {
+        if write_ascii(&mut json, members).is_err() {
             json = br#"{"unserializable":true}"#.to_vec();
         }
+        Self::of(kind, json)
+    }
+
+    /// An entry with the members of this object.
+    fn of(kind: Kind, mut json: Vec<u8>) -> Self {
         json.pop();
         // An empty object leaves its brace alone, which becomes nothing; else a comma takes the brace's place.
         let has_members = json.len() > 1;
@@ -153,6 +155,16 @@ impl Entry {
             kind,
             time,
             members: json,
+        }
+    }
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
         }
     }
 }
@@ -181,107 +193,49 @@ impl Kind {
     }
 }
 
-#[derive(Serialize)]
-struct RequestMembers<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_store: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    operation: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_version: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    legacy: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hsm: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    access_key_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer: Option<SocketAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_subject: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_metadata: Option<Metadata<'a>>,
-    outcome: Outcome,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error_name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    policies: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    response_bytes: Option<u64>,
-    duration_us: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    queue_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    device_us: Option<u64>,
-}
-
-impl<'a> RequestMembers<'a> {
-    fn of(request: &Request<'a>) -> Self {
-        Self {
-            key_store: request.key_store,
-            operation: request.operation,
-            key_id: request.key_id,
-            key_version: request.key_version,
-            legacy: request.legacy.then_some(true),
-            hsm: request.hsm,
-            access_key_id: request.access_key_id,
-            peer: request.peer,
-            client_subject: request.client_subject,
-            request_metadata: request.metadata.map(Metadata::of),
-            outcome: request.outcome,
-            status: request.status,
-            error_name: request.error_name,
-            reason: request.reason,
-            policies: request.policies,
-            request_bytes: request.request_bytes,
-            response_bytes: request.response_bytes,
-            duration_us: micros(request.total),
-            queue_us: request.queued.map(micros),
-            device_us: request.worked.map(micros),
-        }
+/// The members of a request's line, in the order of the schema.
+fn members(request: &Request<'_>) -> Vec<u8> {
+    let mut line = JsonLine::begin(USUAL_LENGTH, true);
+    line.text_of("key_store", request.key_store);
+    line.text_of("operation", request.operation);
+    line.text_of("key_id", request.key_id);
+    line.number_of("key_version", request.key_version.map(u64::from));
+    if request.legacy {
+        line.value("legacy", &true);
     }
+    line.text_of("hsm", request.hsm);
+    line.text_of("access_key_id", request.access_key_id);
+    line.address_of("peer", request.peer);
+    line.text_of("client_subject", request.client_subject);
+    if let Some(metadata) = request.metadata {
+        line.object("request_metadata", |line| push_metadata(line, metadata));
+    }
+    line.text("outcome", request.outcome.as_str());
+    line.number_of("status", request.status.map(u64::from));
+    line.text_of("error_name", request.error_name);
+    line.text_of("reason", request.reason);
+    if !request.policies.is_empty() {
+        line.value("policies", &request.policies);
+    }
+    line.number_of("request_bytes", request.request_bytes);
+    line.number_of("response_bytes", request.response_bytes);
+    line.number_of("duration_us", Some(micros(request.total)));
+    line.number_of("queue_us", request.queued.map(micros));
+    line.number_of("device_us", request.worked.map(micros));
+    line.end()
 }
 
 /// The metadata under the names that it has on the wire.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    aws_principal_arn: Option<&'a str>,
-    kms_operation: &'a str,
-    kms_request_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kms_key_arn: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kms_via_service: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    aws_source_vpc: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    aws_source_vpce: Option<&'a str>,
-    #[serde(flatten)]
-    other: &'a Map<String, Value>,
-}
-
-impl<'a> Metadata<'a> {
-    fn of(metadata: &'a RequestMetadata) -> Self {
-        Self {
-            aws_principal_arn: metadata.aws_principal_arn.as_deref(),
-            kms_operation: &metadata.kms_operation,
-            kms_request_id: &metadata.kms_request_id,
-            kms_key_arn: metadata.kms_key_arn.as_deref(),
-            kms_via_service: metadata.kms_via_service.as_deref(),
-            aws_source_vpc: metadata.aws_source_vpc.as_deref(),
-            aws_source_vpce: metadata.aws_source_vpce.as_deref(),
-            other: &metadata.other,
-        }
+fn push_metadata(line: &mut JsonLine, metadata: &RequestMetadata) {
+    line.text_of("awsPrincipalArn", metadata.aws_principal_arn.as_deref());
+    line.text("kmsOperation", &metadata.kms_operation);
+    line.text("kmsRequestId", &metadata.kms_request_id);
+    line.text_of("kmsKeyArn", metadata.kms_key_arn.as_deref());
+    line.text_of("kmsViaService", metadata.kms_via_service.as_deref());
+    line.text_of("awsSourceVpc", metadata.aws_source_vpc.as_deref());
+    line.text_of("awsSourceVpce", metadata.aws_source_vpce.as_deref());
+    for (name, value) in &metadata.other {
+        line.value_named(name, value);
     }
 }
 

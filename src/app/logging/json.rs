@@ -14,6 +14,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::clock::push_utc;
+use crate::json_line::JsonLine;
 
 /// What an access line needs.
 const USUAL_LENGTH: usize = 1_024;
@@ -38,60 +39,46 @@ where
 }
 
 fn line(event: &Event<'_>, at: SystemTime) -> Vec<u8> {
-    let mut line = Vec::with_capacity(USUAL_LENGTH);
-    line.extend_from_slice(br#"{"timestamp":""#);
-    push_utc(&mut line, at);
-    line.push(b'"');
-    let mut members = Members(line);
-    members.push("level", event.metadata().level().as_str());
+    let mut members = Members(JsonLine::begin(USUAL_LENGTH, false));
+    members.0.raw("timestamp", |out| {
+        out.push(b'"');
+        push_utc(out, at);
+        out.push(b'"');
+    });
+    members.0.text("level", event.metadata().level().as_str());
     event.record(&mut members);
-    members.push("target", event.metadata().target());
-    let Members(mut line) = members;
-    line.extend_from_slice(b"}\n");
+    members.0.text("target", event.metadata().target());
+    let mut line = members.0.end();
+    line.push(b'\n');
     line
 }
 
-/// A JSON object that is being written: its members so far.
-struct Members(Vec<u8>);
-
-impl Members {
-    fn push(&mut self, name: &str, value: impl Serialize) {
-        let Self(out) = self;
-        out.extend_from_slice(b",\"");
-        // Names are identifiers of this program; some are Rust's keywords.
-        out.extend_from_slice(name.strip_prefix("r#").unwrap_or(name).as_bytes());
-        out.extend_from_slice(b"\":");
-        let start = out.len();
-        if serde_json::to_writer(&mut *out, &value).is_err() {
-            out.truncate(start);
-            out.extend_from_slice(b"null");
-        }
-    }
-}
+/// What takes the fields of an event.
+struct Members(JsonLine);
 
 impl Visit for Members {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.push(field.name(), value);
+        self.0.text(field.name(), value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.push(field.name(), value);
+        self.0.value(field.name(), &value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.push(field.name(), value);
+        self.0.value(field.name(), &value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.push(field.name(), value);
+        self.0.value(field.name(), &value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.push(field.name(), value);
+        self.0.value(field.name(), &value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.push(field.name(), Shown(value));
+        self.0.value(field.name(), &Shown(value));
     }
 }
 

@@ -147,12 +147,6 @@ pub(super) fn sealed(body: Value) -> Result<Sealed, Fault> {
     })
 }
 
-/// A key id that was given, or the reason to skip.
-pub(super) fn given<'a>(key: Option<&'a String>, option: &str) -> Result<&'a str, Fault> {
-    key.map(String::as_str)
-        .ok_or_else(|| Fault::Skipped(format!("{option} was not given")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -75,6 +75,24 @@ impl<'a> Scene<'a> {
         &self.target.keys.main
     }
 
+    pub(super) fn second(&self) -> Result<&'a str, Fault> {
+        given(self.target.keys.second.as_ref(), "--second-key")
+    }
+
+    pub(super) fn encrypt_only(&self) -> Result<&'a str, Fault> {
+        let key = self.target.keys.encrypt_only.as_ref();
+        given(key, "--encrypt-only-key")
+    }
+
+    pub(super) fn decrypt_only(&self) -> Result<&'a str, Fault> {
+        let key = self.target.keys.decrypt_only.as_ref();
+        given(key, "--decrypt-only-key")
+    }
+
+    pub(super) fn disabled(&self) -> Result<&'a str, Fault> {
+        given(self.target.keys.disabled.as_ref(), "--disabled-key")
+    }
+
     pub(super) fn path(&self, op: Op, key: &str) -> String {
         let path = &self.target.path;
         match op {
@@ -181,6 +199,12 @@ impl<'a> Scene<'a> {
             Op::Metadata | Op::Health => Ok(plain_body(op)),
         }
     }
+}
+
+/// A key id that was given, or the reason to skip.
+fn given<'a>(key: Option<&'a String>, option: &str) -> Result<&'a str, Fault> {
+    key.map(String::as_str)
+        .ok_or_else(|| Fault::Skipped(format!("{option} was not given")))
 }
 
 impl Sealed {

@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::super::case::{Case, Judged, must};
-use super::super::check::{self, given};
+use super::super::check;
 use super::super::scene::{Op, Scene, encrypt_body, set, set_aad};
 
 const FIELD: &str = "ciphertextDataIntegrityValue";
@@ -61,10 +61,7 @@ pub(super) fn cases() -> Vec<Case> {
             "Encrypt with SHA_256 by --encrypt-only-key",
             "400 InvalidKeyUsageException",
             |scene| {
-                let key = given(
-                    scene.target.keys.encrypt_only.as_ref(),
-                    "--encrypt-only-key",
-                )?;
+                let key = scene.encrypt_only()?;
                 let mut body = encrypt_body(b"x");
                 set(
                     &mut body,

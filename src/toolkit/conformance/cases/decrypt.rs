@@ -1,7 +1,7 @@
 //! Section 5, Decrypt: whatever was changed is corrupt, and what has a wrong length too.
 
 use super::super::case::{Case, must};
-use super::super::check::{self, given};
+use super::super::check;
 use super::super::scene::{Op, Sealed, base64, set};
 
 const AAD: &[u8] = b"project=nile,department=marketing";
@@ -173,7 +173,7 @@ fn others() -> Vec<Case> {
             "a ciphertext of --key, with --second-key",
             "400 InvalidCiphertextException",
             |scene| {
-                let key = given(scene.target.keys.second.as_ref(), "--second-key")?;
+                let key = scene.second()?;
                 let body = scene.encrypt(b"conformance", None)?.decrypt_body();
                 scene.refused(Op::Decrypt, key, &body, check::INVALID_CIPHERTEXT)
             },

@@ -9,7 +9,45 @@ const SIZES: [usize; 11] = [0, 1, 15, 16, 17, 32, 255, 256, 1_024, 4_096, 4_300]
 pub(super) fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = SIZES.map(plaintext_of).into();
     cases.extend([1, 16, 255, 256, 4_096, 8_192].map(aad_of));
+    cases.extend(lengths());
     cases.extend([
+        must(
+            "5",
+            "encrypt-iv-fresh",
+            "the same plaintext eight times",
+            "eight different IVs",
+            fresh_ivs,
+        ),
+        must(
+            "5",
+            "encrypt-hides",
+            "a plaintext",
+            "a ciphertext that is not the plaintext",
+            |scene| {
+                let sealed = scene.encrypt(b"sixteen bytes ok", None)?;
+                check::that(sealed.ciphertext != b"sixteen bytes ok", || {
+                    "the ciphertext is the plaintext".to_owned()
+                })
+            },
+        ),
+        should(
+            "5",
+            "encrypt-empty-aad-is-none",
+            "an empty AAD, decrypted without any",
+            "the plaintext",
+            |scene| {
+                let sealed = scene.encrypt(b"x", Some(b""))?;
+                scene.decrypt(&sealed, None).map(drop)
+            },
+        ),
+    ]);
+    cases.extend(limits());
+    cases
+}
+
+/// How long the parts of an answer are.
+fn lengths() -> [Case; 4] {
+    [
         must(
             "5",
             "encrypt-ciphertext-length",
@@ -56,35 +94,12 @@ pub(super) fn cases() -> Vec<Case> {
                 })
             },
         ),
-        must(
-            "5",
-            "encrypt-iv-fresh",
-            "the same plaintext eight times",
-            "eight different IVs",
-            fresh_ivs,
-        ),
-        must(
-            "5",
-            "encrypt-hides",
-            "a plaintext",
-            "a ciphertext that is not the plaintext",
-            |scene| {
-                let sealed = scene.encrypt(b"sixteen bytes ok", None)?;
-                check::that(sealed.ciphertext != b"sixteen bytes ok", || {
-                    "the ciphertext is the plaintext".to_owned()
-                })
-            },
-        ),
-        should(
-            "5",
-            "encrypt-empty-aad-is-none",
-            "an empty AAD, decrypted without any",
-            "the plaintext",
-            |scene| {
-                let sealed = scene.encrypt(b"x", Some(b""))?;
-                scene.decrypt(&sealed, None).map(drop)
-            },
-        ),
+    ]
+}
+
+/// The longest that must be taken, and what is too long.
+fn limits() -> [Case; 3] {
+    [
         must(
             "5",
             "encrypt-aad-of-65536-bytes",
@@ -114,8 +129,7 @@ pub(super) fn cases() -> Vec<Case> {
             "501 UnsupportedOperationException",
             |scene| too_long(scene, 1 << 20, 0),
         ),
-    ]);
-    cases
+    ]
 }
 
 fn plaintext_of(size: usize) -> Case {

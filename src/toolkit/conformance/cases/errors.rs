@@ -1,7 +1,7 @@
 //! Section 6: the rows of the table, and the order of the checks.
 
 use super::super::case::{Case, must};
-use super::super::check::{self, given};
+use super::super::check;
 use super::super::scene::{Op, encrypt_body, plain_body, set};
 use crate::client::raw::Request;
 
@@ -26,13 +26,14 @@ pub(super) fn cases() -> Vec<Case> {
             format!("{} with --disabled-key", op.name()),
             "400 InvalidStateException",
             move |scene| {
-                let key = given(scene.target.keys.disabled.as_ref(), "--disabled-key")?;
+                let key = scene.disabled()?;
                 scene.refused(op, key, &scene.good_body(op)?, check::INVALID_STATE)
             },
         ));
     }
     cases.extend(usages());
     cases.extend(order());
+    cases.extend(odd());
     cases
 }
 
@@ -44,10 +45,7 @@ fn usages() -> Vec<Case> {
             "decrypt with --encrypt-only-key",
             "400 InvalidKeyUsageException",
             |scene| {
-                let key = given(
-                    scene.target.keys.encrypt_only.as_ref(),
-                    "--encrypt-only-key",
-                )?;
+                let key = scene.encrypt_only()?;
                 scene.refused(
                     Op::Decrypt,
                     key,
@@ -62,10 +60,7 @@ fn usages() -> Vec<Case> {
             "encrypt with --encrypt-only-key",
             "200",
             |scene| {
-                let key = given(
-                    scene.target.keys.encrypt_only.as_ref(),
-                    "--encrypt-only-key",
-                )?;
+                let key = scene.encrypt_only()?;
                 scene.ok(Op::Encrypt, key, &encrypt_body(b"x")).map(drop)
             },
         ),
@@ -75,10 +70,7 @@ fn usages() -> Vec<Case> {
             "encrypt with --decrypt-only-key",
             "400 InvalidKeyUsageException",
             |scene| {
-                let key = given(
-                    scene.target.keys.decrypt_only.as_ref(),
-                    "--decrypt-only-key",
-                )?;
+                let key = scene.decrypt_only()?;
                 scene.refused(
                     Op::Encrypt,
                     key,
@@ -93,10 +85,7 @@ fn usages() -> Vec<Case> {
             "decrypt of another key's ciphertext with --decrypt-only-key",
             "400 InvalidCiphertextException",
             |scene| {
-                let key = given(
-                    scene.target.keys.decrypt_only.as_ref(),
-                    "--decrypt-only-key",
-                )?;
+                let key = scene.decrypt_only()?;
                 scene.refused(
                     Op::Decrypt,
                     key,
@@ -164,6 +153,12 @@ fn order() -> Vec<Case> {
                 check::error(&scene.send(&request)?, &[check::VALIDATION])
             },
         ),
+    ]
+}
+
+/// What an error may say, and what is no request at all.
+fn odd() -> Vec<Case> {
+    vec![
         must(
             "6",
             "message-without-content",
@@ -184,7 +179,7 @@ fn order() -> Vec<Case> {
             "6",
             "head-of-100-kib",
             "a signed request with 100 KiB of header fields",
-            "an error in JSON, or a close",
+            "200, an error in JSON, or a close",
             |scene| {
                 let body = plain_body(Op::Health).to_string();
                 let mut request: Request = scene.signed(Op::Health, "", body);

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::case::{Case, Fault, Judged, must};
-use super::super::check::{self, given};
+use super::super::check;
 use super::super::scene::{Op, Scene, plain_body};
 
 const USAGES: [&str; 9] = [
@@ -62,13 +62,7 @@ pub(super) fn cases() -> Vec<Case> {
             "metadata-disabled",
             "metadata of --disabled-key",
             "200 with keyStatus DISABLED",
-            |scene| {
-                status(
-                    scene,
-                    given(scene.target.keys.disabled.as_ref(), "--disabled-key")?,
-                    "DISABLED",
-                )
-            },
+            |scene| status(scene, scene.disabled()?, "DISABLED"),
         ),
         must(
             "5",
@@ -76,13 +70,7 @@ pub(super) fn cases() -> Vec<Case> {
             "metadata of --encrypt-only-key",
             "keyUsage has ENCRYPT and not DECRYPT",
             |scene| {
-                let usage = usage(&of(
-                    scene,
-                    given(
-                        scene.target.keys.encrypt_only.as_ref(),
-                        "--encrypt-only-key",
-                    )?,
-                )?);
+                let usage = usage(&of(scene, scene.encrypt_only()?)?);
                 check::that(has(&usage, "ENCRYPT") && !has(&usage, "DECRYPT"), || {
                     format!("keyUsage is {usage:?}")
                 })
@@ -94,13 +82,7 @@ pub(super) fn cases() -> Vec<Case> {
             "metadata of --decrypt-only-key",
             "keyUsage has DECRYPT and not ENCRYPT",
             |scene| {
-                let usage = usage(&of(
-                    scene,
-                    given(
-                        scene.target.keys.decrypt_only.as_ref(),
-                        "--decrypt-only-key",
-                    )?,
-                )?);
+                let usage = usage(&of(scene, scene.decrypt_only()?)?);
                 check::that(has(&usage, "DECRYPT") && !has(&usage, "ENCRYPT"), || {
                     format!("keyUsage is {usage:?}")
                 })

@@ -3,6 +3,8 @@
 //! Names follow Prometheus' conventions: base units, `_total` for counters, bounded labels. No label ever
 //! holds a principal, a key ARN or anything else that a caller chooses.
 
+mod process;
+
 use prometheus::{
     Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -35,8 +37,9 @@ impl Metrics {
     /// [`MetricsError`] when the process collector cannot be declared.
     pub fn new() -> Result<Self, MetricsError> {
         let metrics = Self::default();
-        let process = prometheus::process_collector::ProcessCollector::for_self();
-        metrics.registry.register(Box::new(process))?;
+        metrics
+            .registry
+            .register(Box::new(process::ProcessCollector::new()?))?;
         Ok(metrics)
     }
 

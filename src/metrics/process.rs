@@ -154,7 +154,7 @@ mod tests {
             .find(|family| family.name() == name)
             .unwrap();
         let metric = &family.get_metric()[0];
-        metric.get_gauge().value() + metric.get_counter().value()
+        metric.get_gauge().get_value() + metric.get_counter().get_value()
     }
 
     #[test]

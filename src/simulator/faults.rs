@@ -171,6 +171,7 @@ impl ProxyFault {
     }
 
     /// In AWS's sense, in our words; `kms-behaviour.md` has the part of each by which operators know it.
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn message(self) -> &'static str {
         use ErrorName as E;
         match self {

@@ -85,7 +85,8 @@ impl Crate {
                 .insert([&module, &*item.scope, &*item.segments].concat());
         }
         for binding in &names.bindings {
-            let name = [&module, &*binding.path.scope, &[binding.name.clone()]].concat();
+            let mut name = [&module, &*binding.path.scope].concat();
+            name.push(binding.name.clone());
             self.bindings
                 .insert(name, (module.clone(), binding.path.clone()));
         }

@@ -23,15 +23,34 @@ fn rules(setup: &mut Setup, text: &str) -> PathBuf {
     directory.join("rules.cedar")
 }
 
+/// A configuration with one policy file.
+struct Rules {
+    setup: Setup,
+    file: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Rules {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut setup = Setup::new(directory.path());
+        Self {
+            file: rules(&mut setup, ALICE),
+            setup,
+            _directory: directory,
+        }
+    }
+
+    /// Runs `policy check` on a file with this content.
+    fn check(&self, content: impl AsRef<[u8]>, options: &[&str]) -> Ran {
+        fs::write(&self.file, content).unwrap();
+        run(&self.setup, &[&["policy", "check"], options].concat())
+    }
+}
+
 #[test]
-fn faults_and_useless_rules_are_told_apart() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut setup = Setup::new(directory.path());
-    let file = rules(&mut setup, ALICE);
-    let check = |text: &str, options: &[&str]| -> Ran {
-        fs::write(&file, text).unwrap();
-        run(&setup, &[&["policy", "check"], options].concat())
-    };
+fn errors_in_rules_are_reported_with_their_places() {
+    let rules = Rules::new();
     for (fault, parts) in [
         (
             "permit(principal, action, resource)",
@@ -60,11 +79,20 @@ fn faults_and_useless_rules_are_told_apart() {
         ),
         ("\u{0}", ["rules.cedar", ""]),
     ] {
-        check(fault, &[]).expect(78, &parts);
-        check(fault, &["--strict"]).expect(78, &parts);
+        rules.check(fault, &[]).expect(78, &parts);
+        rules.check(fault, &["--strict"]).expect(78, &parts);
     }
-    fs::write(&file, b"permit\xff").unwrap();
-    run(&setup, &["policy", "check"]).expect(78, &["not UTF-8"]);
+    rules.check(b"permit\xff", &[]).expect(78, &["not UTF-8"]);
+    let Rules { setup, file, .. } = &rules;
+    fs::rename(file, file.with_extension("bak")).unwrap();
+    for command in [["policy", "check"].as_slice(), &["check-config"]] {
+        run(setup, command).expect(78, &["has no .cedar file: everything would be denied"]);
+    }
+}
+
+#[test]
+fn rules_that_decide_nothing_are_warnings() {
+    let rules = Rules::new();
     let twice = format!(
         "{ALICE}{}",
         ALICE.replace("@id(\"alice\")", "@id(\"again\")")
@@ -79,14 +107,15 @@ fn faults_and_useless_rules_are_told_apart() {
         ),
         (never, "never"),
     ] {
-        check(useless, &[]).expect(0, &["warning: ", part, "rules: ok"]);
-        check(useless, &["--strict"]).expect(1, &["warning: ", part]);
+        let parts = ["warning: ", part, "rules: ok"];
+        rules.check(useless, &[]).expect(0, &parts);
+        rules
+            .check(useless, &["--strict"])
+            .expect(1, &["warning: ", part]);
     }
-    check(ALICE, &["--strict"]).expect(0, &["1 rules: ok"]);
-    fs::rename(&file, file.with_extension("bak")).unwrap();
-    for command in [["policy", "check"].as_slice(), &["check-config"]] {
-        run(&setup, command).expect(78, &["has no .cedar file: everything would be denied"]);
-    }
+    rules
+        .check(ALICE, &["--strict"])
+        .expect(0, &["1 rules: ok"]);
 }
 
 #[test]

@@ -323,6 +323,7 @@ fn stores_get_names_of_their_own() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn bad_settings_are_told_all_at_once_and_nothing_is_made() {
     for (from, to, fault) in [
         (

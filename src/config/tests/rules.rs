@@ -3,6 +3,7 @@
 use super::faults;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn each_rule_has_its_fault() {
     for (from, to, fault) in [
         (

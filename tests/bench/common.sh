@@ -2,7 +2,7 @@
 # What the benchmarks have in common. They source this after softhsm/common.sh and set `program` and `keep`.
 
 need_number() {
-  [[ ${2:-} =~ ^[0-9]{1,5}$ ]] || { say "$program: $1 needs a number"; exit 2; }
+  [[ ${2:-} =~ ^[0-9]{1,5}$ ]] || { say "${program:?}: $1 needs a number"; exit 2; }
 }
 
 missing_packages() {
@@ -59,7 +59,7 @@ make_token_directory() { # name
 softhsm_token() { # label of the token, command, options
   local label=$1 command=$2
   shift 2
-  "$binaries/examples/softhsm-token" "$command" --module "$module" --token "$label" --pin-file "$work/pin" "$@" >&2
+  "${binaries:?}/examples/softhsm-token" "$command" --module "${module:?}" --token "$label" --pin-file "$work/pin" "$@" >&2
 }
 
 # --- figures ----------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 //! The network side: listeners, TLS, HTTP and the layers that a request walks through.
 //!
 //! A connection: a permit is taken **before** `accept`, so that a flood waits in the kernel; the TLS handshake runs in the connection's own
-//! task under a timeout; a [`guard`] closes connections that are idle or send their headers too slowly.
+//! task under a timeout; a `guard` closes connections that are idle or send their headers too slowly.
 //!
 //! A request meets the layers in this order, outermost first:
 //! - **observe** opens the request's record, counts it and writes its one line to the log, whatever happens inside.

@@ -36,7 +36,7 @@ impl Audit {
 /// Which trail is meant.
 #[derive(Args)]
 struct Which {
-    /// The configuration file: the trail of its [audit], if no files are named.
+    /// The configuration file: the trail of its `[audit]`, if no files are named.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Files of one trail, in any order.

@@ -35,10 +35,10 @@ pub(in crate::cli) struct Rotate {
     /// The key's id.
     #[arg(long, value_name = "ID")]
     key: String,
-    /// CKA_LABEL of the new version; the first version's with -v<N> behind it, if it is not given.
+    /// CKA_LABEL of the new version; the first version's with `-v<N>` behind it, if it is not given.
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     label: Option<String>,
-    /// The [[hsm]] that makes it; the first one of the key store, if it is not given.
+    /// The `[[hsm]]` that makes it; the first one of the key store, if it is not given.
     #[arg(long, value_name = "NAME")]
     hsm: Option<String>,
     /// Print one JSON object instead of text.

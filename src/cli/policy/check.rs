@@ -16,7 +16,7 @@ use crate::cli::exit::ExitStatus;
     Exit codes: 0 no faults (there may be warnings), 1 there is no policy, or with --strict a warning, 78 faults."
 )]
 pub(in crate::cli) struct Check {
-    /// The configuration file, whose [policy] is checked.
+    /// The configuration file, whose `[policy]` is checked.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// Warnings fail.

@@ -48,6 +48,7 @@ mod kill_switch;
 mod legacy;
 mod log;
 mod log_output;
+mod memory;
 mod metrics_table;
 mod migrate_config;
 mod mtls;

@@ -2,6 +2,7 @@
 
 mod columns;
 mod filter;
+mod limit;
 mod report;
 mod show;
 mod verify;

@@ -17,6 +17,7 @@ mod files;
 mod hsm;
 mod key;
 mod key_store;
+mod listen;
 mod log;
 mod migrate;
 mod outline;
@@ -40,6 +41,7 @@ use crate::keystore::KeyStoreSettings;
 use crate::policy::Policy;
 use crate::server::ServerSettings;
 use document::Document;
+use listen::Listeners;
 use section::Section;
 
 pub use changes::{Change, Changes};
@@ -144,8 +146,9 @@ fn read_text(text: &str, directory: &Path, sources: Sources) -> Reading {
 
 fn whole(root: &Section<'_>) -> Option<Configuration> {
     let health = health(root);
-    let server = server::settings(root, health.fleet_size);
-    let admin = admin(root);
+    let mut listeners = Listeners::default();
+    let server = server::settings(root, health.fleet_size, &mut listeners);
+    let admin = admin(root, &mut listeners);
     let log = log::settings(root);
     let hedge_delay = hedge_delay(root);
     let hsms = hsm::all(root, health.interval);
@@ -211,11 +214,11 @@ fn hedge_delay(root: &Section<'_>) -> Duration {
 }
 
 /// None when there is a fault; `Some(None)` when there is no `[admin]` table.
-fn admin(root: &Section<'_>) -> Option<Option<AdminSettings>> {
+fn admin(root: &Section<'_>, listeners: &mut Listeners) -> Option<Option<AdminSettings>> {
     let Some(section) = root.section("admin") else {
         return Some(None);
     };
-    let listen = section.required_address("listen");
+    let listen = listeners.read(&section, "\"127.0.0.1:9180\"");
     section.finish();
     Some(Some(AdminSettings { listen: listen? }))
 }

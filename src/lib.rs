@@ -30,7 +30,7 @@
 //! | 1 | [`xks`] | the specification's vocabulary as bytes: routes, wire types, framing, the one error table |
 //! | 1 | [`sigv4`] | signature verification, pure |
 //! | 1 | [`ekm`] | the seam to the devices: trait `KeyManager` and how it fails |
-//! | 0 | [`secret`], [`clock`], [`json_line`], [`metrics`], [`build_info`] | values that hide themselves, deadlines and moments, JSON in a line, the registry, the version |
+//! | 0 | [`secret`], [`clock`], [`json_line`], [`listen`], [`metrics`], [`build_info`] | values that hide themselves, deadlines and moments, JSON in a line, addresses to listen on, the registry, the version |
 //!
 //! ## The walk of a request
 //! accept (a permit first) → TLS handshake under a timeout → hyper → **observe** → **audit** → **rescue** → **admit** → **deadline** → **authenticate** →
@@ -53,6 +53,7 @@ pub mod hsm;
 pub mod inventory;
 pub mod json_line;
 pub mod keystore;
+pub mod listen;
 pub mod metrics;
 pub mod operations;
 pub mod policy;

@@ -112,11 +112,11 @@ async fn serve(start: Start) -> Result<(), AppError> {
         level,
     } = start;
     let reloader = reloader(loaded.configuration, level, &devices, &auditor, &metrics)?;
-    let server = bind(&reloader).await?;
+    let server = bind(&reloader)?;
     let live = reloader.live.clone();
     let phase = Phase::new();
-    if let Some(settings) = reloader.current.admin {
-        start_admin(settings, metrics, &phase, &devices, &auditor, live).await?;
+    if let Some(settings) = &reloader.current.admin {
+        start_admin(settings, metrics, &phase, &devices, &auditor, live)?;
     }
     for address in server.addresses()? {
         tracing::info!(listener = "server", %address, "listening");
@@ -173,7 +173,7 @@ fn reloader(
     })
 }
 
-async fn bind(reloader: &Reloader) -> io::Result<Server> {
+fn bind(reloader: &Reloader) -> io::Result<Server> {
     let settings = &reloader.current.server;
     let parts = ServerParts {
         listen: settings.listen.clone(),
@@ -182,7 +182,7 @@ async fn bind(reloader: &Reloader) -> io::Result<Server> {
         trail: reloader.auditor.trail(),
         metrics: reloader.server_metrics.clone(),
     };
-    Server::bind(parts).await
+    Server::bind(parts)
 }
 
 /// Applies each configuration that is read while the proxy serves.
@@ -233,8 +233,8 @@ async fn wait_for_first_attempts(devices: &Devices) {
     }
 }
 
-async fn start_admin(
-    settings: AdminSettings,
+fn start_admin(
+    settings: &AdminSettings,
     metrics: Metrics,
     phase: &Arc<Phase>,
     devices: &Arc<Devices>,
@@ -251,9 +251,10 @@ async fn start_admin(
             live.now().stores.publish_gauges();
         }),
     };
-    let admin = Admin::bind(settings, parts).await?;
-    let address = admin.address()?;
-    tracing::info!(listener = "admin", %address, "listening");
+    let admin = Admin::bind(settings, parts)?;
+    for address in admin.addresses()? {
+        tracing::info!(listener = "admin", %address, "listening");
+    }
     tokio::spawn(admin.serve());
     Ok(())
 }

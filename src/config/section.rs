@@ -1,6 +1,7 @@
 //! A table of the configuration that knows where it is and which of its keys were asked for: what nobody asks for is a fault.
 
 mod foreign;
+mod lists;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -47,7 +48,8 @@ impl<'a> Section<'a> {
 
     // ---- findings
 
-    fn key_path(&self, key: &str) -> String {
+    /// Where `key` is in the document, such as `server.listen`.
+    pub(super) fn key_path(&self, key: &str) -> String {
         match (self.path.is_empty(), key.is_empty()) {
             (true, _) => key.to_owned(),
             (false, true) => self.path.clone(),
@@ -195,17 +197,6 @@ impl<'a> Section<'a> {
         found
     }
 
-    /// A list of strings, if the key is there.
-    pub(super) fn strings(&self, key: &str) -> Option<Vec<&'a str>> {
-        self.of_type(key, "a list of strings", |value| {
-            value
-                .as_array()?
-                .iter()
-                .map(|item| item.get_ref().as_str())
-                .collect()
-        })
-    }
-
     /// A whole number in `range`, if the key is there.
     pub(super) fn integer(&self, key: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
         let number = self.of_type(key, "a whole number", |value| {
@@ -250,12 +241,6 @@ impl<'a> Section<'a> {
         range: std::ops::RangeInclusive<std::time::Duration>,
     ) -> Option<std::time::Duration> {
         self.parsed(key, |text| values::duration(text, &range))
-    }
-
-    /// A socket address that must be there.
-    pub(super) fn required_address(&self, key: &str) -> Option<std::net::SocketAddr> {
-        let parsed = self.parsed(key, values::address);
-        parsed.or_else(|| self.missing(key, "\"127.0.0.1:9180\""))
     }
 
     // ---- tables

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::listen::Listeners;
 use super::section::Section;
 use super::{files, values};
 use crate::server::{ClientAuth, Limits, ServerSettings, TlsError, TlsSettings};
@@ -13,11 +14,15 @@ const KMS_TIMEOUT: Duration = Duration::from_millis(250);
 const BUILT_IN_CA: &str = "amazon-trust-services";
 
 /// The table.
-pub(super) fn settings(root: &Section<'_>, fleet_size: u32) -> Option<ServerSettings> {
+pub(super) fn settings(
+    root: &Section<'_>,
+    fleet_size: u32,
+    listeners: &mut Listeners,
+) -> Option<ServerSettings> {
     let Some(section) = root.section("server") else {
         return root.missing("server", "{ listen = [\"0.0.0.0:443\"], … }");
     };
-    let listen = listen(&section);
+    let listen = listeners.read(&section, "[\"0.0.0.0:443\"]");
     let grace = Duration::ZERO..=Duration::from_secs(3_600);
     let grace_period = section
         .duration("grace_period", grace)
@@ -32,22 +37,6 @@ pub(super) fn settings(root: &Section<'_>, fleet_size: u32) -> Option<ServerSett
         limits,
         fleet_size,
     })
-}
-
-fn listen(section: &Section<'_>) -> Option<Vec<std::net::SocketAddr>> {
-    let Some(texts) = section.strings("listen") else {
-        return section.missing("listen", "[\"0.0.0.0:443\"]");
-    };
-    if texts.is_empty() {
-        section.fault("listen", "is empty; for example [\"0.0.0.0:443\"]");
-        return None;
-    }
-    let address = |text| {
-        values::address(text)
-            .map_err(|e| section.fault("listen", e))
-            .ok()
-    };
-    texts.into_iter().map(address).collect()
 }
 
 fn limits(parent: &Section<'_>) -> Limits {

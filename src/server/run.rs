@@ -23,6 +23,7 @@ use super::metrics::ServerMetrics;
 use super::observe::ObserveLayer;
 use super::rescue::RescueLayer;
 use crate::audit::Trail;
+use crate::listen;
 
 /// What a server is made of.
 pub struct ServerParts {
@@ -49,12 +50,8 @@ impl Server {
     ///
     /// # Errors
     /// The first address that cannot be bound, named.
-    pub async fn bind(parts: ServerParts) -> io::Result<Self> {
-        let mut listeners = Vec::new();
-        for address in &parts.listen {
-            let bound = TcpListener::bind(address).await;
-            listeners.push(bound.map_err(|error| named(*address, &error))?);
-        }
+    pub fn bind(parts: ServerParts) -> io::Result<Self> {
+        let listeners = listen::bind(&parts.listen)?;
         Ok(Self { parts, listeners })
     }
 
@@ -122,8 +119,4 @@ async fn ended(mut accepting: JoinSet<()>, places: &Semaphore, max_connections: 
     while accepting.join_next().await.is_some() {}
     let all = u32::try_from(max_connections).unwrap_or(u32::MAX);
     drop(places.acquire_many(all).await);
-}
-
-fn named(address: SocketAddr, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
 }

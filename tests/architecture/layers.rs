@@ -31,6 +31,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("secret", 0),
     ("clock", 0),
     ("json_line", 0),
+    ("listen", 0),
     ("metrics", 0),
     ("build_info", 0),
     ("lib", 9),

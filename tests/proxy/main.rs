@@ -47,6 +47,7 @@ mod key_changes;
 mod key_commands;
 mod kill_switch;
 mod legacy;
+mod listeners;
 mod log;
 mod log_output;
 mod memory;

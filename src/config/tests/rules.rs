@@ -21,6 +21,46 @@ fn each_rule_has_its_fault() {
             "[server]\ngrace_period = 10\n",
             "server.grace_period: must be a string, not integer",
         ),
+        (
+            "[server]\nlisten = [\"127.0.0.1:0\"]",
+            "[server]\nlisten = [\"0.0.0.0:443\", \"[::]:443\", \"0.0.0.0:443\"]",
+            "server.listen: 0.0.0.0:443 is listed twice",
+        ),
+        (
+            "[server]\nlisten = [\"127.0.0.1:0\"]",
+            "[server]\nlisten = [\"0.0.0.0:443\", \"127.0.0.1:443\"]",
+            "server.listen: 127.0.0.1:443 cannot be bound beside 0.0.0.0:443 of server.listen",
+        ),
+        (
+            "[server]\nlisten = [\"127.0.0.1:0\"]",
+            "admin = { listen = \"127.0.0.1:443\" }\n[server]\nlisten = [\"[::]:443\"]",
+            "admin.listen: 127.0.0.1:443 cannot be bound beside [::]:443 of server.listen",
+        ),
+        (
+            "[server]\nlisten = [\"127.0.0.1:0\"]",
+            "admin = { listen = [\"127.0.0.1:443\"] }\n[server]\nlisten = [\"127.0.0.1:443\"]",
+            "admin.listen: 127.0.0.1:443 is listed twice (also in server.listen)",
+        ),
+        (
+            "[server]\nlisten = [\"127.0.0.1:0\"]",
+            "[server]\nlisten = 443",
+            "server.listen: must be a string or a list of strings",
+        ),
+        (
+            "[[hsm]]",
+            "[server.tls.client_auth]\nca = \"amazon-trust-services\"\nsubjects = [\"a\", \"b\", \"a\"]\n[[hsm]]",
+            "server.tls.client_auth.subjects: \"a\" is listed twice",
+        ),
+        (
+            "region =",
+            "hsms = [\"hsm-a\", \"hsm-a\"]\nregion =",
+            "key_store[0].hsms: \"hsm-a\" is listed twice",
+        ),
+        (
+            "region =",
+            "legacy_ciphertexts = [\"aws-samples-v3\", \"aws-samples-v3\"]\nregion =",
+            "legacy_ciphertexts: \"aws-samples-v3\" is listed twice",
+        ),
         ("\"server.key\"", "\"secret\"", "holds no PEM private key"),
         ("\"server.pem\"", "\"secret\"", "holds no PEM certificate"),
         (

@@ -20,6 +20,7 @@ mod key_store;
 mod listen;
 mod log;
 mod migrate;
+mod original;
 mod outline;
 mod policy;
 mod report;
@@ -48,10 +49,11 @@ pub use changes::{Change, Changes};
 pub use create::{CreateError, NewFile, create_directory, create_private};
 pub use log::{Collector, LogFormat, LogLevel, LogSettings};
 pub use migrate::{CONFIGURATION, Migration, Notes, Origin, migrate};
+pub use original::{NewVersion, Original};
 pub use outline::{Outline, outline};
 pub use report::{Finding, Findings};
 pub use sources::Sources;
-pub use toml_text::{credential_table, hex, key_table};
+pub use toml_text::{credential_table, hex};
 pub use values::hex as parse_hex;
 
 /// Everything that a proxy needs to run.
@@ -119,6 +121,18 @@ fn text(file: &Path, sources: &mut Sources) -> Result<String, Findings> {
 /// All faults at once.
 pub fn load(file: &Path) -> Result<Loaded, Findings> {
     read(file).outcome
+}
+
+/// As [`load`], with the text, for commands that print a changed part of it.
+///
+/// # Errors
+/// All faults at once.
+pub fn load_original(file: &Path) -> Result<(Loaded, Original), Findings> {
+    let mut sources = Sources::default();
+    let text = text(file, &mut sources)?;
+    let directory = file.parent().unwrap_or(Path::new("."));
+    let loaded = read_text(&text, directory, sources).outcome?;
+    Ok((loaded, Original::new(text)))
 }
 
 /// Reads a configuration from its text; `directory` is where relative paths start.

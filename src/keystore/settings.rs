@@ -158,20 +158,6 @@ impl KeySettings {
         self.may_be_shared
     }
 
-    /// The same with one more version, which decrypts only.
-    pub fn with_version(&self, version: VersionSettings) -> Self {
-        let mut more = self.clone();
-        more.others.push(version);
-        more
-    }
-
-    /// The same with another version as the one that encrypts; none when it has no such version.
-    pub fn with_primary(&self, primary: KeyVersion) -> Option<Self> {
-        let versions = self.versions().cloned().collect();
-        let changed = Self::versioned(self.id.clone(), self.state, primary, versions)?;
-        Some(changed.shared(self.may_be_shared))
-    }
-
     /// The versions that decrypt only.
     pub(super) fn others(&self) -> &[VersionSettings] {
         &self.others

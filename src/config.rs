@@ -13,6 +13,7 @@ mod audit;
 mod changes;
 mod create;
 mod document;
+mod exposure;
 mod files;
 mod hsm;
 mod key;
@@ -24,6 +25,7 @@ mod original;
 mod outline;
 mod policy;
 mod report;
+mod secret_text;
 mod section;
 mod server;
 mod sources;
@@ -159,6 +161,8 @@ fn read_text(text: &str, directory: &Path, sources: Sources) -> Reading {
 }
 
 fn whole(root: &Section<'_>) -> Option<Configuration> {
+    exposure::settings(root);
+    exposure::check_configuration(root);
     let health = health(root);
     let mut listeners = Listeners::default();
     let server = server::settings(root, health.fleet_size, &mut listeners);

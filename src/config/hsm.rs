@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::section::Section;
-use super::{Unique, files};
+use super::{Unique, exposure, files};
 use crate::hsm::{GcmProfile, HsmSettings, TokenSelector};
 
 /// Every device; None when one has a fault.
@@ -29,6 +29,10 @@ pub(super) fn all(root: &Section<'_>, health_interval: Duration) -> Option<Vec<H
 fn one(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> {
     let name = name(section);
     let module = section.required_string("module", "\"/usr/lib/softhsm/libsofthsm2.so\"");
+    let module = module.map(|path| section.resolve(path));
+    if let Some(module) = &module {
+        exposure::check_unread(section, "module", module);
+    }
     let token = token(section);
     let pin = files::secret(section, "pin");
     let sessions = section.integer("sessions", 1..=1_024).unwrap_or(16);
@@ -37,7 +41,7 @@ fn one(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> 
     section.finish();
     Some(HsmSettings {
         name: name?.into(),
-        module: section.resolve(module?),
+        module: module?,
         token: token?,
         pin: pin?,
         sessions: usize::try_from(sessions).unwrap_or(16),

@@ -1,16 +1,15 @@
 //! A table of the configuration that knows where it is and which of its keys were asked for: what nobody asks for is a fault.
 
+mod files;
 mod foreign;
 mod lists;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use zeroize::Zeroizing;
 
 use super::document::Document;
 use super::report::Finding;
@@ -268,27 +267,5 @@ impl<'a> Section<'a> {
             Section::new(self.document, table, path, Some(self.document.line(&span)))
         };
         tables.into_iter().enumerate().map(section).collect()
-    }
-
-    // ---- files
-
-    /// Whether no secret is to be read.
-    pub(super) fn withholds_secrets(&self) -> bool {
-        self.document.withholds_secrets()
-    }
-
-    /// Remembers a directory whose files are read.
-    pub(super) fn note_directory(&self, path: &Path) {
-        self.document.note_directory(path);
-    }
-
-    /// Reads a file that the configuration names.
-    pub(super) fn read(&self, path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
-        self.document.read(path)
-    }
-
-    /// `path`, relative to the configuration file's directory.
-    pub(super) fn resolve(&self, path: &str) -> PathBuf {
-        self.document.resolve(path)
     }
 }

@@ -22,6 +22,11 @@ fn each_rule_has_its_fault() {
             "server.grace_period: must be a string, not integer",
         ),
         (
+            "[server]\n",
+            "danger_world_readable_secrets = 1\n[server]\n",
+            "danger_world_readable_secrets: must be true or false",
+        ),
+        (
             "[server]\nlisten = [\"127.0.0.1:0\"]",
             "[server]\nlisten = [\"0.0.0.0:443\", \"[::]:443\", \"0.0.0.0:443\"]",
             "server.listen: 0.0.0.0:443 is listed twice",
@@ -60,6 +65,17 @@ fn each_rule_has_its_fault() {
             "region =",
             "legacy_ciphertexts = [\"aws-samples-v3\", \"aws-samples-v3\"]\nregion =",
             "legacy_ciphertexts: \"aws-samples-v3\" is listed twice",
+        ),
+        ("\"server.pem\"", "\"bom.pem\"", "server.tls.certificate: "),
+        (
+            "\"server.pem\"",
+            "\"bom.pem\"",
+            "has a byte order mark (BOM)",
+        ),
+        (
+            "{ file = \"pin\" }",
+            "{ danger_inline = \"1234 \" }",
+            "hsm[0].pin: the secret begins or ends with a blank",
         ),
         ("\"server.key\"", "\"secret\"", "holds no PEM private key"),
         ("\"server.pem\"", "\"secret\"", "holds no PEM certificate"),

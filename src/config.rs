@@ -24,6 +24,7 @@ mod migrate;
 mod original;
 mod outline;
 mod policy;
+mod region;
 mod report;
 mod secret_text;
 mod section;

@@ -113,6 +113,7 @@ fn client_auth(parent: &Section<'_>) -> Option<Option<ClientAuth>> {
         Some(subjects) => Some(subjects.into_iter().map(str::to_owned).collect::<Vec<_>>()),
         None => section.missing("subjects", example),
     };
+    warn_about_wildcards(&section, subjects.as_deref().unwrap_or_default());
     let ca = section.required_string("ca", "\"amazon-trust-services\"");
     section.finish();
     let auth = match (ca?, subjects?) {
@@ -126,4 +127,12 @@ fn client_auth(parent: &Section<'_>) -> Option<Option<ClientAuth>> {
         }
     };
     Some(Some(auth))
+}
+
+/// A name is compared as a whole: a rule that was meant as a pattern would let nobody in.
+fn warn_about_wildcards(section: &Section<'_>, subjects: &[String]) {
+    for subject in subjects.iter().filter(|subject| subject.contains('*')) {
+        let what = format!("{subject:?} is compared as a whole: its * is not a wildcard");
+        section.warn("subjects", format!("{what}; list each name"));
+    }
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod rules;
+mod warnings;
 
 use std::fs;
 use std::path::PathBuf;

@@ -145,6 +145,44 @@ fn a_configuration_that_everybody_can_write_is_an_error() {
 }
 
 #[test]
+fn strict_makes_warnings_an_exit_code() {
+    let well = |setup: &mut Setup| setup.unset("server.limits", "request_timeout");
+    let warned = |setup: &mut Setup| {
+        well(setup);
+        setup.edit("\"/closed\"", "\"/closed/kms/xks/v1\"");
+        setup.edit("region = \"us-east-1\"", "region = \"euwest\"");
+    };
+    let said = [
+        "warning: line ",
+        "key_store[3].path_prefix: looks like a whole XksProxyUriPath",
+        "key_store[1].region: \"euwest\" is not the name of a known AWS region",
+    ];
+    for (options, expected) in [
+        (&["check-config"][..], 0),
+        (&["check-config", "--strict"], 1),
+    ] {
+        let (code, stdout, stderr) = with_configuration(options, warned);
+        assert_eq!(code, Some(expected), "{stderr}");
+        assert!(said.iter().all(|part| stderr.contains(part)), "{stderr}");
+        assert_eq!(stdout.contains(": ok"), expected == 0, "{stdout}");
+        let (code, stdout, _) = with_configuration(&[options, &["--json"]].concat(), warned);
+        let report: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!(
+            (code, &report["ok"]),
+            (Some(expected), &(expected == 0).into())
+        );
+        assert_eq!(
+            report["warnings"].as_array().map(Vec::len),
+            Some(2),
+            "{report}"
+        );
+    }
+    let (code, stdout, _) = with_configuration(&["check-config", "--strict"], well);
+    assert_eq!(code, Some(0));
+    assert!(stdout.contains(": ok"), "{stdout}");
+}
+
+#[test]
 fn a_missing_file_and_wrong_usage_have_their_own_codes() {
     let missing = Path::new("/nonexistent/config.toml").to_str().unwrap();
     let (code, _, stderr) = run(&["check-config", "--config", missing]);

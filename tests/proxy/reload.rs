@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use rustls::ALL_VERSIONS;
+use serde_json::Value;
 
 use crate::harness::http::tcp;
 use crate::harness::load::Stop;
@@ -440,4 +441,33 @@ fn a_secret_that_becomes_readable_for_everybody_changes_nothing() {
     serves(&proxy);
     set_mode(0o640);
     proxy.await_reload("unchanged", 0.0);
+}
+
+#[test]
+fn warnings_are_logged_at_the_start_and_at_every_reload() {
+    let mut proxy = Proxy::start_with(|setup| {
+        setup.edit("region = \"us-east-1\"", "region = \"us-east-1a\"");
+    });
+    let is_warning = |line: &Value, part: &str| {
+        line["level"] == "WARN"
+            && line["message"] == "configuration"
+            && line["warning"]
+                .as_str()
+                .is_some_and(|said| said.contains(part))
+    };
+    let zone = "region: \"us-east-1a\" is an availability zone";
+    proxy.daemon.wait_for(zone, |line| is_warning(line, zone));
+    let told = |proxy: &Proxy| {
+        let lines = proxy.daemon.log();
+        let parsed = lines
+            .iter()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        parsed.filter(|line| is_warning(line, zone)).count()
+    };
+    assert_eq!(told(&proxy), 1);
+    proxy.daemon.signal(Signal::HUP);
+    proxy.await_reload("unchanged", 0.0);
+    eventually("the warning again", || (told(&proxy) == 2).then_some(()));
+    proxy.reconfigure(|setup| setup.edit("\"us-east-1a\"", "\"us-east-1\""));
+    assert_eq!(told(&proxy), 2);
 }

@@ -11,6 +11,7 @@ mod load;
 mod memory;
 mod principal;
 mod question;
+mod roles;
 mod unreachable;
 
 use std::fmt;
@@ -24,6 +25,7 @@ pub use load::{PolicyFault, PolicySource, PolicyWarning, SCHEMA};
 pub use question::{Action, Question};
 
 use memory::Memory;
+use roles::Roles;
 
 use crate::metrics::{Metrics, MetricsError};
 
@@ -40,6 +42,7 @@ pub enum PolicyMode {
 #[derive(Clone)]
 pub struct Policy {
     rules: Arc<PolicySet>,
+    roles: Arc<Roles>,
     memory: Arc<Memory>,
     mode: PolicyMode,
     made_of: [u8; 32],
@@ -131,8 +134,13 @@ impl Policy {
                 digest.update(part);
             }
         }
+        let entities: Vec<_> = rules
+            .policies()
+            .flat_map(|rule| rule.entity_literals())
+            .collect();
         let policy = Self {
             memory: Arc::new(Memory::of(&rules)),
+            roles: Arc::new(Roles::of(entities.iter())),
             rules: Arc::new(rules),
             mode,
             made_of: digest.finalize().into(),
@@ -161,7 +169,7 @@ impl Policy {
     }
 
     fn ask(&self, question: &Question<'_>) -> (Verdict, Vec<String>) {
-        match question.ask() {
+        match question.ask(&self.roles) {
             Some((request, entities)) => {
                 let response = Authorizer::new().is_authorized(&request, &self.rules, &entities);
                 self.verdict(&response)

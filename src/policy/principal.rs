@@ -1,6 +1,8 @@
 //! What an AWS principal's ARN says. An ARN that has another form than is known is a principal of kind "other", never an error: AWS
 //! may invent more of them.
 
+use super::roles::{Role, is_account};
+
 /// The parts of a principal's ARN.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Parts<'a> {
@@ -8,8 +10,8 @@ pub(super) struct Parts<'a> {
     pub account: Option<&'a str>,
     pub name: Option<&'a str>,
     pub session: Option<&'a str>,
-    /// The ARN of the role that an assumed role is a session of.
-    pub role: Option<String>,
+    /// The role itself, or the one that an assumed role is a session of.
+    pub role: Option<Role<'a>>,
 }
 
 impl<'a> Parts<'a> {
@@ -59,14 +61,19 @@ impl<'a> Parts<'a> {
             ("iam", "root", None) => of("root", None),
             ("iam", "user", Some(path)) => of("user", last(path)),
             ("iam", "role", Some(path)) => Self {
-                role: Some(arn.to_owned()),
+                role: Role::of_arn(arn),
                 ..of("role", last(path))
             },
             ("sts", "assumed-role", Some(rest)) => {
                 let (name, session) = rest.split_once('/')?;
                 Self {
                     session: Some(session),
-                    role: account.map(|a| format!("arn:{partition}:iam::{a}:role/{name}")),
+                    role: account.map(|account| Role {
+                        partition,
+                        account,
+                        path: "",
+                        name,
+                    }),
                     ..of("assumed-role", Some(name))
                 }
             }
@@ -85,8 +92,7 @@ pub(super) fn account_of(arn: &str) -> Option<&str> {
 }
 
 fn account_id(text: &str) -> Option<&str> {
-    let is_id = text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
-    is_id.then_some(text)
+    is_account(text).then_some(text)
 }
 
 /// Roles and users may have a path before their name.
@@ -107,6 +113,18 @@ mod tests {
             role,
         } = Parts::of(principal);
         let dash = |part: Option<&str>| part.unwrap_or("-").to_owned();
+        let role = role.map(|role| {
+            let (path, name) = (role.path, role.name);
+            let path = if path.is_empty() {
+                "/"
+            } else {
+                &format!("/{path}/")
+            };
+            format!(
+                "arn:{}:iam::{}:role{path}{name}",
+                role.partition, role.account
+            )
+        });
         let role = dash(role.as_deref());
         format!(
             "{kind} {} {} {} {role}",
@@ -165,5 +183,12 @@ mod tests {
             Some("111122223333")
         );
         assert_eq!(account_of("nonsense"), None);
+    }
+
+    #[test]
+    fn the_path_of_a_role_is_kept() {
+        let with_path = "arn:aws:iam::111122223333:role/team/Orders";
+        let expected = format!("role 111122223333 Orders - {with_path}");
+        assert_eq!(told(with_path), expected);
     }
 }

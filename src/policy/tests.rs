@@ -182,6 +182,53 @@ fn faults_are_told_all_at_once() {
     assert!(text.contains("awsSourceVpc"), "{text}");
 }
 
+/// STS drops the path of a role from the ARN of its sessions.
+#[test]
+fn the_sessions_of_a_role_with_a_path_are_in_it() {
+    let role = "principal in Xks::Role::\"arn:aws:iam::111122223333:role/team/Contractors\"";
+    let permit = policy(
+        &format!("permit({role}, action, resource);"),
+        PolicyMode::Enforce,
+    );
+    let forbid = "permit(principal, action, resource); forbid(principal, action, resource) when";
+    let forbid = policy(&format!("{forbid} {{ {role} }};"), PolicyMode::Enforce);
+    let account = "principal in Xks::Account::\"111122223333\"";
+    let of_account = format!("permit(principal, action, resource) when {{ {role} && {account} }};");
+    let of_account = policy(&of_account, PolicyMode::Enforce);
+    for (principal, is_in) in [
+        (
+            "arn:aws:sts::111122223333:assumed-role/Contractors/alice",
+            true,
+        ),
+        ("arn:aws:iam::111122223333:role/team/Contractors", true),
+        ("arn:aws:iam::111122223333:role/Contractors", true),
+        ("arn:aws:iam::111122223333:role/other/Contractors", false),
+        (
+            "arn:aws:sts::999922223333:assumed-role/Contractors/alice",
+            false,
+        ),
+        (
+            "arn:aws-cn:sts::111122223333:assumed-role/Contractors/alice",
+            false,
+        ),
+        (
+            "arn:aws:sts::111122223333:assumed-role/contractors/alice",
+            false,
+        ),
+        (
+            "arn:aws:sts::111122223333:federated-user/Contractors",
+            false,
+        ),
+        ("arn:aws:iam::111122223333:user/team/Contractors", false),
+    ] {
+        let asked = |m: &mut serde_json::Value| m["awsPrincipalArn"] = json!(principal);
+        let is_allowed = |policy| decide(policy, asked, Action::Encrypt).is_allowed;
+        assert_eq!(is_allowed(&permit), is_in, "{principal}");
+        assert_eq!(is_allowed(&forbid), !is_in, "{principal}");
+        assert_eq!(is_allowed(&of_account), is_in, "{principal}");
+    }
+}
+
 #[test]
 fn rules_that_never_apply_are_warned_about() {
     let source = PolicySource {

@@ -177,13 +177,15 @@ fn whole(root: &Section<'_>) -> Option<Configuration> {
     root.finish();
     let (audit, hsms, key_stores) = (audit?, hsms?, key_stores?);
     audit::check_key(root, audit.as_ref(), &hsms, &key_stores);
+    let policy = policy?;
+    policy::check_names(root, policy.as_ref(), &key_stores);
     Some(Configuration {
         server: server?,
         admin: admin?,
         log: log?,
         hedge_delay,
         audit,
-        policy: policy?,
+        policy,
         hsms,
         key_stores,
     })

@@ -30,7 +30,7 @@
 //! | 1 | [`xks`] | the specification's vocabulary as bytes: routes, wire types, framing, the one error table |
 //! | 1 | [`sigv4`] | signature verification, pure |
 //! | 1 | [`ekm`] | the seam to the devices: trait `KeyManager` and how it fails |
-//! | 0 | [`secret`], [`clock`], [`json_line`], [`listen`], [`metrics`], [`build_info`] | values that hide themselves, deadlines and moments, JSON in a line, addresses to listen on, the registry, the version |
+//! | 0 | [`secret`], [`clock`], [`json_line`], [`listen`], [`metrics`], [`similar`], [`build_info`] | values that hide themselves, deadlines and moments, JSON in a line, addresses to listen on, the registry, misspelt names, the version |
 //!
 //! ## The walk of a request
 //! accept (a permit first) → TLS handshake under a timeout → hyper → **observe** → **audit** → **rescue** → **admit** → **deadline** → **authenticate** →
@@ -60,6 +60,7 @@ pub mod policy;
 pub mod secret;
 pub mod server;
 pub mod sigv4;
+pub mod similar;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 #[cfg(feature = "toolkit")]

@@ -9,6 +9,7 @@
 
 mod load;
 mod memory;
+mod names;
 mod principal;
 mod question;
 mod roles;
@@ -22,9 +23,11 @@ use prometheus::IntCounterVec;
 use sha2::{Digest, Sha256};
 
 pub use load::{PolicyFault, PolicySource, PolicyWarning, SCHEMA};
+pub use names::Names;
 pub use question::{Action, Question};
 
 use memory::Memory;
+use names::Literal;
 use roles::Roles;
 
 use crate::metrics::{Metrics, MetricsError};
@@ -42,6 +45,7 @@ pub enum PolicyMode {
 #[derive(Clone)]
 pub struct Policy {
     rules: Arc<PolicySet>,
+    literals: Arc<Vec<Literal>>,
     roles: Arc<Roles>,
     memory: Arc<Memory>,
     mode: PolicyMode,
@@ -134,18 +138,21 @@ impl Policy {
                 digest.update(part);
             }
         }
-        let entities: Vec<_> = rules
-            .policies()
-            .flat_map(|rule| rule.entity_literals())
-            .collect();
+        let literals = names::literals(&rules);
         let policy = Self {
             memory: Arc::new(Memory::of(&rules)),
-            roles: Arc::new(Roles::of(entities.iter())),
+            roles: Arc::new(Roles::of(literals.iter().map(|(_, uid)| uid))),
+            literals: Arc::new(literals),
             rules: Arc::new(rules),
             mode,
             made_of: digest.finalize().into(),
         };
         Ok((policy, warnings))
+    }
+
+    /// What the rules name that cannot exist in a configuration with these names.
+    pub fn unknown_names(&self, names: &Names) -> Vec<PolicyWarning> {
+        names::warnings(&self.rules, &self.literals, names)
     }
 
     /// How many rules there are.

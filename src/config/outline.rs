@@ -46,10 +46,12 @@ fn of(document: &Document<'_>) -> Option<Outline> {
     let (audit, policy) = (audit::settings(&root), policy::settings(&root));
     let interval = super::health(&root).interval;
     let hsms = hsm::all(&root, interval);
+    let (key_stores, policy) = (key_store::all(&root, &hsms)?, policy?);
+    policy::check_names(&root, policy.as_ref(), &key_stores);
     Some(Outline {
-        key_stores: key_store::all(&root, &hsms)?,
+        key_stores,
         audit: audit?,
-        policy: policy?,
+        policy,
         warnings: document.warnings(),
     })
 }

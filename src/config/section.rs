@@ -14,9 +14,7 @@ use toml::de::{DeTable, DeValue};
 use super::document::Document;
 use super::report::Finding;
 use super::values;
-
-/// The distance up to which an unknown key is taken for a misspelt known one.
-const SIMILAR: usize = 3;
+use crate::similar::nearest;
 
 /// A table, with its place in the document.
 pub(super) struct Section<'a> {
@@ -87,9 +85,7 @@ impl<'a> Section<'a> {
             if asked.contains(key) {
                 continue;
             }
-            let distance = |known: &&String| strsim::damerau_levenshtein(key, known);
-            let nearest = asked.iter().min_by_key(distance);
-            match nearest.filter(|known| distance(known) <= SIMILAR) {
+            match nearest(key, asked.iter().map(String::as_str)) {
                 Some(known) => self.fault(key, format!("is unknown; did you mean {known:?}?")),
                 None => {
                     let known: Vec<&str> = asked.iter().map(String::as_str).collect();

@@ -1,6 +1,7 @@
 //! The configuration: the contract parses, and every fault is told.
 
 mod access;
+mod policy;
 mod rules;
 mod warnings;
 

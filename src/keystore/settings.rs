@@ -145,6 +145,15 @@ impl KeySettings {
         std::iter::once(&self.primary).chain(&self.others)
     }
 
+    /// What its versions are called in the device; those that are chosen by id have no label here.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        self.versions()
+            .filter_map(|version| match &*version.selector {
+                KeySelector::Label(label) => Some(label.as_str()),
+                KeySelector::Id(_) => None,
+            })
+    }
+
     /// The same with `danger_shared` as it is said.
     pub fn shared(self, may_be_shared: bool) -> Self {
         Self {

@@ -303,7 +303,9 @@ async fn the_policy_comes_after_the_key_and_before_its_state() {
     }
     assert_eq!(bench.metadata("off").await, Err(FaultKind::AccessDenied));
     let calls = bench.device.encryptions();
-    bench.policy = Some(policy(""));
+    bench.policy = Some(policy(
+        "permit(principal, action, resource == Xks::Key::\"store/none\");",
+    ));
     assert_eq!(
         bench.encrypt("k", false).await.unwrap_err(),
         FaultKind::AccessDenied

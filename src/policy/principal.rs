@@ -3,6 +3,18 @@
 
 use super::roles::{Role, is_account};
 
+/// What `principal.kind` may be.
+pub(super) const KINDS: [&str; 8] = [
+    "user",
+    "role",
+    "assumed-role",
+    "federated-user",
+    "root",
+    "service",
+    "aws-internal",
+    "other",
+];
+
 /// The parts of a principal's ARN.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Parts<'a> {
@@ -86,6 +98,36 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// How the names of AWS services end, by partition.
+const SERVICES: [&str; 3] = [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"];
+
+/// Returns why no request can have this principal, to follow "which"; none when one can. An ARN of an unknown form may be a new one.
+pub(super) fn principal_problem(principal: &str) -> Option<&'static str> {
+    if principal.contains(['*', '?']) {
+        return Some(
+            "is compared as a whole: its * is not a wildcard; use principal.arn like \"…*\"",
+        );
+    }
+    if !principal.starts_with("arn:") {
+        let is_service = SERVICES.iter().any(|ending| principal.ends_with(ending));
+        // A request that names no principal has an empty one.
+        let is_known = principal.is_empty() || principal.eq_ignore_ascii_case("AWS Internal");
+        return (!is_service && !is_known).then_some("is neither an ARN nor an AWS service");
+    }
+    let mut fields = principal.splitn(6, ':').skip(2);
+    let (service, _region) = (fields.next(), fields.next());
+    let (account, resource) = (fields.next().unwrap_or_default(), fields.next());
+    if !matches!(service, Some("iam" | "sts")) {
+        return None;
+    }
+    let session = resource.and_then(|resource| resource.strip_prefix("assumed-role/"));
+    if !is_account(account) {
+        return Some("has an account that is not twelve digits");
+    }
+    (session.is_some_and(|session| !session.contains('/')))
+        .then_some("has no session; name the role as an Xks::Role")
+}
+
 /// The account of any ARN; none when it is not twelve digits.
 pub(super) fn account_of(arn: &str) -> Option<&str> {
     account_id(arn.split(':').nth(4)?)
@@ -126,6 +168,7 @@ mod tests {
             )
         });
         let role = dash(role.as_deref());
+        assert!(KINDS.contains(&kind), "{kind}");
         format!(
             "{kind} {} {} {} {role}",
             dash(account),

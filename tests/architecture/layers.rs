@@ -33,6 +33,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("json_line", 0),
     ("listen", 0),
     ("metrics", 0),
+    ("similar", 0),
     ("build_info", 0),
     ("lib", 9),
 ];

@@ -27,6 +27,9 @@ mod connection;
 mod deadline;
 mod dispatch;
 mod failures;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod listener;
 mod live;

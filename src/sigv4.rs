@@ -12,6 +12,9 @@
 mod authorization;
 mod canonical;
 mod credential;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod new_credential;
 mod sign;
 mod verify;

@@ -43,7 +43,7 @@ pub(super) fn subject(chain: Option<&[CertificateDer<'_>]>) -> Option<Arc<str>> 
 }
 
 /// The subject's common name; none when there are several, or none.
-fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
+pub(super) fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, parsed) = parse_x509_certificate(certificate).ok()?;
     let mut names = parsed.subject().iter_common_name();
     match (names.next(), names.next()) {

@@ -27,7 +27,7 @@ pub(super) fn credentials(pairs: &[(&str, &str)]) -> Credentials {
 
 impl Credential {
     fn unchecked_for_tests(id: &str, secret: &str) -> Self {
-        let id = AccessKeyId::for_tests(id);
+        let id = AccessKeyId::unchecked(id);
         Self::unchecked(id, Secret::new(secret.to_owned()))
     }
 }

@@ -1,0 +1,45 @@
+//! A client certificate's subject (DER), compared with RustCrypto's parser where both can read the certificate.
+//!
+//! - A common name by which a client is accepted is the only one, with exactly these bytes.
+//! - The only common name is found, in each of the string types that X.509 prescribes for new certificates.
+
+use x509_cert::Certificate;
+use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::der::{Decode, Tag, Tagged};
+use xks_proxy::server::fuzzing;
+
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+
+pub fn check(data: &[u8]) {
+    let (name, subject) = (fuzzing::common_name(data), fuzzing::subject(data));
+    assert!(
+        name.is_none() || subject.is_some(),
+        "the audit trail has a subject"
+    );
+    let Ok(certificate) = Certificate::from_der(data) else {
+        return;
+    };
+    let subject_names = certificate.tbs_certificate.subject.0.iter();
+    let attributes = subject_names.flat_map(|set| set.0.iter());
+    let names: Vec<_> = attributes
+        .filter(|attribute| attribute.oid == COMMON_NAME)
+        .collect();
+    match (name, names.as_slice()) {
+        (Some(name), [only]) => assert_eq!(name.as_bytes(), only.value.value()),
+        (Some(name), others) => panic!("{name:?} of {} common names", others.len()),
+        (None, [only]) => {
+            assert!(subject.is_none() || !is_text(only.value.tag(), only.value.value()))
+        }
+        (None, _) => {}
+    }
+}
+
+/// Whether it is a `UTF8String` or a `PrintableString`, with content of that type (RFC 5280 section 4.1.2.4).
+fn is_text(tag: Tag, content: &[u8]) -> bool {
+    let is_printable = |byte: &u8| byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(byte);
+    match tag {
+        Tag::Utf8String => std::str::from_utf8(content).is_ok(),
+        Tag::PrintableString => content.iter().all(is_printable),
+        _ => false,
+    }
+}

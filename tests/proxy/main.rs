@@ -18,6 +18,8 @@ mod audit_commands;
 mod audit_disks;
 mod audit_faults;
 mod audit_limit;
+mod audit_moves;
+mod audit_packed;
 mod audit_strangers;
 mod audit_tampering;
 mod authentication;

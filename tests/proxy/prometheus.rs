@@ -91,7 +91,8 @@ fn every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
 #[test]
 fn every_alert_fires_and_clears() {
     let (mut proxy, a, b) = two_faulty(|setup| {
-        setup.audit_on_a_disk(16 << 10, "on_failure = \"refuse\"");
+        let checkpoint = "checkpoint = { lines = 5, interval = \"1s\", seal_timeout = \"200ms\" }";
+        setup.audit_on_a_disk(16 << 10, &format!("on_failure = \"refuse\"\n{checkpoint}"));
         let identity = setup.authority.server_that_ends_in(5);
         setup.server_identity(&identity);
     });
@@ -182,7 +183,8 @@ impl Scene<'_> {
         for device in self.devices {
             device.set_delay(Function::Encrypt, 400_000);
         }
-        self.prometheus.await_fired(&["XksLatencyHigh"]);
+        self.prometheus
+            .await_fired(&["XksLatencyHigh", "XksAuditUnsealed"]);
         for device in self.devices {
             device.heal();
         }

@@ -30,6 +30,7 @@
 //! | 1 | [`xks`] | the specification's vocabulary as bytes: routes, wire types, framing, the one error table |
 //! | 1 | [`sigv4`] | signature verification, pure |
 //! | 1 | [`ekm`] | the seam to the devices: trait `KeyManager` and how it fails |
+//! | 1 | [`connections`] | the source of a connection, and which connections may stay |
 //! | 0 | [`secret`], [`clock`], [`json_line`], [`metrics`], [`build_info`] | values that hide themselves, deadlines and moments, JSON in a line, the registry, the version |
 //!
 //! ## The walk of a request
@@ -48,6 +49,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod connections;
 pub mod ekm;
 pub mod hsm;
 pub mod inventory;

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every room with its floor.
-const FLOORS: [(&str, u8); 25] = [
+const FLOORS: [(&str, u8); 26] = [
     ("main", 8),
     ("bin", 8),
     ("cli", 7),
@@ -32,6 +32,7 @@ const FLOORS: [(&str, u8); 25] = [
     ("xks", 1),
     ("sigv4", 1),
     ("ekm", 1),
+    ("connections", 1),
     ("secret", 0),
     ("clock", 0),
     ("json_line", 0),

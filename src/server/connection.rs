@@ -28,6 +28,7 @@ use super::live::Live;
 use super::metrics::ServerMetrics;
 use super::record::Peer;
 use super::settings::Limits;
+use crate::connections::Source;
 
 /// The longest buffer for a request's headers, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
@@ -78,6 +79,7 @@ where
     let subject = client_auth::subject(session.peer_certificates());
     let peer = Peer {
         address: peer,
+        source: Source::from(peer),
         subject,
     };
     match is_http2 {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::trace_context::TraceContext;
+use crate::connections::Source;
 use crate::operations::Cost;
 use crate::policy::Decision;
 use crate::sigv4::AccessKeyId;
@@ -15,6 +16,8 @@ use crate::xks::{ExternalKeyId, Fault, Operation, RequestMetadata};
 pub(super) struct Peer {
     /// Its address.
     pub address: SocketAddr,
+    /// What limits and aggregated log lines count it under.
+    pub source: Source,
     /// The subject of its certificate, if it has shown one that was accepted.
     pub subject: Option<Arc<str>>,
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::pool::{Id, Pool};
 use super::shared::{Link, Shared};
 
-/// How exactly the time of a source's last verified request is kept: so often at most does a request take the pool's lock.
+/// The precision of a source's last verified request: a connection takes the pool's lock for it at most once in this time.
 const EXACTNESS_MS: u64 = 1_000;
 
 /// A connection as its requests see it; cheap to clone. It does not keep the slot.

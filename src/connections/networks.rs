@@ -18,7 +18,7 @@ impl Networks {
     /// Adds the network in `text`, such as `10.1.0.0/16` or `2001:db8::/48`.
     ///
     /// # Errors
-    /// What is wrong with `text`: it is not in CIDR form, or has bits set behind its prefix.
+    /// The problem, when `text` is not in CIDR form or has bits set behind its prefix.
     pub fn add(&mut self, text: &str) -> Result<(), String> {
         let wrong = |_| format!("{text:?} is not a CIDR; write it like \"10.1.0.0/16\"");
         let network: IpNet = text.parse().map_err(wrong)?;

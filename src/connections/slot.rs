@@ -80,7 +80,7 @@ impl Slot {
         &self.source
     }
 
-    /// What is known of its requests.
+    /// Whether it has requests in progress.
     pub fn usage(&self) -> &Arc<Usage> {
         &self.handle.link.usage
     }
@@ -117,7 +117,7 @@ impl Slot {
         self.handle.link.is_verified.load(Ordering::Acquire)
     }
 
-    /// Gives the slot back and counts why the connection ended. A displaced one was counted as such.
+    /// Returns the slot and counts why the connection ended. A displaced connection was counted when it was displaced.
     pub fn finish(mut self, end: End) {
         self.end = end;
     }

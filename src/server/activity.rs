@@ -48,7 +48,7 @@ pub(super) enum Judgement {
 /// A request that has begun, as the guard has to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Begun {
-    /// Its body has so many bytes.
+    /// The length of its body in bytes.
     Sized(u64),
     /// The length of its body is not known in advance.
     Unsized,
@@ -123,7 +123,7 @@ impl Activity {
         let Some(idle_since) = self.usage.idle_since() else {
             return Judgement::Fine;
         };
-        // Whoever connects has something to say: the first head is due as if it had begun.
+        // The time of the first head runs from the end of the handshake.
         let head_since = match self.head_since.load(Ordering::Acquire) {
             0 => (!self.had_request.load(Ordering::Relaxed)).then_some(0),
             since => Some(since - 1),
@@ -217,7 +217,7 @@ pub(super) mod tests {
         assert_eq!(
             activity.judge(Duration::ZERO, LONG),
             Judgement::HeadTooSlow,
-            "who connects has something to say"
+            "the first request is due"
         );
         drop(activity.request_begins(Some(0)));
         assert_eq!(activity.judge(LONG, LONG), Judgement::Fine);

@@ -7,8 +7,8 @@
 //! "Errors"), so the guard puts ours in the place of hyper's.
 //!
 //! # Invariants
-//! - At most [`MAX_HEAD`] bytes reach hyper without a complete request head; then the connection ends. Bodies of requests in progress do not count.
-//!   So a flood of frames that cost the client nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE) ends, also while a request is in progress.
+//! - At most [`MAX_HEAD`] bytes reach hyper without a complete request head; then the connection ends. Bodies do not count. So a flood of frames that
+//!   cost the client nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE) ends, also while a request is in progress.
 
 mod bound;
 mod http1;

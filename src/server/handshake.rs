@@ -113,11 +113,11 @@ impl Log {
 }
 
 fn log_failures(count: u64, peer: SocketAddr, error: &str) {
-    tracing::warn!(count, last_peer = %peer, last_error = error, "TLS handshakes failed");
+    tracing::warn!(count, %peer, error, "TLS handshake failed");
 }
 
 fn log_timeouts(count: u64, peer: SocketAddr) {
-    tracing::warn!(count, last_peer = %peer, "TLS handshakes timed out");
+    tracing::warn!(count, %peer, "TLS handshake timed out");
 }
 
 /// The alert has been written: says that nothing follows it, and waits until the client has read it and closes.

@@ -66,7 +66,7 @@ where
 }
 
 async fn pause_after(error: &io::Error, connections: &Connections) {
-    // A client that has already gone is no reason to wait for the next one.
+    // A client that has already gone says nothing about the next one.
     if is_about_the_client(error) {
         return;
     }

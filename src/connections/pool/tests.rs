@@ -95,7 +95,11 @@ fn silent_connections_give_way_first_then_stalled_handshakes_then_established_on
     assert_eq!(scene.pool.counts().unverified, 2);
     let lingering = 5;
     scene.pool.linger(lingering);
-    assert_eq!(scene.enter(1).1, [4], "who is refused is as good as silent");
+    assert_eq!(
+        scene.enter(1).1,
+        [4],
+        "a refused handshake counts as silent"
+    );
 }
 
 #[test]

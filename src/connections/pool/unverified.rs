@@ -15,7 +15,7 @@ pub(super) const FIRST_SECOND: Duration = Duration::from_secs(1);
 /// connections per second, each with a ClientHello and nothing after it, fewer than the default `max_unverified` are protected.
 pub(super) const ANSWERS_WITHIN: Duration = Duration::from_millis(400);
 
-/// The first connection of a source gives way last for so long: its client's first bytes are still on their way.
+/// The first connection of a source gives way last within this time: the first bytes of its client are still on their way.
 pub(super) const ARRIVES_WITHIN: Duration = Duration::from_millis(100);
 
 /// How far an unverified connection has come.
@@ -123,7 +123,7 @@ impl Unverified {
         }
     }
 
-    /// Takes the rank from those whose time is over.
+    /// Ends the protection of connections whose deadline has passed.
     pub(super) fn expire(&mut self, now: Instant) {
         while let Some((deadline, id)) = self.deadlines.first().copied()
             && deadline <= now

@@ -47,7 +47,7 @@ impl Verified {
             let (looked_at, id) = self.order.first().copied()?;
             match idle_since(id) {
                 Some(since) if since <= looked_at => return Some(id),
-                // Whoever is first now has been looked at in this call, and has a request.
+                // This call has already looked at the first one, and it has a request.
                 _ if looked_at >= now => return None,
                 since => self.insert(id, since.map_or(now, |since| since.min(now))),
             }

@@ -23,7 +23,7 @@ enum Place {
     Head,
     /// Behind an empty line, which should be the end of a head.
     HeadDone,
-    /// In a body, of which so many bytes are left.
+    /// In a body; the number of bytes that are left of it.
     Body(u64),
     /// In a body whose length nobody has announced, or behind it.
     Unframed,

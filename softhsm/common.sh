@@ -31,16 +31,22 @@ install_packages() { # names, separated by blanks or line ends
   [[ -n $missing ]] || return 0
   [[ $(id -u) == 0 ]] || die "not root, so please install what is missing, then start again:  sudo apt-get install $missing"
   has apt-get || die "no apt-get here; please install what is missing (Debian's names): $missing"
-  say "Installing $missing"
+  say "Installing with apt-get: $missing. This usually takes less than a minute."
   # shellcheck disable=SC2086 # a list of words on purpose
   (umask 022 && export DEBIAN_FRONTEND=noninteractive &&
     apt-get -qq update && apt-get -qq install -y --no-install-recommends $missing) >&2
 }
 
-# Builds for release and sets `binaries` to the directory of the outcome.
-build() { # what, as for cargo build
-  say "Building (release)"
-  cargo build --release --locked --quiet "$@"
+# Builds and sets `binaries` to the directory of the result. softhsm/dev and tests/run build with the profile dev, so that each reuses what
+# the other has compiled; benchmarks build for release.
+build() { # profile (dev or release), usual time of a first build, what to build as for cargo build
+  local profile=$1 usual=$2 quiet=(--quiet) directory
+  shift 2
+  [[ ! -t 2 ]] || quiet=()
+  say "Building (profile $profile). The first build takes about $usual on two cores, later ones seconds."
+  cargo build --profile "$profile" --locked "${quiet[@]}" "$@"
+  directory=$(cargo metadata --format-version 1 --no-deps --locked | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+  [[ $profile == dev ]] && profile=debug
   # shellcheck disable=SC2034 # used by those who source this
-  binaries=$(cargo metadata --format-version 1 --no-deps --locked | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/release
+  binaries=$directory/$profile
 }

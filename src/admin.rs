@@ -21,10 +21,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{interval, sleep, timeout};
 
 use crate::connections::{ClientStream, Connections, End, PERIOD, PoolLimits, Slot};
+use crate::listen::Listeners;
 use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, Metrics};
 
 /// The bounds of its connections. A load balancer and a few scrapers need ten; the rest is the time that a new connection has for its request while
@@ -45,10 +46,10 @@ const MAX_LIFE: Duration = Duration::from_secs(300);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The `[admin]` table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminSettings {
     /// Where to listen.
-    pub listen: SocketAddr,
+    pub listen: Vec<SocketAddr>,
 }
 
 /// Whether the proxy is ready; if not, why.
@@ -67,32 +68,28 @@ pub struct AdminParts {
     pub refresh: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// The bound listener.
+/// The bound listeners.
 pub struct Admin {
     parts: AdminParts,
-    listener: TcpListener,
+    listeners: Listeners,
 }
 
 impl Admin {
     /// Binds.
     ///
     /// # Errors
-    /// When the address cannot be bound.
-    pub async fn bind(settings: AdminSettings, parts: AdminParts) -> io::Result<Self> {
-        let address = settings.listen;
-        let bound = TcpListener::bind(address).await;
-        let listener = bound.map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-        })?;
-        Ok(Self { parts, listener })
+    /// The first address that cannot be bound, named.
+    pub fn bind(settings: &AdminSettings, parts: AdminParts) -> io::Result<Self> {
+        let listeners = Listeners::bind(&settings.listen)?;
+        Ok(Self { parts, listeners })
     }
 
     /// Where it is bound.
     ///
     /// # Errors
-    /// When the socket does not know its address any more.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    /// When a socket does not know its address any more.
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.listeners.addresses()
     }
 
     /// Serves until it is dropped.
@@ -100,7 +97,7 @@ impl Admin {
         let mut periods = interval(PERIOD);
         loop {
             tokio::select! {
-                accepted = self.listener.accept() => match accepted {
+                accepted = self.listeners.accept() => match accepted {
                     Ok((socket, peer)) => self.spawn(socket, peer),
                     Err(error) => {
                         self.parts.connections.note_accept_failure(&error);

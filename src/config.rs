@@ -13,15 +13,20 @@ mod audit;
 mod changes;
 mod create;
 mod document;
+mod exposure;
 mod files;
 mod hsm;
 mod key;
 mod key_store;
+mod listen;
 mod log;
 mod migrate;
+mod original;
 mod outline;
 mod policy;
+mod region;
 mod report;
+mod secret_text;
 mod section;
 mod server;
 mod sources;
@@ -40,16 +45,18 @@ use crate::keystore::KeyStoreSettings;
 use crate::policy::Policy;
 use crate::server::ServerSettings;
 use document::Document;
+use listen::Listeners;
 use section::Section;
 
 pub use changes::{Change, Changes};
 pub use create::{CreateError, NewFile, create_directory, create_private};
 pub use log::{Collector, LogFormat, LogLevel, LogSettings};
 pub use migrate::{CONFIGURATION, Migration, Notes, Origin, migrate};
+pub use original::{NewVersion, Original};
 pub use outline::{Outline, outline};
 pub use report::{Finding, Findings};
 pub use sources::Sources;
-pub use toml_text::{credential_table, hex, key_table};
+pub use toml_text::{credential_table, hex};
 pub use values::hex as parse_hex;
 
 /// Everything that a proxy needs to run.
@@ -119,6 +126,18 @@ pub fn load(file: &Path) -> Result<Loaded, Findings> {
     read(file).outcome
 }
 
+/// As [`load`], with the text, for commands that print a changed part of it.
+///
+/// # Errors
+/// All faults at once.
+pub fn load_original(file: &Path) -> Result<(Loaded, Original), Findings> {
+    let mut sources = Sources::default();
+    let text = text(file, &mut sources)?;
+    let directory = file.parent().unwrap_or(Path::new("."));
+    let loaded = read_text(&text, directory, sources).outcome?;
+    Ok((loaded, Original::new(text)))
+}
+
 /// Reads a configuration from its text; `directory` is where relative paths start.
 ///
 /// # Errors
@@ -143,9 +162,12 @@ fn read_text(text: &str, directory: &Path, sources: Sources) -> Reading {
 }
 
 fn whole(root: &Section<'_>) -> Option<Configuration> {
+    exposure::settings(root);
+    exposure::check_configuration(root);
     let health = health(root);
-    let server = server::settings(root, health.fleet_size);
-    let admin = admin(root);
+    let mut listeners = Listeners::default();
+    let server = server::settings(root, health.fleet_size, &mut listeners);
+    let admin = admin(root, &mut listeners);
     let log = log::settings(root);
     let hedge_delay = hedge_delay(root);
     let hsms = hsm::all(root, health.interval);
@@ -155,13 +177,15 @@ fn whole(root: &Section<'_>) -> Option<Configuration> {
     root.finish();
     let (audit, hsms, key_stores) = (audit?, hsms?, key_stores?);
     audit::check_key(root, audit.as_ref(), &hsms, &key_stores);
+    let policy = policy?;
+    policy::check_names(root, policy.as_ref(), &key_stores);
     Some(Configuration {
         server: server?,
         admin: admin?,
         log: log?,
         hedge_delay,
         audit,
-        policy: policy?,
+        policy,
         hsms,
         key_stores,
     })
@@ -211,11 +235,11 @@ fn hedge_delay(root: &Section<'_>) -> Duration {
 }
 
 /// None when there is a fault; `Some(None)` when there is no `[admin]` table.
-fn admin(root: &Section<'_>) -> Option<Option<AdminSettings>> {
+fn admin(root: &Section<'_>, listeners: &mut Listeners) -> Option<Option<AdminSettings>> {
     let Some(section) = root.section("admin") else {
         return Some(None);
     };
-    let listen = section.required_address("listen");
+    let listen = listeners.read(&section, "\"127.0.0.1:9180\"");
     section.finish();
     Some(Some(AdminSettings { listen: listen? }))
 }

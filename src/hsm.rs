@@ -22,7 +22,7 @@
 //! - A PIN that the token refuses is tried once; then this device rests until its configuration changes.
 //! - An ambiguous return code from a decryption is settled by a decryption that is known to be good, on the same session,
 //!   before anybody is blamed.
-//! - `unsafe` is in [`ffi`] only.
+//! - `unsafe` is in `ffi` only.
 
 mod administration;
 mod blame;

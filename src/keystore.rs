@@ -250,7 +250,7 @@ impl Key {
         Self {
             id: settings.id().clone(),
             state: settings.state(),
-            labels: settings.versions().filter_map(label).collect(),
+            labels: settings.labels().map(str::to_owned).collect(),
             tags: settings.tags().to_vec(),
             primary: live(settings.primary()),
             others: settings.others().iter().map(live).collect(),
@@ -261,13 +261,6 @@ impl Key {
     pub fn version(&self, number: KeyVersion) -> Option<&Version> {
         let mut versions = std::iter::once(&self.primary).chain(&self.others);
         versions.find(|version| version.number == number)
-    }
-}
-
-fn label(version: &VersionSettings) -> Option<String> {
-    match &*version.selector {
-        KeySelector::Label(label) => Some(label.clone()),
-        KeySelector::Id(_) => None,
     }
 }
 

@@ -31,7 +31,7 @@
 //! | 1 | [`sigv4`] | signature verification, pure |
 //! | 1 | [`ekm`] | the seam to the devices: trait `KeyManager` and how it fails |
 //! | 1 | [`connections`] | the source of a connection, and which connections may stay |
-//! | 0 | [`secret`], [`clock`], [`json_line`], [`metrics`], [`build_info`] | values that hide themselves, deadlines and moments, JSON in a line, the registry, the version |
+//! | 0 | [`secret`], [`clock`], [`json_line`], [`listen`], [`metrics`], [`similar`], [`build_info`] | values that hide themselves, deadlines and moments, JSON in a line, addresses to listen on, the registry, misspelt names, the version |
 //!
 //! ## The walk of a request
 //! accept (an unverified connection gives way if there are too many) → TLS handshake under a timeout → hyper → **observe** → **audit** → **rescue** → **admit** → **deadline** → **authenticate** →
@@ -55,12 +55,14 @@ pub mod hsm;
 pub mod inventory;
 pub mod json_line;
 pub mod keystore;
+pub mod listen;
 pub mod metrics;
 pub mod operations;
 pub mod policy;
 pub mod secret;
 pub mod server;
 pub mod sigv4;
+pub mod similar;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 #[cfg(feature = "toolkit")]

@@ -5,7 +5,7 @@
 //!
 //! # Invariants
 //! - What is answered to Encrypt with a CDIV has been decrypted once from the very buffers that are sent.
-//! - A device's fault is never reported as a bad ciphertext, nor the other way round: see [`faults`].
+//! - A device's fault is never reported as a bad ciphertext, nor the other way round: see `faults`.
 
 mod decrypt;
 mod encrypt;

@@ -9,8 +9,10 @@
 
 mod load;
 mod memory;
+mod names;
 mod principal;
 mod question;
+mod roles;
 mod unreachable;
 
 use std::fmt;
@@ -21,9 +23,12 @@ use prometheus::IntCounterVec;
 use sha2::{Digest, Sha256};
 
 pub use load::{PolicyFault, PolicySource, PolicyWarning, SCHEMA};
+pub use names::Names;
 pub use question::{Action, Question};
 
 use memory::Memory;
+use names::Literal;
+use roles::Roles;
 
 use crate::metrics::{Metrics, MetricsError};
 
@@ -40,6 +45,8 @@ pub enum PolicyMode {
 #[derive(Clone)]
 pub struct Policy {
     rules: Arc<PolicySet>,
+    literals: Arc<Vec<Literal>>,
+    roles: Arc<Roles>,
     memory: Arc<Memory>,
     mode: PolicyMode,
     made_of: [u8; 32],
@@ -131,13 +138,21 @@ impl Policy {
                 digest.update(part);
             }
         }
+        let literals = names::literals(&rules);
         let policy = Self {
             memory: Arc::new(Memory::of(&rules)),
+            roles: Arc::new(Roles::of(literals.iter().map(|(_, uid)| uid))),
+            literals: Arc::new(literals),
             rules: Arc::new(rules),
             mode,
             made_of: digest.finalize().into(),
         };
         Ok((policy, warnings))
+    }
+
+    /// What the rules name that cannot exist in a configuration with these names.
+    pub fn unknown_names(&self, names: &Names) -> Vec<PolicyWarning> {
+        names::warnings(&self.rules, &self.literals, names)
     }
 
     /// How many rules there are.
@@ -161,7 +176,7 @@ impl Policy {
     }
 
     fn ask(&self, question: &Question<'_>) -> (Verdict, Vec<String>) {
-        match question.ask() {
+        match question.ask(&self.roles) {
             Some((request, entities)) => {
                 let response = Authorizer::new().is_authorized(&request, &self.rules, &entities);
                 self.verdict(&response)

@@ -1,7 +1,8 @@
 //! Values that must not be seen: credentials, PINs, plaintext.
 //!
 //! # Invariants
-//! - A secret is wiped from memory when it is dropped.
+//! - A secret is wiped from memory when it is dropped. Copies in buffers of other libraries are wiped when they are freed: the binary's
+//!   allocator wipes every block (`src/main.rs`).
 //! - `Debug` never shows a value, nor its length.
 //! - The only way to the value is [`Secret::expose`] (or [`SecretBytes::expose`]), so that `grep expose` lists every use.
 //! - There is no `PartialEq`: comparing secrets is [`constant_time_eq`], and only that.

@@ -1,7 +1,7 @@
 //! The network side: listeners, TLS, HTTP and the layers that a request walks through.
 //!
 //! A connection: it is accepted at once and given a slot ([`crate::connections`]), for which another connection may have to end; the TLS handshake
-//! runs in the connection's own task under a timeout; a [`guard`] and the [`drive`] loop end connections that are idle, send their headers too slowly
+//! runs in the connection's own task under a timeout; a `guard` and the `drive` loop end connections that are idle, send their headers too slowly
 //! or send much that is no request.
 //!
 //! A request meets the layers in this order, outermost first:

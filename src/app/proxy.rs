@@ -122,13 +122,13 @@ async fn serve(start: Start) -> Result<(), AppError> {
         &auditor,
         &metrics,
     )?;
-    let server = bind(&reloader).await?;
+    let server = bind(&reloader)?;
     let live = reloader.live.clone();
     let phase = Phase::new();
-    if let Some(settings) = reloader.current.admin {
+    if let Some(settings) = &reloader.current.admin {
         let connections = Connections::new("admin", admin::LIMITS, &connection_metrics);
         let parts = admin_parts(metrics, connections, &phase, &devices, &auditor, live);
-        start_admin(settings, parts).await?;
+        start_admin(settings, parts)?;
     }
     for address in server.addresses()? {
         tracing::info!(listener = "server", %address, "listening");
@@ -195,7 +195,7 @@ fn reloader(
     })
 }
 
-async fn bind(reloader: &Reloader) -> io::Result<Server> {
+fn bind(reloader: &Reloader) -> io::Result<Server> {
     let settings = &reloader.current.server;
     let parts = ServerParts {
         listen: settings.listen.clone(),
@@ -204,7 +204,7 @@ async fn bind(reloader: &Reloader) -> io::Result<Server> {
         trail: reloader.auditor.trail(),
         metrics: reloader.server_metrics.clone(),
     };
-    Server::bind(parts).await
+    Server::bind(parts)
 }
 
 /// Applies each configuration that is read while the proxy serves.
@@ -276,10 +276,11 @@ fn admin_parts(
     }
 }
 
-async fn start_admin(settings: AdminSettings, parts: AdminParts) -> Result<(), AppError> {
-    let admin = Admin::bind(settings, parts).await?;
-    let address = admin.address()?;
-    tracing::info!(listener = "admin", %address, "listening");
+fn start_admin(settings: &AdminSettings, parts: AdminParts) -> Result<(), AppError> {
+    let admin = Admin::bind(settings, parts)?;
+    for address in admin.addresses()? {
+        tracing::info!(listener = "admin", %address, "listening");
+    }
     tokio::spawn(admin.serve());
     Ok(())
 }

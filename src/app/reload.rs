@@ -223,7 +223,7 @@ pub(super) fn serving(
 /// The new configuration, but for what cannot change while the proxy runs.
 fn keep_what_needs_a_restart(old: &Configuration, mut new: Configuration) -> Configuration {
     new.server.listen.clone_from(&old.server.listen);
-    new.admin = old.admin;
+    new.admin.clone_from(&old.admin);
     new.audit.clone_from(&old.audit);
     new.log.format = old.log.format;
     new.log.otlp.clone_from(&old.log.otlp);

@@ -2,6 +2,7 @@
 
 mod columns;
 mod filter;
+mod limit;
 mod report;
 mod show;
 mod verify;
@@ -36,7 +37,7 @@ impl Audit {
 /// Which trail is meant.
 #[derive(Args)]
 struct Which {
-    /// The configuration file: the trail of its [audit], if no files are named.
+    /// The configuration file: the trail of its `[audit]`, if no files are named.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Files of one trail, in any order.

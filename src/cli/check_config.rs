@@ -18,7 +18,8 @@ use crate::inventory::{Examination, Holding, Inventory, TokenReport, VersionRepo
     With --hsm each HSM is opened once: its PIN, its AES-GCM with the health key, and every version of every key, which \
     must be there, fit, and the same key on every HSM. A PIN that is refused is not tried again. A proxy may run on the \
     same HSMs meanwhile.\n\n\
-    Exit codes: 0 no faults (there may be warnings), 1 the configuration is fine but a check of the HSMs failed, 78 faults."
+    Exit codes: 0 no faults (there may be warnings), 1 the configuration is fine but a check of the HSMs failed, or with \
+    --strict there is a warning, 78 faults."
 )]
 pub(super) struct CheckConfig {
     /// The configuration file.
@@ -27,6 +28,9 @@ pub(super) struct CheckConfig {
     /// Check the HSMs and their keys as well.
     #[arg(long)]
     hsm: bool,
+    /// Warnings fail.
+    #[arg(long)]
+    strict: bool,
     /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -39,17 +43,22 @@ impl CheckConfig {
         let examination = loaded.map(|loaded| examine(&loaded.configuration));
         let faults = examination.as_ref().map(Examination::all_faults);
         let faults = faults.unwrap_or_default();
-        let status = match &outcome {
-            Ok(_) if faults.is_empty() => ExitStatus::Done,
-            Ok(_) => ExitStatus::No,
-            Err(_) => ExitStatus::BadConfiguration,
-        };
+        let status = self.status(&outcome, &faults);
         // A closed output changes nothing about the exit code.
         drop(match self.json {
-            true => print_json(&outcome, examination.as_ref(), &faults),
+            true => print_json(status, &outcome, examination.as_ref(), &faults),
             false => self.print_text(&outcome, examination.as_ref(), &faults),
         });
         status
+    }
+
+    fn status(&self, outcome: &Result<Loaded, Findings>, of_hsms: &[String]) -> ExitStatus {
+        match outcome {
+            Err(_) => ExitStatus::BadConfiguration,
+            Ok(loaded) if self.strict && !loaded.warnings.is_empty() => ExitStatus::No,
+            Ok(_) if of_hsms.is_empty() => ExitStatus::Done,
+            Ok(_) => ExitStatus::No,
+        }
     }
 
     fn print_text(
@@ -67,7 +76,12 @@ impl CheckConfig {
         for warning in &loaded.warnings {
             writeln!(stderr, "warning: {warning}")?;
         }
-        writeln!(stdout, "{file}: ok")?;
+        match loaded.warnings.len() {
+            count @ 1.. if self.strict => {
+                writeln!(stderr, "{file}: {count} warnings; --strict allows none")?;
+            }
+            _ => writeln!(stdout, "{file}: ok")?,
+        }
         if let Some(examination) = examination {
             print_what_is_well(&mut stdout, examination)?;
         }
@@ -116,6 +130,7 @@ fn names(holdings: &[&Holding]) -> String {
 }
 
 fn print_json(
+    status: ExitStatus,
     outcome: &Result<Loaded, Findings>,
     examination: Option<&Examination>,
     of_hsms: &[String],
@@ -125,7 +140,7 @@ fn print_json(
         Ok(loaded) => (none, loaded.warnings.as_slice()),
         Err(faults) => (faults.0.as_slice(), none),
     };
-    let is_ok = outcome.is_ok() && of_hsms.is_empty();
+    let is_ok = status == ExitStatus::Done;
     let mut report = json!({ "ok": is_ok, "faults": faults, "warnings": warnings });
     if let (Some(examination), Some(report)) = (examination, report.as_object_mut()) {
         let checks =

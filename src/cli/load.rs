@@ -3,11 +3,16 @@
 use std::path::Path;
 
 use super::exit::{ExitStatus, Refusal};
-use crate::config::{self, Findings, Loaded, Outline};
+use crate::config::{self, Findings, Loaded, Original, Outline};
 
 /// The configuration, or all of its faults.
 pub(super) fn configuration(file: &Path) -> Result<Loaded, Refusal> {
     config::load(file).map_err(|faults| refusal(file, &faults))
+}
+
+/// The same with its text, for commands that print a changed part of it.
+pub(super) fn original(file: &Path) -> Result<(Loaded, Original), Refusal> {
+    config::load_original(file).map_err(|faults| refusal(file, &faults))
 }
 
 /// What an auditor's commands need of it, or all faults of that.

@@ -1,6 +1,7 @@
 //! A TOML document that collects faults instead of stopping at the first, and knows which files were read for it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,8 @@ pub(super) struct Document<'a> {
     root: DeTable<'a>,
     directory: PathBuf,
     withholds_secrets: bool,
+    allows_readable_secrets: Cell<bool>,
+    reported: RefCell<HashSet<PathBuf>>,
     sources: RefCell<Sources>,
     faults: RefCell<Vec<Finding>>,
     warnings: RefCell<Vec<Finding>>,
@@ -38,6 +41,8 @@ impl<'a> Document<'a> {
             root: root.into_inner(),
             directory: directory.to_owned(),
             withholds_secrets: false,
+            allows_readable_secrets: Cell::new(false),
+            reported: RefCell::default(),
             sources: RefCell::new(sources),
             faults: RefCell::default(),
             warnings: RefCell::default(),
@@ -103,6 +108,26 @@ impl<'a> Document<'a> {
     /// Remembers a directory.
     pub(super) fn note_directory(&self, path: &Path) {
         self.sources.borrow_mut().note(path);
+    }
+
+    /// The permissions that a file had when it was read; none when it was not.
+    pub(super) fn mode_of(&self, path: &Path) -> Option<u32> {
+        self.sources.borrow().mode_of(path)
+    }
+
+    /// Lets secrets be readable for everybody.
+    pub(super) fn allow_readable_secrets(&self) {
+        self.allows_readable_secrets.set(true);
+    }
+
+    /// Whether secrets may be readable for everybody.
+    pub(super) fn allows_readable_secrets(&self) -> bool {
+        self.allows_readable_secrets.get()
+    }
+
+    /// Whether nothing was said of this directory yet.
+    pub(super) fn is_first_report_of(&self, directory: &Path) -> bool {
+        self.reported.borrow_mut().insert(directory.to_owned())
     }
 
     /// Reads a file and remembers that it did.

@@ -1,31 +1,39 @@
 //! Files, environment variables and systemd credentials that the configuration names.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use super::section::Section;
+use super::{exposure, secret_text};
 use crate::secret::Secret;
 use crate::sigv4::NewCredential;
 
-/// Permission bits that let others than the owner read, write or run.
-const OTHERS: u32 = 0o077;
+/// The byte order mark (BOM) that some editors put before a text.
+const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// A file that is no secret; a fault of `key` when it cannot be read.
+/// Reads a file that does not hold a secret; an error of `key` when it cannot be read, or when everybody can change it.
 pub(super) fn public(section: &Section<'_>, key: &str, path: &str) -> Option<Zeroizing<Vec<u8>>> {
     let path = section.resolve(path);
     let read = section.read(&path);
-    read.map_err(|error| section.fault(key, unreadable(&path, &error)))
-        .ok()
+    let contents = read
+        .map_err(|error| section.fault(key, unreadable(&path, &error)))
+        .ok()?;
+    exposure::check_file(section, key, &path);
+    if has_bom(&contents) {
+        let path = path.display();
+        let what = format!("{path} has a byte order mark (BOM) in it");
+        section.fault(key, format!("{what}; save it as UTF-8 without one"));
+        return None;
+    }
+    Some(contents)
 }
 
-/// A file that is a secret: as [`public`], with a warning when others may read it.
+/// Reads a file that holds a secret: as [`public`], and an error when everybody can read it.
 pub(super) fn private(section: &Section<'_>, key: &str, path: &str) -> Option<Zeroizing<Vec<u8>>> {
     let contents = public(section, key, path)?;
-    warn_if_exposed(section, key, &section.resolve(path));
+    exposure::check_secret(section, key, &section.resolve(path));
     Some(contents)
 }
 
@@ -33,18 +41,11 @@ fn unreadable(path: &Path, error: &io::Error) -> String {
     format!("cannot read {}: {error}", path.display())
 }
 
-fn warn_if_exposed(section: &Section<'_>, key: &str, path: &Path) {
-    let Ok(metadata) = fs::metadata(path) else {
-        return;
-    };
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & OTHERS != 0 {
-        let path = path.display();
-        section.warn(
-            key,
-            format!("others may use {path} (mode {mode:04o}); chmod 600 it"),
-        );
-    }
+/// At the beginning, or where PEM files that each have one were put together: a certificate behind it would not be seen.
+fn has_bom(contents: &[u8]) -> bool {
+    let before_pem = [BOM, b"-----BEGIN"].concat();
+    let mut windows = contents.windows(before_pem.len());
+    contents.starts_with(BOM) || windows.any(|window| window == before_pem)
 }
 
 /// A secret: `{ file = … }`, `{ env = … }`, `{ credential = … }` or, for tests, `{ danger_inline = … }`.
@@ -74,10 +75,12 @@ pub(super) fn secret(parent: &Section<'_>, key: &str) -> Option<Secret> {
                 key,
                 "the secret stands in the configuration itself; for tests only",
             );
+            exposure::check_inline_secret(parent, key);
             Zeroizing::new(value.as_bytes().to_vec())
         }
     };
-    cleaned(parent, key, &text)
+    let parsed = secret_text::parse(&text);
+    parsed.map_err(|problem| parent.fault(key, problem)).ok()
 }
 
 /// In the place of a secret that is not to be read: nobody knows it.
@@ -109,22 +112,5 @@ fn from_credential(section: &Section<'_>, key: &str, name: &str) -> Option<Zeroi
         return None;
     };
     let path = PathBuf::from(directory).join(name);
-    public(section, key, &path.to_string_lossy())
-}
-
-/// The secret without the newline that editors leave behind it.
-fn cleaned(section: &Section<'_>, key: &str, bytes: &[u8]) -> Option<Secret> {
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        section.fault(key, "the secret is not UTF-8 text");
-        return None;
-    };
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    let text = text.strip_suffix('\r').unwrap_or(text);
-    match text.is_empty() {
-        true => {
-            section.fault(key, "the secret is empty");
-            None
-        }
-        false => Some(Secret::new(text.to_owned())),
-    }
+    private(section, key, &path.to_string_lossy())
 }

@@ -3,8 +3,14 @@
 use std::time::Duration;
 
 use super::section::Section;
-use super::{Unique, files};
+use super::{Unique, exposure, files};
 use crate::hsm::{GcmProfile, HsmSettings, TokenSelector};
+
+/// `label` of `CK_TOKEN_INFO` (PKCS#11), in bytes.
+const MAX_LABEL: usize = 32;
+
+/// `serialNumber` of `CK_TOKEN_INFO` (PKCS#11), in bytes.
+const MAX_SERIAL: usize = 16;
 
 /// Every device; None when one has a fault.
 pub(super) fn all(root: &Section<'_>, health_interval: Duration) -> Option<Vec<HsmSettings>> {
@@ -29,6 +35,10 @@ pub(super) fn all(root: &Section<'_>, health_interval: Duration) -> Option<Vec<H
 fn one(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> {
     let name = name(section);
     let module = section.required_string("module", "\"/usr/lib/softhsm/libsofthsm2.so\"");
+    let module = module.map(|path| section.resolve(path));
+    if let Some(module) = &module {
+        exposure::check_unread(section, "module", module);
+    }
     let token = token(section);
     let pin = files::secret(section, "pin");
     let sessions = section.integer("sessions", 1..=1_024).unwrap_or(16);
@@ -37,7 +47,7 @@ fn one(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> 
     section.finish();
     Some(HsmSettings {
         name: name?.into(),
-        module: section.resolve(module?),
+        module: module?,
         token: token?,
         pin: pin?,
         sessions: usize::try_from(sessions).unwrap_or(16),
@@ -65,8 +75,14 @@ fn token(parent: &Section<'_>) -> Option<TokenSelector> {
         return parent.missing("token", "{ label = \"xks\" }");
     };
     let selected = match (section.string("label"), section.string("serial")) {
-        (Some(label), None) => Some(TokenSelector::Label(label.to_owned())),
-        (None, Some(serial)) => Some(TokenSelector::Serial(serial.to_owned())),
+        (Some(label), None) => {
+            check_token_text(&section, "label", label, MAX_LABEL);
+            Some(TokenSelector::Label(label.to_owned()))
+        }
+        (None, Some(serial)) => {
+            check_token_text(&section, "serial", serial, MAX_SERIAL);
+            Some(TokenSelector::Serial(serial.to_owned()))
+        }
         _ => {
             parent.fault("token", "must have either a label or a serial");
             None
@@ -74,6 +90,18 @@ fn token(parent: &Section<'_>) -> Option<TokenSelector> {
     };
     section.finish();
     selected
+}
+
+/// A text that no token can have is warned about: the HSM would never be found. Tokens fill the rest of the field with blanks.
+fn check_token_text(section: &Section<'_>, key: &str, text: &str, max: usize) {
+    let length = text.len();
+    if length > max {
+        let what = format!("has {length} bytes, but the {key} of a token has at most {max}");
+        section.warn(key, format!("{what}: no token matches it"));
+    } else if text.ends_with(' ') {
+        let what = format!("ends with a blank, but blanks at the end are not part of the {key}");
+        section.warn(key, format!("{what}: no token matches it"));
+    }
 }
 
 fn gcm_profile(section: &Section<'_>) -> Option<GcmProfile> {

@@ -3,7 +3,7 @@
 use super::hsm::name;
 use super::key::{self, Sharing};
 use super::section::Section;
-use super::{Unique, files};
+use super::{Unique, files, region};
 use crate::hsm::HsmSettings;
 use crate::keystore::{KeyStoreSettings, QuotaSettings, State};
 use crate::sigv4::{Credential, CredentialError, Credentials};
@@ -62,7 +62,7 @@ fn one<'a>(
         uniques.names.note(section, "name", name);
     }
     let prefix = prefix(section, uniques);
-    let region = region(section);
+    let region = region_of(section);
     let state = section.choice("state", &STATES).unwrap_or(State::Enabled);
     let chosen = devices(section, hsms);
     let credentials = credentials(section, uniques);
@@ -119,19 +119,36 @@ fn prefix(section: &Section<'_>, uniques: &mut Uniques<'_>) -> Option<PathPrefix
     uniques
         .prefixes
         .note(section, "path_prefix", prefix.as_str());
+    warn_about_uri_path(section, prefix.as_str());
     Some(prefix)
 }
 
-fn region(section: &Section<'_>) -> Option<String> {
+/// KMS calls the prefix with `/kms/xks/v1` behind it: a prefix that ends so was probably copied as a whole.
+fn warn_about_uri_path(section: &Section<'_>, prefix: &str) {
+    let Some((rest, version)) = prefix.rsplit_once("/kms/xks/v") else {
+        return;
+    };
+    if !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit()) {
+        section.warn(
+            "path_prefix",
+            format!(
+                "looks like a whole XksProxyUriPath, but /kms/xks/v1 is appended to the prefix; write {rest:?} if KMS calls {prefix}"
+            ),
+        );
+    }
+}
+
+fn region_of(section: &Section<'_>) -> Option<String> {
     let region = section.required_string("region", "\"eu-west-1\"")?;
     let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    match region.bytes().all(legal) {
-        true => Some(region.to_owned()),
-        false => {
-            section.fault("region", "is no AWS region; write it like \"eu-west-1\"");
-            None
-        }
+    if !region.bytes().all(legal) {
+        section.fault("region", "is no AWS region; write it like \"eu-west-1\"");
+        return None;
     }
+    if let Some(remark) = region::remark(region) {
+        section.warn("region", remark);
+    }
+    Some(region.to_owned())
 }
 
 /// The devices of the store; without `hsms`, all of them.

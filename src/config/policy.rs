@@ -1,11 +1,11 @@
 //! `[policy]`: where the rules are, and what becomes of a denial.
 
+mod directory;
+
 use super::files;
 use super::section::Section;
-use crate::policy::{Policy, PolicyMode, PolicySource};
-
-/// How policy files end.
-const ENDING: &str = "cedar";
+use crate::keystore::KeyStoreSettings;
+use crate::policy::{Names, Policy, PolicyMode, PolicySource};
 
 /// None when there is a fault; `Some(None)` when there is no policy.
 pub(super) fn settings(root: &Section<'_>) -> Option<Option<Policy>> {
@@ -41,32 +41,46 @@ pub(super) fn settings(root: &Section<'_>) -> Option<Option<Policy>> {
     }
 }
 
-/// The file, or every `.cedar` file of the directory, in the order of their names.
+/// Warns about rules that name what these key stores do not have.
+pub(super) fn check_names(
+    root: &Section<'_>,
+    policy: Option<&Policy>,
+    stores: &[KeyStoreSettings],
+) {
+    let Some((policy, section)) = policy.zip(root.section("policy")) else {
+        return;
+    };
+    for warning in policy.unknown_names(&names(stores)) {
+        section.warn("path", warning.to_string());
+    }
+}
+
+fn names(stores: &[KeyStoreSettings]) -> Names {
+    let mut names = Names::default();
+    for store in stores {
+        names.add_store(&store.name, &store.region);
+        for key in &store.keys {
+            let tags = key.tags().iter().map(|(name, _)| name.as_str());
+            names.add_key(&store.name, key.id().as_str(), key.labels(), tags);
+        }
+    }
+    names
+}
+
+/// The file, or every policy file of the directory, in the order of their names.
 fn sources(section: &Section<'_>, path: &str) -> Option<Vec<PolicySource>> {
     let place = section.resolve(path);
     if !place.is_dir() {
         return Some(vec![source(section, path)?]);
     }
-    // A file that comes or goes changes the directory.
-    section.note_directory(&place);
-    let listed = std::fs::read_dir(&place).map_err(|error| {
-        section.fault("path", format!("cannot read {}: {error}", place.display()));
-    });
+    let names = directory::policies(section, &place)?;
     // As if each were written in the configuration: relative to its directory, as the path of theirs is.
-    let named = |entry: std::fs::DirEntry| std::path::Path::new(path).join(entry.file_name());
-    let mut paths: Vec<_> = listed.ok()?.flatten().map(named).collect();
-    paths.retain(|path| path.extension().is_some_and(|ending| ending == ENDING));
-    paths.sort();
-    if paths.is_empty() {
-        let what = format!(
-            "{} has no .{ENDING} file: everything would be denied",
-            place.display()
-        );
-        section.fault("path", what);
-        return None;
-    }
-    let read = |path: &std::path::PathBuf| source(section, &path.to_string_lossy());
-    let sources: Vec<_> = paths.iter().map(read).collect();
+    let paths = names
+        .iter()
+        .map(|name| std::path::Path::new(path).join(name));
+    let sources: Vec<_> = paths
+        .map(|path| source(section, &path.to_string_lossy()))
+        .collect();
     sources.into_iter().collect()
 }
 

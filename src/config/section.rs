@@ -1,22 +1,20 @@
 //! A table of the configuration that knows where it is and which of its keys were asked for: what nobody asks for is a fault.
 
+mod files;
 mod foreign;
+mod lists;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use zeroize::Zeroizing;
 
 use super::document::Document;
 use super::report::Finding;
 use super::values;
-
-/// The distance up to which an unknown key is taken for a misspelt known one.
-const SIMILAR: usize = 3;
+use crate::similar::nearest;
 
 /// A table, with its place in the document.
 pub(super) struct Section<'a> {
@@ -47,7 +45,8 @@ impl<'a> Section<'a> {
 
     // ---- findings
 
-    fn key_path(&self, key: &str) -> String {
+    /// Where `key` is in the document, such as `server.listen`.
+    pub(super) fn key_path(&self, key: &str) -> String {
         match (self.path.is_empty(), key.is_empty()) {
             (true, _) => key.to_owned(),
             (false, true) => self.path.clone(),
@@ -86,9 +85,7 @@ impl<'a> Section<'a> {
             if asked.contains(key) {
                 continue;
             }
-            let distance = |known: &&String| strsim::damerau_levenshtein(key, known);
-            let nearest = asked.iter().min_by_key(distance);
-            match nearest.filter(|known| distance(known) <= SIMILAR) {
+            match nearest(key, asked.iter().map(String::as_str)) {
                 Some(known) => self.fault(key, format!("is unknown; did you mean {known:?}?")),
                 None => {
                     let known: Vec<&str> = asked.iter().map(String::as_str).collect();
@@ -195,17 +192,6 @@ impl<'a> Section<'a> {
         found
     }
 
-    /// A list of strings, if the key is there.
-    pub(super) fn strings(&self, key: &str) -> Option<Vec<&'a str>> {
-        self.of_type(key, "a list of strings", |value| {
-            value
-                .as_array()?
-                .iter()
-                .map(|item| item.get_ref().as_str())
-                .collect()
-        })
-    }
-
     /// A whole number in `range`, if the key is there.
     pub(super) fn integer(&self, key: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
         let number = self.of_type(key, "a whole number", |value| {
@@ -252,12 +238,6 @@ impl<'a> Section<'a> {
         self.parsed(key, |text| values::duration(text, &range))
     }
 
-    /// A socket address that must be there.
-    pub(super) fn required_address(&self, key: &str) -> Option<std::net::SocketAddr> {
-        let parsed = self.parsed(key, values::address);
-        parsed.or_else(|| self.missing(key, "\"127.0.0.1:9180\""))
-    }
-
     // ---- tables
 
     /// A table, if the key is there.
@@ -283,27 +263,5 @@ impl<'a> Section<'a> {
             Section::new(self.document, table, path, Some(self.document.line(&span)))
         };
         tables.into_iter().enumerate().map(section).collect()
-    }
-
-    // ---- files
-
-    /// Whether no secret is to be read.
-    pub(super) fn withholds_secrets(&self) -> bool {
-        self.document.withholds_secrets()
-    }
-
-    /// Remembers a directory whose files are read.
-    pub(super) fn note_directory(&self, path: &Path) {
-        self.document.note_directory(path);
-    }
-
-    /// Reads a file that the configuration names.
-    pub(super) fn read(&self, path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
-        self.document.read(path)
-    }
-
-    /// `path`, relative to the configuration file's directory.
-    pub(super) fn resolve(&self, path: &str) -> PathBuf {
-        self.document.resolve(path)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::listen::Listeners;
 use super::section::Section;
 use super::{files, values};
 use crate::connections::Networks;
@@ -14,11 +15,15 @@ const KMS_TIMEOUT: Duration = Duration::from_millis(250);
 const BUILT_IN_CA: &str = "amazon-trust-services";
 
 /// The table.
-pub(super) fn settings(root: &Section<'_>, fleet_size: u32) -> Option<ServerSettings> {
+pub(super) fn settings(
+    root: &Section<'_>,
+    fleet_size: u32,
+    listeners: &mut Listeners,
+) -> Option<ServerSettings> {
     let Some(section) = root.section("server") else {
         return root.missing("server", "{ listen = [\"0.0.0.0:443\"], … }");
     };
-    let listen = listen(&section);
+    let listen = listeners.read(&section, "[\"0.0.0.0:443\"]");
     let grace = Duration::ZERO..=Duration::from_secs(3_600);
     let grace_period = section
         .duration("grace_period", grace)
@@ -34,22 +39,6 @@ pub(super) fn settings(root: &Section<'_>, fleet_size: u32) -> Option<ServerSett
         shared_sources,
         fleet_size,
     })
-}
-
-fn listen(section: &Section<'_>) -> Option<Vec<std::net::SocketAddr>> {
-    let Some(texts) = section.strings("listen") else {
-        return section.missing("listen", "[\"0.0.0.0:443\"]");
-    };
-    if texts.is_empty() {
-        section.fault("listen", "is empty; for example [\"0.0.0.0:443\"]");
-        return None;
-    }
-    let address = |text| {
-        values::address(text)
-            .map_err(|e| section.fault("listen", e))
-            .ok()
-    };
-    texts.into_iter().map(address).collect()
 }
 
 fn limits(parent: &Section<'_>) -> (Limits, Networks) {
@@ -162,6 +151,7 @@ fn client_auth(parent: &Section<'_>) -> Option<Option<ClientAuth>> {
         Some(subjects) => Some(subjects.into_iter().map(str::to_owned).collect::<Vec<_>>()),
         None => section.missing("subjects", example),
     };
+    warn_about_wildcards(&section, subjects.as_deref().unwrap_or_default());
     let ca = section.required_string("ca", "\"amazon-trust-services\"");
     section.finish();
     let auth = match (ca?, subjects?) {
@@ -175,4 +165,12 @@ fn client_auth(parent: &Section<'_>) -> Option<Option<ClientAuth>> {
         }
     };
     Some(Some(auth))
+}
+
+/// A name is compared as a whole: a rule that was meant as a pattern would let nobody in.
+fn warn_about_wildcards(section: &Section<'_>, subjects: &[String]) {
+    for subject in subjects.iter().filter(|subject| subject.contains('*')) {
+        let what = format!("{subject:?} is compared as a whole: its * is not a wildcard");
+        section.warn("subjects", format!("{what}; list each name"));
+    }
 }

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 struct Stamp {
     device: u64,
     inode: u64,
+    mode: u32,
     size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
@@ -25,6 +26,7 @@ impl Stamp {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
+            mode: metadata.mode(),
             size: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
@@ -61,6 +63,18 @@ impl Sources {
         let stamp = fs::metadata(path).ok();
         self.0
             .push((path.to_owned(), stamp.as_ref().map(Stamp::of)));
+    }
+
+    /// The file that was read first: the configuration itself.
+    pub(super) fn first(&self) -> Option<&Path> {
+        self.0.first().map(|(path, _)| path.as_path())
+    }
+
+    /// The permissions that a file had when it was read last; none when it could not be read.
+    pub(super) fn mode_of(&self, path: &Path) -> Option<u32> {
+        let mut latest = self.0.iter().rev();
+        let (_, stamp) = latest.find(|(known, _)| known == path)?;
+        stamp.as_ref().map(|stamp| stamp.mode)
     }
 
     /// The same files as they are now.

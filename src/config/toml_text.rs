@@ -1,8 +1,5 @@
 //! TOML as text, for configurations that commands write.
 
-use crate::ekm::KeySelector;
-use crate::keystore::{KeySettings, State};
-
 /// `text` as a TOML basic string.
 pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
@@ -21,6 +18,15 @@ pub(super) fn quoted(text: &str) -> String {
     quoted
 }
 
+/// `name` as the key of a TOML table: quoted only where it has to be.
+pub(super) fn bare_or_quoted(name: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    match !name.is_empty() && name.chars().all(is_bare) {
+        true => name.to_owned(),
+        false => quoted(name),
+    }
+}
+
 /// `texts` as a TOML array of strings.
 pub(super) fn list(texts: &[&str]) -> String {
     let quoted: Vec<String> = texts.iter().map(|text| self::quoted(text)).collect();
@@ -34,40 +40,6 @@ pub fn credential_table(access_key_id: &str, secret_file: &str) -> String {
         quoted(access_key_id),
         quoted(secret_file)
     )
-}
-
-/// A `[[key_store.key]]` with all that is known of the key, its versions in order.
-pub fn key_table(key: &KeySettings) -> String {
-    let mut table = format!("[[key_store.key]]\nid = {}\n", quoted(key.id().as_str()));
-    if key.state() == State::Disabled {
-        table.push_str("state = \"disabled\"\n");
-    }
-    if key.may_be_shared() {
-        table.push_str("danger_shared = true\n");
-    }
-    if !key.tags().is_empty() {
-        let tag =
-            |(name, value): &(String, String)| format!("{} = {}", quoted(name), quoted(value));
-        let tags: Vec<String> = key.tags().iter().map(tag).collect();
-        table.push_str(&format!("tags = {{ {} }}\n", tags.join(", ")));
-    }
-    let primary = key.primary().number.0;
-    table.push_str(&format!("primary = {primary}\nversions = [\n"));
-    let mut versions: Vec<_> = key.versions().collect();
-    versions.sort_by_key(|version| version.number);
-    for version in versions {
-        let number = version.number.0;
-        let selector = selector(&version.selector);
-        table.push_str(&format!("  {{ version = {number}, {selector} }},\n"));
-    }
-    table + "]\n"
-}
-
-fn selector(selector: &KeySelector) -> String {
-    match selector {
-        KeySelector::Label(label) => format!("label = {}", quoted(label)),
-        KeySelector::Id(id) => format!("cka_id = {}", quoted(&hex(id))),
-    }
 }
 
 /// Bytes as the configuration has them, such as `0a1b`.

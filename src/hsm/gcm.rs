@@ -1,15 +1,17 @@
 //! AES-256-GCM under a fresh IV, by the device's plan.
 //!
 //! # Invariants
-//! - No IV is used twice. A caller's IV comes from the device's random generator (NIST SP 800-38D section 8.2.2) and is taken out of the
-//!   pool before it is used; a device's IV is refused when it is all zero. Either is refused when it equals the one before.
+//! - No IV is used twice. A caller's IV comes from the device's random generator (NIST SP 800-38D section 8.2.2) at most
+//!   [`MAX_IV_AGE`] before it is used, and is taken out of the pool first; a device's IV is refused when it is all zero. Either is refused when it equals the one before.
 //! - What comes back has exactly the length that the plan says, or nothing of it is used.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cryptoki::error::Error;
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::errors::CallError;
 use super::ffi::GcmCall;
@@ -27,12 +29,37 @@ const APPENDED_IV_LENGTH: usize = 16;
 /// How many IVs are fetched by one `C_GenerateRandom`: on a network HSM each call is a round trip.
 const IVS_PER_CALL: usize = 64;
 
+/// The longest time that an IV waits in the pool. An IV that could be read in memory, or restored with a snapshot of the machine, is of no
+/// use for long.
+const MAX_IV_AGE: Duration = Duration::from_secs(1);
+
 /// One session's AES-GCM.
 pub(super) struct Gcm {
     module: Arc<Module>,
     plan: Plan,
-    pool: Vec<[u8; IV_LENGTH]>,
+    pool: IvPool,
     last: Vec<u8>,
+}
+
+/// IVs that were fetched together.
+struct IvPool {
+    ivs: Vec<[u8; IV_LENGTH]>,
+    fetched: Instant,
+}
+
+impl IvPool {
+    /// An IV that was fetched at most [`MAX_IV_AGE`] before `now`. Older ones are wiped.
+    fn take(&mut self, now: Instant) -> Option<[u8; IV_LENGTH]> {
+        if now.saturating_duration_since(self.fetched) > MAX_IV_AGE {
+            self.ivs.zeroize();
+        }
+        self.ivs.pop()
+    }
+
+    fn fill(&mut self, random: &[u8], now: Instant) {
+        self.ivs.extend(random.as_chunks().0);
+        self.fetched = now;
+    }
 }
 
 impl Gcm {
@@ -40,7 +67,10 @@ impl Gcm {
         Self {
             module,
             plan,
-            pool: Vec::with_capacity(IVS_PER_CALL),
+            pool: IvPool {
+                ivs: Vec::with_capacity(IVS_PER_CALL),
+                fetched: Instant::now(),
+            },
             last: Vec::new(),
         }
     }
@@ -121,10 +151,7 @@ impl Gcm {
         aad: &[u8],
         plaintext: &[u8],
     ) -> Result<Parts, CallError> {
-        if self.pool.is_empty() {
-            self.refill(session)?;
-        }
-        let mut iv = self.pool.pop().ok_or(CallError::IvRefused)?.to_vec();
+        let mut iv = self.fresh_iv(session)?.to_vec();
         self.refuse_iv(&iv)?;
         let ours = iv.clone();
         let output = self
@@ -137,16 +164,20 @@ impl Gcm {
         }
     }
 
-    fn refill(&mut self, session: &Session) -> Result<(), CallError> {
-        let mut random = [0; IV_LENGTH * IVS_PER_CALL];
+    fn fresh_iv(&mut self, session: &Session) -> Result<[u8; IV_LENGTH], CallError> {
+        let now = Instant::now();
+        if let Some(iv) = self.pool.take(now) {
+            return Ok(iv);
+        }
+        let mut random = Zeroizing::new([0; IV_LENGTH * IVS_PER_CALL]);
         session
-            .generate_random_slice(&mut random)
+            .generate_random_slice(&mut *random)
             .map_err(|error| match error {
                 Error::Pkcs11(code, _) => CallError::Returned(code),
                 _ => CallError::NotCallable,
             })?;
-        self.pool.extend(random.as_chunks().0);
-        Ok(())
+        self.pool.fill(&*random, now);
+        self.pool.take(now).ok_or(CallError::IvRefused)
     }
 
     fn refuse_iv(&self, iv: &[u8]) -> Result<(), CallError> {
@@ -175,4 +206,26 @@ impl Gcm {
 struct Parts {
     iv: Vec<u8>,
     output: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_iv_is_taken_once_and_never_when_it_is_old() {
+        let fetched = Instant::now();
+        let mut pool = IvPool {
+            ivs: Vec::new(),
+            fetched,
+        };
+        assert_eq!(pool.take(fetched), None);
+        let random: Vec<u8> = (0..36).collect();
+        pool.fill(&random, fetched);
+        let taken = [pool.take(fetched), pool.take(fetched + MAX_IV_AGE)];
+        assert!(taken.iter().all(Option::is_some) && taken[0] != taken[1]);
+        let late = fetched + MAX_IV_AGE + Duration::from_millis(1);
+        assert_eq!(pool.take(late), None);
+        assert_eq!(pool.take(fetched), None, "old IVs are gone");
+    }
 }

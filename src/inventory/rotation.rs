@@ -4,8 +4,6 @@
 //! - No configuration is given while an HSM of the key store lacks the new key or holds another one of its name.
 //! - Whatever has been done already is found and not done again, so that the same call goes on where the last one ended.
 
-use std::sync::Arc;
-
 use super::comparison::{Held, compare};
 use super::{Found, Inventory};
 use crate::ekm::KeySelector;
@@ -99,14 +97,9 @@ impl<'a> Rotation<'a> {
         Ok(self.judge(inventory, created_on))
     }
 
-    /// The key with the new version: first as one that decrypts only, then as the one that encrypts.
-    pub fn steps(&self) -> Option<[KeySettings; 2]> {
-        let first = self.key.with_version(VersionSettings {
-            number: self.number,
-            selector: Arc::new(self.selector()),
-        });
-        let second = first.with_primary(self.number)?;
-        Some([first, second])
+    /// The version that encrypts, first while the new one decrypts only, then when it encrypts.
+    pub fn primaries(&self) -> [KeyVersion; 2] {
+        [self.key.primary().number, self.number]
     }
 
     fn selector(&self) -> KeySelector {
@@ -230,6 +223,8 @@ fn use_of(label: &str, stores: &[KeyStoreSettings], hsms: &[HsmSettings]) -> Opt
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::keystore::State;
     use crate::xks::ExternalKeyId;

@@ -145,6 +145,15 @@ impl KeySettings {
         std::iter::once(&self.primary).chain(&self.others)
     }
 
+    /// What its versions are called in the device; those that are chosen by id have no label here.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        self.versions()
+            .filter_map(|version| match &*version.selector {
+                KeySelector::Label(label) => Some(label.as_str()),
+                KeySelector::Id(_) => None,
+            })
+    }
+
     /// The same with `danger_shared` as it is said.
     pub fn shared(self, may_be_shared: bool) -> Self {
         Self {
@@ -156,20 +165,6 @@ impl KeySettings {
     /// Whether its owner has said that another store may have the same device key.
     pub fn may_be_shared(&self) -> bool {
         self.may_be_shared
-    }
-
-    /// The same with one more version, which decrypts only.
-    pub fn with_version(&self, version: VersionSettings) -> Self {
-        let mut more = self.clone();
-        more.others.push(version);
-        more
-    }
-
-    /// The same with another version as the one that encrypts; none when it has no such version.
-    pub fn with_primary(&self, primary: KeyVersion) -> Option<Self> {
-        let versions = self.versions().cloned().collect();
-        let changed = Self::versioned(self.id.clone(), self.state, primary, versions)?;
-        Some(changed.shared(self.may_be_shared))
     }
 
     /// The versions that decrypt only.

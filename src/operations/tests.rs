@@ -31,7 +31,8 @@ struct Bench {
     policy: Option<Authorization>,
 }
 
-fn bench() -> Bench {
+/// A device with the keys "k", "off" and "small" for both operations, "e" to encrypt only and "d" to decrypt only.
+fn device() -> Arc<FakeKeyManager> {
     let device = FakeKeyManager::named("hsm");
     let only_encrypt = KeyUsageFlags {
         decrypt: false,
@@ -50,21 +51,23 @@ fn bench() -> Bench {
     ] {
         device.add_key(label, bits, usage);
     }
-    let key = |name: &str| {
-        let id = ExternalKeyId::parse(name).unwrap();
-        let state = if name == "off" {
-            State::Disabled
-        } else {
-            State::Enabled
-        };
-        (
-            id.clone(),
-            Arc::new(Key::new(
-                &KeySettings::single(id, state, KeySelector::Label(name.into())),
-                |_| Arc::default(),
-            )),
-        )
+    device
+}
+
+/// An external key whose id is its label. "off" is disabled.
+fn key(name: &str) -> (ExternalKeyId, Arc<Key>) {
+    let id = ExternalKeyId::parse(name).unwrap();
+    let state = if name == "off" {
+        State::Disabled
+    } else {
+        State::Enabled
     };
+    let settings = KeySettings::single(id.clone(), state, KeySelector::Label(name.into()));
+    (id, Arc::new(Key::new(&settings, |_| Arc::default())))
+}
+
+fn bench() -> Bench {
+    let device = device();
     let metrics = FleetMetrics::declare(&Metrics::default()).unwrap();
     let store = KeyStore {
         hsm_gauges: crate::keystore::StoreHsmGauges::default(),
@@ -300,7 +303,9 @@ async fn the_policy_comes_after_the_key_and_before_its_state() {
     }
     assert_eq!(bench.metadata("off").await, Err(FaultKind::AccessDenied));
     let calls = bench.device.encryptions();
-    bench.policy = Some(policy(""));
+    bench.policy = Some(policy(
+        "permit(principal, action, resource == Xks::Key::\"store/none\");",
+    ));
     assert_eq!(
         bench.encrypt("k", false).await.unwrap_err(),
         FaultKind::AccessDenied

@@ -102,6 +102,10 @@ fn parsed(source: &PolicySource) -> Result<Vec<Policy>, PolicyFault> {
         return Err(PolicyFault(format!("{name}: {what}")));
     }
     let mut rules: Vec<&Policy> = set.policies().collect();
+    if rules.is_empty() {
+        let what = "has no rule in it: write one, or remove the file";
+        return Err(PolicyFault(format!("{name}: {what}")));
+    }
     // Cedar names them policy0, policy1, … in the order of the file.
     rules.sort_by_key(|rule| number_of(rule.id()));
     Ok(rules

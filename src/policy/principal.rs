@@ -1,6 +1,20 @@
 //! What an AWS principal's ARN says. An ARN that has another form than is known is a principal of kind "other", never an error: AWS
 //! may invent more of them.
 
+use super::roles::{Role, is_account};
+
+/// What `principal.kind` may be.
+pub(super) const KINDS: [&str; 8] = [
+    "user",
+    "role",
+    "assumed-role",
+    "federated-user",
+    "root",
+    "service",
+    "aws-internal",
+    "other",
+];
+
 /// The parts of a principal's ARN.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Parts<'a> {
@@ -8,8 +22,8 @@ pub(super) struct Parts<'a> {
     pub account: Option<&'a str>,
     pub name: Option<&'a str>,
     pub session: Option<&'a str>,
-    /// The ARN of the role that an assumed role is a session of.
-    pub role: Option<String>,
+    /// The role itself, or the one that an assumed role is a session of.
+    pub role: Option<Role<'a>>,
 }
 
 impl<'a> Parts<'a> {
@@ -59,14 +73,19 @@ impl<'a> Parts<'a> {
             ("iam", "root", None) => of("root", None),
             ("iam", "user", Some(path)) => of("user", last(path)),
             ("iam", "role", Some(path)) => Self {
-                role: Some(arn.to_owned()),
+                role: Role::of_arn(arn),
                 ..of("role", last(path))
             },
             ("sts", "assumed-role", Some(rest)) => {
                 let (name, session) = rest.split_once('/')?;
                 Self {
                     session: Some(session),
-                    role: account.map(|a| format!("arn:{partition}:iam::{a}:role/{name}")),
+                    role: account.map(|account| Role {
+                        partition,
+                        account,
+                        path: "",
+                        name,
+                    }),
                     ..of("assumed-role", Some(name))
                 }
             }
@@ -79,14 +98,43 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// How the names of AWS services end, by partition.
+const SERVICES: [&str; 3] = [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"];
+
+/// Returns why no request can have this principal, to follow "which"; none when one can. An ARN of an unknown form may be a new one.
+pub(super) fn principal_problem(principal: &str) -> Option<&'static str> {
+    if principal.contains(['*', '?']) {
+        return Some(
+            "is compared as a whole: its * is not a wildcard; use principal.arn like \"…*\"",
+        );
+    }
+    if !principal.starts_with("arn:") {
+        let is_service = SERVICES.iter().any(|ending| principal.ends_with(ending));
+        // A request that names no principal has an empty one.
+        let is_known = principal.is_empty() || principal.eq_ignore_ascii_case("AWS Internal");
+        return (!is_service && !is_known).then_some("is neither an ARN nor an AWS service");
+    }
+    let mut fields = principal.splitn(6, ':').skip(2);
+    let (service, _region) = (fields.next(), fields.next());
+    let (account, resource) = (fields.next().unwrap_or_default(), fields.next());
+    if !matches!(service, Some("iam" | "sts")) {
+        return None;
+    }
+    let session = resource.and_then(|resource| resource.strip_prefix("assumed-role/"));
+    if !is_account(account) {
+        return Some("has an account that is not twelve digits");
+    }
+    (session.is_some_and(|session| !session.contains('/')))
+        .then_some("has no session; name the role as an Xks::Role")
+}
+
 /// The account of any ARN; none when it is not twelve digits.
 pub(super) fn account_of(arn: &str) -> Option<&str> {
     account_id(arn.split(':').nth(4)?)
 }
 
 fn account_id(text: &str) -> Option<&str> {
-    let is_id = text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
-    is_id.then_some(text)
+    is_account(text).then_some(text)
 }
 
 /// Roles and users may have a path before their name.
@@ -107,7 +155,20 @@ mod tests {
             role,
         } = Parts::of(principal);
         let dash = |part: Option<&str>| part.unwrap_or("-").to_owned();
+        let role = role.map(|role| {
+            let (path, name) = (role.path, role.name);
+            let path = if path.is_empty() {
+                "/"
+            } else {
+                &format!("/{path}/")
+            };
+            format!(
+                "arn:{}:iam::{}:role{path}{name}",
+                role.partition, role.account
+            )
+        });
         let role = dash(role.as_deref());
+        assert!(KINDS.contains(&kind), "{kind}");
         format!(
             "{kind} {} {} {} {role}",
             dash(account),
@@ -165,5 +226,12 @@ mod tests {
             Some("111122223333")
         );
         assert_eq!(account_of("nonsense"), None);
+    }
+
+    #[test]
+    fn the_path_of_a_role_is_kept() {
+        let with_path = "arn:aws:iam::111122223333:role/team/Orders";
+        let expected = format!("role 111122223333 Orders - {with_path}");
+        assert_eq!(told(with_path), expected);
     }
 }

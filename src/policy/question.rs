@@ -10,6 +10,7 @@ use cedar_policy::{
 use time::OffsetDateTime;
 
 use super::principal::{Parts, account_of};
+use super::roles::Roles;
 use crate::xks::RequestMetadata;
 
 /// What is to be done with a key.
@@ -57,8 +58,9 @@ type Fields = HashMap<String, RestrictedExpression>;
 
 impl Question<'_> {
     /// The request with its entities; none when a part of it cannot be said in Cedar.
-    pub(super) fn ask(&self) -> Option<(Request, Entities)> {
-        let (principal, mut entities) = self.principal()?;
+    /// The principal is in those of the `roles` that are its own.
+    pub(super) fn ask(&self, roles: &Roles) -> Option<(Request, Entities)> {
+        let (principal, mut entities) = self.principal(roles)?;
         let store = uid("KeyStore", self.store)?;
         let fields = Fields::from([text("name", self.store), text("region", self.region)]);
         entities.push(Entity::new(store.clone(), fields, HashSet::new()).ok()?);
@@ -83,7 +85,7 @@ impl Question<'_> {
         Some(vec![Entity::new_no_attrs(action, HashSet::from([group]))])
     }
 
-    fn principal(&self) -> Option<(EntityUid, Vec<Entity>)> {
+    fn principal(&self, roles: &Roles) -> Option<(EntityUid, Vec<Entity>)> {
         let arn = self
             .metadata
             .aws_principal_arn
@@ -105,9 +107,8 @@ impl Question<'_> {
         let account = account.into_iter().flatten().collect::<HashSet<_>>();
         let mut entities = Vec::new();
         let mut parents = account.clone();
-        if let Some(role) = parts.role {
-            let role = uid("Role", &role)?;
-            entities.push(Entity::new_no_attrs(role.clone(), account));
+        for role in parts.role.iter().flat_map(|role| roles.matching(role)) {
+            entities.push(Entity::new_no_attrs(role.clone(), account.clone()));
             parents.insert(role);
         }
         let principal = uid("Principal", arn)?;
@@ -171,7 +172,7 @@ impl Question<'_> {
 
 /// The types of the schema. Cedar parses their names as it parses policies: once is enough.
 static TYPES: LazyLock<HashMap<&str, EntityTypeName>> = LazyLock::new(|| {
-    let kinds = ["Account", "Action", "Key", "KeyStore", "Principal", "Role"];
+    let kinds = ["Account", "Action", "Key", "KeyStore", "Principal"];
     let parsed = |kind| Some((kind, format!("Xks::{kind}").parse().ok()?));
     kinds.into_iter().filter_map(parsed).collect()
 });

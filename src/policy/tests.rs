@@ -10,6 +10,9 @@ use crate::xks::EncryptRequest;
 /// A Wednesday, 13:00 UTC.
 const NOON: u64 = 1_795_611_600;
 
+/// Permits nobody who asks here.
+const NOBODY: &str = "permit(principal in Xks::Account::\"999922223333\", action, resource);";
+
 pub(super) fn policy(text: &str, mode: PolicyMode) -> Policy {
     let source = PolicySource {
         name: "rules.cedar".into(),
@@ -136,17 +139,25 @@ fn what_forbids_outweighs_what_permits_and_default_is_denied() {
         verdict(&format!("{permit}{forbid}")),
         (Verdict::Forbidden, vec!["not-there".into()])
     );
-    assert_eq!(verdict(""), (Verdict::NotPermitted, vec![]));
+    assert_eq!(verdict(NOBODY), (Verdict::NotPermitted, vec![]));
     let describe = "permit(principal, action in Xks::Action::\"Describe\", resource);";
     assert_eq!(verdict(describe).0, Verdict::NotPermitted);
 }
 
 #[test]
 fn observing_allows_and_tells() {
-    let decision = decide(&policy("", PolicyMode::Observe), |_| {}, Action::Encrypt);
+    let decision = decide(
+        &policy(NOBODY, PolicyMode::Observe),
+        |_| {},
+        Action::Encrypt,
+    );
     assert!(decision.is_allowed);
     assert_eq!(decision.verdict, Verdict::NotPermitted);
-    let enforced = decide(&policy("", PolicyMode::Enforce), |_| {}, Action::Encrypt);
+    let enforced = decide(
+        &policy(NOBODY, PolicyMode::Enforce),
+        |_| {},
+        Action::Encrypt,
+    );
     assert!(!enforced.is_allowed);
 }
 
@@ -182,6 +193,53 @@ fn faults_are_told_all_at_once() {
     assert!(text.contains("awsSourceVpc"), "{text}");
 }
 
+/// STS drops the path of a role from the ARN of its sessions.
+#[test]
+fn the_sessions_of_a_role_with_a_path_are_in_it() {
+    let role = "principal in Xks::Role::\"arn:aws:iam::111122223333:role/team/Contractors\"";
+    let permit = policy(
+        &format!("permit({role}, action, resource);"),
+        PolicyMode::Enforce,
+    );
+    let forbid = "permit(principal, action, resource); forbid(principal, action, resource) when";
+    let forbid = policy(&format!("{forbid} {{ {role} }};"), PolicyMode::Enforce);
+    let account = "principal in Xks::Account::\"111122223333\"";
+    let of_account = format!("permit(principal, action, resource) when {{ {role} && {account} }};");
+    let of_account = policy(&of_account, PolicyMode::Enforce);
+    for (principal, is_in) in [
+        (
+            "arn:aws:sts::111122223333:assumed-role/Contractors/alice",
+            true,
+        ),
+        ("arn:aws:iam::111122223333:role/team/Contractors", true),
+        ("arn:aws:iam::111122223333:role/Contractors", true),
+        ("arn:aws:iam::111122223333:role/other/Contractors", false),
+        (
+            "arn:aws:sts::999922223333:assumed-role/Contractors/alice",
+            false,
+        ),
+        (
+            "arn:aws-cn:sts::111122223333:assumed-role/Contractors/alice",
+            false,
+        ),
+        (
+            "arn:aws:sts::111122223333:assumed-role/contractors/alice",
+            false,
+        ),
+        (
+            "arn:aws:sts::111122223333:federated-user/Contractors",
+            false,
+        ),
+        ("arn:aws:iam::111122223333:user/team/Contractors", false),
+    ] {
+        let asked = |m: &mut serde_json::Value| m["awsPrincipalArn"] = json!(principal);
+        let is_allowed = |policy| decide(policy, asked, Action::Encrypt).is_allowed;
+        assert_eq!(is_allowed(&permit), is_in, "{principal}");
+        assert_eq!(is_allowed(&forbid), !is_in, "{principal}");
+        assert_eq!(is_allowed(&of_account), is_in, "{principal}");
+    }
+}
+
 #[test]
 fn rules_that_never_apply_are_warned_about() {
     let source = PolicySource {
@@ -196,7 +254,9 @@ fn rules_that_never_apply_are_warned_about() {
 #[test]
 fn the_samples_are_policies() {
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/policy");
-    let mut samples = 0;
+    let (mut samples, mut names) = (0, Names::default());
+    names.add_store("payments", "eu-west-1");
+    names.add_key("payments", "ledger", [].into_iter(), ["class"].into_iter());
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|ending| ending != "cedar") {
@@ -207,7 +267,8 @@ fn the_samples_are_policies() {
             name: path.display().to_string(),
             text: std::fs::read_to_string(&path).unwrap(),
         };
-        let (_, warnings) = Policy::load(&[source], PolicyMode::Enforce).unwrap();
+        let (policy, mut warnings) = Policy::load(&[source], PolicyMode::Enforce).unwrap();
+        warnings.extend(policy.unknown_names(&names));
         assert!(warnings.is_empty(), "{}: {warnings:?}", path.display());
     }
     assert_eq!(samples, 5);

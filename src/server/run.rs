@@ -26,6 +26,7 @@ use super::observe::ObserveLayer;
 use super::rescue::RescueLayer;
 use crate::audit::Trail;
 use crate::connections::{Connections, PERIOD};
+use crate::listen;
 
 /// What a server is made of.
 pub struct ServerParts {
@@ -52,12 +53,8 @@ impl Server {
     ///
     /// # Errors
     /// The first address that cannot be bound, named.
-    pub async fn bind(parts: ServerParts) -> io::Result<Self> {
-        let mut listeners = Vec::new();
-        for address in &parts.listen {
-            let bound = TcpListener::bind(address).await;
-            listeners.push(bound.map_err(|error| named(*address, &error))?);
-        }
+    pub fn bind(parts: ServerParts) -> io::Result<Self> {
+        let listeners = listen::bind(&parts.listen)?;
         Ok(Self { parts, listeners })
     }
 
@@ -138,8 +135,4 @@ async fn every_period(report: impl Fn()) {
 async fn ended(mut accepting: JoinSet<()>, mut all: mpsc::Receiver<Infallible>) {
     while accepting.join_next().await.is_some() {}
     let None = all.recv().await;
-}
-
-fn named(address: SocketAddr, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
 }

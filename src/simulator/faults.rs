@@ -170,7 +170,8 @@ impl ProxyFault {
         kind.unwrap_or(Kind::KmsInternal).because(self.message())
     }
 
-    /// In AWS's sense, in our words; `kms-behaviour.md` has the part of each by which operators know it.
+    /// The sense is that of AWS, the words are our own: `deploy/messages.md` has the part by which operators recognize each message.
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn message(self) -> &'static str {
         use ErrorName as E;
         match self {

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# What tests/bench/failover and tests/bench/live have in common. They source this behind softhsm/common.sh and set `program`, `keep`.
+# What the benchmarks have in common. They source this after softhsm/common.sh and set `program` and `keep`.
 
 need_number() {
-  [[ ${2:-} =~ ^[0-9]{1,5}$ ]] || { say "$program: $1 needs a number"; exit 2; }
+  [[ ${2:-} =~ ^[0-9]{1,5}$ ]] || { say "${program:?}: $1 needs a number"; exit 2; }
 }
 
 missing_packages() {
@@ -59,7 +59,26 @@ make_token_directory() { # name
 softhsm_token() { # label of the token, command, options
   local label=$1 command=$2
   shift 2
-  "$binaries/examples/softhsm-token" "$command" --module "$module" --token "$label" --pin-file "$work/pin" "$@" >&2
+  "${binaries:?}/examples/softhsm-token" "$command" --module "${module:?}" --token "$label" --pin-file "$work/pin" "$@" >&2
+}
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+# User and system time in clock ticks; the name in field 2 may hold blanks, so count from behind its bracket.
+cpu_ticks() { sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'; } # pid
+
+figure() { sed -n "s/.*\b$1=\([0-9.]*\).*/\1/p" <<<"$2"; } # name, line of figures
+
+# The median of the lines.
+middle() { sort -g | awk '{ a[NR] = $1 } END { print NR % 2 ? a[(NR + 1) / 2] : (a[NR / 2] + a[NR / 2 + 1]) / 2 }'; }
+
+# The TCP ports on which a process listens, found without its log.
+listening() { # pid
+  local inode port
+  for inode in $(readlink "/proc/$1/fd/"* 2>/dev/null | sed -n 's/^socket:\[\(.*\)\]$/\1/p'); do
+    port=$(awk -v inode="$inode" '$4 == "0A" && $10 == inode { split($2, at, ":"); print at[2] }' /proc/net/tcp)
+    [[ -n $port ]] && printf '%d\n' "0x$port"
+  done
 }
 
 # --- the report -------------------------------------------------------------------------------------------------------

@@ -47,9 +47,16 @@ fn shown(ran: &Ran) -> Vec<Value> {
         .collect()
 }
 
-#[test]
-fn lines_are_found_by_what_is_asked_for() {
-    let (proxy, trail) = audited();
+/// Runs `audit show --json` and returns the entries that it prints.
+#[track_caller]
+fn show(proxy: &Proxy, options: &[&str]) -> Vec<Value> {
+    let arguments = [&["audit", "show", "--json"], options].concat();
+    shown(&run(&proxy.setup, &arguments).expect(0, &[]))
+}
+
+/// Sends an Encrypt and a Decrypt that succeed, and an Encrypt and a GetKeyMetadata that the policy denies. Returns the bodies of the
+/// Decrypt and of the denied Encrypt.
+fn four_requests(proxy: &Proxy) -> (Value, Value) {
     let payments = proxy.caller(&PAYMENTS);
     let sealed = payments.encrypt("orders", b"x");
     let decrypt = decrypt_body(&sealed);
@@ -67,14 +74,14 @@ fn lines_are_found_by_what_is_asked_for() {
         .caller(&RETAIL)
         .call("metadata", "stock", &mallory)
         .assert_error(403, "AccessDeniedException");
-    let show = |options: &[&str]| {
-        let ran = run(
-            &proxy.setup,
-            &[&["audit", "show", "--json"], options].concat(),
-        );
-        shown(&ran.expect(0, &[]))
-    };
-    let all = show(&[]);
+    (decrypt, denied)
+}
+
+#[test]
+fn entries_are_found_by_filters() {
+    let (proxy, _trail) = audited();
+    let (decrypt, _) = four_requests(&proxy);
+    let all = show(&proxy, &[]);
     assert!(all.len() >= 7, "{all:?}");
     assert_eq!(
         all.iter().map(|line| &line["seq"]).collect::<Vec<_>>(),
@@ -102,13 +109,19 @@ fn lines_are_found_by_what_is_asked_for() {
         ),
         (vec!["--outcome", "failed"], vec![]),
     ] {
-        let found = show(&options);
+        let found = show(&proxy, &options);
         let found: Vec<_> = found
             .iter()
             .map(|line| line["operation"].as_str().unwrap())
             .collect();
         assert_eq!(found, expected, "{options:?}");
     }
+}
+
+#[test]
+fn an_entry_is_shown_in_columns() {
+    let (proxy, _trail) = audited();
+    let (_, denied) = four_requests(&proxy);
     let ran = run(
         &proxy.setup,
         &["audit", "show", "--request-id", &id_of(&denied)],
@@ -121,8 +134,13 @@ fn lines_are_found_by_what_is_asked_for() {
         "user/Alice (policy: forbidden by not-the-ledger)",
     ];
     assert_eq!(ran.expect(0, &parts).stdout.lines().count(), 2);
-    // The files' own lines, byte for byte.
-    for _ in 0..8 {
+}
+
+#[test]
+fn json_output_has_the_lines_of_the_files_byte_for_byte() {
+    let (proxy, trail) = audited();
+    let payments = proxy.caller(&PAYMENTS);
+    for _ in 0..16 {
         payments.encrypt("orders", b"x");
     }
     let ran = run(&proxy.setup, &["audit", "show", "--json"]);

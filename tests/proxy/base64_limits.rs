@@ -34,6 +34,29 @@ fn encrypted_with_aad(payments: &Caller<'_>) -> Value {
     decrypt
 }
 
+/// Not standard ("+/+/" is), not padded ("AA==" is) or not canonical ("AB==" has bits left over, "AA==" has none).
+const WRONG_BASE64: [&str; 19] = [
+    "-_-_",
+    "AA",
+    "AA=",
+    "AAA",
+    "A",
+    "AA===",
+    "AB==",
+    "AAB=",
+    "AA==AA==",
+    "AAAA AAAA",
+    "AAAA\n",
+    " AAAA",
+    "AA=A",
+    "====",
+    "=",
+    "AA*=",
+    "\u{ff21}AAA",
+    "AAAA\u{0}",
+    "%41AAA",
+];
+
 #[test]
 fn base64_that_is_not_standard_padded_and_canonical_is_a_validation_error() {
     let proxy = Proxy::start();
@@ -61,32 +84,10 @@ fn base64_that_is_not_standard_padded_and_canonical_is_a_validation_error() {
             &["ciphertextMetadata", "additionalAuthenticatedData"],
         ),
     ];
-    // Standard is "+/+/", padded "AA==", canonical "AA==" where "AB==" has bits left over.
-    let wrong = [
-        "-_-_",
-        "AA",
-        "AA=",
-        "AAA",
-        "A",
-        "AA===",
-        "AB==",
-        "AAB=",
-        "AA==AA==",
-        "AAAA AAAA",
-        "AAAA\n",
-        " AAAA",
-        "AA=A",
-        "====",
-        "=",
-        "AA*=",
-        "\u{ff21}AAA",
-        "AAAA\u{0}",
-        "%41AAA",
-    ];
     for (operation, body, fields) in fields {
         for (field, text) in fields
             .iter()
-            .flat_map(|field| wrong.map(|text| (field, text)))
+            .flat_map(|field| WRONG_BASE64.map(|text| (field, text)))
         {
             let response = payments.call(operation, "orders", &set(body, field, text));
             assert_eq!(response.status, 400, "{field} = {text:?}: {response:?}");

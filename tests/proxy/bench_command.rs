@@ -27,30 +27,31 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
+const OPEN_LOOP: [&str; 14] = [
+    "--rate",
+    "60",
+    "--duration",
+    "1s",
+    "--timeout",
+    "30s",
+    "--verify-every",
+    "1",
+    "--mix",
+    "encrypt=3,decrypt=2,metadata=1,health=1",
+    "--sizes",
+    "0,32,4096",
+    "--new-connections",
+    "10",
+];
+
 #[test]
 fn an_open_loop_makes_every_request_and_compares_plaintexts() {
     let proxy = Proxy::start();
     let options = options(&proxy, &PAYMENTS);
     let file = |name| proxy.setup.directory.join(name);
     let (saved, page) = (file("saved.json"), file("page.html"));
-    let more = [
-        "--rate",
-        "60",
-        "--duration",
-        "1s",
-        "--timeout",
-        "30s",
-        "--verify-every",
-        "1",
-        "--mix",
-        "encrypt=3,decrypt=2,metadata=1,health=1",
-        "--sizes",
-        "0,32,4096",
-        "--new-connections",
-        "10",
-    ];
     let files = ["--save", text(&saved), "--html", text(&page)];
-    let (code, report) = bench(&options, &[&more[..], &files].concat());
+    let (code, report) = bench(&options, &[&OPEN_LOOP[..], &files].concat());
     assert_eq!(
         (code, &report["total"]["requests"]),
         (Some(0), &60.into()),
@@ -72,7 +73,12 @@ fn an_open_loop_makes_every_request_and_compares_plaintexts() {
     let page = fs::read_to_string(page).unwrap();
     assert_eq!(page.matches("<polyline").count(), 6);
     assert!(!page.contains("<script") && !page.contains("src=") && !page.contains("href="));
+    assert_compares_with(&saved, &options);
+}
 
+/// Runs a shorter bench that is compared with a saved report.
+#[track_caller]
+fn assert_compares_with(saved: &Path, options: &[String]) {
     let compare = [
         "--rate",
         "60",
@@ -81,13 +87,11 @@ fn an_open_loop_makes_every_request_and_compares_plaintexts() {
         "--timeout",
         "30s",
         "--compare",
-        text(&saved),
+        text(saved),
+        "--key",
+        "orders",
     ];
-    let (code, stdout, stderr) = command(
-        "bench",
-        &options,
-        &[&["--key", "orders"], &compare[..]].concat(),
-    );
+    let (code, stdout, stderr) = command("bench", options, &compare);
     assert_eq!(code, Some(0), "{stderr}");
     for part in [
         "requests/s",
@@ -99,6 +103,16 @@ fn an_open_loop_makes_every_request_and_compares_plaintexts() {
     }
 }
 
+const EIGHT_CONNECTIONS: [&str; 7] = [
+    "--mix",
+    "encrypt",
+    "--no-cdiv",
+    "--connections",
+    "8",
+    "--duration",
+    "1s",
+];
+
 #[test]
 fn a_device_that_cannot_keep_up_shows_in_every_request_that_was_due() {
     let (proxy, device) = faulty();
@@ -106,18 +120,8 @@ fn a_device_that_cannot_keep_up_shows_in_every_request_that_was_due() {
     // Four sessions of 200 ms: 20 requests a second. On 8 connections nobody is answered later than 0.4 s after sending; but 60 are due
     // within a second, and the last of them waits for some two.
     device.set_delay(Function::Encrypt, 200_000);
-    let more = [
-        "--mix",
-        "encrypt",
-        "--no-cdiv",
-        "--connections",
-        "8",
-        "--duration",
-        "1s",
-        "--timeout",
-        "60s",
-    ];
-    let (code, open) = bench(&options, &[&more[..], &["--rate", "60"]].concat());
+    let patient = [&EIGHT_CONNECTIONS[..], &["--timeout", "60s"]].concat();
+    let (code, open) = bench(&options, &[&patient[..], &["--rate", "60"]].concat());
     assert_eq!(
         (code, &open["total"]["requests"]),
         (Some(0), &60.into()),
@@ -132,7 +136,7 @@ fn a_device_that_cannot_keep_up_shows_in_every_request_that_was_due() {
         "{open}"
     );
 
-    let (code, closed) = bench(&options, &[&more[..], &["--closed"]].concat());
+    let (code, closed) = bench(&options, &[&patient[..], &["--closed"]].concat());
     assert_eq!(code, Some(0), "{closed}");
     assert!(
         closed["total"]["requests"].as_u64().unwrap() < 60,
@@ -142,17 +146,7 @@ fn a_device_that_cannot_keep_up_shows_in_every_request_that_was_due() {
     // KMS's patience, from when a request was due.
     let (code, impatient) = bench(
         &options,
-        &[
-            "--mix",
-            "encrypt",
-            "--no-cdiv",
-            "--connections",
-            "8",
-            "--duration",
-            "1s",
-            "--rate",
-            "60",
-        ],
+        &[&EIGHT_CONNECTIONS[..], &["--rate", "60"]].concat(),
     );
     assert_eq!(code, Some(1));
     assert!(

@@ -1,5 +1,7 @@
 //! The command line and the configuration, as an operator meets them: exit codes, and every fault at once.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -100,17 +102,84 @@ fn a_trail_that_cannot_be_opened_stops_the_start() {
 }
 
 #[test]
-fn exposed_secret_files_are_warned_about() {
+fn secret_files_that_everybody_can_read_are_an_error_unless_they_are_allowed() {
+    let expose = |setup: &mut Setup| {
+        let pin = setup.token.pin_file();
+        fs::set_permissions(pin, fs::Permissions::from_mode(0o644)).unwrap();
+    };
+    for command in ["check-config", "serve"] {
+        let (code, _, stderr) = with_configuration(&[command], expose);
+        assert_eq!(code, Some(78), "{stderr}");
+        assert!(
+            stderr.contains("hsm[0].pin: everybody can read") && stderr.contains("chmod o-r"),
+            "{stderr}"
+        );
+    }
     let (code, _, stderr) = with_configuration(&["check-config"], |setup| {
-        let pin = setup.token.pin_file().to_owned();
-        let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        std::fs::set_permissions(pin, readable).unwrap();
+        expose(setup);
+        let danger = "danger_world_readable_secrets = true\n[admin]";
+        setup.edit("[admin]", danger);
     });
-    assert_eq!(code, Some(0));
+    assert_eq!(code, Some(0), "{stderr}");
     assert!(
-        stderr.contains("hsm[0].pin") && stderr.contains("chmod 600"),
+        stderr.contains("warning: ") && stderr.contains("hsm[0].pin: everybody can read"),
         "{stderr}"
     );
+}
+
+#[test]
+fn a_configuration_that_everybody_can_write_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let setup = Setup::new(directory.path());
+    let file = setup.write();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    for command in ["check-config", "serve"] {
+        let (code, _, stderr) = run(&[command, "--config", file.to_str().unwrap()]);
+        assert_eq!(code, Some(78), "{stderr}");
+        let what = "config.toml (mode 0666); chmod o-w it";
+        assert!(
+            stderr.contains("everybody can write ") && stderr.contains(what),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn strict_makes_warnings_an_exit_code() {
+    let well = |setup: &mut Setup| setup.unset("server.limits", "request_timeout");
+    let warned = |setup: &mut Setup| {
+        well(setup);
+        setup.edit("\"/closed\"", "\"/closed/kms/xks/v1\"");
+        setup.edit("region = \"us-east-1\"", "region = \"euwest\"");
+    };
+    let said = [
+        "warning: line ",
+        "key_store[3].path_prefix: looks like a whole XksProxyUriPath",
+        "key_store[1].region: \"euwest\" is not the name of a known AWS region",
+    ];
+    for (options, expected) in [
+        (&["check-config"][..], 0),
+        (&["check-config", "--strict"], 1),
+    ] {
+        let (code, stdout, stderr) = with_configuration(options, warned);
+        assert_eq!(code, Some(expected), "{stderr}");
+        assert!(said.iter().all(|part| stderr.contains(part)), "{stderr}");
+        assert_eq!(stdout.contains(": ok"), expected == 0, "{stdout}");
+        let (code, stdout, _) = with_configuration(&[options, &["--json"]].concat(), warned);
+        let report: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!(
+            (code, &report["ok"]),
+            (Some(expected), &(expected == 0).into())
+        );
+        assert_eq!(
+            report["warnings"].as_array().map(Vec::len),
+            Some(2),
+            "{report}"
+        );
+    }
+    let (code, stdout, _) = with_configuration(&["check-config", "--strict"], well);
+    assert_eq!(code, Some(0));
+    assert!(stdout.contains(": ok"), "{stdout}");
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub mod simulator;
 #[cfg(feature = "simulator")]
 pub mod system;
 pub mod target;
+pub mod terminal;
 pub mod token;
 pub mod tools;
 pub mod trail;

@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use crate::harness::command::run;
 use crate::harness::dialect::Spoken;
 use crate::harness::outage::await_service;
 use crate::harness::setup::Setup;
+use crate::harness::token::PIN;
 use crate::harness::wire::{decrypt_body, encrypt_body};
 use crate::harness::{PAYMENTS, Proxy};
 
@@ -71,6 +73,40 @@ fn a_pin_file_may_end_with_a_line_end() {
         fs::write(&file, format!("{}\n", pin.trim_end())).unwrap();
     });
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+}
+
+#[test]
+fn a_pin_that_is_not_exactly_the_pin_never_gets_to_the_token() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut setup = Setup::new(directory.path());
+    let control = setup.faulty_module();
+    setup.write_private("blank-pin", &format!("{PIN} "));
+    let credentials = setup.directory.display().to_string();
+    let variables = [
+        ("TEST_PIN", format!(" {PIN}")),
+        ("CREDENTIALS_DIRECTORY", credentials),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value));
+    setup.variables.extend(variables);
+    for (text, what) in [
+        (format!("{PIN}\n\n"), "more than one line"),
+        (format!("{PIN} \n"), "begins or ends with a blank"),
+        (format!(" {PIN}"), "begins or ends with a blank"),
+        (format!("{PIN}\r\n"), "Windows line end (CRLF)"),
+        (format!("\u{feff}{PIN}"), "byte order mark (BOM)"),
+    ] {
+        fs::write(setup.token.pin_file(), text).unwrap();
+        for command in [&["check-config", "--hsm"][..], &["key", "list"], &["serve"]] {
+            let ran = run(&setup, command).expect(78, &["hsm[0].pin: ", what]);
+            assert!(!ran.stderr.contains(PIN), "{ran}");
+        }
+    }
+    for form in ["{ env = \"TEST_PIN\" }", "{ credential = \"blank-pin\" }"] {
+        setup.set("hsm", "pin", form);
+        run(&setup, &["check-config", "--hsm"]).expect(78, &["begins or ends with a blank"]);
+    }
+    let attempts = (control.logins(), control.login_failures());
+    assert_eq!((attempts, control.wrong_pins()), ((0, 0), 0));
 }
 
 /// Without a fit health key the device serves, is DEGRADED, and the log says which key to create.

@@ -77,6 +77,33 @@ fn who_is_permitted_is_served_and_others_are_denied_without_a_reason() {
 }
 
 #[test]
+fn a_role_with_a_path_is_its_sessions() {
+    let role = "Xks::Role::\"arn:aws:iam::123456789012:role/team/Contractors\"";
+    let rules = format!(
+        "@id(\"all\") permit(principal, action, resource);\n\
+         @id(\"contractors\") forbid(principal in {role}, action, resource);"
+    );
+    let (proxy, _) = with_rules(&rules, "");
+    let payments = proxy.caller(&PAYMENTS);
+    for (principal, status) in [
+        (
+            "arn:aws:sts::123456789012:assumed-role/Contractors/bob",
+            403,
+        ),
+        ("arn:aws:iam::123456789012:role/team/Contractors", 403),
+        ("arn:aws:sts::123456789012:assumed-role/Employees/bob", 200),
+        (
+            "arn:aws:sts::999922223333:assumed-role/Contractors/bob",
+            200,
+        ),
+    ] {
+        let body = asked_by(&encrypt_body(b"x"), principal);
+        let response = payments.call("encrypt", "orders", &body);
+        assert_eq!(response.status, status, "{principal}");
+    }
+}
+
+#[test]
 fn the_log_names_the_rule_that_forbids() {
     let rules = format!(
         "{ALICE}\n@id(\"not-the-ledger\") forbid(principal, action, resource == Xks::Key::\"payments/ledger\");"

@@ -23,15 +23,34 @@ fn rules(setup: &mut Setup, text: &str) -> PathBuf {
     directory.join("rules.cedar")
 }
 
+/// A configuration with one policy file.
+struct Rules {
+    setup: Setup,
+    file: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Rules {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut setup = Setup::new(directory.path());
+        Self {
+            file: rules(&mut setup, ALICE),
+            setup,
+            _directory: directory,
+        }
+    }
+
+    /// Runs `policy check` on a file with this content.
+    fn check(&self, content: impl AsRef<[u8]>, options: &[&str]) -> Ran {
+        fs::write(&self.file, content).unwrap();
+        run(&self.setup, &[&["policy", "check"], options].concat())
+    }
+}
+
 #[test]
-fn faults_and_useless_rules_are_told_apart() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut setup = Setup::new(directory.path());
-    let file = rules(&mut setup, ALICE);
-    let check = |text: &str, options: &[&str]| -> Ran {
-        fs::write(&file, text).unwrap();
-        run(&setup, &[&["policy", "check"], options].concat())
-    };
+fn errors_in_rules_are_reported_with_their_places() {
+    let rules = Rules::new();
     for (fault, parts) in [
         (
             "permit(principal, action, resource)",
@@ -60,11 +79,24 @@ fn faults_and_useless_rules_are_told_apart() {
         ),
         ("\u{0}", ["rules.cedar", ""]),
     ] {
-        check(fault, &[]).expect(78, &parts);
-        check(fault, &["--strict"]).expect(78, &parts);
+        rules.check(fault, &[]).expect(78, &parts);
+        rules.check(fault, &["--strict"]).expect(78, &parts);
     }
-    fs::write(&file, b"permit\xff").unwrap();
-    run(&setup, &["policy", "check"]).expect(78, &["not UTF-8"]);
+    rules.check(b"permit\xff", &[]).expect(78, &["not UTF-8"]);
+    rules
+        .check("// nobody yet\n", &[])
+        .expect(78, &["rules.cedar: has no rule in it"]);
+    fs::write(&rules.file, ALICE).unwrap();
+    let Rules { setup, file, .. } = &rules;
+    fs::rename(file, file.with_extension("bak")).unwrap();
+    for command in [["policy", "check"].as_slice(), &["check-config"]] {
+        run(setup, command).expect(78, &["has no .cedar file: everything would be denied"]);
+    }
+}
+
+#[test]
+fn rules_that_decide_nothing_are_warnings() {
+    let rules = Rules::new();
     let twice = format!(
         "{ALICE}{}",
         ALICE.replace("@id(\"alice\")", "@id(\"again\")")
@@ -79,14 +111,135 @@ fn faults_and_useless_rules_are_told_apart() {
         ),
         (never, "never"),
     ] {
-        check(useless, &[]).expect(0, &["warning: ", part, "rules: ok"]);
-        check(useless, &["--strict"]).expect(1, &["warning: ", part]);
+        let parts = ["warning: ", part, "rules: ok"];
+        rules.check(useless, &[]).expect(0, &parts);
+        rules
+            .check(useless, &["--strict"])
+            .expect(1, &["warning: ", part]);
     }
-    check(ALICE, &["--strict"]).expect(0, &["1 rules: ok"]);
-    fs::rename(&file, file.with_extension("bak")).unwrap();
-    for command in [["policy", "check"].as_slice(), &["check-config"]] {
-        run(&setup, command).expect(78, &["has no .cedar file: everything would be denied"]);
+    rules
+        .check(ALICE, &["--strict"])
+        .expect(0, &["1 rules: ok"]);
+}
+
+/// A rule, and what is said of a name in it that cannot exist.
+const UNKNOWN: [(&str, &str); 6] = [
+    (
+        "permit(principal, action, resource in Xks::KeyStore::\"paymentz\");",
+        "names the key store \"paymentz\", which the configuration does not have; did you mean \"payments\"?",
+    ),
+    (
+        "permit(principal, action, resource == Xks::Key::\"payments/orderz\");",
+        "names the key \"payments/orderz\", which the configuration does not have; did you mean \"payments/orders\"?",
+    ),
+    (
+        "permit(principal, action, resource) when { resource.store == \"paymentz\" };",
+        "names the key store \"paymentz\"",
+    ),
+    (
+        "permit(principal in Xks::Account::\"12345678901\", action, resource);",
+        "names the account \"12345678901\", but an account id has twelve digits",
+    ),
+    (
+        "permit(principal in Xks::Role::\"arn:aws:sts::123456789012:assumed-role/Orders/i-1\", action, resource);",
+        "which is a session; its role is \"arn:aws:iam::123456789012:role/Orders\"",
+    ),
+    (
+        "forbid(principal, action, resource) when { resource.hasTag(\"class\") };",
+        "names the tag \"class\", which the configuration does not have",
+    ),
+];
+
+#[test]
+fn rules_that_name_what_cannot_exist_are_warned_about() {
+    let Rules { setup, file, .. } = &Rules::new();
+    for (rule, what) in UNKNOWN {
+        fs::write(file, format!("{ALICE}@id(\"misspelt\") {rule}")).unwrap();
+        for command in [&["policy", "check"][..], &["check-config"]] {
+            let parts = ["warning: ", "policy.path: \"misspelt\" names the ", what];
+            run(setup, command).expect(0, &parts);
+            run(setup, &[command, &["--strict"]].concat()).expect(1, &parts);
+        }
     }
+}
+
+#[test]
+fn a_policy_without_effect_is_never_silent() {
+    let Rules { setup, file, .. } = &Rules::new();
+    let policy = file.parent().unwrap();
+    for (name, code, what) in [
+        (
+            "deny/x.cedar",
+            78,
+            "deny/x.cedar is not read: directories in it are not looked into",
+        ),
+        (
+            "b.CEDAR",
+            78,
+            "b.CEDAR is not read: the ending must be .cedar in lower case",
+        ),
+        (
+            "b.cedar.disabled",
+            0,
+            "b.cedar.disabled is not read: policy files end in .cedar",
+        ),
+    ] {
+        let path = policy.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "@id(\"no\") forbid(principal, action, resource);").unwrap();
+        for command in [&["policy", "check"][..], &["check-config"]] {
+            run(setup, command).expect(code, &["policy.path: ", what]);
+        }
+        if code == 78 {
+            run(setup, &["serve"]).expect(78, &[what]);
+        }
+        fs::remove_file(&path).unwrap();
+        // A directory that is empty now.
+        drop(fs::remove_dir(path.parent().unwrap()));
+    }
+    run(setup, &["policy", "check", "--strict"]).expect(0, &["1 rules: ok"]);
+}
+
+#[test]
+fn a_running_proxy_reports_policies_without_effect() {
+    let mut file = PathBuf::new();
+    let proxy = Proxy::start_with(|setup| {
+        file = rules(setup, ALICE);
+        let misspelt =
+            "@id(\"typo\") permit(principal, action, resource in Xks::KeyStore::\"paymentz\");";
+        fs::write(file.with_file_name("typo.cedar"), misspelt).unwrap();
+    });
+    let policy = file.parent().unwrap();
+    let logged = |field: &str, part: &str| {
+        proxy.daemon.wait_for(part, |line| {
+            line["message"] == "configuration"
+                && line[field].as_str().is_some_and(|said| said.contains(part))
+        })
+    };
+    logged("warning", "\"typo\" names the key store \"paymentz\"");
+    let payments = proxy.caller(&PAYMENTS);
+
+    // Emacs locks a file by a link to nothing and leaves copies beside it. None of them is read.
+    std::os::unix::fs::symlink("alice@host.1234:1", policy.join(".#rules.cedar")).unwrap();
+    for name in ["rules.cedar~", "#rules.cedar#", ".rules.cedar.swp"] {
+        fs::write(policy.join(name), "permit(").unwrap();
+    }
+    proxy.await_reload("unchanged", 0.0);
+    assert_eq!(proxy.reloads("refused"), 0.0);
+
+    // A rule that would have no effect is an error, also when it is added later to an empty directory.
+    let deny = policy.join("deny");
+    fs::create_dir(&deny).unwrap();
+    logged("warning", "policy/deny is not read: it is a directory");
+    fs::write(deny.join("x.cedar"), "forbid(principal, action, resource);").unwrap();
+    proxy.await_reload("refused", 0.0);
+    logged("fault", "deny/x.cedar is not read");
+    payments.call("encrypt", "orders", &encrypt_body(b"x")).ok();
+    fs::rename(deny.join("x.cedar"), policy.join("x.cedar")).unwrap();
+    proxy.await_reload("applied", 0.0);
+    payments
+        .call("encrypt", "orders", &encrypt_body(b"x"))
+        .assert_error(403, "AccessDeniedException");
 }
 
 #[test]

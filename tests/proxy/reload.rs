@@ -1,7 +1,7 @@
 //! The configuration changes while the proxy serves: however files are replaced, as a whole or not at all, and nobody notices.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use rustls::ALL_VERSIONS;
+use serde_json::Value;
 
 use crate::harness::http::tcp;
 use crate::harness::load::Stop;
 use crate::harness::metrics::eventually;
 use crate::harness::pki::tls_client;
+use crate::harness::setup::write_private;
 use crate::harness::wire::{bytes, decrypt_body, encrypt_body};
 use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy, StoreName};
 
@@ -276,7 +278,7 @@ fn files_that_are_gone_or_not_toml_change_nothing() {
     expect_refusal("the secret is empty");
     fs::remove_file(&secret).unwrap();
     expect_refusal("cannot read");
-    fs::write(&secret, PAYMENTS.secret).unwrap();
+    write_private(&secret, PAYMENTS.secret);
     proxy.await_reload("unchanged", 1.0);
     serves(&proxy);
 }
@@ -421,4 +423,49 @@ fn a_thousand_keys_come_and_go() {
     proxy.reconfigure(|setup| setup.edit(&keys, ""));
     assert!(proxy.has_changed("key_store.payments.key.bulk-999", "removed"));
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+}
+
+#[test]
+fn a_secret_that_becomes_readable_for_everybody_changes_nothing() {
+    let proxy = Proxy::start();
+    let secret = proxy.setup.directory.join(PAYMENTS.access_key_id);
+    let set_mode = |mode| fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();
+    set_mode(0o644);
+    proxy.await_reload("refused", 0.0);
+    proxy.daemon.wait_for("who can read it", |line| {
+        let fault = line["fault"].as_str().unwrap_or_default();
+        fault.contains("secret: everybody can read") && fault.contains("(mode 0644)")
+    });
+    serves(&proxy);
+    set_mode(0o640);
+    proxy.await_reload("unchanged", 0.0);
+}
+
+#[test]
+fn warnings_are_logged_at_the_start_and_at_every_reload() {
+    let mut proxy = Proxy::start_with(|setup| {
+        setup.edit("region = \"us-east-1\"", "region = \"us-east-1a\"");
+    });
+    let is_warning = |line: &Value, part: &str| {
+        line["level"] == "WARN"
+            && line["message"] == "configuration"
+            && line["warning"]
+                .as_str()
+                .is_some_and(|said| said.contains(part))
+    };
+    let zone = "region: \"us-east-1a\" is an availability zone";
+    proxy.daemon.wait_for(zone, |line| is_warning(line, zone));
+    let told = |proxy: &Proxy| {
+        let lines = proxy.daemon.log();
+        let parsed = lines
+            .iter()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        parsed.filter(|line| is_warning(line, zone)).count()
+    };
+    assert_eq!(told(&proxy), 1);
+    proxy.daemon.signal(Signal::HUP);
+    proxy.await_reload("unchanged", 0.0);
+    eventually("the warning again", || (told(&proxy) == 2).then_some(()));
+    proxy.reconfigure(|setup| setup.edit("\"us-east-1a\"", "\"us-east-1\""));
+    assert_eq!(told(&proxy), 2);
 }

@@ -198,10 +198,9 @@ fn a_key_is_rotated_under_load() {
     }
 }
 
-#[test]
-fn a_credential_is_rotated_under_load() {
-    let mut proxy = Proxy::start();
-    let both = proxy.setup.toml();
+/// The configuration `both`, which has two credentials of a store, as it is before and after the rotation: with the old one only and
+/// with the new one only.
+fn with_one_credential(both: &str) -> (String, String) {
     let next = format!(
         "[[key_store.credential]]\naccess_key_id = {:?}",
         PAYMENTS_NEXT.access_key_id
@@ -212,7 +211,15 @@ fn a_credential_is_rotated_under_load() {
     let old = entry.replace(PAYMENTS_NEXT.access_key_id, PAYMENTS.access_key_id);
     let (only_old, only_new) = (both.replacen(&entry, "", 1), both.replacen(&old, "", 1));
     assert!(only_old.len() < both.len() && only_new.len() < both.len());
-    proxy.reconfigure(|setup| setup.edit(&entry, ""));
+    (only_old, only_new)
+}
+
+#[test]
+fn a_credential_is_rotated_under_load() {
+    let proxy = Proxy::start();
+    let both = proxy.setup.toml();
+    let (only_old, only_new) = with_one_credential(&both);
+    proxy.reconfigure_by(&only_old);
     let used = |id: &str| {
         let labels = [("store", "payments"), ("access_key_id", id)];
         proxy.metric("xks_credential_last_used_timestamp_seconds", &labels)

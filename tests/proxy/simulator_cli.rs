@@ -132,10 +132,33 @@ fn a_first_day() {
         "--target-key-id",
         &key,
     ]);
+    let sealed = encrypt_and_more(&terminal, &store, &key);
+    assert!(
+        sealed["KeyId"]
+            .as_str()
+            .unwrap()
+            .ends_with(&format!(":111122223333:key/{key}"))
+    );
+    let blob = terminal.blob("sealed", &sealed);
+    decrypt_and_more(&terminal, &blob);
+    terminal.done(&["disable-key", "--key-id", &key]);
+    let decrypt = decrypt(&blob, "project=nile");
+    terminal.refused("DisabledException", &decrypt);
+    let deletion = [
+        "schedule-key-deletion",
+        "--key-id",
+        &key,
+        "--pending-window-in-days",
+        "7",
+    ];
+    assert_eq!(terminal.done(&deletion)["KeyState"], "PendingDeletion");
+    terminal.refused("KMSInvalidStateException", &decrypt);
+}
+
+/// Encrypts, beside the calls that need nothing of it: each call of the CLI takes half a second. Returns the response to Encrypt.
+fn encrypt_and_more(terminal: &Terminal<'_>, store: &str, key: &str) -> Value {
     let plaintext = terminal.file("plaintext", b"attack at dawn");
-    // Each call of the CLI costs half a second: those that need nothing of one another run at once.
-    let sealed = thread::scope(|scope| {
-        let terminal = &terminal;
+    thread::scope(|scope| {
         let encrypt = [
             "encrypt",
             "--key-id",
@@ -149,44 +172,38 @@ fn a_first_day() {
         let data_key = [
             "generate-data-key",
             "--key-id",
-            &key,
+            key,
             "--key-spec",
             "AES_256",
         ];
         let data_key = scope.spawn(move || terminal.done(&data_key));
-        unsupported(terminal, scope, &store, &key);
+        unsupported(terminal, scope, store, key);
         assert_eq!(decoded(&data_key.join().unwrap(), "Plaintext").len(), 32);
         sealed.join().unwrap()
-    });
-    assert!(
-        sealed["KeyId"]
-            .as_str()
-            .unwrap()
-            .ends_with(&format!(":111122223333:key/{key}"))
-    );
-    let blob = terminal.blob("sealed", &sealed);
+    })
+}
+
+fn decrypt<'a>(blob: &'a str, context: &'a str) -> [&'a str; 5] {
+    [
+        "decrypt",
+        "--ciphertext-blob",
+        blob,
+        "--encryption-context",
+        context,
+    ]
+}
+
+/// Decrypts with the right and with a wrong encryption context, and re-encrypts.
+fn decrypt_and_more(terminal: &Terminal<'_>, blob: &str) {
     thread::scope(|scope| {
-        let terminal = &terminal;
-        let decrypt = [
-            "decrypt",
-            "--ciphertext-blob",
-            &blob,
-            "--encryption-context",
-            "project=nile",
-        ];
-        let opened = scope.spawn(move || terminal.done(&decrypt));
-        let wrong = [
-            "decrypt",
-            "--ciphertext-blob",
-            &blob,
-            "--encryption-context",
-            "project=amazon",
-        ];
+        let right = decrypt(blob, "project=nile");
+        let opened = scope.spawn(move || terminal.done(&right));
+        let wrong = decrypt(blob, "project=amazon");
         let wrong = scope.spawn(move || terminal.refused("KMSInvalidStateException", &wrong));
         let again = terminal.done(&[
             "re-encrypt",
             "--ciphertext-blob",
-            &blob,
+            blob,
             "--source-encryption-context",
             "project=nile",
             "--destination-key-id",
@@ -199,24 +216,6 @@ fn a_first_day() {
             assert_eq!(decoded(&opened, "Plaintext"), b"attack at dawn");
         }
     });
-    terminal.done(&["disable-key", "--key-id", &key]);
-    let decrypt = [
-        "decrypt",
-        "--ciphertext-blob",
-        &blob,
-        "--encryption-context",
-        "project=nile",
-    ];
-    terminal.refused("DisabledException", &decrypt);
-    let deletion = [
-        "schedule-key-deletion",
-        "--key-id",
-        &key,
-        "--pending-window-in-days",
-        "7",
-    ];
-    assert_eq!(terminal.done(&deletion)["KeyState"], "PendingDeletion");
-    terminal.refused("KMSInvalidStateException", &decrypt);
 }
 
 /// What KMS does not do there, each beside the others.

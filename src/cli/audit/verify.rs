@@ -38,7 +38,7 @@ pub(in crate::cli) struct Verify {
     /// A line that is known from an earlier verification: in these files, or the last one before them.
     #[arg(long, value_name = "SEQ:HASH")]
     after: Option<Position>,
-    /// The label of a key that sealed earlier, besides the one of [audit]; may be repeated.
+    /// The label of a key that sealed earlier, besides the one of `[audit]`; may be repeated.
     #[arg(long, value_name = "LABEL", requires = "hsm")]
     seal_key: Vec<String>,
     /// Print one JSON object instead of text.

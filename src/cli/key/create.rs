@@ -27,7 +27,7 @@ pub(in crate::cli) struct Create {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// The [[hsm]] that makes it; may be left out when there is one only, or for a health key.
+    /// The `[[hsm]]` that makes it; may be left out when there is one only, or for a health key.
     #[arg(long, value_name = "NAME")]
     hsm: Option<String>,
     /// CKA_LABEL of the key.

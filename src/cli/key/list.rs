@@ -70,8 +70,9 @@ impl List {
 }
 
 fn count(examination: &mut Examination, configuration: &Configuration) {
-    let admin = configuration.admin;
-    let Some(counts) = admin.and_then(|admin| Encryptions::ask(admin.listen)) else {
+    let admin = configuration.admin.as_ref();
+    let address = admin.and_then(|admin| admin.listen.first());
+    let Some(counts) = address.and_then(|address| Encryptions::ask(*address)) else {
         return;
     };
     for key in &mut examination.keys {

@@ -10,11 +10,13 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{advice, load, name_of, open, store, unknown};
+use super::{advice, name_of, open, store, unknown};
 use crate::cli::exit::{ExitStatus, Refusal};
-use crate::config;
+use crate::cli::load;
+use crate::config::{self, NewVersion, Original};
 use crate::inventory::{Rotated, Rotation};
 use crate::keystore::{KeySettings, KeyStoreSettings};
+use crate::xks::KeyVersion;
 
 /// Make the next version of a key and print the change of the configuration; every older version still decrypts.
 #[derive(Args)]
@@ -35,10 +37,10 @@ pub(in crate::cli) struct Rotate {
     /// The key's id.
     #[arg(long, value_name = "ID")]
     key: String,
-    /// CKA_LABEL of the new version; the first version's with -v<N> behind it, if it is not given.
+    /// CKA_LABEL of the new version; the first version's with `-v<N>` behind it, if it is not given.
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     label: Option<String>,
-    /// The [[hsm]] that makes it; the first one of the key store, if it is not given.
+    /// The `[[hsm]]` that makes it; the first one of the key store, if it is not given.
     #[arg(long, value_name = "NAME")]
     hsm: Option<String>,
     /// Print one JSON object instead of text.
@@ -46,13 +48,13 @@ pub(in crate::cli) struct Rotate {
     json: bool,
 }
 
-/// A rotation, how far it has come, and the key after each step.
+/// A rotation, how far it has come, and the key's table after each step.
 struct Outcome {
     number: u32,
     label: String,
     rotated: Rotated,
     /// None until every HSM has the new key.
-    steps: Option<[KeySettings; 2]>,
+    steps: Option<[String; 2]>,
 }
 
 impl Rotate {
@@ -73,7 +75,8 @@ impl Rotate {
     }
 
     fn rotate(&self) -> Result<Outcome, Refusal> {
-        let configuration = load(&self.config)?;
+        let (loaded, original) = load::original(&self.config)?;
+        let configuration = loaded.configuration;
         let store = store(&configuration, &self.store)?;
         let place = (store, self.key_of(store)?);
         if let Some(hsm) = self.hsm.as_ref().filter(|hsm| !store.hsms.contains(hsm)) {
@@ -89,13 +92,29 @@ impl Rotate {
         let mut inventory = open(&configuration, &store.hsms);
         let rotated = rotation.carry_out(&mut inventory, self.hsm.as_deref());
         let rotated = rotated.map_err(no)?;
-        let is_complete = rotated.is_complete();
+        let steps = self.steps(&original, &rotation);
+        let steps =
+            steps.ok_or_else(|| Refusal::internal("the key's table was not found again"))?;
         Ok(Outcome {
             number: rotation.number.0,
-            steps: rotation.steps().filter(|_| is_complete),
+            steps: rotated.is_complete().then_some(steps),
             label: rotation.label,
             rotated,
         })
+    }
+
+    /// The key's table after each step, with all that it has in the configuration.
+    fn steps(&self, original: &Original, rotation: &Rotation<'_>) -> Option<[String; 2]> {
+        let table = |primary: KeyVersion| {
+            let new = NewVersion {
+                number: rotation.number.0,
+                label: &rotation.label,
+                primary: primary.0,
+            };
+            original.rotated_key(&self.store, &self.key, new)
+        };
+        let [first, second] = rotation.primaries().map(table);
+        Some([first?, second?])
     }
 
     fn key_of<'a>(&self, store: &'a KeyStoreSettings) -> Result<&'a KeySettings, Refusal> {
@@ -123,20 +142,18 @@ impl Rotate {
         &self,
         out: &mut impl Write,
         outcome: &Outcome,
-        [first, second]: &[KeySettings; 2],
+        [first, second]: &[String; 2],
     ) -> io::Result<()> {
         let (number, store) = (outcome.number, &self.store);
         write!(
             out,
             "\nStep 1. On every proxy of the fleet: version {number} decrypts. This takes the place of the key's table in the key \
-             store {store:?}:\n\n{}",
-            config::key_table(first)
+             store {store:?}:\n\n{first}"
         )?;
         write!(
             out,
             "\nStep 2. Only when step 1 is in force on every proxy: version {number} encrypts. A proxy that does not know it yet \
-             would answer InvalidCiphertextException to what the others encrypt.\n\n{}",
-            config::key_table(second)
+             would answer InvalidCiphertextException to what the others encrypt.\n\n{second}"
         )?;
         let keep = "Keep the older versions, in the HSMs and in the configuration: KMS sends their ciphertexts for ever.";
         writeln!(out, "\n{keep}")
@@ -183,9 +200,8 @@ impl Outcome {
 
     fn print_json(&self) -> io::Result<()> {
         let rotated = &self.rotated;
-        let steps = self.steps.as_ref();
         let report = json!({
-            "ok": steps.is_some(),
+            "ok": self.steps.is_some(),
             "version": self.number,
             "label": self.label,
             "cka_id": config::hex(&rotated.id),
@@ -194,7 +210,7 @@ impl Outcome {
             "missing_on": rotated.missing_on,
             "faults": rotated.faults,
             "remarks": rotated.remarks,
-            "steps": steps.map(|steps| steps.each_ref().map(config::key_table)),
+            "steps": self.steps,
         });
         writeln!(io::stdout(), "{report}")
     }

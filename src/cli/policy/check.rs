@@ -11,12 +11,13 @@ use crate::cli::exit::ExitStatus;
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  xks-proxy policy check --config /etc/xks-proxy/config.toml --strict\n\n\
-    Warned about are rules whose conditions can never be true, rules that are there twice, and rules that permit what another \
-    one forbids under no condition.\n\n\
+    Warned about are rules whose conditions can never be true, rules that are there twice, rules that permit what another one \
+    forbids under no condition, rules that name what cannot exist (key stores, keys, accounts, roles), and files in the policy's \
+    directory that are not read.\n\n\
     Exit codes: 0 no faults (there may be warnings), 1 there is no policy, or with --strict a warning, 78 faults."
 )]
 pub(in crate::cli) struct Check {
-    /// The configuration file, whose [policy] is checked.
+    /// The configuration file, whose `[policy]` is checked.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// Warnings fail.

@@ -57,7 +57,7 @@ fn store(section: &Section<'_>, names: &mut HashSet<String>, notes: &mut Notes) 
     let prefix = section.present_string("uri_path_prefix", "\"/payments\", or \"\"");
     let id = section.present_string("sigv4_access_key_id", "\"…\"");
     let secret = section.present_string("sigv4_secret_access_key", "\"…\"");
-    let keys = section.strings("xks_key_id_set");
+    let keys = section.repeatable_strings("xks_key_id_set");
     let keys = keys.or_else(|| section.missing("xks_key_id_set", "[\"orders\"]"));
     let (prefix, id, secret, keys) = (prefix?, id?, secret?, keys?);
     let is_whole = !id.is_empty() && !secret.is_empty();

@@ -110,7 +110,11 @@ fn parsed(text: &str) -> Result<Loaded, Findings> {
     let pair = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
     std::fs::write(directory.path().join("server.pem"), pair.cert.pem()).unwrap();
     let key = pair.signing_key.serialize_pem();
-    std::fs::write(directory.path().join("server.key"), key).unwrap();
+    let private_key = NewFile {
+        path: directory.path().join("server.key"),
+        content: Secret::new(key),
+    };
+    create::create_private(&[private_key]).unwrap();
     let migration = convert(text, &origin(directory.path())).unwrap();
     migration.write(directory.path()).unwrap();
     parse(&migration.configuration, directory.path())
@@ -323,6 +327,7 @@ fn stores_get_names_of_their_own() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn bad_settings_are_told_all_at_once_and_nothing_is_made() {
     for (from, to, fault) in [
         (

@@ -3,6 +3,7 @@
 use super::faults;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn each_rule_has_its_fault() {
     for (from, to, fault) in [
         (
@@ -19,6 +20,62 @@ fn each_rule_has_its_fault() {
             "[server]\n",
             "[server]\ngrace_period = 10\n",
             "server.grace_period: must be a string, not integer",
+        ),
+        (
+            "[server]\n",
+            "danger_world_readable_secrets = 1\n[server]\n",
+            "danger_world_readable_secrets: must be true or false",
+        ),
+        (
+            "[server]\nlisten = [\"127.0.0.1:0\"]",
+            "[server]\nlisten = [\"0.0.0.0:443\", \"[::]:443\", \"0.0.0.0:443\"]",
+            "server.listen: 0.0.0.0:443 is listed twice",
+        ),
+        (
+            "[server]\nlisten = [\"127.0.0.1:0\"]",
+            "[server]\nlisten = [\"0.0.0.0:443\", \"127.0.0.1:443\"]",
+            "server.listen: 127.0.0.1:443 cannot be bound beside 0.0.0.0:443 of server.listen",
+        ),
+        (
+            "[server]\nlisten = [\"127.0.0.1:0\"]",
+            "admin = { listen = \"127.0.0.1:443\" }\n[server]\nlisten = [\"[::]:443\"]",
+            "admin.listen: 127.0.0.1:443 cannot be bound beside [::]:443 of server.listen",
+        ),
+        (
+            "[server]\nlisten = [\"127.0.0.1:0\"]",
+            "admin = { listen = [\"127.0.0.1:443\"] }\n[server]\nlisten = [\"127.0.0.1:443\"]",
+            "admin.listen: 127.0.0.1:443 is listed twice (also in server.listen)",
+        ),
+        (
+            "[server]\nlisten = [\"127.0.0.1:0\"]",
+            "[server]\nlisten = 443",
+            "server.listen: must be a string or a list of strings",
+        ),
+        (
+            "[[hsm]]",
+            "[server.tls.client_auth]\nca = \"amazon-trust-services\"\nsubjects = [\"a\", \"b\", \"a\"]\n[[hsm]]",
+            "server.tls.client_auth.subjects: \"a\" is listed twice",
+        ),
+        (
+            "region =",
+            "hsms = [\"hsm-a\", \"hsm-a\"]\nregion =",
+            "key_store[0].hsms: \"hsm-a\" is listed twice",
+        ),
+        (
+            "region =",
+            "legacy_ciphertexts = [\"aws-samples-v3\", \"aws-samples-v3\"]\nregion =",
+            "legacy_ciphertexts: \"aws-samples-v3\" is listed twice",
+        ),
+        ("\"server.pem\"", "\"bom.pem\"", "server.tls.certificate: "),
+        (
+            "\"server.pem\"",
+            "\"bom.pem\"",
+            "has a byte order mark (BOM)",
+        ),
+        (
+            "{ file = \"pin\" }",
+            "{ danger_inline = \"1234 \" }",
+            "hsm[0].pin: the secret begins or ends with a blank",
         ),
         ("\"server.key\"", "\"secret\"", "holds no PEM private key"),
         ("\"server.pem\"", "\"secret\"", "holds no PEM certificate"),

@@ -16,7 +16,14 @@ fn looks_at(rule: &str) -> LooksAt {
 #[test]
 fn what_changes_by_itself_is_noticed() {
     let nothing = LooksAt::default();
-    let (anything, the_hour) = (true, true);
+    let hour = LooksAt {
+        the_hour: true,
+        ..nothing
+    };
+    let anything = LooksAt {
+        anything: true,
+        ..nothing
+    };
     for (condition, expected) in [
         ("true", nothing),
         ("context.region == \"now\"", nothing),
@@ -24,69 +31,15 @@ fn what_changes_by_itself_is_noticed() {
             "context has kmsViaService && principal.name == \"hour\"",
             nothing,
         ),
-        (
-            "context.hour < 9",
-            LooksAt {
-                the_hour,
-                ..nothing
-            },
-        ),
-        (
-            "!(context.weekday <= 5)",
-            LooksAt {
-                the_hour,
-                ..nothing
-            },
-        ),
-        (
-            "context[\"hour\"] == 3",
-            LooksAt {
-                the_hour,
-                ..nothing
-            },
-        ),
-        (
-            "context.now > datetime(\"2026-01-01\")",
-            LooksAt {
-                anything,
-                ..nothing
-            },
-        ),
-        (
-            "context.kmsRequestId like \"a*\"",
-            LooksAt {
-                anything,
-                ..nothing
-            },
-        ),
-        (
-            "context has now",
-            LooksAt {
-                anything,
-                ..nothing
-            },
-        ),
-        (
-            "context == {\"hour\": 3}",
-            LooksAt {
-                anything,
-                ..nothing
-            },
-        ),
-        (
-            "[context].contains({})",
-            LooksAt {
-                anything,
-                ..nothing
-            },
-        ),
-        (
-            "(if true then context else context).now == 1",
-            LooksAt {
-                anything,
-                ..nothing
-            },
-        ),
+        ("context.hour < 9", hour),
+        ("!(context.weekday <= 5)", hour),
+        ("context[\"hour\"] == 3", hour),
+        ("context.now > datetime(\"2026-01-01\")", anything),
+        ("context.kmsRequestId like \"a*\"", anything),
+        ("context has now", anything),
+        ("context == {\"hour\": 3}", anything),
+        ("[context].contains({})", anything),
+        ("(if true then context else context).now == 1", anything),
     ] {
         let rule = format!("permit(principal, action, resource) when {{ {condition} }};");
         assert_eq!(looks_at(&rule), expected, "{condition}");

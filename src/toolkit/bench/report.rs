@@ -10,7 +10,7 @@ pub const FORMAT: u32 = 1;
 /// The outcome of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
-    /// [`FORMAT`].
+    /// The `FORMAT` of the program that saved it.
     pub format: u32,
     /// The program and its version.
     pub made_by: String,

@@ -1,8 +1,9 @@
 //! The configuration of a test's proxy: `config.toml` of the contract with short defaults, and whatever the test changes.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::control::Control;
@@ -209,8 +210,7 @@ impl Setup {
     /// Writes a file that only its owner may read, as secrets should be.
     pub fn write_private(&self, name: &str, content: &str) -> PathBuf {
         let path = self.directory.join(name);
-        fs::write(&path, content).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        write_private(&path, content);
         path
     }
 
@@ -294,6 +294,19 @@ impl Setup {
         }
         toml
     }
+}
+
+/// Writes a file that was never readable for others, not even while it was empty.
+pub fn write_private(path: &Path, content: &str) {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .unwrap();
+    file.write_all(content.as_bytes()).unwrap();
 }
 
 /// Opens a control file; its device speaks the dialect under test.

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use super::product::Product;
+use super::setup::write_private;
 use super::trail::AUDIT_KEY;
 
 /// The label of the token, its PIN and where the keys are: `KEYS`.
@@ -69,7 +70,7 @@ impl Token {
         fs::create_dir_all(token.tokens()).unwrap();
         let text = token.product.configuration(&token.tokens());
         fs::write(token.configuration(), text).unwrap();
-        fs::write(token.pin_file(), PIN).unwrap();
+        write_private(&token.pin_file(), PIN);
         token
     }
 

@@ -1,9 +1,13 @@
 //! `key rotate`: one new key however often it is called, and no configuration before it is everywhere.
 
+use std::fs;
+
 use serde_json::Value;
 
 use super::{clone_to_both, listed, run, setup, two_hsms};
 use crate::harness::token::{HEALTH_KEY, OTHER_TOKEN, TOKEN_LABEL};
+use crate::harness::wire::encrypt_body;
+use crate::harness::{Proxy, ROOT};
 
 #[test]
 fn a_rotation_goes_on_where_it_ended() {
@@ -89,4 +93,42 @@ fn a_rotation_takes_no_label_that_is_in_use() {
     let ambiguous = [&rotate[..], &["orders", "--label", "ambiguous"]].concat();
     run(&setup, &ambiguous).expect(1, &["is version 1 of payments/ambiguous"]);
     run(&setup, &[&rotate[..], &["none"]].concat()).expect(2, &["known are: orders"]);
+}
+
+/// What a rule asks of a key is the same after each step of its rotation.
+#[test]
+fn a_rotation_keeps_what_a_policy_asks_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = directory.path().join("rules.cedar");
+    let text = "@id(\"all\") permit(principal, action, resource);\n\
+                @id(\"secret\") forbid(principal, action, resource) when { resource.hasTag(\"class\") };";
+    fs::write(&rules, text).unwrap();
+    let mut table = "[[key_store.key]]\nid = \"orders\"\nlabel = \"root-orders\"\n".to_owned();
+    let mut proxy = Proxy::start_with(|setup| {
+        let policy = format!("[policy]\nengine = \"cedar\"\npath = {rules:?}\n[server]\n");
+        setup.edit("[server]\n", &policy);
+        let tagged = format!("{table}tags = {{ class = \"secret\" }}\n");
+        setup.edit(&table, &tagged);
+        table = tagged;
+    });
+    let is_forbidden = |proxy: &Proxy| {
+        let body = encrypt_body(b"x");
+        let root = proxy.caller(&ROOT).call("encrypt", "orders", &body);
+        root.assert_error(403, "AccessDeniedException");
+        assert_eq!(
+            proxy.access_line(&body)["reason"],
+            "policy: forbidden by secret"
+        );
+    };
+    is_forbidden(&proxy);
+    let rotate = [
+        "key", "rotate", "--store", "root", "--key", "orders", "--json",
+    ];
+    let rotated = run(&proxy.setup, &rotate).expect(0, &[]).json();
+    for step in rotated["steps"].as_array().unwrap() {
+        let step = step.as_str().unwrap().to_owned();
+        proxy.reconfigure(|setup| setup.edit(&table, &step));
+        table = step;
+        is_forbidden(&proxy);
+    }
 }

@@ -205,10 +205,9 @@ fn a_proxy_that_asks_for_a_certificate_of_another_authority_gets_no_connection()
     assert!(right.contains(&code.as_str()), "{code}");
 }
 
-#[test]
-fn events_and_metrics_count_what_happened() {
+/// A scene in which an Encrypt has succeeded, one was throttled and one was denied, with the events of these calls.
+fn three_encrypts() -> (Scene, Vec<Value>) {
     let scene = Scene::start();
-    let store = scene.store.as_str();
     scene.fake.be_honest();
     scene.kms.encrypt(&scene.key).unwrap();
     scene.fake.act(|_| refusal(429, "ThrottlingException"));
@@ -218,6 +217,12 @@ fn events_and_metrics_count_what_happened() {
     let calls = scene
         .simulator
         .calls(3, |call| call["kms_operation"] == "Encrypt");
+    (scene, calls)
+}
+
+#[test]
+fn events_show_each_call_of_the_proxy() {
+    let (scene, calls) = three_encrypts();
     let outcomes: Vec<&str> = calls
         .iter()
         .map(|call| call["outcome"].as_str().unwrap())
@@ -229,7 +234,7 @@ fn events_and_metrics_count_what_happened() {
     let call = &calls[1];
     assert_eq!(call["account"], ACCOUNT);
     assert_eq!(call["region"], REGION);
-    assert_eq!(call["custom_key_store_id"], store);
+    assert_eq!(call["custom_key_store_id"], scene.store.as_str());
     assert_eq!(
         (&call["kms_operation"], &call["xks_operation"]),
         (&json!("Encrypt"), &json!("Encrypt"))
@@ -248,7 +253,12 @@ fn events_and_metrics_count_what_happened() {
     );
     let told = scene.fake.seen("encrypt")[0].body["requestMetadata"]["kmsRequestId"].clone();
     assert_eq!(calls[2]["kms_request_id"], told);
+}
 
+#[test]
+fn metrics_count_the_calls_of_the_proxy() {
+    let (scene, _calls) = three_encrypts();
+    let store = scene.store.as_str();
     let errors = |error: &str, retryable: &str| {
         let labels = [("store", store), ("error", error), ("retryable", retryable)];
         scene.simulator.metric("xks_proxy_errors_total", &labels)

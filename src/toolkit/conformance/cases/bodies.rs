@@ -60,48 +60,58 @@ pub(super) fn cases() -> Vec<Case> {
             .flat_map(|&(op, field)| of_wrong_type(op, field)),
     );
     cases.extend(algorithms());
-    for (name, bytes) in NOT_JSON {
-        cases.push(raw(
+    cases.extend(NOT_JSON.map(|(name, bytes)| {
+        raw(
             format!("body-{name}"),
             format!("a body that is no JSON object: {name}"),
             move |_| bytes.to_vec(),
-        ));
-    }
-    cases.push(raw(
-        "body-trailing-garbage",
-        "a good body and an x after it",
-        |good| format!("{good}x").into_bytes(),
-    ));
-    cases.push(raw("body-twice", "a good body twice", |good| {
-        format!("{good}{good}").into_bytes()
+        )
     }));
-    cases.push(raw("body-deep", "a body of 10,000 nested arrays", |_| {
-        "[".repeat(10_000).into_bytes()
-    }));
+    cases.extend(malformed());
+    cases.extend(unusual());
+    cases
+}
+
+/// JSON that is damaged, repeated or too deep.
+fn malformed() -> Vec<Case> {
     let twice = |good: &str| {
         good.replacen('{', "{\"plaintext\":\"AAAA\",", 1)
             .into_bytes()
     };
-    cases.push(raw("body-field-twice", "a body with plaintext twice", twice).advised());
-    cases.push(taken(
-        "body-whitespace",
-        "a body with much white space",
-        |good| {
+    vec![
+        raw(
+            "body-trailing-garbage",
+            "a good body and an x after it",
+            |good| format!("{good}x").into_bytes(),
+        ),
+        raw("body-twice", "a good body twice", |good| {
+            format!("{good}{good}").into_bytes()
+        }),
+        raw("body-deep", "a body of 10,000 nested arrays", |_| {
+            "[".repeat(10_000).into_bytes()
+        }),
+        raw("body-field-twice", "a body with plaintext twice", twice).advised(),
+    ]
+}
+
+/// JSON in an unusual but valid form.
+fn unusual() -> Vec<Case> {
+    vec![
+        taken("body-whitespace", "a body with much white space", |good| {
             format!(
                 " \r\n\t{} \n",
                 good.replace(',', " ,\n\t").replace("\":", "\" : ")
             )
-        },
-    ));
-    cases.push(taken(
-        "body-escapes",
-        "field names and values with JSON escapes",
-        |good| {
-            good.replace("plaintext", "\\u0070laintext")
-                .replace("AES_GCM", "\\u0041ES_GCM")
-        },
-    ));
-    cases
+        }),
+        taken(
+            "body-escapes",
+            "field names and values with JSON escapes",
+            |good| {
+                good.replace("plaintext", "\\u0070laintext")
+                    .replace("AES_GCM", "\\u0041ES_GCM")
+            },
+        ),
+    ]
 }
 
 fn of_wrong_type(op: Op, field: &'static str) -> Vec<Case> {

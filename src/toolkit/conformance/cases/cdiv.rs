@@ -8,6 +8,7 @@ use super::super::scene::{Op, Scene, encrypt_body, set, set_aad};
 
 const FIELD: &str = "ciphertextDataIntegrityValue";
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn cases() -> Vec<Case> {
     let of = |id: &str, sent: &str, plaintext: usize, aad: Option<usize>| {
         must(

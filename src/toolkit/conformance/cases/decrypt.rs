@@ -117,6 +117,7 @@ fn changed(name: &str, sent: &str, change: impl Fn(&mut Sealed) + 'static) -> Ca
     )
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn others() -> Vec<Case> {
     vec![
         must(

@@ -37,6 +37,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn usages() -> Vec<Case> {
     vec![
         must(
@@ -97,6 +98,7 @@ fn usages() -> Vec<Case> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn order() -> Vec<Case> {
     let unsigned = |op: Op| {
         must(

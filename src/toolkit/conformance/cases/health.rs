@@ -7,7 +7,14 @@ use super::super::check;
 use super::super::scene::{Op, Scene, plain_body};
 
 pub(super) fn cases() -> Vec<Case> {
-    let mut cases = vec![
+    let mut cases = of_fleet();
+    cases.extend(["xksProxyVendor", "xksProxyModel", "ekmVendor"].map(text_field));
+    cases
+}
+
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn of_fleet() -> Vec<Case> {
+    vec![
         must(
             "5",
             "health-fleet-size",
@@ -71,24 +78,22 @@ pub(super) fn cases() -> Vec<Case> {
                 check::that(serves, || "KMS would not connect".to_owned())
             },
         ),
-    ];
-    cases.extend(
-        ["xksProxyVendor", "xksProxyModel", "ekmVendor"].map(|field| {
-            must(
-                "5",
-                format!("health-{field}"),
-                "health",
-                format!("{field} is a text"),
-                move |scene| {
-                    let body = of(scene)?;
-                    check::that(!check::text(&body, field).is_empty(), || {
-                        format!("{field} is missing")
-                    })
-                },
-            )
-        }),
-    );
-    cases
+    ]
+}
+
+fn text_field(field: &'static str) -> Case {
+    must(
+        "5",
+        format!("health-{field}"),
+        "health",
+        format!("{field} is a text"),
+        move |scene| {
+            let body = of(scene)?;
+            check::that(!check::text(&body, field).is_empty(), || {
+                format!("{field} is missing")
+            })
+        },
+    )
 }
 
 fn of(scene: &Scene<'_>) -> Result<Value, Fault> {

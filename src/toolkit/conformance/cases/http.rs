@@ -26,7 +26,22 @@ const GARBAGE: [(&str, &str); 7] = [
 ];
 
 pub(super) fn cases() -> Vec<Case> {
-    let mut cases = vec![
+    let mut cases = connections();
+    cases.extend(GARBAGE.map(|(name, bytes)| {
+        must(
+            "6",
+            format!("garbage-{name}"),
+            "bytes that are no HTTP request",
+            "an error in JSON, or a close",
+            move |scene| garbage(scene, bytes),
+        )
+    }));
+    cases
+}
+
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn connections() -> Vec<Case> {
+    vec![
         must(
             "2",
             "http-1.1-served",
@@ -90,17 +105,7 @@ pub(super) fn cases() -> Vec<Case> {
             "200",
             http_2,
         ),
-    ];
-    cases.extend(GARBAGE.map(|(name, bytes)| {
-        must(
-            "6",
-            format!("garbage-{name}"),
-            "bytes that are no HTTP request",
-            "an error in JSON, or a close",
-            move |scene| garbage(scene, bytes),
-        )
-    }));
-    cases
+    ]
 }
 
 fn health(scene: &Scene<'_>) -> Request {

@@ -18,6 +18,7 @@ const USAGES: [&str; 9] = [
     "VERIFY_RECOVER",
 ];
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn cases() -> Vec<Case> {
     vec![
         must(

@@ -45,6 +45,17 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn of_operation(op: Op) -> Vec<Case> {
+    let mut cases = required_fields(op);
+    cases.extend(malformed(op));
+    cases.extend(operations(op));
+    cases.extend(unusual(op));
+    if op != Op::Health {
+        cases.extend(optional_fields(op));
+    }
+    cases
+}
+
+fn required_fields(op: Op) -> Vec<Case> {
     let name = op.name();
     let mut cases = Vec::new();
     for &field in required(op) {
@@ -64,19 +75,24 @@ fn of_operation(op: Op) -> Vec<Case> {
             )
         }));
     }
-    cases.push(invalid(
-        op,
-        format!("{name}-requestMetadata-missing"),
-        format!("{name} without requestMetadata"),
-        |body| unset(body, "requestMetadata"),
-    ));
-    cases.push(invalid(
-        op,
-        format!("{name}-requestMetadata-array"),
-        format!("{name} with requestMetadata as an array"),
-        |body| set(body, "requestMetadata", json!([])),
-    ));
-    cases.push(
+    cases
+}
+
+fn malformed(op: Op) -> [Case; 3] {
+    let name = op.name();
+    [
+        invalid(
+            op,
+            format!("{name}-requestMetadata-missing"),
+            format!("{name} without requestMetadata"),
+            |body| unset(body, "requestMetadata"),
+        ),
+        invalid(
+            op,
+            format!("{name}-requestMetadata-array"),
+            format!("{name} with requestMetadata as an array"),
+            |body| set(body, "requestMetadata", json!([])),
+        ),
         invalid(
             op,
             format!("{name}-kmsRequestId-empty"),
@@ -84,62 +100,72 @@ fn of_operation(op: Op) -> Vec<Case> {
             |body| in_metadata(body, |m| set(m, REQUEST_ID, "")),
         )
         .advised(),
-    );
-    for &operation in known(op) {
-        cases.push(taken(
+    ]
+}
+
+fn operations(op: Op) -> impl Iterator<Item = Case> {
+    let name = op.name();
+    known(op).iter().map(move |&operation| {
+        taken(
             op,
             format!("{name}-kmsOperation-{operation}"),
             format!("{name} for {operation}"),
             move |body| in_metadata(body, |m| set(m, OPERATION, operation)),
-        ));
-    }
-    cases.push(taken(
-        op,
-        format!("{name}-kmsOperation-unknown"),
-        format!("{name} for an operation that nobody knows"),
-        |body| in_metadata(body, |m| set(m, OPERATION, "OperationOfTheFuture")),
-    ));
-    cases.push(taken(
-        op,
-        format!("{name}-unknown-field-in-requestMetadata"),
-        format!("{name} with an unknown field in requestMetadata"),
-        |body| in_metadata(body, |m| set(m, "fieldOfTheFuture", json!({ "a": [1] }))),
-    ));
-    cases.push(taken(
-        op,
-        format!("{name}-unknown-field"),
-        format!("{name} with an unknown field beside requestMetadata"),
-        |body| set(body, "fieldOfTheFuture", "\u{e4}\u{1f511}"),
-    ));
-    cases.push(taken(
-        op,
-        format!("{name}-kmsRequestId-opaque"),
-        format!("{name} with a kmsRequestId of an unusual form"),
-        |body| in_metadata(body, |m| set(m, REQUEST_ID, "not a UUID: \u{e4}/\u{1f511}")),
-    ));
-    if op != Op::Health {
-        cases.push(taken(
+        )
+    })
+}
+
+/// Values that a proxy must accept although it does not know them.
+fn unusual(op: Op) -> [Case; 4] {
+    let name = op.name();
+    [
+        taken(
+            op,
+            format!("{name}-kmsOperation-unknown"),
+            format!("{name} for an operation that nobody knows"),
+            |body| in_metadata(body, |m| set(m, OPERATION, "OperationOfTheFuture")),
+        ),
+        taken(
+            op,
+            format!("{name}-unknown-field-in-requestMetadata"),
+            format!("{name} with an unknown field in requestMetadata"),
+            |body| in_metadata(body, |m| set(m, "fieldOfTheFuture", json!({ "a": [1] }))),
+        ),
+        taken(
+            op,
+            format!("{name}-unknown-field"),
+            format!("{name} with an unknown field beside requestMetadata"),
+            |body| set(body, "fieldOfTheFuture", "\u{e4}\u{1f511}"),
+        ),
+        taken(
+            op,
+            format!("{name}-kmsRequestId-opaque"),
+            format!("{name} with a kmsRequestId of an unusual form"),
+            |body| in_metadata(body, |m| set(m, REQUEST_ID, "not a UUID: \u{e4}/\u{1f511}")),
+        ),
+    ]
+}
+
+fn optional_fields(op: Op) -> [Case; 2] {
+    let name = op.name();
+    let long_principal = |body: &mut Value| {
+        let arn = format!("arn:aws:iam::123456789012:role/{}", "x".repeat(2_017));
+        in_metadata(body, |m| set(m, PRINCIPAL, arn));
+    };
+    [
+        taken(
             op,
             format!("{name}-optional-fields"),
             format!("{name} with all optional fields"),
             optional,
-        ));
-        cases.push(taken(
+        ),
+        taken(
             op,
             format!("{name}-arn-of-2048-characters"),
             format!("{name} with an awsPrincipalArn of 2,048 characters"),
-            |body| {
-                in_metadata(body, |m| {
-                    set(
-                        m,
-                        PRINCIPAL,
-                        format!("arn:aws:iam::123456789012:role/{}", "x".repeat(2_017)),
-                    )
-                })
-            },
-        ));
-    }
-    cases
+            long_principal,
+        ),
+    ]
 }
 
 fn optional(body: &mut Value) {

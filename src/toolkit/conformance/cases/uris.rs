@@ -68,6 +68,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn others() -> Vec<Case> {
     vec![
         must(

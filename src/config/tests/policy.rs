@@ -1,0 +1,164 @@
+//! Policies: what is in their directory, and what they name.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use super::{GOOD, directory};
+use crate::config::{Findings, Loaded, outline, parse};
+
+const ALL: &str = "@id(\"all\") permit(principal, action, resource);";
+
+/// The configuration with a policy in `policy/a.cedar`, and whatever `add` puts beside it.
+fn with_policy(rules: &str, add: impl FnOnce(&Path)) -> Result<Loaded, Findings> {
+    let directory = directory();
+    let policy = directory.path().join("policy");
+    fs::create_dir(&policy).unwrap();
+    fs::write(policy.join("a.cedar"), rules).unwrap();
+    add(&policy);
+    let table = "[policy]\nengine = \"cedar\"\npath = \"policy\"\n[[hsm]]";
+    let text = GOOD.replace("[[hsm]]", table);
+    // What the commands for auditors say is the same.
+    let file = directory.path().join("config.toml");
+    fs::write(&file, &text).unwrap();
+    let (loaded, outline) = (parse(&text, directory.path()), outline(&file));
+    match (&loaded, &outline) {
+        (Ok(loaded), Ok(outline)) => assert_eq!(loaded.warnings, outline.warnings),
+        (Err(faults), Err(of_outline)) => assert_eq!(faults, of_outline),
+        other => panic!("{other:?}"),
+    }
+    loaded
+}
+
+fn write(directory: &Path, name: &str) {
+    let path = directory.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let rule = "permit(principal, action == Xks::Action::\"Encrypt\", resource);";
+    fs::write(path, rule).unwrap();
+}
+
+#[test]
+fn what_editors_and_volumes_leave_behind_is_ignored() {
+    let loaded = with_policy(ALL, |policy| {
+        symlink("alice@host.1234:1", policy.join(".#a.cedar")).unwrap();
+        for name in [
+            "a.cedar~",
+            "#a.cedar#",
+            ".a.cedar.swp",
+            ".hidden.cedar",
+            "a.cedar.swp",
+        ] {
+            fs::write(policy.join(name), "permit(").unwrap();
+        }
+        write(policy, "..2026_11_27/a.cedar");
+        symlink("..2026_11_27", policy.join("..data")).unwrap();
+        symlink("..data/a.cedar", policy.join("b.cedar")).unwrap();
+        write(policy, "README.md");
+        write(policy, "schema.cedarschema");
+    })
+    .unwrap();
+    assert_eq!(loaded.warnings, []);
+    assert_eq!(loaded.configuration.policy.unwrap().len(), 2);
+}
+
+#[test]
+fn a_policy_that_is_not_read_is_an_error() {
+    for (name, what) in [
+        (
+            "b.CEDAR",
+            "policy/b.CEDAR is not read: the ending must be .cedar in lower case",
+        ),
+        (
+            "deny/x.cedar",
+            "policy/deny/x.cedar is not read: directories in it are not looked into",
+        ),
+        (
+            "deny/deeper/x.Cedar",
+            "policy/deny/deeper/x.Cedar is not read",
+        ),
+        ("x.cedar/y.cedar", "policy/x.cedar/y.cedar is not read"),
+    ] {
+        let faults = with_policy(ALL, |policy| write(policy, name)).unwrap_err();
+        assert!(faults.to_string().contains(what), "{name}: {faults}");
+        assert_eq!(faults.0.len(), 1, "{faults}");
+    }
+    let faults = with_policy(ALL, |policy| {
+        write(policy.parent().unwrap(), "shared/x.cedar");
+        symlink("../shared", policy.join("deny")).unwrap();
+    });
+    assert!(
+        faults
+            .unwrap_err()
+            .to_string()
+            .contains("policy/deny/x.cedar is not read")
+    );
+}
+
+#[test]
+fn another_file_that_is_not_read_is_warned_about() {
+    for (name, what) in [
+        (
+            "b.cedar.bak",
+            "policy/b.cedar.bak is not read: policy files end in .cedar",
+        ),
+        ("rules.txt", "policy/rules.txt is not read"),
+        ("README", "policy/README is not read"),
+        (
+            "deny/rules.txt",
+            "policy/deny is not read: it is a directory",
+        ),
+    ] {
+        let loaded = with_policy(ALL, |policy| write(policy, name)).unwrap();
+        let said: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(
+            said[0].contains("policy.path: ") && said[0].contains(what),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
+fn an_empty_policy_file_is_an_error() {
+    for text in ["", "\n", "// no rule yet\n"] {
+        let faults = with_policy(ALL, |policy| {
+            fs::write(policy.join("b.cedar"), text).unwrap()
+        });
+        let faults = faults.unwrap_err().to_string();
+        assert!(
+            faults.contains("policy.path: b.cedar: has no rule in it"),
+            "{faults}"
+        );
+    }
+}
+
+#[test]
+fn names_that_the_configuration_does_not_have_are_warned_about() {
+    let rules = "@id(\"typos\") permit(principal, action, resource in Xks::KeyStore::\"paymentz\") when { resource.id == \"orderz\" };";
+    let loaded = with_policy(rules, |_| {}).unwrap();
+    let said: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(
+        said[0].contains("policy.path: \"typos\" names the key store \"paymentz\""),
+        "{said:?}"
+    );
+    assert!(said[1].contains("did you mean \"orders\"?"), "{said:?}");
+    let good = "permit(principal, action, resource == Xks::Key::\"payments/orders\") when { resource.labels.contains(\"orders\") && context.region == \"eu-west-1\" };";
+    assert_eq!(with_policy(good, |_| {}).unwrap().warnings, []);
+}
+
+#[test]
+fn a_policy_that_everybody_can_change_is_an_error() {
+    use std::os::unix::fs::PermissionsExt as _;
+    for (name, mode) in [("a.cedar", 0o646), (".", 0o777), (".", 0o1777)] {
+        let faults = with_policy(ALL, |policy| {
+            let permissions = fs::Permissions::from_mode(mode);
+            fs::set_permissions(policy.join(name), permissions).unwrap();
+        });
+        let faults = faults.unwrap_err().to_string();
+        assert!(
+            faults.contains("policy.path: everybody can "),
+            "{name}: {faults}"
+        );
+    }
+}

@@ -1,0 +1,92 @@
+//! Warnings: each rule has its warning, and a good configuration has none.
+
+use super::{GOOD, load_text};
+
+/// A text of the good configuration, what it is replaced by, and the warning about that.
+const WARNINGS: [(&str, &str, &str); 9] = [
+    (
+        "\"/payments\"",
+        "\"/payments/kms/xks/v1\"",
+        "key_store[0].path_prefix: looks like a whole XksProxyUriPath, but /kms/xks/v1 is appended to the prefix; \
+             write \"/payments\" if KMS calls /payments/kms/xks/v1",
+    ),
+    (
+        "\"/payments\"",
+        "\"/kms/xks/v1\"",
+        "write \"\" if KMS calls /kms/xks/v1",
+    ),
+    (
+        "\"eu-west-1\"",
+        "\"euwest\"",
+        "key_store[0].region: \"euwest\" is not the name of a known",
+    ),
+    (
+        "\"eu-west-1\"",
+        "\"us-east-1a\"",
+        "its region is \"us-east-1\"",
+    ),
+    (
+        "{ label = \"xks\" }",
+        "{ label = \"a-label-that-is-longer-than-32-bytes\" }",
+        "hsm[0].token.label: has 36 bytes, but the label of a token has at most 32",
+    ),
+    // Bytes, not characters.
+    (
+        "{ label = \"xks\" }",
+        "{ label = \"ääääääääääääääääää\" }",
+        "has 36 bytes",
+    ),
+    (
+        "{ label = \"xks\" }",
+        "{ label = \"xks \" }",
+        "ends with a blank",
+    ),
+    (
+        "{ label = \"xks\" }",
+        "{ serial = \"12345678901234567\" }",
+        "at most 16",
+    ),
+    (
+        "[[hsm]]",
+        "[server.tls.client_auth]\nca = \"amazon-trust-services\"\nsubjects = [\"*.amazonaws.com\"]\n[[hsm]]",
+        "server.tls.client_auth.subjects: \"*.amazonaws.com\" is compared as a whole: its * is not a wildcard",
+    ),
+];
+
+#[test]
+fn each_rule_has_its_warning() {
+    for (from, to, warning) in WARNINGS {
+        assert!(GOOD.contains(from), "{from}");
+        let loaded = load_text(&GOOD.replacen(from, to, 1)).unwrap();
+        let said: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        assert!(
+            said.iter().any(|said| said.contains(warning)),
+            "{warning} is not in {said:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_well_is_not_warned_about() {
+    for (from, to) in [
+        ("\"/payments\"", "\"/kms/xks/version\""),
+        ("\"/payments\"", "\"/kms/xks/v1/more\""),
+        ("\"eu-west-1\"", "\"us-gov-west-1\""),
+        ("\"eu-west-1\"", "\"eusc-de-east-1\""),
+        ("\"eu-west-1\"", "\"cn-north-1\""),
+        (
+            "{ label = \"xks\" }",
+            "{ label = \"a-label-that-has-32-bytes-exactl\" }",
+        ),
+        ("[\"127.0.0.1:0\"]", "[\"0.0.0.0:443\", \"[::]:443\"]"),
+        ("[\"127.0.0.1:0\"]", "[\"127.0.0.1:0\", \"127.0.0.1:0\"]"),
+        (
+            "[server]",
+            "admin = { listen = [\"0.0.0.0:80\", \"[::]:80\"] }\n[server]",
+        ),
+    ] {
+        assert!(GOOD.contains(from), "{from}");
+        let loaded = load_text(&GOOD.replacen(from, to, 1)).unwrap();
+        assert_eq!(loaded.warnings, [], "{to}");
+    }
+}

@@ -1,0 +1,253 @@
+//! Addresses to listen on: which of them can be bound side by side, and how they are bound.
+//!
+//! `[::]` also accepts IPv4, as Linux does by default. It accepts IPv6 alone as soon as its list names an IPv4 address on the same port:
+//! then each address of the list is a socket of its own, and `0.0.0.0` and `[::]` work on one port.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Connections that the kernel keeps until they are accepted: one second of a flood of 1,000 per second, while the event loop is busy.
+const BACKLOG: i32 = 1_024;
+
+/// An address, and whether its socket accepts IPv6 alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where to listen; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// Whether IPv4 is left to other sockets; always false for an IPv4 address.
+    pub only_ipv6: bool,
+}
+
+/// The addresses of one list as endpoints.
+pub fn endpoints(addresses: &[SocketAddr]) -> Vec<Endpoint> {
+    let shares_its_port = |wildcard: &SocketAddr| {
+        let mut others = addresses.iter().filter(|other| is_ipv4(other));
+        others.any(|other| other.port() == wildcard.port())
+    };
+    let endpoint = |address: &SocketAddr| Endpoint {
+        address: *address,
+        only_ipv6: is_ipv6_wildcard(address) && shares_its_port(address),
+    };
+    addresses.iter().map(endpoint).collect()
+}
+
+impl Endpoint {
+    /// Whether only one of the two can be bound: both would get connections to some address.
+    pub fn conflicts_with(&self, other: &Self) -> bool {
+        let ports = (self.address.port(), other.address.port());
+        if ports.0 != ports.1 || ports.0 == 0 {
+            return false;
+        }
+        match (is_ipv4(&self.address), is_ipv4(&other.address)) {
+            (true, false) => other.accepts_all_ipv4(),
+            (false, true) => self.accepts_all_ipv4(),
+            _ => {
+                let is_wildcard = |one: &Self| one.address.ip().to_canonical().is_unspecified();
+                is_wildcard(self) || is_wildcard(other) || self.is_same_host(other)
+            }
+        }
+    }
+
+    fn accepts_all_ipv4(&self) -> bool {
+        is_ipv6_wildcard(&self.address) && !self.only_ipv6
+    }
+
+    /// Link-local addresses of two interfaces are two hosts.
+    fn is_same_host(&self, other: &Self) -> bool {
+        let host = |one: &Self| match one.address {
+            SocketAddr::V6(v6) => (one.address.ip().to_canonical(), v6.scope_id()),
+            SocketAddr::V4(v4) => (IpAddr::V4(*v4.ip()), 0),
+        };
+        host(self) == host(other)
+    }
+
+    fn bind(&self) -> io::Result<TcpListener> {
+        let domain = Domain::for_address(self.address);
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        // A restart does not wait for the connections of the process before.
+        socket.set_reuse_address(true)?;
+        if domain == Domain::IPV6 {
+            socket.set_only_v6(self.only_ipv6)?;
+        }
+        socket.bind(&self.address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        TcpListener::from_std(socket.into())
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+/// Binds every address of one list.
+///
+/// # Errors
+/// The first address that cannot be bound, named.
+pub fn bind(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+    let named = |endpoint: &Endpoint, error: io::Error| {
+        io::Error::new(
+            error.kind(),
+            format!("cannot listen on {endpoint}: {error}"),
+        )
+    };
+    let bound = endpoints(addresses).into_iter();
+    bound
+        .map(|endpoint| endpoint.bind().map_err(|error| named(&endpoint, error)))
+        .collect()
+}
+
+/// Several listeners that are accepted from in turn.
+#[derive(Debug)]
+pub struct Listeners {
+    all: Vec<TcpListener>,
+    /// Where the next search for a waiting connection begins.
+    next: AtomicUsize,
+}
+
+impl Listeners {
+    /// Binds every address of one list.
+    ///
+    /// # Errors
+    /// As [`bind`].
+    pub fn bind(addresses: &[SocketAddr]) -> io::Result<Self> {
+        let all = bind(addresses)?;
+        let next = AtomicUsize::new(0);
+        Ok(Self { all, next })
+    }
+
+    /// Where they are bound; ports that were 0 are the chosen ones.
+    ///
+    /// # Errors
+    /// When a socket does not know its address any more.
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.all.iter().map(TcpListener::local_addr).collect()
+    }
+
+    /// Accepts the next connection of any of them. A busy one does not keep the others waiting.
+    ///
+    /// # Errors
+    /// As [`TcpListener::accept`].
+    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let first = first.checked_rem(self.all.len()).unwrap_or(0);
+        poll_fn(|context| {
+            let in_turn = self.all.iter().cycle().skip(first).take(self.all.len());
+            let mut polls = in_turn.map(|one| one.poll_accept(context));
+            polls.find(Poll::is_ready).unwrap_or(Poll::Pending)
+        })
+        .await
+    }
+}
+
+/// IPv4, also when it is written as a mapped address such as `[::ffff:127.0.0.1]`.
+fn is_ipv4(address: &SocketAddr) -> bool {
+    address.ip().to_canonical().is_ipv4()
+}
+
+fn is_ipv6_wildcard(address: &SocketAddr) -> bool {
+    !is_ipv4(address) && address.ip().is_unspecified()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream as Client;
+
+    /// Pairs of one list on one port: whether both can be bound.
+    const PAIRS: [(&str, &str, bool); 12] = [
+        ("0.0.0.0", "[::]", true),
+        ("127.0.0.1", "[::]", true),
+        ("[::ffff:127.0.0.1]", "[::]", true),
+        ("127.0.0.1", "[::1]", true),
+        ("0.0.0.0", "[::1]", true),
+        ("127.0.0.1", "127.0.0.2", true),
+        ("127.0.0.1", "127.0.0.1", false),
+        ("127.0.0.1", "[::ffff:127.0.0.1]", false),
+        ("0.0.0.0", "127.0.0.1", false),
+        ("[::]", "[::1]", false),
+        ("[::1]", "[::1]", false),
+        ("[::]", "[::]", false),
+    ];
+
+    fn on(host: &str, port: u16) -> SocketAddr {
+        format!("{host}:{port}").parse().unwrap()
+    }
+
+    fn conflicts(list: &[SocketAddr], other_list: &[SocketAddr]) -> bool {
+        let others = endpoints(other_list);
+        let mut all = endpoints(list).into_iter();
+        all.any(|one| others.iter().any(|other| one.conflicts_with(other)))
+    }
+
+    /// A port that is free on all addresses: nobody else gets it before it is bound again, but for bad luck.
+    fn free_port() -> u16 {
+        let wildcard = Endpoint {
+            address: on("[::]", 0),
+            only_ipv6: false,
+        };
+        wildcard.bind().unwrap().local_addr().unwrap().port()
+    }
+
+    #[tokio::test]
+    async fn what_conflicts_is_what_the_kernel_does_not_bind() {
+        for (first, second, fits) in PAIRS {
+            let all = endpoints(&[on(first, 443), on(second, 443)]);
+            let same = all[0].conflicts_with(&all[1]);
+            assert_eq!(same, all[1].conflicts_with(&all[0]), "{first} {second}");
+            assert_eq!(same, !fits, "{first} {second}");
+            let bound = (0..5).any(|_| {
+                let port = free_port();
+                bind(&[on(first, port), on(second, port)]).is_ok()
+            });
+            assert_eq!(bound, fits, "{first} {second}");
+        }
+    }
+
+    #[tokio::test]
+    async fn ipv6_takes_ipv4_as_well_unless_that_is_in_its_list() {
+        for (hosts, others) in [
+            (&["[::]"][..], &["0.0.0.0"][..]),
+            (&["[::]"], &["127.0.0.1"]),
+        ] {
+            let of = |hosts: &[&str], port| hosts.iter().map(|h| on(h, port)).collect::<Vec<_>>();
+            assert!(conflicts(&of(hosts, 443), &of(others, 443)), "{others:?}");
+            assert!(!conflicts(&of(hosts, 443), &of(others, 444)));
+        }
+        let alone = bind(&[on("[::]", 0)]).unwrap();
+        let port = alone[0].local_addr().unwrap().port();
+        assert!(Client::connect(on("127.0.0.1", port)).is_ok());
+        assert!(Client::connect(on("[::1]", port)).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_busy_listener_does_not_starve_the_other() {
+        let listeners = Listeners::bind(&[on("127.0.0.1", 0), on("127.0.0.1", 0)]).unwrap();
+        let addresses = listeners.addresses().unwrap();
+        let connect = |at: usize| Client::connect(addresses[at]).unwrap();
+        let clients = [connect(0), connect(0), connect(0), connect(1)];
+        let mut peers = Vec::new();
+        for _ in 0..2 {
+            peers.push(listeners.accept().await.unwrap().1);
+        }
+        assert!(peers.contains(&clients[3].local_addr().unwrap()));
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_bound_is_named() {
+        let error = bind(&[on("192.0.2.1", 443)]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("cannot listen on 192.0.2.1:443: "),
+            "{error}"
+        );
+    }
+}

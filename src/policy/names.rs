@@ -1,0 +1,270 @@
+//! Rules that name what cannot exist: a key store, key, region, label or tag that the configuration does not have, and accounts, roles
+//! and principals that AWS cannot have. Such a rule permits or forbids nothing, whatever its author meant.
+//!
+//! Names are taken from the parsed rules: entities wherever they are, and texts that an attribute is compared with.
+
+use std::collections::BTreeSet;
+
+use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet};
+use serde_json::Value;
+
+use super::load::PolicyWarning;
+use super::principal::{KINDS, principal_problem};
+use super::roles::{Role, is_account};
+use crate::similar::nearest;
+
+/// More warnings than these are counted, not shown.
+const MAX_SHOWN: usize = 20;
+
+/// The pseudo attribute of a key for the names of its tags; no attribute can have this name.
+const TAG: &str = "(tag)";
+
+/// What a configuration has that rules can name.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    stores: BTreeSet<String>,
+    regions: BTreeSet<String>,
+    /// As `store/id`.
+    keys: BTreeSet<String>,
+    ids: BTreeSet<String>,
+    labels: BTreeSet<String>,
+    tags: BTreeSet<String>,
+}
+
+impl Names {
+    /// Adds a key store.
+    pub fn add_store(&mut self, name: &str, region: &str) {
+        self.stores.insert(name.to_owned());
+        self.regions.insert(region.to_owned());
+    }
+
+    /// Adds a key of a store.
+    pub fn add_key<'a>(
+        &mut self,
+        store: &str,
+        id: &str,
+        labels: impl Iterator<Item = &'a str>,
+        tags: impl Iterator<Item = &'a str>,
+    ) {
+        self.keys.insert(format!("{store}/{id}"));
+        self.ids.insert(id.to_owned());
+        self.labels.extend(labels.map(str::to_owned));
+        self.tags.extend(tags.map(str::to_owned));
+    }
+}
+
+/// An entity that a rule names, with the name of the rule.
+pub(super) type Literal = (PolicyId, EntityUid);
+
+/// Every entity that a rule names.
+pub(super) fn literals(rules: &PolicySet) -> Vec<Literal> {
+    let of_rule = |rule: &Policy| {
+        let id = rule.id().clone();
+        let literals = rule.entity_literals().into_iter();
+        literals
+            .map(move |uid| (id.clone(), uid))
+            .collect::<Vec<_>>()
+    };
+    rules.policies().flat_map(of_rule).collect()
+}
+
+/// A warning for each name that cannot exist, by the names of the rules.
+pub(super) fn warnings(
+    rules: &PolicySet,
+    literals: &[Literal],
+    names: &Names,
+) -> Vec<PolicyWarning> {
+    let entity = |(rule, uid): &Literal| Some((rule.to_string(), Mention::of_entity(uid)?));
+    let mut found: BTreeSet<(String, Mention)> = literals.iter().filter_map(entity).collect();
+    found.extend(rules.policies().flat_map(compared_texts));
+    let mut missing = found
+        .iter()
+        .filter(|(_, mention)| !mention.can_exist(names));
+    let shown = missing.by_ref().take(MAX_SHOWN);
+    let mut warnings: Vec<String> = shown
+        .map(|(rule, mention)| format!("{rule:?} {}", mention.problem(names)))
+        .collect();
+    let more = missing.count();
+    if more > 0 {
+        warnings.push(format!("{more} more names in rules cannot exist"));
+    }
+    warnings.into_iter().map(PolicyWarning::new).collect()
+}
+
+/// What a rule names.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Mention {
+    Store(String),
+    Key(String),
+    KeyId(String),
+    Region(String),
+    Label(String),
+    Tag(String),
+    Account(String),
+    Role(String),
+    Principal(String),
+    Kind(String),
+}
+
+/// Every text that a rule compares an attribute with, with the name of the rule.
+fn compared_texts(rule: &Policy) -> Vec<(String, Mention)> {
+    let mut found = Vec::new();
+    // Attributes are compared in conditions only, which most rules of a large policy do not have.
+    if let (true, Ok(json)) = (rule.has_non_scope_constraint(), rule.to_json()) {
+        comparisons(&json, &mut found);
+    }
+    let named = |mention| (rule.id().to_string(), mention);
+    found.into_iter().map(named).collect()
+}
+
+impl Mention {
+    fn of_entity(uid: &EntityUid) -> Option<Self> {
+        let id = uid.id().unescaped().to_owned();
+        Some(match uid.type_name().basename() {
+            "KeyStore" => Self::Store(id),
+            "Key" => Self::Key(id),
+            "Account" => Self::Account(id),
+            "Role" => Self::Role(id),
+            "Principal" => Self::Principal(id),
+            // The schema knows every action.
+            _ => return None,
+        })
+    }
+
+    /// A text that `variable.attribute` is compared with.
+    fn of_attribute((variable, attribute): (&str, &str), text: &str) -> Option<Self> {
+        let text = text.to_owned();
+        Some(match (variable, attribute) {
+            ("resource", "store") => Self::Store(text),
+            ("resource", "id") => Self::KeyId(text),
+            ("resource", "labels") => Self::Label(text),
+            ("resource", TAG) => Self::Tag(text),
+            ("context", "region") => Self::Region(text),
+            ("context", "kmsKeyAccount") | ("principal", "account") => Self::Account(text),
+            ("principal", "arn") => Self::Principal(text),
+            ("principal", "kind") => Self::Kind(text),
+            _ => return None,
+        })
+    }
+
+    fn can_exist(&self, names: &Names) -> bool {
+        match self {
+            Self::Store(name) => names.stores.contains(name),
+            Self::Key(name) => names.keys.contains(name),
+            Self::KeyId(id) => names.ids.contains(id),
+            Self::Region(region) => names.regions.contains(region),
+            Self::Label(label) => names.labels.contains(label),
+            Self::Tag(tag) => names.tags.contains(tag),
+            Self::Account(id) => is_account(id),
+            Self::Role(arn) => Role::of_arn(arn).is_some(),
+            Self::Principal(arn) => principal_problem(arn).is_none(),
+            Self::Kind(kind) => KINDS.contains(&kind.as_str()),
+        }
+    }
+
+    fn problem(&self, names: &Names) -> String {
+        match self {
+            Self::Store(name) => unknown("key store", name, &names.stores),
+            Self::Key(name) if !name.contains('/') => {
+                format!("names the key {name:?}; write it as \"store/id\"")
+            }
+            Self::Key(name) => unknown("key", name, &names.keys),
+            Self::KeyId(id) => unknown("key id", id, &names.ids),
+            Self::Region(region) => unknown("region of a key store", region, &names.regions),
+            Self::Label(label) => unknown("label", label, &names.labels),
+            Self::Tag(tag) => unknown("tag", tag, &names.tags),
+            Self::Account(id) => {
+                format!("names the account {id:?}, but an account id has twelve digits")
+            }
+            Self::Role(arn) => format!("names the role {arn:?}, {}", role_problem(arn)),
+            Self::Principal(arn) => {
+                let problem = principal_problem(arn).unwrap_or_default();
+                format!("names the principal {arn:?}, which {problem}")
+            }
+            Self::Kind(kind) => {
+                let known = KINDS.join(", ");
+                format!("names the kind of principal {kind:?}; known are: {known}")
+            }
+        }
+    }
+}
+
+fn unknown(what: &str, name: &str, known: &BTreeSet<String>) -> String {
+    let lacks = format!("names the {what} {name:?}, which the configuration does not have");
+    match nearest(name, known.iter().map(String::as_str)) {
+        Some(meant) => format!("{lacks}; did you mean {meant:?}?"),
+        None => lacks,
+    }
+}
+
+fn role_problem(arn: &str) -> String {
+    let session = arn.split_once(":assumed-role/");
+    let of_session = session.and_then(|(account, rest)| {
+        let (name, _) = rest.split_once('/').unwrap_or((rest, ""));
+        let account = account.replacen(":sts:", ":iam:", 1);
+        let role = format!("{account}:role/{name}");
+        Role::of_arn(&role).is_some().then_some(role)
+    });
+    match of_session {
+        Some(role) => format!("which is a session; its role is {role:?}"),
+        None => "which is not the ARN of a role, such as \"arn:aws:iam::111122223333:role/Orders\""
+            .to_owned(),
+    }
+}
+
+/// Collects the texts that attributes are compared with, from a rule in Cedar's JSON form.
+fn comparisons(json: &Value, found: &mut Vec<Mention>) {
+    match json {
+        Value::Object(members) => {
+            for (operator, operands) in members {
+                compared(operator, operands, found);
+                comparisons(operands, found);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| comparisons(value, found)),
+        _ => {}
+    }
+}
+
+fn compared(operator: &str, operands: &Value, found: &mut Vec<Mention>) {
+    let (Some(left), Some(right)) = (operands.get("left"), operands.get("right")) else {
+        return;
+    };
+    let pairs = match operator {
+        "==" | "!=" | "contains" | "containsAll" | "containsAny" => {
+            [(attribute(left), right), (attribute(right), left)]
+        }
+        "hasTag" | "getTag" => [
+            (variable(left).map(|name| (name, TAG)), right),
+            (None, left),
+        ],
+        _ => return,
+    };
+    for (attribute, other) in pairs {
+        let Some(attribute) = attribute else { continue };
+        let texts = texts(other).into_iter();
+        found.extend(texts.filter_map(|text| Mention::of_attribute(attribute, text)));
+    }
+}
+
+fn variable(node: &Value) -> Option<&str> {
+    node.get("Var")?.as_str()
+}
+
+/// Variable and attribute of `variable.attribute`.
+fn attribute(node: &Value) -> Option<(&str, &str)> {
+    let access = node.get(".")?;
+    let attribute = access.get("attr")?.as_str()?;
+    Some((variable(access.get("left")?)?, attribute))
+}
+
+/// The texts of a text or of a set of texts.
+fn texts(node: &Value) -> Vec<&str> {
+    let set = node.get("Set").and_then(Value::as_array);
+    let nodes = set.map_or_else(|| vec![node], |members| members.iter().collect());
+    let texts = nodes.into_iter().filter_map(|node| node.get("Value"));
+    texts.filter_map(Value::as_str).collect()
+}
+
+#[cfg(test)]
+mod tests;

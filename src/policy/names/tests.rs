@@ -1,0 +1,192 @@
+//! Rules with names that cannot exist, and rules with names that can.
+
+use super::*;
+
+fn names() -> Names {
+    let mut names = Names::default();
+    names.add_store("payments", "eu-west-1");
+    names.add_store("retail", "us-east-1");
+    let (label, tag) = (["orders-2026"].into_iter(), ["class"].into_iter());
+    names.add_key("payments", "orders", label, tag);
+    names
+}
+
+fn said(rules: &str) -> Vec<String> {
+    let rules: PolicySet = rules.parse().unwrap();
+    let warnings = warnings(&rules, &literals(&rules), &names());
+    warnings.iter().map(ToString::to_string).collect()
+}
+
+/// The warnings about one rule with this scope and condition.
+fn of_rule(scope: &str, condition: &str) -> Vec<String> {
+    said(&format!("permit({scope}) when {{ {condition} }};"))
+}
+
+const ANY: &str = "principal, action, resource";
+
+#[test]
+fn names_that_exist_or_may_exist_are_fine() {
+    for scope in [
+        ANY,
+        "principal, action, resource in Xks::KeyStore::\"payments\"",
+        "principal, action, resource == Xks::Key::\"payments/orders\"",
+        "principal in Xks::Account::\"111122223333\", action, resource",
+        "principal in Xks::Role::\"arn:aws:iam::111122223333:role/team/Orders\", action, resource",
+        "principal == Xks::Principal::\"arn:aws:sts::111122223333:assumed-role/Orders/i-0abc\", action, resource",
+        "principal == Xks::Principal::\"arn:aws:iam::111122223333:role/Orders\", action, resource",
+        "principal == Xks::Principal::\"s3.amazonaws.com\", action, resource",
+        "principal == Xks::Principal::\"AWS Internal\", action, resource",
+        "principal == Xks::Principal::\"\", action, resource",
+        "principal == Xks::Principal::\"arn:aws:newservice:::thing/x\", action, resource",
+    ] {
+        assert!(of_rule(scope, "true").is_empty(), "{scope}");
+    }
+    for condition in [
+        "resource.store == \"payments\" && resource.id != \"orders\"",
+        "resource.labels.contains(\"orders-2026\")",
+        "resource.hasTag(\"class\") && resource.getTag(\"class\") == \"anything\"",
+        "context.region == \"us-east-1\"",
+        "principal.kind == \"assumed-role\"",
+        "principal has account && principal.account == \"111122223333\"",
+        "[\"retail\", \"payments\"].contains(resource.store)",
+        "principal.arn like \"arn:aws:iam::*\"",
+        "resource.store == resource.id",
+        "context.kmsOperation == \"anything\"",
+    ] {
+        assert!(of_rule(ANY, condition).is_empty(), "{condition}");
+    }
+}
+
+#[test]
+fn entities_that_cannot_exist_are_named_wherever_they_are() {
+    for (entity, what) in [
+        (
+            "KeyStore::\"paymentz\"",
+            "names the key store \"paymentz\", which the configuration does not have; did you mean \"payments\"?",
+        ),
+        (
+            "KeyStore::\"archive\"",
+            "which the configuration does not have",
+        ),
+        (
+            "Key::\"payments/orderz\"",
+            "did you mean \"payments/orders\"?",
+        ),
+        (
+            "Key::\"paymentz/orders\"",
+            "did you mean \"payments/orders\"?",
+        ),
+        (
+            "Key::\"retail/orders\"",
+            "which the configuration does not have",
+        ),
+        ("Key::\"orders\"", "write it as \"store/id\""),
+        ("Account::\"12345678901\"", "twelve digits"),
+        (
+            "Role::\"arn:aws:sts::111122223333:assumed-role/Orders/i-0abc\"",
+            "which is a session; its role is \"arn:aws:iam::111122223333:role/Orders\"",
+        ),
+        (
+            "Role::\"arn:aws:sts::111122223333:role/Orders\"",
+            "not the ARN of a role",
+        ),
+        (
+            "Role::\"arn:aws:iam::12345678901:role/Orders\"",
+            "not the ARN of a role",
+        ),
+        (
+            "Role::\"arn:aws:iam::111122223333:role/*\"",
+            "not the ARN of a role",
+        ),
+        ("Role::\"Orders\"", "not the ARN of a role"),
+        ("Principal::\"Alice\"", "neither an ARN nor an AWS service"),
+        (
+            "Principal::\"arn:aws:iam::111122223333:user/*\"",
+            "not a wildcard",
+        ),
+        (
+            "Principal::\"arn:aws:iam::12345678901:user/Alice\"",
+            "not twelve digits",
+        ),
+        (
+            "Principal::\"arn:aws:sts::111122223333:assumed-role/Orders\"",
+            "has no session",
+        ),
+    ] {
+        let variable = if entity.starts_with("Key") {
+            "resource"
+        } else {
+            "principal"
+        };
+        for condition in [
+            format!("{variable} in Xks::{entity}"),
+            format!("!(if context.hour > 3 then {variable} in [Xks::{entity}] else false)"),
+        ] {
+            let said = of_rule(ANY, &condition);
+            assert_eq!(said.len(), 1, "{condition}: {said:?}");
+            assert!(said[0].starts_with("\"policy0\" names the "), "{said:?}");
+            assert!(said[0].contains(what), "{condition}: {said:?}");
+        }
+    }
+    let scope = "principal in Xks::Account::\"1\", action, resource in Xks::KeyStore::\"paymentz\"";
+    assert_eq!(of_rule(scope, "true").len(), 2);
+}
+
+#[test]
+fn texts_that_no_attribute_can_be_are_named() {
+    for (condition, what) in [
+        ("resource.store == \"paymentz\"", "key store \"paymentz\""),
+        ("\"paymentz\" != resource.store", "key store \"paymentz\""),
+        (
+            "[\"retail\", \"paymentz\"].contains(resource.store)",
+            "key store \"paymentz\"",
+        ),
+        ("resource[\"id\"] == \"orderz\"", "key id \"orderz\""),
+        (
+            "resource.labels.contains(\"orders-2027\")",
+            "label \"orders-2027\"",
+        ),
+        (
+            "resource.labels.containsAny([\"a\", \"orders-2026\"])",
+            "label \"a\"",
+        ),
+        (
+            "resource.hasTag(\"clas\")",
+            "tag \"clas\", which the configuration does not have; did you mean \"class\"?",
+        ),
+        (
+            "context.region == \"eu-wset-1\"",
+            "region of a key store \"eu-wset-1\"",
+        ),
+        (
+            "principal has account && principal.account == \"1234\"",
+            "account \"1234\"",
+        ),
+        (
+            "context has kmsKeyAccount && context.kmsKeyAccount == \"x\"",
+            "account \"x\"",
+        ),
+        (
+            "principal.kind == \"assumedrole\"",
+            "known are: user, role, assumed-role",
+        ),
+        (
+            "principal.arn == \"arn:aws:iam::1:user/Alice\"",
+            "not twelve digits",
+        ),
+    ] {
+        let said = of_rule(ANY, condition);
+        assert_eq!(said.len(), 1, "{condition}: {said:?}");
+        assert!(said[0].contains(what), "{condition}: {said:?}");
+    }
+}
+
+#[test]
+fn a_name_is_one_warning_per_rule_and_many_are_counted() {
+    let twice = "resource.store == \"x\" || resource in Xks::KeyStore::\"x\"";
+    assert_eq!(of_rule(ANY, twice).len(), 1);
+    let rule = |n: u32| format!("permit(principal in Xks::Account::\"{n}\", action, resource);\n");
+    let found = said(&(0..50).map(rule).collect::<String>());
+    assert_eq!(found.len(), MAX_SHOWN + 1);
+    assert_eq!(found[MAX_SHOWN], "30 more names in rules cannot exist");
+}

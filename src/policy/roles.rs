@@ -1,0 +1,166 @@
+//! IAM roles, as rules name them and as requests show them.
+//!
+//! IAM lets no two roles of an account have one name, whatever their paths, and STS drops the path from the ARN of a session: the role
+//! `role/team/Contractors` makes the sessions `assumed-role/Contractors/…`. So a rule's role is the role of its account with its name.
+//! Where both the rule and the request show a path, the paths must be equal as well.
+
+use std::collections::HashMap;
+
+use cedar_policy::EntityUid;
+
+/// A role by the parts of its ARN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Role<'a> {
+    pub partition: &'a str,
+    /// Twelve digits.
+    pub account: &'a str,
+    /// Such as `team/emea`; empty for a role at the root, or when the ARN does not show it.
+    pub path: &'a str,
+    pub name: &'a str,
+}
+
+/// What stays of a role when its path is dropped.
+type Identity = (String, String, String);
+
+/// The roles that rules name. Only these become parents of principals: no rule can ask for any other role.
+#[derive(Debug, Default)]
+pub(super) struct Roles(HashMap<Identity, Vec<Named>>);
+
+#[derive(Debug)]
+struct Named {
+    path: String,
+    uid: EntityUid,
+}
+
+impl<'a> Role<'a> {
+    /// Parses the IAM ARN of a role; none when it is something else.
+    pub(super) fn of_arn(arn: &'a str) -> Option<Self> {
+        let mut fields = arn.splitn(6, ':');
+        let (prefix, partition, service) = (fields.next()?, fields.next()?, fields.next()?);
+        let (region, account, resource) = (fields.next()?, fields.next()?, fields.next()?);
+        let rest = resource.strip_prefix("role/")?;
+        let (path, name) = rest.rsplit_once('/').unwrap_or(("", rest));
+        let role = Self {
+            partition,
+            account,
+            path,
+            name,
+        };
+        let is_role = prefix == "arn" && service == "iam" && region.is_empty();
+        (is_role && is_account(account) && is_name(name)).then_some(role)
+    }
+
+    fn identity(&self) -> Identity {
+        let Self {
+            partition,
+            account,
+            name,
+            ..
+        } = self;
+        let [partition, account, name] = [partition, account, name].map(|part| (*part).to_owned());
+        (partition, account, name)
+    }
+}
+
+impl Roles {
+    /// Every role among the entities that rules name.
+    pub(super) fn of<'a>(entities: impl Iterator<Item = &'a EntityUid>) -> Self {
+        let mut roles = Self::default();
+        for uid in entities.filter(|uid| uid.type_name().basename() == "Role") {
+            roles.note(uid);
+        }
+        roles
+    }
+
+    fn note(&mut self, uid: &EntityUid) {
+        if let Some(role) = Role::of_arn(uid.id().unescaped()) {
+            let named = self.0.entry(role.identity()).or_default();
+            if named.iter().all(|known| known.uid != *uid) {
+                let (path, uid) = (role.path.to_owned(), uid.clone());
+                named.push(Named { path, uid });
+            }
+        }
+    }
+
+    /// The roles of rules that are this role.
+    pub(super) fn matching(&self, role: &Role<'_>) -> Vec<EntityUid> {
+        let fits = |named: &&Named| {
+            named.path == role.path || named.path.is_empty() || role.path.is_empty()
+        };
+        let named = self.0.get(&role.identity()).into_iter().flatten();
+        named.filter(fits).map(|named| named.uid.clone()).collect()
+    }
+}
+
+/// An account id: twelve digits.
+pub(super) fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// The name of a role: 1 to 64 letters, digits and `_+=,.@-` (IAM, CreateRole).
+fn is_name(text: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b);
+    (1..=64).contains(&text.len()) && text.bytes().all(legal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_are_taken_apart() {
+        let of = |arn: &'static str| {
+            let role = Role::of_arn(arn)?;
+            Some((role.partition, role.account, role.path, role.name))
+        };
+        let account = "111122223333";
+        assert_eq!(
+            of("arn:aws:iam::111122223333:role/Orders"),
+            Some(("aws", account, "", "Orders"))
+        );
+        assert_eq!(
+            of("arn:aws-cn:iam::111122223333:role/a/b/Orders"),
+            Some(("aws-cn", account, "a/b", "Orders"))
+        );
+        for none in [
+            "",
+            "Orders",
+            "arn:aws:iam::11112222333:role/Orders",
+            "arn:aws:iam::111122223333:role/",
+            "arn:aws:iam::111122223333:role/team/",
+            "arn:aws:iam::111122223333:role/*",
+            "arn:aws:iam::111122223333:role",
+            "arn:aws:iam::111122223333:user/Orders",
+            "arn:aws:iam:eu-west-1:111122223333:role/Orders",
+            "arn:aws:sts::111122223333:assumed-role/Orders/i-0abc",
+            "arn:aws:sts::111122223333:role/Orders",
+        ] {
+            assert_eq!(of(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_path_counts_where_both_sides_show_it() {
+        let role = |path: &str| format!("arn:aws:iam::111122223333:role{path}/Orders");
+        let rules = |path: &str| {
+            let uid: EntityUid = format!("Xks::Role::{:?}", role(path)).parse().unwrap();
+            Roles::of([uid].iter())
+        };
+        for (rule, request, is_it) in [
+            ("", "", true),
+            ("/team", "/team", true),
+            ("/team", "", true),
+            ("", "/team", true),
+            ("/team", "/other", false),
+            ("/team", "/team/sub", false),
+        ] {
+            let roles = rules(rule);
+            let arn = role(request);
+            let found = roles.matching(&Role::of_arn(&arn).unwrap());
+            assert_eq!(!found.is_empty(), is_it, "{rule:?} {request:?}");
+        }
+        let roles = rules("/team");
+        let elsewhere = "arn:aws:iam::999922223333:role/team/Orders";
+        assert!(roles.matching(&Role::of_arn(elsewhere).unwrap()).is_empty());
+    }
+}

@@ -212,7 +212,7 @@ impl Witness {
         let (event, reason) = match fault.kind {
             FaultKind::AccessDenied => ("denied", fault.reason.clone()),
             FaultKind::AuthenticationFailed => {
-                let source = self.peer.as_ref().map(|peer| peer.address.ip());
+                let source = self.peer.as_ref().map(|peer| peer.source.clone());
                 let left_out = self.failures.tell(source, Instant::now())?;
                 let reason = fault.reason.as_deref().unwrap_or("no reason");
                 let reason = match left_out {

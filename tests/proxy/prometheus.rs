@@ -12,6 +12,7 @@ use std::thread;
 use rustix::process::Signal;
 
 use crate::harness::control::{Control, Function};
+use crate::harness::http::tcp;
 use crate::harness::load::Stop;
 use crate::harness::metrics::eventually;
 use crate::harness::outage::two_faulty;
@@ -93,6 +94,7 @@ fn every_alert_fires_and_clears() {
     let (mut proxy, a, b) = two_faulty(|setup| {
         let checkpoint = "checkpoint = { lines = 5, interval = \"1s\", seal_timeout = \"200ms\" }";
         setup.audit_on_a_disk(16 << 10, &format!("on_failure = \"refuse\"\n{checkpoint}"));
+        setup.set("server.limits", "max_unverified", "16");
         let identity = setup.authority.server_that_ends_in(5);
         setup.server_identity(&identity);
     });
@@ -114,6 +116,7 @@ fn every_alert_fires_and_clears() {
         let stop = Stop(&load.is_over);
         scope.spawn(|| load.run(&proxy));
         scene.neglect();
+        scene.crowd_out();
         scene.break_down();
         scene.slow_down();
         prometheus.assert_no_panel_is_empty();
@@ -152,6 +155,14 @@ impl Scene<'_> {
         setup.write_private("server.pem", &identity.certificate_pem);
         setup.write_private("server.key", &identity.key_pem);
         self.prometheus.await_quiet(&["XksCertificateExpires"]);
+    }
+
+    /// Somebody who shares KMS's address opens more connections than there may be.
+    fn crowd_out(&self) {
+        let sockets: Vec<_> = (0..40).map(|_| tcp(self.proxy.server).unwrap()).collect();
+        self.prometheus.await_fired(&["XksConnectionsDisplaced"]);
+        drop(sockets);
+        self.prometheus.await_quiet(&["XksConnectionsDisplaced"]);
     }
 
     /// One device goes, a bad configuration comes, and the audit trail's disk is full, so that everything is refused.

@@ -25,6 +25,7 @@ impl AuditMetrics {
     ///
     /// # Errors
     /// [`MetricsError`] when a name is taken.
+    #[expect(clippy::too_many_lines, reason = "a table of the metrics")]
     pub fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
         let counter = |name, help| metrics.counter(name, help, &[]);
         let gauge = |name, help| metrics.gauge(name, help, &[]);

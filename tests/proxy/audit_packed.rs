@@ -15,7 +15,7 @@ fn written() -> (Proxy, Trail) {
     let mut trail = None;
     let mut proxy =
         Proxy::start_with(|setup| trail = Some(setup.audit("rotate = { size = \"4KiB\" }")));
-    for _ in 0..20 {
+    for _ in 0..60 {
         proxy.caller(&PAYMENTS).encrypt("orders", b"x");
     }
     proxy.daemon.signal(Signal::TERM);
@@ -55,7 +55,7 @@ fn a_trail_is_the_same_when_some_of_its_files_are_compressed() {
     let shown = run(&proxy.setup, &["audit", "show", "--json"])
         .expect(0, &[])
         .stdout;
-    assert!(files.len() > 4);
+    assert!(files.len() > 3, "{files:?}");
     let packed = [packed(&files[0], "gzip"), packed(&files[2], "zstd")];
     let again = run(&proxy.setup, &["audit", "show", "--json"]).expect(0, &[]);
     assert_eq!(again.stdout, shown);
@@ -111,7 +111,7 @@ fn nothing_unreadable_is_an_empty_success() {
     let path = directory.path().join("audit.jsonl");
     for content in [b"#!/bin/sh".as_slice(), b"\xfd7zXZ\0", b"BZh9"] {
         fs::write(&path, content).unwrap();
-        on(&["show"], &[path.clone()]).expect(1, &["not of an audit trail"]);
+        on(&["show"], std::slice::from_ref(&path)).expect(1, &["not of an audit trail"]);
     }
     fs::write(&path, "{\"v\":1,\"seq\":7,\"ti").unwrap();
     on(&["show"], &[path]).expect(0, &["bytes behind the last whole line"]);

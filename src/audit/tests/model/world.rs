@@ -77,7 +77,7 @@ impl World {
         std::fs::create_dir(directory.path().join("archive")).unwrap();
         settings.sync = sync;
         settings.queue = 6;
-        settings.rotate.size = (seed % 3 > 0).then_some(3000);
+        settings.rotate.size = (!seed.is_multiple_of(3)).then_some(3000);
         settings.checkpoint.lines = 4;
         Self {
             directory,

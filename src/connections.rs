@@ -21,7 +21,7 @@ mod tally;
 mod usage;
 
 pub use end::End;
-pub use handle::Handle;
+pub use handle::{Handle, Standing};
 pub use metrics::ConnectionMetrics;
 pub use networks::Networks;
 pub use pool::PoolLimits;

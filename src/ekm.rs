@@ -2,10 +2,12 @@
 //!
 //! A device does not know that AWS exists, and the operations do not know PKCS#11: both know this room only.
 
+mod calls;
 mod error;
 #[cfg(test)]
 pub mod fake;
 mod fleet;
+mod spaced;
 
 use std::fmt;
 use std::future::Future;
@@ -13,6 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use calls::CallCount;
 pub use error::{Blame, KeyManagerError, KeyManagerFault};
 pub use fleet::{Fleet, FleetMetrics};
 
@@ -71,6 +74,8 @@ pub struct EncryptJob {
     pub must_decrypt: bool,
     /// Until when.
     pub deadline: Deadline,
+    /// Counts the calls that the job makes.
+    pub calls: CallCount,
 }
 
 /// What to decrypt.
@@ -90,6 +95,8 @@ pub struct DecryptJob {
     pub or_aad: Option<Arc<[u8]>>,
     /// Until when.
     pub deadline: Deadline,
+    /// Counts the calls that the job makes.
+    pub calls: CallCount,
 }
 
 /// A ciphertext that was opened.
@@ -110,6 +117,8 @@ pub struct DescribeJob {
     pub key: Arc<KeySelector>,
     /// Until when.
     pub deadline: Deadline,
+    /// Counts the calls that the job makes.
+    pub calls: CallCount,
 }
 
 /// A ciphertext as the device made it.
@@ -217,4 +226,8 @@ pub trait KeyManager: Send + Sync {
 
     /// What its last deep check found. Never blocks, never calls the device.
     fn report(&self) -> DeviceReport;
+
+    /// Whether the device has exactly one such key, as far as it knows; none when it does not know. Never blocks, never calls the
+    /// device. Later health checks look at the key again.
+    fn has_key(&self, key: &KeySelector) -> Option<bool>;
 }

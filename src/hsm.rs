@@ -50,6 +50,7 @@ mod shared;
 mod supervisor;
 mod token;
 mod turns;
+mod watched;
 
 pub use administration::{
     Administration, AdministrationError, CreateKeyError, GcmFinding, KeyProtection, NewKey,

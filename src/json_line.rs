@@ -1,11 +1,15 @@
 //! One JSON object in one line, written straight through: each request has one in the log and one in the audit trail, and a serializer for
 //! everything costs as much as the check of a signature.
 
+mod outside;
+
 use std::io;
 use std::net::SocketAddr;
 
 use serde::Serialize;
 use serde_json::ser::Formatter;
+
+pub use outside::{MAX_LOGGED, OutsideText};
 
 /// An object that is being written: its members so far. Names are identifiers of this program.
 pub struct JsonLine {
@@ -43,6 +47,11 @@ impl JsonLine {
         if let Some(text) = text {
             self.text(name, text);
         }
+    }
+
+    /// A text from outside, if there is one.
+    pub fn outside_of(&mut self, name: &str, text: Option<&OutsideText<'_>>) {
+        self.text_of(name, text.map(OutsideText::as_str));
     }
 
     /// A number, if there is one.
@@ -85,6 +94,15 @@ impl JsonLine {
         self.out.push(b'{');
         fill(self);
         self.out.push(b'}');
+    }
+
+    /// The members of an object that is JSON already, braces and all.
+    pub fn members(&mut self, object: &[u8]) {
+        let inner = object.strip_prefix(b"{").and_then(|o| o.strip_suffix(b"}"));
+        if let Some(members) = inner.filter(|members| !members.is_empty()) {
+            self.comma();
+            self.out.extend_from_slice(members);
+        }
     }
 
     /// The whole object.

@@ -145,6 +145,7 @@ impl StoreMetrics {
             drop(self.enabled.remove_label_values(&[store]));
             self.hsms.forget(store);
         }
+        self.hsms.forget_missing();
         *known = now;
     }
 }
@@ -215,7 +216,9 @@ impl KeyStores {
     /// Sets the gauges of what is only looked at, not told. Never blocks.
     pub fn publish_gauges(&self) {
         for store in self.0.values() {
-            store.hsm_gauges.publish(&store.fleet);
+            let versions = store.keys.values().flat_map(|key| key.versions());
+            let keys = versions.map(|version| &*version.selector);
+            store.hsm_gauges.publish(&store.fleet, keys);
         }
     }
 
@@ -257,15 +260,19 @@ impl Key {
         }
     }
 
+    /// Every version.
+    fn versions(&self) -> impl Iterator<Item = &Version> + Clone {
+        std::iter::once(&self.primary).chain(&self.others)
+    }
+
     /// A version; none when the key has no such version.
     pub fn version(&self, number: KeyVersion) -> Option<&Version> {
-        let mut versions = std::iter::once(&self.primary).chain(&self.others);
-        versions.find(|version| version.number == number)
+        self.versions().find(|version| version.number == number)
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::ekm::FleetMetrics;
     use std::time::Duration;
@@ -283,6 +290,11 @@ mod tests {
             share: 1,
             decrypts_aws_samples: false,
         }
+    }
+
+    /// A store without devices and keys.
+    pub(crate) fn any_store() -> KeyStore {
+        store(settings("/a", None), None)
     }
 
     fn store(settings: KeyStoreSettings, former: Option<&KeyStore>) -> KeyStore {

@@ -17,7 +17,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use crate::clock::Deadline;
-use crate::ekm::Served;
+use crate::ekm::{CallCount, Served};
+use crate::json_line::OutsideText;
 use crate::keystore::{Key, KeyStore, State};
 use crate::policy::{Action, Decision, Policy, PolicyMetrics, Question};
 use crate::xks::{ExternalKeyId, Fault, FaultKind, KeyVersion, RequestMetadata};
@@ -43,6 +44,8 @@ pub struct Call<'a> {
     pub policy: Option<&'a Authorization>,
     /// Where the policy's decision is left for the log and the audit trail.
     pub decision: &'a OnceLock<Decision>,
+    /// Counts the HSM calls of the request.
+    pub calls: &'a CallCount,
 }
 
 /// The policy in force, and where its decisions are counted.
@@ -147,7 +150,7 @@ impl<'a> Call<'a> {
         tracing::warn!(
             store = &*self.store.name,
             key = key.id.as_str(),
-            kms_request_id = self.metadata.kms_request_id,
+            kms_request_id = OutsideText::from(&*self.metadata.kms_request_id).as_str(),
             verdict = decision.verdict.as_str(),
             policies = decision.policies.join(", "),
             "the policy would have denied this request"

@@ -5,17 +5,21 @@
 //! or send much that is no request.
 //!
 //! A request meets the layers in this order, outermost first:
-//! - **observe** opens the request's record, counts it and writes its one line to the log, whatever happens inside.
+//! - **observe** opens the request's record, counts it and writes its one line to the log, whatever happens inside. A verified request whose
+//!   client has gone is finished all the same.
 //! - **audit** records each verified request before its answer leaves; what cannot be recorded is not answered.
 //! - **rescue** turns every fault from inside into the JSON body of the error table: nothing else ever leaves.
-//! - **admit** lets a bounded number of requests in and refuses the rest at once with ThrottlingException.
 //! - **deadline** makes the one deadline of the request, which travels down to the HSM's queue.
-//! - **authenticate** finds the key store by its path, sees to it that no store takes all places, reads the body under its cap and verifies the signature over exactly those bytes.
+//! - **authenticate** finds the key store by its path, reads the body under its cap and under the budget of unverified bytes, and verifies the
+//!   signature over exactly those bytes.
+//! - **admit** lets a bounded number of verified requests in, so that no store takes all permits, and refuses the rest at once with
+//!   ThrottlingException.
 //! - **dispatch** parses the body and calls the operation.
 //!
 //! # Invariants
 //! - Nothing about keys is looked at before the signature is verified.
 //! - No body is buffered beyond its cap; no connection lives without a timeout.
+//! - What [`strangers`] hold and write is bounded for the whole process, apart from what verified clients need.
 
 mod access_log;
 mod activity;
@@ -27,9 +31,9 @@ mod body;
 mod client_auth;
 mod connection;
 mod deadline;
+mod detached;
 mod dispatch;
 mod drive;
-mod failures;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -45,6 +49,7 @@ mod run;
 mod sample;
 mod settings;
 mod share;
+mod strangers;
 mod tls;
 mod trace_context;
 

@@ -3,6 +3,7 @@
 //! # Invariants
 //! - A seal is made by a key that does nothing else, over the chain's head: the trail's content never reaches a device.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::audit::{
 };
 use crate::clock::Deadline;
 use crate::config::Changes;
-use crate::ekm::{EncryptJob, KeyManager, KeySelector, Sealed, Tenant};
+use crate::ekm::{CallCount, EncryptJob, KeyManager, KeySelector, Sealed, Tenant};
 use crate::hsm::StateChange;
 use crate::secret::SecretBytes;
 
@@ -31,6 +32,8 @@ pub(super) struct Auditor(Arc<OnceLock<Open>>);
 struct Open {
     trail: Trail,
     on_failure: OnFailure,
+    /// How long an answer waits for its line, in microseconds.
+    patience: AtomicU64,
 }
 
 impl Auditor {
@@ -52,7 +55,11 @@ impl Auditor {
         let trail = Trail::open(settings, sealer, metrics)?;
         let on_failure = settings.on_failure;
         // It is opened once.
-        drop(self.0.set(Open { trail, on_failure }));
+        drop(self.0.set(Open {
+            trail,
+            on_failure,
+            patience: AtomicU64::new(u64::MAX),
+        }));
         Ok(())
     }
 
@@ -61,10 +68,26 @@ impl Auditor {
         self.0.get().map(|open| open.trail.clone())
     }
 
+    /// From now on a line that takes longer than this is too late for its request.
+    pub(super) fn expect_within(&self, patience: Duration) {
+        if let Some(open) = self.0.get() {
+            let micros = u64::try_from(patience.as_micros()).unwrap_or(u64::MAX);
+            open.patience.store(micros, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether lines are written in time; the metric shows it.
+    pub(super) fn is_healthy(&self) -> bool {
+        self.0.get().is_none_or(|open| {
+            let patience = Duration::from_micros(open.patience.load(Ordering::Relaxed));
+            open.trail.is_healthy(patience)
+        })
+    }
+
     /// Whether requests would be refused because they cannot be recorded.
     pub(super) fn refuses(&self) -> bool {
         let open = self.0.get();
-        open.is_some_and(|open| open.on_failure == OnFailure::Refuse && !open.trail.is_healthy())
+        open.is_some_and(|open| open.on_failure == OnFailure::Refuse) && !self.is_healthy()
     }
 
     /// Goes on in the file that has the trail's name now.
@@ -93,7 +116,7 @@ impl Auditor {
             event: "hsm_state",
             hsm: Some(change.hsm),
             state: Some(change.to),
-            reason: Some(&format!("was {}", change.from)),
+            reason: Some((&*format!("was {}", change.from)).into()),
             ..Security::default()
         });
     }
@@ -103,7 +126,7 @@ impl Auditor {
         self.note(&Security {
             event: "reload",
             state: Some("refused"),
-            reason: Some(&format!("{faults} faults; the one before stays in force")),
+            reason: Some((&*format!("{faults} faults; the one before stays in force")).into()),
             ..Security::default()
         });
     }
@@ -123,7 +146,7 @@ impl Auditor {
         self.note(&Security {
             event: "reload",
             state: Some("applied"),
-            reason: Some(&named.join(", ")),
+            reason: Some((&*named.join(", ")).into()),
             ..Security::default()
         });
     }
@@ -134,7 +157,7 @@ impl Auditor {
             event: "kill_switch",
             key_store: Some(store),
             state: Some(to),
-            reason: Some(place),
+            reason: Some(place.into()),
             ..Security::default()
         });
     }
@@ -160,6 +183,7 @@ impl Seal for DeviceSeal {
             aad: head.aad().into(),
             must_decrypt: true,
             deadline,
+            calls: CallCount::default(),
         };
         let devices = devices.into_iter().map(|hsm| hsm as Arc<dyn KeyManager>);
         let (devices, patience) = (devices.collect(), self.patience);

@@ -86,6 +86,7 @@ mod tests {
             aad: b"head".as_slice().into(),
             must_decrypt: true,
             deadline: Deadline::after(PATIENCE),
+            calls: crate::ekm::CallCount::default(),
         }
     }
 

@@ -123,6 +123,8 @@ async fn serve(start: Start) -> Result<(), AppError> {
         &metrics,
     )?;
     let server = bind(&reloader)?;
+    let limits = &reloader.current.server.limits;
+    auditor.expect_within(limits.request_timeout);
     let live = reloader.live.clone();
     let phase = Phase::new();
     if let Some(settings) = &reloader.current.admin {
@@ -264,6 +266,7 @@ fn admin_parts(
     live: Live,
 ) -> AdminParts {
     let (phase, auditor) = (Arc::clone(phase), auditor.clone());
+    let trail = auditor.clone();
     let (of_readiness, of_refresh) = (Arc::clone(devices), Arc::clone(devices));
     AdminParts {
         connections,
@@ -272,6 +275,7 @@ fn admin_parts(
         refresh: Arc::new(move || {
             of_refresh.publish_gauges();
             live.now().stores.publish_gauges();
+            trail.is_healthy();
         }),
     }
 }

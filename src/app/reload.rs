@@ -148,6 +148,7 @@ impl Reloader {
             .configure(server.limits.pool(), server.shared_sources.clone());
         self.server_metrics
             .publish_expiries(&configuration.server.tls.expiries);
+        self.auditor.expect_within(server.limits.request_timeout);
         self.level.set(configuration.log.level);
         self.current = configuration;
     }

@@ -63,7 +63,7 @@ impl AuditMetrics {
             .with_label_values(&none),
             healthy: gauge(
                 "xks_audit_healthy",
-                "Whether the last attempt to write the audit trail worked (1) or not (0).",
+                "Whether the last attempt to write the audit trail worked within request_timeout (1) or not (0).",
             )?
             .with_label_values(&none),
             sequence: gauge(

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use crate::build_info;
-use crate::json_line::{JsonLine, write_ascii};
+use crate::json_line::{JsonLine, MAX_LOGGED, OutsideText, write_ascii};
 use crate::xks::RequestMetadata;
 
 /// What the members of a request need.
@@ -48,6 +48,8 @@ pub enum Outcome {
     Refused,
     /// The proxy or the HSM could not serve it.
     Failed,
+    /// The client closed the connection, or reset the stream, before the answer.
+    ClientDisconnected,
 }
 
 /// A request that passed authentication. What is not known stays none and has no member in the line.
@@ -70,8 +72,8 @@ pub struct Request<'a> {
     /// The other end of the connection.
     pub peer: Option<SocketAddr>,
     /// The subject of the client's certificate.
-    pub client_subject: Option<&'a str>,
-    /// The whole requestMetadata.
+    pub client_subject: Option<OutsideText<'a>>,
+    /// The whole requestMetadata, its texts within their limit.
     pub metadata: Option<&'a RequestMetadata>,
     /// How it ended.
     pub outcome: Outcome,
@@ -80,7 +82,7 @@ pub struct Request<'a> {
     /// The errorName that was answered.
     pub error_name: Option<&'a str>,
     /// Why, for the operator.
-    pub reason: Option<&'a str>,
+    pub reason: Option<OutsideText<'a>>,
     /// The policies that decided.
     pub policies: &'a [String],
     /// The length of the request's body.
@@ -93,6 +95,8 @@ pub struct Request<'a> {
     pub queued: Option<Duration>,
     /// The device's work.
     pub worked: Option<Duration>,
+    /// How many HSM calls the request has caused: hedged, repeated and verifying ones included.
+    pub hsm_calls: u32,
 }
 
 /// A security event. `event` names it: `authentication_failed`, `denied`, `reload`, `kill_switch`, `hsm_state`, or another.
@@ -109,11 +113,15 @@ pub struct Security<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_subject: Option<&'a str>,
+    pub source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_subject: Option<OutsideText<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'a str>,
+    pub reason: Option<OutsideText<'a>>,
 }
 
 impl Entry {
@@ -169,11 +177,13 @@ impl Entry {
 }
 
 impl Outcome {
-    fn as_str(self) -> &'static str {
+    /// Its name in the lines.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Refused => "refused",
             Self::Failed => "failed",
+            Self::ClientDisconnected => "client_disconnected",
         }
     }
 }
@@ -217,14 +227,14 @@ fn members(request: &Request<'_>) -> Vec<u8> {
     line.text_of("hsm", request.hsm);
     line.text_of("access_key_id", request.access_key_id);
     line.address_of("peer", request.peer);
-    line.text_of("client_subject", request.client_subject);
+    line.outside_of("client_subject", request.client_subject.as_ref());
     if let Some(metadata) = request.metadata {
         line.object("request_metadata", |line| push_metadata(line, metadata));
     }
     line.text("outcome", request.outcome.as_str());
     line.number_of("status", request.status.map(u64::from));
     line.text_of("error_name", request.error_name);
-    line.text_of("reason", request.reason);
+    line.outside_of("reason", request.reason.as_ref());
     if !request.policies.is_empty() {
         line.value("policies", &request.policies);
     }
@@ -233,20 +243,45 @@ fn members(request: &Request<'_>) -> Vec<u8> {
     line.number_of("duration_us", Some(micros(request.total)));
     line.number_of("queue_us", request.queued.map(micros));
     line.number_of("device_us", request.worked.map(micros));
+    line.number_of("hsm_calls", Some(request.hsm_calls.into()));
     line.end()
 }
 
 /// The metadata under the names that it has on the wire.
 fn push_metadata(line: &mut JsonLine, metadata: &RequestMetadata) {
-    line.text_of("awsPrincipalArn", metadata.aws_principal_arn.as_deref());
-    line.text("kmsOperation", &metadata.kms_operation);
-    line.text("kmsRequestId", &metadata.kms_request_id);
-    line.text_of("kmsKeyArn", metadata.kms_key_arn.as_deref());
-    line.text_of("kmsViaService", metadata.kms_via_service.as_deref());
-    line.text_of("awsSourceVpc", metadata.aws_source_vpc.as_deref());
-    line.text_of("awsSourceVpce", metadata.aws_source_vpce.as_deref());
-    for (name, value) in &metadata.other {
-        line.value_named(name, value);
+    push_outside(
+        line,
+        "awsPrincipalArn",
+        metadata.aws_principal_arn.as_deref(),
+    );
+    push_outside(line, "kmsOperation", Some(&metadata.kms_operation));
+    push_outside(line, "kmsRequestId", Some(&metadata.kms_request_id));
+    push_outside(line, "kmsKeyArn", metadata.kms_key_arn.as_deref());
+    push_outside(line, "kmsViaService", metadata.kms_via_service.as_deref());
+    push_outside(line, "awsSourceVpc", metadata.aws_source_vpc.as_deref());
+    push_outside(line, "awsSourceVpce", metadata.aws_source_vpce.as_deref());
+    if !metadata.other.is_empty() {
+        push_unknown(line, metadata);
+    }
+}
+
+fn push_outside(line: &mut JsonLine, name: &str, text: Option<&str>) {
+    line.outside_of(name, text.map(OutsideText::from).as_ref());
+}
+
+/// Fields that the specification does not know, as they are; beyond the limit of one text, as one text that is cut.
+fn push_unknown(line: &mut JsonLine, metadata: &RequestMetadata) {
+    let mut json = Vec::new();
+    // A map with string keys always serializes, and a vector takes everything.
+    if write_ascii(&mut json, &metadata.other).is_err() {
+        return;
+    }
+    match json.len() <= MAX_LOGGED {
+        true => line.members(&json),
+        false => {
+            let text = String::from_utf8_lossy(&json);
+            push_outside(line, "unknown_fields", Some(&text));
+        }
     }
 }
 

@@ -69,7 +69,7 @@ fn entry(reason: &str) -> Entry {
     let event = "authentication_failed";
     Entry::security(&Security {
         event,
-        reason: Some(reason),
+        reason: Some(reason.into()),
         ..Security::default()
     })
 }

@@ -1,8 +1,8 @@
 //! The handle by which the rest of the proxy records.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
@@ -16,8 +16,9 @@ use super::recording::Recording;
 use super::settings::AuditSettings;
 use super::writing::{Found, Message, Outbox, State, System, Writer, find};
 
-/// A write that takes longer is a disk that hangs.
-const HANGING: Duration = Duration::from_secs(2);
+/// How long a write that took too long counts against the trail's health when nothing else is written: long enough to be seen, and short
+/// enough that a proxy without requests becomes ready again.
+const SLOW_COUNTS_FOR: Duration = Duration::from_secs(5);
 
 /// How long a start waits for the disk. Reading a large compressed file takes some seconds.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -79,9 +80,20 @@ impl Trail {
         self.0.0.note_or_lose(entry);
     }
 
-    /// Whether what is recorded now would be written: the last attempt worked and none hangs.
-    pub fn is_healthy(&self) -> bool {
-        !self.hangs_for(HANGING) && !self.0.0.state.failing.load(Ordering::Relaxed)
+    /// Whether what is recorded now would be written within `patience`: the last attempt worked, was not slower, and none hangs. The metric of
+    /// the trail's health shows it.
+    pub fn is_healthy(&self, patience: Duration) -> bool {
+        let state = &self.0.0.state;
+        let hangs = self.hangs_for(patience);
+        let last = *state
+            .last_batch
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let was_slow =
+            last.is_some_and(|(at, took)| took > patience && at.elapsed() < SLOW_COUNTS_FOR);
+        let is_healthy = !hangs && !was_slow && !state.failing.load(Ordering::Relaxed);
+        state.metrics.healthy.set(i64::from(is_healthy));
+        is_healthy
     }
 
     fn hangs_for(&self, patience: Duration) -> bool {

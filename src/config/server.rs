@@ -70,6 +70,9 @@ fn limits(parent: &Section<'_>) -> (Limits, Networks) {
     limits.idle_timeout = section
         .duration("idle_timeout", seconds(0.01, 3_600))
         .unwrap_or(limits.idle_timeout);
+    limits.body_timeout = section
+        .duration("body_timeout", seconds(0.001, 60))
+        .unwrap_or(limits.body_timeout);
     let size = |text: &str| values::size(text, &(1_024..=16 << 20));
     limits.max_body = section.parsed("max_body", size).unwrap_or(limits.max_body);
     section.finish();

@@ -18,6 +18,17 @@ pub struct Handle {
     pub(super) id: Id,
 }
 
+/// How well the client of a connection is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The connection has carried a verified request.
+    Verified,
+    /// Its source had a verified request in the ten minutes before it was accepted, or is shared.
+    Known,
+    /// Neither.
+    Unknown,
+}
+
 impl std::fmt::Debug for Handle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Handle").field(&self.id).finish()
@@ -39,6 +50,16 @@ impl Handle {
         let (is_verified, displaced) = self.shared.change(verify);
         link.is_verified.store(is_verified, Ordering::Release);
         self.shared.close(displaced);
+    }
+
+    /// How well the client is known.
+    pub fn standing(&self) -> Standing {
+        let link = &self.link;
+        match (&link.is_verified, &link.is_known) {
+            (verified, _) if verified.load(Ordering::Acquire) => Standing::Verified,
+            (_, known) if known.load(Ordering::Relaxed) => Standing::Known,
+            _ => Standing::Unknown,
+        }
     }
 
     /// The client sent its first bytes, or answered what was sent to it.

@@ -37,6 +37,8 @@ pub(super) struct Link {
     pub usage: Arc<Usage>,
     pub is_handshaking: AtomicBool,
     pub is_verified: AtomicBool,
+    /// Whether its source had a verified request lately when it was accepted, or is shared.
+    pub is_known: AtomicBool,
     /// When a verified request was last noted in the pool: milliseconds since it was accepted.
     pub noted_at: AtomicU64,
     pub is_displaced: AtomicBool,
@@ -138,6 +140,7 @@ impl Link {
             usage: Arc::new(Usage::new(now)),
             is_handshaking: AtomicBool::new(true),
             is_verified: AtomicBool::new(false),
+            is_known: AtomicBool::new(false),
             noted_at: AtomicU64::new(0),
             is_displaced: AtomicBool::new(false),
             displaced: Notify::new(),

@@ -43,6 +43,7 @@ impl Connections {
             pool.enter(entering, source.clone(), is_shared, now)
         });
         self.0.close(admission.displaced);
+        link.is_known.store(admission.is_known, Ordering::Relaxed);
         let Some(id) = admission.id else {
             self.0
                 .count_closed(source, End::Refused, admission.is_known);

@@ -196,6 +196,10 @@ impl KeyManager for FakeKeyManager {
         self.served(self.key(&job.key))
     }
 
+    fn has_key(&self, key: &KeySelector) -> Option<bool> {
+        Some(self.keys.lock().unwrap().contains_key(key))
+    }
+
     fn report(&self) -> DeviceReport {
         let condition = if self.is_usable() {
             Condition::Healthy

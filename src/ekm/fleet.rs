@@ -8,14 +8,15 @@
 //! - "No such key" is said only when every device has been asked that may hold it; else it would be a lie that KMS believes.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus::IntCounterVec;
 use tokio::time::sleep;
 
+use super::spaced::SpacedWarning;
 use super::{
     DecryptJob, DescribeJob, DeviceReport, EncryptJob, KeyAttributes, KeyManager, KeyManagerError,
-    KeyManagerFault, Opened, Pending, Sealed, Served,
+    KeyManagerFault, KeySelector, Opened, Pending, Sealed, Served,
 };
 use crate::metrics::{Metrics, MetricsError};
 
@@ -47,6 +48,7 @@ pub struct Fleet {
     devices: Vec<Arc<dyn KeyManager>>,
     hedge_delay: Duration,
     metrics: FleetMetrics,
+    missing: Arc<SpacedWarning>,
 }
 
 type Outcome<T> = Result<Served<T>, KeyManagerError>;
@@ -62,6 +64,7 @@ impl Fleet {
             devices,
             hedge_delay,
             metrics,
+            missing: Arc::default(),
         }
     }
 
@@ -74,6 +77,18 @@ impl Fleet {
     pub fn count_usable(&self) -> (usize, usize) {
         let usable = self.devices.iter().filter(|device| device.is_usable());
         (self.devices.len(), usable.count())
+    }
+
+    /// How many of these keys each device is known to lack; a device that is not open has no number.
+    pub fn count_missing<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a KeySelector> + Clone,
+    ) -> impl Iterator<Item = (&Arc<str>, usize)> {
+        self.devices.iter().filter_map(move |device| {
+            let lacks = |key: &KeySelector| device.has_key(key).map(|has| usize::from(!has));
+            let missing = keys.clone().map(lacks).sum::<Option<usize>>()?;
+            Some((device.name(), missing))
+        })
     }
 
     /// Encrypts on the best device, see the rules above.
@@ -172,8 +187,10 @@ impl Fleet {
             .second_tries
             .with_label_values(&[&*error.device, why])
             .inc();
-        if why == "key_absent" {
-            tracing::warn!(hsm = %error.device, error = %error.detail, "a key is not on every HSM; another one is asked");
+        if why == "key_absent"
+            && let Some(unlogged) = self.missing.next(Instant::now())
+        {
+            tracing::warn!(hsm = %error.device, error = %error.detail, unlogged, "key missing on this HSM; trying another HSM");
         }
     }
 

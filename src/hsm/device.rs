@@ -17,7 +17,7 @@ use super::supervisor::supervise;
 use crate::clock::Deadline;
 use crate::ekm::{
     DecryptJob, DescribeJob, DeviceReport, EncryptJob, KeyAttributes, KeyManager, KeyManagerFault,
-    Opened, Pending, Sealed,
+    KeySelector, Opened, Pending, Sealed,
 };
 
 /// How often it is looked whether threads have ended.
@@ -170,6 +170,10 @@ impl KeyManager for Hsm {
 
     fn suspected_wait(&self) -> Duration {
         self.current.load().shared.suspected_wait()
+    }
+
+    fn has_key(&self, key: &KeySelector) -> Option<bool> {
+        self.current.load().shared.has_key(key)
     }
 
     fn report(&self) -> DeviceReport {

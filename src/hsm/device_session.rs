@@ -16,8 +16,8 @@ use super::owner::Opening;
 use super::shared::Shared;
 use super::token;
 use crate::ekm::{
-    DecryptJob, EncryptJob, KeyAttributes, KeyKind, KeyManagerFault, KeySelector, KeyUsageFlags,
-    Opened, Sealed,
+    DecryptJob, DescribeJob, EncryptJob, KeyAttributes, KeyKind, KeyManagerFault, KeySelector,
+    KeyUsageFlags, Opened, Sealed,
 };
 use crate::secret::SecretBytes;
 
@@ -47,6 +47,8 @@ impl DeviceSession {
     /// Encrypts.
     pub(super) fn encrypt(&mut self, job: &EncryptJob) -> Result<Sealed, Failure> {
         let allowed = |usage: &KeyUsageFlags| usage.encrypt && (usage.decrypt || !job.must_decrypt);
+        let shared = Arc::clone(&self.shared);
+        let begin = || shared.metrics.encrypt.begin_call(&job.calls);
         self.with_key(
             &job.key,
             JobKind {
@@ -54,6 +56,7 @@ impl DeviceSession {
                 length: job.plaintext.len() + job.aad.len(),
             },
             allowed,
+            begin,
             |owner, key| {
                 owner
                     .gcm
@@ -68,17 +71,20 @@ impl DeviceSession {
             direction: Direction::Decrypt,
             length: job.ciphertext_and_tag.len() + job.aad.len(),
         };
+        let shared = Arc::clone(&self.shared);
+        let begin = || shared.metrics.decrypt.begin_call(&job.calls);
         self.with_key(
             &job.key,
             kind,
             |usage| usage.decrypt,
+            begin,
             |owner, key| match (owner.open(job, key, &job.aad), &job.or_aad) {
                 (Ok(plaintext), _) => Ok(Opened {
                     plaintext,
                     by_or_aad: false,
                 }),
                 // The other form first: if that one opens, the device is well and nothing has to be settled.
-                (Err(error), Some(aad)) if kind.verdict(error) == Verdict::Ambiguous => {
+                (Err(error), Some(aad)) if kind.verdict(error) == Verdict::Ambiguous && begin() => {
                     let plaintext = owner.open(job, key, aad)?;
                     Ok(Opened {
                         plaintext,
@@ -102,8 +108,12 @@ impl DeviceSession {
     }
 
     /// Reads a key's attributes from the device.
-    pub(super) fn describe(&mut self, selector: &KeySelector) -> Result<KeyAttributes, Failure> {
+    pub(super) fn describe(&mut self, job: &DescribeJob) -> Result<KeyAttributes, Failure> {
+        let selector = &*job.key;
         let entry = self.healed(|owner| {
+            if !owner.shared.metrics.describe.begin_call(&job.calls) {
+                return Err(abandoned());
+            }
             let entry = owner.find(selector, None)?;
             owner.read_again(selector, entry)
         })?;
@@ -129,12 +139,16 @@ impl DeviceSession {
         selector: &KeySelector,
         job: JobKind,
         allowed: impl Fn(&KeyUsageFlags) -> bool,
+        begin: impl Fn() -> bool,
         mut call: impl FnMut(&mut Self, &KeyEntry) -> Result<T, CallError>,
     ) -> Result<T, Failure> {
         let (mut stale, mut is_settled) = (None, false);
         for _ in 0..CALLS {
             let key = self.healed(|owner| owner.find(selector, stale))?;
             let key = self.healed(|owner| owner.permitted(selector, key.clone(), &allowed))?;
+            if !begin() {
+                return Err(abandoned());
+            }
             let error = match call(self, &key) {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
@@ -277,4 +291,9 @@ impl DeviceSession {
             ))),
         }
     }
+}
+
+/// The job's request has ended and was recorded: the HSM must not be called for it any more.
+fn abandoned() -> Failure {
+    Failure::of_job(KeyManagerFault::DeadlinePassed, "its request has ended")
 }

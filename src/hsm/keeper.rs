@@ -163,6 +163,7 @@ impl Keeper {
                 // Two device calls: half of it is what a job would take.
                 self.shared.load.learn(started.elapsed() / 2);
                 self.publish(checked);
+                self.opening.keys.look_at_watched(&self.session);
             }
             Err(error) => {
                 self.shared.metrics.count_check("failed");

@@ -4,7 +4,7 @@
 //! opened; single searches happen for keys that came later and for handles that went stale.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use cryptoki::context::Function;
@@ -12,6 +12,7 @@ use cryptoki::error::{Error, RvError};
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, SessionState};
 
+use super::watched::Watched;
 use crate::ekm::{KeyAttributes, KeyKind, KeySelector, KeyUsageFlags};
 
 /// How long "there is no such key" is believed: short, so that a new key is soon seen, but long enough that asking for a
@@ -40,9 +41,25 @@ enum Known {
     Absent,
 }
 
+/// The most keys that are looked for with one health check: each may cost a scan of the token.
+const SOUGHT_PER_CHECK: usize = 8;
+
+/// The most known keys that are read again with one health check: each costs one call.
+const READ_PER_CHECK: usize = 16;
+
 /// What is known of the token's keys.
 #[derive(Default)]
-pub(super) struct KeyTable(RwLock<HashMap<KeySelector, (Known, Instant)>>);
+pub(super) struct KeyTable {
+    known: RwLock<HashMap<KeySelector, (Known, Instant)>>,
+    watched: Mutex<WatchedKeys>,
+}
+
+/// Keys that the operator wants to know of.
+#[derive(Default)]
+struct WatchedKeys {
+    missing: Watched,
+    present: Watched,
+}
 
 impl KeyTable {
     /// Reads every secret key of the token.
@@ -61,12 +78,15 @@ impl KeyTable {
                     .or_insert_with(|| (Known::One(entry.clone()), Instant::now()));
             }
         }
-        Ok(Self(RwLock::new(known)))
+        Ok(Self {
+            known: RwLock::new(known),
+            watched: Mutex::default(),
+        })
     }
 
     /// Whether the token holds no secret key at all.
     pub(super) fn is_empty(&self) -> bool {
-        self.0
+        self.known
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .is_empty()
@@ -78,7 +98,7 @@ impl KeyTable {
         session: &Session,
         selector: &KeySelector,
     ) -> Result<KeyEntry, FindError> {
-        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let known = table.get(selector).cloned();
         drop(table);
         match known {
@@ -95,7 +115,7 @@ impl KeyTable {
         selector: &KeySelector,
         stale: ObjectHandle,
     ) -> Result<KeyEntry, FindError> {
-        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let known = table.get(selector).cloned();
         drop(table);
         match known {
@@ -115,6 +135,47 @@ impl KeyTable {
         let entry = KeyEntry { handle, attributes };
         self.learn(selector, Known::One(entry.clone()));
         Ok(entry)
+    }
+
+    /// Whether the token has exactly one such key, as far as is known. The health checks look at it again, a missing one soon.
+    pub(super) fn has(&self, selector: &KeySelector) -> bool {
+        let is_there = self.handle(selector).is_some();
+        let mut watched = self.watched();
+        match is_there {
+            true => watched.present.add(selector),
+            false => watched.missing.add(selector),
+        }
+        is_there
+    }
+
+    /// Looks at some of the keys that [`Self::has`] was asked for. What fails is tried again with a later check.
+    pub(super) fn look_at_watched(&self, session: &Session) {
+        let missing = self.watched().missing.take(SOUGHT_PER_CHECK);
+        let present = self.watched().present.take(READ_PER_CHECK);
+        for selector in missing {
+            // Found or not, the table has learnt it.
+            drop(self.search(session, &selector));
+        }
+        for selector in present {
+            let handle = self.handle(&selector);
+            let read = handle.map(|handle| self.read_again(session, &selector, handle));
+            // The handle may be stale only.
+            if let Some(Err(_)) = read {
+                drop(self.search(session, &selector));
+            }
+        }
+    }
+
+    fn handle(&self, selector: &KeySelector) -> Option<ObjectHandle> {
+        let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        match table.get(selector) {
+            Some((Known::One(entry), _)) => Some(entry.handle),
+            _ => None,
+        }
+    }
+
+    fn watched(&self) -> MutexGuard<'_, WatchedKeys> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn search(&self, session: &Session, selector: &KeySelector) -> Result<KeyEntry, FindError> {
@@ -141,7 +202,7 @@ impl KeyTable {
     }
 
     fn learn(&self, selector: &KeySelector, known: Known) {
-        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.known.write().unwrap_or_else(PoisonError::into_inner);
         table.insert(selector.clone(), (known, Instant::now()));
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::events::Phase;
+use crate::ekm::CallCount;
 use crate::metrics::{Metrics, MetricsError};
 
 /// A device's breaker has gone from one state (`new`, `probing`, `usable`, `failed`) to another.
@@ -27,6 +28,7 @@ pub struct HsmMetrics {
     watcher: StateWatcher,
     queue: HistogramVec,
     device: HistogramVec,
+    calls: IntCounterVec,
     sessions: IntGaugeVec,
     usable: IntGaugeVec,
     depth: IntGaugeVec,
@@ -52,6 +54,11 @@ impl HsmMetrics {
             device: metrics.latency(
                 "xks_hsm_device_seconds",
                 "Time that the HSM worked on jobs.",
+                &["hsm", "operation"],
+            )?,
+            calls: metrics.counter(
+                "xks_hsm_calls_total",
+                "Operations that the HSM was asked for, repeated ones included; those of health checks are not counted.",
                 &["hsm", "operation"],
             )?,
             sessions: metrics.gauge(
@@ -94,12 +101,15 @@ impl HsmMetrics {
 
     /// The children of one device, looked up once.
     pub(super) fn of_device(&self, name: &str) -> DeviceMetrics {
-        let device = |operation| self.device.with_label_values(&[name, operation]);
+        let operation = |operation| OperationMetrics {
+            seconds: self.device.with_label_values(&[name, operation]),
+            calls: self.calls.with_label_values(&[name, operation]),
+        };
         DeviceMetrics {
             queue: self.queue.with_label_values(&[name]),
-            encrypt: device("encrypt"),
-            decrypt: device("decrypt"),
-            describe: device("metadata"),
+            encrypt: operation("encrypt"),
+            decrypt: operation("decrypt"),
+            describe: operation("metadata"),
             sessions: self.sessions.with_label_values(&[name]),
             usable: self.usable.with_label_values(&[name]),
             depth: self.depth.with_label_values(&[name]),
@@ -132,12 +142,33 @@ struct State {
     is_shown: bool,
 }
 
+/// The metrics of one operation on one device.
+pub(super) struct OperationMetrics {
+    /// How long a job took.
+    pub seconds: Histogram,
+    /// How often the device was called for it.
+    calls: IntCounter,
+}
+
+impl OperationMetrics {
+    /// Counts a call that is about to begin, here and for its request. Returns false when it must not begin, because its request has
+    /// ended.
+    #[must_use = "a call that is not counted must not begin"]
+    pub(super) fn begin_call(&self, of_request: &CallCount) -> bool {
+        let begins = of_request.begin();
+        if begins {
+            self.calls.inc();
+        }
+        begins
+    }
+}
+
 /// One device's metrics.
 pub(super) struct DeviceMetrics {
     pub queue: Histogram,
-    pub encrypt: Histogram,
-    pub decrypt: Histogram,
-    pub describe: Histogram,
+    pub encrypt: OperationMetrics,
+    pub decrypt: OperationMetrics,
+    pub describe: OperationMetrics,
     pub sessions: IntGauge,
     usable: IntGauge,
     pub depth: IntGauge,

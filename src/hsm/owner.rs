@@ -91,20 +91,20 @@ impl Owner {
         };
         match work {
             Work::Encrypt(job, reply) => {
-                let outcome = self.timed(queued_at, &shared.metrics.encrypt, |o| {
+                let outcome = self.timed(queued_at, &shared.metrics.encrypt.seconds, |o| {
                     o.device.encrypt(&job)
                 });
                 self.conclude(outcome, reply, |reply| rejoin(Work::Encrypt(job, reply)));
             }
             Work::Decrypt(job, reply) => {
-                let outcome = self.timed(queued_at, &shared.metrics.decrypt, |o| {
+                let outcome = self.timed(queued_at, &shared.metrics.decrypt.seconds, |o| {
                     o.device.decrypt(&job)
                 });
                 self.conclude(outcome, reply, |reply| rejoin(Work::Decrypt(job, reply)));
             }
             Work::Describe(job, reply) => {
-                let outcome = self.timed(queued_at, &shared.metrics.describe, |o| {
-                    o.device.describe(&job.key)
+                let outcome = self.timed(queued_at, &shared.metrics.describe.seconds, |o| {
+                    o.device.describe(&job)
                 });
                 self.conclude(outcome, reply, |reply| rejoin(Work::Describe(job, reply)));
             }

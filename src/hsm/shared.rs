@@ -13,7 +13,7 @@ use super::owner::Opening;
 use super::queue::{Generation, Queue, Refused};
 use super::settings::HsmSettings;
 use super::token::{OpenError, TokenIdentity};
-use crate::ekm::{Condition, DeviceReport, KeyManagerError, KeyManagerFault};
+use crate::ekm::{Condition, DeviceReport, KeyManagerError, KeyManagerFault, KeySelector};
 
 /// The most jobs that may wait, whatever the device's speed: a bound on memory. What usually refuses a job is that it
 /// could not be done in time, see [`Shared::submit`].
@@ -181,6 +181,12 @@ impl Shared {
             .as_ref()
             .filter(|opening| opening.generation == generation)
             .map(Arc::clone)
+    }
+
+    /// See [`KeyTable::has`]; none while the device is not open.
+    pub(super) fn has_key(&self, selector: &KeySelector) -> Option<bool> {
+        let opening = lock(&self.opening);
+        opening.as_ref().map(|opening| opening.keys.has(selector))
     }
 
     /// Something broke: no new jobs for now, those that wait go on waiting for a moment.

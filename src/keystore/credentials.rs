@@ -1,26 +1,27 @@
-//! When each credential was last used, so that an operator sees when the old one is idle and may go.
+//! When each credential was last used, and how often, so that an operator sees when the old one is idle and may go.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::{IntGauge, IntGaugeVec};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::metrics::{Metrics, MetricsError};
 use crate::sigv4::{AccessKeyId, Credentials};
 
-/// The metric of all credentials.
+/// The metrics of all credentials.
 #[derive(Clone)]
 pub struct CredentialMetrics {
     last_used: IntGaugeVec,
+    requests: IntCounterVec,
     /// What has a series now, to take away those of credentials that are gone.
     known: Arc<Mutex<Vec<[String; 2]>>>,
 }
 
 impl CredentialMetrics {
-    /// Declares it.
+    /// Declares them.
     ///
     /// # Errors
-    /// [`MetricsError`] when the name is taken.
+    /// [`MetricsError`] when a name is taken.
     pub fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
         Ok(Self {
             last_used: metrics.gauge(
@@ -28,16 +29,25 @@ impl CredentialMetrics {
                 "When a request was last signed with the credential, in seconds since 1970; 0: not since the start.",
                 &["store", "access_key_id"],
             )?,
+            requests: metrics.counter(
+                "xks_credential_requests_total",
+                "Requests that were signed with the credential, and verified.",
+                &["store", "access_key_id"],
+            )?,
             known: Arc::default(),
         })
     }
 
     pub(super) fn of_store(&self, store: &str, credentials: &Credentials) -> CredentialUse {
-        let gauge = |id: &AccessKeyId| {
+        let used = |id: &AccessKeyId| {
             let labels = [store, id.as_str()];
-            (id.clone(), self.last_used.with_label_values(&labels))
+            Used {
+                id: id.clone(),
+                last: self.last_used.with_label_values(&labels),
+                requests: self.requests.with_label_values(&labels),
+            }
         };
-        CredentialUse(credentials.iter().map(|c| gauge(c.id())).collect())
+        CredentialUse(credentials.iter().map(|c| used(c.id())).collect())
     }
 
     /// Takes the series of all other credentials away.
@@ -52,22 +62,30 @@ impl CredentialMetrics {
         for [store, id] in known.iter().filter(|labels| !now.contains(labels)) {
             // It may be gone already: what counts is that it is.
             drop(self.last_used.remove_label_values(&[store, id]));
+            drop(self.requests.remove_label_values(&[store, id]));
         }
         *known = now;
     }
 }
 
-/// The last use of each credential of a store.
+/// The use of each credential of a store.
 #[derive(Debug, Default)]
-pub struct CredentialUse(Vec<(AccessKeyId, IntGauge)>);
+pub struct CredentialUse(Vec<Used>);
+
+#[derive(Debug)]
+struct Used {
+    id: AccessKeyId,
+    last: IntGauge,
+    requests: IntCounter,
+}
 
 impl CredentialUse {
     /// Notes that a request signed with this credential has been verified.
     pub fn note(&self, id: &AccessKeyId, now: SystemTime) {
         let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let gauge = self.0.iter().find(|(known, _)| known == id);
-        if let Some((_, gauge)) = gauge {
-            gauge.set(i64::try_from(seconds).unwrap_or(i64::MAX));
+        if let Some(used) = self.0.iter().find(|used| used.id == *id) {
+            used.last.set(i64::try_from(seconds).unwrap_or(i64::MAX));
+            used.requests.inc();
         }
     }
 }
@@ -97,6 +115,8 @@ mod tests {
         let text = || String::from_utf8(metrics.render().unwrap()).unwrap();
         assert!(text().contains(&format!("{{access_key_id=\"{old}\",store=\"payments\"}} 7")));
         assert!(text().contains(&format!("{{access_key_id=\"{new}\",store=\"payments\"}} 0")));
+        let counted = format!("requests_total{{access_key_id=\"{old}\",store=\"payments\"}} 1");
+        assert!(text().contains(&counted));
         family.keep_only([("payments", &credentials(&[new]))].into_iter());
         assert!(!text().contains(old) && text().contains(new));
     }

@@ -2,7 +2,7 @@
 
 use prometheus::{IntGauge, IntGaugeVec};
 
-use crate::ekm::Fleet;
+use crate::ekm::{Fleet, KeySelector};
 use crate::metrics::{Metrics, MetricsError};
 
 /// The gauges of all stores.
@@ -10,6 +10,7 @@ use crate::metrics::{Metrics, MetricsError};
 pub(super) struct HsmGauges {
     configured: IntGaugeVec,
     usable: IntGaugeVec,
+    missing: IntGaugeVec,
 }
 
 impl HsmGauges {
@@ -25,14 +26,27 @@ impl HsmGauges {
                 "HSMs of the key store that serve now.",
                 &["store"],
             )?,
+            missing: metrics.gauge(
+                "xks_key_store_keys_missing",
+                "Key versions of the key store that the HSM lacks, or has more than once.",
+                &["store", "hsm"],
+            )?,
         })
     }
 
     pub(super) fn of_store(&self, store: &str) -> StoreHsmGauges {
-        StoreHsmGauges(Some([
-            self.configured.with_label_values(&[store]),
-            self.usable.with_label_values(&[store]),
-        ]))
+        StoreHsmGauges(Some(Gauges {
+            store: store.to_owned(),
+            configured: self.configured.with_label_values(&[store]),
+            usable: self.usable.with_label_values(&[store]),
+            missing: self.missing.clone(),
+        }))
+    }
+
+    /// Removes the series of HSMs, which a new configuration may have taken from a store; those that are still there come back with the
+    /// next publication.
+    pub(super) fn forget_missing(&self) {
+        self.missing.reset();
     }
 
     pub(super) fn forget(&self, store: &str) {
@@ -43,19 +57,31 @@ impl HsmGauges {
     }
 }
 
-/// The gauges of one store: how many there are, how many are usable.
+/// The gauges of one store: how many there are, how many are usable, and what each lacks.
 #[derive(Debug, Default)]
-pub struct StoreHsmGauges(Option<[IntGauge; 2]>);
+pub struct StoreHsmGauges(Option<Gauges>);
+
+#[derive(Debug)]
+struct Gauges {
+    store: String,
+    configured: IntGauge,
+    usable: IntGauge,
+    missing: IntGaugeVec,
+}
 
 impl StoreHsmGauges {
     /// Sets them to what is true now; to be called before metrics are read.
-    pub fn publish(&self, fleet: &Fleet) {
-        let Some([configured, usable]) = &self.0 else {
+    pub fn publish<'a>(&self, fleet: &Fleet, keys: impl Iterator<Item = &'a KeySelector> + Clone) {
+        let Some(gauges) = &self.0 else {
             return;
         };
         let (all, serving) = fleet.count_usable();
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        configured.set(whole(all));
-        usable.set(whole(serving));
+        gauges.configured.set(whole(all));
+        gauges.usable.set(whole(serving));
+        for (hsm, missing) in fleet.count_missing(keys) {
+            let gauge = gauges.missing.with_label_values(&[&*gauges.store, hsm]);
+            gauge.set(whole(missing));
+        }
     }
 }

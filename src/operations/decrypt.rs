@@ -111,6 +111,7 @@ impl<'a> Work<'a> {
             aad: aad.into(),
             or_aad: or_aad.map(Into::into),
             deadline: self.call.deadline,
+            calls: self.call.calls.clone(),
         };
         let mut cost = Cost::of_version(version.number);
         let served = self.call.store.fleet.decrypt(job).await;

@@ -69,6 +69,7 @@ impl Work<'_> {
             aad: Arc::clone(&self.aad),
             must_decrypt: self.request.wants_integrity_value,
             deadline: self.call.deadline,
+            calls: self.call.calls.clone(),
         };
         let sealed = self.call.store.fleet.encrypt(job).await.map_err(fault_of)?;
         self.version.encryptions.count();
@@ -112,6 +113,7 @@ impl Work<'_> {
             aad: Arc::clone(&self.aad),
             or_aad: None,
             deadline: self.call.deadline,
+            calls: self.call.calls.clone(),
         };
         let opened = self.call.store.fleet.decrypt(job).await.map_err(fault_of);
         match opened {

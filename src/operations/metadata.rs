@@ -18,6 +18,7 @@ pub async fn key_metadata(call: Call<'_>) -> Result<Answer<KeyMetadataResponse>,
         tenant: Arc::clone(&call.store.tenant),
         key: Arc::clone(&key.primary.selector),
         deadline: call.deadline,
+        calls: call.calls.clone(),
     };
     let mut cost = Cost::of_version(key.primary.number);
     let described = call.store.fleet.describe(job).await;

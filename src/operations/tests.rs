@@ -148,6 +148,7 @@ impl Bench {
             action: Action::Encrypt,
             policy: self.policy.as_ref(),
             decision: Box::leak(Box::default()),
+            calls: Box::leak(Box::default()),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! # Invariants
 //! - Every text of the caller's is logged as a quoted field, in JSON and in text form alike: it cannot start a new line.
 //! - What failed has a line, and what only the policy's mode let pass; and a line that stands for others says for how many.
+//! - Every text from outside is within its limit ([`OutsideText`]).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,11 +13,15 @@ use tracing::{Level, event};
 
 use super::record::Facts;
 use super::sample::Sample;
+use crate::json_line::OutsideText;
 use crate::xks::RequestMetadata;
 
 /// The target of what has no line but may have a span: the log leaves it out.
 #[cfg(feature = "otlp")]
 const UNSAMPLED: &str = "xks_proxy::unsampled";
+
+/// What the line of an unverified request takes beside its texts from outside, in bytes: about 450, rounded up for the names of key stores.
+const UNVERIFIED_LINE: usize = 640;
 
 /// Target and level must be constants, so that a filtered line costs nothing.
 macro_rules! write_at {
@@ -25,7 +30,9 @@ macro_rules! write_at {
     };
     (target: $target:expr, $level:expr, $facts:ident, $status:ident, $peer:ident, $duration:ident, $sample:expr) => {{
         let metadata = $facts.metadata.as_deref();
-        let of = |field: fn(&RequestMetadata) -> Option<&str>| metadata.and_then(field);
+        let of = |field: fn(&RequestMetadata) -> Option<&str>| {
+            metadata.and_then(field).map(OutsideText::from)
+        };
         let cost = &$facts.cost;
         let trace = $facts.trace.as_ref();
         event!(
@@ -36,23 +43,25 @@ macro_rules! write_at {
             external_key_id = $facts.key_id.as_ref().map(|id| id.as_str()),
             key_version = cost.key_version.map(|version| version.0),
             legacy = cost.is_legacy.then_some(true),
+            outcome = $facts.outcome().as_str(),
             status = $status,
             error_name = $facts.fault.as_ref().map(|fault| fault.kind.name().as_str()),
-            reason = reason($facts),
-            kms_request_id = of(|m| Some(&m.kms_request_id)),
-            kms_operation = of(|m| Some(&m.kms_operation)),
-            aws_principal_arn = of(|m| m.aws_principal_arn.as_deref()),
-            kms_key_arn = of(|m| m.kms_key_arn.as_deref()),
-            kms_via_service = of(|m| m.kms_via_service.as_deref()),
-            aws_source_vpc = of(|m| m.aws_source_vpc.as_deref()),
-            aws_source_vpce = of(|m| m.aws_source_vpce.as_deref()),
-            request_metadata_other = other(metadata),
+            reason = reason($facts).as_ref().map(OutsideText::as_str),
+            kms_request_id = of(|m| Some(&m.kms_request_id)).as_ref().map(OutsideText::as_str),
+            kms_operation = of(|m| Some(&m.kms_operation)).as_ref().map(OutsideText::as_str),
+            aws_principal_arn = of(|m| m.aws_principal_arn.as_deref()).as_ref().map(OutsideText::as_str),
+            kms_key_arn = of(|m| m.kms_key_arn.as_deref()).as_ref().map(OutsideText::as_str),
+            kms_via_service = of(|m| m.kms_via_service.as_deref()).as_ref().map(OutsideText::as_str),
+            aws_source_vpc = of(|m| m.aws_source_vpc.as_deref()).as_ref().map(OutsideText::as_str),
+            aws_source_vpce = of(|m| m.aws_source_vpce.as_deref()).as_ref().map(OutsideText::as_str),
+            request_metadata_other = other(metadata).as_deref().map(OutsideText::from).as_ref().map(OutsideText::as_str),
             access_key_id = $facts.access_key_id.as_ref().map(|id| id.as_str()),
             peer = $peer.map(|peer| peer.to_string()),
             hsm = cost.device.as_deref(),
             duration_us = micros($duration),
             queue_us = cost.device.as_ref().map(|_| micros(cost.queued)),
             device_us = cost.device.as_ref().map(|_| micros(cost.worked)),
+            audit_us = $facts.audited.map(micros),
             trace_id = trace.map(|trace| trace.trace_id.as_str()),
             parent_id = trace.map(|trace| trace.parent_id.as_str()),
             trace_sampled = trace.map(|trace| trace.is_sampled),
@@ -62,18 +71,21 @@ macro_rules! write_at {
     }};
 }
 
-/// Writes the line: at level info for an answer, warn for a refusal, error for a fault of ours or the HSM's.
+/// Writes the line: at level info for an answer, warn for a refusal and for a client that has gone, error for a fault of ours or the HSM's.
+/// Without a status nobody has received an answer.
 pub(super) fn write(
     facts: &Facts,
-    status: u16,
+    status: Option<u16>,
     peer: Option<SocketAddr>,
     duration: Duration,
     sample: Sample,
 ) {
     let whole = None::<f64>;
     match status {
-        500.. if status != 501 => write_at!(Level::ERROR, facts, status, peer, duration, whole),
-        400.. => write_at!(Level::WARN, facts, status, peer, duration, whole),
+        Some(500..) if status != Some(501) => {
+            write_at!(Level::ERROR, facts, status, peer, duration, whole);
+        }
+        Some(400..) | None => write_at!(Level::WARN, facts, status, peer, duration, whole),
         _ if sample == Sample::ALL || must_be_told(facts) => {
             write_at!(Level::INFO, facts, status, peer, duration, whole);
         }
@@ -88,6 +100,13 @@ pub(super) fn write(
     }
 }
 
+/// How long the line of a request is at most whose signature was not verified, in bytes: what bounds its names, and its one long text.
+pub(super) fn length_of_unverified(facts: &Facts) -> usize {
+    let reason = reason(facts).map_or(0, |reason| reason.logged_length());
+    let key_id = facts.key_id.as_ref().map_or(0, |id| id.as_str().len());
+    UNVERIFIED_LINE + reason + key_id
+}
+
 /// Whether an answer that is a success has its line whatever the sample is.
 fn must_be_told(facts: &Facts) -> bool {
     let decision = facts.decision.as_ref();
@@ -100,10 +119,12 @@ fn kms_request_id(facts: &Facts) -> Option<&str> {
 }
 
 /// Why the request was refused, for the operator: the reason, or what the outside was told where that says it all.
-fn reason(facts: &Facts) -> Option<String> {
+fn reason(facts: &Facts) -> Option<OutsideText<'_>> {
     let fault = facts.fault.as_ref()?;
-    let reason = fault.reason.as_deref().map(str::to_owned);
-    Some(reason.unwrap_or_else(|| fault.kind.message().into_owned()))
+    Some(match &fault.reason {
+        Some(reason) => OutsideText::from(&**reason),
+        None => fault.kind.message().into(),
+    })
 }
 
 /// Metadata fields that the specification does not know, as JSON.

@@ -1,49 +1,77 @@
-//! Lets a bounded number of requests in; the rest is refused at once, which KMS takes better than waiting.
+//! Lets a bounded number of verified requests in; the rest is refused at once, which KMS takes better than waiting.
+//!
+//! # Invariants
+//! - Only an [`Authenticated`] request takes a permit: who cannot sign takes nothing from those who can.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use http::Request;
-use hyper::body::Body;
 use prometheus::{IntCounter, IntGauge};
 use tower::{Layer, Service};
 
-use super::live::Live;
+use super::authenticate::Authenticated;
 use super::metrics::ServerMetrics;
-use super::{Answering, Response, body};
+use super::share::{self, Place};
+use super::{Answering, Response};
+use crate::keystore::KeyStore;
 use crate::xks::{Fault, FaultKind};
 
 /// Makes [`Admit`]; all services that one layer makes share its bound.
 #[derive(Clone)]
 pub(super) struct AdmitLayer {
-    live: Live,
     inside: Arc<AtomicUsize>,
     shed: IntCounter,
     in_flight: IntGauge,
 }
 
 impl AdmitLayer {
-    /// At most `max_in_flight` requests at a time; `inside` counts them.
-    pub(super) fn new(live: Live, inside: Arc<AtomicUsize>, metrics: &ServerMetrics) -> Self {
+    /// Counts requests in these metrics.
+    pub(super) fn new(metrics: &ServerMetrics) -> Self {
         Self {
-            live,
-            inside,
+            inside: Arc::default(),
             shed: metrics.shed.clone(),
             in_flight: metrics.in_flight.clone(),
         }
     }
 
-    /// A place for one request; none when all are taken.
-    fn enter(&self) -> Option<InFlight> {
+    /// A permit for one request of this store, of at most `max`; none when all are taken, or the store's share of them.
+    fn enter(&self, store: &KeyStore, max: usize) -> Result<Permit, &'static str> {
         let before = self.inside.fetch_add(1, Ordering::AcqRel);
         self.in_flight.inc();
-        let place = InFlight {
+        let in_flight = InFlight {
             inside: Arc::clone(&self.inside),
             gauge: self.in_flight.clone(),
         };
-        (before < self.live.now().limits.max_in_flight).then_some(place)
+        if before >= max {
+            return Err("max_in_flight is reached");
+        }
+        let share = share::take(&store.in_flight, before + 1, max);
+        let share = share.ok_or("the key store's share of max_in_flight is used up")?;
+        Ok(Permit {
+            _share: share,
+            _in_flight: in_flight,
+        })
+    }
+}
+
+/// One request's place; given back when it is dropped.
+struct Permit {
+    _share: Place,
+    _in_flight: InFlight,
+}
+
+/// Counts one request out again, also when its future is dropped.
+struct InFlight {
+    inside: Arc<AtomicUsize>,
+    gauge: IntGauge,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.inside.fetch_sub(1, Ordering::AcqRel);
+        self.gauge.dec();
     }
 }
 
@@ -63,24 +91,10 @@ impl<S> Layer<S> for AdmitLayer {
     }
 }
 
-/// Counts one request out again, also when its future is dropped.
-struct InFlight {
-    inside: Arc<AtomicUsize>,
-    gauge: IntGauge,
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.inside.fetch_sub(1, Ordering::AcqRel);
-        self.gauge.dec();
-    }
-}
-
-impl<S, B> Service<Request<B>> for Admit<S>
+impl<S> Service<Authenticated> for Admit<S>
 where
-    S: Service<Request<B>, Response = Response, Error = Fault>,
+    S: Service<Authenticated, Response = Response, Error = Fault>,
     S::Future: Send + 'static,
-    B: Body<Data = Bytes> + Unpin + Send + 'static,
 {
     type Response = Response;
     type Error = Fault;
@@ -90,22 +104,19 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Some(place) = self.layer.enter() else {
-            self.layer.shed.inc();
-            return Box::pin(async {
-                let (head, body) = request.into_parts();
-                body::discard(body, &head.headers).await;
-                Err(Fault::because(
-                    FaultKind::Overloaded,
-                    "max_in_flight is reached",
-                ))
-            });
+    fn call(&mut self, request: Authenticated) -> Self::Future {
+        let max = request.serving.limits.max_in_flight;
+        let permit = match self.layer.enter(&request.store, max) {
+            Ok(permit) => permit,
+            Err(reason) => {
+                self.layer.shed.inc();
+                return Box::pin(ready(Err(Fault::because(FaultKind::Overloaded, reason))));
+            }
         };
         let answering = self.inner.call(request);
         Box::pin(async move {
             let answer = answering.await;
-            drop(place);
+            drop(permit);
             answer
         })
     }
@@ -115,44 +126,33 @@ where
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
-    use crate::server::live::tests::with_limits;
-    use crate::server::settings::Limits;
-    use http_body_util::Full;
-    use tokio::sync::Notify;
 
-    #[tokio::test]
-    async fn the_request_too_many_is_refused_at_once_and_places_come_back() {
+    #[test]
+    fn the_request_too_many_is_refused_and_permits_come_back() {
         let metrics = ServerMetrics::declare(&Metrics::default()).unwrap();
-        let limits = Limits {
-            max_in_flight: 1,
-            ..Limits::default()
-        };
-        let layer = AdmitLayer::new(with_limits(limits), Arc::default(), &metrics);
-        let release = Arc::new(Notify::new());
-        let gate = Arc::clone(&release);
-        let mut service = layer.layer(tower::service_fn(move |_: Request<Full<Bytes>>| {
-            let gate = Arc::clone(&gate);
-            async move {
-                gate.notified().await;
-                Ok::<_, Fault>(Response::new(Full::default()))
-            }
-        }));
-        let first = tokio::spawn(service.call(Request::new(Full::default())));
-        let second = service
-            .call(Request::new(Full::default()))
-            .await
-            .unwrap_err();
-        assert_eq!(second.kind, FaultKind::Overloaded);
-        assert_eq!((metrics.shed.get(), metrics.in_flight.get()), (1, 1));
-        release.notify_one();
-        assert!(first.await.unwrap().is_ok());
-        drop(service.call(Request::new(Full::default())));
+        let layer = AdmitLayer::new(&metrics);
+        let store = crate::keystore::tests::any_store();
+        let first = layer.enter(&store, 1).unwrap();
         assert_eq!(
-            metrics.in_flight.get(),
-            0,
-            "a dropped request gives its place back"
+            layer.enter(&store, 1).err(),
+            Some("max_in_flight is reached")
         );
-        release.notify_one();
-        assert!(service.call(Request::new(Full::default())).await.is_ok());
+        assert_eq!(metrics.in_flight.get(), 1);
+        drop(first);
+        assert_eq!(metrics.in_flight.get(), 0);
+        let permits: Vec<_> = (0..100)
+            .map_while(|_| layer.enter(&store, 100).ok())
+            .collect();
+        assert!(
+            (80..95).contains(&permits.len()),
+            "the share of one store: {}",
+            permits.len()
+        );
+        assert_eq!(metrics.in_flight.get(), permits.len() as i64);
+        drop(permits);
+        assert_eq!(
+            (metrics.in_flight.get(), layer.inside.load(Ordering::SeqCst)),
+            (0, 0)
+        );
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounterVec};
 
 use super::record::{Checked, Facts};
+use crate::audit::Outcome;
 use crate::metrics::{Metrics, MetricsError};
 use crate::operations::Cost;
 use crate::xks::{ErrorName, Fault, Operation};
@@ -17,7 +18,7 @@ use crate::xks::{ErrorName, Fault, Operation};
 const OBJECTIVE: Duration = Duration::from_millis(250);
 
 /// Where the time of a request goes.
-const STAGES: [&str; 4] = ["authentication", "queue", "device", "rest"];
+const STAGES: [&str; 5] = ["authentication", "queue", "device", "audit", "rest"];
 
 /// See the module.
 #[derive(Clone)]
@@ -27,20 +28,20 @@ pub(super) struct AnswerMetrics {
     denied: IntCounterVec,
     skew: GaugeVec,
     /// By operation, in the order of [`Operation::ALL`]; looked up once. Shared: every request has a clone of this.
-    stages: Arc<[[Histogram; 4]; 4]>,
+    stages: Arc<[[Histogram; STAGES.len()]; Operation::ALL.len()]>,
 }
 
 impl AnswerMetrics {
     pub(super) fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
         let stages = metrics.latency(
             "xks_request_stage_duration_seconds",
-            "Where the time of served requests went (authentication, queue, device, rest); all jobs of a request together.",
+            "Where the time of served requests went (authentication, queue, device, audit, rest); all jobs of a request together.",
             &["operation", "stage"],
         )?;
         Ok(Self {
             objective: metrics.counter(
                 "xks_objective_requests_total",
-                "Requests to a key store, by whether they met the objective: no retryable error, and answered within 250 ms.",
+                "Requests to a key store, by whether they met the objective: no retryable error, answered within 250 ms, and the client still there.",
                 &["store", "met"],
             )?,
             errors: metrics.counter(
@@ -65,16 +66,18 @@ impl AnswerMetrics {
     /// Counts an answer.
     pub(super) fn count(&self, facts: &Facts, duration: Duration) {
         let store = facts.key_store.as_deref();
-        if let Some(fault) = &facts.fault {
+        // Of a client that has gone nobody knows what it would have taken; a stranger must not spend the error budget so.
+        if let Some(fault) = facts.fault.as_ref().filter(|_| !facts.has_left) {
             self.count_error(facts, fault);
         }
         if let Some(store) = store {
-            self.count_objective(store, facts.fault.as_ref(), duration);
+            if facts.is_verified() || !facts.has_left {
+                self.count_objective(store, facts, duration);
+            }
             self.count_signature(store, &facts.signature);
         }
-        if let (Some(operation), None) = (facts.operation, &facts.fault) {
-            let times = split(&facts.cost, facts.signature.took, duration);
-            self.observe_stages(operation, times);
+        if let (Some(operation), Outcome::Ok) = (facts.operation, facts.outcome()) {
+            self.observe_stages(operation, split(facts, duration));
         }
     }
 
@@ -96,9 +99,10 @@ impl AnswerMetrics {
         self.errors.with_label_values(&labels).inc();
     }
 
-    fn count_objective(&self, store: &str, fault: Option<&Fault>, duration: Duration) {
-        let name = fault.map(|fault| fault.kind.name());
-        let met = !name.is_some_and(ErrorName::is_retryable) && duration <= OBJECTIVE;
+    fn count_objective(&self, store: &str, facts: &Facts, duration: Duration) {
+        let name = facts.fault.as_ref().map(|fault| fault.kind.name());
+        let is_answer = !facts.has_left && !name.is_some_and(ErrorName::is_retryable);
+        let met = is_answer && duration <= OBJECTIVE;
         self.objective
             .with_label_values(&[store, yes_or_no(met)])
             .inc();
@@ -113,7 +117,7 @@ impl AnswerMetrics {
         }
     }
 
-    fn observe_stages(&self, operation: Operation, times: [Duration; 4]) {
+    fn observe_stages(&self, operation: Operation, times: [Duration; STAGES.len()]) {
         let mut known = Operation::ALL.iter().zip(self.stages.iter());
         if let Some((_, stages)) = known.find(|(known, _)| **known == operation) {
             for (stage, time) in stages.iter().zip(times) {
@@ -123,15 +127,16 @@ impl AnswerMetrics {
     }
 }
 
-fn of_operation(stages: &HistogramVec, operation: Operation) -> [Histogram; 4] {
+fn of_operation(stages: &HistogramVec, operation: Operation) -> [Histogram; STAGES.len()] {
     STAGES.map(|stage| stages.with_label_values(&[operation.as_str(), stage]))
 }
 
 /// In the order of [`STAGES`].
-fn split(cost: &Cost, authentication: Duration, all: Duration) -> [Duration; 4] {
-    let known = authentication + cost.queued + cost.worked;
-    let rest = all.saturating_sub(known);
-    [authentication, cost.queued, cost.worked, rest]
+fn split(facts: &Facts, all: Duration) -> [Duration; STAGES.len()] {
+    let Cost { queued, worked, .. } = facts.cost;
+    let (authentication, audit) = (facts.signature.took, facts.audited.unwrap_or_default());
+    let rest = all.saturating_sub(authentication + queued + worked + audit);
+    [authentication, queued, worked, audit, rest]
 }
 
 fn yes_or_no(yes: bool) -> &'static str {
@@ -141,19 +146,27 @@ fn yes_or_no(yes: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sigv4::AccessKeyId;
     use crate::xks::FaultKind;
 
-    fn counted(fault: Option<Fault>, millis: u64) -> String {
+    fn counted_facts(facts: &Facts, millis: u64) -> String {
         let metrics = Metrics::default();
         let answers = AnswerMetrics::declare(&metrics).unwrap();
-        let facts = Facts {
+        answers.count(facts, Duration::from_millis(millis));
+        String::from_utf8(metrics.render().unwrap()).unwrap()
+    }
+
+    fn facts(fault: Option<Fault>) -> Facts {
+        Facts {
             operation: Some(Operation::Encrypt),
             key_store: Some("payments".into()),
             fault,
             ..Facts::default()
-        };
-        answers.count(&facts, Duration::from_millis(millis));
-        String::from_utf8(metrics.render().unwrap()).unwrap()
+        }
+    }
+
+    fn counted(fault: Option<Fault>, millis: u64) -> String {
+        counted_facts(&facts(fault), millis)
     }
 
     #[test]
@@ -168,6 +181,30 @@ mod tests {
             let line =
                 format!("xks_objective_requests_total{{met=\"{met}\",store=\"payments\"}} 1");
             assert!(text.contains(&line), "{fault:?} {millis}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_verified_client_that_has_gone_misses_the_objective_and_a_stranger_does_not() {
+        for (is_verified, fault) in [
+            (true, None),
+            (true, Some(FaultKind::DeviceFailed)),
+            (false, None),
+        ] {
+            let facts = Facts {
+                has_left: true,
+                access_key_id: is_verified
+                    .then(|| AccessKeyId::parse("AAAAAAAAAAAAAAAAAAAA").unwrap()),
+                ..facts(fault.map(Fault::from))
+            };
+            let text = counted_facts(&facts, 1);
+            let missed = "xks_objective_requests_total{met=\"false\",store=\"payments\"} 1";
+            assert_eq!(text.contains(missed), is_verified, "{text}");
+            assert!(
+                !text.contains("met=\"true\"") && !text.contains("xks_errors_total{"),
+                "{text}"
+            );
+            assert!(text.contains("xks_request_stage_duration_seconds_count{operation=\"encrypt\",stage=\"rest\"} 0"), "{text}");
         }
     }
 
@@ -192,7 +229,13 @@ mod tests {
             worked: millis(3),
             ..Cost::default()
         };
-        let times = split(&cost, millis(1), millis(10));
-        assert_eq!(times, [millis(1), millis(2), millis(3), millis(4)]);
+        let mut facts = Facts {
+            cost,
+            audited: Some(millis(5)),
+            ..Facts::default()
+        };
+        facts.signature.took = millis(1);
+        let times = split(&facts, millis(20));
+        assert_eq!(times, [1, 2, 3, 5, 9].map(millis));
     }
 }

@@ -3,8 +3,8 @@
 //! # Invariants
 //! - With `on_failure = "refuse"` no answer leaves unrecorded: what cannot be recorded is answered with InternalException, and what the
 //!   operation had produced is dropped.
-//! - A request whose caller has gone while it was worked on is recorded, too.
-//! - A flood of bad signatures does not fill the disk: one line per source and period, with the number of those left out.
+//! - A verified request has one line: it is finished also when its client has gone (see [`super::observe`]), and its entry is made once.
+//! - A flood of bad signatures does not fill the disk, and each is counted in some line: see [`super::strangers`].
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};
@@ -12,34 +12,28 @@ use std::time::{Duration, Instant};
 
 use http::{Request, Version};
 use hyper::body::Body as _;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 use tower::{Layer, Service};
 
-use super::failures::Failures;
 use super::record::{Facts, Peer, Record};
+use super::strangers::Strangers;
 use super::{Answering, Response, rescue};
-use crate::audit::{self, Entry, Outcome, Recording, Security, Trail};
+use crate::audit::{self, Entry, Recording, Security, Trail};
+use crate::clock::Deadline;
+use crate::json_line::OutsideText;
 use crate::operations::Cost;
 use crate::xks::{Fault, FaultKind};
 
-/// How long an answer waits for its line. KMS has given up by then; a disk that hangs must not keep connections for ever.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long an answer waits for its line at least, also when the HSM has used the whole of the request's time: a disk that is well needs
+/// some milliseconds. KMS has given up by then at the latest.
+const LEAST_PATIENCE: Duration = Duration::from_millis(50);
 
 /// Makes [`Audit`].
 #[derive(Clone)]
 pub(super) struct AuditLayer {
-    trail: Option<Trail>,
-    failures: Failures,
-}
-
-impl AuditLayer {
-    /// Records in this trail; in none, it only passes on.
-    pub(super) fn new(trail: Option<Trail>) -> Self {
-        Self {
-            trail,
-            failures: Failures::default(),
-        }
-    }
+    /// None: it only passes on.
+    pub trail: Option<Trail>,
+    pub strangers: Strangers,
 }
 
 /// Records what the service inside answers.
@@ -74,15 +68,13 @@ where
         let Some(trail) = self.layer.trail.clone() else {
             return self.inner.call(request);
         };
-        let mut witness = Witness {
+        let witness = Witness {
             trail,
-            failures: self.layer.failures.clone(),
+            strangers: self.layer.strangers.clone(),
             record: request.extensions().get().cloned().unwrap_or_default(),
             peer: request.extensions().get().cloned(),
             version: request.version(),
             started: Instant::now(),
-            recording: None,
-            is_done: false,
         };
         let answering = self.inner.call(request);
         Box::pin(async move {
@@ -92,89 +84,91 @@ where
     }
 }
 
-/// Who sees a request through, whether or not it is answered.
+/// Who sees a request through.
 struct Witness {
     trail: Trail,
-    failures: Failures,
+    strangers: Strangers,
     record: Record,
     peer: Option<Peer>,
     version: Version,
     started: Instant,
-    /// The line on its way.
-    recording: Option<Recording>,
-    is_done: bool,
 }
 
 impl Witness {
     /// The answer once it is recorded, or the one that says it could not be.
-    async fn see(&mut self, response: Response) -> Response {
-        let (entry, security) = {
+    async fn see(self, response: Response) -> Response {
+        let (calls, entry, deadline) = {
             let facts = self.record.facts();
-            (self.entry(&facts, &response), self.security(&facts))
+            self.record_event(&facts);
+            let calls = facts.calls.close();
+            (calls, self.entry(&facts, &response, calls), facts.deadline)
         };
-        if let Some(security) = security {
-            self.trail.note(security);
-        }
         let Some(entry) = entry else {
-            self.is_done = true;
             return response;
         };
-        let recording = self.recording.insert(self.trail.recording(entry));
-        let recorded = timeout(PATIENCE, recording.written()).await;
-        let reason = match recorded {
-            Ok(Ok(())) => {
-                self.is_done = true;
-                return response;
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "the audit trail's disk does not answer".to_owned(),
-        };
-        self.is_done = true;
-        self.failed(response, Fault::because(FaultKind::Internal, reason))
+        let began = Instant::now();
+        let mut recording = self.trail.recording(entry);
+        let outcome = Self::recorded(&mut recording, deadline).await;
+        let mut facts = self.record.facts();
+        facts.audited = Some(began.elapsed());
+        match outcome {
+            Ok(()) => response,
+            Err(fault) => self.failed(&mut facts, (response, fault), recording, calls),
+        }
     }
 
     /// The answer to a request that could not be recorded in time, with a line that says the same; unless it was recorded just now.
-    fn failed(&mut self, response: Response, fault: Fault) -> Response {
+    fn failed(
+        &self,
+        facts: &mut Facts,
+        (response, fault): (Response, Fault),
+        recording: Recording,
+        calls: u32,
+    ) -> Response {
         let failed = rescue::of_fault(&fault, self.version);
-        let mut facts = self.record.facts();
         let before = facts.fault.replace(fault);
-        let entry = self.entry(&facts, &failed);
-        let recording = self.recording.take();
-        let is_recorded = recording
-            .zip(entry)
-            .is_some_and(|(recording, entry)| recording.amend(entry));
-        if is_recorded {
-            facts.fault = before;
-            return response;
+        let entry = self.entry(facts, &failed, calls);
+        match entry.is_some_and(|entry| recording.amend(entry)) {
+            true => {
+                facts.fault = before;
+                response
+            }
+            false => failed,
         }
-        failed
+    }
+
+    /// Waits for the line as long as somebody waits for the answer.
+    async fn recorded(recording: &mut Recording, deadline: Option<Deadline>) -> Result<(), Fault> {
+        let least = Deadline::after(LEAST_PATIENCE);
+        let until = deadline.map_or(least, |deadline| deadline.max(least));
+        let recorded = timeout_at(until.instant().into(), recording.written()).await;
+        let reason = match recorded {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the audit trail was not written in time".to_owned(),
+        };
+        Err(Fault::because(FaultKind::Internal, reason))
     }
 
     /// The request's line, if it passed authentication.
-    fn entry(&self, facts: &Facts, response: &Response) -> Option<Entry> {
+    fn entry(&self, facts: &Facts, response: &Response, calls: u32) -> Option<Entry> {
         facts.access_key_id.as_ref()?;
-        let (outcome, fault) = (outcome_of(facts), facts.fault.as_ref());
-        let error_name = fault.map(|fault| fault.kind.name().as_str());
+        let fault = facts.fault.as_ref();
         let reason = fault.and_then(|fault| fault.reason.as_deref());
-        let would_deny = reason.is_none().then(|| self.would_deny(facts)).flatten();
+        let would_deny = reason.is_none().then(|| would_deny(facts)).flatten();
+        let is_answer = !facts.has_left;
         Some(self.line(
             facts,
             audit::Request {
-                outcome,
-                status: Some(response.status().as_u16()),
-                error_name,
-                reason: reason.or(would_deny.as_deref()),
-                response_bytes: response.body().size_hint().exact(),
+                outcome: facts.outcome(),
+                status: is_answer.then(|| response.status().as_u16()),
+                error_name: fault.map(|fault| fault.kind.name().as_str()),
+                reason: reason.or(would_deny.as_deref()).map(OutsideText::from),
+                response_bytes: response.body().size_hint().exact().filter(|_| is_answer),
+                hsm_calls: calls,
                 ..audit::Request::default()
             },
         ))
-    }
-
-    /// What the policy would have denied, had it been in force.
-    fn would_deny(&self, facts: &Facts) -> Option<String> {
-        let decision = facts.decision.as_ref()?;
-        let is_observed = decision.is_allowed && !decision.is_permitted();
-        is_observed.then(|| format!("observed only: {decision}"))
     }
 
     /// What is known of the request, with what `answered` says of its answer.
@@ -195,7 +189,7 @@ impl Witness {
             hsm: device.as_deref(),
             access_key_id: facts.access_key_id.as_ref().map(|id| id.as_str()),
             peer: self.peer.as_ref().map(|peer| peer.address),
-            client_subject: self.peer.as_ref().and_then(|peer| peer.subject.as_deref()),
+            client_subject: self.subject(),
             metadata: facts.metadata.as_deref(),
             policies: decision.map_or(&[], |decision| &decision.policies),
             request_bytes: facts.request_bytes,
@@ -206,62 +200,47 @@ impl Witness {
         })
     }
 
-    /// A denial, or a failed authentication that is to be told.
-    fn security(&self, facts: &Facts) -> Option<Entry> {
-        let fault = facts.fault.as_ref()?;
-        let (event, reason) = match fault.kind {
-            FaultKind::AccessDenied => ("denied", fault.reason.clone()),
-            FaultKind::AuthenticationFailed => {
-                let source = self.peer.as_ref().map(|peer| peer.source.clone());
-                let left_out = self.failures.tell(source, Instant::now())?;
-                let reason = fault.reason.as_deref().unwrap_or("no reason");
-                let reason = match left_out {
-                    0 => reason.to_owned(),
-                    _ => format!("{reason} ({left_out} more since the line before)"),
-                };
-                ("authentication_failed", Some(reason.into()))
-            }
-            _ => return None,
+    fn subject(&self) -> Option<OutsideText<'_>> {
+        let subject = self.peer.as_ref()?.subject.as_deref();
+        subject.map(OutsideText::from)
+    }
+
+    /// Records a denial, or a failed authentication.
+    fn record_event(&self, facts: &Facts) {
+        let Some(fault) = &facts.fault else {
+            return;
         };
-        Some(Entry::security(&Security {
+        match fault.kind {
+            FaultKind::AccessDenied => {
+                let denied = self.security("denied", facts, fault);
+                self.trail.note(Entry::security(&denied));
+            }
+            FaultKind::AuthenticationFailed => {
+                if let Some(peer) = &self.peer {
+                    let failed = self.security("authentication_failed", facts, fault);
+                    self.strangers.record_failure(&peer.source, &failed);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn security<'a>(&'a self, event: &'a str, facts: &'a Facts, fault: &'a Fault) -> Security<'a> {
+        Security {
             event,
             key_store: facts.key_store.as_deref(),
             access_key_id: facts.access_key_id.as_ref().map(|id| id.as_str()),
             peer: self.peer.as_ref().map(|peer| peer.address),
-            client_subject: self.peer.as_ref().and_then(|peer| peer.subject.as_deref()),
-            reason: reason.as_deref(),
+            client_subject: self.subject(),
+            reason: fault.reason.as_deref().map(OutsideText::from),
             ..Security::default()
-        }))
-    }
-}
-
-impl Drop for Witness {
-    /// The caller has gone before it had its answer.
-    fn drop(&mut self) {
-        if self.is_done {
-            return;
-        }
-        let facts = self.record.facts();
-        if facts.access_key_id.is_some() {
-            let answered = audit::Request {
-                outcome: Outcome::Failed,
-                reason: Some("the caller left before the answer"),
-                ..audit::Request::default()
-            };
-            let line = self.line(&facts, answered);
-            match self.recording.take() {
-                // Where the first line is recorded already, it stands: the caller left a moment later.
-                Some(recording) => drop(recording.amend(line)),
-                None => self.trail.note(line),
-            }
         }
     }
 }
 
-fn outcome_of(facts: &Facts) -> Outcome {
-    match &facts.fault {
-        None => Outcome::Ok,
-        Some(fault) if fault.kind.status() >= 500 && fault.kind.status() != 501 => Outcome::Failed,
-        Some(_) => Outcome::Refused,
-    }
+/// What the policy would have denied, had it been in force.
+fn would_deny(facts: &Facts) -> Option<String> {
+    let decision = facts.decision.as_ref()?;
+    let is_observed = decision.is_allowed && !decision.is_permitted();
+    is_observed.then(|| format!("observed only: {decision}"))
 }

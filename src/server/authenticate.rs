@@ -4,9 +4,9 @@
 //! # Invariants
 //! - What comes out, an [`Authenticated`], exists for verified requests only: the layer inside cannot be reached without.
 //! - To the outside every failure is the same AuthenticationFailedException; why is the operator's to know.
+//! - What a request holds until its signature is verified counts against a budget, whatever its path and its access key id are.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
 
@@ -15,15 +15,15 @@ use http::header::EXPECT;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Version};
 use hyper::body::Body;
-use prometheus::IntCounter;
 use tower::{Layer, Service};
 
 use super::body::{self, Terms};
 use super::live::{Live, Serving};
 use super::record::{Checked, Peer, Record};
-use super::share::{self, Place};
+use super::strangers::{Budget, Held, Owner};
 use super::{Answering, Response};
 use crate::clock::Deadline;
+use crate::ekm::CallCount;
 use crate::keystore::KeyStore;
 use crate::secret::SecretBytes;
 use crate::sigv4::{self, Denied, PathForm, Scope, SignedRequest, Verifier};
@@ -41,16 +41,14 @@ pub(super) struct Authenticated {
     pub body: SecretBytes,
     pub deadline: Deadline,
     pub record: Record,
-    _place: Place,
+    pub calls: CallCount,
 }
 
 /// Makes [`Authenticate`].
 #[derive(Clone)]
 pub(super) struct AuthenticateLayer {
     pub live: Live,
-    /// Requests inside the admit layer.
-    pub inside: Arc<AtomicUsize>,
-    pub shed: IntCounter,
+    pub budget: Budget,
 }
 
 /// Authenticates for the service inside.
@@ -105,25 +103,26 @@ impl AuthenticateLayer {
         let deadline = *head.extensions.get::<Deadline>().ok_or_else(no_deadline)?;
         // One configuration for all of the request.
         let serving = Arc::clone(&self.live.now());
-        let admitted =
-            self.route(&serving, &head, &record)
-                .and_then(|(store, operation, key_id)| {
-                    let place = self.share_of(&serving, &store)?;
-                    Ok((store, operation, key_id, place))
-                });
-        let (store, operation, key_id, place) = match admitted {
-            Ok(admitted) => admitted,
+        let mut held = self.hold(&head, serving.limits.max_body)?;
+        let patience = Deadline::after(serving.limits.body_timeout).min(deadline);
+        let (store, operation, key_id) = match self.route(&serving, &head, &record) {
+            Ok(route) => route,
             Err(fault) => {
-                body::discard(body, &head.headers).await;
+                body::discard(body, &head.headers, patience).await;
                 return Err(fault);
             }
         };
-        let body = body::read(body, Self::terms(&serving, &head, deadline)).await?;
-        record.facts().request_bytes = u64::try_from(body.expose().len()).ok();
-        verify(&head, &store, body.expose(), &record)?;
+        let body = body::read(body, Self::terms(&serving, &head, patience), &mut held).await?;
+        let calls = {
+            let mut facts = record.facts();
+            facts.request_bytes = u64::try_from(body.expose().len()).ok();
+            facts.calls.clone()
+        };
+        verify(&head, &store, body.expose(), (&record, deadline))?;
         if let Some(peer) = head.extensions.get::<Peer>() {
             peer.mark_verified();
         }
+        drop(held);
         Ok(Authenticated {
             store,
             serving,
@@ -132,21 +131,16 @@ impl AuthenticateLayer {
             body,
             deadline,
             record,
-            _place: place,
+            calls,
         })
     }
 
-    /// A place in the store's share of all places.
-    fn share_of(&self, serving: &Serving, store: &KeyStore) -> Result<Place, Fault> {
-        let (inside, max) = (
-            self.inside.load(Ordering::Acquire),
-            serving.limits.max_in_flight,
-        );
-        share::take(&store.in_flight, inside, max).ok_or_else(|| {
-            self.shed.inc();
-            let reason = "the key store's share of max_in_flight is used up";
-            Fault::because(FaultKind::Overloaded, reason)
-        })
+    /// Room for the request until its signature is verified.
+    fn hold(&self, head: &Parts, max_body: usize) -> Result<Held, Fault> {
+        let peer = head.extensions.get::<Peer>();
+        let owner = peer.map_or(Owner::Known, Peer::owner);
+        let held = self.budget.hold(owner, length_of(head), max_body);
+        held.ok_or_else(body::no_room)
     }
 
     fn terms(serving: &Serving, head: &Parts, deadline: Deadline) -> Terms {
@@ -181,7 +175,21 @@ impl AuthenticateLayer {
     }
 }
 
-fn verify(head: &Parts, store: &KeyStore, body: &[u8], record: &Record) -> Result<(), Fault> {
+/// What a head takes in memory, in bytes: its texts, and their entries in the table.
+fn length_of(head: &Parts) -> usize {
+    const ENTRY: usize = 64;
+    let target = head.uri.path().len() + head.uri.query().map_or(0, str::len);
+    let fields = head.headers.iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + ENTRY);
+    target + fields.sum::<usize>()
+}
+
+fn verify(
+    head: &Parts,
+    store: &KeyStore,
+    body: &[u8],
+    (record, deadline): (&Record, Deadline),
+) -> Result<(), Fault> {
     let request = SignedRequest {
         method: head.method.as_str(),
         path: head.uri.path(),
@@ -209,7 +217,9 @@ fn verify(head: &Parts, store: &KeyStore, body: &[u8], record: &Record) -> Resul
     match verified {
         Ok(credential) => {
             store.credential_use.note(credential.id(), now);
-            record.facts().access_key_id = Some(credential.id().clone());
+            let mut facts = record.facts();
+            facts.access_key_id = Some(credential.id().clone());
+            facts.deadline = Some(deadline);
             Ok(())
         }
         Err(denied) => Err(Fault::because(

@@ -1,26 +1,24 @@
-//! Reads a request body under its cap and its deadline.
+//! Reads a request body under its cap, its deadline and the budget of bytes that unverified requests may hold.
 //!
 //! # Invariants
 //! - A body that announces more than the cap is refused before a byte of it is read (and before `100 Continue` is sent); one that turns
-//!   out to be longer is refused when it crosses the cap. Nothing beyond the cap is kept.
-
-use std::time::Duration;
+//!   out to be longer is refused when it crosses the cap. Nothing beyond the cap is kept, and no byte that the budget has no room for.
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::EXPECT;
 use http_body_util::BodyExt;
 use hyper::body::Body;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout_at;
 
+use super::strangers::Held;
 use crate::clock::Deadline;
 use crate::secret::SecretBytes;
 use crate::xks::{Fault, FaultKind};
 
-/// How much of a body beyond its cap is read and thrown away before the refusal, and for how long: a client that is still sending
-/// would see a reset connection instead of the answer.
+/// How much of a body beyond its cap is read and thrown away before the refusal: a client that is still sending would see a reset
+/// connection instead of the answer.
 const DRAINED_BEYOND_CAP: usize = 256 * 1024;
-const DRAINED_FOR: Duration = Duration::from_millis(200);
 
 /// How a body is to be read.
 #[derive(Clone, Copy, Debug)]
@@ -36,15 +34,23 @@ pub(super) struct Terms {
 /// The whole body, in memory that is wiped.
 ///
 /// # Errors
-/// [`FaultKind::BodyTooLarge`] beyond the cap, [`FaultKind::BodyIncomplete`] when it breaks off or is too slow.
-pub(super) async fn read<B>(mut body: B, terms: Terms) -> Result<SecretBytes, Fault>
+/// [`FaultKind::BodyTooLarge`] beyond the cap, [`FaultKind::BodyIncomplete`] when it breaks off or is too slow,
+/// [`FaultKind::UnverifiedOverload`] when `held` cannot grow by it.
+pub(super) async fn read<B>(
+    mut body: B,
+    terms: Terms,
+    held: &mut Held,
+) -> Result<SecretBytes, Fault>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
 {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced <= terms.cap {
-        let reading = collect(&mut body, terms.cap, announced);
+        if !held.grow(announced) {
+            return Err(no_room());
+        }
+        let reading = collect(&mut body, (terms.cap, announced), held);
         match timeout_at(terms.deadline.instant().into(), reading).await {
             Ok(Ok(Some(bytes))) => return Ok(bytes),
             Ok(Ok(None)) => {}
@@ -54,28 +60,28 @@ where
     }
     let is_short_enough = announced <= terms.cap.saturating_add(DRAINED_BEYOND_CAP);
     if is_short_enough && !terms.expects_continue {
-        drain(&mut body).await;
+        drain(&mut body, terms.deadline).await;
     }
     Err(FaultKind::BodyTooLarge.into())
 }
 
 /// Reads a body away that nobody wants, because the request is refused whatever it says. Without it the refusal might never be
 /// seen: HTTP/1.1 would close the connection and HTTP/2 reset the stream, with the client still sending.
-pub(super) async fn discard<B>(mut body: B, headers: &HeaderMap)
+pub(super) async fn discard<B>(mut body: B, headers: &HeaderMap, until: Deadline)
 where
     B: Body<Data = Bytes> + Unpin,
 {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced <= DRAINED_BEYOND_CAP && !headers.contains_key(EXPECT) {
-        drain(&mut body).await;
+        drain(&mut body, until).await;
     }
 }
 
 /// The body; none when it is longer than `cap`.
 async fn collect<B>(
     body: &mut B,
-    cap: usize,
-    announced: usize,
+    (cap, announced): (usize, usize),
+    held: &mut Held,
 ) -> Result<Option<SecretBytes>, Fault>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -90,13 +96,17 @@ where
         if bytes.len() + data.len() > cap {
             return Ok(None);
         }
+        let beyond = (bytes.len() + data.len()).saturating_sub(announced.max(bytes.len()));
+        if beyond > 0 && !held.grow(beyond) {
+            return Err(no_room());
+        }
         bytes.append(&data);
     }
     Ok(Some(bytes))
 }
 
 /// Reads on, within its bounds. How far it gets does not matter: the refusal is the same.
-async fn drain<B: Body<Data = Bytes> + Unpin>(body: &mut B) {
+async fn drain<B: Body<Data = Bytes> + Unpin>(body: &mut B, until: Deadline) {
     let reading = async {
         let mut drained = 0;
         while let Some(Ok(frame)) = body.frame().await {
@@ -106,7 +116,13 @@ async fn drain<B: Body<Data = Bytes> + Unpin>(body: &mut B) {
             }
         }
     };
-    drop(timeout(DRAINED_FOR, reading).await);
+    drop(timeout_at(until.instant().into(), reading).await);
+}
+
+/// Requests whose signature is not verified hold all they may.
+pub(super) fn no_room() -> Fault {
+    let reason = "requests without a verified signature hold too many bytes";
+    Fault::because(FaultKind::UnverifiedOverload, reason)
 }
 
 fn incomplete(reason: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
@@ -116,7 +132,14 @@ fn incomplete(reason: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Metrics;
+    use crate::server::strangers::{Budget, Owner, StrangerMetrics};
     use http_body_util::Full;
+    use hyper::body::Frame;
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+    use std::time::Duration;
 
     fn terms(cap: usize, patience: Duration) -> Terms {
         let deadline = Deadline::after(patience);
@@ -127,9 +150,17 @@ mod tests {
         }
     }
 
+    /// Room for a request, of this owner.
+    fn held(max_body: usize) -> Held {
+        let metrics = StrangerMetrics::declare(&Metrics::default()).unwrap();
+        Budget::new(&metrics)
+            .hold(Owner::Known, 0, max_body)
+            .unwrap()
+    }
+
     async fn outcome(length: usize, cap: usize) -> Result<usize, FaultKind> {
         let body = Full::new(Bytes::from(vec![7; length]));
-        read(body, terms(cap, Duration::from_secs(5)))
+        read(body, terms(cap, Duration::from_secs(5)), &mut held(cap))
             .await
             .map(|b| b.len())
             .map_err(|f| f.kind)
@@ -142,23 +173,51 @@ mod tests {
         assert_eq!(outcome(11, 10).await, Err(FaultKind::BodyTooLarge));
     }
 
-    #[tokio::test]
-    async fn a_body_that_stalls_is_given_up() {
-        struct Never;
-        impl Body for Never {
-            type Data = Bytes;
-            type Error = std::convert::Infallible;
-            fn poll_frame(
-                self: std::pin::Pin<&mut Self>,
-                _: &mut std::task::Context<'_>,
-            ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>>
-            {
-                std::task::Poll::Pending
+    /// So many parts of a thousand bytes whose number nobody announces; without a number it stalls.
+    struct Unannounced(Option<usize>);
+
+    impl Body for Unannounced {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            match &mut self.0 {
+                None => Poll::Pending,
+                Some(0) => Poll::Ready(None),
+                Some(left) => {
+                    *left -= 1;
+                    Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![7; 1_000])))))
+                }
             }
         }
-        let fault = read(Never, terms(10, Duration::from_millis(5)))
-            .await
-            .unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn a_body_that_stalls_is_given_up() {
+        let fault = read(
+            Unannounced(None),
+            terms(10, Duration::from_millis(5)),
+            &mut held(10),
+        )
+        .await
+        .unwrap_err();
         assert_eq!(fault.kind, FaultKind::BodyIncomplete);
+    }
+
+    #[tokio::test]
+    async fn a_body_counts_as_announced_or_as_it_comes() {
+        let terms = || terms(10_000, Duration::from_secs(5));
+        let mut counted = held(10_000);
+        let before = counted.bytes();
+        let body = read(Unannounced(Some(3)), terms(), &mut counted).await;
+        assert_eq!(body.unwrap().len(), 3_000);
+        assert_eq!(counted.bytes(), before + 3_000, "as it came");
+        let announced = Full::new(Bytes::from(vec![7; 2_000]));
+        let body = read(announced, terms(), &mut counted).await;
+        assert_eq!(body.unwrap().len(), 2_000);
+        assert_eq!(counted.bytes(), before + 5_000, "as announced, once");
     }
 }

@@ -12,6 +12,8 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use x509_parser::parse_x509_certificate;
 
+use crate::json_line::OutsideText;
+
 /// Verifies the chain, then the subject.
 #[derive(Debug)]
 pub(super) struct SubjectVerifier {
@@ -30,7 +32,10 @@ impl SubjectVerifier {
             .ok_or_else(|| refused("its subject has not exactly one common name"))?;
         match self.subjects.contains(&name) {
             true => Ok(()),
-            false => Err(refused(&format!("its common name is {name:?}"))),
+            false => {
+                let name = OutsideText::from(&*name);
+                Err(refused(&format!("its common name is {:?}", name.as_str())))
+            }
         }
     }
 }

@@ -94,6 +94,7 @@ impl Authenticated {
             action,
             policy: self.serving.authorization.as_deref(),
             decision,
+            calls: &self.calls,
         })
     }
 

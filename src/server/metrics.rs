@@ -7,8 +7,13 @@ use rustls::ProtocolVersion;
 
 use super::answer_metrics::AnswerMetrics;
 use super::record::Facts;
+use super::strangers::StrangerMetrics;
 use super::tls::CertificateExpiry;
+use crate::audit::Outcome;
 use crate::metrics::{Metrics, MetricsError};
+
+/// The outcome of a request whose client had gone before its signature was verified.
+const INCOMPLETE: &str = "incomplete";
 
 /// The server's metrics; cheap to clone.
 #[derive(Clone)]
@@ -18,6 +23,8 @@ pub struct ServerMetrics {
     durations: HistogramVec,
     handshakes: IntCounterVec,
     answers: AnswerMetrics,
+    /// Of clients without a verified signature.
+    pub(super) strangers: StrangerMetrics,
     /// Refused by the in-flight limit.
     pub(super) shed: IntCounter,
     /// Requests inside the admit layer.
@@ -38,12 +45,12 @@ impl ServerMetrics {
             )?,
             requests: metrics.counter(
                 "xks_requests_total",
-                "Requests answered, by key store, operation and outcome (ok or the errorName).",
+                "Requests, by key store, operation and outcome (ok, the errorName, client_disconnected, or incomplete where the client had gone before its signature was verified).",
                 &["store", "operation", "outcome"],
             )?,
             durations: metrics.latency(
                 "xks_request_duration_seconds",
-                "From a request's headers to its answer.",
+                "From a request's headers to its answer, or to its end where no answer was taken.",
                 &["store", "operation"],
             )?,
             handshakes: metrics.counter(
@@ -52,15 +59,16 @@ impl ServerMetrics {
                 &["outcome", "version"],
             )?,
             answers: AnswerMetrics::declare(metrics)?,
+            strangers: StrangerMetrics::declare(metrics)?,
             shed: metrics
                 .counter(
                     "xks_shed_total",
-                    "Requests refused by the in-flight limit.",
+                    "Verified requests refused by the in-flight limit.",
                     &[],
                 )?
                 .with_label_values::<&str>(&[]),
             in_flight: metrics
-                .gauge("xks_requests_in_flight", "Requests worked on now.", &[])?
+                .gauge("xks_requests_in_flight", "Verified requests worked on now.", &[])?
                 .with_label_values::<&str>(&[]),
         })
     }
@@ -77,16 +85,18 @@ impl ServerMetrics {
         }
     }
 
-    /// Counts an answered request. Labels come from the configuration and the specification only.
+    /// Counts a request. Labels come from the configuration and the specification only.
     pub(super) fn count_request(&self, facts: &Facts, duration: Duration) {
         let store = facts.key_store.as_deref().unwrap_or("none");
         let operation = facts
             .operation
             .map_or("none", |operation| operation.as_str());
-        let outcome = facts
-            .fault
-            .as_ref()
-            .map_or("ok", |fault| fault.kind.name().as_str());
+        let outcome = match (facts.has_left, &facts.fault) {
+            (true, _) if !facts.is_verified() => INCOMPLETE,
+            (true, _) => Outcome::ClientDisconnected.as_str(),
+            (false, None) => Outcome::Ok.as_str(),
+            (false, Some(fault)) => fault.kind.name().as_str(),
+        };
         self.requests
             .with_label_values(&[store, operation, outcome])
             .inc();

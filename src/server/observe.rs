@@ -1,76 +1,154 @@
-//! The outermost layer: opens the request's record, counts it and writes its line, whatever happens inside.
+//! The outermost layer: opens the request's record, counts the request and writes its line, whatever happens inside.
+//!
+//! # Invariants
+//! - Each request is counted once and has one line (or is left out of the log by the sample or the line budget): both are done by the one
+//!   [`Entry`] of the request, when that is dropped.
+//! - A verified request is finished, also when its client has gone: it then goes on in a task of its own, so that what the HSM did for it is
+//!   known and recorded. A request that is not verified ends with its connection.
 
 use std::convert::Infallible;
-use std::task::{Context, Poll};
-use std::time::Instant;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use http::Request;
 use tower::{Layer, Service};
 
+use super::detached::Detached;
 use super::live::Live;
 use super::metrics::ServerMetrics;
-use super::record::{Peer, Record};
+use super::record::{Facts, Peer, Record};
+use super::strangers::{LineBudget, LineKind};
 use super::trace_context::TraceContext;
 use super::{Answering, Response, access_log};
 
-/// Makes [`Observe`].
+/// What all requests share.
 #[derive(Clone)]
 pub(super) struct ObserveLayer {
     pub live: Live,
     pub metrics: ServerMetrics,
+    pub lines: LineBudget,
+    pub detached: Detached,
 }
 
 /// Observes the service inside.
 #[derive(Clone)]
 pub(super) struct Observe<S> {
     inner: S,
-    live: Live,
-    metrics: ServerMetrics,
+    layer: ObserveLayer,
 }
 
 impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
 
     fn layer(&self, inner: S) -> Observe<S> {
-        let Self { live, metrics } = self.clone();
-        Observe {
-            inner,
-            live,
-            metrics,
-        }
+        let layer = self.clone();
+        Observe { inner, layer }
     }
 }
 
 impl<S, B> Service<Request<B>> for Observe<S>
 where
-    S: Service<Request<B>, Response = Response, Error = Infallible>,
-    S::Future: Send + 'static,
+    S: Service<Request<B>, Response = Response, Error = Infallible, Future = Answering<Infallible>>,
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Answering<Infallible>;
+    type Future = Observed;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let started = Instant::now();
-        let record = Record::default();
-        record.facts().trace = TraceContext::of(request.headers());
-        let peer = request.extensions().get::<Peer>().map(|peer| peer.address);
-        request.extensions_mut().insert(record.clone());
+    fn call(&mut self, mut request: Request<B>) -> Observed {
+        let entry = Entry {
+            started: Instant::now(),
+            record: Record::default(),
+            peer: request.extensions().get().cloned(),
+            layer: self.layer.clone(),
+            status: None,
+        };
+        entry.record.facts().trace = TraceContext::of(request.headers());
+        request.extensions_mut().insert(entry.record.clone());
         let answering = self.inner.call(request);
-        let (live, metrics) = (self.live.clone(), self.metrics.clone());
-        Box::pin(async move {
-            let response = answering.await?;
-            let facts = record.facts();
-            let duration = started.elapsed();
-            metrics.count_request(&facts, duration);
-            let (status, sample) = (response.status().as_u16(), live.now().sample);
-            access_log::write(&facts, status, peer, duration, sample);
-            drop(facts);
-            Ok(response)
-        })
+        Observed(Some((answering, entry)))
+    }
+}
+
+/// A request that is being answered.
+pub(super) struct Observed(Option<(Answering<Infallible>, Entry)>);
+
+impl Future for Observed {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some((answering, entry)) = &mut self.0 else {
+            return Poll::Pending;
+        };
+        let response = ready!(answering.as_mut().poll(context))?;
+        entry.status = Some(response.status().as_u16());
+        self.0 = None;
+        Poll::Ready(Ok(response))
+    }
+}
+
+impl Drop for Observed {
+    /// The client has gone before its answer was ready.
+    fn drop(&mut self) {
+        let Some((answering, entry)) = self.0.take() else {
+            return;
+        };
+        let is_verified = {
+            let mut facts = entry.record.facts();
+            facts.has_left = true;
+            facts.is_verified()
+        };
+        // A future that has panicked must not be polled again.
+        if is_verified && !std::thread::panicking() {
+            let detached = entry.layer.detached.clone();
+            detached.finish(async move {
+                // The answer is for nobody.
+                drop(answering.await);
+                drop(entry);
+            });
+        }
+    }
+}
+
+/// One request in the log and in the metrics: it is written when this is dropped, and so exactly once.
+struct Entry {
+    layer: ObserveLayer,
+    record: Record,
+    peer: Option<Peer>,
+    started: Instant,
+    /// The answer's status; none while there is no answer.
+    status: Option<u16>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let facts = self.record.facts();
+        let duration = self.started.elapsed();
+        self.layer.metrics.count_request(&facts, duration);
+        if facts.is_verified() || self.has_room_for_line(&facts) {
+            self.write(&facts, duration);
+        }
+    }
+}
+
+impl Entry {
+    fn write(&self, facts: &Facts, duration: Duration) {
+        let peer = self.peer.as_ref().map(|peer| peer.address);
+        // Nobody has received the answer of a client that has gone.
+        let status = self.status.filter(|_| !facts.has_left);
+        let sample = self.layer.live.now().sample;
+        access_log::write(facts, status, peer, duration, sample);
+    }
+
+    fn has_room_for_line(&self, facts: &Facts) -> bool {
+        let bytes = access_log::length_of_unverified(facts);
+        self.layer
+            .lines
+            .admits(LineKind::Request, bytes, Instant::now())
     }
 }

@@ -4,8 +4,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::strangers::Owner;
 use super::trace_context::TraceContext;
-use crate::connections::{Handle, Source};
+use crate::audit::Outcome;
+use crate::clock::Deadline;
+use crate::connections::{Handle, Source, Standing};
+use crate::ekm::CallCount;
 use crate::operations::Cost;
 use crate::policy::Decision;
 use crate::sigv4::AccessKeyId;
@@ -25,6 +29,15 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// Against which budget its requests count until their signature is verified.
+    pub(super) fn owner(&self) -> Owner {
+        match self.connection.standing() {
+            Standing::Verified => Owner::Verified,
+            Standing::Known => Owner::Known,
+            Standing::Unknown => Owner::Stranger(self.source.clone()),
+        }
+    }
+
     /// Notes that a request of this peer was verified: from here on no stranger displaces its connection.
     pub(super) fn mark_verified(&self) {
         self.connection.mark_verified();
@@ -47,6 +60,33 @@ pub(super) struct Facts {
     pub request_bytes: Option<u64>,
     pub trace: Option<TraceContext>,
     pub signature: Checked,
+    /// Until when somebody waits for the answer.
+    pub deadline: Option<Deadline>,
+    /// The HSM calls that the request causes.
+    pub calls: CallCount,
+    /// How long the answer waited for its line in the audit trail.
+    pub audited: Option<Duration>,
+    /// The client has gone before its answer was ready.
+    pub has_left: bool,
+}
+
+impl Facts {
+    /// Whether the signature was verified: then the request has its line in log and audit trail, whatever becomes of it.
+    pub(super) fn is_verified(&self) -> bool {
+        self.access_key_id.is_some()
+    }
+
+    /// How the request ended.
+    pub(super) fn outcome(&self) -> Outcome {
+        let status = self.fault.as_ref().map(|fault| fault.kind.status());
+        match status {
+            _ if self.has_left => Outcome::ClientDisconnected,
+            None => Outcome::Ok,
+            Some(501) => Outcome::Refused,
+            Some(500..) => Outcome::Failed,
+            Some(_) => Outcome::Refused,
+        }
+    }
 }
 
 /// What came of the check of a request's signature, for the metrics.

@@ -1,6 +1,10 @@
-//! Turns every fault into the JSON body of the error table (XKS API, "Errors"). Nothing else ever leaves.
+//! Turns every fault into the JSON body of the error table (XKS API, "Errors"). Nothing else ever leaves. A panic inside is a fault, too:
+//! its request is answered and recorded as any other.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -58,13 +62,30 @@ where
         let version = request.version();
         let answering = self.inner.call(request);
         Box::pin(async move {
-            Ok(answering.await.unwrap_or_else(|fault| {
+            Ok(without_panic(answering).await.unwrap_or_else(|fault| {
                 let response = of_fault(&fault, version);
                 record.facts().fault = Some(fault);
                 response
             }))
         })
     }
+}
+
+/// The outcome; what panics has failed. It is not polled again.
+async fn without_panic(
+    answering: impl Future<Output = Result<Response, Fault>>,
+) -> Result<Response, Fault> {
+    let mut answering = pin!(answering);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(context)));
+        polled.unwrap_or_else(|_| {
+            // What the panic says may hold anything: it is on standard error only.
+            tracing::error!("a request handler panicked; this is a bug of the proxy");
+            let fault = Fault::because(FaultKind::Internal, "a request handler panicked");
+            Poll::Ready(Err(fault))
+        })
+    })
+    .await
 }
 
 /// A successful answer.
@@ -91,7 +112,10 @@ pub(super) fn of_fault(fault: &Fault, version: Version) -> Response {
 
 /// After these the rest of the body is still on its way: the connection has no next request.
 fn leaves_body_unread(kind: FaultKind) -> bool {
-    matches!(kind, FaultKind::BodyTooLarge | FaultKind::BodyIncomplete)
+    matches!(
+        kind,
+        FaultKind::BodyTooLarge | FaultKind::BodyIncomplete | FaultKind::UnverifiedOverload
+    )
 }
 
 #[cfg(test)]
@@ -111,6 +135,17 @@ mod tests {
         assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert!(!String::from_utf8(body.to_vec()).unwrap().contains("SECRET"));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_internal_error() {
+        let service = tower::service_fn(|_: Request<()>| async { panic!("for the test") });
+        let response = RescueLayer
+            .layer(service)
+            .oneshot(Request::new(()))
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 500);
     }
 
     #[tokio::test]

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -17,6 +16,7 @@ use super::audit::AuditLayer;
 use super::authenticate::AuthenticateLayer;
 use super::connection::Shared;
 use super::deadline::DeadlineLayer;
+use super::detached::Detached;
 use super::dispatch::Dispatch;
 use super::handshake::Handshakes;
 use super::listener;
@@ -24,6 +24,7 @@ use super::live::Live;
 use super::metrics::ServerMetrics;
 use super::observe::ObserveLayer;
 use super::rescue::RescueLayer;
+use super::strangers::Strangers;
 use crate::audit::Trail;
 use crate::connections::{Connections, PERIOD};
 use crate::listen;
@@ -76,21 +77,26 @@ impl Server {
             connections,
             ..
         } = self.parts;
-        let inside = Arc::default();
+        let strangers = Strangers::new(&metrics.strangers, trail.clone());
+        let detached = Detached::default();
         let stack = ServiceBuilder::new()
             .layer(ObserveLayer {
                 live: live.clone(),
                 metrics: metrics.clone(),
+                lines: strangers.lines.clone(),
+                detached: detached.clone(),
             })
-            .layer(AuditLayer::new(trail))
+            .layer(AuditLayer {
+                trail,
+                strangers: strangers.clone(),
+            })
             .layer(RescueLayer)
-            .layer(AdmitLayer::new(live.clone(), Arc::clone(&inside), &metrics))
             .layer(DeadlineLayer { live: live.clone() })
             .layer(AuthenticateLayer {
                 live: live.clone(),
-                inside,
-                shed: metrics.shed.clone(),
+                budget: strangers.budget.clone(),
             })
+            .layer(AdmitLayer::new(&metrics))
             .service(Dispatch);
         let (drain, draining) = watch::channel(false);
         let shared = Shared {
@@ -113,12 +119,21 @@ impl Server {
         tokio::select! {
             () = stop => {}
             () = every_period(report) => {}
+            () = strangers.report() => {}
         }
         drain.send_replace(true);
         let grace_period = live.now().grace_period;
-        let finished = timeout(grace_period, ended(accepting, all_ended)).await;
+        let ended = async {
+            ended(accepting, all_ended).await;
+            detached.ended().await;
+        };
+        let finished = tokio::select! {
+            finished = timeout(grace_period, ended) => finished.is_ok(),
+            () = strangers.report() => false,
+        };
         report();
-        finished.is_ok()
+        strangers.report_rest();
+        finished
     }
 }
 

@@ -36,7 +36,9 @@ pub struct Limits {
     pub max_unverified_per_source: usize,
     /// When a connection ends with its next answer; more or less by up to a fifth.
     pub max_connection_age: Duration,
-    /// Requests at a time; more are refused with ThrottlingException.
+    /// For a request's body to come, before its signature can be verified; `request_timeout` bounds it, too.
+    pub body_timeout: Duration,
+    /// Verified requests at a time; more are refused with ThrottlingException.
     pub max_in_flight: usize,
     /// For the TLS handshake, and for a request's headers once they have begun.
     pub header_timeout: Duration,
@@ -61,6 +63,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             request_timeout: Duration::from_millis(230),
+            body_timeout: Duration::from_millis(200),
             max_connections: 2_048,
             max_unverified: 512,
             max_unverified_per_source: 32,

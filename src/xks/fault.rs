@@ -155,6 +155,8 @@ pub enum FaultKind {
     AlgorithmUnsupported(&'static str),
     /// More work than can be done in time.
     Overloaded,
+    /// More requests whose signature is not verified yet than there is room for.
+    UnverifiedOverload,
     /// The key store's quota is used up.
     QuotaExceeded,
     /// Not done before the deadline.
@@ -187,7 +189,9 @@ impl FaultKind {
             Self::UsageNotPermitted | Self::KeyUnsuitable => ErrorName::InvalidKeyUsage,
             Self::AccessDenied => ErrorName::AccessDenied,
             Self::CiphertextInvalid => ErrorName::InvalidCiphertext,
-            Self::Overloaded | Self::QuotaExceeded => ErrorName::Throttling,
+            Self::Overloaded | Self::UnverifiedOverload | Self::QuotaExceeded => {
+                ErrorName::Throttling
+            }
             Self::DeadlinePassed => ErrorName::DependencyTimeout,
             Self::DeviceFailed | Self::Internal => ErrorName::Internal,
         }
@@ -231,7 +235,7 @@ impl FaultKind {
             Self::KeyUnsuitable => "the external key is not a 256-bit AES key",
             Self::AccessDenied => "access denied",
             Self::CiphertextInvalid => "the ciphertext or what is bound to it is not valid",
-            Self::Overloaded => "too many requests",
+            Self::Overloaded | Self::UnverifiedOverload => "too many requests",
             Self::QuotaExceeded => "the request rate of the external key store is exceeded",
             Self::DeadlinePassed => "the external key manager did not answer in time",
             Self::DeviceFailed => "the external key manager could not be used",

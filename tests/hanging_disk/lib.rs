@@ -1,5 +1,6 @@
-//! A disk that hangs or fails, for tests: preloaded into a process, `fdatasync` does not return while the file that `XKS_TEST_HANG` names
-//! exists, and fails while the file that `XKS_TEST_FAIL` names exists.
+//! A disk that hangs, is slow or fails, for tests: preloaded into a process, `fdatasync` does not return while the file that `XKS_TEST_HANG` names
+//! exists and is empty; a number in the file is how many milliseconds each call takes instead. It fails while the file that `XKS_TEST_FAIL`
+//! names exists.
 //!
 //! *Invariant*: without these files, it is the system's own call and nothing else.
 
@@ -9,6 +10,7 @@
 )]
 
 use std::ffi::c_int;
+use std::fs;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::thread;
@@ -17,14 +19,22 @@ use std::time::Duration;
 /// How soon the disk notices that it works again.
 const POLL: Duration = Duration::from_millis(5);
 
+/// Waits as the file says.
+fn wait(file: &Path) {
+    while let Ok(text) = fs::read_to_string(file) {
+        match text.trim().parse() {
+            Ok(milliseconds) => return thread::sleep(Duration::from_millis(milliseconds)),
+            Err(_) => thread::sleep(POLL),
+        }
+    }
+}
+
 /// Covers `fdatasync(2)`.
 // SAFETY: no other symbol of this name is in this library; the C library's is meant to be covered.
 #[unsafe(no_mangle)]
 pub extern "C" fn fdatasync(descriptor: c_int) -> c_int {
     if let Some(file) = std::env::var_os("XKS_TEST_HANG") {
-        while Path::new(&file).exists() {
-            thread::sleep(POLL);
-        }
+        wait(Path::new(&file));
     }
     if std::env::var_os("XKS_TEST_FAIL").is_some_and(|file| Path::new(&file).exists()) {
         return -1;

@@ -178,7 +178,7 @@ fn streams_that_run_at_sigterm_are_answered() {
         .iter()
         .map(|request| connection.start(request))
         .collect();
-    proxy.await_metric("xks_requests_in_flight", &[], |value| value == 5.0);
+    proxy.await_metric("xks_unverified_requests", &[], |value| value == 5.0);
     proxy.daemon.signal(Signal::TERM);
     proxy.await_unready();
     for (pending, request) in started.into_iter().zip(&requests) {

@@ -4,14 +4,17 @@
 mod server;
 
 use std::fs;
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use rustix::process::Signal;
 
 use crate::harness::control::{Control, Function};
+use crate::harness::http::Connection;
 use crate::harness::http::tcp;
 use crate::harness::load::Stop;
 use crate::harness::metrics::eventually;
@@ -57,6 +60,8 @@ struct Scene<'a> {
     load: &'a Load,
     devices: [&'a Control; 2],
     filler: PathBuf,
+    /// The file that slows the disk down.
+    switch: &'a Path,
 }
 
 #[test]
@@ -91,9 +96,12 @@ fn every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
 
 #[test]
 fn every_alert_fires_and_clears() {
+    let mut switch = PathBuf::new();
     let (mut proxy, a, b) = two_faulty(|setup| {
         let checkpoint = "checkpoint = { lines = 5, interval = \"1s\", seal_timeout = \"200ms\" }";
         setup.audit_on_a_disk(16 << 10, &format!("on_failure = \"refuse\"\n{checkpoint}"));
+        switch = setup.slow_disk();
+        setup.set("server.limits", "max_body", "\"16MiB\"");
         setup.set("server.limits", "max_unverified", "16");
         let identity = setup.authority.server_that_ends_in(5);
         setup.server_identity(&identity);
@@ -112,6 +120,7 @@ fn every_alert_fires_and_clears() {
                 proxy.setup.directory.join("disk/filler").display()
             )
             .into(),
+            switch: &switch,
         };
         let stop = Stop(&load.is_over);
         scope.spawn(|| load.run(&proxy));
@@ -147,7 +156,9 @@ impl Scene<'_> {
             "XksOldCredentialInUse",
             "XksEncryptionsNearBound",
             "XksClockSkew",
+            "XksKeyMissing",
         ]);
+        self.crowd();
         self.load.uses_both.store(false, Ordering::Relaxed);
         self.load.is_skewed.store(false, Ordering::Relaxed);
         let setup = &self.proxy.setup;
@@ -155,6 +166,24 @@ impl Scene<'_> {
         setup.write_private("server.pem", &identity.certificate_pem);
         setup.write_private("server.key", &identity.key_pem);
         self.prometheus.await_quiet(&["XksCertificateExpires"]);
+    }
+
+    /// A stranger announces more long bodies than one source may have at a time.
+    fn crowd(&self) {
+        let unsigned = self.proxy.caller(&PAYMENTS).unsigned("health", "", "");
+        let head = unsigned.with("content-length", "16000000").head();
+        let client = || Arc::clone(&self.proxy.client);
+        let source = Ipv4Addr::new(127, 0, 0, 2);
+        let connections: Vec<Connection> = (0..5)
+            .map(|_| {
+                let mut connection =
+                    Connection::open_from(source, self.proxy.server, client()).unwrap();
+                connection.send(&head).unwrap();
+                connection
+            })
+            .collect();
+        self.prometheus.await_fired(&["XksUnverifiedRefused"]);
+        drop(connections);
     }
 
     /// Somebody who shares KMS's address opens more connections than there may be.
@@ -189,8 +218,12 @@ impl Scene<'_> {
             .await_quiet(&["XksAuditFailing", "XksHsmDown"]);
     }
 
-    /// Both devices take their time.
+    /// The audit trail's disk takes its time, then both devices do.
     fn slow_down(&self) {
+        fs::write(self.switch, "200").unwrap();
+        self.prometheus.await_fired(&["XksAuditSlow"]);
+        fs::remove_file(self.switch).unwrap();
+        self.prometheus.await_quiet(&["XksAuditSlow"]);
         for device in self.devices {
             device.set_delay(Function::Encrypt, 400_000);
         }
@@ -215,6 +248,7 @@ impl Scene<'_> {
             "XksLatencyHigh",
             "XksErrorBudgetBurnsFast",
             "XksErrorBudgetBurnsSlowly",
+            "XksUnverifiedRefused",
         ]);
     }
 }

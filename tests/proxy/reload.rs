@@ -333,7 +333,7 @@ fn a_reload_during_a_drain_is_not_applied() {
     connection.send(&body.as_bytes()[..10]).unwrap();
     eventually("the request being worked on", || {
         proxy
-            .metric("xks_requests_in_flight", &[])
+            .metric("xks_unverified_requests", &[])
             .filter(|n| *n == 1.0)
     });
     proxy.daemon.signal(Signal::TERM);

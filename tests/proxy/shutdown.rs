@@ -63,7 +63,7 @@ fn requests_that_are_half_sent_at_sigterm_are_still_answered() {
         connection.send(&bytes).unwrap();
         half_sent.push((connection, rest));
     }
-    proxy.await_metric("xks_requests_in_flight", &[], |value| value == 5.0);
+    proxy.await_metric("xks_unverified_requests", &[], |value| value == 5.0);
     proxy.daemon.signal(Signal::TERM);
     eventually("not ready", || {
         (proxy.admin("/readyz").status == 503).then_some(())
@@ -177,6 +177,7 @@ fn a_request_that_never_ends_does_not_outlast_the_grace_period() {
     let mut proxy = Proxy::start_with(|setup| {
         setup.set("server", "grace_period", "\"1s\"");
         setup.set("server.limits", "request_timeout", "\"60s\"");
+        setup.set("server.limits", "body_timeout", "\"60s\"");
     });
     let payments = proxy.caller(&PAYMENTS);
     let bytes = payments
@@ -184,7 +185,7 @@ fn a_request_that_never_ends_does_not_outlast_the_grace_period() {
         .bytes();
     let mut connection = proxy.connect();
     connection.send(&bytes[..bytes.len() - 10]).unwrap();
-    proxy.await_metric("xks_requests_in_flight", &[], |value| value == 1.0);
+    proxy.await_metric("xks_unverified_requests", &[], |value| value == 1.0);
     let start = Instant::now();
     proxy.daemon.signal(Signal::TERM);
     assert_eq!(proxy.daemon.wait().code(), Some(0));

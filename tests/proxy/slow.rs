@@ -4,7 +4,9 @@ use std::io::{Read as _, Write as _};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::harness::control::{Control, Function};
 use crate::harness::http::{Connection, tcp};
+use crate::harness::outage::faulty_with;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, Proxy};
 
@@ -183,7 +185,56 @@ fn two_requests_in_one_packet_are_both_answered() {
 }
 
 #[test]
-fn requests_in_flight_beyond_the_limit_are_throttled() {
+fn a_body_that_stalls_is_ended_alike_whoever_seems_to_sign() {
+    let proxy = proxy_with("body_timeout", "\"300ms\"");
+    let known = proxy.caller(&PAYMENTS);
+    let mut unknown = proxy.caller(&PAYMENTS);
+    unknown.signer.access_key_id = "XKSNOBODYKEYAAAAAAAA".into();
+    let body = encrypt_body(b"x").to_string();
+    let requests = [
+        known.request("encrypt", "orders", body.clone()),
+        unknown.request("encrypt", "orders", body.clone()),
+        known.unsigned("encrypt", "orders", body),
+    ];
+    let refused = requests.map(|request| {
+        let bytes = request.bytes();
+        let mut connection = proxy.connect();
+        connection.send(&bytes[..bytes.len() - 10]).unwrap();
+        let response = connection.response().expect("a refusal");
+        response.assert_error(400, "ValidationException");
+        (response.status, response.body)
+    });
+    assert!(
+        refused.iter().all(|other| *other == refused[0]),
+        "{refused:?}"
+    );
+}
+
+/// A proxy with one permit, whose device takes its time to encrypt.
+fn with_one_permit() -> (Proxy, Control) {
+    let (proxy, control) = faulty_with(|setup| setup.set("server.limits", "max_in_flight", "1"));
+    control.set_delay(Function::Encrypt, 1_000_000);
+    (proxy, control)
+}
+
+#[test]
+fn verified_requests_in_flight_beyond_the_limit_are_throttled() {
+    let (proxy, control) = with_one_permit();
+    let payments = proxy.caller(&PAYMENTS);
+    let request = payments.request("encrypt", "orders", encrypt_body(b"x").to_string());
+    let mut slow = proxy.connect();
+    slow.send(&request.bytes()).unwrap();
+    proxy.await_metric("xks_requests_in_flight", &[], |value| value >= 1.0);
+    let shed = payments.call("encrypt", "orders", &encrypt_body(b"x"));
+    shed.assert_error(429, "ThrottlingException");
+    slow.response().expect("an answer").ok();
+    assert!(proxy.metric("xks_shed_total", &[]).unwrap() >= 1.0);
+    control.heal();
+    payments.encrypt("orders", b"there is a permit again");
+}
+
+#[test]
+fn a_request_without_its_body_takes_no_permit() {
     let proxy = proxy_with("max_in_flight", "1");
     let payments = proxy.caller(&PAYMENTS);
     let request = payments.request("encrypt", "orders", encrypt_body(b"x").to_string());
@@ -191,26 +242,26 @@ fn requests_in_flight_beyond_the_limit_are_throttled() {
     let (most, rest) = bytes.split_at(bytes.len() - 10);
     let mut slow = proxy.connect();
     slow.send(most).unwrap();
-    proxy.await_metric("xks_requests_in_flight", &[], |value| value >= 1.0);
-    let shed = payments.call("encrypt", "orders", &encrypt_body(b"x"));
-    shed.assert_error(429, "ThrottlingException");
+    proxy.await_metric("xks_unverified_requests", &[], |value| value >= 1.0);
+    payments.encrypt("orders", b"beside it");
     slow.send(rest).unwrap();
     slow.response().expect("an answer").ok();
-    assert!(proxy.metric("xks_shed_total", &[]).unwrap() >= 1.0);
-    payments.encrypt("orders", b"there is a place again");
 }
 
 #[test]
-fn a_caller_that_hangs_up_frees_its_place() {
-    let proxy = proxy_with("max_in_flight", "1");
+fn a_caller_that_hangs_up_frees_what_it_held() {
+    let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let bytes = payments
         .request("encrypt", "orders", encrypt_body(b"x").to_string())
         .bytes();
     let mut gone = proxy.connect();
     gone.send(&bytes[..bytes.len() - 10]).unwrap();
-    proxy.await_metric("xks_requests_in_flight", &[], |value| value >= 1.0);
+    proxy.await_metric("xks_unverified_bytes", &[], |value| value > 4_096.0);
     drop(gone);
-    proxy.await_metric("xks_requests_in_flight", &[], |value| value == 0.0);
-    payments.encrypt("orders", b"served");
+    proxy.await_metric("xks_unverified_bytes", &[], |value| value == 0.0);
+    proxy.await_metric("xks_unverified_requests", &[], |value| value == 0.0);
+    proxy.await_metric("xks_requests_total", &[("store", "payments")], |value| {
+        value == 1.0
+    });
 }

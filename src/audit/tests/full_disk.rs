@@ -19,10 +19,10 @@ async fn in_a_process_with_a_full_disk() {
         for _ in 0..100 {
             refused += u64::from(trail.record(entry("a line")).await.is_err());
         }
-        until(|| !trail.is_healthy());
+        until(|| !trail.is_healthy(Duration::from_secs(2)));
         assert_eq!(refused > 0, on_failure == OnFailure::Refuse);
         limit(u64::MAX);
-        until(|| trail.is_healthy());
+        until(|| trail.is_healthy(Duration::from_secs(2)));
         trail.record(entry("healed")).await.unwrap();
         trail.stop().await;
         let found = check(&settings);

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -35,6 +35,8 @@ pub(in crate::audit) struct State {
     /// Entries that have no line, and of which no line tells yet.
     pub unrecorded: AtomicU64,
     pub writing_since: Mutex<Option<Instant>>,
+    /// When the last batch was written, and how long that took.
+    pub last_batch: Mutex<Option<(Instant, Duration)>>,
     pub metrics: AuditMetrics,
 }
 
@@ -93,6 +95,7 @@ impl State {
             failing: AtomicBool::new(false),
             unrecorded: AtomicU64::new(0),
             writing_since: Mutex::default(),
+            last_batch: Mutex::default(),
             metrics,
         }
     }

@@ -5,9 +5,9 @@
 //! - The chain goes on only from what was written: a failed batch leaves neither line nor number.
 //! - It never waits for a device, except at the stop.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -178,6 +178,9 @@ impl Writer {
             Err(error) => self.fail_batch(&error),
         }
         *self.state.writing() = None;
+        let last_batch = &self.state.last_batch;
+        *last_batch.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((Instant::now(), began.elapsed()));
         self.pause = pace::pause(waiting, began.elapsed());
     }
 

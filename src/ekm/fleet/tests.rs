@@ -1,7 +1,7 @@
 //! Fail-over between fakes.
 
 use super::super::fake::{FakeKeyManager, tenant};
-use super::super::{DeviceReport, KeySelector, KeyUsageFlags};
+use super::super::{CallCount, DeviceReport, KeySelector, KeyUsageFlags};
 use super::*;
 use crate::clock::Deadline;
 use crate::secret::SecretBytes;
@@ -42,6 +42,7 @@ async fn served_by(fleet: &Fleet) -> Result<String, KeyManagerFault> {
         aad: Arc::new([0, 0, 0]),
         must_decrypt: false,
         deadline: Deadline::after(Duration::from_secs(1)),
+        calls: CallCount::default(),
     };
     let outcome = fleet.encrypt(job).await;
     outcome

@@ -3,7 +3,7 @@
 use super::*;
 
 /// One of each kind, with the row that the specification gives it.
-const TABLE: [(FaultKind, u16, &str); 26] = [
+const TABLE: [(FaultKind, u16, &str); 27] = [
     (FaultKind::BodyMalformed, 400, "ValidationException"),
     (FaultKind::BodyIncomplete, 400, "ValidationException"),
     (
@@ -58,6 +58,7 @@ const TABLE: [(FaultKind, u16, &str); 26] = [
         "UnsupportedOperationException",
     ),
     (FaultKind::Overloaded, 429, "ThrottlingException"),
+    (FaultKind::UnverifiedOverload, 429, "ThrottlingException"),
     (FaultKind::QuotaExceeded, 429, "ThrottlingException"),
     (FaultKind::DeadlinePassed, 503, "DependencyTimeoutException"),
     (FaultKind::DeviceFailed, 500, "InternalException"),

@@ -1,8 +1,10 @@
 //! HTTP/2 by hyper's client: several requests on one connection, bodies that a test feeds, and what curl would not send.
 
 use std::convert::Infallible;
+use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
@@ -18,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 use super::Proxy;
-use super::http::Request;
+use super::http::{Request, tcp, tcp_from};
 use super::pki::tls_client;
 use super::response::Response;
 
@@ -41,11 +43,20 @@ pub struct Fed(Receiver<Bytes>);
 impl Http2 {
     /// Connects.
     pub fn open(proxy: &Proxy) -> Self {
+        Self::over(proxy, tcp(proxy.server).unwrap())
+    }
+
+    /// Connects from this address of the loopback network: to the proxy, another source.
+    pub fn open_from(source: Ipv4Addr, proxy: &Proxy) -> Self {
+        Self::over(proxy, tcp_from(source, proxy.server).unwrap())
+    }
+
+    fn over(proxy: &Proxy, socket: std::net::TcpStream) -> Self {
         let runtime = Runtime::new().unwrap();
         let config = tls_client(proxy.setup.authority.der(), ALL_VERSIONS, None, &["h2"]);
-        let address = proxy.server;
+        socket.set_nonblocking(true).unwrap();
         let sender = runtime.block_on(async {
-            let socket = TcpStream::connect(address).await.unwrap();
+            let socket = TcpStream::from_std(socket).unwrap();
             let name = ServerName::try_from("localhost").unwrap();
             let tls = TlsConnector::from(config)
                 .connect(name, socket)
@@ -106,6 +117,16 @@ impl Http2 {
         let answer = self.runtime.block_on(pending.answer).unwrap();
         drop(pending.feed);
         answer
+    }
+
+    /// Resets the stream after this time, unless there is an answer before.
+    pub fn reset(&self, pending: Pending, after: Duration) {
+        drop(pending.feed);
+        let mut answer = pending.answer;
+        self.runtime.block_on(async {
+            drop(tokio::time::timeout(after, &mut answer).await);
+        });
+        answer.abort();
     }
 
     /// Whether the proxy takes more requests on this connection.

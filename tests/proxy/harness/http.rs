@@ -109,6 +109,15 @@ impl Connection {
         Self::over(tcp(address)?, config)
     }
 
+    /// The same from this address of the loopback network: to the proxy, another source.
+    pub fn open_from(
+        source: Ipv4Addr,
+        address: SocketAddr,
+        config: Arc<ClientConfig>,
+    ) -> io::Result<Self> {
+        Self::over(tcp_from(source, address)?, config)
+    }
+
     /// Completes the handshake on a connected socket.
     pub fn over(mut socket: TcpStream, config: Arc<ClientConfig>) -> io::Result<Self> {
         let name = ServerName::try_from("localhost").unwrap();

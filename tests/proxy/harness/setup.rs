@@ -63,6 +63,7 @@ impl Setup {
         self.set("server", "listen", "[\"127.0.0.1:0\"]");
         // KMS waits 250 ms, but a debug build on a busy machine is no subject for KMS's patience.
         self.set("server.limits", "request_timeout", "\"10s\"");
+        self.set("server.limits", "body_timeout", "\"10s\"");
         // Nor is the time that a starved test needs to finish a handshake.
         self.set("server.limits", "header_timeout", "\"30s\"");
         self.set("admin", "listen", "\"127.0.0.1:0\"");

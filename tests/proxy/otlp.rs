@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::setup::Setup;
+use crate::harness::target::Nobody;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, Proxy};
 
@@ -159,10 +160,8 @@ fn spans_do_not_depend_on_the_level_of_the_log() {
 
 #[test]
 fn a_collector_that_is_not_there_costs_spans_and_no_request() {
-    // Nobody listens there any more.
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = gone.local_addr().unwrap();
-    drop(gone);
+    let nobody = Nobody::bind();
+    let address = SocketAddr::from(([127, 0, 0, 1], nobody.port()));
     let mut proxy = Proxy::start_with(|setup| sends_to(setup, address));
     assert_eq!(proxy.metric(LOST, &[]), Some(0.0));
     for _ in 0..20 {

@@ -8,10 +8,8 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
+use super::PATIENCE;
 use super::response::{Response, read_response};
-
-/// No answer for this long is a failed test.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A request that is still to be written.
 #[derive(Clone, Debug)]

@@ -220,9 +220,8 @@ mod tests {
         let slot = load.add_slot();
         load.begin(&slot);
         advance(5 * MS).await;
-        assert_eq!(
-            load.suspected_wait(0),
-            5 * MS,
+        assert!(
+            load.suspected_wait(0) >= 4 * MS,
             "a call that takes long says so"
         );
         assert_eq!(

@@ -99,5 +99,5 @@ fn with_causes(error: &hyper::Error) -> String {
 
 /// The causes of an error, the nearest first.
 fn causes(error: &hyper::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(error.source(), |cause| cause.source())
+    std::iter::successors(error.source(), |&cause| cause.source())
 }

@@ -114,7 +114,7 @@ impl Hsm {
             Ok(new) => new,
             Err(error) => return tracing::error!(%hsm, %error, "no thread for other settings"),
         };
-        let is_decided = || new.shared.is_usable() || new.shared.has_failed();
+        let is_decided = || new.shared.is_usable() || new.shared.has_failed_opening();
         wait_until(OPENING_PATIENCE, || {
             is_decided() || self.wanted.is_outdated()
         });

@@ -167,6 +167,7 @@ fn not_opened(shared: &Shared, error: OpenError) -> End {
 
 fn give_up(shared: &Shared, error: &OpenError) {
     shared.close_door(&error.to_string());
+    shared.note_failed_opening();
     let hsm = &shared.settings.name;
     tracing::error!(%hsm, %error, "the HSM cannot be opened");
 }

@@ -49,7 +49,7 @@ use setup::Setup;
 use sign::Signer;
 
 /// The longest wait of a test for one condition: many times what a debug build needs on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A key store of the test configuration, with one credential.
 pub struct StoreName {

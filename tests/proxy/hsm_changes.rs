@@ -145,6 +145,22 @@ fn an_hsm_gets_other_settings_under_load() {
 }
 
 #[test]
+fn an_hsm_that_opens_slowly_gets_its_other_settings_all_the_same() {
+    let mut control = None;
+    let mut proxy = Proxy::start_with(|setup| control = Some(setup.faulty_module()));
+    // Jobs wait 250 ms for a device that is opened again; a change of settings waits longer.
+    let control = control.unwrap();
+    control.set_delay(Function::Login, 1_000_000);
+    proxy.reconfigure(|setup| setup.set("hsm", "sessions", "2"));
+    let outcome = proxy.daemon.wait_for("the outcome of the change", |line| {
+        let message = line["message"].as_str().unwrap_or_default();
+        message.contains("new settings")
+    });
+    assert_eq!(outcome["message"], "the HSM's new settings are in force");
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+}
+
+#[test]
 fn settings_that_do_not_open_the_hsm_leave_the_old_ones_in_force() {
     let mut proxy = Proxy::start();
     let refused = |proxy: &Proxy| {

@@ -4,7 +4,6 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use crate::harness::setup::Setup;
 use crate::harness::target::Nobody;
 use crate::harness::wire::{encrypt_body, plain_body};
-use crate::harness::{PAYMENTS, Proxy};
+use crate::harness::{PATIENCE, PAYMENTS, Proxy};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -43,7 +42,7 @@ impl Collector {
 
     #[track_caller]
     fn span(&self) -> Value {
-        let span = self.spans.recv_timeout(Duration::from_secs(30));
+        let span = self.spans.recv_timeout(PATIENCE);
         span.expect("a span")
     }
 }

@@ -163,7 +163,6 @@ fn every_accepted_request_is_answered_under_load() {
 fn a_request_that_never_ends_does_not_outlast_the_grace_period() {
     let mut proxy = Proxy::start_with(|setup| {
         setup.set("server", "grace_period", "\"1s\"");
-        // Longer than the test waits.
         setup.set("server.limits", "request_timeout", "\"60s\"");
     });
     let payments = proxy.caller(&PAYMENTS);
@@ -173,8 +172,13 @@ fn a_request_that_never_ends_does_not_outlast_the_grace_period() {
     let mut connection = proxy.connect();
     connection.send(&bytes[..bytes.len() - 10]).unwrap();
     proxy.await_metric("xks_requests_in_flight", &[], |value| value == 1.0);
+    let start = Instant::now();
     proxy.daemon.signal(Signal::TERM);
     assert_eq!(proxy.daemon.wait().code(), Some(0));
+    assert!(
+        start.elapsed() < Duration::from_secs(50),
+        "it ended with the request, not with the grace period"
+    );
 }
 
 #[test]

@@ -38,10 +38,11 @@ pub(super) struct Shared {
     pub settings: HsmSettings,
     pub metrics: DeviceMetrics,
     pub load: Load,
+    /// Whether an attempt to open the device has failed. An attempt that still runs has not failed, however slow it is.
+    pub opening_failed: AtomicBool,
     queue: Queue<Job>,
     usable: AtomicBool,
     had_keys: AtomicBool,
-    opening_failed: AtomicBool,
     keepers: AtomicUsize,
     board: Board,
     last_check: Mutex<LastCheck>,
@@ -59,10 +60,10 @@ impl Shared {
             settings,
             metrics,
             load: Load::new(),
+            opening_failed: AtomicBool::new(false),
             queue: Queue::new(MAX_QUEUE),
             usable: AtomicBool::new(false),
             had_keys: AtomicBool::new(false),
-            opening_failed: AtomicBool::new(false),
             keepers: AtomicUsize::new(0),
             board: Board::default(),
             last_check: Mutex::new(LastCheck {
@@ -253,16 +254,6 @@ impl Shared {
     pub(super) fn has_failed(&self) -> bool {
         let last = lock(&self.last_check);
         last.at.is_some() && last.condition == Condition::Down
-    }
-
-    /// Records that an attempt to open the device has failed.
-    pub(super) fn note_failed_opening(&self) {
-        self.opening_failed.store(true, Ordering::Release);
-    }
-
-    /// Returns whether an attempt to open the device has ever failed. An attempt that still runs has not failed, however slow it is.
-    pub(super) fn has_failed_opening(&self) -> bool {
-        self.opening_failed.load(Ordering::Acquire)
     }
 
     // ---- events

@@ -3,6 +3,9 @@
 //! - `/livez`: 200 as long as the process answers.
 //! - `/readyz`: 200 when the proxy is to be sent requests, else 503 with the reason. The health URL for load balancers.
 //! - `/metrics`: Prometheus' text format.
+//!
+//! # Invariants
+//! - Health checks are answered whatever else is connected: a new connection takes the place of the least advanced one ([`LIMITS`]).
 
 use std::convert::Infallible;
 use std::io;
@@ -19,14 +22,19 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, sleep, timeout};
 
+use crate::connections::{ClientStream, Connections, End, PERIOD, PoolLimits, Slot};
 use crate::listen::Listeners;
 use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, Metrics};
 
-/// Connections at a time: a load balancer and a few scrapers.
-const MAX_CONNECTIONS: usize = 64;
+/// The bounds of its connections. A load balancer and a few scrapers need ten; the rest is the time that a new connection has for its request while
+/// 1,000 others come per second. Nobody is verified here.
+pub const LIMITS: PoolLimits = PoolLimits {
+    max_verified: 0,
+    max_unverified: 256,
+    max_unverified_per_source: 128,
+};
 
 /// How long a request's headers may take; also the longest pause between requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,6 +58,8 @@ pub type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 /// What the admin listener shows.
 #[derive(Clone)]
 pub struct AdminParts {
+    /// Its connections, under [`LIMITS`].
+    pub connections: Connections,
     /// For `/metrics`.
     pub metrics: Metrics,
     /// For `/readyz`.
@@ -84,31 +94,45 @@ impl Admin {
 
     /// Serves until it is dropped.
     pub async fn serve(self) {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut periods = interval(PERIOD);
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                return;
-            };
-            match self.listeners.accept().await {
-                Ok((stream, _)) => {
-                    let parts = self.parts.clone();
-                    tokio::spawn(async move {
-                        // However it ends, the place comes back.
-                        drop(timeout(MAX_LIFE, serve_connection(parts, stream)).await);
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the admin listener cannot accept");
-                    sleep(ACCEPT_PAUSE).await;
-                }
+            tokio::select! {
+                accepted = self.listeners.accept() => match accepted {
+                    Ok((socket, peer)) => self.spawn(socket, peer),
+                    Err(error) => {
+                        self.parts.connections.note_accept_failure(&error);
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                _ = periods.tick() => self.parts.connections.report(),
             }
         }
     }
+
+    fn spawn(&self, socket: TcpStream, peer: SocketAddr) {
+        let Some(slot) = self.parts.connections.admit(peer) else {
+            // A reset leaves nothing of it in the kernel.
+            return drop(socket.set_zero_linger());
+        };
+        let parts = self.parts.clone();
+        tokio::spawn(async move {
+            let serving = serve_connection(parts, slot.stream(socket), &slot);
+            let end = tokio::select! {
+                served = timeout(MAX_LIFE, serving) => served.map_or(End::MaxAge, |_| End::Closed),
+                () = slot.displaced() => return,
+            };
+            slot.finish(end);
+        });
+    }
 }
 
-async fn serve_connection(parts: AdminParts, stream: TcpStream) -> Result<(), hyper::Error> {
-    let service = service_fn(move |request: Request<Incoming>| {
+async fn serve_connection(
+    parts: AdminParts,
+    stream: ClientStream,
+    slot: &Slot,
+) -> Result<(), hyper::Error> {
+    let service = service_fn(|request: Request<Incoming>| {
+        slot.establish();
         let response = answer(&parts, &request);
         async move { Ok::<_, Infallible>(response) }
     });
@@ -174,10 +198,14 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connections::ConnectionMetrics;
 
     fn status(method: Method, path: &str, ready: bool) -> u16 {
+        let metrics = Metrics::default();
+        let declared = ConnectionMetrics::declare(&metrics).unwrap();
         let parts = AdminParts {
-            metrics: Metrics::default(),
+            connections: Connections::new("admin", LIMITS, &declared),
+            metrics,
             readiness: Arc::new(move || {
                 if ready {
                     Ok(())

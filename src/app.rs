@@ -9,6 +9,7 @@
 
 mod auditor;
 mod devices;
+mod first_seal;
 mod hardening;
 mod logging;
 mod proxy;

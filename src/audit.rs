@@ -9,6 +9,8 @@
 //! - `seq` grows by one from line to line, whatever the clock does, across files, restarts and failures.
 //! - A line is whole or it is not there: what a failed write has left behind is taken back before the next one, what a crash has
 //!   left behind is set aside in a file of its own and recorded.
+//! - A start never uses a number twice: `<trail>.position` beside the trail names the last acknowledged line, also when its file was
+//!   renamed, compressed, moved away or deleted.
 //! - One process writes one trail: the lock is held from opening to stopping.
 //! - A file that is not an audit trail of this schema is never written to.
 //!
@@ -21,7 +23,7 @@
 //! | `seq` | the line's number; the first of a trail has 1 |
 //! | `time` | RFC 3339, UTC, six decimals: when it happened |
 //! | `prev` | `hash` of the line before; 64 zeros in the first of a trail |
-//! | `kind` | `request`, `security`, `checkpoint`, `recovered`, `start` or `stop` |
+//! | `kind` | `request`, `security`, `checkpoint`, `recovered`, `correction`, `start` or `stop` |
 //! | … | what the kind adds: [`Request`], [`Security`], the list below |
 //! | `hash` | SHA-256, in lower-case hexadecimal, of the line's bytes before `,"hash"` |
 //!
@@ -33,32 +35,35 @@
 //!   and `sealed` (AES-GCM ciphertext and tag over [`Position::aad`]); or `unsealed`: why the HSM did not seal.
 //! - `recovered`: `cause` `torn_line` with `bytes`, `sha256` and `file` of what a crash left behind; or `cause` `unrecorded` with
 //!   `unrecorded`, the number of entries that have no line (refused or lost, as `on_failure` says), and `error`.
+//!   Or, when a start found the end of the chain damaged: `cause` `missing` with `first` and `last`, the numbers of acknowledged lines that
+//!   are gone; `cause` `replaced` with `line` and `was`, the number and the known hash of the last line; or `cause` `unknown_position`
+//!   with `error`, when a file could not be read and nothing else says where the chain was.
+//! - `correction`: `corrects`, the number of a request's line that says what was not answered after all, and the members of `request` with
+//!   what was.
 //! - `start`, `stop`: `version`, `pid`.
 
 mod chain;
 mod checkpoint;
 mod error;
-mod file;
-mod lines;
 mod metrics;
-mod pace;
+mod reading;
 mod record;
+mod recording;
 mod report;
 mod settings;
-mod tail;
 mod trail;
 mod verify;
-mod writer;
+mod writing;
 
 pub use chain::Position;
 pub use checkpoint::{Checkpoint, Seal, SealedHead, Sealer, Sealing, Unseal};
 pub use error::AuditError;
-pub use lines::Lines;
 pub use metrics::AuditMetrics;
+pub use reading::{Lines, in_order, trail_files, unreadable_files};
 pub use record::{Entry, Kind, Outcome, Request, Security};
+pub use recording::Recording;
 pub use report::{ChainFault, Damage, Place, Verification};
 pub use settings::{AuditSettings, CheckpointSettings, OnFailure, RotateSettings, SyncPolicy};
-pub use tail::{in_order, trail_files};
 pub use trail::Trail;
 pub use verify::verify;
 

@@ -26,7 +26,9 @@ use crate::keystore::KeyStoreSettings;
 
 pub use creation::{Concerned, Created};
 pub use encryptions::Encryptions;
-pub use report::{Examination, HeldKey, Holding, SameKey, TokenReport, VersionReport};
+pub use report::{
+    Examination, HeldKey, Holding, SameKey, SealKeyReport, TokenReport, VersionReport,
+};
 pub use rotation::{Rotated, Rotation};
 pub use seals::Seals;
 
@@ -83,6 +85,7 @@ impl Inventory {
                 .iter()
                 .map(|version| version.report(self))
                 .collect(),
+            audit_key: None,
             faults: sharing::faults(self, &versions),
         }
     }

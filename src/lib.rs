@@ -30,10 +30,11 @@
 //! | 1 | [`xks`] | the specification's vocabulary as bytes: routes, wire types, framing, the one error table |
 //! | 1 | [`sigv4`] | signature verification, pure |
 //! | 1 | [`ekm`] | the seam to the devices: trait `KeyManager` and how it fails |
+//! | 1 | [`connections`] | the source of a connection, and which connections may stay |
 //! | 0 | [`secret`], [`clock`], [`json_line`], [`listen`], [`metrics`], [`similar`], [`build_info`] | values that hide themselves, deadlines and moments, JSON in a line, addresses to listen on, the registry, misspelt names, the version |
 //!
 //! ## The walk of a request
-//! accept (a permit first) → TLS handshake under a timeout → hyper → **observe** → **audit** → **rescue** → **admit** → **deadline** → **authenticate** →
+//! accept (an unverified connection gives way if there are too many) → TLS handshake under a timeout → hyper → **observe** → **audit** → **rescue** → **admit** → **deadline** → **authenticate** →
 //! store state → quota → key → policy → key state and usage → **HSM job** → audit → answer. See [`server`] for what each layer promises, [`hsm`] for the device's
 //! threads, queue and blame.
 //!
@@ -48,6 +49,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod connections;
 pub mod ekm;
 pub mod hsm;
 pub mod inventory;

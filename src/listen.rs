@@ -13,8 +13,8 @@ use std::task::Poll;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Connections that the kernel keeps until they are accepted: what `TcpListener::bind` takes as well.
-const BACKLOG: i32 = 128;
+/// Connections that the kernel keeps until they are accepted: one second of a flood of 1,000 per second, while the event loop is busy.
+const BACKLOG: i32 = 1_024;
 
 /// An address, and whether its socket accepts IPv6 alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! The network side: listeners, TLS, HTTP and the layers that a request walks through.
 //!
-//! A connection: a permit is taken **before** `accept`, so that a flood waits in the kernel; the TLS handshake runs in the connection's own
-//! task under a timeout; a `guard` closes connections that are idle or send their headers too slowly.
+//! A connection: it is accepted at once and given a slot ([`crate::connections`]), for which another connection may have to end; the TLS handshake
+//! runs in the connection's own task under a timeout; a `guard` and the `drive` loop end connections that are idle, send their headers too slowly
+//! or send much that is no request.
 //!
 //! A request meets the layers in this order, outermost first:
 //! - **observe** opens the request's record, counts it and writes its one line to the log, whatever happens inside.
@@ -17,6 +18,7 @@
 //! - No body is buffered beyond its cap; no connection lives without a timeout.
 
 mod access_log;
+mod activity;
 mod admit;
 mod answer_metrics;
 mod audit;
@@ -26,11 +28,13 @@ mod client_auth;
 mod connection;
 mod deadline;
 mod dispatch;
+mod drive;
 mod failures;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod guard;
+mod handshake;
 mod listener;
 mod live;
 mod metrics;

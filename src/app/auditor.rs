@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::devices::Devices;
+use super::first_seal::first_seal;
 use crate::audit::{
     AuditError, AuditMetrics, AuditSettings, Entry, OnFailure, Position, Seal, SealedHead, Sealer,
     Sealing, Security, Trail,
@@ -14,7 +15,7 @@ use crate::audit::{
 use crate::clock::Deadline;
 use crate::config::Changes;
 use crate::ekm::{EncryptJob, KeyManager, KeySelector, Sealed, Tenant};
-use crate::hsm::{Hsm, StateChange};
+use crate::hsm::StateChange;
 use crate::secret::SecretBytes;
 
 /// The turn of the trail among the tenants of an HSM.
@@ -139,7 +140,7 @@ impl Auditor {
     }
 }
 
-/// Seals with the first HSM that can.
+/// Seals with the first HSM that answers.
 struct DeviceSeal {
     devices: Arc<Devices>,
     key: Arc<KeySelector>,
@@ -160,29 +161,16 @@ impl Seal for DeviceSeal {
             must_decrypt: true,
             deadline,
         };
-        Box::pin(sealed_by_one(devices, job))
+        let devices = devices.into_iter().map(|hsm| hsm as Arc<dyn KeyManager>);
+        let (devices, patience) = (devices.collect(), self.patience);
+        Box::pin(async move {
+            let served = first_seal(devices, &job, patience).await?;
+            Ok(sealed_head(&served.device, &job.key, served.value))
+        })
     }
 }
 
-async fn sealed_by_one(devices: Vec<Arc<Hsm>>, job: EncryptJob) -> Result<SealedHead, String> {
-    let mut reasons = Vec::new();
-    for hsm in devices {
-        if !hsm.is_usable() {
-            reasons.push(format!("{} is not usable", hsm.name()));
-            continue;
-        }
-        match hsm.encrypt(job.clone()).await {
-            Ok(served) => return Ok(head(&served.device, &job.key, served.value)),
-            Err(error) => reasons.push(format!("{}: {error}", hsm.name())),
-        }
-    }
-    Err(match reasons.is_empty() {
-        true => "there is no HSM".to_owned(),
-        false => reasons.join("; "),
-    })
-}
-
-fn head(hsm: &str, key: &KeySelector, made: Sealed) -> SealedHead {
+fn sealed_head(hsm: &str, key: &KeySelector, made: Sealed) -> SealedHead {
     let Sealed {
         iv,
         mut ciphertext,

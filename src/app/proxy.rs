@@ -19,15 +19,16 @@ use super::reload::{ReloadMetrics, Reloader, serving};
 use super::signals::Signals;
 use super::stores::StoreMaker;
 use super::{hardening, logging, watcher};
-use crate::admin::{Admin, AdminParts, AdminSettings};
+use crate::admin::{self, Admin, AdminParts, AdminSettings};
 use crate::audit::{AuditError, AuditMetrics};
 use crate::build_info;
 use crate::config::{Configuration, Finding, Loaded, Reading, Sources};
+use crate::connections::{ConnectionMetrics, Connections};
 use crate::ekm::KeyManager as _;
 use crate::hsm::{HsmMetrics, StateChange};
 use crate::metrics::{Metrics, MetricsError};
 use crate::policy::PolicyMetrics;
-use crate::server::{Live, Server, ServerMetrics, ServerParts};
+use crate::server::{Live, Server, ServerMetrics, ServerParts, ServerSettings};
 
 /// How long the start waits for the first attempt to open each HSM. A device that hangs must not keep the proxy from telling so.
 const FIRST_ATTEMPT: Duration = Duration::from_secs(10);
@@ -111,12 +112,23 @@ async fn serve(start: Start) -> Result<(), AppError> {
         loaded,
         level,
     } = start;
-    let reloader = reloader(loaded.configuration, level, &devices, &auditor, &metrics)?;
+    let connection_metrics = ConnectionMetrics::declare(&metrics)?;
+    let connections = connections(&loaded.configuration.server, &connection_metrics);
+    let reloader = reloader(
+        loaded.configuration,
+        connections,
+        level,
+        &devices,
+        &auditor,
+        &metrics,
+    )?;
     let server = bind(&reloader)?;
     let live = reloader.live.clone();
     let phase = Phase::new();
     if let Some(settings) = &reloader.current.admin {
-        start_admin(settings, metrics, &phase, &devices, &auditor, live)?;
+        let connections = Connections::new("admin", admin::LIMITS, &connection_metrics);
+        let parts = admin_parts(metrics, connections, &phase, &devices, &auditor, live);
+        start_admin(settings, parts)?;
     }
     for address in server.addresses()? {
         tracing::info!(listener = "server", %address, "listening");
@@ -145,9 +157,18 @@ async fn serve(start: Start) -> Result<(), AppError> {
     Ok(())
 }
 
+/// The connections of KMS, none yet.
+fn connections(settings: &ServerSettings, metrics: &ConnectionMetrics) -> Connections {
+    let limits = settings.limits.pool();
+    let connections = Connections::new("server", limits, metrics);
+    connections.configure(limits, settings.shared_sources.clone());
+    connections
+}
+
 /// What serves this configuration, and whichever comes after it.
 fn reloader(
     configuration: Configuration,
+    connections: Connections,
     level: LevelHandle,
     devices: &Arc<Devices>,
     auditor: &Auditor,
@@ -161,6 +182,7 @@ fn reloader(
     let made = stores.make(&configuration, devices, None);
     Ok(Reloader {
         live: Live::new(serving(&configuration, made, &policy_metrics)),
+        connections,
         current: configuration,
         devices: Arc::clone(devices),
         auditor: auditor.clone(),
@@ -176,7 +198,7 @@ fn bind(reloader: &Reloader) -> io::Result<Server> {
     let settings = &reloader.current.server;
     let parts = ServerParts {
         listen: settings.listen.clone(),
-        max_connections: settings.limits.max_connections,
+        connections: reloader.connections.clone(),
         live: reloader.live.clone(),
         trail: reloader.auditor.trail(),
         metrics: reloader.server_metrics.clone(),
@@ -236,24 +258,28 @@ async fn wait_for_first_attempts(devices: &Devices) {
     }
 }
 
-fn start_admin(
-    settings: &AdminSettings,
+fn admin_parts(
     metrics: Metrics,
+    connections: Connections,
     phase: &Arc<Phase>,
     devices: &Arc<Devices>,
     auditor: &Auditor,
     live: Live,
-) -> Result<(), AppError> {
+) -> AdminParts {
     let (phase, auditor) = (Arc::clone(phase), auditor.clone());
     let (of_readiness, of_refresh) = (Arc::clone(devices), Arc::clone(devices));
-    let parts = AdminParts {
+    AdminParts {
+        connections,
         metrics,
         readiness: Arc::new(move || phase.readiness(&of_readiness, &auditor)),
         refresh: Arc::new(move || {
             of_refresh.publish_gauges();
             live.now().stores.publish_gauges();
         }),
-    };
+    }
+}
+
+fn start_admin(settings: &AdminSettings, parts: AdminParts) -> Result<(), AppError> {
     let admin = Admin::bind(settings, parts)?;
     for address in admin.addresses()? {
         tracing::info!(listener = "admin", %address, "listening");

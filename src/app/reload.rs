@@ -15,6 +15,7 @@ use super::devices::Devices;
 use super::logging::LevelHandle;
 use super::stores::StoreMaker;
 use crate::config::{Change, Changes, Configuration, Findings, Loaded};
+use crate::connections::Connections;
 use crate::hsm::HsmSettings;
 use crate::keystore::KeyStores;
 use crate::metrics::{Metrics, MetricsError};
@@ -80,6 +81,7 @@ pub(super) struct Reloader {
     /// What is in force.
     pub(super) current: Configuration,
     pub(super) live: Live,
+    pub(super) connections: Connections,
     pub(super) devices: Arc<Devices>,
     pub(super) auditor: Auditor,
     pub(super) stores: StoreMaker,
@@ -141,6 +143,9 @@ impl Reloader {
         self.live
             .replace(serving(&configuration, stores, &self.policy_metrics));
         gone.iter().for_each(|name| self.devices.remove(name));
+        let server = &configuration.server;
+        self.connections
+            .configure(server.limits.pool(), server.shared_sources.clone());
         self.server_metrics
             .publish_expiries(&configuration.server.tls.expiries);
         self.level.set(configuration.log.level);
@@ -218,7 +223,6 @@ pub(super) fn serving(
 /// The new configuration, but for what cannot change while the proxy runs.
 fn keep_what_needs_a_restart(old: &Configuration, mut new: Configuration) -> Configuration {
     new.server.listen.clone_from(&old.server.listen);
-    new.server.limits.max_connections = old.server.limits.max_connections;
     new.admin.clone_from(&old.admin);
     new.audit.clone_from(&old.audit);
     new.log.format = old.log.format;

@@ -142,6 +142,14 @@ pub(super) fn could_begin_a_line(bytes: &[u8]) -> bool {
     bytes.get(..common) == VERSION.as_bytes().get(..common)
 }
 
+/// The number of a line of which only the beginning may be intact.
+pub(super) fn seq_of_beginning(bytes: &[u8]) -> Option<u64> {
+    let rest = bytes.strip_prefix(VERSION.as_bytes())?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
+    let digits = rest.get(..digits.count())?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
 pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }

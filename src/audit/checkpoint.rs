@@ -73,6 +73,12 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
+    /// An attempt that ended without an outcome.
+    pub(super) fn unanswered(head: Position) -> Self {
+        let outcome = Err("the attempt ended unexpectedly".into());
+        Self { head, outcome }
+    }
+
     /// Waits for the seal, but not longer than `patience`.
     pub(super) async fn make(seal: Arc<dyn Seal>, head: Position, patience: Duration) -> Self {
         let sealed = tokio::time::timeout(patience, seal.seal(head)).await;

@@ -20,6 +20,9 @@ pub enum AuditError {
     /// The operating system refuses.
     #[error("cannot use {}: {}", .0.display(), .1)]
     Unusable(PathBuf, #[source] io::Error),
+    /// The start waited in vain for the disk.
+    #[error("the disk of {} does not answer", .0.display())]
+    Hangs(PathBuf),
     /// The line did not reach the file.
     #[error("the audit trail could not be written: {0}")]
     Unwritten(String),
@@ -29,6 +32,27 @@ pub enum AuditError {
 }
 
 impl AuditError {
+    /// Whether a new start may succeed although nobody has changed the configuration or the files: the disk is full, broken or hangs.
+    pub fn may_pass(&self) -> bool {
+        use rustix::io::Errno;
+        let passing = [
+            Errno::IO,
+            Errno::NOSPC,
+            Errno::DQUOT,
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOMEM,
+        ];
+        match self {
+            Self::Unusable(_, error) => {
+                let code = error.raw_os_error();
+                code.is_some_and(|code| passing.iter().any(|errno| errno.raw_os_error() == code))
+            }
+            Self::Hangs(_) | Self::Unwritten(_) | Self::Stopped => true,
+            Self::Locked(_) | Self::Foreign(..) | Self::Damaged(_) => false,
+        }
+    }
+
     /// For `map_err`.
     pub(super) fn unusable(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

@@ -10,7 +10,9 @@ use crate::metrics::{Metrics, MetricsError};
 pub struct AuditMetrics {
     pub(super) lines: IntCounterVec,
     pub(super) checkpoints: IntCounterVec,
+    pub(super) sealed: IntGauge,
     pub(super) lost: IntCounter,
+    pub(super) unrecorded: IntCounter,
     pub(super) failures: IntCounter,
     pub(super) healthy: IntGauge,
     pub(super) sequence: IntGauge,
@@ -38,9 +40,19 @@ impl AuditMetrics {
                 "Checkpoints of the audit trail, by outcome (sealed, unsealed).",
                 &["outcome"],
             )?,
+            sealed: gauge(
+                "xks_audit_sealed",
+                "Whether an HSM sealed the last checkpoint of the audit trail (1) or not (0); 0 also without audit.key.",
+            )?
+            .with_label_values(&none),
             lost: counter(
                 "xks_audit_lost_total",
                 "Entries that were not recorded while what they are about went on.",
+            )?
+            .with_label_values(&none),
+            unrecorded: counter(
+                "xks_audit_unrecorded_total",
+                "Entries that have no line of their own in the audit trail, whether what they are about was refused or went on.",
             )?
             .with_label_values(&none),
             failures: counter(
@@ -73,6 +85,13 @@ impl AuditMetrics {
         };
         declared.begin();
         Ok(declared)
+    }
+
+    /// Counts a checkpoint, and shows whether it was sealed.
+    pub(super) fn count_checkpoint(&self, is_sealed: bool) {
+        let outcome = if is_sealed { "sealed" } else { "unsealed" };
+        self.checkpoints.with_label_values(&[outcome]).inc();
+        self.sealed.set(i64::from(is_sealed));
     }
 
     /// Every series is there from the start: a rate needs its zero.

@@ -33,6 +33,7 @@ pub enum Kind {
     Security,
     Checkpoint,
     Recovered,
+    Correction,
     Start,
     Stop,
 }
@@ -126,6 +127,14 @@ impl Entry {
         Self::new(Kind::Security, security)
     }
 
+    /// The line that says what the request's line with this number should say.
+    pub(super) fn correcting(mut self, seq: u64) -> Self {
+        let members = format!(",\"corrects\":{seq}").into_bytes();
+        self.kind = Kind::Correction;
+        self.members.splice(..0, members);
+        self
+    }
+
     /// The proxy starts or stops.
     pub(super) fn lifecycle(kind: Kind) -> Self {
         let (version, pid) = (build_info::VERSION, std::process::id());
@@ -171,11 +180,12 @@ impl Outcome {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Request,
         Self::Security,
         Self::Checkpoint,
         Self::Recovered,
+        Self::Correction,
         Self::Start,
         Self::Stop,
     ];
@@ -187,6 +197,7 @@ impl Kind {
             Self::Security => "security",
             Self::Checkpoint => "checkpoint",
             Self::Recovered => "recovered",
+            Self::Correction => "correction",
             Self::Start => "start",
             Self::Stop => "stop",
         }

@@ -1,6 +1,7 @@
 //! The room as a whole: chains across files, crashes, full disks and every kind of tampering.
 
 mod full_disk;
+mod model;
 mod tampering;
 
 use std::fs::{self, OpenOptions};

@@ -1,62 +1,41 @@
 //! The handle by which the rest of the proxy records.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{Instant, sleep_until};
 
-use super::checkpoint::{Attempt, Sealer};
+use super::checkpoint::Sealer;
 use super::error::AuditError;
-use super::file::TrailFile;
 use super::metrics::AuditMetrics;
 use super::record::Entry;
-use super::settings::{AuditSettings, OnFailure};
-use super::writer::Writer;
+use super::recording::Recording;
+use super::settings::AuditSettings;
+use super::writing::{Found, Message, Outbox, State, System, Writer, find};
 
 /// A write that takes longer is a disk that hangs.
 const HANGING: Duration = Duration::from_secs(2);
 
+/// How long a start waits for the disk. Reading a large compressed file takes some seconds.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A write that takes longer than this does not keep the process from stopping.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Interval between checks for a disk that hangs during the stop.
+const STOP_POLL: Duration = Duration::from_millis(50);
+
 /// An open trail. Clones are the same trail; when the last is gone, it stops.
 #[derive(Clone)]
-pub struct Trail(Arc<Inner>);
+pub struct Trail(Arc<Handle>);
 
-struct Inner {
-    inbox: Sender<Message>,
-    room: Arc<Semaphore>,
-    state: Arc<State>,
-    on_failure: OnFailure,
-}
-
-/// What the writer and the handles share.
-pub(super) struct State {
-    pub failing: AtomicBool,
-    /// Entries that have no line, and of which no line tells yet.
-    pub unrecorded: AtomicU64,
-    pub writing_since: Mutex<Option<Instant>>,
-    pub metrics: AuditMetrics,
-}
-
-/// What the writer is told.
-pub(super) enum Message {
-    Entry(Waiting),
-    Sealed(Attempt),
-    Reopen,
-    Stop(Option<oneshot::Sender<()>>),
-}
-
-/// An entry with who waits for it.
-pub(super) struct Waiting {
-    pub entry: Entry,
-    /// None when nobody waits: an entry that fails is lost.
-    pub done: Option<oneshot::Sender<Result<(), AuditError>>>,
-    /// Its place in the queue.
-    pub _permit: OwnedSemaphorePermit,
-}
+struct Handle(Arc<Outbox>);
 
 impl Trail {
-    /// Opens the trail, or begins one, and starts its thread; writes the `start` line.
+    /// Opens the trail, or begins one, and starts its thread; writes the `start` line. Blocks while the disk does.
     ///
     /// # Errors
     /// When another process writes it, the file is not ours or has been changed, or the operating system refuses.
@@ -65,111 +44,97 @@ impl Trail {
         sealer: Option<Sealer>,
         metrics: AuditMetrics,
     ) -> Result<Self, AuditError> {
-        let found = TrailFile::find(settings)?;
+        let found = find_in_time(settings)?;
         let (inbox, messages) = channel();
-        let state = Arc::new(State {
-            failing: AtomicBool::new(false),
-            unrecorded: AtomicU64::new(0),
-            writing_since: Mutex::default(),
-            metrics,
+        let outbox = Arc::new(Outbox {
+            inbox,
+            room: Arc::new(Semaphore::new(settings.queue.max(1))),
+            state: Arc::new(State::new(metrics)),
+            on_failure: settings.on_failure,
         });
-        let writer = Writer::new(settings, found, sealer, inbox.clone(), Arc::clone(&state));
+        let writer = Writer::new(settings, found, sealer, &outbox);
         let thread = std::thread::Builder::new().name("audit".into());
         let started = thread.spawn(move || writer.run(&messages));
         started.map_err(AuditError::unusable(&settings.path))?;
-        Ok(Self(Arc::new(Inner {
-            inbox,
-            room: Arc::new(Semaphore::new(settings.queue.max(1))),
-            state,
-            on_failure: settings.on_failure,
-        })))
+        Ok(Self(Arc::new(Handle(outbox))))
     }
 
-    /// Records the entry. With [`OnFailure::Refuse`] it waits until the line is written, and says so when it is not: then what the
-    /// entry is about must not go on. With [`OnFailure::Continue`] it returns at once. Dropped, it may or may not have recorded.
+    /// Records the entry. With [`super::OnFailure::Refuse`] it waits until the line is written, and says so when it is not: then what the
+    /// entry is about must not go on. With [`super::OnFailure::Continue`] it returns at once. A caller that may give up uses
+    /// [`Trail::recording`].
     ///
     /// # Errors
-    /// When the line was not written, with [`OnFailure::Refuse`] only.
+    /// When the line was not written, with [`super::OnFailure::Refuse`] only.
     pub async fn record(&self, entry: Entry) -> Result<(), AuditError> {
-        if self.0.on_failure == OnFailure::Continue {
-            self.note(entry);
-            return Ok(());
-        }
-        let room = Arc::clone(&self.0.room).acquire_owned().await;
-        let permit = room.map_err(|_| AuditError::Stopped)?;
-        let (done, outcome) = oneshot::channel();
-        self.send(entry, Some(done), permit)?;
-        outcome.await.unwrap_or(Err(AuditError::Stopped))
+        self.recording(entry).written().await
+    }
+
+    /// Prepares to record the entry, for a caller that may give up before its line is written.
+    pub fn recording(&self, entry: Entry) -> Recording {
+        Recording::new(&self.0.0, entry)
     }
 
     /// Records the entry without waiting: for what has happened already and cannot be refused. Losses are counted.
     pub fn note(&self, entry: Entry) {
-        let sent = match Arc::clone(&self.0.room).try_acquire_owned() {
-            Ok(permit) => self.send(entry, None, permit),
-            Err(_) => Err(AuditError::Stopped),
-        };
-        if sent.is_err() {
-            self.0.state.lose(1);
-            self.0.state.metrics.lost.inc();
-        }
-    }
-
-    fn send(
-        &self,
-        entry: Entry,
-        done: Option<oneshot::Sender<Result<(), AuditError>>>,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<(), AuditError> {
-        self.0.state.metrics.depth.inc();
-        let waiting = Waiting {
-            entry,
-            done,
-            _permit: permit,
-        };
-        let sent = self.0.inbox.send(Message::Entry(waiting));
-        sent.map_err(|_| {
-            self.0.state.metrics.depth.dec();
-            AuditError::Stopped
-        })
+        self.0.0.note_or_lose(entry);
     }
 
     /// Whether what is recorded now would be written: the last attempt worked and none hangs.
     pub fn is_healthy(&self) -> bool {
-        let state = &self.0.state;
-        let since = *state.writing();
-        let hangs = since.is_some_and(|since| since.elapsed() > HANGING);
-        !hangs && !state.failing.load(Ordering::Relaxed)
+        !self.hangs_for(HANGING) && !self.0.0.state.failing.load(Ordering::Relaxed)
+    }
+
+    fn hangs_for(&self, patience: Duration) -> bool {
+        let since = *self.0.0.state.writing();
+        since.is_some_and(|since| since.elapsed() > patience)
     }
 
     /// Goes on in the file that has the path's name now: for logrotate.
     pub fn reopen(&self) {
         // After the stop there is nothing to reopen.
-        drop(self.0.inbox.send(Message::Reopen));
+        drop(self.0.0.inbox.send(Message::Reopen));
     }
 
-    /// Writes what waits, the `stop` line and a last checkpoint, and gives the lock back.
+    /// Takes no more entries, writes those that wait, the `stop` line and a last checkpoint, and releases the lock. Gives up on a disk
+    /// that hangs, and logs how many entries it left unwritten.
     pub async fn stop(&self) {
-        let (done, stopped) = oneshot::channel();
-        drop(self.0.inbox.send(Message::Stop(Some(done))));
-        // An error says that it had stopped before.
-        drop(stopped.await);
-        self.0.room.close();
+        let waiting = self.0.0.state.metrics.depth.clone();
+        self.0.0.room.close();
+        let (done, mut stopped) = oneshot::channel();
+        drop(self.0.0.inbox.send(Message::Stop(Some(done))));
+        loop {
+            tokio::select! {
+                // An error says that it had stopped before.
+                _ = &mut stopped => return,
+                () = sleep_until(Instant::now() + STOP_POLL) => {}
+            }
+            if self.hangs_for(STOP_PATIENCE) {
+                let entries = waiting.get();
+                return tracing::error!(
+                    entries,
+                    "the disk of the audit trail does not answer; the proxy stops without it, and these entries may have no line"
+                );
+            }
+        }
     }
 }
 
-impl Drop for Inner {
+/// Finds the end of the trail. A start must end even when the disk hangs.
+fn find_in_time(settings: &AuditSettings) -> Result<Found, AuditError> {
+    let (send, found) = channel();
+    let of_thread = settings.clone();
+    let thread = std::thread::Builder::new().name("audit-start".into());
+    let started = thread.spawn(move || {
+        // After the start has given up nobody waits for it.
+        drop(send.send(find(&of_thread, Arc::new(System))));
+    });
+    started.map_err(AuditError::unusable(&settings.path))?;
+    let found = found.recv_timeout(START_PATIENCE);
+    found.unwrap_or_else(|_| Err(AuditError::Hangs(settings.path.clone())))
+}
+
+impl Drop for Handle {
     fn drop(&mut self) {
-        drop(self.inbox.send(Message::Stop(None)));
-    }
-}
-
-impl State {
-    pub(super) fn lose(&self, entries: u64) {
-        self.unrecorded.fetch_add(entries, Ordering::Relaxed);
-    }
-
-    pub(super) fn writing(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        let since = self.writing_since.lock();
-        since.unwrap_or_else(PoisonError::into_inner)
+        drop(self.0.inbox.send(Message::Stop(None)));
     }
 }

@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::chain::{Line, Position};
+use super::chain::{Line, Position, could_begin_a_line};
 use super::checkpoint::{self, MAX_LAG, Read, Unseal};
-use super::lines::{self, MAX_LINE, naming};
+use super::reading::{MAX_LINE, Source};
 use super::report::{ChainFault, Damage, Place, Verification};
 
 /// Verifies the files in this order, up to the first fault. `anchor` is a line that is known from an earlier verification: it is in
@@ -63,25 +63,24 @@ impl Walk<'_> {
         rest: &[PathBuf],
         progress: &mut dyn FnMut(u64),
     ) -> io::Result<Option<(u64, Damage)>> {
-        let mut reader = lines::open(path)?;
+        let mut source = Source::open(path)?;
         let (mut buffer, mut number) = (Vec::with_capacity(4096), 0);
         loop {
             buffer.clear();
-            if !lines::read(&mut reader, &mut buffer).map_err(naming(path))? {
+            if !source.read_line(&mut buffer)? {
                 return Ok(None);
             }
             number += 1;
             let Some(line) = buffer.strip_suffix(b"\n") else {
-                let is_endless = buffer.len() as u64 >= MAX_LINE;
-                self.found.torn_bytes = buffer.len() as u64;
-                // Only the newest file may end within a line.
-                let is_wrong = is_endless || !rest.is_empty();
+                // A crash may tear the last line of each file: the next file shows whether that line was acknowledged.
+                self.found.torn_bytes += buffer.len() as u64;
+                let is_wrong = buffer.len() as u64 >= MAX_LINE || !is_torn(&buffer);
                 return Ok(is_wrong.then_some((number, Damage::NotALine)));
             };
             if let Err(damage) = self.line(line) {
                 let damage = match damage {
                     Damage::Removed { until } => {
-                        match comes_later(self.expected(), &mut reader, rest)? {
+                        match comes_later(self.expected(), &mut source, rest)? {
                             true => Damage::Reordered { seq: until },
                             false => damage,
                         }
@@ -211,6 +210,13 @@ impl Walk<'_> {
     }
 }
 
+/// Whether bytes without a newline can be a line that is being written, or that a crash tore.
+fn is_torn(bytes: &[u8]) -> bool {
+    let zeros = bytes.iter().position(|byte| *byte == 0);
+    let begin = bytes.get(..zeros.unwrap_or(bytes.len()));
+    could_begin_a_line(begin.unwrap_or_default())
+}
+
 /// Entries are stamped before they queue, so that neighbours may differ by less than a second.
 fn is_earlier(time: &str, last: &str) -> bool {
     let seconds = |time: &str| time.get(..19).map(str::to_owned);
@@ -223,21 +229,21 @@ fn place(line: &Line<'_>) -> Place {
 }
 
 /// Whether a line of this number is in what was not read yet.
-fn comes_later(seq: u64, reader: &mut impl io::BufRead, rest: &[PathBuf]) -> io::Result<bool> {
-    if has_line(seq, reader)? {
+fn comes_later(seq: u64, source: &mut Source, rest: &[PathBuf]) -> io::Result<bool> {
+    if has_line(seq, source)? {
         return Ok(true);
     }
     for path in rest {
-        if has_line(seq, &mut lines::open(path)?).map_err(naming(path))? {
+        if has_line(seq, &mut Source::open(path)?)? {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-fn has_line(seq: u64, reader: &mut impl io::BufRead) -> io::Result<bool> {
+fn has_line(seq: u64, source: &mut Source) -> io::Result<bool> {
     let mut buffer = Vec::new();
-    while lines::read(reader, &mut buffer)? {
+    while source.read_line(&mut buffer)? {
         let line = buffer.strip_suffix(b"\n").unwrap_or(&buffer);
         if Line::read(line).is_some_and(|line| line.seq == seq) {
             return Ok(true);

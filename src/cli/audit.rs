@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::exit::{ExitStatus, Refusal};
 use super::load;
-use crate::audit::{AuditSettings, Lines, in_order, trail_files};
+use crate::audit::{AuditSettings, Lines, in_order, trail_files, unreadable_files};
 use crate::config::Outline;
 
 /// The audit trail.
@@ -40,9 +40,12 @@ struct Which {
     /// The configuration file: the trail of its `[audit]`, if no files are named.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Files of one trail, in any order.
-    #[arg(value_name = "FILE", required_unless_present = "config")]
+    /// Files of one trail, in any order: plain, compressed with gzip or Zstandard, or a stream such as /dev/stdin.
+    #[arg(value_name = "FILE", required_unless_present_any = ["config", "file"])]
     files: Vec<PathBuf>,
+    /// The same as FILE; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    file: Vec<PathBuf>,
 }
 
 impl Which {
@@ -50,10 +53,25 @@ impl Which {
         self.config.as_deref().map(load::outline).transpose()
     }
 
+    fn named(&self) -> Vec<PathBuf> {
+        [self.files.as_slice(), &self.file].concat()
+    }
+
+    /// Files that belong to the configured trail by their names, but cannot be read here.
+    fn left_out(&self, outline: Option<&Outline>) -> Result<Vec<PathBuf>, Refusal> {
+        match outline {
+            Some(outline) if self.named().is_empty() => {
+                unreadable_files(&settings(outline)?.path).map_err(unreadable)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
     /// The files as they are there now, in the order of their lines.
     fn files(&self, outline: Option<&Outline>) -> Result<Vec<PathBuf>, Refusal> {
-        if !self.files.is_empty() {
-            return in_order(&self.files).map_err(unreadable);
+        let named = self.named();
+        if !named.is_empty() {
+            return in_order(&named).map_err(unreadable);
         }
         let settings = outline.map(settings).transpose()?;
         settings.map_or(Ok(Vec::new()), files)
@@ -94,6 +112,6 @@ pub(super) fn requests(settings: &AuditSettings, id: &str) -> Result<Vec<Value>,
 fn followed(which: &Which, outline: Option<&Outline>) -> Option<PathBuf> {
     let of_trail = outline.and_then(|outline| outline.audit.as_ref());
     let of_trail = of_trail.map(|settings| settings.path.as_path());
-    let path = which.files.last().map(PathBuf::as_path).or(of_trail);
-    path.map(Path::to_owned)
+    let path = which.named().pop();
+    path.or_else(|| of_trail.map(Path::to_owned))
 }

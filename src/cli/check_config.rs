@@ -16,7 +16,7 @@ use crate::inventory::{Examination, Holding, Inventory, TokenReport, VersionRepo
     after_help = "Example:\n  xks-proxy check-config --config /etc/xks-proxy/config.toml\n  \
     xks-proxy check-config --config /etc/xks-proxy/config.toml --hsm\n\n\
     With --hsm each HSM is opened once: its PIN, its AES-GCM with the health key, and every version of every key, which \
-    must be there, fit, and the same key on every HSM. A PIN that is refused is not tried again. A proxy may run on the \
+    must be there, fit, and the same key on every HSM; the key of [audit] must be on one HSM at least. A PIN that is refused is not tried again. A proxy may run on the \
     same HSMs meanwhile.\n\n\
     Exit codes: 0 no faults (there may be warnings), 1 the configuration is fine but a check of the HSMs failed, or with \
     --strict there is a warning, 78 faults."
@@ -93,7 +93,14 @@ impl CheckConfig {
 }
 
 fn examine(configuration: &Configuration) -> Examination {
-    Inventory::open(&configuration.hsms).examine(&configuration.key_stores)
+    let inventory = Inventory::open(&configuration.hsms);
+    let mut examination = inventory.examine(&configuration.key_stores);
+    let audit_key = configuration
+        .audit
+        .as_ref()
+        .and_then(|audit| audit.key.as_ref());
+    examination.audit_key = audit_key.map(|key| inventory.seal_key(key));
+    examination
 }
 
 /// One line for each HSM and each key version that has no fault.
@@ -121,6 +128,15 @@ fn print_what_is_well(out: &mut impl Write, examination: &Examination) -> io::Re
             writeln!(out, "{name}: not known: {hsms} could not be asked")?;
         }
     }
+    let audit_key = examination.audit_key.iter();
+    for key in audit_key.filter(|key| key.faults.is_empty()) {
+        let has_it = |holding: &&Holding| holding.found.is_some_and(|found| found > 0);
+        let hsms: Vec<_> = key.hsms.iter().filter(has_it).collect();
+        match hsms.is_empty() {
+            true => writeln!(out, "audit.key: not known: no HSM could be asked")?,
+            false => writeln!(out, "audit.key: ok: {} on {}", key.selector, names(&hsms))?,
+        }
+    }
     Ok(())
 }
 
@@ -143,8 +159,7 @@ fn print_json(
     let is_ok = status == ExitStatus::Done;
     let mut report = json!({ "ok": is_ok, "faults": faults, "warnings": warnings });
     if let (Some(examination), Some(report)) = (examination, report.as_object_mut()) {
-        let checks =
-            json!({ "hsms": examination.hsms, "keys": examination.keys, "faults": of_hsms });
+        let checks = json!({ "hsms": examination.hsms, "keys": examination.keys, "audit_key": examination.audit_key, "faults": of_hsms });
         report.insert("checks".to_owned(), checks);
     }
     writeln!(io::stdout(), "{report}")

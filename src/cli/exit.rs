@@ -13,6 +13,8 @@ pub(super) enum ExitStatus {
     Done,
     /// The answer is no: a check failed, or doing it would destroy something.
     No,
+    /// Nothing speaks against it, but not everything could be checked.
+    Incomplete,
     /// Wrong usage that only shows once a file has been read.
     WrongUsage,
     /// Something of ours, or of the machine's, went wrong (`EX_SOFTWARE`).
@@ -68,6 +70,7 @@ impl From<ExitStatus> for ExitCode {
             ExitStatus::Done => 0,
             ExitStatus::No => 1,
             ExitStatus::WrongUsage => 2,
+            ExitStatus::Incomplete => 3,
             ExitStatus::Internal => 70,
             ExitStatus::BadConfiguration => 78,
         })

@@ -39,8 +39,8 @@ impl Serve {
             Err(error) => {
                 drop(writeln!(stderr, "xks-proxy: {error}"));
                 match error {
-                    // Where the trail is to be is the operator's to say.
-                    AppError::Audit(_) => ExitStatus::BadConfiguration,
+                    // A full or broken disk may work again at the next start; a wrong path does not.
+                    AppError::Audit(error) if !error.may_pass() => ExitStatus::BadConfiguration,
                     _ => ExitStatus::Internal,
                 }
             }

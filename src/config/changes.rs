@@ -75,19 +75,14 @@ impl Changes {
         self.postponed(old.audit != new.audit, "audit");
         self.postponed(old.log.format != new.log.format, "log.format");
         self.postponed(old.log.otlp != new.log.otlp, "log.otlp");
-        let [before_limits, now_limits] = [before.limits, now.limits];
-        self.postponed(
-            before_limits.max_connections != now_limits.max_connections,
-            "server.limits.max_connections",
-        );
         for name in now.tls.changes_since(&before.tls) {
             self.apply(format!("server.tls.{name}"), "changed");
         }
-        let rest = |limits: crate::server::Limits| crate::server::Limits {
-            max_connections: 0,
-            ..limits
-        };
-        self.changed(rest(before_limits) != rest(now_limits), "server.limits");
+        self.changed(before.limits != now.limits, "server.limits");
+        self.changed(
+            before.shared_sources != now.shared_sources,
+            "server.limits.shared_sources",
+        );
         self.changed(
             before.grace_period != now.grace_period,
             "server.grace_period",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::listen::Listeners;
 use super::section::Section;
 use super::{files, values};
+use crate::connections::Networks;
 use crate::server::{ClientAuth, Limits, ServerSettings, TlsError, TlsSettings};
 
 /// KMS gives up after this; a longer timeout only answers to nobody.
@@ -27,7 +28,7 @@ pub(super) fn settings(
     let grace_period = section
         .duration("grace_period", grace)
         .unwrap_or(Duration::from_secs(10));
-    let limits = limits(&section);
+    let (limits, shared_sources) = limits(&section);
     let tls = tls(&section);
     section.finish();
     Some(ServerSettings {
@@ -35,15 +36,18 @@ pub(super) fn settings(
         grace_period,
         tls: tls?,
         limits,
+        shared_sources,
         fleet_size,
     })
 }
 
-fn limits(parent: &Section<'_>) -> Limits {
+fn limits(parent: &Section<'_>) -> (Limits, Networks) {
     let mut limits = Limits::default();
     let Some(section) = parent.section("limits") else {
-        return limits;
+        return (limits, Networks::default());
     };
+    limits_of_connections(&section, &mut limits);
+    let shared_sources = shared_sources(&section);
     let seconds = |from: f64, to: u64| Duration::from_secs_f64(from)..=Duration::from_secs(to);
     if let Some(timeout) = section.duration("request_timeout", seconds(0.001, 60)) {
         if timeout >= KMS_TIMEOUT {
@@ -59,8 +63,6 @@ fn limits(parent: &Section<'_>) -> Limits {
             .integer(key, range)
             .and_then(|n| usize::try_from(n).ok())
     };
-    limits.max_connections =
-        count("max_connections", 1..=1_000_000).unwrap_or(limits.max_connections);
     limits.max_in_flight = count("max_in_flight", 1..=1_000_000).unwrap_or(limits.max_in_flight);
     limits.header_timeout = section
         .duration("header_timeout", seconds(0.01, 300))
@@ -71,7 +73,43 @@ fn limits(parent: &Section<'_>) -> Limits {
     let size = |text: &str| values::size(text, &(1_024..=16 << 20));
     limits.max_body = section.parsed("max_body", size).unwrap_or(limits.max_body);
     section.finish();
-    limits
+    (limits, shared_sources)
+}
+
+fn limits_of_connections(section: &Section<'_>, limits: &mut Limits) {
+    let count = |key| {
+        let count = section.integer(key, 1..=1_000_000);
+        count.and_then(|n| usize::try_from(n).ok())
+    };
+    limits.max_connections = count("max_connections").unwrap_or(limits.max_connections);
+    limits.max_unverified = count("max_unverified").unwrap_or(limits.max_unverified);
+    let per_source = count("max_unverified_per_source");
+    limits.max_unverified_per_source = per_source.unwrap_or(limits.max_unverified_per_source);
+    if limits.max_unverified_per_source > limits.max_unverified {
+        // The key that was written; the other one is the default.
+        let key = per_source.map_or("max_unverified", |_| "max_unverified_per_source");
+        section.warn(
+            key,
+            "max_unverified_per_source is above max_unverified: one source may have all of them",
+        );
+    }
+    let age = Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
+    let age = section.duration("max_connection_age", age);
+    limits.max_connection_age = age.unwrap_or(limits.max_connection_age);
+}
+
+fn shared_sources(section: &Section<'_>) -> Networks {
+    let mut networks = Networks::default();
+    for text in section.strings("shared_sources").unwrap_or_default() {
+        if let Err(problem) = networks.add(text) {
+            section.fault("shared_sources", problem);
+        }
+    }
+    if networks.has_everyone() {
+        let effect = "has every address: max_unverified_per_source has no effect";
+        section.warn("shared_sources", effect);
+    }
+    networks
 }
 
 fn tls(parent: &Section<'_>) -> Option<TlsSettings> {

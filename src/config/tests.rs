@@ -93,6 +93,27 @@ fn a_minimal_configuration_has_the_contracts_defaults() {
 }
 
 #[test]
+fn limits_of_connections_without_effect_are_warned_about() {
+    for (limits, warning) in [
+        ("max_unverified_per_source = 600", "is above max_unverified"),
+        ("max_unverified = 31", "is above max_unverified"),
+        ("shared_sources = [\"0.0.0.0/0\"]", "has every address"),
+    ] {
+        let limits = format!("[server.limits]\n{limits}\n[server.tls]");
+        let loaded = load_text(&GOOD.replace("[server.tls]", &limits)).unwrap();
+        let [found] = &loaded.warnings[..] else {
+            panic!("{:?}", loaded.warnings);
+        };
+        assert!(found.message.contains(warning), "{found}");
+        assert!(found.line.is_some());
+    }
+    let limits = "[server.limits]\nshared_sources = [\"10.0.0.0/8\"]\n[server.tls]";
+    let loaded = load_text(&GOOD.replace("[server.tls]", limits)).unwrap();
+    let shared = loaded.configuration.server.shared_sources;
+    assert!(shared.contain([10, 1, 2, 3].into()) && loaded.warnings.is_empty());
+}
+
+#[test]
 fn successes_are_sampled_by_a_share() {
     for (share, expected) in [("0.01", 0.01), ("0", 0.0), ("1", 1.0), ("1e-3", 0.001)] {
         let log = format!("[log]\nsample_successes = {share}\n[[hsm]]");

@@ -9,7 +9,20 @@ pub struct Examination {
     pub hsms: Vec<TokenReport>,
     /// Each version of each key.
     pub keys: Vec<VersionReport>,
+    /// The key that seals the audit trail, if it was examined.
+    pub audit_key: Option<SealKeyReport>,
     /// What concerns several keys at once.
+    pub faults: Vec<String>,
+}
+
+/// The key that seals the audit trail.
+#[derive(Debug, Serialize)]
+pub struct SealKeyReport {
+    /// By what it is found.
+    pub selector: String,
+    /// What each HSM has of it. One HSM that has it is enough.
+    pub hsms: Vec<Holding>,
+    /// What is wrong and what to do.
     pub faults: Vec<String>,
 }
 
@@ -36,7 +49,11 @@ impl Examination {
             let faults = key.faults.iter();
             faults.map(|fault| format!("{}: {fault}", key.name()))
         });
-        let all = of_hsms.chain(of_keys);
+        let of_audit_key = self.audit_key.iter().flat_map(|key| {
+            let faults = key.faults.iter();
+            faults.map(|fault| format!("audit.key: {fault}"))
+        });
+        let all = of_hsms.chain(of_keys).chain(of_audit_key);
         all.chain(self.faults.iter().cloned()).collect()
     }
 }

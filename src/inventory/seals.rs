@@ -1,9 +1,11 @@
-//! Whether an HSM has sealed what an audit trail says it has.
+//! The key of the audit trail: which HSMs have it, and whether they sealed what the trail says they did.
 //!
 //! # Invariants
 //! - Only the trail's own keys vouch for it: what another key has made is no seal, however genuine.
 //! - That an HSM could not be asked is never an answer.
 
+use super::report::SealKeyReport;
+use super::version::{holding, lacks};
 use super::{Device, Found, Inventory};
 use crate::audit::{Checkpoint, SealedHead, Unseal};
 use crate::ekm::{KeySelector, TAG_LENGTH};
@@ -26,6 +28,50 @@ impl Inventory {
         Seals {
             inventory: self,
             keys,
+        }
+    }
+
+    /// Reports which HSMs have the key with this label, and why it cannot seal the audit trail.
+    pub fn seal_key(&self, label: &str) -> SealKeyReport {
+        let selector = KeySelector::Label(label.to_owned());
+        let devices = self.devices.iter();
+        let found: Vec<_> = devices.map(|d| (d, d.find(&selector))).collect();
+        let is_absent = |found: &Found<'_>| matches!(found, Found::Absent);
+        let (asked, absent) = (
+            found
+                .iter()
+                .filter(|(_, f)| !matches!(f, Found::Unknown(_)))
+                .count(),
+            found.iter().filter(|(_, f)| is_absent(f)).count(),
+        );
+        let mut faults: Vec<String> = found
+            .iter()
+            .flat_map(|(device, found)| unfit(&device.name, found))
+            .collect();
+        if asked > 0 && absent == asked {
+            faults.push(format!(
+                "no HSM has a key with {selector}: the checkpoints of the audit trail would not be sealed; `xks-proxy key create --label {label}` makes it"
+            ));
+        }
+        SealKeyReport {
+            selector: selector.to_string(),
+            hsms: found.iter().map(holding).collect(),
+            faults,
+        }
+    }
+}
+
+/// Why an HSM that has the key cannot seal with it.
+fn unfit(hsm: &str, found: &Found<'_>) -> Vec<String> {
+    match found {
+        Found::Unknown(_) | Found::Absent => Vec::new(),
+        Found::Ambiguous(n) => vec![format!("{hsm} has {n} keys with this label; keep one")],
+        Found::One(_, key) => {
+            let lacks = lacks(&key.attributes, true);
+            lacks
+                .iter()
+                .map(|lack| format!("on {hsm} it {lack}"))
+                .collect()
         }
     }
 }

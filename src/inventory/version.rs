@@ -146,7 +146,7 @@ fn held<'a>((device, found): &(&'a Device, Found<'a>)) -> Option<Held<'a>> {
 }
 
 /// What the key cannot do. KMS wants AES-256, ENCRYPT and DECRYPT of the primary; the others only ever decrypt.
-fn lacks(attributes: &KeyAttributes, is_primary: bool) -> Vec<String> {
+pub(super) fn lacks(attributes: &KeyAttributes, is_primary: bool) -> Vec<String> {
     let KeyAttributes { kind, usage } = attributes;
     let mut lacks = Vec::new();
     if *kind != KeyKind::Aes(256) {
@@ -171,7 +171,7 @@ fn same_key(comparison: Comparison) -> SameKey {
     }
 }
 
-fn holding((device, found): &(&Device, Found<'_>)) -> Holding {
+pub(super) fn holding((device, found): &(&Device, Found<'_>)) -> Holding {
     let (found, key) = match found {
         Found::Unknown(_) => (None, None),
         Found::Absent => (Some(0), None),

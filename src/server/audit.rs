@@ -18,7 +18,7 @@ use tower::{Layer, Service};
 use super::failures::Failures;
 use super::record::{Facts, Peer, Record};
 use super::{Answering, Response, rescue};
-use crate::audit::{self, Entry, Outcome, Security, Trail};
+use crate::audit::{self, Entry, Outcome, Recording, Security, Trail};
 use crate::operations::Cost;
 use crate::xks::{Fault, FaultKind};
 
@@ -81,6 +81,7 @@ where
             peer: request.extensions().get().cloned(),
             version: request.version(),
             started: Instant::now(),
+            recording: None,
             is_done: false,
         };
         let answering = self.inner.call(request);
@@ -99,6 +100,8 @@ struct Witness {
     peer: Option<Peer>,
     version: Version,
     started: Instant,
+    /// The line on its way.
+    recording: Option<Recording>,
     is_done: bool,
 }
 
@@ -116,18 +119,35 @@ impl Witness {
             self.is_done = true;
             return response;
         };
-        // Until it is settled, a caller that leaves is told to the trail once more: two lines are better than none.
-        let recorded = timeout(PATIENCE, self.trail.record(entry)).await;
-        self.is_done = true;
+        let recording = self.recording.insert(self.trail.recording(entry));
+        let recorded = timeout(PATIENCE, recording.written()).await;
         let reason = match recorded {
-            Ok(Ok(())) => return response,
+            Ok(Ok(())) => {
+                self.is_done = true;
+                return response;
+            }
             Ok(Err(error)) => error.to_string(),
             Err(_) => "the audit trail's disk does not answer".to_owned(),
         };
-        let fault = Fault::because(FaultKind::Internal, reason);
-        let response = rescue::of_fault(&fault, self.version);
-        self.record.facts().fault = Some(fault);
-        response
+        self.is_done = true;
+        self.failed(response, Fault::because(FaultKind::Internal, reason))
+    }
+
+    /// The answer to a request that could not be recorded in time, with a line that says the same; unless it was recorded just now.
+    fn failed(&mut self, response: Response, fault: Fault) -> Response {
+        let failed = rescue::of_fault(&fault, self.version);
+        let mut facts = self.record.facts();
+        let before = facts.fault.replace(fault);
+        let entry = self.entry(&facts, &failed);
+        let recording = self.recording.take();
+        let is_recorded = recording
+            .zip(entry)
+            .is_some_and(|(recording, entry)| recording.amend(entry));
+        if is_recorded {
+            facts.fault = before;
+            return response;
+        }
+        failed
     }
 
     /// The request's line, if it passed authentication.
@@ -192,7 +212,7 @@ impl Witness {
         let (event, reason) = match fault.kind {
             FaultKind::AccessDenied => ("denied", fault.reason.clone()),
             FaultKind::AuthenticationFailed => {
-                let source = self.peer.as_ref().map(|peer| peer.address.ip());
+                let source = self.peer.as_ref().map(|peer| peer.source.clone());
                 let left_out = self.failures.tell(source, Instant::now())?;
                 let reason = fault.reason.as_deref().unwrap_or("no reason");
                 let reason = match left_out {
@@ -228,7 +248,12 @@ impl Drop for Witness {
                 reason: Some("the caller left before the answer"),
                 ..audit::Request::default()
             };
-            self.trail.note(self.line(&facts, answered));
+            let line = self.line(&facts, answered);
+            match self.recording.take() {
+                // Where the first line is recorded already, it stands: the caller left a moment later.
+                Some(recording) => drop(recording.amend(line)),
+                None => self.trail.note(line),
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ use tower::{Layer, Service};
 
 use super::body::{self, Terms};
 use super::live::{Live, Serving};
-use super::record::{Checked, Record};
+use super::record::{Checked, Peer, Record};
 use super::share::{self, Place};
 use super::{Answering, Response};
 use crate::clock::Deadline;
@@ -121,6 +121,9 @@ impl AuthenticateLayer {
         let body = body::read(body, Self::terms(&serving, &head, deadline)).await?;
         record.facts().request_bytes = u64::try_from(body.expose().len()).ok();
         verify(&head, &store, body.expose(), &record)?;
+        if let Some(peer) = head.extensions.get::<Peer>() {
+            peer.mark_verified();
+        }
         Ok(Authenticated {
             store,
             serving,

@@ -4,9 +4,10 @@
 //! - The memory is bounded, however many sources there are.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::connections::Source;
 
 /// How often a source is told of.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -16,16 +17,16 @@ const MAX_SOURCES: usize = 4_096;
 
 /// The sources that have failed of late; clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Failures(Arc<Mutex<HashMap<Option<IpAddr>, Source>>>);
+pub(super) struct Failures(Arc<Mutex<HashMap<Option<Source>, Told>>>);
 
-struct Source {
+struct Told {
     told: Instant,
     left_out: u64,
 }
 
 impl Failures {
     /// Whether a failure of this source is to be told now, and how many were not since the one before.
-    pub(super) fn tell(&self, source: Option<IpAddr>, now: Instant) -> Option<u64> {
+    pub(super) fn tell(&self, source: Option<Source>, now: Instant) -> Option<u64> {
         let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = !sources.contains_key(&source);
         if is_new && sources.len() >= MAX_SOURCES {
@@ -35,7 +36,7 @@ impl Failures {
         let place = if is_crowded { None } else { source };
         let Some(known) = sources.get_mut(&place) else {
             let told = now;
-            sources.insert(place, Source { told, left_out: 0 });
+            sources.insert(place, Told { told, left_out: 0 });
             return Some(0);
         };
         if is_fresh(known, now) {
@@ -47,16 +48,17 @@ impl Failures {
     }
 }
 
-fn is_fresh(source: &Source, now: Instant) -> bool {
+fn is_fresh(source: &Told, now: Instant) -> bool {
     now.saturating_duration_since(source.told) < PERIOD
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
 
-    fn source(n: u32) -> Option<IpAddr> {
-        Some(IpAddr::from(n.to_be_bytes()))
+    fn source(n: u32) -> Option<Source> {
+        Some(Source::from(IpAddr::from(n.to_be_bytes())))
     }
 
     #[test]

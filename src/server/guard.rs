@@ -1,118 +1,68 @@
-//! A connection's guard: knows what the connection is doing, and keeps hyper's own error pages from leaving.
+//! A connection's guard, between TLS and hyper: bounds what comes without a request, and keeps hyper's own error pages from leaving.
 //!
-//! hyper has one timeout for a request's headers and for the pause between requests; KMS keeps its connections idle for long and
-//! a slow loris must not. So hyper's is off, and [`Activity`] tells a begun request from an idle connection.
+//! It reads along: over HTTP/1 it finds where a head ends ([`http1`]), over HTTP/2 the frames ([`http2`]). So it knows when a head is incomplete,
+//! also one that came in one packet with the request before it.
 //!
 //! To bytes that are not HTTP hyper answers by itself, with an empty 400. Every response of ours has a JSON body (XKS API,
 //! "Errors"), so the guard puts ours in the place of hyper's.
+//!
+//! # Invariants
+//! - At most [`MAX_HEAD`] bytes reach hyper without a complete request head; then the connection ends. Bodies do not count. So a flood of frames that
+//!   cost the client nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE) ends, also while a request is in progress.
+
+mod bound;
+mod http1;
+mod http2;
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
+use super::activity::Activity;
+use crate::connections::End;
 use crate::xks::FaultKind;
-
-/// What a connection is doing. Times are in milliseconds since it began.
-pub(super) struct Activity {
-    began: Instant,
-    requests: AtomicUsize,
-    /// Since when there has been no request.
-    idle_since: AtomicU64,
-    /// When the first bytes of a request came that is not complete yet, plus one; 0 when there is none.
-    head_since: AtomicU64,
-}
-
-/// Whether a connection may live on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Judgement {
-    /// Yes.
-    Fine,
-    /// It has been idle for too long.
-    Idle,
-    /// A request's headers have been coming for too long.
-    HeadTooSlow,
-}
-
-impl Activity {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            began: Instant::now(),
-            requests: AtomicUsize::new(0),
-            idle_since: AtomicU64::new(0),
-            // The first request has begun, as it were: whoever connects has something to say.
-            head_since: AtomicU64::new(1),
-        })
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn bytes_came(&self) {
-        if !self.has_requests() && self.head_since.load(Ordering::Relaxed) == 0 {
-            self.head_since.store(self.now() + 1, Ordering::Relaxed);
-        }
-    }
-
-    fn has_requests(&self) -> bool {
-        self.requests.load(Ordering::Acquire) > 0
-    }
-
-    /// A request's headers are complete; it lasts until the guard is dropped.
-    pub(super) fn request_begins(self: &Arc<Self>) -> Busy {
-        self.requests.fetch_add(1, Ordering::AcqRel);
-        self.head_since.store(0, Ordering::Relaxed);
-        Busy(Arc::clone(self))
-    }
-
-    /// Judges the connection now.
-    pub(super) fn judge(&self, header_timeout: Duration, idle_timeout: Duration) -> Judgement {
-        if self.has_requests() {
-            return Judgement::Fine;
-        }
-        let since = |then: u64| Duration::from_millis(self.now().saturating_sub(then));
-        let head = self.head_since.load(Ordering::Relaxed);
-        if head != 0 && since(head) >= header_timeout {
-            return Judgement::HeadTooSlow;
-        }
-        match since(self.idle_since.load(Ordering::Relaxed)) >= idle_timeout {
-            true => Judgement::Idle,
-            false => Judgement::Fine,
-        }
-    }
-}
-
-/// A request that is worked on.
-pub(super) struct Busy(Arc<Activity>);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.idle_since.store(self.0.now(), Ordering::Relaxed);
-        self.0.requests.fetch_sub(1, Ordering::AcqRel);
-    }
-}
+use bound::Flood;
+pub(super) use bound::MAX_HEAD;
+use http1::Http1;
+use http2::Http2;
 
 /// The stream under hyper.
 pub(super) struct Guarded<T> {
     inner: T,
     activity: Arc<Activity>,
-    /// HTTP/2 frames come between requests too: only HTTP/1 has a head to be slow with, and error pages to replace.
-    is_http1: bool,
+    protocol: Protocol,
     /// Our answer in place of hyper's, and how much of it is written.
     replacement: Option<(Vec<u8>, usize)>,
 }
 
+enum Protocol {
+    Http1(Http1),
+    Http2(Http2),
+}
+
+impl Protocol {
+    /// Looks at bytes that came; returns how many of them hyper may have now, at least one.
+    fn take(&mut self, bytes: &[u8], activity: &Activity) -> Result<usize, Flood> {
+        match self {
+            Self::Http1(http1) => http1.take(bytes, activity),
+            Self::Http2(http2) => http2.take(bytes, activity),
+        }
+    }
+}
+
 impl<T> Guarded<T> {
-    pub(super) fn new(inner: T, activity: Arc<Activity>, is_http1: bool) -> Self {
+    pub(super) fn new(inner: T, activity: Arc<Activity>) -> Self {
+        let protocol = match activity.is_http1() {
+            true => Protocol::Http1(Http1::default()),
+            false => Protocol::Http2(Http2::default()),
+        };
         Self {
             inner,
             activity,
-            is_http1,
+            protocol,
             replacement: None,
         }
     }
@@ -121,7 +71,7 @@ impl<T> Guarded<T> {
     /// that every answer of ours has.
     fn is_hypers_own(&self, written: &[u8]) -> bool {
         let has_content_type = || written.windows(13).any(|part| part == b"content-type:");
-        self.is_http1
+        self.activity.is_http1()
             && written.starts_with(b"HTTP/1.1 4")
             && written.ends_with(b"\r\n\r\n")
             && !has_content_type()
@@ -137,17 +87,27 @@ fn not_http_answer() -> Vec<u8> {
     [head.as_bytes(), &body].concat()
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
+impl<T: AsyncBufRead + Unpin> AsyncRead for Guarded<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
-        if self.is_http1 && buffer.filled().len() > before {
-            self.activity.bytes_came();
+        let this = &mut *self;
+        let available = ready!(Pin::new(&mut this.inner).poll_fill_buf(context))?;
+        let offered = available.get(..buffer.remaining()).unwrap_or(available);
+        if offered.is_empty() {
+            return Poll::Ready(Ok(()));
         }
+        let Ok(taken) = this.protocol.take(offered, &this.activity) else {
+            this.activity.ends_by(End::Flood);
+            let error = io::Error::other("too many bytes without a request");
+            return Poll::Ready(Err(error));
+        };
+        let taken = offered.get(..taken).unwrap_or(offered);
+        buffer.put_slice(taken);
+        let taken = taken.len();
+        Pin::new(&mut this.inner).consume(taken);
         Poll::Ready(Ok(()))
     }
 }
@@ -192,41 +152,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    const LONG: Duration = Duration::from_secs(60);
-
-    #[test]
-    fn an_idle_connection_is_not_a_slow_one() {
-        let activity = Activity::new();
-        assert_eq!(
-            activity.judge(Duration::ZERO, LONG),
-            Judgement::HeadTooSlow,
-            "who connects has something to say"
-        );
-        drop(activity.request_begins());
-        assert_eq!(activity.judge(LONG, LONG), Judgement::Fine);
-        assert_eq!(activity.judge(LONG, Duration::ZERO), Judgement::Idle);
-        assert_eq!(
-            activity.judge(Duration::ZERO, LONG),
-            Judgement::Fine,
-            "no head has begun"
-        );
-        activity.bytes_came();
-        assert_eq!(activity.judge(Duration::ZERO, LONG), Judgement::HeadTooSlow);
-        let busy = activity.request_begins();
-        assert_eq!(
-            activity.judge(Duration::ZERO, Duration::ZERO),
-            Judgement::Fine
-        );
-        activity.bytes_came();
-        drop(busy);
-        assert_eq!(
-            activity.judge(Duration::ZERO, LONG),
-            Judgement::Fine,
-            "body bytes are no head"
-        );
-    }
+    use crate::server::activity::tests::activity;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 
     #[tokio::test]
     async fn hypers_answer_is_replaced_and_others_are_not() {
@@ -234,7 +161,7 @@ mod tests {
         let ours = b"HTTP/1.1 405 Method Not Allowed\r\ncontent-type: application/json\r\n\r\n";
         for (written, replaced) in [(&hypers[..], true), (&ours[..], false)] {
             let (near, mut far) = tokio::io::duplex(4_096);
-            let mut guarded = Guarded::new(near, Activity::new(), true);
+            let mut guarded = Guarded::new(near, activity(true));
             guarded.write_all(written).await.unwrap();
             drop(guarded);
             let mut text = String::new();
@@ -242,5 +169,23 @@ mod tests {
             assert_eq!(text.contains("ValidationException"), replaced, "{text}");
             assert_eq!(text.as_bytes() == written, !replaced);
         }
+    }
+
+    #[tokio::test]
+    async fn a_flood_ends_the_connection_and_a_body_does_not() {
+        let activity = activity(true);
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        let mut guarded = Guarded::new(BufReader::new(near), Arc::clone(&activity));
+        let head = b"POST / HTTP/1.1\r\n\r\n";
+        far.write_all(head).await.unwrap();
+        let mut buffer = vec![0; 2 * MAX_HEAD];
+        guarded.read_exact(&mut buffer[..head.len()]).await.unwrap();
+        let _busy = activity.request_begins(Some(2 * MAX_HEAD as u64));
+        far.write_all(&buffer).await.unwrap();
+        guarded.read_exact(&mut buffer).await.unwrap();
+        assert_eq!(activity.end(), End::Closed);
+        far.write_all(&vec![b'x'; MAX_HEAD + 1]).await.unwrap();
+        assert!(guarded.read_exact(&mut buffer).await.is_err());
+        assert_eq!(activity.end(), End::Flood);
     }
 }

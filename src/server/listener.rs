@@ -1,27 +1,31 @@
-//! The accept loop: a permit first, then a connection.
+//! The accept loop. It never waits for a place: a connection is accepted, and then another one gives way or it is refused, so that the kernel's
+//! queue does not fill with connections of strangers.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tower::Service;
 
 use super::Response;
 use super::connection::{self, Shared};
+use crate::connections::Connections;
 
-/// The pause after an accept that failed for want of descriptors or memory: trying again at once would only burn the CPU
+/// The pause after an accept that failed for lack of descriptors or memory: trying again at once would only burn the CPU
 /// that could free some.
 const PAUSE_WITHOUT_RESOURCES: Duration = Duration::from_millis(100);
 
+/// Held by every connection: when all are dropped, all connections have ended.
+pub(super) type Alive = mpsc::Sender<Infallible>;
+
 /// Accepts connections until the server drains, then those that already wait in the kernel.
-pub(super) async fn accept<S>(listener: TcpListener, shared: Shared<S>, places: Arc<Semaphore>)
+pub(super) async fn accept<S>(listener: TcpListener, shared: Shared<S>, alive: Alive)
 where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
@@ -30,60 +34,47 @@ where
     let mut draining = shared.draining.clone();
     loop {
         let accepted = tokio::select! {
-            accepted = accept_one(&listener, &places) => accepted,
+            accepted = listener.accept() => accepted,
             _ = draining.changed() => break,
         };
         match accepted {
-            Ok((stream, peer, place)) => spawn(&shared, stream, peer, place),
-            Err(error) => pause_after(&error).await,
+            Ok((socket, peer)) => spawn(&shared, socket, peer, &alive),
+            Err(error) => pause_after(&error, &shared.connections).await,
         }
     }
     // Their clients believe to be connected: they are served, with `Connection: close`.
-    while let Ok(Ok((stream, peer, place))) =
-        timeout(Duration::ZERO, accept_one(&listener, &places)).await
-    {
-        spawn(&shared, stream, peer, place);
+    while let Ok(Ok((socket, peer))) = timeout(Duration::ZERO, listener.accept()).await {
+        spawn(&shared, socket, peer, &alive);
     }
 }
 
-async fn accept_one(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, place))
-}
-
-fn spawn<S>(shared: &Shared<S>, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit)
+fn spawn<S>(shared: &Shared<S>, socket: TcpStream, peer: SocketAddr, alive: &Alive)
 where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    let shared = shared.clone();
-    let connections = shared.metrics.connections.clone();
+    let Some(slot) = shared.connections.admit(peer) else {
+        // A reset leaves nothing of it in the kernel.
+        return drop(socket.set_zero_linger());
+    };
+    let (shared, alive) = (shared.clone(), alive.clone());
     tokio::spawn(async move {
-        connections.inc();
-        connection::serve(shared, stream, peer).await;
-        connections.dec();
-        drop(place);
+        connection::serve(shared, socket, peer, slot).await;
+        drop(alive);
     });
 }
 
-async fn pause_after(error: &io::Error) {
-    // A peer that has already gone is no reason to wait for the next one.
-    if is_about_the_peer(error) {
+async fn pause_after(error: &io::Error, connections: &Connections) {
+    // A client that has already gone says nothing about the next one.
+    if is_about_the_client(error) {
         return;
     }
-    tracing::error!(%error, "cannot accept connections");
+    connections.note_accept_failure(error);
     sleep(PAUSE_WITHOUT_RESOURCES).await;
 }
 
-fn is_about_the_peer(error: &io::Error) -> bool {
+fn is_about_the_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
@@ -96,19 +87,27 @@ fn is_about_the_peer(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connections::ConnectionMetrics;
+    use crate::metrics::Metrics;
+    use crate::server::settings::Limits;
     use tokio::time::Instant;
 
     #[tokio::test(start_paused = true)]
-    async fn want_of_descriptors_backs_off_and_a_gone_peer_does_not() {
+    async fn lack_of_descriptors_backs_off_and_a_gone_client_does_not() {
         const EMFILE: i32 = 24;
+        let metrics = Metrics::default();
+        let declared = ConnectionMetrics::declare(&metrics).unwrap();
+        let connections = Connections::new("server", Limits::default().pool(), &declared);
         let timed = async |error: io::Error| {
             let started = Instant::now();
-            pause_after(&error).await;
+            pause_after(&error, &connections).await;
             started.elapsed()
         };
         let without_descriptors = timed(io::Error::from_raw_os_error(EMFILE)).await;
         assert!(without_descriptors >= PAUSE_WITHOUT_RESOURCES);
         let without_peer = timed(io::ErrorKind::ConnectionAborted.into()).await;
         assert_eq!(without_peer, Duration::ZERO);
+        let text = String::from_utf8(metrics.render().unwrap()).unwrap();
+        assert!(text.contains("xks_accept_failures_total{listener=\"server\"} 1"));
     }
 }

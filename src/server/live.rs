@@ -22,7 +22,7 @@ pub struct Serving {
     pub authorization: Option<Arc<Authorization>>,
     /// For connections that come; those that are there live on with what they began with.
     pub tls: TlsSettings,
-    /// Bounds; all but `max_connections`, which is fixed at the start.
+    /// Bounds.
     pub limits: Limits,
     /// `xksProxyFleetSize` in the health answer.
     pub fleet_size: u32,

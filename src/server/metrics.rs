@@ -20,8 +20,6 @@ pub struct ServerMetrics {
     answers: AnswerMetrics,
     /// Refused by the in-flight limit.
     pub(super) shed: IntCounter,
-    /// Open connections.
-    pub(super) connections: IntGauge,
     /// Requests inside the admit layer.
     pub(super) in_flight: IntGauge,
 }
@@ -60,9 +58,6 @@ impl ServerMetrics {
                     "Requests refused by the in-flight limit.",
                     &[],
                 )?
-                .with_label_values::<&str>(&[]),
-            connections: metrics
-                .gauge("xks_connections", "Connections open now.", &[])?
                 .with_label_values::<&str>(&[]),
             in_flight: metrics
                 .gauge("xks_requests_in_flight", "Requests worked on now.", &[])?

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::trace_context::TraceContext;
+use crate::connections::{Handle, Source};
 use crate::operations::Cost;
 use crate::policy::Decision;
 use crate::sigv4::AccessKeyId;
@@ -15,8 +16,19 @@ use crate::xks::{ExternalKeyId, Fault, Operation, RequestMetadata};
 pub(super) struct Peer {
     /// Its address.
     pub address: SocketAddr,
+    /// What limits and aggregated log lines count it under.
+    pub source: Source,
     /// The subject of its certificate, if it has shown one that was accepted.
     pub subject: Option<Arc<str>>,
+    /// Its connection.
+    pub connection: Handle,
+}
+
+impl Peer {
+    /// Notes that a request of this peer was verified: from here on no stranger displaces its connection.
+    pub(super) fn mark_verified(&self) {
+        self.connection.mark_verified();
+    }
 }
 
 /// What is known of a request so far. Holds no secret, no plaintext and no body.

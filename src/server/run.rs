@@ -1,14 +1,15 @@
 //! The server as a whole: bound, serving, draining.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tower::ServiceBuilder;
 
 use super::admit::AdmitLayer;
@@ -17,20 +18,22 @@ use super::authenticate::AuthenticateLayer;
 use super::connection::Shared;
 use super::deadline::DeadlineLayer;
 use super::dispatch::Dispatch;
+use super::handshake::Handshakes;
 use super::listener;
 use super::live::Live;
 use super::metrics::ServerMetrics;
 use super::observe::ObserveLayer;
 use super::rescue::RescueLayer;
 use crate::audit::Trail;
+use crate::connections::{Connections, PERIOD};
 use crate::listen;
 
 /// What a server is made of.
 pub struct ServerParts {
     /// Where to listen.
     pub listen: Vec<SocketAddr>,
-    /// Connections at a time; more wait in the kernel.
-    pub max_connections: usize,
+    /// Its connections.
+    pub connections: Connections,
     /// What it serves, and by which rules.
     pub live: Live,
     /// Where it records, if it does.
@@ -70,6 +73,7 @@ impl Server {
             live,
             metrics,
             trail,
+            connections,
             ..
         } = self.parts;
         let inside = Arc::default();
@@ -92,31 +96,43 @@ impl Server {
         let shared = Shared {
             stack,
             live: live.clone(),
-            metrics,
+            handshakes: Handshakes::new(live.clone(), metrics),
+            connections,
             draining,
         };
-        let max_connections = self.parts.max_connections.min(Semaphore::MAX_PERMITS);
-        let places = Arc::new(Semaphore::new(max_connections));
+        let (alive, all_ended) = mpsc::channel(1);
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
-            accepting.spawn(listener::accept(
-                listener,
-                shared.clone(),
-                Arc::clone(&places),
-            ));
+            accepting.spawn(listener::accept(listener, shared.clone(), alive.clone()));
         }
-        stop.await;
+        drop(alive);
+        let report = || {
+            shared.connections.report();
+            shared.handshakes.report();
+        };
+        tokio::select! {
+            () = stop => {}
+            () = every_period(report) => {}
+        }
         drain.send_replace(true);
         let grace_period = live.now().grace_period;
-        timeout(grace_period, ended(accepting, &places, max_connections))
-            .await
-            .is_ok()
+        let finished = timeout(grace_period, ended(accepting, all_ended)).await;
+        report();
+        finished.is_ok()
     }
 }
 
-/// Waits until every listener and every connection has ended: when all places are back.
-async fn ended(mut accepting: JoinSet<()>, places: &Semaphore, max_connections: usize) {
+/// Never resolves.
+async fn every_period(report: impl Fn()) {
+    let mut periods = interval(PERIOD);
+    loop {
+        periods.tick().await;
+        report();
+    }
+}
+
+/// Waits until every listener and every connection has ended.
+async fn ended(mut accepting: JoinSet<()>, mut all: mpsc::Receiver<Infallible>) {
     while accepting.join_next().await.is_some() {}
-    let all = u32::try_from(max_connections).unwrap_or(u32::MAX);
-    drop(places.acquire_many(all).await);
+    let None = all.recv().await;
 }

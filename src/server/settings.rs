@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::tls::TlsSettings;
+use crate::connections::{Networks, PoolLimits};
 
 /// The `[server]` table.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub struct ServerSettings {
     pub tls: TlsSettings,
     /// Bounds.
     pub limits: Limits,
+    /// Load balancers without PROXY protocol: exempt from `max_unverified_per_source`.
+    pub shared_sources: Networks,
     /// `xksProxyFleetSize` in the health answer.
     pub fleet_size: u32,
 }
@@ -25,8 +28,14 @@ pub struct ServerSettings {
 pub struct Limits {
     /// From the request's headers to its answer; below KMS's 250 ms.
     pub request_timeout: Duration,
-    /// Connections at a time; more wait in the kernel.
+    /// Connections that have carried a verified request; when there are more, the longest idle one is closed.
     pub max_connections: usize,
+    /// Connections that have not; when there are more, the least advanced one is closed.
+    pub max_unverified: usize,
+    /// The same of one source that has had no verified request lately.
+    pub max_unverified_per_source: usize,
+    /// When a connection ends with its next answer; more or less by up to a fifth.
+    pub max_connection_age: Duration,
     /// Requests at a time; more are refused with ThrottlingException.
     pub max_in_flight: usize,
     /// For the TLS handshake, and for a request's headers once they have begun.
@@ -37,11 +46,25 @@ pub struct Limits {
     pub max_body: usize,
 }
 
+impl Limits {
+    /// The bounds of the server's connections.
+    pub fn pool(&self) -> PoolLimits {
+        PoolLimits {
+            max_verified: self.max_connections,
+            max_unverified: self.max_unverified,
+            max_unverified_per_source: self.max_unverified_per_source,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             request_timeout: Duration::from_millis(230),
             max_connections: 2_048,
+            max_unverified: 512,
+            max_unverified_per_source: 32,
+            max_connection_age: Duration::from_secs(15 * 60),
             max_in_flight: 512,
             header_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(75),

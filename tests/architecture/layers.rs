@@ -28,6 +28,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("xks", 1),
     ("sigv4", 1),
     ("ekm", 1),
+    ("connections", 1),
     ("secret", 0),
     ("clock", 0),
     ("json_line", 0),

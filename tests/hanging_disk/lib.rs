@@ -1,6 +1,7 @@
-//! A disk that hangs, for tests: preloaded into a process, `fdatasync` does not return as long as the file that `XKS_TEST_HANG` names exists.
+//! A disk that hangs or fails, for tests: preloaded into a process, `fdatasync` does not return while the file that `XKS_TEST_HANG` names
+//! exists, and fails while the file that `XKS_TEST_FAIL` names exists.
 //!
-//! *Invariant*: without that file, it is the system's own call and nothing else.
+//! *Invariant*: without these files, it is the system's own call and nothing else.
 
 #![expect(
     unsafe_code,
@@ -24,6 +25,9 @@ pub extern "C" fn fdatasync(descriptor: c_int) -> c_int {
         while Path::new(&file).exists() {
             thread::sleep(POLL);
         }
+    }
+    if std::env::var_os("XKS_TEST_FAIL").is_some_and(|file| Path::new(&file).exists()) {
+        return -1;
     }
     // SAFETY: who calls has it open for the length of the call, as for the system's own.
     let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };

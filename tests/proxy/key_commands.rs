@@ -82,3 +82,13 @@ fn every_command_shows_how_it_is_called() {
         assert!(help.contains(&example), "{help}");
     }
 }
+
+#[test]
+fn a_trail_that_no_hsm_can_seal_fails_the_check() {
+    let (_directory, mut setup) = setup();
+    setup.audit("");
+    run(&setup, &["check-config", "--hsm"]).expect(0, &["audit.key: ok: label \"xks-audit\""]);
+    setup.edit("key = \"xks-audit\"", "key = \"no-such-key\"");
+    let parts = ["FAULT audit.key: no HSM has a key with label \"no-such-key\""];
+    run(&setup, &["check-config", "--hsm"]).expect(1, &parts);
+}

@@ -18,6 +18,8 @@ mod audit_commands;
 mod audit_disks;
 mod audit_faults;
 mod audit_limit;
+mod audit_moves;
+mod audit_packed;
 mod audit_strangers;
 mod audit_tampering;
 mod authentication;
@@ -29,9 +31,11 @@ mod clock_jumps;
 mod command_line;
 #[cfg(feature = "toolkit")]
 mod conformance;
+mod connection_age;
 mod credential_new;
 mod descriptors;
 mod dialects;
+mod floods;
 mod framing;
 mod garbage;
 mod hangs;
@@ -76,5 +80,6 @@ mod simulator_faults;
 #[cfg(feature = "simulator")]
 mod simulator_sdk;
 mod slow;
+mod strangers;
 mod tls;
 mod two_hsms;

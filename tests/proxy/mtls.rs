@@ -1,6 +1,7 @@
 //! mTLS (section 2 of the contract): a client certificate counts only with the right authority *and* the right subject.
 
 use std::io;
+use std::process::Command;
 use std::sync::Arc;
 
 use rustls::version::{TLS12, TLS13};
@@ -8,6 +9,7 @@ use rustls::{AlertDescription, ClientConfig, SupportedProtocolVersion};
 
 use crate::harness::http::Connection;
 use crate::harness::pki::{Authority, Identity, KMS_SUBJECT, tls_client};
+use crate::harness::tools::client_certificate;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, Proxy};
 
@@ -166,4 +168,52 @@ fn an_alternative_name_does_not_replace_the_common_name() {
 #[test]
 fn a_server_certificate_is_no_client_certificate() {
     assert_handshake_failure(|proxy| proxy.setup.client_authority.server_named(KMS_SUBJECT));
+}
+
+/// What curl says on its error stream when it shows this certificate.
+fn curl_complains(proxy: &Proxy, certificate: &[String], options: &[&str]) -> String {
+    let authority = proxy.setup.directory.join("server-ca.pem");
+    let output = Command::new("curl")
+        .args(["--silent", "--show-error", "--max-time", "30", "--cacert"])
+        .arg(&authority)
+        .args(certificate)
+        .args(options)
+        .args(["--data", "{}"])
+        .arg(format!(
+            "https://{}/payments/kms/xks/v1/health",
+            proxy.host()
+        ))
+        .output()
+        .expect("curl is missing: run tests/run, or install the package curl");
+    assert!(!output.status.success(), "curl was served");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_hundred_of_a_hundred_curls_see_the_alert_in_each_version() {
+    let proxy = proxy();
+    let authority = proxy.setup.authority.pem();
+    proxy.setup.write_private("server-ca.pem", &authority);
+    let certificate = client_certificate(
+        &proxy.setup,
+        &Authority::new("Somebody Else").client(KMS_SUBJECT),
+    );
+    for tls in [
+        ["--tlsv1.2", "--tls-max", "1.2"],
+        ["--tlsv1.3", "--tls-max", "1.3"],
+    ] {
+        for http in ["--http1.1", "--http2"] {
+            let options = [&tls[..], &[http]].concat();
+            for attempt in 1..=100 {
+                let said = curl_complains(&proxy, &certificate, &options);
+                assert!(
+                    said.contains("handshake failure"),
+                    "attempt {attempt} with {options:?}: {said}"
+                );
+            }
+        }
+    }
+    // Each client closed after it had read its alert: none lingers in the pool.
+    let handshakes = [("listener", "server"), ("state", "handshake")];
+    proxy.await_metric("xks_connections", &handshakes, |count| count == 0.0);
 }

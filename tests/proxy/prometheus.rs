@@ -12,6 +12,7 @@ use std::thread;
 use rustix::process::Signal;
 
 use crate::harness::control::{Control, Function};
+use crate::harness::http::tcp;
 use crate::harness::load::Stop;
 use crate::harness::metrics::eventually;
 use crate::harness::outage::two_faulty;
@@ -91,7 +92,9 @@ fn every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
 #[test]
 fn every_alert_fires_and_clears() {
     let (mut proxy, a, b) = two_faulty(|setup| {
-        setup.audit_on_a_disk(16 << 10, "on_failure = \"refuse\"");
+        let checkpoint = "checkpoint = { lines = 5, interval = \"1s\", seal_timeout = \"200ms\" }";
+        setup.audit_on_a_disk(16 << 10, &format!("on_failure = \"refuse\"\n{checkpoint}"));
+        setup.set("server.limits", "max_unverified", "16");
         // Other tests get ports of 127.0.0.1: none of them takes this one between the end of the process and its restart.
         setup.set("admin", "listen", "\"127.0.0.2:0\"");
         let identity = setup.authority.server_that_ends_in(5);
@@ -115,6 +118,7 @@ fn every_alert_fires_and_clears() {
         let stop = Stop(&load.is_over);
         scope.spawn(|| load.run(&proxy));
         scene.neglect();
+        scene.crowd_out();
         scene.break_down();
         scene.slow_down();
         prometheus.assert_no_panel_is_empty();
@@ -155,6 +159,14 @@ impl Scene<'_> {
         self.prometheus.await_quiet(&["XksCertificateExpires"]);
     }
 
+    /// Somebody who shares KMS's address opens more connections than there may be.
+    fn crowd_out(&self) {
+        let sockets: Vec<_> = (0..40).map(|_| tcp(self.proxy.server).unwrap()).collect();
+        self.prometheus.await_fired(&["XksConnectionsDisplaced"]);
+        drop(sockets);
+        self.prometheus.await_quiet(&["XksConnectionsDisplaced"]);
+    }
+
     /// One device goes, a bad configuration comes, and the audit trail's disk is full, so that everything is refused.
     fn break_down(&self) {
         self.intrude();
@@ -184,7 +196,8 @@ impl Scene<'_> {
         for device in self.devices {
             device.set_delay(Function::Encrypt, 400_000);
         }
-        self.prometheus.await_fired(&["XksLatencyHigh"]);
+        self.prometheus
+            .await_fired(&["XksLatencyHigh", "XksAuditUnsealed"]);
         for device in self.devices {
             device.heal();
         }

@@ -312,7 +312,6 @@ fn what_needs_a_restart_is_named_and_the_rest_is_applied() {
         setup.set("server", "listen", "[\"127.0.0.1:1\"]");
         setup.set("admin", "listen", "\"127.0.0.1:2\"");
         setup.set("log", "format", "\"text\"");
-        setup.set("server.limits", "max_connections", "7");
         setup.set("server.limits", "max_body", "\"32KiB\"");
         setup.set("hsm", "module", "\"/nowhere/libnothing.so\"");
         setup.set("hsm", "sessions", "2");
@@ -321,7 +320,6 @@ fn what_needs_a_restart_is_named_and_the_rest_is_applied() {
         "server.listen",
         "admin.listen",
         "log.format",
-        "server.limits.max_connections",
         "hsm.hsm-a.module",
     ] {
         proxy.daemon.wait_for(place, |line| {

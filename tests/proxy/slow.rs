@@ -1,8 +1,6 @@
 //! Slow and greedy clients: each costs the proxy a bounded time and place, and the others nothing.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::harness::http::{Connection, Request, tcp};
@@ -153,31 +151,38 @@ fn a_connection_in_use_is_not_idle() {
 }
 
 #[test]
-fn connections_beyond_the_limit_wait_for_a_place() {
-    let proxy = proxy_with("max_connections", "2");
-    let (first, mut second) = (proxy.connect(), proxy.connect());
-    thread::scope(|scope| {
-        let (report, waiting) = mpsc::channel();
-        let proxy = &proxy;
-        scope.spawn(move || {
-            let encrypted = proxy.caller(&PAYMENTS).encrypt("orders", b"third");
-            report.send(encrypted).unwrap();
-        });
-        // The proxy answers many requests on a connection that it has accepted, and none on the third.
-        for _ in 0..100 {
-            second.exchange(&health(proxy)).ok();
-        }
-        let early = waiting.try_recv();
-        assert!(
-            early.is_err(),
-            "a third connection was served beside two others"
-        );
-        drop(first);
-        waiting
-            .recv_timeout(PATIENCE)
-            .expect("the place that became free");
+fn half_a_head_behind_a_request_is_ended() {
+    let proxy = proxy_with("header_timeout", "\"1s\"");
+    let payments = proxy.caller(&PAYMENTS);
+    let request = payments.request("encrypt", "orders", encrypt_body(b"x").to_string());
+    let mut connection = proxy.connect();
+    // In one packet, so that the proxy has read the half head while it works on the request.
+    let both = [request.bytes(), b"POST /payments/kms/xks".to_vec()].concat();
+    connection.send(&both).unwrap();
+    connection.response().expect("an answer").ok();
+    let start = Instant::now();
+    connection.assert_closes();
+    assert!(
+        start.elapsed() < Duration::from_secs(60),
+        "the idle timeout ended it"
+    );
+    let ended = [("reason", "header_timeout")];
+    proxy.await_metric("xks_connections_closed_total", &ended, |count| count == 1.0);
+}
+
+#[test]
+fn two_requests_in_one_packet_are_both_answered() {
+    let proxy = proxy_with("header_timeout", "\"1s\"");
+    let payments = proxy.caller(&PAYMENTS);
+    let mut connection = proxy.connect();
+    let requests = [b"one", b"two"].map(|text| {
+        let body = encrypt_body(text).to_string();
+        payments.request("encrypt", "orders", body).bytes()
     });
-    drop(second);
+    connection.send(&requests.concat()).unwrap();
+    for _ in requests {
+        connection.response().expect("an answer").ok();
+    }
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! What a verification found, in words and as JSON.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use crate::audit::{ChainFault, Damage, Place, Verification};
+use crate::cli::exit::ExitStatus;
 use crate::cli::terminal::safe;
 
 /// More lines than these are counted, not named.
@@ -11,6 +14,8 @@ const MAX_NAMED: usize = 10;
 /// A verification and how it was made.
 pub(super) struct Report<'a> {
     pub found: &'a Verification,
+    /// Files of the trail that are in a form that cannot be read.
+    pub left_out: &'a [PathBuf],
     /// Whether the HSMs were asked.
     pub with_hsm: bool,
 }
@@ -21,6 +26,14 @@ impl Report<'_> {
         let found = self.found;
         let is_vouched_for = found.seals_verified > 0 && found.seals_unchecked == 0;
         found.fault.is_none() && found.lines > 0 && (is_vouched_for || !self.with_hsm)
+    }
+
+    pub(super) fn status(&self) -> ExitStatus {
+        match (self.is_ok(), self.left_out.is_empty()) {
+            (true, true) => ExitStatus::Done,
+            (true, false) => ExitStatus::Incomplete,
+            (false, _) => ExitStatus::No,
+        }
     }
 
     pub(super) fn json(&self) -> Value {
@@ -34,7 +47,8 @@ impl Report<'_> {
             json!({ "file": fault.file, "line": fault.line, "seq": fault.seq, "damage": name, "what": what })
         };
         json!({
-            "ok": self.is_ok(),
+            "ok": self.status() == ExitStatus::Done,
+            "not_read": self.left_out,
             "hsm_asked": self.with_hsm,
             "files": found.files,
             "lines": found.lines,
@@ -59,6 +73,12 @@ impl Report<'_> {
         let mut text = self.chain();
         text.push_str(&self.seals());
         text.push_str(&self.remarks());
+        for file in self.left_out {
+            let file = safe(&file.to_string_lossy());
+            text.push_str(&format!(
+                "NOT READ {file}: it is neither text nor compressed with gzip or Zstandard; unpack it, and verify all files of the trail\n"
+            ));
+        }
         if let Some(fault) = &self.found.fault {
             let file = safe(&fault.file.to_string_lossy());
             text.push_str(&format!(

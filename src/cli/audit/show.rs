@@ -64,7 +64,13 @@ impl Show {
         let files = self.which.files(outline.as_ref())?;
         let path = followed(&self.which, outline.as_ref());
         let path = path.filter(|_| self.follow);
-        let mut lines = Lines::of(files);
+        if files.is_empty() && !self.follow {
+            return Err(unreadable("a file of the trail: there is none"));
+        }
+        let mut lines = match self.follow {
+            true => Lines::following(files),
+            false => Lines::of(files),
+        };
         let mut out = self.out();
         // Who reads has gone: then there is nobody to show anything to.
         if out.head().is_err() {
@@ -81,7 +87,10 @@ impl Show {
             }
             match &path {
                 Some(path) => wait(&mut lines, path)?,
-                None => return Ok(out.strange),
+                None => {
+                    note_torn(lines.torn());
+                    return Ok(out.strange);
+                }
             }
         }
     }
@@ -107,6 +116,17 @@ impl Show {
             None if is_terminal && !self.follow => Limit::SCREEN,
             None => Limit::All,
         }
+    }
+}
+
+/// What is shown ends with the last whole line; it is said when there is more.
+fn note_torn(bytes: usize) {
+    if bytes > 0 {
+        // Without standard error there is nobody to tell.
+        drop(writeln!(
+            io::stderr(),
+            "xks-proxy: {bytes} bytes behind the last whole line are not shown: the line is being written, or the file was cut off"
+        ));
     }
 }
 

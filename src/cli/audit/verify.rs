@@ -27,7 +27,7 @@ const ATTEMPTS: usize = 3;
     proxy may run on the same HSMs meanwhile. What was cut off behind the last seal is missed only by who knew a line of it: \
     keep what this prints for --after, and give it the next time.\n\n\
     Exit codes: 0 it holds, 1 it does not, or (with --hsm) the HSMs do not vouch for it, 2 wrong usage, or a file cannot be \
-    read, 78 bad configuration."
+    read, 3 what was read holds, but a file of the trail is in a form that this command does not read, 78 bad configuration."
 )]
 pub(in crate::cli) struct Verify {
     #[command(flatten)]
@@ -48,12 +48,13 @@ pub(in crate::cli) struct Verify {
 
 impl Verify {
     pub(in crate::cli) fn run(self) -> ExitStatus {
-        let found = match self.found() {
+        let (found, left_out) = match self.found() {
             Ok(found) => found,
             Err(refusal) => return refusal.tell(),
         };
         let report = report::Report {
             found: &found,
+            left_out: &left_out,
             with_hsm: self.hsm,
         };
         // A closed output changes nothing about the exit code.
@@ -61,15 +62,17 @@ impl Verify {
             true => writeln!(io::stdout(), "{}", report.json()),
             false => write!(io::stdout(), "{}", report.text()),
         });
-        match report.is_ok() {
-            true => ExitStatus::Done,
-            false => ExitStatus::No,
-        }
+        report.status()
     }
 
-    fn found(&self) -> Result<Verification, Refusal> {
+    /// What was verified, and the files of the trail that could not be read.
+    fn found(&self) -> Result<(Verification, Vec<PathBuf>), Refusal> {
         let outline = self.which.outline()?;
-        let outline = outline.as_ref();
+        let left_out = self.which.left_out(outline.as_ref())?;
+        Ok((self.verification(outline.as_ref())?, left_out))
+    }
+
+    fn verification(&self, outline: Option<&Outline>) -> Result<Verification, Refusal> {
         if !self.hsm {
             return self.verified(outline, None);
         }

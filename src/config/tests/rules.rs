@@ -100,6 +100,26 @@ fn each_rule_has_its_fault() {
             "must be from 1024",
         ),
         (
+            "[server.tls]",
+            "[server.limits]\nshared_sources = [\"10.0.0.1/8\"]\n[server.tls]",
+            "server.limits.shared_sources: \"10.0.0.1/8\" has bits set behind its prefix; write 10.0.0.0/8",
+        ),
+        (
+            "[server.tls]",
+            "[server.limits]\nshared_sources = [\"nlb\"]\n[server.tls]",
+            "\"nlb\" is not a CIDR",
+        ),
+        (
+            "[server.tls]",
+            "[server.limits]\nmax_connection_age = \"10ms\"\n[server.tls]",
+            "server.limits.max_connection_age: must be from",
+        ),
+        (
+            "[server.tls]",
+            "[server.limits]\nmax_unverified = 0\n[server.tls]",
+            "server.limits.max_unverified: must be from 1",
+        ),
+        (
             "[[hsm]]",
             "[health]\ninterval = \"50s\"\n[[hsm]]",
             "health.interval: must be from",

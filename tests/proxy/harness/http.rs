@@ -1,12 +1,14 @@
 //! HTTP/1.1 as bytes: what bad input needs and a well-mannered client library would not send.
 
 use std::io::{self, Read as _, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use tokio::net::TcpSocket;
+use tokio::runtime::Builder;
 
 use super::PATIENCE;
 use super::response::{Response, read_response};
@@ -102,7 +104,11 @@ pub struct Connection {
 impl Connection {
     /// Connects and completes the handshake.
     pub fn open(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
-        let mut socket = tcp(address)?;
+        Self::over(tcp(address)?, config)
+    }
+
+    /// Completes the handshake on a connected socket.
+    pub fn over(mut socket: TcpStream, config: Arc<ClientConfig>) -> io::Result<Self> {
         let name = ServerName::try_from("localhost").unwrap();
         let mut tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
         while tls.is_handshaking() {
@@ -195,7 +201,22 @@ impl Connection {
 
 /// A TCP connection with the harness's patience.
 pub fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = TcpStream::connect(address)?;
+    patient(TcpStream::connect(address)?)
+}
+
+/// The same from another address of this machine, such as 127.0.0.2: to the proxy another source.
+pub fn tcp_from(source: Ipv4Addr, address: SocketAddr) -> io::Result<TcpStream> {
+    let runtime = Builder::new_current_thread().enable_io().build()?;
+    let socket = runtime.block_on(async {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((source, 0).into())?;
+        socket.connect(address).await?.into_std()
+    })?;
+    socket.set_nonblocking(false)?;
+    patient(socket)
+}
+
+fn patient(socket: TcpStream) -> io::Result<TcpStream> {
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
     socket.set_nodelay(true)?;

@@ -5,23 +5,23 @@
 //! - The chain goes on only from what was written: a failed batch leaves neither line nor number.
 //! - It never waits for a device, except at the stop.
 
-mod seals;
-
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::chain::Position;
-use super::checkpoint::Sealer;
-use super::error::AuditError;
-use super::file::{Found, TrailFile};
+use super::file::TrailFile;
+use super::inbox::{Message, Outbox, Outcome, State, Waiting};
 use super::pace;
-use super::record::{Entry, Kind};
-use super::settings::{AuditSettings, CheckpointSettings};
-use super::trail::{Message, State, Waiting};
+use super::seals::Seals;
+use super::start::Found;
+use crate::audit::chain::Position;
+use crate::audit::checkpoint::{Attempt, Sealer};
+use crate::audit::error::AuditError;
+use crate::audit::record::{Entry, Kind};
+use crate::audit::settings::AuditSettings;
 
 /// So many entries are written at once: about 1 MiB, a few milliseconds.
 const MAX_BATCH: usize = 1024;
@@ -29,21 +29,22 @@ const MAX_BATCH: usize = 1024;
 /// How soon a trail that could not be written is tried again when nobody records.
 const RETRY: Duration = Duration::from_secs(1);
 
-pub(super) struct Writer {
-    file: TrailFile,
+/// The shortest wait for a message.
+const MIN_WAIT: Duration = Duration::from_millis(10);
+
+/// The writer of a trail.
+pub(in crate::audit) struct Writer {
+    pub file: TrailFile,
     chain: Position,
     state: Arc<State>,
     /// Lines of the trail's own that wait.
     own: Vec<Entry>,
     batch: Vec<Waiting>,
     lines: Vec<u8>,
-    sealer: Option<Sealer>,
-    settings: CheckpointSettings,
-    inbox: Sender<Message>,
-    is_sealing: bool,
-    /// Lines, other than checkpoints, that no seal speaks for.
-    unsealed: u64,
-    sealed_at: Instant,
+    /// The kinds of these lines.
+    kinds: Vec<Kind>,
+    seals: Seals,
+    seal_timeout: Duration,
     last_error: String,
     /// How long the next entries gather.
     pause: Duration,
@@ -51,15 +52,16 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(
+    pub fn new(
         settings: &AuditSettings,
         found: Found,
         sealer: Option<Sealer>,
-        inbox: Sender<Message>,
-        state: Arc<State>,
+        outbox: &Outbox,
     ) -> Self {
-        let mut own: Vec<Entry> = found.recovered.into_iter().collect();
+        let mut own = found.recovered;
         own.push(Entry::lifecycle(Kind::Start));
+        let state = Arc::clone(&outbox.state);
+        state.metrics.sealed.set(sealer.is_some().into());
         Self {
             file: found.file,
             chain: found.position,
@@ -67,31 +69,37 @@ impl Writer {
             own,
             batch: Vec::new(),
             lines: Vec::new(),
-            sealer,
-            settings: settings.checkpoint,
-            inbox,
-            is_sealing: false,
-            unsealed: 0,
-            sealed_at: Instant::now(),
+            kinds: Vec::new(),
+            seals: Seals::new(sealer, settings.checkpoint, outbox.inbox.clone()),
+            seal_timeout: settings.checkpoint.seal_timeout,
             last_error: String::new(),
             pause: Duration::ZERO,
             stopping: None,
         }
     }
 
-    pub(super) fn run(mut self, messages: &Receiver<Message>) {
+    /// Writes until the trail is stopped.
+    pub fn run(mut self, messages: &Receiver<Message>) {
         self.write();
         while self.stopping.is_none() {
-            match messages.recv_timeout(self.patience()) {
-                Ok(message) => self.take(message),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            self.gather(messages);
-            self.write();
-            self.seal_if_due();
+            self.turn(messages, self.patience());
         }
         self.stop(messages);
+    }
+
+    /// Waits this long for messages, and deals with them.
+    pub fn turn(&mut self, messages: &Receiver<Message>, patience: Duration) {
+        match messages.recv_timeout(patience) {
+            Ok(message) => self.take(message),
+            Err(RecvTimeoutError::Timeout) => {}
+            // Cannot be: this writer holds a sender itself.
+            Err(RecvTimeoutError::Disconnected) => self.stopping = Some(None),
+        }
+        self.gather(messages);
+        self.write();
+        if self.seals.is_due() && !self.is_failing() {
+            self.seals.ask(self.chain);
+        }
     }
 
     /// Takes what else has come, and what comes soon if more than one wait or waited: one `fdatasync` is then for many.
@@ -116,27 +124,33 @@ impl Writer {
         match message {
             Message::Entry(waiting) => self.batch.push(waiting),
             Message::Sealed(attempt) => self.take_seal(attempt),
-            Message::Reopen => {
-                if let Err(error) = self.file.reopen() {
-                    self.fail(&error);
-                }
-            }
+            Message::Reopen => self.reopen(),
             Message::Stop(done) => self.stopping = Some(done),
         }
     }
 
+    fn take_seal(&mut self, attempt: Attempt) {
+        let lag = self.chain.seq - attempt.head.seq + (self.batch.len() + self.own.len()) as u64;
+        let (is_last, metrics) = (self.stopping.is_some(), &self.state.metrics);
+        let line = self.seals.take(attempt, lag, is_last, metrics);
+        self.own.extend(line);
+    }
+
+    fn reopen(&mut self) {
+        if let Err(error) = self.file.reopen() {
+            self.state.metrics.failures.inc();
+            tracing::error!(%error, "cannot reopen the audit trail; its file stays in use, and the next attempt follows");
+        }
+    }
+
     fn patience(&self) -> Duration {
-        if self.is_failing() {
-            return RETRY;
+        if !self.own.is_empty() && !self.is_failing() {
+            return Duration::ZERO;
         }
-        match self.unsealed {
-            0 => self.settings.interval,
-            _ => self
-                .settings
-                .interval
-                .saturating_sub(self.sealed_at.elapsed()),
+        match self.is_failing() || self.seals.is_asking() {
+            true => RETRY,
+            false => self.seals.pause().max(MIN_WAIT),
         }
-        .max(Duration::from_millis(10))
     }
 
     fn is_failing(&self) -> bool {
@@ -155,12 +169,11 @@ impl Writer {
         let news = has_news.then(|| self.recovered(unrecorded));
         let chain = self.compose(news.as_ref());
         let waiting = self.batch.len();
-        match self.file.append(&self.lines, self.chain.seq + 1) {
+        match self.file.append(&self.lines, self.chain.seq + 1, chain) {
             Ok(()) => {
-                self.state
-                    .unrecorded
-                    .fetch_sub(unrecorded, Ordering::Relaxed);
-                self.succeed(chain, news.as_ref(), began);
+                let unrecorded_before = &self.state.unrecorded;
+                unrecorded_before.fetch_sub(unrecorded, Ordering::Relaxed);
+                self.succeed(chain, began);
             }
             Err(error) => self.fail_batch(&error),
         }
@@ -177,15 +190,20 @@ impl Writer {
 
     fn compose(&mut self, news: Option<&Entry>) -> Position {
         self.lines.clear();
-        let mut chain = self.chain;
-        let waiting = self.batch.iter().map(|waiting| &waiting.entry);
-        for entry in news.into_iter().chain(&self.own).chain(waiting) {
-            chain.append(entry, &mut self.lines);
+        self.kinds.clear();
+        let (mut chain, lines, kinds) = (self.chain, &mut self.lines, &mut self.kinds);
+        let mut compose = |entry: &Entry| {
+            kinds.push(entry.kind);
+            chain.append(entry, lines);
+        };
+        news.into_iter().chain(&self.own).for_each(&mut compose);
+        for waiting in &self.batch {
+            waiting.slot.compose(&mut compose);
         }
         chain
     }
 
-    fn succeed(&mut self, chain: Position, news: Option<&Entry>, began: Instant) {
+    fn succeed(&mut self, chain: Position, began: Instant) {
         self.chain = chain;
         let metrics = &self.state.metrics;
         metrics.batch.observe(began.elapsed().as_secs_f64());
@@ -193,22 +211,22 @@ impl Writer {
             .sequence
             .set(i64::try_from(chain.seq).unwrap_or(i64::MAX));
         metrics.healthy.set(1);
-        let waiting = self.batch.iter().map(|waiting| &waiting.entry);
-        let entries = news.into_iter().chain(&self.own).chain(waiting);
-        let kinds: Vec<Kind> = entries.map(|entry| entry.kind).collect();
         for kind in Kind::ALL {
-            let lines = kinds.iter().filter(|other| **other == kind).count() as u64;
+            let lines = self.kinds.iter().filter(|other| **other == kind).count() as u64;
             metrics
                 .lines
                 .with_label_values(&[kind.as_str()])
                 .inc_by(lines);
-            self.unsealed += if kind == Kind::Checkpoint { 0 } else { lines };
+            self.seals
+                .add_lines(if kind == Kind::Checkpoint { 0 } else { lines });
         }
         if self.state.failing.swap(false, Ordering::Relaxed) {
             tracing::info!(seq = chain.seq, "the audit trail is written again");
         }
         self.own.clear();
-        self.settle(|| Ok(()));
+        // The lines of the batch are the last ones.
+        let before = chain.seq - self.batch.len() as u64;
+        self.own = self.settle(Some(before), || Ok(()));
     }
 
     fn fail_batch(&mut self, error: &std::io::Error) {
@@ -217,7 +235,7 @@ impl Writer {
         self.state.metrics.lost.inc_by(lost.count() as u64);
         self.state.lose(self.batch.len() as u64);
         let reason = error.to_string();
-        self.settle(|| Err(AuditError::Unwritten(reason.clone())));
+        self.settle(None, || Err(AuditError::Unwritten(reason.clone())));
     }
 
     fn fail(&mut self, error: &std::io::Error) {
@@ -229,15 +247,22 @@ impl Writer {
         }
     }
 
-    /// Tells everybody who waits.
-    fn settle(&mut self, outcome: impl Fn() -> Result<(), AuditError>) {
-        for waiting in self.batch.drain(..) {
+    /// Answers everybody who waits. `before` is the number of the line before theirs, if they were written. Returns the corrections of
+    /// lines whose caller has given up while they were written.
+    fn settle(&mut self, before: Option<u64>, outcome: impl Fn() -> Outcome) -> Vec<Entry> {
+        let mut corrections = Vec::new();
+        for (number, waiting) in (1..).zip(self.batch.drain(..)) {
+            let instead = waiting.slot.settle(before.is_some());
+            let seq = before.map_or(0, |before| before + number);
+            corrections.extend(instead.map(|entry| entry.correcting(seq)));
             self.state.metrics.depth.dec();
             if let Some(done) = waiting.done {
                 // The caller may have gone; the line is there all the same.
                 drop(done.send(outcome()));
             }
+            drop(waiting.permit);
         }
+        corrections
     }
 
     /// Writes all that is queued, the stop and, if the HSM seals in time, a last checkpoint.
@@ -245,11 +270,21 @@ impl Writer {
         self.drain(messages);
         self.own.push(Entry::lifecycle(Kind::Stop));
         self.write();
-        let until = Instant::now() + self.settings.seal_timeout + RETRY;
+        let until = Instant::now() + self.seal_timeout + RETRY;
         self.wait_for_seal(messages, until);
-        if !self.is_failing() && self.sealer.is_some() {
-            self.seal();
+        if !self.is_failing() && self.seals.has_sealer() {
+            self.seals.ask(self.chain);
             self.wait_for_seal(messages, until);
+        }
+        self.write();
+        let entries = self.state.unrecorded.load(Ordering::Relaxed);
+        if entries > 0 {
+            let error = &self.last_error;
+            tracing::error!(
+                entries,
+                error,
+                "the audit trail stops, and these entries have no line"
+            );
         }
         let done = self.stopping.take().flatten();
         // The lock goes first: who is told may open the trail at once.
@@ -257,6 +292,17 @@ impl Writer {
         if let Some(done) = done {
             // Who has gone need not be told.
             done.send(()).unwrap_or_default();
+        }
+    }
+
+    fn wait_for_seal(&mut self, messages: &Receiver<Message>, until: Instant) {
+        while self.seals.is_asking() {
+            let left = until.saturating_duration_since(Instant::now());
+            let Ok(message) = messages.recv_timeout(left) else {
+                return;
+            };
+            self.take(message);
+            self.write();
         }
     }
 

@@ -1,0 +1,166 @@
+//! The position file: the last line that was acknowledged, in `<trail>.position` beside the trail.
+//!
+//! A start needs it when the last line is in no file that it can read, because that file was compressed, moved away or deleted.
+//!
+//! # Invariants
+//! - It never names a line that was not acknowledged: it is written after the line.
+//! - A torn write loses at most the newest position: two slots in different sectors are written in turn, each with a checksum.
+//! - An error here never keeps a line from being written.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::disk::{Access, Disk, beside};
+use crate::audit::chain::{Position, hex, sha256};
+
+/// A disk writes a sector of this many bytes as a whole.
+const SLOT: usize = 512;
+
+const SLOTS: u64 = 2;
+
+/// So that no other text file is taken for a position file.
+const FORM: &str = "xks-audit-position-1";
+
+/// The position file of a trail.
+pub(in crate::audit) struct PositionFile {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    file: File,
+    /// The slot that is written next.
+    next: u64,
+    pub is_failing: bool,
+}
+
+/// What the position file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recorded {
+    /// There was no file, or it was empty.
+    Nothing,
+    /// The last position.
+    At(Position),
+    /// The file has content, but no slot is intact.
+    Unreadable,
+}
+
+impl Recorded {
+    pub(super) fn position(self) -> Option<Position> {
+        match self {
+            Self::At(position) => Some(position),
+            Self::Nothing | Self::Unreadable => None,
+        }
+    }
+}
+
+impl PositionFile {
+    /// Opens or creates the file, and reads it.
+    pub(super) fn open(disk: &Arc<dyn Disk>, path: PathBuf) -> io::Result<(Self, Recorded)> {
+        let file = disk.open(&path, Access::Replace)?;
+        let slots = (0..SLOTS).map(|slot| Some((read(&file, slot)?, slot)));
+        let newest = slots.flatten().max_by_key(|(position, _)| position.seq);
+        let recorded = match newest {
+            Some((position, _)) => Recorded::At(position),
+            None if file.metadata()?.len() == 0 => Recorded::Nothing,
+            None => Recorded::Unreadable,
+        };
+        let position_file = Self {
+            disk: Arc::clone(disk),
+            path,
+            file,
+            next: newest.map_or(0, |(_, slot)| (slot + 1) % SLOTS),
+            is_failing: false,
+        };
+        Ok((position_file, recorded))
+    }
+
+    /// Writes the position; a crash of the machine may lose it until [`PositionFile::sync`].
+    pub(super) fn write(&mut self, position: Position) {
+        let written = self.put(position);
+        self.report(written);
+    }
+
+    /// Writes the position to the disk.
+    pub(super) fn sync(&mut self, position: Position) {
+        let synced = self.put(position).and_then(|()| self.disk.sync(&self.file));
+        self.report(synced);
+    }
+
+    fn put(&mut self, position: Position) -> io::Result<()> {
+        let (bytes, offset) = (encode(position), self.next * SLOT as u64);
+        self.disk.write_at(&self.file, &bytes, offset)?;
+        self.next = (self.next + 1) % SLOTS;
+        Ok(())
+    }
+
+    /// Logs the first of several errors.
+    fn report(&mut self, outcome: io::Result<()>) {
+        let was_failing = self.is_failing;
+        self.is_failing = outcome.is_err();
+        if let (Err(error), false) = (outcome, was_failing) {
+            let path = self.path.display();
+            tracing::error!(%path, %error, "cannot write the position of the audit trail; a start needs it if the newest file is missing");
+        }
+    }
+}
+
+/// The path of the position file of a trail.
+pub(in crate::audit) fn path_beside(trail: &Path) -> PathBuf {
+    beside(trail, ".position")
+}
+
+fn encode(position: Position) -> Vec<u8> {
+    let text = format!("{FORM} {position}");
+    let sum = hex(&sha256(text.as_bytes()));
+    let width = SLOT - 1;
+    format!("{:width$}\n", format!("{text} {sum}")).into_bytes()
+}
+
+/// The position in a slot; none when the slot is empty, torn or of another form.
+fn read(file: &File, slot: u64) -> Option<Position> {
+    let mut bytes = [0; SLOT];
+    file.read_exact_at(&mut bytes, slot * SLOT as u64).ok()?;
+    let text = std::str::from_utf8(&bytes).ok()?.trim_end();
+    let (text, sum) = text.rsplit_once(' ')?;
+    let position = text.strip_prefix(FORM)?.strip_prefix(' ')?;
+    (hex(&sha256(text.as_bytes())) == sum).then(|| position.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::writing::System;
+
+    fn at(seq: u64) -> Position {
+        Position {
+            seq,
+            hash: [seq.to_be_bytes()[7]; 32],
+        }
+    }
+
+    #[test]
+    fn the_newest_intact_slot_counts() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(System);
+        let path = path_beside(&directory.path().join("audit.jsonl"));
+        let open = || PositionFile::open(&disk, path.clone()).unwrap();
+        assert_eq!(open().1, Recorded::Nothing);
+        for seq in 1..=5 {
+            open().0.write(at(seq));
+            assert_eq!(open().1, Recorded::At(at(seq)));
+        }
+        let whole = std::fs::read(&path).unwrap();
+        assert_eq!(whole.len(), 2 * SLOT);
+        // Torn or zero-filled: the slot before it counts.
+        for damage in [b'x', 0] {
+            let mut damaged = whole.clone();
+            damaged[..100].fill(damage);
+            std::fs::write(&path, &damaged).unwrap();
+            assert_eq!(open().1, Recorded::At(at(4)));
+            damaged[SLOT..SLOT + 100].fill(damage);
+            std::fs::write(&path, &damaged).unwrap();
+            assert_eq!(open().1, Recorded::Unreadable);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Where a start finds the end of the chain: in the file with the trail's name, in the files that were renamed or compressed, or in the
+//! position file.
+//!
+//! # Invariants
+//! - No number is used twice: the chain goes on behind the last acknowledged line that anything here tells of.
+//! - What is missing or unreadable is recorded in the chain, and never keeps the proxy from starting.
+//! - A file that is not an audit trail of this schema is never written to.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::FlockOperation;
+use time::OffsetDateTime;
+
+use super::chain_end::ChainEnd;
+use super::crash::{make_durable, set_aside};
+use super::disk::{Access, Disk, beside};
+use super::file::{Open, Schedule, TrailFile, today};
+use super::position::{PositionFile, path_beside};
+use super::tail::Tail;
+use crate::audit::chain::Position;
+use crate::audit::error::AuditError;
+use crate::audit::reading::{first_seq, identity_of};
+use crate::audit::record::Entry;
+use crate::audit::settings::AuditSettings;
+
+/// A trail that was found, with the position from which it goes on, and what to record about how it was found.
+pub(in crate::audit) struct Found {
+    pub file: TrailFile,
+    pub position: Position,
+    pub recovered: Vec<Entry>,
+}
+
+/// Locks the trail and finds its end.
+pub(in crate::audit) fn find(
+    settings: &AuditSettings,
+    disk: Arc<dyn Disk>,
+) -> Result<Found, AuditError> {
+    let path = &settings.path;
+    let lock = lock(&*disk, &beside(path, ".lock"))?;
+    let of_position = path_beside(path);
+    let opened = PositionFile::open(&disk, of_position.clone());
+    let (mut position_file, recorded) = opened.map_err(AuditError::unusable(&of_position))?;
+    let file = disk.open(path, Access::Append);
+    let file = file.map_err(AuditError::unusable(path))?;
+    let known = recorded.position().map(|position| position.seq);
+    let tail = Tail::read(path, &file, known)?;
+    let torn = set_aside(&*disk, path, &file, tail)?;
+    let durable = make_durable(&*disk, path, tail).and_then(|()| disk.sync_directory(path));
+    durable.map_err(AuditError::unusable(path))?;
+    let end = ChainEnd::find(&*disk, path, tail.last, recorded)?;
+    let position = end.position;
+    position_file.sync(position);
+    let open = open(path, file, tail);
+    Ok(Found {
+        file: TrailFile {
+            disk,
+            path: path.clone(),
+            sync: settings.sync,
+            rotate: settings.rotate,
+            position: position_file,
+            last: position,
+            open: open.map_err(AuditError::unusable(path))?,
+            schedule: Schedule::default(),
+            _lock: lock,
+        },
+        position,
+        recovered: torn.into_iter().chain(end.recovered).collect(),
+    })
+}
+
+fn open(path: &Path, file: File, tail: Tail) -> io::Result<Open> {
+    let metadata = file.metadata()?;
+    let day = match tail.whole {
+        0 => today(),
+        _ => OffsetDateTime::from(metadata.modified()?).date(),
+    };
+    Ok(Open {
+        file,
+        identity: identity_of(&metadata),
+        length: tail.whole,
+        first_seq: first_seq(path)?.unwrap_or_default(),
+        day,
+        must_be_cut: false,
+        is_unsynced: false,
+    })
+}
+
+fn lock(disk: &dyn Disk, path: &Path) -> Result<File, AuditError> {
+    let file = disk.open(path, Access::Append);
+    let file = file.map_err(AuditError::unusable(path))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(AuditError::Locked(path.to_owned())),
+        Err(error) => Err(AuditError::Unusable(path.to_owned(), error.into())),
+    }
+}

@@ -1,0 +1,32 @@
+//! Connections of clients: where they come from, and which may stay when there are too many.
+//!
+//! A listener accepts every connection at once, so that no queue in the kernel fills with strangers, and asks [`Connections::admit`] for a [`Slot`].
+//! When a limit is reached, another connection gives way: [`Slot::displaced`] resolves, and its task ends. The order is in `pool`.
+//!
+//! This module knows no TLS and no HTTP. The listeners of `server` and `admin` both use it.
+//!
+//! # Invariants
+//! - A stranger costs a bounded number of log lines: one at once, then one per [`PERIOD`], listener and kind of event, with the count.
+
+mod end;
+mod handle;
+mod metrics;
+mod networks;
+mod pool;
+mod shared;
+mod slot;
+mod source;
+mod stream;
+mod tally;
+mod usage;
+
+pub use end::End;
+pub use handle::Handle;
+pub use metrics::ConnectionMetrics;
+pub use networks::Networks;
+pub use pool::PoolLimits;
+pub use slot::{Connections, Slot};
+pub use source::Source;
+pub use stream::ClientStream;
+pub use tally::{PERIOD, Tally};
+pub use usage::Usage;

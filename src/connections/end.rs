@@ -1,0 +1,82 @@
+//! Why a connection ended.
+
+use super::pool::State;
+
+/// Why a connection ended: the label `reason` of `xks_connections_closed_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The client closed it, or its last answer said so.
+    Closed,
+    /// TLS was not established.
+    HandshakeFailed,
+    /// TLS was not established in time.
+    HandshakeTimeout,
+    /// A request's head did not arrive in time.
+    HeaderTimeout,
+    /// It was idle for too long.
+    IdleTimeout,
+    /// It was too old, and a request had been answered since.
+    MaxAge,
+    /// Too many bytes came without a request.
+    Flood,
+    /// The server stops.
+    Drain,
+    /// Another one took its place before it had sent anything, or after its handshake was refused.
+    DisplacedSilent,
+    /// Another one took its place during its handshake.
+    DisplacedHandshake,
+    /// Another one took its place before it had carried a verified request.
+    DisplacedUnverified,
+    /// Another verified one took its place: `max_connections` is reached, and it had been idle for the longest time.
+    DisplacedVerified,
+    /// There was no place for it: every connection that it competed with was in the middle of its handshake.
+    Refused,
+}
+
+impl End {
+    /// Every reason.
+    pub const ALL: [Self; 13] = [
+        Self::Closed,
+        Self::HandshakeFailed,
+        Self::HandshakeTimeout,
+        Self::HeaderTimeout,
+        Self::IdleTimeout,
+        Self::MaxAge,
+        Self::Flood,
+        Self::Drain,
+        Self::DisplacedSilent,
+        Self::DisplacedHandshake,
+        Self::DisplacedUnverified,
+        Self::DisplacedVerified,
+        Self::Refused,
+    ];
+
+    /// Its name in metrics and log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HandshakeFailed => "handshake_failed",
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::HeaderTimeout => "header_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::MaxAge => "max_age",
+            Self::Flood => "flood",
+            Self::Drain => "drain",
+            Self::DisplacedSilent => "displaced_silent",
+            Self::DisplacedHandshake => "displaced_handshake",
+            Self::DisplacedUnverified => "displaced_unverified",
+            Self::DisplacedVerified => "displaced_verified",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// The reason of a displaced connection that had come so far; `None` for a verified one.
+    pub(super) fn displaced(state: Option<State>) -> Self {
+        match state {
+            Some(State::Silent | State::Lingering) => Self::DisplacedSilent,
+            Some(State::Handshake) => Self::DisplacedHandshake,
+            Some(State::Established) => Self::DisplacedUnverified,
+            None => Self::DisplacedVerified,
+        }
+    }
+}

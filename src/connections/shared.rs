@@ -1,0 +1,150 @@
+//! What all connections of one listener share: the pool behind its lock, with what its decisions cause.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use super::end::End;
+use super::metrics::ListenerMetrics;
+use super::networks::Networks;
+use super::pool::{Displaced, Occupant, Pool, PoolLimits};
+use super::source::Source;
+use super::tally::Tally;
+use super::usage::Usage;
+
+/// The connections of one listener.
+pub(super) struct Shared {
+    pool: Mutex<Pool<Arc<Link>>>,
+    shared_sources: Mutex<Networks>,
+    pub metrics: ListenerMetrics,
+    /// Displaced and refused connections.
+    closed: Tally<Closed>,
+    accept_failures: Tally<String>,
+}
+
+/// What the log says of a connection that was displaced or refused.
+struct Closed {
+    source: Source,
+    end: End,
+}
+
+/// What a connection's task, its requests and the pool share.
+pub(super) struct Link {
+    pub usage: Arc<Usage>,
+    pub is_handshaking: AtomicBool,
+    pub is_verified: AtomicBool,
+    /// When a verified request was last noted in the pool: milliseconds since it was accepted.
+    pub noted_at: AtomicU64,
+    pub is_displaced: AtomicBool,
+    pub displaced: Notify,
+}
+
+impl Occupant for Arc<Link> {
+    fn idle_since(&self) -> Option<Instant> {
+        self.usage.idle_since()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(limits: PoolLimits, metrics: ListenerMetrics) -> Self {
+        metrics.publish_limits(limits);
+        Self {
+            pool: Mutex::new(Pool::new(limits)),
+            shared_sources: Mutex::default(),
+            metrics,
+            closed: Tally::default(),
+            accept_failures: Tally::default(),
+        }
+    }
+
+    pub(super) fn configure(&self, limits: PoolLimits, shared_sources: Networks) {
+        self.pool().set_limits(limits);
+        *lock(&self.shared_sources) = shared_sources;
+        self.metrics.publish_limits(limits);
+    }
+
+    pub(super) fn is_shared(&self, address: IpAddr) -> bool {
+        lock(&self.shared_sources).contain(address)
+    }
+
+    pub(super) fn note_accept_failure(&self, error: &io::Error) {
+        self.metrics.accept_failures.inc();
+        if let Some(error) = self.accept_failures.add(error.to_string()) {
+            self.log_accept_failures(1, &error);
+        }
+    }
+
+    pub(super) fn report(&self) {
+        if let Some((count, last)) = self.closed.end_period() {
+            self.log_closed(count, &last);
+        }
+        if let Some((count, error)) = self.accept_failures.end_period() {
+            self.log_accept_failures(count, &error);
+        }
+    }
+
+    pub(super) fn pool(&self) -> MutexGuard<'_, Pool<Arc<Link>>> {
+        lock(&self.pool)
+    }
+
+    /// Changes the pool, and publishes its counts.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Pool<Arc<Link>>) -> T) -> T {
+        let mut pool = self.pool();
+        let outcome = change(&mut pool);
+        self.metrics.publish(pool.counts());
+        outcome
+    }
+
+    /// Ends connections that have left the pool.
+    pub(super) fn close(&self, displaced: Vec<Displaced<Arc<Link>>>) {
+        for gone in displaced {
+            gone.connection.is_displaced.store(true, Ordering::Release);
+            gone.connection.displaced.notify_one();
+            self.count_closed(gone.source, End::displaced(gone.state), gone.is_known);
+        }
+    }
+
+    /// Counts and logs a connection that was displaced or refused.
+    pub(super) fn count_closed(&self, source: Source, end: End, is_known: bool) {
+        self.metrics.count_closed(end, is_known);
+        if let Some(closed) = self.closed.add(Closed { source, end }) {
+            self.log_closed(1, &closed);
+        }
+    }
+
+    fn log_closed(&self, count: u64, last: &Closed) {
+        tracing::warn!(
+            listener = self.metrics.listener,
+            count,
+            last_source = %last.source,
+            last_reason = last.end.as_str(),
+            "connections closed because the limit of connections is reached"
+        );
+    }
+
+    fn log_accept_failures(&self, count: u64, error: &str) {
+        let listener = self.metrics.listener;
+        tracing::error!(listener, count, error, "cannot accept connections");
+    }
+}
+
+impl Link {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            usage: Arc::new(Usage::new(now)),
+            is_handshaking: AtomicBool::new(true),
+            is_verified: AtomicBool::new(false),
+            noted_at: AtomicU64::new(0),
+            is_displaced: AtomicBool::new(false),
+            displaced: Notify::new(),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

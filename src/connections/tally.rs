@@ -1,0 +1,71 @@
+//! Events that strangers can cause as often as they like, as a bounded number of log lines: the first at once, the others as one line per
+//! period with their count.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// The time between two aggregated lines.
+pub const PERIOD: Duration = Duration::from_secs(10);
+
+/// Counts events of one kind; remembers the last one as an example.
+#[derive(Debug)]
+pub struct Tally<T>(Mutex<Counted<T>>);
+
+#[derive(Debug)]
+struct Counted<T> {
+    is_logged: bool,
+    count: u64,
+    last: Option<T>,
+}
+
+impl<T> Default for Tally<T> {
+    fn default() -> Self {
+        Self(Mutex::new(Counted {
+            is_logged: false,
+            count: 0,
+            last: None,
+        }))
+    }
+}
+
+impl<T> Tally<T> {
+    /// Counts an event. Returns it when it is the first of a period: it is to be logged now, and is not part of the next aggregated line.
+    pub fn add(&self, event: T) -> Option<T> {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !counted.is_logged {
+            counted.is_logged = true;
+            return Some(event);
+        }
+        counted.count += 1;
+        counted.last = Some(event);
+        None
+    }
+
+    /// Ends a period: the number of events since the last line, and the last of them. `None` when there was none; then the next one is logged at
+    /// once.
+    pub fn end_period(&self) -> Option<(u64, T)> {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(last) = counted.last.take() else {
+            counted.is_logged = false;
+            return None;
+        };
+        Some((std::mem::take(&mut counted.count), last))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_event_is_logged_at_once_and_the_rest_as_counts() {
+        let tally = Tally::default();
+        assert_eq!(tally.add("a"), Some("a"));
+        assert_eq!((tally.add("b"), tally.add("c")), (None, None));
+        assert_eq!(tally.end_period(), Some((2, "c")));
+        assert_eq!(tally.add("d"), None, "the flood goes on");
+        assert_eq!(tally.end_period(), Some((1, "d")));
+        assert_eq!(tally.end_period(), None);
+        assert_eq!(tally.add("e"), Some("e"), "a new one");
+    }
+}

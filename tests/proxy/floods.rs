@@ -1,0 +1,164 @@
+//! Bytes that are no request: a connection that carries many of them ends, whatever frames they are.
+
+use std::io::{Read as _, Write as _};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rustls::ALL_VERSIONS;
+
+use crate::harness::h2::Http2;
+use crate::harness::http::Connection;
+use crate::harness::pki::tls_client;
+use crate::harness::{PAYMENTS, Proxy};
+
+/// Within this time a limit of one second must have had its effect, on a busy machine too.
+const SOON: Duration = Duration::from_secs(10);
+
+/// How a client of HTTP/2 begins: the preface and empty SETTINGS.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
+
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let [.., a, b, c] = payload.len().to_be_bytes();
+    [&[a, b, c, kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+/// HEADERS of an unsigned POST, which end the block of fields but not the stream.
+fn head(proxy: &Proxy) -> Vec<u8> {
+    let host = proxy.host();
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":path", "/payments/kms/xks/v1/health"),
+        (":authority", &host),
+    ];
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        // A literal field without indexing, with a new name (RFC 7541 section 6.2.2).
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).unwrap());
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    frame(HEADERS, 4, 1, &block)
+}
+
+/// A connection that speaks HTTP/2 only as far as the test writes its bytes.
+fn raw(proxy: &Proxy) -> Connection {
+    let client = tls_client(proxy.setup.authority.der(), ALL_VERSIONS, None, &["h2"]);
+    let mut connection = Connection::open(proxy.server, client).unwrap();
+    connection.send(PREFACE).unwrap();
+    connection
+}
+
+fn floods(proxy: &Proxy) -> f64 {
+    let flood = [("listener", "server"), ("reason", "flood")];
+    let floods = proxy.metric("xks_connections_closed_total", &flood);
+    floods.unwrap()
+}
+
+/// Sends a frame until the connection ends. A megabyte is far above the limit, and far below what buffers in between hold of the answers.
+#[track_caller]
+fn assert_ends(proxy: &Proxy, connection: &mut Connection, frame: &[u8]) {
+    let before = floods(proxy);
+    let some = frame.repeat(4_096 / frame.len());
+    let mut sent = 0;
+    while connection.send(&some).is_ok() {
+        sent += some.len();
+        if sent > 1 << 20 {
+            break;
+        }
+    }
+    connection.set_patience(SOON);
+    connection.drain();
+    proxy.await_metric(
+        "xks_connections_closed_total",
+        &[("listener", "server"), ("reason", "flood")],
+        |now| now == before + 1.0,
+    );
+}
+
+#[test]
+fn control_frames_without_a_request_end_the_connection() {
+    let proxy = Proxy::start();
+    for flood in [
+        frame(PING, 0, 0, &[0; 8]),
+        frame(PRIORITY, 0, 3, &[0, 0, 0, 0, 7]),
+        frame(SETTINGS, 0, 0, &[]),
+        frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 9]),
+        // Of one byte each, so that the window does not overflow.
+        frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]),
+    ] {
+        let mut connection = raw(&proxy);
+        assert_ends(&proxy, &mut connection, &flood);
+    }
+    proxy.caller(&PAYMENTS).health();
+}
+
+#[test]
+fn an_open_request_does_not_hide_a_flood() {
+    let proxy = Proxy::start();
+    for flood in [
+        frame(PING, 0, 0, &[0; 8]),
+        frame(PRIORITY, 0, 3, &[0, 0, 0, 0, 7]),
+    ] {
+        let mut connection = raw(&proxy);
+        connection.send(&head(&proxy)).unwrap();
+        assert_ends(&proxy, &mut connection, &flood);
+    }
+    proxy.caller(&PAYMENTS).health();
+}
+
+#[test]
+fn a_long_body_is_no_flood() {
+    let proxy = Proxy::start_with(|setup| {
+        setup.set("server.limits", "max_body", "\"4MiB\"");
+    });
+    let (connection, payments) = (Http2::open(&proxy), proxy.caller(&PAYMENTS));
+    let upload = connection.start(&payments.unsigned("encrypt", "orders", ""));
+    for _ in 0..300 {
+        assert!(connection.feed(&upload, Bytes::from(vec![b'x'; 10_000])));
+    }
+    let response = connection.finish(upload).expect("an answer");
+    response.assert_error(401, "AuthenticationFailedException");
+    assert_eq!(floods(&proxy), 0.0);
+}
+
+#[test]
+fn half_a_frame_behind_a_request_is_ended() {
+    let proxy = Proxy::start_with(|setup| {
+        setup.set("server.limits", "header_timeout", "\"1s\"");
+    });
+    let whole = head(&proxy);
+    let body = frame(DATA, 1, 1, b"{}");
+    for unfinished in [&whole[..5], &whole[..20]] {
+        let mut connection = raw(&proxy);
+        let bytes = [&whole, &body, unfinished].concat();
+        connection.send(&bytes).unwrap();
+        let start = Instant::now();
+        connection.drain();
+        assert!(start.elapsed() < SOON, "the idle timeout ended it");
+    }
+    let ended = [("reason", "header_timeout")];
+    proxy.await_metric("xks_connections_closed_total", &ended, |count| count == 2.0);
+}
+
+#[test]
+fn bytes_that_are_no_tls_are_answered_with_an_alert_that_arrives() {
+    let proxy = Proxy::start();
+    for _ in 0..20 {
+        let mut socket = crate::harness::http::tcp(proxy.server).unwrap();
+        // More than the proxy reads before it refuses: the rest would reset the connection if nobody read it.
+        socket.write_all(&[b'x'; 40_000]).unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).expect("no reset");
+        assert_eq!((answer.first(), answer.len()), (Some(&0x15), 7));
+    }
+}

@@ -19,6 +19,8 @@ mod paths;
 mod resolver;
 #[path = "architecture/scanner.rs"]
 mod scanner;
+#[path = "architecture/sleep.rs"]
+mod sleep;
 #[path = "architecture/sources.rs"]
 mod sources;
 

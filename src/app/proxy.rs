@@ -136,7 +136,7 @@ async fn serve(start: Start) -> Result<(), AppError> {
         tracing::info!(listener = "server", %address, "listening");
     }
     let (ask, readings) = watcher::start(file, sources)?;
-    let reloading = tokio::spawn(reload(reloader, readings));
+    let reloading = tokio::spawn(reload(reloader, readings, Arc::clone(&phase)));
     phase.serving();
     let of_announcement = (Arc::clone(&devices), auditor.clone());
     tokio::spawn(announce_readiness(Arc::clone(&phase), of_announcement));
@@ -146,11 +146,10 @@ async fn serve(start: Start) -> Result<(), AppError> {
             ask.ask();
         };
         signals.stop(hang_up).await;
-        // From here on the configuration stays what it is.
-        reloading.abort();
         phase.draining();
     };
     let finished = server.serve(stop).await;
+    reloading.abort();
     if !finished {
         tracing::warn!("the grace period ended before every request did");
     }
@@ -209,9 +208,13 @@ fn bind(reloader: &Reloader) -> io::Result<Server> {
     Server::bind(parts)
 }
 
-/// Applies each configuration that is read while the proxy serves.
-async fn reload(mut reloader: Reloader, mut readings: mpsc::Receiver<Reading>) {
+/// Applies each configuration that is read while the proxy serves; ignores it while the proxy stops.
+async fn reload(mut reloader: Reloader, mut readings: mpsc::Receiver<Reading>, phase: Arc<Phase>) {
     while let Some(reading) = readings.recv().await {
+        if phase.is_draining() {
+            tracing::warn!("configuration not applied; the proxy is stopping");
+            continue;
+        }
         // Thousands of keys take some milliseconds, which no request is to wait for.
         block_in_place(|| reloader.apply(reading.outcome));
     }

@@ -28,6 +28,11 @@ impl Phase {
         self.0.store(DRAINING, Ordering::Release);
     }
 
+    /// Whether the proxy stops.
+    pub(super) fn is_draining(&self) -> bool {
+        self.0.load(Ordering::Acquire) == DRAINING
+    }
+
     /// Ready, or why not.
     pub(super) fn readiness(&self, devices: &Devices, auditor: &Auditor) -> Result<(), String> {
         match self.0.load(Ordering::Acquire) {

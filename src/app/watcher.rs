@@ -11,9 +11,11 @@
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+// The monotonic clock of std, which a test can stop and move.
+use tokio::time::Instant;
 
 use crate::config::{self, Reading, Sources};
 
@@ -123,6 +125,7 @@ impl Watcher {
 mod tests {
     use super::*;
     use std::fs;
+    use tokio::time::advance;
 
     fn watcher(file: PathBuf) -> Watcher {
         let mut watcher = Watcher {
@@ -155,27 +158,27 @@ mod tests {
         assert!(!watcher.look(), "a fault is not read again and again");
     }
 
-    #[test]
-    fn files_that_are_replaced_all_the_time_are_read_all_the_same() {
+    #[tokio::test(start_paused = true)]
+    async fn files_that_are_replaced_all_the_time_are_read_all_the_same() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("config.toml");
         fs::write(&file, "a").unwrap();
         let mut watcher = watcher(file.clone());
-        let began = Instant::now();
-        let replace = |n: u32| {
-            let new = directory.path().join(n.to_string());
-            fs::write(&new, n.to_string()).unwrap();
+        let mut text = String::new();
+        let mut replaced_and_seen = || {
+            // Each is longer than the one before: two files can have the same inode number and time.
+            text.push('b');
+            let new = directory.path().join("new");
+            fs::write(&new, &text).unwrap();
             fs::rename(new, &file).unwrap();
-        };
-        let mut looks = 0..;
-        while !looks.next().is_some_and(|n| {
-            replace(n);
             watcher.look()
-        }) {
-            assert!(began.elapsed() < 20 * SETTLING_PATIENCE, "never read");
-            thread::sleep(Duration::from_millis(5));
+        };
+        let looks = SETTLING_PATIENCE.as_millis() / LOOK_EVERY.as_millis();
+        for look in 0..looks {
+            assert!(!replaced_and_seen(), "read at look {look}");
+            advance(LOOK_EVERY).await;
         }
-        assert!(began.elapsed() >= SETTLING_PATIENCE);
+        assert!(replaced_and_seen(), "never read");
     }
 
     #[test]

@@ -187,6 +187,15 @@ mod tests {
     }
 
     #[test]
+    fn the_default_timeout_is_that_of_kms() {
+        let simulator = KmsSimulator::try_parse_from(["kms-simulator"]).unwrap();
+        assert_eq!(
+            simulator.settings().unwrap().timeout,
+            Duration::from_millis(250)
+        );
+    }
+
+    #[test]
     fn values_have_forms() {
         for bad in [
             ["--resolve", "a"],

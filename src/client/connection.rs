@@ -198,7 +198,8 @@ impl Connection {
 
     /// What a peer says when it ends a connection is told to whoever drives it; the caller may only learn that it is closed.
     async fn cause_of(&mut self, error: hyper::Error) -> hyper::Error {
-        if error.source().is_some() {
+        // A cancelled request has a cause, but not always that of the connection.
+        if error.source().is_some() && !error.is_canceled() {
             return error;
         }
         match timeout(END_OF_CONNECTION, &mut self.driver).await {

@@ -1,6 +1,6 @@
 //! Why a call has no answer, in the order in which it may happen.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
 
 use rustls::AlertDescription;
@@ -87,14 +87,17 @@ fn alert(error: &io::Error) -> Option<AlertDescription> {
     }
 }
 
-/// In TLS 1.3 the alert about a client certificate comes after the handshake, when the answer is read.
+/// In TLS 1.3 the alert about a client certificate comes after the handshake: while the response is read, or before the request is sent.
+/// In the second case hyper wraps its own error once more.
 fn alert_in(error: &hyper::Error) -> Option<AlertDescription> {
-    alert(error.source()?.downcast_ref::<io::Error>()?)
+    causes(error).find_map(|cause| alert(cause.downcast_ref::<io::Error>()?))
 }
 
 fn with_causes(error: &hyper::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
+    causes(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// The causes of an error, the nearest first.
+fn causes(error: &hyper::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
 }

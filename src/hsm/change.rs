@@ -8,6 +8,7 @@
 //!   in force, and the log says so.
 //! - One change at a time; of several that wait, the newest counts.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -114,7 +115,8 @@ impl Hsm {
             Ok(new) => new,
             Err(error) => return tracing::error!(%hsm, %error, "no thread for other settings"),
         };
-        let is_decided = || new.shared.is_usable() || new.shared.has_failed();
+        let is_decided =
+            || new.shared.is_usable() || new.shared.opening_failed.load(Ordering::Acquire);
         wait_until(OPENING_PATIENCE, || {
             is_decided() || self.wanted.is_outdated()
         });

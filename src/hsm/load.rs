@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+// The monotonic clock of std, which a test can stop and move.
+use tokio::time::Instant;
 
 /// The weight of the newest job in the mean service time: 1 / 16.
 const NEWEST_WEIGHT: u64 = 16;
@@ -178,11 +181,12 @@ impl Load {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::advance;
 
     const MS: Duration = Duration::from_millis(1);
 
-    #[test]
-    fn the_wait_follows_owners_jobs_and_service_time() {
+    #[tokio::test(start_paused = true)]
+    async fn the_wait_follows_owners_jobs_and_service_time() {
         let load = Load::new();
         assert_eq!(
             load.expected_wait(100),
@@ -199,23 +203,25 @@ mod tests {
         assert_eq!(load.expected_wait(0), 40 * MS, "both are busy");
     }
 
-    #[test]
-    fn the_mean_follows_slowly_and_one_hang_does_not_weigh_long() {
+    #[tokio::test(start_paused = true)]
+    async fn the_mean_follows_slowly_and_one_hang_does_not_weigh_long() {
         let load = Load::new();
         load.learn(MS);
         load.learn(Duration::from_secs(3_600));
         let after = load.expected_wait(0);
         assert!(after > 50 * MS && after < 100 * MS, "{after:?}");
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(load.expected_wait(0), after / 2, "a second without a job");
     }
 
-    #[test]
-    fn an_owner_that_hangs_is_found_given_up_once_and_counted() {
+    #[tokio::test(start_paused = true)]
+    async fn an_owner_that_hangs_is_found_given_up_once_and_counted() {
         let load = Load::new();
         let slot = load.add_slot();
         load.begin(&slot);
-        std::thread::sleep(5 * MS);
+        advance(5 * MS).await;
         assert!(
-            load.suspected_wait(0) >= 3 * MS,
+            load.suspected_wait(0) >= 4 * MS,
             "a call that takes long says so"
         );
         assert_eq!(

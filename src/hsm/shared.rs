@@ -38,6 +38,8 @@ pub(super) struct Shared {
     pub settings: HsmSettings,
     pub metrics: DeviceMetrics,
     pub load: Load,
+    /// Whether an attempt to open the device has failed. An attempt that still runs has not failed, however slow it is.
+    pub opening_failed: AtomicBool,
     queue: Queue<Job>,
     usable: AtomicBool,
     had_keys: AtomicBool,
@@ -58,6 +60,7 @@ impl Shared {
             settings,
             metrics,
             load: Load::new(),
+            opening_failed: AtomicBool::new(false),
             queue: Queue::new(MAX_QUEUE),
             usable: AtomicBool::new(false),
             had_keys: AtomicBool::new(false),

@@ -2,6 +2,7 @@
 //! that a device that hangs cannot keep it from telling so.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::events::{Event, Phase};
@@ -167,6 +168,7 @@ fn not_opened(shared: &Shared, error: OpenError) -> End {
 
 fn give_up(shared: &Shared, error: &OpenError) {
     shared.close_door(&error.to_string());
+    shared.opening_failed.store(true, Ordering::Release);
     let hsm = &shared.settings.name;
     tracing::error!(%hsm, %error, "the HSM cannot be opened");
 }

@@ -2,27 +2,36 @@
 
 use std::num::NonZeroU32;
 
-use governor::{DefaultDirectRateLimiter, RateLimiter};
+use governor::RateLimiter;
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
 use prometheus::IntCounter;
 
 use super::settings::QuotaSettings;
 
 /// A quota with what has been used of it.
-pub struct Quota {
+pub struct Quota<C: Clock = DefaultClock> {
     settings: QuotaSettings,
-    limiter: DefaultDirectRateLimiter,
+    limiter: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
     refusals: IntCounter,
 }
 
 impl Quota {
     /// A quota of which nothing has been used.
     pub(super) fn new(settings: QuotaSettings, refusals: IntCounter) -> Self {
+        Self::by_clock(settings, refusals, DefaultClock::default())
+    }
+}
+
+impl<C: Clock> Quota<C> {
+    fn by_clock(settings: QuotaSettings, refusals: IntCounter, clock: C) -> Self {
         let at_least_one = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
         let rate = governor::Quota::per_second(at_least_one(settings.rate));
         let quota = rate.allow_burst(at_least_one(settings.burst));
         Self {
             settings,
-            limiter: RateLimiter::direct(quota),
+            limiter: RateLimiter::direct_with_clock(quota, clock),
             refusals,
         }
     }
@@ -45,28 +54,34 @@ impl Quota {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use governor::clock::FakeRelativeClock;
+    use std::time::Duration;
 
-    fn quota(rate: u32, burst: u32) -> Quota {
+    /// A quota on a clock that the test moves.
+    fn quota(rate: u32, burst: u32) -> (Quota<FakeRelativeClock>, FakeRelativeClock) {
         let refusals = IntCounter::new("refusals", "Refusals.").unwrap();
-        Quota::new(QuotaSettings { rate, burst }, refusals)
+        let (settings, clock) = (QuotaSettings { rate, burst }, FakeRelativeClock::default());
+        (Quota::by_clock(settings, refusals, clock.clone()), clock)
+    }
+
+    fn taken<C: Clock>(quota: &Quota<C>, attempts: usize) -> usize {
+        (0..attempts).filter(|_| quota.take()).count()
     }
 
     #[test]
     fn the_burst_is_there_at_once_and_no_more() {
-        let quota = quota(1, 3);
-        let taken = (0..10).filter(|_| quota.take()).count();
-        assert!((3..=4).contains(&taken), "{taken}");
-        assert_eq!(quota.refusals.get(), 10 - taken as u64);
+        let (quota, _) = quota(1, 3);
+        assert_eq!(taken(&quota, 10), 3);
+        assert_eq!(quota.refusals.get(), 7);
     }
 
     #[test]
     fn the_rate_comes_back() {
-        let quota = quota(1_000, 1);
-        assert!(quota.take());
-        let began = std::time::Instant::now();
-        while !quota.take() {
-            assert!(began.elapsed().as_secs() < 10, "it never came back");
-            std::thread::yield_now();
-        }
+        let (quota, clock) = quota(1_000, 1);
+        assert_eq!(taken(&quota, 2), 1);
+        clock.advance(Duration::from_micros(900));
+        assert_eq!(taken(&quota, 1), 0, "too early");
+        clock.advance(Duration::from_micros(100));
+        assert_eq!(taken(&quota, 2), 1);
     }
 }

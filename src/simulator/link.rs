@@ -239,7 +239,7 @@ mod tests {
     use super::*;
     use crate::client::Trust;
     use tokio::io::AsyncWriteExt as _;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     fn link(address: SocketAddr) -> Link {
         let recipe = Recipe {
@@ -262,9 +262,10 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_there_is_not_reachable() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        // A bound socket that does not listen refuses connections, and no other test gets its port.
+        let mute = TcpSocket::new_v4().unwrap();
+        mute.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = mute.local_addr().unwrap();
         assert_eq!(fault(&link(address), LONG).await, ProxyFault::NotReachable);
     }
 

@@ -325,10 +325,14 @@ fn a_denial_names_its_rules_and_an_observed_one_says_that_it_was_served() {
 #[test]
 fn a_caller_who_leaves_before_the_answer_is_recorded() {
     let mut trail = None;
-    let (proxy, control) = faulty_with(|setup| trail = Some(setup.audit("")));
+    let (proxy, control) = faulty_with(|setup| {
+        trail = Some(setup.audit(""));
+        // No health check hangs beside the request.
+        setup.set("health", "interval", "\"45s\"");
+    });
     let trail = trail.unwrap();
     let body = encrypt_body(b"x");
-    control.set_delay(Function::Encrypt, 1_000_000);
+    control.hang(Function::Encrypt, true);
     let request = proxy
         .caller(&PAYMENTS)
         .request("encrypt", "orders", body.to_string());
@@ -362,4 +366,5 @@ fn a_caller_who_leaves_before_the_answer_is_recorded() {
     ] {
         assert_eq!(proxy.metric(name, &[label]), Some(1.0), "{name}");
     }
+    control.heal();
 }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::UNIX_EPOCH;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -224,12 +225,24 @@ fn a_trail_that_is_deleted_goes_on_in_a_new_file() {
     );
 }
 
+/// Minutes from now to noon of this day (UTC); negative in the afternoon.
+fn minutes_to_noon() -> i64 {
+    let now = UNIX_EPOCH.elapsed().unwrap().as_secs();
+    12 * 60 - i64::try_from(now % 86_400 / 60).unwrap()
+}
+
 #[test]
 fn a_clock_that_goes_back_changes_neither_numbers_nor_files() {
     let mut parts = None;
-    let proxy = Proxy::start_with(|setup| parts = Some((WallClock::of(setup), setup.audit(""))));
+    // The trail begins a new file at midnight: the test must not run across it.
+    let to_noon = minutes_to_noon();
+    let proxy = Proxy::start_with(|setup| {
+        let clock = WallClock::of(setup);
+        clock.set(to_noon);
+        parts = Some((clock, setup.audit("")));
+    });
     let (clock, trail) = parts.unwrap();
-    for minutes in [0, -3 * 24 * 60, 24 * 60] {
+    for minutes in [0, -3 * 24 * 60, 24 * 60].map(|minutes| to_noon + minutes) {
         clock.set(minutes);
         let mut kms = proxy.caller(&PAYMENTS);
         kms.signer = kms.signer.shifted(minutes);

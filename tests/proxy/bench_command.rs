@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::command_line::run;
 use crate::harness::control::Function;
 use crate::harness::outage::faulty;
-use crate::harness::target::{command, nobody, options, with};
+use crate::harness::target::{Nobody, command, options, with};
 use crate::harness::{PAYMENTS, Proxy};
 
 /// Runs bench and gives its exit code and its report.
@@ -158,7 +158,7 @@ fn a_device_that_cannot_keep_up_shows_in_every_request_that_was_due() {
 #[test]
 fn errors_are_counted_by_their_names() {
     let proxy =
-        Proxy::start_with(|setup| setup.in_store(&PAYMENTS, "quota = { rate = 5, burst = 10 }"));
+        Proxy::start_with(|setup| setup.in_store(&PAYMENTS, "quota = { rate = 1, burst = 1 }"));
     let more = [
         "--closed",
         "--connections",
@@ -235,7 +235,12 @@ fn no_load_is_put_on_strangers() {
 #[test]
 fn a_target_that_is_not_there_is_told_at_once() {
     let proxy = Proxy::start();
-    let options = with(&options(&proxy, &PAYMENTS), "--endpoint", &nobody());
+    let nobody = Nobody::bind();
+    let options = with(
+        &options(&proxy, &PAYMENTS),
+        "--endpoint",
+        &nobody.endpoint(),
+    );
     let (code, stdout, stderr) =
         command("bench", &options, &["--key", "orders", "--duration", "1h"]);
     assert_eq!((code, stdout.as_str()), (Some(1), ""));

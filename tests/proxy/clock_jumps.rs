@@ -104,8 +104,8 @@ fn moved_in_the_middle(proxy: &Proxy, control: &Control, jump: impl FnOnce()) ->
         });
         jump();
         let (response, elapsed) = request.join().unwrap();
-        let in_time = REQUEST_TIMEOUT..REQUEST_TIMEOUT + Duration::from_millis(1_500);
-        assert!(in_time.contains(&elapsed), "answered after {elapsed:?}");
+        // Not too early; not too late either, because the device still hangs.
+        assert!(elapsed >= REQUEST_TIMEOUT, "answered after {elapsed:?}");
         response
     })
 }
@@ -128,15 +128,19 @@ fn a_request_that_waits_for_the_device_is_not_too_late_because_of_a_jump() {
     let (proxy, clock, control) = with_a_clock(|setup| setup.set("hsm", "sessions", "1"));
     let kms = kms(&proxy, 0);
     kms.encrypt("orders", b"warm");
-    control.hang(Function::Encrypt, true);
-    thread::scope(|scope| {
-        let encrypt = || kms.call("encrypt", "orders", &encrypt_body(b"x"));
-        let requests = [scope.spawn(encrypt), scope.spawn(encrypt)];
-        proxy.await_metric("xks_hsm_queue_depth", &[], |depth| depth == 1.0);
-        clock.set(60);
-        control.hang(Function::Encrypt, false);
-        for request in requests {
-            request.join().unwrap().ok();
-        }
+    // Both are sent at once: after two seconds the proxy replaces a thread that hangs, and the second request would not wait.
+    let mut requests = [(); 2].map(|()| {
+        let body = encrypt_body(b"x").to_string();
+        (proxy.connect(), kms.request("encrypt", "orders", body))
     });
+    control.hang(Function::Encrypt, true);
+    for (connection, request) in &mut requests {
+        connection.send(&request.bytes()).unwrap();
+    }
+    proxy.await_metric("xks_hsm_queue_depth", &[], |depth| depth == 1.0);
+    clock.set(60);
+    control.hang(Function::Encrypt, false);
+    for (connection, _) in &mut requests {
+        connection.response().expect("an answer").ok();
+    }
 }

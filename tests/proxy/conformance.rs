@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 
 use crate::harness::pki::KMS_SUBJECT;
+use crate::harness::target::Nobody;
 use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy, StoreName};
 use mutant::Mutant;
 use mutants::{Change, MUTANTS};
@@ -175,10 +176,8 @@ fn each_mutant_is_caught_by_its_case() {
 #[test]
 fn a_proxy_that_is_not_there_fails_every_case_that_calls_it() {
     let proxy = Proxy::start();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
-    let output = conformance(&proxy, port, &["--only", "health"]);
+    let nobody = Nobody::bind();
+    let output = conformance(&proxy, nobody.port(), &["--only", "health"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(report(&output)["passed"], 0);
 }

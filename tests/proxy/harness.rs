@@ -33,6 +33,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use rustls::{ALL_VERSIONS, ClientConfig};
@@ -46,6 +47,9 @@ use http::{Connection, Request};
 use response::Response;
 use setup::Setup;
 use sign::Signer;
+
+/// The longest wait of a test for one condition: many times what a debug build needs on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A key store of the test configuration, with one credential.
 pub struct StoreName {

@@ -85,7 +85,10 @@ fn an_hsm_is_taken_away_and_added_under_load() {
 
 #[test]
 fn an_hsm_that_comes_back_while_it_is_leaving_is_seen() {
-    let (proxy, a, b) = two_faulty(|_| {});
+    let (proxy, a, b) = two_faulty(|setup| {
+        // The configuration changes before the deadline of the request that waits.
+        setup.set("server.limits", "request_timeout", "\"60s\"");
+    });
     let both = proxy.setup.toml();
     let at = both.find("[[hsm]]\nname = \"hsm-b\"").unwrap();
     let only_a = both[..at].to_owned();
@@ -95,7 +98,7 @@ fn an_hsm_that_comes_back_while_it_is_leaving_is_seen() {
         proxy.await_metric("xks_hsm_usable", &[("hsm", hsm)], |usable| usable == wanted);
     };
     usable("hsm-a", 0.0);
-    b.set_delay(Function::Encrypt, 2_500_000);
+    b.hang(Function::Encrypt, true);
     let mut connection = proxy.connect();
     let calls = b.calls(Function::Encrypt);
     let body = encrypt_body(b"x").to_string();
@@ -106,8 +109,8 @@ fn an_hsm_that_comes_back_while_it_is_leaving_is_seen() {
     });
     proxy.reconfigure_by(&only_a);
     proxy.reconfigure_by(&both);
-    connection.response().expect("an answer").ok();
     b.heal();
+    connection.response().expect("an answer").ok();
     proxy.daemon.wait_for("that the old one is closed", |line| {
         line["message"] == "the HSM is closed" && line["hsm"] == "hsm-b"
     });
@@ -139,6 +142,22 @@ fn an_hsm_gets_other_settings_under_load() {
     proxy.daemon.wait_for("the change", |line| {
         line["message"] == "the HSM's new settings are in force"
     });
+}
+
+#[test]
+fn an_hsm_that_opens_slowly_gets_its_other_settings_all_the_same() {
+    let mut control = None;
+    let mut proxy = Proxy::start_with(|setup| control = Some(setup.faulty_module()));
+    // Jobs wait 250 ms for a device that is opened again; a change of settings waits longer.
+    let control = control.unwrap();
+    control.set_delay(Function::Login, 1_000_000);
+    proxy.reconfigure(|setup| setup.set("hsm", "sessions", "2"));
+    let outcome = proxy.daemon.wait_for("the outcome of the change", |line| {
+        let message = line["message"].as_str().unwrap_or_default();
+        message.contains("new settings")
+    });
+    assert_eq!(outcome["message"], "the HSM's new settings are in force");
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
 }
 
 #[test]

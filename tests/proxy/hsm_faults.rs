@@ -1,8 +1,5 @@
 //! Tokens and keys that are absent, shut, ambiguous or not meant for what is asked.
 
-use std::thread;
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::harness::control::Function;
@@ -46,26 +43,37 @@ fn an_absent_token_is_reported_and_found_when_it_comes() {
     );
 }
 
+/// A second HSM fails for a reason that is retried: when it is usable, the first one would have been tried again long ago.
 #[test]
 fn a_wrong_pin_is_tried_once() {
-    let mut control = None;
-    let proxy = Proxy::launch(|setup| {
-        control = Some(setup.faulty_module());
-        let wrong = setup.write_private("wrong-pin", "000000");
-        setup.set("hsm", "pin", &format!("{{ file = {wrong:?} }}"));
+    let mut controls = None;
+    let mut proxy = Proxy::launch(|setup| {
+        let wrong_pin = setup.write_private("wrong-pin", "000000");
+        setup.set("hsm", "pin", &format!("{{ file = {wrong_pin:?} }}"));
+        let (wrong, other) = (setup.faulty_module(), setup.second_faulty_module());
+        other.hang(Function::Login, true);
+        other.fail_next(Function::Login, CKR_USER_PIN_NOT_INITIALIZED, 2);
+        controls = Some((wrong, other));
     });
-    let control = control.unwrap();
-    eventually("the first login", || {
-        (control.wrong_pins() > 0).then_some(())
+    let (wrong, other) = controls.unwrap();
+    let tries = || (wrong.wrong_pins(), wrong.calls(Function::Login));
+    eventually("the first login", || (tries() == (1, 1)).then_some(()));
+    eventually("the first login of the second HSM", || {
+        (other.stuck(Function::Login) == 1).then_some(())
     });
     assert_unavailable(&proxy);
-    // The back-off's first steps are 1 and 2 seconds; nothing to wait for, because nothing should happen.
-    thread::sleep(Duration::from_secs(5));
+    // A change of another setting does not cause a new attempt.
+    proxy.reconfigure(|setup| setup.set("log", "level", "\"debug\""));
+    other.hang(Function::Login, false);
+    proxy.await_metric("xks_hsm_usable", &[("hsm", "hsm-b")], |usable| {
+        usable == 1.0
+    });
+    assert!(other.calls(Function::Login) >= 3);
+    assert_eq!(tries(), (1, 1));
     assert_eq!(
-        (control.wrong_pins(), control.calls(Function::Login)),
-        (1, 1)
+        proxy.metric("xks_hsm_usable", &[("hsm", "hsm-a")]),
+        Some(0.0)
     );
-    assert_unavailable(&proxy);
     proxy.setup.token.accepts_its_pin();
 }
 

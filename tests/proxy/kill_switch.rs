@@ -1,13 +1,13 @@
 //! The kill switch: whoever owns a key store or a key switches it off, and within a second nobody gets anything from it any more.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::Signal;
 
 use crate::harness::control::Function;
-use crate::harness::outage::faulty;
+use crate::harness::outage::faulty_with;
 use crate::harness::wire::{decrypt_body, encrypt_body, plain_body};
-use crate::harness::{Caller, PAYMENTS, Proxy, RETAIL};
+use crate::harness::{Caller, PATIENCE, PAYMENTS, Proxy, RETAIL};
 
 const STORE: &str =
     "name = \"payments\"\npath_prefix = \"/payments\"\nregion = \"eu-west-1\"\nstate = \"enabled\"";
@@ -70,18 +70,18 @@ fn a_key_is_switched_off_and_the_others_of_its_store_are_not() {
     assert!(proxy.has_changed("key_store.payments.key.orders", "disabled"));
 }
 
-/// Asks on one connection until the answer is InvalidState; gives how long that took.
-fn time_to_refusal(payments: &Caller<'_>, switch: impl FnOnce()) -> Duration {
+/// Sends requests on one connection until the response is InvalidState.
+fn await_refusal(payments: &Caller<'_>, switch: impl FnOnce()) {
     let mut connection = payments.proxy.connect();
     switch();
     let began = Instant::now();
     loop {
         let request = payments.request("encrypt", "orders", encrypt_body(b"x").to_string());
         match connection.exchange(&request).status {
-            400 => return began.elapsed(),
+            400 => return,
             status => assert_eq!(status, 200),
         }
-        assert!(began.elapsed() < Duration::from_secs(30), "never refused");
+        assert!(began.elapsed() < PATIENCE, "never refused");
     }
 }
 
@@ -95,11 +95,10 @@ fn the_switch_works_on_connections_that_are_there_by_file_and_by_signal() {
         (proxy.setup.toml(), off)
     };
     let payments = proxy.caller(&PAYMENTS);
-    let by_file = time_to_refusal(&payments, || proxy.setup.replace_by(&off));
-    // A second on a quiet machine (tests/bench/live measures it); here other tests run beside.
-    assert!(by_file < Duration::from_secs(10), "{by_file:?}");
+    // tests/bench/live measures how long it takes: less than a second on a quiet machine.
+    await_refusal(&payments, || proxy.setup.replace_by(&off));
     proxy.reconfigure_by(&on);
-    time_to_refusal(&payments, || {
+    await_refusal(&payments, || {
         proxy.setup.replace_by(&off);
         proxy.daemon.signal(Signal::HUP);
     });
@@ -107,8 +106,12 @@ fn the_switch_works_on_connections_that_are_there_by_file_and_by_signal() {
 
 #[test]
 fn what_the_hsm_is_doing_is_done_and_answered() {
-    let (mut proxy, device) = faulty();
-    device.set_delay(Function::Encrypt, 1_500_000);
+    let (mut proxy, device) = faulty_with(|setup| {
+        // No health check hangs beside the request, and the configuration changes before its deadline.
+        setup.set("health", "interval", "\"45s\"");
+        setup.set("server.limits", "request_timeout", "\"60s\"");
+    });
+    device.hang(Function::Encrypt, true);
     let request = {
         let body = encrypt_body(b"x").to_string();
         proxy.caller(&PAYMENTS).request("encrypt", "orders", body)
@@ -120,8 +123,8 @@ fn what_the_hsm_is_doing_is_done_and_answered() {
         (device.calls(Function::Encrypt) > calls).then_some(())
     });
     proxy.reconfigure(|setup| setup.edit(STORE, &disabled_store()));
-    connection.response().expect("an answer").ok();
     device.heal();
+    connection.response().expect("an answer").ok();
     proxy
         .caller(&PAYMENTS)
         .call("encrypt", "orders", &encrypt_body(b"x"))

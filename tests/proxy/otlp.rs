@@ -4,14 +4,14 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::setup::Setup;
+use crate::harness::target::Nobody;
 use crate::harness::wire::{encrypt_body, plain_body};
-use crate::harness::{PAYMENTS, Proxy};
+use crate::harness::{PATIENCE, PAYMENTS, Proxy};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -42,7 +42,7 @@ impl Collector {
 
     #[track_caller]
     fn span(&self) -> Value {
-        let span = self.spans.recv_timeout(Duration::from_secs(30));
+        let span = self.spans.recv_timeout(PATIENCE);
         span.expect("a span")
     }
 }
@@ -159,10 +159,8 @@ fn spans_do_not_depend_on_the_level_of_the_log() {
 
 #[test]
 fn a_collector_that_is_not_there_costs_spans_and_no_request() {
-    // Nobody listens there any more.
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = gone.local_addr().unwrap();
-    drop(gone);
+    let nobody = Nobody::bind();
+    let address = SocketAddr::from(([127, 0, 0, 1], nobody.port()));
     let mut proxy = Proxy::start_with(|setup| sends_to(setup, address));
     assert_eq!(proxy.metric(LOST, &[]), Some(0.0));
     for _ in 0..20 {

@@ -7,10 +7,11 @@ use std::thread;
 use serde_json::Value;
 
 use crate::harness::control::Function;
+use crate::harness::metrics::eventually;
 use crate::harness::outage::faulty;
 use crate::harness::pki::{Authority, Identity, KMS_SUBJECT};
 use crate::harness::setup::Setup;
-use crate::harness::target::{command, nobody, options, with};
+use crate::harness::target::{Nobody, command, options, with};
 use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy};
 
 /// Runs the probe, and gives its exit code and its checks.
@@ -41,6 +42,20 @@ fn failed(checks: &[Value]) -> Vec<&str> {
         .collect()
 }
 
+/// The checks of latency.
+const LATENCIES: [&str; 3] = ["metadata", "encrypt", "decrypt"];
+
+/// Probes until no latency is too high, except those in `slow`: a machine that is busy with other work may be slow.
+#[track_caller]
+fn probe_in_time(options: &[String], more: &[&str], slow: &[&str]) -> (Option<i32>, Vec<Value>) {
+    eventually("a probe that is answered in time", || {
+        let (code, checks) = probe(options, more);
+        let is_late = |name: &&str| LATENCIES.contains(name) && !slow.contains(name);
+        let is_in_time = !failed(&checks).iter().any(is_late);
+        is_in_time.then_some((code, checks))
+    })
+}
+
 /// The probe fails because of this check and says what was found and what to do.
 #[track_caller]
 fn assert_fails(options: &[String], more: &[&str], name: &str, finding: &str) -> Vec<Value> {
@@ -65,7 +80,7 @@ fn what_is_well_is_said_to_be() {
     let options = options(&proxy, &PAYMENTS);
     let ca = options.last().unwrap();
     let more = ["--key", "orders", "--trusted-roots", ca];
-    let (code, checks) = probe(&options, &more);
+    let (code, checks) = probe_in_time(&options, &more, &[]);
     assert_eq!((code, failed(&checks)), (Some(0), vec![]), "{checks:#?}");
     for name in [
         "path",
@@ -87,7 +102,7 @@ fn what_is_well_is_said_to_be() {
     ] {
         // A machine that is busy may be slow.
         let verdict = &check(&checks, name)["verdict"];
-        let is_latency = ["metadata", "encrypt", "decrypt"].contains(&name);
+        let is_latency = LATENCIES.contains(&name);
         assert!(
             *verdict == "ok" || (is_latency && *verdict == "warn"),
             "{name}: {checks:#?}"
@@ -115,7 +130,7 @@ fn an_address_can_be_given_for_the_name() {
         "https://localhost",
     );
     let more = ["--connect", &address, "--key", "orders"];
-    let (code, checks) = probe(&options, &more);
+    let (code, checks) = probe_in_time(&options, &more, &[]);
     assert_eq!((code, failed(&checks)), (Some(0), vec![]), "{checks:#?}");
     assert_eq!(check(&checks, "DNS")["verdict"], "skipped");
     assert_eq!(check(&checks, "endpoint")["verdict"], "ok");
@@ -235,8 +250,9 @@ fn a_listing_of_fingerprints_as_aws_has_it() {
 fn what_does_not_listen_or_speaks_no_tls() {
     let proxy = Proxy::start();
     let options = options(&proxy, &PAYMENTS);
+    let nobody = Nobody::bind();
     let checks = assert_fails(
-        &with(&options, "--endpoint", &nobody()),
+        &with(&options, "--endpoint", &nobody.endpoint()),
         &[],
         "TCP",
         "refused",
@@ -282,13 +298,15 @@ fn a_wrong_credential_or_path_is_told() {
 fn a_slow_hsm_is_told() {
     let (proxy, device) = faulty();
     device.set_delay(Function::Encrypt, 300_000);
-    let checks = assert_fails(
-        &options(&proxy, &PAYMENTS),
-        &["--key", "orders"],
-        "encrypt",
-        "median",
+    let more = ["--key", "orders"];
+    let (code, checks) = probe_in_time(&options(&proxy, &PAYMENTS), &more, &["encrypt"]);
+    assert_eq!(
+        (code, failed(&checks)),
+        (Some(1), vec!["encrypt"]),
+        "{checks:#?}"
     );
-    assert_ne!(check(&checks, "metadata")["verdict"], "fail", "{checks:#?}");
+    let finding = check(&checks, "encrypt")["finding"].as_str().unwrap();
+    assert!(finding.contains("median"), "{finding}");
 }
 
 #[test]

@@ -28,7 +28,8 @@ fn slow_device() -> (Proxy, Control) {
 
 #[test]
 fn an_idle_proxy_ends_at_once_also_with_idle_connections() {
-    let mut proxy = Proxy::start();
+    // Longer than the test waits.
+    let mut proxy = Proxy::start_with(|setup| setup.set("server", "grace_period", "\"1h\""));
     let payments_request = |proxy: &Proxy| {
         proxy
             .caller(&PAYMENTS)
@@ -37,15 +38,9 @@ fn an_idle_proxy_ends_at_once_also_with_idle_connections() {
     let mut idle = proxy.connect();
     idle.exchange(&payments_request(&proxy)).ok();
     let never_used = proxy.connect();
-    let start = Instant::now();
     proxy.daemon.signal(Signal::TERM);
     idle.assert_closes();
     assert_eq!(proxy.daemon.wait().code(), Some(0));
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "ended after {:?}",
-        start.elapsed()
-    );
     drop(never_used);
 }
 
@@ -86,11 +81,11 @@ fn requests_that_are_half_sent_at_sigterm_are_still_answered() {
     assert_eq!(proxy.daemon.wait().code(), Some(0));
 }
 
-/// A request of the load: when it had been written, and what became of it.
+/// A request of the load: when it had been written, and when it was answered.
 struct Sent {
     written: Instant,
     id: String,
-    answered: bool,
+    answered: Option<Instant>,
 }
 
 /// Encrypts on one connection until the proxy closes it.
@@ -113,7 +108,7 @@ fn until_closed(proxy: &Proxy, answered: &AtomicUsize) -> Vec<Sent> {
         all.push(Sent {
             written,
             id,
-            answered: response.is_some(),
+            answered: response.is_some().then(Instant::now),
         });
         let Some(response) = response else { return all };
         response.ok();
@@ -146,14 +141,9 @@ fn every_accepted_request_is_answered_under_load() {
     });
     assert_eq!(proxy.daemon.wait().code(), Some(0));
     // HTTP cannot rule out that a request crosses the close of an idle connection on its way (RFC 9112, section 9.3.1). Such a
-    // request was never accepted: it was written when the signal had been sent already, and the proxy does not know it.
+    // request was never accepted: the proxy does not know it.
     let log = proxy.daemon.log().join("\n");
-    for request in sent.iter().filter(|request| !request.answered) {
-        let before = signalled.checked_duration_since(request.written);
-        assert!(
-            before.unwrap_or_default() < Duration::from_millis(50),
-            "written {before:?} before SIGTERM"
-        );
+    for request in sent.iter().filter(|request| request.answered.is_none()) {
         assert!(
             !log.contains(&format!("\"{}\"", request.id)),
             "{} was accepted, not answered",
@@ -162,12 +152,9 @@ fn every_accepted_request_is_answered_under_load() {
     }
     let in_the_middle = sent
         .iter()
-        .filter(|request| request.answered && request.written < signalled);
-    let spanning = in_the_middle
-        .filter(|request| request.written + DEVICE_TIME > signalled)
-        .count();
+        .filter(|request| request.written < signalled && request.answered > Some(signalled));
     assert!(
-        spanning > 0,
+        in_the_middle.count() > 0,
         "the load was not running when SIGTERM came: the test shows nothing"
     );
 }
@@ -190,9 +177,8 @@ fn a_request_that_never_ends_does_not_outlast_the_grace_period() {
     proxy.daemon.signal(Signal::TERM);
     assert_eq!(proxy.daemon.wait().code(), Some(0));
     assert!(
-        start.elapsed() < Duration::from_secs(6),
-        "ended after {:?}",
-        start.elapsed()
+        start.elapsed() < Duration::from_secs(50),
+        "it ended with the request, not with the grace period"
     );
 }
 
@@ -228,13 +214,7 @@ fn a_proxy_whose_hsm_hangs_ends_all_the_same() {
         .caller(&PAYMENTS)
         .call("encrypt", "orders", &encrypt_body(b"x"));
     response.assert_error(503, "DependencyTimeoutException");
-    let start = Instant::now();
     proxy.daemon.signal(Signal::TERM);
     proxy.daemon.wait();
-    assert!(
-        start.elapsed() < Duration::from_secs(15),
-        "ended after {:?}",
-        start.elapsed()
-    );
     control.hang(Function::Encrypt, false);
 }

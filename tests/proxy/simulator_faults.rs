@@ -8,10 +8,11 @@ mod scene;
 mod table;
 mod wire;
 
-use std::time::Duration;
+use std::thread;
 
 use serde_json::{Value, json};
 
+use crate::harness::metrics::eventually;
 use crate::harness::pki::Authority;
 use crate::harness::served::tls_server;
 use fake_proxy::{Act, Seen};
@@ -180,7 +181,7 @@ fn a_proxy_that_goes_without_an_answer_or_is_down_is_unreachable() {
 fn a_proxy_that_never_answers_is_asked_twice() {
     let scene = Scene::start_with(|options, _| {
         options
-            .with("--timeout", "500ms")
+            .with("--timeout", "1s")
             .with("--health-interval", "1h")
     });
     let (blob, mut faults) = (scene.blob(), Faults::default());
@@ -199,7 +200,11 @@ fn a_proxy_that_never_answers_is_asked_twice() {
 
 #[test]
 fn an_answer_that_is_late_once_is_asked_for_again() {
-    let scene = Scene::start_with(|options, _| options.with("--health-interval", "1h"));
+    let scene = Scene::start_with(|options, _| {
+        options
+            .with("--timeout", "2s")
+            .with("--health-interval", "1h")
+    });
     let late = |seen: &Seen| match seen.before {
         0 => Act::Hang,
         _ => Act::Answer,
@@ -217,19 +222,26 @@ fn an_answer_that_is_late_once_is_asked_for_again() {
         (&first["kms_operation"], &first["attempt"]),
         (&json!("Encrypt"), &json!(1))
     );
-    // KMS waits 250 ms: a simulator that gives up earlier judges proxies too harshly.
+    // A simulator that gives up earlier than KMS judges proxies too harshly.
     let took = first["took_ms"].as_f64().unwrap();
-    assert!((249.0..10_000.0).contains(&took), "gave up after {took} ms");
+    assert!(took >= 1_999.0, "gave up after {took} ms");
     assert_eq!(second["attempt"], 2);
     assert_eq!(second["outcome"], "ok");
 }
 
 #[test]
-fn an_answer_just_in_time_is_taken() {
+fn an_answer_that_is_slow_but_in_time_is_taken() {
     let scene = Scene::start();
-    scene.fake.act(|_| Act::Late(Duration::from_millis(300)));
-    assert!(scene.kms.encrypt(&scene.key).is_ok());
-    assert_eq!(scene.fake.seen("encrypt").len(), 1);
+    scene.fake.act(|_| Act::Hang);
+    thread::scope(|scope| {
+        let encrypted = scope.spawn(|| scene.kms.encrypt(&scene.key));
+        eventually("a request that waits", || {
+            (scene.fake.seen("encrypt").len() == 1).then_some(())
+        });
+        scene.fake.be_honest();
+        assert!(encrypted.join().unwrap().is_ok());
+    });
+    assert_eq!(scene.fake.seen("encrypt").len(), 0, "nobody asked again");
 }
 
 #[test]

@@ -1,20 +1,17 @@
 //! Slow and greedy clients: each costs the proxy a bounded time and place, and the others nothing.
 
-use std::io::{Read as _, Write as _};
-use std::thread;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use crate::harness::control::{Control, Function};
-use crate::harness::http::{Connection, tcp};
+use crate::harness::http::{Connection, Request, tcp};
+use crate::harness::metrics::eventually;
 use crate::harness::outage::faulty_with;
 use crate::harness::wire::{encrypt_body, plain_body};
-use crate::harness::{PAYMENTS, Proxy};
+use crate::harness::{PATIENCE, PAYMENTS, Proxy};
 
 /// Between two bytes of a client that trickles them.
 const TRICKLE: Duration = Duration::from_millis(50);
-
-/// Within this time a limit of one second must have had its effect, on a busy machine too.
-const SOON: Duration = Duration::from_secs(10);
 
 fn proxy_with(limit: &'static str, value: &str) -> Proxy {
     Proxy::start_with(|setup| setup.set("server.limits", limit, value))
@@ -26,7 +23,7 @@ fn trickle_until_refused(connection: &mut Connection, bytes: &[u8]) {
     connection.set_patience(TRICKLE);
     let start = Instant::now();
     for byte in bytes.iter().cycle() {
-        assert!(start.elapsed() < SOON, "the proxy still listens");
+        assert!(start.elapsed() < PATIENCE, "the proxy still listens");
         if connection.send(&[*byte]).is_err() {
             return;
         }
@@ -44,14 +41,11 @@ fn trickle_until_refused(connection: &mut Connection, bytes: &[u8]) {
 #[test]
 fn a_handshake_that_never_starts_is_ended() {
     let proxy = proxy_with("header_timeout", "\"1s\"");
-    let start = Instant::now();
     let mut socket = tcp(proxy.server).unwrap();
-    assert_eq!(
-        socket.read(&mut [0; 64]).unwrap_or(0),
-        0,
-        "nothing was said, so nothing is answered"
-    );
-    assert!(start.elapsed() < SOON);
+    match socket.read(&mut [0; 64]) {
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        Ok(bytes) => assert_eq!(bytes, 0, "nothing was said, so nothing is answered"),
+    }
 }
 
 #[test]
@@ -63,7 +57,7 @@ fn a_handshake_that_trickles_is_ended() {
     // A ClientHello of 512 bytes is announced: one byte at a time takes far longer than the limit.
     let hello = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
     for byte in hello.into_iter().chain(std::iter::repeat(0)) {
-        assert!(start.elapsed() < SOON, "the proxy still listens");
+        assert!(start.elapsed() < PATIENCE, "the proxy still listens");
         if socket.write_all(&[byte]).is_err() || socket.read(&mut [0; 64]).is_ok() {
             return;
         }
@@ -93,9 +87,7 @@ fn headers_that_trickle_are_ended() {
 #[test]
 fn a_connection_without_a_request_is_ended() {
     let proxy = proxy_with("header_timeout", "\"1s\"");
-    let start = Instant::now();
     proxy.connect().assert_closes();
-    assert!(start.elapsed() < SOON);
 }
 
 #[test]
@@ -104,13 +96,11 @@ fn a_body_that_stalls_is_ended_by_the_deadline() {
     let payments = proxy.caller(&PAYMENTS);
     let request = payments.request("encrypt", "orders", encrypt_body(b"x").to_string());
     let mut connection = proxy.connect();
-    let start = Instant::now();
     let bytes = request.bytes();
     connection.send(&bytes[..bytes.len() - 10]).unwrap();
     if let Some(response) = connection.refusal() {
         response.assert_error(400, "ValidationException");
     }
-    assert!(start.elapsed() < SOON);
 }
 
 #[test]
@@ -125,31 +115,41 @@ fn a_body_that_trickles_is_ended_by_the_deadline() {
     trickle_until_refused(&mut connection, b"{");
 }
 
+/// An idle timeout that is long enough for the first request of a test on a busy machine.
+const IDLE: &str = "\"3s\"";
+
+fn health(proxy: &Proxy) -> Request {
+    let body = plain_body("health").to_string();
+    proxy.caller(&PAYMENTS).request("health", "", body)
+}
+
 #[test]
 fn an_idle_connection_is_closed() {
-    let proxy = proxy_with("idle_timeout", "\"1s\"");
-    let payments = proxy.caller(&PAYMENTS);
+    let proxy = proxy_with("idle_timeout", IDLE);
     let mut connection = proxy.connect();
-    connection
-        .exchange(&payments.request("health", "", plain_body("health").to_string()))
-        .ok();
-    let start = Instant::now();
+    connection.exchange(&health(&proxy)).ok();
     connection.assert_closes();
-    assert!(start.elapsed() < SOON);
 }
 
 #[test]
 fn a_connection_in_use_is_not_idle() {
-    let proxy = proxy_with("idle_timeout", "\"1s\"");
-    let payments = proxy.caller(&PAYMENTS);
-    let mut connection = proxy.connect();
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(3) {
-        connection
-            .exchange(&payments.request("health", "", plain_body("health").to_string()))
-            .ok();
-        thread::sleep(Duration::from_millis(200));
+    let proxy = proxy_with("idle_timeout", IDLE);
+    let mut used = proxy.connect();
+    // It outlives two idle connections, of which the second begins after the end of the first.
+    for _ in 0..2 {
+        let mut idle = proxy.connect();
+        idle.exchange(&health(&proxy)).ok();
+        idle.set_patience(Duration::from_millis(1));
+        eventually("the end of a connection that is idle", || {
+            used.exchange(&health(&proxy)).ok();
+            match idle.try_response() {
+                Ok(None) => Some(()),
+                Ok(Some(surplus)) => panic!("{surplus:?}"),
+                Err(error) => (error.kind() != ErrorKind::WouldBlock).then_some(()),
+            }
+        });
     }
+    used.exchange(&health(&proxy)).ok();
 }
 
 #[test]
@@ -164,7 +164,10 @@ fn half_a_head_behind_a_request_is_ended() {
     connection.response().expect("an answer").ok();
     let start = Instant::now();
     connection.assert_closes();
-    assert!(start.elapsed() < SOON, "the idle timeout ended it");
+    assert!(
+        start.elapsed() < Duration::from_secs(60),
+        "the idle timeout ended it"
+    );
     let ended = [("reason", "header_timeout")];
     proxy.await_metric("xks_connections_closed_total", &ended, |count| count == 1.0);
 }

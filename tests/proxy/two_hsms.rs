@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::harness::control::{Control, FOREVER, Function};
 use crate::harness::metrics::eventually;
@@ -14,12 +13,11 @@ const CKR_GENERAL_ERROR: u64 = 0x05;
 const CKR_DEVICE_ERROR: u64 = 0x30;
 
 /// Round trips on a few connections until told to stop; every one must succeed.
-fn load(proxy: &Proxy, stop: &AtomicBool) -> (usize, Duration) {
+fn load(proxy: &Proxy, stop: &AtomicBool) -> usize {
     let payments = proxy.caller(&PAYMENTS);
     let mut connection = proxy.connect();
-    let (mut done, mut longest) = (0, Duration::ZERO);
+    let mut done = 0;
     while !stop.load(Ordering::Relaxed) {
-        let start = Instant::now();
         let body = encrypt_body(b"kept").to_string();
         let sealed = connection
             .exchange(&payments.request("encrypt", "orders", body))
@@ -29,10 +27,9 @@ fn load(proxy: &Proxy, stop: &AtomicBool) -> (usize, Duration) {
             .exchange(&payments.request("decrypt", "orders", body))
             .ok();
         assert_eq!(bytes(&opened, "plaintext"), b"kept");
-        longest = longest.max(start.elapsed());
         done += 1;
     }
-    (done, longest)
+    done
 }
 
 /// What befalls one of two devices costs no request; when it is over, the device is back in rotation.
@@ -66,11 +63,8 @@ fn survives(what: &str, happen: impl Fn(&Control)) {
             (served_by("hsm-a") > before.0 && served_by("hsm-b") > before.1).then_some(())
         });
         stop.store(true, Ordering::Relaxed);
-        let outcomes = threads.into_iter().map(|thread| thread.join().expect(what));
-        assert!(
-            outcomes.map(|(done, _)| done).sum::<usize>() > 100,
-            "{what}"
-        );
+        let done = threads.into_iter().map(|thread| thread.join().expect(what));
+        assert!(done.sum::<usize>() > 100, "{what}");
     });
 }
 
@@ -159,12 +153,11 @@ fn both_down_at_the_start_is_told_and_mended() {
 fn second_tries_are_counted_by_reason() {
     let (proxy, a, b) = two_faulty(|_| {});
     let payments = proxy.caller(&PAYMENTS);
+    // Both are slow: the proxy may choose either first.
     for device in [&a, &b] {
-        device.set_delay(Function::Encrypt, 200_000);
-        payments.encrypt("orders", b"x");
-        device.heal();
+        device.set_delay(Function::Encrypt, 1_000_000);
     }
-    proxy.await_metric("xks_hsm_second_tries_total", &[("why", "slow")], |count| {
-        count >= 1.0
-    });
+    payments.encrypt("orders", b"x");
+    let slow = proxy.metric("xks_hsm_second_tries_total", &[("why", "slow")]);
+    assert_eq!(slow, Some(1.0));
 }

@@ -9,13 +9,13 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// How long a debug build on a busy machine may take for anything that a test waits for.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::PATIENCE;
+use super::metrics::eventually;
 
 /// In the place of a variable's value: the device and the inode of standard output.
 pub const STDOUT: &str = "{stdout}";
@@ -148,19 +148,7 @@ impl Daemon {
     /// Waits for its end.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
-        self.wait_at_most(PATIENCE).expect("it should have ended")
-    }
-
-    /// Waits for its end, but not for ever.
-    pub fn wait_at_most(&mut self, patience: Duration) -> Option<ExitStatus> {
-        let give_up = Instant::now() + patience;
-        loop {
-            match self.child.try_wait().unwrap() {
-                Some(status) => return Some(status),
-                None if Instant::now() > give_up => return None,
-                None => thread::sleep(Duration::from_millis(10)),
-            }
-        }
+        eventually("its end", || self.child.try_wait().unwrap())
     }
 
     /// Resident memory in KiB.

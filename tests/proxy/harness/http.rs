@@ -10,10 +10,8 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use tokio::net::TcpSocket;
 use tokio::runtime::Builder;
 
+use super::PATIENCE;
 use super::response::{Response, read_response};
-
-/// No answer for this long is a failed test.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A request that is still to be written.
 #[derive(Clone, Debug)]

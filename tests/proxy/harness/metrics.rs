@@ -3,11 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Proxy;
 use super::http::plain;
 use super::response::Response;
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::{PATIENCE, Proxy};
 
 impl Proxy {
     /// GET on the admin listener.
@@ -55,7 +53,7 @@ impl Proxy {
     }
 }
 
-/// Asks again and again until there is an answer, and fails the test if none comes.
+/// Polls until `attempt` returns a value, and fails the test after [`PATIENCE`].
 #[track_caller]
 pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();

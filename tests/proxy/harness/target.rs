@@ -1,7 +1,8 @@
 //! How the commands that look at a proxy from outside are told which one.
 
 use std::fs;
-use std::net::TcpListener;
+
+use tokio::net::TcpSocket;
 
 use super::{Proxy, StoreName};
 use crate::command_line::run;
@@ -46,11 +47,24 @@ pub fn with(options: &[String], name: &str, value: &str) -> Vec<String> {
     changed
 }
 
-/// An endpoint on this machine at which nobody listens.
-pub fn nobody() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    format!(
-        "https://localhost:{}",
-        listener.local_addr().unwrap().port()
-    )
+/// A port of this machine that refuses connections, reserved until this is dropped: the socket is bound and does not listen.
+pub struct Nobody(TcpSocket);
+
+impl Nobody {
+    /// Reserves a port.
+    pub fn bind() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Self(socket)
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
+
+    /// The endpoint.
+    pub fn endpoint(&self) -> String {
+        format!("https://localhost:{}", self.port())
+    }
 }

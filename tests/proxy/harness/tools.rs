@@ -34,7 +34,7 @@ pub fn curl(proxy: &Proxy, store: &StoreName, path: &str, body: &str, options: &
     let authority = proxy.setup.directory.join("server-ca.pem");
     std::fs::write(&authority, proxy.setup.authority.pem()).unwrap();
     let output = Command::new("curl")
-        .args(["--silent", "--show-error", "--max-time", "30", "--cacert"])
+        .args(["--silent", "--show-error", "--max-time", "120", "--cacert"])
         .arg(&authority)
         .args([
             "--aws-sigv4",

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -49,17 +49,19 @@ impl Prometheus {
     pub fn start(proxy: &Proxy) -> Self {
         let directory = tempfile::tempdir().unwrap();
         write_configuration(directory.path(), proxy.admin);
-        let address = free_address();
         let file = |name: &str| directory.path().join(name).display().to_string();
         let child = Command::new("prometheus")
             .arg(format!("--config.file={}", file("prometheus.yml")))
             .arg(format!("--storage.tsdb.path={}", file("data")))
-            .arg(format!("--web.listen-address={address}"))
+            .arg("--web.listen-address=127.0.0.1:0")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(file("log")).unwrap())
             .spawn()
             .expect("prometheus is missing: run tests/run, or install the package");
+        let address = eventually("a Prometheus that listens", || {
+            listening_at(&fs::read_to_string(file("log")).unwrap())
+        });
         let prometheus = Self {
             child,
             address,
@@ -197,8 +199,9 @@ fn get(address: SocketAddr, target: &str) -> io::Result<String> {
     Ok(answer)
 }
 
-/// Free a moment ago; Prometheus cannot be asked to choose for itself and say what.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+/// The address that Prometheus's log tells.
+fn listening_at(log: &str) -> Option<SocketAddr> {
+    let (_, told) = log.split_once("msg=\"Listening on\" address=")?;
+    let (address, _) = told.split_once('\n')?;
+    Some(address.parse().unwrap())
 }

@@ -18,8 +18,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-# Who waits this long has met a fault.
-PATIENCE = 30
+# The longest wait for one condition, in seconds: many times what a busy machine needs.
+PATIENCE = 120
 
 FACTS = json.load(sys.stdin)
 STEPS = []

@@ -5,7 +5,6 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
-use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
@@ -24,8 +23,6 @@ pub enum Act {
     Change(fn(&Value, &mut Value)),
     /// This status, with these fields, and this body.
     Say(u16, Vec<(&'static str, &'static str)>, Vec<u8>),
-    /// The right answer after this time.
-    Late(Duration),
     /// No answer, until the proxy is told to go on.
     Hang,
     /// The connection's end instead of an answer.
@@ -78,7 +75,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl FakeProxy {
     /// An honest one.
     pub fn start(tls: Arc<ServerConfig>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // Other tests get ports of 127.0.0.1: none of them takes this one while the proxy is down.
+        let listener = TcpListener::bind("127.0.0.2:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             tls: Mutex::new(tls),
@@ -224,7 +222,6 @@ impl Shared {
             Act::Answer => {}
             Act::Change(change) => change(&seen.body, &mut right),
             Act::Say(status, fields, body) => return Some(http(status, &fields, &body)),
-            Act::Late(time) => thread::sleep(time),
             Act::Hang => {
                 let hanging = lock(&self.hanging);
                 drop(self.released.wait_while(hanging, |hanging| *hanging));

@@ -7,7 +7,7 @@
 //! A request meets the layers in this order, outermost first:
 //! - **observe** opens the request's record, counts it and writes its one line to the log, whatever happens inside.
 //! - **audit** records each verified request before its answer leaves; what cannot be recorded is not answered.
-//! - **rescue** turns every fault from inside into the JSON body of the error table: nothing else ever leaves.
+//! - **rescue** turns every fault and every panic from inside into the JSON body of the error table: nothing else ever leaves.
 //! - **admit** lets a bounded number of requests in and refuses the rest at once with ThrottlingException.
 //! - **deadline** makes the one deadline of the request, which travels down to the HSM's queue.
 //! - **authenticate** finds the key store by its path, sees to it that no store takes all places, reads the body under its cap and verifies the signature over exactly those bytes.
@@ -24,7 +24,11 @@ mod answer_metrics;
 mod audit;
 mod authenticate;
 mod body;
+mod certificate;
+mod certificate_chain;
+mod certificate_problem;
 mod client_auth;
+mod client_ca;
 mod connection;
 mod deadline;
 mod dispatch;
@@ -35,10 +39,13 @@ mod failures;
 pub mod fuzzing;
 mod guard;
 mod handshake;
+mod identity;
+mod last_resort;
 mod listener;
 mod live;
 mod metrics;
 mod observe;
+mod panics;
 mod record;
 mod rescue;
 mod run;
@@ -46,6 +53,7 @@ mod sample;
 mod settings;
 mod share;
 mod tls;
+mod tls_error;
 mod trace_context;
 
 use std::future::Future;
@@ -54,12 +62,16 @@ use std::pin::Pin;
 use bytes::Bytes;
 use http_body_util::Full;
 
+pub use certificate_problem::{CertificateProblem, ProblemKind};
+pub use client_ca::{ClientAuth, amazon_trust_services};
+pub use identity::ServerIdentity;
 pub use live::{Live, Serving};
 pub use metrics::ServerMetrics;
 pub use run::{Server, ServerParts};
 pub use sample::Sample;
 pub use settings::{Limits, ServerSettings};
-pub use tls::{CertificateExpiry, ClientAuth, TlsError, TlsSettings, amazon_trust_services};
+pub use tls::TlsSettings;
+pub use tls_error::{CertificateExpiry, TlsError};
 
 /// What every layer answers.
 type Response = http::Response<Full<Bytes>>;

@@ -108,6 +108,16 @@ impl Auditor {
         });
     }
 
+    /// The certificate in the files was refused.
+    pub(super) fn note_refused_certificate(&self, reason: &str) {
+        self.note(&Security {
+            event: "reload",
+            state: Some("refused"),
+            reason: Some(&format!("certificate: {reason}; the one before serves on")),
+            ..Security::default()
+        });
+    }
+
     /// A new configuration is in force.
     pub(super) fn note_reload(&self, changes: &Changes) {
         let all = changes.applied.iter().chain(&changes.need_restart);

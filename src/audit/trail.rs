@@ -15,6 +15,7 @@ use super::record::Entry;
 use super::recording::Recording;
 use super::settings::AuditSettings;
 use super::writing::{Found, Message, Outbox, State, System, Writer, find};
+use crate::sync::{End, essential_thread, thread};
 
 /// A write that takes longer is a disk that hangs.
 const HANGING: Duration = Duration::from_secs(2);
@@ -53,8 +54,11 @@ impl Trail {
             on_failure: settings.on_failure,
         });
         let writer = Writer::new(settings, found, sealer, &outbox);
-        let thread = std::thread::Builder::new().name("audit".into());
-        let started = thread.spawn(move || writer.run(&messages));
+        let started = essential_thread("audit", move || {
+            // Ends when it is told to stop.
+            writer.run(&messages);
+            End::Requested
+        });
         started.map_err(AuditError::unusable(&settings.path))?;
         Ok(Self(Arc::new(Handle(outbox))))
     }
@@ -123,8 +127,7 @@ impl Trail {
 fn find_in_time(settings: &AuditSettings) -> Result<Found, AuditError> {
     let (send, found) = channel();
     let of_thread = settings.clone();
-    let thread = std::thread::Builder::new().name("audit-start".into());
-    let started = thread.spawn(move || {
+    let started = thread("audit-start", move || {
         // After the start has given up nobody waits for it.
         drop(send.send(find(&of_thread, Arc::new(System))));
     });

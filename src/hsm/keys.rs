@@ -4,7 +4,7 @@
 //! opened; single searches happen for keys that came later and for handles that went stale.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::RwLock;
 use std::time::{Duration, Instant};
 
 use cryptoki::context::Function;
@@ -13,6 +13,7 @@ use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHan
 use cryptoki::session::{Session, SessionState};
 
 use crate::ekm::{KeyAttributes, KeyKind, KeySelector, KeyUsageFlags};
+use crate::sync::poisoned;
 
 /// How long "there is no such key" is believed: short, so that a new key is soon seen, but long enough that asking for a
 /// missing key does not scan the token each time.
@@ -66,10 +67,7 @@ impl KeyTable {
 
     /// Whether the token holds no secret key at all.
     pub(super) fn is_empty(&self) -> bool {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_empty()
+        self.0.read().unwrap_or_else(poisoned).is_empty()
     }
 
     /// The key, from the table; searched for only when the table does not have it, or has not had it for a while.
@@ -78,7 +76,7 @@ impl KeyTable {
         session: &Session,
         selector: &KeySelector,
     ) -> Result<KeyEntry, FindError> {
-        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let table = self.0.read().unwrap_or_else(poisoned);
         let known = table.get(selector).cloned();
         drop(table);
         match known {
@@ -95,7 +93,7 @@ impl KeyTable {
         selector: &KeySelector,
         stale: ObjectHandle,
     ) -> Result<KeyEntry, FindError> {
-        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let table = self.0.read().unwrap_or_else(poisoned);
         let known = table.get(selector).cloned();
         drop(table);
         match known {
@@ -141,7 +139,7 @@ impl KeyTable {
     }
 
     fn learn(&self, selector: &KeySelector, known: Known) {
-        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.0.write().unwrap_or_else(poisoned);
         table.insert(selector.clone(), (known, Instant::now()));
     }
 }

@@ -4,10 +4,11 @@
 //! - The memory is bounded, however many sources there are.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::connections::Source;
+use crate::sync::poisoned;
 
 /// How often a source is told of.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -27,7 +28,7 @@ struct Told {
 impl Failures {
     /// Whether a failure of this source is to be told now, and how many were not since the one before.
     pub(super) fn tell(&self, source: Option<Source>, now: Instant) -> Option<u64> {
-        let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sources = self.0.lock().unwrap_or_else(poisoned);
         let is_new = !sources.contains_key(&source);
         if is_new && sources.len() >= MAX_SOURCES {
             sources.retain(|_, source| is_fresh(source, now) || source.left_out > 0);

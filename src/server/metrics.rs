@@ -6,14 +6,17 @@ use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec}
 use rustls::ProtocolVersion;
 
 use super::answer_metrics::AnswerMetrics;
+use super::certificate_problem::ProblemKind;
+use super::identity::ServerIdentity;
 use super::record::Facts;
-use super::tls::CertificateExpiry;
+use super::tls_error::CertificateExpiry;
 use crate::metrics::{Metrics, MetricsError};
 
 /// The server's metrics; cheap to clone.
 #[derive(Clone)]
 pub struct ServerMetrics {
     certificate_expiry: IntGaugeVec,
+    certificate_problem: IntGaugeVec,
     requests: IntCounterVec,
     durations: HistogramVec,
     handshakes: IntCounterVec,
@@ -35,6 +38,11 @@ impl ServerMetrics {
                 "xks_tls_certificate_expiry_timestamp_seconds",
                 "When the certificate ends, in seconds since 1970 (role: server, client_ca).",
                 &["role"],
+            )?,
+            certificate_problem: metrics.gauge(
+                "xks_tls_certificate_problem",
+                "Whether KMS would refuse the certificate that serves (1) because of this problem, or not (0).",
+                &["problem"],
             )?,
             requests: metrics.counter(
                 "xks_requests_total",
@@ -74,6 +82,17 @@ impl ServerMetrics {
             self.certificate_expiry
                 .with_label_values(&[expiry.role])
                 .set(expiry.unix_seconds);
+        }
+    }
+
+    /// Sets what is wrong with the certificate now; called before metrics are read, because time alone changes it.
+    pub fn publish_problems(&self, identity: &ServerIdentity) {
+        let problems = identity.problems();
+        for kind in ProblemKind::ALL {
+            let has_it = problems.iter().any(|problem| problem.kind == kind);
+            self.certificate_problem
+                .with_label_values(&[kind.as_str()])
+                .set(i64::from(has_it));
         }
     }
 

@@ -1,4 +1,4 @@
-//! Turns every fault into the JSON body of the error table (XKS API, "Errors"). Nothing else ever leaves.
+//! Turns every fault, and every panic, into the JSON body of the error table (XKS API, "Errors"). Nothing else ever leaves.
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};
@@ -9,6 +9,7 @@ use http::{HeaderValue, Request, StatusCode, Version};
 use http_body_util::Full;
 use tower::{Layer, Service};
 
+use super::panics::{contained_call, fault_of};
 use super::record::Record;
 use super::{Answering, Response};
 use crate::xks::{Fault, FaultKind};
@@ -56,9 +57,10 @@ where
             .cloned()
             .unwrap_or_default();
         let version = request.version();
-        let answering = self.inner.call(request);
+        let answering = contained_call(&mut self.inner, request);
         Box::pin(async move {
-            Ok(answering.await.unwrap_or_else(|fault| {
+            Ok(answering.await.unwrap_or_else(|failed| {
+                let fault = failed.unwrap_or_else(|panicked| fault_of(&panicked));
                 let response = of_fault(&fault, version);
                 record.facts().fault = Some(fault);
                 response
@@ -111,6 +113,23 @@ mod tests {
         assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert!(!String::from_utf8(body.to_vec()).unwrap().contains("SECRET"));
+    }
+
+    #[tokio::test]
+    async fn a_panic_becomes_json_and_is_on_record() {
+        let service = tower::service_fn(|_: Request<()>| async {
+            panic!("a defect");
+            #[expect(unreachable_code, reason = "the type of the service")]
+            Err::<Response, Fault>(FaultKind::Internal.into())
+        });
+        let record = Record::default();
+        let mut request = Request::new(());
+        request.extensions_mut().insert(record.clone());
+        let response = RescueLayer.layer(service).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 500);
+        let fault = record.facts().fault.take();
+        let reason = fault.and_then(|fault| fault.reason).unwrap_or_default();
+        assert!(reason.contains("a panic"), "{reason}");
     }
 
     #[tokio::test]

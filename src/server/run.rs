@@ -19,6 +19,7 @@ use super::connection::Shared;
 use super::deadline::DeadlineLayer;
 use super::dispatch::Dispatch;
 use super::handshake::Handshakes;
+use super::last_resort::LastResortLayer;
 use super::listener;
 use super::live::Live;
 use super::metrics::ServerMetrics;
@@ -78,6 +79,7 @@ impl Server {
         } = self.parts;
         let inside = Arc::default();
         let stack = ServiceBuilder::new()
+            .layer(LastResortLayer)
             .layer(ObserveLayer {
                 live: live.clone(),
                 metrics: metrics.clone(),

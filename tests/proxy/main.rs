@@ -27,6 +27,7 @@ mod base64_limits;
 mod bench_command;
 mod blame;
 mod bodies;
+mod certificates;
 mod clock_jumps;
 mod command_line;
 #[cfg(feature = "toolkit")]
@@ -40,6 +41,7 @@ mod framing;
 mod garbage;
 mod hangs;
 mod happy;
+mod hostile_files;
 mod hsm_changes;
 mod hsm_faults;
 mod hsm_outage;
@@ -60,6 +62,7 @@ mod migrate_config;
 mod mtls;
 #[cfg(feature = "otlp")]
 mod otlp;
+mod panics;
 mod paths;
 mod policy;
 mod policy_faults;
@@ -80,6 +83,8 @@ mod simulator_faults;
 #[cfg(feature = "simulator")]
 mod simulator_sdk;
 mod slow;
+mod start_signals;
 mod strangers;
 mod tls;
 mod two_hsms;
+mod unit;

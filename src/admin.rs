@@ -27,6 +27,7 @@ use tokio::time::{interval, sleep, timeout};
 use crate::connections::{ClientStream, Connections, End, PERIOD, PoolLimits, Slot};
 use crate::listen::Listeners;
 use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, Metrics};
+use crate::sync::{Scope, isolated_task};
 
 /// The bounds of its connections. A load balancer and a few scrapers need ten; the rest is the time that a new connection has for its request while
 /// 1,000 others come per second. Nobody is verified here.
@@ -98,7 +99,7 @@ impl Admin {
         loop {
             tokio::select! {
                 accepted = self.listeners.accept() => match accepted {
-                    Ok((socket, peer)) => self.spawn(socket, peer),
+                    Ok((socket, peer)) => self.serve_in_task(socket, peer),
                     Err(error) => {
                         self.parts.connections.note_accept_failure(&error);
                         sleep(ACCEPT_PAUSE).await;
@@ -109,13 +110,13 @@ impl Admin {
         }
     }
 
-    fn spawn(&self, socket: TcpStream, peer: SocketAddr) {
+    fn serve_in_task(&self, socket: TcpStream, peer: SocketAddr) {
         let Some(slot) = self.parts.connections.admit(peer) else {
             // A reset leaves nothing of it in the kernel.
             return drop(socket.set_zero_linger());
         };
         let parts = self.parts.clone();
-        tokio::spawn(async move {
+        isolated_task(Scope::Admin, async move {
             let serving = serve_connection(parts, slot.stream(socket), &slot);
             let end = tokio::select! {
                 served = timeout(MAX_LIFE, serving) => served.map_or(End::MaxAge, |_| End::Closed),

@@ -28,6 +28,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::sync::install_panic_hook;
+
 /// AWS KMS external key store (XKS) proxy in front of PKCS#11 HSMs.
 #[derive(Parser)]
 #[command(version, about, max_term_width = 100)]
@@ -59,6 +61,7 @@ enum Command {
 
 /// Parses the command line and runs the command. Wrong usage exits with 2, from the parser.
 pub fn run() -> ExitCode {
+    install_panic_hook();
     let status = match CommandLine::parse().command {
         Command::Serve(command) => command.run(),
         Command::CheckConfig(command) => command.run(),
@@ -80,6 +83,7 @@ pub fn run() -> ExitCode {
 /// The second binary, `kms-simulator`: parses its command line and runs it.
 #[cfg(feature = "simulator")]
 pub fn kms_simulator() -> ExitCode {
+    install_panic_hook();
     simulator::KmsSimulator::parse().run().into()
 }
 

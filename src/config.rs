@@ -10,6 +10,7 @@
 //! - A file that exists is never written to.
 
 mod audit;
+mod certificate;
 mod changes;
 mod create;
 mod document;
@@ -34,7 +35,6 @@ mod toml_text;
 mod values;
 
 use std::collections::HashSet;
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -43,18 +43,19 @@ use crate::audit::AuditSettings;
 use crate::hsm::HsmSettings;
 use crate::keystore::KeyStoreSettings;
 use crate::policy::Policy;
-use crate::server::ServerSettings;
+use crate::server::{ServerIdentity, ServerSettings};
 use document::Document;
 use listen::Listeners;
 use section::Section;
 
+pub use certificate::UNUSABLE;
 pub use changes::{Change, Changes};
 pub use create::{CreateError, NewFile, create_directory, create_private};
 pub use log::{Collector, LogFormat, LogLevel, LogSettings};
 pub use migrate::{CONFIGURATION, Migration, Notes, Origin, migrate};
 pub use original::{NewVersion, Original};
 pub use outline::{Outline, outline};
-pub use report::{Finding, Findings};
+pub use report::{CertificateReading, CertificateRefusal, Finding, Findings};
 pub use sources::Sources;
 pub use toml_text::{credential_table, hex};
 pub use values::hex as parse_hex;
@@ -94,36 +95,43 @@ pub struct Loaded {
 pub struct Reading {
     /// The configuration, or all of its faults.
     pub outcome: Result<Loaded, Findings>,
+    /// What was found of the server's certificate.
+    pub certificate: CertificateReading,
     /// The configuration file and every file that it names, as far as they were got to.
     pub sources: Sources,
 }
 
-/// Reads the configuration in `file`, and every file that it names. Relative paths are relative to its directory.
-pub fn read(file: &Path) -> Reading {
-    let mut sources = Sources::default();
-    match text(file, &mut sources) {
-        Ok(text) => read_text(&text, file.parent().unwrap_or(Path::new(".")), sources),
-        Err(faults) => Reading {
+impl Reading {
+    fn of_faults(faults: Findings, sources: Sources) -> Self {
+        Self {
             outcome: Err(faults),
+            certificate: CertificateReading::default(),
             sources,
-        },
+        }
     }
 }
 
-fn text(file: &Path, sources: &mut Sources) -> Result<String, Findings> {
-    let text = sources.read(file).and_then(|bytes| {
-        let text = std::str::from_utf8(&bytes).map(str::to_owned);
-        text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
-    });
-    text.map_err(|error| Findings::single("", format!("cannot read {}: {error}", file.display())))
+/// Reads the configuration in `file`, and every file that it names. Relative paths are relative to its directory.
+pub fn read(file: &Path) -> Reading {
+    reading(file, Sources::read, None)
 }
 
-/// As [`read`], when nobody is going to read it again.
+/// As [`read`], for a proxy that serves with this certificate: it keeps that one unless KMS would accept the one in the files.
+pub fn read_again(file: &Path, serving: &ServerIdentity) -> Reading {
+    reading(file, Sources::read, Some(serving.clone()))
+}
+
+/// As [`read`], when nobody is going to read it again. `file` may also be a pipe.
+pub fn read_once(file: &Path) -> Reading {
+    reading(file, Sources::read_any, None)
+}
+
+/// As [`read_once`], without what concerns the certificate only.
 ///
 /// # Errors
 /// All faults at once.
 pub fn load(file: &Path) -> Result<Loaded, Findings> {
-    read(file).outcome
+    read_once(file).outcome
 }
 
 /// As [`load`], with the text, for commands that print a changed part of it.
@@ -132,10 +140,10 @@ pub fn load(file: &Path) -> Result<Loaded, Findings> {
 /// All faults at once.
 pub fn load_original(file: &Path) -> Result<(Loaded, Original), Findings> {
     let mut sources = Sources::default();
-    let text = text(file, &mut sources)?;
+    let text = sources.text(file, Sources::read_any)?;
     let directory = file.parent().unwrap_or(Path::new("."));
-    let loaded = read_text(&text, directory, sources).outcome?;
-    Ok((loaded, Original::new(text)))
+    let loaded = read_text(&text, directory, sources, None).outcome?;
+    Ok((loaded, Original::new(text.to_string())))
 }
 
 /// Reads a configuration from its text; `directory` is where relative paths start.
@@ -143,21 +151,36 @@ pub fn load_original(file: &Path) -> Result<(Loaded, Original), Findings> {
 /// # Errors
 /// All faults at once.
 pub fn parse(text: &str, directory: &Path) -> Result<Loaded, Findings> {
-    read_text(text, directory, Sources::default()).outcome
+    read_text(text, directory, Sources::default(), None).outcome
 }
 
-fn read_text(text: &str, directory: &Path, sources: Sources) -> Reading {
+fn reading(file: &Path, read: sources::Read, serving: Option<ServerIdentity>) -> Reading {
+    let mut sources = Sources::default();
+    let directory = file.parent().unwrap_or(Path::new("."));
+    match sources.text(file, read) {
+        Ok(text) => read_text(&text, directory, sources, serving),
+        Err(faults) => Reading::of_faults(faults, sources),
+    }
+}
+
+fn read_text(
+    text: &str,
+    directory: &Path,
+    sources: Sources,
+    serving: Option<ServerIdentity>,
+) -> Reading {
     match Document::parse(text, directory, sources.clone()) {
         Ok(document) => {
+            let document = document.serving_with(serving);
             let configuration = whole(&document.root());
-            let sources = document.sources();
-            let outcome = document.outcome(configuration);
-            Reading { outcome, sources }
+            let (sources, certificate) = (document.sources(), document.certificate());
+            Reading {
+                outcome: document.outcome(configuration),
+                certificate,
+                sources,
+            }
         }
-        Err(faults) => Reading {
-            outcome: Err(faults),
-            sources,
-        },
+        Err(faults) => Reading::of_faults(faults, sources),
     }
 }
 

@@ -14,13 +14,14 @@ mod usage;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
 
 use crate::ekm::{Fleet, KeySelector, Tenant};
 use crate::metrics::{Metrics, MetricsError};
 use crate::sigv4::Credentials;
+use crate::sync::poisoned;
 use crate::xks::{ExternalKeyId, KeyVersion, PathPrefix};
 use hsm_gauges::HsmGauges;
 
@@ -139,7 +140,7 @@ impl StoreMetrics {
         let credentials = stores.iter().map(|s| (s.name.as_str(), &s.credentials));
         self.credentials.keep_only(credentials);
         let now: Vec<String> = stores.iter().map(|store| store.name.clone()).collect();
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(poisoned);
         for store in known.iter().filter(|store| !now.contains(store)) {
             // It may be gone already: what counts is that it is.
             drop(self.enabled.remove_label_values(&[store]));

@@ -31,13 +31,17 @@
 //! | 1 | [`sigv4`] | signature verification, pure |
 //! | 1 | [`ekm`] | the seam to the devices: trait `KeyManager` and how it fails |
 //! | 1 | [`connections`] | the source of a connection, and which connections may stay |
+//! | 1 | [`read_file`] | files that a configuration or a command line names: regular ones only, and no file system is waited for long |
 //! | 0 | [`secret`], [`clock`], [`json_line`], [`listen`], [`metrics`], [`similar`], [`build_info`] | values that hide themselves, deadlines and moments, JSON in a line, addresses to listen on, the registry, misspelt names, the version |
+//! | 0 | [`sync`] | threads, tasks and locks that never fail silently; the panic hook |
 //!
 //! ## The walk of a request
 //! accept (an unverified connection gives way if there are too many) → TLS handshake under a timeout → hyper → **observe** → **audit** →
 //! **rescue** → **deadline** → **authenticate** → **admit** →
 //! store state → quota → key → policy → key state and usage → **HSM job** → audit → answer. See [`server`] for what each layer promises, [`hsm`] for the device's
 //! threads, queue and blame.
+//!
+//! A panic in a request is answered with 500; a panic in the background, or under a lock, ends the process with exit code 70: see [`sync`].
 //!
 //! Errors convert one floor up: `CKR_*` → [`ekm::KeyManagerError`] → [`xks::Fault`] → response.
 
@@ -60,12 +64,14 @@ pub mod listen;
 pub mod metrics;
 pub mod operations;
 pub mod policy;
+pub mod read_file;
 pub mod secret;
 pub mod server;
 pub mod sigv4;
 pub mod similar;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+pub mod sync;
 #[cfg(feature = "toolkit")]
 pub mod toolkit;
 pub mod xks;

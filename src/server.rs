@@ -8,7 +8,7 @@
 //! - **observe** opens the request's record, counts it and writes its one line to the log, whatever happens inside. A verified request whose
 //!   client has gone is finished all the same.
 //! - **audit** records each verified request before its answer leaves; what cannot be recorded is not answered.
-//! - **rescue** turns every fault from inside into the JSON body of the error table: nothing else ever leaves.
+//! - **rescue** turns every fault and every panic from inside into the JSON body of the error table: nothing else ever leaves.
 //! - **deadline** makes the one deadline of the request, which travels down to the HSM's queue.
 //! - **authenticate** finds the key store by its path, reads the body under its cap and under the budget of unverified bytes, and verifies the
 //!   signature over exactly those bytes.
@@ -28,7 +28,11 @@ mod answer_metrics;
 mod audit;
 mod authenticate;
 mod body;
+mod certificate;
+mod certificate_chain;
+mod certificate_problem;
 mod client_auth;
+mod client_ca;
 mod connection;
 mod deadline;
 mod detached;
@@ -39,10 +43,13 @@ mod drive;
 pub mod fuzzing;
 mod guard;
 mod handshake;
+mod identity;
+mod last_resort;
 mod listener;
 mod live;
 mod metrics;
 mod observe;
+mod panics;
 mod record;
 mod rescue;
 mod run;
@@ -51,6 +58,7 @@ mod settings;
 mod share;
 mod strangers;
 mod tls;
+mod tls_error;
 mod trace_context;
 
 use std::future::Future;
@@ -59,12 +67,16 @@ use std::pin::Pin;
 use bytes::Bytes;
 use http_body_util::Full;
 
+pub use certificate_problem::{CertificateProblem, ProblemKind};
+pub use client_ca::{ClientAuth, amazon_trust_services};
+pub use identity::ServerIdentity;
 pub use live::{Live, Serving};
 pub use metrics::ServerMetrics;
 pub use run::{Server, ServerParts};
 pub use sample::Sample;
 pub use settings::{Limits, ServerSettings};
-pub use tls::{CertificateExpiry, ClientAuth, TlsError, TlsSettings, amazon_trust_services};
+pub use tls::TlsSettings;
+pub use tls_error::{CertificateExpiry, TlsError};
 
 /// What every layer answers.
 type Response = http::Response<Full<Bytes>>;

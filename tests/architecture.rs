@@ -111,6 +111,59 @@ fn unsafe_is_in_one_file() {
     }
 }
 
+/// The files that start threads or tasks by themselves, with the reason.
+const SPAWNING_FILES: &[(&str, &str)] = &[
+    (
+        "app/first_seal.rs",
+        "asks HSMs in tasks that it joins; a panic ends the process",
+    ),
+    (
+        "server/run.rs",
+        "accepts in tasks that the drain joins; a panic ends the process",
+    ),
+    (
+        "simulator/serve.rs",
+        "contains the panics of connections, and joins them",
+    ),
+    ("sync/fatal.rs", "needs a thread to end the process"),
+    ("sync/spawn.rs", "starts all others"),
+];
+
+#[test]
+fn threads_and_tasks_are_started_in_one_module() {
+    let calls: [&[&str]; 6] = [
+        &["tokio", "::", "spawn"],
+        &["task", "::", "spawn"],
+        &["spawn_blocking"],
+        &["thread", "::", "spawn"],
+        &["thread", "::", "Builder"],
+        &[".", "spawn", "("],
+    ];
+    for source in sources() {
+        let starts = calls.iter().any(|call| contains(&source.tokens, call));
+        let path = source.path.to_str().unwrap();
+        let is_listed = SPAWNING_FILES.iter().any(|(file, _)| *file == path);
+        assert_eq!(
+            starts, is_listed,
+            "{path}: start it with crate::sync, or change SPAWNING_FILES"
+        );
+    }
+}
+
+#[test]
+fn poisoned_locks_are_handled_in_one_file() {
+    for source in sources() {
+        let handles = contains(&source.tokens, &["PoisonError"])
+            || contains(&source.tokens, &["lock", "(", ")", ".", "ok"]);
+        assert_eq!(
+            handles,
+            source.path == Path::new("sync/lock.rs"),
+            "{}: use crate::sync::poisoned",
+            source.path.display()
+        );
+    }
+}
+
 #[test]
 fn secrets_are_exposed_in_few_files() {
     let exposes = |tokens: &[String]| {

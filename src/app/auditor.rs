@@ -131,6 +131,17 @@ impl Auditor {
         });
     }
 
+    /// The certificate in the files was refused.
+    pub(super) fn note_refused_certificate(&self, reason: &str) {
+        let reason = format!("certificate: {reason}; the previous one stays active");
+        self.note(&Security {
+            event: "reload",
+            state: Some("refused"),
+            reason: Some(reason.as_str().into()),
+            ..Security::default()
+        });
+    }
+
     /// A new configuration is in force.
     pub(super) fn note_reload(&self, changes: &Changes) {
         let all = changes.applied.iter().chain(&changes.need_restart);

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::ekm::KeyManager;
 use crate::hsm::{Hsm, HsmMetrics, HsmSettings, Modules};
+use crate::sync::{self, poisoned};
 
 /// How long each HSM may take to close.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
@@ -40,7 +41,7 @@ impl Devices {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Hsm>>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(poisoned)
     }
 
     /// Starts a device that was not there before.
@@ -65,12 +66,10 @@ impl Devices {
         hsm.forget();
         let leaving = Arc::clone(&self.leaving);
         leaving.fetch_add(1, Ordering::AcqRel);
-        let started = thread::Builder::new()
-            .name(format!("hsm-{name}-removal"))
-            .spawn(move || {
-                leave(&hsm);
-                leaving.fetch_sub(1, Ordering::AcqRel);
-            });
+        let started = sync::thread(format!("hsm-{name}-removal"), move || {
+            leave(&hsm);
+            leaving.fetch_sub(1, Ordering::AcqRel);
+        });
         if let Err(error) = started {
             tracing::error!(hsm = name, %error, "no thread to close the HSM; it stays open");
         }
@@ -91,6 +90,13 @@ impl Devices {
     /// Whether `wanted` is true of one of them.
     pub(super) fn any(&self, wanted: impl Fn(&Hsm) -> bool) -> bool {
         self.lock().values().any(|hsm| wanted(hsm))
+    }
+
+    /// The settings, by their places, with which devices did not open; they serve with older ones.
+    pub(super) fn rejecting_settings(&self) -> Vec<String> {
+        let all = self.lock();
+        let rejecting = all.iter().filter(|(_, hsm)| hsm.rejects_settings());
+        rejecting.map(|(name, _)| format!("hsm.{name}")).collect()
     }
 
     /// Brings the gauges that follow the devices up to date.

@@ -23,6 +23,7 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::metrics::{Metrics, MetricsError};
+use crate::sync::set_last_action;
 use json::Json;
 use line::Sink;
 use queue::Queue;
@@ -79,6 +80,8 @@ pub(super) fn start(settings: &LogSettings) -> Result<(Log, LevelHandle), LogErr
         #[cfg(feature = "otlp")]
         spans: settings.otlp.clone().map(Spans::start).transpose()?,
     };
+    let of_end = Arc::clone(&outputs.queue);
+    set_last_action(move || of_end.close(PATIENCE));
     let subscriber = tracing_subscriber::registry().with(lines);
     #[cfg(feature = "otlp")]
     let subscriber = subscriber.with(outputs.spans.as_ref().map(Spans::layer));

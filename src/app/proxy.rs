@@ -1,34 +1,40 @@
 //! The running proxy.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thiserror::Error;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
-use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep};
 
 use super::auditor::Auditor;
+use super::certificate_reload::CertificateReload;
 use super::devices::Devices;
+use super::error::AppError;
+use super::first_reading::{FirstReading, first_reading};
 use super::logging::LevelHandle;
+use super::panic_metrics::PanicMetrics;
 use super::readiness::Phase;
-use super::reload::{ReloadMetrics, Reloader, serving};
+use super::reload::{Reloader, report_problems, serving};
+use super::reload_metrics::ReloadMetrics;
+use super::reload_task::reload;
 use super::signals::Signals;
 use super::stores::StoreMaker;
-use super::{hardening, logging, watcher};
+use super::watcher::{self, Ask};
+use super::{hardening, logging};
 use crate::admin::{self, Admin, AdminParts, AdminSettings};
-use crate::audit::{AuditError, AuditMetrics};
+use crate::audit::AuditMetrics;
 use crate::build_info;
-use crate::config::{Configuration, Finding, Loaded, Reading, Sources};
+use crate::config::{Configuration, Reading};
 use crate::connections::{ConnectionMetrics, Connections};
 use crate::ekm::KeyManager as _;
 use crate::hsm::{HsmMetrics, StateChange};
 use crate::metrics::{Metrics, MetricsError};
 use crate::policy::PolicyMetrics;
 use crate::server::{Live, Server, ServerMetrics, ServerParts, ServerSettings};
+use crate::sync::{End, essential_task, task};
 
 /// How long the start waits for the first attempt to open each HSM. A device that hangs must not keep the proxy from telling so.
 const FIRST_ATTEMPT: Duration = Duration::from_secs(10);
@@ -39,52 +45,38 @@ const POLL: Duration = Duration::from_millis(10);
 /// How long the runtime may take to end; only a thread that hangs needs it.
 const RUNTIME_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Why the proxy could not start.
-#[derive(Debug, Error)]
-pub enum AppError {
-    /// Sockets, threads, signals.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// Two rooms declared one metric: a mistake of ours.
-    #[error(transparent)]
-    Metrics(#[from] MetricsError),
-    /// There is no audit trail where there must be one.
-    #[error("audit: {0}")]
-    Audit(#[from] AuditError),
-    /// The log is taken, or has no thread.
-    #[error("the log cannot be set up: {0}")]
-    Log(String),
-}
-
-/// What the proxy starts with.
-struct Start {
-    file: PathBuf,
-    sources: Sources,
-    loaded: Loaded,
-    level: LevelHandle,
-}
-
-/// Runs the proxy until it is asked to stop. `loaded` was read from `file`, and with it `sources`: when one of them changes, the
-/// configuration is read again.
+/// Runs the proxy until it is asked to stop. `file` is the configuration, which is read again when it, or a file that it names, changes.
 ///
 /// # Errors
-/// [`AppError`] when it cannot start; once it serves, nothing but a stop ends it.
-pub fn run(file: &Path, loaded: Loaded, sources: Sources) -> Result<(), AppError> {
-    // Ends last: what it holds is written before the process ends, also when the start fails.
-    let (_log, level) = logging::start(&loaded.configuration.log)
-        .map_err(|error| AppError::Log(error.to_string()))?;
-    hardening::forbid_core_dumps();
-    report(&loaded.warnings);
+/// [`AppError`] when it cannot start; once it serves, nothing but a stop or an internal error ends it.
+pub fn run(file: &Path) -> Result<(), AppError> {
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .thread_name("xks-worker")
         .build()?;
-    let outcome = runtime.block_on(serve(Start {
-        file: file.to_owned(),
-        sources,
-        loaded,
-        level,
-    }));
+    // Before anything that takes time: the default of SIGHUP is to end the process.
+    let signals = runtime.block_on(async { Signals::take() })?;
+    match runtime.block_on(first_reading(file, &signals)) {
+        Ok(Some(start)) => run_on(runtime, start, &signals),
+        // A file system that does not answer must not keep the process either.
+        Ok(None) => {
+            runtime.shutdown_background();
+            Ok(())
+        }
+        Err(error) => {
+            runtime.shutdown_background();
+            Err(error)
+        }
+    }
+}
+
+fn run_on(runtime: Runtime, start: FirstReading, signals: &Signals) -> Result<(), AppError> {
+    // Ends last: what it holds is written before the process ends, also when the start fails.
+    let (_log, level) = logging::start(&start.loaded.configuration.log)
+        .map_err(|error| AppError::Log(error.to_string()))?;
+    hardening::forbid_core_dumps();
+    report(&start);
+    let outcome = runtime.block_on(serve(start, level, signals));
     runtime.shutdown_timeout(RUNTIME_PATIENCE);
     if let Err(error) = &outcome {
         tracing::error!(%error, "the proxy cannot run");
@@ -92,25 +84,31 @@ pub fn run(file: &Path, loaded: Loaded, sources: Sources) -> Result<(), AppError
     outcome
 }
 
-fn report(warnings: &[Finding]) {
+fn report(start: &FirstReading) {
     tracing::info!(version = build_info::VERSION, "xks-proxy starts");
-    for warning in warnings {
+    for warning in &start.loaded.warnings {
         tracing::warn!(%warning, "configuration");
     }
+    report_problems(&start.certificate);
 }
 
-async fn serve(start: Start) -> Result<(), AppError> {
-    let signals = Signals::take()?;
+async fn serve(start: FirstReading, level: LevelHandle, signals: &Signals) -> Result<(), AppError> {
     let metrics = Metrics::new()?;
     declare_build_info(&metrics)?;
     let auditor = Auditor::default();
     let devices = start_devices(&start.loaded.configuration, &metrics, &auditor)?;
-    wait_for_first_attempts(&devices).await;
-    let Start {
+    tokio::select! {
+        () = wait_for_first_attempts(&devices) => {}
+        () = signals.stop() => {
+            end(&auditor, &devices).await;
+            return Ok(());
+        }
+    }
+    let FirstReading {
         file,
         sources,
         loaded,
-        level,
+        ..
     } = start;
     let connection_metrics = ConnectionMetrics::declare(&metrics)?;
     let connections = connections(&loaded.configuration.server, &connection_metrics);
@@ -123,40 +121,65 @@ async fn serve(start: Start) -> Result<(), AppError> {
         &metrics,
     )?;
     let server = bind(&reloader)?;
-    let limits = &reloader.current.server.limits;
-    auditor.expect_within(limits.request_timeout);
-    let live = reloader.live.clone();
+    auditor.expect_within(reloader.current.server.limits.request_timeout);
     let phase = Phase::new();
     if let Some(settings) = &reloader.current.admin {
         let connections = Connections::new("admin", admin::LIMITS, &connection_metrics);
-        let parts = admin_parts(metrics, connections, &phase, &devices, &auditor, live);
+        let parts = admin_parts(metrics, connections, &phase, &reloader)?;
         start_admin(settings, parts)?;
     }
     for address in server.addresses()? {
         tracing::info!(listener = "server", %address, "listening");
     }
-    let (ask, readings) = watcher::start(file, sources)?;
-    let reloading = tokio::spawn(reload(reloader, readings, Arc::clone(&phase)));
+    let readings = watcher::start(file, sources, reloader.current.server.tls.identity.clone())?;
+    serve_until_stopped(server, reloader, readings, phase, signals).await;
+    end(&auditor, &devices).await;
+    Ok(())
+}
+
+/// Handles signals until the proxy is asked to stop.
+/// Serves, and applies changes of the configuration, until a signal asks for the end and every request has been answered.
+async fn serve_until_stopped(
+    server: Server,
+    reloader: Reloader,
+    (ask, readings): (Ask, mpsc::Receiver<Reading>),
+    phase: Arc<Phase>,
+    signals: &Signals,
+) {
+    let (devices, auditor) = (Arc::clone(&reloader.devices), reloader.auditor.clone());
+    let reloading = essential_task(
+        "reload",
+        reload(reloader, readings, ask.clone(), Arc::clone(&phase)),
+    );
     phase.serving();
-    let of_announcement = (Arc::clone(&devices), auditor.clone());
-    tokio::spawn(announce_readiness(Arc::clone(&phase), of_announcement));
-    let stop = async {
-        let hang_up = || {
-            auditor.reopen();
-            ask.ask();
-        };
-        signals.stop(hang_up).await;
-        phase.draining();
-    };
+    let of_announcement = (devices, auditor.clone());
+    let announcement = announce_readiness(Arc::clone(&phase), of_announcement);
+    task("readiness", announcement);
+    let stop = until_stopped(signals, &auditor, &ask, &phase);
     let finished = server.serve(stop).await;
     reloading.abort();
     if !finished {
         tracing::warn!("the grace period ended before every request did");
     }
+}
+
+async fn until_stopped(signals: &Signals, auditor: &Auditor, ask: &Ask, phase: &Phase) {
+    loop {
+        tokio::select! {
+            () = signals.stop() => break,
+            () = signals.hang_up() => {
+                auditor.reopen();
+                ask.ask();
+            }
+        }
+    }
+    phase.draining();
+}
+
+async fn end(auditor: &Auditor, devices: &Devices) {
     auditor.stop().await;
     devices.close();
     tracing::info!("stopped");
-    Ok(())
 }
 
 /// The connections of KMS, none yet.
@@ -193,6 +216,7 @@ fn reloader(
         policy_metrics,
         metrics: ReloadMetrics::declare(metrics)?,
         level,
+        certificate: CertificateReload::default(),
     })
 }
 
@@ -206,18 +230,6 @@ fn bind(reloader: &Reloader) -> io::Result<Server> {
         metrics: reloader.server_metrics.clone(),
     };
     Server::bind(parts)
-}
-
-/// Applies each configuration that is read while the proxy serves; ignores it while the proxy stops.
-async fn reload(mut reloader: Reloader, mut readings: mpsc::Receiver<Reading>, phase: Arc<Phase>) {
-    while let Some(reading) = readings.recv().await {
-        if phase.is_draining() {
-            tracing::warn!("configuration not applied; the proxy is stopping");
-            continue;
-        }
-        // Thousands of keys take some milliseconds, which no request is to wait for.
-        block_in_place(|| reloader.apply(reading.outcome));
-    }
 }
 
 fn declare_build_info(metrics: &Metrics) -> Result<(), MetricsError> {
@@ -264,23 +276,28 @@ fn admin_parts(
     metrics: Metrics,
     connections: Connections,
     phase: &Arc<Phase>,
-    devices: &Arc<Devices>,
-    auditor: &Auditor,
-    live: Live,
-) -> AdminParts {
-    let (phase, auditor) = (Arc::clone(phase), auditor.clone());
+    reloader: &Reloader,
+) -> Result<AdminParts, AppError> {
+    let panics = PanicMetrics::declare(&metrics)?;
+    let (phase, auditor) = (Arc::clone(phase), reloader.auditor.clone());
     let trail = auditor.clone();
-    let (of_readiness, of_refresh) = (Arc::clone(devices), Arc::clone(devices));
-    AdminParts {
+    let (of_readiness, devices) = (Arc::clone(&reloader.devices), Arc::clone(&reloader.devices));
+    let (live, server_metrics) = (reloader.live.clone(), reloader.server_metrics.clone());
+    let not_applied = reloader.metrics.not_applied.clone();
+    Ok(AdminParts {
         connections,
         metrics,
         readiness: Arc::new(move || phase.readiness(&of_readiness, &auditor)),
         refresh: Arc::new(move || {
-            of_refresh.publish_gauges();
-            live.now().stores.publish_gauges();
+            devices.publish_gauges();
+            not_applied.show_settings("not_opened", devices.rejecting_settings());
+            let serving = live.now();
+            serving.stores.publish_gauges();
+            server_metrics.publish_problems(&serving.tls.identity);
+            panics.publish();
             trail.is_healthy();
         }),
-    }
+    })
 }
 
 fn start_admin(settings: &AdminSettings, parts: AdminParts) -> Result<(), AppError> {
@@ -288,7 +305,10 @@ fn start_admin(settings: &AdminSettings, parts: AdminParts) -> Result<(), AppErr
     for address in admin.addresses()? {
         tracing::info!(listener = "admin", %address, "listening");
     }
-    tokio::spawn(admin.serve());
+    essential_task("admin", async move {
+        admin.serve().await;
+        End::Unexpected("no health checks and no metrics".into())
+    });
     Ok(())
 }
 

@@ -1,80 +1,30 @@
 //! A new configuration while the proxy serves: what may change is changed, the rest is named.
 //!
 //! # Invariants
-//! - A configuration with a fault changes nothing.
+//! - A configuration with a fault changes nothing. A certificate that is refused is an exception: the previous one serves on, and the rest of the
+//!   configuration takes effect.
 //! - The key stores, with their credentials, keys and states, and the TLS settings are exchanged in one step: no request sees a mixture.
 //! - Of values nothing is logged, only where something is another.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use prometheus::{IntCounterVec, IntGauge};
+use std::time::Instant;
 
 use super::auditor::Auditor;
+use super::certificate_reload::{CertificateReload, Outcome};
 use super::devices::Devices;
 use super::logging::LevelHandle;
+use super::reload_metrics::ReloadMetrics;
 use super::stores::StoreMaker;
-use crate::config::{Change, Changes, Configuration, Findings, Loaded};
+use crate::config::{
+    CertificateReading, CertificateRefusal, Change, Changes, Configuration, Findings, Loaded,
+    Reading,
+};
 use crate::connections::Connections;
 use crate::hsm::HsmSettings;
 use crate::keystore::KeyStores;
-use crate::metrics::{Metrics, MetricsError};
 use crate::operations::Authorization;
 use crate::policy::{Policy, PolicyMetrics};
 use crate::server::{Live, ServerMetrics, Serving};
-
-/// What came of the readings.
-pub(super) struct ReloadMetrics {
-    reloads: IntCounterVec,
-    successful: IntGauge,
-    succeeded_at: IntGauge,
-    switches: IntCounterVec,
-}
-
-impl ReloadMetrics {
-    /// Declares them; the reading at the start counts as a success.
-    pub(super) fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
-        let declared = Self {
-            reloads: metrics.counter(
-                "xks_config_reloads_total",
-                "Times that the configuration was read again, by outcome (applied, unchanged, refused).",
-                &["outcome"],
-            )?,
-            successful: metrics
-                .gauge(
-                    "xks_config_last_reload_successful",
-                    "Whether the configuration was free of faults (1) or not (0) when it was last read.",
-                    &[],
-                )?
-                .with_label_values::<&str>(&[]),
-            succeeded_at: metrics
-                .gauge(
-                    "xks_config_last_reload_success_timestamp_seconds",
-                    "When the configuration was last read without faults, in seconds since 1970.",
-                    &[],
-                )?
-                .with_label_values::<&str>(&[]),
-            switches: metrics.counter(
-                "xks_switches_total",
-                "Key stores and keys that their owner has switched, by what they were switched to (enabled, disabled).",
-                &["store", "to"],
-            )?,
-        };
-        for outcome in ["applied", "unchanged", "refused"] {
-            declared.reloads.with_label_values(&[outcome]);
-        }
-        declared.succeeded();
-        Ok(declared)
-    }
-
-    fn succeeded(&self) {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-        let seconds = since_1970.unwrap_or_default().as_secs();
-        self.successful.set(1);
-        self.succeeded_at
-            .set(i64::try_from(seconds).unwrap_or(i64::MAX));
-    }
-}
 
 /// Everything that a new configuration reaches.
 pub(super) struct Reloader {
@@ -89,35 +39,61 @@ pub(super) struct Reloader {
     pub(super) policy_metrics: PolicyMetrics,
     pub(super) metrics: ReloadMetrics,
     pub(super) level: LevelHandle,
+    /// The state of the certificate over the readings so far.
+    pub(super) certificate: CertificateReload,
+}
+
+/// Logs why KMS would not accept the certificate that serves.
+pub(super) fn report_problems(reading: &CertificateReading) {
+    for problem in &reading.problems {
+        tracing::error!(%problem, "KMS will not accept the certificate; it is served all the same");
+    }
 }
 
 impl Reloader {
-    /// Applies what was read, or says what is wrong with it.
-    pub(super) fn apply(&mut self, outcome: Result<Loaded, Findings>) {
+    /// Applies what was read, or logs what is wrong with it.
+    pub(super) fn apply(&mut self, reading: Reading) {
+        let certificate = reading.certificate;
+        match reading.outcome {
+            Ok(loaded) => {
+                self.take(loaded, certificate.refusal.is_some());
+                self.judge(&certificate);
+            }
+            Err(faults) => self.refuse(&faults),
+        }
+    }
+
+    fn take(&mut self, loaded: Loaded, keeps_certificate: bool) {
         let Loaded {
             configuration,
             warnings,
-        } = match outcome {
-            Ok(loaded) => loaded,
-            Err(faults) => return self.refuse(&faults),
-        };
+        } = loaded;
         for warning in warnings {
             tracing::warn!(%warning, "configuration");
         }
         self.metrics.succeeded();
+        self.metrics.not_applied.show_whole(false);
         let changes = Changes::between(&self.current, &configuration);
+        let need_restart = changes.need_restart.iter();
+        self.metrics
+            .not_applied
+            .show_settings("restart", need_restart.map(|change| change.place.clone()));
         if changes.is_empty() {
-            self.count("unchanged");
-            return tracing::info!("the configuration was read again; nothing has changed");
+            self.metrics.count("unchanged");
+            if !keeps_certificate {
+                tracing::info!("the configuration was read again; nothing has changed");
+            }
+            return;
         }
         self.exchange(configuration);
         self.tell(&changes);
-        self.count("applied");
+        self.metrics.count("applied");
     }
 
     fn refuse(&self, faults: &Findings) {
-        self.metrics.successful.set(0);
-        self.count("refused");
+        self.metrics.failed();
+        self.metrics.not_applied.show_whole(true);
+        self.metrics.count("refused");
         for fault in &faults.0 {
             tracing::error!(%fault, "configuration");
         }
@@ -129,8 +105,44 @@ impl Reloader {
         );
     }
 
-    fn count(&self, outcome: &str) {
-        self.metrics.reloads.with_label_values(&[outcome]).inc();
+    /// Logs and counts what the reading means for the certificate.
+    fn judge(&mut self, reading: &CertificateReading) {
+        report_problems(reading);
+        let outcome = self.certificate.note(reading, Instant::now());
+        match (outcome, &reading.refusal) {
+            (Outcome::Refuse { is_first }, Some(refusal)) => {
+                self.refuse_certificate(refusal, is_first);
+            }
+            (Outcome::Await, _) => {
+                tracing::info!(
+                    "certificate and key in the files do not belong together; waiting for the second file"
+                );
+            }
+            (Outcome::Recovered, _) => tracing::info!("the certificate in the files is in force"),
+            (Outcome::AsBefore | Outcome::Refuse { .. }, _) => {}
+        }
+        let reason = self.certificate.reason();
+        self.metrics.not_applied.show_certificate(reason);
+    }
+
+    fn refuse_certificate(&self, refusal: &CertificateRefusal, is_first: bool) {
+        let reason = refusal.reason;
+        self.metrics.count_refused_certificate(reason);
+        for fault in &refusal.findings {
+            tracing::error!(
+                reason,
+                %fault,
+                "the certificate in the files is refused; the one before serves on"
+            );
+        }
+        if is_first {
+            self.auditor.note_refused_certificate(reason);
+        }
+    }
+
+    /// Returns when the files must be read again even if they do not change.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.certificate.due()
     }
 
     fn exchange(&mut self, configuration: Configuration) {
@@ -174,10 +186,7 @@ impl Reloader {
     fn tell(&self, changes: &Changes) {
         for (Change { place, what }, to) in &changes.switched {
             let store = store_of(place);
-            self.metrics
-                .switches
-                .with_label_values(&[store, to.as_str()])
-                .inc();
+            self.metrics.count_switch(store, to.as_str());
             self.auditor.note_switch(store, place, to.as_str());
             tracing::warn!(place, what, "switched by its owner");
         }

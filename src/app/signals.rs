@@ -1,38 +1,90 @@
-//! The signals of the operating system.
+//! The signals of the operating system, from the first moment of the start to the end.
+//!
+//! # Invariants
+//! - After [`Signals::take`] no SIGHUP, SIGUSR1 or SIGUSR2 ends the process, and no SIGHUP is lost: one that comes during the start has the
+//!   configuration read again as soon as the proxy serves.
 
 use std::io;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, watch};
+
+use crate::sync::essential_task;
 
 /// SIGTERM and SIGINT, which stop the proxy, and SIGHUP, which has it read its configuration again.
 pub(super) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
+    stop: watch::Receiver<Option<&'static str>>,
+    hang_up: Arc<Notify>,
 }
 
 impl Signals {
-    /// Takes the signals over; from here on none of them ends the process by itself.
+    /// Takes the signals over; from here on none of them ends the process by itself. To be called on the runtime.
     pub(super) fn take() -> io::Result<Self> {
-        Ok(Self {
+        let taken = Taken {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
-        })
+            user_1: signal(SignalKind::user_defined1())?,
+            user_2: signal(SignalKind::user_defined2())?,
+        };
+        let (asked, stop) = watch::channel(None);
+        let hang_up = Arc::new(Notify::new());
+        essential_task("signals", taken.watch(asked, Arc::clone(&hang_up)));
+        Ok(Self { stop, hang_up })
     }
 
-    /// Resolves when the proxy is asked to stop; until then each SIGHUP calls `hang_up`.
-    pub(super) async fn stop(mut self, hang_up: impl Fn()) {
+    /// Resolves when the proxy is asked to stop.
+    pub(super) async fn stop(&self) {
+        let mut stop = self.stop.clone();
+        // The sender lives as long as the task, without which the process ends.
+        let Ok(signal) = stop.wait_for(Option::is_some).await else {
+            return std::future::pending().await;
+        };
+        tracing::info!(signal = *signal, "stopping");
+    }
+
+    /// Resolves when the configuration is to be read again. Many SIGHUPs before the call are one.
+    pub(super) async fn hang_up(&self) {
+        self.hang_up.notified().await;
+    }
+}
+
+struct Taken {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    user_1: Signal,
+    user_2: Signal,
+}
+
+impl Taken {
+    async fn watch<Never>(
+        mut self,
+        stop: watch::Sender<Option<&'static str>>,
+        hang_up: Arc<Notify>,
+    ) -> Never {
         loop {
-            let name = tokio::select! {
-                _ = self.terminate.recv() => "SIGTERM",
-                _ = self.interrupt.recv() => "SIGINT",
-                _ = self.hang_up.recv() => {
-                    hang_up();
+            let ignored = tokio::select! {
+                _ = self.terminate.recv() => {
+                    stop.send_replace(Some("SIGTERM"));
                     continue;
                 }
+                _ = self.interrupt.recv() => {
+                    stop.send_replace(Some("SIGINT"));
+                    continue;
+                }
+                _ = self.hang_up.recv() => {
+                    hang_up.notify_one();
+                    continue;
+                }
+                _ = self.user_1.recv() => "SIGUSR1",
+                _ = self.user_2.recv() => "SIGUSR2",
             };
-            return tracing::info!(signal = name, "stopping");
+            tracing::warn!(
+                signal = ignored,
+                "signal ignored; SIGHUP reads the configuration again, SIGTERM stops"
+            );
         }
     }
 }

@@ -4,13 +4,13 @@
 //! renamed over, a symbolic link that points elsewhere), and a look costs a microsecond.
 //!
 //! # Invariants
+//! - Nothing that a path leads to keeps it from noticing the next change: see [`crate::read_file`].
 //! - A change is read when a look finds the files as the look before did: files that belong together are read together, and none by
 //!   halves. Only when files go on being replaced as wholes is that not waited for.
 //! - What is wrong is read again at its next change, and not before.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -18,6 +18,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::config::{self, Reading, Sources};
+use crate::server::ServerIdentity;
+use crate::sync::{End, essential_thread};
 
 /// How often the files are looked at. Twice this, and the reading, pass between a change and its effect.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -46,23 +48,25 @@ impl Ask {
 pub(super) fn start(
     file: PathBuf,
     sources: Sources,
+    serving: ServerIdentity,
 ) -> std::io::Result<(Ask, mpsc::Receiver<Reading>)> {
     let (ask, asked) = sync_channel(1);
     let (give, readings) = mpsc::channel(1);
     let mut watcher = Watcher {
         file,
         sources,
+        serving,
         seen: Seen::Unchanged,
     };
-    thread::Builder::new()
-        .name("xks-config".to_owned())
-        .spawn(move || {
-            while watcher.wait(&asked) {
-                if give.blocking_send(watcher.read()).is_err() {
-                    return;
-                }
+    essential_thread("xks-config", move || {
+        while watcher.wait(&asked) {
+            if give.blocking_send(watcher.read()).is_err() {
+                break;
             }
-        })?;
+        }
+        // Nobody takes what is read any more: the proxy is stopping.
+        End::Requested
+    })?;
     Ok((Ask(ask), readings))
 }
 
@@ -70,6 +74,8 @@ struct Watcher {
     file: PathBuf,
     /// As they were read.
     sources: Sources,
+    /// The certificate of the last configuration without faults.
+    serving: ServerIdentity,
     seen: Seen,
 }
 
@@ -114,7 +120,10 @@ impl Watcher {
     }
 
     fn read(&mut self) -> Reading {
-        let reading = config::read(&self.file);
+        let reading = config::read_again(&self.file, &self.serving);
+        if let Ok(loaded) = &reading.outcome {
+            self.serving = loaded.configuration.server.tls.identity.clone();
+        }
         self.sources = reading.sources.clone();
         self.seen = Seen::Unchanged;
         reading
@@ -125,12 +134,20 @@ impl Watcher {
 mod tests {
     use super::*;
     use std::fs;
+
     use tokio::time::advance;
+
+    fn identity() -> ServerIdentity {
+        let pair = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+        let (certificate, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
+        ServerIdentity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap()
+    }
 
     fn watcher(file: PathBuf) -> Watcher {
         let mut watcher = Watcher {
             file,
             sources: Sources::default(),
+            serving: identity(),
             seen: Seen::Unchanged,
         };
         drop(watcher.read());
@@ -185,7 +202,7 @@ mod tests {
     fn who_is_asked_reads_at_once() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("config.toml");
-        let (ask, mut readings) = start(file, Sources::default()).unwrap();
+        let (ask, mut readings) = start(file, Sources::default(), identity()).unwrap();
         ask.ask();
         assert!(readings.blocking_recv().unwrap().outcome.is_err());
     }

@@ -1,8 +1,8 @@
 //! The handle by which the rest of the proxy records.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
@@ -15,6 +15,8 @@ use super::record::Entry;
 use super::recording::Recording;
 use super::settings::AuditSettings;
 use super::writing::{Found, Message, Outbox, State, System, Writer, find};
+use crate::sync::poisoned;
+use crate::sync::{End, essential_thread, thread};
 
 /// How long a write that took too long counts against the trail's health when nothing else is written: long enough to be seen, and short
 /// enough that a proxy without requests becomes ready again.
@@ -54,8 +56,11 @@ impl Trail {
             on_failure: settings.on_failure,
         });
         let writer = Writer::new(settings, found, sealer, &outbox);
-        let thread = std::thread::Builder::new().name("audit".into());
-        let started = thread.spawn(move || writer.run(&messages));
+        let started = essential_thread("audit", move || {
+            // Ends when it is told to stop.
+            writer.run(&messages);
+            End::Requested
+        });
         started.map_err(AuditError::unusable(&settings.path))?;
         Ok(Self(Arc::new(Handle(outbox))))
     }
@@ -85,10 +90,7 @@ impl Trail {
     pub fn is_healthy(&self, patience: Duration) -> bool {
         let state = &self.0.0.state;
         let hangs = self.hangs_for(patience);
-        let last = *state
-            .last_batch
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let last = *state.last_batch.lock().unwrap_or_else(poisoned);
         let was_slow =
             last.is_some_and(|(at, took)| took > patience && at.elapsed() < SLOW_COUNTS_FOR);
         let is_healthy = !hangs && !was_slow && !state.failing.load(Ordering::Relaxed);
@@ -135,8 +137,7 @@ impl Trail {
 fn find_in_time(settings: &AuditSettings) -> Result<Found, AuditError> {
     let (send, found) = channel();
     let of_thread = settings.clone();
-    let thread = std::thread::Builder::new().name("audit-start".into());
-    let started = thread.spawn(move || {
+    let started = thread("audit-start", move || {
         // After the start has given up nobody waits for it.
         drop(send.send(find(&of_thread, Arc::new(System))));
     });

@@ -1,13 +1,13 @@
 //! `xks-proxy check-config`.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
 use super::exit::ExitStatus;
-use crate::config::{self, Configuration, Finding, Findings, Loaded};
+use crate::config::{self, Configuration, Finding, Findings, Loaded, Reading};
 use crate::inventory::{Examination, Holding, Inventory, TokenReport, VersionReport};
 
 /// Check a configuration and every file that it names; start nothing.
@@ -38,7 +38,7 @@ pub(super) struct CheckConfig {
 
 impl CheckConfig {
     pub(super) fn run(self) -> ExitStatus {
-        let outcome = config::load(&self.config);
+        let outcome = checked(&self.config);
         let loaded = outcome.as_ref().ok().filter(|_| self.hsm);
         let examination = loaded.map(|loaded| examine(&loaded.configuration));
         let faults = examination.as_ref().map(Examination::all_faults);
@@ -90,6 +90,22 @@ impl CheckConfig {
         }
         Ok(())
     }
+}
+
+/// The configuration, if nothing is wrong with it or with its certificate: a start would serve a certificate that KMS does not accept.
+fn checked(file: &Path) -> Result<Loaded, Findings> {
+    let Reading {
+        outcome,
+        certificate,
+        ..
+    } = config::read_once(file);
+    if certificate.problems.is_empty() {
+        return outcome;
+    }
+    let mut faults = outcome.err().map_or_else(Vec::new, |faults| faults.0);
+    faults.extend(certificate.problems);
+    faults.sort_by_key(|fault| fault.line.unwrap_or(usize::MAX));
+    Err(Findings(faults))
 }
 
 fn examine(configuration: &Configuration) -> Examination {

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::config::CreateError;
+use crate::sync::INTERNAL_ERROR;
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +72,7 @@ impl From<ExitStatus> for ExitCode {
             ExitStatus::No => 1,
             ExitStatus::WrongUsage => 2,
             ExitStatus::Incomplete => 3,
-            ExitStatus::Internal => 70,
+            ExitStatus::Internal => INTERNAL_ERROR,
             ExitStatus::BadConfiguration => 78,
         })
     }

@@ -1,15 +1,15 @@
-//! Files that the command line names: what cannot be read is wrong usage.
+//! Files that the command line names, also pipes: what cannot be read is wrong usage.
 
-use std::fs;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
 use super::exit::Refusal;
+use crate::read_file;
 
 /// A file, which may hold a secret.
 pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Refusal> {
-    let content = fs::read(path).map(Zeroizing::new);
+    let content = read_file::any(path).map(|contents| contents.bytes);
     content.map_err(|error| Refusal::usage(format!("cannot read {}: {error}", path.display())))
 }
 

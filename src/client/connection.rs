@@ -23,6 +23,7 @@ use super::error::CallError;
 use super::tls::TlsClient;
 use crate::secret::SecretBytes;
 use crate::sigv4::Signer;
+use crate::sync::task;
 
 /// The longest answer that is read: far beyond any of this API.
 const MAX_ANSWER: usize = 1 << 20;
@@ -122,7 +123,7 @@ impl Caller {
         let handshake = handshake(&stream, tcp, start.elapsed().saturating_sub(tcp));
         let io = TokioIo::new(stream);
         let (sender, connection) = http1::handshake(io).await.map_err(CallError::Http)?;
-        let driver = tokio::spawn(connection);
+        let driver = task("client-connection", connection);
         Ok(Connection {
             sender,
             driver,

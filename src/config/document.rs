@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 use zeroize::Zeroizing;
 
-use super::report::{Finding, Findings};
+use super::report::{CertificateReading, Finding, Findings};
 use super::section::Section;
 use super::sources::Sources;
 use super::{Configuration, Loaded};
+use crate::server::ServerIdentity;
 
 /// A parsed file and what was found in it.
 pub(super) struct Document<'a> {
@@ -23,6 +24,8 @@ pub(super) struct Document<'a> {
     allows_readable_secrets: Cell<bool>,
     reported: RefCell<HashSet<PathBuf>>,
     sources: RefCell<Sources>,
+    serving: Option<ServerIdentity>,
+    certificate: RefCell<CertificateReading>,
     faults: RefCell<Vec<Finding>>,
     warnings: RefCell<Vec<Finding>>,
 }
@@ -44,6 +47,8 @@ impl<'a> Document<'a> {
             allows_readable_secrets: Cell::new(false),
             reported: RefCell::default(),
             sources: RefCell::new(sources),
+            serving: None,
+            certificate: RefCell::default(),
             faults: RefCell::default(),
             warnings: RefCell::default(),
         };
@@ -64,6 +69,38 @@ impl<'a> Document<'a> {
     /// Whether no secret is to be read.
     pub(super) fn withholds_secrets(&self) -> bool {
         self.withholds_secrets
+    }
+
+    /// The same for a proxy that serves with this identity.
+    pub(super) fn serving_with(self, serving: Option<ServerIdentity>) -> Self {
+        Self { serving, ..self }
+    }
+
+    /// The identity that serves; none at the start.
+    pub(super) fn serving(&self) -> Option<&ServerIdentity> {
+        self.serving.as_ref()
+    }
+
+    /// Notes something about the certificate in the files.
+    pub(super) fn note_certificate(&self, note: impl FnOnce(&mut CertificateReading)) {
+        note(&mut self.certificate.borrow_mut());
+    }
+
+    /// What was found of the certificate.
+    pub(super) fn certificate(&self) -> CertificateReading {
+        self.certificate.borrow().clone()
+    }
+
+    /// How many faults there are so far.
+    pub(super) fn faults_so_far(&self) -> usize {
+        self.faults.borrow().len()
+    }
+
+    /// Takes those faults out that have come since there were so many.
+    pub(super) fn take_faults(&self, since: usize) -> Vec<Finding> {
+        let mut faults = self.faults.borrow_mut();
+        let since = since.min(faults.len());
+        faults.split_off(since)
     }
 
     fn syntax_faults(&self, errors: &[toml::de::Error]) -> Findings {

@@ -15,8 +15,6 @@ mod stores;
 
 use std::path::{Path, PathBuf};
 
-use zeroize::Zeroizing;
-
 use super::create::{self, CreateError, NewFile};
 use super::document::Document;
 use super::report::Findings;
@@ -86,10 +84,7 @@ struct Sample {
 /// # Errors
 /// All faults at once: the file cannot be read, is not TOML, or is not what the sample proxy would start with.
 pub fn migrate(file: &Path, origin: &Origin) -> Result<Migration, Findings> {
-    let text = std::fs::read_to_string(file).map(Zeroizing::new);
-    let text = text.map_err(|error| {
-        Findings::single("", format!("cannot read {}: {error}", file.display()))
-    })?;
+    let text = Sources::default().text(file, Sources::read_any)?;
     convert(&text, origin)
 }
 

@@ -33,7 +33,7 @@ pub struct Outline {
 /// All faults of these parts at once.
 pub fn outline(file: &Path) -> Result<Outline, Findings> {
     let mut sources = Sources::default();
-    let text = super::text(file, &mut sources)?;
+    let text = sources.text(file, Sources::read_any)?;
     let directory = file.parent().unwrap_or(Path::new("."));
     let document = Document::parse(&text, directory, sources)?.withholding_secrets();
     let outline = of(&document);

@@ -6,6 +6,7 @@ use super::files;
 use super::section::Section;
 use crate::keystore::KeyStoreSettings;
 use crate::policy::{Names, Policy, PolicyMode, PolicySource};
+use crate::read_file;
 
 /// None when there is a fault; `Some(None)` when there is no policy.
 pub(super) fn settings(root: &Section<'_>) -> Option<Option<Policy>> {
@@ -70,7 +71,8 @@ fn names(stores: &[KeyStoreSettings]) -> Names {
 /// The file, or every policy file of the directory, in the order of their names.
 fn sources(section: &Section<'_>, path: &str) -> Option<Vec<PolicySource>> {
     let place = section.resolve(path);
-    if !place.is_dir() {
+    // A file system that does not answer is an error of the reading below.
+    if !read_file::look(&place).is_ok_and(|found| found.is_dir()) {
         return Some(vec![source(section, path)?]);
     }
     let names = directory::policies(section, &place)?;

@@ -52,3 +52,23 @@ impl fmt::Display for Findings {
 }
 
 impl std::error::Error for Findings {}
+
+/// What was found of the certificate in the files, apart from what makes the whole configuration unusable.
+#[derive(Clone, Debug, Default)]
+pub struct CertificateReading {
+    /// Why KMS would not accept the certificate that the configuration has now.
+    pub problems: Vec<Finding>,
+    /// Why the certificate in the files was not taken; the configuration has the one that serves.
+    pub refusal: Option<CertificateRefusal>,
+}
+
+/// Why the certificate that serves was kept.
+#[derive(Clone, Debug)]
+pub struct CertificateRefusal {
+    /// One word, for the label of a metric.
+    pub reason: &'static str,
+    /// The files may be about to change: one of the two is the new one already, or is being written.
+    pub may_be_half_replaced: bool,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+}

@@ -54,7 +54,13 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn finding(&self, key: &str, message: String) -> Finding {
+    /// The document that it is in.
+    pub(super) fn document(&self) -> &Document<'a> {
+        self.document
+    }
+
+    /// A finding of `key`, which is not noted.
+    pub(super) fn finding(&self, key: &str, message: String) -> Finding {
         let line = self
             .entry(key)
             .map(|(name, _)| self.document.line(&name.span()));

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::listen::Listeners;
 use super::section::Section;
-use super::{files, values};
+use super::{certificate, files, values};
 use crate::connections::Networks;
-use crate::server::{ClientAuth, Limits, ServerSettings, TlsError, TlsSettings};
+use crate::server::{ClientAuth, Limits, ServerSettings, TlsSettings};
 
 /// KMS gives up after this; a longer timeout only answers to nobody.
 const KMS_TIMEOUT: Duration = Duration::from_millis(250);
@@ -119,25 +119,13 @@ fn tls(parent: &Section<'_>) -> Option<TlsSettings> {
     let Some(section) = parent.section("tls") else {
         return parent.missing("tls", "{ certificate = \"…\", private_key = \"…\" }");
     };
-    let certificate = section
-        .required_string("certificate", "\"server.pem\"")
-        .and_then(|path| files::public(&section, "certificate", path));
-    let private_key = section
-        .required_string("private_key", "\"server.key\"")
-        .and_then(|path| files::private(&section, "private_key", path));
+    let identity = certificate::identity(&section);
     let client_auth = client_auth(&section);
     section.finish();
-    let built = TlsSettings::from_pem(&certificate?, &private_key?, client_auth?);
-    built.map_err(|error| tls_fault(&section, &error)).ok()
-}
-
-fn tls_fault(section: &Section<'_>, error: &TlsError) {
-    let key = match error {
-        TlsError::Certificate(_) => "certificate",
-        TlsError::PrivateKey(_) => "private_key",
-        TlsError::ClientCa(_) => "client_auth",
-    };
-    section.fault(key, error.to_string());
+    let built = TlsSettings::new(identity?, client_auth?);
+    built
+        .map_err(|error| section.fault("client_auth", error.to_string()))
+        .ok()
 }
 
 /// None when there is a fault; `Some(None)` when no client certificate is asked for.
@@ -162,9 +150,13 @@ fn client_auth(parent: &Section<'_>) -> Option<Option<ClientAuth>> {
         (path, subjects) => {
             let pem = files::public(&section, "ca", path)?;
             let built = ClientAuth::from_pem(&pem, subjects);
-            built
+            let auth = built
                 .map_err(|error| section.fault("ca", error.to_string()))
-                .ok()?
+                .ok()?;
+            for warning in auth.warnings() {
+                section.warn("ca", warning);
+            }
+            auth
         }
     };
     Some(Some(auth))

@@ -3,12 +3,15 @@
 //! A file is known by what it was at the moment it was opened. Symbolic links are followed: a link that points elsewhere is a file that
 //! has changed, as when Kubernetes replaces a mounted volume.
 
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
+
+use super::report::Findings;
+use crate::read_file::{self, Contents};
 
 /// What a file was when it was looked at. Two stamps are the same only if nothing was written in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,31 +41,89 @@ impl Stamp {
     }
 }
 
+/// What a path led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    /// Its file system did not answer.
+    NoAnswer,
+    There(Stamp),
+}
+
+impl Found {
+    fn at(path: &Path) -> Self {
+        Self::of(&read_file::look(path))
+    }
+
+    fn of(looked: &io::Result<Metadata>) -> Self {
+        match looked {
+            Ok(metadata) => Self::There(Stamp::of(metadata)),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Self::NoAnswer,
+            Err(_) => Self::Nothing,
+        }
+    }
+}
+
+/// A way to read a file: [`Sources::read`] or [`Sources::read_any`].
+pub(super) type Read = fn(&mut Sources, &Path) -> io::Result<Zeroizing<Vec<u8>>>;
+
 /// Every file that was read, or that could not be read, with what it was.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sources(Vec<(PathBuf, Option<Stamp>)>);
+pub struct Sources(Vec<(PathBuf, Found)>);
 
 impl Sources {
-    /// Reads a file and notes it, also when it cannot be read.
+    /// Reads a regular file and notes it, also when it cannot be read.
     pub(super) fn read(&mut self, path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-        let opened = File::open(path);
-        // The open file's, not the path's: it is this one that is read.
-        let stamp = opened.as_ref().ok().and_then(|file| file.metadata().ok());
-        self.0
-            .push((path.to_owned(), stamp.as_ref().map(Stamp::of)));
-        // With one place for all of it, no copy of a secret is left behind by a buffer that grows.
-        let size = stamp.map_or(0, |metadata| metadata.size());
-        let capacity = usize::try_from(size).unwrap_or(0).saturating_add(1);
-        let mut contents = Zeroizing::new(Vec::with_capacity(capacity));
-        opened?.read_to_end(&mut contents)?;
-        Ok(contents)
+        self.read_by(path, read_file::regular)
+    }
+
+    /// The same for what may also be a pipe: it is read once.
+    pub(super) fn read_any(&mut self, path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+        self.read_by(path, read_file::any)
+    }
+
+    /// Reads the text of a configuration.
+    ///
+    /// # Errors
+    /// One finding, when it cannot be read or is not text.
+    pub(super) fn text(&mut self, file: &Path, read: Read) -> Result<Zeroizing<String>, Findings> {
+        let text = read(self, file).and_then(|bytes| {
+            let text = std::str::from_utf8(&bytes).map(|text| Zeroizing::new(text.to_owned()));
+            text.map_err(|error| {
+                let what = format!("it is not valid UTF-8 text: {error}");
+                io::Error::new(io::ErrorKind::InvalidData, what)
+            })
+        });
+        let wrong = |error| format!("cannot read {}: {error}", file.display());
+        text.map_err(|error| Findings::single("", wrong(error)))
+    }
+
+    fn read_by(
+        &mut self,
+        path: &Path,
+        read: fn(&Path) -> io::Result<Contents>,
+    ) -> io::Result<Zeroizing<Vec<u8>>> {
+        // Before it is read: what comes into its place while it cannot be read is a change.
+        let before = Found::at(path);
+        let contents = read(path);
+        let found = match &contents {
+            // The open file's, not the path's: it is this one that was read.
+            Ok(contents) => Found::There(Stamp::of(&contents.metadata)),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Found::NoAnswer,
+            Err(_) => before,
+        };
+        self.0.push((path.to_owned(), found));
+        Ok(contents?.bytes)
     }
 
     /// Notes a directory: it is another one when a file has come or gone.
     pub(super) fn note(&mut self, path: &Path) {
-        let stamp = fs::metadata(path).ok();
-        self.0
-            .push((path.to_owned(), stamp.as_ref().map(Stamp::of)));
+        self.0.push((path.to_owned(), Found::at(path)));
+    }
+
+    /// Whether the file system of one of them did not answer.
+    pub fn lack_an_answer(&self) -> bool {
+        self.0.iter().any(|(_, found)| *found == Found::NoAnswer)
     }
 
     /// The file that was read first: the configuration itself.
@@ -73,16 +134,15 @@ impl Sources {
     /// The permissions that a file had when it was read last; none when it could not be read.
     pub(super) fn mode_of(&self, path: &Path) -> Option<u32> {
         let mut latest = self.0.iter().rev();
-        let (_, stamp) = latest.find(|(known, _)| known == path)?;
-        stamp.as_ref().map(|stamp| stamp.mode)
+        match latest.find(|(known, _)| known == path)? {
+            (_, Found::There(stamp)) => Some(stamp.mode),
+            _ => None,
+        }
     }
 
     /// The same files as they are now.
     pub fn now(&self) -> Self {
-        let look = |(path, _): &(PathBuf, Option<Stamp>)| {
-            let metadata = fs::metadata(path).ok();
-            (path.clone(), metadata.as_ref().map(Stamp::of))
-        };
+        let look = |(path, _): &(PathBuf, Found)| (path.clone(), Found::at(path));
         Self(self.0.iter().map(look).collect())
     }
 
@@ -91,7 +151,7 @@ impl Sources {
     pub fn are_being_written(&self, earlier: &Self) -> bool {
         let mut pairs = self.0.iter().zip(&earlier.0);
         pairs.any(|((_, now), (_, then))| match (now, then) {
-            (Some(now), Some(then)) => now.is_same_file(then) && now != then,
+            (Found::There(now), Found::There(then)) => now.is_same_file(then) && now != then,
             // A file that has just been made may be still empty; one that is gone may be about to come back.
             (now, then) => now != then,
         })
@@ -101,6 +161,7 @@ impl Sources {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn read(path: &Path) -> Sources {
         let mut sources = Sources::default();
@@ -148,6 +209,20 @@ mod tests {
         let path = directory.path().join("late");
         let sources = read(&path);
         assert_eq!(sources.now(), sources);
+        fs::write(&path, "here").unwrap();
+        assert_ne!(sources.now(), sources);
+    }
+    #[test]
+    fn what_cannot_be_read_is_a_change_when_it_changes_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).unwrap();
+        let mut sources = Sources::default();
+        let error = sources.read(&path).unwrap_err();
+        assert!(error.to_string().contains("a FIFO"), "{error}");
+        assert_eq!(sources.now(), sources, "it is not read again and again");
+        fs::remove_file(&path).unwrap();
         fs::write(&path, "here").unwrap();
         assert_ne!(sources.now(), sources);
     }

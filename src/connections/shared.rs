@@ -3,7 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use tokio::sync::Notify;
@@ -15,6 +15,7 @@ use super::pool::{Displaced, Occupant, Pool, PoolLimits};
 use super::source::Source;
 use super::tally::Tally;
 use super::usage::Usage;
+use crate::sync::poisoned;
 
 /// The connections of one listener.
 pub(super) struct Shared {
@@ -149,5 +150,5 @@ impl Link {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(poisoned)
 }

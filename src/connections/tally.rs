@@ -1,7 +1,8 @@
 //! Events that strangers can cause as often as they like, as a bounded number of log lines: the first at once, the others as one line per
 //! period with their count.
 
-use std::sync::{Mutex, PoisonError};
+use crate::sync::poisoned;
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// The time between two aggregated lines.
@@ -31,7 +32,7 @@ impl<T> Default for Tally<T> {
 impl<T> Tally<T> {
     /// Counts an event. Returns it when it is the first of a period: it is to be logged now, and is not part of the next aggregated line.
     pub fn add(&self, event: T) -> Option<T> {
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = self.0.lock().unwrap_or_else(poisoned);
         if !counted.is_logged {
             counted.is_logged = true;
             return Some(event);
@@ -44,7 +45,7 @@ impl<T> Tally<T> {
     /// Ends a period: the number of events since the last line, and the last of them. `None` when there was none; then the next one is logged at
     /// once.
     pub fn end_period(&self) -> Option<(u64, T)> {
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = self.0.lock().unwrap_or_else(poisoned);
         let Some(last) = counted.last.take() else {
             counted.is_logged = false;
             return None;

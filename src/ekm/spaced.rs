@@ -1,7 +1,9 @@
 //! A warning that many requests would cause: one line per period, with the number of those left out.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use crate::sync::poisoned;
 
 /// Between two lines.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -19,7 +21,7 @@ struct State {
 impl SpacedWarning {
     /// Returns how many warnings had no line since the last one, if this one is to have a line.
     pub(super) fn next(&self, now: Instant) -> Option<u64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock().unwrap_or_else(poisoned);
         let since = |at: Instant| now.saturating_duration_since(at);
         if state.logged_at.is_some_and(|at| since(at) < PERIOD) {
             state.unlogged += 1;

@@ -9,13 +9,14 @@
 //! - One change at a time; of several that wait, the newest counts.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::device::{Device, Hsm};
 use super::settings::HsmSettings;
 use crate::ekm::KeyManager as _;
+use crate::sync::{self, poisoned};
 
 /// How long the device with the new settings may take to become usable.
 const OPENING_PATIENCE: Duration = Duration::from_secs(10);
@@ -46,7 +47,7 @@ struct State {
 
 impl Wanted {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(poisoned)
     }
 
     /// Wants `settings`; says whether a thread is needed, because none is there.
@@ -84,7 +85,7 @@ impl Wanted {
         state.is_closed = true;
         let going_on = |state: &mut State| state.has_thread;
         let waited = self.changed.wait_timeout_while(state, patience, going_on);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (state, _) = waited.unwrap_or_else(poisoned);
         !state.has_thread
     }
 }
@@ -99,13 +100,11 @@ impl Hsm {
             return Ok(());
         }
         let this = Arc::clone(self);
-        let started = thread::Builder::new()
-            .name(format!("hsm-{}-change", self.name))
-            .spawn(move || {
-                while let Some(settings) = this.wanted.take() {
-                    this.bring_about(settings);
-                }
-            });
+        let started = sync::thread(format!("hsm-{}-change", self.name), move || {
+            while let Some(settings) = this.wanted.take() {
+                this.bring_about(settings);
+            }
+        });
         started.map(drop).inspect_err(|_| drop(self.wanted.take()))
     }
 
@@ -127,6 +126,7 @@ impl Hsm {
         if self.is_usable() && !new.shared.is_usable() {
             let reason = new.shared.reason();
             tracing::error!(%hsm, reason, "the HSM does not open with its new settings; it goes on with the old ones");
+            self.rejects_settings.store(true, Ordering::Relaxed);
             new.stop(CLOSE_PATIENCE);
             return;
         }
@@ -138,6 +138,7 @@ impl Hsm {
         old.shared.metrics.show(false);
         new.shared.metrics.show(true);
         drop(self.current.swap(new));
+        self.rejects_settings.store(false, Ordering::Relaxed);
         tracing::info!(hsm = %self.name, "the HSM's new settings are in force");
         wait_until(ANSWER_PATIENCE, || Arc::strong_count(&old) == 1);
         if !old.stop(CLOSE_PATIENCE) {

@@ -1,6 +1,7 @@
 //! [`Hsm`]: the device as the rest of the program sees it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use crate::ekm::{
     DecryptJob, DescribeJob, DeviceReport, EncryptJob, KeyAttributes, KeyManager, KeyManagerFault,
     KeySelector, Opened, Pending, Sealed,
 };
+use crate::sync::{self, poisoned};
 
 /// How often it is looked whether threads have ended.
 const STOP_POLL: Duration = Duration::from_millis(5);
@@ -30,6 +32,8 @@ pub struct Hsm {
     pub(super) wanted: Wanted,
     pub(super) modules: Modules,
     pub(super) metrics: HsmMetrics,
+    /// It did not open with the settings that it was given last.
+    pub(super) rejects_settings: AtomicBool,
 }
 
 /// A token as some settings describe it, with its supervisor and owner threads.
@@ -49,9 +53,7 @@ impl Device {
         let name = format!("hsm-{}-supervisor", settings.name);
         let shared = Arc::new(Shared::new(settings, device_metrics));
         let (for_thread, modules) = (Arc::clone(&shared), modules.clone());
-        let supervisor = thread::Builder::new()
-            .name(name)
-            .spawn(move || supervise(&for_thread, &modules))?;
+        let supervisor = sync::thread(name, move || supervise(&for_thread, &modules))?;
         Ok(Arc::new(Self {
             shared,
             supervisor: Mutex::new(Some(supervisor)),
@@ -61,11 +63,7 @@ impl Device {
     /// See [`Hsm::stop`].
     pub(super) fn stop(&self, patience: Duration) -> bool {
         self.shared.request_stop();
-        let supervisor = self
-            .supervisor
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let supervisor = self.supervisor.lock().unwrap_or_else(poisoned).take();
         let until = Instant::now() + patience;
         let Some(supervisor) = supervisor else {
             return true;
@@ -95,6 +93,7 @@ impl Hsm {
             name,
             current: ArcSwap::new(device),
             wanted: Wanted::default(),
+            rejects_settings: AtomicBool::new(false),
             modules: modules.clone(),
             metrics: metrics.clone(),
         }))
@@ -116,6 +115,11 @@ impl Hsm {
     /// Whether the last attempt to open the device, or its last check, has failed.
     pub fn has_failed(&self) -> bool {
         self.current.load().shared.has_failed()
+    }
+
+    /// Whether it serves with older settings, because it did not open with those that it was given last.
+    pub fn rejects_settings(&self) -> bool {
+        self.rejects_settings.load(Ordering::Relaxed)
     }
 
     /// Brings the gauges that follow the device up to date; called before metrics are read.

@@ -1,7 +1,7 @@
 //! A session with the device: the three things that jobs ask for, with everything that can be mended in place mended, and with
 //! the blame for what cannot.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
@@ -20,6 +20,7 @@ use crate::ekm::{
     KeyUsageFlags, Opened, Sealed,
 };
 use crate::secret::SecretBytes;
+use crate::sync::poisoned;
 
 /// How often the device is called for one job: after a lost session, a stale handle or an ambiguous code once more each, then
 /// the whole device is opened anew.
@@ -210,7 +211,7 @@ impl DeviceSession {
         self.opening
             .known_good
             .read()
-            .unwrap_or_else(PoisonError::into_inner)
+            .unwrap_or_else(poisoned)
             .clone()
     }
 

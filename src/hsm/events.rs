@@ -1,10 +1,11 @@
 //! The board on which the threads of a device tell each other what has happened.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::queue::Generation;
 use super::token::OpenError;
+use crate::sync::poisoned;
 
 /// What the supervisor waits for.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ pub(super) struct Board {
 impl Board {
     /// The events, to read. A change is made by [`Board::post`].
     pub(super) fn lock(&self) -> MutexGuard<'_, Events> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+        self.events.lock().unwrap_or_else(poisoned)
     }
 
     /// Changes the events and wakes everybody.
@@ -103,7 +104,7 @@ impl Board {
                 return None;
             }
             let waited = self.changed.wait_timeout(events, left);
-            events = waited.unwrap_or_else(PoisonError::into_inner).0;
+            events = waited.unwrap_or_else(poisoned).0;
         }
     }
 }

@@ -3,8 +3,7 @@
 //!
 //! It is the keeper that waits when the device hangs at its opening or in a check, never the supervisor.
 
-use std::sync::{Arc, PoisonError, RwLock};
-use std::thread;
+use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
 use cryptoki::session::Session;
@@ -20,6 +19,7 @@ use super::queue::Generation;
 use super::shared::Shared;
 use super::token::{self, OpenError, TokenIdentity};
 use crate::ekm::Condition;
+use crate::sync::{poisoned, thread};
 
 /// A keeper with what it has opened.
 struct Keeper {
@@ -41,7 +41,7 @@ pub(super) fn start(
     let name = format!("hsm-{}-keeper", shared.settings.name);
     let (for_thread, modules) = (Arc::clone(shared), modules.clone());
     shared.keeper_started();
-    let started = thread::Builder::new().name(name).spawn(move || {
+    let started = thread(name, move || {
         keep(&for_thread, &modules, generation);
         for_thread.keeper_ended();
     });
@@ -214,6 +214,6 @@ impl Keeper {
             }
         };
         let slot = &self.opening.known_good;
-        *slot.write().unwrap_or_else(PoisonError::into_inner) = known_good;
+        *slot.write().unwrap_or_else(poisoned) = known_good;
     }
 }

@@ -4,7 +4,7 @@
 //! opened; single searches happen for keys that came later and for handles that went stale.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant};
 
 use cryptoki::context::Function;
@@ -14,6 +14,7 @@ use cryptoki::session::{Session, SessionState};
 
 use super::watched::Watched;
 use crate::ekm::{KeyAttributes, KeyKind, KeySelector, KeyUsageFlags};
+use crate::sync::poisoned;
 
 /// How long "there is no such key" is believed: short, so that a new key is soon seen, but long enough that asking for a
 /// missing key does not scan the token each time.
@@ -86,10 +87,7 @@ impl KeyTable {
 
     /// Whether the token holds no secret key at all.
     pub(super) fn is_empty(&self) -> bool {
-        self.known
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_empty()
+        self.known.read().unwrap_or_else(poisoned).is_empty()
     }
 
     /// The key, from the table; searched for only when the table does not have it, or has not had it for a while.
@@ -98,7 +96,7 @@ impl KeyTable {
         session: &Session,
         selector: &KeySelector,
     ) -> Result<KeyEntry, FindError> {
-        let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let table = self.known.read().unwrap_or_else(poisoned);
         let known = table.get(selector).cloned();
         drop(table);
         match known {
@@ -115,7 +113,7 @@ impl KeyTable {
         selector: &KeySelector,
         stale: ObjectHandle,
     ) -> Result<KeyEntry, FindError> {
-        let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let table = self.known.read().unwrap_or_else(poisoned);
         let known = table.get(selector).cloned();
         drop(table);
         match known {
@@ -167,7 +165,7 @@ impl KeyTable {
     }
 
     fn handle(&self, selector: &KeySelector) -> Option<ObjectHandle> {
-        let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let table = self.known.read().unwrap_or_else(poisoned);
         match table.get(selector) {
             Some((Known::One(entry), _)) => Some(entry.handle),
             _ => None,
@@ -175,7 +173,7 @@ impl KeyTable {
     }
 
     fn watched(&self) -> MutexGuard<'_, WatchedKeys> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+        self.watched.lock().unwrap_or_else(poisoned)
     }
 
     fn search(&self, session: &Session, selector: &KeySelector) -> Result<KeyEntry, FindError> {
@@ -202,7 +200,7 @@ impl KeyTable {
     }
 
     fn learn(&self, selector: &KeySelector, known: Known) {
-        let mut table = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.known.write().unwrap_or_else(poisoned);
         table.insert(selector.clone(), (known, Instant::now()));
     }
 }

@@ -1,11 +1,13 @@
 //! How busy a device is, and how long a job would take: from what its owners are doing now and how long they took before.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 // The monotonic clock of std, which a test can stop and move.
 use tokio::time::Instant;
+
+use crate::sync::poisoned;
 
 /// The weight of the newest job in the mean service time: 1 / 16.
 const NEWEST_WEIGHT: u64 = 16;
@@ -74,14 +76,14 @@ impl Load {
         let slot = Arc::new(Slot::default());
         self.slots
             .write()
-            .unwrap_or_else(PoisonError::into_inner)
+            .unwrap_or_else(poisoned)
             .push(Arc::clone(&slot));
         slot
     }
 
     /// An owner ends.
     pub(super) fn remove_slot(&self, slot: &Arc<Slot>) {
-        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots.write().unwrap_or_else(poisoned);
         slots.retain(|other| !Arc::ptr_eq(other, slot));
     }
 
@@ -137,7 +139,7 @@ impl Load {
     fn crowd(&self) -> Crowd {
         let now = self.now();
         let mut crowd = Crowd::default();
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.slots.read().unwrap_or_else(poisoned);
         for slot in slots.iter().filter(|slot| !slot.is_lost()) {
             crowd.owners += 1;
             let since = slot.busy_since.load(Ordering::Acquire);
@@ -153,7 +155,7 @@ impl Load {
     /// The owners that have been inside the device for longer than `patience` and were not given up yet.
     pub(super) fn hanging(&self, patience: Duration) -> Vec<Arc<Slot>> {
         let now = self.now();
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.slots.read().unwrap_or_else(poisoned);
         let hangs = |slot: &&Arc<Slot>| {
             let since = slot.busy_since.load(Ordering::Acquire);
             since != 0
@@ -165,16 +167,13 @@ impl Load {
 
     /// How many owners were given up and have not come back.
     pub(super) fn lost(&self) -> usize {
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.slots.read().unwrap_or_else(poisoned);
         slots.iter().filter(|slot| slot.is_lost()).count()
     }
 
     /// How many owners there are.
     pub(super) fn owners(&self) -> usize {
-        self.slots
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.slots.read().unwrap_or_else(poisoned).len()
     }
 }
 

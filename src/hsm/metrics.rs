@@ -1,12 +1,13 @@
 //! The metrics of all devices.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::events::Phase;
 use crate::ekm::CallCount;
 use crate::metrics::{Metrics, MetricsError};
+use crate::sync::poisoned;
 
 /// A device's breaker has gone from one state (`new`, `probing`, `usable`, `failed`) to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,7 @@ impl HsmMetrics {
     ///
     /// # Errors
     /// [`MetricsError`] when a name is taken.
+    #[expect(clippy::too_many_lines, reason = "a table of metrics")]
     pub fn declare(metrics: &Metrics, watcher: StateWatcher) -> Result<Self, MetricsError> {
         Ok(Self {
             watcher,
@@ -184,7 +186,7 @@ pub(super) struct DeviceMetrics {
 impl DeviceMetrics {
     /// Notes the state of the breaker; a change is counted and logged.
     pub(super) fn enter(&self, phase: Phase) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(poisoned);
         let from = state.phase.replace(phase);
         if from == Some(phase) || !state.is_shown {
             return;
@@ -201,7 +203,7 @@ impl DeviceMetrics {
 
     /// From now on, or no longer, this is the device of its name.
     pub(super) fn show(&self, is_shown: bool) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(poisoned);
         state.is_shown = is_shown;
         if is_shown {
             self.usable
@@ -211,7 +213,7 @@ impl DeviceMetrics {
 
     /// How many owner threads hang now.
     pub(super) fn set_lost(&self, lost: usize) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock().unwrap_or_else(poisoned);
         if state.is_shown {
             self.lost.set(i64::try_from(lost).unwrap_or(i64::MAX));
         }

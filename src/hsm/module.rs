@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
@@ -10,6 +10,7 @@ use thiserror::Error as ThisError;
 
 use super::errors::LoadError;
 use super::ffi::Functions;
+use crate::sync::poisoned;
 
 /// Why a library cannot be used.
 #[derive(Debug, ThisError)]
@@ -50,7 +51,7 @@ impl Modules {
     pub(super) fn open(&self, path: &Path) -> Result<Arc<Module>, ModuleError> {
         // One file under two names is one library for the dynamic linker, so it must be one for us.
         let key = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let mut modules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut modules = self.0.lock().unwrap_or_else(poisoned);
         if let Some(module) = modules.get(&key) {
             return Ok(Arc::clone(module));
         }
@@ -61,7 +62,7 @@ impl Modules {
 
     /// Finalizes every library. Call it when no device thread is left inside one.
     pub fn finalize(&self) {
-        let mut modules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut modules = self.0.lock().unwrap_or_else(poisoned);
         for (_, module) in modules.drain() {
             if let Err(error) = module.context.clone().finalize() {
                 tracing::warn!(module = module.path, %error, "C_Finalize failed");
@@ -104,20 +105,14 @@ impl Module {
 
     /// Counts one more open device; the guard counts it back.
     pub(super) fn device_opened(self: &Arc<Self>) -> OpenDevice {
-        *self
-            .open_devices
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) += 1;
+        *self.open_devices.lock().unwrap_or_else(poisoned) += 1;
         OpenDevice(Arc::clone(self))
     }
 
     /// The last remedy: `C_Finalize` and `C_Initialize`, unless another device of the module is open.
     /// Says whether it was done.
     pub(super) fn restart(&self) -> Result<bool, ModuleError> {
-        let open = self
-            .open_devices
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let open = self.open_devices.lock().unwrap_or_else(poisoned);
         if *open > 0 {
             return Ok(false);
         }
@@ -132,11 +127,7 @@ pub(super) struct OpenDevice(Arc<Module>);
 
 impl Drop for OpenDevice {
     fn drop(&mut self) {
-        let mut open = self
-            .0
-            .open_devices
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.0.open_devices.lock().unwrap_or_else(poisoned);
         *open = open.saturating_sub(1);
     }
 }

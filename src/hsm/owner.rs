@@ -1,8 +1,6 @@
 //! An owner thread: one session, one job after the other.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, RwLock};
-use std::thread;
 use std::time::Instant;
 
 use cryptoki::session::Session;
@@ -20,6 +18,7 @@ use super::queue::Generation;
 use super::shared::Shared;
 use super::turns::Waiting;
 use crate::ekm::{KeyManagerFault, Served};
+use crate::sync::thread;
 
 /// What the owners of one opening of the device share.
 pub(super) struct Opening {
@@ -49,9 +48,8 @@ impl Owner {
         let (shared, opening) = (Arc::clone(shared), Arc::clone(opening));
         let slot = shared.load.add_slot();
         let (for_failure, slot_of_failure) = (Arc::clone(&shared), Arc::clone(&slot));
-        let started = thread::Builder::new()
-            .name(format!("hsm-{}", shared.settings.name))
-            .spawn(move || live(&shared, opening, session, slot));
+        let name = format!("hsm-{}", shared.settings.name);
+        let started = thread(name, move || live(&shared, opening, session, &slot));
         let forget = |_: &_| for_failure.load.remove_slot(&slot_of_failure);
         started.map(drop).inspect_err(forget)
     }
@@ -156,34 +154,31 @@ impl Owner {
     }
 }
 
-/// The life of an owner's thread. Its session is closed and its slot given back at the end, whatever happens.
-fn live(shared: &Arc<Shared>, opening: Arc<Opening>, session: Option<Session>, slot: Arc<Slot>) {
-    let generation = opening.generation;
-    let worked = catch_unwind(AssertUnwindSafe(|| {
-        shared.load.begin(&slot);
-        let session =
-            session.map_or_else(|| opening.module.context.open_ro_session(opening.slot), Ok);
-        shared.load.rest(&slot);
-        let session = match session {
-            Ok(session) => session,
-            Err(error) => {
-                let hsm = &shared.settings.name;
-                return tracing::warn!(%hsm, %error, "no session for another owner thread");
-            }
-        };
-        let mut owner = Owner {
-            device: DeviceSession::new(shared, opening, session),
-            shared: Arc::clone(shared),
-            slot: Arc::clone(&slot),
-        };
-        shared.metrics.sessions.inc();
-        owner.run();
-        drop(owner);
-        shared.metrics.sessions.dec();
-    }));
-    if worked.is_err() {
-        shared.report_fatal(generation, "an owner thread panicked".to_owned());
-    }
-    shared.load.remove_slot(&slot);
+/// The life of an owner's thread. Its session is closed and its slot given back at the end.
+fn live(shared: &Arc<Shared>, opening: Arc<Opening>, session: Option<Session>, slot: &Arc<Slot>) {
+    serve(shared, opening, session, slot);
+    shared.load.remove_slot(slot);
     shared.wake();
+}
+
+fn serve(shared: &Arc<Shared>, opening: Arc<Opening>, session: Option<Session>, slot: &Arc<Slot>) {
+    shared.load.begin(slot);
+    let session = session.map_or_else(|| opening.module.context.open_ro_session(opening.slot), Ok);
+    shared.load.rest(slot);
+    let session = match session {
+        Ok(session) => session,
+        Err(error) => {
+            let hsm = &shared.settings.name;
+            return tracing::warn!(%hsm, %error, "no session for another owner thread");
+        }
+    };
+    let mut owner = Owner {
+        device: DeviceSession::new(shared, opening, session),
+        shared: Arc::clone(shared),
+        slot: Arc::clone(slot),
+    };
+    shared.metrics.sessions.inc();
+    owner.run();
+    drop(owner);
+    shared.metrics.sessions.dec();
 }

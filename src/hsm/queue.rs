@@ -8,9 +8,10 @@
 //! - No job waits behind one that nobody waits for any more: those are given back at the next push.
 //! - The lock is held for a push or a pop and nothing else.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 use super::turns::{Turns, Waiting};
+use crate::sync::poisoned;
 
 /// Which opening of the device: owners of an earlier one take no more jobs.
 pub(super) type Generation = u64;
@@ -57,7 +58,7 @@ impl<J: Waiting> Queue<J> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<J>> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(poisoned)
     }
 
     /// Puts a job at the end, or gives it back: when the queue is closed or at its bound, or when `admits` says no to so many jobs
@@ -109,10 +110,7 @@ impl<J: Waiting> Queue<J> {
             if let Some(job) = inner.jobs.pop() {
                 return Some(job);
             }
-            inner = self
-                .changed
-                .wait(inner)
-                .unwrap_or_else(PoisonError::into_inner);
+            inner = self.changed.wait(inner).unwrap_or_else(poisoned);
         }
     }
 

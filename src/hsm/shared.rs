@@ -1,7 +1,7 @@
 //! What the requests, the owners, the keeper and the supervisor of one device have in common.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::events::{Board, Event, Events, Phase};
@@ -14,6 +14,7 @@ use super::queue::{Generation, Queue, Refused};
 use super::settings::HsmSettings;
 use super::token::{OpenError, TokenIdentity};
 use crate::ekm::{Condition, DeviceReport, KeyManagerError, KeyManagerFault, KeySelector};
+use crate::sync::poisoned;
 
 /// The most jobs that may wait, whatever the device's speed: a bound on memory. What usually refuses a job is that it
 /// could not be done in time, see [`Shared::submit`].
@@ -51,7 +52,7 @@ pub(super) struct Shared {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(poisoned)
 }
 
 impl Shared {

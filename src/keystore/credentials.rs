@@ -1,12 +1,13 @@
 //! When each credential was last used, and how often, so that an operator sees when the old one is idle and may go.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::metrics::{Metrics, MetricsError};
 use crate::sigv4::{AccessKeyId, Credentials};
+use crate::sync::poisoned;
 
 /// The metrics of all credentials.
 #[derive(Clone)]
@@ -58,7 +59,7 @@ impl CredentialMetrics {
                 credentials.iter().map(move |c| labels(c.id()))
             })
             .collect();
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(poisoned);
         for [store, id] in known.iter().filter(|labels| !now.contains(labels)) {
             // It may be gone already: what counts is that it is.
             drop(self.last_used.remove_label_values(&[store, id]));

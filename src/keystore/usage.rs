@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use prometheus::{IntCounter, IntCounterVec};
 
 use crate::metrics::{Metrics, MetricsError};
+use crate::sync::poisoned;
 use crate::xks::{ExternalKeyId, KeyVersion};
 
 /// Encryptions after which a key version must not encrypt any more.
@@ -51,7 +52,7 @@ impl KeyMetrics {
         key: &ExternalKeyId,
         version: KeyVersion,
     ) -> Arc<Encryptions> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(poisoned);
         let name = (store.to_owned(), key.clone(), version);
         let of_version = known
             .entry(name)

@@ -8,13 +8,14 @@
 //! - The memory is bounded, whatever callers send.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use cedar_policy::PolicySet;
 use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::{Question, Verdict};
+use crate::sync::poisoned;
 
 /// So many decisions are remembered; when there are more, all are forgotten. About 4 MiB at most, one as a rule.
 const MAX_DECISIONS: usize = 4_096;
@@ -81,9 +82,7 @@ impl Memory {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Box<[u8]>, Said>> {
-        self.decisions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.decisions.lock().unwrap_or_else(poisoned)
     }
 
     /// All that the rules can look at; none when it is not to be remembered.

@@ -11,7 +11,7 @@ use http::{HeaderValue, Request, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
@@ -24,6 +24,7 @@ use super::drive::{Terms, drive};
 use super::guard::{Guarded, MAX_HEAD};
 use super::handshake::Handshakes;
 use super::live::Live;
+use super::panics::StreamExecutor;
 use super::record::Peer;
 use crate::connections::{ClientStream, Connections, End, Slot};
 
@@ -130,7 +131,7 @@ where
     let service = service_fn(move |request| {
         answer(&for_service, &activity_of_service, request, peer.clone())
     });
-    let connection = http2::Builder::new(TokioExecutor::new())
+    let connection = http2::Builder::new(StreamExecutor)
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEAD as u32)

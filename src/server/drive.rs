@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, Judgement};
 use super::guard::Guarded;
+use super::panics::StreamExecutor;
 use super::settings::Limits;
 use crate::connections::{ClientStream, End, Slot};
 
@@ -37,7 +38,7 @@ where
     }
 }
 
-impl<S, B> Graceful for http2::Connection<ClientIo, S, TokioExecutor>
+impl<S, B> Graceful for http2::Connection<ClientIo, S, StreamExecutor>
 where
     S: hyper::service::HttpService<Incoming, ResBody = B>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -16,6 +16,7 @@ use tower::Service;
 use super::Response;
 use super::connection::{self, Shared};
 use crate::connections::Connections;
+use crate::sync::{Scope, isolated_task};
 
 /// The pause after an accept that failed for lack of descriptors or memory: trying again at once would only burn the CPU
 /// that could free some.
@@ -59,7 +60,7 @@ where
         return drop(socket.set_zero_linger());
     };
     let (shared, alive) = (shared.clone(), alive.clone());
-    tokio::spawn(async move {
+    isolated_task(Scope::Connection, async move {
         connection::serve(shared, socket, peer, slot).await;
         drop(alive);
     });

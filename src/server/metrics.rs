@@ -6,9 +6,11 @@ use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec}
 use rustls::ProtocolVersion;
 
 use super::answer_metrics::AnswerMetrics;
+use super::certificate_problem::ProblemKind;
+use super::identity::ServerIdentity;
 use super::record::Facts;
 use super::strangers::StrangerMetrics;
-use super::tls::CertificateExpiry;
+use super::tls_error::CertificateExpiry;
 use crate::audit::Outcome;
 use crate::metrics::{Metrics, MetricsError};
 
@@ -19,6 +21,7 @@ const INCOMPLETE: &str = "incomplete";
 #[derive(Clone)]
 pub struct ServerMetrics {
     certificate_expiry: IntGaugeVec,
+    certificate_problem: IntGaugeVec,
     requests: IntCounterVec,
     durations: HistogramVec,
     handshakes: IntCounterVec,
@@ -42,6 +45,11 @@ impl ServerMetrics {
                 "xks_tls_certificate_expiry_timestamp_seconds",
                 "When the certificate ends, in seconds since 1970 (role: server, client_ca).",
                 &["role"],
+            )?,
+            certificate_problem: metrics.gauge(
+                "xks_tls_certificate_problem",
+                "Whether KMS would refuse the certificate that serves (1) because of this problem, or not (0).",
+                &["problem"],
             )?,
             requests: metrics.counter(
                 "xks_requests_total",
@@ -82,6 +90,17 @@ impl ServerMetrics {
             self.certificate_expiry
                 .with_label_values(&[expiry.role])
                 .set(expiry.unix_seconds);
+        }
+    }
+
+    /// Sets what is wrong with the certificate now; called before metrics are read, because time alone changes it.
+    pub fn publish_problems(&self, identity: &ServerIdentity) {
+        let problems = identity.problems();
+        for kind in ProblemKind::ALL {
+            let has_it = problems.iter().any(|problem| problem.kind == kind);
+            self.certificate_problem
+                .with_label_values(&[kind.as_str()])
+                .set(i64::from(has_it));
         }
     }
 

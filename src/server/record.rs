@@ -1,7 +1,7 @@
 //! The record of one request: what the layers learn on the way, for the one line in the log and for the metrics.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::strangers::Owner;
@@ -13,6 +13,7 @@ use crate::ekm::CallCount;
 use crate::operations::Cost;
 use crate::policy::Decision;
 use crate::sigv4::AccessKeyId;
+use crate::sync::poisoned;
 use crate::xks::{ExternalKeyId, Fault, Operation, RequestMetadata};
 
 /// Who is at the other end of a connection.
@@ -107,6 +108,6 @@ pub(super) struct Record(Arc<Mutex<Facts>>);
 impl Record {
     /// The facts, to read or to add to. Never held across an await.
     pub(super) fn facts(&self) -> MutexGuard<'_, Facts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(poisoned)
     }
 }

@@ -1,10 +1,6 @@
-//! Turns every fault into the JSON body of the error table (XKS API, "Errors"). Nothing else ever leaves. A panic inside is a fault, too:
-//! its request is answered and recorded as any other.
+//! Turns every fault, and every panic, into the JSON body of the error table (XKS API, "Errors"). Nothing else ever leaves.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -13,6 +9,7 @@ use http::{HeaderValue, Request, StatusCode, Version};
 use http_body_util::Full;
 use tower::{Layer, Service};
 
+use super::panics::{contained_call, fault_of};
 use super::record::Record;
 use super::{Answering, Response};
 use crate::xks::{Fault, FaultKind};
@@ -60,32 +57,16 @@ where
             .cloned()
             .unwrap_or_default();
         let version = request.version();
-        let answering = self.inner.call(request);
+        let answering = contained_call(&mut self.inner, request);
         Box::pin(async move {
-            Ok(without_panic(answering).await.unwrap_or_else(|fault| {
+            Ok(answering.await.unwrap_or_else(|failed| {
+                let fault = failed.unwrap_or_else(|panicked| fault_of(&panicked));
                 let response = of_fault(&fault, version);
                 record.facts().fault = Some(fault);
                 response
             }))
         })
     }
-}
-
-/// The outcome; what panics has failed. It is not polled again.
-async fn without_panic(
-    answering: impl Future<Output = Result<Response, Fault>>,
-) -> Result<Response, Fault> {
-    let mut answering = pin!(answering);
-    poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(context)));
-        polled.unwrap_or_else(|_| {
-            // What the panic says may hold anything: it is on standard error only.
-            tracing::error!("a request handler panicked; this is a bug of the proxy");
-            let fault = Fault::because(FaultKind::Internal, "a request handler panicked");
-            Poll::Ready(Err(fault))
-        })
-    })
-    .await
 }
 
 /// A successful answer.
@@ -138,14 +119,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_an_internal_error() {
-        let service = tower::service_fn(|_: Request<()>| async { panic!("for the test") });
-        let response = RescueLayer
-            .layer(service)
-            .oneshot(Request::new(()))
-            .await
-            .unwrap();
+    async fn a_panic_becomes_json_and_is_on_record() {
+        let service = tower::service_fn(|_: Request<()>| async {
+            panic!("a defect");
+            #[expect(unreachable_code, reason = "the type of the service")]
+            Err::<Response, Fault>(FaultKind::Internal.into())
+        });
+        let record = Record::default();
+        let mut request = Request::new(());
+        request.extensions_mut().insert(record.clone());
+        let response = RescueLayer.layer(service).oneshot(request).await.unwrap();
         assert_eq!(response.status(), 500);
+        let fault = record.facts().fault.take();
+        let reason = fault.and_then(|fault| fault.reason).unwrap_or_default();
+        assert!(reason.contains("a panic"), "{reason}");
     }
 
     #[tokio::test]

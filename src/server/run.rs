@@ -5,12 +5,15 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 
+use http::Request;
+use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
-use tower::ServiceBuilder;
+use tower::{Service, ServiceBuilder};
 
+use super::Response;
 use super::admit::AdmitLayer;
 use super::audit::AuditLayer;
 use super::authenticate::AuthenticateLayer;
@@ -19,6 +22,7 @@ use super::deadline::DeadlineLayer;
 use super::detached::Detached;
 use super::dispatch::Dispatch;
 use super::handshake::Handshakes;
+use super::last_resort::LastResortLayer;
 use super::listener;
 use super::live::Live;
 use super::metrics::ServerMetrics;
@@ -79,25 +83,7 @@ impl Server {
         } = self.parts;
         let strangers = Strangers::new(&metrics.strangers, trail.clone());
         let detached = Detached::default();
-        let stack = ServiceBuilder::new()
-            .layer(ObserveLayer {
-                live: live.clone(),
-                metrics: metrics.clone(),
-                lines: strangers.lines.clone(),
-                detached: detached.clone(),
-            })
-            .layer(AuditLayer {
-                trail,
-                strangers: strangers.clone(),
-            })
-            .layer(RescueLayer)
-            .layer(DeadlineLayer { live: live.clone() })
-            .layer(AuthenticateLayer {
-                live: live.clone(),
-                budget: strangers.budget.clone(),
-            })
-            .layer(AdmitLayer::new(&metrics))
-            .service(Dispatch);
+        let stack = layers(&live, &metrics, trail, &strangers, &detached);
         let (drain, draining) = watch::channel(false);
         let shared = Shared {
             stack,
@@ -122,19 +108,52 @@ impl Server {
             () = strangers.report() => {}
         }
         drain.send_replace(true);
-        let grace_period = live.now().grace_period;
         let ended = async {
             ended(accepting, all_ended).await;
             detached.ended().await;
         };
         let finished = tokio::select! {
-            finished = timeout(grace_period, ended) => finished.is_ok(),
+            finished = timeout(live.now().grace_period, ended) => finished.is_ok(),
             () = strangers.report() => false,
         };
         report();
         strangers.report_rest();
         finished
     }
+}
+
+/// The layers that a request walks through, outermost first.
+fn layers(
+    live: &Live,
+    metrics: &ServerMetrics,
+    trail: Option<Trail>,
+    strangers: &Strangers,
+    detached: &Detached,
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
++ Clone
++ Send
++ Sync
++ use<> {
+    ServiceBuilder::new()
+        .layer(LastResortLayer)
+        .layer(ObserveLayer {
+            live: live.clone(),
+            metrics: metrics.clone(),
+            lines: strangers.lines.clone(),
+            detached: detached.clone(),
+        })
+        .layer(AuditLayer {
+            trail,
+            strangers: strangers.clone(),
+        })
+        .layer(RescueLayer)
+        .layer(DeadlineLayer { live: live.clone() })
+        .layer(AuthenticateLayer {
+            live: live.clone(),
+            budget: strangers.budget.clone(),
+        })
+        .layer(AdmitLayer::new(metrics))
+        .service(Dispatch)
 }
 
 /// Never resolves.

@@ -2,67 +2,27 @@
 
 use std::sync::Arc;
 
+use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
-use sha2::{Digest, Sha256};
-use thiserror::Error;
-use x509_parser::parse_x509_certificate;
+use rustls::sign::SingleCertAndKey;
 
 use super::client_auth::SubjectVerifier;
-
-/// What is wrong with certificates or keys, in words for an operator. Never holds key material.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum TlsError {
-    /// The server's certificate chain.
-    #[error("{0}")]
-    Certificate(String),
-    /// The server's private key.
-    #[error("{0}")]
-    PrivateKey(String),
-    /// The client CA.
-    #[error("{0}")]
-    ClientCa(String),
-}
-
-/// When a certificate ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateExpiry {
-    /// `server` or `client_ca`.
-    pub role: &'static str,
-    /// Seconds since 1970.
-    pub unix_seconds: i64,
-}
+use super::client_ca::ClientAuth;
+use super::identity::ServerIdentity;
+use super::tls_error::{CertificateExpiry, TlsError};
 
 /// Everything that TLS needs, checked.
 #[derive(Clone)]
 pub struct TlsSettings {
     pub(super) config: Arc<ServerConfig>,
-    made_of: MadeOf,
+    /// The server's certificate and key.
+    pub identity: ServerIdentity,
+    /// By which one CA with its subjects is told from another; none without client authentication.
+    clients: Option<[u8; 32]>,
     /// When the server's certificate and the client CAs end (of several CAs, the earliest).
     pub expiries: Vec<CertificateExpiry>,
-}
-
-/// By what one setup is told from another, without keeping what it was made of.
-#[derive(Clone, PartialEq, Eq)]
-struct MadeOf {
-    certificate: Digest256,
-    private_key: Digest256,
-    /// CA and subjects; none without client authentication.
-    client_auth: Option<Digest256>,
-}
-
-type Digest256 = [u8; 32];
-
-/// Which client certificates are accepted: the CA **and** the subject must match.
-pub struct ClientAuth {
-    roots: RootCertStore,
-    subjects: Vec<String>,
-    expiry: Option<CertificateExpiry>,
-    made_of: Digest256,
 }
 
 impl std::fmt::Debug for TlsSettings {
@@ -73,60 +33,30 @@ impl std::fmt::Debug for TlsSettings {
     }
 }
 
-/// The roots of Amazon Trust Services, to which KMS's client certificate chains.
-pub fn amazon_trust_services() -> Vec<TrustAnchor<'static>> {
-    let is_amazons = |anchor: &&TrustAnchor<'static>| {
-        let subject = String::from_utf8_lossy(anchor.subject.as_ref());
-        subject.contains("Amazon Root CA") || subject.contains("Starfield Services Root")
-    };
-    webpki_roots::TLS_SERVER_ROOTS
-        .iter()
-        .filter(is_amazons)
-        .cloned()
-        .collect()
-}
-
-impl ClientAuth {
-    /// Clients whose certificate chains to a CA in `pem` and has one of `subjects` as its subject's common name.
+impl TlsSettings {
+    /// A server with this identity, which accepts these clients (all, if none are given).
     ///
     /// # Errors
-    /// [`TlsError::ClientCa`] when `pem` holds no usable certificate.
-    pub fn from_pem(pem: &[u8], subjects: Vec<String>) -> Result<Self, TlsError> {
-        let mut roots = RootCertStore::empty();
-        let mut earliest: Option<i64> = None;
-        for certificate in certificates(pem).map_err(TlsError::ClientCa)? {
-            let ends = not_after(&certificate).map_err(TlsError::ClientCa)?;
-            earliest = Some(earliest.map_or(ends, |known| known.min(ends)));
-            let added = roots.add(certificate);
-            added.map_err(|error| TlsError::ClientCa(format!("a CA is not usable: {error}")))?;
-        }
-        let expiry = earliest.map(|unix_seconds| CertificateExpiry {
-            role: "client_ca",
-            unix_seconds,
-        });
+    /// [`TlsError::ClientCa`] when no client CA can be used.
+    pub fn new(
+        identity: ServerIdentity,
+        client_auth: Option<ClientAuth>,
+    ) -> Result<Self, TlsError> {
+        let mut expiries = vec![CertificateExpiry {
+            role: "server",
+            unix_seconds: identity.not_after(),
+        }];
+        expiries.extend(client_auth.as_ref().and_then(|auth| auth.expiry.clone()));
+        let clients = client_auth.as_ref().map(|auth| auth.made_of);
         Ok(Self {
-            made_of: digest_of(pem, &subjects),
-            roots,
-            subjects,
-            expiry,
+            config: Arc::new(server_config(&identity, client_auth)?),
+            identity,
+            clients,
+            expiries,
         })
     }
 
-    /// Clients whose certificate chains to Amazon Trust Services.
-    pub fn amazon(subjects: Vec<String>) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.extend(amazon_trust_services());
-        Self {
-            made_of: digest_of(b"amazon-trust-services", &subjects),
-            roots,
-            subjects,
-            expiry: None,
-        }
-    }
-}
-
-impl TlsSettings {
-    /// A server with this certificate chain (leaf first) and key (PKCS#8, PKCS#1 or SEC1), both PEM.
+    /// The same from PEM, see [`ServerIdentity::from_pem`].
     ///
     /// # Errors
     /// [`TlsError`]: which of the three is wrong, and how.
@@ -135,56 +65,27 @@ impl TlsSettings {
         private_key: &[u8],
         client_auth: Option<ClientAuth>,
     ) -> Result<Self, TlsError> {
-        let chain = certificates(certificate).map_err(TlsError::Certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(private_key)
-            .map_err(|_| TlsError::PrivateKey("holds no PEM private key".into()))?;
-        let ends = chain
-            .first()
-            .map_or(Ok(0), not_after)
-            .map_err(TlsError::Certificate)?;
-        let mut expiries = vec![CertificateExpiry {
-            role: "server",
-            unix_seconds: ends,
-        }];
-        expiries.extend(client_auth.as_ref().and_then(|auth| auth.expiry.clone()));
-        let made_of = MadeOf {
-            certificate: Sha256::digest(certificate).into(),
-            private_key: Sha256::digest(private_key).into(),
-            client_auth: client_auth.as_ref().map(|auth| auth.made_of),
-        };
-        let config = Arc::new(server_config(chain, key, client_auth)?);
-        Ok(Self {
-            config,
-            made_of,
-            expiries,
-        })
+        Self::new(
+            ServerIdentity::from_pem(certificate, private_key)?,
+            client_auth,
+        )
     }
 
     /// What is another than in `former`, by the names of the configuration.
     pub fn changes_since(&self, former: &Self) -> Vec<&'static str> {
-        let (new, old) = (&self.made_of, &former.made_of);
+        let (new, old) = (&self.identity, &former.identity);
         let parts = [
             ("certificate", new.certificate != old.certificate),
             ("private_key", new.private_key != old.private_key),
-            ("client_auth", new.client_auth != old.client_auth),
+            ("client_auth", self.clients != former.clients),
         ];
         let changed = parts.into_iter().filter(|(_, is_another)| *is_another);
         changed.map(|(name, _)| name).collect()
     }
 }
 
-fn digest_of(ca: &[u8], subjects: &[String]) -> Digest256 {
-    let mut digest = Sha256::new_with_prefix(ca);
-    for subject in subjects {
-        digest.update([0]);
-        digest.update(subject);
-    }
-    digest.finalize().into()
-}
-
 fn server_config(
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    identity: &ServerIdentity,
     client_auth: Option<ClientAuth>,
 ) -> Result<ServerConfig, TlsError> {
     let provider = Arc::new(provider());
@@ -196,7 +97,8 @@ fn server_config(
         None => builder.with_no_client_auth(),
         Some(auth) => builder.with_client_cert_verifier(verifier(auth, provider)?),
     };
-    let mut config = builder.with_single_cert(chain, key).map_err(of_key_pair)?;
+    let single = SingleCertAndKey::from(identity.certified_key());
+    let mut config = builder.with_cert_resolver(Arc::new(single));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     if authenticates_clients {
         // A resumed session would skip the client's certificate: each connection shows it anew.
@@ -229,34 +131,6 @@ fn verifier(
     Ok(Arc::new(SubjectVerifier::new(chain, auth.subjects)))
 }
 
-fn of_key_pair(error: rustls::Error) -> TlsError {
-    match error {
-        rustls::Error::InconsistentKeys(_) => {
-            TlsError::PrivateKey("is not the key of the certificate".into())
-        }
-        rustls::Error::InvalidCertificate(error) => {
-            TlsError::Certificate(format!("is not usable: {error:?}"))
-        }
-        other => TlsError::PrivateKey(format!("is not usable: {other}")),
-    }
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match parsed {
-        Ok(certificates) if certificates.is_empty() => Err("holds no PEM certificate".into()),
-        Ok(certificates) => Ok(certificates),
-        Err(error) => Err(format!("is not PEM: {error}")),
-    }
-}
-
-fn not_after(certificate: &CertificateDer<'_>) -> Result<i64, String> {
-    match parse_x509_certificate(certificate) {
-        Ok((_, parsed)) => Ok(parsed.validity().not_after.timestamp()),
-        Err(error) => Err(format!("is not an X.509 certificate: {error}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,8 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn amazons_roots_are_built_in() {
-        assert!(amazon_trust_services().len() >= 4, "Amazon Root CA 1 to 4");
+    fn amazons_roots_are_usable() {
         let auth = ClientAuth::amazon(vec!["cks.kms.eu-west-1.amazonaws.com".into()]);
         let (certificate, key) = pair();
         assert!(TlsSettings::from_pem(certificate.as_bytes(), key.as_bytes(), Some(auth)).is_ok());
@@ -303,7 +176,7 @@ mod tests {
         ));
         assert!(matches!(
             made(&certificate, &other_key),
-            Err(TlsError::PrivateKey(_))
+            Err(TlsError::KeyMismatch)
         ));
         assert!(matches!(
             ClientAuth::from_pem(b"x", vec![]).map(drop),

@@ -1,13 +1,14 @@
 //! The credentials of a key store (XKS API, "Authentication": at least two at once, so that they can rotate).
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::SystemTime;
 
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::secret::Secret;
+use crate::sync::poisoned;
 
 /// How many derived keys a credential keeps: yesterday's, today's and tomorrow's (clocks differ around midnight).
 const CACHED_KEYS: usize = 3;
@@ -128,7 +129,7 @@ impl Credential {
         region: &str,
         service: &str,
     ) -> SigningKey {
-        let cached = self.derived.read().unwrap_or_else(PoisonError::into_inner);
+        let cached = self.derived.read().unwrap_or_else(poisoned);
         let found = cached
             .iter()
             .find(|k| k.date == date && k.region == region && k.service == service)
@@ -141,7 +142,7 @@ impl Credential {
         let derived =
             aws_sigv4::sign::v4::generate_signing_key(self.secret.expose(), time, region, service);
         let key = Arc::new(Zeroizing::new(derived.as_ref().to_vec()));
-        let mut cached = self.derived.write().unwrap_or_else(PoisonError::into_inner);
+        let mut cached = self.derived.write().unwrap_or_else(poisoned);
         if cached.len() >= CACHED_KEYS {
             cached.remove(0);
         }

@@ -16,6 +16,7 @@ use super::state::{State, now};
 use super::store_calls::StoreId;
 use super::stores::{ConnectionState, Store};
 use super::world::World;
+use crate::sync::task;
 
 /// Which store, of which account and Region, in which attempt to connect it.
 #[derive(Clone)]
@@ -58,7 +59,10 @@ pub(super) async fn connect(
             store: id,
             number,
         };
-        tokio::spawn(go_on(Arc::clone(world), call.clone(), recipe, attempt));
+        task(
+            "connect",
+            go_on(Arc::clone(world), call.clone(), recipe, attempt),
+        );
     }
     Ok(json!({}))
 }
@@ -162,10 +166,7 @@ fn tell(world: &World, caller: &Caller, id: &str, state: ConnectionState) {
 pub(super) fn resume(world: &Arc<World>) -> Result<(), Exception> {
     for (account, region, id) in stores(world) {
         let unfinished = {
-            let mut state = world
-                .state
-                .write()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut state = world.state.write().unwrap_or_else(crate::sync::poisoned);
             let store = store_mut(&mut state, &account, &region, &id)?;
             match store.state {
                 ConnectionState::Connected => {
@@ -185,7 +186,7 @@ pub(super) fn resume(world: &Arc<World>) -> Result<(), Exception> {
                 store: id,
                 number,
             };
-            tokio::spawn(go_on(Arc::clone(world), call, recipe, attempt));
+            task("connect", go_on(Arc::clone(world), call, recipe, attempt));
         }
     }
     Ok(())

@@ -6,15 +6,15 @@
 
 use std::io::Write as _;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+use crate::sync::{poisoned, thread};
 
 /// As many lines wait to be written.
 const WAITING: usize = 16_384;
@@ -36,9 +36,8 @@ impl Events {
     pub(super) fn new(json: bool) -> Self {
         let (sender, lines) = sync_channel(WAITING);
         let (finished, written) = sync_channel(0);
-        let writer = thread::Builder::new().name("events".to_owned());
         // Without a thread there are no events; the calls are made all the same.
-        drop(writer.spawn(move || {
+        drop(thread("events", move || {
             write(&lines);
             drop(finished);
         }));
@@ -83,7 +82,7 @@ impl Events {
     }
 
     fn try_send(&self, line: String) -> bool {
-        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = self.sender.lock().unwrap_or_else(poisoned);
         sender
             .as_ref()
             .is_some_and(|sender| sender.try_send(line).is_ok())
@@ -91,13 +90,9 @@ impl Events {
 
     /// Writes what is still to be written, as far as somebody reads it.
     pub(super) fn finish(&self) {
-        let sender = self
-            .sender
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let sender = self.sender.lock().unwrap_or_else(poisoned).take();
         drop(sender);
-        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = self.written.lock().unwrap_or_else(poisoned);
         // Either the writer has gone, or nobody reads.
         written.recv_timeout(LAST_WORDS).unwrap_or_default();
     }

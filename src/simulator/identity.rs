@@ -10,7 +10,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -21,6 +21,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::link::{Link, Recipe};
 use crate::client::{ClientIdentity, TlsClient, Trust};
+use crate::sync::poisoned;
 
 /// How long a certificate is good for: a laptop forgets to renew.
 const LIFETIME: Duration = Duration::days(3650);
@@ -80,7 +81,7 @@ impl Identities {
     }
 
     fn client(&self, region: &str) -> Result<TlsClient, IdentityError> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.clients.lock().unwrap_or_else(poisoned);
         if let Some(client) = clients.get(region) {
             return Ok(client.clone());
         }

@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::net::lookup_host;
@@ -17,6 +17,7 @@ use super::faults::ProxyFault;
 use crate::client::{Answer, CallError, Caller, Connection, TlsClient};
 use crate::secret::{Secret, SecretBytes};
 use crate::sigv4::{Credential, Signer};
+use crate::sync::poisoned;
 
 /// The service of the credential scope (XKS API, section 7).
 const SERVICE: &str = "kms-xks-proxy";
@@ -231,7 +232,7 @@ fn expiry(connection: &Connection) -> Option<i64> {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(poisoned)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use super::state::State;
 use super::state_file::{StateError, StateFile};
 use super::world::World;
 use crate::metrics::MetricsError;
+use crate::sync::task;
 
 /// Why a simulator did not start.
 #[derive(Debug, Error)]
@@ -63,7 +64,10 @@ async fn run_on(settings: Settings) -> Result<(), StartError> {
     let world = Arc::new(world(settings)?);
     connect::resume(&world).map_err(|error| StartError::Resume(error.message))?;
     greet(&world, address);
-    let looking_after = tokio::spawn(connect::look_after(Arc::clone(&world), interval));
+    let looking_after = task(
+        "look-after",
+        connect::look_after(Arc::clone(&world), interval),
+    );
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -22,6 +22,7 @@ use super::exception::{Exception, Kind};
 use super::random;
 use super::world::World;
 use crate::metrics::CONTENT_TYPE as METRICS_TYPE;
+use crate::sync::{Scope, contained_future};
 
 /// The longest body that is read: far beyond any of this API.
 const MAX_BODY: usize = 1 << 20;
@@ -53,7 +54,10 @@ pub(super) async fn serve(
             // What has ended is let go.
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(connection(Arc::clone(&world), stream, stopped.clone()))),
+                Ok((stream, _)) => {
+                    let connection = connection(Arc::clone(&world), stream, stopped.clone());
+                    connections.spawn(contained_future(Scope::Connection, connection));
+                }
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
         }

@@ -99,14 +99,13 @@ impl Live {
     /// The way to the proxy, while there is one.
     pub(super) fn link(&self) -> Option<Arc<Link>> {
         let link = self.link.lock();
-        link.unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
+        link.unwrap_or_else(crate::sync::poisoned).clone()
     }
 
     /// Puts another way in the place of the one before, which ends.
     pub(super) fn set_link(&self, new: Option<Arc<Link>>) {
         let link = self.link.lock();
-        let mut link = link.unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut link = link.unwrap_or_else(crate::sync::poisoned);
         if let Some(before) = std::mem::replace(&mut *link, new) {
             before.close();
         }

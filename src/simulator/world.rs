@@ -4,7 +4,7 @@
 //! - The state is read and changed inside closures, which cannot wait for anything.
 //! - A change is answered when it is in the state file, if there is one.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use serde_json::json;
@@ -18,6 +18,7 @@ use super::identity::Identities;
 use super::link::{Link, Recipe};
 use super::state::State;
 use super::state_file::StateFile;
+use crate::sync::{blocking_task, poisoned};
 
 /// All that a running simulator has.
 pub(super) struct World {
@@ -37,7 +38,7 @@ pub(super) struct World {
 impl World {
     /// Looks something up.
     pub(super) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+        look(&self.state.read().unwrap_or_else(poisoned))
     }
 
     /// Changes something, or refuses and has changed nothing.
@@ -45,7 +46,7 @@ impl World {
         self: &Arc<Self>,
         change: impl FnOnce(&mut State) -> Result<T, Exception>,
     ) -> Result<T, Exception> {
-        let changed = change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))?;
+        let changed = change(&mut self.state.write().unwrap_or_else(poisoned))?;
         self.keep().await?;
         Ok(changed)
     }
@@ -55,7 +56,7 @@ impl World {
         self: &Arc<Self>,
         change: impl FnOnce(&mut State) -> Result<bool, Exception>,
     ) -> Result<(), Exception> {
-        let is_changed = change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))?;
+        let is_changed = change(&mut self.state.write().unwrap_or_else(poisoned))?;
         match is_changed {
             true => self.keep().await,
             false => Ok(()),
@@ -68,7 +69,7 @@ impl World {
             return Ok(());
         }
         let world = Arc::clone(self);
-        let kept = tokio::task::spawn_blocking(move || world.write()).await;
+        let kept = blocking_task(move || world.write()).await;
         let failed = "KMS could not keep its state: see the simulator's events.";
         match kept {
             Ok(true) => Ok(()),
@@ -79,7 +80,7 @@ impl World {
     fn write(&self) -> bool {
         let Some(file) = &self.file else { return true };
         // What is written last is what was changed last: the state is read while the file is held.
-        let file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = file.lock().unwrap_or_else(poisoned);
         let text = self.read(|state| serde_json::to_vec(state).map(Zeroizing::new));
         let written = text
             .map_err(std::io::Error::from)

@@ -29,6 +29,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("sigv4", 1),
     ("ekm", 1),
     ("connections", 1),
+    ("read_file", 1),
     ("secret", 0),
     ("clock", 0),
     ("json_line", 0),
@@ -36,6 +37,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("metrics", 0),
     ("similar", 0),
     ("build_info", 0),
+    ("sync", 0),
     ("lib", 9),
 ];
 

@@ -28,6 +28,7 @@ mod base64_limits;
 mod bench_command;
 mod blame;
 mod bodies;
+mod certificates;
 mod clock_jumps;
 mod command_line;
 #[cfg(feature = "toolkit")]
@@ -41,6 +42,7 @@ mod framing;
 mod garbage;
 mod hangs;
 mod happy;
+mod hostile_files;
 mod hsm_changes;
 mod hsm_faults;
 mod hsm_outage;
@@ -62,6 +64,7 @@ mod migrate_config;
 mod mtls;
 #[cfg(feature = "otlp")]
 mod otlp;
+mod panics;
 mod paths;
 mod policy;
 mod policy_faults;
@@ -83,8 +86,10 @@ mod simulator_faults;
 #[cfg(feature = "simulator")]
 mod simulator_sdk;
 mod slow;
+mod start_signals;
 mod stranger_lines;
 mod strangers;
 mod tls;
 mod two_hsms;
+mod unit;
 mod unverified;

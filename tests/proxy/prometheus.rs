@@ -19,8 +19,10 @@ use crate::harness::http::tcp;
 use crate::harness::load::Stop;
 use crate::harness::metrics::eventually;
 use crate::harness::outage::two_faulty;
+use crate::harness::pki::Identity;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy, StoreName};
+use crate::panics::{fragile, panic_in_a_request};
 use server::Prometheus;
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus");
@@ -103,6 +105,7 @@ fn every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
 #[test]
 fn every_alert_fires_and_clears() {
     let mut switch = PathBuf::new();
+    let mut clock = None;
     let (mut proxy, a, b) = two_faulty(|setup| {
         let checkpoint = "checkpoint = { lines = 5, interval = \"1s\", seal_timeout = \"200ms\" }";
         setup.audit_on_a_disk(16 << 10, &format!("on_failure = \"refuse\"\n{checkpoint}"));
@@ -111,10 +114,17 @@ fn every_alert_fires_and_clears() {
         setup.set("server.limits", "max_unverified", "16");
         // Other tests get ports of 127.0.0.1: none of them takes this one between the end of the process and its restart.
         setup.set("admin", "listen", "\"127.0.0.2:0\"");
-        let identity = setup.authority.server_that_ends_in(5);
+        let identity = setup.authority.misnamed_server_that_ends_in(5);
         setup.server_identity(&identity);
+        clock = Some(fragile(setup));
     });
     let prometheus = Prometheus::start(&proxy);
+    eventually("a scrape before the panic", || {
+        let up = prometheus.query("xks_panics_total");
+        (!up.is_empty()).then_some(())
+    });
+    panic_in_a_request(&proxy, &clock.unwrap());
+    prometheus.await_fired(&["XksPanic"]);
     let load = Load::default();
     thread::scope(|scope| {
         let scene = Scene {
@@ -134,6 +144,7 @@ fn every_alert_fires_and_clears() {
         scope.spawn(|| load.run(&proxy));
         scene.neglect();
         scene.crowd_out();
+        scene.change();
         scene.break_down();
         scene.slow_down();
         prometheus.assert_no_panel_is_empty();
@@ -161,6 +172,7 @@ impl Scene<'_> {
         self.load.is_skewed.store(true, Ordering::Relaxed);
         self.prometheus.await_fired(&[
             "XksCertificateExpires",
+            "XksCertificateProblem",
             "XksOldCredentialInUse",
             "XksEncryptionsNearBound",
             "XksClockSkew",
@@ -169,11 +181,32 @@ impl Scene<'_> {
         self.crowd();
         self.load.uses_both.store(false, Ordering::Relaxed);
         self.load.is_skewed.store(false, Ordering::Relaxed);
+        let authority = &self.proxy.setup.authority;
+        self.put_certificate(&authority.server_that_ends_in(90));
+        self.prometheus.await_quiet(&[
+            "XksCertificateExpires",
+            "XksCertificateProblem",
+            "XksPanic",
+        ]);
+    }
+
+    fn put_certificate(&self, identity: &Identity) {
         let setup = &self.proxy.setup;
-        let identity = setup.authority.server_that_ends_in(90);
         setup.write_private("server.pem", &identity.certificate_pem);
         setup.write_private("server.key", &identity.key_pem);
-        self.prometheus.await_quiet(&["XksCertificateExpires"]);
+    }
+
+    /// The files change, but not all of it can take effect.
+    fn change(&self) {
+        let setup = &self.proxy.setup;
+        let good = setup.toml();
+        self.put_certificate(&setup.authority.expired_server());
+        setup.replace_by(&good.replace("format = \"json\"", "format = \"text\""));
+        let alerts = ["XksCertificateReloadFailing", "XksReloadNotApplied"];
+        self.prometheus.await_fired(&alerts);
+        self.put_certificate(&setup.authority.server_that_ends_in(90));
+        setup.replace_by(&good);
+        self.prometheus.await_quiet(&alerts);
     }
 
     /// A stranger announces more long bodies than one source may have at a time.
@@ -269,6 +302,9 @@ fn vanish(proxy: &mut Proxy, prometheus: &Prometheus) {
     proxy.setup.set("admin", "listen", &admin);
     proxy.kill_and_start_again();
     prometheus.await_quiet(&["XksProxyDown", "XksEncryptionsNearBound"]);
+    proxy.kill_and_start_again();
+    prometheus.await_fired(&["XksRestarts"]);
+    prometheus.await_quiet(&["XksRestarts"]);
     eventually("a scrape of the new process", || {
         let up = prometheus.query("up == 1");
         (!up.is_empty()).then_some(())

@@ -7,12 +7,13 @@
 //! - A line is written whole or, where the output breaks off within it, ended before the next begins.
 
 use std::io::{self, ErrorKind, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
 use super::losses::Losses;
 use crate::metrics::{Metrics, MetricsError};
+use crate::sync::{End, essential_thread, poisoned};
 
 /// What may wait, in bytes; as much again may be in the hands of the writer. Some seconds of lines at KMS's highest rate.
 const ROOM: usize = 8 * 1024 * 1024;
@@ -53,11 +54,12 @@ impl Queue {
             changed: Condvar::new(),
         });
         let of_writer = Arc::clone(&queue);
-        let writer = thread::Builder::new().name("xks-log".to_owned());
-        writer.spawn(move || {
+        essential_thread("xks-log", move || {
+            // Ends when the queue is closed.
             Writer::new(output).run(&of_writer);
             of_writer.state().has_ended = true;
             of_writer.changed.notify_all();
+            End::Requested
         })?;
         Ok(queue)
     }
@@ -93,14 +95,15 @@ impl Queue {
         }
     }
 
-    /// Takes no more lines, and waits until those that wait are written; at most this long.
-    pub(super) fn close(&self, patience: Duration) {
+    /// Takes no more lines, and waits until those that wait are written; at most this long. Returns whether they are.
+    pub(super) fn close(&self, patience: Duration) -> bool {
         let mut state = self.state();
         state.is_closed = true;
         self.changed.notify_all();
         let is_writing = |state: &mut State| !state.has_ended;
         let waited = self.changed.wait_timeout_while(state, patience, is_writing);
-        drop(waited);
+        let (state, _) = waited.unwrap_or_else(poisoned);
+        state.has_ended
     }
 
     /// Exchanges all that waits for the empty `batch`; waits until there is something. False when nothing comes any more.
@@ -112,7 +115,7 @@ impl Queue {
             }
             state.is_idle = true;
             let woken = self.changed.wait(state);
-            state = woken.unwrap_or_else(PoisonError::into_inner);
+            state = woken.unwrap_or_else(poisoned);
         }
         state.is_idle = false;
         std::mem::swap(&mut state.waiting, batch);
@@ -120,7 +123,7 @@ impl Queue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(poisoned)
     }
 }
 

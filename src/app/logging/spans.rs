@@ -12,7 +12,7 @@ mod span;
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -25,6 +25,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::losses::Losses;
 use crate::config::Collector;
 use crate::metrics::{Metrics, MetricsError};
+use crate::sync::{End, essential_thread, poisoned};
 use span::Span;
 
 /// Spans that may wait.
@@ -68,8 +69,11 @@ impl Spans {
             losses: Arc::clone(&losses),
             told: None,
         };
-        let thread = thread::Builder::new().name("xks-otlp".to_owned());
-        thread.spawn(move || exporter.run(&incoming))?;
+        essential_thread("xks-otlp", move || {
+            // Ends when nobody has something to send any more.
+            exporter.run(&incoming);
+            End::Requested
+        })?;
         Ok(Self { messages, losses })
     }
 
@@ -185,5 +189,5 @@ fn gather(
 }
 
 fn with<T>(losses: &Mutex<Losses>, work: impl FnOnce(&mut Losses) -> T) -> T {
-    work(&mut losses.lock().unwrap_or_else(PoisonError::into_inner))
+    work(&mut losses.lock().unwrap_or_else(poisoned))
 }

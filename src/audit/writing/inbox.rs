@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -16,6 +16,7 @@ use crate::audit::error::AuditError;
 use crate::audit::metrics::AuditMetrics;
 use crate::audit::record::Entry;
 use crate::audit::settings::OnFailure;
+use crate::sync::poisoned;
 
 /// The outcome of an entry.
 pub(in crate::audit) type Outcome = Result<(), AuditError>;
@@ -108,7 +109,7 @@ impl State {
 
     pub fn writing(&self) -> MutexGuard<'_, Option<Instant>> {
         let since = self.writing_since.lock();
-        since.unwrap_or_else(PoisonError::into_inner)
+        since.unwrap_or_else(poisoned)
     }
 }
 
@@ -163,6 +164,6 @@ impl Slot {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(poisoned)
     }
 }

@@ -14,6 +14,7 @@ use crate::audit::checkpoint::{Attempt, MAX_LAG, Sealer};
 use crate::audit::metrics::AuditMetrics;
 use crate::audit::record::Entry;
 use crate::audit::settings::CheckpointSettings;
+use crate::sync::task_on;
 
 /// The pause after the first attempt that failed; it doubles with each further one, up to the interval of checkpoints.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -103,7 +104,7 @@ impl Seals {
             inbox: self.inbox.clone(),
             attempt: Some(Attempt::unanswered(head)),
         };
-        runtime.spawn(async move {
+        task_on(&runtime, "audit-seal", async move {
             let mut answer = answer;
             answer.attempt = Some(Attempt::make(Arc::clone(&seal), head, patience).await);
         });

@@ -5,9 +5,9 @@
 //! - The chain goes on only from what was written: a failed batch leaves neither line nor number.
 //! - It never waits for a device, except at the stop.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -22,6 +22,7 @@ use crate::audit::checkpoint::{Attempt, Sealer};
 use crate::audit::error::AuditError;
 use crate::audit::record::{Entry, Kind};
 use crate::audit::settings::AuditSettings;
+use crate::sync::poisoned;
 
 /// So many entries are written at once: about 1 MiB, a few milliseconds.
 const MAX_BATCH: usize = 1024;
@@ -179,8 +180,7 @@ impl Writer {
         }
         *self.state.writing() = None;
         let last_batch = &self.state.last_batch;
-        *last_batch.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((Instant::now(), began.elapsed()));
+        *last_batch.lock().unwrap_or_else(poisoned) = Some((Instant::now(), began.elapsed()));
         self.pause = pace::pause(waiting, began.elapsed());
     }
 

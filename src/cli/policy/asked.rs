@@ -1,6 +1,6 @@
 //! What a policy is asked about: a request in a file, or one of the audit trail.
 
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -11,6 +11,7 @@ use crate::cli::exit::Refusal;
 use crate::cli::terminal::safe;
 use crate::config::Outline;
 use crate::policy::Action;
+use crate::read_file;
 use crate::xks::{KeyMetadataRequest, RequestMetadata};
 
 /// A request, and how it was dealt with if that is known.
@@ -133,10 +134,11 @@ fn metadata(value: &Value) -> Result<RequestMetadata, Refusal> {
 }
 
 fn read(file: &Path) -> io::Result<String> {
-    if file.as_os_str() != "-" {
-        return std::fs::read_to_string(file);
-    }
-    let mut text = String::new();
-    io::stdin().read_to_string(&mut text)?;
-    Ok(text)
+    let file = match file.as_os_str() == "-" {
+        true => Path::new("/dev/stdin"),
+        false => file,
+    };
+    let contents = read_file::any(file)?;
+    let text = std::str::from_utf8(&contents.bytes).map_err(io::Error::other)?;
+    Ok(text.to_owned())
 }

@@ -11,12 +11,13 @@
 //! - What is held is given back when its [`Held`] is dropped, also when the client disconnects.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use prometheus::{IntCounter, IntGauge};
 
 use super::metrics::StrangerMetrics;
 use crate::connections::Source;
+use crate::sync::poisoned;
 
 /// What one request needs beside its head and its body: its task and its HTTP/2 stream, in bytes; rounded up.
 const OVERHEAD: usize = 4 * 1024;
@@ -104,7 +105,7 @@ impl Budget {
 
     fn unverified(&self) -> MutexGuard<'_, Unverified> {
         let unverified = self.0.unverified.lock();
-        unverified.unwrap_or_else(PoisonError::into_inner)
+        unverified.unwrap_or_else(poisoned)
     }
 }
 

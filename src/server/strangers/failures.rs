@@ -5,10 +5,11 @@
 //! - No failure is left out of the numbers: those of a source that made room count as `other`.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::connections::Source;
+use crate::sync::poisoned;
 
 /// The time that one aggregate line of a source stands for.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -111,7 +112,7 @@ impl Failures {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(poisoned)
     }
 }
 

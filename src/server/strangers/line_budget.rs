@@ -4,12 +4,14 @@
 //! - [`BYTES_PER_SECOND`], and [`BURST`] after a quiet time, for the whole process and all kinds of lines together.
 //! - What has no line is counted, and the log says so once per [`PERIOD`].
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
 
 use super::metrics::StrangerMetrics;
+
+use crate::sync::poisoned;
 
 /// About a hundred lines a second: an operator sees what is going on, and a day of it fits a disk (5.7 GB).
 const BYTES_PER_SECOND: u64 = 64 * 1024;
@@ -109,7 +111,7 @@ impl LineBudget {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(poisoned)
     }
 }
 

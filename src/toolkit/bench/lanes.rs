@@ -1,7 +1,7 @@
 //! Connections to the target: opened when none is idle, at most so many, and given back after a good exchange only.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::work::Job;
 use crate::client::refusal;
 use crate::secret::SecretBytes;
+use crate::sync::poisoned;
 use crate::xks::Operation;
 
 /// How the load reaches its target.
@@ -102,7 +103,7 @@ impl<W: Wire> Lanes<W> {
     }
 
     fn idle_line(&self) -> Option<W::Line> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock().unwrap_or_else(poisoned);
         // The target may have closed those that were idle for long.
         while let Some(line) = idle.pop() {
             if W::is_open(&line) {
@@ -114,7 +115,7 @@ impl<W: Wire> Lanes<W> {
 
     fn give_back(&self, line: W::Line) {
         if W::is_open(&line) {
-            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut idle = self.idle.lock().unwrap_or_else(poisoned);
             idle.push(line);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -14,6 +14,7 @@ use super::recording::{Recording, Sample};
 use super::report::Figures;
 use super::text::milli;
 use super::work::Work;
+use crate::sync::{self, poisoned, task, task_on};
 
 /// How often progress is told.
 const PULSE: Duration = Duration::from_secs(1);
@@ -88,16 +89,14 @@ impl<W: Wire> Load<W> {
         });
         let (running, mut ended) = mpsc::channel::<()>(1);
         match load.plan.shape {
-            Shape::Open(rate) | Shape::Ramp(rate) => load.open(rate, running),
+            // Without its thread there is no load.
+            Shape::Open(rate) | Shape::Ramp(rate) => drop(load.open(rate, running).ok()?),
             Shape::Closed => load.closed(running),
         }
         let began_for = load.watch(&mut ended, interrupted, on_pulse).await;
         let load = Arc::into_inner(load)?;
         Some(Done {
-            recording: load
-                .recording
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner),
+            recording: load.recording.into_inner().unwrap_or_else(poisoned),
             began_for,
             was_interrupted: load.stop.into_inner(),
             lanes: load.lanes,
@@ -132,9 +131,13 @@ impl<W: Wire> Load<W> {
     }
 
     /// A thread keeps the time: tokio's timers are a millisecond coarse, and its workers may be busy.
-    fn open(self: &Arc<Self>, rate: f64, running: mpsc::Sender<()>) {
+    fn open(
+        self: &Arc<Self>,
+        rate: f64,
+        running: mpsc::Sender<()>,
+    ) -> std::io::Result<std::thread::JoinHandle<()>> {
         let (load, runtime) = (Arc::clone(self), Handle::current());
-        std::thread::spawn(move || {
+        sync::thread("bench-pace", move || {
             let dues = (0_u64..).map(|n| load.start + Duration::from_secs_f64(n as f64 / rate));
             for due in dues.take_while(|due| *due < load.start + load.plan.duration) {
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -142,20 +145,20 @@ impl<W: Wire> Load<W> {
                     break;
                 }
                 let (load, running) = (Arc::clone(&load), running.clone());
-                runtime.spawn(async move {
+                task_on(&runtime, "bench-request", async move {
                     load.request(due).await;
                     drop((load, running));
                 });
             }
             drop((load, running));
-        });
+        })
     }
 
     fn closed(self: &Arc<Self>, running: mpsc::Sender<()>) {
         let end = self.start + self.plan.duration;
         for _ in 0..self.plan.connections {
             let (load, running) = (Arc::clone(self), running.clone());
-            tokio::spawn(async move {
+            task("bench-connection", async move {
                 while Instant::now() < end && !load.is_stopped() {
                     if !load.request(Instant::now()).await {
                         // A target that refuses at once must not be asked a hundred thousand times a second.
@@ -198,9 +201,7 @@ impl<W: Wire> Load<W> {
     }
 
     fn recording(&self) -> MutexGuard<'_, Recording> {
-        self.recording
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.recording.lock().unwrap_or_else(poisoned)
     }
 }
 

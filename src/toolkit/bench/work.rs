@@ -1,8 +1,8 @@
 //! What is asked: bodies as KMS makes them, prepared once, each with a kmsRequestId of its own.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use base64::Engine as _;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::mix::{Turns, Weights};
 use super::plan::Plan;
+use crate::sync::poisoned;
 use crate::xks::Operation;
 
 /// Where the kmsRequestId goes; no other text of a body looks like it.
@@ -143,7 +144,7 @@ impl Work {
     }
 
     fn take_turns(&self) -> (Operation, usize, bool, bool) {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turns = self.turns.lock().unwrap_or_else(poisoned);
         // A mix always has something: its parser sees to it.
         let operation = turns.operation.next_turn().unwrap_or(Operation::Health);
         let size = match operation {

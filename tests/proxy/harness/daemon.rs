@@ -145,6 +145,24 @@ impl Daemon {
         kill_process(pid, signal).unwrap();
     }
 
+    /// Waits until it has a handler for this signal.
+    #[track_caller]
+    pub fn await_caught(&self, signal: Signal) {
+        let give_up = Instant::now() + PATIENCE;
+        let path = format!("/proc/{}/status", self.child.id());
+        let bit = 1_u64 << (signal.as_raw() - 1);
+        loop {
+            let status = std::fs::read_to_string(&path).unwrap_or_default();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+            if caught.unwrap_or_default() & bit != 0 {
+                return;
+            }
+            assert!(Instant::now() < give_up, "{signal:?} is never caught");
+            thread::yield_now();
+        }
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {

@@ -101,6 +101,14 @@ impl Authority {
         self.issue(&params, KeyPair::generate().unwrap())
     }
 
+    /// The same with a common name that is not one of its names.
+    pub fn misnamed_server_that_ends_in(&self, days: i64) -> Identity {
+        let mut params = named("elsewhere", &["localhost", "127.0.0.1"]);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.not_after = OffsetDateTime::now_utc() + time::Duration::days(days);
+        self.issue(&params, KeyPair::generate().unwrap())
+    }
+
     /// A certificate of this name that is for servers only.
     pub fn server_named(&self, common_name: &str) -> Identity {
         let mut params = named(common_name, &[common_name]);
@@ -128,7 +136,8 @@ impl Authority {
         self.issue(&params, KeyPair::generate().unwrap())
     }
 
-    fn issue(&self, params: &CertificateParams, key: KeyPair) -> Identity {
+    /// A certificate made so.
+    pub fn issue(&self, params: &CertificateParams, key: KeyPair) -> Identity {
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Identity::new(certificate.der().clone(), certificate.pem(), &key)
     }

@@ -1,0 +1,32 @@
+//! Why the proxy could not start.
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::audit::AuditError;
+use crate::config::Findings;
+use crate::metrics::MetricsError;
+
+/// Why the proxy could not start.
+#[derive(Debug, Error)]
+pub enum AppError {
+    /// The configuration, or a file that it names, has to be corrected.
+    #[error("the configuration has faults; nothing was started:\n{0}")]
+    Configuration(Findings),
+    /// A file system with a file of the configuration did not answer: the same start may succeed later.
+    #[error("a file system does not answer; nothing was started:\n{0}")]
+    NoAnswer(Findings),
+    /// Sockets, threads, signals.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// Two modules declared one metric: a defect of this program.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// The audit trail cannot be opened.
+    #[error("audit: {0}")]
+    Audit(#[from] AuditError),
+    /// The log is taken, or has no thread.
+    #[error("the log cannot be set up: {0}")]
+    Log(String),
+}

@@ -1,0 +1,30 @@
+//! The panics that the process survived, as a metric.
+
+use prometheus::IntCounter;
+
+use crate::metrics::{Metrics, MetricsError};
+use crate::sync::{Scope, panics};
+
+/// `xks_panics_total`, brought up to date before metrics are read: a panic hook must not depend on the metrics.
+pub(super) struct PanicMetrics([(Scope, IntCounter); Scope::ALL.len()]);
+
+impl PanicMetrics {
+    /// Declares it.
+    pub(super) fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
+        let counter = metrics.counter(
+            "xks_panics_total",
+            "Panics, by what ended with them (request, connection, admin); any other ends the process.",
+            &["where"],
+        )?;
+        Ok(Self(Scope::ALL.map(|scope| {
+            (scope, counter.with_label_values(&[scope.as_str()]))
+        })))
+    }
+
+    /// Brings it up to date.
+    pub(super) fn publish(&self) {
+        for (scope, counter) in &self.0 {
+            counter.inc_by(panics(*scope).saturating_sub(counter.get()));
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Opening and reading, in the thread that calls.
+
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use zeroize::Zeroizing;
+
+/// The largest file that is read, in bytes. A configuration of 50,000 keys has a tenth of it.
+pub const MAX_SIZE: usize = 64 << 20;
+
+/// The least room for contents of unknown length, in bytes.
+const FIRST_ROOM: usize = 4_096;
+
+/// The contents of a file.
+pub struct Contents {
+    /// The bytes, wiped when they are dropped: it may be a secret.
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// The metadata of the file that was read, even if another file has the name now.
+    pub metadata: Metadata,
+}
+
+pub(super) fn of_regular(path: &Path) -> io::Result<Contents> {
+    // Before it is opened: opening a device can rewind a tape or start a watchdog.
+    check_type(fs::metadata(path)?.file_type())?;
+    // Another file may have replaced it since the check: with this flag even a FIFO opens at once.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    check_type(metadata.file_type())?;
+    read(file, metadata)
+}
+
+pub(super) fn of_any(path: &Path) -> io::Result<Contents> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    read(file, metadata)
+}
+
+fn check_type(file_type: FileType) -> io::Result<()> {
+    let is = match file_type {
+        found if found.is_file() => return Ok(()),
+        found if found.is_dir() => "a directory",
+        found if found.is_fifo() => "a FIFO",
+        found if found.is_socket() => "a socket",
+        found if found.is_block_device() || found.is_char_device() => "a device",
+        _ => "something else",
+    };
+    let what = format!("it is {is}, not a regular file");
+    Err(io::Error::new(ErrorKind::InvalidInput, what))
+}
+
+fn read(mut file: File, metadata: Metadata) -> io::Result<Contents> {
+    let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+    let mut bytes = Zeroizing::new(vec![0; size.clamp(FIRST_ROOM, MAX_SIZE) + 1]);
+    let mut filled = 0;
+    loop {
+        if filled > MAX_SIZE || size > MAX_SIZE {
+            let what = format!("it is larger than {} MiB", MAX_SIZE >> 20);
+            return Err(io::Error::new(ErrorKind::FileTooLarge, what));
+        }
+        if filled == bytes.len() {
+            bytes = grown(&bytes);
+        }
+        let room = bytes.get_mut(filled..).unwrap_or_default();
+        match file.read(room) {
+            Ok(0) => break,
+            Ok(more) => filled += more,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(Contents { bytes, metadata })
+}
+
+/// Twice the room. `Vec` would leave the old contents behind; here they are wiped.
+fn grown(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut more = Zeroizing::new(vec![0; bytes.len() * 2]);
+    if let Some(beginning) = more.get_mut(..bytes.len()) {
+        beginning.copy_from_slice(bytes);
+    }
+    more
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn only_regular_files_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("file"), "contents").unwrap();
+        std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
+        for name in ["file", "link"] {
+            assert_eq!(
+                of_regular(&path(name)).unwrap().bytes.as_slice(),
+                b"contents"
+            );
+        }
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, path("fifo"), mode).unwrap();
+        let _socket = UnixListener::bind(path("socket")).unwrap();
+        for (path, is) in [
+            (path("fifo"), "a FIFO"),
+            (path("socket"), "a socket"),
+            (path("."), "a directory"),
+            ("/dev/null".into(), "a device"),
+            ("/dev/tty".into(), "a device"),
+        ] {
+            let error = of_regular(&path).err().unwrap().to_string();
+            assert!(error.contains(is), "{error}");
+        }
+        assert_eq!(of_any(Path::new("/dev/null")).unwrap().bytes.len(), 0);
+    }
+
+    #[test]
+    fn contents_of_every_length_are_whole_and_too_many_are_rejected() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        for length in [0, 1, FIRST_ROOM, FIRST_ROOM + 1, FIRST_ROOM + 2, 100_000] {
+            let contents: Vec<u8> = (0..length).map(|n| n.to_le_bytes()[0]).collect();
+            fs::write(&path, &contents).unwrap();
+            assert_eq!(*of_regular(&path).unwrap().bytes, contents);
+            let mut grown = grown(&contents);
+            grown.truncate(length);
+            assert_eq!(*grown, contents);
+        }
+        // No length is known before: as for a pipe.
+        let status = of_regular(Path::new("/proc/self/status")).unwrap();
+        assert!(status.metadata.len() == 0 && status.bytes.starts_with(b"Name:"));
+        let file = File::create(&path).unwrap();
+        file.set_len(u64::try_from(MAX_SIZE).unwrap() + 1).unwrap();
+        let error = of_regular(&path).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::FileTooLarge);
+        file.set_len(u64::try_from(MAX_SIZE).unwrap()).unwrap();
+        assert_eq!(of_regular(&path).unwrap().bytes.len(), MAX_SIZE);
+    }
+}

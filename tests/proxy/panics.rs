@@ -1,0 +1,183 @@
+//! A panic in the real program: provoked by a clock that fails in one thread, see `tests/faulty_clock`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::harness::h2::Http2;
+use crate::harness::metrics::eventually;
+use crate::harness::setup::Setup;
+use crate::harness::token::example;
+use crate::harness::wire::encrypt_body;
+use crate::harness::{PAYMENTS, Proxy};
+
+/// The clocks of Linux by their numbers.
+const REALTIME: u8 = 0;
+const MONOTONIC: u8 = 1;
+
+/// A proxy whose clock fails on command.
+pub struct Fragile {
+    pub proxy: Proxy,
+    order: PathBuf,
+}
+
+impl Fragile {
+    #[track_caller]
+    pub fn start(change: impl FnOnce(&mut Setup)) -> Self {
+        let mut order = None;
+        let proxy = Proxy::start_with(|setup| {
+            order = Some(fragile(setup));
+            change(setup);
+        });
+        let order = order.unwrap();
+        Self { proxy, order }
+    }
+
+    /// The next look of this thread at this clock is a panic.
+    pub fn fail(&self, thread: &str, clock: u8) {
+        fail(&self.order, thread, clock);
+    }
+}
+
+/// Preloads the clock, and returns the file by which it is made to fail.
+pub fn fragile(setup: &mut Setup) -> PathBuf {
+    let library = example("libfaulty_clock.so").display().to_string();
+    let order = setup.directory.join("clock-fails");
+    setup.variables.push(("LD_PRELOAD".into(), library));
+    setup
+        .variables
+        .push(("XKS_TEST_CLOCK".into(), order.display().to_string()));
+    order
+}
+
+fn fail(order: &PathBuf, thread: &str, clock: u8) {
+    // The kernel keeps 15 bytes of a thread's name.
+    let name = &thread[..thread.len().min(15)];
+    let new = order.with_extension("new");
+    fs::write(&new, format!("{name} {clock}")).unwrap();
+    fs::rename(new, order).unwrap();
+}
+
+/// A panic in the next request.
+pub fn panic_in_a_request(proxy: &Proxy, order: &PathBuf) {
+    let payments = proxy.caller(&PAYMENTS);
+    // On a connection that is there, and over HTTP/2: the first to ask for the time of day is then the request's own code.
+    let connection = Http2::open(proxy);
+    let request = || payments.request("encrypt", "orders", encrypt_body(b"x").to_string());
+    connection.exchange(&request()).unwrap().ok();
+    fail(order, "xks-worker", REALTIME);
+    let response = connection.exchange(&request()).unwrap();
+    response.assert_error(500, "InternalException");
+    // The connection lives on.
+    connection.exchange(&request()).unwrap().ok();
+}
+
+fn is_panic(line: &Value) -> bool {
+    let message = line["message"].as_str().unwrap_or_default();
+    message.starts_with("a panic")
+}
+
+#[test]
+fn a_panic_in_a_request_is_answered_counted_and_located() {
+    let fragile = Fragile::start(|_| {});
+    let proxy = &fragile.proxy;
+    let panics = |scope| proxy.metric("xks_panics_total", &[("where", scope)]);
+    assert_eq!(panics("request"), Some(0.0));
+    panic_in_a_request(proxy, &fragile.order);
+    let line = proxy.daemon.wait_for("the panic", is_panic);
+    assert_eq!(
+        (&line["level"], &line["where"]),
+        (&"ERROR".into(), &"request".into())
+    );
+    let location = line["location"].as_str().unwrap();
+    assert!(location.contains(".rs:"), "{location}");
+    let frames = line["frames"].as_str().unwrap();
+    assert!(frames.contains("xks_proxy::server::"), "{line}");
+    assert_eq!(panics("request"), Some(1.0));
+    assert_eq!(panics("connection"), Some(0.0));
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+    let stray = proxy.daemon.log();
+    let stray = stray.iter().find(|line| line.contains("panicked at"));
+    assert!(stray.is_none(), "not by Rust's own message: {stray:?}");
+}
+
+#[test]
+fn a_panic_in_a_connection_closes_it_alone() {
+    let fragile = Fragile::start(|_| {});
+    let proxy = &fragile.proxy;
+    let payments = proxy.caller(&PAYMENTS);
+    let request = || payments.request("encrypt", "orders", encrypt_body(b"x").to_string());
+    let (mut one, mut other) = (proxy.connect(), proxy.connect());
+    one.exchange(&request()).ok();
+    other.exchange(&request()).ok();
+    // Over HTTP/1.1 hyper asks for the time of day first, for the field Date.
+    fragile.fail("xks-worker", REALTIME);
+    one.send(&request().bytes()).unwrap();
+    one.assert_closes();
+    let line = proxy.daemon.wait_for("the panic", is_panic);
+    assert_eq!(line["where"], "connection");
+    let panics = |scope| proxy.metric("xks_panics_total", &[("where", scope)]);
+    assert_eq!(
+        (panics("request"), panics("connection")),
+        (Some(0.0), Some(1.0))
+    );
+    other.exchange(&request()).ok();
+    assert_eq!(proxy.metric("xks_connections", &[]), Some(1.0));
+}
+
+/// The proxy ends with 70 after a panic in this thread, and says where.
+fn ends(thread: &str, clock: u8, change: impl FnOnce(&mut Setup)) {
+    let mut fragile = Fragile::start(change);
+    fragile.proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+    fragile.fail(thread, clock);
+    let daemon = &mut fragile.proxy.daemon;
+    assert_eq!(daemon.wait().code(), Some(70), "{thread}");
+    let line = daemon.wait_for("the panic", is_panic);
+    assert_eq!(line["thread"], thread);
+    let end = daemon.wait_for("the end", |line| line["exit_code"] == 70);
+    assert_eq!(end["level"], "ERROR");
+    for line in daemon.log() {
+        let is_json = serde_json::from_str::<Value>(&line).is_ok();
+        assert!(is_json, "in the middle of the log: {line}");
+    }
+}
+
+#[test]
+fn a_panic_in_an_hsms_health_thread_ends_the_process() {
+    ends("hsm-hsm-a-keeper", MONOTONIC, |setup| {
+        setup.set("health", "interval", "\"100ms\"");
+    });
+}
+
+#[test]
+fn a_panic_in_the_watcher_of_the_configuration_ends_the_process() {
+    ends("xks-config", MONOTONIC, |_| {});
+}
+
+#[test]
+fn a_panic_in_the_supervisor_of_an_hsm_ends_the_process() {
+    ends("hsm-hsm-a-supervisor", MONOTONIC, |_| {});
+}
+
+#[test]
+fn a_panic_of_a_command_has_the_same_exit_code() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut setup = Setup::new(directory.path());
+    let order = fragile(&mut setup);
+    let file = setup.write();
+    fail(&order, "xks-proxy", REALTIME);
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
+        .args(["check-config", "--config"])
+        .arg(file)
+        .envs(setup.variables.clone())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(70), "{said}");
+    assert!(
+        said.contains("xks-proxy: internal error: panic at "),
+        "{said}"
+    );
+    eventually("the order was taken", || (!order.exists()).then_some(()));
+}

@@ -343,7 +343,9 @@ fn a_caller_who_leaves_before_the_answer_is_recorded() {
         (control.calls(Function::Encrypt) > before).then_some(())
     });
     drop(connection);
-    let line = trail.wait_for("the line of who has left", |line| {
+    proxy.await_metric("xks_connections", &[("listener", "server")], |n| n == 0.0);
+    control.heal();
+    let line = trail.wait_for("the line of the client that has left", |line| {
         line["request_metadata"]["kmsRequestId"] == body["requestMetadata"]["kmsRequestId"]
     });
     assert_eq!(
@@ -366,5 +368,4 @@ fn a_caller_who_leaves_before_the_answer_is_recorded() {
     ] {
         assert_eq!(proxy.metric(name, &[label]), Some(1.0), "{name}");
     }
-    control.heal();
 }

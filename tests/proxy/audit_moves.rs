@@ -84,7 +84,7 @@ fn the_chain_goes_on_when_the_last_lines_are_compressed_or_gone() {
         if !is_deleted {
             gzip(&old);
         }
-        proxy.kill_and_start_again();
+        proxy.start_again();
         assert_eq!(first_seq(trail.path()), last_seq(&newest).max(last) + 1);
     }
 }

@@ -177,7 +177,8 @@ fn what_was_done_to_a_trail_is_named() {
 impl Scene {
     fn bits_are_not_free(&self) {
         let whole = self.lines.concat().into_bytes();
-        for at in (0..whole.len()).step_by(whole.len() / 40) {
+        // Without the last line end: a last line without one is a torn line, which is no damage.
+        for at in (0..whole.len() - 1).step_by(whole.len() / 40) {
             let mut changed = whole.clone();
             changed[at] ^= 1 << (at % 7);
             self.verify(changed, &[])

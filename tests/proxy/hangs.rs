@@ -78,6 +78,8 @@ fn a_hang_at_the_opening_delays_neither_start_nor_end() {
 fn the_surplus_of_a_slow_device_is_refused_at_once() {
     let (proxy, control) = faulty_with(|setup| {
         setup.set("server.limits", "request_timeout", "\"5s\"");
+        // All connections wait for their first request, from one address.
+        setup.set("server.limits", "max_unverified_per_source", "128");
         setup.set("hsm", "sessions", "1");
         // The proxy learns the mean from requests alone: no health check runs.
         setup.set("health", "interval", "\"45s\"");

@@ -165,6 +165,12 @@ impl Proxy {
     pub fn kill_and_start_again(&mut self) {
         self.daemon.signal(Signal::KILL);
         self.daemon.wait();
+        self.start_again();
+    }
+
+    /// Starts another proxy in the place of one that has ended.
+    #[track_caller]
+    pub fn start_again(&mut self) {
         let file = self.setup.write();
         self.daemon = Daemon::start(&file, &self.setup.variables);
         self.server = self.daemon.address("server");

@@ -213,7 +213,7 @@ fn a_request_that_its_client_left_is_finished_before_the_end() {
     connection.send(&request.bytes()).unwrap();
     proxy.await_metric("xks_requests_in_flight", &[], |n| n == 1.0);
     drop(connection);
-    proxy.await_metric("xks_connections", &[], |n| n == 0.0);
+    proxy.await_metric("xks_connections", &[("listener", "server")], |n| n == 0.0);
     proxy.daemon.signal(rustix::process::Signal::TERM);
     assert_eq!(proxy.daemon.wait().code(), Some(0));
     let line = trail.unwrap().request(&body);

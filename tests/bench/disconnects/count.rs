@@ -69,7 +69,7 @@ impl Places {
             .collect();
         let ids: HashSet<&str> = requests
             .iter()
-            .filter_map(|line| line["request_metadata"]["kmsRequestId"].as_str())
+            .filter_map(|line| line.pointer("/request_metadata/kmsRequestId")?.as_str())
             .collect();
         Ok(Counted {
             verified: self.metric("xks_credential_requests_total", &[])?,

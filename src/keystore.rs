@@ -1,7 +1,6 @@
 //! External key stores: what the configuration says of each, ready to be looked up.
 //!
-//! A [`KeyStores`] never changes. A new configuration makes a new one, which takes over from the old one what must outlive it: what is
-//! used of a quota, what is worked on, and how often a key version has encrypted.
+//! A [`KeyStores`] never changes. A new configuration makes a new one, which takes over quota use, requests in progress and encryption counts.
 //!
 //! # Invariants
 //! - A prefix has one store, a store has its own credentials, keys and quota: nothing is shared between stores but devices.
@@ -273,81 +272,4 @@ impl Key {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::ekm::FleetMetrics;
-    use std::time::Duration;
-
-    fn settings(prefix: &str, quota: Option<QuotaSettings>) -> KeyStoreSettings {
-        KeyStoreSettings {
-            name: prefix.into(),
-            prefix: PathPrefix::parse(prefix).unwrap(),
-            region: "eu-west-1".into(),
-            state: State::Enabled,
-            credentials: Credentials::default(),
-            keys: vec![],
-            hsms: vec![],
-            quota,
-            share: 1,
-            decrypts_aws_samples: false,
-        }
-    }
-
-    /// A store without devices and keys.
-    pub(crate) fn any_store() -> KeyStore {
-        store(settings("/a", None), None)
-    }
-
-    fn store(settings: KeyStoreSettings, former: Option<&KeyStore>) -> KeyStore {
-        let metrics = Metrics::default();
-        let fleet = Fleet::new(
-            vec![],
-            Duration::ZERO,
-            FleetMetrics::declare(&metrics).unwrap(),
-        );
-        let metrics = StoreMetrics::declare(&metrics).unwrap();
-        settings.into_store(fleet, &metrics, former)
-    }
-
-    #[test]
-    fn stores_are_found_by_their_whole_prefix() {
-        let made = ["", "/a", "/a/b"].map(|prefix| store(settings(prefix, None), None));
-        let stores = KeyStores::new(made.into());
-        for prefix in ["", "/a", "/a/b"] {
-            assert_eq!(&*stores.at(prefix).unwrap().name, prefix);
-        }
-        assert!(stores.at("/a/").is_none() && stores.at("/b").is_none());
-        assert_eq!(stores.iter().count(), 3);
-    }
-
-    #[test]
-    fn versions_are_found_by_number() {
-        let id = ExternalKeyId::parse("k").unwrap();
-        let version = |number: u32| VersionSettings {
-            number: KeyVersion(number),
-            selector: Arc::new(KeySelector::Label(number.to_string())),
-        };
-        let versions = vec![version(1), version(3), version(7)];
-        let settings = KeySettings::versioned(id, State::Enabled, KeyVersion(3), versions).unwrap();
-        let key = Key::new(&settings, |_| Arc::default());
-        assert_eq!(key.primary.number, KeyVersion(3));
-        for number in [1, 3, 7] {
-            let found = key.version(KeyVersion(number)).unwrap();
-            assert_eq!(*found.selector, KeySelector::Label(number.to_string()));
-        }
-        assert!(key.version(KeyVersion(2)).is_none());
-    }
-
-    #[test]
-    fn what_is_used_of_a_quota_outlives_a_change_of_something_else() {
-        let small = QuotaSettings { rate: 1, burst: 1 };
-        let first = store(settings("/a", Some(small)), None);
-        assert!(first.quota.as_ref().unwrap().take());
-        let second = store(settings("/a", Some(small)), Some(&first));
-        assert!(!second.quota.as_ref().unwrap().take(), "used already");
-        let larger = QuotaSettings { rate: 1, burst: 2 };
-        let third = store(settings("/a", Some(larger)), Some(&second));
-        assert!(third.quota.as_ref().unwrap().take(), "another quota");
-        assert!(store(settings("/a", None), Some(&third)).quota.is_none());
-    }
-}
+pub(crate) mod tests;

@@ -5,6 +5,8 @@ use std::future::Future;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::sync::task_on;
+
 /// The tasks that finish them. Clones share them.
 #[derive(Clone)]
 pub(super) struct Detached(watch::Sender<usize>);
@@ -32,10 +34,11 @@ impl Detached {
         };
         self.0.send_modify(|running| *running += 1);
         let running = Running(self.0.clone());
-        runtime.spawn(async move {
+        let finishing = task_on(&runtime, "detached request", async move {
             work.await;
             drop(running);
         });
+        drop(finishing);
     }
 
     /// Waits until none is left.

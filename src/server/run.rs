@@ -5,7 +5,9 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 
-use http::Request;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -13,7 +15,6 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 use tower::{Service, ServiceBuilder};
 
-use super::Response;
 use super::admit::AdmitLayer;
 use super::audit::AuditLayer;
 use super::authenticate::AuthenticateLayer;
@@ -129,7 +130,7 @@ fn layers(
     trail: Option<Trail>,
     strangers: &Strangers,
     detached: &Detached,
-) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
+) -> impl Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
 + Clone
 + Send
 + Sync

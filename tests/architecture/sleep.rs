@@ -5,7 +5,11 @@ use std::path::Path;
 
 /// Test code that may call a function that sleeps, with the reason. All other tests wait for conditions by these (`tests/README.md`).
 /// `tests/bench` measures by command, and keeps a pace: it is not searched.
-const SLEEPERS: [(&str, &str); 10] = [
+const SLEEPERS: [(&str, &str); 11] = [
+    (
+        "src/sync/tests.rs",
+        "a thread that never ends, while another one ends the process",
+    ),
     (
         "tests/proxy/harness/metrics.rs",
         "`eventually`: all other tests poll with it",

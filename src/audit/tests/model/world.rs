@@ -14,7 +14,7 @@ use super::faulty_disk::{Faults, FaultyDisk};
 use super::random::Random;
 use crate::audit::recording::Recording;
 use crate::audit::tests::{Seals, entry};
-use crate::audit::writing::{Message, Outbox, State, Writer, find};
+use crate::audit::writing::{Found, Message, Outbox, State, Writer, find};
 use crate::audit::*;
 use crate::metrics::Metrics;
 
@@ -98,12 +98,22 @@ impl World {
         }
     }
 
+    /// Finds the trail. Other tests start processes: a child holds the lock until it becomes another program.
+    fn find(&self) -> Result<Found, AuditError> {
+        loop {
+            match find(&self.settings, self.disk.clone()) {
+                Err(AuditError::Locked(_)) => std::thread::yield_now(),
+                found => return found,
+            }
+        }
+    }
+
     /// Starts a process; a disk that fails is repaired first, as a start may need it.
     pub fn start(&mut self) {
         self.disk.revive();
-        let found = find(&self.settings, self.disk.clone()).unwrap_or_else(|_| {
+        let found = self.find().unwrap_or_else(|_| {
             self.disk.fail(Faults::default());
-            find(&self.settings, self.disk.clone()).expect("a start on a disk that works")
+            self.find().expect("a start on a disk that works")
         });
         let (inbox, messages) = channel();
         let metrics = AuditMetrics::declare(&Metrics::default()).unwrap();

@@ -19,7 +19,7 @@
 //! # Invariants
 //! - Nothing about keys is looked at before the signature is verified.
 //! - No body is buffered beyond its cap; no connection lives without a timeout.
-//! - What [`strangers`] hold and write is bounded for the whole process, apart from what verified clients need.
+//! - What `strangers` hold and write is bounded for the whole process, apart from what verified clients need.
 
 mod access_log;
 mod activity;

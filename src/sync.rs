@@ -8,7 +8,7 @@
 //! | --- | --- | --- | --- |
 //! | a thread or task whose result somebody waits for | [`thread`], [`task`], [`blocking_task`] | ends the process | is its purpose |
 //! | a thread or task without which the process is not whole | [`essential_thread`], [`essential_task`] | ends the process | ends the process |
-//! | a task per connection or request | [`isolated_task`] | ends the task, counted by [`panics`] | is its purpose |
+//! | a task per connection or request | [`isolated_task`] | ends the task, counted by [`panics()`] | is its purpose |
 //!
 //! # Invariants
 //! - No other module starts a thread or a task (`tests/architecture.rs`).

@@ -1,7 +1,7 @@
 //! The thread that writes: all that waits in one write, then one `fdatasync`, then everybody is told.
 //!
 //! # Invariants
-//! - An entry is acknowledged only after its line is in the file (and on the disk, as [`super::SyncPolicy`] says).
+//! - An entry is acknowledged only after its line is in the file (and on the disk, as [`crate::audit::SyncPolicy`] says).
 //! - The chain goes on only from what was written: a failed batch leaves neither line nor number.
 //! - It never waits for a device, except at the stop.
 

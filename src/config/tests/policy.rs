@@ -9,7 +9,7 @@ use crate::config::{Findings, Loaded, outline, parse};
 
 const ALL: &str = "@id(\"all\") permit(principal, action, resource);";
 
-/// The configuration with a policy in `policy/a.cedar`, and whatever `add` puts beside it.
+/// The configuration with a policy in the directory `policy`, and whatever `add` puts beside it.
 fn with_policy(rules: &str, add: impl FnOnce(&Path)) -> Result<Loaded, Findings> {
     let directory = directory();
     let policy = directory.path().join("policy");

@@ -11,7 +11,6 @@ use serde_json::Value;
 use crate::harness::daemon::Daemon;
 use crate::harness::metrics::eventually;
 use crate::harness::outage::faulty_with;
-use crate::harness::token::example;
 use crate::harness::trail::Trail;
 use crate::harness::wire::encrypt_body;
 use crate::harness::{PAYMENTS, Proxy};
@@ -22,8 +21,7 @@ fn on_a_bad_disk(lines: &str) -> (Proxy, Trail, [PathBuf; 2]) {
     let proxy = Proxy::start_with(|setup| {
         trail = Some(setup.audit(lines));
         switches = ["hangs", "fails"].map(|name| setup.directory.join(name));
-        let library = example("libhanging_disk.so").display().to_string();
-        setup.variables.push(("LD_PRELOAD".into(), library));
+        setup.preload("libhanging_disk.so");
         for (name, file) in ["XKS_TEST_HANG", "XKS_TEST_FAIL"]
             .into_iter()
             .zip(&switches)

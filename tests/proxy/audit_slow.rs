@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::harness::metrics::eventually;
 use crate::harness::setup::Setup;
-use crate::harness::token::example;
 use crate::harness::trail::Trail;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, Proxy};
@@ -103,8 +102,7 @@ impl Setup {
     /// Slows the disks of the proxy down, or lets them hang; says which file does. See `tests/hanging_disk`.
     pub fn slow_disk(&mut self) -> PathBuf {
         let switch = self.directory.join("the-disk-hangs");
-        let library = example("libhanging_disk.so").display().to_string();
-        self.variables.push(("LD_PRELOAD".into(), library));
+        self.preload("libhanging_disk.so");
         let file = switch.display().to_string();
         self.variables.push(("XKS_TEST_HANG".into(), file));
         switch

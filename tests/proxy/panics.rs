@@ -8,7 +8,6 @@ use serde_json::Value;
 use crate::harness::h2::Http2;
 use crate::harness::metrics::eventually;
 use crate::harness::setup::Setup;
-use crate::harness::token::example;
 use crate::harness::wire::encrypt_body;
 use crate::harness::{PAYMENTS, Proxy};
 
@@ -42,9 +41,8 @@ impl Fragile {
 
 /// Preloads the clock, and returns the file by which it is made to fail.
 pub fn fragile(setup: &mut Setup) -> PathBuf {
-    let library = example("libfaulty_clock.so").display().to_string();
     let order = setup.directory.join("clock-fails");
-    setup.variables.push(("LD_PRELOAD".into(), library));
+    setup.preload("libfaulty_clock.so");
     setup
         .variables
         .push(("XKS_TEST_CLOCK".into(), order.display().to_string()));

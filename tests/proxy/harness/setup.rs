@@ -171,6 +171,19 @@ impl Setup {
         speaking(&control)
     }
 
+    /// Preloads a library of the tests into the proxy, beside others.
+    pub fn preload(&mut self, library: &str) {
+        let library = example(library).display().to_string();
+        match self
+            .variables
+            .iter_mut()
+            .find(|(name, _)| name == "LD_PRELOAD")
+        {
+            Some((_, libraries)) => *libraries += &format!(":{library}"),
+            None => self.variables.push(("LD_PRELOAD".into(), library)),
+        }
+    }
+
     /// The control file of the first faulty module, or of the second.
     pub fn control_file(&self, device: &str) -> PathBuf {
         self.directory.join(format!("faulty-control-{device}"))

@@ -121,10 +121,7 @@ fn a_panic_in_a_connection_closes_it_alone() {
         (Some(0.0), Some(1.0))
     );
     other.exchange(&request()).ok();
-    assert_eq!(
-        proxy.metric("xks_connections", &[("listener", "server")]),
-        Some(1.0)
-    );
+    proxy.await_metric("xks_connections", &[("listener", "server")], |n| n == 1.0);
 }
 
 /// The proxy ends with 70 after a panic in this thread, and says where.

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -17,6 +18,9 @@ use crate::audit::tests::{Seals, entry};
 use crate::audit::writing::{Found, Message, Outbox, State, Writer, find};
 use crate::audit::*;
 use crate::metrics::Metrics;
+
+/// The longest time that a child of another test may hold the lock.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// More turns than these never pass until a disk that works is written.
 const TURNS: usize = 4;
@@ -98,11 +102,12 @@ impl World {
         }
     }
 
-    /// Finds the trail. Other tests start processes: a child holds the lock until it becomes another program.
+    /// Finds the trail. Other tests start processes: a child holds the lock until it becomes another program. A lock that stays is an error.
     fn find(&self) -> Result<Found, AuditError> {
+        let give_up = Instant::now() + PATIENCE;
         loop {
             match find(&self.settings, self.disk.clone()) {
-                Err(AuditError::Locked(_)) => std::thread::yield_now(),
+                Err(AuditError::Locked(_)) if Instant::now() < give_up => std::thread::yield_now(),
                 found => return found,
             }
         }

@@ -74,6 +74,7 @@ mod quotas;
 mod records;
 mod reload;
 mod rotation;
+mod shared_tokens;
 mod shutdown;
 mod signatures;
 mod signers;

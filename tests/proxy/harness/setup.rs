@@ -6,6 +6,8 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use cryptoki_sys::CKR_FUNCTION_FAILED;
+
 use super::control::Control;
 use super::dialect::Spoken;
 use super::pki::{Authority, Identity, KMS_SUBJECT};
@@ -71,6 +73,9 @@ impl Setup {
         self.set("log", "format", "\"json\"");
         self.set("hsm", "name", "\"hsm-a\"");
         self.set_path("hsm", "module", &self.token.module());
+        if let Some(parameters) = self.token.parameters() {
+            self.set("hsm", "parameters", &format!("{parameters:?}"));
+        }
         self.set("hsm", "token", &format!("{{ label = \"{TOKEN_LABEL}\" }}"));
         self.set(
             "hsm",
@@ -208,6 +213,9 @@ impl Setup {
             "[[hsm]]\nname = \"hsm-b\"\nmodule = {module:?}\ntoken = {{ label = \"{TOKEN_LABEL}\" }}\n\
              pin = {{ file = {pin:?} }}\nsessions = 4\nhealth_key = {HEALTH_KEY:?}\ngcm_profile = {profile:?}\n"
         ));
+        if let Some(parameters) = self.token.parameters() {
+            self.append(&format!("parameters = {parameters:?}\n"));
+        }
         speaking(&control)
     }
 
@@ -325,9 +333,12 @@ pub fn write_private(path: &Path, content: &str) {
 
 /// Opens a control file; its device speaks the dialect under test.
 fn speaking(control: &Path) -> Control {
-    let control = Control::open(control).unwrap();
-    if let Some(dialect) = Spoken::under_test().device {
+    let (control, spoken) = (Control::open(control).unwrap(), Spoken::under_test());
+    if let Some(dialect) = spoken.device {
         control.set_dialect(dialect);
+    }
+    if spoken.rejects_read_only {
+        control.reject_read_only(CKR_FUNCTION_FAILED);
     }
     control
 }

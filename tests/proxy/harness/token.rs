@@ -4,8 +4,9 @@
 //! milliseconds instead of a dozen runs of `softhsm-token`.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
 use super::product::Product;
@@ -85,6 +86,11 @@ impl Token {
         (self.product.variable().into(), path)
     }
 
+    /// What the module wants in `C_Initialize`.
+    pub fn parameters(&self) -> Option<String> {
+        self.product.parameters(&self.tokens())
+    }
+
     fn configuration(&self) -> PathBuf {
         self.directory.join("token.conf")
     }
@@ -101,22 +107,40 @@ impl Token {
 
     /// Runs `softhsm-token` on the token of this label.
     pub fn tool_on(&self, label: &str, command: &str, options: &[&str]) -> String {
-        let output = Command::new(tool())
-            .envs([self.variable()])
-            .arg(command)
-            .arg("--module")
-            .arg(self.module())
-            .args(["--token", label, "--pin-file"])
-            .arg(self.pin_file())
-            .args(options)
-            .output()
-            .unwrap();
+        let output = self.command(label, command, options).output().unwrap();
         let complaint = String::from_utf8_lossy(&output.stderr);
         assert!(
             output.status.success(),
             "softhsm-token {command} {options:?}: {complaint}"
         );
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn command(&self, label: &str, command: &str, options: &[&str]) -> Command {
+        let mut tool = Command::new(tool());
+        tool.envs([self.variable()])
+            .arg(command)
+            .arg("--module")
+            .arg(self.module())
+            .args(["--token", label, "--pin-file"])
+            .arg(self.pin_file())
+            .args(options);
+        if let Some(parameters) = self.parameters() {
+            tool.args(["--parameters", &parameters]);
+        }
+        tool
+    }
+
+    /// Starts a program that makes and deletes so many keys in a second, until this is dropped.
+    pub fn churn(&self, rate: u32) -> Churn {
+        let mut command = self.command(TOKEN_LABEL, "churn", &["--rate", &rate.to_string()]);
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "churning\n");
+        Churn { child, output }
     }
 
     /// One more token of the same label.
@@ -134,6 +158,10 @@ impl Token {
     }
 
     fn initialise_as(&self, label: &str, options: &[&str]) {
+        let is_first = label == TOKEN_LABEL && options.is_empty();
+        if is_first && self.product.initialise(&self.tokens(), &self.pin_file()) {
+            return;
+        }
         let so_pin = self.directory.join("so-pin");
         fs::write(&so_pin, "180927").unwrap();
         let so_pin_file = ["--so-pin-file", so_pin.to_str().unwrap()];
@@ -152,6 +180,31 @@ impl Token {
 
     fn tokens(&self) -> PathBuf {
         self.directory.join("tokens")
+    }
+}
+
+/// A program that makes and deletes keys.
+pub struct Churn {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Churn {
+    /// Ends it, and returns what it did.
+    pub fn end(mut self) -> String {
+        drop(self.child.stdin.take());
+        let mut summary = String::new();
+        self.output.read_to_string(&mut summary).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        summary
+    }
+}
+
+impl Drop for Churn {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

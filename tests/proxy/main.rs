@@ -38,6 +38,7 @@ mod credential_new;
 mod descriptors;
 mod dialects;
 mod floods;
+mod foreign_modules;
 mod framing;
 mod garbage;
 mod hangs;

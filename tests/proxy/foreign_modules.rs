@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::harness::metrics::eventually;
 use crate::harness::setup::Setup;
+use crate::harness::token::Remote;
 use crate::harness::{PAYMENTS, Proxy};
 
 /// A module of a package, where distributions put it.
@@ -131,20 +132,9 @@ fn p11_kit_remoting_serves_or_has_no_aes_gcm() {
     let client = module("p11-kit-modules", &["pkcs11/p11-kit-client.so"]);
     let mut running = None;
     let proxy = Proxy::launch(|setup| {
-        let socket = setup.directory.join("p11-kit.sock");
-        let mut server = Command::new("p11-kit");
-        server
-            .args(["server", "--foreground", "--provider"])
-            .arg(setup.token.module())
-            .arg("--name")
-            .arg(&socket)
-            .arg("pkcs11:token=xks")
-            .envs(setup.variables.clone());
-        running = Some(Server::start(&mut server));
-        eventually("the server's socket", || socket.exists().then_some(()));
-        let address = format!("unix:path={}", socket.display());
-        let variable = ("P11_KIT_SERVER_ADDRESS".to_owned(), address);
-        setup.variables.push(variable);
+        let server = Remote::start(&setup.token);
+        setup.variables.push(server.variable());
+        running = Some(server);
         setup.set_path("hsm", "module", &client);
     });
     let line = proxy.daemon.wait_for("how it went", |line| {

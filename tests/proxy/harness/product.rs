@@ -1,4 +1,4 @@
-//! The tokens that the suite can run on. `XKS_TEST_TOKEN` chooses: `softhsm`, which is the default, `kryoptic`, or `nss`.
+//! The tokens that the suite can run on. `XKS_TEST_TOKEN` chooses: `softhsm`, which is the default, `kryoptic`, `nss`, or `p11-kit`.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ pub enum Product {
     Kryoptic,
     /// NSS softoken, as the distribution ships it.
     Nss,
+    /// SoftHSM2 in another process, through p11-kit's client.
+    P11Kit,
 }
 
 impl Product {
@@ -24,14 +26,15 @@ impl Product {
             Err(env::VarError::NotPresent) | Ok("softhsm") => Self::SoftHsm,
             Ok("kryoptic") => Self::Kryoptic,
             Ok("nss") => Self::Nss,
-            other => panic!("XKS_TEST_TOKEN is softhsm, kryoptic or nss, not {other:?}"),
+            Ok("p11-kit") => Self::P11Kit,
+            other => panic!("XKS_TEST_TOKEN is softhsm, kryoptic, nss or p11-kit, not {other:?}"),
         }
     }
 
     /// What the proxy calls it: a part of its manufacturer's or its model's name.
     pub fn name(self) -> &'static str {
         match self {
-            Self::SoftHsm => "SoftHSM",
+            Self::SoftHsm | Self::P11Kit => "SoftHSM",
             Self::Kryoptic => "Kryoptic",
             Self::Nss => "Mozilla Foundation",
         }
@@ -39,22 +42,31 @@ impl Product {
 
     /// Whether it has the message interface of PKCS#11 3.x.
     pub fn has_messages(self) -> bool {
-        self != Self::SoftHsm
+        matches!(self, Self::Kryoptic | Self::Nss)
     }
 
-    /// Its PKCS#11 library.
+    /// The PKCS#11 library that the proxy loads.
     pub fn module(self) -> PathBuf {
         match self {
             Self::SoftHsm => softhsm(),
             Self::Kryoptic => kryoptic(),
             Self::Nss => nss(),
+            Self::P11Kit => p11_kit(),
+        }
+    }
+
+    /// The PKCS#11 library that has the token in this process.
+    pub fn local_module(self) -> PathBuf {
+        match self {
+            Self::P11Kit => softhsm(),
+            other => other.module(),
         }
     }
 
     /// The environment variable that names its configuration file. NSS looks at none.
     pub fn variable(self) -> &'static str {
         match self {
-            Self::SoftHsm => "SOFTHSM2_CONF",
+            Self::SoftHsm | Self::P11Kit => "SOFTHSM2_CONF",
             Self::Kryoptic => "KRYOPTIC_CONF",
             Self::Nss => "XKS_TEST_UNUSED",
         }
@@ -85,7 +97,7 @@ impl Product {
     /// A configuration with all tokens in this directory, and room for one more.
     pub fn configuration(self, tokens: &Path) -> String {
         match self {
-            Self::SoftHsm => format!(
+            Self::SoftHsm | Self::P11Kit => format!(
                 "directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n",
                 tokens.display()
             ),
@@ -121,6 +133,19 @@ fn nss() -> PathBuf {
     ];
     let found = places.iter().map(PathBuf::from).find(|path| path.exists());
     found.expect("NSS softoken is missing: run tests/matrix, or install the package libnss3")
+}
+
+/// p11-kit's client, where distributions put it. `XKS_TEST_P11_KIT` names another one.
+fn p11_kit() -> PathBuf {
+    let named = env::var_os("XKS_TEST_P11_KIT").map(PathBuf::from);
+    let places = [
+        "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so",
+        "/usr/lib/aarch64-linux-gnu/pkcs11/p11-kit-client.so",
+        "/usr/lib64/pkcs11/p11-kit-client.so",
+    ];
+    let places = named.into_iter().chain(places.map(PathBuf::from));
+    let found = places.into_iter().find(|path| path.exists());
+    found.expect("p11-kit is missing: run tests/matrix, or install the package p11-kit-modules")
 }
 
 /// Kryoptic's library, which has a directory of its own beside the proxy's build.

@@ -11,7 +11,7 @@ use cryptoki_sys::CKR_FUNCTION_FAILED;
 use super::control::Control;
 use super::dialect::Spoken;
 use super::pki::{Authority, Identity, KMS_SUBJECT};
-use super::token::{HEALTH_KEY, OTHER_TOKEN, TOKEN_LABEL, Token, example};
+use super::token::{HEALTH_KEY, OTHER_TOKEN, Remote, TOKEN_LABEL, Token, example};
 use super::{CLOSED, PAYMENTS, PAYMENTS_NEXT, RETAIL, ROOT, StoreName};
 
 /// What a test may change before the proxy starts.
@@ -34,13 +34,16 @@ pub struct Setup {
     renamed: Vec<(&'static str, &'static str)>,
     more: String,
     edits: Vec<(String, String)>,
+    _server: Option<Remote>,
 }
 
 impl Setup {
     /// The defaults, in `directory`.
     pub fn new(directory: &Path) -> Self {
         let token = Token::with_keys(directory);
-        let variables = vec![token.variable()];
+        let mut variables = vec![token.variable()];
+        let (server, variable) = token.server().unzip();
+        variables.extend(variable);
         let mut setup = Self {
             directory: directory.to_path_buf(),
             token,
@@ -53,6 +56,7 @@ impl Setup {
             renamed: Vec::new(),
             more: String::new(),
             edits: Vec::new(),
+            _server: server,
         };
         setup.defaults();
         setup.speak_the_dialect_under_test();

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
+use super::metrics::eventually;
 use super::product::Product;
 use super::setup::write_private;
 use super::trail::AUDIT_KEY;
@@ -75,6 +76,16 @@ impl Token {
         token
     }
 
+    /// The server of the token and how the module finds it, where the token is in another process.
+    pub fn server(&self) -> Option<(Remote, (String, String))> {
+        let is_remote = self.product == Product::P11Kit;
+        is_remote.then(|| {
+            let remote = Remote::start(self);
+            let variable = remote.variable();
+            (remote, variable)
+        })
+    }
+
     /// The module's PKCS#11 library.
     pub fn module(&self) -> PathBuf {
         self.product.module()
@@ -121,7 +132,7 @@ impl Token {
         tool.envs([self.variable()])
             .arg(command)
             .arg("--module")
-            .arg(self.module())
+            .arg(self.product.local_module())
             .args(["--token", label, "--pin-file"])
             .arg(self.pin_file())
             .args(options);
@@ -201,6 +212,45 @@ impl Churn {
 }
 
 impl Drop for Churn {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A p11-kit server. It is killed when this is dropped.
+pub struct Remote {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Remote {
+    /// Serves every token that the local module has.
+    pub fn start(token: &Token) -> Self {
+        let socket = token.directory.join("p11-kit.sock");
+        let child = Command::new("p11-kit")
+            .envs([token.variable()])
+            .args(["server", "--foreground", "--provider"])
+            .arg(token.product.local_module())
+            .arg("--name")
+            .arg(&socket)
+            .arg("pkcs11:")
+            .stdout(Stdio::null())
+            .spawn();
+        let child = child.expect("p11-kit is missing: install the package p11-kit");
+        eventually("p11-kit's socket", || socket.exists().then_some(()));
+        Self { child, socket }
+    }
+
+    /// The environment variable by which p11-kit's client finds it.
+    pub fn variable(&self) -> (String, String) {
+        let address = format!("unix:path={}", self.socket.display());
+        ("P11_KIT_SERVER_ADDRESS".to_owned(), address)
+    }
+}
+
+impl Drop for Remote {
     fn drop(&mut self) {
         // It may have ended already.
         drop(self.child.kill());

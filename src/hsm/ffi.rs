@@ -15,7 +15,6 @@
 //! - A session is used by one thread at a time: [`Session`] is not `Sync`.
 #![expect(
     unsafe_code,
-    clippy::macro_metavars_in_unsafe,
     reason = "C functions of the PKCS#11 module; this file is the one place for them"
 )]
 

@@ -33,6 +33,10 @@ fn attempts(proxy: &Proxy, outcome: &str) -> f64 {
 
 fn assert_opened_at_once(proxy: &Proxy) {
     proxy.await_ready();
+    // It serves a moment before the supervisor counts the opening.
+    eventually("the opening's count", || {
+        (attempts(proxy, "opened") > 0.0).then_some(())
+    });
     assert_eq!(
         (attempts(proxy, "opened"), attempts(proxy, "failed")),
         (1.0, 0.0)

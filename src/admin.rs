@@ -6,6 +6,9 @@
 //!
 //! # Invariants
 //! - Health checks are answered whatever else is connected: a new connection takes the place of the least advanced one ([`LIMITS`]).
+//! - However often metrics are asked for, rendering them takes a bounded share of the CPU ([`Pace`]).
+
+mod pace;
 
 use std::convert::Infallible;
 use std::io;
@@ -28,6 +31,8 @@ use crate::connections::{ClientStream, Connections, End, PERIOD, PoolLimits, Slo
 use crate::listen::Listeners;
 use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, Metrics};
 use crate::sync::{Scope, isolated_task};
+
+use pace::Pace;
 
 /// The bounds of its connections. A load balancer and a few scrapers need ten; the rest is the time that a new connection has for its request while
 /// 1,000 others come per second. Nobody is verified here.
@@ -69,9 +74,16 @@ pub struct AdminParts {
     pub refresh: Arc<dyn Fn() + Send + Sync>,
 }
 
+/// What all requests share.
+#[derive(Clone)]
+struct Shared {
+    parts: AdminParts,
+    pace: Arc<Pace>,
+}
+
 /// The bound listeners.
 pub struct Admin {
-    parts: AdminParts,
+    shared: Shared,
     listeners: Listeners,
 }
 
@@ -82,7 +94,9 @@ impl Admin {
     /// The first address that cannot be bound, named.
     pub fn bind(settings: &AdminSettings, parts: AdminParts) -> io::Result<Self> {
         let listeners = Listeners::bind(&settings.listen)?;
-        Ok(Self { parts, listeners })
+        let pace = Arc::default();
+        let shared = Shared { parts, pace };
+        Ok(Self { shared, listeners })
     }
 
     /// Where it is bound.
@@ -101,23 +115,23 @@ impl Admin {
                 accepted = self.listeners.accept() => match accepted {
                     Ok((socket, peer)) => self.serve_in_task(socket, peer),
                     Err(error) => {
-                        self.parts.connections.note_accept_failure(&error);
+                        self.shared.parts.connections.note_accept_failure(&error);
                         sleep(ACCEPT_PAUSE).await;
                     }
                 },
-                _ = periods.tick() => self.parts.connections.report(),
+                _ = periods.tick() => self.shared.parts.connections.report(),
             }
         }
     }
 
     fn serve_in_task(&self, socket: TcpStream, peer: SocketAddr) {
-        let Some(slot) = self.parts.connections.admit(peer) else {
+        let Some(slot) = self.shared.parts.connections.admit(peer) else {
             // A reset leaves nothing of it in the kernel.
             return drop(socket.set_zero_linger());
         };
-        let parts = self.parts.clone();
+        let shared = self.shared.clone();
         isolated_task(Scope::Admin, async move {
-            let serving = serve_connection(parts, slot.stream(socket), &slot);
+            let serving = serve_connection(shared, slot.stream(socket), &slot);
             let end = tokio::select! {
                 served = timeout(MAX_LIFE, serving) => served.map_or(End::MaxAge, |_| End::Closed),
                 () = slot.displaced() => return,
@@ -128,14 +142,14 @@ impl Admin {
 }
 
 async fn serve_connection(
-    parts: AdminParts,
+    shared: Shared,
     stream: ClientStream,
     slot: &Slot,
 ) -> Result<(), hyper::Error> {
     let service = service_fn(|request: Request<Incoming>| {
         slot.establish();
-        let response = answer(&parts, &request);
-        async move { Ok::<_, Infallible>(response) }
+        let shared = shared.clone();
+        async move { Ok::<_, Infallible>(answer(&shared, &request).await) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
@@ -144,7 +158,7 @@ async fn serve_connection(
         .await
 }
 
-fn answer<B>(parts: &AdminParts, request: &Request<B>) -> Response<Full<Bytes>> {
+async fn answer<B>(shared: &Shared, request: &Request<B>) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     if !matches!(path, "/livez" | "/readyz" | "/metrics") {
         return text(StatusCode::NOT_FOUND, "not found\n");
@@ -158,14 +172,14 @@ fn answer<B>(parts: &AdminParts, request: &Request<B>) -> Response<Full<Bytes>> 
     }
     match path {
         "/livez" => text(StatusCode::OK, "live\n"),
-        "/readyz" => match (parts.readiness)() {
+        "/readyz" => match (shared.parts.readiness)() {
             Ok(()) => text(StatusCode::OK, "ready\n"),
             Err(reason) => text(
                 StatusCode::SERVICE_UNAVAILABLE,
                 format!("not ready: {reason}\n"),
             ),
         },
-        _ => metrics(parts),
+        _ => shared.pace.take_turn(|| metrics(&shared.parts)).await,
     }
 }
 
@@ -201,7 +215,7 @@ mod tests {
     use super::*;
     use crate::connections::ConnectionMetrics;
 
-    fn status(method: Method, path: &str, ready: bool) -> u16 {
+    async fn status(method: Method, path: &str, ready: bool) -> u16 {
         let metrics = Metrics::default();
         let declared = ConnectionMetrics::declare(&metrics).unwrap();
         let parts = AdminParts {
@@ -221,11 +235,13 @@ mod tests {
             .uri(path)
             .body(())
             .unwrap();
-        answer(&parts, &request).status().as_u16()
+        let pace = Arc::default();
+        let shared = Shared { parts, pace };
+        answer(&shared, &request).await.status().as_u16()
     }
 
-    #[test]
-    fn paths_and_methods() {
+    #[tokio::test]
+    async fn paths_and_methods() {
         for (path, ready, expected) in [
             ("/livez", false, 200),
             ("/readyz", true, 200),
@@ -234,9 +250,9 @@ mod tests {
             ("/", true, 404),
             ("/kms/xks/v1/health", true, 404),
         ] {
-            assert_eq!(status(Method::GET, path, ready), expected, "{path}");
+            assert_eq!(status(Method::GET, path, ready).await, expected, "{path}");
         }
-        assert_eq!(status(Method::HEAD, "/livez", true), 200);
-        assert_eq!(status(Method::POST, "/livez", true), 405);
+        assert_eq!(status(Method::HEAD, "/livez", true).await, 200);
+        assert_eq!(status(Method::POST, "/livez", true).await, 405);
     }
 }

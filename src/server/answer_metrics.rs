@@ -41,7 +41,7 @@ impl AnswerMetrics {
         Ok(Self {
             objective: metrics.counter(
                 "xks_objective_requests_total",
-                "Requests to a key store, by whether they met the objective: no retryable error, answered within 250 ms, and the client still there.",
+                "Verified requests, by whether they met the objective: no retryable error, answered within 250 ms, and the client still there.",
                 &["store", "met"],
             )?,
             errors: metrics.counter(
@@ -66,12 +66,13 @@ impl AnswerMetrics {
     /// Counts an answer.
     pub(super) fn count(&self, facts: &Facts, duration: Duration) {
         let store = facts.key_store.as_deref();
-        // Of a client that has gone nobody knows what it would have taken; a stranger must not spend the error budget so.
+        // Of a client that has gone nobody knows what it would have taken.
         if let Some(fault) = facts.fault.as_ref().filter(|_| !facts.has_left) {
             self.count_error(facts, fault);
         }
         if let Some(store) = store {
-            if facts.is_verified() || !facts.has_left {
+            // A stranger must neither spend the error budget nor add to the requests that it is a share of.
+            if facts.is_verified() {
                 self.count_objective(store, facts, duration);
             }
             self.count_signature(store, &facts.signature);
@@ -160,6 +161,7 @@ mod tests {
         Facts {
             operation: Some(Operation::Encrypt),
             key_store: Some("payments".into()),
+            access_key_id: AccessKeyId::parse("AAAAAAAAAAAAAAAAAAAA").ok(),
             fault,
             ..Facts::default()
         }
@@ -185,6 +187,19 @@ mod tests {
     }
 
     #[test]
+    fn what_strangers_do_is_no_part_of_the_objective() {
+        for has_left in [false, true] {
+            let facts = Facts {
+                has_left,
+                access_key_id: None,
+                ..facts(Some(FaultKind::Overloaded.into()))
+            };
+            let text = counted_facts(&facts, 1);
+            assert!(!text.contains("xks_objective_requests_total{"), "{text}");
+        }
+    }
+
+    #[test]
     fn a_verified_client_that_has_gone_misses_the_objective_and_a_stranger_does_not() {
         for (is_verified, fault) in [
             (true, None),
@@ -193,9 +208,14 @@ mod tests {
         ] {
             let facts = Facts {
                 has_left: true,
-                access_key_id: is_verified
-                    .then(|| AccessKeyId::parse("AAAAAAAAAAAAAAAAAAAA").unwrap()),
                 ..facts(fault.map(Fault::from))
+            };
+            let facts = match is_verified {
+                true => facts,
+                false => Facts {
+                    access_key_id: None,
+                    ..facts
+                },
             };
             let text = counted_facts(&facts, 1);
             let missed = "xks_objective_requests_total{met=\"false\",store=\"payments\"} 1";

@@ -58,7 +58,7 @@ impl ServerMetrics {
             )?,
             durations: metrics.latency(
                 "xks_request_duration_seconds",
-                "From a request's headers to its answer, or to its end where no answer was taken.",
+                "From the headers of a verified request to its answer, or to its end where no answer was taken.",
                 &["store", "operation"],
             )?,
             handshakes: metrics.counter(
@@ -119,9 +119,12 @@ impl ServerMetrics {
         self.requests
             .with_label_values(&[store, operation, outcome])
             .inc();
-        self.durations
-            .with_label_values(&[store, operation])
-            .observe(duration.as_secs_f64());
+        // How long a stranger's request takes is the stranger's choice.
+        if facts.is_verified() {
+            self.durations
+                .with_label_values(&[store, operation])
+                .observe(duration.as_secs_f64());
+        }
         self.answers.count(facts, duration);
     }
 

@@ -19,6 +19,8 @@ pub enum End {
     MaxAge,
     /// Too many bytes came without a request.
     Flood,
+    /// What came is not HTTP, or a head with too many or too long headers: the request has no line and no count of its own.
+    Malformed,
     /// The server stops.
     Drain,
     /// Another one took its place before it had sent anything, or after its handshake was refused.
@@ -35,7 +37,7 @@ pub enum End {
 
 impl End {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Closed,
         Self::HandshakeFailed,
         Self::HandshakeTimeout,
@@ -43,6 +45,7 @@ impl End {
         Self::IdleTimeout,
         Self::MaxAge,
         Self::Flood,
+        Self::Malformed,
         Self::Drain,
         Self::DisplacedSilent,
         Self::DisplacedHandshake,
@@ -61,6 +64,7 @@ impl End {
             Self::IdleTimeout => "idle_timeout",
             Self::MaxAge => "max_age",
             Self::Flood => "flood",
+            Self::Malformed => "malformed",
             Self::Drain => "drain",
             Self::DisplacedSilent => "displaced_silent",
             Self::DisplacedHandshake => "displaced_handshake",

@@ -24,6 +24,7 @@ pub(super) struct Shared {
     pub metrics: ListenerMetrics,
     /// Displaced and refused connections.
     closed: Tally<Closed>,
+    malformed: Tally<Source>,
     accept_failures: Tally<String>,
 }
 
@@ -60,6 +61,7 @@ impl Shared {
             shared_sources: Mutex::default(),
             metrics,
             closed: Tally::default(),
+            malformed: Tally::default(),
             accept_failures: Tally::default(),
         }
     }
@@ -84,6 +86,9 @@ impl Shared {
     pub(super) fn report(&self) {
         if let Some((count, last)) = self.closed.end_period() {
             self.log_closed(count, &last);
+        }
+        if let Some((count, last)) = self.malformed.end_period() {
+            self.log_malformed(count, &last);
         }
         if let Some((count, error)) = self.accept_failures.end_period() {
             self.log_accept_failures(count, &error);
@@ -117,6 +122,21 @@ impl Shared {
         if let Some(closed) = self.closed.add(Closed { source, end }) {
             self.log_closed(1, &closed);
         }
+    }
+
+    /// Counts a connection that has ended by itself, and logs it if nothing else tells of its last request.
+    pub(super) fn count_ended(&self, source: &Source, end: End, is_known: bool) {
+        self.metrics.count_closed(end, is_known);
+        if end == End::Malformed
+            && let Some(last) = self.malformed.add(source.clone())
+        {
+            self.log_malformed(1, &last);
+        }
+    }
+
+    fn log_malformed(&self, count: u64, last: &Source) {
+        let listener = self.metrics.listener;
+        tracing::warn!(listener, count, last_source = %last, "connections closed because a request is not valid HTTP");
     }
 
     fn log_closed(&self, count: u64, last: &Closed) {

@@ -128,8 +128,9 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let Handle { shared, id, .. } = &self.handle;
         let left = shared.change(|pool| pool.leave(*id, Instant::now()));
+        let source = self.source();
         if let Some(is_known) = left {
-            shared.metrics.count_closed(self.end, is_known);
+            shared.count_ended(source, self.end, is_known);
         }
     }
 }

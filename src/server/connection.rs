@@ -14,13 +14,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_rustls::server::TlsStream;
 use tower::Service;
 
 use super::Response;
 use super::activity::Activity;
 use super::client_auth;
-use super::drive::{Terms, drive};
+use super::drive::{STRANGERS_GRACE, Terms, drive};
 use super::guard::{Guarded, MAX_HEAD};
 use super::handshake::Handshakes;
 use super::live::Live;
@@ -69,6 +70,7 @@ where
             Err(end) => return slot.finish(end),
         },
         () = slot.displaced() => return,
+        () = end_of_grace(shared.draining.clone()) => return slot.finish(End::Drain),
     };
     slot.establish();
     let session = stream.get_ref().1;
@@ -89,6 +91,13 @@ where
         true => serve_http1(shared, established).await,
         false => serve_http2(shared, established).await,
     }
+}
+
+/// Resolves when a drain has left a handshake enough time.
+async fn end_of_grace(mut draining: watch::Receiver<bool>) {
+    // A closed channel means that the server is gone: the same as a drain.
+    drop(draining.wait_for(|is_draining| *is_draining).await);
+    sleep(STRANGERS_GRACE).await;
 }
 
 async fn serve_http1<S>(shared: Shared<S>, established: Established)

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, Judgement};
@@ -17,11 +17,15 @@ use super::panics::StreamExecutor;
 use super::settings::Limits;
 use crate::connections::{ClientStream, End, Slot};
 
+/// How long a connection without a verified request may last after it was shut down in a drain: longer than a first request takes, whose signature
+/// is verified then. A stranger who does not finish a request must not hold up the stop of the proxy.
+pub(super) const STRANGERS_GRACE: Duration = Duration::from_secs(1);
+
 /// The stream of an established connection.
 pub(super) type ClientIo = TokioIo<Guarded<TlsStream<ClientStream>>>;
 
 /// A hyper connection, of either version.
-pub(super) trait Graceful: Future {
+pub(super) trait Graceful: Future<Output = hyper::Result<()>> {
     /// Finishes what runs, takes nothing new.
     fn shut_down(self: Pin<&mut Self>);
 }
@@ -78,8 +82,7 @@ pub(super) async fn drive<C: Graceful>(connection: C, mut terms: Terms<'_>) -> E
     let mut schedule = Schedule::default();
     loop {
         tokio::select! {
-            // How a connection ends is the client's business; every request has its own line in the log.
-            _ = &mut connection => return terms.activity.end(),
+            outcome = &mut connection => return end_of(outcome, terms.activity),
             () = sleep(schedule.pause(&terms.limits)) => {}
             changed = terms.draining.changed(), if schedule.is_open() => {
                 // A closed channel means that the server is gone: the same as a drain.
@@ -103,12 +106,28 @@ pub(super) async fn drive<C: Graceful>(connection: C, mut terms: Terms<'_>) -> E
         if schedule.shuts_down_now(&terms) {
             connection.as_mut().shut_down();
             if schedule.ends_at.is_none() {
-                // The server's grace period bounds it.
-                connection.await;
-                return End::Drain;
+                return drain(connection, &terms).await;
             }
         }
     }
+}
+
+/// Why a connection has ended. How it ends is the client's business, and every request has a line of its own in the log; but hyper rejects what
+/// is not HTTP before it is a request.
+fn end_of(outcome: hyper::Result<()>, activity: &Activity) -> End {
+    if outcome.is_err_and(|error| error.is_parse()) {
+        activity.ends_by(End::Malformed);
+    }
+    activity.end()
+}
+
+/// Waits for the end of a connection that shuts down in a drain. The server's grace period bounds it; a stranger has [`STRANGERS_GRACE`].
+async fn drain<C: Graceful>(mut connection: Pin<&mut C>, terms: &Terms<'_>) -> End {
+    let is_over = timeout(STRANGERS_GRACE, connection.as_mut()).await.is_ok();
+    if !is_over && terms.slot.is_verified() {
+        drop(connection.await);
+    }
+    End::Drain
 }
 
 impl Schedule {

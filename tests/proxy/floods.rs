@@ -162,3 +162,24 @@ fn bytes_that_are_no_tls_are_answered_with_an_alert_that_arrives() {
         assert_eq!((answer.first(), answer.len()), (Some(&0x15), 7));
     }
 }
+
+#[test]
+fn a_request_that_is_no_http_is_counted_and_logged() {
+    let proxy = Proxy::start();
+    let malformed = [("listener", "server"), ("reason", "malformed")];
+    let twice = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n";
+    let many = format!("POST / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(120));
+    for (count, bytes) in [
+        (1.0, "no request at all\r\n\r\n"),
+        (2.0, twice),
+        (3.0, &many),
+    ] {
+        let mut connection = proxy.connect();
+        connection.send(bytes.as_bytes()).unwrap();
+        connection.drain();
+        proxy.await_metric("xks_connections_closed_total", &malformed, |n| n == count);
+    }
+    proxy.daemon.wait_for("the first of them", |line| {
+        line["message"] == "connections closed because a request is not valid HTTP"
+    });
+}

@@ -1,14 +1,17 @@
 //! SIGTERM: not ready, no new connections, every accepted request answered, exit code 0.
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use rustls::ALL_VERSIONS;
 
 use crate::harness::control::{Control, Function};
-use crate::harness::http::Connection;
+use crate::harness::http::{Connection, tcp};
 use crate::harness::metrics::eventually;
+use crate::harness::pki::tls_client;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, Proxy};
 
@@ -217,4 +220,29 @@ fn a_proxy_whose_hsm_hangs_ends_all_the_same() {
     proxy.daemon.signal(Signal::TERM);
     proxy.daemon.wait();
     control.hang(Function::Encrypt, false);
+}
+
+#[test]
+fn strangers_do_not_hold_up_the_stop() {
+    let mut proxy = Proxy::start_with(|setup| {
+        setup.set("server", "grace_period", "\"60s\"");
+        setup.set("server.limits", "header_timeout", "\"60s\"");
+    });
+    let mut half_a_head = proxy.connect();
+    half_a_head.send(b"POST /x HTT").unwrap();
+    let client = tls_client(proxy.setup.authority.der(), ALL_VERSIONS, None, &["h2"]);
+    let mut never_reads = Connection::open(proxy.server, client).unwrap();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    never_reads.send(preface).unwrap();
+    let mut half_a_record = tcp(proxy.server).unwrap();
+    half_a_record.write_all(&[0x16, 3, 1, 2, 0, 1]).unwrap();
+    for (state, count) in [("unverified", 2.0), ("handshake", 1.0)] {
+        let labels = [("listener", "server"), ("state", state)];
+        proxy.await_metric("xks_connections", &labels, |value| value == count);
+    }
+    let start = Instant::now();
+    proxy.daemon.signal(Signal::TERM);
+    assert_eq!(proxy.daemon.wait().code(), Some(0));
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(40), "{took:?}");
 }

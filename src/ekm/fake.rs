@@ -28,6 +28,9 @@ pub struct FakeKeyManager {
     failure: Mutex<Option<KeyManagerFault>>,
     corrupt_decryptions: AtomicU32,
     counter: AtomicU32,
+    asked: AtomicU32,
+    /// What it says of keys instead of what it holds; none: it does not know.
+    knowledge: Mutex<Option<Option<bool>>>,
 }
 
 impl FakeKeyManager {
@@ -41,6 +44,8 @@ impl FakeKeyManager {
             failure: Mutex::default(),
             corrupt_decryptions: AtomicU32::new(0),
             counter: AtomicU32::new(0),
+            asked: AtomicU32::new(0),
+            knowledge: Mutex::default(),
         })
     }
 
@@ -76,14 +81,28 @@ impl FakeKeyManager {
         self.corrupt_decryptions.store(n, Ordering::SeqCst);
     }
 
+    /// Makes it say this of every key, whatever it holds.
+    pub fn believe(&self, has_key: Option<bool>) {
+        *self.knowledge.lock().unwrap() = Some(has_key);
+    }
+
+    /// How many jobs it was asked for.
+    pub fn asked(&self) -> u32 {
+        self.asked.load(Ordering::SeqCst)
+    }
+
     /// How many encryptions there have been.
     pub fn encryptions(&self) -> u32 {
         self.counter.load(Ordering::SeqCst)
     }
 
     fn key(&self, key: &KeySelector) -> Result<KeyAttributes, KeyManagerError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         if let Some(fault) = *self.failure.lock().unwrap() {
             return Err(self.error(fault));
+        }
+        if !self.is_usable() {
+            return Err(self.error(KeyManagerFault::DeviceUnavailable));
         }
         let keys = self.keys.lock().unwrap();
         keys.get(key)
@@ -197,6 +216,9 @@ impl KeyManager for FakeKeyManager {
     }
 
     fn has_key(&self, key: &KeySelector) -> Option<bool> {
+        if let Some(knowledge) = *self.knowledge.lock().unwrap() {
+            return knowledge;
+        }
         Some(self.keys.lock().unwrap().contains_key(key))
     }
 

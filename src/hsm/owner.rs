@@ -121,7 +121,10 @@ impl Owner {
         shared.load.begin(&self.slot);
         let outcome = work(self);
         let worked = started.elapsed();
-        shared.load.end(&self.slot, worked);
+        match outcome {
+            Ok(_) => shared.load.end(&self.slot, worked),
+            Err(_) => shared.load.rest(&self.slot),
+        }
         histogram.observe(worked.as_secs_f64());
         outcome.map(|value| Served {
             value,

@@ -145,9 +145,14 @@ impl CiphertextMetadata {
 
     /// The key version that it names; [`KeyVersion::FIRST`] when it is absent or not in our form.
     pub fn key_version(&self) -> KeyVersion {
+        self.named_version().unwrap_or(KeyVersion::FIRST)
+    }
+
+    /// The key version that it names; none when it is not in our form, which that of every ciphertext of ours is.
+    pub fn named_version(&self) -> Option<KeyVersion> {
         match *self.0.as_slice() {
-            [FORM_KEY_VERSION, a, b, c, d] => KeyVersion(u32::from_be_bytes([a, b, c, d])),
-            _ => KeyVersion::FIRST,
+            [FORM_KEY_VERSION, a, b, c, d] => Some(KeyVersion(u32::from_be_bytes([a, b, c, d]))),
+            _ => None,
         }
     }
 

@@ -26,7 +26,6 @@ pub struct FakeKeyManager {
     delay: AtomicU32,
     keys: Mutex<HashMap<KeySelector, KeyAttributes>>,
     failure: Mutex<Option<KeyManagerFault>>,
-    corrupt_decryptions: AtomicU32,
     counter: AtomicU32,
     asked: AtomicU32,
     /// What it says of keys instead of what it holds; none: it does not know.
@@ -42,7 +41,6 @@ impl FakeKeyManager {
             delay: AtomicU32::new(0),
             keys: Mutex::default(),
             failure: Mutex::default(),
-            corrupt_decryptions: AtomicU32::new(0),
             counter: AtomicU32::new(0),
             asked: AtomicU32::new(0),
             knowledge: Mutex::default(),
@@ -74,11 +72,6 @@ impl FakeKeyManager {
     /// Makes every job fail like this.
     pub fn fail_with(&self, fault: Option<KeyManagerFault>) {
         *self.failure.lock().unwrap() = fault;
-    }
-
-    /// Makes the next `n` decryptions answer something else than what was encrypted.
-    pub fn corrupt_decryptions(&self, n: u32) {
-        self.corrupt_decryptions.store(n, Ordering::SeqCst);
     }
 
     /// Makes it say this of every key, whatever it holds.
@@ -152,11 +145,14 @@ impl FakeKeyManager {
         iv[0] = self.counter.fetch_add(1, Ordering::SeqCst) as u8;
         let ciphertext: Vec<u8> = job.plaintext.expose().iter().map(|b| b ^ 0x55).collect();
         let tag = tag(&job.key, &iv, &ciphertext, &job.aad);
-        Ok(Sealed {
+        let sealed = Sealed {
             iv,
             ciphertext,
             tag,
-        })
+            digest: None,
+        };
+        let digest = job.digest.as_ref().map(|digest| digest.of(&sealed));
+        Ok(Sealed { digest, ..sealed })
     }
 
     fn open(&self, job: &DecryptJob) -> Result<Opened, KeyManagerError> {
@@ -168,12 +164,7 @@ impl FakeKeyManager {
             (false, Some(aad)) if is_bound_to(aad) => true,
             (false, _) => return Err(self.error(KeyManagerFault::CiphertextInvalid)),
         };
-        let corrupt = self
-            .corrupt_decryptions
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
-            .is_ok();
-        let mask = if corrupt { 0x54 } else { 0x55 };
-        let plaintext: Vec<u8> = ciphertext.iter().map(|b| b ^ mask).collect();
+        let plaintext: Vec<u8> = ciphertext.iter().map(|b| b ^ 0x55).collect();
         Ok(Opened {
             plaintext: plaintext.into(),
             by_or_aad,

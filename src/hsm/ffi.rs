@@ -27,7 +27,7 @@ use cryptoki_sys::{
     CK_GCM_PARAMS, CK_INTERFACE, CK_MECHANISM, CK_RV, CK_ULONG, CKG_GENERATE_RANDOM, CKM_AES_GCM,
 };
 
-use super::errors::{CallError, LoadError};
+use super::errors::{CallError, LoadError, Violation};
 use super::profile::ParamsForm;
 use crate::ekm::TAG_LENGTH;
 use crate::secret::SecretBytes;
@@ -333,7 +333,7 @@ fn ulong(length: usize) -> Result<CK_ULONG, CallError> {
 fn exactly(reported: CK_ULONG, expected: usize) -> Result<(), CallError> {
     match usize::try_from(reported) {
         Ok(reported) if reported == expected => Ok(()),
-        _ => Err(CallError::ImpossibleLength(reported)),
+        _ => Err(CallError::Wrong(Violation::Length(reported))),
     }
 }
 

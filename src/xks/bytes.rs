@@ -81,7 +81,12 @@ pub struct InitializationVector(Vec<u8>);
 impl InitializationVector {
     /// The vector, unless its length is another.
     pub fn new(bytes: &[u8]) -> Option<Self> {
-        matches!(bytes.len(), 12 | 16).then(|| Self(bytes.to_vec()))
+        Self::from_vec(bytes.to_vec())
+    }
+
+    /// The same without a copy.
+    pub fn from_vec(bytes: Vec<u8>) -> Option<Self> {
+        matches!(bytes.len(), 12 | 16).then_some(Self(bytes))
     }
 
     /// The bytes.

@@ -6,7 +6,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::bytes::{Aad, CiphertextMetadata, GcmTag, InitializationVector, KeyVersion};
+use super::bytes::{Aad, CiphertextMetadata, KeyVersion};
 
 /// The AAD that the HSM is given: `u16be(len AAD) ‖ AAD ‖ u8(len MD) ‖ MD`; always at least 3 bytes.
 pub fn framed_aad(aad: &Aad, metadata: &CiphertextMetadata) -> Vec<u8> {
@@ -48,16 +48,16 @@ pub fn version_of_framing(framed: &[u8]) -> Option<KeyVersion> {
 pub fn integrity_value(
     aad: &Aad,
     metadata: &CiphertextMetadata,
-    iv: &InitializationVector,
+    iv: &[u8],
     ciphertext: &[u8],
-    tag: &GcmTag,
+    tag: &[u8; 16],
 ) -> [u8; 32] {
     Sha256::new()
         .chain_update(aad.as_bytes())
         .chain_update(metadata.as_bytes())
-        .chain_update(iv.as_bytes())
+        .chain_update(iv)
         .chain_update(ciphertext)
-        .chain_update(tag.as_bytes())
+        .chain_update(tag)
         .finalize()
         .into()
 }
@@ -168,9 +168,9 @@ mod tests {
         let value = integrity_value(
             &Aad::new(&bytes("cHJvamVjdD1uaWxlLGRlcGFydG1lbnQ9bWFya2V0aW5n")).unwrap(),
             &CiphertextMetadata::new(&bytes("a2V5X3ZlcnNpb249MQ==")).unwrap(),
-            &InitializationVector::new(&bytes("HMrlRw85cAJUd5Ax")).unwrap(),
+            &bytes("HMrlRw85cAJUd5Ax"),
             &bytes("ghxkK1txeDNn3q8Y"),
-            &GcmTag::new(&bytes("vBxN2ncH1oEkR8WVXpmyYQ==")).unwrap(),
+            &bytes("vBxN2ncH1oEkR8WVXpmyYQ==").try_into().unwrap(),
         );
         assert_eq!(
             STANDARD.encode(value),

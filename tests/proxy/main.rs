@@ -92,4 +92,5 @@ mod strangers;
 mod tls;
 mod two_hsms;
 mod unit;
+mod untrusted;
 mod unverified;

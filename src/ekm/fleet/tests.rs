@@ -41,6 +41,7 @@ fn job() -> EncryptJob {
         plaintext: Arc::new(SecretBytes::new(b"x".to_vec())),
         aad: Arc::new([0, 0, 0]),
         must_decrypt: false,
+        digest: None,
         deadline: Deadline::after(Duration::from_secs(1)),
         calls: CallCount::default(),
     }

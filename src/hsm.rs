@@ -26,6 +26,7 @@
 //! - `unsafe` is in `ffi` only.
 
 mod administration;
+mod attributes;
 mod blame;
 mod change;
 mod device;
@@ -35,6 +36,7 @@ mod events;
 mod failure;
 mod ffi;
 mod gcm;
+mod gcm_call;
 mod health;
 mod history;
 mod job;
@@ -44,6 +46,7 @@ mod last_check;
 mod load;
 mod metrics;
 mod module;
+mod objects;
 mod owner;
 mod probe;
 mod profile;
@@ -51,6 +54,8 @@ mod queue;
 mod sealing;
 mod settings;
 mod shared;
+mod slot;
+mod structures;
 mod supervisor;
 mod token;
 mod trust;
@@ -59,7 +64,7 @@ mod watched;
 
 pub use administration::{
     Administration, AdministrationError, CreateKeyError, GcmFinding, KeyProtection, NewKey,
-    OpenToken, TokenKey,
+    OpenToken, TokenKey, TokenKeys,
 };
 pub use device::Hsm;
 pub use metrics::{HsmMetrics, StateChange, StateWatcher};

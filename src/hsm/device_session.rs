@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use cryptoki::object::ObjectHandle;
-use cryptoki::session::Session;
 
 use super::blame::Verdict;
 use super::errors::CallError;
 use super::failure::{Direction, Failure, JobKind, failure_of_find, judged};
+use super::ffi::Session;
 use super::gcm::Gcm;
 use super::health::{Checker, KnownGood};
 use super::keys::{FindError, KeyEntry};
@@ -39,7 +39,7 @@ impl DeviceSession {
     pub(super) fn new(shared: &Arc<Shared>, opening: Arc<Opening>, session: Session) -> Self {
         Self {
             shared: Arc::clone(shared),
-            gcm: Gcm::new(Arc::clone(&opening.module), opening.plan),
+            gcm: Gcm::new(opening.plan),
             opening,
             session,
         }
@@ -214,10 +214,10 @@ impl DeviceSession {
     fn heal(&mut self) -> Result<(), Failure> {
         let (hsm, opening) = (&self.shared.settings.name, &self.opening);
         let failed = |error: token::OpenError| Failure::of_device(error.to_string());
-        let session = opening.module.context.open_ro_session(opening.slot);
+        let session = opening.slot.open_session(&opening.module);
         self.session = session.map_err(|error| failed(error.into()))?;
         token::log_in(&self.session, &self.shared.settings.pin).map_err(failed)?;
-        self.gcm = Gcm::new(Arc::clone(&opening.module), opening.plan);
+        self.gcm = Gcm::new(opening.plan);
         tracing::warn!(%hsm, "a lost session was opened again");
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! How calls of a module, and loading one, fail.
 
-use cryptoki::error::RvError;
+use cryptoki::error::{Error as Pkcs11Error, RvError};
 use thiserror::Error;
 
 /// Why a call gave no result.
@@ -42,6 +42,15 @@ pub(super) enum Violation {
     /// A ciphertext decrypts to another plaintext, or no longer decrypts.
     #[error("its ciphertexts do not decrypt to their plaintext")]
     NotDecryptable,
+}
+
+impl From<Pkcs11Error> for CallError {
+    fn from(error: Pkcs11Error) -> Self {
+        match error {
+            Pkcs11Error::Pkcs11(code, _) => Self::Returned(code),
+            _ => Self::NotCallable,
+        }
+    }
 }
 
 /// Why a library is no PKCS#11 module.

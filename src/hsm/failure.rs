@@ -94,6 +94,10 @@ pub(super) fn failure_of_find(error: FindError, selector: &KeySelector) -> Failu
             KeyManagerFault::KeyAmbiguous,
             format!("the token has several keys with {selector}"),
         ),
+        FindError::Unreadable(error) => Failure::of_job(
+            KeyManagerFault::DeviceFailed,
+            format!("the key with {selector} cannot be read: {error}"),
+        ),
         FindError::Call(error) => failure_of_call(&error),
     }
 }

@@ -8,18 +8,15 @@
 //!   of it is used.
 
 use std::mem;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cryptoki::error::Error;
 use cryptoki::object::ObjectHandle;
-use cryptoki::session::Session;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::errors::{CallError, Violation};
-use super::ffi::GcmCall;
+use super::ffi::Session;
+use super::gcm_call::{GcmCall, message_encrypt};
 use super::history::KeyHistory;
-use super::module::Module;
 use super::profile::{IvSource, Plan};
 use crate::ekm::{Sealed, TAG_LENGTH};
 use crate::secret::{SecretBytes, constant_time_eq};
@@ -42,7 +39,6 @@ const MAX_IV_AGE: Duration = Duration::from_secs(1);
 
 /// One session's AES-GCM.
 pub(super) struct Gcm {
-    module: Arc<Module>,
     plan: Plan,
     pool: IvPool,
     /// The IV of the previous encryption without a history.
@@ -71,9 +67,8 @@ impl IvPool {
 }
 
 impl Gcm {
-    pub(super) fn new(module: Arc<Module>, plan: Plan) -> Self {
+    pub(super) fn new(plan: Plan) -> Self {
         Self {
-            module,
             plan,
             pool: IvPool {
                 ivs: Vec::with_capacity(IVS_PER_CALL),
@@ -120,8 +115,7 @@ impl Gcm {
                 Parts { iv, output }
             }
             IvSource::Message => {
-                let functions = &self.module.functions;
-                let (iv, output) = functions.message_encrypt(session, key, aad, plaintext)?;
+                let (iv, output) = message_encrypt(session, key, aad, plaintext)?;
                 Parts { iv, output }
             }
         };
@@ -152,7 +146,6 @@ impl Gcm {
 
     fn call<'a>(&'a self, iv: &'a mut [u8], aad: &'a [u8]) -> GcmCall<'a> {
         GcmCall {
-            functions: &self.module.functions,
             is_vendors: self.plan.iv == IvSource::Prepended,
             params: self.plan.params,
             iv,
@@ -184,12 +177,7 @@ impl Gcm {
             return Ok(iv);
         }
         let mut random = Zeroizing::new([0; IV_LENGTH * IVS_PER_CALL]);
-        session
-            .generate_random_slice(&mut *random)
-            .map_err(|error| match error {
-                Error::Pkcs11(code, _) => CallError::Returned(code),
-                _ => CallError::NotCallable,
-            })?;
+        session.generate_random_slice(&mut *random)?;
         self.pool.fill(&*random, now);
         self.pool.take(now).ok_or(CallError::NotCallable)
     }

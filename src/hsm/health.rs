@@ -3,8 +3,7 @@
 //! The same known-good ciphertext settles who is to blame when a device answers a decryption with a code that may mean either
 //! "the tag is wrong" or "I am broken".
 
-use cryptoki::session::Session;
-
+use super::ffi::Session;
 use super::gcm::Gcm;
 use super::history::{History, KeyHistory};
 use super::keys::{FindError, KeyEntry, KeyTable};
@@ -120,6 +119,11 @@ impl Checker<'_> {
                     "several keys are labelled {label:?}: keep one"
                 )));
             }
+            Err(FindError::Unreadable(error)) => {
+                return Ok(Err(format!(
+                    "the health key cannot be read ({error}): {create}"
+                )));
+            }
             Err(FindError::Call(error)) => return Err(error.into()),
         };
         // The handle may be stale, the key changed: what counts is what the device says now.
@@ -128,7 +132,7 @@ impl Checker<'_> {
             Err(_) => match keys.find_again(self.session, &selector, entry.handle) {
                 Ok(entry) => entry,
                 Err(FindError::Call(error)) => return Err(error.into()),
-                Err(FindError::Absent | FindError::Ambiguous) => {
+                Err(FindError::Absent | FindError::Ambiguous | FindError::Unreadable(_)) => {
                     return Ok(Err(format!("the health key is gone: {create}")));
                 }
             },

@@ -119,6 +119,11 @@ pub struct Block {
     pub bad_tag_code: AtomicU64,
     pub dialect: AtomicU64,
     pub iv_source: AtomicU64,
+    pub read_only_code: AtomicU64,
+    pub token_flags: AtomicU64,
+    pub nul_padding: AtomicU64,
+    pub unreadable: AtomicU64,
+    pub unreadable_code: AtomicU64,
     // Events: each increment is one, applied by the module at its next call.
     pub session_epoch: AtomicU64,
     pub login_epoch: AtomicU64,
@@ -259,6 +264,28 @@ impl Control {
         self.block().iv_source.store(source as u64, SeqCst);
     }
 
+    /// What `C_OpenSession` returns for a read-only session; 0: as the wrapped module.
+    pub fn reject_read_only(&self, code: u64) {
+        self.block().read_only_code.store(code, SeqCst);
+    }
+
+    /// Flags that the token has besides its own. With `CKF_CLOCK_ON_TOKEN` its `utcTime` is no time.
+    pub fn set_token_flags(&self, flags: u64) {
+        self.block().token_flags.store(flags, SeqCst);
+    }
+
+    /// The texts of the token are padded with NULs instead of blanks.
+    pub fn set_nul_padding(&self, padded: bool) {
+        self.block().nul_padding.store(padded.into(), SeqCst);
+    }
+
+    /// What `C_GetAttributeValue` returns for the objects of this label; 0: as the wrapped module.
+    pub fn set_unreadable(&self, label: &str, code: u64) {
+        let block = self.block();
+        block.unreadable.store(hash(label.as_bytes()), SeqCst);
+        block.unreadable_code.store(code, SeqCst);
+    }
+
     /// The next `count` operations that can tell this lie do; see `FOREVER`.
     pub fn lie(&self, lie: Lie, count: u64) {
         self.block().lie_count.store(0, SeqCst);
@@ -285,6 +312,12 @@ impl Control {
         self.set_removed(false);
         self.set_session_limit(0);
     }
+}
+
+/// A label as a number (FNV-1a).
+pub fn hash(label: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    label.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 macro_rules! counters {

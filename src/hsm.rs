@@ -22,7 +22,7 @@
 //! - A PIN that the token refuses is tried once; then this device rests until its configuration changes.
 //! - An ambiguous return code from a decryption is settled by a decryption that is known to be good, on the same session,
 //!   before anybody is blamed.
-//! - A device whose output is wrong (see `errors::Violation`) is not used until an operator acts: see `trust`.
+//! - A device whose output is wrong (see `errors::Violation`) is not used until an operator acts: see `quarantine`.
 //! - `unsafe` is in `ffi` only.
 
 mod administration;
@@ -50,6 +50,7 @@ mod objects;
 mod owner;
 mod probe;
 mod profile;
+mod quarantine;
 mod queue;
 mod sealing;
 mod settings;

@@ -3,26 +3,27 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::Sealed;
-
 /// The length of the value, in bytes.
 pub const DIGEST_LENGTH: usize = 32;
 
-type Function = dyn Fn(&Sealed) -> [u8; DIGEST_LENGTH] + Send + Sync;
+/// Of IV, ciphertext and tag.
+type Function = dyn Fn(&[u8], &[u8], &[u8; 16]) -> [u8; DIGEST_LENGTH] + Send + Sync;
 
 /// A function of a ciphertext, for a device that does not know what the value is for. Clones are the same function.
 #[derive(Clone)]
 pub struct Digest(Arc<Function>);
 
 impl Digest {
-    /// Wraps the function. It runs on the device's thread: it must be quick and must not block.
-    pub fn new(function: impl Fn(&Sealed) -> [u8; DIGEST_LENGTH] + Send + Sync + 'static) -> Self {
+    /// Wraps the function of IV, ciphertext and tag. It runs on the device's thread: it must be quick and must not block.
+    pub fn new(
+        function: impl Fn(&[u8], &[u8], &[u8; 16]) -> [u8; DIGEST_LENGTH] + Send + Sync + 'static,
+    ) -> Self {
         Self(Arc::new(function))
     }
 
     /// Computes the value.
-    pub fn of(&self, sealed: &Sealed) -> [u8; DIGEST_LENGTH] {
-        (self.0)(sealed)
+    pub fn of(&self, iv: &[u8], ciphertext: &[u8], tag: &[u8; 16]) -> [u8; DIGEST_LENGTH] {
+        (self.0)(iv, ciphertext, tag)
     }
 }
 

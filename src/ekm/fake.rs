@@ -151,7 +151,8 @@ impl FakeKeyManager {
             tag,
             digest: None,
         };
-        let digest = job.digest.as_ref().map(|digest| digest.of(&sealed));
+        let of = |digest: &super::Digest| digest.of(&sealed.iv, &sealed.ciphertext, &sealed.tag);
+        let digest = job.digest.as_ref().map(of);
         Ok(Sealed { digest, ..sealed })
     }
 

@@ -19,11 +19,11 @@ use std::time::{Duration, Instant};
 use prometheus::IntCounterVec;
 use tokio::time::sleep;
 
-use self::attempts::{Attempts, Candidate, Meaning};
+use self::attempts::{Attempts, Candidate, Meaning, Rank, Reason};
 use super::spaced::SpacedWarning;
 use super::{
     DecryptJob, DescribeJob, DeviceReport, EncryptJob, KeyAttributes, KeyManager, KeyManagerError,
-    KeySelector, Opened, Pending, Sealed, Served,
+    KeyManagerFault, KeySelector, Opened, Pending, Sealed, Served,
 };
 use crate::metrics::{Metrics, MetricsError};
 
@@ -133,7 +133,9 @@ impl Fleet {
         if let [only] = self.devices.as_slice() {
             return start(&**only).await;
         }
-        let mut attempts = Attempts::start(self, key, start)?;
+        let leave = |device, reason: Reason<'_>| self.count(device, reason);
+        let attempts = Attempts::start(self.candidates(key), start, leave);
+        let mut attempts = attempts.ok_or_else(no_hsm)?;
         let mut hedge = pin!(sleep(self.hedge_delay));
         loop {
             tokio::select! {
@@ -149,14 +151,18 @@ impl Fleet {
     }
 
     /// Every HSM in the order in which it is asked for the key.
-    fn candidates(&self, key: &KeySelector) -> Vec<Candidate<'_>> {
+    fn candidates(&self, key: &KeySelector) -> Vec<Candidate<&dyn KeyManager>> {
         let devices = self.devices.iter().map(|device| &**device);
-        let mut candidates: Vec<_> = devices.map(|device| Candidate::new(device, key)).collect();
+        let mut candidates: Vec<_> = devices.map(|device| candidate(device, key)).collect();
         candidates.sort_by_key(|candidate| (candidate.rank, candidate.wait));
         candidates
     }
 
-    fn count(&self, device: &dyn KeyManager, error: &KeyManagerError) {
+    fn count(&self, device: &dyn KeyManager, reason: Reason<'_>) {
+        let error = match reason {
+            Reason::Slow => return self.count_as(device, "slow"),
+            Reason::Error(error) => error,
+        };
         if Meaning::of(error.fault) != Meaning::Missing {
             return self.count_as(device, "failed");
         }
@@ -173,6 +179,21 @@ impl Fleet {
             .with_label_values(&[&**device.name(), why])
             .inc();
     }
+}
+
+fn candidate<'a>(device: &'a dyn KeyManager, key: &KeySelector) -> Candidate<&'a dyn KeyManager> {
+    let (rank, wait) = match (device.is_usable(), device.has_key(key)) {
+        (false, _) => (Rank::Unusable, Duration::ZERO),
+        (true, Some(false)) => (Rank::Lacking, Duration::ZERO),
+        (true, _) => (Rank::Able, device.suspected_wait()),
+    };
+    Candidate { rank, wait, device }
+}
+
+fn no_hsm() -> KeyManagerError {
+    let nobody: Arc<str> = "none".into();
+    let fault = KeyManagerFault::DeviceUnavailable;
+    KeyManagerError::new(fault, &nobody, "the key store has no HSM")
 }
 
 #[cfg(test)]

@@ -38,7 +38,10 @@ impl DeviceSession {
         let mut worst = Finding::NotAuthentic;
         for _ in 0..=SECOND_TRIES {
             let mut sealed = self.seal(job)?;
-            sealed.digest = job.digest.as_ref().map(|digest| digest.of(&sealed));
+            sealed.digest = job
+                .digest
+                .as_ref()
+                .map(|digest| digest.of(&sealed.iv, &sealed.ciphertext, &sealed.tag));
             match self.verify(job, &sealed)? {
                 Finding::Same => {
                     self.history(job).note_decryption();

@@ -53,9 +53,7 @@ pub async fn encrypt(
 
 /// The CDIV of a ciphertext that is bound to these, computed on the device's buffers: they are sent as they are.
 fn integrity_digest(aad: Aad, metadata: CiphertextMetadata) -> Digest {
-    Digest::new(move |made: &Sealed| {
-        integrity_value(&aad, &metadata, &made.iv, &made.ciphertext, &made.tag)
-    })
+    Digest::new(move |iv, ciphertext, tag| integrity_value(&aad, &metadata, iv, ciphertext, tag))
 }
 
 /// The device's lengths are checked before anything leaves: a wrong one is the device's fault.

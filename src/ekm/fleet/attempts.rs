@@ -1,13 +1,12 @@
 //! The attempts of one job: which HSMs were asked, what they answered, and which one is asked next.
 
-use std::future::poll_fn;
-use std::sync::Arc;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 use std::vec;
 
-use super::{Fleet, Outcome};
-use crate::ekm::{KeyManager, KeyManagerError, KeyManagerFault, KeySelector, Pending};
+use crate::ekm::error::{KeyManagerError, KeyManagerFault};
 
 /// The most HSMs that are asked for one job; those that lack the key do not count.
 const MAX_ATTEMPTS: usize = 2;
@@ -24,21 +23,19 @@ pub(super) enum Rank {
 }
 
 /// An HSM that may be asked.
-pub(super) struct Candidate<'a> {
+pub(super) struct Candidate<D> {
     pub rank: Rank,
     pub wait: Duration,
-    pub device: &'a dyn KeyManager,
+    pub device: D,
 }
 
-impl<'a> Candidate<'a> {
-    pub(super) fn new(device: &'a dyn KeyManager, key: &KeySelector) -> Self {
-        let (rank, wait) = match (device.is_usable(), device.has_key(key)) {
-            (false, _) => (Rank::Unusable, Duration::ZERO),
-            (true, Some(false)) => (Rank::Lacking, Duration::ZERO),
-            (true, _) => (Rank::Able, device.suspected_wait()),
-        };
-        Self { rank, wait, device }
-    }
+/// Why a job is tried on another HSM than the one that has it.
+#[derive(Clone, Copy)]
+pub(super) enum Reason<'a> {
+    /// The HSM has not answered yet.
+    Slow,
+    /// The HSM could not do it.
+    Error(&'a KeyManagerError),
 }
 
 /// What an error means for the choice of the next HSM.
@@ -69,17 +66,17 @@ impl Meaning {
 }
 
 /// An HSM that works on the job.
-struct Running<'a, T> {
-    device: &'a dyn KeyManager,
-    answer: Pending<'a, T>,
+struct Running<D, A> {
+    device: D,
+    answer: A,
 }
 
 /// The attempts of one job. At least one runs until [`Attempts::conclude`] returns the outcome.
-pub(super) struct Attempts<'a, T, S> {
-    fleet: &'a Fleet,
+pub(super) struct Attempts<D, A, S, L> {
     start: S,
-    candidates: vec::IntoIter<Candidate<'a>>,
-    running: Vec<Running<'a, T>>,
+    leave: L,
+    candidates: vec::IntoIter<Candidate<D>>,
+    running: Vec<Running<D, A>>,
     /// How many HSMs run or have failed.
     counted: usize,
     is_hedged: bool,
@@ -88,20 +85,20 @@ pub(super) struct Attempts<'a, T, S> {
     ambiguous: Option<KeyManagerError>,
 }
 
-impl<'a, T, S: Fn(&'a dyn KeyManager) -> Pending<'a, T>> Attempts<'a, T, S> {
-    /// Asks the first HSM.
-    ///
-    /// # Errors
-    /// [`KeyManagerFault::DeviceUnavailable`] when the fleet has no HSM.
-    pub(super) fn start(
-        fleet: &'a Fleet,
-        key: &KeySelector,
-        start: S,
-    ) -> Result<Self, KeyManagerError> {
+impl<T, D, A, S, L> Attempts<D, A, S, L>
+where
+    D: Copy,
+    A: Future<Output = Result<T, KeyManagerError>> + Unpin,
+    S: Fn(D) -> A,
+    L: Fn(D, Reason<'_>),
+{
+    /// Asks the first of the candidates, which are in the order of preference; none: there are no candidates. `start` asks an HSM, `leave` is
+    /// told of each HSM that another one is asked after.
+    pub(super) fn start(candidates: Vec<Candidate<D>>, start: S, leave: L) -> Option<Self> {
         let mut attempts = Self {
-            fleet,
             start,
-            candidates: fleet.candidates(key).into_iter(),
+            leave,
+            candidates: candidates.into_iter(),
             running: Vec::with_capacity(MAX_ATTEMPTS),
             counted: 0,
             is_hedged: false,
@@ -109,18 +106,15 @@ impl<'a, T, S: Fn(&'a dyn KeyManager) -> Pending<'a, T>> Attempts<'a, T, S> {
             absent: None,
             ambiguous: None,
         };
-        match attempts.ask_next() {
-            true => Ok(attempts),
-            false => Err(no_hsm()),
-        }
+        attempts.ask_next().then_some(attempts)
     }
 
     /// The next answer, with the HSM that gave it.
-    pub(super) async fn next(&mut self) -> (&'a dyn KeyManager, Outcome<T>) {
+    pub(super) async fn next(&mut self) -> (D, A::Output) {
         let running = &mut self.running;
         let (at, outcome) = poll_fn(|context| {
             for (at, attempt) in running.iter_mut().enumerate() {
-                if let Poll::Ready(outcome) = attempt.answer.as_mut().poll(context) {
+                if let Poll::Ready(outcome) = Pin::new(&mut attempt.answer).poll(context) {
                     return Poll::Ready((at, outcome));
                 }
             }
@@ -131,11 +125,7 @@ impl<'a, T, S: Fn(&'a dyn KeyManager) -> Pending<'a, T>> Attempts<'a, T, S> {
     }
 
     /// The outcome of the job, if this answer decides it. Otherwise another HSM is asked, or still works.
-    pub(super) fn conclude(
-        &mut self,
-        device: &'a dyn KeyManager,
-        outcome: Outcome<T>,
-    ) -> Option<Outcome<T>> {
+    pub(super) fn conclude(&mut self, device: D, outcome: A::Output) -> Option<A::Output> {
         let error = match outcome {
             Err(error) if Meaning::of(error.fault) != Meaning::Final => error,
             outcome => return Some(outcome),
@@ -150,7 +140,7 @@ impl<'a, T, S: Fn(&'a dyn KeyManager) -> Pending<'a, T>> Attempts<'a, T, S> {
             self.counted -= 1;
         }
         if self.may_ask() && self.ask_next() {
-            self.fleet.count(device, &error);
+            (self.leave)(device, Reason::Error(&error));
         }
         self.running.is_empty().then(|| Err(self.error(error)))
     }
@@ -167,7 +157,7 @@ impl<'a, T, S: Fn(&'a dyn KeyManager) -> Pending<'a, T>> Attempts<'a, T, S> {
         if let Some(slow) = slow
             && self.ask_next()
         {
-            self.fleet.count_as(slow, "slow");
+            (self.leave)(slow, Reason::Slow);
         }
     }
 
@@ -212,10 +202,4 @@ impl<'a, T, S: Fn(&'a dyn KeyManager) -> Pending<'a, T>> Attempts<'a, T, S> {
             (None, None) => last,
         }
     }
-}
-
-fn no_hsm() -> KeyManagerError {
-    let nobody: Arc<str> = "none".into();
-    let fault = KeyManagerFault::DeviceUnavailable;
-    KeyManagerError::new(fault, &nobody, "the key store has no HSM")
 }

@@ -1,7 +1,7 @@
 //! Failover between fakes.
 
 use super::super::fake::{FakeKeyManager, tenant};
-use super::super::{CallCount, DeviceReport, KeyManagerFault, KeySelector, KeyUsageFlags};
+use super::super::{CallCount, DeviceReport, KeySelector, KeyUsageFlags};
 use super::*;
 use crate::clock::Deadline;
 use crate::secret::SecretBytes;

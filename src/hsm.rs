@@ -22,6 +22,7 @@
 //! - A PIN that the token refuses is tried once; then this device rests until its configuration changes.
 //! - An ambiguous return code from a decryption is settled by a decryption that is known to be good, on the same session,
 //!   before anybody is blamed.
+//! - A device whose output is wrong (see `errors::Violation`) is not used until an operator acts: see `quarantine`.
 //! - `unsafe` is in `ffi` only.
 
 mod administration;
@@ -37,9 +38,11 @@ mod ffi;
 mod gcm;
 mod gcm_call;
 mod health;
+mod history;
 mod job;
 mod keeper;
 mod keys;
+mod last_check;
 mod load;
 mod metrics;
 mod module;
@@ -47,13 +50,16 @@ mod objects;
 mod owner;
 mod probe;
 mod profile;
+mod quarantine;
 mod queue;
+mod sealing;
 mod settings;
 mod shared;
 mod slot;
 mod structures;
 mod supervisor;
 mod token;
+mod trust;
 mod turns;
 mod watched;
 

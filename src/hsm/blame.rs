@@ -30,9 +30,7 @@ pub(super) enum Verdict {
 pub(super) fn verdict(error: CallError) -> Verdict {
     match error {
         CallError::Returned(code) => verdict_of_code(code),
-        CallError::ImpossibleLength(_) | CallError::IvRefused | CallError::NotCallable => {
-            Verdict::Fatal
-        }
+        CallError::Wrong(_) | CallError::IvReplaced | CallError::NotCallable => Verdict::Fatal,
     }
 }
 
@@ -62,6 +60,7 @@ fn verdict_of_code(code: RvError) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hsm::errors::Violation;
 
     /// Every code that a device is known to give, with its meaning.
     #[test]
@@ -99,6 +98,7 @@ mod tests {
         ] {
             assert_eq!(verdict(CallError::Returned(code)), meaning, "{code:?}");
         }
-        assert_eq!(verdict(CallError::ImpossibleLength(9)), V::Fatal);
+        let wrong = CallError::Wrong(Violation::Length(9));
+        assert_eq!(verdict(wrong), V::Fatal);
     }
 }

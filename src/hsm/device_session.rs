@@ -16,8 +16,8 @@ use super::owner::Opening;
 use super::shared::Shared;
 use super::token;
 use crate::ekm::{
-    DecryptJob, DescribeJob, EncryptJob, KeyAttributes, KeyKind, KeyManagerFault, KeySelector,
-    KeyUsageFlags, Opened, Sealed,
+    DecryptJob, DescribeJob, KeyAttributes, KeyKind, KeyManagerFault, KeySelector, KeyUsageFlags,
+    Opened,
 };
 use crate::secret::SecretBytes;
 use crate::sync::poisoned;
@@ -28,10 +28,10 @@ const CALLS: usize = 3;
 
 /// A session, for one thread.
 pub(super) struct DeviceSession {
-    shared: Arc<Shared>,
+    pub shared: Arc<Shared>,
     pub opening: Arc<Opening>,
-    session: Session,
-    gcm: Gcm,
+    pub session: Session,
+    pub gcm: Gcm,
 }
 
 impl DeviceSession {
@@ -43,27 +43,6 @@ impl DeviceSession {
             opening,
             session,
         }
-    }
-
-    /// Encrypts.
-    pub(super) fn encrypt(&mut self, job: &EncryptJob) -> Result<Sealed, Failure> {
-        let allowed = |usage: &KeyUsageFlags| usage.encrypt && (usage.decrypt || !job.must_decrypt);
-        let shared = Arc::clone(&self.shared);
-        let begin = || shared.metrics.encrypt.begin_call(&job.calls);
-        self.with_key(
-            &job.key,
-            JobKind {
-                direction: Direction::Encrypt,
-                length: job.plaintext.len() + job.aad.len(),
-            },
-            allowed,
-            begin,
-            |owner, key| {
-                owner
-                    .gcm
-                    .encrypt(&owner.session, key.handle, &job.aad, job.plaintext.expose())
-            },
-        )
     }
 
     /// Decrypts.
@@ -104,8 +83,10 @@ impl DeviceSession {
         aad: &[u8],
     ) -> Result<SecretBytes, CallError> {
         let input = &job.ciphertext_and_tag;
-        self.gcm
-            .decrypt(&self.session, key.handle, &job.iv, aad, input)
+        let opened = self
+            .gcm
+            .decrypt(&self.session, key.handle, &job.iv, aad, input);
+        self.shared.watched(self.opening.generation, opened)
     }
 
     /// Reads a key's attributes from the device.
@@ -135,7 +116,7 @@ impl DeviceSession {
 
     /// Calls the device with the key's cached handle. What can be mended in place is: a stale handle is found again, a lost
     /// session opened, a lost login made.
-    fn with_key<T>(
+    pub(super) fn with_key<T>(
         &mut self,
         selector: &KeySelector,
         job: JobKind,

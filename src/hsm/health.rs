@@ -5,6 +5,7 @@
 
 use super::ffi::Session;
 use super::gcm::Gcm;
+use super::history::{History, KeyHistory};
 use super::keys::{FindError, KeyEntry, KeyTable};
 use super::token::OpenError;
 use crate::ekm::{KeyKind, KeySelector, Sealed};
@@ -45,8 +46,8 @@ impl Checker<'_> {
             Ok(key) => key,
             Err(unfit) => return Ok(Checked::KeyUnfit(unfit)),
         };
-        let first = self.round_trip(&key)?;
-        let second = self.round_trip(&key)?;
+        let first = self.round_trip(&key, None)?;
+        let second = self.round_trip(&key, None)?;
         if first.iv == second.iv {
             return Err(OpenError::ProbeFailed("two encryptions used the same IV"));
         }
@@ -62,15 +63,21 @@ impl Checker<'_> {
                 "a ciphertext with a wrong tag was decrypted",
             ));
         }
-        let sealed = self.round_trip(&key)?;
+        let sealed = self.round_trip(&key, None)?;
         Ok(Checked::Works(KnownGood { key, sealed }))
     }
 
-    /// The recurring check: one encryption, one decryption.
-    pub(super) fn check(&mut self, keys: &KeyTable, label: &str) -> Result<Checked, OpenError> {
+    /// The recurring check: one encryption, one decryption. The IV must be new in the history of the device.
+    pub(super) fn check(
+        &mut self,
+        keys: &KeyTable,
+        label: &str,
+        history: &History,
+    ) -> Result<Checked, OpenError> {
         match self.health_key(keys, label)? {
             Ok(key) => {
-                let sealed = self.round_trip(&key)?;
+                let selector = KeySelector::Label(label.to_owned());
+                let sealed = self.round_trip(&key, Some(history.of(&selector)))?;
                 Ok(Checked::Works(KnownGood { key, sealed }))
             }
             Err(unfit) => Ok(Checked::KeyUnfit(unfit)),
@@ -81,7 +88,7 @@ impl Checker<'_> {
     pub(super) fn device_decrypts(&mut self, known: Option<&KnownGood>, key: &KeyEntry) -> bool {
         match known {
             Some(KnownGood { key, sealed }) => self.opens(key, sealed),
-            None => self.round_trip(key).is_ok(),
+            None => self.round_trip(key, None).is_ok(),
         }
     }
 
@@ -92,7 +99,7 @@ impl Checker<'_> {
 
     /// Whether the device encrypts, under the health key or, without one, under `key`.
     pub(super) fn device_encrypts(&mut self, known: Option<&KnownGood>, key: &KeyEntry) -> bool {
-        self.round_trip(known.map_or(key, |known| &known.key))
+        self.round_trip(known.map_or(key, |known| &known.key), None)
             .is_ok()
     }
 
@@ -138,8 +145,14 @@ impl Checker<'_> {
         })
     }
 
-    fn round_trip(&mut self, key: &KeyEntry) -> Result<Sealed, OpenError> {
-        let sealed = self.gcm.encrypt(self.session, key.handle, AAD, PLAINTEXT)?;
+    fn round_trip(
+        &mut self,
+        key: &KeyEntry,
+        history: Option<KeyHistory<'_>>,
+    ) -> Result<Sealed, OpenError> {
+        let sealed = self
+            .gcm
+            .encrypt(self.session, key.handle, history, AAD, PLAINTEXT)?;
         match self.opens(key, &sealed) {
             true => Ok(sealed),
             false => Err(OpenError::ProbeFailed(

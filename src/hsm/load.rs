@@ -92,13 +92,14 @@ impl Load {
         slot.busy_since.store(self.now(), Ordering::Release);
     }
 
-    /// The owner of `slot` is back, after `worked`. Two owners at once may lose one of their samples: it is a mean.
+    /// The owner of `slot` is back from a job that it did in `worked`. Two owners at once may lose one of their samples: it is a mean.
     pub(super) fn end(&self, slot: &Slot, worked: Duration) {
         slot.busy_since.store(0, Ordering::Release);
         self.learn(worked);
     }
 
-    /// The owner of `slot` is back from something that was no job.
+    /// The owner of `slot` is back from a job that failed, or from something that was no job. Errors say nothing about the time that a job
+    /// takes: many are quick, and would attract traffic to an HSM that cannot do it.
     pub(super) fn rest(&self, slot: &Slot) {
         slot.busy_since.store(0, Ordering::Release);
     }
@@ -211,6 +212,19 @@ mod tests {
         assert!(after > 50 * MS && after < 100 * MS, "{after:?}");
         advance(Duration::from_secs(1)).await;
         assert_eq!(load.expected_wait(0), after / 2, "a second without a job");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_job_that_failed_does_not_change_the_mean() {
+        let load = Load::new();
+        let slot = load.add_slot();
+        load.begin(&slot);
+        load.end(&slot, 20 * MS);
+        for _ in 0..100 {
+            load.begin(&slot);
+            load.rest(&slot);
+        }
+        assert_eq!(load.expected_wait(0), 20 * MS);
     }
 
     #[tokio::test(start_paused = true)]

@@ -122,7 +122,10 @@ impl Owner {
         shared.load.begin(&self.slot);
         let outcome = work(self);
         let worked = started.elapsed();
-        shared.load.end(&self.slot, worked);
+        match outcome {
+            Ok(_) => shared.load.end(&self.slot, worked),
+            Err(_) => shared.load.rest(&self.slot),
+        }
         histogram.observe(worked.as_secs_f64());
         outcome.map(|value| Served {
             value,
@@ -141,7 +144,7 @@ impl Owner {
     ) {
         match outcome {
             // A caller that is gone does not mind.
-            Ok(served) => drop(reply.send(Ok(served))),
+            Ok(served) => drop(reply.send(self.shared.unless_untrusted(served))),
             Err(failure) => {
                 let error = self.shared.error(failure.fault, failure.detail.clone());
                 if !failure.fatal {

@@ -217,6 +217,7 @@ fn is_worth_another_device(fault: KeyManagerFault) -> bool {
         KeyManagerFault::DeviceUnavailable
         | KeyManagerFault::DeviceFailed
         | KeyManagerFault::QueueFull
+        | KeyManagerFault::KeyFailed
         | KeyManagerFault::KeyAbsent
         | KeyManagerFault::KeyAmbiguous => true,
         KeyManagerFault::CiphertextInvalid

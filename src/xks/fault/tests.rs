@@ -61,6 +61,7 @@ const TABLE: [(FaultKind, u16, &str); 27] = [
     (FaultKind::UnverifiedOverload, 429, "ThrottlingException"),
     (FaultKind::QuotaExceeded, 429, "ThrottlingException"),
     (FaultKind::DeadlinePassed, 503, "DependencyTimeoutException"),
+    (FaultKind::KeyFailed, 500, "InternalException"),
     (FaultKind::DeviceFailed, 500, "InternalException"),
     (FaultKind::Internal, 500, "InternalException"),
 ];

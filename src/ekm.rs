@@ -3,6 +3,7 @@
 //! A device does not know that AWS exists, and the operations do not know PKCS#11: both know this room only.
 
 mod calls;
+mod encryption_count;
 mod error;
 #[cfg(test)]
 pub mod fake;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use calls::CallCount;
+pub use encryption_count::{EncryptionCount, Uncounted};
 pub use error::{Blame, KeyManagerError, KeyManagerFault};
 pub use fleet::{Fleet, FleetMetrics};
 
@@ -76,6 +78,8 @@ pub struct EncryptJob {
     pub deadline: Deadline,
     /// Counts the calls that the job makes.
     pub calls: CallCount,
+    /// Counts the ciphertexts that devices make for it, also those that nobody waits for any more.
+    pub encryptions: Arc<dyn EncryptionCount>,
 }
 
 /// What to decrypt.
@@ -97,6 +101,8 @@ pub struct DecryptJob {
     pub deadline: Deadline,
     /// Counts the calls that the job makes.
     pub calls: CallCount,
+    /// Counts the ciphertexts that a device makes under the key to find out whether the key still works.
+    pub encryptions: Arc<dyn EncryptionCount>,
 }
 
 /// A ciphertext that was opened.

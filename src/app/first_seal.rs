@@ -87,6 +87,7 @@ mod tests {
             must_decrypt: true,
             deadline: Deadline::after(PATIENCE),
             calls: crate::ekm::CallCount::default(),
+            encryptions: Arc::new(crate::ekm::Uncounted),
         }
     }
 

@@ -16,8 +16,8 @@ use super::owner::Opening;
 use super::shared::Shared;
 use super::token;
 use crate::ekm::{
-    DecryptJob, DescribeJob, EncryptJob, KeyAttributes, KeyKind, KeyManagerFault, KeySelector,
-    KeyUsageFlags, Opened, Sealed,
+    DecryptJob, DescribeJob, EncryptJob, EncryptionCount, KeyAttributes, KeyKind, KeyManagerFault,
+    KeySelector, KeyUsageFlags, Opened, Sealed,
 };
 use crate::secret::SecretBytes;
 use crate::sync::poisoned;
@@ -59,9 +59,12 @@ impl DeviceSession {
             allowed,
             begin,
             |owner, key| {
-                owner
+                let plaintext = job.plaintext.expose();
+                let sealed = owner
                     .gcm
-                    .encrypt(&owner.session, key.handle, &job.aad, job.plaintext.expose())
+                    .encrypt(&owner.session, key.handle, &job.aad, plaintext);
+                count_encryption(&sealed, &*job.encryptions);
+                sealed
             },
         )
     }
@@ -291,6 +294,14 @@ impl DeviceSession {
                 "{error}, and the same with the health key"
             ))),
         }
+    }
+}
+
+/// Counts a ciphertext that the device has made, also one that is not used because it is wrong.
+pub(super) fn count_encryption(sealed: &Result<Sealed, CallError>, count: &dyn EncryptionCount) {
+    match sealed {
+        Ok(_) | Err(CallError::ImpossibleLength(_) | CallError::IvRefused) => count.count(),
+        Err(CallError::Returned(_) | CallError::NotCallable) => {}
     }
 }
 

@@ -70,9 +70,9 @@ impl Work<'_> {
             must_decrypt: self.request.wants_integrity_value,
             deadline: self.call.deadline,
             calls: self.call.calls.clone(),
+            encryptions: self.version.encryption_count(),
         };
         let sealed = self.call.store.fleet.encrypt(job).await.map_err(fault_of)?;
-        self.version.encryptions.count();
         checked(cost.add(sealed), self.request.plaintext.len())
     }
 
@@ -114,6 +114,7 @@ impl Work<'_> {
             or_aad: None,
             deadline: self.call.deadline,
             calls: self.call.calls.clone(),
+            encryptions: self.version.encryption_count(),
         };
         let opened = self.call.store.fleet.decrypt(job).await.map_err(fault_of);
         match opened {

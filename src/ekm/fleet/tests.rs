@@ -1,7 +1,7 @@
 //! Fail-over between fakes.
 
 use super::super::fake::{FakeKeyManager, tenant};
-use super::super::{CallCount, DeviceReport, KeySelector, KeyUsageFlags};
+use super::super::{CallCount, DeviceReport, KeySelector, KeyUsageFlags, Uncounted};
 use super::*;
 use crate::clock::Deadline;
 use crate::secret::SecretBytes;
@@ -43,6 +43,7 @@ async fn served_by(fleet: &Fleet) -> Result<String, KeyManagerFault> {
         must_decrypt: false,
         deadline: Deadline::after(Duration::from_secs(1)),
         calls: CallCount::default(),
+        encryptions: Arc::new(Uncounted),
     };
     let outcome = fleet.encrypt(job).await;
     outcome

@@ -20,6 +20,7 @@ pub use calls::CallCount;
 pub use encryption_count::{EncryptionCount, Uncounted};
 pub use error::{Blame, KeyManagerError, KeyManagerFault};
 pub use fleet::{Fleet, FleetMetrics};
+pub use spaced::SpacedWarning;
 
 use crate::clock::Deadline;
 use crate::secret::SecretBytes;

@@ -20,8 +20,8 @@
 //!
 //! # Invariants
 //! - A PIN that the token refuses is tried once; then this device rests until its configuration changes.
-//! - An ambiguous return code from a decryption is settled by a decryption that is known to be good, on the same session,
-//!   before anybody is blamed.
+//! - No return code by itself makes the device fail: the health key settles on the same session whether the device, the key or the request
+//!   is to blame. A key that the device rejects costs the other keys nothing.
 //! - `unsafe` is in `ffi` only.
 
 mod administration;
@@ -37,6 +37,7 @@ mod gcm;
 mod health;
 mod job;
 mod keeper;
+mod key_failures;
 mod keys;
 mod load;
 mod metrics;
@@ -47,6 +48,7 @@ mod profile;
 mod queue;
 mod settings;
 mod shared;
+mod submission;
 mod supervisor;
 mod token;
 mod turns;

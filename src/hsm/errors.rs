@@ -1,6 +1,6 @@
 //! How calls of a module, and loading one, fail.
 
-use cryptoki::error::RvError;
+use cryptoki::error::{Error as Pkcs11Error, RvError};
 use thiserror::Error;
 
 /// Why a call gave no result.
@@ -18,6 +18,15 @@ pub(super) enum CallError {
     /// The module has no such function, or a length does not fit its integers.
     #[error("the module cannot make this call")]
     NotCallable,
+}
+
+impl From<Pkcs11Error> for CallError {
+    fn from(error: Pkcs11Error) -> Self {
+        match error {
+            Pkcs11Error::Pkcs11(code, _) => Self::Returned(code),
+            _ => Self::NotCallable,
+        }
+    }
 }
 
 /// Why a library is no PKCS#11 module.

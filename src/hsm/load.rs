@@ -92,13 +92,14 @@ impl Load {
         slot.busy_since.store(self.now(), Ordering::Release);
     }
 
-    /// The owner of `slot` is back, after `worked`. Two owners at once may lose one of their samples: it is a mean.
+    /// The owner of `slot` is back from a job that it did in `worked`. Two owners at once may lose one of their samples: it is a mean.
     pub(super) fn end(&self, slot: &Slot, worked: Duration) {
         slot.busy_since.store(0, Ordering::Release);
         self.learn(worked);
     }
 
-    /// The owner of `slot` is back from something that was no job.
+    /// The owner of `slot` is back from a job that failed, or from something that was no job. Errors say nothing about the time that a job
+    /// takes: many are quick, and would attract traffic to an HSM that cannot do it.
     pub(super) fn rest(&self, slot: &Slot) {
         slot.busy_since.store(0, Ordering::Release);
     }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// One of each kind, with the row that the specification gives it.
-const TABLE: [(FaultKind, u16, &str); 27] = [
+const TABLE: [(FaultKind, u16, &str); 28] = [
     (FaultKind::BodyMalformed, 400, "ValidationException"),
     (FaultKind::BodyIncomplete, 400, "ValidationException"),
     (

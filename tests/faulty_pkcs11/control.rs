@@ -96,6 +96,7 @@ pub struct Block {
     pub bad_tag_code: AtomicU64,
     pub dialect: AtomicU64,
     pub iv_source: AtomicU64,
+    pub failing_key: AtomicU64,
     // Events: each increment is one, applied by the module at its next call.
     pub session_epoch: AtomicU64,
     pub login_epoch: AtomicU64,
@@ -180,6 +181,12 @@ impl Control {
         block.fail_count.store(count, SeqCst);
     }
 
+    /// From now on `fail_next` concerns the key of this label only, in the functions that start or do an encryption or a decryption.
+    pub fn fail_only_key(&self, label: &str) {
+        let failing_key = hash(label.as_bytes());
+        self.block().failing_key.store(failing_key, SeqCst);
+    }
+
     /// Takes the token out of its slot, which ends its sessions, or puts it back.
     pub fn set_removed(&self, removed: bool) {
         self.block().removed.store(removed.into(), SeqCst);
@@ -243,9 +250,16 @@ impl Control {
             block.random_delay.store(0, SeqCst);
             block.fail_count.store(0, SeqCst);
         }
+        self.block().failing_key.store(0, SeqCst);
         self.set_removed(false);
         self.set_session_limit(0);
     }
+}
+
+/// A label as a number (FNV-1a).
+pub fn hash(label: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    label.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 macro_rules! counters {

@@ -163,6 +163,11 @@ impl DeviceSession {
                 }
                 Err(error) => error,
             };
+            if recovery.is_first()
+                && let Some(failure) = self.rejected_again(request, error)
+            {
+                return Err(failure);
+            }
             match recovery.next(request.verdict(error)) {
                 Step::FindAgain => stale = Some(key.handle),
                 Step::Reconnect => {

@@ -23,6 +23,9 @@ use crate::sync::poisoned;
 /// How long jobs for a rejected key are answered without a call.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// How long the health key's verdict on a failure is believed. Until then, the same error of the same key costs one call and no settlement.
+const SETTLED_FOR: Duration = Duration::from_secs(10);
+
 /// Without a health key, two keys must fail with the same error within this time before the device counts as failed.
 const TWO_KEYS_WITHIN: Duration = Duration::from_secs(1);
 
@@ -64,6 +67,7 @@ struct Entry {
     rejection: Rejection,
     object: Option<ObjectHandle>,
     failed_at: Instant,
+    settled_at: Instant,
     next_attempt: Instant,
     warning: SpacedWarning,
 }
@@ -110,7 +114,26 @@ impl KeyFailures {
         has_failed.then(|| (entry.rejection.clone(), entry.warning.next(queued_at)))
     }
 
-    /// Remembers a failure. Returns what [`SpacedWarning::next`] returned.
+    /// Returns why a job is rejected that was let through and has met the same error again; none: the error must be settled.
+    pub(super) fn reject_again(
+        &self,
+        operation: Operation,
+        key: &KeySelector,
+        error: CallError,
+        now: Instant,
+    ) -> Option<(Rejection, Option<u64>)> {
+        let mut keys = self.of(operation).lock_unless_empty()?;
+        let entry = keys.get_mut(key)?;
+        let is_settled = now.saturating_duration_since(entry.settled_at) < SETTLED_FOR;
+        if !is_settled || !entry.rejection.is_proven || entry.rejection.error != error {
+            return None;
+        }
+        entry.failed_at = now;
+        entry.next_attempt = now + RETRY_AFTER;
+        Some((entry.rejection.clone(), entry.warning.next(now)))
+    }
+
+    /// Remembers a failure that was settled. Returns what [`SpacedWarning::next`] returned.
     pub(super) fn add(
         &self,
         operation: Operation,
@@ -131,6 +154,7 @@ impl KeyFailures {
             rejection,
             object,
             failed_at: now,
+            settled_at: now,
             next_attempt: now + RETRY_AFTER,
             warning,
         };

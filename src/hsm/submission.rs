@@ -5,6 +5,7 @@ use std::time::Instant;
 use cryptoki::object::ObjectHandle;
 
 use super::blame;
+use super::errors::CallError;
 use super::failure::Operation;
 use super::job::{Job, Work};
 use super::key_failures::Rejection;
@@ -50,6 +51,18 @@ impl Shared {
         let rejected = self
             .key_failures
             .reject_queued(operation, key, job.queued_at);
+        rejected.map(|(rejection, unlogged)| self.rejected(operation, key, &rejection, unlogged))
+    }
+
+    /// The error of a job that was let through for a rejected key and has met the same error; none: it must be settled.
+    pub(super) fn rejection_again(
+        &self,
+        operation: Operation,
+        key: &KeySelector,
+        error: CallError,
+    ) -> Option<KeyManagerError> {
+        let now = Instant::now();
+        let rejected = self.key_failures.reject_again(operation, key, error, now);
         rejected.map(|(rejection, unlogged)| self.rejected(operation, key, &rejection, unlogged))
     }
 

@@ -26,6 +26,11 @@ pub(super) enum Step {
 }
 
 impl Recovery {
+    /// Whether nothing was done yet.
+    pub(super) fn is_first(&self) -> bool {
+        !self.has_found_again && !self.has_reconnected && self.proof.is_none()
+    }
+
     /// What to do about an error of this meaning.
     pub(super) fn next(&mut self, verdict: Verdict) -> Step {
         match (verdict, self.proof) {

@@ -59,6 +59,16 @@ impl DeviceSession {
         }
     }
 
+    /// The failure of a job whose key has just failed with the same error, whatever the request; none: it must be settled.
+    pub(super) fn rejected_again(&self, request: Request<'_>, error: CallError) -> Option<Failure> {
+        if request.may_be_the_ciphertext(error) {
+            return None;
+        }
+        let shared = &self.shared;
+        let rejected = shared.rejection_again(request.operation, request.key, error)?;
+        Some(Failure::of_job(rejected.fault, rejected.detail))
+    }
+
     /// The failure of a job whose last error is `error`, after what [`Self::settle`] has proven.
     pub(super) fn blame(
         &mut self,

@@ -61,6 +61,25 @@ fn a_failure_that_may_be_the_requests_rejects_no_other_request() {
 }
 
 #[test]
+fn the_same_error_is_settled_again_after_ten_seconds() {
+    let (failures, start) = (KeyFailures::default(), Instant::now());
+    let is_rejected = |code, at| {
+        let error = CallError::Returned(code);
+        let rejected = failures.reject_again(Encrypt, &key("a"), error, at);
+        rejected.is_some()
+    };
+    assert!(!is_rejected(RvError::DeviceError, start));
+    add(&failures, "a", false, start);
+    assert!(!is_rejected(RvError::DeviceError, start), "not proven");
+    add(&failures, "a", true, start);
+    assert!(!is_rejected(RvError::HostMemory, start), "another error");
+    let later = start + SETTLED_FOR - MS;
+    assert!(is_rejected(RvError::DeviceError, later));
+    assert!(self::is_rejected(&failures, "a", later + 999 * MS));
+    assert!(!is_rejected(RvError::DeviceError, later + MS));
+}
+
+#[test]
 fn jobs_that_were_queued_before_the_failure_are_rejected_too() {
     let (failures, start) = (KeyFailures::default(), Instant::now());
     add(&failures, "a", true, start + MS);

@@ -1,9 +1,13 @@
 //! Where `softhsm-token` works: module, token and login, with errors that say what to do about them.
 
+#![expect(unsafe_code, reason = "the string that NSS wants in C_Initialize")]
+
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::ffi::CString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
 
 use clap::Args;
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -22,6 +26,9 @@ pub struct Place {
     /// The PKCS#11 library.
     #[arg(long, value_name = "PATH")]
     pub module: PathBuf,
+    /// The string that the library wants in C_Initialize, such as NSS.
+    #[arg(long, value_name = "TEXT")]
+    pub parameters: Option<CString>,
     /// The label of the token.
     #[arg(long, value_name = "LABEL")]
     pub token: String,
@@ -37,13 +44,25 @@ impl Place {
         let library = Pkcs11::new(&self.module).map_err(|error| {
             format!("cannot load {module}: {error}; on Debian the package is softhsm2")
         })?;
-        library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).map_err(|error| {
+        library.initialize(self.arguments()).map_err(|error| {
             format!(
                 "cannot initialise {module}: {error}; SOFTHSM2_CONF must name a file with a line \
                  `directories.tokendir = <an existing directory>`"
             )
         })?;
         Ok(library)
+    }
+
+    fn arguments(&self) -> CInitializeArgs {
+        let text = self.parameters.as_ref();
+        let text = text.and_then(|text| NonNull::new(text.as_ptr().cast_mut()));
+        match text {
+            None => CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK),
+            // SAFETY: a C string that lives as long as this value, and so as long as the command runs.
+            Some(text) => unsafe {
+                CInitializeArgs::new_with_reserved(CInitializeFlags::OS_LOCKING_OK, text.cast())
+            },
+        }
     }
 
     /// The slot of the token; two tokens of one label are one too many.

@@ -17,8 +17,10 @@ use cryptoki::object::{Attribute, KeyType, ObjectClass};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 
+mod churn;
 mod place;
 
+use churn::Churn;
 use place::{Outcome, Place, aes_keys, labels, pin};
 
 const EXAMPLE: &str = "\
@@ -38,6 +40,8 @@ enum Command {
     Key(Key),
     /// Delete every AES key of a label.
     DeleteKey(DeleteKey),
+    /// Make and delete keys until standard input ends: a program that uses the token too.
+    Churn(Churn),
     /// Print the serial number of the token: labels can be given twice, serial numbers are not.
     Serial(Serial),
 }
@@ -114,6 +118,7 @@ fn main() -> ExitCode {
         Command::Init(init) => init.run(),
         Command::Key(key) => key.run(),
         Command::DeleteKey(delete) => delete.run(),
+        Command::Churn(churn) => churn.run(),
         Command::Serial(serial) => serial.run(),
     };
     let Err(failure) = done else {

@@ -25,6 +25,7 @@
 //! - `unsafe` is in `ffi` only.
 
 mod administration;
+mod attributes;
 mod blame;
 mod change;
 mod device;
@@ -34,6 +35,7 @@ mod events;
 mod failure;
 mod ffi;
 mod gcm;
+mod gcm_call;
 mod health;
 mod job;
 mod keeper;
@@ -42,12 +44,15 @@ mod keys;
 mod load;
 mod metrics;
 mod module;
+mod objects;
 mod owner;
 mod probe;
 mod profile;
 mod queue;
 mod settings;
 mod shared;
+mod slot;
+mod structures;
 mod submission;
 mod supervisor;
 mod token;
@@ -56,7 +61,7 @@ mod watched;
 
 pub use administration::{
     Administration, AdministrationError, CreateKeyError, GcmFinding, KeyProtection, NewKey,
-    OpenToken, TokenKey,
+    OpenToken, TokenKey, TokenKeys,
 };
 pub use device::Hsm;
 pub use metrics::{HsmMetrics, StateChange, StateWatcher};

@@ -21,7 +21,9 @@ mod version;
 use std::sync::Arc;
 
 use crate::ekm::KeySelector;
-use crate::hsm::{Administration, AdministrationError, HsmSettings, OpenToken, TokenKey};
+use crate::hsm::{
+    Administration, AdministrationError, HsmSettings, OpenToken, TokenKey, TokenKeys,
+};
 use crate::keystore::KeyStoreSettings;
 
 pub use creation::{Concerned, Created};
@@ -49,6 +51,19 @@ struct Device {
 struct Opened {
     token: OpenToken,
     keys: Vec<TokenKey>,
+    /// Some keys cannot be read: which names they have is not known.
+    unreadable: Option<AdministrationError>,
+}
+
+impl Opened {
+    fn read(token: OpenToken) -> Result<Self, AdministrationError> {
+        let TokenKeys { keys, unreadable } = token.list_keys()?;
+        Ok(Self {
+            token,
+            keys,
+            unreadable,
+        })
+    }
 }
 
 /// What an HSM has under one name.
@@ -118,10 +133,7 @@ impl Inventory {
 
 impl Device {
     fn open(administration: &mut Administration, settings: &HsmSettings) -> Self {
-        let opened = administration.open(settings).and_then(|token| {
-            let keys = token.keys()?;
-            Ok(Opened { token, keys })
-        });
+        let opened = administration.open(settings).and_then(Opened::read);
         Self {
             name: Arc::clone(&settings.name),
             health_key: settings.health_key.clone(),
@@ -131,8 +143,10 @@ impl Device {
 
     fn refresh(&mut self) {
         if let Ok(opened) = &mut self.opened {
-            match opened.token.keys() {
-                Ok(keys) => opened.keys = keys,
+            match opened.token.list_keys() {
+                Ok(TokenKeys { keys, unreadable }) => {
+                    (opened.keys, opened.unreadable) = (keys, unreadable);
+                }
                 Err(error) => self.opened = Err(error),
             }
         }
@@ -145,7 +159,10 @@ impl Device {
         };
         let mut found = opened.keys.iter().filter(|key| key.answers_to(selector));
         match (found.next(), found.count()) {
-            (None, _) => Found::Absent,
+            (None, _) => match &opened.unreadable {
+                Some(error) if opened.token.may_have(selector) => Found::Unknown(error),
+                _ => Found::Absent,
+            },
             (Some(key), 0) => Found::One(opened, key),
             (Some(_), more) => Found::Ambiguous(more + 1),
         }

@@ -239,7 +239,7 @@ fn keep_what_needs_a_restart(old: &Configuration, mut new: Configuration) -> Con
     new.log.otlp.clone_from(&old.log.otlp);
     for hsm in &mut new.hsms {
         let former = old.hsms.iter().find(|former| former.name == hsm.name);
-        if let Some(former) = former.filter(|former| former.module != hsm.module) {
+        if let Some(former) = former.filter(|former| former.needs_restart(hsm)) {
             hsm.clone_from(former);
         }
     }

@@ -101,11 +101,11 @@ impl Changes {
                 continue;
             };
             let parts = now.changes_since(before);
-            // Another library cannot be loaded in place of the one that is there: the device stays as it is.
-            let has_another_module = parts.contains(&"module");
+            // A library is loaded and initialized once per process: the device stays as it is.
+            let needs_restart = before.needs_restart(now);
             for part in parts {
                 let place = format!("{place}.{part}");
-                match has_another_module {
+                match needs_restart {
                     true => self.postponed(true, place),
                     false => self.apply(place, "changed"),
                 }

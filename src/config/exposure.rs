@@ -14,6 +14,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::StatVfsMountFlags;
 
 use super::section::Section;
+use crate::read_file;
 
 /// The key, at the top of the configuration, with which secrets may be readable for everybody.
 pub(super) const DANGER: &str = "danger_world_readable_secrets";
@@ -76,22 +77,28 @@ pub(super) fn check_file(section: &Section<'_>, key: &str, path: &Path) {
 
 /// Checks that not everybody can change a file that is not read here, or a directory whose files are read. What is missing passes.
 pub(super) fn check_unread(section: &Section<'_>, key: &str, path: &Path) {
-    if let Ok(metadata) = fs::metadata(path) {
+    if let Ok(metadata) = read_file::look(path) {
         check_writers(section, key, path, metadata.permissions().mode());
     }
 }
 
 fn check_writers(section: &Section<'_>, key: &str, path: &Path, mode: u32) {
-    if mode & OTHERS_WRITE != 0 && !is_read_only(path) {
+    let is_read_only = |path: &Path| read_file::patiently(path, |path| Ok(is_read_only(path)));
+    if mode & OTHERS_WRITE != 0 && !is_read_only(path).unwrap_or(false) {
         let what = format!("everybody can write {}", shown(path, mode));
         section.fault(key, format!("{what}; chmod o-w it"));
     }
-    if let Some((directory, mode)) = open_directory(path)
-        && section.is_first_report_of(&directory)
-    {
-        let (directory, path) = (shown(&directory, mode), path.display());
-        let what = format!("everybody can replace {path}");
-        section.fault(key, format!("{what}, in {directory}; chmod o-w it"));
+    match read_file::patiently(path, |path| Ok(open_directory(path))) {
+        Ok(Some((directory, mode))) if section.is_first_report_of(&directory) => {
+            let (directory, path) = (shown(&directory, mode), path.display());
+            let what = format!("everybody can replace {path}");
+            section.fault(key, format!("{what}, in {directory}; chmod o-w it"));
+        }
+        Ok(_) => {}
+        Err(error) => {
+            let what = format!("cannot check who can replace {}", path.display());
+            section.fault(key, format!("{what}: {error}"));
+        }
     }
 }
 

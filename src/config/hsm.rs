@@ -1,5 +1,8 @@
 //! `[[hsm]]`.
 
+use std::ffi::CString;
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::section::Section;
@@ -29,6 +32,7 @@ pub(super) fn all(root: &Section<'_>, health_interval: Duration) -> Option<Vec<H
             settings
         })
         .collect();
+    check_parameters(&sections, &settings);
     settings.into_iter().collect()
 }
 
@@ -39,6 +43,7 @@ fn one(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> 
     if let Some(module) = &module {
         exposure::check_unread(section, "module", module);
     }
+    let parameters = parameters(section);
     let token = token(section);
     let pin = files::secret(section, "pin");
     let sessions = section.integer("sessions", 1..=1_024).unwrap_or(16);
@@ -48,6 +53,7 @@ fn one(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> 
     Some(HsmSettings {
         name: name?.into(),
         module: module?,
+        parameters,
         token: token?,
         pin: pin?,
         sessions: usize::try_from(sessions).unwrap_or(16),
@@ -55,6 +61,36 @@ fn one(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> 
         health_key: health_key.to_owned(),
         health_interval,
     })
+}
+
+/// The string for `C_Initialize`, which ends with its first NUL byte in C.
+fn parameters(section: &Section<'_>) -> Option<CString> {
+    let text = section.string("parameters")?;
+    let parameters = CString::new(text);
+    if parameters.is_err() {
+        section.fault("parameters", "must not contain a NUL character");
+    }
+    parameters.ok()
+}
+
+/// One library is initialised once per process, with one string.
+fn check_parameters(sections: &[Section<'_>], all: &[Option<HsmSettings>]) {
+    let mut seen: Vec<(PathBuf, &HsmSettings)> = Vec::new();
+    for (section, hsm) in sections.iter().zip(all) {
+        let Some(hsm) = hsm else { continue };
+        // One file under two names is one library.
+        let file = fs::canonicalize(&hsm.module).unwrap_or_else(|_| hsm.module.clone());
+        let other = seen
+            .iter()
+            .find(|(path, first)| *path == file && first.parameters != hsm.parameters);
+        if let Some((_, first)) = other {
+            section.fault(
+                "parameters",
+                format!("must be the same as for {:?}, which has the same module: a library is initialised once", &*first.name),
+            );
+        }
+        seen.push((file, hsm));
+    }
 }
 
 /// A name for logs, metrics and the health answer.

@@ -5,6 +5,7 @@
 //!   the source is known or shared. At most `max_verified` connections have carried one.
 //! - A verified connection gives way to another verified one only: nothing that a stranger does displaces it.
 //! - A handshake that progresses is not displaced within its first second.
+//! - A known source's unverified connections give way after all strangers' ones, while they are at most a quarter of `max_unverified`.
 //! - The memory for sources is bounded: those of unverified connections by their number, known ones by [`known::MAX_SOURCES`].
 //!
 //! Every operation costs O(log n), a displaced connection included.
@@ -95,7 +96,7 @@ impl<C: Occupant> Pool<C> {
             limits,
             last: 0,
             members: HashMap::new(),
-            unverified: Unverified::default(),
+            unverified: Unverified::new(limits.max_unverified),
             verified: Verified::default(),
             known: Known::default(),
         }
@@ -104,6 +105,7 @@ impl<C: Occupant> Pool<C> {
     /// Changes the bounds; lower ones take effect with the next connections.
     pub(super) fn set_limits(&mut self, limits: PoolLimits) {
         self.limits = limits;
+        self.unverified.set_limit(limits.max_unverified);
     }
 
     /// Admits a new connection that has sent nothing yet. A shared source is exempt from the limit per source.
@@ -130,7 +132,8 @@ impl<C: Occupant> Pool<C> {
             is_shared,
         };
         self.members.insert(self.last, member);
-        self.unverified.insert(self.last, source, now);
+        self.unverified.insert(self.last, source.clone(), now);
+        self.unverified.note(&source, admission.is_known);
         admission.id = Some(self.last);
         admission
     }
@@ -181,6 +184,7 @@ impl<C: Occupant> Pool<C> {
             return (false, displaced);
         };
         self.known.note(&member.source, now);
+        self.unverified.note(&member.source, true);
         if self.verified.contains(id) {
             return (true, displaced);
         }

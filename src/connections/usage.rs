@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 pub struct Usage {
     began: Instant,
     requests: AtomicUsize,
-    /// In milliseconds since it began.
+    /// In nanoseconds since it began: of two requests in turn, the later end is later here, too.
     idle_since: AtomicU64,
 }
 
@@ -33,7 +33,7 @@ impl Usage {
 
     /// A request has ended.
     pub fn request_ends(&self) {
-        let age = u64::try_from(self.began.elapsed().as_millis());
+        let age = u64::try_from(self.began.elapsed().as_nanos());
         let age = age.unwrap_or(u64::MAX);
         self.idle_since.store(age, Ordering::Release);
         self.requests.fetch_sub(1, Ordering::AcqRel);
@@ -42,7 +42,7 @@ impl Usage {
     /// Since when there has been no request in progress; `None` while there is one.
     pub fn idle_since(&self) -> Option<Instant> {
         let is_idle = self.requests.load(Ordering::Acquire) == 0;
-        let age = Duration::from_millis(self.idle_since.load(Ordering::Acquire));
+        let age = Duration::from_nanos(self.idle_since.load(Ordering::Acquire));
         is_idle.then(|| self.began + age)
     }
 }

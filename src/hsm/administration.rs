@@ -14,19 +14,19 @@ mod proof;
 
 use std::sync::Arc;
 
-use cryptoki::session::Session;
-use cryptoki::slot::Slot;
 use thiserror::Error;
 
+use super::ffi::Session;
 use super::health::Checked;
 use super::keys::KeyTable;
 use super::module::{Module, Modules, OpenDevice};
 use super::probe::Probe;
 use super::profile::{self, Plan};
 use super::settings::HsmSettings;
+use super::slot::TokenSlot;
 use super::token::{self, OpenError, TokenIdentity};
 
-pub use inspection::{KeyProtection, TokenKey};
+pub use inspection::{KeyProtection, TokenKey, TokenKeys};
 pub use keygen::{CreateKeyError, NewKey};
 
 /// Why a token cannot be administered, in words for an operator.
@@ -64,15 +64,16 @@ impl Administration {
     /// # Errors
     /// In words for an operator.
     pub fn open(&mut self, settings: &HsmSettings) -> Result<OpenToken, AdministrationError> {
-        let module = self.modules.open(&settings.module);
+        let parameters = settings.parameters.as_ref();
+        let module = self.modules.open(&settings.module, parameters);
         let module = module.map_err(OpenError::from)?;
-        let (slot, identity) = token::find(&module.context, &settings.token)?;
+        let (mut slot, identity) = token::find(&module, &settings.token)?;
         if self.refused.contains(&identity) {
             let reason = "the token has refused a PIN already; another one is not tried";
             return Err(AdministrationError(reason.to_owned()));
         }
         let open = module.device_opened();
-        let session = module.context.open_ro_session(slot)?;
+        let session = slot.open_first_session(&module)?;
         if let Err(error) = token::log_in(&session, &settings.pin) {
             if error.is_final() {
                 self.refused.push(identity);
@@ -115,7 +116,7 @@ pub enum GcmFinding {
 pub struct OpenToken {
     settings: HsmSettings,
     module: Arc<Module>,
-    slot: Slot,
+    slot: TokenSlot,
     identity: TokenIdentity,
     plan: Option<Plan>,
     gcm: GcmFinding,
@@ -155,8 +156,7 @@ impl OpenToken {
     }
 
     fn chosen(&self, label: &str) -> Result<(Plan, Checked), OpenError> {
-        let context = &self.module.context;
-        let mechanisms = token::gcm_mechanisms(context, self.slot, &self.identity)?;
+        let mechanisms = token::gcm_mechanisms(&self.module, self.slot, &self.identity)?;
         let keys = KeyTable::sweep(&self.session)?;
         let probe = Probe {
             module: &self.module,

@@ -7,12 +7,12 @@ mod settle;
 use std::sync::Arc;
 
 use cryptoki::object::ObjectHandle;
-use cryptoki::session::Session;
 
 use self::recovery::{Recovery, Step};
 use super::blame::verdict;
 use super::errors::CallError;
 use super::failure::{Failure, Operation, Request, Trouble, trouble_of_find};
+use super::ffi::Session;
 use super::gcm::Gcm;
 use super::keys::{FindError, KeyEntry};
 use super::owner::Opening;
@@ -36,7 +36,7 @@ impl DeviceSession {
     pub(super) fn new(shared: &Arc<Shared>, opening: Arc<Opening>, session: Session) -> Self {
         Self {
             shared: Arc::clone(shared),
-            gcm: Gcm::new(Arc::clone(&opening.module), opening.plan),
+            gcm: Gcm::new(opening.plan),
             opening,
             session,
         }

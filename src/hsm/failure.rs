@@ -105,7 +105,9 @@ pub(super) fn trouble_of_find(error: FindError, selector: &KeySelector) -> Troub
     let (fault, problem) = match error {
         FindError::Absent => (KeyManagerFault::KeyAbsent, "has no key"),
         FindError::Ambiguous => (KeyManagerFault::KeyAmbiguous, "has several keys"),
-        FindError::Call(error) => return Trouble::Unsettled(error.into()),
+        FindError::Unreadable(error) | FindError::Call(error) => {
+            return Trouble::Unsettled(error.into());
+        }
     };
     let detail = format!("the token {problem} with {selector}");
     Trouble::Blamed(Failure::of_job(fault, detail))

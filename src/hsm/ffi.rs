@@ -1,345 +1,322 @@
-//! The only `unsafe` of the program: AES-GCM in one C call per direction, in every form that devices want.
+//! The only `unsafe` of the program: the functions of a PKCS#11 module.
 //!
-//! `cryptoki`'s `encrypt` and `decrypt` call the C function twice, once for the length; on a network HSM that may be a round
-//! trip. The length of a GCM output is known beforehand, so one call with a buffer of the right size does. Nor can `cryptoki` pass
-//! a NULL IV or a 40-byte parameter block.
+//! `cryptoki` gives the types; all calls are made here, for two reasons. `cryptoki` would fetch a function table of its own, and
+//! p11-kit's modules return a separate, uninitialized table for each request. And it calls `C_Encrypt` and `C_Decrypt` twice, once for the
+//! length; on a network HSM that may be a round trip. The length of a GCM output is known beforehand. Nor can `cryptoki` pass a NULL
+//! IV or a 40-byte parameter block.
 //!
 //! # Invariants
-//! - Every pointer that is handed to the module points into a buffer that outlives the call, with its true length beside it.
-//! - The parameter block lives until the second call has returned: a module may keep the pointer from `C_EncryptInit` on, and writes
-//!   an IV of its own as late as in `C_Encrypt`.
+//! - The module is asked once for its function table. Every call goes through this table.
+//! - Every pointer that is passed to the module is NULL where the standard allows it, or points into a buffer that outlives the call and
+//!   whose true length is passed with it.
+//! - A GCM parameter block lives until the second call has returned: a module may keep the pointer from `C_EncryptInit` on, and
+//!   writes its own IV as late as in `C_Encrypt`.
 //! - A length that the module reports is checked before it is believed.
-//! - A session is used by one thread at a time: it is borrowed from the owner thread's [`Session`], which is not `Sync`.
+//! - A session is used by one thread at a time: [`Session`] is not `Sync`.
 #![expect(
     unsafe_code,
     reason = "C functions of the PKCS#11 module; this file is the one place for them"
 )]
 
-use std::ffi::c_void;
+use std::cell::Cell;
+use std::ffi::CStr;
+use std::marker::PhantomData;
 use std::path::Path;
 use std::ptr;
+use std::sync::Arc;
 
-use cryptoki::error::Rv;
-use cryptoki::object::ObjectHandle;
-use cryptoki::session::Session;
+use cryptoki::context::Function;
+use cryptoki::error::{Error, Rv};
+use cryptoki::object::{Attribute, ObjectHandle};
 use cryptoki_sys::{
-    CK_BYTE, CK_FUNCTION_LIST, CK_FUNCTION_LIST_3_0, CK_FUNCTION_LIST_PTR, CK_GCM_MESSAGE_PARAMS,
-    CK_GCM_PARAMS, CK_INTERFACE, CK_MECHANISM, CK_RV, CK_ULONG, CKG_GENERATE_RANDOM, CKM_AES_GCM,
+    CK_ATTRIBUTE, CK_FLAGS, CK_FUNCTION_LIST, CK_FUNCTION_LIST_3_0, CK_INTERFACE,
+    CK_INVALID_HANDLE, CK_MECHANISM_TYPE, CK_SESSION_HANDLE, CK_SESSION_INFO, CK_SLOT_ID, CK_STATE,
+    CK_TOKEN_INFO, CK_ULONG, CKM_AES_GCM, CKU_USER,
 };
 
-use super::errors::{CallError, LoadError};
-use super::profile::ParamsForm;
-use crate::ekm::TAG_LENGTH;
-use crate::secret::SecretBytes;
+use super::errors::LoadError;
+use super::structures::{
+    GcmParams, InitializeArguments, Wanted, listed, message_params, place, plain_mechanism, ulong,
+};
 
-/// `CKM_CLOUDHSM_AES_GCM`: AWS CloudHSM's own mechanism, which makes the IV and puts it before the ciphertext.
-pub(super) const VENDOR_PREPENDED_GCM: CK_ULONG = 0x8000_1087;
+/// How many objects one `C_FindObjects` may return.
+const OBJECTS_PER_CALL: usize = 64;
 
-/// The length of the IV that the message interface is asked for, in bytes.
-const MESSAGE_IV_LENGTH: usize = 12;
-
-/// A module's function tables, with the library that they point into.
+/// A module's function table, with the library that it points into.
 pub(super) struct Functions {
     table: CK_FUNCTION_LIST,
-    /// The table of PKCS#11 3.x, where the module has one.
+    /// The same table with the functions of PKCS#11 3.0, if the module has them.
     messages: Option<CK_FUNCTION_LIST_3_0>,
     // Unloading the library would leave the tables dangling.
     _library: cryptoki_sys::Pkcs11,
 }
 
+/// Calls a function of a table, and names it in the error.
+macro_rules! call {
+    ($table:ident, $name:ident => $function:ident($($argument:expr),*)) => {
+        match $table.$function {
+            None => Err(Error::NullFunctionPointer),
+            // SAFETY: the library stays loaded as long as its table lives, so the function is there. The arguments keep the invariants
+            // above: each pointer is NULL or comes from a reference or a buffer of the calling function.
+            Some(function) => match Rv::from(unsafe { function($($argument),*) }) {
+                Rv::Ok => Ok(()),
+                Rv::Error(code) => Err(Error::Pkcs11(code, Function::$name)),
+            },
+        }
+    };
+}
+
 impl Functions {
-    /// Loads the library (once more than `cryptoki` does: the dynamic linker counts) and copies its function tables.
+    /// Loads the library and copies its function table.
     pub(super) fn load(path: &Path) -> Result<Self, LoadError> {
-        // SAFETY: loading a library runs its initialisers; which library is loaded is the operator's configuration, whose
+        // SAFETY: loading a library runs its initializers; which library is loaded is the operator's configuration, whose
         // trust this process shares by design.
         let library = unsafe { cryptoki_sys::Pkcs11::new(path) };
         let library = library.map_err(|error| LoadError::Library(error.to_string()))?;
-        if library.C_GetFunctionList.is_err() {
-            return Err(LoadError::NoFunctionList);
-        }
-        let mut list: CK_FUNCTION_LIST_PTR = ptr::null_mut();
-        // SAFETY: the symbol exists (checked above; the generated wrapper would panic otherwise) and `list` is a valid place for
-        // the pointer.
-        let rv = unsafe { library.C_GetFunctionList(&mut list) };
-        if !matches!(Rv::from(rv), Rv::Ok) || list.is_null() {
-            return Err(LoadError::NoFunctionList);
-        }
-        // SAFETY: CKR_OK with a non-null pointer: PKCS#11 promises a complete, static CK_FUNCTION_LIST there. It may be packed
-        // differently nowhere but on Windows.
+        let interface = default_interface(&library);
+        let list = interface.or_else(|| function_list(&library));
+        let list = list.ok_or(LoadError::NoFunctionList)?;
+        // SAFETY: a non-null pointer that the module returned with CKR_OK: PKCS#11 promises a complete, static function list
+        // there, and every list begins like one of 2.40. It may be packed differently nowhere but on Windows.
         let table = unsafe { ptr::read_unaligned(list) };
+        let has_messages = interface.is_some() && table.version.major >= 3;
+        let messages = has_messages.then(|| {
+            // SAFETY: the list of an interface that says 3.0 or later is at least as long as one of 3.0.
+            unsafe { ptr::read_unaligned(list.cast::<CK_FUNCTION_LIST_3_0>()) }
+        });
         Ok(Self {
             table,
-            messages: message_table(&library),
+            messages,
             _library: library,
         })
     }
 
-    /// Encrypts through the message interface of PKCS#11 3.x; gives the IV that the device made, and ciphertext ‖ tag.
-    pub(super) fn message_encrypt(
-        &self,
-        session: &Session,
-        key: ObjectHandle,
-        aad: &[u8],
-        plaintext: &[u8],
-    ) -> Result<(Vec<u8>, Vec<u8>), CallError> {
-        let table = self.messages.as_ref().ok_or(CallError::NotCallable)?;
-        let init = table.C_MessageEncryptInit.ok_or(CallError::NotCallable)?;
-        let encrypt = table.C_EncryptMessage.ok_or(CallError::NotCallable)?;
-        let finish = table.C_MessageEncryptFinal.ok_or(CallError::NotCallable)?;
-        let mut mechanism = mechanism(CKM_AES_GCM, ptr::null_mut(), 0);
-        // SAFETY: `mechanism` outlives the call; session and key are plain numbers that the module checks itself.
-        ok(unsafe { init(session.handle(), &mut mechanism, key.handle()) })?;
-        let mut iv = vec![0; MESSAGE_IV_LENGTH];
-        let mut output = vec![0; plaintext.len()];
-        let mut tag = [0; TAG_LENGTH];
-        let mut params = CK_GCM_MESSAGE_PARAMS {
-            pIv: iv.as_mut_ptr(),
-            ulIvLen: ulong(iv.len())?,
-            ulIvFixedBits: 0,
-            ivGenerator: CKG_GENERATE_RANDOM,
-            pTag: tag.as_mut_ptr(),
-            ulTagBits: ulong(TAG_LENGTH * 8)?,
-        };
-        let (plain_length, mut length) = (ulong(plaintext.len())?, ulong(output.len())?);
-        let (aad_length, params_length) = (ulong(aad.len())?, size_of_ulong(&params));
-        // SAFETY: every buffer outlives the call and has the length beside it; the module writes to IV, tag and output only.
-        let encrypted = ok(unsafe {
-            encrypt(
-                session.handle(),
-                ptr::from_mut(&mut params).cast::<c_void>(),
-                params_length,
-                aad.as_ptr().cast_mut(),
-                aad_length,
-                plaintext.as_ptr().cast_mut(),
-                plain_length,
-                output.as_mut_ptr(),
-                &mut length,
-            )
-        });
-        // SAFETY: ends the operation that `init` began, also after an error; nothing is handed over.
-        let finished = ok(unsafe { finish(session.handle()) });
-        encrypted.and(finished)?;
-        exactly(length, output.len())?;
-        output.extend_from_slice(&tag);
-        Ok((iv, output))
+    /// `C_Initialize`. The library may use the operating system's locks; `parameters` is the string that some libraries want.
+    pub(super) fn initialize(&self, parameters: Option<&CStr>) -> Result<(), Error> {
+        let (table, mut arguments) = (&self.table, InitializeArguments::new(parameters));
+        call!(table, Initialize => C_Initialize(place(&mut arguments).0))
+    }
+
+    /// `C_Finalize`.
+    pub(super) fn finalize(&self) -> Result<(), Error> {
+        let table = &self.table;
+        call!(table, Finalize => C_Finalize(ptr::null_mut()))
+    }
+
+    /// `C_GetSlotList`: all slots, or those with a token.
+    pub(super) fn slots(&self, with_token: bool) -> Result<Vec<CK_SLOT_ID>, Error> {
+        let table = &self.table;
+        listed(
+            |list, count| call!(table, GetSlotList => C_GetSlotList(with_token.into(), list, count)),
+        )
+    }
+
+    /// `C_GetTokenInfo`.
+    pub(super) fn token_info(&self, slot: CK_SLOT_ID) -> Result<CK_TOKEN_INFO, Error> {
+        let (table, mut info) = (&self.table, CK_TOKEN_INFO::default());
+        call!(table, GetTokenInfo => C_GetTokenInfo(slot, &raw mut info))?;
+        Ok(info)
+    }
+
+    /// `C_GetMechanismList`.
+    pub(super) fn mechanisms(&self, slot: CK_SLOT_ID) -> Result<Vec<CK_MECHANISM_TYPE>, Error> {
+        let table = &self.table;
+        listed(
+            |list, count| call!(table, GetMechanismList => C_GetMechanismList(slot, list, count)),
+        )
     }
 }
 
-/// The table of PKCS#11 3.x, where the module has one.
-fn message_table(library: &cryptoki_sys::Pkcs11) -> Option<CK_FUNCTION_LIST_3_0> {
+/// The function list of `C_GetInterface`, which PKCS#11 3.x has: NULL name and version ask for the default interface.
+fn default_interface(library: &cryptoki_sys::Pkcs11) -> Option<*mut CK_FUNCTION_LIST> {
     library.C_GetInterface.as_ref().ok()?;
     let mut interface: *mut CK_INTERFACE = ptr::null_mut();
-    // SAFETY: the symbol exists (checked above); NULL name and version ask for the default interface; `interface` is a valid
-    // place for the pointer.
+    // SAFETY: the symbol exists (checked above; the generated wrapper would panic otherwise), and `interface` is a valid place.
     let rv = unsafe { library.C_GetInterface(ptr::null_mut(), ptr::null_mut(), &mut interface, 0) };
     if !matches!(Rv::from(rv), Rv::Ok) || interface.is_null() {
         return None;
     }
     // SAFETY: CKR_OK with a non-null pointer: PKCS#11 promises a static CK_INTERFACE there.
     let list = unsafe { ptr::read_unaligned(interface) }.pFunctionList;
-    if list.is_null() {
-        return None;
-    }
-    // SAFETY: every function list begins like one of 2.40, with its version.
-    let version = unsafe { ptr::read_unaligned(list.cast::<CK_FUNCTION_LIST>()) }.version;
-    if version.major < 3 {
-        return None;
-    }
-    // SAFETY: a list that says 3.0 or later is at least as long as one of 3.0.
-    Some(unsafe { ptr::read_unaligned(list.cast::<CK_FUNCTION_LIST_3_0>()) })
+    (!list.is_null()).then(|| list.cast())
 }
 
-/// One AES-GCM call: mechanism, parameters and what goes into them.
-pub(super) struct GcmCall<'a> {
-    pub functions: &'a Functions,
-    /// Whether the vendor's mechanism is used instead of the standard one.
-    pub is_vendors: bool,
-    pub params: ParamsForm,
-    /// Empty for NULL. Mutable because a module may write to it.
-    pub iv: &'a mut [u8],
-    pub aad: &'a [u8],
+/// The function list of `C_GetFunctionList`, which every module has.
+fn function_list(library: &cryptoki_sys::Pkcs11) -> Option<*mut CK_FUNCTION_LIST> {
+    library.C_GetFunctionList.as_ref().ok()?;
+    let mut list = ptr::null_mut();
+    // SAFETY: the symbol exists (checked above), and `list` is a valid place.
+    let rv = unsafe { library.C_GetFunctionList(&mut list) };
+    (matches!(Rv::from(rv), Rv::Ok) && !list.is_null()).then_some(list)
 }
 
-/// `CK_GCM_PARAMS` as it was before `ulIvBits`.
-#[repr(C)]
-#[expect(non_snake_case, reason = "the names of the C structure")]
-struct ShortGcmParams {
-    pIv: *mut CK_BYTE,
-    ulIvLen: CK_ULONG,
-    pAAD: *mut CK_BYTE,
-    ulAADLen: CK_ULONG,
-    ulTagBits: CK_ULONG,
+/// A session, for one thread. It is closed when this is dropped.
+pub(super) struct Session {
+    functions: Arc<Functions>,
+    handle: CK_SESSION_HANDLE,
+    _one_thread: PhantomData<Cell<()>>,
 }
 
-/// A parameter block of either form, at a place that does not move.
-enum Params {
-    Long(Box<CK_GCM_PARAMS>),
-    Short(Box<ShortGcmParams>),
+impl Drop for Session {
+    fn drop(&mut self) {
+        let table = self.table();
+        // A session that cannot be closed is lost already.
+        let _ = call!(table, CloseSession => C_CloseSession(self.handle));
+    }
 }
 
-impl GcmCall<'_> {
-    /// Encrypts; gives exactly `plaintext.len() + 16 + more` bytes.
-    pub(super) fn encrypt(
-        self,
-        session: &Session,
-        key: ObjectHandle,
-        plaintext: &[u8],
-        more: usize,
-    ) -> Result<Vec<u8>, CallError> {
-        let init = self
-            .functions
-            .table
-            .C_EncryptInit
-            .ok_or(CallError::NotCallable)?;
-        let encrypt = self
-            .functions
-            .table
-            .C_Encrypt
-            .ok_or(CallError::NotCallable)?;
-        let kind = self.mechanism_type();
-        let mut params = self.into_params()?;
-        let mut mechanism = params.mechanism(kind);
-        // SAFETY: `mechanism`, `params`, IV and AAD outlive this call and the next one; session and key are plain numbers
-        // that the module checks itself.
-        ok(unsafe { init(session.handle(), &mut mechanism, key.handle()) })?;
-        let mut output = vec![0; plaintext.len() + TAG_LENGTH + more];
-        let (plain_length, mut length) = (ulong(plaintext.len())?, ulong(output.len())?);
-        // SAFETY: PKCS#11 does not write to pData (the parameter is not const for history's sake); `output` has `length` bytes.
-        ok(unsafe {
-            encrypt(
-                session.handle(),
-                plaintext.as_ptr().cast_mut(),
-                plain_length,
-                output.as_mut_ptr(),
-                &mut length,
-            )
-        })?;
-        drop(params);
-        exactly(length, output.len())?;
-        Ok(output)
-    }
-
-    /// Decrypts `input`: ciphertext ‖ tag, with `more` bytes before it; gives exactly `input.len() - 16 - more` bytes.
-    pub(super) fn decrypt(
-        self,
-        session: &Session,
-        key: ObjectHandle,
-        input: &[u8],
-        more: usize,
-    ) -> Result<SecretBytes, CallError> {
-        let init = self
-            .functions
-            .table
-            .C_DecryptInit
-            .ok_or(CallError::NotCallable)?;
-        let decrypt = self
-            .functions
-            .table
-            .C_Decrypt
-            .ok_or(CallError::NotCallable)?;
-        let kind = self.mechanism_type();
-        let mut params = self.into_params()?;
-        let mut mechanism = params.mechanism(kind);
-        // SAFETY: as in `encrypt`.
-        ok(unsafe { init(session.handle(), &mut mechanism, key.handle()) })?;
-        // Some modules want room for the whole input, though they fill less; wiped when dropped, whatever happens.
-        let mut output = zeroize::Zeroizing::new(vec![0; input.len()]);
-        let (input_length, mut length) = (ulong(input.len())?, ulong(output.len())?);
-        // SAFETY: as in `encrypt`.
-        ok(unsafe {
-            decrypt(
-                session.handle(),
-                input.as_ptr().cast_mut(),
-                input_length,
-                output.as_mut_ptr(),
-                &mut length,
-            )
-        })?;
-        drop(params);
-        let expected = input.len().saturating_sub(TAG_LENGTH + more);
-        exactly(length, expected)?;
-        output.truncate(expected);
-        Ok(SecretBytes::new(std::mem::take(&mut *output)))
-    }
-
-    fn mechanism_type(&self) -> CK_ULONG {
-        match self.is_vendors {
-            true => VENDOR_PREPENDED_GCM,
-            false => CKM_AES_GCM,
-        }
-    }
-
-    /// `ulIvBits` is set wherever there is an IV: some devices refuse 0.
-    fn into_params(self) -> Result<Params, CallError> {
-        let iv = match self.iv.is_empty() {
-            true => ptr::null_mut(),
-            false => self.iv.as_mut_ptr(),
-        };
-        let aad = self.aad.as_ptr().cast_mut();
-        let (iv_length, aad_length) = (ulong(self.iv.len())?, ulong(self.aad.len())?);
-        let tag_bits = ulong(TAG_LENGTH * 8)?;
-        Ok(match self.params {
-            ParamsForm::WithIvBits => Params::Long(Box::new(CK_GCM_PARAMS {
-                pIv: iv,
-                ulIvLen: iv_length,
-                ulIvBits: iv_length * 8,
-                pAAD: aad,
-                ulAADLen: aad_length,
-                ulTagBits: tag_bits,
-            })),
-            ParamsForm::WithoutIvBits => Params::Short(Box::new(ShortGcmParams {
-                pIv: iv,
-                ulIvLen: iv_length,
-                pAAD: aad,
-                ulAADLen: aad_length,
-                ulTagBits: tag_bits,
-            })),
+impl Session {
+    /// `C_OpenSession`, without callbacks: AWS CloudHSM takes none.
+    pub(super) fn open(
+        functions: &Arc<Functions>,
+        slot: CK_SLOT_ID,
+        flags: CK_FLAGS,
+    ) -> Result<Self, Error> {
+        let (table, none, mut handle) = (&functions.table, ptr::null_mut(), CK_INVALID_HANDLE);
+        call!(table, OpenSession => C_OpenSession(slot, flags, none, None, &raw mut handle))?;
+        Ok(Self {
+            functions: Arc::clone(functions),
+            handle,
+            _one_thread: PhantomData,
         })
     }
-}
 
-impl Params {
-    fn mechanism(&mut self, kind: CK_ULONG) -> CK_MECHANISM {
-        match self {
-            Self::Long(params) => {
-                let length = size_of_ulong(&**params);
-                mechanism(kind, ptr::from_mut(&mut **params).cast::<c_void>(), length)
-            }
-            Self::Short(params) => {
-                let length = size_of_ulong(&**params);
-                mechanism(kind, ptr::from_mut(&mut **params).cast::<c_void>(), length)
+    fn table(&self) -> &CK_FUNCTION_LIST {
+        &self.functions.table
+    }
+
+    /// `C_Login` of the normal user.
+    pub(super) fn login(&self, pin: &[u8]) -> Result<(), Error> {
+        let (table, text) = (self.table(), pin.as_ptr().cast_mut());
+        call!(table, Login => C_Login(self.handle, CKU_USER, text, ulong(pin.len())))
+    }
+
+    /// The state in `C_GetSessionInfo`.
+    pub(super) fn state(&self) -> Result<CK_STATE, Error> {
+        let (table, mut info) = (self.table(), CK_SESSION_INFO::default());
+        call!(table, GetSessionInfo => C_GetSessionInfo(self.handle, &raw mut info))?;
+        Ok(info.state)
+    }
+
+    /// The objects with these attributes.
+    pub(super) fn find_objects(&self, template: &[Attribute]) -> Result<Vec<ObjectHandle>, Error> {
+        let table = self.table();
+        let mut template: Vec<CK_ATTRIBUTE> = template.iter().map(Into::into).collect();
+        let (first, count) = (template.as_mut_ptr(), ulong(template.len()));
+        call!(table, FindObjectsInit => C_FindObjectsInit(self.handle, first, count))?;
+        let found = self.found_objects();
+        // Also after an error. A search that does not end makes the next one fail.
+        let _ = call!(table, FindObjectsFinal => C_FindObjectsFinal(self.handle));
+        found
+    }
+
+    fn found_objects(&self) -> Result<Vec<ObjectHandle>, Error> {
+        let (table, mut found) = (self.table(), Vec::new());
+        loop {
+            let (mut page, mut count) = ([CK_INVALID_HANDLE; OBJECTS_PER_CALL], 0);
+            let (first, room) = (page.as_mut_ptr(), ulong(page.len()));
+            call!(table, FindObjects => C_FindObjects(self.handle, first, room, &raw mut count))?;
+            // SAFETY: a number that the module has just returned as a handle.
+            let object = |handle| unsafe { ObjectHandle::new_from_raw(handle) };
+            let count = usize::try_from(count).unwrap_or(0);
+            found.extend(page.into_iter().take(count).map(object));
+            if count < OBJECTS_PER_CALL {
+                return Ok(found);
             }
         }
     }
-}
 
-fn mechanism(kind: CK_ULONG, parameter: *mut c_void, length: CK_ULONG) -> CK_MECHANISM {
-    CK_MECHANISM {
-        mechanism: kind,
-        pParameter: parameter,
-        ulParameterLen: length,
+    /// `C_GetAttributeValue`. Values and lengths are written also when it fails.
+    pub(super) fn read(&self, object: ObjectHandle, wanted: &mut [Wanted]) -> Result<(), Error> {
+        let mut template: Vec<_> = wanted.iter_mut().map(Wanted::attribute).collect();
+        let (table, first, count) = (self.table(), template.as_mut_ptr(), ulong(template.len()));
+        let outcome = call!(table, GetAttributeValue => C_GetAttributeValue(self.handle, object.handle(), first, count));
+        for (wanted, attribute) in wanted.iter_mut().zip(&template) {
+            wanted.learn_length(attribute);
+        }
+        outcome
     }
-}
 
-/// The size of a structure; some 50 bytes fit every integer.
-fn size_of_ulong<T>(structure: &T) -> CK_ULONG {
-    size_of_val(structure) as CK_ULONG
-}
-
-fn ulong(length: usize) -> Result<CK_ULONG, CallError> {
-    CK_ULONG::try_from(length).map_err(|_| CallError::NotCallable)
-}
-
-fn exactly(reported: CK_ULONG, expected: usize) -> Result<(), CallError> {
-    match usize::try_from(reported) {
-        Ok(reported) if reported == expected => Ok(()),
-        _ => Err(CallError::ImpossibleLength(reported)),
+    /// `C_GenerateRandom`.
+    pub(super) fn generate_random_slice(&self, random: &mut [u8]) -> Result<(), Error> {
+        let (table, first, length) = (self.table(), random.as_mut_ptr(), ulong(random.len()));
+        call!(table, GenerateRandom => C_GenerateRandom(self.handle, first, length))
     }
-}
 
-fn ok(rv: CK_RV) -> Result<(), CallError> {
-    match Rv::from(rv) {
-        Rv::Ok => Ok(()),
-        Rv::Error(error) => Err(CallError::Returned(error)),
+    /// `C_GenerateKey`, with a mechanism that has no parameters.
+    pub(super) fn generate_key(
+        &self,
+        mechanism: CK_MECHANISM_TYPE,
+        template: &[Attribute],
+    ) -> Result<ObjectHandle, Error> {
+        let (table, mut key, mut how) =
+            (self.table(), CK_INVALID_HANDLE, plain_mechanism(mechanism));
+        let mut template: Vec<CK_ATTRIBUTE> = template.iter().map(Into::into).collect();
+        let (first, count) = (template.as_mut_ptr(), ulong(template.len()));
+        let (how, made) = (&raw mut how, &raw mut key);
+        call!(table, GenerateKey => C_GenerateKey(self.handle, how, first, count, made))?;
+        // SAFETY: a number that the module has just returned as a handle.
+        Ok(unsafe { ObjectHandle::new_from_raw(key) })
+    }
+
+    /// `C_EncryptInit` and `C_Encrypt`. Returns the length of the output that the module reports, which is not checked here.
+    pub(super) fn encrypt(
+        &self,
+        mut params: GcmParams<'_>,
+        key: ObjectHandle,
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<CK_ULONG, Error> {
+        let (table, mut how, mut length) = (self.table(), params.mechanism(), ulong(output.len()));
+        call!(table, EncryptInit => C_EncryptInit(self.handle, &raw mut how, key.handle()))?;
+        // PKCS#11 does not write to pData: the parameter is not const for history's sake.
+        let (data, data_length) = (input.as_ptr().cast_mut(), ulong(input.len()));
+        let (first, filled) = (output.as_mut_ptr(), &raw mut length);
+        call!(table, Encrypt => C_Encrypt(self.handle, data, data_length, first, filled))?;
+        drop(params);
+        Ok(length)
+    }
+
+    /// `C_DecryptInit` and `C_Decrypt`, as [`Self::encrypt`].
+    pub(super) fn decrypt(
+        &self,
+        mut params: GcmParams<'_>,
+        key: ObjectHandle,
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<CK_ULONG, Error> {
+        let (table, mut how, mut length) = (self.table(), params.mechanism(), ulong(output.len()));
+        call!(table, DecryptInit => C_DecryptInit(self.handle, &raw mut how, key.handle()))?;
+        let (data, data_length) = (input.as_ptr().cast_mut(), ulong(input.len()));
+        let (first, filled) = (output.as_mut_ptr(), &raw mut length);
+        call!(table, Decrypt => C_Decrypt(self.handle, data, data_length, first, filled))?;
+        drop(params);
+        Ok(length)
+    }
+
+    /// AES-GCM through the message interface: the module writes IV, ciphertext and tag. Returns the length of the ciphertext that it reports.
+    pub(super) fn encrypt_message(
+        &self,
+        key: ObjectHandle,
+        aad: &[u8],
+        plaintext: &[u8],
+        iv: &mut [u8],
+        output: &mut [u8],
+        tag: &mut [u8],
+    ) -> Result<CK_ULONG, Error> {
+        let table = self.functions.messages.as_ref();
+        let table = table.ok_or(Error::NullFunctionPointer)?;
+        let (mut how, mut length) = (plain_mechanism(CKM_AES_GCM), ulong(output.len()));
+        call!(table, MessageEncryptInit => C_MessageEncryptInit(self.handle, &raw mut how, key.handle()))?;
+        let mut params = message_params(iv, tag);
+        let (params, params_length) = place(&mut params);
+        let (aad, aad_length) = (aad.as_ptr().cast_mut(), ulong(aad.len()));
+        let (data, data_length) = (plaintext.as_ptr().cast_mut(), ulong(plaintext.len()));
+        let (first, filled) = (output.as_mut_ptr(), &raw mut length);
+        let encrypted = call!(table, EncryptMessage => C_EncryptMessage(self.handle, params, params_length, aad, aad_length, data, data_length, first, filled ));
+        // Ends the operation, also after an error.
+        let finished = call!(table, MessageEncryptFinal => C_MessageEncryptFinal(self.handle));
+        encrypted.and(finished)?;
+        Ok(length)
     }
 }

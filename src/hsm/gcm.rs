@@ -5,17 +5,14 @@
 //!   [`MAX_IV_AGE`] before it is used, and is taken out of the pool first; a device's IV is refused when it is all zero. Either is refused when it equals the one before.
 //! - What comes back has exactly the length that the plan says, or nothing of it is used.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cryptoki::error::Error;
 use cryptoki::object::ObjectHandle;
-use cryptoki::session::Session;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::errors::CallError;
-use super::ffi::GcmCall;
-use super::module::Module;
+use super::ffi::Session;
+use super::gcm_call::{GcmCall, message_encrypt};
 use super::profile::{IvSource, Plan};
 use crate::ekm::{Sealed, TAG_LENGTH};
 use crate::secret::SecretBytes;
@@ -35,7 +32,6 @@ const MAX_IV_AGE: Duration = Duration::from_secs(1);
 
 /// One session's AES-GCM.
 pub(super) struct Gcm {
-    module: Arc<Module>,
     plan: Plan,
     pool: IvPool,
     last: Vec<u8>,
@@ -63,9 +59,8 @@ impl IvPool {
 }
 
 impl Gcm {
-    pub(super) fn new(module: Arc<Module>, plan: Plan) -> Self {
+    pub(super) fn new(plan: Plan) -> Self {
         Self {
-            module,
             plan,
             pool: IvPool {
                 ivs: Vec::with_capacity(IVS_PER_CALL),
@@ -105,8 +100,7 @@ impl Gcm {
                 Parts { iv, output }
             }
             IvSource::Message => {
-                let functions = &self.module.functions;
-                let (iv, output) = functions.message_encrypt(session, key, aad, plaintext)?;
+                let (iv, output) = message_encrypt(session, key, aad, plaintext)?;
                 Parts { iv, output }
             }
         };
@@ -136,7 +130,6 @@ impl Gcm {
 
     fn call<'a>(&'a self, iv: &'a mut [u8], aad: &'a [u8]) -> GcmCall<'a> {
         GcmCall {
-            functions: &self.module.functions,
             is_vendors: self.plan.iv == IvSource::Prepended,
             params: self.plan.params,
             iv,
@@ -170,12 +163,7 @@ impl Gcm {
             return Ok(iv);
         }
         let mut random = Zeroizing::new([0; IV_LENGTH * IVS_PER_CALL]);
-        session
-            .generate_random_slice(&mut *random)
-            .map_err(|error| match error {
-                Error::Pkcs11(code, _) => CallError::Returned(code),
-                _ => CallError::NotCallable,
-            })?;
+        session.generate_random_slice(&mut *random)?;
         self.pool.fill(&*random, now);
         self.pool.take(now).ok_or(CallError::IvRefused)
     }

@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use cryptoki::object::ObjectHandle;
-use cryptoki::session::Session;
 use cryptoki_sys::CK_OBJECT_HANDLE;
 
+use super::ffi::Session;
 use super::gcm::Gcm;
 use super::keys::{FindError, KeyEntry, KeyTable};
 use super::token::OpenError;
@@ -140,6 +140,11 @@ impl Checker<'_> {
                     "several keys are labelled {label:?}: keep one"
                 )));
             }
+            Err(FindError::Unreadable(error)) => {
+                return Ok(Err(format!(
+                    "the health key cannot be read ({error}): {create}"
+                )));
+            }
             Err(FindError::Call(error)) => return Err(error.into()),
         };
         // The handle may be stale, the key changed: what counts is what the device says now.
@@ -148,7 +153,7 @@ impl Checker<'_> {
             Err(_) => match keys.find_again(self.session, &selector, entry.handle) {
                 Ok(entry) => entry,
                 Err(FindError::Call(error)) => return Err(error.into()),
-                Err(FindError::Absent | FindError::Ambiguous) => {
+                Err(FindError::Absent | FindError::Ambiguous | FindError::Unreadable(_)) => {
                     return Ok(Err(format!("the health key is gone: {create}")));
                 }
             },

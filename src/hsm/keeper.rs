@@ -6,8 +6,7 @@
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
-use cryptoki::session::Session;
-
+use super::ffi::Session;
 use super::gcm::Gcm;
 use super::health::{Checked, Checker, KeyProofs};
 use super::keys::KeyTable;
@@ -62,12 +61,13 @@ impl Keeper {
         generation: Generation,
     ) -> Result<Self, OpenError> {
         let settings = &shared.settings;
-        let module = modules.open(&settings.module)?;
-        let (slot, identity) = token::find(&module.context, &settings.token)?;
-        let mechanisms = token::gcm_mechanisms(&module.context, slot, &identity)?;
-        let session = module.context.open_ro_session(slot)?;
+        let module = modules.open(&settings.module, settings.parameters.as_ref())?;
+        let (mut slot, identity) = token::find(&module, &settings.token)?;
+        let mechanisms = token::gcm_mechanisms(&module, slot, &identity)?;
+        let session = slot.open_first_session(&module)?;
         token::log_in(&session, &settings.pin)?;
         let keys = KeyTable::sweep(&session)?;
+        keys.log_unreadable(&settings.name);
         shared.check_keys(&keys)?;
         let plans = profile::candidates(settings.gcm_profile, &identity, &mechanisms);
         let probe = Probe {
@@ -77,7 +77,7 @@ impl Keeper {
         };
         let (plan, checked) = probe.choose(&plans, &settings.health_key)?;
         let open = module.device_opened();
-        let gcm = Gcm::new(Arc::clone(&module), plan);
+        let gcm = Gcm::new(plan);
         let opening = Opening {
             generation,
             module,
@@ -125,12 +125,7 @@ impl Keeper {
         let wanted = self.shared.settings.sessions;
         let mut sessions: Vec<Session> = Vec::with_capacity(wanted);
         while sessions.len() < wanted {
-            match self
-                .opening
-                .module
-                .context
-                .open_ro_session(self.opening.slot)
-            {
+            match self.opening.slot.open_session(&self.opening.module) {
                 Ok(session) => sessions.push(session),
                 Err(error) if sessions.is_empty() => return Err(error.into()),
                 Err(error) => {
@@ -189,13 +184,9 @@ impl Keeper {
     }
 
     fn heal(&mut self) -> Result<(), OpenError> {
-        self.session = self
-            .opening
-            .module
-            .context
-            .open_ro_session(self.opening.slot)?;
+        self.session = self.opening.slot.open_session(&self.opening.module)?;
         token::log_in(&self.session, &self.shared.settings.pin)?;
-        self.gcm = Gcm::new(Arc::clone(&self.opening.module), self.opening.plan);
+        self.gcm = Gcm::new(self.opening.plan);
         Ok(())
     }
 

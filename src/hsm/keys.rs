@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use cryptoki::context::Function;
 use cryptoki::error::{Error, RvError};
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
-use cryptoki::session::{Session, SessionState};
+use cryptoki_sys::{CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS};
 
+use super::ffi::Session;
+use super::objects::Listed;
 use super::watched::Watched;
 use crate::ekm::{KeyAttributes, KeyKind, KeySelector, KeyUsageFlags};
 use crate::sync::poisoned;
@@ -32,6 +34,8 @@ pub(super) struct KeyEntry {
 pub(super) enum FindError {
     Absent,
     Ambiguous,
+    /// The token has it, but does not let it be read.
+    Unreadable(Error),
     Call(Error),
 }
 
@@ -52,6 +56,7 @@ const READ_PER_CHECK: usize = 16;
 #[derive(Default)]
 pub(super) struct KeyTable {
     known: RwLock<HashMap<KeySelector, (Known, Instant)>>,
+    unreadable: Vec<(ObjectHandle, Error)>,
     watched: Mutex<WatchedKeys>,
 }
 
@@ -63,11 +68,13 @@ struct WatchedKeys {
 }
 
 impl KeyTable {
-    /// Reads every secret key of the token.
+    /// Reads every secret key of the token. Keys that vanish meanwhile or cannot be read are left out.
     pub(super) fn sweep(session: &Session) -> Result<Self, Error> {
+        let template = [Attribute::Class(ObjectClass::SECRET_KEY)];
+        let listed = Listed::read(session, &template, &ATTRIBUTES)?;
+        let listed = listed.unless_nothing_can_be_read()?;
         let mut known = HashMap::new();
-        for handle in session.find_objects(&[Attribute::Class(ObjectClass::SECRET_KEY)])? {
-            let attributes = session.get_attributes(handle, &ATTRIBUTES)?;
+        for (handle, attributes) in listed.readable {
             let entry = KeyEntry {
                 handle,
                 attributes: interpret(&attributes),
@@ -81,8 +88,17 @@ impl KeyTable {
         }
         Ok(Self {
             known: RwLock::new(known),
+            unreadable: listed.unreadable,
             watched: Mutex::default(),
         })
+    }
+
+    /// Logs how many keys the sweep could not read, and why the first of them.
+    pub(super) fn log_unreadable(&self, hsm: &str) {
+        if let Some((handle, error)) = self.unreadable.first() {
+            let (keys, first) = (self.unreadable.len(), handle.handle());
+            tracing::warn!(%hsm, keys, first, %error, "some keys of the token cannot be read; they are left out");
+        }
     }
 
     /// Whether the token holds no secret key at all.
@@ -181,12 +197,21 @@ impl KeyTable {
             Attribute::Class(ObjectClass::SECRET_KEY),
             attribute_of(selector),
         ];
-        let handles = session.find_objects(&template).map_err(FindError::Call)?;
-        match *handles.as_slice() {
-            [handle] => self
-                .read_again(session, selector, handle)
-                .map_err(FindError::Call),
-            [] => {
+        let mut listed = Listed::read(session, &template, &ATTRIBUTES).map_err(FindError::Call)?;
+        let unreadable = listed.unreadable.pop();
+        match (listed.readable.as_slice(), unreadable) {
+            ([(handle, attributes)], None) => {
+                let entry = KeyEntry {
+                    handle: *handle,
+                    attributes: interpret(attributes),
+                };
+                self.learn(selector, Known::One(entry.clone()));
+                Ok(entry)
+            }
+            ([], Some((_, error))) if listed.unreadable.is_empty() => {
+                Err(FindError::Unreadable(error))
+            }
+            ([], None) => {
                 // Without a login some tokens find nothing instead of failing: "absent" must be sure before it is said.
                 check_login(session).map_err(FindError::Call)?;
                 self.learn(selector, Known::Absent);
@@ -206,8 +231,8 @@ impl KeyTable {
 }
 
 fn check_login(session: &Session) -> Result<(), Error> {
-    match session.get_session_info()?.session_state() {
-        SessionState::RoUser | SessionState::RwUser => Ok(()),
+    match session.state()? {
+        CKS_RO_USER_FUNCTIONS | CKS_RW_USER_FUNCTIONS => Ok(()),
         _ => Err(Error::Pkcs11(
             RvError::UserNotLoggedIn,
             Function::FindObjects,
@@ -250,7 +275,8 @@ fn selectors(attributes: &[Attribute]) -> Vec<KeySelector> {
     attributes.iter().filter_map(of).collect()
 }
 
-fn attribute_of(selector: &KeySelector) -> Attribute {
+/// The attribute that a key of this name has.
+pub(super) fn attribute_of(selector: &KeySelector) -> Attribute {
     match selector {
         KeySelector::Label(label) => Attribute::Label(label.clone().into_bytes()),
         KeySelector::Id(id) => Attribute::Id(id.clone()),

@@ -1,10 +1,10 @@
 //! PKCS#11 libraries: each is loaded and initialised once per process, however many tokens of it are used.
 
 use std::collections::HashMap;
+use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
 use thiserror::Error as ThisError;
 
@@ -31,13 +31,17 @@ pub(super) enum ModuleError {
         /// What it returned.
         source: Error,
     },
+    /// It is in use with other parameters: a library is initialised once per process.
+    #[error("module {0} is in use with other parameters; restart the proxy")]
+    OtherParameters(String),
 }
 
 /// A loaded and initialised library.
 pub(super) struct Module {
-    pub context: Pkcs11,
-    pub functions: Functions,
+    pub functions: Arc<Functions>,
     path: String,
+    /// What `C_Initialize` is given. It lives as long as the library may point to it.
+    parameters: Option<CString>,
     /// Devices of this module that are open now: none of them survives `C_Finalize`.
     open_devices: Mutex<usize>,
 }
@@ -48,14 +52,24 @@ pub struct Modules(Arc<Mutex<HashMap<PathBuf, Arc<Module>>>>);
 
 impl Modules {
     /// The library at `path`, loaded and initialised at its first use. A failure is not remembered.
-    pub(super) fn open(&self, path: &Path) -> Result<Arc<Module>, ModuleError> {
+    ///
+    /// # Errors
+    /// Also when the library was initialised with other parameters.
+    pub(super) fn open(
+        &self,
+        path: &Path,
+        parameters: Option<&CString>,
+    ) -> Result<Arc<Module>, ModuleError> {
         // One file under two names is one library for the dynamic linker, so it must be one for us.
         let key = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let mut modules = self.0.lock().unwrap_or_else(poisoned);
         if let Some(module) = modules.get(&key) {
-            return Ok(Arc::clone(module));
+            return match module.parameters.as_ref() == parameters {
+                true => Ok(Arc::clone(module)),
+                false => Err(ModuleError::OtherParameters(module.path.clone())),
+            };
         }
-        let module = Arc::new(Module::load(path)?);
+        let module = Arc::new(Module::load(path, parameters.cloned())?);
         modules.insert(key, Arc::clone(&module));
         Ok(module)
     }
@@ -64,7 +78,7 @@ impl Modules {
     pub fn finalize(&self) {
         let mut modules = self.0.lock().unwrap_or_else(poisoned);
         for (_, module) in modules.drain() {
-            if let Err(error) = module.context.clone().finalize() {
+            if let Err(error) = module.functions.finalize() {
                 tracing::warn!(module = module.path, %error, "C_Finalize failed");
             }
         }
@@ -72,19 +86,17 @@ impl Modules {
 }
 
 impl Module {
-    fn load(path: &Path) -> Result<Self, ModuleError> {
+    fn load(path: &Path, parameters: Option<CString>) -> Result<Self, ModuleError> {
         let text = path.display().to_string();
         let failed = |source| ModuleError::Load {
             path: text.clone(),
             source,
         };
-        // Ours first: it checks what `cryptoki` would trip over.
         let functions = Functions::load(path).map_err(failed)?;
-        let context = Pkcs11::new(path).map_err(|e| failed(LoadError::Library(e.to_string())))?;
         let module = Self {
-            context,
-            functions,
+            functions: Arc::new(functions),
             path: text,
+            parameters,
             open_devices: Mutex::new(0),
         };
         module.initialize()?;
@@ -93,14 +105,18 @@ impl Module {
 
     /// `C_Initialize`; a library that is initialised already is as good.
     pub(super) fn initialize(&self) -> Result<(), ModuleError> {
-        let arguments = CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK);
-        match self.context.initialize(arguments) {
+        match self.functions.initialize(self.parameters.as_deref()) {
             Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => Ok(()),
             Err(source) => Err(ModuleError::Initialize {
                 path: self.path.clone(),
                 source,
             }),
         }
+    }
+
+    /// Which file it was loaded from.
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
     /// Counts one more open device; the guard counts it back.
@@ -117,7 +133,7 @@ impl Module {
             return Ok(false);
         }
         // It may be finalized already; what counts is whether it initialises.
-        drop(self.context.clone().finalize());
+        drop(self.functions.finalize());
         self.initialize().map(|()| true)
     }
 }
@@ -138,7 +154,7 @@ mod tests {
 
     fn message(path: &str) -> String {
         Modules::default()
-            .open(Path::new(path))
+            .open(Path::new(path), None)
             .map(drop)
             .unwrap_err()
             .to_string()

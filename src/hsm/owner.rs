@@ -3,11 +3,11 @@
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
-use cryptoki::session::Session;
 use prometheus::Histogram;
 
 use super::device_session::DeviceSession;
 use super::failure::Failure;
+use super::ffi::Session;
 use super::health::{KeyProofs, KnownGood};
 use super::job::{Job, Reply, Work};
 use super::keys::KeyTable;
@@ -16,6 +16,7 @@ use super::module::Module;
 use super::profile::Plan;
 use super::queue::Generation;
 use super::shared::Shared;
+use super::slot::TokenSlot;
 use super::turns::Waiting;
 use crate::ekm::{KeyManagerFault, Served};
 use crate::sync::thread;
@@ -24,7 +25,7 @@ use crate::sync::thread;
 pub(super) struct Opening {
     pub generation: Generation,
     pub module: Arc<Module>,
-    pub slot: cryptoki::slot::Slot,
+    pub slot: TokenSlot,
     pub plan: Plan,
     pub keys: KeyTable,
     /// The newest ciphertext of the health check; none while there is no fit health key.
@@ -171,7 +172,7 @@ fn live(shared: &Arc<Shared>, opening: Arc<Opening>, session: Option<Session>, s
 
 fn serve(shared: &Arc<Shared>, opening: Arc<Opening>, session: Option<Session>, slot: &Arc<Slot>) {
     shared.load.begin(slot);
-    let session = session.map_or_else(|| opening.module.context.open_ro_session(opening.slot), Ok);
+    let session = session.map_or_else(|| opening.slot.open_session(&opening.module), Ok);
     shared.load.rest(slot);
     let session = match session {
         Ok(session) => session,

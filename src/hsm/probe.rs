@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use cryptoki::slot::Slot;
-
 use super::gcm::Gcm;
 use super::health::{Checked, Checker};
 use super::keys::KeyTable;
 use super::module::Module;
 use super::profile::Plan;
+use super::slot::TokenSlot;
 use super::token::OpenError;
 
 /// A token that somebody has logged in to.
 pub(super) struct Probe<'a> {
     pub module: &'a Arc<Module>,
-    pub slot: Slot,
+    pub slot: TokenSlot,
     pub keys: &'a KeyTable,
 }
 
@@ -24,8 +23,8 @@ impl Probe<'_> {
     pub(super) fn choose(&self, plans: &[Plan], label: &str) -> Result<(Plan, Checked), OpenError> {
         let mut refusals = Vec::new();
         for plan in plans {
-            let session = self.module.context.open_ro_session(self.slot)?;
-            let mut gcm = Gcm::new(Arc::clone(self.module), *plan);
+            let session = self.slot.open_session(self.module)?;
+            let mut gcm = Gcm::new(*plan);
             let mut checker = Checker {
                 session: &session,
                 gcm: &mut gcm,

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use super::settings::GcmProfile;
+use super::structures::ParamsForm;
 use super::token::{GcmMechanisms, TokenIdentity};
 
 /// Where the IV of an encryption comes from.
@@ -22,15 +23,6 @@ pub(super) enum IvSource {
     Prepended,
     /// The message interface of PKCS#11 3.x makes it.
     Message,
-}
-
-/// The form of `CK_GCM_PARAMS`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ParamsForm {
-    /// 48 bytes, with `ulIvBits` (PKCS#11 2.40 errata and later).
-    WithIvBits,
-    /// 40 bytes, without.
-    WithoutIvBits,
 }
 
 /// One way to call AES-GCM.

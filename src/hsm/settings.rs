@@ -1,5 +1,6 @@
 //! What the configuration says of a device.
 
+use std::ffi::CString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,8 @@ pub struct HsmSettings {
     pub name: Arc<str>,
     /// The PKCS#11 library.
     pub module: PathBuf,
+    /// The string that the library wants in `C_Initialize`, if any.
+    pub parameters: Option<CString>,
     /// Which token of the library.
     pub token: TokenSelector,
     /// The user PIN.
@@ -28,10 +31,16 @@ pub struct HsmSettings {
 }
 
 impl HsmSettings {
+    /// Whether `new` can only be used by a new process: its library or how that is initialised differs.
+    pub fn needs_restart(&self, new: &Self) -> bool {
+        self.module != new.module || self.parameters != new.parameters
+    }
+
     /// What is another than in `former`, by the names of the configuration.
     pub fn changes_since(&self, former: &Self) -> Vec<&'static str> {
         let parts = [
             ("module", self.module != former.module),
+            ("parameters", self.parameters != former.parameters),
             ("token", self.token != former.token),
             ("pin", !self.pin.is_same(&former.pin)),
             ("sessions", self.sessions != former.sessions),

@@ -222,7 +222,8 @@ fn remedy(shared: &Shared, modules: &Modules, error: &OpenError, attempt: usize)
     if !shared.is_quiet() || !may_help {
         return;
     }
-    let Ok(module) = modules.open(&shared.settings.module) else {
+    let Ok(module) = modules.open(&shared.settings.module, shared.settings.parameters.as_ref())
+    else {
         return;
     };
     let hsm = &shared.settings.name;

@@ -1,18 +1,18 @@
 //! From a module to a logged-in session on the one token that is meant.
 
-use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
-use cryptoki::mechanism::MechanismType;
-use cryptoki::session::{Session, UserType};
-use cryptoki::slot::{Slot, TokenInfo};
-use cryptoki::types::AuthPin;
+use cryptoki_sys::CKM_AES_GCM;
 use thiserror::Error as ThisError;
 
 use super::errors::CallError;
-use super::ffi::VENDOR_PREPENDED_GCM;
-use super::module::ModuleError;
+use super::ffi::Session;
+use super::gcm_call::VENDOR_PREPENDED_GCM;
+use super::module::{Module, ModuleError};
 use super::settings::TokenSelector;
+use super::slot::{TokenInfo, TokenSlot};
 use crate::secret::Secret;
+
+pub(super) use super::slot::TokenIdentity;
 
 /// Why a device cannot be opened, in words for an operator.
 #[derive(Debug, ThisError)]
@@ -91,19 +91,29 @@ impl OpenError {
 
     /// Whether the device is gone, so that no other way of calling it would help.
     pub(super) fn is_about_the_device(&self) -> bool {
-        self.code().is_some_and(|code| {
-            is_about_the_session(code)
-                || matches!(
-                    code,
-                    RvError::CryptokiNotInitialized
-                        | RvError::DeviceError
-                        | RvError::DeviceRemoved
-                        | RvError::DeviceMemory
-                        | RvError::TokenNotPresent
-                        | RvError::SessionCount
-                )
-        })
+        self.code().is_some_and(is_code_of_the_device)
     }
+}
+
+/// Whether an error of a call says that the session, the device or the library is gone, and not the object of the call.
+pub(super) fn is_about_the_device(error: &Error) -> bool {
+    match error {
+        Error::Pkcs11(code, _) => is_code_of_the_device(*code),
+        _ => true,
+    }
+}
+
+fn is_code_of_the_device(code: RvError) -> bool {
+    is_about_the_session(code)
+        || matches!(
+            code,
+            RvError::CryptokiNotInitialized
+                | RvError::DeviceError
+                | RvError::DeviceRemoved
+                | RvError::DeviceMemory
+                | RvError::TokenNotPresent
+                | RvError::SessionCount
+        )
 }
 
 /// Whether the session or the login is gone, and only that.
@@ -114,41 +124,35 @@ pub(super) fn is_about_the_session(code: RvError) -> bool {
     )
 }
 
-/// What a token says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct TokenIdentity {
-    pub vendor: String,
-    pub model: String,
-    pub serial: String,
-}
-
 /// The slot of the token, with what the token says of itself.
 pub(super) fn find(
-    context: &Pkcs11,
+    module: &Module,
     selector: &TokenSelector,
-) -> Result<(Slot, TokenIdentity), OpenError> {
-    let mut seen = Vec::new();
-    let mut found = Vec::new();
-    for slot in context.get_slots_with_token()? {
-        // A slot that cannot be asked is none that could be meant.
-        let Ok(info) = context.get_token_info(slot) else {
-            continue;
+) -> Result<(TokenSlot, TokenIdentity), OpenError> {
+    let functions = &module.functions;
+    let (mut seen, mut found) = (Vec::new(), Vec::new());
+    for slot in functions.slots(true)? {
+        let info = match functions.token_info(slot) {
+            Ok(info) => TokenInfo::from(info),
+            Err(error) => {
+                seen.push(format!("slot {slot} cannot be queried ({error})"));
+                continue;
+            }
         };
-        if matches(&info, selector) {
-            found.push((slot, identity(&info)));
+        if info.is_selected_by(selector) {
+            found.push((TokenSlot::new(slot, &info), info.identity()));
         }
-        seen.push(format!(
-            "{:?} (serial {})",
-            info.label(),
-            info.serial_number()
-        ));
+        seen.push(info.to_string());
     }
-    match found.len() {
-        0 => Err(OpenError::TokenAbsent(describe(selector), list(&seen))),
-        1 => found
-            .pop()
-            .ok_or(OpenError::TokenAbsent(describe(selector), String::new())),
-        n => Err(OpenError::TokenAmbiguous(describe(selector), n)),
+    match (found.pop(), found.len()) {
+        (Some(token), 0) => Ok(token),
+        (Some(_), others) => Err(OpenError::TokenAmbiguous(describe(selector), others + 1)),
+        (None, _) if seen.is_empty() => {
+            let slots = functions.slots(false)?.len();
+            let none = format!("none; slots without a token: {slots}");
+            Err(OpenError::TokenAbsent(describe(selector), none))
+        }
+        (None, _) => Err(OpenError::TokenAbsent(describe(selector), seen.join(", "))),
     }
 }
 
@@ -163,15 +167,14 @@ pub(super) struct GcmMechanisms {
 
 /// The token's AES-GCM mechanisms; an error when there is none.
 pub(super) fn gcm_mechanisms(
-    context: &Pkcs11,
-    slot: Slot,
+    module: &Module,
+    slot: TokenSlot,
     identity: &TokenIdentity,
 ) -> Result<GcmMechanisms, OpenError> {
-    let vendor = MechanismType::new_vendor_defined(VENDOR_PREPENDED_GCM).ok();
-    let known = context.get_mechanism_list(slot)?;
+    let known = module.functions.mechanisms(slot.id)?;
     let mechanisms = GcmMechanisms {
-        standard: known.contains(&MechanismType::AES_GCM),
-        vendor_prepended: vendor.is_some_and(|vendor| known.contains(&vendor)),
+        standard: known.contains(&CKM_AES_GCM),
+        vendor_prepended: known.contains(&VENDOR_PREPENDED_GCM),
     };
     match mechanisms.standard || mechanisms.vendor_prepended {
         true => Ok(mechanisms),
@@ -184,8 +187,7 @@ pub(super) fn gcm_mechanisms(
 
 /// Logs in, once. The login belongs to the token and the process: being logged in already is success.
 pub(super) fn log_in(session: &Session, pin: &Secret) -> Result<(), OpenError> {
-    let pin = AuthPin::from(pin.expose().to_owned());
-    match session.login(UserType::User, Some(&pin)) {
+    match session.login(pin.expose().as_bytes()) {
         Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
         Err(Error::Pkcs11(code, _)) if is_about_the_pin(code) => Err(OpenError::PinRefused(code)),
         Err(other) => Err(other.into()),
@@ -204,32 +206,9 @@ fn is_about_the_pin(code: RvError) -> bool {
     )
 }
 
-fn matches(info: &TokenInfo, selector: &TokenSelector) -> bool {
-    match selector {
-        TokenSelector::Label(label) => info.token_initialized() && info.label() == label,
-        TokenSelector::Serial(serial) => info.serial_number() == serial,
-    }
-}
-
-fn identity(info: &TokenInfo) -> TokenIdentity {
-    let firmware = info.firmware_version();
-    TokenIdentity {
-        vendor: info.manufacturer_id().to_owned(),
-        model: format!("{} {}.{}", info.model(), firmware.major(), firmware.minor()),
-        serial: info.serial_number().to_owned(),
-    }
-}
-
 fn describe(selector: &TokenSelector) -> String {
     match selector {
         TokenSelector::Label(label) => format!("label {label:?}"),
         TokenSelector::Serial(serial) => format!("serial {serial:?}"),
-    }
-}
-
-fn list(seen: &[String]) -> String {
-    match seen.is_empty() {
-        true => "none".to_owned(),
-        false => seen.join(", "),
     }
 }

@@ -97,6 +97,15 @@ impl Version<'_> {
                 ));
             }
         }
+        for (device, found) in found {
+            // An HSM that cannot be opened has its own fault.
+            if let (Found::Unknown(error), Ok(_)) = (found, &device.opened) {
+                let name = &device.name;
+                faults.push(format!(
+                    "{name} has a key with {selector} that cannot be used: {error}"
+                ));
+            }
+        }
         for one in held {
             let name = &one.device.name;
             let lacks = lacks(&one.key.attributes, self.is_primary());

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tokio::time::Instant as MovableInstant;
 
 use crate::connections::{End, Usage};
 
@@ -21,7 +22,7 @@ const UNKNOWN_LENGTH: u64 = u64::MAX - 1;
 
 /// What a connection is doing. Times are in milliseconds since its handshake was done.
 pub(super) struct Activity {
-    began: Instant,
+    began: MovableInstant,
     usage: Arc<Usage>,
     is_http1: bool,
     had_request: AtomicBool,
@@ -58,7 +59,7 @@ impl Activity {
     /// A connection whose handshake is done; `max_age` counts from its beginning.
     pub(super) fn new(usage: &Arc<Usage>, is_http1: bool, max_age: Duration) -> Arc<Self> {
         Arc::new(Self {
-            began: Instant::now(),
+            began: MovableInstant::now(),
             usage: Arc::clone(usage),
             is_http1,
             had_request: AtomicBool::new(false),
@@ -233,16 +234,16 @@ pub(super) mod tests {
         assert_eq!(activity.judge(Duration::ZERO, LONG), Judgement::Fine);
     }
 
-    #[test]
-    fn a_head_behind_a_request_in_progress_has_its_time_from_the_end_of_that_request() {
+    #[tokio::test(start_paused = true)]
+    async fn a_head_behind_a_request_in_progress_has_its_time_from_the_end_of_that_request() {
         let activity = activity(true);
         let busy = activity.request_begins(Some(0));
         activity.head_begins();
         let verdict = activity.judge(Duration::ZERO, Duration::ZERO);
         assert_eq!(verdict, Judgement::Fine, "a request is in progress");
-        std::thread::sleep(Duration::from_millis(20));
+        tokio::time::advance(LONG).await;
         drop(busy);
-        let since_end = Duration::from_millis(20);
+        let since_end = Duration::from_millis(1);
         assert_eq!(activity.judge(since_end, LONG), Judgement::Fine);
         assert_eq!(activity.judge(Duration::ZERO, LONG), Judgement::HeadTooSlow);
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// Test code that may call a function that sleeps, with the reason. All other tests wait for conditions by these (`tests/README.md`).
 /// `tests/bench` measures by command, and keeps a pace: it is not searched.
-const SLEEPERS: [(&str, &str); 11] = [
+const SLEEPERS: [(&str, &str); 9] = [
     (
         "src/sync/tests.rs",
         "a thread that never ends, while another one ends the process",
@@ -35,16 +35,8 @@ const SLEEPERS: [(&str, &str); 11] = [
         "the delay of a fake device, on a clock that tests stop and move",
     ),
     (
-        "src/server/activity.rs",
-        "to be replaced: 20 ms by which a request ends after the head behind it",
-    ),
-    (
         "tests/proxy/connection_age.rs",
         "the pause between two requests of a poll for the last answer",
-    ),
-    (
-        "tests/proxy/strangers.rs",
-        "to be replaced: 5 ms, because the proxy measures idle times in milliseconds",
     ),
     (
         "src/toolkit/bench/load/tests.rs",

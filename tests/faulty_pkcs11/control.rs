@@ -97,6 +97,11 @@ pub struct Block {
     pub dialect: AtomicU64,
     pub iv_source: AtomicU64,
     pub failing_key: AtomicU64,
+    pub read_only_code: AtomicU64,
+    pub token_flags: AtomicU64,
+    pub nul_padding: AtomicU64,
+    pub unreadable: AtomicU64,
+    pub unreadable_code: AtomicU64,
     // Events: each increment is one, applied by the module at its next call.
     pub session_epoch: AtomicU64,
     pub login_epoch: AtomicU64,
@@ -238,6 +243,28 @@ impl Control {
     /// Where the IVs of the dialects come from.
     pub fn set_iv_source(&self, source: IvSource) {
         self.block().iv_source.store(source as u64, SeqCst);
+    }
+
+    /// What `C_OpenSession` returns for a read-only session; 0: as the wrapped module.
+    pub fn reject_read_only(&self, code: u64) {
+        self.block().read_only_code.store(code, SeqCst);
+    }
+
+    /// Flags that the token has besides its own. With `CKF_CLOCK_ON_TOKEN` its `utcTime` is no time.
+    pub fn set_token_flags(&self, flags: u64) {
+        self.block().token_flags.store(flags, SeqCst);
+    }
+
+    /// The texts of the token are padded with NULs instead of blanks.
+    pub fn set_nul_padding(&self, padded: bool) {
+        self.block().nul_padding.store(padded.into(), SeqCst);
+    }
+
+    /// What `C_GetAttributeValue` returns for the objects of this label; 0: as the wrapped module.
+    pub fn set_unreadable(&self, label: &str, code: u64) {
+        let block = self.block();
+        block.unreadable.store(hash(label.as_bytes()), SeqCst);
+        block.unreadable_code.store(code, SeqCst);
     }
 
     /// Ends delays, hangs, failures, removal and the session limit. Dialect, bad-tag code and PIN

@@ -168,12 +168,38 @@ pub unsafe extern "C" fn get_attribute_value(
         Login::Needed,
         |module, session| {
             let object = object_below(module, object)?;
+            readable(module, session.real, object)?;
             call!(
                 module,
                 C_GetAttributeValue(session.real, object, template, count)
             )
         },
     )
+}
+
+/// Whether the control file lets the object be read, by its label.
+fn readable(module: &Module, session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) -> Answer {
+    let block = module.control.block();
+    let code = block.unreadable_code.load(SeqCst);
+    if code == 0 {
+        return Ok(());
+    }
+    let mut label = [0_u8; 256];
+    let mut attribute = CK_ATTRIBUTE {
+        type_: CKA_LABEL,
+        pValue: label.as_mut_ptr().cast(),
+        ulValueLen: label.len() as CK_ULONG,
+    };
+    call!(
+        module,
+        C_GetAttributeValue(session, object, &mut attribute, 1)
+    )?;
+    let length = usize::try_from(attribute.ulValueLen).unwrap_or(0);
+    let label = label.get(..length).unwrap_or_default();
+    match hash(label) == block.unreadable.load(SeqCst) {
+        true => Err(code),
+        false => Ok(()),
+    }
 }
 
 /// `C_SetAttributeValue`.

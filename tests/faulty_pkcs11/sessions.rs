@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use cryptoki_sys::{
-    CK_FLAGS, CK_NOTIFY, CK_SESSION_HANDLE, CK_SLOT_ID, CK_VOID_PTR, CKR_SESSION_COUNT,
-    CKR_SESSION_HANDLE_INVALID, CKR_USER_NOT_LOGGED_IN,
+    CK_FLAGS, CK_NOTIFY, CK_SESSION_HANDLE, CK_SLOT_ID, CK_VOID_PTR, CKF_RW_SESSION,
+    CKR_SESSION_COUNT, CKR_SESSION_HANDLE_INVALID, CKR_USER_NOT_LOGGED_IN,
 };
 
 use crate::gcm::Operation;
@@ -58,6 +58,10 @@ impl Sessions {
         let limit = module.control.block().session_limit.load(SeqCst);
         if limit != 0 && open.len() as u64 >= limit {
             return Err(CKR_SESSION_COUNT);
+        }
+        let rejection = module.control.block().read_only_code.load(SeqCst);
+        if rejection != 0 && flags & CKF_RW_SESSION == 0 {
+            return Err(rejection);
         }
         let mut real = 0;
         let (application, notify) = notification;

@@ -14,8 +14,9 @@ use std::sync::atomic::Ordering::SeqCst;
 use cryptoki_sys::{
     CK_BBOOL, CK_FLAGS, CK_INFO, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CK_NOTIFY,
     CK_SESSION_HANDLE, CK_SLOT_ID, CK_SLOT_INFO, CK_TOKEN_INFO, CK_ULONG, CK_USER_TYPE,
-    CK_UTF8CHAR, CKM_AES_GCM, CKR_ARGUMENTS_BAD, CKR_BUFFER_TOO_SMALL, CKR_MECHANISM_INVALID,
-    CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_TOKEN_NOT_PRESENT, CKR_USER_ALREADY_LOGGED_IN,
+    CK_UTF8CHAR, CKF_CLOCK_ON_TOKEN, CKM_AES_GCM, CKR_ARGUMENTS_BAD, CKR_BUFFER_TOO_SMALL,
+    CKR_MECHANISM_INVALID, CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_TOKEN_NOT_PRESENT,
+    CKR_USER_ALREADY_LOGGED_IN,
 };
 
 use crate::control::{Dialect, Function};
@@ -94,8 +95,30 @@ pub unsafe extern "C" fn get_token_info(slot: CK_SLOT_ID, info: *mut CK_TOKEN_IN
         if let Some((major, minor)) = module.environment.firmware {
             (info.firmwareVersion.major, info.firmwareVersion.minor) = (major, minor);
         }
+        deform(module, info);
         Ok(())
     })
+}
+
+/// Oddities that the control file asks for.
+fn deform(module: &Module, info: &mut CK_TOKEN_INFO) {
+    let block = module.control.block();
+    info.flags |= block.token_flags.load(SeqCst);
+    if info.flags & CKF_CLOCK_ON_TOKEN != 0 {
+        info.utcTime = *b"no time at all!\0";
+    }
+    if block.nul_padding.load(SeqCst) != 0 {
+        let fields: [&mut [CK_UTF8CHAR]; 4] = [
+            &mut info.label,
+            &mut info.manufacturerID,
+            &mut info.model,
+            &mut info.serialNumber,
+        ];
+        for field in fields {
+            let text = field.trim_ascii_end().len();
+            field.iter_mut().skip(text).for_each(|byte| *byte = 0);
+        }
+    }
 }
 
 fn pad(field: &mut [CK_UTF8CHAR], text: Option<&str>) {

@@ -139,8 +139,8 @@ fn a_command_that_does_one_thing_reads_a_pipe() {
 
 /// A proxy with its certificate on a file server that can stop to answer; the file that makes it.
 fn on_a_file_server(setup: &mut Setup) -> PathBuf {
-    let mount = setup.directory.join("mount");
-    fs::create_dir(&mount).unwrap();
+    let mount = setup.directory.join("policies").join("mount");
+    fs::create_dir_all(&mount).unwrap();
     for name in ["server.pem", "server.key"] {
         fs::rename(setup.directory.join(name), mount.join(name)).unwrap();
     }
@@ -199,4 +199,27 @@ fn a_start_waits_for_a_file_server_and_still_stops_when_asked() {
     daemon.await_caught(Signal::TERM);
     fs::remove_file(&hangs).unwrap();
     daemon.wait_for("ready", |line| line["message"] == "ready");
+}
+
+#[test]
+fn a_file_server_in_the_directory_of_policies_refuses_a_reload_and_blocks_none() {
+    let mut hangs = None;
+    let mut proxy = Proxy::start_with(|setup| {
+        hangs = Some(on_a_file_server(setup));
+        let policies = setup.directory.join("policies");
+        let all = "permit(principal, action, resource);";
+        fs::write(policies.join("all.cedar"), all).unwrap();
+        let table = format!("[policy]\nengine = \"cedar\"\npath = {policies:?}\n");
+        setup.edit("[server]\n", &format!("{table}[server]\n"));
+    });
+    let (hangs, refused) = (hangs.unwrap(), proxy.reloads("refused"));
+    fs::write(&hangs, "").unwrap();
+    proxy.daemon.signal(Signal::HUP);
+    proxy.daemon.wait_for("that it does not answer", |line| {
+        let fault = line["fault"].as_str().unwrap_or_default();
+        fault.contains("polic") && fault.contains("the file system does not answer")
+    });
+    proxy.await_reload("refused", refused);
+    fs::remove_file(&hangs).unwrap();
+    disable_payments(&mut proxy);
 }

@@ -5,11 +5,11 @@
 //! - Any other file is a warning, except hidden files, those that editors leave behind, and documentation.
 
 use std::ffi::OsString;
-use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 
 use crate::config::exposure;
 use crate::config::section::Section;
+use crate::read_file;
 
 /// How policy files end.
 const ENDING: &str = "cedar";
@@ -24,14 +24,11 @@ const MAX_DEPTH: usize = 8;
 pub(super) fn policies(section: &Section<'_>, place: &Path) -> Option<Vec<OsString>> {
     exposure::check_unread(section, "path", place);
     let mut names = Vec::new();
-    for entry in entries(section, place)? {
-        if is_ignored(&name_of(&entry)) {
-            continue;
-        }
-        let path = entry.path();
-        match path.is_dir() {
+    for name in visible(section, place)? {
+        let path = place.join(&name);
+        match is_directory(&path) {
             true => report_directory(section, &path),
-            false if has_ending(&path) => names.push(entry.file_name()),
+            false if has_ending(&path) => names.push(name.into()),
             false => report_file(section, &path),
         }
     }
@@ -46,21 +43,21 @@ pub(super) fn policies(section: &Section<'_>, place: &Path) -> Option<Vec<OsStri
     Some(names)
 }
 
-/// Lists a directory by name. A later change of the directory is a change of the configuration.
-fn entries(section: &Section<'_>, place: &Path) -> Option<Vec<DirEntry>> {
+/// The names in a directory that are not ignored, in order. A later change of the directory is a change of the configuration.
+fn visible(section: &Section<'_>, place: &Path) -> Option<Vec<PathBuf>> {
     // A file that comes or goes changes the directory.
     section.note_directory(place);
-    let listed = fs::read_dir(place).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let listed = listed.map_err(|error| {
+    let listed = read_file::list(place).map_err(|error| {
         section.fault("path", format!("cannot read {}: {error}", place.display()));
     });
-    let mut entries = listed.ok()?;
-    entries.sort_by_key(DirEntry::file_name);
-    Some(entries)
+    let mut names = listed.ok()?;
+    names.retain(|name| !is_ignored(&name.to_string_lossy()));
+    Some(names)
 }
 
-fn name_of(entry: &DirEntry) -> String {
-    entry.file_name().to_string_lossy().into_owned()
+/// What does not answer is taken for a file, which then cannot be read.
+fn is_directory(path: &Path) -> bool {
+    read_file::look(path).is_ok_and(|found| found.is_dir())
 }
 
 /// Hidden files, and what editors leave beside a file: `.#a.cedar`, `#a.cedar#`, `a.cedar~`, `a.cedar.swp`.
@@ -112,10 +109,9 @@ fn report_directory(section: &Section<'_>, path: &Path) {
 
 /// The first file in a directory, and in those in it, that looks like a policy.
 fn policy_below(section: &Section<'_>, directory: &Path, depth: usize) -> Option<PathBuf> {
-    let entries = entries(section, directory)?;
-    let entries = entries.iter().filter(|entry| !is_ignored(&name_of(entry)));
-    let mut paths = entries.map(DirEntry::path);
-    paths.find_map(|path| match path.is_dir() {
+    let names = visible(section, directory)?;
+    let mut paths = names.iter().map(|name| directory.join(name));
+    paths.find_map(|path| match is_directory(&path) {
         true if depth < MAX_DEPTH => policy_below(section, &path, depth + 1),
         true => None,
         false => looks_like_policy(&path.to_string_lossy()).then_some(path),

@@ -17,6 +17,17 @@ fn each_rule_has_its_fault() {
             "server.listen: is empty",
         ),
         (
+            "token = {",
+            "parameters = \"a\\u0000b\"\ntoken = {",
+            "hsm[0].parameters: must not contain a NUL character",
+        ),
+        (
+            "[[key_store]]\n",
+            "[[hsm]]\nname = \"hsm-b\"\nmodule = \"/usr/lib/softhsm/libsofthsm2.so\"\nparameters = \"x\"\n\
+             token = { label = \"b\" }\npin = { file = \"pin\" }\n[[key_store]]\n",
+            "hsm[1].parameters: must be the same as for \"hsm-a\", which has the same module",
+        ),
+        (
             "[server]\n",
             "[server]\ngrace_period = 10\n",
             "server.grace_period: must be a string, not integer",

@@ -1,6 +1,7 @@
 //! The pool against a naive model with injected time: every displacement is checked, and the invariants after every step.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -155,6 +156,31 @@ fn a_handshake_that_stalls_is_displaced() {
 }
 
 #[test]
+fn a_known_source_gives_way_after_all_strangers_while_it_has_no_more_than_a_quarter() {
+    let mut scene = Scene::new(limits(9, 8, 9));
+    let verified = scene.admit(1);
+    scene.pool.verify(verified, scene.now);
+    scene.admit_each([1, 1]);
+    for id in scene.admit_each([2, 2, 3, 3, 4, 4]) {
+        scene.pool.establish(id);
+    }
+    scene.after(ARRIVES_WITHIN);
+    for newcomer in 5..12 {
+        let (_, displaced) = scene.enter(newcomer);
+        assert!(
+            displaced.iter().all(|number| *number >= 3),
+            "{displaced:?} and not the silent ones of the known source"
+        );
+        scene.after(ARRIVES_WITHIN);
+    }
+    // A third one, of eight: the source is a stranger like any other.
+    let (_, displaced) = scene.enter(1);
+    assert!(displaced[0] >= 3, "{displaced:?}");
+    scene.after(ARRIVES_WITHIN);
+    assert_eq!(scene.enter(12).1, [1]);
+}
+
+#[test]
 fn the_first_connection_of_a_source_may_arrive() {
     let mut scene = Scene::new(limits(9, 3, 9));
     for id in scene.admit_each([1, 2]) {
@@ -256,6 +282,9 @@ impl Facts {
 struct Model {
     all: Vec<Facts>,
     known: Vec<(u32, Instant)>,
+    /// The sources that were known when they last had a new connection, or a verified request.
+    noted: HashSet<u32>,
+    most_of_known: usize,
 }
 
 impl Model {
@@ -275,8 +304,12 @@ impl Model {
     fn victim(&self, of: Option<u32>, now: Instant) -> Option<Id> {
         let mut candidates: Vec<&Facts> = self.unverified().collect();
         candidates.retain(|f| of.is_none_or(|of| f.source == of) && !f.is_protected(now));
+        let is_no_stranger = |source: u32| {
+            self.noted.contains(&source) && self.count_of(source) <= self.most_of_known
+        };
         let key = |f: &&Facts| {
             (
+                is_no_stranger(f.source),
                 f.advancement(now),
                 usize::MAX - self.count_of(f.source),
                 f.entered,
@@ -321,7 +354,10 @@ impl Run {
         Self {
             random,
             pool: Pool::new(limits),
-            model: Model::default(),
+            model: Model {
+                most_of_known: limits.max_unverified / 4,
+                ..Model::default()
+            },
             limits,
             now: Instant::now(),
         }
@@ -381,7 +417,17 @@ impl Run {
             admission.displaced.iter().all(|d| d.state.is_some()),
             "a stranger displaced a verified connection"
         );
+        if admission.id.is_some() {
+            self.note(from, is_known);
+        }
         self.remember(admission.id, from, idle_since);
+    }
+
+    fn note(&mut self, source: u32, is_known: bool) {
+        match is_known {
+            true => self.model.noted.insert(source),
+            false => self.model.noted.remove(&source),
+        };
     }
 
     fn remember(&mut self, id: Option<Id>, source: u32, idle_since: Rc<Cell<Option<Instant>>>) {
@@ -447,6 +493,7 @@ impl Run {
         // The request that was verified is in progress.
         self.model.all[index].idle_since.set(None);
         self.model.known.push((source, self.now));
+        self.note(source, true);
         let was_verified = self.model.all[index].is_verified;
         let verified = self.model.all.iter().filter(|facts| facts.is_verified);
         let is_full = !was_verified && verified.clone().count() >= self.limits.max_verified;

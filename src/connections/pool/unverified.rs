@@ -1,5 +1,8 @@
-//! Connections without a verified request, in the order in which they give way: the least advanced first; among those, of the source that has
-//! the most connections; among its own, the oldest.
+//! Connections without a verified request, in the order in which they give way: those of strangers first; of these the least advanced; among those,
+//! of the source that has the most connections; among its own, the oldest.
+//!
+//! A known source has had a verified request lately. It is no stranger while it has at most a quarter of all connections here: an attacker who
+//! shares its address must not crowd out the others.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -41,8 +44,13 @@ enum Rank {
     Progressing,
 }
 
+/// The share of all unverified connections that a known source may have without being taken for a stranger.
+const SHARE_OF_KNOWN: usize = 4;
+
 #[derive(Default)]
 pub(super) struct Unverified {
+    /// The most connections of a known source that is not taken for a stranger.
+    most_of_known: usize,
     places: HashMap<Id, Place>,
     groups: HashMap<Source, Group>,
     order: BTreeSet<Key>,
@@ -64,13 +72,42 @@ struct Place {
 #[derive(Default)]
 struct Group {
     members: BTreeSet<(Rank, Instant, Id)>,
+    is_known: bool,
     key: Option<Key>,
 }
 
 /// The place of a source in the order: that of its first member.
-type Key = (Rank, Reverse<usize>, Instant, Id);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    is_progressing: bool,
+    is_no_stranger: bool,
+    rank: Rank,
+    size: Reverse<usize>,
+    entered: Instant,
+    id: Id,
+}
 
 impl Unverified {
+    /// None yet, and at most `limit` in time.
+    pub(super) fn new(limit: usize) -> Self {
+        let mut unverified = Self::default();
+        unverified.set_limit(limit);
+        unverified
+    }
+
+    /// Changes the limit. The place of a source follows with its next change.
+    pub(super) fn set_limit(&mut self, limit: usize) {
+        self.most_of_known = limit / SHARE_OF_KNOWN;
+    }
+
+    /// Notes whether a source that has connections here is known now.
+    pub(super) fn note(&mut self, source: &Source, is_known: bool) {
+        if let Some(group) = self.groups.get_mut(source) {
+            group.is_known = is_known;
+            Self::reorder(&mut self.order, group, self.most_of_known);
+        }
+    }
+
     pub(super) fn count(&self) -> usize {
         self.places.len()
     }
@@ -86,8 +123,8 @@ impl Unverified {
 
     /// The connection that gives way first; `None` when all are protected.
     pub(super) fn least_advanced(&self) -> Option<Id> {
-        let (rank, _, _, id) = self.order.first()?;
-        (*rank != Rank::Progressing).then_some(*id)
+        let first = self.order.first()?;
+        (!first.is_progressing).then_some(first.id)
     }
 
     /// The same among those of one source.
@@ -165,7 +202,16 @@ impl Unverified {
 
     /// Removes a connection; returns how far it had come, `None` if it is not here.
     pub(super) fn remove(&mut self, id: Id) -> Option<State> {
-        Some(self.take(id)?.state)
+        let place = self.take(id)?;
+        self.forget_if_empty(&place.source);
+        Some(place.state)
+    }
+
+    fn forget_if_empty(&mut self, source: &Source) {
+        let group = self.groups.get(source);
+        if group.is_some_and(|group| group.members.is_empty()) {
+            self.groups.remove(source);
+        }
     }
 
     fn change(&mut self, id: Id, change: impl FnOnce(&mut Place)) {
@@ -178,7 +224,7 @@ impl Unverified {
     fn put(&mut self, id: Id, place: Place) {
         let group = self.groups.entry(place.source.clone()).or_default();
         group.members.insert((place.rank, place.entered, id));
-        Self::reorder(&mut self.order, group);
+        Self::reorder(&mut self.order, group, self.most_of_known);
         self.deadlines
             .extend(place.deadline.map(|deadline| (deadline, id)));
         self.established += usize::from(place.state == State::Established);
@@ -189,10 +235,7 @@ impl Unverified {
         let place = self.places.remove(&id)?;
         if let Some(group) = self.groups.get_mut(&place.source) {
             group.members.remove(&(place.rank, place.entered, id));
-            Self::reorder(&mut self.order, group);
-            if group.members.is_empty() {
-                self.groups.remove(&place.source);
-            }
+            Self::reorder(&mut self.order, group, self.most_of_known);
         }
         if let Some(deadline) = place.deadline {
             self.deadlines.remove(&(deadline, id));
@@ -201,9 +244,16 @@ impl Unverified {
         Some(place)
     }
 
-    fn reorder(order: &mut BTreeSet<Key>, group: &mut Group) {
-        let first = group.members.first();
-        let key = first.map(|(rank, at, id)| (*rank, Reverse(group.members.len()), *at, *id));
+    fn reorder(order: &mut BTreeSet<Key>, group: &mut Group, most_of_known: usize) {
+        let size = group.members.len();
+        let key = group.members.first().map(|(rank, entered, id)| Key {
+            is_progressing: *rank == Rank::Progressing,
+            is_no_stranger: group.is_known && size <= most_of_known,
+            rank: *rank,
+            size: Reverse(size),
+            entered: *entered,
+            id: *id,
+        });
         if key == group.key {
             return;
         }

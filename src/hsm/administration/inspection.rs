@@ -6,6 +6,7 @@ use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use super::{AdministrationError, OpenToken};
 use crate::ekm::{KeyAttributes, KeyKind, KeySelector};
 use crate::hsm::keys;
+use crate::hsm::objects::Listed;
 
 /// A secret key of a token.
 #[derive(Clone, Debug)]
@@ -34,6 +35,15 @@ pub struct KeyProtection {
     pub never_extractable: Option<bool>,
     /// `CKA_LOCAL`: it was made on this device.
     pub local: Option<bool>,
+}
+
+/// The secret keys of a token.
+#[derive(Debug)]
+pub struct TokenKeys {
+    /// Those that can be read.
+    pub keys: Vec<TokenKey>,
+    /// How many cannot be read, and why. Each of them may be the key that is looked for.
+    pub unreadable: Option<AdministrationError>,
 }
 
 impl TokenKey {
@@ -67,19 +77,48 @@ const PROTECTION: [AttributeType; 5] = [
 ];
 
 impl OpenToken {
-    /// Every secret key of the token.
+    /// Every secret key of the token that can be read.
     ///
     /// # Errors
     /// When the token fails.
     pub fn keys(&self) -> Result<Vec<TokenKey>, AdministrationError> {
-        let template = [Attribute::Class(ObjectClass::SECRET_KEY)];
-        let handles = self.session.find_objects(&template)?;
-        let keys: Result<_, Error> = handles.into_iter().map(|key| self.read(key)).collect();
-        Ok(keys?)
+        Ok(self.list_keys()?.keys)
     }
 
-    pub(super) fn read(&self, handle: ObjectHandle) -> Result<TokenKey, Error> {
-        let mut attributes = self.session.get_attributes(handle, &keys::ATTRIBUTES)?;
+    /// The secret keys of the token, and whether some cannot be read.
+    ///
+    /// # Errors
+    /// When the token fails.
+    pub fn list_keys(&self) -> Result<TokenKeys, AdministrationError> {
+        let template = [Attribute::Class(ObjectClass::SECRET_KEY)];
+        let listed = Listed::read(&self.session, &template, &keys::ATTRIBUTES)?;
+        let listed = listed.unless_nothing_can_be_read()?;
+        let read = |(handle, attributes)| self.read(handle, attributes);
+        let unreadable = listed.unreadable.first().map(|(handle, error)| {
+            let count = listed.unreadable.len();
+            AdministrationError(format!(
+                "keys of the token that cannot be read: {count}; the first one has handle {handle}: {error}"
+            ))
+        });
+        Ok(TokenKeys {
+            keys: listed.readable.into_iter().map(read).collect(),
+            unreadable,
+        })
+    }
+
+    /// Whether the token has a key of this name, perhaps one that cannot be read. A search that fails shows nothing.
+    pub fn may_have(&self, name: &KeySelector) -> bool {
+        self.search(name).map_or(true, |found| !found.is_empty())
+    }
+
+    /// The keys of this name, also those that cannot be read.
+    pub(super) fn search(&self, name: &KeySelector) -> Result<Vec<ObjectHandle>, Error> {
+        let class = Attribute::Class(ObjectClass::SECRET_KEY);
+        self.session
+            .find_objects(&[class, keys::attribute_of(name)])
+    }
+
+    fn read(&self, handle: ObjectHandle, mut attributes: Vec<Attribute>) -> TokenKey {
         let mut key = TokenKey {
             label: None,
             id: Vec::new(),
@@ -87,12 +126,14 @@ impl OpenToken {
             protection: KeyProtection::default(),
             handle,
         };
-        // By themselves: a device that knows one of these not at all must still be asked for the rest.
-        attributes.extend(self.session.get_attributes(handle, &PROTECTION)?);
+        // By themselves: a device that knows one of these not at all must still be asked for the rest, and a key whose protection
+        // cannot be read is still a key.
+        let protection = self.session.get_attributes(handle, &PROTECTION);
+        attributes.extend(protection.unwrap_or_default());
         for attribute in attributes {
             key.learn(attribute);
         }
-        Ok(key)
+        key
     }
 }
 

@@ -6,8 +6,8 @@
 //! - A key that turns out unfit is reported, not deleted: nothing here deletes keys.
 
 use cryptoki::error::Error;
-use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
+use cryptoki_sys::CKM_AES_KEY_GEN;
 use thiserror::Error as ThisError;
 
 use super::{AdministrationError, GcmFinding, KeyProtection, OpenToken, TokenKey};
@@ -17,7 +17,7 @@ use crate::ekm::{KeyAttributes, KeyKind, KeySelector, KeyUsageFlags};
 const KEY_LENGTH: u64 = 32;
 
 /// The length of an id that nobody has chosen, in bytes: long enough that no two are ever the same.
-const ID_LENGTH: u32 = 16;
+const ID_LENGTH: usize = 16;
 
 /// What a new key is called.
 #[derive(Clone, Debug)]
@@ -52,18 +52,22 @@ impl OpenToken {
         let id = match &new.id {
             Some(id) => id.clone(),
             None => {
-                let random = self.session.generate_random_vec(ID_LENGTH);
-                random.map_err(|error| refused(error.into()))?
+                let mut id = vec![0; ID_LENGTH];
+                let random = self.session.generate_random_slice(&mut id);
+                random.map_err(|error| refused(error.into()))?;
+                id
             }
         };
         let names = [
             KeySelector::Label(new.label.clone()),
             KeySelector::Id(id.clone()),
         ];
-        let there = self.keys().map_err(refused)?;
-        let is_taken = |name: &&KeySelector| there.iter().any(|key| key.answers_to(name));
-        if let Some(taken) = names.iter().find(is_taken) {
-            return Err(CreateKeyError::Taken(taken.clone()));
+        for name in &names {
+            let there = self.search(name);
+            let there = there.map_err(|error| refused(error.into()))?;
+            if !there.is_empty() {
+                return Err(CreateKeyError::Taken(name.clone()));
+            }
         }
         let made = self.generate(&new.label, &id);
         let made = made.map_err(|error| refused(error.into()))?;
@@ -72,8 +76,8 @@ impl OpenToken {
 
     fn generate(&self, label: &str, id: &[u8]) -> Result<ObjectHandle, Error> {
         // The login is the token's: this session has it, too.
-        let session = self.module.context.open_rw_session(self.slot)?;
-        session.generate_key(&Mechanism::AesKeyGen, &template(label, id))
+        let session = self.slot.open_read_write_session(&self.module)?;
+        session.generate_key(CKM_AES_KEY_GEN, &template(label, id))
     }
 
     /// The key as the token has it now, when all of it is as it should be.

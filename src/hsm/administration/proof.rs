@@ -1,13 +1,10 @@
 //! Whether two tokens hold one key: what one encrypts, the other must decrypt. A label proves nothing.
 
-use std::sync::Arc;
-
-use cryptoki::session::Session;
-
 use super::{AdministrationError, OpenToken, TokenKey};
 use crate::ekm::{KeySelector, Sealed};
 use crate::hsm::blame::{Verdict, verdict};
 use crate::hsm::errors::CallError;
+use crate::hsm::ffi::Session;
 use crate::hsm::gcm::Gcm;
 use crate::hsm::health::{AAD, PLAINTEXT, joined};
 use crate::hsm::token::OpenError;
@@ -90,7 +87,7 @@ impl OpenToken {
             let reason = "no way to do AES-GCM works on this token";
             return Err(AdministrationError(reason.to_owned()));
         };
-        let session = self.module.context.open_ro_session(self.slot)?;
-        Ok((session, Gcm::new(Arc::clone(&self.module), plan)))
+        let session = self.slot.open_session(&self.module)?;
+        Ok((session, Gcm::new(plan)))
     }
 }

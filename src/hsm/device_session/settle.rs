@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cryptoki::object::ObjectHandle;
-use cryptoki::session::Session;
 
 use super::DeviceSession;
 use crate::ekm::{KeyManagerFault, Sealed};
@@ -258,18 +257,13 @@ impl DeviceSession {
 
     /// A new session, and the login that may have gone with the old one. A PIN is only tried again after it has worked.
     fn replace_session(&mut self) -> Result<(), OpenError> {
-        let session = self.new_session()?;
+        let session = self.opening.slot.open_session(&self.opening.module)?;
         token::log_in(&session, &self.shared.settings.pin)?;
         self.session = session;
-        self.gcm = Gcm::new(Arc::clone(&self.opening.module), self.opening.plan);
+        self.gcm = Gcm::new(self.opening.plan);
         let hsm = &self.shared.settings.name;
         tracing::warn!(%hsm, "a lost session was opened again");
         Ok(())
-    }
-
-    fn new_session(&self) -> Result<Session, OpenError> {
-        let opening = &self.opening;
-        Ok(opening.module.context.open_ro_session(opening.slot)?)
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Spoken {
     pub profile: &'static str,
     /// How long its IVs are.
     pub iv_length: usize,
+    /// Whether the faulty module rejects read-only sessions.
+    pub rejects_read_only: bool,
 }
 
 const AS_IT_IS: Spoken = Spoken {
@@ -25,6 +27,7 @@ const AS_IT_IS: Spoken = Spoken {
     configured: None,
     profile: "caller-iv",
     iv_length: 12,
+    rejects_read_only: false,
 };
 
 static ALL: [Spoken; 7] = [
@@ -43,6 +46,8 @@ static ALL: [Spoken; 7] = [
         ..AS_IT_IS
     },
     Spoken {
+        // A mechanism of AWS CloudHSM, whose client SDK 5 takes read-write sessions only.
+        rejects_read_only: true,
         name: "iv-prepended",
         device: Some(Dialect::IvPrepended),
         configured: Some("iv-prepended"),

@@ -6,10 +6,12 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use cryptoki_sys::CKR_FUNCTION_FAILED;
+
 use super::control::Control;
 use super::dialect::Spoken;
 use super::pki::{Authority, Identity, KMS_SUBJECT};
-use super::token::{HEALTH_KEY, OTHER_TOKEN, TOKEN_LABEL, Token, example};
+use super::token::{HEALTH_KEY, OTHER_TOKEN, Remote, TOKEN_LABEL, Token, example};
 use super::{CLOSED, PAYMENTS, PAYMENTS_NEXT, RETAIL, ROOT, StoreName};
 
 /// What a test may change before the proxy starts.
@@ -32,13 +34,16 @@ pub struct Setup {
     renamed: Vec<(&'static str, &'static str)>,
     more: String,
     edits: Vec<(String, String)>,
+    _server: Option<Remote>,
 }
 
 impl Setup {
     /// The defaults, in `directory`.
     pub fn new(directory: &Path) -> Self {
         let token = Token::with_keys(directory);
-        let variables = vec![token.variable()];
+        let mut variables = vec![token.variable()];
+        let (server, variable) = token.server().unzip();
+        variables.extend(variable);
         let mut setup = Self {
             directory: directory.to_path_buf(),
             token,
@@ -51,6 +56,7 @@ impl Setup {
             renamed: Vec::new(),
             more: String::new(),
             edits: Vec::new(),
+            _server: server,
         };
         setup.defaults();
         setup.speak_the_dialect_under_test();
@@ -71,6 +77,9 @@ impl Setup {
         self.set("log", "format", "\"json\"");
         self.set("hsm", "name", "\"hsm-a\"");
         self.set_path("hsm", "module", &self.token.module());
+        if let Some(parameters) = self.token.parameters() {
+            self.set("hsm", "parameters", &format!("{parameters:?}"));
+        }
         self.set("hsm", "token", &format!("{{ label = \"{TOKEN_LABEL}\" }}"));
         self.set(
             "hsm",
@@ -208,6 +217,9 @@ impl Setup {
             "[[hsm]]\nname = \"hsm-b\"\nmodule = {module:?}\ntoken = {{ label = \"{TOKEN_LABEL}\" }}\n\
              pin = {{ file = {pin:?} }}\nsessions = 4\nhealth_key = {HEALTH_KEY:?}\ngcm_profile = {profile:?}\n"
         ));
+        if let Some(parameters) = self.token.parameters() {
+            self.append(&format!("parameters = {parameters:?}\n"));
+        }
         speaking(&control)
     }
 
@@ -325,9 +337,12 @@ pub fn write_private(path: &Path, content: &str) {
 
 /// Opens a control file; its device speaks the dialect under test.
 fn speaking(control: &Path) -> Control {
-    let control = Control::open(control).unwrap();
-    if let Some(dialect) = Spoken::under_test().device {
+    let (control, spoken) = (Control::open(control).unwrap(), Spoken::under_test());
+    if let Some(dialect) = spoken.device {
         control.set_dialect(dialect);
+    }
+    if spoken.rejects_read_only {
+        control.reject_read_only(CKR_FUNCTION_FAILED);
     }
     control
 }

@@ -4,10 +4,12 @@
 //! milliseconds instead of a dozen runs of `softhsm-token`.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
+use super::metrics::eventually;
 use super::product::Product;
 use super::setup::write_private;
 use super::trail::AUDIT_KEY;
@@ -74,6 +76,16 @@ impl Token {
         token
     }
 
+    /// The server of the token and how the module finds it, where the token is in another process.
+    pub fn server(&self) -> Option<(Remote, (String, String))> {
+        let is_remote = self.product == Product::P11Kit;
+        is_remote.then(|| {
+            let remote = Remote::start(self);
+            let variable = remote.variable();
+            (remote, variable)
+        })
+    }
+
     /// The module's PKCS#11 library.
     pub fn module(&self) -> PathBuf {
         self.product.module()
@@ -83,6 +95,11 @@ impl Token {
     pub fn variable(&self) -> (String, String) {
         let path = self.configuration().display().to_string();
         (self.product.variable().into(), path)
+    }
+
+    /// What the module wants in `C_Initialize`.
+    pub fn parameters(&self) -> Option<String> {
+        self.product.parameters(&self.tokens())
     }
 
     fn configuration(&self) -> PathBuf {
@@ -101,22 +118,40 @@ impl Token {
 
     /// Runs `softhsm-token` on the token of this label.
     pub fn tool_on(&self, label: &str, command: &str, options: &[&str]) -> String {
-        let output = Command::new(tool())
-            .envs([self.variable()])
-            .arg(command)
-            .arg("--module")
-            .arg(self.module())
-            .args(["--token", label, "--pin-file"])
-            .arg(self.pin_file())
-            .args(options)
-            .output()
-            .unwrap();
+        let output = self.command(label, command, options).output().unwrap();
         let complaint = String::from_utf8_lossy(&output.stderr);
         assert!(
             output.status.success(),
             "softhsm-token {command} {options:?}: {complaint}"
         );
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn command(&self, label: &str, command: &str, options: &[&str]) -> Command {
+        let mut tool = Command::new(tool());
+        tool.envs([self.variable()])
+            .arg(command)
+            .arg("--module")
+            .arg(self.product.local_module())
+            .args(["--token", label, "--pin-file"])
+            .arg(self.pin_file())
+            .args(options);
+        if let Some(parameters) = self.parameters() {
+            tool.args(["--parameters", &parameters]);
+        }
+        tool
+    }
+
+    /// Starts a program that makes and deletes so many keys in a second, until this is dropped.
+    pub fn churn(&self, rate: u32) -> Churn {
+        let mut command = self.command(TOKEN_LABEL, "churn", &["--rate", &rate.to_string()]);
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "churning\n");
+        Churn { child, output }
     }
 
     /// One more token of the same label.
@@ -134,6 +169,10 @@ impl Token {
     }
 
     fn initialise_as(&self, label: &str, options: &[&str]) {
+        let is_first = label == TOKEN_LABEL && options.is_empty();
+        if is_first && self.product.initialise(&self.tokens(), &self.pin_file()) {
+            return;
+        }
         let so_pin = self.directory.join("so-pin");
         fs::write(&so_pin, "180927").unwrap();
         let so_pin_file = ["--so-pin-file", so_pin.to_str().unwrap()];
@@ -152,6 +191,70 @@ impl Token {
 
     fn tokens(&self) -> PathBuf {
         self.directory.join("tokens")
+    }
+}
+
+/// A program that makes and deletes keys.
+pub struct Churn {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Churn {
+    /// Ends it, and returns what it did.
+    pub fn end(mut self) -> String {
+        drop(self.child.stdin.take());
+        let mut summary = String::new();
+        self.output.read_to_string(&mut summary).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        summary
+    }
+}
+
+impl Drop for Churn {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A p11-kit server. It is killed when this is dropped.
+pub struct Remote {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Remote {
+    /// Serves every token that the local module has.
+    pub fn start(token: &Token) -> Self {
+        let socket = token.directory.join("p11-kit.sock");
+        let child = Command::new("p11-kit")
+            .envs([token.variable()])
+            .args(["server", "--foreground", "--provider"])
+            .arg(token.product.local_module())
+            .arg("--name")
+            .arg(&socket)
+            .arg("pkcs11:")
+            .stdout(Stdio::null())
+            .spawn();
+        let child = child.expect("p11-kit is missing: install the package p11-kit");
+        eventually("p11-kit's socket", || socket.exists().then_some(()));
+        Self { child, socket }
+    }
+
+    /// The environment variable by which p11-kit's client finds it.
+    pub fn variable(&self) -> (String, String) {
+        let address = format!("unix:path={}", self.socket.display());
+        ("P11_KIT_SERVER_ADDRESS".to_owned(), address)
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

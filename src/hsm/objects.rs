@@ -1,0 +1,73 @@
+//! The keys of a token that other programs use too: objects appear and vanish while they are listed, and some cannot be read.
+
+use cryptoki::error::{Error, RvError};
+use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
+
+use super::ffi::Session;
+use super::token::is_about_the_device;
+
+/// How often a search is made that fails although the device answers: on some tokens it fails when an object vanishes under it.
+const SEARCHES: usize = 3;
+
+/// The objects that a search has found.
+#[derive(Default)]
+pub(super) struct Listed {
+    /// Those that could be read.
+    pub readable: Vec<(ObjectHandle, Vec<Attribute>)>,
+    /// Those that are there and cannot be read, with the reason. Objects that have vanished are in neither list.
+    pub unreadable: Vec<(ObjectHandle, Error)>,
+}
+
+impl Listed {
+    /// Finds the objects with the attributes of `template`, and reads `kinds` of each.
+    ///
+    /// # Errors
+    /// When the search fails again and again, or the session or the device is gone. An object that cannot be read is no error.
+    pub(super) fn read(
+        session: &Session,
+        template: &[Attribute],
+        kinds: &[AttributeType],
+    ) -> Result<Self, Error> {
+        let mut listed = Self::default();
+        for handle in search(session, template)? {
+            match session.get_attributes(handle, kinds) {
+                Ok(attributes) => listed.readable.push((handle, attributes)),
+                Err(error) if is_about_the_device(&error) => return Err(error),
+                Err(error) if has_vanished(&error) => {}
+                Err(error) => listed.unreadable.push((handle, error)),
+            }
+        }
+        Ok(listed)
+    }
+
+    /// The same list. A device that lets not one of several objects be read is itself at fault.
+    ///
+    /// # Errors
+    /// Then, with the error of the last one.
+    pub(super) fn unless_nothing_can_be_read(mut self) -> Result<Self, Error> {
+        match self.readable.is_empty() {
+            true => self
+                .unreadable
+                .pop()
+                .map_or(Ok(self), |(_, error)| Err(error)),
+            false => Ok(self),
+        }
+    }
+}
+
+fn search(session: &Session, template: &[Attribute]) -> Result<Vec<ObjectHandle>, Error> {
+    for _ in 1..SEARCHES {
+        match session.find_objects(template) {
+            Err(error) if !is_about_the_device(&error) => {}
+            outcome => return outcome,
+        }
+    }
+    session.find_objects(template)
+}
+
+fn has_vanished(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Pkcs11(RvError::ObjectHandleInvalid | RvError::KeyHandleInvalid, _)
+    )
+}

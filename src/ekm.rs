@@ -3,6 +3,7 @@
 //! A device does not know that AWS exists, and the operations do not know PKCS#11: both know this room only.
 
 mod calls;
+mod digest;
 mod encryption_count;
 mod error;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use calls::CallCount;
+pub use digest::{DIGEST_LENGTH, Digest};
 pub use encryption_count::{EncryptionCount, Uncounted};
 pub use error::{Blame, KeyManagerError, KeyManagerFault};
 pub use fleet::{Fleet, FleetMetrics};
@@ -75,6 +77,9 @@ pub struct EncryptJob {
     pub aad: Arc<[u8]>,
     /// Whether the key must also be allowed to decrypt (what is made will be verified).
     pub must_decrypt: bool,
+    /// Set if the ciphertext must be verified: the digest is computed over it, then it is decrypted and compared with the plaintext. Only
+    /// the very buffers that passed are returned.
+    pub digest: Option<Digest>,
     /// Until when.
     pub deadline: Deadline,
     /// Counts the calls that the job makes.
@@ -137,6 +142,8 @@ pub struct Sealed {
     pub ciphertext: Vec<u8>,
     /// The tag.
     pub tag: [u8; TAG_LENGTH],
+    /// What [`EncryptJob::digest`] computed, before the ciphertext was verified.
+    pub digest: Option<[u8; DIGEST_LENGTH]>,
 }
 
 /// What a key is and may do, from its attributes on the device.

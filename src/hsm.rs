@@ -22,6 +22,7 @@
 //! - A PIN that the token refuses is tried once; then this device rests until its configuration changes.
 //! - No return code by itself makes the device fail: the health key settles on the same session whether the device, the key or the request
 //!   is to blame. A key that the device rejects costs the other keys nothing.
+//! - A device whose output is wrong (see `errors::Violation`) is not used until an operator acts: see `trust`.
 //! - `unsafe` is in `ffi` only.
 
 mod administration;
@@ -37,10 +38,12 @@ mod ffi;
 mod gcm;
 mod gcm_call;
 mod health;
+mod history;
 mod job;
 mod keeper;
 mod key_failures;
 mod keys;
+mod last_check;
 mod load;
 mod metrics;
 mod module;
@@ -49,6 +52,7 @@ mod owner;
 mod probe;
 mod profile;
 mod queue;
+mod sealing;
 mod settings;
 mod shared;
 mod slot;
@@ -56,6 +60,7 @@ mod structures;
 mod submission;
 mod supervisor;
 mod token;
+mod trust;
 mod turns;
 mod watched;
 

@@ -193,6 +193,7 @@ impl Seal for DeviceSeal {
             plaintext: Arc::new(SecretBytes::new(Vec::new())),
             aad: head.aad().into(),
             must_decrypt: true,
+            digest: None,
             deadline,
             calls: CallCount::default(),
             encryptions: Arc::new(Uncounted),
@@ -211,6 +212,7 @@ fn sealed_head(hsm: &str, key: &KeySelector, made: Sealed) -> SealedHead {
         iv,
         mut ciphertext,
         tag,
+        digest: _,
     } = made;
     ciphertext.extend_from_slice(&tag);
     let key = match key {

@@ -85,6 +85,7 @@ mod tests {
             plaintext: Arc::new(SecretBytes::new(Vec::new())),
             aad: b"head".as_slice().into(),
             must_decrypt: true,
+            digest: None,
             deadline: Deadline::after(PATIENCE),
             calls: crate::ekm::CallCount::default(),
             encryptions: Arc::new(crate::ekm::Uncounted),

@@ -48,6 +48,7 @@ fn one(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> 
     let pin = files::secret(section, "pin");
     let sessions = section.integer("sessions", 1..=1_024).unwrap_or(16);
     let gcm_profile = gcm_profile(section).unwrap_or(GcmProfile::Auto);
+    let verify_encryptions = section.boolean("verify_encryptions").unwrap_or(false);
     let health_key = section.string("health_key").unwrap_or("xks-health");
     section.finish();
     Some(HsmSettings {
@@ -58,6 +59,7 @@ fn one(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> 
         pin: pin?,
         sessions: usize::try_from(sessions).unwrap_or(16),
         gcm_profile,
+        verify_encryptions,
         health_key: health_key.to_owned(),
         health_interval,
     })

@@ -26,8 +26,10 @@ pub struct FakeKeyManager {
     delay: AtomicU32,
     keys: Mutex<HashMap<KeySelector, KeyAttributes>>,
     failure: Mutex<Option<KeyManagerFault>>,
-    corrupt_decryptions: AtomicU32,
     counter: AtomicU32,
+    asked: AtomicU32,
+    /// What it says of keys instead of what it holds; none: it does not know.
+    knowledge: Mutex<Option<Option<bool>>>,
 }
 
 impl FakeKeyManager {
@@ -39,8 +41,9 @@ impl FakeKeyManager {
             delay: AtomicU32::new(0),
             keys: Mutex::default(),
             failure: Mutex::default(),
-            corrupt_decryptions: AtomicU32::new(0),
             counter: AtomicU32::new(0),
+            asked: AtomicU32::new(0),
+            knowledge: Mutex::default(),
         })
     }
 
@@ -71,9 +74,14 @@ impl FakeKeyManager {
         *self.failure.lock().unwrap() = fault;
     }
 
-    /// Makes the next `n` decryptions answer something else than what was encrypted.
-    pub fn corrupt_decryptions(&self, n: u32) {
-        self.corrupt_decryptions.store(n, Ordering::SeqCst);
+    /// Makes it say this of every key, whatever it holds.
+    pub fn believe(&self, has_key: Option<bool>) {
+        *self.knowledge.lock().unwrap() = Some(has_key);
+    }
+
+    /// How many jobs it was asked for.
+    pub fn asked(&self) -> u32 {
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// How many encryptions there have been.
@@ -82,8 +90,12 @@ impl FakeKeyManager {
     }
 
     fn key(&self, key: &KeySelector) -> Result<KeyAttributes, KeyManagerError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         if let Some(fault) = *self.failure.lock().unwrap() {
             return Err(self.error(fault));
+        }
+        if !self.is_usable() {
+            return Err(self.error(KeyManagerFault::DeviceUnavailable));
         }
         let keys = self.keys.lock().unwrap();
         keys.get(key)
@@ -134,11 +146,14 @@ impl FakeKeyManager {
         job.encryptions.count();
         let ciphertext: Vec<u8> = job.plaintext.expose().iter().map(|b| b ^ 0x55).collect();
         let tag = tag(&job.key, &iv, &ciphertext, &job.aad);
-        Ok(Sealed {
+        let sealed = Sealed {
             iv,
             ciphertext,
             tag,
-        })
+            digest: None,
+        };
+        let digest = job.digest.as_ref().map(|digest| digest.of(&sealed));
+        Ok(Sealed { digest, ..sealed })
     }
 
     fn open(&self, job: &DecryptJob) -> Result<Opened, KeyManagerError> {
@@ -150,12 +165,7 @@ impl FakeKeyManager {
             (false, Some(aad)) if is_bound_to(aad) => true,
             (false, _) => return Err(self.error(KeyManagerFault::CiphertextInvalid)),
         };
-        let corrupt = self
-            .corrupt_decryptions
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
-            .is_ok();
-        let mask = if corrupt { 0x54 } else { 0x55 };
-        let plaintext: Vec<u8> = ciphertext.iter().map(|b| b ^ mask).collect();
+        let plaintext: Vec<u8> = ciphertext.iter().map(|b| b ^ 0x55).collect();
         Ok(Opened {
             plaintext: plaintext.into(),
             by_or_aad,
@@ -198,6 +208,9 @@ impl KeyManager for FakeKeyManager {
     }
 
     fn has_key(&self, key: &KeySelector) -> Option<bool> {
+        if let Some(knowledge) = *self.knowledge.lock().unwrap() {
+            return knowledge;
+        }
         Some(self.keys.lock().unwrap().contains_key(key))
     }
 

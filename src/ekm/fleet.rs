@@ -1,22 +1,29 @@
-//! The devices that serve one key store: all of them hold the same keys.
+//! The HSMs that serve one key store: all of them hold the same keys.
 //!
-//! A job goes to the usable device that is least loaded. If that device fails it, or takes longer than the hedge delay, the job is
-//! tried once on another one, within its deadline; the first good answer counts. Encryption and decryption are safe to repeat.
+//! A job goes to the usable HSM with the shortest wait that is not known to lack the key. A second HSM is asked when the first one fails, or
+//! when it takes longer than the hedge delay; the first good answer counts. Encryption and decryption are safe to repeat.
 //!
 //! # Invariants
-//! - A fault of the caller's is never tried elsewhere; a device's fault always, where there is another device.
-//! - "No such key" is said only when every device has been asked that may hold it; else it would be a lie that KMS believes.
+//! - An error of the caller's is never tried elsewhere. A failure is tried on one other HSM at most, however many there are: the errors of one
+//!   key must not occupy every HSM.
+//! - An HSM without the key does not count: the next one is asked, until one has it or none is left.
+//! - "No such key" (or "more than one such key") is returned only when every HSM said so. It is final for KMS; if an HSM failed or could not
+//!   be asked, the error is a retryable one.
 
+mod attempts;
+
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prometheus::IntCounterVec;
 use tokio::time::sleep;
 
+use self::attempts::{Attempts, Candidate, Meaning};
 use super::spaced::SpacedWarning;
 use super::{
     DecryptJob, DescribeJob, DeviceReport, EncryptJob, KeyAttributes, KeyManager, KeyManagerError,
-    KeyManagerFault, KeySelector, Opened, Pending, Sealed, Served,
+    KeySelector, Opened, Pending, Sealed, Served,
 };
 use crate::metrics::{Metrics, MetricsError};
 
@@ -91,12 +98,13 @@ impl Fleet {
         })
     }
 
-    /// Encrypts on the best device, see the rules above.
+    /// Encrypts on the best HSM, see the rules above.
     ///
     /// # Errors
-    /// [`KeyManagerError`] of the device that could not, or of the second one.
+    /// [`KeyManagerError`] of the last HSM that failed; without a failure, of one that lacks the key.
     pub async fn encrypt(&self, job: EncryptJob) -> Outcome<Sealed> {
-        self.run(|device| device.encrypt(job.clone())).await
+        self.run(&job.key, |device| device.encrypt(job.clone()))
+            .await
     }
 
     /// Decrypts on the best device, see the rules above.
@@ -104,7 +112,8 @@ impl Fleet {
     /// # Errors
     /// As [`Fleet::encrypt`].
     pub async fn decrypt(&self, job: DecryptJob) -> Outcome<Opened> {
-        self.run(|device| device.decrypt(job.clone())).await
+        self.run(&job.key, |device| device.decrypt(job.clone()))
+            .await
     }
 
     /// Describes a key on the best device, see the rules above.
@@ -112,131 +121,57 @@ impl Fleet {
     /// # Errors
     /// As [`Fleet::encrypt`].
     pub async fn describe(&self, job: DescribeJob) -> Outcome<KeyAttributes> {
-        self.run(|device| device.describe(job.clone())).await
+        self.run(&job.key, |device| device.describe(job.clone()))
+            .await
     }
 
     async fn run<'a, T>(
         &'a self,
+        key: &KeySelector,
         start: impl Fn(&'a dyn KeyManager) -> Pending<'a, T>,
     ) -> Outcome<T> {
-        let (first, second) = self.best_two();
-        let Some(first) = first else {
-            let nobody: Arc<str> = "none".into();
-            let fault = KeyManagerFault::DeviceUnavailable;
-            return Err(KeyManagerError::new(
-                fault,
-                &nobody,
-                "the key store has no HSM",
-            ));
-        };
-        let Some(second) = second else {
-            return start(first).await.map_err(|error| self.honest(error, 1));
-        };
-        let mut running = start(first);
-        let is_slow = tokio::select! {
-            biased;
-            outcome = &mut running => match outcome {
-                Err(error) if is_worth_another_device(error.fault) => {
-                    self.count(&error);
-                    None
-                }
-                outcome => return outcome,
-            },
-            () = sleep(self.hedge_delay) => Some(running),
-        };
-        let outcome = match is_slow {
-            None => start(second).await,
-            Some(running) => {
-                self.metrics
-                    .second_tries
-                    .with_label_values(&[&**first.name(), "slow"])
-                    .inc();
-                first_good(running, start(second)).await
-            }
-        };
-        outcome.map_err(|error| self.honest(error, 2))
-    }
-
-    /// The usable device with the shortest wait, and the next best. Without a usable one the first, which says itself why not.
-    fn best_two(&self) -> (Option<&dyn KeyManager>, Option<&dyn KeyManager>) {
-        let (mut best, mut next): (Option<Candidate<'_>>, Option<Candidate<'_>>) = (None, None);
-        for device in self.devices.iter().filter(|device| device.is_usable()) {
-            let candidate = (device.suspected_wait(), device.as_ref());
-            match best {
-                Some(known) if known.0 <= candidate.0 => {
-                    if next.is_none_or(|next| candidate.0 < next.0) {
-                        next = Some(candidate);
+        if let [only] = self.devices.as_slice() {
+            return start(&**only).await;
+        }
+        let mut attempts = Attempts::start(self, key, start)?;
+        let mut hedge = pin!(sleep(self.hedge_delay));
+        loop {
+            tokio::select! {
+                biased;
+                (device, outcome) = attempts.next() => {
+                    if let Some(outcome) = attempts.conclude(device, outcome) {
+                        return outcome;
                     }
                 }
-                known => (best, next) = (Some(candidate), known),
+                () = &mut hedge, if attempts.may_hedge() => attempts.hedge(),
             }
-        }
-        let any = || self.devices.first().map(|device| device.as_ref());
-        match best {
-            Some(best) => (Some(best.1), next.map(|next| next.1)),
-            None => (any(), None),
         }
     }
 
-    fn count(&self, error: &KeyManagerError) {
-        let why = match error.fault {
-            KeyManagerFault::KeyAbsent | KeyManagerFault::KeyAmbiguous => "key_absent",
-            _ => "failed",
-        };
-        self.metrics
-            .second_tries
-            .with_label_values(&[&*error.device, why])
-            .inc();
-        if why == "key_absent"
-            && let Some(unlogged) = self.missing.next(Instant::now())
-        {
+    /// Every HSM in the order in which it is asked for the key.
+    fn candidates(&self, key: &KeySelector) -> Vec<Candidate<'_>> {
+        let devices = self.devices.iter().map(|device| &**device);
+        let mut candidates: Vec<_> = devices.map(|device| Candidate::new(device, key)).collect();
+        candidates.sort_by_key(|candidate| (candidate.rank, candidate.wait));
+        candidates
+    }
+
+    fn count(&self, device: &dyn KeyManager, error: &KeyManagerError) {
+        if Meaning::of(error.fault) != Meaning::Missing {
+            return self.count_as(device, "failed");
+        }
+        self.count_as(device, "key_absent");
+        if let Some(unlogged) = self.missing.next(Instant::now()) {
             tracing::warn!(hsm = %error.device, error = %error.detail, unlogged, "key missing on this HSM; trying another HSM");
         }
     }
 
-    /// Turns "no such key" into "unavailable" when a device that was not asked may hold the key.
-    fn honest(&self, error: KeyManagerError, asked: usize) -> KeyManagerError {
-        let is_absent = error.fault == KeyManagerFault::KeyAbsent;
-        if !is_absent || asked >= self.devices.len() {
-            return error;
-        }
-        KeyManagerError {
-            fault: KeyManagerFault::DeviceUnavailable,
-            detail: format!("{}, and not every HSM could be asked", error.detail).into(),
-            ..error
-        }
-    }
-}
-
-/// A usable device with its wait.
-type Candidate<'a> = (Duration, &'a dyn KeyManager);
-
-/// Whether another device may do what this one could not.
-fn is_worth_another_device(fault: KeyManagerFault) -> bool {
-    match fault {
-        KeyManagerFault::DeviceUnavailable
-        | KeyManagerFault::DeviceFailed
-        | KeyManagerFault::QueueFull
-        | KeyManagerFault::KeyFailed
-        | KeyManagerFault::KeyAbsent
-        | KeyManagerFault::KeyAmbiguous => true,
-        KeyManagerFault::CiphertextInvalid
-        | KeyManagerFault::UsageNotPermitted
-        | KeyManagerFault::KeyUnsuitable
-        | KeyManagerFault::InputTooLong
-        | KeyManagerFault::DeadlinePassed => false,
-    }
-}
-
-/// The first answer that another device could not better; the other one's when this fails.
-async fn first_good<T>(mut one: Pending<'_, T>, mut other: Pending<'_, T>) -> Outcome<T> {
-    let (outcome, rest) = tokio::select! {
-        outcome = &mut one => (outcome, other),
-        outcome = &mut other => (outcome, one),
-    };
-    match outcome {
-        Err(error) if is_worth_another_device(error.fault) => rest.await,
-        outcome => outcome,
+    /// Counts that a job which left `device` is tried on another one.
+    fn count_as(&self, device: &dyn KeyManager, why: &str) {
+        self.metrics
+            .second_tries
+            .with_label_values(&[&**device.name(), why])
+            .inc();
     }
 }
 

@@ -47,7 +47,7 @@ impl Verdict {
 pub(super) fn verdict(error: CallError) -> Verdict {
     match error {
         CallError::Returned(code) => verdict_of_code(code),
-        CallError::ImpossibleLength(_) | CallError::IvRefused => Verdict::Broken,
+        CallError::Wrong(_) | CallError::IvReplaced => Verdict::Broken,
         CallError::NotCallable => Verdict::KeyOrDevice,
     }
 }
@@ -87,9 +87,7 @@ pub(super) fn label(error: CallError) -> String {
         CallError::Returned(RvError::VendorDefined(_)) => "vendor".to_owned(),
         CallError::Returned(RvError::UnknownErrorCode(_)) => "unknown".to_owned(),
         CallError::Returned(code) => name(&format!("{code:?}")),
-        CallError::ImpossibleLength(_) | CallError::IvRefused | CallError::NotCallable => {
-            "other".to_owned()
-        }
+        CallError::Wrong(_) | CallError::IvReplaced | CallError::NotCallable => "other".to_owned(),
     }
 }
 

@@ -7,6 +7,7 @@
 //! - A device that serves is never given up for one that does not: with a wrong PIN or a token that is not there, the old settings stay
 //!   in force, and the log says so.
 //! - One change at a time; of several that wait, the newest counts.
+//! - A token that is not trusted stays so under its new settings: a PIN file that is rotated must not put it to use again.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::device::{Device, Hsm};
 use super::settings::HsmSettings;
+use super::trust::Trust;
 use crate::ekm::KeyManager as _;
 use crate::sync::{self, poisoned};
 
@@ -110,7 +112,8 @@ impl Hsm {
 
     fn bring_about(&self, settings: HsmSettings) {
         let hsm = &self.name;
-        let new = match Device::start(settings, &self.modules, &self.metrics) {
+        let trust = self.trust_in(&settings);
+        let new = match Device::start(settings, &self.modules, &self.metrics, trust) {
             Ok(new) => new,
             Err(error) => return tracing::error!(%hsm, %error, "no thread for other settings"),
         };
@@ -131,6 +134,14 @@ impl Hsm {
             return;
         }
         self.take_over(new);
+    }
+
+    fn trust_in(&self, settings: &HsmSettings) -> Arc<Trust> {
+        let current = self.current.load();
+        match current.shared.settings.token == settings.token {
+            true => Arc::clone(&current.shared.trust),
+            false => Arc::default(),
+        }
     }
 
     fn take_over(&self, new: Arc<Device>) {

@@ -15,6 +15,7 @@ use super::module::Modules;
 use super::settings::HsmSettings;
 use super::shared::Shared;
 use super::supervisor::supervise;
+use super::trust::Trust;
 use crate::clock::Deadline;
 use crate::ekm::{
     DecryptJob, DescribeJob, DeviceReport, EncryptJob, KeyAttributes, KeyManager, KeyManagerFault,
@@ -48,10 +49,11 @@ impl Device {
         settings: HsmSettings,
         modules: &Modules,
         metrics: &HsmMetrics,
+        trust: Arc<Trust>,
     ) -> std::io::Result<Arc<Self>> {
         let device_metrics = metrics.of_device(&settings.name);
         let name = format!("hsm-{}-supervisor", settings.name);
-        let shared = Arc::new(Shared::new(settings, device_metrics));
+        let shared = Arc::new(Shared::new(settings, device_metrics, trust));
         let (for_thread, modules) = (Arc::clone(&shared), modules.clone());
         let supervisor = sync::thread(name, move || supervise(&for_thread, &modules))?;
         Ok(Arc::new(Self {
@@ -87,7 +89,7 @@ impl Hsm {
         metrics: &HsmMetrics,
     ) -> std::io::Result<Arc<Self>> {
         let name = Arc::clone(&settings.name);
-        let device = Device::start(settings, modules, metrics)?;
+        let device = Device::start(settings, modules, metrics, Arc::default())?;
         device.shared.metrics.show(true);
         Ok(Arc::new(Self {
             name,

@@ -18,17 +18,17 @@ use super::keys::{FindError, KeyEntry};
 use super::owner::Opening;
 use super::shared::Shared;
 use crate::ekm::{
-    DecryptJob, DescribeJob, EncryptJob, EncryptionCount, KeyAttributes, KeyKind, KeyManagerFault,
-    KeySelector, KeyUsageFlags, Opened, Sealed, Uncounted,
+    DecryptJob, DescribeJob, EncryptionCount, KeyAttributes, KeyKind, KeyManagerFault, KeySelector,
+    KeyUsageFlags, Opened, Sealed, Uncounted,
 };
 use crate::secret::SecretBytes;
 
 /// A session, for one thread.
 pub(super) struct DeviceSession {
-    shared: Arc<Shared>,
+    pub shared: Arc<Shared>,
     pub opening: Arc<Opening>,
-    session: Session,
-    gcm: Gcm,
+    pub session: Session,
+    pub gcm: Gcm,
 }
 
 impl DeviceSession {
@@ -40,27 +40,6 @@ impl DeviceSession {
             opening,
             session,
         }
-    }
-
-    /// Encrypts.
-    pub(super) fn encrypt(&mut self, job: &EncryptJob) -> Result<Sealed, Failure> {
-        let allowed = |usage: &KeyUsageFlags| usage.encrypt && (usage.decrypt || !job.must_decrypt);
-        let shared = Arc::clone(&self.shared);
-        let begin = || shared.metrics.encrypt.begin_call(&job.calls);
-        let request = Request {
-            operation: Operation::Encrypt,
-            key: &job.key,
-            length: job.plaintext.len() + job.aad.len(),
-            encryptions: &*job.encryptions,
-        };
-        self.with_key(request, allowed, begin, |owner, key| {
-            let plaintext = job.plaintext.expose();
-            let sealed = owner
-                .gcm
-                .encrypt(&owner.session, key.handle, &job.aad, plaintext);
-            count_encryption(&sealed, &*job.encryptions);
-            sealed
-        })
     }
 
     /// Decrypts.
@@ -102,8 +81,10 @@ impl DeviceSession {
         aad: &[u8],
     ) -> Result<SecretBytes, CallError> {
         let input = &job.ciphertext_and_tag;
-        self.gcm
-            .decrypt(&self.session, key.handle, &job.iv, aad, input)
+        let opened = self
+            .gcm
+            .decrypt(&self.session, key.handle, &job.iv, aad, input);
+        self.shared.watched(self.opening.generation, opened)
     }
 
     /// Reads a key's attributes from the device.
@@ -140,7 +121,7 @@ impl DeviceSession {
 
     /// Calls the device with the key's cached handle. What can be recovered in place is: a stale handle is found again, a lost session
     /// opened, a lost login made. Nobody is blamed before it is settled, and before a second call.
-    fn with_key<T>(
+    pub(super) fn with_key<T>(
         &mut self,
         request: Request<'_>,
         allowed: impl Fn(&KeyUsageFlags) -> bool,
@@ -264,7 +245,7 @@ impl DeviceSession {
 /// Counts a ciphertext that the device has made, also one that is not used because it is wrong.
 pub(super) fn count_encryption(sealed: &Result<Sealed, CallError>, count: &dyn EncryptionCount) {
     match sealed {
-        Ok(_) | Err(CallError::ImpossibleLength(_) | CallError::IvRefused) => count.count(),
+        Ok(_) | Err(CallError::Wrong(_) | CallError::IvReplaced) => count.count(),
         Err(CallError::Returned(_) | CallError::NotCallable) => {}
     }
 }

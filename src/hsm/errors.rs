@@ -9,15 +9,39 @@ pub(super) enum CallError {
     /// The module returned something else than `CKR_OK`.
     #[error("{0:?}")]
     Returned(RvError),
-    /// The module's output has a length that GCM cannot have.
-    #[error("the module reports an output of {0} bytes, which is impossible")]
-    ImpossibleLength(u64),
-    /// The IV is all zero, the same as the one before, or another than ours.
-    #[error("the IV guard refused the IV; nothing was sent")]
-    IvRefused,
+    /// The module returned `CKR_OK` with an output that no working device gives.
+    #[error("{0}")]
+    Wrong(Violation),
+    /// The module used another IV than ours: the device is not of this GCM profile.
+    #[error("the module replaced the IV; nothing was sent")]
+    IvReplaced,
     /// The module has no such function, or a length does not fit its integers.
     #[error("the module cannot make this call")]
     NotCallable,
+}
+
+/// How an output is wrong although the module reported success. What was encrypted so is lost, or is not secret: nothing of it leaves the
+/// proxy, and a device that serves is not used any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(super) enum Violation {
+    /// AES-GCM cannot have an output of this length.
+    #[error("it returned an output of {0} bytes, which AES-GCM cannot have")]
+    Length(u64),
+    /// The IV is all zero.
+    #[error("its IV is all zero")]
+    ZeroIv,
+    /// The IV is one of the last IVs of the same key.
+    #[error("it used an IV twice for one key")]
+    RepeatedIv,
+    /// The ciphertext is the plaintext.
+    #[error("its ciphertext equals the plaintext")]
+    NotEncrypted,
+    /// The tag is all zero.
+    #[error("its authentication tag is all zero")]
+    ZeroTag,
+    /// A ciphertext decrypts to another plaintext, or no longer decrypts.
+    #[error("its ciphertexts do not decrypt to their plaintext")]
+    NotDecryptable,
 }
 
 impl From<Pkcs11Error> for CallError {

@@ -31,6 +31,8 @@ pub(super) enum Phase {
     Usable,
     /// It does not serve.
     Failed,
+    /// Its output was wrong: it is not used until an operator acts.
+    Untrusted,
 }
 
 impl Phase {
@@ -39,6 +41,7 @@ impl Phase {
             Self::Probing => "probing",
             Self::Usable => "usable",
             Self::Failed => "failed",
+            Self::Untrusted => "untrusted",
         }
     }
 }

@@ -2,26 +2,33 @@
 //!
 //! # Invariants
 //! - No IV is used twice. A caller's IV comes from the device's random generator (NIST SP 800-38D section 8.2.2) at most
-//!   [`MAX_IV_AGE`] before it is used, and is taken out of the pool first; a device's IV is refused when it is all zero. Either is refused when it equals the one before.
-//! - What comes back has exactly the length that the plan says, or nothing of it is used.
+//!   [`MAX_IV_AGE`] before it is used, and is taken out of the pool first. An IV is rejected when it is all zero, or when it is among the
+//!   last ones of its key: a caller's before it is used, a device's before the ciphertext is.
+//! - What comes back has exactly the length that the plan says, its tag is not all zero, and its ciphertext is not the plaintext; else nothing
+//!   of it is used.
 
+use std::mem;
 use std::time::{Duration, Instant};
 
 use cryptoki::object::ObjectHandle;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::errors::CallError;
+use super::errors::{CallError, Violation};
 use super::ffi::Session;
 use super::gcm_call::{GcmCall, message_encrypt};
+use super::history::KeyHistory;
 use super::profile::{IvSource, Plan};
 use crate::ekm::{Sealed, TAG_LENGTH};
-use crate::secret::SecretBytes;
+use crate::secret::{SecretBytes, constant_time_eq};
 
 /// The length of every IV but an appended one, in bytes.
 const IV_LENGTH: usize = 12;
 
 /// The length of an appended IV, in bytes.
 const APPENDED_IV_LENGTH: usize = 16;
+
+/// The least length, in bytes, at which a ciphertext that equals its plaintext is no coincidence: it happens once in 2^128 encryptions.
+const NEVER_EQUAL: usize = 16;
 
 /// How many IVs are fetched by one `C_GenerateRandom`: on a network HSM each call is a round trip.
 const IVS_PER_CALL: usize = 64;
@@ -34,6 +41,7 @@ const MAX_IV_AGE: Duration = Duration::from_secs(1);
 pub(super) struct Gcm {
     plan: Plan,
     pool: IvPool,
+    /// The IV of the previous encryption without a history.
     last: Vec<u8>,
 }
 
@@ -70,16 +78,23 @@ impl Gcm {
         }
     }
 
-    /// Encrypts under a fresh IV.
+    /// Encrypts under a fresh IV. Without a history of the key the IV is compared with the session's previous one only.
     pub(super) fn encrypt(
         &mut self,
         session: &Session,
         key: ObjectHandle,
+        history: Option<KeyHistory<'_>>,
         aad: &[u8],
         plaintext: &[u8],
     ) -> Result<Sealed, CallError> {
-        let sealed = match self.plan.iv {
-            IvSource::Caller => self.with_callers_iv(session, key, aad, plaintext)?,
+        let parts = match self.plan.iv {
+            IvSource::Caller => {
+                let iv = self.fresh_iv(session)?;
+                self.check_iv(&iv, history)?;
+                let output = self.with_callers_iv(session, key, iv, aad, plaintext)?;
+                let iv = iv.to_vec();
+                return checked(Parts { iv, output }, plaintext);
+            }
             IvSource::WrittenBack => {
                 let mut iv = vec![0; IV_LENGTH];
                 let output = self
@@ -104,7 +119,8 @@ impl Gcm {
                 Parts { iv, output }
             }
         };
-        self.checked(sealed)
+        self.check_iv(&parts.iv, history)?;
+        checked(parts, plaintext)
     }
 
     /// Decrypts ciphertext ‖ tag.
@@ -138,22 +154,20 @@ impl Gcm {
     }
 
     fn with_callers_iv(
-        &mut self,
+        &self,
         session: &Session,
         key: ObjectHandle,
+        ours: [u8; IV_LENGTH],
         aad: &[u8],
         plaintext: &[u8],
-    ) -> Result<Parts, CallError> {
-        let mut iv = self.fresh_iv(session)?.to_vec();
-        self.refuse_iv(&iv)?;
-        let ours = iv.clone();
+    ) -> Result<Vec<u8>, CallError> {
+        let mut iv = ours;
         let output = self
             .call(&mut iv, aad)
             .encrypt(session, key, plaintext, 0)?;
-        // A device that puts another IV in the place of ours is not of this profile.
         match iv == ours {
-            true => Ok(Parts { iv, output }),
-            false => Err(CallError::IvRefused),
+            true => Ok(output),
+            false => Err(CallError::IvReplaced),
         }
     }
 
@@ -165,29 +179,47 @@ impl Gcm {
         let mut random = Zeroizing::new([0; IV_LENGTH * IVS_PER_CALL]);
         session.generate_random_slice(&mut *random)?;
         self.pool.fill(&*random, now);
-        self.pool.take(now).ok_or(CallError::IvRefused)
+        self.pool.take(now).ok_or(CallError::NotCallable)
     }
 
-    fn refuse_iv(&self, iv: &[u8]) -> Result<(), CallError> {
-        match iv.iter().all(|byte| *byte == 0) || iv == self.last {
-            true => Err(CallError::IvRefused),
-            false => Ok(()),
+    /// The IV guard: rejects an IV of zeros and one that was used before.
+    fn check_iv(&mut self, iv: &[u8], history: Option<KeyHistory<'_>>) -> Result<(), CallError> {
+        if is_zero(iv) {
+            return Err(CallError::Wrong(Violation::ZeroIv));
+        }
+        let is_new = match history {
+            Some(history) => history.add_iv(iv),
+            None => mem::replace(&mut self.last, iv.to_vec()) != iv,
+        };
+        match is_new {
+            true => Ok(()),
+            false => Err(CallError::Wrong(Violation::RepeatedIv)),
         }
     }
+}
 
-    /// The IV guard, and ciphertext and tag taken apart.
-    fn checked(&mut self, parts: Parts) -> Result<Sealed, CallError> {
-        let Parts { iv, mut output } = parts;
-        self.refuse_iv(&iv)?;
-        self.last.clone_from(&iv);
-        let tag = output.split_off(output.len().saturating_sub(TAG_LENGTH));
-        let wrong_length = |tag: Vec<u8>| CallError::ImpossibleLength(tag.len() as u64);
-        Ok(Sealed {
-            iv,
-            tag: tag.try_into().map_err(wrong_length)?,
-            ciphertext: output,
-        })
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+/// Ciphertext and tag taken apart, if they can be the output of an encryption of `plaintext`.
+fn checked(parts: Parts, plaintext: &[u8]) -> Result<Sealed, CallError> {
+    let Parts { iv, mut output } = parts;
+    let tag = output.split_off(output.len().saturating_sub(TAG_LENGTH));
+    let wrong_length = |tag: Vec<u8>| CallError::Wrong(Violation::Length(tag.len() as u64));
+    let tag: [u8; TAG_LENGTH] = tag.try_into().map_err(wrong_length)?;
+    if is_zero(&tag) {
+        return Err(CallError::Wrong(Violation::ZeroTag));
     }
+    if output.len() >= NEVER_EQUAL && constant_time_eq(&output, plaintext) {
+        return Err(CallError::Wrong(Violation::NotEncrypted));
+    }
+    Ok(Sealed {
+        iv,
+        tag,
+        ciphertext: output,
+        digest: None,
+    })
 }
 
 /// What an encryption gives: the IV, and ciphertext ‖ tag.
@@ -215,5 +247,38 @@ mod tests {
         let late = fetched + MAX_IV_AGE + Duration::from_millis(1);
         assert_eq!(pool.take(late), None);
         assert_eq!(pool.take(fetched), None, "old IVs are gone");
+    }
+
+    fn output_of(ciphertext: &[u8], tag: [u8; TAG_LENGTH]) -> Parts {
+        Parts {
+            iv: vec![1; IV_LENGTH],
+            output: [ciphertext, &tag].concat(),
+        }
+    }
+
+    #[test]
+    fn an_output_that_no_working_device_gives_is_rejected() {
+        let plaintext = [5; NEVER_EQUAL];
+        let violation = |parts| match checked(parts, &plaintext) {
+            Err(CallError::Wrong(violation)) => Some(violation),
+            _ => None,
+        };
+        let good = output_of(&[6; NEVER_EQUAL], [9; TAG_LENGTH]);
+        assert_eq!(violation(good), None);
+        let zero_tag = output_of(&[6; NEVER_EQUAL], [0; TAG_LENGTH]);
+        assert_eq!(violation(zero_tag), Some(Violation::ZeroTag));
+        let plain = output_of(&plaintext, [9; TAG_LENGTH]);
+        assert_eq!(violation(plain), Some(Violation::NotEncrypted));
+        let short = Parts {
+            iv: vec![1; IV_LENGTH],
+            output: vec![9; TAG_LENGTH - 1],
+        };
+        assert_eq!(violation(short), Some(Violation::Length(15)));
+    }
+
+    #[test]
+    fn a_short_ciphertext_may_equal_its_plaintext_by_chance() {
+        let short = [5; NEVER_EQUAL - 1];
+        assert!(checked(output_of(&short, [9; TAG_LENGTH]), &short).is_ok());
     }
 }

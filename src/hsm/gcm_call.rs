@@ -3,7 +3,7 @@
 use cryptoki::object::ObjectHandle;
 use cryptoki_sys::{CK_MECHANISM_TYPE, CK_ULONG, CKM_AES_GCM};
 
-use super::errors::CallError;
+use super::errors::{CallError, Violation};
 use super::ffi::Session;
 use super::structures::{GcmParams, ParamsForm};
 use crate::ekm::TAG_LENGTH;
@@ -84,6 +84,6 @@ pub(super) fn message_encrypt(
 fn exactly(reported: CK_ULONG, expected: usize) -> Result<(), CallError> {
     match usize::try_from(reported) {
         Ok(reported) if reported == expected => Ok(()),
-        _ => Err(CallError::ImpossibleLength(reported)),
+        _ => Err(CallError::Wrong(Violation::Length(reported))),
     }
 }

@@ -10,6 +10,7 @@ use cryptoki_sys::CK_OBJECT_HANDLE;
 
 use super::ffi::Session;
 use super::gcm::Gcm;
+use super::history::{History, KeyHistory};
 use super::keys::{FindError, KeyEntry, KeyTable};
 use super::token::OpenError;
 use crate::ekm::{KeyKind, KeySelector, Sealed};
@@ -82,8 +83,8 @@ impl Checker<'_> {
             Ok(key) => key,
             Err(unfit) => return Ok(Checked::KeyUnfit(unfit)),
         };
-        let first = self.round_trip(&key)?;
-        let second = self.round_trip(&key)?;
+        let first = self.round_trip(&key, None)?;
+        let second = self.round_trip(&key, None)?;
         if first.iv == second.iv {
             return Err(OpenError::ProbeFailed("two encryptions used the same IV"));
         }
@@ -99,15 +100,21 @@ impl Checker<'_> {
                 "a ciphertext with a wrong tag was decrypted",
             ));
         }
-        let sealed = self.round_trip(&key)?;
+        let sealed = self.round_trip(&key, None)?;
         Ok(Checked::Works(KnownGood { key, sealed }))
     }
 
-    /// The recurring check: one encryption, one decryption.
-    pub(super) fn check(&mut self, keys: &KeyTable, label: &str) -> Result<Checked, OpenError> {
+    /// The recurring check: one encryption, one decryption. The IV must be new in the history of the device.
+    pub(super) fn check(
+        &mut self,
+        keys: &KeyTable,
+        label: &str,
+        history: &History,
+    ) -> Result<Checked, OpenError> {
         match self.health_key(keys, label)? {
             Ok(key) => {
-                let sealed = self.round_trip(&key)?;
+                let selector = KeySelector::Label(label.to_owned());
+                let sealed = self.round_trip(&key, Some(history.of(&selector)))?;
                 Ok(Checked::Works(KnownGood { key, sealed }))
             }
             Err(unfit) => Ok(Checked::KeyUnfit(unfit)),
@@ -121,7 +128,7 @@ impl Checker<'_> {
 
     /// Whether the device still encrypts with the key of what is known to be good, and decrypts that.
     pub(super) fn encrypts_again(&mut self, known: &KnownGood) -> bool {
-        self.round_trip(&known.key).is_ok()
+        self.round_trip(&known.key, None).is_ok()
     }
 
     fn health_key(
@@ -166,8 +173,14 @@ impl Checker<'_> {
         })
     }
 
-    fn round_trip(&mut self, key: &KeyEntry) -> Result<Sealed, OpenError> {
-        let sealed = self.gcm.encrypt(self.session, key.handle, AAD, PLAINTEXT)?;
+    fn round_trip(
+        &mut self,
+        key: &KeyEntry,
+        history: Option<KeyHistory<'_>>,
+    ) -> Result<Sealed, OpenError> {
+        let sealed = self
+            .gcm
+            .encrypt(self.session, key.handle, history, AAD, PLAINTEXT)?;
         match self.opens(key, &sealed) {
             true => Ok(sealed),
             false => Err(OpenError::ProbeFailed(

@@ -6,6 +6,7 @@
 use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
+use super::errors::CallError;
 use super::ffi::Session;
 use super::gcm::Gcm;
 use super::health::{Checked, Checker, KeyProofs};
@@ -164,6 +165,9 @@ impl Keeper {
             }
             Err(error) => {
                 self.shared.metrics.count_check("failed");
+                if let OpenError::Crypto(CallError::Wrong(violation)) = error {
+                    self.shared.distrust(self.opening.generation, violation);
+                }
                 let reason = format!("the health check failed: {error}");
                 self.shared.report_fatal(self.opening.generation, reason);
             }
@@ -175,7 +179,8 @@ impl Keeper {
             session: &self.session,
             gcm: &mut self.gcm,
         };
-        let checked = checker.check(&self.opening.keys, &self.shared.settings.health_key)?;
+        let (settings, history) = (&self.shared.settings, &self.shared.trust.history);
+        let checked = checker.check(&self.opening.keys, &settings.health_key, history)?;
         if matches!(checked, Checked::KeyUnfit(_)) {
             // Is it the health key that is gone, or the device's memory?
             self.shared.check_keys(&KeyTable::sweep(&self.session)?)?;

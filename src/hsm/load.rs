@@ -215,6 +215,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_job_that_failed_does_not_change_the_mean() {
+        let load = Load::new();
+        let slot = load.add_slot();
+        load.begin(&slot);
+        load.end(&slot, 20 * MS);
+        for _ in 0..100 {
+            load.begin(&slot);
+            load.rest(&slot);
+        }
+        assert_eq!(load.expected_wait(0), 20 * MS);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_owner_that_hangs_is_found_given_up_once_and_counted() {
         let load = Load::new();
         let slot = load.add_slot();

@@ -9,7 +9,7 @@ use crate::ekm::CallCount;
 use crate::metrics::{Metrics, MetricsError};
 use crate::sync::poisoned;
 
-/// A device's breaker has gone from one state (`new`, `probing`, `usable`, `failed`) to another.
+/// A device's breaker has gone from one state (`new`, `probing`, `usable`, `failed`, `untrusted`) to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateChange<'a> {
     /// The device's name.
@@ -32,6 +32,7 @@ pub struct HsmMetrics {
     calls: IntCounterVec,
     sessions: IntGaugeVec,
     usable: IntGaugeVec,
+    untrusted: IntGaugeVec,
     depth: IntGaugeVec,
     opened: IntCounterVec,
     checks: IntCounterVec,
@@ -74,6 +75,11 @@ impl HsmMetrics {
                 "Whether the HSM serves (1) or not (0).",
                 &["hsm"],
             )?,
+            untrusted: metrics.gauge(
+                "xks_hsm_untrusted",
+                "Whether the HSM is not used any more because its output was wrong (1) or not (0).",
+                &["hsm"],
+            )?,
             depth: metrics.gauge(
                 "xks_hsm_queue_depth",
                 "Jobs that wait for an owner thread of the HSM now.",
@@ -91,7 +97,7 @@ impl HsmMetrics {
             )?,
             transitions: metrics.counter(
                 "xks_hsm_transitions_total",
-                "Changes of the HSM's breaker, by the state that it went to (probing, usable, failed).",
+                "Changes of the HSM's breaker, by the state that it went to (probing, usable, failed, untrusted).",
                 &["hsm", "to"],
             )?,
             lost: metrics.gauge(
@@ -120,6 +126,7 @@ impl HsmMetrics {
             describe: operation("metadata"),
             sessions: self.sessions.with_label_values(&[name]),
             usable: self.usable.with_label_values(&[name]),
+            untrusted: self.untrusted.with_label_values(&[name]),
             depth: self.depth.with_label_values(&[name]),
             opened: self.opened.clone(),
             checks: self.checks.clone(),
@@ -137,7 +144,14 @@ impl HsmMetrics {
 
     /// Takes the gauges of a device away that is no longer configured.
     pub(super) fn forget(&self, name: &str) {
-        for gauge in [&self.sessions, &self.usable, &self.depth, &self.lost] {
+        let gauges = [
+            &self.sessions,
+            &self.usable,
+            &self.untrusted,
+            &self.depth,
+            &self.lost,
+        ];
+        for gauge in gauges {
             // It is gone either way.
             drop(gauge.remove_label_values(&[name]));
         }
@@ -180,6 +194,7 @@ pub(super) struct DeviceMetrics {
     pub describe: OperationMetrics,
     pub sessions: IntGauge,
     usable: IntGauge,
+    untrusted: IntGauge,
     pub depth: IntGauge,
     lost: IntGauge,
     transitions: IntCounterVec,
@@ -199,7 +214,7 @@ impl DeviceMetrics {
         if from == Some(phase) || !state.is_shown {
             return;
         }
-        self.usable.set(i64::from(phase == Phase::Usable));
+        self.show_phase(Some(phase));
         self.transitions
             .with_label_values(&[&*self.name, phase.as_str()])
             .inc();
@@ -214,9 +229,14 @@ impl DeviceMetrics {
         let mut state = self.state.lock().unwrap_or_else(poisoned);
         state.is_shown = is_shown;
         if is_shown {
-            self.usable
-                .set(i64::from(state.phase == Some(Phase::Usable)));
+            self.show_phase(state.phase);
         }
+    }
+
+    fn show_phase(&self, phase: Option<Phase>) {
+        self.usable.set(i64::from(phase == Some(Phase::Usable)));
+        self.untrusted
+            .set(i64::from(phase == Some(Phase::Untrusted)));
     }
 
     /// How many owner threads hang now.

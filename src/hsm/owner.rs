@@ -149,7 +149,7 @@ impl Owner {
     ) {
         match outcome {
             // A caller that is gone does not mind.
-            Ok(served) => drop(reply.send(Ok(served))),
+            Ok(served) => drop(reply.send(self.shared.unless_untrusted(served))),
             Err(failure) => {
                 let error = self.shared.error(failure.fault, failure.detail.clone());
                 if !failure.fatal {

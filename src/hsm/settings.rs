@@ -24,6 +24,8 @@ pub struct HsmSettings {
     pub sessions: usize,
     /// How the device wants its IVs.
     pub gcm_profile: GcmProfile,
+    /// Whether every ciphertext is decrypted and compared with its plaintext before it is returned.
+    pub verify_encryptions: bool,
     /// Label of the AES-256 key for the health check.
     pub health_key: String,
     /// How often the health check runs.
@@ -45,6 +47,10 @@ impl HsmSettings {
             ("pin", !self.pin.is_same(&former.pin)),
             ("sessions", self.sessions != former.sessions),
             ("gcm_profile", self.gcm_profile != former.gcm_profile),
+            (
+                "verify_encryptions",
+                self.verify_encryptions != former.verify_encryptions,
+            ),
             ("health_key", self.health_key != former.health_key),
             (
                 "health.interval",

@@ -2,18 +2,20 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::events::{Board, Event, Events, Phase};
 use super::job::Job;
 use super::key_failures::KeyFailures;
 use super::keys::KeyTable;
+use super::last_check::LastCheck;
 use super::load::Load;
 use super::metrics::DeviceMetrics;
 use super::owner::Opening;
 use super::queue::{Generation, Queue, Refused};
 use super::settings::HsmSettings;
 use super::token::{OpenError, TokenIdentity};
+use super::trust::Trust;
 use crate::ekm::{Condition, DeviceReport, KeyManagerError, KeyManagerFault, KeySelector};
 use crate::sync::poisoned;
 
@@ -21,21 +23,11 @@ use crate::sync::poisoned;
 /// could not be done in time, see [`Shared::submit`].
 const MAX_QUEUE: usize = 4_096;
 
-/// No health answer is older than this (XKS API, GetHealthStatus).
-const MAX_REPORT_AGE: Duration = Duration::from_secs(60);
-
-struct LastCheck {
-    at: Option<Instant>,
-    condition: Condition,
-    identity: TokenIdentity,
-    /// Why the device does not serve, for the errors of jobs that are refused.
-    reason: Arc<str>,
-}
-
 /// One device's common state.
 pub(super) struct Shared {
     pub settings: HsmSettings,
     pub metrics: DeviceMetrics,
+    pub trust: Arc<Trust>,
     pub load: Load,
     /// Whether an attempt to open the device has failed. An attempt that still runs has not failed, however slow it is.
     pub opening_failed: AtomicBool,
@@ -46,7 +38,7 @@ pub(super) struct Shared {
     had_keys: AtomicBool,
     keepers: AtomicUsize,
     board: Board,
-    last_check: Mutex<LastCheck>,
+    last_check: LastCheck,
     /// What the owners of the running generation share, for owners that come later.
     opening: Mutex<Option<Arc<Opening>>>,
 }
@@ -56,10 +48,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn new(settings: HsmSettings, metrics: DeviceMetrics) -> Self {
+    pub(super) fn new(settings: HsmSettings, metrics: DeviceMetrics, trust: Arc<Trust>) -> Self {
         Self {
             settings,
             metrics,
+            trust,
             load: Load::new(),
             opening_failed: AtomicBool::new(false),
             key_failures: KeyFailures::default(),
@@ -68,18 +61,13 @@ impl Shared {
             had_keys: AtomicBool::new(false),
             keepers: AtomicUsize::new(0),
             board: Board::default(),
-            last_check: Mutex::new(LastCheck {
-                at: None,
-                condition: Condition::Down,
-                identity: TokenIdentity::default(),
-                reason: "it has not been opened yet".into(),
-            }),
+            last_check: LastCheck::none(),
             opening: Mutex::new(None),
         }
     }
 
     pub(super) fn is_usable(&self) -> bool {
-        self.usable.load(Ordering::Acquire)
+        self.usable.load(Ordering::Acquire) && self.trust.lost().is_none()
     }
 
     // ---- jobs
@@ -137,13 +125,14 @@ impl Shared {
     /// late.
     pub(super) fn open_door(&self, opening: &Arc<Opening>) -> bool {
         let events = self.board.lock();
-        if events.over >= opening.generation || events.stop {
+        let is_trusted = self.trust.lost().is_none();
+        if events.over >= opening.generation || events.stop || !is_trusted {
             return false;
         }
         *lock(&self.opening) = Some(Arc::clone(opening));
         self.queue.open(opening.generation);
         self.usable.store(true, Ordering::Release);
-        self.metrics.enter(Phase::Usable);
+        self.enter(Phase::Usable);
         true
     }
 
@@ -175,7 +164,7 @@ impl Shared {
     /// Something broke: no new jobs for now, those that wait go on waiting for a moment.
     fn suspend(&self, generation: Generation, reason: &str) {
         self.usable.store(false, Ordering::Release);
-        self.metrics.enter(Phase::Probing);
+        self.enter(Phase::Probing);
         self.publish(None, Condition::Down, reason);
         self.queue.suspend(generation);
     }
@@ -183,11 +172,26 @@ impl Shared {
     /// The device does not serve: jobs that wait fail at once, as do all that come.
     pub(super) fn close_door(&self, reason: &str) {
         self.usable.store(false, Ordering::Release);
-        self.metrics.enter(Phase::Failed);
+        self.enter(Phase::Failed);
         self.publish(None, Condition::Down, reason);
         for job in self.queue.close() {
             job.work.fail(self.refusal(Refused::Closed));
         }
+    }
+
+    /// Closes the queue of a device that is not trusted. Under the same lock as in `open_door`: it is not opened again.
+    pub(super) fn quarantine(&self) {
+        let events = self.board.lock();
+        self.close_door("its output is wrong");
+        drop(events);
+    }
+
+    /// Notes the state of the breaker. A device that is not trusted has no other state.
+    pub(super) fn enter(&self, phase: Phase) {
+        self.metrics.enter(match self.trust.lost() {
+            None => phase,
+            Some(_) => Phase::Untrusted,
+        });
     }
 
     /// Closes the door on an opening that takes long, unless it has opened the door meanwhile.
@@ -207,39 +211,25 @@ impl Shared {
         condition: Condition,
         reason: &str,
     ) {
-        let mut last = lock(&self.last_check);
-        last.at = Some(Instant::now());
-        last.condition = condition;
-        last.reason = reason.into();
-        if let Some(identity) = identity {
-            last.identity = identity;
+        match self.trust.lost() {
+            None => self.last_check.publish(identity, condition, reason),
+            Some(lost) => self.last_check.publish(identity, Condition::Down, lost),
         }
     }
 
     /// What the last check found; a check that is too old counts as none.
     pub(super) fn report(&self) -> DeviceReport {
-        let last = lock(&self.last_check);
-        let fresh = last.at.is_some_and(|at| at.elapsed() <= MAX_REPORT_AGE);
-        DeviceReport {
-            name: Arc::clone(&self.settings.name),
-            vendor: last.identity.vendor.clone(),
-            model: last.identity.model.clone(),
-            condition: match fresh {
-                true => last.condition,
-                false => Condition::Down,
-            },
-        }
+        self.last_check.report(&self.settings.name)
     }
 
     /// Why the device does not serve, as last published.
     pub(super) fn reason(&self) -> String {
-        lock(&self.last_check).reason.to_string()
+        self.last_check.reason()
     }
 
     /// Whether the device is known not to serve; not known is not failed.
     pub(super) fn has_failed(&self) -> bool {
-        let last = lock(&self.last_check);
-        last.at.is_some() && last.condition == Condition::Down
+        self.last_check.has_failed()
     }
 
     // ---- events

@@ -57,6 +57,9 @@ pub(super) fn supervise(shared: &Arc<Shared>, modules: &Modules) {
         if is_stop(&shared.wait(generation, pause.copied().unwrap_or_default())) {
             return shared.close_door("the proxy is stopping");
         }
+        if shared.is_quarantined() {
+            return rest(shared, generation);
+        }
         // As late as possible: what a library sees of its tokens may be what was there when it was initialised.
         if let Some(error) = refusal.take() {
             remedy(shared, modules, &error, attempt);
@@ -99,7 +102,7 @@ fn is_stop(event: &Event) -> bool {
 
 /// One opening of the device, from its keeper's start to the end of its threads.
 fn one_life(shared: &Arc<Shared>, modules: &Modules, generation: Generation) -> End {
-    shared.metrics.enter(Phase::Probing);
+    shared.enter(Phase::Probing);
     let end = match keeper::start(shared, modules, generation) {
         Ok(()) => live(shared, generation),
         Err(error) => End::NotOpened(error.into()),
@@ -138,6 +141,8 @@ fn live(shared: &Arc<Shared>, generation: Generation) -> End {
     loop {
         match shared.wait(generation, LOOK_EVERY) {
             Event::Stop => return End::Stop,
+            // A thread of an earlier generation may have found it.
+            _ if shared.trust.lost().is_some() => return End::Failed,
             Event::Opened => break,
             Event::NotOpened(error) => return not_opened(shared, error),
             // An owner may meet a fault before the keeper has told that it is open.
@@ -179,6 +184,7 @@ fn serve(shared: &Arc<Shared>, generation: Generation) -> End {
     loop {
         match shared.wait(generation, LOOK_EVERY) {
             Event::Stop => return End::Stop,
+            _ if shared.trust.lost().is_some() => return End::Failed,
             Event::Failed(reason) => {
                 tracing::error!(%hsm, reason, "the HSM has failed; it will be opened anew");
                 return End::Failed;

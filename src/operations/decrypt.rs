@@ -3,6 +3,9 @@
 //! # Invariants
 //! - A ciphertext is tried in our framing first. The framing of AWS's sample proxy is tried only for a key store that allows it, and only
 //!   after ours has not authenticated.
+//! - In such a key store one ciphertext does not decrypt under two different AADs, as far as the two framings can be told apart. Our
+//!   ciphertexts always have metadata of ours; without these, our framing is not tried. The sample proxy's framing is not tried when its bytes
+//!   are also those of a ciphertext that this proxy can have made under the same key.
 
 use std::sync::Arc;
 
@@ -13,7 +16,7 @@ use crate::keystore::{Key, Version};
 use crate::secret::SecretBytes;
 use crate::xks::{
     DecryptRequest, DecryptResponse, Fault, FaultKind, KeyVersion, aws_samples_framed_aad,
-    framed_aad,
+    framed_aad, version_of_framing,
 };
 
 /// Decrypts under the key version that the ciphertext's metadata names. The metadata is not trusted: it is bound to the
@@ -53,24 +56,30 @@ impl<'a> Work<'a> {
     }
 
     async fn open(&self, key: &Key) -> Outcome {
-        let number = self.request.ciphertext_metadata.key_version();
+        let metadata = &self.request.ciphertext_metadata;
+        let number = metadata.key_version();
         let legacy = self.call.store.legacy.is_some();
         let first = key.version(KeyVersion::FIRST).filter(|_| legacy);
-        match (key.version(number), first) {
+        let version = key
+            .version(number)
+            .filter(|_| !legacy || metadata.named_version().is_some());
+        let theirs = first.and_then(|first| Some((first, self.theirs(key, first)?)));
+        match (version, theirs) {
             // Mostly one key for both forms: one job, which costs a device no more than the calls themselves.
-            (Some(version), Some(first)) if version.number == first.number => {
-                let (ours, theirs) = (self.ours(), self.theirs());
-                self.run(version, ours, Some(theirs)).await
+            (Some(version), Some((first, theirs))) if version.number == first.number => {
+                self.run(version, self.ours(), Some(theirs)).await
             }
-            (Some(version), Some(first)) => match self.run(version, self.ours(), None).await {
-                // A device that fails at the second try may not make the ciphertext a bad one.
-                Err(fault) if fault.kind == FaultKind::CiphertextInvalid => {
-                    self.run_legacy(first).await
+            (Some(version), Some((first, theirs))) => {
+                match self.run(version, self.ours(), None).await {
+                    // A device that fails at the second try may not make the ciphertext a bad one.
+                    Err(fault) if fault.kind == FaultKind::CiphertextInvalid => {
+                        self.run_legacy(first, theirs).await
+                    }
+                    outcome => outcome,
                 }
-                outcome => outcome,
-            },
+            }
             (Some(version), None) => self.run(version, self.ours(), None).await,
-            (None, Some(first)) => self.run_legacy(first).await,
+            (None, Some((first, theirs))) => self.run_legacy(first, theirs).await,
             (None, None) => Err(unknown(number)),
         }
     }
@@ -81,15 +90,18 @@ impl<'a> Work<'a> {
         framed_aad(&aad, &self.request.ciphertext_metadata)
     }
 
-    /// What the ciphertexts of AWS's sample proxy are bound to. Their metadata, if there is any, is a constant of that proxy's
-    /// configuration: it says nothing of versions, even where it looks like ours.
-    fn theirs(&self) -> Vec<u8> {
+    /// What the ciphertexts of AWS's sample proxy are bound to; none if it could be a ciphertext of ours under another AAD. Their metadata,
+    /// if there is any, is a constant of that proxy's configuration: it says nothing of versions, even where it looks like ours.
+    fn theirs(&self, key: &Key, first: &Version) -> Option<Vec<u8>> {
         let request = self.request;
-        aws_samples_framed_aad(request.aad.as_ref(), &request.ciphertext_metadata)
+        let framed = aws_samples_framed_aad(request.aad.as_ref(), &request.ciphertext_metadata);
+        let ours = version_of_framing(&framed).and_then(|number| key.version(number));
+        let can_be_ours = ours.is_some_and(|version| version.selector == first.selector);
+        (!can_be_ours).then_some(framed)
     }
 
-    async fn run_legacy(&self, first: &Version) -> Outcome {
-        let (plaintext, cost) = self.run(first, self.theirs(), None).await?;
+    async fn run_legacy(&self, first: &Version, theirs: Vec<u8>) -> Outcome {
+        let (plaintext, cost) = self.run(first, theirs, None).await?;
         Ok((plaintext, self.counted(cost)))
     }
 
@@ -126,7 +138,7 @@ impl<'a> Work<'a> {
 
 fn unknown(number: KeyVersion) -> Fault {
     let reason = format!(
-        "the ciphertext names key version {}, which is unknown",
+        "no known version of the key can have made the ciphertext (version {})",
         number.0
     );
     Fault::because(FaultKind::CiphertextInvalid, reason)

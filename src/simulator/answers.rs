@@ -74,7 +74,7 @@ pub(super) fn encrypted(
         text => CiphertextMetadata::new(decoded(text)?.expose()).ok_or(INVALID)?,
     };
     let promised = decoded(fields.ciphertext_data_integrity_value)?;
-    let computed = integrity_value(aad, &metadata, &iv, &ciphertext, &tag);
+    let computed = integrity_value(aad, &metadata, iv.as_bytes(), &ciphertext, tag.as_bytes());
     match ciphertext.len() == length && promised.expose() == computed {
         true => Ok((
             SealedBytes {

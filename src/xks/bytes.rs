@@ -81,7 +81,12 @@ pub struct InitializationVector(Vec<u8>);
 impl InitializationVector {
     /// The vector, unless its length is another.
     pub fn new(bytes: &[u8]) -> Option<Self> {
-        matches!(bytes.len(), 12 | 16).then(|| Self(bytes.to_vec()))
+        Self::from_vec(bytes.to_vec())
+    }
+
+    /// The same without a copy.
+    pub fn from_vec(bytes: Vec<u8>) -> Option<Self> {
+        matches!(bytes.len(), 12 | 16).then_some(Self(bytes))
     }
 
     /// The bytes.
@@ -145,9 +150,14 @@ impl CiphertextMetadata {
 
     /// The key version that it names; [`KeyVersion::FIRST`] when it is absent or not in our form.
     pub fn key_version(&self) -> KeyVersion {
+        self.named_version().unwrap_or(KeyVersion::FIRST)
+    }
+
+    /// The key version that it names; none when it is not in our form, which that of every ciphertext of ours is.
+    pub fn named_version(&self) -> Option<KeyVersion> {
         match *self.0.as_slice() {
-            [FORM_KEY_VERSION, a, b, c, d] => KeyVersion(u32::from_be_bytes([a, b, c, d])),
-            _ => KeyVersion::FIRST,
+            [FORM_KEY_VERSION, a, b, c, d] => Some(KeyVersion(u32::from_be_bytes([a, b, c, d]))),
+            _ => None,
         }
     }
 

@@ -6,7 +6,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::bytes::{Aad, CiphertextMetadata, GcmTag, InitializationVector};
+use super::bytes::{Aad, CiphertextMetadata, KeyVersion};
 
 /// The AAD that the HSM is given: `u16be(len AAD) ‖ AAD ‖ u8(len MD) ‖ MD`; always at least 3 bytes.
 pub fn framed_aad(aad: &Aad, metadata: &CiphertextMetadata) -> Vec<u8> {
@@ -35,20 +35,29 @@ pub fn aws_samples_framed_aad(aad: Option<&Aad>, metadata: &CiphertextMetadata) 
     framed
 }
 
+/// The key version of a ciphertext that this proxy has bound to these bytes, with whatever AAD; none if it can have made no such ciphertext.
+pub fn version_of_framing(framed: &[u8]) -> Option<KeyVersion> {
+    let (length, rest) = framed.split_first_chunk()?;
+    let aad_length = usize::from(u16::from_be_bytes(*length));
+    let (length, metadata) = rest.split_at_checked(aad_length)?.1.split_first()?;
+    let metadata = CiphertextMetadata::new(metadata)?;
+    (usize::from(*length) == metadata.as_bytes().len()).then(|| metadata.named_version())?
+}
+
 /// The CDIV: `SHA-256(AAD ‖ MD ‖ IV ‖ ciphertext ‖ tag)`, the raw AAD, no lengths.
 pub fn integrity_value(
     aad: &Aad,
     metadata: &CiphertextMetadata,
-    iv: &InitializationVector,
+    iv: &[u8],
     ciphertext: &[u8],
-    tag: &GcmTag,
+    tag: &[u8; 16],
 ) -> [u8; 32] {
     Sha256::new()
         .chain_update(aad.as_bytes())
         .chain_update(metadata.as_bytes())
-        .chain_update(iv.as_bytes())
+        .chain_update(iv)
         .chain_update(ciphertext)
-        .chain_update(tag.as_bytes())
+        .chain_update(tag)
         .finalize()
         .into()
 }
@@ -95,6 +104,45 @@ mod tests {
     }
 
     #[test]
+    fn a_framing_shows_its_version() {
+        for aad in [&b""[..], b"x", &[0; 300]] {
+            let aad = Aad::new(aad).unwrap();
+            for version in [KeyVersion::FIRST, KeyVersion(0x0102_0304)] {
+                let framed = framed_aad(&aad, &CiphertextMetadata::of_version(version));
+                assert_eq!(version_of_framing(&framed), Some(version));
+                let longer = [&framed[..], &[0]].concat();
+                assert_eq!(version_of_framing(&longer), None);
+            }
+            let other = framed_aad(&aad, &CiphertextMetadata::new(b"v0.0.1").unwrap());
+            assert_eq!(version_of_framing(&other), None);
+        }
+        for cut in [&b""[..], b"\x00", b"\x00\x00", b"\x00\x09abc"] {
+            assert_eq!(version_of_framing(cut), None, "{cut:?}");
+        }
+    }
+
+    /// Only these can be taken for ciphertexts of ours: an AAD of 32 bytes with metadata that names the version, and metadata that ends as
+    /// if they were the end of a longer AAD.
+    #[test]
+    fn which_framings_of_the_sample_proxy_look_like_ours() {
+        let seen = |length: usize, metadata: &[u8]| {
+            let (aad, metadata) = (
+                Aad::new(&vec![9; length]),
+                CiphertextMetadata::new(metadata),
+            );
+            version_of_framing(&aws_samples_framed_aad(aad.as_ref(), &metadata.unwrap()))
+        };
+        let named = [1, 0, 0, 0, 7];
+        for length in (0..200).filter(|length| *length != 32) {
+            assert_eq!(seen(length, &named), None, "{length}");
+        }
+        assert_eq!(seen(32, &named), Some(KeyVersion(7)));
+        assert_eq!(seen(32, b"v0.0.1"), None);
+        let crafted = [b"12345678".as_slice(), &[5], &named].concat();
+        assert_eq!(seen(41, &crafted), Some(KeyVersion(7)));
+    }
+
+    #[test]
     fn framing_of_the_longest_aad() {
         let aad = Aad::new(&vec![9; 65_535]).unwrap();
         let framed = framed_aad(&aad, &CiphertextMetadata::new(&[3; 20]).unwrap());
@@ -120,9 +168,9 @@ mod tests {
         let value = integrity_value(
             &Aad::new(&bytes("cHJvamVjdD1uaWxlLGRlcGFydG1lbnQ9bWFya2V0aW5n")).unwrap(),
             &CiphertextMetadata::new(&bytes("a2V5X3ZlcnNpb249MQ==")).unwrap(),
-            &InitializationVector::new(&bytes("HMrlRw85cAJUd5Ax")).unwrap(),
+            &bytes("HMrlRw85cAJUd5Ax"),
             &bytes("ghxkK1txeDNn3q8Y"),
-            &GcmTag::new(&bytes("vBxN2ncH1oEkR8WVXpmyYQ==")).unwrap(),
+            &bytes("vBxN2ncH1oEkR8WVXpmyYQ==").try_into().unwrap(),
         );
         assert_eq!(
             STANDARD.encode(value),

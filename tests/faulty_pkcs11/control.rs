@@ -73,6 +73,29 @@ pub enum IvSource {
     Constant,
 }
 
+/// How a device reports success and returns something wrong. The README describes each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lie {
+    Plaintext,
+    ZeroTag,
+    ShortOutput,
+    WrongCiphertext,
+    WrongPlaintext,
+    RepeatedRandom,
+}
+
+impl Lie {
+    /// Every lie.
+    pub const ALL: [Self; 6] = [
+        Self::Plaintext,
+        Self::ZeroTag,
+        Self::ShortOutput,
+        Self::WrongCiphertext,
+        Self::WrongPlaintext,
+        Self::RepeatedRandom,
+    ];
+}
+
 /// Steering and counters of one function.
 #[repr(C)]
 pub struct FunctionBlock {
@@ -118,6 +141,9 @@ pub struct Block {
     pub max_in_flight: AtomicU64,
     pub finalize_races: AtomicU64,
     functions: [FunctionBlock; Function::ALL.len()],
+    // Steering, written by the test.
+    pub lie: AtomicU64,
+    pub lie_count: AtomicU64,
 }
 
 impl Block {
@@ -267,7 +293,19 @@ impl Control {
         block.unreadable_code.store(code, SeqCst);
     }
 
-    /// Ends delays, hangs, failures, removal and the session limit. Dialect, bad-tag code and PIN
+    /// The next `count` operations that can tell this lie do; see `FOREVER`.
+    pub fn lie(&self, lie: Lie, count: u64) {
+        self.block().lie_count.store(0, SeqCst);
+        self.block().lie.store(lie as u64, SeqCst);
+        self.block().lie_count.store(count, SeqCst);
+    }
+
+    /// How many more operations will lie.
+    pub fn lies_left(&self) -> u64 {
+        self.block().lie_count.load(SeqCst)
+    }
+
+    /// Ends delays, hangs, failures, lies, removal and the session limit. Dialect, bad-tag code and PIN
     /// lock stay: they are what the device is, not what has befallen it.
     pub fn heal(&self) {
         for function in Function::ALL {
@@ -277,6 +315,7 @@ impl Control {
             block.random_delay.store(0, SeqCst);
             block.fail_count.store(0, SeqCst);
         }
+        self.block().lie_count.store(0, SeqCst);
         self.block().failing_key.store(0, SeqCst);
         self.set_removed(false);
         self.set_session_limit(0);

@@ -44,7 +44,12 @@ impl Text {
         call!(
             module,
             C_Encrypt(session.real, data, data_len, output, output_len)
-        )
+        )?;
+        if !output.is_null() {
+            // SAFETY: the encryption has succeeded.
+            unsafe { self.falsify_ciphertext(module) };
+        }
+        Ok(())
     }
 
     /// Decrypts, as the active operation has it.
@@ -66,7 +71,12 @@ impl Text {
         call!(
             module,
             C_Decrypt(session, data, data_len, output, output_len)
-        )
+        )?;
+        if !output.is_null() {
+            // SAFETY: the decryption has succeeded.
+            unsafe { self.falsify_plaintext(module) };
+        }
+        Ok(())
     }
 
     /// Decrypts IV ‖ ciphertext ‖ tag.

@@ -22,6 +22,7 @@ mod framing;
 mod gate;
 mod gcm;
 mod keys;
+mod lies;
 mod list;
 mod module;
 mod objects;

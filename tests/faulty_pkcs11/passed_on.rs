@@ -9,6 +9,7 @@ use cryptoki_sys::{
 
 use crate::control::Function;
 use crate::gate::{Login, on_session};
+use crate::lies::falsify_random;
 use crate::module::call;
 use crate::objects::below;
 
@@ -41,6 +42,25 @@ macro_rules! passed_on_with_key {
     )*};
 }
 
+/// `C_GenerateRandom`.
+pub unsafe extern "C" fn generate_random(
+    session: CK_SESSION_HANDLE,
+    random: Bytes,
+    len: CK_ULONG,
+) -> CK_ULONG {
+    on_session(
+        Function::GenerateRandom,
+        session,
+        Login::NotNeeded,
+        |module, session| {
+            call!(module, C_GenerateRandom(session.real, random, len))?;
+            // SAFETY: the client has said that there are so many bytes.
+            unsafe { falsify_random(module, random, len) };
+            Ok(())
+        },
+    )
+}
+
 passed_on! {
     NotNeeded GetSessionInfo get_session_info = C_GetSessionInfo(info: *mut CK_SESSION_INFO);
     NotNeeded GetOperationState get_operation_state = C_GetOperationState(state: Bytes, len: Len);
@@ -48,7 +68,6 @@ passed_on! {
     NotNeeded SetPin set_pin = C_SetPIN(old: *mut CK_UTF8CHAR, old_len: CK_ULONG, new: *mut CK_UTF8CHAR, new_len: CK_ULONG);
     NotNeeded Logout logout = C_Logout();
     NotNeeded SeedRandom seed_random = C_SeedRandom(seed: Bytes, len: CK_ULONG);
-    NotNeeded GenerateRandom generate_random = C_GenerateRandom(random: Bytes, len: CK_ULONG);
     NotNeeded GetFunctionStatus get_function_status = C_GetFunctionStatus();
     NotNeeded CancelFunction cancel_function = C_CancelFunction();
 

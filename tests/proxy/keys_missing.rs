@@ -45,13 +45,10 @@ fn requests_for_a_missing_key_are_served_with_one_warning() {
     for _ in 0..60 {
         payments.call("encrypt", "orders", &encrypt_body(b"x")).ok();
     }
+    // An HSM that is known to lack the key is not asked first again, however quickly it answers.
     let second_tries = [("why", "key_absent"), ("hsm", "hsm-a")];
-    let tries = eventually("many requests that had to go elsewhere", || {
-        payments.call("encrypt", "orders", &encrypt_body(b"x")).ok();
-        proxy
-            .metric("xks_hsm_second_tries_total", &second_tries)
-            .filter(|tries| *tries >= 5.0)
-    });
+    let tries = proxy.metric("xks_hsm_second_tries_total", &second_tries);
+    assert!(tries.is_some_and(|tries| tries <= 5.0), "{tries:?}");
     let warnings = || {
         let log = proxy.daemon.log();
         let lines = log
@@ -71,5 +68,5 @@ fn requests_for_a_missing_key_are_served_with_one_warning() {
         "{first}"
     );
     // One a minute: a very slow machine may take more than one for all requests.
-    assert!(warnings().len() <= 2, "{tries}: {:?}", warnings());
+    assert!(warnings().len() <= 2, "{:?}", warnings());
 }

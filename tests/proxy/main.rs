@@ -95,4 +95,5 @@ mod strangers;
 mod tls;
 mod two_hsms;
 mod unit;
+mod untrusted;
 mod unverified;

@@ -13,7 +13,7 @@ use std::thread;
 
 use rustix::process::Signal;
 
-use crate::harness::control::{Control, FOREVER, Function};
+use crate::harness::control::{Control, FOREVER, Function, Lie};
 use crate::harness::http::Connection;
 use crate::harness::http::tcp;
 use crate::harness::load::Stop;
@@ -275,6 +275,20 @@ impl Scene<'_> {
         self.proxy.setup.replace_by(&good);
         self.prometheus
             .await_quiet(&["XksAuditFailing", "XksHsmDown"]);
+        self.deceive();
+    }
+
+    /// One device returns tags of zeros. An operator takes it away and adds it again.
+    fn deceive(&self) {
+        self.devices[1].lie(Lie::ZeroTag, FOREVER);
+        self.prometheus.await_fired(&["XksHsmUntrusted"]);
+        self.devices[1].heal();
+        let both = self.proxy.setup.toml();
+        let at = both.find("[[hsm]]\nname = \"hsm-b\"").unwrap();
+        self.proxy.setup.replace_by(&both[..at]);
+        self.prometheus.await_quiet(&["XksHsmUntrusted"]);
+        self.proxy.setup.replace_by(&both);
+        self.prometheus.await_quiet(&["XksHsmDown"]);
     }
 
     /// The audit trail's disk takes its time, then both devices do.

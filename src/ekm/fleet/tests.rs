@@ -1,7 +1,9 @@
-//! Fail-over between fakes.
+//! Failover between fakes.
 
 use super::super::fake::{FakeKeyManager, tenant};
-use super::super::{CallCount, DeviceReport, KeySelector, KeyUsageFlags, Uncounted};
+use super::super::{
+    CallCount, DeviceReport, KeyManagerFault, KeySelector, KeyUsageFlags, Uncounted,
+};
 use super::*;
 use crate::clock::Deadline;
 use crate::secret::SecretBytes;
@@ -34,18 +36,22 @@ fn pair() -> (Arc<FakeKeyManager>, Arc<FakeKeyManager>, Fleet) {
     (a, b, fleet)
 }
 
-async fn served_by(fleet: &Fleet) -> Result<String, KeyManagerFault> {
-    let job = EncryptJob {
+fn job() -> EncryptJob {
+    EncryptJob {
         tenant: tenant(),
         key: Arc::new(KeySelector::Label("k".into())),
         plaintext: Arc::new(SecretBytes::new(b"x".to_vec())),
         aad: Arc::new([0, 0, 0]),
         must_decrypt: false,
+        digest: None,
         deadline: Deadline::after(Duration::from_secs(1)),
         calls: CallCount::default(),
         encryptions: Arc::new(Uncounted),
-    };
-    let outcome = fleet.encrypt(job).await;
+    }
+}
+
+async fn served_by(fleet: &Fleet) -> Result<String, KeyManagerFault> {
+    let outcome = fleet.encrypt(job()).await;
     outcome
         .map(|served| served.device.to_string())
         .map_err(|error| error.fault)
@@ -122,18 +128,143 @@ async fn a_slow_device_is_hedged() {
     );
 }
 
+/// What an HSM of the table does with every job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behavior {
+    Works,
+    Slow,
+    Absent,
+    Ambiguous,
+    Fails,
+    FailsKey,
+    Unavailable,
+}
+
+impl Behavior {
+    const ALL: [Self; 7] = [
+        Self::Works,
+        Self::Slow,
+        Self::Absent,
+        Self::Ambiguous,
+        Self::Fails,
+        Self::FailsKey,
+        Self::Unavailable,
+    ];
+
+    fn device(self, name: &str) -> Arc<FakeKeyManager> {
+        let device = FakeKeyManager::named(name);
+        device.add_key("k", 256, USAGE);
+        // What it knows of its keys must not decide the table.
+        device.believe(None);
+        match self {
+            Self::Works => {}
+            Self::Slow => device.set_delay(500),
+            Self::Absent => device.fail_with(Some(KeyManagerFault::KeyAbsent)),
+            Self::Ambiguous => device.fail_with(Some(KeyManagerFault::KeyAmbiguous)),
+            Self::Fails => device.fail_with(Some(KeyManagerFault::DeviceFailed)),
+            Self::FailsKey => device.fail_with(Some(KeyManagerFault::KeyFailed)),
+            Self::Unavailable => device.set_usable(false),
+        }
+        device
+    }
+
+    /// Whether the HSM has looked for the key and does not have exactly one.
+    fn lacks_key(self) -> bool {
+        matches!(self, Self::Absent | Self::Ambiguous)
+    }
+}
+
+/// What the fleet must answer; none: the job is done.
+fn expected(fleet: &[Behavior]) -> Option<KeyManagerFault> {
+    let mut failures = Vec::new();
+    for behavior in fleet {
+        match behavior {
+            Behavior::Works | Behavior::Slow => return None,
+            Behavior::Fails => failures.push(KeyManagerFault::DeviceFailed),
+            Behavior::FailsKey => failures.push(KeyManagerFault::KeyFailed),
+            Behavior::Absent | Behavior::Ambiguous | Behavior::Unavailable => {}
+        }
+        if let [_, second] = *failures {
+            return Some(second);
+        }
+    }
+    Some(match failures.last() {
+        Some(failure) => *failure,
+        None if fleet.iter().all(|b| *b == Behavior::Absent) => KeyManagerFault::KeyAbsent,
+        None if fleet.iter().all(|b| b.lacks_key()) => KeyManagerFault::KeyAmbiguous,
+        None => KeyManagerFault::DeviceUnavailable,
+    })
+}
+
+/// Every fleet of two and of three HSMs.
+fn every_fleet() -> Vec<Vec<Behavior>> {
+    let extended = |fleets: &[Vec<Behavior>]| {
+        let longer = |fleet: &Vec<Behavior>| {
+            let fleet = fleet.clone();
+            Behavior::ALL.map(|behavior| [&fleet[..], &[behavior]].concat())
+        };
+        fleets.iter().flat_map(longer).collect::<Vec<_>>()
+    };
+    let one = Behavior::ALL.map(|behavior| vec![behavior]);
+    let two = extended(&one);
+    let three = extended(&two);
+    [two, three].concat()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_combination_of_answers_has_a_true_outcome() {
+    let fleets = every_fleet();
+    assert_eq!(fleets.len(), 49 + 343);
+    for behaviors in fleets {
+        let devices: Vec<_> = behaviors
+            .iter()
+            .zip(["a", "b", "c"])
+            .map(|(behavior, name)| behavior.device(name))
+            .collect();
+        let outcome = served_by(&fleet_of(&devices)).await;
+        println!("{behaviors:?}: {outcome:?}");
+        assert_eq!(outcome.clone().err(), expected(&behaviors), "{behaviors:?}");
+        let asked: u32 = behaviors
+            .iter()
+            .zip(&devices)
+            .filter(|(behavior, _)| !behavior.lacks_key())
+            .map(|(_, device)| device.asked())
+            .sum();
+        assert!(asked <= 2, "{behaviors:?}: {asked} attempts");
+        if outcome == Err(KeyManagerFault::KeyAbsent) {
+            let has_answered = |device: &Arc<FakeKeyManager>| device.asked() == 1;
+            assert!(devices.iter().all(has_answered), "{behaviors:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hsm_that_is_known_to_lack_the_key_is_asked_last() {
+    let (a, b, fleet) = pair();
+    a.believe(Some(false));
+    assert_eq!(served_by(&fleet).await, Ok("b".into()));
+    b.set_delay(500);
+    assert_eq!(served_by(&fleet).await, Ok("b".into()));
+    assert_eq!(a.asked(), 0, "nor does it get hedged requests");
+    b.fail_with(Some(KeyManagerFault::KeyAbsent));
+    assert_eq!(
+        served_by(&fleet).await,
+        Ok("a".into()),
+        "the key may have been made meanwhile"
+    );
+}
+
 #[tokio::test]
-async fn absence_is_said_only_when_every_device_was_asked() {
+async fn an_error_says_which_hsm_lacks_the_key() {
     let (a, b, fleet) = pair();
     a.fail_with(Some(KeyManagerFault::KeyAbsent));
     b.set_usable(false);
+    let error = fleet.encrypt(job()).await.unwrap_err();
+    assert_eq!(error.fault, KeyManagerFault::DeviceUnavailable);
     assert_eq!(
-        served_by(&fleet).await,
-        Err(KeyManagerFault::DeviceUnavailable)
+        error.to_string(),
+        "b: the device is not usable: fake; a: fake"
     );
-    b.set_usable(true);
-    b.fail_with(Some(KeyManagerFault::KeyAbsent));
-    assert_eq!(served_by(&fleet).await, Err(KeyManagerFault::KeyAbsent));
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ impl OpenToken {
     /// When the key may not encrypt, or the token fails.
     pub fn seal(&self, key: &TokenKey) -> Result<Sealed, AdministrationError> {
         let (session, mut gcm) = self.cipher()?;
-        Ok(gcm.encrypt(&session, key.handle, AAD, PLAINTEXT)?)
+        Ok(gcm.encrypt(&session, key.handle, None, AAD, PLAINTEXT)?)
     }
 
     /// Whether this token's key is the one that [`OpenToken::seal`] was called for, here or on another token.

@@ -4,6 +4,7 @@ use cryptoki::error::Rv;
 use cryptoki_sys::*;
 
 use super::*;
+use crate::hsm::errors::Violation;
 
 /// Every code of PKCS#11 2.40, 3.0, 3.1 and 3.2, one of a vendor's and one that nobody knows, by meaning.
 const TABLE: [(Verdict, &[CK_RV]); 9] = [
@@ -171,7 +172,10 @@ fn every_code_has_its_meaning() {
 
 #[test]
 fn only_outputs_that_no_device_makes_are_the_devices_fault_by_themselves() {
-    for error in [CallError::ImpossibleLength(9), CallError::IvRefused] {
+    for error in [
+        CallError::Wrong(Violation::Length(9)),
+        CallError::IvReplaced,
+    ] {
         assert_eq!(verdict(error), Verdict::Broken);
     }
     assert_eq!(verdict(CallError::NotCallable), Verdict::KeyOrDevice);

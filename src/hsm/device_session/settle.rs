@@ -179,10 +179,14 @@ impl DeviceSession {
     }
 
     fn encrypt_known(&mut self, request: Request<'_>, key: &KeyEntry) -> Option<Sealed> {
-        let (aad, plaintext) = (health::AAD, health::PLAINTEXT);
-        let sealed = self.gcm.encrypt(&self.session, key.handle, aad, plaintext);
+        let shared = Arc::clone(&self.shared);
+        let history = Some(shared.trust.history.of(request.key));
+        let (session, aad, plaintext) = (&self.session, health::AAD, health::PLAINTEXT);
+        let sealed = self
+            .gcm
+            .encrypt(session, key.handle, history, aad, plaintext);
         super::count_encryption(&sealed, request.encryptions);
-        sealed.ok()
+        shared.watched(self.opening.generation, sealed).ok()
     }
 
     fn opens_own_ciphertext(&mut self, key: &KeyEntry) -> bool {
@@ -222,10 +226,13 @@ impl DeviceSession {
     }
 
     fn check_health(&mut self) -> Result<Checked, OpenError> {
-        let opening = Arc::clone(&self.opening);
-        let label = Arc::clone(&self.shared);
-        self.checker()
-            .check(&opening.keys, &label.settings.health_key)
+        let (opening, shared) = (Arc::clone(&self.opening), Arc::clone(&self.shared));
+        let (label, history) = (&shared.settings.health_key, &shared.trust.history);
+        let checked = self.checker().check(&opening.keys, label, history);
+        if let Err(OpenError::Crypto(CallError::Wrong(violation))) = checked {
+            shared.distrust(opening.generation, violation);
+        }
+        checked
     }
 
     fn checker(&mut self) -> Checker<'_> {

@@ -1,0 +1,291 @@
+//! A device that reports success and returns something wrong: nothing of it leaves, and it is not used until an operator acts.
+
+use serde_json::Value;
+
+use crate::harness::control::{Control, Dialect, FOREVER, Function, IvSource, Lie};
+use crate::harness::dialect::Spoken;
+use crate::harness::metrics::eventually;
+use crate::harness::outage::{faulty_with, two_faulty};
+use crate::harness::setup::Setup;
+use crate::harness::wire::{bytes, decrypt_body, encrypt_body, integrity_value, set};
+use crate::harness::{Caller, PAYMENTS, Proxy};
+
+/// Long enough that a ciphertext never equals it by chance.
+const PLAINTEXT: &[u8] = b"sixteen bytes or more";
+
+fn body() -> Value {
+    encrypt_body(PLAINTEXT)
+}
+
+fn body_with_cdiv() -> Value {
+    let algorithm = "ciphertextDataIntegrityValueAlgorithm";
+    set(&body(), algorithm, "SHA_256")
+}
+
+/// No health check meanwhile: it would meet the lie, or be counted.
+fn without_checks(setup: &mut Setup) {
+    setup.set("health", "interval", "\"45s\"");
+}
+
+fn is_untrusted(proxy: &Proxy, hsm: &str) -> bool {
+    let value = proxy.metric("xks_hsm_untrusted", &[("hsm", hsm)]);
+    value.expect("a gauge of each HSM") == 1.0
+}
+
+#[track_caller]
+fn await_untrusted(proxy: &Proxy, hsm: &str) {
+    let labels = [("hsm", hsm)];
+    proxy.await_metric("xks_hsm_untrusted", &labels, |value| value == 1.0);
+    proxy.await_metric("xks_hsm_usable", &labels, |value| value == 0.0);
+}
+
+#[track_caller]
+fn assert_serves_nothing(payments: &Caller<'_>, good: &Value) {
+    for (operation, body) in [("encrypt", &body()), ("decrypt", &decrypt_body(good))] {
+        let response = payments.call(operation, "orders", body);
+        response.assert_error(500, "InternalException");
+    }
+}
+
+/// What the log says of a lie, and how the device is made to tell it.
+type WayToLie = (&'static str, fn(&Control));
+
+/// Each way to lie, as the device under test can.
+fn every_lie() -> Vec<WayToLie> {
+    let mut lies: Vec<WayToLie> = vec![
+        ("equals the plaintext", |device| {
+            device.lie(Lie::Plaintext, FOREVER);
+        }),
+        ("tag is all zero", |device| {
+            device.lie(Lie::ZeroTag, FOREVER);
+        }),
+        ("bytes, which AES-GCM cannot have", |device| {
+            device.lie(Lie::ShortOutput, FOREVER);
+        }),
+    ];
+    let makes_ivs = matches!(
+        Spoken::under_test().device,
+        Some(Dialect::IvWrittenBack | Dialect::IvAppended | Dialect::IvPrepended)
+    );
+    lies.push(match makes_ivs {
+        true => ("an IV twice", |device| {
+            device.set_iv_source(IvSource::Constant);
+        }),
+        false => ("an IV twice", |device| {
+            device.lie(Lie::RepeatedRandom, FOREVER);
+        }),
+    });
+    lies
+}
+
+/// The ways are those of the issue; a device that makes its IVs and leaves zeros is one more, see `dialects`.
+#[test]
+fn a_device_that_lies_is_not_used_any_more() {
+    for (reason, lie) in every_lie() {
+        let mut trail = None;
+        let (proxy, device) = faulty_with(|setup| {
+            without_checks(setup);
+            trail = Some(setup.audit("checkpoint = { lines = 50000, interval = \"60s\" }"));
+        });
+        let payments = proxy.caller(&PAYMENTS);
+        let good = payments.encrypt("orders", PLAINTEXT);
+        assert!(!is_untrusted(&proxy, "hsm-a"));
+        lie(&device);
+        // IVs that were fetched before are still good.
+        eventually("an error", || {
+            let response = payments.call("encrypt", "orders", &body());
+            (response.status != 200).then(|| response.assert_error(500, "InternalException"))
+        });
+        await_untrusted(&proxy, "hsm-a");
+        device.heal();
+        device.set_iv_source(IvSource::Random);
+        let calls = device.calls(Function::DecryptInit);
+        assert_serves_nothing(&payments, &good);
+        assert_eq!(device.calls(Function::DecryptInit), calls, "{reason}");
+        let details = payments.health()["ekmFleetDetails"].clone();
+        assert_eq!(details[0]["healthStatus"], "UNAVAILABLE", "{reason}");
+        assert_eq!(proxy.admin("/readyz").status, 503);
+        let line = proxy.daemon.wait_for("the reason", |line| {
+            line["message"]
+                == "the HSM returned a wrong result; it is not used until an operator acts"
+        });
+        let logged = line["reason"].as_str().unwrap();
+        assert!(logged.contains(reason), "{reason}: {line}");
+        let is_noted = |line: &Value| line["event"] == "hsm_state" && line["state"] == "untrusted";
+        eventually("an audit event", || {
+            let events = trail.as_ref().unwrap().of_kind("security");
+            events.iter().any(is_noted).then_some(())
+        });
+    }
+}
+
+#[test]
+fn only_an_operator_puts_it_to_use_again() {
+    let (mut proxy, device) = faulty_with(without_checks);
+    let good = proxy.caller(&PAYMENTS).encrypt("orders", PLAINTEXT);
+    device.lie(Lie::ZeroTag, 1);
+    let lied = proxy.caller(&PAYMENTS).call("encrypt", "orders", &body());
+    lied.assert_error(500, "InternalException");
+    await_untrusted(&proxy, "hsm-a");
+    // A setting that may change by itself, as a PIN file does.
+    proxy.reconfigure(|setup| setup.set("hsm", "sessions", "3"));
+    proxy.daemon.wait_for("the new settings", |line| {
+        line["message"] == "the HSM's new settings are in force"
+    });
+    assert!(is_untrusted(&proxy, "hsm-a"));
+    assert_serves_nothing(&proxy.caller(&PAYMENTS), &good);
+    proxy.kill_and_start_again();
+    assert!(!is_untrusted(&proxy, "hsm-a"));
+    let payments = proxy.caller(&PAYMENTS);
+    payments.encrypt("orders", PLAINTEXT);
+    payments
+        .call("decrypt", "orders", &decrypt_body(&good))
+        .ok();
+}
+
+#[test]
+fn an_hsm_that_is_taken_away_and_added_again_is_a_new_one() {
+    let (proxy, _a, b) = two_faulty(|_| {});
+    // A job meets it, or the health check does.
+    b.lie(Lie::ZeroTag, FOREVER);
+    await_untrusted(&proxy, "hsm-b");
+    b.heal();
+    let both = proxy.setup.toml();
+    let at = both.find("[[hsm]]\nname = \"hsm-b\"").unwrap();
+    proxy.reconfigure_by(&both[..at]);
+    eventually("the gauge is gone", || {
+        let gauge = proxy.metric("xks_hsm_untrusted", &[("hsm", "hsm-b")]);
+        gauge.is_none().then_some(())
+    });
+    proxy.reconfigure_by(&both);
+    proxy.await_metric("xks_hsm_usable", &[("hsm", "hsm-b")], |usable| {
+        usable == 1.0
+    });
+    assert!(!is_untrusted(&proxy, "hsm-b"));
+}
+
+/// Both lie once at most: whichever is asked first, the other one serves.
+#[test]
+fn another_hsm_serves_instead() {
+    let (proxy, a, b) = two_faulty(without_checks);
+    let payments = proxy.caller(&PAYMENTS);
+    a.lie(Lie::Plaintext, FOREVER);
+    for _ in 0..20 {
+        let sealed = payments.call("encrypt", "orders", &body()).ok();
+        assert_ne!(bytes(&sealed, "ciphertext"), PLAINTEXT);
+        let opened = payments
+            .call("decrypt", "orders", &decrypt_body(&sealed))
+            .ok();
+        assert_eq!(bytes(&opened, "plaintext"), PLAINTEXT);
+        b.set_delay(Function::Encrypt, 5_000);
+    }
+    await_untrusted(&proxy, "hsm-a");
+    assert!(!is_untrusted(&proxy, "hsm-b"));
+}
+
+/// The answer that nobody waits for any more is checked as well.
+#[test]
+fn a_lie_is_found_in_a_hedged_answer() {
+    let (proxy, a, b) = two_faulty(|setup| {
+        without_checks(setup);
+        setup.set("failover", "hedge_delay", "\"5ms\"");
+    });
+    let payments = proxy.caller(&PAYMENTS);
+    a.lie(Lie::ZeroTag, FOREVER);
+    // The proxy may choose either first, and asks the other one when that is slow.
+    for device in [&a, &b] {
+        device.set_delay(Function::Encrypt, 200_000);
+    }
+    payments.call("encrypt", "orders", &body()).ok();
+    await_untrusted(&proxy, "hsm-a");
+}
+
+/// Device calls for an encryption and a decryption so far.
+fn calls(device: &Control) -> (u64, u64) {
+    (
+        device.calls(Function::Encrypt),
+        device.calls(Function::Decrypt),
+    )
+}
+
+#[test]
+fn a_cdiv_is_one_job_of_two_calls() {
+    let (proxy, device) = faulty_with(without_checks);
+    let payments = proxy.caller(&PAYMENTS);
+    let jobs = |operation: &str| {
+        let labels = [("hsm", "hsm-a"), ("operation", operation)];
+        let count = proxy.metric("xks_hsm_device_seconds_count", &labels);
+        count.unwrap_or_default()
+    };
+    let before = (calls(&device), jobs("encrypt"), jobs("decrypt"));
+    let sealed = payments.call("encrypt", "orders", &body_with_cdiv()).ok();
+    let expected = integrity_value(b"", &sealed);
+    assert_eq!(sealed["ciphertextDataIntegrityValue"], expected);
+    let ((encryptions, decryptions), encrypt_jobs, decrypt_jobs) = before;
+    assert_eq!(calls(&device), (encryptions + 1, decryptions + 1));
+    assert_eq!(jobs("encrypt"), encrypt_jobs + 1.0);
+    assert_eq!(jobs("decrypt"), decrypt_jobs);
+}
+
+#[test]
+fn a_ciphertext_that_does_not_decrypt_is_made_again_and_never_sent() {
+    for lie in [Lie::WrongCiphertext, Lie::WrongPlaintext] {
+        let (proxy, device) = faulty_with(without_checks);
+        let payments = proxy.caller(&PAYMENTS);
+        let good = payments.call("encrypt", "orders", &body_with_cdiv()).ok();
+        device.lie(lie, 1);
+        let (before, _) = calls(&device);
+        let body = body_with_cdiv();
+        let sealed = payments.call("encrypt", "orders", &body).ok();
+        assert_eq!(calls(&device).0, before + 2, "the first was thrown away");
+        let opened = payments
+            .call("decrypt", "orders", &decrypt_body(&sealed))
+            .ok();
+        assert_eq!(bytes(&opened, "plaintext"), PLAINTEXT);
+        assert!(!is_untrusted(&proxy, "hsm-a"), "once may be an accident");
+        // A wrong ciphertext is decrypted twice before the device is blamed; its health is checked between.
+        device.lie(lie, FOREVER);
+        let response = payments.call("encrypt", "orders", &body_with_cdiv());
+        response.assert_error(500, "InternalException");
+        await_untrusted(&proxy, "hsm-a");
+        device.heal();
+        assert_serves_nothing(&payments, &good);
+    }
+}
+
+/// It may be the key that cannot be used: that is no reason to take the HSM from the other keys.
+#[test]
+fn a_key_that_never_decrypted_does_not_take_the_hsm_away() {
+    let (proxy, device) = faulty_with(without_checks);
+    let payments = proxy.caller(&PAYMENTS);
+    device.lie(Lie::WrongCiphertext, 2);
+    let response = payments.call("encrypt", "orders", &body_with_cdiv());
+    response.assert_error(500, "InternalException");
+    assert_eq!(device.lies_left(), 0);
+    assert!(!is_untrusted(&proxy, "hsm-a"));
+    payments.call("encrypt", "orders", &body_with_cdiv()).ok();
+}
+
+#[test]
+fn with_verify_encryptions_every_ciphertext_is_verified() {
+    for verifies in [false, true] {
+        let (proxy, device) = faulty_with(|setup| {
+            without_checks(setup);
+            setup.set("hsm", "verify_encryptions", &verifies.to_string());
+        });
+        let payments = proxy.caller(&PAYMENTS);
+        payments.encrypt("orders", PLAINTEXT);
+        device.lie(Lie::WrongCiphertext, 1);
+        let (before, _) = calls(&device);
+        let sealed = payments.call("encrypt", "orders", &body()).ok();
+        assert_eq!(sealed["ciphertextDataIntegrityValue"], Value::Null);
+        assert_eq!(calls(&device).0 - before, 1 + u64::from(verifies));
+        let response = payments.call("decrypt", "orders", &decrypt_body(&sealed));
+        assert_eq!(response.status == 200, verifies, "{response:?}");
+        let usage = payments.call("encrypt", "encrypt-only", &body());
+        match verifies {
+            true => usage.assert_error(400, "InvalidKeyUsageException"),
+            false => drop(usage.ok()),
+        }
+    }
+}

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser};
 use cryptoki::context::Pkcs11;
-use cryptoki::mechanism::Mechanism;
+use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::{Attribute, KeyType, ObjectClass};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
@@ -59,6 +59,10 @@ struct Init {
 }
 
 #[derive(Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command line"
+)]
 struct Key {
     #[command(flatten)]
     place: Place,
@@ -77,6 +81,9 @@ struct Key {
     /// A key that may not decrypt.
     #[arg(long)]
     no_decrypt: bool,
+    /// A key whose CKA_ALLOWED_MECHANISMS has AES-CBC only: its attributes permit encryption, but AES-GCM fails.
+    #[arg(long)]
+    cbc_only: bool,
     /// One more key even where the label is taken: how tests make an ambiguous label.
     #[arg(long)]
     duplicate: bool,
@@ -238,6 +245,9 @@ impl Key {
             Attribute::Derive(false),
         ];
         template.extend(self.id.clone().map(Attribute::Id));
+        if self.cbc_only {
+            template.push(Attribute::AllowedMechanisms(vec![MechanismType::AES_CBC]));
+        }
         template
     }
 }

@@ -4,6 +4,7 @@
 
 mod calls;
 mod digest;
+mod encryption_count;
 mod error;
 #[cfg(test)]
 pub mod fake;
@@ -18,8 +19,10 @@ use std::time::Duration;
 
 pub use calls::CallCount;
 pub use digest::{DIGEST_LENGTH, Digest};
+pub use encryption_count::{EncryptionCount, Uncounted};
 pub use error::{Blame, KeyManagerError, KeyManagerFault};
 pub use fleet::{Fleet, FleetMetrics};
+pub use spaced::SpacedWarning;
 
 use crate::clock::Deadline;
 use crate::secret::SecretBytes;
@@ -81,6 +84,8 @@ pub struct EncryptJob {
     pub deadline: Deadline,
     /// Counts the calls that the job makes.
     pub calls: CallCount,
+    /// Counts the ciphertexts that devices make for it, also those that nobody waits for any more.
+    pub encryptions: Arc<dyn EncryptionCount>,
 }
 
 /// What to decrypt.
@@ -102,6 +107,8 @@ pub struct DecryptJob {
     pub deadline: Deadline,
     /// Counts the calls that the job makes.
     pub calls: CallCount,
+    /// Counts the ciphertexts that a device makes under the key to find out whether the key still works.
+    pub encryptions: Arc<dyn EncryptionCount>,
 }
 
 /// A ciphertext that was opened.

@@ -20,8 +20,8 @@
 //!
 //! # Invariants
 //! - A PIN that the token refuses is tried once; then this device rests until its configuration changes.
-//! - An ambiguous return code from a decryption is settled by a decryption that is known to be good, on the same session,
-//!   before anybody is blamed.
+//! - No return code by itself makes the device fail: the health key settles on the same session whether the device, the key or the request
+//!   is to blame. A key that the device rejects costs the other keys nothing.
 //! - A device whose output is wrong (see `errors::Violation`) is not used until an operator acts: see `quarantine`.
 //! - `unsafe` is in `ffi` only.
 
@@ -41,6 +41,7 @@ mod health;
 mod history;
 mod job;
 mod keeper;
+mod key_failures;
 mod keys;
 mod last_check;
 mod load;
@@ -57,6 +58,7 @@ mod settings;
 mod shared;
 mod slot;
 mod structures;
+mod submission;
 mod supervisor;
 mod token;
 mod trust;

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
 
-use crate::ekm::{Fleet, KeySelector, Tenant};
+use crate::ekm::{EncryptionCount, Fleet, KeySelector, Tenant};
 use crate::metrics::{Metrics, MetricsError};
 use crate::sigv4::Credentials;
 use crate::sync::poisoned;
@@ -87,8 +87,15 @@ pub struct Version {
     pub number: KeyVersion,
     /// The device key.
     pub selector: Arc<KeySelector>,
-    /// How often it has encrypted.
+    /// How many encryptions devices have made under it.
     pub encryptions: Arc<Encryptions>,
+}
+
+impl Version {
+    /// Where a device counts the encryptions that it makes under this version.
+    pub fn encryption_count(&self) -> Arc<dyn EncryptionCount> {
+        Arc::clone(&self.encryptions) as _
+    }
 }
 
 /// The metrics of all stores.

@@ -15,7 +15,7 @@ use crate::audit::{
 };
 use crate::clock::Deadline;
 use crate::config::Changes;
-use crate::ekm::{CallCount, EncryptJob, KeyManager, KeySelector, Sealed, Tenant};
+use crate::ekm::{CallCount, EncryptJob, KeyManager, KeySelector, Sealed, Tenant, Uncounted};
 use crate::hsm::StateChange;
 use crate::secret::SecretBytes;
 
@@ -196,6 +196,7 @@ impl Seal for DeviceSeal {
             digest: None,
             deadline,
             calls: CallCount::default(),
+            encryptions: Arc::new(Uncounted),
         };
         let devices = devices.into_iter().map(|hsm| hsm as Arc<dyn KeyManager>);
         let (devices, patience) = (devices.collect(), self.patience);

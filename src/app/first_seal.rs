@@ -88,6 +88,7 @@ mod tests {
             digest: None,
             deadline: Deadline::after(PATIENCE),
             calls: crate::ekm::CallCount::default(),
+            encryptions: Arc::new(crate::ekm::Uncounted),
         }
     }
 

@@ -36,6 +36,9 @@ pub enum KeyManagerFault {
     /// The key is not an AES-256 key.
     #[error("the key is not an AES-256 key")]
     KeyUnsuitable,
+    /// The device works, but it fails all that is asked of it with this key.
+    #[error("the HSM rejects this key")]
+    KeyFailed,
     /// The device takes no input of this length.
     #[error("the input is longer than the device takes")]
     InputTooLong,
@@ -55,12 +58,13 @@ pub enum KeyManagerFault {
 
 impl KeyManagerFault {
     /// Every fault, for tables and tests.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::CiphertextInvalid,
         Self::KeyAbsent,
         Self::KeyAmbiguous,
         Self::UsageNotPermitted,
         Self::KeyUnsuitable,
+        Self::KeyFailed,
         Self::InputTooLong,
         Self::QueueFull,
         Self::DeadlinePassed,
@@ -75,7 +79,8 @@ impl KeyManagerFault {
             Self::KeyAbsent
             | Self::KeyAmbiguous
             | Self::UsageNotPermitted
-            | Self::KeyUnsuitable => Blame::Operator,
+            | Self::KeyUnsuitable
+            | Self::KeyFailed => Blame::Operator,
             Self::QueueFull | Self::DeadlinePassed => Blame::Load,
             Self::DeviceUnavailable | Self::DeviceFailed => Blame::Device,
         }
@@ -83,7 +88,8 @@ impl KeyManagerFault {
 
     /// Whether the same job may succeed on another device or a little later.
     pub fn is_retryable(self) -> bool {
-        matches!(self.blame(), Blame::Load | Blame::Device)
+        // A key may fail on one device only, and some devices fail a key for a moment.
+        matches!(self.blame(), Blame::Load | Blame::Device) || self == Self::KeyFailed
     }
 }
 
@@ -119,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_load_and_device_faults_are_worth_another_try() {
+    fn only_load_device_and_key_failures_may_succeed_later() {
         let retryable: Vec<_> = KeyManagerFault::ALL
             .into_iter()
             .filter(|f| f.is_retryable())
@@ -127,6 +133,7 @@ mod tests {
         assert_eq!(
             retryable,
             [
+                KeyManagerFault::KeyFailed,
                 KeyManagerFault::QueueFull,
                 KeyManagerFault::DeadlinePassed,
                 KeyManagerFault::DeviceUnavailable,

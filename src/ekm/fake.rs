@@ -143,6 +143,7 @@ impl FakeKeyManager {
         self.usable_key(&job.key, |u| u.encrypt && (u.decrypt || !job.must_decrypt))?;
         let mut iv = vec![7; 12];
         iv[0] = self.counter.fetch_add(1, Ordering::SeqCst) as u8;
+        job.encryptions.count();
         let ciphertext: Vec<u8> = job.plaintext.expose().iter().map(|b| b ^ 0x55).collect();
         let tag = tag(&job.key, &iv, &ciphertext, &job.aad);
         let sealed = Sealed {

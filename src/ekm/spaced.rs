@@ -10,7 +10,7 @@ const PERIOD: Duration = Duration::from_secs(60);
 
 /// One warning of one object.
 #[derive(Debug, Default)]
-pub(super) struct SpacedWarning(Mutex<State>);
+pub struct SpacedWarning(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -20,7 +20,7 @@ struct State {
 
 impl SpacedWarning {
     /// Returns how many warnings had no line since the last one, if this one is to have a line.
-    pub(super) fn next(&self, now: Instant) -> Option<u64> {
+    pub fn next(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(poisoned);
         let since = |at: Instant| now.saturating_duration_since(at);
         if state.logged_at.is_some_and(|at| since(at) < PERIOD) {

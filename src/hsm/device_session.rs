@@ -1,30 +1,27 @@
-//! A session with the device: the three things that jobs ask for, with everything that can be mended in place mended, and with
-//! the blame for what cannot.
+//! A session with the device: the three things that jobs ask for. What can be recovered in place is recovered; who is to blame for the rest
+//! is settled first, see [`settle`].
+
+mod recovery;
+mod settle;
 
 use std::sync::Arc;
 
 use cryptoki::object::ObjectHandle;
 
-use super::blame::Verdict;
+use self::recovery::{Recovery, Step};
+use super::blame::verdict;
 use super::errors::CallError;
-use super::failure::{Direction, Failure, JobKind, failure_of_find, judged};
+use super::failure::{Failure, Operation, Request, Trouble, trouble_of_find};
 use super::ffi::Session;
 use super::gcm::Gcm;
-use super::health::{Checker, KnownGood};
 use super::keys::{FindError, KeyEntry};
 use super::owner::Opening;
 use super::shared::Shared;
-use super::token;
 use crate::ekm::{
-    DecryptJob, DescribeJob, KeyAttributes, KeyKind, KeyManagerFault, KeySelector, KeyUsageFlags,
-    Opened,
+    DecryptJob, DescribeJob, EncryptionCount, KeyAttributes, KeyKind, KeyManagerFault, KeySelector,
+    KeyUsageFlags, Opened, Sealed, Uncounted,
 };
 use crate::secret::SecretBytes;
-use crate::sync::poisoned;
-
-/// How often the device is called for one job: after a lost session, a stale handle or an ambiguous code once more each, then
-/// the whole device is opened anew.
-const CALLS: usize = 3;
 
 /// A session, for one thread.
 pub(super) struct DeviceSession {
@@ -47,15 +44,16 @@ impl DeviceSession {
 
     /// Decrypts.
     pub(super) fn decrypt(&mut self, job: &DecryptJob) -> Result<Opened, Failure> {
-        let kind = JobKind {
-            direction: Direction::Decrypt,
+        let request = Request {
+            operation: Operation::Decrypt,
+            key: &job.key,
             length: job.ciphertext_and_tag.len() + job.aad.len(),
+            encryptions: &*job.encryptions,
         };
         let shared = Arc::clone(&self.shared);
         let begin = || shared.metrics.decrypt.begin_call(&job.calls);
         self.with_key(
-            &job.key,
-            kind,
+            request,
             |usage| usage.decrypt,
             begin,
             |owner, key| match (owner.open(job, key, &job.aad), &job.or_aad) {
@@ -64,7 +62,7 @@ impl DeviceSession {
                     by_or_aad: false,
                 }),
                 // The other form first: if that one opens, the device is well and nothing has to be settled.
-                (Err(error), Some(aad)) if kind.verdict(error) == Verdict::Ambiguous && begin() => {
+                (Err(error), Some(aad)) if request.may_be_the_ciphertext(error) && begin() => {
                     let plaintext = owner.open(job, key, aad)?;
                     Ok(Opened {
                         plaintext,
@@ -92,18 +90,25 @@ impl DeviceSession {
     /// Reads a key's attributes from the device.
     pub(super) fn describe(&mut self, job: &DescribeJob) -> Result<KeyAttributes, Failure> {
         let selector = &*job.key;
-        let entry = self.healed(|owner| {
+        let request = Request {
+            operation: Operation::Describe,
+            key: selector,
+            length: 0,
+            encryptions: &Uncounted,
+        };
+        let entry = self.recovered(request, |owner| {
             if !owner.shared.metrics.describe.begin_call(&job.calls) {
-                return Err(abandoned());
+                return Err(Trouble::Blamed(abandoned()));
             }
             let entry = owner.find(selector, None)?;
             owner.read_again(selector, entry)
         })?;
+        self.shared.note_success(Operation::Describe, selector);
         Ok(entry.attributes)
     }
 
     /// The key as the device has it now: a handle that cannot be read any more is stale, and its successor is looked for.
-    fn read_again(&mut self, selector: &KeySelector, key: KeyEntry) -> Result<KeyEntry, Failure> {
+    fn read_again(&mut self, selector: &KeySelector, key: KeyEntry) -> Result<KeyEntry, Trouble> {
         match self
             .opening
             .keys
@@ -114,112 +119,97 @@ impl DeviceSession {
         }
     }
 
-    /// Calls the device with the key's cached handle. What can be mended in place is: a stale handle is found again, a lost
-    /// session opened, a lost login made.
+    /// Calls the device with the key's cached handle. What can be recovered in place is: a stale handle is found again, a lost session
+    /// opened, a lost login made. Nobody is blamed before it is settled, and before a second call.
     pub(super) fn with_key<T>(
         &mut self,
-        selector: &KeySelector,
-        job: JobKind,
+        request: Request<'_>,
         allowed: impl Fn(&KeyUsageFlags) -> bool,
         begin: impl Fn() -> bool,
         mut call: impl FnMut(&mut Self, &KeyEntry) -> Result<T, CallError>,
     ) -> Result<T, Failure> {
-        let (mut stale, mut is_settled) = (None, false);
-        for _ in 0..CALLS {
-            let key = self.healed(|owner| owner.find(selector, stale))?;
-            let key = self.healed(|owner| owner.permitted(selector, key.clone(), &allowed))?;
+        let selector = request.key;
+        let (mut stale, mut recovery) = (None, Recovery::default());
+        loop {
+            let key = self.recovered(request, |owner| owner.find(selector, stale))?;
+            let permitted = |owner: &mut Self| owner.permitted(selector, key.clone(), &allowed);
+            let key = self.recovered(request, permitted)?;
             if !begin() {
                 return Err(abandoned());
             }
             let error = match call(self, &key) {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    self.shared.note_success(request.operation, selector);
+                    return Ok(value);
+                }
                 Err(error) => error,
             };
-            match job.verdict(error) {
-                Verdict::HandleStale => stale = Some(key.handle),
-                Verdict::SessionLost => {
-                    self.heal()?;
+            if recovery.is_first()
+                && let Some(failure) = self.rejected_again(request, error)
+            {
+                return Err(failure);
+            }
+            match recovery.next(request.verdict(error)) {
+                Step::FindAgain => stale = Some(key.handle),
+                Step::Reconnect => {
+                    self.reconnect()?;
                     // A new login makes new handles.
                     stale = Some(key.handle);
                 }
-                // A device that works may have erred this once: nobody is blamed before a second call.
-                Verdict::Ambiguous if !is_settled => {
-                    self.settle(error, job.direction, &key)?;
+                Step::Settle => {
+                    recovery.proof = Some(self.settle(request, Some(&key), error)?);
                     // On some devices a key that was deleted answers so too.
-                    self.healed(|owner| owner.read_again(selector, key.clone()))?;
-                    is_settled = true;
+                    self.recovered(request, |owner| owner.read_again(selector, key.clone()))?;
                 }
-                verdict => return Err(judged(error, verdict, job.direction)),
+                Step::Blame(proof) => return Err(self.blame(request, &key, error, proof)),
+                Step::Fail(fault) => return Err(Failure::certain(fault, error)),
             }
         }
-        Err(Failure::of_device(
-            "the session, the login or the key is lost again and again",
-        ))
+    }
+
+    /// Does something that needs the session, with the recovery of [`Self::with_key`].
+    fn recovered<T>(
+        &mut self,
+        request: Request<'_>,
+        mut work: impl FnMut(&mut Self) -> Result<T, Trouble>,
+    ) -> Result<T, Failure> {
+        let mut recovery = Recovery::default();
+        loop {
+            let error = match work(self) {
+                Ok(value) => return Ok(value),
+                Err(Trouble::Blamed(failure)) => return Err(failure),
+                Err(Trouble::Unsettled(error)) => error,
+            };
+            match recovery.next(verdict(error)) {
+                Step::FindAgain => {}
+                Step::Reconnect => self.reconnect()?,
+                Step::Settle => recovery.proof = Some(self.settle(request, None, error)?),
+                Step::Blame(proof) => {
+                    return Err(self.blame_key(request, None, error, proof, true));
+                }
+                Step::Fail(fault) => return Err(Failure::certain(fault, error)),
+            }
+        }
     }
 
     fn find(
         &mut self,
         selector: &KeySelector,
         stale: Option<ObjectHandle>,
-    ) -> Result<KeyEntry, Failure> {
+    ) -> Result<KeyEntry, Trouble> {
         let keys = &self.opening.keys;
         let found = match stale {
             None => keys.find(&self.session, selector),
             Some(stale) => keys.find_again(&self.session, selector, stale),
         };
         match found {
-            Err(FindError::Absent) => Err(self.absent(selector)),
-            found => found.map_err(|error| failure_of_find(error, selector)),
-        }
-    }
-
-    /// "No such key" is final for KMS: it is said only by a device that still has its health key, if it ever had one.
-    fn absent(&mut self, selector: &KeySelector) -> Failure {
-        let known = self.known_good();
-        let checker = Checker {
-            session: &self.session,
-            gcm: &mut self.gcm,
-        };
-        match known {
-            Some(known) if !checker.still_works(&known) => {
-                Failure::of_device("the token has lost its keys")
+            // "No such key" is final for KMS: it is said only by a device that still has its health key, if it ever had one.
+            Err(FindError::Absent) if self.health_key_works(Operation::Decrypt) == Some(false) => {
+                let failure = Failure::of_device("the token has lost its keys");
+                Err(Trouble::Blamed(failure))
             }
-            _ => failure_of_find(FindError::Absent, selector),
+            found => found.map_err(|error| trouble_of_find(error, selector)),
         }
-    }
-
-    fn known_good(&self) -> Option<Arc<KnownGood>> {
-        self.opening
-            .known_good
-            .read()
-            .unwrap_or_else(poisoned)
-            .clone()
-    }
-
-    /// Does something that needs the session, which is mended once if it is lost.
-    fn healed<T>(
-        &mut self,
-        mut work: impl FnMut(&mut Self) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        match work(self) {
-            Err(failure) if failure.lost_session => {
-                self.heal()?;
-                work(self)
-            }
-            outcome => outcome,
-        }
-    }
-
-    /// A new session, and the login that may have gone with the old one. A PIN is only tried again after it has worked.
-    fn heal(&mut self) -> Result<(), Failure> {
-        let (hsm, opening) = (&self.shared.settings.name, &self.opening);
-        let failed = |error: token::OpenError| Failure::of_device(error.to_string());
-        let session = opening.slot.open_session(&opening.module);
-        self.session = session.map_err(|error| failed(error.into()))?;
-        token::log_in(&self.session, &self.shared.settings.pin).map_err(failed)?;
-        self.gcm = Gcm::new(opening.plan);
-        tracing::warn!(%hsm, "a lost session was opened again");
-        Ok(())
     }
 
     /// The key, if its attributes allow the operation. Attributes that do not are read again first: they may have been
@@ -229,7 +219,7 @@ impl DeviceSession {
         selector: &KeySelector,
         key: KeyEntry,
         allowed: impl Fn(&KeyUsageFlags) -> bool,
-    ) -> Result<KeyEntry, Failure> {
+    ) -> Result<KeyEntry, Trouble> {
         let fit = |key: &KeyEntry| {
             key.attributes.kind == KeyKind::Aes(256) && allowed(&key.attributes.usage)
         };
@@ -237,41 +227,26 @@ impl DeviceSession {
             return Ok(key);
         }
         let key = self.read_again(selector, key)?;
-        match (fit(&key), &key.attributes.kind) {
-            (true, _) => Ok(key),
-            (false, KeyKind::Aes(256)) => Err(Failure::of_job(
+        let failure = match (fit(&key), &key.attributes.kind) {
+            (true, _) => return Ok(key),
+            (false, KeyKind::Aes(256)) => Failure::of_job(
                 KeyManagerFault::UsageNotPermitted,
                 "the key's attributes do not allow this",
-            )),
-            (false, kind) => Err(Failure::of_job(
+            ),
+            (false, kind) => Failure::of_job(
                 KeyManagerFault::KeyUnsuitable,
                 format!("the key is {kind:?}, not AES-256"),
-            )),
-        }
+            ),
+        };
+        Err(Trouble::Blamed(failure))
     }
+}
 
-    /// An ambiguous code: does this session still do what is known to be good? If not, the device is to blame.
-    fn settle(
-        &mut self,
-        error: CallError,
-        direction: Direction,
-        key: &KeyEntry,
-    ) -> Result<(), Failure> {
-        let known = self.known_good();
-        let mut checker = Checker {
-            session: &self.session,
-            gcm: &mut self.gcm,
-        };
-        let works = match direction {
-            Direction::Encrypt => checker.device_encrypts(known.as_deref(), key),
-            Direction::Decrypt => checker.device_decrypts(known.as_deref(), key),
-        };
-        match works {
-            true => Ok(()),
-            false => Err(Failure::of_device(format!(
-                "{error}, and the same with the health key"
-            ))),
-        }
+/// Counts a ciphertext that the device has made, also one that is not used because it is wrong.
+pub(super) fn count_encryption(sealed: &Result<Sealed, CallError>, count: &dyn EncryptionCount) {
+    match sealed {
+        Ok(_) | Err(CallError::Wrong(_) | CallError::IvReplaced) => count.count(),
+        Err(CallError::Returned(_) | CallError::NotCallable) => {}
     }
 }
 

@@ -3,28 +3,27 @@
 use super::blame::{Verdict, verdict};
 use super::errors::CallError;
 use super::keys::FindError;
-use super::token;
-use crate::ekm::{KeyManagerFault, KeySelector};
+use crate::ekm::{EncryptionCount, KeyManagerFault, KeySelector};
 
 /// The least that a device must take in one call, plaintext and AAD together (XKS API, Encrypt): "too long" is not believed
 /// of less.
 const NEVER_TOO_LONG: usize = 4_300 + 8_192;
 
-/// Which way a job goes: a bad ciphertext is possible in one direction only.
-#[derive(Clone, Copy)]
-pub(super) enum Direction {
+/// What a job asks for. A bad ciphertext is possible in one of them only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
     Encrypt,
     Decrypt,
+    Describe,
 }
 
 /// Why a job failed.
+#[derive(Debug)]
 pub(super) struct Failure {
     pub fault: KeyManagerFault,
     pub detail: String,
     /// Whether the device is gone with it.
     pub fatal: bool,
-    /// Whether it is only the session or the login that is gone.
-    pub lost_session: bool,
 }
 
 impl Failure {
@@ -34,7 +33,14 @@ impl Failure {
             fault,
             detail: detail.into(),
             fatal: false,
-            lost_session: false,
+        }
+    }
+
+    /// A failure that needs no settlement.
+    pub(super) fn certain(fault: KeyManagerFault, error: CallError) -> Self {
+        match fault {
+            KeyManagerFault::DeviceFailed => Self::of_device(error.to_string()),
+            _ => Self::of_job(fault, error.to_string()),
         }
     }
 
@@ -44,21 +50,28 @@ impl Failure {
             fault: KeyManagerFault::DeviceFailed,
             detail: detail.into(),
             fatal: true,
-            lost_session: false,
         }
     }
 }
 
 /// What the blame depends on besides the code.
 #[derive(Clone, Copy)]
-pub(super) struct JobKind {
-    pub direction: Direction,
+pub(super) struct Request<'a> {
+    pub operation: Operation,
+    pub key: &'a KeySelector,
     /// Plaintext or ciphertext, and AAD, in bytes.
     pub length: usize,
+    /// Counts encryptions under the key.
+    pub encryptions: &'a dyn EncryptionCount,
 }
 
-impl JobKind {
-    /// What `error` means for this job.
+impl Request<'_> {
+    /// Whether `error` may mean that the ciphertext does not authenticate.
+    pub(super) fn may_be_the_ciphertext(self, error: CallError) -> bool {
+        self.operation == Operation::Decrypt && self.verdict(error) == Verdict::Ambiguous
+    }
+
+    /// What `error` may mean for this job.
     pub(super) fn verdict(self, error: CallError) -> Verdict {
         match verdict(error) {
             Verdict::InputTooLong if self.length <= NEVER_TOO_LONG => Verdict::Ambiguous,
@@ -67,48 +80,35 @@ impl JobKind {
     }
 }
 
-/// Who is to blame, when nothing more is to be mended. An ambiguous code has come twice by then, with a device that works.
-pub(super) fn judged(error: CallError, verdict: Verdict, direction: Direction) -> Failure {
-    let detail = error.to_string();
-    let fault = match (verdict, direction) {
-        (Verdict::Ambiguous, Direction::Decrypt) => KeyManagerFault::CiphertextInvalid,
-        (Verdict::Ambiguous, Direction::Encrypt) => KeyManagerFault::DeviceFailed,
-        (Verdict::UsageNotPermitted, _) => KeyManagerFault::UsageNotPermitted,
-        (Verdict::KeyUnsuitable, _) => KeyManagerFault::KeyUnsuitable,
-        (Verdict::InputTooLong, _) => KeyManagerFault::InputTooLong,
-        (Verdict::HandleStale | Verdict::SessionLost | Verdict::Fatal, _) => {
-            return Failure::of_device(detail);
-        }
-    };
-    Failure::of_job(fault, detail)
+/// What is known of a device that has returned an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// It works with the key of the job.
+    ThisKey,
+    /// It works with its health key.
+    HealthKey,
+    /// Nothing: it has no health key.
+    Nothing,
+}
+
+/// A step of a job that did not work.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// It is clear who is to blame.
+    Blamed(Failure),
+    /// The device returned an error: nobody may be blamed before it is settled.
+    Unsettled(CallError),
 }
 
 /// A key that was not found.
-pub(super) fn failure_of_find(error: FindError, selector: &KeySelector) -> Failure {
-    match error {
-        FindError::Absent => Failure::of_job(
-            KeyManagerFault::KeyAbsent,
-            format!("the token has no key with {selector}"),
-        ),
-        FindError::Ambiguous => Failure::of_job(
-            KeyManagerFault::KeyAmbiguous,
-            format!("the token has several keys with {selector}"),
-        ),
-        FindError::Unreadable(error) => Failure::of_job(
-            KeyManagerFault::DeviceFailed,
-            format!("the key with {selector} cannot be read: {error}"),
-        ),
-        FindError::Call(error) => failure_of_call(&error),
-    }
-}
-
-fn failure_of_call(error: &cryptoki::error::Error) -> Failure {
-    let lost_session = matches!(
-        error,
-        cryptoki::error::Error::Pkcs11(code, _) if token::is_about_the_session(*code)
-    );
-    Failure {
-        lost_session,
-        ..Failure::of_device(error.to_string())
-    }
+pub(super) fn trouble_of_find(error: FindError, selector: &KeySelector) -> Trouble {
+    let (fault, problem) = match error {
+        FindError::Absent => (KeyManagerFault::KeyAbsent, "has no key"),
+        FindError::Ambiguous => (KeyManagerFault::KeyAmbiguous, "has several keys"),
+        FindError::Unreadable(error) | FindError::Call(error) => {
+            return Trouble::Unsettled(error.into());
+        }
+    };
+    let detail = format!("the token {problem} with {selector}");
+    Trouble::Blamed(Failure::of_job(fault, detail))
 }

@@ -1,7 +1,12 @@
 //! The deep check: a real encryption and decryption with a key that KMS never uses.
 //!
-//! The same known-good ciphertext settles who is to blame when a device answers a decryption with a code that may mean either
-//! "the tag is wrong" or "I am broken".
+//! The health key settles who is to blame when a device returns an error: see [`super::device_session`].
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use cryptoki::object::ObjectHandle;
+use cryptoki_sys::CK_OBJECT_HANDLE;
 
 use super::ffi::Session;
 use super::gcm::Gcm;
@@ -9,6 +14,7 @@ use super::history::{History, KeyHistory};
 use super::keys::{FindError, KeyEntry, KeyTable};
 use super::token::OpenError;
 use crate::ekm::{KeyKind, KeySelector, Sealed};
+use crate::sync::poisoned;
 
 /// What is encrypted in a check. Not a secret.
 pub(super) const PLAINTEXT: &[u8] = b"xks-proxy deep health check 0001";
@@ -30,6 +36,37 @@ pub(super) enum Checked {
 pub(super) struct KnownGood {
     key: KeyEntry,
     sealed: Sealed,
+}
+
+impl KnownGood {
+    /// A ciphertext of [`PLAINTEXT`] with [`AAD`].
+    pub(super) fn new(key: KeyEntry, sealed: Sealed) -> Self {
+        Self { key, sealed }
+    }
+}
+
+/// The most keys whose ciphertexts are kept.
+const MAX_PROOFS: usize = 1_024;
+
+/// Known-good ciphertexts of keys of key stores, by the handle of the key.
+#[derive(Default)]
+pub(super) struct KeyProofs(Mutex<HashMap<CK_OBJECT_HANDLE, Arc<KnownGood>>>);
+
+impl KeyProofs {
+    /// The ciphertext of this key.
+    pub(super) fn of(&self, key: ObjectHandle) -> Option<Arc<KnownGood>> {
+        let proofs = self.0.lock().unwrap_or_else(poisoned);
+        proofs.get(&key.handle()).cloned()
+    }
+
+    /// Keeps a ciphertext; when there are too many, the others are dropped.
+    pub(super) fn add(&self, known: KnownGood) {
+        let mut proofs = self.0.lock().unwrap_or_else(poisoned);
+        if proofs.len() >= MAX_PROOFS {
+            proofs.clear();
+        }
+        proofs.insert(known.key.handle.handle(), Arc::new(known));
+    }
 }
 
 /// One session's view of the device: what a check needs.
@@ -84,23 +121,14 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether the device decrypts what is known to be good; without such, what it encrypts now under `key`.
-    pub(super) fn device_decrypts(&mut self, known: Option<&KnownGood>, key: &KeyEntry) -> bool {
-        match known {
-            Some(KnownGood { key, sealed }) => self.opens(key, sealed),
-            None => self.round_trip(key, None).is_ok(),
-        }
-    }
-
     /// Whether the device still decrypts what is known to be good.
     pub(super) fn still_works(&self, known: &KnownGood) -> bool {
         self.opens(&known.key, &known.sealed)
     }
 
-    /// Whether the device encrypts, under the health key or, without one, under `key`.
-    pub(super) fn device_encrypts(&mut self, known: Option<&KnownGood>, key: &KeyEntry) -> bool {
-        self.round_trip(known.map_or(key, |known| &known.key), None)
-            .is_ok()
+    /// Whether the device still encrypts with the key of what is known to be good, and decrypts that.
+    pub(super) fn encrypts_again(&mut self, known: &KnownGood) -> bool {
+        self.round_trip(&known.key, None).is_ok()
     }
 
     fn health_key(

@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use super::failure::Operation;
 use super::turns::Waiting;
 use crate::clock::Deadline;
 use crate::ekm::{
-    DecryptJob, DescribeJob, EncryptJob, KeyAttributes, KeyManagerError, Opened, Sealed, Served,
-    Tenant,
+    DecryptJob, DescribeJob, EncryptJob, KeyAttributes, KeyManagerError, KeySelector, Opened,
+    Sealed, Served, Tenant,
 };
 
 /// Where a job's answer goes.
@@ -37,6 +38,15 @@ impl Work {
             Self::Encrypt(job, _) => job.deadline,
             Self::Decrypt(job, _) => job.deadline,
             Self::Describe(job, _) => job.deadline,
+        }
+    }
+
+    /// What is asked for, with which key.
+    pub(super) fn subject(&self) -> (Operation, &KeySelector) {
+        match self {
+            Self::Encrypt(job, _) => (Operation::Encrypt, &job.key),
+            Self::Decrypt(job, _) => (Operation::Decrypt, &job.key),
+            Self::Describe(job, _) => (Operation::Describe, &job.key),
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::errors::CallError;
 use super::ffi::Session;
 use super::gcm::Gcm;
-use super::health::{Checked, Checker};
+use super::health::{Checked, Checker, KeyProofs};
 use super::keys::KeyTable;
 use super::module::{Modules, OpenDevice};
 use super::owner::{Opening, Owner};
@@ -86,6 +86,7 @@ impl Keeper {
             plan,
             keys,
             known_good: RwLock::new(None),
+            key_proofs: KeyProofs::default(),
         };
         let keeper = Self {
             shared: Arc::clone(shared),
@@ -160,6 +161,7 @@ impl Keeper {
                 self.shared.load.learn(started.elapsed() / 2);
                 self.publish(checked);
                 self.opening.keys.look_at_watched(&self.session);
+                self.shared.key_failures.forget_old(Instant::now());
             }
             Err(error) => {
                 self.shared.metrics.count_check("failed");
@@ -202,6 +204,11 @@ impl Keeper {
                 Some(Arc::new(known_good))
             }
             Checked::KeyUnfit(reason) => {
+                let rejected_keys = self.shared.key_failures.count();
+                let reason = match rejected_keys {
+                    0 => reason,
+                    _ => format!("{reason}; it rejects {rejected_keys} keys of key stores"),
+                };
                 self.shared.metrics.count_check("impaired");
                 self.shared.publish(identity, Condition::Impaired, &reason);
                 let hsm = &self.shared.settings.name;

@@ -38,6 +38,7 @@ pub struct HsmMetrics {
     checks: IntCounterVec,
     transitions: IntCounterVec,
     lost: IntGaugeVec,
+    key_failures: IntCounterVec,
 }
 
 impl HsmMetrics {
@@ -104,6 +105,11 @@ impl HsmMetrics {
                 "Owner threads that hang inside the HSM now.",
                 &["hsm"],
             )?,
+            key_failures: metrics.counter(
+                "xks_hsm_key_failures_total",
+                "Jobs that failed because the HSM rejects their key, by the HSM's return code (CKR_ name, vendor, unknown or other).",
+                &["hsm", "code"],
+            )?,
         })
     }
 
@@ -126,6 +132,7 @@ impl HsmMetrics {
             checks: self.checks.clone(),
             transitions: self.transitions.clone(),
             lost: self.lost.with_label_values(&[name]),
+            key_failures: self.key_failures.clone(),
             state: Mutex::new(State {
                 phase: None,
                 is_shown: false,
@@ -194,6 +201,7 @@ pub(super) struct DeviceMetrics {
     state: Mutex<State>,
     opened: IntCounterVec,
     checks: IntCounterVec,
+    key_failures: IntCounterVec,
     name: String,
     watcher: StateWatcher,
 }
@@ -237,6 +245,12 @@ impl DeviceMetrics {
         if state.is_shown {
             self.lost.set(i64::try_from(lost).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Counts a job that failed because of its key, by [`super::blame::label`].
+    pub(super) fn count_key_failure(&self, code: &str) {
+        let labels = [self.name.as_str(), code];
+        self.key_failures.with_label_values(&labels).inc();
     }
 
     pub(super) fn count_open(&self, outcome: &str) {

@@ -8,7 +8,7 @@ use prometheus::Histogram;
 use super::device_session::DeviceSession;
 use super::failure::Failure;
 use super::ffi::Session;
-use super::health::KnownGood;
+use super::health::{KeyProofs, KnownGood};
 use super::job::{Job, Reply, Work};
 use super::keys::KeyTable;
 use super::load::Slot;
@@ -30,6 +30,8 @@ pub(super) struct Opening {
     pub keys: KeyTable,
     /// The newest ciphertext of the health check; none while there is no fit health key.
     pub known_good: RwLock<Option<Arc<KnownGood>>>,
+    /// Ciphertexts of keys whose decryptions were in doubt.
+    pub key_proofs: KeyProofs,
 }
 
 /// A session with its thread.
@@ -77,6 +79,9 @@ impl Owner {
             return job
                 .work
                 .fail(shared.error(fault, "it was too late for the device"));
+        }
+        if let Some(error) = shared.rejection_of_queued(&job) {
+            return job.work.fail(error);
         }
         let Job {
             work,

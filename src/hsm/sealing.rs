@@ -6,9 +6,9 @@
 //! - A device that decrypts a ciphertext to another plaintext is not trusted any more. Neither is one that cannot decrypt what it has encrypted
 //!   under a key that it could decrypt before. If it never could, the error may be the key's, and other keys are served.
 
-use super::device_session::DeviceSession;
+use super::device_session::{DeviceSession, count_encryption};
 use super::errors::Violation;
-use super::failure::{Direction, Failure, JobKind};
+use super::failure::{Failure, Operation, Request};
 use super::health::joined;
 use super::history::KeyHistory;
 use crate::ekm::{EncryptJob, KeyManagerFault, KeyUsageFlags, Sealed};
@@ -71,11 +71,7 @@ impl DeviceSession {
         let must_decrypt = job.must_decrypt || self.must_verify(job);
         let shared = self.shared.clone();
         self.with_key(
-            &job.key,
-            JobKind {
-                direction: Direction::Encrypt,
-                length: job.plaintext.len() + job.aad.len(),
-            },
+            request(job, Operation::Encrypt, job.plaintext.len()),
             |usage: &KeyUsageFlags| usage.encrypt && (usage.decrypt || !must_decrypt),
             || shared.metrics.encrypt.begin_call(&job.calls),
             |owner, key| {
@@ -85,6 +81,7 @@ impl DeviceSession {
                     owner
                         .gcm
                         .encrypt(session, key.handle, Some(history), &job.aad, plaintext);
+                count_encryption(&sealed, &*job.encryptions);
                 shared.watched(owner.opening.generation, sealed)
             },
         )
@@ -93,11 +90,7 @@ impl DeviceSession {
     fn verify(&mut self, job: &EncryptJob, sealed: &Sealed) -> Result<Finding, Failure> {
         let (shared, input) = (self.shared.clone(), joined(sealed));
         let opened = self.with_key(
-            &job.key,
-            JobKind {
-                direction: Direction::Decrypt,
-                length: input.len() + job.aad.len(),
-            },
+            request(job, Operation::Decrypt, input.len()),
             |usage| usage.decrypt,
             || shared.metrics.decrypt.begin_call(&job.calls),
             |owner, key| {
@@ -125,5 +118,14 @@ impl DeviceSession {
             self.shared.distrust(self.opening.generation, violation);
         }
         Failure::of_job(KeyManagerFault::DeviceFailed, violation.to_string())
+    }
+}
+
+fn request(job: &EncryptJob, operation: Operation, length: usize) -> Request<'_> {
+    Request {
+        operation,
+        key: &job.key,
+        length: length + job.aad.len(),
+        encryptions: &*job.encryptions,
     }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::events::{Board, Event, Events, Phase};
-use super::job::{Job, Work};
+use super::job::Job;
+use super::key_failures::KeyFailures;
 use super::keys::KeyTable;
 use super::last_check::LastCheck;
 use super::load::Load;
@@ -22,9 +23,6 @@ use crate::sync::poisoned;
 /// could not be done in time, see [`Shared::submit`].
 const MAX_QUEUE: usize = 4_096;
 
-/// The share of the time left that is kept free when a job is let in: 1 / 8.
-const MARGIN: u32 = 8;
-
 /// One device's common state.
 pub(super) struct Shared {
     pub settings: HsmSettings,
@@ -33,7 +31,9 @@ pub(super) struct Shared {
     pub load: Load,
     /// Whether an attempt to open the device has failed. An attempt that still runs has not failed, however slow it is.
     pub opening_failed: AtomicBool,
-    queue: Queue<Job>,
+    /// Keys that the device rejects although it works.
+    pub key_failures: KeyFailures,
+    pub queue: Queue<Job>,
     usable: AtomicBool,
     had_keys: AtomicBool,
     keepers: AtomicUsize,
@@ -55,6 +55,7 @@ impl Shared {
             trust,
             load: Load::new(),
             opening_failed: AtomicBool::new(false),
+            key_failures: KeyFailures::default(),
             queue: Queue::new(MAX_QUEUE),
             usable: AtomicBool::new(false),
             had_keys: AtomicBool::new(false),
@@ -70,28 +71,6 @@ impl Shared {
     }
 
     // ---- jobs
-
-    /// Queues a job, or answers it at once with why not. A job that has to wait for longer than its deadline, as far as the
-    /// device's mean service time can tell, is refused at once: a late answer helps nobody, and the job would only make others late.
-    pub(super) fn submit(&self, work: Work) {
-        let remaining = work.deadline().remaining();
-        if remaining.is_zero() {
-            return work
-                .fail(self.error(KeyManagerFault::DeadlinePassed, "it was too late to ask"));
-        }
-        // The mean is a mean: some calls take longer.
-        let budget = remaining - remaining / MARGIN;
-        let job = Job {
-            work,
-            queued_at: Instant::now(),
-            is_second_try: false,
-        };
-        // A job that nobody is ahead of always goes: a mean that has become too long must be able to recover.
-        let in_time = |ahead: usize| ahead == 0 || self.load.expected_wait(ahead) < budget;
-        if let Err((refused, job)) = self.queue.push(job, in_time) {
-            job.work.fail(self.refusal(refused));
-        }
-    }
 
     /// The next job for an owner of `generation`; None when it is over.
     pub(super) fn take(&self, generation: Generation) -> Option<Job> {
@@ -126,7 +105,7 @@ impl Shared {
         KeyManagerError::new(fault, &self.settings.name, detail)
     }
 
-    fn refusal(&self, refused: Refused) -> KeyManagerError {
+    pub(super) fn refusal(&self, refused: Refused) -> KeyManagerError {
         match refused {
             Refused::Full => self.error(KeyManagerFault::QueueFull, "it could not be done in time"),
             Refused::Closed => self.error(KeyManagerFault::DeviceUnavailable, self.reason()),

@@ -1,4 +1,4 @@
-//! How often a key version has encrypted. Random 96-bit IVs are good for 2^32 encryptions per key (NIST SP 800-38D section 8.3).
+//! How many encryptions HSMs have made under a key version. Random 96-bit IVs are good for 2^32 encryptions per key (NIST SP 800-38D section 8.3).
 //!
 //! The count is this process's since its start; an operator adds up the metric of all proxies over the key's life. The
 //! warnings in the log come long before a single process gets there by itself.
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use prometheus::{IntCounter, IntCounterVec};
 
+use crate::ekm::EncryptionCount;
 use crate::metrics::{Metrics, MetricsError};
 use crate::sync::poisoned;
 use crate::xks::{ExternalKeyId, KeyVersion};
@@ -39,7 +40,7 @@ impl KeyMetrics {
         Ok(Self {
             encryptions: metrics.counter(
                 "xks_key_encryptions_total",
-                "Encryptions under a key version since the start; with random IVs at most 2^32 over its whole life.",
+                "Encryptions that HSMs made under a key version since the start, unused ones included; with random IVs at most 2^32 over its whole life.",
                 &["store", "key", "version"],
             )?,
             known: Arc::default(),
@@ -79,9 +80,9 @@ pub struct Encryptions {
     name: String,
 }
 
-impl Encryptions {
+impl EncryptionCount for Encryptions {
     /// Counts one more, and warns when the bound comes nearer.
-    pub fn count(&self) {
+    fn count(&self) {
         if let Some(counter) = &self.counter {
             counter.inc();
         }

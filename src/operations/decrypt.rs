@@ -124,6 +124,7 @@ impl<'a> Work<'a> {
             or_aad: or_aad.map(Into::into),
             deadline: self.call.deadline,
             calls: self.call.calls.clone(),
+            encryptions: version.encryption_count(),
         };
         let mut cost = Cost::of_version(version.number);
         let served = self.call.store.fleet.decrypt(job).await;

@@ -33,9 +33,9 @@ pub async fn encrypt(
         digest: wants_integrity_value.then(|| integrity_digest(request.aad, metadata.clone())),
         deadline: call.deadline,
         calls: call.calls.clone(),
+        encryptions: version.encryption_count(),
     };
     let served = call.store.fleet.encrypt(job).await.map_err(fault_of)?;
-    version.encryptions.count();
     let mut cost = Cost::of_version(version.number);
     let made = cost.add(served);
     let integrity_value = made.digest;

@@ -15,6 +15,7 @@ fn kind_of(fault: KeyManagerFault) -> FaultKind {
         KeyManagerFault::KeyAmbiguous => FaultKind::KeyAmbiguous,
         KeyManagerFault::UsageNotPermitted => FaultKind::UsageNotPermitted,
         KeyManagerFault::KeyUnsuitable => FaultKind::KeyUnsuitable,
+        KeyManagerFault::KeyFailed => FaultKind::KeyFailed,
         KeyManagerFault::InputTooLong => FaultKind::FieldTooLong("the value"),
         KeyManagerFault::QueueFull => FaultKind::Overloaded,
         KeyManagerFault::DeadlinePassed => FaultKind::DeadlinePassed,

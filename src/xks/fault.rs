@@ -147,6 +147,8 @@ pub enum FaultKind {
     UsageNotPermitted,
     /// The key is not an AES-256 key.
     KeyUnsuitable,
+    /// The HSM rejects this key for a reason that may pass.
+    KeyFailed,
     /// The authorization policy denies the request.
     AccessDenied,
     /// The ciphertext, or what is bound to it, is not what was encrypted.
@@ -193,7 +195,7 @@ impl FaultKind {
                 ErrorName::Throttling
             }
             Self::DeadlinePassed => ErrorName::DependencyTimeout,
-            Self::DeviceFailed | Self::Internal => ErrorName::Internal,
+            Self::KeyFailed | Self::DeviceFailed | Self::Internal => ErrorName::Internal,
         }
     }
 
@@ -233,6 +235,7 @@ impl FaultKind {
             Self::KeyUnknown | Self::KeyAbsent => "no such external key",
             Self::UsageNotPermitted => "the external key does not support this operation",
             Self::KeyUnsuitable => "the external key is not a 256-bit AES key",
+            Self::KeyFailed => "the external key could not be used",
             Self::AccessDenied => "access denied",
             Self::CiphertextInvalid => "the ciphertext or what is bound to it is not valid",
             Self::Overloaded | Self::UnverifiedOverload => "too many requests",

@@ -18,7 +18,7 @@ use crate::framing::Text;
 use crate::gate::{Login, on_session};
 use crate::gcm::{self, Operation};
 use crate::module::{Answer, Module, call};
-use crate::objects::below;
+use crate::objects::{below, label_of};
 use crate::sessions::Session;
 
 /// `C_EncryptInit`.
@@ -33,6 +33,8 @@ pub unsafe extern "C" fn encrypt_init(
         Login::Needed,
         |module, session| {
             let key = below(module, key)?;
+            session.key_label = label_of(module, session, key);
+            module.fail_key(Function::EncryptInit, session)?;
             // SAFETY: the client's promise.
             unsafe { gcm::start_encrypt(module, session, mechanism, key) }
         },
@@ -51,6 +53,8 @@ pub unsafe extern "C" fn decrypt_init(
         Login::Needed,
         |module, session| {
             let key = below(module, key)?;
+            session.key_label = label_of(module, session, key);
+            module.fail_key(Function::DecryptInit, session)?;
             // SAFETY: the client's promise.
             unsafe { gcm::start_decrypt(module, session, mechanism, key) }
         },
@@ -76,6 +80,7 @@ pub unsafe extern "C" fn encrypt(
         session,
         Login::Needed,
         |module, session| {
+            module.fail_key(Function::Encrypt, session)?;
             let answer = text.encrypt(module, session);
             if answer.is_ok() && !output.is_null() {
                 // SAFETY: a client of this dialect keeps the IV's memory until it has the ciphertext.
@@ -105,6 +110,7 @@ pub unsafe extern "C" fn decrypt(
         session,
         Login::Needed,
         |module, session| {
+            module.fail_key(Function::Decrypt, session)?;
             let answer = text.decrypt(module, session);
             let answer = match session.operation {
                 Operation::Plain | Operation::Strip(_) => {

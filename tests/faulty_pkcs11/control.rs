@@ -119,6 +119,7 @@ pub struct Block {
     pub bad_tag_code: AtomicU64,
     pub dialect: AtomicU64,
     pub iv_source: AtomicU64,
+    pub failing_key: AtomicU64,
     pub read_only_code: AtomicU64,
     pub token_flags: AtomicU64,
     pub nul_padding: AtomicU64,
@@ -209,6 +210,12 @@ impl Control {
         block.fail_count.store(0, SeqCst);
         block.fail_code.store(code, SeqCst);
         block.fail_count.store(count, SeqCst);
+    }
+
+    /// From now on `fail_next` concerns the key of this label only, in the functions that start or do an encryption or a decryption.
+    pub fn fail_only_key(&self, label: &str) {
+        let failing_key = hash(label.as_bytes());
+        self.block().failing_key.store(failing_key, SeqCst);
     }
 
     /// Takes the token out of its slot, which ends its sessions, or puts it back.
@@ -309,6 +316,7 @@ impl Control {
             block.fail_count.store(0, SeqCst);
         }
         self.block().lie_count.store(0, SeqCst);
+        self.block().failing_key.store(0, SeqCst);
         self.set_removed(false);
         self.set_session_limit(0);
     }

@@ -89,10 +89,30 @@ impl Module {
         let block = self.control.block().function(function);
         hang(block);
         self.delay(block);
+        let is_for_one_key = self.control.block().failing_key.load(SeqCst) != 0;
+        if is_for_one_key && has_key(function) {
+            return Ok(());
+        }
         match take_failure(block) {
             Some(code) => Err(code),
             None => Ok(()),
         }
+    }
+
+    /// Fails a call for the one key that failures concern, if there is such a key and the session has an operation with it.
+    pub fn fail_key(&self, function: Function, session: &mut Session) -> Answer {
+        let block = self.control.block().function(function);
+        let failing_key = self.control.block().failing_key.load(SeqCst);
+        if failing_key == 0 || session.key_label != failing_key {
+            return Ok(());
+        }
+        let Some(code) = take_failure(block) else {
+            return Ok(());
+        };
+        if ends_operation(function) && code != CKR_BUFFER_TOO_SMALL {
+            session.restart(self);
+        }
+        Err(code)
     }
 
     fn delay(&self, block: &FunctionBlock) {
@@ -106,6 +126,12 @@ impl Module {
             sleep(Duration::from_micros(micros));
         }
     }
+}
+
+/// Whether a call of this function is about one key of which the module knows the label.
+fn has_key(function: Function) -> bool {
+    use Function::*;
+    matches!(function, EncryptInit | Encrypt | DecryptInit | Decrypt)
 }
 
 /// An error of these ends the active operation (PKCS#11 2.40 section 5): if it never reached the

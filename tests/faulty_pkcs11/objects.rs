@@ -15,6 +15,7 @@ use cryptoki_sys::{
 use crate::control::{Function, hash};
 use crate::gate::{Login, on_session};
 use crate::module::{Answer, Module, call};
+use crate::sessions::Session;
 
 /// Handles of the wrapped module stay far below this many bits; the epoch has those above.
 const HANDLE_BITS: u32 = 40;
@@ -47,6 +48,26 @@ pub unsafe fn above_at(module: &Module, object: *mut CK_OBJECT_HANDLE) {
     if let Some(object) = unsafe { object.as_mut() } {
         above(module, object);
     }
+}
+
+/// The hash of an object's label; 0 while failures concern no single key, which spares the call.
+pub fn label_of(module: &Module, session: &Session, object: CK_OBJECT_HANDLE) -> u64 {
+    if module.control.block().failing_key.load(SeqCst) == 0 {
+        return 0;
+    }
+    let mut label = [0_u8; 256];
+    let mut template = CK_ATTRIBUTE {
+        type_: CKA_LABEL,
+        pValue: label.as_mut_ptr().cast(),
+        ulValueLen: label.len() as CK_ULONG,
+    };
+    let read = call!(
+        module,
+        C_GetAttributeValue(session.real, object, &mut template, 1)
+    );
+    let length = usize::try_from(template.ulValueLen).unwrap_or(0);
+    let label = label.get(..length).filter(|_| read.is_ok());
+    label.map_or(0, hash)
 }
 
 /// `C_CreateObject`.

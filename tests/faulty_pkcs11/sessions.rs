@@ -22,6 +22,8 @@ use crate::module::{Answer, Module, call, hold};
 pub struct Session {
     pub real: CK_SESSION_HANDLE,
     pub operation: Operation,
+    /// The hash of the label of the key that was last used.
+    pub key_label: u64,
     slot: Arc<Slot>,
     flags: CK_FLAGS,
     open: bool,
@@ -72,6 +74,7 @@ impl Sessions {
         let session = Session {
             real,
             operation: Operation::None,
+            key_label: 0,
             slot,
             flags,
             open: true,

@@ -1,9 +1,12 @@
-//! Who is blamed for what a device returns: every code that PKCS#11 has for these calls, for a good and for a damaged ciphertext, from a
-//! device that errs once and from one that errs for ever. The table stands in the test's output (`--nocapture`, or when it fails).
+//! Who is blamed for what an HSM returns: every return code, for an encryption, for a decryption of a good ciphertext and of a damaged one; from
+//! an HSM that fails once, that fails one key always, and that fails all keys always. The test prints the table (`--nocapture`, or when it
+//! fails).
+
+mod codes;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use serde_json::Value;
 
@@ -11,87 +14,137 @@ use crate::harness::control::{Control, FOREVER, Function};
 use crate::harness::metrics::eventually;
 use crate::harness::outage::{await_service, faulty_with};
 use crate::harness::wire::{base64, decrypt_body, encrypt_body, set};
-use crate::harness::{Caller, PAYMENTS, Proxy};
+use crate::harness::{PAYMENTS, Proxy};
+use codes::{CODES, names_the_key};
 
-/// Return codes of PKCS#11 with their names: all that the standard has for encryption and decryption, and a vendor's own.
-const CODES: [(u64, &str); 26] = [
-    (0x02, "HOST_MEMORY"),
-    (0x05, "GENERAL_ERROR"),
-    (0x06, "FUNCTION_FAILED"),
-    (0x07, "ARGUMENTS_BAD"),
-    (0x20, "DATA_INVALID"),
-    (0x21, "DATA_LEN_RANGE"),
-    (0x30, "DEVICE_ERROR"),
-    (0x31, "DEVICE_MEMORY"),
-    (0x32, "DEVICE_REMOVED"),
-    (0x40, "ENCRYPTED_DATA_INVALID"),
-    (0x41, "ENCRYPTED_DATA_LEN_RANGE"),
-    (0x42, "AEAD_DECRYPT_FAILED"),
-    (0x50, "FUNCTION_CANCELED"),
-    (0x54, "FUNCTION_NOT_SUPPORTED"),
-    (0x60, "KEY_HANDLE_INVALID"),
-    (0x70, "MECHANISM_INVALID"),
-    (0x71, "MECHANISM_PARAM_INVALID"),
-    (0x82, "OBJECT_HANDLE_INVALID"),
-    (0x90, "OPERATION_ACTIVE"),
-    (0x91, "OPERATION_NOT_INITIALIZED"),
-    (0xB0, "SESSION_CLOSED"),
-    (0xB3, "SESSION_HANDLE_INVALID"),
-    (0xC0, "SIGNATURE_INVALID"),
-    (0xE0, "TOKEN_NOT_PRESENT"),
-    (0x101, "USER_NOT_LOGGED_IN"),
-    (0x8000_0001, "VENDOR_DEFINED"),
-];
+/// Proxies at a time. Half of them wait for their HSM.
+const WORKERS: usize = 4;
+
+/// The first key of the store, before which the keys of the rows are added.
+const FIRST_KEY: &str = "[[key_store.key]]\nid = \"orders\"\n";
 
 /// What is asked.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Ask {
     Encrypt,
     DecryptGood,
     DecryptDamaged,
 }
 
-fn outcome(payments: &Caller<'_>, ask: Ask, good: &Value) -> String {
-    let damaged = set(good, "authenticationTag", base64([0; 16]));
-    let response = match ask {
-        Ask::Encrypt => payments.call("encrypt", "orders", &encrypt_body(b"x")),
-        Ask::DecryptGood => payments.call("decrypt", "orders", good),
-        Ask::DecryptDamaged => payments.call("decrypt", "orders", &damaged),
-    };
-    let name = response.json()["errorName"]
-        .as_str()
-        .unwrap_or("ok")
-        .to_owned();
-    name.trim_end_matches("Exception").to_owned()
-}
+const ASKS: [Ask; 3] = [Ask::Encrypt, Ask::DecryptGood, Ask::DecryptDamaged];
 
-fn is_retryable(outcome: &str) -> bool {
-    ["Internal", "DependencyTimeout", "Throttling"].contains(&outcome)
-}
-
-/// Whether the outcome blames the right side: a device's fault is served after all or is retryable; a damaged ciphertext is the
-/// caller's, or nobody could tell because the device never worked.
-fn is_right(ask: Ask, for_ever: bool, outcome: &str) -> bool {
-    match (ask, for_ever) {
-        (Ask::DecryptDamaged, false) => outcome == "InvalidCiphertext",
-        (Ask::DecryptDamaged, true) => outcome == "InvalidCiphertext" || is_retryable(outcome),
-        (Ask::Encrypt | Ask::DecryptGood, false) => outcome == "ok",
-        (Ask::Encrypt | Ask::DecryptGood, true) => is_retryable(outcome),
+impl Ask {
+    fn function(self) -> Function {
+        match self {
+            Self::Encrypt => Function::Encrypt,
+            Self::DecryptGood | Self::DecryptDamaged => Function::Decrypt,
+        }
     }
 }
 
-/// The proxy and the device of one row. No two rows share a device.
+/// Whom the HSM fails.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Scope {
+    /// Whoever comes next.
+    Once,
+    /// The key of the row, always.
+    ThisKey,
+    /// Every key, always, the health key included.
+    AllKeys,
+}
+
+const SCOPES: [Scope; 3] = [Scope::Once, Scope::ThisKey, Scope::AllKeys];
+
+/// What became of a request, and of the HSM.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    /// `ok`, or the name of the error without `Exception`.
+    answer: String,
+    /// Whether the HSM was closed and opened again.
+    is_reopened: bool,
+    /// Whether a request for another key worked right after that.
+    others_work: bool,
+}
+
+impl Outcome {
+    /// Whether the right side is blamed: the HSM only if all keys fail, the ciphertext only if the HSM works with the key.
+    fn is_right(&self, code: u64, ask: Ask, scope: Scope) -> bool {
+        let answer = match (scope, ask) {
+            (Scope::Once, Ask::Encrypt | Ask::DecryptGood) => "ok",
+            (Scope::Once, Ask::DecryptDamaged) => "InvalidCiphertext",
+            (Scope::ThisKey, _) if names_the_key(code) => "InvalidKeyUsage",
+            (Scope::ThisKey | Scope::AllKeys, _) => "Internal",
+        };
+        let fails_all = scope == Scope::AllKeys;
+        self.answer == answer && self.is_reopened == fails_all && self.others_work != fails_all
+    }
+
+    fn text(&self) -> String {
+        let hsm = match (self.is_reopened, self.others_work) {
+            (false, true) => "",
+            (true, _) => "!",
+            (false, false) => "?",
+        };
+        format!("{}{hsm}", self.answer)
+    }
+}
+
+/// One cell of the table.
+struct Cell {
+    ask: Ask,
+    scope: Scope,
+    outcome: Outcome,
+}
+
+/// One code in each scope.
 struct Row {
+    code: u64,
+    name: &'static str,
+    cells: Vec<Cell>,
+}
+
+impl Row {
+    /// What became of each request of one scope.
+    fn texts(&self, scope: Scope) -> String {
+        let of_scope = self.cells.iter().filter(|cell| cell.scope == scope);
+        let texts: Vec<String> = of_scope.map(|cell| cell.outcome.text()).collect();
+        texts.join(" ")
+    }
+
+    fn wrong(&self) -> impl Iterator<Item = String> {
+        let is_wrong = |cell: &&Cell| !cell.outcome.is_right(self.code, cell.ask, cell.scope);
+        self.cells.iter().filter(is_wrong).map(|cell| {
+            let Cell {
+                ask,
+                scope,
+                outcome,
+            } = cell;
+            format!("{} {scope:?} {ask:?}: {outcome:?}", self.name)
+        })
+    }
+}
+
+/// A proxy with an HSM, for some rows one after the other.
+struct Worker {
     proxy: Proxy,
     control: Control,
     good: Value,
     replacements: usize,
 }
 
-impl Row {
-    fn start() -> Self {
-        // A health check could meet the code instead of the request.
-        let (proxy, control) = faulty_with(|setup| setup.set("health", "interval", "\"45s\""));
+impl Worker {
+    fn start(rows: usize) -> Self {
+        let (proxy, control) = faulty_with(|setup| {
+            // A health check could meet the code instead of the request.
+            setup.set("health", "interval", "\"45s\"");
+            let count = rows.to_string();
+            setup
+                .token
+                .tool("key", &["--label", "row", "--count", &count]);
+            let keys = (1..=rows).map(|n| format!("[[key_store.key]]\nid = \"{}\"\n", key(n)));
+            let keys: String = keys.collect();
+            setup.edit(FIRST_KEY, &format!("{keys}{FIRST_KEY}"));
+        });
         let good = decrypt_body(&proxy.caller(&PAYMENTS).encrypt("orders", b"x"));
         Self {
             proxy,
@@ -101,94 +154,146 @@ impl Row {
         }
     }
 
-    /// The outcome of one request, during which the device returns the code.
-    fn outcome(&mut self, ask: Ask, function: Function, code: u64, count: u64) -> String {
-        self.control.fail_next(function, code, count);
-        let outcome = outcome(&self.proxy.caller(&PAYMENTS), ask, &self.good);
-        self.control.heal();
-        await_service(&self.proxy.caller(&PAYMENTS), &self.good);
-        self.replace_device();
-        outcome
+    /// One row of the table, with the key of this number.
+    fn row(&mut self, number: usize, code: u64, name: &'static str) -> Row {
+        let key = key(number);
+        let of_key = decrypt_body(&self.proxy.caller(&PAYMENTS).encrypt(&key, b"x"));
+        let of_orders = self.good.clone();
+        let mut cells = Vec::new();
+        for scope in SCOPES {
+            for ask in ASKS {
+                let (key, good) = match scope {
+                    Scope::ThisKey => (key.as_str(), &of_key),
+                    Scope::Once | Scope::AllKeys => ("orders", &of_orders),
+                };
+                let outcome = self.outcome(key, good, code, ask, scope);
+                cells.push(Cell {
+                    ask,
+                    scope,
+                    outcome,
+                });
+            }
+        }
+        Row { code, name, cells }
     }
 
-    /// Replaces the device by one with other settings, which has no failures yet. The proxy pauses before it opens a device again that has
-    /// failed twice within a second, and refuses all requests meanwhile.
+    fn outcome(&mut self, key: &str, good: &Value, code: u64, ask: Ask, scope: Scope) -> Outcome {
+        let before = self.closings();
+        let count = match scope {
+            Scope::Once => 1,
+            Scope::ThisKey | Scope::AllKeys => FOREVER,
+        };
+        if scope == Scope::ThisKey {
+            self.control.fail_only_key(key);
+        }
+        self.control.fail_next(ask.function(), code, count);
+        let answer = answer(&self.proxy, key, ask, good);
+        let others_work = answer_of_others(&self.proxy, ask, &self.good);
+        self.control.heal();
+        let is_reopened = self.closings() > before;
+        if is_reopened {
+            self.replace_device();
+        }
+        Outcome {
+            answer,
+            is_reopened,
+            others_work,
+        }
+    }
+
+    /// How often the HSM stopped serving.
+    fn closings(&self) -> f64 {
+        let count = |to| {
+            let labels = [("hsm", "hsm-a"), ("to", to)];
+            self.proxy.metric("xks_hsm_transitions_total", &labels)
+        };
+        count("probing").unwrap_or_default() + count("failed").unwrap_or_default()
+    }
+
+    /// Replaces the HSM by one with other settings, which has no failures yet. The proxy pauses before it opens an HSM again that has
+    /// failed twice within a second, and rejects all requests meanwhile.
     fn replace_device(&mut self) {
         self.replacements += 1;
         let sessions = (2 + self.replacements % 2).to_string();
         self.proxy
             .reconfigure(|setup| setup.set("hsm", "sessions", &sessions));
-        eventually("the device with the new settings", || {
+        eventually("the HSM with the new settings", || {
             let log = self.proxy.daemon.log();
             let taken_over = |line: &&String| line.contains("the HSM's new settings are in force");
             (log.iter().filter(taken_over).count() == self.replacements).then_some(())
         });
-    }
-
-    /// How often the circuit breaker has opened, which fails the requests that wait for the device.
-    fn breaker_openings(&self) -> f64 {
-        let labels = [("hsm", "hsm-a"), ("to", "failed")];
-        let count = self.proxy.metric("xks_hsm_transitions_total", &labels);
-        count.unwrap_or_default()
+        await_service(&self.proxy.caller(&PAYMENTS), &self.good);
     }
 }
 
-/// One row of the table.
-fn row(code: u64, name: &str, (count, how_often): (u64, &str)) -> (String, Vec<String>) {
-    let mut row = Row::start();
-    let for_ever = count == FOREVER;
-    let mut text = format!("{name:26} {how_often:9}");
-    let mut wrong = Vec::new();
-    for (ask, function) in [
-        (Ask::Encrypt, Function::Encrypt),
-        (Ask::DecryptGood, Function::Decrypt),
-        (Ask::DecryptDamaged, Function::Decrypt),
-    ] {
-        let outcome = eventually("an answer of a device that is opened in time", || {
-            let before = row.breaker_openings();
-            let outcome = row.outcome(ask, function, code, count);
-            // The proxy waits 250 ms for a device that is opened again. An answer after a longer opening says nothing about the code.
-            let is_about_time = is_retryable(&outcome) && row.breaker_openings() > before;
-            (for_ever || !is_about_time).then_some(outcome)
-        });
-        if !is_right(ask, for_ever, &outcome) {
-            wrong.push(format!("{name} {how_often}: {outcome}"));
-        }
-        text += &format!(" {outcome:18}");
+fn key(number: usize) -> String {
+    format!("row-{number:04}")
+}
+
+fn answer(proxy: &Proxy, key: &str, ask: Ask, good: &Value) -> String {
+    let payments = proxy.caller(&PAYMENTS);
+    let damaged = set(good, "authenticationTag", base64([0; 16]));
+    let response = match ask {
+        Ask::Encrypt => payments.call("encrypt", key, &encrypt_body(b"x")),
+        Ask::DecryptGood => payments.call("decrypt", key, good),
+        Ask::DecryptDamaged => payments.call("decrypt", key, &damaged),
+    };
+    let name = response.json()["errorName"]
+        .as_str()
+        .unwrap_or("ok")
+        .to_owned();
+    name.trim_end_matches("Exception").to_owned()
+}
+
+/// Whether the same operation works with a key that no row is about.
+fn answer_of_others(proxy: &Proxy, ask: Ask, good: &Value) -> bool {
+    let ask = match ask {
+        Ask::Encrypt => Ask::Encrypt,
+        Ask::DecryptGood | Ask::DecryptDamaged => Ask::DecryptGood,
+    };
+    answer(proxy, "orders", ask, good) == "ok"
+}
+
+/// The rows of one worker, by their place in the table: every [`WORKERS`]th, from `first` on.
+fn work(first: usize) -> Vec<(usize, Row)> {
+    let places: Vec<usize> = (first..CODES.len()).step_by(WORKERS).collect();
+    let mut worker = Worker::start(places.len());
+    let mut rows = Vec::new();
+    for (place, number) in places.into_iter().zip(1..) {
+        let (code, name) = CODES[place];
+        rows.push((place, worker.row(number, code, name)));
     }
-    if !wrong.is_empty() {
-        eprintln!("{wrong:?}\n{}", row.proxy.daemon.log().join("\n"));
+    if rows.iter().any(|(_, row)| row.wrong().next().is_some()) {
+        eprintln!("{}", worker.proxy.daemon.log().join("\n"));
     }
-    (text, wrong)
+    rows
 }
 
 #[test]
 fn no_code_makes_the_proxy_blame_the_wrong_side() {
     let rows = Mutex::new(BTreeMap::new());
-    let next = AtomicUsize::new(0);
-    let work = || loop {
-        let at = next.fetch_add(1, Ordering::Relaxed);
-        let Some((code, name)) = CODES.get(at / 2) else {
-            return;
-        };
-        let how_often = [(1, "once"), (FOREVER, "for ever")][at % 2];
-        let row = row(*code, name, how_often);
-        rows.lock().unwrap().insert(at, row);
-    };
-    // Half of the rows wait for their device.
-    let at_once = 2 * std::thread::available_parallelism().unwrap().get();
-    std::thread::scope(|scope| {
-        for _ in 0..at_once {
-            scope.spawn(work);
+    thread::scope(|scope| {
+        for first in 0..WORKERS {
+            let rows = &rows;
+            scope.spawn(move || {
+                let done = work(first);
+                rows.lock().unwrap().extend(done);
+            });
         }
     });
     let rows = rows.into_inner().unwrap();
-    assert_eq!(rows.len(), 2 * CODES.len());
+    assert_eq!(rows.len(), CODES.len());
     eprintln!(
-        "{:26} {:9} {:18} {:18} {:18}",
-        "code", "how often", "encrypt", "decrypt good", "decrypt damaged"
+        "once: the HSM fails the next call; this key: every call with one key; all keys: every call"
     );
-    rows.values().for_each(|(text, _)| eprintln!("{text}"));
-    let wrong: Vec<&String> = rows.values().flat_map(|(_, wrong)| wrong).collect();
-    assert!(wrong.is_empty(), "{wrong:?}");
+    eprintln!(
+        "in each: encrypt, decrypt a good ciphertext, decrypt a damaged one; !: the HSM is opened again\n"
+    );
+    eprintln!("{:34} {:34} {:50} all keys", "code", "once", "this key");
+    for row in rows.values() {
+        let [once, this_key, all_keys] = SCOPES.map(|scope| row.texts(scope));
+        eprintln!("{:34} {once:34} {this_key:50} {all_keys}", row.name);
+    }
+    let wrong: Vec<String> = rows.values().flat_map(Row::wrong).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -73,6 +73,7 @@ mod probe;
 mod prometheus;
 mod quotas;
 mod records;
+mod rejected_keys;
 mod reload;
 mod rotation;
 mod shared_tokens;

@@ -27,6 +27,8 @@ use server::Prometheus;
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus");
 
+const CKR_DEVICE_ERROR: u64 = 0x30;
+
 /// How the load behaves: all `false` is a store whose rotation is finished and whose clock is right.
 #[derive(Default)]
 struct Load {
@@ -179,6 +181,7 @@ impl Scene<'_> {
             "XksKeyMissing",
         ]);
         self.crowd();
+        self.reject_a_key();
         self.load.uses_both.store(false, Ordering::Relaxed);
         self.load.is_skewed.store(false, Ordering::Relaxed);
         let authority = &self.proxy.setup.authority;
@@ -207,6 +210,21 @@ impl Scene<'_> {
         self.put_certificate(&setup.authority.server_that_ends_in(90));
         setup.replace_by(&good);
         self.prometheus.await_quiet(&alerts);
+    }
+
+    /// Both HSMs reject one key.
+    fn reject_a_key(&self) {
+        for device in self.devices {
+            device.fail_only_key("ledger-key");
+            device.fail_next(Function::Encrypt, CKR_DEVICE_ERROR, FOREVER);
+        }
+        eventually("XksKeyRejected fires", || {
+            let payments = self.proxy.caller(&PAYMENTS);
+            payments.call("encrypt", "ledger", &encrypt_body(b"x"));
+            self.prometheus.has_fired("XksKeyRejected").then_some(())
+        });
+        self.devices.iter().for_each(|device| device.heal());
+        self.prometheus.await_quiet(&["XksKeyRejected"]);
     }
 
     /// A stranger announces more long bodies than one source may have at a time.

@@ -60,6 +60,7 @@ impl Meaning {
             KeyManagerFault::KeyAbsent | KeyManagerFault::KeyAmbiguous => Self::Missing,
             KeyManagerFault::DeviceUnavailable
             | KeyManagerFault::DeviceFailed
+            | KeyManagerFault::KeyFailed
             | KeyManagerFault::QueueFull => Self::Failed,
         }
     }

@@ -1,7 +1,7 @@
 //! Failover between fakes.
 
 use super::super::fake::{FakeKeyManager, tenant};
-use super::super::{CallCount, DeviceReport, KeySelector, KeyUsageFlags};
+use super::super::{CallCount, DeviceReport, KeySelector, KeyUsageFlags, Uncounted};
 use super::*;
 use crate::clock::Deadline;
 use crate::secret::SecretBytes;
@@ -44,6 +44,7 @@ fn job() -> EncryptJob {
         digest: None,
         deadline: Deadline::after(Duration::from_secs(1)),
         calls: CallCount::default(),
+        encryptions: Arc::new(Uncounted),
     }
 }
 
@@ -133,16 +134,18 @@ enum Behavior {
     Absent,
     Ambiguous,
     Fails,
+    FailsKey,
     Unavailable,
 }
 
 impl Behavior {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Works,
         Self::Slow,
         Self::Absent,
         Self::Ambiguous,
         Self::Fails,
+        Self::FailsKey,
         Self::Unavailable,
     ];
 
@@ -157,6 +160,7 @@ impl Behavior {
             Self::Absent => device.fail_with(Some(KeyManagerFault::KeyAbsent)),
             Self::Ambiguous => device.fail_with(Some(KeyManagerFault::KeyAmbiguous)),
             Self::Fails => device.fail_with(Some(KeyManagerFault::DeviceFailed)),
+            Self::FailsKey => device.fail_with(Some(KeyManagerFault::KeyFailed)),
             Self::Unavailable => device.set_usable(false),
         }
         device
@@ -170,20 +174,23 @@ impl Behavior {
 
 /// What the fleet must answer; none: the job is done.
 fn expected(fleet: &[Behavior]) -> Option<KeyManagerFault> {
-    let mut failures = 0;
+    let mut failures = Vec::new();
     for behavior in fleet {
         match behavior {
             Behavior::Works | Behavior::Slow => return None,
-            Behavior::Fails if failures == 1 => break,
-            Behavior::Fails => failures += 1,
+            Behavior::Fails => failures.push(KeyManagerFault::DeviceFailed),
+            Behavior::FailsKey => failures.push(KeyManagerFault::KeyFailed),
             Behavior::Absent | Behavior::Ambiguous | Behavior::Unavailable => {}
         }
+        if let [_, second] = *failures {
+            return Some(second);
+        }
     }
-    Some(match failures {
-        0 if fleet.iter().all(|b| *b == Behavior::Absent) => KeyManagerFault::KeyAbsent,
-        0 if fleet.iter().all(|b| b.lacks_key()) => KeyManagerFault::KeyAmbiguous,
-        0 => KeyManagerFault::DeviceUnavailable,
-        _ => KeyManagerFault::DeviceFailed,
+    Some(match failures.last() {
+        Some(failure) => *failure,
+        None if fleet.iter().all(|b| *b == Behavior::Absent) => KeyManagerFault::KeyAbsent,
+        None if fleet.iter().all(|b| b.lacks_key()) => KeyManagerFault::KeyAmbiguous,
+        None => KeyManagerFault::DeviceUnavailable,
     })
 }
 
@@ -205,7 +212,7 @@ fn every_fleet() -> Vec<Vec<Behavior>> {
 #[tokio::test(start_paused = true)]
 async fn every_combination_of_answers_has_a_true_outcome() {
     let fleets = every_fleet();
-    assert_eq!(fleets.len(), 36 + 216);
+    assert_eq!(fleets.len(), 49 + 343);
     for behaviors in fleets {
         let devices: Vec<_> = behaviors
             .iter()

@@ -3,7 +3,7 @@
 use super::*;
 
 /// One of each kind, with the row that the specification gives it.
-const TABLE: [(FaultKind, u16, &str); 27] = [
+const TABLE: [(FaultKind, u16, &str); 28] = [
     (FaultKind::BodyMalformed, 400, "ValidationException"),
     (FaultKind::BodyIncomplete, 400, "ValidationException"),
     (
@@ -61,6 +61,7 @@ const TABLE: [(FaultKind, u16, &str); 27] = [
     (FaultKind::UnverifiedOverload, 429, "ThrottlingException"),
     (FaultKind::QuotaExceeded, 429, "ThrottlingException"),
     (FaultKind::DeadlinePassed, 503, "DependencyTimeoutException"),
+    (FaultKind::KeyFailed, 500, "InternalException"),
     (FaultKind::DeviceFailed, 500, "InternalException"),
     (FaultKind::Internal, 500, "InternalException"),
 ];

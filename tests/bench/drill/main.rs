@@ -21,9 +21,9 @@ mod figures;
 mod import;
 mod messages;
 mod one_device;
-#[expect(dead_code, reason = "tests/bench/live uses the rest")]
 mod open_loop;
 mod pulse;
+mod rejected;
 mod soak;
 #[expect(dead_code, reason = "tests/bench/live uses the rest")]
 mod target;
@@ -43,6 +43,8 @@ enum Stage {
     Two(two_devices::Two),
     /// The only device hangs and comes back.
     Alone(one_device::Alone),
+    /// The HSMs reject one key; another one is used beside it.
+    Rejected(rejected::Rejected),
     /// Random faults on two devices.
     Soak(soak::Soak),
 }
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Stage::Crowded(stage) => stage.run(),
         Stage::Two(stage) => stage.run(),
         Stage::Alone(stage) => stage.run(),
+        Stage::Rejected(stage) => stage.run(),
         Stage::Soak(stage) => stage.run(),
     };
     let Err(failure) = done else {

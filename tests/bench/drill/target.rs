@@ -47,11 +47,16 @@ pub struct Target {
 impl Target {
     /// The proxy, ready to be asked.
     pub fn open(&self) -> Outcome<Arc<Proxy>> {
+        self.open_key("orders")
+    }
+
+    /// The proxy, ready to be asked for this key.
+    pub fn open_key(&self, key: &str) -> Outcome<Arc<Proxy>> {
         let credential = fs::read_to_string(&self.credential)?;
         let (id, secret) = credential.trim().split_once(':').ok_or("no credential")?;
         let caller = Caller {
             prefix: "/bench".into(),
-            key: "orders".into(),
+            key: key.into(),
             credentials: Credentials::new(id, secret, None, None, "bench"),
         };
         let proxy = Proxy::open(self.server, &self.ca, self.admin, self.pid, caller)?;

@@ -26,7 +26,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use cryptoki::context::Function;
-use cryptoki::error::{Error, Rv};
+use cryptoki::error::{Error, Rv, RvError};
 use cryptoki::object::{Attribute, ObjectHandle};
 use cryptoki_sys::{
     CK_ATTRIBUTE, CK_FLAGS, CK_FUNCTION_LIST, CK_FUNCTION_LIST_3_0, CK_INTERFACE,
@@ -41,6 +41,9 @@ use super::structures::{
 
 /// How many objects one `C_FindObjects` may return.
 const OBJECTS_PER_CALL: usize = 64;
+
+/// A token that lists more objects does not end its list: it has failed. 8 MB of handles.
+const MAX_OBJECTS: usize = 1_000_000;
 
 /// A module's function table, with the library that it points into.
 pub(super) struct Functions {
@@ -222,6 +225,9 @@ impl Session {
             found.extend(page.into_iter().take(count).map(object));
             if count < OBJECTS_PER_CALL {
                 return Ok(found);
+            }
+            if found.len() > MAX_OBJECTS {
+                return Err(Error::Pkcs11(RvError::GeneralError, Function::FindObjects));
             }
         }
     }

@@ -26,9 +26,8 @@ fn is_last(response: &Response) -> bool {
     value.is_some_and(|value| value.eq_ignore_ascii_case("close"))
 }
 
-/// Sends requests until an answer is the connection's last.
-fn use_up(proxy: &Proxy, connection: &mut Connection) -> Duration {
-    let start = Instant::now();
+/// Sends requests until an answer is the connection's last. Returns the time since `start`, which is before the connection.
+fn use_up(proxy: &Proxy, connection: &mut Connection, start: Instant) -> Duration {
     loop {
         let response = connection.exchange(&health(proxy));
         response.ok();
@@ -43,8 +42,9 @@ fn use_up(proxy: &Proxy, connection: &mut Connection) -> Duration {
 #[test]
 fn http1_ends_with_an_answer_that_says_so() {
     let proxy = proxy();
+    let start = Instant::now();
     let mut connection = proxy.connect();
-    let lived = use_up(&proxy, &mut connection);
+    let lived = use_up(&proxy, &mut connection, start);
     assert!(lived > Duration::from_millis(500), "after {lived:?}");
     connection.assert_closes();
     let ended = [("listener", "server"), ("reason", "max_age")];
@@ -81,7 +81,7 @@ fn an_idle_connection_is_never_closed_because_of_its_age() {
         .ok();
     let start = Instant::now();
     while start.elapsed() < 2 * OLDEST {
-        use_up(&proxy, &mut proxy.connect());
+        use_up(&proxy, &mut proxy.connect(), Instant::now());
     }
     assert!(idle_http2.is_open());
     let last = idle.exchange(&health(&proxy));

@@ -1,7 +1,8 @@
 //! What a return code means for a job (codes differ by vendor: see the profiles of devices in the project's notes).
 //!
 //! # Invariants
-//! - No code means by itself that the device has failed. [`super::settle`] finds that out, with the health key on the same session.
+//! - No code means by itself that the device has failed. `device_session::settle` finds that out, with the health key on the
+//!   same session.
 
 use cryptoki::error::RvError;
 use cryptoki_sys::{CKR_PARAMETER_SET_NOT_SUPPORTED, CKR_TOKEN_RESOURCE_EXCEEDED};

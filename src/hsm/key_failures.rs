@@ -99,7 +99,7 @@ impl KeyFailures {
         Some((entry.rejection.clone(), entry.warning.next(now)))
     }
 
-    /// Returns why a job that was queued at this moment need not be tried any more: another one has failed meanwhile.
+    /// Returns why a job that was queued at this moment is rejected: another job for the key has failed since then.
     pub(super) fn reject_queued(
         &self,
         operation: Operation,
@@ -175,7 +175,7 @@ impl KeyFailures {
         removed.is_some_and(|entry| entry.rejection.is_proven)
     }
 
-    /// Whether this failure of a key tells of the device, where no health key can tell: another key has just failed with the same error, and
+    /// Returns whether this failure of a key means that the device failed, if there is no health key: another key has just failed with the same error, and
     /// no key has worked since then. Two names of one object are one key.
     pub(super) fn tells_of_device(
         &self,

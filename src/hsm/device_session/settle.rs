@@ -30,7 +30,7 @@ enum KeyCheck {
     Fails,
     /// It cannot be tested: the key may not make a ciphertext to decrypt.
     Untestable,
-    /// It should make a ciphertext to decrypt, and fails.
+    /// It should make a ciphertext to decrypt, and fails; or no key makes one that decrypts.
     Suspect,
 }
 
@@ -169,12 +169,14 @@ impl DeviceSession {
             return KeyCheck::Suspect;
         };
         let known = KnownGood::new(key.clone(), sealed);
-        match self.checker().still_works(&known) {
-            true => {
-                self.opening.key_proofs.add(known);
-                KeyCheck::Works
-            }
-            false => KeyCheck::Fails,
+        if self.checker().still_works(&known) {
+            self.opening.key_proofs.add(known);
+            return KeyCheck::Works;
+        }
+        // The HSM may encrypt wrongly instead. That is no reason to reject decryptions.
+        match self.known_good() {
+            Some(health) if !self.does_known_good(Operation::Encrypt, &health) => KeyCheck::Suspect,
+            Some(_) | None => KeyCheck::Fails,
         }
     }
 
@@ -250,7 +252,7 @@ impl DeviceSession {
             .clone()
     }
 
-    /// A new session in the place of a lost one. If none can be had but the present one works, the session was not lost.
+    /// Replaces a lost session. If none can be had but the present one works, the session was not lost.
     pub(super) fn reconnect(&mut self) -> Result<(), Failure> {
         let Err(error) = self.replace_session() else {
             return Ok(());

@@ -20,6 +20,7 @@ mod audit_faults;
 mod audit_limit;
 mod audit_moves;
 mod audit_packed;
+mod audit_paths;
 mod audit_slow;
 mod audit_strangers;
 mod audit_tampering;

@@ -17,6 +17,7 @@ mod audit;
 mod audit_commands;
 mod audit_disks;
 mod audit_faults;
+mod audit_incomplete;
 mod audit_limit;
 mod audit_moves;
 mod audit_packed;

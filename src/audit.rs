@@ -38,8 +38,8 @@
 //! - `recovered`: `cause` `torn_line` with `bytes`, `sha256` and `file` of what a crash left behind; or `cause` `unrecorded` with
 //!   `unrecorded`, the number of entries that have no line (refused or lost, as `on_failure` says), and `error`.
 //!   Or, when a start found the end of the chain damaged: `cause` `missing` with `first` and `last`, the numbers of acknowledged lines that
-//!   are gone; `cause` `replaced` with `line` and `was`, the number and the known hash of the last line; or `cause` `unknown_position`
-//!   with `error`, when a file could not be read and nothing else says where the chain was.
+//!   are in no file beside the trail (`first` is 1 when no line is there); `cause` `replaced` with `line` and `was`, the number and the known hash of the last line; or `cause` `unknown_position`
+//!   with `error`, when a file could not be read, or the lock file is there and nothing else, and nothing says where the chain was.
 //! - `correction`: `corrects`, the number of a request's line that says what was not answered after all, and the members of `request` with
 //!   what was.
 //! - `start`, `stop`: `version`, `pid`.
@@ -61,13 +61,14 @@ pub use chain::Position;
 pub use checkpoint::{Checkpoint, Seal, SealedHead, Sealer, Sealing, Unseal};
 pub use error::AuditError;
 pub use metrics::AuditMetrics;
-pub use reading::{Lines, in_order, trail_files, unreadable_files};
+pub use reading::{Breaks, LeftOut, Lines, Listing, in_order, list_trail, trail_files};
 pub use record::{Entry, Kind, Outcome, Request, Security};
 pub use recording::Recording;
 pub use report::{ChainFault, Damage, Place, Verification};
 pub use settings::{AuditSettings, CheckpointSettings, OnFailure, RotateSettings, SyncPolicy};
 pub use trail::Trail;
 pub use verify::verify;
+pub use writing::last_recorded;
 
 #[cfg(test)]
 mod tests;

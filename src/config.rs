@@ -200,6 +200,7 @@ fn whole(root: &Section<'_>) -> Option<Configuration> {
     root.finish();
     let (audit, hsms, key_stores) = (audit?, hsms?, key_stores?);
     audit::check_key(root, audit.as_ref(), &hsms, &key_stores);
+    audit::check_path(root, audit.as_ref(), &hsms);
     let policy = policy?;
     policy::check_names(root, policy.as_ref(), &key_stores);
     Some(Configuration {

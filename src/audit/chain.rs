@@ -142,6 +142,13 @@ pub(super) fn could_begin_a_line(bytes: &[u8]) -> bool {
     bytes.get(..common) == VERSION.as_bytes().get(..common)
 }
 
+/// Whether `bytes` without a newline could be one line, or its beginning: within a line, quotation marks are escaped.
+pub(super) fn could_be_one_line(bytes: &[u8]) -> bool {
+    let rest = bytes.get(1..).unwrap_or_default();
+    let mut places = rest.windows(VERSION.len());
+    could_begin_a_line(bytes) && !places.any(|place| place == VERSION.as_bytes())
+}
+
 /// The number of a line of which only the beginning may be intact.
 pub(super) fn seq_of_beginning(bytes: &[u8]) -> Option<u64> {
     let rest = bytes.strip_prefix(VERSION.as_bytes())?;

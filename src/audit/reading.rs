@@ -3,11 +3,13 @@
 mod line_reader;
 mod lines;
 mod listing;
+mod numbers;
 mod source;
 mod zstd;
 
 pub use lines::Lines;
-pub use listing::{in_order, trail_files, unreadable_files};
+pub use listing::{LeftOut, Listing, in_order, list_trail, trail_files};
+pub use numbers::Breaks;
 
 pub(super) use line_reader::{CHUNK, MAX_LINE, read_line};
 pub(super) use listing::{candidates, directory_of, first_seq};

@@ -1,6 +1,7 @@
 //! What a verification reports.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use super::chain::Position;
 
@@ -56,6 +57,13 @@ pub enum Damage {
     AnchorMissing,
 }
 
+impl Place {
+    /// When it says it was written; none when it does not say a time.
+    pub fn moment(&self) -> Option<SystemTime> {
+        humantime::parse_rfc3339(&self.time).ok()
+    }
+}
+
 /// What a verification found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verification {
@@ -77,6 +85,10 @@ pub struct Verification {
     pub unsealed: u64,
     /// The last line that a checked seal speaks for: what was behind it and is cut off leaves no trace.
     pub sealed_through: Option<u64>,
+    /// When the oldest line behind the last checked seal was written, checkpoints aside; none when there is no such line.
+    pub unsealed_since: Option<SystemTime>,
+    /// Lines that a start did not find in any file, from and to, as the trail says.
+    pub missing: Vec<(u64, u64)>,
     /// The numbers of the lines that tell of a recovery.
     pub recovered: Vec<u64>,
     /// How often the clock went back.

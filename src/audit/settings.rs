@@ -35,7 +35,21 @@ impl AuditSettings {
             rotate: RotateSettings::default(),
         }
     }
+
+    /// The files that have fixed names: the one that is written, the lock and the position file.
+    pub fn files(&self) -> [PathBuf; 3] {
+        let beside = |suffix: &str| {
+            let mut name = self.path.clone().into_os_string();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        ["", LOCK, POSITION].map(beside)
+    }
 }
+
+/// What the names of the files beside a trail have behind its name.
+pub(super) const LOCK: &str = ".lock";
+pub(super) const POSITION: &str = ".position";
 
 /// What happens to a request that cannot be recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

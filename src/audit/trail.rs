@@ -14,7 +14,7 @@ use super::metrics::AuditMetrics;
 use super::record::Entry;
 use super::recording::Recording;
 use super::settings::AuditSettings;
-use super::writing::{Found, Message, Outbox, State, System, Writer, find};
+use super::writing::{Message, Outbox, State, System, Writer, find, inspect};
 use crate::sync::poisoned;
 use crate::sync::{End, essential_thread, thread};
 
@@ -47,7 +47,8 @@ impl Trail {
         sealer: Option<Sealer>,
         metrics: AuditMetrics,
     ) -> Result<Self, AuditError> {
-        let found = find_in_time(settings)?;
+        let of_thread = settings.clone();
+        let found = in_time(settings, move || find(&of_thread, Arc::new(System)))?;
         let (inbox, messages) = channel();
         let outbox = Arc::new(Outbox {
             inbox,
@@ -63,6 +64,15 @@ impl Trail {
         });
         started.map_err(AuditError::unusable(&settings.path))?;
         Ok(Self(Arc::new(Handle(outbox))))
+    }
+
+    /// Checks whether [`Trail::open`] can use the path. Writes nothing and takes no lock: a proxy may be writing the trail.
+    ///
+    /// # Errors
+    /// Those of [`Trail::open`], except that another process writes it.
+    pub fn check(settings: &AuditSettings) -> Result<(), AuditError> {
+        let path = settings.path.clone();
+        in_time(settings, move || inspect(&path))
     }
 
     /// Records the entry. With [`super::OnFailure::Refuse`] it waits until the line is written, and says so when it is not: then what the
@@ -133,17 +143,19 @@ impl Trail {
     }
 }
 
-/// Finds the end of the trail. A start must end even when the disk hangs.
-fn find_in_time(settings: &AuditSettings) -> Result<Found, AuditError> {
-    let (send, found) = channel();
-    let of_thread = settings.clone();
+/// Does work on the files of the trail. A start must end even when the disk hangs.
+fn in_time<T: Send + 'static>(
+    settings: &AuditSettings,
+    work: impl FnOnce() -> Result<T, AuditError> + Send + 'static,
+) -> Result<T, AuditError> {
+    let (send, done) = channel();
     let started = thread("audit-start", move || {
         // After the start has given up nobody waits for it.
-        drop(send.send(find(&of_thread, Arc::new(System))));
+        drop(send.send(work()));
     });
     started.map_err(AuditError::unusable(&settings.path))?;
-    let found = found.recv_timeout(START_PATIENCE);
-    found.unwrap_or_else(|_| Err(AuditError::Hangs(settings.path.clone())))
+    let done = done.recv_timeout(START_PATIENCE);
+    done.unwrap_or_else(|_| Err(AuditError::Hangs(settings.path.clone())))
 }
 
 impl Drop for Handle {

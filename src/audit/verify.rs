@@ -8,8 +8,9 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use super::chain::{Line, Position, could_begin_a_line};
+use super::chain::{Line, Position, could_be_one_line};
 use super::checkpoint::{self, MAX_LAG, Read, Unseal};
 use super::reading::{MAX_LINE, Source};
 use super::report::{ChainFault, Damage, Place, Verification};
@@ -50,10 +51,19 @@ pub fn verify(
 struct Walk<'a> {
     found: Verification,
     /// The last positions, newest behind: a checkpoint speaks of one of them.
-    recent: VecDeque<Position>,
+    recent: VecDeque<Recent>,
     /// Not met yet.
     anchor: Option<Position>,
     unseal: Option<&'a dyn Unseal>,
+}
+
+/// A line that was read.
+#[derive(Clone, Copy)]
+struct Recent {
+    position: Position,
+    /// None when it says no time.
+    time: Option<SystemTime>,
+    is_checkpoint: bool,
 }
 
 impl Walk<'_> {
@@ -97,8 +107,8 @@ impl Walk<'_> {
 
     /// The number that the next line should have.
     fn expected(&self) -> u64 {
-        let last = self.recent.back().or(self.anchor.as_ref());
-        last.map_or(1, |last| last.seq + 1)
+        let last = self.recent.back().map(|last| last.position);
+        last.or(self.anchor).map_or(1, |last| last.seq + 1)
     }
 
     fn line(&mut self, bytes: &[u8]) -> Result<(), Damage> {
@@ -116,7 +126,7 @@ impl Walk<'_> {
         if line.kind == "checkpoint" {
             self.checkpoint(bytes)?;
         }
-        self.note(&line);
+        self.note(&line, bytes);
         Ok(())
     }
 
@@ -127,12 +137,17 @@ impl Walk<'_> {
             && self.recent.is_empty()
         {
             self.anchor = None;
-            self.recent.push_back(anchor);
+            self.recent.push_back(Recent {
+                position: anchor,
+                time: None,
+                // It was verified before.
+                is_checkpoint: true,
+            });
         }
     }
 
     fn follows(&self, line: &Line<'_>) -> Result<(), Damage> {
-        let Some(last) = self.recent.back() else {
+        let Some(last) = self.recent.back().map(|last| last.position) else {
             let is_first = line.seq != 1 || line.prev == Position::GENESIS.hash;
             return is_first.then_some(()).ok_or(Damage::Unlinked);
         };
@@ -152,7 +167,10 @@ impl Walk<'_> {
                 return Ok(());
             }
         };
-        let oldest = self.recent.front().map_or(u64::MAX, |oldest| oldest.seq);
+        let oldest = self
+            .recent
+            .front()
+            .map_or(u64::MAX, |oldest| oldest.position.seq);
         match self.recent_at(checkpoint.head.seq) {
             Some(position) if position == checkpoint.head => {}
             // Its line is not here to be compared: a genuine seal, replayed, would vouch for lines that it has never seen.
@@ -168,6 +186,7 @@ impl Walk<'_> {
             Some(Ok(true)) => {
                 self.found.seals_verified += 1;
                 self.found.sealed_through = Some(checkpoint.head.seq);
+                self.found.unsealed_since = self.first_entry_behind(checkpoint.head.seq);
             }
             Some(Err(error)) => {
                 self.found.seals_unchecked += 1;
@@ -178,19 +197,38 @@ impl Walk<'_> {
     }
 
     fn recent_at(&self, seq: u64) -> Option<Position> {
-        let oldest = self.recent.front()?.seq;
-        let index = usize::try_from(seq.checked_sub(oldest)?).ok()?;
-        self.recent.get(index).copied()
+        let index = self.index_of(seq)?;
+        self.recent.get(index).map(|recent| recent.position)
     }
 
-    fn note(&mut self, line: &Line<'_>) {
+    fn index_of(&self, seq: u64) -> Option<usize> {
+        let oldest = self.recent.front()?.position.seq;
+        usize::try_from(seq.checked_sub(oldest)?).ok()
+    }
+
+    /// The time of the first line behind this one that is no checkpoint.
+    fn first_entry_behind(&self, seq: u64) -> Option<SystemTime> {
+        let mut behind = self.recent.iter().skip(self.index_of(seq)? + 1);
+        behind.find(|recent| !recent.is_checkpoint)?.time
+    }
+
+    fn note(&mut self, line: &Line<'_>, bytes: &[u8]) {
         if self.recent.len() == MAX_LAG {
             self.recent.pop_front();
         }
-        self.recent.push_back(line.position());
+        let recent = Recent {
+            position: line.position(),
+            time: humantime::parse_rfc3339(line.time).ok(),
+            is_checkpoint: line.kind == "checkpoint",
+        };
+        self.recent.push_back(recent);
+        if !recent.is_checkpoint && self.found.unsealed_since.is_none() {
+            self.found.unsealed_since = recent.time;
+        }
         self.found.lines += 1;
         if line.kind == "recovered" {
             self.found.recovered.push(line.seq);
+            self.found.missing.extend(missing(bytes));
         }
         let last = self.found.last.get_or_insert_with(|| place(line));
         self.found.clock_went_back += u64::from(is_earlier(line.time, &last.time));
@@ -210,11 +248,19 @@ impl Walk<'_> {
     }
 }
 
+/// The lines that a start did not find, if that is what the line says.
+fn missing(line: &[u8]) -> Option<(u64, u64)> {
+    let line: serde_json::Value = serde_json::from_slice(line).ok()?;
+    let number = |name: &str| line.get(name).and_then(serde_json::Value::as_u64);
+    let is_missing = line.get("cause").is_some_and(|cause| cause == "missing");
+    is_missing.then(|| Some((number("first")?, number("last")?)))?
+}
+
 /// Whether bytes without a newline can be a line that is being written, or that a crash tore.
 fn is_torn(bytes: &[u8]) -> bool {
     let zeros = bytes.iter().position(|byte| *byte == 0);
     let begin = bytes.get(..zeros.unwrap_or(bytes.len()));
-    could_begin_a_line(begin.unwrap_or_default())
+    could_be_one_line(begin.unwrap_or_default())
 }
 
 /// Entries are stamped before they queue, so that neighbours may differ by less than a second.

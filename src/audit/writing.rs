@@ -5,6 +5,7 @@ mod crash;
 mod disk;
 mod file;
 mod inbox;
+mod inspect;
 mod pace;
 mod position;
 mod seals;
@@ -16,7 +17,11 @@ pub(super) use disk::System;
 #[cfg(test)]
 pub(super) use disk::{Access, Disk};
 pub(super) use inbox::{Message, Outbox, Outcome, Slot, State, Waiting};
+pub(super) use inspect::inspect;
+pub use position::last_recorded;
 #[cfg(test)]
 pub(super) use position::path_beside;
-pub(super) use start::{Found, find};
+#[cfg(test)]
+pub(super) use start::Found;
+pub(super) use start::find;
 pub(super) use writer::Writer;

@@ -2,12 +2,13 @@
 
 mod columns;
 mod filter;
+mod incomplete;
 mod limit;
 mod report;
 mod show;
 mod verify;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -15,7 +16,7 @@ use serde_json::Value;
 
 use super::exit::{ExitStatus, Refusal};
 use super::load;
-use crate::audit::{AuditSettings, Lines, in_order, trail_files, unreadable_files};
+use crate::audit::{AuditSettings, Lines, Listing, Position, in_order, last_recorded, list_trail};
 use crate::config::Outline;
 
 /// The audit trail.
@@ -57,24 +58,28 @@ impl Which {
         [self.files.as_slice(), &self.file].concat()
     }
 
-    /// Files that belong to the configured trail by their names, but cannot be read here.
-    fn left_out(&self, outline: Option<&Outline>) -> Result<Vec<PathBuf>, Refusal> {
-        match outline {
-            Some(outline) if self.named().is_empty() => {
-                unreadable_files(&settings(outline)?.path).map_err(unreadable)
-            }
-            _ => Ok(Vec::new()),
-        }
+    /// The configured trail, unless files are named.
+    fn configured<'a>(
+        &self,
+        outline: Option<&'a Outline>,
+    ) -> Result<Option<&'a AuditSettings>, Refusal> {
+        let outline = outline.filter(|_| self.named().is_empty());
+        outline.map(settings).transpose()
     }
 
     /// The files as they are there now, in the order of their lines.
-    fn files(&self, outline: Option<&Outline>) -> Result<Vec<PathBuf>, Refusal> {
-        let named = self.named();
-        if !named.is_empty() {
-            return in_order(&named).map_err(unreadable);
+    fn listing(&self, outline: Option<&Outline>) -> Result<Listing, Refusal> {
+        match self.configured(outline)? {
+            Some(settings) => listing(settings),
+            None => in_order(&self.named()).map_err(unreadable),
         }
-        let settings = outline.map(settings).transpose()?;
-        settings.map_or(Ok(Vec::new()), files)
+    }
+
+    /// The last acknowledged line of the configured trail. Ask before the files are read: the trail may be written meanwhile.
+    fn end(&self, outline: Option<&Outline>) -> Result<Option<Position>, Refusal> {
+        let settings = self.configured(outline)?;
+        let end = settings.map(|settings| last_recorded(&settings.path));
+        Ok(end.transpose().map_err(unreadable)?.flatten())
     }
 }
 
@@ -86,10 +91,10 @@ pub(super) fn settings(outline: &Outline) -> Result<&AuditSettings, Refusal> {
     })
 }
 
-fn files(settings: &AuditSettings) -> Result<Vec<PathBuf>, Refusal> {
+fn listing(settings: &AuditSettings) -> Result<Listing, Refusal> {
     let path = &settings.path;
     let beside = |error: io::Error| unreadable(format!("{}: {error}", path.display()));
-    trail_files(path).map_err(beside)
+    list_trail(path).map_err(beside)
 }
 
 /// A file that is not there or may not be read.
@@ -100,12 +105,23 @@ fn unreadable(error: impl std::fmt::Display) -> Refusal {
 /// What the trail says of a request, newest last.
 pub(super) fn requests(settings: &AuditSettings, id: &str) -> Result<Vec<Value>, Refusal> {
     let wanted = filter::Filter::of_request(id);
-    let mut lines = Lines::of(files(settings)?);
+    let end = last_recorded(&settings.path).map_err(unreadable)?;
+    let listing = listing(settings)?;
+    let mut lines = Lines::of(listing.files);
     let mut found = Vec::new();
     while let Some(line) = lines.next_line().map_err(unreadable)? {
         found.extend(wanted.pick(line).wanted());
     }
+    let gaps = incomplete::of_reading(&listing.left_out, lines.breaks());
+    let end = incomplete::unseen_end(lines.last_number(), end);
+    gaps.into_iter().chain(end).for_each(note);
     Ok(found)
+}
+
+/// Tells the operator something on standard error.
+fn note(what: impl std::fmt::Display) {
+    // Without standard error there is nobody to tell.
+    drop(writeln!(io::stderr(), "xks-proxy: {what}"));
 }
 
 /// The path whose trail goes on, for who follows it.

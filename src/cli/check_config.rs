@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::exit::ExitStatus;
+use crate::audit::Trail;
 use crate::config::{self, Configuration, Finding, Findings, Loaded, Reading};
 use crate::inventory::{Examination, Holding, Inventory, TokenReport, VersionReport};
 
@@ -92,8 +93,22 @@ impl CheckConfig {
     }
 }
 
-/// The configuration, if nothing is wrong with it or with its certificate: a start would serve a certificate that KMS does not accept.
+/// The configuration, if a start would accept it, its certificate, which KMS must accept, and the place of its audit trail.
 fn checked(file: &Path) -> Result<Loaded, Findings> {
+    let loaded = read(file)?;
+    let audit = loaded.configuration.audit.as_ref();
+    match audit.map_or(Ok(()), Trail::check) {
+        Ok(()) => Ok(loaded),
+        Err(error) => Err(Findings(vec![Finding {
+            key: "audit.path".to_owned(),
+            line: None,
+            message: error.to_string(),
+        }])),
+    }
+}
+
+/// The configuration, if nothing is wrong with it or with its certificate.
+fn read(file: &Path) -> Result<Loaded, Findings> {
     let Reading {
         outcome,
         certificate,

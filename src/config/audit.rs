@@ -1,5 +1,8 @@
 //! `[audit]`: where the trail is, who vouches for it, and what becomes of a request that cannot be recorded.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::section::Section;
@@ -8,6 +11,7 @@ use crate::audit::{AuditSettings, CheckpointSettings, OnFailure, RotateSettings,
 use crate::ekm::KeySelector;
 use crate::hsm::HsmSettings;
 use crate::keystore::KeyStoreSettings;
+use crate::read_file;
 
 /// More lines than these between two checkpoints, and a seal that is late is worth nothing.
 const MAX_CHECKPOINT_LINES: u64 = 50_000;
@@ -118,4 +122,58 @@ pub(super) fn check_key(
         );
         root.fault("audit", what);
     }
+}
+
+/// The trail has a path of its own: no other file that the configuration names is there, and no directory whose files are read holds it.
+pub(super) fn check_path(root: &Section<'_>, audit: Option<&AuditSettings>, hsms: &[HsmSettings]) {
+    let Some((audit, section)) = audit.zip(root.section("audit")) else {
+        return;
+    };
+    let sources = section.document().sources();
+    let modules = hsms.iter().map(|hsm| hsm.module.as_path());
+    let mut named: Vec<&Path> = sources.paths().chain(modules).collect();
+    named.sort_unstable();
+    named.dedup();
+    for named in named {
+        if let Some(what) = conflict(audit, named) {
+            section.fault("path", what);
+        }
+    }
+}
+
+/// Why a path that the configuration names cannot be used beside the trail.
+fn conflict(audit: &AuditSettings, named: &Path) -> Option<String> {
+    let shown = named.display();
+    let directory = directory_of(&audit.path);
+    if read_file::look(named).is_ok_and(|found| found.is_dir()) {
+        return is_same(directory, named).then(|| {
+            format!("is in {shown}, whose files the configuration is read from: each new audit file would be a change of it; name another directory")
+        });
+    }
+    audit.files().iter().find(|own| is_same(own, named)).map(|own| {
+        let own = own.display();
+        format!("needs {own} for the audit trail, which is {shown}, and the configuration names that for something else; name another path")
+    })
+}
+
+fn directory_of(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    parent.unwrap_or(Path::new("."))
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    place(one) == place(other) || identity(one).is_some_and(|one| identity(other) == Some(one))
+}
+
+/// The path without symbolic links, also of a file that is not there yet.
+fn place(path: &Path) -> PathBuf {
+    let canonical = |path: &Path| read_file::patiently(path, |path| fs::canonicalize(path)).ok();
+    let beside = || Some(canonical(directory_of(path))?.join(path.file_name()?));
+    let place = canonical(path).or_else(beside);
+    place.unwrap_or_else(|| path.to_owned())
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let found = read_file::look(path).ok()?;
+    Some((found.dev(), found.ino()))
 }

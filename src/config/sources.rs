@@ -126,6 +126,11 @@ impl Sources {
         self.0.iter().any(|(_, found)| *found == Found::NoAnswer)
     }
 
+    /// Every path so far: files, and directories whose files are read.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(|(path, _)| path.as_path())
+    }
+
     /// The file that was read first: the configuration itself.
     pub(super) fn first(&self) -> Option<&Path> {
         self.0.first().map(|(path, _)| path.as_path())

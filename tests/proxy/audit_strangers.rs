@@ -35,7 +35,7 @@ fn what_is_no_trail_is_called_so() {
     }
     verify(b"", &["verify"]).expect(1, &["nothing is proved"]);
     verify(b"torn", &["verify"]).expect(1, &["nothing is proved"]);
-    verify(b"", &["show"]).expect(0, &["SEQ"]);
+    verify(b"", &["show"]).expect(1, &["no line of an audit trail in"]);
     for command in ["verify", "show"] {
         on(directory.path(), &[command]).expect(2, &["cannot read "]);
         on(&path.with_extension("absent"), &[command]).expect(2, &["absent: No such file"]);

@@ -192,7 +192,8 @@ impl Scene {
         self.verify(self.lines.concat(), &["--after", known])
             .expect(0, &["keep for the next time: --after"]);
         let cut = &self.lines[..self.lines.len() - 3];
-        self.verify(cut.concat(), &[]).expect(0, &[]);
+        self.verify(cut.concat(), &[])
+            .expect(3, &["INCOMPLETE", "as the position file says"]);
         let fault = self.damage(cut, &["--after", known]);
         assert_eq!(fault["damage"], "known_line_missing", "{fault}");
         // The beginning: seen when somebody knows that it is there, and told in any case.

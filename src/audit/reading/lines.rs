@@ -2,6 +2,7 @@
 //!
 //! # Invariants
 //! - No more than [`MAX_LINE`] of a file is in memory.
+//! - The last file is opened at once: it may be renamed, and another one begun, while the others are read.
 //! - Following a trail misses no line where one file ends and the next begins, also when the first one is renamed, compressed or deleted.
 //! - Bytes that are not a line are handed out as one: the caller must notice them.
 
@@ -11,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use super::line_reader::{MAX_LINE, naming};
 use super::listing::{first_seq, trail_files};
+use super::numbers::{Breaks, Numbers};
 use super::source::{Source, identity_of, is_stream};
-use crate::audit::chain::{Line, could_begin_a_line};
+use crate::audit::chain::{Line, could_be_one_line};
 
 /// The lines of some files.
 pub struct Lines {
@@ -22,20 +24,29 @@ pub struct Lines {
     /// Whether the buffer holds what was given out, and not the beginning of a line.
     is_given: bool,
     is_following: bool,
-    /// The number of the last line that was handed out.
-    last_seq: u64,
+    /// The last of the files, until its turn comes.
+    newest: Option<io::Result<Source>>,
+    /// The numbers of the lines that were handed out.
+    numbers: Numbers,
+    /// Files of which no line was handed out.
+    blank: Vec<PathBuf>,
+    /// Whether the file that was opened last is one of them.
+    is_blank: bool,
 }
 
 impl Lines {
     /// The lines of these files, in this order.
     pub fn of(files: Vec<PathBuf>) -> Self {
         Self {
+            newest: files.last().map(|path| Source::open(path)),
             waiting: files.into(),
             open: None,
             buffer: Vec::new(),
             is_given: true,
             is_following: false,
-            last_seq: 0,
+            numbers: Numbers::default(),
+            blank: Vec::new(),
+            is_blank: false,
         }
     }
 
@@ -59,7 +70,7 @@ impl Lines {
                 let Some(path) = self.waiting.pop_front() else {
                     return Ok(None);
                 };
-                self.open = Some(Source::open(&path)?);
+                self.open_next(path)?;
                 continue;
             };
             if std::mem::take(&mut self.is_given) {
@@ -85,16 +96,45 @@ impl Lines {
     /// Whether what is behind the last newline can still become a line.
     fn may_grow(&self, is_last: bool) -> bool {
         let is_whole = Line::read_intact(&self.buffer).is_some();
-        is_last && (self.is_following || could_begin_a_line(&self.buffer) && !is_whole)
+        is_last && (self.is_following || could_be_one_line(&self.buffer) && !is_whole)
+    }
+
+    fn open_next(&mut self, path: PathBuf) -> io::Result<()> {
+        let newest = match self.waiting.is_empty() {
+            true => self.newest.take(),
+            false => None,
+        };
+        self.open = Some(newest.unwrap_or_else(|| Source::open(&path))?);
+        self.blank.push(path);
+        self.is_blank = true;
+        Ok(())
     }
 
     fn give(&mut self) -> &[u8] {
         self.is_given = true;
+        if std::mem::take(&mut self.is_blank) {
+            self.blank.pop();
+        }
         let line = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
         if let Some(read) = Line::read(line) {
-            self.last_seq = read.seq;
+            self.numbers.add(read.seq);
         }
         line
+    }
+
+    /// Where the numbers of the lines so far do not follow one another.
+    pub fn breaks(&self) -> Breaks {
+        self.numbers.breaks
+    }
+
+    /// The highest number of a line so far; 0 when there was none.
+    pub fn last_number(&self) -> u64 {
+        self.numbers.highest
+    }
+
+    /// The files so far that had no line.
+    pub fn blank_files(&self) -> &[PathBuf] {
+        &self.blank
     }
 
     /// The number of bytes behind the last newline that may be the beginning of a line: it is being written, or a crash tore it.
@@ -123,7 +163,7 @@ impl Lines {
         let ours = open.identity();
         let is_ours = |path: &PathBuf| path.metadata().is_ok_and(|m| identity_of(&m) == ours);
         let at = files.iter().position(is_ours);
-        let (behind, last_seq) = (at.map_or(0, |at| at + 1), self.last_seq);
+        let (behind, last_seq) = (at.map_or(0, |at| at + 1), self.numbers.highest);
         let files = files.into_iter().skip(behind);
         // Ours may have been compressed or deleted: what it held is known by the numbers.
         let is_new = |path: &PathBuf| matches!(first_seq(path), Ok(Some(seq)) if seq > last_seq);

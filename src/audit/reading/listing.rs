@@ -1,81 +1,167 @@
 //! The files of a trail: which they are, and their order.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::line_reader::naming;
 use super::source::{Source, is_stream, name_of_original};
 use crate::audit::chain::Line;
 
-/// So many bytes of a file show whether it is text.
-const SAMPLE: u64 = 512;
+/// The files of a trail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Those that are read, in the order of their lines.
+    pub files: Vec<PathBuf>,
+    /// Those that should hold lines by their names, and do not hold what can be read here.
+    pub left_out: Vec<LeftOut>,
+}
 
-/// The files of the trail at `path` that exist, in the order of their lines: also those that logrotate has renamed or compressed. A compressed
-/// copy is left out while its original exists.
+/// A file that is not read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LeftOut {
+    /// The file.
+    pub path: PathBuf,
+    /// Why it is not read.
+    pub why: &'static str,
+}
+
+/// The files of the trail at `path` that exist: also those that logrotate has renamed or compressed. A compressed copy is left out while its
+/// original exists. Each file is in one of the two lists at most.
+///
+/// # Errors
+/// When the directory or a file cannot be read.
+pub fn list_trail(path: &Path) -> io::Result<Listing> {
+    let (mut files, mut left_out) = (Vec::new(), Vec::new());
+    for entry in entries(path)? {
+        let judged = match entry.is_file {
+            true => judge(&entry.path, entry.seq_by_name()),
+            false => Ok(other_than_a_file(entry.seq_by_name())),
+        };
+        match judged {
+            // Renamed or compressed since the directory was read.
+            Err(_) if !entry.path.exists() => {}
+            Err(error) => return Err(error),
+            Ok(Judged::Lines(seq)) => files.push((seq, entry.path)),
+            Ok(Judged::LeftOut(why)) => left_out.push(LeftOut {
+                path: entry.path,
+                why,
+            }),
+            Ok(Judged::Foreign) => {}
+        }
+    }
+    files.sort();
+    left_out.sort();
+    let files = files.into_iter().map(|(_, path)| path).collect();
+    Ok(Listing { files, left_out })
+}
+
+/// The files of the trail at `path` that are read, in the order of their lines.
 ///
 /// # Errors
 /// When the directory or a file cannot be read.
 pub fn trail_files(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for file in candidates(path)? {
-        let seq = match first_seq(&file.path) {
-            // Renamed or compressed since the directory was read.
-            Err(_) if !file.path.exists() => continue,
-            read => read?,
-        };
+    list_trail(path).map(|listing| listing.files)
+}
+
+/// What a file is to a trail.
+enum Judged {
+    /// It holds lines, the first of which has this number.
+    Lines(u64),
+    /// It should hold lines.
+    LeftOut(&'static str),
+    /// Its name begins like the trail's, and that is all.
+    Foreign,
+}
+
+/// Judges a file by what it holds. `by_name` is the number of the first line that its name promises.
+fn judge(path: &Path, by_name: Option<u64>) -> io::Result<Judged> {
+    Ok(match (beginning(path)?, by_name) {
+        (Beginning::Line(seq), _) => Judged::Lines(seq),
+        // The file that is written now has no line before the first one.
+        (Beginning::Nothing, None | Some(u64::MAX)) => Judged::Foreign,
+        (Beginning::Nothing, Some(_)) => Judged::LeftOut(EMPTY),
         // A trail's own file does not drop out of it because its first line was changed.
-        let seq = seq.or_else(|| file.seq_by_name());
-        found.extend(seq.map(|seq| (seq, file.path)));
-    }
-    found.sort();
-    Ok(found.into_iter().map(|(_, path)| path).collect())
+        (Beginning::Other { .. }, Some(seq)) => Judged::Lines(seq),
+        (Beginning::Other { is_text: true }, None) => Judged::Foreign,
+        (Beginning::Other { is_text: false }, None) => Judged::LeftOut(
+            "it is neither text nor compressed with gzip or Zstandard; unpack it, and read all files of the trail",
+        ),
+    })
 }
 
-/// Files whose names say that they belong to the trail at `path`, but which are neither lines nor compressed in a way that can be read here.
-///
-/// # Errors
-/// When the directory or a file cannot be read.
-pub fn unreadable_files(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for file in candidates(path)? {
-        if name_of_original(&file.path).is_none() && !is_text(&file.path)? {
-            found.push(file.path);
+const EMPTY: &str = "it holds nothing, and its name says that it held lines";
+
+fn other_than_a_file(by_name: Option<u64>) -> Judged {
+    match by_name {
+        Some(_) => {
+            Judged::LeftOut("it is not a regular file, and its name says that it held lines")
         }
+        None => Judged::Foreign,
     }
-    found.sort();
-    Ok(found)
 }
 
-/// These files in the order of their lines; behind them, in the given order, those that begin with no line of a trail, and streams. Left out
+/// How a file begins, decompressed.
+enum Beginning {
+    /// With the line of this number.
+    Line(u64),
+    Nothing,
+    Other {
+        is_text: bool,
+    },
+}
+
+fn beginning(path: &Path) -> io::Result<Beginning> {
+    let mut line = Vec::new();
+    if !Source::open(path)?.read_line(&mut line)? {
+        return Ok(Beginning::Nothing);
+    }
+    let is_text = |byte: &u8| matches!(byte, b'\n' | b' '..=b'~');
+    let whole = line.strip_suffix(b"\n").unwrap_or_default();
+    Ok(match Line::read(whole) {
+        Some(line) => Beginning::Line(line.seq),
+        None => Beginning::Other {
+            is_text: line.iter().all(is_text),
+        },
+    })
+}
+
+/// These files in the order of their lines; behind them, in the given order, those that begin with no line of a trail, and streams. Not listed
 /// is what a shell's pattern takes along: the lock, the position file, what crashes left behind, and compressed copies whose
 /// original is named as well.
 ///
 /// # Errors
 /// When a file cannot be read; the error names it.
-pub fn in_order(files: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+pub fn in_order(files: &[PathBuf]) -> io::Result<Listing> {
     let is_copy = |path: &Path| name_of_original(path).is_some_and(|name| files.contains(&name));
-    let with_seq = |path: &PathBuf| {
-        let seq = match is_stream(path)? {
+    let (mut with_seq, mut left_out) = (Vec::new(), Vec::new());
+    for path in files {
+        if is_aside(&name_of(path)) || is_copy(path) {
+            continue;
+        }
+        let begin = match is_stream(path)? {
             true => None,
-            false => first_seq(path)?,
+            false => Some(beginning(path)?),
         };
-        Ok((seq.unwrap_or(u64::MAX), path.clone()))
-    };
-    let files = files
-        .iter()
-        .filter(|path| !is_aside(&name_of(path)) && !is_copy(path));
-    let mut files: Vec<_> = files.map(with_seq).collect::<io::Result<_>>()?;
-    files.sort_by_key(|(seq, _)| *seq);
-    Ok(files.into_iter().map(|(_, path)| path).collect())
+        match begin {
+            Some(Beginning::Nothing) if is_rotated(&name_of(path)) => left_out.push(LeftOut {
+                path: path.clone(),
+                why: EMPTY,
+            }),
+            Some(Beginning::Line(seq)) => with_seq.push((seq, path.clone())),
+            _ => with_seq.push((u64::MAX, path.clone())),
+        }
+    }
+    with_seq.sort_by_key(|(seq, _)| *seq);
+    let files = with_seq.into_iter().map(|(_, path)| path).collect();
+    Ok(Listing { files, left_out })
 }
 
 /// The number of a file's first line; none when it does not begin with a line of a trail.
 pub(in crate::audit) fn first_seq(path: &Path) -> io::Result<Option<u64>> {
-    let mut line = Vec::new();
-    Source::open(path)?.read_line(&mut line)?;
-    let line = line.strip_suffix(b"\n").unwrap_or_default();
-    Ok(Line::read(line).map(|line| line.seq))
+    Ok(match beginning(path)? {
+        Beginning::Line(seq) => Some(seq),
+        Beginning::Nothing | Beginning::Other { .. } => None,
+    })
 }
 
 /// A file that may belong to a trail, by its name.
@@ -83,10 +169,18 @@ pub(in crate::audit) struct Candidate {
     pub path: PathBuf,
     /// What its name has behind the trail's name.
     suffix: String,
+    is_file: bool,
 }
 
 /// The files in the trail's directory that may belong to it.
 pub(in crate::audit) fn candidates(path: &Path) -> io::Result<Vec<Candidate>> {
+    let mut found = entries(path)?;
+    found.retain(|entry| entry.is_file);
+    Ok(found)
+}
+
+/// The same with what is not a regular file.
+fn entries(path: &Path) -> io::Result<Vec<Candidate>> {
     let name = name_of(path);
     let mut found = Vec::new();
     for entry in fs::read_dir(directory_of(path))? {
@@ -98,9 +192,12 @@ pub(in crate::audit) fn candidates(path: &Path) -> io::Result<Vec<Candidate>> {
         let may_be = suffix.is_empty() || suffix.starts_with(['.', '-']);
         let path = entry.path();
         let is_copy = name_of_original(&path).is_some_and(|original| original.exists());
-        if may_be && !is_aside(&file_name) && !is_copy && entry.file_type()?.is_file() {
-            let suffix = suffix.to_owned();
-            found.push(Candidate { path, suffix });
+        if may_be && !is_aside(&file_name) && !is_copy {
+            found.push(Candidate {
+                path,
+                suffix: suffix.to_owned(),
+                is_file: entry.file_type()?.is_file(),
+            });
         }
     }
     Ok(found)
@@ -109,19 +206,28 @@ pub(in crate::audit) fn candidates(path: &Path) -> io::Result<Vec<Candidate>> {
 impl Candidate {
     /// The number of the first line that the file should have by its name.
     fn seq_by_name(&self) -> Option<u64> {
-        let is_empty = self.path.metadata().is_ok_and(|file| file.len() == 0);
-        let suffix = self.suffix.strip_suffix(".gz").unwrap_or(&self.suffix);
-        let suffix = suffix.strip_suffix(".zst").unwrap_or(suffix);
-        match suffix {
-            _ if is_empty => None,
+        match without_compression(&self.suffix) {
             "" => Some(u64::MAX),
-            _ => suffix
-                .strip_prefix('.')
-                .filter(|s| s.len() == 20)?
-                .parse()
-                .ok(),
+            suffix => suffix.strip_prefix('.').and_then(seq_of_name),
         }
     }
+}
+
+fn without_compression(name: &str) -> &str {
+    let name = name.strip_suffix(".gz").unwrap_or(name);
+    name.strip_suffix(".zst").unwrap_or(name)
+}
+
+/// The number that the proxy gives to a file that it leaves.
+fn seq_of_name(digits: &str) -> Option<u64> {
+    let is_number = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().ok())?
+}
+
+/// Whether the proxy has left a file of this name.
+fn is_rotated(name: &str) -> bool {
+    let end = without_compression(name).rsplit_once('.');
+    end.is_some_and(|(_, digits)| seq_of_name(digits).is_some())
 }
 
 /// The directory of a file.
@@ -138,12 +244,4 @@ fn name_of(path: &Path) -> String {
 /// Whether a file of this name is not part of a trail but stored beside it.
 fn is_aside(name: &str) -> bool {
     name.ends_with(".lock") || name.ends_with(".position") || name.contains(".torn-")
-}
-
-fn is_text(path: &Path) -> io::Result<bool> {
-    let mut sample = Vec::new();
-    let file = File::open(path).map_err(naming(path))?;
-    let read = file.take(SAMPLE).read_to_end(&mut sample);
-    read.map_err(naming(path))?;
-    Ok(sample.iter().all(|b| matches!(b, b'\n' | b' '..=b'~')))
 }

@@ -177,14 +177,18 @@ async fn a_file_does_not_drop_out_because_its_first_line_was_changed() {
     trail.stop().await;
     let files = trail_files(&settings.path).unwrap();
     assert_eq!(
-        in_order(&files.iter().rev().cloned().collect::<Vec<_>>()).unwrap(),
+        in_order(&files.iter().rev().cloned().collect::<Vec<_>>())
+            .unwrap()
+            .files,
         files
     );
     let aside =
         [".lock", ".torn-7-0"].map(|end| directory.path().join(format!("audit.jsonl{end}")));
     fs::write(&aside[1], "{\"v\":1,\"seq\"").unwrap();
     assert_eq!(
-        in_order(&[aside.to_vec(), files.clone()].concat()).unwrap(),
+        in_order(&[aside.to_vec(), files.clone()].concat())
+            .unwrap()
+            .files,
         files
     );
     for damaged in [&files[1], files.last().unwrap()] {

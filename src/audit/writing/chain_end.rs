@@ -25,36 +25,40 @@ pub(super) struct ChainEnd {
 }
 
 impl ChainEnd {
-    /// `last` is the last line of the file with the trail's name, if it has one.
+    /// `last` is the last line of the file with the trail's name, if it has one. `had_lock`: a proxy has been here before.
     pub(super) fn find(
         disk: &dyn Disk,
         path: &Path,
         last: Option<Position>,
         recorded: Recorded,
+        had_lock: bool,
     ) -> Result<Self, AuditError> {
         if let Some(last) = last {
             return Ok(Self::of(last, recorded.position()));
         }
         let others = Others::find(disk, path, recorded.position())?;
-        let mut recovered: Vec<Entry> = others.recovered.into_iter().collect();
-        // The lines between the two may be in files that were moved away.
-        let known = recorded.position();
-        let newest = [others.last, known].into_iter().flatten();
-        let newest = newest.max_by_key(|position| position.seq);
-        let position = newest.unwrap_or(Position::GENESIS);
-        if known.is_none() {
-            let damaged = recorded == Recorded::Unreadable;
-            let damaged = damaged.then(|| "the position file is damaged".to_owned());
-            let why = others.unreadable.or(damaged);
-            recovered.extend(why.map(|why| unknown(position, &why)));
+        let found = others.last.unwrap_or(Position::GENESIS);
+        let mut end = Self::of(found, recorded.position());
+        let why = match recorded {
+            Recorded::At(_) => None,
+            Recorded::Unreadable => Some("the position file is damaged"),
+            Recorded::Nothing => had_lock.then_some(
+                "the lock file is there, but neither the file of the trail nor the position file has content",
+            ),
+        };
+        if recorded.position().is_none()
+            && let Some(why) = others.unreadable.or(why.map(str::to_owned))
+        {
+            end.recovered.push(unknown(end.position, &why));
         }
+        let recovered = others.recovered.into_iter().chain(end.recovered);
         Ok(Self {
-            position,
-            recovered,
+            recovered: recovered.collect(),
+            position: end.position,
         })
     }
 
-    /// Behind a file that ends with `last`, of a trail whose last acknowledged line is `known`.
+    /// Behind files that end with `last`, of a trail whose last acknowledged line is `known`.
     fn of(last: Position, known: Option<Position>) -> Self {
         let known = known.unwrap_or(last);
         let (position, remark) = match known.seq.cmp(&last.seq) {
@@ -74,7 +78,7 @@ fn missing(found: Position, known: Position) -> Entry {
     tracing::error!(
         first,
         last,
-        "lines are missing at the end of the audit trail"
+        "acknowledged lines are in no file of the audit trail; if nobody moved them away, they are lost"
     );
     recovered(&serde_json::json!({ "cause": "missing", "first": first, "last": last }))
 }

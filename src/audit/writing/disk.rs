@@ -18,6 +18,8 @@ const MODE: u32 = 0o640;
 pub(in crate::audit) enum Access {
     /// Writes go to the end.
     Append,
+    /// The same, of a file that must be there.
+    Existing,
     /// Writes go to a given offset.
     Replace,
     /// Writes go to a file that must not exist yet.
@@ -87,6 +89,7 @@ fn open(path: &Path, access: Access) -> io::Result<File> {
     options.read(true).mode(MODE);
     match access {
         Access::Append => options.append(true).create(true),
+        Access::Existing => options.append(true),
         Access::Replace => options.write(true).create(true).truncate(false),
         Access::New => options.write(true).create_new(true),
     };

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::disk::{Access, Disk, beside};
 use crate::audit::chain::{Position, hex, sha256};
+use crate::audit::settings::POSITION;
 
 /// A disk writes a sector of this many bytes as a whole.
 const SLOT: usize = 512;
@@ -58,8 +59,7 @@ impl PositionFile {
     /// Opens or creates the file, and reads it.
     pub(super) fn open(disk: &Arc<dyn Disk>, path: PathBuf) -> io::Result<(Self, Recorded)> {
         let file = disk.open(&path, Access::Replace)?;
-        let slots = (0..SLOTS).map(|slot| Some((read(&file, slot)?, slot)));
-        let newest = slots.flatten().max_by_key(|(position, _)| position.seq);
+        let newest = newest(&file);
         let recorded = match newest {
             Some((position, _)) => Recorded::At(position),
             None if file.metadata()?.len() == 0 => Recorded::Nothing,
@@ -105,9 +105,31 @@ impl PositionFile {
     }
 }
 
+/// Returns the last acknowledged line of the trail at `path`, as its position file says; none when there is no such file, or no intact slot in it.
+///
+/// # Errors
+/// When the file is there and cannot be read; the error names it.
+pub fn last_recorded(trail: &Path) -> io::Result<Option<Position>> {
+    let path = path_beside(trail);
+    let found = match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_file() => File::open(&path).map(|file| newest(&file)),
+        Ok(_) => Err(io::Error::other("it is not a regular file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => Err(error),
+    };
+    let named = |error| io::Error::other(format!("{}: {error}", path.display()));
+    Ok(found.map_err(named)?.map(|(position, _)| position))
+}
+
+/// The newest position in the file, and its slot.
+pub(super) fn newest(file: &File) -> Option<(Position, u64)> {
+    let slots = (0..SLOTS).map(|slot| Some((read(file, slot)?, slot)));
+    slots.flatten().max_by_key(|(position, _)| position.seq)
+}
+
 /// The path of the position file of a trail.
 pub(in crate::audit) fn path_beside(trail: &Path) -> PathBuf {
-    beside(trail, ".position")
+    beside(trail, POSITION)
 }
 
 fn encode(position: Position) -> Vec<u8> {

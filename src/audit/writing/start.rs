@@ -18,13 +18,14 @@ use super::chain_end::ChainEnd;
 use super::crash::{make_durable, set_aside};
 use super::disk::{Access, Disk, beside};
 use super::file::{Open, Schedule, TrailFile, today};
+use super::inspect::inspect;
 use super::position::{PositionFile, path_beside};
 use super::tail::Tail;
 use crate::audit::chain::Position;
 use crate::audit::error::AuditError;
 use crate::audit::reading::{first_seq, identity_of};
 use crate::audit::record::Entry;
-use crate::audit::settings::AuditSettings;
+use crate::audit::settings::{AuditSettings, LOCK};
 
 /// A trail that was found, with the position from which it goes on, and what to record about how it was found.
 pub(in crate::audit) struct Found {
@@ -39,7 +40,11 @@ pub(in crate::audit) fn find(
     disk: Arc<dyn Disk>,
 ) -> Result<Found, AuditError> {
     let path = &settings.path;
-    let lock = lock(&*disk, &beside(path, ".lock"))?;
+    // First: beside a path that cannot be used, no file is made.
+    inspect(path)?;
+    let of_lock = beside(path, LOCK);
+    let had_lock = of_lock.exists();
+    let lock = lock(&*disk, &of_lock)?;
     let of_position = path_beside(path);
     let opened = PositionFile::open(&disk, of_position.clone());
     let (mut position_file, recorded) = opened.map_err(AuditError::unusable(&of_position))?;
@@ -50,7 +55,7 @@ pub(in crate::audit) fn find(
     let torn = set_aside(&*disk, path, &file, tail)?;
     let durable = make_durable(&*disk, path, tail).and_then(|()| disk.sync_directory(path));
     durable.map_err(AuditError::unusable(path))?;
-    let end = ChainEnd::find(&*disk, path, tail.last, recorded)?;
+    let end = ChainEnd::find(&*disk, path, tail.last, recorded, had_lock)?;
     let position = end.position;
     position_file.sync(position);
     let open = open(path, file, tail);

@@ -7,6 +7,9 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use crate::audit::Kind;
+use crate::cli::exit::Refusal;
+use crate::keystore::KeyStoreSettings;
+use crate::similar::nearest;
 
 /// The first bytes of every line of the schema that this version reads.
 const BEGINNING: &[u8] = br#"{"v":1,"#;
@@ -85,6 +88,32 @@ impl Filter {
             kind: vec![Kind::Request],
             ..Self::default()
         }
+    }
+
+    /// Refuses what no line can meet.
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        let both = self.since.as_ref().zip(self.until.as_ref());
+        let Some((since, until)) = both.filter(|(since, until)| until <= since) else {
+            return Ok(());
+        };
+        let what = format!("--until {until} is not later than --since {since}");
+        Err(Refusal::usage(format!("no line can match: {what}")))
+    }
+
+    /// What is asked for and in none of these key stores: a name that is misspelt, or was in use earlier.
+    pub(super) fn unknown_name(&self, stores: &[KeyStoreSettings]) -> Option<String> {
+        let names: Vec<&str> = stores.iter().map(|store| store.name.as_str()).collect();
+        let keys = stores.iter().flat_map(|store| &store.keys);
+        let keys: Vec<&str> = keys.map(|key| key.id().as_str()).collect();
+        let asked = [("key store", &self.store, names), ("key", &self.key, keys)];
+        let mut unknown = asked.into_iter().filter_map(|(what, asked, known)| {
+            let asked = asked.as_deref().filter(|asked| !known.contains(asked))?;
+            let near = nearest(asked, known.iter().copied());
+            let near = near.map(|near| format!("; did you mean {near:?}?"));
+            let near = near.unwrap_or_default();
+            Some(format!("the configuration has no {what} {asked:?}{near}"))
+        });
+        unknown.next()
     }
 
     /// Judges a line, as it stands in its file.

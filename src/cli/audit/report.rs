@@ -1,10 +1,9 @@
 //! What a verification found, in words and as JSON.
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 
-use crate::audit::{ChainFault, Damage, Place, Verification};
+use super::incomplete::{self, Known};
+use crate::audit::{ChainFault, Damage, LeftOut, Place, Verification};
 use crate::cli::exit::ExitStatus;
 use crate::cli::terminal::safe;
 
@@ -15,7 +14,9 @@ const MAX_NAMED: usize = 10;
 pub(super) struct Report<'a> {
     pub found: &'a Verification,
     /// Files of the trail that are in a form that cannot be read.
-    pub left_out: &'a [PathBuf],
+    pub left_out: &'a [LeftOut],
+    /// What is known besides the files.
+    pub known: Known,
     /// Whether the HSMs were asked.
     pub with_hsm: bool,
 }
@@ -29,14 +30,21 @@ impl Report<'_> {
     }
 
     pub(super) fn status(&self) -> ExitStatus {
-        match (self.is_ok(), self.left_out.is_empty()) {
+        let is_complete = self.left_out.is_empty() && self.incomplete().is_empty();
+        match (self.is_ok(), is_complete) {
             (true, true) => ExitStatus::Done,
             (true, false) => ExitStatus::Incomplete,
             (false, _) => ExitStatus::No,
         }
     }
 
+    fn incomplete(&self) -> Vec<String> {
+        incomplete::of_verification(self.found, &self.known)
+    }
+
     pub(super) fn json(&self) -> Value {
+        let not_read = self.left_out.iter().map(|file| &file.path);
+        let not_read: Vec<_> = not_read.collect();
         let found = self.found;
         let place = |place: &Place| {
             let position = place.position.to_string();
@@ -48,7 +56,8 @@ impl Report<'_> {
         };
         json!({
             "ok": self.status() == ExitStatus::Done,
-            "not_read": self.left_out,
+            "not_read": not_read,
+            "incomplete": self.incomplete(),
             "hsm_asked": self.with_hsm,
             "files": found.files,
             "lines": found.lines,
@@ -74,10 +83,10 @@ impl Report<'_> {
         text.push_str(&self.seals());
         text.push_str(&self.remarks());
         for file in self.left_out {
-            let file = safe(&file.to_string_lossy());
-            text.push_str(&format!(
-                "NOT READ {file}: it is neither text nor compressed with gzip or Zstandard; unpack it, and verify all files of the trail\n"
-            ));
+            text.push_str(&format!("{}\n", incomplete::not_read(file)));
+        }
+        for what in self.incomplete() {
+            text.push_str(&format!("INCOMPLETE {what}\n"));
         }
         if let Some(fault) = &self.found.fault {
             let file = safe(&fault.file.to_string_lossy());
@@ -118,8 +127,9 @@ impl Report<'_> {
                  have made anew; --hsm asks the HSMs\n"
             ),
             (true, 0, Some(through)) => format!(
-                "seals: {}, all genuine by the HSM: they vouch for every line up to {through}\n",
-                found.seals_verified
+                "seals: {}, all genuine by the HSM: they vouch for every line {}up to {through}\n",
+                found.seals_verified,
+                self.beginning()
             ),
             (true, 0, None) => "seals: none: the HSM vouches for nothing\n".to_owned(),
             (true, unchecked, through) => format!(
@@ -134,6 +144,13 @@ impl Report<'_> {
             text.push_str(&format!("behind the last seal: {behind} lines, linked by the chain alone; if more were cut off, only who knew them can say\n"));
         }
         text
+    }
+
+    /// Where the lines begin that are here, if that is not line 1.
+    fn beginning(&self) -> String {
+        let first = self.found.first.as_ref().map(|first| first.position.seq);
+        let first = first.filter(|first| *first > 1);
+        first.map_or_else(String::new, |first| format!("from {first} "))
     }
 
     /// What is no fault but should be known.
@@ -179,7 +196,7 @@ impl Report<'_> {
             (
                 !found.recovered.is_empty(),
                 format!(
-                    "the trail tells of {} recoveries (a torn line, or requests that have no line): {}",
+                    "the trail tells of {} recoveries (torn or missing lines, or requests that have no line): {}",
                     found.recovered.len(),
                     named(&found.recovered)
                 ),

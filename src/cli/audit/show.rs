@@ -9,10 +9,15 @@ use clap::Args;
 
 use super::filter::{Filter, Picked};
 use super::limit::{Latest, Limit};
-use super::{Which, columns, followed, unreadable};
-use crate::audit::Lines;
+use super::{Which, columns, followed, incomplete, note, unreadable};
+use crate::audit::{Breaks, Lines, Listing};
 use crate::cli::exit::{ExitStatus, Refusal};
 use crate::cli::progress::Progress;
+use crate::cli::terminal::safe;
+use crate::config::Outline;
+
+/// How often a trail that is just beginning another file is looked at again.
+const ATTEMPTS: usize = 10;
 
 /// How soon a new line is seen.
 const POLL: Duration = Duration::from_millis(200);
@@ -26,7 +31,9 @@ const POLL: Duration = Duration::from_millis(200);
     xks-proxy audit show --json --request-id 9d2c… audit.jsonl | jq .request_metadata\n\n\
     What is shown is what the files say: whether they were changed says xks-proxy audit verify. In the columns, what could \
     steer a terminal is written out. On a terminal a note says how many older entries match and were not shown.\n\n\
-    Exit codes: 0 shown, 1 there was something that is not a line of a trail, 2 wrong usage, or a file cannot be read."
+    Exit codes: 0 shown, 1 there was something that is not a line of a trail, or no line at all, 2 wrong usage, a name that \
+    neither the trail nor the configuration has, or a file cannot be read, 3 shown, but lines are missing or are there twice, or a \
+    file of the trail is in a form that this command does not read: standard error says which."
 )]
 pub(in crate::cli) struct Show {
     #[command(flatten)]
@@ -46,52 +53,114 @@ pub(in crate::cli) struct Show {
 
 impl Show {
     pub(in crate::cli) fn run(self) -> ExitStatus {
-        match self.show() {
-            Ok(0) => ExitStatus::Done,
-            Ok(strange) => {
-                let message = format!(
-                    "{strange} lines are not of an audit trail of schema version 1 and were left out"
-                );
-                Refusal::new(ExitStatus::No, message).tell()
-            }
-            Err(refusal) => refusal.tell(),
-        }
+        self.show().unwrap_or_else(Refusal::tell)
     }
 
-    /// Shows the entries; returns how many lines were not entries.
-    fn show(&self) -> Result<u64, Refusal> {
+    fn show(&self) -> Result<ExitStatus, Refusal> {
+        self.filter.check()?;
         let outline = self.which.outline()?;
-        let files = self.which.files(outline.as_ref())?;
-        let path = followed(&self.which, outline.as_ref());
-        let path = path.filter(|_| self.follow);
-        if files.is_empty() && !self.follow {
-            return Err(unreadable("a file of the trail: there is none"));
-        }
-        let mut lines = match self.follow {
-            true => Lines::following(files),
-            false => Lines::of(files),
-        };
+        let outline = outline.as_ref();
+        let end = self.which.end(outline)?;
+        let (mut lines, listing) = self.lines(outline)?;
+        let path = followed(&self.which, outline).filter(|_| self.follow);
         let mut out = self.out();
         // Who reads has gone: then there is nobody to show anything to.
         if out.head().is_err() {
-            return Ok(0);
+            return Ok(ExitStatus::Done);
         }
+        if path.is_some() {
+            let unknown = outline.and_then(|o| self.filter.unknown_name(&o.key_stores));
+            let left_out = incomplete::of_reading(&listing.left_out, Breaks::default());
+            left_out.into_iter().chain(unknown).for_each(note);
+        }
+        let mut told = Breaks::default();
         loop {
             while let Some(line) = lines.next_line().map_err(unreadable)? {
                 if out.line(&self.filter, line).is_err() {
-                    return Ok(0);
+                    return Ok(ExitStatus::Done);
                 }
             }
             if out.show_latest().is_err() {
-                return Ok(0);
+                return Ok(ExitStatus::Done);
             }
-            match &path {
-                Some(path) => wait(&mut lines, path)?,
-                None => {
-                    note_torn(lines.torn());
-                    return Ok(out.strange);
-                }
+            let Some(path) = &path else {
+                let unseen = incomplete::unseen_end(lines.last_number(), end);
+                let mut gaps = incomplete::of_reading(&listing.left_out, lines.breaks());
+                gaps.extend(unseen);
+                return self.end(outline, &lines, &out, &gaps);
+            };
+            if lines.breaks() != std::mem::replace(&mut told, lines.breaks()) {
+                let gaps = incomplete::of_reading(&[], told);
+                gaps.into_iter().for_each(note);
             }
+            wait(&mut lines, path)?;
+        }
+    }
+
+    /// The files, of which the last one is open: a trail that begins another file meanwhile is read to the end that it had.
+    fn lines(&self, outline: Option<&Outline>) -> Result<(Lines, Listing), Refusal> {
+        let mut listing = self.which.listing(outline)?;
+        for _ in 1..ATTEMPTS {
+            let files = listing.files.clone();
+            if files.is_empty() && !self.follow {
+                break;
+            }
+            let lines = match self.follow {
+                true => Lines::following(files),
+                false => Lines::of(files),
+            };
+            // A stream is opened once.
+            if self.which.configured(outline)?.is_none() {
+                return Ok((lines, listing));
+            }
+            let now = self.which.listing(outline)?;
+            if now == listing {
+                return Ok((lines, listing));
+            }
+            listing = now;
+        }
+        listing
+            .left_out
+            .iter()
+            .map(incomplete::not_read)
+            .for_each(note);
+        match listing.files.is_empty() {
+            true => Err(unreadable("a file of the trail: there is none")),
+            false => Err(unreadable("the trail: its files change all the time")),
+        }
+    }
+
+    /// Says what was not shown, and how the command ends.
+    fn end(
+        &self,
+        outline: Option<&Outline>,
+        lines: &Lines,
+        out: &Out<impl Write>,
+        gaps: &[String],
+    ) -> Result<ExitStatus, Refusal> {
+        note_torn(lines.torn());
+        gaps.iter().for_each(note);
+        if out.strange > 0 {
+            let strange = out.strange;
+            let message = format!(
+                "{strange} lines are not of an audit trail of schema version 1 and were left out"
+            );
+            return Err(Refusal::new(ExitStatus::No, message));
+        }
+        if out.read == 0 {
+            let files: Vec<_> = lines
+                .blank_files()
+                .iter()
+                .map(|file| safe(&file.to_string_lossy()))
+                .collect();
+            let message = format!("there is no line of an audit trail in {}", files.join(", "));
+            return Err(Refusal::new(ExitStatus::No, message));
+        }
+        let unknown = outline.and_then(|outline| self.filter.unknown_name(&outline.key_stores));
+        match unknown.filter(|_| out.shown == 0) {
+            Some(unknown) => Err(Refusal::usage(unknown)),
+            None if gaps.is_empty() => Ok(ExitStatus::Done),
+            None => Ok(ExitStatus::Incomplete),
         }
     }
 
@@ -106,6 +175,7 @@ impl Show {
             progress: latest.is_some().then(Progress::begin),
             latest,
             read: 0,
+            shown: 0,
             strange: 0,
         }
     }
@@ -122,10 +192,8 @@ impl Show {
 /// What is shown ends with the last whole line; it is said when there is more.
 fn note_torn(bytes: usize) {
     if bytes > 0 {
-        // Without standard error there is nobody to tell.
-        drop(writeln!(
-            io::stderr(),
-            "xks-proxy: {bytes} bytes behind the last whole line are not shown: the line is being written, or the file was cut off"
+        note(format!(
+            "{bytes} bytes behind the last whole line are not shown: the line is being written, or the file was cut off"
         ));
     }
 }
@@ -144,6 +212,8 @@ struct Out<W: Write> {
     /// Only while entries are held back: otherwise the entries themselves show the progress.
     progress: Option<Progress>,
     read: u64,
+    /// How many entries are wanted.
+    shown: u64,
     strange: u64,
 }
 
@@ -172,6 +242,7 @@ impl<W: Write> Out<W> {
     }
 
     fn entry(&mut self, text: Vec<u8>) -> io::Result<()> {
+        self.shown += 1;
         if let Some(latest) = &mut self.latest {
             latest.push(text);
             return Ok(());

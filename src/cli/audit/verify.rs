@@ -2,11 +2,13 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use clap::Args;
 
+use super::incomplete::{Known, SealsDue};
 use super::{Which, report, unreadable};
-use crate::audit::{Position, Verification, verify};
+use crate::audit::{Listing, Position, Verification, verify};
 use crate::cli::exit::{ExitStatus, Refusal};
 use crate::cli::load;
 use crate::cli::progress::Progress;
@@ -27,7 +29,9 @@ const ATTEMPTS: usize = 3;
     proxy may run on the same HSMs meanwhile. What was cut off behind the last seal is missed only by who knew a line of it: \
     keep what this prints for --after, and give it the next time.\n\n\
     Exit codes: 0 it holds, 1 it does not, or (with --hsm) the HSMs do not vouch for it, 2 wrong usage, or a file cannot be \
-    read, 3 what was read holds, but a file of the trail is in a form that this command does not read, 78 bad configuration."
+    read, 3 what was read holds, but not all was there to be read (a file in a form that this command does not read, lines that the \
+    position file or the trail itself knows), or lines behind the last seal are older than [audit] checkpoint allows, \
+    78 bad configuration."
 )]
 pub(in crate::cli) struct Verify {
     #[command(flatten)]
@@ -48,13 +52,14 @@ pub(in crate::cli) struct Verify {
 
 impl Verify {
     pub(in crate::cli) fn run(self) -> ExitStatus {
-        let (found, left_out) = match self.found() {
+        let (found, listing, known) = match self.found() {
             Ok(found) => found,
             Err(refusal) => return refusal.tell(),
         };
         let report = report::Report {
             found: &found,
-            left_out: &left_out,
+            left_out: &listing.left_out,
+            known,
             with_hsm: self.hsm,
         };
         // A closed output changes nothing about the exit code.
@@ -65,16 +70,35 @@ impl Verify {
         report.status()
     }
 
-    /// What was verified, and the files of the trail that could not be read.
-    fn found(&self) -> Result<(Verification, Vec<PathBuf>), Refusal> {
+    /// What was verified, the files, and what is known besides them.
+    fn found(&self) -> Result<(Verification, Listing, Known), Refusal> {
         let outline = self.which.outline()?;
-        let left_out = self.which.left_out(outline.as_ref())?;
-        Ok((self.verification(outline.as_ref())?, left_out))
+        let outline = outline.as_ref();
+        let known = self.known(outline)?;
+        let (found, listing) = self.verification(outline, &known)?;
+        Ok((found, listing, known))
     }
 
-    fn verification(&self, outline: Option<&Outline>) -> Result<Verification, Refusal> {
+    /// To be asked before the files are read: a trail that is written meanwhile goes on.
+    fn known(&self, outline: Option<&Outline>) -> Result<Known, Refusal> {
+        let configured = self.which.configured(outline)?;
+        let now = configured.map(|_| SystemTime::now());
+        let settings = outline.and_then(|outline| outline.audit.as_ref());
+        let seals = settings.map(|settings| SealsDue::of(settings, now));
+        Ok(Known {
+            after: self.after,
+            end: self.which.end(outline)?,
+            seals: seals.filter(|_| self.hsm),
+        })
+    }
+
+    fn verification(
+        &self,
+        outline: Option<&Outline>,
+        known: &Known,
+    ) -> Result<(Verification, Listing), Refusal> {
         if !self.hsm {
-            return self.verified(outline, None);
+            return self.verified(outline, known, None);
         }
         let Some(file) = &self.which.config else {
             return Err(unreadable("no configuration"));
@@ -88,25 +112,28 @@ impl Verify {
             return Err(Refusal::usage(message));
         }
         let inventory = Inventory::open(&configured.hsms);
-        self.verified(outline, Some((&inventory, &keys)))
+        self.verified(outline, known, Some((&inventory, &keys)))
     }
 
     fn verified(
         &self,
         outline: Option<&Outline>,
+        known: &Known,
         sealers: Option<(&Inventory, &[String])>,
-    ) -> Result<Verification, Refusal> {
-        let mut files = self.which.files(outline)?;
+    ) -> Result<(Verification, Listing), Refusal> {
+        let mut listing = self.which.listing(outline)?;
         for _ in 1..ATTEMPTS {
-            let found = self.verify(&files, sealers)?;
+            let found = self.verify(&listing.files, sealers)?;
+            let last = found.last.as_ref().map_or(0, |last| last.position.seq);
+            let is_whole = known.end.is_none_or(|end| last >= end.seq);
             // The proxy may have begun another file meanwhile: then it is no fault that the old one is not where it was.
-            let now = self.which.files(outline)?;
-            if found.fault.is_none() || now == files {
-                return Ok(found);
+            let now = self.which.listing(outline)?;
+            if found.fault.is_none() && is_whole || now == listing {
+                return Ok((found, listing));
             }
-            files = now;
+            listing = now;
         }
-        self.verify(&files, sealers)
+        Ok((self.verify(&listing.files, sealers)?, listing))
     }
 
     fn verify(

@@ -26,7 +26,7 @@ fn files(world: &World) -> Vec<PathBuf> {
     let mut files = trail_files(&world.settings.path).unwrap();
     let archive = std::fs::read_dir(world.archived()).unwrap();
     files.extend(archive.map(|entry| entry.unwrap().path()));
-    in_order(&files).unwrap()
+    in_order(&files).unwrap().files
 }
 
 fn listing(files: &[PathBuf]) -> Vec<(PathBuf, u64)> {

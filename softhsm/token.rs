@@ -84,6 +84,12 @@ struct Key {
     /// A key whose CKA_ALLOWED_MECHANISMS has AES-CBC only: its attributes permit encryption, but AES-GCM fails.
     #[arg(long)]
     cbc_only: bool,
+    /// A key whose value can leave the token.
+    #[arg(long)]
+    extractable: bool,
+    /// A key that is found and used without a login.
+    #[arg(long)]
+    public: bool,
     /// One more key even where the label is taken: how tests make an ambiguous label.
     #[arg(long)]
     duplicate: bool,
@@ -233,9 +239,9 @@ impl Key {
         let mut template = vec![
             Attribute::Label(label.into()),
             Attribute::Token(true),
-            Attribute::Private(true),
+            Attribute::Private(!self.public),
             Attribute::Sensitive(true),
-            Attribute::Extractable(false),
+            Attribute::Extractable(self.extractable),
             Attribute::Encrypt(!self.no_encrypt),
             Attribute::Decrypt(!self.no_decrypt),
             Attribute::Sign(false),

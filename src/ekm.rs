@@ -9,6 +9,7 @@ mod error;
 #[cfg(test)]
 pub mod fake;
 mod fleet;
+mod key_state;
 mod spaced;
 
 use std::fmt;
@@ -22,6 +23,7 @@ pub use digest::{DIGEST_LENGTH, Digest};
 pub use encryption_count::{EncryptionCount, Uncounted};
 pub use error::{Blame, KeyManagerError, KeyManagerFault};
 pub use fleet::{Fleet, FleetMetrics};
+pub use key_state::{KeyCounts, KeyState};
 pub use spaced::SpacedWarning;
 
 use crate::clock::Deadline;
@@ -53,6 +55,15 @@ impl fmt::Display for KeySelector {
             }
         }
     }
+}
+
+/// A key that the configuration expects on a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpectedKey {
+    /// Which one.
+    pub selector: Arc<KeySelector>,
+    /// Whether a key store encrypts with it. If not, it must only decrypt: it is an older version.
+    pub encrypts: bool,
 }
 
 /// On whose behalf a job is done: a device that cannot keep up serves its tenants in turn.
@@ -241,7 +252,6 @@ pub trait KeyManager: Send + Sync {
     /// What its last deep check found. Never blocks, never calls the device.
     fn report(&self) -> DeviceReport;
 
-    /// Whether the device has exactly one such key, as far as it knows; none when it does not know. Never blocks, never calls the
-    /// device. Later health checks look at the key again.
-    fn has_key(&self, key: &KeySelector) -> Option<bool>;
+    /// What the device knows of the key; none while it is not open. Never blocks, never calls the device.
+    fn key_state(&self, key: &KeySelector) -> Option<KeyState>;
 }

@@ -9,7 +9,8 @@
 //! - The **supervisor** (one thread per device) is a breaker: Probing → Usable → Failed. It never calls the device. It starts a
 //!   keeper for each opening, replaces owners that hang inside the device, up to a cap, and opens again after a fatal fault.
 //! - The **keeper** (one thread at a time) opens the token, probes how it does AES-GCM, holds one session and with it the login, and
-//!   checks the device's health with a key that KMS never uses.
+//!   checks the device's health with a key that KMS never uses. Between the checks it proves, one at a time, that each key that the
+//!   configuration expects can encrypt and decrypt; requests for a key that cannot are answered without a call of the device.
 //! - The **owners** take jobs from the bounded queue. A job whose deadline has passed or whose caller is gone is dropped
 //!   before the device is called. Key handles are cached: no request ever searches the token. A lost session or login is mended in
 //!   place; after a graver fault the job waits for the device to be opened again, once.
@@ -28,7 +29,9 @@
 mod administration;
 mod attributes;
 mod blame;
+mod census;
 mod change;
+mod codes;
 mod device;
 mod device_session;
 mod errors;
@@ -42,6 +45,9 @@ mod history;
 mod job;
 mod keeper;
 mod key_failures;
+mod key_looks;
+mod key_object;
+mod key_state;
 mod keys;
 mod last_check;
 mod load;
@@ -51,8 +57,13 @@ mod objects;
 mod owner;
 mod probe;
 mod profile;
+mod proof;
+mod proof_memory;
+mod proof_report;
+mod proofs;
 mod quarantine;
 mod queue;
+mod rejections;
 mod sealing;
 mod settings;
 mod shared;
@@ -60,9 +71,11 @@ mod slot;
 mod structures;
 mod submission;
 mod supervisor;
+mod threads;
 mod token;
 mod trust;
 mod turns;
+mod watch_list;
 mod watched;
 
 pub use administration::{

@@ -152,7 +152,7 @@ impl StoreMetrics {
             drop(self.enabled.remove_label_values(&[store]));
             self.hsms.forget(store);
         }
-        self.hsms.forget_missing();
+        self.hsms.forget_keys();
         *known = now;
     }
 }
@@ -223,8 +223,7 @@ impl KeyStores {
     /// Sets the gauges of what is only looked at, not told. Never blocks.
     pub fn publish_gauges(&self) {
         for store in self.0.values() {
-            let versions = store.keys.values().flat_map(|key| key.versions());
-            let keys = versions.map(|version| &*version.selector);
+            let keys = store.keys.values().flat_map(|key| key.uses());
             store.hsm_gauges.publish(&store.fleet, keys);
         }
     }
@@ -270,6 +269,13 @@ impl Key {
     /// Every version.
     fn versions(&self) -> impl Iterator<Item = &Version> + Clone {
         std::iter::once(&self.primary).chain(&self.others)
+    }
+
+    /// The device key of every version, with whether it encrypts.
+    fn uses(&self) -> impl Iterator<Item = (&KeySelector, bool)> + Clone {
+        let primary = self.primary.number;
+        self.versions()
+            .map(move |version| (&*version.selector, version.number == primary))
     }
 
     /// A version; none when the key has no such version.

@@ -1,10 +1,11 @@
 //! From the configuration's key stores to live ones, on the devices that there are.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::devices::Devices;
 use crate::config::Configuration;
-use crate::ekm::{Fleet, FleetMetrics, KeyManager};
+use crate::ekm::{ExpectedKey, Fleet, FleetMetrics, KeyManager, KeySelector};
 use crate::keystore::{KeyStore, KeyStoreSettings, KeyStores, StoreMetrics};
 use crate::metrics::{Metrics, MetricsError};
 
@@ -42,6 +43,31 @@ impl StoreMaker {
         };
         let stores: Vec<KeyStore> = configuration.key_stores.iter().map(store).collect();
         self.stores.keep_only(&configuration.key_stores);
+        for hsm in devices.all() {
+            hsm.expect_keys(expected(&configuration.key_stores, hsm.name()));
+        }
         KeyStores::new(stores)
     }
+}
+
+/// The keys that these stores expect on an HSM, each once.
+fn expected(stores: &[KeyStoreSettings], hsm: &str) -> Vec<ExpectedKey> {
+    let mut expected: Vec<ExpectedKey> = Vec::new();
+    let mut places: HashMap<Arc<KeySelector>, usize> = HashMap::new();
+    let on_it = |store: &&KeyStoreSettings| store.hsms.iter().any(|name| name == hsm);
+    for key in stores.iter().filter(on_it).flat_map(|store| &store.keys) {
+        for version in key.versions() {
+            let encrypts = version.number == key.primary().number;
+            let new = expected.len();
+            let place = *places.entry(Arc::clone(&version.selector)).or_insert(new);
+            match expected.get_mut(place) {
+                Some(known) => known.encrypts |= encrypts,
+                None => expected.push(ExpectedKey {
+                    selector: Arc::clone(&version.selector),
+                    encrypts,
+                }),
+            }
+        }
+    }
+    expected
 }

@@ -16,8 +16,8 @@ use crate::inventory::{Examination, Holding, Inventory, TokenReport, VersionRepo
 #[command(
     after_help = "Example:\n  xks-proxy check-config --config /etc/xks-proxy/config.toml\n  \
     xks-proxy check-config --config /etc/xks-proxy/config.toml --hsm\n\n\
-    With --hsm each HSM is opened once: its PIN, its AES-GCM with the health key, and every version of every key, which \
-    must be there, fit, and the same key on every HSM; the key of [audit] must be on one HSM at least. A PIN that is refused is not tried again. A proxy may run on the \
+    With --hsm each HSM is opened once: AES-GCM, then its PIN, its AES-GCM with the health key, and every version of every \
+    key, which must be there, encrypt and decrypt, and be the same key on every HSM; a key whose value can leave the HSM is a warning; the key of [audit] must be on one HSM at least. A PIN that is refused is not tried again. A proxy may run on the \
     same HSMs meanwhile.\n\n\
     Exit codes: 0 no faults (there may be warnings), 1 the configuration is fine but a check of the HSMs failed, or with \
     --strict there is a warning, 78 faults."
@@ -44,20 +44,26 @@ impl CheckConfig {
         let examination = loaded.map(|loaded| examine(&loaded.configuration));
         let faults = examination.as_ref().map(Examination::all_faults);
         let faults = faults.unwrap_or_default();
-        let status = self.status(&outcome, &faults);
+        let remarks = examination.as_ref().map(Examination::all_remarks);
+        let of_hsms = OfHsms {
+            faults,
+            remarks: remarks.unwrap_or_default(),
+        };
+        let status = self.status(&outcome, &of_hsms);
         // A closed output changes nothing about the exit code.
         drop(match self.json {
-            true => print_json(status, &outcome, examination.as_ref(), &faults),
-            false => self.print_text(&outcome, examination.as_ref(), &faults),
+            true => print_json(status, &outcome, examination.as_ref(), &of_hsms),
+            false => self.print_text(&outcome, examination.as_ref(), &of_hsms),
         });
         status
     }
 
-    fn status(&self, outcome: &Result<Loaded, Findings>, of_hsms: &[String]) -> ExitStatus {
+    fn status(&self, outcome: &Result<Loaded, Findings>, of_hsms: &OfHsms) -> ExitStatus {
+        let warns = |loaded: &Loaded| !(loaded.warnings.is_empty() && of_hsms.remarks.is_empty());
         match outcome {
             Err(_) => ExitStatus::BadConfiguration,
-            Ok(loaded) if self.strict && !loaded.warnings.is_empty() => ExitStatus::No,
-            Ok(_) if of_hsms.is_empty() => ExitStatus::Done,
+            Ok(loaded) if self.strict && warns(loaded) => ExitStatus::No,
+            Ok(_) if of_hsms.faults.is_empty() => ExitStatus::Done,
             Ok(_) => ExitStatus::No,
         }
     }
@@ -66,7 +72,7 @@ impl CheckConfig {
         &self,
         outcome: &Result<Loaded, Findings>,
         examination: Option<&Examination>,
-        faults: &[String],
+        of_hsms: &OfHsms,
     ) -> io::Result<()> {
         let file = self.config.display();
         let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
@@ -77,7 +83,10 @@ impl CheckConfig {
         for warning in &loaded.warnings {
             writeln!(stderr, "warning: {warning}")?;
         }
-        match loaded.warnings.len() {
+        for remark in &of_hsms.remarks {
+            writeln!(stderr, "warning: {remark}")?;
+        }
+        match loaded.warnings.len() + of_hsms.remarks.len() {
             count @ 1.. if self.strict => {
                 writeln!(stderr, "{file}: {count} warnings; --strict allows none")?;
             }
@@ -86,11 +95,17 @@ impl CheckConfig {
         if let Some(examination) = examination {
             print_what_is_well(&mut stdout, examination)?;
         }
-        for fault in faults {
+        for fault in &of_hsms.faults {
             writeln!(stderr, "FAULT {fault}")?;
         }
         Ok(())
     }
+}
+
+/// What the check of the HSMs found.
+struct OfHsms {
+    faults: Vec<String>,
+    remarks: Vec<String>,
 }
 
 /// The configuration, if a start would accept it, its certificate, which KMS must accept, and the place of its audit trail.
@@ -180,7 +195,7 @@ fn print_json(
     status: ExitStatus,
     outcome: &Result<Loaded, Findings>,
     examination: Option<&Examination>,
-    of_hsms: &[String],
+    of_hsms: &OfHsms,
 ) -> io::Result<()> {
     let none: &[Finding] = &[];
     let (faults, warnings) = match outcome {
@@ -190,7 +205,7 @@ fn print_json(
     let is_ok = status == ExitStatus::Done;
     let mut report = json!({ "ok": is_ok, "faults": faults, "warnings": warnings });
     if let (Some(examination), Some(report)) = (examination, report.as_object_mut()) {
-        let checks = json!({ "hsms": examination.hsms, "keys": examination.keys, "audit_key": examination.audit_key, "faults": of_hsms });
+        let checks = json!({ "hsms": examination.hsms, "keys": examination.keys, "audit_key": examination.audit_key, "faults": of_hsms.faults, "warnings": of_hsms.remarks });
         report.insert("checks".to_owned(), checks);
     }
     writeln!(io::stdout(), "{report}")

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::section::Section;
 use super::{Unique, exposure, files};
 use crate::hsm::{GcmProfile, HsmSettings, TokenSelector};
+use crate::secret::Secret;
 
 /// `label` of `CK_TOKEN_INFO` (PKCS#11), in bytes.
 const MAX_LABEL: usize = 32;
@@ -45,7 +46,7 @@ fn one(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> 
     }
     let parameters = parameters(section);
     let token = token(section);
-    let pin = files::secret(section, "pin");
+    let pin = pin(section);
     let sessions = section.integer("sessions", 1..=1_024).unwrap_or(16);
     let gcm_profile = gcm_profile(section).unwrap_or(GcmProfile::Auto);
     let verify_encryptions = section.boolean("verify_encryptions").unwrap_or(false);
@@ -92,6 +93,14 @@ fn check_parameters(sections: &[Section<'_>], all: &[Option<HsmSettings>]) {
             );
         }
         seen.push((file, hsm));
+    }
+}
+
+/// The PIN, or `"none"` for a token without a login: that a PIN was forgotten must not look like that.
+fn pin(section: &Section<'_>) -> Option<Option<Secret>> {
+    match section.is_word("pin", "none") {
+        true => Some(None),
+        false => files::secret(section, "pin").map(Some),
     }
 }
 

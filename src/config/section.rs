@@ -173,6 +173,11 @@ impl<'a> Section<'a> {
         Some(text)
     }
 
+    /// Whether the key is there and is this word. Another value is left to be read as something else.
+    pub(super) fn is_word(&self, key: &str, word: &str) -> bool {
+        self.value(key).and_then(|value| value.as_str()) == Some(word)
+    }
+
     /// True or false, if the key is there.
     pub(super) fn boolean(&self, key: &str) -> Option<bool> {
         self.of_type(key, "true or false", |value| value.as_bool())

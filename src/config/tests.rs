@@ -85,7 +85,11 @@ fn a_minimal_configuration_has_the_contracts_defaults() {
     assert_eq!(hedge_delay.as_millis(), 80);
     assert_eq!((log.level, log.format), (LogLevel::Info, LogFormat::Json));
     assert_eq!(
-        (hsms[0].sessions, &*hsms[0].health_key, hsms[0].pin.expose()),
+        (
+            hsms[0].sessions,
+            &*hsms[0].health_key,
+            hsms[0].pin.as_ref().unwrap().expose()
+        ),
         (16, "xks-health", "1234")
     );
     assert_eq!(key_stores[0].hsms, ["hsm-a"]);

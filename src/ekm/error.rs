@@ -39,6 +39,9 @@ pub enum KeyManagerFault {
     /// The device works, but it fails all that is asked of it with this key.
     #[error("the HSM rejects this key")]
     KeyFailed,
+    /// The key does not work on the device, though another key does.
+    #[error("the key does not work on the device")]
+    KeyBlocked,
     /// The device takes no input of this length.
     #[error("the input is longer than the device takes")]
     InputTooLong,
@@ -58,13 +61,14 @@ pub enum KeyManagerFault {
 
 impl KeyManagerFault {
     /// Every fault, for tables and tests.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::CiphertextInvalid,
         Self::KeyAbsent,
         Self::KeyAmbiguous,
         Self::UsageNotPermitted,
         Self::KeyUnsuitable,
         Self::KeyFailed,
+        Self::KeyBlocked,
         Self::InputTooLong,
         Self::QueueFull,
         Self::DeadlinePassed,
@@ -80,7 +84,8 @@ impl KeyManagerFault {
             | Self::KeyAmbiguous
             | Self::UsageNotPermitted
             | Self::KeyUnsuitable
-            | Self::KeyFailed => Blame::Operator,
+            | Self::KeyFailed
+            | Self::KeyBlocked => Blame::Operator,
             Self::QueueFull | Self::DeadlinePassed => Blame::Load,
             Self::DeviceUnavailable | Self::DeviceFailed => Blame::Device,
         }

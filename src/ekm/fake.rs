@@ -208,11 +208,24 @@ impl KeyManager for FakeKeyManager {
         self.served(self.key(&job.key))
     }
 
-    fn has_key(&self, key: &KeySelector) -> Option<bool> {
+    fn key_state(&self, key: &KeySelector) -> Option<KeyState> {
+        let present = KeyState::Present {
+            encrypts: true,
+            decrypts: true,
+            is_duplicated: false,
+        };
         if let Some(knowledge) = *self.knowledge.lock().unwrap() {
-            return knowledge;
+            return knowledge.map(|has_key| if has_key { present } else { KeyState::Missing });
         }
-        Some(self.keys.lock().unwrap().contains_key(key))
+        let keys = self.keys.lock().unwrap();
+        Some(match keys.get(key) {
+            None => KeyState::Missing,
+            Some(KeyAttributes { usage, .. }) => KeyState::Present {
+                encrypts: usage.encrypt,
+                decrypts: usage.decrypt,
+                is_duplicated: false,
+            },
+        })
     }
 
     fn report(&self) -> DeviceReport {

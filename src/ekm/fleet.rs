@@ -22,8 +22,8 @@ use tokio::time::sleep;
 use self::attempts::{Attempts, Candidate, Meaning, Rank, Reason};
 use super::spaced::SpacedWarning;
 use super::{
-    DecryptJob, DescribeJob, DeviceReport, EncryptJob, KeyAttributes, KeyManager, KeyManagerError,
-    KeyManagerFault, KeySelector, Opened, Pending, Sealed, Served,
+    DecryptJob, DescribeJob, DeviceReport, EncryptJob, KeyAttributes, KeyCounts, KeyManager,
+    KeyManagerError, KeyManagerFault, KeySelector, Opened, Pending, Sealed, Served,
 };
 use crate::metrics::{Metrics, MetricsError};
 
@@ -86,15 +86,18 @@ impl Fleet {
         (self.devices.len(), usable.count())
     }
 
-    /// How many of these keys each device is known to lack; a device that is not open has no number.
-    pub fn count_missing<'a>(
+    /// How many of these keys are not as they should be on each device, by what the device knows; a device that is not open is left out.
+    /// With each key comes whether it must encrypt.
+    pub fn count_keys<'a>(
         &self,
-        keys: impl Iterator<Item = &'a KeySelector> + Clone,
-    ) -> impl Iterator<Item = (&Arc<str>, usize)> {
+        keys: impl Iterator<Item = (&'a KeySelector, bool)> + Clone,
+    ) -> impl Iterator<Item = (&Arc<str>, KeyCounts)> {
         self.devices.iter().filter_map(move |device| {
-            let lacks = |key: &KeySelector| device.has_key(key).map(|has| usize::from(!has));
-            let missing = keys.clone().map(lacks).sum::<Option<usize>>()?;
-            Some((device.name(), missing))
+            let mut counts = KeyCounts::default();
+            for (key, must_encrypt) in keys.clone() {
+                counts.add(device.key_state(key)?, must_encrypt);
+            }
+            Some((device.name(), counts))
         })
     }
 
@@ -182,9 +185,9 @@ impl Fleet {
 }
 
 fn candidate<'a>(device: &'a dyn KeyManager, key: &KeySelector) -> Candidate<&'a dyn KeyManager> {
-    let (rank, wait) = match (device.is_usable(), device.has_key(key)) {
+    let (rank, wait) = match (device.is_usable(), device.key_state(key)) {
         (false, _) => (Rank::Unusable, Duration::ZERO),
-        (true, Some(false)) => (Rank::Lacking, Duration::ZERO),
+        (true, Some(state)) if !state.is_of_use() => (Rank::Lacking, Duration::ZERO),
         (true, _) => (Rank::Able, device.suspected_wait()),
     };
     Candidate { rank, wait, device }

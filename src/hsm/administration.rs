@@ -14,8 +14,11 @@ mod proof;
 
 use std::sync::Arc;
 
-use thiserror::Error;
+use cryptoki::context::Function;
+use thiserror::Error as ThisError;
 
+use super::codes;
+use super::errors::Error;
 use super::ffi::Session;
 use super::health::Checked;
 use super::keys::KeyTable;
@@ -24,13 +27,13 @@ use super::probe::Probe;
 use super::profile::{self, Plan};
 use super::settings::HsmSettings;
 use super::slot::TokenSlot;
-use super::token::{self, OpenError, TokenIdentity};
+use super::token::{self, GcmMechanisms, OpenError, TokenIdentity};
 
 pub use inspection::{KeyProtection, TokenKey, TokenKeys};
 pub use keygen::{CreateKeyError, NewKey};
 
 /// Why a token cannot be administered, in words for an operator.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Debug, ThisError)]
 #[error("{0}")]
 pub struct AdministrationError(String);
 
@@ -38,15 +41,16 @@ impl From<OpenError> for AdministrationError {
     fn from(error: OpenError) -> Self {
         Self(match error {
             OpenError::PinRefused(code) => {
-                format!("the token refuses the PIN ({code:?}); it was tried once")
+                let code = codes::in_words(code, Function::Login);
+                format!("the token refuses the PIN: {code}; it was tried once")
             }
             other => other.to_string(),
         })
     }
 }
 
-impl From<cryptoki::error::Error> for AdministrationError {
-    fn from(error: cryptoki::error::Error) -> Self {
+impl From<Error> for AdministrationError {
+    fn from(error: Error) -> Self {
         OpenError::from(error).into()
     }
 }
@@ -59,7 +63,7 @@ pub struct Administration {
 }
 
 impl Administration {
-    /// Finds the token, logs in, and probes how it does AES-GCM.
+    /// Finds the token, checks that it has AES-GCM, logs in, and probes how it does AES-GCM.
     ///
     /// # Errors
     /// In words for an operator.
@@ -72,9 +76,13 @@ impl Administration {
             let reason = "the token has refused a PIN already; another one is not tried";
             return Err(AdministrationError(reason.to_owned()));
         }
+        // Before the PIN: a token that cannot serve does not get it.
+        let mechanisms = token::gcm_mechanisms(&module, slot, &identity)?;
+        let pin = settings.pin.as_ref();
+        token::check_pin(&identity, pin)?;
         let open = module.device_opened();
         let session = slot.open_first_session(&module)?;
-        if let Err(error) = token::log_in(&session, &settings.pin) {
+        if let Err(error) = token::log_in(&session, pin) {
             if error.is_final() {
                 self.refused.push(identity);
             }
@@ -85,6 +93,7 @@ impl Administration {
             module,
             slot,
             identity,
+            mechanisms,
             plan: None,
             gcm: GcmFinding::Unusable(String::new()),
             session,
@@ -118,6 +127,7 @@ pub struct OpenToken {
     module: Arc<Module>,
     slot: TokenSlot,
     identity: TokenIdentity,
+    mechanisms: GcmMechanisms,
     plan: Option<Plan>,
     gcm: GcmFinding,
     // Dropped in this order: the session, which holds the login, before the device counts as closed.
@@ -132,6 +142,7 @@ impl OpenToken {
             vendor,
             model,
             serial,
+            ..
         } = &self.identity;
         format!("{vendor}, {model}, serial {serial}")
     }
@@ -156,7 +167,6 @@ impl OpenToken {
     }
 
     fn chosen(&self, label: &str) -> Result<(Plan, Checked), OpenError> {
-        let mechanisms = token::gcm_mechanisms(&self.module, self.slot, &self.identity)?;
         let keys = KeyTable::sweep(&self.session)?;
         let probe = Probe {
             module: &self.module,
@@ -164,7 +174,7 @@ impl OpenToken {
             keys: &keys,
         };
         let profile = self.settings.gcm_profile;
-        let plans = profile::candidates(profile, &self.identity, &mechanisms);
+        let plans = profile::candidates(profile, &self.identity, &self.mechanisms);
         probe.choose(&plans, label)
     }
 }

@@ -1,9 +1,10 @@
 //! Reading the attributes of an object.
 
-use cryptoki::error::{Error, RvError};
+use cryptoki::error::RvError;
 use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
 use cryptoki_sys::CK_ATTRIBUTE;
 
+use super::errors::Error;
 use super::ffi::Session;
 use super::structures::{Wanted, ulong};
 

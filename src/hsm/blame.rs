@@ -47,7 +47,7 @@ impl Verdict {
 /// The meaning of `error`.
 pub(super) fn verdict(error: CallError) -> Verdict {
     match error {
-        CallError::Returned(code) => verdict_of_code(code),
+        CallError::Returned(code, _) => verdict_of_code(code),
         CallError::Wrong(_) | CallError::IvReplaced => Verdict::Broken,
         CallError::NotCallable => Verdict::KeyOrDevice,
     }
@@ -85,9 +85,9 @@ fn verdict_of_code(code: RvError) -> Verdict {
 /// The name of an error in metrics: the standard's name of a return code, `vendor`, `unknown` or `other`.
 pub(super) fn label(error: CallError) -> String {
     match error {
-        CallError::Returned(RvError::VendorDefined(_)) => "vendor".to_owned(),
-        CallError::Returned(RvError::UnknownErrorCode(_)) => "unknown".to_owned(),
-        CallError::Returned(code) => name(&format!("{code:?}")),
+        CallError::Returned(RvError::VendorDefined(_), _) => "vendor".to_owned(),
+        CallError::Returned(RvError::UnknownErrorCode(_), _) => "unknown".to_owned(),
+        CallError::Returned(code, _) => name(&format!("{code:?}")),
         CallError::Wrong(_) | CallError::IvReplaced | CallError::NotCallable => "other".to_owned(),
     }
 }

@@ -112,8 +112,8 @@ impl Hsm {
 
     fn bring_about(&self, settings: HsmSettings) {
         let hsm = &self.name;
-        let trust = self.trust_in(&settings);
-        let new = match Device::start(settings, &self.modules, &self.metrics, trust) {
+        let (trust, watch_list) = (self.trust_in(&settings), &self.watch_list);
+        let new = match Device::start(settings, &self.modules, &self.metrics, trust, watch_list) {
             Ok(new) => new,
             Err(error) => return tracing::error!(%hsm, %error, "no thread for other settings"),
         };

@@ -1,5 +1,6 @@
 //! [`Hsm`]: the device as the rest of the program sees it.
 
+use std::future::ready;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -16,10 +17,11 @@ use super::settings::HsmSettings;
 use super::shared::Shared;
 use super::supervisor::supervise;
 use super::trust::Trust;
+use super::watch_list::WatchList;
 use crate::clock::Deadline;
 use crate::ekm::{
-    DecryptJob, DescribeJob, DeviceReport, EncryptJob, KeyAttributes, KeyManager, KeyManagerFault,
-    KeySelector, Opened, Pending, Sealed,
+    DecryptJob, DescribeJob, DeviceReport, EncryptJob, ExpectedKey, KeyAttributes, KeyManager,
+    KeyManagerError, KeyManagerFault, KeySelector, KeyState, Opened, Pending, Sealed,
 };
 use crate::sync::{self, poisoned};
 
@@ -33,6 +35,7 @@ pub struct Hsm {
     pub(super) wanted: Wanted,
     pub(super) modules: Modules,
     pub(super) metrics: HsmMetrics,
+    pub(super) watch_list: Arc<WatchList>,
     /// It did not open with the settings that it was given last.
     pub(super) rejects_settings: AtomicBool,
 }
@@ -50,10 +53,11 @@ impl Device {
         modules: &Modules,
         metrics: &HsmMetrics,
         trust: Arc<Trust>,
+        watch_list: &Arc<WatchList>,
     ) -> std::io::Result<Arc<Self>> {
         let device_metrics = metrics.of_device(&settings.name);
         let name = format!("hsm-{}-supervisor", settings.name);
-        let shared = Arc::new(Shared::new(settings, device_metrics, trust));
+        let shared = Arc::new(Shared::new(settings, device_metrics, trust, watch_list));
         let (for_thread, modules) = (Arc::clone(&shared), modules.clone());
         let supervisor = sync::thread(name, move || supervise(&for_thread, &modules))?;
         Ok(Arc::new(Self {
@@ -89,7 +93,8 @@ impl Hsm {
         metrics: &HsmMetrics,
     ) -> std::io::Result<Arc<Self>> {
         let name = Arc::clone(&settings.name);
-        let device = Device::start(settings, modules, metrics, Arc::default())?;
+        let watch_list = Arc::default();
+        let device = Device::start(settings, modules, metrics, Arc::default(), &watch_list)?;
         device.shared.metrics.show(true);
         Ok(Arc::new(Self {
             name,
@@ -98,7 +103,14 @@ impl Hsm {
             rejects_settings: AtomicBool::new(false),
             modules: modules.clone(),
             metrics: metrics.clone(),
+            watch_list,
         }))
+    }
+
+    /// Expects these keys on the device, and no others: they are proved in the background.
+    pub fn expect_keys(&self, keys: Vec<ExpectedKey>) {
+        self.watch_list.set(keys);
+        self.current.load().shared.wake();
     }
 
     /// Closes every session and ends the threads, within `patience`. Gives whether all of them ended: a thread that hangs
@@ -127,6 +139,27 @@ impl Hsm {
     /// Brings the gauges that follow the device up to date; called before metrics are read.
     pub fn publish_gauges(&self) {
         self.current.load().shared.publish_depth();
+    }
+
+    /// The error of a job whose key a proof has rejected.
+    fn rejection(&self, key: &KeySelector) -> Option<KeyManagerError> {
+        let device = self.current.load();
+        let rejection = device.shared.rejection(key)?;
+        let detail = format!("the key with {key} {}", rejection.reason);
+        Some(device.shared.error(rejection.fault, detail))
+    }
+
+    /// Queues the work for this key, unless a proof has rejected the key.
+    fn ask_with_key<T: Send + 'static>(
+        &self,
+        key: &KeySelector,
+        deadline: Deadline,
+        work: impl FnOnce(Reply<T>) -> Work,
+    ) -> Pending<'_, T> {
+        match self.rejection(key) {
+            Some(error) => Box::pin(ready(Err(error))),
+            None => self.ask(deadline, work),
+        }
     }
 
     /// Queues the work and waits for its answer until the deadline.
@@ -163,23 +196,35 @@ impl KeyManager for Hsm {
     }
 
     fn encrypt(&self, job: EncryptJob) -> Pending<'_, Sealed> {
-        self.ask(job.deadline, |reply| Work::Encrypt(job, reply))
+        let key = Arc::clone(&job.key);
+        self.ask_with_key(&key, job.deadline, |reply| Work::Encrypt(job, reply))
     }
 
     fn decrypt(&self, job: DecryptJob) -> Pending<'_, Opened> {
-        self.ask(job.deadline, |reply| Work::Decrypt(job, reply))
+        let key = Arc::clone(&job.key);
+        self.ask_with_key(&key, job.deadline, |reply| Work::Decrypt(job, reply))
     }
 
     fn describe(&self, job: DescribeJob) -> Pending<'_, KeyAttributes> {
-        self.ask(job.deadline, |reply| Work::Describe(job, reply))
+        let key = Arc::clone(&job.key);
+        let described = self.ask(job.deadline, |reply| Work::Describe(job, reply));
+        Box::pin(async move {
+            let mut described = described.await?;
+            if self.rejection(&key).is_some() {
+                // What the attributes permit, the device does not do.
+                let usage = &mut described.value.usage;
+                (usage.encrypt, usage.decrypt) = (false, false);
+            }
+            Ok(described)
+        })
     }
 
     fn suspected_wait(&self) -> Duration {
         self.current.load().shared.suspected_wait()
     }
 
-    fn has_key(&self, key: &KeySelector) -> Option<bool> {
-        self.current.load().shared.has_key(key)
+    fn key_state(&self, key: &KeySelector) -> Option<KeyState> {
+        self.current.load().shared.key_state(key)
     }
 
     fn report(&self) -> DeviceReport {

@@ -212,8 +212,8 @@ impl DeviceSession {
         }
     }
 
-    /// The key, if its attributes allow the operation. Attributes that do not are read again first: they may have been
-    /// changed on the device.
+    /// The key, if its attributes allow the operation. Attributes that do not are read again first, once a second: they may have
+    /// been changed on the device.
     fn permitted(
         &mut self,
         selector: &KeySelector,
@@ -226,7 +226,10 @@ impl DeviceSession {
         if fit(&key) {
             return Ok(key);
         }
-        let key = self.read_again(selector, key)?;
+        let key = match self.opening.keys.is_just_read(selector) {
+            true => key,
+            false => self.read_again(selector, key)?,
+        };
         let failure = match (fit(&key), &key.attributes.kind) {
             (true, _) => return Ok(key),
             (false, KeyKind::Aes(256)) => Failure::of_job(
@@ -246,7 +249,7 @@ impl DeviceSession {
 pub(super) fn count_encryption(sealed: &Result<Sealed, CallError>, count: &dyn EncryptionCount) {
     match sealed {
         Ok(_) | Err(CallError::Wrong(_) | CallError::IvReplaced) => count.count(),
-        Err(CallError::Returned(_) | CallError::NotCallable) => {}
+        Err(CallError::Returned(..) | CallError::NotCallable) => {}
     }
 }
 

@@ -1,14 +1,55 @@
 //! How calls of a module, and loading one, fail.
+//!
+//! # Invariants
+//! - `cryptoki`'s error type is not used: its texts are prose for programmers. Each call returns [`Error`].
 
-use cryptoki::error::{Error as Pkcs11Error, RvError};
-use thiserror::Error;
+use std::fmt;
+
+use cryptoki::context::Function;
+use cryptoki::error::RvError;
+use thiserror::Error as ThisError;
+
+use super::codes;
+
+/// Why a call of the module gave no result.
+#[derive(Clone, Debug)]
+pub(super) enum Error {
+    /// The function returned a code that is not `CKR_OK`.
+    Pkcs11(RvError, Function),
+    /// The module does not have the function.
+    Missing,
+    /// The module's answer is not what PKCS#11 promises.
+    Malformed,
+}
+
+impl Error {
+    /// The code that the function returned, if it was called.
+    pub(super) fn code(&self) -> Option<RvError> {
+        match self {
+            Self::Pkcs11(code, _) => Some(*code),
+            Self::Missing | Self::Malformed => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pkcs11(code, function) => f.write_str(&codes::in_words(*code, *function)),
+            Self::Missing => f.write_str("the module does not have the function"),
+            Self::Malformed => f.write_str("the module's answer is not valid PKCS#11"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
 
 /// Why a call gave no result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, ThisError)]
 pub(super) enum CallError {
-    /// The module returned something else than `CKR_OK`.
-    #[error("{0:?}")]
-    Returned(RvError),
+    /// The function returned a code that is not `CKR_OK`.
+    #[error("{}", codes::in_words(*.0, *.1))]
+    Returned(RvError, Function),
     /// The module returned `CKR_OK` with an output that no working device gives.
     #[error("{0}")]
     Wrong(Violation),
@@ -22,7 +63,7 @@ pub(super) enum CallError {
 
 /// How an output is wrong although the module reported success. What was encrypted so is lost, or is not secret: nothing of it leaves the
 /// proxy, and a device that serves is not used any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
 pub(super) enum Violation {
     /// AES-GCM cannot have an output of this length.
     #[error("it returned an output of {0} bytes, which AES-GCM cannot have")]
@@ -44,17 +85,31 @@ pub(super) enum Violation {
     NotDecryptable,
 }
 
-impl From<Pkcs11Error> for CallError {
-    fn from(error: Pkcs11Error) -> Self {
+/// Which function returned a code makes no difference.
+impl PartialEq for CallError {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Returned(one, _), Self::Returned(other, _)) => one == other,
+            (Self::Wrong(one), Self::Wrong(other)) => one == other,
+            (Self::IvReplaced, Self::IvReplaced) | (Self::NotCallable, Self::NotCallable) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for CallError {}
+
+impl From<Error> for CallError {
+    fn from(error: Error) -> Self {
         match error {
-            Pkcs11Error::Pkcs11(code, _) => Self::Returned(code),
-            _ => Self::NotCallable,
+            Error::Pkcs11(code, function) => Self::Returned(code, function),
+            Error::Missing | Error::Malformed => Self::NotCallable,
         }
     }
 }
 
 /// Why a library is no PKCS#11 module.
-#[derive(Debug, Error)]
+#[derive(Debug, ThisError)]
 pub(super) enum LoadError {
     /// The dynamic linker refuses it.
     #[error("cannot be loaded: {0}")]
@@ -62,4 +117,20 @@ pub(super) enum LoadError {
     /// It does not give a function list.
     #[error("is not a PKCS#11 module (C_GetFunctionList is missing or fails)")]
     NoFunctionList,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_name_number_and_function_and_not_the_prose_of_the_crate() {
+        let error = Error::Pkcs11(RvError::GeneralError, Function::Initialize);
+        let call = CallError::from(error.clone());
+        for shown in [error.to_string(), call.to_string()] {
+            let start = "CKR_GENERAL_ERROR (0x5) in C_Initialize: ";
+            assert!(shown.starts_with(start), "{shown}");
+            assert!(!shown.contains("horrible"), "{shown}");
+        }
+    }
 }

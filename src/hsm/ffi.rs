@@ -26,7 +26,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use cryptoki::context::Function;
-use cryptoki::error::{Error, Rv, RvError};
+use cryptoki::error::{Rv, RvError};
 use cryptoki::object::{Attribute, ObjectHandle};
 use cryptoki_sys::{
     CK_ATTRIBUTE, CK_FLAGS, CK_FUNCTION_LIST, CK_FUNCTION_LIST_3_0, CK_INTERFACE,
@@ -34,7 +34,7 @@ use cryptoki_sys::{
     CK_TOKEN_INFO, CK_ULONG, CKM_AES_GCM, CKU_USER,
 };
 
-use super::errors::LoadError;
+use super::errors::{Error, LoadError};
 use super::structures::{
     GcmParams, InitializeArguments, Wanted, listed, message_params, place, plain_mechanism, ulong,
 };
@@ -58,7 +58,7 @@ pub(super) struct Functions {
 macro_rules! call {
     ($table:ident, $name:ident => $function:ident($($argument:expr),*)) => {
         match $table.$function {
-            None => Err(Error::NullFunctionPointer),
+            None => Err(Error::Missing),
             // SAFETY: the library stays loaded as long as its table lives, so the function is there. The arguments keep the invariants
             // above: each pointer is NULL or comes from a reference or a buffer of the calling function.
             Some(function) => match Rv::from(unsafe { function($($argument),*) }) {
@@ -311,7 +311,7 @@ impl Session {
         tag: &mut [u8],
     ) -> Result<CK_ULONG, Error> {
         let table = self.functions.messages.as_ref();
-        let table = table.ok_or(Error::NullFunctionPointer)?;
+        let table = table.ok_or(Error::Missing)?;
         let (mut how, mut length) = (plain_mechanism(CKM_AES_GCM), ulong(output.len()));
         call!(table, MessageEncryptInit => C_MessageEncryptInit(self.handle, &raw mut how, key.handle()))?;
         let mut params = message_params(iv, tag);

@@ -14,6 +14,7 @@ use super::history::{History, KeyHistory};
 use super::keys::{FindError, KeyEntry, KeyTable};
 use super::token::OpenError;
 use crate::ekm::{KeyKind, KeySelector, Sealed};
+use crate::secret::SecretBytes;
 use crate::sync::poisoned;
 
 /// What is encrypted in a check. Not a secret.
@@ -194,8 +195,13 @@ impl Checker<'_> {
         let opened = self
             .gcm
             .decrypt(self.session, key.handle, &sealed.iv, AAD, &joined);
-        opened.is_ok_and(|plaintext| plaintext.expose() == PLAINTEXT)
+        opened.is_ok_and(|plaintext| is_plaintext(&plaintext))
     }
+}
+
+/// Whether what was decrypted is [`PLAINTEXT`].
+pub(super) fn is_plaintext(opened: &SecretBytes) -> bool {
+    opened.expose() == PLAINTEXT
 }
 
 /// Ciphertext with the tag behind it.

@@ -15,6 +15,7 @@ use super::module::{Modules, OpenDevice};
 use super::owner::{Opening, Owner};
 use super::probe::Probe;
 use super::profile;
+use super::proofs::{Hold, Proofs};
 use super::queue::Generation;
 use super::shared::Shared;
 use super::token::{self, OpenError, TokenIdentity};
@@ -30,6 +31,7 @@ struct Keeper {
     // Dropped in this order: the last session, which holds the login, before the device counts as closed.
     session: Session,
     _open: OpenDevice,
+    proofs: Proofs,
 }
 
 /// Starts a keeper for `generation`. It reports how the opening went, and ends with the generation.
@@ -65,9 +67,11 @@ impl Keeper {
         let module = modules.open(&settings.module, settings.parameters.as_ref())?;
         let (mut slot, identity) = token::find(&module, &settings.token)?;
         let mechanisms = token::gcm_mechanisms(&module, slot, &identity)?;
+        let pin = settings.pin.as_ref();
+        token::check_pin(&identity, pin)?;
         let session = slot.open_first_session(&module)?;
-        token::log_in(&session, &settings.pin)?;
-        let keys = KeyTable::sweep(&session)?;
+        token::log_in(&session, pin)?;
+        let keys = KeyTable::sweep(&session)?.expecting_login(pin.is_some());
         keys.log_unreadable(&settings.name);
         shared.check_keys(&keys)?;
         let plans = profile::candidates(settings.gcm_profile, &identity, &mechanisms);
@@ -88,8 +92,10 @@ impl Keeper {
             known_good: RwLock::new(None),
             key_proofs: KeyProofs::default(),
         };
+        let proofs = Proofs::new(&opening, format!("{identity:?} {plan}"));
         let keeper = Self {
             shared: Arc::clone(shared),
+            proofs,
             opening: Arc::new(opening),
             identity,
             gcm,
@@ -114,11 +120,36 @@ impl Keeper {
             }
             Err(error) => shared.report_opening(generation, Err(error)),
         }
-        while !shared.wait_for_end(generation, interval) {
-            self.check();
+        let mut due = Instant::now() + interval;
+        while !self.is_over(due) {
+            match Instant::now() >= due {
+                true => {
+                    self.check();
+                    due = Instant::now() + interval;
+                }
+                false => self.with_proofs(Proofs::next),
+            }
         }
         drop(self);
         shared.metrics.sessions.dec();
+    }
+
+    /// Waits until the generation is over, a check is due or a key is to be proved; says whether it is over.
+    fn is_over(&self, due: Instant) -> bool {
+        let is_work = || self.proofs.has_work(&self.shared);
+        let left = due.saturating_duration_since(Instant::now());
+        let generation = self.opening.generation;
+        self.shared.wait_for_end(generation, left, is_work)
+    }
+
+    fn with_proofs(&mut self, work: impl FnOnce(&mut Proofs, &mut Hold<'_>)) {
+        let mut hold = Hold {
+            shared: &self.shared,
+            opening: &self.opening,
+            session: &mut self.session,
+            gcm: &mut self.gcm,
+        };
+        work(&mut self.proofs, &mut hold);
     }
 
     /// Opens a session per owner; fewer than configured, if the token has no more, but at least one.
@@ -160,11 +191,12 @@ impl Keeper {
                 // Two device calls: half of it is what a job would take.
                 self.shared.load.learn(started.elapsed() / 2);
                 self.publish(checked);
-                self.opening.keys.look_at_watched(&self.session);
+                self.with_proofs(Proofs::after_check);
                 self.shared.key_failures.forget_old(Instant::now());
             }
             Err(error) => {
                 self.shared.metrics.count_check("failed");
+                self.proofs.pause();
                 if let OpenError::Crypto(CallError::Wrong(violation)) = error {
                     self.shared.distrust(self.opening.generation, violation);
                 }
@@ -190,7 +222,7 @@ impl Keeper {
 
     fn heal(&mut self) -> Result<(), OpenError> {
         self.session = self.opening.slot.open_session(&self.opening.module)?;
-        token::log_in(&self.session, &self.shared.settings.pin)?;
+        token::log_in(&self.session, self.shared.settings.pin.as_ref())?;
         self.gcm = Gcm::new(self.opening.plan);
         Ok(())
     }

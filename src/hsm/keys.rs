@@ -3,18 +3,20 @@
 //! Finding an object costs a scan of the whole token on some devices, so all keys are read in one sweep when the token is
 //! opened; single searches happen for keys that came later and for handles that went stale.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, RwLock};
+use std::collections::{HashMap, HashSet};
+use std::sync::RwLock;
 use std::time::{Duration, Instant};
 
 use cryptoki::context::Function;
-use cryptoki::error::{Error, RvError};
+use cryptoki::error::RvError;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
-use cryptoki_sys::{CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS};
+use cryptoki_sys::{
+    CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS, CKS_RW_PUBLIC_SESSION, CKS_RW_USER_FUNCTIONS,
+};
 
+use super::errors::Error;
 use super::ffi::Session;
 use super::objects::Listed;
-use super::watched::Watched;
 use crate::ekm::{KeyAttributes, KeyKind, KeySelector, KeyUsageFlags};
 use crate::sync::poisoned;
 
@@ -22,8 +24,11 @@ use crate::sync::poisoned;
 /// missing key does not scan the token each time.
 const ABSENCE_BELIEVED: Duration = Duration::from_secs(5);
 
+/// How long attributes that rule a request out are believed: many requests for an unfit key must not read it many times.
+const UNFITNESS_BELIEVED: Duration = Duration::from_secs(1);
+
 /// A key of the token.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeyEntry {
     pub handle: ObjectHandle,
     pub attributes: KeyAttributes,
@@ -39,32 +44,23 @@ pub(super) enum FindError {
     Call(Error),
 }
 
+/// What the table has of a name.
 #[derive(Clone, Debug)]
-enum Known {
+pub(super) enum Known {
     One(KeyEntry),
     Ambiguous,
     Absent,
 }
 
-/// The most keys that are looked for with one health check: each may cost a scan of the token.
-const SOUGHT_PER_CHECK: usize = 8;
-
-/// The most known keys that are read again with one health check: each costs one call.
-const READ_PER_CHECK: usize = 16;
-
 /// What is known of the token's keys.
 #[derive(Default)]
 pub(super) struct KeyTable {
-    known: RwLock<HashMap<KeySelector, (Known, Instant)>>,
+    pub(super) known: RwLock<HashMap<KeySelector, (Known, Instant)>>,
     unreadable: Vec<(ObjectHandle, Error)>,
-    watched: Mutex<WatchedKeys>,
-}
-
-/// Keys that the operator wants to know of.
-#[derive(Default)]
-struct WatchedKeys {
-    missing: Watched,
-    present: Watched,
+    /// Names that another key has, too, since the key that is used was found.
+    pub(super) duplicated: RwLock<HashSet<KeySelector>>,
+    /// Whether sessions must be logged in: if not, the token has no login.
+    expects_login: bool,
 }
 
 impl KeyTable {
@@ -89,8 +85,17 @@ impl KeyTable {
         Ok(Self {
             known: RwLock::new(known),
             unreadable: listed.unreadable,
-            watched: Mutex::default(),
+            duplicated: RwLock::default(),
+            expects_login: true,
         })
+    }
+
+    /// The same for sessions that are logged in, or for a token without a login.
+    pub(super) fn expecting_login(self, expects_login: bool) -> Self {
+        Self {
+            expects_login,
+            ..self
+        }
     }
 
     /// Logs how many keys the sweep could not read, and why the first of them.
@@ -118,7 +123,7 @@ impl KeyTable {
         match known {
             Some((Known::One(entry), _)) => Ok(entry),
             Some((unusable, since)) if since.elapsed() < ABSENCE_BELIEVED => outcome(unusable),
-            _ => self.search(session, selector),
+            _ => self.search(session, selector, None),
         }
     }
 
@@ -134,8 +139,15 @@ impl KeyTable {
         drop(table);
         match known {
             Some((Known::One(entry), _)) if entry.handle != stale => Ok(entry),
-            _ => self.search(session, selector),
+            _ => self.search(session, selector, None),
         }
+    }
+
+    /// Whether the key was read so recently that reading it again for another request is not worth a call.
+    pub(super) fn is_just_read(&self, selector: &KeySelector) -> bool {
+        let table = self.known.read().unwrap_or_else(poisoned);
+        let known = table.get(selector);
+        known.is_some_and(|(_, since)| since.elapsed() < UNFITNESS_BELIEVED)
     }
 
     /// The key's attributes as the device has them now; the table learns them.
@@ -151,48 +163,13 @@ impl KeyTable {
         Ok(entry)
     }
 
-    /// Whether the token has exactly one such key, as far as is known. The health checks look at it again, a missing one soon.
-    pub(super) fn has(&self, selector: &KeySelector) -> bool {
-        let is_there = self.handle(selector).is_some();
-        let mut watched = self.watched();
-        match is_there {
-            true => watched.present.add(selector),
-            false => watched.missing.add(selector),
-        }
-        is_there
-    }
-
-    /// Looks at some of the keys that [`Self::has`] was asked for. What fails is tried again with a later check.
-    pub(super) fn look_at_watched(&self, session: &Session) {
-        let missing = self.watched().missing.take(SOUGHT_PER_CHECK);
-        let present = self.watched().present.take(READ_PER_CHECK);
-        for selector in missing {
-            // Found or not, the table has learnt it.
-            drop(self.search(session, &selector));
-        }
-        for selector in present {
-            let handle = self.handle(&selector);
-            let read = handle.map(|handle| self.read_again(session, &selector, handle));
-            // The handle may be stale only.
-            if let Some(Err(_)) = read {
-                drop(self.search(session, &selector));
-            }
-        }
-    }
-
-    fn handle(&self, selector: &KeySelector) -> Option<ObjectHandle> {
-        let table = self.known.read().unwrap_or_else(poisoned);
-        match table.get(selector) {
-            Some((Known::One(entry), _)) => Some(entry.handle),
-            _ => None,
-        }
-    }
-
-    fn watched(&self) -> MutexGuard<'_, WatchedKeys> {
-        self.watched.lock().unwrap_or_else(poisoned)
-    }
-
-    fn search(&self, session: &Session, selector: &KeySelector) -> Result<KeyEntry, FindError> {
+    /// Searches for the key. When there are several, the one with the handle `in_use` stays in use.
+    pub(super) fn search(
+        &self,
+        session: &Session,
+        selector: &KeySelector,
+        in_use: Option<ObjectHandle>,
+    ) -> Result<KeyEntry, FindError> {
         let template = [
             Attribute::Class(ObjectClass::SECRET_KEY),
             attribute_of(selector),
@@ -200,43 +177,67 @@ impl KeyTable {
         let mut listed = Listed::read(session, &template, &ATTRIBUTES).map_err(FindError::Call)?;
         let unreadable = listed.unreadable.pop();
         match (listed.readable.as_slice(), unreadable) {
-            ([(handle, attributes)], None) => {
-                let entry = KeyEntry {
-                    handle: *handle,
-                    attributes: interpret(attributes),
-                };
-                self.learn(selector, Known::One(entry.clone()));
-                Ok(entry)
+            ([found], None) => {
+                self.mark_duplicated(selector, false);
+                Ok(self.use_found(selector, found))
             }
             ([], Some((_, error))) if listed.unreadable.is_empty() => {
                 Err(FindError::Unreadable(error))
             }
             ([], None) => {
                 // Without a login some tokens find nothing instead of failing: "absent" must be sure before it is said.
-                check_login(session).map_err(FindError::Call)?;
+                self.check_login(session).map_err(FindError::Call)?;
                 self.learn(selector, Known::Absent);
                 Err(FindError::Absent)
             }
-            _ => {
-                self.learn(selector, Known::Ambiguous);
-                Err(FindError::Ambiguous)
-            }
+            (several, _) => match several.iter().find(|found| Some(found.0) == in_use) {
+                Some(found) => {
+                    self.mark_duplicated(selector, true);
+                    Ok(self.use_found(selector, found))
+                }
+                None => {
+                    self.learn(selector, Known::Ambiguous);
+                    Err(FindError::Ambiguous)
+                }
+            },
         }
     }
 
-    fn learn(&self, selector: &KeySelector, known: Known) {
+    fn use_found(
+        &self,
+        selector: &KeySelector,
+        (handle, attributes): &(ObjectHandle, Vec<Attribute>),
+    ) -> KeyEntry {
+        let entry = KeyEntry {
+            handle: *handle,
+            attributes: interpret(attributes),
+        };
+        self.learn(selector, Known::One(entry.clone()));
+        entry
+    }
+
+    fn mark_duplicated(&self, selector: &KeySelector, is_duplicated: bool) {
+        let mut duplicated = self.duplicated.write().unwrap_or_else(poisoned);
+        match is_duplicated {
+            true => duplicated.insert(selector.clone()),
+            false => duplicated.remove(selector),
+        };
+    }
+
+    fn check_login(&self, session: &Session) -> Result<(), Error> {
+        match session.state()? {
+            CKS_RO_USER_FUNCTIONS | CKS_RW_USER_FUNCTIONS => Ok(()),
+            CKS_RO_PUBLIC_SESSION | CKS_RW_PUBLIC_SESSION if !self.expects_login => Ok(()),
+            _ => Err(Error::Pkcs11(
+                RvError::UserNotLoggedIn,
+                Function::FindObjects,
+            )),
+        }
+    }
+
+    pub(super) fn learn(&self, selector: &KeySelector, known: Known) {
         let mut table = self.known.write().unwrap_or_else(poisoned);
         table.insert(selector.clone(), (known, Instant::now()));
-    }
-}
-
-fn check_login(session: &Session) -> Result<(), Error> {
-    match session.state()? {
-        CKS_RO_USER_FUNCTIONS | CKS_RW_USER_FUNCTIONS => Ok(()),
-        _ => Err(Error::Pkcs11(
-            RvError::UserNotLoggedIn,
-            Function::FindObjects,
-        )),
     }
 }
 
@@ -263,7 +264,8 @@ pub(super) const ATTRIBUTES: [AttributeType; 11] = [
     AttributeType::Id,
 ];
 
-fn selectors(attributes: &[Attribute]) -> Vec<KeySelector> {
+/// By what a key can be found.
+pub(super) fn selectors(attributes: &[Attribute]) -> Vec<KeySelector> {
     let of = |attribute: &Attribute| match attribute {
         Attribute::Label(label) if !label.is_empty() => {
             let label = String::from_utf8(label.clone()).ok()?;

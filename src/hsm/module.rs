@@ -5,10 +5,10 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use cryptoki::error::{Error, RvError};
+use cryptoki::error::RvError;
 use thiserror::Error as ThisError;
 
-use super::errors::LoadError;
+use super::errors::{Error, LoadError};
 use super::ffi::Functions;
 use crate::sync::poisoned;
 
@@ -24,7 +24,7 @@ pub(super) enum ModuleError {
         source: LoadError,
     },
     /// `C_Initialize` fails.
-    #[error("module {path}: C_Initialize: {source}")]
+    #[error("module {path}: {source}")]
     Initialize {
         /// Which file.
         path: String,

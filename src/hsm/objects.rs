@@ -1,8 +1,9 @@
 //! The keys of a token that other programs use too: objects appear and vanish while they are listed, and some cannot be read.
 
-use cryptoki::error::{Error, RvError};
+use cryptoki::error::RvError;
 use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
 
+use super::errors::Error;
 use super::ffi::Session;
 use super::token::is_about_the_device;
 

@@ -18,8 +18,8 @@ pub struct HsmSettings {
     pub parameters: Option<CString>,
     /// Which token of the library.
     pub token: TokenSelector,
-    /// The user PIN.
-    pub pin: Secret,
+    /// The user PIN; none for a token without a login.
+    pub pin: Option<Secret>,
     /// How many owner threads, each with a session; one more session is kept for the login and the health check.
     pub sessions: usize,
     /// How the device wants its IVs.
@@ -44,7 +44,7 @@ impl HsmSettings {
             ("module", self.module != former.module),
             ("parameters", self.parameters != former.parameters),
             ("token", self.token != former.token),
-            ("pin", !self.pin.is_same(&former.pin)),
+            ("pin", !is_same_pin(self.pin.as_ref(), former.pin.as_ref())),
             ("sessions", self.sessions != former.sessions),
             ("gcm_profile", self.gcm_profile != former.gcm_profile),
             (
@@ -59,6 +59,14 @@ impl HsmSettings {
         ];
         let changed = parts.into_iter().filter(|(_, is_another)| *is_another);
         changed.map(|(name, _)| name).collect()
+    }
+}
+
+fn is_same_pin(one: Option<&Secret>, other: Option<&Secret>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.is_same(other),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
     }
 }
 

@@ -12,11 +12,14 @@ use super::last_check::LastCheck;
 use super::load::Load;
 use super::metrics::DeviceMetrics;
 use super::owner::Opening;
+use super::proof_memory::ProofMemory;
 use super::queue::{Generation, Queue, Refused};
+use super::rejections::Rejections;
 use super::settings::HsmSettings;
 use super::token::{OpenError, TokenIdentity};
 use super::trust::Trust;
-use crate::ekm::{Condition, DeviceReport, KeyManagerError, KeyManagerFault, KeySelector};
+use super::watch_list::WatchList;
+use crate::ekm::{Condition, DeviceReport, KeyManagerError, KeyManagerFault};
 use crate::sync::poisoned;
 
 /// The most jobs that may wait, whatever the device's speed: a bound on memory. What usually refuses a job is that it
@@ -34,10 +37,13 @@ pub(super) struct Shared {
     /// Keys that the device rejects although it works.
     pub key_failures: KeyFailures,
     pub queue: Queue<Job>,
+    pub watch_list: Arc<WatchList>,
+    pub rejections: Rejections,
+    pub memory: ProofMemory,
     usable: AtomicBool,
     had_keys: AtomicBool,
-    keepers: AtomicUsize,
-    board: Board,
+    pub(super) keepers: AtomicUsize,
+    pub(super) board: Board,
     last_check: LastCheck,
     /// What the owners of the running generation share, for owners that come later.
     opening: Mutex<Option<Arc<Opening>>>,
@@ -48,7 +54,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn new(settings: HsmSettings, metrics: DeviceMetrics, trust: Arc<Trust>) -> Self {
+    pub(super) fn new(
+        settings: HsmSettings,
+        metrics: DeviceMetrics,
+        trust: Arc<Trust>,
+        watch_list: &Arc<WatchList>,
+    ) -> Self {
         Self {
             settings,
             metrics,
@@ -56,6 +67,9 @@ impl Shared {
             load: Load::new(),
             opening_failed: AtomicBool::new(false),
             key_failures: KeyFailures::default(),
+            watch_list: Arc::clone(watch_list),
+            rejections: Rejections::default(),
+            memory: ProofMemory::default(),
             queue: Queue::new(MAX_QUEUE),
             usable: AtomicBool::new(false),
             had_keys: AtomicBool::new(false),
@@ -148,17 +162,13 @@ impl Shared {
 
     /// What the owners of `generation` share; none when it is over.
     pub(super) fn opening(&self, generation: Generation) -> Option<Arc<Opening>> {
-        let opening = lock(&self.opening);
-        opening
-            .as_ref()
+        self.now_open()
             .filter(|opening| opening.generation == generation)
-            .map(Arc::clone)
     }
 
-    /// See [`KeyTable::has`]; none while the device is not open.
-    pub(super) fn has_key(&self, selector: &KeySelector) -> Option<bool> {
-        let opening = lock(&self.opening);
-        opening.as_ref().map(|opening| opening.keys.has(selector))
+    /// What the owners of the running generation share; none while the device is not open.
+    pub(super) fn now_open(&self) -> Option<Arc<Opening>> {
+        lock(&self.opening).clone()
     }
 
     /// Something broke: no new jobs for now, those that wait go on waiting for a moment.
@@ -258,10 +268,18 @@ impl Shared {
         self.queue.suspend(generation);
     }
 
-    /// Waits until `generation` is over, `patience` at most; says whether it is. For the keeper.
-    pub(super) fn wait_for_end(&self, generation: Generation, patience: Duration) -> bool {
-        let is_over = |events: &mut Events| (events.over >= generation).then_some(());
-        self.board.wait_until(patience, is_over).is_some()
+    /// Waits until `generation` is over or there `is_work`, `patience` at most; says whether it is over. For the keeper.
+    pub(super) fn wait_for_end(
+        &self,
+        generation: Generation,
+        patience: Duration,
+        is_work: impl Fn() -> bool,
+    ) -> bool {
+        let news = |events: &mut Events| match events.over >= generation {
+            true => Some(true),
+            false => is_work().then_some(false),
+        };
+        self.board.wait_until(patience, news).unwrap_or(false)
     }
 
     /// Asks the supervisor to end.
@@ -275,44 +293,5 @@ impl Shared {
             .board
             .wait_until(patience, |events| events.of(generation));
         news.unwrap_or(Event::Elapsed)
-    }
-
-    // ---- threads
-
-    /// A keeper begins or ends; there is one at a time.
-    pub(super) fn keeper_started(&self) {
-        self.keepers.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// See [`Shared::keeper_started`].
-    pub(super) fn keeper_ended(&self) {
-        self.keepers.fetch_sub(1, Ordering::AcqRel);
-        self.wake();
-    }
-
-    /// Wakes whoever waits for threads to end; the lock orders this with their wait.
-    pub(super) fn wake(&self) {
-        self.board.post(|_| ());
-    }
-
-    /// Whether a keeper runs, or hangs.
-    pub(super) fn has_keeper(&self) -> bool {
-        self.keepers.load(Ordering::Acquire) > 0
-    }
-
-    /// Whether every thread of the device has ended.
-    pub(super) fn is_quiet(&self) -> bool {
-        !self.has_keeper() && self.load.owners() == 0
-    }
-
-    /// Waits until `done`, `patience` at most; says whether it is.
-    pub(super) fn wait_for_threads(
-        &self,
-        patience: Duration,
-        done: impl Fn(&Self) -> bool,
-    ) -> bool {
-        self.board
-            .wait_until(patience, |_| done(self).then_some(()))
-            .is_some()
     }
 }

@@ -6,12 +6,13 @@
 use std::fmt;
 
 use cryptoki::context::Function;
-use cryptoki::error::{Error, RvError};
+use cryptoki::error::RvError;
 use cryptoki_sys::{
-    CK_FLAGS, CK_SLOT_ID, CK_TOKEN_INFO, CKF_RW_SESSION, CKF_SERIAL_SESSION, CKF_TOKEN_INITIALIZED,
-    CKF_WRITE_PROTECTED,
+    CK_FLAGS, CK_SLOT_ID, CK_TOKEN_INFO, CKF_LOGIN_REQUIRED, CKF_RW_SESSION, CKF_SERIAL_SESSION,
+    CKF_TOKEN_INITIALIZED, CKF_WRITE_PROTECTED,
 };
 
+use super::errors::Error;
 use super::ffi::Session;
 use super::module::Module;
 use super::settings::TokenSelector;
@@ -64,6 +65,7 @@ impl TokenInfo {
             vendor: self.vendor.clone(),
             model: format!("{} {major}.{minor}", self.model),
             serial: self.serial.clone(),
+            requires_login: self.flags & CKF_LOGIN_REQUIRED != 0,
         }
     }
 
@@ -78,6 +80,8 @@ pub(super) struct TokenIdentity {
     pub vendor: String,
     pub model: String,
     pub serial: String,
+    /// `CKF_LOGIN_REQUIRED`.
+    pub requires_login: bool,
 }
 
 /// For the list of tokens that are present.

@@ -8,7 +8,7 @@ use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
 use std::ptr;
 
-use cryptoki::error::{Error, RvError};
+use cryptoki::error::RvError;
 use cryptoki::object::AttributeType;
 use cryptoki_sys::{
     CK_ATTRIBUTE, CK_BYTE, CK_C_INITIALIZE_ARGS, CK_GCM_MESSAGE_PARAMS, CK_GCM_PARAMS,
@@ -16,6 +16,7 @@ use cryptoki_sys::{
     CKG_GENERATE_RANDOM,
 };
 
+use super::errors::Error;
 use crate::ekm::TAG_LENGTH;
 
 /// How often a list is read again because it has grown in the meantime.
@@ -213,5 +214,5 @@ pub(super) fn listed<T: Clone + Default>(
             Err(error) => return Err(error),
         }
     }
-    Err(Error::InvalidValue)
+    Err(Error::Malformed)
 }

@@ -1,10 +1,12 @@
 //! From a module to a logged-in session on the one token that is meant.
 
-use cryptoki::error::{Error, RvError};
+use cryptoki::context::Function;
+use cryptoki::error::RvError;
 use cryptoki_sys::CKM_AES_GCM;
 use thiserror::Error as ThisError;
 
-use super::errors::CallError;
+use super::codes;
+use super::errors::{CallError, Error};
 use super::ffi::Session;
 use super::gcm_call::VENDOR_PREPENDED_GCM;
 use super::module::{Module, ModuleError};
@@ -31,9 +33,15 @@ pub(super) enum OpenError {
     NoAesGcm(String),
     /// The token refuses the PIN. It is not tried again: a few tries would lock the token.
     #[error(
-        "the token refuses the PIN ({0:?}); it will not be tried again until the configuration changes"
+        "the token refuses the PIN: {}; it will not be tried again until the configuration changes",
+        codes::in_words(*.0, Function::Login)
     )]
     PinRefused(RvError),
+    /// The token has a login, the configuration has no PIN for it.
+    #[error(
+        "the token requires a login (CKF_LOGIN_REQUIRED), but the configuration says pin = \"none\"; configure its PIN"
+    )]
+    PinMissing,
     /// A check with the health key gave a wrong result.
     #[error("the token failed its check: {0}")]
     ProbeFailed(&'static str),
@@ -67,9 +75,8 @@ impl OpenError {
     /// The code that a PKCS#11 call returned, if it was one.
     fn code(&self) -> Option<RvError> {
         match self {
-            Self::Call(Error::Pkcs11(code, _)) | Self::Crypto(CallError::Returned(code)) => {
-                Some(*code)
-            }
+            Self::Call(error) => error.code(),
+            Self::Crypto(CallError::Returned(code, _)) => Some(*code),
             _ => None,
         }
     }
@@ -185,8 +192,20 @@ pub(super) fn gcm_mechanisms(
     }
 }
 
-/// Logs in, once. The login belongs to the token and the process: being logged in already is success.
-pub(super) fn log_in(session: &Session, pin: &Secret) -> Result<(), OpenError> {
+/// Fails when the token requires a login and no PIN is configured.
+pub(super) fn check_pin(identity: &TokenIdentity, pin: Option<&Secret>) -> Result<(), OpenError> {
+    match identity.requires_login && pin.is_none() {
+        true => Err(OpenError::PinMissing),
+        false => Ok(()),
+    }
+}
+
+/// Logs in, once; without a PIN the token needs no login, see [`check_pin`]. The login belongs to the token and the process: being logged
+/// in already is success.
+pub(super) fn log_in(session: &Session, pin: Option<&Secret>) -> Result<(), OpenError> {
+    let Some(pin) = pin else {
+        return Ok(());
+    };
     match session.login(pin.expose().as_bytes()) {
         Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
         Err(Error::Pkcs11(code, _)) if is_about_the_pin(code) => Err(OpenError::PinRefused(code)),

@@ -37,6 +37,17 @@ impl Examination {
         self
     }
 
+    /// Every remark, with what it is a remark on.
+    pub fn all_remarks(&self) -> Vec<String> {
+        let of_key = |key: &VersionReport| {
+            let name = key.name();
+            let remarks = key.remarks.iter();
+            let named: Vec<_> = remarks.map(|text| format!("{name}: {text}")).collect();
+            named
+        };
+        self.keys.iter().flat_map(of_key).collect()
+    }
+
     /// Every fault, with what it is a fault of.
     pub fn all_faults(&self) -> Vec<String> {
         let of_hsms = self.hsms.iter().flat_map(|hsm| {
@@ -96,6 +107,8 @@ pub struct VersionReport {
     pub objections: Vec<String>,
     /// What is wrong and what to do.
     pub faults: Vec<String>,
+    /// Facts that are not faults, but that the operator should know.
+    pub remarks: Vec<String>,
     /// How often it has encrypted since the running proxy's start, if that can be asked.
     pub encryptions: Option<u64>,
 }

@@ -4,8 +4,9 @@
 //! - Only the trail's own keys vouch for it: what another key has made is no seal, however genuine.
 //! - That an HSM could not be asked is never an answer.
 
+use super::comparison::Held;
 use super::report::SealKeyReport;
-use super::version::{holding, lacks};
+use super::version::{all_lacks, holding};
 use super::{Device, Found, Inventory};
 use crate::audit::{Checkpoint, SealedHead, Unseal};
 use crate::ekm::{KeySelector, TAG_LENGTH};
@@ -46,7 +47,7 @@ impl Inventory {
         );
         let mut faults: Vec<String> = found
             .iter()
-            .flat_map(|(device, found)| unfit(&device.name, found))
+            .flat_map(|(device, found)| unfit(device, found))
             .collect();
         if asked > 0 && absent == asked {
             faults.push(format!(
@@ -62,16 +63,20 @@ impl Inventory {
 }
 
 /// Why an HSM that has the key cannot seal with it.
-fn unfit(hsm: &str, found: &Found<'_>) -> Vec<String> {
+fn unfit(device: &Device, found: &Found<'_>) -> Vec<String> {
+    let hsm = &device.name;
     match found {
         Found::Unknown(_) | Found::Absent => Vec::new(),
         Found::Ambiguous(n) => vec![format!("{hsm} has {n} keys with this label; keep one")],
-        Found::One(_, key) => {
-            let lacks = lacks(&key.attributes, true);
-            lacks
-                .iter()
-                .map(|lack| format!("on {hsm} it {lack}"))
-                .collect()
+        Found::One(opened, key) => {
+            let held = Held {
+                device,
+                opened,
+                key,
+            };
+            let lacks = all_lacks(&held, true);
+            let fault = |lack: &String| format!("on {hsm} it {lack}");
+            lacks.iter().map(fault).collect()
         }
     }
 }

@@ -47,6 +47,7 @@ impl Version<'_> {
         let found: Vec<_> = devices.map(|d| (d, d.find(selector))).collect();
         let held: Vec<Held<'_>> = found.iter().filter_map(held).collect();
         let comparison = compare(&held);
+        let lacking: Vec<Lacking> = held.iter().map(|one| self.lacking(one)).collect();
         VersionReport {
             store: self.store.name.clone(),
             key: self.key.id().to_string(),
@@ -55,21 +56,27 @@ impl Version<'_> {
             is_enabled: self.is_enabled(),
             selector: selector.to_string(),
             hsms: found.iter().map(holding).collect(),
-            objections: self.objections(&held),
-            faults: self.faults(&found, &held, &comparison),
+            objections: self.objections(&lacking),
+            faults: self.faults(&found, &lacking, &comparison),
+            remarks: held.iter().filter_map(remark).collect(),
             same_key: same_key(comparison),
             encryptions: None,
         }
     }
 
+    fn lacking(&self, one: &Held<'_>) -> Lacking {
+        Lacking {
+            hsm: one.device.name.to_string(),
+            what: all_lacks(one, self.is_primary()),
+        }
+    }
+
     /// What is in the way of its use, whichever HSM it is on.
-    fn objections(&self, held: &[Held<'_>]) -> Vec<String> {
+    fn objections(&self, held: &[Lacking]) -> Vec<String> {
         let mut objections = Vec::new();
-        for one in held {
-            for lack in lacks(&one.key.attributes, self.is_primary()) {
-                if !objections.contains(&lack) {
-                    objections.push(lack);
-                }
+        for lack in held.iter().flat_map(|one| &one.what) {
+            if !objections.contains(lack) {
+                objections.push(lack.clone());
             }
         }
         if held.is_empty() {
@@ -84,7 +91,7 @@ impl Version<'_> {
     fn faults(
         &self,
         found: &[(&Device, Found<'_>)],
-        held: &[Held<'_>],
+        held: &[Lacking],
         comparison: &Comparison,
     ) -> Vec<String> {
         let selector = &*self.settings.selector;
@@ -106,10 +113,8 @@ impl Version<'_> {
                 ));
             }
         }
-        for one in held {
-            let name = &one.device.name;
-            let lacks = lacks(&one.key.attributes, self.is_primary());
-            faults.extend(lacks.iter().map(|lack| format!("on {name} it {lack}")));
+        for Lacking { hsm, what } in held {
+            faults.extend(what.iter().map(|lack| format!("on {hsm} it {lack}")));
         }
         // An old version that may only decrypt is as it should be, though nothing can be proved of it.
         if *comparison != Comparison::Unprovable {
@@ -118,7 +123,7 @@ impl Version<'_> {
         faults
     }
 
-    fn absences(&self, found: &[(&Device, Found<'_>)], held: &[Held<'_>]) -> Vec<String> {
+    fn absences(&self, found: &[(&Device, Found<'_>)], held: &[Lacking]) -> Vec<String> {
         let selector = &*self.settings.selector;
         let is_absent = |found: &Found<'_>| matches!(found, Found::Absent);
         let absent: Vec<_> = found.iter().filter(|(_, f)| is_absent(f)).collect();
@@ -128,7 +133,7 @@ impl Version<'_> {
                  correct the configuration"
             )];
         }
-        let has = held.first().map(|one| one.device.name.to_string());
+        let has = held.first().map(|one| one.hsm.clone());
         let from = has.unwrap_or_else(|| "another HSM".to_owned());
         let fault = |name: &str| {
             format!(
@@ -154,8 +159,38 @@ fn held<'a>((device, found): &(&'a Device, Found<'a>)) -> Option<Held<'a>> {
     })
 }
 
-/// What the key cannot do. KMS wants AES-256, ENCRYPT and DECRYPT of the primary; the others only ever decrypt.
-pub(super) fn lacks(attributes: &KeyAttributes, is_primary: bool) -> Vec<String> {
+/// What the key of one HSM cannot do.
+struct Lacking {
+    hsm: String,
+    what: Vec<String>,
+}
+
+/// What the key cannot do, by its attributes or, if these are right, when it is used.
+pub(super) fn all_lacks(one: &Held<'_>, is_primary: bool) -> Vec<String> {
+    let by_attributes = lacks(&one.key.attributes, is_primary);
+    match by_attributes.is_empty() {
+        true => one
+            .opened
+            .token
+            .try_key(one.key)
+            .err()
+            .into_iter()
+            .collect(),
+        false => by_attributes,
+    }
+}
+
+/// A key whose value can leave the HSM. This is not a fault of the configuration.
+fn remark(one: &Held<'_>) -> Option<String> {
+    let exposure = one.key.protection.exposure()?;
+    let hsm = &one.device.name;
+    Some(format!(
+        "on {hsm} it {exposure}: its value can leave the HSM"
+    ))
+}
+
+/// What the key cannot do by its attributes. KMS wants AES-256, ENCRYPT and DECRYPT of the primary; the others only ever decrypt.
+fn lacks(attributes: &KeyAttributes, is_primary: bool) -> Vec<String> {
     let KeyAttributes { kind, usage } = attributes;
     let mut lacks = Vec::new();
     if *kind != KeyKind::Aes(256) {

@@ -11,6 +11,7 @@ pub(super) struct HsmGauges {
     configured: IntGaugeVec,
     usable: IntGaugeVec,
     missing: IntGaugeVec,
+    unusable: IntGaugeVec,
 }
 
 impl HsmGauges {
@@ -31,6 +32,11 @@ impl HsmGauges {
                 "Key versions of the key store that the HSM lacks, or has more than once.",
                 &["store", "hsm"],
             )?,
+            unusable: metrics.gauge(
+                "xks_key_store_keys_unusable",
+                "Key versions of the key store that the HSM has, but that cannot do what KMS needs.",
+                &["store", "hsm"],
+            )?,
         })
     }
 
@@ -40,13 +46,15 @@ impl HsmGauges {
             configured: self.configured.with_label_values(&[store]),
             usable: self.usable.with_label_values(&[store]),
             missing: self.missing.clone(),
+            unusable: self.unusable.clone(),
         }))
     }
 
     /// Removes the series of HSMs, which a new configuration may have taken from a store; those that are still there come back with the
     /// next publication.
-    pub(super) fn forget_missing(&self) {
+    pub(super) fn forget_keys(&self) {
         self.missing.reset();
+        self.unusable.reset();
     }
 
     pub(super) fn forget(&self, store: &str) {
@@ -67,11 +75,17 @@ struct Gauges {
     configured: IntGauge,
     usable: IntGauge,
     missing: IntGaugeVec,
+    unusable: IntGaugeVec,
 }
 
 impl StoreHsmGauges {
     /// Sets them to what is true now; to be called before metrics are read.
-    pub fn publish<'a>(&self, fleet: &Fleet, keys: impl Iterator<Item = &'a KeySelector> + Clone) {
+    /// With each key comes whether it must encrypt.
+    pub fn publish<'a>(
+        &self,
+        fleet: &Fleet,
+        keys: impl Iterator<Item = (&'a KeySelector, bool)> + Clone,
+    ) {
         let Some(gauges) = &self.0 else {
             return;
         };
@@ -79,9 +93,11 @@ impl StoreHsmGauges {
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         gauges.configured.set(whole(all));
         gauges.usable.set(whole(serving));
-        for (hsm, missing) in fleet.count_missing(keys) {
-            let gauge = gauges.missing.with_label_values(&[&*gauges.store, hsm]);
-            gauge.set(whole(missing));
+        for (hsm, counts) in fleet.count_keys(keys) {
+            let labels: [&str; 2] = [&gauges.store, hsm];
+            let gauge = |family: &IntGaugeVec| family.with_label_values(&labels);
+            gauge(&gauges.missing).set(whole(counts.missing));
+            gauge(&gauges.unusable).set(whole(counts.unusable));
         }
     }
 }

@@ -16,6 +16,7 @@ fn kind_of(fault: KeyManagerFault) -> FaultKind {
         KeyManagerFault::UsageNotPermitted => FaultKind::UsageNotPermitted,
         KeyManagerFault::KeyUnsuitable => FaultKind::KeyUnsuitable,
         KeyManagerFault::KeyFailed => FaultKind::KeyFailed,
+        KeyManagerFault::KeyBlocked => FaultKind::KeyBlocked,
         KeyManagerFault::InputTooLong => FaultKind::FieldTooLong("the value"),
         KeyManagerFault::QueueFull => FaultKind::Overloaded,
         KeyManagerFault::DeadlinePassed => FaultKind::DeadlinePassed,

@@ -139,6 +139,8 @@ pub enum FaultKind {
     KeyDisabled,
     /// More than one key in the HSM answers to this name: none is used.
     KeyAmbiguous,
+    /// The key does not work in the HSM, though another key does.
+    KeyBlocked,
     /// The store has no such key.
     KeyUnknown,
     /// The key is configured, but no HSM has it.
@@ -184,7 +186,7 @@ impl FaultKind {
             }
             Self::PathUnknown | Self::KeyStoreUnknown => ErrorName::InvalidUriPath,
             Self::AuthenticationFailed => ErrorName::AuthenticationFailed,
-            Self::KeyStoreDisabled | Self::KeyDisabled | Self::KeyAmbiguous => {
+            Self::KeyStoreDisabled | Self::KeyDisabled | Self::KeyAmbiguous | Self::KeyBlocked => {
                 ErrorName::InvalidState
             }
             Self::KeyUnknown | Self::KeyAbsent => ErrorName::KeyNotFound,
@@ -231,7 +233,7 @@ impl FaultKind {
             Self::AuthenticationFailed => "the request could not be authenticated",
             Self::KeyStoreDisabled => "the external key store is disabled",
             Self::KeyDisabled => "the external key is disabled",
-            Self::KeyAmbiguous => "the external key is blocked",
+            Self::KeyAmbiguous | Self::KeyBlocked => "the external key is blocked",
             Self::KeyUnknown | Self::KeyAbsent => "no such external key",
             Self::UsageNotPermitted => "the external key does not support this operation",
             Self::KeyUnsuitable => "the external key is not a 256-bit AES key",

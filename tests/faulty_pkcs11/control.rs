@@ -120,6 +120,7 @@ pub struct Block {
     pub dialect: AtomicU64,
     pub iv_source: AtomicU64,
     pub failing_key: AtomicU64,
+    pub no_login: AtomicU64,
     pub read_only_code: AtomicU64,
     pub token_flags: AtomicU64,
     pub nul_padding: AtomicU64,
@@ -291,6 +292,11 @@ impl Control {
         let block = self.block();
         block.unreadable.store(hash(label.as_bytes()), SeqCst);
         block.unreadable_code.store(code, SeqCst);
+    }
+
+    /// The token says that it has no login: `CKF_LOGIN_REQUIRED` is not set. Its public objects can be used as ever.
+    pub fn set_no_login(&self) {
+        self.block().no_login.store(1, SeqCst);
     }
 
     /// The next `count` operations that can tell this lie do; see `FOREVER`.

@@ -14,9 +14,9 @@ use std::sync::atomic::Ordering::SeqCst;
 use cryptoki_sys::{
     CK_BBOOL, CK_FLAGS, CK_INFO, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CK_NOTIFY,
     CK_SESSION_HANDLE, CK_SLOT_ID, CK_SLOT_INFO, CK_TOKEN_INFO, CK_ULONG, CK_USER_TYPE,
-    CK_UTF8CHAR, CKF_CLOCK_ON_TOKEN, CKM_AES_GCM, CKR_ARGUMENTS_BAD, CKR_BUFFER_TOO_SMALL,
-    CKR_MECHANISM_INVALID, CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_TOKEN_NOT_PRESENT,
-    CKR_USER_ALREADY_LOGGED_IN,
+    CK_UTF8CHAR, CKF_CLOCK_ON_TOKEN, CKF_LOGIN_REQUIRED, CKM_AES_GCM, CKR_ARGUMENTS_BAD,
+    CKR_BUFFER_TOO_SMALL, CKR_MECHANISM_INVALID, CKR_PIN_INCORRECT, CKR_PIN_LOCKED,
+    CKR_TOKEN_NOT_PRESENT, CKR_USER_ALREADY_LOGGED_IN,
 };
 
 use crate::control::{Dialect, Function};
@@ -104,6 +104,9 @@ pub unsafe extern "C" fn get_token_info(slot: CK_SLOT_ID, info: *mut CK_TOKEN_IN
 fn deform(module: &Module, info: &mut CK_TOKEN_INFO) {
     let block = module.control.block();
     info.flags |= block.token_flags.load(SeqCst);
+    if block.no_login.load(SeqCst) != 0 {
+        info.flags &= !CKF_LOGIN_REQUIRED;
+    }
     if info.flags & CKF_CLOCK_ON_TOKEN != 0 {
         info.utcTime = *b"no time at all!\0";
     }

@@ -1,6 +1,7 @@
 //! `key create`, `key list`, `key rotate` and `check-config --hsm`, on real tokens: what they make serves, what they cannot know they
 //! do not say, and nothing that they do could make a ciphertext undecryptable.
 
+mod aes_gcm;
 mod check_config;
 mod create;
 mod list;

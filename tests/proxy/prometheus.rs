@@ -14,8 +14,8 @@ use std::thread;
 use rustix::process::Signal;
 
 use crate::harness::control::{Control, FOREVER, Function, Lie};
-use crate::harness::http::Connection;
 use crate::harness::http::tcp;
+use crate::harness::http::{Connection, Request};
 use crate::harness::load::Stop;
 use crate::harness::metrics::eventually;
 use crate::harness::outage::two_faulty;
@@ -35,6 +35,8 @@ struct Load {
     is_over: AtomicBool,
     is_skewed: AtomicBool,
     uses_both: AtomicBool,
+    /// Somebody uses a key that cannot do what KMS needs.
+    misuses: AtomicBool,
 }
 
 impl Load {
@@ -42,6 +44,11 @@ impl Load {
     fn run(&self, proxy: &Proxy) {
         while !self.is_over.load(Ordering::Relaxed) {
             self.call(proxy, &PAYMENTS);
+            if self.misuses.load(Ordering::Relaxed) {
+                let payments = proxy.caller(&PAYMENTS);
+                let request = payments.request("encrypt", "aes128", encrypt_body(b"x").to_string());
+                send(proxy, &request);
+            }
             if self.uses_both.load(Ordering::Relaxed) {
                 self.call(proxy, &PAYMENTS_NEXT);
             }
@@ -54,12 +61,16 @@ impl Load {
             caller.signer = caller.signer.shifted(-2);
         }
         let request = caller.request("encrypt", "orders", encrypt_body(b"x").to_string());
-        // When strangers crowd the proxy, a new connection may be displaced.
-        if let Ok(mut connection) = proxy.try_connect()
-            && connection.send(&request.bytes()).is_ok()
-        {
-            drop(connection.try_response());
-        }
+        send(proxy, &request);
+    }
+}
+
+fn send(proxy: &Proxy, request: &Request) {
+    // When strangers crowd the proxy, a new connection may be displaced.
+    if let Ok(mut connection) = proxy.try_connect()
+        && connection.send(&request.bytes()).is_ok()
+    {
+        drop(connection.try_response());
     }
 }
 
@@ -179,7 +190,9 @@ impl Scene<'_> {
             "XksEncryptionsNearBound",
             "XksClockSkew",
             "XksKeyMissing",
+            "XksKeyUnusable",
         ]);
+        self.misuse();
         self.crowd();
         self.reject_a_key();
         self.load.uses_both.store(false, Ordering::Relaxed);
@@ -191,6 +204,14 @@ impl Scene<'_> {
             "XksCertificateProblem",
             "XksPanic",
         ]);
+    }
+
+    /// KMS gets final errors for one key.
+    fn misuse(&self) {
+        self.load.misuses.store(true, Ordering::Relaxed);
+        self.prometheus.await_fired(&["XksFinalErrors"]);
+        self.load.misuses.store(false, Ordering::Relaxed);
+        self.prometheus.await_quiet(&["XksFinalErrors"]);
     }
 
     fn put_certificate(&self, identity: &Identity) {

@@ -16,8 +16,9 @@ use crate::keystore::KeyStoreSettings;
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  xks-proxy key list --config /etc/xks-proxy/config.toml --store payments\n\n\
-    One line per key version and HSM. KMS: whether KMS accepts the key (AES-256, ENCRYPT and DECRYPT, enabled); an older \
-    version must decrypt. SAME KEY: whether another HSM has decrypted what the first one encrypted; that uses the key once. \
+    One line per key version and HSM. KMS: whether KMS accepts the key (AES-256, ENCRYPT and DECRYPT, enabled) and the HSM \
+    encrypts and decrypts with it; an older version must decrypt. PROTECTION in capitals: the value of the key can leave \
+    the HSM. SAME KEY: whether another HSM has decrypted what the first one encrypted. Each key is used once or twice. \
     ENCRYPTIONS: since the start of the proxy that runs here, from admin.listen.\n\n\
     Exit codes: 0 every version is where it should be, 1 something is wrong (it says what), 2 wrong usage, 78 bad \
     configuration."
@@ -83,11 +84,14 @@ fn count(examination: &mut Examination, configuration: &Configuration) {
 fn print_text(examination: &Examination, faults: &[String]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(table::of_versions(&examination.keys).as_bytes())?;
-    if !faults.is_empty() {
+    if !(faults.is_empty() && examination.all_remarks().is_empty()) {
         writeln!(stdout)?;
     }
     for fault in faults {
         writeln!(stdout, "FAULT {fault}")?;
+    }
+    for remark in examination.all_remarks() {
+        writeln!(stdout, "WARNING {remark}")?;
     }
     Ok(())
 }

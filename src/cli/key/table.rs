@@ -164,6 +164,7 @@ mod tests {
             same_key: SameKey::NotCompared,
             objections: Vec::new(),
             faults: Vec::new(),
+            remarks: Vec::new(),
             encryptions: Some(7),
         };
         let text = of_versions(&[version]);

@@ -61,6 +61,7 @@ impl Meaning {
             KeyManagerFault::DeviceUnavailable
             | KeyManagerFault::DeviceFailed
             | KeyManagerFault::KeyFailed
+            | KeyManagerFault::KeyBlocked
             | KeyManagerFault::QueueFull => Self::Failed,
         }
     }

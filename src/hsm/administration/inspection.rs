@@ -1,10 +1,10 @@
 //! The keys of a token with all that an operator may want to know of them.
 
-use cryptoki::error::Error;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 
 use super::{AdministrationError, OpenToken};
 use crate::ekm::{KeyAttributes, KeyKind, KeySelector};
+use crate::hsm::errors::Error;
 use crate::hsm::keys;
 use crate::hsm::objects::Listed;
 
@@ -35,6 +35,18 @@ pub struct KeyProtection {
     pub never_extractable: Option<bool>,
     /// `CKA_LOCAL`: it was made on this device.
     pub local: Option<bool>,
+}
+
+impl KeyProtection {
+    /// Why the value of the key can leave the device, in words; none when it cannot, or when the device does not say.
+    pub fn exposure(&self) -> Option<&'static str> {
+        match (self.sensitive, self.extractable) {
+            (Some(false), Some(true)) => Some("is extractable and not sensitive"),
+            (Some(false), _) => Some("is not sensitive"),
+            (_, Some(true)) => Some("is extractable"),
+            (_, Some(false) | None) => None,
+        }
+    }
 }
 
 /// The secret keys of a token.

@@ -3,15 +3,17 @@
 //! # Invariants
 //! - A key is made only on a token where neither its label nor its id is taken: two keys of one name are none.
 //! - What was made is read back and used before anybody hears that it is there.
+//! - Nothing is made that stays while AES-GCM is not known to work: without a health key, a session key tries it first.
+//! - A key that turns out unfit, or one of several that were made under one name at once, is named by its CKA_ID.
 //! - A key that turns out unfit is reported, not deleted: nothing here deletes keys.
 
-use cryptoki::error::Error;
 use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 use cryptoki_sys::CKM_AES_KEY_GEN;
 use thiserror::Error as ThisError;
 
 use super::{AdministrationError, GcmFinding, KeyProtection, OpenToken, TokenKey};
 use crate::ekm::{KeyAttributes, KeyKind, KeySelector, KeyUsageFlags};
+use crate::hsm::errors::Error;
 
 /// The length of an AES-256 key, in bytes.
 const KEY_LENGTH: u64 = 32;
@@ -38,8 +40,11 @@ pub enum CreateKeyError {
     #[error("the token makes no key: {0}")]
     Refused(AdministrationError),
     /// It was made, but it is not as it should be.
-    #[error("a key was made, but it is unfit: {0}; delete it with the maker's tool")]
-    Unfit(String),
+    #[error("a key was made ({0}), but it is unfit: {1}; delete it with the vendor's tool")]
+    Unfit(String, String),
+    /// The token cannot use such a key. Nothing was made.
+    #[error("AES-GCM does not work on the token: {0}; nothing was made")]
+    NoAesGcm(String),
 }
 
 impl OpenToken {
@@ -69,9 +74,47 @@ impl OpenToken {
                 return Err(CreateKeyError::Taken(name.clone()));
             }
         }
+        self.try_aes_gcm()?;
         let made = self.generate(&new.label, &id);
         let made = made.map_err(|error| refused(error.into()))?;
-        self.confirmed(made, &names).map_err(CreateKeyError::Unfit)
+        let unfit = |why| CreateKeyError::Unfit(called(&new.label, &id), why);
+        self.confirmed(made, &names).map_err(unfit)
+    }
+
+    /// Fails when no way to do AES-GCM works. Where the health key has not shown one, a key that lives as long as its session does.
+    fn try_aes_gcm(&mut self) -> Result<(), CreateKeyError> {
+        if let GcmFinding::Unproved(..) = &self.gcm {
+            self.try_session_key()?;
+        }
+        match &self.gcm {
+            GcmFinding::Unusable(why) => Err(CreateKeyError::NoAesGcm(why.clone())),
+            GcmFinding::Proved(_) | GcmFinding::Unproved(..) => Ok(()),
+        }
+    }
+
+    /// A token may make no session keys: then the key itself has to show whether AES-GCM works.
+    fn try_session_key(&mut self) -> Result<(), CreateKeyError> {
+        let refused = |error: AdministrationError| CreateKeyError::Refused(error);
+        let session = self.slot.open_session(&self.module);
+        let session = session.map_err(|error| refused(error.into()))?;
+        let mut id = vec![0; ID_LENGTH];
+        let random = session.generate_random_slice(&mut id);
+        random.map_err(|error| refused(error.into()))?;
+        let label = format!("xks-proxy trial {}", hexadecimal(&id));
+        let mut template = template(&label, &id);
+        for attribute in &mut template {
+            if let Attribute::Token(is_stored) = attribute {
+                *is_stored = false;
+            }
+        }
+        let before = (self.plan, self.gcm.clone());
+        if session.generate_key(CKM_AES_KEY_GEN, &template).is_ok() {
+            self.probe_with(&label).map_err(refused)?;
+            if let GcmFinding::Unproved(..) = &self.gcm {
+                (self.plan, self.gcm) = before;
+            }
+        }
+        Ok(())
     }
 
     fn generate(&self, label: &str, id: &[u8]) -> Result<ObjectHandle, Error> {
@@ -86,10 +129,19 @@ impl OpenToken {
         let found = keys.iter().find(|key| key.handle == made);
         let key = found.ok_or("it is not among the keys of the token")?;
         for name in names {
-            match keys.iter().filter(|key| key.answers_to(name)).count() {
-                1 if key.answers_to(name) => {}
-                1 => return Err(format!("it does not have {name}")),
-                n => return Err(format!("{n} keys have {name}")),
+            // Also those that cannot be read: one of them may be another program's new key.
+            let named = self.search(name).map_err(|error| error.to_string())?;
+            match named.as_slice() {
+                [one] if *one == made => {}
+                [] | [_] => return Err(format!("it does not have {name}")),
+                several => {
+                    let n = several.len();
+                    let all: Vec<_> = several.iter().map(|one| called_by(*one, &keys)).collect();
+                    let all = all.join("; ");
+                    return Err(format!(
+                        "{n} keys have {name}, as if another program had made one at the same time: {all}"
+                    ));
+                }
             }
         }
         check_attributes(&key.attributes, key.protection)?;
@@ -108,13 +160,32 @@ impl OpenToken {
         if let GcmFinding::Unproved(_, reason) | GcmFinding::Unusable(reason) = &self.gcm {
             return Err(reason.clone());
         }
-        let sealed = self.seal(key).map_err(|error| error.to_string())?;
-        match self.opens(key, &sealed) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err("it does not decrypt what it has encrypted".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
+        self.try_key(key)
     }
+}
+
+impl TokenKey {
+    fn called(&self) -> String {
+        called(self.label.as_deref().unwrap_or_default(), &self.id)
+    }
+}
+
+/// The same for one of these keys, or for one that cannot be read.
+fn called_by(handle: ObjectHandle, keys: &[TokenKey]) -> String {
+    let key = keys.iter().find(|key| key.handle == handle);
+    key.map_or_else(
+        || format!("handle {handle}, not readable"),
+        TokenKey::called,
+    )
+}
+
+/// What identifies a key in the vendor's tool.
+fn called(label: &str, id: &[u8]) -> String {
+    format!("CKA_ID {}, label {label:?}", hexadecimal(id))
+}
+
+fn hexadecimal(id: &[u8]) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Every attribute is written down: what a device assumes where a template is silent differs from one to the next.

@@ -1,4 +1,4 @@
-//! Whether two tokens hold one key: what one encrypts, the other must decrypt. A label proves nothing.
+//! Whether a key works, and whether two tokens hold one key: what one encrypts, the other must decrypt. A label proves nothing.
 
 use super::{AdministrationError, OpenToken, TokenKey};
 use crate::ekm::{KeySelector, Sealed};
@@ -7,6 +7,7 @@ use crate::hsm::errors::CallError;
 use crate::hsm::ffi::Session;
 use crate::hsm::gcm::Gcm;
 use crate::hsm::health::{AAD, PLAINTEXT, joined};
+use crate::hsm::proof::attempt;
 use crate::hsm::token::OpenError;
 
 impl From<CallError> for AdministrationError {
@@ -16,6 +17,17 @@ impl From<CallError> for AdministrationError {
 }
 
 impl OpenToken {
+    /// Uses the key as far as its attributes permit: encrypts a constant and decrypts what came out.
+    ///
+    /// # Errors
+    /// Describes what does not work; the text continues "the key …".
+    pub fn try_key(&self, key: &TokenKey) -> Result<(), String> {
+        let cipher = self.cipher();
+        let (session, mut gcm) = cipher.map_err(|error| format!("cannot be tried: {error}"))?;
+        let outcome = attempt(&session, &mut gcm, key.handle, key.attributes.usage, None);
+        outcome.map_err(|failed| failed.to_string())
+    }
+
     /// Encrypts a constant under the key.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Every return code with its meaning.
 
+use cryptoki::context::Function;
 use cryptoki::error::Rv;
 use cryptoki_sys::*;
 
@@ -147,7 +148,7 @@ const STANDARD_CODES: usize = 103;
 
 fn error(code: CK_RV) -> CallError {
     match Rv::from(code) {
-        Rv::Error(error) => CallError::Returned(error),
+        Rv::Error(error) => CallError::Returned(error, Function::Encrypt),
         Rv::Ok => panic!("CKR_OK is no error"),
     }
 }

@@ -267,7 +267,7 @@ impl DeviceSession {
     /// A new session, and the login that may have gone with the old one. A PIN is only tried again after it has worked.
     fn replace_session(&mut self) -> Result<(), OpenError> {
         let session = self.opening.slot.open_session(&self.opening.module)?;
-        token::log_in(&session, &self.shared.settings.pin)?;
+        token::log_in(&session, self.shared.settings.pin.as_ref())?;
         self.session = session;
         self.gcm = Gcm::new(self.opening.plan);
         let hsm = &self.shared.settings.name;

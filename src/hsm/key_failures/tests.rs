@@ -1,5 +1,6 @@
 //! What is remembered of rejected keys, and for how long.
 
+use cryptoki::context::Function;
 use cryptoki::error::RvError;
 
 use super::*;
@@ -15,7 +16,7 @@ fn rejection(code: RvError, is_proven: bool) -> Rejection {
     Rejection {
         fault: KeyManagerFault::KeyFailed,
         detail: "rejected".into(),
-        error: CallError::Returned(code),
+        error: CallError::Returned(code, Function::Encrypt),
         is_proven,
     }
 }
@@ -31,7 +32,13 @@ fn is_rejected(failures: &KeyFailures, name: &str, at: Instant) -> bool {
 }
 
 fn tells(failures: &KeyFailures, name: &str, code: RvError, at: Instant) -> bool {
-    failures.tells_of_device(Encrypt, &key(name), None, CallError::Returned(code), at)
+    failures.tells_of_device(
+        Encrypt,
+        &key(name),
+        None,
+        CallError::Returned(code, Function::Encrypt),
+        at,
+    )
 }
 
 #[test]
@@ -64,7 +71,7 @@ fn a_failure_that_may_be_the_requests_rejects_no_other_request() {
 fn the_same_error_is_settled_again_after_ten_seconds() {
     let (failures, start) = (KeyFailures::default(), Instant::now());
     let is_rejected = |code, at| {
-        let error = CallError::Returned(code);
+        let error = CallError::Returned(code, Function::Encrypt);
         let rejected = failures.reject_again(Encrypt, &key("a"), error, at);
         rejected.is_some()
     };

@@ -3,7 +3,7 @@
 use super::*;
 
 /// One of each kind, with the row that the specification gives it.
-const TABLE: [(FaultKind, u16, &str); 28] = [
+const TABLE: [(FaultKind, u16, &str); 29] = [
     (FaultKind::BodyMalformed, 400, "ValidationException"),
     (FaultKind::BodyIncomplete, 400, "ValidationException"),
     (
@@ -38,6 +38,7 @@ const TABLE: [(FaultKind, u16, &str); 28] = [
     (FaultKind::KeyStoreDisabled, 400, "InvalidStateException"),
     (FaultKind::KeyDisabled, 400, "InvalidStateException"),
     (FaultKind::KeyAmbiguous, 400, "InvalidStateException"),
+    (FaultKind::KeyBlocked, 400, "InvalidStateException"),
     (FaultKind::KeyUnknown, 404, "KeyNotFoundException"),
     (FaultKind::KeyAbsent, 404, "KeyNotFoundException"),
     (

@@ -1,0 +1,49 @@
+//! Which keys came to the token since the last look: one of them may have the name of a key that is in use.
+//!
+//! One search lists every key's handle. Only handles that were not there before are read, so that a token with thousands of keys costs
+//! no more than that search.
+
+use std::collections::HashSet;
+
+use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
+
+use super::errors::Error;
+use super::ffi::Session;
+use super::keys::KeyTable;
+
+/// The most new keys that are read in one look; the others are read in the next ones.
+const READ_PER_LOOK: usize = 16;
+
+/// The keys that were there at the last look.
+pub(super) struct Census {
+    known: HashSet<u64>,
+}
+
+impl Census {
+    /// A census of the keys that the table knows.
+    pub(super) fn of(keys: &KeyTable) -> Self {
+        Self {
+            known: keys.handles(),
+        }
+    }
+
+    /// Reads new keys, and updates the table where it knows their names.
+    ///
+    /// # Errors
+    /// When the keys cannot be listed.
+    pub(super) fn look(&mut self, session: &Session, keys: &KeyTable) -> Result<(), Error> {
+        let there = session.find_objects(&[Attribute::Class(ObjectClass::SECRET_KEY)])?;
+        let is_known = |key: &&ObjectHandle| self.known.contains(&key.handle());
+        let (known, new): (Vec<_>, Vec<_>) = there.iter().partition(is_known);
+        let read = new.into_iter().take(READ_PER_LOOK);
+        let read: Vec<&ObjectHandle> = read
+            .inspect(|handle: &&ObjectHandle| keys.meet(session, **handle))
+            .collect();
+        self.known = known
+            .into_iter()
+            .chain(read)
+            .map(|handle| handle.handle())
+            .collect();
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! Tokens that need no login, and tokens that do.
+
+use crate::harness::command::run;
+use crate::harness::control::Function;
+use crate::harness::setup::Setup;
+use crate::harness::wire::{bytes, decrypt_body, encrypt_body};
+use crate::harness::{PAYMENTS, Proxy};
+
+/// No PIN is configured, and two keys can be used without a login.
+fn without_pin(setup: &mut Setup) {
+    for label in ["absent", "public-health"] {
+        setup.token.tool("key", &["--label", label, "--public"]);
+    }
+    setup.set("hsm", "pin", "\"none\"");
+    setup.set("hsm", "health_key", "\"public-health\"");
+    setup.set("health", "interval", "\"1s\"");
+}
+
+#[test]
+fn a_token_without_a_login_is_used_without_a_pin() {
+    let mut control = None;
+    let proxy = Proxy::start_with(|setup| {
+        without_pin(setup);
+        let faulty = setup.faulty_module();
+        faulty.set_no_login();
+        control = Some(faulty);
+    });
+    let control = control.unwrap();
+    let payments = proxy.caller(&PAYMENTS);
+    let sealed = payments.encrypt("absent", b"public");
+    let opened = payments.call("decrypt", "absent", &decrypt_body(&sealed));
+    assert_eq!(bytes(&opened.ok(), "plaintext"), b"public");
+    // A public session is enough to be sure that a key is not there.
+    let missing = payments.call("encrypt", "orders", &encrypt_body(b"x"));
+    missing.assert_error(404, "KeyNotFoundException");
+    // A lost session is opened again without a login, too.
+    control.lose_sessions();
+    let opened = payments.call("decrypt", "absent", &decrypt_body(&sealed));
+    assert_eq!(bytes(&opened.ok(), "plaintext"), b"public");
+    let health = payments.health();
+    assert_eq!(health["ekmFleetDetails"][0]["healthStatus"], "ACTIVE");
+    assert_eq!(control.calls(Function::Login), 0);
+    let parts = ["hsm-a: ok: ", "payments/absent version 1: ok"];
+    run(&proxy.setup, &["check-config", "--hsm"]).expect(1, &parts);
+    assert_eq!(control.calls(Function::Login), 0);
+}
+
+#[test]
+fn a_token_with_a_login_says_that_its_pin_is_missing() {
+    let why = "the token requires a login";
+    let proxy = Proxy::launch(without_pin);
+    let line = proxy.daemon.wait_for("that the PIN is missing", |line| {
+        line["message"] == "the HSM cannot be opened"
+    });
+    assert!(line["error"].as_str().unwrap().contains(why), "{line}");
+    run(&proxy.setup, &["check-config", "--hsm"]).expect(1, &[why, "configure its PIN"]);
+}
+
+#[test]
+fn a_pin_that_was_forgotten_is_an_error_of_the_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut setup = Setup::new(directory.path());
+    setup.unset("hsm", "pin");
+    run(&setup, &["check-config"]).expect(78, &["hsm[0].pin", "is missing"]);
+    setup.set("hsm", "pin", "\"nobody\"");
+    run(&setup, &["check-config"]).expect(78, &["hsm[0].pin", "must be a table"]);
+}

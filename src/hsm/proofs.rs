@@ -45,6 +45,8 @@ pub(super) struct Proofs {
     census: Census,
     /// The token and its way to do AES-GCM: a proof holds for both.
     under: String,
+    /// Whether it is logged that all keys were tried.
+    is_told: bool,
 }
 
 /// A key as it was when it was last looked at.
@@ -84,6 +86,7 @@ impl Proofs {
             present: Watched::default(),
             census: Census::of(&opening.keys),
             under,
+            is_told: false,
         }
     }
 
@@ -102,6 +105,11 @@ impl Proofs {
             self.look_at(&key, hold);
         }
         if self.backlog.is_empty() {
+            if !self.is_told {
+                self.is_told = true;
+                let (hsm, keys) = (&hold.shared.settings.name, self.expected.len());
+                tracing::info!(%hsm, keys, "the keys of the configuration were tried");
+            }
             let left_out = hold.shared.memory.end_round();
             if left_out > 0 {
                 let hsm = &hold.shared.settings.name;

@@ -173,6 +173,12 @@ fn every_ciphertext_that_an_hsm_makes_is_counted_whoever_waits_for_it() {
             .metric("xks_key_encryptions_total", &labels)
             .unwrap_or_default()
     };
+    // Proofs make ciphertexts, too.
+    for hsm in ["hsm-a", "hsm-b"] {
+        proxy.daemon.wait_for("the end of the proofs", |line| {
+            line["message"] == "the keys of the configuration were tried" && line["hsm"] == hsm
+        });
+    }
     let before = made();
     let is_exact = |requests: u64| {
         eventually("the count of the HSMs' ciphertexts", || {

@@ -209,6 +209,8 @@ impl Inside {
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        self.0.control.block().in_flight.fetch_sub(1, SeqCst);
+        // Another process that loads the module meanwhile sets the number to 0: this call is not in it any more.
+        let in_flight = &self.0.control.block().in_flight;
+        let _ = in_flight.fetch_update(SeqCst, SeqCst, |calls| calls.checked_sub(1));
     }
 }

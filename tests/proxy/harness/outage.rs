@@ -23,7 +23,20 @@ pub fn faulty_with(change: impl FnOnce(&mut Setup)) -> (Proxy, Control) {
         setup.set("health", "interval", "\"1s\"");
         change(setup);
     });
+    await_proofs(&proxy, &["hsm-a"]);
     (proxy, control.unwrap())
+}
+
+/// Waits until each of these HSMs has tried its keys for the first time: what a test then counts or makes fail is of its own requests.
+#[track_caller]
+pub fn await_proofs(proxy: &Proxy, hsms: &[&str]) {
+    for hsm in hsms {
+        proxy
+            .daemon
+            .wait_for("the end of the first proofs", |line| {
+                line["message"] == "the keys of the configuration were tried" && line["hsm"] == *hsm
+            });
+    }
 }
 
 /// A proxy on two faulty modules that are well and hold the same keys: `hsm-a` and `hsm-b`.
@@ -37,6 +50,7 @@ pub fn two_faulty(change: impl FnOnce(&mut Setup)) -> (Proxy, Control, Control) 
     for hsm in ["hsm-a", "hsm-b"] {
         proxy.await_metric("xks_hsm_usable", &[("hsm", hsm)], |usable| usable == 1.0);
     }
+    await_proofs(&proxy, &["hsm-a", "hsm-b"]);
     let (a, b) = controls.unwrap();
     (proxy, a, b)
 }

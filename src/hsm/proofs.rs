@@ -105,7 +105,7 @@ impl Proofs {
             self.look_at(&key, hold);
         }
         if self.backlog.is_empty() {
-            if !self.is_told {
+            if !(self.is_told || self.expected.is_empty()) {
                 self.is_told = true;
                 let (hsm, keys) = (&hold.shared.settings.name, self.expected.len());
                 tracing::info!(%hsm, keys, "the keys of the configuration were tried");

@@ -125,17 +125,18 @@ impl OpenToken {
 
     /// The key as the token has it now, when all of it is as it should be.
     fn confirmed(&mut self, made: ObjectHandle, names: &[KeySelector]) -> Result<TokenKey, String> {
-        // Also those that cannot be read: one of them may be another program's new key. Before the list, so that it has all that are found.
-        let search = |name| self.search(name).map_err(|error| error.to_string());
-        let found = names.iter().map(search).collect::<Result<Vec<_>, _>>()?;
         let keys = self.keys().map_err(|error| error.to_string())?;
-        let key = keys.iter().find(|key| key.handle == made);
-        let key = key.ok_or("it is not among the keys of the token")?;
-        for (name, named) in names.iter().zip(found) {
+        let found = keys.iter().find(|key| key.handle == made);
+        let key = found.ok_or("it is not among the keys of the token")?;
+        for name in names {
+            // Also those that cannot be read: one of them may be another program's new key.
+            let named = self.search(name).map_err(|error| error.to_string())?;
             match named.as_slice() {
                 [one] if *one == made => {}
                 [] | [_] => return Err(format!("it does not have {name}")),
                 several => {
+                    // The list from before may lack the other program's key.
+                    let keys = self.keys().map_err(|error| error.to_string())?;
                     let n = several.len();
                     let all: Vec<_> = several.iter().map(|one| called_by(*one, &keys)).collect();
                     let all = all.join("; ");

@@ -7,6 +7,9 @@
 //! - A key that turns out unfit, or one of several that were made under one name at once, is named by its CKA_ID.
 //! - A key that turns out unfit is reported, not deleted: nothing here deletes keys.
 
+use std::thread;
+use std::time::Duration;
+
 use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
 use cryptoki_sys::CKM_AES_KEY_GEN;
 use thiserror::Error as ThisError;
@@ -17,6 +20,9 @@ use crate::hsm::errors::Error;
 
 /// The length of an AES-256 key, in bytes.
 const KEY_LENGTH: u64 = 32;
+
+/// A new key is looked at twice, with this pause: only then another program's key of the same name is surely seen.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The length of an id that nobody has chosen, in bytes: long enough that no two are ever the same.
 const ID_LENGTH: usize = 16;
@@ -78,6 +84,9 @@ impl OpenToken {
         let made = self.generate(&new.label, &id);
         let made = made.map_err(|error| refused(error.into()))?;
         let unfit = |why| CreateKeyError::Unfit(called(&new.label, &id), why);
+        self.confirmed(made, &names).map_err(&unfit)?;
+        // SoftHSM hides a key that another program made at the same moment until the next change of the token.
+        thread::sleep(LOOK_AGAIN_AFTER);
         self.confirmed(made, &names).map_err(unfit)
     }
 

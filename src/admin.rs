@@ -6,7 +6,7 @@
 //!
 //! # Invariants
 //! - Health checks are answered whatever else is connected: a new connection takes the place of the least advanced one ([`LIMITS`]).
-//! - However often metrics are asked for, rendering them takes a bounded share of the CPU ([`Pace`]).
+//! - However often metrics are asked for, rendering them takes a bounded share of the CPU (see `pace`).
 
 mod pace;
 

@@ -88,15 +88,13 @@ impl KeyFailures {
         key: &KeySelector,
         now: Instant,
     ) -> Option<(Rejection, Option<u64>)> {
-        let mut keys = self.of(operation).lock_unless_empty()?;
-        let entry = keys
-            .get_mut(key)
-            .filter(|entry| entry.rejection.is_proven)?;
-        if now >= entry.next_attempt {
-            entry.next_attempt = now + RETRY_AFTER;
-            return None;
-        }
-        Some((entry.rejection.clone(), entry.warning.next(now)))
+        self.of(operation).look_at_proven(key, |entry| {
+            if now >= entry.next_attempt {
+                entry.next_attempt = now + RETRY_AFTER;
+                return None;
+            }
+            Some((entry.rejection.clone(), entry.warning.next(now)))
+        })
     }
 
     /// Returns why a job that was queued at this moment is rejected: another job for the key has failed since then.
@@ -106,12 +104,10 @@ impl KeyFailures {
         key: &KeySelector,
         queued_at: Instant,
     ) -> Option<(Rejection, Option<u64>)> {
-        let mut keys = self.of(operation).lock_unless_empty()?;
-        let entry = keys
-            .get_mut(key)
-            .filter(|entry| entry.rejection.is_proven)?;
-        let has_failed = entry.failed_at > queued_at;
-        has_failed.then(|| (entry.rejection.clone(), entry.warning.next(queued_at)))
+        self.of(operation).look_at_proven(key, |entry| {
+            let has_failed = entry.failed_at > queued_at;
+            has_failed.then(|| (entry.rejection.clone(), entry.warning.next(queued_at)))
+        })
     }
 
     /// Returns why a job is rejected that was let through and has met the same error again; none: the error must be settled.
@@ -247,6 +243,17 @@ impl Table {
 
     fn lock_unless_empty(&self) -> Option<MutexGuard<'_, HashMap<KeySelector, Entry>>> {
         (self.len.load(Ordering::Acquire) > 0).then(|| self.lock())
+    }
+
+    /// Looks at a key that is proven not to work; none: there is no such entry, or `look` returns none.
+    fn look_at_proven<T>(
+        &self,
+        key: &KeySelector,
+        look: impl FnOnce(&mut Entry) -> Option<T>,
+    ) -> Option<T> {
+        let mut keys = self.lock_unless_empty()?;
+        let entry = keys.get_mut(key)?;
+        entry.rejection.is_proven.then(|| look(entry)).flatten()
     }
 
     fn retain(&self, stays: impl Fn(&Entry) -> bool) {

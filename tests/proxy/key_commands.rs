@@ -23,6 +23,25 @@ fn setup() -> (TempDir, Setup) {
     (directory, setup)
 }
 
+/// Takes a key out of the configuration.
+fn remove_key(setup: &mut Setup, id: &str) {
+    setup.edit(&format!("[[key_store.key]]\nid = {id:?}\n"), "");
+}
+
+/// Takes the keys that are on the token and that KMS cannot use out of the configuration.
+fn remove_unusable_keys(setup: &mut Setup) {
+    for id in [
+        "ambiguous",
+        "aes128",
+        "aes192",
+        "encrypt-only",
+        "decrypt-only",
+        "neither",
+    ] {
+        remove_key(setup, id);
+    }
+}
+
 /// The same with a second HSM, which shares no key with the first but has a health key of its own.
 fn two_hsms() -> (TempDir, Setup) {
     let (directory, mut setup) = setup();

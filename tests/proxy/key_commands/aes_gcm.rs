@@ -7,7 +7,7 @@ use std::thread;
 
 use cryptoki_sys::CKR_MECHANISM_INVALID;
 
-use super::{run, setup};
+use super::{remove_unusable_keys, run, setup};
 use crate::harness::command::Ran;
 use crate::harness::control::{Control, Dialect, FOREVER, Function};
 use crate::harness::dialect::Spoken;
@@ -30,16 +30,7 @@ fn a_key_whose_value_can_leave_the_hsm_is_a_warning() {
     let (_directory, mut setup) = setup();
     let options = ["--label", "absent", "--extractable"];
     setup.token.tool("key", &options);
-    for key in [
-        "ambiguous",
-        "aes128",
-        "aes192",
-        "encrypt-only",
-        "decrypt-only",
-        "neither",
-    ] {
-        setup.edit(&format!("[[key_store.key]]\nid = {key:?}\n"), "");
-    }
+    remove_unusable_keys(&mut setup);
     let warning =
         "payments/absent version 1: on hsm-a it is extractable: its value can leave the HSM";
     let said = format!("warning: {warning}");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{run, setup};
+use super::{remove_key, remove_unusable_keys, run, setup};
 
 #[test]
 fn check_config_says_what_the_hsm_lacks() {
@@ -37,17 +37,8 @@ fn check_config_says_what_the_hsm_lacks() {
 #[test]
 fn check_config_is_content_with_hsms_that_have_everything() {
     let (_directory, mut setup) = setup();
-    for key in [
-        "absent",
-        "ambiguous",
-        "aes128",
-        "aes192",
-        "encrypt-only",
-        "decrypt-only",
-        "neither",
-    ] {
-        setup.edit(&format!("[[key_store.key]]\nid = {key:?}\n"), "");
-    }
+    remove_unusable_keys(&mut setup);
+    remove_key(&mut setup, "absent");
     run(&setup, &["check-config", "--hsm"]).expect(0, &["proved with its health key"]);
 
     setup.set("hsm", "health_key", "\"made-later\"");

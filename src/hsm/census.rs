@@ -10,6 +10,7 @@ use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
 use super::errors::Error;
 use super::ffi::Session;
 use super::keys::KeyTable;
+use super::objects::search;
 
 /// The most new keys that are read in one look; the others are read in the next ones.
 const READ_PER_LOOK: usize = 16;
@@ -32,7 +33,7 @@ impl Census {
     /// # Errors
     /// When the keys cannot be listed.
     pub(super) fn look(&mut self, session: &Session, keys: &KeyTable) -> Result<(), Error> {
-        let there = session.find_objects(&[Attribute::Class(ObjectClass::SECRET_KEY)])?;
+        let there = search(session, &[Attribute::Class(ObjectClass::SECRET_KEY)])?;
         let is_known = |key: &&ObjectHandle| self.known.contains(&key.handle());
         let (known, new): (Vec<_>, Vec<_>) = there.iter().partition(is_known);
         let read = new.into_iter().take(READ_PER_LOOK);

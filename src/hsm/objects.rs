@@ -5,10 +5,11 @@ use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
 
 use super::errors::Error;
 use super::ffi::Session;
-use super::token::is_about_the_device;
+use super::token::{is_about_the_device, is_about_the_session};
 
-/// How often a search is made that fails although the device answers: on some tokens it fails when an object vanishes under it.
-const SEARCHES: usize = 3;
+/// How often a call is made that fails although the device answers. Some tokens fail a search when an object vanishes under it.
+/// Others report a storage that another program locks as an error of the device.
+const ATTEMPTS: usize = 3;
 
 /// The objects that a search has found.
 #[derive(Default)]
@@ -23,7 +24,7 @@ impl Listed {
     /// Finds the objects with the attributes of `template`, and reads `kinds` of each.
     ///
     /// # Errors
-    /// When the search fails again and again, or the session or the device is gone. An object that cannot be read is no error.
+    /// When the search fails again and again, or the session or the device is gone. An object that cannot be read is not an error.
     pub(super) fn read(
         session: &Session,
         template: &[Attribute],
@@ -31,7 +32,7 @@ impl Listed {
     ) -> Result<Self, Error> {
         let mut listed = Self::default();
         for handle in search(session, template)? {
-            match session.get_attributes(handle, kinds) {
+            match in_attempts(|| session.get_attributes(handle, kinds)) {
                 Ok(attributes) => listed.readable.push((handle, attributes)),
                 Err(error) if is_about_the_device(&error) => return Err(error),
                 Err(error) if has_vanished(&error) => {}
@@ -56,14 +57,34 @@ impl Listed {
     }
 }
 
-fn search(session: &Session, template: &[Attribute]) -> Result<Vec<ObjectHandle>, Error> {
-    for _ in 1..SEARCHES {
-        match session.find_objects(template) {
-            Err(error) if !is_about_the_device(&error) => {}
+/// The objects with the attributes of `template`.
+///
+/// # Errors
+/// When the search fails again and again, or the session is gone.
+pub(super) fn search(
+    session: &Session,
+    template: &[Attribute],
+) -> Result<Vec<ObjectHandle>, Error> {
+    in_attempts(|| session.find_objects(template))
+}
+
+fn in_attempts<T>(mut call: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    for _ in 1..ATTEMPTS {
+        match call() {
+            Err(error) if may_pass(&error) => {}
             outcome => return outcome,
         }
     }
-    session.find_objects(template)
+    call()
+}
+
+/// Whether the same call may succeed in the same session.
+fn may_pass(error: &Error) -> bool {
+    match error {
+        Error::Pkcs11(RvError::CryptokiNotInitialized, _) => false,
+        Error::Pkcs11(code, _) => !is_about_the_session(*code) && !has_vanished(error),
+        _ => false,
+    }
 }
 
 fn has_vanished(error: &Error) -> bool {

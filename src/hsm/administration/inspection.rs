@@ -6,7 +6,7 @@ use super::{AdministrationError, OpenToken};
 use crate::ekm::{KeyAttributes, KeyKind, KeySelector};
 use crate::hsm::errors::Error;
 use crate::hsm::keys;
-use crate::hsm::objects::Listed;
+use crate::hsm::objects::{self, Listed};
 
 /// A secret key of a token.
 #[derive(Clone, Debug)]
@@ -126,8 +126,7 @@ impl OpenToken {
     /// The keys of this name, also those that cannot be read.
     pub(super) fn search(&self, name: &KeySelector) -> Result<Vec<ObjectHandle>, Error> {
         let class = Attribute::Class(ObjectClass::SECRET_KEY);
-        self.session
-            .find_objects(&[class, keys::attribute_of(name)])
+        objects::search(&self.session, &[class, keys::attribute_of(name)])
     }
 
     fn read(&self, handle: ObjectHandle, mut attributes: Vec<Attribute>) -> TokenKey {

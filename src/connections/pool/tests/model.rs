@@ -1,0 +1,89 @@
+//! A naive model of the pool: the same rules, by a search through all connections.
+
+use std::collections::HashSet;
+
+use super::*;
+
+/// What the model knows of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    pub(super) id: Id,
+    pub(super) source: u32,
+    pub(super) entered: Instant,
+    /// It was ever accompanied, or its time to arrive is over.
+    pub(super) is_first: bool,
+    pub(super) began: Option<Instant>,
+    pub(super) answered: Option<Instant>,
+    pub(super) state: State,
+    pub(super) is_verified: bool,
+    pub(super) idle_since: Rc<Cell<Option<Instant>>>,
+}
+
+impl Facts {
+    fn is_arriving(&self, now: Instant) -> bool {
+        self.state == State::Silent && self.is_first && now < self.entered + ARRIVES_WITHIN
+    }
+
+    fn is_protected(&self, now: Instant) -> bool {
+        let within = |at: Option<Instant>, time| at.is_some_and(|at| now < at + time);
+        self.state == State::Handshake
+            && within(self.began, FIRST_SECOND)
+            && within(self.answered, ANSWERS_WITHIN)
+    }
+
+    /// The less, the sooner it gives way.
+    fn advancement(&self, now: Instant) -> u8 {
+        match self.state {
+            State::Silent if self.is_arriving(now) => 3,
+            State::Silent | State::Lingering => 0,
+            State::Handshake => 1,
+            State::Established => 2,
+        }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Model {
+    pub(super) all: Vec<Facts>,
+    pub(super) known: Vec<(u32, Instant)>,
+    /// The sources that were known when they last had a new connection, or a verified request.
+    pub(super) noted: HashSet<u32>,
+    pub(super) most_of_known: usize,
+}
+
+impl Model {
+    pub(super) fn is_known(&self, source: u32, now: Instant) -> bool {
+        let mut known = self.known.iter();
+        known.any(|(known, at)| *known == source && now < *at + KNOWN_FOR)
+    }
+
+    pub(super) fn unverified(&self) -> impl Iterator<Item = &Facts> {
+        self.all.iter().filter(|facts| !facts.is_verified)
+    }
+
+    pub(super) fn count_of(&self, source: u32) -> usize {
+        self.unverified().filter(|f| f.source == source).count()
+    }
+
+    pub(super) fn victim(&self, of: Option<u32>, now: Instant) -> Option<Id> {
+        let mut candidates: Vec<&Facts> = self.unverified().collect();
+        candidates.retain(|f| of.is_none_or(|of| f.source == of) && !f.is_protected(now));
+        let is_no_stranger = |source: u32| {
+            self.noted.contains(&source) && self.count_of(source) <= self.most_of_known
+        };
+        let key = |f: &&Facts| {
+            (
+                is_no_stranger(f.source),
+                f.advancement(now),
+                usize::MAX - self.count_of(f.source),
+                f.entered,
+                f.id,
+            )
+        };
+        candidates.into_iter().min_by_key(key).map(|f| f.id)
+    }
+
+    pub(super) fn remove(&mut self, id: Id) {
+        self.all.retain(|facts| facts.id != id);
+    }
+}

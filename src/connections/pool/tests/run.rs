@@ -1,0 +1,213 @@
+//! Random runs of the pool beside the model: every displacement is checked, and the invariants after every step.
+
+use super::model::{Facts, Model};
+use super::*;
+
+/// SplitMix64: a seed names a run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+/// A run of the pool beside the model.
+struct Run {
+    random: Random,
+    pool: Pool<Fake>,
+    model: Model,
+    limits: PoolLimits,
+    now: Instant,
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        let mut random = Random(seed);
+        let mut at_most = |n: u64| usize::try_from(1 + random.below(n)).unwrap();
+        let limits = limits(at_most(6), at_most(16), at_most(8));
+        Self {
+            random,
+            pool: Pool::new(limits),
+            model: Model {
+                most_of_known: limits.max_unverified / 4,
+                ..Model::default()
+            },
+            limits,
+            now: Instant::now(),
+        }
+    }
+
+    fn step(&mut self) {
+        let step = match self.random.below(20) {
+            0 => 700,
+            1 => 60_000,
+            _ => 1 + self.random.below(120),
+        };
+        self.now += Duration::from_millis(step);
+        match self.random.below(10) {
+            0..=4 => self.enter(),
+            n => self.touch(n),
+        }
+        self.check_bounds();
+    }
+
+    fn enter(&mut self) {
+        let from = u32::try_from(self.random.below(7)).unwrap();
+        let is_shared = from == 0;
+        let is_known = is_shared || self.model.is_known(from, self.now);
+        let (mut expected, mut refused) = (Vec::new(), false);
+        loop {
+            let own_limit = self.limits.max_unverified_per_source;
+            let of = (!is_known && self.model.count_of(from) >= own_limit).then_some(from);
+            if of.is_none() && self.model.unverified().count() < self.limits.max_unverified {
+                break;
+            }
+            let Some(victim) = self.model.victim(of, self.now) else {
+                refused = true;
+                break;
+            };
+            expected.push(victim);
+            self.model.remove(victim);
+        }
+        let idle_since = Rc::new(Cell::new(Some(self.now)));
+        let fake = Fake {
+            number: 0,
+            idle_since: Rc::clone(&idle_since),
+        };
+        let before: Vec<Id> = self.pool.members.keys().copied().collect();
+        let admission = self.pool.enter(fake, source(from), is_shared, self.now);
+        let mut gone = before;
+        gone.retain(|id| !self.pool.members.contains_key(id));
+        let sorted = |mut ids: Vec<Id>| {
+            ids.sort_unstable();
+            ids
+        };
+        assert_eq!(sorted(gone), sorted(expected));
+        assert_eq!(
+            (admission.id.is_none(), admission.is_known),
+            (refused, is_known)
+        );
+        assert!(
+            admission.displaced.iter().all(|d| d.state.is_some()),
+            "a stranger displaced a verified connection"
+        );
+        if admission.id.is_some() {
+            self.note(from, is_known);
+        }
+        self.remember(admission.id, from, idle_since);
+    }
+
+    fn note(&mut self, source: u32, is_known: bool) {
+        match is_known {
+            true => self.model.noted.insert(source),
+            false => self.model.noted.remove(&source),
+        };
+    }
+
+    fn remember(&mut self, id: Option<Id>, source: u32, idle_since: Rc<Cell<Option<Instant>>>) {
+        let Some(id) = id else { return };
+        let is_first = self.model.count_of(source) == 0;
+        for facts in self.model.all.iter_mut().filter(|f| f.source == source) {
+            facts.is_first = false;
+        }
+        self.model.all.push(Facts {
+            id,
+            source,
+            entered: self.now,
+            is_first,
+            began: None,
+            answered: None,
+            state: State::Silent,
+            is_verified: false,
+            idle_since,
+        });
+    }
+
+    /// Something happens to a connection.
+    fn touch(&mut self, what: u64) {
+        let count = u64::try_from(self.model.all.len()).unwrap();
+        if count == 0 {
+            return;
+        }
+        let index = usize::try_from(self.random.below(count)).unwrap();
+        let (now, facts) = (self.now, &mut self.model.all[index]);
+        let id = facts.id;
+        let is_open = !facts.is_verified && facts.state != State::Lingering;
+        match what {
+            5 if is_open => {
+                self.pool.progress(id, now);
+                if facts.state != State::Established {
+                    facts.state = State::Handshake;
+                    facts.began.get_or_insert(now);
+                    facts.answered = Some(now);
+                }
+            }
+            6 if is_open => {
+                self.pool.establish(id);
+                facts.state = State::Established;
+            }
+            7 if !facts.is_verified && facts.state != State::Established => {
+                self.pool.linger(id);
+                facts.state = State::Lingering;
+            }
+            8 if facts.state == State::Established => self.verify(index),
+            9 => {
+                assert!(self.pool.leave(id, now).is_some());
+                self.model.remove(id);
+            }
+            _ => {
+                let idle = facts.idle_since.get().is_none().then_some(now);
+                facts.idle_since.set(idle);
+            }
+        }
+    }
+
+    fn verify(&mut self, index: usize) {
+        let Facts { id, source, .. } = self.model.all[index];
+        // The request that was verified is in progress.
+        self.model.all[index].idle_since.set(None);
+        self.model.known.push((source, self.now));
+        self.note(source, true);
+        let was_verified = self.model.all[index].is_verified;
+        let verified = self.model.all.iter().filter(|facts| facts.is_verified);
+        let is_full = !was_verified && verified.clone().count() >= self.limits.max_verified;
+        let idle = verified.filter_map(|facts| Some((facts.idle_since.get()?, facts.id)));
+        let longest_idle = idle.min().filter(|(since, _)| *since < self.now);
+        let (is_verified, displaced) = self.pool.verify(id, self.now);
+        assert_eq!(is_verified, !is_full || longest_idle.is_some());
+        assert_eq!(displaced.len(), usize::from(is_full && is_verified));
+        self.model.all[index].is_verified = is_verified;
+        for gone in displaced {
+            let since = gone.connection.idle_since().unwrap();
+            assert_eq!(Some(since), longest_idle.map(|(since, _)| since));
+            let is_it = |f: &Facts| Rc::ptr_eq(&f.idle_since, &gone.connection.idle_since);
+            self.model.all.retain(|facts| !is_it(facts));
+        }
+    }
+
+    fn check_bounds(&self) {
+        let counts = self.pool.counts();
+        let unverified = self.model.unverified().count();
+        assert_eq!(counts.handshake + counts.unverified, unverified);
+        assert_eq!(counts.verified, self.model.all.len() - unverified);
+        assert_eq!(self.pool.members.len(), self.model.all.len());
+        assert!(unverified <= self.limits.max_unverified);
+        assert!(counts.verified <= self.limits.max_verified);
+    }
+}
+
+#[test]
+fn the_pool_agrees_with_a_naive_model() {
+    for seed in 0..300 {
+        let mut run = Run::new(seed);
+        for step in 0..400 {
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.step()));
+            assert!(outcome.is_ok(), "seed {seed}, step {step}");
+        }
+    }
+}

@@ -7,6 +7,9 @@
 //!   evaluated denies: who wrote it meant to keep somebody out.
 //! - What the outside learns of a denial is that it was one; which rules decided is the operator's to know.
 
+mod comparisons;
+mod conditions;
+mod context;
 mod load;
 mod memory;
 mod names;

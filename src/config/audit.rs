@@ -45,8 +45,8 @@ pub(super) fn settings(root: &Section<'_>) -> Option<Option<AuditSettings>> {
 
 fn key(section: &Section<'_>) -> Option<String> {
     let key = section.string("key");
-    if key == Some("") {
-        section.fault("key", "is empty; for example \"xks-audit\"");
+    if let Some(what) = key.and_then(values::blank) {
+        section.fault("key", format!("{what}; for example \"xks-audit\""));
     }
     if key.is_none() {
         section.warn(

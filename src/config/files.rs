@@ -80,7 +80,11 @@ pub(super) fn secret(parent: &Section<'_>, key: &str) -> Option<Secret> {
         }
     };
     let parsed = secret_text::parse(&text);
-    parsed.map_err(|problem| parent.fault(key, problem)).ok()
+    let parsed = parsed.map_err(|problem| parent.fault(key, problem)).ok()?;
+    if let Some(warning) = secret_text::warning(&text) {
+        parent.warn(key, warning);
+    }
+    Some(parsed)
 }
 
 /// In the place of a secret that is not to be read: nobody knows it.

@@ -1,12 +1,14 @@
 //! `[[hsm]]`.
 
+mod shared;
+
 use std::ffi::CString;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::section::Section;
-use super::{Unique, exposure, files};
+use super::{Unique, exposure, files, values};
 use crate::hsm::{GcmProfile, HsmSettings, TokenSelector};
 use crate::secret::Secret;
 
@@ -34,6 +36,7 @@ pub(super) fn all(root: &Section<'_>, health_interval: Duration) -> Option<Vec<H
         })
         .collect();
     check_parameters(&sections, &settings);
+    shared::warn(&sections, &settings);
     settings.into_iter().collect()
 }
 
@@ -50,7 +53,7 @@ fn one(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> 
     let sessions = section.integer("sessions", 1..=1_024).unwrap_or(16);
     let gcm_profile = gcm_profile(section).unwrap_or(GcmProfile::Auto);
     let verify_encryptions = section.boolean("verify_encryptions").unwrap_or(false);
-    let health_key = section.string("health_key").unwrap_or("xks-health");
+    let health_key = section.required_if_there("health_key");
     section.finish();
     Some(HsmSettings {
         name: name?.into(),
@@ -61,14 +64,14 @@ fn one(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> 
         sessions: usize::try_from(sessions).unwrap_or(16),
         gcm_profile,
         verify_encryptions,
-        health_key: health_key.to_owned(),
+        health_key: health_key.unwrap_or("xks-health").to_owned(),
         health_interval,
     })
 }
 
 /// The string for `C_Initialize`, which ends with its first NUL byte in C.
 fn parameters(section: &Section<'_>) -> Option<CString> {
-    let text = section.string("parameters")?;
+    let text = section.required_if_there("parameters")?;
     let parameters = CString::new(text);
     if parameters.is_err() {
         section.fault("parameters", "must not contain a NUL character");
@@ -139,10 +142,13 @@ fn token(parent: &Section<'_>) -> Option<TokenSelector> {
     selected
 }
 
-/// A text that no token can have is warned about: the HSM would never be found. Tokens fill the rest of the field with blanks.
+/// A blank text is an error: it names no token. A text that no token can have is warned about: the HSM would never be
+/// found. Tokens fill the rest of the field with blanks.
 fn check_token_text(section: &Section<'_>, key: &str, text: &str, max: usize) {
     let length = text.len();
-    if length > max {
+    if let Some(what) = values::blank(text) {
+        section.fault(key, what);
+    } else if length > max {
         let what = format!("has {length} bytes, but the {key} of a token has at most {max}");
         section.warn(key, format!("{what}: no token matches it"));
     } else if text.ends_with(' ') {

@@ -84,6 +84,11 @@ fn tags(section: &Section<'_>) -> Vec<(String, String)> {
     };
     let tag = |name: &str| Some((name.to_owned(), tags.string(name)?.to_owned()));
     let names = tags.names();
+    for name in &names {
+        if let Some(what) = values::blank(name) {
+            section.fault("tags", format!("has a tag whose name {what}"));
+        }
+    }
     let all = names.iter().filter_map(|name| tag(name)).collect();
     tags.finish();
     all

@@ -18,6 +18,55 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Secret, &'static str> {
     }
 }
 
+/// Returns a warning about a secret with a character that nobody sees in an editor: an HSM counts a wrong PIN. It names the class of the
+/// character, never the character or its place. None when there is none, or when [`parse`] returns an error.
+pub(super) fn warning(bytes: &[u8]) -> Option<&'static str> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    if text.contains(is_invisible) {
+        return Some(
+            "the secret has an invisible character in it (Unicode class Cf or a filler, such as a zero-width space); check that it belongs there",
+        );
+    }
+    let is_odd_blank = |character: char| character.is_whitespace() && character != ' ';
+    text.contains(is_odd_blank).then_some(
+        "the secret has a blank in it that is not U+0020 (Unicode class Z, such as a no-break space); check that it belongs there",
+    )
+}
+
+/// Characters without a glyph or a width of their own: format characters (Cf), and letters and marks that are drawn as nothing.
+fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{600}'..='\u{605}'
+            | '\u{61c}'
+            | '\u{6dd}'
+            | '\u{70f}'
+            | '\u{890}'..='\u{891}'
+            | '\u{8e2}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{2800}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{110bd}'
+            | '\u{110cd}'
+            | '\u{13430}'..='\u{1345f}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
 fn problem(text: &str) -> Option<&'static str> {
     if text.is_empty() {
         return Some("the secret is empty");
@@ -55,6 +104,32 @@ mod tests {
             ("pässwörd", "pässwörd"),
         ] {
             assert_eq!(parse(bytes.as_bytes()).unwrap().expose(), secret);
+        }
+    }
+
+    #[test]
+    fn characters_that_nobody_sees_are_warned_about_and_not_shown() {
+        for (text, class) in [
+            ("12\u{200b}34", "class Cf"),
+            ("1234\u{200b}\n", "class Cf"),
+            ("\u{2060}1234", "class Cf"),
+            ("12\u{ad}34", "class Cf"),
+            ("12\u{e0041}34", "class Cf"),
+            ("12\u{a0}34", "class Z"),
+            ("12\u{2009}34", "class Z"),
+            ("12\u{3000}34", "class Z"),
+            ("12\u{2028}34", "class Z"),
+        ] {
+            assert!(parse(text.as_bytes()).is_ok(), "{text:?}");
+            let warning = warning(text.as_bytes()).unwrap();
+            assert!(warning.contains(class), "{text:?}: {warning}");
+            assert!(
+                !warning.contains("12") && !warning.contains("34"),
+                "{warning}"
+            );
+        }
+        for text in ["1234\n", "user:pass word\n", "pässwörd", "密码", "пароль"] {
+            assert_eq!(warning(text.as_bytes()), None, "{text:?}");
         }
     }
 

@@ -151,26 +151,22 @@ impl<'a> Section<'a> {
         self.of_type(key, "a string", |value| value.as_str())
     }
 
-    /// A string that must be there and must not be empty.
+    /// A string that must be there and must not be blank.
     pub(super) fn required_string(&self, key: &str, example: &str) -> Option<&'a str> {
-        match self.string(key) {
-            Some("") => {
-                self.fault(key, format!("is empty; for example {key} = {example}"));
-                None
-            }
-            Some(text) => Some(text),
-            None => self.missing(key, example),
-        }
+        let Some(text) = self.string(key) else {
+            return self.missing(key, example);
+        };
+        let problem = values::blank(text);
+        let told =
+            problem.map(|what| self.fault(key, format!("{what}; for example {key} = {example}")));
+        told.is_none().then_some(text)
     }
 
-    /// A string that must not be empty, if the key is there.
+    /// A string that must not be blank, if the key is there.
     pub(super) fn required_if_there(&self, key: &str) -> Option<&'a str> {
         let text = self.string(key)?;
-        if text.is_empty() {
-            self.fault(key, "is empty");
-            return None;
-        }
-        Some(text)
+        let told = values::blank(text).map(|what| self.fault(key, what));
+        told.is_none().then_some(text)
     }
 
     /// Whether the key is there and is this word. Another value is left to be read as something else.

@@ -1,8 +1,11 @@
 //! The configuration: the contract parses, and every fault is told.
 
 mod access;
+mod blanks;
 mod policy;
 mod rules;
+mod secrets;
+mod shared_tokens;
 mod warnings;
 
 use std::fs;

@@ -43,6 +43,15 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(wrong)
 }
 
+/// What is wrong with a text that nothing can be found by; none when it has a character that is not a blank.
+pub(super) fn blank(text: &str) -> Option<&'static str> {
+    match text.trim() {
+        "" if text.is_empty() => Some("is empty"),
+        "" => Some("has only blanks"),
+        _ => None,
+    }
+}
+
 /// Bytes written as hex digits, at least one.
 pub fn hex(text: &str) -> Result<Vec<u8>, String> {
     let wrong = || "must be pairs of hex digits, such as \"0a1b\"".to_owned();

@@ -45,7 +45,23 @@ impl Examination {
             let named: Vec<_> = remarks.map(|text| format!("{name}: {text}")).collect();
             named
         };
-        self.keys.iter().flat_map(of_key).collect()
+        let of_keys = self.keys.iter().flat_map(of_key);
+        self.shared_tokens().into_iter().chain(of_keys).collect()
+    }
+
+    /// HSMs that say the same of themselves, serial number included.
+    fn shared_tokens(&self) -> Vec<String> {
+        let earlier = |at: usize, hsm: &TokenReport| {
+            let mut before = self.hsms.iter().take(at);
+            let first = before.find(|other| other.token.is_some() && other.token == hsm.token)?;
+            let (first, name) = (&first.name, &hsm.name);
+            let token = hsm.token.as_deref().unwrap_or_default();
+            Some(format!(
+                "{first} and {name}: both are {token}; if they are one token, failover between them has no effect"
+            ))
+        };
+        let hsms = self.hsms.iter().enumerate();
+        hsms.filter_map(|(at, hsm)| earlier(at, hsm)).collect()
     }
 
     /// Every fault, with what it is a fault of.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 
-use super::unreachable;
+use super::{conditions, unreachable};
 
 /// What policies may say: entities, actions and the fields of a request.
 pub const SCHEMA: &str = include_str!("../../config/policy/schema.cedarschema");
@@ -70,9 +70,9 @@ pub(super) fn rules(
         .collect();
     match faults.is_empty() {
         true => {
-            warnings.extend(unreachable::warnings(
-                order.iter().filter_map(|id| all.policy(id)),
-            ));
+            let in_order = || order.iter().filter_map(|id| all.policy(id));
+            warnings.extend(conditions::warnings(in_order()));
+            warnings.extend(unreachable::warnings(in_order()));
             Ok((all, warnings))
         }
         false => Err(faults),

@@ -1,13 +1,14 @@
-//! Rules that name what cannot exist: a key store, key, region, label or tag that the configuration does not have, and accounts, roles
-//! and principals that AWS cannot have. Such a rule permits or forbids nothing, whatever its author meant.
+//! Rules that name what cannot exist: a key store, key, region, label or tag that the configuration does not have, and accounts, roles,
+//! principals, operations, VPCs and KMS keys that AWS cannot have. Such a rule permits or forbids nothing, whatever its author meant.
 //!
 //! Names are taken from the parsed rules: entities wherever they are, and texts that an attribute is compared with.
 
 use std::collections::BTreeSet;
 
 use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet};
-use serde_json::Value;
 
+use super::comparisons::{TAG, comparisons};
+use super::context::{OPERATIONS, key_arn_problem, vpc_problem};
 use super::load::PolicyWarning;
 use super::principal::{KINDS, principal_problem};
 use super::roles::{Role, is_account};
@@ -15,9 +16,6 @@ use crate::similar::nearest;
 
 /// More warnings than these are counted, not shown.
 const MAX_SHOWN: usize = 20;
-
-/// The pseudo attribute of a key for the names of its tags; no attribute can have this name.
-const TAG: &str = "(tag)";
 
 /// What a configuration has that rules can name.
 #[derive(Clone, Debug, Default)]
@@ -104,6 +102,10 @@ enum Mention {
     Role(String),
     Principal(String),
     Kind(String),
+    Operation(String),
+    /// With the prefix that its id has.
+    Vpc(&'static str, String),
+    KeyArn(String),
 }
 
 /// Every text that a rule compares an attribute with, with the name of the rule.
@@ -111,7 +113,9 @@ fn compared_texts(rule: &Policy) -> Vec<(String, Mention)> {
     let mut found = Vec::new();
     // Attributes are compared in conditions only, which most rules of a large policy do not have.
     if let (true, Ok(json)) = (rule.has_non_scope_constraint(), rule.to_json()) {
-        comparisons(&json, &mut found);
+        comparisons(&json, &mut |attribute, text| {
+            found.extend(Mention::of_attribute(attribute, text));
+        });
     }
     let named = |mention| (rule.id().to_string(), mention);
     found.into_iter().map(named).collect()
@@ -143,6 +147,10 @@ impl Mention {
             ("context", "kmsKeyAccount") | ("principal", "account") => Self::Account(text),
             ("principal", "arn") => Self::Principal(text),
             ("principal", "kind") => Self::Kind(text),
+            ("context", "kmsOperation") => Self::Operation(text),
+            ("context", "awsSourceVpc") => Self::Vpc("vpc-", text),
+            ("context", "awsSourceVpce") => Self::Vpc("vpce-", text),
+            ("context", "kmsKeyArn") => Self::KeyArn(text),
             _ => return None,
         })
     }
@@ -159,6 +167,9 @@ impl Mention {
             Self::Role(arn) => Role::of_arn(arn).is_some(),
             Self::Principal(arn) => principal_problem(arn).is_none(),
             Self::Kind(kind) => KINDS.contains(&kind.as_str()),
+            Self::Operation(name) => OPERATIONS.contains(&name.as_str()),
+            Self::Vpc(prefix, id) => vpc_problem(prefix, id).is_none(),
+            Self::KeyArn(arn) => key_arn_problem(arn).is_none(),
         }
     }
 
@@ -185,6 +196,20 @@ impl Mention {
                 let known = KINDS.join(", ");
                 format!("names the kind of principal {kind:?}; known are: {known}")
             }
+            Self::Operation(name) => {
+                let known = OPERATIONS.join(", ");
+                format!(
+                    "names the KMS operation {name:?}, which does not use an external key as far as this version knows; known are: {known}"
+                )
+            }
+            Self::Vpc(prefix, id) => {
+                let problem = vpc_problem(prefix, id).unwrap_or_default();
+                format!("compares {id:?} with the id of a VPC or an endpoint, {problem}")
+            }
+            Self::KeyArn(arn) => {
+                let problem = key_arn_problem(arn).unwrap_or_default();
+                format!("compares {arn:?} with the ARN of a KMS key, {problem}")
+            }
         }
     }
 }
@@ -210,60 +235,6 @@ fn role_problem(arn: &str) -> String {
         None => "which is not the ARN of a role, such as \"arn:aws:iam::111122223333:role/Orders\""
             .to_owned(),
     }
-}
-
-/// Collects the texts that attributes are compared with, from a rule in Cedar's JSON form.
-fn comparisons(json: &Value, found: &mut Vec<Mention>) {
-    match json {
-        Value::Object(members) => {
-            for (operator, operands) in members {
-                compared(operator, operands, found);
-                comparisons(operands, found);
-            }
-        }
-        Value::Array(values) => values.iter().for_each(|value| comparisons(value, found)),
-        _ => {}
-    }
-}
-
-fn compared(operator: &str, operands: &Value, found: &mut Vec<Mention>) {
-    let (Some(left), Some(right)) = (operands.get("left"), operands.get("right")) else {
-        return;
-    };
-    let pairs = match operator {
-        "==" | "!=" | "contains" | "containsAll" | "containsAny" => {
-            [(attribute(left), right), (attribute(right), left)]
-        }
-        "hasTag" | "getTag" => [
-            (variable(left).map(|name| (name, TAG)), right),
-            (None, left),
-        ],
-        _ => return,
-    };
-    for (attribute, other) in pairs {
-        let Some(attribute) = attribute else { continue };
-        let texts = texts(other).into_iter();
-        found.extend(texts.filter_map(|text| Mention::of_attribute(attribute, text)));
-    }
-}
-
-fn variable(node: &Value) -> Option<&str> {
-    node.get("Var")?.as_str()
-}
-
-/// Variable and attribute of `variable.attribute`.
-fn attribute(node: &Value) -> Option<(&str, &str)> {
-    let access = node.get(".")?;
-    let attribute = access.get("attr")?.as_str()?;
-    Some((variable(access.get("left")?)?, attribute))
-}
-
-/// The texts of a text or of a set of texts.
-fn texts(node: &Value) -> Vec<&str> {
-    let set = node.get("Set").and_then(Value::as_array);
-    let nodes = set.map_or_else(|| vec![node], |members| members.iter().collect());
-    let texts = nodes.into_iter().filter_map(|node| node.get("Value"));
-    texts.filter_map(Value::as_str).collect()
 }
 
 #[cfg(test)]

@@ -51,7 +51,11 @@ fn names_that_exist_or_may_exist_are_fine() {
         "[\"retail\", \"payments\"].contains(resource.store)",
         "principal.arn like \"arn:aws:iam::*\"",
         "resource.store == resource.id",
-        "context.kmsOperation == \"anything\"",
+        "context.kmsOperation == \"GenerateDataKey\"",
+        "context.kmsRequestId == \"anything\"",
+        "context has kmsKeyArn && context.kmsKeyArn == \"arn:aws:kms:eu-west-1:111122223333:key/mrk-1\"",
+        "context has awsSourceVpc && context.awsSourceVpc == \"vpc-0a1b2c3d\"",
+        "context has awsSourceVpce && [\"vpce-1\"].contains(context.awsSourceVpce)",
     ] {
         assert!(of_rule(ANY, condition).is_empty(), "{condition}");
     }
@@ -165,6 +169,38 @@ fn texts_that_no_attribute_can_be_are_named() {
         (
             "context has kmsKeyAccount && context.kmsKeyAccount == \"x\"",
             "account \"x\"",
+        ),
+        (
+            "context.kmsOperation == \"encrypt\"",
+            "the KMS operation \"encrypt\"",
+        ),
+        (
+            "[\"Decrypt\", \"ScheduleKeyDeletion\"].contains(context.kmsOperation)",
+            "the KMS operation \"ScheduleKeyDeletion\", which does not use an external key",
+        ),
+        (
+            "context has awsSourceVpc && context.awsSourceVpc == \"vpc-*\"",
+            "compared as a whole",
+        ),
+        (
+            "context has awsSourceVpc && context.awsSourceVpc == \"vpce-1\"",
+            "which is \"vpc-\" and digits",
+        ),
+        (
+            "context has awsSourceVpce && context.awsSourceVpce == \"vpc-1\"",
+            "which is \"vpce-\" and digits",
+        ),
+        (
+            "context has kmsKeyArn && context.kmsKeyArn == \"arn:aws:kms:eu-west-1:111122223333:key/*\"",
+            "* is not a wildcard",
+        ),
+        (
+            "context has kmsKeyArn && context.kmsKeyArn == \"arn:aws:kms:eu-west-1:1:key/a\"",
+            "twelve digits",
+        ),
+        (
+            "context has kmsKeyArn && context.kmsKeyArn == \"alias/a\"",
+            "which is like \"arn:aws:kms:",
         ),
         (
             "principal.kind == \"assumedrole\"",

@@ -1,0 +1,53 @@
+//! What the fields of a request can be, as far as it is known: a rule that compares one with anything else has no effect.
+
+use std::ops::RangeInclusive;
+
+use super::roles::is_account;
+
+/// The KMS operations that use an external key (XKS API, "requestMetadata"). KMS may add some.
+pub(super) const OPERATIONS: [&str; 7] = [
+    "CreateKey",
+    "DescribeKey",
+    "Encrypt",
+    "Decrypt",
+    "ReEncrypt",
+    "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext",
+];
+
+/// The values of a number in the context; none when it is not known.
+pub(super) fn range(attribute: (&str, &str)) -> Option<RangeInclusive<i64>> {
+    match attribute {
+        ("context", "hour") => Some(0..=23),
+        ("context", "weekday") => Some(1..=7),
+        _ => None,
+    }
+}
+
+/// Why no VPC or endpoint has this id; none when one may have it.
+pub(super) fn vpc_problem(prefix: &str, id: &str) -> Option<String> {
+    let is_number =
+        |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric());
+    match id.strip_prefix(prefix) {
+        Some(rest) if is_number(rest) => None,
+        _ => Some(format!(
+            "which is {prefix:?} and digits, and is compared as a whole"
+        )),
+    }
+}
+
+/// Why no KMS key has this ARN; none when one may have it.
+pub(super) fn key_arn_problem(arn: &str) -> Option<&'static str> {
+    let fields: Vec<&str> = arn.splitn(6, ':').collect();
+    let ["arn", partition, "kms", region, account, resource] = *fields.as_slice() else {
+        return Some("which is like \"arn:aws:kms:eu-west-1:111122223333:key/…\"");
+    };
+    let has_wildcard = [partition, region, account, resource]
+        .concat()
+        .contains('*');
+    match resource.strip_prefix("key/") {
+        _ if has_wildcard => Some("but == compares the whole: * is not a wildcard; use like"),
+        Some(id) if is_account(account) && !id.is_empty() => None,
+        _ => Some("which has an account id of twelve digits, and then key/ and the id of the key"),
+    }
+}

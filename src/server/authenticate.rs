@@ -17,7 +17,7 @@ use http::{HeaderMap, Method, Request, Version};
 use hyper::body::Body;
 use tower::{Layer, Service};
 
-use super::body::{self, Terms};
+use super::body::{self, Terms, Unread};
 use super::live::{Live, Serving};
 use super::record::{Checked, Peer, Record};
 use super::strangers::{Budget, Held, Owner};
@@ -72,7 +72,7 @@ where
     S: Service<Authenticated, Response = Response, Error = Fault> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes> + Unpin + Send + 'static,
-    B::Error: std::fmt::Display,
+    B::Error: std::error::Error + 'static,
 {
     type Response = Response;
     type Error = Fault;
@@ -96,7 +96,7 @@ impl AuthenticateLayer {
     async fn authenticate<B>(&self, request: Request<B>) -> Result<Authenticated, Fault>
     where
         B: Body<Data = Bytes> + Unpin,
-        B::Error: std::fmt::Display,
+        B::Error: std::error::Error + 'static,
     {
         let (head, body) = request.into_parts();
         let record = head.extensions.get::<Record>().cloned().unwrap_or_default();
@@ -112,7 +112,8 @@ impl AuthenticateLayer {
                 return Err(fault);
             }
         };
-        let body = body::read(body, Self::terms(&serving, &head, patience), &mut held).await?;
+        let body = body::read(body, Self::terms(&serving, &head, patience), &mut held).await;
+        let body = body.map_err(|unread| fault_of(unread, &record))?;
         let calls = {
             let mut facts = record.facts();
             facts.request_bytes = u64::try_from(body.expose().len()).ok();
@@ -148,6 +149,7 @@ impl AuthenticateLayer {
             cap: serving.limits.max_body,
             deadline,
             expects_continue: head.headers.contains_key(EXPECT),
+            is_stream: head.version == Version::HTTP_2,
         }
     }
 
@@ -172,6 +174,17 @@ impl AuthenticateLayer {
         facts.key_store = Some(Arc::clone(&store.name));
         facts.key_id.clone_from(&route.key_id);
         Ok((Arc::clone(store), route.operation, route.key_id))
+    }
+}
+
+/// The fault; a client that has gone is on record as one.
+fn fault_of(unread: Unread, record: &Record) -> Fault {
+    match unread {
+        Unread::Fault(fault) => fault,
+        Unread::Left(fault) => {
+            record.facts().has_left = true;
+            fault
+        }
     }
 }
 

@@ -1,8 +1,12 @@
 //! Reads a request body under its cap, its deadline and the budget of bytes that unverified requests may hold.
 //!
 //! # Invariants
+//! - Only a body that has come to its end is returned. hyper also ends one whose HTTP/2 stream was reset with NO_ERROR or CANCEL as if it was whole.
 //! - A body that announces more than the cap is refused before a byte of it is read (and before `100 Continue` is sent); one that turns
 //!   out to be longer is refused when it crosses the cap. Nothing beyond the cap is kept, and no byte that the budget has no room for.
+
+use std::error::Error;
+use std::io::{self, ErrorKind};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -29,6 +33,23 @@ pub(super) struct Terms {
     pub deadline: Deadline,
     /// Whether the client waits for `100 Continue`: reading sends it.
     pub expects_continue: bool,
+    /// Whether the body is a stream of HTTP/2, whose end is one of its own frames.
+    pub is_stream: bool,
+}
+
+/// Why there is no body.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// It cannot be accepted.
+    Fault(Fault),
+    /// The client has gone before it had sent all of it: nobody is there for an answer.
+    Left(Fault),
+}
+
+impl From<Fault> for Unread {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
 /// The whole body, in memory that is wiped.
@@ -40,29 +61,29 @@ pub(super) async fn read<B>(
     mut body: B,
     terms: Terms,
     held: &mut Held,
-) -> Result<SecretBytes, Fault>
+) -> Result<SecretBytes, Unread>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
+    B::Error: Error + 'static,
 {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced <= terms.cap {
         if !held.grow(announced) {
-            return Err(no_room());
+            return Err(no_room().into());
         }
-        let reading = collect(&mut body, (terms.cap, announced), held);
+        let reading = collect(&mut body, (terms, announced), held);
         match timeout_at(terms.deadline.instant().into(), reading).await {
             Ok(Ok(Some(bytes))) => return Ok(bytes),
             Ok(Ok(None)) => {}
-            Ok(Err(fault)) => return Err(fault),
-            Err(_) => return Err(incomplete("the body did not arrive in time")),
+            Ok(Err(unread)) => return Err(unread),
+            Err(_) => return Err(incomplete("the body did not arrive in time").into()),
         }
     }
     let is_short_enough = announced <= terms.cap.saturating_add(DRAINED_BEYOND_CAP);
     if is_short_enough && !terms.expects_continue {
         drain(&mut body, terms.deadline).await;
     }
-    Err(FaultKind::BodyTooLarge.into())
+    Err(Fault::from(FaultKind::BodyTooLarge).into())
 }
 
 /// Reads a body away that nobody wants, because the request is refused whatever it says. Without it the refusal might never be
@@ -77,32 +98,58 @@ where
     }
 }
 
-/// The body; none when it is longer than `cap`.
+/// The body; none when it is longer than its cap.
 async fn collect<B>(
     body: &mut B,
-    (cap, announced): (usize, usize),
+    (terms, announced): (Terms, usize),
     held: &mut Held,
-) -> Result<Option<SecretBytes>, Fault>
+) -> Result<Option<SecretBytes>, Unread>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
+    B::Error: Error + 'static,
 {
     let mut bytes = SecretBytes::with_capacity(announced);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| incomplete(format!("the body broke off: {error}")))?;
+        let frame = frame.map_err(|error| broken_off(&error, terms))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if bytes.len() + data.len() > cap {
+        if bytes.len() + data.len() > terms.cap {
             return Ok(None);
         }
         let beyond = (bytes.len() + data.len()).saturating_sub(announced.max(bytes.len()));
         if beyond > 0 && !held.grow(beyond) {
-            return Err(no_room());
+            return Err(no_room().into());
         }
         bytes.append(&data);
     }
-    Ok(Some(bytes))
+    match terms.is_stream && !body.is_end_stream() {
+        true => Err(Unread::Left(incomplete(
+            "the client reset the stream before the end of the body",
+        ))),
+        false => Ok(Some(bytes)),
+    }
+}
+
+/// A stream that has broken off takes no answer. Over HTTP/1.1 a client that has sent a wrong length of a chunk can still read one.
+fn broken_off(error: &(dyn Error + 'static), terms: Terms) -> Unread {
+    let fault = incomplete(format!("the body broke off: {error}"));
+    match terms.is_stream || is_end_of_connection(error) {
+        true => Unread::Left(fault),
+        false => Unread::Fault(fault),
+    }
+}
+
+fn is_end_of_connection(error: &(dyn Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |&error| error.source());
+    let io = causes.find_map(|cause| cause.downcast_ref::<io::Error>());
+    let kinds = [
+        ErrorKind::UnexpectedEof,
+        ErrorKind::ConnectionReset,
+        ErrorKind::ConnectionAborted,
+        ErrorKind::BrokenPipe,
+    ];
+    io.is_some_and(|io| kinds.contains(&io.kind()))
 }
 
 /// Reads on, within its bounds. How far it gets does not matter: the refusal is the same.
@@ -147,6 +194,7 @@ mod tests {
             cap,
             deadline,
             expects_continue: false,
+            is_stream: false,
         }
     }
 
@@ -158,12 +206,17 @@ mod tests {
             .unwrap()
     }
 
+    fn kind(unread: &Unread) -> FaultKind {
+        let (Unread::Fault(fault) | Unread::Left(fault)) = unread;
+        fault.kind
+    }
+
     async fn outcome(length: usize, cap: usize) -> Result<usize, FaultKind> {
         let body = Full::new(Bytes::from(vec![7; length]));
         read(body, terms(cap, Duration::from_secs(5)), &mut held(cap))
             .await
             .map(|b| b.len())
-            .map_err(|f| f.kind)
+            .map_err(|unread| kind(&unread))
     }
 
     #[tokio::test]
@@ -197,14 +250,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_stalls_is_given_up() {
-        let fault = read(
+        let unread = read(
             Unannounced(None),
             terms(10, Duration::from_millis(5)),
             &mut held(10),
         )
         .await
         .unwrap_err();
-        assert_eq!(fault.kind, FaultKind::BodyIncomplete);
+        assert!(matches!(unread, Unread::Fault(_)), "{unread:?}");
+        assert_eq!(kind(&unread), FaultKind::BodyIncomplete);
+    }
+
+    #[tokio::test]
+    async fn a_stream_without_its_end_is_one_whose_client_left() {
+        let terms = Terms {
+            is_stream: true,
+            ..terms(10_000, Duration::from_secs(5))
+        };
+        let unread = read(Unannounced(Some(3)), terms, &mut held(10_000)).await;
+        assert!(matches!(unread, Err(Unread::Left(_))), "{unread:?}");
+        let whole = Full::new(Bytes::from(vec![7; 3_000]));
+        assert!(read(whole, terms, &mut held(10_000)).await.is_ok());
     }
 
     #[tokio::test]

@@ -4,58 +4,19 @@ use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rustls::ALL_VERSIONS;
 
+use crate::harness::frames::{self, DATA, PING, PRIORITY, SETTINGS, WINDOW_UPDATE, frame, raw};
 use crate::harness::h2::Http2;
 use crate::harness::http::Connection;
-use crate::harness::pki::tls_client;
 use crate::harness::{PAYMENTS, Proxy};
 
 /// Within this time a limit of one second must have had its effect, on a busy machine too.
 const SOON: Duration = Duration::from_secs(10);
 
-/// How a client of HTTP/2 begins: the preface and empty SETTINGS.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const PRIORITY: u8 = 2;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const WINDOW_UPDATE: u8 = 8;
-
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    let [.., a, b, c] = payload.len().to_be_bytes();
-    [&[a, b, c, kind, flags, 0, 0, 0, stream], payload].concat()
-}
-
 /// HEADERS of an unsigned POST, which end the block of fields but not the stream.
 fn head(proxy: &Proxy) -> Vec<u8> {
-    let host = proxy.host();
-    let fields = [
-        (":method", "POST"),
-        (":scheme", "https"),
-        (":path", "/payments/kms/xks/v1/health"),
-        (":authority", &host),
-    ];
-    let mut block = Vec::new();
-    for (name, value) in fields {
-        // A literal field without indexing, with a new name (RFC 7541 section 6.2.2).
-        block.push(0);
-        for text in [name, value] {
-            block.push(u8::try_from(text.len()).unwrap());
-            block.extend_from_slice(text.as_bytes());
-        }
-    }
-    frame(HEADERS, 4, 1, &block)
-}
-
-/// A connection that speaks HTTP/2 only as far as the test writes its bytes.
-fn raw(proxy: &Proxy) -> Connection {
-    let client = tls_client(proxy.setup.authority.der(), ALL_VERSIONS, None, &["h2"]);
-    let mut connection = Connection::open(proxy.server, client).unwrap();
-    connection.send(PREFACE).unwrap();
-    connection
+    let request = proxy.caller(&PAYMENTS).unsigned("health", "", "");
+    frames::head(&request, 1)
 }
 
 fn floods(proxy: &Proxy) -> f64 {

@@ -5,6 +5,7 @@ pub mod command;
 pub mod control;
 pub mod daemon;
 pub mod dialect;
+pub mod frames;
 pub mod h2;
 pub mod http;
 pub mod load;

@@ -37,6 +37,7 @@ mod command_line;
 mod conformance;
 mod connection_age;
 mod credential_new;
+mod cut_bodies;
 mod descriptors;
 mod dialects;
 mod floods;

@@ -135,11 +135,13 @@ impl LevelHandle {
     }
 }
 
-/// Libraries speak up when something is wrong with them, and not about every frame. What the sample leaves out is for spans only.
+/// Libraries speak up when something is wrong with them, and not about every frame. What h2 warns about is what a client has sent, with a line for
+/// each frame; the connections that it ends are counted and logged by the server. What the sample leaves out is for spans only.
 fn filter(of: LogLevel) -> Targets {
     Targets::new()
         .with_target("xks_proxy", level(of))
         .with_target("xks_proxy::unsampled", LevelFilter::OFF)
+        .with_target("h2", level(of).min(LevelFilter::ERROR))
         .with_default(level(of).min(LevelFilter::WARN))
 }
 

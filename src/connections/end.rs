@@ -17,9 +17,10 @@ pub enum End {
     IdleTimeout,
     /// It was too old, and a request had been answered since.
     MaxAge,
-    /// Too many bytes came without a request.
+    /// Too many bytes came without a request, or too many streams of HTTP/2 were reset.
     Flood,
-    /// What came is not HTTP, or a head with too many or too long headers: the request has no line and no count of its own.
+    /// What came is not HTTP, or breaks a rule of HTTP/2 for connections, or is a head with too many or too long headers: the request has no line
+    /// and no count of its own.
     Malformed,
     /// The server stops.
     Drain,

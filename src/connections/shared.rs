@@ -25,6 +25,7 @@ pub(super) struct Shared {
     /// Displaced and refused connections.
     closed: Tally<Closed>,
     malformed: Tally<Source>,
+    floods: Tally<Source>,
     accept_failures: Tally<String>,
 }
 
@@ -62,6 +63,7 @@ impl Shared {
             metrics,
             closed: Tally::default(),
             malformed: Tally::default(),
+            floods: Tally::default(),
             accept_failures: Tally::default(),
         }
     }
@@ -89,6 +91,9 @@ impl Shared {
         }
         if let Some((count, last)) = self.malformed.end_period() {
             self.log_malformed(count, &last);
+        }
+        if let Some((count, last)) = self.floods.end_period() {
+            self.log_floods(count, &last);
         }
         if let Some((count, error)) = self.accept_failures.end_period() {
             self.log_accept_failures(count, &error);
@@ -127,16 +132,30 @@ impl Shared {
     /// Counts a connection that has ended by itself, and logs it if nothing else tells of its last request.
     pub(super) fn count_ended(&self, source: &Source, end: End, is_known: bool) {
         self.metrics.count_closed(end, is_known);
-        if end == End::Malformed
-            && let Some(last) = self.malformed.add(source.clone())
-        {
-            self.log_malformed(1, &last);
+        let first = |tally: &Tally<Source>| tally.add(source.clone());
+        match end {
+            End::Malformed => {
+                if let Some(last) = first(&self.malformed) {
+                    self.log_malformed(1, &last);
+                }
+            }
+            End::Flood => {
+                if let Some(last) = first(&self.floods) {
+                    self.log_floods(1, &last);
+                }
+            }
+            _ => {}
         }
     }
 
     fn log_malformed(&self, count: u64, last: &Source) {
         let listener = self.metrics.listener;
         tracing::warn!(listener, count, last_source = %last, "connections closed because a request is not valid HTTP");
+    }
+
+    fn log_floods(&self, count: u64, last: &Source) {
+        let listener = self.metrics.listener;
+        tracing::warn!(listener, count, last_source = %last, "connections closed because they flooded the proxy");
     }
 
     fn log_closed(&self, count: u64, last: &Closed) {

@@ -1,5 +1,6 @@
 //! Drives an established connection under its timeouts, through a drain, and to its end.
 
+use std::error::Error as _;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
@@ -112,13 +113,26 @@ pub(super) async fn drive<C: Graceful>(connection: C, mut terms: Terms<'_>) -> E
     }
 }
 
-/// Why a connection has ended. How it ends is the client's business, and every request has a line of its own in the log; but hyper rejects what
-/// is not HTTP before it is a request.
+/// Why a connection has ended. How it ends is the client's business, and every request has a line of its own in the log; but hyper and h2 reject
+/// what is not HTTP before it is a request.
 fn end_of(outcome: hyper::Result<()>, activity: &Activity) -> End {
-    if outcome.is_err_and(|error| error.is_parse()) {
-        activity.ends_by(End::Malformed);
+    if let Some(end) = outcome.err().as_ref().and_then(rejection) {
+        activity.ends_by(end);
     }
     activity.end()
+}
+
+/// Why hyper or h2 has ended the connection; none when the client has.
+fn rejection(error: &hyper::Error) -> Option<End> {
+    if error.is_parse() {
+        return Some(End::Malformed);
+    }
+    let of_http2: &h2::Error = error.source()?.downcast_ref()?;
+    let reason = of_http2.reason().filter(|_| of_http2.is_library())?;
+    Some(match reason {
+        h2::Reason::ENHANCE_YOUR_CALM => End::Flood,
+        _ => End::Malformed,
+    })
 }
 
 /// Waits for the end of a connection that shuts down in a drain. The server's grace period bounds it; a stranger has [`STRANGERS_GRACE`].

@@ -45,6 +45,7 @@ mod foreign_modules;
 mod framing;
 mod garbage;
 mod hangs;
+mod h2_errors;
 mod happy;
 mod hostile_files;
 mod hsm_changes;

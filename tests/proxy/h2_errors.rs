@@ -1,0 +1,113 @@
+//! Errors of the HTTP/2 protocol: whatever a stranger sends, the log does not grow with it.
+
+use crate::harness::PAYMENTS;
+use crate::harness::Proxy;
+use crate::harness::frames::{
+    self, ACK, END_HEADERS, HEADERS, PING, PREFACE, RST_STREAM, frame, head,
+};
+
+const EVENTS: usize = 1_000;
+
+/// More lines than these for a thousand events of one kind are a line per event, or per connection.
+const MOST_LINES: usize = 40;
+
+/// A number of connections, and what each of them sends.
+fn attack(proxy: &Proxy, connections: usize, bytes: &[u8]) {
+    for _ in 0..connections {
+        let mut connection = frames::silent(proxy);
+        let _ = connection.send(bytes);
+        connection.finish_sending();
+        connection.drain();
+    }
+}
+
+/// The lines of the log while a stranger does this; those of requests have a budget of their own.
+fn lines_during(proxy: &Proxy, attack: impl FnOnce()) -> Vec<String> {
+    let before = proxy.daemon.log().len();
+    attack();
+    proxy.caller(&PAYMENTS).health();
+    let lines = proxy.daemon.log().split_off(before);
+    let is_of_request = |line: &String| line.contains("\"message\":\"request\"");
+    lines
+        .into_iter()
+        .filter(|line| !is_of_request(line))
+        .collect()
+}
+
+fn with_preface(frames: &[Vec<u8>]) -> Vec<u8> {
+    [PREFACE, &frames.concat()].concat()
+}
+
+#[test]
+fn errors_of_the_protocol_have_no_line_each() {
+    let proxy = Proxy::start();
+    let unsigned = proxy.caller(&PAYMENTS).unsigned("health", "", "");
+    let streams = (1..).step_by(2);
+    let resets = streams.clone().take(60).flat_map(|stream| {
+        [
+            head(&unsigned, stream),
+            frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()),
+        ]
+    });
+    let malformed = unsigned.clone().with("connection", "close");
+    let malformed = streams.take(1_100).map(|stream| head(&malformed, stream));
+    let acks = vec![frame(PING, ACK, 0, &[7; 8]); 3_000];
+    for (kind, connections, bytes, end) in [
+        ("bad preface", EVENTS, vec![b'x'; 64], "malformed"),
+        (
+            "a frame over the limit",
+            EVENTS,
+            with_preface(&[vec![0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1]]),
+            "malformed",
+        ),
+        (
+            "bad header block",
+            EVENTS,
+            with_preface(&[frame(HEADERS, END_HEADERS, 1, &[0xff; 64])]),
+            "malformed",
+        ),
+        (
+            "HEADERS of stream 0",
+            EVENTS,
+            with_preface(&[frame(HEADERS, END_HEADERS, 0, &[])]),
+            "malformed",
+        ),
+        (
+            "rapid reset",
+            EVENTS,
+            with_preface(&resets.collect::<Vec<_>>()),
+            "flood",
+        ),
+        (
+            "malformed requests",
+            50,
+            with_preface(&malformed.collect::<Vec<_>>()),
+            "flood",
+        ),
+        (
+            "acknowledged PINGs that nobody sent",
+            10,
+            with_preface(&acks),
+            "closed",
+        ),
+    ] {
+        let reason = [
+            ("listener", "server"),
+            ("reason", end),
+            ("source", "unknown"),
+        ];
+        let closed = || {
+            proxy
+                .metric("xks_connections_closed_total", &reason)
+                .unwrap_or(0.0)
+        };
+        let before = closed();
+        let lines = lines_during(&proxy, || attack(&proxy, connections, &bytes));
+        eprintln!(
+            "{kind}: {} lines for {connections} connections, {} closed as {end}",
+            lines.len(),
+            closed() - before
+        );
+        assert!(lines.len() < MOST_LINES, "{kind}: {:?}", lines.last());
+    }
+}

@@ -16,7 +16,6 @@ pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
 pub const WINDOW_UPDATE: u8 = 8;
-pub const CONTINUATION: u8 = 9;
 
 pub const END_STREAM: u8 = 1;
 /// ACK of PING and SETTINGS.

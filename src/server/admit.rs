@@ -110,6 +110,7 @@ where
             Ok(permit) => permit,
             Err(reason) => {
                 self.layer.shed.inc();
+                request.note_metadata();
                 return Box::pin(ready(Err(Fault::because(FaultKind::Overloaded, reason))));
             }
         };

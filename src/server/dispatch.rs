@@ -42,14 +42,14 @@ impl Service<Authenticated> for Dispatch {
 }
 
 fn health(request: &Authenticated) -> Result<Response, Fault> {
-    let parsed = HealthRequest::parse(request.body.expose())?;
+    let parsed = request.parsed(HealthRequest::parse)?;
     note(&request.record, parsed.metadata);
     let outcome = operations::health(&request.store, request.serving.fleet_size);
     Ok(of_body(request.done(outcome, OnceLock::new())?.body()))
 }
 
 async fn key_metadata(request: &Authenticated) -> Result<Response, Fault> {
-    let parsed = KeyMetadataRequest::parse(request.body.expose())?;
+    let parsed = request.parsed(KeyMetadataRequest::parse)?;
     let metadata = note(&request.record, parsed.metadata);
     let decision = OnceLock::new();
     let call = request.call(&metadata, Action::GetKeyMetadata, &decision)?;
@@ -58,7 +58,7 @@ async fn key_metadata(request: &Authenticated) -> Result<Response, Fault> {
 }
 
 async fn encrypt(request: &Authenticated) -> Result<Response, Fault> {
-    let mut parsed = EncryptRequest::parse(request.body.expose())?;
+    let mut parsed = request.parsed(EncryptRequest::parse)?;
     let metadata = note(&request.record, std::mem::take(&mut parsed.metadata));
     let decision = OnceLock::new();
     let call = request.call(&metadata, Action::Encrypt, &decision)?;
@@ -67,7 +67,7 @@ async fn encrypt(request: &Authenticated) -> Result<Response, Fault> {
 }
 
 async fn decrypt(request: &Authenticated) -> Result<Response, Fault> {
-    let mut parsed = DecryptRequest::parse(request.body.expose())?;
+    let mut parsed = request.parsed(DecryptRequest::parse)?;
     let metadata = note(&request.record, std::mem::take(&mut parsed.metadata));
     let decision = OnceLock::new();
     let call = request.call(&metadata, Action::Decrypt, &decision)?;
@@ -76,6 +76,19 @@ async fn decrypt(request: &Authenticated) -> Result<Response, Fault> {
 }
 
 impl Authenticated {
+    /// The body; when it cannot be accepted, its metadata is on record all the same, as far as they can be read.
+    fn parsed<T>(&self, parse: fn(&[u8]) -> Result<T, Fault>) -> Result<T, Fault> {
+        parse(self.body.expose()).inspect_err(|_| self.note_metadata())
+    }
+
+    /// Puts the metadata of a request on record that is refused before its body is parsed.
+    pub(super) fn note_metadata(&self) {
+        // It reads the metadata alone, and requires the least of them.
+        if let Ok(parsed) = HealthRequest::parse(self.body.expose()) {
+            note(&self.record, parsed.metadata);
+        }
+    }
+
     fn call<'a>(
         &'a self,
         metadata: &'a RequestMetadata,

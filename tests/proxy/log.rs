@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::token::PIN;
-use crate::harness::wire::{base64, decrypt_body, encrypt_body, plain_body, set};
+use crate::harness::wire::{base64, decrypt_body, encrypt_body, plain_body, set, unset};
 use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy};
 
 #[test]
@@ -267,5 +267,26 @@ fn no_text_of_the_callers_is_raw_in_any_form_of_the_log() {
             });
             assert!(starts, "{line:?}");
         }
+    }
+}
+
+/// The requestMetadata is read before the field that is wrong: the refusal can be found by its kmsRequestId.
+#[test]
+fn a_body_with_another_bad_field_has_its_metadata_in_log_and_audit_trail() {
+    let mut trail = None;
+    let proxy = Proxy::start_with(|setup| trail = Some(setup.audit("")));
+    let trail = trail.unwrap();
+    let payments = proxy.caller(&PAYMENTS);
+    let sealed = decrypt_body(&payments.encrypt("orders", b"x"));
+    for (operation, good, field, status) in [
+        ("encrypt", encrypt_body(b"x"), "plaintext", 400),
+        ("encrypt", encrypt_body(b"x"), "encryptionAlgorithm", 400),
+        ("decrypt", sealed, "authenticationTag", 400),
+    ] {
+        let body = unset(&good, field);
+        let answer = payments.call(operation, "orders", &body);
+        assert_eq!(answer.status, status, "{field}");
+        assert_eq!(proxy.access_line(&body)["status"], status);
+        assert_eq!(trail.request(&body)["outcome"], "refused");
     }
 }

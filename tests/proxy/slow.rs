@@ -3,6 +3,8 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::harness::control::{Control, Function};
 use crate::harness::http::{Connection, Request, tcp};
 use crate::harness::metrics::eventually;
@@ -228,8 +230,14 @@ fn verified_requests_in_flight_beyond_the_limit_are_throttled() {
     let mut slow = proxy.connect();
     slow.send(&request.bytes()).unwrap();
     proxy.await_metric("xks_requests_in_flight", &[], |value| value >= 1.0);
-    let shed = payments.call("encrypt", "orders", &encrypt_body(b"x"));
+    let body = encrypt_body(b"x");
+    let shed = payments.call("encrypt", "orders", &body);
     shed.assert_error(429, "ThrottlingException");
+    let line = proxy.access_line(&body);
+    assert_eq!(
+        (&line["status"], &line["kms_operation"]),
+        (&json!(429), &json!("Encrypt"))
+    );
     slow.response().expect("an answer").ok();
     assert!(proxy.metric("xks_shed_total", &[]).unwrap() >= 1.0);
     control.heal();

@@ -8,15 +8,14 @@ use serde_json::Value;
 
 use super::comparisons::{attribute, members, operations, variable};
 use super::context::range;
-use super::load::{PolicyWarning, SCHEMA};
 use crate::similar::nearest;
 
 /// More than these are counted, not named.
 const MAX_NAMED: usize = 20;
 
-/// A warning for each condition that is the same for every request.
-pub(super) fn warnings<'a>(rules: impl Iterator<Item = &'a Policy>) -> Vec<PolicyWarning> {
-    let attributes = Attributes::of_schema();
+/// What to warn about: each condition that is the same for every request, as this schema describes requests.
+pub(super) fn warnings<'a>(rules: impl Iterator<Item = &'a Policy>, schema: &str) -> Vec<String> {
+    let attributes = Attributes::of_schema(schema);
     let mut found = Vec::new();
     for rule in rules.filter(|rule| rule.has_non_scope_constraint()) {
         let Ok(json) = rule.to_json() else { continue };
@@ -35,15 +34,15 @@ pub(super) fn warnings<'a>(rules: impl Iterator<Item = &'a Policy>) -> Vec<Polic
             "{more} more conditions are the same for every request"
         ));
     }
-    found.into_iter().map(PolicyWarning::new).collect()
+    found
 }
 
 /// The attributes that a request has, by variable.
 struct Attributes([(&'static str, Vec<String>); 3]);
 
 impl Attributes {
-    fn of_schema() -> Self {
-        let schema = SchemaFragment::from_cedarschema_str(SCHEMA);
+    fn of_schema(schema: &str) -> Self {
+        let schema = SchemaFragment::from_cedarschema_str(schema);
         let json = schema
             .ok()
             .and_then(|(schema, _)| schema.to_json_value().ok());

@@ -71,7 +71,8 @@ pub(super) fn rules(
     match faults.is_empty() {
         true => {
             let in_order = || order.iter().filter_map(|id| all.policy(id));
-            warnings.extend(conditions::warnings(in_order()));
+            let constant = conditions::warnings(in_order(), SCHEMA).into_iter();
+            warnings.extend(constant.map(PolicyWarning::new));
             warnings.extend(unreachable::warnings(in_order()));
             Ok((all, warnings))
         }

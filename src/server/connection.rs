@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Version};
@@ -26,7 +26,8 @@ use super::guard::{Guarded, MAX_HEAD};
 use super::handshake::Handshakes;
 use super::live::Live;
 use super::panics::StreamExecutor;
-use super::record::Peer;
+use super::record::{Peer, Refusal};
+use super::strangers::{Owner, Pace};
 use crate::connections::{ClientStream, Connections, End, Slot};
 
 /// HTTP/2 requests at a time on one connection.
@@ -43,6 +44,7 @@ pub(super) struct Shared<S> {
     pub live: Live,
     pub connections: Connections,
     pub handshakes: Handshakes,
+    pub pace: Pace,
     /// Turns true when the server drains.
     pub draining: watch::Receiver<bool>,
 }
@@ -178,7 +180,7 @@ where
     S::Future: Send + 'static,
 {
     let busy = activity.request_begins(request.body().size_hint().exact());
-    request.extensions_mut().insert(peer);
+    request.extensions_mut().insert(peer.clone());
     let is_http1 = request.version() < Version::HTTP_2;
     // HTTP/2 says it now, beside this request, and answers it all the same.
     if !is_http1 && activity.is_too_old() {
@@ -186,8 +188,13 @@ where
     }
     let answering = shared.stack.clone().call(request);
     let (draining, activity) = (shared.draining.clone(), Arc::clone(activity));
+    let pace = shared.pace.clone();
     async move {
         let mut response = answering.await?;
+        // On HTTP/2 the requests beside this one would go on, and each that waits takes memory.
+        if is_http1 && response.extensions().get::<Refusal>().is_some() {
+            wait_after_refusal(&pace, &peer).await;
+        }
         let last = match *draining.borrow() {
             true => Some(End::Drain),
             false => activity.is_too_old().then_some(End::MaxAge),
@@ -200,5 +207,16 @@ where
         }
         drop(busy);
         Ok(response)
+    }
+}
+
+/// Waits until the source of a peer that was refused may have another refusal. The request is on record by then, also if its client leaves meanwhile.
+async fn wait_after_refusal(pace: &Pace, peer: &Peer) {
+    let Owner::Stranger(source) = peer.owner() else {
+        return;
+    };
+    let wait = pace.wait(&source, Instant::now());
+    if !wait.is_zero() {
+        sleep(wait).await;
     }
 }

@@ -18,7 +18,7 @@ use tower::{Layer, Service};
 use super::detached::Detached;
 use super::live::Live;
 use super::metrics::ServerMetrics;
-use super::record::{Facts, Peer, Record};
+use super::record::{Facts, Peer, Record, Refusal};
 use super::strangers::{LineBudget, LineKind};
 use super::trace_context::TraceContext;
 use super::{Answering, Response, access_log};
@@ -85,8 +85,11 @@ impl Future for Observed {
         let Some((answering, entry)) = &mut self.0 else {
             return Poll::Pending;
         };
-        let response = ready!(answering.as_mut().poll(context))?;
+        let mut response = ready!(answering.as_mut().poll(context))?;
         entry.status = Some(response.status().as_u16());
+        if !entry.record.facts().is_verified() {
+            response.extensions_mut().insert(Refusal);
+        }
         self.0 = None;
         Poll::Ready(Ok(response))
     }

@@ -90,6 +90,10 @@ impl Facts {
     }
 }
 
+/// Marks the answer to a request whose signature was not verified, in the extensions of the answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refusal;
+
 /// What came of the check of a request's signature, for the metrics.
 #[derive(Debug, Default)]
 pub(super) struct Checked {

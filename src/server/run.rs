@@ -90,6 +90,7 @@ impl Server {
             stack,
             live: live.clone(),
             handshakes: Handshakes::new(live.clone(), metrics),
+            pace: strangers.pace.clone(),
             connections,
             draining,
         };

@@ -1,10 +1,11 @@
-//! What clients without a verified signature may hold and cause: memory, and lines of the log and of the audit trail. Each is bounded for the
-//! whole process, and what is left out of the record is counted.
+//! What clients without a verified signature may hold and cause: memory, lines of the log and of the audit trail, and refusals. Memory and lines
+//! are bounded for the whole process, refusals per second by source; what is left out of the record is counted.
 
 mod budget;
 mod failures;
 mod line_budget;
 mod metrics;
+mod pace;
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ pub(super) use budget::{Budget, Held, Owner};
 pub(super) use failures::{Failures, Told};
 pub(super) use line_budget::{LineBudget, LineKind};
 pub(super) use metrics::StrangerMetrics;
+pub(super) use pace::Pace;
 
 use crate::audit::{Entry, Security, Trail};
 use crate::connections::Source;
@@ -30,6 +32,7 @@ const AUDIT_LINE: usize = 640;
 pub(super) struct Strangers {
     pub budget: Budget,
     pub lines: LineBudget,
+    pub pace: Pace,
     failures: Failures,
     trail: Option<Trail>,
 }
@@ -40,6 +43,7 @@ impl Strangers {
         Self {
             budget: Budget::new(metrics),
             lines: LineBudget::new(metrics),
+            pace: Pace::new(metrics),
             failures: Failures::default(),
             trail,
         }

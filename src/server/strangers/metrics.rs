@@ -11,6 +11,7 @@ pub(in crate::server) struct StrangerMetrics {
     pub(super) held: IntGaugeVec,
     pub(super) refused: IntCounterVec,
     pub(super) unlogged: IntCounterVec,
+    pub(super) delayed: IntCounterVec,
 }
 
 impl StrangerMetrics {
@@ -35,6 +36,11 @@ impl StrangerMetrics {
                 "xks_unverified_unlogged_total",
                 "Events of clients without a verified signature that have no line of their own, by kind of line (request, audit).",
                 &["line"],
+            )?,
+            delayed: metrics.counter(
+                "xks_unverified_delayed_total",
+                "Refusals of requests without a verified signature that were delayed because their source sent more than 250 per second.",
+                &[],
             )?,
         })
     }

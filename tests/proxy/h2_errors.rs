@@ -38,6 +38,7 @@ fn with_preface(frames: &[Vec<u8>]) -> Vec<u8> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn errors_of_the_protocol_have_no_line_each() {
     let proxy = Proxy::start();
     let unsigned = proxy.caller(&PAYMENTS).unsigned("health", "", "");

@@ -5,6 +5,7 @@ use super::{GOOD, faults, load_text};
 const CLIENT_AUTH: &str = "[server.tls.client_auth]\nca = \"amazon-trust-services\"\nsubjects = ";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn a_blank_name_is_an_error_wherever_it_is() {
     for blank in ["", " ", "\\t", "\\u00a0"] {
         let what = match blank {

@@ -137,6 +137,7 @@ fn entities_that_cannot_exist_are_named_wherever_they_are() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn texts_that_no_attribute_can_be_are_named() {
     for (condition, what) in [
         ("resource.store == \"paymentz\"", "key store \"paymentz\""),

@@ -43,7 +43,7 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(wrong)
 }
 
-/// What is wrong with a text that nothing can be found by; none when it has a character that is not a blank.
+/// Returns what is wrong with a name that is empty or has only blanks; none for any other name.
 pub(super) fn blank(text: &str) -> Option<&'static str> {
     match text.trim() {
         "" if text.is_empty() => Some("is empty"),

@@ -37,7 +37,7 @@ pub(super) struct Terms {
     pub is_stream: bool,
 }
 
-/// Why there is no body.
+/// Why a body was not read.
 #[derive(Debug)]
 pub(super) enum Unread {
     /// It cannot be accepted.

@@ -210,7 +210,7 @@ where
     }
 }
 
-/// Waits until the source of a peer that was refused may have another refusal. The request is on record by then, also if its client leaves meanwhile.
+/// Delays a refusal if its source has had too many. The request is on record before that, also if its client leaves meanwhile.
 async fn wait_after_refusal(pace: &Pace, peer: &Peer) {
     let Owner::Stranger(source) = peer.owner() else {
         return;

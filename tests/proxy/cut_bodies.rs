@@ -27,7 +27,7 @@ fn await_arrival(proxy: &Proxy) {
     proxy.await_metric("xks_unverified_requests", &[], |count| count == 1.0);
 }
 
-/// So many requests were left by their client, and none was judged.
+/// Asserts that this number of requests is recorded as left by the client, and no signature as wrong.
 #[track_caller]
 fn assert_left(proxy: &Proxy, trail: &Trail, count: usize) {
     let left = [("operation", "encrypt"), ("outcome", "incomplete")];

@@ -10,7 +10,7 @@ use crate::harness::{PAYMENTS, Proxy};
 const BATCH: usize = 100;
 const BATCHES: usize = 30;
 
-/// What is not delayed, and how many are answered per second after that; see `src/server/strangers/pace.rs`.
+/// The number of refusals without a delay, and the rate after that; see `src/server/strangers/pace.rs`.
 const BURST: usize = 1_000;
 const PER_SECOND: f64 = 250.0;
 

@@ -1,8 +1,8 @@
 //! How many refusals per second a source gets whose requests are not signed. More of them wait for their answers.
 //!
 //! A refusal costs the proxy about 80 µs of CPU, and less for the client: it may send the next request before it has the answer (pipelining). An
-//! answer that waits keeps the next request of its HTTP/1.1 connection from being read. Sources share their rates by a hash, so that there is no table
-//! that a stranger could fill; two that share one get half of it each.
+//! answer that waits keeps the next request of its HTTP/1.1 connection from being read. A hash of the source selects its rate among a fixed number.
+//! So there is no table that a stranger could fill, and two sources with one hash share a rate.
 //!
 //! # Invariants
 //! - Only refusals of unknown sources wait: a request with a good signature, and a source that had one lately or is shared, never do.
@@ -21,7 +21,7 @@ use crate::connections::Source;
 /// Between two refusals of one source: 250 per second, about 2 % of a CPU.
 const INTERVAL: Duration = Duration::from_millis(4);
 
-/// So many refusals are not delayed after a quiet time: a client with a wrong secret reads its errors at once.
+/// The number of refusals that are not delayed after a quiet time. A client with a wrong secret reads its errors at once.
 const BURST: u32 = 1_000;
 
 /// The longest wait: the answer is in time for the client's own timeout.

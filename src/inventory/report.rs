@@ -183,3 +183,40 @@ pub enum SameKey {
     /// It could not be proved, for this reason.
     Unproved(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hsm(name: &str, token: Option<&str>) -> TokenReport {
+        TokenReport {
+            name: name.to_owned(),
+            token: token.map(str::to_owned),
+            gcm_profile: None,
+            is_proved: false,
+            faults: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn hsms_that_say_the_same_of_themselves_are_remarked_on() {
+        let token = "SoftHSM project, SoftHSM v2, serial 1";
+        let other = "SoftHSM project, SoftHSM v2, serial 2";
+        let examination = Examination {
+            hsms: vec![
+                hsm("a", Some(token)),
+                hsm("b", Some(other)),
+                hsm("c", None),
+                hsm("d", None),
+                hsm("e", Some(token)),
+            ],
+            keys: Vec::new(),
+            audit_key: None,
+            faults: Vec::new(),
+        };
+        let remarks = examination.all_remarks();
+        assert_eq!(remarks.len(), 1, "{remarks:?}");
+        let start = format!("a and e: both are {token}; if they are one token");
+        assert!(remarks[0].starts_with(&start), "{remarks:?}");
+    }
+}

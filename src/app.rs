@@ -1,6 +1,6 @@
 //! Assembly: from a configuration to a running proxy, and back to nothing.
 //!
-//! Start: signals taken over → configuration read → logging → metrics → audit trail → HSMs opened and probed → bind → serve → ready. An HSM that is down does not stop the start: the proxy
+//! Start: signals taken over → configuration read → sandbox → logging → metrics → audit trail → HSMs opened and probed → bind → serve → ready. An HSM that is down does not stop the start: the proxy
 //! serves, says so in its health answer, and keeps trying.
 //! Change (SIGHUP, or a file that is another than the one that was read): read and validated as a whole → devices started or
 //! changed → key stores and TLS exchanged in one step → devices that are not wanted any more closed. A configuration with a fault
@@ -13,7 +13,8 @@ mod devices;
 mod error;
 mod first_reading;
 mod first_seal;
-mod hardening;
+mod first_signals;
+mod front_sandbox;
 mod logging;
 mod not_applied;
 mod panic_metrics;

@@ -10,6 +10,8 @@ mod credential;
 mod exit;
 #[cfg(any(feature = "simulator", feature = "toolkit"))]
 mod files;
+mod front;
+mod hsms;
 mod key;
 mod load;
 mod migrate_config;
@@ -23,6 +25,7 @@ mod simulator;
 #[cfg(feature = "toolkit")]
 mod target;
 mod terminal;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -41,6 +44,10 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    #[command(hide = true)]
+    Front(front::Front),
+    #[command(hide = true)]
+    Worker(worker::Worker),
     CheckConfig(check_config::CheckConfig),
     #[command(subcommand)]
     Key(key::Key),
@@ -64,6 +71,8 @@ pub fn run() -> ExitCode {
     install_panic_hook();
     let status = match CommandLine::parse().command {
         Command::Serve(command) => command.run(),
+        Command::Front(command) => command.run(),
+        Command::Worker(command) => command.run(),
         Command::CheckConfig(command) => command.run(),
         Command::Key(command) => command.run(),
         Command::Credential(command) => command.run(),

@@ -16,6 +16,7 @@ mod create;
 mod document;
 mod exposure;
 mod files;
+mod health;
 mod hsm;
 mod key;
 mod key_store;
@@ -27,12 +28,12 @@ mod outline;
 mod policy;
 mod region;
 mod report;
-mod secret_text;
 mod section;
 mod server;
 mod sources;
 mod toml_text;
 mod values;
+mod worker;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -59,6 +60,7 @@ pub use report::{CertificateReading, CertificateRefusal, Finding, Findings};
 pub use sources::Sources;
 pub use toml_text::{credential_table, hex};
 pub use values::hex as parse_hex;
+pub use worker::settings_of;
 
 /// Everything that a proxy needs to run.
 #[derive(Clone, Debug)]
@@ -113,17 +115,21 @@ impl Reading {
 
 /// Reads the configuration in `file`, and every file that it names. Relative paths are relative to its directory.
 pub fn read(file: &Path) -> Reading {
-    reading(file, Sources::read, None)
+    reading(file, Sources::read, How::default())
 }
 
 /// As [`read`], for a proxy that serves with this certificate: it keeps that one unless KMS would accept the one in the files.
 pub fn read_again(file: &Path, serving: &ServerIdentity) -> Reading {
-    reading(file, Sources::read, Some(serving.clone()))
+    let how = How {
+        serving: Some(serving.clone()),
+        ..How::default()
+    };
+    reading(file, Sources::read, how)
 }
 
-/// As [`read`], when nobody is going to read it again. `file` may also be a pipe.
+/// As [`read`], for a command: nobody is going to read it again, and each PIN is read to check its content. `file` may also be a pipe.
 pub fn read_once(file: &Path) -> Reading {
-    reading(file, Sources::read_any, None)
+    reading(file, Sources::read_any, How::BY_A_COMMAND)
 }
 
 /// As [`read_once`], without what concerns the certificate only.
@@ -142,7 +148,7 @@ pub fn load_original(file: &Path) -> Result<(Loaded, Original), Findings> {
     let mut sources = Sources::default();
     let text = sources.text(file, Sources::read_any)?;
     let directory = file.parent().unwrap_or(Path::new("."));
-    let loaded = read_text(&text, directory, sources, None).outcome?;
+    let loaded = read_text(&text, directory, sources, How::BY_A_COMMAND).outcome?;
     Ok((loaded, Original::new(text.to_string())))
 }
 
@@ -151,27 +157,39 @@ pub fn load_original(file: &Path) -> Result<(Loaded, Original), Findings> {
 /// # Errors
 /// All faults at once.
 pub fn parse(text: &str, directory: &Path) -> Result<Loaded, Findings> {
-    read_text(text, directory, Sources::default(), None).outcome
+    read_text(text, directory, Sources::default(), How::BY_A_COMMAND).outcome
 }
 
-fn reading(file: &Path, read: sources::Read, serving: Option<ServerIdentity>) -> Reading {
+/// What reading a configuration is for.
+#[derive(Default)]
+struct How {
+    /// The identity with which a proxy serves.
+    serving: Option<ServerIdentity>,
+    /// Whether PINs are read. The process that serves has no access to them.
+    reads_pins: bool,
+}
+
+impl How {
+    const BY_A_COMMAND: Self = Self {
+        serving: None,
+        reads_pins: true,
+    };
+}
+
+fn reading(file: &Path, read: sources::Read, how: How) -> Reading {
     let mut sources = Sources::default();
     let directory = file.parent().unwrap_or(Path::new("."));
     match sources.text(file, read) {
-        Ok(text) => read_text(&text, directory, sources, serving),
+        Ok(text) => read_text(&text, directory, sources, how),
         Err(faults) => Reading::of_faults(faults, sources),
     }
 }
 
-fn read_text(
-    text: &str,
-    directory: &Path,
-    sources: Sources,
-    serving: Option<ServerIdentity>,
-) -> Reading {
+fn read_text(text: &str, directory: &Path, sources: Sources, how: How) -> Reading {
     match Document::parse(text, directory, sources.clone()) {
         Ok(document) => {
-            let document = document.serving_with(serving);
+            let document = document.reading_pins(how.reads_pins);
+            let document = document.serving_with(how.serving);
             let configuration = whole(&document.root());
             let (sources, certificate) = (document.sources(), document.certificate());
             Reading {
@@ -187,7 +205,7 @@ fn read_text(
 fn whole(root: &Section<'_>) -> Option<Configuration> {
     exposure::settings(root);
     exposure::check_configuration(root);
-    let health = health(root);
+    let health = health::settings(root);
     let mut listeners = Listeners::default();
     let server = server::settings(root, health.fleet_size, &mut listeners);
     let admin = admin(root, &mut listeners);
@@ -201,6 +219,7 @@ fn whole(root: &Section<'_>) -> Option<Configuration> {
     let (audit, hsms, key_stores) = (audit?, hsms?, key_stores?);
     audit::check_key(root, audit.as_ref(), &hsms, &key_stores);
     audit::check_path(root, audit.as_ref(), &hsms);
+    hsm::check_writable(root, &hsms);
     let policy = policy?;
     policy::check_names(root, policy.as_ref(), &key_stores);
     Some(Configuration {
@@ -213,34 +232,6 @@ fn whole(root: &Section<'_>) -> Option<Configuration> {
         hsms,
         key_stores,
     })
-}
-
-/// The `[health]` table.
-struct Health {
-    interval: Duration,
-    fleet_size: u32,
-}
-
-/// Answers may be 60 s old: a check that runs less often than this would make them older.
-const MAX_HEALTH_INTERVAL_SECONDS: u64 = 45;
-
-fn health(root: &Section<'_>) -> Health {
-    let mut health = Health {
-        interval: Duration::from_secs(20),
-        fleet_size: 1,
-    };
-    let Some(section) = root.section("health") else {
-        return health;
-    };
-    let range = Duration::from_millis(100)..=Duration::from_secs(MAX_HEALTH_INTERVAL_SECONDS);
-    if let Some(interval) = section.duration("interval", range) {
-        health.interval = interval;
-    }
-    if let Some(size) = section.integer("fleet_size", 1..=1_000) {
-        health.fleet_size = u32::try_from(size).unwrap_or(1);
-    }
-    section.finish();
-    health
 }
 
 /// Well below the deadline, well above what a healthy device takes.

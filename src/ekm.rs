@@ -9,21 +9,26 @@ mod error;
 #[cfg(test)]
 pub mod fake;
 mod fleet;
+mod history;
 mod key_state;
+mod selector;
 mod spaced;
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 pub use calls::CallCount;
 pub use digest::{DIGEST_LENGTH, Digest};
 pub use encryption_count::{EncryptionCount, Uncounted};
 pub use error::{Blame, KeyManagerError, KeyManagerFault};
 pub use fleet::{Fleet, FleetMetrics};
+pub use history::{History, KeyHistory};
 pub use key_state::{KeyCounts, KeyState};
+pub use selector::KeySelector;
 pub use spaced::SpacedWarning;
 
 use crate::clock::Deadline;
@@ -35,27 +40,6 @@ pub type Pending<'a, T> =
 
 /// The length of a GCM tag, in bytes. No other length is ever used.
 pub const TAG_LENGTH: usize = 16;
-
-/// Which key of a device: by its label or by its id, never by both.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum KeySelector {
-    /// `CKA_LABEL`.
-    Label(String),
-    /// `CKA_ID`.
-    Id(Vec<u8>),
-}
-
-impl fmt::Display for KeySelector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Label(label) => write!(f, "label {label:?}"),
-            Self::Id(id) => {
-                f.write_str("id ")?;
-                id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-            }
-        }
-    }
-}
 
 /// A key that the configuration expects on a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,7 +142,8 @@ pub struct Sealed {
 }
 
 /// What a key is and may do, from its attributes on the device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub struct KeyAttributes {
     /// What kind of key it is.
     pub kind: KeyKind,
@@ -167,7 +152,8 @@ pub struct KeyAttributes {
 }
 
 /// The kind of a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub enum KeyKind {
     /// AES, of so many bits.
     Aes(u32),
@@ -176,7 +162,8 @@ pub enum KeyKind {
 }
 
 /// The usage attributes of a key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each is the PKCS#11 attribute of its name")]
 #[expect(
     clippy::struct_excessive_bools,

@@ -1,7 +1,7 @@
 //! The operator's view of the devices: which HSM has which key of the configuration, whether they are the same key, and how a key
 //! comes to be there.
 //!
-//! For commands, not for the proxy that serves: it opens each HSM once, calls it and waits.
+//! For commands, not for the proxy that serves: it opens each HSM once, in a worker of the command, and waits for its answers.
 //!
 //! # Invariants
 //! - Two different keys are never made under one name on the HSMs of one key store: what one encrypts, the other could not decrypt.
@@ -21,10 +21,9 @@ mod version;
 use std::sync::Arc;
 
 use crate::ekm::KeySelector;
-use crate::hsm::{
-    Administration, AdministrationError, HsmSettings, OpenToken, TokenKey, TokenKeys,
-};
+use crate::hsm_protocol::{HsmSettings, TokenKey};
 use crate::keystore::KeyStoreSettings;
+use crate::token_access::{OpenToken, StartWorker, TokenError, TokenKeys};
 
 pub use creation::{Concerned, Created};
 pub use encryptions::Encryptions;
@@ -36,27 +35,25 @@ pub use seals::Seals;
 
 /// The HSMs of a command, each opened once.
 pub struct Inventory {
-    // Dropped in this order: what is open before what finalizes the libraries.
     devices: Vec<Device>,
-    _administration: Administration,
 }
 
 /// One HSM, opened or not.
 struct Device {
     name: Arc<str>,
     health_key: String,
-    opened: Result<Opened, AdministrationError>,
+    opened: Result<Opened, TokenError>,
 }
 
 struct Opened {
     token: OpenToken,
     keys: Vec<TokenKey>,
     /// Some keys cannot be read: which names they have is not known.
-    unreadable: Option<AdministrationError>,
+    unreadable: Option<TokenError>,
 }
 
 impl Opened {
-    fn read(token: OpenToken) -> Result<Self, AdministrationError> {
+    fn read(token: OpenToken) -> Result<Self, TokenError> {
         let TokenKeys { keys, unreadable } = token.list_keys()?;
         Ok(Self {
             token,
@@ -69,21 +66,21 @@ impl Opened {
 /// What an HSM has under one name.
 enum Found<'a> {
     /// It could not be asked.
-    Unknown(&'a AdministrationError),
+    Unknown(&'a TokenError),
     Absent,
     Ambiguous(usize),
     One(&'a Opened, &'a TokenKey),
 }
 
 impl Inventory {
-    /// Opens each of the HSMs.
-    pub fn open<'a>(hsms: impl IntoIterator<Item = &'a HsmSettings>) -> Self {
-        let mut administration = Administration::default();
-        let devices = hsms.into_iter();
-        let devices = devices.map(|hsm| Device::open(&mut administration, hsm));
+    /// Opens each of the HSMs, in a worker of its own.
+    pub fn open<'a>(
+        workers: &dyn StartWorker,
+        hsms: impl IntoIterator<Item = &'a HsmSettings>,
+    ) -> Self {
+        let devices = hsms.into_iter().map(|hsm| Device::open(workers, hsm));
         Self {
             devices: devices.collect(),
-            _administration: administration,
         }
     }
 
@@ -94,12 +91,12 @@ impl Inventory {
     ) -> Examination {
         let stores: Vec<_> = stores.into_iter().collect();
         let versions = version::all(&stores);
+        let keys = versions.iter().map(|version| version.report(self));
+        let keys = keys.collect();
         Examination {
+            keys,
+            // After the keys: an HSM may fail while they are tried.
             hsms: self.devices.iter().map(token_report::of).collect(),
-            keys: versions
-                .iter()
-                .map(|version| version.report(self))
-                .collect(),
             audit_key: None,
             faults: sharing::faults(self, &versions),
         }
@@ -132,8 +129,8 @@ impl Inventory {
 }
 
 impl Device {
-    fn open(administration: &mut Administration, settings: &HsmSettings) -> Self {
-        let opened = administration.open(settings).and_then(Opened::read);
+    fn open(workers: &dyn StartWorker, settings: &HsmSettings) -> Self {
+        let opened = OpenToken::open(workers, settings).and_then(Opened::read);
         Self {
             name: Arc::clone(&settings.name),
             health_key: settings.health_key.clone(),

@@ -5,7 +5,7 @@
 //!
 //! # Invariants
 //! - [`regular`] opens regular files only, and never blocks at opening: a device is not even opened, because that alone can have an effect.
-//! - [`regular`], [`list`], [`look`] and [`patiently`] return within [`PATIENCE`]. A file system that does not answer costs one thread per directory at most;
+//! - [`regular`], [`readable`], [`list`], [`look`] and [`patiently`] return within [`PATIENCE`]. A file system that does not answer costs one thread per directory at most;
 //!   while that thread hangs, every path in the directory fails at once.
 //! - No more than [`MAX_SIZE`] bytes are read. No unwiped copy of the contents is left in memory.
 
@@ -47,6 +47,14 @@ pub fn any(path: &Path) -> io::Result<Contents> {
 /// Those of the file system, and `TimedOut` when it does not answer.
 pub fn look(path: &Path) -> io::Result<Metadata> {
     within(path, PATIENCE, |path| fs::metadata(path))
+}
+
+/// The metadata of a regular file that [`regular`] could read now. The file is not opened.
+///
+/// # Errors
+/// Those of [`regular`], as far as the metadata and the permissions show them.
+pub fn readable(path: &Path) -> io::Result<Metadata> {
+    within(path, PATIENCE, contents::metadata_of_readable)
 }
 
 /// Does any other work on a path.

@@ -7,6 +7,8 @@
 //! - The only way to the value is [`Secret::expose`] (or [`SecretBytes::expose`]), so that `grep expose` lists every use.
 //! - There is no `PartialEq`: comparing secrets is [`constant_time_eq`], and only that.
 
+pub mod text;
+
 use std::fmt;
 
 use subtle::ConstantTimeEq;

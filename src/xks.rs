@@ -18,7 +18,9 @@ pub use bytes::{
 };
 pub use console::ConsoleFile;
 pub use fault::{ErrorName, Fault, FaultKind};
-pub use framing::{aws_samples_framed_aad, framed_aad, integrity_value, version_of_framing};
+pub use framing::{
+    aws_samples_framed_aad, framed_aad, integrity_prefix, integrity_value, version_of_framing,
+};
 pub use metadata::RequestMetadata;
 pub use names::{ExternalKeyId, PathPrefix};
 pub use request::{DecryptRequest, EncryptRequest, HealthRequest, KeyMetadataRequest};

@@ -29,14 +29,31 @@ use std::path::Path;
 use scanner::{contains, count};
 use sources::sources;
 
-/// The only file with `unsafe`.
-const UNSAFE_FILE: &str = "hsm/ffi.rs";
+/// The files with `unsafe`, with what they need it for.
+const UNSAFE_FILES: &[(&str, &str)] = &[
+    (
+        "pkcs11/ffi.rs",
+        "calls PKCS#11 functions that cryptoki does not offer",
+    ),
+    (
+        "hsm_protocol/inherited.rs",
+        "sets a flag of descriptors that the process inherited and that have no owner",
+    ),
+];
 
 /// A longer file has more than one subject.
 const MAX_LINES: usize = 350;
 
 /// The files that may read a secret or a plaintext, with what they do with it.
 const EXPOSING_FILES: &[(&str, &str)] = &[
+    (
+        "hsm_protocol/answer.rs",
+        "writes a plaintext into the frame for the front",
+    ),
+    (
+        "hsm_protocol/job.rs",
+        "writes a plaintext into the frame for a worker",
+    ),
     ("client/raw/sign.rs", "signs requests"),
     (
         "config/create.rs",
@@ -46,13 +63,16 @@ const EXPOSING_FILES: &[(&str, &str)] = &[
         "config/migrate/stores.rs",
         "recognizes the sample proxy's placeholder secrets",
     ),
-    ("hsm/administration/proof.rs", "compares its own plaintext"),
-    ("hsm/health.rs", "compares its own plaintext"),
     (
-        "hsm/sealing.rs",
+        "pkcs11/administration/proof.rs",
+        "compares its own plaintext",
+    ),
+    ("pkcs11/health.rs", "compares its own plaintext"),
+    (
+        "pkcs11/sealing.rs",
         "passes the plaintext to the HSM, and compares it with what the HSM decrypted",
     ),
-    ("hsm/token.rs", "passes the PIN to the HSM"),
+    ("pkcs11/token.rs", "passes the PIN to the HSM"),
     (
         "server/authenticate.rs",
         "hashes the request body for its signature",
@@ -95,14 +115,15 @@ const EXPOSING_FILES: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn unsafe_is_in_one_file() {
+fn unsafe_is_in_few_files() {
     for source in sources() {
-        let is_ffi = source.path == Path::new(UNSAFE_FILE);
+        let mut files = UNSAFE_FILES.iter();
+        let is_listed = files.any(|(file, _)| source.path == Path::new(file));
         let has_unsafe = ["unsafe", "unsafe_code"]
             .iter()
             .any(|word| contains(&source.tokens, &[word]));
-        assert_eq!(has_unsafe, is_ffi, "{}", source.path.display());
-        if is_ffi {
+        assert_eq!(has_unsafe, is_listed, "{}", source.path.display());
+        if is_listed {
             let blocks = count(&source.tokens, &["unsafe", "{"]);
             let notes = source.text.matches("// SAFETY:").count();
             assert_eq!(blocks, notes, "each unsafe block has its SAFETY note");
@@ -116,6 +137,7 @@ const SPAWNING_FILES: &[(&str, &str)] = &[
         "app/first_seal.rs",
         "asks HSMs in tasks that it joins; a panic ends the process",
     ),
+    ("launcher/children.rs", "starts processes, not threads"),
     (
         "server/run.rs",
         "accepts in tasks that the drain joins; a panic ends the process",

@@ -1,18 +1,15 @@
 //! The devices of the running proxy: started, changed, added and taken away, closed at the end.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::ekm::KeyManager;
-use crate::hsm::{Hsm, HsmMetrics, HsmSettings, Modules};
-use crate::sync::{self, poisoned};
+use tokio::time::sleep;
 
-/// How long each HSM may take to close.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
+use crate::ekm::KeyManager;
+use crate::hsm::{Hsm, HsmMetrics, HsmSettings, Workers};
+use crate::sync::{poisoned, task};
 
 /// How long a device that was taken away is kept for those who still wait for its answer; no request waits longer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
@@ -22,7 +19,7 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// Every device, by its name.
 pub(super) struct Devices {
-    modules: Modules,
+    workers: Workers,
     metrics: HsmMetrics,
     all: Mutex<HashMap<Arc<str>, Arc<Hsm>>>,
     /// Devices that were taken away and are not closed yet.
@@ -31,9 +28,9 @@ pub(super) struct Devices {
 
 impl Devices {
     /// No devices.
-    pub(super) fn new(metrics: HsmMetrics) -> Self {
+    pub(super) fn new(workers: Workers, metrics: HsmMetrics) -> Self {
         Self {
-            modules: Modules::default(),
+            workers,
             metrics,
             all: Mutex::default(),
             leaving: Arc::default(),
@@ -45,16 +42,16 @@ impl Devices {
     }
 
     /// Starts a device that was not there before.
-    pub(super) fn add(&self, settings: HsmSettings) -> io::Result<()> {
-        let hsm = Hsm::start(settings, &self.modules, &self.metrics)?;
+    pub(super) fn add(&self, settings: HsmSettings) {
+        let hsm = Hsm::start(settings, &self.workers, &self.metrics);
         self.lock().insert(Arc::clone(hsm.name()), hsm);
-        Ok(())
     }
 
     /// Gives a device other settings.
-    pub(super) fn change(&self, settings: HsmSettings) -> io::Result<()> {
-        let hsm = self.of_name(&settings.name);
-        hsm.map_or(Ok(()), |hsm| hsm.change(settings))
+    pub(super) fn change(&self, settings: HsmSettings) {
+        if let Some(hsm) = self.of_name(&settings.name) {
+            hsm.change(settings);
+        }
     }
 
     /// Takes a device away; it is closed when nobody waits for its answers any more.
@@ -66,13 +63,10 @@ impl Devices {
         hsm.forget();
         let leaving = Arc::clone(&self.leaving);
         leaving.fetch_add(1, Ordering::AcqRel);
-        let started = sync::thread(format!("hsm-{name}-removal"), move || {
-            leave(&hsm);
+        task("hsm-removal", async move {
+            leave(&hsm).await;
             leaving.fetch_sub(1, Ordering::AcqRel);
         });
-        if let Err(error) = started {
-            tracing::error!(hsm = name, %error, "no thread to close the HSM; it stays open");
-        }
     }
 
     /// The device of this name.
@@ -104,32 +98,25 @@ impl Devices {
         self.lock().values().for_each(|hsm| hsm.publish_gauges());
     }
 
-    /// Closes every device. A library in which a thread hangs is left alone: finalizing it would crash the exit.
-    pub(super) fn close(&self) {
-        let mut all_closed = self.leaving.load(Ordering::Acquire) == 0;
-        for (name, hsm) in self.lock().drain() {
-            all_closed &= closed(&name, &hsm);
-        }
-        if all_closed {
-            self.modules.finalize();
+    /// Ends the workers of every device.
+    pub(super) async fn close(&self) {
+        let all: Vec<_> = self.lock().drain().map(|(_, hsm)| hsm).collect();
+        let closing: Vec<_> = all
+            .into_iter()
+            .map(|hsm| task("hsm-stop", async move { hsm.stop().await }))
+            .collect();
+        for closed in closing {
+            // One that panicked has ended the process.
+            drop(closed.await);
         }
     }
 }
 
-fn leave(hsm: &Arc<Hsm>) {
+async fn leave(hsm: &Arc<Hsm>) {
     let until = Instant::now() + ANSWER_PATIENCE;
     while Arc::strong_count(hsm) > 1 && Instant::now() < until {
-        thread::sleep(POLL);
+        sleep(POLL).await;
     }
-    if closed(hsm.name(), hsm) {
-        tracing::info!(hsm = %hsm.name(), "the HSM is closed");
-    }
-}
-
-fn closed(name: &str, hsm: &Hsm) -> bool {
-    let closed = hsm.stop(CLOSE_PATIENCE);
-    if !closed {
-        tracing::warn!(hsm = name, "a thread hangs inside the HSM; it is abandoned");
-    }
-    closed
+    hsm.stop().await;
+    tracing::info!(hsm = %hsm.name(), "the HSM is closed");
 }

@@ -1,6 +1,7 @@
 //! The running proxy.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,9 @@ use super::certificate_reload::CertificateReload;
 use super::devices::Devices;
 use super::error::AppError;
 use super::first_reading::{FirstReading, first_reading};
+use super::first_signals::FirstSignals;
+use super::front_sandbox::FrontSandbox;
+use super::logging;
 use super::logging::LevelHandle;
 use super::panic_metrics::PanicMetrics;
 use super::readiness::Phase;
@@ -23,14 +27,13 @@ use super::reload_task::reload;
 use super::signals::Signals;
 use super::stores::StoreMaker;
 use super::watcher::{self, Ask};
-use super::{hardening, logging};
 use crate::admin::{self, Admin, AdminParts, AdminSettings};
 use crate::audit::AuditMetrics;
 use crate::build_info;
 use crate::config::{Configuration, Reading};
 use crate::connections::{ConnectionMetrics, Connections};
 use crate::ekm::KeyManager as _;
-use crate::hsm::{HsmMetrics, StateChange};
+use crate::hsm::{HsmMetrics, StateChange, Workers};
 use crate::metrics::{Metrics, MetricsError};
 use crate::policy::PolicyMetrics;
 use crate::server::{Live, Server, ServerMetrics, ServerParts, ServerSettings};
@@ -46,37 +49,42 @@ const POLL: Duration = Duration::from_millis(10);
 const RUNTIME_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs the proxy until it is asked to stop. `file` is the configuration, which is read again when it, or a file that it names, changes.
+/// `launcher` is the channel to the launcher, which starts workers and forwards signals.
 ///
 /// # Errors
 /// [`AppError`] when it cannot start; once it serves, nothing but a stop or an internal error ends it.
-pub fn run(file: &Path) -> Result<(), AppError> {
+pub fn run(file: &Path, launcher: OwnedFd) -> Result<(), AppError> {
+    // Before anything that takes time: the default of SIGHUP is to end the process.
+    let first_signals = FirstSignals::handle()?;
+    Workers::forward_signals(&launcher)?;
+    let Some(start) = first_reading(file, &first_signals)? else {
+        return Ok(());
+    };
+    // Before there are threads: each would keep its access to files.
+    let sandbox = FrontSandbox::apply(&start);
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .thread_name("xks-worker")
         .build()?;
-    // Before anything that takes time: the default of SIGHUP is to end the process.
-    let signals = runtime.block_on(async { Signals::take() })?;
-    match runtime.block_on(first_reading(file, &signals)) {
-        Ok(Some(start)) => run_on(runtime, start, &signals),
-        // A file system that does not answer must not keep the process either.
-        Ok(None) => {
-            runtime.shutdown_background();
-            Ok(())
-        }
-        Err(error) => {
-            runtime.shutdown_background();
-            Err(error)
-        }
-    }
+    let signals = runtime.block_on(async { Signals::take(&first_signals) })?;
+    let workers = runtime.block_on(async { Workers::connect(launcher) })?;
+    run_on(runtime, start, &signals, sandbox, workers)
 }
 
-fn run_on(runtime: Runtime, start: FirstReading, signals: &Signals) -> Result<(), AppError> {
+fn run_on(
+    runtime: Runtime,
+    start: FirstReading,
+    signals: &Signals,
+    sandbox: FrontSandbox,
+    workers: Workers,
+) -> Result<(), AppError> {
     // Ends last: what it holds is written before the process ends, also when the start fails.
     let (_log, level) = logging::start(&start.loaded.configuration.log)
         .map_err(|error| AppError::Log(error.to_string()))?;
-    hardening::forbid_core_dumps();
+    sandbox.log();
     report(&start);
-    let outcome = runtime.block_on(serve(start, level, signals));
+    workers.log_warnings();
+    let outcome = runtime.block_on(serve(start, sandbox, level, signals, workers));
     runtime.shutdown_timeout(RUNTIME_PATIENCE);
     if let Err(error) = &outcome {
         tracing::error!(%error, "the proxy cannot run");
@@ -92,11 +100,17 @@ fn report(start: &FirstReading) {
     report_problems(&start.certificate);
 }
 
-async fn serve(start: FirstReading, level: LevelHandle, signals: &Signals) -> Result<(), AppError> {
+async fn serve(
+    start: FirstReading,
+    sandbox: FrontSandbox,
+    level: LevelHandle,
+    signals: &Signals,
+    workers: Workers,
+) -> Result<(), AppError> {
     let metrics = Metrics::new()?;
     declare_build_info(&metrics)?;
     let auditor = Auditor::default();
-    let devices = start_devices(&start.loaded.configuration, &metrics, &auditor)?;
+    let devices = start_devices(&start.loaded.configuration, workers, &metrics, &auditor)?;
     tokio::select! {
         () = wait_for_first_attempts(&devices) => {}
         () = signals.stop() => {
@@ -119,6 +133,7 @@ async fn serve(start: FirstReading, level: LevelHandle, signals: &Signals) -> Re
         &devices,
         &auditor,
         &metrics,
+        sandbox,
     )?;
     let server = bind(&reloader)?;
     auditor.expect_within(reloader.current.server.limits.request_timeout);
@@ -137,7 +152,6 @@ async fn serve(start: FirstReading, level: LevelHandle, signals: &Signals) -> Re
     Ok(())
 }
 
-/// Handles signals until the proxy is asked to stop.
 /// Serves, and applies changes of the configuration, until a signal asks for the end and every request has been answered.
 async fn serve_until_stopped(
     server: Server,
@@ -178,7 +192,7 @@ async fn until_stopped(signals: &Signals, auditor: &Auditor, ask: &Ask, phase: &
 
 async fn end(auditor: &Auditor, devices: &Devices) {
     auditor.stop().await;
-    devices.close();
+    devices.close().await;
     tracing::info!("stopped");
 }
 
@@ -198,6 +212,7 @@ fn reloader(
     devices: &Arc<Devices>,
     auditor: &Auditor,
     metrics: &Metrics,
+    sandbox: FrontSandbox,
 ) -> Result<Reloader, AppError> {
     level.declare(metrics)?;
     let server_metrics = ServerMetrics::declare(metrics)?;
@@ -217,6 +232,7 @@ fn reloader(
         metrics: ReloadMetrics::declare(metrics)?,
         level,
         certificate: CertificateReload::default(),
+        sandbox,
     })
 }
 
@@ -244,18 +260,22 @@ fn declare_build_info(metrics: &Metrics) -> Result<(), MetricsError> {
 
 fn start_devices(
     configuration: &Configuration,
+    workers: Workers,
     metrics: &Metrics,
     auditor: &Auditor,
 ) -> Result<Arc<Devices>, AppError> {
     let of_devices = auditor.clone();
     let watcher = Arc::new(move |change: &StateChange<'_>| of_devices.note_state(change));
-    let devices = Arc::new(Devices::new(HsmMetrics::declare(metrics, watcher)?));
+    let devices = Arc::new(Devices::new(
+        workers,
+        HsmMetrics::declare(metrics, watcher)?,
+    ));
     // Before the devices: their first steps are recorded, too.
     if let Some(settings) = &configuration.audit {
         auditor.open(settings, &devices, AuditMetrics::declare(metrics)?)?;
     }
     for settings in &configuration.hsms {
-        devices.add(settings.clone())?;
+        devices.add(settings.clone());
     }
     Ok(devices)
 }

@@ -12,6 +12,7 @@ use std::time::Instant;
 use super::auditor::Auditor;
 use super::certificate_reload::{CertificateReload, Outcome};
 use super::devices::Devices;
+use super::front_sandbox::FrontSandbox;
 use super::logging::LevelHandle;
 use super::reload_metrics::ReloadMetrics;
 use super::stores::StoreMaker;
@@ -41,6 +42,7 @@ pub(super) struct Reloader {
     pub(super) level: LevelHandle,
     /// The state of the certificate over the readings so far.
     pub(super) certificate: CertificateReload,
+    pub(super) sandbox: FrontSandbox,
 }
 
 /// Logs why KMS would not accept the certificate that serves.
@@ -53,6 +55,7 @@ pub(super) fn report_problems(reading: &CertificateReading) {
 impl Reloader {
     /// Applies what was read, or logs what is wrong with it.
     pub(super) fn apply(&mut self, reading: Reading) {
+        self.sandbox.report(&reading);
         let certificate = reading.certificate;
         match reading.outcome {
             Ok(loaded) => {
@@ -169,13 +172,10 @@ impl Reloader {
     fn start_devices(&self, new: &[HsmSettings]) -> Vec<Arc<str>> {
         let former = |name: &str| self.current.hsms.iter().find(|hsm| *hsm.name == *name);
         for settings in new {
-            let started = match former(&settings.name) {
+            match former(&settings.name) {
                 None => self.devices.add(settings.clone()),
-                Some(old) if settings.changes_since(old).is_empty() => Ok(()),
+                Some(old) if settings.changes_since(old).is_empty() => {}
                 Some(_) => self.devices.change(settings.clone()),
-            };
-            if let Err(error) = started {
-                tracing::error!(hsm = %settings.name, %error, "no thread for the HSM");
             }
         }
         let is_gone = |old: &&HsmSettings| !new.iter().any(|hsm| hsm.name == old.name);
@@ -237,12 +237,6 @@ fn keep_what_needs_a_restart(old: &Configuration, mut new: Configuration) -> Con
     new.audit.clone_from(&old.audit);
     new.log.format = old.log.format;
     new.log.otlp.clone_from(&old.log.otlp);
-    for hsm in &mut new.hsms {
-        let former = old.hsms.iter().find(|former| former.name == hsm.name);
-        if let Some(former) = former.filter(|former| former.needs_restart(hsm)) {
-            hsm.clone_from(former);
-        }
-    }
     new
 }
 

@@ -1,4 +1,4 @@
-//! The signals of the operating system, from the first moment of the start to the end.
+//! The signals of the operating system, from the start of the runtime to the end; before, see [`super::first_signals`].
 //!
 //! # Invariants
 //! - After [`Signals::take`] no SIGHUP, SIGUSR1 or SIGUSR2 ends the process, and no SIGHUP is lost: one that comes during the start has the
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
+use super::first_signals::FirstSignals;
 use crate::sync::essential_task;
 
 /// SIGTERM and SIGINT, which stop the proxy, and SIGHUP, which has it read its configuration again.
@@ -19,8 +20,8 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over; from here on none of them ends the process by itself. To be called on the runtime.
-    pub(super) fn take() -> io::Result<Self> {
+    /// Takes the signals over, with those that came before. To be called on the runtime.
+    pub(super) fn take(first: &FirstSignals) -> io::Result<Self> {
         let taken = Taken {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -28,8 +29,12 @@ impl Signals {
             user_1: signal(SignalKind::user_defined1())?,
             user_2: signal(SignalKind::user_defined2())?,
         };
-        let (asked, stop) = watch::channel(None);
+        // Only now: one that comes in between is seen twice, not missed.
+        let (asked, stop) = watch::channel(first.stop());
         let hang_up = Arc::new(Notify::new());
+        if first.has_hung_up() {
+            hang_up.notify_one();
+        }
         essential_task("signals", taken.watch(asked, Arc::clone(&hang_up)));
         Ok(Self { stop, hang_up })
     }

@@ -1,7 +1,9 @@
 //! What an operator decides about the audit trail.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use super::reading::directory_of;
 
 /// The settings of the trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,11 @@ impl AuditSettings {
             checkpoint: CheckpointSettings::default(),
             rotate: RotateSettings::default(),
         }
+    }
+
+    /// The directory of the trail, in which it makes and renames files.
+    pub fn directory(&self) -> &Path {
+        directory_of(&self.path)
     }
 
     /// The files that have fixed names: the one that is written, the lock and the position file.

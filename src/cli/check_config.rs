@@ -7,9 +7,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::exit::ExitStatus;
+use super::hsms;
 use crate::audit::Trail;
 use crate::config::{self, Configuration, Finding, Findings, Loaded, Reading};
-use crate::inventory::{Examination, Holding, Inventory, TokenReport, VersionReport};
+use crate::inventory::{Examination, Holding, TokenReport, VersionReport};
 
 /// Check a configuration and every file that it names; start nothing.
 #[derive(Args)]
@@ -18,7 +19,7 @@ use crate::inventory::{Examination, Holding, Inventory, TokenReport, VersionRepo
     xks-proxy check-config --config /etc/xks-proxy/config.toml --hsm\n\n\
     With --hsm each HSM is opened once: AES-GCM, then its PIN, its AES-GCM with the health key, and every version of every \
     key, which must be there, encrypt and decrypt, and be the same key on every HSM; a key whose value can leave the HSM is a warning; the key of [audit] must be on one HSM at least. A PIN that is refused is not tried again. A proxy may run on the \
-    same HSMs meanwhile.\n\n\
+    same HSMs meanwhile. An HSM whose library hangs, crashes or exits is a fault; the others are checked.\n\n\
     Exit codes: 0 no faults (there may be warnings), 1 the configuration is fine but a check of the HSMs failed, or with \
     --strict there is a warning, 78 faults."
 )]
@@ -41,7 +42,7 @@ impl CheckConfig {
     pub(super) fn run(self) -> ExitStatus {
         let outcome = checked(&self.config);
         let loaded = outcome.as_ref().ok().filter(|_| self.hsm);
-        let examination = loaded.map(|loaded| examine(&loaded.configuration));
+        let examination = loaded.map(|loaded| examine(&self.config, &loaded.configuration));
         let faults = examination.as_ref().map(Examination::all_faults);
         let faults = faults.unwrap_or_default();
         let remarks = examination.as_ref().map(Examination::all_remarks);
@@ -138,8 +139,8 @@ fn read(file: &Path) -> Result<Loaded, Findings> {
     Err(Findings(faults))
 }
 
-fn examine(configuration: &Configuration) -> Examination {
-    let inventory = Inventory::open(&configuration.hsms);
+fn examine(file: &Path, configuration: &Configuration) -> Examination {
+    let inventory = hsms::open(file, &configuration.hsms);
     let mut examination = inventory.examine(&configuration.key_stores);
     let audit_key = configuration
         .audit

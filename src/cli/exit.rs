@@ -22,6 +22,8 @@ pub(super) enum ExitStatus {
     Internal,
     /// The configuration has faults (`EX_CONFIG`).
     BadConfiguration,
+    /// The code of the process that did the work.
+    OfChild(u8),
 }
 
 /// Why a command did not do what it was asked: what it says on standard error, and how it ends.
@@ -74,6 +76,7 @@ impl From<ExitStatus> for ExitCode {
             ExitStatus::Incomplete => 3,
             ExitStatus::Internal => INTERNAL_ERROR,
             ExitStatus::BadConfiguration => 78,
+            ExitStatus::OfChild(code) => code,
         })
     }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use clap::Subcommand;
 
 use super::exit::{ExitStatus, Refusal};
-use crate::cli::load;
+use crate::cli::{hsms, load};
 use crate::config::Configuration;
 use crate::hsm::HsmSettings;
 use crate::inventory::{HeldKey, Inventory};
@@ -39,9 +39,9 @@ fn load(file: &Path) -> Result<Configuration, Refusal> {
 }
 
 /// Opens the HSMs of these names.
-fn open(configuration: &Configuration, names: &[String]) -> Inventory {
+fn open(file: &Path, configuration: &Configuration, names: &[String]) -> Inventory {
     let is_named = |hsm: &&HsmSettings| names.iter().any(|name| **name == *hsm.name);
-    Inventory::open(configuration.hsms.iter().filter(is_named))
+    hsms::open(file, configuration.hsms.iter().filter(is_named))
 }
 
 fn store<'a>(

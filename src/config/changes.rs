@@ -100,15 +100,8 @@ impl Changes {
             let Some((before, now)) = self.both(&place, pair) else {
                 continue;
             };
-            let parts = now.changes_since(before);
-            // A library is loaded and initialized once per process: the device stays as it is.
-            let needs_restart = before.needs_restart(now);
-            for part in parts {
-                let place = format!("{place}.{part}");
-                match needs_restart {
-                    true => self.postponed(true, place),
-                    false => self.apply(place, "changed"),
-                }
+            for part in now.changes_since(before) {
+                self.apply(format!("{place}.{part}"), "changed");
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
+use std::fs::Metadata;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,7 @@ pub(super) struct Document<'a> {
     root: DeTable<'a>,
     directory: PathBuf,
     withholds_secrets: bool,
+    reads_pins: bool,
     allows_readable_secrets: Cell<bool>,
     reported: RefCell<HashSet<PathBuf>>,
     sources: RefCell<Sources>,
@@ -44,6 +46,7 @@ impl<'a> Document<'a> {
             root: root.into_inner(),
             directory: directory.to_owned(),
             withholds_secrets: false,
+            reads_pins: false,
             allows_readable_secrets: Cell::new(false),
             reported: RefCell::default(),
             sources: RefCell::new(sources),
@@ -69,6 +72,16 @@ impl<'a> Document<'a> {
     /// Whether no secret is to be read.
     pub(super) fn withholds_secrets(&self) -> bool {
         self.withholds_secrets
+    }
+
+    /// The same, and the content of each PIN is checked if `reads_pins`.
+    pub(super) fn reading_pins(self, reads_pins: bool) -> Self {
+        Self { reads_pins, ..self }
+    }
+
+    /// Whether the content of each PIN is checked.
+    pub(super) fn reads_pins(&self) -> bool {
+        self.reads_pins
     }
 
     /// The same for a proxy that serves with this identity.
@@ -165,6 +178,11 @@ impl<'a> Document<'a> {
     /// Whether nothing was said of this directory yet.
     pub(super) fn is_first_report_of(&self, directory: &Path) -> bool {
         self.reported.borrow_mut().insert(directory.to_owned())
+    }
+
+    /// Looks at a file that another process reads, and remembers it.
+    pub(super) fn look(&self, path: &Path) -> std::io::Result<Metadata> {
+        self.sources.borrow_mut().look(path)
     }
 
     /// Reads a file and remembers that it did.

@@ -1,22 +1,34 @@
 //! `[[hsm]]`.
 
+mod environment;
+mod pin;
 mod shared;
+mod writable;
 
 use std::ffi::CString;
-use std::fs;
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::section::Section;
 use super::{Unique, exposure, files, values};
 use crate::hsm::{GcmProfile, HsmSettings, TokenSelector};
-use crate::secret::Secret;
+
+pub(super) use writable::check as check_writable;
 
 /// `label` of `CK_TOKEN_INFO` (PKCS#11), in bytes.
 const MAX_LABEL: usize = 32;
 
 /// `serialNumber` of `CK_TOKEN_INFO` (PKCS#11), in bytes.
 const MAX_SERIAL: usize = 16;
+
+/// `hang_timeout`: nobody waits longer for an answer.
+const HANG_TIMEOUT: Duration = Duration::from_secs(2);
+const HANG_TIMEOUTS: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(60);
+
+/// `open_timeout`: a token with thousands of keys takes seconds.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+const OPEN_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 
 /// Every device; None when one has a fault.
 pub(super) fn all(root: &Section<'_>, health_interval: Duration) -> Option<Vec<HsmSettings>> {
@@ -35,12 +47,12 @@ pub(super) fn all(root: &Section<'_>, health_interval: Duration) -> Option<Vec<H
             settings
         })
         .collect();
-    check_parameters(&sections, &settings);
     shared::warn(&sections, &settings);
     settings.into_iter().collect()
 }
 
-fn one(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> {
+/// One device; none when it has an error.
+pub(super) fn one(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> {
     let name = name(section);
     let module = section.required_string("module", "\"/usr/lib/softhsm/libsofthsm2.so\"");
     let module = module.map(|path| section.resolve(path));
@@ -49,24 +61,51 @@ fn one(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> 
     }
     let parameters = parameters(section);
     let token = token(section);
-    let pin = pin(section);
+    let pin = pin::reference(section);
+    let environment = environment::settings(section, pin.as_ref());
+    let writable = writable::paths(section);
+    let hang_timeout = section.duration("hang_timeout", HANG_TIMEOUTS);
+    let open_timeout = section.duration("open_timeout", OPEN_TIMEOUTS);
+    let danger_no_sandbox = danger_no_sandbox(section);
     let sessions = section.integer("sessions", 1..=1_024).unwrap_or(16);
     let gcm_profile = gcm_profile(section).unwrap_or(GcmProfile::Auto);
     let verify_encryptions = section.boolean("verify_encryptions").unwrap_or(false);
     let health_key = section.required_if_there("health_key");
     section.finish();
-    Some(HsmSettings {
+    let settings = HsmSettings {
         name: name?.into(),
-        module: module?,
+        module: files::absolute(&module?),
         parameters,
+        environment: environment?,
+        writable: writable?,
+        danger_no_sandbox,
         token: token?,
         pin: pin?,
         sessions: usize::try_from(sessions).unwrap_or(16),
+        hang_timeout: hang_timeout.unwrap_or(HANG_TIMEOUT),
+        open_timeout: open_timeout.unwrap_or(OPEN_TIMEOUT),
         gcm_profile,
         verify_encryptions,
         health_key: health_key.unwrap_or("xks-health").to_owned(),
         health_interval,
-    })
+    };
+    let encoded = settings.for_worker().encode();
+    encoded
+        .map_err(|problem| section.fault("", problem))
+        .ok()
+        .map(|_| settings)
+}
+
+fn danger_no_sandbox(section: &Section<'_>) -> bool {
+    let key = "danger_no_sandbox";
+    let is_set = section.boolean(key).unwrap_or(false);
+    if is_set {
+        section.warn(
+            key,
+            "the library runs without a sandbox: it may write every file that the proxy's user may write",
+        );
+    }
+    is_set
 }
 
 /// The string for `C_Initialize`, which ends with its first NUL byte in C.
@@ -77,34 +116,6 @@ fn parameters(section: &Section<'_>) -> Option<CString> {
         section.fault("parameters", "must not contain a NUL character");
     }
     parameters.ok()
-}
-
-/// One library is initialised once per process, with one string.
-fn check_parameters(sections: &[Section<'_>], all: &[Option<HsmSettings>]) {
-    let mut seen: Vec<(PathBuf, &HsmSettings)> = Vec::new();
-    for (section, hsm) in sections.iter().zip(all) {
-        let Some(hsm) = hsm else { continue };
-        // One file under two names is one library.
-        let file = fs::canonicalize(&hsm.module).unwrap_or_else(|_| hsm.module.clone());
-        let other = seen
-            .iter()
-            .find(|(path, first)| *path == file && first.parameters != hsm.parameters);
-        if let Some((_, first)) = other {
-            section.fault(
-                "parameters",
-                format!("must be the same as for {:?}, which has the same module: a library is initialised once", &*first.name),
-            );
-        }
-        seen.push((file, hsm));
-    }
-}
-
-/// The PIN, or `"none"` for a token without a login: that a PIN was forgotten must not look like that.
-fn pin(section: &Section<'_>) -> Option<Option<Secret>> {
-    match section.is_word("pin", "none") {
-        true => Some(None),
-        false => files::secret(section, "pin").map(Some),
-    }
 }
 
 /// A name for logs, metrics and the health answer.

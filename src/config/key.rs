@@ -8,6 +8,7 @@ use super::section::Section;
 use super::{Unique, values};
 use crate::ekm::KeySelector;
 use crate::hsm::HsmSettings;
+use crate::hsm_protocol::MAX_SELECTOR;
 use crate::keystore::{KeySettings, State, VersionSettings};
 use crate::xks::{ExternalKeyId, KeyVersion};
 
@@ -161,8 +162,24 @@ fn selector(section: &Section<'_>, hsms: Option<&[HsmSettings]>) -> Option<Optio
         (None, Some(id)) => KeySelector::Id(id),
         (None, None) => return Some(None),
     };
+    check_length(section, &named)?;
     check_health_key(section, &named, hsms)?;
     Some(Some(named))
+}
+
+fn check_length(section: &Section<'_>, selector: &KeySelector) -> Option<()> {
+    let (key, length) = match selector {
+        KeySelector::Label(label) => ("label", label.len()),
+        KeySelector::Id(id) => ("cka_id", id.len()),
+    };
+    if length > MAX_SELECTOR {
+        section.fault(
+            key,
+            format!("has {length} bytes; at most {MAX_SELECTOR} are possible"),
+        );
+        return None;
+    }
+    Some(())
 }
 
 fn check_health_key(

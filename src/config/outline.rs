@@ -9,7 +9,7 @@ use std::path::Path;
 use super::document::Document;
 use super::report::{Finding, Findings};
 use super::sources::Sources;
-use super::{audit, exposure, hsm, key_store, policy};
+use super::{audit, exposure, health, hsm, key_store, policy};
 use crate::audit::AuditSettings;
 use crate::keystore::KeyStoreSettings;
 use crate::policy::Policy;
@@ -44,7 +44,7 @@ fn of(document: &Document<'_>) -> Option<Outline> {
     let root = document.root();
     exposure::check_configuration(&root);
     let (audit, policy) = (audit::settings(&root), policy::settings(&root));
-    let interval = super::health(&root).interval;
+    let interval = health::settings(&root).interval;
     let hsms = hsm::all(&root, interval);
     let (key_stores, policy) = (key_store::all(&root, &hsms)?, policy?);
     policy::check_names(&root, policy.as_ref(), &key_stores);

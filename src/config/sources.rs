@@ -67,9 +67,17 @@ impl Found {
 /// A way to read a file: [`Sources::read`] or [`Sources::read_any`].
 pub(super) type Read = fn(&mut Sources, &Path) -> io::Result<Zeroizing<Vec<u8>>>;
 
+/// Who reads a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    This,
+    /// Another process: it holds a PIN.
+    Other,
+}
+
 /// Every file that was read, or that could not be read, with what it was.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sources(Vec<(PathBuf, Found)>);
+pub struct Sources(Vec<(PathBuf, Found, Reader)>);
 
 impl Sources {
     /// Reads a regular file and notes it, also when it cannot be read.
@@ -80,6 +88,18 @@ impl Sources {
     /// The same for what may also be a pipe: it is read once.
     pub(super) fn read_any(&mut self, path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
         self.read_by(path, read_file::any)
+    }
+
+    /// Looks at a regular file that another process reads, and notes it, also when it could not be read.
+    pub(super) fn look(&mut self, path: &Path) -> io::Result<Metadata> {
+        let before = Found::at(path);
+        let looked = read_file::readable(path);
+        let found = match &looked {
+            Err(error) if error.kind() != io::ErrorKind::TimedOut => before,
+            looked => Found::of(looked),
+        };
+        self.0.push((path.to_owned(), found, Reader::Other));
+        looked
     }
 
     /// Reads the text of a configuration.
@@ -112,42 +132,61 @@ impl Sources {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Found::NoAnswer,
             Err(_) => before,
         };
-        self.0.push((path.to_owned(), found));
+        self.0.push((path.to_owned(), found, Reader::This));
         Ok(contents?.bytes)
     }
 
     /// Notes a directory: it is another one when a file has come or gone.
     pub(super) fn note(&mut self, path: &Path) {
-        self.0.push((path.to_owned(), Found::at(path)));
+        let found = Found::at(path);
+        self.0.push((path.to_owned(), found, Reader::This));
     }
 
     /// Whether the file system of one of them did not answer.
     pub fn lack_an_answer(&self) -> bool {
-        self.0.iter().any(|(_, found)| *found == Found::NoAnswer)
+        self.0.iter().any(|(_, found, _)| *found == Found::NoAnswer)
     }
 
     /// Every path so far: files, and directories whose files are read.
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.0.iter().map(|(path, _)| path.as_path())
+        self.0.iter().map(|(path, _, _)| path.as_path())
+    }
+
+    /// The files that this process reads, and the directories whose files it reads.
+    pub fn own_files(&self) -> impl Iterator<Item = &Path> {
+        self.read_by_whom(Reader::This)
+    }
+
+    /// The files that only other processes read: those with PINs.
+    pub fn files_of_others(&self) -> impl Iterator<Item = &Path> {
+        self.read_by_whom(Reader::Other)
+    }
+
+    fn read_by_whom(&self, reader: Reader) -> impl Iterator<Item = &Path> {
+        let found = self.0.iter().filter(move |(_, _, by)| *by == reader);
+        found.map(|(path, _, _)| path.as_path())
     }
 
     /// The file that was read first: the configuration itself.
     pub(super) fn first(&self) -> Option<&Path> {
-        self.0.first().map(|(path, _)| path.as_path())
+        self.0.first().map(|(path, _, _)| path.as_path())
     }
 
     /// The permissions that a file had when it was read last; none when it could not be read.
     pub(super) fn mode_of(&self, path: &Path) -> Option<u32> {
         let mut latest = self.0.iter().rev();
-        match latest.find(|(known, _)| known == path)? {
-            (_, Found::There(stamp)) => Some(stamp.mode),
+        match latest.find(|(known, _, _)| known == path)? {
+            (_, Found::There(stamp), _) => Some(stamp.mode),
             _ => None,
         }
     }
 
     /// The same files as they are now.
     pub fn now(&self) -> Self {
-        let look = |(path, _): &(PathBuf, Found)| (path.clone(), Found::at(path));
+        let look = |(path, _, reader): &_| -> (PathBuf, Found, Reader) {
+            let path: &PathBuf = path;
+            (path.clone(), Found::at(path), *reader)
+        };
         Self(self.0.iter().map(look).collect())
     }
 
@@ -155,7 +194,7 @@ impl Sources {
     /// A file that was put into the place of another is whole.
     pub fn are_being_written(&self, earlier: &Self) -> bool {
         let mut pairs = self.0.iter().zip(&earlier.0);
-        pairs.any(|((_, now), (_, then))| match (now, then) {
+        pairs.any(|((_, now, _), (_, then, _))| match (now, then) {
             (Found::There(now), Found::There(then)) => now.is_same_file(then) && now != then,
             // A file that has just been made may be still empty; one that is gone may be about to come back.
             (now, then) => now != then,
@@ -206,6 +245,21 @@ mod tests {
         fs::remove_file(&link).unwrap();
         assert_ne!(sources.now(), renamed);
         assert!(sources.now().are_being_written(&renamed));
+    }
+
+    #[test]
+    fn files_are_told_apart_by_their_readers() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("pin"), "270831").unwrap();
+        let mut sources = read(&path("own"));
+        sources.note(directory.path());
+        sources.look(&path("pin")).unwrap();
+        let own: Vec<_> = sources.own_files().collect();
+        assert_eq!(own, [path("own").as_path(), directory.path()]);
+        let of_others: Vec<_> = sources.files_of_others().collect();
+        assert_eq!(of_others, [path("pin")]);
+        assert_eq!(sources.now(), sources);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod access;
 mod blanks;
+mod hsm;
 mod policy;
 mod rules;
 mod secrets;
@@ -91,10 +92,14 @@ fn a_minimal_configuration_has_the_contracts_defaults() {
         (
             hsms[0].sessions,
             &*hsms[0].health_key,
-            hsms[0].pin.as_ref().unwrap().expose()
+            hsms[0].pin.path().unwrap().file_name().unwrap()
         ),
-        (16, "xks-health", "1234")
+        (16, "xks-health", "pin".as_ref())
     );
+    let timeouts = [hsms[0].hang_timeout, hsms[0].open_timeout];
+    assert_eq!(timeouts.map(|timeout| timeout.as_secs()), [2, 30]);
+    assert!(hsms[0].environment.0.is_empty() && hsms[0].writable.is_empty());
+    assert!(!hsms[0].danger_no_sandbox);
     assert_eq!(key_stores[0].hsms, ["hsm-a"]);
     assert_eq!(key_stores[0].keys.len(), 1);
 }
@@ -310,7 +315,10 @@ fn without_versions(key: &crate::keystore::KeySettings) -> String {
 
 #[test]
 fn secrets_never_show() {
-    let inline = GOOD.replace("{ file = \"pin\" }", "{ danger_inline = \"hunter2\" }");
+    let inline = GOOD.replace(
+        "{ file = \"secret\" }",
+        "{ danger_inline = \"hunter2hunter2hunter2hunter2hunter2hunter2hunter2\" }",
+    );
     let loaded = load_text(&inline).unwrap();
     assert!(loaded.warnings[0].message.contains("for tests only"));
     assert!(!format!("{loaded:?}").contains("hunter2"));

@@ -3,27 +3,35 @@
 use std::fmt;
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 /// The length of the value, in bytes.
 pub const DIGEST_LENGTH: usize = 32;
 
-/// Of IV, ciphertext and tag.
-type Function = dyn Fn(&[u8], &[u8], &[u8; 16]) -> [u8; DIGEST_LENGTH] + Send + Sync;
-
-/// A function of a ciphertext, for a device that does not know what the value is for. Clones are the same function.
+/// `SHA-256(prefix ‖ IV ‖ ciphertext ‖ tag)`. The prefix says what the value is for; the device does not know. Clones share the prefix.
 #[derive(Clone)]
-pub struct Digest(Arc<Function>);
+pub struct Digest(Arc<[u8]>);
 
 impl Digest {
-    /// Wraps the function of IV, ciphertext and tag. It runs on the device's thread: it must be quick and must not block.
-    pub fn new(
-        function: impl Fn(&[u8], &[u8], &[u8; 16]) -> [u8; DIGEST_LENGTH] + Send + Sync + 'static,
-    ) -> Self {
-        Self(Arc::new(function))
+    /// The value over this prefix and a ciphertext.
+    pub fn new(prefix: Arc<[u8]>) -> Self {
+        Self(prefix)
+    }
+
+    /// What comes before the ciphertext.
+    pub fn prefix(&self) -> &Arc<[u8]> {
+        &self.0
     }
 
     /// Computes the value.
     pub fn of(&self, iv: &[u8], ciphertext: &[u8], tag: &[u8; 16]) -> [u8; DIGEST_LENGTH] {
-        (self.0)(iv, ciphertext, tag)
+        Sha256::new()
+            .chain_update(&self.0)
+            .chain_update(iv)
+            .chain_update(ciphertext)
+            .chain_update(tag)
+            .finalize()
+            .into()
     }
 }
 

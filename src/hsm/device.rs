@@ -1,152 +1,99 @@
-//! [`Hsm`]: the device as the rest of the program sees it.
+//! [`Hsm`]: the HSM as the rest of the program sees it.
 
 use std::future::ready;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
-use super::change::Wanted;
 use super::job::{Reply, Work};
+use super::library_watch;
 use super::metrics::HsmMetrics;
-use super::module::Modules;
-use super::settings::HsmSettings;
+use super::post::{Event, Post};
 use super::shared::Shared;
-use super::supervisor::supervise;
-use super::trust::Trust;
-use super::watch_list::WatchList;
+use super::supervisor::Supervisor;
+use super::workers::Workers;
 use crate::clock::Deadline;
 use crate::ekm::{
     DecryptJob, DescribeJob, DeviceReport, EncryptJob, ExpectedKey, KeyAttributes, KeyManager,
-    KeyManagerError, KeyManagerFault, KeySelector, KeyState, Opened, Pending, Sealed,
+    KeyManagerFault, KeySelector, KeyState, Opened, Pending, Sealed,
 };
-use crate::sync::{self, poisoned};
-
-/// How often it is looked whether threads have ended.
-const STOP_POLL: Duration = Duration::from_millis(5);
+use crate::hsm_protocol::HsmSettings;
+use crate::sync::task;
 
 /// A PKCS#11 token under its name in the configuration. Its settings may change while it serves, see [`Hsm::change`].
 pub struct Hsm {
-    pub(super) name: Arc<str>,
-    pub(super) current: ArcSwap<Device>,
-    pub(super) wanted: Wanted,
-    pub(super) modules: Modules,
-    pub(super) metrics: HsmMetrics,
-    pub(super) watch_list: Arc<WatchList>,
-    /// It did not open with the settings that it was given last.
-    pub(super) rejects_settings: AtomicBool,
-}
-
-/// A token as some settings describe it, with its supervisor and owner threads.
-pub(super) struct Device {
-    pub shared: Arc<Shared>,
-    supervisor: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl Device {
-    /// Starts the supervisor, which opens the token in the background; this call does not wait for it.
-    pub(super) fn start(
-        settings: HsmSettings,
-        modules: &Modules,
-        metrics: &HsmMetrics,
-        trust: Arc<Trust>,
-        watch_list: &Arc<WatchList>,
-    ) -> std::io::Result<Arc<Self>> {
-        let device_metrics = metrics.of_device(&settings.name);
-        let name = format!("hsm-{}-supervisor", settings.name);
-        let shared = Arc::new(Shared::new(settings, device_metrics, trust, watch_list));
-        let (for_thread, modules) = (Arc::clone(&shared), modules.clone());
-        let supervisor = sync::thread(name, move || supervise(&for_thread, &modules))?;
-        Ok(Arc::new(Self {
-            shared,
-            supervisor: Mutex::new(Some(supervisor)),
-        }))
-    }
-
-    /// See [`Hsm::stop`].
-    pub(super) fn stop(&self, patience: Duration) -> bool {
-        self.shared.request_stop();
-        let supervisor = self.supervisor.lock().unwrap_or_else(poisoned).take();
-        let until = Instant::now() + patience;
-        let Some(supervisor) = supervisor else {
-            return true;
-        };
-        while !supervisor.is_finished() && Instant::now() < until {
-            thread::sleep(STOP_POLL);
-        }
-        let left = until.saturating_duration_since(Instant::now());
-        supervisor.is_finished() && self.shared.wait_for_threads(left, Shared::is_quiet)
-    }
+    shared: Arc<Shared>,
+    metrics: HsmMetrics,
+    supervisor: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Hsm {
-    /// Starts the device, which is opened in the background; this call does not wait for it.
-    ///
-    /// # Errors
-    /// When the operating system gives no thread.
-    pub fn start(
-        settings: HsmSettings,
-        modules: &Modules,
-        metrics: &HsmMetrics,
-    ) -> std::io::Result<Arc<Self>> {
-        let name = Arc::clone(&settings.name);
-        let watch_list = Arc::default();
-        let device = Device::start(settings, modules, metrics, Arc::default(), &watch_list)?;
-        device.shared.metrics.show(true);
-        Ok(Arc::new(Self {
-            name,
-            current: ArcSwap::new(device),
-            wanted: Wanted::default(),
-            rejects_settings: AtomicBool::new(false),
-            modules: modules.clone(),
+    /// Starts the HSM, which a worker opens in the background; this call does not wait for it. To be called on the runtime.
+    pub fn start(settings: HsmSettings, workers: &Workers, metrics: &HsmMetrics) -> Arc<Self> {
+        let (post, events) = Post::new();
+        let of_device = metrics.of_device(&settings.name);
+        let shared = Arc::new(Shared::new(settings, of_device, post));
+        shared.metrics.show(true);
+        if let Err(error) = library_watch::start(Arc::downgrade(&shared)) {
+            let hsm = &shared.name;
+            tracing::error!(%hsm, %error, "no thread: a new PKCS#11 library is not noticed");
+        }
+        let supervisor = Supervisor::new(Arc::clone(&shared), workers.clone(), events);
+        Arc::new(Self {
+            supervisor: Some(task("hsm-supervisor", supervisor.run())).into(),
+            shared,
             metrics: metrics.clone(),
-            watch_list,
-        }))
+        })
     }
 
-    /// Expects these keys on the device, and no others: they are proved in the background.
+    /// Expects these keys on the HSM, and no others: they are proved in the background.
     pub fn expect_keys(&self, keys: Vec<ExpectedKey>) {
-        self.watch_list.set(keys);
-        self.current.load().shared.wake();
+        self.shared.watch_list.set(keys);
+        self.shared.post().tell(Event::KeysChanged);
     }
 
-    /// Closes every session and ends the threads, within `patience`. Gives whether all of them ended: a thread that hangs
-    /// inside the device cannot be ended, and then the library must not be finalized.
-    pub fn stop(&self, patience: Duration) -> bool {
-        let changes_are_over = self.wanted.close(patience);
-        self.current.load_full().stop(patience) && changes_are_over
+    /// Gives the HSM other settings, in the background. A worker opens the token with them and takes over when it is usable. No request
+    /// waits for any of this, and none is lost. The name stays.
+    pub fn change(&self, settings: HsmSettings) {
+        self.shared.post().tell(Event::Settings(Box::new(settings)));
     }
 
-    /// Takes what `/metrics` says of the device at the moment away: it is no longer configured.
+    /// Ends the workers. It takes a few seconds at most; a worker that hangs is killed.
+    pub async fn stop(&self) {
+        self.shared.post().tell(Event::Stop);
+        let supervisor = self
+            .supervisor
+            .lock()
+            .unwrap_or_else(crate::sync::poisoned)
+            .take();
+        if let Some(supervisor) = supervisor {
+            // A supervisor that panicked has ended the process.
+            drop(supervisor.await);
+        }
+    }
+
+    /// Takes what `/metrics` says of the HSM at the moment away: it is no longer configured.
     pub fn forget(&self) {
-        self.current.load().shared.metrics.show(false);
-        self.metrics.forget(&self.name);
+        self.shared.metrics.show(false);
+        self.metrics.forget(&self.shared.name);
     }
 
-    /// Whether the last attempt to open the device, or its last check, has failed.
+    /// Whether the last attempt to open the HSM, or its last check, has failed.
     pub fn has_failed(&self) -> bool {
-        self.current.load().shared.has_failed()
+        self.shared.last_check.has_failed()
     }
 
     /// Whether it serves with older settings, because it did not open with those that it was given last.
     pub fn rejects_settings(&self) -> bool {
-        self.rejects_settings.load(Ordering::Relaxed)
+        self.shared.rejects_settings.load(Ordering::Relaxed)
     }
 
-    /// Brings the gauges that follow the device up to date; called before metrics are read.
+    /// Brings the gauges that follow the HSM up to date; called before metrics are read.
     pub fn publish_gauges(&self) {
-        self.current.load().shared.publish_depth();
-    }
-
-    /// The error of a job whose key a proof has rejected.
-    fn rejection(&self, key: &KeySelector) -> Option<KeyManagerError> {
-        let device = self.current.load();
-        let rejection = device.shared.rejection(key)?;
-        let detail = format!("the key with {key} {}", rejection.reason);
-        Some(device.shared.error(rejection.fault, detail))
+        self.shared.publish_gauges();
     }
 
     /// Queues the work for this key, unless a proof has rejected the key.
@@ -156,7 +103,7 @@ impl Hsm {
         deadline: Deadline,
         work: impl FnOnce(Reply<T>) -> Work,
     ) -> Pending<'_, T> {
-        match self.rejection(key) {
+        match self.shared.rejection(key) {
             Some(error) => Box::pin(ready(Err(error))),
             None => self.ask(deadline, work),
         }
@@ -169,11 +116,9 @@ impl Hsm {
         work: impl FnOnce(Reply<T>) -> Work,
     ) -> Pending<'_, T> {
         let (reply, answer) = oneshot::channel();
-        // Held until the answer is there: a device that is replaced lives as long as somebody waits for it.
-        let device = self.current.load_full();
-        device.shared.submit(work(reply));
+        self.shared.submit(work(reply));
         Box::pin(async move {
-            let error = |fault, detail: &'static str| Err(device.shared.error(fault, detail));
+            let error = |fault, detail: &'static str| Err(self.shared.error(fault, detail));
             match tokio::time::timeout_at(deadline.instant().into(), answer).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => {
@@ -188,11 +133,11 @@ impl Hsm {
 
 impl KeyManager for Hsm {
     fn name(&self) -> &Arc<str> {
-        &self.name
+        &self.shared.name
     }
 
     fn is_usable(&self) -> bool {
-        self.current.load().shared.is_usable()
+        self.shared.is_usable()
     }
 
     fn encrypt(&self, job: EncryptJob) -> Pending<'_, Sealed> {
@@ -210,8 +155,8 @@ impl KeyManager for Hsm {
         let described = self.ask(job.deadline, |reply| Work::Describe(job, reply));
         Box::pin(async move {
             let mut described = described.await?;
-            if self.rejection(&key).is_some() {
-                // What the attributes permit, the device does not do.
+            if self.shared.rejection(&key).is_some() {
+                // What the attributes permit, the HSM does not do.
                 let usage = &mut described.value.usage;
                 (usage.encrypt, usage.decrypt) = (false, false);
             }
@@ -220,23 +165,23 @@ impl KeyManager for Hsm {
     }
 
     fn suspected_wait(&self) -> Duration {
-        self.current.load().shared.suspected_wait()
+        self.shared.suspected_wait()
     }
 
     fn key_state(&self, key: &KeySelector) -> Option<KeyState> {
-        self.current.load().shared.key_state(key)
+        self.shared.key_state(key)
     }
 
     fn report(&self) -> DeviceReport {
-        self.current.load().shared.report()
+        self.shared.report()
     }
 }
 
-/// Why a job went without an answer. The queue drops what is too late, and may notice that before the timer of the one who waits does.
+/// Why a job went without an answer. The pool drops what is too late, and may notice that before the timer of the one who waits does.
 fn why_dropped(deadline: Deadline) -> (KeyManagerFault, &'static str) {
     match deadline.has_passed() {
         true => (KeyManagerFault::DeadlinePassed, "no answer in time"),
-        false => (KeyManagerFault::DeviceFailed, "its thread ended"),
+        false => (KeyManagerFault::DeviceFailed, "its worker ended"),
     }
 }
 
@@ -245,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_is_not_blamed_for_a_job_that_was_dropped_as_too_late() {
+    fn an_hsm_is_not_blamed_for_a_job_that_was_dropped_as_too_late() {
         let late = Deadline::after(Duration::ZERO);
         assert_eq!(why_dropped(late).0, KeyManagerFault::DeadlinePassed);
         let in_time = Deadline::after(Duration::from_secs(60));

@@ -1,34 +1,168 @@
-//! A job on its way to the device.
+//! A job on its way to a worker and back.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::failure::Operation;
-use super::turns::Waiting;
+use super::fair_queue::Waiting;
+use super::metrics::DeviceMetrics;
 use crate::clock::Deadline;
 use crate::ekm::{
-    DecryptJob, DescribeJob, EncryptJob, KeyAttributes, KeyManagerError, KeySelector, Opened,
-    Sealed, Served, Tenant,
+    CallCount, DecryptJob, DescribeJob, EncryptJob, EncryptionCount, KeyAttributes,
+    KeyManagerError, KeySelector, Opened, Sealed, Served, TAG_LENGTH, Tenant,
 };
+use crate::hsm_protocol::{self as protocol, Cost, Outcome, Task};
 
 /// Where a job's answer goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<Served<T>, KeyManagerError>>;
 
 /// What a job asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Operation {
+    Encrypt,
+    Decrypt,
+    Describe,
+}
+
+/// What a job asks for, with its input.
 pub(super) enum Work {
     Encrypt(EncryptJob, Reply<Sealed>),
     Decrypt(DecryptJob, Reply<Opened>),
     Describe(DescribeJob, Reply<KeyAttributes>),
 }
 
-/// A job in the queue.
+/// A job that waits for a session or is on its way.
 pub(super) struct Job {
     pub work: Work,
     pub queued_at: Instant,
-    /// Whether it has met a fatal fault before: it is tried once more, not for ever.
+    /// When it was sent the last time.
+    pub sent_at: Instant,
+    /// How many calls were counted when it was sent.
+    counted: u32,
+    /// Whether a worker has died with it: it is tried once more, not for ever.
     pub is_second_try: bool,
+}
+
+impl Job {
+    pub(super) fn new(work: Work) -> Self {
+        let now = Instant::now();
+        Self {
+            work,
+            queued_at: now,
+            sent_at: now,
+            counted: 0,
+            is_second_try: false,
+        }
+    }
+
+    /// The frame, if somebody still waits for the answer. The calls that the job makes at least are counted: the record of a request that
+    /// ends meanwhile has them.
+    pub(super) fn begin(&mut self, id: u64, is_verified: bool) -> Option<Vec<u8>> {
+        if self.is_abandoned() {
+            return None;
+        }
+        let calls = match &self.work {
+            Work::Encrypt(job, _) if is_verified || job.digest.is_some() => 2,
+            _ => 1,
+        };
+        if !self.work.calls().begin(calls) {
+            return None;
+        }
+        self.counted = calls;
+        self.sent_at = Instant::now();
+        Some(self.work.to_frame(id))
+    }
+
+    /// It was not sent: its calls have not begun.
+    pub(super) fn take_back(&mut self) {
+        self.work.calls().correct(self.counted, 0);
+        self.counted = 0;
+    }
+
+    /// Counts what the job cost.
+    pub(super) fn settle(&mut self, cost: Cost, metrics: &DeviceMetrics) {
+        let by_operation = [
+            (&metrics.encrypt, cost.encrypt_calls),
+            (&metrics.decrypt, cost.decrypt_calls),
+            (&metrics.describe, cost.describe_calls),
+        ];
+        let mut made = 0;
+        for (of_operation, calls) in by_operation {
+            if calls > 0 {
+                of_operation.calls.inc_by(calls.into());
+                made += u32::from(calls);
+            }
+        }
+        self.work.calls().correct(self.counted, made);
+        self.counted = 0;
+        if let Some(encryptions) = self.work.encryptions() {
+            (0..cost.encryptions).for_each(|_| encryptions.count());
+        }
+        let of_work = match self.work.subject().0 {
+            Operation::Encrypt => &metrics.encrypt,
+            Operation::Decrypt => &metrics.decrypt,
+            Operation::Describe => &metrics.describe,
+        };
+        of_work.seconds.observe(cost.worked.as_secs_f64());
+    }
+
+    /// Its worker died with it. The calls, and a ciphertext, may have been made.
+    pub(super) fn count_lost(&mut self, metrics: &DeviceMetrics) {
+        let of_operation = match self.work.subject().0 {
+            Operation::Encrypt => &metrics.encrypt,
+            Operation::Decrypt => &metrics.decrypt,
+            Operation::Describe => &metrics.describe,
+        };
+        of_operation.calls.inc_by(self.counted.into());
+        self.counted = 0;
+        if let Work::Encrypt(job, _) = &self.work {
+            job.encryptions.count();
+        }
+    }
+
+    /// How long it waited for a session.
+    pub(super) fn queued(&self) -> Duration {
+        self.sent_at.saturating_duration_since(self.queued_at)
+    }
+
+    /// Whether the outcome is one that this job can have: of its kind, and as long as its input says. A worker that mixes up two jobs is
+    /// noticed unless their lengths are the same.
+    pub(super) fn fits(&self, outcome: &Outcome) -> bool {
+        match (&self.work, outcome) {
+            (_, Outcome::Failed(_)) | (Work::Describe(..), Outcome::Described(_)) => true,
+            (Work::Decrypt(job, _), Outcome::Opened(opened)) => {
+                opened.plaintext.len() + TAG_LENGTH == job.ciphertext_and_tag.len()
+                    && (job.or_aad.is_some() || !opened.by_or_aad)
+            }
+            (Work::Encrypt(job, _), Outcome::Sealed(sealed)) => {
+                sealed.ciphertext.len() == job.plaintext.len()
+                    && sealed.digest.is_some() == job.digest.is_some()
+            }
+            _ => false,
+        }
+    }
+
+    /// Answers with the value of an outcome that fits and is no failure. A caller that is gone does not mind.
+    pub(super) fn answer(self, outcome: Outcome, device: &Arc<str>, worked: Duration) {
+        let (device, queued) = (Arc::clone(device), self.queued());
+        macro_rules! send {
+            ($reply:expr, $value:expr) => {
+                drop($reply.send(Ok(Served {
+                    value: $value,
+                    device,
+                    queued,
+                    worked,
+                })))
+            };
+        }
+        match (self.work, outcome) {
+            (Work::Encrypt(_, reply), Outcome::Sealed(value)) => send!(reply, value),
+            (Work::Decrypt(_, reply), Outcome::Opened(value)) => send!(reply, value),
+            (Work::Describe(_, reply), Outcome::Described(value)) => send!(reply, value),
+            _ => {}
+        }
+    }
 }
 
 impl Work {
@@ -42,7 +176,7 @@ impl Work {
     }
 
     /// What is asked for, with which key.
-    pub(super) fn subject(&self) -> (Operation, &KeySelector) {
+    pub(super) fn subject(&self) -> (Operation, &Arc<KeySelector>) {
         match self {
             Self::Encrypt(job, _) => (Operation::Encrypt, &job.key),
             Self::Decrypt(job, _) => (Operation::Decrypt, &job.key),
@@ -55,6 +189,22 @@ impl Work {
             Self::Encrypt(job, _) => &job.tenant,
             Self::Decrypt(job, _) => &job.tenant,
             Self::Describe(job, _) => &job.tenant,
+        }
+    }
+
+    fn calls(&self) -> &CallCount {
+        match self {
+            Self::Encrypt(job, _) => &job.calls,
+            Self::Decrypt(job, _) => &job.calls,
+            Self::Describe(job, _) => &job.calls,
+        }
+    }
+
+    fn encryptions(&self) -> Option<&Arc<dyn EncryptionCount>> {
+        match self {
+            Self::Encrypt(job, _) => Some(&job.encryptions),
+            Self::Decrypt(job, _) => Some(&job.encryptions),
+            Self::Describe(..) => None,
         }
     }
 
@@ -73,6 +223,35 @@ impl Work {
             Self::Decrypt(_, reply) => reply.is_closed(),
             Self::Describe(_, reply) => reply.is_closed(),
         }
+    }
+
+    fn to_frame(&self, id: u64) -> Vec<u8> {
+        let task = match self {
+            Self::Encrypt(job, _) => Task::Encrypt {
+                plaintext: Arc::clone(&job.plaintext),
+                aad: Arc::clone(&job.aad),
+                must_decrypt: job.must_decrypt,
+                digest_prefix: job
+                    .digest
+                    .as_ref()
+                    .map(|digest| Arc::clone(digest.prefix())),
+            },
+            Self::Decrypt(job, _) => Task::Decrypt {
+                iv: job.iv.clone(),
+                ciphertext: Arc::clone(&job.ciphertext_and_tag),
+                aad: Arc::clone(&job.aad),
+                or_aad: job.or_aad.clone(),
+            },
+            Self::Describe(..) => Task::Describe,
+        };
+        let (_, key) = self.subject();
+        let job = protocol::Job {
+            id,
+            budget: self.deadline().remaining(),
+            key: Arc::clone(key),
+            task,
+        };
+        job.to_frame()
     }
 }
 

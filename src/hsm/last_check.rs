@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::token::TokenIdentity;
 use crate::ekm::{Condition, DeviceReport};
 use crate::sync::poisoned;
 
@@ -16,7 +15,8 @@ pub(super) struct LastCheck(Mutex<State>);
 struct State {
     at: Option<Instant>,
     condition: Condition,
-    identity: TokenIdentity,
+    vendor: String,
+    model: String,
     /// Why the device does not serve, for the errors of jobs that are refused.
     reason: Arc<str>,
 }
@@ -27,7 +27,8 @@ impl LastCheck {
         Self(Mutex::new(State {
             at: None,
             condition: Condition::Down,
-            identity: TokenIdentity::default(),
+            vendor: String::new(),
+            model: String::new(),
             reason: "it has not been opened yet".into(),
         }))
     }
@@ -37,19 +38,18 @@ impl LastCheck {
     }
 
     /// Publishes what a check found.
-    pub(super) fn publish(
-        &self,
-        identity: Option<TokenIdentity>,
-        condition: Condition,
-        reason: &str,
-    ) {
+    pub(super) fn publish(&self, condition: Condition, reason: &str) {
         let mut last = self.lock();
         last.at = Some(Instant::now());
         last.condition = condition;
         last.reason = reason.into();
-        if let Some(identity) = identity {
-            last.identity = identity;
-        }
+    }
+
+    /// What the token says of itself: its manufacturer; product and firmware.
+    pub(super) fn identify(&self, vendor: &str, model: &str) {
+        let mut last = self.lock();
+        vendor.clone_into(&mut last.vendor);
+        model.clone_into(&mut last.model);
     }
 
     /// What the last check found; a check that is too old counts as none.
@@ -58,8 +58,8 @@ impl LastCheck {
         let fresh = last.at.is_some_and(|at| at.elapsed() <= MAX_REPORT_AGE);
         DeviceReport {
             name: Arc::clone(name),
-            vendor: last.identity.vendor.clone(),
-            model: last.identity.model.clone(),
+            vendor: last.vendor.clone(),
+            model: last.model.clone(),
             condition: match fresh {
                 true => last.condition,
                 false => Condition::Down,

@@ -4,8 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::events::Phase;
-use crate::ekm::CallCount;
+use super::phase::Phase;
 use crate::metrics::{Metrics, MetricsError};
 use crate::sync::poisoned;
 
@@ -52,7 +51,7 @@ impl HsmMetrics {
             watcher,
             queue: metrics.latency(
                 "xks_hsm_queue_seconds",
-                "Time that jobs waited for an owner thread of the HSM.",
+                "Time that jobs waited for a free session of the HSM.",
                 &["hsm"],
             )?,
             device: metrics.latency(
@@ -67,7 +66,7 @@ impl HsmMetrics {
             )?,
             sessions: metrics.gauge(
                 "xks_hsm_sessions",
-                "PKCS#11 sessions open now, the one for login and health check included.",
+                "PKCS#11 sessions of the worker that serves, the one for login and health check included; 0 while none serves.",
                 &["hsm"],
             )?,
             usable: metrics.gauge(
@@ -82,12 +81,12 @@ impl HsmMetrics {
             )?,
             depth: metrics.gauge(
                 "xks_hsm_queue_depth",
-                "Jobs that wait for an owner thread of the HSM now.",
+                "Jobs that wait for a free session of the HSM now.",
                 &["hsm"],
             )?,
             opened: metrics.counter(
                 "xks_hsm_open_attempts_total",
-                "Attempts to open the HSM, by outcome (opened, failed).",
+                "Attempts of workers to open the HSM, by outcome (opened, failed).",
                 &["hsm", "outcome"],
             )?,
             checks: metrics.counter(
@@ -97,12 +96,12 @@ impl HsmMetrics {
             )?,
             transitions: metrics.counter(
                 "xks_hsm_transitions_total",
-                "Changes of the HSM's breaker, by the state that it went to (probing, usable, failed, untrusted).",
+                "Changes of the HSM's circuit breaker, by its new state (probing, usable, failed, untrusted). Replacing a worker that serves is not one.",
                 &["hsm", "to"],
             )?,
             lost: metrics.gauge(
                 "xks_hsm_lost_threads",
-                "Owner threads that hang inside the HSM now.",
+                "Sessions that hang inside the HSM now, until their worker ends.",
                 &["hsm"],
             )?,
             key_failures: metrics.counter(
@@ -170,20 +169,7 @@ pub(super) struct OperationMetrics {
     /// How long a job took.
     pub seconds: Histogram,
     /// How often the device was called for it.
-    calls: IntCounter,
-}
-
-impl OperationMetrics {
-    /// Counts a call that is about to begin, here and for its request. Returns false when it must not begin, because its request has
-    /// ended.
-    #[must_use = "a call that is not counted must not begin"]
-    pub(super) fn begin_call(&self, of_request: &CallCount) -> bool {
-        let begins = of_request.begin();
-        if begins {
-            self.calls.inc();
-        }
-        begins
-    }
+    pub calls: IntCounter,
 }
 
 /// One device's metrics.
@@ -192,7 +178,7 @@ pub(super) struct DeviceMetrics {
     pub encrypt: OperationMetrics,
     pub decrypt: OperationMetrics,
     pub describe: OperationMetrics,
-    pub sessions: IntGauge,
+    sessions: IntGauge,
     usable: IntGauge,
     untrusted: IntGauge,
     pub depth: IntGauge,
@@ -239,7 +225,16 @@ impl DeviceMetrics {
             .set(i64::from(phase == Some(Phase::Untrusted)));
     }
 
-    /// How many owner threads hang now.
+    /// How many sessions are open now.
+    pub(super) fn set_sessions(&self, sessions: usize) {
+        let state = self.state.lock().unwrap_or_else(poisoned);
+        if state.is_shown {
+            self.sessions
+                .set(i64::try_from(sessions).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// How many sessions hang now.
     pub(super) fn set_lost(&self, lost: usize) {
         let state = self.state.lock().unwrap_or_else(poisoned);
         if state.is_shown {
@@ -247,7 +242,7 @@ impl DeviceMetrics {
         }
     }
 
-    /// Counts a job that failed because of its key, by [`super::blame::label`].
+    /// Counts a job that failed because of its key, by the return code as the worker names it.
     pub(super) fn count_key_failure(&self, code: &str) {
         let labels = [self.name.as_str(), code];
         self.key_failures.with_label_values(&labels).inc();

@@ -1,297 +1,232 @@
-//! What the requests, the owners, the keeper and the supervisor of one device have in common.
+//! What the requests, the sessions and the supervisor of one HSM have in common.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::events::{Board, Event, Events, Phase};
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use super::crew::Crew;
 use super::job::Job;
-use super::key_failures::KeyFailures;
-use super::keys::KeyTable;
 use super::last_check::LastCheck;
-use super::load::Load;
+use super::load_estimate::LoadEstimate;
 use super::metrics::DeviceMetrics;
-use super::owner::Opening;
-use super::proof_memory::ProofMemory;
-use super::queue::{Generation, Queue, Refused};
-use super::rejections::Rejections;
-use super::settings::HsmSettings;
-use super::token::{OpenError, TokenIdentity};
+use super::phase::Phase;
+use super::pool::{Pool, Refused};
+use super::post::Post;
+use super::proofs::Proofs;
+use super::rejected::Rejected;
+use super::session::Session;
 use super::trust::Trust;
 use super::watch_list::WatchList;
-use crate::ekm::{Condition, DeviceReport, KeyManagerError, KeyManagerFault};
+use crate::ekm::{Condition, DeviceReport, History, KeyManagerError, KeySelector, KeyState};
+use crate::hsm_protocol::HsmSettings;
 use crate::sync::poisoned;
 
-/// The most jobs that may wait, whatever the device's speed: a bound on memory. What usually refuses a job is that it
-/// could not be done in time, see [`Shared::submit`].
+/// The most jobs that may wait, whatever the HSM's speed: a bound on memory. What usually refuses a job is that it could not be done in
+/// time, see [`Shared::submit`].
 const MAX_QUEUE: usize = 4_096;
 
-/// One device's common state.
+/// One HSM's common state.
 pub(super) struct Shared {
-    pub settings: HsmSettings,
+    pub name: Arc<str>,
+    pub settings: ArcSwap<HsmSettings>,
     pub metrics: DeviceMetrics,
-    pub trust: Arc<Trust>,
-    pub load: Load,
-    /// Whether an attempt to open the device has failed. An attempt that still runs has not failed, however slow it is.
-    pub opening_failed: AtomicBool,
-    /// Keys that the device rejects although it works.
-    pub key_failures: KeyFailures,
-    pub queue: Queue<Job>,
-    pub watch_list: Arc<WatchList>,
-    pub rejections: Rejections,
-    pub memory: ProofMemory,
+    pub trust: Trust,
+    /// The IVs of the last encryptions: a worker that starts again with the same random numbers is noticed.
+    pub history: History,
+    pub load: LoadEstimate,
+    pub pool: Pool<Job, Session>,
+    /// Keys that the worker has just rejected.
+    pub rejected: Rejected,
+    pub watch_list: WatchList,
+    /// Key objects that workers have proved.
+    pub proofs: Proofs,
+    pub last_check: LastCheck,
+    /// The worker that serves.
+    serving: ArcSwapOption<Crew>,
     usable: AtomicBool,
-    had_keys: AtomicBool,
-    pub(super) keepers: AtomicUsize,
-    pub(super) board: Board,
-    last_check: LastCheck,
-    /// What the owners of the running generation share, for owners that come later.
-    opening: Mutex<Option<Arc<Opening>>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(poisoned)
+    /// The token held keys once.
+    pub had_keys: AtomicBool,
+    /// It did not open with the settings that it was given last.
+    pub rejects_settings: AtomicBool,
+    post: Post,
+    /// Orders taking over, suspending and closing.
+    transition: Mutex<()>,
 }
 
 impl Shared {
-    pub(super) fn new(
-        settings: HsmSettings,
-        metrics: DeviceMetrics,
-        trust: Arc<Trust>,
-        watch_list: &Arc<WatchList>,
-    ) -> Self {
+    pub(super) fn new(settings: HsmSettings, metrics: DeviceMetrics, post: Post) -> Self {
         Self {
-            settings,
+            name: Arc::clone(&settings.name),
+            settings: ArcSwap::from_pointee(settings),
             metrics,
-            trust,
-            load: Load::new(),
-            opening_failed: AtomicBool::new(false),
-            key_failures: KeyFailures::default(),
-            watch_list: Arc::clone(watch_list),
-            rejections: Rejections::default(),
-            memory: ProofMemory::default(),
-            queue: Queue::new(MAX_QUEUE),
+            trust: Trust::default(),
+            history: History::default(),
+            load: LoadEstimate::new(),
+            pool: Pool::new(MAX_QUEUE),
+            rejected: Rejected::default(),
+            watch_list: WatchList::default(),
+            proofs: Proofs::default(),
+            last_check: LastCheck::none(),
+            serving: ArcSwapOption::empty(),
             usable: AtomicBool::new(false),
             had_keys: AtomicBool::new(false),
-            keepers: AtomicUsize::new(0),
-            board: Board::default(),
-            last_check: LastCheck::none(),
-            opening: Mutex::new(None),
+            rejects_settings: AtomicBool::new(false),
+            post,
+            transition: Mutex::new(()),
         }
+    }
+
+    /// Orders what follows with taking over, suspending and closing.
+    pub(super) fn transition(&self) -> MutexGuard<'_, ()> {
+        self.transition.lock().unwrap_or_else(poisoned)
     }
 
     pub(super) fn is_usable(&self) -> bool {
-        self.usable.load(Ordering::Acquire) && self.trust.lost().is_none()
+        self.usable.load(Ordering::Acquire) && self.trust.is_kept()
     }
 
-    // ---- jobs
-
-    /// The next job for an owner of `generation`; None when it is over.
-    pub(super) fn take(&self, generation: Generation) -> Option<Job> {
-        self.queue.take(generation)
+    /// Tells the supervisor.
+    pub(super) fn post(&self) -> &Post {
+        &self.post
     }
 
-    /// Lets a job wait for the device to be opened again; fails it when it has been tried twice, or when nobody opens anything.
-    pub(super) fn try_again(&self, job: Job, error: KeyManagerError) {
-        if job.is_second_try {
-            return job.work.fail(error);
-        }
-        let job = Job {
-            is_second_try: true,
-            ..job
-        };
-        if let Err(job) = self.queue.put_back(job) {
-            job.work.fail(error);
-        }
-    }
-
-    /// How long a new job would take, for the choice between devices.
+    /// How long a new job would take, for the choice between HSMs.
     pub(super) fn suspected_wait(&self) -> Duration {
-        self.load.suspected_wait(self.queue.depth())
+        self.load.suspected_wait(self.pool.depth())
     }
 
-    /// An error of this device.
-    pub(super) fn error(
-        &self,
-        fault: KeyManagerFault,
-        detail: impl Into<std::borrow::Cow<'static, str>>,
-    ) -> KeyManagerError {
-        KeyManagerError::new(fault, &self.settings.name, detail)
+    /// Brings the gauges that follow the HSM up to date.
+    pub(super) fn publish_gauges(&self) {
+        let depth = i64::try_from(self.pool.depth()).unwrap_or(i64::MAX);
+        self.metrics.depth.set(depth);
+        self.metrics.set_lost(self.load.lost());
+        let serving = self.serving();
+        let sessions = serving.map_or(0, |crew| crew.open_sessions());
+        self.metrics.set_sessions(sessions);
     }
 
-    pub(super) fn refusal(&self, refused: Refused) -> KeyManagerError {
-        match refused {
-            Refused::Full => self.error(KeyManagerFault::QueueFull, "it could not be done in time"),
-            Refused::Closed => self.error(KeyManagerFault::DeviceUnavailable, self.reason()),
+    // ---- keys
+
+    /// What the worker that serves knows of the key; none while no worker serves.
+    pub(super) fn key_state(&self, key: &KeySelector) -> Option<KeyState> {
+        let serving = self.serving.load();
+        serving.as_ref()?.keys.state(key)
+    }
+
+    /// The error of a job whose key a proof has rejected. An HSM that does not serve has nothing to say of its keys.
+    pub(super) fn rejection(&self, key: &KeySelector) -> Option<KeyManagerError> {
+        if !self.is_usable() {
+            return None;
         }
-    }
-
-    /// Brings the gauge of waiting jobs up to date.
-    pub(super) fn publish_depth(&self) {
-        self.metrics
-            .depth
-            .set(i64::try_from(self.queue.depth()).unwrap_or(i64::MAX));
+        let (fault, reason) = self.serving.load().as_ref()?.keys.rejection(key)?;
+        Some(self.error(fault, format!("the key with {key} {reason}")))
     }
 
     // ---- state
 
-    /// The device is open: owners may take jobs, requests may come. Says whether it is so: an opening that hung may come too
-    /// late.
-    pub(super) fn open_door(&self, opening: &Arc<Opening>) -> bool {
-        let events = self.board.lock();
-        let is_trusted = self.trust.lost().is_none();
-        if events.over >= opening.generation || events.stop || !is_trusted {
+    /// The worker that serves.
+    pub(super) fn serving(&self) -> Option<Arc<Crew>> {
+        self.serving.load_full()
+    }
+
+    /// This worker serves from now on. Returns whether it does: the output of the HSM may have been found wrong meanwhile.
+    pub(super) fn take_over(&self, crew: &Arc<Crew>) -> bool {
+        let transition = self.transition();
+        if !self.trust.is_kept() {
             return false;
         }
-        *lock(&self.opening) = Some(Arc::clone(opening));
-        self.queue.open(opening.generation);
+        self.pool.remove_all();
+        self.rejected.clear();
+        self.serving.store(Some(Arc::clone(crew)));
+        self.pool.open();
+        let sessions = crew.sessions.iter().filter(|session| session.is_ready());
+        let firsts: Vec<_> = sessions
+            .filter_map(|session| Some((session, self.pool.add(Arc::clone(session))?)))
+            .collect();
         self.usable.store(true, Ordering::Release);
+        let (condition, reason) = crew.health();
+        self.publish(condition, &reason);
         self.enter(Phase::Usable);
+        drop(transition);
+        for (session, job) in firsts {
+            session.send(self, job);
+        }
         true
     }
 
-    /// Fails when a token that had keys has none any more.
-    pub(super) fn check_keys(&self, keys: &KeyTable) -> Result<(), OpenError> {
-        match (keys.is_empty(), self.had_keys.load(Ordering::Relaxed)) {
-            (false, _) => self.had_keys.store(true, Ordering::Relaxed),
-            (true, true) => return Err(OpenError::TokenEmpty),
-            (true, false) => {}
+    /// This worker failed, if it is the one that serves: no new jobs for now, those that wait go on waiting for a moment.
+    pub(super) fn suspend(&self, worker: u32, reason: &str) {
+        let transition = self.transition();
+        if self.serving().is_some_and(|crew| crew.worker == worker) {
+            self.serving.store(None);
+            self.usable.store(false, Ordering::Release);
+            self.pool.suspend();
+            self.enter(Phase::Probing);
+            self.publish(Condition::Down, reason);
         }
-        Ok(())
+        drop(transition);
     }
 
-    /// What the owners of `generation` share; none when it is over.
-    pub(super) fn opening(&self, generation: Generation) -> Option<Arc<Opening>> {
-        self.now_open()
-            .filter(|opening| opening.generation == generation)
-    }
-
-    /// What the owners of the running generation share; none while the device is not open.
-    pub(super) fn now_open(&self) -> Option<Arc<Opening>> {
-        lock(&self.opening).clone()
-    }
-
-    /// Something broke: no new jobs for now, those that wait go on waiting for a moment.
-    fn suspend(&self, generation: Generation, reason: &str) {
-        self.usable.store(false, Ordering::Release);
-        self.enter(Phase::Probing);
-        self.publish(None, Condition::Down, reason);
-        self.queue.suspend(generation);
-    }
-
-    /// The device does not serve: jobs that wait fail at once, as do all that come.
+    /// The HSM does not serve: jobs that wait fail at once, as do all that come.
     pub(super) fn close_door(&self, reason: &str) {
+        let transition = self.transition();
+        self.serving.store(None);
         self.usable.store(false, Ordering::Release);
         self.enter(Phase::Failed);
-        self.publish(None, Condition::Down, reason);
-        for job in self.queue.close() {
+        self.publish(Condition::Down, reason);
+        let waiting = self.pool.close();
+        drop(transition);
+        for job in waiting {
             job.work.fail(self.refusal(Refused::Closed));
         }
     }
 
-    /// Closes the queue of a device that is not trusted. Under the same lock as in `open_door`: it is not opened again.
-    pub(super) fn quarantine(&self) {
-        let events = self.board.lock();
-        self.close_door("its output is wrong");
-        drop(events);
+    /// Ends the service of the HSM, because its output was wrong.
+    pub(super) fn distrust(&self, worker: u32, reason: String) {
+        if !self.trust.lose(reason.clone()) {
+            return;
+        }
+        let hsm = &self.name;
+        tracing::error!(
+            %hsm,
+            reason,
+            "the HSM returned a wrong result; it is not used until an operator acts"
+        );
+        self.close_door(&reason);
+        self.post.fatal(worker, reason);
     }
 
-    /// Notes the state of the breaker. A device that is not trusted has no other state.
+    /// Notes the state of the circuit breaker. An HSM that is not trusted has no other state.
     pub(super) fn enter(&self, phase: Phase) {
-        self.metrics.enter(match self.trust.lost() {
-            None => phase,
-            Some(_) => Phase::Untrusted,
+        self.metrics.enter(match self.trust.is_kept() {
+            true => phase,
+            false => Phase::Untrusted,
         });
     }
 
-    /// Closes the door on an opening that takes long, unless it has opened the door meanwhile.
-    pub(super) fn close_unless_open(&self, generation: Generation, reason: &str) {
-        // The same lock as in `open_door`: the two must not cross.
-        let events = self.board.lock();
-        if self.opening(generation).is_none() {
-            self.close_door(reason);
+    /// Publishes the last health check of this worker, if it is the one that serves.
+    pub(super) fn publish_health(&self, crew: &Crew) {
+        if self
+            .serving()
+            .is_some_and(|serving| serving.worker == crew.worker)
+        {
+            let (condition, reason) = crew.health();
+            self.publish(condition, &reason);
         }
-        drop(events);
     }
 
     /// Publishes what a check found.
-    pub(super) fn publish(
-        &self,
-        identity: Option<TokenIdentity>,
-        condition: Condition,
-        reason: &str,
-    ) {
+    pub(super) fn publish(&self, condition: Condition, reason: &str) {
         match self.trust.lost() {
-            None => self.last_check.publish(identity, condition, reason),
-            Some(lost) => self.last_check.publish(identity, Condition::Down, lost),
+            None => self.last_check.publish(condition, reason),
+            Some(lost) => self.last_check.publish(Condition::Down, &lost),
         }
     }
 
     /// What the last check found; a check that is too old counts as none.
     pub(super) fn report(&self) -> DeviceReport {
-        self.last_check.report(&self.settings.name)
-    }
-
-    /// Why the device does not serve, as last published.
-    pub(super) fn reason(&self) -> String {
-        self.last_check.reason()
-    }
-
-    /// Whether the device is known not to serve; not known is not failed.
-    pub(super) fn has_failed(&self) -> bool {
-        self.last_check.has_failed()
-    }
-
-    // ---- events
-
-    /// The keeper's news: the device is open, or not.
-    pub(super) fn report_opening(&self, generation: Generation, outcome: Result<(), OpenError>) {
-        self.board
-            .post(|events| events.opening = Some((generation, outcome)));
-    }
-
-    /// A fatal fault: suspends the queue at once and wakes the supervisor. The first report of a generation counts.
-    pub(super) fn report_fatal(&self, generation: Generation, reason: String) {
-        self.board.post(|events| {
-            let is_known = matches!(&events.failed, Some((known, _)) if *known >= generation);
-            if !is_known && generation > events.over {
-                self.suspend(generation, &reason);
-                events.failed = Some((generation, reason));
-            }
-        });
-    }
-
-    /// Ends a generation: its owners and its keeper close their sessions and end.
-    pub(super) fn end(&self, generation: Generation) {
-        self.board.post(|events| events.over = generation);
-        *lock(&self.opening) = None;
-        self.queue.suspend(generation);
-    }
-
-    /// Waits until `generation` is over or there `is_work`, `patience` at most; says whether it is over. For the keeper.
-    pub(super) fn wait_for_end(
-        &self,
-        generation: Generation,
-        patience: Duration,
-        is_work: impl Fn() -> bool,
-    ) -> bool {
-        let news = |events: &mut Events| match events.over >= generation {
-            true => Some(true),
-            false => is_work().then_some(false),
-        };
-        self.board.wait_until(patience, news).unwrap_or(false)
-    }
-
-    /// Asks the supervisor to end.
-    pub(super) fn request_stop(&self) {
-        self.board.post(|events| events.stop = true);
-    }
-
-    /// Waits until something happens to `generation` or `patience` is over. For the supervisor.
-    pub(super) fn wait(&self, generation: Generation, patience: Duration) -> Event {
-        let news = self
-            .board
-            .wait_until(patience, |events| events.of(generation));
-        news.unwrap_or(Event::Elapsed)
+        self.last_check.report(&self.name)
     }
 }

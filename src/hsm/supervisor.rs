@@ -1,247 +1,227 @@
-//! The supervisor of a device: a breaker (Probing → Usable → Failed) around its openings. It never calls the device itself, so
-//! that a device that hangs cannot keep it from telling so.
+//! The supervisor of an HSM: a circuit breaker (Probing → Usable → Failed) around its workers.
+//!
+//! There is one cure for everything: a new worker. It starts beside the one that serves, takes over once it has opened and probed the token,
+//! and the old one does what it was asked before it is closed.
+//!
+//! # Invariants
+//! - A worker that serves is never given up for one that does not: with a wrong PIN or a token that is not there, the old settings stay in
+//!   force, and the log says so.
+//! - At most one worker is being opened at a time.
+//! - After a final refusal, such as a wrong PIN, nothing is tried until the settings change.
+
+mod hanging;
+mod opening;
+mod retired;
+mod state;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::events::{Event, Phase};
-use super::keeper;
-use super::module::Modules;
-use super::owner::Owner;
-use super::queue::Generation;
-use super::shared::Shared;
-use super::token::OpenError;
+use tokio::time::timeout;
 
-/// Pauses before the next attempt to open: the first at once, because a lost session is healed so; the last one for ever. Trying is
-/// cheap for the device, and KMS's customers wait for it.
-const BACK_OFF: [Duration; 5] = [
-    Duration::ZERO,
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-    Duration::from_secs(8),
-];
+use super::phase::Phase;
+use super::post::{Event, NotOpened};
+use crate::ekm::Condition;
+use crate::hsm_protocol::HsmSettings;
+use crate::hsm_protocol::launch::WorkerEnd;
+use retired::Retired;
+use state::{LOOK_EVERY, Opening, Purpose, STABLE_AFTER, Serving};
 
-/// A device that has served for so long counts as stable: its next failure starts with the shortest pause. So a device that
-/// fails all the time is opened once a second at most.
-const STABLE_AFTER: Duration = Duration::from_secs(1);
+pub(super) use state::Supervisor;
 
-/// After so many failed attempts in a row the library itself is restarted.
-const ATTEMPTS_BEFORE_RESTART: usize = 3;
+/// How long after a failure jobs may wait for another worker, each until its own deadline; after that they fail at once.
+const SUSPENDED_FOR: Duration = Duration::from_secs(1);
 
-/// How long jobs may wait for the device to be opened again; after that they fail at once. Nobody waits longer for them.
-const SUSPENDED_FOR: Duration = Duration::from_millis(250);
+/// How long workers may take to close their sessions at the end.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// An opening that takes longer hangs. A token with thousands of keys takes seconds.
-const OPENING_HANGS_AFTER: Duration = Duration::from_secs(60);
-
-/// A call that takes longer hangs: nobody has been waiting for its answer for long.
-const CALL_HANGS_AFTER: Duration = Duration::from_secs(2);
-
-/// How often the supervisor looks for threads that hang.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-
-/// How long the threads of one opening may take to close their sessions before the next one begins. Only threads that are
-/// inside the device need it; they go on closing afterwards.
-const END_PATIENCE: Duration = Duration::from_millis(500);
-
-/// Runs until it is asked to stop.
-pub(super) fn supervise(shared: &Arc<Shared>, modules: &Modules) {
-    let mut attempt: usize = 0;
-    let mut refusal: Option<OpenError> = None;
-    for generation in 1.. {
-        let pause = attempt
-            .checked_sub(1)
-            .and_then(|failed| BACK_OFF.get(failed).or(BACK_OFF.last()));
-        if is_stop(&shared.wait(generation, pause.copied().unwrap_or_default())) {
-            return shared.close_door("the proxy is stopping");
+impl Supervisor {
+    /// Runs until it is told to stop; then every worker has ended.
+    pub(super) async fn run(mut self) {
+        self.shared.enter(Phase::Probing);
+        loop {
+            self.look().await;
+            let event = match timeout(self.patience(), self.events.recv()).await {
+                Ok(Some(event)) => event,
+                Ok(None) => break,
+                Err(_) => continue,
+            };
+            if matches!(event, Event::Stop) {
+                break;
+            }
+            self.handle(event);
         }
-        if shared.is_quarantined() {
-            return rest(shared, generation);
+        self.end().await;
+    }
+
+    fn patience(&self) -> Duration {
+        let until_attempt = self.next_attempt.as_ref().map(|(at, _)| *at);
+        until_attempt.map_or(LOOK_EVERY, |at| {
+            at.saturating_duration_since(Instant::now()).min(LOOK_EVERY)
+        })
+    }
+
+    /// What is due by the clock.
+    async fn look(&mut self) {
+        if let Some(since) = self.suspended_since
+            && since.elapsed() > SUSPENDED_FOR
+        {
+            self.suspended_since = None;
+            self.shared.close_door("the HSM is being opened");
         }
-        // As late as possible: what a library sees of its tokens may be what was there when it was initialised.
-        if let Some(error) = refusal.take() {
-            remedy(shared, modules, &error, attempt);
+        let open_timeout = self.shared.settings.load().open_timeout;
+        let is_late = |opening: &Opening| opening.began.elapsed() > open_timeout;
+        if self.opening.as_ref().is_some_and(is_late) {
+            self.not_opened(NotOpened::because("the HSM hangs"));
         }
-        let began = Instant::now();
-        match one_life(shared, modules, generation) {
-            End::Stop => return,
-            End::Failed => {
-                // A device that opens but fails at once is not healed by opening it at once again.
-                match began.elapsed() > STABLE_AFTER {
-                    true => attempt = 0,
-                    false if attempt > 0 => shared.close_door("it fails again and again"),
-                    false => {}
+        self.look_for_hanging_sessions();
+        self.retired.retain_mut(|retired| !retired.look());
+        let is_due = |(at, _): &(Instant, Purpose)| *at <= Instant::now();
+        if self.opening.is_none()
+            && let Some((_, purpose)) = self.next_attempt.take_if(|attempt| is_due(attempt))
+        {
+            self.open(purpose).await;
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Opened(worker) if self.opens(worker) => self.take_over(),
+            Event::NotOpened(worker, why) if self.opens(worker) => self.not_opened(why),
+            Event::Fatal(worker, reason) => self.failed(worker, &reason),
+            Event::Broken(worker, fault) => self.broken(worker, &fault),
+            // One that opens the token ends by itself, and its last words say why.
+            Event::SessionEnded(worker) if self.serves(worker) => self.kill(worker),
+            Event::Ended(worker, how) => self.ended(worker, how),
+            Event::Settings(settings) => self.change(*settings),
+            Event::LibraryChanged => self.replace(Purpose::Library),
+            Event::KeysChanged => self.tell_keys(),
+            Event::Opened(_) | Event::NotOpened(..) | Event::SessionEnded(_) | Event::Stop => {}
+        }
+    }
+
+    fn opens(&self, worker: u32) -> bool {
+        let opening = self.opening.as_ref();
+        opening.is_some_and(|opening| opening.life.worker() == worker)
+    }
+
+    fn serves(&self, worker: u32) -> bool {
+        let serving = self.serving.as_ref();
+        serving.is_some_and(|serving| serving.life.worker() == worker)
+    }
+
+    fn tell_keys(&self) {
+        let keys = self.shared.watch_list.now();
+        let lives = self.serving.iter().map(|serving| &serving.life);
+        let lives = lives.chain(self.opening.iter().map(|opening| &opening.life));
+        for life in lives {
+            life.expect(&keys);
+        }
+    }
+
+    /// A worker that opens, or serves, cannot go on.
+    fn failed(&mut self, worker: u32, reason: &str) {
+        if self.opens(worker) {
+            self.not_opened(NotOpened::because(reason));
+        }
+        if let Some(serving) = self
+            .serving
+            .take_if(|serving| serving.life.worker() == worker)
+        {
+            self.lost(serving, reason);
+        }
+    }
+
+    fn broken(&mut self, worker: u32, fault: &str) {
+        let hsm = &self.shared.name;
+        tracing::error!(%hsm, fault, "the worker does not keep to the protocol; it is killed");
+        self.kill(worker);
+        self.failed(worker, &format!("its worker is broken: {fault}"));
+    }
+
+    /// Kills a worker that opens or serves. Its end is reported; if it has ended already, with how it did.
+    fn kill(&self, worker: u32) {
+        let serving = self.serving.iter().map(|serving| &serving.life);
+        let lives = serving.chain(self.opening.iter().map(|opening| &opening.life));
+        lives
+            .filter(|life| life.worker() == worker)
+            .for_each(|life| life.process.kill());
+    }
+
+    fn ended(&mut self, worker: u32, how: Option<WorkerEnd>) {
+        self.retired
+            .retain(|retired| retired.life.worker() != worker);
+        if self.opens(worker) || self.serves(worker) {
+            let how = how.map_or_else(|| "ended".to_owned(), |how| how.to_string());
+            self.failed(worker, &format!("its worker {how}"));
+        }
+    }
+
+    /// The worker that served does not any more.
+    fn lost(&mut self, serving: Serving, reason: &str) {
+        let hsm = &self.shared.name;
+        self.shared.suspend(serving.life.worker(), reason);
+        // The end of a session, which comes first, knows no better reason than that.
+        self.shared.publish(Condition::Down, reason);
+        let served = serving.since.elapsed();
+        self.retired.push(Retired::new(serving.life));
+        if !self.shared.trust.is_kept() {
+            return self.rest();
+        }
+        tracing::error!(%hsm, reason, "the HSM has failed; it will be opened again");
+        match served > STABLE_AFTER {
+            true => self.failures = 0,
+            // An HSM that opens but fails at once is not cured by opening it at once again.
+            false => {
+                if self.failures > 0 {
+                    self.shared.close_door("it fails again and again");
                 }
-            }
-            End::Returned => attempt = 0,
-            End::Rest => return rest(shared, generation),
-            End::NotOpened(error) => refusal = Some(error),
-        }
-        attempt += 1;
-    }
-}
-
-/// How an opening ended.
-enum End {
-    Stop,
-    /// It served, then it failed.
-    Failed,
-    /// It could not be opened.
-    NotOpened(OpenError),
-    /// It hung, and its calls have come back: it is worth an attempt at once.
-    Returned,
-    /// It must not be opened again.
-    Rest,
-}
-
-fn is_stop(event: &Event) -> bool {
-    matches!(event, Event::Stop)
-}
-
-/// One opening of the device, from its keeper's start to the end of its threads.
-fn one_life(shared: &Arc<Shared>, modules: &Modules, generation: Generation) -> End {
-    shared.enter(Phase::Probing);
-    let end = match keeper::start(shared, modules, generation) {
-        Ok(()) => live(shared, generation),
-        Err(error) => End::NotOpened(error.into()),
-    };
-    match &end {
-        End::Stop => shared.close_door("the proxy is stopping"),
-        // The queue is suspended: the first attempt to open again may save what waits there.
-        End::Failed => {}
-        End::NotOpened(error) => give_up(shared, error),
-        End::Rest | End::Returned => {}
-    }
-    shared.end(generation);
-    shared.wait_for_threads(END_PATIENCE, Shared::is_quiet);
-    await_keeper(shared, generation, end)
-}
-
-/// A keeper that hangs is waited for, however long: a second one would hang beside it.
-fn await_keeper(shared: &Shared, generation: Generation, end: End) -> End {
-    if !shared.has_keeper() {
-        return end;
-    }
-    while shared.has_keeper() {
-        shared.close_door("the device hangs");
-        if is_stop(&shared.wait(generation + 1, LOOK_EVERY)) {
-            return End::Stop;
-        }
-    }
-    match end {
-        End::Failed | End::NotOpened(_) => End::Returned,
-        End::Stop | End::Rest | End::Returned => end,
-    }
-}
-
-fn live(shared: &Arc<Shared>, generation: Generation) -> End {
-    let began = Instant::now();
-    loop {
-        match shared.wait(generation, LOOK_EVERY) {
-            Event::Stop => return End::Stop,
-            // A thread of an earlier generation may have found it.
-            _ if shared.trust.lost().is_some() => return End::Failed,
-            Event::Opened => break,
-            Event::NotOpened(error) => return not_opened(shared, error),
-            // An owner may meet a fault before the keeper has told that it is open.
-            Event::Failed(_) => break,
-            Event::Elapsed if began.elapsed() > OPENING_HANGS_AFTER => {
-                return not_opened(shared, OpenError::Hangs);
-            }
-            Event::Elapsed if began.elapsed() > SUSPENDED_FOR => {
-                shared.close_unless_open(generation, "the device is being opened");
-            }
-            Event::Elapsed => {}
-        }
-    }
-    shared.metrics.count_open("opened");
-    serve(shared, generation)
-}
-
-fn not_opened(shared: &Shared, error: OpenError) -> End {
-    shared.metrics.count_open("failed");
-    match error.is_final() {
-        false => End::NotOpened(error),
-        true => {
-            give_up(shared, &error);
-            End::Rest
-        }
-    }
-}
-
-fn give_up(shared: &Shared, error: &OpenError) {
-    shared.close_door(&error.to_string());
-    shared.opening_failed.store(true, Ordering::Release);
-    let hsm = &shared.settings.name;
-    tracing::error!(%hsm, %error, "the HSM cannot be opened");
-}
-
-/// Serves until a fatal fault or the end; replaces owners that hang, as long as there are not too many of them.
-fn serve(shared: &Arc<Shared>, generation: Generation) -> End {
-    let hsm = &shared.settings.name;
-    loop {
-        match shared.wait(generation, LOOK_EVERY) {
-            Event::Stop => return End::Stop,
-            _ if shared.trust.lost().is_some() => return End::Failed,
-            Event::Failed(reason) => {
-                tracing::error!(%hsm, reason, "the HSM has failed; it will be opened anew");
-                return End::Failed;
-            }
-            Event::Opened | Event::NotOpened(_) | Event::Elapsed => {}
-        }
-        for slot in shared.load.hanging(CALL_HANGS_AFTER) {
-            if slot.give_up() {
-                tracing::warn!(%hsm, "an owner thread hangs inside the HSM; it is replaced");
-                replace(shared, generation);
+                self.failures += 1;
             }
         }
-        let lost = shared.load.lost();
-        shared.metrics.set_lost(lost);
-        if lost > shared.settings.sessions {
-            let reason = format!("{lost} calls hang inside the device");
-            shared.report_fatal(generation, reason);
+        self.suspended_since = Some(Instant::now());
+        self.attempt_after(self.pause(), Purpose::Serve);
+    }
+
+    /// Another worker is to take the place of the one that serves.
+    fn replace(&mut self, purpose: Purpose) {
+        if self.opening.is_none() && self.shared.trust.is_kept() {
+            self.next_attempt = Some((Instant::now(), purpose));
         }
     }
-}
 
-/// Another owner for the one that hangs, in a thread of its own from the start: opening its session may hang as well.
-fn replace(shared: &Arc<Shared>, generation: Generation) {
-    let Some(opening) = shared.opening(generation) else {
-        return;
-    };
-    if let Err(error) = Owner::start(shared, &opening, None) {
-        tracing::error!(hsm = %shared.settings.name, %error, "no thread for another owner");
-    }
-}
-
-/// Nothing more to try: waits for the end.
-fn rest(shared: &Shared, generation: Generation) {
-    while !is_stop(&shared.wait(generation + 1, Duration::from_secs(3_600))) {}
-}
-
-/// Initialises a library that has forgotten it, and restarts one that keeps failing. No thread of ours is inside it then.
-fn remedy(shared: &Shared, modules: &Modules, error: &OpenError, attempt: usize) {
-    let keeps_failing = attempt.is_multiple_of(ATTEMPTS_BEFORE_RESTART);
-    let may_help = error.needs_initialize() || error.is_about_presence() || keeps_failing;
-    if !shared.is_quiet() || !may_help {
-        return;
-    }
-    let Ok(module) = modules.open(&shared.settings.module, shared.settings.parameters.as_ref())
-    else {
-        return;
-    };
-    let hsm = &shared.settings.name;
-    let outcome = match error.needs_initialize() {
-        true => module.initialize().map(|()| true),
-        false => module.restart(),
-    };
-    match outcome {
-        Ok(true) => tracing::warn!(%hsm, "the PKCS#11 library was initialised anew"),
-        Ok(false) => {
-            tracing::warn!(%hsm, "the PKCS#11 library is in use by another HSM; not restarted");
+    /// Other settings: they take the place of those with which a worker is being opened, too.
+    fn change(&mut self, settings: HsmSettings) {
+        let former = self.shared.settings.swap(Arc::new(settings));
+        let now = self.shared.settings.load();
+        if former.token != now.token {
+            self.shared.trust.restore();
         }
-        Err(error) => tracing::error!(%hsm, %error, "the PKCS#11 library could not be initialised"),
+        self.uses_last_good = false;
+        if let Some(opening) = self.opening.take() {
+            self.retired.push(Retired::new(opening.life));
+        }
+        self.failures = 0;
+        self.replace(Purpose::Settings);
+    }
+
+    async fn end(mut self) {
+        self.shared.close_door("the proxy is stopping");
+        let serving = self.serving.take().map(|serving| serving.life);
+        let opening = self.opening.take().map(|opening| opening.life);
+        for life in serving.into_iter().chain(opening) {
+            self.retired.push(Retired::new(life));
+        }
+        let until = Instant::now() + CLOSE_PATIENCE;
+        while !self.retired.is_empty() && Instant::now() < until {
+            self.retired.retain_mut(|retired| !retired.look());
+            let left = until.saturating_duration_since(Instant::now());
+            if let Ok(Some(Event::Ended(worker, how))) =
+                timeout(left.min(LOOK_EVERY), self.events.recv()).await
+            {
+                self.ended(worker, how);
+            }
+        }
+        // Those that are left are killed when they are dropped.
     }
 }

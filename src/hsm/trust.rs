@@ -1,24 +1,40 @@
-//! Whether a device's output can be trusted. What happens when it cannot is in `quarantine`.
+//! Whether the output of an HSM can be trusted.
+//!
+//! # Invariants
+//! - An HSM that returned a wrong output serves nothing more: no encryption, no decryption, no attempt to open it again. What it answered
+//!   to others at the same moment is withheld.
+//! - Only an operator ends this: a restart, another token in its `[[hsm]]`, or a new `[[hsm]]`. Other settings of the HSM can change by
+//!   themselves (a PIN file that is rotated, for example) and do not.
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 
-use super::history::History;
+use arc_swap::ArcSwapOption;
 
-/// The trust in one token. It outlives the connections to it.
+/// The trust in one token. It outlives the workers that open it.
 #[derive(Debug, Default)]
-pub(super) struct Trust {
-    pub history: History,
-    lost: OnceLock<String>,
-}
+pub(super) struct Trust(ArcSwapOption<String>);
 
 impl Trust {
-    /// Why the device is not trusted; none: it is.
-    pub(super) fn lost(&self) -> Option<&str> {
-        self.lost.get().map(String::as_str)
+    /// Why the HSM is not trusted; none: it is.
+    pub(super) fn lost(&self) -> Option<Arc<String>> {
+        self.0.load_full()
+    }
+
+    /// Whether the HSM is trusted.
+    pub(super) fn is_kept(&self) -> bool {
+        self.0.load().is_none()
     }
 
     /// Loses the trust for this reason. Returns whether this is the first one.
     pub(super) fn lose(&self, reason: String) -> bool {
-        self.lost.set(reason).is_ok()
+        let lost = Some(Arc::new(reason));
+        self.0
+            .compare_and_swap(&None::<Arc<String>>, lost)
+            .is_none()
+    }
+
+    /// Another token is meant now.
+    pub(super) fn restore(&self) {
+        self.0.store(None);
     }
 }

@@ -21,9 +21,4 @@ impl WatchList {
     pub(super) fn now(&self) -> Arc<Vec<ExpectedKey>> {
         self.0.load_full()
     }
-
-    /// Whether `keys` came from [`Self::now`] and have not been replaced.
-    pub(super) fn is(&self, keys: &Arc<Vec<ExpectedKey>>) -> bool {
-        Arc::ptr_eq(&self.0.load(), keys)
-    }
 }

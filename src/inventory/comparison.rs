@@ -2,7 +2,7 @@
 
 use super::{Device, Opened};
 use crate::ekm::KeyKind;
-use crate::hsm::TokenKey;
+use crate::hsm_protocol::TokenKey;
 
 /// A key on an HSM.
 #[derive(Clone, Copy)]

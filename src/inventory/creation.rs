@@ -7,7 +7,7 @@ use super::report::HeldKey;
 use super::version::held_key;
 use super::{Device, Found, Inventory};
 use crate::ekm::KeySelector;
-use crate::hsm::NewKey;
+use crate::hsm_protocol::NewKey;
 use crate::keystore::{KeySettings, KeyStoreSettings};
 
 /// What came of making a key.

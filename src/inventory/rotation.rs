@@ -7,7 +7,7 @@
 use super::comparison::{Held, compare};
 use super::{Found, Inventory};
 use crate::ekm::KeySelector;
-use crate::hsm::{HsmSettings, NewKey};
+use crate::hsm_protocol::{HsmSettings, NewKey};
 use crate::keystore::{KeySettings, KeyStoreSettings, VersionSettings};
 use crate::xks::KeyVersion;
 

@@ -10,6 +10,7 @@ use super::version::{all_lacks, holding};
 use super::{Device, Found, Inventory};
 use crate::audit::{Checkpoint, SealedHead, Unseal};
 use crate::ekm::{KeySelector, TAG_LENGTH};
+use crate::hsm_protocol::administration::TestCiphertext;
 
 /// The longest IV that any device makes, in bytes.
 const MAX_IV: usize = 16;
@@ -131,7 +132,11 @@ impl Device {
             Found::Ambiguous(n) => return Err(format!("it has {n} keys with {selector}")),
         };
         let aad = checkpoint.head.aad();
-        let answer = opened.token.authenticates(key, iv, &aad, sealed);
+        let ciphertext = TestCiphertext {
+            iv: iv.clone(),
+            sealed: sealed.clone(),
+        };
+        let answer = opened.token.authenticates(key, &aad, ciphertext);
         answer.map_err(|error| error.to_string())
     }
 }

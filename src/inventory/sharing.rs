@@ -4,7 +4,7 @@
 use super::version::Version;
 use super::{Device, Found, Inventory, Opened};
 use crate::ekm::KeySelector;
-use crate::hsm::TokenKey;
+use crate::hsm_protocol::TokenKey;
 
 /// A use of a key of an HSM by the configuration.
 struct Use<'a> {

@@ -2,7 +2,7 @@
 
 use super::report::TokenReport;
 use super::{Device, Opened};
-use crate::hsm::GcmFinding;
+use crate::hsm_protocol::GcmFinding;
 
 pub(super) fn of(device: &Device) -> TokenReport {
     let name = device.name.to_string();
@@ -29,11 +29,14 @@ fn of_opened(name: String, health_key: &str, opened: &Opened) -> TokenReport {
         }
         GcmFinding::Unusable(why) => (None, Some(format!("AES-GCM does not work: {why}"))),
     };
+    let failed = opened.token.fault();
+    let failed = failed.map(|error| format!("it failed while it was checked: {error}"));
+    let faults: Vec<String> = fault.into_iter().chain(failed).collect();
     TokenReport {
         name,
-        token: Some(opened.token.describe()),
-        is_proved: fault.is_none(),
+        token: Some(opened.token.describe().to_owned()),
+        is_proved: faults.is_empty(),
         gcm_profile,
-        faults: fault.into_iter().collect(),
+        faults,
     }
 }

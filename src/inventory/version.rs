@@ -4,7 +4,7 @@ use super::comparison::{Comparison, Held, compare};
 use super::report::{HeldKey, Holding, SameKey, VersionReport};
 use super::{Device, Found, Inventory};
 use crate::ekm::{KeyAttributes, KeyKind, KeyUsageFlags};
-use crate::hsm::TokenKey;
+use crate::hsm_protocol::TokenKey;
 use crate::keystore::{KeySettings, KeyStoreSettings, State, VersionSettings};
 
 /// One version of the configuration.

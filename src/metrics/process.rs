@@ -1,4 +1,5 @@
-//! Metrics of the process itself, read from `/proc/self` at each scrape. Names and meanings are those that Prometheus client libraries agree on.
+//! Metrics of the front process, read from `/proc/self` at each scrape: the launcher and the workers are not included. Names and meanings are those
+//! that Prometheus client libraries agree on.
 //!
 //! A value that the kernel does not show is left out of the scrape: a zero would look like a measurement.
 

@@ -7,8 +7,8 @@ use super::faults::fault_of;
 use super::{Answer, Call, Cost};
 use crate::ekm::{Digest, EncryptJob, Sealed};
 use crate::xks::{
-    Aad, CiphertextMetadata, EncryptRequest, EncryptResponse, Fault, FaultKind, GcmTag,
-    InitializationVector, SealedBytes, framed_aad, integrity_value,
+    CiphertextMetadata, EncryptRequest, EncryptResponse, Fault, FaultKind, GcmTag,
+    InitializationVector, SealedBytes, framed_aad, integrity_prefix,
 };
 
 /// Encrypts under the key's primary version.
@@ -30,7 +30,8 @@ pub async fn encrypt(
         plaintext: Arc::new(request.plaintext),
         aad: framed_aad(&request.aad, &metadata).into(),
         must_decrypt: wants_integrity_value,
-        digest: wants_integrity_value.then(|| integrity_digest(request.aad, metadata.clone())),
+        digest: wants_integrity_value
+            .then(|| Digest::new(integrity_prefix(&request.aad, &metadata).into())),
         deadline: call.deadline,
         calls: call.calls.clone(),
         encryptions: version.encryption_count(),
@@ -49,11 +50,6 @@ pub async fn encrypt(
         integrity_value,
     };
     Ok(Answer { value, cost })
-}
-
-/// The CDIV of a ciphertext that is bound to these, computed on the device's buffers: they are sent as they are.
-fn integrity_digest(aad: Aad, metadata: CiphertextMetadata) -> Digest {
-    Digest::new(move |iv, ciphertext, tag| integrity_value(&aad, &metadata, iv, ciphertext, tag))
 }
 
 /// The device's lengths are checked before anything leaves: a wrong one is the device's fault.

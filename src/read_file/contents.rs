@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{Access, AtFlags, CWD, OFlags};
 use zeroize::Zeroizing;
 
 /// The largest file that is read, in bytes. A configuration of 50,000 keys has a tenth of it.
@@ -37,6 +37,15 @@ pub(super) fn of_regular(path: &Path) -> io::Result<Contents> {
     read(file, metadata)
 }
 
+pub(super) fn metadata_of_readable(path: &Path) -> io::Result<Metadata> {
+    let metadata = fs::metadata(path)?;
+    check_type(metadata.file_type())?;
+    check_size(usize::try_from(metadata.len()).unwrap_or(usize::MAX))?;
+    // For the effective user, as at opening.
+    rustix::fs::accessat(CWD, path, Access::READ_OK, AtFlags::EACCESS)?;
+    Ok(metadata)
+}
+
 pub(super) fn of_any(path: &Path) -> io::Result<Contents> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
@@ -61,10 +70,7 @@ fn read(mut file: File, metadata: Metadata) -> io::Result<Contents> {
     let mut bytes = Zeroizing::new(vec![0; size.clamp(FIRST_ROOM, MAX_SIZE) + 1]);
     let mut filled = 0;
     loop {
-        if filled > MAX_SIZE || size > MAX_SIZE {
-            let what = format!("it is larger than {} MiB", MAX_SIZE >> 20);
-            return Err(io::Error::new(ErrorKind::FileTooLarge, what));
-        }
+        check_size(size.max(filled))?;
         if filled == bytes.len() {
             bytes = grown(&bytes);
         }
@@ -78,6 +84,14 @@ fn read(mut file: File, metadata: Metadata) -> io::Result<Contents> {
     }
     bytes.truncate(filled);
     Ok(Contents { bytes, metadata })
+}
+
+fn check_size(size: usize) -> io::Result<()> {
+    if size <= MAX_SIZE {
+        return Ok(());
+    }
+    let what = format!("it is larger than {} MiB", MAX_SIZE >> 20);
+    Err(io::Error::new(ErrorKind::FileTooLarge, what))
 }
 
 /// Twice the room. `Vec` would leave the old contents behind; here they are wiped.
@@ -118,6 +132,8 @@ mod tests {
         ] {
             let error = of_regular(&path).err().unwrap().to_string();
             assert!(error.contains(is), "{error}");
+            let seen = metadata_of_readable(&path).unwrap_err().to_string();
+            assert_eq!(seen, error);
         }
         assert_eq!(of_any(Path::new("/dev/null")).unwrap().bytes.len(), 0);
     }
@@ -141,7 +157,10 @@ mod tests {
         file.set_len(u64::try_from(MAX_SIZE).unwrap() + 1).unwrap();
         let error = of_regular(&path).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::FileTooLarge);
+        let seen = metadata_of_readable(&path).unwrap_err();
+        assert_eq!(seen.kind(), ErrorKind::FileTooLarge);
         file.set_len(u64::try_from(MAX_SIZE).unwrap()).unwrap();
         assert_eq!(of_regular(&path).unwrap().bytes.len(), MAX_SIZE);
+        assert!(metadata_of_readable(&path).is_ok());
     }
 }

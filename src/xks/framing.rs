@@ -44,6 +44,11 @@ pub fn version_of_framing(framed: &[u8]) -> Option<KeyVersion> {
     (usize::from(*length) == metadata.as_bytes().len()).then(|| metadata.named_version())?
 }
 
+/// What the CDIV covers before IV, ciphertext and tag: `AAD ‖ MD`.
+pub fn integrity_prefix(aad: &Aad, metadata: &CiphertextMetadata) -> Vec<u8> {
+    [aad.as_bytes(), metadata.as_bytes()].concat()
+}
+
 /// The CDIV: `SHA-256(AAD ‖ MD ‖ IV ‖ ciphertext ‖ tag)`, the raw AAD, no lengths.
 pub fn integrity_value(
     aad: &Aad,

@@ -13,6 +13,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("bin", 8),
     ("cli", 7),
     ("app", 6),
+    ("launcher", 6),
+    ("worker", 6),
     ("config", 5),
     ("server", 4),
     ("admin", 4),
@@ -21,6 +23,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("simulator", 4),
     ("operations", 3),
     ("hsm", 3),
+    ("pkcs11", 3),
+    ("token_access", 3),
     ("keystore", 2),
     ("policy", 2),
     ("audit", 2),
@@ -28,6 +32,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("xks", 1),
     ("sigv4", 1),
     ("ekm", 1),
+    ("hsm_protocol", 2),
     ("connections", 1),
     ("read_file", 1),
     ("secret", 0),
@@ -35,6 +40,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("json_line", 0),
     ("listen", 0),
     ("metrics", 0),
+    ("sandbox", 0),
     ("similar", 0),
     ("build_info", 0),
     ("sync", 0),
@@ -43,6 +49,21 @@ const LAYERS: &[(&str, u8)] = &[
 
 /// Imports that the layers would allow but that are forbidden, with the reason.
 const FORBIDDEN_IMPORTS: &[(&str, &str, &str)] = &[
+    (
+        "app",
+        "pkcs11",
+        "no PKCS#11 code runs in the front: it asks workers",
+    ),
+    (
+        "server",
+        "pkcs11",
+        "no PKCS#11 code runs in the front: it asks workers",
+    ),
+    (
+        "operations",
+        "pkcs11",
+        "no PKCS#11 code runs in the front: it asks workers",
+    ),
     (
         "server",
         "hsm",
@@ -84,12 +105,13 @@ const FORBIDDEN_IMPORTS: &[(&str, &str, &str)] = &[
         "AWS KMS uses a proxy over the wire only",
     ),
     ("hsm", "xks", "a device does not know that AWS exists"),
+    ("pkcs11", "xks", "an HSM does not know that AWS exists"),
 ];
 
 /// Crates that only some modules may name, with the reason.
 const CRATES: &[(&str, &[&str], &str)] = &[
-    ("cryptoki", &["hsm"], "only one module uses PKCS#11"),
-    ("cryptoki_sys", &["hsm"], "only one module uses PKCS#11"),
+    ("cryptoki", &["pkcs11"], "only one module uses PKCS#11"),
+    ("cryptoki_sys", &["pkcs11"], "only one module uses PKCS#11"),
     (
         "toml",
         &["config"],
@@ -104,6 +126,16 @@ const CRATES: &[(&str, &[&str], &str)] = &[
         "cedar_policy",
         &["policy"],
         "only one module uses the policy language",
+    ),
+    (
+        "landlock",
+        &["sandbox"],
+        "processes restrict themselves in one place",
+    ),
+    (
+        "seccompiler",
+        &["sandbox"],
+        "processes restrict themselves in one place",
     ),
     ("clap", &["cli"], "flags are parsed in one place"),
     (

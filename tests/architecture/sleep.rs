@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// Test code that may call a function that sleeps, with the reason. All other tests wait for conditions by these (`tests/README.md`).
 /// `tests/bench` measures by command, and keeps a pace: it is not searched.
-const SLEEPERS: [(&str, &str); 9] = [
+const SLEEPERS: [(&str, &str); 13] = [
     (
         "src/sync/tests.rs",
         "a thread that never ends, while another one ends the process",
@@ -26,9 +26,22 @@ const SLEEPERS: [(&str, &str); 9] = [
         "tests/hanging_disk/lib.rs",
         "a call that hangs polls for its release",
     ),
+    ("src/hsm/session/tests/played.rs", "polls for a condition"),
     (
         "src/audit/tests/full_disk.rs",
         "polls for a condition, in a process of its own",
+    ),
+    (
+        "src/launcher/tests/front.rs",
+        "polls for a condition, in a process of its own; a process that stays until it is killed",
+    ),
+    (
+        "src/launcher/tests/process.rs",
+        "polls for a condition, in a process of its own",
+    ),
+    (
+        "src/launcher/tests/worker.rs",
+        "a process that stays until it is killed",
     ),
     (
         "src/ekm/fake.rs",

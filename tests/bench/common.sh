@@ -56,6 +56,19 @@ make_token_directory() { # name
   export SOFTHSM2_CONF=$work/$1.conf
 }
 
+# What the modules find in their environment and what they write, as lines of an [[hsm]] table.
+of_modules() {
+  local name variables=() writable=()
+  for name in SOFTHSM2_CONF "${!FAULTY_PKCS11_@}"; do
+    [[ -n ${!name:-} ]] || continue
+    variables+=("$name = \"${!name}\"")
+    [[ $name != *_CONTROL* ]] || writable+=("\"${!name}\"")
+  done
+  writable+=("\"$(sed -n 's/^directories.tokendir = //p' "$SOFTHSM2_CONF")\"")
+  local IFS=,
+  printf 'environment = { %s }\nwritable = [%s]\n' "${variables[*]}" "${writable[*]}"
+}
+
 softhsm_token() { # label of the token, command, options
   local label=$1 command=$2
   shift 2
@@ -64,18 +77,30 @@ softhsm_token() { # label of the token, command, options
 
 # --- figures ----------------------------------------------------------------------------------------------------------
 
-# User and system time in clock ticks; the name in field 2 may hold blanks, so count from behind its bracket.
-cpu_ticks() { sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'; } # pid
+# The processes of a service: the one that was started, and its children.
+processes() { # pid
+  echo "$1"
+  tr ' ' '\n' <"/proc/$1/task/$1/children" 2>/dev/null || true
+}
+
+# User and system time of a service in clock ticks; the name in field 2 may hold blanks, so count from behind its bracket.
+cpu_ticks() { # pid
+  local process
+  for process in $(processes "$1"); do
+    sed 's/.*) //' "/proc/$process/stat" 2>/dev/null || true
+  done | awk '{ sum += $12 + $13 } END { print sum + 0 }'
+}
 
 figure() { sed -n "s/.*\b$1=\([0-9.]*\).*/\1/p" <<<"$2"; } # name, line of figures
 
 # The median of the lines.
 middle() { sort -g | awk '{ a[NR] = $1 } END { print NR % 2 ? a[(NR + 1) / 2] : (a[NR / 2] + a[NR / 2 + 1]) / 2 }'; }
 
-# The TCP ports on which a process listens, found without its log.
+# The TCP ports on which a service listens, found without its log.
 listening() { # pid
-  local inode port
-  for inode in $(readlink "/proc/$1/fd/"* 2>/dev/null | sed -n 's/^socket:\[\(.*\)\]$/\1/p'); do
+  local process inode port
+  for inode in $(for process in $(processes "$1"); do readlink "/proc/$process/fd/"* 2>/dev/null || true; done |
+    sed -n 's/^socket:\[\(.*\)\]$/\1/p'); do
     port=$(awk -v inode="$inode" '$4 == "0A" && $10 == inode { split($2, at, ":"); print at[2] }' /proc/net/tcp)
     [[ -n $port ]] && printf '%d\n' "0x$port"
   done

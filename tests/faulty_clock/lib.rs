@@ -1,6 +1,7 @@
 //! A clock that fails once, for tests: preloaded into a process, `clock_gettime` fails in the thread and for the clock that the file
-//! `XKS_TEST_CLOCK` names (`NAME CLOCK`, such as `xks-config 1`), and removes the file. The Rust standard library answers that with a panic: so
-//! a test provokes a panic in any thread of the real program, which has no code for it.
+//! `XKS_TEST_CLOCK` names (`NAME CLOCK`, such as `xks-config 1`), once for each such file. It removes the file, unless a sandbox forbids
+//! that. The Rust standard library answers with a panic: so a test provokes a panic in any thread of the real program, which has no code
+//! for it.
 //!
 //! *Invariant*: without that file, it is the system's own clock and nothing else.
 
@@ -10,6 +11,8 @@
 )]
 
 use std::ffi::c_int;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use rustix::time::{ClockId, clock_gettime as system_clock};
 
@@ -59,6 +62,21 @@ fn is_to_fail(clock: c_int) -> bool {
     };
     let name = rustix::thread::name();
     let is_it = name.is_ok_and(|name| wanted == format!("{} {clock}", name.to_string_lossy()));
-    // Of several threads of this name, one.
-    is_it && std::fs::remove_file(&file).is_ok()
+    is_it && is_first(file.as_ref())
+}
+
+/// The order that was carried out last: when its file was written, in nanoseconds.
+static DONE: AtomicI64 = AtomicI64::new(0);
+
+/// Of several threads of this name, one.
+fn is_first(file: &std::path::Path) -> bool {
+    let Ok(order) = std::fs::metadata(file) else {
+        return false;
+    };
+    let order = order.mtime().wrapping_mul(1_000_000_000) + order.mtime_nsec();
+    let is_first = DONE.swap(order, Ordering::SeqCst) != order;
+    if is_first {
+        drop(std::fs::remove_file(file));
+    }
+    is_first
 }

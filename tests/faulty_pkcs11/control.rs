@@ -23,6 +23,11 @@ use memmap2::{MmapMut, MmapOptions, MmapRaw};
 /// As the count of `fail_next`: until `heal` or another `fail_next`.
 pub const FOREVER: u64 = u64::MAX;
 
+/// Which calls of a function hang: all of them, the next one, or one that hangs already.
+pub const HANGS_ALL: u64 = 1;
+pub const HANGS_NEXT: u64 = 2;
+pub const HANGS_ONE: u64 = 3;
+
 macro_rules! functions {
     ($($name:ident)*) => {
         /// The functions of PKCS#11 2.40, in the order of its function list.
@@ -96,6 +101,56 @@ impl Lie {
     ];
 }
 
+/// How a call ends the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProcessEnd {
+    Signal(u8),
+    Exit(u8),
+}
+
+impl ProcessEnd {
+    const EXIT: u64 = 1 << 8;
+    const SIGNAL: u64 = 2 << 8;
+
+    fn code(self) -> u64 {
+        match self {
+            Self::Exit(code) => Self::EXIT | u64::from(code),
+            Self::Signal(signal) => Self::SIGNAL | u64::from(signal),
+        }
+    }
+
+    /// What was set, if anything was.
+    pub fn of(code: u64) -> Option<Self> {
+        let number = u8::try_from(code & 0xff).ok()?;
+        match code & !0xff {
+            Self::EXIT => Some(Self::Exit(number)),
+            Self::SIGNAL => Some(Self::Signal(number)),
+            _ => None,
+        }
+    }
+}
+
+/// What a broken library does to its process. The README describes each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misdeed {
+    Segfault = 1,
+    Abort,
+    Exit,
+    Fork,
+    Chatter,
+}
+
+impl Misdeed {
+    /// Every misdeed.
+    pub const ALL: [Self; 5] = [
+        Self::Segfault,
+        Self::Abort,
+        Self::Exit,
+        Self::Fork,
+        Self::Chatter,
+    ];
+}
+
 /// Steering and counters of one function.
 #[repr(C)]
 pub struct FunctionBlock {
@@ -107,6 +162,8 @@ pub struct FunctionBlock {
     pub random_delay: AtomicU64,
     pub fail_code: AtomicU64,
     pub fail_count: AtomicU64,
+    pub end: AtomicU64,
+    pub misdeed: AtomicU64,
 }
 
 /// The whole file.
@@ -205,6 +262,20 @@ impl Control {
         block.hang.store(hang.into(), SeqCst);
     }
 
+    /// Calls of `function` end the process.
+    pub fn end_process(&self, function: Function, end: ProcessEnd) {
+        let block = self.block().function(function);
+        block.end.store(end.code(), SeqCst);
+    }
+
+    /// The next call of `function` does not return until `hang` or `heal`; others do.
+    pub fn hang_next(&self, function: Function) {
+        self.block()
+            .function(function)
+            .hang
+            .store(HANGS_NEXT, SeqCst);
+    }
+
     /// The next `count` calls of `function` return `code` and do nothing; see `FOREVER`.
     pub fn fail_next(&self, function: Function, code: u64, count: u64) {
         let block = self.block().function(function);
@@ -213,7 +284,18 @@ impl Control {
         block.fail_count.store(count, SeqCst);
     }
 
-    /// From now on `fail_next` concerns the key of this label only, in the functions that start or do an encryption or a decryption.
+    /// The next call of `function` does this to its process, once.
+    pub fn commit_next(&self, function: Function, misdeed: Misdeed) {
+        let block = self.block().function(function);
+        block.misdeed.store(misdeed as u64, SeqCst);
+    }
+
+    /// Whether a misdeed has yet to be committed.
+    pub fn is_to_commit(&self, function: Function) -> bool {
+        self.block().function(function).misdeed.load(SeqCst) != 0
+    }
+
+    /// From now on `fail_next` and `end_process` concern the key of this label only, in the functions that start or do an encryption or a decryption.
     pub fn fail_only_key(&self, label: &str) {
         let failing_key = hash(label.as_bytes());
         self.block().failing_key.store(failing_key, SeqCst);
@@ -311,15 +393,17 @@ impl Control {
         self.block().lie_count.load(SeqCst)
     }
 
-    /// Ends delays, hangs, failures, lies, removal and the session limit. Dialect, bad-tag code and PIN
+    /// Ends delays, hangs, ends of the process, failures, lies, removal and the session limit. Dialect, bad-tag code and PIN
     /// lock stay: they are what the device is, not what has befallen it.
     pub fn heal(&self) {
         for function in Function::ALL {
             let block = self.block().function(*function);
             block.hang.store(0, SeqCst);
+            block.end.store(0, SeqCst);
             block.delay.store(0, SeqCst);
             block.random_delay.store(0, SeqCst);
             block.fail_count.store(0, SeqCst);
+            block.misdeed.store(0, SeqCst);
         }
         self.block().lie_count.store(0, SeqCst);
         self.block().failing_key.store(0, SeqCst);

@@ -5,6 +5,7 @@
 //! a hung call holds up nobody but its caller.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::exit;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread::sleep;
 use std::time::Duration;
@@ -13,7 +14,12 @@ use cryptoki_sys::{
     CK_RV, CK_SESSION_HANDLE, CKR_BUFFER_TOO_SMALL, CKR_DEVICE_REMOVED, CKR_GENERAL_ERROR, CKR_OK,
 };
 
-use crate::control::{FOREVER, Function, FunctionBlock};
+use rustix::process::{Signal, getpid, kill_process};
+
+use crate::control::{
+    FOREVER, Function, FunctionBlock, HANGS_ALL, HANGS_NEXT, HANGS_ONE, ProcessEnd,
+};
+use crate::misdeeds;
 use crate::module::{Answer, Module, hold};
 use crate::sessions::Session;
 
@@ -87,12 +93,14 @@ impl Module {
 
     fn interfere(&self, function: Function) -> Answer {
         let block = self.control.block().function(function);
+        misdeeds::commit(block);
         hang(block);
         self.delay(block);
         let is_for_one_key = self.control.block().failing_key.load(SeqCst) != 0;
         if is_for_one_key && has_key(function) {
             return Ok(());
         }
+        end_process(block);
         match take_failure(block) {
             Some(code) => Err(code),
             None => Ok(()),
@@ -106,6 +114,7 @@ impl Module {
         if failing_key == 0 || session.key_label != failing_key {
             return Ok(());
         }
+        end_process(block);
         let Some(code) = take_failure(block) else {
             return Ok(());
         };
@@ -173,14 +182,40 @@ fn end_operation(handle: CK_SESSION_HANDLE) -> Answer {
 }
 
 fn hang(block: &FunctionBlock) {
-    if block.hang.load(SeqCst) == 0 {
-        return;
-    }
+    let hangs = block.hang.load(SeqCst);
+    let held = match hangs {
+        HANGS_ALL => HANGS_ALL,
+        HANGS_NEXT
+            if block
+                .hang
+                .compare_exchange(hangs, HANGS_ONE, SeqCst, SeqCst)
+                .is_ok() =>
+        {
+            HANGS_ONE
+        }
+        _ => return,
+    };
     block.stuck.fetch_add(1, SeqCst);
-    while block.hang.load(SeqCst) != 0 {
+    while block.hang.load(SeqCst) == held {
         sleep(Duration::from_millis(1));
     }
     block.stuck.fetch_sub(1, SeqCst);
+}
+
+/// Ends the process, as a defect of a library does.
+fn end_process(block: &FunctionBlock) {
+    match ProcessEnd::of(block.end.load(SeqCst)) {
+        Some(ProcessEnd::Exit(code)) => exit(code.into()),
+        Some(ProcessEnd::Signal(signal)) => {
+            if let Some(signal) = Signal::from_named_raw(signal.into()) {
+                // Twice: the handler of Rust for SIGSEGV only restores the default action and expects the fault to happen again.
+                for _ in 0..2 {
+                    let _ = kill_process(getpid(), signal);
+                }
+            }
+        }
+        None => {}
+    }
 }
 
 fn take_failure(block: &FunctionBlock) -> Option<CK_RV> {

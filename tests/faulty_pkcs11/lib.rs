@@ -24,6 +24,7 @@ mod gcm;
 mod keys;
 mod lies;
 mod list;
+mod misdeeds;
 mod module;
 mod objects;
 mod passed_on;

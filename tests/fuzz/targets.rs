@@ -3,9 +3,14 @@
 mod base64;
 mod canonical_request;
 mod client_certificate;
+mod job_frame;
 mod json_body;
+mod launch_frames;
+mod news_frame;
+mod order_frame;
 mod path;
 mod request_head;
+mod session_frame;
 mod trace_context;
 
 /// Panics if the input breaks a property.
@@ -16,8 +21,13 @@ pub const ALL: &[(&str, Check)] = &[
     ("base64", base64::check),
     ("canonical_request", canonical_request::check),
     ("client_certificate", client_certificate::check),
+    ("job_frame", job_frame::check),
     ("json_body", json_body::check),
+    ("launch_frames", launch_frames::check),
+    ("news_frame", news_frame::check),
+    ("order_frame", order_frame::check),
     ("path", path::check),
     ("request_head", request_head::check),
+    ("session_frame", session_frame::check),
     ("trace_context", trace_context::check),
 ];

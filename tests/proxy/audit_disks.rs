@@ -17,7 +17,7 @@ fn on_a_small_disk(on_failure: &str) -> (Proxy, Trail, PathBuf) {
         let lines = format!("on_failure = {on_failure:?}");
         trail = Some(setup.audit_on_a_disk(128, &lines));
     });
-    let root = PathBuf::from(format!("/proc/{}/root", proxy.daemon.id()));
+    let root = PathBuf::from(format!("/proc/{}/root", proxy.daemon.front()));
     let trail = trail.unwrap().below(&root);
     let filler = trail.path().with_file_name("filler");
     (proxy, trail, filler)

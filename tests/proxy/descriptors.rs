@@ -10,7 +10,7 @@ use crate::harness::{PAYMENTS, Proxy};
 
 /// User and system time of the process so far, in clock ticks of 10 ms.
 fn ticks(proxy: &Proxy) -> u64 {
-    let path = format!("/proc/{}/stat", proxy.daemon.id());
+    let path = format!("/proc/{}/stat", proxy.daemon.front());
     let stat = std::fs::read_to_string(path).unwrap();
     let (_, fields) = stat.rsplit_once(") ").unwrap();
     let fields: Vec<&str> = fields.split(' ').collect();
@@ -26,7 +26,7 @@ fn want_of_descriptors_does_not_spin_and_passes() {
         current: Some(40),
         maximum: Some(40),
     };
-    let pid = Pid::from_raw(i32::try_from(proxy.daemon.id()).unwrap());
+    let pid = Pid::from_raw(i32::try_from(proxy.daemon.front()).unwrap());
     prlimit(pid, Resource::Nofile, few).unwrap();
     // More than there are descriptors; what is not accepted waits in the kernel.
     let waiting: Vec<TcpStream> = (0..80)

@@ -81,7 +81,10 @@ fn tpm2_pkcs11_has_no_aes_gcm() {
         setup.set_path("hsm", "module", &module);
         // Not initialized, and found all the same.
         setup.set("hsm", "token", "{ serial = \"0000000000000000\" }");
-        setup.variables.extend(tpm.variables.clone());
+        for (name, value) in &tpm.variables {
+            setup.module_variable(name, value);
+        }
+        setup.writable(directory.path());
     });
     let rest = error.strip_prefix("the token (IBM, SW   TPM ");
     let rest = rest.unwrap_or_else(|| panic!("{error}"));
@@ -133,7 +136,8 @@ fn p11_kit_remoting_serves_or_has_no_aes_gcm() {
     let mut running = None;
     let proxy = Proxy::launch(|setup| {
         let server = Remote::start(&setup.token);
-        setup.variables.push(server.variable());
+        let (name, value) = server.variable();
+        setup.module_variable(&name, &value);
         running = Some(server);
         setup.set_path("hsm", "module", &client);
     });

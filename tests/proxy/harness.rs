@@ -12,6 +12,7 @@ pub mod load;
 pub mod metrics;
 pub mod outage;
 pub mod pki;
+pub mod process;
 pub mod product;
 pub mod reload;
 pub mod response;

@@ -8,6 +8,7 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::Signal;
 
 use crate::command_line::run;
+use crate::harness::metrics::eventually;
 use crate::harness::setup::Setup;
 use crate::harness::token::example;
 use crate::harness::wire::encrypt_body;
@@ -199,6 +200,29 @@ fn a_start_waits_for_a_file_server_and_still_stops_when_asked() {
     daemon.await_caught(Signal::TERM);
     fs::remove_file(&hangs).unwrap();
     daemon.wait_for("ready", |line| line["message"] == "ready");
+}
+
+#[test]
+fn sighup_during_the_first_reading_is_not_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut setup = Setup::new(directory.path());
+    let hangs = on_a_file_server(&mut setup);
+    let file = setup.write();
+    fs::write(&hangs, "").unwrap();
+    let daemon = crate::harness::daemon::Daemon::start(&file, &setup.variables);
+    let handled = 1_u64 << (Signal::HUP.as_raw() - 1);
+    eventually("a handler in the front", || {
+        let status = fs::read_to_string(format!("/proc/{}/status", daemon.front())).ok()?;
+        let mut lines = status.lines();
+        let caught = lines.find_map(|line| line.strip_prefix("SigCgt:"))?;
+        let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
+        (caught & handled != 0).then_some(())
+    });
+    daemon.signal_front(Signal::HUP);
+    fs::remove_file(&hangs).unwrap();
+    daemon.wait_for("a reading after the start", |line| {
+        line["message"] == "the configuration was read again; nothing has changed"
+    });
 }
 
 #[test]

@@ -96,7 +96,11 @@ fn a_pin_that_is_not_exactly_the_pin_never_gets_to_the_token() {
         (format!("\u{feff}{PIN}"), "byte order mark (BOM)"),
     ] {
         fs::write(setup.token.pin_file(), text).unwrap();
-        for command in [&["check-config", "--hsm"][..], &["key", "list"], &["serve"]] {
+        for command in [
+            &["check-config"][..],
+            &["check-config", "--hsm"],
+            &["key", "list"],
+        ] {
             let ran = run(&setup, command).expect(78, &["hsm[0].pin: ", what]);
             assert!(!ran.stderr.contains(PIN), "{ran}");
         }
@@ -107,6 +111,50 @@ fn a_pin_that_is_not_exactly_the_pin_never_gets_to_the_token() {
     }
     let attempts = (control.logins(), control.login_failures());
     assert_eq!((attempts, control.wrong_pins()), ((0, 0), 0));
+}
+
+#[test]
+fn a_file_that_is_not_a_pin_keeps_the_hsm_from_opening_until_it_is_replaced() {
+    let mut control = None;
+    let proxy = Proxy::launch(|setup| {
+        control = Some(setup.faulty_module());
+        fs::write(setup.token.pin_file(), format!("{PIN}\n\n")).unwrap();
+    });
+    let control = control.unwrap();
+    let line = proxy.daemon.wait_for("why it is not opened", |line| {
+        line["message"] == "the HSM cannot be opened"
+    });
+    let error = line["error"].as_str().unwrap();
+    assert!(
+        error.starts_with("the PIN: the secret has more than one line"),
+        "{error}"
+    );
+    assert_eq!((control.logins(), control.login_failures()), (0, 0));
+    fs::write(proxy.setup.token.pin_file(), PIN).unwrap();
+    proxy.await_ready();
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+    assert!(!proxy.daemon.log().join("\n").contains(PIN));
+}
+
+#[test]
+fn settings_of_the_process_of_a_library_are_checked() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut setup = Setup::new(directory.path());
+    let ran = run(&setup, &["check-config"]).expect(0, &["ok"]);
+    assert!(!ran.stderr.contains("hsm[0]"), "{ran}");
+    setup.set("hsm", "danger_no_sandbox", "true");
+    setup.writable(&directory.path().join("absent"));
+    setup.module_variable("LD_AUDIT", "");
+    run(&setup, &["check-config"]).expect(
+        0,
+        &[
+            "hsm[0].danger_no_sandbox: the library runs without a sandbox",
+            "hsm[0].writable: cannot find",
+            "hsm[0].environment.LD_AUDIT: loads further libraries",
+        ],
+    );
+    setup.set("hsm", "hang_timeout", "\"1ms\"");
+    run(&setup, &["check-config"]).expect(78, &["hsm[0].hang_timeout: must be from 100ms"]);
 }
 
 /// Without a fit health key the device serves, is DEGRADED, and the log says which key to create.

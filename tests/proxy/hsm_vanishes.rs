@@ -137,9 +137,13 @@ fn recovers_from(what: &str, happen: impl Fn(&Control)) {
         assert_blames_the_hsm(&first);
     }
     await_service(&payments, &decrypt);
-    // Owners mend their sessions when they need them, the keeper at its next check.
+    // Sessions are opened again when they are used, that of the health monitor at its next check.
     let as_before = || {
-        payments.call("decrypt", "orders", &decrypt);
+        std::thread::scope(|scope| {
+            for _ in 0..sessions {
+                scope.spawn(|| proxy.caller(&PAYMENTS).call("decrypt", "orders", &decrypt));
+            }
+        });
         (control.open_sessions() == sessions).then_some(())
     };
     eventually(&format!("as many sessions as before {what}"), as_before);

@@ -4,6 +4,7 @@
 mod aes_gcm;
 mod check_config;
 mod create;
+mod library_faults;
 mod list;
 mod rotate;
 

@@ -75,7 +75,7 @@ fn may_read_memory() -> bool {
 #[track_caller]
 fn await_wiped(proxy: &Proxy, what: &str, plaintext: &[u8]) {
     eventually(&format!("no copy of the plaintext after {what}"), || {
-        copies(proxy.daemon.id(), plaintext)
+        copies(proxy.daemon.front(), plaintext)
             .is_empty()
             .then_some(())
     });
@@ -131,7 +131,7 @@ fn an_open_connection_holds_at_most_its_last_request() {
             .ok();
     }
     await_wiped(&proxy, "the next request", &first);
-    let held = copies(proxy.daemon.id(), &second);
+    let held = copies(proxy.daemon.front(), &second);
     assert!(
         held.iter().all(|copy| copy.starts_with("Base64")),
         "the decoded plaintext is wiped at once: {held:?}"

@@ -67,6 +67,8 @@ pub fn panic_in_a_request(proxy: &Proxy, order: &PathBuf) {
     fail(order, "xks-worker", REALTIME);
     let response = connection.exchange(&request()).unwrap();
     response.assert_error(500, "InternalException");
+    // The sandbox keeps the proxy from removing its order, which the next process would carry out again.
+    drop(fs::remove_file(order));
     // The connection lives on.
     connection.exchange(&request()).unwrap().ok();
 }
@@ -141,21 +143,38 @@ fn ends(thread: &str, clock: u8, change: impl FnOnce(&mut Setup)) {
     }
 }
 
+/// The health monitor runs in the main thread of a worker.
 #[test]
-fn a_panic_in_an_hsms_health_thread_ends_the_process() {
-    ends("hsm-hsm-a-keeper", MONOTONIC, |setup| {
+fn a_panic_in_a_worker_ends_that_worker_and_another_one_takes_over() {
+    let fragile = Fragile::start(|setup| {
         setup.set("health", "interval", "\"100ms\"");
+        // The clock removes its order, in a directory that the sandbox protects.
+        setup.set("hsm", "danger_no_sandbox", "true");
+        for (name, value) in setup.variables.clone() {
+            if ["LD_PRELOAD", "XKS_TEST_CLOCK"].contains(&name.as_str()) {
+                setup.module_variable(&name, &value);
+            }
+        }
+    });
+    let proxy = &fragile.proxy;
+    fragile.fail("xks-proxy-hsm", MONOTONIC);
+    let line = proxy.daemon.wait_for("the panic", is_panic);
+    assert_eq!(line["hsm"], "hsm-a");
+    let failed = proxy.daemon.wait_for("the end of the worker", |line| {
+        line["message"] == "the HSM has failed; it will be opened again"
+    });
+    let reason = failed["reason"].as_str().unwrap();
+    assert!(reason.contains("exited with code 70"), "{reason}");
+    let payments = proxy.caller(&PAYMENTS);
+    eventually("service by another worker", || {
+        let response = payments.call("encrypt", "orders", &encrypt_body(b"x"));
+        (response.status == 200).then_some(())
     });
 }
 
 #[test]
 fn a_panic_in_the_watcher_of_the_configuration_ends_the_process() {
     ends("xks-config", MONOTONIC, |_| {});
-}
-
-#[test]
-fn a_panic_in_the_supervisor_of_an_hsm_ends_the_process() {
-    ends("hsm-hsm-a-supervisor", MONOTONIC, |_| {});
 }
 
 #[test]

@@ -147,7 +147,7 @@ fn every_alert_fires_and_clears() {
             devices: [&a, &b],
             filler: format!(
                 "/proc/{}/root{}",
-                proxy.daemon.id(),
+                proxy.daemon.front(),
                 proxy.setup.directory.join("disk/filler").display()
             )
             .into(),
@@ -349,7 +349,7 @@ impl Scene<'_> {
 
 /// The process stands still, and then another one, which has encrypted nothing yet, takes its place.
 fn vanish(proxy: &mut Proxy, prometheus: &Prometheus) {
-    proxy.daemon.signal(Signal::STOP);
+    proxy.daemon.signal_front(Signal::STOP);
     prometheus.await_fired(&["XksProxyDown"]);
     let admin = format!("{:?}", proxy.admin.to_string());
     proxy.setup.set("admin", "listen", &admin);

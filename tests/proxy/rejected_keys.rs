@@ -164,7 +164,7 @@ fn without_a_health_key_two_keys_make_the_hsm_fail() {
 fn every_ciphertext_that_an_hsm_makes_is_counted_whoever_waits_for_it() {
     let (proxy, a, b) = two_faulty(|setup| {
         without_checks(setup);
-        setup.set("server.limits", "request_timeout", "\"2s\"");
+        setup.set("server.limits", "request_timeout", "\"1s\"");
     });
     let made = || a.calls(Function::Encrypt) + b.calls(Function::Encrypt);
     let labels = [("store", "payments"), ("key", "orders")];
@@ -194,9 +194,9 @@ fn every_ciphertext_that_an_hsm_makes_is_counted_whoever_waits_for_it() {
     }
     assert_eq!(encrypt(&proxy, "orders").0, 200);
     assert_eq!(is_exact(3), 3);
-    // Nobody waits any more when the ciphertext is made.
+    // Nobody waits any more when the ciphertext is made. It takes less than the time after which a call hangs (2 s).
     for device in [&a, &b] {
-        device.set_delay(Function::Encrypt, 3_000_000);
+        device.set_delay(Function::Encrypt, 1_500_000);
     }
     assert_eq!(encrypt(&proxy, "orders").0, 503);
     let made = is_exact(4);

@@ -6,6 +6,7 @@ use crate::harness::control::{Control, Function};
 use crate::harness::daemon::Daemon;
 use crate::harness::http::plain;
 use crate::harness::metrics::{eventually, sample};
+use crate::harness::process;
 use crate::harness::setup::Setup;
 use crate::harness::{PAYMENTS, Proxy};
 
@@ -25,7 +26,8 @@ fn sighup_during_the_start_has_the_configuration_read_right_after() {
     // From the first moment at which a program can know of it.
     daemon.await_caught(Signal::HUP);
     for _ in 0..100 {
-        daemon.signal(Signal::HUP);
+        // At once: `Daemon::signal` would first look for the front.
+        process::signal(daemon.id(), Signal::HUP);
         assert!(!daemon.has_ended());
     }
     eventually("the HSM being opened", || {
@@ -69,5 +71,6 @@ fn sigusr1_and_sigusr2_are_ignored_with_a_warning() {
         });
     }
     proxy.daemon.signal(Signal::PIPE);
+    proxy.daemon.signal_front(Signal::PIPE);
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
 }

@@ -130,7 +130,7 @@ fn only_an_operator_puts_it_to_use_again() {
     // A setting that may change by itself, as a PIN file does.
     proxy.reconfigure(|setup| setup.set("hsm", "sessions", "3"));
     proxy.daemon.wait_for("the new settings", |line| {
-        line["message"] == "the HSM's new settings are in force"
+        line["message"] == "configuration changed" && line["place"] == "hsm.hsm-a.sessions"
     });
     assert!(is_untrusted(&proxy, "hsm-a"));
     assert_serves_nothing(&proxy.caller(&PAYMENTS), &good);

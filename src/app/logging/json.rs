@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -53,12 +54,33 @@ fn line(event: &Event<'_>, at: SystemTime) -> Vec<u8> {
     line
 }
 
+/// The field that holds the fields of a worker's event, as one JSON object.
+const RELAYED: &str = "relayed";
+
+/// Names that a line has only once.
+const RESERVED: [&str; 4] = ["timestamp", "level", "message", "target"];
+
 /// What takes the fields of an event.
 struct Members(JsonLine);
 
+impl Members {
+    fn relay(&mut self, fields: &str) {
+        let Ok(fields) = serde_json::from_str::<Map<String, Value>>(fields) else {
+            return self.0.text(RELAYED, fields);
+        };
+        let own = fields
+            .iter()
+            .filter(|(name, _)| !RESERVED.contains(&name.as_str()));
+        own.for_each(|(name, value)| self.0.value(name, value));
+    }
+}
+
 impl Visit for Members {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.text(field.name(), value);
+        match field.name() {
+            RELAYED => self.relay(value),
+            name => self.0.text(name, value),
+        }
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
@@ -94,7 +116,7 @@ impl Serialize for Shown<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
     use std::sync::{Arc, Mutex};
     use std::time::UNIX_EPOCH;
     use tracing_subscriber::Layer;

@@ -10,8 +10,8 @@ use super::incomplete::{Known, SealsDue};
 use super::{Which, report, unreadable};
 use crate::audit::{Listing, Position, Verification, verify};
 use crate::cli::exit::{ExitStatus, Refusal};
-use crate::cli::load;
 use crate::cli::progress::Progress;
+use crate::cli::{hsms, load};
 use crate::config::Outline;
 use crate::inventory::Inventory;
 
@@ -111,7 +111,7 @@ impl Verify {
             let message = "[audit] names no key, so that no HSM seals the trail; if one did earlier, say --seal-key";
             return Err(Refusal::usage(message));
         }
-        let inventory = Inventory::open(&configured.hsms);
+        let inventory = hsms::open(file, &configured.hsms);
         self.verified(outline, known, Some((&inventory, &keys)))
     }
 

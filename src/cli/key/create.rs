@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{advice, in_words, load, name_of, open, unknown};
 use crate::cli::exit::{ExitStatus, Refusal};
 use crate::config::{self, Configuration};
-use crate::hsm::NewKey;
+use crate::hsm_protocol::NewKey;
 use crate::inventory::{Concerned, Created};
 
 /// Make an AES-256 key in an HSM: sensitive, not extractable, for encryption and decryption only.
@@ -72,11 +72,11 @@ impl Create {
         };
         let health = self.health_places(&configuration);
         if !health.is_empty() {
-            return Ok(open(&configuration, &health).create_health_keys(&new));
+            return Ok(open(&self.config, &configuration, &health).create_health_keys(&new));
         }
         let hsm = self.place(&configuration)?;
         let Concerned { all, must_have } = Concerned::by(&configuration.key_stores, &hsm, &new);
-        let created = open(&configuration, &all).create(&hsm, &new, &must_have);
+        let created = open(&self.config, &configuration, &all).create(&hsm, &new, &must_have);
         created.map_err(|reason| Refusal::new(ExitStatus::No, reason))
     }
 

@@ -63,7 +63,7 @@ impl List {
             None => configuration.key_stores.iter().collect(),
         };
         let names: Vec<String> = stores.iter().flat_map(|store| store.hsms.clone()).collect();
-        let inventory = open(&configuration, &names);
+        let inventory = open(&self.config, &configuration, &names);
         let mut examination = inventory.examine(stores).without_health_keys();
         count(&mut examination, &configuration);
         Ok(examination)

@@ -89,7 +89,7 @@ impl Rotate {
         let no = |reason| Refusal::new(ExitStatus::No, reason);
         let (stores, hsms) = (&configuration.key_stores, &configuration.hsms);
         let rotation = Rotation::plan(stores, hsms, place, self.label.clone()).map_err(no)?;
-        let mut inventory = open(&configuration, &store.hsms);
+        let mut inventory = open(&self.config, &configuration, &store.hsms);
         let rotated = rotation.carry_out(&mut inventory, self.hsm.as_deref());
         let rotated = rotated.map_err(no)?;
         let steps = self.steps(&original, &rotation);

@@ -1,5 +1,6 @@
 //! The files that a configuration names, and what is known of them.
 
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -15,6 +16,25 @@ impl Section<'_> {
     /// Remembers a directory whose files are read.
     pub(in crate::config) fn note_directory(&self, path: &Path) {
         self.document.note_directory(path);
+    }
+
+    /// Whether the content of each PIN is checked.
+    pub(in crate::config) fn reads_pins(&self) -> bool {
+        self.document.reads_pins()
+    }
+
+    /// Looks at a file that the configuration names and that another process reads.
+    pub(in crate::config) fn look(&self, path: &Path) -> std::io::Result<Metadata> {
+        self.document.look(path)
+    }
+
+    /// Every file that the configuration has named so far.
+    pub(in crate::config) fn named_files(&self) -> Vec<PathBuf> {
+        self.document
+            .sources()
+            .paths()
+            .map(Path::to_owned)
+            .collect()
     }
 
     /// Reads a file that the configuration names.

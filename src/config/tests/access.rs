@@ -128,12 +128,13 @@ fn a_library_that_everybody_can_write_is_an_error() {
 
 #[test]
 fn a_configuration_with_a_secret_in_it_is_a_secret() {
-    let text = GOOD.replace("{ file = \"pin\" }", "{ danger_inline = \"1234\" }");
+    let inline = "{ danger_inline = \"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ\" }";
+    let text = GOOD.replace("{ file = \"secret\" }", inline);
     let faults = with_mode(&text, "config.toml", 0o644)
         .unwrap_err()
         .to_string();
     assert!(
-        faults.contains("hsm[0].pin: everybody can read"),
+        faults.contains("key_store[0].credential[0].secret: everybody can read"),
         "{faults}"
     );
     assert_eq!(warnings(with_mode(&text, "config.toml", 0o640)).len(), 1);

@@ -17,15 +17,14 @@ fn each_rule_has_its_fault() {
             "server.listen: is empty",
         ),
         (
+            "id = \"orders\"",
+            &format!("id = \"orders\"\nlabel = \"{}\"", "x".repeat(1_025)),
+            "has 1025 bytes; at most 1024 are possible",
+        ),
+        (
             "token = {",
             "parameters = \"a\\u0000b\"\ntoken = {",
             "hsm[0].parameters: must not contain a NUL character",
-        ),
-        (
-            "[[key_store]]\n",
-            "[[hsm]]\nname = \"hsm-b\"\nmodule = \"/usr/lib/softhsm/libsofthsm2.so\"\nparameters = \"x\"\n\
-             token = { label = \"b\" }\npin = { file = \"pin\" }\n[[key_store]]\n",
-            "hsm[1].parameters: must be the same as for \"hsm-a\", which has the same module",
         ),
         (
             "[server]\n",
@@ -84,9 +83,9 @@ fn each_rule_has_its_fault() {
             "has a byte order mark (BOM)",
         ),
         (
-            "{ file = \"pin\" }",
+            "{ file = \"secret\" }",
             "{ danger_inline = \"1234 \" }",
-            "hsm[0].pin: the secret begins or ends with a blank",
+            "credential[0].secret: the secret begins or ends with a blank",
         ),
         ("\"server.key\"", "\"secret\"", "holds no PEM private key"),
         ("\"server.pem\"", "\"secret\"", "holds no PEM certificate"),
@@ -161,7 +160,7 @@ fn each_rule_has_its_fault() {
             "must be a table, not string",
         ),
         (
-            "{ file = \"pin\" }",
+            "{ file = \"secret\" }",
             "{ danger_inline = \"\" }",
             "the secret is empty",
         ),

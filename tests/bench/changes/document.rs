@@ -1,5 +1,6 @@
 //! A configuration of the proxy, to be changed and written again and again.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter, Write as _};
 use std::fs;
 use std::path::PathBuf;
@@ -98,10 +99,33 @@ impl Key {
     }
 }
 
+/// `environment` and `writable` of the module, as this program's own environment has them.
+fn of_module() -> String {
+    let is_for_modules = |name: &str| name == "SOFTHSM2_CONF" || name.starts_with("FAULTY_PKCS11_");
+    let variables: BTreeMap<String, String> = std::env::vars()
+        .filter(|(name, _)| is_for_modules(name))
+        .collect();
+    let control = variables.get("FAULTY_PKCS11_CONTROL").cloned();
+    let tokens = variables.get("SOFTHSM2_CONF").and_then(|file| {
+        let text = fs::read_to_string(file).ok()?;
+        let mut lines = text.lines();
+        let tokens = lines.find_map(|line| line.strip_prefix("directories.tokendir = "));
+        tokens.map(str::to_owned)
+    });
+    let writable: Vec<String> = tokens.into_iter().chain(control).collect();
+    let pairs: Vec<String> = variables
+        .iter()
+        .map(|(name, value)| format!("{name} = {value:?}"))
+        .collect();
+    let pairs = pairs.join(", ");
+    format!("environment = {{ {pairs} }}\nwritable = {writable:?}\n")
+}
+
 impl Display for Document {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (directory, module) = (self.scene.directory.display(), self.scene.module.display());
         let (token, sessions) = (&self.scene.token, self.sessions);
+        let of_module = of_module();
         write!(
             f,
             r#"[server]
@@ -118,7 +142,7 @@ listen = "127.0.0.1:0"
 name = "hsm"
 module = "{module}"
 token = {{ label = "{token}" }}
-pin = {{ file = "{directory}/pin" }}
+{of_module}pin = {{ file = "{directory}/pin" }}
 sessions = {sessions}
 gcm_profile = "caller-iv"
 health_key = "xks-health"

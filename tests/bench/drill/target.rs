@@ -192,11 +192,31 @@ impl Proxy {
         Ok(sum / count.max(1.0) * 1e3)
     }
 
+    /// The processes of the service: the one that was started, and its children.
+    fn processes(&self) -> Outcome<Vec<PathBuf>> {
+        let launcher = PathBuf::from(format!("/proc/{}", self.pid));
+        let children = launcher.join(format!("task/{}/children", self.pid));
+        let children = fs::read_to_string(children)?;
+        let children = children.split_whitespace();
+        let children = children.map(|child| PathBuf::from(format!("/proc/{child}")));
+        Ok(children.chain([launcher.clone()]).collect())
+    }
+
+    /// The threads of the service.
+    fn threads(&self) -> Outcome<Vec<PathBuf>> {
+        let mut threads = Vec::new();
+        for process in self.processes()? {
+            for thread in fs::read_dir(process.join("task"))? {
+                threads.push(thread?.path());
+            }
+        }
+        Ok(threads)
+    }
+
     /// How long its threads have worked.
     pub fn cpu_time(&self) -> Outcome<CpuTime> {
         let mut sum = CpuTime::default();
-        for thread in fs::read_dir(format!("/proc/{}/task", self.pid))? {
-            let thread = thread?.path();
+        for thread in self.threads()? {
             // The first field, in nanoseconds; `stat` counts in hundredths of a second.
             let line = fs::read_to_string(thread.join("schedstat"))?;
             let nanoseconds = line.split_whitespace().next().unwrap_or_default();
@@ -209,16 +229,20 @@ impl Proxy {
         Ok(sum)
     }
 
-    /// What it occupies now.
+    /// What its processes occupy now.
     pub fn footprint(&self) -> Outcome<Footprint> {
-        let directory = PathBuf::from(format!("/proc/{}", self.pid));
-        let status = fs::read_to_string(directory.join("status"))?;
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let resident = resident.and_then(|rest| rest.split_whitespace().next());
+        let (mut descriptors, mut resident_mib) = (0, 0.0);
+        for process in self.processes()? {
+            let status = fs::read_to_string(process.join("status"))?;
+            let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+            let resident = resident.and_then(|rest| rest.split_whitespace().next());
+            descriptors += fs::read_dir(process.join("fd"))?.count();
+            resident_mib += resident.ok_or("no VmRSS")?.parse::<f64>()? / 1024.0;
+        }
         Ok(Footprint {
-            threads: fs::read_dir(directory.join("task"))?.count(),
-            descriptors: fs::read_dir(directory.join("fd"))?.count(),
-            resident_mib: resident.ok_or("no VmRSS")?.parse::<f64>()? / 1024.0,
+            threads: self.threads()?.len(),
+            descriptors,
+            resident_mib,
         })
     }
 }

@@ -5,25 +5,28 @@ use std::io::{BufRead as _, BufReader, Read, pipe};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread;
 use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::PATIENCE;
 use super::metrics::eventually;
+use super::process;
 
 /// In the place of a variable's value: the device and the inode of standard output.
 pub const STDOUT: &str = "{stdout}";
 
-/// A running `xks-proxy serve`, or another program that goes on until it is told to stop.
+/// A running `xks-proxy serve`, which is the launcher, or another program that goes on until it is told to stop.
 pub struct Daemon {
     name: &'static str,
     child: Child,
+    /// The front, once it has been seen.
+    front: OnceLock<u32>,
     log: Arc<Log>,
 }
 
@@ -63,6 +66,7 @@ impl Daemon {
             .args(&words[1..])
             .args(["serve", "--config"])
             .arg(configuration)
+            .env("STATE_DIRECTORY", state_directory(configuration))
             .envs(variables)
             .stdout(writer);
         Self::spawn("proxy", proxy, reader)
@@ -81,7 +85,12 @@ impl Daemon {
         let log = Arc::new(Log::default());
         log.follow(output);
         log.follow(child.stderr.take().unwrap());
-        Self { name, child, log }
+        Self {
+            name,
+            child,
+            front: OnceLock::new(),
+            log,
+        }
     }
 
     /// Waits until a log line satisfies the condition, and returns it.
@@ -134,15 +143,36 @@ impl Daemon {
             .clone()
     }
 
-    /// Its process id.
+    /// The process id of the launcher, which is the one that a service manager knows.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends a signal.
+    /// The process id of the front: what serves, and what has connections, plaintexts and the log.
+    #[track_caller]
+    pub fn front(&self) -> u32 {
+        eventually("the front process", || self.find_front())
+    }
+
+    fn find_front(&self) -> Option<u32> {
+        if let Some(front) = self.front.get() {
+            return Some(*front);
+        }
+        let front = process::child_named(self.id(), "front")?;
+        Some(*self.front.get_or_init(|| front))
+    }
+
+    /// Sends a signal, as a service manager does.
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
+        // Who kills the launcher wants to know the end of the front, too.
+        self.find_front();
+        process::signal(self.id(), signal);
+    }
+
+    /// Sends a signal to the front itself.
+    #[track_caller]
+    pub fn signal_front(&self, signal: Signal) {
+        process::signal(self.front(), signal);
     }
 
     /// Waits until it has a handler for this signal.
@@ -163,10 +193,14 @@ impl Daemon {
         }
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and for that of the front.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
-        eventually("its end", || self.child.try_wait().unwrap())
+        let status = eventually("its end", || self.child.try_wait().unwrap());
+        if let Some(front) = self.front.get() {
+            process::await_end(*front);
+        }
+        status
     }
 
     /// Returns whether it has ended.
@@ -174,9 +208,9 @@ impl Daemon {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Resident memory in KiB.
+    /// Resident memory of the front in KiB.
     pub fn resident_kib(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
+        let path = format!("/proc/{}/status", self.front());
         let status = std::fs::read_to_string(path).unwrap();
         let line = status
             .lines()
@@ -202,13 +236,25 @@ impl Log {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        self.find_front();
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(front) = self.front.get().filter(|_| !thread::panicking()) {
+            process::await_end(*front);
+        }
         if thread::panicking() {
             let (name, log) = (self.name, self.log().join("\n"));
             eprintln!("--- the {name}'s log ---\n{log}\n--- end of log ---");
         }
     }
+}
+
+/// A directory beside the configuration, so that the proxy has nothing to warn about.
+fn state_directory(configuration: &Path) -> PathBuf {
+    let state = configuration.with_file_name("state");
+    // Where that cannot be, the test is about something else.
+    drop(std::fs::create_dir(&state));
+    state
 }
 
 /// A line that is no event (a panic, a complaint on stderr) has no fields, but stays in the log.

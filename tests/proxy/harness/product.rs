@@ -63,12 +63,12 @@ impl Product {
         }
     }
 
-    /// The environment variable that names its configuration file. NSS looks at none.
-    pub fn variable(self) -> &'static str {
+    /// The environment variable that names its configuration file. NSS has none.
+    pub fn variable(self) -> Option<&'static str> {
         match self {
-            Self::SoftHsm | Self::P11Kit => "SOFTHSM2_CONF",
-            Self::Kryoptic => "KRYOPTIC_CONF",
-            Self::Nss => "XKS_TEST_UNUSED",
+            Self::SoftHsm | Self::P11Kit => Some("SOFTHSM2_CONF"),
+            Self::Kryoptic => Some("KRYOPTIC_CONF"),
+            Self::Nss => None,
         }
     }
 

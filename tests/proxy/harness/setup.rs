@@ -1,17 +1,17 @@
 //! The configuration of a test's proxy: `config.toml` of the contract with short defaults, and whatever the test changes.
 
+mod modules;
+
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use cryptoki_sys::CKR_FUNCTION_FAILED;
-
-use super::control::Control;
+use self::modules::OF_MODULES;
 use super::dialect::Spoken;
 use super::pki::{Authority, Identity, KMS_SUBJECT};
-use super::token::{HEALTH_KEY, OTHER_TOKEN, Remote, TOKEN_LABEL, Token, example};
+use super::token::{HEALTH_KEY, Remote, TOKEN_LABEL, Token, example};
 use super::{CLOSED, PAYMENTS, PAYMENTS_NEXT, RETAIL, ROOT, StoreName};
 
 /// What a test may change before the proxy starts.
@@ -30,6 +30,10 @@ pub struct Setup {
     pub command: Vec<String>,
     /// Environment variables of the proxy.
     pub variables: Vec<(String, String)>,
+    /// Those of its modules.
+    module_variables: Vec<(String, String)>,
+    /// What its modules write.
+    writable: Vec<PathBuf>,
     tables: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
     renamed: Vec<(&'static str, &'static str)>,
     more: String,
@@ -41,15 +45,15 @@ impl Setup {
     /// The defaults, in `directory`.
     pub fn new(directory: &Path) -> Self {
         let token = Token::with_keys(directory);
-        let mut variables = vec![token.variable()];
         let (server, variable) = token.server().unzip();
-        variables.extend(variable);
         let mut setup = Self {
             directory: directory.to_path_buf(),
             token,
             authority: Authority::new("Test Server CA"),
             client_authority: Authority::new("Test Client CA"),
-            variables,
+            variables: Vec::new(),
+            module_variables: Vec::new(),
+            writable: Vec::new(),
             launch_with: None,
             command: Vec::new(),
             tables: BTreeMap::new(),
@@ -58,6 +62,9 @@ impl Setup {
             edits: Vec::new(),
             _server: server,
         };
+        let variables = setup.token.variable().into_iter().chain(variable);
+        variables.for_each(|(name, value)| setup.module_variable(&name, &value));
+        setup.writable(&setup.token.tokens());
         setup.defaults();
         setup.speak_the_dialect_under_test();
         setup
@@ -162,24 +169,6 @@ impl Setup {
         );
     }
 
-    /// Puts the module of `tests/faulty_pkcs11` between the proxy and the token, and says how to steer it.
-    pub fn faulty_module(&mut self) -> Control {
-        assert!(
-            Spoken::under_test().suits_the_faulty_module(),
-            "no faulty module has the message interface: tests/run leaves this test out"
-        );
-        let control = self.control_file("a");
-        self.set_path("hsm", "module", &example("libfaulty_pkcs11.so"));
-        let wrapped = self.token.module().display().to_string();
-        self.variables
-            .push(("FAULTY_PKCS11_MODULE".into(), wrapped));
-        self.variables.push((
-            "FAULTY_PKCS11_CONTROL".into(),
-            control.display().to_string(),
-        ));
-        speaking(&control)
-    }
-
     /// Preloads a library of the tests into the proxy, beside others.
     pub fn preload(&mut self, library: &str) {
         let library = example(library).display().to_string();
@@ -191,46 +180,6 @@ impl Setup {
             Some((_, libraries)) => *libraries += &format!(":{library}"),
             None => self.variables.push(("LD_PRELOAD".into(), library)),
         }
-    }
-
-    /// The control file of the first faulty module, or of the second.
-    pub fn control_file(&self, device: &str) -> PathBuf {
-        self.directory.join(format!("faulty-control-{device}"))
-    }
-
-    /// A second `[[hsm]]`, `hsm-b`: copies of both libraries, so that they are other devices to the process, on the same token.
-    pub fn second_faulty_module(&mut self) -> Control {
-        let (module, wrapped) = (
-            self.directory.join("hsm-b.so"),
-            self.directory.join("token-b.so"),
-        );
-        fs::copy(example("libfaulty_pkcs11.so"), &module).unwrap();
-        fs::copy(self.token.module(), &wrapped).unwrap();
-        let control = self.control_file("b");
-        for (name, path) in [("MODULE", &wrapped), ("CONTROL", &control)] {
-            let name = format!("FAULTY_PKCS11_{name}_HSM_B");
-            self.variables.push((name, path.display().to_string()));
-        }
-        let pin = self.token.pin_file();
-        let profile = Spoken::under_test().configured.unwrap_or("auto");
-        self.append(&format!(
-            "[[hsm]]\nname = \"hsm-b\"\nmodule = {module:?}\ntoken = {{ label = \"{TOKEN_LABEL}\" }}\n\
-             pin = {{ file = {pin:?} }}\nsessions = 4\nhealth_key = {HEALTH_KEY:?}\ngcm_profile = {profile:?}\n"
-        ));
-        if let Some(parameters) = self.token.parameters() {
-            self.append(&format!("parameters = {parameters:?}\n"));
-        }
-        speaking(&control)
-    }
-
-    /// A second `[[hsm]]`, `hsm-b`: a token of its own that has no key yet.
-    pub fn second_token(&mut self) {
-        self.token.other(OTHER_TOKEN);
-        let (module, pin) = (self.token.module(), self.token.pin_file());
-        self.append(&format!(
-            "[[hsm]]\nname = \"hsm-b\"\nmodule = {module:?}\ntoken = {{ label = {OTHER_TOKEN:?} }}\n\
-             pin = {{ file = {pin:?} }}\nsessions = 4\nhealth_key = {HEALTH_KEY:?}\n"
-        ));
     }
 
     /// Writes a file that only its owner may read, as secrets should be.
@@ -280,13 +229,16 @@ impl Setup {
                     .iter()
                     .map(|(key, value)| format!("{key} = {value}\n")),
             );
+            if *name == "hsm" {
+                toml.push_str(OF_MODULES);
+            }
         }
         let mut stores = self.stores();
         for (id, label) in &self.renamed {
             let line = format!("id = {id:?}\n");
             stores = stores.replace(&line, &format!("{line}label = {label:?}\n"));
         }
-        toml + &stores + &self.more
+        (toml + &stores + &self.more).replace(OF_MODULES, &self.of_modules())
     }
 
     fn stores(&self) -> String {
@@ -333,18 +285,6 @@ pub fn write_private(path: &Path, content: &str) {
         .open(path)
         .unwrap();
     file.write_all(content.as_bytes()).unwrap();
-}
-
-/// Opens a control file; its device speaks the dialect under test.
-fn speaking(control: &Path) -> Control {
-    let (control, spoken) = (Control::open(control).unwrap(), Spoken::under_test());
-    if let Some(dialect) = spoken.device {
-        control.set_dialect(dialect);
-    }
-    if spoken.rejects_read_only {
-        control.reject_read_only(CKR_FUNCTION_FAILED);
-    }
-    control
 }
 
 const PAYMENTS_KEYS: &str = r#"

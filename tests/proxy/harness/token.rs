@@ -91,10 +91,10 @@ impl Token {
         self.product.module()
     }
 
-    /// The environment variable by which the module finds this token.
-    pub fn variable(&self) -> (String, String) {
+    /// The environment variable by which the module finds this token, if it needs one.
+    pub fn variable(&self) -> Option<(String, String)> {
         let path = self.configuration().display().to_string();
-        (self.product.variable().into(), path)
+        Some((self.product.variable()?.into(), path))
     }
 
     /// What the module wants in `C_Initialize`.
@@ -129,7 +129,7 @@ impl Token {
 
     fn command(&self, label: &str, command: &str, options: &[&str]) -> Command {
         let mut tool = Command::new(tool());
-        tool.envs([self.variable()])
+        tool.envs(self.variable())
             .arg(command)
             .arg("--module")
             .arg(self.product.local_module())
@@ -189,7 +189,8 @@ impl Token {
         self.tool("serial", &[]).trim().to_owned()
     }
 
-    fn tokens(&self) -> PathBuf {
+    /// The directory with the files of the tokens.
+    pub fn tokens(&self) -> PathBuf {
         self.directory.join("tokens")
     }
 }
@@ -230,7 +231,7 @@ impl Remote {
     pub fn start(token: &Token) -> Self {
         let socket = token.directory.join("p11-kit.sock");
         let child = Command::new("p11-kit")
-            .envs([token.variable()])
+            .envs(token.variable())
             .args(["server", "--foreground", "--provider"])
             .arg(token.product.local_module())
             .arg("--name")

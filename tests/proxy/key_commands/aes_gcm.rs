@@ -98,7 +98,13 @@ fn named(ran: &Ran) -> BTreeSet<String> {
 
 /// Makes a key with a module that is steered by this file.
 fn create_by(setup: &Setup, control: &Path, label: &str) -> Ran {
-    let file = setup.directory.join("command.toml");
+    // The module takes its environment from the configuration.
+    let shared = setup.control_file("a").display().to_string();
+    let text = setup
+        .toml()
+        .replace(&shared, &control.display().to_string());
+    let name = control.file_name().unwrap().display();
+    let file = setup.write_private(&format!("{name}.toml"), &text);
     let output = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
         .args(["key", "create", "--label", label, "--config"])
         .arg(file)
@@ -122,7 +128,6 @@ fn two_keys_that_are_made_at_once_are_both_named() {
             control.set_dialect(dialect);
         }
     }
-    setup.write_private("command.toml", &setup.toml());
     for attempt in 0..20 {
         let label = format!("twice-{attempt}");
         let [one, other] = thread::scope(|scope| {

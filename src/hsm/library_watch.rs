@@ -1,0 +1,114 @@
+//! Notices that the file of the PKCS#11 library was replaced: an upgrade needs no restart of the proxy.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Weak;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::post::Event;
+use super::shared::Shared;
+use crate::sync::thread;
+
+/// How often the file is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a new file must stay the same: an installation that is still being written is not loaded.
+const STABLE_FOR: Duration = Duration::from_secs(5);
+
+/// Device, inode, size and modification time in nanoseconds.
+type Fingerprint = (u64, u64, u64, i128);
+
+/// Tells the supervisor of each new file, until the HSM is gone. In a thread of its own: a file system that hangs keeps nothing else.
+///
+/// # Errors
+/// When the operating system cannot start a thread.
+pub(super) fn start(shared: Weak<Shared>) -> io::Result<()> {
+    thread("library-watch", move || watch(&shared)).map(drop)
+}
+
+fn watch(shared: &Weak<Shared>) {
+    let mut change = Change::default();
+    loop {
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        let path = shared.settings.load().module.clone();
+        if let Some(now) = fingerprint(&path)
+            && change.is_due(now, Instant::now())
+        {
+            tracing::info!(hsm = %shared.name, "the PKCS#11 library was replaced; a worker is started with it");
+            shared.post().tell(Event::LibraryChanged);
+        }
+        drop(shared);
+        sleep(LOOK_EVERY);
+    }
+}
+
+fn fingerprint(path: &Path) -> Option<Fingerprint> {
+    let metadata = fs::metadata(path).ok()?;
+    let modified = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+    Some((metadata.dev(), metadata.ino(), metadata.size(), modified))
+}
+
+/// What is known of the file.
+#[derive(Default)]
+struct Change {
+    used: Option<Fingerprint>,
+    /// A new file, and since when it is the same.
+    new: Option<(Fingerprint, Instant)>,
+}
+
+impl Change {
+    /// Whether a new file has stayed the same for long enough. The first one that is seen is not new.
+    fn is_due(&mut self, file: Fingerprint, now: Instant) -> bool {
+        let used = *self.used.get_or_insert(file);
+        if file == used {
+            self.new = None;
+            return false;
+        }
+        match self.new {
+            Some((new, since)) if new == file => {
+                let is_due = now.saturating_duration_since(since) >= STABLE_FOR;
+                if is_due {
+                    self.used = Some(file);
+                    self.new = None;
+                }
+                is_due
+            }
+            _ => {
+                self.new = Some((file, now));
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(size: u64) -> Fingerprint {
+        (1, 2, size, 3)
+    }
+
+    #[test]
+    fn a_file_is_used_once_it_has_stayed_the_same() {
+        let (mut change, start) = (Change::default(), Instant::now());
+        let mut is_due =
+            |size, seconds| change.is_due(file(size), start + Duration::from_secs(seconds));
+        assert!(!is_due(1, 0), "the first one is in use");
+        assert!(!is_due(2, 1));
+        assert!(!is_due(3, 5), "still being written");
+        assert!(!is_due(3, 9));
+        assert!(is_due(3, 10));
+        assert!(!is_due(3, 20), "it is in use now");
+        assert!(!is_due(4, 21));
+        assert!(!is_due(3, 22), "as before");
+        assert!(!is_due(4, 23));
+        assert!(!is_due(4, 27));
+        assert!(is_due(4, 28));
+    }
+}

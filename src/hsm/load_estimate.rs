@@ -1,0 +1,254 @@
+//! How busy a device is, and how long a job would take: from what its sessions are doing now and how long they took before.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+// The monotonic clock of std, which a test can stop and move.
+use tokio::time::Instant;
+
+use crate::sync::poisoned;
+
+/// The weight of the newest job in the mean service time: 1 / 16.
+const NEWEST_WEIGHT: u64 = 16;
+
+/// One hung call must not weigh on the mean for long.
+const LONGEST_SAMPLE: Duration = Duration::from_secs(1);
+
+/// The mean halves in so long without a job: a device that was slow is tried again now and then.
+const HALF_LIFE_MS: u64 = 1_000;
+
+/// One session, as others see it. Times are in milliseconds since the load began, plus one; 0 is "not".
+#[derive(Default)]
+pub(super) struct Slot {
+    /// Since when it works on its first job.
+    busy_since: AtomicU64,
+    in_flight: AtomicUsize,
+    is_lost: AtomicBool,
+}
+
+impl Slot {
+    /// Whether the session was given up: it hangs inside the HSM.
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Acquire)
+    }
+
+    /// Gives the session up. Returns whether that is new.
+    pub(super) fn give_up(&self) -> bool {
+        !self.is_lost.swap(true, Ordering::AcqRel)
+    }
+
+    /// One of its jobs is over at `now`; the next one begins then.
+    fn end_one(&self, now: u64) {
+        let left = self.in_flight.fetch_sub(1, Ordering::AcqRel) - 1;
+        let since = if left > 0 { now } else { 0 };
+        self.busy_since.store(since, Ordering::Release);
+    }
+}
+
+/// What the sessions are doing.
+#[derive(Default)]
+struct Crowd {
+    sessions: usize,
+    in_flight: usize,
+    /// How long the longest call has been running, to the millisecond below.
+    oldest: Duration,
+}
+
+/// The load of one device.
+pub(super) struct LoadEstimate {
+    began: Instant,
+    slots: RwLock<Vec<Arc<Slot>>>,
+    /// The mean time that the device works on a job, in nanoseconds; 0 before the first.
+    service_time: AtomicU64,
+    last_sample: AtomicU64,
+}
+
+impl LoadEstimate {
+    pub(super) fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            slots: RwLock::default(),
+            service_time: AtomicU64::new(0),
+            last_sample: AtomicU64::new(0),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis())
+            .unwrap_or(u64::MAX)
+            .saturating_add(1)
+    }
+
+    /// A new session.
+    pub(super) fn add_slot(&self) -> Arc<Slot> {
+        let slot = Arc::new(Slot::default());
+        self.slots
+            .write()
+            .unwrap_or_else(poisoned)
+            .push(Arc::clone(&slot));
+        slot
+    }
+
+    /// A session ends.
+    pub(super) fn remove_slot(&self, slot: &Arc<Slot>) {
+        let mut slots = self.slots.write().unwrap_or_else(poisoned);
+        slots.retain(|other| !Arc::ptr_eq(other, slot));
+    }
+
+    /// A job is sent to the session of `slot`.
+    pub(super) fn begin(&self, slot: &Slot) {
+        if slot.in_flight.fetch_add(1, Ordering::AcqRel) == 0 {
+            slot.busy_since.store(self.now(), Ordering::Release);
+        }
+    }
+
+    /// The session of `slot` has done a job in `worked`. Two sessions at once may lose one of their samples: it is a mean.
+    pub(super) fn end(&self, slot: &Slot, worked: Duration) {
+        slot.end_one(self.now());
+        self.learn(worked);
+    }
+
+    /// The session of `slot` has failed a job. Errors say nothing about the time that a job takes: many are quick, and would attract
+    /// traffic to an HSM that cannot do it.
+    pub(super) fn rest(&self, slot: &Slot) {
+        slot.end_one(self.now());
+    }
+
+    /// Takes a call's duration into the mean.
+    pub(super) fn learn(&self, worked: Duration) {
+        let sample = worked.min(LONGEST_SAMPLE).as_nanos() as u64;
+        let mean = match self.mean() {
+            0 => sample,
+            mean => mean - mean / NEWEST_WEIGHT + sample / NEWEST_WEIGHT,
+        };
+        self.service_time.store(mean, Ordering::Relaxed);
+        self.last_sample.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// The mean service time in nanoseconds, halved for every second since the last job.
+    pub(super) fn mean(&self) -> u64 {
+        let quiet = self
+            .now()
+            .saturating_sub(self.last_sample.load(Ordering::Relaxed));
+        let halvings = (quiet / HALF_LIFE_MS).min(63);
+        self.service_time.load(Ordering::Relaxed) >> halvings
+    }
+
+    /// How long a job behind `ahead` others will take to be done, as far as the past can tell.
+    pub(super) fn expected_wait(&self, ahead: usize) -> Duration {
+        let Crowd {
+            sessions,
+            in_flight,
+            ..
+        } = self.crowd();
+        let rounds = ((ahead + in_flight) / sessions.max(1) + 1) as u64;
+        Duration::from_nanos(self.mean().saturating_mul(rounds))
+    }
+
+    /// What [`LoadEstimate::expected_wait`] says, or what the longest call that is running now says: one that takes longer than the
+    /// past would have it tells of a device that hangs.
+    pub(super) fn suspected_wait(&self, ahead: usize) -> Duration {
+        self.expected_wait(ahead).max(self.crowd().oldest)
+    }
+
+    fn crowd(&self) -> Crowd {
+        let now = self.now();
+        let mut crowd = Crowd::default();
+        let slots = self.slots.read().unwrap_or_else(poisoned);
+        for slot in slots.iter().filter(|slot| !slot.is_lost()) {
+            crowd.sessions += 1;
+            let since = slot.busy_since.load(Ordering::Acquire);
+            if since != 0 {
+                crowd.in_flight += slot.in_flight.load(Ordering::Acquire);
+                let age = now.saturating_sub(since).saturating_sub(1);
+                crowd.oldest = crowd.oldest.max(Duration::from_millis(age));
+            }
+        }
+        crowd
+    }
+
+    /// Whether the session has worked on one job for longer than `patience`.
+    pub(super) fn hangs(&self, slot: &Slot, patience: Duration) -> bool {
+        let since = slot.busy_since.load(Ordering::Acquire);
+        since != 0 && self.now().saturating_sub(since) as u128 > patience.as_millis()
+    }
+
+    /// How many sessions were given up and have not ended.
+    pub(super) fn lost(&self) -> usize {
+        let slots = self.slots.read().unwrap_or_else(poisoned);
+        slots.iter().filter(|slot| slot.is_lost()).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn the_wait_follows_owners_jobs_and_service_time() {
+        let load = LoadEstimate::new();
+        assert_eq!(
+            load.expected_wait(100),
+            Duration::ZERO,
+            "nothing is known yet"
+        );
+        let slots = [load.add_slot(), load.add_slot()];
+        load.begin(&slots[0]);
+        load.end(&slots[0], 20 * MS);
+        assert_eq!(load.expected_wait(0), 20 * MS);
+        assert_eq!(load.expected_wait(2), 40 * MS);
+        load.begin(&slots[0]);
+        load.begin(&slots[1]);
+        assert_eq!(load.expected_wait(0), 40 * MS, "both are busy");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_mean_follows_slowly_and_one_hang_does_not_weigh_long() {
+        let load = LoadEstimate::new();
+        load.learn(MS);
+        load.learn(Duration::from_secs(3_600));
+        let after = load.expected_wait(0);
+        assert!(after > 50 * MS && after < 100 * MS, "{after:?}");
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(load.expected_wait(0), after / 2, "a second without a job");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_job_that_failed_does_not_change_the_mean() {
+        let load = LoadEstimate::new();
+        let slot = load.add_slot();
+        load.begin(&slot);
+        load.end(&slot, 20 * MS);
+        for _ in 0..100 {
+            load.begin(&slot);
+            load.rest(&slot);
+        }
+        assert_eq!(load.expected_wait(0), 20 * MS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_hangs_is_found_given_up_once_and_counted() {
+        let load = LoadEstimate::new();
+        let slot = load.add_slot();
+        load.begin(&slot);
+        advance(5 * MS).await;
+        assert!(
+            load.suspected_wait(0) >= 4 * MS,
+            "a call that takes long says so"
+        );
+        assert_eq!(
+            load.expected_wait(0),
+            Duration::ZERO,
+            "the past knows nothing of it"
+        );
+        assert!(load.hangs(&slot, MS));
+        assert!(slot.give_up() && !slot.give_up());
+        assert_eq!(load.lost(), 1);
+        load.remove_slot(&slot);
+        assert_eq!(load.lost(), 0);
+    }
+}

@@ -1,0 +1,48 @@
+//! A worker that does not serve any more and has not ended yet.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::hsm::life::Life;
+
+/// How long the jobs of a worker that was replaced may take; no request waits longer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it may take to close its sessions; then it is killed.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A worker on its way out.
+pub(super) struct Retired {
+    pub life: Arc<Life>,
+    since: Instant,
+    closing_since: Option<Instant>,
+}
+
+impl Retired {
+    pub(super) fn new(life: Arc<Life>) -> Self {
+        Self {
+            life,
+            since: Instant::now(),
+            closing_since: None,
+        }
+    }
+
+    /// Closes it once its jobs are done, kills it when it takes long. Returns whether it can be forgotten.
+    pub(super) fn look(&mut self) -> bool {
+        match self.closing_since {
+            None if self.life.crew.is_busy() && self.since.elapsed() < ANSWER_PATIENCE => false,
+            None => {
+                self.life.close();
+                self.closing_since = Some(Instant::now());
+                false
+            }
+            Some(since) => {
+                let is_late = since.elapsed() > CLOSE_PATIENCE;
+                if is_late {
+                    self.life.process.kill();
+                }
+                is_late
+            }
+        }
+    }
+}

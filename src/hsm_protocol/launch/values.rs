@@ -1,0 +1,221 @@
+//! The values of the fields, whose existence proves their limits.
+
+use std::fmt;
+
+use super::super::fields::{Malformed, Reader, Writer};
+
+/// Most bytes of the settings of a worker.
+pub const MAX_SETTINGS: usize = 32 * 1024;
+
+/// Most characters of the name of an HSM, as in the configuration.
+const MAX_NAME: usize = 64;
+
+/// Most bytes of a text for the log.
+const MAX_TEXT: usize = 500;
+
+/// The name of an `[[hsm]]`: 1 to 64 letters, digits, `-`, `_` and `.`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HsmName(String);
+
+impl HsmName {
+    /// The name, if it is within the limits.
+    pub fn new(name: &str) -> Option<Self> {
+        let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let fits = (1..=MAX_NAME).contains(&name.len());
+        (fits && name.bytes().all(is_legal)).then(|| Self(name.to_owned()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let bytes = reader.bytes("hsm", MAX_NAME)?;
+        let name = std::str::from_utf8(bytes).ok().and_then(Self::new);
+        name.ok_or(Malformed::Field("hsm"))
+    }
+}
+
+/// Where a worker takes its settings from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingsChoice {
+    /// The configuration file, or the last good ones when the file cannot be used.
+    Current,
+    /// The last good ones.
+    LastGood,
+}
+
+impl SettingsChoice {
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::Current => 0,
+            Self::LastGood => 1,
+        }
+    }
+
+    pub(super) fn of(code: u8) -> Result<Self, Malformed> {
+        match code {
+            0 => Ok(Self::Current),
+            1 => Ok(Self::LastGood),
+            _ => Err(Malformed::Field("settings")),
+        }
+    }
+}
+
+/// The settings of a worker as the worker wrote them, at most [`MAX_SETTINGS`] bytes. The launcher does not look into them. They hold no PIN.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SettingsBytes(Vec<u8>);
+
+impl SettingsBytes {
+    /// The settings, unless they are too long.
+    pub fn new(bytes: Vec<u8>) -> Option<Self> {
+        (bytes.len() <= MAX_SETTINGS).then_some(Self(bytes))
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let bytes = reader.bytes("settings", MAX_SETTINGS)?;
+        Ok(Self(bytes.to_owned()))
+    }
+
+    pub(super) fn write(&self, frame: Writer) -> Writer {
+        frame.bytes(&self.0)
+    }
+}
+
+/// A path of a PIN file is nobody's business in a log.
+impl fmt::Debug for SettingsBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SettingsBytes({} bytes)", self.0.len())
+    }
+}
+
+/// A text for the log: at most 500 bytes of printable text. Longer ones are cut off, control characters are replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text(String);
+
+impl Text {
+    /// The text within the limits.
+    pub fn new(text: &str) -> Self {
+        let mut kept = String::new();
+        for character in text.chars() {
+            let character = if character.is_control() {
+                ' '
+            } else {
+                character
+            };
+            if kept.len() + character.len_utf8() > MAX_TEXT {
+                break;
+            }
+            kept.push(character);
+        }
+        Self(kept)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let bytes = reader.bytes("text", MAX_TEXT)?;
+        let text = std::str::from_utf8(bytes).map_err(|_| Malformed::Field("text"))?;
+        match text.chars().any(char::is_control) {
+            true => Err(Malformed::Field("text")),
+            false => Ok(Self(text.to_owned())),
+        }
+    }
+
+    pub(super) fn write(&self, frame: Writer) -> Writer {
+        frame.bytes(self.0.as_bytes())
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerEnd {
+    /// It exited with this code, 0 to 255.
+    Exited(u8),
+    /// This signal ended it, 1 to 127.
+    Killed(u8),
+}
+
+impl WorkerEnd {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        match (reader.u8()?, reader.u8()?) {
+            (0, code) => Ok(Self::Exited(code)),
+            (1, signal @ 1..=127) => Ok(Self::Killed(signal)),
+            _ => Err(Malformed::Field("end")),
+        }
+    }
+
+    pub(super) fn write(self, frame: Writer) -> Writer {
+        match self {
+            Self::Exited(code) => frame.u8(0).u8(code),
+            Self::Killed(signal) => frame.u8(1).u8(signal),
+        }
+    }
+}
+
+impl fmt::Display for WorkerEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exited with code {code}"),
+            Self::Killed(signal) => write!(f, "killed by signal {signal}"),
+        }
+    }
+}
+
+/// The serial number of a token as `CK_TOKEN_INFO` has it: 16 bytes, padded with blanks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Serial(pub [u8; 16]);
+
+/// Identifies a PIN without saying anything about its value: a hash of where the PIN is and when that was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PinFingerprint(pub [u8; 32]);
+
+/// How `C_Login` ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginOutcome {
+    /// The token accepted the PIN.
+    LoggedIn,
+    /// The token rejected the PIN, with this return value of PKCS#11.
+    Rejected(u32),
+    /// The call failed for a reason that has nothing to do with the PIN.
+    Other,
+}
+
+impl LoginOutcome {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        match (reader.u8()?, reader.u32()?) {
+            (0, 0) => Ok(Self::LoggedIn),
+            (1, code) => Ok(Self::Rejected(code)),
+            (2, 0) => Ok(Self::Other),
+            _ => Err(Malformed::Field("outcome")),
+        }
+    }
+
+    pub(super) fn write(self, frame: Writer) -> Writer {
+        match self {
+            Self::LoggedIn => frame.u8(0).u32(0),
+            Self::Rejected(code) => frame.u8(1).u32(code),
+            Self::Other => frame.u8(2).u32(0),
+        }
+    }
+}

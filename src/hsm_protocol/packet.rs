@@ -1,0 +1,114 @@
+//! One packet of a `SOCK_SEQPACKET` socket, with descriptors.
+//!
+//! # Invariants
+//! - Descriptors are received with CLOEXEC.
+//! - A packet that did not fit into the buffer is an error, not a shorter packet.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::cmsg_space;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
+    sendmsg, socketpair,
+};
+
+/// Most descriptors of one packet. The kernel takes 253 (`SCM_MAX_FD`).
+pub const MAX_DESCRIPTORS: usize = 200;
+
+/// What happens when a packet cannot be sent or received at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The thread waits.
+    Yes,
+    /// The call fails with [`io::ErrorKind::WouldBlock`].
+    No,
+}
+
+/// A received packet.
+#[derive(Debug)]
+pub struct Packet {
+    /// Its bytes; at least one.
+    pub bytes: Vec<u8>,
+    /// Its descriptors.
+    pub descriptors: Vec<OwnedFd>,
+    /// More descriptors were sent: this process has none left, or they are more than [`MAX_DESCRIPTORS`].
+    pub lost_descriptors: bool,
+}
+
+/// A pair of connected sockets, both with CLOEXEC.
+///
+/// # Errors
+/// When the process or the system has no descriptors left.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC;
+    Ok(socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        flags,
+        None,
+    )?)
+}
+
+/// Sends a packet.
+///
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`] as [`Wait`] says; [`io::ErrorKind::BrokenPipe`] when the other side is closed, never a signal.
+pub fn send(
+    socket: impl AsFd,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+    wait: Wait,
+) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fits = descriptors.is_empty() || control.push(SendAncillaryMessage::ScmRights(descriptors));
+    if !fits {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let flags = match wait {
+        Wait::Yes => SendFlags::NOSIGNAL,
+        Wait::No => SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+    };
+    sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags)?;
+    Ok(())
+}
+
+/// Receives a packet of at most `max` bytes; none when the other side is closed.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidData`] for a longer packet; [`io::ErrorKind::WouldBlock`] as [`Wait`] says.
+pub fn receive(socket: impl AsFd, max: usize, wait: Wait) -> io::Result<Option<Packet>> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut bytes = vec![0; max];
+    let flags = match wait {
+        Wait::Yes => RecvFlags::CMSG_CLOEXEC,
+        Wait::No => RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
+    };
+    let buffer = &mut [IoSliceMut::new(&mut bytes)];
+    let received = match recvmsg(socket, buffer, &mut control, flags) {
+        // The other process ended with packets of ours unread.
+        Err(rustix::io::Errno::CONNRESET) => return Ok(None),
+        received => received?,
+    };
+    let descriptors = control.drain().flat_map(descriptors_of).collect();
+    if received.flags.contains(ReturnFlags::TRUNC) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    bytes.truncate(received.bytes);
+    Ok((received.bytes > 0).then_some(Packet {
+        bytes,
+        descriptors,
+        lost_descriptors: received.flags.contains(ReturnFlags::CTRUNC),
+    }))
+}
+
+fn descriptors_of(message: RecvAncillaryMessage<'_>) -> Vec<OwnedFd> {
+    match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => descriptors.collect(),
+        _ => Vec::new(),
+    }
+}

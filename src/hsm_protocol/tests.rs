@@ -1,0 +1,343 @@
+//! Properties of the frames between front and worker, on frames from a seeded generator.
+
+mod generated;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::wire::VERSION;
+use super::*;
+use crate::ekm::KeySelector;
+use crate::secret::SecretBytes;
+use generated::Random;
+
+const ROUNDS: u64 = 2_000;
+
+/// The forms of binary frames: what writes one, and what a frame reads as.
+type Form = (fn(&mut Random) -> Vec<u8>, fn(&[u8]) -> Option<Vec<u8>>);
+
+const FORMS: [Form; 2] = [
+    (
+        |random| random.job().to_frame(),
+        |frame| Some(Job::from_frame(frame).ok()?.to_frame()),
+    ),
+    (
+        |random| random.of_session().to_frame(),
+        |frame| Some(FromSession::from_frame(frame).ok()?.to_frame()),
+    ),
+];
+
+/// So with a parser that rejects what it should take, or a writer that forgets a field.
+#[test]
+fn what_is_written_is_read() {
+    let mut random = Random::new(1);
+    for _ in 0..ROUNDS {
+        let job = random.job();
+        let read = Job::from_frame(&job.to_frame()).unwrap();
+        assert_eq!(generated::shown(&read), generated::shown(&job));
+        let said = random.of_session();
+        let read = FromSession::from_frame(&said.to_frame()).unwrap();
+        assert_eq!(generated::told(&read), generated::told(&said));
+    }
+}
+
+/// A frame has one form: what is read is written with the same bytes, also after a byte was changed.
+#[test]
+fn a_frame_has_one_form_and_no_change_makes_a_parser_panic() {
+    let mut random = Random::new(2);
+    for (write, rewrite) in FORMS {
+        for _ in 0..200 {
+            let frame = write(&mut random);
+            assert_eq!(rewrite(&frame).as_ref(), Some(&frame));
+            for place in random.places(frame.len()) {
+                let mut changed = frame.clone();
+                changed[place] = changed[place].wrapping_add(random.below(255) as u8 + 1);
+                if let Some(again) = rewrite(&changed) {
+                    assert_eq!(again, changed, "byte {place}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_truncated_frame_and_bytes_left_over_are_errors() {
+    let mut random = Random::new(3);
+    for (write, rewrite) in FORMS {
+        for _ in 0..200 {
+            let frame = write(&mut random);
+            for length in random.places(frame.len()) {
+                assert_eq!(
+                    rewrite(&frame[..length]),
+                    None,
+                    "{length} of {}",
+                    frame.len()
+                );
+            }
+            for more in [&b"\0"[..], b"x", &frame] {
+                assert_eq!(rewrite(&[&frame, more].concat()), None);
+            }
+        }
+    }
+}
+
+#[test]
+fn unknown_versions_and_kinds_are_errors() {
+    let mut random = Random::new(4);
+    let (job, said) = (random.job().to_frame(), random.of_session().to_frame());
+    for version in (0..=u8::MAX).filter(|version| *version != VERSION) {
+        let of = |frame: &[u8]| [&[version], &frame[1..]].concat();
+        assert_eq!(Job::from_frame(&of(&job)).unwrap_err(), FrameError::Version);
+        assert_eq!(
+            FromSession::from_frame(&of(&said)).unwrap_err(),
+            FrameError::Version
+        );
+    }
+    let kinds = |is_known: &dyn Fn(u8) -> bool| -> Vec<u8> {
+        (0..=u8::MAX).filter(|kind| is_known(*kind)).collect()
+    };
+    let describe = describe_frame();
+    let of_kind = |kind| [&[VERSION, kind], &describe[2..]].concat();
+    assert_eq!(
+        kinds(&|kind| Job::from_frame(&of_kind(kind)).is_ok()),
+        [describe[1]]
+    );
+    let ready = FromSession::Ready.to_frame();
+    assert_eq!(
+        kinds(&|kind| FromSession::from_frame(&[VERSION, kind]).is_ok()),
+        ready[1..]
+    );
+    // Each direction has kinds of its own.
+    assert!(Job::from_frame(&said).is_err() && FromSession::from_frame(&job).is_err());
+    for frame in [&[][..], &[VERSION]] {
+        assert_eq!(Job::from_frame(frame).unwrap_err(), FrameError::Short);
+        assert_eq!(
+            FromSession::from_frame(frame).unwrap_err(),
+            FrameError::Short
+        );
+    }
+}
+
+fn describe_frame() -> Vec<u8> {
+    job_of(Task::Describe).to_frame()
+}
+
+fn job_of(task: Task) -> Job {
+    Job {
+        id: 7,
+        budget: Duration::from_millis(250),
+        key: Arc::new(KeySelector::Label("orders".into())),
+        task,
+    }
+}
+
+/// A length that promises more than there is allocates nothing: it is compared with the limit and with the frame first.
+#[test]
+fn lengths_beyond_their_limits_are_errors() {
+    // Version, kind, id, budget, selector: then the length of the label.
+    let at = 2 + 8 + 4 + 1;
+    for length in [1_025, 0xffff, 0x7fff_ffff, u32::MAX] {
+        let mut frame = describe_frame();
+        frame[at..at + 4].copy_from_slice(&length.to_le_bytes());
+        frame.resize(frame.len() + 2_000, b'a');
+        assert_eq!(
+            Job::from_frame(&frame).unwrap_err(),
+            FrameError::Illegal("label")
+        );
+    }
+    let encrypt = |plaintext: usize, aad: usize| {
+        job_of(Task::Encrypt {
+            plaintext: Arc::new(SecretBytes::new(vec![1; plaintext])),
+            aad: vec![2; aad].into(),
+            must_decrypt: true,
+            digest_prefix: None,
+        })
+        .to_frame()
+    };
+    assert!(Job::from_frame(&encrypt(wire::MAX_BYTES, wire::MAX_BYTES)).is_ok());
+    let error = |frame: &[u8]| Job::from_frame(frame).unwrap_err();
+    assert_eq!(
+        error(&encrypt(wire::MAX_BYTES + 1, 1)),
+        FrameError::Illegal("plaintext")
+    );
+    assert_eq!(
+        error(&encrypt(1, wire::MAX_BYTES + 1)),
+        FrameError::Illegal("AAD")
+    );
+}
+
+/// The greatest plaintext and AAD that the XKS API allows, with the prefix of CDIV, and the longest label.
+#[test]
+fn the_greatest_legal_job_and_answer_fit_into_a_frame() {
+    // The plaintext of Encrypt is at most 4,096 bytes, the AAD of the API at most 8,192, and the framing of the AAD carries 64 KiB.
+    let (plaintext, aad) = (4_096, 66 * 1_024);
+    let key = Arc::new(KeySelector::Label("l".repeat(1_024)));
+    let encrypt = Task::Encrypt {
+        plaintext: Arc::new(SecretBytes::new(vec![1; plaintext])),
+        aad: vec![2; aad].into(),
+        must_decrypt: true,
+        digest_prefix: Some(vec![3; aad].into()),
+    };
+    let decrypt = Task::Decrypt {
+        iv: vec![1; 16],
+        ciphertext: vec![2; plaintext + 16].into(),
+        aad: vec![2; aad].into(),
+        or_aad: Some(vec![3; aad].into()),
+    };
+    for task in [encrypt, decrypt] {
+        let frame = Job {
+            key: Arc::clone(&key),
+            ..job_of(task)
+        }
+        .to_frame();
+        assert!(frame.len() < MAX_FRAME, "{} bytes", frame.len());
+        assert!(Job::from_frame(&frame).is_ok());
+    }
+}
+
+/// Every text of a failure is cut to its limit, on a whole character.
+#[test]
+fn texts_are_cut_to_their_limit() {
+    for text in [
+        "x".repeat(5_000),
+        "ü".repeat(5_000),
+        format!("x{}", "😀".repeat(5_000)),
+    ] {
+        let failed = Failed {
+            fault: crate::ekm::KeyManagerFault::KeyFailed,
+            detail: text.clone(),
+            is_fatal: true,
+            rejected_with: Some(text),
+            lasts: Duration::MAX,
+        };
+        let answer = Answer {
+            id: 1,
+            cost: Cost::default(),
+            outcome: Outcome::Failed(failed),
+        };
+        let frame = FromSession::Answer(answer).to_frame();
+        assert!(frame.len() < 2_200);
+        assert!(FromSession::from_frame(&frame).is_ok());
+    }
+}
+
+#[test]
+fn debug_of_a_frame_shows_no_plaintext_and_no_iv() {
+    let secret = [0xa7_u8; 24];
+    let encrypt = job_of(Task::Encrypt {
+        plaintext: Arc::new(SecretBytes::new(secret.to_vec())),
+        aad: secret[..].into(),
+        must_decrypt: false,
+        digest_prefix: None,
+    });
+    let decrypt = job_of(Task::Decrypt {
+        iv: secret[..16].to_vec(),
+        ciphertext: secret[..].into(),
+        aad: secret[..].into(),
+        or_aad: None,
+    });
+    let opened = Outcome::Opened(crate::ekm::Opened {
+        plaintext: SecretBytes::new(secret.to_vec()),
+        by_or_aad: false,
+    });
+    let sealed = Outcome::Sealed(crate::ekm::Sealed {
+        iv: secret[..16].to_vec(),
+        ciphertext: Vec::new(),
+        tag: [0; 16],
+        digest: None,
+    });
+    for shown in [
+        format!("{encrypt:?}"),
+        format!("{decrypt:?}"),
+        format!("{opened:?}"),
+        format!("{sealed:?}"),
+    ] {
+        assert!(!shown.contains("167") && !shown.contains("a7"), "{shown}");
+    }
+}
+
+#[test]
+fn control_frames_are_read_as_they_were_written() {
+    let mut random = Random::new(5);
+    for _ in 0..ROUNDS {
+        let order = random.order();
+        let frame = order.to_frame().unwrap();
+        assert_eq!(
+            Order::from_frame(&frame).unwrap().to_frame().unwrap(),
+            frame
+        );
+        let news = random.news();
+        let frame = news.to_frame().unwrap();
+        assert_eq!(News::from_frame(&frame).unwrap().to_frame().unwrap(), frame);
+        for place in random.places(frame.len()).take(50) {
+            assert!(News::from_frame(&frame[..place]).is_err());
+            let mut changed = frame.clone();
+            changed[place] ^= 1 << random.below(8);
+            drop(News::from_frame(&changed));
+            drop(Order::from_frame(&changed));
+        }
+        assert!(News::from_frame(&[&frame[..], b"{}"].concat()).is_err());
+    }
+}
+
+#[test]
+fn control_frames_of_the_other_direction_and_unknown_members_are_errors() {
+    let orders = [
+        "\"held_keys\"",
+        r#"{"expect":{"is_first":true,"is_last":true,"keys":[]}}"#,
+    ];
+    for order in orders {
+        assert!(Order::from_frame(order.as_bytes()).is_ok());
+        assert!(News::from_frame(order.as_bytes()).is_err());
+    }
+    for wrong in [
+        "",
+        "null",
+        "\"export\"",
+        r#"{"export":{}}"#,
+        r#"{"held_keys":1}"#,
+        r#"{"expect":{"is_first":true,"is_last":true,"keys":[],"value":1}}"#,
+        r#"{"expect":{"is_first":true,"is_last":true,"keys":[[{"handle":1},true]]}}"#,
+        r#"{"expect":{"is_first":1,"is_last":true,"keys":[]}}"#,
+        r#"{"expect":{"is_first":true,"is_first":true,"is_last":true,"keys":[]}}"#,
+    ] {
+        assert!(Order::from_frame(wrong.as_bytes()).is_err(), "{wrong}");
+    }
+    let long = [b"\"held_keys\"".to_vec(), vec![b' '; MAX_CONTROL_FRAME]].concat();
+    assert!(matches!(Order::from_frame(&long), Err(ControlError::Long)));
+    assert!(matches!(News::from_frame(&long), Err(ControlError::Long)));
+}
+
+/// A frame of nothing but brackets must not exhaust the stack.
+#[test]
+fn deep_nesting_is_an_error() {
+    let nested = "[".repeat(60_000);
+    let line =
+        format!(r#"{{"line":{{"level":"info","message":"","lost":0,"fields":{{"a":{nested}"#);
+    assert!(News::from_frame(line.as_bytes()).is_err());
+    assert!(Order::from_frame(nested.as_bytes()).is_err());
+}
+
+/// The longest labels, each character of which JSON writes in six.
+#[test]
+fn frames_of_the_longest_keys_fit() {
+    let label = "\u{1}".repeat(255);
+    let keys: Vec<_> = (0..1_000)
+        .map(|number| KeySelector::Label(format!("{label}{number}")))
+        .collect();
+    let orders = Order::expect(keys.iter().map(|key| (key, true)));
+    for order in &orders {
+        let frame = order.to_frame().expect("a frame that fits");
+        assert!(Order::from_frame(&frame).is_ok());
+    }
+    let reason = "\u{1}".repeat(200);
+    let fault = crate::ekm::KeyManagerFault::KeyFailed;
+    let state = crate::ekm::KeyState::Missing;
+    let known: Vec<_> = keys
+        .iter()
+        .map(|key| KeyNews::new(key, state, Some((fault, &reason))))
+        .collect();
+    for news in News::of_keys(&known) {
+        news.to_frame().expect("a frame that fits");
+    }
+}

@@ -1,0 +1,155 @@
+//! Reading and writing the fields of a binary frame. Integers are little-endian; a byte string has its length in front, in four bytes.
+
+use thiserror::Error;
+
+/// The longest frame, in bytes. The XKS API needs below 30 KiB; the framing of the AAD carries 64 KiB of it, which is twice in a job with a
+/// digest.
+pub const MAX_FRAME: usize = 192 * 1_024;
+
+/// The longest plaintext, ciphertext with tag, AAD or prefix, in bytes: above what the operations take.
+pub(super) const MAX_BYTES: usize = 68 * 1_024;
+
+/// The version of binary frames. Front and worker are the same executable; another version is another program.
+pub(super) const VERSION: u8 = 1;
+
+/// Why a frame is rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum FrameError {
+    /// It ends before its last field.
+    #[error("the frame is too short")]
+    Short,
+    /// It goes on behind its last field.
+    #[error("the frame is too long")]
+    Long,
+    /// It is of another version.
+    #[error("the frame has an unknown version")]
+    Version,
+    /// A field has a value that its type does not have.
+    #[error("the frame has an illegal {0}")]
+    Illegal(&'static str),
+}
+
+/// At most `max` bytes of a text, to a whole character.
+pub fn short(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+/// A frame that is written.
+pub(super) struct Writer(Vec<u8>);
+
+impl Writer {
+    /// A frame of this kind, with room for `capacity` bytes of fields.
+    pub(super) fn new(kind: u8, capacity: usize) -> Self {
+        let mut frame = Vec::with_capacity(capacity + 64);
+        frame.extend([VERSION, kind]);
+        Self(frame)
+    }
+
+    pub(super) fn u8(&mut self, value: u8) {
+        self.0.push(value);
+    }
+
+    pub(super) fn u32(&mut self, value: u32) {
+        self.0.extend(value.to_le_bytes());
+    }
+
+    pub(super) fn u64(&mut self, value: u64) {
+        self.0.extend(value.to_le_bytes());
+    }
+
+    pub(super) fn bytes(&mut self, value: &[u8]) {
+        self.u32(u32::try_from(value.len()).unwrap_or(u32::MAX));
+        self.0.extend(value);
+    }
+
+    pub(super) fn optional(&mut self, value: Option<&[u8]>) {
+        self.u8(u8::from(value.is_some()));
+        if let Some(value) = value {
+            self.bytes(value);
+        }
+    }
+
+    pub(super) fn end(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// A frame that is read.
+pub(super) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// The kind of the frame, and its fields.
+    pub(super) fn new(frame: &'a [u8]) -> Result<(u8, Self), FrameError> {
+        match frame {
+            [VERSION, kind, fields @ ..] => Ok((*kind, Self(fields))),
+            [_, _, ..] => Err(FrameError::Version),
+            _ => Err(FrameError::Short),
+        }
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], FrameError> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(FrameError::Short)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], FrameError> {
+        self.take(N)?.try_into().map_err(|_| FrameError::Short)
+    }
+
+    pub(super) fn u8(&mut self) -> Result<u8, FrameError> {
+        self.array().map(|[byte]| byte)
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, FrameError> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, FrameError> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(super) fn boolean(&mut self, what: &'static str) -> Result<bool, FrameError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(FrameError::Illegal(what)),
+        }
+    }
+
+    /// At most `max` bytes.
+    pub(super) fn bytes(&mut self, max: usize, what: &'static str) -> Result<&'a [u8], FrameError> {
+        let length = usize::try_from(self.u32()?).unwrap_or(usize::MAX);
+        match length <= max {
+            true => self.take(length),
+            false => Err(FrameError::Illegal(what)),
+        }
+    }
+
+    pub(super) fn text(&mut self, max: usize, what: &'static str) -> Result<&'a str, FrameError> {
+        std::str::from_utf8(self.bytes(max, what)?).map_err(|_| FrameError::Illegal(what))
+    }
+
+    pub(super) fn optional(
+        &mut self,
+        max: usize,
+        what: &'static str,
+    ) -> Result<Option<&'a [u8]>, FrameError> {
+        match self.boolean(what)? {
+            true => self.bytes(max, what).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Nothing is left over.
+    pub(super) fn end(self) -> Result<(), FrameError> {
+        match self.0.is_empty() {
+            true => Ok(()),
+            false => Err(FrameError::Long),
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The workers of a command: the command is their launcher and their front.
+//!
+//! # Invariants
+//! - No wait is longer than its deadline, whatever the worker does, and a worker is killed with its process group when it is dropped.
+//! - Nobody logs in again to a token that rejected a PIN, or while whose login a worker ended or hung.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+
+use super::command_output::{CommandOutput, Print};
+use super::hardening;
+use super::plan::Plan;
+use super::run::{RETRY, wait_for};
+use super::worker::Worker;
+use crate::hsm_protocol::MAX_CONTROL_FRAME;
+use crate::hsm_protocol::launch::{
+    HsmName, LoginOutcome, Serial, SettingsChoice, Text, WorkerEnd, WorkerMessage, WorkerRequest,
+};
+use crate::hsm_protocol::packet::{self, Wait};
+use crate::token_access::{self, StartWorker, WorkerFault};
+
+/// How long a worker may take to finalize its library when the command needs it no longer, and a killed one to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Starts the workers of a command. Its thread must live as long as they do: the kernel kills them when it ends.
+pub struct CommandWorkers {
+    plan: Plan,
+    print: Print,
+    logins: Rc<RefCell<Logins>>,
+}
+
+impl CommandWorkers {
+    /// `print` gets the name of an HSM and a line that its library wrote.
+    pub fn new(plan: Plan, print: Print) -> Self {
+        hardening::forbid_core_dumps();
+        Self {
+            plan,
+            print,
+            logins: Rc::default(),
+        }
+    }
+}
+
+impl StartWorker for CommandWorkers {
+    fn start(&self, hsm: &str) -> io::Result<Box<dyn token_access::Worker>> {
+        let name = HsmName::new(hsm).ok_or(io::ErrorKind::InvalidInput)?;
+        // The protocol has no worker without sessions; this one does not use its own.
+        let (worker, descriptors) = Worker::start(&self.plan, name, 1, SettingsChoice::Current)?;
+        let mut descriptors = descriptors.into_iter();
+        let (control, output) = (descriptors.next(), descriptors.next());
+        let output = output.ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(CommandWorker {
+            end: worker.end_event()?,
+            has_ended: false,
+            worker,
+            control,
+            output: CommandOutput::new(hsm, output, self.print)?,
+            logins: Rc::clone(&self.logins),
+            logging_in: None,
+        }))
+    }
+}
+
+/// The tokens to which nobody may log in, with the reason.
+#[derive(Default)]
+struct Logins(HashMap<Serial, &'static str>);
+
+impl Logins {
+    fn begin(&mut self, serial: Serial) -> Result<(), &'static str> {
+        match self.0.get(&serial) {
+            Some(reason) => Err(reason),
+            None => {
+                let reason = "the process of a PKCS#11 library ended while it logged in to the token; no PIN is tried again";
+                self.0.insert(serial, reason);
+                Ok(())
+            }
+        }
+    }
+
+    fn end(&mut self, serial: Serial, outcome: LoginOutcome) {
+        match outcome {
+            LoginOutcome::Rejected(_) => {
+                let reason = "the token has refused a PIN already; another one is not tried";
+                self.0.insert(serial, reason);
+            }
+            LoginOutcome::LoggedIn | LoginOutcome::Other => drop(self.0.remove(&serial)),
+        }
+    }
+}
+
+struct CommandWorker {
+    worker: Worker,
+    /// None when one of the two has ended it.
+    control: Option<OwnedFd>,
+    output: CommandOutput,
+    /// Readable when the process has ended.
+    end: OwnedFd,
+    has_ended: bool,
+    logins: Rc<RefCell<Logins>>,
+    logging_in: Option<Serial>,
+}
+
+impl token_access::Worker for CommandWorker {
+    fn send(&mut self, frame: &[u8]) -> Result<(), WorkerFault> {
+        let control = self.control.as_ref();
+        let control = control.ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        match packet::send(control, frame, &[], Wait::No) {
+            // Why it ended is reported by the answer.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            sent => Ok(sent?),
+        }
+    }
+
+    fn receive(&mut self, deadline: Instant) -> Result<Vec<u8>, WorkerFault> {
+        loop {
+            self.output.relay();
+            if let Some(frame) = self.frame()? {
+                // The report of a login was sent before the answer.
+                self.answer()?;
+                return Ok(frame);
+            }
+            self.answer()?;
+            if let Some(end) = self.end() {
+                return Err(WorkerFault::Ended(end));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(WorkerFault::Hangs);
+            }
+            self.wait(left)?;
+        }
+    }
+
+    fn kill(&mut self) {
+        self.worker.kill();
+        self.output.relay();
+    }
+}
+
+impl CommandWorker {
+    /// A frame of the worker, if one is there.
+    fn frame(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let Some(control) = &self.control else {
+            return Ok(None);
+        };
+        match packet::receive(control, MAX_CONTROL_FRAME, Wait::No) {
+            Ok(Some(packet)) => Ok(Some(packet.bytes)),
+            Ok(None) => {
+                self.control = None;
+                Ok(None)
+            }
+            Err(error) if is_to_be_repeated(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Answers what the worker asks its launcher for.
+    fn answer(&mut self) -> io::Result<()> {
+        while let Some(request) = self.worker.request()? {
+            match request {
+                WorkerRequest::Settings(settings) => self.worker.store(settings)?,
+                WorkerRequest::LastGood => self.worker.use_last_good(None)?,
+                WorkerRequest::Parts => self.worker.send_parts()?,
+                WorkerRequest::LoginBegins { serial, .. } => self.login_begins(serial)?,
+                WorkerRequest::LoginEnded(outcome) => {
+                    let serial = self.logging_in.take();
+                    let serial = serial.ok_or_else(|| io::Error::other("no login has begun"))?;
+                    self.logins.borrow_mut().end(serial, outcome);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn login_begins(&mut self, serial: Serial) -> io::Result<()> {
+        if self.logging_in.is_some() {
+            return Err(io::Error::other("two logins at a time"));
+        }
+        let permission = self.logins.borrow_mut().begin(serial);
+        self.worker.answer(&match permission {
+            Ok(()) => {
+                self.logging_in = Some(serial);
+                WorkerMessage::LoginAllowed
+            }
+            Err(reason) => WorkerMessage::LoginRefused(Text::new(reason)),
+        });
+        Ok(())
+    }
+
+    /// How the process ended, once.
+    fn end(&mut self) -> Option<WorkerEnd> {
+        let end = self.worker.end()?;
+        self.has_ended = true;
+        self.output.relay();
+        Some(end)
+    }
+
+    /// Waits for an event, at most for this time.
+    fn wait(&self, left: Duration) -> io::Result<()> {
+        let channel = self.worker.channel();
+        let mut events = vec![PollFd::new(&self.end, PollFlags::IN)];
+        events.extend(channel.is_open().then(|| channel.event()));
+        let control = self.control.as_ref();
+        events.extend(control.map(|control| PollFd::new(control, PollFlags::IN)));
+        events.extend(self.output.event());
+        let timeout = if channel.is_stalled() { RETRY } else { left };
+        wait_for(events, Some(timeout.min(left)))
+    }
+}
+
+/// The library is finalized, if it lets that be done.
+impl Drop for CommandWorker {
+    fn drop(&mut self) {
+        self.control = None;
+        let give_up = Instant::now() + PATIENCE;
+        while !self.has_ended && self.end().is_none() {
+            self.output.relay();
+            let left = give_up.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.answer().is_err() || self.wait(left).is_err() {
+                break;
+            }
+        }
+        self.output.end();
+    }
+}
+
+fn is_to_be_repeated(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, WouldBlock};
+    matches!(error.kind(), Interrupted | WouldBlock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_gets_one_wrong_pin() {
+        let (a, b) = (Serial([1; 16]), Serial([2; 16]));
+        let mut logins = Logins::default();
+        for outcome in [LoginOutcome::LoggedIn, LoginOutcome::Other] {
+            assert_eq!(logins.begin(a), Ok(()));
+            logins.end(a, outcome);
+        }
+        assert_eq!(logins.begin(a), Ok(()));
+        logins.end(a, LoginOutcome::Rejected(0xa0));
+        assert!(logins.begin(a).unwrap_err().contains("refused a PIN"));
+        assert_eq!(logins.begin(b), Ok(()));
+        // Its worker ends, and with it nobody knows what the token has counted.
+        assert!(logins.begin(b).unwrap_err().contains("ended while"));
+    }
+}

@@ -1,0 +1,419 @@
+//! The rules one by one, and a model: workers, crashes and restarts in an order from a seeded generator.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::*;
+use crate::hsm_protocol::launch::{HsmName, SettingsBytes};
+
+/// What survives a crash.
+type Disk = Rc<RefCell<Vec<Entry>>>;
+
+/// A disk that loses writes when it is told to.
+#[derive(Clone, Default)]
+struct Memory {
+    disk: Disk,
+    loses: Rc<RefCell<bool>>,
+}
+
+impl Store for Memory {
+    fn save(&mut self, entries: &[Entry]) -> io::Result<()> {
+        if !*self.loses.borrow() {
+            *self.disk.borrow_mut() = entries.to_owned();
+        }
+        Ok(())
+    }
+}
+
+fn key(serial: u8, pin: u8) -> Key {
+    (Serial([serial; 16]), PinFingerprint([pin; 32]))
+}
+
+fn asker(hsm: &str, settings: u8) -> Asker {
+    let settings = SettingsBytes::new(vec![settings]).unwrap();
+    Asker::new(&HsmName::new(hsm).unwrap(), &settings)
+}
+
+fn logins(memory: &Memory) -> Logins<Memory> {
+    let entries = memory.disk.borrow().clone();
+    Logins::new(memory.clone(), entries)
+}
+
+/// Asks for worker 1, and returns whether it is allowed.
+fn asks(logins: &mut Logins<Memory>, asker: &Asker, key: Key) -> bool {
+    logins.begin(1, asker.clone(), key).unwrap();
+    let (worker, decision) = logins.decide().unwrap();
+    assert_eq!(worker, 1);
+    decision == Decision::Allowed
+}
+
+/// One login that ends like this; whether it was allowed.
+fn log_in(logins: &mut Logins<Memory>, asker: &Asker, outcome: LoginOutcome) -> bool {
+    let is_allowed = asks(logins, asker, key(1, 1));
+    if is_allowed {
+        logins.end(1, outcome).unwrap();
+    }
+    is_allowed
+}
+
+const REJECTED: LoginOutcome = LoginOutcome::Rejected(0xa0);
+
+#[test]
+fn a_rejected_pin_is_not_tried_again_by_anybody_also_after_a_restart() {
+    let memory = Memory::default();
+    let (a, b) = (asker("a", 1), asker("b", 1));
+    let mut first = logins(&memory);
+    assert!(log_in(&mut first, &a, REJECTED));
+    assert!(!log_in(&mut first, &a, REJECTED));
+    let mut second = logins(&memory);
+    assert!(!log_in(&mut second, &a, REJECTED));
+    assert!(!log_in(&mut second, &b, REJECTED));
+    assert!(asks(&mut second, &a, key(1, 2)), "a different PIN");
+    second.end(1, LoginOutcome::LoggedIn).unwrap();
+    assert!(asks(&mut second, &a, key(2, 1)), "a different token");
+}
+
+#[test]
+fn changed_settings_have_one_attempt_each() {
+    let memory = Memory::default();
+    let mut logins = logins(&memory);
+    assert!(log_in(&mut logins, &asker("a", 1), REJECTED));
+    assert!(log_in(&mut logins, &asker("a", 2), REJECTED));
+    for settings in [1, 2, 1, 2] {
+        assert!(!log_in(&mut logins, &asker("a", settings), REJECTED));
+    }
+    // Nothing is known of this HSM: it is none whose settings changed.
+    assert!(!log_in(&mut logins, &asker("b", 1), REJECTED));
+    assert!(log_in(&mut logins, &asker("b", 2), LoginOutcome::Other));
+    assert!(log_in(&mut logins, &asker("b", 2), LoginOutcome::LoggedIn));
+    assert!(memory.disk.borrow().is_empty());
+    assert!(log_in(&mut logins, &asker("a", 1), LoginOutcome::LoggedIn));
+}
+
+#[test]
+fn two_logins_without_a_report_are_the_last_ones() {
+    let memory = Memory::default();
+    for is_allowed in [true, true, false, false] {
+        let mut logins = logins(&memory);
+        assert_eq!(asks(&mut logins, &asker("a", 1), key(1, 1)), is_allowed);
+        logins.worker_ended(1);
+    }
+    let reason = {
+        let mut logins = logins(&memory);
+        logins.begin(1, asker("a", 1), key(1, 1)).unwrap();
+        logins.decide().unwrap().1
+    };
+    let Decision::Refused(reason) = reason else {
+        panic!("{reason:?}");
+    };
+    assert!(reason.contains("2 workers ended"), "{reason}");
+}
+
+#[test]
+fn a_good_login_forgives_one_that_had_no_report() {
+    let memory = Memory::default();
+    let mut logins = logins(&memory);
+    for _ in 0..10 {
+        assert!(asks(&mut logins, &asker("a", 1), key(1, 1)));
+        logins.worker_ended(1);
+        assert!(log_in(&mut logins, &asker("a", 1), LoginOutcome::LoggedIn));
+    }
+}
+
+#[test]
+fn failures_that_are_not_of_the_pin_do_not_count() {
+    let memory = Memory::default();
+    let mut logins = logins(&memory);
+    for _ in 0..100 {
+        assert!(log_in(&mut logins, &asker("a", 1), LoginOutcome::Other));
+    }
+    assert!(memory.disk.borrow().is_empty());
+}
+
+#[test]
+fn logins_at_one_token_wait_for_each_other() {
+    let memory = Memory::default();
+    let mut logins = logins(&memory);
+    for worker in 1..=3 {
+        logins.begin(worker, asker("a", 1), key(1, 1)).unwrap();
+    }
+    logins.begin(4, asker("b", 1), key(2, 1)).unwrap();
+    assert_eq!(logins.decide(), Some((1, Decision::Allowed)));
+    assert_eq!(logins.decide(), Some((4, Decision::Allowed)));
+    assert_eq!(logins.decide(), None);
+    logins.worker_ended(2);
+    assert!(logins.begin(1, asker("a", 1), key(1, 1)).is_err());
+    assert!(logins.end(3, REJECTED).is_err(), "it has no permission");
+    logins.end(1, REJECTED).unwrap();
+    let (worker, decision) = logins.decide().unwrap();
+    assert_eq!(worker, 3);
+    assert!(matches!(decision, Decision::Refused(_)));
+    assert_eq!(logins.decide(), None);
+}
+
+#[test]
+fn one_hsm_cannot_fill_the_record() {
+    let memory = Memory::default();
+    let mut logins = logins(&memory);
+    for serial in 0..200 {
+        let is_allowed = asks(&mut logins, &asker("a", 1), key(serial, 1));
+        assert_eq!(is_allowed, usize::from(serial) < MAX_ENTRIES);
+        if is_allowed {
+            logins.end(1, REJECTED).unwrap();
+        }
+    }
+    assert!(asks(&mut logins, &asker("b", 1), key(201, 1)));
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+/// The service, its tokens and the attempts that these have seen.
+struct Model {
+    random: Random,
+    memory: Memory,
+    logins: Logins<Memory>,
+    last_worker: u32,
+    /// Workers that wait or log in, with their HSM and PIN; whether they are allowed to log in.
+    workers: BTreeMap<u32, (usize, Key, bool)>,
+    /// The settings of each HSM.
+    settings: [u8; 3],
+    attempts: BTreeMap<Key, usize>,
+    changes: usize,
+}
+
+const HSMS: [&str; 3] = ["a", "b", "c"];
+
+impl Model {
+    fn new(seed: u64) -> Self {
+        let memory = Memory::default();
+        Self {
+            random: Random(seed),
+            logins: logins(&memory),
+            memory,
+            last_worker: 0,
+            workers: BTreeMap::new(),
+            settings: [0; 3],
+            attempts: BTreeMap::new(),
+            changes: 0,
+        }
+    }
+
+    /// The HSMs a and b are one token, with one PIN; c is a different one. Each PIN is wrong.
+    fn key_of(hsm: usize) -> Key {
+        key(if hsm == 2 { 2 } else { 1 }, 1)
+    }
+
+    fn step(&mut self, changes_settings: bool) {
+        match self.random.below(12) {
+            0..=3 => self.start_worker(),
+            4..=6 => self.attempt_and(Self::report),
+            7 => self.attempt_and(Self::kill),
+            8 => self.without_attempt_and(Self::kill),
+            9 => self.without_attempt_and(|model, worker| {
+                model.logins.end(worker, LoginOutcome::Other).unwrap();
+                model.workers.remove(&worker);
+            }),
+            10 => self.restart(),
+            _ if changes_settings => {
+                let hsm = self.random.below(3) as usize;
+                self.settings[hsm] = self.random.below(4) as u8;
+                self.changes += 1;
+            }
+            _ => self.lose_a_write_and_restart(),
+        }
+        self.decide();
+    }
+
+    fn start_worker(&mut self) {
+        self.last_worker += 1;
+        let hsm = self.random.below(3) as usize;
+        let key = Self::key_of(hsm);
+        let asker = asker(HSMS[hsm], self.settings[hsm]);
+        self.logins.begin(self.last_worker, asker, key).unwrap();
+        self.workers.insert(self.last_worker, (hsm, key, false));
+    }
+
+    fn decide(&mut self) {
+        while let Some((worker, decision)) = self.logins.decide() {
+            match decision {
+                Decision::Allowed => self.workers.get_mut(&worker).unwrap().2 = true,
+                Decision::Refused(_) => drop(self.workers.remove(&worker)),
+            }
+        }
+    }
+
+    fn allowed(&mut self) -> Option<u32> {
+        let allowed = self.workers.iter().filter(|(_, (_, _, allowed))| *allowed);
+        let allowed: Vec<u32> = allowed.map(|(worker, _)| *worker).collect();
+        let count = allowed.len() as u64;
+        (count > 0).then(|| allowed[self.random.below(count) as usize])
+    }
+
+    /// A worker calls `C_Login`, and then this happens.
+    fn attempt_and(&mut self, then: impl Fn(&mut Self, u32)) {
+        if let Some(worker) = self.allowed() {
+            let (_, key, _) = self.workers[&worker];
+            *self.attempts.entry(key).or_default() += 1;
+            then(self, worker);
+        }
+    }
+
+    fn without_attempt_and(&mut self, then: impl Fn(&mut Self, u32)) {
+        if let Some(worker) = self.allowed() {
+            then(self, worker);
+        }
+    }
+
+    fn report(&mut self, worker: u32) {
+        self.logins.end(worker, REJECTED).unwrap();
+        self.workers.remove(&worker);
+    }
+
+    fn kill(&mut self, worker: u32) {
+        self.logins.worker_ended(worker);
+        self.workers.remove(&worker);
+    }
+
+    fn restart(&mut self) {
+        self.workers.clear();
+        self.logins = logins(&self.memory);
+    }
+
+    /// The machine crashes while the record is written: no worker has got the answer.
+    fn lose_a_write_and_restart(&mut self) {
+        *self.memory.loses.borrow_mut() = true;
+        match self.random.below(2) {
+            0 => {
+                self.start_worker();
+                // The answer never leaves.
+                self.logins.decide();
+            }
+            _ => self.attempt_and(Self::report),
+        }
+        self.restart();
+        *self.memory.loses.borrow_mut() = false;
+    }
+}
+
+#[test]
+fn a_token_sees_at_most_two_attempts_of_a_wrong_pin_whatever_crashes() {
+    let mut most = 0;
+    for seed in 0..2_000 {
+        let mut model = Model::new(seed);
+        for _ in 0..120 {
+            model.step(false);
+            let attempts = model.attempts.values().max().copied().unwrap_or(0);
+            assert!(attempts <= 2, "seed {seed}: {:?}", model.attempts);
+            most = most.max(attempts);
+        }
+    }
+    assert_eq!(most, 2, "the model does not reach the limit");
+}
+
+#[test]
+fn changes_of_settings_add_at_most_one_attempt_each() {
+    for seed in 0..1_000 {
+        let mut model = Model::new(seed);
+        for _ in 0..200 {
+            model.step(true);
+        }
+        // Four settings of each of two HSMs at the shared token, however often they change.
+        let limit = 2 + model.changes.min(8);
+        let attempts = model.attempts.values().max().copied().unwrap_or(0);
+        assert!(attempts <= limit, "seed {seed}: {attempts} attempts");
+    }
+}
+
+mod files {
+    use std::fs;
+
+    use super::super::*;
+    use super::{asker, key};
+
+    fn opened(path: &std::path::Path) -> (Logins<LoginFile>, Vec<String>) {
+        let (file, entries, warnings) = LoginFile::open(Some(path));
+        (Logins::new(file, entries), warnings)
+    }
+
+    fn is_allowed(logins: &mut Logins<LoginFile>) -> bool {
+        logins.begin(1, asker("a", 1), key(1, 1)).unwrap();
+        logins.decide().unwrap().1 == Decision::Allowed
+    }
+
+    #[test]
+    fn the_record_survives_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        for allowed in [true, true, false, false] {
+            let (mut logins, warnings) = opened(directory.path());
+            assert_eq!(warnings, [""; 0]);
+            assert_eq!(is_allowed(&mut logins), allowed);
+            assert_eq!(logins.take_save_error(), None);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_record_is_set_aside_with_a_warning() {
+        let directory = tempfile::tempdir().unwrap();
+        let record = directory.path().join("logins.json");
+        for text in ["", "nonsense", "{\"version\":2,\"entries\":[]}"] {
+            fs::write(&record, text).unwrap();
+            let (mut logins, warnings) = opened(directory.path());
+            assert!(warnings[0].contains("set aside"), "{warnings:?}");
+            let aside = directory.path().join("logins.json.unreadable");
+            assert_eq!(fs::read_to_string(aside).unwrap(), text);
+            assert!(is_allowed(&mut logins));
+            assert!(record.exists());
+        }
+    }
+
+    #[test]
+    fn without_a_directory_the_record_is_in_memory_with_a_warning() {
+        let missing = std::path::Path::new("/nonexistent/state");
+        for directory in [None, Some(missing)] {
+            let (file, entries, warnings) = LoginFile::open(directory);
+            assert!(warnings[0].contains("after a restart"), "{warnings:?}");
+            let mut logins = Logins::new(file, entries);
+            for allowed in [true, true, false] {
+                assert_eq!(is_allowed(&mut logins), allowed);
+                logins.worker_ended(1);
+            }
+            assert_eq!(logins.take_save_error(), None);
+        }
+    }
+
+    #[test]
+    fn one_directory_is_for_one_service() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_first, warnings) = opened(directory.path());
+        assert_eq!(warnings, [""; 0]);
+        let (_second, warnings) = opened(directory.path());
+        assert!(warnings[0].contains("different service"), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_written_is_reported_and_kept_in_memory() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut logins, _) = opened(directory.path());
+        // A directory in the place of the file: it cannot be opened for writing, by root neither.
+        fs::create_dir(directory.path().join("logins.next")).unwrap();
+        for allowed in [true, true, false] {
+            assert_eq!(is_allowed(&mut logins), allowed);
+            logins.worker_ended(1);
+        }
+        assert!(logins.take_save_error().is_some());
+        assert!(!is_allowed(&mut logins));
+        assert_eq!(logins.take_save_error(), None, "once");
+    }
+}

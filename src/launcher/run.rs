@@ -1,0 +1,173 @@
+//! The loop of the launcher.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, Timespec, poll};
+use rustix::io::Errno;
+
+use super::channel::{Channel, REQUESTS_PER_TURN, Received};
+use super::children::reap_orphans;
+use super::front::Front;
+use super::hardening;
+use super::logins::{LoginFile, Logins};
+use super::plan::Plan;
+use super::signals::Signals;
+use super::workers::Workers;
+use crate::hsm_protocol::inherited;
+use crate::hsm_protocol::launch::{
+    Frame as _, FrontMessage, FrontRequest, HsmName, SettingsChoice, Text,
+};
+
+/// How long killed workers may take to end. A process in an uninterruptible system call does not keep the service from ending.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The pause before a packet is sent again for which the system had no memory.
+pub(super) const RETRY: Duration = Duration::from_millis(50);
+
+/// Starts the front, and workers when the front asks for them, until the front ends. Returns the exit code of the service: the front's,
+/// or 70 when a signal ended the front. To be called by the main thread, before others are started.
+///
+/// # Errors
+/// When the front cannot be started, or the system refuses what the launcher cannot be without.
+pub fn run(plan: &Plan) -> io::Result<u8> {
+    // First: a SIGHUP must not end a service that has just been started.
+    let signals = Signals::handle()?;
+    hardening::forbid_core_dumps();
+    inherited::keep_from_children()?;
+    let front = Front::start(&plan.commands.front)?;
+    let (file, entries, warnings) = LoginFile::open(plan.state_directory.as_deref());
+    let mut launcher = Launcher {
+        plan,
+        signals,
+        front,
+        workers: Workers::new(Logins::new(file, entries)),
+    };
+    warnings.iter().for_each(|warning| launcher.warn(warning));
+    launcher.run()
+}
+
+struct Launcher<'a> {
+    plan: &'a Plan,
+    signals: Signals,
+    front: Front,
+    workers: Workers,
+}
+
+impl Launcher<'_> {
+    fn run(mut self) -> io::Result<u8> {
+        loop {
+            self.front.forward(&self.signals);
+            self.workers.answer();
+            self.report_ends();
+            self.workers.answer_logins();
+            if let Some(warning) = self.workers.save_warning() {
+                self.warn(&warning);
+            }
+            self.answer_front();
+            if let Some(code) = self.front.exit_code() {
+                self.stop_workers()?;
+                return Ok(code);
+            }
+            reap_orphans();
+            self.wait()?;
+        }
+    }
+
+    /// Has the front log a warning.
+    fn warn(&mut self, warning: &str) {
+        let warning = FrontMessage::Warning(Text::new(warning));
+        self.front.channel.send(&warning);
+    }
+
+    fn report_ends(&mut self) {
+        for (worker, end) in self.workers.ended() {
+            let message = FrontMessage::Ended { worker, end };
+            self.front.channel.send(&message);
+        }
+    }
+
+    fn answer_front(&mut self) {
+        self.front.channel.flush();
+        for _ in 0..REQUESTS_PER_TURN {
+            match self.front.channel.receive() {
+                Ok(Received::Frame(request)) => self.answer(request),
+                Ok(Received::Nothing | Received::Closed) => return,
+                Err(error) => return self.front.kill(&error),
+            }
+        }
+    }
+
+    fn answer(&mut self, request: FrontRequest) {
+        match request {
+            FrontRequest::HandlesSignals => {
+                self.front.handles_signals();
+                self.front.forward(&self.signals);
+            }
+            FrontRequest::Start {
+                request,
+                hsm,
+                sessions,
+                settings,
+            } => self.start(request, hsm, sessions, settings),
+            FrontRequest::Kill { worker } => self.workers.kill(worker),
+            FrontRequest::Good { worker } => self.workers.keep_settings(worker),
+        }
+    }
+
+    fn start(&mut self, request: u32, hsm: HsmName, sessions: u16, settings: SettingsChoice) {
+        match self.workers.start(self.plan, hsm, sessions, settings) {
+            Ok((worker, descriptors)) => {
+                let message = FrontMessage::Started {
+                    request,
+                    worker,
+                    sessions,
+                };
+                let more = || FrontMessage::Descriptors.encode();
+                self.front.channel.send_with(&message, descriptors, more);
+            }
+            Err(error) => {
+                let reason = Text::new(&error.to_string());
+                let message = FrontMessage::NotStarted { request, reason };
+                self.front.channel.send(&message);
+            }
+        }
+    }
+
+    /// Waits until something happens.
+    fn wait(&mut self) -> io::Result<()> {
+        let channels = self.workers.channels().chain([&self.front.channel]);
+        let open: Vec<&Channel> = channels.filter(|channel| channel.is_open()).collect();
+        let is_stalled = open.iter().any(|channel| channel.is_stalled());
+        let of_channels = open.iter().map(|channel| channel.event());
+        let events = of_channels.chain([self.signals.event()]).collect();
+        wait_for(events, is_stalled.then_some(RETRY))?;
+        self.signals.clear_wake();
+        Ok(())
+    }
+
+    /// Kills the workers, and waits for their ends.
+    fn stop_workers(&mut self) -> io::Result<()> {
+        self.workers.kill_all();
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            self.workers.ended();
+            let left = give_up.saturating_duration_since(Instant::now());
+            if self.workers.is_empty() || left.is_zero() {
+                return Ok(());
+            }
+            wait_for(vec![self.signals.event()], Some(left))?;
+            self.signals.clear_wake();
+        }
+    }
+}
+
+/// Waits for one of the events, for a signal, or for the end of the timeout.
+pub(super) fn wait_for(mut events: Vec<PollFd<'_>>, timeout: Option<Duration>) -> io::Result<()> {
+    let timeout = timeout.map(Timespec::try_from).transpose();
+    let timeout = timeout.map_err(io::Error::other)?;
+    match poll(&mut events, timeout.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,126 @@
+//! The worker's side of an HSM: the PKCS#11 library, one token of it, its sessions and its keys.
+//!
+//! ```text
+//!  front ── Job ──▶ session thread ──▶ PKCS#11 library ──▶ HSM        one thread and one session for each channel
+//!  front ◀── News ── health monitor ──▶ PKCS#11 library               opens, probes, checks, proves keys
+//! ```
+//!
+//! - The **health monitor** opens the token, probes how it does AES-GCM, holds one session and with it the login, and checks the health of the
+//!   HSM with a key that KMS never uses. Between the checks it proves, one at a time, that each key that the configuration expects can encrypt
+//!   and decrypt.
+//! - A **session** does one job after the other. Key handles are cached: no request searches the token. A lost session or login is opened
+//!   again in place. After a graver fault the worker reports that the HSM failed, and the front replaces the worker.
+//! - [`OpenToken`] is what a worker of an operator's command does on a token: list its keys, make one, compare the keys of two tokens.
+//!
+//! # Invariants
+//! - A PIN that the token rejects is tried once; the worker ends with it.
+//! - No return code by itself means that the HSM failed: the health key settles on the same session whether the HSM, the key or the request
+//!   is to blame. A key that the HSM rejects costs the other keys nothing.
+//! - A wrong output (see `errors::Violation`) is reported before anything else is answered, and is never returned.
+//! - `unsafe` is in `ffi` only.
+
+mod administration;
+mod attributes;
+mod blame;
+mod census;
+mod codes;
+mod device_session;
+mod errors;
+mod failure;
+mod ffi;
+mod gcm;
+mod gcm_call;
+mod health;
+mod key_failures;
+mod key_looks;
+mod key_object;
+mod key_state;
+mod keys;
+mod login;
+mod login_record;
+mod module;
+mod monitor;
+mod objects;
+mod opening;
+mod probe;
+mod profile;
+mod proof;
+mod proof_memory;
+mod proof_report;
+mod proofs;
+mod rejections;
+mod sealing;
+mod sessions;
+mod shared;
+mod slot;
+mod structures;
+mod tally;
+mod token;
+mod watch_list;
+mod watched;
+
+use std::sync::Arc;
+
+pub use administration::{AdministrationError, CreateKeyError, KeyObject, OpenToken, TokenKeys};
+pub use login_record::LoginRecord;
+pub use sessions::JobChannel;
+pub use shared::Reporter;
+
+use crate::ekm::ExpectedKey;
+use crate::hsm_protocol::{News, Pkcs11Settings, ProofId};
+use crate::secret::Secret;
+use monitor::Monitor;
+use shared::Shared;
+
+/// One token, as a worker serves it. Clones are the same.
+#[derive(Clone)]
+pub struct Token(Arc<Shared>);
+
+impl Token {
+    /// Opens nothing yet. `news` is told what the front must know.
+    pub fn new(
+        settings: Pkcs11Settings,
+        pin: Option<Secret>,
+        logins: Arc<dyn LoginRecord>,
+        news: Reporter,
+    ) -> Self {
+        Self(Arc::new(Shared::new(settings, pin, logins, news)))
+    }
+
+    /// The token held keys before: without keys it is not served.
+    pub fn held_keys(&self) {
+        self.0.note_keys();
+    }
+
+    /// These key objects were proved by a worker that served before.
+    pub fn recall_proofs(&self, objects: Vec<ProofId>) {
+        objects.into_iter().for_each(|id| self.0.memory.recall(id));
+    }
+
+    /// Expects these keys, and no others.
+    pub fn expect_keys(&self, keys: Vec<ExpectedKey>) {
+        self.0.expect(keys);
+    }
+
+    /// Ends [`Self::serve`].
+    pub fn end(&self) {
+        self.0.end();
+    }
+
+    /// Opens the token and serves the jobs of the channels, with a session for each, until [`Self::end`]. A token that cannot be opened is
+    /// reported.
+    pub fn serve(&self, channels: Vec<impl JobChannel>) {
+        match Monitor::open(&self.0, channels) {
+            Ok(monitor) => {
+                let module = monitor.module();
+                monitor.run();
+                module.finalize();
+            }
+            Err(error) => self.0.report(News::NotOpened {
+                reason: error.to_string(),
+                is_final: error.is_final(),
+                is_limit: error.is_about_limits(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A token with its user logged in: from a library to a token that does AES-GCM.
+
+use std::sync::Arc;
+
+use cryptoki::context::Function;
+use thiserror::Error as ThisError;
+
+use crate::hsm_protocol::{GcmFinding, Pkcs11Settings};
+use crate::pkcs11::codes;
+use crate::pkcs11::errors::Error;
+use crate::pkcs11::ffi::Session;
+use crate::pkcs11::health::Checked;
+use crate::pkcs11::keys::KeyTable;
+use crate::pkcs11::login;
+use crate::pkcs11::login_record::LoginRecord;
+use crate::pkcs11::module::Module;
+use crate::pkcs11::probe::Probe;
+use crate::pkcs11::profile::{self, Plan};
+use crate::pkcs11::slot::TokenSlot;
+use crate::pkcs11::token::{self, GcmMechanisms, OpenError, TokenIdentity};
+use crate::secret::Secret;
+
+/// Why a token cannot be administered, in words for an operator.
+#[derive(Clone, Debug, ThisError)]
+#[error("{0}")]
+pub struct AdministrationError(pub(super) String);
+
+impl From<OpenError> for AdministrationError {
+    fn from(error: OpenError) -> Self {
+        Self(match error {
+            OpenError::PinRefused(code) => {
+                let code = codes::in_words(code, Function::Login);
+                format!("the token refuses the PIN: {code}; it was tried once")
+            }
+            other => other.to_string(),
+        })
+    }
+}
+
+impl From<Error> for AdministrationError {
+    fn from(error: Error) -> Self {
+        OpenError::from(error).into()
+    }
+}
+
+/// A token with its user logged in.
+pub struct OpenToken {
+    pub(super) settings: Pkcs11Settings,
+    pub(super) module: Arc<Module>,
+    pub(super) slot: TokenSlot,
+    pub(super) identity: TokenIdentity,
+    pub(super) mechanisms: GcmMechanisms,
+    pub(super) plan: Option<Plan>,
+    pub(super) gcm: GcmFinding,
+    pub(super) session: Session,
+}
+
+impl OpenToken {
+    /// Finds the token, checks that it has AES-GCM, logs in, and probes how it does AES-GCM.
+    ///
+    /// # Errors
+    /// In words for an operator.
+    pub fn open(
+        settings: Pkcs11Settings,
+        pin: Option<Secret>,
+        logins: &dyn LoginRecord,
+    ) -> Result<Self, AdministrationError> {
+        let module = Module::load(&settings.module, settings.parameters.clone());
+        let module = Arc::new(module.map_err(OpenError::from)?);
+        let (mut slot, identity) = token::find(&module, &settings.token)?;
+        // Before the PIN: a token that cannot serve does not get it.
+        let mechanisms = token::gcm_mechanisms(&module, slot, &identity)?;
+        let pin = pin.as_ref();
+        token::check_pin(&identity, pin)?;
+        let session = slot.open_first_session(&module)?;
+        login::log_in(&session, &identity, pin, logins)?;
+        let health_key = settings.health_key.clone();
+        let mut token = Self {
+            settings,
+            module,
+            slot,
+            identity,
+            mechanisms,
+            plan: None,
+            gcm: GcmFinding::Unusable(String::new()),
+            session,
+        };
+        token.probe_with(&health_key)?;
+        Ok(token)
+    }
+
+    /// Closes the session and finalizes the library.
+    pub fn close(self) {
+        let Self {
+            module, session, ..
+        } = self;
+        drop(session);
+        module.finalize();
+    }
+
+    /// What it says of itself: maker, product and serial number.
+    pub fn describe(&self) -> String {
+        let TokenIdentity {
+            vendor,
+            model,
+            serial,
+            ..
+        } = &self.identity;
+        format!("{vendor}, {model}, serial {serial}")
+    }
+
+    /// How it does AES-GCM.
+    pub fn gcm(&self) -> &GcmFinding {
+        &self.gcm
+    }
+
+    /// Finds the way that passes the check with the key of this label. Only the loss of the device is an error.
+    pub(super) fn probe_with(&mut self, label: &str) -> Result<(), AdministrationError> {
+        let outcome = self.chosen(label);
+        (self.plan, self.gcm) = match outcome {
+            Ok((plan, Checked::Works(_))) => (Some(plan), GcmFinding::Proved(plan.to_string())),
+            Ok((plan, Checked::KeyUnfit(why))) => {
+                (Some(plan), GcmFinding::Unproved(plan.to_string(), why))
+            }
+            Err(error) if error.is_about_the_device() => return Err(error.into()),
+            Err(error) => (None, GcmFinding::Unusable(error.to_string())),
+        };
+        Ok(())
+    }
+
+    fn chosen(&self, label: &str) -> Result<(Plan, Checked), OpenError> {
+        let keys = KeyTable::sweep(&self.session)?;
+        let probe = Probe {
+            module: &self.module,
+            slot: self.slot,
+            keys: &keys,
+        };
+        let profile = self.settings.gcm_profile;
+        let plans = profile::candidates(profile, &self.identity, &self.mechanisms);
+        probe.choose(&plans, label)
+    }
+}

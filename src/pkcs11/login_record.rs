@@ -1,0 +1,15 @@
+//! Who decides whether a login may be tried.
+
+use crate::hsm_protocol::launch::LoginOutcome;
+
+/// Who keeps the record of logins.
+pub trait LoginRecord: Send + Sync {
+    /// Asks for the permission to log in once to the token with this serial number.
+    ///
+    /// # Errors
+    /// Why not, in words for an operator.
+    fn begins(&self, serial: &str) -> Result<(), String>;
+
+    /// Reports how it ended.
+    fn ended(&self, outcome: LoginOutcome);
+}

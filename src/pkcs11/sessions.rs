@@ -1,0 +1,163 @@
+//! The sessions of a worker: a thread for each, which does one job after the other.
+
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use super::device_session::DeviceSession;
+use super::failure::{Failure, Operation};
+use super::ffi::Session;
+use super::key_failures::RETRY_AFTER;
+use super::opening::Opening;
+use super::shared::Shared;
+use super::tally::Tally;
+use crate::clock::Deadline;
+use crate::ekm::{CallCount, DecryptJob, DescribeJob, Digest, EncryptJob, KeySelector, Tenant};
+use crate::hsm_protocol::{Answer, Failed, FromSession, Job, Outcome, Task};
+use crate::sync::thread;
+
+/// Where the jobs of one session come from.
+pub trait JobChannel: Send + 'static {
+    /// Waits for the next job; none when the front wants nothing more of this session.
+    fn next(&mut self) -> Option<Job>;
+
+    /// Sends to the front. Returns false when it does not read any more.
+    fn send(&mut self, frame: &FromSession) -> bool;
+}
+
+/// In whose name the jobs of a worker are done: the front keeps the tenants apart.
+static FRONT: LazyLock<Arc<Tenant>> = LazyLock::new(|| {
+    let name = "front".into();
+    Arc::new(Tenant { name, share: 1 })
+});
+
+/// Starts the thread of a session. It ends with the channel, and closes the session.
+///
+/// # Errors
+/// When the operating system cannot start a thread.
+pub(super) fn start(
+    shared: &Arc<Shared>,
+    opening: &Arc<Opening>,
+    session: Session,
+    mut channel: impl JobChannel,
+) -> std::io::Result<()> {
+    let device = DeviceSession::new(shared, Arc::clone(opening), session);
+    let name = format!("hsm-{}", shared.settings.name);
+    let started = thread(name, move || serve(device, &mut channel));
+    started.map(drop)
+}
+
+fn serve(mut device: DeviceSession, channel: &mut impl JobChannel) {
+    if !channel.send(&FromSession::Ready) {
+        return;
+    }
+    while let Some(job) = channel.next() {
+        let answer = FromSession::Answer(perform(&mut device, job));
+        if !channel.send(&answer) {
+            return;
+        }
+    }
+}
+
+fn perform(device: &mut DeviceSession, job: Job) -> Answer {
+    let started = Instant::now();
+    let operation = operation_of(&job.task);
+    let outcome = match device.shared.rejection(operation, &job.key) {
+        Some(failure) => Err(failure),
+        None => attempt(device, &job),
+    };
+    if device.opening.keys.has_changed() {
+        device.shared.wake();
+    }
+    if let Err(failure) = &outcome
+        && failure.fatal
+    {
+        device.shared.report_fatal(failure.detail.clone());
+    }
+    // Of the same operation: an encryption may fail because its verification does.
+    let lasts = match device.shared.key_failures.rejects(operation, &job.key) {
+        true => RETRY_AFTER,
+        false => Duration::ZERO,
+    };
+    Answer {
+        id: job.id,
+        cost: device.tally.take(started.elapsed()),
+        outcome: outcome.unwrap_or_else(|failure| failed(failure, lasts)),
+    }
+}
+
+fn operation_of(task: &Task) -> Operation {
+    match task {
+        Task::Encrypt { .. } => Operation::Encrypt,
+        Task::Decrypt { .. } => Operation::Decrypt,
+        Task::Describe => Operation::Describe,
+    }
+}
+
+fn attempt(device: &mut DeviceSession, job: &Job) -> Result<Outcome, Failure> {
+    let deadline = Deadline::after(job.budget);
+    match &job.task {
+        Task::Encrypt {
+            plaintext,
+            aad,
+            must_decrypt,
+            digest_prefix,
+        } => {
+            let job = EncryptJob {
+                tenant: Arc::clone(&FRONT),
+                key: Arc::clone(&job.key),
+                plaintext: Arc::clone(plaintext),
+                aad: Arc::clone(aad),
+                must_decrypt: *must_decrypt,
+                digest: digest_prefix.clone().map(Digest::new),
+                deadline,
+                calls: CallCount::default(),
+                encryptions: Arc::<Tally>::clone(&device.tally),
+            };
+            device.encrypt(&job).map(Outcome::Sealed)
+        }
+        Task::Decrypt {
+            iv,
+            ciphertext,
+            aad,
+            or_aad,
+        } => {
+            let job = DecryptJob {
+                tenant: Arc::clone(&FRONT),
+                key: Arc::clone(&job.key),
+                iv: iv.clone(),
+                ciphertext_and_tag: Arc::clone(ciphertext),
+                aad: Arc::clone(aad),
+                or_aad: or_aad.clone(),
+                deadline,
+                calls: CallCount::default(),
+                encryptions: Arc::<Tally>::clone(&device.tally),
+            };
+            device.decrypt(&job).map(Outcome::Opened)
+        }
+        Task::Describe => describe(device, &job.key, deadline),
+    }
+}
+
+fn describe(
+    device: &mut DeviceSession,
+    key: &Arc<KeySelector>,
+    deadline: Deadline,
+) -> Result<Outcome, Failure> {
+    let job = DescribeJob {
+        tenant: Arc::clone(&FRONT),
+        key: Arc::clone(key),
+        deadline,
+        calls: CallCount::default(),
+    };
+    device.describe(&job).map(Outcome::Described)
+}
+
+fn failed(failure: Failure, lasts: Duration) -> Outcome {
+    Outcome::Failed(Failed {
+        fault: failure.fault,
+        detail: failure.detail,
+        is_fatal: failure.fatal,
+        rejected_with: failure.rejected_with,
+        lasts,
+    })
+}

@@ -1,0 +1,155 @@
+//! The worker of a command: opens the token when the command asks for it, and does one request after the other.
+//!
+//! # Invariants
+//! - It accepts requests of a command only. The mode of a worker is fixed by its command line, which the launcher chooses, not the front.
+//! - A key that it has not listed or made cannot be named.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use super::error::WorkerError;
+use super::logins::Logins;
+use super::parts::WorkerParts;
+use super::run::prepare;
+use crate::ekm::KeySelector;
+use crate::hsm_protocol::administration::{Answer, Request};
+use crate::hsm_protocol::packet::{self, Wait};
+use crate::hsm_protocol::{MAX_CONTROL_FRAME, NewKey, Pkcs11Settings};
+use crate::pkcs11::{KeyObject, OpenToken, TokenKeys};
+
+/// Does what the command asks for until the command ends the channel.
+///
+/// # Errors
+/// When the settings cannot be read, or the command sends something else.
+pub(super) fn run(parts: WorkerParts) -> Result<(), WorkerError> {
+    let settings = Pkcs11Settings::decode(&parts.settings).map_err(WorkerError::Settings)?;
+    let mut administrator = Administrator {
+        logins: Logins::new(parts.launcher, &settings.pin),
+        settings,
+        token: None,
+        keys: HashMap::new(),
+    };
+    while let Some(request) = next(&parts.control)? {
+        for answer in administrator.answer(request) {
+            let frame = answer.to_frame().map_err(io::Error::other)?;
+            packet::send(&parts.control, &frame, &[], Wait::Yes)?;
+        }
+    }
+    administrator.token.into_iter().for_each(OpenToken::close);
+    Ok(())
+}
+
+fn next(control: &OwnedFd) -> io::Result<Option<Request>> {
+    loop {
+        let packet = match packet::receive(control, MAX_CONTROL_FRAME, Wait::Yes) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            packet => packet?,
+        };
+        let Some(packet) = packet else {
+            return Ok(None);
+        };
+        return Request::from_frame(&packet.bytes)
+            .map(Some)
+            .map_err(io::Error::other);
+    }
+}
+
+struct Administrator {
+    settings: Pkcs11Settings,
+    logins: Logins,
+    token: Option<OpenToken>,
+    /// The keys that the command knows, by number.
+    keys: HashMap<u64, KeyObject>,
+}
+
+impl Administrator {
+    fn answer(&mut self, request: Request) -> Vec<Answer> {
+        let answer = match request {
+            Request::OpenToken => self.open(),
+            Request::ListKeys => {
+                return self.list().unwrap_or_else(|why| vec![Answer::failed(&why)]);
+            }
+            Request::MayHave(name) => self.may_have(&name.into()),
+            Request::CreateKey(new) => self.create(&new),
+            other => self.with_key(&other),
+        };
+        vec![answer.unwrap_or_else(|why| Answer::failed(&why))]
+    }
+
+    fn open(&mut self) -> Result<Answer, String> {
+        if self.token.is_some() {
+            return Err("the token is open already".to_owned());
+        }
+        let pin = prepare(&self.settings)?;
+        let token = OpenToken::open(self.settings.clone(), pin, &self.logins);
+        let token = token.map_err(|error| error.to_string())?;
+        let answer = Answer::opened(&token.describe(), token.gcm());
+        self.token = Some(token);
+        Ok(answer)
+    }
+
+    fn list(&mut self) -> Result<Vec<Answer>, String> {
+        let listed = self.token()?.list_keys();
+        let TokenKeys { keys, unreadable } = listed.map_err(|error| error.to_string())?;
+        self.keys = keys.into_iter().map(|key| (key.key.number, key)).collect();
+        let mut keys: Vec<_> = self.keys.values().map(|key| key.key.clone()).collect();
+        keys.sort_by_key(|key| key.number);
+        Ok(Answer::of_keys(
+            keys,
+            unreadable.map(|error| error.to_string()),
+        ))
+    }
+
+    fn may_have(&self, name: &KeySelector) -> Result<Answer, String> {
+        Ok(Answer::Is(self.token()?.may_have(name)))
+    }
+
+    fn create(&mut self, new: &NewKey) -> Result<Answer, String> {
+        let token = self.token.as_mut().ok_or_else(not_open)?;
+        let key = token.create(new).map_err(|error| error.to_string())?;
+        let answer = Answer::KeyCreated(key.key.clone());
+        self.keys.insert(key.key.number, key);
+        Ok(answer)
+    }
+
+    /// A request that uses one key.
+    fn with_key(&self, request: &Request) -> Result<Answer, String> {
+        let token = self.token()?;
+        match request {
+            Request::TryKey(key) => token.try_key(self.key(*key)?).map(|()| Answer::Done),
+            Request::EncryptTest(key) => {
+                let sealed = token.seal(self.key(*key)?);
+                sealed
+                    .map(Answer::TestEncrypted)
+                    .map_err(|error| error.to_string())
+            }
+            Request::DecryptsTest(key, sealed) => {
+                let opens = token.opens(self.key(*key)?, sealed);
+                opens.map(Answer::Is).map_err(|error| error.to_string())
+            }
+            Request::Authenticates {
+                key,
+                aad,
+                ciphertext,
+            } => {
+                let made = token.authenticates(self.key(*key)?, aad, ciphertext);
+                made.map(Answer::Is).map_err(|error| error.to_string())
+            }
+            _ => Err("the request names no key".to_owned()),
+        }
+    }
+
+    fn token(&self) -> Result<&OpenToken, String> {
+        self.token.as_ref().ok_or_else(not_open)
+    }
+
+    fn key(&self, number: u64) -> Result<&KeyObject, String> {
+        let key = self.keys.get(&number);
+        key.ok_or_else(|| "the key is not in the list".to_owned())
+    }
+}
+
+fn not_open() -> String {
+    "the token is not open".to_owned()
+}

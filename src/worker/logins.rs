@@ -1,0 +1,71 @@
+//! The record of logins, as the launcher keeps it.
+
+use std::fs;
+use std::sync::Mutex;
+
+use sha2::{Digest as _, Sha256};
+
+use super::launcher::LauncherLink;
+use crate::hsm_protocol::launch::{LoginOutcome, PinFingerprint, Serial};
+use crate::hsm_protocol::{PinFingerprint as FileFingerprint, PinReference};
+use crate::pkcs11::LoginRecord;
+use crate::sync::poisoned;
+
+/// The launcher's record, asked for the PIN of this worker. One login is asked for at a time.
+pub(super) struct Logins {
+    launcher: Mutex<LauncherLink>,
+    pin: PinFingerprint,
+}
+
+impl Logins {
+    /// The record for this PIN, as it is now: a file that is replaced later is another PIN.
+    pub(super) fn new(launcher: LauncherLink, pin: &PinReference) -> Self {
+        Self {
+            launcher: Mutex::new(launcher),
+            pin: fingerprint(pin),
+        }
+    }
+}
+
+impl LoginRecord for Logins {
+    fn begins(&self, serial: &str) -> Result<(), String> {
+        let launcher = self.launcher.lock().unwrap_or_else(poisoned);
+        let begins = launcher.login_begins(serial_of(serial), self.pin);
+        begins.map_err(|refused| refused.to_string())
+    }
+
+    fn ended(&self, outcome: LoginOutcome) {
+        let launcher = self.launcher.lock().unwrap_or_else(poisoned);
+        // Without the launcher this process is about to be killed.
+        drop(launcher.login_ended(outcome));
+    }
+}
+
+/// As `CK_TOKEN_INFO` has it: filled with blanks.
+fn serial_of(text: &str) -> Serial {
+    let mut serial = [b' '; 16];
+    let bytes = text.bytes();
+    serial
+        .iter_mut()
+        .zip(bytes)
+        .for_each(|(to, from)| *to = from);
+    Serial(serial)
+}
+
+/// Where the PIN is, and which file that is now. systemd makes the file of a credential again at each start: only its size tells one
+/// credential from another. Nothing is taken from the PIN itself, which has so few possible values that a hash would give it away.
+fn fingerprint(pin: &PinReference) -> PinFingerprint {
+    let metadata = pin.path().and_then(|path| fs::metadata(path).ok());
+    let text = match pin {
+        PinReference::None => "none".to_owned(),
+        PinReference::Env { name } => format!("env {name}"),
+        PinReference::Credential { path, .. } => {
+            format!("credential {path:?} {:?}", metadata.map(|file| file.len()))
+        }
+        PinReference::File { path, .. } => {
+            let now = metadata.map(|file| FileFingerprint::of(&file));
+            format!("file {path:?} {now:?}")
+        }
+    };
+    PinFingerprint(Sha256::digest(text).into())
+}

@@ -1,0 +1,79 @@
+//! The first stage of a worker.
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::complain::complain;
+use super::error::WorkerError;
+use super::launcher::LauncherLink;
+use super::settings::{environment_of, settings_of};
+
+use crate::hsm_protocol::launch::{SettingsBytes, SettingsChoice};
+use crate::hsm_protocol::{inherited, launched};
+
+/// The executable of this process, also after an upgrade has replaced the file.
+const EXECUTABLE: &str = "/proc/self/exe";
+
+/// What the first stage of a worker is told.
+pub struct Preparation {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// The name of the `[[hsm]]`.
+    pub hsm: String,
+    /// Where the settings come from.
+    pub settings: SettingsChoice,
+    /// The arguments of the second stage.
+    pub second_stage: Vec<OsString>,
+}
+
+/// The first stage: the process becomes the second stage, with the environment of its settings.
+///
+/// # Errors
+/// [`WorkerError`].
+pub fn prepare(preparation: &Preparation) -> Result<Infallible, WorkerError> {
+    let channel = launched::channel().map_err(WorkerError::NotLaunched)?;
+    let launcher = LauncherLink::new(channel);
+    let settings = choose(preparation, &launcher)?;
+    let environment = environment_of(&settings).map_err(WorkerError::Settings)?;
+    // The launcher did that as well. It must not matter to the library who started the worker.
+    inherited::keep_from_children()?;
+    let mut command = Command::new(EXECUTABLE);
+    command.arg0("xks-proxy").args(&preparation.second_stage);
+    command.env_clear().envs(environment);
+    // Standard input stays the channel.
+    Err(command.exec().into())
+}
+
+fn choose(
+    preparation: &Preparation,
+    launcher: &LauncherLink,
+) -> Result<SettingsBytes, WorkerError> {
+    let fault = match preparation.settings {
+        SettingsChoice::LastGood => "the last good settings were asked for".to_owned(),
+        SettingsChoice::Current => match settings_of(&preparation.config, &preparation.hsm) {
+            Ok(settings) => {
+                launcher.store(settings.clone())?;
+                return Ok(settings);
+            }
+            Err(fault) => fault,
+        },
+    };
+    match launcher.last_good()? {
+        Some(settings) => {
+            if preparation.settings == SettingsChoice::Current {
+                let config = preparation.config.display();
+                complain(&format!(
+                    "{config} cannot be used; using the last good settings: {fault}"
+                ));
+            }
+            Ok(settings)
+        }
+        None => Err(WorkerError::Settings(format!(
+            "no settings for the HSM {:?}: {fault}; there are no last good settings",
+            preparation.hsm
+        ))),
+    }
+}

@@ -1,0 +1,128 @@
+//! The worker at work: the token, with the channels to the front.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::channels::{ControlChannel, SessionChannel};
+use super::error::WorkerError;
+use super::log;
+use super::logins::Logins;
+use super::parts::WorkerParts;
+use crate::ekm::{ExpectedKey, KeySelector};
+use crate::hsm_protocol::{News, Order, Pkcs11Settings};
+use crate::pkcs11::Token;
+use crate::sandbox;
+use crate::secret::Secret;
+use crate::sync::{End, essential_thread, thread};
+
+/// How long the sessions may take to close once the front has ended the control channel. The front kills a worker that takes longer.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Opens the token and serves it until the front ends the control channel.
+///
+/// # Errors
+/// When the settings cannot be read, or the system gives no thread.
+pub(super) fn run(parts: WorkerParts) -> Result<(), WorkerError> {
+    let settings = Pkcs11Settings::decode(&parts.settings).map_err(WorkerError::Settings)?;
+    let control = Arc::new(ControlChannel::new(parts.control));
+    log::start(&control);
+    let to_front = Arc::clone(&control);
+    let pin = match prepare(&settings) {
+        Ok(pin) => pin,
+        Err(reason) => {
+            control.send(&News::NotOpened {
+                reason,
+                is_final: false,
+                is_limit: false,
+            });
+            return Ok(());
+        }
+    };
+    let logins = Arc::new(Logins::new(parts.launcher, &settings.pin));
+    let token = Token::new(
+        settings,
+        pin,
+        logins,
+        Arc::new(move |news| to_front.send(&news)),
+    );
+    let (of_orders, orders) = (token.clone(), Arc::clone(&control));
+    // Without the front nobody needs this process.
+    essential_thread("orders", move || {
+        follow(&orders, &of_orders);
+        of_orders.end();
+        std::thread::sleep(CLOSE_PATIENCE);
+        End::Unexpected("the sessions do not close".into())
+    })?;
+    serve(&token, parts.sessions);
+    Ok(())
+}
+
+/// Reads the PIN; then the process gives up what a PKCS#11 library does not need. Returns why the token must not be opened.
+pub(super) fn prepare(settings: &Pkcs11Settings) -> Result<Option<Secret>, String> {
+    let pin = settings.pin.clone();
+    // In a thread that ends: a sandbox holds for one thread, and reading a file with a time limit starts another one.
+    let read = thread("pin", move || pin.read()).map_err(|error| format!("no thread: {error}"))?;
+    let pin = match read.join() {
+        Ok(pin) => pin.map_err(|error| format!("the PIN: {error}"))?,
+        Err(_) => return Err("the PIN cannot be read".to_owned()),
+    };
+    let protections = match settings.danger_no_sandbox {
+        true => sandbox::Launcher.apply(),
+        false => sandbox_of(settings)
+            .apply()
+            .map_err(|error| format!("the sandbox: {error}"))?,
+    };
+    protections.log("worker");
+    Ok(pin)
+}
+
+fn sandbox_of(settings: &Pkcs11Settings) -> sandbox::Worker {
+    let variables = settings.environment.0.iter();
+    let variables = variables.map(|(name, value)| (name.as_str(), value.as_str()));
+    let named = sandbox::named_paths(variables).into_iter();
+    let named = named.map(|named| named.path).filter(|path| path.exists());
+    sandbox::Worker {
+        // The configuration has a warning about those that do not exist.
+        writable: existing(&settings.writable),
+        unreadable: settings.secrets.clone(),
+        readable: named.chain([settings.module.clone()]).collect(),
+    }
+}
+
+fn existing(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let existing = paths.iter().filter(|path| path.exists());
+    existing.cloned().collect()
+}
+
+fn serve(token: &Token, sessions: Vec<OwnedFd>) {
+    token.serve(sessions.into_iter().map(SessionChannel::new).collect());
+}
+
+/// Does what the front orders until it ends the channel.
+fn follow(control: &ControlChannel, token: &Token) {
+    let mut keys: Vec<ExpectedKey> = Vec::new();
+    while let Some(order) = control.next() {
+        match order {
+            Order::HeldKeys => token.held_keys(),
+            Order::Proved(objects) => token.recall_proofs(objects),
+            Order::Expect {
+                is_first,
+                is_last,
+                keys: more,
+            } => {
+                if is_first {
+                    keys.clear();
+                }
+                keys.extend(more.into_iter().map(|(key, encrypts)| ExpectedKey {
+                    selector: Arc::new(KeySelector::from(key)),
+                    encrypts,
+                }));
+                if is_last {
+                    token.expect_keys(std::mem::take(&mut keys));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The PKCS#11 modules of a test's proxy, and what their processes need.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cryptoki_sys::CKR_FUNCTION_FAILED;
+
+use super::Setup;
+use crate::harness::control::Control;
+use crate::harness::dialect::Spoken;
+use crate::harness::token::{HEALTH_KEY, OTHER_TOKEN, TOKEN_LABEL, example};
+
+/// In the place of `environment` and `writable`: tests may add to them until the configuration is written.
+pub(super) const OF_MODULES: &str = "# environment and writable\n";
+
+impl Setup {
+    /// Puts the module of `tests/faulty_pkcs11` between the proxy and the token, and says how to steer it.
+    pub fn faulty_module(&mut self) -> Control {
+        assert!(
+            Spoken::under_test().suits_the_faulty_module(),
+            "no faulty module has the message interface: tests/run leaves this test out"
+        );
+        let control = self.control_file("a");
+        self.set_path("hsm", "module", &example("libfaulty_pkcs11.so"));
+        for (name, path) in [
+            ("MODULE", self.token.module()),
+            ("CONTROL", control.clone()),
+        ] {
+            let name = format!("FAULTY_PKCS11_{name}");
+            self.module_variable(&name, &path.display().to_string());
+        }
+        self.writable(&control);
+        speaking(&control)
+    }
+
+    /// Gives the modules an environment variable, beside others.
+    pub fn module_variable(&mut self, name: &str, value: &str) {
+        let variable = (name.to_owned(), value.to_owned());
+        self.variables.push(variable.clone());
+        self.module_variables.push(variable);
+    }
+
+    /// Lets the modules write a file or directory, beside others.
+    pub fn writable(&mut self, path: &Path) {
+        if !self.writable.iter().any(|known| known == path) {
+            self.writable.push(path.to_owned());
+        }
+    }
+
+    /// The control file of the first faulty module, or of the second.
+    pub fn control_file(&self, device: &str) -> PathBuf {
+        self.directory.join(format!("faulty-control-{device}"))
+    }
+
+    /// A second `[[hsm]]`, `hsm-b`: copies of both libraries, so that they are other devices to the process, on the same token.
+    pub fn second_faulty_module(&mut self) -> Control {
+        let (module, wrapped) = (
+            self.directory.join("hsm-b.so"),
+            self.directory.join("token-b.so"),
+        );
+        fs::copy(example("libfaulty_pkcs11.so"), &module).unwrap();
+        fs::copy(self.token.module(), &wrapped).unwrap();
+        let control = self.control_file("b");
+        for (name, path) in [("MODULE", &wrapped), ("CONTROL", &control)] {
+            let name = format!("FAULTY_PKCS11_{name}_HSM_B");
+            self.module_variable(&name, &path.display().to_string());
+        }
+        self.writable(&control);
+        let pin = self.token.pin_file();
+        let profile = Spoken::under_test().configured.unwrap_or("auto");
+        self.append(&format!(
+            "[[hsm]]\nname = \"hsm-b\"\nmodule = {module:?}\ntoken = {{ label = \"{TOKEN_LABEL}\" }}\n\
+             pin = {{ file = {pin:?} }}\nsessions = 4\nhealth_key = {HEALTH_KEY:?}\ngcm_profile = {profile:?}\n{OF_MODULES}"
+        ));
+        if let Some(parameters) = self.token.parameters() {
+            self.append(&format!("parameters = {parameters:?}\n"));
+        }
+        speaking(&control)
+    }
+
+    /// A second `[[hsm]]`, `hsm-b`: a token of its own that has no key yet.
+    pub fn second_token(&mut self) {
+        self.token.other(OTHER_TOKEN);
+        let (module, pin) = (self.token.module(), self.token.pin_file());
+        self.append(&format!(
+            "[[hsm]]\nname = \"hsm-b\"\nmodule = {module:?}\ntoken = {{ label = {OTHER_TOKEN:?} }}\n\
+             pin = {{ file = {pin:?} }}\nsessions = 4\nhealth_key = {HEALTH_KEY:?}\n{OF_MODULES}"
+        ));
+    }
+
+    /// `environment` and `writable`, the same for every `[[hsm]]`.
+    pub(super) fn of_modules(&self) -> String {
+        let variables = self.module_variables.iter();
+        let variables: BTreeMap<_, _> = variables.map(|(name, value)| (name, value)).collect();
+        let variables: Vec<_> = variables
+            .into_iter()
+            .map(|(name, value)| format!("{name} = {value:?}"))
+            .collect();
+        let environment = variables.join(", ");
+        let writable = &self.writable;
+        format!("environment = {{ {environment} }}\nwritable = {writable:?}\n")
+    }
+}
+
+/// Opens a control file; its device speaks the dialect under test.
+fn speaking(control: &Path) -> Control {
+    let (control, spoken) = (Control::open(control).unwrap(), Spoken::under_test());
+    if let Some(dialect) = spoken.device {
+        control.set_dialect(dialect);
+    }
+    if spoken.rejects_read_only {
+        control.reject_read_only(CKR_FUNCTION_FAILED);
+    }
+    control
+}

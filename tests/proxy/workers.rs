@@ -1,0 +1,46 @@
+//! Workers that crash, end, hang and misbehave: KMS does not notice, and nothing is left behind.
+
+mod crashes;
+mod ends;
+mod front;
+mod hanging;
+mod load;
+mod opening;
+mod output;
+mod upgrade;
+
+use crate::harness::Proxy;
+use crate::harness::metrics::eventually;
+use crate::harness::process::{arguments, children, runs};
+
+/// The running workers of an HSM.
+fn workers_of(launcher: u32, hsm: &str) -> Vec<u32> {
+    let of_hsm = |process: &u32| {
+        let words = arguments(*process);
+        words.get(1).is_some_and(|word| word == "worker") && words.contains(&format!("--hsm={hsm}"))
+    };
+    children(launcher).into_iter().filter(of_hsm).collect()
+}
+
+/// Waits until an HSM has exactly one worker, and returns it.
+#[track_caller]
+fn only_worker(proxy: &Proxy, hsm: &str) -> u32 {
+    eventually("one worker", || {
+        match workers_of(proxy.daemon.id(), hsm).as_slice() {
+            [worker] => Some(*worker),
+            _ => None,
+        }
+    })
+}
+
+/// Waits until another worker than this one serves the HSM, and returns it.
+#[track_caller]
+fn successor(proxy: &Proxy, hsm: &str, former: u32) -> u32 {
+    eventually("the end of the former worker", || {
+        (!runs(former)).then_some(())
+    });
+    proxy.await_metric("xks_hsm_usable", &[("hsm", hsm)], |usable| usable == 1.0);
+    let worker = only_worker(proxy, hsm);
+    assert_ne!(worker, former);
+    worker
+}

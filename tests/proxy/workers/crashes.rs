@@ -1,0 +1,191 @@
+//! Workers that die under load, by a signal from outside or by what their library does.
+//!
+//! A death comes when requests have been served for a random while since the last one: `STABLE` at least, because an HSM that fails as soon as
+//! it serves is opened after a pause (`src/hsm/supervisor.rs`, `STABLE_AFTER`).
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::load::{Tally, under_load};
+use super::{only_worker, successor};
+use crate::harness::control::{Control, Function, Misdeed};
+use crate::harness::metrics::eventually;
+use crate::harness::outage::{faulty_with, two_faulty};
+use crate::harness::process::signal;
+use crate::harness::setup::Setup;
+
+/// After so long a worker counts as stable.
+const STABLE: Duration = Duration::from_millis(1_100);
+
+/// How a worker dies.
+#[derive(Clone, Copy, Debug)]
+enum Death {
+    Kill,
+    By(Misdeed),
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+/// Lets the load go on for a while.
+fn serve_for(what: &str, tally: &Tally, least: Duration) {
+    let (before, since) = (tally.done(), Instant::now());
+    eventually(what, || {
+        (since.elapsed() >= least && tally.done() > before + 10).then_some(())
+    });
+}
+
+impl Death {
+    /// Ends this worker.
+    fn come(self, worker: u32, device: &Control, random: &mut Random) {
+        match self {
+            Self::Kill => signal(worker, Signal::KILL),
+            Self::By(misdeed) => {
+                let functions = [
+                    Function::EncryptInit,
+                    Function::Encrypt,
+                    Function::DecryptInit,
+                    Function::Decrypt,
+                ];
+                let function = functions[random.below(4) as usize];
+                device.commit_next(function, misdeed);
+                eventually("the misdeed", || {
+                    (!device.is_to_commit(function)).then_some(())
+                });
+            }
+        }
+    }
+}
+
+/// On a busy machine a worker takes longer to open its token than KMS waits.
+fn patient(setup: &mut Setup) {
+    setup.set("server.limits", "request_timeout", "\"5s\"");
+}
+
+/// So many deaths of the only HSM's workers.
+fn one_hsm_survives(death: Death, times: usize) {
+    let (proxy, device) = faulty_with(patient);
+    let mut random = Random(times as u64);
+    let mut worker = only_worker(&proxy, "hsm-a");
+    let mut outages = Vec::new();
+    let tally = under_load(&proxy, 4, |tally| {
+        for _ in 0..times {
+            let pause = Duration::from_millis(random.below(200));
+            serve_for("requests before a death", tally, STABLE + pause);
+            let began = Instant::now();
+            death.come(worker, &device, &mut random);
+            worker = successor(&proxy, "hsm-a", worker);
+            outages.push(began.elapsed().as_millis());
+        }
+        serve_for("requests after the last death", tally, Duration::ZERO);
+    });
+    eprintln!("{death:?}, one HSM: successor after {outages:?} ms");
+    tally.assert_none_failed();
+}
+
+/// So many deaths in turn of the workers of two HSMs. The next one comes as soon as the last one is made good.
+fn two_hsms_survive(death: Death, times: usize) {
+    let (proxy, a, b) = two_faulty(patient);
+    let mut random = Random(times as u64);
+    let hsms = [("hsm-a", &a), ("hsm-b", &b)];
+    let mut workers = hsms.map(|(hsm, _)| only_worker(&proxy, hsm));
+    let tally = under_load(&proxy, 4, |tally| {
+        for number in 0..times {
+            let (hsm, device) = hsms[number % 2];
+            // Of the same HSM's workers, deaths are twice as far apart.
+            let pause = STABLE / 2 + Duration::from_millis(random.below(200));
+            serve_for("requests before a death", tally, pause);
+            death.come(workers[number % 2], device, &mut random);
+            workers[number % 2] = successor(&proxy, hsm, workers[number % 2]);
+        }
+        serve_for("requests after the last death", tally, Duration::ZERO);
+    });
+    tally.assert_none_failed();
+}
+
+const TIMES: usize = 10;
+
+#[test]
+fn one_hsm_survives_sigkill() {
+    one_hsm_survives(Death::Kill, TIMES);
+}
+
+#[test]
+fn one_hsm_survives_a_segmentation_fault() {
+    one_hsm_survives(Death::By(Misdeed::Segfault), TIMES);
+}
+
+#[test]
+fn one_hsm_survives_abort() {
+    one_hsm_survives(Death::By(Misdeed::Abort), TIMES);
+}
+
+#[test]
+fn one_hsm_survives_an_exit_with_code_0() {
+    one_hsm_survives(Death::By(Misdeed::Exit), TIMES);
+}
+
+#[test]
+fn two_hsms_survive_sigkill() {
+    two_hsms_survive(Death::Kill, TIMES);
+}
+
+#[test]
+fn two_hsms_survive_a_segmentation_fault() {
+    two_hsms_survive(Death::By(Misdeed::Segfault), TIMES);
+}
+
+#[test]
+fn two_hsms_survive_abort() {
+    two_hsms_survive(Death::By(Misdeed::Abort), TIMES);
+}
+
+#[test]
+fn two_hsms_survive_an_exit_with_code_0() {
+    two_hsms_survive(Death::By(Misdeed::Exit), TIMES);
+}
+
+#[test]
+#[ignore = "800 deaths take a quarter of an hour"]
+fn hsms_survive_a_hundred_deaths_of_each_kind() {
+    let misdeeds = [Misdeed::Segfault, Misdeed::Abort, Misdeed::Exit];
+    for death in [Death::Kill].into_iter().chain(misdeeds.map(Death::By)) {
+        one_hsm_survives(death, 100);
+        two_hsms_survive(death, 100);
+    }
+}
+
+/// Exit status and signal are in the log, and the reason is in the answer of the health check while the HSM does not serve.
+#[test]
+fn the_log_says_how_a_worker_ended() {
+    let (proxy, device) = faulty_with(|_| {});
+    let mut worker = only_worker(&proxy, "hsm-a");
+    let ways = [
+        (Death::Kill, "signal 9"),
+        (Death::By(Misdeed::Segfault), "signal 11"),
+        (Death::By(Misdeed::Abort), "signal 6"),
+        (Death::By(Misdeed::Exit), "code 0"),
+    ];
+    for (death, expected) in ways {
+        under_load(&proxy, 1, |_| death.come(worker, &device, &mut Random(1)));
+        proxy.daemon.wait_for(expected, |line| {
+            let reason = line["reason"].as_str().unwrap_or_default();
+            line["message"] == "the HSM has failed; it will be opened again"
+                && reason.contains(expected)
+        });
+        worker = successor(&proxy, "hsm-a", worker);
+    }
+    let unclear = |line: &String| line.contains("does not keep to the protocol");
+    assert!(!proxy.daemon.log().iter().any(unclear));
+}

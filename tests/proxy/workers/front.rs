@@ -1,0 +1,242 @@
+//! A hostile front: the test starts a worker as the launcher does, and speaks the protocol to it.
+//!
+//! What must hold: nothing that the front sends makes the worker do anything but the operations of the protocol, and nothing that the worker
+//! says holds key bytes or attributes other than kind and usage. A frame that no honest front sends ends the session or the worker.
+
+mod played;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use xks_proxy::ekm::{KeyKind, KeyManagerFault, KeySelector};
+use xks_proxy::hsm_protocol::{
+    FromSession, Job, MAX_FRAME, News, Order, Outcome, Task, WireSelector,
+};
+use xks_proxy::secret::SecretBytes;
+
+use crate::harness::process::await_end;
+use played::{Front, Said};
+
+fn job(id: u64, key: KeySelector, task: Task) -> Job {
+    Job {
+        id,
+        budget: Duration::from_secs(60),
+        key: Arc::new(key),
+        task,
+    }
+}
+
+fn label(label: &str) -> KeySelector {
+    KeySelector::Label(label.to_owned())
+}
+
+fn encrypt(plaintext: &[u8]) -> Task {
+    Task::Encrypt {
+        plaintext: Arc::new(SecretBytes::new(plaintext.to_vec())),
+        aad: b"aad"[..].into(),
+        must_decrypt: false,
+        digest_prefix: None,
+    }
+}
+
+/// The honest case, without which the hostile ones show nothing.
+#[test]
+fn a_worker_does_the_operations_of_the_protocol() {
+    let front = Front::start(2);
+    let answer = front.ask(0, &job(1, label("orders"), encrypt(b"kept")));
+    let Outcome::Sealed(sealed) = answer.outcome else {
+        panic!("{answer:?}")
+    };
+    let task = Task::Decrypt {
+        iv: sealed.iv,
+        ciphertext: [&sealed.ciphertext[..], &sealed.tag].concat().into(),
+        aad: b"aad"[..].into(),
+        or_aad: None,
+    };
+    let answer = front.ask(1, &job(u64::MAX, label("orders"), task));
+    assert_eq!(answer.id, u64::MAX);
+    let Outcome::Opened(opened) = answer.outcome else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(opened.plaintext.expose(), b"kept");
+}
+
+#[test]
+fn jobs_for_keys_that_are_not_there_are_answered_with_an_error() {
+    let front = Front::start(1);
+    let long = "k".repeat(1_024);
+    for key in ["nobody", "", &long, "\u{0}\u{1}", "orders\u{0}"] {
+        for task in [encrypt(b"x"), Task::Describe] {
+            let answer = front.ask(0, &job(1, label(key), task));
+            let Outcome::Failed(failed) = answer.outcome else {
+                panic!("{key:?}: {answer:?}")
+            };
+            assert_eq!(failed.fault, KeyManagerFault::KeyAbsent, "{failed:?}");
+        }
+    }
+    let answer = front.ask(
+        0,
+        &job(2, KeySelector::Id(vec![0xff; 1_024]), Task::Describe),
+    );
+    assert!(matches!(answer.outcome, Outcome::Failed(_)));
+    front.ask(0, &job(3, label("orders"), encrypt(b"still served")));
+}
+
+/// Lengths that PKCS#11 or the operations do not take are errors of the job.
+#[test]
+fn jobs_with_odd_lengths_are_answered() {
+    let front = Front::start(1);
+    let decrypt = |iv: usize, ciphertext: usize| Task::Decrypt {
+        iv: vec![1; iv],
+        ciphertext: vec![2; ciphertext].into(),
+        aad: b""[..].into(),
+        or_aad: Some(b""[..].into()),
+    };
+    for (iv, ciphertext) in [
+        (0, 0),
+        (1, 15),
+        (12, 0),
+        (12, 15),
+        (12, 16),
+        (16, 16),
+        (13, 40),
+        (12, 60_000),
+    ] {
+        let answer = front.ask(0, &job(1, label("orders"), decrypt(iv, ciphertext)));
+        assert!(
+            matches!(answer.outcome, Outcome::Failed(_)),
+            "{iv} {ciphertext}: {answer:?}"
+        );
+    }
+    for length in [0, 1, 4_096, 60_000] {
+        front.ask(0, &job(2, label("orders"), encrypt(&vec![7; length])));
+    }
+    let mut late = job(4, label("orders"), encrypt(b"x"));
+    late.budget = Duration::ZERO;
+    front.ask(0, &late);
+    front.ask(0, &job(5, label("orders"), encrypt(b"still served")));
+}
+
+/// Frames that are no jobs: the session ends. The other one serves, or the worker ends as a whole.
+#[test]
+fn a_frame_that_is_no_job_ends_its_session_without_an_answer() {
+    let good = job(7, label("orders"), encrypt(b"x")).to_frame();
+    let mut versioned = good.clone();
+    versioned[0] = 0;
+    let mut of_another_kind = good.clone();
+    of_another_kind[1] = 99;
+    let frames = [
+        b"\x00".to_vec(),
+        b"export the key".to_vec(),
+        good[..good.len() - 1].to_vec(),
+        [&good[..], b"\0"].concat(),
+        versioned,
+        of_another_kind,
+        FromSession::Ready.to_frame(),
+        Order::HeldKeys.to_frame().unwrap(),
+        vec![1; MAX_FRAME],
+        vec![1; MAX_FRAME + 1],
+    ];
+    for (number, frame) in frames.iter().enumerate() {
+        let front = Front::start(1);
+        front.send(0, frame);
+        assert!(matches!(front.said(0), Said::End), "frame {number}");
+    }
+}
+
+#[test]
+fn a_frame_that_is_no_order_ends_the_worker() {
+    let long = vec![b' '; MAX_FRAME];
+    let frames = [
+        &b"{}"[..],
+        b"\"export\"",
+        br#"{"export":{"key":"orders"}}"#,
+        br#"{"expect":{"is_first":true,"is_last":true,"keys":[],"module":"/tmp/evil.so"}}"#,
+        b"\xff\xfe\x00",
+        b"[[[[[[[[[[[[",
+        &long,
+    ];
+    for frame in frames {
+        let front = Front::start(1);
+        front.order(frame);
+        await_end(front.process());
+    }
+}
+
+/// Orders in the wrong order, twice, and without an end: the worker goes on.
+#[test]
+fn orders_in_the_wrong_order_do_no_harm() {
+    let front = Front::start(1);
+    let expect = |is_first, is_last, keys| Order::Expect {
+        is_first,
+        is_last,
+        keys,
+    };
+    let key = |name: &str| (WireSelector::Label(name.to_owned()), true);
+    let orders = [
+        expect(false, true, vec![]),
+        expect(false, false, vec![key("a")]),
+        expect(true, false, vec![key("orders"), key("orders")]),
+        Order::HeldKeys,
+        expect(true, true, vec![key("orders")]),
+        Order::HeldKeys,
+        expect(false, true, vec![key("nobody")]),
+    ];
+    for order in &orders {
+        front.order(&order.to_frame().unwrap());
+    }
+    front.ask(0, &job(1, label("orders"), encrypt(b"still served")));
+}
+
+/// Thousands of jobs without reading an answer: the worker waits with its next job until the front reads, and holds no more than the sockets.
+#[test]
+fn a_front_that_does_not_read_answers_costs_the_worker_no_memory() {
+    let front = Front::start(1);
+    front.ask(0, &job(0, label("orders"), encrypt(b"x")));
+    let before = front.resident_kib();
+    let job = job(1, label("orders"), encrypt(&[7; 4_096])).to_frame();
+    let sent = front.flood(0, &job, 20_000);
+    assert!(sent < 20_000, "the sockets have an end");
+    assert!(
+        front.resident_kib() < before + 20_000,
+        "{before} KiB before"
+    );
+    drop(front);
+}
+
+/// Everything that the worker says while it serves and is asked for everything that the protocol has.
+#[test]
+fn nothing_that_the_worker_says_holds_more_of_a_key_than_kind_and_usage() {
+    let front = Front::start(1);
+    let keys = ["orders", "health", "aes128", "encrypt-only", "nobody"];
+    let expected = keys.map(|key| (WireSelector::Label(key.to_owned()), true));
+    let order = Order::Expect {
+        is_first: true,
+        is_last: true,
+        keys: expected.to_vec(),
+    };
+    front.order(&order.to_frame().unwrap());
+    for key in keys {
+        let answer = front.ask(0, &job(1, label(key), Task::Describe));
+        match answer.outcome {
+            // These are all the members that there are.
+            Outcome::Described(attributes) => {
+                assert!(
+                    matches!(attributes.kind, KeyKind::Aes(128 | 192 | 256)),
+                    "{attributes:?}"
+                );
+            }
+            Outcome::Failed(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    // The frame of a description: version, kind, id, cost, kind of key, bits and seven flags.
+    let frame = front.ask_for_frame(0, &job(1, label("orders"), Task::Describe));
+    assert_eq!(frame.len(), 2 + 8 + 8 + 1 + 4 + 7);
+    let known = |news: &News| matches!(news, News::Keys(keys) if keys.iter().any(|key| key.key == WireSelector::Label("nobody".into())));
+    let said = front.news_until(known);
+    let text = said.concat();
+    for secret in front.secrets() {
+        assert!(!text.windows(secret.len()).any(|window| window == secret));
+    }
+}

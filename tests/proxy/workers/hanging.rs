@@ -1,0 +1,135 @@
+//! Sessions that hang inside the library.
+
+use std::time::{Duration, Instant};
+
+use super::load::under_load;
+use super::{only_worker, successor};
+use crate::harness::control::Function;
+use crate::harness::metrics::eventually;
+use crate::harness::outage::{faulty_with, two_faulty};
+use crate::harness::process::{children, descriptors, runs};
+use crate::harness::wire::encrypt_body;
+use crate::harness::{PAYMENTS, Proxy};
+
+/// How often all sessions hang.
+const ROUNDS: usize = 3;
+
+/// What a service holds: processes, descriptors of launcher and front, and threads of the front.
+#[derive(Debug, PartialEq, Eq)]
+struct Holds {
+    processes: usize,
+    of_launcher: usize,
+    of_front: usize,
+    threads: usize,
+}
+
+fn holds(proxy: &Proxy) -> Holds {
+    let (launcher, front) = (proxy.daemon.id(), proxy.daemon.front());
+    let threads = std::fs::read_dir(format!("/proc/{front}/task")).unwrap();
+    Holds {
+        processes: children(launcher).len(),
+        of_launcher: descriptors(launcher).len(),
+        of_front: descriptors(front).len(),
+        threads: threads.count(),
+    }
+}
+
+/// Every answer comes within the request timeout, and the HSM serves again without a restart of the proxy.
+#[test]
+fn when_all_sessions_hang_every_answer_is_in_time_and_nothing_is_left() {
+    let (proxy, device) = faulty_with(|setup| {
+        setup.set("server.limits", "request_timeout", "\"1s\"");
+        setup.set("hsm", "hang_timeout", "\"300ms\"");
+    });
+    let payments = proxy.caller(&PAYMENTS);
+    payments.encrypt("orders", b"x");
+    let before = holds(&proxy);
+    for _ in 0..ROUNDS {
+        let worker = only_worker(&proxy, "hsm-a");
+        device.hang(Function::Encrypt, true);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let began = Instant::now();
+                    let response = payments.call("encrypt", "orders", &encrypt_body(b"x"));
+                    assert!(
+                        [200, 429, 500, 503].contains(&response.status),
+                        "{response:?}"
+                    );
+                    // The timeout, and many times what a busy machine adds.
+                    assert!(began.elapsed() < Duration::from_secs(15), "{response:?}");
+                });
+            }
+        });
+        eventually("the end of the worker that hangs", || {
+            (!runs(worker)).then_some(())
+        });
+        device.hang(Function::Encrypt, false);
+        successor(&proxy, "hsm-a", worker);
+        payments.encrypt("orders", b"x");
+    }
+    // Less than one more for each round. The runtime keeps idle threads and client connections for a while.
+    let is_as_before = |now: &Holds| {
+        now.processes == before.processes
+            && now.of_launcher < before.of_launcher + ROUNDS
+            && now.of_front < before.of_front + ROUNDS
+            && now.threads < before.threads + ROUNDS
+    };
+    eventually("as much as before", || {
+        is_as_before(&holds(&proxy)).then_some(())
+    });
+}
+
+/// One of four sessions hangs; requests on the others go on while another worker takes over.
+#[test]
+fn one_session_that_hangs_costs_the_others_nothing() {
+    let (proxy, device) = faulty_with(|setup| {
+        setup.set("server.limits", "request_timeout", "\"3s\"");
+        setup.set("hsm", "hang_timeout", "\"500ms\"");
+    });
+    let worker = only_worker(&proxy, "hsm-a");
+    let payments = proxy.caller(&PAYMENTS);
+    let before = holds(&proxy);
+    std::thread::scope(|scope| {
+        device.hang_next(Function::Encrypt);
+        scope.spawn(|| payments.call("encrypt", "orders", &encrypt_body(b"x")));
+        eventually("a session that hangs", || {
+            (device.stuck(Function::Encrypt) == 1).then_some(())
+        });
+        let tally = under_load(&proxy, 2, |tally| {
+            eventually("the end of the worker that hangs", || {
+                (!runs(worker)).then_some(())
+            });
+            successor(&proxy, "hsm-a", worker);
+            let before = tally.done();
+            eventually("requests on the successor", || {
+                (tally.done() > before + 10).then_some(())
+            });
+        });
+        tally.assert_none_failed();
+    });
+    device.heal();
+    eventually("as much as before", || {
+        let now = holds(&proxy);
+        (now.processes == before.processes && now.threads <= before.threads).then_some(())
+    });
+}
+
+/// With a second HSM nobody notices that all sessions of the first one hang, again and again.
+#[test]
+fn hangs_of_one_of_two_hsms_cost_no_request() {
+    let (proxy, a, _b) = two_faulty(|setup| setup.set("hsm", "hang_timeout", "\"300ms\""));
+    let tally = under_load(&proxy, 4, |_| {
+        for _ in 0..3 {
+            let worker = only_worker(&proxy, "hsm-a");
+            a.hang(Function::Encrypt, true);
+            a.hang(Function::Decrypt, true);
+            eventually("the end of the worker that hangs", || {
+                (!runs(worker)).then_some(())
+            });
+            a.heal();
+            successor(&proxy, "hsm-a", worker);
+        }
+    });
+    tally.assert_none_failed();
+}

@@ -1,0 +1,103 @@
+//! System calls, threads, and kernels that lack a protection.
+
+use crate::harness::{Place, denied, run};
+use crate::strings;
+
+/// Bit of `CAP_SYS_ADMIN` in `CapEff`.
+const CAP_SYS_ADMIN: u64 = 1 << 21;
+
+#[test]
+fn the_listed_system_calls_fail_with_eperm() {
+    let acts = strings!["calls"; "status:CapEff"];
+    let free = run("none", &[], acts);
+    let capabilities = u64::from_str_radix(free.of(&acts[1]), 16).unwrap();
+    // Without privileges the kernel forbids many of them itself.
+    if capabilities & CAP_SYS_ADMIN != 0 {
+        for start in ["everywhere ", "front "] {
+            for (call, outcome) in free.beginning(start) {
+                assert_ne!(outcome, "EPERM", "{call} without a sandbox");
+            }
+        }
+    }
+    let (worker, front) = (run("worker", &[], acts), run("front", &[], acts));
+    assert!(worker.beginning("everywhere ").count() > 40);
+    for (call, outcome) in worker.beginning("everywhere ") {
+        assert_eq!(outcome, "EPERM", "{call} in a worker");
+    }
+    for (call, outcome) in front
+        .beginning("everywhere ")
+        .chain(front.beginning("front "))
+    {
+        assert_eq!(outcome, "EPERM", "{call} in the front");
+    }
+}
+
+#[test]
+fn no_new_namespace_by_clone_either() {
+    let acts = strings!["new-user-namespace"; "clone3"];
+    let free = run("none", &[], acts);
+    // Some systems forbid user namespaces.
+    let is_possible = free.of(&acts[0]) == "ok";
+    assert_ne!(free.of(&acts[1]), "ENOSYS");
+    for sandbox in ["worker", "front"] {
+        let report = run(sandbox, &[], acts);
+        assert!(!is_possible || report.of(&acts[0]) == "EPERM", "{sandbox}");
+        assert_eq!(report.of(&acts[1]), "ENOSYS", "{sandbox}");
+    }
+}
+
+#[test]
+fn nothing_is_typed_into_a_terminal() {
+    let acts = strings!["type-into-terminal"];
+    assert_ne!(run("none", &[], acts).of(&acts[0]), "EPERM");
+    for sandbox in ["worker", "front"] {
+        assert_eq!(run(sandbox, &[], acts).of(&acts[0]), "EPERM", "{sandbox}");
+    }
+}
+
+#[test]
+fn all_protections_are_active_here() {
+    for (sandbox, count) in [("launcher", 3), ("worker", 9), ("front", 9)] {
+        let report = run(sandbox, &[], &[]);
+        assert_eq!(report.all("missing"), Vec::<&str>::new(), "{sandbox}");
+        assert_eq!(report.all("active").len(), count, "{sandbox}");
+    }
+}
+
+#[test]
+fn a_kernel_without_a_protection_is_a_warning_and_the_others_hold() {
+    let place = Place::new();
+    let outside = place.file("file");
+    let acts = strings!["write:{outside}"; "clone3"];
+    for sandbox in ["worker", "front"] {
+        let report = run(sandbox, strings!["kernel-without=landlock"], acts);
+        let missing = report.all("missing");
+        assert!(missing[0].contains("the kernel has 0"), "{missing:?}");
+        assert_eq!(report.of(&acts[0]), "ok", "{sandbox}");
+        assert_eq!(report.of(&acts[1]), "ENOSYS", "{sandbox}");
+
+        let report = run(sandbox, strings!["kernel-without=seccomp"], acts);
+        let missing = report.all("missing");
+        assert!(missing[0].contains("system call filter"), "{missing:?}");
+        assert_eq!(missing.len(), 1);
+        assert_eq!(report.of(&acts[0]), "EACCES", "{sandbox}");
+        assert_ne!(report.of(&acts[1]), "ENOSYS", "{sandbox}");
+    }
+}
+
+#[test]
+fn a_process_with_threads_is_not_restricted_by_halves() {
+    for sandbox in ["worker", "front"] {
+        let report = run(sandbox, strings!["threads=2"], &[]);
+        let error = report.of("error");
+        assert!(error.contains("has 3 threads"), "{error}");
+    }
+}
+
+#[test]
+fn the_program_reports_what_works() {
+    let place = Place::new();
+    let file = place.file("file");
+    let acts = strings!["read:{file}"];
+    assert_eq!(denied("worker", &[], acts).of(&acts[0]), "ok");
+}

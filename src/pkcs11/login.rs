@@ -33,7 +33,7 @@ pub(super) fn log_in(
         return Ok(());
     }
     logins
-        .begins(&identity.serial)
+        .begins(&identity.of_login())
         .map_err(OpenError::LoginRefused)?;
     let outcome = token::log_in(session, pin);
     logins.ended(match &outcome {

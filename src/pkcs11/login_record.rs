@@ -4,11 +4,11 @@ use crate::hsm_protocol::launch::LoginOutcome;
 
 /// Who keeps the record of logins.
 pub trait LoginRecord: Send + Sync {
-    /// Asks for the permission to log in once to the token with this serial number.
+    /// Asks for the permission to log in once to the token that this text tells from others.
     ///
     /// # Errors
     /// Why not, in words for an operator.
-    fn begins(&self, serial: &str) -> Result<(), String>;
+    fn begins(&self, token: &str) -> Result<(), String>;
 
     /// Reports how it ended.
     fn ended(&self, outcome: LoginOutcome);

@@ -65,6 +65,7 @@ impl TokenInfo {
             vendor: self.vendor.clone(),
             model: format!("{} {major}.{minor}", self.model),
             serial: self.serial.clone(),
+            label: self.label.clone(),
             requires_login: self.flags & CKF_LOGIN_REQUIRED != 0,
         }
     }
@@ -80,8 +81,22 @@ pub(super) struct TokenIdentity {
     pub vendor: String,
     pub model: String,
     pub serial: String,
+    pub label: String,
     /// `CKF_LOGIN_REQUIRED`.
     pub requires_login: bool,
+}
+
+impl TokenIdentity {
+    /// What tells the token from others in the record of logins: some products give all of their tokens one serial number.
+    pub(super) fn of_login(&self) -> String {
+        let Self {
+            vendor,
+            serial,
+            label,
+            ..
+        } = self;
+        format!("{vendor:?} {serial:?} {label:?}")
+    }
 }
 
 /// For the list of tokens that are present.

@@ -28,9 +28,9 @@ impl Logins {
 }
 
 impl LoginRecord for Logins {
-    fn begins(&self, serial: &str) -> Result<(), String> {
+    fn begins(&self, token: &str) -> Result<(), String> {
         let launcher = self.launcher.lock().unwrap_or_else(poisoned);
-        let begins = launcher.login_begins(serial_of(serial), self.pin);
+        let begins = launcher.login_begins(id_of(token), self.pin);
         begins.map_err(|refused| refused.to_string())
     }
 
@@ -41,15 +41,12 @@ impl LoginRecord for Logins {
     }
 }
 
-/// As `CK_TOKEN_INFO` has it: filled with blanks.
-fn serial_of(text: &str) -> Serial {
-    let mut serial = [b' '; 16];
-    let bytes = text.bytes();
-    serial
-        .iter_mut()
-        .zip(bytes)
-        .for_each(|(to, from)| *to = from);
-    Serial(serial)
+/// The place of a serial number in the record holds a hash of what tells the token from others.
+fn id_of(token: &str) -> Serial {
+    let mut id = [0; 16];
+    let hash = Sha256::digest(token);
+    id.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+    Serial(id)
 }
 
 /// Where the PIN is, and which file that is now. systemd makes the file of a credential again at each start: only its size tells one

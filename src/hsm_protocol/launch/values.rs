@@ -182,7 +182,7 @@ impl fmt::Display for WorkerEnd {
     }
 }
 
-/// The serial number of a token as `CK_TOKEN_INFO` has it: 16 bytes, padded with blanks.
+/// What tells a token from others: a hash of its manufacturer, its serial number and its label. Some products have one serial number for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Serial(pub [u8; 16]);
 

@@ -1,6 +1,6 @@
 //! The frames between a command of the operator and its worker. Each frame is one JSON object of at most [`MAX_CONTROL_FRAME`] bytes.
 //!
-//! The command sends one [`Request`] at a time. The worker answers with one [`Answer`], or with several [`Answer::Keys`].
+//! The command sends one [`Request`] at a time. The worker answers with one [`Answer`], or with several `Answer::Keys`.
 //!
 //! # Invariants
 //! - No request is an order or a job, and no answer is a report of a worker that serves: a worker of the service rejects these frames, and a
@@ -16,7 +16,7 @@ use super::token_key::{GcmFinding, NewKey, TokenKey};
 /// The most bytes of all keys in one frame, so that there is room for the rest of the frame.
 const MAX_KEYS_BYTES: usize = MAX_CONTROL_FRAME / 2;
 
-/// The most characters of the reason in [`Answer::RequestFailed`]; each has at most 6 bytes in JSON.
+/// The most characters of the reason in `Answer::RequestFailed`; each has at most 6 bytes in JSON.
 const MAX_REASON: usize = 8 * 1_024;
 
 /// The most characters of any other text in an answer.
@@ -36,21 +36,21 @@ pub struct TestCiphertext {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
-    /// Open the token. The answer is [`Answer::Opened`].
+    /// Open the token. The answer is `Answer::Opened`.
     OpenToken,
-    /// List the secret keys. The answer is [`Answer::Keys`].
+    /// List the secret keys. The answer is `Answer::Keys`.
     ListKeys,
-    /// Whether the token has a key of this name, perhaps one that cannot be read. The answer is [`Answer::Is`].
+    /// Whether the token has a key of this name, perhaps one that cannot be read. The answer is `Answer::Is`.
     MayHave(WireSelector),
-    /// Make a key. The answer is [`Answer::Created`].
+    /// Make a key. The answer is `Answer::Created`.
     CreateKey(NewKey),
-    /// Use the key as far as its attributes permit. The answer is [`Answer::Done`].
+    /// Use the key as far as its attributes permit. The answer is `Answer::Done`.
     TryKey(u64),
-    /// Encrypt the constant. The answer is [`Answer::Encrypted`].
+    /// Encrypt the constant. The answer is `Answer::Encrypted`.
     EncryptTest(u64),
-    /// Whether the key decrypts this to the constant. The answer is [`Answer::Is`].
+    /// Whether the key decrypts this to the constant. The answer is `Answer::Is`.
     DecryptsTest(u64, TestCiphertext),
-    /// Whether the key made this ciphertext with this AAD. The answer is [`Answer::Is`].
+    /// Whether the key made this ciphertext with this AAD. The answer is `Answer::Is`.
     Authenticates {
         /// The key.
         key: u64,

@@ -117,41 +117,49 @@ fn two_hsms_survive(death: Death, times: usize) {
 const TIMES: usize = 10;
 
 #[test]
+#[ignore = "a load run of its own: it needs a machine without other work"]
 fn one_hsm_survives_sigkill() {
     one_hsm_survives(Death::Kill, TIMES);
 }
 
 #[test]
+#[ignore = "a load run of its own: it needs a machine without other work"]
 fn one_hsm_survives_a_segmentation_fault() {
     one_hsm_survives(Death::By(Misdeed::Segfault), TIMES);
 }
 
 #[test]
+#[ignore = "a load run of its own: it needs a machine without other work"]
 fn one_hsm_survives_abort() {
     one_hsm_survives(Death::By(Misdeed::Abort), TIMES);
 }
 
 #[test]
+#[ignore = "a load run of its own: it needs a machine without other work"]
 fn one_hsm_survives_an_exit_with_code_0() {
     one_hsm_survives(Death::By(Misdeed::Exit), TIMES);
 }
 
 #[test]
+#[ignore = "a load run of its own: it needs a machine without other work"]
 fn two_hsms_survive_sigkill() {
     two_hsms_survive(Death::Kill, TIMES);
 }
 
 #[test]
+#[ignore = "a load run of its own: it needs a machine without other work"]
 fn two_hsms_survive_a_segmentation_fault() {
     two_hsms_survive(Death::By(Misdeed::Segfault), TIMES);
 }
 
 #[test]
+#[ignore = "a load run of its own: it needs a machine without other work"]
 fn two_hsms_survive_abort() {
     two_hsms_survive(Death::By(Misdeed::Abort), TIMES);
 }
 
 #[test]
+#[ignore = "a load run of its own: it needs a machine without other work"]
 fn two_hsms_survive_an_exit_with_code_0() {
     two_hsms_survive(Death::By(Misdeed::Exit), TIMES);
 }

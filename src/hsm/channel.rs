@@ -78,11 +78,32 @@ impl Channel {
                 Ok(Ok(length)) if length > buffer.len() => {
                     return Err(io::ErrorKind::InvalidData.into());
                 }
-                // The other process ended with packets of ours unread: an end as every other.
-                Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(0),
+                // The other process ended with packets of ours unread. The error comes once, before what it had sent: that says why it ended.
+                Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {}
                 Ok(outcome) => return outcome,
                 Err(_would_block) => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    #[tokio::test]
+    async fn what_a_process_said_is_read_also_if_it_ended_with_packets_unread() {
+        let flags = SocketFlags::CLOEXEC;
+        let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
+        let (ours, theirs) = pair.unwrap();
+        let channel = Channel::new(ours).unwrap();
+        channel.send(b"an order that nobody reads").unwrap();
+        rustix::net::send(&theirs, b"last words", SendFlags::empty()).unwrap();
+        drop(theirs);
+        let mut buffer = [0; 64];
+        assert_eq!(channel.receive(&mut buffer).await.unwrap(), 10);
+        assert_eq!(&buffer[..10], b"last words");
+        assert_eq!(channel.receive(&mut buffer).await.unwrap(), 0);
     }
 }

@@ -89,10 +89,12 @@ pub fn receive(socket: impl AsFd, max: usize, wait: Wait) -> io::Result<Option<P
         Wait::No => RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
     };
     let buffer = &mut [IoSliceMut::new(&mut bytes)];
-    let received = match recvmsg(socket, buffer, &mut control, flags) {
-        // The other process ended with packets of ours unread.
-        Err(rustix::io::Errno::CONNRESET) => return Ok(None),
-        received => received?,
+    let received = loop {
+        match recvmsg(&socket, buffer, &mut control, flags) {
+            // The other process ended with packets of ours unread. The error comes once, before the packets that it had sent.
+            Err(rustix::io::Errno::CONNRESET) => {}
+            received => break received?,
+        }
     };
     let descriptors = control.drain().flat_map(descriptors_of).collect();
     if received.flags.contains(ReturnFlags::TRUNC) {
@@ -110,5 +112,21 @@ fn descriptors_of(message: RecvAncillaryMessage<'_>) -> Vec<OwnedFd> {
     match message {
         RecvAncillaryMessage::ScmRights(descriptors) => descriptors.collect(),
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_sent_is_received_also_if_it_ended_with_packets_unread() {
+        let (ours, theirs) = pair().unwrap();
+        send(&ours, b"a packet that nobody reads", &[], Wait::No).unwrap();
+        send(&theirs, b"last words", &[], Wait::No).unwrap();
+        drop(theirs);
+        let packet = receive(&ours, 64, Wait::No).unwrap().unwrap();
+        assert_eq!(packet.bytes, b"last words");
+        assert!(receive(&ours, 64, Wait::No).unwrap().is_none());
     }
 }

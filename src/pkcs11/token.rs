@@ -88,7 +88,7 @@ impl OpenError {
     pub(super) fn is_about_limits(&self) -> bool {
         matches!(
             self.code(),
-            Some(RvError::SessionCount | RvError::UserTooManyTypes | RvError::DeviceMemory)
+            Some(RvError::SessionCount | RvError::UserTooManyTypes)
         )
     }
 

@@ -6,13 +6,9 @@ use std::thread;
 use crate::harness::control::Function;
 use crate::harness::metrics::eventually;
 use crate::harness::outage::{await_service, faulty_with};
+use crate::harness::process::threads;
 use crate::harness::wire::{decrypt_body, encrypt_body};
 use crate::harness::{PAYMENTS, Proxy};
-
-fn threads_of(proxy: &Proxy) -> usize {
-    let path = format!("/proc/{}/task", proxy.daemon.front());
-    std::fs::read_dir(path).unwrap().count()
-}
 
 #[test]
 fn a_hang_costs_the_device_until_it_returns_and_the_front_no_threads() {
@@ -20,7 +16,8 @@ fn a_hang_costs_the_device_until_it_returns_and_the_front_no_threads() {
         faulty_with(|setup| setup.set("server.limits", "request_timeout", "\"1s\""));
     let payments = proxy.caller(&PAYMENTS);
     let decrypt = decrypt_body(&payments.encrypt("orders", b"x"));
-    let (threads, sessions) = (threads_of(&proxy), control.open_sessions());
+    let front = proxy.daemon.front();
+    let (before, sessions) = (threads(front), control.open_sessions());
     control.hang(Function::Encrypt, true);
     let failed = || proxy.metric("xks_hsm_usable", &[("hsm", "hsm-a")]) == Some(0.0);
     eventually("the device failed", || {
@@ -36,16 +33,15 @@ fn a_hang_costs_the_device_until_it_returns_and_the_front_no_threads() {
     });
     assert_eq!(proxy.admin("/livez").status, 200);
     payments.health();
-    let lost = threads_of(&proxy).saturating_sub(threads);
+    let lost = threads(front).saturating_sub(before);
     assert!(
         lost <= 12,
         "{lost} more threads than before: there is a cap"
     );
     control.hang(Function::Encrypt, false);
     await_service(&payments, &decrypt);
-    // The runtime keeps a few idle threads, whatever the HSM does.
     eventually("threads as before", || {
-        (threads_of(&proxy) <= threads + 3).then_some(())
+        (threads(front) <= before).then_some(())
     });
     eventually("sessions as before", || {
         (control.open_sessions() == sessions).then_some(())

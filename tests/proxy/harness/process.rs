@@ -38,6 +38,14 @@ pub fn children(parent: u32) -> Vec<u32> {
         .collect()
 }
 
+/// How many threads it has. The one that reads files under a time limit is not counted: it starts with the first look for a changed
+/// configuration, at any moment of a test.
+pub fn threads(process: u32) -> usize {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.trim_end() != "xks-files").count()
+}
+
 /// Its command line.
 pub fn arguments(process: u32) -> Vec<String> {
     let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();

@@ -7,12 +7,9 @@ use super::{only_worker, successor};
 use crate::harness::control::Function;
 use crate::harness::metrics::eventually;
 use crate::harness::outage::{faulty_with, two_faulty};
-use crate::harness::process::{children, descriptors, runs};
+use crate::harness::process::{children, descriptors, runs, threads};
 use crate::harness::wire::encrypt_body;
 use crate::harness::{PAYMENTS, Proxy};
-
-/// How often all sessions hang.
-const ROUNDS: usize = 3;
 
 /// What a service holds: processes, descriptors of launcher and front, and threads of the front.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,12 +22,11 @@ struct Holds {
 
 fn holds(proxy: &Proxy) -> Holds {
     let (launcher, front) = (proxy.daemon.id(), proxy.daemon.front());
-    let threads = std::fs::read_dir(format!("/proc/{front}/task")).unwrap();
     Holds {
         processes: children(launcher).len(),
         of_launcher: descriptors(launcher).len(),
         of_front: descriptors(front).len(),
-        threads: threads.count(),
+        threads: threads(front),
     }
 }
 
@@ -44,7 +40,7 @@ fn when_all_sessions_hang_every_answer_is_in_time_and_nothing_is_left() {
     let payments = proxy.caller(&PAYMENTS);
     payments.encrypt("orders", b"x");
     let before = holds(&proxy);
-    for _ in 0..ROUNDS {
+    for _ in 0..3 {
         let worker = only_worker(&proxy, "hsm-a");
         device.hang(Function::Encrypt, true);
         std::thread::scope(|scope| {
@@ -68,15 +64,8 @@ fn when_all_sessions_hang_every_answer_is_in_time_and_nothing_is_left() {
         successor(&proxy, "hsm-a", worker);
         payments.encrypt("orders", b"x");
     }
-    // Less than one more for each round. The runtime keeps idle threads and client connections for a while.
-    let is_as_before = |now: &Holds| {
-        now.processes == before.processes
-            && now.of_launcher < before.of_launcher + ROUNDS
-            && now.of_front < before.of_front + ROUNDS
-            && now.threads < before.threads + ROUNDS
-    };
     eventually("as much as before", || {
-        is_as_before(&holds(&proxy)).then_some(())
+        (holds(&proxy) == before).then_some(())
     });
 }
 

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 
 use super::command_output::{CommandOutput, Print};
-use super::hardening;
 use super::plan::Plan;
+use super::restrict::restrict;
 use super::run::{RETRY, wait_for};
 use super::worker::Worker;
 use crate::hsm_protocol::MAX_CONTROL_FRAME;
@@ -38,7 +38,7 @@ pub struct CommandWorkers {
 impl CommandWorkers {
     /// `print` gets the name of an HSM and a line that its library wrote.
     pub fn new(plan: Plan, print: Print) -> Self {
-        hardening::forbid_core_dumps();
+        restrict();
         Self {
             plan,
             print,

@@ -9,9 +9,9 @@ use rustix::io::Errno;
 use super::channel::{Channel, REQUESTS_PER_TURN, Received};
 use super::children::reap_orphans;
 use super::front::Front;
-use super::hardening;
 use super::logins::{LoginFile, Logins};
 use super::plan::Plan;
+use super::restrict::restrict;
 use super::signals::Signals;
 use super::workers::Workers;
 use crate::hsm_protocol::inherited;
@@ -33,7 +33,7 @@ pub(super) const RETRY: Duration = Duration::from_millis(50);
 pub fn run(plan: &Plan) -> io::Result<u8> {
     // First: a SIGHUP must not end a service that has just been started.
     let signals = Signals::handle()?;
-    hardening::forbid_core_dumps();
+    restrict();
     inherited::keep_from_children()?;
     let front = Front::start(&plan.commands.front)?;
     let (file, entries, warnings) = LoginFile::open(plan.state_directory.as_deref());

@@ -42,7 +42,6 @@ mod shared;
 mod submission;
 mod supervisor;
 mod trust;
-mod watch_list;
 mod workers;
 
 pub use device::Hsm;

@@ -77,7 +77,7 @@ use shared::Shared;
 pub struct Token(Arc<Shared>);
 
 impl Token {
-    /// Opens nothing yet. `news` is told what the front must know.
+    /// Opens nothing yet. Reports for the front go to `news`.
     pub fn new(
         settings: Pkcs11Settings,
         pin: Option<Secret>,

@@ -143,12 +143,17 @@ async fn serve(
         let parts = admin_parts(metrics, connections, &phase, &reloader)?;
         start_admin(settings, parts)?;
     }
-    for address in server.addresses()? {
-        tracing::info!(listener = "server", %address, "listening");
-    }
+    report_addresses(&server)?;
     let readings = watcher::start(file, sources, reloader.current.server.tls.identity.clone())?;
     serve_until_stopped(server, reloader, readings, phase, signals).await;
     end(&auditor, &devices).await;
+    Ok(())
+}
+
+fn report_addresses(server: &Server) -> io::Result<()> {
+    for address in server.addresses()? {
+        tracing::info!(listener = "server", %address, "listening");
+    }
     Ok(())
 }
 

@@ -15,7 +15,7 @@ const FULL_POLL: Duration = Duration::from_millis(5);
 pub(super) struct Channel(AsyncFd<OwnedFd>);
 
 impl Channel {
-    /// Takes the socket over.
+    /// Owns the socket from now on.
     ///
     /// # Errors
     /// When the event queue of the operating system rejects it.
@@ -24,7 +24,7 @@ impl Channel {
         reason = "its fault is a type that closes its descriptor while registered; an OwnedFd does not, and the new form is unsafe"
     )]
     pub(super) fn new(socket: OwnedFd) -> io::Result<Self> {
-        // Not for writing: a packet is sent at once or not at all, and to be told of room costs some microseconds for each packet.
+        // Not for writing: a packet is sent at once or not at all, and each write registration costs some microseconds.
         AsyncFd::with_interest(socket, Interest::READABLE).map(Self)
     }
 

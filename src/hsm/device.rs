@@ -51,7 +51,7 @@ impl Hsm {
 
     /// Expects these keys on the HSM, and no others: they are proved in the background.
     pub fn expect_keys(&self, keys: Vec<ExpectedKey>) {
-        self.shared.watch_list.set(keys);
+        self.shared.expected_keys.store(Arc::new(keys));
         self.shared.post().tell(Event::KeysChanged);
     }
 

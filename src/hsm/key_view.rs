@@ -1,35 +1,36 @@
 //! What the worker that serves has reported about keys.
 
 use std::collections::HashMap;
-
-use arc_swap::ArcSwap;
+use std::sync::{RwLock, RwLockReadGuard};
 
 use crate::ekm::{KeyManagerFault, KeySelector, KeyState};
 use crate::hsm_protocol::KeyNews;
+use crate::sync::poisoned;
 
-/// The keys of one worker. Requests read it without a lock; the reader of the control channel alone writes.
+/// The keys of one worker. The reader of the control channel alone writes, and only when a key has changed.
 #[derive(Default)]
-pub(super) struct KeyView(ArcSwap<HashMap<KeySelector, KeyNews>>);
+pub(super) struct KeyView(RwLock<HashMap<KeySelector, KeyNews>>);
 
 impl KeyView {
-    /// Takes news in.
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<KeySelector, KeyNews>> {
+        self.0.read().unwrap_or_else(poisoned)
+    }
+
+    /// Replaces what was known of these keys.
     pub(super) fn learn(&self, news: Vec<KeyNews>) {
-        let mut all = HashMap::clone(&self.0.load());
-        all.extend(
-            news.into_iter()
-                .map(|news| (KeySelector::from(news.key.clone()), news)),
-        );
-        self.0.store(all.into());
+        let news = news.into_iter();
+        let by_key = news.map(|news| (KeySelector::from(news.key.clone()), news));
+        self.0.write().unwrap_or_else(poisoned).extend(by_key);
     }
 
     /// The state of an expected key; none while nothing is known.
     pub(super) fn state(&self, key: &KeySelector) -> Option<KeyState> {
-        self.0.load().get(key).map(KeyNews::state)
+        self.read().get(key).map(KeyNews::state)
     }
 
     /// Why a proof rejected the key, if one did.
     pub(super) fn rejection(&self, key: &KeySelector) -> Option<(KeyManagerFault, String)> {
-        let all = self.0.load();
+        let all = self.read();
         let (fault, reason) = all.get(key)?.rejection()?;
         Some((fault, reason.to_owned()))
     }

@@ -21,7 +21,7 @@ const STABLE_FOR: Duration = Duration::from_secs(5);
 /// Device, inode, size and modification time in nanoseconds.
 type Fingerprint = (u64, u64, u64, i128);
 
-/// Tells the supervisor of each new file, until the HSM is gone. In a thread of its own: a file system that hangs keeps nothing else.
+/// Reports each new file to the supervisor, until the HSM is removed. It uses its own thread, because a file system may hang.
 ///
 /// # Errors
 /// When the operating system cannot start a thread.
@@ -53,7 +53,7 @@ fn fingerprint(path: &Path) -> Option<Fingerprint> {
     Some((metadata.dev(), metadata.ino(), metadata.size(), modified))
 }
 
-/// What is known of the file.
+/// The file that is in use, and the one that may replace it.
 #[derive(Default)]
 struct Change {
     used: Option<Fingerprint>,

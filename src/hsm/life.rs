@@ -35,12 +35,12 @@ pub(super) struct Life {
     control: Arc<Channel>,
     /// Frames for the worker, which a task sends as far as the worker reads.
     orders: mpsc::UnboundedSender<Vec<u8>>,
-    /// Set when it is told to end.
+    /// Set when the worker must end.
     is_closing: AtomicBool,
     /// It has said whether it opened the token, and that the HSM failed. Each counts once: what it says again is not kept.
     has_opened: AtomicBool,
     has_failed: AtomicBool,
-    /// What it was told to expect. Of other keys it has nothing to say.
+    /// The keys that it must report. Reports on other keys are ignored.
     expected: ArcSwap<HashSet<KeySelector>>,
 }
 
@@ -114,13 +114,13 @@ impl Life {
         task("worker-output", super::library_output::relay(name, output));
     }
 
-    /// Tells the worker what former workers knew: that the token held keys, and which key objects were proved.
+    /// Sends what former workers reported: whether the token held keys, and which key objects were proved.
     pub(super) fn brief(&self, held_keys: bool, proved: &[ProofId]) {
         let held_keys = held_keys.then_some(Order::HeldKeys);
         self.order(held_keys.into_iter().chain(Order::proved(proved)));
     }
 
-    /// Tells the worker which keys are expected.
+    /// Sends the list of expected keys.
     pub(super) fn expect(&self, keys: &[ExpectedKey]) {
         let selectors = keys.iter().map(|key| KeySelector::clone(&key.selector));
         self.expected.store(Arc::new(selectors.collect()));
@@ -135,7 +135,7 @@ impl Life {
         }
     }
 
-    /// Tells the worker to close its sessions and to end.
+    /// Asks the worker to close its sessions and to end.
     pub(super) fn close(&self) {
         self.is_closing.store(true, Ordering::Release);
         self.control.shut_down();

@@ -32,9 +32,9 @@ enum Door {
     Closed,
 }
 
-/// What does jobs.
+/// A worker session, as the pool sees it.
 pub(super) trait Lane {
-    /// Tells it from every other one of the pool.
+    /// Its number, unique within the pool.
     fn id(&self) -> u64;
 }
 
@@ -154,12 +154,12 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
         first
     }
 
-    /// Takes a lane away. Its jobs are not the pool's concern.
+    /// Removes a lane. The caller handles the jobs that it has.
     pub(super) fn remove(&self, lane: &L) {
         self.lock().lanes.remove(&lane.id());
     }
 
-    /// Takes every lane away.
+    /// Removes every lane.
     pub(super) fn remove_all(&self) {
         let mut inner = self.lock();
         inner.lanes.clear();

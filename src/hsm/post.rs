@@ -1,4 +1,4 @@
-//! What the supervisor of an HSM is told.
+//! The events that the supervisor of an HSM handles.
 
 use tokio::sync::mpsc;
 
@@ -51,7 +51,7 @@ impl NotOpened {
     }
 }
 
-/// Where the supervisor is told. Clones lead to the same one.
+/// The sending side of the supervisor's events. Clones send to the same supervisor.
 #[derive(Clone, Debug)]
 pub(super) struct Post(mpsc::UnboundedSender<Event>);
 
@@ -62,7 +62,7 @@ impl Post {
         (Self(events), of_supervisor)
     }
 
-    /// Tells it. A supervisor that has ended does not need to know.
+    /// Sends an event. It has no effect after the supervisor has ended.
     pub(super) fn tell(&self, event: Event) {
         drop(self.0.send(event));
     }

@@ -18,8 +18,9 @@ use super::proofs::Proofs;
 use super::rejected::Rejected;
 use super::session::Session;
 use super::trust::Trust;
-use super::watch_list::WatchList;
-use crate::ekm::{Condition, DeviceReport, History, KeyManagerError, KeySelector, KeyState};
+use crate::ekm::{
+    Condition, DeviceReport, ExpectedKey, History, KeyManagerError, KeySelector, KeyState,
+};
 use crate::hsm_protocol::HsmSettings;
 use crate::sync::poisoned;
 
@@ -39,7 +40,8 @@ pub(super) struct Shared {
     pub pool: Pool<Job, Session>,
     /// Keys that the worker has just rejected.
     pub rejected: Rejected,
-    pub watch_list: WatchList,
+    /// The keys that the configuration expects.
+    pub expected_keys: ArcSwap<Vec<ExpectedKey>>,
     /// Key objects that workers have proved.
     pub proofs: Proofs,
     pub last_check: LastCheck,
@@ -66,7 +68,7 @@ impl Shared {
             load: LoadEstimate::new(),
             pool: Pool::new(MAX_QUEUE),
             rejected: Rejected::default(),
-            watch_list: WatchList::default(),
+            expected_keys: ArcSwap::default(),
             proofs: Proofs::default(),
             last_check: LastCheck::none(),
             serving: ArcSwapOption::empty(),

@@ -111,7 +111,7 @@ impl Supervisor {
     }
 
     fn tell_keys(&self) {
-        let keys = self.shared.watch_list.now();
+        let keys = self.shared.expected_keys.load_full();
         let lives = self.serving.iter().map(|serving| &serving.life);
         let lives = lives.chain(self.opening.iter().map(|opening| &opening.life));
         for life in lives {

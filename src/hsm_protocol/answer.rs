@@ -106,7 +106,7 @@ impl FromSession {
     /// What a frame says.
     ///
     /// # Errors
-    /// [`FrameError`] when it is no frame of a session.
+    /// [`FrameError`] when it is not a frame of a session.
     pub fn from_frame(frame: &[u8]) -> Result<Self, FrameError> {
         let (kind, fields) = Reader::new(frame)?;
         match kind {

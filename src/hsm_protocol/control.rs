@@ -93,7 +93,7 @@ pub enum News {
     Distrusted(String),
     /// A key object is proved, or no longer.
     Proof(ProofId, bool),
-    /// What is known of expected keys now.
+    /// The current state of expected keys.
     Keys(Vec<KeyNews>),
     /// A log line.
     Line(Line),
@@ -194,7 +194,7 @@ impl KeyNews {
         self.key.length() + reason.unwrap_or_default()
     }
 
-    /// What is known of this key.
+    /// The state of this key.
     pub fn new(
         key: &KeySelector,
         state: KeyState,
@@ -311,7 +311,7 @@ impl News {
     /// What a frame says.
     ///
     /// # Errors
-    /// [`ControlError`] when it is no news.
+    /// [`ControlError`] when it is not a report.
     pub fn from_frame(frame: &[u8]) -> Result<Self, ControlError> {
         from_frame(frame)
     }

@@ -9,7 +9,7 @@ use super::shared::Shared;
 use crate::ekm::{KeyKind, KeySelector, KeyState};
 use crate::hsm_protocol::{KeyNews, News};
 
-/// What was reported last.
+/// The last report on each key.
 #[derive(Default)]
 pub(super) struct KeyStates(HashMap<Arc<KeySelector>, KeyNews>);
 

@@ -4,7 +4,7 @@ use crate::hsm_protocol::launch::LoginOutcome;
 
 /// Who keeps the record of logins.
 pub trait LoginRecord: Send + Sync {
-    /// Asks for the permission to log in once to the token that this text tells from others.
+    /// Asks for permission to log in once. The text identifies the token.
     ///
     /// # Errors
     /// Why not, in words for an operator.

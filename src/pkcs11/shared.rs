@@ -67,7 +67,7 @@ impl Shared {
         }
     }
 
-    /// Tells the front.
+    /// Sends a report to the front.
     pub(super) fn report(&self, news: News) {
         (self.news)(news);
     }
@@ -107,7 +107,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Tells the front that a key object is proved, or no longer: the next worker need not prove it again.
+    /// Reports that a key object is proved, or no longer. The next worker does not prove it again.
     pub(super) fn note_proof(&self, object: Option<ProofId>, is_proved: bool) {
         if let Some(object) = object {
             self.report(News::Proof(object, is_proved));

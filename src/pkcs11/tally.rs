@@ -34,7 +34,7 @@ impl Tally {
         true
     }
 
-    /// Takes the counts; the next job begins with none.
+    /// Returns the counts and resets them.
     pub(super) fn take(&self, worked: Duration) -> Cost {
         let take = |count: &AtomicU8| count.swap(0, Ordering::Relaxed);
         Cost {

@@ -33,7 +33,7 @@ impl JobChannel for SessionChannel {
         let job = Job::from_frame(frame);
         // It may have held a plaintext.
         frame.zeroize();
-        job.inspect_err(|error| tracing::error!(%error, "the front sent a frame that is no job"))
+        job.inspect_err(|error| tracing::error!(%error, "the front sent a frame that is not a job"))
             .ok()
     }
 
@@ -50,14 +50,14 @@ impl ControlChannel {
         Self(socket)
     }
 
-    /// Tells the front, and waits until it has room. A front that is gone is noticed by [`Self::next`].
+    /// Sends a report, and waits until the front has room. [`Self::next`] notices a front that has ended.
     pub(super) fn send(&self, news: &News) {
         if let Ok(frame) = news.to_frame() {
             transmit(&self.0, &frame, SendFlags::NOSIGNAL);
         }
     }
 
-    /// Tells the front if it has room. Returns whether it had.
+    /// Sends a report if the front has room. Returns whether it had.
     pub(super) fn offer(&self, news: &News) -> bool {
         let frame = news.to_frame();
         frame
@@ -70,7 +70,9 @@ impl ControlChannel {
         let frame = receive(&self.0, &mut buffer)?;
         let order = Order::from_frame(frame);
         order
-            .inspect_err(|error| tracing::error!(%error, "the front sent a frame that is no order"))
+            .inspect_err(
+                |error| tracing::error!(%error, "the front sent a frame that is not an order"),
+            )
             .ok()
     }
 }

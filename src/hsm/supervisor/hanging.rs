@@ -3,7 +3,7 @@
 use super::state::{Purpose, Supervisor};
 
 impl Supervisor {
-    /// Gives up the sessions that hang. One is cured by another worker, while the others go on; when all hang, the worker is killed at once.
+    /// Removes the sessions that hang. If others still work, another worker is started beside this one. If all hang, the worker is killed at once.
     pub(super) fn look_for_hanging_sessions(&mut self) {
         let Some(serving) = &self.serving else { return };
         let (shared, life) = (&self.shared, &serving.life);

@@ -28,7 +28,7 @@ impl Supervisor {
             Ok(life) => {
                 let held_keys = self.shared.had_keys.load(Ordering::Relaxed);
                 life.brief(held_keys, &self.shared.proofs.all());
-                life.expect(&self.shared.watch_list.now());
+                life.expect(&self.shared.expected_keys.load_full());
                 self.opening = Some(Opening {
                     life,
                     began: Instant::now(),

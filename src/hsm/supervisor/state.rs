@@ -12,7 +12,7 @@ use crate::hsm::post::Event;
 use crate::hsm::shared::Shared;
 use crate::hsm::workers::Workers;
 
-/// Pauses before the next attempt to open: the first at once, because a lost session is cured so; the last one for ever. Trying is
+/// Pauses before the next attempt to open. The first attempt is made at once: it restores a lost session. The last pause repeats. Trying is
 /// cheap for the HSM, and KMS's customers wait for it.
 const BACK_OFF: [Duration; 5] = [
     Duration::ZERO,

@@ -44,6 +44,8 @@ fn an_absent_token_is_reported_and_found_when_it_comes() {
 }
 
 /// A second HSM fails for a reason that is retried: when it is usable, the first one would have been tried again long ago.
+///
+/// Both are one token, at which one login runs at a time: the second HSM must not log in, and hang, before the first one has tried.
 #[test]
 fn a_wrong_pin_is_tried_once() {
     let mut controls = None;
@@ -51,13 +53,15 @@ fn a_wrong_pin_is_tried_once() {
         let wrong_pin = setup.write_private("wrong-pin", "000000");
         setup.set("hsm", "pin", &format!("{{ file = {wrong_pin:?} }}"));
         let (wrong, other) = (setup.faulty_module(), setup.second_faulty_module());
-        other.hang(Function::Login, true);
+        other.hang(Function::OpenSession, true);
         other.fail_next(Function::Login, CKR_USER_PIN_NOT_INITIALIZED, 2);
         controls = Some((wrong, other));
     });
     let (wrong, other) = controls.unwrap();
     let tries = || (wrong.wrong_pins(), wrong.calls(Function::Login));
     eventually("the first login", || (tries() == (1, 1)).then_some(()));
+    other.hang(Function::Login, true);
+    other.hang(Function::OpenSession, false);
     eventually("the first login of the second HSM", || {
         (other.stuck(Function::Login) == 1).then_some(())
     });

@@ -1,7 +1,7 @@
 //! The frames between the front and a worker, which calls the PKCS#11 library in a process of its own.
 //!
 //! ```text
-//! front ── session channel: [`Job`] ──▶ worker        one job per packet, at most a few in flight
+//! front ── session channel: [`Job`] ──▶ worker        a few in flight
 //! front ◀── session channel: [`FromSession`] ── worker
 //! front ── control channel: [`Order`] ──▶ worker      which keys are expected
 //! front ◀── control channel: [`News`] ── worker       opened, checked, keys, log lines
@@ -10,7 +10,7 @@
 //! A command of the operator has workers of its own, with the frames of [`administration`] instead of these.
 //!
 //! A channel is one `SOCK_SEQPACKET` pair: a packet is a frame, and the end of a process is the end of its channels. Frames of jobs are
-//! binary, because there is one for each request. The others are JSON.
+//! binary, because there is one for each request; a packet has up to [`MAX_BATCH`] of them. The others are JSON.
 //!
 //! # Invariants
 //! - Each side treats the frames of the other one as hostile: every length is checked against [`MAX_FRAME`] or [`MAX_CONTROL_FRAME`] and the limits of the type before
@@ -27,6 +27,7 @@ pub mod launched;
 pub mod packet;
 
 mod answer;
+mod batch;
 mod control;
 mod job;
 mod pin;
@@ -35,6 +36,7 @@ mod token_key;
 mod wire;
 
 pub use answer::{Answer, Cost, Failed, FromSession, Outcome};
+pub use batch::{Batch, MAX_BATCH};
 pub use control::{
     ControlError, Health, KeyNews, Line, LineLevel, MAX_CONTROL_FRAME, News, Order, ProofId,
     WireSelector,

@@ -18,7 +18,7 @@ use super::job::Job;
 use super::load_estimate::{LoadEstimate, Slot};
 use super::metrics::DeviceMetrics;
 use super::pool::Lane;
-use crate::hsm_protocol::{Answer, FromSession, MAX_FRAME, Outcome};
+use crate::hsm_protocol::{Answer, Batch, FromSession, MAX_FRAME, Outcome};
 use crate::sync::poisoned;
 
 /// Where a session gets its jobs, and what becomes of their answers.
@@ -78,10 +78,17 @@ pub(super) struct Session {
 struct Sent {
     next_id: u64,
     jobs: HashMap<u64, Job>,
-    /// Frames for which the socket has no room yet. The next answer makes some.
-    unsent: VecDeque<Vec<u8>>,
+    /// Packets for which the socket has no room yet. The next answer makes some.
+    unsent: VecDeque<Packet>,
     /// The session has ended: nothing is sent any more.
     is_over: bool,
+}
+
+/// Jobs that go out together.
+#[derive(Default)]
+struct Packet {
+    batch: Batch,
+    ids: Vec<u64>,
 }
 
 impl Lane for Session {
@@ -117,34 +124,54 @@ impl Session {
         !self.sent().jobs.is_empty()
     }
 
-    /// Sends a job that the pool has assigned to this session; if nobody waits for it any more, the next one.
+    /// Sends a job that the pool has assigned to this session.
     pub(super) fn send(&self, desk: &impl Desk, job: Job) {
-        let mut next = Some(job);
-        while let Some(mut job) = next {
-            let mut sent = self.sent();
-            if sent.is_over {
-                drop(sent);
-                return desk.send_elsewhere(self, job);
-            }
+        self.send_all(desk, vec![job]);
+    }
+
+    /// Sends jobs that the pool has assigned to this session; for those that nobody waits for any more, the next ones.
+    fn send_all(&self, desk: &impl Desk, mut jobs: Vec<Job>) {
+        let mut sent = self.sent();
+        if sent.is_over {
+            drop(sent);
+            return jobs
+                .into_iter()
+                .for_each(|job| desk.send_elsewhere(self, job));
+        }
+        let mut packet = Packet::default();
+        jobs.reverse();
+        while let Some(mut job) = jobs.pop() {
             let id = sent.next_id;
             let Some(frame) = job.begin(id, desk.verifies_encryptions()) else {
-                drop(sent);
-                next = desk.next(self);
+                jobs.extend(desk.next(self));
                 continue;
             };
             sent.next_id += 1;
             sent.jobs.insert(id, job);
             desk.load().begin(&self.slot);
-            // Under the lock: the end of the session finds the job in the table, or finds that it was never sent.
-            if sent.send(&self.channel, frame).is_err() {
-                let unsent = sent.jobs.remove(&id);
-                drop(sent);
-                desk.load().rest(&self.slot);
-                if let Some(job) = unsent {
-                    desk.send_elsewhere(self, job);
-                }
+            if let Some(batch) = packet.batch.push(frame) {
+                let ids = std::mem::take(&mut packet.ids);
+                sent.unsent.push_back(Packet { batch, ids });
             }
+            packet.ids.push(id);
+        }
+        if !packet.batch.is_empty() {
+            sent.unsent.push_back(packet);
+        }
+        // Under the lock: the end of the session finds the jobs in the table, or finds that they were never sent.
+        self.flush(desk, sent);
+    }
+
+    /// Sends what there is room for. Jobs that cannot be sent any more go elsewhere.
+    fn flush(&self, desk: &impl Desk, mut sent: MutexGuard<'_, Sent>) {
+        if sent.flush(&self.channel).is_ok() {
             return;
+        }
+        let jobs = sent.take_unsent();
+        drop(sent);
+        for job in jobs {
+            desk.load().rest(&self.slot);
+            desk.send_elsewhere(self, job);
         }
     }
 
@@ -157,47 +184,75 @@ impl Session {
                 Ok(length) => length,
                 Err(error) => break Some(error.to_string()),
             };
-            let frame = buffer.get_mut(..length).unwrap_or_default();
-            let said = FromSession::from_frame(frame);
-            // It may have held a plaintext.
-            frame.zeroize();
-            match said {
-                Ok(FromSession::Ready) => {
-                    self.is_ready.store(true, Ordering::Release);
-                    desk.add(self);
-                }
-                Ok(FromSession::Answer(answer)) => {
-                    if let Err(fault) = self.conclude(desk, answer) {
-                        break Some(fault.to_owned());
-                    }
-                }
-                Err(error) => break Some(error.to_string()),
+            let packet = buffer.get_mut(..length).unwrap_or_default();
+            let said = FromSession::from_packet(packet);
+            // It may have held plaintexts.
+            packet.zeroize();
+            let outcome = match said {
+                Ok(said) => self.conclude_all(desk, said).map_err(str::to_owned),
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(fault) = outcome {
+                break Some(fault);
             }
         };
         self.end(desk);
         fault
     }
 
-    fn conclude(&self, desk: &impl Desk, answer: Answer) -> Result<(), &'static str> {
-        let Answer { id, cost, outcome } = answer;
-        let mut sent = self.sent();
-        let job = sent.jobs.remove(&id);
-        // A socket that cannot be used any more is at its end, which is read after the answers.
-        drop(sent.flush(&self.channel));
-        drop(sent);
-        let Some(mut job) = job else {
-            return Err("an answer to no job");
-        };
-        match outcome {
+    /// Concludes the jobs of a packet of answers, up to the first answer that fits no job.
+    ///
+    /// # Errors
+    /// What the worker did wrong.
+    fn conclude_all(
+        self: &Arc<Self>,
+        desk: &impl Desk,
+        said: Vec<FromSession>,
+    ) -> Result<(), &'static str> {
+        let mut done = Vec::with_capacity(said.len());
+        let mut outcome = Ok(());
+        for said in said {
+            match said {
+                FromSession::Ready => {
+                    self.is_ready.store(true, Ordering::Release);
+                    desk.add(self);
+                }
+                FromSession::Answer(answer) => {
+                    let Some(job) = self.sent().jobs.remove(&answer.id) else {
+                        outcome = Err("an answer to no job");
+                        break;
+                    };
+                    done.push((job, answer));
+                }
+            }
+        }
+        for (job, answer) in &mut done {
+            self.settle(desk, job, answer);
+        }
+        if outcome.is_ok() {
+            // First the next jobs: the HSM need not wait for the answers of these.
+            let next = done.iter().filter_map(|_| desk.next(self)).collect();
+            self.send_all(desk, next);
+        }
+        for (job, answer) in done {
+            let Answer {
+                cost,
+                outcome: of_job,
+                ..
+            } = answer;
+            let concluded = desk.conclude(self.worker, job, cost.worked, of_job);
+            outcome = outcome.and(concluded);
+        }
+        outcome
+    }
+
+    /// Counts what a job cost.
+    fn settle(&self, desk: &impl Desk, job: &mut Job, answer: &Answer) {
+        match answer.outcome {
             Outcome::Failed(_) => desk.load().rest(&self.slot),
-            _ => desk.load().end(&self.slot, cost.worked),
+            _ => desk.load().end(&self.slot, answer.cost.worked),
         }
-        job.settle(cost, desk.metrics());
-        // First the next job: the HSM need not wait for the answer of this one.
-        if let Some(next) = desk.next(self) {
-            self.send(desk, next);
-        }
-        desk.conclude(self.worker, job, cost.worked, outcome)
+        job.settle(answer.cost, desk.metrics());
     }
 
     /// No other session of its worker gets its jobs: they would die with it as well, and a job is sent twice only.
@@ -218,21 +273,22 @@ impl Session {
 }
 
 impl Sent {
-    /// Sends a frame, or keeps it until there is room.
-    fn send(&mut self, channel: &Channel, frame: Vec<u8>) -> io::Result<()> {
-        self.unsent.push_back(frame);
-        self.flush(channel)
-    }
-
     fn flush(&mut self, channel: &Channel) -> io::Result<()> {
-        while let Some(frame) = self.unsent.front() {
-            match channel.send(frame) {
+        while let Some(packet) = self.unsent.front() {
+            match channel.send(packet.batch.packet()) {
                 Ok(()) => drop(self.unsent.pop_front()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// The jobs that no worker has seen.
+    fn take_unsent(&mut self) -> Vec<Job> {
+        let packets = std::mem::take(&mut self.unsent);
+        let ids = packets.into_iter().flat_map(|packet| packet.ids);
+        ids.filter_map(|id| self.jobs.remove(&id)).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use super::pool::{Assigned, Refused};
 use super::session::{Desk, Session};
 use super::shared::Shared;
 use crate::ekm::{KeyManagerError, KeyManagerFault};
-use crate::hsm_protocol::{Failed, Outcome};
+use crate::hsm_protocol::{Failed, MAX_BATCH, Outcome};
 
 /// The share of the time left that is kept free when a job is let in: 1 / 8.
 const MARGIN: u32 = 8;
@@ -19,8 +19,9 @@ const MARGIN: u32 = 8;
 /// An HSM whose jobs take less than this, in nanoseconds, gets several per session: else each job would wait for a wake-up.
 const FAST: u64 = 200_000;
 
-/// How many jobs a session of a fast HSM may have. A slow one gets one at a time: what was sent cannot be withdrawn.
-const DEPTH: usize = 4;
+/// How many jobs a session of a fast HSM may have: while the front handles the answers of one packet, the worker does the next one. A slow
+/// HSM gets one job at a time: what was sent cannot be withdrawn.
+const DEPTH: usize = 2 * MAX_BATCH;
 
 impl Shared {
     /// Sends a job, lets it wait, or answers it at once with why not. A job that has to wait for longer than its deadline, as far as the

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::batch::{only, read_all};
 use super::wire::{FrameError, MAX_BYTES, Reader, Writer, short};
 use crate::ekm::{
     DIGEST_LENGTH, KeyAttributes, KeyKind, KeyManagerFault, KeyUsageFlags, Opened, Sealed,
@@ -108,11 +109,25 @@ impl FromSession {
     /// # Errors
     /// [`FrameError`] when it is not a frame of a session.
     pub fn from_frame(frame: &[u8]) -> Result<Self, FrameError> {
-        let (kind, fields) = Reader::new(frame)?;
-        match kind {
-            READY => fields.end().map(|()| Self::Ready),
-            _ => Answer::read(kind, fields).map(Self::Answer),
-        }
+        Self::read(frame).and_then(only)
+    }
+
+    /// What the frames of a packet say, at most [`MAX_BATCH`](super::MAX_BATCH).
+    ///
+    /// # Errors
+    /// [`FrameError`] when one of them is not a frame of a session.
+    pub fn from_packet(packet: &[u8]) -> Result<Vec<Self>, FrameError> {
+        read_all(packet, Self::read)
+    }
+
+    /// What the first frame says, and what follows it.
+    fn read(packet: &[u8]) -> Result<(Self, &[u8]), FrameError> {
+        let (kind, mut fields) = Reader::new(packet)?;
+        let said = match kind {
+            READY => Self::Ready,
+            _ => Self::Answer(Answer::read(kind, &mut fields)?),
+        };
+        Ok((said, fields.rest()))
     }
 }
 
@@ -139,20 +154,19 @@ impl Answer {
         frame.end()
     }
 
-    fn read(kind: u8, mut fields: Reader<'_>) -> Result<Self, FrameError> {
+    fn read(kind: u8, fields: &mut Reader<'_>) -> Result<Self, FrameError> {
         let id = fields.u64()?;
-        let cost = Cost::read(&mut fields)?;
+        let cost = Cost::read(fields)?;
         let outcome = match kind {
-            SEALED => Outcome::Sealed(read_sealed(&mut fields)?),
+            SEALED => Outcome::Sealed(read_sealed(fields)?),
             OPENED => Outcome::Opened(Opened {
                 by_or_aad: fields.boolean("flag")?,
                 plaintext: SecretBytes::from(fields.bytes(MAX_BYTES, "plaintext")?.to_vec()),
             }),
-            DESCRIBED => Outcome::Described(read_attributes(&mut fields)?),
-            FAILED => Outcome::Failed(Failed::read(&mut fields)?),
+            DESCRIBED => Outcome::Described(read_attributes(fields)?),
+            FAILED => Outcome::Failed(Failed::read(fields)?),
             _ => return Err(FrameError::Illegal("kind")),
         };
-        fields.end()?;
         Ok(Self { id, cost, outcome })
     }
 }

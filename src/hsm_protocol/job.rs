@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::batch::{only, read_all};
 use super::wire::{FrameError, MAX_BYTES, Reader, Writer};
 use crate::ekm::KeySelector;
 use crate::secret::SecretBytes;
@@ -115,7 +116,20 @@ impl Job {
     /// # Errors
     /// [`FrameError`] when it is not one.
     pub fn from_frame(frame: &[u8]) -> Result<Self, FrameError> {
-        let (kind, mut fields) = Reader::new(frame)?;
+        Self::read(frame).and_then(only)
+    }
+
+    /// The jobs of a packet, at most [`MAX_BATCH`](super::MAX_BATCH).
+    ///
+    /// # Errors
+    /// [`FrameError`] when one of them is not a job.
+    pub fn from_packet(packet: &[u8]) -> Result<Vec<Self>, FrameError> {
+        read_all(packet, Self::read)
+    }
+
+    /// The first job, and what follows it.
+    fn read(packet: &[u8]) -> Result<(Self, &[u8]), FrameError> {
+        let (kind, mut fields) = Reader::new(packet)?;
         let id = fields.u64()?;
         let budget = Duration::from_micros(fields.u32()?.into());
         let key = Arc::new(read_selector(&mut fields)?);
@@ -137,13 +151,13 @@ impl Job {
             DESCRIBE => Task::Describe,
             _ => return Err(FrameError::Illegal("kind")),
         };
-        fields.end()?;
-        Ok(Self {
+        let job = Self {
             id,
             budget,
             key,
             task,
-        })
+        };
+        Ok((job, fields.rest()))
     }
 }
 

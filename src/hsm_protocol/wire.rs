@@ -145,11 +145,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Nothing is left over.
-    pub(super) fn end(self) -> Result<(), FrameError> {
-        match self.0.is_empty() {
-            true => Ok(()),
-            false => Err(FrameError::Long),
-        }
+    /// What is left: the next frames of the packet.
+    pub(super) fn rest(self) -> &'a [u8] {
+        self.0
     }
 }

@@ -20,7 +20,7 @@ pub trait JobChannel: Send + 'static {
     /// Waits for the next job; none when the front wants nothing more of this session.
     fn next(&mut self) -> Option<Job>;
 
-    /// Sends to the front. Returns false when it does not read any more.
+    /// Sends to the front, before [`JobChannel::next`] waits at the latest. Returns false when the front does not read any more.
     fn send(&mut self, frame: &FromSession) -> bool;
 }
 

@@ -3,19 +3,35 @@
 //! # Invariants
 //! - A frame that the front should not send ends the worker: a front that is taken over learns nothing by trying.
 
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use zeroize::Zeroize;
 
-use crate::hsm_protocol::{FromSession, Job, MAX_CONTROL_FRAME, MAX_FRAME, News, Order};
+use crate::hsm_protocol::{Batch, FromSession, Job, MAX_CONTROL_FRAME, MAX_FRAME, News, Order};
 use crate::pkcs11::JobChannel;
 
+/// So long after the first job of a packet began, its answers go out. The next job begins before that, and may take longer.
+const HOLD: Duration = Duration::from_micros(150);
+
+/// A packet that was read within this time had been waiting: the session did not have to sleep for it.
+const NO_SLEEP: Duration = Duration::from_micros(5);
+
 /// The socket of one session.
+///
+/// While jobs are waiting and quick, their answers go out together: a packet for each would wake the front each time.
 pub(super) struct SessionChannel {
     socket: OwnedFd,
     buffer: Vec<u8>,
+    jobs: VecDeque<Job>,
+    answers: Batch,
+    /// When the first job of the answers began.
+    held_since: Instant,
+    /// Whether the last packet of jobs had been waiting.
+    is_pressed: bool,
 }
 
 impl SessionChannel {
@@ -23,22 +39,77 @@ impl SessionChannel {
         Self {
             socket,
             buffer: vec![0; MAX_FRAME],
+            jobs: VecDeque::new(),
+            answers: Batch::default(),
+            held_since: Instant::now(),
+            is_pressed: false,
         }
+    }
+
+    /// Whether there are jobs now. The answers that are held back go out before the session sleeps.
+    fn await_jobs(&mut self) -> Option<()> {
+        if !self.answers.is_empty() {
+            if self.is_pressed && self.receive(RecvFlags::DONTWAIT)? {
+                return Some(());
+            }
+            if !self.flush() {
+                return None;
+            }
+        }
+        let began = Instant::now();
+        self.receive(RecvFlags::empty())?;
+        self.is_pressed = began.elapsed() < NO_SLEEP;
+        Some(())
+    }
+
+    /// Reads a packet. Returns whether there was one; none at the end of the channel, or when something else than jobs has come.
+    fn receive(&mut self, flags: RecvFlags) -> Option<bool> {
+        let packet = receive(&self.socket, &mut self.buffer, flags)?;
+        if packet.is_empty() {
+            return Some(false);
+        }
+        let jobs = Job::from_packet(packet);
+        // It may have held a plaintext.
+        packet.zeroize();
+        let jobs = jobs.inspect_err(
+            |error| tracing::error!(%error, "the front sent a frame that is not a job"),
+        );
+        self.jobs.extend(jobs.ok()?);
+        Some(true)
+    }
+
+    fn flush(&mut self) -> bool {
+        let answers = std::mem::take(&mut self.answers);
+        transmit(&self.socket, answers.packet(), SendFlags::NOSIGNAL)
     }
 }
 
 impl JobChannel for SessionChannel {
     fn next(&mut self) -> Option<Job> {
-        let frame = receive(&self.socket, &mut self.buffer)?;
-        let job = Job::from_frame(frame);
-        // It may have held a plaintext.
-        frame.zeroize();
-        job.inspect_err(|error| tracing::error!(%error, "the front sent a frame that is not a job"))
-            .ok()
+        if self.jobs.is_empty() {
+            self.await_jobs()?;
+        }
+        self.jobs.pop_front()
     }
 
     fn send(&mut self, frame: &FromSession) -> bool {
-        transmit(&self.socket, &frame.to_frame(), SendFlags::NOSIGNAL)
+        if self.answers.is_empty() {
+            let worked = match frame {
+                FromSession::Answer(answer) => answer.cost.worked,
+                FromSession::Ready => Duration::ZERO,
+            };
+            let now = Instant::now();
+            self.held_since = now.checked_sub(worked).unwrap_or(now);
+        }
+        if let Some(full) = self.answers.push(frame.to_frame())
+            && !transmit(&self.socket, full.packet(), SendFlags::NOSIGNAL)
+        {
+            return false;
+        }
+        match self.answers.is_full() || self.held_since.elapsed() >= HOLD {
+            true => self.flush(),
+            false => true,
+        }
     }
 }
 
@@ -67,7 +138,7 @@ impl ControlChannel {
     /// Waits for an order; none when the front has ended the channel.
     pub(super) fn next(&self) -> Option<Order> {
         let mut buffer = vec![0; MAX_CONTROL_FRAME];
-        let frame = receive(&self.0, &mut buffer)?;
+        let frame = receive(&self.0, &mut buffer, RecvFlags::empty())?;
         let order = Order::from_frame(frame);
         order
             .inspect_err(
@@ -77,11 +148,13 @@ impl ControlChannel {
     }
 }
 
-/// The next packet; none when there is none to come, or it is longer than a frame may be.
-fn receive<'a>(socket: &OwnedFd, buffer: &'a mut [u8]) -> Option<&'a mut [u8]> {
+/// The next packet; empty when there is none yet and `flags` say not to wait; none when there is none to come, or it is longer than a
+/// frame may be.
+fn receive<'a>(socket: &OwnedFd, buffer: &'a mut [u8], flags: RecvFlags) -> Option<&'a mut [u8]> {
     loop {
-        return match recv(socket, &mut *buffer, RecvFlags::TRUNC) {
+        return match recv(socket, &mut *buffer, flags | RecvFlags::TRUNC) {
             Err(Errno::INTR) => continue,
+            Err(Errno::AGAIN) => Some(&mut []),
             Err(_) | Ok((_, 0)) => None,
             Ok((_, length)) => buffer.get_mut(..length),
         };

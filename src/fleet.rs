@@ -20,10 +20,9 @@ use prometheus::IntCounterVec;
 use tokio::time::sleep;
 
 use self::attempts::{Attempts, Candidate, Meaning, Rank, Reason};
-use super::spaced::SpacedWarning;
-use super::{
+use crate::ekm::{
     DecryptJob, DescribeJob, DeviceReport, EncryptJob, KeyAttributes, KeyCounts, KeyManager,
-    KeyManagerError, KeyManagerFault, KeySelector, Opened, Pending, Sealed, Served,
+    KeyManagerError, KeyManagerFault, KeySelector, Opened, Pending, Sealed, Served, SpacedWarning,
 };
 use crate::metrics::{Metrics, MetricsError};
 

@@ -1,9 +1,9 @@
 //! Failover between fakes.
 
-use super::super::fake::{FakeKeyManager, tenant};
-use super::super::{CallCount, DeviceReport, KeySelector, KeyUsageFlags, Uncounted};
 use super::*;
 use crate::clock::Deadline;
+use crate::ekm::fake::{FakeKeyManager, tenant};
+use crate::ekm::{CallCount, DeviceReport, KeySelector, KeyUsageFlags, Uncounted};
 use crate::secret::SecretBytes;
 
 const USAGE: KeyUsageFlags = KeyUsageFlags {

@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 use std::vec;
 
-use crate::ekm::error::{KeyManagerError, KeyManagerFault};
+use crate::ekm::{KeyManagerError, KeyManagerFault};
 
 /// The most HSMs that are asked for one job; those that lack the key do not count.
 const MAX_ATTEMPTS: usize = 2;

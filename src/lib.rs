@@ -66,8 +66,9 @@
 //! **rescue** → **deadline** → **authenticate** → **admit** →
 //! store state → quota → key → policy → key state and usage → **HSM job** → audit → answer. See [`server`] for what each layer promises.
 //!
-//! An HSM job: the front queues it and sends it over the socket of a free session; a thread of the worker calls the library and answers
-//! ([`hsm`], [`pkcs11`]). A job whose worker ends is sent once more, on another HSM or to the new worker, within its deadline.
+//! An HSM job: the front queues it and sends it over the socket of a free session; a thread of the worker calls the library and answers.
+//! [`hsm`] describes the front's side; [`pkcs11`] names each file from the job to `C_EncryptInit`. A job whose worker ends is sent once more,
+//! on another HSM or to the new worker, within its deadline.
 //!
 //! A panic in a request is answered with 500; a panic in the background, or under a lock, ends the process with exit code 70: see [`sync`].
 //!

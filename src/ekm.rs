@@ -1,6 +1,6 @@
-//! The seam between KMS's world and a device's: what an external key manager can do, and how it fails.
+//! The interface of an external key manager: its operations and its errors.
 //!
-//! A device does not know that AWS exists, and the operations do not know PKCS#11: both know this room only.
+//! The HSM modules do not know that AWS exists, and the operations do not know PKCS#11. Both know this module only.
 
 mod calls;
 mod digest;
@@ -8,7 +8,6 @@ mod encryption_count;
 mod error;
 #[cfg(test)]
 pub mod fake;
-mod fleet;
 mod history;
 mod key_state;
 mod selector;
@@ -25,7 +24,6 @@ pub use calls::CallCount;
 pub use digest::{DIGEST_LENGTH, Digest};
 pub use encryption_count::{EncryptionCount, Uncounted};
 pub use error::{Blame, KeyManagerError, KeyManagerFault};
-pub use fleet::{Fleet, FleetMetrics};
 pub use history::{History, KeyHistory};
 pub use key_state::{KeyCounts, KeyState};
 pub use selector::KeySelector;
@@ -216,7 +214,7 @@ pub enum Condition {
     Down,
 }
 
-/// An external key manager: one device (or a fleet of them) that holds keys.
+/// An external key manager: one device that holds keys.
 pub trait KeyManager: Send + Sync {
     /// Its name in the configuration.
     fn name(&self) -> &Arc<str>;

@@ -20,7 +20,6 @@
 //! - `Debug` of a frame shows no plaintext and no IV.
 
 pub mod administration;
-pub mod fields;
 pub mod inherited;
 pub mod launch;
 pub mod launched;

@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex};
 
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
 
-use crate::ekm::{EncryptionCount, Fleet, KeySelector, Tenant};
+use crate::ekm::{EncryptionCount, KeySelector, Tenant};
+use crate::fleet::Fleet;
 use crate::metrics::{Metrics, MetricsError};
 use crate::sigv4::Credentials;
 use crate::sync::poisoned;

@@ -31,29 +31,30 @@
 //!
 //! | layer | module | content |
 //! | --- | --- | --- |
-//! | 8 | `main`, `bin/kms-simulator` | `fn main() -> ExitCode` |
-//! | 7 | [`cli`] | commands, one file each; exit codes |
-//! | 6 | [`app`] | assembly of the front: start, reload and drain, signals |
-//! | 6 | [`launcher`] | starts the front and the workers, forwards signals, reports ends, keeps the record of logins |
-//! | 6 | [`worker`] | assembly of a worker: settings, environment, PIN, descriptors |
-//! | 5 | [`config`] | TOML, files and the environment; all errors at once |
-//! | 4 | [`server`] | listener, TLS, HTTP, the layers that a request passes |
-//! | 4 | [`admin`] | the second listener: `/livez`, `/readyz`, `/metrics` |
-//! | 4 | [`inventory`] | which HSM has which key, whether they are equal, creation and rotation of keys |
-//! | 4 | [`toolkit`] | the operator's tools, which know a proxy by its wire only: probe, conformance, bench |
-//! | 4 | [`simulator`] | AWS KMS for external key stores, on this machine: the other side of the wire |
-//! | 3 | [`operations`] | the four operations: no HTTP, no PKCS#11 |
+//! | 9 | `main`, `bin/kms-simulator` | `fn main() -> ExitCode` |
+//! | 8 | [`cli`] | commands, one file each; exit codes |
+//! | 7 | [`app`] | assembly of the front: start, reload and drain, signals |
+//! | 7 | [`launcher`] | starts the front and the workers, forwards signals, reports ends, keeps the record of logins |
+//! | 7 | [`worker`] | assembly of a worker: settings, environment, PIN, descriptors |
+//! | 6 | [`config`] | TOML, files and the environment; all errors at once |
+//! | 5 | [`server`] | listener, TLS, HTTP, the layers that a request passes |
+//! | 5 | [`admin`] | the second listener: `/livez`, `/readyz`, `/metrics` |
+//! | 5 | [`inventory`] | which HSM has which key, whether they are equal, creation and rotation of keys |
+//! | 5 | [`toolkit`] | the operator's tools, which know a proxy by its wire only: probe, conformance, bench |
+//! | 5 | [`simulator`] | AWS KMS for external key stores, on this machine: the other side of the wire |
+//! | 4 | [`operations`] | the four operations: no HTTP, no PKCS#11 |
+//! | 3 | [`keystore`] | external key stores: prefix → credentials, keys, state |
 //! | 3 | [`hsm`] | the front's side of an HSM: supervision of its workers, weighted fair queue, load estimate, circuit breaker |
 //! | 3 | [`pkcs11`] | the worker's side of an HSM: library, token, sessions, keys; the only module that names `cryptoki` |
 //! | 3 | [`token_access`] | a token as a command of the operator uses it, in a worker of the command |
-//! | 2 | [`keystore`] | external key stores: prefix → credentials, keys, state |
+//! | 2 | [`fleet`] | the HSMs of a key store: choice of the HSM for a request, hedged requests, failover |
 //! | 2 | [`policy`] | secondary authorization, in Cedar |
 //! | 2 | [`audit`] | the audit trail: a chain of lines that the HSM authenticates, and its verification |
 //! | 2 | [`client`] | requests to an XKS proxy: signatures, TLS, connections |
 //! | 2 | [`hsm_protocol`] | the frames between the processes |
 //! | 1 | [`xks`] | the specification's vocabulary as bytes: routes, wire types, framing, the one error table |
 //! | 1 | [`sigv4`] | signature verification, pure |
-//! | 1 | [`ekm`] | the trait of all HSMs, `KeyManager`, its errors, and the choice of the HSM for a request |
+//! | 1 | [`ekm`] | the trait of all HSMs, `KeyManager`, and its errors |
 //! | 1 | [`connections`] | the source of a connection, and which connections may stay |
 //! | 1 | [`read_file`] | files that a configuration or a command line names: regular ones only, with a time limit |
 //! | 0 | [`secret`], [`clock`], [`json_line`], [`listen`], [`metrics`], [`similar`], [`build_info`] | redacted values, deadlines and times, JSON in a line, addresses to listen on, the registry, misspelt names, the version |
@@ -65,8 +66,9 @@
 //! **rescue** → **deadline** → **authenticate** → **admit** →
 //! store state → quota → key → policy → key state and usage → **HSM job** → audit → answer. See [`server`] for what each layer promises.
 //!
-//! An HSM job: the front queues it and sends it over the socket of a free session; a thread of the worker calls the library and answers
-//! ([`hsm`], [`pkcs11`]). A job whose worker ends is sent once more, on another HSM or to the new worker, within its deadline.
+//! An HSM job: the front queues it and sends it over the socket of a free session; a thread of the worker calls the library and answers.
+//! [`hsm`] describes the front's side; [`pkcs11`] names each file from the job to `C_EncryptInit`. A job whose worker ends is sent once more,
+//! on another HSM or to the new worker, within its deadline.
 //!
 //! A panic in a request is answered with 500; a panic in the background, or under a lock, ends the process with exit code 70: see [`sync`].
 //!
@@ -90,6 +92,7 @@ pub mod clock;
 pub mod config;
 pub mod connections;
 pub mod ekm;
+pub mod fleet;
 pub mod hsm;
 pub mod hsm_protocol;
 pub mod inventory;

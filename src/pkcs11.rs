@@ -9,72 +9,66 @@
 //!   HSM with a key that KMS never uses. Between the checks it proves, one at a time, that each key that the configuration expects can encrypt
 //!   and decrypt.
 //! - A **session** does one job after the other. Key handles are cached: no request searches the token. A lost session or login is opened
-//!   again in place. After a graver fault the worker reports that the HSM failed, and the front replaces the worker.
+//!   again in place. After a more serious error the worker reports that the HSM failed, and the front replaces the worker.
 //! - [`OpenToken`] is what a worker of an operator's command does on a token: list its keys, make one, compare the keys of two tokens.
+//!
+//! # From a job to the HSM
+//! `worker::run` → [`Token::serve`] → `health_monitor` opens the token and starts the sessions → `sessions` waits for a job →
+//! `sessions/device_session.rs` finds the key in `keys/table.rs` → `aes_gcm/gcm.rs` chooses IV and parameters → `aes_gcm/call.rs` →
+//! `library/ffi.rs` calls `C_EncryptInit` and `C_Encrypt`. An error goes back to `sessions/device_session/settle.rs`.
+//!
+//! # Parts
+//! Each part imports only parts above it in this table; `tests/architecture` enforces it.
+//!
+//! | part | content |
+//! | --- | --- |
+//! | `library` | functions, return codes and C structures of the PKCS#11 library |
+//! | `token` | slot, sessions, login |
+//! | `keys` | key handles and attributes |
+//! | `aes_gcm` | GCM profiles, encryption, decryption |
+//! | `health_key` | probe and health check with the health key |
+//! | `error_attribution` | which errors are the HSM's, the key's or the request's |
+//! | `key_proofs` | proof that a key works, and its results |
+//! | `worker_state` | what the threads of a worker share; lock order |
+//! | `sessions` | the thread of a session, its jobs, recovery |
+//! | `health_monitor` | the thread that opens the token, checks its health and proves its keys |
+//! | `administration` | commands of the operator |
 //!
 //! # Invariants
 //! - A PIN that the token rejects is tried once; the worker ends with it.
 //! - No return code by itself means that the HSM failed: the health key settles on the same session whether the HSM, the key or the request
 //!   is to blame. A key that the HSM rejects costs the other keys nothing.
-//! - A wrong output (see `errors::Violation`) is reported before anything else is answered, and is never returned.
-//! - `unsafe` is in `ffi` only.
+//! - A wrong output (see `library::errors::Violation`) is reported before anything else is answered, and is never returned.
+//! - `unsafe` is in `library/ffi.rs` only.
 
 mod administration;
-mod attributes;
-mod blame;
-mod census;
-mod codes;
-mod device_session;
-mod errors;
-mod failure;
-mod ffi;
-mod gcm;
-mod gcm_call;
-mod health;
-mod key_failures;
-mod key_looks;
-mod key_object;
-mod key_state;
+mod aes_gcm;
+mod error_attribution;
+mod health_key;
+mod health_monitor;
+mod key_proofs;
 mod keys;
-mod login;
-mod login_record;
-mod module;
-mod monitor;
-mod objects;
-mod opening;
-mod probe;
-mod profile;
-mod proof;
-mod proof_memory;
-mod proof_report;
-mod proofs;
-mod rejections;
-mod sealing;
+mod library;
 mod sessions;
-mod shared;
-mod slot;
-mod structures;
-mod tally;
 mod token;
-mod watch_list;
-mod watched;
+mod worker_state;
 
 use std::sync::Arc;
 
 pub use administration::{AdministrationError, CreateKeyError, KeyObject, OpenToken, TokenKeys};
-pub use login_record::LoginRecord;
 pub use sessions::JobChannel;
-pub use shared::Reporter;
+pub use token::login_record::LoginRecord;
+pub use worker_state::Reporter;
 
 use crate::ekm::ExpectedKey;
 use crate::hsm_protocol::{News, Pkcs11Settings, ProofId};
 use crate::secret::Secret;
-use monitor::Monitor;
-use shared::Shared;
+use health_monitor::HealthMonitor;
+use worker_state::WorkerState;
 
 /// One token, as a worker serves it. Clones are the same.
 #[derive(Clone)]
-pub struct Token(Arc<Shared>);
+pub struct Token(Arc<WorkerState>);
 
 impl Token {
     /// Opens nothing yet. Reports for the front go to `news`.
@@ -84,7 +78,7 @@ impl Token {
         logins: Arc<dyn LoginRecord>,
         news: Reporter,
     ) -> Self {
-        Self(Arc::new(Shared::new(settings, pin, logins, news)))
+        Self(Arc::new(WorkerState::new(settings, pin, logins, news)))
     }
 
     /// The token held keys before: without keys it is not served.
@@ -110,7 +104,7 @@ impl Token {
     /// Opens the token and serves the jobs of the channels, with a session for each, until [`Self::end`]. A token that cannot be opened is
     /// reported.
     pub fn serve(&self, channels: Vec<impl JobChannel>) {
-        match Monitor::open(&self.0, channels) {
+        match HealthMonitor::open(&self.0, channels) {
             Ok(monitor) => {
                 let module = monitor.module();
                 monitor.run();

@@ -6,6 +6,8 @@
 //!    configuration cannot be used. It then executes this program again with the environment of the settings alone.
 //! 2. [`start`] asks the launcher for its parts: the settings, the control channel and the sockets of the sessions.
 //!
+//! Then `run` passes the sockets to [`crate::pkcs11`], which opens the token and serves the jobs.
+//!
 //! # Invariants
 //! - The front chooses neither the library nor the environment nor the PIN: they come from the configuration file, or from what the launcher
 //!   kept of it.

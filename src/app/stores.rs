@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::devices::Devices;
 use crate::config::Configuration;
-use crate::ekm::{ExpectedKey, Fleet, FleetMetrics, KeyManager, KeySelector};
+use crate::ekm::{ExpectedKey, KeyManager, KeySelector};
+use crate::fleet::{Fleet, FleetMetrics};
 use crate::keystore::{KeyStore, KeyStoreSettings, KeyStores, StoreMetrics};
 use crate::metrics::{Metrics, MetricsError};
 

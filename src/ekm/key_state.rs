@@ -18,7 +18,7 @@ pub enum KeyState {
 
 impl KeyState {
     /// Whether the device can do anything with the key.
-    pub(super) fn is_of_use(self) -> bool {
+    pub fn is_of_use(self) -> bool {
         match self {
             Self::Missing => false,
             Self::Present {
@@ -39,7 +39,7 @@ pub struct KeyCounts {
 
 impl KeyCounts {
     /// Counts a key of this state.
-    pub(super) fn add(&mut self, state: KeyState, must_encrypt: bool) {
+    pub fn add(&mut self, state: KeyState, must_encrypt: bool) {
         match state {
             KeyState::Missing => self.missing += 1,
             KeyState::Present {

@@ -139,18 +139,16 @@ impl Answer {
             Outcome::Described(_) => (DESCRIBED, 0),
             Outcome::Failed(_) => (FAILED, MAX_TEXT),
         };
-        let mut frame = Writer::new(kind, length);
-        frame.u64(self.id);
-        self.cost.write(&mut frame);
-        match &self.outcome {
-            Outcome::Sealed(sealed) => write_sealed(&mut frame, sealed),
-            Outcome::Opened(opened) => {
-                frame.u8(u8::from(opened.by_or_aad));
-                frame.bytes(opened.plaintext.expose());
-            }
-            Outcome::Described(attributes) => write_attributes(&mut frame, attributes),
-            Outcome::Failed(failed) => failed.write(&mut frame),
-        }
+        let frame = Writer::new(kind, length).u64(self.id);
+        let frame = self.cost.write(frame);
+        let frame = match &self.outcome {
+            Outcome::Sealed(sealed) => write_sealed(frame, sealed),
+            Outcome::Opened(opened) => frame
+                .boolean(opened.by_or_aad)
+                .bytes(opened.plaintext.expose()),
+            Outcome::Described(attributes) => write_attributes(frame, attributes),
+            Outcome::Failed(failed) => failed.write(frame),
+        };
         frame.end()
     }
 
@@ -172,12 +170,13 @@ impl Answer {
 }
 
 impl Cost {
-    fn write(self, frame: &mut Writer) {
-        frame.u32(micros(self.worked));
-        frame.u8(self.encrypt_calls);
-        frame.u8(self.decrypt_calls);
-        frame.u8(self.describe_calls);
-        frame.u8(self.encryptions);
+    fn write(self, frame: Writer) -> Writer {
+        frame
+            .u32(micros(self.worked))
+            .u8(self.encrypt_calls)
+            .u8(self.decrypt_calls)
+            .u8(self.describe_calls)
+            .u8(self.encryptions)
     }
 
     fn read(fields: &mut Reader<'_>) -> Result<Self, FrameError> {
@@ -192,21 +191,18 @@ impl Cost {
 }
 
 impl Failed {
-    fn write(&self, frame: &mut Writer) {
+    fn write(&self, frame: Writer) -> Writer {
         let code = KeyManagerFault::ALL
             .iter()
             .position(|fault| *fault == self.fault);
-        frame.u8(code
-            .and_then(|code| u8::try_from(code).ok())
-            .unwrap_or(u8::MAX));
-        frame.u8(u8::from(self.is_fatal));
-        frame.u32(micros(self.lasts));
-        frame.bytes(cut(&self.detail).as_bytes());
-        frame.optional(
-            self.rejected_with
-                .as_deref()
-                .map(|code| cut(code).as_bytes()),
-        );
+        let code = code.and_then(|code| u8::try_from(code).ok());
+        let rejected_with = self.rejected_with.as_deref();
+        frame
+            .u8(code.unwrap_or(u8::MAX))
+            .boolean(self.is_fatal)
+            .u32(micros(self.lasts))
+            .bytes(cut(&self.detail).as_bytes())
+            .optional(rejected_with.map(|code| cut(code).as_bytes()))
     }
 
     fn read(fields: &mut Reader<'_>) -> Result<Self, FrameError> {
@@ -234,11 +230,13 @@ fn cut(text: &str) -> &str {
     short(text, MAX_TEXT)
 }
 
-fn write_sealed(frame: &mut Writer, sealed: &Sealed) {
-    frame.bytes(&sealed.iv);
-    frame.bytes(&sealed.ciphertext);
-    frame.bytes(&sealed.tag);
-    frame.optional(sealed.digest.as_ref().map(|digest| digest.as_slice()));
+fn write_sealed(frame: Writer, sealed: &Sealed) -> Writer {
+    let digest = sealed.digest.as_ref();
+    frame
+        .bytes(&sealed.iv)
+        .bytes(&sealed.ciphertext)
+        .bytes(&sealed.tag)
+        .optional(digest.map(|digest| digest.as_slice()))
 }
 
 fn read_sealed(fields: &mut Reader<'_>) -> Result<Sealed, FrameError> {
@@ -262,20 +260,12 @@ fn read_sealed(fields: &mut Reader<'_>) -> Result<Sealed, FrameError> {
     })
 }
 
-fn write_attributes(frame: &mut Writer, attributes: &KeyAttributes) {
-    match &attributes.kind {
-        KeyKind::Aes(bits) => {
-            frame.u8(1);
-            frame.u32(*bits);
-        }
-        KeyKind::Other(name) => {
-            frame.u8(2);
-            frame.bytes(cut(name).as_bytes());
-        }
-    }
-    for flag in flags(attributes.usage) {
-        frame.u8(u8::from(flag));
-    }
+fn write_attributes(frame: Writer, attributes: &KeyAttributes) -> Writer {
+    let frame = match &attributes.kind {
+        KeyKind::Aes(bits) => frame.u8(1).u32(*bits),
+        KeyKind::Other(name) => frame.u8(2).bytes(cut(name).as_bytes()),
+    };
+    frame.array(&flags(attributes.usage).map(u8::from))
 }
 
 fn flags(usage: KeyUsageFlags) -> [bool; 7] {

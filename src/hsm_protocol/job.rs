@@ -79,35 +79,32 @@ impl Job {
             } => (DECRYPT, ciphertext.len() + 2 * aad.len()),
             Task::Describe => (DESCRIBE, 0),
         };
-        let mut frame = Writer::new(kind, length);
-        frame.u64(self.id);
-        frame.u32(u32::try_from(self.budget.as_micros()).unwrap_or(u32::MAX));
-        write_selector(&mut frame, &self.key);
-        match &self.task {
+        let budget = u32::try_from(self.budget.as_micros()).unwrap_or(u32::MAX);
+        let frame = Writer::new(kind, length).u64(self.id).u32(budget);
+        let frame = write_selector(frame, &self.key);
+        let frame = match &self.task {
             Task::Encrypt {
                 plaintext,
                 aad,
                 must_decrypt,
                 digest_prefix,
-            } => {
-                frame.bytes(plaintext.expose());
-                frame.bytes(aad);
-                frame.u8(u8::from(*must_decrypt));
-                frame.optional(digest_prefix.as_deref());
-            }
+            } => frame
+                .bytes(plaintext.expose())
+                .bytes(aad)
+                .boolean(*must_decrypt)
+                .optional(digest_prefix.as_deref()),
             Task::Decrypt {
                 iv,
                 ciphertext,
                 aad,
                 or_aad,
-            } => {
-                frame.bytes(iv);
-                frame.bytes(ciphertext);
-                frame.bytes(aad);
-                frame.optional(or_aad.as_deref());
-            }
-            Task::Describe => {}
-        }
+            } => frame
+                .bytes(iv)
+                .bytes(ciphertext)
+                .bytes(aad)
+                .optional(or_aad.as_deref()),
+            Task::Describe => frame,
+        };
         frame.end()
     }
 
@@ -161,16 +158,10 @@ impl Job {
     }
 }
 
-fn write_selector(frame: &mut Writer, key: &KeySelector) {
+fn write_selector(frame: Writer, key: &KeySelector) -> Writer {
     match key {
-        KeySelector::Label(label) => {
-            frame.u8(1);
-            frame.bytes(label.as_bytes());
-        }
-        KeySelector::Id(id) => {
-            frame.u8(2);
-            frame.bytes(id);
-        }
+        KeySelector::Label(label) => frame.u8(1).bytes(label.as_bytes()),
+        KeySelector::Id(id) => frame.u8(2).bytes(id),
     }
 }
 

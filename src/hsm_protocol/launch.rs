@@ -16,15 +16,12 @@
 
 mod values;
 
-use super::fields::{Malformed, Reader, Writer};
+use super::wire::{FrameError, Reader, Writer};
 
 pub use values::{
     HsmName, LoginOutcome, MAX_SETTINGS, PinFingerprint, Serial, SettingsBytes, SettingsChoice,
     Text, WorkerEnd,
 };
-
-/// The version of the frames. All processes are one executable; a different one is a defect.
-const VERSION: u8 = 1;
 
 /// Most bytes of a frame: the settings of a worker and the fields around them.
 pub const MAX_FRAME: usize = 33 * 1024;
@@ -40,8 +37,8 @@ pub trait Frame: Sized {
     /// Parses the bytes of one packet.
     ///
     /// # Errors
-    /// [`Malformed`] for everything that [`Frame::encode`] does not write.
-    fn decode(bytes: &[u8]) -> Result<Self, Malformed>;
+    /// [`FrameError`] for everything that [`Frame::encode`] does not write.
+    fn decode(bytes: &[u8]) -> Result<Self, FrameError>;
 }
 
 /// From the front to the launcher.
@@ -148,28 +145,24 @@ pub enum WorkerMessage {
 }
 
 fn begin(kind: u8) -> Writer {
-    Writer::default().u8(VERSION).u8(kind)
+    Writer::new(kind, 0)
 }
 
 /// Parses a frame: `fields` reads those of the kind.
 fn parse<T>(
     bytes: &[u8],
-    fields: impl FnOnce(u8, &mut Reader<'_>) -> Result<T, Malformed>,
-) -> Result<T, Malformed> {
-    let mut reader = Reader::new(bytes);
-    if reader.u8()? != VERSION {
-        return Err(Malformed::Version);
-    }
-    let kind = reader.u8()?;
+    fields: impl FnOnce(u8, &mut Reader<'_>) -> Result<T, FrameError>,
+) -> Result<T, FrameError> {
+    let (kind, mut reader) = Reader::new(bytes)?;
     let frame = fields(kind, &mut reader)?;
-    reader.finish()?;
+    reader.end()?;
     Ok(frame)
 }
 
-fn sessions(reader: &mut Reader<'_>) -> Result<u16, Malformed> {
+fn sessions(reader: &mut Reader<'_>) -> Result<u16, FrameError> {
     match reader.u16()? {
         sessions @ 1..=MAX_SESSIONS => Ok(sessions),
-        _ => Err(Malformed::Field("sessions")),
+        _ => Err(FrameError::Illegal("sessions")),
     }
 }
 
@@ -189,10 +182,10 @@ impl Frame for FrontRequest {
             Self::Kill { worker } => begin(0x12).u32(*worker),
             Self::Good { worker } => begin(0x13).u32(*worker),
         };
-        frame.finish()
+        frame.end()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
         parse(bytes, |kind, reader| {
             Ok(match kind {
                 0x10 => Self::HandlesSignals,
@@ -208,7 +201,7 @@ impl Frame for FrontRequest {
                 0x13 => Self::Good {
                     worker: reader.u32()?,
                 },
-                _ => return Err(Malformed::Kind),
+                _ => return Err(FrameError::Illegal("kind")),
             })
         })
     }
@@ -227,10 +220,10 @@ impl Frame for FrontMessage {
             Self::Ended { worker, end } => end.write(begin(0x23).u32(*worker)),
             Self::Warning(text) => text.write(begin(0x24)),
         };
-        frame.finish()
+        frame.end()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
         parse(bytes, |kind, reader| {
             Ok(match kind {
                 0x20 => Self::Started {
@@ -248,7 +241,7 @@ impl Frame for FrontMessage {
                     end: WorkerEnd::read(reader)?,
                 },
                 0x24 => Self::Warning(Text::read(reader)?),
-                _ => return Err(Malformed::Kind),
+                _ => return Err(FrameError::Illegal("kind")),
             })
         })
     }
@@ -263,10 +256,10 @@ impl Frame for WorkerRequest {
             Self::LoginBegins { serial, pin } => begin(0x33).array(&serial.0).array(&pin.0),
             Self::LoginEnded(outcome) => outcome.write(begin(0x34)),
         };
-        frame.finish()
+        frame.end()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
         parse(bytes, |kind, reader| {
             Ok(match kind {
                 0x30 => Self::Settings(SettingsBytes::read(reader)?),
@@ -277,7 +270,7 @@ impl Frame for WorkerRequest {
                     pin: PinFingerprint(reader.array()?),
                 },
                 0x34 => Self::LoginEnded(LoginOutcome::read(reader)?),
-                _ => return Err(Malformed::Kind),
+                _ => return Err(FrameError::Illegal("kind")),
             })
         })
     }
@@ -294,10 +287,10 @@ impl Frame for WorkerMessage {
             Self::LoginAllowed => begin(0x45),
             Self::LoginRefused(reason) => reason.write(begin(0x46)),
         };
-        frame.finish()
+        frame.end()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
         parse(bytes, |kind, reader| {
             Ok(match kind {
                 0x40 => Self::Stored,
@@ -310,7 +303,7 @@ impl Frame for WorkerMessage {
                 0x44 => Self::Descriptors,
                 0x45 => Self::LoginAllowed,
                 0x46 => Self::LoginRefused(Text::read(reader)?),
-                _ => return Err(Malformed::Kind),
+                _ => return Err(FrameError::Illegal("kind")),
             })
         })
     }

@@ -1,4 +1,6 @@
-//! Reading and writing the fields of a binary frame. Integers are little-endian; a byte string has its length in front, in four bytes.
+//! Reads and writes the fields of a binary frame: the version, the kind, then the fields of the kind.
+//!
+//! Integers are little-endian. A byte string follows its length, a `u32`.
 
 use thiserror::Error;
 
@@ -49,27 +51,42 @@ impl Writer {
         Self(frame)
     }
 
-    pub(super) fn u8(&mut self, value: u8) {
-        self.0.push(value);
+    /// Appends these bytes without their length.
+    pub(super) fn array(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
     }
 
-    pub(super) fn u32(&mut self, value: u32) {
-        self.0.extend(value.to_le_bytes());
+    pub(super) fn u8(self, value: u8) -> Self {
+        self.array(&[value])
     }
 
-    pub(super) fn u64(&mut self, value: u64) {
-        self.0.extend(value.to_le_bytes());
+    pub(super) fn u16(self, value: u16) -> Self {
+        self.array(&value.to_le_bytes())
     }
 
-    pub(super) fn bytes(&mut self, value: &[u8]) {
-        self.u32(u32::try_from(value.len()).unwrap_or(u32::MAX));
-        self.0.extend(value);
+    pub(super) fn u32(self, value: u32) -> Self {
+        self.array(&value.to_le_bytes())
     }
 
-    pub(super) fn optional(&mut self, value: Option<&[u8]>) {
-        self.u8(u8::from(value.is_some()));
-        if let Some(value) = value {
-            self.bytes(value);
+    pub(super) fn u64(self, value: u64) -> Self {
+        self.array(&value.to_le_bytes())
+    }
+
+    pub(super) fn boolean(self, value: bool) -> Self {
+        self.u8(u8::from(value))
+    }
+
+    /// Each field has a limit far below 4 GiB.
+    pub(super) fn bytes(self, value: &[u8]) -> Self {
+        let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
+        self.u32(length).array(value)
+    }
+
+    pub(super) fn optional(self, value: Option<&[u8]>) -> Self {
+        match value {
+            Some(value) => self.boolean(true).bytes(value),
+            None => self.boolean(false),
         }
     }
 
@@ -103,6 +120,10 @@ impl<'a> Reader<'a> {
 
     pub(super) fn u8(&mut self) -> Result<u8, FrameError> {
         self.array().map(|[byte]| byte)
+    }
+
+    pub(super) fn u16(&mut self) -> Result<u16, FrameError> {
+        self.array().map(u16::from_le_bytes)
     }
 
     pub(super) fn u32(&mut self) -> Result<u32, FrameError> {

@@ -2,7 +2,8 @@
 
 use prometheus::{IntGauge, IntGaugeVec};
 
-use crate::ekm::{Fleet, KeySelector};
+use crate::ekm::KeySelector;
+use crate::fleet::Fleet;
 use crate::metrics::{Metrics, MetricsError};
 
 /// The gauges of all stores.

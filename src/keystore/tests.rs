@@ -1,7 +1,7 @@
 //! Tests of key stores: versions, quotas and what outlives a change.
 
 use super::*;
-use crate::ekm::FleetMetrics;
+use crate::fleet::FleetMetrics;
 use std::time::Duration;
 
 fn settings(prefix: &str, quota: Option<QuotaSettings>) -> KeyStoreSettings {

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::*;
 use crate::ekm::fake::{FakeKeyManager, tenant};
-use crate::ekm::{Fleet, FleetMetrics, KeyManagerFault, KeySelector, KeyUsageFlags};
+use crate::ekm::{KeyManagerFault, KeySelector, KeyUsageFlags};
+use crate::fleet::{Fleet, FleetMetrics};
 use crate::keystore::{CredentialUse, KeySettings};
 use crate::metrics::Metrics;
 use crate::policy::{PolicyMode, PolicySource};

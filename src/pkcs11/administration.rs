@@ -3,6 +3,8 @@
 //!
 //! For a worker that a command started: it calls the device and waits. A worker that serves never comes here.
 //!
+//! It may import all other parts of [`crate::pkcs11`] except `worker_state`, `sessions` and `health_monitor`.
+//!
 //! # Invariants
 //! - A PIN is tried once, with the permission of the command: however many `[[hsm]]` mean this token.
 //! - No key is changed or deleted, and none is made where its label or its id is taken.

@@ -1,18 +1,28 @@
 //! The sessions of a worker: a thread for each, which does one job after the other.
+//!
+//! - [`device_session`] finds the key of a job, calls AES-GCM and recovers a lost session or login; `encryption` also verifies the ciphertext.
+//! - `device_session/settle.rs` finds out whether the HSM, the key or the request is to blame for an error.
+//! - [`tally`] counts what a job makes the HSM do.
+//!
+//! It may import all other parts of [`crate::pkcs11`] except `health_monitor` and `administration`.
+
+mod device_session;
+mod encryption;
+mod tally;
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use super::device_session::DeviceSession;
-use super::failure::{Failure, Operation};
-use super::ffi::Session;
-use super::key_failures::RETRY_AFTER;
-use super::opening::Opening;
-use super::shared::Shared;
-use super::tally::Tally;
+use self::device_session::DeviceSession;
+use self::tally::Tally;
 use crate::clock::Deadline;
 use crate::ekm::{CallCount, DecryptJob, DescribeJob, Digest, EncryptJob, KeySelector, Tenant};
 use crate::hsm_protocol::{Answer, Failed, FromSession, Job, Outcome, Task};
+use crate::pkcs11::error_attribution::failure::{Failure, Operation};
+use crate::pkcs11::error_attribution::key_failures::RETRY_AFTER;
+use crate::pkcs11::library::ffi::Session;
+use crate::pkcs11::worker_state::WorkerState;
+use crate::pkcs11::worker_state::connection::Connection;
 use crate::sync::thread;
 
 /// Where the jobs of one session come from.
@@ -34,14 +44,14 @@ static FRONT: LazyLock<Arc<Tenant>> = LazyLock::new(|| {
 ///
 /// # Errors
 /// When the operating system cannot start a thread.
-pub(super) fn start(
-    shared: &Arc<Shared>,
-    opening: &Arc<Opening>,
+pub(in crate::pkcs11) fn start(
+    worker: &Arc<WorkerState>,
+    connection: &Arc<Connection>,
     session: Session,
     mut channel: impl JobChannel,
 ) -> std::io::Result<()> {
-    let device = DeviceSession::new(shared, Arc::clone(opening), session);
-    let name = format!("hsm-{}", shared.settings.name);
+    let device = DeviceSession::new(worker, Arc::clone(connection), session);
+    let name = format!("hsm-{}", worker.settings.name);
     let started = thread(name, move || serve(device, &mut channel));
     started.map(drop)
 }
@@ -61,20 +71,20 @@ fn serve(mut device: DeviceSession, channel: &mut impl JobChannel) {
 fn perform(device: &mut DeviceSession, job: Job) -> Answer {
     let started = Instant::now();
     let operation = operation_of(&job.task);
-    let outcome = match device.shared.rejection(operation, &job.key) {
+    let outcome = match device.worker.rejection(operation, &job.key) {
         Some(failure) => Err(failure),
         None => attempt(device, &job),
     };
-    if device.opening.keys.has_changed() {
-        device.shared.wake();
+    if device.connection.keys.has_changed() {
+        device.worker.wake();
     }
     if let Err(failure) = &outcome
         && failure.fatal
     {
-        device.shared.report_fatal(failure.detail.clone());
+        device.worker.report_fatal(failure.detail.clone());
     }
     // Of the same operation: an encryption may fail because its verification does.
-    let lasts = match device.shared.key_failures.rejects(operation, &job.key) {
+    let lasts = match device.worker.key_failures.rejects(operation, &job.key) {
         true => RETRY_AFTER,
         false => Duration::ZERO,
     };

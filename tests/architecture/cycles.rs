@@ -36,7 +36,6 @@ const KNOWN_CYCLE_IMPORTS: &[(&str, &str)] = &[
     ("config/key", "config"),
     ("config/key_store", "config"),
     ("config/migrate/render", "config/migrate"),
-    ("ekm/fleet", "ekm"),
     ("inventory/comparison", "inventory"),
     ("inventory/creation", "inventory"),
     ("inventory/rotation", "inventory"),

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use super::super::wire::VERSION;
 use super::*;
 
 /// SplitMix64.
@@ -196,7 +197,7 @@ fn random_bytes_are_rejected_or_canonical() {
 fn values_outside_their_limits_are_rejected() {
     let start = |name: &[u8], sessions: u16, settings: u8| {
         let frame = begin(0x11).u32(1).bytes(name).u16(sessions);
-        FrontRequest::decode(&frame.u8(settings).finish())
+        FrontRequest::decode(&frame.u8(settings).end())
     };
     assert!(start(b"a", 1, 0).is_ok());
     for (name, sessions, settings, field) in [
@@ -211,14 +212,20 @@ fn values_outside_their_limits_are_rejected() {
     ] {
         assert_eq!(
             start(name, sessions, settings),
-            Err(Malformed::Field(field))
+            Err(FrameError::Illegal(field))
         );
     }
     let version = [VERSION + 1, 0x10];
-    assert_eq!(FrontRequest::decode(&version), Err(Malformed::Version));
-    assert_eq!(FrontRequest::decode(&[VERSION, 0x14]), Err(Malformed::Kind));
+    assert_eq!(FrontRequest::decode(&version), Err(FrameError::Version));
+    assert_eq!(
+        FrontRequest::decode(&[VERSION, 0x14]),
+        Err(FrameError::Illegal("kind"))
+    );
     assert_eq!(SettingsBytes::new(vec![0; MAX_SETTINGS + 1]), None);
-    let text = begin(0x24).bytes(b"line\nline").finish();
-    assert_eq!(FrontMessage::decode(&text), Err(Malformed::Field("text")));
+    let text = begin(0x24).bytes(b"line\nline").end();
+    assert_eq!(
+        FrontMessage::decode(&text),
+        Err(FrameError::Illegal("text"))
+    );
     assert_eq!(Text::new("line\nline").as_str(), "line line");
 }

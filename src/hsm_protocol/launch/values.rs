@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::super::fields::{Malformed, Reader, Writer};
+use super::super::wire::{FrameError, Reader, Writer};
 
 /// Most bytes of the settings of a worker.
 pub const MAX_SETTINGS: usize = 32 * 1024;
@@ -30,10 +30,9 @@ impl HsmName {
         &self.0
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let bytes = reader.bytes("hsm", MAX_NAME)?;
-        let name = std::str::from_utf8(bytes).ok().and_then(Self::new);
-        name.ok_or(Malformed::Field("hsm"))
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, FrameError> {
+        let name = reader.text(MAX_NAME, "hsm")?;
+        Self::new(name).ok_or(FrameError::Illegal("hsm"))
     }
 }
 
@@ -54,11 +53,11 @@ impl SettingsChoice {
         }
     }
 
-    pub(super) fn of(code: u8) -> Result<Self, Malformed> {
+    pub(super) fn of(code: u8) -> Result<Self, FrameError> {
         match code {
             0 => Ok(Self::Current),
             1 => Ok(Self::LastGood),
-            _ => Err(Malformed::Field("settings")),
+            _ => Err(FrameError::Illegal("settings")),
         }
     }
 }
@@ -83,8 +82,8 @@ impl SettingsBytes {
         self.0
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let bytes = reader.bytes("settings", MAX_SETTINGS)?;
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, FrameError> {
+        let bytes = reader.bytes(MAX_SETTINGS, "settings")?;
         Ok(Self(bytes.to_owned()))
     }
 
@@ -127,11 +126,10 @@ impl Text {
         &self.0
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let bytes = reader.bytes("text", MAX_TEXT)?;
-        let text = std::str::from_utf8(bytes).map_err(|_| Malformed::Field("text"))?;
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, FrameError> {
+        let text = reader.text(MAX_TEXT, "text")?;
         match text.chars().any(char::is_control) {
-            true => Err(Malformed::Field("text")),
+            true => Err(FrameError::Illegal("text")),
             false => Ok(Self(text.to_owned())),
         }
     }
@@ -157,11 +155,11 @@ pub enum WorkerEnd {
 }
 
 impl WorkerEnd {
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, FrameError> {
         match (reader.u8()?, reader.u8()?) {
             (0, code) => Ok(Self::Exited(code)),
             (1, signal @ 1..=127) => Ok(Self::Killed(signal)),
-            _ => Err(Malformed::Field("end")),
+            _ => Err(FrameError::Illegal("end")),
         }
     }
 
@@ -202,12 +200,12 @@ pub enum LoginOutcome {
 }
 
 impl LoginOutcome {
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, FrameError> {
         match (reader.u8()?, reader.u32()?) {
             (0, 0) => Ok(Self::LoggedIn),
             (1, code) => Ok(Self::Rejected(code)),
             (2, 0) => Ok(Self::Other),
-            _ => Err(Malformed::Field("outcome")),
+            _ => Err(FrameError::Illegal("outcome")),
         }
     }
 

@@ -5,9 +5,9 @@ use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use super::open_token::{AdministrationError, OpenToken};
 use crate::ekm::KeySelector;
 use crate::hsm_protocol::{KeyProtection, TokenKey};
-use crate::pkcs11::errors::Error;
-use crate::pkcs11::keys;
-use crate::pkcs11::objects::{self, Listed};
+use crate::pkcs11::keys::objects::{self, Listed};
+use crate::pkcs11::keys::table;
+use crate::pkcs11::library::errors::Error;
 
 /// A secret key of a token, with its handle.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl OpenToken {
     /// When the token fails.
     pub fn list_keys(&self) -> Result<TokenKeys, AdministrationError> {
         let template = [Attribute::Class(ObjectClass::SECRET_KEY)];
-        let listed = Listed::read(&self.session, &template, &keys::ATTRIBUTES)?;
+        let listed = Listed::read(&self.session, &template, &table::ATTRIBUTES)?;
         let listed = listed.unless_nothing_can_be_read()?;
         let read = |(handle, attributes)| self.read(handle, attributes);
         let unreadable = listed.unreadable.first().map(|(handle, error)| {
@@ -73,7 +73,7 @@ impl OpenToken {
     /// The keys of this name, also those that cannot be read.
     pub(super) fn search(&self, name: &KeySelector) -> Result<Vec<ObjectHandle>, Error> {
         let class = Attribute::Class(ObjectClass::SECRET_KEY);
-        objects::search(&self.session, &[class, keys::attribute_of(name)])
+        objects::search(&self.session, &[class, table::attribute_of(name)])
     }
 
     fn read(&self, handle: ObjectHandle, mut attributes: Vec<Attribute>) -> KeyObject {
@@ -81,7 +81,7 @@ impl OpenToken {
             number: handle.handle(),
             label: None,
             id: Vec::new(),
-            attributes: keys::interpret(&attributes),
+            attributes: table::interpret(&attributes),
             protection: KeyProtection::default(),
         };
         // By themselves: a device that knows one of these not at all must still be asked for the rest, and a key whose protection

@@ -18,7 +18,7 @@ use super::inspection::KeyObject;
 use super::open_token::{AdministrationError, OpenToken};
 use crate::ekm::{KeyAttributes, KeyKind, KeySelector, KeyUsageFlags};
 use crate::hsm_protocol::{GcmFinding, KeyProtection, NewKey};
-use crate::pkcs11::errors::Error;
+use crate::pkcs11::library::errors::Error;
 
 /// The length of an AES-256 key, in bytes.
 const KEY_LENGTH: u64 = 32;

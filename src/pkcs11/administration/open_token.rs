@@ -6,18 +6,21 @@ use cryptoki::context::Function;
 use thiserror::Error as ThisError;
 
 use crate::hsm_protocol::{GcmFinding, Pkcs11Settings};
-use crate::pkcs11::codes;
-use crate::pkcs11::errors::Error;
-use crate::pkcs11::ffi::Session;
-use crate::pkcs11::health::Checked;
-use crate::pkcs11::keys::KeyTable;
-use crate::pkcs11::login;
-use crate::pkcs11::login_record::LoginRecord;
-use crate::pkcs11::module::Module;
-use crate::pkcs11::probe::Probe;
-use crate::pkcs11::profile::{self, Plan};
-use crate::pkcs11::slot::TokenSlot;
-use crate::pkcs11::token::{self, GcmMechanisms, OpenError, TokenIdentity};
+use crate::pkcs11::aes_gcm::mechanisms::{GcmMechanisms, gcm_mechanisms};
+use crate::pkcs11::aes_gcm::profile::{self, Plan};
+use crate::pkcs11::health_key::check::Checked;
+use crate::pkcs11::health_key::probe::Probe;
+use crate::pkcs11::keys::table::KeyTable;
+use crate::pkcs11::library::codes;
+use crate::pkcs11::library::errors::Error;
+use crate::pkcs11::library::ffi::Session;
+use crate::pkcs11::library::module::Module;
+use crate::pkcs11::token::find::find_token;
+use crate::pkcs11::token::login::{check_pin, log_in};
+use crate::pkcs11::token::login_record::LoginRecord;
+use crate::pkcs11::token::open_error::OpenError;
+use crate::pkcs11::token::slot::TokenIdentity;
+use crate::pkcs11::token::slot::TokenSlot;
 use crate::secret::Secret;
 
 /// Why a token cannot be administered, in words for an operator.
@@ -67,13 +70,13 @@ impl OpenToken {
     ) -> Result<Self, AdministrationError> {
         let module = Module::load(&settings.module, settings.parameters.clone());
         let module = Arc::new(module.map_err(OpenError::from)?);
-        let (mut slot, identity) = token::find(&module, &settings.token)?;
+        let (mut slot, identity) = find_token(&module, &settings.token)?;
         // Before the PIN: a token that cannot serve does not get it.
-        let mechanisms = token::gcm_mechanisms(&module, slot, &identity)?;
+        let mechanisms = gcm_mechanisms(&module, slot, &identity)?;
         let pin = pin.as_ref();
-        token::check_pin(&identity, pin)?;
+        check_pin(&identity, pin)?;
         let session = slot.open_first_session(&module)?;
-        login::log_in(&session, &identity, pin, logins)?;
+        log_in(&session, &identity, pin, logins)?;
         let health_key = settings.health_key.clone();
         let mut token = Self {
             settings,

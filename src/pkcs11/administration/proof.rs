@@ -4,13 +4,13 @@ use super::inspection::KeyObject;
 use super::open_token::{AdministrationError, OpenToken};
 use crate::ekm::KeySelector;
 use crate::hsm_protocol::administration::TestCiphertext;
-use crate::pkcs11::blame::{Verdict, verdict};
-use crate::pkcs11::errors::CallError;
-use crate::pkcs11::ffi::Session;
-use crate::pkcs11::gcm::Gcm;
-use crate::pkcs11::health::{AAD, PLAINTEXT, joined};
-use crate::pkcs11::proof::attempt;
-use crate::pkcs11::token::OpenError;
+use crate::pkcs11::aes_gcm::gcm::Gcm;
+use crate::pkcs11::error_attribution::verdict::{Verdict, verdict};
+use crate::pkcs11::health_key::check::{AAD, PLAINTEXT, joined};
+use crate::pkcs11::key_proofs::proof::attempt;
+use crate::pkcs11::library::errors::CallError;
+use crate::pkcs11::library::ffi::Session;
+use crate::pkcs11::token::open_error::OpenError;
 
 impl From<CallError> for AdministrationError {
     fn from(error: CallError) -> Self {

@@ -1,0 +1,11 @@
+//! AES-GCM on a session: `C_EncryptInit` and `C_DecryptInit` with the parameter block and the IV that the token needs.
+//!
+//! - [`mechanisms`] finds what the token offers; [`profile`] lists the possible ways, each a `Plan`.
+//! - [`gcm`] encrypts and decrypts by a plan and checks the output; [`call`] makes the calls.
+//!
+//! Imports `library` and `token`.
+
+pub(in crate::pkcs11) mod call;
+pub(in crate::pkcs11) mod gcm;
+pub(in crate::pkcs11) mod mechanisms;
+pub(in crate::pkcs11) mod profile;

@@ -1,0 +1,284 @@
+//! AES-256-GCM under a fresh IV, by the device's plan.
+//!
+//! # Invariants
+//! - No IV is used twice. A caller's IV comes from the device's random generator (NIST SP 800-38D section 8.2.2) at most
+//!   [`MAX_IV_AGE`] before it is used, and is taken out of the pool first. An IV is rejected when it is all zero, or when it is among the
+//!   last ones of its key: a caller's before it is used, a device's before the ciphertext is.
+//! - What comes back has exactly the length that the plan says, its tag is not all zero, and its ciphertext is not the plaintext; else nothing
+//!   of it is used.
+
+use std::mem;
+use std::time::{Duration, Instant};
+
+use cryptoki::object::ObjectHandle;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::call::{GcmCall, message_encrypt};
+use super::profile::{IvSource, Plan};
+use crate::ekm::KeyHistory;
+use crate::ekm::{Sealed, TAG_LENGTH};
+use crate::pkcs11::library::errors::{CallError, Violation};
+use crate::pkcs11::library::ffi::Session;
+use crate::secret::{SecretBytes, constant_time_eq};
+
+/// The length of every IV but an appended one, in bytes.
+const IV_LENGTH: usize = 12;
+
+/// The length of an appended IV, in bytes.
+const APPENDED_IV_LENGTH: usize = 16;
+
+/// The least length, in bytes, at which a ciphertext that equals its plaintext is no coincidence: it happens once in 2^128 encryptions.
+const NEVER_EQUAL: usize = 16;
+
+/// How many IVs are fetched by one `C_GenerateRandom`: on a network HSM each call is a round trip.
+const IVS_PER_CALL: usize = 64;
+
+/// The longest time that an IV waits in the pool. An IV that could be read in memory, or restored with a snapshot of the machine, is of no
+/// use for long.
+const MAX_IV_AGE: Duration = Duration::from_secs(1);
+
+/// One session's AES-GCM.
+pub(in crate::pkcs11) struct Gcm {
+    plan: Plan,
+    pool: IvPool,
+    /// The IV of the previous encryption without a history.
+    last: Vec<u8>,
+}
+
+/// IVs that were fetched together.
+struct IvPool {
+    ivs: Vec<[u8; IV_LENGTH]>,
+    fetched: Instant,
+}
+
+impl IvPool {
+    /// An IV that was fetched at most [`MAX_IV_AGE`] before `now`. Older ones are wiped.
+    fn take(&mut self, now: Instant) -> Option<[u8; IV_LENGTH]> {
+        if now.saturating_duration_since(self.fetched) > MAX_IV_AGE {
+            self.ivs.zeroize();
+        }
+        self.ivs.pop()
+    }
+
+    fn fill(&mut self, random: &[u8], now: Instant) {
+        self.ivs.extend(random.as_chunks().0);
+        self.fetched = now;
+    }
+}
+
+impl Gcm {
+    pub(in crate::pkcs11) fn new(plan: Plan) -> Self {
+        Self {
+            plan,
+            pool: IvPool {
+                ivs: Vec::with_capacity(IVS_PER_CALL),
+                fetched: Instant::now(),
+            },
+            last: Vec::new(),
+        }
+    }
+
+    /// Encrypts under a fresh IV. Without a history of the key the IV is compared with the session's previous one only.
+    pub(in crate::pkcs11) fn encrypt(
+        &mut self,
+        session: &Session,
+        key: ObjectHandle,
+        history: Option<KeyHistory<'_>>,
+        aad: &[u8],
+        plaintext: &[u8],
+    ) -> Result<Sealed, CallError> {
+        let parts = match self.plan.iv {
+            IvSource::Caller => {
+                let iv = self.fresh_iv(session)?;
+                self.check_iv(&iv, history)?;
+                let output = self.with_callers_iv(session, key, iv, aad, plaintext)?;
+                let iv = iv.to_vec();
+                return checked(Parts { iv, output }, plaintext);
+            }
+            IvSource::WrittenBack => {
+                let mut iv = vec![0; IV_LENGTH];
+                let output = self
+                    .call(&mut iv, aad)
+                    .encrypt(session, key, plaintext, 0)?;
+                Parts { iv, output }
+            }
+            IvSource::Appended => {
+                let call = self.call(&mut [], aad);
+                let mut output = call.encrypt(session, key, plaintext, APPENDED_IV_LENGTH)?;
+                let iv = output.split_off(output.len().saturating_sub(APPENDED_IV_LENGTH));
+                Parts { iv, output }
+            }
+            IvSource::Prepended => {
+                let call = self.call(&mut [], aad);
+                let mut iv = call.encrypt(session, key, plaintext, IV_LENGTH)?;
+                let output = iv.split_off(IV_LENGTH.min(iv.len()));
+                Parts { iv, output }
+            }
+            IvSource::Message => {
+                let (iv, output) = message_encrypt(session, key, aad, plaintext)?;
+                Parts { iv, output }
+            }
+        };
+        self.check_iv(&parts.iv, history)?;
+        checked(parts, plaintext)
+    }
+
+    /// Decrypts ciphertext ‖ tag.
+    pub(in crate::pkcs11) fn decrypt(
+        &self,
+        session: &Session,
+        key: ObjectHandle,
+        iv: &[u8],
+        aad: &[u8],
+        ciphertext_and_tag: &[u8],
+    ) -> Result<SecretBytes, CallError> {
+        if self.plan.iv == IvSource::Prepended {
+            // The vendor's mechanism takes the IV where it put it: before the ciphertext.
+            let input = [iv, ciphertext_and_tag].concat();
+            return self
+                .call(&mut [], aad)
+                .decrypt(session, key, &input, iv.len());
+        }
+        let mut iv = iv.to_vec();
+        self.call(&mut iv, aad)
+            .decrypt(session, key, ciphertext_and_tag, 0)
+    }
+
+    fn call<'a>(&'a self, iv: &'a mut [u8], aad: &'a [u8]) -> GcmCall<'a> {
+        GcmCall {
+            is_vendors: self.plan.iv == IvSource::Prepended,
+            params: self.plan.params,
+            iv,
+            aad,
+        }
+    }
+
+    fn with_callers_iv(
+        &self,
+        session: &Session,
+        key: ObjectHandle,
+        ours: [u8; IV_LENGTH],
+        aad: &[u8],
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, CallError> {
+        let mut iv = ours;
+        let output = self
+            .call(&mut iv, aad)
+            .encrypt(session, key, plaintext, 0)?;
+        match iv == ours {
+            true => Ok(output),
+            false => Err(CallError::IvReplaced),
+        }
+    }
+
+    fn fresh_iv(&mut self, session: &Session) -> Result<[u8; IV_LENGTH], CallError> {
+        let now = Instant::now();
+        if let Some(iv) = self.pool.take(now) {
+            return Ok(iv);
+        }
+        let mut random = Zeroizing::new([0; IV_LENGTH * IVS_PER_CALL]);
+        session.generate_random_slice(&mut *random)?;
+        self.pool.fill(&*random, now);
+        self.pool.take(now).ok_or(CallError::NotCallable)
+    }
+
+    /// The IV guard: rejects an IV of zeros and one that was used before.
+    fn check_iv(&mut self, iv: &[u8], history: Option<KeyHistory<'_>>) -> Result<(), CallError> {
+        if is_zero(iv) {
+            return Err(CallError::Wrong(Violation::ZeroIv));
+        }
+        let is_new = match history {
+            Some(history) => history.add_iv(iv),
+            None => mem::replace(&mut self.last, iv.to_vec()) != iv,
+        };
+        match is_new {
+            true => Ok(()),
+            false => Err(CallError::Wrong(Violation::RepeatedIv)),
+        }
+    }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+/// Ciphertext and tag taken apart, if they can be the output of an encryption of `plaintext`.
+fn checked(parts: Parts, plaintext: &[u8]) -> Result<Sealed, CallError> {
+    let Parts { iv, mut output } = parts;
+    let tag = output.split_off(output.len().saturating_sub(TAG_LENGTH));
+    let wrong_length = |tag: Vec<u8>| CallError::Wrong(Violation::Length(tag.len() as u64));
+    let tag: [u8; TAG_LENGTH] = tag.try_into().map_err(wrong_length)?;
+    if is_zero(&tag) {
+        return Err(CallError::Wrong(Violation::ZeroTag));
+    }
+    if output.len() >= NEVER_EQUAL && constant_time_eq(&output, plaintext) {
+        return Err(CallError::Wrong(Violation::NotEncrypted));
+    }
+    Ok(Sealed {
+        iv,
+        tag,
+        ciphertext: output,
+        digest: None,
+    })
+}
+
+/// What an encryption gives: the IV, and ciphertext ‖ tag.
+struct Parts {
+    iv: Vec<u8>,
+    output: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_iv_is_taken_once_and_never_when_it_is_old() {
+        let fetched = Instant::now();
+        let mut pool = IvPool {
+            ivs: Vec::new(),
+            fetched,
+        };
+        assert_eq!(pool.take(fetched), None);
+        let random: Vec<u8> = (0..36).collect();
+        pool.fill(&random, fetched);
+        let taken = [pool.take(fetched), pool.take(fetched + MAX_IV_AGE)];
+        assert!(taken.iter().all(Option::is_some) && taken[0] != taken[1]);
+        let late = fetched + MAX_IV_AGE + Duration::from_millis(1);
+        assert_eq!(pool.take(late), None);
+        assert_eq!(pool.take(fetched), None, "old IVs are gone");
+    }
+
+    fn output_of(ciphertext: &[u8], tag: [u8; TAG_LENGTH]) -> Parts {
+        Parts {
+            iv: vec![1; IV_LENGTH],
+            output: [ciphertext, &tag].concat(),
+        }
+    }
+
+    #[test]
+    fn an_output_that_no_working_device_gives_is_rejected() {
+        let plaintext = [5; NEVER_EQUAL];
+        let violation = |parts| match checked(parts, &plaintext) {
+            Err(CallError::Wrong(violation)) => Some(violation),
+            _ => None,
+        };
+        let good = output_of(&[6; NEVER_EQUAL], [9; TAG_LENGTH]);
+        assert_eq!(violation(good), None);
+        let zero_tag = output_of(&[6; NEVER_EQUAL], [0; TAG_LENGTH]);
+        assert_eq!(violation(zero_tag), Some(Violation::ZeroTag));
+        let plain = output_of(&plaintext, [9; TAG_LENGTH]);
+        assert_eq!(violation(plain), Some(Violation::NotEncrypted));
+        let short = Parts {
+            iv: vec![1; IV_LENGTH],
+            output: vec![9; TAG_LENGTH - 1],
+        };
+        assert_eq!(violation(short), Some(Violation::Length(15)));
+    }
+
+    #[test]
+    fn a_short_ciphertext_may_equal_its_plaintext_by_chance() {
+        let short = [5; NEVER_EQUAL - 1];
+        assert!(checked(output_of(&short, [9; TAG_LENGTH]), &short).is_ok());
+    }
+}

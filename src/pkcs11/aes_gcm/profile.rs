@@ -1,0 +1,188 @@
+//! How a device does AES-GCM: where the IV comes from, and how long its parameter block is.
+//!
+//! # Invariants
+//! - A plan is used for a key only after the probe: two encryptions with two IVs, each decrypts, a flipped tag does not. A
+//!   wrong plan is a catastrophe otherwise: some devices silently encrypt with the zero IV that others overwrite.
+
+use std::fmt;
+
+use crate::hsm_protocol::GcmProfile;
+use crate::pkcs11::aes_gcm::mechanisms::GcmMechanisms;
+use crate::pkcs11::library::structures::ParamsForm;
+use crate::pkcs11::token::slot::TokenIdentity;
+
+/// Where the IV of an encryption comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::pkcs11) enum IvSource {
+    /// We pass 12 bytes of the device's random generator.
+    Caller,
+    /// We pass 12 zero bytes, the device overwrites them.
+    WrittenBack,
+    /// We pass none, the device appends 16 bytes to the output.
+    Appended,
+    /// We pass none with the vendor's mechanism, the device puts 12 bytes before the output.
+    Prepended,
+    /// The message interface of PKCS#11 3.x makes it.
+    Message,
+}
+
+/// One way to call AES-GCM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::pkcs11) struct Plan {
+    pub iv: IvSource,
+    pub params: ParamsForm,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.iv {
+            IvSource::Caller => "caller-iv",
+            IvSource::WrittenBack => "iv-written-back",
+            IvSource::Appended => "iv-appended",
+            IvSource::Prepended => "iv-prepended",
+            IvSource::Message => "message",
+        })?;
+        match self.params {
+            ParamsForm::WithIvBits => Ok(()),
+            ParamsForm::WithoutIvBits => f.write_str(" (40-byte parameters)"),
+        }
+    }
+}
+
+/// Vendors by a part of their manufacturer's or model's name, with the sources that they are known for, best first.
+const KNOWN: [(&str, &[IvSource]); 10] = [
+    ("softhsm", &[IvSource::Caller]),
+    ("kryoptic", &[IvSource::Caller, IvSource::Message]),
+    ("utimaco", &[IvSource::Caller]),
+    ("cavium", &[IvSource::WrittenBack, IvSource::Prepended]),
+    ("marvell", &[IvSource::WrittenBack, IvSource::Prepended]),
+    ("cloudhsm", &[IvSource::WrittenBack, IvSource::Prepended]),
+    ("ncipher", &[IvSource::WrittenBack]),
+    ("nshield", &[IvSource::WrittenBack]),
+    ("protectserver", &[IvSource::WrittenBack]),
+    ("luna", &[IvSource::Caller, IvSource::Appended]),
+];
+
+/// The order for a vendor that nobody knows, and after a vendor's own.
+const ALL: [IvSource; 5] = [
+    IvSource::Caller,
+    IvSource::WrittenBack,
+    IvSource::Appended,
+    IvSource::Prepended,
+    IvSource::Message,
+];
+
+/// The plans to probe, in order: what is configured, or what the vendor is known for and then all others.
+pub(in crate::pkcs11) fn candidates(
+    profile: GcmProfile,
+    identity: &TokenIdentity,
+    mechanisms: &GcmMechanisms,
+) -> Vec<Plan> {
+    let sources: Vec<IvSource> = match profile {
+        GcmProfile::CallerIv => vec![IvSource::Caller],
+        GcmProfile::IvWrittenBack => vec![IvSource::WrittenBack],
+        GcmProfile::IvAppended => vec![IvSource::Appended],
+        GcmProfile::IvPrepended => vec![IvSource::Prepended],
+        GcmProfile::Message => vec![IvSource::Message],
+        GcmProfile::Auto => automatic(identity, mechanisms),
+    };
+    let mut plans = Vec::new();
+    for params in [ParamsForm::WithIvBits, ParamsForm::WithoutIvBits] {
+        // The message interface has a parameter block of its own, of one form.
+        let fits = |iv: &IvSource| *iv != IvSource::Message || params == ParamsForm::WithIvBits;
+        plans.extend(
+            sources
+                .iter()
+                .copied()
+                .filter(fits)
+                .map(|iv| Plan { iv, params }),
+        );
+    }
+    plans
+}
+
+fn automatic(identity: &TokenIdentity, mechanisms: &GcmMechanisms) -> Vec<IvSource> {
+    let name = format!("{} {}", identity.vendor, identity.model).to_lowercase();
+    let known = KNOWN.iter().find(|(part, _)| name.contains(part));
+    let mut sources = known
+        .map(|(_, sources)| sources.to_vec())
+        .unwrap_or_default();
+    for source in ALL {
+        if !sources.contains(&source) {
+            sources.push(source);
+        }
+    }
+    sources.retain(|source| match source {
+        IvSource::Prepended => mechanisms.vendor_prepended,
+        _ => mechanisms.standard,
+    });
+    sources
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(
+        profile: GcmProfile,
+        vendor: &str,
+        model: &str,
+        vendor_prepended: bool,
+    ) -> Vec<String> {
+        let identity = TokenIdentity {
+            vendor: vendor.into(),
+            model: model.into(),
+            ..TokenIdentity::default()
+        };
+        let mechanisms = GcmMechanisms {
+            standard: true,
+            vendor_prepended,
+        };
+        candidates(profile, &identity, &mechanisms)
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn vendors_come_with_what_they_are_known_for() {
+        for (vendor, model, first) in [
+            ("SoftHSM project", "SoftHSM v2 2.6", "caller-iv"),
+            ("Cavium Networks", "NITROX-III 1.0", "iv-written-back"),
+            ("nCipher Corp. Ltd", "nShield 12", "iv-written-back"),
+            ("SafeNet, Inc.", "LunaSA 7", "caller-iv"),
+            ("Somebody", "New 1.0", "caller-iv"),
+        ] {
+            assert_eq!(
+                order(GcmProfile::Auto, vendor, model, true)[0],
+                first,
+                "{vendor}"
+            );
+        }
+        assert_eq!(
+            order(GcmProfile::Auto, "SafeNet", "Luna K7", false)[1],
+            "iv-appended"
+        );
+    }
+
+    #[test]
+    fn what_is_configured_is_all_that_is_tried() {
+        let plans = order(
+            GcmProfile::IvAppended,
+            "SoftHSM project",
+            "SoftHSM v2",
+            false,
+        );
+        assert_eq!(plans, ["iv-appended", "iv-appended (40-byte parameters)"]);
+        assert_eq!(order(GcmProfile::Message, "x", "y", false), ["message"]);
+    }
+
+    #[test]
+    fn mechanisms_that_are_not_there_are_not_tried() {
+        let plans = order(GcmProfile::Auto, "AWS CloudHSM", "", false);
+        assert!(
+            plans.iter().all(|plan| !plan.contains("prepended")),
+            "{plans:?}"
+        );
+    }
+}

@@ -1,0 +1,282 @@
+//! Keys that a device rejects although it works.
+//!
+//! A rejected key must cost the other keys nothing. Once a known-good operation with the key itself has failed, jobs for it are answered at
+//! once, without the queue and without a call. One job each [`RETRY_AFTER`] is let through: a key that was corrected serves again by itself.
+//!
+//! # Invariants
+//! - Jobs are rejected without a call only while a known-good operation with the key itself fails: a caller's bad input never makes a key
+//!   unavailable to others.
+//! - Memory is bounded by [`MAX_KEYS`] for each operation.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use cryptoki::object::ObjectHandle;
+
+use super::failure::Operation;
+use crate::ekm::{KeyManagerFault, KeySelector, SpacedWarning};
+use crate::pkcs11::library::errors::CallError;
+use crate::sync::poisoned;
+
+/// How long jobs for a rejected key are answered without a call.
+pub(in crate::pkcs11) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How long the health key's verdict on a failure is believed. Until then, the same error of the same key costs one call and no settlement.
+const SETTLED_FOR: Duration = Duration::from_secs(10);
+
+/// Without a health key, two keys must fail with the same error within this time before the device counts as failed.
+const TWO_KEYS_WITHIN: Duration = Duration::from_secs(1);
+
+/// A failure that did not happen again for so long is forgotten.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+
+/// The most keys that are remembered for one operation. A key beyond that costs more, nothing else.
+const MAX_KEYS: usize = 1_024;
+
+/// Why a key is rejected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::pkcs11) struct Rejection {
+    pub fault: KeyManagerFault,
+    pub detail: Arc<str>,
+    /// What the device returned.
+    pub error: CallError,
+    /// Whether a known-good operation with the key failed too.
+    pub is_proven: bool,
+}
+
+/// The keys that one device rejects.
+#[derive(Default)]
+pub(in crate::pkcs11) struct KeyFailures {
+    encrypt: Table,
+    decrypt: Table,
+    describe: Table,
+}
+
+struct Table {
+    began: Instant,
+    /// As many as there are keys; read without the lock, because most devices reject none.
+    len: AtomicUsize,
+    /// When the operation last worked with any key, in microseconds since `began`.
+    last_success: AtomicU64,
+    keys: Mutex<HashMap<KeySelector, Entry>>,
+}
+
+struct Entry {
+    rejection: Rejection,
+    object: Option<ObjectHandle>,
+    failed_at: Instant,
+    settled_at: Instant,
+    next_attempt: Instant,
+    warning: SpacedWarning,
+}
+
+impl KeyFailures {
+    fn of(&self, operation: Operation) -> &Table {
+        match operation {
+            Operation::Encrypt => &self.encrypt,
+            Operation::Decrypt => &self.decrypt,
+            Operation::Describe => &self.describe,
+        }
+    }
+
+    /// Returns why a new job is answered without a call; none: it may be tried. With it comes what [`SpacedWarning::next`] returned.
+    pub(in crate::pkcs11) fn reject(
+        &self,
+        operation: Operation,
+        key: &KeySelector,
+        now: Instant,
+    ) -> Option<(Rejection, Option<u64>)> {
+        self.of(operation).look_at_proven(key, |entry| {
+            if now >= entry.next_attempt {
+                entry.next_attempt = now + RETRY_AFTER;
+                return None;
+            }
+            Some((entry.rejection.clone(), entry.warning.next(now)))
+        })
+    }
+
+    /// Whether jobs for this key are rejected without a call.
+    pub(in crate::pkcs11) fn rejects(&self, operation: Operation, key: &KeySelector) -> bool {
+        let rejected = self.of(operation).look_at_proven(key, |_| Some(()));
+        rejected.is_some()
+    }
+
+    /// Returns why a job is rejected that was let through and has met the same error again; none: the error must be settled.
+    pub(in crate::pkcs11) fn reject_again(
+        &self,
+        operation: Operation,
+        key: &KeySelector,
+        error: CallError,
+        now: Instant,
+    ) -> Option<(Rejection, Option<u64>)> {
+        let mut keys = self.of(operation).lock_unless_empty()?;
+        let entry = keys.get_mut(key)?;
+        let is_settled = now.saturating_duration_since(entry.settled_at) < SETTLED_FOR;
+        if !is_settled || !entry.rejection.is_proven || entry.rejection.error != error {
+            return None;
+        }
+        entry.failed_at = now;
+        entry.next_attempt = now + RETRY_AFTER;
+        Some((entry.rejection.clone(), entry.warning.next(now)))
+    }
+
+    /// Remembers a failure that was settled. Returns what [`SpacedWarning::next`] returned.
+    pub(in crate::pkcs11) fn add(
+        &self,
+        operation: Operation,
+        key: &KeySelector,
+        object: Option<ObjectHandle>,
+        rejection: Rejection,
+        now: Instant,
+    ) -> Option<u64> {
+        let table = self.of(operation);
+        let mut keys = table.lock();
+        if keys.len() >= MAX_KEYS && !keys.contains_key(key) {
+            forget_oldest(&mut keys);
+        }
+        let warning = keys.remove(key).map(|entry| entry.warning);
+        let warning = warning.unwrap_or_default();
+        let unlogged = warning.next(now);
+        let entry = Entry {
+            rejection,
+            object,
+            failed_at: now,
+            settled_at: now,
+            next_attempt: now + RETRY_AFTER,
+            warning,
+        };
+        keys.insert(key.clone(), entry);
+        table.len.store(keys.len(), Ordering::Release);
+        unlogged
+    }
+
+    /// The operation has worked with this key. Returns whether the key was rejected before.
+    pub(in crate::pkcs11) fn remove(
+        &self,
+        operation: Operation,
+        key: &KeySelector,
+        now: Instant,
+    ) -> bool {
+        let table = self.of(operation);
+        table.note_success(now);
+        let Some(mut keys) = table.lock_unless_empty() else {
+            return false;
+        };
+        let removed = keys.remove(key);
+        table.len.store(keys.len(), Ordering::Release);
+        removed.is_some_and(|entry| entry.rejection.is_proven)
+    }
+
+    /// Returns whether this failure of a key means that the device failed, if there is no health key: another key has just failed with the same error, and
+    /// no key has worked since then. Two names of one object are one key.
+    pub(in crate::pkcs11) fn tells_of_device(
+        &self,
+        operation: Operation,
+        key: &KeySelector,
+        object: Option<ObjectHandle>,
+        error: CallError,
+        now: Instant,
+    ) -> bool {
+        let table = self.of(operation);
+        let last_success = table.last_success();
+        let Some(keys) = table.lock_unless_empty() else {
+            return false;
+        };
+        keys.iter().any(|(other, entry)| {
+            let is_recent = now.saturating_duration_since(entry.failed_at) <= TWO_KEYS_WITHIN;
+            let is_other = other != key && (object.is_none() || entry.object != object);
+            is_other
+                && is_recent
+                && entry.rejection.error == error
+                && entry.failed_at > last_success
+        })
+    }
+
+    /// Forgets everything: the device is opened again.
+    pub(in crate::pkcs11) fn clear(&self) {
+        for table in [&self.encrypt, &self.decrypt, &self.describe] {
+            table.retain(|_| false);
+        }
+    }
+
+    /// Forgets what happened long ago.
+    pub(in crate::pkcs11) fn forget_old(&self, now: Instant) {
+        for table in [&self.encrypt, &self.decrypt, &self.describe] {
+            table.retain(|entry| now.saturating_duration_since(entry.failed_at) < FORGOTTEN_AFTER);
+        }
+    }
+
+    /// How many keys are rejected for encryption or decryption now.
+    pub(in crate::pkcs11) fn count(&self) -> usize {
+        let keys = (self.encrypt.lock(), self.decrypt.lock());
+        let rejected = |keys: &HashMap<KeySelector, Entry>, key: &KeySelector| {
+            keys.get(key).is_some_and(|entry| entry.rejection.is_proven)
+        };
+        let of_encrypt = keys.0.keys().filter(|key| rejected(&keys.0, key));
+        let only_decrypt = keys
+            .1
+            .keys()
+            .filter(|key| rejected(&keys.1, key) && !rejected(&keys.0, key));
+        of_encrypt.count() + only_decrypt.count()
+    }
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            len: AtomicUsize::new(0),
+            last_success: AtomicU64::new(0),
+            keys: Mutex::default(),
+        }
+    }
+}
+
+impl Table {
+    fn lock(&self) -> MutexGuard<'_, HashMap<KeySelector, Entry>> {
+        self.keys.lock().unwrap_or_else(poisoned)
+    }
+
+    fn lock_unless_empty(&self) -> Option<MutexGuard<'_, HashMap<KeySelector, Entry>>> {
+        (self.len.load(Ordering::Acquire) > 0).then(|| self.lock())
+    }
+
+    /// Looks at a key that is proven not to work; none: there is no such entry, or `look` returns none.
+    fn look_at_proven<T>(
+        &self,
+        key: &KeySelector,
+        look: impl FnOnce(&mut Entry) -> Option<T>,
+    ) -> Option<T> {
+        let mut keys = self.lock_unless_empty()?;
+        let entry = keys.get_mut(key)?;
+        entry.rejection.is_proven.then(|| look(entry)).flatten()
+    }
+
+    fn retain(&self, stays: impl Fn(&Entry) -> bool) {
+        let mut keys = self.lock();
+        keys.retain(|_, entry| stays(entry));
+        self.len.store(keys.len(), Ordering::Release);
+    }
+
+    fn note_success(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.began).as_micros();
+        let since = u64::try_from(since).unwrap_or(u64::MAX);
+        self.last_success.store(since, Ordering::Relaxed);
+    }
+
+    fn last_success(&self) -> Instant {
+        self.began + Duration::from_micros(self.last_success.load(Ordering::Relaxed))
+    }
+}
+
+fn forget_oldest(keys: &mut HashMap<KeySelector, Entry>) {
+    let oldest = keys.iter().min_by_key(|(_, entry)| entry.failed_at);
+    if let Some(key) = oldest.map(|(key, _)| key.clone()) {
+        keys.remove(&key);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! What a return code means for a job (codes differ by vendor: see the profiles of devices in the project's notes).
+//!
+//! # Invariants
+//! - No code means by itself that the device has failed. `sessions/device_session/settle.rs` finds that out, with the health key on the
+//!   same session.
+
+use cryptoki::error::RvError;
+use cryptoki_sys::{CKR_PARAMETER_SET_NOT_SUPPORTED, CKR_TOKEN_RESOURCE_EXCEEDED};
+
+use crate::pkcs11::library::errors::CallError;
+use crate::pkcs11::library::errors::is_about_the_session;
+
+/// What a failed call may mean for the job and for the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::pkcs11) enum Verdict {
+    /// The cached handle is stale: find the key again, once.
+    HandleStale,
+    /// The session or the login is gone: both can be had again in place, once.
+    SessionLost,
+    /// The key's attributes or the token's policy for this key forbid the operation.
+    UsageNotPermitted,
+    /// The key, or the whole token, does not allow AES-GCM.
+    MechanismNotPermitted,
+    /// The key cannot be used with AES-GCM.
+    KeyUnsuitable,
+    /// The input is longer than the device takes.
+    InputTooLong,
+    /// The ciphertext does not authenticate, the key is at fault, or the device. No code says it without doubt: each that
+    /// stands for a wrong tag on one device has been seen from a broken one.
+    Ambiguous,
+    /// The key is at fault, or the device.
+    KeyOrDevice,
+    /// The device returned success with an output that AES-GCM cannot have. No other key makes up for it.
+    Broken,
+}
+
+impl Verdict {
+    /// Whether only the key can be at fault, if the device works at all.
+    pub(in crate::pkcs11) fn names_the_key(self) -> bool {
+        matches!(
+            self,
+            Self::UsageNotPermitted | Self::MechanismNotPermitted | Self::KeyUnsuitable
+        )
+    }
+}
+
+/// The meaning of `error`.
+pub(in crate::pkcs11) fn verdict(error: CallError) -> Verdict {
+    match error {
+        CallError::Returned(code, _) => verdict_of_code(code),
+        CallError::Wrong(_) | CallError::IvReplaced => Verdict::Broken,
+        CallError::NotCallable => Verdict::KeyOrDevice,
+    }
+}
+
+fn verdict_of_code(code: RvError) -> Verdict {
+    use RvError as R;
+    match code {
+        R::EncryptedDataInvalid
+        | R::SignatureInvalid
+        | R::EncryptedDataLenRange
+        | R::DataInvalid
+        | R::GeneralError
+        | R::FunctionFailed
+        | R::ArgumentsBad
+        | R::MechanismParamInvalid
+        | R::SignatureLenRange
+        | R::VendorDefined(_) => Verdict::Ambiguous,
+        // The crate does not know the codes that came after PKCS#11 3.0.
+        R::UnknownErrorCode(CKR_TOKEN_RESOURCE_EXCEEDED..=CKR_PARAMETER_SET_NOT_SUPPORTED) => {
+            Verdict::KeyOrDevice
+        }
+        R::UnknownErrorCode(_) => Verdict::Ambiguous,
+        R::KeyHandleInvalid | R::ObjectHandleInvalid | R::KeyChanged => Verdict::HandleStale,
+        R::KeyFunctionNotPermitted | R::ActionProhibited => Verdict::UsageNotPermitted,
+        // So a key answers whose CKA_ALLOWED_MECHANISMS lacks AES-GCM.
+        R::MechanismInvalid => Verdict::MechanismNotPermitted,
+        R::KeyTypeInconsistent | R::KeySizeRange => Verdict::KeyUnsuitable,
+        R::DataLenRange => Verdict::InputTooLong,
+        code if is_about_the_session(code) => Verdict::SessionLost,
+        _ => Verdict::KeyOrDevice,
+    }
+}
+
+/// The name of an error in metrics: the standard's name of a return code, `vendor`, `unknown` or `other`.
+pub(in crate::pkcs11) fn label(error: CallError) -> String {
+    match error {
+        CallError::Returned(RvError::VendorDefined(_), _) => "vendor".to_owned(),
+        CallError::Returned(RvError::UnknownErrorCode(_), _) => "unknown".to_owned(),
+        CallError::Returned(code, _) => name(&format!("{code:?}")),
+        CallError::Wrong(_) | CallError::IvReplaced | CallError::NotCallable => "other".to_owned(),
+    }
+}
+
+/// `CKR_KEY_SIZE_RANGE` for `KeySizeRange`.
+fn name(variant: &str) -> String {
+    let mut name = "CKR".to_owned();
+    for letter in variant.chars() {
+        if letter.is_ascii_uppercase() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,6 @@
+//! Checks with the health key, which KMS never uses: [`probe`] chooses how a token does AES-GCM, [`check`] tests that it still works.
+//!
+//! Imports `library`, `token`, `keys` and `aes_gcm`.
+
+pub(in crate::pkcs11) mod check;
+pub(in crate::pkcs11) mod probe;

@@ -1,0 +1,214 @@
+//! The deep check: a real encryption and decryption with a key that KMS never uses.
+//!
+//! The health key settles who is to blame when a device returns an error: see `sessions/device_session/settle.rs`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use cryptoki::object::ObjectHandle;
+use cryptoki_sys::CK_OBJECT_HANDLE;
+
+use crate::ekm::{History, KeyHistory};
+use crate::ekm::{KeyKind, KeySelector, Sealed};
+use crate::pkcs11::aes_gcm::gcm::Gcm;
+use crate::pkcs11::keys::table::{FindError, KeyEntry, KeyTable};
+use crate::pkcs11::library::ffi::Session;
+use crate::pkcs11::token::open_error::OpenError;
+use crate::secret::SecretBytes;
+use crate::sync::poisoned;
+
+/// What is encrypted in a check. Not a secret.
+pub(in crate::pkcs11) const PLAINTEXT: &[u8] = b"xks-proxy deep health check 0001";
+
+/// What is bound to it.
+pub(in crate::pkcs11) const AAD: &[u8] = b"\x00\x00\x00";
+
+/// What a check found, when the device answered as it should.
+#[derive(Debug)]
+pub(in crate::pkcs11) enum Checked {
+    /// All is well; here is a ciphertext that this device must be able to decrypt.
+    Works(KnownGood),
+    /// The health key is missing or unfit: the device serves, but nobody can tell how well.
+    KeyUnfit(String),
+}
+
+/// A ciphertext that is known to be good.
+#[derive(Debug)]
+pub(in crate::pkcs11) struct KnownGood {
+    key: KeyEntry,
+    sealed: Sealed,
+}
+
+impl KnownGood {
+    /// A ciphertext of [`PLAINTEXT`] with [`AAD`].
+    pub(in crate::pkcs11) fn new(key: KeyEntry, sealed: Sealed) -> Self {
+        Self { key, sealed }
+    }
+}
+
+/// The most keys whose ciphertexts are kept.
+const MAX_PROOFS: usize = 1_024;
+
+/// Known-good ciphertexts of keys of key stores, by the handle of the key.
+#[derive(Default)]
+pub(in crate::pkcs11) struct KeyProofs(Mutex<HashMap<CK_OBJECT_HANDLE, Arc<KnownGood>>>);
+
+impl KeyProofs {
+    /// The ciphertext of this key.
+    pub(in crate::pkcs11) fn of(&self, key: ObjectHandle) -> Option<Arc<KnownGood>> {
+        let proofs = self.0.lock().unwrap_or_else(poisoned);
+        proofs.get(&key.handle()).cloned()
+    }
+
+    /// Keeps a ciphertext; when there are too many, the others are dropped.
+    pub(in crate::pkcs11) fn add(&self, known: KnownGood) {
+        let mut proofs = self.0.lock().unwrap_or_else(poisoned);
+        if proofs.len() >= MAX_PROOFS {
+            proofs.clear();
+        }
+        proofs.insert(known.key.handle.handle(), Arc::new(known));
+    }
+}
+
+/// One session's view of the device: what a check needs.
+pub(in crate::pkcs11) struct Checker<'a> {
+    pub session: &'a Session,
+    pub gcm: &'a mut Gcm,
+}
+
+impl Checker<'_> {
+    /// The check at opening: two encryptions give two IVs, each decrypts, a flipped tag does not. A device that fails it must
+    /// not serve.
+    pub(in crate::pkcs11) fn probe(
+        &mut self,
+        keys: &KeyTable,
+        label: &str,
+    ) -> Result<Checked, OpenError> {
+        let key = match self.health_key(keys, label)? {
+            Ok(key) => key,
+            Err(unfit) => return Ok(Checked::KeyUnfit(unfit)),
+        };
+        let first = self.round_trip(&key, None)?;
+        let second = self.round_trip(&key, None)?;
+        if first.iv == second.iv {
+            return Err(OpenError::ProbeFailed("two encryptions used the same IV"));
+        }
+        let mut flipped = joined(&first);
+        if let Some(byte) = flipped.last_mut() {
+            *byte ^= 1;
+        }
+        let opened = self
+            .gcm
+            .decrypt(self.session, key.handle, &first.iv, AAD, &flipped);
+        if opened.is_ok() {
+            return Err(OpenError::ProbeFailed(
+                "a ciphertext with a wrong tag was decrypted",
+            ));
+        }
+        let sealed = self.round_trip(&key, None)?;
+        Ok(Checked::Works(KnownGood { key, sealed }))
+    }
+
+    /// The recurring check: one encryption, one decryption. The IV must be new in the history of the device.
+    pub(in crate::pkcs11) fn check(
+        &mut self,
+        keys: &KeyTable,
+        label: &str,
+        history: &History,
+    ) -> Result<Checked, OpenError> {
+        match self.health_key(keys, label)? {
+            Ok(key) => {
+                let selector = KeySelector::Label(label.to_owned());
+                let sealed = self.round_trip(&key, Some(history.of(&selector)))?;
+                Ok(Checked::Works(KnownGood { key, sealed }))
+            }
+            Err(unfit) => Ok(Checked::KeyUnfit(unfit)),
+        }
+    }
+
+    /// Whether the device still decrypts what is known to be good.
+    pub(in crate::pkcs11) fn still_works(&self, known: &KnownGood) -> bool {
+        self.opens(&known.key, &known.sealed)
+    }
+
+    /// Whether the device still encrypts with the key of what is known to be good, and decrypts that.
+    pub(in crate::pkcs11) fn encrypts_again(&mut self, known: &KnownGood) -> bool {
+        self.round_trip(&known.key, None).is_ok()
+    }
+
+    fn health_key(
+        &self,
+        keys: &KeyTable,
+        label: &str,
+    ) -> Result<Result<KeyEntry, String>, OpenError> {
+        let selector = KeySelector::Label(label.to_owned());
+        let create =
+            format!("create an AES-256 key labelled {label:?} that may encrypt and decrypt");
+        let entry = match keys.find(self.session, &selector) {
+            Ok(entry) => entry,
+            Err(FindError::Absent) => return Ok(Err(format!("there is no health key: {create}"))),
+            Err(FindError::Ambiguous) => {
+                return Ok(Err(format!(
+                    "several keys are labelled {label:?}: keep one"
+                )));
+            }
+            Err(FindError::Unreadable(error)) => {
+                return Ok(Err(format!(
+                    "the health key cannot be read ({error}): {create}"
+                )));
+            }
+            Err(FindError::Call(error)) => return Err(error.into()),
+        };
+        // The handle may be stale, the key changed: what counts is what the device says now.
+        let entry = match keys.read_again(self.session, &selector, entry.handle) {
+            Ok(entry) => entry,
+            Err(_) => match keys.find_again(self.session, &selector, entry.handle) {
+                Ok(entry) => entry,
+                Err(FindError::Call(error)) => return Err(error.into()),
+                Err(FindError::Absent | FindError::Ambiguous | FindError::Unreadable(_)) => {
+                    return Ok(Err(format!("the health key is gone: {create}")));
+                }
+            },
+        };
+        let usage = entry.attributes.usage;
+        let fit = entry.attributes.kind == KeyKind::Aes(256) && usage.encrypt && usage.decrypt;
+        Ok(match fit {
+            true => Ok(entry),
+            false => Err(format!("the health key is unfit: {create}")),
+        })
+    }
+
+    fn round_trip(
+        &mut self,
+        key: &KeyEntry,
+        history: Option<KeyHistory<'_>>,
+    ) -> Result<Sealed, OpenError> {
+        let sealed = self
+            .gcm
+            .encrypt(self.session, key.handle, history, AAD, PLAINTEXT)?;
+        match self.opens(key, &sealed) {
+            true => Ok(sealed),
+            false => Err(OpenError::ProbeFailed(
+                "it does not decrypt what it has encrypted",
+            )),
+        }
+    }
+
+    fn opens(&self, key: &KeyEntry, sealed: &Sealed) -> bool {
+        let joined = joined(sealed);
+        let opened = self
+            .gcm
+            .decrypt(self.session, key.handle, &sealed.iv, AAD, &joined);
+        opened.is_ok_and(|plaintext| is_plaintext(&plaintext))
+    }
+}
+
+/// Whether what was decrypted is [`PLAINTEXT`].
+pub(in crate::pkcs11) fn is_plaintext(opened: &SecretBytes) -> bool {
+    opened.expose() == PLAINTEXT
+}
+
+/// Ciphertext with the tag behind it.
+pub(in crate::pkcs11) fn joined(sealed: &Sealed) -> Vec<u8> {
+    [&sealed.ciphertext[..], &sealed.tag].concat()
+}

@@ -1,0 +1,65 @@
+//! What becomes of a proof: requests are answered by it, and the operator reads of it.
+
+use crate::ekm::{ExpectedKey, KeyAttributes, KeyKind};
+use crate::pkcs11::key_proofs::proof::Outcome;
+use crate::pkcs11::keys::object_identity::KeyObject;
+use crate::pkcs11::keys::table::KeyEntry;
+use crate::pkcs11::worker_state::WorkerState;
+
+/// Publishes what was found, and logs what the operator should know.
+pub(in crate::pkcs11) fn conclude(
+    worker: &WorkerState,
+    key: &ExpectedKey,
+    entry: &KeyEntry,
+    object: KeyObject,
+    outcome: Outcome,
+) {
+    let (hsm, selector, memory) = (&worker.settings.name, &*key.selector, &worker.memory);
+    if let Some(why) = object.exposure
+        && memory.has_line_for(format!("exposed {}", object.identity))
+    {
+        tracing::warn!(%hsm, key = %selector, why, "the value of the key can leave the HSM");
+    }
+    if let Some(lack) = lack(&entry.attributes, key.encrypts)
+        && memory.has_line_for(format!("lacks {}", object.identity))
+    {
+        tracing::warn!(%hsm, key = %selector, reason = lack, "the key cannot do what KMS needs");
+    }
+    let rejection = match outcome {
+        Outcome::Rejected(rejection) => Some(rejection),
+        Outcome::Proved => {
+            worker.note_proof(memory.prove(&object.identity), true);
+            None
+        }
+        Outcome::Unfit | Outcome::Unknown(_) | Outcome::DeviceFails => None,
+    };
+    let reason = rejection.as_ref().map(|rejection| rejection.reason.clone());
+    if !worker.rejections.set(selector, rejection) {
+        return;
+    }
+    match reason {
+        Some(reason) if memory.has_line() => {
+            tracing::warn!(%hsm, key = %selector, reason, "the key cannot do what KMS needs");
+        }
+        Some(_) => {}
+        None => tracing::info!(%hsm, key = %selector, "the key works again"),
+    }
+}
+
+/// What the attributes of the key rule out, if the configuration needs it.
+fn lack(attributes: &KeyAttributes, encrypts: bool) -> Option<String> {
+    let KeyAttributes { kind, usage } = attributes;
+    match kind {
+        KeyKind::Aes(256) => {}
+        KeyKind::Aes(bits) => return Some(format!("it is AES-{bits}, not AES-256")),
+        KeyKind::Other(name) => return Some(format!("it is {name}, not AES-256")),
+    }
+    match (usage.encrypt || !encrypts, usage.decrypt) {
+        (true, true) => None,
+        (false, true) => Some("it may not encrypt (CKA_ENCRYPT)".to_owned()),
+        (true, false) => Some("it may not decrypt (CKA_DECRYPT)".to_owned()),
+        (false, false) => {
+            Some("it may neither encrypt nor decrypt (CKA_ENCRYPT, CKA_DECRYPT)".to_owned())
+        }
+    }
+}

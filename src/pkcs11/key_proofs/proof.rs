@@ -1,0 +1,163 @@
+//! What proves that a key can do what KMS needs: one encryption, and the decryption of what came out.
+//!
+//! The attributes of a key do not show it: a key whose `CKA_ALLOWED_MECHANISMS` lacks AES-GCM has `CKA_ENCRYPT` and `CKA_DECRYPT`.
+
+use std::fmt;
+
+use cryptoki::error::RvError;
+use cryptoki::object::ObjectHandle;
+
+use crate::ekm::KeyHistory;
+use crate::ekm::{KeyManagerFault, KeyUsageFlags, TAG_LENGTH};
+use crate::pkcs11::aes_gcm::gcm::Gcm;
+use crate::pkcs11::error_attribution::verdict::{Verdict, verdict};
+use crate::pkcs11::health_key::check::{AAD, PLAINTEXT, is_plaintext, joined};
+use crate::pkcs11::library::errors::CallError;
+use crate::pkcs11::library::ffi::Session;
+
+/// Why requests for a key are rejected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::pkcs11) struct Rejection {
+    pub fault: KeyManagerFault,
+    /// For the operator; continues "the key …".
+    pub reason: String,
+}
+
+/// What came of looking at a key.
+pub(in crate::pkcs11) enum Outcome {
+    Proved,
+    /// Its attributes rule the operation out; requests are answered by them.
+    Unfit,
+    Rejected(Rejection),
+    /// It fails, but nothing shows whether the device works.
+    Unknown(String),
+    /// The device fails, too.
+    DeviceFails,
+}
+
+/// How a proof failed.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::pkcs11) enum Failed {
+    Encrypt(CallError),
+    Decrypt(CallError),
+    /// What came out is not what went in.
+    Mismatch,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Encrypt(error) => write!(f, "cannot encrypt with AES-GCM: {error}"),
+            Self::Decrypt(error) => write!(f, "cannot decrypt with AES-GCM: {error}"),
+            Self::Mismatch => f.write_str("does not decrypt to what it encrypted"),
+        }
+    }
+}
+
+/// Uses the key as far as its attributes permit: encrypts, and decrypts what came out. A key that may only decrypt gets a ciphertext that
+/// cannot be right; the device must reject that, not the key.
+///
+/// After an error an operation may still be active in `session`.
+pub(in crate::pkcs11) fn attempt(
+    session: &Session,
+    gcm: &mut Gcm,
+    key: ObjectHandle,
+    usage: KeyUsageFlags,
+    history: Option<KeyHistory<'_>>,
+) -> Result<(), Failed> {
+    if !usage.encrypt {
+        return match usage.decrypt {
+            true => attempt_decryption(session, gcm, key),
+            false => Ok(()),
+        };
+    }
+    let sealed = gcm.encrypt(session, key, history, AAD, PLAINTEXT);
+    let sealed = sealed.map_err(Failed::Encrypt)?;
+    if !usage.decrypt {
+        return Ok(());
+    }
+    let opened = gcm.decrypt(session, key, &sealed.iv, AAD, &joined(&sealed));
+    match is_plaintext(&opened.map_err(Failed::Decrypt)?) {
+        true => Ok(()),
+        false => Err(Failed::Mismatch),
+    }
+}
+
+fn attempt_decryption(session: &Session, gcm: &Gcm, key: ObjectHandle) -> Result<(), Failed> {
+    let garbage = [0; PLAINTEXT.len() + TAG_LENGTH];
+    match gcm.decrypt(session, key, &[1; 12], AAD, &garbage) {
+        // Codes that may mean a wrong tag: this tag is wrong.
+        Err(error) if verdict(error) == Verdict::Ambiguous && !is_about_the_key(error) => Ok(()),
+        Err(error) => Err(Failed::Decrypt(error)),
+        Ok(_) => Err(Failed::Mismatch),
+    }
+}
+
+/// What a failure means for the key, when the same device works with another key; none when it only means that the handle is stale.
+pub(in crate::pkcs11) fn rejection(failed: Failed) -> Option<Rejection> {
+    let fault = match failed {
+        Failed::Mismatch => KeyManagerFault::KeyBlocked,
+        Failed::Encrypt(error) | Failed::Decrypt(error) => fault_of(error)?,
+    };
+    let reason = failed.to_string();
+    Some(Rejection { fault, reason })
+}
+
+fn fault_of(error: CallError) -> Option<KeyManagerFault> {
+    let CallError::Returned(code, _) = error else {
+        return Some(KeyManagerFault::KeyBlocked);
+    };
+    match code {
+        RvError::KeyHandleInvalid | RvError::ObjectHandleInvalid | RvError::KeyChanged => None,
+        RvError::MechanismInvalid
+        | RvError::KeyFunctionNotPermitted
+        | RvError::ActionProhibited => Some(KeyManagerFault::UsageNotPermitted),
+        RvError::KeyTypeInconsistent | RvError::KeySizeRange => {
+            Some(KeyManagerFault::KeyUnsuitable)
+        }
+        _ => Some(KeyManagerFault::KeyBlocked),
+    }
+}
+
+fn is_about_the_key(error: CallError) -> bool {
+    matches!(
+        fault_of(error),
+        Some(KeyManagerFault::UsageNotPermitted | KeyManagerFault::KeyUnsuitable)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use cryptoki::context::Function;
+
+    use super::*;
+
+    #[test]
+    fn codes_that_name_the_key_answer_invalid_key_usage_and_a_stale_handle_proves_nothing() {
+        let fault = |code| {
+            let failed = Failed::Encrypt(CallError::Returned(code, Function::EncryptInit));
+            rejection(failed).map(|rejection| rejection.fault)
+        };
+        for (code, expected) in [
+            (
+                RvError::MechanismInvalid,
+                Some(KeyManagerFault::UsageNotPermitted),
+            ),
+            (
+                RvError::KeyFunctionNotPermitted,
+                Some(KeyManagerFault::UsageNotPermitted),
+            ),
+            (RvError::KeySizeRange, Some(KeyManagerFault::KeyUnsuitable)),
+            (
+                RvError::KeyTypeInconsistent,
+                Some(KeyManagerFault::KeyUnsuitable),
+            ),
+            (RvError::GeneralError, Some(KeyManagerFault::KeyBlocked)),
+            (RvError::KeyHandleInvalid, None),
+        ] {
+            assert_eq!(fault(code), expected, "{code:?}");
+        }
+        let mismatch = rejection(Failed::Mismatch).unwrap();
+        assert_eq!(mismatch.fault, KeyManagerFault::KeyBlocked);
+    }
+}

@@ -1,0 +1,80 @@
+//! Reading the attributes of an object.
+
+use cryptoki::error::RvError;
+use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
+use cryptoki_sys::CK_ATTRIBUTE;
+
+use super::errors::Error;
+use super::ffi::Session;
+use super::structures::{Wanted, ulong};
+
+/// The longest value that is read, in bytes: labels and ids are shorter.
+const MAX_VALUE: usize = 65_536;
+
+impl Session {
+    /// The object's attributes of these kinds, without those that the token does not have or does not show.
+    ///
+    /// # Errors
+    /// When the token answers with an error that is not about a single attribute.
+    pub(in crate::pkcs11) fn get_attributes(
+        &self,
+        object: ObjectHandle,
+        kinds: &[AttributeType],
+    ) -> Result<Vec<Attribute>, Error> {
+        let mut wanted: Vec<_> = kinds.iter().map(|kind| Wanted::new(*kind)).collect();
+        self.read_known(object, &mut wanted)?;
+        // The rest is read once its length is known.
+        let (mut unread, mut all): (Vec<_>, Vec<_>) =
+            wanted.into_iter().partition(Wanted::has_more);
+        if !unread.is_empty() {
+            unread.iter_mut().for_each(Wanted::make_room);
+            self.read_known(object, &mut unread)?;
+            all.append(&mut unread);
+        }
+        Ok(all.iter_mut().filter_map(Wanted::parsed).collect())
+    }
+
+    fn read_known(&self, object: ObjectHandle, wanted: &mut [Wanted]) -> Result<(), Error> {
+        match self.read(object, wanted) {
+            Err(Error::Pkcs11(
+                RvError::BufferTooSmall
+                | RvError::AttributeSensitive
+                | RvError::AttributeTypeInvalid,
+                _,
+            )) => Ok(()),
+            outcome => outcome,
+        }
+    }
+}
+
+impl Wanted {
+    fn new(kind: AttributeType) -> Self {
+        Self {
+            kind,
+            value: vec![0; kind.fixed_size().unwrap_or(0)],
+            length: None,
+        }
+    }
+
+    /// Whether the token has a value that there was no room for.
+    fn has_more(&self) -> bool {
+        let room = self.value.len();
+        self.length
+            .is_some_and(|length| length > room && length <= MAX_VALUE)
+    }
+
+    fn make_room(&mut self) {
+        self.value = vec![0; self.length.unwrap_or(0)];
+    }
+
+    /// The attribute, if its value was read and is of its kind.
+    fn parsed(&mut self) -> Option<Attribute> {
+        let length = self.length.filter(|length| *length <= self.value.len())?;
+        self.value.truncate(length);
+        let attribute = CK_ATTRIBUTE {
+            ulValueLen: ulong(length),
+            ..self.attribute()
+        };
+        Attribute::try_from(attribute).ok()
+    }
+}

@@ -1,0 +1,275 @@
+//! A session with the device: the three things that jobs ask for. What can be recovered in place is recovered; who is to blame for the rest
+//! is settled first, see [`settle`].
+
+mod recovery;
+mod settle;
+
+use std::sync::Arc;
+
+use cryptoki::object::ObjectHandle;
+
+use self::recovery::{Recovery, Step};
+use super::tally::Tally;
+use crate::ekm::{
+    DecryptJob, DescribeJob, EncryptionCount, KeyAttributes, KeyKind, KeyManagerFault, KeySelector,
+    KeyUsageFlags, Opened, Sealed, Uncounted,
+};
+use crate::pkcs11::aes_gcm::gcm::Gcm;
+use crate::pkcs11::error_attribution::failure::{
+    Failure, Operation, Request, Trouble, trouble_of_find,
+};
+use crate::pkcs11::error_attribution::verdict::verdict;
+use crate::pkcs11::keys::table::{FindError, KeyEntry};
+use crate::pkcs11::library::errors::CallError;
+use crate::pkcs11::library::ffi::Session;
+use crate::pkcs11::worker_state::WorkerState;
+use crate::pkcs11::worker_state::connection::Connection;
+use crate::secret::SecretBytes;
+
+/// A session, for one thread.
+pub(in crate::pkcs11) struct DeviceSession {
+    pub worker: Arc<WorkerState>,
+    pub connection: Arc<Connection>,
+    pub session: Session,
+    pub gcm: Gcm,
+    /// What the job that is done costs.
+    pub tally: Arc<Tally>,
+}
+
+impl DeviceSession {
+    /// Takes `session` over; it is closed when this is dropped.
+    pub(in crate::pkcs11) fn new(
+        worker: &Arc<WorkerState>,
+        connection: Arc<Connection>,
+        session: Session,
+    ) -> Self {
+        Self {
+            worker: Arc::clone(worker),
+            gcm: Gcm::new(connection.plan),
+            connection,
+            session,
+            tally: Arc::default(),
+        }
+    }
+
+    /// Decrypts.
+    pub(in crate::pkcs11) fn decrypt(&mut self, job: &DecryptJob) -> Result<Opened, Failure> {
+        let request = Request {
+            operation: Operation::Decrypt,
+            key: &job.key,
+            length: job.ciphertext_and_tag.len() + job.aad.len(),
+            encryptions: &*job.encryptions,
+        };
+        let tally = Arc::clone(&self.tally);
+        let begin = || tally.begin(Operation::Decrypt, job.deadline);
+        self.with_key(
+            request,
+            |usage| usage.decrypt,
+            begin,
+            |owner, key| match (owner.open(job, key, &job.aad), &job.or_aad) {
+                (Ok(plaintext), _) => Ok(Opened {
+                    plaintext,
+                    by_or_aad: false,
+                }),
+                // The other form first: if that one opens, the device is well and nothing has to be settled.
+                (Err(error), Some(aad)) if request.may_be_the_ciphertext(error) && begin() => {
+                    let plaintext = owner.open(job, key, aad)?;
+                    Ok(Opened {
+                        plaintext,
+                        by_or_aad: true,
+                    })
+                }
+                (Err(error), _) => Err(error),
+            },
+        )
+    }
+
+    fn open(
+        &mut self,
+        job: &DecryptJob,
+        key: &KeyEntry,
+        aad: &[u8],
+    ) -> Result<SecretBytes, CallError> {
+        let input = &job.ciphertext_and_tag;
+        let opened = self
+            .gcm
+            .decrypt(&self.session, key.handle, &job.iv, aad, input);
+        self.worker.watched(opened)
+    }
+
+    /// Reads a key's attributes from the device.
+    pub(in crate::pkcs11) fn describe(
+        &mut self,
+        job: &DescribeJob,
+    ) -> Result<KeyAttributes, Failure> {
+        let selector = &*job.key;
+        let request = Request {
+            operation: Operation::Describe,
+            key: selector,
+            length: 0,
+            encryptions: &Uncounted,
+        };
+        let entry = self.recovered(request, |owner| {
+            if !owner.tally.begin(Operation::Describe, job.deadline) {
+                return Err(Trouble::Blamed(abandoned()));
+            }
+            let entry = owner.find(selector, None)?;
+            owner.read_again(selector, entry)
+        })?;
+        self.worker.note_success(Operation::Describe, selector);
+        Ok(entry.attributes)
+    }
+
+    /// The key as the device has it now: a handle that cannot be read any more is stale, and its successor is looked for.
+    fn read_again(&mut self, selector: &KeySelector, key: KeyEntry) -> Result<KeyEntry, Trouble> {
+        match self
+            .connection
+            .keys
+            .read_again(&self.session, selector, key.handle)
+        {
+            Ok(entry) => Ok(entry),
+            Err(_) => self.find(selector, Some(key.handle)),
+        }
+    }
+
+    /// Calls the device with the key's cached handle. What can be recovered in place is: a stale handle is found again, a lost session
+    /// opened, a lost login made. Nobody is blamed before it is settled, and before a second call.
+    pub(in crate::pkcs11) fn with_key<T>(
+        &mut self,
+        request: Request<'_>,
+        allowed: impl Fn(&KeyUsageFlags) -> bool,
+        begin: impl Fn() -> bool,
+        mut call: impl FnMut(&mut Self, &KeyEntry) -> Result<T, CallError>,
+    ) -> Result<T, Failure> {
+        let selector = request.key;
+        let (mut stale, mut recovery) = (None, Recovery::default());
+        loop {
+            let key = self.recovered(request, |owner| owner.find(selector, stale))?;
+            let permitted = |owner: &mut Self| owner.permitted(selector, key.clone(), &allowed);
+            let key = self.recovered(request, permitted)?;
+            if !begin() {
+                return Err(abandoned());
+            }
+            let error = match call(self, &key) {
+                Ok(value) => {
+                    self.worker.note_success(request.operation, selector);
+                    return Ok(value);
+                }
+                Err(error) => error,
+            };
+            if recovery.is_first()
+                && let Some(failure) = self.rejected_again(request, error)
+            {
+                return Err(failure);
+            }
+            match recovery.next(request.verdict(error)) {
+                Step::FindAgain => stale = Some(key.handle),
+                Step::Reconnect => {
+                    self.reconnect()?;
+                    // A new login makes new handles.
+                    stale = Some(key.handle);
+                }
+                Step::Settle => {
+                    recovery.proof = Some(self.settle(request, Some(&key), error)?);
+                    // On some devices a key that was deleted answers so too.
+                    self.recovered(request, |owner| owner.read_again(selector, key.clone()))?;
+                }
+                Step::Blame(proof) => return Err(self.blame(request, &key, error, proof)),
+                Step::Fail(fault) => return Err(Failure::certain(fault, error)),
+            }
+        }
+    }
+
+    /// Does something that needs the session, with the recovery of [`Self::with_key`].
+    fn recovered<T>(
+        &mut self,
+        request: Request<'_>,
+        mut work: impl FnMut(&mut Self) -> Result<T, Trouble>,
+    ) -> Result<T, Failure> {
+        let mut recovery = Recovery::default();
+        loop {
+            let error = match work(self) {
+                Ok(value) => return Ok(value),
+                Err(Trouble::Blamed(failure)) => return Err(failure),
+                Err(Trouble::Unsettled(error)) => error,
+            };
+            match recovery.next(verdict(error)) {
+                Step::FindAgain => {}
+                Step::Reconnect => self.reconnect()?,
+                Step::Settle => recovery.proof = Some(self.settle(request, None, error)?),
+                Step::Blame(proof) => {
+                    return Err(self.blame_key(request, None, error, proof, true));
+                }
+                Step::Fail(fault) => return Err(Failure::certain(fault, error)),
+            }
+        }
+    }
+
+    fn find(
+        &mut self,
+        selector: &KeySelector,
+        stale: Option<ObjectHandle>,
+    ) -> Result<KeyEntry, Trouble> {
+        let keys = &self.connection.keys;
+        let found = match stale {
+            None => keys.find(&self.session, selector),
+            Some(stale) => keys.find_again(&self.session, selector, stale),
+        };
+        match found {
+            // "No such key" is final for KMS: it is said only by a device that still has its health key, if it ever had one.
+            Err(FindError::Absent) if self.health_key_works(Operation::Decrypt) == Some(false) => {
+                let failure = Failure::of_device("the token has lost its keys");
+                Err(Trouble::Blamed(failure))
+            }
+            found => found.map_err(|error| trouble_of_find(error, selector)),
+        }
+    }
+
+    /// The key, if its attributes allow the operation. Attributes that do not are read again first, once a second: they may have
+    /// been changed on the device.
+    fn permitted(
+        &mut self,
+        selector: &KeySelector,
+        key: KeyEntry,
+        allowed: impl Fn(&KeyUsageFlags) -> bool,
+    ) -> Result<KeyEntry, Trouble> {
+        let fit = |key: &KeyEntry| {
+            key.attributes.kind == KeyKind::Aes(256) && allowed(&key.attributes.usage)
+        };
+        if fit(&key) {
+            return Ok(key);
+        }
+        let key = match self.connection.keys.is_just_read(selector) {
+            true => key,
+            false => self.read_again(selector, key)?,
+        };
+        let failure = match (fit(&key), &key.attributes.kind) {
+            (true, _) => return Ok(key),
+            (false, KeyKind::Aes(256)) => Failure::of_job(
+                KeyManagerFault::UsageNotPermitted,
+                "the key's attributes do not allow this",
+            ),
+            (false, kind) => Failure::of_job(
+                KeyManagerFault::KeyUnsuitable,
+                format!("the key is {kind:?}, not AES-256"),
+            ),
+        };
+        Err(Trouble::Blamed(failure))
+    }
+}
+
+/// Counts a ciphertext that the device has made, also one that is not used because it is wrong.
+pub(in crate::pkcs11) fn count_encryption(
+    sealed: &Result<Sealed, CallError>,
+    count: &dyn EncryptionCount,
+) {
+    match sealed {
+        Ok(_) | Err(CallError::Wrong(_) | CallError::IvReplaced) => count.count(),
+        Err(CallError::Returned(..) | CallError::NotCallable) => {}
+    }
+}
+
+/// The job's request has ended and was recorded: the HSM must not be called for it any more.
+fn abandoned() -> Failure {
+    Failure::of_job(KeyManagerFault::DeadlinePassed, "its request has ended")
+}

@@ -1,0 +1,289 @@
+//! Who is to blame for an error: the device, the key or the request.
+//!
+//! # Invariants
+//! - A device fails only if its health key fails too, on the same session. Without a health key, two keys must fail with the same error within
+//!   a second, while no other key works.
+//! - A ciphertext is called invalid only after a known-good ciphertext was decrypted on the same session: one of the same key, where the key
+//!   can encrypt.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use cryptoki::object::ObjectHandle;
+
+use super::DeviceSession;
+use crate::ekm::{KeyManagerFault, Sealed};
+use crate::pkcs11::aes_gcm::gcm::Gcm;
+use crate::pkcs11::error_attribution::failure::{Failure, Operation, Proof, Request};
+use crate::pkcs11::error_attribution::key_failures::Rejection;
+use crate::pkcs11::error_attribution::verdict::Verdict;
+use crate::pkcs11::health_key::check::{self, Checked, Checker, KnownGood};
+use crate::pkcs11::keys::table::KeyEntry;
+use crate::pkcs11::library::errors::CallError;
+use crate::pkcs11::token::open_error::OpenError;
+use crate::sync::poisoned;
+
+/// What a known-good operation with the key of a job found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KeyCheck {
+    Works,
+    Fails,
+    /// It cannot be tested: the key may not make a ciphertext to decrypt.
+    Untestable,
+    /// It should make a ciphertext to decrypt, and fails; or no key makes one that decrypts.
+    Suspect,
+}
+
+impl DeviceSession {
+    /// Whether the device works, after `error`.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub(super) fn settle(
+        &mut self,
+        request: Request<'_>,
+        key: Option<&KeyEntry>,
+        error: CallError,
+    ) -> Result<Proof, Failure> {
+        let decrypted = key.filter(|_| request.may_be_the_ciphertext(error));
+        if decrypted.is_some_and(|key| self.opens_own_ciphertext(key)) {
+            return Ok(Proof::ThisKey);
+        }
+        match self.health_key_works(request.operation) {
+            Some(true) => Ok(Proof::HealthKey),
+            Some(false) => Err(Failure::of_device(format!(
+                "{error}, and the health key fails too"
+            ))),
+            None => Ok(Proof::Nothing),
+        }
+    }
+
+    /// The failure of a job whose key has just failed with the same error, whatever the request; none: it must be settled.
+    pub(super) fn rejected_again(&self, request: Request<'_>, error: CallError) -> Option<Failure> {
+        if request.may_be_the_ciphertext(error) {
+            return None;
+        }
+        let worker = &self.worker;
+        worker.rejection_again(request.operation, request.key, error)
+    }
+
+    /// The failure of a job whose last error is `error`, after what [`Self::settle`] has proven.
+    pub(super) fn blame(
+        &mut self,
+        request: Request<'_>,
+        key: &KeyEntry,
+        error: CallError,
+        proof: Proof,
+    ) -> Failure {
+        let check = match proof {
+            Proof::ThisKey => KeyCheck::Works,
+            Proof::HealthKey | Proof::Nothing => self.check_key(request, key),
+        };
+        let names_the_key = request.verdict(error).names_the_key();
+        match (request.may_be_the_ciphertext(error), check) {
+            (true, KeyCheck::Works) => {
+                self.worker.note_success(request.operation, request.key);
+                Failure::of_job(KeyManagerFault::CiphertextInvalid, error.to_string())
+            }
+            (true, KeyCheck::Untestable) if proof == Proof::HealthKey => {
+                Failure::of_job(KeyManagerFault::CiphertextInvalid, error.to_string())
+            }
+            // A bad ciphertext or a bad key: nobody can tell, and neither may make the device fail.
+            (true, KeyCheck::Untestable | KeyCheck::Suspect) => {
+                self.reject(request, Some(key.handle), error, proof, false)
+            }
+            // It works with another input.
+            (false, KeyCheck::Works) => {
+                self.reject(request, Some(key.handle), error, Proof::ThisKey, false)
+            }
+            (_, KeyCheck::Fails) => self.blame_key(request, Some(key.handle), error, proof, true),
+            (false, KeyCheck::Untestable | KeyCheck::Suspect) => {
+                self.blame_key(request, Some(key.handle), error, proof, names_the_key)
+            }
+        }
+    }
+
+    /// The failure of a key that cannot be used, or of the device, where no health key can tell.
+    pub(super) fn blame_key(
+        &self,
+        request: Request<'_>,
+        object: Option<ObjectHandle>,
+        error: CallError,
+        proof: Proof,
+        is_proven: bool,
+    ) -> Failure {
+        let (failures, now) = (&self.worker.key_failures, Instant::now());
+        let tells_of_device = proof == Proof::Nothing
+            && failures.tells_of_device(request.operation, request.key, object, error, now);
+        match tells_of_device {
+            false => self.reject(request, object, error, proof, is_proven),
+            true => {
+                failures.clear();
+                Failure::of_device(format!(
+                    "{error} with two keys within a second, and there is no health key"
+                ))
+            }
+        }
+    }
+
+    fn reject(
+        &self,
+        request: Request<'_>,
+        object: Option<ObjectHandle>,
+        error: CallError,
+        proof: Proof,
+        is_proven: bool,
+    ) -> Failure {
+        let others = match proof {
+            Proof::ThisKey => "the key works with other inputs",
+            Proof::HealthKey => "the health key works",
+            Proof::Nothing => "there is no health key to compare with",
+        };
+        let rejection = Rejection {
+            fault: fault(request.verdict(error), proof),
+            detail: format!("{error} with the key of {}; {others}", request.key).into(),
+            error,
+            is_proven,
+        };
+        self.worker
+            .add_rejection(request.operation, request.key, object, &rejection);
+        rejection.into_failure()
+    }
+
+    /// A known-good operation with the key of the job.
+    fn check_key(&mut self, request: Request<'_>, key: &KeyEntry) -> KeyCheck {
+        if request.operation == Operation::Encrypt {
+            return match self.encrypt_known(request, key) {
+                Some(_) => KeyCheck::Works,
+                None => KeyCheck::Fails,
+            };
+        }
+        if self.opens_own_ciphertext(key) {
+            return KeyCheck::Works;
+        }
+        if !key.attributes.usage.encrypt {
+            return KeyCheck::Untestable;
+        }
+        let Some(sealed) = self.encrypt_known(request, key) else {
+            return KeyCheck::Suspect;
+        };
+        let known = KnownGood::new(key.clone(), sealed);
+        if self.checker().still_works(&known) {
+            self.connection.key_proofs.add(known);
+            return KeyCheck::Works;
+        }
+        // The HSM may encrypt wrongly instead. That is no reason to reject decryptions.
+        match self.known_good() {
+            Some(health) if !self.does_known_good(Operation::Encrypt, &health) => KeyCheck::Suspect,
+            Some(_) | None => KeyCheck::Fails,
+        }
+    }
+
+    fn encrypt_known(&mut self, request: Request<'_>, key: &KeyEntry) -> Option<Sealed> {
+        let worker = Arc::clone(&self.worker);
+        let history = Some(worker.history.of(request.key));
+        let (session, aad, plaintext) = (&self.session, check::AAD, check::PLAINTEXT);
+        let sealed = self
+            .gcm
+            .encrypt(session, key.handle, history, aad, plaintext);
+        super::count_encryption(&sealed, request.encryptions);
+        worker.watched(sealed).ok()
+    }
+
+    fn opens_own_ciphertext(&mut self, key: &KeyEntry) -> bool {
+        let known = self.connection.key_proofs.of(key.handle);
+        known.is_some_and(|known| self.checker().still_works(&known))
+    }
+
+    /// Whether the device works with its health key, in the direction of the operation; none: it has no health key.
+    pub(super) fn health_key_works(&mut self, operation: Operation) -> Option<bool> {
+        let known = self.known_good()?;
+        let works = self.does_known_good(operation, &known) || self.works_after_recovery();
+        Some(works)
+    }
+
+    fn does_known_good(&mut self, operation: Operation, known: &KnownGood) -> bool {
+        match operation {
+            Operation::Decrypt => self.checker().still_works(known),
+            Operation::Encrypt | Operation::Describe => self.checker().encrypts_again(known),
+        }
+    }
+
+    /// It may be only the handle of the health key that is stale. Or the session is lost, or an operation is still active in it.
+    fn works_after_recovery(&mut self) -> bool {
+        let checked = match self.check_health() {
+            Ok(checked) => Ok(checked),
+            Err(_) => match self.replace_session() {
+                Ok(()) => self.check_health(),
+                Err(error) => Err(error),
+            },
+        };
+        let Ok(Checked::Works(known)) = checked else {
+            return false;
+        };
+        let slot = &self.connection.known_good;
+        *slot.write().unwrap_or_else(poisoned) = Some(Arc::new(known));
+        true
+    }
+
+    fn check_health(&mut self) -> Result<Checked, OpenError> {
+        let (connection, worker) = (Arc::clone(&self.connection), Arc::clone(&self.worker));
+        let (label, history) = (&worker.settings.health_key, &worker.history);
+        let checked = self.checker().check(&connection.keys, label, history);
+        if let Err(OpenError::Crypto(CallError::Wrong(violation))) = checked {
+            worker.distrust(violation);
+        }
+        checked
+    }
+
+    fn checker(&mut self) -> Checker<'_> {
+        Checker {
+            session: &self.session,
+            gcm: &mut self.gcm,
+        }
+    }
+
+    fn known_good(&self) -> Option<Arc<KnownGood>> {
+        self.connection
+            .known_good
+            .read()
+            .unwrap_or_else(poisoned)
+            .clone()
+    }
+
+    /// Replaces a lost session. If none can be had but the present one works, the session was not lost.
+    pub(super) fn reconnect(&mut self) -> Result<(), Failure> {
+        let Err(error) = self.replace_session() else {
+            return Ok(());
+        };
+        let known = self.known_good();
+        match known.is_some_and(|known| self.checker().still_works(&known)) {
+            true => Ok(()),
+            false => Err(Failure::of_device(error.to_string())),
+        }
+    }
+
+    /// A new session, and the login that may have gone with the old one. A PIN is only tried again after it has worked.
+    fn replace_session(&mut self) -> Result<(), OpenError> {
+        let session = self.connection.slot.open_session(&self.connection.module)?;
+        self.worker.log_in(&session, &self.connection.identity)?;
+        self.session = session;
+        self.gcm = Gcm::new(self.connection.plan);
+        let hsm = &self.worker.settings.name;
+        tracing::warn!(%hsm, "a lost session was opened again");
+        Ok(())
+    }
+}
+
+/// What a key that fails is called, given what was proven.
+fn fault(verdict: Verdict, proof: Proof) -> KeyManagerFault {
+    match (verdict, proof) {
+        (Verdict::UsageNotPermitted, _) => KeyManagerFault::UsageNotPermitted,
+        (Verdict::KeyUnsuitable, _) => KeyManagerFault::KeyUnsuitable,
+        // Only another key shows that it is not the token that lacks the mechanism.
+        (Verdict::MechanismNotPermitted, Proof::HealthKey | Proof::ThisKey) => {
+            KeyManagerFault::UsageNotPermitted
+        }
+        _ => KeyManagerFault::KeyFailed,
+    }
+}

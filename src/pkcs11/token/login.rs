@@ -1,0 +1,72 @@
+//! Logging in, with the permission of who keeps the record of logins.
+//!
+//! # Invariants
+//! - `C_Login` is called only after a permission, and its end is reported: a worker that dies in between has used up an attempt at the PIN.
+
+use cryptoki::error::RvError;
+
+use super::login_record::LoginRecord;
+use super::open_error::OpenError;
+use super::slot::TokenIdentity;
+use crate::hsm_protocol::launch::LoginOutcome;
+use crate::pkcs11::library::codes;
+use crate::pkcs11::library::errors::Error;
+use crate::pkcs11::library::ffi::Session;
+use crate::secret::Secret;
+
+/// Fails when the token requires a login and no PIN is configured.
+pub(in crate::pkcs11) fn check_pin(
+    identity: &TokenIdentity,
+    pin: Option<&Secret>,
+) -> Result<(), OpenError> {
+    match identity.requires_login && pin.is_none() {
+        true => Err(OpenError::PinMissing),
+        false => Ok(()),
+    }
+}
+
+/// Logs in, once; without a PIN the token needs no login, see [`check_pin`].
+pub(in crate::pkcs11) fn log_in(
+    session: &Session,
+    identity: &TokenIdentity,
+    pin: Option<&Secret>,
+    logins: &dyn LoginRecord,
+) -> Result<(), OpenError> {
+    if pin.is_none() {
+        return Ok(());
+    }
+    logins
+        .begins(&identity.of_login())
+        .map_err(OpenError::LoginRefused)?;
+    let outcome = call_login(session, pin);
+    logins.ended(match &outcome {
+        Ok(()) => LoginOutcome::LoggedIn,
+        Err(OpenError::PinRefused(code)) => LoginOutcome::Rejected(codes::number(*code)),
+        Err(_) => LoginOutcome::Other,
+    });
+    outcome
+}
+
+/// The login belongs to the token and the process: being logged in already is success.
+fn call_login(session: &Session, pin: Option<&Secret>) -> Result<(), OpenError> {
+    let Some(pin) = pin else {
+        return Ok(());
+    };
+    match session.login(pin.expose().as_bytes()) {
+        Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
+        Err(Error::Pkcs11(code, _)) if is_about_the_pin(code) => Err(OpenError::PinRefused(code)),
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Not `UserPinNotInitialized`: it says nothing about this PIN, locks nothing, and ends once somebody has set one.
+fn is_about_the_pin(code: RvError) -> bool {
+    matches!(
+        code,
+        RvError::PinIncorrect
+            | RvError::PinInvalid
+            | RvError::PinLenRange
+            | RvError::PinExpired
+            | RvError::PinLocked
+    )
+}

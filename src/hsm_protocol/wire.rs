@@ -170,4 +170,12 @@ impl<'a> Reader<'a> {
     pub(super) fn rest(self) -> &'a [u8] {
         self.0
     }
+
+    /// Nothing is left over.
+    pub(super) fn end(self) -> Result<(), FrameError> {
+        match self.0.is_empty() {
+            true => Ok(()),
+            false => Err(FrameError::Long),
+        }
+    }
 }

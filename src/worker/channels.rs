@@ -15,10 +15,10 @@ use crate::hsm_protocol::{Batch, FromSession, Job, MAX_CONTROL_FRAME, MAX_FRAME,
 use crate::pkcs11::JobChannel;
 
 /// So long after the first job of a packet began, its answers go out. The next job begins before that, and may take longer.
-const HOLD: Duration = Duration::from_micros(150);
+const HOLD: Duration = Duration::from_micros(500);
 
 /// A packet that was read within this time had been waiting: the session did not have to sleep for it.
-const NO_SLEEP: Duration = Duration::from_micros(5);
+const NO_SLEEP: Duration = Duration::from_micros(15);
 
 /// The socket of one session.
 ///

@@ -20,9 +20,11 @@
 //! mistakes of the caller or of the configuration: see [`SandboxError`].
 //!
 //! # How an operator finds the path that a library was denied
-//! The library knows and seldom says so. [`denied_paths`] guesses from the configuration. Since ABI 7 (Linux 6.15) the kernel writes
+//! The library knows and seldom says so. [`denied_paths`] compares what the configuration and the library's own file name with the rules
+//! of the sandbox; a worker adds the result to the reason of a failed opening. Since ABI 7 (Linux 6.15) the kernel writes
 //! each denial to the audit log if auditing is on: `ausearch -m LANDLOCK_ACCESS` shows the right and the path. Nothing else works without
-//! privileges: a seccomp notification for each opened file would stop the library until a second process has answered.
+//! privileges. A seccomp notification for each opened file would need a second process that reads the memory of the library's process,
+//! which the sandbox forbids; and a second opening without the sandbox would let a library choose to run without it.
 //!
 //! # Limits
 //! - Landlock knows files by inode and directory, not by name. A second hard link to a hidden file, or a bind mount of its directory, can be read.
@@ -38,6 +40,7 @@ mod files;
 mod filter;
 mod grants;
 mod links;
+mod named_paths;
 mod process;
 mod protections;
 mod read_rules;
@@ -46,10 +49,11 @@ mod threads;
 
 use std::path::PathBuf;
 
-pub use diagnosis::{Denied, NamedPath, Obstacle, denied_paths, named_paths};
+pub use diagnosis::{Denied, Obstacle, denied_paths};
 pub use error::SandboxError;
 use files::Files;
 use grants::{Lifetime, Reading};
+pub use named_paths::{NamedPath, Source, named_paths, paths_in_library};
 pub use protections::{Exposed, Missing, Protections};
 pub use read_rules::ReadRules;
 

@@ -17,6 +17,7 @@
 mod administration;
 mod channels;
 mod complain;
+mod confinement;
 mod error;
 mod launcher;
 mod log;

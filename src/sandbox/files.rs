@@ -29,7 +29,7 @@ const BIND: (&str, u32) = ("no TCP listener on a chosen port", 4);
 const DEVICES: (&str, u32) = ("no commands to devices", 5);
 
 /// Devices that programs write to without an effect.
-const HARMLESS: [&str; 5] = [
+pub(super) const HARMLESS: [&str; 5] = [
     "/dev/null",
     "/dev/zero",
     "/dev/full",

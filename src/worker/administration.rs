@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 
+use super::confinement::Confinement;
 use super::error::WorkerError;
 use super::logins::Logins;
 use super::parts::WorkerParts;
@@ -16,7 +17,7 @@ use crate::ekm::KeySelector;
 use crate::hsm_protocol::administration::{Answer, Request};
 use crate::hsm_protocol::packet::{self, Wait};
 use crate::hsm_protocol::{MAX_CONTROL_FRAME, NewKey, Pkcs11Settings};
-use crate::pkcs11::{KeyObject, OpenToken, TokenKeys};
+use crate::pkcs11::{CreateKeyError, KeyObject, OpenToken, TokenKeys};
 
 /// Does what the command asks for until the command ends the channel.
 ///
@@ -27,6 +28,7 @@ pub(super) fn run(parts: WorkerParts) -> Result<(), WorkerError> {
     let mut administrator = Administrator {
         logins: Logins::new(parts.launcher, &settings.pin),
         settings,
+        confinement: None,
         token: None,
         keys: HashMap::new(),
     };
@@ -58,6 +60,8 @@ fn next(control: &OwnedFd) -> io::Result<Option<Request>> {
 struct Administrator {
     settings: Pkcs11Settings,
     logins: Logins,
+    /// The sandbox, once it is applied.
+    confinement: Option<Confinement>,
     token: Option<OpenToken>,
     /// The keys that the command knows, by number.
     keys: HashMap<u64, KeyObject>,
@@ -81,9 +85,13 @@ impl Administrator {
         if self.token.is_some() {
             return Err("the token is open already".to_owned());
         }
-        let pin = prepare(&self.settings)?;
+        let (pin, confinement) = prepare(&self.settings)?;
+        self.confinement = Some(confinement);
         let token = OpenToken::open(self.settings.clone(), pin, &self.logins);
-        let token = token.map_err(|error| error.to_string())?;
+        let token = token.map_err(|error| match self.logins.was_rejected() {
+            true => error.to_string(),
+            false => self.explain(error.to_string()),
+        })?;
         let answer = Answer::opened(&token.describe(), token.gcm());
         self.token = Some(token);
         Ok(answer)
@@ -107,7 +115,11 @@ impl Administrator {
 
     fn create(&mut self, new: &NewKey) -> Result<Answer, String> {
         let token = self.token.as_mut().ok_or_else(not_open)?;
-        let key = token.create(new).map_err(|error| error.to_string())?;
+        let key = token.create(new).map_err(|error| match error {
+            // A token that is stored in files writes a new key to them.
+            CreateKeyError::Refused(_) => self.explain(error.to_string()),
+            error => error.to_string(),
+        })?;
         let answer = Answer::KeyCreated(key.key.clone());
         self.keys.insert(key.key.number, key);
         Ok(answer)
@@ -137,6 +149,14 @@ impl Administrator {
                 made.map(Answer::Is).map_err(|error| error.to_string())
             }
             _ => Err("the request names no key".to_owned()),
+        }
+    }
+
+    /// The reason, with what the sandbox denies.
+    fn explain(&self, reason: String) -> String {
+        match &self.confinement {
+            Some(confinement) => confinement.explain(reason),
+            None => reason,
         }
     }
 

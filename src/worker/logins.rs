@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
@@ -15,6 +16,7 @@ use crate::sync::poisoned;
 pub(super) struct Logins {
     launcher: Mutex<LauncherLink>,
     pin: PinFingerprint,
+    was_rejected: AtomicBool,
 }
 
 impl Logins {
@@ -23,7 +25,13 @@ impl Logins {
         Self {
             launcher: Mutex::new(launcher),
             pin: fingerprint(pin),
+            was_rejected: AtomicBool::new(false),
         }
+    }
+
+    /// Returns whether the token rejected the PIN, or no login was allowed.
+    pub(super) fn was_rejected(&self) -> bool {
+        self.was_rejected.load(Ordering::Relaxed)
     }
 }
 
@@ -31,10 +39,14 @@ impl LoginRecord for Logins {
     fn begins(&self, token: &str) -> Result<(), String> {
         let launcher = self.launcher.lock().unwrap_or_else(poisoned);
         let begins = launcher.login_begins(id_of(token), self.pin);
+        self.was_rejected
+            .fetch_or(begins.is_err(), Ordering::Relaxed);
         begins.map_err(|refused| refused.to_string())
     }
 
     fn ended(&self, outcome: LoginOutcome) {
+        let is_rejected = matches!(outcome, LoginOutcome::Rejected(_));
+        self.was_rejected.fetch_or(is_rejected, Ordering::Relaxed);
         let launcher = self.launcher.lock().unwrap_or_else(poisoned);
         // Without the launcher this process is about to be killed.
         drop(launcher.login_ended(outcome));

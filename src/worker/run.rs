@@ -1,11 +1,11 @@
 //! The worker at work: the token, with the channels to the front.
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::channels::{ControlChannel, SessionChannel};
+use super::confinement::Confinement;
 use super::error::WorkerError;
 use super::log;
 use super::logins::Logins;
@@ -13,7 +13,6 @@ use super::parts::WorkerParts;
 use crate::ekm::{ExpectedKey, KeySelector};
 use crate::hsm_protocol::{News, Order, Pkcs11Settings};
 use crate::pkcs11::Token;
-use crate::sandbox;
 use crate::secret::Secret;
 use crate::sync::{End, essential_thread, thread};
 
@@ -29,8 +28,8 @@ pub(super) fn run(parts: WorkerParts) -> Result<(), WorkerError> {
     let control = Arc::new(ControlChannel::new(parts.control));
     log::start(&control);
     let to_front = Arc::clone(&control);
-    let pin = match prepare(&settings) {
-        Ok(pin) => pin,
+    let (pin, confinement) = match prepare(&settings) {
+        Ok(prepared) => prepared,
         Err(reason) => {
             control.send(&News::NotOpened {
                 reason,
@@ -45,7 +44,7 @@ pub(super) fn run(parts: WorkerParts) -> Result<(), WorkerError> {
         settings,
         pin,
         logins,
-        Arc::new(move |news| to_front.send(&news)),
+        Arc::new(move |news| to_front.send(&explained(news, &confinement))),
     );
     let (of_orders, orders) = (token.clone(), Arc::clone(&control));
     // Without the front nobody needs this process.
@@ -60,7 +59,7 @@ pub(super) fn run(parts: WorkerParts) -> Result<(), WorkerError> {
 }
 
 /// Reads the PIN; then the process gives up what a PKCS#11 library does not need. Returns why the token must not be opened.
-pub(super) fn prepare(settings: &Pkcs11Settings) -> Result<Option<Secret>, String> {
+pub(super) fn prepare(settings: &Pkcs11Settings) -> Result<(Option<Secret>, Confinement), String> {
     let pin = settings.pin.clone();
     // In a thread that ends: a sandbox holds for one thread, and reading a file with a time limit starts another one.
     let read = thread("pin", move || pin.read()).map_err(|error| format!("no thread: {error}"))?;
@@ -68,32 +67,23 @@ pub(super) fn prepare(settings: &Pkcs11Settings) -> Result<Option<Secret>, Strin
         Ok(pin) => pin.map_err(|error| format!("the PIN: {error}"))?,
         Err(_) => return Err("the PIN cannot be read".to_owned()),
     };
-    let protections = match settings.danger_no_sandbox {
-        true => sandbox::Launcher.apply(),
-        false => sandbox_of(settings)
-            .apply()
-            .map_err(|error| format!("the sandbox: {error}"))?,
-    };
-    protections.log("worker");
-    Ok(pin)
+    Ok((pin, Confinement::apply(settings)?))
 }
 
-fn sandbox_of(settings: &Pkcs11Settings) -> sandbox::Worker {
-    let variables = settings.environment.0.iter();
-    let variables = variables.map(|(name, value)| (name.as_str(), value.as_str()));
-    let named = sandbox::named_paths(variables).into_iter();
-    let named = named.map(|named| named.path).filter(|path| path.exists());
-    sandbox::Worker {
-        // The configuration has a warning about those that do not exist.
-        writable: existing(&settings.writable),
-        unreadable: settings.secrets.clone(),
-        readable: named.chain([settings.module.clone()]).collect(),
+/// A failed opening is reported with the paths that the sandbox denies, unless the PIN was the reason.
+fn explained(news: News, confinement: &Confinement) -> News {
+    match news {
+        News::NotOpened {
+            reason,
+            is_final: false,
+            is_limit,
+        } => News::NotOpened {
+            reason: confinement.explain(reason),
+            is_final: false,
+            is_limit,
+        },
+        news => news,
     }
-}
-
-fn existing(paths: &[PathBuf]) -> Vec<PathBuf> {
-    let existing = paths.iter().filter(|path| path.exists());
-    existing.cloned().collect()
 }
 
 fn serve(token: &Token, sessions: Vec<OwnedFd>) {

@@ -38,6 +38,7 @@ mod conformance;
 mod connection_age;
 mod credential_new;
 mod cut_bodies;
+mod denied_paths;
 mod descriptors;
 mod dialects;
 mod floods;

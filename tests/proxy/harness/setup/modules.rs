@@ -48,6 +48,11 @@ impl Setup {
         }
     }
 
+    /// Takes a file or directory from what the modules may write.
+    pub fn not_writable(&mut self, path: &Path) {
+        self.writable.retain(|known| known != path);
+    }
+
     /// The control file of the first faulty module, or of the second.
     pub fn control_file(&self, device: &str) -> PathBuf {
         self.directory.join(format!("faulty-control-{device}"))

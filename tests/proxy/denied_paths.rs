@@ -1,0 +1,75 @@
+//! A library that the sandbox keeps from a path: the log and the commands name the path and the setting.
+
+use std::fs;
+
+use crate::harness::Proxy;
+use crate::harness::command::run;
+use crate::harness::product::Product;
+use crate::harness::setup::Setup;
+
+const SETTING: &str = "add it to writable of this [[hsm]]";
+
+/// The token's directory is not writable, and holds nothing: SoftHSM opens a token that is there without writing.
+fn without_tokens(setup: &mut Setup) -> String {
+    let tokens = setup.token.tokens();
+    setup.not_writable(&tokens);
+    fs::remove_dir_all(&tokens).unwrap();
+    fs::create_dir(&tokens).unwrap();
+    tokens.canonicalize().unwrap().display().to_string()
+}
+
+fn stores_tokens_in_files() -> bool {
+    Product::under_test() == Product::SoftHsm
+}
+
+#[test]
+fn a_token_directory_that_is_not_writable_is_named_in_log_and_command() {
+    if !stores_tokens_in_files() {
+        return;
+    }
+    let mut tokens = String::new();
+    let proxy = Proxy::launch(|setup| tokens = without_tokens(setup));
+    let line = proxy.daemon.wait_for("why not", |line| {
+        line["message"] == "the HSM cannot be opened"
+    });
+    let error = line["error"].as_str().unwrap();
+    let named = format!("{tokens} (named by ");
+    assert!(error.contains(&named) && error.contains(SETTING), "{line}");
+    let why = ["the sandbox may be the reason: ", &named, SETTING];
+    run(&proxy.setup, &["check-config", "--hsm"]).expect(1, &why);
+    let answer = run(&proxy.setup, &["check-config", "--hsm", "--json"]).json();
+    assert!(answer["faults"].is_array() && answer["checks"]["faults"].to_string().contains(&named));
+}
+
+/// A key cannot be stored.
+#[test]
+fn a_key_that_cannot_be_made_names_the_token_directory() {
+    if !stores_tokens_in_files() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut setup = Setup::new(directory.path());
+    let tokens = setup.token.tokens();
+    setup.not_writable(&tokens);
+    let named = tokens.canonicalize().unwrap();
+    let why = [named.to_str().unwrap(), SETTING];
+    run(&setup, &["key", "create", "--label", "new-one"]).expect(1, &why);
+    setup.writable(&tokens);
+    run(&setup, &["key", "create", "--label", "new-one"]).expect(0, &["new-one"]);
+}
+
+/// Nothing is said of the sandbox when the PIN is the reason, or when there is none.
+#[test]
+fn other_reasons_are_left_as_they_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut setup = Setup::new(directory.path());
+    setup.not_writable(&setup.token.tokens());
+    let wrong = setup.write_private("wrong-pin", "0000");
+    setup.set("hsm", "pin", &format!("{{ file = {wrong:?} }}"));
+    let refused = run(&setup, &["check-config", "--hsm"]).expect(1, &["refuses the PIN"]);
+    assert!(!refused.stderr.contains("sandbox"), "{refused}");
+    setup.set("hsm", "danger_no_sandbox", "true");
+    setup.set("hsm", "token", "{ label = \"nobody\" }");
+    let absent = run(&setup, &["check-config", "--hsm"]).expect(1, &["nobody"]);
+    assert!(!absent.stderr.contains("may be the reason"), "{absent}");
+}

@@ -7,6 +7,7 @@ mod losses;
 mod queue;
 #[cfg(feature = "otlp")]
 mod spans;
+mod text;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, stdout};
@@ -29,6 +30,7 @@ use line::Sink;
 use queue::Queue;
 #[cfg(feature = "otlp")]
 use spans::Spans;
+use text::TextFields;
 
 /// How long the end waits for whoever reads the log.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -103,7 +105,7 @@ fn lines(format: LogFormat, queue: &Arc<Queue>) -> Box<dyn Layer<Registry> + Sen
         has_priorities,
     });
     match format {
-        LogFormat::Text => lines.boxed(),
+        LogFormat::Text => lines.fmt_fields(TextFields).boxed(),
         LogFormat::Json => lines.event_format(Json).boxed(),
     }
 }

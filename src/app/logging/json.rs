@@ -55,10 +55,10 @@ fn line(event: &Event<'_>, at: SystemTime) -> Vec<u8> {
 }
 
 /// The field that holds the fields of a worker's event, as one JSON object.
-const RELAYED: &str = "relayed";
+pub(super) const RELAYED: &str = "relayed";
 
 /// Names that a line has only once.
-const RESERVED: [&str; 4] = ["timestamp", "level", "message", "target"];
+pub(super) const RESERVED: [&str; 4] = ["timestamp", "level", "message", "target"];
 
 /// What takes the fields of an event.
 struct Members(JsonLine);

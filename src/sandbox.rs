@@ -148,22 +148,28 @@ pub struct Front {
 impl Front {
     /// Restricts the process for good. Call it before there are threads: an earlier thread would keep its access to files.
     ///
-    /// # Errors
-    /// When a path in `writable` does not exist, or when threads that run already have not ended within two seconds. What was given
-    /// up by then stays so.
-    pub fn apply(&self) -> Result<Protections, SandboxError> {
+    /// Each protection is independent of the others. One that a mistake prevents is in [`Protections::missing`] with its reason, and
+    /// [`Protections::has_mistake`] is true then: a path in `writable` does not exist, or threads that run already have not ended within two
+    /// seconds.
+    pub fn apply(&self) -> Protections {
         let mut protections = Launcher.apply();
-        threads::wait_until_single()?;
+        let threads = threads::wait_until_single();
+        capabilities::keep(capabilities::FRONT, &mut protections);
+        match threads.and_then(|()| self.files()) {
+            Ok(files) => files.apply(&mut protections),
+            Err(mistake) => Files::prevented(&mistake, &mut protections),
+        }
+        filter::apply(&system_calls::front(), &mut protections);
+        protections
+    }
+
+    fn files(&self) -> Result<Files, SandboxError> {
         let reading = Reading {
             lifetime: Lifetime::Long,
             readable: &self.readable,
             unreadable: &self.unreadable,
             credentials: self.credentials.as_deref(),
         };
-        capabilities::keep(capabilities::FRONT, &mut protections);
-        let plan = grants::plan(&reading, &self.writable);
-        Files::front(plan, &self.writable)?.apply(&mut protections);
-        filter::apply(&system_calls::front(), &mut protections);
-        Ok(protections)
+        Files::front(grants::plan(&reading, &self.writable), &self.writable)
     }
 }

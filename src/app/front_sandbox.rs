@@ -7,50 +7,32 @@ use std::sync::Arc;
 use super::first_reading::FirstReading;
 use crate::config::Reading;
 use crate::read_file;
-use crate::sandbox::{Front, Launcher, Protections, ReadRules, SandboxError};
+use crate::sandbox::{Front, Protections, ReadRules};
 
-/// What [`Front`] protects beyond [`Launcher`].
-const WITHOUT: &str =
-    "file access, no needless capabilities, system call filter, no executable memory";
-
-/// What the process gave up, and why that is not more.
+/// What the process gave up.
 pub(super) struct FrontSandbox {
     protections: Protections,
-    failure: Option<SandboxError>,
     reads: Arc<ReadRules>,
     /// The PIN files that the sandbox was made for, and those that were reported.
     pins: HashSet<PathBuf>,
 }
 
 impl FrontSandbox {
-    /// Restricts the process for good. To be called before it has threads. A sandbox that cannot be applied does not keep the service
-    /// from starting: [`FrontSandbox::log`] reports it.
+    /// Restricts the process for good. To be called before it has threads. A protection that cannot be applied
+    /// does not keep the service from starting: [`FrontSandbox::log`] reports it.
     pub(super) fn apply(start: &FirstReading) -> Self {
         let sandbox = of(start);
-        let (protections, failure) = match sandbox.apply() {
-            Ok(protections) => (protections, None),
-            Err(error) => (Launcher.apply(), Some(error)),
-        };
+        let protections = sandbox.apply();
         Self {
             reads: Arc::new(protections.reads().clone()),
             protections,
-            failure,
             pins: sandbox.unreadable.into_iter().collect(),
         }
     }
 
     /// Logs what is active and what is missing. To be called once the log exists.
     pub(super) fn log(&self) {
-        match &self.failure {
-            None => self.protections.log("front"),
-            Some(error) => tracing::error!(
-                process = "front",
-                active = self.protections.active().join(", "),
-                missing = WITHOUT,
-                %error,
-                "sandbox not applied: this process can read PIN files; remove the cause and restart the proxy"
-            ),
-        }
+        self.protections.log("front");
     }
 
     /// Logs which files of a later configuration this process cannot read, and which PIN files it can read, before it is started again.

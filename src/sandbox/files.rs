@@ -129,6 +129,11 @@ impl Files {
         self.rules.push((path, rights));
     }
 
+    /// Notes that there are no rules, because of a mistake.
+    pub(super) fn prevented(mistake: &SandboxError, protections: &mut Protections) {
+        protections.note_mistake(FILES, mistake);
+    }
+
     /// Restricts the calling thread for good.
     pub(super) fn apply(self, protections: &mut Protections) {
         let (exposed, reads) = (self.exposed.clone(), self.reads.clone());

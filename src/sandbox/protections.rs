@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::error::SandboxError;
 use super::read_rules::ReadRules;
 
 /// A protection that is not active.
@@ -39,6 +40,7 @@ impl fmt::Display for Exposed {
 pub struct Protections {
     active: Vec<&'static str>,
     missing: Vec<Missing>,
+    has_mistake: bool,
     exposed: Vec<Exposed>,
     landlock_abi: Option<u32>,
     reads: ReadRules,
@@ -53,6 +55,11 @@ impl Protections {
     /// The protections that are not active, with the reasons.
     pub fn missing(&self) -> &[Missing] {
         &self.missing
+    }
+
+    /// Whether a mistake of the caller or the configuration, and not the kernel, is the reason why a protection is not active.
+    pub fn has_mistake(&self) -> bool {
+        self.has_mistake
     }
 
     /// Files in `unreadable` that can be read all the same, with the reason.
@@ -70,21 +77,26 @@ impl Protections {
         &self.reads
     }
 
-    /// Logs one line, a warning if a protection is missing, and a warning per exposed file. `process` is "front", for example.
+    /// Logs one line, which is a warning if the kernel lacks a protection and an error if a mistake prevents one, and a warning per exposed file. `process` is "front", for example.
     pub fn log(&self, process: &str) {
         let (active, landlock_abi) = (self.active.join(", "), self.landlock_abi);
-        match self.missing.is_empty() {
-            true => tracing::info!(process, active, landlock_abi, "sandbox active"),
-            false => {
-                let missing = self.describe_missing();
-                tracing::warn!(
-                    process,
-                    active,
-                    missing,
-                    landlock_abi,
-                    "sandbox incomplete; a newer kernel or fewer restrictions of the service's environment would complete it"
-                );
-            }
+        let missing = self.describe_missing();
+        match (self.missing.is_empty(), self.has_mistake) {
+            (true, _) => tracing::info!(process, active, landlock_abi, "sandbox active"),
+            (false, true) => tracing::error!(
+                process,
+                active,
+                missing,
+                landlock_abi,
+                "sandbox incomplete; remove the cause and restart the proxy"
+            ),
+            (false, false) => tracing::warn!(
+                process,
+                active,
+                missing,
+                landlock_abi,
+                "sandbox incomplete; a newer kernel or fewer restrictions of the service's environment would complete it"
+            ),
         }
         for exposed in &self.exposed {
             tracing::warn!(process, file = %exposed.file.display(), problem = %exposed, "a secret file is not hidden from this process");
@@ -109,6 +121,11 @@ impl Protections {
                 reason: reason.to_string(),
             }),
         }
+    }
+
+    pub(super) fn note_mistake(&mut self, protection: &'static str, mistake: &SandboxError) {
+        self.note(protection, Err(mistake));
+        self.has_mistake = true;
     }
 
     pub(super) fn set_landlock_abi(&mut self, abi: u32) {

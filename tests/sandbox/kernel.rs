@@ -86,11 +86,40 @@ fn a_kernel_without_a_protection_is_a_warning_and_the_others_hold() {
 }
 
 #[test]
-fn a_process_with_threads_is_not_restricted_by_halves() {
-    for sandbox in ["worker", "front"] {
-        let report = run(sandbox, strings!["threads=2"], &[]);
-        let error = report.of("error");
-        assert!(error.contains("has 3 threads"), "{error}");
+fn a_library_is_not_loaded_in_a_process_with_threads() {
+    let report = run("worker", strings!["threads=2"], &[]);
+    let error = report.of("error");
+    assert!(error.contains("has 3 threads"), "{error}");
+}
+
+/// What prevents Landlock prevents nothing else.
+#[test]
+fn the_front_has_its_other_protections_when_files_cannot_be_restricted() {
+    let place = Place::new();
+    let (outside, gone) = (place.file("file"), place.path("gone"));
+    let mistakes = [
+        (format!("writable={gone}"), gone.as_str()),
+        ("threads=2".to_owned(), "has 3 threads"),
+    ];
+    let acts = strings!["write:{outside}"; "clone3"; "map-executable"];
+    for (mistake, reason) in mistakes {
+        let report = run("front", &[mistake], acts);
+        let missing = report.all("missing");
+        assert_eq!(missing.len(), 1, "{missing:?}");
+        assert!(missing[0].starts_with("file access: "), "{missing:?}");
+        assert!(missing[0].contains(reason), "{missing:?}");
+        assert_eq!(report.of("mistake"), "true");
+        assert_eq!(report.of(&acts[0]), "ok");
+        assert_eq!(report.of(&acts[1]), "ENOSYS");
+        assert_eq!(report.of(&acts[2]), "EPERM");
+        let active = report.all("active");
+        for protection in [
+            "system call filter",
+            "no needless capabilities",
+            "not dumpable",
+        ] {
+            assert!(active.contains(&protection), "{active:?}");
+        }
     }
 }
 

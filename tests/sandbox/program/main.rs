@@ -88,13 +88,13 @@ fn apply(arguments: &Arguments) -> Result<Protections, SandboxError> {
             unreadable: paths(&arguments.unreadable),
         }
         .apply(),
-        "front" => Front {
+        "front" => Ok(Front {
             readable: paths(&arguments.readable),
             writable: paths(&arguments.writable),
             unreadable: paths(&arguments.unreadable),
             credentials: arguments.credentials.clone(),
         }
-        .apply(),
+        .apply()),
         other => panic!("unknown sandbox {other}"),
     }
 }
@@ -106,6 +106,7 @@ fn print(protections: &Protections) {
     for missing in protections.missing() {
         println!("missing\t{}: {}", missing.protection, missing.reason);
     }
+    println!("mistake\t{}", protections.has_mistake());
     for exposed in protections.exposed() {
         println!("exposed\t{exposed}");
     }

@@ -8,6 +8,7 @@
 //!   force, and the log says so.
 //! - At most one worker is being opened at a time.
 //! - After a final refusal, such as a wrong PIN, nothing is tried until the settings change.
+//! - Settings that failed for another reason are tried again after pauses, beside the worker that serves with the old ones.
 
 mod hanging;
 mod opening;
@@ -94,6 +95,8 @@ impl Supervisor {
             Event::SessionEnded(worker) if self.serves(worker) => self.kill(worker),
             Event::Ended(worker, how) => self.ended(worker, how),
             Event::Settings(settings) => self.change(*settings),
+            // The file that is watched is the one of the new settings.
+            Event::LibraryChanged if self.may_retry_settings() => self.replace(Purpose::Settings),
             Event::LibraryChanged => self.replace(Purpose::Library),
             Event::KeysChanged => self.tell_keys(),
             Event::Opened(_) | Event::NotOpened(..) | Event::SessionEnded(_) | Event::Stop => {}
@@ -197,7 +200,7 @@ impl Supervisor {
         if former.token != now.token {
             self.shared.trust.restore();
         }
-        self.uses_last_good = false;
+        self.rejected = None;
         if let Some(opening) = self.opening.take() {
             self.retired.push(Retired::new(opening.life));
         }

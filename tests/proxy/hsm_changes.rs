@@ -4,13 +4,17 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use rustix::process::Signal;
+
 use crate::harness::control::Function;
 use crate::harness::load::Stop;
 use crate::harness::metrics::eventually;
 use crate::harness::outage::two_faulty;
-use crate::harness::token::PIN;
+use crate::harness::process::signal;
+use crate::harness::token::{HEALTH_KEY, PIN};
 use crate::harness::wire::encrypt_body;
 use crate::harness::{PAYMENTS, Proxy};
+use crate::workers::{only_worker, successor};
 
 /// Encrypts until told to stop; every request must succeed.
 fn load(proxy: &Proxy, stop: &AtomicBool) -> usize {
@@ -182,6 +186,70 @@ fn settings_that_do_not_open_the_hsm_leave_the_old_ones_in_force() {
         Some(1.0)
     );
     assert_eq!(proxy.admin("/readyz").status, 200);
+}
+
+/// Nobody has to change the configuration once more: the token that was not there is tried again.
+#[test]
+fn settings_that_did_not_open_the_hsm_are_tried_again() {
+    let mut proxy = Proxy::start();
+    proxy.reconfigure(|setup| setup.set("hsm", "token", "{ label = \"comes-later\" }"));
+    proxy.daemon.wait_for("that the old settings stay", |line| {
+        let message = line["message"].as_str().unwrap_or_default();
+        message.contains("goes on with the old ones")
+    });
+    let attempts = || {
+        let labels = [("hsm", "hsm-a"), ("outcome", "failed")];
+        proxy
+            .metric("xks_hsm_open_attempts_total", &labels)
+            .unwrap_or(0.0)
+    };
+    let first = attempts();
+    eventually("another attempt", || (attempts() > first).then_some(()));
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+    // The worker that serves dies: the next one has the settings that open, and the new ones are still tried.
+    let worker = only_worker(&proxy, "hsm-a");
+    signal(worker, Signal::KILL);
+    successor(&proxy, "hsm-a", worker);
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+    proxy.setup.token.other("comes-later");
+    proxy
+        .setup
+        .token
+        .tool_on("comes-later", "key", &["--label", HEALTH_KEY]);
+    proxy.daemon.wait_for("the new settings", |line| {
+        line["message"] == "the HSM's new settings are in force"
+    });
+}
+
+/// The old settings serve on, and the token has seen the wrong PIN once.
+#[test]
+fn a_wrong_pin_in_new_settings_is_tried_once() {
+    let mut control = None;
+    let mut proxy = Proxy::start_with(|setup| {
+        setup.set("health", "interval", "\"100ms\"");
+        control = Some(setup.faulty_module());
+    });
+    let control = control.unwrap();
+    let wrong = proxy.setup.write_private("wrong-pin", "000000");
+    let before = control.calls(Function::Login);
+    proxy.reconfigure(|setup| setup.set("hsm", "pin", &format!("{{ file = {wrong:?} }}")));
+    proxy.daemon.wait_for("that the PIN is refused", |line| {
+        let reason = line["reason"].as_str().unwrap_or_default();
+        reason.contains("refuses the PIN")
+    });
+    // The first pause of a retry is a second.
+    let checks = || {
+        let labels = [("hsm", "hsm-a"), ("outcome", "ok")];
+        proxy
+            .metric("xks_hsm_health_checks_total", &labels)
+            .unwrap_or(0.0)
+    };
+    let first = checks();
+    eventually("thirty health checks", || {
+        (checks() >= first + 30.0).then_some(())
+    });
+    assert_eq!(control.calls(Function::Login), before + 1);
+    proxy.caller(&PAYMENTS).encrypt("orders", b"x");
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn workers_of(launcher: u32, hsm: &str) -> Vec<u32> {
 
 /// Waits until an HSM has exactly one worker, and returns it.
 #[track_caller]
-fn only_worker(proxy: &Proxy, hsm: &str) -> u32 {
+pub fn only_worker(proxy: &Proxy, hsm: &str) -> u32 {
     eventually("one worker", || {
         match workers_of(proxy.daemon.id(), hsm).as_slice() {
             [worker] => Some(*worker),
@@ -35,7 +35,7 @@ fn only_worker(proxy: &Proxy, hsm: &str) -> u32 {
 
 /// Waits until another worker than this one serves the HSM, and returns it.
 #[track_caller]
-fn successor(proxy: &Proxy, hsm: &str, former: u32) -> u32 {
+pub fn successor(proxy: &Proxy, hsm: &str, former: u32) -> u32 {
     eventually("the end of the former worker", || {
         (!runs(former)).then_some(())
     });

@@ -18,7 +18,7 @@ impl Supervisor {
         }
         let settings = self.shared.settings.load_full();
         let sessions = u16::try_from(settings.sessions).unwrap_or(u16::MAX);
-        let choice = match self.uses_last_good {
+        let choice = match self.uses_last_good(purpose) {
             true => SettingsChoice::LastGood,
             false => SettingsChoice::Current,
         };
@@ -52,7 +52,9 @@ impl Supervisor {
         let hsm = &self.shared.name;
         match purpose {
             Purpose::Serve => {}
-            Purpose::Settings => tracing::info!(%hsm, "the HSM's new settings are in force"),
+            Purpose::Settings | Purpose::SettingsAlone => {
+                tracing::info!(%hsm, "the HSM's new settings are in force");
+            }
             Purpose::Library => tracing::info!(%hsm, "the HSM's new library is in use"),
             Purpose::Hang => {
                 tracing::warn!(%hsm, "another worker has taken over from the one that hangs");
@@ -66,6 +68,7 @@ impl Supervisor {
         if let Some(old) = self.serving.replace(serving) {
             self.retired.push(Retired::new(old.life));
         }
+        self.retry_settings();
     }
 
     /// The worker that was being opened could not open the token.
@@ -85,22 +88,24 @@ impl Supervisor {
             return self.rest();
         }
         match (self.serving.take(), purpose) {
-            (None, Purpose::Settings | Purpose::Serve | Purpose::Library | Purpose::Hang) => {
-                self.give_up(&why);
-            }
-            (Some(serving), _) if why.is_limit => {
+            (None, _) => self.give_up(purpose, &why),
+            (Some(serving), _) if why.is_limit && self.may_give_way(purpose) => {
                 // The token does not serve two workers at once: this one gives way.
                 self.shared.suspend(serving.life.worker(), &why.reason);
                 self.suspended_since = Some(Instant::now());
                 self.retired.push(Retired::new(serving.life));
+                let purpose = match purpose {
+                    Purpose::Settings => Purpose::SettingsAlone,
+                    purpose => purpose,
+                };
                 self.attempt_after(LOOK_EVERY, purpose);
             }
-            (Some(serving), Purpose::Settings) => {
+            (Some(serving), Purpose::Settings | Purpose::SettingsAlone) => {
                 self.serving = Some(serving);
-                self.uses_last_good = true;
-                self.shared.rejects_settings.store(true, Ordering::Relaxed);
+                self.reject_settings(why.is_final);
                 let (hsm, reason) = (&self.shared.name, &why.reason);
                 tracing::error!(%hsm, reason, "the HSM does not open with its new settings; it goes on with the old ones");
+                self.retry_settings();
             }
             (Some(serving), _) => {
                 self.serving = Some(serving);
@@ -112,12 +117,22 @@ impl Supervisor {
         }
     }
 
-    fn give_up(&mut self, why: &NotOpened) {
+    /// Settings that were rejected are tried beside the worker that serves, or not at all: it does not give way to them again and again.
+    fn may_give_way(&self, purpose: Purpose) -> bool {
+        self.rejected.is_none() || !purpose.is_about_settings()
+    }
+
+    fn give_up(&mut self, purpose: Purpose, why: &NotOpened) {
         let (hsm, error) = (&self.shared.name, &why.reason);
         tracing::error!(%hsm, %error, "the HSM cannot be opened");
         self.suspended_since = None;
         self.shared.close_door(&why.reason);
-        if why.is_final && !self.uses_last_good {
+        let served_before = purpose == Purpose::SettingsAlone || self.rejected.is_some();
+        if purpose.is_about_settings() && served_before {
+            // The old settings did open it.
+            self.reject_settings(why.is_final);
+        }
+        if why.is_final && self.rejected.is_none() {
             return self.rest();
         }
         self.failures += 1;

@@ -43,8 +43,17 @@ pub(in crate::hsm) struct Supervisor {
     pub(super) failures: usize,
     /// Since when no worker serves, while jobs wait for one.
     pub(super) suspended_since: Option<Instant>,
-    /// The settings of the configuration do not open: the last good ones are used.
-    pub(super) uses_last_good: bool,
+    /// The settings of the configuration do not open the HSM: the last good ones are used.
+    pub(super) rejected: Option<RejectedSettings>,
+}
+
+/// Settings that did not open the HSM beside a worker that serves with others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RejectedSettings {
+    /// Failures in a row.
+    pub failures: usize,
+    /// Trying again cannot help until the configuration changes.
+    pub is_final: bool,
 }
 
 /// A worker that serves.
@@ -60,6 +69,8 @@ pub(super) enum Purpose {
     Serve,
     /// The settings are others.
     Settings,
+    /// The settings are others, and the worker that served gave way, because the token does not serve two.
+    SettingsAlone,
     /// The library's file is another one.
     Library,
     /// A session of the worker that serves hangs.
@@ -89,13 +100,42 @@ impl Supervisor {
             next_attempt: Some((Instant::now(), Purpose::Serve)),
             failures: 0,
             suspended_since: None,
-            uses_last_good: false,
+            rejected: None,
         }
     }
 
     pub(super) fn pause(&self) -> Duration {
-        let pause = BACK_OFF.get(self.failures).or(BACK_OFF.last());
-        pause.copied().unwrap_or_default()
+        pause_after(self.failures)
+    }
+
+    /// Whether a worker is to use the last good settings.
+    pub(super) fn uses_last_good(&self, purpose: Purpose) -> bool {
+        self.rejected.is_some() && !purpose.is_about_settings()
+    }
+
+    /// The new settings did not open the HSM: the last good ones stay in use.
+    pub(super) fn reject_settings(&mut self, is_final: bool) {
+        let rejected = self.rejected.get_or_insert_default();
+        rejected.failures += 1;
+        rejected.is_final = is_final;
+        self.shared.rejects_settings.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether settings were rejected and may open the HSM later. A PIN that the token rejected is not tried again.
+    pub(super) fn may_retry_settings(&self) -> bool {
+        self.rejected.is_some_and(|rejected| !rejected.is_final)
+    }
+
+    /// Tries rejected settings again after a pause, once a worker serves and nothing else is to be opened.
+    pub(super) fn retry_settings(&mut self) {
+        if let Some(rejected) = self.rejected
+            && self.may_retry_settings()
+            && self.serving.is_some()
+            && self.next_attempt.is_none()
+        {
+            let pause = pause_after(rejected.failures).max(STABLE_AFTER);
+            self.attempt_after(pause, Purpose::Settings);
+        }
     }
 
     pub(super) fn attempt_after(&mut self, pause: Duration, purpose: Purpose) {
@@ -116,8 +156,23 @@ impl Supervisor {
     pub(super) fn note_opened(&mut self, purpose: Purpose) {
         self.shared.metrics.count_open("opened");
         self.suspended_since = None;
-        if purpose == Purpose::Settings || !self.uses_last_good {
+        if purpose.is_about_settings() {
+            self.rejected = None;
+        }
+        if self.rejected.is_none() {
             self.shared.rejects_settings.store(false, Ordering::Relaxed);
         }
     }
+}
+
+impl Purpose {
+    /// Whether the settings of the configuration are to be tried.
+    pub(super) fn is_about_settings(self) -> bool {
+        matches!(self, Self::Settings | Self::SettingsAlone)
+    }
+}
+
+fn pause_after(failures: usize) -> Duration {
+    let pause = BACK_OFF.get(failures).or(BACK_OFF.last());
+    pause.copied().unwrap_or_default()
 }

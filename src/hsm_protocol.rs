@@ -28,6 +28,7 @@ pub mod packet;
 mod answer;
 mod batch;
 mod control;
+mod expected_list;
 mod job;
 mod pin;
 mod settings;
@@ -40,6 +41,7 @@ pub use control::{
     ControlError, Health, KeyNews, Line, LineLevel, MAX_CONTROL_FRAME, News, Order, ProofId,
     WireSelector,
 };
+pub use expected_list::{Expected, ExpectedList, ListTooLong, MAX_EXPECTED_KEYS};
 pub use job::{Job, MAX_SELECTOR, Task};
 pub use pin::{PinError, PinFingerprint, PinReference};
 pub use settings::{Environment, GcmProfile, HsmSettings, Pkcs11Settings, TokenSelector};

@@ -18,7 +18,9 @@ use super::shared::Shared;
 use super::workers::{StartedWorker, WorkerProcess};
 use crate::ekm::{Condition, ExpectedKey, KeySelector};
 use crate::hsm_protocol::launch::WorkerEnd;
-use crate::hsm_protocol::{Health, MAX_CONTROL_FRAME, News, Order, ProofId, short};
+use crate::hsm_protocol::{
+    Health, MAX_CONTROL_FRAME, MAX_EXPECTED_KEYS, News, Order, ProofId, short,
+};
 use crate::sync::task;
 
 /// The longest name of a vendor or a model, in bytes: twice what PKCS#11 has room for, and the firmware.
@@ -122,6 +124,7 @@ impl Life {
 
     /// Sends the list of expected keys.
     pub(super) fn expect(&self, keys: &[ExpectedKey]) {
+        let keys = at_most(keys);
         let selectors = keys.iter().map(|key| KeySelector::clone(&key.selector));
         self.expected.store(Arc::new(selectors.collect()));
         let keys = keys.iter().map(|key| (&*key.selector, key.encrypts));
@@ -224,6 +227,20 @@ impl Life {
         }
         shared.publish_health(&self.crew);
     }
+}
+
+/// As many keys as a worker takes.
+fn at_most(keys: &[ExpectedKey]) -> &[ExpectedKey] {
+    keys.get(..MAX_EXPECTED_KEYS).map_or(keys, |first| {
+        let left_out = keys.len() - first.len();
+        if left_out > 0 {
+            tracing::error!(
+                left_out,
+                "the configuration has more keys than a worker checks; the others are not checked"
+            );
+        }
+        first
+    })
 }
 
 /// Sends orders, as far as the worker reads, until the worker is forgotten or gone.

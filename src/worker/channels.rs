@@ -4,11 +4,13 @@
 //! - A frame that the front should not send ends the worker: a front that is taken over learns nothing by trying.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use zeroize::Zeroize;
 
 use crate::hsm_protocol::{Batch, FromSession, Job, MAX_CONTROL_FRAME, MAX_FRAME, News, Order};
@@ -32,10 +34,11 @@ pub(super) struct SessionChannel {
     held_since: Instant,
     /// Whether the last packet of jobs had been waiting.
     is_pressed: bool,
+    control: Arc<ControlChannel>,
 }
 
 impl SessionChannel {
-    pub(super) fn new(socket: OwnedFd) -> Self {
+    pub(super) fn new(socket: OwnedFd, control: &Arc<ControlChannel>) -> Self {
         Self {
             socket,
             buffer: vec![0; MAX_FRAME],
@@ -43,6 +46,7 @@ impl SessionChannel {
             answers: Batch::default(),
             held_since: Instant::now(),
             is_pressed: false,
+            control: Arc::clone(control),
         }
     }
 
@@ -64,16 +68,18 @@ impl SessionChannel {
 
     /// Reads a packet. Returns whether there was one; none at the end of the channel, or when something else than jobs has come.
     fn receive(&mut self, flags: RecvFlags) -> Option<bool> {
-        let packet = receive(&self.socket, &mut self.buffer, flags)?;
-        if packet.is_empty() {
-            return Some(false);
-        }
-        let jobs = Job::from_packet(packet);
-        // It may have held a plaintext.
-        packet.zeroize();
-        let jobs = jobs.inspect_err(
-            |error| tracing::error!(%error, "the front sent a frame that is not a job"),
-        );
+        let jobs = match receive(&self.socket, &mut self.buffer, flags) {
+            Received::Frame(packet) => {
+                let jobs = Job::from_packet(packet).map_err(|error| error.to_string());
+                // It may have held a plaintext.
+                packet.zeroize();
+                jobs
+            }
+            Received::TooLong => Err(TOO_LONG.to_owned()),
+            Received::Nothing => return Some(false),
+            Received::End => return None,
+        };
+        let jobs = jobs.inspect_err(|error| self.control.end(error));
         self.jobs.extend(jobs.ok()?);
         Some(true)
     }
@@ -135,28 +141,48 @@ impl ControlChannel {
             .is_ok_and(|frame| transmit(&self.0, &frame, SendFlags::NOSIGNAL | SendFlags::DONTWAIT))
     }
 
-    /// Waits for an order; none when the front has ended the channel.
+    /// Waits for an order; none when the front has ended the channel, or sent what is no order.
     pub(super) fn next(&self) -> Option<Order> {
         let mut buffer = vec![0; MAX_CONTROL_FRAME];
-        let frame = receive(&self.0, &mut buffer, RecvFlags::empty())?;
-        let order = Order::from_frame(frame);
-        order
-            .inspect_err(
-                |error| tracing::error!(%error, "the front sent a frame that is not an order"),
-            )
-            .ok()
+        let order = match receive(&self.0, &mut buffer, RecvFlags::empty()) {
+            Received::Frame(frame) => Order::from_frame(frame).map_err(|error| error.to_string()),
+            Received::TooLong => Err(TOO_LONG.to_owned()),
+            Received::Nothing | Received::End => return None,
+        };
+        order.inspect_err(|error| self.end(error)).ok()
+    }
+
+    /// Ends the worker, because the front sent something wrong: [`Self::next`] returns none from now on.
+    fn end(&self, error: &dyn Display) {
+        tracing::error!(%error, "the front sent a wrong frame; this worker ends");
+        // The front may have closed it already.
+        let _ = shutdown(&self.0, Shutdown::Both);
     }
 }
 
-/// The next packet; empty when there is none yet and `flags` say not to wait; none when there is none to come, or it is longer than a
-/// frame may be.
-fn receive<'a>(socket: &OwnedFd, buffer: &'a mut [u8], flags: RecvFlags) -> Option<&'a mut [u8]> {
+const TOO_LONG: &str = "the frame is too long";
+
+/// What comes of reading.
+enum Received<'a> {
+    Frame(&'a mut [u8]),
+    /// A packet that is longer than a frame may be.
+    TooLong,
+    /// No packet yet, when the flags say not to wait.
+    Nothing,
+    /// No more packets.
+    End,
+}
+
+fn receive<'a>(socket: &OwnedFd, buffer: &'a mut [u8], flags: RecvFlags) -> Received<'a> {
     loop {
         return match recv(socket, &mut *buffer, flags | RecvFlags::TRUNC) {
             Err(Errno::INTR) => continue,
-            Err(Errno::AGAIN) => Some(&mut []),
-            Err(_) | Ok((_, 0)) => None,
-            Ok((_, length)) => buffer.get_mut(..length),
+            Err(Errno::AGAIN) => Received::Nothing,
+            Err(_) | Ok((_, 0)) => Received::End,
+            Ok((_, length)) => match buffer.get_mut(..length) {
+                Some(frame) => Received::Frame(frame),
+                None => Received::TooLong,
+            },
         };
     }
 }

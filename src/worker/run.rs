@@ -11,7 +11,7 @@ use super::log;
 use super::logins::Logins;
 use super::parts::WorkerParts;
 use crate::ekm::{ExpectedKey, KeySelector};
-use crate::hsm_protocol::{News, Order, Pkcs11Settings};
+use crate::hsm_protocol::{Expected, ExpectedList, News, Order, Pkcs11Settings};
 use crate::pkcs11::Token;
 use crate::secret::Secret;
 use crate::sync::{End, essential_thread, thread};
@@ -54,7 +54,7 @@ pub(super) fn run(parts: WorkerParts) -> Result<(), WorkerError> {
         std::thread::sleep(CLOSE_PATIENCE);
         End::Unexpected("the sessions do not close".into())
     })?;
-    serve(&token, parts.sessions);
+    serve(&token, parts.sessions, &control);
     Ok(())
 }
 
@@ -86,13 +86,18 @@ fn explained(news: News, confinement: &Confinement) -> News {
     }
 }
 
-fn serve(token: &Token, sessions: Vec<OwnedFd>) {
-    token.serve(sessions.into_iter().map(SessionChannel::new).collect());
+fn serve(token: &Token, sessions: Vec<OwnedFd>, control: &Arc<ControlChannel>) {
+    let sessions = sessions.into_iter();
+    token.serve(
+        sessions
+            .map(|socket| SessionChannel::new(socket, control))
+            .collect(),
+    );
 }
 
-/// Does what the front orders until it ends the channel.
+/// Does what the front orders until it ends the channel, or sends what no front sends.
 fn follow(control: &ControlChannel, token: &Token) {
-    let mut keys: Vec<ExpectedKey> = Vec::new();
+    let mut list = ExpectedList::default();
     while let Some(order) = control.next() {
         match order {
             Order::HeldKeys => token.held_keys(),
@@ -100,19 +105,21 @@ fn follow(control: &ControlChannel, token: &Token) {
             Order::Expect {
                 is_first,
                 is_last,
-                keys: more,
-            } => {
-                if is_first {
-                    keys.clear();
+                keys,
+            } => match list.add(is_first, is_last, keys) {
+                Ok(None) => {}
+                Ok(Some(keys)) => token.expect_keys(keys.into_iter().map(expected).collect()),
+                Err(error) => {
+                    return tracing::error!(%error, "the front sent a wrong order; this worker ends");
                 }
-                keys.extend(more.into_iter().map(|(key, encrypts)| ExpectedKey {
-                    selector: Arc::new(KeySelector::from(key)),
-                    encrypts,
-                }));
-                if is_last {
-                    token.expect_keys(std::mem::take(&mut keys));
-                }
-            }
+            },
         }
+    }
+}
+
+fn expected((key, encrypts): Expected) -> ExpectedKey {
+    ExpectedKey {
+        selector: Arc::new(KeySelector::from(key)),
+        encrypts,
     }
 }

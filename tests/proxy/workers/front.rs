@@ -1,7 +1,7 @@
 //! A hostile front: the test starts a worker as the launcher does, and speaks the protocol to it.
 //!
 //! What must hold: nothing that the front sends makes the worker do anything but the operations of the protocol, and nothing that the worker
-//! says holds key bytes or attributes other than kind and usage. A frame that no honest front sends ends the session or the worker.
+//! says holds key bytes or attributes other than kind and usage. A frame that no honest front sends ends the worker.
 
 mod played;
 
@@ -117,9 +117,9 @@ fn jobs_with_odd_lengths_are_answered() {
     front.ask(0, &job(5, label("orders"), encrypt(b"still served")));
 }
 
-/// Frames that are no jobs: the session ends. The other one serves, or the worker ends as a whole.
+/// Frames that are no jobs: the worker ends as a whole, also with its other sessions.
 #[test]
-fn a_frame_that_is_no_job_ends_its_session_without_an_answer() {
+fn a_frame_that_is_no_job_ends_the_worker_without_an_answer() {
     let good = job(7, label("orders"), encrypt(b"x")).to_frame();
     let mut versioned = good.clone();
     versioned[0] = 0;
@@ -138,9 +138,10 @@ fn a_frame_that_is_no_job_ends_its_session_without_an_answer() {
         vec![1; MAX_FRAME + 1],
     ];
     for (number, frame) in frames.iter().enumerate() {
-        let front = Front::start(1);
+        let front = Front::start(2);
         front.send(0, frame);
         assert!(matches!(front.said(0), Said::End), "frame {number}");
+        await_end(front.process());
     }
 }
 
@@ -161,6 +162,22 @@ fn a_frame_that_is_no_order_ends_the_worker() {
         front.order(frame);
         await_end(front.process());
     }
+}
+
+/// The worker ends before the list fills its memory.
+#[test]
+fn a_list_of_keys_that_does_not_end_ends_the_worker() {
+    let front = Front::start(1);
+    let part = Order::Expect {
+        is_first: false,
+        is_last: false,
+        keys: vec![(WireSelector::Label("k".repeat(60_000)), true)],
+    };
+    let part = part.to_frame().unwrap();
+    // 64 MiB are allowed.
+    let sent = (0..3_000).take_while(|_| front.try_order(&part)).count();
+    assert!(sent > 1_000 && sent < 3_000, "{sent}");
+    await_end(front.process());
 }
 
 /// Orders in the wrong order, twice, and without an end: the worker goes on.

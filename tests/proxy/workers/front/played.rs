@@ -92,6 +92,11 @@ impl Front {
         packet::send(&self.control, packet, &[], Wait::Yes).unwrap();
     }
 
+    /// The same; returns whether the worker took it.
+    pub(super) fn try_order(&self, packet: &[u8]) -> bool {
+        packet::send(&self.control, packet, &[], Wait::Yes).is_ok()
+    }
+
     /// What the session says next.
     pub(super) fn said(&self, session: usize) -> Said {
         let received = packet::receive(&self.sessions[session], MAX_FRAME, Wait::Yes).unwrap();

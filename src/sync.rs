@@ -14,18 +14,21 @@
 //! - No other module starts a thread or a task (`tests/architecture.rs`).
 //! - After [`install_panic_hook`], a panic outside of a [`Scope`] ends the process, also in a thread that a dependency started.
 //! - A lock that was held during a panic is not used again: [`poisoned`] ends the process.
+//! - A [`Lock`] is one whose users the tests run in many orders.
 //! - The message of a panic is logged only when it is a literal of the source code. Others may hold input or secrets; the location is enough.
 
 mod fatal;
 mod lock;
 mod panics;
 mod report;
+#[cfg(test)]
+pub(crate) mod schedule;
 mod scope;
 mod spawn;
 mod task_name;
 
 pub use fatal::{INTERNAL_ERROR, set_last_action};
-pub use lock::poisoned;
+pub use lock::{Lock, poisoned};
 pub use panics::install_panic_hook;
 pub use scope::{Panicked, Scope, contained, contained_future, panics};
 pub use spawn::{

@@ -10,11 +10,11 @@
 //! - The lock is a leaf: nothing else is locked under it, and nothing is sent.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 
 use super::fair_queue::{FairQueue, Waiting};
 use crate::ekm::Tenant;
-use crate::sync::poisoned;
+use crate::sync::Lock;
 
 /// Why a job was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(super) trait Lane {
 /// About `bound` jobs `J` and any number of lanes `L`.
 pub(super) struct Pool<J, L> {
     bound: usize,
-    inner: Mutex<Inner<J, L>>,
+    inner: Lock<Inner<J, L>>,
 }
 
 struct Inner<J, L> {
@@ -65,7 +65,7 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
     pub(super) fn new(bound: usize) -> Self {
         Self {
             bound,
-            inner: Mutex::new(Inner {
+            inner: Lock::new(Inner {
                 jobs: FairQueue::new(),
                 door: Door::Closed,
                 lanes: HashMap::new(),
@@ -75,7 +75,7 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<J, L>> {
-        self.inner.lock().unwrap_or_else(poisoned)
+        self.inner.lock()
     }
 
     /// Assigns a job to a lane with less than `depth` jobs, or lets it wait. It is given back when the pool is closed or at its bound, or when

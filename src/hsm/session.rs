@@ -8,7 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use zeroize::Zeroize;
@@ -19,7 +19,7 @@ use super::load_estimate::{LoadEstimate, Slot};
 use super::metrics::DeviceMetrics;
 use super::pool::Lane;
 use crate::hsm_protocol::{Answer, Batch, FromSession, MAX_FRAME, Outcome};
-use crate::sync::poisoned;
+use crate::sync::Lock;
 
 /// Where a session gets its jobs, and what becomes of their answers.
 pub(super) trait Desk: Sync {
@@ -71,7 +71,7 @@ pub(super) struct Session {
     channel: Channel,
     pub slot: Arc<Slot>,
     is_ready: AtomicBool,
-    sent: Mutex<Sent>,
+    sent: Lock<Sent>,
 }
 
 #[derive(Default)]
@@ -106,12 +106,12 @@ impl Session {
             channel,
             slot,
             is_ready: AtomicBool::new(false),
-            sent: Mutex::default(),
+            sent: Lock::default(),
         }
     }
 
     fn sent(&self) -> MutexGuard<'_, Sent> {
-        self.sent.lock().unwrap_or_else(poisoned)
+        self.sent.lock()
     }
 
     /// Whether it takes jobs.
@@ -204,7 +204,7 @@ impl Session {
     ///
     /// # Errors
     /// What the worker did wrong.
-    fn conclude_all(
+    pub(super) fn conclude_all(
         self: &Arc<Self>,
         desk: &impl Desk,
         said: Vec<FromSession>,
@@ -255,8 +255,9 @@ impl Session {
         job.settle(answer.cost, desk.metrics());
     }
 
-    /// No other session of its worker gets its jobs: they would die with it as well, and a job is sent twice only.
-    fn end(&self, desk: &impl Desk) {
+    /// The session is over: its jobs are tried once more. No other session of its worker gets them: they would die with it as well, and a
+    /// job is sent twice only.
+    pub(super) fn end(&self, desk: &impl Desk) {
         self.is_ready.store(false, Ordering::Release);
         desk.worker_ends(self.worker);
         desk.remove(self);
@@ -293,4 +294,4 @@ impl Sent {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

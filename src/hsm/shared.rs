@@ -1,7 +1,7 @@
 //! What the requests, the sessions and the supervisor of one HSM have in common.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -22,7 +22,7 @@ use crate::ekm::{
     Condition, DeviceReport, ExpectedKey, History, KeyManagerError, KeySelector, KeyState,
 };
 use crate::hsm_protocol::HsmSettings;
-use crate::sync::poisoned;
+use crate::sync::Lock;
 
 /// The most jobs that may wait, whatever the HSM's speed: a bound on memory. What usually refuses a job is that it could not be done in
 /// time, see [`Shared::submit`].
@@ -54,7 +54,7 @@ pub(super) struct Shared {
     pub rejects_settings: AtomicBool,
     post: Post,
     /// Orders taking over, suspending and closing.
-    transition: Mutex<()>,
+    transition: Lock<()>,
 }
 
 impl Shared {
@@ -76,13 +76,13 @@ impl Shared {
             had_keys: AtomicBool::new(false),
             rejects_settings: AtomicBool::new(false),
             post,
-            transition: Mutex::new(()),
+            transition: Lock::default(),
         }
     }
 
     /// Orders what follows with taking over, suspending and closing.
     pub(super) fn transition(&self) -> MutexGuard<'_, ()> {
-        self.transition.lock().unwrap_or_else(poisoned)
+        self.transition.lock()
     }
 
     pub(super) fn is_usable(&self) -> bool {

@@ -228,3 +228,6 @@ impl Supervisor {
         // Those that are left are killed when they are dropped.
     }
 }
+
+#[cfg(test)]
+mod tests;

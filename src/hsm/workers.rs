@@ -9,6 +9,8 @@ mod channel;
 mod client;
 mod exchange;
 mod order;
+#[cfg(test)]
+pub(in crate::hsm) mod played;
 
 pub use client::Workers;
 pub use order::{StartedWorker, WorkerProcess};

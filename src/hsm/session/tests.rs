@@ -3,8 +3,9 @@
 //! What must hold: the front neither panics nor hangs, answers no request with the result of another one as far as lengths can tell, and
 //! loses no job.
 
+pub(in crate::hsm) mod given;
 mod hostile;
-mod played;
+pub(in crate::hsm) mod played;
 
 use std::time::Duration;
 

@@ -70,3 +70,11 @@ impl Workers {
         drop(self.orders.send(order));
     }
 }
+
+#[cfg(test)]
+impl Workers {
+    /// Those of a launcher that a test plays.
+    pub(super) fn played(orders: mpsc::UnboundedSender<Order>) -> Self {
+        Self { orders }
+    }
+}

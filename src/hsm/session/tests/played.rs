@@ -9,10 +9,11 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::{sleep, timeout};
 
+use super::given::{key, settings, tenant};
 use crate::clock::Deadline;
 use crate::ekm::{
-    CallCount, DecryptJob, EncryptJob, KeyManagerError, KeyManagerFault, KeySelector, Opened,
-    Sealed, Served, Tenant, Uncounted,
+    CallCount, DecryptJob, EncryptJob, KeyManagerError, KeyManagerFault, Opened, Sealed, Served,
+    Uncounted,
 };
 use crate::hsm::job::Work;
 use crate::hsm::life::Life;
@@ -22,27 +23,24 @@ use crate::hsm::shared::Shared;
 use crate::hsm::workers::{StartedWorker, WorkerProcess};
 use crate::hsm_protocol::launch::WorkerEnd;
 use crate::hsm_protocol::packet::{self, Wait};
-use crate::hsm_protocol::{
-    Answer, Cost, Environment, FromSession, GcmProfile, HsmSettings, Job, MAX_FRAME, Outcome,
-    PinReference, Task, TokenSelector,
-};
+use crate::hsm_protocol::{Answer, Cost, FromSession, Job, MAX_FRAME, Outcome, Task};
 use crate::metrics::Metrics;
 use crate::secret::SecretBytes;
 
 /// Many times what anything here needs.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(in crate::hsm) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The pause between two looks.
 const POLL: Duration = Duration::from_millis(1);
 
 /// One HSM whose supervisor and workers are the test.
-pub(super) struct Scene {
+pub(in crate::hsm) struct Scene {
     pub shared: Arc<Shared>,
     events: Mutex<UnboundedReceiver<Event>>,
 }
 
 /// What a worker has of its sockets.
-pub(super) struct Worker {
+pub(in crate::hsm) struct Worker {
     pub control: Option<OwnedFd>,
     pub sessions: Vec<Option<OwnedFd>>,
     _output: OwnedFd,
@@ -50,10 +48,10 @@ pub(super) struct Worker {
 }
 
 /// An answer that is to come.
-pub(super) struct Answered<T>(oneshot::Receiver<Result<Served<T>, KeyManagerError>>);
+pub(in crate::hsm) struct Answered<T>(oneshot::Receiver<Result<Served<T>, KeyManagerError>>);
 
 impl Scene {
-    pub(super) fn new() -> Self {
+    pub(in crate::hsm) fn new() -> Self {
         let (post, events) = Post::new();
         let metrics = HsmMetrics::declare(&Metrics::default(), Arc::new(|_| {})).unwrap();
         let of_device = metrics.of_device("hsm-a");
@@ -64,7 +62,7 @@ impl Scene {
     }
 
     /// A worker that has been started.
-    pub(super) fn begin(&self, number: u32, sessions: u32) -> (Worker, Arc<Life>) {
+    pub(in crate::hsm) fn begin(&self, number: u32, sessions: u32) -> (Worker, Arc<Life>) {
         let pairs: Vec<_> = (0..sessions).map(|_| packet::pair().unwrap()).collect();
         let (of_front, of_worker): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let (control, controlled) = packet::pair().unwrap();
@@ -92,7 +90,7 @@ impl Scene {
     }
 
     /// A worker that serves.
-    pub(super) async fn serves(&self, number: u32, sessions: u32) -> Worker {
+    pub(in crate::hsm) async fn serves(&self, number: u32, sessions: u32) -> Worker {
         let (worker, life) = self.begin(number, sessions);
         worker.ready(&life).await;
         assert!(self.shared.take_over(&life.crew));
@@ -100,7 +98,7 @@ impl Scene {
     }
 
     /// The next worker, once the front has seen that the one before is dead.
-    pub(super) async fn after_death(&self, number: u32, sessions: u32) -> Worker {
+    pub(in crate::hsm) async fn after_death(&self, number: u32, sessions: u32) -> Worker {
         eventually(|| self.shared.serving().is_none()).await;
         // Each of its sessions is over.
         self.await_event(|event| matches!(event, Event::SessionEnded(_)))
@@ -110,7 +108,7 @@ impl Scene {
     }
 
     /// Waits for an event.
-    pub(super) async fn await_event(&self, wanted: impl Fn(&Event) -> bool) -> Event {
+    pub(in crate::hsm) async fn await_event(&self, wanted: impl Fn(&Event) -> bool) -> Event {
         let mut events = self.events.lock().await;
         let found = async {
             loop {
@@ -124,34 +122,30 @@ impl Scene {
     }
 
     /// The events so far.
-    pub(super) async fn events(&self) -> Vec<Event> {
+    pub(in crate::hsm) async fn events(&self) -> Vec<Event> {
         let mut events = self.events.lock().await;
         std::iter::from_fn(|| events.try_recv().ok()).collect()
     }
 
-    pub(super) fn encrypt(&self, plaintext: &[u8]) -> Answered<Sealed> {
+    pub(in crate::hsm) fn encrypt(&self, plaintext: &[u8]) -> Answered<Sealed> {
         self.encrypt_within(plaintext, PATIENCE)
     }
 
-    pub(super) fn encrypt_within(&self, plaintext: &[u8], budget: Duration) -> Answered<Sealed> {
-        let (reply, answer) = oneshot::channel();
-        let job = EncryptJob {
-            tenant: tenant(),
-            key: key(),
-            plaintext: Arc::new(SecretBytes::new(plaintext.to_vec())),
-            aad: b"aad"[..].into(),
-            must_decrypt: false,
-            digest: None,
-            deadline: Deadline::after(budget),
-            calls: CallCount::default(),
-            encryptions: Arc::new(Uncounted),
-        };
-        self.shared.submit(Work::Encrypt(job, reply));
-        Answered(answer)
+    pub(in crate::hsm) fn encrypt_within(
+        &self,
+        plaintext: &[u8],
+        budget: Duration,
+    ) -> Answered<Sealed> {
+        encrypt_on(&self.shared, plaintext, budget)
+    }
+
+    /// What a supervisor is made of.
+    pub(in crate::hsm) fn into_parts(self) -> (Arc<Shared>, UnboundedReceiver<Event>) {
+        (self.shared, self.events.into_inner())
     }
 
     /// Decrypts so many bytes and a tag.
-    pub(super) fn decrypt(&self, length: usize) -> Answered<Opened> {
+    pub(in crate::hsm) fn decrypt(&self, length: usize) -> Answered<Opened> {
         let (reply, answer) = oneshot::channel();
         let job = DecryptJob {
             tenant: tenant(),
@@ -169,9 +163,31 @@ impl Scene {
     }
 }
 
+/// Encrypts; the answer must come within this time.
+pub(in crate::hsm) fn encrypt_on(
+    shared: &Shared,
+    plaintext: &[u8],
+    budget: Duration,
+) -> Answered<Sealed> {
+    let (reply, answer) = oneshot::channel();
+    let job = EncryptJob {
+        tenant: tenant(),
+        key: key(),
+        plaintext: Arc::new(SecretBytes::new(plaintext.to_vec())),
+        aad: b"aad"[..].into(),
+        must_decrypt: false,
+        digest: None,
+        deadline: Deadline::after(budget),
+        calls: CallCount::default(),
+        encryptions: Arc::new(Uncounted),
+    };
+    shared.submit(Work::Encrypt(job, reply));
+    Answered(answer)
+}
+
 impl Worker {
     /// Its sessions are ready, and the front knows.
-    pub(super) async fn ready(&self, life: &Life) {
+    pub(in crate::hsm) async fn ready(&self, life: &Life) {
         for session in 0..self.sessions.len() {
             self.say(session, &FromSession::Ready.to_frame());
         }
@@ -179,12 +195,12 @@ impl Worker {
     }
 
     /// Sends a packet on a session.
-    pub(super) fn say(&self, session: usize, packet: &[u8]) {
+    pub(in crate::hsm) fn say(&self, session: usize, packet: &[u8]) {
         let socket = self.sessions[session].as_ref().expect("an open session");
         packet::send(socket, packet, &[], Wait::Yes).unwrap();
     }
 
-    pub(super) fn answer(id: u64, outcome: Outcome) -> Vec<u8> {
+    pub(in crate::hsm) fn answer(id: u64, outcome: Outcome) -> Vec<u8> {
         let cost = Cost {
             worked: Duration::from_micros(10),
             encrypt_calls: 1,
@@ -195,7 +211,7 @@ impl Worker {
     }
 
     /// The jobs that have come, with their sessions.
-    pub(super) fn jobs(&self) -> Vec<(usize, Job)> {
+    pub(in crate::hsm) fn jobs(&self) -> Vec<(usize, Job)> {
         let sockets = self.sessions.iter().enumerate();
         sockets
             .filter_map(|(session, socket)| Some((session, socket.as_ref()?)))
@@ -206,7 +222,7 @@ impl Worker {
     }
 
     /// Waits for one job.
-    pub(super) async fn job(&self) -> (usize, Job) {
+    pub(in crate::hsm) async fn job(&self) -> (usize, Job) {
         let job = async {
             loop {
                 match self.jobs().pop() {
@@ -219,7 +235,7 @@ impl Worker {
     }
 
     /// Encrypts whatever has come, until nothing comes any more.
-    pub(super) fn seal_all(&self) {
+    pub(in crate::hsm) fn seal_all(&self) {
         for (session, job) in self.jobs() {
             if let Task::Encrypt { plaintext, .. } = &job.task {
                 let outcome = Outcome::Sealed(sealed(plaintext.expose()));
@@ -229,7 +245,7 @@ impl Worker {
     }
 
     /// Closes the session that has a job, without reading it.
-    pub(super) fn close_session_with_a_job(&mut self) {
+    pub(in crate::hsm) fn close_session_with_a_job(&mut self) {
         let has_job = |socket: &Option<OwnedFd>| {
             let socket = socket.as_ref().expect("an open session");
             rustix::io::ioctl_fionread(socket).unwrap() > 0
@@ -240,34 +256,41 @@ impl Worker {
 }
 
 impl<T: std::fmt::Debug> Answered<T> {
-    pub(super) async fn outcome(self) -> Result<Served<T>, KeyManagerError> {
+    pub(in crate::hsm) async fn outcome(self) -> Result<Served<T>, KeyManagerError> {
         let answer = timeout(PATIENCE, self.0).await.expect("an answer in time");
         answer.expect("an answer")
     }
 
-    pub(super) async fn served(self) -> Served<T> {
+    pub(in crate::hsm) async fn served(self) -> Served<T> {
         self.outcome().await.expect("success")
     }
 
-    pub(super) async fn fault(self) -> KeyManagerFault {
+    pub(in crate::hsm) async fn fault(self) -> KeyManagerFault {
         self.outcome().await.expect_err("a failure").fault
     }
 
     /// The caller waits until its deadline and leaves.
-    pub(super) async fn leave(self) {
+    pub(in crate::hsm) async fn leave(self) {
         let gone = timeout(Duration::from_millis(20), self.0).await;
         assert!(gone.is_err(), "no answer");
     }
 }
 
 impl Answered<Sealed> {
+    /// The ciphertext or the error, if there is an answer.
+    pub(in crate::hsm) fn now(&mut self) -> Option<Result<Vec<u8>, KeyManagerFault>> {
+        let outcome = self.0.try_recv().ok()?;
+        let outcome = outcome.map(|served| served.value.ciphertext);
+        Some(outcome.map_err(|error| error.fault))
+    }
+
     /// The ciphertext, which [`sealed`] makes of the plaintext.
-    pub(super) async fn sealed(self) -> Vec<u8> {
+    pub(in crate::hsm) async fn sealed(self) -> Vec<u8> {
         self.served().await.value.ciphertext
     }
 
     /// The same while this worker does all that it is sent.
-    pub(super) async fn sealed_by(mut self, worker: &Worker) -> Vec<u8> {
+    pub(in crate::hsm) async fn sealed_by(mut self, worker: &Worker) -> Vec<u8> {
         let answer = async {
             loop {
                 worker.seal_all();
@@ -282,7 +305,7 @@ impl Answered<Sealed> {
 }
 
 /// What the test's workers make of a plaintext.
-pub(super) fn sealed(plaintext: &[u8]) -> Sealed {
+pub(in crate::hsm) fn sealed(plaintext: &[u8]) -> Sealed {
     static IVS: AtomicU64 = AtomicU64::new(1);
     let mut iv = vec![0; 12];
     iv[..8].copy_from_slice(&IVS.fetch_add(1, Ordering::Relaxed).to_le_bytes());
@@ -295,7 +318,7 @@ pub(super) fn sealed(plaintext: &[u8]) -> Sealed {
 }
 
 /// Waits for a condition.
-pub(super) async fn eventually(condition: impl Fn() -> bool) {
+pub(in crate::hsm) async fn eventually(condition: impl Fn() -> bool) {
     let poll = async {
         while !condition() {
             sleep(POLL).await;
@@ -304,39 +327,10 @@ pub(super) async fn eventually(condition: impl Fn() -> bool) {
     timeout(PATIENCE, poll).await.expect("the condition");
 }
 
-fn received(socket: impl AsFd) -> Vec<Job> {
+pub(in crate::hsm) fn received(socket: impl AsFd) -> Vec<Job> {
     let next = || packet::receive(&socket, MAX_FRAME, Wait::No).ok().flatten();
     let frames = std::iter::from_fn(next);
     frames
         .map(|packet| Job::from_frame(&packet.bytes).unwrap())
         .collect()
-}
-
-fn tenant() -> Arc<Tenant> {
-    let name = "store".into();
-    Arc::new(Tenant { name, share: 1 })
-}
-
-fn key() -> Arc<KeySelector> {
-    Arc::new(KeySelector::Label("orders".into()))
-}
-
-fn settings() -> HsmSettings {
-    HsmSettings {
-        name: "hsm-a".into(),
-        module: "/nonexistent".into(),
-        parameters: None,
-        environment: Environment::default(),
-        writable: Vec::new(),
-        danger_no_sandbox: false,
-        token: TokenSelector::Label("token".into()),
-        pin: PinReference::None,
-        sessions: 4,
-        hang_timeout: PATIENCE,
-        open_timeout: PATIENCE,
-        gcm_profile: GcmProfile::Auto,
-        verify_encryptions: false,
-        health_key: "health".into(),
-        health_interval: PATIENCE,
-    }
 }

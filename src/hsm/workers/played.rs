@@ -1,0 +1,59 @@
+//! A launcher that a test plays.
+
+use std::io;
+
+use tokio::sync::mpsc;
+
+use super::client::Workers;
+use super::order::{Order, StartedWorker, WorkerProcess};
+use crate::hsm_protocol::launch::FrontRequest;
+
+/// What the front asks the launcher for.
+pub(in crate::hsm) enum Asked {
+    /// A worker; the answer goes to this.
+    Start(Starting),
+    /// The end of this worker.
+    Kill(u32),
+}
+
+/// Who asked for a worker.
+pub(in crate::hsm) struct Starting(super::order::Reply);
+
+/// The launcher's end.
+pub(in crate::hsm) struct PlayedLauncher {
+    orders: mpsc::UnboundedReceiver<Order>,
+    to_self: mpsc::UnboundedSender<Order>,
+}
+
+impl PlayedLauncher {
+    pub(in crate::hsm) fn new() -> (Workers, Self) {
+        let (to_self, orders) = mpsc::unbounded_channel();
+        let workers = Workers::played(to_self.clone());
+        (workers, Self { orders, to_self })
+    }
+
+    /// What was asked for next, if anything was.
+    pub(in crate::hsm) fn next(&mut self) -> Option<Asked> {
+        loop {
+            match self.orders.try_recv().ok()? {
+                Order::Start { reply, .. } => return Some(Asked::Start(Starting(reply))),
+                Order::Send(FrontRequest::Kill { worker }) => return Some(Asked::Kill(worker)),
+                Order::Send(_) | Order::LogWarnings => {}
+            }
+        }
+    }
+
+    /// The process of a worker, whose end is asked for here.
+    pub(in crate::hsm) fn process(&self, number: u32) -> WorkerProcess {
+        WorkerProcess {
+            number,
+            orders: self.to_self.clone(),
+        }
+    }
+}
+
+impl Starting {
+    pub(in crate::hsm) fn started(self, worker: io::Result<StartedWorker>) {
+        drop(self.0.send(worker));
+    }
+}

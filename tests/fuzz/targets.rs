@@ -1,5 +1,6 @@
 //! The targets by name.
 
+mod administration_frames;
 mod base64;
 mod canonical_request;
 mod client_certificate;
@@ -18,6 +19,7 @@ pub type Check = fn(&[u8]);
 
 /// Every target: its name, also that of its directory of seeds, and its check.
 pub const ALL: &[(&str, Check)] = &[
+    ("administration_frames", administration_frames::check),
     ("base64", base64::check),
     ("canonical_request", canonical_request::check),
     ("client_certificate", client_certificate::check),

@@ -18,7 +18,7 @@ use crate::inventory::{Examination, Holding, TokenReport, VersionReport};
     after_help = "Example:\n  xks-proxy check-config --config /etc/xks-proxy/config.toml\n  \
     xks-proxy check-config --config /etc/xks-proxy/config.toml --hsm\n\n\
     With --hsm each HSM is opened once: AES-GCM, then its PIN, its AES-GCM with the health key, and every version of every \
-    key, which must be there, encrypt and decrypt, and be the same key on every HSM; a key whose value can leave the HSM is a warning; the key of [audit] must be on one HSM at least. A PIN that is refused is not tried again. A proxy may run on the \
+    key, which must be there, encrypt and decrypt, and be the same key on every HSM; a key whose value can leave the HSM is a warning; the key of [audit] must be on one HSM at least. A PIN that is refused is not tried again, also not by later runs that can read the service's record of logins. A proxy may run on the \
     same HSMs meanwhile. An HSM whose library hangs, crashes or exits is a fault; the others are checked.\n\n\
     Exit codes: 0 no faults (there may be warnings), 1 the configuration is fine but a check of the HSMs failed, or with \
     --strict there is a warning, 78 faults."
@@ -36,13 +36,15 @@ pub(super) struct CheckConfig {
     /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    logins: hsms::LoginOptions,
 }
 
 impl CheckConfig {
     pub(super) fn run(self) -> ExitStatus {
         let outcome = checked(&self.config);
         let loaded = outcome.as_ref().ok().filter(|_| self.hsm);
-        let examination = loaded.map(|loaded| examine(&self.config, &loaded.configuration));
+        let examination = loaded.map(|loaded| self.examine(&loaded.configuration));
         let faults = examination.as_ref().map(Examination::all_faults);
         let faults = faults.unwrap_or_default();
         let remarks = examination.as_ref().map(Examination::all_remarks);
@@ -57,6 +59,17 @@ impl CheckConfig {
             false => self.print_text(&outcome, examination.as_ref(), &of_hsms),
         });
         status
+    }
+
+    fn examine(&self, configuration: &Configuration) -> Examination {
+        let inventory = hsms::open(&self.config, &configuration.hsms, &self.logins);
+        let mut examination = inventory.examine(&configuration.key_stores);
+        let audit_key = configuration
+            .audit
+            .as_ref()
+            .and_then(|audit| audit.key.as_ref());
+        examination.audit_key = audit_key.map(|key| inventory.seal_key(key));
+        examination
     }
 
     fn status(&self, outcome: &Result<Loaded, Findings>, of_hsms: &OfHsms) -> ExitStatus {
@@ -137,17 +150,6 @@ fn read(file: &Path) -> Result<Loaded, Findings> {
     faults.extend(certificate.problems);
     faults.sort_by_key(|fault| fault.line.unwrap_or(usize::MAX));
     Err(Findings(faults))
-}
-
-fn examine(file: &Path, configuration: &Configuration) -> Examination {
-    let inventory = hsms::open(file, &configuration.hsms);
-    let mut examination = inventory.examine(&configuration.key_stores);
-    let audit_key = configuration
-        .audit
-        .as_ref()
-        .and_then(|audit| audit.key.as_ref());
-    examination.audit_key = audit_key.map(|key| inventory.seal_key(key));
-    examination
 }
 
 /// One line for each HSM and each key version that has no fault.

@@ -10,6 +10,7 @@ use std::path::Path;
 use clap::Subcommand;
 
 use super::exit::{ExitStatus, Refusal};
+use crate::cli::hsms::LoginOptions;
 use crate::cli::{hsms, load};
 use crate::config::Configuration;
 use crate::hsm::HsmSettings;
@@ -39,9 +40,14 @@ fn load(file: &Path) -> Result<Configuration, Refusal> {
 }
 
 /// Opens the HSMs of these names.
-fn open(file: &Path, configuration: &Configuration, names: &[String]) -> Inventory {
+fn open(
+    file: &Path,
+    configuration: &Configuration,
+    names: &[String],
+    logins: &LoginOptions,
+) -> Inventory {
     let is_named = |hsm: &&HsmSettings| names.iter().any(|name| **name == *hsm.name);
-    hsms::open(file, configuration.hsms.iter().filter(is_named))
+    hsms::open(file, configuration.hsms.iter().filter(is_named), logins)
 }
 
 fn store<'a>(

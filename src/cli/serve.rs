@@ -43,7 +43,7 @@ impl Serve {
 }
 
 /// The first directory of the unit's `StateDirectory=`.
-fn state_directory() -> Option<PathBuf> {
+pub(super) fn state_directory() -> Option<PathBuf> {
     let directories = std::env::var_os("STATE_DIRECTORY")?;
     let mut directories = std::env::split_paths(&directories);
     directories.find(|directory| directory.is_absolute())

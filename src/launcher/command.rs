@@ -3,6 +3,7 @@
 //! # Invariants
 //! - No wait is longer than its deadline, whatever the worker does, and a worker is killed with its process group when it is dropped.
 //! - Nobody logs in again to a token that rejected a PIN, or while whose login a worker ended or hung.
+//! - Nobody logs in with a PIN of which the record of the service says that the token rejected it, unless the operator wants that.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,13 +15,15 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 
 use super::command_output::{CommandOutput, Print};
+use super::logins::{Asker, CommandRecord};
 use super::plan::Plan;
 use super::restrict::restrict;
 use super::run::{RETRY, wait_for};
 use super::worker::Worker;
 use crate::hsm_protocol::MAX_CONTROL_FRAME;
 use crate::hsm_protocol::launch::{
-    HsmName, LoginOutcome, Serial, SettingsChoice, Text, WorkerEnd, WorkerMessage, WorkerRequest,
+    HsmName, LoginOutcome, PinFingerprint, Serial, SettingsChoice, Text, WorkerEnd, WorkerMessage,
+    WorkerRequest,
 };
 use crate::hsm_protocol::packet::{self, Wait};
 use crate::token_access::{self, StartWorker, WorkerFault};
@@ -36,13 +39,15 @@ pub struct CommandWorkers {
 }
 
 impl CommandWorkers {
-    /// `print` gets the name of an HSM and a line that its library wrote.
-    pub fn new(plan: Plan, print: Print) -> Self {
+    /// `print` gets the name of an HSM and a line that its library wrote. The record of logins in the plan's state directory is respected,
+    /// except that with `tries_rejected` each token gets one attempt whatever the record says.
+    pub fn new(plan: Plan, print: Print, tries_rejected: bool) -> Self {
         restrict();
+        let record = CommandRecord::new(plan.state_directory.clone(), tries_rejected);
         Self {
             plan,
             print,
-            logins: Rc::default(),
+            logins: Rc::new(RefCell::new(Logins::new(record))),
         }
     }
 }
@@ -67,29 +72,38 @@ impl StartWorker for CommandWorkers {
     }
 }
 
-/// The tokens to which nobody may log in, with the reason.
-#[derive(Default)]
-struct Logins(HashMap<Serial, &'static str>);
+/// The tokens to which nobody may log in, with the reason, and the record of the service.
+struct Logins {
+    closed: HashMap<Serial, &'static str>,
+    record: CommandRecord,
+}
 
 impl Logins {
-    fn begin(&mut self, serial: Serial) -> Result<(), &'static str> {
-        match self.0.get(&serial) {
-            Some(reason) => Err(reason),
-            None => {
-                let reason = "the process of a PKCS#11 library ended while it logged in to the token; no PIN is tried again";
-                self.0.insert(serial, reason);
-                Ok(())
-            }
+    fn new(record: CommandRecord) -> Self {
+        Self {
+            closed: HashMap::new(),
+            record,
         }
     }
 
+    fn begin(&mut self, serial: Serial, pin: PinFingerprint, asker: Asker) -> Result<(), String> {
+        if let Some(reason) = self.closed.get(&serial) {
+            return Err((*reason).to_owned());
+        }
+        self.record.begin((serial, pin), asker)?;
+        let reason = "the process of a PKCS#11 library ended while it logged in to the token; no PIN is tried again";
+        self.closed.insert(serial, reason);
+        Ok(())
+    }
+
     fn end(&mut self, serial: Serial, outcome: LoginOutcome) {
+        self.record.end(serial, outcome);
         match outcome {
             LoginOutcome::Rejected(_) => {
                 let reason = "the token has refused a PIN already; another one is not tried";
-                self.0.insert(serial, reason);
+                self.closed.insert(serial, reason);
             }
-            LoginOutcome::LoggedIn | LoginOutcome::Other => drop(self.0.remove(&serial)),
+            LoginOutcome::LoggedIn | LoginOutcome::Other => drop(self.closed.remove(&serial)),
         }
     }
 }
@@ -167,7 +181,7 @@ impl CommandWorker {
                 WorkerRequest::Settings(settings) => self.worker.store(settings)?,
                 WorkerRequest::LastGood => self.worker.use_last_good(None)?,
                 WorkerRequest::Parts => self.worker.send_parts()?,
-                WorkerRequest::LoginBegins { serial, .. } => self.login_begins(serial)?,
+                WorkerRequest::LoginBegins { serial, pin } => self.login_begins(serial, pin)?,
                 WorkerRequest::LoginEnded(outcome) => {
                     let serial = self.logging_in.take();
                     let serial = serial.ok_or_else(|| io::Error::other("no login has begun"))?;
@@ -178,17 +192,18 @@ impl CommandWorker {
         Ok(())
     }
 
-    fn login_begins(&mut self, serial: Serial) -> io::Result<()> {
+    fn login_begins(&mut self, serial: Serial, pin: PinFingerprint) -> io::Result<()> {
         if self.logging_in.is_some() {
             return Err(io::Error::other("two logins at a time"));
         }
-        let permission = self.logins.borrow_mut().begin(serial);
+        let asker = self.worker.asker()?;
+        let permission = self.logins.borrow_mut().begin(serial, pin, asker);
         self.worker.answer(&match permission {
             Ok(()) => {
                 self.logging_in = Some(serial);
                 WorkerMessage::LoginAllowed
             }
-            Err(reason) => WorkerMessage::LoginRefused(Text::new(reason)),
+            Err(reason) => WorkerMessage::LoginRefused(Text::new(&reason)),
         });
         Ok(())
     }
@@ -239,19 +254,33 @@ fn is_to_be_repeated(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
+    use crate::hsm_protocol::launch::SettingsBytes;
+
+    fn asker() -> Asker {
+        let settings = SettingsBytes::new(vec![1]).unwrap();
+        Asker::new(&HsmName::new("hsm-a").unwrap(), &settings)
+    }
+
     #[test]
     fn a_token_gets_one_wrong_pin() {
         let (a, b) = (Serial([1; 16]), Serial([2; 16]));
-        let mut logins = Logins::default();
+        let mut logins = Logins::new(CommandRecord::new(None, false));
+        let mut number = 0;
+        let mut begin = |logins: &mut Logins, serial| {
+            number += 1;
+            logins.begin(serial, PinFingerprint([number; 32]), asker())
+        };
         for outcome in [LoginOutcome::LoggedIn, LoginOutcome::Other] {
-            assert_eq!(logins.begin(a), Ok(()));
+            assert_eq!(begin(&mut logins, a), Ok(()));
             logins.end(a, outcome);
         }
-        assert_eq!(logins.begin(a), Ok(()));
+        assert_eq!(begin(&mut logins, a), Ok(()));
         logins.end(a, LoginOutcome::Rejected(0xa0));
-        assert!(logins.begin(a).unwrap_err().contains("refused a PIN"));
-        assert_eq!(logins.begin(b), Ok(()));
+        let refused = begin(&mut logins, a).unwrap_err();
+        assert!(refused.contains("refused a PIN"), "also another PIN");
+        assert_eq!(begin(&mut logins, b), Ok(()));
         // Its worker ends, and with it nobody knows what the token has counted.
-        assert!(logins.begin(b).unwrap_err().contains("ended while"));
+        let refused = begin(&mut logins, b).unwrap_err();
+        assert!(refused.contains("ended while"));
     }
 }

@@ -15,8 +15,10 @@
 //! # Invariants
 //! - A token sees at most 2 attempts of one PIN, as long as no settings change: over all workers, all `[[hsm]]` and all restarts.
 //! - At one token, one login runs at a time.
+//! - Commands of the operator respect the record; while no service runs they write it, too.
 //! - No PIN is in the record: a PIN is identified by where it is and when that was changed.
 
+mod command;
 mod entry;
 mod file;
 mod store;
@@ -27,6 +29,7 @@ use std::io;
 use crate::hsm_protocol::launch::{LoginOutcome, PinFingerprint, Serial};
 use entry::Entry;
 
+pub(super) use command::CommandRecord;
 pub(super) use entry::Asker;
 pub(super) use file::LoginFile;
 pub(super) use store::Store;
@@ -105,11 +108,7 @@ impl<S: Store> Logins<S> {
         let running = self.take_running(worker);
         let running = running.ok_or_else(|| io::Error::other("the end of no login"))?;
         if let Some(entry) = self.entries.get_mut(&running.key) {
-            match outcome {
-                LoginOutcome::LoggedIn => entry.clear(),
-                LoginOutcome::Rejected(code) => entry.reject(code),
-                LoginOutcome::Other => entry.withdraw(&running.asker, running.is_first),
-            }
+            entry.end(&running.asker, running.is_first, outcome);
             if entry.says_nothing() {
                 self.entries.remove(&running.key);
             }

@@ -65,6 +65,7 @@ mod legacy;
 mod listeners;
 mod log;
 mod log_output;
+mod login_record;
 mod memory;
 mod metrics_table;
 mod migrate_config;

@@ -48,6 +48,8 @@ pub(in crate::cli) struct Verify {
     /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    logins: hsms::LoginOptions,
 }
 
 impl Verify {
@@ -111,7 +113,7 @@ impl Verify {
             let message = "[audit] names no key, so that no HSM seals the trail; if one did earlier, say --seal-key";
             return Err(Refusal::usage(message));
         }
-        let inventory = hsms::open(file, &configured.hsms);
+        let inventory = hsms::open(file, &configured.hsms, &self.logins);
         self.verified(outline, known, Some((&inventory, &keys)))
     }
 

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{advice, in_words, load, name_of, open, unknown};
 use crate::cli::exit::{ExitStatus, Refusal};
+use crate::cli::hsms::LoginOptions;
 use crate::config::{self, Configuration};
 use crate::hsm_protocol::NewKey;
 use crate::inventory::{Concerned, Created};
@@ -39,6 +40,8 @@ pub(in crate::cli) struct Create {
     /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    logins: LoginOptions,
 }
 
 /// CKA_ID. As an alias, because clap takes a `Vec` for an option that may be repeated.
@@ -72,11 +75,13 @@ impl Create {
         };
         let health = self.health_places(&configuration);
         if !health.is_empty() {
-            return Ok(open(&self.config, &configuration, &health).create_health_keys(&new));
+            let mut inventory = open(&self.config, &configuration, &health, &self.logins);
+            return Ok(inventory.create_health_keys(&new));
         }
         let hsm = self.place(&configuration)?;
         let Concerned { all, must_have } = Concerned::by(&configuration.key_stores, &hsm, &new);
-        let created = open(&self.config, &configuration, &all).create(&hsm, &new, &must_have);
+        let created =
+            open(&self.config, &configuration, &all, &self.logins).create(&hsm, &new, &must_have);
         created.map_err(|reason| Refusal::new(ExitStatus::No, reason))
     }
 

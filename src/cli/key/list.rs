@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{load, open, store, table};
 use crate::cli::exit::{ExitStatus, Refusal};
+use crate::cli::hsms::LoginOptions;
 use crate::config::Configuration;
 use crate::inventory::{Encryptions, Examination};
 use crate::keystore::KeyStoreSettings;
@@ -33,6 +34,8 @@ pub(in crate::cli) struct List {
     /// Print one JSON object instead of columns.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    logins: LoginOptions,
 }
 
 impl List {
@@ -63,7 +66,7 @@ impl List {
             None => configuration.key_stores.iter().collect(),
         };
         let names: Vec<String> = stores.iter().flat_map(|store| store.hsms.clone()).collect();
-        let inventory = open(&self.config, &configuration, &names);
+        let inventory = open(&self.config, &configuration, &names, &self.logins);
         let mut examination = inventory.examine(stores).without_health_keys();
         count(&mut examination, &configuration);
         Ok(examination)

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{advice, name_of, open, store, unknown};
 use crate::cli::exit::{ExitStatus, Refusal};
+use crate::cli::hsms::LoginOptions;
 use crate::cli::load;
 use crate::config::{self, NewVersion, Original};
 use crate::inventory::{Rotated, Rotation};
@@ -46,6 +47,8 @@ pub(in crate::cli) struct Rotate {
     /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    logins: LoginOptions,
 }
 
 /// A rotation, how far it has come, and the key's table after each step.
@@ -89,7 +92,7 @@ impl Rotate {
         let no = |reason| Refusal::new(ExitStatus::No, reason);
         let (stores, hsms) = (&configuration.key_stores, &configuration.hsms);
         let rotation = Rotation::plan(stores, hsms, place, self.label.clone()).map_err(no)?;
-        let mut inventory = open(&self.config, &configuration, &store.hsms);
+        let mut inventory = open(&self.config, &configuration, &store.hsms, &self.logins);
         let rotated = rotation.carry_out(&mut inventory, self.hsm.as_deref());
         let rotated = rotated.map_err(no)?;
         let steps = self.steps(&original, &rotation);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::hsm_protocol::launch::{HsmName, PinFingerprint, Serial, SettingsBytes};
+use crate::hsm_protocol::launch::{HsmName, LoginOutcome, PinFingerprint, Serial, SettingsBytes};
 
 /// Most logins of one PIN at one token that may have ended without a report.
 const MAX_UNREPORTED: u8 = 2;
@@ -86,20 +86,29 @@ impl Entry {
         Ok(is_first && has_room)
     }
 
+    /// The login that [`Self::begin`] permitted ended like this.
+    pub(super) fn end(&mut self, asker: &Asker, is_first: bool, outcome: LoginOutcome) {
+        match outcome {
+            LoginOutcome::LoggedIn => self.clear(),
+            LoginOutcome::Rejected(code) => self.reject(code),
+            LoginOutcome::Other => self.withdraw(asker, is_first),
+        }
+    }
+
     /// The token accepted the PIN.
-    pub(super) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.unreported = 0;
         self.rejected = None;
     }
 
     /// The token rejected the PIN.
-    pub(super) fn reject(&mut self, code: u32) {
+    fn reject(&mut self, code: u32) {
         self.unreported = self.unreported.saturating_sub(1);
         self.rejected = Some(code);
     }
 
     /// The call failed for a reason that has nothing to do with the PIN.
-    pub(super) fn withdraw(&mut self, asker: &Asker, is_first: bool) {
+    fn withdraw(&mut self, asker: &Asker, is_first: bool) {
         self.unreported = self.unreported.saturating_sub(1);
         if is_first {
             self.seen.retain(|seen| seen != asker);

@@ -6,10 +6,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 
 use super::entry::Entry;
@@ -24,10 +28,16 @@ const VERSION: u32 = 1;
 /// A record of more bytes is not one of ours.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
+/// How long a command may keep the record locked, many times over.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Interval between attempts to lock it.
+const LOCK_POLL: Duration = Duration::from_millis(10);
+
 /// The file of the record; none while the record is only in memory.
 pub(in crate::launcher) struct LoginFile(Option<Directory>);
 
-struct Directory {
+pub(super) struct Directory {
     path: PathBuf,
     handle: File,
 }
@@ -78,13 +88,28 @@ impl Store for LoginFile {
 impl Directory {
     /// Opens and locks the directory: two services would overwrite each other's record.
     fn open(path: &Path) -> io::Result<Self> {
-        let handle = File::open(path)?;
-        flock(&handle, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-            rustix::io::Errno::WOULDBLOCK => {
+        Self::lock(path).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => {
                 io::Error::other("a different service uses this directory")
             }
-            error => error.into(),
-        })?;
+            _ => error,
+        })
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// `WouldBlock` while a service has locked it.
+    pub(super) fn lock(path: &Path) -> io::Result<Self> {
+        let handle = File::open(path)?;
+        let give_up = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match flock(&handle, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK) if Instant::now() < give_up => sleep(LOCK_POLL),
+                Err(error) => return Err(error.into()),
+            }
+        }
         let directory = Self {
             path: path.to_owned(),
             handle,
@@ -95,25 +120,16 @@ impl Directory {
 
     fn check_writable(&self) -> io::Result<()> {
         let probe = self.path.join("logins.probe");
-        create(&probe)?.sync_all()?;
+        self.create(&probe)?.sync_all()?;
         fs::remove_file(probe)
     }
 
     /// The entries; with a warning when there was a file that is no record.
     fn read(&self) -> io::Result<(Vec<Entry>, Option<String>)> {
         let path = self.path.join(NAME);
-        let bytes = match fs::metadata(&path) {
-            Ok(metadata) if metadata.len() <= MAX_BYTES => fs::read(&path)?,
-            Ok(_) => Vec::new(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), None)),
-            Err(error) => return Err(error),
-        };
-        match serde_json::from_slice(&bytes) {
-            Ok(Contents {
-                version: VERSION,
-                entries,
-            }) => Ok((entries, None)),
-            _ => {
+        match parse(&path)? {
+            Some(entries) => Ok((entries, None)),
+            None => {
                 let aside = self.path.join(format!("{NAME}.unreadable"));
                 fs::rename(&path, &aside)?;
                 let warning = format!(
@@ -125,24 +141,60 @@ impl Directory {
         }
     }
 
-    fn write(&self, entries: &[Entry]) -> io::Result<()> {
+    /// Writes the record.
+    ///
+    /// # Errors
+    /// When a crash might lose it.
+    pub(super) fn write(&self, entries: &[Entry]) -> io::Result<()> {
         let contents = Contents {
             version: VERSION,
             entries: entries.to_owned(),
         };
         let bytes = serde_json::to_vec(&contents)?;
         let next = self.path.join("logins.next");
-        let mut file = create(&next)?;
+        let mut file = self.create(&next)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
         fs::rename(next, self.path.join(NAME))?;
         // The rename itself must survive.
         self.handle.sync_all()
     }
+
+    /// A new file. A command that root runs gives it to the user of the service.
+    fn create(&self, path: &Path) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let file = options.open(path)?;
+        if geteuid().is_root() {
+            let owner = self.handle.metadata()?;
+            fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+        }
+        Ok(file)
+    }
 }
 
-fn create(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    options.open(path)
+/// The entries, for a command that must not lock the record.
+///
+/// # Errors
+/// When there is a file that cannot be read, or is no record.
+pub(super) fn read_only(directory: &Path) -> io::Result<Vec<Entry>> {
+    let entries = parse(&directory.join(NAME))?;
+    entries.ok_or_else(|| io::Error::other("its file is not a record"))
+}
+
+/// The entries of a file; none when it is no record.
+fn parse(path: &Path) -> io::Result<Option<Vec<Entry>>> {
+    let bytes = match fs::metadata(path) {
+        Ok(metadata) if metadata.len() <= MAX_BYTES => fs::read(path)?,
+        Ok(_) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(Vec::new())),
+        Err(error) => return Err(error),
+    };
+    match serde_json::from_slice(&bytes) {
+        Ok(Contents {
+            version: VERSION,
+            entries,
+        }) => Ok(Some(entries)),
+        _ => Ok(None),
+    }
 }

@@ -28,11 +28,11 @@ impl Store for Memory {
     }
 }
 
-fn key(serial: u8, pin: u8) -> Key {
+pub(super) fn key(serial: u8, pin: u8) -> Key {
     (Serial([serial; 16]), PinFingerprint([pin; 32]))
 }
 
-fn asker(hsm: &str, settings: u8) -> Asker {
+pub(super) fn asker(hsm: &str, settings: u8) -> Asker {
     let settings = SettingsBytes::new(vec![settings]).unwrap();
     Asker::new(&HsmName::new(hsm).unwrap(), &settings)
 }

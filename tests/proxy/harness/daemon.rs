@@ -250,7 +250,7 @@ impl Drop for Daemon {
 }
 
 /// A directory beside the configuration, so that the proxy has nothing to warn about.
-fn state_directory(configuration: &Path) -> PathBuf {
+pub fn state_directory(configuration: &Path) -> PathBuf {
     let state = configuration.with_file_name("state");
     // Where that cannot be, the test is about something else.
     drop(std::fs::create_dir(&state));

@@ -1,0 +1,172 @@
+//! Attempts at a wrong PIN do not add up, whoever makes them: workers that crash, services that start again, commands.
+
+use std::env;
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::harness::Proxy;
+use crate::harness::command::run;
+use crate::harness::control::{Control, Function, Misdeed};
+use crate::harness::daemon::{Daemon, state_directory};
+use crate::harness::metrics::eventually;
+use crate::harness::process::signal;
+use crate::harness::setup::Setup;
+use crate::harness::token::PIN;
+
+/// Both `[[hsm]]` are one token, and their PIN is wrong.
+fn wrong_pins(setup: &mut Setup) -> [Control; 2] {
+    let controls = [setup.faulty_module(), setup.second_faulty_module()];
+    let wrong = setup.write_private("wrong-pin", "000000");
+    let right = format!("pin = {{ file = {:?} }}", setup.token.pin_file());
+    for _ in 0..2 {
+        setup.edit(&right, &format!("pin = {{ file = {wrong:?} }}"));
+    }
+    controls
+}
+
+fn attempts(controls: &[Control; 2]) -> u64 {
+    let logins = controls
+        .iter()
+        .map(|control| control.calls(Function::Login));
+    logins.sum()
+}
+
+/// What a command says when it makes no attempt.
+const NOT_TRIED: [&str; 2] = ["the token rejected this PIN", "--try-rejected-pin"];
+
+#[test]
+fn runs_of_commands_make_one_attempt_together() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut setup = Setup::new(directory.path());
+    let controls = wrong_pins(&mut setup);
+    let state = state_directory(&directory.path().join("config.toml"));
+    let state = format!("--state-directory={}", state.display());
+    let first = run(&setup, &["check-config", "--hsm", &state]);
+    first.expect(1, &["the token refuses the PIN"]);
+    let commands: [&[&str]; 4] = [
+        &["check-config", "--hsm", &state],
+        &["key", "list", &state],
+        &["key", "create", "--hsm", "hsm-b", "--label", "new", &state],
+        &[
+            "key", "rotate", "--store", "root", "--key", "orders", &state,
+        ],
+    ];
+    for command in commands {
+        run(&setup, command).expect(1, &NOT_TRIED);
+        assert_eq!(attempts(&controls), 1, "{command:?}");
+    }
+    let forced = ["key", "list", "--try-rejected-pin", &state];
+    run(&setup, &forced).expect(1, &["the token refuses the PIN"]);
+    assert_eq!(attempts(&controls), 2);
+    // A file that has changed is a different PIN.
+    fs::write(directory.path().join("wrong-pin"), PIN).unwrap();
+    let ran = run(&setup, &["check-config", "--hsm", &state]);
+    let is_open = ran.stdout.contains("hsm-a: ok: ") && ran.stdout.contains("hsm-b: ok: ");
+    assert!(is_open, "{ran}");
+    setup.token.accepts_its_pin();
+}
+
+#[test]
+fn a_command_does_not_try_what_the_service_was_refused() {
+    let mut controls = None;
+    let proxy = Proxy::launch(|setup| controls = Some(wrong_pins(setup)));
+    let controls = controls.unwrap();
+    proxy.daemon.wait_for("that the PIN is refused", |line| {
+        let error = line["error"].as_str().unwrap_or_default();
+        error.contains("refuses the PIN")
+    });
+    let state = state_directory(&proxy.setup.directory.join("config.toml"));
+    let state = format!("--state-directory={}", state.display());
+    for command in [["check-config", "--hsm", &state], ["key", "list", &state]] {
+        run(&proxy.setup, &command).expect(1, &NOT_TRIED);
+    }
+    assert_eq!(attempts(&controls), 1);
+    // Without the record nothing holds a command back: a directory that is not there is an error.
+    let gone = "--state-directory=/nonexistent/state";
+    let refused = run(&proxy.setup, &["key", "list", gone]);
+    refused.expect(
+        1,
+        &["the record of logins in /nonexistent/state cannot be used"],
+    );
+    assert_eq!(attempts(&controls), 1);
+}
+
+/// The first worker dies inside `C_Login`. Then workers die in other functions, and the service is killed and started again.
+fn crashes_and_restarts(crashes: usize, restarts: usize) {
+    const FUNCTIONS: [Function; 4] = [
+        Function::Initialize,
+        Function::GetSlotList,
+        Function::GetTokenInfo,
+        Function::OpenSession,
+    ];
+    let mut controls = None;
+    let mut proxy = Proxy::launch(|setup| {
+        let of_both = wrong_pins(setup);
+        of_both[0].commit_next(Function::Login, Misdeed::Abort);
+        controls = Some(of_both);
+    });
+    let controls = controls.unwrap();
+    eventually("the refusal", || {
+        let wrong: u64 = controls.iter().map(Control::wrong_pins).sum();
+        (wrong == 1).then_some(())
+    });
+    for restart in 0..restarts {
+        for crash in 0..crashes {
+            let function = FUNCTIONS[crash % FUNCTIONS.len()];
+            for control in &controls {
+                control.commit_next(function, Misdeed::Abort);
+            }
+            // A setting of the front only: workers are started at once, and the settings of the PIN's record stay the same.
+            let timeout = format!("\"{}ms\"", 2_001 + crash);
+            proxy.setup.set("hsm", "hang_timeout", &timeout);
+            let text = proxy.setup.toml();
+            let text = text.replace(
+                "name = \"hsm-b\"",
+                &format!("name = \"hsm-b\"\nhang_timeout = {timeout}"),
+            );
+            proxy.setup.replace_by(&text);
+            signal(proxy.daemon.id(), Signal::HUP);
+            eventually("the deaths of both workers", || {
+                let is_pending = |control: &Control| control.is_to_commit(function);
+                (!controls.iter().any(is_pending)).then_some(())
+            });
+        }
+        assert!(attempts(&controls) <= 2, "after restart {restart}");
+        proxy.daemon.signal(Signal::KILL);
+        proxy.daemon.wait();
+        let file = proxy.setup.directory.join("config.toml");
+        proxy.daemon = Daemon::start(&file, &proxy.setup.variables);
+        proxy.daemon.wait_for("that no login is tried", |line| {
+            let error = line["error"].as_str().unwrap_or_default();
+            error.contains("no login is tried")
+        });
+    }
+    eprintln!(
+        "{} attempts in {restarts} × {crashes} deaths of two workers",
+        attempts(&controls)
+    );
+    assert_eq!(
+        attempts(&controls),
+        2,
+        "one that died, one that was refused"
+    );
+    proxy.setup.token.accepts_its_pin();
+}
+
+#[test]
+fn crashes_and_restarts_do_not_add_up_to_more_attempts() {
+    crashes_and_restarts(4, 2);
+}
+
+/// A number of the environment.
+fn number(name: &str, default: usize) -> usize {
+    let text = env::var(name).ok();
+    text.map_or(default, |text| text.parse().unwrap())
+}
+
+#[test]
+#[ignore = "a thousand deaths of two workers take many minutes"]
+fn fifty_crashes_in_each_of_twenty_starts_do_not_add_up() {
+    crashes_and_restarts(number("XKS_CRASHES", 50), number("XKS_RESTARTS", 20));
+}

@@ -31,6 +31,7 @@ mod bench_command;
 mod blame;
 mod bodies;
 mod certificates;
+mod client_certificates;
 mod clock_jumps;
 mod command_line;
 #[cfg(feature = "toolkit")]

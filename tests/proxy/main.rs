@@ -92,6 +92,8 @@ mod signers;
 #[cfg(feature = "simulator")]
 mod simulator_boto3;
 #[cfg(feature = "simulator")]
+mod simulator_certificates;
+#[cfg(feature = "simulator")]
 mod simulator_cli;
 #[cfg(feature = "simulator")]
 mod simulator_faults;

@@ -3,11 +3,12 @@
 //! A listener accepts every connection at once, so that no queue in the kernel fills with strangers, and asks [`Connections::admit`] for a [`Slot`].
 //! When a limit is reached, another connection gives way: [`Slot::displaced`] resolves, and its task ends. The order is in `pool`.
 //!
-//! This module knows no TLS and no HTTP. The listeners of `server` and `admin` both use it.
+//! This module knows no HTTP, and of TLS only the names of the results of client authentication. The listeners of `server` and `admin` both use it.
 //!
 //! # Invariants
 //! - A stranger costs a bounded number of log lines: one at once, then one per [`PERIOD`], listener and kind of event, with the count.
 
+mod client_certificate;
 mod end;
 mod handle;
 mod metrics;
@@ -20,6 +21,7 @@ mod stream;
 mod tally;
 mod usage;
 
+pub use client_certificate::ClientCertificate;
 pub use end::End;
 pub use handle::{Handle, Standing};
 pub use metrics::ConnectionMetrics;

@@ -17,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use crate::clock::Deadline;
+use crate::connections::ClientCertificate;
 use crate::ekm::{CallCount, Served};
 use crate::json_line::OutsideText;
 use crate::keystore::{Key, KeyStore, State};
@@ -38,6 +39,8 @@ pub struct Call<'a> {
     pub deadline: Deadline,
     /// Who asks, as KMS says.
     pub metadata: &'a RequestMetadata,
+    /// What the connection has shown of its client, for the policy.
+    pub client_certificate: ClientCertificate,
     /// What is asked, for the policy.
     pub action: Action,
     /// The rules; none: every verified request is served.
@@ -131,6 +134,7 @@ impl<'a> Call<'a> {
             labels: &key.labels,
             tags: &key.tags,
             metadata: self.metadata,
+            client_certificate: self.client_certificate,
             now: SystemTime::now(),
         });
         metrics.count(&self.store.name, &decision);

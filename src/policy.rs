@@ -158,6 +158,11 @@ impl Policy {
         names::warnings(&self.rules, &self.literals, names)
     }
 
+    /// The names of the rules that compare the result of client authentication with anything but `off`.
+    pub fn rules_about_client_certificates(&self) -> Vec<String> {
+        names::about_client_certificates(&self.rules)
+    }
+
     /// How many rules there are.
     pub fn len(&self) -> usize {
         self.rules.policies().count()

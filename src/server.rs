@@ -33,6 +33,9 @@ mod certificate_chain;
 mod certificate_problem;
 mod client_auth;
 mod client_ca;
+mod client_handshake;
+mod client_metrics;
+mod client_names;
 mod connection;
 mod deadline;
 mod detached;
@@ -68,7 +71,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 
 pub use certificate_problem::{CertificateProblem, ProblemKind};
-pub use client_ca::{ClientAuth, amazon_trust_services};
+pub use client_ca::{ClientAuth, ClientAuthMode, amazon_trust_services};
 pub use identity::ServerIdentity;
 pub use live::{Live, Serving};
 pub use metrics::ServerMetrics;

@@ -18,6 +18,7 @@ mod authorize;
 mod blob;
 mod caller;
 mod calls;
+mod client_certificate;
 mod connect;
 mod context;
 mod counters;
@@ -57,6 +58,7 @@ mod unsupported;
 mod wire;
 mod world;
 
+pub use client_certificate::ClientCertificateKind;
 pub use credentials::{CredentialsError, KmsCredentials};
 pub use identity::IdentityError;
 pub use run::{StartError, run};

@@ -163,6 +163,8 @@ impl Reloader {
             .configure(server.limits.pool(), server.shared_sources.clone());
         self.server_metrics
             .publish_expiries(&configuration.server.tls.expiries);
+        self.server_metrics
+            .publish_client_auth(server.tls.client_auth_mode());
         self.auditor.expect_within(server.limits.request_timeout);
         self.level.set(configuration.log.level);
         self.current = configuration;

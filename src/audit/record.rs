@@ -71,8 +71,10 @@ pub struct Request<'a> {
     pub access_key_id: Option<&'a str>,
     /// The other end of the connection.
     pub peer: Option<SocketAddr>,
-    /// The subject of the client's certificate.
+    /// The subject of the client's certificate, if that is verified.
     pub client_subject: Option<OutsideText<'a>>,
+    /// The result of client authentication.
+    pub client_certificate: Option<&'a str>,
     /// The whole requestMetadata, its texts within their limit.
     pub metadata: Option<&'a RequestMetadata>,
     /// How it ended.
@@ -118,6 +120,8 @@ pub struct Security<'a> {
     pub count: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_subject: Option<OutsideText<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -228,6 +232,7 @@ fn members(request: &Request<'_>) -> Vec<u8> {
     line.text_of("access_key_id", request.access_key_id);
     line.address_of("peer", request.peer);
     line.outside_of("client_subject", request.client_subject.as_ref());
+    line.text_of("client_certificate", request.client_certificate);
     if let Some(metadata) = request.metadata {
         line.object("request_metadata", |line| push_metadata(line, metadata));
     }

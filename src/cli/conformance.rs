@@ -9,13 +9,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::exit::{ExitStatus, Refusal};
 use super::target::{self, TargetOptions};
 use crate::client::Trust;
 use crate::client::raw::{Place, Signer, Tls};
-use crate::toolkit::conformance::{self, Case, Keys, Target, Verdict};
+use crate::toolkit::conformance::{self, Case, ClientAuth, Keys, Target, Verdict};
 
 /// The path of the API below a prefix.
 const API: &str = "/kms/xks/v1";
@@ -54,12 +54,21 @@ pub(super) struct Conformance {
     /// Take any certificate of the proxy.
     #[arg(long)]
     danger_any_certificate: bool,
+    /// The proxy's server.tls.client_auth.mode: judge the group deprecated-mtls by it.
+    #[arg(long, value_name = "MODE")]
+    client_auth_mode: Option<ClientAuthMode>,
     /// A certificate of the same authority for a subject that the proxy does not take.
     #[arg(long, value_name = "FILE", requires = "wrong_subject_key")]
     wrong_subject_certificate: Option<PathBuf>,
     /// Its private key.
     #[arg(long, value_name = "FILE", requires = "wrong_subject_certificate")]
     wrong_subject_key: Option<PathBuf>,
+    /// A certificate of the same authority and subject that is for servers only (no clientAuth).
+    #[arg(long, value_name = "FILE", requires = "server_auth_only_key")]
+    server_auth_only_certificate: Option<PathBuf>,
+    /// Its private key.
+    #[arg(long, value_name = "FILE", requires = "server_auth_only_certificate")]
+    server_auth_only_key: Option<PathBuf>,
     /// Only the cases whose id contains this text (* stands for any text); may be given again.
     #[arg(long, value_name = "PATTERN")]
     only: Vec<String>,
@@ -75,6 +84,23 @@ pub(super) struct Conformance {
     /// How long to wait for a connection or an answer.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     patience: u64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ClientAuthMode {
+    Off,
+    Optional,
+    Required,
+}
+
+impl ClientAuthMode {
+    fn mode(self) -> ClientAuth {
+        match self {
+            Self::Off => ClientAuth::Off,
+            Self::Optional => ClientAuth::Optional,
+            Self::Required => ClientAuth::Required,
+        }
+    }
 }
 
 impl Conformance {
@@ -125,8 +151,17 @@ impl Conformance {
         let key = self.target.key.clone();
         let key =
             key.ok_or_else(|| Refusal::usage("give --key, one that may encrypt and decrypt"))?;
+        let identity = |certificate: &Option<PathBuf>, key: &Option<PathBuf>| {
+            let found = target::identity(certificate.as_deref(), key.as_deref());
+            found.map(|identity| identity.map(Arc::new))
+        };
         let (certificate, private) = (&self.wrong_subject_certificate, &self.wrong_subject_key);
-        let wrong_subject = target::identity(certificate.as_deref(), private.as_deref())?;
+        let wrong_subject = identity(certificate, private)?;
+        let (certificate, private) = (
+            &self.server_auth_only_certificate,
+            &self.server_auth_only_key,
+        );
+        let server_auth_only = identity(certificate, private)?;
         Ok(Target {
             path: uri_path(&target.path),
             signer: Signer::new(&target.access_key_id, target.secret, &target.region),
@@ -141,7 +176,9 @@ impl Conformance {
                 identity: target.identity.map(Arc::new),
                 ..Tls::new(self.trust(target.authorities))
             },
-            wrong_subject: wrong_subject.map(Arc::new),
+            client_auth: self.client_auth_mode.map(ClientAuthMode::mode),
+            wrong_subject,
+            server_auth_only,
             keys: self.keys(key),
         })
     }

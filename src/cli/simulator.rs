@@ -11,7 +11,7 @@ use clap::Parser;
 use super::exit::{ExitStatus, Refusal};
 use super::files::{read, read_text};
 use crate::client;
-use crate::simulator::{self, KmsCredentials, Settings, StartError};
+use crate::simulator::{self, ClientCertificateKind, KmsCredentials, Settings, StartError};
 
 /// AWS KMS on this machine, as far as external key stores go: for the AWS CLI and SDKs on one side, any XKS proxy on the other.
 #[derive(Parser)]
@@ -22,7 +22,7 @@ use crate::simulator::{self, KmsCredentials, Settings, StartError};
     after_help = "Example:\n  \
     kms-simulator --trusted-ca .dev/ca.pem --resolve localhost=127.0.0.1:8443 --identity .dev/kms --state .dev/kms.json\n  \
     aws kms list-keys --endpoint-url http://127.0.0.1:8090\n\n\
-    Metrics are at /metrics. Without --credentials every caller is accepted, and the account is the access key id if that has 12 \
+    Metrics are at /metrics. PUT /client-certificate with the name of a kind changes what new connections present to proxies. Without --credentials every caller is accepted, and the account is the access key id if that has 12 \
     digits; the Region is that of the signature. With it key policies and grants have their effect, but IAM has no policies: each \
     principal of an account may do what the key policy leaves to the account.\n\n\
     Exit codes: 0 stopped by a signal, 2 wrong usage, 78 a file has faults, 70 internal."
@@ -40,9 +40,12 @@ pub(super) struct KmsSimulator {
     /// Where the proxy of https://NAME listens, if not where DNS says, on port 443.
     #[arg(long, value_name = "NAME=IP:PORT", value_parser = resolved)]
     resolve: Vec<(String, SocketAddr)>,
-    /// A directory for an authority (ca.pem) and client certificates of each Region, made once; without it none is shown.
+    /// A directory for an authority (ca.pem) and client certificates of each Region, made once.
     #[arg(long, value_name = "DIR")]
     identity: Option<PathBuf>,
+    /// Which client certificate is presented: client-auth, server-auth-only, none, other-ca or expired. All but none need --identity.
+    #[arg(long, value_name = "KIND", default_value_t = ClientCertificateKind::None)]
+    client_certificate: ClientCertificateKind,
     /// Who may call: ACCESS_KEY_ID SECRET_ACCESS_KEY PRINCIPAL_ARN on each line.
     #[arg(long, value_name = "FILE")]
     credentials: Option<PathBuf>,
@@ -95,6 +98,7 @@ impl KmsSimulator {
             authorities,
             resolve: HashMap::from_iter(self.resolve),
             identity: self.identity,
+            client_certificate: self.client_certificate,
             credentials: self.credentials.as_deref().map(credentials).transpose()?,
             state: self.state,
             quota: self.quota,

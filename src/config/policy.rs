@@ -54,6 +54,29 @@ pub(super) fn check_names(
     for warning in policy.unknown_names(&names(stores)) {
         section.warn("path", warning.to_string());
     }
+    check_client_certificates(root, policy, &section);
+}
+
+/// Warns about rules that ask for the result of client authentication when no client certificate is requested.
+fn check_client_certificates(root: &Section<'_>, policy: &Policy, section: &Section<'_>) {
+    let rules = policy.rules_about_client_certificates();
+    if rules.is_empty() || requests_client_certificates(root) {
+        return;
+    }
+    for rule in rules {
+        let what = format!("{rule:?} asks for client_certificate, which is always \"off\"");
+        let remedy = "set server.tls.client_auth.mode to \"optional\"";
+        section.warn("path", format!("{what}; {remedy}"));
+    }
+}
+
+/// Also for the commands that read no other part of `[server]`.
+fn requests_client_certificates(root: &Section<'_>) -> bool {
+    let tls = root
+        .section("server")
+        .and_then(|server| server.section("tls"));
+    let client_auth = tls.and_then(|tls| tls.section("client_auth"));
+    client_auth.is_some_and(|client_auth| !client_auth.is_word("mode", "off"))
 }
 
 fn names(stores: &[KeyStoreSettings]) -> Names {

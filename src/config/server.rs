@@ -6,13 +6,16 @@ use super::listen::Listeners;
 use super::section::Section;
 use super::{certificate, files, values};
 use crate::connections::Networks;
-use crate::server::{ClientAuth, Limits, ServerSettings, TlsSettings};
+use crate::server::{ClientAuth, ClientAuthMode, Limits, ServerSettings, TlsSettings};
 
 /// KMS gives up after this; a longer timeout only answers to nobody.
 const KMS_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The value of `client_auth.ca` that stands for the built-in roots.
 const BUILT_IN_CA: &str = "amazon-trust-services";
+
+/// The warning about `client_auth.mode = "required"`.
+const REQUIRED_IS_DEPRECATED: &str = "client_auth.mode = \"required\": AWS deprecates mTLS; once KMS shows no clientAuth certificate all requests fail; use \"optional\"";
 
 /// The table.
 pub(super) fn settings(
@@ -133,37 +136,69 @@ fn client_auth(parent: &Section<'_>) -> Option<Option<ClientAuth>> {
     let Some(section) = parent.section("client_auth") else {
         return Some(None);
     };
+    let mode = client_auth_mode(&section);
+    if mode == Some(None) {
+        // Both are read, so that the mode can change without them.
+        warn_about_wildcards(&section, &section.strings("subjects").unwrap_or_default());
+        section.string("ca");
+        section.finish();
+        return Some(None);
+    }
+    let subjects = subjects(&section);
+    let ca = section.required_string("ca", "\"amazon-trust-services\"");
+    section.finish();
+    let auth = match (ca?, subjects?) {
+        (BUILT_IN_CA, subjects) => ClientAuth::amazon(subjects),
+        (path, subjects) => client_ca(&section, path, subjects)?,
+    };
+    Some(Some(auth.in_mode(mode??)))
+}
+
+/// None when there is a fault; `Some(None)` is off. A table without a mode is required: it was the only mode of older versions.
+fn client_auth_mode(section: &Section<'_>) -> Option<Option<ClientAuthMode>> {
+    let modes = [
+        ("off", None),
+        ("optional", Some(ClientAuthMode::Optional)),
+        ("required", Some(ClientAuthMode::Required)),
+    ];
+    let mode = match section.names().iter().any(|name| name == "mode") {
+        true => section.choice("mode", &modes)?,
+        false => Some(ClientAuthMode::Required),
+    };
+    if mode == Some(ClientAuthMode::Required) {
+        section.warn("mode", REQUIRED_IS_DEPRECATED);
+    }
+    Some(mode)
+}
+
+fn subjects(section: &Section<'_>) -> Option<Vec<String>> {
     let example = "[\"cks.kms.<region>.amazonaws.com\"]";
     let subjects = match section.strings("subjects") {
         Some(subjects) if subjects.is_empty() => {
             section.fault("subjects", format!("is empty; for example {example}"));
             None
         }
-        Some(subjects) => Some(subjects.into_iter().map(str::to_owned).collect::<Vec<_>>()),
+        Some(subjects) => Some(subjects),
         None => section.missing("subjects", example),
     };
-    warn_about_wildcards(&section, subjects.as_deref().unwrap_or_default());
-    let ca = section.required_string("ca", "\"amazon-trust-services\"");
-    section.finish();
-    let auth = match (ca?, subjects?) {
-        (BUILT_IN_CA, subjects) => ClientAuth::amazon(subjects),
-        (path, subjects) => {
-            let pem = files::public(&section, "ca", path)?;
-            let built = ClientAuth::from_pem(&pem, subjects);
-            let auth = built
-                .map_err(|error| section.fault("ca", error.to_string()))
-                .ok()?;
-            for warning in auth.warnings() {
-                section.warn("ca", warning);
-            }
-            auth
-        }
-    };
-    Some(Some(auth))
+    warn_about_wildcards(section, subjects.as_deref().unwrap_or_default());
+    Some(subjects?.into_iter().map(str::to_owned).collect())
+}
+
+fn client_ca(section: &Section<'_>, path: &str, subjects: Vec<String>) -> Option<ClientAuth> {
+    let pem = files::public(section, "ca", path)?;
+    let built = ClientAuth::from_pem(&pem, subjects);
+    let auth = built
+        .map_err(|error| section.fault("ca", error.to_string()))
+        .ok()?;
+    for warning in auth.warnings() {
+        section.warn("ca", warning);
+    }
+    Some(auth)
 }
 
 /// A name is compared as a whole: a rule that was meant as a pattern would let nobody in.
-fn warn_about_wildcards(section: &Section<'_>, subjects: &[String]) {
+fn warn_about_wildcards(section: &Section<'_>, subjects: &[&str]) {
     for subject in subjects.iter().filter(|subject| subject.contains('*')) {
         let what = format!("{subject:?} is compared as a whole: its * is not a wildcard");
         section.warn("subjects", format!("{what}; list each name"));

@@ -146,6 +146,7 @@ impl Bench {
             key_id,
             deadline,
             metadata: &self.metadata,
+            client_certificate: ClientCertificate::Off,
             action: Action::Encrypt,
             policy: self.policy.as_ref(),
             decision: Box::leak(Box::default()),

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::roles::is_account;
+use crate::connections::ClientCertificate;
 
 /// The KMS operations that use an external key (XKS API, "requestMetadata"). KMS may add some.
 pub(super) const OPERATIONS: [&str; 7] = [
@@ -14,6 +15,18 @@ pub(super) const OPERATIONS: [&str; 7] = [
     "GenerateDataKey",
     "GenerateDataKeyWithoutPlaintext",
 ];
+
+/// Returns whether this is a result of client authentication.
+pub(super) fn is_client_certificate(name: &str) -> bool {
+    ClientCertificate::from_name(name).is_some()
+}
+
+/// The results of client authentication, for a message.
+pub(super) fn client_certificates() -> String {
+    ClientCertificate::ALL
+        .map(ClientCertificate::as_str)
+        .join(", ")
+}
 
 /// The values of a number in the context; none when it is not known.
 pub(super) fn range(attribute: (&str, &str)) -> Option<RangeInclusive<i64>> {

@@ -152,9 +152,11 @@ impl Key {
             labels,
             tags,
             metadata,
+            client_certificate,
             now: _,
         } = question;
         self.text(Some(action.as_str()))?;
+        self.text(Some(client_certificate.as_str()))?;
         for text in [store, region, key] {
             self.text(Some(text))?;
         }

@@ -8,10 +8,13 @@ use std::collections::BTreeSet;
 use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet};
 
 use super::comparisons::{TAG, comparisons};
-use super::context::{OPERATIONS, key_arn_problem, vpc_problem};
+use super::context::{
+    OPERATIONS, client_certificates, is_client_certificate, key_arn_problem, vpc_problem,
+};
 use super::load::PolicyWarning;
 use super::principal::{KINDS, principal_problem};
 use super::roles::{Role, is_account};
+use crate::connections::ClientCertificate;
 use crate::similar::nearest;
 
 /// More warnings than these are counted, not shown.
@@ -89,6 +92,18 @@ pub(super) fn warnings(
     warnings.into_iter().map(PolicyWarning::new).collect()
 }
 
+/// The names of the rules that compare the result of client authentication with anything but `off`.
+pub(super) fn about_client_certificates(rules: &PolicySet) -> Vec<String> {
+    let off = ClientCertificate::Off.as_str();
+    let mentions = rules.policies().flat_map(compared_texts);
+    let mut found: Vec<String> = mentions
+        .filter(|(_, mention)| matches!(mention, Mention::ClientCertificate(name) if name != off))
+        .map(|(rule, _)| rule)
+        .collect();
+    found.dedup();
+    found
+}
+
 /// What a rule names.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Mention {
@@ -103,6 +118,7 @@ enum Mention {
     Principal(String),
     Kind(String),
     Operation(String),
+    ClientCertificate(String),
     /// With the prefix that its id has.
     Vpc(&'static str, String),
     KeyArn(String),
@@ -148,6 +164,7 @@ impl Mention {
             ("principal", "arn") => Self::Principal(text),
             ("principal", "kind") => Self::Kind(text),
             ("context", "kmsOperation") => Self::Operation(text),
+            ("context", "client_certificate") => Self::ClientCertificate(text),
             ("context", "awsSourceVpc") => Self::Vpc("vpc-", text),
             ("context", "awsSourceVpce") => Self::Vpc("vpce-", text),
             ("context", "kmsKeyArn") => Self::KeyArn(text),
@@ -168,6 +185,7 @@ impl Mention {
             Self::Principal(arn) => principal_problem(arn).is_none(),
             Self::Kind(kind) => KINDS.contains(&kind.as_str()),
             Self::Operation(name) => OPERATIONS.contains(&name.as_str()),
+            Self::ClientCertificate(name) => is_client_certificate(name),
             Self::Vpc(prefix, id) => vpc_problem(prefix, id).is_none(),
             Self::KeyArn(arn) => key_arn_problem(arn).is_none(),
         }
@@ -201,6 +219,10 @@ impl Mention {
                 format!(
                     "names the KMS operation {name:?}, which does not use an external key as far as this version knows; known are: {known}"
                 )
+            }
+            Self::ClientCertificate(name) => {
+                let known = client_certificates();
+                format!("names the result of client authentication {name:?}; known are: {known}")
             }
             Self::Vpc(prefix, id) => {
                 let problem = vpc_problem(prefix, id).unwrap_or_default();

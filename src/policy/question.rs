@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 
 use super::principal::{Parts, account_of};
 use super::roles::Roles;
+use crate::connections::ClientCertificate;
 use crate::xks::RequestMetadata;
 
 /// What is to be done with a key.
@@ -50,6 +51,8 @@ pub struct Question<'a> {
     pub tags: &'a [(String, String)],
     /// What KMS says of the request.
     pub metadata: &'a RequestMetadata,
+    /// What the connection has shown of its client.
+    pub client_certificate: ClientCertificate,
     /// When it came.
     pub now: SystemTime,
 }
@@ -141,6 +144,7 @@ impl Question<'_> {
             ("awsSourceVpc", metadata.aws_source_vpc.as_deref()),
             ("awsSourceVpce", metadata.aws_source_vpce.as_deref()),
             ("region", Some(self.region)),
+            ("client_certificate", Some(self.client_certificate.as_str())),
         ];
         let known = known
             .into_iter()

@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::json;
 
 use super::*;
+use crate::connections::ClientCertificate;
 use crate::xks::EncryptRequest;
 
 /// A Wednesday, 13:00 UTC.
@@ -64,6 +65,7 @@ pub(super) fn asking<T>(
         labels: &["orders-2026".to_owned()],
         tags: &[("class".to_owned(), "secret".to_owned())],
         metadata: &request.metadata,
+        client_certificate: ClientCertificate::Verified,
         now: UNIX_EPOCH + Duration::from_secs(NOON),
     })
 }
@@ -91,6 +93,7 @@ fn each_part_of_a_request_can_be_asked_for() {
         "context has awsSourceVpc && context.awsSourceVpc == \"vpc-1\"",
         "context has kmsKeyAccount && context.kmsKeyAccount == \"444455556666\"",
         "context.kmsOperation == \"Encrypt\" && context.region == \"eu-west-1\"",
+        "context.client_certificate == \"verified\"",
         "context.hour >= 9 && context.hour < 17 && context.weekday <= 5",
         "context.now > datetime(\"2026-01-01\")",
     ] {
@@ -271,7 +274,7 @@ fn the_samples_are_policies() {
         warnings.extend(policy.unknown_names(&names));
         assert!(warnings.is_empty(), "{}: {warnings:?}", path.display());
     }
-    assert_eq!(samples, 5);
+    assert_eq!(samples, 6);
 }
 
 #[test]

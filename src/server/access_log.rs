@@ -20,7 +20,7 @@ use crate::xks::RequestMetadata;
 #[cfg(feature = "otlp")]
 const UNSAMPLED: &str = "xks_proxy::unsampled";
 
-/// What the line of an unverified request takes beside its texts from outside, in bytes: about 450, rounded up for the names of key stores.
+/// What the line of an unverified request takes beside its texts from outside, in bytes: about 500, rounded up for the names of key stores.
 const UNVERIFIED_LINE: usize = 640;
 
 /// Target and level must be constants, so that a filtered line costs nothing.
@@ -57,6 +57,7 @@ macro_rules! write_at {
             request_metadata_other = other(metadata).as_deref().map(OutsideText::from).as_ref().map(OutsideText::as_str),
             access_key_id = $facts.access_key_id.as_ref().map(|id| id.as_str()),
             peer = $peer.map(|peer| peer.to_string()),
+            client_certificate = $facts.client_certificate.as_str(),
             hsm = cost.device.as_deref(),
             duration_us = micros($duration),
             queue_us = cost.device.as_ref().map(|_| micros(cost.queued)),

@@ -190,6 +190,7 @@ impl Witness {
             access_key_id: facts.access_key_id.as_ref().map(|id| id.as_str()),
             peer: self.peer.as_ref().map(|peer| peer.address),
             client_subject: self.subject(),
+            client_certificate: Some(facts.client_certificate.as_str()),
             metadata: facts.metadata.as_deref(),
             policies: decision.map_or(&[], |decision| &decision.policies),
             request_bytes: facts.request_bytes,
@@ -232,6 +233,7 @@ impl Witness {
             access_key_id: facts.access_key_id.as_ref().map(|id| id.as_str()),
             peer: self.peer.as_ref().map(|peer| peer.address),
             client_subject: self.subject(),
+            client_certificate: Some(facts.client_certificate.as_str()),
             reason: fault.reason.as_deref().map(OutsideText::from),
             ..Security::default()
         }

@@ -1,4 +1,4 @@
-//! Which client certificates are accepted: by which CA, and for which subjects.
+//! Which client certificates are accepted: by which CA, for which subjects, and whether a client must have one.
 
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
@@ -8,8 +8,18 @@ use x509_parser::parse_x509_certificate;
 use super::identity::{certificates, unix_now};
 use super::tls_error::{CertificateExpiry, TlsError};
 
+/// What becomes of a client without a verified certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuthMode {
+    /// Its handshake completes; the result is on record, and a policy can ask for it.
+    Optional,
+    /// Its handshake fails.
+    Required,
+}
+
 /// Which client certificates are accepted: the CA **and** the subject must match.
 pub struct ClientAuth {
+    pub(super) mode: ClientAuthMode,
     pub(super) roots: RootCertStore,
     pub(super) subjects: Vec<String>,
     pub(super) expiry: Option<CertificateExpiry>,
@@ -31,7 +41,8 @@ pub fn amazon_trust_services() -> Vec<TrustAnchor<'static>> {
 }
 
 impl ClientAuth {
-    /// Clients whose certificate chains to a CA in `pem` and has one of `subjects` as its subject's common name.
+    /// Clients whose certificate chains to a CA in `pem` and has one of `subjects` as its common name or as a DNS name of its subject
+    /// alternative names. The mode is required.
     ///
     /// # Errors
     /// [`TlsError::ClientCa`] when `pem` holds no usable certificate.
@@ -51,6 +62,7 @@ impl ClientAuth {
             unix_seconds,
         });
         Ok(Self {
+            mode: ClientAuthMode::Required,
             made_of: digest_of(pem, &subjects),
             roots,
             subjects,
@@ -59,17 +71,23 @@ impl ClientAuth {
         })
     }
 
-    /// Clients whose certificate chains to Amazon Trust Services.
+    /// Clients whose certificate chains to Amazon Trust Services. The mode is required.
     pub fn amazon(subjects: Vec<String>) -> Self {
         let mut roots = RootCertStore::empty();
         roots.extend(amazon_trust_services());
         Self {
+            mode: ClientAuthMode::Required,
             made_of: digest_of(b"amazon-trust-services", &subjects),
             roots,
             subjects,
             expiry: None,
             warnings: Vec::new(),
         }
+    }
+
+    /// The same in another mode.
+    pub fn in_mode(self, mode: ClientAuthMode) -> Self {
+        Self { mode, ..self }
     }
 
     /// What should be known about the CAs, such as that one has expired.

@@ -20,7 +20,7 @@ use tower::Service;
 
 use super::Response;
 use super::activity::Activity;
-use super::client_auth;
+use super::client_names;
 use super::drive::{STRANGERS_GRACE, Terms, drive};
 use super::guard::{Guarded, MAX_HEAD};
 use super::handshake::Handshakes;
@@ -28,7 +28,7 @@ use super::live::Live;
 use super::panics::StreamExecutor;
 use super::record::{Peer, Refusal};
 use super::strangers::{Owner, Pace};
-use crate::connections::{ClientStream, Connections, End, Slot};
+use crate::connections::{ClientCertificate, ClientStream, Connections, End, Slot};
 
 /// HTTP/2 requests at a time on one connection.
 const MAX_STREAMS: u32 = 256;
@@ -66,9 +66,9 @@ where
 {
     // Without it an answer waits for the client's acknowledgement of the one before.
     drop(socket.set_nodelay(true));
-    let stream = tokio::select! {
+    let (stream, certificate) = tokio::select! {
         accepted = shared.handshakes.accept(slot.stream(socket), &slot, address) => match accepted {
-            Ok(stream) => stream,
+            Ok(accepted) => accepted,
             Err(end) => return slot.finish(end),
         },
         () = slot.displaced() => return,
@@ -83,7 +83,8 @@ where
         peer: Peer {
             address,
             source: slot.source().clone(),
-            subject: client_auth::subject(session.peer_certificates()),
+            certificate,
+            subject: verified_subject(certificate, session),
             connection: slot.handle(),
         },
         stream,
@@ -93,6 +94,16 @@ where
         true => serve_http1(shared, established).await,
         false => serve_http2(shared, established).await,
     }
+}
+
+/// The subject of the client's certificate, if it is verified: a reader takes it for true.
+fn verified_subject(
+    certificate: ClientCertificate,
+    session: &rustls::ServerConnection,
+) -> Option<Arc<str>> {
+    let leaf = session.peer_certificates()?.first()?;
+    let is_verified = certificate == ClientCertificate::Verified;
+    is_verified.then(|| client_names::subject(leaf)).flatten()
 }
 
 /// Resolves when a drain has left a handshake enough time.

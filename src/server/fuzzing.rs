@@ -1,12 +1,17 @@
 //! Private items of this module for the fuzz targets in `tests/fuzz`: only with the feature `fuzzing`.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use http::HeaderMap;
-use rustls::pki_types::CertificateDer;
+use rustls::RootCertStore;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, UnixTime};
 
-use super::client_auth;
+use super::client_auth::{Expected, Leaf};
+use super::client_ca::amazon_trust_services;
+use super::client_names;
 use super::trace_context::TraceContext;
+use crate::connections::ClientCertificate;
 
 /// Returns trace id, parent id and the sampled flag of the request's `traceparent`, or none if it is absent or malformed.
 pub fn trace_context(headers: &HeaderMap) -> Option<(String, String, bool)> {
@@ -16,10 +21,26 @@ pub fn trace_context(headers: &HeaderMap) -> Option<(String, String, bool)> {
 
 /// Returns the common name by which a client certificate (DER) is accepted, or none if it does not have exactly one.
 pub fn common_name(certificate: &[u8]) -> Option<String> {
-    client_auth::common_name(&CertificateDer::from(certificate))
+    client_names::common_name(&CertificateDer::from(certificate))
+}
+
+/// Returns the result of a client certificate (DER) that is sent with this chain (DER), where Amazon's CAs are expected; and its end, in seconds
+/// since 1970, if it can be parsed.
+pub fn client_certificate(certificate: &[u8], chain: &[&[u8]]) -> (ClientCertificate, Option<i64>) {
+    static EXPECTED: LazyLock<Expected> = LazyLock::new(|| {
+        let mut roots = RootCertStore::empty();
+        roots.extend(amazon_trust_services());
+        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+        let subjects = vec!["cks.kms.eu-west-1.amazonaws.com".to_owned()];
+        Expected::new(&roots, subjects, algorithms)
+    });
+    let leaf = CertificateDer::from(certificate);
+    let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(*der)).collect();
+    let finding = EXPECTED.classify(&leaf, &chain, UnixTime::now());
+    (finding.result, Leaf::of(&leaf).map(|leaf| leaf.not_after))
 }
 
 /// Returns the subject of a client certificate (DER) as the audit trail records it, or none if it cannot be parsed.
 pub fn subject(certificate: &[u8]) -> Option<Arc<str>> {
-    client_auth::subject(Some(&[CertificateDer::from(certificate)]))
+    client_names::subject(&CertificateDer::from(certificate))
 }

@@ -10,9 +10,12 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::client_auth::Finding;
+use super::client_handshake::{ClientHandshake, refusal_text};
 use super::live::Live;
 use super::metrics::ServerMetrics;
-use crate::connections::{ClientStream, End, Slot, Tally};
+use super::tls::Session;
+use crate::connections::{ClientCertificate, ClientStream, End, Slot, Tally};
 
 /// How long, and for how many bytes, a client whose handshake was refused is listened to. In TLS 1.3 it may send a whole request before it reads the
 /// alert: a socket that is closed with unread bytes is reset, and the reset would overtake the alert.
@@ -32,6 +35,7 @@ pub(super) struct Handshakes {
 struct Log {
     failed: Tally<(SocketAddr, String)>,
     timed_out: Tally<SocketAddr>,
+    not_verified: Tally<(SocketAddr, Finding)>,
 }
 
 impl Handshakes {
@@ -40,7 +44,7 @@ impl Handshakes {
         Self { live, metrics, log }
     }
 
-    /// Makes the handshake with the client at the other end of `stream`.
+    /// Makes the handshake with the client at the other end of `stream`. Returns what it has shown of its client, too.
     ///
     /// # Errors
     /// Why the connection ends. It is closed then.
@@ -49,18 +53,20 @@ impl Handshakes {
         stream: ClientStream,
         slot: &Slot,
         peer: SocketAddr,
-    ) -> Result<TlsStream<ClientStream>, End> {
-        let (acceptor, patience) = self.terms();
-        let accepting = acceptor.accept(stream).into_fallible();
+    ) -> Result<(TlsStream<ClientStream>, ClientCertificate), End> {
+        let (Session { config, client }, patience) = self.terms();
+        let client = client.as_deref();
+        let accepting = TlsAcceptor::from(config).accept(stream).into_fallible();
         match timeout(patience, accepting).await {
             Ok(Ok(stream)) => {
                 let version = stream.get_ref().1.protocol_version();
                 self.metrics.count_handshake("ok", version);
-                Ok(stream)
+                Ok((stream, self.note_client(client, peer)))
             }
             Ok(Err((error, stream))) => {
                 self.metrics.count_handshake("failed", None);
-                if self.log.note_failure(peer, &error) {
+                let refusal = self.note_refusal(client, &error);
+                if self.log.note_failure(peer, &error, refusal) {
                     slot.linger();
                     let goodbye = say_goodbye(stream);
                     drop(timeout(GOODBYE, goodbye).await);
@@ -76,10 +82,30 @@ impl Handshakes {
     }
 
     /// Certificate and patience as they are now: a new certificate is for new connections.
-    fn terms(&self) -> (TlsAcceptor, Duration) {
+    fn terms(&self) -> (Session, Duration) {
         let serving = self.live.now();
-        let acceptor = TlsAcceptor::from(Arc::clone(&serving.tls.config));
-        (acceptor, serving.limits.header_timeout)
+        (serving.tls.session(), serving.limits.header_timeout)
+    }
+
+    /// Counts the client of a handshake that has completed, and logs why it is not verified.
+    fn note_client(&self, client: Option<&ClientHandshake>, peer: SocketAddr) -> ClientCertificate {
+        let Some(client) = client else {
+            return ClientCertificate::Off;
+        };
+        let (finding, leaf) = client.finding();
+        self.metrics.clients.count(&finding, leaf);
+        let result = finding.result;
+        self.log.note_client(peer, finding);
+        result
+    }
+
+    /// Counts a client whose certificate has ended the handshake. Returns the text for the log, where rustls has none that helps.
+    fn note_refusal(&self, client: Option<&ClientHandshake>, error: &io::Error) -> Option<String> {
+        let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+        let (finding, leaf) = client?.refusal(error)?;
+        self.metrics.clients.count(&finding, leaf);
+        let is_absent = finding.result == ClientCertificate::Absent;
+        is_absent.then(|| refusal_text("the client sent none"))
     }
 
     /// Logs what was counted since the last call; to be called once per period, and at the end.
@@ -90,19 +116,39 @@ impl Handshakes {
         if let Some((count, peer)) = self.log.timed_out.end_period() {
             log_timeouts(count, peer);
         }
+        if let Some((count, (peer, finding))) = self.log.not_verified.end_period() {
+            log_client(count, peer, &finding);
+        }
     }
 }
 
 impl Log {
     /// Whether the client was sent an alert. One that only opens and closes connections is a load balancer's health check as a rule: not worth a line.
-    fn note_failure(&self, peer: SocketAddr, error: &io::Error) -> bool {
+    fn note_failure(&self, peer: SocketAddr, error: &io::Error, refusal: Option<String>) -> bool {
         let was_alerted = error.kind() == io::ErrorKind::InvalidData;
         if !was_alerted {
             tracing::debug!(%peer, %error, "the client left during the TLS handshake");
-        } else if let Some((peer, error)) = self.failed.add((peer, error.to_string())) {
+            return false;
+        }
+        let text = refusal.unwrap_or_else(|| error.to_string());
+        if let Some((peer, error)) = self.failed.add((peer, text)) {
             log_failures(1, peer, &error);
         }
-        was_alerted
+        true
+    }
+
+    /// Logs a certificate that is not verified. A client without one is in the line of each of its requests.
+    fn note_client(&self, peer: SocketAddr, finding: Finding) {
+        let is_worth_a_line = !matches!(
+            finding.result,
+            ClientCertificate::Verified | ClientCertificate::Absent
+        );
+        if !is_worth_a_line {
+            return;
+        }
+        if let Some((peer, finding)) = self.not_verified.add((peer, finding)) {
+            log_client(1, peer, &finding);
+        }
     }
 
     fn note_timeout(&self, peer: SocketAddr) {
@@ -114,6 +160,19 @@ impl Log {
 
 fn log_failures(count: u64, peer: SocketAddr, error: &str) {
     tracing::warn!(count, %peer, error, "TLS handshake failed");
+}
+
+fn log_client(count: u64, peer: SocketAddr, finding: &Finding) {
+    let (result, reason) = (finding.result.as_str(), finding.reason.as_str());
+    let why = &*finding.text;
+    tracing::warn!(
+        count,
+        %peer,
+        client_certificate = result,
+        reason,
+        why,
+        "client certificate not verified; the connection is served"
+    );
 }
 
 fn log_timeouts(count: u64, peer: SocketAddr) {

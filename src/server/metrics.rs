@@ -7,6 +7,8 @@ use rustls::ProtocolVersion;
 
 use super::answer_metrics::AnswerMetrics;
 use super::certificate_problem::ProblemKind;
+use super::client_ca::ClientAuthMode;
+use super::client_metrics::ClientMetrics;
 use super::identity::ServerIdentity;
 use super::record::Facts;
 use super::strangers::StrangerMetrics;
@@ -26,6 +28,8 @@ pub struct ServerMetrics {
     durations: HistogramVec,
     handshakes: IntCounterVec,
     answers: AnswerMetrics,
+    /// Of client authentication.
+    pub(super) clients: ClientMetrics,
     /// Of clients without a verified signature.
     pub(super) strangers: StrangerMetrics,
     /// Refused by the in-flight limit.
@@ -67,6 +71,7 @@ impl ServerMetrics {
                 &["outcome", "version"],
             )?,
             answers: AnswerMetrics::declare(metrics)?,
+            clients: ClientMetrics::declare(metrics)?,
             strangers: StrangerMetrics::declare(metrics)?,
             shed: metrics
                 .counter(
@@ -91,6 +96,11 @@ impl ServerMetrics {
                 .with_label_values(&[expiry.role])
                 .set(expiry.unix_seconds);
         }
+    }
+
+    /// Sets which mode of client authentication is in force; none is off.
+    pub fn publish_client_auth(&self, mode: Option<ClientAuthMode>) {
+        self.clients.publish_mode(mode);
     }
 
     /// Sets what is wrong with the certificate now; called before metrics are read, because time alone changes it.

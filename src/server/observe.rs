@@ -68,7 +68,12 @@ where
             layer: self.layer.clone(),
             status: None,
         };
-        entry.record.facts().trace = TraceContext::of(request.headers());
+        {
+            let mut facts = entry.record.facts();
+            facts.trace = TraceContext::of(request.headers());
+            let peer = entry.peer.as_ref();
+            facts.client_certificate = peer.map(|peer| peer.certificate).unwrap_or_default();
+        }
         request.extensions_mut().insert(entry.record.clone());
         let answering = self.inner.call(request);
         Observed(Some((answering, entry)))

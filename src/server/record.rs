@@ -8,7 +8,7 @@ use super::strangers::Owner;
 use super::trace_context::TraceContext;
 use crate::audit::Outcome;
 use crate::clock::Deadline;
-use crate::connections::{Handle, Source, Standing};
+use crate::connections::{ClientCertificate, Handle, Source, Standing};
 use crate::ekm::CallCount;
 use crate::operations::Cost;
 use crate::policy::Decision;
@@ -23,7 +23,9 @@ pub(super) struct Peer {
     pub address: SocketAddr,
     /// What limits and aggregated log lines count it under.
     pub source: Source,
-    /// The subject of its certificate, if it has shown one that was accepted.
+    /// What it has shown of its client.
+    pub certificate: ClientCertificate,
+    /// The subject of its certificate, if that is verified.
     pub subject: Option<Arc<str>>,
     /// Its connection.
     pub connection: Handle,
@@ -48,6 +50,7 @@ impl Peer {
 /// What is known of a request so far. Holds no secret, no plaintext and no body.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
+    pub client_certificate: ClientCertificate,
     pub operation: Option<Operation>,
     pub key_store: Option<Arc<str>>,
     pub key_id: Option<ExternalKeyId>,

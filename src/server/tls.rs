@@ -2,27 +2,50 @@
 
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
+use rustls::{ConfigBuilder, ServerConfig, WantsVerifier};
 
-use super::client_auth::SubjectVerifier;
-use super::client_ca::ClientAuth;
+use super::client_ca::{ClientAuth, ClientAuthMode};
+use super::client_handshake::{ClientHandshake, ClientRules};
 use super::identity::ServerIdentity;
 use super::tls_error::{CertificateExpiry, TlsError};
 
 /// Everything that TLS needs, checked.
 #[derive(Clone)]
 pub struct TlsSettings {
-    pub(super) config: Arc<ServerConfig>,
+    clients: Clients,
     /// The server's certificate and key.
     pub identity: ServerIdentity,
-    /// By which one CA with its subjects is told from another; none without client authentication.
-    clients: Option<[u8; 32]>,
+    /// By which one CA with its subjects and its mode is told from another; none without client authentication.
+    client_auth: Option<(ClientAuthMode, [u8; 32])>,
     /// When the server's certificate and the client CAs end (of several CAs, the earliest).
     pub expiries: Vec<CertificateExpiry>,
+}
+
+/// What clients are asked for.
+#[derive(Clone)]
+enum Clients {
+    /// Nothing: all connections share one configuration.
+    Anonymous(Arc<ServerConfig>),
+    /// A certificate.
+    Asked(Arc<Asked>),
+}
+
+/// What the configuration of a connection is made of whose client is asked for a certificate.
+struct Asked {
+    builder: ConfigBuilder<ServerConfig, WantsVerifier>,
+    identity: Arc<SingleCertAndKey>,
+    rules: Arc<ClientRules>,
+}
+
+/// TLS of one connection that begins.
+pub(super) struct Session {
+    pub config: Arc<ServerConfig>,
+    /// None if the client is not asked for a certificate.
+    pub client: Option<Arc<ClientHandshake>>,
 }
 
 impl std::fmt::Debug for TlsSettings {
@@ -47,13 +70,29 @@ impl TlsSettings {
             unix_seconds: identity.not_after(),
         }];
         expiries.extend(client_auth.as_ref().and_then(|auth| auth.expiry.clone()));
-        let clients = client_auth.as_ref().map(|auth| auth.made_of);
+        let told_by = client_auth.as_ref().map(|auth| (auth.mode, auth.made_of));
         Ok(Self {
-            config: Arc::new(server_config(&identity, client_auth)?),
+            clients: Clients::new(&identity, client_auth)?,
             identity,
-            clients,
+            client_auth: told_by,
             expiries,
         })
+    }
+
+    /// The mode of client authentication; none if clients are not asked for a certificate.
+    pub fn client_auth_mode(&self) -> Option<ClientAuthMode> {
+        self.client_auth.map(|(mode, _)| mode)
+    }
+
+    /// Begins TLS of one connection.
+    pub(super) fn session(&self) -> Session {
+        match &self.clients {
+            Clients::Anonymous(config) => Session {
+                config: Arc::clone(config),
+                client: None,
+            },
+            Clients::Asked(asked) => asked.session(),
+        }
     }
 
     /// The same from PEM, see [`ServerIdentity::from_pem`].
@@ -77,35 +116,58 @@ impl TlsSettings {
         let parts = [
             ("certificate", new.certificate != old.certificate),
             ("private_key", new.private_key != old.private_key),
-            ("client_auth", self.clients != former.clients),
+            ("client_auth", self.client_auth != former.client_auth),
         ];
         let changed = parts.into_iter().filter(|(_, is_another)| *is_another);
         changed.map(|(name, _)| name).collect()
     }
 }
 
-fn server_config(
-    identity: &ServerIdentity,
-    client_auth: Option<ClientAuth>,
-) -> Result<ServerConfig, TlsError> {
-    let provider = Arc::new(provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| TlsError::Certificate(error.to_string()))?;
-    let authenticates_clients = client_auth.is_some();
-    let builder = match client_auth {
-        None => builder.with_no_client_auth(),
-        Some(auth) => builder.with_client_cert_verifier(verifier(auth, provider)?),
-    };
-    let single = SingleCertAndKey::from(identity.certified_key());
-    let mut config = builder.with_cert_resolver(Arc::new(single));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    if authenticates_clients {
-        // A resumed session would skip the client's certificate: each connection shows it anew.
+impl Clients {
+    fn new(identity: &ServerIdentity, client_auth: Option<ClientAuth>) -> Result<Self, TlsError> {
+        let provider = provider();
+        let algorithms = provider.signature_verification_algorithms;
+        let builder = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError::Certificate(error.to_string()))?;
+        let identity = Arc::new(SingleCertAndKey::from(identity.certified_key()));
+        let Some(auth) = client_auth else {
+            let config = builder.with_no_client_auth().with_cert_resolver(identity);
+            return Ok(Self::Anonymous(Arc::new(with_protocols(config))));
+        };
+        if auth.roots.is_empty() {
+            return Err(TlsError::ClientCa("no client CA is usable".into()));
+        }
+        let rules = ClientRules::new(auth.mode, &auth.roots, auth.subjects, algorithms);
+        Ok(Self::Asked(Arc::new(Asked {
+            builder,
+            identity,
+            rules: Arc::new(rules),
+        })))
+    }
+}
+
+impl Asked {
+    /// A configuration for one connection: rustls has no other way to know whose certificate is verified.
+    fn session(&self) -> Session {
+        let client = Arc::new(ClientHandshake::new(Arc::clone(&self.rules)));
+        let builder = self.builder.clone();
+        let builder = builder.with_client_cert_verifier(Arc::clone(&client) as _);
+        let mut config =
+            with_protocols(builder.with_cert_resolver(Arc::clone(&self.identity) as _));
+        // A resumed session would skip the client's certificate: each connection shows it again.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
+        Session {
+            config: Arc::new(config),
+            client: Some(client),
+        }
     }
-    Ok(config)
+}
+
+fn with_protocols(mut config: ServerConfig) -> ServerConfig {
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config
 }
 
 /// aws-lc-rs with KMS's four suites only; its key exchange groups start with X25519MLKEM768.
@@ -119,16 +181,6 @@ fn provider() -> CryptoProvider {
         ],
         ..aws_lc_rs::default_provider()
     }
-}
-
-fn verifier(
-    auth: ClientAuth,
-    provider: Arc<CryptoProvider>,
-) -> Result<Arc<SubjectVerifier>, TlsError> {
-    let chain = WebPkiClientVerifier::builder_with_provider(Arc::new(auth.roots), provider)
-        .build()
-        .map_err(|error| TlsError::ClientCa(format!("no client CA is usable: {error}")))?;
-    Ok(Arc::new(SubjectVerifier::new(chain, auth.subjects)))
 }
 
 #[cfg(test)]
@@ -206,6 +258,9 @@ mod tests {
         assert_eq!(mutual.changes_since(&plain), ["client_auth"]);
         let another = made(&certificate, &key, auth("b"));
         assert_eq!(another.changes_since(&mutual), ["client_auth"]);
+        let optional = auth("a").map(|auth| auth.in_mode(ClientAuthMode::Optional));
+        let optional = made(&certificate, &key, optional);
+        assert_eq!(optional.changes_since(&mutual), ["client_auth"]);
     }
 
     #[test]

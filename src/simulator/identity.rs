@@ -10,7 +10,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -19,9 +19,16 @@ use rcgen::{
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 
-use super::link::{Link, Recipe};
+use super::client_certificate::{ClientCertificateKind, Presented};
+use super::link::{Link, Recipe, TlsSource};
 use crate::client::{ClientIdentity, TlsClient, Trust};
 use crate::sync::poisoned;
+
+/// The names of the files of the CA that proxies trust.
+const CA: &str = "ca";
+
+/// The names of the files of the CA that no proxy trusts.
+const OTHER_CA: &str = "other-ca";
 
 /// How long a certificate is good for: a laptop forgets to renew.
 const LIFETIME: Duration = Duration::days(3650);
@@ -40,14 +47,23 @@ pub enum IdentityError {
     /// TLS cannot be set up so.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
+    /// There is no directory for certificates.
+    #[error("a client certificate of the kind {0} needs --identity, a directory for certificates")]
+    NoDirectory(ClientCertificateKind),
 }
 
 /// TLS as KMS speaks it from each Region.
 pub(super) struct Identities {
+    resolve: HashMap<String, SocketAddr>,
+    clients: Arc<Clients>,
+}
+
+/// TLS for each Region and each kind of client certificate.
+pub(super) struct Clients {
     directory: Option<PathBuf>,
     authorities: Vec<Vec<u8>>,
-    resolve: HashMap<String, SocketAddr>,
-    clients: Mutex<HashMap<String, TlsClient>>,
+    presented: Presented,
+    made: Mutex<HashMap<(String, ClientCertificateKind), TlsClient>>,
 }
 
 impl Identities {
@@ -56,6 +72,7 @@ impl Identities {
         directory: Option<PathBuf>,
         authorities: Vec<Vec<u8>>,
         resolve: HashMap<String, SocketAddr>,
+        kind: ClientCertificateKind,
     ) -> Result<Self, IdentityError> {
         if let Some(directory) = &directory {
             let made = fs::DirBuilder::new()
@@ -63,41 +80,84 @@ impl Identities {
                 .mode(0o700)
                 .create(directory);
             made.map_err(|error| IdentityError::File(directory.clone(), error))?;
-            authority(directory)?;
+            authority(directory, CA)?;
         }
-        Ok(Self {
+        let clients = Clients {
             directory,
             authorities,
-            resolve,
-            clients: Mutex::default(),
-        })
+            presented: Presented::default(),
+            made: Mutex::default(),
+        };
+        clients.present(kind)?;
+        let clients = Arc::new(clients);
+        Ok(Self { resolve, clients })
+    }
+
+    /// Which kind of client certificate is presented, and its change.
+    pub(super) fn clients(&self) -> &Clients {
+        &self.clients
     }
 
     /// A way to the proxy.
     pub(super) fn link(&self, recipe: Recipe) -> Result<Link, IdentityError> {
-        let tls = self.client(&recipe.region)?;
+        // An error that would come with the first call comes now.
+        self.clients.client(&recipe.region)?;
         let fixed = self.resolve.get(&recipe.host).copied();
-        Ok(Link::new(recipe, tls, fixed))
-    }
-
-    fn client(&self, region: &str) -> Result<TlsClient, IdentityError> {
-        let mut clients = self.clients.lock().unwrap_or_else(poisoned);
-        if let Some(client) = clients.get(region) {
-            return Ok(client.clone());
-        }
-        let identity = match &self.directory {
-            Some(directory) => Some(identity(directory, region)?),
-            None => None,
-        };
-        let client = TlsClient::new(Trust::PublicAnd(self.authorities.clone()), identity);
-        let client = client.map_err(|error| IdentityError::Tls(error.to_string()))?;
-        clients.insert(region.to_owned(), client.clone());
-        Ok(client)
+        Ok(Link::new(recipe, Arc::clone(&self.clients) as _, fixed))
     }
 }
 
-fn authority(directory: &Path) -> Result<Issuer<'static, KeyPair>, IdentityError> {
-    let (key_file, file) = (directory.join("ca.key"), directory.join("ca.pem"));
+impl Clients {
+    /// Presents this kind on connections that begin from now on.
+    ///
+    /// # Errors
+    /// [`IdentityError::NoDirectory`]; nothing has changed then.
+    pub(super) fn present(&self, kind: ClientCertificateKind) -> Result<(), IdentityError> {
+        if kind != ClientCertificateKind::None && self.directory.is_none() {
+            return Err(IdentityError::NoDirectory(kind));
+        }
+        self.presented.set(kind);
+        Ok(())
+    }
+
+    /// The kind that is presented now.
+    pub(super) fn kind(&self) -> ClientCertificateKind {
+        self.presented.get()
+    }
+
+    /// TLS of this Region with the kind that is presented now, which is named, too.
+    pub(super) fn client(
+        &self,
+        region: &str,
+    ) -> Result<(ClientCertificateKind, TlsClient), IdentityError> {
+        let kind = self.kind();
+        let mut made = self.made.lock().unwrap_or_else(poisoned);
+        let place = (region.to_owned(), kind);
+        if let Some(client) = made.get(&place) {
+            return Ok((kind, client.clone()));
+        }
+        let identity = match (kind, &self.directory) {
+            (ClientCertificateKind::None, _) => None,
+            (_, None) => return Err(IdentityError::NoDirectory(kind)),
+            (_, Some(directory)) => Some(identity(directory, region, kind)?),
+        };
+        let client = TlsClient::new(Trust::PublicAnd(self.authorities.clone()), identity);
+        let client = client.map_err(|error| IdentityError::Tls(error.to_string()))?;
+        made.insert(place, client.clone());
+        Ok((kind, client))
+    }
+}
+
+impl TlsSource for Clients {
+    fn tls(&self, region: &str) -> Option<(ClientCertificateKind, TlsClient)> {
+        self.client(region).ok()
+    }
+}
+
+/// The CA of this name in the directory, made if it is not there.
+fn authority(directory: &Path, name: &str) -> Result<Issuer<'static, KeyPair>, IdentityError> {
+    let place = |extension: &str| directory.join(format!("{name}.{extension}"));
+    let (key_file, file) = (place("key"), place("pem"));
     let key = key(&key_file)?;
     if !file.exists() {
         let mut params = params("kms-simulator client CA");
@@ -109,24 +169,43 @@ fn authority(directory: &Path) -> Result<Issuer<'static, KeyPair>, IdentityError
     Issuer::from_ca_cert_pem(&read(&file)?, key).map_err(wrong(&file))
 }
 
-/// The certificate of a Region, made if it is not there.
-fn identity(directory: &Path, region: &str) -> Result<ClientIdentity, IdentityError> {
+/// The certificate of a Region and a kind, made if it is not there.
+fn identity(
+    directory: &Path,
+    region: &str,
+    kind: ClientCertificateKind,
+) -> Result<ClientIdentity, IdentityError> {
     let name = format!("cks.kms.{region}.amazonaws.com");
-    let (key_file, file) = (
-        directory.join(format!("{name}.key")),
-        directory.join(format!("{name}.pem")),
-    );
+    let place = |extension: &str| match kind {
+        ClientCertificateKind::ClientAuth => directory.join(format!("{name}.{extension}")),
+        _ => directory.join(format!("{name}.{kind}.{extension}")),
+    };
+    let (key_file, file) = (place("key"), place("pem"));
     let key = key(&key_file)?;
     if !file.exists() {
-        let mut params = params(&name);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        let certificate = params.signed_by(&key, &authority(directory)?);
+        let ca = match kind {
+            ClientCertificateKind::OtherCa => OTHER_CA,
+            _ => CA,
+        };
+        let certificate = leaf(&name, kind).signed_by(&key, &authority(directory, ca)?);
         write(&file, &certificate.map_err(wrong(&file))?.pem(), 0o644)?;
     }
     let (chain, key) = (read(&file)?, key.serialize_pem());
     let identity = ClientIdentity::from_pem(chain.as_bytes(), key.as_bytes());
     identity.map_err(|error| IdentityError::Content(file, error.to_owned()))
+}
+
+fn leaf(name: &str, kind: ClientCertificateKind) -> CertificateParams {
+    let mut params = params(name);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = match kind {
+        ClientCertificateKind::ServerAuthOnly => vec![ExtendedKeyUsagePurpose::ServerAuth],
+        _ => vec![ExtendedKeyUsagePurpose::ClientAuth],
+    };
+    if kind == ClientCertificateKind::Expired {
+        params.not_after = OffsetDateTime::now_utc() - Duration::hours(1);
+    }
+    params
 }
 
 fn params(name: &str) -> CertificateParams {
@@ -182,11 +261,14 @@ mod tests {
     fn certificates_are_made_once_and_chain_to_the_authority() {
         let directory = tempfile::tempdir().unwrap();
         let at = directory.path().join("identity");
-        let prepare = || Identities::prepare(Some(at.clone()), vec![], HashMap::new()).unwrap();
-        prepare().client("eu-west-1").unwrap();
+        let kind = ClientCertificateKind::ClientAuth;
+        let prepare =
+            || Identities::prepare(Some(at.clone()), vec![], HashMap::new(), kind).unwrap();
+        let make = || prepare().clients().client("eu-west-1").map(drop).unwrap();
+        make();
         let name = "cks.kms.eu-west-1.amazonaws.com";
         let leaf = fs::read(at.join(format!("{name}.pem"))).unwrap();
-        prepare().client("eu-west-1").unwrap();
+        make();
         assert_eq!(fs::read(at.join(format!("{name}.pem"))).unwrap(), leaf);
         let (ca, leaf) = (
             fs::read(at.join("ca.pem")).unwrap(),
@@ -206,13 +288,29 @@ mod tests {
     fn what_is_no_key_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("ca.key"), "nonsense").unwrap();
-        let prepared =
-            Identities::prepare(Some(directory.path().to_owned()), vec![], HashMap::new());
+        let place = Some(directory.path().to_owned());
+        let kind = ClientCertificateKind::None;
+        let prepared = Identities::prepare(place, vec![], HashMap::new(), kind);
         let error = prepared.err().unwrap().to_string();
         assert!(error.contains("ca.key"), "{error}");
         assert_eq!(
             fs::read(directory.path().join("ca.key")).unwrap(),
             b"nonsense"
         );
+    }
+
+    #[test]
+    fn each_kind_is_made_and_needs_a_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let none = ClientCertificateKind::None;
+        let prepare = |place| Identities::prepare(place, vec![], HashMap::new(), none).unwrap();
+        let (with, without) = (prepare(Some(directory.path().to_owned())), prepare(None));
+        for kind in ClientCertificateKind::ALL {
+            with.clients().present(kind).unwrap();
+            let (presented, _) = with.clients().client("eu-west-1").unwrap();
+            assert_eq!(presented, kind);
+            assert_eq!(without.clients().present(kind).is_ok(), kind == none);
+            assert_eq!(without.clients().kind(), none);
+        }
     }
 }

@@ -13,6 +13,7 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 use x509_parser::parse_x509_certificate;
 
+use super::client_certificate::ClientCertificateKind;
 use super::faults::ProxyFault;
 use crate::client::{Answer, CallError, Caller, Connection, TlsClient};
 use crate::secret::{Secret, SecretBytes};
@@ -43,12 +44,19 @@ pub(super) struct Recipe {
 /// The way to a proxy.
 pub(super) struct Link {
     recipe: Recipe,
-    tls: TlsClient,
+    tls: Arc<dyn TlsSource>,
     /// Where it listens, if not where DNS says.
     fixed: Option<SocketAddr>,
-    caller: Mutex<Option<Arc<Caller>>>,
-    idle: Mutex<Vec<Connection>>,
+    caller: Mutex<Option<(ClientCertificateKind, Arc<Caller>)>>,
+    /// With the kind of client certificate that each has presented.
+    idle: Mutex<Vec<(ClientCertificateKind, Connection)>>,
     closed: AtomicBool,
+}
+
+/// TLS with the client certificate of the moment.
+pub(super) trait TlsSource: Send + Sync {
+    /// TLS for connections from this Region, and the kind of client certificate that it presents; none if it cannot be set up.
+    fn tls(&self, region: &str) -> Option<(ClientCertificateKind, TlsClient)>;
 }
 
 /// One attempt at a call, and what it took.
@@ -72,7 +80,7 @@ struct Opened {
 }
 
 impl Link {
-    pub(super) fn new(recipe: Recipe, tls: TlsClient, fixed: Option<SocketAddr>) -> Self {
+    pub(super) fn new(recipe: Recipe, tls: Arc<dyn TlsSource>, fixed: Option<SocketAddr>) -> Self {
         Self {
             recipe,
             tls,
@@ -121,13 +129,13 @@ impl Link {
         body: &[u8],
         opened: &mut Opened,
     ) -> Result<Answer, ProxyFault> {
-        let caller = self.caller().await?;
+        let (kind, caller) = self.caller().await?;
         self.may_call()?;
-        if let Some(mut kept) = self.kept() {
+        if let Some(mut kept) = self.kept(kind) {
             match kept.call(&caller, operation, body.to_vec()).await {
                 // The proxy has closed it meanwhile, as it may at any time: that says nothing about the proxy.
                 Err(CallError::Http(error)) if !error.is_parse() => {}
-                answer => return self.done(kept, answer),
+                answer => return self.done((kind, kept), answer),
             }
         }
         self.may_call()?;
@@ -138,7 +146,7 @@ impl Link {
         opened.expires = expiry(&connection);
         self.may_call()?;
         let answer = connection.call(&caller, operation, body.to_vec()).await;
-        self.done(connection, answer)
+        self.done((kind, connection), answer)
     }
 
     /// To be asked before each request, and again after each wait: the store may have been disconnected meanwhile.
@@ -151,39 +159,41 @@ impl Link {
 
     fn done(
         &self,
-        connection: Connection,
+        (kind, connection): (ClientCertificateKind, Connection),
         answer: Result<Answer, CallError>,
     ) -> Result<Answer, ProxyFault> {
         let answer = answer.map_err(|error| fault_of(&error))?;
         let mut idle = locked(&self.idle);
         if idle.len() < MOST_IDLE && connection.is_open() && !self.is_closed() {
-            idle.push(connection);
+            idle.push((kind, connection));
         }
         Ok(answer)
     }
 
-    /// A connection that waits for work, if one is still open.
-    fn kept(&self) -> Option<Connection> {
+    /// A connection that waits for work, if one is still open that has presented this kind of client certificate.
+    fn kept(&self, wanted: ClientCertificateKind) -> Option<Connection> {
         let mut idle = locked(&self.idle);
-        while let Some(connection) = idle.pop() {
-            if connection.is_open() {
+        while let Some((kind, connection)) = idle.pop() {
+            if kind == wanted && connection.is_open() {
                 return Some(connection);
             }
         }
         None
     }
 
-    async fn caller(&self) -> Result<Arc<Caller>, ProxyFault> {
+    async fn caller(&self) -> Result<(ClientCertificateKind, Arc<Caller>), ProxyFault> {
+        let tls = self.tls.tls(&self.recipe.region);
+        let (kind, tls) = tls.ok_or(ProxyFault::NotReachable)?;
         let known = locked(&self.caller).clone();
-        if let Some(caller) = known {
-            return Ok(caller);
+        if let Some(known) = known.filter(|(known, _)| *known == kind) {
+            return Ok(known);
         }
-        let made = Arc::new(self.new_caller(self.address().await?)?);
-        *locked(&self.caller) = Some(Arc::clone(&made));
-        Ok(made)
+        let made = Arc::new(self.new_caller(self.address().await?, tls)?);
+        *locked(&self.caller) = Some((kind, Arc::clone(&made)));
+        Ok((kind, made))
     }
 
-    fn new_caller(&self, address: SocketAddr) -> Result<Caller, ProxyFault> {
+    fn new_caller(&self, address: SocketAddr, tls: TlsClient) -> Result<Caller, ProxyFault> {
         let recipe = &self.recipe;
         let credential = Credential::new(&recipe.access_key_id, recipe.secret.clone());
         // The rules were checked when the store got it.
@@ -194,7 +204,7 @@ impl Link {
             named_port: HTTPS_PORT,
             path: recipe.path.clone(),
             signer: Signer::new(credential, &recipe.region, SERVICE),
-            tls: self.tls.clone(),
+            tls,
         })
     }
 
@@ -242,6 +252,15 @@ mod tests {
     use tokio::io::AsyncWriteExt as _;
     use tokio::net::{TcpListener, TcpSocket};
 
+    struct WithoutCertificate;
+
+    impl TlsSource for WithoutCertificate {
+        fn tls(&self, _: &str) -> Option<(ClientCertificateKind, TlsClient)> {
+            let tls = TlsClient::new(Trust::PublicAnd(vec![]), None).unwrap();
+            Some((ClientCertificateKind::None, tls))
+        }
+    }
+
     fn link(address: SocketAddr) -> Link {
         let recipe = Recipe {
             host: "proxy.test".into(),
@@ -250,8 +269,7 @@ mod tests {
             access_key_id: "A".repeat(20),
             secret: Secret::new("s".repeat(43)),
         };
-        let tls = TlsClient::new(Trust::PublicAnd(vec![]), None).unwrap();
-        Link::new(recipe, tls, Some(address))
+        Link::new(recipe, Arc::new(WithoutCertificate), Some(address))
     }
 
     async fn fault(link: &Link, limit: Duration) -> ProxyFault {

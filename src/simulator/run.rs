@@ -88,8 +88,12 @@ fn world(settings: Settings) -> Result<World, StartError> {
             (Some(Mutex::new(file)), state)
         }
     };
-    let identities =
-        Identities::prepare(settings.identity, settings.authorities, settings.resolve)?;
+    let identities = Identities::prepare(
+        settings.identity,
+        settings.authorities,
+        settings.resolve,
+        settings.client_certificate,
+    )?;
     Ok(World {
         identities,
         events: Events::new(settings.json),

@@ -11,12 +11,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::caller::{Call, identify};
+use super::client_certificate::ClientCertificateKind;
 use super::dispatch;
 use super::exception::{Exception, Kind};
 use super::random;
@@ -26,6 +28,12 @@ use crate::sync::{Scope, contained_future};
 
 /// The longest body that is read: far beyond any of this API.
 const MAX_BODY: usize = 1 << 20;
+
+/// The path of the client certificate that is presented to proxies.
+const CLIENT_CERTIFICATE: &str = "/client-certificate";
+
+/// The longest name of a client certificate that is read.
+const MAX_NAME: usize = 256;
 
 /// How long a request's headers may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -96,11 +104,35 @@ async fn respond(world: &Arc<World>, request: Request<Incoming>) -> Response<Ful
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/metrics") => metrics(world),
         (&Method::POST, "/") => kms(world, request).await,
+        (&Method::GET, CLIENT_CERTIFICATE) => {
+            let kind = world.identities.clients().kind();
+            plain(StatusCode::OK, format!("{kind}\n").into())
+        }
+        (&Method::PUT, CLIENT_CERTIFICATE) => present(world, request).await,
         _ => plain(
             StatusCode::NOT_FOUND,
-            "KMS is at POST /, metrics at GET /metrics\n".into(),
+            "KMS is at POST /, metrics at GET /metrics, the client certificate at GET and PUT /client-certificate\n".into(),
         ),
     }
+}
+
+/// Changes which client certificate is presented to proxies.
+async fn present(world: &World, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let body = Limited::new(request.into_body(), MAX_NAME).collect().await;
+    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+    let kind = String::from_utf8_lossy(&body).trim().parse();
+    let kind: ClientCertificateKind = match kind {
+        Ok(kind) => kind,
+        Err(error) => return plain(StatusCode::BAD_REQUEST, format!("{error}\n").into()),
+    };
+    if let Err(error) = world.identities.clients().present(kind) {
+        return plain(StatusCode::CONFLICT, format!("{error}\n").into());
+    }
+    let told = json!({ "client_certificate": kind.as_str() });
+    world.events.tell("client_certificate", told, || {
+        format!("new connections present the client certificate {kind}")
+    });
+    plain(StatusCode::OK, format!("{kind}\n").into())
 }
 
 fn metrics(world: &World) -> Response<Full<Bytes>> {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::client_certificate::ClientCertificateKind;
 use super::credentials::KmsCredentials;
 
 /// What a simulator is started with.
@@ -16,8 +17,10 @@ pub struct Settings {
     pub authorities: Vec<Vec<u8>>,
     /// Where the proxy of a DNS name listens, if not where DNS says, on port 443.
     pub resolve: HashMap<String, SocketAddr>,
-    /// Where the client certificates are kept; none: none is shown.
+    /// Where the client certificates are kept; without it the only kind is none.
     pub identity: Option<PathBuf>,
+    /// Which client certificate is presented at first.
+    pub client_certificate: ClientCertificateKind,
     /// Who may call; none: anybody.
     pub credentials: Option<KmsCredentials>,
     /// Where the state is kept; none: in memory only.

@@ -16,7 +16,7 @@ pub use case::{Case, Outcome, Severity, Verdict};
 pub use cases::{UNTESTABLE, Untestable, all};
 pub use report::{json, junit, list, table};
 pub use scene::Exchange;
-pub use target::{Keys, Target};
+pub use target::{ClientAuth, Keys, Target};
 
 /// Judges `target` by these cases, in order, and tells each verdict as it is reached.
 pub fn judge(target: &Target, cases: &[Case], mut tell: impl FnMut(&Verdict)) -> Vec<Verdict> {

@@ -83,8 +83,10 @@ fn the_proxy_conforms() {
     let output = conformance(&proxy, proxy.server.port(), &options);
     let report = assert_green(&output);
     let skipped = with_outcome(&report, "skip");
-    let other = skipped.iter().find(|case| !case.starts_with("mtls-"));
-    assert_eq!(other, None, "only mTLS was left out");
+    let other = skipped
+        .iter()
+        .find(|case| !case.starts_with("deprecated-mtls-"));
+    assert_eq!(other, None, "only the deprecated group was left out");
     assert!(
         report["passed"].as_u64() > Some(300),
         "{}",
@@ -102,8 +104,13 @@ fn the_proxy_conforms() {
 fn certificates(proxy: &Proxy) -> Vec<String> {
     let right = proxy.setup.client_authority.client(KMS_SUBJECT);
     let wrong = proxy.setup.client_authority.client("someone-else");
+    let server = proxy.setup.client_authority.server_named(KMS_SUBJECT);
     let mut options = Vec::new();
-    for (option, identity) in [("client", &right), ("wrong-subject", &wrong)] {
+    for (option, identity) in [
+        ("client", &right),
+        ("wrong-subject", &wrong),
+        ("server-auth-only", &server),
+    ] {
         for (part, text) in [
             ("certificate", &identity.certificate_pem),
             ("key", &identity.key_pem),
@@ -118,25 +125,56 @@ fn certificates(proxy: &Proxy) -> Vec<String> {
     options
 }
 
-#[test]
-fn a_proxy_that_asks_for_client_certificates_conforms() {
-    let proxy = Proxy::start_with(|setup| setup.require_client_certificates());
-    let mut options = certificates(&proxy);
-    options.extend(["--only", "mtls", "--only", "refused"].map(str::to_owned));
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    let report = assert_green(&conformance(&proxy, proxy.server.port(), &options));
-    assert_eq!(report["skipped"], 0, "{report}");
+/// Judges the proxy in this mode as one that is said to be in another, or in none.
+fn judged_as(proxy: &Proxy, mode: Option<&str>, only: &[&str]) -> Output {
+    let options = certificates(proxy);
+    let mut options: Vec<&str> = options.iter().map(String::as_str).collect();
+    options.extend(mode.iter().flat_map(|mode| ["--client-auth-mode", mode]));
+    options.extend(only.iter().flat_map(|pattern| ["--only", pattern]));
+    conformance(proxy, proxy.server.port(), &options)
 }
 
 #[test]
-fn a_proxy_that_asks_nobody_for_a_certificate_is_seen() {
-    let proxy = Proxy::start();
-    let options = certificates(&proxy);
-    let mut options: Vec<&str> = options.iter().map(String::as_str).collect();
-    options.extend(["--only", "mtls-*-refused"]);
-    let output = conformance(&proxy, proxy.server.port(), &options);
+fn a_proxy_conforms_in_each_mode_of_client_authentication() {
+    for mode in ["off", "optional", "required"] {
+        let proxy = Proxy::start_with(|setup| setup.client_auth(mode));
+        let report = assert_green(&judged_as(&proxy, Some(mode), &[]));
+        let skipped = with_outcome(&report, "skip");
+        let alerts = skipped.iter().filter(|case| case.contains("-alert-"));
+        assert_eq!(alerts.count(), skipped.len(), "{mode}: {skipped:?}");
+        assert_eq!(
+            skipped.is_empty(),
+            mode == "required",
+            "{mode}: {skipped:?}"
+        );
+    }
+}
+
+#[test]
+fn a_proxy_in_another_mode_is_seen() {
+    let refused = ["deprecated-mtls-*"];
+    let off = Proxy::start_with(|setup| setup.client_auth("off"));
+    let output = judged_as(&off, Some("required"), &refused);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(report(&output)["failed"], 12);
+    let required = Proxy::start_with(|setup| setup.client_auth("required"));
+    for mode in ["optional", "off"] {
+        let output = judged_as(&required, Some(mode), &refused);
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(report(&output)["failed"], 12, "{mode}");
+    }
+}
+
+#[test]
+fn client_certificates_are_not_judged_unless_the_mode_is_given() {
+    for mode in ["off", "optional", "required"] {
+        let proxy = Proxy::start_with(|setup| setup.client_auth(mode));
+        let report = assert_green(&judged_as(&proxy, None, &["deprecated-mtls"]));
+        assert_eq!(
+            (&report["passed"], &report["failed"]),
+            (&json!(0), &json!(0))
+        );
+    }
 }
 
 #[test]

@@ -31,6 +31,7 @@ mod bench_command;
 mod blame;
 mod bodies;
 mod certificates;
+mod client_certificates;
 mod clock_jumps;
 mod command_line;
 #[cfg(feature = "toolkit")]
@@ -92,6 +93,8 @@ mod signatures;
 mod signers;
 #[cfg(feature = "simulator")]
 mod simulator_boto3;
+#[cfg(feature = "simulator")]
+mod simulator_certificates;
 #[cfg(feature = "simulator")]
 mod simulator_cli;
 #[cfg(feature = "simulator")]

@@ -156,13 +156,23 @@ fn a_subject_that_only_resembles_the_right_one_is_a_handshake_failure() {
 }
 
 #[test]
-fn an_alternative_name_does_not_replace_the_common_name() {
-    assert_handshake_failure(|proxy| {
-        proxy
-            .setup
-            .client_authority
-            .client_with_alternative_name("someone-else", KMS_SUBJECT)
-    });
+fn an_alternative_name_is_as_good_as_the_common_name() {
+    let proxy = proxy();
+    let authority = &proxy.setup.client_authority;
+    for identity in [
+        authority.client_with_alternative_name("someone-else", KMS_SUBJECT),
+        authority.client_with_alternative_name(KMS_SUBJECT, "someone.else.test"),
+    ] {
+        for version in VERSIONS {
+            let config = client(&proxy, version, Some(&identity));
+            let mut connection = Connection::open(proxy.server, config).unwrap();
+            let payments = proxy.caller(&PAYMENTS);
+            let body = encrypt_body(b"x").to_string();
+            connection
+                .exchange(&payments.request("encrypt", "orders", body))
+                .ok();
+        }
+    }
 }
 
 #[test]

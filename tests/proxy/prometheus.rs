@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use rustix::process::Signal;
+use rustls::ALL_VERSIONS;
 
 use crate::harness::control::{Control, FOREVER, Function, Lie};
 use crate::harness::http::tcp;
@@ -19,7 +20,7 @@ use crate::harness::http::{Connection, Request};
 use crate::harness::load::Stop;
 use crate::harness::metrics::eventually;
 use crate::harness::outage::two_faulty;
-use crate::harness::pki::Identity;
+use crate::harness::pki::{Identity, KMS_SUBJECT, tls_client};
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy, StoreName};
 use crate::panics::{fragile, panic_in_a_request};
@@ -231,6 +232,40 @@ impl Scene<'_> {
         self.put_certificate(&setup.authority.server_that_ends_in(90));
         setup.replace_by(&good);
         self.prometheus.await_quiet(&alerts);
+        self.present_certificates();
+    }
+
+    /// KMS has shown a client certificate, and then shows none any more: first optional, then required.
+    fn present_certificates(&self) {
+        let setup = &self.proxy.setup;
+        let good = setup.toml();
+        let ca = setup.write_private("client-ca.pem", &setup.client_authority.pem());
+        let mode = |mode: &str| {
+            let table = format!("mode = {mode:?}\nca = {ca:?}\nsubjects = [{KMS_SUBJECT:?}]");
+            format!("{good}\n[server.tls.client_auth]\n{table}\n")
+        };
+        setup.replace_by(&mode("optional"));
+        let identity = setup.client_authority.client(KMS_SUBJECT);
+        let client = tls_client(
+            setup.authority.der(),
+            ALL_VERSIONS,
+            Some(&identity),
+            &["http/1.1"],
+        );
+        eventually("a verified client", || {
+            Connection::open(self.proxy.server, Arc::clone(&client)).ok();
+            let labels = [("result", "verified")];
+            let count = self.proxy.metric("xks_client_certificates_total", &labels);
+            (count > Some(0.0)).then_some(())
+        });
+        self.prometheus
+            .await_fired(&["XksClientCertificateChanged"]);
+        setup.replace_by(&mode("required"));
+        self.prometheus
+            .await_fired(&["XksClientCertificateMissing"]);
+        setup.replace_by(&good);
+        self.prometheus
+            .await_quiet(&["XksClientCertificateChanged", "XksClientCertificateMissing"]);
     }
 
     /// Both HSMs reject one key.

@@ -100,7 +100,11 @@ fn a_proxy_that_asks_for_kms_of_its_region_gets_no_other() {
             setup.write_private("identity/ca.pem", &setup.client_authority.pem());
             setup.write_private("identity/ca.key", &setup.client_authority.key_pem());
         },
-        |options, directory| options.with("--identity", directory.join("identity").display()),
+        |options, directory| {
+            options
+                .with("--identity", directory.join("identity").display())
+                .with("--client-certificate", "client-auth")
+        },
     );
     let store = system.connected_store();
     let kms = system.kms();

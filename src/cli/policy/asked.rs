@@ -10,6 +10,7 @@ use crate::cli::audit;
 use crate::cli::exit::Refusal;
 use crate::cli::terminal::safe;
 use crate::config::Outline;
+use crate::connections::ClientCertificate;
 use crate::policy::Action;
 use crate::read_file;
 use crate::xks::{KeyMetadataRequest, RequestMetadata};
@@ -20,6 +21,8 @@ pub(super) struct Asked {
     pub key: String,
     pub action: Action,
     pub metadata: RequestMetadata,
+    /// What the connection had shown of its client.
+    pub client_certificate: ClientCertificate,
     /// When it came.
     pub now: SystemTime,
     /// Its line in the audit trail.
@@ -31,6 +34,7 @@ pub(super) fn of_request(
     store: &str,
     key: &str,
     action: Action,
+    client_certificate: ClientCertificate,
     file: &Path,
 ) -> Result<Asked, Refusal> {
     let text = read(file);
@@ -43,6 +47,7 @@ pub(super) fn of_request(
         key: key.to_owned(),
         action,
         metadata: metadata(value.get("requestMetadata").unwrap_or(&value))?,
+        client_certificate,
         now: SystemTime::now(),
         recorded: None,
     })
@@ -78,6 +83,7 @@ pub(super) fn of_trail(outline: &Outline, id: &str) -> Result<Asked, Refusal> {
         key: text("key_id").ok_or_else(|| lacks("key"))?.to_owned(),
         action,
         metadata: metadata(line.get("request_metadata").unwrap_or(&Value::Null))?,
+        client_certificate: recorded_certificate(&line)?,
         now: time.ok_or_else(|| lacks("time"))?,
         recorded: Some(line),
     })
@@ -123,6 +129,18 @@ impl Asked {
             then.push_str(&format!(" (rules: {})", policies.join(", ")));
         }
         Some(safe(&then))
+    }
+}
+
+/// What the line says of the client's certificate. Lines of older versions have a subject if, and only if, a certificate was verified.
+fn recorded_certificate(line: &Value) -> Result<ClientCertificate, Refusal> {
+    let text = |name: &str| line.get(name).and_then(Value::as_str);
+    let unknown =
+        || Refusal::usage("the line has a client_certificate that this version does not know");
+    match (text("client_certificate"), text("client_subject")) {
+        (Some(name), _) => ClientCertificate::from_name(name).ok_or_else(unknown),
+        (None, Some(_)) => Ok(ClientCertificate::Verified),
+        (None, None) => Ok(ClientCertificate::Off),
     }
 }
 

@@ -10,6 +10,7 @@ use super::asked::{Asked, of_request, of_trail};
 use crate::cli::exit::{ExitStatus, Refusal};
 use crate::cli::terminal::safe;
 use crate::config::Outline;
+use crate::connections::ClientCertificate;
 use crate::keystore::{Key, KeySettings, KeyStoreSettings};
 use crate::policy::{Action, Decision, Question, Verdict};
 
@@ -44,6 +45,9 @@ pub(in crate::cli) struct Explain {
     /// The request, or - for standard input.
     #[arg(long, value_name = "FILE", required_unless_present = "kms_request_id")]
     request: Option<PathBuf>,
+    /// What the connection has shown of its client: verified, absent, server_auth_only, unverified or off.
+    #[arg(long, value_name = "RESULT", default_value = "off", value_parser = client_certificate, conflicts_with = "kms_request_id")]
+    client_certificate: ClientCertificate,
     /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -96,6 +100,7 @@ impl Explain {
             labels: &key.labels,
             tags: &key.tags,
             metadata: &asked.metadata,
+            client_certificate: asked.client_certificate,
             now: asked.now,
         });
         Ok((asked, decision))
@@ -112,8 +117,14 @@ impl Explain {
                 "--store, --key, --operation and --request are needed",
             ));
         };
-        of_request(store, key, operation.action(), file)
+        let certificate = self.client_certificate;
+        of_request(store, key, operation.action(), certificate, file)
     }
+}
+
+fn client_certificate(name: &str) -> Result<ClientCertificate, String> {
+    let known = ClientCertificate::ALL.map(ClientCertificate::as_str);
+    ClientCertificate::from_name(name).ok_or_else(|| format!("known are: {}", known.join(", ")))
 }
 
 fn key_of<'a>(

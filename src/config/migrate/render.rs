@@ -57,7 +57,9 @@ fn tls(tls: &Tls) -> String {
     let (certificate, private_key) = (path(&tls.certificate), path(&tls.private_key));
     let client_auth = tls.client_auth.as_ref().map(|client| {
         let (ca, subjects) = (quoted(&client.ca), list(&[&client.subject]));
-        format!("\n[server.tls.client_auth]\nca = {ca}\nsubjects = {subjects}\n")
+        format!(
+            "\n[server.tls.client_auth]\nmode = \"optional\"\nca = {ca}\nsubjects = {subjects}\n"
+        )
     });
     format!(
         "[server.tls]\ncertificate = {certificate}\nprivate_key = {private_key}\n{}",

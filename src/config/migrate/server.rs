@@ -195,7 +195,7 @@ fn client_auth(section: &Section<'_>, notes: &mut Notes) -> Option<ClientAuth> {
         "mtls_client_dns_name",
         "server.tls.client_auth.subjects",
     );
-    let message = "was a DNS name of the client's certificate; here its subject's common name is compared: see that they are the same";
+    let message = "the sample proxy refused clients without this certificate; here the mode is \"optional\", because AWS deprecates mTLS: \"required\" would refuse them, too";
     notes.open(section, "mtls_client_dns_name", message);
     Some(ClientAuth {
         ca: absolute(section, ca),

@@ -148,6 +148,32 @@ fn names_that_the_configuration_does_not_have_are_warned_about() {
 }
 
 #[test]
+fn a_rule_about_client_certificates_is_warned_about_when_none_is_requested() {
+    let said = |condition: &str| {
+        let rule =
+            format!("@id(\"it\") permit(principal, action, resource) when {{ {condition} }};");
+        let loaded = with_policy(&rule, |_| {}).unwrap();
+        let warnings = loaded.warnings.iter().map(ToString::to_string);
+        warnings.collect::<Vec<_>>()
+    };
+    let asked = said(
+        "context.client_certificate == \"verified\" || context.client_certificate == \"absent\"",
+    );
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    let what = "policy.path: \"it\" asks for client_certificate, which is always \"off\"";
+    assert!(asked[0].contains(what), "{asked:?}");
+    assert_eq!(
+        said("context.client_certificate == \"off\""),
+        Vec::<String>::new()
+    );
+    let misspelt = said("context.client_certificate == \"valid\"");
+    assert!(
+        misspelt[0].contains("known are: off, absent, verified"),
+        "{misspelt:?}"
+    );
+}
+
+#[test]
 fn a_policy_that_everybody_can_change_is_an_error() {
     use std::os::unix::fs::PermissionsExt as _;
     for (name, mode) in [("a.cedar", 0o646), (".", 0o777), (".", 0o1777)] {

@@ -2,8 +2,11 @@
 
 use super::{GOOD, load_text};
 
+/// The text is that of the specification of this warning.
+const REQUIRED: &str = "server.tls.client_auth.mode: client_auth.mode = \"required\": AWS deprecates mTLS; once KMS shows no clientAuth certificate all requests fail; use \"optional\"";
+
 /// A text of the good configuration, what it is replaced by, and the warning about that.
-const WARNINGS: [(&str, &str, &str); 9] = [
+const WARNINGS: [(&str, &str, &str); 11] = [
     (
         "\"/payments\"",
         "\"/payments/kms/xks/v1\"",
@@ -51,6 +54,17 @@ const WARNINGS: [(&str, &str, &str); 9] = [
         "[server.tls.client_auth]\nca = \"amazon-trust-services\"\nsubjects = [\"*.amazonaws.com\"]\n[[hsm]]",
         "server.tls.client_auth.subjects: \"*.amazonaws.com\" is compared as a whole: its * is not a wildcard",
     ),
+    (
+        "[[hsm]]",
+        "[server.tls.client_auth]\nmode = \"required\"\nca = \"amazon-trust-services\"\nsubjects = [\"a\"]\n[[hsm]]",
+        REQUIRED,
+    ),
+    // The only mode that there was.
+    (
+        "[[hsm]]",
+        "[server.tls.client_auth]\nca = \"amazon-trust-services\"\nsubjects = [\"a\"]\n[[hsm]]",
+        REQUIRED,
+    ),
 ];
 
 #[test]
@@ -77,6 +91,14 @@ fn what_is_well_is_not_warned_about() {
         (
             "{ label = \"xks\" }",
             "{ label = \"a-label-that-has-32-bytes-exactl\" }",
+        ),
+        (
+            "[[hsm]]",
+            "[server.tls.client_auth]\nmode = \"optional\"\nca = \"amazon-trust-services\"\nsubjects = [\"a\"]\n[[hsm]]",
+        ),
+        (
+            "[[hsm]]",
+            "[server.tls.client_auth]\nmode = \"off\"\n[[hsm]]",
         ),
         ("[\"127.0.0.1:0\"]", "[\"0.0.0.0:443\", \"[::]:443\"]"),
         ("[\"127.0.0.1:0\"]", "[\"127.0.0.1:0\", \"127.0.0.1:0\"]"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
+use crate::connections::ClientCertificate;
 use crate::policy::tests::{asking, decide, policy};
 use crate::policy::{Action, PolicyMode};
 
@@ -93,6 +94,32 @@ fn a_decision_is_remembered_for_its_own_question_alone() {
             }
         }
     }
+}
+
+#[test]
+fn a_decision_about_one_client_certificate_is_not_used_for_another() {
+    let rules =
+        "permit(principal, action, resource) when { context.client_certificate == \"verified\" };";
+    let policy = policy(rules, PolicyMode::Enforce);
+    for client_certificate in ClientCertificate::ALL.into_iter().cycle().take(10) {
+        let verdict = asking(
+            |_| {},
+            Action::Encrypt,
+            |question| {
+                let question = Question {
+                    client_certificate,
+                    ..*question
+                };
+                policy.decide(&question).verdict
+            },
+        );
+        let is_permitted = verdict == Verdict::Permitted;
+        assert_eq!(
+            is_permitted,
+            client_certificate == ClientCertificate::Verified
+        );
+    }
+    assert_eq!(policy.memory.len(), 5);
 }
 
 #[test]

@@ -52,6 +52,7 @@ fn names_that_exist_or_may_exist_are_fine() {
         "principal.arn like \"arn:aws:iam::*\"",
         "resource.store == resource.id",
         "context.kmsOperation == \"GenerateDataKey\"",
+        "[\"verified\", \"server_auth_only\"].contains(context.client_certificate)",
         "context.kmsRequestId == \"anything\"",
         "context has kmsKeyArn && context.kmsKeyArn == \"arn:aws:kms:eu-west-1:111122223333:key/mrk-1\"",
         "context has awsSourceVpc && context.awsSourceVpc == \"vpc-0a1b2c3d\"",

@@ -4,12 +4,12 @@ mod base64;
 mod bodies;
 mod cdiv;
 mod decrypt;
+mod deprecated_mtls;
 mod encrypt;
 mod errors;
 mod health;
 mod http;
 mod key_metadata;
-mod mtls;
 mod request_metadata;
 mod signatures;
 mod tampered;
@@ -103,7 +103,7 @@ pub const UNTESTABLE: &[Untestable] = &[
 pub fn all() -> Vec<Case> {
     let groups: [fn() -> Vec<Case>; 15] = [
         tls::cases,
-        mtls::cases,
+        deprecated_mtls::cases,
         http::cases,
         uris::cases,
         request_metadata::cases,

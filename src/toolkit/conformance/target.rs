@@ -17,10 +17,25 @@ pub struct Target {
     pub second_signer: Option<Signer>,
     /// Trust, and the client certificate if there is one.
     pub tls: Tls,
+    /// The proxy's mode of client authentication; none if it is not known.
+    pub client_auth: Option<ClientAuth>,
     /// A certificate of the right authority with a subject that the proxy does not take.
     pub wrong_subject: Option<Arc<ClientIdentity>>,
+    /// A certificate of the right authority and subject that is for servers only.
+    pub server_auth_only: Option<Arc<ClientIdentity>>,
     /// The keys.
     pub keys: Keys,
+}
+
+/// A mode of client authentication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// No client certificate is requested.
+    Off,
+    /// One is requested; a connection without a right one is served.
+    Optional,
+    /// A connection without a right one ends.
+    Required,
 }
 
 /// External key ids; the first is needed, the others make more cases possible.

@@ -207,7 +207,7 @@ impl Failure {
                 Check::fail(
                     name,
                     finding,
-                    "give --client-certificate and --client-key that the proxy accepts; for KMS itself its configuration names CN cks.kms.<region>.amazonaws.com",
+                    "give --client-certificate and --client-key that the proxy accepts; AWS deprecates mTLS, so that KMS may present none: let the proxy serve clients without one (server.tls.client_auth.mode = \"optional\")",
                 )
             }
             Self::Call(error) => Check::fail(

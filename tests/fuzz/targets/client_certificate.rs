@@ -1,11 +1,13 @@
 //! A client certificate's subject (DER), compared with RustCrypto's parser where both can read the certificate.
 //!
 //! - A common name by which a client is accepted is the only one, with exactly these bytes.
+//! - No input is a certificate of Amazon's CAs, neither alone nor as its own issuer.
 //! - The only common name is found, in each of the string types that X.509 prescribes for new certificates.
 
 use x509_cert::Certificate;
 use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::der::{Decode, Tag, Tagged};
+use xks_proxy::connections::ClientCertificate;
 use xks_proxy::server::fuzzing;
 
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
@@ -16,6 +18,10 @@ pub fn check(data: &[u8]) {
         name.is_none() || subject.is_some(),
         "the audit trail has a subject"
     );
+    for chain in [&[][..], &[data]] {
+        let (result, _) = fuzzing::client_certificate(data, chain);
+        assert_eq!(result, ClientCertificate::Unverified);
+    }
     let Ok(certificate) = Certificate::from_der(data) else {
         return;
     };

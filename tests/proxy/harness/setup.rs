@@ -158,7 +158,13 @@ impl Setup {
         self.set_path("server.tls", "private_key", &key);
     }
 
-    /// mTLS for `KMS_SUBJECT`, issued by the client authority.
+    /// Client authentication in this mode, for `KMS_SUBJECT`, issued by the client authority.
+    pub fn client_auth(&mut self, mode: &str) {
+        self.require_client_certificates();
+        self.set("server.tls.client_auth", "mode", &format!("{mode:?}"));
+    }
+
+    /// mTLS for `KMS_SUBJECT`, issued by the client authority, in a table without a mode.
     pub fn require_client_certificates(&mut self) {
         let ca = self.write_private("client-ca.pem", &self.client_authority.pem());
         self.set_path("server.tls.client_auth", "ca", &ca);

@@ -67,6 +67,15 @@ impl Simulator {
         format!("http://{}", self.address)
     }
 
+    /// Presents this kind of client certificate to proxies from now on. Returns the status of the answer.
+    #[track_caller]
+    pub fn present(&self, kind: &str) -> u16 {
+        let host = self.address.to_string();
+        let request = Request::post("/client-certificate", &host, kind).method("PUT");
+        let request = request.with("connection", "close");
+        exchange(self.address, &request).unwrap().status
+    }
+
     /// Kills it as nothing can defend itself against, and waits for its end.
     #[track_caller]
     pub fn kill(&mut self) {

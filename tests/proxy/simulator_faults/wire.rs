@@ -160,6 +160,7 @@ fn the_client_certificate_names_kms_of_the_region() {
     let scene = Scene::start_with(|options, directory| {
         options
             .with("--identity", directory.join("identity").display())
+            .with("--client-certificate", "client-auth")
             .with("--timeout", "10s")
     });
     let pem = std::fs::read(scene.directory().join("identity/ca.pem")).unwrap();
@@ -191,6 +192,7 @@ fn a_proxy_that_asks_for_a_certificate_of_another_authority_gets_no_connection()
     let scene = Scene::start_with(|options, directory| {
         options
             .with("--identity", directory.join("identity").display())
+            .with("--client-certificate", "client-auth")
             .with("--timeout", "10s")
     });
     let identity = scene.authority.server_for(&NAMES);

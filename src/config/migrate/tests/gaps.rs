@@ -50,7 +50,7 @@ fn what_was_switched_off_is_said_loudly() {
     assert_to_do(&migration, "security.is_tls_enabled", "only TLS");
     let migration = migrated(SETTINGS);
     assert_to_do(&migration, "security.secondary_auth", "not carried over");
-    assert_to_do(&migration, "tls.mtls_client_dns_name", "common name");
+    assert_to_do(&migration, "tls.mtls_client_dns_name", "\"optional\"");
     assert_to_do(
         &migration,
         "external_key_stores",

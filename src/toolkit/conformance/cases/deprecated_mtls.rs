@@ -1,4 +1,5 @@
-//! Section 2: client certificates. The cases need the right certificate: without it, nobody knows whether mTLS is on.
+//! Section 2, group `deprecated-mtls`: client certificates. AWS deprecates mTLS, so these cases run only for an operator who says in which mode
+//! the proxy is. The mode says what is expected: only in mode required a connection without the right certificate ends.
 
 use std::io;
 use std::sync::Arc;
@@ -9,17 +10,21 @@ use rcgen::{
 };
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::super::case::{Case, Fault, must, should, violation};
+use super::super::case::{Case, Fault, Judged, must, should, violation};
 use super::super::check;
 use super::super::scene::{Op, Scene, plain_body};
+use super::super::target::ClientAuth;
 use super::tls::only;
 use crate::client::ClientIdentity;
-use crate::client::raw::{Connection, HANDSHAKE_FAILURE, Tls, TlsVersion, alert_of};
+use crate::client::raw::{Connection, HANDSHAKE_FAILURE, Response, Tls, TlsVersion, alert_of};
 
 type Make = fn(&Scene<'_>) -> Made;
 type Made = Result<Option<Arc<ClientIdentity>>, Fault>;
 
-/// What is shown instead of the right certificate.
+/// The subject of made certificates if no right certificate was given.
+const ANY_SUBJECT: &str = "cks.kms.us-east-1.amazonaws.com";
+
+/// The certificates that are sent in place of the right one.
 const BAD: [(&str, &str, Make); 6] = [
     ("none", "no certificate", |_| Ok(None)),
     (
@@ -44,35 +49,30 @@ const BAD: [(&str, &str, Make); 6] = [
         },
     ),
     (
-        "server-only",
-        "a certificate of the right subject for servers only",
+        "server-auth-only",
+        "a certificate of the right authority and subject for servers only",
         |scene| {
-            made(scene, |name| {
-                issued(name, |params| {
-                    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-                })
-            })
+            given(
+                &scene.target.server_auth_only,
+                "--server-auth-only-certificate",
+            )
         },
     ),
     (
         "wrong-subject",
         "a certificate of the right authority for another subject",
-        |scene| match &scene.target.wrong_subject {
-            Some(identity) => Ok(Some(Arc::clone(identity))),
-            None => Err(Fault::Skipped(
-                "--wrong-subject-certificate was not given".into(),
-            )),
-        },
+        |scene| given(&scene.target.wrong_subject, "--wrong-subject-certificate"),
     ),
 ];
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![must(
         "2",
-        "mtls-certificate-is-no-signature",
+        "deprecated-mtls-certificate-is-no-signature",
         "the right client certificate, and no signature",
         "401 AuthenticationFailedException",
         |scene| {
+            mode(scene)?;
             right(scene)?;
             let body = plain_body(Op::Health).to_string();
             let answer = scene.send(&scene.unsigned(Op::Health, "", body))?;
@@ -80,33 +80,63 @@ pub(super) fn cases() -> Vec<Case> {
         },
     )];
     for (version_name, version) in [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)] {
+        let sent = format!("the right certificate, over TLS {version_name}");
+        cases.push(must(
+            "2",
+            format!("deprecated-mtls-right-tls-{version_name}"),
+            sent,
+            "200",
+            move |scene| {
+                mode(scene)?;
+                right(scene)?;
+                served(attempt(scene, version, scene.target.tls.identity.clone())?)
+            },
+        ));
         for (name, sent, make) in BAD {
             let sent = format!("{sent}, over TLS {version_name}");
             cases.push(must(
                 "2",
-                format!("mtls-{name}-refused-tls-{version_name}"),
+                format!("deprecated-mtls-{name}-tls-{version_name}"),
                 &sent,
-                "the handshake is terminated",
-                move |scene| ended(scene, version, make).map(drop),
+                "mode required: the handshake is terminated; optional and off: 200",
+                move |scene| as_mode_says(scene, version, make),
             ));
-            if name == "none" {
-                continue;
+            if name != "none" {
+                cases.push(alert_case(name, sent, (version_name, version), make));
             }
-            cases.push(should(
-                "2",
-                format!("mtls-{name}-alert-tls-{version_name}"),
-                sent,
-                "the alert handshake_failure",
-                move |scene| {
-                    let error = ended(scene, version, make)?;
-                    check::that(alert_of(&error) == Some(HANDSHAKE_FAILURE), || {
-                        error.to_string()
-                    })
-                },
-            ));
         }
     }
     cases
+}
+
+fn alert_case(
+    name: &str,
+    sent: String,
+    (version_name, version): (&str, TlsVersion),
+    make: Make,
+) -> Case {
+    should(
+        "2",
+        format!("deprecated-mtls-{name}-alert-tls-{version_name}"),
+        sent,
+        "mode required: the alert handshake_failure",
+        move |scene| {
+            if mode(scene)? != ClientAuth::Required {
+                let reason = "only mode required ends the handshake";
+                return Err(Fault::Skipped(reason.into()));
+            }
+            let error = ended(attempt(scene, version, make(scene)?)?)?;
+            check::that(alert_of(&error) == Some(HANDSHAKE_FAILURE), || {
+                error.to_string()
+            })
+        },
+    )
+}
+
+/// The proxy's mode, without which nobody knows what to expect.
+fn mode(scene: &Scene<'_>) -> Result<ClientAuth, Fault> {
+    let reason = || Fault::Skipped("--client-auth-mode was not given".into());
+    scene.target.client_auth.ok_or_else(reason)
 }
 
 fn right<'a>(scene: &'a Scene<'_>) -> Result<&'a ClientIdentity, Fault> {
@@ -114,11 +144,31 @@ fn right<'a>(scene: &'a Scene<'_>) -> Result<&'a ClientIdentity, Fault> {
     scene.target.tls.identity.as_deref().ok_or_else(reason)
 }
 
-/// How the connection ended. In TLS 1.3 the client is done before the server has judged it, so an answer has to be asked for.
-fn ended(scene: &Scene<'_>, version: TlsVersion, make: Make) -> Result<io::Error, Fault> {
-    right(scene)?;
+fn given(identity: &Option<Arc<ClientIdentity>>, option: &str) -> Made {
+    match identity {
+        Some(identity) => Ok(Some(Arc::clone(identity))),
+        None => Err(Fault::Skipped(format!("{option} was not given"))),
+    }
+}
+
+fn as_mode_says(scene: &Scene<'_>, version: TlsVersion, make: Make) -> Judged {
+    let mode = mode(scene)?;
+    let outcome = attempt(scene, version, make(scene)?)?;
+    match mode {
+        ClientAuth::Required => ended(outcome).map(drop),
+        ClientAuth::Optional | ClientAuth::Off => served(outcome),
+    }
+}
+
+/// What a handshake with this certificate and a signed health request come to. In TLS 1.3 the client is done before the server has verified its
+/// certificate, so an answer has to be asked for.
+fn attempt(
+    scene: &Scene<'_>,
+    version: TlsVersion,
+    identity: Option<Arc<ClientIdentity>>,
+) -> Result<io::Result<Option<Response>>, Fault> {
     let tls = Tls {
-        identity: make(scene)?,
+        identity,
         ..only(&scene.target.tls, version)
     };
     let config = tls
@@ -132,6 +182,11 @@ fn ended(scene: &Scene<'_>, version: TlsVersion, make: Make) -> Result<io::Error
         "a handshake and a signed health request",
         format!("{outcome:?}"),
     );
+    Ok(outcome)
+}
+
+/// How the connection ended; that it did not is a violation.
+fn ended(outcome: io::Result<Option<Response>>) -> Result<io::Error, Fault> {
     match outcome {
         Ok(Some(answer)) => violation(format!("the handshake succeeded; status {}", answer.status)),
         Ok(None) => Ok(io::Error::other(
@@ -141,14 +196,22 @@ fn ended(scene: &Scene<'_>, version: TlsVersion, make: Make) -> Result<io::Error
     }
 }
 
-/// An identity with the common name of the right one.
+fn served(outcome: io::Result<Option<Response>>) -> Judged {
+    match outcome {
+        Ok(Some(answer)) => check::success(&answer).map(drop),
+        Ok(None) => violation("the connection was closed without an answer"),
+        Err(error) => violation(format!("no answer: {error}")),
+    }
+}
+
+/// An identity with the common name of the right one, if there is one.
 fn made(
     scene: &Scene<'_>,
     make: impl FnOnce(&str) -> Result<ClientIdentity, rcgen::Error>,
 ) -> Made {
-    let name = common_name(right(scene)?.certificate());
-    let name = name.ok_or_else(|| Fault::Skipped("the certificate has no common name".into()))?;
-    match make(&name) {
+    let right = scene.target.tls.identity.as_deref();
+    let name = right.and_then(|identity| common_name(identity.certificate()));
+    match make(name.as_deref().unwrap_or(ANY_SUBJECT)) {
         Ok(identity) => Ok(Some(Arc::new(identity))),
         Err(error) => Err(Fault::Skipped(format!(
             "no certificate could be made: {error}"

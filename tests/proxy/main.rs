@@ -79,6 +79,7 @@ mod policy_faults;
 mod probe;
 mod processes;
 mod prometheus;
+mod public_names;
 mod quotas;
 mod records;
 mod rejected_keys;

@@ -185,6 +185,7 @@ impl Scene<'_> {
         self.load.is_skewed.store(true, Ordering::Relaxed);
         self.prometheus.await_fired(&[
             "XksCertificateExpires",
+            "XksCertificateExpiresSoon",
             "XksCertificateProblem",
             "XksOldCredentialInUse",
             "XksEncryptionsNearBound",
@@ -201,6 +202,7 @@ impl Scene<'_> {
         self.put_certificate(&authority.server_that_ends_in(90));
         self.prometheus.await_quiet(&[
             "XksCertificateExpires",
+            "XksCertificateExpiresSoon",
             "XksCertificateProblem",
             "XksPanic",
         ]);

@@ -30,6 +30,7 @@ mod base64_limits;
 mod bench_command;
 mod blame;
 mod bodies;
+mod certificate_renewal;
 mod certificates;
 mod clock_jumps;
 mod command_line;

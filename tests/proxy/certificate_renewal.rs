@@ -183,7 +183,14 @@ fn two_renames_renew_under_load_without_a_failed_request() {
         if number % 2 == 1 {
             files.reverse();
         }
-        files.iter().for_each(|(name, text)| rename(name, text));
+        let seen = proxy.reloads("unchanged");
+        let [(first, of_first), (second, of_second)] = files;
+        rename(first, of_first);
+        if number < 4 {
+            // The proxy has read half of the new pair.
+            proxy.await_reload("unchanged", seen);
+        }
+        rename(second, of_second);
     });
 }
 

@@ -26,6 +26,7 @@ mod migrate;
 mod original;
 mod outline;
 mod policy;
+mod public_names;
 mod region;
 mod report;
 mod section;

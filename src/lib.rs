@@ -57,6 +57,7 @@
 //! | 1 | [`ekm`] | the trait of all HSMs, `KeyManager`, and its errors |
 //! | 1 | [`connections`] | the source of a connection, and which connections may stay |
 //! | 1 | [`read_file`] | files that a configuration or a command line names: regular ones only, with a time limit |
+//! | 0 | [`kms_certificate`] | the roots that AWS KMS trusts, and its rule for the common name |
 //! | 0 | [`secret`], [`clock`], [`json_line`], [`listen`], [`metrics`], [`similar`], [`build_info`] | redacted values, deadlines and times, JSON in a line, addresses to listen on, the registry, misspelt names, the version |
 //! | 0 | [`sandbox`] | what each process gives up at its start: files, programs, system calls |
 //! | 0 | [`sync`] | threads, tasks and locks that never fail silently; the panic hook |
@@ -98,6 +99,7 @@ pub mod hsm_protocol;
 pub mod inventory;
 pub mod json_line;
 pub mod keystore;
+pub mod kms_certificate;
 pub mod launcher;
 pub mod listen;
 pub mod metrics;

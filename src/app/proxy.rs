@@ -221,7 +221,7 @@ fn reloader(
 ) -> Result<Reloader, AppError> {
     level.declare(metrics)?;
     let server_metrics = ServerMetrics::declare(metrics)?;
-    server_metrics.publish_expiries(&configuration.server.tls.expiries);
+    server_metrics.publish_expiries(&configuration.server.tls);
     server_metrics.publish_client_auth(configuration.server.tls.client_auth_mode());
     let stores = StoreMaker::declare(metrics)?;
     let policy_metrics = PolicyMetrics::declare(metrics)?;

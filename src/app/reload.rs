@@ -162,7 +162,7 @@ impl Reloader {
         self.connections
             .configure(server.limits.pool(), server.shared_sources.clone());
         self.server_metrics
-            .publish_expiries(&configuration.server.tls.expiries);
+            .publish_expiries(&configuration.server.tls);
         self.server_metrics
             .publish_client_auth(server.tls.client_auth_mode());
         self.auditor.expect_within(server.limits.request_timeout);

@@ -5,6 +5,8 @@
 //!   else of the configuration takes effect.
 //! - A start takes every pair that can be used: a wrong clock at boot must not keep the proxy from starting.
 
+use std::sync::Arc;
+
 use super::document::Document;
 use super::files;
 use super::report::{CertificateRefusal, Finding};
@@ -19,21 +21,27 @@ const UNREADABLE: &str = "unreadable";
 const INVALID: &str = "invalid";
 const KEY_MISMATCH: &str = "key_mismatch";
 
-/// The pair to serve with; none when there is a fault.
-pub(super) fn identity(section: &Section<'_>) -> Option<ServerIdentity> {
+/// The pair to serve with, for a proxy that KMS calls by these names; none when there is a fault.
+pub(super) fn identity(
+    section: &Section<'_>,
+    public_names: Arc<[String]>,
+) -> Option<ServerIdentity> {
     let certificate = section.required_string("certificate", "\"server.pem\"");
     let private_key = section.required_string("private_key", "\"server.key\"");
     let (certificate, private_key) = (certificate?, private_key?);
     let document = section.document();
     let faults_before = document.faults_so_far();
+    let serving = document.serving();
+    let serving = serving.map(|serving| serving.clone().for_names(Arc::clone(&public_names)));
     let read = pair(section, certificate, private_key);
-    match (read, document.serving()) {
+    let read = read.map(|new| new.for_names(public_names));
+    match (read, serving) {
         (Err(_), None) => None,
         (Err(reason), Some(serving)) => {
             let findings = document.take_faults(faults_before);
             Some(kept(document, serving, reason, true, findings))
         }
-        (Ok(new), Some(serving)) if !new.is_same(serving) => Some(accepted(section, new, serving)),
+        (Ok(new), Some(serving)) if !new.is_same(&serving) => Some(accepted(section, new, serving)),
         (Ok(identity), _) => {
             document.note_certificate(|reading| {
                 reading.problems = findings(section, &identity.problems());
@@ -64,11 +72,7 @@ fn pair(
 }
 
 /// The new pair if KMS would accept it; else the one that serves.
-fn accepted(
-    section: &Section<'_>,
-    new: ServerIdentity,
-    serving: &ServerIdentity,
-) -> ServerIdentity {
+fn accepted(section: &Section<'_>, new: ServerIdentity, serving: ServerIdentity) -> ServerIdentity {
     let problems = new.problems();
     match problems.first() {
         None => {
@@ -85,7 +89,7 @@ fn accepted(
 
 fn kept(
     document: &Document<'_>,
-    serving: &ServerIdentity,
+    serving: ServerIdentity,
     reason: &'static str,
     may_be_half_replaced: bool,
     findings: Vec<Finding>,
@@ -97,7 +101,7 @@ fn kept(
             findings,
         });
     });
-    serving.clone()
+    serving
 }
 
 fn findings(section: &Section<'_>, problems: &[CertificateProblem]) -> Vec<Finding> {

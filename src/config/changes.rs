@@ -78,6 +78,8 @@ impl Changes {
         for name in now.tls.changes_since(&before.tls) {
             self.apply(format!("server.tls.{name}"), "changed");
         }
+        let names = [before, now].map(|server| server.tls.identity.public_names());
+        self.changed(names[0] != names[1], "server.public_names");
         self.changed(before.limits != now.limits, "server.limits");
         self.changed(
             before.shared_sources != now.shared_sources,

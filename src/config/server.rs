@@ -1,10 +1,11 @@
 //! `[server]` and the tables in it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::listen::Listeners;
 use super::section::Section;
-use super::{certificate, files, values};
+use super::{certificate, files, public_names, values};
 use crate::connections::Networks;
 use crate::server::{ClientAuth, ClientAuthMode, Limits, ServerSettings, TlsSettings};
 
@@ -32,7 +33,7 @@ pub(super) fn settings(
         .duration("grace_period", grace)
         .unwrap_or(Duration::from_secs(10));
     let (limits, shared_sources) = limits(&section);
-    let tls = tls(&section);
+    let tls = tls(&section, public_names::read(&section));
     section.finish();
     Some(ServerSettings {
         listen: listen?,
@@ -118,11 +119,11 @@ fn shared_sources(section: &Section<'_>) -> Networks {
     networks
 }
 
-fn tls(parent: &Section<'_>) -> Option<TlsSettings> {
+fn tls(parent: &Section<'_>, public_names: Arc<[String]>) -> Option<TlsSettings> {
     let Some(section) = parent.section("tls") else {
         return parent.missing("tls", "{ certificate = \"…\", private_key = \"…\" }");
     };
-    let identity = certificate::identity(&section);
+    let identity = certificate::identity(&section, public_names);
     let client_auth = client_auth(&section);
     section.finish();
     let built = TlsSettings::new(identity?, client_auth?);

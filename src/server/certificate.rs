@@ -12,6 +12,7 @@ use x509_parser::parse_x509_certificate;
 
 use super::certificate_chain;
 use super::certificate_problem::{CertificateProblem, ProblemKind};
+use crate::kms_certificate;
 
 /// The most days that a certificate may live, by the moment from which it is valid (seconds since 1970): CA/Browser Forum, SC-081v3. Before
 /// these there was no limit that a valid certificate could exceed today.
@@ -24,11 +25,13 @@ const LIFETIME_LIMITS: [(i64, i64); 4] = [
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// The result of the checks. Everything but the validity depends on the certificates alone.
+/// The result of the checks. All but the validity and the public names depend on the certificates alone.
 #[derive(Clone, Debug)]
 pub(super) struct Checked {
     pub not_before: i64,
     pub not_after: i64,
+    /// The common name, if there is exactly one.
+    common_name: Option<String>,
     lasting: Vec<CertificateProblem>,
     /// Findings that may not keep KMS from accepting it.
     pub warnings: Vec<String>,
@@ -43,7 +46,7 @@ impl Checked {
         let parsed: Result<Vec<X509Certificate<'_>>, String> = chain.iter().map(parsed).collect();
         let parsed = parsed?;
         let leaf = parsed.first().ok_or("holds no PEM certificate")?;
-        let (mut lasting, unknown_end) = certificate_chain::check(&parsed);
+        let (mut lasting, unknown_end) = certificate_chain::check(&parsed, chain.last());
         lasting.extend(common_name(leaf));
         lasting.extend(extended_key_usage(leaf));
         let validity = leaf.validity();
@@ -55,13 +58,14 @@ impl Checked {
         Ok(Self {
             not_before,
             not_after,
+            common_name: only_common_name(leaf),
             lasting,
             warnings: lifetime.into_iter().chain(unknown_end).collect(),
         })
     }
 
-    /// Every problem at this moment, in seconds since 1970.
-    pub(super) fn problems(&self, now: i64) -> Vec<CertificateProblem> {
+    /// Returns every problem at this moment, in seconds since 1970, for a proxy that KMS calls by these names.
+    pub(super) fn problems(&self, now: i64, public_names: &[String]) -> Vec<CertificateProblem> {
         let validity = match now {
             now if now > self.not_after => Some(ProblemKind::Expired.problem(format!(
                 "expired {}; renew it, or correct this machine's clock",
@@ -76,7 +80,26 @@ impl Checked {
         validity
             .into_iter()
             .chain(self.lasting.iter().cloned())
+            .chain(self.uncovered(public_names))
             .collect()
+    }
+
+    /// AWS requires that the CN is the host name of the endpoint, or a wildcard for it.
+    fn uncovered(&self, public_names: &[String]) -> Option<CertificateProblem> {
+        // Without a common name there is already a problem.
+        let name = self.common_name.as_deref()?;
+        let uncovered = |host: &&String| !kms_certificate::covers(name, host);
+        let missing: Vec<&str> = public_names
+            .iter()
+            .filter(uncovered)
+            .map(String::as_str)
+            .collect();
+        (!missing.is_empty()).then(|| {
+            let missing = missing.join(", ");
+            ProblemKind::PublicNames.problem(format!(
+                "has the common name (CN) {name:?}, which does not cover {missing} of server.public_names; KMS requires the endpoint's host name or *.parent as CN"
+            ))
+        })
     }
 }
 
@@ -95,8 +118,14 @@ fn days(seconds: i64, direction: &str) -> String {
     }
 }
 
-/// AWS requires that the CN is the endpoint's host name; CloudWatch uses it as a dimension. That it covers the names that KMS calls can be
-/// checked here as soon as the configuration has them.
+fn only_common_name(leaf: &X509Certificate<'_>) -> Option<String> {
+    let mut names = leaf.subject().iter_common_name();
+    let name = names.next()?.as_str().ok()?;
+    names.next().is_none().then(|| name.to_owned())
+}
+
+/// AWS requires that the CN is the endpoint's host name; CloudWatch uses it as a dimension. [`Checked::problems`] compares it with the names that
+/// KMS calls.
 fn common_name(leaf: &X509Certificate<'_>) -> Option<CertificateProblem> {
     let kind = ProblemKind::CommonName;
     let names: Vec<_> = leaf.subject().iter_common_name().collect();

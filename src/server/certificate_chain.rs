@@ -1,19 +1,27 @@
 //! Whether the certificates of a file are a chain: the server's first, each next one the issuer of the one before, none missing.
 
 use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::oid_registry::OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS;
 
 use super::certificate_problem::{CertificateProblem, ProblemKind};
+use crate::kms_certificate;
 
-/// The problems, and a warning when it cannot be known here whether the chain is complete.
-pub(super) fn check(chain: &[X509Certificate<'_>]) -> (Vec<CertificateProblem>, Option<String>) {
+/// Returns the problems, and a warning when the chain does not lead to a root that KMS trusts. `end` is its last certificate.
+pub(super) fn check(
+    chain: &[X509Certificate<'_>],
+    end: Option<&CertificateDer<'_>>,
+) -> (Vec<CertificateProblem>, Option<String>) {
     let problems: Vec<_> = leaf_is_ca(chain).into_iter().chain(links(chain)).collect();
     // If the order is wrong, the last certificate says nothing.
-    match (problems.is_empty(), chain.last()) {
-        (true, Some(last)) => end(chain, last),
-        _ => (problems, None),
+    let (true, Some(last), Some(der)) = (problems.is_empty(), chain.last(), end) else {
+        return (problems, None);
+    };
+    match lacks_intermediates(chain, last) {
+        Some(problem) => (vec![problem], None),
+        None => (problems, untrusted_end(chain, last, der)),
     }
 }
 
@@ -53,25 +61,50 @@ fn links(chain: &[X509Certificate<'_>]) -> Vec<CertificateProblem> {
 
 /// A chain is complete when it leads to a root that is known here, or holds one. Public CAs issue servers' certificates by intermediates only,
 /// so one that says where its issuer's certificate is, and stands alone, lacks that.
-fn end(
+fn lacks_intermediates(
     chain: &[X509Certificate<'_>],
     last: &X509Certificate<'_>,
-) -> (Vec<CertificateProblem>, Option<String>) {
-    let is_root = last.subject().as_raw() == last.issuer().as_raw();
-    if is_root || chain.iter().any(leads_to_known_root) {
-        return (Vec::new(), None);
+) -> Option<CertificateProblem> {
+    let is_complete = is_self_issued(last)
+        || chain.iter().any(leads_to_known_root)
+        || chain.iter().any(leads_to_trusted_name);
+    if is_complete || chain.len() > 1 || !names_its_issuers_certificate(last) {
+        return None;
     }
-    let issuer = last.issuer();
-    if chain.len() == 1 && names_its_issuers_certificate(last) {
-        let what = format!(
-            "lacks the intermediate certificates: it holds the server's only, issued by \"{issuer}\"; use the file with the full chain"
-        );
-        return (vec![ProblemKind::Chain.problem(what)], None);
-    }
-    let warning = format!(
-        "ends with a certificate issued by \"{issuer}\", which is not a public root CA that this build knows; KMS accepts public CAs only"
+    let what = format!(
+        "lacks the intermediate certificates: it holds the server's only, issued by \"{}\"; use the file with the full chain",
+        last.issuer()
     );
-    (Vec::new(), Some(warning))
+    Some(ProblemKind::Chain.problem(what))
+}
+
+/// KMS trusts the roots of AWS's list only. A root in the chain is compared by its fingerprint, one that is not there by its name.
+fn untrusted_end(
+    chain: &[X509Certificate<'_>],
+    last: &X509Certificate<'_>,
+    der: &CertificateDer<'_>,
+) -> Option<String> {
+    let is_trusted = match is_self_issued(last) {
+        true => kms_certificate::is_root(der),
+        false => chain.iter().any(leads_to_trusted_name),
+    };
+    (!is_trusted).then(|| {
+        format!(
+            "leads to \"{}\", which is not in AWS's list of trusted CAs (TrustedCertificateAuthorities, as this build knows it); KMS accepts only CAs of that list",
+            last.issuer()
+        )
+    })
+}
+
+fn is_self_issued(certificate: &X509Certificate<'_>) -> bool {
+    certificate.subject().as_raw() == certificate.issuer().as_raw()
+}
+
+/// By its issuer, or as the certificate that another root issued for a root of the list.
+fn leads_to_trusted_name(certificate: &X509Certificate<'_>) -> bool {
+    [certificate.issuer(), certificate.subject()]
+        .iter()
+        .any(|name| kms_certificate::has_root_named(&name.to_string()))
 }
 
 fn leads_to_known_root(certificate: &X509Certificate<'_>) -> bool {

@@ -11,6 +11,8 @@ pub enum ProblemKind {
     Chain,
     /// The subject's common name is missing, or not among the alternative names.
     CommonName,
+    /// The common name does not cover a name that KMS calls.
+    PublicNames,
     /// It is not for servers.
     ExtendedKeyUsage,
 }
@@ -26,11 +28,12 @@ pub struct CertificateProblem {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Expired,
         Self::NotYetValid,
         Self::Chain,
         Self::CommonName,
+        Self::PublicNames,
         Self::ExtendedKeyUsage,
     ];
 
@@ -41,6 +44,7 @@ impl ProblemKind {
             Self::NotYetValid => "not_yet_valid",
             Self::Chain => "chain",
             Self::CommonName => "common_name",
+            Self::PublicNames => "public_names",
             Self::ExtendedKeyUsage => "extended_key_usage",
         }
     }

@@ -18,6 +18,7 @@ use super::tls_error::TlsError;
 pub struct ServerIdentity {
     key: Arc<CertifiedKey>,
     checked: Arc<Checked>,
+    public_names: Arc<[String]>,
     pub(super) certificate: [u8; 32],
     pub(super) private_key: [u8; 32],
 }
@@ -44,9 +45,24 @@ impl ServerIdentity {
         Ok(Self {
             key: Arc::new(key.map_err(of_key_pair)?),
             checked: Arc::new(checked),
+            public_names: Arc::default(),
             certificate: Sha256::digest(certificate).into(),
             private_key: Sha256::digest(private_key).into(),
         })
+    }
+
+    /// The same for a proxy that KMS calls by these host names, which the common name must cover.
+    #[must_use]
+    pub fn for_names(self, public_names: Arc<[String]>) -> Self {
+        Self {
+            public_names,
+            ..self
+        }
+    }
+
+    /// The host names by which KMS calls the proxy.
+    pub fn public_names(&self) -> &[String] {
+        &self.public_names
     }
 
     /// Whether it was made of the same files.
@@ -56,12 +72,17 @@ impl ServerIdentity {
 
     /// Why KMS would not accept the certificate now.
     pub fn problems(&self) -> Vec<CertificateProblem> {
-        self.checked.problems(unix_now())
+        self.checked.problems(unix_now(), &self.public_names)
     }
 
     /// What should be known about the certificate, although KMS may accept it.
     pub fn warnings(&self) -> &[String] {
         &self.checked.warnings
+    }
+
+    /// When the certificate becomes valid, in seconds since 1970.
+    pub fn not_before(&self) -> i64 {
+        self.checked.not_before
     }
 
     /// When the certificate ends, in seconds since 1970.

@@ -12,7 +12,7 @@ use super::client_metrics::ClientMetrics;
 use super::identity::ServerIdentity;
 use super::record::Facts;
 use super::strangers::StrangerMetrics;
-use super::tls_error::CertificateExpiry;
+use super::tls::TlsSettings;
 use crate::audit::Outcome;
 use crate::metrics::{Metrics, MetricsError};
 
@@ -23,6 +23,7 @@ const INCOMPLETE: &str = "incomplete";
 #[derive(Clone)]
 pub struct ServerMetrics {
     certificate_expiry: IntGaugeVec,
+    certificate_begin: IntGaugeVec,
     certificate_problem: IntGaugeVec,
     requests: IntCounterVec,
     durations: HistogramVec,
@@ -48,6 +49,11 @@ impl ServerMetrics {
             certificate_expiry: metrics.gauge(
                 "xks_tls_certificate_expiry_timestamp_seconds",
                 "When the certificate ends, in seconds since 1970 (role: server, client_ca).",
+                &["role"],
+            )?,
+            certificate_begin: metrics.gauge(
+                "xks_tls_certificate_not_before_timestamp_seconds",
+                "When the server's certificate became valid, in seconds since 1970 (role: server).",
                 &["role"],
             )?,
             certificate_problem: metrics.gauge(
@@ -86,12 +92,15 @@ impl ServerMetrics {
         })
     }
 
-    /// Sets when the certificates end; a role that is not among them has no end.
-    pub fn publish_expiries(&self, expiries: &[CertificateExpiry]) {
+    /// Sets when the server's certificate began, and when the certificates end; a role that is not among them has no end.
+    pub fn publish_expiries(&self, tls: &TlsSettings) {
         self.certificate_expiry.reset();
         // The stores may be others now.
         self.answers.forget_skews();
-        for expiry in expiries {
+        self.certificate_begin
+            .with_label_values(&["server"])
+            .set(tls.identity.not_before());
+        for expiry in &tls.expiries {
             self.certificate_expiry
                 .with_label_values(&[expiry.role])
                 .set(expiry.unix_seconds);

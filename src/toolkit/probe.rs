@@ -5,6 +5,7 @@
 //!   A request is signed and holds nothing that is worth keeping from whoever answers.
 //! - Nothing found holds a secret.
 
+mod authority;
 mod calls;
 mod certificate;
 mod judge;

@@ -39,6 +39,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("secret", 0),
     ("clock", 0),
     ("json_line", 0),
+    ("kms_certificate", 0),
     ("listen", 0),
     ("metrics", 0),
     ("sandbox", 0),

@@ -99,7 +99,7 @@ fn check_config_calls_each_a_fault() {
     let (code, _, stderr) = run(&["check-config", "--config", file.to_str().unwrap()]);
     assert_eq!(code, Some(0), "{stderr}");
     assert!(
-        stderr.contains("not a public root CA"),
+        stderr.contains("not in AWS's list of trusted CAs"),
         "a warning: {stderr}"
     );
 }

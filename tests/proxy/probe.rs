@@ -167,6 +167,29 @@ fn certificates_that_kms_refuses_are_found() {
         "the rest is looked at all the same"
     );
 
+    assert_eq!(
+        check(&checks, "authority")["verdict"],
+        "warn",
+        "an authority of --ca is not in AWS's list: {checks:#?}"
+    );
+
+    let misnamed = proxy_with(|setup| setup.authority.misnamed_server_that_ends_in(90));
+    let checks = assert_fails(
+        &options(&misnamed, &PAYMENTS),
+        &[],
+        "name",
+        "the common name is elsewhere",
+    );
+    assert_eq!(failed(&checks), ["name"], "{checks:#?}");
+
+    let due = proxy_with(|setup| setup.authority.server_that_ends_in(30));
+    let (code, checks) = probe(&options(&due, &PAYMENTS), &[]);
+    assert_eq!(
+        (code, &check(&checks, "expiry")["verdict"]),
+        (Some(0), &"warn".into()),
+        "less than a third of 100 days: {checks:#?}"
+    );
+
     let another = proxy_with(|setup| setup.authority.server_named("xks.example.com"));
     let checks = assert_fails(
         &options(&another, &PAYMENTS),

@@ -186,6 +186,7 @@ impl Scene<'_> {
         self.load.is_skewed.store(true, Ordering::Relaxed);
         self.prometheus.await_fired(&[
             "XksCertificateExpires",
+            "XksCertificateExpiresSoon",
             "XksCertificateProblem",
             "XksOldCredentialInUse",
             "XksEncryptionsNearBound",
@@ -202,6 +203,7 @@ impl Scene<'_> {
         self.put_certificate(&authority.server_that_ends_in(90));
         self.prometheus.await_quiet(&[
             "XksCertificateExpires",
+            "XksCertificateExpiresSoon",
             "XksCertificateProblem",
             "XksPanic",
         ]);

@@ -45,7 +45,7 @@ fn leaf(issuer: &Issuer) -> CertificateDer<'static> {
 /// The kinds of problems of a chain at this moment, and its warnings.
 fn found_at(now: i64, chain: &[CertificateDer<'_>]) -> (Vec<&'static str>, Vec<String>) {
     let checked = Checked::of(chain).unwrap();
-    let problems = checked.problems(now);
+    let problems = checked.problems(now, &[]);
     let kinds = problems.iter().map(|problem| problem.kind.as_str());
     (kinds.collect(), checked.warnings)
 }
@@ -63,7 +63,12 @@ fn of_leaf(change: impl FnOnce(&mut CertificateParams)) -> Vec<&'static str> {
 fn a_good_certificate_has_no_problem() {
     let root = ca("root", None);
     let chain = [leaf(&root), root.der().clone()];
-    assert_eq!(found_at(NOW, &chain), (vec![], vec![]));
+    let (kinds, warnings) = found_at(NOW, &chain);
+    assert!(kinds.is_empty(), "{kinds:?}");
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("not in AWS's list"),
+        "a root of nobody: {warnings:?}"
+    );
     assert!(Checked::of(&[]).is_err());
     assert!(Checked::of(&[vec![0].into()]).is_err());
 }
@@ -97,6 +102,48 @@ fn the_common_name_is_one_alternative_name() {
         );
     });
     assert!(twice.is_empty());
+}
+
+#[test]
+fn the_common_name_covers_every_public_name() {
+    let root = ca("root", None);
+    let kinds = |common_name: &str, public_names: &[&str]| {
+        let names: Vec<String> = public_names.iter().map(ToString::to_string).collect();
+        let chain = [issue(&params(common_name, common_name), &root)];
+        let problems = Checked::of(&chain).unwrap().problems(NOW, &names);
+        problems
+            .iter()
+            .map(|problem| problem.kind.as_str())
+            .collect::<Vec<_>>()
+    };
+    assert!(kinds("a.example", &["A.example"]).is_empty());
+    assert!(kinds("*.x.example", &["a.x.example", "b.x.example"]).is_empty());
+    for (common_name, public_names) in [
+        ("a.example", &["b.example"][..]),
+        ("a.example", &["a.example", "b.example"]),
+        ("*.x.example", &["x.example"]),
+        ("*.x.example", &["a.b.x.example"]),
+    ] {
+        assert_eq!(kinds(common_name, public_names), ["public_names"]);
+    }
+}
+
+#[test]
+fn a_root_in_the_chain_is_known_by_its_fingerprint() {
+    let mut root = CertificateParams::new(vec![]).unwrap();
+    let mut name = rcgen::DistinguishedName::new();
+    for (part, text) in [
+        (DnType::CountryName, "US"),
+        (DnType::OrganizationName, "Amazon"),
+        (DnType::CommonName, "Amazon Root CA 1"),
+    ] {
+        name.push(part, text);
+    }
+    root.distinguished_name = name;
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap();
+    let warnings = found_at(NOW, &[leaf(&root), root.der().clone()]).1;
+    assert_eq!(warnings.len(), 1, "only the name is Amazon's: {warnings:?}");
 }
 
 #[test]
@@ -158,7 +205,7 @@ fn a_lone_leaf_of_a_public_ca_lacks_its_intermediates() {
     let mut params = params("a.example", "a.example");
     let (kinds, warnings) = found_at(NOW, &[issue(&params, &root)]);
     assert!(kinds.is_empty(), "a private CA may issue by its root");
-    assert!(warnings[0].contains("not a public root CA"), "{warnings:?}");
+    assert!(warnings[0].contains("not in AWS's list"), "{warnings:?}");
     with_issuers_address(&mut params);
     let lone = issue(&params, &root);
     assert_eq!(found_at(NOW, std::slice::from_ref(&lone)).0, ["chain"]);
@@ -204,7 +251,10 @@ fn a_lifetime_beyond_the_limit_of_its_begin_is_a_warning() {
         params.not_before = date_time_ymd(year, month, 16);
         params.not_after = params.not_before + time::Duration::days(days);
         let chain = [issue(&params, &root), root.der().clone()];
-        !found_at(NOW, &chain).1.is_empty()
+        let warnings = found_at(NOW, &chain).1;
+        warnings
+            .iter()
+            .any(|warning| warning.contains("is valid for"))
     };
     for (year, month, limit) in [
         (2025, 3, 398),

@@ -7,9 +7,13 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
 use super::report::Check;
+use crate::kms_certificate::covers;
 
 /// AWS's suggested alarm: fewer days than this.
 const DAYS_TO_WARN: i64 = 10;
+
+/// The server's certificate is due for renewal when less than this part of its lifetime is left.
+const PART_TO_WARN: i64 = 3;
 
 const RENEW: &str = "renew the certificate; the proxy takes new files without a restart (SIGHUP)";
 
@@ -54,6 +58,11 @@ impl Facts {
         self.subject == self.issuer
     }
 
+    fn is_due(&self, now: i64) -> bool {
+        let lifetime = self.not_after.saturating_sub(self.not_before);
+        self.not_after.saturating_sub(now) < lifetime / PART_TO_WARN
+    }
+
     /// A moment at which it is valid: now if it is, else its last.
     pub fn valid_moment(&self, now: SystemTime) -> SystemTime {
         let seconds = seconds_of(now).clamp(self.not_before, self.not_after - 1);
@@ -74,7 +83,7 @@ fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<String> {
     names.iter().filter_map(text).collect()
 }
 
-/// Expiry, of whichever certificate ends first.
+/// Expiry, of whichever certificate ends first; the server's own is due when a third of its lifetime is left, as ACME clients renew it.
 pub fn expiry(chain: &[Facts], now: SystemTime) -> Check {
     const NAME: &str = "expiry";
     let Some(first) = chain.iter().min_by_key(|facts| facts.not_after) else {
@@ -101,18 +110,24 @@ pub fn expiry(chain: &[Facts], now: SystemTime) -> Check {
             format!("{} expires in {days} days", first.subject),
             RENEW,
         ),
+        _ if chain.first().is_some_and(|leaf| leaf.is_due(now)) => Check::warn(
+            NAME,
+            format!(
+                "less than a third of the server certificate's lifetime is left; the first certificate expires in {days} days"
+            ),
+            RENEW,
+        ),
         _ => Check::ok(NAME, format!("{days} days to go")),
     }
 }
 
-/// Whether the server's certificate names the endpoint: in its alternative names, as TLS wants it, and in its common name, as AWS
-/// documents it.
+/// Whether the server's certificate names the endpoint: in its alternative names, as TLS requires, and in its common name, as AWS requires.
 pub fn name(leaf: &Facts, host: &str) -> Check {
     const NAME: &str = "name";
     let matching = leaf
         .alternative_names
         .iter()
-        .find(|name| matches(name, host));
+        .find(|name| covers(name, host));
     let Some(found) = matching else {
         let finding = format!(
             "{host} is not among its names: {}",
@@ -124,15 +139,15 @@ pub fn name(leaf: &Facts, host: &str) -> Check {
             "get a certificate whose subject alternative names have the endpoint's DNS name",
         );
     };
-    if !leaf.common_names.iter().any(|name| matches(name, host)) {
+    if !leaf.common_names.iter().any(|name| covers(name, host)) {
         let finding = format!(
             "{host} is an alternative name, but the common name is {}",
             leaf.common_names.join(", ")
         );
-        return Check::warn(
+        return Check::fail(
             NAME,
             finding,
-            "AWS documents that the common name has to match the endpoint: get a certificate whose common name does",
+            "AWS requires a common name (CN) that is the endpoint's host name or *.parent: get a certificate with it; some ACME profiles leave it out",
         );
     }
     match found.starts_with("*.") {
@@ -143,17 +158,6 @@ pub fn name(leaf: &Facts, host: &str) -> Check {
             ),
         ),
         false => Check::ok(NAME, host),
-    }
-}
-
-/// Whether a name of a certificate is this host; `*` stands for one label, the first.
-fn matches(pattern: &str, host: &str) -> bool {
-    match pattern.strip_prefix("*.") {
-        None => pattern.eq_ignore_ascii_case(host),
-        Some(domain) => {
-            let rest = host.split_once('.').map(|(_, rest)| rest);
-            rest.is_some_and(|rest| rest.eq_ignore_ascii_case(domain))
-        }
     }
 }
 
@@ -195,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn expiry_is_judged_as_aws_alarms() {
+    fn expiry_is_a_warning_when_renewal_is_due() {
         for (days, verdict) in [
             (-1, Verdict::Fail),
             (0, Verdict::Warn),
@@ -205,6 +209,12 @@ mod tests {
         ] {
             let chain = [facts(&["a"], 400), facts(&["a"], days)];
             assert_eq!(expiry(&chain, now()).verdict, verdict, "{days}");
+        }
+        // A third of 31 days is ten and a third.
+        for (days, verdict) in [(11, Verdict::Ok), (10, Verdict::Warn)] {
+            let mut leaf = facts(&["a"], days);
+            leaf.not_before = leaf.not_after - 31 * 86_400;
+            assert_eq!(expiry(&[leaf], now()).verdict, verdict, "{days}");
         }
         let mut early = facts(&["a"], 400);
         early.not_before = NOW + 1;
@@ -217,7 +227,7 @@ mod tests {
         for (names, verdict) in [
             (&["xks.example.com", "xks.example.com"][..], Verdict::Ok),
             (&["*.example.com", "*.Example.com"], Verdict::Ok),
-            (&["example.com", "xks.example.com"], Verdict::Warn),
+            (&["example.com", "xks.example.com"], Verdict::Fail),
             (&["xks.example.com"], Verdict::Fail),
             (&["xks.example.com", "*.xks.example.com"], Verdict::Fail),
             (&["x", "*.com"], Verdict::Fail),

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use sha2::{Digest, Sha256};
 
 use crate::client::authorities;
+use crate::kms_certificate::normal_name;
 
 /// Root certificates (DER) and fingerprints that are trusted.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +33,7 @@ impl TrustedRoots {
         for line in text.lines() {
             roots.fingerprints.extend(fingerprint(line));
             if let Some(owner) = line.trim().strip_prefix("Owner:") {
-                roots.owners.insert(normal(owner));
+                roots.owners.insert(normal_name(owner));
             }
         }
         match roots.certificates.is_empty() && roots.fingerprints.is_empty() {
@@ -55,7 +56,7 @@ impl TrustedRoots {
 
     /// Whether a trusted root has this name (as `C=ES, O=ACCV, …`), in whichever order its parts are written.
     pub fn has_name(&self, name: &str) -> bool {
-        self.owners.contains(&normal(name))
+        self.owners.contains(&normal_name(name))
     }
 
     /// How many roots there are.
@@ -79,16 +80,6 @@ fn fingerprint(line: &str) -> Option<[u8; 32]> {
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     let bytes: Option<Vec<u8>> = found.as_bytes().chunks(2).map(byte).collect();
     bytes?.try_into().ok()
-}
-
-/// The parts of a name in one order and case: tools write them forwards and backwards.
-fn normal(name: &str) -> String {
-    let mut parts: Vec<String> = name
-        .split(',')
-        .map(|part| part.trim().to_lowercase())
-        .collect();
-    parts.sort();
-    parts.join(",")
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time::timeout;
 
-use super::certificate::{Facts, expiry, first_gap, name};
+use super::authority::{self, Anchors};
+use super::certificate::{Facts, expiry, name};
 use super::judge;
 use super::report::Check;
 use super::run::{Findings, Settings};
@@ -161,15 +162,20 @@ pub fn judge_certificates(
     let machine = roots_of_this_machine(authorities);
     let roots_presented = presented.iter().filter(|der| is_root(der)).cloned();
     let known: Vec<Vec<u8>> = machine.iter().cloned().chain(roots_presented).collect();
-    let anchors = match trusted {
-        Some(trusted) => trusted.anchors(known.iter().map(Vec::as_slice)),
-        None => machine,
+    let anchors = Anchors {
+        accepted: match trusted {
+            Some(trusted) => trusted.anchors(known.iter().map(Vec::as_slice)),
+            None => machine,
+        },
+        known,
+        trusted,
+        has_given: !authorities.is_empty(),
     };
     // Expiry has a line of its own: the chain is judged at a time at which the server's certificate was valid.
     let at = leaf.valid_moment(SystemTime::now());
-    let (chain, authority) = match verify_chain(presented, &anchors, at) {
-        Ok(()) => well(&facts, trusted),
-        Err(ChainFault::NoPath) => no_path(presented, &facts, &known, trusted, at),
+    let (chain, authority) = match verify_chain(presented, &anchors.accepted, at) {
+        Ok(()) => authority::complete(presented, &facts, &anchors, at),
+        Err(ChainFault::NoPath) => authority::no_path(presented, &facts, &anchors, at),
         Err(ChainFault::Other(fault)) => (
             Check::fail(
                 "chain",
@@ -197,84 +203,4 @@ fn roots_of_this_machine(more: &[Vec<u8>]) -> Vec<Vec<u8>> {
 
 fn is_root(der: &[u8]) -> bool {
     Facts::read(der).is_some_and(|facts| facts.is_self_issued())
-}
-
-fn well(facts: &[Facts], trusted: Option<&TrustedRoots>) -> (Check, Check) {
-    let chain = Check::ok("chain", format!("{} certificates, complete", facts.len()));
-    let root = top_issuer(facts);
-    let authority = match trusted {
-        Some(trusted) => Check::ok(
-            "authority",
-            format!("{root}, one of the {} trusted roots", trusted.len()),
-        ),
-        None => Check::ok(
-            "authority",
-            format!(
-                "{root}, a root of this machine or of --ca; --trusted-roots asks whether KMS trusts it"
-            ),
-        ),
-    };
-    (chain, authority)
-}
-
-/// No path to a trusted root: either a certificate is missing, or the root is another.
-fn no_path(
-    presented: &[Vec<u8>],
-    facts: &[Facts],
-    known: &[Vec<u8>],
-    trusted: Option<&TrustedRoots>,
-    at: SystemTime,
-) -> (Check, Check) {
-    let root = top_issuer(facts);
-    if verify_chain(presented, known, at).is_ok() {
-        let chain = Check::ok("chain", format!("{} certificates, complete", facts.len()));
-        let finding = format!("{root} is not a trusted root");
-        return (
-            chain,
-            Check::fail(
-                "authority",
-                finding,
-                "KMS trusts the authorities of AWS's listing only: get the certificate from one of them",
-            ),
-        );
-    }
-    if trusted.is_some_and(|trusted| trusted.has_name(root)) && first_gap(facts).is_none() {
-        let chain = Check::warn(
-            "chain",
-            format!("ends below {root}, whose certificate is not known here"),
-            "give the root's certificate (--ca) to have the last step verified",
-        );
-        return (
-            chain,
-            Check::warn(
-                "authority",
-                format!("{root}, by its name only"),
-                "give the root's certificate (--ca) to have its fingerprint compared",
-            ),
-        );
-    }
-    let finding = match first_gap(facts) {
-        Some((lower, next)) => format!(
-            "{} is issued by {}, but {} follows",
-            lower.subject, lower.issuer, next.subject
-        ),
-        None => format!("ends with a certificate that {root} has issued, which is no known root"),
-    };
-    let chain = Check::fail(
-        "chain",
-        finding,
-        "present the intermediate certificates behind the server's own (server.tls.certificate: the full chain, leaf first)",
-    );
-    (
-        chain,
-        Check::skipped("authority", "the chain is not complete"),
-    )
-}
-
-/// Who has issued the last certificate.
-fn top_issuer(facts: &[Facts]) -> &str {
-    facts
-        .last()
-        .map(|facts| facts.issuer.as_str())
-        .unwrap_or_default()
 }

@@ -93,19 +93,20 @@ impl Authority {
         self.issue(&params, KeyPair::generate().unwrap())
     }
 
-    /// A server certificate for `localhost` that ends in so many days.
+    /// A server certificate for `localhost` with a lifetime of 100 days, so many of which are left.
     pub fn server_that_ends_in(&self, days: i64) -> Identity {
-        let mut params = named("localhost", &["localhost", "127.0.0.1"]);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.not_after = OffsetDateTime::now_utc() + time::Duration::days(days);
-        self.issue(&params, KeyPair::generate().unwrap())
+        self.with_days_left(named("localhost", &["localhost", "127.0.0.1"]), days)
     }
 
     /// The same with a common name that is not one of its names.
     pub fn misnamed_server_that_ends_in(&self, days: i64) -> Identity {
-        let mut params = named("elsewhere", &["localhost", "127.0.0.1"]);
+        self.with_days_left(named("elsewhere", &["localhost", "127.0.0.1"]), days)
+    }
+
+    fn with_days_left(&self, mut params: CertificateParams, days: i64) -> Identity {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.not_after = OffsetDateTime::now_utc() + time::Duration::days(days);
+        params.not_before = params.not_after - time::Duration::days(100);
         self.issue(&params, KeyPair::generate().unwrap())
     }
 

@@ -1,0 +1,139 @@
+//! Whether the presented chain is complete, and whether KMS trusts the root that it leads to.
+
+use std::time::SystemTime;
+
+use super::certificate::{Facts, first_gap};
+use super::report::Check;
+use super::trust::TrustedRoots;
+use crate::client::verify_chain;
+use crate::kms_certificate;
+
+const REMEDY: &str =
+    "KMS trusts the authorities of AWS's listing only: get the certificate from one of them";
+
+/// The roots to which a chain may lead.
+pub struct Anchors<'a> {
+    /// Those to which it must lead.
+    pub accepted: Vec<Vec<u8>>,
+    /// Those that are known here, for a better finding.
+    pub known: Vec<Vec<u8>>,
+    /// A list of the operator, instead of the one of this build.
+    pub trusted: Option<&'a TrustedRoots>,
+    /// The operator gave authorities of his own besides the machine's.
+    pub has_given: bool,
+}
+
+/// The checks of a chain that leads to an accepted root: chain and authority.
+pub fn complete(
+    presented: &[Vec<u8>],
+    facts: &[Facts],
+    anchors: &Anchors<'_>,
+    at: SystemTime,
+) -> (Check, Check) {
+    let chain = Check::ok("chain", format!("{} certificates, complete", facts.len()));
+    let root = top_issuer(facts);
+    let authority = match anchors.trusted {
+        Some(trusted) => Check::ok(
+            "authority",
+            format!("{root}, one of the {} trusted roots", trusted.len()),
+        ),
+        None => of_aws_list(presented, facts, anchors, at),
+    };
+    (chain, authority)
+}
+
+/// Compares the root with AWS's list, as this build knows it.
+fn of_aws_list(
+    presented: &[Vec<u8>],
+    facts: &[Facts],
+    anchors: &Anchors<'_>,
+    at: SystemTime,
+) -> Check {
+    const NAME: &str = "authority";
+    let root = top_issuer(facts);
+    let known = anchors.accepted.iter().chain(&anchors.known);
+    let listed: Vec<Vec<u8>> = known
+        .filter(|der| kms_certificate::is_root(der))
+        .cloned()
+        .collect();
+    if verify_chain(presented, &listed, at).is_ok() {
+        return Check::ok(NAME, format!("{root}, in AWS's list of trusted CAs"));
+    }
+    let finding = format!("{root} is not in AWS's list of trusted CAs, as this build knows it");
+    match anchors.has_given {
+        true => Check::warn(
+            NAME,
+            format!("{finding}; it is trusted here because of --ca"),
+            REMEDY,
+        ),
+        false => Check::fail(NAME, finding, REMEDY),
+    }
+}
+
+/// The checks of a chain that leads to no accepted root: either a certificate is missing, or the root is another.
+pub fn no_path(
+    presented: &[Vec<u8>],
+    facts: &[Facts],
+    anchors: &Anchors<'_>,
+    at: SystemTime,
+) -> (Check, Check) {
+    let root = top_issuer(facts);
+    if verify_chain(presented, &anchors.known, at).is_ok() {
+        let chain = Check::ok("chain", format!("{} certificates, complete", facts.len()));
+        let finding = format!("{root} is not a trusted root");
+        return (chain, Check::fail("authority", finding, REMEDY));
+    }
+    let has_name = |trusted: &TrustedRoots| trusted.has_name(root);
+    let is_named = anchors
+        .trusted
+        .map_or_else(|| kms_certificate::has_root_named(root), has_name);
+    if is_named && first_gap(facts).is_none() {
+        return by_name(root);
+    }
+    incomplete(facts, root)
+}
+
+fn by_name(root: &str) -> (Check, Check) {
+    let chain = Check::warn(
+        "chain",
+        format!("ends below {root}, whose certificate is not known here"),
+        "give the root's certificate (--ca) to have the last step verified",
+    );
+    (
+        chain,
+        Check::warn(
+            "authority",
+            format!("{root}, by its name only"),
+            "give the root's certificate (--ca) to have its fingerprint compared",
+        ),
+    )
+}
+
+fn incomplete(facts: &[Facts], root: &str) -> (Check, Check) {
+    let finding = match first_gap(facts) {
+        Some((lower, next)) => format!(
+            "{} is issued by {}, but {} follows",
+            lower.subject, lower.issuer, next.subject
+        ),
+        None => {
+            format!("ends with a certificate that {root} has issued, which is not a known root")
+        }
+    };
+    let chain = Check::fail(
+        "chain",
+        finding,
+        "present the intermediate certificates behind the server's own (server.tls.certificate: the full chain, leaf first)",
+    );
+    (
+        chain,
+        Check::skipped("authority", "the chain is not complete"),
+    )
+}
+
+/// The issuer of the last certificate.
+fn top_issuer(facts: &[Facts]) -> &str {
+    facts
+        .last()
+        .map(|facts| facts.issuer.as_str())
+        .unwrap_or_default()
+}

@@ -92,14 +92,36 @@ fn a_command_does_not_try_what_the_service_was_refused() {
     assert_eq!(attempts(&controls), 1);
 }
 
-/// The first worker dies inside `C_Login`. Then workers die in other functions, and the service is killed and started again.
-fn crashes_and_restarts(crashes: usize, restarts: usize) {
+/// The next workers of both HSMs die before they log in.
+fn kill_workers(proxy: &mut Proxy, controls: &[Control; 2], crash: usize) {
     const FUNCTIONS: [Function; 4] = [
         Function::Initialize,
         Function::GetSlotList,
         Function::GetTokenInfo,
         Function::OpenSession,
     ];
+    let function = FUNCTIONS[crash % FUNCTIONS.len()];
+    for control in controls {
+        control.commit_next(function, Misdeed::Abort);
+    }
+    // A setting of the front only: workers are started at once, and the settings of the PIN's record stay the same.
+    let timeout = format!("\"{}ms\"", 2_001 + crash);
+    proxy.setup.set("hsm", "hang_timeout", &timeout);
+    let text = proxy.setup.toml();
+    let text = text.replace(
+        "name = \"hsm-b\"",
+        &format!("name = \"hsm-b\"\nhang_timeout = {timeout}"),
+    );
+    proxy.setup.replace_by(&text);
+    signal(proxy.daemon.id(), Signal::HUP);
+    eventually("the deaths of both workers", || {
+        let is_pending = |control: &Control| control.is_to_commit(function);
+        (!controls.iter().any(is_pending)).then_some(())
+    });
+}
+
+/// The first worker dies inside `C_Login`. Then workers die in other functions, and the service is killed and started again.
+fn crashes_and_restarts(crashes: usize, restarts: usize) {
     let mut controls = None;
     let mut proxy = Proxy::launch(|setup| {
         let of_both = wrong_pins(setup);
@@ -119,24 +141,7 @@ fn crashes_and_restarts(crashes: usize, restarts: usize) {
     });
     for restart in 0..restarts {
         for crash in 0..crashes {
-            let function = FUNCTIONS[crash % FUNCTIONS.len()];
-            for control in &controls {
-                control.commit_next(function, Misdeed::Abort);
-            }
-            // A setting of the front only: workers are started at once, and the settings of the PIN's record stay the same.
-            let timeout = format!("\"{}ms\"", 2_001 + crash);
-            proxy.setup.set("hsm", "hang_timeout", &timeout);
-            let text = proxy.setup.toml();
-            let text = text.replace(
-                "name = \"hsm-b\"",
-                &format!("name = \"hsm-b\"\nhang_timeout = {timeout}"),
-            );
-            proxy.setup.replace_by(&text);
-            signal(proxy.daemon.id(), Signal::HUP);
-            eventually("the deaths of both workers", || {
-                let is_pending = |control: &Control| control.is_to_commit(function);
-                (!controls.iter().any(is_pending)).then_some(())
-            });
+            kill_workers(&mut proxy, &controls, crash);
         }
         assert!(attempts(&controls) <= 2, "after restart {restart}");
         proxy.daemon.signal(Signal::KILL);

@@ -107,8 +107,7 @@ fn is_for_data(path: &Path) -> bool {
     ];
     let is_below = |place: &&str| path.starts_with(place) && path != Path::new(place);
     let terminals = ["/dev/tty", "/dev/console"];
-    places.iter().any(|place| is_below(&place))
-        && !terminals.iter().any(|tty| path == Path::new(tty))
+    places.iter().any(is_below) && !terminals.iter().any(|tty| path == Path::new(tty))
 }
 
 /// Absolute paths: `/…` at the beginning or behind a character that ends a word in some configuration format.

@@ -12,7 +12,7 @@ use crate::server::{ClientAuth, Limits, ServerSettings, TlsSettings};
 const KMS_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The value of `client_auth.ca` that stands for the built-in roots.
-const BUILT_IN_CA: &str = "amazon-trust-services";
+pub(super) const BUILT_IN_CA: &str = "amazon-trust-services";
 
 /// The table.
 pub(super) fn settings(

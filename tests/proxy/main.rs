@@ -71,6 +71,7 @@ mod mtls;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod panics;
+mod partitions;
 mod paths;
 mod pipelines;
 mod pkcs11_errors;

@@ -94,6 +94,8 @@ mod simulator_boto3;
 #[cfg(feature = "simulator")]
 mod simulator_cli;
 #[cfg(feature = "simulator")]
+mod simulator_clients;
+#[cfg(feature = "simulator")]
 mod simulator_faults;
 #[cfg(feature = "simulator")]
 mod simulator_sdk;

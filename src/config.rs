@@ -12,6 +12,7 @@
 mod audit;
 mod certificate;
 mod changes;
+mod client_subject;
 mod create;
 mod document;
 mod exposure;
@@ -221,6 +222,7 @@ fn whole(root: &Section<'_>) -> Option<Configuration> {
     audit::check_key(root, audit.as_ref(), &hsms, &key_stores);
     audit::check_path(root, audit.as_ref(), &hsms);
     hsm::check_writable(root, &hsms);
+    client_subject::check(root, &key_stores);
     let policy = policy?;
     policy::check_names(root, policy.as_ref(), &key_stores);
     Some(Configuration {

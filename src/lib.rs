@@ -59,6 +59,7 @@
 //! | 1 | [`read_file`] | files that a configuration or a command line names: regular ones only, with a time limit |
 //! | 0 | [`kms_certificate`] | the roots that AWS KMS trusts, and its rule for the common name |
 //! | 0 | [`secret`], [`clock`], [`json_line`], [`listen`], [`metrics`], [`similar`], [`build_info`] | redacted values, deadlines and times, JSON in a line, addresses to listen on, the registry, misspelt names, the version |
+//! | 0 | [`partitions`] | AWS partitions: Regions, DNS suffixes, names of services |
 //! | 0 | [`sandbox`] | what each process gives up at its start: files, programs, system calls |
 //! | 0 | [`sync`] | threads, tasks and locks that never fail silently; the panic hook |
 //!
@@ -104,6 +105,7 @@ pub mod launcher;
 pub mod listen;
 pub mod metrics;
 pub mod operations;
+pub mod partitions;
 pub mod pkcs11;
 pub mod policy;
 pub mod read_file;

@@ -13,6 +13,7 @@ mod context;
 mod load;
 mod memory;
 mod names;
+mod partition;
 mod principal;
 mod question;
 mod roles;

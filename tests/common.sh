@@ -41,8 +41,9 @@ run_tests() { # name, what it does and its usual time, arguments of cargo test â
 
 # Themes of tests/proxy that take long or need large packages: tests/matrix runs them, tests/run does not. `prometheus` runs a real
 # Prometheus for half a minute, and its Debian package brings dozens of others. `foreign_modules` needs PKCS#11 modules and a software TPM.
+# `simulator_clients` needs Node.js, and 70 MB of packages.
 # shellcheck disable=SC2034 # used by those who source this
-readonly long_themes=(prometheus foreign_modules)
+readonly long_themes=(prometheus foreign_modules simulator_clients)
 
 # --- what the tests need ----------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ use crate::server::{ClientAuth, ClientAuthMode, Limits, ServerSettings, TlsSetti
 const KMS_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The value of `client_auth.ca` that stands for the built-in roots.
-const BUILT_IN_CA: &str = "amazon-trust-services";
+pub(super) const BUILT_IN_CA: &str = "amazon-trust-services";
 
 /// The warning about `client_auth.mode = "required"`.
 const REQUIRED_IS_DEPRECATED: &str = "client_auth.mode = \"required\": AWS deprecates mTLS; once KMS shows no clientAuth certificate all requests fail; use \"optional\"";

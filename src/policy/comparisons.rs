@@ -29,6 +29,18 @@ pub(super) fn operations<'a>(rule: &'a Value, found: &mut impl FnMut(&'a str, &'
     }
 }
 
+/// Passes every attribute that is compared by `like` to `found`, with the pattern. Each wildcard of it is a `None`.
+pub(super) fn patterns(rule: &Value, found: &mut impl FnMut(Attribute<'_>, &[Option<&str>])) {
+    operations(rule, &mut |operator, operands| {
+        let attribute = operands.get("left").and_then(attribute);
+        let pattern = operands.get("pattern").and_then(Value::as_array);
+        if let ("like", Some(attribute), Some(pattern)) = (operator, attribute, pattern) {
+            let parts = pattern.iter().map(literal).collect::<Vec<_>>();
+            found(attribute, &parts);
+        }
+    });
+}
+
 fn compared(operator: &str, operands: &Value, found: &mut impl FnMut(Attribute<'_>, &str)) {
     let (Some(left), Some(right)) = (operands.get("left"), operands.get("right")) else {
         return;
@@ -48,6 +60,10 @@ fn compared(operator: &str, operands: &Value, found: &mut impl FnMut(Attribute<'
         let texts = members(other).into_iter().filter_map(Value::as_str);
         texts.for_each(|text| found(attribute, text));
     }
+}
+
+fn literal(part: &Value) -> Option<&str> {
+    part.get("Literal")?.as_str()
 }
 
 /// The name of a variable.

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::roles::is_account;
 use crate::connections::ClientCertificate;
+use crate::partitions::{has_partition_form, service_name};
 
 /// The KMS operations that use an external key (XKS API, "requestMetadata"). KMS may add some.
 pub(super) const OPERATIONS: [&str; 7] = [
@@ -59,8 +60,17 @@ pub(super) fn key_arn_problem(arn: &str) -> Option<&'static str> {
         .concat()
         .contains('*');
     match resource.strip_prefix("key/") {
+        _ if !has_wildcard && !has_partition_form(partition) => {
+            Some("which has a partition that AWS cannot have; it is aws, or aws- and letters")
+        }
         _ if has_wildcard => Some("but == compares the whole: * is not a wildcard; use like"),
         Some(id) if is_account(account) && !id.is_empty() => None,
         _ => Some("which has an account id of twelve digits, and then key/ and the id of the key"),
     }
+}
+
+/// The name that `kmsViaService` has in the context when KMS sends this text; none when it is the text itself.
+pub(super) fn shorter_service(text: &str) -> Option<&str> {
+    let name = service_name(text);
+    (name != text).then_some(name)
 }

@@ -7,11 +7,13 @@ use std::collections::BTreeSet;
 
 use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet};
 
-use super::comparisons::{TAG, comparisons};
+use super::comparisons::{TAG, comparisons, patterns};
 use super::context::{
-    OPERATIONS, client_certificates, is_client_certificate, key_arn_problem, vpc_problem,
+    OPERATIONS, client_certificates, is_client_certificate, key_arn_problem, shorter_service,
+    vpc_problem,
 };
 use super::load::PolicyWarning;
+use super::partition;
 use super::principal::{KINDS, principal_problem};
 use super::roles::{Role, is_account};
 use crate::connections::ClientCertificate;
@@ -51,6 +53,25 @@ impl Names {
         self.ids.insert(id.to_owned());
         self.labels.extend(labels.map(str::to_owned));
         self.tags.extend(tags.map(str::to_owned));
+    }
+
+    // Why no request of these key stores has this ARN, to follow a comma; none when one may have it.
+
+    fn role_problem(&self, arn: &str) -> Option<String> {
+        match Role::of_arn(arn) {
+            Some(_) => partition::problem(arn, &self.regions),
+            None => Some(role_problem(arn)),
+        }
+    }
+
+    fn principal_problem(&self, arn: &str) -> Option<String> {
+        let form = principal_problem(arn).map(|problem| format!("which {problem}"));
+        form.or_else(|| partition::problem(arn, &self.regions))
+    }
+
+    fn key_arn_problem(&self, arn: &str) -> Option<String> {
+        let form = key_arn_problem(arn).map(str::to_owned);
+        form.or_else(|| partition::problem(arn, &self.regions))
     }
 }
 
@@ -122,6 +143,7 @@ enum Mention {
     /// With the prefix that its id has.
     Vpc(&'static str, String),
     KeyArn(String),
+    ViaService(String),
 }
 
 /// Every text that a rule compares an attribute with, with the name of the rule.
@@ -131,6 +153,9 @@ fn compared_texts(rule: &Policy) -> Vec<(String, Mention)> {
     if let (true, Ok(json)) = (rule.has_non_scope_constraint(), rule.to_json()) {
         comparisons(&json, &mut |attribute, text| {
             found.extend(Mention::of_attribute(attribute, text));
+        });
+        patterns(&json, &mut |attribute, pattern| {
+            found.extend(Mention::of_pattern(attribute, pattern));
         });
     }
     let named = |mention| (rule.id().to_string(), mention);
@@ -168,8 +193,19 @@ impl Mention {
             ("context", "awsSourceVpc") => Self::Vpc("vpc-", text),
             ("context", "awsSourceVpce") => Self::Vpc("vpce-", text),
             ("context", "kmsKeyArn") => Self::KeyArn(text),
+            ("context", "kmsViaService") => Self::ViaService(text),
             _ => return None,
         })
+    }
+
+    /// A pattern that `variable.attribute` is compared with. Only that of a service is looked at: with a Region for each wildcard it
+    /// shows whether it is about more than the service's name.
+    fn of_pattern(attribute: (&str, &str), pattern: &[Option<&str>]) -> Option<Self> {
+        let text: String = pattern
+            .iter()
+            .map(|part| part.unwrap_or("us-east-1"))
+            .collect();
+        (attribute == ("context", "kmsViaService")).then_some(Self::ViaService(text))
     }
 
     fn can_exist(&self, names: &Names) -> bool {
@@ -181,13 +217,14 @@ impl Mention {
             Self::Label(label) => names.labels.contains(label),
             Self::Tag(tag) => names.tags.contains(tag),
             Self::Account(id) => is_account(id),
-            Self::Role(arn) => Role::of_arn(arn).is_some(),
-            Self::Principal(arn) => principal_problem(arn).is_none(),
+            Self::Role(arn) => names.role_problem(arn).is_none(),
+            Self::Principal(arn) => names.principal_problem(arn).is_none(),
             Self::Kind(kind) => KINDS.contains(&kind.as_str()),
             Self::Operation(name) => OPERATIONS.contains(&name.as_str()),
             Self::ClientCertificate(name) => is_client_certificate(name),
             Self::Vpc(prefix, id) => vpc_problem(prefix, id).is_none(),
-            Self::KeyArn(arn) => key_arn_problem(arn).is_none(),
+            Self::KeyArn(arn) => names.key_arn_problem(arn).is_none(),
+            Self::ViaService(text) => shorter_service(text).is_none(),
         }
     }
 
@@ -205,10 +242,13 @@ impl Mention {
             Self::Account(id) => {
                 format!("names the account {id:?}, but an account id has twelve digits")
             }
-            Self::Role(arn) => format!("names the role {arn:?}, {}", role_problem(arn)),
+            Self::Role(arn) => {
+                let problem = names.role_problem(arn).unwrap_or_default();
+                format!("names the role {arn:?}, {problem}")
+            }
             Self::Principal(arn) => {
-                let problem = principal_problem(arn).unwrap_or_default();
-                format!("names the principal {arn:?}, which {problem}")
+                let problem = names.principal_problem(arn).unwrap_or_default();
+                format!("names the principal {arn:?}, {problem}")
             }
             Self::Kind(kind) => {
                 let known = KINDS.join(", ");
@@ -229,8 +269,14 @@ impl Mention {
                 format!("compares {id:?} with the id of a VPC or an endpoint, {problem}")
             }
             Self::KeyArn(arn) => {
-                let problem = key_arn_problem(arn).unwrap_or_default();
+                let problem = names.key_arn_problem(arn).unwrap_or_default();
                 format!("compares {arn:?} with the ARN of a KMS key, {problem}")
+            }
+            Self::ViaService(text) => {
+                let name = shorter_service(text).unwrap_or_default();
+                format!(
+                    "compares {text:?} with kmsViaService, which is the service's name only, without Region and suffix; write {name:?}"
+                )
             }
         }
     }

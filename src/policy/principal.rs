@@ -2,6 +2,7 @@
 //! may invent more of them.
 
 use super::roles::{Role, is_account};
+use crate::partitions::{has_partition_form, service_principal};
 
 /// What `principal.kind` may be.
 pub(super) const KINDS: [&str; 8] = [
@@ -42,7 +43,7 @@ impl<'a> Parts<'a> {
         if principal.eq_ignore_ascii_case("AWS Internal") {
             return Self::of_kind("aws-internal");
         }
-        if let Some(service) = principal.strip_suffix(".amazonaws.com") {
+        if let Some(service) = service_principal(principal) {
             let name = Some(service);
             return Self {
                 name,
@@ -56,7 +57,7 @@ impl<'a> Parts<'a> {
         let mut fields = arn.splitn(6, ':');
         let (prefix, partition, service) = (fields.next()?, fields.next()?, fields.next()?);
         let (_region, account, resource) = (fields.next()?, fields.next()?, fields.next()?);
-        if prefix != "arn" {
+        if prefix != "arn" || !has_partition_form(partition) {
             return None;
         }
         let account = account_id(account);
@@ -98,9 +99,6 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// How the names of AWS services end, by partition.
-const SERVICES: [&str; 3] = [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"];
-
 /// Returns why no request can have this principal, to follow "which"; none when one can. An ARN of an unknown form may be a new one.
 pub(super) fn principal_problem(principal: &str) -> Option<&'static str> {
     if principal.contains(['*', '?']) {
@@ -109,7 +107,7 @@ pub(super) fn principal_problem(principal: &str) -> Option<&'static str> {
         );
     }
     if !principal.starts_with("arn:") {
-        let is_service = SERVICES.iter().any(|ending| principal.ends_with(ending));
+        let is_service = service_principal(principal).is_some();
         // A request that names no principal has an empty one.
         let is_known = principal.is_empty() || principal.eq_ignore_ascii_case("AWS Internal");
         return (!is_service && !is_known).then_some("is neither an ARN nor an AWS service");
@@ -128,9 +126,15 @@ pub(super) fn principal_problem(principal: &str) -> Option<&'static str> {
         .then_some("has no session; name the role as an Xks::Role")
 }
 
+/// The partition of any ARN; none when the text is not an ARN.
+pub(super) fn partition_of(arn: &str) -> Option<&str> {
+    arn.strip_prefix("arn:")?.split(':').next()
+}
+
 /// The account of any ARN; none when it is not twelve digits.
 pub(super) fn account_of(arn: &str) -> Option<&str> {
-    account_id(arn.split(':').nth(4)?)
+    let partition = partition_of(arn).filter(|name| has_partition_form(name));
+    account_id(partition.and(arn.split(':').nth(4))?)
 }
 
 fn account_id(text: &str) -> Option<&str> {
@@ -144,6 +148,8 @@ fn last(path: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn told(principal: &str) -> String {
@@ -178,6 +184,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn principals_are_taken_apart() {
         let role = "arn:aws:iam::111122223333:role/Orders";
         for (principal, expected) in [
@@ -207,7 +214,31 @@ mod tests {
                 "arn:aws:sts::111122223333:federated-user/Eve",
                 "federated-user 111122223333 Eve Eve -".to_owned(),
             ),
+            (
+                "arn:aws-us-gov:iam::111122223333:role/Orders",
+                "role 111122223333 Orders - arn:aws-us-gov:iam::111122223333:role/Orders"
+                    .to_owned(),
+            ),
+            (
+                "arn:aws-eusc:iam::111122223333:user/Alice",
+                "user 111122223333 Alice - -".to_owned(),
+            ),
+            (
+                "arn:aws-tomorrow:iam::111122223333:root",
+                "root 111122223333 - - -".to_owned(),
+            ),
+            (
+                "arn:amazon:iam::111122223333:root",
+                "other - - - -".to_owned(),
+            ),
             ("s3.amazonaws.com", "service - s3 - -".to_owned()),
+            ("s3.amazonaws.com.cn", "service - s3 - -".to_owned()),
+            ("s3.amazonaws.eu", "service - s3 - -".to_owned()),
+            (
+                "logs.us-gov-west-1.amazonaws.com",
+                "service - logs - -".to_owned(),
+            ),
+            ("s3.amazonaws.org", "other - - - -".to_owned()),
             ("AWS Internal", "aws-internal - - - -".to_owned()),
             ("arn:aws:iam::12:user/Alice", "user - Alice - -".to_owned()),
             (
@@ -225,7 +256,34 @@ mod tests {
             account_of("arn:aws:kms:eu-west-1:111122223333:key/x"),
             Some("111122223333")
         );
-        assert_eq!(account_of("nonsense"), None);
+        assert_eq!(
+            account_of("arn:aws-eusc:kms:eusc-de-east-1:111122223333:key/x"),
+            Some("111122223333")
+        );
+        for none in [
+            "nonsense",
+            "arn:aws:kms:eu-west-1:1:key/x",
+            "arn:amazon:kms:eu-west-1:111122223333:key/x",
+            "urn:aws:kms:eu-west-1:111122223333:key/x",
+        ] {
+            assert_eq!(account_of(none), None, "{none}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_arn_of_any_partition_is_taken_apart(partition in "aws[a-z-]{0,8}", account in "[0-9]{12}", name in "[A-Za-z0-9_+=,.@-]{1,64}") {
+            let role = format!("arn:{partition}:iam::{account}:role/{name}");
+            prop_assert_eq!(told(&role), format!("role {account} {name} - {role}"));
+            let session = format!("arn:{partition}:sts::{account}:assumed-role/{name}/s");
+            prop_assert_eq!(told(&session), format!("assumed-role {account} {name} s {role}"));
+            prop_assert_eq!(principal_problem(&session), None);
+        }
+
+        #[test]
+        fn any_text_has_a_kind(text in "(arn:)?.{0,60}") {
+            prop_assert!(!told(&text).is_empty());
+        }
     }
 
     #[test]

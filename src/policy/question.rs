@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use super::principal::{Parts, account_of};
 use super::roles::Roles;
 use crate::connections::ClientCertificate;
+use crate::partitions::service_name;
 use crate::xks::RequestMetadata;
 
 /// What is to be done with a key.
@@ -135,12 +136,13 @@ impl Question<'_> {
     fn context(&self) -> Option<Fields> {
         let metadata = self.metadata;
         let arn = metadata.kms_key_arn.as_deref();
+        let via = metadata.kms_via_service.as_deref();
         let known = [
             ("kmsOperation", Some(metadata.kms_operation.as_str())),
             ("kmsRequestId", Some(metadata.kms_request_id.as_str())),
             ("kmsKeyArn", arn),
             ("kmsKeyAccount", arn.and_then(account_of)),
-            ("kmsViaService", metadata.kms_via_service.as_deref()),
+            ("kmsViaService", via.map(service_name)),
             ("awsSourceVpc", metadata.aws_source_vpc.as_deref()),
             ("awsSourceVpce", metadata.aws_source_vpce.as_deref()),
             ("region", Some(self.region)),

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 
 use cedar_policy::EntityUid;
 
+use crate::partitions::has_partition_form;
+
 /// A role by the parts of its ARN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Role<'a> {
@@ -47,6 +49,7 @@ impl<'a> Role<'a> {
             name,
         };
         let is_role = prefix == "arn" && service == "iam" && region.is_empty();
+        let is_role = is_role && has_partition_form(partition);
         (is_role && is_account(account) && is_name(name)).then_some(role)
     }
 
@@ -134,6 +137,8 @@ mod tests {
             "arn:aws:iam:eu-west-1:111122223333:role/Orders",
             "arn:aws:sts::111122223333:assumed-role/Orders/i-0abc",
             "arn:aws:sts::111122223333:role/Orders",
+            "arn:amazon:iam::111122223333:role/Orders",
+            "arn::iam::111122223333:role/Orders",
         ] {
             assert_eq!(of(none), None, "{none}");
         }

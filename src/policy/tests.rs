@@ -1,5 +1,7 @@
 //! Policies as operators write them.
 
+mod partitions;
+
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::json;

@@ -22,7 +22,7 @@ use super::Response;
 use super::activity::Activity;
 use super::client_names;
 use super::drive::{STRANGERS_GRACE, Terms, drive};
-use super::guard::{Guarded, MAX_HEAD};
+use super::guard::{Brake, Guarded, MAX_HEAD};
 use super::handshake::Handshakes;
 use super::live::Live;
 use super::panics::StreamExecutor;
@@ -125,7 +125,7 @@ where
         activity,
         peer,
     } = established;
-    let io = TokioIo::new(Guarded::new(stream, Arc::clone(&activity)));
+    let io = TokioIo::new(Guarded::new(stream, Arc::clone(&activity), None));
     let service = service_fn(|request| answer(&shared, &activity, request, peer.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -148,7 +148,9 @@ where
         activity,
         peer,
     } = established;
-    let io = TokioIo::new(Guarded::new(stream, Arc::clone(&activity)));
+    let connections = shared.live.now().limits.max_unverified_per_source;
+    let brake = Brake::new(shared.pace.clone(), peer.clone(), connections);
+    let io = TokioIo::new(Guarded::new(stream, Arc::clone(&activity), Some(brake)));
     let (for_service, activity_of_service) = (shared.clone(), Arc::clone(&activity));
     let service = service_fn(move |request| {
         answer(&for_service, &activity_of_service, request, peer.clone())
@@ -200,11 +202,12 @@ where
     let answering = shared.stack.clone().call(request);
     let (draining, activity) = (shared.draining.clone(), Arc::clone(activity));
     let pace = shared.pace.clone();
+    let connections = shared.live.now().limits.max_unverified_per_source;
     async move {
         let mut response = answering.await?;
-        // On HTTP/2 the requests beside this one would go on, and each that waits takes memory.
+        // On HTTP/2 the requests beside this one would go on, and each that waits takes memory: the guard's brake counts them.
         if is_http1 && response.extensions().get::<Refusal>().is_some() {
-            wait_after_refusal(&pace, &peer).await;
+            wait_after_refusal(&pace, &peer, connections).await;
         }
         let last = match *draining.borrow() {
             true => Some(End::Drain),
@@ -222,11 +225,11 @@ where
 }
 
 /// Delays a refusal if its source has had too many. The request is on record before that, also if its client leaves meanwhile.
-async fn wait_after_refusal(pace: &Pace, peer: &Peer) {
+async fn wait_after_refusal(pace: &Pace, peer: &Peer, connections: usize) {
     let Owner::Stranger(source) = peer.owner() else {
         return;
     };
-    let wait = pace.wait(&source, Instant::now());
+    let wait = pace.wait(&source, connections, Instant::now());
     if !wait.is_zero() {
         sleep(wait).await;
     }

@@ -11,6 +11,7 @@
 //!   cost the client nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE) ends, also while a request is in progress.
 
 mod bound;
+mod brake;
 mod http1;
 mod http2;
 
@@ -26,6 +27,7 @@ use crate::connections::End;
 use crate::xks::FaultKind;
 use bound::Flood;
 pub(super) use bound::MAX_HEAD;
+pub(super) use brake::Brake;
 use http1::Http1;
 use http2::Http2;
 
@@ -34,6 +36,8 @@ pub(super) struct Guarded<T> {
     inner: T,
     activity: Arc<Activity>,
     protocol: Protocol,
+    /// Only over HTTP/2.
+    brake: Option<Brake>,
     /// Our answer in place of hyper's, and how much of it is written.
     replacement: Option<(Vec<u8>, usize)>,
 }
@@ -45,16 +49,29 @@ enum Protocol {
 
 impl Protocol {
     /// Looks at bytes that came; returns how many of them hyper may have now, at least one.
-    fn take(&mut self, bytes: &[u8], activity: &Activity) -> Result<usize, Flood> {
+    /// With a brake, they end where a new stream begins.
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        activity: &Activity,
+        brake: Option<&mut Brake>,
+    ) -> Result<usize, Flood> {
         match self {
             Self::Http1(http1) => http1.take(bytes, activity),
-            Self::Http2(http2) => http2.take(bytes, activity),
+            Self::Http2(http2) => {
+                let brake = brake.filter(|brake| brake.counts());
+                let taken = http2.take(bytes, activity, brake.is_some())?;
+                if let Some(brake) = brake.filter(|_| http2.begins_stream()) {
+                    brake.note_request();
+                }
+                Ok(taken)
+            }
         }
     }
 }
 
 impl<T> Guarded<T> {
-    pub(super) fn new(inner: T, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(inner: T, activity: Arc<Activity>, brake: Option<Brake>) -> Self {
         let protocol = match activity.is_http1() {
             true => Protocol::Http1(Http1::default()),
             false => Protocol::Http2(Http2::default()),
@@ -63,6 +80,7 @@ impl<T> Guarded<T> {
             inner,
             activity,
             protocol,
+            brake,
             replacement: None,
         }
     }
@@ -94,12 +112,16 @@ impl<T: AsyncBufRead + Unpin> AsyncRead for Guarded<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if let Some(brake) = &mut this.brake {
+            ready!(brake.poll_released(context));
+        }
         let available = ready!(Pin::new(&mut this.inner).poll_fill_buf(context))?;
         let offered = available.get(..buffer.remaining()).unwrap_or(available);
         if offered.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        let Ok(taken) = this.protocol.take(offered, &this.activity) else {
+        let (activity, brake) = (&this.activity, this.brake.as_mut());
+        let Ok(taken) = this.protocol.take(offered, activity, brake) else {
             this.activity.ends_by(End::Flood);
             let error = io::Error::other("too many bytes without a request");
             return Poll::Ready(Err(error));
@@ -161,7 +183,7 @@ mod tests {
         let ours = b"HTTP/1.1 405 Method Not Allowed\r\ncontent-type: application/json\r\n\r\n";
         for (written, replaced) in [(&hypers[..], true), (&ours[..], false)] {
             let (near, mut far) = tokio::io::duplex(4_096);
-            let mut guarded = Guarded::new(near, activity(true));
+            let mut guarded = Guarded::new(near, activity(true), None);
             guarded.write_all(written).await.unwrap();
             drop(guarded);
             let mut text = String::new();
@@ -175,7 +197,7 @@ mod tests {
     async fn a_flood_ends_the_connection_and_a_body_does_not() {
         let activity = activity(true);
         let (near, mut far) = tokio::io::duplex(1 << 20);
-        let mut guarded = Guarded::new(BufReader::new(near), Arc::clone(&activity));
+        let mut guarded = Guarded::new(BufReader::new(near), Arc::clone(&activity), None);
         let head = b"POST / HTTP/1.1\r\n\r\n";
         far.write_all(head).await.unwrap();
         let mut buffer = vec![0; 2 * MAX_HEAD];

@@ -32,6 +32,11 @@ impl Signer {
         }
     }
 
+    /// The Region of the credential scope.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
     /// The headers of a POST of JSON, signed at `time`; none when `authority` cannot stand in a header.
     pub fn headers(
         &self,

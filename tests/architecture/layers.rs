@@ -42,6 +42,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("kms_certificate", 0),
     ("listen", 0),
     ("metrics", 0),
+    ("partitions", 0),
     ("sandbox", 0),
     ("similar", 0),
     ("build_info", 0),

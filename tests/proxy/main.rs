@@ -75,6 +75,7 @@ mod mtls;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod panics;
+mod partitions;
 mod paths;
 mod pipelines;
 mod pkcs11_errors;
@@ -99,6 +100,8 @@ mod simulator_boto3;
 mod simulator_certificates;
 #[cfg(feature = "simulator")]
 mod simulator_cli;
+#[cfg(feature = "simulator")]
+mod simulator_clients;
 #[cfg(feature = "simulator")]
 mod simulator_faults;
 #[cfg(feature = "simulator")]

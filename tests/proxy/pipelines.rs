@@ -1,10 +1,15 @@
-//! Unsigned requests on one HTTP/1.1 connection, sent without waiting for the answers: how many a source may have per second is bounded.
+//! Unsigned requests that are sent without waiting for the answers: how many a source may have per second is bounded, over each version of HTTP and
+//! however many connections it has.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
+use crate::harness::h2::Http2;
 use crate::harness::http::Connection;
+use crate::harness::wire::encrypt_body;
 use crate::harness::{PAYMENTS, Proxy};
 
 const BATCH: usize = 100;
@@ -52,9 +57,10 @@ fn refusals_of_pipelined_requests_are_bounded_per_source() {
         cpu(&proxy) - cpu_before,
         proxy.daemon.log().len() - lines
     );
-    // Half of it is far from what the proxy does without the bound: thousands per second.
-    let least = (requests - BURST) as f64 / PER_SECOND / 2.0;
-    assert!(seconds > least, "{requests} in {seconds} s");
+    assert!(
+        seconds > least_seconds(requests),
+        "{requests} in {seconds} s"
+    );
     let delayed = proxy.metric("xks_unverified_delayed_total", &[]);
     assert!(
         delayed.unwrap() >= (requests - BURST) as f64 / 2.0,
@@ -68,4 +74,71 @@ fn refusals_of_pipelined_requests_are_bounded_per_source() {
     }
     let after = proxy.metric("xks_unverified_delayed_total", &[]);
     assert_eq!(after, before);
+}
+
+/// Half of it is far from what the proxy does without the bound: thousands per second.
+fn least_seconds(requests: usize) -> f64 {
+    (requests - BURST) as f64 / PER_SECOND / 2.0
+}
+
+#[test]
+fn many_connections_of_a_source_have_one_rate() {
+    const CONNECTIONS: usize = 200;
+    const EACH: usize = 10;
+    let proxy = Proxy::start_with(|setup| {
+        setup.set("server.limits", "max_unverified_per_source", "200");
+    });
+    let request = proxy.caller(&PAYMENTS).unsigned("health", "", "{}");
+    let batch = request.bytes().repeat(EACH);
+    let open = || {
+        let client = Arc::clone(&proxy.client);
+        Connection::open_from(ATTACKER, proxy.server, client).unwrap()
+    };
+    let mut connections: Vec<_> = (0..CONNECTIONS).map(|_| open()).collect();
+    let start = Instant::now();
+    for connection in &mut connections {
+        connection.send(&batch).unwrap();
+    }
+    for connection in &mut connections {
+        for _ in 0..EACH {
+            assert_eq!(connection.response().unwrap().status, 401);
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let requests = CONNECTIONS * EACH;
+    assert!(
+        seconds > least_seconds(requests),
+        "{requests} in {seconds} s"
+    );
+}
+
+#[test]
+fn requests_over_http2_are_bounded_and_signed_ones_do_not_wait() {
+    const STREAMS: usize = 200;
+    let proxy = Proxy::start();
+    let request = proxy.caller(&PAYMENTS).unsigned("health", "", "{}");
+    let delayed = || proxy.metric("xks_unverified_delayed_total", &[]).unwrap();
+    let flood = Http2::open_from(ATTACKER, &proxy);
+    let start = Instant::now();
+    for _ in 0..10 {
+        let pending: Vec<_> = (0..STREAMS).map(|_| flood.start(&request)).collect();
+        for pending in pending {
+            assert!(flood.feed(&pending, Bytes::from_static(b"{}")));
+            assert_eq!(flood.finish(pending).expect("an answer").status, 401);
+        }
+    }
+    let (seconds, requests) = (start.elapsed().as_secs_f64(), 10 * STREAMS);
+    assert!(
+        seconds > least_seconds(requests),
+        "{requests} in {seconds} s"
+    );
+    let before = delayed();
+    assert!(before >= (requests - BURST) as f64 / 2.0, "{before}");
+    // From the same source, on a connection of its own: its first request does not wait, and then it is verified.
+    let (connection, payments) = (Http2::open_from(ATTACKER, &proxy), proxy.caller(&PAYMENTS));
+    for _ in 0..20 {
+        let request = payments.request("encrypt", "orders", encrypt_body(b"x").to_string());
+        connection.exchange(&request).expect("an answer").ok();
+    }
+    assert_eq!(delayed(), before);
 }

@@ -84,6 +84,7 @@ fn what_is_well_is_said_to_be() {
     assert_eq!((code, failed(&checks)), (Some(0), vec![]), "{checks:#?}");
     for name in [
         "path",
+        "Region",
         "credential form",
         "DNS",
         "TCP",

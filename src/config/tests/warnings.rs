@@ -6,7 +6,7 @@ use super::{GOOD, load_text};
 const REQUIRED: &str = "server.tls.client_auth.mode: client_auth.mode = \"required\": AWS deprecates mTLS; once KMS shows no clientAuth certificate all requests fail; use \"optional\"";
 
 /// A text of the good configuration, what it is replaced by, and the warning about that.
-const WARNINGS: [(&str, &str, &str); 11] = [
+const WARNINGS: [(&str, &str, &str); 14] = [
     (
         "\"/payments\"",
         "\"/payments/kms/xks/v1\"",
@@ -56,14 +56,29 @@ const WARNINGS: [(&str, &str, &str); 11] = [
     ),
     (
         "[[hsm]]",
-        "[server.tls.client_auth]\nmode = \"required\"\nca = \"amazon-trust-services\"\nsubjects = [\"a\"]\n[[hsm]]",
+        "[server.tls.client_auth]\nmode = \"required\"\nca = \"amazon-trust-services\"\nsubjects = [\"cks.kms.eu-west-1.amazonaws.com\"]\n[[hsm]]",
         REQUIRED,
     ),
     // The only mode that there was.
     (
         "[[hsm]]",
-        "[server.tls.client_auth]\nca = \"amazon-trust-services\"\nsubjects = [\"a\"]\n[[hsm]]",
+        "[server.tls.client_auth]\nca = \"amazon-trust-services\"\nsubjects = [\"cks.kms.eu-west-1.amazonaws.com\"]\n[[hsm]]",
         REQUIRED,
+    ),
+    (
+        "[[hsm]]",
+        "[server.tls.client_auth]\nmode = \"optional\"\nca = \"amazon-trust-services\"\nsubjects = [\"cks.kms.us-east-1.amazonaws.com\"]\n[[hsm]]",
+        "server.tls.client_auth.subjects: has no name for the Region \"eu-west-1\" of the key store \"payments\"; KMS has \"cks.kms.eu-west-1.amazonaws.com\" there",
+    ),
+    (
+        "\"eu-west-1\"",
+        "\"cn-north-1\"",
+        "key_store[0].region: \"cn-north-1\" is in the partition aws-cn, where AWS KMS does not offer external key stores",
+    ),
+    (
+        "\"eu-west-1\"",
+        "\"uk-east-1\"",
+        "key_store[0].region: \"uk-east-1\" is not the name of a known AWS region",
     ),
 ];
 
@@ -87,7 +102,7 @@ fn what_is_well_is_not_warned_about() {
         ("\"/payments\"", "\"/kms/xks/v1/more\""),
         ("\"eu-west-1\"", "\"us-gov-west-1\""),
         ("\"eu-west-1\"", "\"eusc-de-east-1\""),
-        ("\"eu-west-1\"", "\"cn-north-1\""),
+        ("\"eu-west-1\"", "\"ap-southeast-9\""),
         (
             "{ label = \"xks\" }",
             "{ label = \"a-label-that-has-32-bytes-exactl\" }",

@@ -54,6 +54,9 @@ fn names_that_exist_or_may_exist_are_fine() {
         "context.kmsOperation == \"GenerateDataKey\"",
         "[\"verified\", \"server_auth_only\"].contains(context.client_certificate)",
         "context.kmsRequestId == \"anything\"",
+        "context has kmsViaService && context.kmsViaService == \"s3\"",
+        "context has kmsViaService && context.kmsViaService like \"s3*\"",
+        "context has kmsViaService && [\"delivery.logs\"].contains(context.kmsViaService)",
         "context has kmsKeyArn && context.kmsKeyArn == \"arn:aws:kms:eu-west-1:111122223333:key/mrk-1\"",
         "context has awsSourceVpc && context.awsSourceVpc == \"vpc-0a1b2c3d\"",
         "context has awsSourceVpce && [\"vpce-1\"].contains(context.awsSourceVpce)",
@@ -104,6 +107,14 @@ fn entities_that_cannot_exist_are_named_wherever_they_are() {
             "not the ARN of a role",
         ),
         ("Role::\"Orders\"", "not the ARN of a role"),
+        (
+            "Role::\"arn:aws-cn:iam::111122223333:role/Orders\"",
+            "whose partition is \"aws-cn\", but the Regions of the key stores are in aws",
+        ),
+        (
+            "Principal::\"arn:aws-gov:iam::111122223333:user/Alice\"",
+            "whose partition \"aws-gov\" this version does not know",
+        ),
         ("Principal::\"Alice\"", "neither an ARN nor an AWS service"),
         (
             "Principal::\"arn:aws:iam::111122223333:user/*\"",
@@ -203,6 +214,30 @@ fn texts_that_no_attribute_can_be_are_named() {
         (
             "context has kmsKeyArn && context.kmsKeyArn == \"alias/a\"",
             "which is like \"arn:aws:kms:",
+        ),
+        (
+            "context has kmsKeyArn && context.kmsKeyArn == \"arn:aws-us-gov:kms:us-gov-west-1:111122223333:key/a\"",
+            "whose partition is \"aws-us-gov\"",
+        ),
+        (
+            "context has kmsKeyArn && context.kmsKeyArn == \"arn:amazon:kms:eu-west-1:111122223333:key/a\"",
+            "a partition that AWS cannot have",
+        ),
+        (
+            "context has kmsViaService && context.kmsViaService == \"s3.eu-west-1.amazonaws.com\"",
+            "write \"s3\"",
+        ),
+        (
+            "context has kmsViaService && context.kmsViaService == \"s3.cn-north-1.amazonaws.com.cn\"",
+            "write \"s3\"",
+        ),
+        (
+            "context has kmsViaService && context.kmsViaService like \"s3.*.amazonaws.eu\"",
+            "write \"s3\"",
+        ),
+        (
+            "context has kmsViaService && context.kmsViaService like \"s3.*\"",
+            "write \"s3\"",
         ),
         (
             "principal.kind == \"assumedrole\"",

@@ -37,6 +37,8 @@ pub(super) struct Http2 {
     stray_data: usize,
     /// Whether it was here that a head began.
     has_head: bool,
+    /// Whether the header that came last begins a stream.
+    begins_stream: bool,
 }
 
 /// A frame's header: the bytes that have come, and their number.
@@ -64,19 +66,29 @@ impl Default for Http2 {
             counted: 0,
             stray_data: 0,
             has_head: false,
+            begins_stream: false,
         }
     }
 }
 
 impl Http2 {
-    /// As [`super::Protocol::take`].
-    pub(super) fn take(&mut self, bytes: &[u8], activity: &Activity) -> Result<usize, Flood> {
+    /// As [`super::Protocol::take`]. With `stops`, the bytes end behind the frame header that begins a stream.
+    pub(super) fn take(
+        &mut self,
+        bytes: &[u8],
+        activity: &Activity,
+        stops: bool,
+    ) -> Result<usize, Flood> {
         let has_requests = activity.has_requests();
         if has_requests {
             self.stray_data = 0;
         }
         let mut rest = bytes;
+        self.begins_stream = false;
         while let Some((first, others)) = rest.split_first() {
+            if stops && self.begins_stream {
+                break;
+            }
             rest = match (self.preface_left, self.payload_left) {
                 (0, 0) => {
                     self.add_to_header(*first);
@@ -91,8 +103,13 @@ impl Http2 {
         let has_stray_data = !has_requests && self.stray_data > MAX_STRAY_DATA;
         match self.counted > MAX_HEAD || has_stray_data {
             true => Err(Flood),
-            false => Ok(bytes.len()),
+            false => Ok(bytes.len() - rest.len()),
         }
+    }
+
+    /// Whether the last bytes that were taken end where a stream begins.
+    pub(super) fn begins_stream(&self) -> bool {
+        self.begins_stream
     }
 
     fn pass_preface<'a>(&mut self, bytes: &'a [u8], left: usize) -> &'a [u8] {
@@ -113,12 +130,15 @@ impl Http2 {
     }
 
     fn add_to_header(&mut self, byte: u8) {
+        self.begins_stream = false;
         let Header(bytes, count) = &mut self.header;
         (*bytes, *count) = (*bytes << 8 | u128::from(byte), *count + 1);
         if *count < FRAME_HEADER {
             return;
         }
         let (length, kind, flags) = self.header.fields();
+        // Trailers begin no stream.
+        self.begins_stream = kind == HEADERS && self.header.stream() > self.last_stream;
         self.payload_left = length;
         self.is_data = kind == DATA && length > 0;
         self.counted += if self.is_data { 0 } else { FRAME_HEADER };
@@ -200,7 +220,7 @@ mod tests {
     fn begun() -> Http2 {
         let mut http2 = Http2::default();
         let activity = activity(false);
-        http2.take(&[b'x'; PREFACE], &activity).unwrap();
+        http2.take(&[b'x'; PREFACE], &activity, false).unwrap();
         http2
     }
 
@@ -209,7 +229,7 @@ mod tests {
         let most = 4_000_000 / frame.len();
         let mut frames = 0..most;
         frames
-            .position(|_| http2.take(frame, activity).is_err())
+            .position(|_| http2.take(frame, activity, false).is_err())
             .unwrap_or(most)
     }
 
@@ -243,13 +263,37 @@ mod tests {
         let head = |stream: u32| frame_of(stream, HEADERS, END_HEADERS, 1_000);
         // A burst of requests: h2 reads all of it before the first of them begins.
         for stream in 1..=1_000 {
-            http2.take(&head(stream), &activity).unwrap();
+            http2.take(&head(stream), &activity, false).unwrap();
         }
         let trailers = head(1_000);
         assert_eq!(
             passed(&mut http2, &activity, &trailers),
             MAX_HEAD / trailers.len()
         );
+    }
+
+    #[test]
+    fn with_stops_the_bytes_end_where_a_stream_begins() {
+        let head = |stream: u32| frame_of(stream, HEADERS, END_HEADERS, 20);
+        let (data, trailers) = (frame_of(1, DATA, 0, 30), head(1));
+        let bytes = [head(1), data, trailers, head(3), head(5)].concat();
+        let (activity, mut http2) = (activity(false), begun());
+        let _busy = activity.request_begins(None);
+        let (mut rest, mut parts) = (&bytes[..], Vec::new());
+        while !rest.is_empty() {
+            let taken = http2.take(rest, &activity, true).unwrap();
+            parts.push((taken, http2.begins_stream()));
+            rest = &rest[taken..];
+        }
+        let (frame, payload) = (FRAME_HEADER, 20);
+        let rest_of_first = payload + (FRAME_HEADER + 30) + (FRAME_HEADER + 20);
+        let expected = [
+            (frame, true),
+            (rest_of_first + frame, true),
+            (payload + frame, true),
+            (payload, false),
+        ];
+        assert_eq!(parts, expected);
     }
 
     #[test]
@@ -269,8 +313,8 @@ mod tests {
         ] {
             for cut in 0..bytes.len() {
                 let (activity, mut http2) = (activity(false), begun());
-                http2.take(&bytes[..cut], &activity).unwrap();
-                http2.take(&bytes[cut..], &activity).unwrap();
+                http2.take(&bytes[..cut], &activity, false).unwrap();
+                http2.take(&bytes[cut..], &activity, false).unwrap();
                 drop(activity.request_begins(Some(0)));
                 assert_eq!(is_due(&activity), due, "{bytes:?} cut at {cut}");
             }

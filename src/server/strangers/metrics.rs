@@ -39,7 +39,7 @@ impl StrangerMetrics {
             )?,
             delayed: metrics.counter(
                 "xks_unverified_delayed_total",
-                "Refusals of requests without a verified signature that were delayed because their source sent more than 250 per second.",
+                "Requests without a verified signature, or refusals of them, that were delayed because their source sent more than 250 per second.",
                 &[],
             )?,
         })

@@ -12,6 +12,7 @@ use super::judge;
 use super::report::Check;
 use super::run::Findings;
 use crate::client::{Answer, CallError, Caller, Connection, refusal};
+use crate::partitions::{iam_arn, kms_key_arn};
 
 /// The checks of [`make`], in their order.
 pub const CHECKS: [&str; 7] = [
@@ -88,8 +89,9 @@ pub async fn make(
 
 async fn use_key(line: &mut Line<'_>, key: &str, samples: u32, findings: &mut Findings<'_>) {
     let mut took = Vec::new();
+    let region = line.caller.signer.region();
     for n in 0..samples {
-        let body = json!({ "requestMetadata": request_metadata("DescribeKey") });
+        let body = json!({ "requestMetadata": request_metadata("DescribeKey", region) });
         match line.ask(&format!("keys/{key}/metadata"), body).await {
             Ok(answer) => {
                 took.push(answer.took);
@@ -117,9 +119,10 @@ async fn use_key(line: &mut Line<'_>, key: &str, samples: u32, findings: &mut Fi
 /// Encrypt and Decrypt, as often as was asked for.
 async fn round_trips(line: &mut Line<'_>, key: &str, samples: u32, findings: &mut Findings<'_>) {
     let (mut encrypted, mut decrypted) = (Vec::new(), Vec::new());
+    let region = line.caller.signer.region();
     for _ in 0..samples {
         let sealed = match line
-            .ask(&format!("keys/{key}/encrypt"), encrypt_body())
+            .ask(&format!("keys/{key}/encrypt"), encrypt_body(region))
             .await
         {
             Ok(answer) => answer,
@@ -130,7 +133,7 @@ async fn round_trips(line: &mut Line<'_>, key: &str, samples: u32, findings: &mu
             }
         };
         encrypted.push(sealed.took);
-        let body = decrypt_body(sealed.body.expose());
+        let body = decrypt_body(sealed.body.expose(), region);
         match line.ask(&format!("keys/{key}/decrypt"), body).await {
             Ok(answer) if has_plaintext(answer.body.expose()) => decrypted.push(answer.took),
             outcome => {
@@ -259,27 +262,28 @@ fn clock_difference(headers: &HeaderMap) -> Option<i64> {
     Some((theirs - ours).whole_seconds())
 }
 
-fn request_metadata(operation: &str) -> Value {
+fn request_metadata(operation: &str, region: &str) -> Value {
+    const ACCOUNT: &str = "111122223333";
     json!({
-        "awsPrincipalArn": "arn:aws:iam::111122223333:user/probe",
-        "kmsKeyArn": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        "awsPrincipalArn": iam_arn(region, ACCOUNT, "user/probe"),
+        "kmsKeyArn": kms_key_arn(region, ACCOUNT, "1234abcd-12ab-34cd-56ef-1234567890ab"),
         "kmsOperation": operation,
     })
 }
 
-fn encrypt_body() -> Value {
+fn encrypt_body(region: &str) -> Value {
     json!({
-        "requestMetadata": request_metadata("Encrypt"),
+        "requestMetadata": request_metadata("Encrypt", region),
         "plaintext": STANDARD.encode(PLAINTEXT),
         "encryptionAlgorithm": "AES_GCM",
         "ciphertextDataIntegrityValueAlgorithm": "SHA_256",
     })
 }
 
-fn decrypt_body(sealed: &[u8]) -> Value {
+fn decrypt_body(sealed: &[u8], region: &str) -> Value {
     let sealed: Value = serde_json::from_slice(sealed).unwrap_or_default();
     let mut body = json!({
-        "requestMetadata": request_metadata("Decrypt"),
+        "requestMetadata": request_metadata("Decrypt", region),
         "encryptionAlgorithm": "AES_GCM",
     });
     for field in SEALED {

@@ -1,6 +1,7 @@
 //! The rules of CreateCustomKeyStore that need no connection: endpoint, path and credential.
 
 use super::report::Check;
+use crate::partitions::Partition;
 use crate::sigv4::CredentialError;
 
 /// Lengths of `XksProxyUriEndpoint` and `XksProxyUriPath` (AWS KMS API, CreateCustomKeyStore).
@@ -61,6 +62,24 @@ fn path_fault(path: &str) -> Option<&'static str> {
     crate::xks::PathPrefix::parse(prefix).err()
 }
 
+/// A Region that KMS has external key stores in, as far as it is known.
+pub fn region(region: &str) -> Check {
+    const NAME: &str = "Region";
+    match Partition::of_region(region) {
+        Some(partition) if partition.lacks_external_key_stores => Check::warn(
+            NAME,
+            format!("{region}, partition {}", partition.name),
+            "AWS KMS does not offer external key stores in this partition: choose another Region",
+        ),
+        Some(partition) => Check::ok(NAME, format!("{region}, partition {}", partition.name)),
+        None => Check::warn(
+            NAME,
+            format!("{region:?} is not a Region that this version knows"),
+            "compare --region with the Region of the store; a new Region works if it is written correctly",
+        ),
+    }
+}
+
 /// The forms of access key id and secret.
 pub fn credential(fault: Option<CredentialError>) -> Check {
     const NAME: &str = "credential form";
@@ -95,6 +114,25 @@ mod tests {
         assert_eq!(verdict("192.0.2.1", 443), Verdict::Warn);
         for bad in ["", "a", "xks_proxy.example.com", "[::1]", &"a".repeat(121)] {
             assert_eq!(verdict(bad, 443), Verdict::Fail, "{bad}");
+        }
+    }
+
+    #[test]
+    fn regions() {
+        for (name, verdict, finding) in [
+            ("eu-west-1", Verdict::Ok, "eu-west-1, partition aws"),
+            ("us-gov-west-1", Verdict::Ok, "partition aws-us-gov"),
+            ("eusc-de-east-1", Verdict::Ok, "partition aws-eusc"),
+            ("cn-north-1", Verdict::Warn, "partition aws-cn"),
+            (
+                "uk-east-1",
+                Verdict::Warn,
+                "not a Region that this version knows",
+            ),
+        ] {
+            let check = region(name);
+            assert_eq!(check.verdict, verdict, "{name}");
+            assert!(check.finding.contains(finding), "{check:?}");
         }
     }
 

@@ -75,6 +75,7 @@ pub fn run(settings: Settings, mut on_check: impl FnMut(&Check)) -> io::Result<R
 async fn probe(settings: Settings, findings: &mut Findings<'_>) -> io::Result<()> {
     findings.add(rules::endpoint(&settings.host, settings.port));
     findings.add(rules::path(&settings.path));
+    findings.add(rules::region(&settings.region));
     findings.add(rules::credential(
         settings.credential.as_ref().err().copied(),
     ));

@@ -1,0 +1,34 @@
+//! Warns about key stores whose KMS could show a client certificate that no configured subject fits.
+
+use super::section::Section;
+use super::server::BUILT_IN_CA;
+use crate::keystore::KeyStoreSettings;
+use crate::partitions::kms_service_principals;
+
+/// Warns once per Region that the subjects lack. With a CA of the operator, the subjects are the operator's own.
+pub(super) fn check(root: &Section<'_>, stores: &[KeyStoreSettings]) {
+    let tls = root
+        .section("server")
+        .and_then(|server| server.section("tls"));
+    let Some(section) = tls.and_then(|tls| tls.section("client_auth")) else {
+        return;
+    };
+    if section.string("ca") != Some(BUILT_IN_CA) {
+        return;
+    }
+    let subjects = section.strings("subjects").unwrap_or_default();
+    for (at, store) in stores.iter().enumerate() {
+        let earlier = stores.iter().take(at);
+        let is_repeated = earlier
+            .into_iter()
+            .any(|other| other.region == store.region);
+        let known = kms_service_principals(&store.region);
+        let is_named = known.iter().any(|name| subjects.contains(&name.as_str()));
+        // The name of KMS in a Region of an unknown partition is not known.
+        if let (Some(name), false, false) = (known.first(), is_repeated, is_named) {
+            let (region, store) = (&store.region, &store.name);
+            let lacks = format!("has no name for the Region {region:?} of the key store {store:?}");
+            section.warn("subjects", format!("{lacks}; KMS has {name:?} there"));
+        }
+    }
+}

@@ -58,11 +58,12 @@
 //! | 1 | [`connections`] | the source of a connection, and which connections may stay |
 //! | 1 | [`read_file`] | files that a configuration or a command line names: regular ones only, with a time limit |
 //! | 0 | [`secret`], [`clock`], [`json_line`], [`listen`], [`metrics`], [`similar`], [`build_info`] | redacted values, deadlines and times, JSON in a line, addresses to listen on, the registry, misspelt names, the version |
+//! | 0 | [`proxy_protocol`] | the header that a Network Load Balancer sends in front of a connection |
 //! | 0 | [`sandbox`] | what each process gives up at its start: files, programs, system calls |
 //! | 0 | [`sync`] | threads, tasks and locks that never fail silently; the panic hook |
 //!
 //! ## The way of a request
-//! accept (an unverified connection gives way if there are too many) → TLS handshake under a timeout → hyper → **observe** → **audit** →
+//! accept (an unverified connection gives way if there are too many) → PROXY header, if the listener requires one → TLS handshake under a timeout → hyper → **observe** → **audit** →
 //! **rescue** → **deadline** → **authenticate** → **admit** →
 //! store state → quota → key → policy → key state and usage → **HSM job** → audit → answer. See [`server`] for what each layer promises.
 //!
@@ -104,6 +105,7 @@ pub mod metrics;
 pub mod operations;
 pub mod pkcs11;
 pub mod policy;
+pub mod proxy_protocol;
 pub mod read_file;
 pub mod sandbox;
 pub mod secret;

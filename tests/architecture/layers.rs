@@ -41,6 +41,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("json_line", 0),
     ("listen", 0),
     ("metrics", 0),
+    ("proxy_protocol", 0),
     ("sandbox", 0),
     ("similar", 0),
     ("build_info", 0),

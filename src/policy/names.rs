@@ -166,7 +166,7 @@ impl Mention {
             ("context", "kmsOperation") => Self::Operation(text),
             ("context", "client_certificate") => Self::ClientCertificate(text),
             ("context", "awsSourceVpc") => Self::Vpc("vpc-", text),
-            ("context", "awsSourceVpce") => Self::Vpc("vpce-", text),
+            ("context", "awsSourceVpce" | "transport_vpc_endpoint") => Self::Vpc("vpce-", text),
             ("context", "kmsKeyArn") => Self::KeyArn(text),
             _ => return None,
         })

@@ -82,6 +82,7 @@ mod policy_faults;
 mod probe;
 mod processes;
 mod prometheus;
+mod proxy_protocol;
 mod quotas;
 mod records;
 mod rejected_keys;

@@ -27,8 +27,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::time::{interval, sleep, timeout};
 
-use crate::connections::{ClientStream, Connections, End, PERIOD, PoolLimits, Slot};
-use crate::listen::Listeners;
+use crate::connections::{
+    ClientStream, Connections, End, FirstByte, PERIOD, PoolLimits, ProxyHeaders, Slot,
+};
+use crate::listen::{Accepted, ListenAddress, Listeners};
 use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, Metrics};
 use crate::sync::{Scope, isolated_task};
 
@@ -55,7 +57,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminSettings {
     /// Where to listen.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ListenAddress>,
 }
 
 /// Whether the proxy is ready; if not, why.
@@ -66,6 +68,8 @@ pub type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 pub struct AdminParts {
     /// Its connections, under [`LIMITS`].
     pub connections: Connections,
+    /// The PROXY headers of those listeners that require them.
+    pub headers: ProxyHeaders,
     /// For `/metrics`.
     pub metrics: Metrics,
     /// For `/readyz`.
@@ -113,7 +117,7 @@ impl Admin {
         loop {
             tokio::select! {
                 accepted = self.listeners.accept() => match accepted {
-                    Ok((socket, peer)) => self.serve_in_task(socket, peer),
+                    Ok(accepted) => self.serve_in_task(accepted),
                     Err(error) => {
                         self.shared.parts.connections.note_accept_failure(&error);
                         sleep(ACCEPT_PAUSE).await;
@@ -124,21 +128,50 @@ impl Admin {
         }
     }
 
-    fn serve_in_task(&self, socket: TcpStream, peer: SocketAddr) {
-        let Some(slot) = self.shared.parts.connections.admit(peer) else {
+    fn serve_in_task(&self, accepted: Accepted) {
+        let AdminParts {
+            connections,
+            headers,
+            ..
+        } = &self.shared.parts;
+        let Accepted { socket, peer, .. } = accepted;
+        let headers = accepted.requires_header.then(|| headers.clone());
+        let slot = match &headers {
+            Some(headers) => headers.admit(connections, peer),
+            None => connections.admit(peer),
+        };
+        let Some(slot) = slot else {
             // A reset leaves nothing of it in the kernel.
             return drop(socket.set_zero_linger());
         };
         let shared = self.shared.clone();
         isolated_task(Scope::Admin, async move {
-            let serving = serve_connection(shared, slot.stream(socket), &slot);
+            let serving = serve(shared, socket, headers, &slot);
             let end = tokio::select! {
-                served = timeout(MAX_LIFE, serving) => served.map_or(End::MaxAge, |_| End::Closed),
+                served = timeout(MAX_LIFE, serving) => served.unwrap_or(End::MaxAge),
                 () = slot.displaced() => return,
             };
             slot.finish(end);
         });
     }
+}
+
+/// Serves `socket` to its end, which is returned.
+async fn serve(
+    shared: Shared,
+    mut socket: TcpStream,
+    headers: Option<ProxyHeaders>,
+    slot: &Slot,
+) -> End {
+    if let Some(headers) = headers {
+        let terms = (FirstByte::Http, HEADER_TIMEOUT);
+        if let Err(end) = headers.receive(&mut socket, slot, terms).await {
+            return end;
+        }
+    }
+    // How it ends is the client's business.
+    drop(serve_connection(shared, slot.stream(socket), slot).await);
+    End::Closed
 }
 
 async fn serve_connection(
@@ -213,13 +246,14 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connections::ConnectionMetrics;
+    use crate::connections::{ConnectionMetrics, Networks};
 
     async fn status(method: Method, path: &str, ready: bool) -> u16 {
         let metrics = Metrics::default();
         let declared = ConnectionMetrics::declare(&metrics).unwrap();
         let parts = AdminParts {
             connections: Connections::new("admin", LIMITS, &declared),
+            headers: ProxyHeaders::declare(&metrics, Networks::default()).unwrap(),
             metrics,
             readiness: Arc::new(move || {
                 if ready {

@@ -27,12 +27,12 @@
 //! | … | what the kind adds: [`Request`], [`Security`], the list below |
 //! | `hash` | SHA-256, in lower-case hexadecimal, of the line's bytes before `,"hash"` |
 //!
-//! - `request`: `key_store`, `operation`, `key_id`, `key_version`, `legacy`, `hsm`, `access_key_id`, `peer`, `client_subject`,
-//!   `request_metadata` (an object with the names of the XKS API), `outcome` (`ok`, `refused`, `failed`,
+//! - `request`: `key_store`, `operation`, `key_id`, `key_version`, `legacy`, `hsm`, `access_key_id`, `peer`, `client`, `vpc_endpoint`,
+//!   `client_subject`, `request_metadata` (an object with the names of the XKS API), `outcome` (`ok`, `refused`, `failed`,
 //!   `client_disconnected`: no answer was taken), `status`, `error_name`,
 //!   `reason`, `policies`, `request_bytes`, `response_bytes`, `duration_us`, `queue_us`, `device_us`, `hsm_calls`. What is not known is not there.
-//! - `security`: `event`, and what applies of `key_store`, `hsm`, `access_key_id`, `peer`, `source`, `count`, `client_subject`, `state`,
-//!   `reason`. `count` says for how many events the line stands; without it, for one.
+//! - `security`: `event`, and what applies of `key_store`, `hsm`, `access_key_id`, `peer`, `client`, `vpc_endpoint`, `source`, `count`,
+//!   `client_subject`, `state`, `reason`. `peer` is the other end of the socket; `client` and `vpc_endpoint` are what a load balancer's PROXY header says. `count` says for how many events the line stands; without it, for one.
 //! - `checkpoint`: `through` and `head`, the `seq` and `hash` of the line up to which it speaks for the chain; `hsm`, `key`, `iv`
 //!   and `sealed` (AES-GCM ciphertext and tag over [`Position::aad`]); or `unsealed`: why the HSM did not seal.
 //! - `recovered`: `cause` `torn_line` with `bytes`, `sha256` and `file` of what a crash left behind; or `cause` `unrecorded` with

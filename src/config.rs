@@ -43,6 +43,7 @@ use std::time::Duration;
 
 use crate::admin::AdminSettings;
 use crate::audit::AuditSettings;
+use crate::connections::Exempt;
 use crate::hsm::HsmSettings;
 use crate::keystore::KeyStoreSettings;
 use crate::policy::Policy;
@@ -103,6 +104,24 @@ pub struct Reading {
     pub certificate: CertificateReading,
     /// The configuration file and every file that it names, as far as they were got to.
     pub sources: Sources,
+}
+
+impl Configuration {
+    /// Whether connections of KMS may begin with a PROXY header, and so have a VPC endpoint id.
+    pub fn receives_vpc_endpoints(&self) -> bool {
+        let mut listeners = self.server.listen.iter();
+        listeners.any(|one| one.requires_header)
+    }
+
+    /// The sources without a limit of their own.
+    pub fn exempt_sources(&self) -> Exempt {
+        let stores = self.key_stores.iter();
+        let listed = stores.flat_map(|store| &store.vpc_endpoints.allowed);
+        Exempt {
+            shared_sources: self.server.shared_sources.clone(),
+            vpc_endpoints: listed.copied().collect(),
+        }
+    }
 }
 
 impl Reading {
@@ -225,9 +244,11 @@ fn whole(root: &Section<'_>) -> Option<Configuration> {
     client_subject::check(root, &key_stores);
     let policy = policy?;
     policy::check_names(root, policy.as_ref(), &key_stores);
+    let (server, admin) = (server?, admin?);
+    listen::check_proxy_protocol(root, (&server, admin.as_ref()), &key_stores);
     Some(Configuration {
-        server: server?,
-        admin: admin?,
+        server,
+        admin,
         log: log?,
         hedge_delay,
         audit,

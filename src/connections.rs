@@ -3,6 +3,8 @@
 //! A listener accepts every connection at once, so that no queue in the kernel fills with strangers, and asks [`Connections::admit`] for a [`Slot`].
 //! When a limit is reached, another connection gives way: [`Slot::displaced`] resolves, and its task ends. The order is in `pool`.
 //!
+//! Behind a Network Load Balancer a connection begins with a PROXY header, which tells its source ([`ProxyHeaders`]).
+//!
 //! This module knows no HTTP, and of TLS only the names of the results of client authentication. The listeners of `server` and `admin` both use it.
 //!
 //! # Invariants
@@ -14,6 +16,8 @@ mod handle;
 mod metrics;
 mod networks;
 mod pool;
+mod proxy_headers;
+mod proxy_log;
 mod shared;
 mod slot;
 mod source;
@@ -27,6 +31,8 @@ pub use handle::{Handle, Standing};
 pub use metrics::ConnectionMetrics;
 pub use networks::Networks;
 pub use pool::PoolLimits;
+pub use proxy_headers::{FirstByte, ProxyHeaders};
+pub use shared::Exempt;
 pub use slot::{Connections, Slot};
 pub use source::Source;
 pub use stream::ClientStream;

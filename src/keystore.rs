@@ -10,6 +10,7 @@ mod hsm_gauges;
 mod quota;
 mod settings;
 mod usage;
+mod vpc_endpoints;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
@@ -30,6 +31,7 @@ pub use hsm_gauges::StoreHsmGauges;
 pub use quota::Quota;
 pub use settings::{KeySettings, KeyStoreSettings, QuotaSettings, State, VersionSettings};
 pub use usage::{Encryptions, KeyMetrics};
+pub use vpc_endpoints::{VpcEndpointMode, VpcEndpoints};
 
 /// All key stores of a proxy, by path prefix.
 #[derive(Default)]
@@ -63,6 +65,8 @@ pub struct KeyStore {
     pub tenant: Arc<Tenant>,
     /// How many of its requests are worked on now.
     pub in_flight: Arc<AtomicUsize>,
+    /// The VPC endpoints through which it may be called.
+    pub vpc_endpoints: VpcEndpoints,
 }
 
 /// One external key.
@@ -196,6 +200,7 @@ impl KeyStoreSettings {
             fleet,
             quota: self.quota.map(quota),
             legacy: self.decrypts_aws_samples.then_some(legacy),
+            vpc_endpoints: self.vpc_endpoints,
             in_flight: former.map_or_else(Arc::default, |store| Arc::clone(&store.in_flight)),
         }
     }

@@ -60,11 +60,12 @@
 //! | 0 | [`kms_certificate`] | the roots that AWS KMS trusts, and its rule for the common name |
 //! | 0 | [`secret`], [`clock`], [`json_line`], [`listen`], [`metrics`], [`similar`], [`build_info`] | redacted values, deadlines and times, JSON in a line, addresses to listen on, the registry, misspelt names, the version |
 //! | 0 | [`partitions`] | AWS partitions: Regions, DNS suffixes, names of services |
+//! | 0 | [`proxy_protocol`] | the header that a Network Load Balancer sends in front of a connection |
 //! | 0 | [`sandbox`] | what each process gives up at its start: files, programs, system calls |
 //! | 0 | [`sync`] | threads, tasks and locks that never fail silently; the panic hook |
 //!
 //! ## The way of a request
-//! accept (an unverified connection gives way if there are too many) → TLS handshake under a timeout → hyper → **observe** → **audit** →
+//! accept (an unverified connection gives way if there are too many) → PROXY header, if the listener requires one → TLS handshake under a timeout → hyper → **observe** → **audit** →
 //! **rescue** → **deadline** → **authenticate** → **admit** →
 //! store state → quota → key → policy → key state and usage → **HSM job** → audit → answer. See [`server`] for what each layer promises.
 //!
@@ -108,6 +109,7 @@ pub mod operations;
 pub mod partitions;
 pub mod pkcs11;
 pub mod policy;
+pub mod proxy_protocol;
 pub mod read_file;
 pub mod sandbox;
 pub mod secret;

@@ -16,6 +16,26 @@ use tokio::net::{TcpListener, TcpStream};
 /// Connections that the kernel keeps until they are accepted: one second of a flood of 1,000 per second, while the event loop is busy.
 const BACKLOG: i32 = 1_024;
 
+/// An address of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenAddress {
+    /// Where to listen; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// Whether each connection must begin with a header of PROXY protocol v2.
+    pub requires_header: bool,
+}
+
+impl From<SocketAddr> for ListenAddress {
+    /// Without PROXY protocol.
+    fn from(address: SocketAddr) -> Self {
+        let requires_header = false;
+        Self {
+            address,
+            requires_header,
+        }
+    }
+}
+
 /// An address, and whether its socket accepts IPv6 alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -93,23 +113,36 @@ impl fmt::Display for Endpoint {
 ///
 /// # Errors
 /// The first address that cannot be bound, named.
-pub fn bind(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+pub fn bind(list: &[ListenAddress]) -> io::Result<Vec<TcpListener>> {
+    let addresses: Vec<SocketAddr> = list.iter().map(|one| one.address).collect();
     let named = |endpoint: &Endpoint, error: io::Error| {
         io::Error::new(
             error.kind(),
             format!("cannot listen on {endpoint}: {error}"),
         )
     };
-    let bound = endpoints(addresses).into_iter();
+    let bound = endpoints(&addresses).into_iter();
     bound
         .map(|endpoint| endpoint.bind().map_err(|error| named(&endpoint, error)))
         .collect()
 }
 
+/// A connection that was just accepted.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Its socket.
+    pub socket: TcpStream,
+    /// The other end of the socket.
+    pub peer: SocketAddr,
+    /// Whether it must begin with a header of PROXY protocol v2.
+    pub requires_header: bool,
+}
+
 /// Several listeners that are accepted from in turn.
 #[derive(Debug)]
 pub struct Listeners {
-    all: Vec<TcpListener>,
+    /// With whether its connections begin with a PROXY header.
+    all: Vec<(TcpListener, bool)>,
     /// Where the next search for a waiting connection begins.
     next: AtomicUsize,
 }
@@ -119,8 +152,11 @@ impl Listeners {
     ///
     /// # Errors
     /// As [`bind`].
-    pub fn bind(addresses: &[SocketAddr]) -> io::Result<Self> {
-        let all = bind(addresses)?;
+    pub fn bind(list: &[ListenAddress]) -> io::Result<Self> {
+        let bound = bind(list)?.into_iter();
+        let all = bound
+            .zip(list.iter().map(|one| one.requires_header))
+            .collect();
         let next = AtomicUsize::new(0);
         Ok(Self { all, next })
     }
@@ -130,19 +166,25 @@ impl Listeners {
     /// # Errors
     /// When a socket does not know its address any more.
     pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        self.all.iter().map(TcpListener::local_addr).collect()
+        self.all.iter().map(|(one, _)| one.local_addr()).collect()
     }
 
     /// Accepts the next connection of any of them. A busy one does not keep the others waiting.
     ///
     /// # Errors
     /// As [`TcpListener::accept`].
-    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+    pub async fn accept(&self) -> io::Result<Accepted> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let first = first.checked_rem(self.all.len()).unwrap_or(0);
         poll_fn(|context| {
             let in_turn = self.all.iter().cycle().skip(first).take(self.all.len());
-            let mut polls = in_turn.map(|one| one.poll_accept(context));
+            let mut polls = in_turn.map(|(one, requires_header)| {
+                one.poll_accept(context).map_ok(|(socket, peer)| Accepted {
+                    socket,
+                    peer,
+                    requires_header: *requires_header,
+                })
+            });
             polls.find(Poll::is_ready).unwrap_or(Poll::Pending)
         })
         .await
@@ -207,7 +249,7 @@ mod tests {
             assert_eq!(same, !fits, "{first} {second}");
             let bound = (0..5).any(|_| {
                 let port = free_port();
-                bind(&[on(first, port), on(second, port)]).is_ok()
+                bind(&[on(first, port).into(), on(second, port).into()]).is_ok()
             });
             assert_eq!(bound, fits, "{first} {second}");
         }
@@ -223,7 +265,7 @@ mod tests {
             assert!(conflicts(&of(hosts, 443), &of(others, 443)), "{others:?}");
             assert!(!conflicts(&of(hosts, 443), &of(others, 444)));
         }
-        let alone = bind(&[on("[::]", 0)]).unwrap();
+        let alone = bind(&[on("[::]", 0).into()]).unwrap();
         let port = alone[0].local_addr().unwrap().port();
         assert!(Client::connect(on("127.0.0.1", port)).is_ok());
         assert!(Client::connect(on("[::1]", port)).is_ok());
@@ -231,20 +273,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_busy_listener_does_not_starve_the_other() {
-        let listeners = Listeners::bind(&[on("127.0.0.1", 0), on("127.0.0.1", 0)]).unwrap();
+        let listeners =
+            Listeners::bind(&[on("127.0.0.1", 0).into(), on("127.0.0.1", 0).into()]).unwrap();
         let addresses = listeners.addresses().unwrap();
         let connect = |at: usize| Client::connect(addresses[at]).unwrap();
         let clients = [connect(0), connect(0), connect(0), connect(1)];
         let mut peers = Vec::new();
         for _ in 0..2 {
-            peers.push(listeners.accept().await.unwrap().1);
+            peers.push(listeners.accept().await.unwrap().peer);
         }
         assert!(peers.contains(&clients[3].local_addr().unwrap()));
     }
 
     #[test]
     fn an_address_that_cannot_be_bound_is_named() {
-        let error = bind(&[on("192.0.2.1", 443)]).unwrap_err().to_string();
+        let error = bind(&[on("192.0.2.1", 443).into()])
+            .unwrap_err()
+            .to_string();
         assert!(
             error.starts_with("cannot listen on 192.0.2.1:443: "),
             "{error}"

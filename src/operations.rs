@@ -21,7 +21,7 @@ use crate::connections::ClientCertificate;
 use crate::ekm::{CallCount, Served};
 use crate::json_line::OutsideText;
 use crate::keystore::{Key, KeyStore, State};
-use crate::policy::{Action, Decision, Policy, PolicyMetrics, Question};
+use crate::policy::{Action, Decision, Policy, PolicyMetrics, Question, Transport};
 use crate::xks::{ExternalKeyId, Fault, FaultKind, KeyVersion, RequestMetadata};
 
 pub use decrypt::decrypt;
@@ -41,6 +41,8 @@ pub struct Call<'a> {
     pub metadata: &'a RequestMetadata,
     /// What the connection has shown of its client, for the policy.
     pub client_certificate: ClientCertificate,
+    /// How it came, for the policy.
+    pub transport: Transport,
     /// What is asked, for the policy.
     pub action: Action,
     /// The rules; none: every verified request is served.
@@ -135,6 +137,7 @@ impl<'a> Call<'a> {
             tags: &key.tags,
             metadata: self.metadata,
             client_certificate: self.client_certificate,
+            transport: self.transport,
             now: SystemTime::now(),
         });
         metrics.count(&self.store.name, &decision);

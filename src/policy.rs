@@ -28,7 +28,7 @@ use sha2::{Digest, Sha256};
 
 pub use load::{PolicyFault, PolicySource, PolicyWarning, SCHEMA};
 pub use names::Names;
-pub use question::{Action, Question};
+pub use question::{Action, Question, Transport};
 
 use memory::Memory;
 use names::Literal;

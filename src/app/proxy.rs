@@ -31,12 +31,12 @@ use crate::admin::{self, Admin, AdminParts, AdminSettings};
 use crate::audit::AuditMetrics;
 use crate::build_info;
 use crate::config::{Configuration, Reading};
-use crate::connections::{ConnectionMetrics, Connections};
+use crate::connections::{ConnectionMetrics, Connections, ProxyHeaders};
 use crate::ekm::KeyManager as _;
 use crate::hsm::{HsmMetrics, StateChange, Workers};
 use crate::metrics::{Metrics, MetricsError};
 use crate::policy::PolicyMetrics;
-use crate::server::{Live, Server, ServerMetrics, ServerParts, ServerSettings};
+use crate::server::{Live, Server, ServerMetrics, ServerParts};
 use crate::sync::{End, essential_task, task};
 
 /// How long the start waits for the first attempt to open each HSM. A device that hangs must not keep the proxy from telling so.
@@ -125,7 +125,7 @@ async fn serve(
         ..
     } = start;
     let connection_metrics = ConnectionMetrics::declare(&metrics)?;
-    let connections = connections(&loaded.configuration.server, &connection_metrics);
+    let connections = connections(&loaded.configuration, &connection_metrics);
     let reloader = reloader(
         loaded.configuration,
         connections,
@@ -202,10 +202,10 @@ async fn end(auditor: &Auditor, devices: &Devices) {
 }
 
 /// The connections of KMS, none yet.
-fn connections(settings: &ServerSettings, metrics: &ConnectionMetrics) -> Connections {
-    let limits = settings.limits.pool();
+fn connections(configuration: &Configuration, metrics: &ConnectionMetrics) -> Connections {
+    let limits = configuration.server.limits.pool();
     let connections = Connections::new("server", limits, metrics);
-    connections.configure(limits, settings.shared_sources.clone());
+    connections.configure(limits, configuration.exempt_sources());
     connections
 }
 
@@ -226,9 +226,11 @@ fn reloader(
     let stores = StoreMaker::declare(metrics)?;
     let policy_metrics = PolicyMetrics::declare(metrics)?;
     let made = stores.make(&configuration, devices, None);
+    let trusted = configuration.server.proxy_protocol_trusted_sources.clone();
     Ok(Reloader {
         live: Live::new(serving(&configuration, made, &policy_metrics)),
         connections,
+        headers: ProxyHeaders::declare(metrics, trusted)?,
         current: configuration,
         devices: Arc::clone(devices),
         auditor: auditor.clone(),
@@ -243,10 +245,10 @@ fn reloader(
 }
 
 fn bind(reloader: &Reloader) -> io::Result<Server> {
-    let settings = &reloader.current.server;
     let parts = ServerParts {
-        listen: settings.listen.clone(),
+        listen: reloader.current.server.listen.clone(),
         connections: reloader.connections.clone(),
+        headers: reloader.headers.clone(),
         live: reloader.live.clone(),
         trail: reloader.auditor.trail(),
         metrics: reloader.server_metrics.clone(),
@@ -312,6 +314,7 @@ fn admin_parts(
     let not_applied = reloader.metrics.not_applied.clone();
     Ok(AdminParts {
         connections,
+        headers: reloader.headers.clone(),
         metrics,
         readiness: Arc::new(move || phase.readiness(&of_readiness, &auditor)),
         refresh: Arc::new(move || {

@@ -20,9 +20,9 @@ use crate::config::{
     CertificateReading, CertificateRefusal, Change, Changes, Configuration, Findings, Loaded,
     Reading,
 };
-use crate::connections::Connections;
+use crate::connections::{Connections, ProxyHeaders};
 use crate::hsm::HsmSettings;
-use crate::keystore::KeyStores;
+use crate::keystore::{KeyStores, VpcEndpoints};
 use crate::operations::Authorization;
 use crate::policy::{Policy, PolicyMetrics};
 use crate::server::{Live, ServerMetrics, Serving};
@@ -33,6 +33,7 @@ pub(super) struct Reloader {
     pub(super) current: Configuration,
     pub(super) live: Live,
     pub(super) connections: Connections,
+    pub(super) headers: ProxyHeaders,
     pub(super) devices: Arc<Devices>,
     pub(super) auditor: Auditor,
     pub(super) stores: StoreMaker,
@@ -159,8 +160,10 @@ impl Reloader {
             .replace(serving(&configuration, stores, &self.policy_metrics));
         gone.iter().for_each(|name| self.devices.remove(name));
         let server = &configuration.server;
-        self.connections
-            .configure(server.limits.pool(), server.shared_sources.clone());
+        let exempt = configuration.exempt_sources();
+        self.connections.configure(server.limits.pool(), exempt);
+        self.headers
+            .trust(server.proxy_protocol_trusted_sources.clone());
         self.server_metrics
             .publish_expiries(&configuration.server.tls);
         self.server_metrics
@@ -234,6 +237,16 @@ pub(super) fn serving(
 
 /// The new configuration, but for what cannot change while the proxy runs.
 fn keep_what_needs_a_restart(old: &Configuration, mut new: Configuration) -> Configuration {
+    if Changes::wait_for_listeners(old, &new) {
+        let trusted = &mut new.server.proxy_protocol_trusted_sources;
+        trusted.clone_from(&old.server.proxy_protocol_trusted_sources);
+    }
+    if !old.receives_vpc_endpoints() {
+        // Enforced now, they would refuse every request until the restart.
+        for store in &mut new.key_stores {
+            store.vpc_endpoints = VpcEndpoints::default();
+        }
+    }
     new.server.listen.clone_from(&old.server.listen);
     new.admin.clone_from(&old.admin);
     new.audit.clone_from(&old.audit);

@@ -71,6 +71,10 @@ pub struct Request<'a> {
     pub access_key_id: Option<&'a str>,
     /// The other end of the connection.
     pub peer: Option<SocketAddr>,
+    /// The client that a load balancer relays, as its PROXY header says.
+    pub client: Option<SocketAddr>,
+    /// The VPC endpoint through which the connection has come, as the same header says.
+    pub vpc_endpoint: Option<&'a str>,
     /// The subject of the client's certificate, if that is verified.
     pub client_subject: Option<OutsideText<'a>>,
     /// The result of client authentication.
@@ -114,6 +118,10 @@ pub struct Security<'a> {
     pub access_key_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc_endpoint: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -231,6 +239,8 @@ fn members(request: &Request<'_>) -> Vec<u8> {
     line.text_of("hsm", request.hsm);
     line.text_of("access_key_id", request.access_key_id);
     line.address_of("peer", request.peer);
+    line.address_of("client", request.client);
+    line.text_of("vpc_endpoint", request.vpc_endpoint);
     line.outside_of("client_subject", request.client_subject.as_ref());
     line.text_of("client_certificate", request.client_certificate);
     if let Some(metadata) = request.metadata {

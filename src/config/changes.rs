@@ -42,7 +42,13 @@ impl Changes {
         changes.changed(old.policy != new.policy, "policy");
         changes.hsms(&old.hsms, &new.hsms);
         changes.stores(&old.key_stores, &new.key_stores);
+        changes.vpc_endpoints(old, new);
         changes
+    }
+
+    /// Whether trusted sources wait for a restart: they belong to listeners that do.
+    pub fn wait_for_listeners(old: &Configuration, new: &Configuration) -> bool {
+        old.server.listen != new.server.listen || old.admin != new.admin
     }
 
     /// Whether there is none.
@@ -72,6 +78,7 @@ impl Changes {
         let (before, now) = (&old.server, &new.server);
         self.postponed(before.listen != now.listen, "server.listen");
         self.postponed(old.admin != new.admin, "admin.listen");
+        self.trusted_sources(old, new);
         self.postponed(old.audit != new.audit, "audit");
         self.postponed(old.log.format != new.log.format, "log.format");
         self.postponed(old.log.otlp != new.log.otlp, "log.otlp");
@@ -93,6 +100,39 @@ impl Changes {
         self.changed(old.log.level != new.log.level, "log.level");
         self.changed(old.log.sample != new.log.sample, "log.sample_successes");
         self.changed(old.hedge_delay != new.hedge_delay, "failover.hedge_delay");
+    }
+
+    /// Trusted sources that come with other listeners wait for these.
+    fn trusted_sources(&mut self, old: &Configuration, new: &Configuration) {
+        let trusted = |one: &Configuration| one.server.proxy_protocol_trusted_sources.clone();
+        let (differs, place) = (
+            trusted(old) != trusted(new),
+            "server.proxy_protocol_trusted_sources",
+        );
+        match Self::wait_for_listeners(old, new) {
+            true => self.postponed(differs, place),
+            false => self.changed(differs, place),
+        }
+    }
+
+    /// Without a listener that receives VPC endpoint ids, their lists wait for it.
+    fn vpc_endpoints(&mut self, old: &Configuration, new: &Configuration) {
+        let stores = pairs(&old.key_stores, &new.key_stores, |store| store.name.clone());
+        for (name, (before, now)) in stores {
+            let of = |store: Option<&KeyStoreSettings>| store.map(|s| s.vpc_endpoints.clone());
+            let (before, now) = (of(before).unwrap_or_default(), of(now).unwrap_or_default());
+            let parts = [
+                ("allowed_vpc_endpoints", before.allowed != now.allowed),
+                ("vpc_endpoint_mode", before.mode != now.mode),
+            ];
+            for (part, differs) in parts {
+                let place = format!("key_store.{name}.{part}");
+                match old.receives_vpc_endpoints() {
+                    true => self.changed(differs, place),
+                    false => self.postponed(differs, place),
+                }
+            }
+        }
     }
 
     fn hsms(&mut self, old: &[HsmSettings], new: &[HsmSettings]) {

@@ -5,12 +5,18 @@ use super::key::{self, Sharing};
 use super::section::Section;
 use super::{Unique, files, region};
 use crate::hsm::HsmSettings;
-use crate::keystore::{KeyStoreSettings, QuotaSettings, State};
+use crate::keystore::{KeyStoreSettings, QuotaSettings, State, VpcEndpointMode, VpcEndpoints};
+use crate::proxy_protocol::VpcEndpointId;
 use crate::sigv4::{Credential, CredentialError, Credentials};
 use crate::xks::PathPrefix;
 
 pub(super) const STATES: [(&str, State); 2] =
     [("enabled", State::Enabled), ("disabled", State::Disabled)];
+
+const VPC_ENDPOINT_MODES: [(&str, VpcEndpointMode); 2] = [
+    ("observe", VpcEndpointMode::Observe),
+    ("enforce", VpcEndpointMode::Enforce),
+];
 
 /// What `legacy_ciphertexts` may name.
 const AWS_SAMPLES: &str = "aws-samples-v3";
@@ -70,6 +76,7 @@ fn one<'a>(
     let quota = quota(section);
     let share = section.integer("fair", 1..=MAX_SHARE).unwrap_or(1);
     let decrypts_aws_samples = legacy(section);
+    let vpc_endpoints = vpc_endpoints(section);
     section.finish();
     Some(KeyStoreSettings {
         name: name?.to_owned(),
@@ -82,7 +89,31 @@ fn one<'a>(
         quota: quota?,
         share: u32::try_from(share).unwrap_or(1),
         decrypts_aws_samples,
+        vpc_endpoints,
     })
+}
+
+/// The VPC endpoints that may call the store.
+fn vpc_endpoints(section: &Section<'_>) -> VpcEndpoints {
+    const LIST: &str = "allowed_vpc_endpoints";
+    let ids = section.strings(LIST).unwrap_or_default();
+    let mut allowed = Vec::new();
+    for id in ids {
+        match VpcEndpointId::parse(id.as_bytes()) {
+            Some(id) => allowed.push(id),
+            None => section.fault(
+                LIST,
+                format!(
+                    "{id:?} is not a VPC endpoint id; write it like \"vpce-0123456789abcdef0\""
+                ),
+            ),
+        }
+    }
+    let mode = section.choice("vpc_endpoint_mode", &VPC_ENDPOINT_MODES);
+    VpcEndpoints {
+        allowed,
+        mode: mode.unwrap_or_default(),
+    }
 }
 
 /// None when there is a fault; `Some(None)` when there is no quota.

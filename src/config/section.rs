@@ -2,7 +2,7 @@
 
 mod files;
 mod foreign;
-mod lists;
+pub(super) mod lists;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

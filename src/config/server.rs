@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::listen::Listeners;
+use super::listen::{self, Listeners};
 use super::section::Section;
 use super::{certificate, files, public_names, values};
 use crate::connections::Networks;
@@ -27,16 +27,18 @@ pub(super) fn settings(
     let Some(section) = root.section("server") else {
         return root.missing("server", "{ listen = [\"0.0.0.0:443\"], … }");
     };
-    let listen = listeners.read(&section, "[\"0.0.0.0:443\"]");
+    let addresses = listeners.read(&section, "[\"0.0.0.0:443\"]");
     let grace = Duration::ZERO..=Duration::from_secs(3_600);
     let grace_period = section
         .duration("grace_period", grace)
         .unwrap_or(Duration::from_secs(10));
+    let proxy_protocol_trusted_sources = listen::trusted_sources(&section);
     let (limits, shared_sources) = limits(&section);
     let tls = tls(&section, public_names::read(&section));
     section.finish();
     Some(ServerSettings {
-        listen: listen?,
+        listen: addresses?,
+        proxy_protocol_trusted_sources,
         grace_period,
         tls: tls?,
         limits,

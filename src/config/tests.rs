@@ -4,6 +4,7 @@ mod access;
 mod blanks;
 mod hsm;
 mod policy;
+mod proxy_protocol;
 mod rules;
 mod secrets;
 mod shared_tokens;

@@ -7,6 +7,8 @@ use super::pool::State;
 pub enum End {
     /// The client closed it, or its last answer said so.
     Closed,
+    /// Its PROXY header was malformed, did not arrive in time, or was not followed by what the listener serves.
+    ProxyProtocol,
     /// TLS was not established.
     HandshakeFailed,
     /// TLS was not established in time.
@@ -38,8 +40,9 @@ pub enum End {
 
 impl End {
     /// Every reason.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Closed,
+        Self::ProxyProtocol,
         Self::HandshakeFailed,
         Self::HandshakeTimeout,
         Self::HeaderTimeout,
@@ -59,6 +62,7 @@ impl End {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
+            Self::ProxyProtocol => "proxy_protocol",
             Self::HandshakeFailed => "handshake_failed",
             Self::HandshakeTimeout => "handshake_timeout",
             Self::HeaderTimeout => "header_timeout",

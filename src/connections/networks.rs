@@ -32,6 +32,11 @@ impl Networks {
         Ok(())
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether one of them has every address of its family.
     pub fn has_everyone(&self) -> bool {
         self.0.iter().any(|network| network.prefix_len() == 0)

@@ -6,6 +6,8 @@
 //! - A verified connection gives way to another verified one only: nothing that a stranger does displaces it.
 //! - A handshake that progresses is not displaced within its first second.
 //! - A known source's unverified connections give way after all strangers' ones, while they are at most a quarter of `max_unverified`.
+//! - A connection whose PROXY header has not arrived is a source of its own: no client behind a load balancer uses up what the others need. The
+//!   header moves it to its source, under that source's limit.
 //! - The memory for sources is bounded: those of unverified connections by their number, known ones by [`known::MAX_SOURCES`].
 //!
 //! Every operation costs O(log n), a displaced connection included.
@@ -138,26 +140,64 @@ impl<C: Occupant> Pool<C> {
         admission
     }
 
-    /// Displaces unverified connections until both limits leave room for one more; `false` when they do not.
-    fn make_room(&mut self, source: &Source, admission: &mut Admission<C>, now: Instant) -> bool {
-        let PoolLimits {
-            max_unverified,
-            max_unverified_per_source,
-            ..
-        } = self.limits;
-        loop {
-            let is_over_its_limit = !admission.is_known
-                && self.unverified.count_of(source) >= max_unverified_per_source;
-            let victim = match is_over_its_limit {
-                true => self.unverified.least_advanced_of(source),
-                false if self.unverified.count() < max_unverified => return true,
-                false => self.unverified.least_advanced(),
-            };
-            let Some(victim) = victim else {
+    /// Moves a connection to the source that its PROXY header names. That source's limit counts now; an exempt one has none.
+    pub(super) fn identify(
+        &mut self,
+        id: Id,
+        source: Source,
+        is_exempt: bool,
+        now: Instant,
+    ) -> Admission<C> {
+        self.unverified.expire(now);
+        let mut admission = Admission {
+            id: None,
+            is_known: is_exempt || self.known.contains(&source, now),
+            displaced: Vec::new(),
+        };
+        if !self.members.contains_key(&id) {
+            return admission;
+        }
+        let is_admitted = self.make_room_in_source(&source, &mut admission, now);
+        let Some(member) = self.members.get_mut(&id).filter(|_| is_admitted) else {
+            self.displace(id, now);
+            return admission;
+        };
+        (member.source, member.is_shared) = (source.clone(), is_exempt);
+        self.unverified.relocate(id, &source);
+        self.unverified.note(&source, admission.is_known);
+        admission.id = Some(id);
+        admission
+    }
+
+    /// Displaces connections of `source` until its limit leaves room for one more; `false` when it does not.
+    fn make_room_in_source(
+        &mut self,
+        source: &Source,
+        admission: &mut Admission<C>,
+        now: Instant,
+    ) -> bool {
+        let most = self.limits.max_unverified_per_source;
+        while !admission.is_known && self.unverified.count_of(source) >= most {
+            let Some(victim) = self.unverified.least_advanced_of(source) else {
                 return false;
             };
             admission.displaced.extend(self.displace(victim, now));
         }
+        true
+    }
+
+    /// Displaces unverified connections until both limits leave room for one more; `false` when they do not.
+    fn make_room(&mut self, source: &Source, admission: &mut Admission<C>, now: Instant) -> bool {
+        if !self.make_room_in_source(source, admission, now) {
+            return false;
+        }
+        while self.unverified.count() >= self.limits.max_unverified {
+            let Some(victim) = self.unverified.least_advanced() else {
+                return false;
+            };
+            admission.displaced.extend(self.displace(victim, now));
+        }
+        true
     }
 
     /// Notes that the handshake has come further: its first bytes, or an answer to what the server has sent.

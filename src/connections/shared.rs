@@ -1,5 +1,6 @@
 //! What all connections of one listener share: the pool behind its lock, with what its decisions cause.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,18 +16,30 @@ use super::pool::{Displaced, Occupant, Pool, PoolLimits};
 use super::source::Source;
 use super::tally::Tally;
 use super::usage::Usage;
+use crate::proxy_protocol::{Proxied, VpcEndpointId};
 use crate::sync::poisoned;
 
 /// The connections of one listener.
 pub(super) struct Shared {
     pool: Mutex<Pool<Arc<Link>>>,
-    shared_sources: Mutex<Networks>,
+    exempt: Mutex<Exempt>,
+    /// The number of the next connection whose PROXY header is awaited.
+    next_number: AtomicU64,
     pub metrics: ListenerMetrics,
     /// Displaced and refused connections.
     closed: Tally<Closed>,
     malformed: Tally<Source>,
     floods: Tally<Source>,
     accept_failures: Tally<String>,
+}
+
+/// The sources without a limit of their own; their connections count against the total only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exempt {
+    /// Load balancers without PROXY protocol.
+    pub shared_sources: Networks,
+    /// The VPC endpoints that key stores list: KMS opens many connections through one.
+    pub vpc_endpoints: HashSet<VpcEndpointId>,
 }
 
 /// What the log says of a connection that was displaced or refused.
@@ -59,7 +72,8 @@ impl Shared {
         metrics.publish_limits(limits);
         Self {
             pool: Mutex::new(Pool::new(limits)),
-            shared_sources: Mutex::default(),
+            exempt: Mutex::default(),
+            next_number: AtomicU64::new(0),
             metrics,
             closed: Tally::default(),
             malformed: Tally::default(),
@@ -68,14 +82,25 @@ impl Shared {
         }
     }
 
-    pub(super) fn configure(&self, limits: PoolLimits, shared_sources: Networks) {
+    pub(super) fn configure(&self, limits: PoolLimits, exempt: Exempt) {
         self.pool().set_limits(limits);
-        *lock(&self.shared_sources) = shared_sources;
+        *lock(&self.exempt) = exempt;
         self.metrics.publish_limits(limits);
     }
 
-    pub(super) fn is_shared(&self, address: IpAddr) -> bool {
-        lock(&self.shared_sources).contain(address)
+    /// Whether the limit per source does not apply to the address of a socket.
+    pub(super) fn is_exempt(&self, address: IpAddr) -> bool {
+        lock(&self.exempt).shared_sources.contain(address)
+    }
+
+    /// Whether a key store lists the client's VPC endpoint.
+    pub(super) fn is_listed(&self, client: &Proxied) -> bool {
+        let listed = &lock(&self.exempt).vpc_endpoints;
+        client.vpc_endpoint.is_some_and(|id| listed.contains(&id))
+    }
+
+    pub(super) fn next_number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(super) fn note_accept_failure(&self, error: &io::Error) {

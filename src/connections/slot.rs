@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use tokio::net::TcpStream;
@@ -11,12 +11,12 @@ use tokio::net::TcpStream;
 use super::end::End;
 use super::handle::Handle;
 use super::metrics::ConnectionMetrics;
-use super::networks::Networks;
 use super::pool::{Pool, PoolLimits};
-use super::shared::{Link, Shared};
+use super::shared::{Exempt, Link, Shared};
 use super::source::Source;
 use super::stream::ClientStream;
 use super::usage::Usage;
+use crate::proxy_protocol::Proxied;
 
 /// The connections of one listener; cheap to clone.
 #[derive(Clone)]
@@ -28,19 +28,28 @@ impl Connections {
         Self(Arc::new(Shared::new(limits, metrics.of(listener))))
     }
 
-    /// Changes limits and shared sources; connections that are there stay until another one needs their place.
-    pub fn configure(&self, limits: PoolLimits, shared_sources: Networks) {
-        self.0.configure(limits, shared_sources);
+    /// Changes limits and exempt sources; connections that are there stay until another one needs their place.
+    pub fn configure(&self, limits: PoolLimits, exempt: Exempt) {
+        self.0.configure(limits, exempt);
     }
 
     /// A slot for a connection that was just accepted from `address`; `None` when it is refused, and must be closed.
     pub fn admit(&self, address: SocketAddr) -> Option<Slot> {
-        let (source, now) = (Source::from(address), Instant::now());
-        let is_shared = self.0.is_shared(address.ip());
+        self.enter(Source::from(address), self.0.is_exempt(address.ip()))
+    }
+
+    /// The same for a connection from a load balancer, whose PROXY header will tell its source.
+    pub fn admit_unidentified(&self, balancer: SocketAddr) -> Option<Slot> {
+        let number = self.0.next_number();
+        self.enter(Source::unidentified(balancer.ip(), number), false)
+    }
+
+    fn enter(&self, source: Source, is_exempt: bool) -> Option<Slot> {
+        let now = Instant::now();
         let link = Arc::new(Link::new(now));
         let admission = self.0.change(|pool| {
             let entering = Arc::clone(&link);
-            pool.enter(entering, source.clone(), is_shared, now)
+            pool.enter(entering, source.clone(), is_exempt, now)
         });
         self.0.close(admission.displaced);
         link.is_known.store(admission.is_known, Ordering::Relaxed);
@@ -52,6 +61,7 @@ impl Connections {
         let shared = Arc::clone(&self.0);
         Some(Slot {
             source,
+            identified: OnceLock::new(),
             handle: Handle { shared, link, id },
             end: End::Closed,
         })
@@ -70,7 +80,10 @@ impl Connections {
 
 /// A connection's slot; given back when it is dropped.
 pub struct Slot {
+    /// As it was accepted.
     source: Source,
+    /// As its PROXY header says.
+    identified: OnceLock<Source>,
     handle: Handle,
     end: End,
 }
@@ -78,7 +91,36 @@ pub struct Slot {
 impl Slot {
     /// Where the connection comes from.
     pub fn source(&self) -> &Source {
-        &self.source
+        self.identified.get().unwrap_or(&self.source)
+    }
+
+    /// Moves it to the source that its PROXY header names: the client's, or the balancer's own `address` for its health checks.
+    ///
+    /// # Errors
+    /// [`End::Refused`] when that source's limit leaves no room for it. It is counted then, and must be closed.
+    pub(super) fn identify(
+        &self,
+        client: Option<&Proxied>,
+        address: SocketAddr,
+    ) -> Result<(), End> {
+        let Handle { shared, link, id } = &self.handle;
+        let (source, is_exempt) = match client {
+            Some(proxied) => (Source::from(proxied), shared.is_listed(proxied)),
+            None => (Source::from(address), shared.is_exempt(address.ip())),
+        };
+        let identify =
+            |pool: &mut Pool<_>| pool.identify(*id, source.clone(), is_exempt, Instant::now());
+        let admission = shared.change(identify);
+        shared.close(admission.displaced);
+        link.is_known.store(admission.is_known, Ordering::Relaxed);
+        if admission.id.is_none() && !self.handle.is_displaced() {
+            shared.count_closed(source, End::Refused, admission.is_known);
+            return Err(End::Refused);
+        }
+        // The first header is the only one.
+        drop(self.identified.set(source));
+        self.handle.progress();
+        Ok(())
     }
 
     /// Whether it has requests in progress.

@@ -2,32 +2,69 @@
 //!
 //! # Invariants
 //! - One client cannot appear as many sources by choosing other addresses inside one IPv6 /64, or by writing an IPv4 address as IPv6.
+//! - An address in a PROXY header is never the source of a socket with the same address: it is of another network.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::proxy_protocol::{Proxied, VpcEndpointId};
+
 /// The bytes of an IPv6 address that name the network of one subscriber: its /64.
 const IPV6_PREFIX_BYTES: usize = 8;
 
-/// An IPv4 address or an IPv6 /64. An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) is its IPv4 address.
+/// A VPC endpoint, an IPv4 address or an IPv6 /64. An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) is its IPv4 address.
 ///
-/// It is what limits, budgets and aggregated log lines are kept for. It is cheap to clone. Its text form is the address, or the network with
-/// `/64`.
+/// It is what limits, budgets and aggregated log lines are kept for. It is cheap to clone. Its text form is the id, the address, or the network
+/// with `/64`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source(Kind);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Kind {
+    Socket(Network),
+    /// The client's address in a PROXY header without an endpoint.
+    Header(Network),
+    Endpoint(VpcEndpointId),
+    /// A connection whose PROXY header has not arrived; the number is its own.
+    Unidentified(Network, u64),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Network {
     Ipv4(Ipv4Addr),
     Ipv6([u8; IPV6_PREFIX_BYTES]),
 }
 
+impl Source {
+    /// The source of a connection until its PROXY header has arrived. It differs from that of every other connection: a load balancer has few
+    /// addresses, and all of its clients would count as one.
+    pub(super) fn unidentified(balancer: IpAddr, number: u64) -> Self {
+        Self(Kind::Unidentified(balancer.into(), number))
+    }
+}
+
+impl From<&Proxied> for Source {
+    /// The VPC endpoint, or the client's address if there is no endpoint.
+    fn from(proxied: &Proxied) -> Self {
+        Self(match proxied.vpc_endpoint {
+            Some(id) => Kind::Endpoint(id),
+            None => Kind::Header(proxied.client.ip().into()),
+        })
+    }
+}
+
 impl From<IpAddr> for Source {
+    fn from(address: IpAddr) -> Self {
+        Self(Kind::Socket(address.into()))
+    }
+}
+
+impl From<IpAddr> for Network {
     fn from(address: IpAddr) -> Self {
         // Also undoes the mapping of an IPv4 client at a socket that listens on `[::]`.
         match address.to_canonical() {
-            IpAddr::V4(address) => Self(Kind::Ipv4(address)),
-            IpAddr::V6(address) => Self(Kind::Ipv6(prefix(address))),
+            IpAddr::V4(address) => Self::Ipv4(address),
+            IpAddr::V6(address) => Self::Ipv6(prefix(address)),
         }
     }
 }
@@ -40,9 +77,20 @@ impl From<SocketAddr> for Source {
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Kind::Ipv4(address) => address.fmt(f),
-            Kind::Ipv6(prefix) => write!(f, "{}/64", network(prefix)),
+        match &self.0 {
+            Kind::Socket(network) | Kind::Header(network) | Kind::Unidentified(network, _) => {
+                network.fmt(f)
+            }
+            Kind::Endpoint(id) => id.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Ipv4(address) => address.fmt(f),
+            Self::Ipv6(prefix) => write!(f, "{}/64", network(prefix)),
         }
     }
 }
@@ -93,5 +141,33 @@ mod tests {
         );
         assert_ne!(source("2001:db8:0:1::1"), source("2001:db8:0:2::1"));
         assert_eq!(source("2001:db8:0:1::1").to_string(), "2001:db8:0:1::/64");
+    }
+
+    #[test]
+    fn the_endpoint_counts_and_without_one_the_address_in_the_header() {
+        let proxied = |client: &str, id: &str| Proxied {
+            client: client.parse().unwrap(),
+            destination: "10.20.0.5:443".parse().unwrap(),
+            vpc_endpoint: VpcEndpointId::parse(id.as_bytes()),
+        };
+        let of = |client: &str, id: &str| Source::from(&proxied(client, id));
+        let (first, second) = ("vpce-0123456789abcdef0", "vpce-0123456789abcdef1");
+        assert_eq!(of("10.0.0.1:1", first), of("10.0.0.2:2", first));
+        assert_ne!(of("10.0.0.1:1", first), of("10.0.0.1:1", second));
+        assert_eq!(of("10.0.0.1:1", ""), of("10.0.0.1:2", ""));
+        assert_ne!(of("10.0.0.1:1", ""), of("10.0.0.2:1", ""));
+        assert_ne!(of("10.0.0.1:1", ""), of("10.0.0.1:1", first));
+        assert_ne!(of("10.0.0.1:1", ""), source("10.0.0.1"), "of a socket");
+        assert_eq!(of("10.0.0.1:1", first).to_string(), first);
+        assert_eq!(of("10.0.0.1:1", "").to_string(), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_connection_without_its_header_is_a_source_of_its_own() {
+        let balancer: IpAddr = "10.20.0.7".parse().unwrap();
+        let unidentified = |number| Source::unidentified(balancer, number);
+        assert_ne!(unidentified(1), unidentified(2));
+        assert_ne!(unidentified(1), Source::from(balancer));
+        assert_eq!(unidentified(1).to_string(), "10.20.0.7");
     }
 }

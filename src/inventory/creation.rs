@@ -225,6 +225,7 @@ mod tests {
             quota: None,
             share: 1,
             decrypts_aws_samples: false,
+            vpc_endpoints: Default::default(),
         }
     }
 

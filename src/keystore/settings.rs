@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::vpc_endpoints::VpcEndpoints;
 use crate::ekm::KeySelector;
 use crate::sigv4::Credentials;
 use crate::xks::{ExternalKeyId, KeyVersion, PathPrefix};
@@ -29,6 +30,8 @@ pub struct KeyStoreSettings {
     pub share: u32,
     /// Whether ciphertexts of AWS's sample proxy ("aws-samples-v3") decrypt, too.
     pub decrypts_aws_samples: bool,
+    /// The VPC endpoints through which it may be called.
+    pub vpc_endpoints: VpcEndpoints,
 }
 
 /// Whether something may be used.

@@ -16,6 +16,7 @@ fn settings(prefix: &str, quota: Option<QuotaSettings>) -> KeyStoreSettings {
         quota,
         share: 1,
         decrypts_aws_samples: false,
+        vpc_endpoints: Default::default(),
     }
 }
 

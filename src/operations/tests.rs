@@ -82,6 +82,7 @@ fn bench() -> Bench {
         quota: None,
         legacy: None,
         tenant: tenant(),
+        vpc_endpoints: Default::default(),
         in_flight: Arc::default(),
         fleet: Fleet::new(vec![device.clone()], Duration::from_millis(80), metrics),
     };
@@ -147,6 +148,7 @@ impl Bench {
             deadline,
             metadata: &self.metadata,
             client_certificate: ClientCertificate::Off,
+            transport: Transport::default(),
             action: Action::Encrypt,
             policy: self.policy.as_ref(),
             decision: Box::leak(Box::default()),

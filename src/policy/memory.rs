@@ -15,6 +15,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::{Question, Verdict};
+use crate::proxy_protocol::VpcEndpointId;
 use crate::sync::poisoned;
 
 /// So many decisions are remembered; when there are more, all are forgotten. About 4 MiB at most, one as a rule.
@@ -153,6 +154,7 @@ impl Key {
             tags,
             metadata,
             client_certificate,
+            transport,
             now: _,
         } = question;
         self.text(Some(action.as_str()))?;
@@ -177,6 +179,10 @@ impl Key {
         ] {
             self.text(text)?;
         }
+        let endpoint = transport.vpc_endpoint.as_ref();
+        self.text(endpoint.map(VpcEndpointId::as_str))?;
+        let client = transport.client.map(|client| client.to_string());
+        self.text(client.as_deref())?;
         self.count(metadata.other.len())?;
         for (name, value) in &metadata.other {
             self.text(Some(name))?;

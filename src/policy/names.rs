@@ -191,7 +191,7 @@ impl Mention {
             ("context", "kmsOperation") => Self::Operation(text),
             ("context", "client_certificate") => Self::ClientCertificate(text),
             ("context", "awsSourceVpc") => Self::Vpc("vpc-", text),
-            ("context", "awsSourceVpce") => Self::Vpc("vpce-", text),
+            ("context", "awsSourceVpce" | "transport_vpc_endpoint") => Self::Vpc("vpce-", text),
             ("context", "kmsKeyArn") => Self::KeyArn(text),
             ("context", "kmsViaService") => Self::ViaService(text),
             _ => return None,

@@ -1,6 +1,7 @@
 //! A request in Cedar's terms: principal, action, resource and context as the schema has them.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,6 +14,7 @@ use super::principal::{Parts, account_of};
 use super::roles::Roles;
 use crate::connections::ClientCertificate;
 use crate::partitions::service_name;
+use crate::proxy_protocol::VpcEndpointId;
 use crate::xks::RequestMetadata;
 
 /// What is to be done with a key.
@@ -54,8 +56,19 @@ pub struct Question<'a> {
     pub metadata: &'a RequestMetadata,
     /// What the connection has shown of its client.
     pub client_certificate: ClientCertificate,
+    /// How it came.
+    pub transport: Transport,
     /// When it came.
     pub now: SystemTime,
+}
+
+/// What a load balancer says of the connection of a request, in its PROXY header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Transport {
+    /// The VPC endpoint; none without AWS PrivateLink, and without PROXY protocol.
+    pub vpc_endpoint: Option<VpcEndpointId>,
+    /// The client's address; none without PROXY protocol.
+    pub client: Option<IpAddr>,
 }
 
 type Fields = HashMap<String, RestrictedExpression>;
@@ -134,7 +147,7 @@ impl Question<'_> {
     }
 
     fn context(&self) -> Option<Fields> {
-        let metadata = self.metadata;
+        let (metadata, transport) = (self.metadata, &self.transport);
         let arn = metadata.kms_key_arn.as_deref();
         let via = metadata.kms_via_service.as_deref();
         let known = [
@@ -145,6 +158,10 @@ impl Question<'_> {
             ("kmsViaService", via.map(service_name)),
             ("awsSourceVpc", metadata.aws_source_vpc.as_deref()),
             ("awsSourceVpce", metadata.aws_source_vpce.as_deref()),
+            (
+                "transport_vpc_endpoint",
+                transport.vpc_endpoint.as_ref().map(VpcEndpointId::as_str),
+            ),
             ("region", Some(self.region)),
             ("client_certificate", Some(self.client_certificate.as_str())),
         ];
@@ -152,6 +169,10 @@ impl Question<'_> {
             .into_iter()
             .filter_map(|(name, value)| Some(text(name, value?)));
         let mut fields: Fields = known.collect();
+        if let Some(client) = transport.client {
+            let client = RestrictedExpression::new_ip(client.to_string());
+            fields.insert("client_address".to_owned(), client);
+        }
         fields.insert("other".to_owned(), self.other()?);
         let now = OffsetDateTime::from(self.now);
         let number = |n: u8| RestrictedExpression::new_long(n.into());

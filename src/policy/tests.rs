@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::connections::ClientCertificate;
+use crate::proxy_protocol::VpcEndpointId;
 use crate::xks::EncryptRequest;
 
 /// A Wednesday, 13:00 UTC.
@@ -68,6 +69,7 @@ pub(super) fn asking<T>(
         tags: &[("class".to_owned(), "secret".to_owned())],
         metadata: &request.metadata,
         client_certificate: ClientCertificate::Verified,
+        transport: Transport::default(),
         now: UNIX_EPOCH + Duration::from_secs(NOON),
     })
 }
@@ -371,6 +373,52 @@ fn measure() {
         let first = began.elapsed() / decisions;
         println!(
             "{rules:6} rules: loaded in {loaded:?}; {first:?} per decision, {again:?} for one that was made before"
+        );
+    }
+}
+
+#[test]
+fn rules_may_look_at_what_the_load_balancer_says_of_the_connection() {
+    let rules = r#"
+        @id("through-our-endpoint")
+        permit(principal, action, resource) when {
+            context has transport_vpc_endpoint && context.transport_vpc_endpoint == "vpce-0123456789abcdef0"
+            && context has client_address && context.client_address.isInRange(ip("10.20.0.0/16"))
+        };"#;
+    let policy = policy(rules, PolicyMode::Enforce);
+    let decided = |endpoint: Option<&str>, client: Option<&str>| {
+        let transport = Transport {
+            vpc_endpoint: endpoint.and_then(|id| VpcEndpointId::parse(id.as_bytes())),
+            client: client.map(|client| client.parse().unwrap()),
+        };
+        asking(
+            |_| {},
+            Action::Encrypt,
+            |question| {
+                let question = Question {
+                    transport,
+                    ..*question
+                };
+                policy.decide(&question).verdict
+            },
+        )
+    };
+    let (ours, other) = ("vpce-0123456789abcdef0", "vpce-0123456789abcdef1");
+    // One after the other with one policy: an answer of its memory must not serve another connection.
+    for (endpoint, client, expected) in [
+        (Some(ours), Some("10.20.30.40"), Verdict::Permitted),
+        (Some(other), Some("10.20.30.40"), Verdict::NotPermitted),
+        (Some(ours), Some("10.21.30.40"), Verdict::NotPermitted),
+        (Some(ours), Some("2001:db8::1"), Verdict::NotPermitted),
+        (None, Some("10.20.30.40"), Verdict::NotPermitted),
+        (Some(ours), None, Verdict::NotPermitted),
+        (None, None, Verdict::NotPermitted),
+        (Some(ours), Some("10.20.30.40"), Verdict::Permitted),
+    ] {
+        assert_eq!(
+            decided(endpoint, client),
+            expected,
+            "{endpoint:?} {client:?}"
         );
     }
 }

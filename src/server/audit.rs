@@ -22,6 +22,7 @@ use crate::audit::{self, Entry, Recording, Security, Trail};
 use crate::clock::Deadline;
 use crate::json_line::OutsideText;
 use crate::operations::Cost;
+use crate::proxy_protocol::VpcEndpointId;
 use crate::xks::{Fault, FaultKind};
 
 /// How long an answer waits for its line at least, also when the HSM has used the whole of the request's time: a disk that is well needs
@@ -189,6 +190,8 @@ impl Witness {
             hsm: device.as_deref(),
             access_key_id: facts.access_key_id.as_ref().map(|id| id.as_str()),
             peer: self.peer.as_ref().map(|peer| peer.address),
+            client: self.peer.as_ref().and_then(Peer::client_address),
+            vpc_endpoint: self.vpc_endpoint(),
             client_subject: self.subject(),
             client_certificate: Some(facts.client_certificate.as_str()),
             metadata: facts.metadata.as_deref(),
@@ -199,6 +202,11 @@ impl Witness {
             worked: device.as_ref().map(|_| *worked),
             ..answered
         })
+    }
+
+    fn vpc_endpoint(&self) -> Option<&str> {
+        let endpoint = self.peer.as_ref()?.vpc_endpoint();
+        endpoint.map(VpcEndpointId::as_str)
     }
 
     fn subject(&self) -> Option<OutsideText<'_>> {
@@ -232,6 +240,8 @@ impl Witness {
             key_store: facts.key_store.as_deref(),
             access_key_id: facts.access_key_id.as_ref().map(|id| id.as_str()),
             peer: self.peer.as_ref().map(|peer| peer.address),
+            client: self.peer.as_ref().and_then(Peer::client_address),
+            vpc_endpoint: self.vpc_endpoint(),
             client_subject: self.subject(),
             client_certificate: Some(facts.client_certificate.as_str()),
             reason: fault.reason.as_deref().map(OutsideText::from),

@@ -15,6 +15,7 @@ use http::header::EXPECT;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Version};
 use hyper::body::Body;
+use prometheus::IntCounter;
 use tower::{Layer, Service};
 
 use super::body::{self, Terms, Unread};
@@ -24,7 +25,8 @@ use super::strangers::{Budget, Held, Owner};
 use super::{Answering, Response};
 use crate::clock::Deadline;
 use crate::ekm::CallCount;
-use crate::keystore::KeyStore;
+use crate::keystore::{KeyStore, VpcEndpointMode};
+use crate::policy::Transport;
 use crate::secret::SecretBytes;
 use crate::sigv4::{self, Denied, PathForm, Scope, SignedRequest, Verifier};
 use crate::xks::{ExternalKeyId, Fault, FaultKind, Operation, Route};
@@ -42,6 +44,8 @@ pub(super) struct Authenticated {
     pub deadline: Deadline,
     pub record: Record,
     pub calls: CallCount,
+    /// How it came, for the policy.
+    pub transport: Transport,
 }
 
 /// Makes [`Authenticate`].
@@ -49,6 +53,8 @@ pub(super) struct Authenticated {
 pub(super) struct AuthenticateLayer {
     pub live: Live,
     pub budget: Budget,
+    /// Counts requests refused because of their VPC endpoint.
+    pub refused_endpoints: IntCounter,
 }
 
 /// Authenticates for the service inside.
@@ -119,10 +125,13 @@ impl AuthenticateLayer {
             facts.request_bytes = u64::try_from(body.expose().len()).ok();
             facts.calls.clone()
         };
+        self.check_endpoint(&head, &store, &record)?;
         verify(&head, &store, body.expose(), (&record, deadline))?;
-        if let Some(peer) = head.extensions.get::<Peer>() {
+        let peer = head.extensions.get::<Peer>();
+        if let Some(peer) = peer {
             peer.mark_verified();
         }
+        let transport = peer.map(Peer::transport).unwrap_or_default();
         drop(held);
         Ok(Authenticated {
             store,
@@ -133,6 +142,7 @@ impl AuthenticateLayer {
             deadline,
             record,
             calls,
+            transport,
         })
     }
 
@@ -142,6 +152,26 @@ impl AuthenticateLayer {
         let owner = peer.map_or(Owner::Known, Peer::owner);
         let held = self.budget.hold(owner, length_of(head), max_body);
         held.ok_or_else(body::no_room)
+    }
+
+    /// Refuses a request of a connection through a VPC endpoint that the store does not allow, as if its signature were wrong.
+    fn check_endpoint(&self, head: &Parts, store: &KeyStore, record: &Record) -> Result<(), Fault> {
+        let endpoints = &store.vpc_endpoints;
+        let peer = head.extensions.get::<Peer>();
+        let endpoint = peer.and_then(Peer::vpc_endpoint);
+        if endpoints.list(endpoint) {
+            return Ok(());
+        }
+        record.facts().is_unlisted_endpoint = true;
+        if endpoints.mode == VpcEndpointMode::Observe {
+            return Ok(());
+        }
+        self.refused_endpoints.inc();
+        let reason = match endpoint {
+            Some(id) => format!("the key store does not allow the VPC endpoint {id}"),
+            None => "the connection has not come through a VPC endpoint".to_owned(),
+        };
+        Err(Fault::because(FaultKind::AuthenticationFailed, reason))
     }
 
     fn terms(serving: &Serving, head: &Parts, deadline: Deadline) -> Terms {

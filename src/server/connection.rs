@@ -28,7 +28,10 @@ use super::live::Live;
 use super::panics::StreamExecutor;
 use super::record::{Peer, Refusal};
 use super::strangers::{Owner, Pace};
-use crate::connections::{ClientCertificate, ClientStream, Connections, End, Slot};
+use crate::connections::{
+    ClientCertificate, ClientStream, Connections, End, FirstByte, ProxyHeaders, Slot,
+};
+use crate::proxy_protocol::Proxied;
 
 /// HTTP/2 requests at a time on one connection.
 const MAX_STREAMS: u32 = 256;
@@ -57,17 +60,44 @@ struct Established {
     peer: Peer,
 }
 
+impl<S> Shared<S> {
+    /// Receives the PROXY header, if the listener requires one, and makes the TLS handshake. Returns the client that the header names, if it does.
+    async fn accept(
+        &self,
+        mut socket: TcpStream,
+        headers: Option<&ProxyHeaders>,
+        slot: &Slot,
+        address: SocketAddr,
+    ) -> Result<(TlsStream<ClientStream>, ClientCertificate, Option<Proxied>), End> {
+        let client = match headers {
+            Some(headers) => {
+                let patience = self.live.now().limits.header_timeout;
+                let terms = (FirstByte::Tls, patience);
+                headers.receive(&mut socket, slot, terms).await?
+            }
+            None => None,
+        };
+        let stream = slot.stream(socket);
+        let (stream, certificate) = self.handshakes.accept(stream, slot, address).await?;
+        Ok((stream, certificate, client))
+    }
+}
+
 /// Serves `socket` to its end.
-pub(super) async fn serve<S>(shared: Shared<S>, socket: TcpStream, address: SocketAddr, slot: Slot)
-where
+pub(super) async fn serve<S>(
+    shared: Shared<S>,
+    (socket, address): (TcpStream, SocketAddr),
+    headers: Option<ProxyHeaders>,
+    slot: Slot,
+) where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send,
 {
     // Without it an answer waits for the client's acknowledgement of the one before.
     drop(socket.set_nodelay(true));
-    let (stream, certificate) = tokio::select! {
-        accepted = shared.handshakes.accept(slot.stream(socket), &slot, address) => match accepted {
+    let (stream, certificate, client) = tokio::select! {
+        accepted = shared.accept(socket, headers.as_ref(), &slot, address) => match accepted {
             Ok(accepted) => accepted,
             Err(end) => return slot.finish(end),
         },
@@ -82,6 +112,7 @@ where
         activity: Activity::new(slot.usage(), is_http1, max_age),
         peer: Peer {
             address,
+            client,
             source: slot.source().clone(),
             certificate,
             subject: verified_subject(certificate, session),

@@ -106,6 +106,7 @@ impl Authenticated {
             deadline: self.deadline,
             metadata,
             client_certificate,
+            transport: self.transport,
             action,
             policy: self.serving.authorization.as_deref(),
             decision,

@@ -15,18 +15,25 @@ use tower::Service;
 
 use super::Response;
 use super::connection::{self, Shared};
-use crate::connections::Connections;
+use crate::connections::{Connections, ProxyHeaders};
 use crate::sync::{Scope, isolated_task};
 
 /// The pause after an accept that failed for lack of descriptors or memory: trying again at once would only burn the CPU
 /// that could free some.
 const PAUSE_WITHOUT_RESOURCES: Duration = Duration::from_millis(100);
 
+/// A bound address.
+pub(super) struct Listener {
+    pub socket: TcpListener,
+    /// What connections that begin with a PROXY header are read by; none where they do not.
+    pub headers: Option<ProxyHeaders>,
+}
+
 /// Held by every connection: when all are dropped, all connections have ended.
 pub(super) type Alive = mpsc::Sender<Infallible>;
 
 /// Accepts connections until the server drains, then those that already wait in the kernel.
-pub(super) async fn accept<S>(listener: TcpListener, shared: Shared<S>, alive: Alive)
+pub(super) async fn accept<S>(listener: Listener, shared: Shared<S>, alive: Alive)
 where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
@@ -35,33 +42,41 @@ where
     let mut draining = shared.draining.clone();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listener.socket.accept() => accepted,
             _ = draining.changed() => break,
         };
         match accepted {
-            Ok((socket, peer)) => spawn(&shared, socket, peer, &alive),
+            Ok(accepted) => spawn(&shared, accepted, &listener.headers, &alive),
             Err(error) => pause_after(&error, &shared.connections).await,
         }
     }
     // Their clients believe to be connected: they are served, with `Connection: close`.
-    while let Ok(Ok((socket, peer))) = timeout(Duration::ZERO, listener.accept()).await {
-        spawn(&shared, socket, peer, &alive);
+    while let Ok(Ok(accepted)) = timeout(Duration::ZERO, listener.socket.accept()).await {
+        spawn(&shared, accepted, &listener.headers, &alive);
     }
 }
 
-fn spawn<S>(shared: &Shared<S>, socket: TcpStream, peer: SocketAddr, alive: &Alive)
-where
+fn spawn<S>(
+    shared: &Shared<S>,
+    (socket, peer): (TcpStream, SocketAddr),
+    headers: &Option<ProxyHeaders>,
+    alive: &Alive,
+) where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    let Some(slot) = shared.connections.admit(peer) else {
+    let slot = match headers {
+        Some(headers) => headers.admit(&shared.connections, peer),
+        None => shared.connections.admit(peer),
+    };
+    let Some(slot) = slot else {
         // A reset leaves nothing of it in the kernel.
         return drop(socket.set_zero_linger());
     };
-    let (shared, alive) = (shared.clone(), alive.clone());
+    let (shared, alive, headers) = (shared.clone(), alive.clone(), headers.clone());
     isolated_task(Scope::Connection, async move {
-        connection::serve(shared, socket, peer, slot).await;
+        connection::serve(shared, (socket, peer), headers, slot).await;
         drop(alive);
     });
 }

@@ -37,6 +37,8 @@ pub struct ServerMetrics {
     pub(super) shed: IntCounter,
     /// Requests inside the admit layer.
     pub(super) in_flight: IntGauge,
+    /// Refused because of the VPC endpoint of their connection.
+    pub(super) refused_endpoints: IntCounter,
 }
 
 impl ServerMetrics {
@@ -83,6 +85,13 @@ impl ServerMetrics {
                 .counter(
                     "xks_shed_total",
                     "Verified requests refused by the in-flight limit.",
+                    &[],
+                )?
+                .with_label_values::<&str>(&[]),
+            refused_endpoints: metrics
+                .counter(
+                    "xks_vpc_endpoint_refused_total",
+                    "Requests refused because the key store does not list the VPC endpoint of their connection.",
                     &[],
                 )?
                 .with_label_values::<&str>(&[]),

@@ -146,7 +146,7 @@ impl Drop for Entry {
 
 impl Entry {
     fn write(&self, facts: &Facts, duration: Duration) {
-        let peer = self.peer.as_ref().map(|peer| peer.address);
+        let peer = self.peer.as_ref();
         // Nobody has received the answer of a client that has gone.
         let status = self.status.filter(|_| !facts.has_left);
         let sample = self.layer.live.now().sample;

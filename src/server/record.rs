@@ -11,7 +11,8 @@ use crate::clock::Deadline;
 use crate::connections::{ClientCertificate, Handle, Source, Standing};
 use crate::ekm::CallCount;
 use crate::operations::Cost;
-use crate::policy::Decision;
+use crate::policy::{Decision, Transport};
+use crate::proxy_protocol::{Proxied, VpcEndpointId};
 use crate::sigv4::AccessKeyId;
 use crate::sync::poisoned;
 use crate::xks::{ExternalKeyId, Fault, Operation, RequestMetadata};
@@ -19,8 +20,10 @@ use crate::xks::{ExternalKeyId, Fault, Operation, RequestMetadata};
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
-    /// Its address.
+    /// Its address: the other end of the socket.
     pub address: SocketAddr,
+    /// The client that a load balancer relays, as its PROXY header says.
+    pub client: Option<Proxied>,
     /// What limits and aggregated log lines count it under.
     pub source: Source,
     /// What it has shown of its client.
@@ -32,6 +35,24 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// The client's address in the PROXY header.
+    pub(super) fn client_address(&self) -> Option<SocketAddr> {
+        self.client.map(|client| client.client)
+    }
+
+    /// What policies may know of the connection.
+    pub(super) fn transport(&self) -> Transport {
+        Transport {
+            vpc_endpoint: self.vpc_endpoint().copied(),
+            client: self.client_address().map(|client| client.ip()),
+        }
+    }
+
+    /// The VPC endpoint through which the connection has come.
+    pub(super) fn vpc_endpoint(&self) -> Option<&VpcEndpointId> {
+        self.client.as_ref()?.vpc_endpoint.as_ref()
+    }
+
     /// Against which budget its requests count until their signature is verified.
     pub(super) fn owner(&self) -> Owner {
         match self.connection.standing() {
@@ -70,6 +91,8 @@ pub(super) struct Facts {
     pub calls: CallCount,
     /// How long the answer waited for its line in the audit trail.
     pub audited: Option<Duration>,
+    /// The key store does not list the VPC endpoint of the connection.
+    pub is_unlisted_endpoint: bool,
     /// The client has gone before its answer was ready.
     pub has_left: bool,
 }

@@ -24,22 +24,24 @@ use super::detached::Detached;
 use super::dispatch::Dispatch;
 use super::handshake::Handshakes;
 use super::last_resort::LastResortLayer;
-use super::listener;
+use super::listener::{self, Listener};
 use super::live::Live;
 use super::metrics::ServerMetrics;
 use super::observe::ObserveLayer;
 use super::rescue::RescueLayer;
 use super::strangers::Strangers;
 use crate::audit::Trail;
-use crate::connections::{Connections, PERIOD};
-use crate::listen;
+use crate::connections::{Connections, PERIOD, ProxyHeaders};
+use crate::listen::{self, ListenAddress};
 
 /// What a server is made of.
 pub struct ServerParts {
     /// Where to listen.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ListenAddress>,
     /// Its connections.
     pub connections: Connections,
+    /// The PROXY headers of those listeners that require them.
+    pub headers: ProxyHeaders,
     /// What it serves, and by which rules.
     pub live: Live,
     /// Where it records, if it does.
@@ -51,7 +53,7 @@ pub struct ServerParts {
 /// A server that is bound but does not accept yet.
 pub struct Server {
     parts: ServerParts,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
 }
 
 impl Server {
@@ -60,7 +62,12 @@ impl Server {
     /// # Errors
     /// The first address that cannot be bound, named.
     pub fn bind(parts: ServerParts) -> io::Result<Self> {
-        let listeners = listen::bind(&parts.listen)?;
+        let bound = listen::bind(&parts.listen)?.into_iter();
+        let with_headers = |(socket, listen): (TcpListener, &ListenAddress)| Listener {
+            socket,
+            headers: listen.requires_header.then(|| parts.headers.clone()),
+        };
+        let listeners = bound.zip(&parts.listen).map(with_headers).collect();
         Ok(Self { parts, listeners })
     }
 
@@ -69,7 +76,8 @@ impl Server {
     /// # Errors
     /// When a socket does not know its address any more.
     pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        self.listeners.iter().map(TcpListener::local_addr).collect()
+        let listeners = self.listeners.iter();
+        listeners.map(|one| one.socket.local_addr()).collect()
     }
 
     /// Serves until `stop` resolves, then drains: takes what already waits in the kernel, finishes what runs, for the grace
@@ -80,6 +88,7 @@ impl Server {
             metrics,
             trail,
             connections,
+            headers,
             ..
         } = self.parts;
         let strangers = Strangers::new(&metrics.strangers, trail.clone());
@@ -103,6 +112,7 @@ impl Server {
         let report = || {
             shared.connections.report();
             shared.handshakes.report();
+            headers.report();
         };
         tokio::select! {
             () = stop => {}
@@ -153,6 +163,7 @@ fn layers(
         .layer(AuthenticateLayer {
             live: live.clone(),
             budget: strangers.budget.clone(),
+            refused_endpoints: metrics.refused_endpoints.clone(),
         })
         .layer(AdmitLayer::new(metrics))
         .service(Dispatch)

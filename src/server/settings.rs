@@ -1,16 +1,18 @@
 //! What the configuration says of the server.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::tls::TlsSettings;
 use crate::connections::{Networks, PoolLimits};
+use crate::listen::ListenAddress;
 
 /// The `[server]` table.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
-    /// Where to listen; port 0 lets the system choose.
-    pub listen: Vec<SocketAddr>,
+    /// Where to listen.
+    pub listen: Vec<ListenAddress>,
+    /// The networks of load balancers from which PROXY headers are accepted, by all listeners that require them.
+    pub proxy_protocol_trusted_sources: Networks,
     /// How long running requests may take after SIGTERM.
     pub grace_period: Duration,
     /// Certificate, key and client authentication.

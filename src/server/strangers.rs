@@ -25,7 +25,7 @@ use crate::json_line::OutsideText;
 const TICK: Duration = Duration::from_secs(1);
 
 /// What a line of the audit trail takes beside the texts from outside that are in it, in bytes; rounded up.
-const AUDIT_LINE: usize = 640;
+const AUDIT_LINE: usize = 768;
 
 /// The limits of all clients whose signature is not verified. Clones share them.
 #[derive(Clone)]

@@ -43,6 +43,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("listen", 0),
     ("metrics", 0),
     ("partitions", 0),
+    ("proxy_protocol", 0),
     ("sandbox", 0),
     ("similar", 0),
     ("build_info", 0),

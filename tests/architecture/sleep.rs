@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// Test code that may call a function that sleeps, with the reason. All other tests wait for conditions by these (`tests/README.md`).
 /// `tests/bench` measures by command, and keeps a pace: it is not searched.
-const SLEEPERS: [(&str, &str); 13] = [
+const SLEEPERS: [(&str, &str); 14] = [
     (
         "src/sync/tests.rs",
         "a thread that never ends, while another one ends the process",
@@ -50,6 +50,10 @@ const SLEEPERS: [(&str, &str); 13] = [
     (
         "tests/proxy/connection_age.rs",
         "the pause between two requests of a poll for the last answer",
+    ),
+    (
+        "tests/proxy/proxy_protocol/load.rs",
+        "the pace of a load run, by command",
     ),
     (
         "src/toolkit/bench/load/tests.rs",

@@ -10,6 +10,7 @@ mod launch_frames;
 mod news_frame;
 mod order_frame;
 mod path;
+mod proxy_header;
 mod request_head;
 mod session_frame;
 mod trace_context;
@@ -29,6 +30,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("news_frame", news_frame::check),
     ("order_frame", order_frame::check),
     ("path", path::check),
+    ("proxy_header", proxy_header::check),
     ("request_head", request_head::check),
     ("session_frame", session_frame::check),
     ("trace_context", trace_context::check),

@@ -1,5 +1,6 @@
 //! What every test needs: a running proxy with its own token, PKI and configuration, and callers that speak to it.
 
+pub mod balancer;
 pub mod command;
 #[path = "../faulty_pkcs11/control.rs"]
 pub mod control;

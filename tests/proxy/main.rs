@@ -84,6 +84,7 @@ mod policy_faults;
 mod probe;
 mod processes;
 mod prometheus;
+mod proxy_protocol;
 mod public_names;
 mod quotas;
 mod records;

@@ -75,8 +75,9 @@ impl List {
 
 fn count(examination: &mut Examination, configuration: &Configuration) {
     let admin = configuration.admin.as_ref();
-    let address = admin.and_then(|admin| admin.listen.first());
-    let Some(counts) = address.and_then(|address| Encryptions::ask(*address)) else {
+    let mut listeners = admin.iter().flat_map(|admin| &admin.listen);
+    let reachable = listeners.find(|one| !one.requires_header);
+    let Some(counts) = reachable.and_then(|one| Encryptions::ask(one.address)) else {
         return;
     };
     for key in &mut examination.keys {

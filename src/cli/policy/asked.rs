@@ -1,6 +1,7 @@
 //! What a policy is asked about: a request in a file, or one of the audit trail.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -11,7 +12,8 @@ use crate::cli::exit::Refusal;
 use crate::cli::terminal::safe;
 use crate::config::Outline;
 use crate::connections::ClientCertificate;
-use crate::policy::Action;
+use crate::policy::{Action, Transport};
+use crate::proxy_protocol::VpcEndpointId;
 use crate::read_file;
 use crate::xks::{KeyMetadataRequest, RequestMetadata};
 
@@ -23,6 +25,8 @@ pub(super) struct Asked {
     pub metadata: RequestMetadata,
     /// What the connection had shown of its client.
     pub client_certificate: ClientCertificate,
+    /// How it came.
+    pub transport: Transport,
     /// When it came.
     pub now: SystemTime,
     /// Its line in the audit trail.
@@ -48,6 +52,7 @@ pub(super) fn of_request(
         action,
         metadata: metadata(value.get("requestMetadata").unwrap_or(&value))?,
         client_certificate,
+        transport: transport(&value)?,
         now: SystemTime::now(),
         recorded: None,
     })
@@ -84,6 +89,7 @@ pub(super) fn of_trail(outline: &Outline, id: &str) -> Result<Asked, Refusal> {
         action,
         metadata: metadata(line.get("request_metadata").unwrap_or(&Value::Null))?,
         client_certificate: recorded_certificate(&line)?,
+        transport: transport(&line)?,
         now: time.ok_or_else(|| lacks("time"))?,
         recorded: Some(line),
     })
@@ -149,6 +155,26 @@ fn metadata(value: &Value) -> Result<RequestMetadata, Refusal> {
     let parsed = KeyMetadataRequest::parse(body.as_bytes());
     let request = parsed.map_err(|fault| Refusal::usage(fault.kind.message()))?;
     Ok(request.metadata)
+}
+
+/// What the PROXY header said, under the names of the audit trail; a request in a file may have them, too.
+fn transport(value: &Value) -> Result<Transport, Refusal> {
+    let text = |name: &str| value.get(name).and_then(Value::as_str);
+    let wrong = |name: &str| Refusal::usage(format!("{name} is malformed"));
+    let endpoint = |id: &str| {
+        let id = VpcEndpointId::parse(id.as_bytes());
+        id.ok_or_else(|| wrong("vpc_endpoint"))
+    };
+    let client = |text: &str| {
+        let client: Option<SocketAddr> = text.parse().ok();
+        client
+            .map(|client| client.ip())
+            .ok_or_else(|| wrong("client"))
+    };
+    Ok(Transport {
+        vpc_endpoint: text("vpc_endpoint").map(endpoint).transpose()?,
+        client: text("client").map(client).transpose()?,
+    })
 }
 
 fn read(file: &Path) -> io::Result<String> {

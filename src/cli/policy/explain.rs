@@ -101,6 +101,7 @@ impl Explain {
             tags: &key.tags,
             metadata: &asked.metadata,
             client_certificate: asked.client_certificate,
+            transport: asked.transport,
             now: asked.now,
         });
         Ok((asked, decision))

@@ -126,7 +126,8 @@ fn parsed(text: &str) -> Result<Loaded, Findings> {
 #[test]
 fn the_configuration_parses_and_says_the_same() {
     let configuration = parsed(SETTINGS).unwrap().configuration;
-    assert_eq!(configuration.server.listen, ["[::]:443".parse().unwrap()]);
+    let listen = configuration.server.listen.iter().map(|one| one.address);
+    assert_eq!(listen.collect::<Vec<_>>(), ["[::]:443".parse().unwrap()]);
     let hsm = &configuration.hsms[0];
     assert_eq!(hsm.module, Path::new("/opt/hsm/libhsm.so"));
     assert!(hsm.pin.path().unwrap().ends_with("hsm.pin"));

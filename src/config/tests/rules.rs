@@ -59,7 +59,7 @@ fn each_rule_has_its_fault() {
         (
             "[server]\nlisten = [\"127.0.0.1:0\"]",
             "[server]\nlisten = 443",
-            "server.listen: must be a string or a list of strings",
+            "server.listen: must be a string, a table, or a list of strings and tables",
         ),
         (
             "[[hsm]]",

@@ -250,3 +250,106 @@ fn lower_limits_take_effect_with_the_next_connection() {
     assert_eq!(scene.enter(1).1.len(), 6);
     assert_eq!(scene.pool.counts().handshake, 3);
 }
+
+fn unidentified(n: u64) -> Source {
+    Source::unidentified(IpAddr::from([10, 20, 0, 7]), n)
+}
+
+impl Scene {
+    /// A connection from the load balancer whose header has not arrived.
+    fn enter_unidentified(&mut self) -> (Option<Id>, Vec<usize>) {
+        self.after(Duration::from_millis(1));
+        let fake = Fake {
+            number: self.made,
+            idle_since: Rc::new(Cell::new(Some(self.now))),
+        };
+        self.made += 1;
+        let number = u64::try_from(self.made).unwrap();
+        let admission = self.pool.enter(fake, unidentified(number), false, self.now);
+        let displaced = admission.displaced.iter();
+        let numbers = displaced.map(|displaced| displaced.connection.number);
+        (admission.id, numbers.collect())
+    }
+
+    fn identify(&mut self, id: Id, n: u32) -> (bool, Vec<usize>) {
+        let admission = self.pool.identify(id, source(n), false, self.now);
+        let displaced = admission.displaced.iter();
+        let numbers = displaced.map(|displaced| displaced.connection.number);
+        (admission.id.is_some(), numbers.collect())
+    }
+}
+
+#[test]
+fn a_slow_client_behind_the_balancer_does_not_use_up_what_the_others_need() {
+    let mut scene = Scene::new(limits(9, 8, 2));
+    // All of them have the balancer's address, and none is over a limit.
+    let slow: Vec<_> = (0..7).map(|_| scene.enter_unidentified()).collect();
+    assert!(
+        slow.iter()
+            .all(|(id, displaced)| id.is_some() && displaced.is_empty())
+    );
+    scene.after(ARRIVES_WITHIN);
+    let (ours, displaced) = scene.enter_unidentified();
+    assert!(displaced.is_empty());
+    // The flood goes on: the oldest that has waited longest gives way, not the one that has just come.
+    for oldest in 0..3 {
+        assert_eq!(scene.enter_unidentified().1, [oldest]);
+    }
+    assert_eq!(scene.identify(ours.unwrap(), 1), (true, vec![]));
+    scene.pool.progress(ours.unwrap(), scene.now);
+    for _ in 0..20 {
+        assert!(scene.enter_unidentified().0.is_some());
+    }
+    assert!(
+        scene.pool.members.contains_key(&ours.unwrap()),
+        "its handshake progresses"
+    );
+    assert_eq!(scene.pool.counts().handshake, 8);
+}
+
+#[test]
+fn the_limit_of_the_source_in_the_header_counts_once_it_has_arrived() {
+    let mut scene = Scene::new(limits(9, 8, 2));
+    let ids: Vec<Id> = (0..4)
+        .map(|_| scene.enter_unidentified().0.unwrap())
+        .collect();
+    assert_eq!(scene.identify(ids[0], 1), (true, vec![]));
+    assert_eq!(scene.identify(ids[1], 1), (true, vec![]));
+    assert_eq!(
+        scene.identify(ids[2], 1),
+        (true, vec![0]),
+        "the oldest of its source"
+    );
+    scene.pool.progress(ids[1], scene.now);
+    scene.pool.progress(ids[2], scene.now);
+    assert_eq!(scene.identify(ids[3], 1), (false, vec![]), "both progress");
+    assert_eq!(
+        scene.pool.members.len(),
+        2,
+        "the one that was refused is gone"
+    );
+    assert_eq!(scene.pool.leave(ids[3], scene.now), None);
+    assert_eq!(scene.pool.counts().handshake, 2);
+    // Another source has its own limit, and one that is known has none.
+    let other = scene.enter_unidentified().0.unwrap();
+    assert_eq!(scene.identify(other, 2), (true, vec![]));
+    scene.pool.verify(ids[1], scene.now);
+    for _ in 0..3 {
+        let id = scene.enter_unidentified().0.unwrap();
+        assert_eq!(scene.identify(id, 1), (true, vec![]));
+    }
+}
+
+#[test]
+fn an_exempt_source_and_one_that_was_displaced() {
+    let mut scene = Scene::new(limits(9, 8, 1));
+    for _ in 0..3 {
+        let id = scene.enter_unidentified().0.unwrap();
+        let admission = scene.pool.identify(id, source(1), true, scene.now);
+        assert!(admission.is_known && admission.id.is_some() && admission.displaced.is_empty());
+    }
+    let id = scene.enter_unidentified().0.unwrap();
+    scene.pool.leave(id, scene.now);
+    assert_eq!(scene.identify(id, 2), (false, vec![]));
+    assert_eq!(scene.pool.members.len(), 3);
+}

@@ -151,6 +151,17 @@ impl Unverified {
         self.put(id, place);
     }
 
+    /// Moves a connection to another source, as far as it has come.
+    pub(super) fn relocate(&mut self, id: Id, source: &Source) {
+        let Some(mut place) = self.take(id) else {
+            return;
+        };
+        self.forget_if_empty(&place.source);
+        self.end_arrivals(source);
+        place.source = source.clone();
+        self.put(id, place);
+    }
+
     /// A source with a second connection has no first one to be waited for.
     fn end_arrivals(&mut self, source: &Source) {
         let group = self.groups.get(source);

@@ -128,6 +128,43 @@ impl Run {
         });
     }
 
+    /// A PROXY header arrives: a connection moves to another source.
+    fn identify(&mut self, index: usize) {
+        let to = u32::try_from(self.random.below(7)).unwrap();
+        let (id, now) = (self.model.all[index].id, self.now);
+        let is_known = to == 0 || self.model.is_known(to, now);
+        let (mut expected, mut refused) = (Vec::new(), false);
+        while !is_known && self.model.count_of(to) >= self.limits.max_unverified_per_source {
+            let Some(victim) = self.model.victim(Some(to), now) else {
+                refused = true;
+                break;
+            };
+            expected.push(victim);
+            self.model.remove(victim);
+        }
+        let admission = self.pool.identify(id, source(to), to == 0, now);
+        assert_eq!(admission.displaced.len(), expected.len());
+        assert!(
+            expected
+                .iter()
+                .all(|gone| !self.pool.members.contains_key(gone))
+        );
+        assert_eq!(admission.is_known, is_known);
+        // It may have been the victim itself, when it is of the source already.
+        let is_there = self.model.all.iter().any(|facts| facts.id == id);
+        assert_eq!(admission.id.is_some(), is_there && !refused);
+        if refused || !is_there {
+            return self.model.remove(id);
+        }
+        for facts in &mut self.model.all {
+            facts.is_first &= facts.source != to || facts.id == id;
+            if facts.id == id {
+                facts.source = to;
+            }
+        }
+        self.note(to, is_known);
+    }
+
     /// Something happens to a connection.
     fn touch(&mut self, what: u64) {
         let count = u64::try_from(self.model.all.len()).unwrap();
@@ -156,6 +193,7 @@ impl Run {
                 facts.state = State::Lingering;
             }
             8 if facts.state == State::Established => self.verify(index),
+            8 if !facts.is_verified && facts.source != 0 => self.identify(index),
             9 => {
                 assert!(self.pool.leave(id, now).is_some());
                 self.model.remove(id);

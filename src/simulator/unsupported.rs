@@ -10,7 +10,7 @@ use super::wire;
 use super::world::World;
 
 /// Each of them, with what it would need.
-const OPERATIONS: [(&str, &str); 20] = [
+const OPERATIONS: [(&str, &str); 19] = [
     ("Decapsulate", "asymmetric keys"),
     ("DeleteImportedKeyMaterial", "imported key material"),
     ("DeriveSharedSecret", "asymmetric keys"),
@@ -20,7 +20,6 @@ const OPERATIONS: [(&str, &str); 20] = [
     ("GenerateDataKeyPair", "data key pairs"),
     ("GenerateDataKeyPairWithoutPlaintext", "data key pairs"),
     ("GenerateMac", "HMAC keys"),
-    ("GetKeyLastUsage", "a record of their last usage"),
     ("GetParametersForImport", "imported key material"),
     ("GetPublicKey", "asymmetric keys"),
     ("ImportKeyMaterial", "imported key material"),

@@ -2,9 +2,9 @@
 //!
 //! What it knows of KMS: custom key stores of type EXTERNAL_KEY_STORE, keys of origin EXTERNAL_KEY_STORE, and what answers for the rest.
 //! What it has not: IAM's own policies (each principal of an account has one that allows everything), Condition and Not… in key policies
-//! (such a statement never allows and always denies, and an event says so), any quota but that of the stores, and anything of a VPC
-//! endpoint service but its name: the proxy behind one is called like any other. Grant tokens are given and never needed, because a grant
-//! counts at once.
+//! (such a statement never allows and always denies, and an event says so), any quota but that of the stores, and of a VPC endpoint
+//! service anything but its name, owner and allowed accounts: the proxy behind one is called like any other. Grant tokens are given and
+//! never needed, because a grant counts at once.
 //!
 //! # Invariants
 //! - A blob made under one KMS key never decrypts under another, nor in another Region or account, nor after a bit was changed.

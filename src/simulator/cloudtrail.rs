@@ -48,7 +48,7 @@ pub struct TrailFaults {
     pub late_by: Duration,
 }
 
-/// Why there is no trail.
+/// The reason why a trail cannot be written.
 #[derive(Debug, Error)]
 pub enum TrailError {
     /// The directory cannot be made.

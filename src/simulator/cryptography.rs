@@ -169,7 +169,7 @@ fn ignores_ciphertext(
 fn check_algorithm(algorithm: Option<&str>) -> Result<(), Exception> {
     match algorithm {
         None | Some(ALGORITHM) => Ok(()),
-        Some(_) => Err(Kind::UnsupportedOperation
+        Some(_) => Err(Kind::InvalidKeyUsage
             .because("Keys in custom key stores encrypt with SYMMETRIC_DEFAULT only.")),
     }
 }
@@ -178,7 +178,7 @@ fn check_algorithm(algorithm: Option<&str>) -> Result<(), Exception> {
 pub(super) fn check_no_recipient(recipient: Option<&Value>) -> Result<(), Exception> {
     match recipient {
         None => Ok(()),
-        Some(_) => Err(Kind::UnsupportedOperation
+        Some(_) => Err(Kind::Validation
             .because("The simulator knows no Nitro enclaves: Recipient is not supported.")),
     }
 }

@@ -31,6 +31,7 @@ kinds! {
     InvalidArn = "InvalidArnException",
     InvalidCiphertext = "InvalidCiphertextException",
     InvalidGrantToken = "InvalidGrantTokenException",
+    InvalidKeyUsage = "InvalidKeyUsageException",
     InvalidMarker = "InvalidMarkerException",
     InvalidSignature = "InvalidSignatureException",
     KmsInternal = "KMSInternalException",

@@ -5,7 +5,7 @@ use super::grants::{Constraints, is_service};
 use super::patterns::{check_service_principal, check_source_arn};
 use super::wire::check_text;
 
-/// An ARN and the name of a service, of which one is there at the most.
+/// An ARN and the name of a service; a request may have one of the two.
 type Named<'a> = [&'a Option<String>; 2];
 
 /// Who gets the permissions of a new grant, and who may retire it.

@@ -58,7 +58,11 @@ pub(super) fn find<'a>(
 ) -> Result<Found<'a>, Exception> {
     let fits = (1..=2048).contains(&text.len());
     check(fits, "keyId", "Member must have length between 1 and 2048")?;
-    let name = parse(caller, text)?;
+    let name = parse(caller, text).map_err(|error| match names {
+        Names::Keys => error,
+        // The operations that take aliases do not all declare InvalidArnException.
+        Names::KeysAndAliases => Kind::NotFound.because(error.message),
+    })?;
     let region = caller.region.as_str();
     let (account, place) = (name.account, state.place(name.account, region));
     let id = match name.resource {

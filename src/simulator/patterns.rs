@@ -122,7 +122,7 @@ fn is_source_arn(arn: &str) -> bool {
         && !service.is_empty()
         && account.len() == 12
         && is_digits(account)
-        // A dot of the pattern is no line break.
+        // The dot of the pattern does not match a line break.
         && !resource.is_empty()
         && !resource.contains('\n')
 }

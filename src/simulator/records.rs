@@ -1,4 +1,4 @@
-//! What is recorded of a call when it has ended: the last usage of its keys, and its events in CloudTrail.
+//! Records each finished call: the last usage of its keys, and its CloudTrail events.
 
 use std::net::SocketAddr;
 
@@ -45,7 +45,7 @@ pub(super) fn finished(
         Some(_) => serde_json::from_slice(request.body).unwrap_or_default(),
     };
     let touched = world.read(|state| touched(state, &call.caller, &asked, answer.as_ref().ok()));
-    // Without randomness there is no id, and no event.
+    // An event needs random ids.
     let Ok(events) = accounts(call, &touched, answer.is_ok()) else {
         return;
     };

@@ -84,7 +84,7 @@ impl Create {
     fn check_type(&self) -> Result<(), Exception> {
         match self.custom_key_store_type.as_deref() {
             Some("EXTERNAL_KEY_STORE") => Ok(()),
-            None | Some("AWS_CLOUDHSM") => Err(Kind::UnsupportedOperation
+            None | Some("AWS_CLOUDHSM") => Err(Kind::Validation
                 .because("The simulator has custom key stores of type EXTERNAL_KEY_STORE only.")),
             Some(_) => Err(wire::invalid(
                 "customKeyStoreType",

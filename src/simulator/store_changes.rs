@@ -86,7 +86,7 @@ pub(super) async fn update(
 impl Update {
     fn check_form(&self) -> Result<(), Exception> {
         if self.key_store_password.is_some() || self.cloud_hsm_cluster_id.is_some() {
-            return Err(Kind::UnsupportedOperation.because(
+            return Err(Kind::Validation.because(
                 "CloudHsmClusterId and KeyStorePassword are for AWS CloudHSM key stores.",
             ));
         }

@@ -32,6 +32,17 @@ const OPERATIONS: [(&str, &str); 19] = [
     ("VerifyMac", "HMAC keys"),
 ];
 
+/// Those that do not declare UnsupportedOperationException.
+const NOT_FOR_THIS_KEY: [&str; 7] = [
+    "Decapsulate",
+    "DeriveSharedSecret",
+    "Encapsulate",
+    "GenerateMac",
+    "Sign",
+    "Verify",
+    "VerifyMac",
+];
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct AnyKey {
@@ -53,7 +64,12 @@ pub(super) fn answer(
     if let Some(id) = &request.key_id {
         world.read(|state| find(state, &call.caller, id, Names::KeysAndAliases).map(drop))?;
     }
-    Err(Kind::UnsupportedOperation.because(format!(
+    // What the operations declare for a key of another type.
+    let kind = match NOT_FOR_THIS_KEY.contains(&operation) {
+        true => Kind::InvalidKeyUsage,
+        false => Kind::UnsupportedOperation,
+    };
+    Err(kind.because(format!(
         "{operation} is not supported: keys in external key stores have no {what}."
     )))
 }

@@ -1,4 +1,4 @@
-//! When the records of a trail are written: every so often, in a file for each account and Region, and the last ones at the end.
+//! Writes the records of a trail at intervals, in one file per account and Region, and all remaining records at the end.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,7 +22,7 @@ const DIGEST_INTERVAL: Duration = Duration::from_secs(3600);
 /// By account and Region.
 type ByPlace<T> = BTreeMap<(String, String), Vec<T>>;
 
-/// What waits to be written.
+/// The records that are not written yet.
 pub(super) struct Delivery {
     settings: TrailSettings,
     fate: Fate,

@@ -84,7 +84,7 @@ impl Event<'_> {
         }
     }
 
-    /// What is not in every record.
+    /// Adds the members that not every record has.
     fn add_to(&self, record: &mut Map<String, Value>) {
         let mut put = |name: &str, value: Value| drop(record.insert(name.to_owned(), value));
         if let Err(error) = self.answer {

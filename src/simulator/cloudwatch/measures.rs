@@ -80,7 +80,7 @@ impl CloudWatch {
         self.days_to_expire(store, expires, name);
     }
 
-    /// What is true whether or not anything happens: XksProxyCertificateDaysToExpire and XksProxyCredentialAge, in days.
+    /// Publishes XksProxyCertificateDaysToExpire and XksProxyCredentialAge, in days.
     pub(in crate::simulator) fn ages(&self, store: StoreName<'_>, credential_seconds: f64) {
         let days = credential_seconds / SECONDS_A_DAY;
         self.publish(store, "XksProxyCredentialAge", &[], days);

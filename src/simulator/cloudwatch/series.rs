@@ -26,7 +26,7 @@ pub(super) struct Name {
     pub(super) dimensions: Vec<(&'static str, String)>,
 }
 
-/// What was measured, by minutes since 1970.
+/// The measured values, by minutes since 1970.
 pub(super) type Points = BTreeMap<i64, Sums>;
 
 /// The values of one minute, or of more.

@@ -32,7 +32,9 @@ def value_of(shape, name):
         return [value_of(shape.member, name)]
     if shape.type_name == "string":
         return shape.enum[0] if shape.enum else "a" * max(1, shape.metadata.get("min", 1))
-    return {"blob": b"blob", "integer": 8, "boolean": True, "map": {"a": "b"}}[shape.type_name]
+    if shape.type_name == "integer":
+        return max(8, shape.metadata.get("min", 8))
+    return {"blob": b"blob", "boolean": True, "map": {"a": "b"}, "timestamp": 2_000_000_000}[shape.type_name]
 
 
 def operations(kms):

@@ -63,6 +63,7 @@ mod store_rules;
 mod stores;
 mod tags;
 mod unsupported;
+mod usage_calls;
 mod wire;
 mod world;
 

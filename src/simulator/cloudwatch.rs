@@ -9,8 +9,10 @@ mod data;
 mod http;
 mod insights;
 mod measures;
+mod protocol;
 mod series;
 
-pub(super) use self::http::{Protocol, answer};
+pub(super) use self::http::answer;
 pub(super) use measures::{Measured, StoreName};
+pub(super) use protocol::Protocol;
 pub(super) use series::CloudWatch;

@@ -8,8 +8,8 @@ use super::caller::Call;
 use super::exception::{Exception, Kind};
 use super::world::World;
 use super::{
-    aliases, connect, cryptography, data_keys, grant_calls, key_calls, key_state, last_usage,
-    policy_calls, store_calls, store_changes, tags, unsupported,
+    aliases, connect, cryptography, data_keys, grant_calls, key_calls, key_state, policy_calls,
+    store_calls, store_changes, tags, unsupported, usage_calls,
 };
 
 /// What KMS calls itself in `X-Amz-Target`.
@@ -46,7 +46,7 @@ pub(super) async fn answer(
         "DisconnectCustomKeyStore" => connect::disconnect(world, call, body).await,
         "CreateKey" => key_calls::create(world, call, body).await,
         "DescribeKey" => key_calls::describe(world, call, body),
-        "GetKeyLastUsage" => last_usage::get(world, call, body),
+        "GetKeyLastUsage" => usage_calls::get(world, call, body),
         "ListKeys" => key_calls::list(world, call, body),
         "UpdateKeyDescription" => key_calls::describe_anew(world, call, body).await,
         "EnableKey" => key_state::enable(world, call, body).await,

@@ -1,26 +1,17 @@
-//! GetKeyLastUsage: the last successful cryptographic operation with each key.
+//! The last successful cryptographic operation with each key.
 //!
 //! It is kept in memory: `TrackingStartDate` is never earlier than the start of the simulator.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use serde_json::{Value, json};
-
-use super::authorize::authorize;
-use super::caller::Call;
-use super::context::Context;
-use super::exception::{Exception, Kind};
-use super::key_calls::KeyId;
-use super::keys::{Names, find};
 use super::state::now;
-use super::world::World;
 use crate::sync::poisoned;
 
 /// The last usage of every key.
 pub(super) struct LastUsages {
     /// Seconds since 1970.
-    since: f64,
+    pub(super) since: f64,
     /// By the key's ARN.
     usages: Mutex<HashMap<String, LastUsage>>,
 }
@@ -65,39 +56,9 @@ impl LastUsages {
         usages.insert(key_arn.to_owned(), usage);
     }
 
-    fn of(&self, key_arn: &str) -> Option<LastUsage> {
+    /// The last usage of a key, if there was one.
+    pub(super) fn of(&self, key_arn: &str) -> Option<LastUsage> {
         let usages = self.usages.lock().unwrap_or_else(poisoned);
         usages.get(key_arn).cloned()
     }
-}
-
-/// GetKeyLastUsage.
-pub(super) fn get(world: &World, call: &Call, body: &[u8]) -> Result<Value, Exception> {
-    let id = KeyId::of(body)?;
-    world.read(|state| {
-        let found = find(state, &call.caller, &id, Names::Keys)?;
-        let arn = found.arn();
-        if found.account != call.caller.account {
-            return Err(Kind::NotFound.because(format!("Key '{arn}' does not exist")));
-        }
-        authorize(&found, &call.caller, "GetKeyLastUsage", &Context::default())?;
-        let usages = &world.usages;
-        let usage = usages.of(&arn).map_or_else(
-            || json!({}),
-            |usage| {
-                json!({
-                    "Operation": usage.operation,
-                    "Timestamp": usage.at,
-                    "CloudTrailEventId": usage.event_id,
-                    "KmsRequestId": usage.request_id,
-                })
-            },
-        );
-        Ok(json!({
-            "KeyId": arn,
-            "KeyLastUsage": usage,
-            "TrackingStartDate": usages.since.max(found.key.created),
-            "KeyCreationDate": found.key.created,
-        }))
-    })
 }

@@ -65,7 +65,7 @@ pub(super) fn finished(
     let Some(trail) = &world.trail else { return };
     let shared = random::uuid().ok().filter(|_| events.len() > 1);
     for (account, id) in &events {
-        trail.add(Event {
+        let event = Event {
             call,
             operation: request.operation,
             asked: &asked,
@@ -77,7 +77,8 @@ pub(super) fn finished(
             source: source(request.head),
             user_agent: text(request.head, "user-agent"),
             invoked_by: text(request.head, VIA),
-        });
+        };
+        trail.add(event.record());
     }
 }
 

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::TrailSettings;
+use super::entry::Record;
 use super::faults::{Fate, When};
 use super::files::{write_digest, write_records};
-use super::record::Record;
+use super::settings::TrailSettings;
 
 /// The most records that wait for a delivery; one more, and they are written at once.
 const MOST_WAITING: usize = 10_000;

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::TrailFaults;
-use super::record::Record;
+use super::entry::Record;
+use super::settings::TrailFaults;
 
 /// Decides what becomes of each record.
 pub(super) struct Fate {

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
 use super::super::random;
-use super::record::{Record, event_time};
+use super::entry::{Record, event_time};
 
 /// The name of the trail, in names of digests.
 const TRAIL: &str = "kms-simulator";

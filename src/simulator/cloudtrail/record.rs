@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 
 use super::super::caller::Call;
 use super::super::exception::{Exception, Kind};
+use super::entry::{Record, event_time};
 use super::identity::user_identity;
 use super::parameters::{request_parameters, response_elements};
 
@@ -38,19 +39,9 @@ pub(in crate::simulator) struct Event<'a> {
     pub(in crate::simulator) invoked_by: Option<&'a str>,
 }
 
-/// A record, with where and when it belongs.
-#[derive(Clone, Debug)]
-pub(super) struct Record {
-    pub(super) account: String,
-    pub(super) region: String,
-    /// UTC, whole seconds.
-    pub(super) time: OffsetDateTime,
-    pub(super) value: Value,
-}
-
 impl Event<'_> {
     /// The record.
-    pub(super) fn record(&self) -> Record {
+    pub(in crate::simulator) fn record(&self) -> Record {
         let time = OffsetDateTime::now_utc();
         let caller = &self.call.caller;
         let service = self.invoked_by.filter(|_| caller.account == self.recipient);
@@ -128,17 +119,6 @@ fn is_read_only(operation: &str) -> bool {
     let reads = ["Describe", "List", "Get", "Generate"];
     matches!(operation, "Decrypt" | "Encrypt" | "ReEncrypt")
         || reads.iter().any(|prefix| operation.starts_with(prefix))
-}
-
-/// `2022-11-24T00:26:58Z`.
-pub(super) fn event_time(time: OffsetDateTime) -> String {
-    let (date, clock) = (time.date(), time.time());
-    format!(
-        "{date}T{:02}:{:02}:{:02}Z",
-        clock.hour(),
-        clock.minute(),
-        clock.second()
-    )
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 //!
 //! What it knows of KMS: custom key stores of type EXTERNAL_KEY_STORE, keys of origin EXTERNAL_KEY_STORE, and what answers for the rest.
 //! What it has not: IAM's own policies (each principal of an account has one that allows everything), Condition and Not… in key policies
-//! (such a statement never allows and always denies, and an event says so), any quota but that of the stores, and anything of a VPC
-//! endpoint service but its name: the proxy behind one is called like any other. Grant tokens are given and never needed, because a grant
-//! counts at once.
+//! (such a statement never allows and always denies, and an event says so), any quota but that of the stores, and of a VPC endpoint
+//! service anything but its name, owner and allowed accounts: the proxy behind one is called like any other. Grant tokens are given and
+//! never needed, because a grant counts at once.
 //!
 //! # Invariants
 //! - A blob made under one KMS key never decrypts under another, nor in another Region or account, nor after a bit was changed.
@@ -19,6 +19,8 @@ mod blob;
 mod caller;
 mod calls;
 mod client_certificate;
+mod cloudtrail;
+mod cloudwatch;
 mod connect;
 mod context;
 mod counters;
@@ -26,22 +28,28 @@ mod credentials;
 mod cryptography;
 mod data_keys;
 mod dispatch;
+mod endpoint_services;
 mod events;
 mod exception;
 mod faults;
 mod grant_calls;
+mod grant_parties;
 mod grants;
 mod identity;
 mod key_calls;
 mod key_state;
 mod keys;
+mod last_usage;
 mod link;
 mod metadata;
 mod pages;
+mod partition;
+mod patterns;
 mod policy;
 mod policy_calls;
 mod quota;
 mod random;
+mod records;
 mod run;
 mod seal;
 mod sealing;
@@ -55,11 +63,14 @@ mod store_rules;
 mod stores;
 mod tags;
 mod unsupported;
+mod usage_calls;
 mod wire;
 mod world;
 
 pub use client_certificate::ClientCertificateKind;
+pub use cloudtrail::{TrailError, TrailFaults, TrailSettings};
 pub use credentials::{CredentialsError, KmsCredentials};
+pub use endpoint_services::{EndpointService, EndpointServices};
 pub use identity::IdentityError;
 pub use run::{StartError, run};
 pub use settings::Settings;

@@ -11,7 +11,10 @@ use clap::Parser;
 use super::exit::{ExitStatus, Refusal};
 use super::files::{read, read_text};
 use crate::client;
-use crate::simulator::{self, ClientCertificateKind, KmsCredentials, Settings, StartError};
+use crate::simulator::{
+    self, ClientCertificateKind, EndpointService, EndpointServices, KmsCredentials, Settings,
+    StartError, TrailFaults, TrailSettings,
+};
 
 /// AWS KMS on this machine, as far as external key stores go: for the AWS CLI and SDKs on one side, any XKS proxy on the other.
 #[derive(Parser)]
@@ -58,9 +61,31 @@ pub(super) struct KmsSimulator {
     /// How long a proxy has for an answer.
     #[arg(long, value_name = "DURATION", default_value = "250ms", value_parser = duration)]
     timeout: Duration,
+    /// A VPC endpoint service: its name, the account that has it, and other accounts whose principals may connect. With at least one,
+    /// there are no others.
+    #[arg(long, value_name = "NAME=OWNER[,ACCOUNT…]", value_parser = endpoint_service)]
+    vpc_endpoint_service: Vec<(String, EndpointService)>,
     /// From one health check of a connected store to the next.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     health_interval: Duration,
+    /// Write the events of all accounts as CloudTrail's files, as in a bucket: DIR/AWSLogs/ACCOUNT/CloudTrail/….
+    #[arg(long, value_name = "DIR")]
+    cloudtrail: Option<PathBuf>,
+    /// From one delivery of CloudTrail's files to the next.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, requires = "cloudtrail")]
+    cloudtrail_interval: Duration,
+    /// Never deliver each N-th record.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), requires = "cloudtrail")]
+    cloudtrail_lose: Option<u64>,
+    /// Deliver each N-th record twice.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), requires = "cloudtrail")]
+    cloudtrail_repeat: Option<u64>,
+    /// Deliver each N-th record late.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), requires = "cloudtrail")]
+    cloudtrail_delay: Option<u64>,
+    /// How late.
+    #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = duration, requires = "cloudtrail")]
+    cloudtrail_delay_by: Duration,
     /// Print events as JSON lines.
     #[arg(long)]
     json: bool,
@@ -93,6 +118,7 @@ impl KmsSimulator {
             let found = client::authorities(&read(file)?);
             authorities.extend(found.map_err(|fault| faulty(file, fault))?);
         }
+        let trail = self.trail();
         Ok(Settings {
             listen: self.listen,
             authorities,
@@ -103,8 +129,26 @@ impl KmsSimulator {
             state: self.state,
             quota: self.quota,
             timeout: self.timeout,
+            endpoint_services: EndpointServices::new(self.vpc_endpoint_service),
             health_interval: self.health_interval,
+            trail,
             json: self.json,
+        })
+    }
+}
+
+impl KmsSimulator {
+    fn trail(&self) -> Option<TrailSettings> {
+        let directory = self.cloudtrail.clone()?;
+        Some(TrailSettings {
+            directory,
+            interval: self.cloudtrail_interval,
+            faults: TrailFaults {
+                lost: self.cloudtrail_lose,
+                doubled: self.cloudtrail_repeat,
+                late: self.cloudtrail_delay,
+                late_by: self.cloudtrail_delay_by,
+            },
         })
     }
 }
@@ -123,7 +167,9 @@ fn faulty(file: &Path, what: &str) -> Refusal {
 
 fn refusal(error: StartError) -> Refusal {
     let status = match error {
-        StartError::State(_) | StartError::Identity(_) => ExitStatus::BadConfiguration,
+        StartError::State(_) | StartError::Identity(_) | StartError::Trail(_) => {
+            ExitStatus::BadConfiguration
+        }
         StartError::Listen(..)
         | StartError::Machine(_)
         | StartError::Metrics(_)
@@ -137,6 +183,24 @@ fn resolved(text: &str) -> Result<(String, SocketAddr), String> {
     let (name, address) = text.split_once('=').ok_or_else(wrong)?;
     let address = address.parse().map_err(|_| wrong())?;
     Ok((name.to_ascii_lowercase(), address))
+}
+
+fn endpoint_service(text: &str) -> Result<(String, EndpointService), String> {
+    let wrong = || "NAME=OWNER[,ACCOUNT…] is needed, with accounts of 12 digits".to_owned();
+    let (name, accounts) = text.split_once('=').ok_or_else(wrong)?;
+    let accounts: Vec<_> = accounts.split(',').map(str::to_owned).collect();
+    let is_account = |text: &String| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+    let (owner, allowed) = accounts.split_first().ok_or_else(wrong)?;
+    match !name.is_empty() && accounts.iter().all(is_account) {
+        true => Ok((
+            name.to_owned(),
+            EndpointService {
+                owner: owner.clone(),
+                allowed: allowed.iter().cloned().collect(),
+            },
+        )),
+        false => Err(wrong()),
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -206,6 +270,10 @@ mod tests {
             ["--resolve", "a=b"],
             ["--timeout", "0s"],
             ["--quota", "0"],
+            ["--vpc-endpoint-service", "name"],
+            ["--vpc-endpoint-service", "name=1"],
+            ["--vpc-endpoint-service", "=111122223333"],
+            ["--vpc-endpoint-service", "name=111122223333,"],
             ["--health-interval", "x"],
         ] {
             assert!(

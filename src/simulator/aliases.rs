@@ -116,7 +116,12 @@ fn target_of(
     target: &str,
     action: &str,
 ) -> Result<String, Exception> {
-    let found = find(state, caller, target, Names::Keys)?;
+    let found = find(state, caller, target, Names::Keys);
+    // These operations do not declare InvalidArnException.
+    let found = found.map_err(|error| match error.kind {
+        Kind::InvalidArn => Kind::Validation.because(error.message),
+        _ => error,
+    })?;
     check(
         found.account == caller.account,
         "targetKeyId",

@@ -8,13 +8,16 @@ use std::time::SystemTime;
 
 use http::request::Parts;
 
+use super::cloudwatch::Protocol;
 use super::credentials::{KmsCredentials, account_of};
 use super::exception::{Exception, Kind};
+use super::partition::root_arn;
 use super::world::World;
 use crate::sigv4::{Denied, PathForm, Scope, SignedRequest, Verifier};
 
-/// The service of the credential scope.
+/// The services of credential scopes.
 const SERVICE: &str = "kms";
+const CLOUDWATCH: &str = "monitoring";
 
 /// The account of who does not say.
 const NO_ACCOUNT: &str = "000000000000";
@@ -81,7 +84,10 @@ fn verified(
         credentials: callers.credentials(),
         scope: Scope {
             region,
-            service: SERVICE,
+            service: match Protocol::of(head) {
+                None => SERVICE,
+                Some(_) => CLOUDWATCH,
+            },
         },
         path_form: PathForm::Normalized,
     };
@@ -103,7 +109,7 @@ fn anybody(id: &str, region: &str) -> Caller {
     Caller {
         account: account.to_owned(),
         region: region.to_owned(),
-        principal: format!("arn:aws:iam::{account}:root"),
+        principal: root_arn(region, account),
         is_named: false,
     }
 }

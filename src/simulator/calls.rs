@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::answers::{self, Health};
 use super::caller::Call;
+use super::cloudwatch::{Measured, StoreName};
 use super::events::timestamp;
 use super::faults::ProxyFault;
 use super::link::{Attempt, Link};
@@ -202,8 +203,31 @@ impl Asker<'_> {
         if let Some(fault) = fault {
             counters.failed(store, operation, fault);
         }
-        if let Some(expires) = attempt.expires {
-            counters.certificate(store, expires, now());
+        if let Some(shown) = &attempt.shown {
+            counters.certificate(store, shown.expires, now());
+        }
+        self.publish(operation, attempt, fault);
+    }
+
+    /// What CloudWatch gets, of stores that exist.
+    fn publish(&self, operation: &str, attempt: &Attempt, fault: Option<ProxyFault>) {
+        let Some(id) = self.store else { return };
+        let store = StoreName {
+            account: self.account,
+            region: self.region,
+            id,
+        };
+        let has_latency = attempt.outcome.is_ok() || fault == Some(ProxyFault::TimedOut);
+        let measured = Measured {
+            kms_operation: self.kms_operation,
+            xks_operation: operation,
+            latency: has_latency.then_some(attempt.took),
+            fault,
+        };
+        self.world.cloudwatch.attempt(store, measured);
+        if let Some(shown) = &attempt.shown {
+            let cloudwatch = &self.world.cloudwatch;
+            cloudwatch.certificate(store, shown.expires, &shown.name);
         }
     }
 

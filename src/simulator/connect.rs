@@ -6,8 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::answers::Health;
 use super::caller::{Call, Caller};
 use super::calls::{Asker, serving};
+use super::cloudwatch::StoreName;
 use super::exception::{Exception, Kind, no_store};
 use super::faults::ConnectionError;
 use super::link::{Link, Recipe};
@@ -101,7 +103,10 @@ async fn first_health(
     let asker = Asker::for_health(world, &link, Some(store), "ConnectCustomKeyStore", call);
     let health = asker.health().await;
     if let Ok(health) = health {
-        world.counters.health(store, health);
+        let Caller {
+            account, region, ..
+        } = &call.caller;
+        publish_health(world, account, region, store, health);
     }
     health
         .and_then(serving)
@@ -222,14 +227,31 @@ async fn check_health(
     let Some((link, since)) = found else {
         return Ok(());
     };
-    world.counters.credential_age(id, now() - since);
+    let age = now() - since;
+    world.counters.credential_age(id, age);
+    let store = StoreName {
+        account,
+        region,
+        id,
+    };
+    world.cloudwatch.ages(store, age);
     let Some(link) = link else { return Ok(()) };
     let call = own_call(account, region)?;
     let asker = Asker::for_health(world, &link, Some(id), "KmsHealthCheck", &call);
     if let Ok(health) = asker.health().await {
-        world.counters.health(id, health);
+        publish_health(world, account, region, id, health);
     }
     Ok(())
+}
+
+fn publish_health(world: &World, account: &str, region: &str, id: &str, health: Health) {
+    let store = StoreName {
+        account,
+        region,
+        id,
+    };
+    world.counters.health(id, health);
+    world.cloudwatch.health(store, health);
 }
 
 fn stores(world: &World) -> Vec<(String, String, String)> {

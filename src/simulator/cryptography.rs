@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::caller::Call;
 use super::context::{Context, Pairs};
-use super::exception::{Exception, Kind, rehearsed};
+use super::exception::{Exception, Kind, rehearsal, rehearsed};
 use super::sealing::{Source, open, seal, usable};
 use super::wire::{self, Bytes, base64, check, need};
 use super::world::World;
@@ -58,15 +58,21 @@ struct Decrypt {
     encryption_algorithm: Option<String>,
     recipient: Option<Value>,
     dry_run: Option<bool>,
+    dry_run_modifiers: Option<Vec<String>>,
 }
 
 /// Decrypt.
 pub(super) async fn decrypt(world: &World, call: &Call, body: &[u8]) -> Result<Value, Exception> {
     let request: Decrypt = wire::parse(body)?;
-    let bytes = need(&request.ciphertext_blob, "ciphertextBlob")?.0.expose();
     check_algorithm(request.encryption_algorithm.as_deref())?;
     check_no_recipient(request.recipient.as_ref())?;
     let context = Context::new(request.encryption_context)?;
+    if ignores_ciphertext(request.dry_run, request.dry_run_modifiers.as_deref())? {
+        let id = need(&request.key_id, "keyId")?;
+        world.read(|state| usable(state, call, id, "Decrypt", &context))?;
+        return Err(rehearsal());
+    }
+    let bytes = need(&request.ciphertext_blob, "ciphertextBlob")?.0.expose();
     let source = Source {
         bytes,
         id: request.key_id.as_deref(),
@@ -93,6 +99,7 @@ struct ReEncrypt {
     source_encryption_algorithm: Option<String>,
     destination_encryption_algorithm: Option<String>,
     dry_run: Option<bool>,
+    dry_run_modifiers: Option<Vec<String>>,
 }
 
 /// ReEncrypt.
@@ -102,12 +109,20 @@ pub(super) async fn re_encrypt(
     body: &[u8],
 ) -> Result<Value, Exception> {
     let request: ReEncrypt = wire::parse(body)?;
-    let bytes = need(&request.ciphertext_blob, "ciphertextBlob")?.0.expose();
     let to = need(&request.destination_key_id, "destinationKeyId")?;
     check_algorithm(request.source_encryption_algorithm.as_deref())?;
     check_algorithm(request.destination_encryption_algorithm.as_deref())?;
     let before = Context::new(request.source_encryption_context)?;
     let after = Context::new(request.destination_encryption_context)?;
+    if ignores_ciphertext(request.dry_run, request.dry_run_modifiers.as_deref())? {
+        let from = need(&request.source_key_id, "sourceKeyId")?;
+        world.read(|state| {
+            usable(state, call, from, "ReEncryptFrom", &before)?;
+            usable(state, call, to, "ReEncryptTo", &after)
+        })?;
+        return Err(rehearsal());
+    }
+    let bytes = need(&request.ciphertext_blob, "ciphertextBlob")?.0.expose();
     let source = Source {
         bytes,
         id: request.source_key_id.as_deref(),
@@ -129,10 +144,32 @@ pub(super) async fn re_encrypt(
     }))
 }
 
+/// Whether the request is a dry run that looks at permissions only, and needs no ciphertext.
+fn ignores_ciphertext(
+    dry_run: Option<bool>,
+    modifiers: Option<&[String]>,
+) -> Result<bool, Exception> {
+    let modifiers = modifiers.unwrap_or_default();
+    check(
+        modifiers
+            .iter()
+            .all(|modifier| modifier == "IGNORE_CIPHERTEXT"),
+        "dryRunModifiers",
+        "Member must satisfy enum value set: [IGNORE_CIPHERTEXT]",
+    )?;
+    match (modifiers.is_empty(), dry_run) {
+        (true, _) => Ok(false),
+        (false, Some(true)) => Ok(true),
+        (false, _) => {
+            Err(Kind::Validation.because("DryRunModifiers can be specified only with DryRun."))
+        }
+    }
+}
+
 fn check_algorithm(algorithm: Option<&str>) -> Result<(), Exception> {
     match algorithm {
         None | Some(ALGORITHM) => Ok(()),
-        Some(_) => Err(Kind::UnsupportedOperation
+        Some(_) => Err(Kind::InvalidKeyUsage
             .because("Keys in custom key stores encrypt with SYMMETRIC_DEFAULT only.")),
     }
 }
@@ -141,7 +178,7 @@ fn check_algorithm(algorithm: Option<&str>) -> Result<(), Exception> {
 pub(super) fn check_no_recipient(recipient: Option<&Value>) -> Result<(), Exception> {
     match recipient {
         None => Ok(()),
-        Some(_) => Err(Kind::UnsupportedOperation
+        Some(_) => Err(Kind::Validation
             .because("The simulator knows no Nitro enclaves: Recipient is not supported.")),
     }
 }

@@ -4,13 +4,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::caller::Call;
+use super::caller::{Call, Caller};
 use super::context::{Context, Pairs};
 use super::cryptography::check_no_recipient;
-use super::exception::{Exception, Kind, rehearsed};
+use super::exception::{Exception, Kind, no_store, rehearsed};
 use super::random;
 use super::sealing::{seal, usable};
-use super::wire::{self, base64, need};
+use super::wire::{self, base64, check_text, need};
 use super::world::World;
 
 #[derive(Deserialize)]
@@ -75,11 +75,20 @@ struct Random {
 }
 
 /// GenerateRandom. An external key store makes no randomness.
-pub(super) fn random(body: &[u8]) -> Result<Value, Exception> {
+pub(super) fn random(world: &World, call: &Call, body: &[u8]) -> Result<Value, Exception> {
     let request: Random = wire::parse(body)?;
     let length = number_of_bytes(*need(&request.number_of_bytes, "numberOfBytes")?)?;
     check_no_recipient(request.recipient.as_ref())?;
-    if request.custom_key_store_id.is_some() {
+    if let Some(id) = &request.custom_key_store_id {
+        check_text(id, 1..=64, |_| true, "customKeyStoreId")?;
+        let Caller {
+            account, region, ..
+        } = &call.caller;
+        world.read(|state| {
+            let place = state.place(account, region);
+            let store = place.and_then(|place| place.stores.get(id));
+            store.map(drop).ok_or_else(|| no_store(id))
+        })?;
         return Err(Kind::UnsupportedOperation
             .because("GenerateRandom is not supported in external key stores."));
     }

@@ -9,7 +9,7 @@ use super::exception::{Exception, Kind};
 use super::world::World;
 use super::{
     aliases, connect, cryptography, data_keys, grant_calls, key_calls, key_state, policy_calls,
-    store_calls, store_changes, tags, unsupported,
+    store_calls, store_changes, tags, unsupported, usage_calls,
 };
 
 /// What KMS calls itself in `X-Amz-Target`.
@@ -36,7 +36,7 @@ pub(super) async fn answer(
         "GenerateDataKeyWithoutPlaintext" => {
             data_keys::data_key(world, call, body, "GenerateDataKeyWithoutPlaintext").await
         }
-        "GenerateRandom" => data_keys::random(body),
+        "GenerateRandom" => data_keys::random(world, call, body),
         "ReEncrypt" => cryptography::re_encrypt(world, call, body).await,
         "CreateCustomKeyStore" => store_calls::create(world, call, body).await,
         "DescribeCustomKeyStores" => store_calls::describe(world, call, body),
@@ -46,6 +46,7 @@ pub(super) async fn answer(
         "DisconnectCustomKeyStore" => connect::disconnect(world, call, body).await,
         "CreateKey" => key_calls::create(world, call, body).await,
         "DescribeKey" => key_calls::describe(world, call, body),
+        "GetKeyLastUsage" => usage_calls::get(world, call, body),
         "ListKeys" => key_calls::list(world, call, body),
         "UpdateKeyDescription" => key_calls::describe_anew(world, call, body).await,
         "EnableKey" => key_state::enable(world, call, body).await,

@@ -31,6 +31,7 @@ kinds! {
     InvalidArn = "InvalidArnException",
     InvalidCiphertext = "InvalidCiphertextException",
     InvalidGrantToken = "InvalidGrantTokenException",
+    InvalidKeyUsage = "InvalidKeyUsageException",
     InvalidMarker = "InvalidMarkerException",
     InvalidSignature = "InvalidSignatureException",
     KmsInternal = "KMSInternalException",
@@ -55,7 +56,9 @@ kinds! {
     XksProxyUriEndpointInUse = "XksProxyUriEndpointInUseException",
     XksProxyUriInUse = "XksProxyUriInUseException",
     XksProxyUriUnreachable = "XksProxyUriUnreachableException",
+    XksProxyVpcEndpointServiceInvalidConfiguration = "XksProxyVpcEndpointServiceInvalidConfigurationException",
     XksProxyVpcEndpointServiceInUse = "XksProxyVpcEndpointServiceInUseException",
+    XksProxyVpcEndpointServiceNotFound = "XksProxyVpcEndpointServiceNotFoundException",
 }
 
 impl Kind {
@@ -102,12 +105,14 @@ pub(super) fn no_store(named: &str) -> Exception {
 /// What a call that would have succeeded answers when it was only a rehearsal.
 pub(super) fn rehearsed(dry_run: Option<bool>) -> Result<(), Exception> {
     match dry_run {
-        Some(true) => {
-            Err(Kind::DryRun
-                .because("The request would have succeeded, but the DryRun option is set."))
-        }
+        Some(true) => Err(rehearsal()),
         _ => Ok(()),
     }
+}
+
+/// The answer to a rehearsal that went well.
+pub(super) fn rehearsal() -> Exception {
+    Kind::DryRun.because("The request would have succeeded, but the DryRun option is set.")
 }
 
 #[cfg(test)]

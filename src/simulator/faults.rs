@@ -103,7 +103,7 @@ fn row(fault: ProxyFault) -> Row {
         ),
         ProxyFault::Named(E::UnsupportedOperation) => Row::of(
             K::XksProxyInvalidResponse,
-            K::XksProxyInvalidResponse,
+            unusable,
             Code::XksProxyInvalidResponse,
         ),
         ProxyFault::Named(E::DependencyTimeout | E::Throttling) | ProxyFault::TimedOut => {

@@ -10,9 +10,11 @@ use super::caller::{Call, Caller};
 use super::context::Context;
 use super::credentials::account_of;
 use super::exception::{Exception, Kind, rehearsed};
-use super::grants::{Constraints, Grant, OPERATIONS, is_grantee};
+use super::grant_parties::{Parties, party};
+use super::grants::{Constraints, Grant, OPERATIONS, is_grantee, is_service};
 use super::keys::{Found, Names, Where, find, key_mut, locate};
 use super::pages::Paging;
+use super::partition::root_arn;
 use super::random;
 use super::state::{State, now};
 use super::wire::{self, base64, check, check_text, need};
@@ -23,7 +25,9 @@ use super::world::World;
 struct Create {
     key_id: Option<String>,
     grantee_principal: Option<String>,
+    grantee_service_principal: Option<String>,
     retiring_principal: Option<String>,
+    retiring_service_principal: Option<String>,
     operations: Option<Vec<String>>,
     constraints: Option<Constraints>,
     name: Option<String>,
@@ -56,11 +60,12 @@ pub(super) async fn create(
 
 impl Create {
     fn grant(&self, caller: &Caller) -> Result<Grant, Exception> {
-        let grantee = need(&self.grantee_principal, "granteePrincipal")?;
-        check_principal(grantee, "granteePrincipal")?;
-        if let Some(retiring) = &self.retiring_principal {
-            check_principal(retiring, "retiringPrincipal")?;
+        let (grantee, retiring) = Parties {
+            grantee: [&self.grantee_principal, &self.grantee_service_principal],
+            retiring: [&self.retiring_principal, &self.retiring_service_principal],
+            constraints: self.constraints.as_ref(),
         }
+        .checked()?;
         if let Some(name) = &self.name {
             let is_legal =
                 |b: u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'/' | b'_' | b'-');
@@ -80,9 +85,9 @@ impl Create {
             token: base64(&random::bytes::<96>()?),
             name: self.name.clone(),
             created: now(),
-            grantee: grantee.clone(),
-            retiring: self.retiring_principal.clone(),
-            issuer: format!("arn:aws:iam::{}:root", caller.account),
+            grantee,
+            retiring,
+            issuer: root_arn(&caller.region, &caller.account),
             operations: operations.clone(),
             constraints: self.constraints.clone(),
         })
@@ -108,22 +113,15 @@ impl Grant {
     }
 }
 
-fn check_principal(principal: &str, member: &str) -> Result<(), Exception> {
-    let is_legal = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b);
-    check_text(principal, 1..=256, is_legal, member)?;
-    match principal.starts_with("arn:") {
-        true => Ok(()),
-        false => Err(Kind::InvalidArn.because(format!("{member} is not the ARN of a principal."))),
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct List {
     key_id: Option<String>,
     grant_id: Option<String>,
     grantee_principal: Option<String>,
+    grantee_service_principal: Option<String>,
     retiring_principal: Option<String>,
+    retiring_service_principal: Option<String>,
     #[serde(flatten)]
     paging: Paging,
 }
@@ -132,13 +130,15 @@ struct List {
 pub(super) fn list(world: &World, call: &Call, body: &[u8]) -> Result<Value, Exception> {
     let request: List = wire::parse(body)?;
     let id = need(&request.key_id, "keyId")?;
+    let grantee = [
+        &request.grantee_principal,
+        &request.grantee_service_principal,
+    ];
+    let grantee = party(grantee, "grantee")?;
     world.read(|state| {
         let found = find(state, &call.caller, id, Names::Keys)?;
         authorize(&found, &call.caller, "ListGrants", &Context::default())?;
-        let (wanted, grantee) = (
-            request.grant_id.as_deref(),
-            request.grantee_principal.as_deref(),
-        );
+        let (wanted, grantee) = (request.grant_id.as_deref(), grantee.as_deref());
         if wanted.is_some_and(|wanted| !found.key.grants.contains_key(wanted)) {
             return Err(no_grant());
         }
@@ -156,13 +156,25 @@ pub(super) fn list(world: &World, call: &Call, body: &[u8]) -> Result<Value, Exc
 /// ListRetirableGrants: of a principal of the caller's account, also on keys of other accounts.
 pub(super) fn list_retirable(world: &World, call: &Call, body: &[u8]) -> Result<Value, Exception> {
     let request: List = wire::parse(body)?;
-    let principal = need(&request.retiring_principal, "retiringPrincipal")?;
-    check_principal(principal, "retiringPrincipal")?;
-    let is_own = account_of(principal) == Some(call.caller.account.as_str());
+    let principal = [
+        &request.retiring_principal,
+        &request.retiring_service_principal,
+    ];
+    let principal = party(principal, "retiring")?;
+    let principal = principal.ok_or_else(|| {
+        Kind::Validation
+            .because("Either RetiringPrincipal or RetiringServicePrincipal must be specified.")
+    })?;
+    // A service's grants are listed to the service only.
+    let is_own = match is_service(&principal) {
+        true => call.caller.principal == principal,
+        false => account_of(&principal) == Some(call.caller.account.as_str()),
+    };
     world.read(|state| {
         let grants = grants(state, &call.caller.region);
-        let is_meant =
-            |(_, grant): &(Found<'_>, &Grant)| is_own && grant.retiring.as_ref() == Some(principal);
+        let is_meant = |(_, grant): &(Found<'_>, &Grant)| {
+            is_own && grant.retiring.as_ref() == Some(&principal)
+        };
         let mut meant: Vec<_> = grants.filter(is_meant).collect();
         meant.sort_by(|(_, a), (_, b)| a.id.cmp(&b.id));
         let items = meant

@@ -14,7 +14,9 @@ pub(super) struct Grant {
     pub(super) name: Option<String>,
     /// Seconds since 1970.
     pub(super) created: f64,
+    /// The ARN of a principal, or the name of a service principal: [`is_service`].
     pub(super) grantee: String,
+    /// As `grantee`.
     pub(super) retiring: Option<String>,
     /// The account that gave it, as its root.
     pub(super) issuer: String,
@@ -30,6 +32,9 @@ pub(super) struct Constraints {
     pub(super) encryption_context_subset: Option<Pairs>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) encryption_context_equals: Option<Pairs>,
+    /// The resource on whose behalf a service asks: `aws:SourceArn` of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) source_arn: Option<String>,
 }
 
 /// What a grant may be for, of what a key in an external key store can do.
@@ -60,10 +65,9 @@ impl Grant {
     fn allows(&self, principal: &str, action: &str, context: &Context) -> bool {
         let is_meant =
             is_grantee(&self.grantee, principal) && self.operations.iter().any(|op| op == action);
-        let constraints = self
-            .constraints
-            .as_ref()
-            .filter(|_| WITH_CONTEXT.contains(&action));
+        let constraints = self.constraints.as_ref().filter(|constraints| {
+            WITH_CONTEXT.contains(&action) || constraints.source_arn.is_some()
+        });
         is_meant && constraints.is_none_or(|constraints| constraints.hold(context.pairs()))
     }
 
@@ -79,8 +83,14 @@ impl Grant {
         put("GrantId", json!(self.id));
         put("Name", json!(self.name));
         put("CreationDate", json!(self.created));
-        put("GranteePrincipal", json!(self.grantee));
-        put("RetiringPrincipal", json!(self.retiring));
+        match is_service(&self.grantee) {
+            true => put("GranteeServicePrincipal", json!(self.grantee)),
+            false => put("GranteePrincipal", json!(self.grantee)),
+        }
+        match self.retiring.as_deref().is_some_and(is_service) {
+            true => put("RetiringServicePrincipal", json!(self.retiring)),
+            false => put("RetiringPrincipal", json!(self.retiring)),
+        }
         put("IssuingAccount", json!(self.issuer));
         put("Operations", json!(self.operations));
         put("Constraints", json!(self.constraints));
@@ -90,6 +100,10 @@ impl Grant {
 
 impl Constraints {
     fn hold(&self, context: &Pairs) -> bool {
+        // No caller has an aws:SourceArn.
+        if self.source_arn.is_some() {
+            return false;
+        }
         let equals = self.encryption_context_equals.as_ref();
         let subset = self.encryption_context_subset.as_ref();
         equals.is_none_or(|wanted| wanted == context)
@@ -99,6 +113,11 @@ impl Constraints {
                     .all(|(key, value)| context.get(key) == Some(value))
             })
     }
+}
+
+/// Whether a party of a grant is a service principal. Its name has no colon, and every ARN begins with `arn:`.
+pub(super) fn is_service(party: &str) -> bool {
+    !party.starts_with("arn:")
 }
 
 /// Whether a grant lets this principal do this.

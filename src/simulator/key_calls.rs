@@ -15,6 +15,8 @@ use super::keys::{Found, Names, find, key_arn, key_mut, locate};
 use super::link::Link;
 use super::metadata::described;
 use super::pages::Paging;
+use super::partition::root_arn;
+use super::patterns::check_xks_key_id;
 use super::policy::default_policy;
 use super::policy_calls::{check_policy, tell_not_understood};
 use super::random;
@@ -53,12 +55,7 @@ pub(super) async fn create(
     request.check_supported()?;
     let store = need(&request.custom_key_store_id, "customKeyStoreId")?;
     let xks_key_id = need(&request.xks_key_id, "xksKeyId")?;
-    check_text(
-        xks_key_id,
-        1..=128,
-        |b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'),
-        "xksKeyId",
-    )?;
+    check_xks_key_id(xks_key_id)?;
     let caller = &call.caller;
     let key = request.key(call, store, xks_key_id)?;
     let is_usable = |place: &Place| usable_store(place, store, xks_key_id);
@@ -168,7 +165,7 @@ impl Create {
         )?;
         let (id, caller) = (random::uuid()?, &call.caller);
         let policy = match &self.policy {
-            None => default_policy(&caller.account),
+            None => default_policy(&root_arn(&caller.region, &caller.account)),
             Some(policy) => {
                 let arn = key_arn(&caller.account, &caller.region, &id);
                 check_policy(

@@ -7,6 +7,7 @@ use super::blob::BlobKey;
 use super::caller::Caller;
 use super::context::Context;
 use super::exception::{Exception, Kind};
+use super::partition::of_region;
 use super::seal::Material;
 use super::state::{Key, KeyState, Live, Place, State};
 use super::wire::check;
@@ -57,7 +58,11 @@ pub(super) fn find<'a>(
 ) -> Result<Found<'a>, Exception> {
     let fits = (1..=2048).contains(&text.len());
     check(fits, "keyId", "Member must have length between 1 and 2048")?;
-    let name = parse(caller, text)?;
+    let name = parse(caller, text).map_err(|error| match names {
+        Names::Keys => error,
+        // The operations that take aliases do not all declare InvalidArnException.
+        Names::KeysAndAliases => Kind::NotFound.because(error.message),
+    })?;
     let region = caller.region.as_str();
     let (account, place) = (name.account, state.place(name.account, region));
     let id = match name.resource {
@@ -102,7 +107,7 @@ fn parse<'a>(caller: &'a Caller, text: &'a str) -> Result<Name<'a>, Exception> {
     let &[_, partition, "kms", region, account, resource] = parts.as_slice() else {
         return Err(Kind::InvalidArn.because("The ARN is not that of a key or an alias."));
     };
-    if region != caller.region || !partition.starts_with("aws") {
+    if region != caller.region || partition != of_region(region) {
         return Err(Kind::NotFound.because(format!("Invalid arn {region}")));
     }
     match resource.split_once('/') {
@@ -125,12 +130,12 @@ fn no_key(account: &str, region: &str, id: &str) -> Exception {
 
 /// A key's ARN.
 pub(super) fn key_arn(account: &str, region: &str, id: &str) -> String {
-    format!("arn:aws:kms:{region}:{account}:key/{id}")
+    format!("arn:{}:kms:{region}:{account}:key/{id}", of_region(region))
 }
 
 /// An alias' ARN; its name begins with `alias/`.
 pub(super) fn alias_arn(account: &str, region: &str, name: &str) -> String {
-    format!("arn:aws:kms:{region}:{account}:{name}")
+    format!("arn:{}:kms:{region}:{account}:{name}", of_region(region))
 }
 
 /// Where the key is that this text means, if the caller may do this with it.

@@ -68,15 +68,24 @@ pub(super) struct Attempt {
     pub(super) connect: Option<Duration>,
     /// All of it.
     pub(super) took: Duration,
-    /// When the proxy's certificate expires, in seconds since 1970, where a new connection has shown it.
-    pub(super) expires: Option<i64>,
+    /// The proxy's certificate, where a new connection has shown it.
+    pub(super) shown: Option<Shown>,
+}
+
+/// A proxy's certificate.
+#[derive(Debug)]
+pub(super) struct Shown {
+    /// When it expires, in seconds since 1970.
+    pub(super) expires: i64,
+    /// The common name of its subject; empty without one.
+    pub(super) name: String,
 }
 
 /// What a new connection has cost and shown.
 #[derive(Default)]
 struct Opened {
     took: Option<Duration>,
-    expires: Option<i64>,
+    shown: Option<Shown>,
 }
 
 impl Link {
@@ -119,7 +128,7 @@ impl Link {
             outcome,
             connect: opened.took,
             took: start.elapsed(),
-            expires: opened.expires,
+            shown: opened.shown,
         }
     }
 
@@ -143,7 +152,7 @@ impl Link {
         let connection = caller.connect().await;
         opened.took = Some(start.elapsed());
         let mut connection = connection.map_err(|error| fault_of(&error))?;
-        opened.expires = expiry(&connection);
+        opened.shown = shown(&connection);
         self.may_call()?;
         let answer = connection.call(&caller, operation, body.to_vec()).await;
         self.done((kind, connection), answer)
@@ -235,10 +244,15 @@ fn fault_of(error: &CallError) -> ProxyFault {
     }
 }
 
-fn expiry(connection: &Connection) -> Option<i64> {
+fn shown(connection: &Connection) -> Option<Shown> {
     let certificate = connection.handshake().chain.first()?;
     let (_, parsed) = parse_x509_certificate(certificate).ok()?;
-    Some(parsed.validity().not_after.timestamp())
+    let name = parsed.subject().iter_common_name().next();
+    let name = name.and_then(|name| name.as_str().ok());
+    Some(Shown {
+        expires: parsed.validity().not_after.timestamp(),
+        name: name.unwrap_or_default().to_owned(),
+    })
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

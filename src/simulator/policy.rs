@@ -212,15 +212,15 @@ fn matches(pattern: &str, text: &str) -> bool {
     pattern.iter().skip(p).all(|byte| *byte == b'*')
 }
 
-/// The policy of a key that was made without one.
-pub(super) fn default_policy(account: &str) -> String {
+/// The policy of a key that was made without one. `root` is the ARN of its account as a principal.
+pub(super) fn default_policy(root: &str) -> String {
     let policy = serde_json::json!({
         "Version": "2012-10-17",
         "Id": "key-default-1",
         "Statement": [{
             "Sid": "Enable IAM User Permissions",
             "Effect": "Allow",
-            "Principal": { "AWS": format!("arn:aws:iam::{account}:root") },
+            "Principal": { "AWS": root },
             "Action": "kms:*",
             "Resource": "*",
         }],

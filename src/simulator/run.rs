@@ -10,10 +10,13 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::cloudtrail::{Trail, TrailError};
+use super::cloudwatch::CloudWatch;
 use super::connect;
 use super::counters::Counters;
 use super::events::Events;
 use super::identity::{Identities, IdentityError};
+use super::last_usage::LastUsages;
 use super::serve::serve;
 use super::settings::Settings;
 use super::state::State;
@@ -31,6 +34,9 @@ pub enum StartError {
     /// The client certificates.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The trail.
+    #[error(transparent)]
+    Trail(#[from] TrailError),
     /// The address.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
@@ -76,6 +82,9 @@ async fn run_on(settings: Settings) -> Result<(), StartError> {
     };
     serve(Arc::clone(&world), listener, stop).await;
     looking_after.abort();
+    if let Some(trail) = &world.trail {
+        trail.finish();
+    }
     world.events.finish();
     Ok(())
 }
@@ -98,9 +107,13 @@ fn world(settings: Settings) -> Result<World, StartError> {
         identities,
         events: Events::new(settings.json),
         counters: Counters::new()?,
+        cloudwatch: CloudWatch::default(),
+        usages: LastUsages::new(),
+        trail: settings.trail.map(Trail::start).transpose()?,
         credentials: settings.credentials,
         quota: settings.quota,
         timeout: settings.timeout,
+        endpoint_services: settings.endpoint_services,
         state: RwLock::new(state),
         file,
     })

@@ -6,6 +6,7 @@ use super::authorize::authorize;
 use super::blob::{Blob, BlobKey, is_whole};
 use super::caller::Call;
 use super::calls::Asker;
+use super::cloudwatch::StoreName;
 use super::context::Context;
 use super::exception::{Exception, Kind};
 use super::faults::ProxyFault;
@@ -193,7 +194,15 @@ impl<'a> Ask<'a> {
     fn way(&self) -> Result<Way, Exception> {
         let Self { world, key, .. } = self;
         let taken = key.live.quota(world.quota).take();
-        taken.inspect_err(|_| world.counters.throttled(&key.store))?;
+        taken.inspect_err(|_| {
+            let store = StoreName {
+                account: &key.name.account,
+                region: &key.name.region,
+                id: &key.store,
+            };
+            world.counters.throttled(&key.store);
+            world.cloudwatch.throttled(store, self.kms_operation);
+        })?;
         Ok(Way {
             link: self.link()?,
             is_second: false,

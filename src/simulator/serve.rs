@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -19,9 +20,11 @@ use tokio::time::{sleep, timeout};
 
 use super::caller::{Call, identify};
 use super::client_certificate::ClientCertificateKind;
+use super::cloudwatch::{self, Protocol};
 use super::dispatch;
 use super::exception::{Exception, Kind};
 use super::random;
+use super::records;
 use super::world::World;
 use crate::metrics::CONTENT_TYPE as METRICS_TYPE;
 use crate::sync::{Scope, contained_future};
@@ -43,6 +46,9 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// The pause after an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The answer to requests for nothing that is here.
+const NOT_THERE: &str = "KMS is at POST /, metrics at GET /metrics, the client certificate at GET and PUT /client-certificate\n";
 
 /// What answers are.
 const JSON: &str = "application/x-amz-json-1.1";
@@ -83,7 +89,9 @@ pub(super) async fn serve(
 async fn connection(world: Arc<World>, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
     // A connection without it is slower, and works.
     drop(stream.set_nodelay(true));
-    let service = service_fn(move |request| {
+    let peer = stream.peer_addr().ok();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        peer.map(|peer| request.extensions_mut().insert(peer));
         let world = Arc::clone(&world);
         async move { Ok::<_, Infallible>(respond(&world, request).await) }
     });
@@ -103,16 +111,13 @@ async fn connection(world: Arc<World>, stream: TcpStream, mut stopped: watch::Re
 async fn respond(world: &Arc<World>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/metrics") => metrics(world),
-        (&Method::POST, "/") => kms(world, request).await,
         (&Method::GET, CLIENT_CERTIFICATE) => {
             let kind = world.identities.clients().kind();
             plain(StatusCode::OK, format!("{kind}\n").into())
         }
         (&Method::PUT, CLIENT_CERTIFICATE) => present(world, request).await,
-        _ => plain(
-            StatusCode::NOT_FOUND,
-            "KMS is at POST /, metrics at GET /metrics, the client certificate at GET and PUT /client-certificate\n".into(),
-        ),
+        (&Method::POST, _) => post(world, request).await,
+        _ => plain(StatusCode::NOT_FOUND, NOT_THERE.into()),
     }
 }
 
@@ -149,9 +154,47 @@ fn metrics(world: &World) -> Response<Full<Bytes>> {
     }
 }
 
-async fn kms(world: &Arc<World>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn post(world: &Arc<World>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    match Protocol::of(&head) {
+        Some(protocol) => metrics_of(world, &head, body, protocol).await,
+        None if head.uri.path() == "/" => kms(world, head, body).await,
+        None => plain(StatusCode::NOT_FOUND, NOT_THERE.into()),
+    }
+}
+
+/// CloudWatch.
+async fn metrics_of(
+    world: &World,
+    head: &Parts,
+    body: Incoming,
+    protocol: Protocol,
+) -> Response<Full<Bytes>> {
+    let answer = match read(body).await {
+        Ok(body) => cloudwatch::answer(world, head, &body),
+        Err(exception) => Err(exception),
+    };
+    let status = answer
+        .as_ref()
+        .map_or_else(|error| error.kind.status(), |_| 200);
+    let mut response = Response::new(Full::new(protocol.body(&answer).into()));
+    // Both are statuses.
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+    set(&mut response, "content-type", protocol.content_type());
+    if protocol == Protocol::Cbor {
+        set(&mut response, "smithy-protocol", "rpc-v2-cbor");
+    }
+    set(
+        &mut response,
+        "x-amzn-requestid",
+        &random::uuid().unwrap_or_default(),
+    );
+    response
+}
+
+async fn kms(world: &Arc<World>, head: Parts, body: Incoming) -> Response<Full<Bytes>> {
     let request_id = random::uuid().unwrap_or_default();
-    let answer = answer(world, request, &request_id).await;
+    let answer = answer(world, head, body, &request_id).await;
     let (status, body) = match answer {
         Ok(body) => (200, body),
         Err(exception) => (exception.kind.status(), exception.body()),
@@ -166,13 +209,11 @@ async fn kms(world: &Arc<World>, request: Request<Incoming>) -> Response<Full<By
 
 async fn answer(
     world: &Arc<World>,
-    request: Request<Incoming>,
+    head: Parts,
+    body: Incoming,
     request_id: &str,
 ) -> Result<Vec<u8>, Exception> {
-    let (head, body) = request.into_parts();
-    let body = Limited::new(body, MAX_BODY).collect().await;
-    let unread = |_| Kind::Serialization.because("The body is longer than 1 MiB, or was cut off.");
-    let body = body.map_err(unread)?.to_bytes();
+    let body = read(body).await?;
     let caller = identify(world, &head, &body)?;
     let target = head
         .headers
@@ -181,9 +222,22 @@ async fn answer(
     let operation = dispatch::operation(target)?;
     let request_id = request_id.to_owned();
     let call = Call { caller, request_id };
-    let answer = dispatch::answer(world, &call, operation, &body).await?;
+    let answer = dispatch::answer(world, &call, operation, &body).await;
+    let request = records::Request {
+        head: &head,
+        operation,
+        body: &body,
+    };
+    records::finished(world, &call, &request, &answer);
+    let answer = answer?;
     // Answers are maps of texts, numbers and lists: they serialize.
     Ok(serde_json::to_vec(&answer).unwrap_or_default())
+}
+
+async fn read(body: Incoming) -> Result<Bytes, Exception> {
+    let body = Limited::new(body, MAX_BODY).collect().await;
+    let unread = |_| Kind::Serialization.because("The body is longer than 1 MiB, or was cut off.");
+    Ok(body.map_err(unread)?.to_bytes())
 }
 
 fn plain(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {

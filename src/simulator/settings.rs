@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::client_certificate::ClientCertificateKind;
+use super::cloudtrail::TrailSettings;
 use super::credentials::KmsCredentials;
+use super::endpoint_services::EndpointServices;
 
 /// What a simulator is started with.
 #[derive(Debug)]
@@ -29,8 +31,12 @@ pub struct Settings {
     pub quota: u32,
     /// How long a proxy has for an answer.
     pub timeout: Duration,
+    /// VPC endpoint services; none: every name is one.
+    pub endpoint_services: EndpointServices,
     /// From one health check of a connected store to the next.
     pub health_interval: Duration,
+    /// Where CloudTrail's files are written; none: nowhere.
+    pub trail: Option<TrailSettings>,
     /// Events as JSON lines.
     pub json: bool,
 }

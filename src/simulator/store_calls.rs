@@ -9,10 +9,11 @@ use super::caller::Call;
 use super::calls::{Asker, serving};
 use super::exception::{Exception, Kind, no_store};
 use super::pages::Paging;
+use super::patterns::{check_endpoint, check_path};
 use super::state::Place;
 use super::store_rules::{
-    CredentialFields, check_endpoint, check_name, check_path, check_room, check_service_name,
-    check_unique_name, check_unique_proxy, connectivity,
+    CredentialFields, check_name, check_room, check_service, check_unique_name, check_unique_proxy,
+    connectivity,
 };
 use super::stores::{ConnectionState, Connectivity, ProxyConfiguration, Store};
 use super::wire::{self, check_text, need};
@@ -26,6 +27,7 @@ struct Create {
     xks_proxy_uri_endpoint: Option<String>,
     xks_proxy_uri_path: Option<String>,
     xks_proxy_vpc_endpoint_service_name: Option<String>,
+    xks_proxy_vpc_endpoint_service_owner: Option<String>,
     xks_proxy_authentication_credential: Option<CredentialFields>,
     xks_proxy_connectivity: Option<String>,
 }
@@ -40,8 +42,9 @@ pub(super) async fn create(
     let name = need(&request.custom_key_store_name, "customKeyStoreName")?;
     check_name(name)?;
     request.check_type()?;
-    let proxy = request.proxy()?;
     let (account, region) = (&call.caller.account, &call.caller.region);
+    let proxy = request.proxy(account)?;
+    world.endpoint_services.check(&proxy, account, region)?;
     let is_free = |place: &Place| {
         check_room(place)?;
         check_unique_name(place, name, None)?;
@@ -81,7 +84,7 @@ impl Create {
     fn check_type(&self) -> Result<(), Exception> {
         match self.custom_key_store_type.as_deref() {
             Some("EXTERNAL_KEY_STORE") => Ok(()),
-            None | Some("AWS_CLOUDHSM") => Err(Kind::UnsupportedOperation
+            None | Some("AWS_CLOUDHSM") => Err(Kind::Validation
                 .because("The simulator has custom key stores of type EXTERNAL_KEY_STORE only.")),
             Some(_) => Err(wire::invalid(
                 "customKeyStoreType",
@@ -90,7 +93,7 @@ impl Create {
         }
     }
 
-    fn proxy(&self) -> Result<ProxyConfiguration, Exception> {
+    fn proxy(&self, account: &str) -> Result<ProxyConfiguration, Exception> {
         let connectivity =
             connectivity(need(&self.xks_proxy_connectivity, "xksProxyConnectivity")?)?;
         let endpoint = need(&self.xks_proxy_uri_endpoint, "xksProxyUriEndpoint")?;
@@ -100,14 +103,17 @@ impl Create {
             "xksProxyAuthenticationCredential",
         )?;
         let service_name = self.xks_proxy_vpc_endpoint_service_name.clone();
+        let owner = self.xks_proxy_vpc_endpoint_service_owner.as_deref();
         check_endpoint(endpoint)?;
         check_path(path)?;
-        check_service_name(connectivity, service_name.as_deref())?;
+        check_service(connectivity, service_name.as_deref(), owner)?;
+        let has_service = service_name.is_some();
         Ok(ProxyConfiguration {
             connectivity,
             endpoint: endpoint.clone(),
             path: path.clone(),
             service_name,
+            service_owner: has_service.then(|| owner.unwrap_or(account).to_owned()),
             credential: credential.credential()?,
         })
     }

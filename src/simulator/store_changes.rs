@@ -9,10 +9,11 @@ use super::caller::Call;
 use super::connect::store_mut;
 use super::exception::{Exception, Kind, no_store};
 use super::link::Link;
+use super::patterns::{check_account, check_endpoint, check_path, check_service_name};
 use super::store_calls::verify;
 use super::store_rules::{
-    CredentialFields, check_endpoint, check_name, check_path, check_service_name,
-    check_unique_name, check_unique_proxy, connectivity,
+    CredentialFields, OWNER, check_name, check_service, check_unique_name, check_unique_proxy,
+    connectivity,
 };
 use super::stores::{ConnectionState, Connectivity, ProxyConfiguration, Store};
 use super::wire::{self, need};
@@ -28,6 +29,7 @@ struct Update {
     xks_proxy_uri_endpoint: Option<String>,
     xks_proxy_uri_path: Option<String>,
     xks_proxy_vpc_endpoint_service_name: Option<String>,
+    xks_proxy_vpc_endpoint_service_owner: Option<String>,
     xks_proxy_authentication_credential: Option<CredentialFields>,
     xks_proxy_connectivity: Option<String>,
 }
@@ -47,13 +49,18 @@ pub(super) async fn update(
         let found = place.and_then(|place| Some((place, place.stores.get(id)?)));
         let (place, store) = found.ok_or_else(|| no_store(id))?;
         let proxy = request.applied_to(store)?;
+        let services = &world.endpoint_services;
+        services.check(&proxy, &caller.account, &caller.region)?;
         check_unique_proxy(place, &proxy, Some(id))?;
         if let Some(name) = &request.new_custom_key_store_name {
             check_unique_name(place, name, Some(id))?;
         }
         Ok((proxy, store.is_connected()))
     })?;
-    let (proxy, is_connected) = plan;
+    let (mut proxy, is_connected) = plan;
+    if proxy.service_name.is_some() && proxy.service_owner.is_none() {
+        proxy.service_owner = Some(caller.account.clone());
+    }
     let is_reachable = is_connected || proxy.connectivity == Connectivity::PublicEndpoint;
     if request.changes_proxy() && is_reachable {
         verify(world, call, Some(id), &proxy, "UpdateCustomKeyStore").await?;
@@ -79,7 +86,7 @@ pub(super) async fn update(
 impl Update {
     fn check_form(&self) -> Result<(), Exception> {
         if self.key_store_password.is_some() || self.cloud_hsm_cluster_id.is_some() {
-            return Err(Kind::UnsupportedOperation.because(
+            return Err(Kind::Validation.because(
                 "CloudHsmClusterId and KeyStorePassword are for AWS CloudHSM key stores.",
             ));
         }
@@ -92,6 +99,15 @@ impl Update {
         self.xks_proxy_uri_path
             .as_deref()
             .map_or(Ok(()), check_path)?;
+        self.xks_proxy_vpc_endpoint_service_name
+            .as_deref()
+            .map_or(Ok(()), check_service_name)?;
+        self.xks_proxy_vpc_endpoint_service_owner
+            .as_deref()
+            .map_or(Ok(()), |owner| check_account(owner, OWNER))?;
+        self.xks_proxy_authentication_credential
+            .as_ref()
+            .map_or(Ok(()), |fields| fields.credential().map(drop))?;
         match self.changes_proxy() || self.new_custom_key_store_name.is_some() {
             true => Ok(()),
             false => Err(Kind::Validation
@@ -110,6 +126,7 @@ impl Update {
         self.xks_proxy_uri_endpoint.is_some()
             || self.xks_proxy_connectivity.is_some()
             || self.xks_proxy_vpc_endpoint_service_name.is_some()
+            || self.xks_proxy_vpc_endpoint_service_owner.is_some()
     }
 
     /// What the store's configuration becomes, if its state allows that.
@@ -133,11 +150,14 @@ impl Update {
         if let Some(text) = &self.xks_proxy_connectivity {
             proxy.connectivity = connectivity(text)?;
             if proxy.connectivity == Connectivity::PublicEndpoint {
-                proxy.service_name = None;
+                (proxy.service_name, proxy.service_owner) = (None, None);
             }
         }
         if let Some(name) = &self.xks_proxy_vpc_endpoint_service_name {
             proxy.service_name = Some(name.clone());
+        }
+        if let Some(owner) = &self.xks_proxy_vpc_endpoint_service_owner {
+            proxy.service_owner = Some(owner.clone());
         }
         if let Some(endpoint) = &self.xks_proxy_uri_endpoint {
             proxy.endpoint.clone_from(endpoint);
@@ -148,7 +168,8 @@ impl Update {
         if let Some(fields) = &self.xks_proxy_authentication_credential {
             proxy.credential = fields.credential()?;
         }
-        check_service_name(proxy.connectivity, proxy.service_name.as_deref())?;
+        let (name, owner) = (&proxy.service_name, &proxy.service_owner);
+        check_service(proxy.connectivity, name.as_deref(), owner.as_deref())?;
         Ok(proxy)
     }
 

@@ -3,9 +3,13 @@
 use serde::Deserialize;
 
 use super::exception::{Exception, Kind};
+use super::patterns::{check_account, check_service_name};
 use super::state::{Place, now};
 use super::stores::{Connectivity, ProxyConfiguration, ProxyCredential};
-use super::wire::{self, SecretText, check, check_text, need};
+use super::wire::{self, SecretText, check_text, need};
+
+/// The member that names the owner of an endpoint service.
+pub(super) const OWNER: &str = "xksProxyVpcEndpointServiceOwner";
 
 /// As many custom key stores has an account in a Region at the most.
 const MOST_STORES: usize = 10;
@@ -62,67 +66,29 @@ pub(super) fn check_name(name: &str) -> Result<(), Exception> {
     check_text(name, 1..=256, |_| true, "customKeyStoreName")
 }
 
-pub(super) fn check_endpoint(endpoint: &str) -> Result<(), Exception> {
-    let member = "xksProxyUriEndpoint";
-    let host = endpoint.strip_prefix("https://");
-    check(host.is_some(), member, "Member must begin with https://")?;
-    let is_host = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
-    check_text(
-        endpoint,
-        10..=128,
-        |b| is_host(b) || matches!(b, b':' | b'/'),
-        member,
-    )?;
-    let is_name = host.is_some_and(|host| host.bytes().all(is_host));
-    check(
-        is_name,
-        member,
-        "Member must satisfy regular expression pattern: ^https://[a-zA-Z0-9.-]+$ (KMS connects to port 443)",
-    )
-}
-
-pub(super) fn check_path(path: &str) -> Result<(), Exception> {
-    let member = "xksProxyUriPath";
-    let is_legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-');
-    check_text(path, 10..=128, is_legal, member)?;
-    let is_path = path.starts_with('/') && path.ends_with("/kms/xks/v1");
-    check(
-        is_path,
-        member,
-        "Member must satisfy regular expression pattern: ^(/[a-zA-Z0-9/_-]+)?/kms/xks/v1$",
-    )
-}
-
-/// The name of an endpoint service is needed for a VPC, and may not be there otherwise.
-pub(super) fn check_service_name(
+/// The name of an endpoint service is needed for a VPC, and may not be there otherwise; nor its owner.
+pub(super) fn check_service(
     connectivity: Connectivity,
     name: Option<&str>,
+    owner: Option<&str>,
 ) -> Result<(), Exception> {
     let member = "xksProxyVpcEndpointServiceName";
-    match (connectivity, name) {
-        (Connectivity::PublicEndpoint, None) => Ok(()),
-        (Connectivity::PublicEndpoint, Some(_)) => Err(wire::invalid(
+    owner.map_or(Ok(()), |owner| check_account(owner, OWNER))?;
+    match (connectivity, name, owner) {
+        (Connectivity::PublicEndpoint, None, None) => Ok(()),
+        (Connectivity::PublicEndpoint, Some(_), _) => Err(wire::invalid(
             member,
             "Member must be null with PUBLIC_ENDPOINT",
         )),
-        (Connectivity::VpcEndpointService, None) => Err(wire::invalid(
+        (Connectivity::PublicEndpoint, None, Some(_)) => Err(wire::invalid(
+            OWNER,
+            "Member must be null with PUBLIC_ENDPOINT",
+        )),
+        (Connectivity::VpcEndpointService, None, _) => Err(wire::invalid(
             member,
             "Member must not be null with VPC_ENDPOINT_SERVICE",
         )),
-        (Connectivity::VpcEndpointService, Some(name)) => {
-            check_text(
-                name,
-                20..=64,
-                |b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'),
-                member,
-            )?;
-            let is_name = name.contains(".amazonaws.vpce.") && name.contains(".vpce-svc-");
-            check(
-                is_name,
-                member,
-                "Member must satisfy regular expression pattern: com.amazonaws.vpce.REGION.vpce-svc-ID",
-            )
-        }
+        (Connectivity::VpcEndpointService, Some(name), _) => check_service_name(name),
     }
 }
 

@@ -37,6 +37,9 @@ pub(super) struct ProxyConfiguration {
     /// To `/kms/xks/v1`.
     pub(super) path: String,
     pub(super) service_name: Option<String>,
+    /// The account that has the endpoint service; none in state files of older versions, and without a service.
+    #[serde(default)]
+    pub(super) service_owner: Option<String>,
     pub(super) credential: ProxyCredential,
 }
 
@@ -108,6 +111,9 @@ impl Store {
         });
         if let (Some(name), Some(members)) = (&proxy.service_name, configuration.as_object_mut()) {
             members.insert("VpcEndpointServiceName".to_owned(), json!(name));
+            if let Some(owner) = &proxy.service_owner {
+                members.insert("VpcEndpointServiceOwner".to_owned(), json!(owner));
+            }
         }
         let mut described = json!({
             "CustomKeyStoreId": self.id,

@@ -10,7 +10,7 @@ use super::wire;
 use super::world::World;
 
 /// Each of them, with what it would need.
-const OPERATIONS: [(&str, &str); 20] = [
+const OPERATIONS: [(&str, &str); 19] = [
     ("Decapsulate", "asymmetric keys"),
     ("DeleteImportedKeyMaterial", "imported key material"),
     ("DeriveSharedSecret", "asymmetric keys"),
@@ -20,7 +20,6 @@ const OPERATIONS: [(&str, &str); 20] = [
     ("GenerateDataKeyPair", "data key pairs"),
     ("GenerateDataKeyPairWithoutPlaintext", "data key pairs"),
     ("GenerateMac", "HMAC keys"),
-    ("GetKeyLastUsage", "a record of their last usage"),
     ("GetParametersForImport", "imported key material"),
     ("GetPublicKey", "asymmetric keys"),
     ("ImportKeyMaterial", "imported key material"),
@@ -31,6 +30,17 @@ const OPERATIONS: [(&str, &str); 20] = [
     ("UpdatePrimaryRegion", "multi-Region keys"),
     ("Verify", "asymmetric keys"),
     ("VerifyMac", "HMAC keys"),
+];
+
+/// Those that do not declare UnsupportedOperationException.
+const NOT_FOR_THIS_KEY: [&str; 7] = [
+    "Decapsulate",
+    "DeriveSharedSecret",
+    "Encapsulate",
+    "GenerateMac",
+    "Sign",
+    "Verify",
+    "VerifyMac",
 ];
 
 #[derive(Deserialize)]
@@ -54,7 +64,12 @@ pub(super) fn answer(
     if let Some(id) = &request.key_id {
         world.read(|state| find(state, &call.caller, id, Names::KeysAndAliases).map(drop))?;
     }
-    Err(Kind::UnsupportedOperation.because(format!(
+    // What the operations declare for a key of another type.
+    let kind = match NOT_FOR_THIS_KEY.contains(&operation) {
+        true => Kind::InvalidKeyUsage,
+        false => Kind::UnsupportedOperation,
+    };
+    Err(kind.because(format!(
         "{operation} is not supported: keys in external key stores have no {what}."
     )))
 }

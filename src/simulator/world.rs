@@ -10,11 +10,15 @@ use std::time::Duration;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::cloudtrail::Trail;
+use super::cloudwatch::CloudWatch;
 use super::counters::Counters;
 use super::credentials::KmsCredentials;
+use super::endpoint_services::EndpointServices;
 use super::events::Events;
 use super::exception::{Exception, Kind};
 use super::identity::Identities;
+use super::last_usage::LastUsages;
 use super::link::{Link, Recipe};
 use super::state::State;
 use super::state_file::StateFile;
@@ -25,12 +29,17 @@ pub(super) struct World {
     pub(super) identities: Identities,
     pub(super) events: Events,
     pub(super) counters: Counters,
+    pub(super) cloudwatch: CloudWatch,
+    pub(super) usages: LastUsages,
+    /// The trail that is written; none: none.
+    pub(super) trail: Option<Trail>,
     /// Who may call; none: anybody.
     pub(super) credentials: Option<KmsCredentials>,
     /// Cryptographic requests per second and store.
     pub(super) quota: u32,
     /// How long a proxy has for an answer.
     pub(super) timeout: Duration,
+    pub(super) endpoint_services: EndpointServices,
     pub(super) state: RwLock<State>,
     pub(super) file: Option<Mutex<StateFile>>,
 }

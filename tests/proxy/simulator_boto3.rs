@@ -35,6 +35,11 @@ fn cryptography() {
 }
 
 #[test]
+fn the_service_model() {
+    judged("model.py");
+}
+
+#[test]
 fn refusals() {
     judged("refusals.py");
 }

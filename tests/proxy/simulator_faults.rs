@@ -1,6 +1,7 @@
 //! The KMS simulator before a proxy that misbehaves: what KMS would say of it, how often it asks, and that it heals.
 
 mod answers;
+mod cloud;
 mod fake_proxy;
 mod honest;
 mod load;

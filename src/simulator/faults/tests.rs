@@ -14,7 +14,7 @@ const TABLE: &str = "
     AccessDeniedException | - | CustomKeyStoreInvalidStateException | XKS_PROXY_ACCESS_DENIED
     KeyNotFoundException | - | XksKeyNotFoundException | -
     InvalidUriPathException | XksProxyInvalidConfigurationException | CustomKeyStoreInvalidStateException | XKS_PROXY_INVALID_CONFIGURATION
-    UnsupportedOperationException | XksProxyInvalidResponseException | XksProxyInvalidResponseException | XKS_PROXY_INVALID_RESPONSE
+    UnsupportedOperationException | XksProxyInvalidResponseException | CustomKeyStoreInvalidStateException | XKS_PROXY_INVALID_RESPONSE
     DependencyTimeoutException | XksProxyUriUnreachableException | CustomKeyStoreInvalidStateException | XKS_PROXY_TIMED_OUT
     ThrottlingException | XksProxyUriUnreachableException | CustomKeyStoreInvalidStateException | XKS_PROXY_TIMED_OUT
     timeout | XksProxyUriUnreachableException | CustomKeyStoreInvalidStateException | XKS_PROXY_TIMED_OUT

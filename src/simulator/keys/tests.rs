@@ -82,17 +82,16 @@ fn what_names_nothing() {
         (long.as_str(), Kind::Validation),
         ("orders", Kind::NotFound),
         ("alias/b", Kind::NotFound),
-        (
-            "arn:aws:kms:eu-west-1:111122223333:thing/x",
-            Kind::InvalidArn,
-        ),
-        ("arn:aws:iam::111122223333:user/alice", Kind::InvalidArn),
-        ("arn:", Kind::InvalidArn),
+        ("arn:aws:kms:eu-west-1:111122223333:thing/x", Kind::NotFound),
+        ("arn:aws:iam::111122223333:user/alice", Kind::NotFound),
+        ("arn:", Kind::NotFound),
+        (&arn.replacen("aws", "aws-cn", 1), Kind::NotFound),
         (&arn.replace(REGION, "us-east-1"), Kind::NotFound),
         (&arn.replace(ACCOUNT, "444455556666"), Kind::NotFound),
     ] {
         assert_eq!(found(name, Names::KeysAndAliases), Err(kind), "{name}");
     }
+    assert_eq!(found("arn:", Names::Keys), Err(Kind::InvalidArn));
 }
 
 fn allowed(policy: &str, who: &Caller) -> Result<(), Kind> {

@@ -13,6 +13,7 @@ fn proxy(endpoint: &str, path: &str, service: Option<&str>) -> ProxyConfiguratio
         endpoint: endpoint.to_owned(),
         path: path.to_owned(),
         service_name: service.map(str::to_owned),
+        service_owner: None,
         credential: ProxyCredential {
             access_key_id: "A".repeat(20),
             secret: Secret::new("s".repeat(43)),
@@ -24,45 +25,6 @@ fn proxy(endpoint: &str, path: &str, service: Option<&str>) -> ProxyConfiguratio
 const A: &str = "https://a.example";
 const PATH: &str = "/kms/xks/v1";
 const SERVICE: &str = "com.amazonaws.vpce.eu-west-1.vpce-svc-0123456789abcdef0";
-
-#[test]
-fn endpoints_have_no_port_and_no_path() {
-    for good in [A, "https://Proxy-1.example.com"] {
-        assert!(check_endpoint(good).is_ok(), "{good}");
-    }
-    let long = format!("https://{}", "a".repeat(121));
-    for bad in [
-        "",
-        "https://",
-        "https://a",
-        "http://a.example",
-        "https://a.example:443",
-        "https://a.example/",
-        "https://a_b.example",
-        "https://ä.example",
-        &long,
-    ] {
-        assert!(check_endpoint(bad).is_err(), "{bad}");
-    }
-}
-
-#[test]
-fn paths_end_with_the_api() {
-    for good in [PATH, "/a/kms/xks/v1", "/a_1/B-2/kms/xks/v1"] {
-        assert!(check_path(good).is_ok(), "{good}");
-    }
-    let long = format!("/{}{PATH}", "p".repeat(117));
-    for bad in [
-        "",
-        "/a",
-        "a/kms/xks/v1",
-        "/a/kms/xks/v1/",
-        "/a.b/kms/xks/v1",
-        &long,
-    ] {
-        assert!(check_path(bad).is_err(), "{bad}");
-    }
-}
 
 #[test]
 fn credentials_obey_the_xks_api() {
@@ -90,11 +52,20 @@ fn credentials_obey_the_xks_api() {
 #[test]
 fn an_endpoint_service_goes_with_a_vpc() {
     use Connectivity::{PublicEndpoint, VpcEndpointService};
-    assert!(check_service_name(PublicEndpoint, None).is_ok());
-    assert!(check_service_name(VpcEndpointService, Some(SERVICE)).is_ok());
-    assert!(check_service_name(PublicEndpoint, Some(SERVICE)).is_err());
-    assert!(check_service_name(VpcEndpointService, None).is_err());
-    assert!(check_service_name(VpcEndpointService, Some("com.amazonaws.something")).is_err());
+    const OWNER: Option<&str> = Some("111122223333");
+    let is_right = |connectivity, name, owner| check_service(connectivity, name, owner).is_ok();
+    assert!(is_right(PublicEndpoint, None, None));
+    assert!(is_right(VpcEndpointService, Some(SERVICE), None));
+    assert!(is_right(VpcEndpointService, Some(SERVICE), OWNER));
+    assert!(!is_right(PublicEndpoint, Some(SERVICE), None));
+    assert!(!is_right(PublicEndpoint, None, OWNER));
+    assert!(!is_right(VpcEndpointService, None, OWNER));
+    assert!(!is_right(VpcEndpointService, Some(SERVICE), Some("1234")));
+    assert!(!is_right(
+        VpcEndpointService,
+        Some("com.amazonaws.something"),
+        None
+    ));
 }
 
 #[test]

@@ -211,7 +211,7 @@ fn plain_body(operation: Operation) -> Value {
         Operation::Health => json!({
             "requestMetadata": { "kmsOperation": "KmsHealthCheck", "kmsRequestId": PLACE },
         }),
-        _ => json!({ "requestMetadata": request_metadata("DescribeKey") }),
+        _ => json!({ "requestMetadata": request_metadata("CreateKey") }),
     }
 }
 

@@ -265,7 +265,7 @@ pub(super) fn request_metadata(op: Op) -> Value {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let id = format!("conformance-{}-{number}", std::process::id());
     let operation = match op {
-        Op::Metadata => "DescribeKey",
+        Op::Metadata => "CreateKey",
         Op::Encrypt => "Encrypt",
         Op::Decrypt => "Decrypt",
         Op::Health => "KmsHealthCheck",

@@ -98,6 +98,14 @@ impl Authority {
         self.with_days_left(named("localhost", &["localhost", "127.0.0.1"]), days)
     }
 
+    /// A server certificate for these names that ends in so many days.
+    pub fn server_for_that_ends_in(&self, names: &[&str], days: i64) -> Identity {
+        let mut params = named(names[0], names);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.not_after = OffsetDateTime::now_utc() + time::Duration::days(days);
+        self.issue(&params, KeyPair::generate().unwrap())
+    }
+
     /// The same with a common name that is not one of its names.
     pub fn misnamed_server_that_ends_in(&self, days: i64) -> Identity {
         self.with_days_left(named("elsewhere", &["localhost", "127.0.0.1"]), days)

@@ -107,21 +107,27 @@ impl System {
     /// Runs a judge of `tests/proxy/simulator`, and fails the test with what it says.
     #[track_caller]
     pub fn judge(&self, script: &str, arguments: &[&str], facts: &Value) {
-        let mut judge = Command::new(python())
-            .arg("-B")
-            .arg(scripts().join(script))
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("a Python with boto3: tests/run makes one in .venv");
-        let mut stdin = judge.stdin.take().unwrap();
-        stdin.write_all(facts.to_string().as_bytes()).unwrap();
-        drop(stdin);
-        let ran: Ran = judge.wait_with_output().unwrap().into();
-        assert_eq!(ran.code, Some(0), "{ran}");
+        judge(script, arguments, facts);
     }
+}
+
+/// Runs a judge of `tests/proxy/simulator`, and fails the test with what it says.
+#[track_caller]
+pub fn judge(script: &str, arguments: &[&str], facts: &Value) {
+    let mut judge = Command::new(python())
+        .arg("-B")
+        .arg(scripts().join(script))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a Python with boto3: tests/run makes one in .venv");
+    let mut stdin = judge.stdin.take().unwrap();
+    stdin.write_all(facts.to_string().as_bytes()).unwrap();
+    drop(stdin);
+    let ran: Ran = judge.wait_with_output().unwrap().into();
+    assert_eq!(ran.code, Some(0), "{ran}");
 }
 
 /// The request of CreateCustomKeyStore for a store of the proxy's.

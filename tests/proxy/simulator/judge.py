@@ -14,6 +14,8 @@ import time
 import traceback
 import urllib.parse
 
+import re
+
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -49,7 +51,7 @@ def _session():
 
 def client(account, region="eu-west-1", secret="any secret does", **config):
     """A client as a user would make it, but without boto3's own retries: an exception is the answer, not a reason to ask again."""
-    return _session().client(
+    made = _session().client(
         "kms",
         endpoint_url=FACTS["url"],
         region_name=region,
@@ -57,6 +59,72 @@ def client(account, region="eu-west-1", secret="any secret does", **config):
         aws_secret_access_key=secret,
         config=Config(retries={"total_max_attempts": 1}, **config),
     )
+    made.meta.events.register("before-parse.kms", check_answer)
+    return made
+
+
+# Errors that every operation may have: the API reference's page "Common Errors", and what breaks the protocol.
+COMMON_ERRORS = {
+    "AccessDeniedException",
+    "IncompleteSignatureException",
+    "InvalidSignatureException",
+    "MissingAuthenticationTokenException",
+    "SerializationException",
+    "ThrottlingException",
+    "UnrecognizedClientException",
+    "ValidationException",
+}
+
+
+def check_answer(operation_model, response_dict, **_):
+    """Every answer of every step fits the service model: its members and errors are those that the operation declares."""
+    said = json.loads(response_dict["body"])
+    operation = operation_model.name
+    if response_dict["status_code"] == 200:
+        if operation_model.output_shape is None:
+            assert said == {}, f"{operation} has no output: {said}"
+        else:
+            check_shape(said, operation_model.output_shape, operation)
+        return
+    declared = {shape.name for shape in operation_model.error_shapes}
+    assert said["__type"] in declared | COMMON_ERRORS, f"{operation} does not declare {said}"
+
+
+def check_shape(value, shape, where):
+    """The value has only members of the shape, of its types, enumerations, lengths and patterns."""
+    kind = shape.type_name
+    if kind == "structure":
+        unknown = set(value) - set(shape.members)
+        assert not unknown, f"{where} has no {unknown}"
+        missing = set(shape.required_members) - set(value)
+        assert not missing, f"{where} needs {missing}"
+        for name, member in value.items():
+            check_shape(member, shape.members[name], f"{where}.{name}")
+    elif kind == "list":
+        for item in value:
+            check_shape(item, shape.member, f"{where}[]")
+    elif kind == "map":
+        for key, item in value.items():
+            check_shape(key, shape.key, f"{where} key")
+            check_shape(item, shape.value, f"{where}.{key}")
+    elif kind == "string":
+        check_text(value, shape, where)
+    else:
+        types = {"boolean": bool, "integer": int, "long": int, "timestamp": (int, float), "blob": str}
+        assert isinstance(value, types[kind]), f"{where} is no {kind}: {value!r}"
+
+
+def check_text(value, shape, where):
+    assert isinstance(value, str), f"{where} is no text: {value!r}"
+    assert not shape.enum or value in shape.enum, f"{where} is none of {shape.enum}: {value!r}"
+    assert fits(value, shape.metadata), f"{where} is not {dict(shape.metadata)}: {value!r}"
+
+
+def fits(text, rules):
+    """Whether a text has the length and the pattern of a shape."""
+    if not rules.get("min", 0) <= len(text) <= rules.get("max", len(text)):
+        return False
+    return "pattern" not in rules or re.fullmatch(rules["pattern"], text, re.ASCII) is not None
 
 
 @contextlib.contextmanager

@@ -103,7 +103,7 @@ pub const ERRORS: [Row; 12] = [
         what: "UnsupportedOperationException",
         act: || refusal(501, "UnsupportedOperationException"),
         store: RESPONSE,
-        key: RESPONSE,
+        key: STORE_STATE,
         message: "does not support the requested cryptographic operation",
         codes: &["XKS_PROXY_INVALID_RESPONSE"],
     },

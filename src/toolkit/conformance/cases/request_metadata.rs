@@ -23,7 +23,8 @@ fn required(op: Op) -> &'static [&'static str] {
 
 fn known(op: Op) -> &'static [&'static str] {
     match op {
-        Op::Metadata => &["CreateKey", "DescribeKey"],
+        // Before 1.0.3 also DescribeKey.
+        Op::Metadata => &["CreateKey"],
         Op::Encrypt => &[
             "Encrypt",
             "GenerateDataKey",
@@ -170,11 +171,11 @@ fn optional_fields(op: Op) -> [Case; 2] {
 
 fn optional(body: &mut Value) {
     in_metadata(body, |metadata| {
-        set(
-            metadata,
-            KEY_ARN,
-            "arn:aws:kms:eu-west-1:123456789012:key/x",
-        );
+        // GetKeyMetadata has no kmsKeyArn since 1.0.3.
+        if metadata.get(KEY_ARN).is_some() {
+            let arn = "arn:aws:kms:eu-west-1:123456789012:key/x";
+            set(metadata, KEY_ARN, arn);
+        }
         set(metadata, "kmsViaService", "s3.eu-west-1.amazonaws.com");
         set(metadata, "awsSourceVpc", "vpc-0123456789abcdef0");
         set(metadata, "awsSourceVpce", "vpce-0123456789abcdef0");

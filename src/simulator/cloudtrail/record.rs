@@ -1,0 +1,125 @@
+//! A record of a call, as CloudTrail documents it.
+
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+
+use super::super::caller::Call;
+use super::super::exception::{Exception, Kind};
+use super::entry::{Record, event_time};
+use super::identity::user_identity;
+use super::parameters::{request_parameters, response_elements};
+
+/// The version of the records.
+const VERSION: &str = "1.11";
+
+/// A key that a call was about.
+#[derive(Clone, Debug)]
+pub(in crate::simulator) struct Touched {
+    pub(in crate::simulator) account: String,
+    pub(in crate::simulator) arn: String,
+    pub(in crate::simulator) store: String,
+    pub(in crate::simulator) xks_key_id: String,
+}
+
+/// A call that has ended, as one account sees it.
+pub(in crate::simulator) struct Event<'a> {
+    pub(in crate::simulator) call: &'a Call,
+    pub(in crate::simulator) operation: &'a str,
+    /// The body of the request; null when it is not JSON.
+    pub(in crate::simulator) asked: &'a Value,
+    pub(in crate::simulator) answer: &'a Result<Value, Exception>,
+    pub(in crate::simulator) touched: &'a [Touched],
+    /// The account in whose trail it is.
+    pub(in crate::simulator) recipient: &'a str,
+    pub(in crate::simulator) id: &'a str,
+    /// The same in the trails of all accounts; none when there is one only.
+    pub(in crate::simulator) shared_id: Option<&'a str>,
+    pub(in crate::simulator) source: String,
+    pub(in crate::simulator) user_agent: Option<&'a str>,
+    pub(in crate::simulator) invoked_by: Option<&'a str>,
+}
+
+impl Event<'_> {
+    /// The record.
+    pub(in crate::simulator) fn record(&self) -> Record {
+        let time = OffsetDateTime::now_utc();
+        let caller = &self.call.caller;
+        let service = self.invoked_by.filter(|_| caller.account == self.recipient);
+        let mut record = json!({
+            "eventVersion": VERSION,
+            "userIdentity": user_identity(caller, self.recipient, service),
+            "eventTime": event_time(time),
+            "eventSource": "kms.amazonaws.com",
+            "eventName": self.operation,
+            "awsRegion": caller.region,
+            "sourceIPAddress": self.invoked_by.unwrap_or(&self.source),
+            "userAgent": self.invoked_by.or(self.user_agent).unwrap_or("AWS Internal"),
+            "requestParameters": request_parameters(self.operation, self.asked),
+            "responseElements": response_elements(self.operation, self.answer.as_ref().ok()),
+            "requestID": self.call.request_id,
+            "eventID": self.id,
+            "readOnly": is_read_only(self.operation),
+            "eventType": "AwsApiCall",
+            "managementEvent": true,
+            "recipientAccountId": self.recipient,
+            "eventCategory": "Management",
+        });
+        if let Some(members) = record.as_object_mut() {
+            self.add_to(members);
+        }
+        Record {
+            account: self.recipient.to_owned(),
+            region: caller.region.clone(),
+            time,
+            value: record,
+        }
+    }
+
+    /// Adds the members that not every record has.
+    fn add_to(&self, record: &mut Map<String, Value>) {
+        let mut put = |name: &str, value: Value| drop(record.insert(name.to_owned(), value));
+        if let Err(error) = self.answer {
+            put("errorCode", json!(error_code(error.kind)));
+            put("errorMessage", json!(error.message));
+        }
+        if let Some(shared) = self.shared_id {
+            put("sharedEventID", json!(shared));
+        }
+        let resources: Vec<_> = self.touched.iter().map(resource).collect();
+        if !resources.is_empty() {
+            put("resources", json!(resources));
+        }
+        if let Some(data) = self.additional_event_data() {
+            put("additionalEventData", data);
+        }
+    }
+
+    /// Store and external key. AWS does not document them for a ReEncrypt with two external keys: that has none.
+    fn additional_event_data(&self) -> Option<Value> {
+        let is_about_one = matches!(self.touched, [_]);
+        let key = self.touched.first().filter(|_| is_about_one)?;
+        Some(json!({ "customKeyStoreId": key.store, "xksKeyId": key.xks_key_id }))
+    }
+}
+
+fn resource(key: &Touched) -> Value {
+    json!({ "accountId": key.account, "type": "AWS::KMS::Key", "ARN": key.arn })
+}
+
+/// CloudTrail's name for an exception.
+fn error_code(kind: Kind) -> &'static str {
+    match kind {
+        Kind::AccessDenied => "AccessDenied",
+        kind => kind.name(),
+    }
+}
+
+/// Cryptographic operations change nothing in KMS.
+fn is_read_only(operation: &str) -> bool {
+    let reads = ["Describe", "List", "Get", "Generate"];
+    matches!(operation, "Decrypt" | "Encrypt" | "ReEncrypt")
+        || reads.iter().any(|prefix| operation.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests;

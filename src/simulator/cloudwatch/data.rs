@@ -1,0 +1,277 @@
+//! GetMetricData and ListMetrics.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::super::caller::Caller;
+use super::super::exception::{Exception, Kind};
+use super::super::wire::{check, need};
+use super::insights::{Function, Select};
+use super::series::{CloudWatch, Name, Points, add};
+
+/// The namespace of KMS's metrics.
+const NAMESPACE: &str = "AWS/KMS";
+
+/// The most queries of a request.
+const MOST_QUERIES: usize = 500;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GetData {
+    metric_data_queries: Option<Vec<Query>>,
+    start_time: Option<f64>,
+    end_time: Option<f64>,
+    scan_by: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Query {
+    id: Option<String>,
+    metric_stat: Option<MetricStat>,
+    expression: Option<String>,
+    label: Option<String>,
+    period: Option<f64>,
+    return_data: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct MetricStat {
+    metric: Option<Metric>,
+    period: Option<f64>,
+    stat: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metric {
+    namespace: Option<String>,
+    metric_name: Option<String>,
+    #[serde(default)]
+    dimensions: Vec<Dimension>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Dimension {
+    name: String,
+    value: Option<String>,
+}
+
+/// What a query asks for.
+struct Asked {
+    points: Points,
+    function: Function,
+    period: i64,
+    label: String,
+}
+
+fn invalid(why: impl Into<String>) -> Exception {
+    Kind::Validation.because(why)
+}
+
+fn parsed<T: for<'de> Deserialize<'de>>(body: Value) -> Result<T, Exception> {
+    // The library's words name members and types, and a request for metrics has no secrets.
+    serde_json::from_value(body).map_err(|error| Kind::Serialization.because(error.to_string()))
+}
+
+/// GetMetricData.
+pub(super) fn get(watch: &CloudWatch, caller: &Caller, body: Value) -> Result<Value, Exception> {
+    let request: GetData = parsed(body)?;
+    let queries = need(&request.metric_data_queries, "metricDataQueries")?;
+    let fits = (1..=MOST_QUERIES).contains(&queries.len());
+    check(
+        fits,
+        "metricDataQueries",
+        "Member must have length between 1 and 500",
+    )?;
+    let (start, end) = (
+        *need(&request.start_time, "startTime")?,
+        *need(&request.end_time, "endTime")?,
+    );
+    if start >= end {
+        return Err(invalid(
+            "The parameter StartTime must be less than the parameter EndTime.",
+        ));
+    }
+    let is_ascending = match request.scan_by.as_deref() {
+        Some("TimestampAscending") => true,
+        None | Some("TimestampDescending") => false,
+        Some(_) => {
+            return Err(invalid(
+                "ScanBy is TimestampAscending or TimestampDescending.",
+            ));
+        }
+    };
+    let mut results = Vec::new();
+    for query in queries {
+        let id = need(&query.id, "id")?;
+        let asked = query.asked(watch, caller)?;
+        if query.return_data != Some(false) {
+            results.push(asked.result(id, start, end, is_ascending));
+        }
+    }
+    Ok(json!({ "MetricDataResults": results, "Messages": [] }))
+}
+
+impl Query {
+    fn asked(&self, watch: &CloudWatch, caller: &Caller) -> Result<Asked, Exception> {
+        match (&self.metric_stat, &self.expression) {
+            (Some(stat), None) => stat.asked(watch, caller, self.label.as_deref()),
+            (None, Some(expression)) => self.selected(watch, caller, expression),
+            _ => Err(invalid("A query has either a MetricStat or an Expression.")),
+        }
+    }
+
+    fn selected(
+        &self,
+        watch: &CloudWatch,
+        caller: &Caller,
+        expression: &str,
+    ) -> Result<Asked, Exception> {
+        let select = Select::parse(expression).map_err(|why| {
+            invalid(format!(
+                "Only Metrics Insights queries are supported: {why}."
+            ))
+        })?;
+        let points = watch.together(|name| {
+            is_of(name, caller)
+                && select.namespace == NAMESPACE
+                && name.metric == select.metric
+                && select.is_about(&name.dimensions)
+        });
+        Ok(Asked {
+            points,
+            function: select.function,
+            period: period(self.period)?,
+            label: self.label.clone().unwrap_or(select.metric),
+        })
+    }
+}
+
+impl MetricStat {
+    fn asked(
+        &self,
+        watch: &CloudWatch,
+        caller: &Caller,
+        label: Option<&str>,
+    ) -> Result<Asked, Exception> {
+        let metric = need(&self.metric, "metricStat.metric")?;
+        let name = need(&metric.metric_name, "metricStat.metric.metricName")?;
+        let namespace = need(&metric.namespace, "metricStat.metric.namespace")?;
+        let function = Function::of_statistic(need(&self.stat, "metricStat.stat")?);
+        let points = watch.together(|found| {
+            is_of(found, caller)
+                && namespace == NAMESPACE
+                && found.metric == name
+                && found.dimensions.len() == metric.dimensions.len()
+                && metric.dimensions.iter().all(|wanted| wanted.is_in(found))
+        });
+        Ok(Asked {
+            points,
+            function: function.ok_or_else(|| {
+                invalid("Stat is Average, Maximum, Minimum, SampleCount or Sum; the simulator has no percentiles.")
+            })?,
+            period: period(self.period)?,
+            label: label.unwrap_or(name).to_owned(),
+        })
+    }
+}
+
+impl Dimension {
+    /// Without a value, any value will do.
+    fn is_in(&self, name: &Name) -> bool {
+        let mut found = name.dimensions.iter();
+        found.any(|(name, value)| {
+            *name == self.name && self.value.as_ref().is_none_or(|wanted| wanted == value)
+        })
+    }
+}
+
+impl Asked {
+    fn result(&self, id: &str, start: f64, end: f64, is_ascending: bool) -> Value {
+        let mut periods = Points::new();
+        for (minute, sums) in &self.points {
+            let begin = (minute * 60).div_euclid(self.period) * self.period;
+            // As in CloudWatch: the start is in, the end is not.
+            let first = (start / self.period as f64).floor() * self.period as f64;
+            if begin as f64 >= first && (begin as f64) < end {
+                add(&mut periods, begin, *sums);
+            }
+        }
+        let mut found: Vec<_> = periods
+            .into_iter()
+            .map(|(begin, sums)| (begin, self.function.of(sums)))
+            .collect();
+        if !is_ascending {
+            found.reverse();
+        }
+        let (times, values): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+        json!({
+            "Id": id,
+            "Label": self.label,
+            "Timestamps": times,
+            "Values": values,
+            "StatusCode": "Complete",
+        })
+    }
+}
+
+/// A period in seconds: points are kept by minutes.
+fn period(seconds: Option<f64>) -> Result<i64, Exception> {
+    let seconds = *need(&seconds, "period")? as i64;
+    match seconds >= 60 && seconds % 60 == 0 {
+        true => Ok(seconds),
+        false => Err(invalid("Period must be a multiple of 60 seconds.")),
+    }
+}
+
+fn is_of(name: &Name, caller: &Caller) -> bool {
+    name.account == caller.account && name.region == caller.region
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct List {
+    namespace: Option<String>,
+    metric_name: Option<String>,
+    #[serde(default)]
+    dimensions: Vec<Dimension>,
+}
+
+/// ListMetrics, on one page.
+pub(super) fn list(watch: &CloudWatch, caller: &Caller, body: Value) -> Result<Value, Exception> {
+    let request: List = parsed(body)?;
+    let is_here = request
+        .namespace
+        .as_deref()
+        .is_none_or(|name| name == NAMESPACE);
+    let mut names = watch.names(|name| {
+        is_here
+            && is_of(name, caller)
+            && request
+                .metric_name
+                .as_deref()
+                .is_none_or(|wanted| wanted == name.metric)
+            && request.dimensions.iter().all(|wanted| wanted.is_in(name))
+    });
+    names.sort_by(|a, b| (a.metric, &a.dimensions).cmp(&(b.metric, &b.dimensions)));
+    let metrics: Vec<_> = names.iter().map(listed).collect();
+    Ok(json!({ "Metrics": metrics }))
+}
+
+fn listed(name: &Name) -> Value {
+    let dimensions = name.dimensions.iter();
+    let dimensions: Vec<_> = dimensions
+        .map(|(name, value)| json!({ "Name": name, "Value": value }))
+        .collect();
+    let mut listed = Map::new();
+    listed.insert("Namespace".to_owned(), json!(NAMESPACE));
+    listed.insert("MetricName".to_owned(), json!(name.metric));
+    listed.insert("Dimensions".to_owned(), json!(dimensions));
+    Value::Object(listed)
+}
+
+#[cfg(test)]
+mod tests;

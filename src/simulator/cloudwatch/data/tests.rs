@@ -1,0 +1,111 @@
+//! Queries for metrics, good and bad.
+
+use super::*;
+
+fn caller() -> Caller {
+    Caller {
+        account: "111122223333".into(),
+        region: "eu-west-1".into(),
+        principal: "arn:aws:iam::111122223333:root".into(),
+        is_named: false,
+    }
+}
+
+fn watch() -> CloudWatch {
+    let watch = CloudWatch::default();
+    for (account, store, value, at) in [
+        ("111122223333", "cks-1", 1.0, 600.0),
+        ("111122223333", "cks-1", 3.0, 660.0),
+        ("111122223333", "cks-2", 10.0, 660.0),
+        ("444455556666", "cks-1", 100.0, 660.0),
+    ] {
+        let name = Name {
+            account: account.into(),
+            region: "eu-west-1".into(),
+            metric: "XksProxyLatency",
+            dimensions: vec![
+                ("CustomKeyStoreId", store.into()),
+                ("KeySpec", "SYMMETRIC_DEFAULT".into()),
+            ],
+        };
+        watch.put(name, value, at);
+    }
+    watch
+}
+
+fn ask(query: Value) -> Result<Value, Exception> {
+    let body = json!({ "MetricDataQueries": [query], "StartTime": 0, "EndTime": 3600 });
+    get(&watch(), &caller(), body).map(|answer| answer["MetricDataResults"][0].clone())
+}
+
+fn stat(dimensions: Value, period: i64, stat: &str) -> Value {
+    let metric = json!({
+        "Namespace": "AWS/KMS", "MetricName": "XksProxyLatency", "Dimensions": dimensions,
+    });
+    json!({ "Id": "q", "MetricStat": { "Metric": metric, "Period": period, "Stat": stat } })
+}
+
+#[test]
+fn a_metric_is_asked_for_with_all_its_dimensions() {
+    let store = json!({ "Name": "CustomKeyStoreId", "Value": "cks-1" });
+    let spec = json!({ "Name": "KeySpec", "Value": "SYMMETRIC_DEFAULT" });
+    let both = ask(stat(json!([store, spec]), 60, "Average")).unwrap();
+    assert_eq!(both["Values"], json!([3.0, 1.0]), "the newest first");
+    assert_eq!(both["Timestamps"], json!([660, 600]));
+    assert_eq!(
+        (&both["Id"], &both["StatusCode"]),
+        (&json!("q"), &json!("Complete"))
+    );
+    assert_eq!(
+        ask(stat(json!([store]), 60, "Average")).unwrap()["Values"],
+        json!([])
+    );
+}
+
+#[test]
+fn insights_sum_over_dimensions_and_periods() {
+    let query = |text: &str| {
+        let query = json!({ "Id": "q", "Expression": text, "Period": 300 });
+        ask(query).unwrap()["Values"].clone()
+    };
+    let all = "SELECT SUM(XksProxyLatency) FROM \"AWS/KMS\"";
+    assert_eq!(query(all), json!([14.0]), "and nothing of another account");
+    assert_eq!(
+        query(&format!("{all} WHERE CustomKeyStoreId = 'cks-1'")),
+        json!([4.0])
+    );
+    assert_eq!(
+        query("SELECT SUM(XksProxyLatency) FROM \"AWS/S3\""),
+        json!([])
+    );
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let query = |members: Value| ask(members).unwrap_err().kind;
+    for bad in [
+        json!({ "Id": "q" }),
+        json!({ "Id": "q", "Expression": "m1 + m2", "Period": 60 }),
+        json!({ "Id": "q", "Expression": "SELECT SUM(m) FROM n" }),
+        json!({ "Expression": "SELECT SUM(m) FROM n", "Period": 60 }),
+        stat(json!([]), 90, "Sum"),
+        stat(json!([]), 60, "p99"),
+    ] {
+        assert_eq!(query(bad), Kind::Validation);
+    }
+    let body = json!({ "MetricDataQueries": [], "StartTime": 0, "EndTime": 60 });
+    assert!(get(&watch(), &caller(), body).is_err());
+    assert_eq!(
+        get(&watch(), &caller(), json!([])).unwrap_err().kind,
+        Kind::Serialization
+    );
+}
+
+#[test]
+fn metrics_are_listed_with_their_dimensions() {
+    let listed = |body| list(&watch(), &caller(), body).unwrap()["Metrics"].clone();
+    assert_eq!(listed(json!({})).as_array().unwrap().len(), 2);
+    let of_one = json!({ "Dimensions": [{ "Name": "CustomKeyStoreId", "Value": "cks-2" }] });
+    assert_eq!(listed(of_one)[0]["Dimensions"][0]["Value"], "cks-2");
+    assert_eq!(listed(json!({ "Namespace": "AWS/S3" })), json!([]));
+}

@@ -1,0 +1,35 @@
+//! Answers CloudWatch's requests.
+
+use http::request::Parts;
+use serde_json::Value;
+
+use super::super::caller::identify;
+use super::super::exception::{Exception, Kind};
+use super::super::world::World;
+use super::protocol::{operation_in_path, target};
+use super::{cbor, data};
+
+/// The answer to a request.
+pub(in crate::simulator) fn answer(
+    world: &World,
+    head: &Parts,
+    body: &[u8],
+) -> Result<Value, Exception> {
+    let caller = identify(world, head, body)?;
+    let in_target = || {
+        target(head)?
+            .split_once('.')
+            .map(|(_, operation)| operation)
+    };
+    let (operation, body) = match operation_in_path(head) {
+        Some(operation) => (Some(operation), cbor::decode(body)),
+        None => (in_target(), serde_json::from_slice(body).ok()),
+    };
+    let body = body.ok_or_else(|| Kind::Serialization.because("The body cannot be read."))?;
+    match operation {
+        Some("GetMetricData") => data::get(&world.cloudwatch, &caller, body),
+        Some("ListMetrics") => data::list(&world.cloudwatch, &caller, body),
+        _ => Err(Kind::UnknownOperation
+            .because("The simulator has GetMetricData and ListMetrics of CloudWatch only.")),
+    }
+}

@@ -1,0 +1,62 @@
+//! The parties of a grant: each is a principal by its ARN, or a service principal by its name, and never both.
+
+use super::exception::{Exception, Kind};
+use super::grants::{Constraints, is_service};
+use super::patterns::{check_service_principal, check_source_arn};
+use super::wire::check_text;
+
+/// An ARN and the name of a service; a request may have one of the two.
+type Named<'a> = [&'a Option<String>; 2];
+
+/// Who gets the permissions of a new grant, and who may retire it.
+pub(super) struct Parties<'a> {
+    pub(super) grantee: Named<'a>,
+    pub(super) retiring: Named<'a>,
+    pub(super) constraints: Option<&'a Constraints>,
+}
+
+impl Parties<'_> {
+    /// Grantee and retiring principal.
+    pub(super) fn checked(&self) -> Result<(String, Option<String>), Exception> {
+        let grantee = party(self.grantee, "grantee")?.ok_or_else(|| {
+            Kind::Validation
+                .because("Either GranteePrincipal or GranteeServicePrincipal must be specified.")
+        })?;
+        let retiring = party(self.retiring, "retiring")?;
+        let constraints = self.constraints;
+        let source_arn = constraints.and_then(|constraints| constraints.source_arn.as_deref());
+        source_arn.map_or(Ok(()), check_source_arn)?;
+        match is_service(&grantee) && (source_arn.is_none() || retiring.is_none()) {
+            false => Ok((grantee, retiring)),
+            true => Err(Kind::Validation.because(
+                "With GranteeServicePrincipal, a SourceArn constraint and a retiring principal must be specified.",
+            )),
+        }
+    }
+}
+
+/// The party that a request names, if any. `role` is `grantee` or `retiring`.
+pub(super) fn party([arn, service]: Named<'_>, role: &str) -> Result<Option<String>, Exception> {
+    match (arn, service) {
+        (None, None) => return Ok(None),
+        (Some(arn), None) => check_principal(arn, &format!("{role}Principal"))?,
+        (None, Some(service)) => {
+            check_service_principal(service, &format!("{role}ServicePrincipal"))?;
+        }
+        (Some(_), Some(_)) => {
+            return Err(Kind::Validation.because(format!(
+                "{role}Principal and {role}ServicePrincipal cannot both be specified."
+            )));
+        }
+    }
+    Ok(arn.as_ref().or(service.as_ref()).cloned())
+}
+
+fn check_principal(principal: &str, member: &str) -> Result<(), Exception> {
+    let is_legal = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b);
+    check_text(principal, 1..=256, is_legal, member)?;
+    match principal.starts_with("arn:") {
+        true => Ok(()),
+        false => Err(Kind::InvalidArn.because(format!("{member} is not the ARN of a principal."))),
+    }
+}

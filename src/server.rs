@@ -30,6 +30,7 @@ mod authenticate;
 mod body;
 mod certificate;
 mod certificate_chain;
+mod certificate_metrics;
 mod certificate_problem;
 mod client_auth;
 mod client_ca;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge};
 use rustls::ProtocolVersion;
 
 use super::answer_metrics::AnswerMetrics;
-use super::certificate_problem::ProblemKind;
+use super::certificate_metrics::CertificateMetrics;
 use super::client_ca::ClientAuthMode;
 use super::client_metrics::ClientMetrics;
 use super::identity::ServerIdentity;
@@ -22,9 +22,7 @@ const INCOMPLETE: &str = "incomplete";
 /// The server's metrics; cheap to clone.
 #[derive(Clone)]
 pub struct ServerMetrics {
-    certificate_expiry: IntGaugeVec,
-    certificate_begin: IntGaugeVec,
-    certificate_problem: IntGaugeVec,
+    certificates: CertificateMetrics,
     requests: IntCounterVec,
     durations: HistogramVec,
     handshakes: IntCounterVec,
@@ -48,21 +46,7 @@ impl ServerMetrics {
     /// [`MetricsError`] when a name is taken.
     pub fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
         Ok(Self {
-            certificate_expiry: metrics.gauge(
-                "xks_tls_certificate_expiry_timestamp_seconds",
-                "When the certificate ends, in seconds since 1970 (role: server, client_ca).",
-                &["role"],
-            )?,
-            certificate_begin: metrics.gauge(
-                "xks_tls_certificate_not_before_timestamp_seconds",
-                "When the server's certificate became valid, in seconds since 1970 (role: server).",
-                &["role"],
-            )?,
-            certificate_problem: metrics.gauge(
-                "xks_tls_certificate_problem",
-                "Whether KMS would refuse the certificate that serves (1) because of this problem, or not (0).",
-                &["problem"],
-            )?,
+            certificates: CertificateMetrics::declare(metrics)?,
             requests: metrics.counter(
                 "xks_requests_total",
                 "Requests, by key store, operation and outcome (ok, the errorName, client_disconnected, or incomplete where the client had gone before its signature was verified).",
@@ -103,17 +87,9 @@ impl ServerMetrics {
 
     /// Sets when the server's certificate began, and when the certificates end; a role that is not among them has no end.
     pub fn publish_expiries(&self, tls: &TlsSettings) {
-        self.certificate_expiry.reset();
         // The stores may be others now.
         self.answers.forget_skews();
-        self.certificate_begin
-            .with_label_values(&["server"])
-            .set(tls.identity.not_before());
-        for expiry in &tls.expiries {
-            self.certificate_expiry
-                .with_label_values(&[expiry.role])
-                .set(expiry.unix_seconds);
-        }
+        self.certificates.publish(tls);
     }
 
     /// Sets which mode of client authentication is in force; none is off.
@@ -123,13 +99,7 @@ impl ServerMetrics {
 
     /// Sets what is wrong with the certificate now; called before metrics are read, because time alone changes it.
     pub fn publish_problems(&self, identity: &ServerIdentity) {
-        let problems = identity.problems();
-        for kind in ProblemKind::ALL {
-            let has_it = problems.iter().any(|problem| problem.kind == kind);
-            self.certificate_problem
-                .with_label_values(&[kind.as_str()])
-                .set(i64::from(has_it));
-        }
+        self.certificates.publish_problems(identity);
     }
 
     /// Counts a request. Labels come from the configuration and the specification only.

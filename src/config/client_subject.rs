@@ -5,7 +5,8 @@ use super::server::BUILT_IN_CA;
 use crate::keystore::KeyStoreSettings;
 use crate::partitions::kms_service_principals;
 
-/// Warns once per Region that the subjects lack. With a CA of the operator, the subjects are the operator's own.
+/// Warns once per Region that the subjects lack. With a CA of the operator, the subjects are the operator's own; with
+/// `mode = "off"` no certificate is requested.
 pub(super) fn check(root: &Section<'_>, stores: &[KeyStoreSettings]) {
     let tls = root
         .section("server")
@@ -13,7 +14,8 @@ pub(super) fn check(root: &Section<'_>, stores: &[KeyStoreSettings]) {
     let Some(section) = tls.and_then(|tls| tls.section("client_auth")) else {
         return;
     };
-    if section.string("ca") != Some(BUILT_IN_CA) {
+    let is_off = section.string("mode") == Some("off");
+    if is_off || section.string("ca") != Some(BUILT_IN_CA) {
         return;
     }
     let subjects = section.strings("subjects").unwrap_or_default();

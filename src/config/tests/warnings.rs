@@ -109,7 +109,11 @@ fn what_is_well_is_not_warned_about() {
         ),
         (
             "[[hsm]]",
-            "[server.tls.client_auth]\nmode = \"optional\"\nca = \"amazon-trust-services\"\nsubjects = [\"a\"]\n[[hsm]]",
+            "[server.tls.client_auth]\nmode = \"optional\"\nca = \"amazon-trust-services\"\nsubjects = [\"cks.kms.eu-west-1.amazonaws.com\"]\n[[hsm]]",
+        ),
+        (
+            "[[hsm]]",
+            "[server.tls.client_auth]\nmode = \"off\"\nca = \"amazon-trust-services\"\nsubjects = [\"a\"]\n[[hsm]]",
         ),
         (
             "[[hsm]]",

@@ -16,19 +16,41 @@ use std::path::PathBuf;
 use super::*;
 use crate::keystore::QuotaSettings;
 
+/// A certificate with its key, both PEM, without a warning: its issuer has the name of a root that KMS trusts.
+fn server_pair() -> (String, String) {
+    use rcgen::{CertificateParams, CertifiedIssuer, DnType, KeyPair};
+    let new_key = || KeyPair::generate().unwrap();
+    let mut root = CertificateParams::new(vec![]).unwrap();
+    for (kind, value) in [
+        (DnType::CountryName, "US"),
+        (DnType::OrganizationName, "Amazon"),
+        (DnType::CommonName, "Amazon Root CA 1"),
+    ] {
+        root.distinguished_name.push(kind, value);
+    }
+    root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let root = CertifiedIssuer::self_signed(root, new_key()).unwrap();
+    let (leaf, key) = (
+        CertificateParams::new(vec!["localhost".into()]).unwrap(),
+        new_key(),
+    );
+    let certificate = leaf.signed_by(&key, &root).unwrap();
+    (certificate.pem(), key.serialize_pem())
+}
+
 /// A directory with everything that a configuration may name.
 fn directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let pair = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let (certificate, key) = server_pair();
     let write = |name: &str, text: &str| {
         let path = directory.path().join(name);
         fs::write(&path, text).unwrap();
         use std::os::unix::fs::PermissionsExt;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     };
-    write("server.pem", &pair.cert.pem());
-    write("server.key", &pair.signing_key.serialize_pem());
-    write("bom.pem", &format!("\u{feff}{}", pair.cert.pem()));
+    write("server.pem", &certificate);
+    write("server.key", &key);
+    write("bom.pem", &format!("\u{feff}{certificate}"));
     write("pin", "1234\n");
     write("secret", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ\n");
     directory

@@ -1,10 +1,11 @@
 //! AWS KMS's JSON 1.1 API for external key stores, on this machine: the AWS CLI and SDKs on one side, any XKS proxy on the other.
 //!
 //! What it knows of KMS: custom key stores of type EXTERNAL_KEY_STORE, keys of origin EXTERNAL_KEY_STORE, and what answers for the rest.
-//! What it has not: IAM's own policies (each principal of an account has one that allows everything), Condition and Not… in key policies
-//! (such a statement never allows and always denies, and an event says so), any quota but that of the stores, and anything of a VPC
-//! endpoint service but its name: the proxy behind one is called like any other. Grant tokens are given and never needed, because a grant
-//! counts at once.
+//! Key policies, identity policies and grants have their effect as AWS documents it, when the callers are known. A policy with a part that
+//! the simulator does not evaluate cannot be put: it never allows anything by accident. What IAM has besides is not there: groups,
+//! permissions boundaries, session policies, policies of organizations and of VPC endpoints. What it has not: any quota but that of the
+//! stores, and anything of a VPC endpoint service but its name: the proxy behind one is called like any other. Grant tokens are given and
+//! never needed, because a grant counts at once.
 //!
 //! # Invariants
 //! - A blob made under one KMS key never decrypts under another, nor in another Region or account, nor after a bit was changed.
@@ -33,6 +34,7 @@ mod grant_calls;
 mod grants;
 mod identity;
 mod key_calls;
+mod key_policy;
 mod key_state;
 mod keys;
 mod link;
@@ -40,6 +42,7 @@ mod metadata;
 mod pages;
 mod policy;
 mod policy_calls;
+mod principals;
 mod quota;
 mod random;
 mod run;
@@ -61,6 +64,7 @@ mod world;
 pub use client_certificate::ClientCertificateKind;
 pub use credentials::{CredentialsError, KmsCredentials};
 pub use identity::IdentityError;
+pub use principals::{Principals, PrincipalsError};
 pub use run::{StartError, run};
 pub use settings::Settings;
 pub use state_file::StateError;

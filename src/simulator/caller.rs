@@ -4,12 +4,16 @@
 //! - With credentials configured nothing is done for a request whose signature does not verify.
 //! - A Region is a short word of lower-case letters, digits and dashes: it becomes a part of file names.
 
+use std::borrow::Cow;
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use http::request::Parts;
 
-use super::credentials::{KmsCredentials, account_of};
+use super::credentials::{KmsCredentials, account_of, is_service};
 use super::exception::{Exception, Kind};
+use super::policy::{Who, role_of};
+use super::principals::Facts;
 use super::world::World;
 use crate::sigv4::{Denied, PathForm, Scope, SignedRequest, Verifier};
 
@@ -23,7 +27,7 @@ const NO_ACCOUNT: &str = "000000000000";
 const NO_REGION: &str = "us-east-1";
 
 /// Who calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Caller {
     /// Twelve digits.
     pub(super) account: String,
@@ -32,6 +36,34 @@ pub(super) struct Caller {
     pub(super) principal: String,
     /// Whether it is known who that is, so that policies and grants have someone to apply to.
     pub(super) is_named: bool,
+    /// Tags, policies and condition keys of the caller.
+    pub(super) facts: Facts,
+}
+
+impl Caller {
+    /// Returns `aws:PrincipalArn`: of a session the ARN of its role, otherwise the principal.
+    pub(super) fn principal_arn(&self) -> Cow<'_, str> {
+        let arn = match &self.facts.identity {
+            Some(identity) => Some(Cow::Borrowed(identity.arn.as_str())),
+            None => role_of(&self.principal).map(Cow::Owned),
+        };
+        arn.unwrap_or(Cow::Borrowed(&self.principal))
+    }
+
+    /// The caller as policies see it.
+    pub(super) fn who(&self) -> Who<'_> {
+        let identity = self.facts.identity.as_deref();
+        Who {
+            principal: &self.principal,
+            arn: self.principal_arn(),
+            account: &self.account,
+            region: &self.region,
+            is_service: is_service(&self.principal),
+            tags: identity.map(|identity| &identity.tags),
+            given: &self.facts.given,
+            source: self.facts.source,
+        }
+    }
 }
 
 /// A call of KMS.
@@ -43,7 +75,12 @@ pub(super) struct Call {
 }
 
 /// Who has sent this request.
-pub(super) fn identify(world: &World, head: &Parts, body: &[u8]) -> Result<Caller, Exception> {
+pub(super) fn identify(
+    world: &World,
+    head: &Parts,
+    body: &[u8],
+    source: Option<IpAddr>,
+) -> Result<Caller, Exception> {
     let header = head
         .headers
         .get("authorization")
@@ -58,17 +95,44 @@ pub(super) fn identify(world: &World, head: &Parts, body: &[u8]) -> Result<Calle
     }
     match &world.credentials {
         None => Ok(anybody(id, region)),
-        Some(callers) => verified(callers, id, region, head, body),
+        Some(callers) => {
+            let principal = verified(callers, id, region, head, body)?;
+            let facts = facts(world, id)?;
+            let source_account = facts
+                .given
+                .source_arn()
+                .and_then(|arn| arn.split(':').nth(4));
+            let account = account_of(principal)
+                .or(source_account)
+                .unwrap_or(NO_ACCOUNT);
+            Ok(Caller {
+                account: account.to_owned(),
+                region: region.to_owned(),
+                principal: principal.to_owned(),
+                is_named: true,
+                facts: Facts { source, ..facts },
+            })
+        }
     }
 }
 
-fn verified(
-    callers: &KmsCredentials,
+fn facts(world: &World, id: &str) -> Result<Facts, Exception> {
+    match &world.principals {
+        None => Ok(Facts::default()),
+        Some(principals) => principals
+            .facts(id)
+            .ok_or_else(|| refusal(&Denied::AccessKeyUnknown)),
+    }
+}
+
+/// The principal whose signature this is.
+fn verified<'c>(
+    callers: &'c KmsCredentials,
     id: &str,
     region: &str,
     head: &Parts,
     body: &[u8],
-) -> Result<Caller, Exception> {
+) -> Result<&'c str, Exception> {
     let request = SignedRequest {
         method: head.method.as_str(),
         path: head.uri.path(),
@@ -87,13 +151,7 @@ fn verified(
     };
     let signed = verifier.verify(&request, SystemTime::now());
     signed.map_err(|denied| refusal(&denied))?;
-    let principal = callers.principal(id).unwrap_or_default();
-    Ok(Caller {
-        account: account_of(principal).unwrap_or(NO_ACCOUNT).to_owned(),
-        region: region.to_owned(),
-        principal: principal.to_owned(),
-        is_named: true,
-    })
+    Ok(callers.principal(id).unwrap_or_default())
 }
 
 /// Without credentials an access key id that could be an account is one, as in other local emulators.
@@ -105,6 +163,7 @@ fn anybody(id: &str, region: &str) -> Caller {
         region: region.to_owned(),
         principal: format!("arn:aws:iam::{account}:root"),
         is_named: false,
+        facts: Facts::default(),
     }
 }
 

@@ -11,6 +11,7 @@ use super::calls::{Asker, serving};
 use super::exception::{Exception, Kind, no_store};
 use super::faults::ConnectionError;
 use super::link::{Link, Recipe};
+use super::principals::Facts;
 use super::random;
 use super::state::{State, now};
 use super::store_calls::StoreId;
@@ -252,6 +253,7 @@ fn own_call(account: &str, region: &str) -> Result<Call, Exception> {
         region: region.to_owned(),
         principal: String::new(),
         is_named: false,
+        facts: Facts::default(),
     };
     let request_id = random::uuid()?;
     Ok(Call { caller, request_id })

@@ -30,7 +30,7 @@ pub enum CredentialsError {
     Form(usize),
     /// A principal that is none.
     #[error(
-        "line {0}: a principal is arn:aws:iam::ACCOUNT:user/NAME, …:role/NAME, …:root, or arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION"
+        "line {0}: a principal is arn:aws:iam::ACCOUNT:user/NAME, …:role/NAME, …:root, arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION, or a service such as dynamodb.amazonaws.com"
     )]
     Principal(usize),
     /// An access key id twice.
@@ -59,7 +59,9 @@ impl KmsCredentials {
             };
             let credential = Credential::of_aws(id, Secret::new(secret.to_owned()));
             credentials.push(credential.ok_or(CredentialsError::Form(number))?);
-            account_of(principal).ok_or(CredentialsError::Principal(number))?;
+            if account_of(principal).is_none() && !is_service(principal) {
+                return Err(CredentialsError::Principal(number));
+            }
             let before = principals.insert(id.to_owned(), principal.to_owned());
             if before.is_some() {
                 return Err(CredentialsError::Twice(number));
@@ -79,7 +81,14 @@ impl KmsCredentials {
         &self.credentials
     }
 
-    /// The ARN of the principal that has this access key.
+    /// Every access key id with its principal.
+    pub(super) fn callers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.principals
+            .iter()
+            .map(|(id, principal)| (id.as_str(), principal.as_str()))
+    }
+
+    /// The ARN of the principal that has this access key, or the name of the service.
     pub(super) fn principal(&self, access_key_id: &str) -> Option<&str> {
         self.principals.get(access_key_id).map(String::as_str)
     }
@@ -100,6 +109,20 @@ pub(super) fn account_of(arn: &str) -> Option<&str> {
         _ => false,
     };
     (partition.starts_with("aws") && is_account && is_resource).then_some(account)
+}
+
+/// Whether a name is that of a service, such as `s3.amazonaws.com`.
+pub(super) fn is_service(name: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    let suffix = [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"];
+    name.len() <= 128
+        && name.split('.').all(is_label)
+        && suffix.iter().any(|suffix| name.ends_with(suffix))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::connect;
 use super::counters::Counters;
 use super::events::Events;
 use super::identity::{Identities, IdentityError};
+use super::policy_calls::tell_unreadable;
 use super::serve::serve;
 use super::settings::Settings;
 use super::state::State;
@@ -64,6 +65,7 @@ async fn run_on(settings: Settings) -> Result<(), StartError> {
     let world = Arc::new(world(settings)?);
     connect::resume(&world).map_err(|error| StartError::Resume(error.message))?;
     greet(&world, address);
+    world.read(|state| tell_unreadable(&world, state));
     let looking_after = task(
         "look-after",
         connect::look_after(Arc::clone(&world), interval),
@@ -99,8 +101,10 @@ fn world(settings: Settings) -> Result<World, StartError> {
         events: Events::new(settings.json),
         counters: Counters::new()?,
         credentials: settings.credentials,
+        principals: settings.principals,
         quota: settings.quota,
         timeout: settings.timeout,
+        internal_timeouts: settings.internal_timeouts,
         state: RwLock::new(state),
         file,
     })

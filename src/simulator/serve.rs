@@ -1,6 +1,7 @@
 //! The listener: plain HTTP/1.1 for the CLI and SDKs of this machine, and `/metrics`.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,11 +82,12 @@ pub(super) async fn serve(
 }
 
 async fn connection(world: Arc<World>, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
+    let source = stream.peer_addr().ok().map(|address| address.ip());
     // A connection without it is slower, and works.
     drop(stream.set_nodelay(true));
     let service = service_fn(move |request| {
         let world = Arc::clone(&world);
-        async move { Ok::<_, Infallible>(respond(&world, request).await) }
+        async move { Ok::<_, Infallible>(respond(&world, request, source).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -100,10 +102,14 @@ async fn connection(world: Arc<World>, stream: TcpStream, mut stopped: watch::Re
     drop(serving.await);
 }
 
-async fn respond(world: &Arc<World>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn respond(
+    world: &Arc<World>,
+    request: Request<Incoming>,
+    source: Option<IpAddr>,
+) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/metrics") => metrics(world),
-        (&Method::POST, "/") => kms(world, request).await,
+        (&Method::POST, "/") => kms(world, request, source).await,
         (&Method::GET, CLIENT_CERTIFICATE) => {
             let kind = world.identities.clients().kind();
             plain(StatusCode::OK, format!("{kind}\n").into())
@@ -149,9 +155,13 @@ fn metrics(world: &World) -> Response<Full<Bytes>> {
     }
 }
 
-async fn kms(world: &Arc<World>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn kms(
+    world: &Arc<World>,
+    request: Request<Incoming>,
+    source: Option<IpAddr>,
+) -> Response<Full<Bytes>> {
     let request_id = random::uuid().unwrap_or_default();
-    let answer = answer(world, request, &request_id).await;
+    let answer = answer(world, request, &request_id, source).await;
     let (status, body) = match answer {
         Ok(body) => (200, body),
         Err(exception) => (exception.kind.status(), exception.body()),
@@ -168,12 +178,13 @@ async fn answer(
     world: &Arc<World>,
     request: Request<Incoming>,
     request_id: &str,
+    source: Option<IpAddr>,
 ) -> Result<Vec<u8>, Exception> {
     let (head, body) = request.into_parts();
     let body = Limited::new(body, MAX_BODY).collect().await;
     let unread = |_| Kind::Serialization.because("The body is longer than 1 MiB, or was cut off.");
     let body = body.map_err(unread)?.to_bytes();
-    let caller = identify(world, &head, &body)?;
+    let caller = identify(world, &head, &body, source)?;
     let target = head
         .headers
         .get("x-amz-target")

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::client_certificate::ClientCertificateKind;
 use super::credentials::KmsCredentials;
+use super::principals::Principals;
 
 /// What a simulator is started with.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Settings {
     pub client_certificate: ClientCertificateKind,
     /// Who may call; none: anybody.
     pub credentials: Option<KmsCredentials>,
+    /// Tags and identity policies of those who may call; none: identity policies allow everything.
+    pub principals: Option<Principals>,
     /// Where the state is kept; none: in memory only.
     pub state: Option<PathBuf>,
     /// Cryptographic requests per second and store.
@@ -31,6 +34,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// From one health check of a connected store to the next.
     pub health_interval: Duration,
+    /// Time-outs of cryptographic operations are KMSInternalException instead of KMSInvalidStateException.
+    pub internal_timeouts: bool,
     /// Events as JSON lines.
     pub json: bool,
 }

@@ -16,6 +16,7 @@ use super::events::Events;
 use super::exception::{Exception, Kind};
 use super::identity::Identities;
 use super::link::{Link, Recipe};
+use super::principals::Principals;
 use super::state::State;
 use super::state_file::StateFile;
 use crate::sync::{blocking_task, poisoned};
@@ -27,10 +28,14 @@ pub(super) struct World {
     pub(super) counters: Counters,
     /// Who may call; none: anybody.
     pub(super) credentials: Option<KmsCredentials>,
+    /// Tags and identity policies; none: identity policies allow everything.
+    pub(super) principals: Option<Principals>,
     /// Cryptographic requests per second and store.
     pub(super) quota: u32,
     /// How long a proxy has for an answer.
     pub(super) timeout: Duration,
+    /// Time-outs of cryptographic operations are KMSInternalException.
+    pub(super) internal_timeouts: bool,
     pub(super) state: RwLock<State>,
     pub(super) file: Option<Mutex<StateFile>>,
 }

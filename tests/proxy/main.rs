@@ -100,6 +100,8 @@ mod simulator_cli;
 #[cfg(feature = "simulator")]
 mod simulator_faults;
 #[cfg(feature = "simulator")]
+mod simulator_iam;
+#[cfg(feature = "simulator")]
 mod simulator_sdk;
 mod slow;
 mod start_signals;

@@ -1,10 +1,11 @@
 //! AWS KMS's JSON 1.1 API for external key stores, on this machine: the AWS CLI and SDKs on one side, any XKS proxy on the other.
 //!
 //! What it knows of KMS: custom key stores of type EXTERNAL_KEY_STORE, keys of origin EXTERNAL_KEY_STORE, and what answers for the rest.
-//! What it has not: IAM's own policies (each principal of an account has one that allows everything), Condition and Not… in key policies
-//! (such a statement never allows and always denies, and an event says so), any quota but that of the stores, and of a VPC endpoint
-//! service anything but its name, owner and allowed accounts: the proxy behind one is called like any other. Grant tokens are given and
-//! never needed, because a grant counts at once.
+//! Key policies, identity policies and grants have their effect as AWS documents it, when the callers are known. A policy with a part that
+//! the simulator does not evaluate cannot be put: it never allows anything by accident. What IAM has besides is not there: groups,
+//! permissions boundaries, session policies, policies of organizations and of VPC endpoints. What it has not: any quota but that of the
+//! stores, and of a VPC endpoint service anything but its name, owner and allowed accounts: the proxy behind one is called like any
+//! other. Grant tokens are given and never needed, because a grant counts at once.
 //!
 //! # Invariants
 //! - A blob made under one KMS key never decrypts under another, nor in another Region or account, nor after a bit was changed.
@@ -37,6 +38,7 @@ mod grant_parties;
 mod grants;
 mod identity;
 mod key_calls;
+mod key_policy;
 mod key_state;
 mod keys;
 mod last_usage;
@@ -47,6 +49,7 @@ mod partition;
 mod patterns;
 mod policy;
 mod policy_calls;
+mod principals;
 mod quota;
 mod random;
 mod records;
@@ -72,6 +75,7 @@ pub use cloudtrail::{TrailError, TrailFaults, TrailSettings};
 pub use credentials::{CredentialsError, KmsCredentials};
 pub use endpoint_services::{EndpointService, EndpointServices};
 pub use identity::IdentityError;
+pub use principals::{Principals, PrincipalsError};
 pub use run::{StartError, run};
 pub use settings::Settings;
 pub use state_file::StateError;

@@ -12,8 +12,8 @@ use super::exit::{ExitStatus, Refusal};
 use super::files::{read, read_text};
 use crate::client;
 use crate::simulator::{
-    self, ClientCertificateKind, EndpointService, EndpointServices, KmsCredentials, Settings,
-    StartError, TrailFaults, TrailSettings,
+    self, ClientCertificateKind, EndpointService, EndpointServices, KmsCredentials, Principals,
+    Settings, StartError, TrailFaults, TrailSettings,
 };
 
 /// AWS KMS on this machine, as far as external key stores go: for the AWS CLI and SDKs on one side, any XKS proxy on the other.
@@ -26,8 +26,8 @@ use crate::simulator::{
     kms-simulator --trusted-ca .dev/ca.pem --resolve localhost=127.0.0.1:8443 --identity .dev/kms --state .dev/kms.json\n  \
     aws kms list-keys --endpoint-url http://127.0.0.1:8090\n\n\
     Metrics are at /metrics. PUT /client-certificate with the name of a kind changes what new connections present to proxies. Without --credentials every caller is accepted, and the account is the access key id if that has 12 \
-    digits; the Region is that of the signature. With it key policies and grants have their effect, but IAM has no policies: each \
-    principal of an account may do what the key policy leaves to the account.\n\n\
+    digits; the Region is that of the signature. With it key policies and grants have their effect. With --principals as well, identity \
+    policies have their effect; without it each principal of an account may do what the key policy leaves to the account.\n\n\
     Exit codes: 0 stopped by a signal, 2 wrong usage, 78 a file has faults, 70 internal."
 )]
 pub(super) struct KmsSimulator {
@@ -52,6 +52,9 @@ pub(super) struct KmsSimulator {
     /// Who may call: ACCESS_KEY_ID SECRET_ACCESS_KEY PRINCIPAL_ARN on each line.
     #[arg(long, value_name = "FILE")]
     credentials: Option<PathBuf>,
+    /// Tags and identity policies of those who may call, in JSON (softhsm/README.md); without it identity policies allow everything.
+    #[arg(long, value_name = "FILE", requires = "credentials")]
+    principals: Option<PathBuf>,
     /// Keep the state in this file: it holds key material and secrets.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -65,6 +68,9 @@ pub(super) struct KmsSimulator {
     /// there are no others.
     #[arg(long, value_name = "NAME=OWNER[,ACCOUNT…]", value_parser = endpoint_service)]
     vpc_endpoint_service: Vec<(String, EndpointService)>,
+    /// Answer time-outs of cryptographic operations with KMSInternalException, as KMS does at times, instead of KMSInvalidStateException.
+    #[arg(long)]
+    internal_timeouts: bool,
     /// From one health check of a connected store to the next.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     health_interval: Duration,
@@ -119,17 +125,20 @@ impl KmsSimulator {
             authorities.extend(found.map_err(|fault| faulty(file, fault))?);
         }
         let trail = self.trail();
+        let credentials = self.credentials.as_deref().map(credentials).transpose()?;
         Ok(Settings {
             listen: self.listen,
             authorities,
             resolve: HashMap::from_iter(self.resolve),
             identity: self.identity,
             client_certificate: self.client_certificate,
-            credentials: self.credentials.as_deref().map(credentials).transpose()?,
+            principals: principals(self.principals.as_deref(), credentials.as_ref())?,
+            credentials,
             state: self.state,
             quota: self.quota,
             timeout: self.timeout,
             endpoint_services: EndpointServices::new(self.vpc_endpoint_service),
+            internal_timeouts: self.internal_timeouts,
             health_interval: self.health_interval,
             trail,
             json: self.json,
@@ -156,6 +165,19 @@ impl KmsSimulator {
 fn credentials(file: &Path) -> Result<KmsCredentials, Refusal> {
     KmsCredentials::parse(&read_text(file)?)
         .map_err(|error| faulty(file, &format!("has faults: {error}")))
+}
+
+fn principals(
+    file: Option<&Path>,
+    credentials: Option<&KmsCredentials>,
+) -> Result<Option<Principals>, Refusal> {
+    let (Some(file), Some(credentials)) = (file, credentials) else {
+        return Ok(None);
+    };
+    let principals = Principals::parse(&read_text(file)?, credentials);
+    principals
+        .map(Some)
+        .map_err(|error| faulty(file, &format!("has errors: {error}")))
 }
 
 fn faulty(file: &Path, what: &str) -> Refusal {

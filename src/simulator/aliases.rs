@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::authorize::authorize;
+use super::authorize::{authorize, authorize_alias};
 use super::caller::{Call, Caller};
 use super::context::Context;
 use super::exception::{Exception, Kind};
-use super::keys::{Names, alias_arn, find};
+use super::keys::{Found, Names, alias_arn, find};
 use super::pages::Paging;
 use super::state::{Alias, State, now};
 use super::wire::{self, check, check_text, need};
@@ -31,6 +31,7 @@ pub(super) async fn create(
     let request: AliasFields = wire::parse(body)?;
     let name = named(&request)?;
     let target = need(&request.target_key_id, "targetKeyId")?;
+    authorize_alias(&call.caller, "CreateAlias", name)?;
     world
         .change(|state| {
             let key = target_of(state, &call.caller, target, "CreateAlias")?;
@@ -60,6 +61,7 @@ pub(super) async fn update(
     let request: AliasFields = wire::parse(body)?;
     let name = named(&request)?;
     let target = need(&request.target_key_id, "targetKeyId")?;
+    authorize_alias(&call.caller, "UpdateAlias", name)?;
     world
         .change(|state| {
             let key = target_of(state, &call.caller, target, "UpdateAlias")?;
@@ -83,6 +85,7 @@ pub(super) async fn delete(
 ) -> Result<Value, Exception> {
     let request: AliasFields = wire::parse(body)?;
     let name = named(&request)?;
+    authorize_alias(&call.caller, "DeleteAlias", name)?;
     world
         .change(|state| {
             check_old_target(state, &call.caller, name, "DeleteAlias")?;
@@ -140,6 +143,10 @@ fn check_old_target(
     action: &str,
 ) -> Result<(), Exception> {
     let found = find(state, caller, name, Names::KeysAndAliases)?;
+    let found = Found {
+        alias: None,
+        ..found
+    };
     authorize(&found, caller, action, &Context::default())
 }
 

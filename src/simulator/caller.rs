@@ -4,14 +4,18 @@
 //! - With credentials configured nothing is done for a request whose signature does not verify.
 //! - A Region is a short word of lower-case letters, digits and dashes: it becomes a part of file names.
 
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
 use http::request::Parts;
 
 use super::cloudwatch::Protocol;
-use super::credentials::{KmsCredentials, account_of};
+use super::credentials::{KmsCredentials, account_of, is_service};
 use super::exception::{Exception, Kind};
 use super::partition::root_arn;
+use super::policy::{Who, role_of};
+use super::principals::Facts;
 use super::world::World;
 use crate::sigv4::{Denied, PathForm, Scope, SignedRequest, Verifier};
 
@@ -26,7 +30,7 @@ const NO_ACCOUNT: &str = "000000000000";
 const NO_REGION: &str = "us-east-1";
 
 /// Who calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Caller {
     /// Twelve digits.
     pub(super) account: String,
@@ -35,6 +39,34 @@ pub(super) struct Caller {
     pub(super) principal: String,
     /// Whether it is known who that is, so that policies and grants have someone to apply to.
     pub(super) is_named: bool,
+    /// Tags, policies and condition keys of the caller.
+    pub(super) facts: Facts,
+}
+
+impl Caller {
+    /// Returns `aws:PrincipalArn`: of a session the ARN of its role, otherwise the principal.
+    pub(super) fn principal_arn(&self) -> Cow<'_, str> {
+        let arn = match &self.facts.identity {
+            Some(identity) => Some(Cow::Borrowed(identity.arn.as_str())),
+            None => role_of(&self.principal).map(Cow::Owned),
+        };
+        arn.unwrap_or(Cow::Borrowed(&self.principal))
+    }
+
+    /// The caller as policies see it.
+    pub(super) fn who(&self) -> Who<'_> {
+        let identity = self.facts.identity.as_deref();
+        Who {
+            principal: &self.principal,
+            arn: self.principal_arn(),
+            account: &self.account,
+            region: &self.region,
+            is_service: is_service(&self.principal),
+            tags: identity.map(|identity| &identity.tags),
+            given: &self.facts.given,
+            source: self.facts.source,
+        }
+    }
 }
 
 /// A call of KMS.
@@ -43,6 +75,12 @@ pub(super) struct Call {
     pub(super) caller: Caller,
     /// KMS's id of the request.
     pub(super) request_id: String,
+}
+
+/// The address that a request came from.
+pub(super) fn source(head: &Parts) -> Option<IpAddr> {
+    let peer = head.extensions.get::<SocketAddr>();
+    peer.map(SocketAddr::ip)
 }
 
 /// Who has sent this request.
@@ -61,17 +99,47 @@ pub(super) fn identify(world: &World, head: &Parts, body: &[u8]) -> Result<Calle
     }
     match &world.credentials {
         None => Ok(anybody(id, region)),
-        Some(callers) => verified(callers, id, region, head, body),
+        Some(callers) => {
+            let principal = verified(callers, id, region, head, body)?;
+            let facts = facts(world, id)?;
+            let source_account = facts
+                .given
+                .source_arn()
+                .and_then(|arn| arn.split(':').nth(4));
+            let account = account_of(principal)
+                .or(source_account)
+                .unwrap_or(NO_ACCOUNT);
+            Ok(Caller {
+                account: account.to_owned(),
+                region: region.to_owned(),
+                principal: principal.to_owned(),
+                is_named: true,
+                facts: Facts {
+                    source: source(head),
+                    ..facts
+                },
+            })
+        }
     }
 }
 
-fn verified(
-    callers: &KmsCredentials,
+fn facts(world: &World, id: &str) -> Result<Facts, Exception> {
+    match &world.principals {
+        None => Ok(Facts::default()),
+        Some(principals) => principals
+            .facts(id)
+            .ok_or_else(|| refusal(&Denied::AccessKeyUnknown)),
+    }
+}
+
+/// The principal whose signature this is.
+fn verified<'c>(
+    callers: &'c KmsCredentials,
     id: &str,
     region: &str,
     head: &Parts,
     body: &[u8],
-) -> Result<Caller, Exception> {
+) -> Result<&'c str, Exception> {
     let request = SignedRequest {
         method: head.method.as_str(),
         path: head.uri.path(),
@@ -93,13 +161,7 @@ fn verified(
     };
     let signed = verifier.verify(&request, SystemTime::now());
     signed.map_err(|denied| refusal(&denied))?;
-    let principal = callers.principal(id).unwrap_or_default();
-    Ok(Caller {
-        account: account_of(principal).unwrap_or(NO_ACCOUNT).to_owned(),
-        region: region.to_owned(),
-        principal: principal.to_owned(),
-        is_named: true,
-    })
+    Ok(callers.principal(id).unwrap_or_default())
 }
 
 /// Without credentials an access key id that could be an account is one, as in other local emulators.
@@ -111,6 +173,7 @@ fn anybody(id: &str, region: &str) -> Caller {
         region: region.to_owned(),
         principal: root_arn(region, account),
         is_named: false,
+        facts: Facts::default(),
     }
 }
 

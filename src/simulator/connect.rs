@@ -1,9 +1,11 @@
 //! ConnectCustomKeyStore, DisconnectCustomKeyStore, and the health checks of what is connected.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::answers::Health;
@@ -13,6 +15,7 @@ use super::cloudwatch::StoreName;
 use super::exception::{Exception, Kind, no_store};
 use super::faults::ConnectionError;
 use super::link::{Link, Recipe};
+use super::principals::Facts;
 use super::random;
 use super::state::{State, now};
 use super::store_calls::StoreId;
@@ -203,15 +206,23 @@ pub(super) async fn look_after(world: Arc<World>, every: Duration) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first comes at once, when nothing is connected.
     ticks.tick().await;
+    let mut checks = HashMap::new();
     loop {
         ticks.tick().await;
-        for (account, region, id) in stores(&world) {
-            // Without randomness there is no id for the request; the next time there may be.
-            drop(check_health(&world, &account, &region, &id).await);
+        // One check at a time for a store: a slow proxy delays the checks of its own store only.
+        checks.retain(|_, check: &mut JoinHandle<()>| !check.is_finished());
+        for place in stores(&world) {
+            let start = || task("health-check", check(Arc::clone(&world), place.clone()));
+            checks.entry(place.clone()).or_insert_with(start);
         }
         let is_due = |state: &mut State| Ok(state.forget_deleted(now()));
         drop(world.change_if(is_due).await);
     }
+}
+
+async fn check(world: Arc<World>, (account, region, id): (String, String, String)) {
+    // Without randomness there is no id for the request; the next time there may be.
+    drop(check_health(&world, &account, &region, &id).await);
 }
 
 async fn check_health(
@@ -274,6 +285,7 @@ fn own_call(account: &str, region: &str) -> Result<Call, Exception> {
         region: region.to_owned(),
         principal: String::new(),
         is_named: false,
+        facts: Facts::default(),
     };
     let request_id = random::uuid()?;
     Ok(Call { caller, request_id })

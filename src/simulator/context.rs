@@ -1,15 +1,12 @@
 //! The encryption context: in one form, so that the order of its pairs does not matter, and bound to every ciphertext.
 
-use std::collections::BTreeMap;
-
 use super::exception::{Exception, Kind};
 use crate::xks::Aad;
 
 /// The longest encryption context, as JSON; the XKS API wants no proxy to refuse AAD of that length.
 const MOST: usize = 8_192;
 
-/// Pairs of texts, as they come in a request.
-pub(super) type Pairs = BTreeMap<String, String>;
+pub(super) use super::policy::Pairs;
 
 /// An encryption context.
 #[derive(Clone, Debug, Default)]

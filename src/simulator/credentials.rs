@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use thiserror::Error;
 
+use super::partition::DNS_SUFFIXES;
 use crate::secret::Secret;
 use crate::sigv4::{Credential, Credentials};
 
@@ -30,7 +31,7 @@ pub enum CredentialsError {
     Form(usize),
     /// A principal that is none.
     #[error(
-        "line {0}: a principal is arn:aws:iam::ACCOUNT:user/NAME, …:role/NAME, …:root, or arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION"
+        "line {0}: a principal is arn:aws:iam::ACCOUNT:user/NAME, …:role/NAME, …:root, arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION, or a service such as dynamodb.amazonaws.com"
     )]
     Principal(usize),
     /// An access key id twice.
@@ -59,7 +60,9 @@ impl KmsCredentials {
             };
             let credential = Credential::of_aws(id, Secret::new(secret.to_owned()));
             credentials.push(credential.ok_or(CredentialsError::Form(number))?);
-            account_of(principal).ok_or(CredentialsError::Principal(number))?;
+            if account_of(principal).is_none() && !is_service(principal) {
+                return Err(CredentialsError::Principal(number));
+            }
             let before = principals.insert(id.to_owned(), principal.to_owned());
             if before.is_some() {
                 return Err(CredentialsError::Twice(number));
@@ -79,7 +82,14 @@ impl KmsCredentials {
         &self.credentials
     }
 
-    /// The ARN of the principal that has this access key.
+    /// Every access key id with its principal.
+    pub(super) fn callers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.principals
+            .iter()
+            .map(|(id, principal)| (id.as_str(), principal.as_str()))
+    }
+
+    /// The ARN of the principal that has this access key, or the name of the service.
     pub(super) fn principal(&self, access_key_id: &str) -> Option<&str> {
         self.principals.get(access_key_id).map(String::as_str)
     }
@@ -102,6 +112,21 @@ pub(super) fn account_of(arn: &str) -> Option<&str> {
     (partition.starts_with("aws") && is_account && is_resource).then_some(account)
 }
 
+/// Whether a name is that of a service, such as `s3.amazonaws.com`.
+pub(super) fn is_service(name: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    let is_of = |suffix: &&str| {
+        name.strip_suffix(*suffix)
+            .is_some_and(|service| service.ends_with('.'))
+    };
+    name.len() <= 128 && name.split('.').all(is_label) && DNS_SUFFIXES.iter().any(is_of)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +146,29 @@ mod tests {
         );
         assert_eq!(callers.principal("AKIA"), None);
         assert!(!format!("{callers:?}").contains(SECRET));
+    }
+
+    #[test]
+    fn services_have_the_suffix_of_a_partition() {
+        for name in [
+            "dynamodb.amazonaws.com",
+            "logs.cn-north-1.amazonaws.com.cn",
+            "s3.amazonaws.eu",
+            "s3.sc2s.sgov.gov",
+        ] {
+            assert!(is_service(name), "{name}");
+        }
+        for name in [
+            "",
+            "amazonaws.com",
+            ".amazonaws.com",
+            "s3.amazonaws.com.example",
+            "s3.notamazonaws.com",
+            "a.b.c",
+            "s3..amazonaws.com",
+        ] {
+            assert!(!is_service(name), "{name}");
+        }
     }
 
     #[test]

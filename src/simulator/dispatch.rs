@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::authorize::authorize_in_account;
 use super::caller::Call;
 use super::exception::{Exception, Kind};
+use super::policy::Details;
 use super::world::World;
 use super::{
     aliases, connect, cryptography, data_keys, grant_calls, key_calls, key_state, policy_calls,
@@ -14,6 +16,20 @@ use super::{
 
 /// What KMS calls itself in `X-Amz-Target`.
 const SERVICE: &str = "TrentService.";
+
+/// What is not done with one key: identity policies alone say who may. Every other operation asks by itself.
+const OF_THE_ACCOUNT: [&str; 10] = [
+    "ConnectCustomKeyStore",
+    "CreateCustomKeyStore",
+    "DeleteCustomKeyStore",
+    "DescribeCustomKeyStores",
+    "DisconnectCustomKeyStore",
+    "GenerateRandom",
+    "ListAliases",
+    "ListKeys",
+    "ListRetirableGrants",
+    "UpdateCustomKeyStore",
+];
 
 /// The operation that a request is for.
 pub(super) fn operation(target: Option<&str>) -> Result<&str, Exception> {
@@ -29,6 +45,9 @@ pub(super) async fn answer(
     operation: &str,
     body: &[u8],
 ) -> Result<Value, Exception> {
+    if OF_THE_ACCOUNT.contains(&operation) {
+        authorize_in_account(&call.caller, operation, Details::default())?;
+    }
     match operation {
         "Encrypt" => cryptography::encrypt(world, call, body).await,
         "Decrypt" => cryptography::decrypt(world, call, body).await,

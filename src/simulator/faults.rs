@@ -155,9 +155,13 @@ impl ProxyFault {
         self.told_as(kind)
     }
 
-    /// For Encrypt, Decrypt and all that is made of them: only the message tells one from another.
-    pub(super) fn of_cryptography(self) -> Exception {
-        self.told_as(Some(Kind::KmsInvalidState))
+    /// For Encrypt, Decrypt and all that is made of them: only the message tells one from another. KMS reports a time-out at times as a
+    /// KMSInternalException.
+    pub(super) fn of_cryptography(self, is_internal: bool) -> Exception {
+        match self {
+            Self::TimedOut if is_internal => self.told_as(Some(Kind::KmsInternal)),
+            _ => self.told_as(Some(Kind::KmsInvalidState)),
+        }
     }
 
     /// For a store that could not be connected.
@@ -214,8 +218,9 @@ impl ProxyFault {
             Self::Named(E::Throttling) => {
                 "The external key store proxy rejected the request because of a very high request rate. Reduce the frequency of your calls."
             }
+            // KMS's own words: the EKS encryption provider looks for them.
             Self::TimedOut => {
-                "The external key store proxy did not respond in the time allotted. Retry; if it happens again, report it to the proxy's administrator."
+                "AWS KMS rejected the request because the external key store proxy did not respond in time. Retry the request. If you see this error repeatedly, report it to your external key store proxy administrator."
             }
             Self::NotReachable => {
                 "AWS KMS cannot communicate with the external key store proxy: there was no connection, or it broke."

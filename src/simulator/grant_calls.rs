@@ -11,10 +11,11 @@ use super::context::Context;
 use super::credentials::account_of;
 use super::exception::{Exception, Kind, rehearsed};
 use super::grant_parties::{Parties, party};
-use super::grants::{Constraints, Grant, OPERATIONS, is_grantee, is_service};
-use super::keys::{Found, Names, Where, find, key_mut, locate};
+use super::grants::{Constraints, Grant, OPERATIONS, is_arn};
+use super::keys::{Found, Names, Where, find, key_mut, locate, locate_with};
 use super::pages::Paging;
 use super::partition::root_arn;
+use super::policy::{Details, Reach, Request, Verdict, reach};
 use super::random;
 use super::state::{State, now};
 use super::wire::{self, base64, check, check_text, need};
@@ -45,7 +46,11 @@ pub(super) async fn create(
     let grant = request.grant(&call.caller)?;
     world
         .change(|state| {
-            let at = locate(state, &call.caller, id, "CreateGrant")?;
+            let details = Details {
+                grant: Some(grant.facts()),
+                ..Details::default()
+            };
+            let at = locate_with(state, &call.caller, id, "CreateGrant", details)?;
             find(state, &call.caller, id, Names::Keys)?.check_not_pending()?;
             rehearsed(request.dry_run)?;
             let key = key_mut(state, &at)?;
@@ -166,9 +171,9 @@ pub(super) fn list_retirable(world: &World, call: &Call, body: &[u8]) -> Result<
             .because("Either RetiringPrincipal or RetiringServicePrincipal must be specified.")
     })?;
     // A service's grants are listed to the service only.
-    let is_own = match is_service(&principal) {
-        true => call.caller.principal == principal,
-        false => account_of(&principal) == Some(call.caller.account.as_str()),
+    let is_own = match is_arn(&principal) {
+        true => account_of(&principal) == Some(call.caller.account.as_str()),
+        false => call.caller.principal == principal,
     };
     world.read(|state| {
         let grants = grants(state, &call.caller.region);
@@ -199,6 +204,7 @@ fn grants<'a>(
             region,
             place,
             key,
+            alias: None,
         })
     });
     keys.flat_map(|found| found.key.grants.values().map(move |grant| (found, grant)))
@@ -280,13 +286,28 @@ impl End {
     }
 }
 
+/// Who may: the retiring principal, the grantee if the grant says so, and who may by the key's policy or the identity policies of the
+/// account that has created the grant. A Deny of an identity policy wins.
 fn may_retire(found: &Found<'_>, grant: &Grant, caller: &Caller) -> bool {
-    let is = |named: &str| is_grantee(named, &caller.principal);
-    let is_retiring = grant.retiring.as_deref().is_some_and(is);
-    let is_grantee = is(&grant.grantee) && grant.operations.iter().any(|op| op == "RetireGrant");
-    is_retiring
-        || is_grantee
-        || authorize(found, caller, "RetireGrant", &Context::default()).is_ok()
+    let arn = found.arn();
+    let request = Request {
+        who: caller.who(),
+        action: "RetireGrant",
+        resource: &arn,
+        key: Some(found),
+        details: Details::default(),
+    };
+    let verdict = caller.facts.judge(&request);
+    let is_for = |party: &str| match reach(party, &request.who) {
+        Reach::Direct => party != "*",
+        Reach::Account => verdict == Verdict::Allowed,
+        Reach::No => false,
+    };
+    let is_grantee =
+        is_for(&grant.grantee) && grant.operations.iter().any(|op| op == "RetireGrant");
+    let is_party = is_grantee || grant.retiring.as_deref().is_some_and(is_for);
+    let may = || authorize(found, caller, "RetireGrant", &Context::default()).is_ok();
+    verdict != Verdict::Denied && (is_party || may())
 }
 
 fn by_token<'a>(

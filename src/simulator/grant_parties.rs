@@ -1,7 +1,7 @@
 //! The parties of a grant: each is a principal by its ARN, or a service principal by its name, and never both.
 
 use super::exception::{Exception, Kind};
-use super::grants::{Constraints, is_service};
+use super::grants::{Constraints, is_arn};
 use super::patterns::{check_service_principal, check_source_arn};
 use super::wire::check_text;
 
@@ -26,7 +26,7 @@ impl Parties<'_> {
         let constraints = self.constraints;
         let source_arn = constraints.and_then(|constraints| constraints.source_arn.as_deref());
         source_arn.map_or(Ok(()), check_source_arn)?;
-        match is_service(&grantee) && (source_arn.is_none() || retiring.is_none()) {
+        match !is_arn(&grantee) && (source_arn.is_none() || retiring.is_none()) {
             false => Ok((grantee, retiring)),
             true => Err(Kind::Validation.because(
                 "With GranteeServicePrincipal, a SourceArn constraint and a retiring principal must be specified.",
@@ -55,7 +55,7 @@ pub(super) fn party([arn, service]: Named<'_>, role: &str) -> Result<Option<Stri
 fn check_principal(principal: &str, member: &str) -> Result<(), Exception> {
     let is_legal = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b);
     check_text(principal, 1..=256, is_legal, member)?;
-    match principal.starts_with("arn:") {
+    match is_arn(principal) {
         true => Ok(()),
         false => Err(Kind::InvalidArn.because(format!("{member} is not the ARN of a principal."))),
     }

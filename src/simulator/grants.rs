@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::context::{Context, Pairs};
-use super::policy::is_of;
+use super::context::Pairs;
+use super::policy::{GrantFacts, Reach, Request, reach, value_of};
 
 /// A grant.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ pub(super) struct Grant {
     pub(super) name: Option<String>,
     /// Seconds since 1970.
     pub(super) created: f64,
-    /// The ARN of a principal, or the name of a service principal: [`is_service`].
+    /// The ARN of a principal, or the name of a service principal: [`is_arn`].
     pub(super) grantee: String,
     /// As `grantee`.
     pub(super) retiring: Option<String>,
@@ -61,14 +61,36 @@ const WITH_CONTEXT: [&str; 6] = [
 ];
 
 impl Grant {
-    /// Whether it lets this principal do this, with this encryption context.
-    fn allows(&self, principal: &str, action: &str, context: &Context) -> bool {
-        let is_meant =
-            is_grantee(&self.grantee, principal) && self.operations.iter().any(|op| op == action);
-        let constraints = self.constraints.as_ref().filter(|constraints| {
-            WITH_CONTEXT.contains(&action) || constraints.source_arn.is_some()
-        });
-        is_meant && constraints.is_none_or(|constraints| constraints.hold(context.pairs()))
+    /// Returns how it matches the caller of a request, if it allows the request. A star is not a grantee.
+    pub(super) fn reach(&self, request: &Request<'_>) -> Reach {
+        let is_for = |operation: &str| self.operations.iter().any(|known| known == operation);
+        let constraints = self.constraints.as_ref();
+        let is_meant = self.grantee != "*"
+            && is_for(request.action)
+            && constraints.is_none_or(|constraints| constraints.hold(request))
+            && request
+                .details
+                .grant
+                .is_none_or(|new| new.operations.iter().all(|operation| is_for(operation)));
+        match is_meant {
+            true => reach(&self.grantee, &request.who),
+            false => Reach::No,
+        }
+    }
+
+    /// Returns the properties that condition keys are about.
+    pub(super) fn facts(&self) -> GrantFacts<'_> {
+        let constraints = self.constraints.as_ref();
+        GrantFacts {
+            operations: &self.operations,
+            grantee: &self.grantee,
+            retiring: self.retiring.as_deref(),
+            equals: constraints
+                .and_then(|constraints| constraints.encryption_context_equals.as_ref()),
+            subset: constraints
+                .and_then(|constraints| constraints.encryption_context_subset.as_ref()),
+            source_arn: constraints.and_then(|constraints| constraints.source_arn.as_deref()),
+        }
     }
 
     /// How ListGrants shows it.
@@ -83,13 +105,13 @@ impl Grant {
         put("GrantId", json!(self.id));
         put("Name", json!(self.name));
         put("CreationDate", json!(self.created));
-        match is_service(&self.grantee) {
-            true => put("GranteeServicePrincipal", json!(self.grantee)),
-            false => put("GranteePrincipal", json!(self.grantee)),
+        match is_arn(&self.grantee) {
+            true => put("GranteePrincipal", json!(self.grantee)),
+            false => put("GranteeServicePrincipal", json!(self.grantee)),
         }
-        match self.retiring.as_deref().is_some_and(is_service) {
-            true => put("RetiringServicePrincipal", json!(self.retiring)),
-            false => put("RetiringPrincipal", json!(self.retiring)),
+        match self.retiring.as_deref().is_some_and(is_arn) {
+            true => put("RetiringPrincipal", json!(self.retiring)),
+            false => put("RetiringServicePrincipal", json!(self.retiring)),
         }
         put("IssuingAccount", json!(self.issuer));
         put("Operations", json!(self.operations));
@@ -99,110 +121,60 @@ impl Grant {
 }
 
 impl Constraints {
-    fn hold(&self, context: &Pairs) -> bool {
-        // No caller has an aws:SourceArn.
-        if self.source_arn.is_some() {
-            return false;
-        }
+    /// Returns whether the request satisfies the constraints. A grant that is created with this grant must have constraints as strict.
+    fn hold(&self, request: &Request<'_>) -> bool {
+        let source = self.source_arn.as_deref();
+        let is_on_behalf =
+            source.is_none_or(|source| request.who.given.source_arn() == Some(source));
+        let details = &request.details;
+        let does_context_fit = match (request.action, details.grant) {
+            ("CreateGrant", Some(new)) => self.are_kept_by(&new),
+            (action, _) if WITH_CONTEXT.contains(&action) => details
+                .encryption_context
+                .is_some_and(|context| self.allow(context)),
+            _ => true,
+        };
+        is_on_behalf && does_context_fit
+    }
+
+    fn allow(&self, context: &Pairs) -> bool {
         let equals = self.encryption_context_equals.as_ref();
         let subset = self.encryption_context_subset.as_ref();
-        equals.is_none_or(|wanted| wanted == context)
-            && subset.is_none_or(|wanted| {
-                wanted
-                    .iter()
-                    .all(|(key, value)| context.get(key) == Some(value))
-            })
+        equals.is_none_or(|wanted| includes(context, wanted) && includes(wanted, context))
+            && subset.is_none_or(|wanted| includes(context, wanted))
+    }
+
+    /// Returns whether these constraints allow every context and source that the new grant allows.
+    fn are_kept_by(&self, new: &GrantFacts<'_>) -> bool {
+        let source = self.source_arn.as_deref();
+        if source.is_some() && new.source_arn != source {
+            return false;
+        }
+        let are_none =
+            self.encryption_context_equals.is_none() && self.encryption_context_subset.is_none();
+        match (new.equals, new.subset) {
+            (Some(context), _) => self.allow(context),
+            (None, Some(subset)) => {
+                let wanted = self.encryption_context_subset.as_ref();
+                self.encryption_context_equals.is_none()
+                    && wanted.is_none_or(|wanted| includes(subset, wanted))
+            }
+            (None, None) => are_none,
+        }
     }
 }
 
-/// Whether a party of a grant is a service principal. Its name has no colon, and every ARN begins with `arn:`.
-pub(super) fn is_service(party: &str) -> bool {
-    !party.starts_with("arn:")
+/// Returns whether a party of a grant is named by its ARN. Otherwise it is the name of a service principal, which has no colon.
+pub(super) fn is_arn(party: &str) -> bool {
+    party.starts_with("arn:")
 }
 
-/// Whether a grant lets this principal do this.
-pub(super) fn is_granted<'a>(
-    mut grants: impl Iterator<Item = &'a Grant>,
-    principal: &str,
-    action: &str,
-    context: &Context,
-) -> bool {
-    grants.any(|grant| grant.allows(principal, action, context))
-}
-
-/// Unlike a policy, a grant names nobody by a star.
-pub(super) fn is_grantee(named: &str, principal: &str) -> bool {
-    named != "*" && is_of(named, principal)
+/// Returns whether all pairs are present. The case of keys does not matter, the case of values does.
+fn includes(context: &Pairs, wanted: &Pairs) -> bool {
+    wanted
+        .iter()
+        .all(|(key, value)| value_of(context, key) == Some(value))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BOB: &str = "arn:aws:iam::444455556666:role/bob";
-
-    fn pairs(pairs: &[(&str, &str)]) -> Pairs {
-        pairs
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect()
-    }
-
-    fn grant(constraints: Option<Constraints>) -> Grant {
-        Grant {
-            id: "i".into(),
-            token: "t".into(),
-            name: None,
-            created: 1.5,
-            grantee: BOB.into(),
-            retiring: None,
-            issuer: "arn:aws:iam::111122223333:root".into(),
-            operations: vec!["Encrypt".into(), "DescribeKey".into()],
-            constraints,
-        }
-    }
-
-    #[test]
-    fn a_grant_is_for_its_grantee_and_operations() {
-        let allows = |who: &str, what: &str| grant(None).allows(who, what, &Context::default());
-        assert!(
-            allows(BOB, "Encrypt")
-                && allows("arn:aws:sts::444455556666:assumed-role/bob/s", "Encrypt")
-        );
-        assert!(
-            !allows(BOB, "Decrypt") && !allows("arn:aws:iam::444455556666:role/eve", "Encrypt")
-        );
-    }
-
-    #[test]
-    fn constraints_look_at_the_context() {
-        let with = |constraints: Constraints, context: &[(&str, &str)], what: &str| {
-            let context = Context::new(Some(pairs(context))).unwrap();
-            grant(Some(constraints)).allows(BOB, what, &context)
-        };
-        let subset = Constraints {
-            encryption_context_subset: Some(pairs(&[("a", "1")])),
-            ..Constraints::default()
-        };
-        let equals = Constraints {
-            encryption_context_equals: Some(pairs(&[("a", "1")])),
-            ..Constraints::default()
-        };
-        assert!(with(subset.clone(), &[("a", "1"), ("b", "2")], "Encrypt"));
-        assert!(
-            !with(subset.clone(), &[("a", "2")], "Encrypt")
-                && !with(subset.clone(), &[], "Encrypt")
-        );
-        assert!(with(equals.clone(), &[("a", "1")], "Encrypt"));
-        assert!(!with(equals, &[("a", "1"), ("b", "2")], "Encrypt"));
-        assert!(with(subset, &[], "DescribeKey"), "which has no context");
-    }
-
-    #[test]
-    fn what_is_not_there_is_not_shown() {
-        let shown = grant(None).described("arn");
-        assert!(shown.get("Name").is_none() && shown.get("Constraints").is_none());
-        assert_eq!(shown["Operations"], json!(["Encrypt", "DescribeKey"]));
-        assert!(shown.get("Token").is_none() && shown.get("GrantToken").is_none());
-    }
-}
+mod tests;

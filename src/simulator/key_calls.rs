@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::authorize::authorize;
-use super::caller::Call;
+use super::authorize::{authorize, authorize_by_identity, authorize_in_account};
+use super::caller::{Call, Caller};
 use super::calls::Asker;
 use super::context::Context;
 use super::exception::{Exception, Kind, no_store};
@@ -17,8 +17,8 @@ use super::metadata::described;
 use super::pages::Paging;
 use super::partition::root_arn;
 use super::patterns::check_xks_key_id;
-use super::policy::default_policy;
-use super::policy_calls::{check_policy, tell_not_understood};
+use super::policy::{Details, default_policy};
+use super::policy_calls::check_policy;
 use super::random;
 use super::seal::Material;
 use super::state::{Key, KeyState, Place, now};
@@ -63,9 +63,8 @@ pub(super) async fn create(
         Some(place) => is_usable(place),
         None => Err(no_store(store)),
     })?;
-    let arn = key_arn(&caller.account, &caller.region, &key.id);
+    request.authorize(caller, &key)?;
     verify(world, call, &link, store, xks_key_id).await?;
-    tell_not_understood(world, &arn, &key.policy);
     let id = key.id.clone();
     world
         .change(|state| {
@@ -88,8 +87,9 @@ async fn verify(
     store: &str,
     xks_key_id: &str,
 ) -> Result<(), Exception> {
+    let principal = call.caller.principal_arn();
     let asker = Asker {
-        principal: Some(&call.caller.principal),
+        principal: Some(&principal),
         ..Asker::for_health(world, link, Some(store), "CreateKey", call)
     };
     let metadata = asker.key_metadata(xks_key_id).await;
@@ -155,6 +155,22 @@ impl Create {
         }
     }
 
+    /// A key that is not there yet has no policy: identity policies alone say who may create one, and with which tags.
+    fn authorize(&self, caller: &Caller, key: &Key) -> Result<(), Exception> {
+        let details = Details {
+            tags: Some(&key.tags),
+            bypasses_lockout_check: Some(self.bypass_policy_lockout_safety_check == Some(true)),
+            is_new_key: true,
+            ..Details::default()
+        };
+        authorize_in_account(caller, "CreateKey", details)?;
+        let arn = key_arn(&caller.account, &caller.region, &key.id);
+        match key.tags.is_empty() {
+            true => Ok(()),
+            false => authorize_by_identity(caller, "TagResource", &arn, details),
+        }
+    }
+
     fn key(&self, call: &Call, store: &str, xks_key_id: &str) -> Result<Key, Exception> {
         let description = self.description.clone().unwrap_or_default();
         check_text(
@@ -172,6 +188,7 @@ impl Create {
                     policy,
                     caller,
                     &arn,
+                    None,
                     self.bypass_policy_lockout_safety_check,
                 )?;
                 policy.clone()
@@ -184,7 +201,7 @@ impl Create {
             state: KeyState::Enabled,
             store: store.to_owned(),
             xks_key_id: xks_key_id.to_owned(),
-            policy,
+            policy: policy.into(),
             tags: tags_of(self.tags.as_deref().unwrap_or_default(), &BTreeMap::new())?,
             grants: BTreeMap::new(),
             material: Material::generate()?,
@@ -229,6 +246,7 @@ pub(super) fn list(world: &World, call: &Call, body: &[u8]) -> Result<Value, Exc
                     region,
                     place,
                     key,
+                    alias: None,
                 }
                 .arn();
                 (key.id.as_str(), json!({ "KeyId": key.id, "KeyArn": arn }))

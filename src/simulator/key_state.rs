@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::caller::Call;
 use super::exception::{Exception, Kind};
 use super::key_calls::KeyId;
-use super::keys::{Names, find, key_mut, locate};
+use super::keys::{Names, find, key_mut, locate, locate_with};
+use super::policy::Details;
 use super::state::{KeyState, now};
 use super::wire::{self, check, need};
 use super::world::World;
@@ -74,7 +75,11 @@ pub(super) async fn schedule_deletion(
     )?;
     world
         .change(|state| {
-            let at = locate(state, &call.caller, id, "ScheduleKeyDeletion")?;
+            let details = Details {
+                window_in_days: Some(days),
+                ..Details::default()
+            };
+            let at = locate_with(state, &call.caller, id, "ScheduleKeyDeletion", details)?;
             let found = find(state, &call.caller, id, Names::Keys)?;
             found.check_not_pending()?;
             let arn = found.arn();

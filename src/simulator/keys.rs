@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::authorize::authorize;
+use super::authorize::authorize_with;
 use super::blob::BlobKey;
 use super::caller::Caller;
-use super::context::Context;
 use super::exception::{Exception, Kind};
 use super::partition::of_region;
+use super::policy::Details;
 use super::seal::Material;
 use super::state::{Key, KeyState, Live, Place, State};
 use super::wire::check;
@@ -28,6 +28,8 @@ pub(super) struct Found<'a> {
     pub(super) region: &'a str,
     pub(super) place: &'a Place,
     pub(super) key: &'a Key,
+    /// The alias by which the request names it.
+    pub(super) alias: Option<&'a str>,
 }
 
 /// Where a key is.
@@ -65,6 +67,10 @@ pub(super) fn find<'a>(
     })?;
     let region = caller.region.as_str();
     let (account, place) = (name.account, state.place(name.account, region));
+    let alias = match name.resource {
+        Resource::Alias(alias) => Some(alias),
+        Resource::Key(_) => None,
+    };
     let id = match name.resource {
         Resource::Alias(_) if names == Names::Keys => {
             return Err(Kind::InvalidArn
@@ -86,6 +92,7 @@ pub(super) fn find<'a>(
         region,
         place,
         key,
+        alias,
     })
 }
 
@@ -145,8 +152,19 @@ pub(super) fn locate(
     text: &str,
     action: &str,
 ) -> Result<Where, Exception> {
+    locate_with(state, caller, text, action, Details::default())
+}
+
+/// The same for a request that says more.
+pub(super) fn locate_with(
+    state: &State,
+    caller: &Caller,
+    text: &str,
+    action: &str,
+    details: Details<'_>,
+) -> Result<Where, Exception> {
     let found = find(state, caller, text, Names::Keys)?;
-    authorize(&found, caller, action, &Context::default())?;
+    authorize_with(&found, caller, action, details)?;
     Ok(found.to_owned())
 }
 

@@ -17,6 +17,17 @@ pub(super) fn of_region(region: &str) -> &'static str {
         .map_or("aws", |(_, name)| name)
 }
 
+/// What the names of services end with, in all partitions.
+pub(super) const DNS_SUFFIXES: [&str; 7] = [
+    "amazonaws.com",
+    "amazonaws.com.cn",
+    "amazonaws.eu",
+    "c2s.ic.gov",
+    "cloud.adc-e.uk",
+    "csp.hci.ic.gov",
+    "sc2s.sgov.gov",
+];
+
 /// What the names of VPC endpoint services in a Region begin with, up to their id. The KMS API has no name for those of `aws-cn`.
 pub(super) fn endpoint_service_prefix(region: &str) -> Option<String> {
     let top = match of_region(region) {

@@ -1,13 +1,44 @@
-//! Key policies: a simple, honest part of IAM's language.
+//! Policies in IAM's language: those of keys and those of principals.
 //!
-//! Understood: Effect, Principal (AWS), Action and Resource with wildcards. Not understood: Condition, NotPrincipal, NotAction,
-//! NotResource. A statement with one of those never allows, always denies, and [`Policy::not_understood`] says so.
+//! # Invariants
+//! - What is not understood is an error when a policy is read, and never an allow.
+//! - A statement that denies wins over all that allow.
 
-use serde_json::Value;
+mod condition;
+mod context_key;
+mod document;
+mod operator;
+mod principal;
+mod request;
+mod template;
 
-use super::credentials::account_of;
+use std::borrow::Cow;
 
-/// A key policy.
+use serde_json::json;
+
+pub(super) use context_key::Key as ContextKey;
+pub(super) use principal::{Reach, reach, role_of};
+pub(super) use request::{
+    Details, Given, GrantFacts, KeyFacts, Pairs, Request, Who, found as value_of,
+};
+
+pub(super) use document::{Document, Unique};
+
+use condition::Condition;
+use document::{OneOrMany, StatementText};
+use principal::Principals;
+use template::{Template, matches};
+
+/// What a policy is attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PolicyKind {
+    /// A key: the statements name principals.
+    Key,
+    /// A user or a role.
+    Identity,
+}
+
+/// A policy.
 #[derive(Debug)]
 pub(super) struct Policy {
     statements: Vec<Statement>,
@@ -15,206 +46,193 @@ pub(super) struct Policy {
 
 #[derive(Debug)]
 struct Statement {
-    name: String,
     allows: bool,
-    principals: Vec<String>,
-    actions: Vec<String>,
-    resources: Vec<String>,
-    /// Members that this reader does not understand.
-    strange: Vec<&'static str>,
+    principals: Principals,
+    actions: Names,
+    resources: Names,
+    conditions: Vec<Condition>,
 }
 
-/// What a policy says about a request.
+/// Actions or resources: these, or all but these.
+#[derive(Debug)]
+struct Names {
+    is_negated: bool,
+    names: Vec<Template>,
+}
+
+/// The result of a policy for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
+    /// The account of the caller is allowed: an identity policy must allow the action too.
+    AccountAllowed,
     Allowed,
     Denied,
     Silent,
 }
 
-/// What is said to be not understood.
-const STRANGE: [&str; 4] = ["Condition", "NotPrincipal", "NotAction", "NotResource"];
-
 impl Policy {
     /// The policy, or what is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let policy: Value = serde_json::from_str(text).map_err(|_| "it is not JSON".to_owned())?;
-        let version = policy.get("Version").and_then(Value::as_str);
-        if !matches!(version, None | Some("2012-10-17" | "2008-10-17")) {
-            return Err("its Version is not 2012-10-17".to_owned());
-        }
-        let statements = match policy.get("Statement") {
-            Some(Value::Array(statements)) => statements.iter().collect(),
-            Some(statement @ Value::Object(_)) => vec![statement],
-            _ => return Err("it has no Statement".to_owned()),
+    pub(super) fn parse(text: &str, kind: PolicyKind) -> Result<Self, String> {
+        let document: Document = serde_json::from_str(text)
+            .map_err(|error| format!("it is not a policy in JSON: {error}"))?;
+        Self::read(document, kind)
+    }
+
+    /// The policy of a text that was read as JSON, or what is wrong with it.
+    pub(super) fn read(document: Document, kind: PolicyKind) -> Result<Self, String> {
+        let has_variables = match document.version.as_deref() {
+            Some("2012-10-17") => true,
+            None | Some("2008-10-17") => false,
+            Some(_) => return Err("its Version is not 2012-10-17".to_owned()),
         };
-        let statements: Result<Vec<_>, _> = (1..).zip(statements).map(Statement::parse).collect();
+        let statements = (1..).zip(document.statement.0).map(|(number, text)| {
+            let name = text
+                .sid
+                .clone()
+                .map_or_else(|| number.to_string(), |sid| format!("{sid:?}"));
+            Statement::read(text, kind, has_variables)
+                .map_err(|why| format!("statement {name}: {why}"))
+        });
         Ok(Self {
-            statements: statements?,
+            statements: statements.collect::<Result<_, _>>()?,
         })
     }
 
-    /// What it says about this principal, action (without `kms:`) and key.
-    pub(super) fn judge(&self, principal: &str, action: &str, key_arn: &str) -> Verdict {
-        let action = format!("kms:{action}");
+    /// Returns whether it allows or denies a request.
+    pub(super) fn judge(&self, request: &Request<'_>) -> Verdict {
+        let action = full_name(request.action);
         let mut verdict = Verdict::Silent;
         for statement in &self.statements {
-            match (
-                statement.applies(principal, &action, key_arn),
-                statement.allows,
-            ) {
-                (true, false) => return Verdict::Denied,
-                (true, true) => verdict = Verdict::Allowed,
-                (false, _) => {}
+            match (statement.reach(request, &action), statement.allows, verdict) {
+                (Reach::No, ..) => {}
+                (_, false, _) => return Verdict::Denied,
+                (Reach::Account, true, Verdict::Silent) => verdict = Verdict::AccountAllowed,
+                (Reach::Account, true, _) => {}
+                (Reach::Direct, true, _) => verdict = Verdict::Allowed,
             }
         }
         verdict
     }
-
-    /// What of it is not understood, in words for an operator.
-    pub(super) fn not_understood(&self) -> Vec<String> {
-        let strange = self.statements.iter().filter(|s| !s.strange.is_empty());
-        strange
-            .map(|statement| {
-                let taken = if statement.allows {
-                    "allows nothing"
-                } else {
-                    "denies whatever else it names"
-                };
-                format!(
-                    "statement {} has {}, which the simulator does not evaluate: it {taken}",
-                    statement.name,
-                    statement.strange.join(" and ")
-                )
-            })
-            .collect()
-    }
 }
 
 impl Statement {
-    fn parse((number, statement): (usize, &Value)) -> Result<Self, String> {
-        let name = statement.get("Sid").and_then(Value::as_str);
-        let name = name.map_or_else(|| number.to_string(), |sid| format!("{sid:?}"));
-        let allows = match statement.get("Effect").and_then(Value::as_str) {
-            Some("Allow") => true,
-            Some("Deny") => false,
-            _ => {
-                return Err(format!(
-                    "the Effect of statement {name} is neither Allow nor Deny"
-                ));
+    fn read(text: StatementText, kind: PolicyKind, has_variables: bool) -> Result<Self, String> {
+        let allows = match text.effect.as_str() {
+            "Allow" => true,
+            "Deny" => false,
+            _ => return Err("its Effect is neither Allow nor Deny".to_owned()),
+        };
+        let principals = match (kind, text.principal, text.not_principal) {
+            (PolicyKind::Identity, None, None) => Principals::Owner,
+            (PolicyKind::Key, Some(named), None) => Principals::Named(Principals::names(named)?),
+            (PolicyKind::Key, None, Some(excepted)) => {
+                Principals::AllBut(Principals::names(excepted)?)
+            }
+            (PolicyKind::Identity, ..) => {
+                return Err("an identity policy has no Principal".to_owned());
+            }
+            (PolicyKind::Key, ..) => {
+                return Err("one of Principal and NotPrincipal is needed".to_owned());
             }
         };
-        let has = |member: &str| statement.get(member).is_some();
-        let strange: Vec<_> = STRANGE.into_iter().filter(|member| has(member)).collect();
-        let texts = |member: &str| {
-            let texts = statement.get(member).map_or(Some(vec![]), texts);
-            let is_there = has(member) || has(&format!("Not{member}"));
-            texts
-                .filter(|_| is_there)
-                .ok_or_else(|| format!("the {member} of statement {name} is missing, or not text"))
-        };
-        let principals = match statement.get("Principal") {
-            None if has("NotPrincipal") => vec![],
-            Some(Value::String(all)) if all == "*" => vec!["*".to_owned()],
-            Some(Value::Object(kinds)) => kinds
-                .get("AWS")
-                .map_or(Some(vec![]), self::texts)
-                .ok_or_else(|| format!("the Principal of statement {name} is not text"))?,
-            _ => {
-                return Err(format!(
-                    "the Principal of statement {name} is missing or malformed"
-                ));
-            }
-        };
-        let (actions, resources) = (texts("Action")?, texts("Resource")?);
+        let actions = Names::read(text.action, text.not_action, "Action", |name| {
+            Template::parse(action(name)?, true, false)
+        })?;
+        let resources = Names::read(text.resource, text.not_resource, "Resource", |name| {
+            let resource = Template::parse(name, true, has_variables)?;
+            let is_arn = name == "*" || name.starts_with("arn:");
+            is_arn
+                .then_some(resource)
+                .ok_or_else(|| format!("the resource {name} is neither * nor an ARN"))
+        })?;
+        let conditions = text
+            .condition
+            .map(|text| Condition::read(text, has_variables));
         Ok(Self {
-            name,
             allows,
             principals,
             actions,
             resources,
-            strange,
+            conditions: conditions.transpose()?.unwrap_or_default(),
         })
     }
 
-    /// Whether it is about this request. What is not understood makes an Allow void, and a Deny wide.
-    fn applies(&self, principal: &str, action: &str, key_arn: &str) -> bool {
-        if self.allows && !self.strange.is_empty() {
-            return false;
-        }
-        let is_strange = |member: &str| self.strange.contains(&member);
-        let who = is_strange("NotPrincipal")
-            || self.principals.iter().any(|named| is_of(named, principal));
-        let what = is_strange("NotAction")
-            || self.actions.iter().any(|pattern| {
-                matches(&pattern.to_ascii_lowercase(), &action.to_ascii_lowercase())
-            });
-        let which = is_strange("NotResource")
-            || self
+    /// Returns how it matches the caller, if it applies to the request.
+    fn reach(&self, request: &Request<'_>, action: &str) -> Reach {
+        let reach = self.principals.reach(&request.who, self.allows);
+        let applies = reach != Reach::No
+            && self.actions.include(action, true, request, self.allows)
+            && self
                 .resources
+                .include(request.resource, false, request, self.allows)
+            && self
+                .conditions
                 .iter()
-                .any(|pattern| matches(pattern, key_arn));
-        who && what && which
+                .all(|condition| condition.holds(request, self.allows));
+        if applies { reach } else { Reach::No }
     }
 }
 
-/// A text, or an array of texts.
-fn texts(value: &Value) -> Option<Vec<String>> {
-    match value {
-        Value::String(text) => Some(vec![text.clone()]),
-        Value::Array(items) => items
-            .iter()
-            .map(|item| item.as_str().map(str::to_owned))
-            .collect(),
-        _ => None,
-    }
-}
-
-/// Whether a principal is the one named, a session of the role named, or of the account named.
-pub(super) fn is_of(named: &str, principal: &str) -> bool {
-    let account = account_of(principal).unwrap_or("-");
-    named == "*"
-        || named == principal
-        || named == account
-        || named == format!("arn:aws:iam::{account}:root")
-        || role_of(principal).is_some_and(|role| role == named)
-}
-
-/// The role of a session.
-fn role_of(principal: &str) -> Option<String> {
-    let account = account_of(principal)?;
-    let (_, session) = principal.split_once(":assumed-role/")?;
-    let (role, _) = session.split_once('/')?;
-    Some(format!("arn:aws:iam::{account}:role/{role}"))
-}
-
-/// Whether a pattern with `*` and `?` matches a whole text.
-fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-    // Where to go on after the last star: each star is tried with one byte more when the rest does not fit.
-    let (mut p, mut t, mut retry) = (0, 0, None);
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                retry = Some((p + 1, t));
-                p += 1;
-            }
-            Some(&byte) if byte == b'?' || Some(&byte) == text.get(t) => (p, t) = (p + 1, t + 1),
-            _ => match retry {
-                None => return false,
-                Some((after, from)) => {
-                    (p, t) = (after, from + 1);
-                    retry = Some((after, from + 1));
-                }
-            },
+impl Names {
+    fn read(
+        these: Option<OneOrMany<String>>,
+        all_but: Option<OneOrMany<String>>,
+        member: &str,
+        read: impl Fn(&str) -> Result<Template, String>,
+    ) -> Result<Self, String> {
+        let (is_negated, OneOrMany(names)) = match (these, all_but) {
+            (Some(names), None) => (false, names),
+            (None, Some(names)) => (true, names),
+            _ => return Err(format!("one of {member} and Not{member} is needed")),
+        };
+        if names.is_empty() {
+            return Err(format!("its {member} names nothing"));
         }
+        let names = names
+            .iter()
+            .map(|name| read(name))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { is_negated, names })
     }
-    pattern.iter().skip(p).all(|byte| *byte == b'*')
+
+    /// Returns whether they include a name. With an unresolved variable an Allow does not apply.
+    fn include(&self, name: &str, ignores_case: bool, request: &Request<'_>, allows: bool) -> bool {
+        let is_match =
+            |template: &Template| Some(matches(&template.expand(request)?, name, ignores_case));
+        let results: Vec<_> = self.names.iter().map(is_match).collect();
+        let is_void = allows && results.contains(&None);
+        !is_void && results.contains(&Some(true)) != self.is_negated
+    }
+}
+
+/// The name of an action in policies: an action of KMS unless it names its service.
+pub(super) fn full_name(action: &str) -> Cow<'_, str> {
+    match action.contains(':') {
+        true => Cow::Borrowed(action),
+        false => Cow::Owned(format!("kms:{action}")),
+    }
+}
+
+/// An action as text: a service and a name, or a star.
+fn action(name: &str) -> Result<&str, String> {
+    let is_word = |text: &str| {
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'*' | b'?'))
+    };
+    let is_action = name == "*"
+        || name
+            .split_once(':')
+            .is_some_and(|(service, action)| is_word(service) && is_word(action));
+    is_action
+        .then_some(name)
+        .ok_or_else(|| format!("{name} is not an action"))
 }
 
 /// The policy of a key that was made without one. `root` is the ARN of its account as a principal.
 pub(super) fn default_policy(root: &str) -> String {
-    let policy = serde_json::json!({
+    let policy = json!({
         "Version": "2012-10-17",
         "Id": "key-default-1",
         "Statement": [{

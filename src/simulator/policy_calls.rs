@@ -9,8 +9,9 @@ use super::authorize::authorize;
 use super::caller::{Call, Caller};
 use super::context::Context;
 use super::exception::{Exception, Kind};
-use super::keys::{Found, Names, find, key_mut, locate};
-use super::policy::{Policy, Verdict};
+use super::keys::{Found, Names, find, key_arn, key_mut, locate_with};
+use super::policy::{Details, KeyFacts, Policy, PolicyKind, Request, Verdict};
+use super::state::State;
 use super::wire::{self, check, need};
 use super::world::World;
 
@@ -34,6 +35,7 @@ pub(super) fn check_policy(
     text: &str,
     caller: &Caller,
     key_arn: &str,
+    facts: Option<&dyn KeyFacts>,
     bypass: Option<bool>,
 ) -> Result<(), Exception> {
     check(
@@ -43,8 +45,18 @@ pub(super) fn check_policy(
     )?;
     let malformed =
         |why: String| Kind::MalformedPolicy.because(format!("The policy is malformed: {why}."));
-    let policy = Policy::parse(text).map_err(malformed)?;
-    let may = policy.judge(&caller.principal, "PutKeyPolicy", key_arn) == Verdict::Allowed;
+    let policy = Policy::parse(text, PolicyKind::Key).map_err(malformed)?;
+    let verdict = policy.judge(&Request {
+        who: caller.who(),
+        action: "PutKeyPolicy",
+        resource: key_arn,
+        key: facts,
+        details: Details {
+            bypasses_lockout_check: Some(bypass == Some(true)),
+            ..Details::default()
+        },
+    });
+    let may = matches!(verdict, Verdict::Allowed | Verdict::AccountAllowed);
     match bypass == Some(true) || may || !caller.is_named {
         true => Ok(()),
         false => Err(Kind::MalformedPolicy.because(
@@ -53,16 +65,19 @@ pub(super) fn check_policy(
     }
 }
 
-/// Says what of a policy is kept but not evaluated.
-pub(super) fn tell_not_understood(world: &World, key_arn: &str, text: &str) {
-    let Ok(policy) = Policy::parse(text) else {
-        return;
-    };
-    for what in policy.not_understood() {
-        let members = json!({ "key": key_arn, "what": what });
-        world.events.tell("policy_not_understood", members, || {
-            format!("policy of {key_arn}: {what}")
-        });
+/// Reports the keys whose policy cannot be parsed. It comes from a state file that an older version has written.
+pub(super) fn tell_unreadable(world: &World, state: &State) {
+    for ((account, region), place) in state.places() {
+        for key in place.keys.values() {
+            let Some(why) = key.policy.error() else {
+                continue;
+            };
+            let arn = key_arn(account, region, &key.id);
+            let members = json!({ "key": arn, "what": why });
+            world.events.tell("policy_not_understood", members, || {
+                format!("the policy of {arn} allows nothing: {why}; put another one, in a run without --credentials")
+            });
+        }
     }
 }
 
@@ -70,7 +85,7 @@ pub(super) fn tell_not_understood(world: &World, key_arn: &str, text: &str) {
 pub(super) fn get(world: &World, call: &Call, body: &[u8]) -> Result<Value, Exception> {
     let request: PolicyFields = wire::parse(body)?;
     let policy = looked_up(world, call, &request, "GetKeyPolicy", |found| {
-        found.key.policy.clone()
+        found.key.policy.text().to_owned()
     })?;
     Ok(json!({ "Policy": policy, "PolicyName": NAME }))
 }
@@ -124,22 +139,19 @@ pub(super) async fn put(world: &Arc<World>, call: &Call, body: &[u8]) -> Result<
         need(&request.policy, "policy")?,
     );
     check_policy_name(&request)?;
-    let arn = world
+    let bypass = request.bypass_policy_lockout_safety_check;
+    let details = Details {
+        bypasses_lockout_check: Some(bypass == Some(true)),
+        ..Details::default()
+    };
+    world
         .change(|state| {
-            let at = locate(state, &call.caller, id, "PutKeyPolicy")?;
+            let at = locate_with(state, &call.caller, id, "PutKeyPolicy", details)?;
             let found = find(state, &call.caller, id, Names::Keys)?;
             found.check_not_pending()?;
-            let arn = found.arn();
-            check_policy(
-                policy,
-                &call.caller,
-                &arn,
-                request.bypass_policy_lockout_safety_check,
-            )?;
-            key_mut(state, &at)?.policy.clone_from(policy);
-            Ok(arn)
+            check_policy(policy, &call.caller, &found.arn(), Some(&found), bypass)?;
+            key_mut(state, &at)?.policy = policy.clone().into();
+            Ok(json!({}))
         })
-        .await?;
-    tell_not_understood(world, &arn, policy);
-    Ok(json!({}))
+        .await
 }

@@ -1,14 +1,12 @@
 //! Records each finished call: the last usage of its keys, and its CloudTrail events.
 
-use std::net::SocketAddr;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::request::Parts;
 use serde_json::Value;
 
 use super::blob::Blob;
-use super::caller::{Call, Caller};
+use super::caller::{Call, Caller, source};
 use super::cloudtrail::{Event, Touched};
 use super::exception::{Exception, Kind};
 use super::keys::{Found, Names, find, key_arn};
@@ -74,7 +72,7 @@ pub(super) fn finished(
             recipient: account,
             id,
             shared_id: shared.as_deref(),
-            source: source(request.head),
+            source: address(request.head),
             user_agent: text(request.head, "user-agent"),
             invoked_by: text(request.head, VIA),
         };
@@ -143,9 +141,8 @@ fn of_blob(asked: &Value) -> Option<String> {
     Some(key_arn(&key.account, &key.region, &key.id))
 }
 
-fn source(head: &Parts) -> String {
-    let peer = head.extensions.get::<SocketAddr>();
-    peer.map_or_else(|| "AWS Internal".to_owned(), |peer| peer.ip().to_string())
+fn address(head: &Parts) -> String {
+    source(head).map_or_else(|| "AWS Internal".to_owned(), |source| source.to_string())
 }
 
 fn text<'a>(head: &'a Parts, name: &str) -> Option<&'a str> {

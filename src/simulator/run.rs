@@ -17,6 +17,7 @@ use super::counters::Counters;
 use super::events::Events;
 use super::identity::{Identities, IdentityError};
 use super::last_usage::LastUsages;
+use super::policy_calls::tell_unreadable;
 use super::serve::serve;
 use super::settings::Settings;
 use super::state::State;
@@ -70,6 +71,7 @@ async fn run_on(settings: Settings) -> Result<(), StartError> {
     let world = Arc::new(world(settings)?);
     connect::resume(&world).map_err(|error| StartError::Resume(error.message))?;
     greet(&world, address);
+    world.read(|state| tell_unreadable(&world, state));
     let looking_after = task(
         "look-after",
         connect::look_after(Arc::clone(&world), interval),
@@ -111,9 +113,11 @@ fn world(settings: Settings) -> Result<World, StartError> {
         usages: LastUsages::new(),
         trail: settings.trail.map(Trail::start).transpose()?,
         credentials: settings.credentials,
+        principals: settings.principals,
         quota: settings.quota,
         timeout: settings.timeout,
         endpoint_services: settings.endpoint_services,
+        internal_timeouts: settings.internal_timeouts,
         state: RwLock::new(state),
         file,
     })

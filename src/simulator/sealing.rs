@@ -1,5 +1,6 @@
 //! The double encryption: KMS's own first, the proxy's around it; and what must hold before either.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::authorize::authorize;
@@ -48,9 +49,11 @@ impl Source<'_> {
             .id
             .map(|id| find(state, caller, id, Names::KeysAndAliases));
         let named = named.transpose()?;
-        let blob = Blob::parse(bytes).filter(|blob| blob.key.region == caller.region);
-        let blob = blob.ok_or_else(invalid)?;
-        let found = made_with(state, &blob).ok_or_else(invalid)?;
+        let blob = Blob::parse(bytes).ok_or_else(invalid)?;
+        let is_here = blob.key.region == caller.region;
+        let found = made_with(state, &blob)
+            .filter(|_| is_here)
+            .ok_or_else(elsewhere)?;
         if !is_whole(bytes, &found.key.material) {
             return Err(invalid());
         }
@@ -59,6 +62,10 @@ impl Source<'_> {
                 "The key ID in the request does not identify the KMS key that the ciphertext was made with.",
             ));
         }
+        let found = Found {
+            alias: named.and_then(|named| named.alias),
+            ..found
+        };
         authorize(&found, caller, self.action, context)?;
         let usable = found.usable()?;
         Ok((usable, blob))
@@ -79,12 +86,19 @@ fn made_with<'a>(state: &'a State, blob: &'a Blob) -> Option<Found<'a>> {
         region,
         place,
         key,
+        alias: None,
     })
 }
 
 fn invalid() -> Exception {
-    Kind::InvalidCiphertext
-        .because("The ciphertext is corrupted, of another Region, or of a key that is gone.")
+    Kind::InvalidCiphertext.because("The ciphertext is corrupted.")
+}
+
+/// KMS's own words: the EKS encryption provider recognizes a key that is gone by them.
+fn elsewhere() -> Exception {
+    Kind::AccessDenied.because(
+        "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.",
+    )
 }
 
 /// The key that encrypts, if the caller may and it can.
@@ -113,6 +127,7 @@ pub(super) async fn seal(
     let ask = Ask {
         world,
         call,
+        principal: call.caller.principal_arn(),
         key,
         kms_operation,
     };
@@ -138,6 +153,7 @@ pub(super) async fn open(
     let ask = Ask {
         world,
         call,
+        principal: call.caller.principal_arn(),
         key,
         kms_operation,
     };
@@ -146,13 +162,15 @@ pub(super) async fn open(
         .material
         .open(inner.expose(), &context.inner_aad(&key.arn));
     // The blob is whole: what is wrong is what the proxy has made of it.
-    plaintext.ok_or_else(|| ProxyFault::InvalidResponse.of_cryptography())
+    plaintext.ok_or_else(|| ProxyFault::InvalidResponse.of_cryptography(false))
 }
 
 /// A question to the proxy of a key's store.
 struct Ask<'a> {
     world: &'a World,
     call: &'a Call,
+    /// The value of `awsPrincipalArn`.
+    principal: Cow<'a, str>,
     key: &'a Usable,
     kms_operation: &'static str,
 }
@@ -163,7 +181,7 @@ struct Way {
     is_second: bool,
 }
 
-impl<'a> Ask<'a> {
+impl Ask<'_> {
     async fn encrypt(
         &self,
         plaintext: &[u8],
@@ -218,7 +236,7 @@ impl<'a> Ask<'a> {
     ) -> Result<Option<T>, Exception> {
         match (answer, way.link.is_closed(), way.is_second) {
             (Ok(answer), ..) => Ok(Some(answer)),
-            (Err(fault), false, _) => Err(fault.of_cryptography()),
+            (Err(fault), false, _) => Err(fault.of_cryptography(self.world.internal_timeouts)),
             (Err(_), true, true) => Err(not_connected(&self.key.arn)),
             (Err(_), true, false) => {
                 *way = Way {
@@ -236,10 +254,7 @@ impl<'a> Ask<'a> {
         link.ok_or_else(|| not_connected(&self.key.arn))
     }
 
-    fn asker<'l>(&self, link: &'l Link) -> Asker<'l>
-    where
-        'a: 'l,
-    {
+    fn asker<'l>(&'l self, link: &'l Link) -> Asker<'l> {
         let key = self.key;
         Asker {
             world: self.world,
@@ -249,7 +264,7 @@ impl<'a> Ask<'a> {
             store: Some(&key.store),
             kms_operation: self.kms_operation,
             request_id: &self.call.request_id,
-            principal: Some(&self.call.caller.principal),
+            principal: Some(&self.principal),
             key_arn: Some(&key.arn),
         }
     }

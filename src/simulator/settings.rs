@@ -9,6 +9,7 @@ use super::client_certificate::ClientCertificateKind;
 use super::cloudtrail::TrailSettings;
 use super::credentials::KmsCredentials;
 use super::endpoint_services::EndpointServices;
+use super::principals::Principals;
 
 /// What a simulator is started with.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Settings {
     pub client_certificate: ClientCertificateKind,
     /// Who may call; none: anybody.
     pub credentials: Option<KmsCredentials>,
+    /// Tags and identity policies of those who may call; none: identity policies allow everything.
+    pub principals: Option<Principals>,
     /// Where the state is kept; none: in memory only.
     pub state: Option<PathBuf>,
     /// Cryptographic requests per second and store.
@@ -37,6 +40,8 @@ pub struct Settings {
     pub health_interval: Duration,
     /// Where CloudTrail's files are written; none: nowhere.
     pub trail: Option<TrailSettings>,
+    /// Time-outs of cryptographic operations are KMSInternalException instead of KMSInvalidStateException.
+    pub internal_timeouts: bool,
     /// Events as JSON lines.
     pub json: bool,
 }

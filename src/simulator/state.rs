@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::grants::Grant;
+use super::key_policy::KeyPolicy;
 use super::link::Link;
 use super::quota::Quota;
 use super::seal::Material;
@@ -59,8 +60,7 @@ pub(super) struct Key {
     pub(super) store: String,
     /// The external key.
     pub(super) xks_key_id: String,
-    /// The text as it was given.
-    pub(super) policy: String,
+    pub(super) policy: KeyPolicy,
     pub(super) tags: BTreeMap<String, String>,
     /// By id.
     pub(super) grants: BTreeMap<String, Grant>,

@@ -43,6 +43,18 @@ pub(super) async fn update(
     let request: Update = wire::parse(body)?;
     let id = need(&request.custom_key_store_id, "customKeyStoreId")?;
     request.check_form()?;
+    // Repeat the update if another one was applied meanwhile. No update is lost, and each is verified as it is applied.
+    while !attempt(world, call, &request, id).await? {}
+    Ok(json!({}))
+}
+
+/// Returns whether the update was applied. It is not if the store was updated while the proxy was asked.
+async fn attempt(
+    world: &Arc<World>,
+    call: &Call,
+    request: &Update,
+    id: &str,
+) -> Result<bool, Exception> {
     let caller = &call.caller;
     let plan = world.read(|state| {
         let place = state.place(&caller.account, &caller.region);
@@ -55,9 +67,9 @@ pub(super) async fn update(
         if let Some(name) = &request.new_custom_key_store_name {
             check_unique_name(place, name, Some(id))?;
         }
-        Ok((proxy, store.is_connected()))
+        Ok((proxy, store.is_connected(), store.revision))
     })?;
-    let (mut proxy, is_connected) = plan;
+    let (mut proxy, is_connected, revision) = plan;
     if proxy.service_name.is_some() && proxy.service_owner.is_none() {
         proxy.service_owner = Some(caller.account.clone());
     }
@@ -76,11 +88,13 @@ pub(super) async fn update(
             let store = store_mut(state, &caller.account, &caller.region, id)?;
             // Meanwhile it may have been connected, or disconnected.
             request.applied_to(store)?;
-            request.apply(store, proxy, link);
-            Ok(())
+            let is_current = store.revision == revision;
+            if is_current {
+                request.apply(store, proxy, link);
+            }
+            Ok(is_current)
         })
-        .await?;
-    Ok(json!({}))
+        .await
 }
 
 impl Update {
@@ -179,6 +193,7 @@ impl Update {
         }
         if self.changes_proxy() {
             store.proxy = proxy;
+            store.revision += 1;
             if store.is_connected() {
                 store.live.set_link(Some(Arc::new(link)));
             }

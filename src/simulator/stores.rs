@@ -24,6 +24,9 @@ pub(super) struct Store {
     /// Each attempt to connect has its number: one that was overtaken changes nothing.
     #[serde(skip)]
     pub(super) attempt: u64,
+    /// Counts the updates of the proxy's configuration.
+    #[serde(skip)]
+    pub(super) revision: u64,
     #[serde(skip)]
     pub(super) live: Arc<Live>,
 }
@@ -96,6 +99,7 @@ impl Store {
             proxy: proxy.clone(),
             state: ConnectionState::Disconnected,
             attempt: 0,
+            revision: 0,
             live: Arc::default(),
         })
     }

@@ -10,8 +10,9 @@ use super::authorize::authorize;
 use super::caller::Call;
 use super::context::Context;
 use super::exception::{Exception, Kind};
-use super::keys::{Names, find, key_mut, locate};
+use super::keys::{Names, find, key_mut, locate_with};
 use super::pages::Paging;
+use super::policy::Details;
 use super::wire::{self, Tag, need};
 use super::world::World;
 
@@ -59,9 +60,15 @@ pub(super) async fn tag(world: &Arc<World>, call: &Call, body: &[u8]) -> Result<
         need(&request.key_id, "keyId")?,
         need(&request.tags, "tags")?,
     );
+    let pair = |tag: &Tag| (tag.tag_key.clone(), tag.tag_value.clone());
+    let requested = tags.iter().map(pair).collect();
     world
         .change(|state| {
-            let at = locate(state, &call.caller, id, "TagResource")?;
+            let details = Details {
+                tags: Some(&requested),
+                ..Details::default()
+            };
+            let at = locate_with(state, &call.caller, id, "TagResource", details)?;
             find(state, &call.caller, id, Names::Keys)?.check_not_pending()?;
             let key = key_mut(state, &at)?;
             key.tags = tags_of(tags, &key.tags)?;
@@ -83,7 +90,11 @@ pub(super) async fn untag(
     );
     world
         .change(|state| {
-            let at = locate(state, &call.caller, id, "UntagResource")?;
+            let details = Details {
+                tag_keys: names,
+                ..Details::default()
+            };
+            let at = locate_with(state, &call.caller, id, "UntagResource", details)?;
             find(state, &call.caller, id, Names::Keys)?.check_not_pending()?;
             key_mut(state, &at)?
                 .tags

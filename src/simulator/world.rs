@@ -20,6 +20,7 @@ use super::exception::{Exception, Kind};
 use super::identity::Identities;
 use super::last_usage::LastUsages;
 use super::link::{Link, Recipe};
+use super::principals::Principals;
 use super::state::State;
 use super::state_file::StateFile;
 use crate::sync::{blocking_task, poisoned};
@@ -35,11 +36,15 @@ pub(super) struct World {
     pub(super) trail: Option<Trail>,
     /// Who may call; none: anybody.
     pub(super) credentials: Option<KmsCredentials>,
+    /// Tags and identity policies; none: identity policies allow everything.
+    pub(super) principals: Option<Principals>,
     /// Cryptographic requests per second and store.
     pub(super) quota: u32,
     /// How long a proxy has for an answer.
     pub(super) timeout: Duration,
     pub(super) endpoint_services: EndpointServices,
+    /// Time-outs of cryptographic operations are KMSInternalException.
+    pub(super) internal_timeouts: bool,
     pub(super) state: RwLock<State>,
     pub(super) file: Option<Mutex<StateFile>>,
 }

@@ -106,6 +106,8 @@ mod simulator_clients;
 #[cfg(feature = "simulator")]
 mod simulator_faults;
 #[cfg(feature = "simulator")]
+mod simulator_iam;
+#[cfg(feature = "simulator")]
 mod simulator_sdk;
 mod slow;
 mod start_signals;

@@ -6,6 +6,7 @@ mod fake_proxy;
 mod honest;
 mod load;
 mod scene;
+mod stores;
 mod table;
 mod wire;
 

@@ -105,6 +105,7 @@ fn principal_id(prefix: &str, principal: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::principals::Facts;
     use super::*;
 
     fn identity(principal: &str) -> Value {
@@ -117,6 +118,7 @@ mod tests {
             region: "eu-west-1".into(),
             principal: principal.into(),
             is_named: true,
+            facts: Facts::default(),
         };
         user_identity(&caller, recipient, invoked_by)
     }

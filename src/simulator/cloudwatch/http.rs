@@ -3,8 +3,10 @@
 use http::request::Parts;
 use serde_json::Value;
 
+use super::super::authorize::authorize_in_account;
 use super::super::caller::identify;
 use super::super::exception::{Exception, Kind};
+use super::super::policy::Details;
 use super::super::world::World;
 use super::protocol::{operation_in_path, target};
 use super::{cbor, data};
@@ -26,9 +28,16 @@ pub(in crate::simulator) fn answer(
         None => (in_target(), serde_json::from_slice(body).ok()),
     };
     let body = body.ok_or_else(|| Kind::Serialization.because("The body cannot be read."))?;
+    let authorize = |action| authorize_in_account(&caller, action, Details::default());
     match operation {
-        Some("GetMetricData") => data::get(&world.cloudwatch, &caller, body),
-        Some("ListMetrics") => data::list(&world.cloudwatch, &caller, body),
+        Some("GetMetricData") => {
+            authorize("cloudwatch:GetMetricData")?;
+            data::get(&world.cloudwatch, &caller, body)
+        }
+        Some("ListMetrics") => {
+            authorize("cloudwatch:ListMetrics")?;
+            data::list(&world.cloudwatch, &caller, body)
+        }
         _ => Err(Kind::UnknownOperation
             .because("The simulator has GetMetricData and ListMetrics of CloudWatch only.")),
     }

@@ -57,7 +57,7 @@ fn the_table_row_by_row() {
         assert_eq!(or_dash(row.create_key), cells[2], "{}", cells[0]);
         let connection = row.connection.map_or("-".to_owned(), code);
         assert_eq!(connection, cells[3], "{}", cells[0]);
-        let told = fault.of_cryptography();
+        let told = fault.of_cryptography(false);
         assert_eq!(told.kind.name(), "KMSInvalidStateException");
         assert_eq!(told.message, fault.message());
     }
@@ -91,7 +91,7 @@ fn messages_have_the_words_that_operators_know() {
         ),
         (ProxyFault::Named(E::AccessDenied), "denied access"),
         (ProxyFault::Named(E::InvalidUriPath), "invalid URI path"),
-        (ProxyFault::TimedOut, "did not respond in the time allotted"),
+        (ProxyFault::TimedOut, "did not respond in time"),
         (
             ProxyFault::Named(E::DependencyTimeout),
             "did not respond in the time allotted",
@@ -108,6 +108,14 @@ fn messages_have_the_words_that_operators_know() {
     messages.sort_unstable();
     messages.dedup();
     assert_eq!(messages.len(), 16, "each has its own");
+}
+
+#[test]
+fn time_outs_are_internal_when_that_is_wanted() {
+    for fault in all() {
+        let is_internal = fault.of_cryptography(true).kind == Kind::KmsInternal;
+        assert_eq!(is_internal, fault == ProxyFault::TimedOut, "{fault:?}");
+    }
 }
 
 #[test]

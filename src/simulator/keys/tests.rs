@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::super::authorize::authorize;
+use super::super::context::Context;
 use super::super::policy::default_policy;
+use super::super::principals::Facts;
 use super::super::state::Alias;
 use super::*;
 
@@ -21,7 +24,7 @@ fn state(policy: &str) -> State {
         state: KeyState::Enabled,
         store: "cks-1".to_owned(),
         xks_key_id: "orders".to_owned(),
-        policy: policy.to_owned(),
+        policy: policy.to_owned().into(),
         tags: BTreeMap::new(),
         grants: BTreeMap::new(),
         material: Material::generate().unwrap(),
@@ -45,6 +48,7 @@ fn caller(account: &str, region: &str, principal: Option<&str>) -> Caller {
             .unwrap_or("arn:aws:iam::111122223333:root")
             .to_owned(),
         is_named: principal.is_some(),
+        facts: Facts::default(),
     }
 }
 

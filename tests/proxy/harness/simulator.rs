@@ -41,6 +41,12 @@ impl Options {
         self
     }
 
+    /// The same with an option that has no value.
+    pub fn flag(mut self, name: &str) -> Self {
+        self.0.push(name.to_owned());
+        self
+    }
+
     /// The same knowing where the proxy of this name listens.
     pub fn resolving(self, name: &str, address: SocketAddr) -> Self {
         self.with("--resolve", format!("{name}={address}"))

@@ -180,7 +180,7 @@ pub const SILENT: Row = Row {
     act: || Act::Hang,
     store: UNREACHABLE,
     key: STORE_STATE,
-    message: "in the time allotted",
+    message: "did not respond in time",
     codes: &["XKS_PROXY_TIMED_OUT"],
 };
 

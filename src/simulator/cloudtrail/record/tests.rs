@@ -1,6 +1,7 @@
 //! Records as AWS documents them.
 
 use super::super::super::caller::Caller;
+use super::super::super::principals::Facts;
 use super::*;
 
 const ARN: &str = "arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -12,6 +13,7 @@ fn call(account: &str) -> Call {
             region: "us-west-2".into(),
             principal: format!("arn:aws:iam::{account}:user/Alice"),
             is_named: true,
+            facts: Facts::default(),
         },
         request_id: "request".into(),
     }

@@ -1,5 +1,6 @@
 //! Queries for metrics, good and bad.
 
+use super::super::super::principals::Facts;
 use super::*;
 
 fn caller() -> Caller {
@@ -8,6 +9,7 @@ fn caller() -> Caller {
         region: "eu-west-1".into(),
         principal: "arn:aws:iam::111122223333:root".into(),
         is_named: false,
+        facts: Facts::default(),
     }
 }
 

@@ -42,8 +42,9 @@ impl Confinement {
         if denied.iter().all(Denied::is_unlikely) {
             // A default that is fixed in the library.
             let others = self.denied(&sandbox::paths_in_library(&self.settings.module));
-            drop(denied.splice(..0, others));
+            denied = others;
         }
+        denied.retain(|denied| !denied.is_unlikely());
         let denied: Vec<String> = denied
             .iter()
             .take(MAX_PATHS)

@@ -167,9 +167,9 @@ fn every_alert_fires_and_clears() {
         drop(stop);
     });
     vanish(&mut proxy, &prometheus);
-    for alert in server::alerts() {
-        let is_provoked = OF_BALANCERS.contains(&&*alert) || prometheus.has_fired(&alert);
-        assert!(is_provoked, "{alert} was never provoked");
+    let alerts = server::alerts().into_iter();
+    for alert in alerts.filter(|alert| !OF_BALANCERS.contains(&&**alert)) {
+        assert!(prometheus.has_fired(&alert), "{alert} was never provoked");
     }
 }
 

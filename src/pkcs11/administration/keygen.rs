@@ -23,6 +23,10 @@ use crate::pkcs11::library::errors::Error;
 /// The length of an AES-256 key, in bytes.
 const KEY_LENGTH: u64 = 32;
 
+/// How often the token is asked for a key that it has made, and the pause in between.
+const LOOKS: usize = 4;
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// A new key is looked at twice, with this pause: only then another program's key of the same name is surely seen.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -136,7 +140,7 @@ impl OpenToken {
         let key = found.ok_or("it is not among the keys of the token")?;
         for name in names {
             // Also those that cannot be read: one of them may be another program's new key.
-            let named = self.search(name).map_err(|error| error.to_string())?;
+            let named = self.holders(name).map_err(|error| error.to_string())?;
             match named.as_slice() {
                 [one] if *one == made => {}
                 [] | [_] => return Err(format!("it does not have {name}")),
@@ -155,6 +159,18 @@ impl OpenToken {
         check_attributes(&key.key.attributes, key.key.protection)?;
         self.prove(key)?;
         Ok(key.clone())
+    }
+
+    /// The keys with a name that at least one has. SoftHSM finds none of them for a moment when another process uses the token.
+    fn holders(&self, name: &KeySelector) -> Result<Vec<ObjectHandle>, Error> {
+        for _ in 1..LOOKS {
+            let found = self.search(name)?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+            thread::sleep(PAUSE);
+        }
+        self.search(name)
     }
 
     /// Encrypts and decrypts with the key. On a token that has no health key the way to do it is not proved yet: the new key, under

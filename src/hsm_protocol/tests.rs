@@ -1,5 +1,6 @@
 //! Properties of the frames between front and worker, on frames from a seeded generator.
 
+mod batches;
 mod generated;
 
 use std::sync::Arc;

@@ -16,15 +16,15 @@ use zeroize::Zeroize;
 use crate::hsm_protocol::{Batch, FromSession, Job, MAX_CONTROL_FRAME, MAX_FRAME, News, Order};
 use crate::pkcs11::JobChannel;
 
-/// So long after the first job of a packet began, its answers go out. The next job begins before that, and may take longer.
+/// How long answers are held back, from the begin of the first job. A job that has begun by then still ends first.
 const HOLD: Duration = Duration::from_micros(500);
 
-/// A packet that was read within this time had been waiting: the session did not have to sleep for it.
+/// If a read takes less than this, the packet was already there and the session did not sleep.
 const NO_SLEEP: Duration = Duration::from_micros(15);
 
 /// The socket of one session.
 ///
-/// While jobs are waiting and quick, their answers go out together: a packet for each would wake the front each time.
+/// While quick jobs wait, their answers go out in one packet: one packet for each would wake the front each time.
 pub(super) struct SessionChannel {
     socket: OwnedFd,
     buffer: Vec<u8>,
@@ -32,8 +32,10 @@ pub(super) struct SessionChannel {
     answers: Batch,
     /// When the first job of the answers began.
     held_since: Instant,
-    /// Whether the last packet of jobs had been waiting.
+    /// Whether the last packet of jobs was there before the session asked for it.
     is_pressed: bool,
+    /// [`HOLD`], but in tests.
+    hold: Duration,
     control: Arc<ControlChannel>,
 }
 
@@ -46,6 +48,7 @@ impl SessionChannel {
             answers: Batch::default(),
             held_since: Instant::now(),
             is_pressed: false,
+            hold: HOLD,
             control: Arc::clone(control),
         }
     }
@@ -53,12 +56,18 @@ impl SessionChannel {
     /// Whether there are jobs now. The answers that are held back go out before the session sleeps.
     fn await_jobs(&mut self) -> Option<()> {
         if !self.answers.is_empty() {
-            if self.is_pressed && self.receive(RecvFlags::DONTWAIT)? {
+            let more = match self.is_pressed {
+                true => self.receive(RecvFlags::DONTWAIT),
+                false => Some(false),
+            };
+            if more == Some(true) {
                 return Some(());
             }
+            // Also at the end of the channel: the front may still read.
             if !self.flush() {
                 return None;
             }
+            more?;
         }
         let began = Instant::now();
         self.receive(RecvFlags::empty())?;
@@ -112,7 +121,7 @@ impl JobChannel for SessionChannel {
         {
             return false;
         }
-        match self.answers.is_full() || self.held_since.elapsed() >= HOLD {
+        match self.answers.is_full() || self.held_since.elapsed() >= self.hold {
             true => self.flush(),
             false => true,
         }
@@ -141,7 +150,7 @@ impl ControlChannel {
             .is_ok_and(|frame| transmit(&self.0, &frame, SendFlags::NOSIGNAL | SendFlags::DONTWAIT))
     }
 
-    /// Waits for an order; none when the front has ended the channel, or sent what is no order.
+    /// Waits for an order; `None` when the front has ended the channel, or sent an invalid one.
     pub(super) fn next(&self) -> Option<Order> {
         let mut buffer = vec![0; MAX_CONTROL_FRAME];
         let order = match receive(&self.0, &mut buffer, RecvFlags::empty()) {
@@ -162,7 +171,7 @@ impl ControlChannel {
 
 const TOO_LONG: &str = "the frame is too long";
 
-/// What comes of reading.
+/// The result of a read.
 enum Received<'a> {
     Frame(&'a mut [u8]),
     /// A packet that is longer than a frame may be.
@@ -195,3 +204,6 @@ fn transmit(socket: &OwnedFd, frame: &[u8], flags: SendFlags) -> bool {
         };
     }
 }
+
+#[cfg(test)]
+mod tests;

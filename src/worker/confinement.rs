@@ -1,4 +1,4 @@
-//! Gives up what a PKCS#11 library does not need, and says afterwards which path the library may have missed.
+//! Restricts the worker to what a PKCS#11 library needs, and names denied paths when the library fails.
 
 use std::path::PathBuf;
 

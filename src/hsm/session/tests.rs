@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::ekm::KeyManagerFault;
 use crate::hsm::post::Event;
-use crate::hsm_protocol::{Answer, Cost, FromSession, Outcome, Task};
+use crate::hsm_protocol::{Answer, Batch, Cost, FromSession, MAX_BATCH, Outcome, Task};
 use played::{Scene, Worker, eventually, sealed};
 
 /// Every session of a worker ends at once, with jobs on their way: each of them is sent to the next worker.
@@ -127,6 +127,27 @@ async fn answers_that_come_in_another_order_reach_their_own_jobs() {
     for (answer, plaintext) in answers.into_iter().zip(plaintexts) {
         assert_eq!(answer.sealed().await, plaintext);
     }
+}
+
+/// Answers that come together bring as many jobs together.
+#[tokio::test]
+async fn a_packet_of_answers_brings_a_packet_of_jobs() {
+    let scene = Scene::new();
+    let worker = scene.serves(1, 1).await;
+    scene.shared.load.learn(Duration::from_micros(10));
+    let answers: Vec<_> = (0..12).map(|_| scene.encrypt(b"x")).collect();
+    let first = worker.jobs();
+    assert_eq!(first.len(), 2 * MAX_BATCH, "a fast HSM gets several");
+    let mut batch = Batch::default();
+    for (_, job) in &first[..MAX_BATCH] {
+        let frame = Worker::answer(job.id, Outcome::Sealed(sealed(b"x")));
+        assert!(batch.push(frame).is_none());
+    }
+    worker.say(0, batch.packet());
+    for answer in answers.into_iter().take(MAX_BATCH) {
+        assert_eq!(answer.sealed().await, b"x");
+    }
+    assert_eq!(worker.packets(), [MAX_BATCH]);
 }
 
 /// What a worker says that it cost is bounded by its frame: counters grow by 255 for an answer, not more.

@@ -1,12 +1,15 @@
-//! A frame of a job: accepted only in the form that it is written in, and shorter than a packet may be.
+//! A packet of jobs: accepted only in the form that it is written in, and shorter than a packet may be.
 
-use xks_proxy::hsm_protocol::{FromSession, Job, MAX_FRAME, News, Order};
+use xks_proxy::hsm_protocol::{FromSession, Job, MAX_BATCH, MAX_FRAME, News, Order};
 
 pub fn check(data: &[u8]) {
-    let Ok(job) = Job::from_frame(data) else {
+    let Ok(jobs) = Job::from_packet(data) else {
         return;
     };
-    assert_eq!(job.to_frame(), data);
+    assert!((1..=MAX_BATCH).contains(&jobs.len()));
+    let frames: Vec<_> = jobs.iter().map(Job::to_frame).collect();
+    assert_eq!(frames.concat(), data);
+    assert_eq!(Job::from_frame(data).is_ok(), jobs.len() == 1);
     assert!(data.len() <= MAX_FRAME);
     // No other direction takes it.
     assert!(FromSession::from_frame(data).is_err());

@@ -221,6 +221,15 @@ impl Worker {
             .collect()
     }
 
+    /// How many jobs each packet of the first session has.
+    pub(in crate::hsm) fn packets(&self) -> Vec<usize> {
+        let socket = self.sessions[0].as_ref().expect("an open session");
+        let next = || packet::receive(socket, MAX_FRAME, Wait::No).ok().flatten();
+        std::iter::from_fn(next)
+            .map(|packet| Job::from_packet(&packet.bytes).unwrap().len())
+            .collect()
+    }
+
     /// Waits for one job.
     pub(in crate::hsm) async fn job(&self) -> (usize, Job) {
         let job = async {
@@ -331,6 +340,6 @@ pub(in crate::hsm) fn received(socket: impl AsFd) -> Vec<Job> {
     let next = || packet::receive(&socket, MAX_FRAME, Wait::No).ok().flatten();
     let frames = std::iter::from_fn(next);
     frames
-        .map(|packet| Job::from_frame(&packet.bytes).unwrap())
+        .flat_map(|packet| Job::from_packet(&packet.bytes).unwrap())
         .collect()
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use thiserror::Error;
 
-use super::partition::DNS_SUFFIXES;
+use super::partition::dns_suffixes;
 use crate::secret::Secret;
 use crate::sigv4::{Credential, Credentials};
 
@@ -120,11 +120,11 @@ pub(super) fn is_service(name: &str) -> bool {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
-    let is_of = |suffix: &&str| {
-        name.strip_suffix(*suffix)
+    let is_of = |suffix| {
+        name.strip_suffix(suffix)
             .is_some_and(|service| service.ends_with('.'))
     };
-    name.len() <= 128 && name.split('.').all(is_label) && DNS_SUFFIXES.iter().any(is_of)
+    name.len() <= 128 && name.split('.').all(is_label) && dns_suffixes().any(is_of)
 }
 
 #[cfg(test)]

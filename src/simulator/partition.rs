@@ -1,46 +1,31 @@
 //! The AWS partition of a Region: the second part of ARNs, and the beginning of the names of VPC endpoint services.
 
-/// The partition in the ARNs of a Region. A Region of an unknown form is in `aws`: AWS adds Regions without notice.
+use crate::partitions::{PARTITIONS, Partition, iam_arn};
+
+/// The name of the partition in the ARNs of a Region. An unknown Region is in `aws`: AWS adds Regions without notice.
 pub(super) fn of_region(region: &str) -> &'static str {
-    let partitions = [
-        ("us-gov-", "aws-us-gov"),
-        ("eusc-", "aws-eusc"),
-        ("cn-", "aws-cn"),
-        ("us-iso-", "aws-iso"),
-        ("us-isob-", "aws-iso-b"),
-        ("eu-isoe-", "aws-iso-e"),
-        ("us-isof-", "aws-iso-f"),
-    ];
-    let mut known = partitions.into_iter();
-    known
-        .find(|(prefix, _)| region.starts_with(prefix))
-        .map_or("aws", |(_, name)| name)
+    known(region).map_or("aws", |partition| partition.name)
 }
 
-/// What the names of services end with, in all partitions.
-pub(super) const DNS_SUFFIXES: [&str; 7] = [
-    "amazonaws.com",
-    "amazonaws.com.cn",
-    "amazonaws.eu",
-    "c2s.ic.gov",
-    "cloud.adc-e.uk",
-    "csp.hci.ic.gov",
-    "sc2s.sgov.gov",
-];
+/// The DNS suffixes of services, in all partitions.
+pub(super) fn dns_suffixes() -> impl Iterator<Item = &'static str> {
+    let partitions = PARTITIONS.iter();
+    partitions.flat_map(|partition| partition.dns_suffixes.iter().copied())
+}
 
 /// What the names of VPC endpoint services in a Region begin with, up to their id. The KMS API has no name for those of `aws-cn`.
 pub(super) fn endpoint_service_prefix(region: &str) -> Option<String> {
-    let top = match of_region(region) {
-        "aws" | "aws-us-gov" => "com",
-        "aws-eusc" => "eu",
-        _ => return None,
-    };
-    Some(format!("{top}.amazonaws.vpce.{region}."))
+    let prefix = known(region)?.endpoint_service_prefix?;
+    Some(format!("{prefix}{region}."))
+}
+
+fn known(region: &str) -> Option<&'static Partition> {
+    Partition::of_region(region).or_else(|| Partition::by_name("aws"))
 }
 
 /// The account itself as a principal.
 pub(super) fn root_arn(region: &str, account: &str) -> String {
-    format!("arn:{}:iam::{account}:root", of_region(region))
+    iam_arn(region, account, "root")
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ fn one(section: &Section<'_>, item: &Item<'_>) -> Option<ListenAddress> {
     }
 }
 
-/// Whether connections begin with a PROXY header. There is no word for "if there is one": the specification forbids to guess.
+/// Whether connections begin with a PROXY header. No value means "detect it": the specification forbids that.
 const PROXY_PROTOCOL: [(&str, bool); 2] = [("off", false), ("required", true)];
 
 /// Reads the networks of load balancers.

@@ -78,8 +78,8 @@ impl ProxyHeaders {
         *self.0.trusted.lock().unwrap_or_else(poisoned) = networks;
     }
 
-    /// A slot for a connection that was just accepted from a load balancer; `None` when it must be closed, because `peer` is not trusted or there
-    /// is no room.
+    /// A slot for a connection that was just accepted from a load balancer; `None` when it must be closed, because `peer` is not trusted or the
+    /// pool is full.
     pub fn admit(&self, connections: &Connections, peer: SocketAddr) -> Option<Slot> {
         if !self.is_trusted(peer) {
             self.0.log.count(&Outcome::Untrusted, peer);

@@ -48,7 +48,7 @@ impl Outcome {
         }
     }
 
-    /// Why the connection was closed; none when that is no failure.
+    /// Why the connection was closed; `None` when that is not a failure.
     fn failure(&self) -> Option<&str> {
         match self {
             Self::Ok | Self::Local | Self::Empty => None,

@@ -44,7 +44,7 @@ impl Source {
 }
 
 impl From<&Proxied> for Source {
-    /// The VPC endpoint, or the client's address if there is no endpoint.
+    /// The VPC endpoint if the header has one, otherwise the client's address.
     fn from(proxied: &Proxied) -> Self {
         Self(match proxied.vpc_endpoint {
             Some(id) => Kind::Endpoint(id),

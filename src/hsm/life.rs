@@ -138,7 +138,7 @@ impl Life {
         }
     }
 
-    /// Asks the worker to close its sessions and to end.
+    /// Tells the worker to close its sessions and exit.
     pub(super) fn close(&self) {
         self.is_closing.store(true, Ordering::Release);
         self.control.shut_down();

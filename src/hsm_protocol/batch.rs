@@ -1,4 +1,4 @@
-//! Several frames in one packet: each packet costs two system calls and often a wake-up.
+//! Several frames in one packet. Each packet costs two system calls and often a wake-up.
 
 use zeroize::Zeroizing;
 
@@ -54,7 +54,7 @@ impl Batch {
         self.frames == 0
     }
 
-    /// What is sent.
+    /// The bytes of the packet.
     pub fn packet(&self) -> &[u8] {
         &self.packet
     }

@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What is left: the next frames of the packet.
+    /// The rest of the packet: its next frames.
     pub(super) fn rest(self) -> &'a [u8] {
         self.0
     }

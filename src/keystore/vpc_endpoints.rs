@@ -22,7 +22,8 @@ pub enum VpcEndpointMode {
 }
 
 impl VpcEndpoints {
-    /// Whether the store lists the endpoint of a connection; a connection without one is listed only where there is no list.
+    /// Whether the store allows the endpoint of a connection. A store without a list allows every connection; with a list, a connection
+    /// without an endpoint is not allowed.
     pub fn list(&self, endpoint: Option<&VpcEndpointId>) -> bool {
         self.allowed.is_empty() || endpoint.is_some_and(|id| self.allowed.contains(id))
     }

@@ -19,7 +19,7 @@ pub struct TlsSettings {
     clients: Clients,
     /// The server's certificate and key.
     pub identity: ServerIdentity,
-    /// By which one CA with its subjects and its mode is told from another; none without client authentication.
+    /// The mode, and a digest of CA and subjects, to detect a change; `None` without client authentication.
     client_auth: Option<(ClientAuthMode, [u8; 32])>,
     /// When the server's certificate and the client CAs end (of several CAs, the earliest).
     pub expiries: Vec<CertificateExpiry>,

@@ -221,7 +221,7 @@ pub(super) async fn look_after(world: Arc<World>, every: Duration) {
 }
 
 async fn check(world: Arc<World>, (account, region, id): (String, String, String)) {
-    // Without randomness there is no id for the request; the next time there may be.
+    // Without random bytes the request has no id. The next check tries again.
     drop(check_health(&world, &account, &region, &id).await);
 }
 

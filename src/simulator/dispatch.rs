@@ -17,7 +17,7 @@ use super::{
 /// What KMS calls itself in `X-Amz-Target`.
 const SERVICE: &str = "TrentService.";
 
-/// What is not done with one key: identity policies alone say who may. Every other operation asks by itself.
+/// Operations that do not use one key. Identity policies alone authorize them; every other operation authorizes itself.
 const OF_THE_ACCOUNT: [&str; 10] = [
     "ConnectCustomKeyStore",
     "CreateCustomKeyStore",

@@ -47,7 +47,7 @@ pub enum IdentityError {
     /// TLS cannot be set up so.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
-    /// There is no directory for certificates.
+    /// The directory for certificates is missing.
     #[error("a client certificate of the kind {0} needs --identity, a directory for certificates")]
     NoDirectory(ClientCertificateKind),
 }

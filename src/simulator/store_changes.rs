@@ -43,7 +43,7 @@ pub(super) async fn update(
     let request: Update = wire::parse(body)?;
     let id = need(&request.custom_key_store_id, "customKeyStoreId")?;
     request.check_form()?;
-    // Repeat the update if another one was applied meanwhile. No update is lost, and each is verified as it is applied.
+    // Repeat the update if another one was applied in between: none is lost, and each is verified against the current store.
     while !attempt(world, call, &request, id).await? {}
     Ok(json!({}))
 }

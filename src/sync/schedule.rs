@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
 use std::thread;
 
-/// A scene has at most a few hundred steps. One with so many does not end: something waits that nobody wakes.
+/// A scene has at most a few hundred steps. One with more does not end: a task waits and nothing wakes it.
 const MAX_STEPS: u64 = 200_000;
 
 /// A thread of a scene.

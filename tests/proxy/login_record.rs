@@ -1,4 +1,4 @@
-//! Attempts at a wrong PIN do not add up, whoever makes them: workers that crash, services that start again, commands.
+//! Attempts at a wrong PIN do not add up over workers that crash, services that restart, and commands.
 
 use std::env;
 use std::fs;

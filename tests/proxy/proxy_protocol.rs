@@ -1,4 +1,4 @@
-//! PROXY protocol v2: KMS behind a Network Load Balancer, and whoever else connects.
+//! PROXY protocol v2: KMS behind a Network Load Balancer, and other clients.
 
 mod admin;
 mod endpoints;
@@ -14,13 +14,13 @@ use crate::harness::trail::Trail;
 use crate::harness::wire::{decrypt_body, encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// The connections that ended so.
+/// The number of connections that ended with this result.
 fn count(proxy: &Proxy, result: &str) -> f64 {
     let labels = [("result", result)];
     proxy.metric("xks_proxy_protocol_total", &labels).unwrap()
 }
 
-/// Waits until so many connections have ended so.
+/// Waits until `wanted` connections have ended with this result.
 #[track_caller]
 fn await_count(proxy: &Proxy, result: &str, wanted: f64) {
     let labels = [("result", result)];
@@ -98,7 +98,7 @@ fn a_listener_without_proxy_protocol_takes_no_header_and_the_other_one_no_connec
     let other = other["address"].as_str().unwrap().parse().unwrap();
     let on_plain = Balancer::start(proxy.server);
     proxy.server = on_plain.address;
-    assert!(proxy.try_connect().is_err(), "a header is no TLS");
+    assert!(proxy.try_connect().is_err(), "a header is not TLS");
     proxy.server = Balancer::start(other).address;
     proxy.caller(&PAYMENTS).health();
     proxy.server = other;

@@ -115,7 +115,7 @@ fn identity_policies_conditions_and_grants() {
         facts["secrets"][name] = json!([access_key(name), secret(name), arn]);
     }
     system.judge("principals.py", &[], &facts);
-    // The proxy is told the role of a session, not the session.
+    // The proxy gets the role of a session, not the session.
     let of_session =
         |line: &Value| line["aws_principal_arn"] == format!("arn:aws:iam::{ACCOUNT}:role/path/app");
     system

@@ -44,7 +44,7 @@ impl Visit for Relaying<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         let is_relayed = field.name() == RELAYED;
         match is_relayed.then(|| serde_json::from_str(value)) {
-            // Whoever writes keeps what it could.
+            // Fields that cannot be written are left out.
             Some(Ok(fields)) => drop(self.relay(&fields)),
             _ => self.0.record_str(field, value),
         }

@@ -20,7 +20,7 @@ const SEEDS: u64 = 300;
 /// What happens while clients ask.
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
-    /// Workers that serve die, so many one after the other.
+    /// This number of serving workers die, one after the other.
     Deaths(usize),
     /// The settings change: a worker takes over from the one that serves.
     HandOver,

@@ -32,7 +32,7 @@ impl PlayedLauncher {
         (workers, Self { orders, to_self })
     }
 
-    /// What was asked for next, if anything was.
+    /// The next request, if there was one.
     pub(in crate::hsm) fn next(&mut self) -> Option<Asked> {
         loop {
             match self.orders.try_recv().ok()? {

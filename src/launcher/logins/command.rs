@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //! - A service that runs locks the record: then a command reads it, and changes nothing.
-//! - The record is locked for a moment, never while a token is called: a service can start meanwhile.
-//! - Also a command counts an attempt on the disk before it is made.
+//! - The record is locked briefly, never during a call to a token: a service can start at any time.
+//! - A command, too, records an attempt on disk before it makes the attempt.
 
 use std::collections::HashMap;
 use std::io;

@@ -176,13 +176,13 @@ impl Directory {
 /// The entries, for a command that must not lock the record.
 ///
 /// # Errors
-/// When there is a file that cannot be read, or is no record.
+/// When the file cannot be read, or is not a record.
 pub(super) fn read_only(directory: &Path) -> io::Result<Vec<Entry>> {
     let entries = parse(&directory.join(NAME))?;
     entries.ok_or_else(|| io::Error::other("its file is not a record"))
 }
 
-/// The entries of a file; none when it is no record.
+/// The entries of a file; `None` when it is not a record.
 fn parse(path: &Path) -> io::Result<Option<Vec<Entry>>> {
     let bytes = match fs::metadata(path) {
         Ok(metadata) if metadata.len() <= MAX_BYTES => fs::read(path)?,

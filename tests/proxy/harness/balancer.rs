@@ -53,7 +53,7 @@ pub fn trust(setup: &mut Setup, network: &str) {
 }
 
 impl Balancer {
-    /// Stands in front of the proxy: from here on the proxy's callers connect to the balancer.
+    /// Puts a balancer in front of the proxy. The proxy's callers connect to the balancer from now on.
     pub fn before(proxy: &mut Proxy) -> Self {
         let balancer = Self::start(proxy.server);
         proxy.server = balancer.address;
@@ -222,7 +222,7 @@ fn relay(mut client: TcpStream, target: SocketAddr, says: &Says) {
 }
 
 fn pump(mut from: TcpStream, mut to: TcpStream) {
-    // However it ends, the other side is told.
+    // Close the other side too, whatever ended this one.
     let _ = io::copy(&mut from, &mut to);
     let _ = to.shutdown(Shutdown::Write);
     let _ = from.shutdown(Shutdown::Read);

@@ -93,12 +93,12 @@ impl Authority {
         self.issue(&params, KeyPair::generate().unwrap())
     }
 
-    /// A server certificate for `localhost` with a lifetime of 100 days, so many of which are left.
+    /// A server certificate for `localhost` with a lifetime of 100 days, of which `days` are left.
     pub fn server_that_ends_in(&self, days: i64) -> Identity {
         self.with_days_left(named("localhost", &["localhost", "127.0.0.1"]), days)
     }
 
-    /// A server certificate for these names that ends in so many days.
+    /// A server certificate for these names that ends in `days` days.
     pub fn server_for_that_ends_in(&self, names: &[&str], days: i64) -> Identity {
         let mut params = named(names[0], names);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -82,7 +82,7 @@ fn each_malformed_header_is_closed_without_an_answer() {
     let balancer = Balancer::start(proxy.server);
     for (n, (what, bytes)) in (1..).zip(malformed()) {
         let socket = balancer.send(&bytes);
-        // What is cut ends here.
+        // The header is cut here.
         let _ = socket.shutdown(std::net::Shutdown::Write);
         assert_eq!(closed(socket), b"", "{what}");
         await_count(&proxy, "malformed", f64::from(n));

@@ -115,7 +115,7 @@ def check_shape(value, shape, where):
 
 
 def check_text(value, shape, where):
-    assert isinstance(value, str), f"{where} is no text: {value!r}"
+    assert isinstance(value, str), f"{where} is not a string: {value!r}"
     assert not shape.enum or value in shape.enum, f"{where} is none of {shape.enum}: {value!r}"
     assert fits(value, shape.metadata), f"{where} is not {dict(shape.metadata)}: {value!r}"
 

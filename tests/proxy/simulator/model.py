@@ -201,7 +201,7 @@ def the_last_usage_of_a_key_is_known():
     assert fresh["KeyLastUsage"] == {} and fresh["KeyId"] == world.key["Arn"], fresh
     assert fresh["KeyCreationDate"] == world.key["CreationDate"] == fresh["TrackingStartDate"], fresh
     blob = world.encrypt()
-    # What fails is no usage.
+    # A failed call does not count as usage.
     with refused(kms, "KMSInvalidStateException"):
         world.decrypt(blob, EncryptionContext={"a": "b"})
     with refused(kms, "DryRunOperationException"):

@@ -140,7 +140,7 @@ fn the_trail_joins_calls_with_requests_to_the_proxy() {
         .kms
         .call("DescribeKey", &json!({"KeyId": "alias/none"}));
     assert!(other.is_err());
-    // What waits is delivered while the simulator runs.
+    // Delayed records are delivered while the simulator runs.
     eventually("a delivery", || {
         (!records(&bucket).is_empty()).then_some(())
     });
@@ -297,7 +297,7 @@ fn the_alarms_of_the_page_fire_when_they_should() {
     judge("alarms.py", &[], &facts);
 }
 
-/// Gives each alarm its reason. More than ten errors are more than five in one of two minutes.
+/// Provokes each alarm. Of more than ten errors, more than five fall into one of two minutes.
 fn misbehave(scene: &Scene) {
     scene.fake.act(|seen| match seen.operation.as_str() {
         "health" => Act::Answer,

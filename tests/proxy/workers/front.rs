@@ -1,7 +1,7 @@
 //! A hostile front: the test starts a worker as the launcher does, and speaks the protocol to it.
 //!
 //! What must hold: nothing that the front sends makes the worker do anything but the operations of the protocol, and nothing that the worker
-//! says holds key bytes or attributes other than kind and usage. A frame that no honest front sends ends the worker.
+//! says holds key bytes or attributes other than kind and usage. An invalid frame ends the worker.
 
 mod played;
 

@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What the threads share. Its locks are never held at a point.
 pub(super) struct Stage {
     pub(super) shared: Arc<Shared>,
-    /// So many workers are to report that they cannot open the token.
+    /// The number of workers that report that they cannot open the token.
     pub(super) to_reject: AtomicUsize,
     pub(super) trouble_is_over: AtomicBool,
     runtime: Handle,
@@ -92,7 +92,7 @@ impl Stage {
         self.workers.lock().unwrap().clone()
     }
 
-    /// Encrypts so many times, and waits for each answer.
+    /// Encrypts `jobs` times, and waits for each answer.
     pub(super) fn client(&self, client: usize, jobs: usize) {
         self.until_serving();
         let texts: Vec<Vec<u8>> = (0..jobs)
@@ -260,7 +260,7 @@ impl Stage {
         }
     }
 
-    /// So many workers have been started, since the beginning.
+    /// Waits until `count` workers have been started since the beginning.
     pub(super) fn until_started(&self, count: usize) {
         while self.workers().len() < count {
             point();
@@ -331,7 +331,7 @@ impl Stage {
     }
 }
 
-/// Polls until it is ready. Others go on meanwhile.
+/// Polls until the future is ready. Other tasks run between polls.
 fn complete(future: impl Future<Output = ()>) {
     let mut context = Context::from_waker(Waker::noop());
     let mut future = pin!(future);
@@ -340,7 +340,7 @@ fn complete(future: impl Future<Output = ()>) {
     }
 }
 
-/// What comes next on a session.
+/// The next step of a session.
 enum Step {
     Nothing,
     Report(Event),

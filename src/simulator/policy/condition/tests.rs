@@ -286,7 +286,7 @@ fn policy_variables_are_replaced_by_what_the_request_has() {
         );
         assert!(
             !holds("${aws:PrincipalTag/star}", true),
-            "a star in a tag is no wildcard"
+            "a star in a tag is not a wildcard"
         );
         assert!(
             !holds("${aws:PrincipalTag/none}*", true)

@@ -48,7 +48,7 @@ impl Setup {
         }
     }
 
-    /// Takes a file or directory from what the modules may write.
+    /// Removes a file or directory from the list that the modules may write.
     pub fn not_writable(&mut self, path: &Path) {
         self.writable.retain(|known| known != path);
     }

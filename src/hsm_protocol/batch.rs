@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use super::wire::{FrameError, MAX_FRAME};
 
 /// The most frames of one packet.
-pub const MAX_BATCH: usize = 4;
+pub const MAX_BATCH: usize = 8;
 
 /// A packet with at most [`MAX_BATCH`] frames and [`MAX_FRAME`] bytes. It may hold plaintexts, and wipes them at its end.
 #[derive(Default)]

@@ -135,7 +135,7 @@ async fn a_packet_of_answers_brings_a_packet_of_jobs() {
     let scene = Scene::new();
     let worker = scene.serves(1, 1).await;
     scene.shared.load.learn(Duration::from_micros(10));
-    let answers: Vec<_> = (0..12).map(|_| scene.encrypt(b"x")).collect();
+    let answers: Vec<_> = (0..3 * MAX_BATCH).map(|_| scene.encrypt(b"x")).collect();
     let first = worker.jobs();
     assert_eq!(first.len(), 2 * MAX_BATCH, "a fast HSM gets several");
     let mut batch = Batch::default();

@@ -1,4 +1,4 @@
-//! The forms of texts in the KMS API: lengths and patterns of its service model, which `tests/proxy/simulator/model.py` compares.
+//! The forms of texts in the KMS API: lengths and patterns of its service model, which `tests/proxy/kms_simulator/programs/model.py` compares.
 
 use super::exception::Exception;
 use super::wire::{check, check_text};

@@ -15,7 +15,7 @@ const SLEEPERS: [(&str, &str); 14] = [
         "`eventually`: all other tests poll with it",
     ),
     (
-        "tests/proxy/simulator/judge.py",
+        "tests/proxy/kms_simulator/programs/judge.py",
         "`until`: the judges in Python poll with it",
     ),
     (
@@ -48,11 +48,11 @@ const SLEEPERS: [(&str, &str); 14] = [
         "the delay of a fake device, on a clock that tests stop and move",
     ),
     (
-        "tests/proxy/connection_age.rs",
+        "tests/proxy/http/connection_age.rs",
         "the pause between two requests of a poll for the last answer",
     ),
     (
-        "tests/proxy/proxy_protocol/load.rs",
+        "tests/proxy/http/proxy_protocol/load.rs",
         "the pace of a load run, by command",
     ),
     (
@@ -138,5 +138,5 @@ fn the_searcher_for_sleep_finds_it_in_test_code_only() {
     assert!(found("src/app/proxy.rs", &format!("{product}{tested}")));
     assert!(!found("src/app/proxy.rs", &format!("{product}{polite}")));
     assert!(found("src/audit/tests/disk.rs", product));
-    assert!(found("tests/proxy/blame.rs", product));
+    assert!(found("tests/proxy/hsm/blame.rs", product));
 }

@@ -104,14 +104,14 @@ impl System {
         store
     }
 
-    /// Runs a judge of `tests/proxy/simulator`, and fails the test with what it says.
+    /// Runs a judge of `tests/proxy/kms_simulator/programs`, and fails the test with what it says.
     #[track_caller]
     pub fn judge(&self, script: &str, arguments: &[&str], facts: &Value) {
         judge(script, arguments, facts);
     }
 }
 
-/// Runs a judge of `tests/proxy/simulator`, and fails the test with what it says.
+/// Runs a judge of `tests/proxy/kms_simulator/programs`, and fails the test with what it says.
 #[track_caller]
 pub fn judge(script: &str, arguments: &[&str], facts: &Value) {
     let mut judge = Command::new(python())
@@ -146,5 +146,5 @@ pub fn store_request(store: &StoreName) -> Value {
 }
 
 fn scripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/proxy/simulator")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/proxy/kms_simulator/programs")
 }

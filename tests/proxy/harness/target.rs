@@ -5,7 +5,7 @@ use std::fs;
 use tokio::net::TcpSocket;
 
 use super::{Proxy, StoreName};
-use crate::command_line::run;
+use crate::commands::command_line::run;
 
 /// Options of `probe` and `bench` for this store of this proxy.
 pub fn options(proxy: &Proxy, store: &StoreName) -> Vec<String> {

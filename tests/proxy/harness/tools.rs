@@ -79,7 +79,7 @@ pub fn client_certificate(setup: &Setup, identity: &Identity) -> [String; 4] {
 /// The header fields with which botocore signs a body.
 #[track_caller]
 pub fn botocore(proxy: &Proxy, store: &StoreName, path: &str, body: &str) -> Vec<(String, String)> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/proxy/botocore_sign.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/proxy/harness/botocore_sign.py");
     let url = format!("https://{}{path}", proxy.host());
     let mut python = Command::new(python())
         .arg(script)

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::command_line::run;
+use crate::commands::command_line::run;
 use crate::harness::setup::Setup;
 use crate::harness::target::{command, options};
 use crate::harness::wire::{decrypt_body, encrypt_body, set};

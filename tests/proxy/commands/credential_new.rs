@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::command_line::run;
+use crate::commands::command_line::run;
 use crate::harness::setup::Setup;
 use crate::harness::{PAYMENTS, Proxy, StoreName};
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::command_line::run;
+use crate::commands::command_line::run;
 use crate::harness::control::Function;
 use crate::harness::outage::faulty;
 use crate::harness::target::{Nobody, command, options, with};

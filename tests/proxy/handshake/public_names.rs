@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::command_line::run;
+use crate::commands::command_line::run;
 use crate::harness::Proxy;
 use crate::harness::pki::Identity;
 use crate::harness::setup::Setup;

@@ -8,7 +8,7 @@ use rustls::ALL_VERSIONS;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::command_line::run;
+use crate::commands::command_line::run;
 use crate::harness::pki::{Authority, Identity, tls_client};
 use crate::harness::setup::Setup;
 use crate::harness::wire::plain_body;

@@ -14,7 +14,7 @@ use crate::harness::process::signal;
 use crate::harness::token::{HEALTH_KEY, PIN};
 use crate::harness::wire::encrypt_body;
 use crate::harness::{PAYMENTS, Proxy};
-use crate::workers::{only_worker, successor};
+use crate::lifecycle::workers::{only_worker, successor};
 
 /// Encrypts until told to stop; every request must succeed.
 fn load(proxy: &Proxy, stop: &AtomicBool) -> usize {

@@ -42,7 +42,8 @@ fn run(client: &mut Command, input: &str) -> Ran {
 #[test]
 fn the_sdk_for_javascript_uses_a_key_of_the_store() {
     let system = System::start(|options, _| options);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/proxy/simulator/sdk.cjs");
+    let script =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/proxy/kms_simulator/programs/sdk.cjs");
     let mut node = Command::new("node");
     let node = node
         .arg(script)

@@ -24,7 +24,7 @@ use crate::harness::outage::two_faulty;
 use crate::harness::pki::{Identity, KMS_SUBJECT, tls_client};
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy, StoreName};
-use crate::panics::{fragile, panic_in_a_request};
+use crate::lifecycle::panics::{fragile, panic_in_a_request};
 use server::Prometheus;
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus");

@@ -1,4 +1,4 @@
-//! IAM in the KMS simulator, judged by boto3: identity policies, conditions and grants. The steps are in `tests/proxy/simulator/principals.py`.
+//! IAM in the KMS simulator, judged by boto3: identity policies, conditions and grants. The steps are in `tests/proxy/kms_simulator/programs/principals.py`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -21,7 +21,7 @@ struct Family {
 
 /// The rows of the table, and those among them that are always served.
 fn documented() -> (BTreeMap<String, Family>, BTreeSet<String>) {
-    let readme = include_str!("../../deploy/README.md");
+    let readme = include_str!("../../../deploy/README.md");
     let (mut families, mut always) = (BTreeMap::new(), BTreeSet::new());
     for line in readme.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();

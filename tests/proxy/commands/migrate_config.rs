@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::command_line::run;
+use crate::commands::command_line::run;
 use crate::harness::setup::Setup;
 use crate::harness::token::TOKEN_LABEL;
 use crate::harness::{PAYMENTS, ROOT};

@@ -122,7 +122,7 @@ impl Prometheus {
     /// Runs every query of the dashboard; each must yield a number.
     #[track_caller]
     pub fn assert_no_panel_is_empty(&self) {
-        let dashboard = include_str!("../../../deploy/grafana/xks-proxy.json");
+        let dashboard = include_str!("../../../../deploy/grafana/xks-proxy.json");
         let dashboard: Value = serde_json::from_str(dashboard).unwrap();
         for panel in dashboard["panels"].as_array().unwrap() {
             if panel["type"] == "row" {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::Signal;
 
-use crate::command_line::run;
+use crate::commands::command_line::run;
 use crate::harness::metrics::eventually;
 use crate::harness::setup::Setup;
 use crate::harness::token::example;

@@ -1,5 +1,5 @@
 //! boto3, which knows nothing of us, against the KMS simulator, the proxy and the token: what AWS documents is what it gets. The steps
-//! are in `tests/proxy/simulator/`.
+//! are in `tests/proxy/kms_simulator/programs/`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,0 +1,10 @@
+//! Who may call: signatures, credentials' partitions, policies, quotas and disabled key stores.
+
+mod authentication;
+mod kill_switch;
+mod partitions;
+mod policy;
+mod policy_faults;
+mod quotas;
+mod signatures;
+mod signers;

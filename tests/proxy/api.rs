@@ -1,0 +1,8 @@
+//! The operations of the API as KMS calls them: paths, bodies, framing, lengths and legacy ciphertexts.
+
+mod base64_limits;
+mod bodies;
+mod framing;
+mod happy;
+mod legacy;
+mod paths;

@@ -1,0 +1,5 @@
+//! Changes of the configuration while the proxy serves.
+
+mod hostile_files;
+mod reload;
+mod rotation;

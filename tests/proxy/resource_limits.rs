@@ -1,0 +1,9 @@
+//! What clients without a verified signature can hold: connections, requests, bytes, descriptors and log lines.
+
+mod descriptors;
+mod floods;
+mod pipelines;
+mod slow;
+mod stranger_lines;
+mod strangers;
+mod unverified;

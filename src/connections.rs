@@ -12,29 +12,22 @@
 
 mod client_certificate;
 mod end;
-mod handle;
 mod metrics;
 mod networks;
 mod pool;
 mod proxy_headers;
-mod proxy_log;
-mod shared;
 mod slot;
 mod source;
-mod stream;
 mod tally;
 mod usage;
 
 pub use client_certificate::ClientCertificate;
 pub use end::End;
-pub use handle::{Handle, Standing};
 pub use metrics::ConnectionMetrics;
 pub use networks::Networks;
 pub use pool::PoolLimits;
 pub use proxy_headers::{FirstByte, ProxyHeaders};
-pub use shared::Exempt;
-pub use slot::{Connections, Slot};
+pub use slot::{ClientStream, Connections, Exempt, Handle, Slot, Standing};
 pub use source::Source;
-pub use stream::ClientStream;
 pub use tally::{PERIOD, Tally};
 pub use usage::Usage;

@@ -21,69 +21,27 @@
 //! - No body is buffered beyond its cap; no connection lives without a timeout.
 //! - What `strangers` hold and write is bounded for the whole process, apart from what verified clients need.
 
-mod access_log;
-mod activity;
-mod admit;
-mod answer_metrics;
-mod audit;
-mod authenticate;
-mod body;
-mod certificate;
-mod certificate_chain;
-mod certificate_metrics;
-mod certificate_problem;
-mod client_auth;
-mod client_ca;
-mod client_handshake;
-mod client_metrics;
-mod client_names;
 mod connection;
-mod deadline;
-mod detached;
-mod dispatch;
-mod drive;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-mod guard;
-mod handshake;
-mod identity;
-mod last_resort;
-mod listener;
+mod layers;
 mod live;
 mod metrics;
-mod observe;
-mod panics;
-mod record;
-mod rescue;
+mod request;
+mod response;
 mod run;
-mod sample;
 mod settings;
-mod share;
-mod strangers;
 mod tls;
-mod tls_error;
-mod trace_context;
+mod unverified;
 
-use std::future::Future;
-use std::pin::Pin;
-
-use bytes::Bytes;
-use http_body_util::Full;
-
-pub use certificate_problem::{CertificateProblem, ProblemKind};
-pub use client_ca::{ClientAuth, ClientAuthMode, amazon_trust_services};
-pub use identity::ServerIdentity;
 pub use live::{Live, Serving};
 pub use metrics::ServerMetrics;
+pub use request::sample::Sample;
 pub use run::{Server, ServerParts};
-pub use sample::Sample;
 pub use settings::{Limits, ServerSettings};
-pub use tls::TlsSettings;
-pub use tls_error::{CertificateExpiry, TlsError};
-
-/// What every layer answers.
-type Response = http::Response<Full<Bytes>>;
-
-/// A layer's answer in the making.
-type Answering<E> = Pin<Box<dyn Future<Output = Result<Response, E>> + Send>>;
+pub use tls::certificate::identity::ServerIdentity;
+pub use tls::certificate::problem::{CertificateProblem, ProblemKind};
+pub use tls::client_auth::settings::{ClientAuth, ClientAuthMode, amazon_trust_services};
+pub use tls::error::{CertificateExpiry, TlsError};
+pub use tls::settings::TlsSettings;

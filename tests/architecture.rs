@@ -76,10 +76,10 @@ const EXPOSING_FILES: &[(&str, &str)] = &[
     ),
     ("pkcs11/token/login.rs", "passes the PIN to the HSM"),
     (
-        "server/authenticate.rs",
+        "server/layers/authenticate.rs",
         "hashes the request body for its signature",
     ),
-    ("server/dispatch.rs", "parses the request body"),
+    ("server/layers/dispatch.rs", "parses the request body"),
     (
         "sigv4/credential.rs",
         "checks the length of a secret, and derives the signing key",

@@ -6,6 +6,8 @@
 //! - Only a header that is complete, valid and followed by what the listener serves is believed. A connection without one is closed without an
 //!   answer.
 
+mod log;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -17,11 +19,11 @@ use tokio::time::timeout;
 
 use super::end::End;
 use super::networks::Networks;
-use super::proxy_log::{Outcome, ProxyLog};
 use super::slot::{Connections, Slot};
 use crate::metrics::{Metrics, MetricsError};
 use crate::proxy_protocol::{Header, HeaderError, MAX_LENGTH, PREFIX, Prefix, Proxied};
 use crate::sync::poisoned;
+use log::{Outcome, ProxyLog};
 
 /// The time for the whole header. The balancer sends it with the client's first bytes.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,5 +1,9 @@
 //! The slots of one listener.
 
+mod handle;
+mod shared;
+mod stream;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -9,14 +13,15 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 
 use super::end::End;
-use super::handle::Handle;
 use super::metrics::ConnectionMetrics;
 use super::pool::{Pool, PoolLimits};
-use super::shared::{Exempt, Link, Shared};
 use super::source::Source;
-use super::stream::ClientStream;
 use super::usage::Usage;
 use crate::proxy_protocol::Proxied;
+pub use handle::{Handle, Standing};
+pub use shared::Exempt;
+use shared::{Link, Shared};
+pub use stream::ClientStream;
 
 /// The connections of one listener; cheap to clone.
 #[derive(Clone)]

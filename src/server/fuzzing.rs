@@ -7,10 +7,10 @@ use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, UnixTime};
 
-use super::client_auth::{Expected, Leaf};
-use super::client_ca::amazon_trust_services;
-use super::client_names;
-use super::trace_context::TraceContext;
+use super::request::trace_context::TraceContext;
+use super::tls::client_auth::classification::{Expected, Leaf};
+use super::tls::client_auth::names;
+use super::tls::client_auth::settings::amazon_trust_services;
 use crate::connections::ClientCertificate;
 
 /// Returns trace id, parent id and the sampled flag of the request's `traceparent`, or none if it is absent or malformed.
@@ -21,7 +21,7 @@ pub fn trace_context(headers: &HeaderMap) -> Option<(String, String, bool)> {
 
 /// Returns the common name by which a client certificate (DER) is accepted, or none if it does not have exactly one.
 pub fn common_name(certificate: &[u8]) -> Option<String> {
-    client_names::common_name(&CertificateDer::from(certificate))
+    names::common_name(&CertificateDer::from(certificate))
 }
 
 /// Returns the result of a client certificate (DER) that is sent with this chain (DER), where Amazon's CAs are expected; and its end, in seconds
@@ -42,5 +42,5 @@ pub fn client_certificate(certificate: &[u8], chain: &[&[u8]]) -> (ClientCertifi
 
 /// Returns the subject of a client certificate (DER) as the audit trail records it, or none if it cannot be parsed.
 pub fn subject(certificate: &[u8]) -> Option<Arc<str>> {
-    client_names::subject(&CertificateDer::from(certificate))
+    names::subject(&CertificateDer::from(certificate))
 }

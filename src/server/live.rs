@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::sample::Sample;
+use super::request::sample::Sample;
 use super::settings::Limits;
-use super::tls::TlsSettings;
+use super::tls::settings::TlsSettings;
 use crate::keystore::KeyStores;
 use crate::operations::Authorization;
 

@@ -5,14 +5,14 @@ use std::time::Duration;
 use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge};
 use rustls::ProtocolVersion;
 
-use super::answer_metrics::AnswerMetrics;
-use super::certificate_metrics::CertificateMetrics;
-use super::client_ca::ClientAuthMode;
-use super::client_metrics::ClientMetrics;
-use super::identity::ServerIdentity;
-use super::record::Facts;
-use super::strangers::StrangerMetrics;
-use super::tls::TlsSettings;
+use super::request::metrics::AnswerMetrics;
+use super::request::record::Facts;
+use super::tls::certificate::identity::ServerIdentity;
+use super::tls::certificate::metrics::CertificateMetrics;
+use super::tls::client_auth::metrics::ClientMetrics;
+use super::tls::client_auth::settings::ClientAuthMode;
+use super::tls::settings::TlsSettings;
+use super::unverified::StrangerMetrics;
 use crate::audit::Outcome;
 use crate::metrics::{Metrics, MetricsError};
 

@@ -5,31 +5,19 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
-use tower::{Service, ServiceBuilder};
 
-use super::admit::AdmitLayer;
-use super::audit::AuditLayer;
-use super::authenticate::AuthenticateLayer;
-use super::connection::Shared;
-use super::deadline::DeadlineLayer;
-use super::detached::Detached;
-use super::dispatch::Dispatch;
-use super::handshake::Handshakes;
-use super::last_resort::LastResortLayer;
-use super::listener::{self, Listener};
+use super::connection::handshake::Handshakes;
+use super::connection::listener::{self, Listener};
+use super::connection::serve::Shared;
+use super::layers;
+use super::layers::detached::Detached;
 use super::live::Live;
 use super::metrics::ServerMetrics;
-use super::observe::ObserveLayer;
-use super::rescue::RescueLayer;
-use super::strangers::Strangers;
+use super::unverified::Strangers;
 use crate::audit::Trail;
 use crate::connections::{Connections, PERIOD, ProxyHeaders};
 use crate::listen::{self, ListenAddress};
@@ -93,7 +81,7 @@ impl Server {
         } = self.parts;
         let strangers = Strangers::new(&metrics.strangers, trail.clone());
         let detached = Detached::default();
-        let stack = layers(&live, &metrics, trail, &strangers, &detached);
+        let stack = layers::stack(&live, &metrics, trail, &strangers, &detached);
         let (drain, draining) = watch::channel(false);
         let shared = Shared {
             stack,
@@ -132,41 +120,6 @@ impl Server {
         strangers.report_rest();
         finished
     }
-}
-
-/// The layers that a request walks through, outermost first.
-fn layers(
-    live: &Live,
-    metrics: &ServerMetrics,
-    trail: Option<Trail>,
-    strangers: &Strangers,
-    detached: &Detached,
-) -> impl Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
-+ Clone
-+ Send
-+ Sync
-+ use<> {
-    ServiceBuilder::new()
-        .layer(LastResortLayer)
-        .layer(ObserveLayer {
-            live: live.clone(),
-            metrics: metrics.clone(),
-            lines: strangers.lines.clone(),
-            detached: detached.clone(),
-        })
-        .layer(AuditLayer {
-            trail,
-            strangers: strangers.clone(),
-        })
-        .layer(RescueLayer)
-        .layer(DeadlineLayer { live: live.clone() })
-        .layer(AuthenticateLayer {
-            live: live.clone(),
-            budget: strangers.budget.clone(),
-            refused_endpoints: metrics.refused_endpoints.clone(),
-        })
-        .layer(AdmitLayer::new(metrics))
-        .service(Dispatch)
 }
 
 /// Never resolves.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tls::TlsSettings;
+use super::tls::settings::TlsSettings;
 use crate::connections::{Networks, PoolLimits};
 use crate::listen::ListenAddress;
 

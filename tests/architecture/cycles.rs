@@ -48,14 +48,6 @@ const KNOWN_CYCLE_IMPORTS: &[(&str, &str)] = &[
     ("operations/health", "operations"),
     ("operations/metadata", "operations"),
     ("policy/memory", "policy"),
-    ("server/admit", "server"),
-    ("server/audit", "server"),
-    ("server/authenticate", "server"),
-    ("server/connection", "server"),
-    ("server/dispatch", "server"),
-    ("server/listener", "server"),
-    ("server/observe", "server"),
-    ("server/rescue", "server"),
 ];
 
 /// Returns the cycles of `imports`, each as the files that reach one another.

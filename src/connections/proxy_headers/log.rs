@@ -1,0 +1,115 @@
+//! What became of PROXY headers: a metric, and a bounded number of log lines.
+
+use std::net::SocketAddr;
+
+use prometheus::IntCounterVec;
+
+use crate::connections::tally::Tally;
+use crate::metrics::{Metrics, MetricsError};
+
+/// What became of a header.
+pub(super) enum Outcome {
+    /// It names a client.
+    Ok,
+    /// The balancer's own connection.
+    Local,
+    /// The connection was closed without a byte, as a health check over TCP is.
+    Empty,
+    /// The peer is outside the trusted networks.
+    Untrusted,
+    /// It is not valid, because of this.
+    Malformed(String),
+    /// Its checksum is wrong.
+    Crc,
+    /// It was not complete in time.
+    Timeout,
+}
+
+impl Outcome {
+    const LABELS: [&str; 7] = [
+        "ok",
+        "local",
+        "empty",
+        "untrusted",
+        "malformed",
+        "crc",
+        "timeout",
+    ];
+
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Local => "local",
+            Self::Empty => "empty",
+            Self::Untrusted => "untrusted",
+            Self::Malformed(_) => "malformed",
+            Self::Crc => "crc",
+            Self::Timeout => "timeout",
+        }
+    }
+
+    /// Why the connection was closed; `None` when that is not a failure.
+    fn failure(&self) -> Option<&str> {
+        match self {
+            Self::Ok | Self::Local | Self::Empty => None,
+            Self::Untrusted => Some("the peer is not in server.proxy_protocol_trusted_sources"),
+            Self::Malformed(why) => Some(why),
+            Self::Crc => Some("the CRC32C of the header is wrong"),
+            Self::Timeout => Some("the header was not complete within 2 s"),
+        }
+    }
+}
+
+/// Counts and logs them.
+pub(super) struct ProxyLog {
+    headers: IntCounterVec,
+    failures: Tally<(SocketAddr, String)>,
+    /// Of their own: anybody can cause them, and must not hide the others.
+    untrusted: Tally<(SocketAddr, String)>,
+}
+
+impl ProxyLog {
+    /// Declares the metric.
+    pub(super) fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
+        let headers = metrics.counter(
+            "xks_proxy_protocol_total",
+            "Connections to listeners that require a PROXY header, by result (ok, local: of the load balancer itself, empty: closed without a byte, untrusted, malformed, crc, timeout).",
+            &["result"],
+        )?;
+        for label in Outcome::LABELS {
+            headers.with_label_values(&[label]);
+        }
+        Ok(Self {
+            headers,
+            failures: Tally::default(),
+            untrusted: Tally::default(),
+        })
+    }
+
+    pub(super) fn count(&self, outcome: &Outcome, peer: SocketAddr) {
+        self.headers.with_label_values(&[outcome.label()]).inc();
+        let Some(reason) = outcome.failure() else {
+            return;
+        };
+        let tally = match outcome {
+            Outcome::Untrusted => &self.untrusted,
+            _ => &self.failures,
+        };
+        if let Some((peer, reason)) = tally.add((peer, reason.to_owned())) {
+            log(1, peer, &reason);
+        }
+    }
+
+    /// Logs what was counted since the last call.
+    pub(super) fn report(&self) {
+        for tally in [&self.failures, &self.untrusted] {
+            if let Some((count, (peer, reason))) = tally.end_period() {
+                log(count, peer, &reason);
+            }
+        }
+    }
+}
+
+fn log(count: u64, peer: SocketAddr, reason: &str) {
+    tracing::warn!(count, %peer, reason, "connections closed because of their PROXY header");
+}

@@ -1,0 +1,94 @@
+//! A connection as its requests and its socket see it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::shared::{Link, Shared};
+use crate::connections::pool::{Id, Pool};
+
+/// The precision of a source's last verified request: a connection takes the pool's lock for it at most once in this time.
+const EXACTNESS_MS: u64 = 1_000;
+
+/// A connection as its requests see it; cheap to clone. It does not keep the slot.
+#[derive(Clone)]
+pub struct Handle {
+    pub(in crate::connections) shared: Arc<Shared>,
+    pub(in crate::connections) link: Arc<Link>,
+    pub(in crate::connections) id: Id,
+}
+
+/// How well the client of a connection is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The connection has carried a verified request.
+    Verified,
+    /// Its source had a verified request in the ten minutes before it was accepted, or is shared.
+    Known,
+    /// Neither.
+    Unknown,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Handle").field(&self.id).finish()
+    }
+}
+
+impl Handle {
+    /// Notes that a request on this connection was verified: from here on no stranger displaces it, and its source is known for ten minutes.
+    pub fn mark_verified(&self) {
+        let link = &self.link;
+        let age = u64::try_from(link.usage.began().elapsed().as_millis()).unwrap_or(u64::MAX);
+        let is_verified = link.is_verified.load(Ordering::Acquire);
+        let noted_at = link.noted_at.load(Ordering::Relaxed);
+        if is_verified && age.saturating_sub(noted_at) < EXACTNESS_MS {
+            return;
+        }
+        link.noted_at.store(age, Ordering::Relaxed);
+        let verify = |pool: &mut Pool<_>| pool.verify(self.id, Instant::now());
+        let (is_verified, displaced) = self.shared.change(verify);
+        link.is_verified.store(is_verified, Ordering::Release);
+        self.shared.close(displaced);
+    }
+
+    /// How well the client is known.
+    pub fn standing(&self) -> Standing {
+        let link = &self.link;
+        match (&link.is_verified, &link.is_known) {
+            (verified, _) if verified.load(Ordering::Acquire) => Standing::Verified,
+            (_, known) if known.load(Ordering::Relaxed) => Standing::Known,
+            _ => Standing::Unknown,
+        }
+    }
+
+    /// The client sent its first bytes, or answered what was sent to it.
+    pub(in crate::connections) fn progress(&self) {
+        if self.is_handshaking() {
+            self.shared.pool().progress(self.id, Instant::now());
+        }
+    }
+
+    pub(in crate::connections) fn is_handshaking(&self) -> bool {
+        self.link.is_handshaking.load(Ordering::Relaxed)
+    }
+
+    pub(in crate::connections) fn is_displaced(&self) -> bool {
+        self.link.is_displaced.load(Ordering::Acquire)
+    }
+
+    /// Whether its end may be abrupt: it was displaced, and nobody relies on it.
+    pub(in crate::connections) fn is_displaced_stranger(&self) -> bool {
+        self.is_displaced() && !self.link.is_verified.load(Ordering::Acquire)
+    }
+
+    /// Ends the handshake by `change`, unless it has ended before.
+    pub(in crate::connections) fn end_handshake(
+        &self,
+        change: impl FnOnce(&mut Pool<Arc<Link>>, Id),
+    ) {
+        if self.link.is_handshaking.swap(false, Ordering::Relaxed) {
+            self.shared.change(|pool| change(pool, self.id));
+        }
+    }
+}

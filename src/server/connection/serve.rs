@@ -1,0 +1,268 @@
+//! One connection, from its TLS handshake to its end.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Version};
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_rustls::server::TlsStream;
+use tower::Service;
+
+use super::activity::Activity;
+use super::drive::{STRANGERS_GRACE, Terms, drive};
+use super::executor::StreamExecutor;
+use super::guard::{Brake, Guarded, MAX_HEAD};
+use super::handshake::Handshakes;
+use crate::connections::{
+    ClientCertificate, ClientStream, Connections, End, FirstByte, ProxyHeaders, Slot,
+};
+use crate::proxy_protocol::Proxied;
+use crate::server::live::Live;
+use crate::server::request::peer::Peer;
+use crate::server::request::record::Refusal;
+use crate::server::response::Response;
+use crate::server::tls::client_auth::names;
+use crate::server::unverified::{Owner, Pace};
+
+/// HTTP/2 requests at a time on one connection.
+const MAX_STREAMS: u32 = 256;
+
+/// How long an HTTP/1 connection that is idle when a drain begins may still bring a request, which is answered with
+/// `Connection: close`: closing at once would race with a request that is on its way.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What all connections share.
+#[derive(Clone)]
+pub(in crate::server) struct Shared<S> {
+    pub stack: S,
+    pub live: Live,
+    pub connections: Connections,
+    pub handshakes: Handshakes,
+    pub pace: Pace,
+    /// Turns true when the server drains.
+    pub draining: watch::Receiver<bool>,
+}
+
+/// What one established connection is served with.
+struct Established {
+    stream: TlsStream<ClientStream>,
+    slot: Slot,
+    activity: Arc<Activity>,
+    peer: Peer,
+}
+
+impl<S> Shared<S> {
+    /// Receives the PROXY header, if the listener requires one, and makes the TLS handshake. Returns the client that the header names, if it does.
+    async fn accept(
+        &self,
+        mut socket: TcpStream,
+        headers: Option<&ProxyHeaders>,
+        slot: &Slot,
+        address: SocketAddr,
+    ) -> Result<(TlsStream<ClientStream>, ClientCertificate, Option<Proxied>), End> {
+        let client = match headers {
+            Some(headers) => {
+                let patience = self.live.now().limits.header_timeout;
+                let terms = (FirstByte::Tls, patience);
+                headers.receive(&mut socket, slot, terms).await?
+            }
+            None => None,
+        };
+        let stream = slot.stream(socket);
+        let (stream, certificate) = self.handshakes.accept(stream, slot, address).await?;
+        Ok((stream, certificate, client))
+    }
+}
+
+/// Serves `socket` to its end.
+pub(in crate::server) async fn serve<S>(
+    shared: Shared<S>,
+    (socket, address): (TcpStream, SocketAddr),
+    headers: Option<ProxyHeaders>,
+    slot: Slot,
+) where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    // Without it an answer waits for the client's acknowledgement of the one before.
+    drop(socket.set_nodelay(true));
+    let (stream, certificate, client) = tokio::select! {
+        accepted = shared.accept(socket, headers.as_ref(), &slot, address) => match accepted {
+            Ok(accepted) => accepted,
+            Err(end) => return slot.finish(end),
+        },
+        () = slot.displaced() => return,
+        () = end_of_grace(shared.draining.clone()) => return slot.finish(End::Drain),
+    };
+    slot.establish();
+    let session = stream.get_ref().1;
+    let is_http1 = session.alpn_protocol() != Some(b"h2");
+    let max_age = shared.live.now().limits.max_connection_age;
+    let established = Established {
+        activity: Activity::new(slot.usage(), is_http1, max_age),
+        peer: Peer {
+            address,
+            client,
+            source: slot.source().clone(),
+            certificate,
+            subject: verified_subject(certificate, session),
+            connection: slot.handle(),
+        },
+        stream,
+        slot,
+    };
+    match is_http1 {
+        true => serve_http1(shared, established).await,
+        false => serve_http2(shared, established).await,
+    }
+}
+
+/// The subject of the client's certificate, if it is verified: a reader takes it for true.
+fn verified_subject(
+    certificate: ClientCertificate,
+    session: &rustls::ServerConnection,
+) -> Option<Arc<str>> {
+    let leaf = session.peer_certificates()?.first()?;
+    let is_verified = certificate == ClientCertificate::Verified;
+    is_verified.then(|| names::subject(leaf)).flatten()
+}
+
+/// Resolves when a drain has left a handshake enough time.
+async fn end_of_grace(mut draining: watch::Receiver<bool>) {
+    // A closed channel means that the server is gone: the same as a drain.
+    drop(draining.wait_for(|is_draining| *is_draining).await);
+    sleep(STRANGERS_GRACE).await;
+}
+
+async fn serve_http1<S>(shared: Shared<S>, established: Established)
+where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    let Established {
+        stream,
+        slot,
+        activity,
+        peer,
+    } = established;
+    let io = TokioIo::new(Guarded::new(stream, Arc::clone(&activity), None));
+    let service = service_fn(|request| answer(&shared, &activity, request, peer.clone()));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(io, service);
+    let end = drive(connection, terms(&shared, &slot, &activity, LINGER)).await;
+    slot.finish(end);
+}
+
+async fn serve_http2<S>(shared: Shared<S>, established: Established)
+where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    let Established {
+        stream,
+        slot,
+        activity,
+        peer,
+    } = established;
+    let connections = shared.live.now().limits.max_unverified_per_source;
+    let brake = Brake::new(shared.pace.clone(), peer.clone(), connections);
+    let io = TokioIo::new(Guarded::new(stream, Arc::clone(&activity), Some(brake)));
+    let (for_service, activity_of_service) = (shared.clone(), Arc::clone(&activity));
+    let service = service_fn(move |request| {
+        answer(&for_service, &activity_of_service, request, peer.clone())
+    });
+    let connection = http2::Builder::new(StreamExecutor)
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD as u32)
+        .serve_connection(io, service);
+    // GOAWAY names the last request that will be answered: nothing to linger for.
+    let end = drive(connection, terms(&shared, &slot, &activity, Duration::ZERO)).await;
+    slot.finish(end);
+}
+
+fn terms<'a, S>(
+    shared: &Shared<S>,
+    slot: &'a Slot,
+    activity: &'a Activity,
+    linger: Duration,
+) -> Terms<'a> {
+    Terms {
+        slot,
+        activity,
+        limits: shared.live.now().limits,
+        draining: shared.draining.clone(),
+        linger,
+    }
+}
+
+/// Sends a request through the layers.
+fn answer<S>(
+    shared: &Shared<S>,
+    activity: &Arc<Activity>,
+    mut request: Request<Incoming>,
+    peer: Peer,
+) -> impl Future<Output = Result<Response, Infallible>> + Send + 'static + use<S>
+where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    let busy = activity.request_begins(request.body().size_hint().exact());
+    request.extensions_mut().insert(peer.clone());
+    let is_http1 = request.version() < Version::HTTP_2;
+    // HTTP/2 says it now, beside this request, and answers it all the same.
+    if !is_http1 && activity.is_too_old() {
+        activity.end_of_age();
+    }
+    let answering = shared.stack.clone().call(request);
+    let (draining, activity) = (shared.draining.clone(), Arc::clone(activity));
+    let pace = shared.pace.clone();
+    let connections = shared.live.now().limits.max_unverified_per_source;
+    async move {
+        let mut response = answering.await?;
+        // On HTTP/2 the requests beside this one would go on, and each that waits takes memory: the guard's brake counts them.
+        if is_http1 && response.extensions().get::<Refusal>().is_some() {
+            wait_after_refusal(&pace, &peer, connections).await;
+        }
+        let last = match *draining.borrow() {
+            true => Some(End::Drain),
+            false => activity.is_too_old().then_some(End::MaxAge),
+        };
+        if let Some(end) = last.filter(|_| is_http1) {
+            activity.ends_by(end);
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        drop(busy);
+        Ok(response)
+    }
+}
+
+/// Delays a refusal if its source has had too many. The request is on record before that, also if its client leaves meanwhile.
+async fn wait_after_refusal(pace: &Pace, peer: &Peer, connections: usize) {
+    let Owner::Stranger(source) = peer.owner() else {
+        return;
+    };
+    let wait = pace.wait(&source, connections, Instant::now());
+    if !wait.is_zero() {
+        sleep(wait).await;
+    }
+}

@@ -6,7 +6,7 @@
 //! - Only a header that is complete, valid and followed by what the listener serves is believed. A connection without one is closed without an
 //!   answer.
 
-mod log;
+mod outcome;
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use super::slot::{Connections, Slot};
 use crate::metrics::{Metrics, MetricsError};
 use crate::proxy_protocol::{Header, HeaderError, MAX_LENGTH, PREFIX, Prefix, Proxied};
 use crate::sync::poisoned;
-use log::{Outcome, ProxyLog};
+use outcome::{Outcome, ProxyLog};
 
 /// The time for the whole header. The balancer sends it with the client's first bytes.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(2);

@@ -6,9 +6,9 @@
 //!
 //! # Invariants
 //! - Health checks are answered whatever else is connected: a new connection takes the place of the least advanced one ([`LIMITS`]).
-//! - However often metrics are asked for, rendering them takes a bounded share of the CPU (see `pace`).
+//! - However often metrics are asked for, rendering them takes a bounded share of the CPU (see `render_limit`).
 
-mod pace;
+mod render_limit;
 
 use std::convert::Infallible;
 use std::io;
@@ -34,7 +34,7 @@ use crate::listen::{Accepted, ListenAddress, Listeners};
 use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, Metrics};
 use crate::sync::{Scope, isolated_task};
 
-use pace::Pace;
+use render_limit::RenderLimit;
 
 /// The bounds of its connections. A load balancer and a few scrapers need ten; the rest is the time that a new connection has for its request while
 /// 1,000 others come per second. Nobody is verified here.
@@ -82,7 +82,7 @@ pub struct AdminParts {
 #[derive(Clone)]
 struct Shared {
     parts: AdminParts,
-    pace: Arc<Pace>,
+    render_limit: Arc<RenderLimit>,
 }
 
 /// The bound listeners.
@@ -98,8 +98,11 @@ impl Admin {
     /// The first address that cannot be bound, named.
     pub fn bind(settings: &AdminSettings, parts: AdminParts) -> io::Result<Self> {
         let listeners = Listeners::bind(&settings.listen)?;
-        let pace = Arc::default();
-        let shared = Shared { parts, pace };
+        let render_limit = Arc::default();
+        let shared = Shared {
+            parts,
+            render_limit,
+        };
         Ok(Self { shared, listeners })
     }
 
@@ -212,7 +215,7 @@ async fn answer<B>(shared: &Shared, request: &Request<B>) -> Response<Full<Bytes
                 format!("not ready: {reason}\n"),
             ),
         },
-        _ => shared.pace.take_turn(|| metrics(&shared.parts)).await,
+        _ => shared.render_limit.run(|| metrics(&shared.parts)).await,
     }
 }
 
@@ -269,8 +272,11 @@ mod tests {
             .uri(path)
             .body(())
             .unwrap();
-        let pace = Arc::default();
-        let shared = Shared { parts, pace };
+        let render_limit = Arc::default();
+        let shared = Shared {
+            parts,
+            render_limit,
+        };
         answer(&shared, &request).await.status().as_u16()
     }
 

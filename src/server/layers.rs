@@ -22,7 +22,7 @@ use tower::{Service, ServiceBuilder};
 use super::live::Live;
 use super::metrics::ServerMetrics;
 use super::response::Response;
-use super::unverified::Strangers;
+use super::unverified::UnverifiedLimits;
 use crate::audit::Trail;
 use admit::AdmitLayer;
 use audit::AuditLayer;
@@ -39,7 +39,7 @@ pub(super) fn stack(
     live: &Live,
     metrics: &ServerMetrics,
     trail: Option<Trail>,
-    strangers: &Strangers,
+    unverified: &UnverifiedLimits,
     detached: &Detached,
 ) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
 + Clone
@@ -51,18 +51,18 @@ pub(super) fn stack(
         .layer(ObserveLayer {
             live: live.clone(),
             metrics: metrics.clone(),
-            lines: strangers.lines.clone(),
+            lines: unverified.lines.clone(),
             detached: detached.clone(),
         })
         .layer(AuditLayer {
             trail,
-            strangers: strangers.clone(),
+            unverified: unverified.clone(),
         })
         .layer(RescueLayer)
         .layer(DeadlineLayer { live: live.clone() })
         .layer(AuthenticateLayer {
             live: live.clone(),
-            budget: strangers.budget.clone(),
+            budget: unverified.budget.clone(),
             refused_endpoints: metrics.refused_endpoints.clone(),
         })
         .layer(AdmitLayer::new(metrics))

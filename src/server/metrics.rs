@@ -5,14 +5,14 @@ use std::time::Duration;
 use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge};
 use rustls::ProtocolVersion;
 
-use super::request::metrics::AnswerMetrics;
+use super::request::metrics::ResponseMetrics;
 use super::request::record::Facts;
 use super::tls::certificate::identity::ServerIdentity;
 use super::tls::certificate::metrics::CertificateMetrics;
 use super::tls::client_auth::metrics::ClientMetrics;
 use super::tls::client_auth::settings::ClientAuthMode;
 use super::tls::settings::TlsSettings;
-use super::unverified::StrangerMetrics;
+use super::unverified::UnverifiedMetrics;
 use crate::audit::Outcome;
 use crate::metrics::{Metrics, MetricsError};
 
@@ -26,11 +26,11 @@ pub struct ServerMetrics {
     requests: IntCounterVec,
     durations: HistogramVec,
     handshakes: IntCounterVec,
-    answers: AnswerMetrics,
+    responses: ResponseMetrics,
     /// Of client authentication.
     pub(super) clients: ClientMetrics,
     /// Of clients without a verified signature.
-    pub(super) strangers: StrangerMetrics,
+    pub(super) unverified: UnverifiedMetrics,
     /// Refused by the in-flight limit.
     pub(super) shed: IntCounter,
     /// Requests inside the admit layer.
@@ -62,9 +62,9 @@ impl ServerMetrics {
                 "TLS handshakes, by outcome (ok, failed, timeout) and version (1.2, 1.3; none where none was agreed on).",
                 &["outcome", "version"],
             )?,
-            answers: AnswerMetrics::declare(metrics)?,
+            responses: ResponseMetrics::declare(metrics)?,
             clients: ClientMetrics::declare(metrics)?,
-            strangers: StrangerMetrics::declare(metrics)?,
+            unverified: UnverifiedMetrics::declare(metrics)?,
             shed: metrics
                 .counter(
                     "xks_shed_total",
@@ -88,7 +88,7 @@ impl ServerMetrics {
     /// Sets when the server's certificate began, and when the certificates end; a role that is not among them has no end.
     pub fn publish_expiries(&self, tls: &TlsSettings) {
         // The stores may be others now.
-        self.answers.forget_skews();
+        self.responses.forget_skews();
         self.certificates.publish(tls);
     }
 
@@ -123,7 +123,7 @@ impl ServerMetrics {
                 .with_label_values(&[store, operation])
                 .observe(duration.as_secs_f64());
         }
-        self.answers.count(facts, duration);
+        self.responses.count(facts, duration);
     }
 
     /// Counts a TLS handshake.

@@ -1,4 +1,4 @@
-//! Drives an established connection under its timeouts, through a drain, and to its end.
+//! Drives an established connection to its end: applies its timeouts, shuts it down at a drain, and ends it when another connection displaces it.
 
 use std::error::Error as _;
 use std::future::Future;
@@ -12,22 +12,22 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
-use super::activity::{Activity, Judgement};
+use super::activity::{Activity, TimeoutState};
 use super::executor::StreamExecutor;
 use super::guard::Guarded;
 use crate::connections::{ClientStream, End, Slot};
 use crate::server::settings::Limits;
 
-/// How long a connection without a verified request may last after it was shut down in a drain: longer than a first request takes, whose signature
-/// is verified then. A stranger who does not finish a request must not hold up the stop of the proxy.
-pub(super) const STRANGERS_GRACE: Duration = Duration::from_secs(1);
+/// The time that a connection without a verified request may last after a drain has shut it down. It is longer than a first request takes until its
+/// signature is verified. A client that does not complete its request must not delay the stop of the proxy.
+pub(super) const UNVERIFIED_GRACE: Duration = Duration::from_secs(1);
 
 /// The stream of an established connection.
 pub(super) type ClientIo = TokioIo<Guarded<TlsStream<ClientStream>>>;
 
-/// A hyper connection, of either version.
+/// A hyper connection of HTTP/1 or HTTP/2.
 pub(super) trait Graceful: Future<Output = hyper::Result<()>> {
-    /// Finishes what runs, takes nothing new.
+    /// Finishes the requests in progress and accepts no new ones.
     fn shut_down(self: Pin<&mut Self>);
 }
 
@@ -57,19 +57,19 @@ where
     }
 }
 
-/// What a connection is driven by.
-pub(super) struct Terms<'a> {
+/// The state and the limits by which a connection is driven.
+pub(super) struct ConnectionContext<'a> {
     pub slot: &'a Slot,
     pub activity: &'a Activity,
-    /// As they were when it was accepted.
+    /// The limits that were active when the connection was established.
     pub limits: Limits,
     /// Turns true when the server drains.
     pub draining: watch::Receiver<bool>,
-    /// How long it may still bring a request after a drain has begun.
+    /// The time in which it may still send a request after a drain has begun.
     pub linger: Duration,
 }
 
-/// When the connection shuts down, and when patience with that is over.
+/// When the connection shuts down, and when it ends although the shutdown has not completed.
 #[derive(Default)]
 struct Schedule {
     shuts_down_at: Option<Instant>,
@@ -78,43 +78,43 @@ struct Schedule {
 }
 
 /// Drives `connection` to its end.
-pub(super) async fn drive<C: Graceful>(connection: C, mut terms: Terms<'_>) -> End {
+pub(super) async fn drive<C: Graceful>(connection: C, mut context: ConnectionContext<'_>) -> End {
     let mut connection = pin!(connection);
     let mut schedule = Schedule::default();
     loop {
         tokio::select! {
-            outcome = &mut connection => return end_of(outcome, terms.activity),
-            () = sleep(schedule.pause(&terms.limits)) => {}
-            changed = terms.draining.changed(), if schedule.is_open() => {
-                // A closed channel means that the server is gone: the same as a drain.
+            outcome = &mut connection => return end_of(outcome, context.activity),
+            () = sleep(schedule.pause(&context.limits)) => {}
+            changed = context.draining.changed(), if schedule.is_open() => {
+                // A closed channel means that the server has ended, which is handled like a drain.
                 drop(changed);
-                schedule.shuts_down_at = Some(Instant::now() + terms.linger);
+                schedule.shuts_down_at = Some(Instant::now() + context.linger);
             }
-            () = terms.slot.displaced(), if !schedule.is_displaced => {
-                // A stranger that is displaced is not waited for.
-                if !terms.slot.is_verified() {
-                    return terms.activity.end();
+            () = context.slot.displaced(), if !schedule.is_displaced => {
+                // An unverified connection that is displaced ends at once.
+                if !context.slot.is_verified() {
+                    return context.activity.end();
                 }
                 schedule.is_displaced = true;
                 connection.as_mut().shut_down();
-                schedule.ends_within(terms.limits.header_timeout);
+                schedule.ends_within(context.limits.header_timeout);
             }
-            () = terms.activity.aged() => connection.as_mut().shut_down(),
+            () = context.activity.aged() => connection.as_mut().shut_down(),
         }
-        if let Some(end) = schedule.look(&terms) {
+        if let Some(end) = schedule.check(&context) {
             return end;
         }
-        if schedule.shuts_down_now(&terms) {
+        if schedule.shuts_down_now(&context) {
             connection.as_mut().shut_down();
             if schedule.ends_at.is_none() {
-                return drain(connection, &terms).await;
+                return drain(connection, &context).await;
             }
         }
     }
 }
 
-/// Why a connection has ended. How it ends is the client's business, and every request has a line of its own in the log; but hyper and h2 reject
-/// what is not HTTP before it is a request.
+/// Returns why a connection has ended. Errors that the client causes are ignored, because every request has its own log line. But hyper and h2 reject
+/// bytes that are not HTTP before there is a request.
 fn end_of(outcome: hyper::Result<()>, activity: &Activity) -> End {
     if let Some(end) = outcome.err().as_ref().and_then(rejection) {
         activity.ends_by(end);
@@ -122,23 +122,23 @@ fn end_of(outcome: hyper::Result<()>, activity: &Activity) -> End {
     activity.end()
 }
 
-/// Why hyper or h2 has ended the connection; none when the client has.
+/// Returns why hyper or h2 has ended the connection; `None` when the client has ended it.
 fn rejection(error: &hyper::Error) -> Option<End> {
     if error.is_parse() {
         return Some(End::Malformed);
     }
-    let of_http2: &h2::Error = error.source()?.downcast_ref()?;
-    let reason = of_http2.reason().filter(|_| of_http2.is_library())?;
+    let error: &h2::Error = error.source()?.downcast_ref()?;
+    let reason = error.reason().filter(|_| error.is_library())?;
     Some(match reason {
         h2::Reason::ENHANCE_YOUR_CALM => End::Flood,
         _ => End::Malformed,
     })
 }
 
-/// Waits for the end of a connection that shuts down in a drain. The server's grace period bounds it; a stranger has [`STRANGERS_GRACE`].
-async fn drain<C: Graceful>(mut connection: Pin<&mut C>, terms: &Terms<'_>) -> End {
-    let is_over = timeout(STRANGERS_GRACE, connection.as_mut()).await.is_ok();
-    if !is_over && terms.slot.is_verified() {
+/// Waits for the end of a connection that a drain shuts down: within the server's grace period, or within [`UNVERIFIED_GRACE`] if it is unverified.
+async fn drain<C: Graceful>(mut connection: Pin<&mut C>, context: &ConnectionContext<'_>) -> End {
+    let is_over = timeout(UNVERIFIED_GRACE, connection.as_mut()).await.is_ok();
+    if !is_over && context.slot.is_verified() {
         drop(connection.await);
     }
     End::Drain
@@ -149,7 +149,7 @@ impl Schedule {
         self.shuts_down_at.is_none() && self.ends_at.is_none()
     }
 
-    /// Until the next look.
+    /// Returns the time until the next check.
     fn pause(&self, limits: &Limits) -> Duration {
         let shortest = limits.header_timeout.min(limits.idle_timeout);
         let tick = (shortest / 4).max(Duration::from_millis(10));
@@ -158,39 +158,40 @@ impl Schedule {
         })
     }
 
-    fn ends_within(&mut self, patience: Duration) {
-        self.ends_at.get_or_insert(Instant::now() + patience);
+    fn ends_within(&mut self, time: Duration) {
+        self.ends_at.get_or_insert(Instant::now() + time);
     }
 
-    /// Why it ends now, if it does.
-    fn look(&self, terms: &Terms<'_>) -> Option<End> {
+    /// Returns why the connection ends now, or `None` if it stays.
+    fn check(&self, context: &ConnectionContext<'_>) -> Option<End> {
         let Limits {
             header_timeout,
             idle_timeout,
             ..
-        } = terms.limits;
-        let judgement = terms.activity.judge(header_timeout, idle_timeout);
-        if judgement == Judgement::HeadTooSlow {
-            terms.activity.ends_by(End::HeaderTimeout);
-            return Some(terms.activity.end());
+        } = context.limits;
+        let state = context.activity.timeout_state(header_timeout, idle_timeout);
+        if state == TimeoutState::HeadTooSlow {
+            context.activity.ends_by(End::HeaderTimeout);
+            return Some(context.activity.end());
         }
-        is_over(self.ends_at).then(|| terms.activity.end())
+        is_over(self.ends_at).then(|| context.activity.end())
     }
 
-    /// Whether it shuts down now: it is idle, or a drain says so. A drain has a grace period of its own; an idle client that does not take its
-    /// goodbye has `header_timeout`.
-    fn shuts_down_now(&mut self, terms: &Terms<'_>) -> bool {
+    /// Returns whether the connection shuts down now, because it is idle or because the server drains. After a drain the grace period bounds the
+    /// shutdown. An idle connection ends after `header_timeout` if its client does not close it.
+    fn shuts_down_now(&mut self, context: &ConnectionContext<'_>) -> bool {
         let Limits {
             header_timeout,
             idle_timeout,
             ..
-        } = terms.limits;
+        } = context.limits;
         if self.ends_at.is_some() {
             return false;
         }
-        let is_idle = terms.activity.judge(header_timeout, idle_timeout) == Judgement::Idle;
+        let is_idle =
+            context.activity.timeout_state(header_timeout, idle_timeout) == TimeoutState::Idle;
         if is_idle {
-            terms.activity.ends_by(End::IdleTimeout);
+            context.activity.ends_by(End::IdleTimeout);
             self.ends_within(header_timeout);
         }
         is_idle || is_over(self.shuts_down_at)

@@ -1,19 +1,19 @@
-//! A connection's guard, between TLS and hyper: bounds what comes without a request, and keeps hyper's own error pages from leaving.
+//! The guard of a connection, between TLS and hyper. It limits the bytes outside requests, and it replaces hyper's own error responses.
 //!
-//! It reads along: over HTTP/1 it finds where a head ends ([`http1`]), over HTTP/2 the frames ([`http2`]). So it knows when a head is incomplete,
-//! also one that came in one packet with the request before it.
+//! The guard parses the bytes that hyper reads: over HTTP/1 it finds the end of each head ([`http1`]), over HTTP/2 the frames ([`http2`]). So it
+//! detects an incomplete head, even one that arrived in one packet with the previous request.
 //!
-//! To bytes that are not HTTP hyper answers by itself, with an empty 400. Every response of ours has a JSON body (XKS API,
-//! "Errors"), so the guard puts ours in the place of hyper's.
+//! hyper answers bytes that are not HTTP with an empty 400. But every response of the proxy has a JSON body (XKS API, "Errors"), so the guard replaces
+//! hyper's response.
 //!
 //! # Invariants
-//! - At most [`MAX_HEAD`] bytes reach hyper without a complete request head; then the connection ends. Bodies do not count. So a flood of frames that
-//!   cost the client nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE) ends, also while a request is in progress.
+//! - At most [`MAX_HEAD`] bytes reach hyper without a complete request head; then the connection ends. Bodies do not count. So a flood of cheap frames
+//!   (PING, SETTINGS, PRIORITY, WINDOW_UPDATE) ends the connection, even while a request is in progress.
 
 mod bound;
-mod brake;
 mod http1;
 mod http2;
+mod throttle;
 
 use std::io;
 use std::pin::Pin;
@@ -27,9 +27,9 @@ use crate::connections::End;
 use crate::server::response;
 use bound::Flood;
 pub(super) use bound::MAX_HEAD;
-pub(super) use brake::Brake;
 use http1::Http1;
 use http2::Http2;
+pub(super) use throttle::Throttle;
 
 /// The stream under hyper.
 pub(super) struct Guarded<T> {
@@ -37,8 +37,8 @@ pub(super) struct Guarded<T> {
     activity: Arc<Activity>,
     protocol: Protocol,
     /// Only over HTTP/2.
-    brake: Option<Brake>,
-    /// Our answer in place of hyper's, and how much of it is written.
+    throttle: Option<Throttle>,
+    /// The response that replaces hyper's, and the number of its bytes that are written.
     replacement: Option<(Vec<u8>, usize)>,
 }
 
@@ -48,21 +48,20 @@ enum Protocol {
 }
 
 impl Protocol {
-    /// Looks at bytes that came; returns how many of them hyper may have now, at least one.
-    /// With a brake, they end where a new stream begins.
+    /// Parses received bytes. Returns how many of them hyper may read now, at least one. With a throttle, they end where a new stream begins.
     fn take(
         &mut self,
         bytes: &[u8],
         activity: &Activity,
-        brake: Option<&mut Brake>,
+        throttle: Option<&mut Throttle>,
     ) -> Result<usize, Flood> {
         match self {
             Self::Http1(http1) => http1.take(bytes, activity),
             Self::Http2(http2) => {
-                let brake = brake.filter(|brake| brake.counts());
-                let taken = http2.take(bytes, activity, brake.is_some())?;
-                if let Some(brake) = brake.filter(|_| http2.begins_stream()) {
-                    brake.note_request();
+                let throttle = throttle.filter(|throttle| throttle.counts());
+                let taken = http2.take(bytes, activity, throttle.is_some())?;
+                if let Some(throttle) = throttle.filter(|_| http2.begins_stream()) {
+                    throttle.note_request();
                 }
                 Ok(taken)
             }
@@ -71,7 +70,7 @@ impl Protocol {
 }
 
 impl<T> Guarded<T> {
-    pub(super) fn new(inner: T, activity: Arc<Activity>, brake: Option<Brake>) -> Self {
+    pub(super) fn new(inner: T, activity: Arc<Activity>, throttle: Option<Throttle>) -> Self {
         let protocol = match activity.is_http1() {
             true => Protocol::Http1(Http1::default()),
             false => Protocol::Http2(Http2::default()),
@@ -80,14 +79,14 @@ impl<T> Guarded<T> {
             inner,
             activity,
             protocol,
-            brake,
+            throttle,
             replacement: None,
         }
     }
 
-    /// hyper's own answer to bytes that never became a request: a client error without body, and without the content type
-    /// that every answer of ours has.
-    fn is_hypers_own(&self, written: &[u8]) -> bool {
+    /// Returns whether these bytes are hyper's own response to bytes that are not a request: a client error without a body and without the content type
+    /// of the proxy's responses.
+    fn is_response_of_hyper(&self, written: &[u8]) -> bool {
         let has_content_type = || written.windows(13).any(|part| part == b"content-type:");
         self.activity.is_http1()
             && written.starts_with(b"HTTP/1.1 4")
@@ -103,16 +102,16 @@ impl<T: AsyncBufRead + Unpin> AsyncRead for Guarded<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if let Some(brake) = &mut this.brake {
-            ready!(brake.poll_released(context));
+        if let Some(throttle) = &mut this.throttle {
+            ready!(throttle.poll_released(context));
         }
         let available = ready!(Pin::new(&mut this.inner).poll_fill_buf(context))?;
         let offered = available.get(..buffer.remaining()).unwrap_or(available);
         if offered.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        let (activity, brake) = (&this.activity, this.brake.as_mut());
-        let Ok(taken) = this.protocol.take(offered, activity, brake) else {
+        let (activity, throttle) = (&this.activity, this.throttle.as_mut());
+        let Ok(taken) = this.protocol.take(offered, activity, throttle) else {
             this.activity.ends_by(End::Flood);
             let error = io::Error::other("too many bytes without a request");
             return Poll::Ready(Err(error));
@@ -132,19 +131,19 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        if this.replacement.is_none() && this.is_hypers_own(bytes) {
+        if this.replacement.is_none() && this.is_response_of_hyper(bytes) {
             this.replacement = Some((response::not_http(), 0));
         }
-        let Some((answer, written)) = &mut this.replacement else {
+        let Some((response, written)) = &mut this.replacement else {
             return Pin::new(&mut this.inner).poll_write(context, bytes);
         };
-        while let Some(rest) = answer.get(*written..).filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = response.get(*written..).filter(|rest| !rest.is_empty()) {
             match ready!(Pin::new(&mut this.inner).poll_write(context, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 more => *written += more,
             }
         }
-        // As far as hyper knows, its own answer has been written. It closes the connection next.
+        // hyper assumes that its own response has been written, and closes the connection next.
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -156,7 +155,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
         Pin::new(&mut self.inner).poll_shutdown(context)
     }
 
-    /// One buffer per write, so that an answer is one TLS record.
+    /// Returns false, so that hyper writes a response from one buffer and it becomes one TLS record.
     fn is_write_vectored(&self) -> bool {
         false
     }
@@ -169,7 +168,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 
     #[tokio::test]
-    async fn hypers_answer_is_replaced_and_others_are_not() {
+    async fn only_hypers_own_response_is_replaced() {
         let hypers = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
         let ours = b"HTTP/1.1 405 Method Not Allowed\r\ncontent-type: application/json\r\n\r\n";
         for (written, replaced) in [(&hypers[..], true), (&ours[..], false)] {
@@ -193,7 +192,7 @@ mod tests {
         far.write_all(head).await.unwrap();
         let mut buffer = vec![0; 2 * MAX_HEAD];
         guarded.read_exact(&mut buffer[..head.len()]).await.unwrap();
-        let _busy = activity.request_begins(Some(2 * MAX_HEAD as u64));
+        let _in_progress = activity.request_begins(Some(2 * MAX_HEAD as u64));
         far.write_all(&buffer).await.unwrap();
         guarded.read_exact(&mut buffer).await.unwrap();
         assert_eq!(activity.end(), End::Closed);

@@ -1,4 +1,4 @@
-//! The TLS handshake of one connection: bounded in time, with an alert that arrives.
+//! The TLS handshake of one connection: bounded in time, and with an alert that reaches a rejected client.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,15 +14,17 @@ use crate::connections::{ClientCertificate, ClientStream, End, Slot, Tally};
 use crate::server::live::Live;
 use crate::server::metrics::ServerMetrics;
 use crate::server::tls::client_auth::classification::Finding;
-use crate::server::tls::client_auth::verifier::{ClientHandshake, refusal_text};
+use crate::server::tls::client_auth::verifier::{ClientHandshake, rejection_text};
 use crate::server::tls::settings::Session;
 
-/// How long, and for how many bytes, a client whose handshake was refused is listened to. In TLS 1.3 it may send a whole request before it reads the
-/// alert: a socket that is closed with unread bytes is reset, and the reset would overtake the alert.
-const GOODBYE: Duration = Duration::from_secs(2);
-const GOODBYE_BYTES: u64 = 64 * 1024;
+/// The time in which bytes of a client are still read after its handshake failed. In TLS 1.3 it may send a whole request before it reads the alert.
+/// The kernel resets a socket that is closed with unread bytes, and the client would see the reset instead of the alert.
+const LINGER_TIME: Duration = Duration::from_secs(2);
 
-/// Makes handshakes, under the configuration of the moment; cheap to clone.
+/// The number of bytes that are still read after a failed handshake.
+const LINGER_BYTES: u64 = 64 * 1024;
+
+/// Performs handshakes with the active configuration; cheap to clone.
 #[derive(Clone)]
 pub(in crate::server) struct Handshakes {
     live: Live,
@@ -30,7 +32,7 @@ pub(in crate::server) struct Handshakes {
     log: Arc<Log>,
 }
 
-/// What the log says of handshakes that end otherwise than well.
+/// The log of handshakes that failed, timed out, or did not verify the client.
 #[derive(Default)]
 struct Log {
     failed: Tally<(SocketAddr, String)>,
@@ -44,20 +46,20 @@ impl Handshakes {
         Self { live, metrics, log }
     }
 
-    /// Makes the handshake with the client at the other end of `stream`. Returns what it has shown of its client, too.
+    /// Performs the handshake with the client at the other end of `stream`. Also returns the result of client authentication.
     ///
     /// # Errors
-    /// Why the connection ends. It is closed then.
+    /// Returns why the handshake failed, after closing the connection.
     pub(in crate::server) async fn accept(
         &self,
         stream: ClientStream,
         slot: &Slot,
         peer: SocketAddr,
     ) -> Result<(TlsStream<ClientStream>, ClientCertificate), End> {
-        let (Session { config, client }, patience) = self.terms();
+        let (Session { config, client }, limit) = self.session();
         let client = client.as_deref();
         let accepting = TlsAcceptor::from(config).accept(stream).into_fallible();
-        match timeout(patience, accepting).await {
+        match timeout(limit, accepting).await {
             Ok(Ok(stream)) => {
                 let version = stream.get_ref().1.protocol_version();
                 self.metrics.count_handshake("ok", version);
@@ -65,11 +67,10 @@ impl Handshakes {
             }
             Ok(Err((error, stream))) => {
                 self.metrics.count_handshake("failed", None);
-                let refusal = self.note_refusal(client, &error);
-                if self.log.note_failure(peer, &error, refusal) {
+                let rejection = self.note_rejection(client, &error);
+                if self.log.note_failure(peer, &error, rejection) {
                     slot.linger();
-                    let goodbye = say_goodbye(stream);
-                    drop(timeout(GOODBYE, goodbye).await);
+                    drop(timeout(LINGER_TIME, close_after_alert(stream)).await);
                 }
                 Err(End::HandshakeFailed)
             }
@@ -81,8 +82,8 @@ impl Handshakes {
         }
     }
 
-    /// Certificate and patience as they are now: a new certificate is for new connections.
-    fn terms(&self) -> (Session, Duration) {
+    /// Returns the active TLS configuration and the time limit. A reload affects new connections only.
+    fn session(&self) -> (Session, Duration) {
         let serving = self.live.now();
         (serving.tls.session(), serving.limits.header_timeout)
     }
@@ -99,16 +100,20 @@ impl Handshakes {
         result
     }
 
-    /// Counts a client whose certificate has ended the handshake. Returns the text for the log, where rustls has none that helps.
-    fn note_refusal(&self, client: Option<&ClientHandshake>, error: &io::Error) -> Option<String> {
+    /// Counts a client whose certificate made the handshake fail. Returns the text for the log if the text of rustls is not helpful.
+    fn note_rejection(
+        &self,
+        client: Option<&ClientHandshake>,
+        error: &io::Error,
+    ) -> Option<String> {
         let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-        let (finding, leaf) = client?.refusal(error)?;
+        let (finding, leaf) = client?.rejection(error)?;
         self.metrics.clients.count(&finding, leaf);
         let is_absent = finding.result == ClientCertificate::Absent;
-        is_absent.then(|| refusal_text("the client sent none"))
+        is_absent.then(|| rejection_text("the client sent none"))
     }
 
-    /// Logs what was counted since the last call; to be called once per period, and at the end.
+    /// Logs the events counted since the last call. The caller calls it once per period, and at the end.
     pub(in crate::server) fn report(&self) {
         if let Some((count, (peer, error))) = self.log.failed.end_period() {
             log_failures(count, peer, &error);
@@ -123,27 +128,27 @@ impl Handshakes {
 }
 
 impl Log {
-    /// Whether the client was sent an alert. One that only opens and closes connections is a load balancer's health check as a rule: not worth a line.
-    fn note_failure(&self, peer: SocketAddr, error: &io::Error, refusal: Option<String>) -> bool {
+    /// Returns whether an alert was sent to the client. A client that disconnects without an error is usually a load balancer's health check; it gets no
+    /// warning.
+    fn note_failure(&self, peer: SocketAddr, error: &io::Error, rejection: Option<String>) -> bool {
         let was_alerted = error.kind() == io::ErrorKind::InvalidData;
         if !was_alerted {
-            tracing::debug!(%peer, %error, "the client left during the TLS handshake");
+            tracing::debug!(%peer, %error, "the client disconnected during the TLS handshake");
             return false;
         }
-        let text = refusal.unwrap_or_else(|| error.to_string());
+        let text = rejection.unwrap_or_else(|| error.to_string());
         if let Some((peer, error)) = self.failed.add((peer, text)) {
             log_failures(1, peer, &error);
         }
         true
     }
 
-    /// Logs a certificate that is not verified. A client without one is in the line of each of its requests.
+    /// Logs a certificate that is not verified. A missing certificate is only in the access log line of each request.
     fn note_client(&self, peer: SocketAddr, finding: Finding) {
-        let is_worth_a_line = !matches!(
+        if matches!(
             finding.result,
             ClientCertificate::Verified | ClientCertificate::Absent
-        );
-        if !is_worth_a_line {
+        ) {
             return;
         }
         if let Some((peer, finding)) = self.not_verified.add((peer, finding)) {
@@ -179,10 +184,10 @@ fn log_timeouts(count: u64, peer: SocketAddr) {
     tracing::warn!(count, %peer, "TLS handshake timed out");
 }
 
-/// The alert has been written: says that nothing follows it, and waits until the client has read it and closes.
-async fn say_goodbye(mut stream: ClientStream) -> io::Result<()> {
+/// Closes the sending side after the alert, and reads until the client closes the connection.
+async fn close_after_alert(mut stream: ClientStream) -> io::Result<()> {
     stream.shutdown().await?;
-    let mut stream = stream.take(GOODBYE_BYTES);
+    let mut stream = stream.take(LINGER_BYTES);
     let mut unread = [0; 1_024];
     while stream.read(&mut unread).await? > 0 {}
     Ok(())

@@ -1,5 +1,5 @@
-//! The accept loop. It never waits for a place: a connection is accepted, and then another one gives way or it is refused, so that the kernel's
-//! queue does not fill with connections of strangers.
+//! The accept loop. It never waits for a free slot: it accepts a connection, then displaces another connection or rejects this one. So the kernel's
+//! accept queue does not fill with unverified connections.
 
 use std::convert::Infallible;
 use std::io;
@@ -18,21 +18,20 @@ use crate::connections::{Connections, ProxyHeaders};
 use crate::server::response::Response;
 use crate::sync::{Scope, isolated_task};
 
-/// The pause after an accept that failed for lack of descriptors or memory: trying again at once would only burn the CPU
-/// that could free some.
+/// The pause after an accept that failed for lack of descriptors or memory. Retrying at once would use the CPU that other tasks need to free some.
 const PAUSE_WITHOUT_RESOURCES: Duration = Duration::from_millis(100);
 
 /// A bound address.
 pub(in crate::server) struct Listener {
     pub socket: TcpListener,
-    /// What connections that begin with a PROXY header are read by; none where they do not.
+    /// The reader of PROXY headers; `None` if the listener requires none.
     pub headers: Option<ProxyHeaders>,
 }
 
-/// Held by every connection: when all are dropped, all connections have ended.
+/// A clone of this is held by every connection: when all clones are dropped, all connections have ended.
 pub(in crate::server) type Alive = mpsc::Sender<Infallible>;
 
-/// Accepts connections until the server drains, then those that already wait in the kernel.
+/// Accepts connections until the server drains, and then those that are already in the kernel's accept queue.
 pub(in crate::server) async fn accept<S>(listener: Listener, shared: Shared<S>, alive: Alive)
 where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
@@ -50,7 +49,7 @@ where
             Err(error) => pause_after(&error, &shared.connections).await,
         }
     }
-    // Their clients believe to be connected: they are served, with `Connection: close`.
+    // Their clients are connected already: they are served, with `Connection: close`.
     while let Ok(Ok(accepted)) = timeout(Duration::ZERO, listener.socket.accept()).await {
         spawn(&shared, accepted, &listener.headers, &alive);
     }
@@ -71,7 +70,7 @@ fn spawn<S>(
         None => shared.connections.admit(peer),
     };
     let Some(slot) = slot else {
-        // A reset leaves nothing of it in the kernel.
+        // A reset frees the connection in the kernel at once.
         return drop(socket.set_zero_linger());
     };
     let (shared, alive, headers) = (shared.clone(), alive.clone(), headers.clone());
@@ -82,15 +81,15 @@ fn spawn<S>(
 }
 
 async fn pause_after(error: &io::Error, connections: &Connections) {
-    // A client that has already gone says nothing about the next one.
-    if is_about_the_client(error) {
+    // The failure of one client does not affect the next one.
+    if is_client_failure(error) {
         return;
     }
     connections.note_accept_failure(error);
     sleep(PAUSE_WITHOUT_RESOURCES).await;
 }
 
-fn is_about_the_client(error: &io::Error) -> bool {
+fn is_client_failure(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
@@ -109,7 +108,7 @@ mod tests {
     use tokio::time::Instant;
 
     #[tokio::test(start_paused = true)]
-    async fn lack_of_descriptors_backs_off_and_a_gone_client_does_not() {
+    async fn accepting_pauses_without_descriptors_and_not_after_a_disconnected_client() {
         const EMFILE: i32 = 24;
         let metrics = Metrics::default();
         let declared = ConnectionMetrics::declare(&metrics).unwrap();

@@ -1,4 +1,4 @@
-//! One connection, from its TLS handshake to its end.
+//! Serves one connection, from its TLS handshake to its end.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -19,9 +19,9 @@ use tokio_rustls::server::TlsStream;
 use tower::Service;
 
 use super::activity::Activity;
-use super::drive::{STRANGERS_GRACE, Terms, drive};
+use super::drive::{ConnectionContext, UNVERIFIED_GRACE, drive};
 use super::executor::StreamExecutor;
-use super::guard::{Brake, Guarded, MAX_HEAD};
+use super::guard::{Guarded, MAX_HEAD, Throttle};
 use super::handshake::Handshakes;
 use crate::connections::{
     ClientCertificate, ClientStream, Connections, End, FirstByte, ProxyHeaders, Slot,
@@ -29,31 +29,31 @@ use crate::connections::{
 use crate::proxy_protocol::Proxied;
 use crate::server::live::Live;
 use crate::server::request::peer::Peer;
-use crate::server::request::record::Refusal;
+use crate::server::request::record::UnverifiedResponse;
 use crate::server::response::Response;
 use crate::server::tls::client_auth::names;
-use crate::server::unverified::{Owner, Pace};
+use crate::server::unverified::{ClientClass, RateLimit};
 
-/// HTTP/2 requests at a time on one connection.
+/// The maximum of concurrent HTTP/2 requests on one connection.
 const MAX_STREAMS: u32 = 256;
 
-/// How long an HTTP/1 connection that is idle when a drain begins may still bring a request, which is answered with
-/// `Connection: close`: closing at once would race with a request that is on its way.
+/// The time in which an HTTP/1 connection that is idle when a drain begins may still send a request. The response has `Connection: close`. Closing
+/// at once would race with a request that the client is sending.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Clone)]
 pub(in crate::server) struct Shared<S> {
     pub stack: S,
     pub live: Live,
     pub connections: Connections,
     pub handshakes: Handshakes,
-    pub pace: Pace,
+    pub rate_limit: RateLimit,
     /// Turns true when the server drains.
     pub draining: watch::Receiver<bool>,
 }
 
-/// What one established connection is served with.
+/// A connection after its handshake.
 struct Established {
     stream: TlsStream<ClientStream>,
     slot: Slot,
@@ -62,7 +62,7 @@ struct Established {
 }
 
 impl<S> Shared<S> {
-    /// Receives the PROXY header, if the listener requires one, and makes the TLS handshake. Returns the client that the header names, if it does.
+    /// Receives the PROXY header, if the listener requires one, and performs the TLS handshake. Also returns the client that the header names, if any.
     async fn accept(
         &self,
         mut socket: TcpStream,
@@ -72,9 +72,8 @@ impl<S> Shared<S> {
     ) -> Result<(TlsStream<ClientStream>, ClientCertificate, Option<Proxied>), End> {
         let client = match headers {
             Some(headers) => {
-                let patience = self.live.now().limits.header_timeout;
-                let terms = (FirstByte::Tls, patience);
-                headers.receive(&mut socket, slot, terms).await?
+                let first = (FirstByte::Tls, self.live.now().limits.header_timeout);
+                headers.receive(&mut socket, slot, first).await?
             }
             None => None,
         };
@@ -95,7 +94,7 @@ pub(in crate::server) async fn serve<S>(
     S: Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    // Without it an answer waits for the client's acknowledgement of the one before.
+    // Otherwise a response waits for the client's acknowledgement of the previous response.
     drop(socket.set_nodelay(true));
     let (stream, certificate, client) = tokio::select! {
         accepted = shared.accept(socket, headers.as_ref(), &slot, address) => match accepted {
@@ -128,7 +127,7 @@ pub(in crate::server) async fn serve<S>(
     }
 }
 
-/// The subject of the client's certificate, if it is verified: a reader takes it for true.
+/// Returns the subject of the client's certificate if it is verified. Readers of the audit trail rely on it.
 fn verified_subject(
     certificate: ClientCertificate,
     session: &rustls::ServerConnection,
@@ -138,11 +137,11 @@ fn verified_subject(
     is_verified.then(|| names::subject(leaf)).flatten()
 }
 
-/// Resolves when a drain has left a handshake enough time.
+/// Resolves when a drain has begun and the time for handshakes has passed.
 async fn end_of_grace(mut draining: watch::Receiver<bool>) {
-    // A closed channel means that the server is gone: the same as a drain.
+    // A closed channel means that the server has ended, which is handled like a drain.
     drop(draining.wait_for(|is_draining| *is_draining).await);
-    sleep(STRANGERS_GRACE).await;
+    sleep(UNVERIFIED_GRACE).await;
 }
 
 async fn serve_http1<S>(shared: Shared<S>, established: Established)
@@ -164,7 +163,7 @@ where
         .header_read_timeout(None)
         .max_buf_size(MAX_HEAD)
         .serve_connection(io, service);
-    let end = drive(connection, terms(&shared, &slot, &activity, LINGER)).await;
+    let end = drive(connection, context(&shared, &slot, &activity, LINGER)).await;
     slot.finish(end);
 }
 
@@ -181,8 +180,8 @@ where
         peer,
     } = established;
     let connections = shared.live.now().limits.max_unverified_per_source;
-    let brake = Brake::new(shared.pace.clone(), peer.clone(), connections);
-    let io = TokioIo::new(Guarded::new(stream, Arc::clone(&activity), Some(brake)));
+    let throttle = Throttle::new(shared.rate_limit.clone(), peer.clone(), connections);
+    let io = TokioIo::new(Guarded::new(stream, Arc::clone(&activity), Some(throttle)));
     let (for_service, activity_of_service) = (shared.clone(), Arc::clone(&activity));
     let service = service_fn(move |request| {
         answer(&for_service, &activity_of_service, request, peer.clone())
@@ -192,18 +191,22 @@ where
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEAD as u32)
         .serve_connection(io, service);
-    // GOAWAY names the last request that will be answered: nothing to linger for.
-    let end = drive(connection, terms(&shared, &slot, &activity, Duration::ZERO)).await;
+    // GOAWAY names the last request that gets a response, so no time for further requests is needed.
+    let end = drive(
+        connection,
+        context(&shared, &slot, &activity, Duration::ZERO),
+    )
+    .await;
     slot.finish(end);
 }
 
-fn terms<'a, S>(
+fn context<'a, S>(
     shared: &Shared<S>,
     slot: &'a Slot,
     activity: &'a Activity,
     linger: Duration,
-) -> Terms<'a> {
-    Terms {
+) -> ConnectionContext<'a> {
+    ConnectionContext {
         slot,
         activity,
         limits: shared.live.now().limits,
@@ -212,7 +215,7 @@ fn terms<'a, S>(
     }
 }
 
-/// Sends a request through the layers.
+/// Passes a request to the layers.
 fn answer<S>(
     shared: &Shared<S>,
     activity: &Arc<Activity>,
@@ -224,22 +227,22 @@ where
     S: Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
-    let busy = activity.request_begins(request.body().size_hint().exact());
+    let in_progress = activity.request_begins(request.body().size_hint().exact());
     request.extensions_mut().insert(peer.clone());
     let is_http1 = request.version() < Version::HTTP_2;
-    // HTTP/2 says it now, beside this request, and answers it all the same.
+    // HTTP/2 sends GOAWAY now, and still answers this request.
     if !is_http1 && activity.is_too_old() {
-        activity.end_of_age();
+        activity.announce_end_of_age();
     }
     let answering = shared.stack.clone().call(request);
     let (draining, activity) = (shared.draining.clone(), Arc::clone(activity));
-    let pace = shared.pace.clone();
+    let rate_limit = shared.rate_limit.clone();
     let connections = shared.live.now().limits.max_unverified_per_source;
     async move {
         let mut response = answering.await?;
-        // On HTTP/2 the requests beside this one would go on, and each that waits takes memory: the guard's brake counts them.
-        if is_http1 && response.extensions().get::<Refusal>().is_some() {
-            wait_after_refusal(&pace, &peer, connections).await;
+        // On HTTP/2 the client could send more requests, and each delayed response takes memory. There the guard's throttle counts the requests.
+        if is_http1 && response.extensions().get::<UnverifiedResponse>().is_some() {
+            delay_rejection(&rate_limit, &peer, connections).await;
         }
         let last = match *draining.borrow() {
             true => Some(End::Drain),
@@ -251,17 +254,18 @@ where
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        drop(busy);
+        drop(in_progress);
         Ok(response)
     }
 }
 
-/// Delays a refusal if its source has had too many. The request is on record before that, also if its client leaves meanwhile.
-async fn wait_after_refusal(pace: &Pace, peer: &Peer, connections: usize) {
-    let Owner::Stranger(source) = peer.owner() else {
+/// Delays the response to an unverified request if its source has sent too many. The request is recorded before the delay, even if its client
+/// disconnects during the delay.
+async fn delay_rejection(rate_limit: &RateLimit, peer: &Peer, connections: usize) {
+    let ClientClass::Unknown(source) = peer.client_class() else {
         return;
     };
-    let wait = pace.wait(&source, connections, Instant::now());
+    let wait = rate_limit.wait(&source, connections, Instant::now());
     if !wait.is_zero() {
         sleep(wait).await;
     }

@@ -12,7 +12,7 @@ use prometheus::{IntCounter, IntGauge};
 use tower::{Layer, Service};
 
 use super::authenticate::Authenticated;
-use super::share::{self, Place};
+use super::share::{self, StorePermit};
 use crate::keystore::KeyStore;
 use crate::server::metrics::ServerMetrics;
 use crate::server::response::{Response, ResponseFuture};
@@ -58,7 +58,7 @@ impl AdmitLayer {
 
 /// One request's place; given back when it is dropped.
 struct Permit {
-    _share: Place,
+    _share: StorePermit,
     _in_flight: InFlight,
 }
 

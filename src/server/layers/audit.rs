@@ -23,7 +23,7 @@ use crate::proxy_protocol::VpcEndpointId;
 use crate::server::request::peer::Peer;
 use crate::server::request::record::{Facts, Record};
 use crate::server::response::{self, Response, ResponseFuture};
-use crate::server::unverified::Strangers;
+use crate::server::unverified::UnverifiedLimits;
 use crate::xks::{Fault, FaultKind};
 
 /// How long an answer waits for its line at least, also when the HSM has used the whole of the request's time: a disk that is well needs
@@ -35,7 +35,7 @@ const LEAST_PATIENCE: Duration = Duration::from_millis(50);
 pub(super) struct AuditLayer {
     /// None: it only passes on.
     pub trail: Option<Trail>,
-    pub strangers: Strangers,
+    pub strangers: UnverifiedLimits,
 }
 
 /// Records what the service inside answers.
@@ -75,7 +75,7 @@ where
         let Some(trail) = self.layer.trail.clone() else {
             return self.inner.call(request);
         };
-        let witness = Witness {
+        let witness = Recorder {
             trail,
             strangers: self.layer.strangers.clone(),
             record: request.extensions().get().cloned().unwrap_or_default(),
@@ -92,16 +92,16 @@ where
 }
 
 /// Who sees a request through.
-struct Witness {
+struct Recorder {
     trail: Trail,
-    strangers: Strangers,
+    strangers: UnverifiedLimits,
     record: Record,
     peer: Option<Peer>,
     version: Version,
     started: Instant,
 }
 
-impl Witness {
+impl Recorder {
     /// The answer once it is recorded, or the one that says it could not be.
     async fn see(self, response: Response) -> Response {
         let (calls, entry, deadline) = {

@@ -18,7 +18,7 @@ use hyper::body::Body;
 use prometheus::IntCounter;
 use tower::{Layer, Service};
 
-use super::body::{self, Terms, Unread};
+use super::body::{self, ReadError, ReadLimits};
 use crate::clock::Deadline;
 use crate::ekm::CallCount;
 use crate::keystore::{KeyStore, VpcEndpointMode};
@@ -26,9 +26,9 @@ use crate::policy::Transport;
 use crate::secret::SecretBytes;
 use crate::server::live::{Live, Serving};
 use crate::server::request::peer::Peer;
-use crate::server::request::record::{Checked, Record};
+use crate::server::request::record::{Record, SignatureCheck};
 use crate::server::response::{Response, ResponseFuture};
-use crate::server::unverified::{Budget, Held, Owner};
+use crate::server::unverified::{Budget, ClientClass, HeldBytes};
 use crate::sigv4::{self, Denied, PathForm, Scope, SignedRequest, Verifier};
 use crate::xks::{ExternalKeyId, Fault, FaultKind, Operation, Route};
 
@@ -148,9 +148,9 @@ impl AuthenticateLayer {
     }
 
     /// Room for the request until its signature is verified.
-    fn hold(&self, head: &Parts, max_body: usize) -> Result<Held, Fault> {
+    fn hold(&self, head: &Parts, max_body: usize) -> Result<HeldBytes, Fault> {
         let peer = head.extensions.get::<Peer>();
-        let owner = peer.map_or(Owner::Known, Peer::owner);
+        let owner = peer.map_or(ClientClass::Known, Peer::client_class);
         let held = self.budget.hold(owner, length_of(head), max_body);
         held.ok_or_else(body::no_room)
     }
@@ -175,8 +175,8 @@ impl AuthenticateLayer {
         Err(Fault::because(FaultKind::AuthenticationFailed, reason))
     }
 
-    fn terms(serving: &Serving, head: &Parts, deadline: Deadline) -> Terms {
-        Terms {
+    fn terms(serving: &Serving, head: &Parts, deadline: Deadline) -> ReadLimits {
+        ReadLimits {
             cap: serving.limits.max_body,
             deadline,
             expects_continue: head.headers.contains_key(EXPECT),
@@ -209,10 +209,10 @@ impl AuthenticateLayer {
 }
 
 /// The fault; a client that has gone is on record as one.
-fn fault_of(unread: Unread, record: &Record) -> Fault {
+fn fault_of(unread: ReadError, record: &Record) -> Fault {
     match unread {
-        Unread::Fault(fault) => fault,
-        Unread::Left(fault) => {
+        ReadError::Rejected(fault) => fault,
+        ReadError::Disconnected(fault) => {
             record.facts().has_left = true;
             fault
         }
@@ -253,7 +253,7 @@ fn verify(
     let now = SystemTime::now();
     let started = Instant::now();
     let verified = verifier.verify(&request, now);
-    record.facts().signature = Checked {
+    record.facts().signature = SignatureCheck {
         took: started.elapsed(),
         skew: verified.is_ok().then(|| skew(&head.headers, now)).flatten(),
         denied: verified.as_ref().err().map(Denied::reason),

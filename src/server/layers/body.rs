@@ -17,7 +17,7 @@ use tokio::time::timeout_at;
 
 use crate::clock::Deadline;
 use crate::secret::SecretBytes;
-use crate::server::unverified::Held;
+use crate::server::unverified::HeldBytes;
 use crate::xks::{Fault, FaultKind};
 
 /// How much of a body beyond its cap is read and thrown away before the refusal: a client that is still sending would see a reset
@@ -26,7 +26,7 @@ const DRAINED_BEYOND_CAP: usize = 256 * 1024;
 
 /// How a body is to be read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
+pub(super) struct ReadLimits {
     /// The longest body, in bytes.
     pub cap: usize,
     /// Until when.
@@ -39,14 +39,14 @@ pub(super) struct Terms {
 
 /// Why a body was not read.
 #[derive(Debug)]
-pub(super) enum Unread {
+pub(super) enum ReadError {
     /// It cannot be accepted.
     Fault(Fault),
     /// The client has gone before it had sent all of it: nobody is there for an answer.
     Left(Fault),
 }
 
-impl From<Fault> for Unread {
+impl From<Fault> for ReadError {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
     }
@@ -59,9 +59,9 @@ impl From<Fault> for Unread {
 /// [`FaultKind::UnverifiedOverload`] when `held` cannot grow by it.
 pub(super) async fn read<B>(
     mut body: B,
-    terms: Terms,
-    held: &mut Held,
-) -> Result<SecretBytes, Unread>
+    terms: ReadLimits,
+    held: &mut HeldBytes,
+) -> Result<SecretBytes, ReadError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Error + 'static,
@@ -101,9 +101,9 @@ where
 /// The body; none when it is longer than its cap.
 async fn collect<B>(
     body: &mut B,
-    (terms, announced): (Terms, usize),
-    held: &mut Held,
-) -> Result<Option<SecretBytes>, Unread>
+    (terms, announced): (ReadLimits, usize),
+    held: &mut HeldBytes,
+) -> Result<Option<SecretBytes>, ReadError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Error + 'static,
@@ -124,7 +124,7 @@ where
         bytes.append(&data);
     }
     match terms.is_stream && !body.is_end_stream() {
-        true => Err(Unread::Left(incomplete(
+        true => Err(ReadError::Disconnected(incomplete(
             "the client reset the stream before the end of the body",
         ))),
         false => Ok(Some(bytes)),
@@ -132,11 +132,11 @@ where
 }
 
 /// A stream that has broken off takes no answer. Over HTTP/1.1 a client that has sent a wrong length of a chunk can still read one.
-fn broken_off(error: &(dyn Error + 'static), terms: Terms) -> Unread {
+fn broken_off(error: &(dyn Error + 'static), terms: ReadLimits) -> ReadError {
     let fault = incomplete(format!("the body broke off: {error}"));
     match terms.is_stream || is_end_of_connection(error) {
-        true => Unread::Left(fault),
-        false => Unread::Fault(fault),
+        true => ReadError::Disconnected(fault),
+        false => ReadError::Rejected(fault),
     }
 }
 
@@ -180,7 +180,7 @@ fn incomplete(reason: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
-    use crate::server::unverified::{Budget, Owner, StrangerMetrics};
+    use crate::server::unverified::{Budget, ClientClass, UnverifiedMetrics};
     use http_body_util::Full;
     use hyper::body::Frame;
     use std::convert::Infallible;
@@ -188,9 +188,9 @@ mod tests {
     use std::task::{Context, Poll};
     use std::time::Duration;
 
-    fn terms(cap: usize, patience: Duration) -> Terms {
+    fn terms(cap: usize, patience: Duration) -> ReadLimits {
         let deadline = Deadline::after(patience);
-        Terms {
+        ReadLimits {
             cap,
             deadline,
             expects_continue: false,
@@ -199,15 +199,15 @@ mod tests {
     }
 
     /// Room for a request, of this owner.
-    fn held(max_body: usize) -> Held {
-        let metrics = StrangerMetrics::declare(&Metrics::default()).unwrap();
+    fn held(max_body: usize) -> HeldBytes {
+        let metrics = UnverifiedMetrics::declare(&Metrics::default()).unwrap();
         Budget::new(&metrics)
-            .hold(Owner::Known, 0, max_body)
+            .hold(ClientClass::Known, 0, max_body)
             .unwrap()
     }
 
-    fn kind(unread: &Unread) -> FaultKind {
-        let (Unread::Fault(fault) | Unread::Left(fault)) = unread;
+    fn kind(unread: &ReadError) -> FaultKind {
+        let (ReadError::Rejected(fault) | ReadError::Disconnected(fault)) = unread;
         fault.kind
     }
 
@@ -257,18 +257,21 @@ mod tests {
         )
         .await
         .unwrap_err();
-        assert!(matches!(unread, Unread::Fault(_)), "{unread:?}");
+        assert!(matches!(unread, ReadError::Rejected(_)), "{unread:?}");
         assert_eq!(kind(&unread), FaultKind::BodyIncomplete);
     }
 
     #[tokio::test]
     async fn a_stream_without_its_end_is_one_whose_client_left() {
-        let terms = Terms {
+        let terms = ReadLimits {
             is_stream: true,
             ..terms(10_000, Duration::from_secs(5))
         };
         let unread = read(Unannounced(Some(3)), terms, &mut held(10_000)).await;
-        assert!(matches!(unread, Err(Unread::Left(_))), "{unread:?}");
+        assert!(
+            matches!(unread, Err(ReadError::Disconnected(_))),
+            "{unread:?}"
+        );
         let whole = Full::new(Bytes::from(vec![7; 3_000]));
         assert!(read(whole, terms, &mut held(10_000)).await.is_ok());
     }

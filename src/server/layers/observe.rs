@@ -20,7 +20,7 @@ use crate::server::live::Live;
 use crate::server::metrics::ServerMetrics;
 use crate::server::request::access_log;
 use crate::server::request::peer::Peer;
-use crate::server::request::record::{Facts, Record, Refusal};
+use crate::server::request::record::{Facts, Record, UnverifiedResponse};
 use crate::server::request::trace_context::TraceContext;
 use crate::server::response::{Response, ResponseFuture};
 use crate::server::unverified::{LineBudget, LineKind};
@@ -100,7 +100,7 @@ impl Future for Observed {
         let mut response = ready!(answering.as_mut().poll(context))?;
         entry.status = Some(response.status().as_u16());
         if !entry.record.facts().is_verified() {
-            response.extensions_mut().insert(Refusal);
+            response.extensions_mut().insert(UnverifiedResponse);
         }
         self.0 = None;
         Poll::Ready(Ok(response))

@@ -11,9 +11,9 @@ const GREED: usize = 8;
 
 /// One request's place in its store's share; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place(Arc<AtomicUsize>);
+pub(super) struct StorePermit(Arc<AtomicUsize>);
 
-impl Drop for Place {
+impl Drop for StorePermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
@@ -21,9 +21,9 @@ impl Drop for Place {
 
 /// A place for one more request of the store whose requests `own` counts; none when its share is used up. `inside` requests, this one among
 /// them, are worked on, of at most `max`.
-pub(super) fn take(own: &Arc<AtomicUsize>, inside: usize, max: usize) -> Option<Place> {
+pub(super) fn take(own: &Arc<AtomicUsize>, inside: usize, max: usize) -> Option<StorePermit> {
     let before = own.fetch_add(1, Ordering::AcqRel);
-    let place = Place(Arc::clone(own));
+    let place = StorePermit(Arc::clone(own));
     let free = max.saturating_sub(inside.saturating_sub(1));
     (before < free.saturating_mul(GREED)).then_some(place)
 }

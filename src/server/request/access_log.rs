@@ -94,7 +94,7 @@ pub(in crate::server) fn write(
         _ if sample == Sample::ALL || must_be_told(facts) => {
             write_at!(Level::INFO, facts, status, peer, duration, whole);
         }
-        _ if sample.takes(kms_request_id(facts)) => {
+        _ if sample.includes(kms_request_id(facts)) => {
             let share = Some(sample.share());
             write_at!(Level::INFO, facts, status, peer, duration, share);
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounterVec};
 
-use super::record::{Checked, Facts};
+use super::record::{Facts, SignatureCheck};
 use crate::audit::Outcome;
 use crate::metrics::{Metrics, MetricsError};
 use crate::operations::Cost;
@@ -22,7 +22,7 @@ const STAGES: [&str; 5] = ["authentication", "queue", "device", "audit", "rest"]
 
 /// See the module.
 #[derive(Clone)]
-pub(in crate::server) struct AnswerMetrics {
+pub(in crate::server) struct ResponseMetrics {
     objective: IntCounterVec,
     errors: IntCounterVec,
     denied: IntCounterVec,
@@ -31,7 +31,7 @@ pub(in crate::server) struct AnswerMetrics {
     stages: Arc<[[Histogram; STAGES.len()]; Operation::ALL.len()]>,
 }
 
-impl AnswerMetrics {
+impl ResponseMetrics {
     pub(in crate::server) fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
         let stages = metrics.latency(
             "xks_request_stage_duration_seconds",
@@ -109,7 +109,7 @@ impl AnswerMetrics {
             .inc();
     }
 
-    fn count_signature(&self, store: &str, signature: &Checked) {
+    fn count_signature(&self, store: &str, signature: &SignatureCheck) {
         if let Some(reason) = signature.denied {
             self.denied.with_label_values(&[store, reason]).inc();
         }
@@ -152,8 +152,8 @@ mod tests {
 
     fn counted_facts(facts: &Facts, millis: u64) -> String {
         let metrics = Metrics::default();
-        let answers = AnswerMetrics::declare(&metrics).unwrap();
-        answers.count(facts, Duration::from_millis(millis));
+        let responses = ResponseMetrics::declare(&metrics).unwrap();
+        responses.count(facts, Duration::from_millis(millis));
         String::from_utf8(metrics.render().unwrap()).unwrap()
     }
 

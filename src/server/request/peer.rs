@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::connections::{ClientCertificate, Handle, Source, Standing};
 use crate::policy::Transport;
 use crate::proxy_protocol::{Proxied, VpcEndpointId};
-use crate::server::unverified::Owner;
+use crate::server::unverified::ClientClass;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug)]
@@ -45,11 +45,11 @@ impl Peer {
     }
 
     /// Against which budget its requests count until their signature is verified.
-    pub(in crate::server) fn owner(&self) -> Owner {
+    pub(in crate::server) fn client_class(&self) -> ClientClass {
         match self.connection.standing() {
-            Standing::Verified => Owner::Verified,
-            Standing::Known => Owner::Known,
-            Standing::Unknown => Owner::Stranger(self.source.clone()),
+            Standing::Verified => ClientClass::Verified,
+            Standing::Known => ClientClass::Known,
+            Standing::Unknown => ClientClass::Unknown(self.source.clone()),
         }
     }
 

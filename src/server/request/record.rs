@@ -30,7 +30,7 @@ pub(in crate::server) struct Facts {
     /// The length of the request's body, once it was read.
     pub request_bytes: Option<u64>,
     pub trace: Option<TraceContext>,
-    pub signature: Checked,
+    pub signature: SignatureCheck,
     /// Until when somebody waits for the answer.
     pub deadline: Option<Deadline>,
     /// The HSM calls that the request causes.
@@ -64,11 +64,11 @@ impl Facts {
 
 /// Marks the answer to a request whose signature was not verified, in the extensions of the answer.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::server) struct Refusal;
+pub(in crate::server) struct UnverifiedResponse;
 
 /// What came of the check of a request's signature, for the metrics.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Checked {
+pub(in crate::server) struct SignatureCheck {
     /// How long it took.
     pub took: Duration,
     /// Our clock less the caller's, in seconds; of verified requests only.

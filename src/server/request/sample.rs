@@ -23,15 +23,15 @@ impl Sample {
     }
 
     /// Whether the request with this id has a line. One without an id has: nothing could choose it anywhere else.
-    pub(in crate::server) fn takes(self, kms_request_id: Option<&str>) -> bool {
-        let place = kms_request_id.map_or(0.0, place);
-        self == Self::ALL || (self.0 > 0.0 && place < self.0)
+    pub(in crate::server) fn includes(self, kms_request_id: Option<&str>) -> bool {
+        let position = kms_request_id.map_or(0.0, position);
+        self == Self::ALL || (self.0 > 0.0 && position < self.0)
     }
 }
 
 /// Where an id stands among all of them: evenly spread from 0 to 1 (excluded). FNV-1a, and the last step of MurmurHash3 because FNV's high
 /// bits differ too little. Not secret: KMS chooses the ids, and a choice that could be foreseen harms nobody.
-fn place(id: &str) -> f64 {
+fn position(id: &str) -> f64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     let mut hash = id.bytes().fold(0xcbf2_9ce4_8422_2325, step);
     for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
@@ -50,7 +50,7 @@ mod tests {
     fn taken(share: f64) -> Vec<String> {
         let sample = Sample::new(share).unwrap();
         let ids = (0..100_000_u64).map(|n| format!("4112f4d6-db54-4af4-ae30-c55a22{n:06}"));
-        ids.filter(|id| sample.takes(Some(id))).collect()
+        ids.filter(|id| sample.includes(Some(id))).collect()
     }
 
     #[test]
@@ -76,14 +76,14 @@ mod tests {
         for wrong in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
             assert_eq!(Sample::new(wrong), None);
         }
-        assert!(Sample::new(0.5).unwrap().takes(None));
-        assert!(!Sample::new(0.0).unwrap().takes(None));
+        assert!(Sample::new(0.5).unwrap().includes(None));
+        assert!(!Sample::new(0.0).unwrap().includes(None));
     }
 
     #[test]
     fn the_choice_is_the_same_in_every_build() {
         // Proxies of one fleet may be of different versions.
         let id = "4112f4d6-db54-4af4-ae30-c55a22a8dfae";
-        assert_eq!((place(id) * 1_000_000.0) as u64, 479_172);
+        assert_eq!((position(id) * 1_000_000.0) as u64, 479_172);
     }
 }

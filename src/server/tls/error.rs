@@ -1,25 +1,25 @@
-//! What the settings of TLS tell: what is wrong with them, and when certificates end.
+//! The errors of the TLS settings, and the expiry of their certificates.
 
 use thiserror::Error;
 
-/// An error in certificates or keys, in words for an operator. Never holds key material.
+/// An error in certificates or keys, as a text for the operator. It never contains key material.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TlsError {
-    /// The server's certificate chain.
+    /// The server's certificate chain is wrong.
     #[error("{0}")]
     Certificate(String),
-    /// The server's private key.
+    /// The server's private key is wrong.
     #[error("{0}")]
     PrivateKey(String),
-    /// Each of the two can be used, but not together.
+    /// The private key is not that of the certificate.
     #[error("is not the key of the certificate")]
     KeyMismatch,
-    /// The client CA.
+    /// The client CA is wrong.
     #[error("{0}")]
     ClientCa(String),
 }
 
-/// When a certificate ends.
+/// The end of a certificate's validity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateExpiry {
     /// `server` or `client_ca`.

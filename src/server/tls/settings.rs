@@ -1,4 +1,5 @@
-//! TLS (XKS API, "Transport"): 1.2 and 1.3, the four suites that KMS offers, the post-quantum hybrid key exchange first, and mTLS.
+//! The TLS settings (XKS API, "Transport"): versions 1.2 and 1.3, the four cipher suites that KMS offers, the post-quantum hybrid key exchange first,
+//! and mTLS.
 
 use std::sync::Arc;
 
@@ -13,38 +14,38 @@ use crate::server::tls::certificate::identity::ServerIdentity;
 use crate::server::tls::client_auth::settings::{ClientAuth, ClientAuthMode};
 use crate::server::tls::client_auth::verifier::{ClientHandshake, ClientRules};
 
-/// Everything that TLS needs, checked.
+/// Certificate, key and client authentication of the server, all checked.
 #[derive(Clone)]
 pub struct TlsSettings {
     clients: Clients,
     /// The server's certificate and key.
     pub identity: ServerIdentity,
-    /// The mode, and a digest of CA and subjects, to detect a change; `None` without client authentication.
+    /// The mode, and a digest of CAs and subjects, to detect a change; `None` without client authentication.
     client_auth: Option<(ClientAuthMode, [u8; 32])>,
-    /// When the server's certificate and the client CAs end (of several CAs, the earliest).
+    /// The expiry of the server's certificate and of the client CAs. Of several CAs it is the earliest.
     pub expiries: Vec<CertificateExpiry>,
 }
 
-/// What clients are asked for.
+/// Whether clients authenticate with a certificate.
 #[derive(Clone)]
 enum Clients {
-    /// Nothing: all connections share one configuration.
+    /// No certificate is requested: all connections share one configuration.
     Anonymous(Arc<ServerConfig>),
-    /// A certificate.
-    Asked(Arc<Asked>),
+    /// A certificate is requested from each client.
+    Authenticated(Arc<ClientAuthTemplate>),
 }
 
-/// What the configuration of a connection is made of whose client is asked for a certificate.
-struct Asked {
+/// The parts of the configuration that all connections with client authentication share.
+struct ClientAuthTemplate {
     builder: ConfigBuilder<ServerConfig, WantsVerifier>,
     identity: Arc<SingleCertAndKey>,
     rules: Arc<ClientRules>,
 }
 
-/// TLS of one connection that begins.
+/// The TLS configuration of one new connection.
 pub(in crate::server) struct Session {
     pub config: Arc<ServerConfig>,
-    /// None if the client is not asked for a certificate.
+    /// `None` if no client certificate is requested.
     pub client: Option<Arc<ClientHandshake>>,
 }
 
@@ -57,7 +58,7 @@ impl std::fmt::Debug for TlsSettings {
 }
 
 impl TlsSettings {
-    /// A server with this identity, which accepts these clients (all, if none are given).
+    /// Creates the settings of a server with this identity. Without `client_auth` it requests no client certificates.
     ///
     /// # Errors
     /// [`TlsError::ClientCa`] when no client CA can be used.
@@ -70,35 +71,35 @@ impl TlsSettings {
             unix_seconds: identity.not_after(),
         }];
         expiries.extend(client_auth.as_ref().and_then(|auth| auth.expiry.clone()));
-        let told_by = client_auth.as_ref().map(|auth| (auth.mode, auth.made_of));
+        let summary = client_auth.as_ref().map(|auth| (auth.mode, auth.digest));
         Ok(Self {
             clients: Clients::new(&identity, client_auth)?,
             identity,
-            client_auth: told_by,
+            client_auth: summary,
             expiries,
         })
     }
 
-    /// The mode of client authentication; none if clients are not asked for a certificate.
+    /// Returns the mode of client authentication; `None` if no client certificate is requested.
     pub fn client_auth_mode(&self) -> Option<ClientAuthMode> {
         self.client_auth.map(|(mode, _)| mode)
     }
 
-    /// Begins TLS of one connection.
+    /// Returns the TLS configuration of a new connection.
     pub(in crate::server) fn session(&self) -> Session {
         match &self.clients {
             Clients::Anonymous(config) => Session {
                 config: Arc::clone(config),
                 client: None,
             },
-            Clients::Asked(asked) => asked.session(),
+            Clients::Authenticated(template) => template.session(),
         }
     }
 
-    /// The same from PEM, see [`ServerIdentity::from_pem`].
+    /// Creates the settings from PEM, see [`ServerIdentity::from_pem`] and [`Self::new`].
     ///
     /// # Errors
-    /// [`TlsError`]: which of the three is wrong, and how.
+    /// [`TlsError`] when certificate, key or client CA is wrong.
     pub fn from_pem(
         certificate: &[u8],
         private_key: &[u8],
@@ -110,15 +111,15 @@ impl TlsSettings {
         )
     }
 
-    /// What is another than in `former`, by the names of the configuration.
-    pub fn changes_since(&self, former: &Self) -> Vec<&'static str> {
-        let (new, old) = (&self.identity, &former.identity);
+    /// Returns the names of the configuration sections that differ from those of `previous`.
+    pub fn changes_since(&self, previous: &Self) -> Vec<&'static str> {
+        let (new, old) = (&self.identity, &previous.identity);
         let parts = [
             ("certificate", new.certificate != old.certificate),
             ("private_key", new.private_key != old.private_key),
-            ("client_auth", self.client_auth != former.client_auth),
+            ("client_auth", self.client_auth != previous.client_auth),
         ];
-        let changed = parts.into_iter().filter(|(_, is_another)| *is_another);
+        let changed = parts.into_iter().filter(|(_, differs)| *differs);
         changed.map(|(name, _)| name).collect()
     }
 }
@@ -139,7 +140,7 @@ impl Clients {
             return Err(TlsError::ClientCa("no client CA is usable".into()));
         }
         let rules = ClientRules::new(auth.mode, &auth.roots, auth.subjects, algorithms);
-        Ok(Self::Asked(Arc::new(Asked {
+        Ok(Self::Authenticated(Arc::new(ClientAuthTemplate {
             builder,
             identity,
             rules: Arc::new(rules),
@@ -147,15 +148,15 @@ impl Clients {
     }
 }
 
-impl Asked {
-    /// A configuration for one connection: rustls has no other way to know whose certificate is verified.
+impl ClientAuthTemplate {
+    /// Creates a configuration for one connection. rustls tells its verifier nothing about the connection, so each connection needs its own verifier.
     fn session(&self) -> Session {
         let client = Arc::new(ClientHandshake::new(Arc::clone(&self.rules)));
         let builder = self.builder.clone();
         let builder = builder.with_client_cert_verifier(Arc::clone(&client) as _);
         let mut config =
             with_protocols(builder.with_cert_resolver(Arc::clone(&self.identity) as _));
-        // A resumed session would skip the client's certificate: each connection shows it again.
+        // A resumed session would skip the check of the client certificate, so sessions are not resumed.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Session {
@@ -170,7 +171,7 @@ fn with_protocols(mut config: ServerConfig) -> ServerConfig {
     config
 }
 
-/// aws-lc-rs with KMS's four suites only; its key exchange groups start with X25519MLKEM768.
+/// Returns the provider of aws-lc-rs with KMS's four cipher suites only. Its first key exchange group is X25519MLKEM768.
 fn provider() -> CryptoProvider {
     CryptoProvider {
         cipher_suites: vec![
@@ -208,26 +209,26 @@ mod tests {
     }
 
     #[test]
-    fn faults_say_which_file_is_wrong() {
+    fn errors_name_the_wrong_file() {
         let (certificate, key) = pair();
         let (_, other_key) = pair();
-        let made =
+        let parsed =
             |c: &str, k: &str| TlsSettings::from_pem(c.as_bytes(), k.as_bytes(), None).map(drop);
-        assert_eq!(made(&certificate, &key), Ok(()));
-        assert!(matches!(made("", &key), Err(TlsError::Certificate(_))));
+        assert_eq!(parsed(&certificate, &key), Ok(()));
+        assert!(matches!(parsed("", &key), Err(TlsError::Certificate(_))));
         assert!(matches!(
-            made(
+            parsed(
                 "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
                 &key
             ),
             Err(TlsError::Certificate(_))
         ));
         assert!(matches!(
-            made(&certificate, ""),
+            parsed(&certificate, ""),
             Err(TlsError::PrivateKey(_))
         ));
         assert!(matches!(
-            made(&certificate, &other_key),
+            parsed(&certificate, &other_key),
             Err(TlsError::KeyMismatch)
         ));
         assert!(matches!(
@@ -239,32 +240,32 @@ mod tests {
     #[test]
     fn changes_are_named() {
         let ((certificate, key), (other, other_key)) = (pair(), pair());
-        let made = |certificate: &str, key: &str, auth| {
+        let settings = |certificate: &str, key: &str, auth| {
             TlsSettings::from_pem(certificate.as_bytes(), key.as_bytes(), auth).unwrap()
         };
         let auth = |subject: &str| Some(ClientAuth::amazon(vec![subject.into()]));
-        let plain = made(&certificate, &key, None);
+        let plain = settings(&certificate, &key, None);
         assert!(
             plain
-                .changes_since(&made(&certificate, &key, None))
+                .changes_since(&settings(&certificate, &key, None))
                 .is_empty()
         );
-        let renewed = made(&other, &other_key, None);
+        let renewed = settings(&other, &other_key, None);
         assert_eq!(
             renewed.changes_since(&plain),
             ["certificate", "private_key"]
         );
-        let mutual = made(&certificate, &key, auth("a"));
+        let mutual = settings(&certificate, &key, auth("a"));
         assert_eq!(mutual.changes_since(&plain), ["client_auth"]);
-        let another = made(&certificate, &key, auth("b"));
-        assert_eq!(another.changes_since(&mutual), ["client_auth"]);
+        let other_subject = settings(&certificate, &key, auth("b"));
+        assert_eq!(other_subject.changes_since(&mutual), ["client_auth"]);
         let optional = auth("a").map(|auth| auth.in_mode(ClientAuthMode::Optional));
-        let optional = made(&certificate, &key, optional);
+        let optional = settings(&certificate, &key, optional);
         assert_eq!(optional.changes_since(&mutual), ["client_auth"]);
     }
 
     #[test]
-    fn the_expiry_is_known() {
+    fn the_settings_have_the_expiry_of_the_certificate() {
         let (certificate, key) = pair();
         let settings = TlsSettings::from_pem(certificate.as_bytes(), key.as_bytes(), None).unwrap();
         assert!(settings.expiries[0].unix_seconds > 1_700_000_000);

@@ -1,41 +1,40 @@
-//! How many bytes requests may hold until their signature is verified: heads, bodies as far as they are announced or have come, and what the
-//! proxy needs beside them.
+//! The memory that requests may hold until their signature is verified: heads, bodies as far as they are announced or have arrived, and overhead.
 //!
-//! Connections that have carried a verified request have a budget of their own, so that no other client can use it up. On all other connections
-//! a source may hold as many bytes as it leaves free: one alone has at most half of the budget, 200 that flood leave 1/201 of it, at the default
-//! limits 40 KiB, which is enough for a request of KMS's. Nobody has to be told how many sources there are. A known or shared source may hold
-//! whatever is free: behind a load balancer all of KMS comes from a few addresses.
+//! Connections that have carried a verified request have a separate budget, which no other client can use up. On all other connections, a source may
+//! hold as many bytes as it leaves free. So a single source has at most half of the budget. 200 sources that flood the proxy leave 1/201 of it free:
+//! 40 KiB at the default limits, which is enough for a request of KMS. The rule needs no configured number of sources. A known or shared source may
+//! hold all free bytes, because behind a load balancer all requests of KMS come from a few addresses.
 //!
 //! # Invariants
-//! - No more than the two budgets is held, whatever is sent from wherever.
-//! - What is held is given back when its [`Held`] is dropped, also when the client disconnects.
+//! - Requests never hold more than the two budgets.
+//! - The bytes are released when the [`HeldBytes`] is dropped, also when the client disconnects.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use prometheus::{IntCounter, IntGauge};
 
-use super::metrics::StrangerMetrics;
+use super::metrics::UnverifiedMetrics;
 use crate::connections::Source;
 use crate::sync::poisoned;
 
-/// What one request needs beside its head and its body: its task and its HTTP/2 stream, in bytes; rounded up.
+/// The memory that one request needs in addition to head and body, for its task and its HTTP/2 stream, in bytes; rounded up.
 const OVERHEAD: usize = 4 * 1024;
 
-/// On verified connections, in bytes: as many bodies of the default `max_body` as there are requests in flight by default.
+/// The budget of verified connections in bytes: the default `max_body` times the default `max_in_flight`.
 const VERIFIED: usize = 32 * 1024 * 1024;
 
-/// On all other connections together, in bytes: a quarter of that. A first request of KMS needs about 10 KiB for a few milliseconds.
+/// The budget of all other connections together in bytes: a quarter of [`VERIFIED`]. A first request of KMS needs about 10 KiB for a few milliseconds.
 const UNVERIFIED: usize = 8 * 1024 * 1024;
 
 /// The longest head that the server reads, in bytes.
 const LONGEST_HEAD: usize = 64 * 1024;
 
-/// So many bodies of the longest length fit at least, whatever `max_body` is.
+/// The number of bodies of the length `max_body` that always fit into a budget.
 const LONGEST_BODIES: usize = 4;
 
-/// How well clients are known, as the metrics call it.
-const STANDINGS: [&str; 3] = ["verified", "known", "unknown"];
+/// The values of the metric label `client`.
+const CLASSES: [&str; 3] = ["verified", "known", "unknown"];
 
 /// Both budgets. Clones share them.
 #[derive(Clone)]
@@ -43,59 +42,59 @@ pub(in crate::server) struct Budget(Arc<Inner>);
 
 struct Inner {
     unverified: Mutex<Unverified>,
-    /// By [`STANDINGS`]; of verified connections, it is the budget itself.
+    /// By [`CLASSES`]. The gauge of verified connections is also their budget's state.
     held: [IntGauge; 3],
     requests: [IntGauge; 3],
     refused: [IntCounter; 3],
 }
 
-/// What is held on connections that have not carried a verified request.
+/// The bytes that are held on connections that have not carried a verified request.
 #[derive(Default)]
 struct Unverified {
     held: usize,
-    /// Of strangers by source; only those that hold something.
+    /// The bytes of each unknown source that holds any.
     by_source: HashMap<Source, usize>,
 }
 
-/// Against which budget a request counts.
+/// The class of a client. It selects the budget against which its requests count.
 #[derive(Clone, Debug)]
-pub(in crate::server) enum Owner {
-    /// A connection that has carried a verified request.
+pub(in crate::server) enum ClientClass {
+    /// The connection has carried a verified request.
     Verified,
-    /// Another one, from a source that is known or shared.
+    /// The connection has not, but its source is known or shared.
     Known,
-    /// Any other.
-    Stranger(Source),
+    /// The connection has not, and its source is neither known nor shared.
+    Unknown(Source),
 }
 
-/// Bytes that a request holds; given back when this is dropped.
-pub(in crate::server) struct Held {
+/// The bytes that a request holds; released when this is dropped.
+pub(in crate::server) struct HeldBytes {
     budget: Budget,
-    owner: Owner,
+    class: ClientClass,
     bytes: usize,
     max_body: usize,
 }
 
 impl Budget {
-    pub(in crate::server) fn new(metrics: &StrangerMetrics) -> Self {
+    pub(in crate::server) fn new(metrics: &UnverifiedMetrics) -> Self {
         Self(Arc::new(Inner {
             unverified: Mutex::default(),
-            held: STANDINGS.map(|client| metrics.held.with_label_values(&[client])),
-            requests: STANDINGS.map(|client| metrics.requests.with_label_values(&[client])),
-            refused: STANDINGS.map(|client| metrics.refused.with_label_values(&[client])),
+            held: CLASSES.map(|client| metrics.held.with_label_values(&[client])),
+            requests: CLASSES.map(|client| metrics.requests.with_label_values(&[client])),
+            refused: CLASSES.map(|client| metrics.refused.with_label_values(&[client])),
         }))
     }
 
-    /// Room for a request with a head of so many bytes, whose body may have `max_body`; none when the budget is used up.
+    /// Takes bytes from the budget for a request with a head of `head` bytes and a body of at most `max_body` bytes. `None` when the budget is used up.
     pub(in crate::server) fn hold(
         &self,
-        owner: Owner,
+        class: ClientClass,
         head: usize,
         max_body: usize,
-    ) -> Option<Held> {
-        let mut held = Held {
+    ) -> Option<HeldBytes> {
+        let mut held = HeldBytes {
             budget: self.clone(),
-            owner,
+            class,
             bytes: 0,
             max_body,
         };
@@ -110,56 +109,56 @@ impl Budget {
 }
 
 impl Unverified {
-    /// Takes bytes for a source; none: for one that counts against the whole only. Returns whether there was room.
+    /// Takes `bytes` for a source and returns true, if enough are free. Without a source, only the total limit applies.
     fn take(&mut self, source: Option<&Source>, bytes: usize, limit: usize) -> bool {
         let left = limit.saturating_sub(self.held).checked_sub(bytes);
         let Some(source) = source else {
             self.held += left.map_or(0, |_| bytes);
             return left.is_some();
         };
-        let own = self.by_source.get(source).copied().unwrap_or(0) + bytes;
-        let has_room = left.is_some_and(|left| own <= left);
-        if has_room {
+        let of_source = self.by_source.get(source).copied().unwrap_or(0) + bytes;
+        let fits = left.is_some_and(|left| of_source <= left);
+        if fits {
             self.held += bytes;
-            self.by_source.insert(source.clone(), own);
+            self.by_source.insert(source.clone(), of_source);
         }
-        has_room
+        fits
     }
 
-    fn give_back(&mut self, source: Option<&Source>, bytes: usize) {
+    fn release(&mut self, source: Option<&Source>, bytes: usize) {
         self.held = self.held.saturating_sub(bytes);
         let Some(source) = source else {
             return;
         };
-        let own = self.by_source.get(source).copied().unwrap_or(0);
-        match own.saturating_sub(bytes) {
+        let of_source = self.by_source.get(source).copied().unwrap_or(0);
+        match of_source.saturating_sub(bytes) {
             0 => drop(self.by_source.remove(source)),
             left => drop(self.by_source.insert(source.clone(), left)),
         }
     }
 }
 
-impl Held {
-    /// Takes so many bytes more; returns whether there was room for them. If not, the refusal is counted.
-    #[must_use = "without room nothing may be kept"]
+impl HeldBytes {
+    /// Takes `more` bytes and returns true, if the budget allows. Otherwise counts the rejection.
+    #[must_use = "bytes that do not fit must not be kept"]
     pub(in crate::server) fn grow(&mut self, more: usize) -> bool {
         let gauge = self.metric(&self.budget.0.held);
         gauge.add(signed(more));
-        let has_room = match &self.owner {
-            Owner::Verified => gauge.get() <= signed(VERIFIED.max(self.longest_bodies())),
-            Owner::Known | Owner::Stranger(_) => {
+        let fits = match &self.class {
+            ClientClass::Verified => gauge.get() <= signed(VERIFIED.max(self.longest_bodies())),
+            ClientClass::Known | ClientClass::Unknown(_) => {
                 let limit = UNVERIFIED.max(self.longest_bodies());
                 self.budget.unverified().take(self.source(), more, limit)
             }
         };
-        match has_room {
+        match fits {
             true => self.bytes += more,
             false => {
                 gauge.sub(signed(more));
                 self.metric(&self.budget.0.refused).inc();
             }
         }
-        has_room
+        fits
     }
 
     #[cfg(test)]
@@ -168,35 +167,35 @@ impl Held {
     }
 
     fn source(&self) -> Option<&Source> {
-        match &self.owner {
-            Owner::Verified | Owner::Known => None,
-            Owner::Stranger(source) => Some(source),
+        match &self.class {
+            ClientClass::Verified | ClientClass::Known => None,
+            ClientClass::Unknown(source) => Some(source),
         }
     }
 
-    /// The metric of the client's standing.
+    /// Returns the metric of the client's class.
     fn metric<'a, T>(&self, [verified, known, unknown]: &'a [T; 3]) -> &'a T {
-        match self.owner {
-            Owner::Verified => verified,
-            Owner::Known => known,
-            Owner::Stranger(_) => unknown,
+        match self.class {
+            ClientClass::Verified => verified,
+            ClientClass::Known => known,
+            ClientClass::Unknown(_) => unknown,
         }
     }
 
-    /// What the budget must be for one source to have so many of the longest bodies: half of it is that source's.
+    /// Returns the budget in which one source can hold [`LONGEST_BODIES`] bodies of the length `max_body`. A source has at most half of the budget.
     fn longest_bodies(&self) -> usize {
         let request = self.max_body.saturating_add(LONGEST_HEAD + OVERHEAD);
         request.saturating_mul(2 * LONGEST_BODIES)
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldBytes {
     fn drop(&mut self) {
         self.metric(&self.budget.0.requests).dec();
         self.metric(&self.budget.0.held).sub(signed(self.bytes));
-        if !matches!(self.owner, Owner::Verified) {
+        if !matches!(self.class, ClientClass::Verified) {
             let mut unverified = self.budget.unverified();
-            unverified.give_back(self.source(), self.bytes);
+            unverified.release(self.source(), self.bytes);
         }
     }
 }
@@ -214,53 +213,53 @@ mod tests {
     const MAX_BODY: usize = 64 * 1024;
 
     fn budget() -> Budget {
-        Budget::new(&StrangerMetrics::declare(&Metrics::default()).unwrap())
+        Budget::new(&UnverifiedMetrics::declare(&Metrics::default()).unwrap())
     }
 
-    fn stranger(n: u32) -> Owner {
-        Owner::Stranger(Source::from(IpAddr::from(n.to_be_bytes())))
+    fn unknown(n: u32) -> ClientClass {
+        ClientClass::Unknown(Source::from(IpAddr::from(n.to_be_bytes())))
     }
 
-    /// A request with a body of this length.
-    fn request(budget: &Budget, owner: Owner, body: usize) -> Option<Held> {
-        let mut held = budget.hold(owner, 500, MAX_BODY)?;
+    /// Takes bytes for a request with a body of this length.
+    fn request(budget: &Budget, class: ClientClass, body: usize) -> Option<HeldBytes> {
+        let mut held = budget.hold(class, 500, MAX_BODY)?;
         held.grow(body).then_some(held)
     }
 
-    /// As many of the longest requests as there is room for, from each of these sources in turn.
-    fn flood(budget: &Budget, sources: u32) -> Vec<Held> {
+    /// Sends the longest requests from each of these sources in turn, until no request fits. Returns the bytes that they hold.
+    fn flood(budget: &Budget, sources: u32) -> Vec<HeldBytes> {
         let mut held = Vec::new();
         loop {
             let before = held.len();
-            held.extend((0..sources).filter_map(|n| request(budget, stranger(n), MAX_BODY)));
+            held.extend((0..sources).filter_map(|n| request(budget, unknown(n), MAX_BODY)));
             if held.len() == before {
                 return held;
             }
         }
     }
 
-    fn held_by_all(budget: &Budget) -> i64 {
+    fn total_held(budget: &Budget) -> i64 {
         budget.0.held.iter().map(IntGauge::get).sum()
     }
 
     #[test]
-    fn strangers_never_hold_more_than_their_budget_and_leave_room_for_a_newcomer() {
+    fn unknown_sources_keep_within_their_budget_and_leave_bytes_for_a_new_source() {
         for sources in [1, 2, 8, 100, 200] {
             let budget = budget();
             let held = flood(&budget, sources);
             assert!(budget.unverified().held <= UNVERIFIED);
-            let newcomer = request(&budget, stranger(1_000), 8 * 1024);
+            let newcomer = request(&budget, unknown(1_000), 8 * 1024);
             assert!(newcomer.is_some(), "beside {sources} sources");
             drop((held, newcomer));
             assert_eq!(budget.unverified().held, 0);
             assert!(budget.unverified().by_source.is_empty());
-            assert_eq!(held_by_all(&budget), 0);
+            assert_eq!(total_held(&budget), 0);
             assert!(budget.0.requests.iter().all(|requests| requests.get() == 0));
         }
     }
 
     #[test]
-    fn one_source_has_half_of_what_strangers_have() {
+    fn one_unknown_source_holds_at_most_half_of_the_budget() {
         let budget = budget();
         let held: usize = flood(&budget, 1).iter().map(|held| held.bytes).sum();
         assert!((UNVERIFIED / 2 - 2 * MAX_BODY..=UNVERIFIED / 2).contains(&held));
@@ -268,29 +267,29 @@ mod tests {
     }
 
     #[test]
-    fn a_known_source_may_hold_all_that_strangers_leave_free() {
+    fn a_known_source_may_hold_all_free_bytes() {
         let budget = budget();
-        let strangers = flood(&budget, 1);
+        let unknown = flood(&budget, 1);
         let known: Vec<_> =
-            std::iter::from_fn(|| request(&budget, Owner::Known, MAX_BODY)).collect();
+            std::iter::from_fn(|| request(&budget, ClientClass::Known, MAX_BODY)).collect();
         let held = budget.unverified().held;
         assert!(
             (UNVERIFIED - 2 * MAX_BODY..=UNVERIFIED).contains(&held),
             "{held}"
         );
         assert!(known.len() > 50, "{}", known.len());
-        drop((strangers, known));
-        assert_eq!((budget.unverified().held, held_by_all(&budget)), (0, 0));
+        drop((unknown, known));
+        assert_eq!((budget.unverified().held, total_held(&budget)), (0, 0));
     }
 
     #[test]
-    fn nobody_takes_anything_from_verified_connections() {
+    fn other_connections_do_not_use_up_the_budget_of_verified_ones() {
         let budget = budget();
         let others = (
             flood(&budget, 200),
-            std::iter::from_fn(|| request(&budget, Owner::Known, 0)).collect::<Vec<_>>(),
+            std::iter::from_fn(|| request(&budget, ClientClass::Known, 0)).collect::<Vec<_>>(),
         );
-        let verified = std::iter::from_fn(|| request(&budget, Owner::Verified, MAX_BODY));
+        let verified = std::iter::from_fn(|| request(&budget, ClientClass::Verified, MAX_BODY));
         let verified: Vec<_> = verified.collect();
         let held: usize = verified.iter().map(|held| held.bytes).sum();
         assert!(
@@ -298,31 +297,31 @@ mod tests {
             "{held}"
         );
         drop((verified, others));
-        assert_eq!(held_by_all(&budget), 0);
+        assert_eq!(total_held(&budget), 0);
     }
 
     #[test]
-    fn what_is_refused_holds_nothing() {
+    fn a_rejected_request_holds_no_more_bytes() {
         let budget = budget();
-        let mut held = budget.hold(stranger(1), 500, MAX_BODY).unwrap();
+        let mut held = budget.hold(unknown(1), 500, MAX_BODY).unwrap();
         assert!(!held.grow(UNVERIFIED));
         assert_eq!(budget.unverified().held, 500 + OVERHEAD);
         drop(held);
-        assert_eq!((budget.unverified().held, held_by_all(&budget)), (0, 0));
+        assert_eq!((budget.unverified().held, total_held(&budget)), (0, 0));
     }
 
     #[test]
-    fn the_longest_bodies_fit_whatever_their_length_is() {
+    fn four_of_the_longest_bodies_fit_for_any_max_body() {
         let budget = budget();
         let longest = 16 << 20;
-        for owner in [Owner::Verified, stranger(1)] {
+        for class in [ClientClass::Verified, unknown(1)] {
             let held: Vec<_> = (0..LONGEST_BODIES)
                 .map(|_| {
-                    let mut held = budget.hold(owner.clone(), 500, longest)?;
+                    let mut held = budget.hold(class.clone(), 500, longest)?;
                     held.grow(longest).then_some(held)
                 })
                 .collect();
-            assert!(held.iter().all(Option::is_some), "{owner:?}");
+            assert!(held.iter().all(Option::is_some), "{class:?}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Failed authentications by source: the first of a source is recorded at once, those that follow as a number per source and period.
+//! Failed authentications by source: the first one of a source gets its own line, the others are counted per source and period.
 //!
 //! # Invariants
-//! - The memory is bounded, however many sources there are: the oldest source makes room for a new one.
-//! - No failure is left out of the numbers: those of a source that made room count as `other`.
+//! - The memory is bounded for any number of sources: a new source evicts the oldest one.
+//! - Every failure is counted. The failures of evicted sources count as `other`.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,69 +11,69 @@ use std::time::{Duration, Instant};
 use crate::connections::Source;
 use crate::sync::poisoned;
 
-/// The time that one aggregate line of a source stands for.
+/// The time that one aggregate line covers.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// So many sources are counted one by one: more than an operator reads, and less than 1 MiB.
+/// The maximum number of sources that are counted individually: more than an operator reads, and less than 1 MiB.
 const MAX_SOURCES: usize = 4_096;
 
-/// The failures that have no line yet; clones share them.
+/// The failures without a line so far; clones share them.
 #[derive(Clone, Default)]
 pub(in crate::server) struct Failures(Arc<Mutex<Table>>);
 
 #[derive(Default)]
 struct Table {
     counts: HashMap<Source, u64>,
-    /// Every source of the table once, with the moment when its period began: the oldest first.
+    /// Each source of the table with the start of its period, the oldest first.
     periods: VecDeque<(Source, Instant)>,
     other: u64,
-    /// When the last line for others was due.
+    /// When the last line for `other` was due.
     other_since: Option<Instant>,
 }
 
-/// How a failure is recorded.
+/// The line that records a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum Told {
-    /// By a line of its own, now.
-    AtOnce,
-    /// By the number in a later line.
-    Later,
+pub(in crate::server) enum FailureLine {
+    /// The failure gets its own line, now.
+    Own,
+    /// A later aggregate line counts the failure.
+    Aggregate,
 }
 
-/// What aggregate lines are to be written.
+/// The aggregate lines that are due.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Due {
     pub sources: Vec<(Source, u64)>,
-    /// Failures of sources that the table has evicted.
+    /// The number of failures of evicted sources.
     pub other: u64,
     pub is_other_due: bool,
 }
 
 impl Failures {
-    /// Counts a failure of this source. One of a source that is not in the table has a line of its own, if it `can_be_told`.
+    /// Counts a failure of this source. The first failure of a source gets its own line if `can_have_line` returns true.
     pub(super) fn note(
         &self,
         source: &Source,
         now: Instant,
-        can_be_told: impl FnOnce() -> bool,
-    ) -> Told {
+        can_have_line: impl FnOnce() -> bool,
+    ) -> FailureLine {
         let mut table = self.table();
         if let Some(count) = table.counts.get_mut(source) {
             *count += 1;
-            return Told::Later;
+            return FailureLine::Aggregate;
         }
         if table.periods.len() >= MAX_SOURCES {
             table.evict();
         }
-        let told = can_be_told();
-        table.insert(source.clone(), u64::from(!told), now);
-        match told {
-            true => Told::AtOnce,
-            false => Told::Later,
+        let has_line = can_have_line();
+        table.insert(source.clone(), u64::from(!has_line), now);
+        match has_line {
+            true => FailureLine::Own,
+            false => FailureLine::Aggregate,
         }
     }
 
-    /// Takes the numbers whose period is over. A source without a failure in its period leaves the table.
+    /// Takes the counts whose period is over. A source without a failure in its period leaves the table.
     pub(super) fn take_due(&self, now: Instant) -> Due {
         let mut table = self.table();
         let mut sources = Vec::new();
@@ -94,7 +94,7 @@ impl Failures {
         }
     }
 
-    /// Takes all numbers.
+    /// Takes all counts.
     pub(super) fn take_all(&self) -> Due {
         let mut table = self.table();
         let all = std::iter::from_fn(|| table.take_oldest(|_| true));
@@ -106,7 +106,7 @@ impl Failures {
         }
     }
 
-    /// Gives failures back that are told as `other`, later.
+    /// Returns failures to the table; a later line counts them as `other`.
     pub(super) fn put_back(&self, other: u64) {
         self.table().other += other;
     }
@@ -128,9 +128,10 @@ impl Table {
         }
     }
 
-    fn take_oldest(&mut self, is_wanted: impl Fn(Instant) -> bool) -> Option<(Source, u64)> {
+    /// Takes the oldest source if `is_due` returns true for the start of its period.
+    fn take_oldest(&mut self, is_due: impl Fn(Instant) -> bool) -> Option<(Source, u64)> {
         let (_, since) = self.periods.front()?;
-        let (source, _) = is_wanted(*since).then(|| self.periods.pop_front())??;
+        let (source, _) = is_due(*since).then(|| self.periods.pop_front())??;
         let count = self.counts.remove(&source)?;
         Some((source, count))
     }
@@ -161,34 +162,38 @@ mod tests {
     }
 
     #[test]
-    fn the_first_is_told_at_once_and_the_rest_as_a_number_per_period() {
+    fn the_first_failure_has_a_line_and_the_others_are_counted_per_period() {
         let (failures, start) = (Failures::default(), Instant::now());
         let note = |n, now| failures.note(&source(n), now, || true);
-        assert_eq!(note(1, start), Told::AtOnce);
-        assert_eq!(note(1, start), Told::Later);
-        assert_eq!(note(2, start + PERIOD / 2), Told::AtOnce);
-        assert_eq!(note(1, start + PERIOD / 2), Told::Later);
+        assert_eq!(note(1, start), FailureLine::Own);
+        assert_eq!(note(1, start), FailureLine::Aggregate);
+        assert_eq!(note(2, start + PERIOD / 2), FailureLine::Own);
+        assert_eq!(note(1, start + PERIOD / 2), FailureLine::Aggregate);
         assert_eq!(failures.take_due(start + PERIOD), due(&[(1, 2)], 0));
-        assert_eq!(note(1, start + PERIOD), Told::Later, "the next period");
+        assert_eq!(
+            note(1, start + PERIOD),
+            FailureLine::Aggregate,
+            "the next period"
+        );
         assert_eq!(failures.take_due(start + PERIOD * 2), due(&[(1, 1)], 0));
         assert_eq!(failures.take_due(start + PERIOD * 3), due(&[], 0));
         assert!(failures.table().counts.is_empty() && failures.table().periods.is_empty());
         assert_eq!(
             note(1, start + PERIOD * 3),
-            Told::AtOnce,
-            "quiet for a period"
+            FailureLine::Own,
+            "after a period without failures"
         );
     }
 
     #[test]
-    fn no_failure_of_any_number_of_sources_is_left_out() {
+    fn every_failure_of_many_sources_is_recorded() {
         let (failures, start) = (Failures::default(), Instant::now());
-        let (mut told, mut counted, mut other) = (0, 0, 0);
+        let (mut own_lines, mut counted, mut other) = (0, 0, 0);
         for n in 0..20_000 {
-            // Three of each source; the last sources find no bytes for a line of their own.
+            // Each source has three failures. The line budget has no bytes for the last sources.
             for _ in 0..3 {
-                let at_once = failures.note(&source(n), start, || n < 15_000);
-                told += u64::from(at_once == Told::AtOnce);
+                let line = failures.note(&source(n), start, || n < 15_000);
+                own_lines += u64::from(line == FailureLine::Own);
             }
             assert!(failures.table().periods.len() <= MAX_SOURCES);
         }
@@ -196,12 +201,12 @@ mod tests {
             counted += due.sources.iter().map(|(_, count)| count).sum::<u64>();
             other += due.other;
         }
-        assert_eq!((told, told + counted + other), (15_000, 60_000));
+        assert_eq!((own_lines, own_lines + counted + other), (15_000, 60_000));
         assert!(counted >= 2 * 4_096 && other > 0);
     }
 
     #[test]
-    fn others_are_told_once_per_period() {
+    fn failures_of_evicted_sources_have_one_line_per_period() {
         let (failures, start) = (Failures::default(), Instant::now());
         assert!(failures.take_due(start).is_other_due);
         failures.put_back(7);

@@ -1,28 +1,27 @@
-//! How many bytes of log and audit trail clients without a verified signature may cause.
+//! The byte budget for the lines of the log and of the audit trail that unverified clients cause.
 //!
 //! # Invariants
-//! - [`BYTES_PER_SECOND`], and [`BURST`] after a quiet time, for the whole process and all kinds of lines together.
-//! - What has no line is counted, and the log says so once per [`PERIOD`].
+//! - All kinds of lines of the whole process have [`BYTES_PER_SECOND`] together, and [`BURST`] after a quiet time.
+//! - Events without a line are counted. Once per [`PERIOD`] the log contains their number.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
 
-use super::metrics::StrangerMetrics;
-
+use super::metrics::UnverifiedMetrics;
 use crate::sync::poisoned;
 
-/// About a hundred lines a second: an operator sees what is going on, and a day of it fits a disk (5.7 GB).
+/// About a hundred lines per second. They show an operator what happens, and a day of them fits on a disk (5.7 GB).
 const BYTES_PER_SECOND: u64 = 64 * 1024;
 
-/// A few hundred lines at once, as a wrong secret causes them before anybody reads the log.
+/// A few hundred lines. A client with a wrong secret causes them at once.
 const BURST: u64 = 512 * 1024;
 
-/// Between two lines of the log that say how many have none.
+/// The time between two log lines with the number of events without a line.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// What a line is about.
+/// The kind of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum LineKind {
     /// A request, in the log.
@@ -60,7 +59,7 @@ struct State {
 }
 
 impl LineBudget {
-    pub(in crate::server) fn new(metrics: &StrangerMetrics) -> Self {
+    pub(in crate::server) fn new(metrics: &UnverifiedMetrics) -> Self {
         let counter = |kind: LineKind| (kind, metrics.unlogged.with_label_values(&[kind.as_str()]));
         Self(Arc::new(Inner {
             state: Mutex::new(State {
@@ -73,7 +72,7 @@ impl LineBudget {
         }))
     }
 
-    /// Whether a line of so many bytes may be written; if not, it is counted.
+    /// Takes `bytes` from the budget and returns true, if a line of this length may be written now. Otherwise counts the event.
     pub(in crate::server) fn admits(&self, kind: LineKind, bytes: usize, now: Instant) -> bool {
         let mut state = self.state();
         state.refill(now);
@@ -82,7 +81,7 @@ impl LineBudget {
             state.left = left;
             return true;
         }
-        // A failed authentication has a number of its own in the aggregate line.
+        // Failed authentications are counted in the aggregate lines of the audit trail.
         state.requests += u64::from(kind == LineKind::Request);
         drop(state);
         let mut counters = self.0.unlogged.iter();
@@ -92,7 +91,7 @@ impl LineBudget {
         false
     }
 
-    /// Says in the log how many had no line, once per period.
+    /// Logs the number of requests without a line, at most once per period.
     pub(super) fn report(&self, now: Instant) {
         let mut state = self.state();
         let since = |at: Instant| now.saturating_duration_since(at);
@@ -102,8 +101,8 @@ impl LineBudget {
         }
     }
 
-    /// The same at the end, whenever the last one was.
-    pub(super) fn report_rest(&self) {
+    /// Logs the number of requests without a line now, before the process ends.
+    pub(super) fn report_all(&self) {
         let mut state = self.state();
         if state.requests > 0 {
             state.report();
@@ -119,7 +118,7 @@ impl State {
     fn refill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.refilled);
         let more = (passed.as_secs_f64() * BYTES_PER_SECOND as f64) as u64;
-        // Time that is worth no whole byte yet counts with the next one.
+        // The fraction of a byte counts at the next refill.
         self.refilled += Duration::from_secs_f64(more as f64 / BYTES_PER_SECOND as f64);
         self.left = self.left.saturating_add(more).min(BURST);
     }
@@ -128,7 +127,7 @@ impl State {
         let requests = std::mem::take(&mut self.requests);
         tracing::warn!(
             requests,
-            "too many requests without a verified signature; these have no access line"
+            "too many requests without a verified signature; these requests have no access log line"
         );
     }
 }
@@ -140,7 +139,7 @@ mod tests {
 
     fn budget() -> (LineBudget, Metrics) {
         let metrics = Metrics::default();
-        let declared = StrangerMetrics::declare(&metrics).unwrap();
+        let declared = UnverifiedMetrics::declare(&metrics).unwrap();
         (LineBudget::new(&declared), metrics)
     }
 
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_then_a_rate_whatever_the_lines_are_about() {
+    fn all_kinds_of_lines_share_one_burst_and_one_rate() {
         let ((budget, _), start) = (budget(), Instant::now());
         assert_eq!(admitted(&budget, 2_000, start), 512);
         assert!(!budget.admits(LineKind::Audit, 1_024, start));
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn frequent_questions_do_not_stop_the_refill() {
+    fn frequent_calls_do_not_stop_the_refill() {
         let ((budget, _), start) = (budget(), Instant::now());
         admitted(&budget, 2_000, start);
         let micros = (0..1_000_000).step_by(5).map(Duration::from_micros);
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_line_is_counted_by_kind() {
+    fn events_without_a_line_are_counted_by_kind() {
         let ((budget, metrics), start) = (budget(), Instant::now());
         admitted(&budget, 600, start);
         let text = String::from_utf8(metrics.render().unwrap()).unwrap();

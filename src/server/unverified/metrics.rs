@@ -4,9 +4,9 @@ use prometheus::{IntCounterVec, IntGaugeVec};
 
 use crate::metrics::{Metrics, MetricsError};
 
-/// See the module; cheap to clone.
+/// The metrics of clients without a verified signature; cheap to clone.
 #[derive(Clone)]
-pub(in crate::server) struct StrangerMetrics {
+pub(in crate::server) struct UnverifiedMetrics {
     pub(super) requests: IntGaugeVec,
     pub(super) held: IntGaugeVec,
     pub(super) refused: IntCounterVec,
@@ -14,32 +14,32 @@ pub(in crate::server) struct StrangerMetrics {
     pub(super) delayed: IntCounterVec,
 }
 
-impl StrangerMetrics {
+impl UnverifiedMetrics {
     pub(in crate::server) fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
         Ok(Self {
             requests: metrics.gauge(
                 "xks_unverified_requests",
-                "Requests whose signature is not verified yet now, by client (verified: its connection has carried a verified request; known: its source had one lately or is shared; unknown).",
+                "Requests in progress whose signature is not verified yet, by client (verified: its connection has carried a verified request; known: its source is shared or had a verified request within ten minutes; unknown).",
                 &["client"],
             )?,
             held: metrics.gauge(
                 "xks_unverified_bytes",
-                "Bytes that requests hold whose signature is not verified yet, by client (verified: its connection has carried a verified request; known: its source had one lately or is shared; unknown).",
+                "Bytes held by requests whose signature is not verified yet, by client (verified: its connection has carried a verified request; known: its source is shared or had a verified request within ten minutes; unknown).",
                 &["client"],
             )?,
             refused: metrics.counter(
                 "xks_unverified_refused_total",
-                "Requests refused before their signature was verified because such requests held too many bytes, by client (verified, known, unknown).",
+                "Requests rejected because requests without a verified signature held too many bytes, by client (verified, known, unknown).",
                 &["client"],
             )?,
             unlogged: metrics.counter(
                 "xks_unverified_unlogged_total",
-                "Events of clients without a verified signature that have no line of their own, by kind of line (request, audit).",
+                "Events of clients without a verified signature that have no line, by kind of line (request: access log, audit: audit trail).",
                 &["line"],
             )?,
             delayed: metrics.counter(
                 "xks_unverified_delayed_total",
-                "Requests without a verified signature, or refusals of them, that were delayed because their source sent more than 250 per second.",
+                "Requests without a verified signature that were delayed because their source sent more than 250 per second.",
                 &[],
             )?,
         })

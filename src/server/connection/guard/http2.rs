@@ -1,20 +1,20 @@
-//! HTTP/2: frames, as far as their headers tell (RFC 9113 section 4.1).
+//! HTTP/2: parses the headers of frames (RFC 9113 section 4.1).
 //!
-//! What counts against [`MAX_HEAD`] is everything since the head of the last stream was complete, but the payload of DATA. Empty DATA frames count.
+//! All bytes since the last complete head count against [`MAX_HEAD`], except the payload of DATA frames. Empty DATA frames count.
 //!
-//! The payload of DATA is a request's body, with the bounds of bodies, while a request is in progress. Otherwise it is a body that comes before hyper
-//! has begun the request, because h2 reads all that is there first, or after it was answered. Flow control bounds both.
+//! While a request is in progress, the payload of DATA is a request's body, with the limits of bodies. Otherwise it is a body that arrives before hyper
+//! has begun the request, because h2 first reads all available bytes, or after the response. Flow control bounds both.
 
 use super::bound::{Flood, MAX_HEAD};
 use crate::server::connection::activity::Activity;
 
-/// The length of what a client sends first (RFC 9113 section 3.4).
+/// The length of the client's connection preface in bytes (RFC 9113 section 3.4).
 const PREFACE: usize = 24;
 
-/// The bytes of a frame's header.
+/// The length of a frame's header in bytes.
 const FRAME_HEADER: usize = 9;
 
-/// The most payload of DATA while no request is in progress: twice the window that hyper gives a connection.
+/// The limit of DATA payload in bytes while no request is in progress: twice the flow-control window that hyper gives a connection.
 const MAX_STRAY_DATA: usize = 2 << 20;
 
 const DATA: u8 = 0x0;
@@ -22,35 +22,35 @@ const HEADERS: u8 = 0x1;
 const CONTINUATION: u8 = 0x9;
 const END_HEADERS: u8 = 0x4;
 
-/// The place in the bytes that came.
+/// The position of the parser in the received bytes.
 pub(super) struct Http2 {
     preface_left: usize,
     header: Header,
     payload_left: usize,
     is_data: bool,
     block: Block,
-    /// The stream whose head was complete last.
+    /// The stream of the last complete head.
     last_stream: u32,
-    /// Bytes since then that are no payload of DATA.
+    /// The bytes since the last complete head, without the payload of DATA.
     counted: usize,
-    /// Payload of DATA since a request was in progress.
+    /// The payload of DATA in bytes since a request was in progress.
     stray_data: usize,
-    /// Whether it was here that a head began.
+    /// Whether this parser has reported an incomplete head.
     has_head: bool,
-    /// Whether the header that came last begins a stream.
+    /// Whether the last frame header begins a stream.
     begins_stream: bool,
 }
 
-/// A frame's header: the bytes that have come, and their number.
+/// A frame's header: the bytes that have arrived, and their number.
 #[derive(Default)]
 struct Header(u128, usize);
 
-/// A block of header fields: HEADERS, then CONTINUATION until one has the flag END_HEADERS.
+/// The state of a block of header fields: HEADERS, then CONTINUATION until a frame has the flag END_HEADERS.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Block {
     Closed,
     Open,
-    /// Closed at the end of this frame.
+    /// The block ends with this frame.
     Closing,
 }
 
@@ -72,7 +72,7 @@ impl Default for Http2 {
 }
 
 impl Http2 {
-    /// As [`super::Protocol::take`]. With `stops`, the bytes end behind the frame header that begins a stream.
+    /// See [`super::Protocol::take`]. With `stops`, the bytes end after the frame header that begins a stream.
     pub(super) fn take(
         &mut self,
         bytes: &[u8],
@@ -107,7 +107,7 @@ impl Http2 {
         }
     }
 
-    /// Whether the last bytes that were taken end where a stream begins.
+    /// Returns whether the bytes of the last call end where a stream begins.
     pub(super) fn begins_stream(&self) -> bool {
         self.begins_stream
     }
@@ -137,7 +137,7 @@ impl Http2 {
             return;
         }
         let (length, kind, flags) = self.header.fields();
-        // Trailers begin no stream.
+        // Trailers do not begin a stream.
         self.begins_stream = kind == HEADERS && self.header.stream() > self.last_stream;
         self.payload_left = length;
         self.is_data = kind == DATA && length > 0;
@@ -157,7 +157,7 @@ impl Http2 {
         self.header = Header::default();
         if self.block == Block::Closing {
             self.block = Block::Closed;
-            // Trailers are no head.
+            // Trailers are not a head.
             if stream > self.last_stream {
                 (self.last_stream, self.counted) = (stream, 0);
             }
@@ -167,10 +167,10 @@ impl Http2 {
         }
     }
 
-    /// A frame or a block of header fields that is not complete holds up the connection: its rest is due.
+    /// Reports a head that is incomplete: an incomplete frame header or block of header fields blocks the other streams of the connection.
     fn note_head(&mut self, activity: &Activity) {
-        let is_due = self.header.1 > 0 || self.block != Block::Closed;
-        if is_due && !self.has_head {
+        let is_incomplete = self.header.1 > 0 || self.block != Block::Closed;
+        if is_incomplete && !self.has_head {
             self.has_head = true;
             activity.head_begins();
         }
@@ -178,21 +178,21 @@ impl Http2 {
 }
 
 impl Header {
-    /// The length of the payload, the frame's type and its flags.
+    /// Returns the length of the payload, the frame's type and its flags.
     fn fields(&self) -> (usize, u8, u8) {
         let [.., a, b, c, kind, flags, _, _, _, _] = self.0.to_be_bytes();
         let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
         (length, kind, flags)
     }
 
-    /// The stream: the lowest 31 bits.
+    /// Returns the stream: the lowest 31 bits.
     fn stream(&self) -> u32 {
         let [.., a, b, c, d] = self.0.to_be_bytes();
         u32::from_be_bytes([a, b, c, d]) & (u32::MAX >> 1)
     }
 }
 
-/// The length of the first part, `at` bytes or all there are, and the rest.
+/// Splits the bytes at `at`, or at their end if there are fewer. Returns the length of the first part, and the second part.
 fn split(bytes: &[u8], at: usize) -> (usize, &[u8]) {
     let (first, rest) = bytes.split_at_checked(at).unwrap_or((bytes, &[]));
     (first.len(), rest)
@@ -201,7 +201,7 @@ fn split(bytes: &[u8], at: usize) -> (usize, &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::connection::activity::Judgement;
+    use crate::server::connection::activity::TimeoutState;
     use crate::server::connection::activity::tests::activity;
     use std::time::Duration;
 
@@ -217,14 +217,14 @@ mod tests {
         [header, vec![0; payload]].concat()
     }
 
-    fn begun() -> Http2 {
+    fn after_preface() -> Http2 {
         let mut http2 = Http2::default();
         let activity = activity(false);
         http2.take(&[b'x'; PREFACE], &activity, false).unwrap();
         http2
     }
 
-    /// How many of these frames pass before it is a flood.
+    /// Returns how many of these frames pass before the parser reports a flood.
     fn passed(http2: &mut Http2, activity: &Activity, frame: &[u8]) -> usize {
         let most = 4_000_000 / frame.len();
         let mut frames = 0..most;
@@ -238,11 +238,11 @@ mod tests {
         let ping = frame(PING, 0, 8);
         let expected = (MAX_HEAD - PREFACE) / ping.len();
         let activity = activity(false);
-        assert_eq!(passed(&mut begun(), &activity, &ping), expected);
-        let _busy = activity.request_begins(Some(1));
-        assert_eq!(passed(&mut begun(), &activity, &ping), expected);
+        assert_eq!(passed(&mut after_preface(), &activity, &ping), expected);
+        let _in_progress = activity.request_begins(Some(1));
+        assert_eq!(passed(&mut after_preface(), &activity, &ping), expected);
         let empty = frame(DATA, 0, 0);
-        let frames = passed(&mut begun(), &activity, &empty);
+        let frames = passed(&mut after_preface(), &activity, &empty);
         assert_eq!(frames, (MAX_HEAD - PREFACE) / empty.len());
     }
 
@@ -250,18 +250,18 @@ mod tests {
     fn bodies_are_bounded_only_without_a_request_in_progress() {
         let activity = activity(false);
         let data = frame(DATA, 0, 10_000);
-        let without = passed(&mut begun(), &activity, &data);
+        let without = passed(&mut after_preface(), &activity, &data);
         assert_eq!(without, MAX_STRAY_DATA / 10_000);
-        let _busy = activity.request_begins(None);
-        let with = passed(&mut begun(), &activity, &data);
+        let _in_progress = activity.request_begins(None);
+        let with = passed(&mut after_preface(), &activity, &data);
         assert_eq!(with, 4_000_000 / data.len());
     }
 
     #[test]
-    fn a_complete_head_starts_the_count_again_also_before_hyper_has_read_it() {
-        let (activity, mut http2) = (activity(false), begun());
+    fn a_complete_head_resets_the_count_even_before_hyper_has_read_it() {
+        let (activity, mut http2) = (activity(false), after_preface());
         let head = |stream: u32| frame_of(stream, HEADERS, END_HEADERS, 1_000);
-        // A burst of requests: h2 reads all of it before the first of them begins.
+        // h2 reads the whole burst of requests before the first request begins.
         for stream in 1..=1_000 {
             http2.take(&head(stream), &activity, false).unwrap();
         }
@@ -277,8 +277,8 @@ mod tests {
         let head = |stream: u32| frame_of(stream, HEADERS, END_HEADERS, 20);
         let (data, trailers) = (frame_of(1, DATA, 0, 30), head(1));
         let bytes = [head(1), data, trailers, head(3), head(5)].concat();
-        let (activity, mut http2) = (activity(false), begun());
-        let _busy = activity.request_begins(None);
+        let (activity, mut http2) = (activity(false), after_preface());
+        let _in_progress = activity.request_begins(None);
         let (mut rest, mut parts) = (&bytes[..], Vec::new());
         while !rest.is_empty() {
             let taken = http2.take(rest, &activity, true).unwrap();
@@ -297,13 +297,13 @@ mod tests {
     }
 
     #[test]
-    fn an_incomplete_frame_or_block_is_due() {
-        let is_due = |activity: &Activity| {
-            activity.judge(Duration::ZERO, Duration::MAX) == Judgement::HeadTooSlow
+    fn an_incomplete_frame_or_block_is_an_incomplete_head() {
+        let is_incomplete = |activity: &Activity| {
+            activity.timeout_state(Duration::ZERO, Duration::MAX) == TimeoutState::HeadTooSlow
         };
         let whole = frame(HEADERS, END_HEADERS, 20);
         let open = frame(HEADERS, 0, 20);
-        for (bytes, due) in [
+        for (bytes, expected) in [
             (whole.clone(), false),
             ([&whole[..], &whole[..5]].concat(), true),
             ([&whole[..], &whole[..15]].concat(), true),
@@ -312,11 +312,11 @@ mod tests {
             ([open, frame(CONTINUATION, END_HEADERS, 0)].concat(), false),
         ] {
             for cut in 0..bytes.len() {
-                let (activity, mut http2) = (activity(false), begun());
+                let (activity, mut http2) = (activity(false), after_preface());
                 http2.take(&bytes[..cut], &activity, false).unwrap();
                 http2.take(&bytes[cut..], &activity, false).unwrap();
                 drop(activity.request_begins(Some(0)));
-                assert_eq!(is_due(&activity), due, "{bytes:?} cut at {cut}");
+                assert_eq!(is_incomplete(&activity), expected, "{bytes:?} cut at {cut}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Whether the certificates of a file are a chain: the server's first, each next one the issuer of the one before, none missing.
+//! Checks that the certificates of a file form a complete chain: the server's certificate first, then the issuer of each previous certificate.
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
@@ -9,38 +9,38 @@ use x509_parser::oid_registry::OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS;
 use super::problem::{CertificateProblem, ProblemKind};
 use crate::kms_certificate;
 
-/// Returns the problems, and a warning when the chain does not lead to a root that KMS trusts. `end` is its last certificate.
+/// Returns the problems, and a warning when the chain does not lead to a root that KMS trusts. `last_der` is its last certificate.
 pub(in crate::server) fn check(
     chain: &[X509Certificate<'_>],
-    end: Option<&CertificateDer<'_>>,
+    last_der: Option<&CertificateDer<'_>>,
 ) -> (Vec<CertificateProblem>, Option<String>) {
     let problems: Vec<_> = leaf_is_ca(chain).into_iter().chain(links(chain)).collect();
-    // If the order is wrong, the last certificate says nothing.
-    let (true, Some(last), Some(der)) = (problems.is_empty(), chain.last(), end) else {
+    // If the order is wrong, the last certificate is not the end of the chain.
+    let (true, Some(last), Some(der)) = (problems.is_empty(), chain.last(), last_der) else {
         return (problems, None);
     };
     match lacks_intermediates(chain, last) {
         Some(problem) => (vec![problem], None),
-        None => (problems, untrusted_end(chain, last, der)),
+        None => (problems, untrusted_root(chain, last, der)),
     }
 }
 
 fn leaf_is_ca(chain: &[X509Certificate<'_>]) -> Option<CertificateProblem> {
     let leaf = chain.first().filter(|leaf| leaf.is_ca())?;
-    let what = format!(
-        "begins with the certificate of a CA ({}); the server's own certificate comes first",
+    let problem = format!(
+        "begins with the certificate of a CA ({}); put the server's own certificate first",
         leaf.subject()
     );
-    Some(ProblemKind::Chain.problem(what))
+    Some(ProblemKind::Chain.problem(problem))
 }
 
-/// Each pair in which the second has not issued the first.
+/// Returns a problem for each pair of certificates in which the second has not issued the first.
 fn links(chain: &[X509Certificate<'_>]) -> Vec<CertificateProblem> {
     let pairs = chain.iter().zip(chain.iter().skip(1));
     let broken = pairs.filter(|(one, next)| !has_issued(next, one));
     let problem = |(one, next): (&X509Certificate<'_>, &X509Certificate<'_>)| {
         let issuer = chain.iter().find(|other| has_issued(other, one));
-        let what = match issuer {
+        let text = match issuer {
             Some(issuer) => format!(
                 "is not in order: {:?} was issued by {:?}, but the next certificate is that of {:?}",
                 one.subject().to_string(),
@@ -54,13 +54,15 @@ fn links(chain: &[X509Certificate<'_>]) -> Vec<CertificateProblem> {
                 next.subject().to_string()
             ),
         };
-        ProblemKind::Chain.problem(what)
+        ProblemKind::Chain.problem(text)
     };
     broken.map(problem).collect()
 }
 
-/// A chain is complete when it leads to a root that is known here, or holds one. Public CAs issue servers' certificates by intermediates only,
-/// so one that says where its issuer's certificate is, and stands alone, lacks that.
+/// Returns a problem if the file has only the server's certificate although an intermediate CA issued it.
+///
+/// A chain is complete when it contains a known root or leads to one. Public CAs issue server certificates with intermediate CAs only. So a lone
+/// certificate that names the address of its issuer's certificate lacks that certificate.
 fn lacks_intermediates(
     chain: &[X509Certificate<'_>],
     last: &X509Certificate<'_>,
@@ -68,18 +70,19 @@ fn lacks_intermediates(
     let is_complete = is_self_issued(last)
         || chain.iter().any(leads_to_known_root)
         || chain.iter().any(leads_to_trusted_name);
-    if is_complete || chain.len() > 1 || !names_its_issuers_certificate(last) {
+    if is_complete || chain.len() > 1 || !has_issuer_address(last) {
         return None;
     }
-    let what = format!(
-        "lacks the intermediate certificates: it holds the server's only, issued by \"{}\"; use the file with the full chain",
+    let problem = format!(
+        "lacks the intermediate certificates: it contains only the server's certificate, issued by \"{}\"; use the file with the full chain",
         last.issuer()
     );
-    Some(ProblemKind::Chain.problem(what))
+    Some(ProblemKind::Chain.problem(problem))
 }
 
-/// KMS trusts the roots of AWS's list only. A root in the chain is compared by its fingerprint, one that is not there by its name.
-fn untrusted_end(
+/// Returns a warning if KMS does not trust the root. KMS trusts only the roots of AWS's list. A root that is in the chain is compared by its
+/// fingerprint, a root that is not by its name.
+fn untrusted_root(
     chain: &[X509Certificate<'_>],
     last: &X509Certificate<'_>,
     der: &CertificateDer<'_>,
@@ -90,7 +93,7 @@ fn untrusted_end(
     };
     (!is_trusted).then(|| {
         format!(
-            "leads to \"{}\", which is not in AWS's list of trusted CAs (TrustedCertificateAuthorities, as this build knows it); KMS accepts only CAs of that list",
+            "leads to \"{}\", which is not in AWS's list of trusted CAs (TrustedCertificateAuthorities, as of this build); KMS accepts only CAs of that list",
             last.issuer()
         )
     })
@@ -100,7 +103,7 @@ fn is_self_issued(certificate: &X509Certificate<'_>) -> bool {
     certificate.subject().as_raw() == certificate.issuer().as_raw()
 }
 
-/// By its issuer, or as the certificate that another root issued for a root of the list.
+/// Returns whether the issuer has the name of a root of AWS's list. The subject has it in a certificate that another root issued for that root.
 fn leads_to_trusted_name(certificate: &X509Certificate<'_>) -> bool {
     [certificate.issuer(), certificate.subject()]
         .iter()
@@ -111,7 +114,7 @@ fn leads_to_known_root(certificate: &X509Certificate<'_>) -> bool {
     let names = [certificate.issuer(), certificate.subject()];
     webpki_roots::TLS_SERVER_ROOTS.iter().any(|root| {
         let root: &[u8] = root.subject.as_ref();
-        // Theirs are without tag and length.
+        // The names of webpki-roots do not have the DER tag and length.
         names.iter().any(|name| {
             let name = name.as_raw();
             name.ends_with(root) && name.len() - root.len() <= 4
@@ -119,7 +122,8 @@ fn leads_to_known_root(certificate: &X509Certificate<'_>) -> bool {
     })
 }
 
-fn names_its_issuers_certificate(certificate: &X509Certificate<'_>) -> bool {
+/// Returns whether the certificate contains the address of its issuer's certificate.
+fn has_issuer_address(certificate: &X509Certificate<'_>) -> bool {
     certificate.extensions().iter().any(|extension| {
         let ParsedExtension::AuthorityInfoAccess(access) = extension.parsed_extension() else {
             return false;
@@ -132,24 +136,24 @@ fn names_its_issuers_certificate(certificate: &X509Certificate<'_>) -> bool {
     })
 }
 
-/// By name, and by signature if its algorithm is known here.
+/// Returns whether `issuer` has issued `certificate`: the names match, and so does the signature if its algorithm is supported.
 fn has_issued(issuer: &X509Certificate<'_>, certificate: &X509Certificate<'_>) -> bool {
     if issuer.subject().as_raw() != certificate.issuer().as_raw() {
         return false;
     }
     let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
-    let wanted = certificate.signature_algorithm.algorithm.as_bytes();
-    let is_wanted = |id: &[u8]| id.windows(wanted.len()).any(|part| part == wanted);
-    let mut known = algorithms
+    let oid = certificate.signature_algorithm.algorithm.as_bytes();
+    let has_oid = |id: &[u8]| id.windows(oid.len()).any(|part| part == oid);
+    let mut supported = algorithms
         .all
         .iter()
-        .filter(|algorithm| is_wanted(algorithm.signature_alg_id().as_ref()))
+        .filter(|algorithm| has_oid(algorithm.signature_alg_id().as_ref()))
         .peekable();
-    if known.peek().is_none() {
+    if supported.peek().is_none() {
         return true;
     }
     let key = &issuer.public_key().subject_public_key.data;
     let signed = certificate.tbs_certificate.as_ref();
     let signature = &certificate.signature_value.data;
-    known.any(|algorithm| algorithm.verify_signature(key, signed, signature).is_ok())
+    supported.any(|algorithm| algorithm.verify_signature(key, signed, signature).is_ok())
 }

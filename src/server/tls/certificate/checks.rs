@@ -1,7 +1,7 @@
-//! The checks of the server's certificate, beyond that it can be read and that the key belongs to it.
+//! Checks the server's certificate against the rules of AWS KMS. That the file can be read and that the key matches is checked elsewhere.
 //!
-//! A certificate with a problem could be served, and is at the start: a wrong clock at boot must not end the process. But KMS, or a monitoring
-//! rule of AWS, would not accept it, so no reload puts it in the place of one that serves.
+//! At the start, the proxy serves a certificate with a problem too, because a wrong clock at boot must not end the process. A reload rejects it,
+//! because KMS, or a monitoring rule of AWS, would not accept it: the previous certificate stays active.
 
 use std::net::IpAddr;
 
@@ -14,8 +14,8 @@ use super::chain;
 use super::problem::{CertificateProblem, ProblemKind};
 use crate::kms_certificate;
 
-/// The most days that a certificate may live, by the moment from which it is valid (seconds since 1970): CA/Browser Forum, SC-081v3. Before
-/// these there was no limit that a valid certificate could exceed today.
+/// The longest lifetime of a certificate in days, by the time from which it is valid (seconds since 1970): CA/Browser Forum, SC-081v3. No
+/// certificate that is still valid can exceed an earlier limit.
 const LIFETIME_LIMITS: [(i64, i64); 4] = [
     (1_598_918_400, 398), // 2020-09-01
     (1_773_532_800, 200), // 2026-03-15
@@ -25,46 +25,47 @@ const LIFETIME_LIMITS: [(i64, i64); 4] = [
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// The result of the checks. All but the validity and the public names depend on the certificates alone.
+/// The result of the checks. It depends on the certificates only, except for the validity and the public names.
 #[derive(Clone, Debug)]
-pub(in crate::server) struct Checked {
+pub(in crate::server) struct CertificateChecks {
     pub not_before: i64,
     pub not_after: i64,
     /// The common name, if there is exactly one.
     common_name: Option<String>,
-    lasting: Vec<CertificateProblem>,
-    /// Findings that may not keep KMS from accepting it.
+    /// The problems that depend on the certificates only.
+    permanent: Vec<CertificateProblem>,
+    /// Findings with which KMS may still accept the certificate.
     pub warnings: Vec<String>,
 }
 
-impl Checked {
-    /// Checks a chain as it is in the file.
+impl CertificateChecks {
+    /// Checks a chain in the order of its file.
     ///
     /// # Errors
-    /// When one of the certificates cannot be parsed.
+    /// Returns an error text when one of the certificates cannot be parsed.
     pub(in crate::server) fn of(chain: &[CertificateDer<'_>]) -> Result<Self, String> {
         let parsed: Result<Vec<X509Certificate<'_>>, String> = chain.iter().map(parsed).collect();
         let parsed = parsed?;
         let leaf = parsed.first().ok_or("holds no PEM certificate")?;
-        let (mut lasting, unknown_end) = chain::check(&parsed, chain.last());
-        lasting.extend(common_name(leaf));
-        lasting.extend(extended_key_usage(leaf));
+        let (mut permanent, untrusted_root) = chain::check(&parsed, chain.last());
+        permanent.extend(common_name(leaf));
+        permanent.extend(extended_key_usage(leaf));
         let validity = leaf.validity();
         let (not_before, not_after) = (
             validity.not_before.timestamp(),
             validity.not_after.timestamp(),
         );
-        let lifetime = too_long(not_before, not_after);
+        let lifetime = excessive_lifetime(not_before, not_after);
         Ok(Self {
             not_before,
             not_after,
             common_name: only_common_name(leaf),
-            lasting,
-            warnings: lifetime.into_iter().chain(unknown_end).collect(),
+            permanent,
+            warnings: lifetime.into_iter().chain(untrusted_root).collect(),
         })
     }
 
-    /// Returns every problem at this moment, in seconds since 1970, for a proxy that KMS calls by these names.
+    /// Returns every problem at the time `now` (seconds since 1970), for a proxy that KMS calls by `public_names`.
     pub(in crate::server) fn problems(
         &self,
         now: i64,
@@ -83,14 +84,14 @@ impl Checked {
         };
         validity
             .into_iter()
-            .chain(self.lasting.iter().cloned())
+            .chain(self.permanent.iter().cloned())
             .chain(self.uncovered(public_names))
             .collect()
     }
 
-    /// AWS requires that the CN is the host name of the endpoint, or a wildcard for it.
+    /// Returns a problem if the CN does not cover a public name. AWS requires that the CN is the endpoint's host name, or a wildcard for it.
     fn uncovered(&self, public_names: &[String]) -> Option<CertificateProblem> {
-        // Without a common name there is already a problem.
+        // A missing common name is a problem that `common_name` reports.
         let name = self.common_name.as_deref()?;
         let uncovered = |host: &&String| !kms_certificate::covers(name, host);
         let missing: Vec<&str> = public_names
@@ -128,19 +129,19 @@ fn only_common_name(leaf: &X509Certificate<'_>) -> Option<String> {
     names.next().is_none().then(|| name.to_owned())
 }
 
-/// AWS requires that the CN is the endpoint's host name; CloudWatch uses it as a dimension. [`Checked::problems`] compares it with the names that
-/// KMS calls.
+/// Checks that there is one common name and that it is also a subject alternative name. AWS requires that the CN is the endpoint's host name;
+/// CloudWatch uses it as a dimension. [`CertificateChecks::problems`] compares it with the public names.
 fn common_name(leaf: &X509Certificate<'_>) -> Option<CertificateProblem> {
     let kind = ProblemKind::CommonName;
     let names: Vec<_> = leaf.subject().iter_common_name().collect();
     let [name] = *names.as_slice() else {
-        let what = match names.is_empty() {
+        let problem = match names.is_empty() {
             true => {
                 "has no common name (CN); KMS requires one: renew it with a CA profile that sets the CN"
             }
             false => "has several common names (CN); KMS requires exactly one",
         };
-        return Some(kind.problem(what));
+        return Some(kind.problem(problem));
     };
     let Ok(name) = name.as_str() else {
         return Some(kind.problem("has a common name (CN) that is not text"));
@@ -181,20 +182,21 @@ fn extended_key_usage(leaf: &X509Certificate<'_>) -> Option<CertificateProblem> 
         _ => false,
     };
     (!is_for_servers).then(|| {
-        let what =
+        let problem =
             "has no extended key usage serverAuth; order a certificate for a server (TLS web server authentication)";
-        ProblemKind::ExtendedKeyUsage.problem(what)
+        ProblemKind::ExtendedKeyUsage.problem(problem)
     })
 }
 
-fn too_long(not_before: i64, not_after: i64) -> Option<String> {
+/// Returns a warning if the certificate is valid for longer than public CAs may issue.
+fn excessive_lifetime(not_before: i64, not_after: i64) -> Option<String> {
     let limits = LIFETIME_LIMITS.iter().rev();
     let (_, limit) = limits.copied().find(|(since, _)| not_before >= *since)?;
     let seconds = not_after.saturating_sub(not_before);
     (seconds > limit * SECONDS_PER_DAY).then(|| {
         let days = seconds / SECONDS_PER_DAY;
         format!(
-            "is valid for {days} days, but a public CA may issue it for {limit} days only; KMS accepts public CAs only"
+            "is valid for {days} days, but public CAs may issue it for at most {limit} days; KMS accepts public CAs only"
         )
     })
 }

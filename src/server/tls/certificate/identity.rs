@@ -1,4 +1,4 @@
-//! The server's certificate chain with its private key: one value, so that no half of a pair is ever taken.
+//! The server's certificate chain with its private key. They are one value, so that a reload never replaces only one of them.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
 
-use super::checks::Checked;
+use super::checks::CertificateChecks;
 use super::problem::CertificateProblem;
 use crate::server::tls::error::TlsError;
 
@@ -17,7 +17,7 @@ use crate::server::tls::error::TlsError;
 #[derive(Clone)]
 pub struct ServerIdentity {
     key: Arc<CertifiedKey>,
-    checked: Arc<Checked>,
+    checked: Arc<CertificateChecks>,
     public_names: Arc<[String]>,
     pub(in crate::server) certificate: [u8; 32],
     pub(in crate::server) private_key: [u8; 32],
@@ -32,18 +32,18 @@ impl std::fmt::Debug for ServerIdentity {
 }
 
 impl ServerIdentity {
-    /// The chain (leaf first) and the key (PKCS#8, PKCS#1 or SEC1), both PEM.
+    /// Reads the chain (leaf first) and the key (PKCS#8, PKCS#1 or SEC1), both PEM.
     ///
     /// # Errors
-    /// [`TlsError`]: which of the two cannot be read, or that they do not belong together.
+    /// [`TlsError`] when one of the two cannot be read, or when the key is not that of the certificate.
     pub fn from_pem(certificate: &[u8], private_key: &[u8]) -> Result<Self, TlsError> {
         let chain = certificates(certificate).map_err(TlsError::Certificate)?;
-        let checked = Checked::of(&chain).map_err(TlsError::Certificate)?;
+        let checked = CertificateChecks::of(&chain).map_err(TlsError::Certificate)?;
         let key = PrivateKeyDer::from_pem_slice(private_key)
             .map_err(|_| TlsError::PrivateKey("holds no PEM private key".into()))?;
-        let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
+        let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
         Ok(Self {
-            key: Arc::new(key.map_err(of_key_pair)?),
+            key: Arc::new(certified.map_err(tls_error)?),
             checked: Arc::new(checked),
             public_names: Arc::default(),
             certificate: Sha256::digest(certificate).into(),
@@ -51,7 +51,7 @@ impl ServerIdentity {
         })
     }
 
-    /// The same for a proxy that KMS calls by these host names, which the common name must cover.
+    /// Sets the host names by which KMS calls the proxy. The common name must cover them.
     #[must_use]
     pub fn for_names(self, public_names: Arc<[String]>) -> Self {
         Self {
@@ -60,49 +60,49 @@ impl ServerIdentity {
         }
     }
 
-    /// The host names by which KMS calls the proxy.
+    /// Returns the host names by which KMS calls the proxy.
     pub fn public_names(&self) -> &[String] {
         &self.public_names
     }
 
-    /// Whether it was made of the same files.
+    /// Returns whether both were read from files with the same content.
     pub fn is_same(&self, other: &Self) -> bool {
         (self.certificate, self.private_key) == (other.certificate, other.private_key)
     }
 
-    /// Why KMS would not accept the certificate now.
+    /// Returns the problems because of which KMS would reject the certificate now.
     pub fn problems(&self) -> Vec<CertificateProblem> {
         self.checked.problems(unix_now(), &self.public_names)
     }
 
-    /// What should be known about the certificate, although KMS may accept it.
+    /// Returns warnings about the certificate, with which KMS may still accept it.
     pub fn warnings(&self) -> &[String] {
         &self.checked.warnings
     }
 
-    /// When the certificate becomes valid, in seconds since 1970.
+    /// Returns the start of the certificate's validity, in seconds since 1970.
     pub fn not_before(&self) -> i64 {
         self.checked.not_before
     }
 
-    /// When the certificate ends, in seconds since 1970.
+    /// Returns the end of the certificate's validity, in seconds since 1970.
     pub fn not_after(&self) -> i64 {
         self.checked.not_after
     }
 
-    /// As rustls takes it.
+    /// Returns chain and key as a value of rustls.
     pub(in crate::server) fn certified_key(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.key)
     }
 }
 
-/// This moment, in seconds since 1970.
+/// Returns the current time, in seconds since 1970.
 pub(in crate::server) fn unix_now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX)
 }
 
-/// The certificates in a PEM file, at least one.
+/// Parses the certificates of a PEM file. A file without a certificate is an error.
 pub(in crate::server) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match parsed {
@@ -112,7 +112,7 @@ pub(in crate::server) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'
     }
 }
 
-fn of_key_pair(error: rustls::Error) -> TlsError {
+fn tls_error(error: rustls::Error) -> TlsError {
     match error {
         rustls::Error::InconsistentKeys(_) => TlsError::KeyMismatch,
         rustls::Error::InvalidCertificate(error) => {

@@ -1,4 +1,4 @@
-//! The metrics of the server's certificate, and of the certificates that it trusts.
+//! The metrics of the server's certificate and of the client CAs.
 
 use prometheus::IntGaugeVec;
 
@@ -7,11 +7,11 @@ use super::problem::ProblemKind;
 use crate::metrics::{Metrics, MetricsError};
 use crate::server::tls::settings::TlsSettings;
 
-/// Cheap to clone.
+/// The metrics of certificates; cheap to clone.
 #[derive(Clone)]
 pub(in crate::server) struct CertificateMetrics {
     expiry: IntGaugeVec,
-    begin: IntGaugeVec,
+    not_before: IntGaugeVec,
     problem: IntGaugeVec,
 }
 
@@ -20,26 +20,26 @@ impl CertificateMetrics {
         Ok(Self {
             expiry: metrics.gauge(
                 "xks_tls_certificate_expiry_timestamp_seconds",
-                "When the certificate ends, in seconds since 1970 (role: server, client_ca).",
+                "End of a certificate's validity, in seconds since 1970 (role: server, client_ca).",
                 &["role"],
             )?,
-            begin: metrics.gauge(
+            not_before: metrics.gauge(
                 "xks_tls_certificate_not_before_timestamp_seconds",
-                "When the server's certificate became valid, in seconds since 1970 (role: server).",
+                "Start of the server certificate's validity, in seconds since 1970 (role: server).",
                 &["role"],
             )?,
             problem: metrics.gauge(
                 "xks_tls_certificate_problem",
-                "Whether KMS would refuse the certificate that serves (1) because of this problem, or not (0).",
+                "Whether the active server certificate has a problem because of which KMS would reject it (1), or not (0).",
                 &["problem"],
             )?,
         })
     }
 
-    /// Sets when the server's certificate began, and when the certificates end; a role that is not among them has no end.
+    /// Sets the start of the server certificate's validity and the end of every certificate's validity. A role without a certificate has no series.
     pub(in crate::server) fn publish(&self, tls: &TlsSettings) {
         self.expiry.reset();
-        self.begin
+        self.not_before
             .with_label_values(&["server"])
             .set(tls.identity.not_before());
         for expiry in &tls.expiries {
@@ -49,14 +49,14 @@ impl CertificateMetrics {
         }
     }
 
-    /// Sets what is wrong with the certificate now.
+    /// Sets the current problems of the certificate.
     pub(in crate::server) fn publish_problems(&self, identity: &ServerIdentity) {
         let problems = identity.problems();
         for kind in ProblemKind::ALL {
-            let has_it = problems.iter().any(|problem| problem.kind == kind);
+            let has_problem = problems.iter().any(|problem| problem.kind == kind);
             self.problem
                 .with_label_values(&[kind.as_str()])
-                .set(i64::from(has_it));
+                .set(i64::from(has_problem));
         }
     }
 }

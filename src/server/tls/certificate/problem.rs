@@ -1,33 +1,33 @@
-//! Why KMS would not accept a certificate.
+//! The problems of a server certificate because of which KMS would reject it.
 
-/// Why KMS would not accept a certificate.
+/// The kind of a problem because of which KMS would reject a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// Its end has passed.
+    /// Its validity has ended.
     Expired,
-    /// Its begin has not come.
+    /// Its validity has not begun.
     NotYetValid,
     /// The certificates are not in order, do not belong together, or one is missing.
     Chain,
     /// The subject's common name is missing, or not among the alternative names.
     CommonName,
-    /// The common name does not cover a name that KMS calls.
+    /// The common name does not cover one of the host names that KMS calls.
     PublicNames,
-    /// It is not for servers.
+    /// It does not allow server authentication.
     ExtendedKeyUsage,
 }
 
 /// A problem of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateProblem {
-    /// By which it is counted.
+    /// The kind, for metrics.
     pub kind: ProblemKind,
-    /// The problem and its remedy, for an operator.
+    /// The problem and its fix, for the operator.
     pub text: String,
 }
 
 impl ProblemKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 6] = [
         Self::Expired,
         Self::NotYetValid,
@@ -37,7 +37,7 @@ impl ProblemKind {
         Self::ExtendedKeyUsage,
     ];
 
-    /// Its name, for labels of metrics.
+    /// Returns the value of the metric label `problem`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Expired => "expired",
@@ -49,6 +49,7 @@ impl ProblemKind {
         }
     }
 
+    /// Returns a problem of this kind.
     pub(in crate::server) fn problem(self, text: impl Into<String>) -> CertificateProblem {
         let text = text.into();
         CertificateProblem { kind: self, text }

@@ -1,7 +1,7 @@
-//! Whether a client certificate is the one that the configuration expects (XKS API, "Transport", mTLS): CA, validity, key usage and subject.
+//! Classifies client certificates (XKS API, "Transport", mTLS): CA, validity, key usage and subject are compared with the configuration.
 //!
 //! # Invariants
-//! - [`ClientCertificate::Verified`] needs all of them. Whether the client has the private key is known by the handshake only: see
+//! - [`ClientCertificate::Verified`] requires that all four match. Only the handshake proves that the client has the private key: see
 //!   [`super::verifier`].
 
 use rustls::RootCertStore;
@@ -10,41 +10,41 @@ use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, Error, KeyUsage, VerifiedPath};
 use x509_parser::parse_x509_certificate;
 
-use super::names::{alternative_names, common_name, may_vouch};
+use super::names::{alternative_names, common_name, is_permitted};
 use crate::connections::ClientCertificate;
 use crate::json_line::OutsideText;
 
-/// Why a client certificate has its result: the values of a metric's label.
+/// The reason of a client certificate's result: the values of the metric label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Reason {
-    /// It is verified, or absent.
+    /// The certificate is verified or absent.
     None,
     UnknownCa,
     Subject,
     Expired,
     NotYetValid,
-    /// The extended key usage.
+    /// The extended key usage does not allow client authentication.
     Eku,
     /// The client has not proved that it has the private key.
     Signature,
     Other,
 }
 
-/// The result of a client certificate's classification.
+/// The result of the classification of a client certificate, with its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::server) struct Finding {
     pub result: ClientCertificate,
     pub reason: Reason,
-    /// The reason for the operator, bounded; empty if there is none.
+    /// The reason as a text for the operator, of bounded length; empty if the reason is [`Reason::None`].
     pub text: String,
 }
 
-/// The facts of a certificate for the metrics, whether or not it is verified.
+/// The properties of a client certificate that metrics show, verified or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) struct Leaf {
-    /// Its end, in seconds since 1970.
+    /// The end of its validity, in seconds since 1970.
     pub not_after: i64,
-    /// Whether its key usage allows client authentication.
+    /// Whether its extended key usage allows client authentication.
     pub is_for_clients: bool,
 }
 
@@ -84,7 +84,7 @@ impl Reason {
     #[expect(deprecated, reason = "webpki still has the variant")]
     fn of(error: &Error) -> Self {
         match error {
-            // A CA of the same name with another key is another CA.
+            // A CA with the expected name and another key is a different CA.
             Error::UnknownIssuer | Error::InvalidSignatureForPublicKey => Self::UnknownCa,
             Error::NameConstraintViolation => Self::Subject,
             Error::CertExpired { .. } => Self::Expired,
@@ -100,7 +100,7 @@ impl Finding {
         Self::new(ClientCertificate::Absent, Reason::None, String::new())
     }
 
-    /// The private key is not proved.
+    /// The result when the client has not proved that it has the private key.
     pub(in crate::server) fn bad_signature(text: String) -> Self {
         Self::new(ClientCertificate::Unverified, Reason::Signature, text)
     }
@@ -123,7 +123,7 @@ impl Finding {
 }
 
 impl Leaf {
-    /// None if the certificate cannot be parsed.
+    /// Reads the properties from the certificate; `None` if it cannot be parsed.
     pub(in crate::server) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, parsed) = parse_x509_certificate(certificate).ok()?;
         let is_for_clients = match parsed.extended_key_usage() {
@@ -139,7 +139,7 @@ impl Leaf {
 }
 
 impl Expected {
-    /// These CAs and these subjects.
+    /// Expects certificates of these CAs with one of these subjects.
     pub(in crate::server) fn new(
         roots: &RootCertStore,
         subjects: Vec<String>,
@@ -152,8 +152,8 @@ impl Expected {
         }
     }
 
-    /// Classifies a certificate with the chain that came with it. A certificate is [`ClientCertificate::ServerAuthOnly`] if nothing but the
-    /// extended key usage clientAuth is missing, in it or in one of its CAs.
+    /// Classifies a certificate that the client sent with this chain. The result is [`ClientCertificate::ServerAuthOnly`] if only the extended key
+    /// usage clientAuth is missing, in the certificate or in one of its CAs.
     pub(in crate::server) fn classify(
         &self,
         leaf: &CertificateDer<'_>,
@@ -162,7 +162,7 @@ impl Expected {
     ) -> Finding {
         let for_clients = self.check(leaf, chain, now, KeyUsage::client_auth());
         let Err(failed) = for_clients else {
-            return self.subject_of(leaf, Finding::verified());
+            return self.check_subject(leaf, Finding::verified());
         };
         if failed.reason != Reason::Eku {
             return failed;
@@ -171,12 +171,13 @@ impl Expected {
             Ok(()) => {
                 let result = ClientCertificate::ServerAuthOnly;
                 let text = "it is for servers only: it lacks the extended key usage clientAuth";
-                self.subject_of(leaf, Finding::new(result, Reason::Eku, text.to_owned()))
+                self.check_subject(leaf, Finding::new(result, Reason::Eku, text.to_owned()))
             }
             Err(other) => other,
         }
     }
 
+    /// Checks chain, validity, key usage and name constraints.
     fn check(
         &self,
         leaf: &CertificateDer<'_>,
@@ -185,8 +186,8 @@ impl Expected {
         usage: KeyUsage,
     ) -> Result<(), Finding> {
         let name = self.constrained_name(leaf);
-        let names_hold = |path: &VerifiedPath<'_>| match &name {
-            Some(name) if !may_vouch(path, name) => Err(Error::NameConstraintViolation),
+        let check_name = |path: &VerifiedPath<'_>| match &name {
+            Some(name) if !is_permitted(path, name) => Err(Error::NameConstraintViolation),
             _ => Ok(()),
         };
         let checked = EndEntityCert::try_from(leaf).and_then(|leaf| {
@@ -198,14 +199,14 @@ impl Expected {
                 now,
                 usage,
                 None,
-                Some(&names_hold),
+                Some(&check_name),
             );
             path.map(drop)
         });
         checked.map_err(|error| Finding::unverified(Reason::of(&error), error.to_string()))
     }
 
-    /// The common name, if it alone makes the subject right: webpki checks the alternative names.
+    /// Returns the common name if only it matches a subject. Its name constraints are checked here, those of alternative names by webpki.
     fn constrained_name(&self, leaf: &CertificateDer<'_>) -> Option<String> {
         let name = common_name(leaf).filter(|name| self.subjects.contains(name));
         name.filter(|_| !self.has_alternative_name(leaf))
@@ -219,8 +220,8 @@ impl Expected {
         alternative_names(leaf).iter().any(is_expected)
     }
 
-    /// `finding`, if the subject is right.
-    fn subject_of(&self, leaf: &CertificateDer<'_>, finding: Finding) -> Finding {
+    /// Returns `finding` if the certificate has an expected subject.
+    fn check_subject(&self, leaf: &CertificateDer<'_>, finding: Finding) -> Finding {
         let name = common_name(leaf);
         let has_name = name
             .as_ref()

@@ -1,7 +1,7 @@
 //! The metrics of client authentication.
 //!
 //! # Invariants
-//! - No label's value comes from a client.
+//! - No label value comes from a client.
 
 use prometheus::{IntCounterVec, IntGaugeVec};
 
@@ -24,51 +24,51 @@ impl ClientMetrics {
         let declared = Self {
             certificates: metrics.counter(
                 "xks_client_certificates_total",
-                "Connections that were asked for a client certificate, by result (verified, absent, server_auth_only, unverified) and reason.",
+                "Connections for which the proxy requested a client certificate, by result (verified, absent, server_auth_only, unverified) and reason.",
                 &["result", "reason"],
             )?,
             not_after: metrics.gauge(
                 "xks_client_certificate_not_after_seconds",
-                "When the client certificate that was shown last ends, in seconds since 1970.",
+                "End of the validity of the client certificate that was received last, in seconds since 1970.",
                 &[],
             )?,
             client_auth: metrics.gauge(
                 "xks_client_certificate_client_auth",
-                "Whether the client certificate that was shown last may authenticate clients (1), or not (0).",
+                "Whether the client certificate that was received last allows client authentication (1), or not (0).",
                 &[],
             )?,
             mode: metrics.gauge(
                 "xks_client_auth_mode",
-                "The mode of client authentication that is in force (1), and the others (0).",
+                "Mode of client authentication: 1 for the active mode, 0 for the others.",
                 &["mode"],
             )?,
         };
-        declared.begin();
+        declared.create_series();
         Ok(declared)
     }
 
-    /// Creates every series of the counter at zero: Prometheus sees no increase when a series begins at one.
-    fn begin(&self) {
+    /// Creates every series of the counter with the value 0. Prometheus does not count the first increase of a series that starts at 1.
+    fn create_series(&self) {
         use ClientCertificate::{Absent, ServerAuthOnly, Unverified, Verified};
         for (result, reason) in [
             (Verified, Reason::None),
             (Absent, Reason::None),
             (ServerAuthOnly, Reason::Eku),
         ] {
-            self.series(result, reason);
+            self.create(result, reason);
         }
         let reasons = Reason::ALL.into_iter();
         reasons
             .filter(|reason| *reason != Reason::None)
-            .for_each(|reason| self.series(Unverified, reason));
+            .for_each(|reason| self.create(Unverified, reason));
     }
 
-    fn series(&self, result: ClientCertificate, reason: Reason) {
+    fn create(&self, result: ClientCertificate, reason: Reason) {
         let labels = [result.as_str(), reason.as_str()];
         self.certificates.with_label_values(&labels);
     }
 
-    /// Counts a connection that was asked for a certificate, and shows the certificate.
+    /// Counts a connection for which a certificate was requested, and sets the gauges of the certificate.
     pub(in crate::server) fn count(&self, finding: &Finding, leaf: Option<Leaf>) {
         let labels = [finding.result.as_str(), finding.reason.as_str()];
         self.certificates.with_label_values(&labels).inc();
@@ -78,14 +78,14 @@ impl ClientMetrics {
         set(&self.client_auth, i64::from(leaf.is_for_clients));
     }
 
-    /// Shows which mode is in force; none is off.
+    /// Sets the active mode; `None` is off.
     pub(in crate::server) fn publish_mode(&self, mode: Option<ClientAuthMode>) {
-        for (name, is_in_force) in [
+        for (name, is_active) in [
             ("off", mode.is_none()),
             ("optional", mode == Some(ClientAuthMode::Optional)),
             ("required", mode == Some(ClientAuthMode::Required)),
         ] {
-            let value = i64::from(is_in_force);
+            let value = i64::from(is_active);
             self.mode.with_label_values(&[name]).set(value);
         }
     }

@@ -1,7 +1,7 @@
-//! The names in a client certificate, and whether its CAs may vouch for them.
+//! The names in a client certificate, and the name constraints of its CAs.
 //!
 //! # Invariants
-//! - The name constraints of a CA hold for the common name, too. webpki applies them to the subject alternative names only.
+//! - The name constraints of a CA also apply to the common name. webpki applies them to the subject alternative names only.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use x509_parser::prelude::FromDer as _;
 /// The tag of a DER SEQUENCE.
 const SEQUENCE: u8 = 0x30;
 
-/// Returns the whole subject of a client certificate, for the audit trail; none if it cannot be parsed.
+/// Returns the whole subject of a client certificate, for the audit trail; `None` if the certificate cannot be parsed.
 pub(in crate::server) fn subject(certificate: &CertificateDer<'_>) -> Option<Arc<str>> {
     let (_, parsed) = parse_x509_certificate(certificate).ok()?;
     Some(Arc::from(parsed.subject().to_string()))
 }
 
-/// Returns the subject's common name; none if there is none, or several.
+/// Returns the subject's common name; `None` unless there is exactly one.
 pub(in crate::server) fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, parsed) = parse_x509_certificate(certificate).ok()?;
     let mut names = parsed.subject().iter_common_name();
@@ -47,8 +47,8 @@ pub(in crate::server) fn alternative_names(certificate: &CertificateDer<'_>) -> 
         .collect()
 }
 
-/// Returns whether every CA of the path may vouch for this DNS name. A CA whose constraints cannot be read may not.
-pub(in crate::server) fn may_vouch(path: &VerifiedPath<'_>, name: &str) -> bool {
+/// Returns whether the name constraints of every CA of the path permit this DNS name. Constraints that cannot be read permit no name.
+pub(in crate::server) fn is_permitted(path: &VerifiedPath<'_>, name: &str) -> bool {
     let mut intermediates = path.intermediate_certificates();
     anchor_permits(path.anchor(), name)
         && intermediates.all(|certificate| ca_permits(&certificate.der(), name))
@@ -58,7 +58,7 @@ fn anchor_permits(anchor: &TrustAnchor<'_>, name: &str) -> bool {
     let Some(content) = &anchor.name_constraints else {
         return true;
     };
-    // The anchor has the content of the SEQUENCE without its header.
+    // webpki keeps the content of the SEQUENCE without its header.
     let Some(constraints) = sequence(content.as_ref()) else {
         return false;
     };
@@ -85,8 +85,9 @@ fn ca_permits(ca: &CertificateDer<'_>, name: &str) -> bool {
 fn permits(constraints: &NameConstraints<'_>, name: &str) -> bool {
     let permitted = dns_names(constraints.permitted_subtrees.as_deref());
     let excluded = dns_names(constraints.excluded_subtrees.as_deref());
-    let has_it = |subtree: &&str| is_within(name, subtree);
-    (permitted.is_empty() || permitted.iter().any(has_it)) && !excluded.iter().any(has_it)
+    let contains_name = |subtree: &&str| is_within(name, subtree);
+    (permitted.is_empty() || permitted.iter().any(contains_name))
+        && !excluded.iter().any(contains_name)
 }
 
 fn dns_names<'a>(subtrees: Option<&[GeneralSubtree<'a>]>) -> Vec<&'a str> {
@@ -110,7 +111,7 @@ fn is_within(name: &str, subtree: &str) -> bool {
     }
 }
 
-/// Puts the header of a SEQUENCE before its content; none if the content is longer than 65,535 bytes.
+/// Returns the SEQUENCE with this content; `None` if the content is longer than 65,535 bytes.
 fn sequence(content: &[u8]) -> Option<Vec<u8>> {
     let length = u16::try_from(content.len()).ok()?;
     let [high, low] = length.to_be_bytes();
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subtree_is_a_name_and_what_is_below_it() {
+    fn a_subtree_is_a_name_and_the_names_below_it() {
         for (name, subtree, is_in) in [
             ("a.example.com", "example.com", true),
             ("example.com", "example.com", true),

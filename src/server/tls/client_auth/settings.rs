@@ -1,4 +1,4 @@
-//! Which client certificates are accepted: by which CA, for which subjects, and whether a client must have one.
+//! The settings of client authentication: accepted CAs, accepted subjects, and whether a client must have a certificate.
 
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
@@ -8,26 +8,27 @@ use x509_parser::parse_x509_certificate;
 use crate::server::tls::certificate::identity::{certificates, unix_now};
 use crate::server::tls::error::{CertificateExpiry, TlsError};
 
-/// What becomes of a client without a verified certificate.
+/// What happens to a client without a verified certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientAuthMode {
-    /// Its handshake completes; the result is on record, and a policy can ask for it.
+    /// Its handshake completes; the result is recorded, and policies can use it.
     Optional,
     /// Its handshake fails.
     Required,
 }
 
-/// Which client certificates are accepted: the CA **and** the subject must match.
+/// The accepted client certificates: the CA **and** the subject must match.
 pub struct ClientAuth {
     pub(in crate::server) mode: ClientAuthMode,
     pub(in crate::server) roots: RootCertStore,
     pub(in crate::server) subjects: Vec<String>,
     pub(in crate::server) expiry: Option<CertificateExpiry>,
-    pub(in crate::server) made_of: [u8; 32],
+    /// A digest of CAs and subjects.
+    pub(in crate::server) digest: [u8; 32],
     warnings: Vec<String>,
 }
 
-/// The roots of Amazon Trust Services, to which KMS's client certificate chains.
+/// Returns the roots of Amazon Trust Services, to which KMS's client certificate chains.
 pub fn amazon_trust_services() -> Vec<TrustAnchor<'static>> {
     let is_amazons = |anchor: &&TrustAnchor<'static>| {
         let subject = String::from_utf8_lossy(anchor.subject.as_ref());
@@ -41,11 +42,11 @@ pub fn amazon_trust_services() -> Vec<TrustAnchor<'static>> {
 }
 
 impl ClientAuth {
-    /// Clients whose certificate chains to a CA in `pem` and has one of `subjects` as its common name or as a DNS name of its subject
-    /// alternative names. The mode is required.
+    /// Accepts clients whose certificate chains to a CA in `pem` and has one of `subjects` as its common name or as a DNS name of its subject
+    /// alternative names. The mode is [`ClientAuthMode::Required`].
     ///
     /// # Errors
-    /// [`TlsError::ClientCa`] when `pem` holds no usable certificate.
+    /// [`TlsError::ClientCa`] when `pem` contains no usable certificate.
     pub fn from_pem(pem: &[u8], subjects: Vec<String>) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
         let mut earliest: Option<i64> = None;
@@ -63,7 +64,7 @@ impl ClientAuth {
         });
         Ok(Self {
             mode: ClientAuthMode::Required,
-            made_of: digest_of(pem, &subjects),
+            digest: digest(pem, &subjects),
             roots,
             subjects,
             expiry,
@@ -71,13 +72,13 @@ impl ClientAuth {
         })
     }
 
-    /// Clients whose certificate chains to Amazon Trust Services. The mode is required.
+    /// Accepts clients whose certificate chains to Amazon Trust Services and has one of `subjects`. The mode is [`ClientAuthMode::Required`].
     pub fn amazon(subjects: Vec<String>) -> Self {
         let mut roots = RootCertStore::empty();
         roots.extend(amazon_trust_services());
         Self {
             mode: ClientAuthMode::Required,
-            made_of: digest_of(b"amazon-trust-services", &subjects),
+            digest: digest(b"amazon-trust-services", &subjects),
             roots,
             subjects,
             expiry: None,
@@ -85,18 +86,18 @@ impl ClientAuth {
         }
     }
 
-    /// The same in another mode.
+    /// Returns the same settings in this mode.
     pub fn in_mode(self, mode: ClientAuthMode) -> Self {
         Self { mode, ..self }
     }
 
-    /// What should be known about the CAs, such as that one has expired.
+    /// Returns warnings about the CAs, such as that one has expired.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 }
 
-fn digest_of(ca: &[u8], subjects: &[String]) -> [u8; 32] {
+fn digest(ca: &[u8], subjects: &[String]) -> [u8; 32] {
     let mut digest = Sha256::new_with_prefix(ca);
     for subject in subjects {
         digest.update([0]);
@@ -105,7 +106,7 @@ fn digest_of(ca: &[u8], subjects: &[String]) -> [u8; 32] {
     digest.finalize().into()
 }
 
-/// One CA.
+/// The properties of a CA's certificate.
 struct Ca {
     subject: String,
     is_ca: bool,
@@ -132,12 +133,12 @@ impl Ca {
             (now < self.not_before, "is not valid yet"),
             (
                 !self.is_ca,
-                "is not a CA: only a client that shows this very certificate could match",
+                "is not a CA: only a client that sends exactly this certificate could match",
             ),
         ];
-        let found = cases.into_iter().filter(|(is_so, _)| *is_so);
+        let found = cases.into_iter().filter(|(applies, _)| *applies);
         found
-            .map(|(_, what)| format!("the client CA \"{subject}\" {what}"))
+            .map(|(_, problem)| format!("the client CA \"{subject}\" {problem}"))
             .collect()
     }
 }
@@ -157,9 +158,10 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_that_cannot_vouch_for_anybody_is_a_warning() {
+    fn a_ca_that_cannot_issue_valid_certificates_is_a_warning() {
         assert!(warnings(|_| {}).is_empty());
-        let warned = |said: &[String], what: &str| said.len() == 1 && said[0].contains(what);
+        let warned =
+            |found: &[String], problem: &str| found.len() == 1 && found[0].contains(problem);
         let expired = warnings(|params| params.not_after = date_time_ymd(2020, 1, 1));
         assert!(warned(&expired, "has expired"), "{expired:?}");
         let early = warnings(|params| params.not_before = date_time_ymd(3000, 1, 1));

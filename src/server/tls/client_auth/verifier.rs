@@ -1,10 +1,10 @@
-//! Client authentication during one handshake: the certificate, and the proof that the client has its private key.
+//! Client authentication during one handshake: checks the certificate, and the proof that the client has its private key.
 //!
 //! # Invariants
-//! - In mode required a certificate that is not verified ends in the `handshake_failure` alert. rustls sends that alert for every error except
-//!   `InvalidCertificate`, so each refusal becomes another error. The reason goes to the operator's log.
-//! - In mode optional the handshake completes. A certificate is verified only if the signature of the handshake was checked and is right.
-//! - Each connection has a [`ClientHandshake`] of its own, so that no result reaches another connection. Sessions are not resumed, see
+//! - In mode required, a certificate that is not verified causes the alert `handshake_failure`. rustls sends that alert for every error except
+//!   `InvalidCertificate`, so this verifier returns a different error. The log has the reason.
+//! - In mode optional, the handshake completes. A certificate is verified only if the signature of the handshake was checked and is right.
+//! - Each connection has its own [`ClientHandshake`], so no result reaches another connection. Sessions are not resumed, see
 //!   [`crate::server::tls::settings`].
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -20,10 +20,10 @@ use super::settings::ClientAuthMode;
 use crate::connections::ClientCertificate;
 use crate::sync::poisoned;
 
-/// The remedy for a refusal, for the operator.
-const REMEDY: &str = "server.tls.client_auth.mode is \"required\"; with \"optional\" such a client would reach the check of its signature";
+/// The advice to the operator about a rejected client.
+const ADVICE: &str = "server.tls.client_auth.mode is \"required\"; with \"optional\" such a client is served if its requests are signed";
 
-/// What all handshakes under one configuration share.
+/// The rules for all handshakes under one configuration.
 #[derive(Debug)]
 pub(in crate::server) struct ClientRules {
     pub mode: ClientAuthMode,
@@ -36,12 +36,12 @@ pub(in crate::server) struct ClientRules {
 #[derive(Debug)]
 pub(in crate::server) struct ClientHandshake {
     rules: Arc<ClientRules>,
-    seen: Mutex<Option<Seen>>,
+    received: Mutex<Option<Received>>,
 }
 
 /// The certificate that the client has sent.
 #[derive(Clone, Debug)]
-struct Seen {
+struct Received {
     finding: Finding,
     leaf: Option<Leaf>,
     /// Whether the signature of the handshake was checked and is right.
@@ -65,61 +65,63 @@ impl ClientRules {
 }
 
 impl ClientHandshake {
-    /// For a connection that begins.
+    /// Creates the verifier of a new connection.
     pub(in crate::server) fn new(rules: Arc<ClientRules>) -> Self {
-        let seen = Mutex::default();
-        Self { rules, seen }
+        let received = Mutex::default();
+        Self { rules, received }
     }
 
-    /// Returns what was found, once the handshake has completed, and the facts of the certificate.
+    /// Returns the result of a handshake that has completed, and the properties of the certificate.
     pub(in crate::server) fn finding(&self) -> (Finding, Option<Leaf>) {
-        let Some(seen) = self.lock().clone() else {
+        let Some(received) = self.lock().clone() else {
             return (Finding::absent(), None);
         };
-        let finding = match seen.has_key {
-            true => seen.finding,
-            false => unproved(seen.finding),
+        let finding = match received.has_key {
+            true => received.finding,
+            false => without_key_proof(received.finding),
         };
-        (finding, seen.leaf)
+        (finding, received.leaf)
     }
 
-    /// Returns what was found, if the handshake ended with `error` because of that.
-    pub(in crate::server) fn refusal(&self, error: &Error) -> Option<(Finding, Option<Leaf>)> {
+    /// Returns the result of a handshake that failed with `error`, if the client certificate was the cause.
+    pub(in crate::server) fn rejection(&self, error: &Error) -> Option<(Finding, Option<Leaf>)> {
         if *error == Error::NoCertificatesPresented {
             return Some((Finding::absent(), None));
         }
-        let seen = self.lock().clone();
-        let seen = seen.filter(|_| self.rules.mode == ClientAuthMode::Required)?;
-        let is_refused = seen.finding.result != ClientCertificate::Verified;
-        is_refused.then_some((seen.finding, seen.leaf))
+        let received = self.lock().clone();
+        let received = received.filter(|_| self.rules.mode == ClientAuthMode::Required)?;
+        let is_rejected = received.finding.result != ClientCertificate::Verified;
+        is_rejected.then_some((received.finding, received.leaf))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Seen>> {
-        self.seen.lock().unwrap_or_else(poisoned)
+    fn lock(&self) -> MutexGuard<'_, Option<Received>> {
+        self.received.lock().unwrap_or_else(poisoned)
     }
 
-    /// Notes the outcome of the check of the handshake's signature.
+    /// Records the result of the check of the handshake's signature.
     fn note_signature(
         &self,
         checked: Result<HandshakeSignatureValid, Error>,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let mut seen = self.lock();
-        // rustls verifies the certificate before.
-        let seen = seen.as_mut().ok_or_else(|| refused("it was not checked"))?;
-        seen.has_key = checked.is_ok();
+        let mut received = self.lock();
+        // rustls verifies the certificate before the signature.
+        let received = received
+            .as_mut()
+            .ok_or_else(|| rejection("it was not checked"))?;
+        received.has_key = checked.is_ok();
         let Err(error) = checked else {
             return checked;
         };
-        seen.finding = Finding::bad_signature(error.to_string());
+        received.finding = Finding::bad_signature(error.to_string());
         match self.rules.mode {
-            ClientAuthMode::Required => Err(refused(&seen.finding.text)),
+            ClientAuthMode::Required => Err(rejection(&received.finding.text)),
             ClientAuthMode::Optional => Ok(HandshakeSignatureValid::assertion()),
         }
     }
 }
 
-/// What remains of a finding if nothing shows that the client has the key.
-fn unproved(finding: Finding) -> Finding {
+/// Returns the finding of a client that has not proved that it has the key.
+fn without_key_proof(finding: Finding) -> Finding {
     match finding.result {
         ClientCertificate::Verified | ClientCertificate::ServerAuthOnly => {
             Finding::bad_signature("the client has not signed the handshake".to_owned())
@@ -128,13 +130,13 @@ fn unproved(finding: Finding) -> Finding {
     }
 }
 
-/// The error text of a handshake that ends because of the client certificate, for the log.
-pub(in crate::server) fn refusal_text(why: &str) -> String {
-    format!("client certificate refused: {why}; {REMEDY}")
+/// Returns the log text about a handshake that failed because of the client certificate.
+pub(in crate::server) fn rejection_text(reason: &str) -> String {
+    format!("client certificate rejected: {reason}; {ADVICE}")
 }
 
-fn refused(why: &str) -> Error {
-    Error::General(refusal_text(why))
+fn rejection(reason: &str) -> Error {
+    Error::General(rejection_text(reason))
 }
 
 impl ClientCertVerifier for ClientHandshake {
@@ -155,14 +157,14 @@ impl ClientCertVerifier for ClientHandshake {
         let finding = self.rules.expected.classify(end_entity, intermediates, now);
         let is_verified = finding.result == ClientCertificate::Verified;
         let text = finding.text.clone();
-        *self.lock() = Some(Seen {
+        *self.lock() = Some(Received {
             finding,
             leaf: Leaf::of(end_entity),
             has_key: false,
         });
         match is_verified || self.rules.mode == ClientAuthMode::Optional {
             true => Ok(ClientCertVerified::assertion()),
-            false => Err(refused(&text)),
+            false => Err(rejection(&text)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Certificates made for each rule.
+//! Each rule, on certificates that are generated for it.
 
 use super::*;
 use rcgen::{
@@ -6,7 +6,7 @@ use rcgen::{
     ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
 };
 
-/// 2026-01-01; what is made here is valid from 2025 to the middle of 2026.
+/// 2026-01-01. The certificates of these tests are valid from 2025 to the middle of 2026.
 const NOW: i64 = 1_767_225_600;
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;
@@ -42,16 +42,16 @@ fn leaf(issuer: &Issuer) -> CertificateDer<'static> {
     issue(&params("a.example", "a.example"), issuer)
 }
 
-/// The kinds of problems of a chain at this moment, and its warnings.
+/// Returns the kinds of the chain's problems at the time `now`, and its warnings.
 fn found_at(now: i64, chain: &[CertificateDer<'_>]) -> (Vec<&'static str>, Vec<String>) {
-    let checked = Checked::of(chain).unwrap();
+    let checked = CertificateChecks::of(chain).unwrap();
     let problems = checked.problems(now, &[]);
     let kinds = problems.iter().map(|problem| problem.kind.as_str());
     (kinds.collect(), checked.warnings)
 }
 
-/// The kinds of problems of a leaf made so, in a whole chain.
-fn of_leaf(change: impl FnOnce(&mut CertificateParams)) -> Vec<&'static str> {
+/// Returns the kinds of problems of a complete chain whose leaf has these changes.
+fn problems_with(change: impl FnOnce(&mut CertificateParams)) -> Vec<&'static str> {
     let root = ca("root", None);
     let mut params = params("a.example", "a.example");
     change(&mut params);
@@ -67,14 +67,14 @@ fn a_good_certificate_has_no_problem() {
     assert!(kinds.is_empty(), "{kinds:?}");
     assert!(
         warnings.len() == 1 && warnings[0].contains("not in AWS's list"),
-        "a root of nobody: {warnings:?}"
+        "the root is not trusted: {warnings:?}"
     );
-    assert!(Checked::of(&[]).is_err());
-    assert!(Checked::of(&[vec![0].into()]).is_err());
+    assert!(CertificateChecks::of(&[]).is_err());
+    assert!(CertificateChecks::of(&[vec![0].into()]).is_err());
 }
 
 #[test]
-fn validity_is_that_of_the_moment() {
+fn the_validity_is_checked_at_the_given_time() {
     let root = ca("root", None);
     let chain = [leaf(&root), root.der().clone()];
     let a_year = 366 * SECONDS_PER_DAY;
@@ -83,19 +83,19 @@ fn validity_is_that_of_the_moment() {
 }
 
 #[test]
-fn the_common_name_is_one_alternative_name() {
+fn the_common_name_must_be_an_alternative_name() {
     assert_eq!(
-        of_leaf(|params| params.distinguished_name = rcgen::DistinguishedName::new()),
+        problems_with(|params| params.distinguished_name = rcgen::DistinguishedName::new()),
         ["common_name"]
     );
     let renamed = |name: &'static str, alternative: &'static str| {
-        of_leaf(|params| *params = super::tests::params(name, alternative))
+        problems_with(|params| *params = super::tests::params(name, alternative))
     };
     assert_eq!(renamed("b.example", "a.example"), ["common_name"]);
     assert!(renamed("A.Example", "a.example").is_empty());
     assert!(renamed("*.a.example", "*.a.example").is_empty());
     assert!(renamed("127.0.0.1", "127.0.0.1").is_empty());
-    let twice = of_leaf(|params| {
+    let twice = problems_with(|params| {
         params.distinguished_name.push(
             DnType::OrganizationName,
             "an organization, which does not matter",
@@ -105,12 +105,12 @@ fn the_common_name_is_one_alternative_name() {
 }
 
 #[test]
-fn the_common_name_covers_every_public_name() {
+fn the_common_name_must_cover_every_public_name() {
     let root = ca("root", None);
     let kinds = |common_name: &str, public_names: &[&str]| {
         let names: Vec<String> = public_names.iter().map(ToString::to_string).collect();
         let chain = [issue(&params(common_name, common_name), &root)];
-        let problems = Checked::of(&chain).unwrap().problems(NOW, &names);
+        let problems = CertificateChecks::of(&chain).unwrap().problems(NOW, &names);
         problems
             .iter()
             .map(|problem| problem.kind.as_str())
@@ -129,7 +129,7 @@ fn the_common_name_covers_every_public_name() {
 }
 
 #[test]
-fn a_root_in_the_chain_is_known_by_its_fingerprint() {
+fn a_root_in_the_chain_is_recognized_by_its_fingerprint() {
     let mut root = CertificateParams::new(vec![]).unwrap();
     let mut name = rcgen::DistinguishedName::new();
     for (part, text) in [
@@ -143,13 +143,17 @@ fn a_root_in_the_chain_is_known_by_its_fingerprint() {
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let root = CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap();
     let warnings = found_at(NOW, &[leaf(&root), root.der().clone()]).1;
-    assert_eq!(warnings.len(), 1, "only the name is Amazon's: {warnings:?}");
+    assert_eq!(
+        warnings.len(),
+        1,
+        "the name is Amazon's, the key is not: {warnings:?}"
+    );
 }
 
 #[test]
-fn it_is_for_servers() {
+fn the_certificate_must_allow_server_authentication() {
     let purposes = |purposes: Vec<ExtendedKeyUsagePurpose>| {
-        of_leaf(|params| params.extended_key_usages = purposes)
+        problems_with(|params| params.extended_key_usages = purposes)
     };
     use ExtendedKeyUsagePurpose::{Any, ClientAuth, ServerAuth};
     assert!(purposes(vec![ServerAuth, ClientAuth]).is_empty() && purposes(vec![Any]).is_empty());
@@ -158,10 +162,10 @@ fn it_is_for_servers() {
 }
 
 #[test]
-fn each_certificate_has_issued_the_one_before() {
+fn each_certificate_must_have_issued_the_previous_one() {
     let root = ca("root", None);
     let (one, two) = (ca("one", Some(&root)), ca("two", Some(&root)));
-    // The same name with another key: names alone are not enough.
+    // `again` has the same name with another key: comparing names is not enough.
     let (again, stranger) = (ca("one", Some(&root)), ca("stranger", None));
     let leaf = leaf(&one);
     let kinds = |chain: &[&CertificateDer<'_>]| {
@@ -187,8 +191,8 @@ fn each_certificate_has_issued_the_one_before() {
     }
 }
 
-/// Authority information access: where the issuer's certificate is.
-fn with_issuers_address(params: &mut CertificateParams) {
+/// Adds the extension "authority information access" with the address of the issuer's certificate.
+fn add_issuer_address(params: &mut CertificateParams) {
     let address = b"http://ca.example/ca.der";
     let mut method = vec![0x06, 8, 0x2b, 6, 1, 5, 5, 7, 0x30, 2, 0x86];
     method.push(u8::try_from(address.len()).unwrap());
@@ -204,9 +208,9 @@ fn a_lone_leaf_of_a_public_ca_lacks_its_intermediates() {
     let root = ca("root", None);
     let mut params = params("a.example", "a.example");
     let (kinds, warnings) = found_at(NOW, &[issue(&params, &root)]);
-    assert!(kinds.is_empty(), "a private CA may issue by its root");
+    assert!(kinds.is_empty(), "a private CA may issue with its root key");
     assert!(warnings[0].contains("not in AWS's list"), "{warnings:?}");
-    with_issuers_address(&mut params);
+    add_issuer_address(&mut params);
     let lone = issue(&params, &root);
     assert_eq!(found_at(NOW, std::slice::from_ref(&lone)).0, ["chain"]);
     assert!(found_at(NOW, &[lone, root.der().clone()]).0.is_empty());
@@ -214,7 +218,7 @@ fn a_lone_leaf_of_a_public_ca_lacks_its_intermediates() {
 
 #[test]
 fn a_chain_that_leads_to_a_public_root_is_complete() {
-    // By its name only: nobody here has its key.
+    // This root has only the name of Amazon's root, because the test does not have the key.
     let known = &webpki_roots::TLS_SERVER_ROOTS[0];
     let amazon = crate::server::amazon_trust_services();
     assert!(!known.subject.is_empty() && !amazon.is_empty());
@@ -226,7 +230,7 @@ fn a_chain_that_leads_to_a_public_root_is_complete() {
         .push(DnType::CommonName, "Amazon Root CA 1");
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let mut params = params("a.example", "a.example");
-    with_issuers_address(&mut params);
+    add_issuer_address(&mut params);
     for kind in [rcgen::DnValue::PrintableString as fn(_) -> _] {
         let mut root = root.clone();
         let mut name = rcgen::DistinguishedName::new();
@@ -244,7 +248,7 @@ fn a_chain_that_leads_to_a_public_root_is_complete() {
 }
 
 #[test]
-fn a_lifetime_beyond_the_limit_of_its_begin_is_a_warning() {
+fn a_lifetime_over_the_limit_at_its_issue_is_a_warning() {
     let root = ca("root", None);
     let warned = |year, month, days: i64| {
         let mut params = params("a.example", "a.example");
@@ -267,5 +271,5 @@ fn a_lifetime_beyond_the_limit_of_its_begin_is_a_warning() {
         assert!(!warned(year, month, limit), "{year}");
         assert!(warned(year, month, limit + 1), "{year}");
     }
-    assert!(!warned(2019, 1, 5_000), "there was no limit then");
+    assert!(!warned(2019, 1, 5_000), "there was no limit in 2019");
 }

@@ -1,4 +1,4 @@
-//! Each result and each reason of the classification of client certificates, and the name constraints of their CAs.
+//! Each result and each reason of the classification, and the name constraints of CAs.
 
 use std::time::{Duration, SystemTime};
 
@@ -55,7 +55,7 @@ fn constrained(permitted: &[&str], excluded: &[&str]) -> NameConstraints {
     }
 }
 
-/// A certificate for clients of these names, changed so.
+/// Returns a client certificate with these names and these changes.
 fn leaf(
     issuer: &Issuer,
     (common_name, names): (Option<&str>, &[&str]),
@@ -100,14 +100,14 @@ const BOTH: (Option<&str>, &[&str]) = (Some(KMS), &[KMS]);
 #[test]
 fn the_subject_is_the_common_name_or_an_alternative_name() {
     let root = root(|_| {});
-    let made = |common_name, names: &[&str]| {
+    let result = |common_name, names: &[&str]| {
         classify(&root, &leaf(&root, (common_name, names), |_| {}), &[])
     };
-    assert_eq!(made(Some(KMS), &[KMS]), VERIFIED);
-    assert_eq!(made(Some(KMS), &[]), VERIFIED);
-    assert_eq!(made(None, &[KMS]), VERIFIED);
-    assert_eq!(made(Some("other"), &["a.test", KMS]), VERIFIED);
-    assert_eq!(made(Some("other"), &[&KMS.to_uppercase()]), VERIFIED);
+    assert_eq!(result(Some(KMS), &[KMS]), VERIFIED);
+    assert_eq!(result(Some(KMS), &[]), VERIFIED);
+    assert_eq!(result(None, &[KMS]), VERIFIED);
+    assert_eq!(result(Some("other"), &["a.test", KMS]), VERIFIED);
+    assert_eq!(result(Some("other"), &[&KMS.to_uppercase()]), VERIFIED);
     for (common_name, names) in [
         (Some("cks.kms.us-east-1.amazonaws.com"), &[][..]),
         (None, &["cks.kms.us-east-1.amazonaws.com"]),
@@ -115,7 +115,7 @@ fn the_subject_is_the_common_name_or_an_alternative_name() {
         (Some("x.cks.kms.eu-west-1.amazonaws.com"), &["cks"]),
         (None, &[]),
     ] {
-        let found = made(common_name, names);
+        let found = result(common_name, names);
         assert_eq!(
             found,
             unverified(Reason::Subject),
@@ -125,7 +125,7 @@ fn the_subject_is_the_common_name_or_an_alternative_name() {
 }
 
 #[test]
-fn what_lacks_nothing_but_client_auth_is_server_auth_only() {
+fn a_certificate_that_lacks_only_client_auth_is_server_auth_only() {
     let root = root(|_| {});
     let usages = |usages: Vec<ExtendedKeyUsagePurpose>, names| {
         let leaf = leaf(&root, names, |params| params.extended_key_usages = usages);
@@ -136,14 +136,14 @@ fn what_lacks_nothing_but_client_auth_is_server_auth_only() {
     assert_eq!(usages(vec![], BOTH), VERIFIED);
     assert_eq!(usages(vec![ServerAuth], BOTH), SERVER_ONLY);
     assert_eq!(usages(vec![CodeSigning], BOTH), unverified(Reason::Eku));
-    // An extended key usage of this kind is not clientAuth for webpki.
+    // webpki does not accept anyExtendedKeyUsage as clientAuth.
     assert_eq!(usages(vec![Any], BOTH), unverified(Reason::Eku));
     let wrong = (Some("someone-else"), &[][..]);
     assert_eq!(usages(vec![ServerAuth], wrong), unverified(Reason::Subject));
 }
 
 #[test]
-fn an_intermediate_for_servers_only_makes_server_auth_only() {
+fn a_certificate_of_an_intermediate_for_servers_is_server_auth_only() {
     let root = root(|_| {});
     let ca = intermediate(&root, |params| {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -158,12 +158,12 @@ fn an_intermediate_for_servers_only_makes_server_auth_only() {
     assert_eq!(
         classify(&root, &leaf, &[]),
         unverified(Reason::UnknownCa),
-        "without its intermediate"
+        "without the intermediate"
     );
 }
 
 #[test]
-fn each_reason_is_told_from_the_others() {
+fn each_reason_is_distinguished() {
     let root = root(|_| {});
     let expired = leaf(&root, BOTH, |params| {
         (params.not_before, params.not_after) =
@@ -185,7 +185,7 @@ fn each_reason_is_told_from_the_others() {
     });
     let found = classify(&root, &expired_server, &[]);
     assert_eq!(found, unverified(Reason::Expired), "not only the key usage");
-    // The same name is not the same CA.
+    // A CA with the same name is a different CA.
     for other in [self::root(|_| {}), intermediate(&root, |_| {})] {
         let found = classify(&root, &leaf(&other, BOTH, |_| {}), &[]);
         assert_eq!(found, unverified(Reason::UnknownCa));
@@ -194,7 +194,7 @@ fn each_reason_is_told_from_the_others() {
     assert_eq!(classify(&root, &garbage, &[]), unverified(Reason::Other));
 }
 
-/// Under a root with these constraints, and under an intermediate with them.
+/// Classifies a certificate whose root has these constraints, and one whose intermediate has them. Both have the same result.
 fn under_constraints(
     constraints: NameConstraints,
     names: (Option<&str>, &[&str]),
@@ -209,7 +209,7 @@ fn under_constraints(
     let free = root(|_| {});
     let ca = intermediate(&free, |params| params.name_constraints = Some(constraints));
     let below = classify(&free, &leaf(&ca, names, |_| {}), &[ca.der().clone()]);
-    assert_eq!(found, below, "root and intermediate");
+    assert_eq!(found, below, "root and intermediate differ");
     found
 }
 
@@ -237,14 +237,14 @@ fn name_constraints_hold_for_the_common_name_and_for_alternative_names() {
 }
 
 #[test]
-fn a_leaf_shows_its_end_and_its_use() {
+fn a_leaf_has_its_expiry_and_its_key_usage() {
     let root = root(|_| {});
     let client = leaf(&root, BOTH, |params| {
         params.not_after = date_time_ymd(2031, 1, 1)
     });
-    let shown = Leaf::of(&client).unwrap();
+    let parsed = Leaf::of(&client).unwrap();
     assert_eq!(
-        (shown.not_after, shown.is_for_clients),
+        (parsed.not_after, parsed.is_for_clients),
         (1_924_992_000, true)
     );
     let server = leaf(&root, BOTH, |params| {

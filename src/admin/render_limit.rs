@@ -16,14 +16,14 @@ const BURST: u32 = 100;
 
 /// Gives turns.
 #[derive(Default)]
-pub(super) struct Pace {
+pub(super) struct RenderLimit {
     /// When the burst is used up if no more turns are taken: each turn moves it on. `None` before the first turn.
     full_at: Mutex<Option<Instant>>,
 }
 
-impl Pace {
+impl RenderLimit {
     /// Waits for a turn, and does `work` in it. No other work is done at the same time.
-    pub(super) async fn take_turn<T>(&self, work: impl FnOnce() -> T) -> T {
+    pub(super) async fn run<T>(&self, work: impl FnOnce() -> T) -> T {
         let mut full_at = self.full_at.lock().await;
         let each = Duration::from_secs(1) / PER_SECOND;
         let next = full_at.map_or_else(Instant::now, |at| at.max(Instant::now())) + each;
@@ -41,13 +41,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_is_served_at_once_and_more_of_it_at_the_rate() {
-        let (pace, start) = (Pace::default(), Instant::now());
+        let (render_limit, start) = (RenderLimit::default(), Instant::now());
         for _ in 0..BURST {
-            pace.take_turn(|| ()).await;
+            render_limit.run(|| ()).await;
         }
         assert_eq!(start.elapsed(), Duration::ZERO);
         for _ in 0..PER_SECOND {
-            pace.take_turn(|| ()).await;
+            render_limit.run(|| ()).await;
         }
         let took = start.elapsed();
         assert!(
@@ -57,14 +57,14 @@ mod tests {
         tokio::time::advance(Duration::from_secs(60)).await;
         let start = Instant::now();
         for _ in 0..BURST {
-            pace.take_turn(|| ()).await;
+            render_limit.run(|| ()).await;
         }
         assert_eq!(
             start.elapsed(),
             Duration::ZERO,
             "a pause restores the burst, and no more"
         );
-        pace.take_turn(|| ()).await;
+        render_limit.run(|| ()).await;
         assert!(start.elapsed() > Duration::ZERO);
     }
 }

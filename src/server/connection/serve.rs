@@ -157,7 +157,7 @@ where
         peer,
     } = established;
     let io = TokioIo::new(Guarded::new(stream, Arc::clone(&activity), None));
-    let service = service_fn(|request| answer(&shared, &activity, request, peer.clone()));
+    let service = service_fn(|request| respond(&shared, &activity, request, peer.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
@@ -182,9 +182,9 @@ where
     let connections = shared.live.now().limits.max_unverified_per_source;
     let throttle = Throttle::new(shared.rate_limit.clone(), peer.clone(), connections);
     let io = TokioIo::new(Guarded::new(stream, Arc::clone(&activity), Some(throttle)));
-    let (for_service, activity_of_service) = (shared.clone(), Arc::clone(&activity));
+    let (service_shared, service_activity) = (shared.clone(), Arc::clone(&activity));
     let service = service_fn(move |request| {
-        answer(&for_service, &activity_of_service, request, peer.clone())
+        respond(&service_shared, &service_activity, request, peer.clone())
     });
     let connection = http2::Builder::new(StreamExecutor)
         .timer(TokioTimer::new())
@@ -216,7 +216,7 @@ fn context<'a, S>(
 }
 
 /// Passes a request to the layers.
-fn answer<S>(
+fn respond<S>(
     shared: &Shared<S>,
     activity: &Arc<Activity>,
     mut request: Request<Incoming>,
@@ -234,12 +234,12 @@ where
     if !is_http1 && activity.is_too_old() {
         activity.announce_end_of_age();
     }
-    let answering = shared.stack.clone().call(request);
+    let responding = shared.stack.clone().call(request);
     let (draining, activity) = (shared.draining.clone(), Arc::clone(activity));
     let rate_limit = shared.rate_limit.clone();
     let connections = shared.live.now().limits.max_unverified_per_source;
     async move {
-        let mut response = answering.await?;
+        let mut response = responding.await?;
         // On HTTP/2 the client could send more requests, and each delayed response takes memory. There the guard's throttle counts the requests.
         if is_http1 && response.extensions().get::<UnverifiedResponse>().is_some() {
             delay_rejection(&rate_limit, &peer, connections).await;

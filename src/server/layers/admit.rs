@@ -1,7 +1,7 @@
-//! Lets a bounded number of verified requests in; the rest is refused at once, which KMS takes better than waiting.
+//! Admits a bounded number of verified requests. The others are rejected at once, because KMS handles a ThrottlingException better than a late response.
 //!
 //! # Invariants
-//! - Only an [`Authenticated`] request takes a permit: who cannot sign takes nothing from those who can.
+//! - Only an [`Authenticated`] request takes a permit, so unverified clients do not use up the permits of verified ones.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -18,64 +18,68 @@ use crate::server::metrics::ServerMetrics;
 use crate::server::response::{Response, ResponseFuture};
 use crate::xks::{Fault, FaultKind};
 
-/// Makes [`Admit`]; all services that one layer makes share its bound.
+/// Creates [`Admit`]. All services of one layer share its limit.
 #[derive(Clone)]
 pub(super) struct AdmitLayer {
-    inside: Arc<AtomicUsize>,
+    admitted: Arc<AtomicUsize>,
     shed: IntCounter,
     in_flight: IntGauge,
 }
 
 impl AdmitLayer {
-    /// Counts requests in these metrics.
+    /// Creates a layer that counts requests in these metrics.
     pub(super) fn new(metrics: &ServerMetrics) -> Self {
         Self {
-            inside: Arc::default(),
+            admitted: Arc::default(),
             shed: metrics.shed.clone(),
             in_flight: metrics.in_flight.clone(),
         }
     }
 
-    /// A permit for one request of this store, of at most `max`; none when all are taken, or the store's share of them.
+    /// Returns a permit for one request of this store. At most `max` permits exist.
+    ///
+    /// # Errors
+    /// Returns the reason when all permits are taken, or as many as this store may take.
     fn enter(&self, store: &KeyStore, max: usize) -> Result<Permit, &'static str> {
-        let before = self.inside.fetch_add(1, Ordering::AcqRel);
+        let before = self.admitted.fetch_add(1, Ordering::AcqRel);
         self.in_flight.inc();
         let in_flight = InFlight {
-            inside: Arc::clone(&self.inside),
+            admitted: Arc::clone(&self.admitted),
             gauge: self.in_flight.clone(),
         };
         if before >= max {
             return Err("max_in_flight is reached");
         }
-        let share = share::take(&store.in_flight, before + 1, max);
-        let share = share.ok_or("the key store's share of max_in_flight is used up")?;
+        let store_permit = share::take(&store.in_flight, before + 1, max);
+        let store_permit =
+            store_permit.ok_or("the key store's share of max_in_flight is used up")?;
         Ok(Permit {
-            _share: share,
+            _store_permit: store_permit,
             _in_flight: in_flight,
         })
     }
 }
 
-/// One request's place; given back when it is dropped.
+/// The permit of one request; released when it is dropped.
 struct Permit {
-    _share: StorePermit,
+    _store_permit: StorePermit,
     _in_flight: InFlight,
 }
 
-/// Counts one request out again, also when its future is dropped.
+/// Counts one request as in flight until this is dropped, also when the request's future is dropped.
 struct InFlight {
-    inside: Arc<AtomicUsize>,
+    admitted: Arc<AtomicUsize>,
     gauge: IntGauge,
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.inside.fetch_sub(1, Ordering::AcqRel);
+        self.admitted.fetch_sub(1, Ordering::AcqRel);
         self.gauge.dec();
     }
 }
 
-/// Bounds the service inside.
+/// Limits the requests in flight in the inner service.
 #[derive(Clone)]
 pub(super) struct Admit<S> {
     inner: S,
@@ -114,11 +118,11 @@ where
                 return Box::pin(ready(Err(Fault::because(FaultKind::Overloaded, reason))));
             }
         };
-        let answering = self.inner.call(request);
+        let responding = self.inner.call(request);
         Box::pin(async move {
-            let answer = answering.await;
+            let response = responding.await;
             drop(permit);
-            answer
+            response
         })
     }
 }
@@ -129,7 +133,7 @@ mod tests {
     use crate::metrics::Metrics;
 
     #[test]
-    fn the_request_too_many_is_refused_and_permits_come_back() {
+    fn a_request_over_the_limit_is_rejected_and_permits_are_released() {
         let metrics = ServerMetrics::declare(&Metrics::default()).unwrap();
         let layer = AdmitLayer::new(&metrics);
         let store = crate::keystore::tests::any_store();
@@ -152,7 +156,10 @@ mod tests {
         assert_eq!(metrics.in_flight.get(), permits.len() as i64);
         drop(permits);
         assert_eq!(
-            (metrics.in_flight.get(), layer.inside.load(Ordering::SeqCst)),
+            (
+                metrics.in_flight.get(),
+                layer.admitted.load(Ordering::SeqCst)
+            ),
             (0, 0)
         );
     }

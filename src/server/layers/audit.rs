@@ -1,10 +1,10 @@
-//! Records each verified request in the audit trail before its answer leaves, and each failed authentication.
+//! Records each verified request in the audit trail before its response is sent, and each failed authentication.
 //!
 //! # Invariants
-//! - With `on_failure = "refuse"` no answer leaves unrecorded: what cannot be recorded is answered with InternalException, and what the
-//!   operation had produced is dropped.
-//! - A verified request has one line: it is finished also when its client has gone (see [`super::observe`]), and its entry is made once.
-//! - A flood of bad signatures does not fill the disk, and each is counted in some line: see [`crate::server::unverified`].
+//! - With `on_failure = "refuse"`, no response is sent unrecorded. A request that cannot be recorded gets InternalException, and the result of its
+//!   operation is dropped.
+//! - A verified request has exactly one line, even if its client disconnects (see [`super::observe`]).
+//! - A flood of wrong signatures does not fill the disk, and each of them is counted in a line: see [`crate::server::unverified`].
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};
@@ -26,19 +26,19 @@ use crate::server::response::{self, Response, ResponseFuture};
 use crate::server::unverified::UnverifiedLimits;
 use crate::xks::{Fault, FaultKind};
 
-/// How long an answer waits for its line at least, also when the HSM has used the whole of the request's time: a disk that is well needs
-/// some milliseconds. KMS has given up by then at the latest.
-const LEAST_PATIENCE: Duration = Duration::from_millis(50);
+/// The minimum time for which a response waits for its line, even if the HSM has used the whole time of the request. A working disk needs a few
+/// milliseconds. KMS stops waiting within this time.
+const MIN_WAIT: Duration = Duration::from_millis(50);
 
-/// Makes [`Audit`].
+/// Creates [`Audit`].
 #[derive(Clone)]
 pub(super) struct AuditLayer {
-    /// None: it only passes on.
+    /// `None`: the layer records nothing.
     pub trail: Option<Trail>,
-    pub strangers: UnverifiedLimits,
+    pub unverified: UnverifiedLimits,
 }
 
-/// Records what the service inside answers.
+/// Records the responses of the inner service.
 #[derive(Clone)]
 pub(super) struct Audit<S> {
     inner: S,
@@ -75,26 +75,26 @@ where
         let Some(trail) = self.layer.trail.clone() else {
             return self.inner.call(request);
         };
-        let witness = Recorder {
+        let recorder = Recorder {
             trail,
-            strangers: self.layer.strangers.clone(),
+            unverified: self.layer.unverified.clone(),
             record: request.extensions().get().cloned().unwrap_or_default(),
             peer: request.extensions().get().cloned(),
             version: request.version(),
             started: Instant::now(),
         };
-        let answering = self.inner.call(request);
+        let responding = self.inner.call(request);
         Box::pin(async move {
-            let response = answering.await?;
-            Ok(witness.see(response).await)
+            let response = responding.await?;
+            Ok(recorder.record(response).await)
         })
     }
 }
 
-/// Who sees a request through.
+/// Records one request.
 struct Recorder {
     trail: Trail,
-    strangers: UnverifiedLimits,
+    unverified: UnverifiedLimits,
     record: Record,
     peer: Option<Peer>,
     version: Version,
@@ -102,8 +102,8 @@ struct Recorder {
 }
 
 impl Recorder {
-    /// The answer once it is recorded, or the one that says it could not be.
-    async fn see(self, response: Response) -> Response {
+    /// Records the request and returns its response, or an error response if it could not be recorded.
+    async fn record(self, response: Response) -> Response {
         let (calls, entry, deadline) = {
             let facts = self.record.facts();
             self.record_event(&facts);
@@ -115,17 +115,18 @@ impl Recorder {
         };
         let began = Instant::now();
         let mut recording = self.trail.recording(entry);
-        let outcome = Self::recorded(&mut recording, deadline).await;
+        let outcome = Self::wait_until_written(&mut recording, deadline).await;
         let mut facts = self.record.facts();
         facts.audited = Some(began.elapsed());
         match outcome {
             Ok(()) => response,
-            Err(fault) => self.failed(&mut facts, (response, fault), recording, calls),
+            Err(fault) => self.replace_unrecorded(&mut facts, (response, fault), recording, calls),
         }
     }
 
-    /// The answer to a request that could not be recorded in time, with a line that says the same; unless it was recorded just now.
-    fn failed(
+    /// Returns the error response to a request that was not recorded in time, and changes its line accordingly. If the line was written in the meantime,
+    /// returns the original response.
+    fn replace_unrecorded(
         &self,
         facts: &mut Facts,
         (response, fault): (Response, Fault),
@@ -144,10 +145,13 @@ impl Recorder {
         }
     }
 
-    /// Waits for the line as long as somebody waits for the answer.
-    async fn recorded(recording: &mut Recording, deadline: Option<Deadline>) -> Result<(), Fault> {
-        let least = Deadline::after(LEAST_PATIENCE);
-        let until = deadline.map_or(least, |deadline| deadline.max(least));
+    /// Waits until the line is written, at most until the deadline of the request.
+    async fn wait_until_written(
+        recording: &mut Recording,
+        deadline: Option<Deadline>,
+    ) -> Result<(), Fault> {
+        let earliest = Deadline::after(MIN_WAIT);
+        let until = deadline.map_or(earliest, |deadline| deadline.max(earliest));
         let recorded = timeout_at(until.instant().into(), recording.written()).await;
         let reason = match recorded {
             Ok(Ok(())) => return Ok(()),
@@ -157,29 +161,29 @@ impl Recorder {
         Err(Fault::because(FaultKind::Internal, reason))
     }
 
-    /// The request's line, if it passed authentication.
+    /// Returns the request's line if its signature is verified.
     fn entry(&self, facts: &Facts, response: &Response, calls: u32) -> Option<Entry> {
         facts.access_key_id.as_ref()?;
         let fault = facts.fault.as_ref();
         let reason = fault.and_then(|fault| fault.reason.as_deref());
         let would_deny = reason.is_none().then(|| would_deny(facts)).flatten();
-        let is_answer = !facts.has_left;
+        let has_response = !facts.has_disconnected;
         Some(self.line(
             facts,
             audit::Request {
                 outcome: facts.outcome(),
-                status: is_answer.then(|| response.status().as_u16()),
+                status: has_response.then(|| response.status().as_u16()),
                 error_name: fault.map(|fault| fault.kind.name().as_str()),
                 reason: reason.or(would_deny.as_deref()).map(OutsideText::from),
-                response_bytes: response.body().size_hint().exact().filter(|_| is_answer),
+                response_bytes: response.body().size_hint().exact().filter(|_| has_response),
                 hsm_calls: calls,
                 ..audit::Request::default()
             },
         ))
     }
 
-    /// What is known of the request, with what `answered` says of its answer.
-    fn line(&self, facts: &Facts, answered: audit::Request<'_>) -> Entry {
+    /// Returns the line with the facts about the request and, from `response`, those about its response.
+    fn line(&self, facts: &Facts, response: audit::Request<'_>) -> Entry {
         let Cost {
             device,
             queued,
@@ -206,7 +210,7 @@ impl Recorder {
             total: self.started.elapsed(),
             queued: device.as_ref().map(|_| *queued),
             worked: device.as_ref().map(|_| *worked),
-            ..answered
+            ..response
         })
     }
 
@@ -233,7 +237,7 @@ impl Recorder {
             FaultKind::AuthenticationFailed => {
                 if let Some(peer) = &self.peer {
                     let failed = self.security("authentication_failed", facts, fault);
-                    self.strangers.record_failure(&peer.source, &failed);
+                    self.unverified.record_failure(&peer.source, &failed);
                 }
             }
             _ => {}
@@ -256,7 +260,7 @@ impl Recorder {
     }
 }
 
-/// What the policy would have denied, had it been in force.
+/// Returns the decision if the policy, which is only observed, would have denied the request.
 fn would_deny(facts: &Facts) -> Option<String> {
     let decision = facts.decision.as_ref()?;
     let is_observed = decision.is_allowed && !decision.is_permitted();

@@ -1,10 +1,10 @@
-//! Finds the key store by its path, reads the body under its cap and verifies the signature over exactly those bytes (XKS API,
-//! "Errors": method and path → authentication → …).
+//! Finds the key store by its path, reads the body within its limit and verifies the signature over exactly those bytes (XKS API, "Errors": method and
+//! path → authentication → …).
 //!
 //! # Invariants
-//! - What comes out, an [`Authenticated`], exists for verified requests only: the layer inside cannot be reached without.
-//! - To the outside every failure is the same AuthenticationFailedException; why is the operator's to know.
-//! - What a request holds until its signature is verified counts against a budget, whatever its path and its access key id are.
+//! - An [`Authenticated`] exists for verified requests only, and the inner layer requires it.
+//! - Every failed authentication has the same response, AuthenticationFailedException. Only the operator sees the reason.
+//! - The bytes of a request count against a budget until its signature is verified, for every path and every access key id.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -45,20 +45,20 @@ pub(super) struct Authenticated {
     pub deadline: Deadline,
     pub record: Record,
     pub calls: CallCount,
-    /// How it came, for the policy.
+    /// The properties of its connection, for the policy.
     pub transport: Transport,
 }
 
-/// Makes [`Authenticate`].
+/// Creates [`Authenticate`].
 #[derive(Clone)]
 pub(super) struct AuthenticateLayer {
     pub live: Live,
     pub budget: Budget,
-    /// Counts requests refused because of their VPC endpoint.
+    /// Counts the requests that are rejected because of their VPC endpoint.
     pub refused_endpoints: IntCounter,
 }
 
-/// Authenticates for the service inside.
+/// Authenticates the requests to the inner service.
 #[derive(Clone)]
 pub(super) struct Authenticate<S> {
     inner: S,
@@ -108,19 +108,20 @@ impl AuthenticateLayer {
         let (head, body) = request.into_parts();
         let record = head.extensions.get::<Record>().cloned().unwrap_or_default();
         let deadline = *head.extensions.get::<Deadline>().ok_or_else(no_deadline)?;
-        // One configuration for all of the request.
+        // The whole request uses this configuration.
         let serving = Arc::clone(&self.live.now());
         let mut held = self.hold(&head, serving.limits.max_body)?;
-        let patience = Deadline::after(serving.limits.body_timeout).min(deadline);
+        let body_deadline = Deadline::after(serving.limits.body_timeout).min(deadline);
         let (store, operation, key_id) = match self.route(&serving, &head, &record) {
             Ok(route) => route,
             Err(fault) => {
-                body::discard(body, &head.headers, patience).await;
+                body::discard(body, &head.headers, body_deadline).await;
                 return Err(fault);
             }
         };
-        let body = body::read(body, Self::terms(&serving, &head, patience), &mut held).await;
-        let body = body.map_err(|unread| fault_of(unread, &record))?;
+        let limits = Self::read_limits(&serving, &head, body_deadline);
+        let body = body::read(body, limits, &mut held).await;
+        let body = body.map_err(|error| note_read_error(error, &record))?;
         let calls = {
             let mut facts = record.facts();
             facts.request_bytes = u64::try_from(body.expose().len()).ok();
@@ -147,15 +148,15 @@ impl AuthenticateLayer {
         })
     }
 
-    /// Room for the request until its signature is verified.
+    /// Takes the bytes of the request's head from the budget of unverified requests.
     fn hold(&self, head: &Parts, max_body: usize) -> Result<HeldBytes, Fault> {
         let peer = head.extensions.get::<Peer>();
-        let owner = peer.map_or(ClientClass::Known, Peer::client_class);
-        let held = self.budget.hold(owner, length_of(head), max_body);
-        held.ok_or_else(body::no_room)
+        let class = peer.map_or(ClientClass::Known, Peer::client_class);
+        let held = self.budget.hold(class, length_of(head), max_body);
+        held.ok_or_else(body::overload)
     }
 
-    /// Refuses a request of a connection through a VPC endpoint that the store does not allow, as if its signature were wrong.
+    /// Rejects a request from a VPC endpoint that the store does not allow, with the same response as for a wrong signature.
     fn check_endpoint(&self, head: &Parts, store: &KeyStore, record: &Record) -> Result<(), Fault> {
         let endpoints = &store.vpc_endpoints;
         let peer = head.extensions.get::<Peer>();
@@ -170,27 +171,28 @@ impl AuthenticateLayer {
         self.refused_endpoints.inc();
         let reason = match endpoint {
             Some(id) => format!("the key store does not allow the VPC endpoint {id}"),
-            None => "the connection has not come through a VPC endpoint".to_owned(),
+            None => "the connection does not come through a VPC endpoint".to_owned(),
         };
         Err(Fault::because(FaultKind::AuthenticationFailed, reason))
     }
 
-    fn terms(serving: &Serving, head: &Parts, deadline: Deadline) -> ReadLimits {
+    fn read_limits(serving: &Serving, head: &Parts, deadline: Deadline) -> ReadLimits {
         ReadLimits {
-            cap: serving.limits.max_body,
+            max_length: serving.limits.max_body,
             deadline,
             expects_continue: head.headers.contains_key(EXPECT),
             is_stream: head.version == Version::HTTP_2,
         }
     }
 
+    /// Finds key store, operation and key id of the request, and records them.
     fn route(
         &self,
         serving: &Serving,
         head: &Parts,
         record: &Record,
     ) -> Result<(Arc<KeyStore>, Operation, Option<ExternalKeyId>), Fault> {
-        // HTTP/1.1 allows a whole URI as the target; of ours there is one scheme.
+        // HTTP/1.1 allows a whole URI as the request target. The proxy serves the scheme https only.
         if !matches!(head.uri.scheme_str(), None | Some("https")) {
             return Err(FaultKind::PathUnknown.into());
         }
@@ -208,18 +210,18 @@ impl AuthenticateLayer {
     }
 }
 
-/// The fault; a client that has gone is on record as one.
-fn fault_of(unread: ReadError, record: &Record) -> Fault {
-    match unread {
+/// Returns the error, and records if the client has disconnected.
+fn note_read_error(error: ReadError, record: &Record) -> Fault {
+    match error {
         ReadError::Rejected(fault) => fault,
         ReadError::Disconnected(fault) => {
-            record.facts().has_left = true;
+            record.facts().has_disconnected = true;
             fault
         }
     }
 }
 
-/// What a head takes in memory, in bytes: its texts, and their entries in the table.
+/// Returns the memory that a head needs in bytes: its texts, and their entries in the header map.
 fn length_of(head: &Parts) -> usize {
     const ENTRY: usize = 64;
     let target = head.uri.path().len() + head.uri.query().map_or(0, str::len);
@@ -273,7 +275,7 @@ fn verify(
     }
 }
 
-/// How far our clock is ahead of the caller's, in seconds; `X-Amz-Date` has no parts of a second.
+/// Returns by how many seconds this host's clock is ahead of the client's. `X-Amz-Date` has whole seconds only.
 fn skew(headers: &HeaderMap, now: SystemTime) -> Option<f64> {
     let signed = sigv4::signed_at(headers)?;
     Some(match now.duration_since(signed) {
@@ -282,7 +284,7 @@ fn skew(headers: &HeaderMap, now: SystemTime) -> Option<f64> {
     })
 }
 
-/// HTTP/2's authority; in HTTP/1 the `Host` header stands for itself.
+/// Returns the `:authority` of HTTP/2. An HTTP/1 request has the header `Host` instead.
 fn authority(head: &Parts) -> Option<&str> {
     match head.version {
         Version::HTTP_2 => head.uri.authority().map(http::uri::Authority::as_str),

@@ -1,9 +1,9 @@
-//! Reads a request body under its cap, its deadline and the budget of bytes that unverified requests may hold.
+//! Reads a request body within its length limit, its deadline and the byte budget of unverified requests.
 //!
 //! # Invariants
-//! - Only a body that has come to its end is returned. hyper also ends one whose HTTP/2 stream was reset with NO_ERROR or CANCEL as if it was whole.
-//! - A body that announces more than the cap is refused before a byte of it is read (and before `100 Continue` is sent); one that turns
-//!   out to be longer is refused when it crosses the cap. Nothing beyond the cap is kept, and no byte that the budget has no room for.
+//! - Only a complete body is returned. hyper reports a normal end also when the HTTP/2 stream was reset with NO_ERROR or CANCEL.
+//! - A body whose announced length exceeds the limit is rejected before a byte of it is read, and before `100 Continue` is sent. A body that is longer
+//!   than announced is rejected when it exceeds the limit. No byte beyond the limit or beyond the budget is kept.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -20,46 +20,46 @@ use crate::secret::SecretBytes;
 use crate::server::unverified::HeldBytes;
 use crate::xks::{Fault, FaultKind};
 
-/// How much of a body beyond its cap is read and thrown away before the refusal: a client that is still sending would see a reset
-/// connection instead of the answer.
-const DRAINED_BEYOND_CAP: usize = 256 * 1024;
+/// The number of bytes beyond the limit that are read and discarded before the response. A client that is still sending would see a connection reset
+/// instead of the response.
+const DRAINED_BEYOND_LIMIT: usize = 256 * 1024;
 
-/// How a body is to be read.
+/// The limits and the protocol by which a body is read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReadLimits {
     /// The longest body, in bytes.
-    pub cap: usize,
-    /// Until when.
+    pub max_length: usize,
+    /// The time until which the body must be complete.
     pub deadline: Deadline,
     /// Whether the client waits for `100 Continue`: reading sends it.
     pub expects_continue: bool,
-    /// Whether the body is a stream of HTTP/2, whose end is one of its own frames.
+    /// Whether the protocol is HTTP/2, which marks the end of a body with a flag.
     pub is_stream: bool,
 }
 
 /// Why a body was not read.
 #[derive(Debug)]
 pub(super) enum ReadError {
-    /// It cannot be accepted.
-    Fault(Fault),
-    /// The client has gone before it had sent all of it: nobody is there for an answer.
-    Left(Fault),
+    /// The body is rejected with this error.
+    Rejected(Fault),
+    /// The client disconnected before it had sent the whole body, so it cannot receive a response.
+    Disconnected(Fault),
 }
 
 impl From<Fault> for ReadError {
     fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+        Self::Rejected(fault)
     }
 }
 
-/// The whole body, in memory that is wiped.
+/// Reads the whole body into memory that is wiped after use.
 ///
 /// # Errors
-/// [`FaultKind::BodyTooLarge`] beyond the cap, [`FaultKind::BodyIncomplete`] when it breaks off or is too slow,
-/// [`FaultKind::UnverifiedOverload`] when `held` cannot grow by it.
+/// [`FaultKind::BodyTooLarge`] for a body over the limit, [`FaultKind::BodyIncomplete`] for one that is cut or too slow, and
+/// [`FaultKind::UnverifiedOverload`] when the budget of `held` does not allow the body.
 pub(super) async fn read<B>(
     mut body: B,
-    terms: ReadLimits,
+    limits: ReadLimits,
     held: &mut HeldBytes,
 ) -> Result<SecretBytes, ReadError>
 where
@@ -67,41 +67,41 @@ where
     B::Error: Error + 'static,
 {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if announced <= terms.cap {
+    if announced <= limits.max_length {
         if !held.grow(announced) {
-            return Err(no_room().into());
+            return Err(overload().into());
         }
-        let reading = collect(&mut body, (terms, announced), held);
-        match timeout_at(terms.deadline.instant().into(), reading).await {
+        let reading = collect(&mut body, (limits, announced), held);
+        match timeout_at(limits.deadline.instant().into(), reading).await {
             Ok(Ok(Some(bytes))) => return Ok(bytes),
             Ok(Ok(None)) => {}
-            Ok(Err(unread)) => return Err(unread),
+            Ok(Err(error)) => return Err(error),
             Err(_) => return Err(incomplete("the body did not arrive in time").into()),
         }
     }
-    let is_short_enough = announced <= terms.cap.saturating_add(DRAINED_BEYOND_CAP);
-    if is_short_enough && !terms.expects_continue {
-        drain(&mut body, terms.deadline).await;
+    let is_short_enough = announced <= limits.max_length.saturating_add(DRAINED_BEYOND_LIMIT);
+    if is_short_enough && !limits.expects_continue {
+        drain(&mut body, limits.deadline).await;
     }
     Err(Fault::from(FaultKind::BodyTooLarge).into())
 }
 
-/// Reads a body away that nobody wants, because the request is refused whatever it says. Without it the refusal might never be
-/// seen: HTTP/1.1 would close the connection and HTTP/2 reset the stream, with the client still sending.
+/// Reads and discards the body of a request that is rejected whatever its body contains. Otherwise the server would close the HTTP/1.1 connection, or
+/// reset the HTTP/2 stream, while the client is still sending. The client might then not see the response.
 pub(super) async fn discard<B>(mut body: B, headers: &HeaderMap, until: Deadline)
 where
     B: Body<Data = Bytes> + Unpin,
 {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if announced <= DRAINED_BEYOND_CAP && !headers.contains_key(EXPECT) {
+    if announced <= DRAINED_BEYOND_LIMIT && !headers.contains_key(EXPECT) {
         drain(&mut body, until).await;
     }
 }
 
-/// The body; none when it is longer than its cap.
+/// Returns the body; `None` when it is longer than the limit.
 async fn collect<B>(
     body: &mut B,
-    (terms, announced): (ReadLimits, usize),
+    (limits, announced): (ReadLimits, usize),
     held: &mut HeldBytes,
 ) -> Result<Option<SecretBytes>, ReadError>
 where
@@ -110,20 +110,20 @@ where
 {
     let mut bytes = SecretBytes::with_capacity(announced);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| broken_off(&error, terms))?;
+        let frame = frame.map_err(|error| cut(&error, limits))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if bytes.len() + data.len() > terms.cap {
+        if bytes.len() + data.len() > limits.max_length {
             return Ok(None);
         }
         let beyond = (bytes.len() + data.len()).saturating_sub(announced.max(bytes.len()));
         if beyond > 0 && !held.grow(beyond) {
-            return Err(no_room().into());
+            return Err(overload().into());
         }
         bytes.append(&data);
     }
-    match terms.is_stream && !body.is_end_stream() {
+    match limits.is_stream && !body.is_end_stream() {
         true => Err(ReadError::Disconnected(incomplete(
             "the client reset the stream before the end of the body",
         ))),
@@ -131,10 +131,11 @@ where
     }
 }
 
-/// A stream that has broken off takes no answer. Over HTTP/1.1 a client that has sent a wrong length of a chunk can still read one.
-fn broken_off(error: &(dyn Error + 'static), terms: ReadLimits) -> ReadError {
-    let fault = incomplete(format!("the body broke off: {error}"));
-    match terms.is_stream || is_end_of_connection(error) {
+/// Returns the error of a body that was cut. A client that reset its HTTP/2 stream cannot receive a response. An HTTP/1.1 client that sent a wrong chunk
+/// length can.
+fn cut(error: &(dyn Error + 'static), limits: ReadLimits) -> ReadError {
+    let fault = incomplete(format!("the body was cut: {error}"));
+    match limits.is_stream || is_end_of_connection(error) {
         true => ReadError::Disconnected(fault),
         false => ReadError::Rejected(fault),
     }
@@ -152,13 +153,13 @@ fn is_end_of_connection(error: &(dyn Error + 'static)) -> bool {
     io.is_some_and(|io| kinds.contains(&io.kind()))
 }
 
-/// Reads on, within its bounds. How far it gets does not matter: the refusal is the same.
+/// Reads and discards the rest of a body, up to a bounded length. The response is the same wherever reading stops.
 async fn drain<B: Body<Data = Bytes> + Unpin>(body: &mut B, until: Deadline) {
     let reading = async {
         let mut drained = 0;
         while let Some(Ok(frame)) = body.frame().await {
             drained += frame.data_ref().map_or(0, Bytes::len);
-            if drained > DRAINED_BEYOND_CAP {
+            if drained > DRAINED_BEYOND_LIMIT {
                 return;
             }
         }
@@ -166,8 +167,8 @@ async fn drain<B: Body<Data = Bytes> + Unpin>(body: &mut B, until: Deadline) {
     drop(timeout_at(until.instant().into(), reading).await);
 }
 
-/// Requests whose signature is not verified hold all they may.
-pub(super) fn no_room() -> Fault {
+/// Returns the error for a request that the byte budget of unverified requests does not allow.
+pub(super) fn overload() -> Fault {
     let reason = "requests without a verified signature hold too many bytes";
     Fault::because(FaultKind::UnverifiedOverload, reason)
 }
@@ -188,17 +189,17 @@ mod tests {
     use std::task::{Context, Poll};
     use std::time::Duration;
 
-    fn terms(cap: usize, patience: Duration) -> ReadLimits {
-        let deadline = Deadline::after(patience);
+    fn limits(max_length: usize, time: Duration) -> ReadLimits {
+        let deadline = Deadline::after(time);
         ReadLimits {
-            cap,
+            max_length,
             deadline,
             expects_continue: false,
             is_stream: false,
         }
     }
 
-    /// Room for a request, of this owner.
+    /// Returns the held bytes of a request without a head.
     fn held(max_body: usize) -> HeldBytes {
         let metrics = UnverifiedMetrics::declare(&Metrics::default()).unwrap();
         Budget::new(&metrics)
@@ -206,27 +207,27 @@ mod tests {
             .unwrap()
     }
 
-    fn kind(unread: &ReadError) -> FaultKind {
-        let (ReadError::Rejected(fault) | ReadError::Disconnected(fault)) = unread;
+    fn kind(error: &ReadError) -> FaultKind {
+        let (ReadError::Rejected(fault) | ReadError::Disconnected(fault)) = error;
         fault.kind
     }
 
-    async fn outcome(length: usize, cap: usize) -> Result<usize, FaultKind> {
+    async fn outcome(length: usize, max: usize) -> Result<usize, FaultKind> {
         let body = Full::new(Bytes::from(vec![7; length]));
-        read(body, terms(cap, Duration::from_secs(5)), &mut held(cap))
+        read(body, limits(max, Duration::from_secs(5)), &mut held(max))
             .await
-            .map(|b| b.len())
-            .map_err(|unread| kind(&unread))
+            .map(|bytes| bytes.len())
+            .map_err(|error| kind(&error))
     }
 
     #[tokio::test]
-    async fn the_cap_is_exact() {
+    async fn the_length_limit_is_exact() {
         assert_eq!(outcome(0, 10).await, Ok(0));
         assert_eq!(outcome(10, 10).await, Ok(10));
         assert_eq!(outcome(11, 10).await, Err(FaultKind::BodyTooLarge));
     }
 
-    /// So many parts of a thousand bytes whose number nobody announces; without a number it stalls.
+    /// A body without an announced length: this number of parts of 1,000 bytes. Without a number it never ends.
     struct Unannounced(Option<usize>);
 
     impl Body for Unannounced {
@@ -249,44 +250,38 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_stalls_is_given_up() {
-        let unread = read(
-            Unannounced(None),
-            terms(10, Duration::from_millis(5)),
-            &mut held(10),
-        )
-        .await
-        .unwrap_err();
-        assert!(matches!(unread, ReadError::Rejected(_)), "{unread:?}");
-        assert_eq!(kind(&unread), FaultKind::BodyIncomplete);
+    async fn a_body_that_stalls_is_rejected_at_the_deadline() {
+        let limits = limits(10, Duration::from_millis(5));
+        let outcome = read(Unannounced(None), limits, &mut held(10)).await;
+        let error = outcome.unwrap_err();
+        assert!(matches!(error, ReadError::Rejected(_)), "{error:?}");
+        assert_eq!(kind(&error), FaultKind::BodyIncomplete);
     }
 
     #[tokio::test]
-    async fn a_stream_without_its_end_is_one_whose_client_left() {
-        let terms = ReadLimits {
+    async fn a_stream_without_its_end_means_that_the_client_disconnected() {
+        let limits = ReadLimits {
             is_stream: true,
-            ..terms(10_000, Duration::from_secs(5))
+            ..limits(10_000, Duration::from_secs(5))
         };
-        let unread = read(Unannounced(Some(3)), terms, &mut held(10_000)).await;
-        assert!(
-            matches!(unread, Err(ReadError::Disconnected(_))),
-            "{unread:?}"
-        );
+        let outcome = read(Unannounced(Some(3)), limits, &mut held(10_000)).await;
+        let is_disconnected = matches!(outcome, Err(ReadError::Disconnected(_)));
+        assert!(is_disconnected, "{outcome:?}");
         let whole = Full::new(Bytes::from(vec![7; 3_000]));
-        assert!(read(whole, terms, &mut held(10_000)).await.is_ok());
+        assert!(read(whole, limits, &mut held(10_000)).await.is_ok());
     }
 
     #[tokio::test]
-    async fn a_body_counts_as_announced_or_as_it_comes() {
-        let terms = || terms(10_000, Duration::from_secs(5));
+    async fn a_body_counts_when_it_is_announced_or_when_it_arrives() {
+        let limits = || limits(10_000, Duration::from_secs(5));
         let mut counted = held(10_000);
         let before = counted.bytes();
-        let body = read(Unannounced(Some(3)), terms(), &mut counted).await;
+        let body = read(Unannounced(Some(3)), limits(), &mut counted).await;
         assert_eq!(body.unwrap().len(), 3_000);
-        assert_eq!(counted.bytes(), before + 3_000, "as it came");
+        assert_eq!(counted.bytes(), before + 3_000, "when it arrives");
         let announced = Full::new(Bytes::from(vec![7; 2_000]));
-        let body = read(announced, terms(), &mut counted).await;
+        let body = read(announced, limits(), &mut counted).await;
         assert_eq!(body.unwrap().len(), 2_000);
-        assert_eq!(counted.bytes(), before + 5_000, "as announced, once");
+        assert_eq!(counted.bytes(), before + 5_000, "when announced, once");
     }
 }

@@ -1,4 +1,4 @@
-//! Makes the one [`Deadline`] of a request. Whoever waits below (for the body, for the HSM) waits until then and not longer.
+//! Creates the [`Deadline`] of a request. Every later wait, for the body and for the HSM, ends at this deadline.
 
 use std::task::{Context, Poll};
 
@@ -8,13 +8,13 @@ use tower::{Layer, Service};
 use crate::clock::Deadline;
 use crate::server::live::Live;
 
-/// Makes [`WithDeadline`].
+/// Creates [`WithDeadline`].
 #[derive(Clone)]
 pub(super) struct DeadlineLayer {
     pub live: Live,
 }
 
-/// Gives each request its deadline.
+/// Adds the deadline to each request.
 #[derive(Clone)]
 pub(super) struct WithDeadline<S> {
     inner: S,

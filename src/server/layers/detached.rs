@@ -1,4 +1,4 @@
-//! Verified requests whose client has gone: what was begun for them is finished and recorded.
+//! Finishes and records verified requests whose client has disconnected.
 
 use std::future::Future;
 
@@ -7,11 +7,11 @@ use tokio::sync::watch;
 
 use crate::sync::task_on;
 
-/// The tasks that finish them. Clones share them.
+/// The tasks that finish such requests. Clones share them.
 #[derive(Clone)]
 pub(in crate::server) struct Detached(watch::Sender<usize>);
 
-/// Counts a task until it has ended, in whatever way.
+/// Counts a task as running until this is dropped, also when the task panics.
 struct Running(watch::Sender<usize>);
 
 impl Drop for Running {
@@ -27,7 +27,7 @@ impl Default for Detached {
 }
 
 impl Detached {
-    /// Runs this to its end in a task of its own. Without a runtime, while the process ends, it is dropped.
+    /// Runs `work` to its end in a new task. Without a runtime, which means that the process is ending, drops `work`.
     pub(in crate::server) fn finish(&self, work: impl Future<Output = ()> + Send + 'static) {
         let Ok(runtime) = Handle::try_current() else {
             return;
@@ -41,9 +41,9 @@ impl Detached {
         drop(finishing);
     }
 
-    /// Waits until none is left.
+    /// Waits until all tasks have ended.
     pub(in crate::server) async fn ended(&self) {
-        // The sender is here: the channel is not closed.
+        // `self` has the sender, so the channel is not closed.
         drop(self.0.subscribe().wait_for(|running| *running == 0).await);
     }
 }
@@ -58,15 +58,15 @@ mod tests {
     use tokio::time::timeout;
 
     #[tokio::test]
-    async fn the_end_waits_for_what_was_detached() {
+    async fn the_end_waits_for_detached_requests() {
         let (detached, go, done) = (
             Detached::default(),
             Arc::new(Notify::new()),
             Arc::new(AtomicBool::new(false)),
         );
-        let (of_task, is_done) = (Arc::clone(&go), Arc::clone(&done));
+        let (signal, is_done) = (Arc::clone(&go), Arc::clone(&done));
         detached.clone().finish(async move {
-            of_task.notified().await;
+            signal.notified().await;
             is_done.store(true, Ordering::SeqCst);
         });
         let early = timeout(Duration::from_millis(20), detached.ended()).await;

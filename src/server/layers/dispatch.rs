@@ -44,7 +44,7 @@ fn health(request: &Authenticated) -> Result<Response, Fault> {
     let parsed = request.parsed(HealthRequest::parse)?;
     note(&request.record, parsed.metadata);
     let outcome = operations::health(&request.store, request.serving.fleet_size);
-    Ok(success(request.done(outcome, OnceLock::new())?.body()))
+    Ok(success(request.recorded(outcome, OnceLock::new())?.body()))
 }
 
 async fn key_metadata(request: &Authenticated) -> Result<Response, Fault> {
@@ -53,7 +53,7 @@ async fn key_metadata(request: &Authenticated) -> Result<Response, Fault> {
     let decision = OnceLock::new();
     let call = request.call(&metadata, Action::GetKeyMetadata, &decision)?;
     let outcome = operations::key_metadata(call).await;
-    Ok(success(request.done(outcome, decision)?.body()))
+    Ok(success(request.recorded(outcome, decision)?.body()))
 }
 
 async fn encrypt(request: &Authenticated) -> Result<Response, Fault> {
@@ -62,7 +62,7 @@ async fn encrypt(request: &Authenticated) -> Result<Response, Fault> {
     let decision = OnceLock::new();
     let call = request.call(&metadata, Action::Encrypt, &decision)?;
     let outcome = operations::encrypt(call, parsed).await;
-    Ok(success(request.done(outcome, decision)?.body()))
+    Ok(success(request.recorded(outcome, decision)?.body()))
 }
 
 async fn decrypt(request: &Authenticated) -> Result<Response, Fault> {
@@ -71,18 +71,18 @@ async fn decrypt(request: &Authenticated) -> Result<Response, Fault> {
     let decision = OnceLock::new();
     let call = request.call(&metadata, Action::Decrypt, &decision)?;
     let outcome = operations::decrypt(call, parsed).await;
-    Ok(success(request.done(outcome, decision)?.body()))
+    Ok(success(request.recorded(outcome, decision)?.body()))
 }
 
 impl Authenticated {
-    /// The body; when it cannot be accepted, its metadata is on record all the same, as far as they can be read.
+    /// Parses the body. If that fails, the request's metadata is still recorded, as far as it can be read.
     fn parsed<T>(&self, parse: fn(&[u8]) -> Result<T, Fault>) -> Result<T, Fault> {
         parse(self.body.expose()).inspect_err(|_| self.note_metadata())
     }
 
-    /// Puts the metadata of a request on record that is refused before its body is parsed.
+    /// Records the metadata of a request that is rejected before its body is parsed.
     pub(super) fn note_metadata(&self) {
-        // It reads the metadata alone, and requires the least of them.
+        // A health request consists of the metadata only, and requires the fewest fields.
         if let Ok(parsed) = HealthRequest::parse(self.body.expose()) {
             note(&self.record, parsed.metadata);
         }
@@ -113,8 +113,8 @@ impl Authenticated {
         })
     }
 
-    /// Notes what is known now, also of what failed.
-    fn done<T>(
+    /// Records policy decision and cost, also those of an operation that failed. Returns the operation's result.
+    fn recorded<T>(
         &self,
         outcome: Result<Answer<T>, Fault>,
         decision: OnceLock<Decision>,
@@ -127,7 +127,7 @@ impl Authenticated {
     }
 }
 
-/// The metadata goes to the log, also when the operation fails.
+/// Records the metadata for the log, even if the operation fails later.
 fn note(record: &Record, metadata: RequestMetadata) -> Arc<RequestMetadata> {
     let metadata = Arc::new(metadata);
     record.facts().metadata = Some(Arc::clone(&metadata));

@@ -1,4 +1,4 @@
-//! The outermost layer: answers when a panic occurred in the layers that record, audit and answer themselves.
+//! The outermost layer: returns an error response when one of the layers that record, audit and respond panics.
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};
@@ -9,11 +9,11 @@ use tower::{Layer, Service};
 use super::panics::{contained_call, fault_of};
 use crate::server::response::{self, Response, ResponseFuture};
 
-/// Makes [`LastResort`].
+/// Creates [`LastResort`].
 #[derive(Clone, Copy)]
 pub(super) struct LastResortLayer;
 
-/// Answers a panic of the layers inside. Those of the layers inside of [`super::rescue`] are answered there, on record.
+/// Converts a panic of the inner layers into a response. [`super::rescue`] handles the panics of its own inner layers, and records them.
 #[derive(Clone)]
 pub(super) struct LastResort<S>(S);
 
@@ -41,9 +41,9 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let version = request.version();
-        let answering = contained_call(&mut self.0, request);
+        let responding = contained_call(&mut self.0, request);
         Box::pin(async move {
-            Ok(match answering.await {
+            Ok(match responding.await {
                 Ok(response) => response,
                 Err(Ok(never)) => match never {},
                 Err(Err(panicked)) => response::error(&fault_of(&panicked), version),
@@ -58,8 +58,8 @@ mod tests {
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;
 
-    /// The answer when the service panics in its call, or later.
-    async fn answer(in_call: bool) -> (u16, String) {
+    /// Returns the response when the service panics in its call, or in its future.
+    async fn response(in_call: bool) -> (u16, String) {
         let service = tower::service_fn(move |_: Request<()>| {
             assert!(!in_call, "a panic in the call");
             async {
@@ -76,9 +76,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_anywhere_is_answered() {
+    async fn a_panic_in_the_call_or_in_the_future_gets_a_response() {
         for in_call in [true, false] {
-            let (status, body) = answer(in_call).await;
+            let (status, body) = response(in_call).await;
             assert_eq!(status, 500);
             assert!(body.contains("InternalException"), "{body}");
         }

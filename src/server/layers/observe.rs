@@ -1,10 +1,10 @@
-//! The outermost layer: opens the request's record, counts the request and writes its line, whatever happens inside.
+//! Creates the request's record, counts the request and writes its access log line, whatever the inner layers do.
 //!
 //! # Invariants
-//! - Each request is counted once and has one line (or is left out of the log by the sample or the line budget): both are done by the one
-//!   [`Entry`] of the request, when that is dropped.
-//! - A verified request is finished, also when its client has gone: it then goes on in a task of its own, so that what the HSM did for it is
-//!   known and recorded. A request that is not verified ends with its connection.
+//! - Each request is counted once and has one line, unless the sample or the line budget omits the line. The request's [`Observation`] does both when it
+//!   is dropped.
+//! - A verified request is finished even if its client disconnects. It then continues in a new task, so that the work of the HSM for it is recorded. An
+//!   unverified request ends with its connection.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -25,7 +25,7 @@ use crate::server::request::trace_context::TraceContext;
 use crate::server::response::{Response, ResponseFuture};
 use crate::server::unverified::{LineBudget, LineKind};
 
-/// What all requests share.
+/// Creates [`Observe`].
 #[derive(Clone)]
 pub(super) struct ObserveLayer {
     pub live: Live,
@@ -34,7 +34,7 @@ pub(super) struct ObserveLayer {
     pub detached: Detached,
 }
 
-/// Observes the service inside.
+/// Observes the requests to the inner service.
 #[derive(Clone)]
 pub(super) struct Observe<S> {
     inner: S,
@@ -68,7 +68,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Observed {
-        let entry = Entry {
+        let observation = Observation {
             started: Instant::now(),
             record: Record::default(),
             peer: request.extensions().get().cloned(),
@@ -76,30 +76,30 @@ where
             status: None,
         };
         {
-            let mut facts = entry.record.facts();
+            let mut facts = observation.record.facts();
             facts.trace = TraceContext::of(request.headers());
-            let peer = entry.peer.as_ref();
+            let peer = observation.peer.as_ref();
             facts.client_certificate = peer.map(|peer| peer.certificate).unwrap_or_default();
         }
-        request.extensions_mut().insert(entry.record.clone());
-        let answering = self.inner.call(request);
-        Observed(Some((answering, entry)))
+        request.extensions_mut().insert(observation.record.clone());
+        let responding = self.inner.call(request);
+        Observed(Some((responding, observation)))
     }
 }
 
-/// A request that is being answered.
-pub(super) struct Observed(Option<(ResponseFuture<Infallible>, Entry)>);
+/// The future of a request's response.
+pub(super) struct Observed(Option<(ResponseFuture<Infallible>, Observation)>);
 
 impl Future for Observed {
     type Output = Result<Response, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some((answering, entry)) = &mut self.0 else {
+        let Some((responding, observation)) = &mut self.0 else {
             return Poll::Pending;
         };
-        let mut response = ready!(answering.as_mut().poll(context))?;
-        entry.status = Some(response.status().as_u16());
-        if !entry.record.facts().is_verified() {
+        let mut response = ready!(responding.as_mut().poll(context))?;
+        observation.status = Some(response.status().as_u16());
+        if !observation.record.facts().is_verified() {
             response.extensions_mut().insert(UnverifiedResponse);
         }
         self.0 = None;
@@ -108,60 +108,60 @@ impl Future for Observed {
 }
 
 impl Drop for Observed {
-    /// The client has gone before its answer was ready.
+    /// Finishes the request if its client has disconnected before the response was ready.
     fn drop(&mut self) {
-        let Some((answering, entry)) = self.0.take() else {
+        let Some((responding, observation)) = self.0.take() else {
             return;
         };
         let is_verified = {
-            let mut facts = entry.record.facts();
-            facts.has_left = true;
+            let mut facts = observation.record.facts();
+            facts.has_disconnected = true;
             facts.is_verified()
         };
         // A future that has panicked must not be polled again.
         if is_verified && !std::thread::panicking() {
-            let detached = entry.layer.detached.clone();
+            let detached = observation.layer.detached.clone();
             detached.finish(async move {
-                // The answer is for nobody.
-                drop(answering.await);
-                drop(entry);
+                // Nobody receives the response.
+                drop(responding.await);
+                drop(observation);
             });
         }
     }
 }
 
-/// One request in the log and in the metrics: it is written when this is dropped, and so exactly once.
-struct Entry {
+/// The observation of one request. Its drop counts the request and writes its line, so both happen exactly once.
+struct Observation {
     layer: ObserveLayer,
     record: Record,
     peer: Option<Peer>,
     started: Instant,
-    /// The answer's status; none while there is no answer.
+    /// The status of the response; `None` until there is one.
     status: Option<u16>,
 }
 
-impl Drop for Entry {
+impl Drop for Observation {
     fn drop(&mut self) {
         let facts = self.record.facts();
         let duration = self.started.elapsed();
         self.layer.metrics.count_request(&facts, duration);
-        if facts.is_verified() || self.has_room_for_line(&facts) {
+        if facts.is_verified() || self.may_write_line(&facts) {
             self.write(&facts, duration);
         }
     }
 }
 
-impl Entry {
+impl Observation {
     fn write(&self, facts: &Facts, duration: Duration) {
         let peer = self.peer.as_ref();
-        // Nobody has received the answer of a client that has gone.
-        let status = self.status.filter(|_| !facts.has_left);
+        // A client that has disconnected has not received the response.
+        let status = self.status.filter(|_| !facts.has_disconnected);
         let sample = self.layer.live.now().sample;
         access_log::write(facts, status, peer, duration, sample);
     }
 
-    fn has_room_for_line(&self, facts: &Facts) -> bool {
-        let bytes = access_log::length_of_unverified(facts);
+    fn may_write_line(&self, facts: &Facts) -> bool {
+        let bytes = access_log::max_unverified_length(facts);
         self.layer
             .lines
             .admits(LineKind::Request, bytes, Instant::now())

@@ -1,4 +1,4 @@
-//! Panics in requests and connections: the request is answered with an error, the connection ends, others go on.
+//! Contains panics of the inner layers: the request gets an error response, and other requests continue.
 
 use std::future::Future;
 
@@ -7,7 +7,7 @@ use tower::Service;
 use crate::sync::{Panicked, Scope, contained, contained_future};
 use crate::xks::{Fault, FaultKind};
 
-/// Calls `service`. A panic, of the call or of its future, is a [`Panicked`] as soon as it occurs.
+/// Calls `service`. A panic in the call or in its future becomes a [`Panicked`].
 pub(super) fn contained_call<S, R>(
     service: &mut S,
     request: R,
@@ -16,14 +16,14 @@ where
     S: Service<R>,
     S::Future: Send + 'static,
 {
-    let answering = contained(Scope::Request, || service.call(request));
+    let responding = contained(Scope::Request, || service.call(request));
     async move {
-        let outcome = contained_future(Scope::Request, answering.map_err(Err)?);
+        let outcome = contained_future(Scope::Request, responding.map_err(Err)?);
         outcome.await.map_err(Err)?.map_err(Ok)
     }
 }
 
-/// The error of a request in which a panic occurred.
+/// Returns the error of a request in which a panic occurred.
 pub(super) fn fault_of(panicked: &Panicked) -> Fault {
     Fault::because(FaultKind::Internal, panicked.to_string())
 }

@@ -1,4 +1,4 @@
-//! Turns every fault, and every panic, into the JSON body of the error table (XKS API, "Errors"). Nothing else ever leaves.
+//! Converts every error and every panic of the inner layers into a JSON body of the error table (XKS API, "Errors"). No other error leaves the server.
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};
@@ -11,11 +11,11 @@ use crate::server::request::record::Record;
 use crate::server::response::{self, Response, ResponseFuture};
 use crate::xks::Fault;
 
-/// Makes [`Rescue`].
+/// Creates [`Rescue`].
 #[derive(Clone, Copy)]
 pub(super) struct RescueLayer;
 
-/// Rescues the service inside.
+/// Converts the errors and panics of the inner service into responses.
 #[derive(Clone)]
 pub(super) struct Rescue<S> {
     inner: S,
@@ -39,7 +39,7 @@ where
     type Future = ResponseFuture<Infallible>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // The layers inside are always ready; were one not, its call would say so.
+        // The inner layers are always ready. If one was not, its call would return an error.
         drop(self.inner.poll_ready(context));
         Poll::Ready(Ok(()))
     }
@@ -51,9 +51,9 @@ where
             .cloned()
             .unwrap_or_default();
         let version = request.version();
-        let answering = contained_call(&mut self.inner, request);
+        let responding = contained_call(&mut self.inner, request);
         Box::pin(async move {
-            Ok(answering.await.unwrap_or_else(|failed| {
+            Ok(responding.await.unwrap_or_else(|failed| {
                 let fault = failed.unwrap_or_else(|panicked| fault_of(&panicked));
                 let response = response::error(&fault, version);
                 record.facts().fault = Some(fault);
@@ -72,7 +72,7 @@ mod tests {
     use tower::ServiceExt;
 
     #[tokio::test]
-    async fn faults_become_json_without_their_reason() {
+    async fn errors_become_json_without_their_reason() {
         let service = tower::service_fn(|_: Request<()>| async {
             Err::<Response, _>(Fault::because(FaultKind::DeviceFailed, "CKR_SECRET_DETAIL"))
         });
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_becomes_json_and_is_on_record() {
+    async fn a_panic_becomes_json_and_is_recorded() {
         let service = tower::service_fn(|_: Request<()>| async {
             panic!("a defect");
             #[expect(unreachable_code, reason = "the type of the service")]
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wrong_method_names_the_right_one() {
+    async fn the_response_to_a_wrong_method_names_the_allowed_one() {
         let fault = || async { Err::<Response, Fault>(FaultKind::MethodNotAllowed.into()) };
         let rescue = RescueLayer.layer(tower::service_fn(move |_: Request<()>| fault()));
         let response = rescue.oneshot(Request::new(())).await.unwrap();

@@ -1,15 +1,15 @@
-//! A key store's share of the requests that are worked on at a time: one that floods the proxy leaves room for the others.
+//! A key store's share of the permits: a store that floods the proxy leaves permits for the others.
 //!
-//! A store may have as many requests inside as [`GREED`] times the places that are still free. So one alone gets eight ninths of all, two that
-//! flood get almost half each, and whoever asks for little always finds a place. Nobody has to be told how many stores there are.
+//! A store may take [`PER_FREE_PERMIT`] permits for each permit that is still free. So a single store gets eight ninths of all permits. Two stores that
+//! flood the proxy get almost half each. A store with few requests always gets a permit. The rule needs no configured number of stores.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many places a store may take for each that is left free.
-const GREED: usize = 8;
+/// The number of permits that a store may take for each permit that is free.
+const PER_FREE_PERMIT: usize = 8;
 
-/// One request's place in its store's share; given back when it is dropped.
+/// One request's permit in the share of its store; released when it is dropped.
 #[derive(Debug)]
 pub(super) struct StorePermit(Arc<AtomicUsize>);
 
@@ -19,63 +19,63 @@ impl Drop for StorePermit {
     }
 }
 
-/// A place for one more request of the store whose requests `own` counts; none when its share is used up. `inside` requests, this one among
-/// them, are worked on, of at most `max`.
-pub(super) fn take(own: &Arc<AtomicUsize>, inside: usize, max: usize) -> Option<StorePermit> {
-    let before = own.fetch_add(1, Ordering::AcqRel);
-    let place = StorePermit(Arc::clone(own));
-    let free = max.saturating_sub(inside.saturating_sub(1));
-    (before < free.saturating_mul(GREED)).then_some(place)
+/// Returns a permit for one more request of a store; `None` when the share of the store is used up. `of_store` counts the requests of the store.
+/// `in_flight` is the number of requests in flight of all stores, including this one, and `max` is their limit.
+pub(super) fn take(
+    of_store: &Arc<AtomicUsize>,
+    in_flight: usize,
+    max: usize,
+) -> Option<StorePermit> {
+    let before = of_store.fetch_add(1, Ordering::AcqRel);
+    let permit = StorePermit(Arc::clone(of_store));
+    let free = max.saturating_sub(in_flight.saturating_sub(1));
+    (before < free.saturating_mul(PER_FREE_PERMIT)).then_some(permit)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Fills the proxy with requests of these stores in turn, until none gets any more; gives how many each has.
+    /// Takes permits for these stores in turn until no store gets one. Returns the number of permits of each store.
     fn flooded(stores: usize, max: usize) -> Vec<usize> {
         let counts: Vec<Arc<AtomicUsize>> = (0..stores).map(|_| Arc::default()).collect();
-        let mut places = Vec::new();
+        let mut permits = Vec::new();
         loop {
-            let before = places.len();
-            for own in &counts {
-                places.extend(take(own, places.len() + 1, max));
+            let before = permits.len();
+            for of_store in &counts {
+                permits.extend(take(of_store, permits.len() + 1, max));
             }
-            if places.len() == before {
+            if permits.len() == before {
                 break;
             }
         }
-        let counted = counts.iter().map(|own| own.load(Ordering::Acquire));
-        let counted = counted.collect();
-        drop(places);
-        assert!(counts.iter().all(|own| own.load(Ordering::Acquire) == 0));
+        let load = |count: &Arc<AtomicUsize>| count.load(Ordering::Acquire);
+        let counted = counts.iter().map(load).collect();
+        drop(permits);
+        assert!(counts.iter().all(|count| load(count) == 0));
         counted
     }
 
     #[test]
-    fn who_floods_leaves_room() {
+    fn stores_that_flood_the_proxy_leave_permits_free() {
         assert_eq!(flooded(1, 512), [456]);
         let two = flooded(2, 512);
         assert!(two.iter().all(|n| (235..=245).contains(n)), "{two:?}");
         for max in 1..=8 {
-            assert_eq!(
-                flooded(1, max),
-                [max],
-                "a small bound is one store's to use up"
-            );
+            assert_eq!(flooded(1, max), [max], "one store may use up a small limit");
         }
     }
 
     #[test]
-    fn who_asks_for_little_finds_a_place() {
-        let (flood, little) = (Arc::default(), Arc::default());
-        let mut places = Vec::new();
-        while let Some(place) = take(&flood, places.len() + 1, 512) {
-            places.push(place);
+    fn a_store_with_few_requests_gets_permits_during_a_flood() {
+        let (flood, few) = (Arc::default(), Arc::default());
+        let mut permits = Vec::new();
+        while let Some(permit) = take(&flood, permits.len() + 1, 512) {
+            permits.push(permit);
         }
         for n in 1..=40 {
-            let place = take(&little, places.len() + 1, 512);
-            places.push(place.unwrap_or_else(|| panic!("request {n}")));
+            let permit = take(&few, permits.len() + 1, 512);
+            permits.push(permit.unwrap_or_else(|| panic!("request {n}")));
         }
     }
 }

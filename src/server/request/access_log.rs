@@ -1,9 +1,9 @@
-//! The one line per request in the log (XKS API, "Logging"): whole requestMetadata, outcome, durations, and for the operator why
-//! a request was refused. Of successful ones the operator may want a sample only; of all others there is always a line.
+//! The access log: one line per request (XKS API, "Logging") with the whole requestMetadata, the outcome, durations, and the reason of a rejection. The
+//! operator can configure a sample of the successful requests; all other verified requests have a line.
 //!
 //! # Invariants
-//! - Every text of the caller's is logged as a quoted field, in JSON and in text form alike: it cannot start a new line.
-//! - What failed has a line, and what only the policy's mode let pass; and a line that stands for others says for how many.
+//! - Every text of the client is logged as a quoted field, in JSON and in text form, so it cannot start a new line.
+//! - A verified request has a line if it failed, or if only the policy's mode allowed it. A line of a sample contains the share.
 //! - Every text from outside is within its limit ([`OutsideText`]).
 
 use std::time::Duration;
@@ -16,15 +16,15 @@ use super::sample::Sample;
 use crate::json_line::OutsideText;
 use crate::xks::RequestMetadata;
 
-/// The target of what has no line but may have a span: the log leaves it out.
+/// The target of requests that have no line but may have a span. The log omits this target.
 #[cfg(feature = "otlp")]
 const UNSAMPLED: &str = "xks_proxy::unsampled";
 
-/// What the line of an unverified request takes beside its texts from outside, in bytes: about 650 with a client and a VPC endpoint, rounded up for the names of key
-/// stores.
+/// The length of an unverified request's line without its texts from outside, in bytes: about 650 with a client and a VPC endpoint, rounded up for the
+/// names of key stores.
 const UNVERIFIED_LINE: usize = 768;
 
-/// Target and level must be constants, so that a filtered line costs nothing.
+/// Writes the line. It is a macro because target and level must be constants, so that a filtered line costs nothing.
 macro_rules! write_at {
     ($level:expr, $facts:ident, $status:ident, $peer:ident, $duration:ident, $sample:expr) => {
         write_at!(target: "xks_proxy::access", $level, $facts, $status, $peer, $duration, $sample)
@@ -76,8 +76,8 @@ macro_rules! write_at {
     }};
 }
 
-/// Writes the line: at level info for an answer, warn for a refusal and for a client that has gone, error for a fault of ours or the HSM's.
-/// Without a status nobody has received an answer.
+/// Writes the line: at level info for a success, warn for a rejected request and for a client that has disconnected, error for an error of the proxy or
+/// of the HSM. Without a status, no response was received.
 pub(in crate::server) fn write(
     facts: &Facts,
     status: Option<u16>,
@@ -91,7 +91,7 @@ pub(in crate::server) fn write(
             write_at!(Level::ERROR, facts, status, peer, duration, whole);
         }
         Some(400..) | None => write_at!(Level::WARN, facts, status, peer, duration, whole),
-        _ if sample == Sample::ALL || must_be_told(facts) => {
+        _ if sample == Sample::ALL || must_have_line(facts) => {
             write_at!(Level::INFO, facts, status, peer, duration, whole);
         }
         _ if sample.includes(kms_request_id(facts)) => {
@@ -105,15 +105,15 @@ pub(in crate::server) fn write(
     }
 }
 
-/// How long the line of a request is at most whose signature was not verified, in bytes: what bounds its names, and its one long text.
-pub(in crate::server) fn length_of_unverified(facts: &Facts) -> usize {
+/// Returns the maximum length of the line of an unverified request, in bytes. Its variable parts are the reason and the key id.
+pub(in crate::server) fn max_unverified_length(facts: &Facts) -> usize {
     let reason = reason(facts).map_or(0, |reason| reason.logged_length());
     let key_id = facts.key_id.as_ref().map_or(0, |id| id.as_str().len());
     UNVERIFIED_LINE + reason + key_id
 }
 
-/// Whether an answer that is a success has its line whatever the sample is.
-fn must_be_told(facts: &Facts) -> bool {
+/// Returns whether a successful request has its line independently of the sample.
+fn must_have_line(facts: &Facts) -> bool {
     let decision = facts.decision.as_ref();
     let is_observed = facts.fault.is_some() || facts.is_unlisted_endpoint;
     is_observed || decision.is_some_and(|decision| !decision.is_permitted())
@@ -124,7 +124,7 @@ fn kms_request_id(facts: &Facts) -> Option<&str> {
     Some(&metadata.kms_request_id)
 }
 
-/// Why the request was refused, for the operator: the reason, or what the outside was told where that says it all.
+/// Returns the reason of a rejection for the operator: the internal reason, or the message of the response if there is no other.
 fn reason(facts: &Facts) -> Option<OutsideText<'_>> {
     let fault = facts.fault.as_ref()?;
     Some(match &fault.reason {
@@ -133,7 +133,7 @@ fn reason(facts: &Facts) -> Option<OutsideText<'_>> {
     })
 }
 
-/// Metadata fields that the specification does not know, as JSON.
+/// Returns the metadata fields that the specification does not define, as JSON.
 fn other(metadata: Option<&RequestMetadata>) -> Option<String> {
     let other = &metadata?.other;
     match other.is_empty() {

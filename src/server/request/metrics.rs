@@ -1,7 +1,7 @@
-//! What is counted of each answer, beside its number and its duration: the objective, errors, where the time went, signatures.
+//! The metrics of each response besides its count and its duration: the objective, errors, the time of each stage, and signatures.
 //!
 //! # Invariants
-//! - No label holds anything that a caller chooses: stores come from the configuration, all other values from lists in the code.
+//! - No label value is chosen by a client: key stores come from the configuration, all other values from lists in the code.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,20 +14,20 @@ use crate::metrics::{Metrics, MetricsError};
 use crate::operations::Cost;
 use crate::xks::{ErrorName, Fault, Operation};
 
-/// Within this KMS wants its answer (XKS API, "Overview"): the objective.
+/// The objective: the time within which KMS requires the response (XKS API, "Overview").
 const OBJECTIVE: Duration = Duration::from_millis(250);
 
-/// Where the time of a request goes.
+/// The stages of a request.
 const STAGES: [&str; 5] = ["authentication", "queue", "device", "audit", "rest"];
 
-/// See the module.
+/// The metrics of responses; cheap to clone.
 #[derive(Clone)]
 pub(in crate::server) struct ResponseMetrics {
     objective: IntCounterVec,
     errors: IntCounterVec,
     denied: IntCounterVec,
     skew: GaugeVec,
-    /// By operation, in the order of [`Operation::ALL`]; looked up once. Shared: every request has a clone of this.
+    /// The histograms by operation, in the order of [`Operation::ALL`]. They are looked up once and shared, because every request has a clone of this.
     stages: Arc<[[Histogram; STAGES.len()]; Operation::ALL.len()]>,
 }
 
@@ -35,43 +35,43 @@ impl ResponseMetrics {
     pub(in crate::server) fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
         let stages = metrics.latency(
             "xks_request_stage_duration_seconds",
-            "Where the time of served requests went (authentication, queue, device, audit, rest); all jobs of a request together.",
+            "Time of successful requests by stage (authentication, queue, device, audit, rest); all HSM jobs of a request together.",
             &["operation", "stage"],
         )?;
         Ok(Self {
             objective: metrics.counter(
                 "xks_objective_requests_total",
-                "Verified requests, by whether they met the objective: no retryable error, answered within 250 ms, and the client still there.",
+                "Verified requests, by whether they met the objective: no retryable error, response within 250 ms, and the client did not disconnect.",
                 &["store", "met"],
             )?,
             errors: metrics.counter(
                 "xks_errors_total",
-                "Errors answered, by errorName and by whether AWS counts it as retryable.",
+                "Error responses, by errorName and by whether AWS counts it as retryable.",
                 &["store", "operation", "error", "retryable"],
             )?,
             denied: metrics.counter(
                 "xks_authentication_failures_total",
-                "Requests whose signature does not verify, by reason.",
+                "Requests whose signature is not valid, by reason.",
                 &["store", "reason"],
             )?,
             skew: metrics.real_gauge(
                 "xks_signature_clock_skew_seconds",
-                "Our clock less X-Amz-Date of the last verified request; whole seconds and the way here are in it.",
+                "Clock of this host minus X-Amz-Date of the last verified request. X-Amz-Date has whole seconds, and the network delay is included.",
                 &["store"],
             )?,
-            stages: Arc::new(Operation::ALL.map(|operation| of_operation(&stages, operation))),
+            stages: Arc::new(Operation::ALL.map(|operation| histograms(&stages, operation))),
         })
     }
 
-    /// Counts an answer.
+    /// Counts a response.
     pub(in crate::server) fn count(&self, facts: &Facts, duration: Duration) {
         let store = facts.key_store.as_deref();
-        // Of a client that has gone nobody knows what it would have taken.
-        if let Some(fault) = facts.fault.as_ref().filter(|_| !facts.has_left) {
+        // A client that has disconnected has not received the error.
+        if let Some(fault) = facts.fault.as_ref().filter(|_| !facts.has_disconnected) {
             self.count_error(facts, fault);
         }
         if let Some(store) = store {
-            // A stranger must neither spend the error budget nor add to the requests that it is a share of.
+            // Unverified requests must change neither the error budget nor the number of requests from which it is computed.
             if facts.is_verified() {
                 self.count_objective(store, facts, duration);
             }
@@ -82,8 +82,8 @@ impl ResponseMetrics {
         }
     }
 
-    /// The stores may be others now; the next request of each tells again.
-    pub(in crate::server) fn forget_skews(&self) {
+    /// Removes the clock skew of all key stores, because a reload may have changed the stores. The next verified request of a store sets it again.
+    pub(in crate::server) fn reset_skews(&self) {
         self.skew.reset();
     }
 
@@ -102,8 +102,8 @@ impl ResponseMetrics {
 
     fn count_objective(&self, store: &str, facts: &Facts, duration: Duration) {
         let name = facts.fault.as_ref().map(|fault| fault.kind.name());
-        let is_answer = !facts.has_left && !name.is_some_and(ErrorName::is_retryable);
-        let met = is_answer && duration <= OBJECTIVE;
+        let is_final = !facts.has_disconnected && !name.is_some_and(ErrorName::is_retryable);
+        let met = is_final && duration <= OBJECTIVE;
         self.objective
             .with_label_values(&[store, yes_or_no(met)])
             .inc();
@@ -128,11 +128,11 @@ impl ResponseMetrics {
     }
 }
 
-fn of_operation(stages: &HistogramVec, operation: Operation) -> [Histogram; STAGES.len()] {
+fn histograms(stages: &HistogramVec, operation: Operation) -> [Histogram; STAGES.len()] {
     STAGES.map(|stage| stages.with_label_values(&[operation.as_str(), stage]))
 }
 
-/// In the order of [`STAGES`].
+/// Splits the duration of a request into its stages, in the order of [`STAGES`].
 fn split(facts: &Facts, all: Duration) -> [Duration; STAGES.len()] {
     let Cost { queued, worked, .. } = facts.cost;
     let (authentication, audit) = (facts.signature.took, facts.audited.unwrap_or_default());
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn late_answers_and_retryable_errors_miss_the_objective() {
+    fn late_responses_and_retryable_errors_miss_the_objective() {
         for (fault, millis, met) in [
             (None, 250, true),
             (None, 251, false),
@@ -187,10 +187,10 @@ mod tests {
     }
 
     #[test]
-    fn what_strangers_do_is_no_part_of_the_objective() {
-        for has_left in [false, true] {
+    fn unverified_requests_do_not_count_for_the_objective() {
+        for has_disconnected in [false, true] {
             let facts = Facts {
-                has_left,
+                has_disconnected,
                 access_key_id: None,
                 ..facts(Some(FaultKind::Overloaded.into()))
             };
@@ -200,14 +200,14 @@ mod tests {
     }
 
     #[test]
-    fn a_verified_client_that_has_gone_misses_the_objective_and_a_stranger_does_not() {
+    fn only_a_verified_request_misses_the_objective_when_its_client_disconnects() {
         for (is_verified, fault) in [
             (true, None),
             (true, Some(FaultKind::DeviceFailed)),
             (false, None),
         ] {
             let facts = Facts {
-                has_left: true,
+                has_disconnected: true,
                 ..facts(fault.map(Fault::from))
             };
             let facts = match is_verified {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_whether_kms_tries_again() {
+    fn errors_are_counted_as_retryable_or_not() {
         for (kind, error, retryable) in [
             (FaultKind::Overloaded, "ThrottlingException", "true"),
             (FaultKind::AccessDenied, "AccessDeniedException", "false"),
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stages_add_up_to_the_whole() {
+    fn the_stages_add_up_to_the_duration() {
         let millis = Duration::from_millis;
         let cost = Cost {
             queued: millis(2),

@@ -8,30 +8,30 @@ use crate::policy::Transport;
 use crate::proxy_protocol::{Proxied, VpcEndpointId};
 use crate::server::unverified::ClientClass;
 
-/// Who is at the other end of a connection.
+/// The client at the other end of a connection, and its connection.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Peer {
-    /// Its address: the other end of the socket.
+    /// The remote address of the socket.
     pub address: SocketAddr,
-    /// The client that a load balancer relays, as its PROXY header says.
+    /// The client in the PROXY header of a load balancer.
     pub client: Option<Proxied>,
-    /// What limits and aggregated log lines count it under.
+    /// The source under which limits and aggregated log lines count the connection.
     pub source: Source,
-    /// What it has shown of its client.
+    /// The result of client authentication.
     pub certificate: ClientCertificate,
-    /// The subject of its certificate, if that is verified.
+    /// The subject of the client certificate if it is verified.
     pub subject: Option<Arc<str>>,
-    /// Its connection.
+    /// The connection.
     pub connection: Handle,
 }
 
 impl Peer {
-    /// The client's address in the PROXY header.
+    /// Returns the client's address in the PROXY header.
     pub(in crate::server) fn client_address(&self) -> Option<SocketAddr> {
         self.client.map(|client| client.client)
     }
 
-    /// What policies may know of the connection.
+    /// Returns the properties of the connection that policies may use.
     pub(in crate::server) fn transport(&self) -> Transport {
         Transport {
             vpc_endpoint: self.vpc_endpoint().copied(),
@@ -39,12 +39,12 @@ impl Peer {
         }
     }
 
-    /// The VPC endpoint through which the connection has come.
+    /// Returns the VPC endpoint of the connection.
     pub(in crate::server) fn vpc_endpoint(&self) -> Option<&VpcEndpointId> {
         self.client.as_ref()?.vpc_endpoint.as_ref()
     }
 
-    /// Against which budget its requests count until their signature is verified.
+    /// Returns the class of the client. It selects the budget of its requests until their signature is verified.
     pub(in crate::server) fn client_class(&self) -> ClientClass {
         match self.connection.standing() {
             Standing::Verified => ClientClass::Verified,
@@ -53,7 +53,7 @@ impl Peer {
         }
     }
 
-    /// Notes that a request of this peer was verified: from here on no stranger displaces its connection.
+    /// Records that a request on the connection was verified. From now on, no unverified connection displaces it.
     pub(in crate::server) fn mark_verified(&self) {
         self.connection.mark_verified();
     }

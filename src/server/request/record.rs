@@ -1,4 +1,4 @@
-//! The record of one request: what the layers learn on the way, for the one line in the log and for the metrics.
+//! The record of one request: the facts that the layers collect, for the access log line, the audit trail and the metrics.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::sigv4::AccessKeyId;
 use crate::sync::poisoned;
 use crate::xks::{ExternalKeyId, Fault, Operation, RequestMetadata};
 
-/// What is known of a request so far. Holds no secret, no plaintext and no body.
+/// The facts about a request so far. They contain no secret, no plaintext and no body.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Facts {
     pub client_certificate: ClientCertificate,
@@ -25,35 +25,35 @@ pub(in crate::server) struct Facts {
     pub metadata: Option<Arc<RequestMetadata>>,
     pub cost: Cost,
     pub fault: Option<Fault>,
-    /// What the policy said, if it was asked.
+    /// The decision of the policy, if one was made.
     pub decision: Option<Decision>,
     /// The length of the request's body, once it was read.
     pub request_bytes: Option<u64>,
     pub trace: Option<TraceContext>,
     pub signature: SignatureCheck,
-    /// Until when somebody waits for the answer.
+    /// The time until which the client waits for the response.
     pub deadline: Option<Deadline>,
     /// The HSM calls that the request causes.
     pub calls: CallCount,
-    /// How long the answer waited for its line in the audit trail.
+    /// The time that the response waited for its line in the audit trail.
     pub audited: Option<Duration>,
-    /// The key store does not list the VPC endpoint of the connection.
+    /// Whether the key store does not list the VPC endpoint of the connection.
     pub is_unlisted_endpoint: bool,
-    /// The client has gone before its answer was ready.
-    pub has_left: bool,
+    /// Whether the client disconnected before the response was ready.
+    pub has_disconnected: bool,
 }
 
 impl Facts {
-    /// Whether the signature was verified: then the request has its line in log and audit trail, whatever becomes of it.
+    /// Returns whether the signature is verified. Then the request has its line in access log and audit trail, whatever its result is.
     pub(in crate::server) fn is_verified(&self) -> bool {
         self.access_key_id.is_some()
     }
 
-    /// How the request ended.
+    /// Returns the outcome of the request.
     pub(in crate::server) fn outcome(&self) -> Outcome {
         let status = self.fault.as_ref().map(|fault| fault.kind.status());
         match status {
-            _ if self.has_left => Outcome::ClientDisconnected,
+            _ if self.has_disconnected => Outcome::ClientDisconnected,
             None => Outcome::Ok,
             Some(501) => Outcome::Refused,
             Some(500..) => Outcome::Failed,
@@ -62,27 +62,27 @@ impl Facts {
     }
 }
 
-/// Marks the answer to a request whose signature was not verified, in the extensions of the answer.
+/// Marks the response to a request whose signature was not verified, in the extensions of the response.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct UnverifiedResponse;
 
-/// What came of the check of a request's signature, for the metrics.
+/// The result of the check of a request's signature, for the metrics.
 #[derive(Debug, Default)]
 pub(in crate::server) struct SignatureCheck {
-    /// How long it took.
+    /// The duration of the check.
     pub took: Duration,
-    /// Our clock less the caller's, in seconds; of verified requests only.
+    /// This host's clock minus the client's clock, in seconds; for verified requests only.
     pub skew: Option<f64>,
-    /// Why it does not verify.
+    /// Why the signature is not valid.
     pub denied: Option<&'static str>,
 }
 
-/// A handle to the record that travels with the request.
+/// A handle to the facts about a request; clones share them.
 #[derive(Clone, Debug, Default)]
 pub(in crate::server) struct Record(Arc<Mutex<Facts>>);
 
 impl Record {
-    /// The facts, to read or to add to. Never held across an await.
+    /// Locks the facts, to read them or to add to them. Never hold the lock across an await.
     pub(in crate::server) fn facts(&self) -> MutexGuard<'_, Facts> {
         self.0.lock().unwrap_or_else(poisoned)
     }

@@ -1,33 +1,33 @@
-//! The trace that a request belongs to (W3C Trace Context, "Traceparent Header").
+//! The trace of a request (W3C Trace Context, "Traceparent Header").
 //!
 //! # Invariants
-//! - What is known of a trace is lowercase hexadecimal of a fixed length: nothing of the caller's own reaches the log.
-//! - What is malformed is as if it were not there: a trace is no reason to refuse a request.
+//! - Trace id and parent id are lowercase hexadecimal of a fixed length, so no other text of the client reaches the log.
+//! - A malformed header field is ignored. It never makes a request fail.
 
 use http::HeaderMap;
 
 /// The header field.
 const TRACEPARENT: &str = "traceparent";
 
-/// The only version there is, `00-<trace-id>-<parent-id>-<flags>`, has this many characters.
+/// The number of characters of version 00, the only defined version: `00-<trace-id>-<parent-id>-<flags>`.
 const LENGTH: usize = 55;
 
-/// The flag of a caller that records the trace.
+/// The flag of a client that records the trace.
 const SAMPLED: u8 = 1;
 
-/// A trace, and the span in it that called.
+/// A trace, and the span of the client in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::server) struct TraceContext {
     /// 32 hexadecimal digits.
     pub trace_id: String,
     /// 16 hexadecimal digits.
     pub parent_id: String,
-    /// Whether the caller records it.
+    /// Whether the client records the trace.
     pub is_sampled: bool,
 }
 
 impl TraceContext {
-    /// The trace of a request with these header fields: if there is exactly one `traceparent`, and it is well-formed.
+    /// Returns the trace if there is exactly one `traceparent` and it is well-formed.
     pub(in crate::server) fn of(headers: &HeaderMap) -> Option<Self> {
         let mut fields = headers.get_all(TRACEPARENT).iter();
         let field = fields.next()?;
@@ -43,7 +43,7 @@ impl TraceContext {
         let trace_id = digits(parts.next()?, 32)?;
         let parent_id = digits(parts.next()?, 16)?;
         let flags = u8::from_str_radix(digits(parts.next()?, 2)?, 16).ok()?;
-        // What later versions append begins with a dash; version 00 has nothing more.
+        // Later versions may append parts that begin with a dash; version 00 may not.
         let has_right_length = match version {
             "ff" => false,
             "00" => field.len() == LENGTH,
@@ -61,7 +61,7 @@ impl TraceContext {
     }
 }
 
-/// The part, if it is so many lowercase hexadecimal digits.
+/// Returns the part if it consists of `count` lowercase hexadecimal digits.
 fn digits(part: &str, count: usize) -> Option<&str> {
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     (part.len() == count && part.bytes().all(is_digit)).then_some(part)
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_well_formed_trace_is_taken() {
+    fn a_well_formed_trace_is_parsed() {
         for (flags, is_sampled) in [("00", false), ("01", true), ("02", false), ("ff", true)] {
             let expected = TraceContext {
                 trace_id: TRACE.to_owned(),
@@ -97,13 +97,13 @@ mod tests {
                 Some(expected)
             );
         }
-        // Of a later version what we know is taken.
+        // Of a later version, the known parts are parsed.
         assert!(of(&[&format!("01-{TRACE}-{PARENT}-01")]).is_some());
         assert!(of(&[&format!("cc-{TRACE}-{PARENT}-01-what-comes")]).is_some());
     }
 
     #[test]
-    fn everything_else_is_as_if_it_were_not_there() {
+    fn a_malformed_trace_is_ignored() {
         let good = format!("00-{TRACE}-{PARENT}-01");
         let zeros = "0".repeat(32);
         for bad in [
@@ -130,7 +130,7 @@ mod tests {
         ] {
             assert_eq!(of(&[bad]), None, "{bad}");
         }
-        assert_eq!(of(&[&good, &good]), None, "there are two");
+        assert_eq!(of(&[&good, &good]), None, "two header fields");
         assert_eq!(of(&[]), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What became of PROXY headers: a metric, and a bounded number of log lines.
+//! The outcome of PROXY headers: a metric, and a bounded number of log lines.
 
 use std::net::SocketAddr;
 
@@ -7,21 +7,21 @@ use prometheus::IntCounterVec;
 use crate::connections::tally::Tally;
 use crate::metrics::{Metrics, MetricsError};
 
-/// What became of a header.
+/// The outcome of a header.
 pub(super) enum Outcome {
-    /// It names a client.
+    /// The header names a client.
     Ok,
-    /// The balancer's own connection.
+    /// The header is that of a connection of the load balancer itself.
     Local,
-    /// The connection was closed without a byte, as a health check over TCP is.
+    /// The connection was closed without a byte. A health check over TCP does that.
     Empty,
     /// The peer is outside the trusted networks.
     Untrusted,
-    /// It is not valid, because of this.
+    /// The header is not valid, for this reason.
     Malformed(String),
-    /// Its checksum is wrong.
+    /// The checksum is wrong.
     Crc,
-    /// It was not complete in time.
+    /// The header was not complete in time.
     Timeout,
 }
 
@@ -48,32 +48,32 @@ impl Outcome {
         }
     }
 
-    /// Why the connection was closed; `None` when that is not a failure.
+    /// Returns why the connection was closed; `None` if that is not a failure.
     fn failure(&self) -> Option<&str> {
         match self {
             Self::Ok | Self::Local | Self::Empty => None,
             Self::Untrusted => Some("the peer is not in server.proxy_protocol_trusted_sources"),
-            Self::Malformed(why) => Some(why),
+            Self::Malformed(reason) => Some(reason),
             Self::Crc => Some("the CRC32C of the header is wrong"),
             Self::Timeout => Some("the header was not complete within 2 s"),
         }
     }
 }
 
-/// Counts and logs them.
-pub(super) struct ProxyLog {
+/// Counts and logs outcomes.
+pub(super) struct OutcomeLog {
     headers: IntCounterVec,
     failures: Tally<(SocketAddr, String)>,
-    /// Of their own: anybody can cause them, and must not hide the others.
+    /// Counted separately, because any client can cause them: they must not hide the other failures.
     untrusted: Tally<(SocketAddr, String)>,
 }
 
-impl ProxyLog {
+impl OutcomeLog {
     /// Declares the metric.
     pub(super) fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
         let headers = metrics.counter(
             "xks_proxy_protocol_total",
-            "Connections to listeners that require a PROXY header, by result (ok, local: of the load balancer itself, empty: closed without a byte, untrusted, malformed, crc, timeout).",
+            "Connections to listeners that require a PROXY header, by result (ok; local: of the load balancer itself; empty: closed without a byte; untrusted; malformed; crc; timeout).",
             &["result"],
         )?;
         for label in Outcome::LABELS {
@@ -100,7 +100,7 @@ impl ProxyLog {
         }
     }
 
-    /// Logs what was counted since the last call.
+    /// Logs the events counted since the last call.
     pub(super) fn report(&self) {
         for tally in [&self.failures, &self.untrusted] {
             if let Some((count, (peer, reason))) = tally.end_period() {

@@ -1,4 +1,4 @@
-//! A connection as its requests and its socket see it.
+//! A handle to a connection, for its requests and its socket.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,10 +7,10 @@ use std::time::Instant;
 use super::shared::{Link, Shared};
 use crate::connections::pool::{Id, Pool};
 
-/// The precision of a source's last verified request: a connection takes the pool's lock for it at most once in this time.
-const EXACTNESS_MS: u64 = 1_000;
+/// The precision of the time of a source's last verified request. A connection locks the pool at most once in this time to update it.
+const PRECISION_MS: u64 = 1_000;
 
-/// A connection as its requests see it; cheap to clone. It does not keep the slot.
+/// A handle to a connection; cheap to clone. It does not keep the connection's slot.
 #[derive(Clone)]
 pub struct Handle {
     pub(in crate::connections) shared: Arc<Shared>,
@@ -18,14 +18,14 @@ pub struct Handle {
     pub(in crate::connections) id: Id,
 }
 
-/// How well the client of a connection is known.
+/// The standing of a connection's client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// The connection has carried a verified request.
     Verified,
-    /// Its source had a verified request in the ten minutes before it was accepted, or is shared.
+    /// The connection has not, but its source is shared or had a verified request in the ten minutes before the accept.
     Known,
-    /// Neither.
+    /// Neither is true.
     Unknown,
 }
 
@@ -36,13 +36,14 @@ impl std::fmt::Debug for Handle {
 }
 
 impl Handle {
-    /// Notes that a request on this connection was verified: from here on no stranger displaces it, and its source is known for ten minutes.
+    /// Records that a request on this connection was verified. From now on, no unverified connection displaces it, and its source is known for ten
+    /// minutes.
     pub fn mark_verified(&self) {
         let link = &self.link;
         let age = u64::try_from(link.usage.began().elapsed().as_millis()).unwrap_or(u64::MAX);
         let is_verified = link.is_verified.load(Ordering::Acquire);
         let noted_at = link.noted_at.load(Ordering::Relaxed);
-        if is_verified && age.saturating_sub(noted_at) < EXACTNESS_MS {
+        if is_verified && age.saturating_sub(noted_at) < PRECISION_MS {
             return;
         }
         link.noted_at.store(age, Ordering::Relaxed);
@@ -52,7 +53,7 @@ impl Handle {
         self.shared.close(displaced);
     }
 
-    /// How well the client is known.
+    /// Returns the standing of the client.
     pub fn standing(&self) -> Standing {
         let link = &self.link;
         match (&link.is_verified, &link.is_known) {
@@ -62,7 +63,7 @@ impl Handle {
         }
     }
 
-    /// The client sent its first bytes, or answered what was sent to it.
+    /// Records that the client has sent its first bytes, or a reply.
     pub(in crate::connections) fn progress(&self) {
         if self.is_handshaking() {
             self.shared.pool().progress(self.id, Instant::now());
@@ -77,12 +78,12 @@ impl Handle {
         self.link.is_displaced.load(Ordering::Acquire)
     }
 
-    /// Whether its end may be abrupt: it was displaced, and nobody relies on it.
-    pub(in crate::connections) fn is_displaced_stranger(&self) -> bool {
+    /// Returns whether the connection was displaced and has not carried a verified request. Then it may end with a reset.
+    pub(in crate::connections) fn is_displaced_unverified(&self) -> bool {
         self.is_displaced() && !self.link.is_verified.load(Ordering::Acquire)
     }
 
-    /// Ends the handshake by `change`, unless it has ended before.
+    /// Ends the handshake with `change`, unless it has ended before.
     pub(in crate::connections) fn end_handshake(
         &self,
         change: impl FnOnce(&mut Pool<Arc<Link>>, Id),

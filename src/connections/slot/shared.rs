@@ -1,4 +1,4 @@
-//! What all connections of one listener share: the pool behind its lock, with what its decisions cause.
+//! The shared state of all connections of one listener: the pool with its lock, metrics and log.
 
 use std::collections::HashSet;
 use std::io;
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::connections::end::End;
 use crate::connections::metrics::ListenerMetrics;
 use crate::connections::networks::Networks;
-use crate::connections::pool::{Displaced, Occupant, Pool, PoolLimits};
+use crate::connections::pool::{Displaced, Pool, PoolLimits, PooledConnection};
 use crate::connections::source::Source;
 use crate::connections::tally::Tally;
 use crate::connections::usage::Usage;
@@ -26,42 +26,42 @@ pub(in crate::connections) struct Shared {
     /// The number of the next connection whose PROXY header is awaited.
     next_number: AtomicU64,
     pub metrics: ListenerMetrics,
-    /// Displaced and refused connections.
+    /// Displaced and rejected connections.
     closed: Tally<Closed>,
     malformed: Tally<Source>,
     floods: Tally<Source>,
     accept_failures: Tally<String>,
 }
 
-/// The sources without a limit of their own; their connections count against the total only.
+/// The sources that are exempt from the limit per source. Their connections count against the total limit only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exempt {
     /// Load balancers without PROXY protocol.
     pub shared_sources: Networks,
-    /// The VPC endpoints that key stores list: KMS opens many connections through one.
+    /// The VPC endpoints that key stores list. KMS opens many connections through one VPC endpoint.
     pub vpc_endpoints: HashSet<VpcEndpointId>,
 }
 
-/// What the log says of a connection that was displaced or refused.
+/// The log fields of a connection that was displaced or rejected.
 struct Closed {
     source: Source,
     end: End,
 }
 
-/// What a connection's task, its requests and the pool share.
+/// The state that a connection's task, its requests and the pool share.
 pub(in crate::connections) struct Link {
     pub usage: Arc<Usage>,
     pub is_handshaking: AtomicBool,
     pub is_verified: AtomicBool,
-    /// Whether its source had a verified request lately when it was accepted, or is shared.
+    /// Whether its source was known when it was accepted.
     pub is_known: AtomicBool,
-    /// When a verified request was last noted in the pool: milliseconds since it was accepted.
+    /// When a verified request was last recorded in the pool, in milliseconds since the accept.
     pub noted_at: AtomicU64,
     pub is_displaced: AtomicBool,
     pub displaced: Notify,
 }
 
-impl Occupant for Arc<Link> {
+impl PooledConnection for Arc<Link> {
     fn idle_since(&self) -> Option<Instant> {
         self.usage.idle_since()
     }
@@ -88,12 +88,12 @@ impl Shared {
         self.metrics.publish_limits(limits);
     }
 
-    /// Whether the limit per source does not apply to the address of a socket.
+    /// Returns whether the address of a socket is exempt from the limit per source.
     pub(in crate::connections) fn is_exempt(&self, address: IpAddr) -> bool {
         lock(&self.exempt).shared_sources.contain(address)
     }
 
-    /// Whether a key store lists the client's VPC endpoint.
+    /// Returns whether a key store lists the client's VPC endpoint.
     pub(in crate::connections) fn is_listed(&self, client: &Proxied) -> bool {
         let listed = &lock(&self.exempt).vpc_endpoints;
         client.vpc_endpoint.is_some_and(|id| listed.contains(&id))
@@ -129,7 +129,7 @@ impl Shared {
         lock(&self.pool)
     }
 
-    /// Changes the pool, and publishes its counts.
+    /// Changes the pool and publishes its counts.
     pub(in crate::connections) fn change<T>(
         &self,
         change: impl FnOnce(&mut Pool<Arc<Link>>) -> T,
@@ -140,7 +140,7 @@ impl Shared {
         outcome
     }
 
-    /// Ends connections that have left the pool.
+    /// Ends the connections that the pool has displaced.
     pub(in crate::connections) fn close(&self, displaced: Vec<Displaced<Arc<Link>>>) {
         for gone in displaced {
             gone.connection.is_displaced.store(true, Ordering::Release);
@@ -149,7 +149,7 @@ impl Shared {
         }
     }
 
-    /// Counts and logs a connection that was displaced or refused.
+    /// Counts and logs a connection that was displaced or rejected.
     pub(in crate::connections) fn count_closed(&self, source: Source, end: End, is_known: bool) {
         self.metrics.count_closed(end, is_known);
         if let Some(closed) = self.closed.add(Closed { source, end }) {
@@ -157,7 +157,7 @@ impl Shared {
         }
     }
 
-    /// Counts a connection that has ended by itself, and logs it if nothing else tells of its last request.
+    /// Counts a connection that has ended and was not displaced. Logs it if its last request has no access log line.
     pub(in crate::connections) fn count_ended(&self, source: &Source, end: End, is_known: bool) {
         self.metrics.count_closed(end, is_known);
         let first = |tally: &Tally<Source>| tally.add(source.clone());

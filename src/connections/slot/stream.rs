@@ -1,4 +1,4 @@
-//! A client's socket, which tells the pool how the handshake progresses.
+//! A client's socket, which reports the progress of the handshake to the pool.
 
 use std::io;
 use std::pin::Pin;
@@ -11,13 +11,13 @@ use super::handle::Handle;
 
 /// The socket under TLS or, on the admin listener, under HTTP.
 ///
-/// A handshake progresses with the client's first bytes, and with its first bytes after each answer of ours. More bytes of the same flight are no
-/// progress: a client that trickles them is as slow as one that stalls.
+/// A handshake progresses with the client's first bytes, and with its first bytes after each write of the proxy. Further bytes of the same flight do not
+/// count as progress: a client that sends them slowly is handled like one that stalls.
 pub struct ClientStream {
     socket: TcpStream,
     handle: Handle,
-    /// Whether the client's next bytes are progress.
-    is_clients_turn: bool,
+    /// Whether the client's next bytes count as progress.
+    expects_reply: bool,
 }
 
 impl ClientStream {
@@ -25,15 +25,15 @@ impl ClientStream {
         Self {
             socket,
             handle,
-            is_clients_turn: true,
+            expects_reply: true,
         }
     }
 }
 
 impl Drop for ClientStream {
     fn drop(&mut self) {
-        // A reset leaves nothing of a displaced stranger in the kernel; a regular close leaves TIME_WAIT or FIN_WAIT for up to a minute.
-        if self.handle.is_displaced_stranger() {
+        // A reset frees the connection in the kernel at once. A regular close leaves it in TIME_WAIT or FIN_WAIT for up to a minute.
+        if self.handle.is_displaced_unverified() {
             drop(self.socket.set_zero_linger());
         }
     }
@@ -47,8 +47,8 @@ impl AsyncRead for ClientStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(context, buffer))?;
-        if self.is_clients_turn && buffer.filled().len() > before {
-            self.is_clients_turn = false;
+        if self.expects_reply && buffer.filled().len() > before {
+            self.expects_reply = false;
             self.handle.progress();
         }
         Poll::Ready(Ok(()))
@@ -61,7 +61,7 @@ impl AsyncWrite for ClientStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.is_clients_turn = self.handle.is_handshaking();
+        self.expects_reply = self.handle.is_handshaking();
         Pin::new(&mut self.socket).poll_write(context, bytes)
     }
 
@@ -70,7 +70,7 @@ impl AsyncWrite for ClientStream {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.is_clients_turn = self.handle.is_handshaking();
+        self.expects_reply = self.handle.is_handshaking();
         Pin::new(&mut self.socket).poll_write_vectored(context, buffers)
     }
 

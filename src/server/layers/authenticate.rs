@@ -148,7 +148,7 @@ impl AuthenticateLayer {
         })
     }
 
-    /// Takes the bytes of the request's head from the budget of unverified requests.
+    /// Reserves the bytes of the request's head in the budget of unverified requests.
     fn hold(&self, head: &Parts, max_body: usize) -> Result<HeldBytes, Fault> {
         let peer = head.extensions.get::<Peer>();
         let class = peer.map_or(ClientClass::Known, Peer::client_class);

@@ -36,7 +36,7 @@ pub(super) fn take(
 mod tests {
     use super::*;
 
-    /// Takes permits for these stores in turn until no store gets one. Returns the number of permits of each store.
+    /// Acquires permits for these stores in turn until no store gets one. Returns the number of permits of each store.
     fn flooded(stores: usize, max: usize) -> Vec<usize> {
         let counts: Vec<Arc<AtomicUsize>> = (0..stores).map(|_| Arc::default()).collect();
         let mut permits = Vec::new();

@@ -124,7 +124,7 @@ fn kms_request_id(facts: &Facts) -> Option<&str> {
     Some(&metadata.kms_request_id)
 }
 
-/// Returns the reason of a rejection for the operator: the internal reason, or the message of the response if there is no other.
+/// Returns the reason of a rejection for the operator: the internal reason, or else the message of the response.
 fn reason(facts: &Facts) -> Option<OutsideText<'_>> {
     let fault = facts.fault.as_ref()?;
     Some(match &fault.reason {

@@ -85,7 +85,7 @@ impl Budget {
         }))
     }
 
-    /// Takes bytes from the budget for a request with a head of `head` bytes and a body of at most `max_body` bytes. `None` when the budget is used up.
+    /// Reserves bytes of the budget for a request with a head of `head` bytes and a body of at most `max_body` bytes. `None` when the budget is used up.
     pub(in crate::server) fn hold(
         &self,
         class: ClientClass,
@@ -109,7 +109,7 @@ impl Budget {
 }
 
 impl Unverified {
-    /// Takes `bytes` for a source and returns true, if enough are free. Without a source, only the total limit applies.
+    /// Reserves `bytes` for a source and returns true if enough are free. Without a source, only the total limit applies.
     fn take(&mut self, source: Option<&Source>, bytes: usize, limit: usize) -> bool {
         let left = limit.saturating_sub(self.held).checked_sub(bytes);
         let Some(source) = source else {
@@ -139,7 +139,7 @@ impl Unverified {
 }
 
 impl HeldBytes {
-    /// Takes `more` bytes and returns true, if the budget allows. Otherwise counts the rejection.
+    /// Reserves `more` bytes and returns true if the budget allows. Otherwise counts the rejection.
     #[must_use = "bytes that do not fit must not be kept"]
     pub(in crate::server) fn grow(&mut self, more: usize) -> bool {
         let gauge = self.metric(&self.budget.0.held);
@@ -220,7 +220,7 @@ mod tests {
         ClientClass::Unknown(Source::from(IpAddr::from(n.to_be_bytes())))
     }
 
-    /// Takes bytes for a request with a body of this length.
+    /// Reserves bytes for a request with a body of this length.
     fn request(budget: &Budget, class: ClientClass, body: usize) -> Option<HeldBytes> {
         let mut held = budget.hold(class, 500, MAX_BODY)?;
         held.grow(body).then_some(held)

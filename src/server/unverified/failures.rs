@@ -73,7 +73,7 @@ impl Failures {
         }
     }
 
-    /// Takes the counts whose period is over. A source without a failure in its period leaves the table.
+    /// Removes and returns the counts whose period is over. A source without a failure in its period leaves the table.
     pub(super) fn take_due(&self, now: Instant) -> Due {
         let mut table = self.table();
         let mut sources = Vec::new();
@@ -94,7 +94,7 @@ impl Failures {
         }
     }
 
-    /// Takes all counts.
+    /// Removes and returns all counts.
     pub(super) fn take_all(&self) -> Due {
         let mut table = self.table();
         let all = std::iter::from_fn(|| table.take_oldest(|_| true));
@@ -128,7 +128,7 @@ impl Table {
         }
     }
 
-    /// Takes the oldest source if `is_due` returns true for the start of its period.
+    /// Removes and returns the oldest source if `is_due` returns true for the start of its period.
     fn take_oldest(&mut self, is_due: impl Fn(Instant) -> bool) -> Option<(Source, u64)> {
         let (_, since) = self.periods.front()?;
         let (source, _) = is_due(*since).then(|| self.periods.pop_front())??;

@@ -72,7 +72,7 @@ impl LineBudget {
         }))
     }
 
-    /// Takes `bytes` from the budget and returns true, if a line of this length may be written now. Otherwise counts the event.
+    /// Reserves `bytes` of the budget and returns true if a line of this length may be written now. Otherwise counts the event.
     pub(in crate::server) fn admits(&self, kind: LineKind, bytes: usize, now: Instant) -> bool {
         let mut state = self.state();
         state.refill(now);

@@ -1,28 +1,28 @@
-//! How often metrics are rendered: one at a time, and [`PER_SECOND`] on average.
+//! Limits how often metrics are rendered: one rendering at a time, and [`PER_SECOND`] on average.
 //!
-//! Rendering costs a millisecond or two of CPU, on the threads that serve KMS. The number of connections does not bound it, because one connection
-//! can carry thousands of requests. A request over the rate waits for its turn, in the order of arrival.
+//! A rendering uses one or two milliseconds of CPU, on the threads that serve KMS. A limit of connections is not enough, because one connection can carry
+//! thousands of requests. Requests over the rate wait in the order of their arrival.
 
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-/// Renderings per second. Ten scrapers need one or two.
+/// The average number of renderings per second. Ten scrapers need one or two.
 const PER_SECOND: u32 = 50;
 
-/// So many renderings may come at once after a pause.
+/// The number of renderings without a delay after a pause.
 const BURST: u32 = 100;
 
-/// Gives turns.
+/// The limit of renderings.
 #[derive(Default)]
 pub(super) struct RenderLimit {
-    /// When the burst is used up if no more turns are taken: each turn moves it on. `None` before the first turn.
+    /// The time at which the whole burst is available again. Each rendering advances it by one interval. `None` before the first rendering.
     full_at: Mutex<Option<Instant>>,
 }
 
 impl RenderLimit {
-    /// Waits for a turn, and does `work` in it. No other work is done at the same time.
+    /// Waits until the rate allows a rendering, and runs `work`. Only one `work` runs at a time.
     pub(super) async fn run<T>(&self, work: impl FnOnce() -> T) -> T {
         let mut full_at = self.full_at.lock().await;
         let each = Duration::from_secs(1) / PER_SECOND;
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_burst_is_served_at_once_and_more_of_it_at_the_rate() {
+    async fn a_burst_is_not_delayed_and_further_renderings_have_the_rate() {
         let (render_limit, start) = (RenderLimit::default(), Instant::now());
         for _ in 0..BURST {
             render_limit.run(|| ()).await;
@@ -62,7 +62,7 @@ mod tests {
         assert_eq!(
             start.elapsed(),
             Duration::ZERO,
-            "a pause restores the burst, and no more"
+            "a pause restores the burst"
         );
         render_limit.run(|| ()).await;
         assert!(start.elapsed() > Duration::ZERO);

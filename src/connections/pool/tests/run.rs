@@ -2,23 +2,11 @@
 
 use super::model::{Model, ModelConnection};
 use super::*;
-
-/// SplitMix64: a seed names a run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
+use crate::test_random::SplitMix64;
 
 /// A random run of the pool and the model.
 struct Run {
-    random: Random,
+    random: SplitMix64,
     pool: Pool<Fake>,
     model: Model,
     limits: PoolLimits,
@@ -27,7 +15,7 @@ struct Run {
 
 impl Run {
     fn new(seed: u64) -> Self {
-        let mut random = Random(seed);
+        let mut random = SplitMix64::new(seed);
         let mut at_most = |n: u64| usize::try_from(1 + random.below(n)).unwrap();
         let limits = limits(at_most(6), at_most(16), at_most(8));
         Self {

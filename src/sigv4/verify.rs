@@ -26,7 +26,7 @@ pub(super) const DATE_FORM: &[FormatItem<'static>] =
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Denied {
     /// The `Authorization` header is missing.
-    #[error("there is no Authorization header")]
+    #[error("the Authorization header is missing")]
     Unsigned,
     /// A header field that may occur once is repeated.
     #[error("the header {0} occurs more than once")]

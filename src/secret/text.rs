@@ -83,7 +83,7 @@ fn problem(text: &str) -> Option<&'static str> {
         );
     }
     if text.contains(['\n', '\r']) {
-        return Some("the secret has more than one line; one line end behind it is allowed");
+        return Some("the secret has more than one line; one line end after it is allowed");
     }
     if text.trim() != text {
         return Some("the secret begins or ends with a blank; remove it");

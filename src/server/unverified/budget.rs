@@ -249,7 +249,7 @@ mod tests {
             let held = flood(&budget, sources);
             assert!(budget.unverified().held <= UNVERIFIED);
             let newcomer = request(&budget, unknown(1_000), 8 * 1024);
-            assert!(newcomer.is_some(), "beside {sources} sources");
+            assert!(newcomer.is_some(), "with {sources} other sources");
             drop((held, newcomer));
             assert_eq!(budget.unverified().held, 0);
             assert!(budget.unverified().by_source.is_empty());

@@ -75,7 +75,7 @@ fn spawn<S>(
     };
     let (shared, alive, headers) = (shared.clone(), alive.clone(), headers.clone());
     isolated_task(Scope::Connection, async move {
-        connection::serve(shared, (socket, peer), headers, slot).await;
+        serve::serve(shared, (socket, peer), headers, slot).await;
         drop(alive);
     });
 }

@@ -55,7 +55,7 @@ fn a_body_over_the_cap_is_refused_before_it_is_read() {
         connection
             .send(&request.with("content-length", &length.to_string()).head())
             .unwrap();
-        let response = connection.response().expect("an answer");
+        let response = connection.response().expect("a response");
         response.assert_error(501, "UnsupportedOperationException");
     }
 }
@@ -95,7 +95,7 @@ fn a_chunked_body_over_the_cap_is_unsupported() {
         .unwrap();
     connection
         .response()
-        .expect("an answer")
+        .expect("a response")
         .assert_error(501, "UnsupportedOperationException");
 }
 
@@ -137,7 +137,7 @@ fn expect_100_continue_is_answered_before_the_body() {
         100
     );
     connection.send(&request.body).unwrap();
-    connection.response().expect("an answer").ok();
+    connection.response().expect("a response").ok();
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_body_over_the_cap_is_not_asked_for() {
         .with("expect", "100-continue")
         .with("content-length", &length);
     connection.send(&head.head()).unwrap();
-    let response = connection.response().expect("an answer");
+    let response = connection.response().expect("a response");
     response.assert_error(501, "UnsupportedOperationException");
 }
 
@@ -168,7 +168,7 @@ fn a_content_length_that_is_too_small_gets_no_more_than_it_signed() {
     connection.send(&request.body).unwrap();
     connection
         .response()
-        .expect("an answer")
+        .expect("a response")
         .assert_error(401, "AuthenticationFailedException");
     while connection.refusal().is_some() {}
     // Signed over the part that counts: the rest is bytes that are not HTTP.
@@ -176,7 +176,7 @@ fn a_content_length_that_is_too_small_gets_no_more_than_it_signed() {
     connection
         .send(&[request.bytes(), b"{\"surplus\": 1}\r\n\r\n".to_vec()].concat())
         .unwrap();
-    connection.response().expect("an answer").ok();
+    connection.response().expect("a response").ok();
     while connection.refusal().is_some() {}
 }
 

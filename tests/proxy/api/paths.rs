@@ -35,7 +35,7 @@ fn head_is_not_allowed_and_has_no_body() {
     let mut connection = proxy.connect();
     let head = payments.unsigned("health", "", "").method("HEAD");
     connection.send(&head.head()).unwrap();
-    let response = connection.head_response().expect("an answer");
+    let response = connection.head_response().expect("a response");
     assert_eq!(
         (response.status, response.value("allow")),
         (405, Some("POST"))

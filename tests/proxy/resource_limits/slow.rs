@@ -254,7 +254,7 @@ fn a_request_without_its_body_uses_no_permit() {
     let mut slow = proxy.connect();
     slow.send(most).unwrap();
     proxy.await_metric("xks_unverified_requests", &[], |value| value >= 1.0);
-    payments.encrypt("orders", b"served meanwhile");
+    payments.encrypt("orders", b"served in between");
     slow.send(rest).unwrap();
     slow.response().expect("a response").ok();
 }

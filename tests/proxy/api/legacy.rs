@@ -203,8 +203,8 @@ fn a_ciphertext_does_not_decrypt_under_the_aad_of_the_other_form() {
     }
 }
 
-/// The framing of the sample proxy does not contain the length of the hashed AAD. So the framing of this proxy can also be read as one of the sample proxy,
-/// with a part of the AAD as metadata.
+/// The length in the sample proxy's framing is that of the AAD, but the digest of the AAD follows it. So a framing of this proxy can also be read as one of
+/// the sample proxy, with a part of the AAD as metadata.
 #[test]
 fn a_ciphertext_does_not_decrypt_when_its_aad_is_moved_into_the_metadata() {
     let proxy = proxy(LEGACY);

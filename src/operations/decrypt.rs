@@ -9,8 +9,9 @@
 
 use std::sync::Arc;
 
+use super::call::Call;
+use super::cost::{Answer, Cost};
 use super::faults::fault_of;
-use super::{Answer, Call, Cost};
 use crate::ekm::DecryptJob;
 use crate::keystore::{Key, Version};
 use crate::secret::SecretBytes;

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use super::call::Call;
+use super::cost::{Answer, Cost};
 use super::faults::fault_of;
-use super::{Answer, Call, Cost};
 use crate::ekm::{Digest, EncryptJob, Sealed};
 use crate::xks::{
     CiphertextMetadata, EncryptRequest, EncryptResponse, Fault, FaultKind, GcmTag,

@@ -1,7 +1,7 @@
 //! GetHealthStatus (XKS API, "GetHealthStatus"): answered from the devices' own background checks, which really encrypt
 //! and decrypt with a key that KMS never uses. Never asks a device, so that a hung one cannot delay it.
 
-use super::{Answer, Cost};
+use super::cost::{Answer, Cost};
 use crate::build_info;
 use crate::ekm::{Condition, DeviceReport};
 use crate::keystore::{KeyStore, State};

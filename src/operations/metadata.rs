@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::call::Call;
+use super::cost::{Answer, Cost};
 use super::faults::fault_of;
-use super::{Answer, Call, Cost};
 use crate::ekm::{DescribeJob, KeyAttributes, KeyKind, KeyUsageFlags};
 use crate::keystore::{Key, State};
 use crate::xks::{Fault, KeyMetadataResponse, KeySpec, KeyStatus, KeyUsage};

@@ -1,19 +1,25 @@
 //! The operations over a fake device.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::*;
+use crate::clock::Deadline;
+use crate::connections::ClientCertificate;
 use crate::ekm::fake::{FakeKeyManager, tenant};
 use crate::ekm::{KeyManagerFault, KeySelector, KeyUsageFlags};
 use crate::fleet::{Fleet, FleetMetrics};
-use crate::keystore::{CredentialUse, KeySettings};
+use crate::keystore::{CredentialUse, Key, KeySettings, KeyStore, State};
 use crate::metrics::Metrics;
-use crate::policy::{PolicyMode, PolicySource};
+use crate::policy::{Action, Policy, PolicyMetrics, PolicyMode, PolicySource, Transport};
 use crate::sigv4::Credentials;
-use crate::xks::{DecryptRequest, EncryptRequest, EncryptResponse, PathPrefix};
+use crate::xks::{
+    DecryptRequest, EncryptRequest, EncryptResponse, ExternalKeyId, FaultKind, PathPrefix,
+    RequestMetadata,
+};
 
 const BOTH: KeyUsageFlags = KeyUsageFlags {
     encrypt: true,

@@ -42,10 +42,6 @@ const KNOWN_CYCLE_IMPORTS: &[(&str, &str)] = &[
     ("inventory/sharing", "inventory"),
     ("inventory/token_report", "inventory"),
     ("inventory/version", "inventory"),
-    ("operations/decrypt", "operations"),
-    ("operations/encrypt", "operations"),
-    ("operations/health", "operations"),
-    ("operations/metadata", "operations"),
     ("policy/memory", "policy"),
 ];
 

@@ -25,7 +25,7 @@ pub use metadata::RequestMetadata;
 pub use names::{ExternalKeyId, PathPrefix};
 pub use request::{DecryptRequest, EncryptRequest, HealthRequest, KeyMetadataRequest};
 pub use response::{
-    DecryptResponse, EkmFleetDetail, EkmHealth, EncryptResponse, HealthResponse,
-    KeyMetadataResponse, KeySpec, KeyStatus, KeyUsage, SealedBytes,
+    DecryptResponse, EkmFleetDetail, EkmHealth, EncryptResponse, EncryptedBytes, HealthResponse,
+    KeyMetadataResponse, KeySpec, KeyStatus, KeyUsage,
 };
 pub use route::{Operation, Route, RouteError};

@@ -7,7 +7,7 @@ use crate::secret::SecretBytes;
 
 /// The result of an encryption.
 #[derive(Debug)]
-pub struct SealedBytes {
+pub struct EncryptedBytes {
     /// Exactly as long as the plaintext.
     pub ciphertext: Vec<u8>,
     /// 12 or 16 bytes.
@@ -20,7 +20,7 @@ pub struct SealedBytes {
 #[derive(Debug)]
 pub struct EncryptResponse {
     /// Ciphertext, IV and tag.
-    pub sealed: SealedBytes,
+    pub encrypted: EncryptedBytes,
     /// The metadata that is bound to the ciphertext.
     pub ciphertext_metadata: CiphertextMetadata,
     /// The CDIV, if the request requires it.
@@ -143,9 +143,9 @@ impl EncryptResponse {
             ciphertext_data_integrity_value: Option<String>,
         }
         json(&Body {
-            ciphertext: to_base64(&self.sealed.ciphertext),
-            initialization_vector: to_base64(self.sealed.iv.as_bytes()),
-            authentication_tag: to_base64(self.sealed.tag.as_bytes()),
+            ciphertext: to_base64(&self.encrypted.ciphertext),
+            initialization_vector: to_base64(self.encrypted.iv.as_bytes()),
+            authentication_tag: to_base64(self.encrypted.tag.as_bytes()),
             ciphertext_metadata: to_base64(self.ciphertext_metadata.as_bytes()),
             ciphertext_data_integrity_value: self.integrity_value.map(|value| to_base64(&value)),
         })
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn the_encrypt_response_has_the_names_of_the_api() {
         let mut response = EncryptResponse {
-            sealed: SealedBytes {
+            encrypted: EncryptedBytes {
                 ciphertext: vec![1, 2, 3],
                 iv: InitializationVector::new(&[0; 12]).unwrap(),
                 tag: GcmTag::new(&[0; 16]).unwrap(),

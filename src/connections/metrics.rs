@@ -24,22 +24,22 @@ impl ConnectionMetrics {
         Ok(Self {
             open: metrics.gauge(
                 "xks_connections",
-                "Open connections, by listener (server, admin) and state (handshake, unverified: no verified request yet, verified).",
+                "Open connections, by listener (server, admin) and state (handshake; unverified: no verified request yet; verified).",
                 &["listener", "state"],
             )?,
             limits: metrics.gauge(
                 "xks_connections_limit",
-                "Limit of open connections, by listener and state (unverified, which includes state handshake; verified).",
+                "Limit of open connections, by listener and state (unverified includes the state handshake; verified).",
                 &["listener", "state"],
             )?,
             closed: metrics.counter(
                 "xks_connections_closed_total",
-                "Closed connections, by listener, reason and source (known: shared or with a verified request within ten minutes; unknown).",
+                "Connections that the proxy closed, by listener, reason and source (known: a shared source, or one with a verified request in the last ten minutes; unknown).",
                 &["listener", "reason", "source"],
             )?,
             accept_failures: metrics.counter(
                 "xks_accept_failures_total",
-                "Failed attempts to accept a connection, for lack of descriptors or memory, by listener.",
+                "Failed attempts to accept a connection because of a lack of descriptors or memory, by listener.",
                 &["listener"],
             )?,
         })

@@ -49,17 +49,17 @@ impl ServerMetrics {
             certificates: CertificateMetrics::declare(metrics)?,
             requests: metrics.counter(
                 "xks_requests_total",
-                "Requests, by key store, operation and outcome (ok, the errorName, client_disconnected, or incomplete if the client disconnected before the signature was verified).",
+                "Requests, by key store, operation and outcome (ok, the errorName, client_disconnected, or incomplete: the client disconnected before its signature was verified).",
                 &["store", "operation", "outcome"],
             )?,
             durations: metrics.latency(
                 "xks_request_duration_seconds",
-                "Time from the headers of a verified request to its response, or to its end if the client disconnected.",
+                "Time from the headers of a verified request to its response, or to the end of the request when the client disconnected.",
                 &["store", "operation"],
             )?,
             handshakes: metrics.counter(
                 "xks_tls_handshakes_total",
-                "TLS handshakes, by outcome (ok, failed, timeout) and version (1.2, 1.3; none if no version was negotiated).",
+                "TLS handshakes, by outcome (ok, failed, timeout) and version (1.2, 1.3; none without an agreed version).",
                 &["outcome", "version"],
             )?,
             responses: ResponseMetrics::declare(metrics)?,
@@ -68,7 +68,7 @@ impl ServerMetrics {
             shed: metrics
                 .counter(
                     "xks_shed_total",
-                    "Verified requests rejected by the in-flight limit.",
+                    "Verified requests rejected by the in-flight limit (load shedding).",
                     &[],
                 )?
                 .with_label_values::<&str>(&[]),

@@ -73,7 +73,7 @@ impl OutcomeLog {
     pub(super) fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
         let headers = metrics.counter(
             "xks_proxy_protocol_total",
-            "Connections to listeners that require a PROXY header, by result (ok; local: of the load balancer itself; empty: closed without a byte; untrusted; malformed; crc; timeout).",
+            "Connections to listeners that require a PROXY header, by result (ok, local: from the load balancer itself, empty: closed without any data, untrusted, malformed, crc, timeout).",
             &["result"],
         )?;
         for label in Outcome::LABELS {

@@ -35,28 +35,28 @@ impl ResponseMetrics {
     pub(in crate::server) fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
         let stages = metrics.latency(
             "xks_request_stage_duration_seconds",
-            "Time of successful requests by stage (authentication, queue, device, audit, rest); all HSM jobs of a request together.",
+            "Time of served requests by stage (authentication, queue, device, audit, rest). Adds up all jobs of a request.",
             &["operation", "stage"],
         )?;
         Ok(Self {
             objective: metrics.counter(
                 "xks_objective_requests_total",
-                "Verified requests, by whether they met the objective: no retryable error, response within 250 ms, and the client did not disconnect.",
+                "Verified requests, by whether they met the objective: answered within 250 ms without a retryable error, while the client was connected.",
                 &["store", "met"],
             )?,
             errors: metrics.counter(
                 "xks_errors_total",
-                "Error responses, by errorName and by whether AWS counts it as retryable.",
+                "Error responses, by errorName and by whether AWS counts the error as retryable.",
                 &["store", "operation", "error", "retryable"],
             )?,
             denied: metrics.counter(
                 "xks_authentication_failures_total",
-                "Requests whose signature is not valid, by reason.",
+                "Requests with an invalid signature, by reason.",
                 &["store", "reason"],
             )?,
             skew: metrics.real_gauge(
                 "xks_signature_clock_skew_seconds",
-                "Clock of this host minus X-Amz-Date of the last verified request. X-Amz-Date has whole seconds, and the network delay is included.",
+                "Clock of the proxy minus X-Amz-Date of the last verified request. Includes the transit time and the rounding to whole seconds.",
                 &["store"],
             )?,
             stages: Arc::new(Operation::ALL.map(|operation| histograms(&stages, operation))),

@@ -19,27 +19,27 @@ impl UnverifiedMetrics {
         Ok(Self {
             requests: metrics.gauge(
                 "xks_unverified_requests",
-                "Requests in progress whose signature is not verified yet, by client (verified: its connection has carried a verified request; known: its source is shared or had a verified request within ten minutes; unknown).",
+                "Requests in progress whose signature is not verified yet, by client (verified: its connection had a verified request; known: its source had one in the last ten minutes or is shared; unknown).",
                 &["client"],
             )?,
             held: metrics.gauge(
                 "xks_unverified_bytes",
-                "Bytes held by requests whose signature is not verified yet, by client (verified: its connection has carried a verified request; known: its source is shared or had a verified request within ten minutes; unknown).",
+                "Bytes held by requests whose signature is not verified yet, by client (verified: its connection had a verified request; known: its source had one in the last ten minutes or is shared; unknown).",
                 &["client"],
             )?,
             refused: metrics.counter(
                 "xks_unverified_refused_total",
-                "Requests rejected because requests without a verified signature held too many bytes, by client (verified, known, unknown).",
+                "Requests rejected before the verification of their signature because such requests held too many bytes, by client (verified, known, unknown).",
                 &["client"],
             )?,
             unlogged: metrics.counter(
                 "xks_unverified_unlogged_total",
-                "Events of clients without a verified signature that have no line, by kind of line (request: access log, audit: audit trail).",
+                "Events of clients without a verified signature that have no separate line, by kind of line (request, audit).",
                 &["line"],
             )?,
             delayed: metrics.counter(
                 "xks_unverified_delayed_total",
-                "Requests without a verified signature that were delayed because their source sent more than 250 per second.",
+                "Requests without a verified signature, and rejections of them, that were delayed because their source sent more than 250 per second.",
                 &[],
             )?,
         })

@@ -20,17 +20,17 @@ impl CertificateMetrics {
         Ok(Self {
             expiry: metrics.gauge(
                 "xks_tls_certificate_expiry_timestamp_seconds",
-                "End of a certificate's validity, in seconds since 1970 (role: server, client_ca).",
+                "Expiry of the certificate, in seconds since the Unix epoch, by role (server, client_ca).",
                 &["role"],
             )?,
             not_before: metrics.gauge(
                 "xks_tls_certificate_not_before_timestamp_seconds",
-                "Start of the server certificate's validity, in seconds since 1970 (role: server).",
+                "Start of the validity of the certificate, in seconds since the Unix epoch, by role (server).",
                 &["role"],
             )?,
             problem: metrics.gauge(
                 "xks_tls_certificate_problem",
-                "Whether the active server certificate has a problem because of which KMS would reject it (1), or not (0).",
+                "Whether KMS would reject the active certificate because of this problem (1) or not (0).",
                 &["problem"],
             )?,
         })

@@ -29,17 +29,17 @@ impl ClientMetrics {
             )?,
             not_after: metrics.gauge(
                 "xks_client_certificate_not_after_seconds",
-                "End of the validity of the client certificate that was received last, in seconds since 1970.",
+                "Expiry of the last client certificate that was received, in seconds since the Unix epoch.",
                 &[],
             )?,
             client_auth: metrics.gauge(
                 "xks_client_certificate_client_auth",
-                "Whether the client certificate that was received last allows client authentication (1), or not (0).",
+                "Whether the last client certificate that was received allows client authentication (1) or not (0).",
                 &[],
             )?,
             mode: metrics.gauge(
                 "xks_client_auth_mode",
-                "Mode of client authentication: 1 for the active mode, 0 for the others.",
+                "Active mode of client authentication (1). All other modes are 0.",
                 &["mode"],
             )?,
         };

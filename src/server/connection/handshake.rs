@@ -133,7 +133,7 @@ impl Log {
     fn note_failure(&self, peer: SocketAddr, error: &io::Error, rejection: Option<String>) -> bool {
         let was_alerted = error.kind() == io::ErrorKind::InvalidData;
         if !was_alerted {
-            tracing::debug!(%peer, %error, "the client disconnected during the TLS handshake");
+            tracing::debug!(%peer, %error, "the client left during the TLS handshake");
             return false;
         }
         let text = rejection.unwrap_or_else(|| error.to_string());

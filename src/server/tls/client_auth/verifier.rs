@@ -132,7 +132,7 @@ fn without_key_proof(finding: Finding) -> Finding {
 
 /// Returns the log text about a handshake that failed because of the client certificate.
 pub(in crate::server) fn rejection_text(reason: &str) -> String {
-    format!("client certificate rejected: {reason}; {ADVICE}")
+    format!("client certificate refused: {reason}; {ADVICE}")
 }
 
 fn rejection(reason: &str) -> Error {

@@ -5,7 +5,7 @@
 //! bytes outside requests.
 //!
 //! A request passes these layers, the outermost first:
-//! - **last_resort** answers when one of the layers inside it panics.
+//! - **last_resort** returns an error response when one of the layers inside it panics.
 //! - **observe** creates the request's record, counts the request and writes its access log line, whatever the layers inside it do. It finishes a
 //!   verified request even if its client has disconnected.
 //! - **audit** records each verified request before its response is sent. A request that cannot be recorded gets an error response.

@@ -13,21 +13,18 @@ use crate::hsm_protocol::{
     Task, WireSelector,
 };
 use crate::secret::SecretBytes;
+use crate::test_random::SplitMix64;
 
-/// SplitMix64.
-pub(super) struct Random(u64);
+/// Generates frames. A seed determines them.
+pub(super) struct Random(SplitMix64);
 
 impl Random {
     pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(SplitMix64::new(seed))
     }
 
     pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next()
     }
 
     pub(super) fn below(&mut self, bound: u64) -> u64 {

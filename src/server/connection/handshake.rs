@@ -128,8 +128,8 @@ impl Handshakes {
 }
 
 impl Log {
-    /// Returns whether an alert was sent to the client. A client that disconnects without an error is usually a load balancer's health check; it gets no
-    /// warning.
+    /// Returns whether an alert was sent to the client. A client that only connects and disconnects is usually a load balancer's health check, so it causes
+    /// no warning.
     fn note_failure(&self, peer: SocketAddr, error: &io::Error, rejection: Option<String>) -> bool {
         let was_alerted = error.kind() == io::ErrorKind::InvalidData;
         if !was_alerted {

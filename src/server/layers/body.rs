@@ -86,8 +86,8 @@ where
     Err(Fault::from(FaultKind::BodyTooLarge).into())
 }
 
-/// Reads and discards the body of a request that is rejected whatever its body contains. Otherwise the server would close the HTTP/1.1 connection, or
-/// reset the HTTP/2 stream, while the client is still sending. The client might then not see the response.
+/// Reads and discards the body of a request that is rejected independently of its body. Otherwise the server would close the HTTP/1.1 connection, or reset
+/// the HTTP/2 stream, while the client is still sending. The client might then not see the response.
 pub(super) async fn discard<B>(mut body: B, headers: &HeaderMap, until: Deadline)
 where
     B: Body<Data = Bytes> + Unpin,

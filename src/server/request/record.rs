@@ -44,7 +44,7 @@ pub(in crate::server) struct Facts {
 }
 
 impl Facts {
-    /// Returns whether the signature is verified. Then the request has its line in access log and audit trail, whatever its result is.
+    /// Returns whether the signature is verified. Such a request has its line in access log and audit trail with any outcome.
     pub(in crate::server) fn is_verified(&self) -> bool {
         self.access_key_id.is_some()
     }

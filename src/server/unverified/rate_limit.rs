@@ -1,8 +1,8 @@
 //! The rate limit of unverified requests per unknown source. Requests over the limit wait.
 //!
-//! A rejection costs the proxy about 80 µs of CPU, and the client less, because it may send the next request before it has the response. Over HTTP/1.1
-//! the response waits, so the next request of the connection is not read. Over HTTP/2 the connection's next request waits unread
-//! ([`Throttle`](crate::server::connection::guard::Throttle)), because delayed responses would take memory for each stream.
+//! A rejection costs the proxy about 80 µs of CPU. It costs the client less, and the client may send the next request before it has the response. Over
+//! HTTP/1.1 the response is delayed, so the next request of the connection is not read. Over HTTP/2 the proxy delays reading the connection's next request
+//! ([`Throttle`](crate::server::connection::guard::Throttle)), because delayed responses would use memory for each stream.
 //!
 //! All connections of a source share one rate. A hash of the source selects its rate in a table of fixed size. So clients cannot fill a table, and two
 //! sources with the same hash share a rate.

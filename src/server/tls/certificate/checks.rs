@@ -1,4 +1,4 @@
-//! Checks the server's certificate against the rules of AWS KMS. That the file can be read and that the key matches is checked elsewhere.
+//! Checks the server's certificate against the rules of AWS KMS. `identity` reads the file and checks that the key matches.
 //!
 //! At the start, the proxy serves a certificate with a problem too, because a wrong clock at boot must not end the process. A reload rejects it,
 //! because KMS, or a monitoring rule of AWS, would not accept it: the previous certificate stays active.

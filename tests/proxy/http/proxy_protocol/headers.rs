@@ -28,11 +28,8 @@ const HELLO: &[u8] = &[0x16, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3];
 
 fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     let id = endpoint_tlv(ENDPOINT);
-    let twice = [
-        client_header(&id),
-        client_header(&endpoint_tlv("vpce-ffffffffffffffff0")),
-    ]
-    .concat();
+    let other = client_header(&endpoint_tlv("vpce-ffffffffffffffff0"));
+    let twice = [client_header(&id), other].concat();
     vec![
         ("TLS without a header", [HELLO, &[0; 40]].concat()),
         (

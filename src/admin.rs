@@ -79,14 +79,14 @@ pub struct AdminParts {
 
 /// The state that all requests share.
 #[derive(Clone)]
-struct Shared {
+struct AdminState {
     parts: AdminParts,
     render_limit: Arc<RenderLimit>,
 }
 
 /// The bound listeners.
 pub struct Admin {
-    shared: Shared,
+    shared: AdminState,
     listeners: Listeners,
 }
 
@@ -98,7 +98,7 @@ impl Admin {
     pub fn bind(settings: &AdminSettings, parts: AdminParts) -> io::Result<Self> {
         let listeners = Listeners::bind(&settings.listen)?;
         let render_limit = Arc::default();
-        let shared = Shared {
+        let shared = AdminState {
             parts,
             render_limit,
         };
@@ -160,7 +160,7 @@ impl Admin {
 
 /// Serves a connection, and returns the reason of its end.
 async fn serve(
-    shared: Shared,
+    shared: AdminState,
     mut socket: TcpStream,
     headers: Option<ProxyHeaders>,
     slot: &Slot,
@@ -177,7 +177,7 @@ async fn serve(
 }
 
 async fn serve_connection(
-    shared: Shared,
+    shared: AdminState,
     stream: ClientStream,
     slot: &Slot,
 ) -> Result<(), hyper::Error> {
@@ -193,7 +193,7 @@ async fn serve_connection(
         .await
 }
 
-async fn respond<B>(shared: &Shared, request: &Request<B>) -> Response<Full<Bytes>> {
+async fn respond<B>(shared: &AdminState, request: &Request<B>) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     if !matches!(path, "/livez" | "/readyz" | "/metrics") {
         return text(StatusCode::NOT_FOUND, "not found\n");
@@ -272,7 +272,7 @@ mod tests {
             .body(())
             .unwrap();
         let render_limit = Arc::default();
-        let shared = Shared {
+        let shared = AdminState {
             parts,
             render_limit,
         };

@@ -1,6 +1,6 @@
 //! The reason of a connection's end.
 
-use super::pool::State;
+use super::pool::UnverifiedState;
 
 /// The reason of a connection's end: the label `reason` of `xks_connections_closed_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,11 +80,11 @@ impl End {
     }
 
     /// Returns the reason for a displaced connection in this state; `None` is a verified connection.
-    pub(super) fn displaced(state: Option<State>) -> Self {
+    pub(super) fn displaced(state: Option<UnverifiedState>) -> Self {
         match state {
-            Some(State::Silent | State::Lingering) => Self::DisplacedSilent,
-            Some(State::Handshake) => Self::DisplacedHandshake,
-            Some(State::Established) => Self::DisplacedUnverified,
+            Some(UnverifiedState::Silent | UnverifiedState::Lingering) => Self::DisplacedSilent,
+            Some(UnverifiedState::Handshake) => Self::DisplacedHandshake,
+            Some(UnverifiedState::Established) => Self::DisplacedUnverified,
             None => Self::DisplacedVerified,
         }
     }

@@ -26,7 +26,7 @@ use unverified::Unverified;
 use verified::Verified;
 
 pub(super) use id::Id;
-pub(super) use unverified::State;
+pub(super) use unverified::UnverifiedState;
 
 /// The limits of one listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(super) struct Displaced<C> {
     /// Whether its source is known.
     pub is_known: bool,
     /// Its state; `None` if it was verified.
-    pub state: Option<State>,
+    pub state: Option<UnverifiedState>,
 }
 
 /// The result of admitting a connection.

@@ -23,7 +23,7 @@ use super::slot::{Connections, Slot};
 use crate::metrics::{Metrics, MetricsError};
 use crate::proxy_protocol::{Header, HeaderError, MAX_LENGTH, PREFIX, Prefix, Proxied};
 use crate::sync::poisoned;
-use outcome::{Outcome, OutcomeLog};
+use outcome::{HeaderOutcome, OutcomeLog};
 
 /// The time for the whole header. The load balancer sends it with the client's first bytes.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -48,9 +48,9 @@ impl FirstByte {
 
 /// The reader of the PROXY headers of all listeners; cheap to clone.
 #[derive(Clone)]
-pub struct ProxyHeaders(Arc<Shared>);
+pub struct ProxyHeaders(Arc<HeaderState>);
 
-struct Shared {
+struct HeaderState {
     trusted: Mutex<Networks>,
     log: OutcomeLog,
 }
@@ -72,7 +72,7 @@ impl ProxyHeaders {
     /// [`MetricsError`] when a metric's name is declared already.
     pub fn declare(metrics: &Metrics, trusted: Networks) -> Result<Self, MetricsError> {
         let (trusted, log) = (Mutex::new(trusted), OutcomeLog::declare(metrics)?);
-        Ok(Self(Arc::new(Shared { trusted, log })))
+        Ok(Self(Arc::new(HeaderState { trusted, log })))
     }
 
     /// Changes the networks from which headers are accepted, for new connections.
@@ -84,7 +84,7 @@ impl ProxyHeaders {
     /// limit is reached.
     pub fn admit(&self, connections: &Connections, peer: SocketAddr) -> Option<Slot> {
         if !self.is_trusted(peer) {
-            self.0.log.count(&Outcome::Untrusted, peer);
+            self.0.log.count(&HeaderOutcome::Untrusted, peer);
             return None;
         }
         connections.admit_unidentified(peer)
@@ -106,8 +106,8 @@ impl ProxyHeaders {
         let header = header.unwrap_or(Err(Failure::Timeout));
         let header = header.map_err(|failure| self.fail(&failure, peer))?;
         let (client, outcome) = match header {
-            Header::Local => (None, Outcome::Local),
-            Header::Proxied(proxied) => (Some(proxied), Outcome::Ok),
+            Header::Local => (None, HeaderOutcome::Local),
+            Header::Proxied(proxied) => (Some(proxied), HeaderOutcome::Ok),
         };
         slot.identify(client.as_ref(), peer)?;
         let mut next = [0];
@@ -134,11 +134,11 @@ impl ProxyHeaders {
 
     fn fail(&self, failure: &Failure, peer: SocketAddr) -> End {
         let outcome = match failure {
-            Failure::Empty => Outcome::Empty,
-            Failure::Timeout => Outcome::Timeout,
-            Failure::Invalid(HeaderError::Crc) => Outcome::Crc,
-            Failure::Invalid(error) => Outcome::Malformed(error.to_string()),
-            Failure::Unexpected => Outcome::Malformed(
+            Failure::Empty => HeaderOutcome::Empty,
+            Failure::Timeout => HeaderOutcome::Timeout,
+            Failure::Invalid(HeaderError::Crc) => HeaderOutcome::Crc,
+            Failure::Invalid(error) => HeaderOutcome::Malformed(error.to_string()),
+            Failure::Unexpected => HeaderOutcome::Malformed(
                 "the bytes after the header are not of this port's protocol".into(),
             ),
         };

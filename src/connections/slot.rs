@@ -1,7 +1,7 @@
 //! The connections of one listener, and the slot of each connection.
 
 mod handle;
-mod shared;
+mod listener_state;
 mod stream;
 
 use std::io;
@@ -19,18 +19,18 @@ use super::source::Source;
 use super::usage::Usage;
 use crate::proxy_protocol::Proxied;
 pub use handle::{Handle, Standing};
-pub use shared::Exempt;
-use shared::{Link, Shared};
+pub use listener_state::Exempt;
+use listener_state::{Link, ListenerState};
 pub use stream::ClientStream;
 
 /// The connections of one listener; cheap to clone.
 #[derive(Clone)]
-pub struct Connections(Arc<Shared>);
+pub struct Connections(Arc<ListenerState>);
 
 impl Connections {
     /// Creates the state of a listener without connections. `listener` is its name in metrics and log.
     pub fn new(listener: &'static str, limits: PoolLimits, metrics: &ConnectionMetrics) -> Self {
-        Self(Arc::new(Shared::new(limits, metrics.of(listener))))
+        Self(Arc::new(ListenerState::new(limits, metrics.of(listener))))
     }
 
     /// Changes limits and exempt sources. Existing connections stay until another one displaces them.

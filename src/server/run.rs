@@ -12,7 +12,7 @@ use tokio::time::{interval, timeout};
 
 use super::connection::handshake::Handshakes;
 use super::connection::listener::{self, Listener};
-use super::connection::serve::Shared;
+use super::connection::serve::ServerState;
 use super::layers;
 use super::layers::detached::Detached;
 use super::live::Live;
@@ -83,7 +83,7 @@ impl Server {
         let detached = Detached::default();
         let stack = layers::stack(&live, &metrics, trail, &unverified, &detached);
         let (drain, draining) = watch::channel(false);
-        let shared = Shared {
+        let shared = ServerState {
             stack,
             live: live.clone(),
             handshakes: Handshakes::new(live.clone(), metrics),

@@ -23,7 +23,7 @@ pub(super) const ARRIVES_WITHIN: Duration = Duration::from_millis(100);
 
 /// The state of an unverified connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum State {
+pub(in super::super) enum UnverifiedState {
     /// Nothing was received.
     Silent,
     /// The handshake has begun.
@@ -63,7 +63,7 @@ struct UnverifiedMember {
     source: Source,
     entered: Instant,
     began: Option<Instant>,
-    state: State,
+    state: UnverifiedState,
     rank: Rank,
     deadline: Option<Instant>,
 }
@@ -140,7 +140,7 @@ impl Unverified {
             source,
             entered: now,
             began: None,
-            state: State::Silent,
+            state: UnverifiedState::Silent,
             rank: if is_first {
                 Rank::Arriving
             } else {
@@ -185,10 +185,13 @@ impl Unverified {
 
     pub(super) fn progress(&mut self, id: Id, now: Instant) {
         self.change(id, |member| {
-            if !matches!(member.state, State::Silent | State::Handshake) {
+            if !matches!(
+                member.state,
+                UnverifiedState::Silent | UnverifiedState::Handshake
+            ) {
                 return;
             }
-            member.state = State::Handshake;
+            member.state = UnverifiedState::Handshake;
             let end = *member.began.get_or_insert(now) + FIRST_SECOND;
             match now < end {
                 true => member.set(Rank::Progressing, Some(end.min(now + REPLIES_WITHIN))),
@@ -199,20 +202,20 @@ impl Unverified {
 
     pub(super) fn establish(&mut self, id: Id) {
         self.change(id, |member| {
-            member.state = State::Established;
+            member.state = UnverifiedState::Established;
             member.set(Rank::Established, None);
         });
     }
 
     pub(super) fn linger(&mut self, id: Id) {
         self.change(id, |member| {
-            member.state = State::Lingering;
+            member.state = UnverifiedState::Lingering;
             member.set(Rank::Silent, None);
         });
     }
 
     /// Removes a connection and returns its state; `None` if it is not in the set.
-    pub(super) fn remove(&mut self, id: Id) -> Option<State> {
+    pub(super) fn remove(&mut self, id: Id) -> Option<UnverifiedState> {
         let member = self.take(id)?;
         self.remove_if_empty(&member.source);
         Some(member.state)
@@ -238,7 +241,7 @@ impl Unverified {
         Self::reorder(&mut self.order, group, self.max_privileged);
         self.deadlines
             .extend(member.deadline.map(|deadline| (deadline, id)));
-        self.established += usize::from(member.state == State::Established);
+        self.established += usize::from(member.state == UnverifiedState::Established);
         self.members.insert(id, member);
     }
 
@@ -251,7 +254,7 @@ impl Unverified {
         if let Some(deadline) = member.deadline {
             self.deadlines.remove(&(deadline, id));
         }
-        self.established -= usize::from(member.state == State::Established);
+        self.established -= usize::from(member.state == UnverifiedState::Established);
         Some(member)
     }
 

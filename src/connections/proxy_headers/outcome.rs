@@ -8,7 +8,7 @@ use crate::connections::tally::Tally;
 use crate::metrics::{Metrics, MetricsError};
 
 /// The outcome of a header.
-pub(super) enum Outcome {
+pub(super) enum HeaderOutcome {
     /// The header names a client.
     Ok,
     /// The header is that of a connection of the load balancer itself.
@@ -25,7 +25,7 @@ pub(super) enum Outcome {
     Timeout,
 }
 
-impl Outcome {
+impl HeaderOutcome {
     const LABELS: [&str; 7] = [
         "ok",
         "local",
@@ -76,7 +76,7 @@ impl OutcomeLog {
             "Connections to listeners that require a PROXY header, by result (ok, local: from the load balancer itself, empty: closed without any data, untrusted, malformed, crc, timeout).",
             &["result"],
         )?;
-        for label in Outcome::LABELS {
+        for label in HeaderOutcome::LABELS {
             headers.with_label_values(&[label]);
         }
         Ok(Self {
@@ -86,13 +86,13 @@ impl OutcomeLog {
         })
     }
 
-    pub(super) fn count(&self, outcome: &Outcome, peer: SocketAddr) {
+    pub(super) fn count(&self, outcome: &HeaderOutcome, peer: SocketAddr) {
         self.headers.with_label_values(&[outcome.label()]).inc();
         let Some(reason) = outcome.failure() else {
             return;
         };
         let tally = match outcome {
-            Outcome::Untrusted => &self.untrusted,
+            HeaderOutcome::Untrusted => &self.untrusted,
             _ => &self.failures,
         };
         if let Some((peer, reason)) = tally.add((peer, reason.to_owned())) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::shared::{Link, Shared};
+use super::listener_state::{Link, ListenerState};
 use crate::connections::pool::{Id, Pool};
 
 /// The precision of the time of a source's last verified request. A connection locks the pool at most once in this time to update it.
@@ -13,7 +13,7 @@ const PRECISION_MS: u64 = 1_000;
 /// A handle to a connection; cheap to clone. It does not keep the connection's slot.
 #[derive(Clone)]
 pub struct Handle {
-    pub(in crate::connections) shared: Arc<Shared>,
+    pub(in crate::connections) shared: Arc<ListenerState>,
     pub(in crate::connections) link: Arc<Link>,
     pub(in crate::connections) id: Id,
 }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tower::Service;
 
-use super::serve::{self, Shared};
+use super::serve::{self, ServerState};
 use crate::connections::{Connections, ProxyHeaders};
 use crate::server::response::Response;
 use crate::sync::{Scope, isolated_task};
@@ -32,7 +32,7 @@ pub(in crate::server) struct Listener {
 pub(in crate::server) type Alive = mpsc::Sender<Infallible>;
 
 /// Accepts connections until the server drains, and then those that are already in the kernel's accept queue.
-pub(in crate::server) async fn accept<S>(listener: Listener, shared: Shared<S>, alive: Alive)
+pub(in crate::server) async fn accept<S>(listener: Listener, shared: ServerState<S>, alive: Alive)
 where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
@@ -56,7 +56,7 @@ where
 }
 
 fn spawn<S>(
-    shared: &Shared<S>,
+    shared: &ServerState<S>,
     (socket, peer): (TcpStream, SocketAddr),
     headers: &Option<ProxyHeaders>,
     alive: &Alive,

@@ -43,7 +43,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// The state that all connections share.
 #[derive(Clone)]
-pub(in crate::server) struct Shared<S> {
+pub(in crate::server) struct ServerState<S> {
     pub stack: S,
     pub live: Live,
     pub connections: Connections,
@@ -61,7 +61,7 @@ struct Established {
     peer: Peer,
 }
 
-impl<S> Shared<S> {
+impl<S> ServerState<S> {
     /// Receives the PROXY header, if the listener requires one, and performs the TLS handshake. Also returns the client that the header names, if any.
     async fn accept(
         &self,
@@ -85,7 +85,7 @@ impl<S> Shared<S> {
 
 /// Serves `socket` to its end.
 pub(in crate::server) async fn serve<S>(
-    shared: Shared<S>,
+    shared: ServerState<S>,
     (socket, address): (TcpStream, SocketAddr),
     headers: Option<ProxyHeaders>,
     slot: Slot,
@@ -144,7 +144,7 @@ async fn end_of_grace(mut draining: watch::Receiver<bool>) {
     sleep(UNVERIFIED_GRACE).await;
 }
 
-async fn serve_http1<S>(shared: Shared<S>, established: Established)
+async fn serve_http1<S>(shared: ServerState<S>, established: Established)
 where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
@@ -167,7 +167,7 @@ where
     slot.finish(end);
 }
 
-async fn serve_http2<S>(shared: Shared<S>, established: Established)
+async fn serve_http2<S>(shared: ServerState<S>, established: Established)
 where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
@@ -201,7 +201,7 @@ where
 }
 
 fn context<'a, S>(
-    shared: &Shared<S>,
+    shared: &ServerState<S>,
     slot: &'a Slot,
     activity: &'a Activity,
     linger: Duration,
@@ -217,7 +217,7 @@ fn context<'a, S>(
 
 /// Passes a request to the layers.
 fn respond<S>(
-    shared: &Shared<S>,
+    shared: &ServerState<S>,
     activity: &Arc<Activity>,
     mut request: Request<Incoming>,
     peer: Peer,

@@ -14,19 +14,21 @@ pub(super) struct ModelConnection {
     pub(super) is_first: bool,
     pub(super) began: Option<Instant>,
     pub(super) answered: Option<Instant>,
-    pub(super) state: State,
+    pub(super) state: UnverifiedState,
     pub(super) is_verified: bool,
     pub(super) idle_since: Rc<Cell<Option<Instant>>>,
 }
 
 impl ModelConnection {
     fn is_arriving(&self, now: Instant) -> bool {
-        self.state == State::Silent && self.is_first && now < self.entered + ARRIVES_WITHIN
+        self.state == UnverifiedState::Silent
+            && self.is_first
+            && now < self.entered + ARRIVES_WITHIN
     }
 
     fn is_protected(&self, now: Instant) -> bool {
         let within = |at: Option<Instant>, time| at.is_some_and(|at| now < at + time);
-        self.state == State::Handshake
+        self.state == UnverifiedState::Handshake
             && within(self.began, FIRST_SECOND)
             && within(self.answered, REPLIES_WITHIN)
     }
@@ -34,10 +36,10 @@ impl ModelConnection {
     /// Returns how advanced it is. Less advanced connections are displaced first.
     fn advancement(&self, now: Instant) -> u8 {
         match self.state {
-            State::Silent if self.is_arriving(now) => 3,
-            State::Silent | State::Lingering => 0,
-            State::Handshake => 1,
-            State::Established => 2,
+            UnverifiedState::Silent if self.is_arriving(now) => 3,
+            UnverifiedState::Silent | UnverifiedState::Lingering => 0,
+            UnverifiedState::Handshake => 1,
+            UnverifiedState::Established => 2,
         }
     }
 }

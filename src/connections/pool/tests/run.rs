@@ -110,7 +110,7 @@ impl Run {
             is_first,
             began: None,
             answered: None,
-            state: State::Silent,
+            state: UnverifiedState::Silent,
             is_verified: false,
             idle_since,
         });
@@ -162,25 +162,25 @@ impl Run {
         let index = usize::try_from(self.random.below(count)).unwrap();
         let (now, connection) = (self.now, &mut self.model.all[index]);
         let id = connection.id;
-        let is_open = !connection.is_verified && connection.state != State::Lingering;
+        let is_open = !connection.is_verified && connection.state != UnverifiedState::Lingering;
         match event {
             5 if is_open => {
                 self.pool.progress(id, now);
-                if connection.state != State::Established {
-                    connection.state = State::Handshake;
+                if connection.state != UnverifiedState::Established {
+                    connection.state = UnverifiedState::Handshake;
                     connection.began.get_or_insert(now);
                     connection.answered = Some(now);
                 }
             }
             6 if is_open => {
                 self.pool.establish(id);
-                connection.state = State::Established;
+                connection.state = UnverifiedState::Established;
             }
-            7 if !connection.is_verified && connection.state != State::Established => {
+            7 if !connection.is_verified && connection.state != UnverifiedState::Established => {
                 self.pool.linger(id);
-                connection.state = State::Lingering;
+                connection.state = UnverifiedState::Lingering;
             }
-            8 if connection.state == State::Established => self.verify(index),
+            8 if connection.state == UnverifiedState::Established => self.verify(index),
             8 if !connection.is_verified && connection.source != 0 => self.identify(index),
             9 => {
                 assert!(self.pool.leave(id, now).is_some());

@@ -20,7 +20,7 @@ use crate::proxy_protocol::{Proxied, VpcEndpointId};
 use crate::sync::poisoned;
 
 /// The connections of one listener.
-pub(in crate::connections) struct Shared {
+pub(in crate::connections) struct ListenerState {
     pool: Mutex<Pool<Arc<Link>>>,
     exempt: Mutex<Exempt>,
     /// The number of the next connection whose PROXY header is awaited.
@@ -67,7 +67,7 @@ impl PooledConnection for Arc<Link> {
     }
 }
 
-impl Shared {
+impl ListenerState {
     pub(in crate::connections) fn new(limits: PoolLimits, metrics: ListenerMetrics) -> Self {
         metrics.publish_limits(limits);
         Self {

@@ -1,4 +1,4 @@
-//! One AES-GCM call: a single C call per direction after its `Init`, with the exact length of the output.
+//! One AES-GCM call: an `Init` call and one call with the exact output length.
 
 use cryptoki::object::ObjectHandle;
 use cryptoki_sys::{CK_MECHANISM_TYPE, CK_ULONG, CKM_AES_GCM};
@@ -9,24 +9,24 @@ use crate::pkcs11::library::ffi::Session;
 use crate::pkcs11::library::structures::{GcmParams, ParamsForm};
 use crate::secret::SecretBytes;
 
-/// `CKM_CLOUDHSM_AES_GCM`: AWS CloudHSM's own mechanism, which makes the IV and puts it before the ciphertext.
+/// `CKM_CLOUDHSM_AES_GCM`: AWS CloudHSM's vendor mechanism. It generates the IV and returns it before the ciphertext.
 pub(in crate::pkcs11) const VENDOR_PREPENDED_GCM: CK_MECHANISM_TYPE = 0x8000_1087;
 
-/// The length of the IV that the message interface is asked for, in bytes.
+/// The IV length that is requested from the message interface, in bytes.
 const MESSAGE_IV_LENGTH: usize = 12;
 
-/// Mechanism, parameters and what goes into them.
+/// The mechanism of a call and its parameters.
 pub(in crate::pkcs11) struct GcmCall<'a> {
-    /// Whether the vendor's mechanism is used instead of the standard one.
+    /// Whether to use [`VENDOR_PREPENDED_GCM`] instead of `CKM_AES_GCM`.
     pub is_vendors: bool,
     pub params: ParamsForm,
-    /// Empty for NULL. Mutable because a module may write to it.
+    /// An empty IV is passed as NULL. Mutable because a module may write to it.
     pub iv: &'a mut [u8],
     pub aad: &'a [u8],
 }
 
 impl<'a> GcmCall<'a> {
-    /// Encrypts; gives exactly `plaintext.len() + 16 + more` bytes.
+    /// Encrypts. The output has exactly `plaintext.len() + 16 + more` bytes.
     pub(in crate::pkcs11) fn encrypt(
         self,
         session: &Session,
@@ -40,7 +40,7 @@ impl<'a> GcmCall<'a> {
         Ok(output)
     }
 
-    /// Decrypts `input`: ciphertext ‖ tag, with `more` bytes before it; gives exactly `input.len() - 16 - more` bytes.
+    /// Decrypts `input`: `more` bytes ‖ ciphertext ‖ tag. The plaintext has exactly `input.len() - 16 - more` bytes.
     pub(in crate::pkcs11) fn decrypt(
         self,
         session: &Session,
@@ -48,7 +48,7 @@ impl<'a> GcmCall<'a> {
         input: &[u8],
         more: usize,
     ) -> Result<SecretBytes, CallError> {
-        // Some modules want room for the whole input, though they fill less; wiped when dropped, whatever happens.
+        // Some modules require an output buffer as long as the input, although the plaintext is shorter. Wiped when dropped, also on errors.
         let mut output = zeroize::Zeroizing::new(vec![0; input.len()]);
         let length = session.decrypt(self.into_params(), key, input, &mut output)?;
         let expected = input.len().saturating_sub(TAG_LENGTH + more);
@@ -66,7 +66,7 @@ impl<'a> GcmCall<'a> {
     }
 }
 
-/// Encrypts through the message interface of PKCS#11 3.x; gives the IV that the device made, and ciphertext ‖ tag.
+/// Encrypts through the message interface of PKCS#11 3.x. Returns the IV that the device generated, and ciphertext ‖ tag.
 pub(in crate::pkcs11) fn message_encrypt(
     session: &Session,
     key: ObjectHandle,

@@ -1,4 +1,4 @@
-//! Reading the attributes of an object.
+//! Reads the attributes of an object.
 
 use cryptoki::error::RvError;
 use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
@@ -8,14 +8,14 @@ use super::errors::Error;
 use super::ffi::Session;
 use super::structures::{Wanted, ulong};
 
-/// The longest value that is read, in bytes: labels and ids are shorter.
+/// The longest value that is read, in bytes. Labels and ids are shorter.
 const MAX_VALUE: usize = 65_536;
 
 impl Session {
-    /// The object's attributes of these kinds, without those that the token does not have or does not show.
+    /// Reads these attributes of the object. The result lacks attributes that the token does not have or does not reveal.
     ///
     /// # Errors
-    /// When the token answers with an error that is not about a single attribute.
+    /// When the call fails for a reason that does not concern a single attribute.
     pub(in crate::pkcs11) fn get_attributes(
         &self,
         object: ObjectHandle,
@@ -23,7 +23,7 @@ impl Session {
     ) -> Result<Vec<Attribute>, Error> {
         let mut wanted: Vec<_> = kinds.iter().map(|kind| Wanted::new(*kind)).collect();
         self.read_known(object, &mut wanted)?;
-        // The rest is read once its length is known.
+        // Attributes of variable length are read in a second call, with buffers of the reported length.
         let (mut unread, mut all): (Vec<_>, Vec<_>) =
             wanted.into_iter().partition(Wanted::has_more);
         if !unread.is_empty() {
@@ -56,7 +56,7 @@ impl Wanted {
         }
     }
 
-    /// Whether the token has a value that there was no room for.
+    /// Whether the token has a value that did not fit.
     fn has_more(&self) -> bool {
         let room = self.value.len();
         self.length
@@ -67,7 +67,7 @@ impl Wanted {
         self.value = vec![0; self.length.unwrap_or(0)];
     }
 
-    /// The attribute, if its value was read and is of its kind.
+    /// Returns the attribute if its value was read and has the right type.
     fn parsed(&mut self) -> Option<Attribute> {
         let length = self.length.filter(|length| *length <= self.value.len())?;
         self.value.truncate(length);

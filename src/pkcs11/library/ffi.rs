@@ -1,21 +1,22 @@
-//! The only `unsafe` of the program: the functions of a PKCS#11 module.
+//! Calls the functions of a PKCS#11 module. No other file of `pkcs11` has `unsafe` code.
 //!
-//! `cryptoki` gives the types; all calls are made here, for two reasons. `cryptoki` would fetch a function table of its own, and
-//! p11-kit's modules return a separate, uninitialized table for each request. And it calls `C_Encrypt` and `C_Decrypt` twice, once for the
-//! length; on a network HSM that may be a round trip. The length of a GCM output is known beforehand. Nor can `cryptoki` pass a NULL
-//! IV or a 40-byte parameter block.
+//! `cryptoki` provides the types. It does not make the calls, for these reasons:
+//! - It fetches a function table for itself. p11-kit's modules return a separate, uninitialized table for each request.
+//! - It calls `C_Encrypt` and `C_Decrypt` twice, the first time for the output length. On a network HSM that may be a round trip, and the
+//!   length of a GCM output is known in advance.
+//! - It cannot pass a NULL IV or a 40-byte parameter block.
 //!
 //! # Invariants
-//! - The module is asked once for its function table. Every call goes through this table.
-//! - Every pointer that is passed to the module is NULL where the standard allows it, or points into a buffer that outlives the call and
-//!   whose true length is passed with it.
-//! - A GCM parameter block lives until the second call has returned: a module may keep the pointer from `C_EncryptInit` on, and
-//!   writes its own IV as late as in `C_Encrypt`.
-//! - A length that the module reports is checked before it is believed.
+//! - The function table is requested once. Every call uses this table.
+//! - Every pointer passed to the module is NULL where the standard allows it, or points into a buffer that outlives the call. The true
+//!   length of the buffer is passed with it.
+//! - A GCM parameter block lives until the second call has returned. A module may keep the pointer after `C_EncryptInit`, and may
+//!   write the IV as late as in `C_Encrypt`.
+//! - A length that the module reports is checked before it is used.
 //! - A session is used by one thread at a time: [`Session`] is not `Sync`.
 #![expect(
     unsafe_code,
-    reason = "C functions of the PKCS#11 module; this file is the one place for them"
+    reason = "this file calls the C functions of the PKCS#11 module"
 )]
 
 use std::cell::Cell;
@@ -39,28 +40,28 @@ use super::structures::{
     GcmParams, InitializeArguments, Wanted, listed, message_params, place, plain_mechanism, ulong,
 };
 
-/// How many objects one `C_FindObjects` may return.
+/// The maximum number of objects of one `C_FindObjects` call.
 const OBJECTS_PER_CALL: usize = 64;
 
-/// A token that lists more objects does not end its list: it has failed. 8 MB of handles.
+/// The maximum number of objects of a search (8 MB of handles). A token that returns more counts as failed.
 const MAX_OBJECTS: usize = 1_000_000;
 
-/// A module's function table, with the library that it points into.
+/// The function table of a module, and the library that the table points into.
 pub(in crate::pkcs11) struct Functions {
     table: CK_FUNCTION_LIST,
     /// The same table with the functions of PKCS#11 3.0, if the module has them.
     messages: Option<CK_FUNCTION_LIST_3_0>,
-    // Unloading the library would leave the tables dangling.
+    // The tables point into the library, which stays loaded as long as this value lives.
     _library: cryptoki_sys::Pkcs11,
 }
 
-/// Calls a function of a table, and names it in the error.
+/// Calls a function of a table. An error contains the function.
 macro_rules! call {
     ($table:ident, $name:ident => $function:ident($($argument:expr),*)) => {
         match $table.$function {
             None => Err(Error::Missing),
-            // SAFETY: the library stays loaded as long as its table lives, so the function is there. The arguments keep the invariants
-            // above: each pointer is NULL or comes from a reference or a buffer of the calling function.
+            // SAFETY: the library stays loaded as long as its table lives, so the function pointer is valid. The arguments keep the
+            // invariants above: each pointer is NULL or comes from a reference or a buffer of the calling function.
             Some(function) => match Rv::from(unsafe { function($($argument),*) }) {
                 Rv::Ok => Ok(()),
                 Rv::Error(code) => Err(Error::Pkcs11(code, Function::$name)),
@@ -72,19 +73,18 @@ macro_rules! call {
 impl Functions {
     /// Loads the library and copies its function table.
     pub(in crate::pkcs11) fn load(path: &Path) -> Result<Self, LoadError> {
-        // SAFETY: loading a library runs its initializers; which library is loaded is the operator's configuration, whose
-        // trust this process shares by design.
+        // SAFETY: loading a library runs its initializers. The operator configures the library, and this process trusts it by design.
         let library = unsafe { cryptoki_sys::Pkcs11::new(path) };
         let library = library.map_err(|error| LoadError::Library(error.to_string()))?;
         let interface = default_interface(&library);
         let list = interface.or_else(|| function_list(&library));
         let list = list.ok_or(LoadError::NoFunctionList)?;
-        // SAFETY: a non-null pointer that the module returned with CKR_OK: PKCS#11 promises a complete, static function list
-        // there, and every list begins like one of 2.40. It may be packed differently nowhere but on Windows.
+        // SAFETY: the module returned this non-null pointer with CKR_OK. PKCS#11 guarantees a complete, static function list there, and
+        // every list begins like the list of version 2.40. Only on Windows is the packing different.
         let table = unsafe { ptr::read_unaligned(list) };
         let has_messages = interface.is_some() && table.version.major >= 3;
         let messages = has_messages.then(|| {
-            // SAFETY: the list of an interface that says 3.0 or later is at least as long as one of 3.0.
+            // SAFETY: the list of an interface of version 3.0 or later is at least as long as the list of version 3.0.
             unsafe { ptr::read_unaligned(list.cast::<CK_FUNCTION_LIST_3_0>()) }
         });
         Ok(Self {
@@ -94,7 +94,7 @@ impl Functions {
         })
     }
 
-    /// `C_Initialize`. The library may use the operating system's locks; `parameters` is the string that some libraries want.
+    /// `C_Initialize`. The library may use the locks of the operating system. Some libraries require the string `parameters`.
     pub(in crate::pkcs11) fn initialize(&self, parameters: Option<&CStr>) -> Result<(), Error> {
         let (table, mut arguments) = (&self.table, InitializeArguments::new(parameters));
         call!(table, Initialize => C_Initialize(place(&mut arguments).0))
@@ -133,16 +133,16 @@ impl Functions {
     }
 }
 
-/// The function list of `C_GetInterface`, which PKCS#11 3.x has: NULL name and version ask for the default interface.
+/// The function list of `C_GetInterface` (PKCS#11 3.x). A NULL name and version request the default interface.
 fn default_interface(library: &cryptoki_sys::Pkcs11) -> Option<*mut CK_FUNCTION_LIST> {
     library.C_GetInterface.as_ref().ok()?;
     let mut interface: *mut CK_INTERFACE = ptr::null_mut();
-    // SAFETY: the symbol exists (checked above; the generated wrapper would panic otherwise), and `interface` is a valid place.
+    // SAFETY: the symbol exists (checked above; the generated wrapper would panic otherwise), and `interface` is a valid pointer.
     let rv = unsafe { library.C_GetInterface(ptr::null_mut(), ptr::null_mut(), &mut interface, 0) };
     if !matches!(Rv::from(rv), Rv::Ok) || interface.is_null() {
         return None;
     }
-    // SAFETY: CKR_OK with a non-null pointer: PKCS#11 promises a static CK_INTERFACE there.
+    // SAFETY: the pointer is non-null and came with CKR_OK, so PKCS#11 guarantees a static CK_INTERFACE there.
     let list = unsafe { ptr::read_unaligned(interface) }.pFunctionList;
     (!list.is_null()).then(|| list.cast())
 }
@@ -151,12 +151,12 @@ fn default_interface(library: &cryptoki_sys::Pkcs11) -> Option<*mut CK_FUNCTION_
 fn function_list(library: &cryptoki_sys::Pkcs11) -> Option<*mut CK_FUNCTION_LIST> {
     library.C_GetFunctionList.as_ref().ok()?;
     let mut list = ptr::null_mut();
-    // SAFETY: the symbol exists (checked above), and `list` is a valid place.
+    // SAFETY: the symbol exists (checked above), and `list` is a valid pointer.
     let rv = unsafe { library.C_GetFunctionList(&mut list) };
     (matches!(Rv::from(rv), Rv::Ok) && !list.is_null()).then_some(list)
 }
 
-/// A session, for one thread. It is closed when this is dropped.
+/// A session, for one thread. Dropping this value closes it.
 pub(in crate::pkcs11) struct Session {
     functions: Arc<Functions>,
     handle: CK_SESSION_HANDLE,
@@ -166,13 +166,13 @@ pub(in crate::pkcs11) struct Session {
 impl Drop for Session {
     fn drop(&mut self) {
         let table = self.table();
-        // A session that cannot be closed is lost already.
+        // If the call fails, the session is already lost.
         let _ = call!(table, CloseSession => C_CloseSession(self.handle));
     }
 }
 
 impl Session {
-    /// `C_OpenSession`, without callbacks: AWS CloudHSM takes none.
+    /// `C_OpenSession`, without callbacks: AWS CloudHSM rejects them.
     pub(in crate::pkcs11) fn open(
         functions: &Arc<Functions>,
         slot: CK_SLOT_ID,
@@ -197,14 +197,14 @@ impl Session {
         call!(table, Login => C_Login(self.handle, CKU_USER, text, ulong(pin.len())))
     }
 
-    /// The state in `C_GetSessionInfo`.
+    /// Reads the state with `C_GetSessionInfo`.
     pub(in crate::pkcs11) fn state(&self) -> Result<CK_STATE, Error> {
         let (table, mut info) = (self.table(), CK_SESSION_INFO::default());
         call!(table, GetSessionInfo => C_GetSessionInfo(self.handle, &raw mut info))?;
         Ok(info.state)
     }
 
-    /// The objects with these attributes.
+    /// Finds the objects with these attributes.
     pub(in crate::pkcs11) fn find_objects(
         &self,
         template: &[Attribute],
@@ -214,7 +214,7 @@ impl Session {
         let (first, count) = (template.as_mut_ptr(), ulong(template.len()));
         call!(table, FindObjectsInit => C_FindObjectsInit(self.handle, first, count))?;
         let found = self.found_objects();
-        // Also after an error. A search that does not end makes the next one fail.
+        // Also after an error: an open search makes the next one fail.
         let _ = call!(table, FindObjectsFinal => C_FindObjectsFinal(self.handle));
         found
     }
@@ -238,7 +238,7 @@ impl Session {
         }
     }
 
-    /// `C_GetAttributeValue`. Values and lengths are written also when it fails.
+    /// `C_GetAttributeValue`. Values and lengths are also written when the call fails.
     pub(in crate::pkcs11) fn read(
         &self,
         object: ObjectHandle,
@@ -310,7 +310,8 @@ impl Session {
         Ok(length)
     }
 
-    /// AES-GCM through the message interface: the module writes IV, ciphertext and tag. Returns the length of the ciphertext that it reports.
+    /// Encrypts with AES-GCM through the message interface. The module writes IV, ciphertext and tag. Returns the ciphertext length that the
+    /// module reports, without a check.
     pub(in crate::pkcs11) fn encrypt_message(
         &self,
         key: ObjectHandle,

@@ -1,5 +1,5 @@
-//! The health monitor of a worker: opens the token, starts the sessions, holds one session (and with it the login), checks the health of the
-//! HSM and proves the keys.
+//! The health monitor of a worker. It opens the token, starts the sessions, checks the health of the HSM and proves the keys. One session
+//! stays open in it, which keeps the login.
 //!
 //! It may import all other parts of [`crate::pkcs11`] except `administration`.
 
@@ -33,25 +33,25 @@ use crate::pkcs11::worker_state::WorkerState;
 use crate::pkcs11::worker_state::connection::Connection;
 use crate::sync::poisoned;
 
-/// How often a session that the token did not give is asked for again.
+/// The interval between attempts to open a session that the token rejected.
 const SESSION_RETRY: Duration = Duration::from_secs(1);
 
-/// The monitor with what it has opened.
+/// The monitor, with the open token.
 pub(in crate::pkcs11) struct HealthMonitor<C> {
     worker: Arc<WorkerState>,
     connection: Arc<Connection>,
     identity: TokenIdentity,
     gcm: Gcm,
-    /// The last session to be closed: it holds the login.
+    /// The session that keeps the login. It is closed last.
     session: Session,
     proofs: Proofs,
     states: KeyStates,
-    /// Channels whose sessions the token has not given yet.
+    /// Channels without a session: the token has rejected further sessions so far.
     waiting: Vec<C>,
 }
 
 impl<C: JobChannel> HealthMonitor<C> {
-    /// Opens the token and probes it.
+    /// Opens the token, probes it and starts the sessions.
     pub(in crate::pkcs11) fn open(
         worker: &Arc<WorkerState>,
         channels: Vec<C>,
@@ -98,7 +98,7 @@ impl<C: JobChannel> HealthMonitor<C> {
         Ok(monitor)
     }
 
-    /// Serves until the worker ends; then the token is closed.
+    /// Runs until the worker ends. Then the token is closed.
     pub(in crate::pkcs11) fn run(mut self) {
         self.report_opened();
         let worker = Arc::clone(&self.worker);
@@ -121,7 +121,7 @@ impl<C: JobChannel> HealthMonitor<C> {
         }
     }
 
-    /// The module, to be finalized once the sessions are closed.
+    /// The module, to be finalized after the sessions are closed.
     pub(in crate::pkcs11) fn module(&self) -> Arc<Module> {
         Arc::clone(&self.connection.module)
     }
@@ -138,7 +138,7 @@ impl<C: JobChannel> HealthMonitor<C> {
         tracing::info!(%hsm, vendor, model, profile, sessions, "the HSM is usable");
     }
 
-    /// Waits until the worker ends, a check is due, a key is to be proved or a session is to be asked for; returns whether it ends.
+    /// Waits for the next task: a health check, a proof, or an attempt to open a session. Returns whether the worker ends.
     fn is_over(&self, due: Instant) -> bool {
         let keys = &self.connection.keys;
         let is_work = || self.proofs.has_work(&self.worker) || keys.has_changed();
@@ -160,7 +160,7 @@ impl<C: JobChannel> HealthMonitor<C> {
         work(&mut self.proofs, &mut hold);
     }
 
-    /// Opens a session for each channel; fewer, if the token has no more now, but at least one.
+    /// Opens a session for each channel. Accepts fewer sessions if the token rejects more, but at least one.
     fn start_sessions(&mut self) -> Result<(), OpenError> {
         let wanted = self.waiting.len();
         while let Some(channel) = self.waiting.pop() {
@@ -170,7 +170,7 @@ impl<C: JobChannel> HealthMonitor<C> {
                 Err(error) => {
                     self.waiting.push(channel);
                     let (hsm, sessions) = (&self.worker.settings.name, wanted - self.waiting.len());
-                    tracing::warn!(%hsm, %error, sessions, wanted, "the token gives fewer sessions than configured");
+                    tracing::warn!(%hsm, %error, sessions, wanted, "the token has fewer sessions than configured");
                     break;
                 }
             }
@@ -178,7 +178,7 @@ impl<C: JobChannel> HealthMonitor<C> {
         Ok(())
     }
 
-    /// The token may give more sessions than before: another worker held them.
+    /// Tries to open the missing sessions: another worker may have closed its sessions in the meantime.
     fn start_late_sessions(&mut self) {
         while let Some(channel) = self.waiting.pop() {
             let Ok(session) = self.connection.slot.open_session(&self.connection.module) else {
@@ -187,14 +187,14 @@ impl<C: JobChannel> HealthMonitor<C> {
             let hsm = &self.worker.settings.name;
             match sessions::start(&self.worker, &self.connection, session, channel) {
                 Ok(()) => {
-                    tracing::info!(%hsm, missing = self.waiting.len(), "the token gives one more session")
+                    tracing::info!(%hsm, missing = self.waiting.len(), "opened one more session")
                 }
-                Err(error) => tracing::error!(%hsm, %error, "no thread for a session"),
+                Err(error) => tracing::error!(%hsm, %error, "cannot start the thread of a session"),
             }
         }
     }
 
-    /// Checks the HSM; a session that was lost meanwhile is opened again first.
+    /// Checks the HSM. If the session was lost, it is reopened and the check is repeated.
     fn check(&mut self) {
         let started = Instant::now();
         let outcome = match self.check_once() {
@@ -205,7 +205,7 @@ impl<C: JobChannel> HealthMonitor<C> {
         };
         match outcome {
             Ok(checked) => {
-                // Two operations: half of it is what a job would take.
+                // The check has two operations, a job has one.
                 self.publish(checked, started.elapsed() / 2);
                 self.with_proofs(Proofs::after_check);
                 self.worker.key_failures.forget_old(Instant::now());
@@ -230,7 +230,7 @@ impl<C: JobChannel> HealthMonitor<C> {
         let (settings, history) = (&self.worker.settings, &self.worker.history);
         let checked = checker.check(&self.connection.keys, &settings.health_key, history)?;
         if matches!(checked, Checked::KeyUnfit(_)) {
-            // Is it the health key that is gone, or the HSM's memory?
+            // Either the health key was deleted, or the HSM has lost all keys.
             self.worker.check_keys(&KeyTable::sweep(&self.session)?)?;
         }
         Ok(checked)

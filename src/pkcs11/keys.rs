@@ -1,4 +1,4 @@
-//! The keys of an open token: [`table`] keeps handles and attributes, so that no request searches the token.
+//! The keys of an open token. [`table`] caches handles and attributes, so that no request searches the token.
 //!
 //! Imports `library` only.
 

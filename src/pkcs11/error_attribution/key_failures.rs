@@ -1,11 +1,11 @@
-//! Keys that a device rejects although it works.
+//! Keys that a device rejects although the device works.
 //!
-//! A rejected key must cost the other keys nothing. Once a known-good operation with the key itself has failed, jobs for it are answered at
-//! once, without the queue and without a call. One job each [`RETRY_AFTER`] is let through: a key that was corrected serves again by itself.
+//! Jobs for a rejected key must not delay jobs for other keys. After a known-good operation with the key has failed, jobs for this key
+//! fail at once, without the queue and without a call. One job per [`RETRY_AFTER`] is tried, so that a corrected key is used again.
 //!
 //! # Invariants
-//! - Jobs are rejected without a call only while a known-good operation with the key itself fails: a caller's bad input never makes a key
-//!   unavailable to others.
+//! - Jobs are rejected without a call only while a known-good operation with the key fails. Bad input of one caller never makes a key
+//!   unavailable to other callers.
 //! - Memory is bounded by [`MAX_KEYS`] for each operation.
 
 use std::collections::HashMap;
@@ -20,33 +20,33 @@ use crate::ekm::{KeyManagerFault, KeySelector, SpacedWarning};
 use crate::pkcs11::library::errors::CallError;
 use crate::sync::poisoned;
 
-/// How long jobs for a rejected key are answered without a call.
+/// How long jobs for a rejected key fail without a call.
 pub(in crate::pkcs11) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How long the health key's verdict on a failure is believed. Until then, the same error of the same key costs one call and no settlement.
+/// How long the attribution of an error is valid. During this time the same error with the same key is not tested again.
 const SETTLED_FOR: Duration = Duration::from_secs(10);
 
-/// Without a health key, two keys must fail with the same error within this time before the device counts as failed.
+/// Without a health key, the device counts as failed if two keys fail with the same error within this time.
 const TWO_KEYS_WITHIN: Duration = Duration::from_secs(1);
 
-/// A failure that did not happen again for so long is forgotten.
+/// A failure that does not happen again within this time is deleted.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
-/// The most keys that are remembered for one operation. A key beyond that costs more, nothing else.
+/// The maximum number of keys that are stored per operation. Further keys only cost more calls.
 const MAX_KEYS: usize = 1_024;
 
-/// Why a key is rejected.
+/// The reason why a key is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::pkcs11) struct Rejection {
     pub fault: KeyManagerFault,
     pub detail: Arc<str>,
-    /// What the device returned.
+    /// The error of the device.
     pub error: CallError,
-    /// Whether a known-good operation with the key failed too.
+    /// Whether a known-good operation with the key also failed.
     pub is_proven: bool,
 }
 
-/// The keys that one device rejects.
+/// The keys that the device rejects, by operation.
 #[derive(Default)]
 pub(in crate::pkcs11) struct KeyFailures {
     encrypt: Table,
@@ -56,9 +56,9 @@ pub(in crate::pkcs11) struct KeyFailures {
 
 struct Table {
     began: Instant,
-    /// As many as there are keys; read without the lock, because most devices reject none.
+    /// The number of keys. It is read without the lock, because most devices reject none.
     len: AtomicUsize,
-    /// When the operation last worked with any key, in microseconds since `began`.
+    /// The last success of the operation with any key, in microseconds since `began`.
     last_success: AtomicU64,
     keys: Mutex<HashMap<KeySelector, Entry>>,
 }
@@ -81,7 +81,7 @@ impl KeyFailures {
         }
     }
 
-    /// Returns why a new job is answered without a call; none: it may be tried. With it comes what [`SpacedWarning::next`] returned.
+    /// Returns why a new job fails without a call, and the result of [`SpacedWarning::next`]; `None` if the job may be tried.
     pub(in crate::pkcs11) fn reject(
         &self,
         operation: Operation,
@@ -103,7 +103,7 @@ impl KeyFailures {
         rejected.is_some()
     }
 
-    /// Returns why a job is rejected that was let through and has met the same error again; none: the error must be settled.
+    /// Returns why a job fails that was tried and got the stored error again; `None` if the cause of the error must be tested.
     pub(in crate::pkcs11) fn reject_again(
         &self,
         operation: Operation,
@@ -122,7 +122,7 @@ impl KeyFailures {
         Some((entry.rejection.clone(), entry.warning.next(now)))
     }
 
-    /// Remembers a failure that was settled. Returns what [`SpacedWarning::next`] returned.
+    /// Stores a failure whose cause was tested. Returns the result of [`SpacedWarning::next`].
     pub(in crate::pkcs11) fn add(
         &self,
         operation: Operation,
@@ -152,7 +152,7 @@ impl KeyFailures {
         unlogged
     }
 
-    /// The operation has worked with this key. Returns whether the key was rejected before.
+    /// Notes that the operation worked with this key. Returns whether the key was rejected before.
     pub(in crate::pkcs11) fn remove(
         &self,
         operation: Operation,
@@ -169,8 +169,8 @@ impl KeyFailures {
         removed.is_some_and(|entry| entry.rejection.is_proven)
     }
 
-    /// Returns whether this failure of a key means that the device failed, if there is no health key: another key has just failed with the same error, and
-    /// no key has worked since then. Two names of one object are one key.
+    /// Whether this failure means that the device failed. For devices without a health key: another key has just failed with the same error,
+    /// and no key has worked since then. Two names of one object count as one key.
     pub(in crate::pkcs11) fn tells_of_device(
         &self,
         operation: Operation,
@@ -194,21 +194,21 @@ impl KeyFailures {
         })
     }
 
-    /// Forgets everything: the device is opened again.
+    /// Deletes all failures, because the device is opened again.
     pub(in crate::pkcs11) fn clear(&self) {
         for table in [&self.encrypt, &self.decrypt, &self.describe] {
             table.retain(|_| false);
         }
     }
 
-    /// Forgets what happened long ago.
+    /// Deletes old failures.
     pub(in crate::pkcs11) fn forget_old(&self, now: Instant) {
         for table in [&self.encrypt, &self.decrypt, &self.describe] {
             table.retain(|entry| now.saturating_duration_since(entry.failed_at) < FORGOTTEN_AFTER);
         }
     }
 
-    /// How many keys are rejected for encryption or decryption now.
+    /// The number of keys that are rejected for encryption or decryption.
     pub(in crate::pkcs11) fn count(&self) -> usize {
         let keys = (self.encrypt.lock(), self.decrypt.lock());
         let rejected = |keys: &HashMap<KeySelector, Entry>, key: &KeySelector| {
@@ -243,7 +243,7 @@ impl Table {
         (self.len.load(Ordering::Acquire) > 0).then(|| self.lock())
     }
 
-    /// Looks at a key that is proven not to work; none: there is no such entry, or `look` returns none.
+    /// Calls `look` for a key whose rejection is proven. Returns `None` if there is no such entry or `look` returns `None`.
     fn look_at_proven<T>(
         &self,
         key: &KeySelector,

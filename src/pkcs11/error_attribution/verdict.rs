@@ -1,7 +1,7 @@
-//! What a return code means for a job (codes differ by vendor: see the profiles of devices in the project's notes).
+//! The possible meanings of a return code for a job. Vendors use different codes for the same error.
 //!
 //! # Invariants
-//! - No code means by itself that the device has failed. `sessions/device_session/settle.rs` finds that out, with the health key on the
+//! - No code alone means that the device failed. `sessions/device_session/attribution.rs` tests the device with the health key, on the
 //!   same session.
 
 use cryptoki::error::RvError;
@@ -10,12 +10,12 @@ use cryptoki_sys::{CKR_PARAMETER_SET_NOT_SUPPORTED, CKR_TOKEN_RESOURCE_EXCEEDED}
 use crate::pkcs11::library::errors::CallError;
 use crate::pkcs11::library::errors::is_about_the_session;
 
-/// What a failed call may mean for the job and for the session.
+/// The possible causes of a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::pkcs11) enum Verdict {
-    /// The cached handle is stale: find the key again, once.
+    /// The cached handle is stale. The key is searched for again, once.
     HandleStale,
-    /// The session or the login is gone: both can be had again in place, once.
+    /// The session or the login is lost. Both are restored in place, once.
     SessionLost,
     /// The key's attributes or the token's policy for this key forbid the operation.
     UsageNotPermitted,
@@ -23,19 +23,19 @@ pub(in crate::pkcs11) enum Verdict {
     MechanismNotPermitted,
     /// The key cannot be used with AES-GCM.
     KeyUnsuitable,
-    /// The input is longer than the device takes.
+    /// The input is longer than the device accepts.
     InputTooLong,
-    /// The ciphertext does not authenticate, the key is at fault, or the device. No code says it without doubt: each that
-    /// stands for a wrong tag on one device has been seen from a broken one.
+    /// An invalid ciphertext, the key or the device. No code is unambiguous: broken devices have returned each code that means a wrong tag
+    /// on other devices.
     Ambiguous,
-    /// The key is at fault, or the device.
+    /// The key or the device.
     KeyOrDevice,
-    /// The device returned success with an output that AES-GCM cannot have. No other key makes up for it.
+    /// The device reported success with an output that AES-GCM cannot have. No test with another key can refute that.
     Broken,
 }
 
 impl Verdict {
-    /// Whether only the key can be at fault, if the device works at all.
+    /// Whether the key is the cause, provided that the device works.
     pub(in crate::pkcs11) fn names_the_key(self) -> bool {
         matches!(
             self,
@@ -44,7 +44,7 @@ impl Verdict {
     }
 }
 
-/// The meaning of `error`.
+/// Classifies an error.
 pub(in crate::pkcs11) fn verdict(error: CallError) -> Verdict {
     match error {
         CallError::Returned(code, _) => verdict_of_code(code),
@@ -66,14 +66,14 @@ fn verdict_of_code(code: RvError) -> Verdict {
         | R::MechanismParamInvalid
         | R::SignatureLenRange
         | R::VendorDefined(_) => Verdict::Ambiguous,
-        // The crate does not know the codes that came after PKCS#11 3.0.
+        // The crate has no names for codes that are newer than PKCS#11 3.0.
         R::UnknownErrorCode(CKR_TOKEN_RESOURCE_EXCEEDED..=CKR_PARAMETER_SET_NOT_SUPPORTED) => {
             Verdict::KeyOrDevice
         }
         R::UnknownErrorCode(_) => Verdict::Ambiguous,
         R::KeyHandleInvalid | R::ObjectHandleInvalid | R::KeyChanged => Verdict::HandleStale,
         R::KeyFunctionNotPermitted | R::ActionProhibited => Verdict::UsageNotPermitted,
-        // So a key answers whose CKA_ALLOWED_MECHANISMS lacks AES-GCM.
+        // A token returns this for a key whose CKA_ALLOWED_MECHANISMS lacks AES-GCM.
         R::MechanismInvalid => Verdict::MechanismNotPermitted,
         R::KeyTypeInconsistent | R::KeySizeRange => Verdict::KeyUnsuitable,
         R::DataLenRange => Verdict::InputTooLong,
@@ -82,7 +82,7 @@ fn verdict_of_code(code: RvError) -> Verdict {
     }
 }
 
-/// The name of an error in metrics: the standard's name of a return code, `vendor`, `unknown` or `other`.
+/// The metric label of an error: the standard's name of a return code, `vendor`, `unknown` or `other`.
 pub(in crate::pkcs11) fn label(error: CallError) -> String {
     match error {
         CallError::Returned(RvError::VendorDefined(_), _) => "vendor".to_owned(),
@@ -92,7 +92,7 @@ pub(in crate::pkcs11) fn label(error: CallError) -> String {
     }
 }
 
-/// `CKR_KEY_SIZE_RANGE` for `KeySizeRange`.
+/// Returns `CKR_KEY_SIZE_RANGE` for `KeySizeRange`.
 fn name(variant: &str) -> String {
     let mut name = "CKR".to_owned();
     for letter in variant.chars() {

@@ -1,7 +1,7 @@
-//! Which keys came to the token since the last look: one of them may have the name of a key that is in use.
+//! Finds keys that are new on the token: one of them may have the name of a key in use.
 //!
-//! One search lists every key's handle. Only handles that were not there before are read, so that a token with thousands of keys costs
-//! no more than that search.
+//! One search lists the handles of all keys. Only keys with new handles are read, so that a scan of a token with thousands of keys
+//! costs little more than this search.
 
 use std::collections::HashSet;
 
@@ -12,23 +12,23 @@ use crate::pkcs11::keys::table::KeyTable;
 use crate::pkcs11::library::errors::Error;
 use crate::pkcs11::library::ffi::Session;
 
-/// The most new keys that are read in one look; the others are read in the next ones.
+/// The maximum number of new keys that are read in one scan. The next scans read the others.
 const READ_PER_LOOK: usize = 16;
 
-/// The keys that were there at the last look.
+/// The handles of the keys that have been read.
 pub(in crate::pkcs11) struct Census {
     known: HashSet<u64>,
 }
 
 impl Census {
-    /// A census of the keys that the table knows.
+    /// Starts with the keys of the table.
     pub(in crate::pkcs11) fn of(keys: &KeyTable) -> Self {
         Self {
             known: keys.handles(),
         }
     }
 
-    /// Reads new keys, and updates the table where it knows their names.
+    /// Reads new keys, and updates the table if it has their names.
     ///
     /// # Errors
     /// When the keys cannot be listed.

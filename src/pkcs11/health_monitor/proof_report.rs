@@ -1,4 +1,4 @@
-//! What becomes of a proof: requests are answered by it, and the operator reads of it.
+//! Publishes the result of a proof, for requests and for the operator.
 
 use crate::ekm::{ExpectedKey, KeyAttributes, KeyKind};
 use crate::pkcs11::key_proofs::proof::Outcome;
@@ -6,7 +6,7 @@ use crate::pkcs11::keys::object_identity::KeyObject;
 use crate::pkcs11::keys::table::KeyEntry;
 use crate::pkcs11::worker_state::WorkerState;
 
-/// Publishes what was found, and logs what the operator should know.
+/// Publishes the result, and logs problems that the operator should know about.
 pub(in crate::pkcs11) fn conclude(
     worker: &WorkerState,
     key: &ExpectedKey,
@@ -46,7 +46,7 @@ pub(in crate::pkcs11) fn conclude(
     }
 }
 
-/// What the attributes of the key rule out, if the configuration needs it.
+/// Describes a requirement of the configuration that the attributes of the key do not meet.
 fn lack(attributes: &KeyAttributes, encrypts: bool) -> Option<String> {
     let KeyAttributes { kind, usage } = attributes;
     match kind {

@@ -1,12 +1,12 @@
-//! The proofs of the keys that the configuration expects: in the background, one at a time, each once per key object.
+//! Proves the expected keys in the background, one at a time, each key object once.
 //!
-//! The health monitor calls [`Proofs::next`] while no health check is due, and [`Proofs::after_check`] after each one that worked.
+//! The health monitor calls [`Proofs::next`] while no health check is due, and [`Proofs::after_check`] after each successful check.
 //!
 //! # Invariants
-//! - A key is rejected only while the same session proves that the device works: with the health key or, without one, with a key that was
-//!   proved before. An error that the device shares proves nothing.
-//! - Nothing waits for a proof: a key without one is served.
-//! - A rejected key is tried again after each health check, and a key object that changed is proved again.
+//! - A key is rejected only if a test on the same session shows that the device works: with the health key or, if there is none, with a
+//!   key that was proved before.
+//! - No request waits for a proof: keys without a proof are served.
+//! - The proof of a rejected key is repeated after each health check, and the proof of a key object after a change of the object.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -26,16 +26,16 @@ use crate::pkcs11::library::ffi::Session;
 use crate::pkcs11::worker_state::WorkerState;
 use crate::pkcs11::worker_state::connection::Connection;
 
-/// The most missing keys that are searched for after one health check: each search may cost a scan of the token.
+/// The maximum number of missing keys that are searched for after a health check. Each search may scan the whole token.
 const SOUGHT_PER_CHECK: usize = 8;
 
-/// The most known keys that are searched for after one health check, because another key may have been given their name.
+/// The maximum number of present keys that are searched for after a health check, to find further keys of the same name.
 const SEARCHED_PER_CHECK: usize = 4;
 
-/// The most proved keys whose attributes are read again after one health check.
+/// The maximum number of present keys whose attributes are read again after a health check.
 const READ_PER_CHECK: usize = 16;
 
-/// The expected keys of a device that is open, and what is left to do for them.
+/// The expected keys of an open token, and the pending work for them.
 pub(in crate::pkcs11) struct Proofs {
     expected: Arc<Vec<ExpectedKey>>,
     seen: HashMap<KeySelector, Seen>,
@@ -43,23 +43,23 @@ pub(in crate::pkcs11) struct Proofs {
     missing: KeyQueue,
     present: KeyQueue,
     census: Census,
-    /// The token and its way to do AES-GCM: a proof holds for both.
+    /// The token and its GCM plan: a proof is valid for both.
     under: String,
-    /// Whether it is logged that all keys were tried.
+    /// Whether the log contains that all keys were tried.
     is_told: bool,
 }
 
-/// A key as it was when it was last looked at.
+/// A key as it was when it was last read.
 struct Seen {
     key: KeyEntry,
     /// See [`KeyObject::identity`].
     object: String,
-    /// Nothing is left to try until it changes.
+    /// Whether no work is left until the key changes.
     is_settled: bool,
     is_proved: bool,
 }
 
-/// The health monitor's hold on the device.
+/// The session of the health monitor, for proofs.
 pub(in crate::pkcs11) struct Hold<'a> {
     pub worker: &'a WorkerState,
     pub connection: &'a Arc<Connection>,
@@ -67,16 +67,16 @@ pub(in crate::pkcs11) struct Hold<'a> {
     pub gcm: &'a mut Gcm,
 }
 
-/// Whether the device works with another key.
+/// The result of a test with another key.
 enum Witness {
     Works,
     Fails,
-    /// No other key can be tried.
+    /// There is no other key for a test.
     None,
 }
 
 impl Proofs {
-    /// Nothing is known yet. `under` names the token and its way to do AES-GCM.
+    /// Starts without results. `under` identifies the token and its GCM plan.
     pub(in crate::pkcs11) fn new(connection: &Connection, under: String) -> Self {
         Self {
             expected: Arc::default(),
@@ -95,7 +95,7 @@ impl Proofs {
         !self.backlog.is_empty() || !worker.watch_list.is(&self.expected)
     }
 
-    /// Looks at one key.
+    /// Does one unit of work: starts with a new list of expected keys, or proves one key.
     pub(in crate::pkcs11) fn next(&mut self, hold: &mut Hold<'_>) {
         if !hold.worker.watch_list.is(&self.expected) {
             self.expected = hold.worker.watch_list.now();
@@ -118,7 +118,7 @@ impl Proofs {
         }
     }
 
-    /// Looks for keys that came, went or changed, and at rejected keys again.
+    /// Finds keys that appeared, vanished or changed, and schedules them and the rejected keys for a proof.
     pub(in crate::pkcs11) fn after_check(&mut self, hold: &mut Hold<'_>) {
         let keys = &hold.connection.keys;
         if let Err(error) = self.census.look(hold.session, keys) {
@@ -129,7 +129,7 @@ impl Proofs {
         let present = self.present.take(SEARCHED_PER_CHECK);
         let duplicated = keys.duplicated().into_iter().take(SOUGHT_PER_CHECK);
         for selector in missing.iter().chain(&present).cloned().chain(duplicated) {
-            // Found or not, the table has learned it.
+            // The search updates the table, whatever its result.
             drop(keys.look_for(hold.session, &selector));
         }
         for selector in self.present.take(READ_PER_CHECK).iter().chain(&present) {
@@ -140,7 +140,7 @@ impl Proofs {
         self.refill(hold);
     }
 
-    /// Forgets the work: the device does not answer as it should.
+    /// Drops the pending work, because the device does not work.
     pub(in crate::pkcs11) fn pause(&mut self) {
         self.backlog.clear();
     }
@@ -167,7 +167,7 @@ impl Proofs {
         self.tell_of_duplicates(hold);
     }
 
-    /// Another object may take the key's place.
+    /// Deletes the results of a key that is missing: another object may get its name.
     fn forget(&mut self, worker: &WorkerState, selector: &KeySelector) {
         if let Some(seen) = self.seen.remove(selector) {
             worker.note_proof(worker.memory.forget(&seen.object), false);
@@ -180,9 +180,9 @@ impl Proofs {
         for key in self.expected.iter() {
             let selector = &*key.selector;
             let what = format!("several keys with {selector}");
-            let meanwhile = match hold.connection.keys.presence(selector) {
+            let effect = match hold.connection.keys.presence(selector) {
                 Presence::One(_, true) => {
-                    "requests use the key that was known before, until the HSM is opened again; then they fail"
+                    "requests use the key that was found first, until the HSM is reopened; then they fail"
                 }
                 Presence::Several => "requests for this key fail",
                 Presence::None | Presence::One(_, false) => {
@@ -191,7 +191,7 @@ impl Proofs {
                 }
             };
             if memory.has_line_for(what) {
-                tracing::warn!(%hsm, key = %selector, meanwhile, "several keys have this name; keep one");
+                tracing::warn!(%hsm, key = %selector, effect, "several keys have this name; keep one");
             }
         }
     }
@@ -199,7 +199,7 @@ impl Proofs {
     fn look_at(&mut self, key: &ExpectedKey, hold: &mut Hold<'_>) {
         let (keys, selector) = (&hold.connection.keys, &*key.selector);
         let Some(entry) = keys.look_again(hold.session, selector) else {
-            // Gone, or not readable now: the next check looks for it.
+            // Deleted, or not readable: the key is searched for after the next health check.
             return self.forget(hold.worker, selector);
         };
         let seen = self.seen.get(selector);
@@ -261,7 +261,7 @@ impl Proofs {
         }
     }
 
-    /// Whether the device works with the health key; without a fit one, whether it works with any key that was proved before.
+    /// Tests the device with the health key or, if there is none, with a key that was proved before.
     fn witness(&self, hold: &mut Hold<'_>) -> Witness {
         let health_key = &hold.worker.settings.health_key;
         let mut checker = Checker {
@@ -287,7 +287,7 @@ impl Proofs {
 }
 
 impl Hold<'_> {
-    /// Uses the key. After an error the session is a new one: the device may have left an operation in the old one.
+    /// Tries the key. Replaces the session after an error, because an operation may still be active in it.
     fn attempt(&mut self, selector: &KeySelector, key: &KeyEntry) -> Result<(), Failed> {
         let history = Some(self.worker.history.of(selector));
         let usage = key.attributes.usage;

@@ -1,4 +1,4 @@
-//! The keys of a token that other programs use too: objects appear and vanish while they are listed, and some cannot be read.
+//! Lists the objects of a token that other programs also use: objects appear and vanish during the listing, and some cannot be read.
 
 use cryptoki::error::RvError;
 use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
@@ -7,16 +7,16 @@ use crate::pkcs11::library::errors::Error;
 use crate::pkcs11::library::errors::{is_about_the_device, is_about_the_session};
 use crate::pkcs11::library::ffi::Session;
 
-/// How often a call is made that fails although the device answers. Some tokens fail a search when an object vanishes under it.
-/// Others report a storage that another program locks as an error of the device.
+/// The maximum number of attempts of a call. Some tokens fail a search when an object vanishes during it. Others report a device error
+/// when another program has locked their storage.
 const ATTEMPTS: usize = 3;
 
-/// The objects that a search has found.
+/// The result of a search.
 #[derive(Default)]
 pub(in crate::pkcs11) struct Listed {
-    /// Those that could be read.
+    /// Objects that were read.
     pub readable: Vec<(ObjectHandle, Vec<Attribute>)>,
-    /// Those that are there and cannot be read, with the reason. Objects that have vanished are in neither list.
+    /// Objects that exist but cannot be read, with the error. Objects that vanished are in neither list.
     pub unreadable: Vec<(ObjectHandle, Error)>,
 }
 
@@ -24,7 +24,7 @@ impl Listed {
     /// Finds the objects with the attributes of `template`, and reads `kinds` of each.
     ///
     /// # Errors
-    /// When the search fails again and again, or the session or the device is gone. An object that cannot be read is not an error.
+    /// When the search fails in all attempts, or the session or the device is lost. An object that cannot be read is not an error.
     pub(in crate::pkcs11) fn read(
         session: &Session,
         template: &[Attribute],
@@ -42,10 +42,10 @@ impl Listed {
         Ok(listed)
     }
 
-    /// The same list. A device that lets not one of several objects be read is itself at fault.
+    /// Returns the list, unless no object of it can be read: that is an error of the device.
     ///
     /// # Errors
-    /// Then, with the error of the last one.
+    /// The error of the last object, if no object can be read.
     pub(in crate::pkcs11) fn unless_nothing_can_be_read(mut self) -> Result<Self, Error> {
         match self.readable.is_empty() {
             true => self
@@ -57,10 +57,10 @@ impl Listed {
     }
 }
 
-/// The objects with the attributes of `template`.
+/// Finds the objects with the attributes of `template`.
 ///
 /// # Errors
-/// When the search fails again and again, or the session is gone.
+/// When the search fails in all attempts, or the session is lost.
 pub(in crate::pkcs11) fn search(
     session: &Session,
     template: &[Attribute],
@@ -78,7 +78,7 @@ fn in_attempts<T>(mut call: impl FnMut() -> Result<T, Error>) -> Result<T, Error
     call()
 }
 
-/// Whether the same call may succeed in the same session.
+/// Whether a repetition of the call may succeed in the same session.
 fn may_pass(error: &Error) -> bool {
     match error {
         Error::Pkcs11(RvError::CryptokiNotInitialized, _) => false,

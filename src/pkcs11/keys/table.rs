@@ -1,7 +1,7 @@
-//! Key handles and attributes of an open token: found once, then kept.
+//! A cache of the key handles and attributes of an open token.
 //!
-//! Finding an object costs a scan of the whole token on some devices, so all keys are read in one sweep when the token is
-//! opened; single searches happen for keys that came later and for handles that went stale.
+//! On some devices a search scans the whole token. Therefore all keys are read once when the token is opened. A single key is searched
+//! for only if it was created later or its handle is stale.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::RwLock;
@@ -21,14 +21,14 @@ use crate::pkcs11::library::errors::Error;
 use crate::pkcs11::library::ffi::Session;
 use crate::sync::poisoned;
 
-/// How long "there is no such key" is believed: short, so that a new key is soon seen, but long enough that asking for a
-/// missing key does not scan the token each time.
+/// How long the table records a key as missing before it searches again. Short, so that a new key is found soon. Long enough that
+/// requests for a missing key do not scan the token each time.
 const ABSENCE_BELIEVED: Duration = Duration::from_secs(5);
 
-/// How long attributes that rule a request out are believed: many requests for an unfit key must not read it many times.
+/// How long attributes that do not permit a request are used before they are read again.
 const UNFITNESS_BELIEVED: Duration = Duration::from_secs(1);
 
-/// A key of the token.
+/// The handle and the attributes of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::pkcs11) struct KeyEntry {
     pub handle: ObjectHandle,
@@ -40,12 +40,12 @@ pub(in crate::pkcs11) struct KeyEntry {
 pub(in crate::pkcs11) enum FindError {
     Absent,
     Ambiguous,
-    /// The token has it, but does not let it be read.
+    /// The token has the key, but it cannot be read.
     Unreadable(Error),
     Call(Error),
 }
 
-/// What the table has of a name.
+/// The result of the last search for a name.
 #[derive(Clone, Debug)]
 pub(in crate::pkcs11) enum Known {
     One(KeyEntry),
@@ -53,20 +53,20 @@ pub(in crate::pkcs11) enum Known {
     Absent,
 }
 
-/// What is known of the token's keys.
+/// The keys of an open token, by name.
 #[derive(Default)]
 pub(in crate::pkcs11) struct KeyTable {
     pub(in crate::pkcs11) known: RwLock<HashMap<KeySelector, (Known, Instant)>>,
     unreadable: Vec<(ObjectHandle, Error)>,
-    /// Names that another key has, too, since the key that is used was found.
+    /// Names for which a second key appeared after the key in use was found.
     pub(in crate::pkcs11) duplicated: RwLock<HashSet<KeySelector>>,
-    /// Whether sessions must be logged in: if not, the token has no login.
+    /// Whether sessions must be logged in. If not, the token needs no login.
     expects_login: bool,
     has_changed: AtomicBool,
 }
 
 impl KeyTable {
-    /// Reads every secret key of the token. Keys that vanish meanwhile or cannot be read are left out.
+    /// Reads all secret keys of the token. Omits keys that vanish during the listing or cannot be read.
     pub(in crate::pkcs11) fn sweep(session: &Session) -> Result<Self, Error> {
         let template = [Attribute::Class(ObjectClass::SECRET_KEY)];
         let listed = Listed::read(session, &template, &ATTRIBUTES)?;
@@ -93,7 +93,7 @@ impl KeyTable {
         })
     }
 
-    /// The same for sessions that are logged in, or for a token without a login.
+    /// Sets whether sessions must be logged in.
     pub(in crate::pkcs11) fn expecting_login(self, expects_login: bool) -> Self {
         Self {
             expects_login,
@@ -101,7 +101,7 @@ impl KeyTable {
         }
     }
 
-    /// Logs how many keys the sweep could not read, and why the first of them.
+    /// Logs the number of keys that could not be read, and the error of the first one.
     pub(in crate::pkcs11) fn log_unreadable(&self, hsm: &str) {
         if let Some((handle, error)) = self.unreadable.first() {
             let (keys, first) = (self.unreadable.len(), handle.handle());
@@ -109,12 +109,12 @@ impl KeyTable {
         }
     }
 
-    /// Whether the token holds no secret key at all.
+    /// Whether the token has no readable secret key.
     pub(in crate::pkcs11) fn is_empty(&self) -> bool {
         self.known.read().unwrap_or_else(poisoned).is_empty()
     }
 
-    /// The key, from the table; searched for only when the table does not have it, or has not had it for a while.
+    /// Returns the key of the table. Searches the token if the table has no entry, or has recorded the key as missing some time ago.
     pub(in crate::pkcs11) fn find(
         &self,
         session: &Session,
@@ -130,7 +130,7 @@ impl KeyTable {
         }
     }
 
-    /// The key, when `stale` was its handle: from the table if another thread has found it anew, else searched for.
+    /// Returns the key after its handle `stale` became invalid. Searches the token unless another thread has already found the key again.
     pub(in crate::pkcs11) fn find_again(
         &self,
         session: &Session,
@@ -146,14 +146,14 @@ impl KeyTable {
         }
     }
 
-    /// Whether the key was read so recently that reading it again for another request is not worth a call.
+    /// Whether the key was read so recently that it is not read again for another request.
     pub(in crate::pkcs11) fn is_just_read(&self, selector: &KeySelector) -> bool {
         let table = self.known.read().unwrap_or_else(poisoned);
         let known = table.get(selector);
         known.is_some_and(|(_, since)| since.elapsed() < UNFITNESS_BELIEVED)
     }
 
-    /// The key's attributes as the device has them now; the table learns them.
+    /// Reads the attributes from the device and updates the table.
     pub(in crate::pkcs11) fn read_again(
         &self,
         session: &Session,
@@ -166,7 +166,7 @@ impl KeyTable {
         Ok(entry)
     }
 
-    /// Searches for the key. When there are several, the one with the handle `in_use` stays in use.
+    /// Searches for the key and updates the table. If there are several, the one with the handle `in_use` stays in use.
     pub(in crate::pkcs11) fn search(
         &self,
         session: &Session,
@@ -188,7 +188,7 @@ impl KeyTable {
                 Err(FindError::Unreadable(error))
             }
             ([], None) => {
-                // Without a login some tokens find nothing instead of failing: "absent" must be sure before it is said.
+                // Without a login some tokens return an empty list instead of an error.
                 self.check_login(session).map_err(FindError::Call)?;
                 self.learn(selector, Known::Absent);
                 Err(FindError::Absent)
@@ -247,18 +247,18 @@ impl KeyTable {
         }
     }
 
-    /// Whether a key came, went or changed since [`Self::take_change`].
+    /// Whether a key appeared, vanished or changed since [`Self::take_change`].
     pub(in crate::pkcs11) fn has_changed(&self) -> bool {
         self.has_changed.load(Ordering::Acquire)
     }
 
-    /// Forgets the change.
+    /// Resets [`Self::has_changed`].
     pub(in crate::pkcs11) fn take_change(&self) {
         self.has_changed.store(false, Ordering::Release);
     }
 }
 
-/// What the front knows of a key: its attributes, if there is one.
+/// The part of an entry that is reported to the front: the attributes, if the key exists.
 fn presence_of(known: &Known) -> Option<KeyAttributes> {
     match known {
         Known::One(entry) => Some(entry.attributes.clone()),
@@ -274,7 +274,7 @@ fn outcome(known: Known) -> Result<KeyEntry, FindError> {
     }
 }
 
-/// What is read of a key.
+/// The attributes that are read of each key.
 pub(in crate::pkcs11) const ATTRIBUTES: [AttributeType; 11] = [
     AttributeType::KeyType,
     AttributeType::ValueLen,
@@ -289,7 +289,7 @@ pub(in crate::pkcs11) const ATTRIBUTES: [AttributeType; 11] = [
     AttributeType::Id,
 ];
 
-/// By what a key can be found.
+/// Returns the names of a key with these attributes.
 pub(in crate::pkcs11) fn selectors(attributes: &[Attribute]) -> Vec<KeySelector> {
     let of = |attribute: &Attribute| match attribute {
         Attribute::Label(label) if !label.is_empty() => {
@@ -302,7 +302,7 @@ pub(in crate::pkcs11) fn selectors(attributes: &[Attribute]) -> Vec<KeySelector>
     attributes.iter().filter_map(of).collect()
 }
 
-/// The attribute that a key of this name has.
+/// Returns the attribute with this name.
 pub(in crate::pkcs11) fn attribute_of(selector: &KeySelector) -> Attribute {
     match selector {
         KeySelector::Label(label) => Attribute::Label(label.clone().into_bytes()),
@@ -310,7 +310,7 @@ pub(in crate::pkcs11) fn attribute_of(selector: &KeySelector) -> Attribute {
     }
 }
 
-/// What attributes say of a key's kind and usage.
+/// Derives kind and usage of a key from its attributes.
 pub(in crate::pkcs11) fn interpret(attributes: &[Attribute]) -> KeyAttributes {
     let mut usage = KeyUsageFlags::default();
     let (mut key_type, mut length) = (None, 0);

@@ -1,5 +1,5 @@
-//! A session with the device: the three things that jobs ask for. What can be recovered in place is recovered; who is to blame for the rest
-//! is settled first, see [`settle`].
+//! A session with the device, which performs jobs. It recovers from errors in place if possible. Other errors are attributed before the
+//! job fails, see [`attribution`].
 
 mod recovery;
 mod settle;
@@ -26,18 +26,18 @@ use crate::pkcs11::worker_state::WorkerState;
 use crate::pkcs11::worker_state::connection::Connection;
 use crate::secret::SecretBytes;
 
-/// A session, for one thread.
+/// A session of one thread.
 pub(in crate::pkcs11) struct DeviceSession {
     pub worker: Arc<WorkerState>,
     pub connection: Arc<Connection>,
     pub session: Session,
     pub gcm: Gcm,
-    /// What the job that is done costs.
+    /// The HSM calls of the current job.
     pub tally: Arc<Tally>,
 }
 
 impl DeviceSession {
-    /// Takes `session` over; it is closed when this is dropped.
+    /// Owns `session`, which is closed when this value is dropped.
     pub(in crate::pkcs11) fn new(
         worker: &Arc<WorkerState>,
         connection: Arc<Connection>,
@@ -52,7 +52,7 @@ impl DeviceSession {
         }
     }
 
-    /// Decrypts.
+    /// Decrypts, with the alternative AAD if the first one fails.
     pub(in crate::pkcs11) fn decrypt(&mut self, job: &DecryptJob) -> Result<Opened, Failure> {
         let request = Request {
             operation: Operation::Decrypt,
@@ -71,7 +71,7 @@ impl DeviceSession {
                     plaintext,
                     by_or_aad: false,
                 }),
-                // The other form first: if that one opens, the device is well and nothing has to be settled.
+                // The alternative AAD is tried before the error is attributed: if it works, the device works too.
                 (Err(error), Some(aad)) if request.may_be_the_ciphertext(error) && begin() => {
                     let plaintext = owner.open(job, key, aad)?;
                     Ok(Opened {
@@ -120,7 +120,7 @@ impl DeviceSession {
         Ok(entry.attributes)
     }
 
-    /// The key as the device has it now: a handle that cannot be read any more is stale, and its successor is looked for.
+    /// Reads the key again. Searches for it if the handle cannot be read any more.
     fn read_again(&mut self, selector: &KeySelector, key: KeyEntry) -> Result<KeyEntry, Trouble> {
         match self
             .connection
@@ -132,8 +132,8 @@ impl DeviceSession {
         }
     }
 
-    /// Calls the device with the key's cached handle. What can be recovered in place is: a stale handle is found again, a lost session
-    /// opened, a lost login made. Nobody is blamed before it is settled, and before a second call.
+    /// Calls the device with the cached handle of the key. Recovers in place from a stale handle, a lost session and a lost login. Other
+    /// errors are attributed after a test and a second call.
     pub(in crate::pkcs11) fn with_key<T>(
         &mut self,
         request: Request<'_>,
@@ -166,12 +166,12 @@ impl DeviceSession {
                 Step::FindAgain => stale = Some(key.handle),
                 Step::Reconnect => {
                     self.reconnect()?;
-                    // A new login makes new handles.
+                    // Handles may change with a new login.
                     stale = Some(key.handle);
                 }
                 Step::Settle => {
                     recovery.proof = Some(self.settle(request, Some(&key), error)?);
-                    // On some devices a key that was deleted answers so too.
+                    // Some devices return the same code for a deleted key.
                     self.recovered(request, |owner| owner.read_again(selector, key.clone()))?;
                 }
                 Step::Blame(proof) => return Err(self.blame(request, &key, error, proof)),
@@ -180,7 +180,7 @@ impl DeviceSession {
         }
     }
 
-    /// Does something that needs the session, with the recovery of [`Self::with_key`].
+    /// Runs `work`, with the recovery of [`Self::with_key`].
     fn recovered<T>(
         &mut self,
         request: Request<'_>,
@@ -216,7 +216,7 @@ impl DeviceSession {
             Some(stale) => keys.find_again(&self.session, selector, stale),
         };
         match found {
-            // "No such key" is final for KMS: it is said only by a device that still has its health key, if it ever had one.
+            // KMS treats a missing key as final. A device that had a health key must still have it before a key is reported as missing.
             Err(FindError::Absent) if self.health_key_works(Operation::Decrypt) == Some(false) => {
                 let failure = Failure::of_device("the token has lost its keys");
                 Err(Trouble::Blamed(failure))
@@ -225,8 +225,8 @@ impl DeviceSession {
         }
     }
 
-    /// The key, if its attributes allow the operation. Attributes that do not are read again first, once a second: they may have
-    /// been changed on the device.
+    /// Returns the key if its attributes permit the operation. If not, reads them again first, at most once per second: they may have
+    /// changed on the device.
     fn permitted(
         &mut self,
         selector: &KeySelector,
@@ -258,7 +258,7 @@ impl DeviceSession {
     }
 }
 
-/// Counts a ciphertext that the device has made, also one that is not used because it is wrong.
+/// Counts a ciphertext that the device made, also if it is wrong and not used.
 pub(in crate::pkcs11) fn count_encryption(
     sealed: &Result<Sealed, CallError>,
     count: &dyn EncryptionCount,
@@ -269,7 +269,7 @@ pub(in crate::pkcs11) fn count_encryption(
     }
 }
 
-/// The job's request has ended and was recorded: the HSM must not be called for it any more.
+/// The error of a job whose request has ended and was recorded. The HSM must not be called for it any more.
 fn abandoned() -> Failure {
     Failure::of_job(KeyManagerFault::DeadlinePassed, "its request has ended")
 }

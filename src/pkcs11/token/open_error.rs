@@ -41,7 +41,7 @@ pub(in crate::pkcs11) enum OpenError {
     )]
     PinMissing,
     /// The PIN cannot be read.
-    #[error("the PIN cannot be read: {0}")]
+    #[error("the PIN: {0}")]
     PinUnreadable(#[from] PinError),
     /// A check with the health key had a wrong result.
     #[error("the token failed its check: {0}")]

@@ -1,4 +1,4 @@
-//! Every return code with its meaning.
+//! The class of every return code.
 
 use cryptoki::context::Function;
 use cryptoki::error::Rv;
@@ -7,7 +7,7 @@ use cryptoki_sys::*;
 use super::*;
 use crate::pkcs11::library::errors::Violation;
 
-/// Every code of PKCS#11 2.40, 3.0, 3.1 and 3.2, one of a vendor's and one that nobody knows, by meaning.
+/// All codes of PKCS#11 2.40, 3.0, 3.1 and 3.2, a vendor code and an unknown code, by class.
 const TABLE: [(Verdict, &[CK_RV]); 9] = [
     (
         Verdict::HandleStale,
@@ -139,28 +139,28 @@ const TABLE: [(Verdict, &[CK_RV]); 9] = [
             CKR_PARAMETER_SET_NOT_SUPPORTED,
         ],
     ),
-    // No return code: see the second test.
+    // No return code has this class: see the second test.
     (Verdict::Broken, &[]),
 ];
 
-/// How many codes the standard has, without `CKR_OK` and `CKR_VENDOR_DEFINED`.
+/// The number of codes in the standard, without `CKR_OK` and `CKR_VENDOR_DEFINED`.
 const STANDARD_CODES: usize = 103;
 
 fn error(code: CK_RV) -> CallError {
     match Rv::from(code) {
         Rv::Error(error) => CallError::Returned(error, Function::Encrypt),
-        Rv::Ok => panic!("CKR_OK is no error"),
+        Rv::Ok => panic!("CKR_OK is not an error"),
     }
 }
 
 #[test]
-fn every_code_has_its_meaning() {
+fn every_code_has_a_class() {
     let mut codes: Vec<CK_RV> = Vec::new();
-    for (meaning, of_meaning) in TABLE {
-        for code in of_meaning {
-            assert_eq!(verdict(error(*code)), meaning, "{code:#x}");
+    for (class, of_class) in TABLE {
+        for code in of_class {
+            assert_eq!(verdict(error(*code)), class, "{code:#x}");
         }
-        codes.extend(of_meaning);
+        codes.extend(of_class);
     }
     codes.sort_unstable();
     codes.dedup();
@@ -172,7 +172,7 @@ fn every_code_has_its_meaning() {
 }
 
 #[test]
-fn only_outputs_that_no_device_makes_are_the_devices_fault_by_themselves() {
+fn only_wrong_outputs_are_attributed_to_the_device_without_a_test() {
     for error in [
         CallError::Wrong(Violation::Length(9)),
         CallError::IvReplaced,
@@ -183,7 +183,7 @@ fn only_outputs_that_no_device_makes_are_the_devices_fault_by_themselves() {
 }
 
 #[test]
-fn labels_are_the_standards_names_and_bounded() {
+fn labels_are_names_of_the_standard_or_one_of_three_words() {
     for (code, expected) in [
         (CKR_MECHANISM_INVALID, "CKR_MECHANISM_INVALID"),
         (

@@ -1,4 +1,4 @@
-//! What is done about the errors of one job, one after the other.
+//! Chooses the recovery step after each error of a job.
 
 use std::mem::replace;
 
@@ -6,16 +6,16 @@ use crate::ekm::KeyManagerFault;
 use crate::pkcs11::error_attribution::failure::Proof;
 use crate::pkcs11::error_attribution::verdict::Verdict;
 
-/// What was already done for a job, each at most once.
+/// The recovery steps that were done for a job. Each is done at most once.
 #[derive(Default)]
 pub(super) struct Recovery {
     has_found_again: bool,
     has_reconnected: bool,
-    /// What was proven of the device, once an error was settled.
+    /// The evidence of the test of the device, if the test was made.
     pub proof: Option<Proof>,
 }
 
-/// What to do about an error.
+/// The next step after an error.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     FindAgain,
@@ -26,12 +26,12 @@ pub(super) enum Step {
 }
 
 impl Recovery {
-    /// Whether nothing was done yet.
+    /// Whether no step was done yet.
     pub(super) fn is_first(&self) -> bool {
         !self.has_found_again && !self.has_reconnected && self.proof.is_none()
     }
 
-    /// What to do about an error of this meaning.
+    /// Chooses the next step after an error of this class.
     pub(super) fn next(&mut self, verdict: Verdict) -> Step {
         match (verdict, self.proof) {
             (Verdict::Broken, _) => Step::Fail(KeyManagerFault::DeviceFailed),
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_remedy_is_tried_once_and_nobody_is_blamed_before_the_health_key_was_tried() {
+    fn each_recovery_step_is_done_once_and_errors_are_attributed_after_the_test() {
         let mut recovery = Recovery::default();
         let mut next = |verdict, proof| {
             recovery.proof = proof;

@@ -1,10 +1,10 @@
-//! Who is to blame for an error: the device, the key or the request.
+//! Attributes an error to the device, the key or the request.
 //!
 //! # Invariants
-//! - A device fails only if its health key fails too, on the same session. Without a health key, two keys must fail with the same error within
-//!   a second, while no other key works.
-//! - A ciphertext is called invalid only after a known-good ciphertext was decrypted on the same session: one of the same key, where the key
-//!   can encrypt.
+//! - An error is attributed to the device only if the health key also fails on the same session. Without a health key, two keys must fail
+//!   with the same error within a second, while no other key works.
+//! - A ciphertext is invalid only if a known-good ciphertext was decrypted on the same session. It must be of the same key if that key can
+//!   encrypt.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,22 +23,22 @@ use crate::pkcs11::library::errors::CallError;
 use crate::pkcs11::token::open_error::OpenError;
 use crate::sync::poisoned;
 
-/// What a known-good operation with the key of a job found.
+/// The result of a known-good operation with the key of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum KeyCheck {
     Works,
     Fails,
-    /// It cannot be tested: the key may not make a ciphertext to decrypt.
+    /// No test is possible, because the key may not encrypt.
     Untestable,
-    /// It should make a ciphertext to decrypt, and fails; or no key makes one that decrypts.
+    /// The key fails to encrypt, or the device makes no ciphertext that decrypts. Whether the key can decrypt is unknown.
     Suspect,
 }
 
 impl DeviceSession {
-    /// Whether the device works, after `error`.
+    /// Tests whether the device works after `error`.
     ///
     /// # Errors
-    /// The device fails.
+    /// When the device does not work.
     pub(super) fn settle(
         &mut self,
         request: Request<'_>,
@@ -52,13 +52,13 @@ impl DeviceSession {
         match self.health_key_works(request.operation) {
             Some(true) => Ok(Proof::HealthKey),
             Some(false) => Err(Failure::of_device(format!(
-                "{error}, and the health key fails too"
+                "{error}; the health key also fails"
             ))),
             None => Ok(Proof::Nothing),
         }
     }
 
-    /// The failure of a job whose key has just failed with the same error, whatever the request; none: it must be settled.
+    /// Returns the failure of a job whose key has just failed with the same error; `None` if the error must be attributed.
     pub(super) fn rejected_again(&self, request: Request<'_>, error: CallError) -> Option<Failure> {
         if request.may_be_the_ciphertext(error) {
             return None;
@@ -67,7 +67,7 @@ impl DeviceSession {
         worker.rejection_again(request.operation, request.key, error)
     }
 
-    /// The failure of a job whose last error is `error`, after what [`Self::settle`] has proven.
+    /// Attributes the last error of a job, with the evidence of [`Self::settle`].
     pub(super) fn blame(
         &mut self,
         request: Request<'_>,
@@ -88,11 +88,11 @@ impl DeviceSession {
             (true, KeyCheck::Untestable) if proof == Proof::HealthKey => {
                 Failure::of_job(KeyManagerFault::CiphertextInvalid, error.to_string())
             }
-            // A bad ciphertext or a bad key: nobody can tell, and neither may make the device fail.
+            // The ciphertext or the key is bad. Neither is an error of the device.
             (true, KeyCheck::Untestable | KeyCheck::Suspect) => {
                 self.reject(request, Some(key.handle), error, proof, false)
             }
-            // It works with another input.
+            // The key works with a different input.
             (false, KeyCheck::Works) => {
                 self.reject(request, Some(key.handle), error, Proof::ThisKey, false)
             }
@@ -103,7 +103,7 @@ impl DeviceSession {
         }
     }
 
-    /// The failure of a key that cannot be used, or of the device, where no health key can tell.
+    /// Attributes an error to the key, or to the device if there is no health key and two keys fail.
     pub(super) fn blame_key(
         &self,
         request: Request<'_>,
@@ -120,7 +120,7 @@ impl DeviceSession {
             true => {
                 failures.clear();
                 Failure::of_device(format!(
-                    "{error} with two keys within a second, and there is no health key"
+                    "{error} with two keys within a second; the HSM has no health key"
                 ))
             }
         }
@@ -137,7 +137,7 @@ impl DeviceSession {
         let others = match proof {
             Proof::ThisKey => "the key works with other inputs",
             Proof::HealthKey => "the health key works",
-            Proof::Nothing => "there is no health key to compare with",
+            Proof::Nothing => "the HSM has no health key for a comparison",
         };
         let rejection = Rejection {
             fault: fault(request.verdict(error), proof),
@@ -150,7 +150,7 @@ impl DeviceSession {
         rejection.into_failure()
     }
 
-    /// A known-good operation with the key of the job.
+    /// Tries a known-good operation with the key of the job.
     fn check_key(&mut self, request: Request<'_>, key: &KeyEntry) -> KeyCheck {
         if request.operation == Operation::Encrypt {
             return match self.encrypt_known(request, key) {
@@ -172,7 +172,7 @@ impl DeviceSession {
             self.connection.key_proofs.add(known);
             return KeyCheck::Works;
         }
-        // The HSM may encrypt wrongly instead. That is no reason to reject decryptions.
+        // The cause may be the encryption. Then decryptions must not be rejected.
         match self.known_good() {
             Some(health) if !self.does_known_good(Operation::Encrypt, &health) => KeyCheck::Suspect,
             Some(_) | None => KeyCheck::Fails,
@@ -195,7 +195,7 @@ impl DeviceSession {
         known.is_some_and(|known| self.checker().still_works(&known))
     }
 
-    /// Whether the device works with its health key, in the direction of the operation; none: it has no health key.
+    /// Whether the device works with the health key, in the direction of the operation; `None` without a health key.
     pub(super) fn health_key_works(&mut self, operation: Operation) -> Option<bool> {
         let known = self.known_good()?;
         let works = self.does_known_good(operation, &known) || self.works_after_recovery();
@@ -209,7 +209,7 @@ impl DeviceSession {
         }
     }
 
-    /// It may be only the handle of the health key that is stale. Or the session is lost, or an operation is still active in it.
+    /// Repeats the check. The handle of the health key may be stale, the session may be lost, or an operation may be active in it.
     fn works_after_recovery(&mut self) -> bool {
         let checked = match self.check_health() {
             Ok(checked) => Ok(checked),
@@ -251,7 +251,7 @@ impl DeviceSession {
             .clone()
     }
 
-    /// Replaces a lost session. If none can be had but the present one works, the session was not lost.
+    /// Replaces a lost session. Succeeds also if no new session can be opened but the current session works.
     pub(super) fn reconnect(&mut self) -> Result<(), Failure> {
         let Err(error) = self.replace_session() else {
             return Ok(());
@@ -263,24 +263,24 @@ impl DeviceSession {
         }
     }
 
-    /// A new session, and the login that may have gone with the old one. A PIN is only tried again after it has worked.
+    /// Opens a new session and logs in again. The record of logins permits this, because the PIN was accepted before.
     fn replace_session(&mut self) -> Result<(), OpenError> {
         let session = self.connection.slot.open_session(&self.connection.module)?;
         self.worker.log_in(&session, &self.connection.identity)?;
         self.session = session;
         self.gcm = Gcm::new(self.connection.plan);
         let hsm = &self.worker.settings.name;
-        tracing::warn!(%hsm, "a lost session was opened again");
+        tracing::warn!(%hsm, "a lost session was reopened");
         Ok(())
     }
 }
 
-/// What a key that fails is called, given what was proven.
+/// The fault that is reported for a key that fails.
 fn fault(verdict: Verdict, proof: Proof) -> KeyManagerFault {
     match (verdict, proof) {
         (Verdict::UsageNotPermitted, _) => KeyManagerFault::UsageNotPermitted,
         (Verdict::KeyUnsuitable, _) => KeyManagerFault::KeyUnsuitable,
-        // Only another key shows that it is not the token that lacks the mechanism.
+        // If another key works, the token has the mechanism.
         (Verdict::MechanismNotPermitted, Proof::HealthKey | Proof::ThisKey) => {
             KeyManagerFault::UsageNotPermitted
         }

@@ -7,6 +7,6 @@
 //!
 //! Imports `library`, `token` and `keys`.
 
+pub(in crate::pkcs11) mod error_class;
 pub(in crate::pkcs11) mod failure;
 pub(in crate::pkcs11) mod key_failures;
-pub(in crate::pkcs11) mod error_class;

@@ -2,6 +2,7 @@
 //!
 //! Imports `library` only.
 
+pub(in crate::pkcs11) mod attributes;
 pub(in crate::pkcs11) mod lookup;
 pub(in crate::pkcs11) mod object_identity;
 pub(in crate::pkcs11) mod objects;

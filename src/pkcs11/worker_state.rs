@@ -21,9 +21,9 @@ use cryptoki::object::ObjectHandle;
 
 use crate::ekm::{ExpectedKey, History, KeySelector};
 use crate::hsm_protocol::{News, Pkcs11Settings, ProofId};
+use crate::pkcs11::error_attribution::error_class;
 use crate::pkcs11::error_attribution::failure::{Failure, Operation};
 use crate::pkcs11::error_attribution::key_failures::{KeyFailures, Rejection};
-use crate::pkcs11::error_attribution::verdict;
 use crate::pkcs11::key_proofs::memory::ProofMemory;
 use crate::pkcs11::key_proofs::rejections::Rejections;
 use crate::pkcs11::key_proofs::watch_list::WatchList;
@@ -162,14 +162,16 @@ impl WorkerState {
     }
 
     /// Returns the failure of a job that was tried for a rejected key and got the same error; `None` if the error must be attributed.
-    pub(in crate::pkcs11) fn rejection_again(
+    pub(in crate::pkcs11) fn repeated_rejection(
         &self,
         operation: Operation,
         key: &KeySelector,
         error: CallError,
     ) -> Option<Failure> {
         let now = Instant::now();
-        let again = self.key_failures.reject_again(operation, key, error, now);
+        let again = self
+            .key_failures
+            .repeated_rejection(operation, key, error, now);
         let (rejection, unlogged) = again?;
         self.log_rejection(operation, key, &rejection, unlogged);
         Some(rejection.into_failure())
@@ -253,8 +255,8 @@ impl Rejection {
     /// The failure of a job for this key.
     pub(in crate::pkcs11) fn into_failure(self) -> Failure {
         Failure {
-            rejected_with: Some(verdict::label(self.error)),
-            ..Failure::of_job(self.fault, &*self.detail)
+            rejected_with: Some(error_class::label(self.error)),
+            ..Failure::job(self.fault, &*self.detail)
         }
     }
 }

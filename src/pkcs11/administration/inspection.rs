@@ -5,8 +5,8 @@ use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use super::open_token::{AdministrationError, OpenToken};
 use crate::ekm::KeySelector;
 use crate::hsm_protocol::{KeyProtection, TokenKey};
-use crate::pkcs11::keys::objects::{self, Listed};
-use crate::pkcs11::keys::table;
+use crate::pkcs11::keys::attributes::{self, attribute_of, interpret};
+use crate::pkcs11::keys::objects::{self, ObjectList};
 use crate::pkcs11::library::errors::Error;
 
 /// A secret key of a token, with its handle.
@@ -50,17 +50,17 @@ impl OpenToken {
     /// When the token fails.
     pub fn list_keys(&self) -> Result<TokenKeys, AdministrationError> {
         let template = [Attribute::Class(ObjectClass::SECRET_KEY)];
-        let listed = Listed::read(&self.session, &template, &table::ATTRIBUTES)?;
-        let listed = listed.unless_nothing_can_be_read()?;
+        let list = ObjectList::read(&self.session, &template, &attributes::ATTRIBUTES)?;
+        let list = list.unless_unreadable()?;
         let read = |(handle, attributes)| self.read(handle, attributes);
-        let unreadable = listed.unreadable.first().map(|(handle, error)| {
-            let count = listed.unreadable.len();
+        let unreadable = list.unreadable.first().map(|(handle, error)| {
+            let count = list.unreadable.len();
             AdministrationError(format!(
                 "keys of the token that cannot be read: {count}; the first one has handle {handle}: {error}"
             ))
         });
         Ok(TokenKeys {
-            keys: listed.readable.into_iter().map(read).collect(),
+            keys: list.readable.into_iter().map(read).collect(),
             unreadable,
         })
     }
@@ -73,7 +73,7 @@ impl OpenToken {
     /// Finds the keys of this name, also those that cannot be read.
     pub(super) fn search(&self, name: &KeySelector) -> Result<Vec<ObjectHandle>, Error> {
         let class = Attribute::Class(ObjectClass::SECRET_KEY);
-        objects::search(&self.session, &[class, table::attribute_of(name)])
+        objects::search(&self.session, &[class, attribute_of(name)])
     }
 
     fn read(&self, handle: ObjectHandle, mut attributes: Vec<Attribute>) -> KeyObject {
@@ -81,7 +81,7 @@ impl OpenToken {
             number: handle.handle(),
             label: None,
             id: Vec::new(),
-            attributes: table::interpret(&attributes),
+            attributes: interpret(&attributes),
             protection: KeyProtection::default(),
         };
         // In a separate call: a device that does not support one of these may reject the call, and must not hide the other attributes.

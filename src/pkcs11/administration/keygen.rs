@@ -24,11 +24,11 @@ use crate::pkcs11::library::errors::Error;
 const KEY_LENGTH: u64 = 32;
 
 /// The maximum number of searches for a new key, and the pause between two of them.
-const LOOKS: usize = 4;
-const PAUSE: Duration = Duration::from_millis(100);
+const SEARCH_ATTEMPTS: usize = 4;
+const SEARCH_PAUSE: Duration = Duration::from_millis(100);
 
 /// The pause before the second check of a new key. After it, a key that another program created under the same name is visible.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const SECOND_CHECK_AFTER: Duration = Duration::from_secs(1);
 
 /// The length of a random id, in bytes: long enough that two ids never collide.
 const ID_LENGTH: usize = 16;
@@ -41,9 +41,11 @@ pub enum CreateKeyError {
     Taken(KeySelector),
     /// The token rejects the creation. No key was created.
     #[error("the token does not create the key: {0}")]
-    Refused(AdministrationError),
+    Rejected(AdministrationError),
     /// A key was created, but it is not suitable.
-    #[error("a key was created ({0}), but it is not suitable: {1}; delete it with the vendor's tool")]
+    #[error(
+        "a key was created ({0}), but it is not suitable: {1}; delete it with the vendor's tool"
+    )]
     Unfit(String, String),
     /// The token cannot use such a key. No key was created.
     #[error("AES-GCM does not work on the token: {0}; nothing was made")]
@@ -56,13 +58,13 @@ impl OpenToken {
     /// # Errors
     /// [`CreateKeyError`], which shows whether a key was created.
     pub fn create(&mut self, new: &NewKey) -> Result<KeyObject, CreateKeyError> {
-        let refused = |error: AdministrationError| CreateKeyError::Refused(error);
+        let rejected = |error: AdministrationError| CreateKeyError::Rejected(error);
         let id = match &new.id {
             Some(id) => id.clone(),
             None => {
                 let mut id = vec![0; ID_LENGTH];
                 let random = self.session.generate_random_slice(&mut id);
-                random.map_err(|error| refused(error.into()))?;
+                random.map_err(|error| rejected(error.into()))?;
                 id
             }
         };
@@ -71,20 +73,20 @@ impl OpenToken {
             KeySelector::Id(id.clone()),
         ];
         for name in &names {
-            let there = self.search(name);
-            let there = there.map_err(|error| refused(error.into()))?;
-            if !there.is_empty() {
+            let existing = self.search(name);
+            let existing = existing.map_err(|error| rejected(error.into()))?;
+            if !existing.is_empty() {
                 return Err(CreateKeyError::Taken(name.clone()));
             }
         }
         self.try_aes_gcm()?;
         let made = self.generate(&new.label, &id);
-        let made = made.map_err(|error| refused(error.into()))?;
-        let unfit = |why| CreateKeyError::Unfit(called(&new.label, &id), why);
-        self.confirmed(made, &names).map_err(&unfit)?;
+        let made = made.map_err(|error| rejected(error.into()))?;
+        let unfit = |why| CreateKeyError::Unfit(key_description(&new.label, &id), why);
+        self.confirm(made, &names).map_err(&unfit)?;
         // SoftHSM hides a key that another program created at the same moment until the next change of the token.
-        thread::sleep(LOOK_AGAIN_AFTER);
-        self.confirmed(made, &names).map_err(unfit)
+        thread::sleep(SECOND_CHECK_AFTER);
+        self.confirm(made, &names).map_err(unfit)
     }
 
     /// Fails if no GCM plan works. Tries a session key if the health key has not shown a working plan.
@@ -100,12 +102,12 @@ impl OpenToken {
 
     /// Tries AES-GCM with a session key. Does nothing on a token without session keys: then the new key shows whether AES-GCM works.
     fn try_session_key(&mut self) -> Result<(), CreateKeyError> {
-        let refused = |error: AdministrationError| CreateKeyError::Refused(error);
+        let rejected = |error: AdministrationError| CreateKeyError::Rejected(error);
         let session = self.slot.open_session(&self.module);
-        let session = session.map_err(|error| refused(error.into()))?;
+        let session = session.map_err(|error| rejected(error.into()))?;
         let mut id = vec![0; ID_LENGTH];
         let random = session.generate_random_slice(&mut id);
-        random.map_err(|error| refused(error.into()))?;
+        random.map_err(|error| rejected(error.into()))?;
         let label = format!("xks-proxy trial {}", hexadecimal(&id));
         let mut template = template(&label, &id);
         for attribute in &mut template {
@@ -115,7 +117,7 @@ impl OpenToken {
         }
         let before = (self.plan, self.gcm.clone());
         if session.generate_key(CKM_AES_KEY_GEN, &template).is_ok() {
-            self.probe_with(&label).map_err(refused)?;
+            self.probe_with(&label).map_err(rejected)?;
             if let GcmFinding::Unproved(..) = &self.gcm {
                 (self.plan, self.gcm) = before;
             }
@@ -130,17 +132,15 @@ impl OpenToken {
     }
 
     /// Reads the new key. Fails if it is not suitable, or if its name is not unique.
-    fn confirmed(
-        &mut self,
-        made: ObjectHandle,
-        names: &[KeySelector],
-    ) -> Result<KeyObject, String> {
+    fn confirm(&mut self, made: ObjectHandle, names: &[KeySelector]) -> Result<KeyObject, String> {
         let keys = self.keys().map_err(|error| error.to_string())?;
         let found = keys.iter().find(|key| key.handle == made);
         let key = found.ok_or("it is not among the keys of the token")?;
         for name in names {
             // Including keys that cannot be read: another program may have created one.
-            let named = self.holders(name).map_err(|error| error.to_string())?;
+            let named = self
+                .find_existing(name)
+                .map_err(|error| error.to_string())?;
             match named.as_slice() {
                 [one] if *one == made => {}
                 [] | [_] => return Err(format!("it does not have {name}")),
@@ -148,7 +148,10 @@ impl OpenToken {
                     // The first list may lack the key of the other program.
                     let keys = self.keys().map_err(|error| error.to_string())?;
                     let n = several.len();
-                    let all: Vec<_> = several.iter().map(|one| called_by(*one, &keys)).collect();
+                    let all: Vec<_> = several
+                        .iter()
+                        .map(|one| handle_description(*one, &keys))
+                        .collect();
                     let all = all.join("; ");
                     return Err(format!(
                         "{n} keys have {name}; another program may have created one at the same time: {all}"
@@ -162,13 +165,13 @@ impl OpenToken {
     }
 
     /// Finds the keys of a name that exists. Repeats the search: SoftHSM may find no key while another process uses the token.
-    fn holders(&self, name: &KeySelector) -> Result<Vec<ObjectHandle>, Error> {
-        for _ in 1..LOOKS {
+    fn find_existing(&self, name: &KeySelector) -> Result<Vec<ObjectHandle>, Error> {
+        for _ in 1..SEARCH_ATTEMPTS {
             let found = self.search(name)?;
             if !found.is_empty() {
                 return Ok(found);
             }
-            thread::sleep(PAUSE);
+            thread::sleep(SEARCH_PAUSE);
         }
         self.search(name)
     }
@@ -189,22 +192,22 @@ impl OpenToken {
 }
 
 impl KeyObject {
-    fn called(&self) -> String {
-        called(self.key.label.as_deref().unwrap_or_default(), &self.key.id)
+    fn key_description(&self) -> String {
+        key_description(self.key.label.as_deref().unwrap_or_default(), &self.key.id)
     }
 }
 
-/// Returns the text of [`called`] for a handle, or the handle if the key cannot be read.
-fn called_by(handle: ObjectHandle, keys: &[KeyObject]) -> String {
+/// Returns the text of [`key_description`] for a handle, or the handle if the key cannot be read.
+fn handle_description(handle: ObjectHandle, keys: &[KeyObject]) -> String {
     let key = keys.iter().find(|key| key.handle == handle);
     key.map_or_else(
         || format!("handle {handle}, not readable"),
-        KeyObject::called,
+        KeyObject::key_description,
     )
 }
 
 /// Returns id and label, which identify a key in the vendor's tool.
-fn called(label: &str, id: &[u8]) -> String {
+fn key_description(label: &str, id: &[u8]) -> String {
     format!("CKA_ID {}, label {label:?}", hexadecimal(id))
 }
 

@@ -31,8 +31,8 @@ pub struct AdministrationError(pub(super) String);
 impl From<OpenError> for AdministrationError {
     fn from(error: OpenError) -> Self {
         Self(match error {
-            OpenError::PinRefused(code) => {
-                let code = codes::in_words(code, Function::Login);
+            OpenError::PinRejected(code) => {
+                let code = codes::describe(code, Function::Login);
                 format!("the token refuses the PIN: {code}; it was tried once")
             }
             other => other.to_string(),
@@ -119,7 +119,7 @@ impl OpenToken {
 
     /// Probes the GCM plans with the key of this label. Fails only if the device is lost.
     pub(super) fn probe_with(&mut self, label: &str) -> Result<(), AdministrationError> {
-        let outcome = self.chosen(label);
+        let outcome = self.choose_plan(label);
         (self.plan, self.gcm) = match outcome {
             Ok((plan, Checked::Works(_))) => (Some(plan), GcmFinding::Proved(plan.to_string())),
             Ok((plan, Checked::KeyUnfit(why))) => {
@@ -131,8 +131,8 @@ impl OpenToken {
         Ok(())
     }
 
-    fn chosen(&self, label: &str) -> Result<(Plan, Checked), OpenError> {
-        let keys = KeyTable::sweep(&self.session)?;
+    fn choose_plan(&self, label: &str) -> Result<(Plan, Checked), OpenError> {
+        let keys = KeyTable::read_all(&self.session)?;
         let probe = Probe {
             module: &self.module,
             slot: self.slot,

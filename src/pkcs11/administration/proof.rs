@@ -6,7 +6,7 @@ use super::open_token::{AdministrationError, OpenToken};
 use crate::ekm::KeySelector;
 use crate::hsm_protocol::administration::TestCiphertext;
 use crate::pkcs11::aes_gcm::gcm::Gcm;
-use crate::pkcs11::error_attribution::verdict::{Verdict, verdict};
+use crate::pkcs11::error_attribution::error_class::{ErrorClass, classify};
 use crate::pkcs11::health_key::check::{AAD, PLAINTEXT, joined};
 use crate::pkcs11::key_proofs::proof::attempt;
 use crate::pkcs11::library::errors::CallError;
@@ -25,8 +25,8 @@ impl OpenToken {
     /// # Errors
     /// When the key does not work. The text continues "the key …".
     pub fn try_key(&self, key: &KeyObject) -> Result<(), String> {
-        let cipher = self.cipher();
-        let (session, mut gcm) = cipher.map_err(|error| format!("cannot be tried: {error}"))?;
+        let opened = self.new_session();
+        let (session, mut gcm) = opened.map_err(|error| format!("cannot be tried: {error}"))?;
         let outcome = attempt(
             &session,
             &mut gcm,
@@ -42,7 +42,7 @@ impl OpenToken {
     /// # Errors
     /// When the key may not encrypt, or the token fails.
     pub fn seal(&self, key: &KeyObject) -> Result<TestCiphertext, AdministrationError> {
-        let (session, mut gcm) = self.cipher()?;
+        let (session, mut gcm) = self.new_session()?;
         let sealed = gcm.encrypt(&session, key.handle, None, AAD, PLAINTEXT)?;
         Ok(TestCiphertext {
             sealed: joined(&sealed),
@@ -62,7 +62,9 @@ impl OpenToken {
         match self.decrypted(key, sealed)? {
             Ok(opened) => Ok(opened),
             // No code means "different key" unambiguously. If the device decrypts its own new ciphertext, it works, so the key is a different one.
-            Err(error) if verdict(error) == Verdict::Ambiguous && self.is_well(key)? => Ok(false),
+            Err(error) if classify(error) == ErrorClass::Ambiguous && self.device_works(key)? => {
+                Ok(false)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -77,7 +79,7 @@ impl OpenToken {
         aad: &[u8],
         ciphertext: &TestCiphertext,
     ) -> Result<bool, AdministrationError> {
-        let (session, gcm) = self.cipher()?;
+        let (session, gcm) = self.new_session()?;
         match gcm.decrypt(
             &session,
             key.handle,
@@ -86,7 +88,9 @@ impl OpenToken {
             &ciphertext.sealed,
         ) {
             Ok(_) => Ok(true),
-            Err(error) if verdict(error) == Verdict::Ambiguous && self.is_well(key)? => Ok(false),
+            Err(error) if classify(error) == ErrorClass::Ambiguous && self.device_works(key)? => {
+                Ok(false)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -97,26 +101,27 @@ impl OpenToken {
         key: &KeyObject,
         sealed: &TestCiphertext,
     ) -> Result<Result<bool, CallError>, AdministrationError> {
-        let (session, gcm) = self.cipher()?;
+        let (session, gcm) = self.new_session()?;
         let opened = gcm.decrypt(&session, key.handle, &sealed.iv, AAD, &sealed.sealed);
         Ok(opened.map(|opened| opened.expose() == PLAINTEXT))
     }
 
     /// Whether the token decrypts its own ciphertexts: of this key or, if this key may not encrypt, of the health key.
-    fn is_well(&self, key: &KeyObject) -> Result<bool, AdministrationError> {
+    fn device_works(&self, key: &KeyObject) -> Result<bool, AdministrationError> {
         let health = KeySelector::Label(self.settings.health_key.clone());
         let all = self.keys()?;
-        let able = std::iter::once(key).chain(all.iter().filter(|key| key.key.answers_to(&health)));
-        let mut able = able.filter(|key| key.key.is_fit());
-        let Some(able) = able.next() else {
+        let usable_key =
+            std::iter::once(key).chain(all.iter().filter(|key| key.key.answers_to(&health)));
+        let mut usable_key = usable_key.filter(|key| key.key.is_fit());
+        let Some(usable_key) = usable_key.next() else {
             return Ok(false);
         };
-        let sealed = self.seal(able)?;
-        Ok(self.decrypted(able, &sealed)?.unwrap_or(false))
+        let sealed = self.seal(usable_key)?;
+        Ok(self.decrypted(usable_key, &sealed)?.unwrap_or(false))
     }
 
     /// Opens a new session, because a failed call may leave an active operation in its session.
-    fn cipher(&self) -> Result<(Session, Gcm), AdministrationError> {
+    fn new_session(&self) -> Result<(Session, Gcm), AdministrationError> {
         let Some(plan) = self.plan else {
             let reason = "AES-GCM does not work on this token";
             return Err(AdministrationError(reason.to_owned()));

@@ -18,7 +18,7 @@ const MESSAGE_IV_LENGTH: usize = 12;
 /// The mechanism of a call and its parameters.
 pub(in crate::pkcs11) struct GcmCall<'a> {
     /// Whether to use [`VENDOR_PREPENDED_GCM`] instead of `CKM_AES_GCM`.
-    pub is_vendors: bool,
+    pub is_vendor_mechanism: bool,
     pub params: ParamsForm,
     /// An empty IV is passed as NULL. Mutable because a module may write to it.
     pub iv: &'a mut [u8],
@@ -26,39 +26,39 @@ pub(in crate::pkcs11) struct GcmCall<'a> {
 }
 
 impl<'a> GcmCall<'a> {
-    /// Encrypts. The output has exactly `plaintext.len() + 16 + more` bytes.
+    /// Encrypts. The output has exactly `plaintext.len() + 16 + iv_length` bytes.
     pub(in crate::pkcs11) fn encrypt(
         self,
         session: &Session,
         key: ObjectHandle,
         plaintext: &[u8],
-        more: usize,
+        iv_length: usize,
     ) -> Result<Vec<u8>, CallError> {
-        let mut output = vec![0; plaintext.len() + TAG_LENGTH + more];
+        let mut output = vec![0; plaintext.len() + TAG_LENGTH + iv_length];
         let length = session.encrypt(self.into_params(), key, plaintext, &mut output)?;
-        exactly(length, output.len())?;
+        check_length(length, output.len())?;
         Ok(output)
     }
 
-    /// Decrypts `input`: `more` bytes ‖ ciphertext ‖ tag. The plaintext has exactly `input.len() - 16 - more` bytes.
+    /// Decrypts `input`: `iv_length` bytes ‖ ciphertext ‖ tag. The plaintext has exactly `input.len() - 16 - iv_length` bytes.
     pub(in crate::pkcs11) fn decrypt(
         self,
         session: &Session,
         key: ObjectHandle,
         input: &[u8],
-        more: usize,
+        iv_length: usize,
     ) -> Result<SecretBytes, CallError> {
         // Some modules require an output buffer as long as the input, although the plaintext is shorter. Wiped when dropped, also on errors.
         let mut output = zeroize::Zeroizing::new(vec![0; input.len()]);
         let length = session.decrypt(self.into_params(), key, input, &mut output)?;
-        let expected = input.len().saturating_sub(TAG_LENGTH + more);
-        exactly(length, expected)?;
+        let expected = input.len().saturating_sub(TAG_LENGTH + iv_length);
+        check_length(length, expected)?;
         output.truncate(expected);
         Ok(SecretBytes::new(std::mem::take(&mut *output)))
     }
 
     fn into_params(self) -> GcmParams<'a> {
-        let mechanism = match self.is_vendors {
+        let mechanism = match self.is_vendor_mechanism {
             true => VENDOR_PREPENDED_GCM,
             false => CKM_AES_GCM,
         };
@@ -76,12 +76,12 @@ pub(in crate::pkcs11) fn message_encrypt(
     let (mut iv, mut tag) = (vec![0; MESSAGE_IV_LENGTH], [0; TAG_LENGTH]);
     let mut output = vec![0; plaintext.len()];
     let length = session.encrypt_message(key, aad, plaintext, &mut iv, &mut output, &mut tag)?;
-    exactly(length, output.len())?;
+    check_length(length, output.len())?;
     output.extend_from_slice(&tag);
     Ok((iv, output))
 }
 
-fn exactly(reported: CK_ULONG, expected: usize) -> Result<(), CallError> {
+fn check_length(reported: CK_ULONG, expected: usize) -> Result<(), CallError> {
     match usize::try_from(reported) {
         Ok(reported) if reported == expected => Ok(()),
         _ => Err(CallError::Wrong(Violation::Length(reported))),

@@ -28,7 +28,7 @@ const IV_LENGTH: usize = 12;
 const APPENDED_IV_LENGTH: usize = 16;
 
 /// From this length in bytes on, a ciphertext that equals its plaintext is an error: by chance it happens once in 2^128 encryptions.
-const NEVER_EQUAL: usize = 16;
+const MIN_COMPARED_LENGTH: usize = 16;
 
 /// The number of IVs of one `C_GenerateRandom` call: on a network HSM each call is a round trip.
 const IVS_PER_CALL: usize = 64;
@@ -92,34 +92,34 @@ impl Gcm {
                 self.check_iv(&iv, history)?;
                 let output = self.with_callers_iv(session, key, iv, aad, plaintext)?;
                 let iv = iv.to_vec();
-                return checked(Parts { iv, output }, plaintext);
+                return validated(CallOutput { iv, output }, plaintext);
             }
             IvSource::WrittenBack => {
                 let mut iv = vec![0; IV_LENGTH];
                 let output = self
                     .call(&mut iv, aad)
                     .encrypt(session, key, plaintext, 0)?;
-                Parts { iv, output }
+                CallOutput { iv, output }
             }
             IvSource::Appended => {
                 let call = self.call(&mut [], aad);
                 let mut output = call.encrypt(session, key, plaintext, APPENDED_IV_LENGTH)?;
                 let iv = output.split_off(output.len().saturating_sub(APPENDED_IV_LENGTH));
-                Parts { iv, output }
+                CallOutput { iv, output }
             }
             IvSource::Prepended => {
                 let call = self.call(&mut [], aad);
                 let mut iv = call.encrypt(session, key, plaintext, IV_LENGTH)?;
                 let output = iv.split_off(IV_LENGTH.min(iv.len()));
-                Parts { iv, output }
+                CallOutput { iv, output }
             }
             IvSource::Message => {
                 let (iv, output) = message_encrypt(session, key, aad, plaintext)?;
-                Parts { iv, output }
+                CallOutput { iv, output }
             }
         };
         self.check_iv(&parts.iv, history)?;
-        checked(parts, plaintext)
+        validated(parts, plaintext)
     }
 
     /// Decrypts ciphertext ‖ tag.
@@ -145,7 +145,7 @@ impl Gcm {
 
     fn call<'a>(&'a self, iv: &'a mut [u8], aad: &'a [u8]) -> GcmCall<'a> {
         GcmCall {
-            is_vendors: self.plan.iv == IvSource::Prepended,
+            is_vendor_mechanism: self.plan.iv == IvSource::Prepended,
             params: self.plan.params,
             iv,
             aad,
@@ -156,15 +156,15 @@ impl Gcm {
         &self,
         session: &Session,
         key: ObjectHandle,
-        ours: [u8; IV_LENGTH],
+        passed_iv: [u8; IV_LENGTH],
         aad: &[u8],
         plaintext: &[u8],
     ) -> Result<Vec<u8>, CallError> {
-        let mut iv = ours;
+        let mut iv = passed_iv;
         let output = self
             .call(&mut iv, aad)
             .encrypt(session, key, plaintext, 0)?;
-        match iv == ours {
+        match iv == passed_iv {
             true => Ok(output),
             false => Err(CallError::IvReplaced),
         }
@@ -202,15 +202,15 @@ fn is_zero(bytes: &[u8]) -> bool {
 }
 
 /// Splits ciphertext and tag. Fails if they cannot be the output of an encryption of `plaintext`.
-fn checked(parts: Parts, plaintext: &[u8]) -> Result<Sealed, CallError> {
-    let Parts { iv, mut output } = parts;
+fn validated(parts: CallOutput, plaintext: &[u8]) -> Result<Sealed, CallError> {
+    let CallOutput { iv, mut output } = parts;
     let tag = output.split_off(output.len().saturating_sub(TAG_LENGTH));
     let wrong_length = |tag: Vec<u8>| CallError::Wrong(Violation::Length(tag.len() as u64));
     let tag: [u8; TAG_LENGTH] = tag.try_into().map_err(wrong_length)?;
     if is_zero(&tag) {
         return Err(CallError::Wrong(Violation::ZeroTag));
     }
-    if output.len() >= NEVER_EQUAL && constant_time_eq(&output, plaintext) {
+    if output.len() >= MIN_COMPARED_LENGTH && constant_time_eq(&output, plaintext) {
         return Err(CallError::Wrong(Violation::NotEncrypted));
     }
     Ok(Sealed {
@@ -222,7 +222,7 @@ fn checked(parts: Parts, plaintext: &[u8]) -> Result<Sealed, CallError> {
 }
 
 /// The result of an encryption call: the IV, and ciphertext ‖ tag.
-struct Parts {
+struct CallOutput {
     iv: Vec<u8>,
     output: Vec<u8>,
 }
@@ -248,8 +248,8 @@ mod tests {
         assert_eq!(pool.take(fetched), None, "old IVs are gone");
     }
 
-    fn output_of(ciphertext: &[u8], tag: [u8; TAG_LENGTH]) -> Parts {
-        Parts {
+    fn output_of(ciphertext: &[u8], tag: [u8; TAG_LENGTH]) -> CallOutput {
+        CallOutput {
             iv: vec![1; IV_LENGTH],
             output: [ciphertext, &tag].concat(),
         }
@@ -257,18 +257,18 @@ mod tests {
 
     #[test]
     fn an_output_that_no_working_device_returns_is_rejected() {
-        let plaintext = [5; NEVER_EQUAL];
-        let violation = |parts| match checked(parts, &plaintext) {
+        let plaintext = [5; MIN_COMPARED_LENGTH];
+        let violation = |parts| match validated(parts, &plaintext) {
             Err(CallError::Wrong(violation)) => Some(violation),
             _ => None,
         };
-        let good = output_of(&[6; NEVER_EQUAL], [9; TAG_LENGTH]);
+        let good = output_of(&[6; MIN_COMPARED_LENGTH], [9; TAG_LENGTH]);
         assert_eq!(violation(good), None);
-        let zero_tag = output_of(&[6; NEVER_EQUAL], [0; TAG_LENGTH]);
+        let zero_tag = output_of(&[6; MIN_COMPARED_LENGTH], [0; TAG_LENGTH]);
         assert_eq!(violation(zero_tag), Some(Violation::ZeroTag));
         let plain = output_of(&plaintext, [9; TAG_LENGTH]);
         assert_eq!(violation(plain), Some(Violation::NotEncrypted));
-        let short = Parts {
+        let short = CallOutput {
             iv: vec![1; IV_LENGTH],
             output: vec![9; TAG_LENGTH - 1],
         };
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_short_ciphertext_may_equal_its_plaintext_by_chance() {
-        let short = [5; NEVER_EQUAL - 1];
-        assert!(checked(output_of(&short, [9; TAG_LENGTH]), &short).is_ok());
+        let short = [5; MIN_COMPARED_LENGTH - 1];
+        assert!(validated(output_of(&short, [9; TAG_LENGTH]), &short).is_ok());
     }
 }

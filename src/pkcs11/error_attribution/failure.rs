@@ -1,6 +1,6 @@
 //! Errors of jobs, and whether the device, the key or the request caused them.
 
-use super::verdict::{Verdict, verdict};
+use super::error_class::{ErrorClass, classify};
 use crate::ekm::{EncryptionCount, KeyManagerFault, KeySelector};
 use crate::pkcs11::keys::table::FindError;
 use crate::pkcs11::library::errors::CallError;
@@ -30,7 +30,7 @@ pub(in crate::pkcs11) struct Failure {
 
 impl Failure {
     /// A failure that affects only this job.
-    pub(in crate::pkcs11) fn of_job(fault: KeyManagerFault, detail: impl Into<String>) -> Self {
+    pub(in crate::pkcs11) fn job(fault: KeyManagerFault, detail: impl Into<String>) -> Self {
         Self {
             fault,
             detail: detail.into(),
@@ -40,18 +40,18 @@ impl Failure {
     }
 
     /// A failure whose cause is clear without a test.
-    pub(in crate::pkcs11) fn certain(fault: KeyManagerFault, error: CallError) -> Self {
+    pub(in crate::pkcs11) fn unambiguous(fault: KeyManagerFault, error: CallError) -> Self {
         match fault {
-            KeyManagerFault::DeviceFailed => Self::of_device(error.to_string()),
-            _ => Self::of_job(fault, error.to_string()),
+            KeyManagerFault::DeviceFailed => Self::device(error.to_string()),
+            _ => Self::job(fault, error.to_string()),
         }
     }
 
     /// A failure of the device, which affects all jobs.
-    pub(in crate::pkcs11) fn of_device(detail: impl Into<String>) -> Self {
+    pub(in crate::pkcs11) fn device(detail: impl Into<String>) -> Self {
         Self {
             fatal: true,
-            ..Self::of_job(KeyManagerFault::DeviceFailed, detail)
+            ..Self::job(KeyManagerFault::DeviceFailed, detail)
         }
     }
 }
@@ -69,22 +69,22 @@ pub(in crate::pkcs11) struct Request<'a> {
 
 impl Request<'_> {
     /// Whether `error` may mean that the ciphertext fails authentication.
-    pub(in crate::pkcs11) fn may_be_the_ciphertext(self, error: CallError) -> bool {
-        self.operation == Operation::Decrypt && self.verdict(error) == Verdict::Ambiguous
+    pub(in crate::pkcs11) fn may_be_invalid_ciphertext(self, error: CallError) -> bool {
+        self.operation == Operation::Decrypt && self.class(error) == ErrorClass::Ambiguous
     }
 
     /// Classifies `error` for this job.
-    pub(in crate::pkcs11) fn verdict(self, error: CallError) -> Verdict {
-        match verdict(error) {
-            Verdict::InputTooLong if self.length <= NEVER_TOO_LONG => Verdict::Ambiguous,
-            verdict => verdict,
+    pub(in crate::pkcs11) fn class(self, error: CallError) -> ErrorClass {
+        match classify(error) {
+            ErrorClass::InputTooLong if self.length <= NEVER_TOO_LONG => ErrorClass::Ambiguous,
+            class => class,
         }
     }
 }
 
 /// Evidence that a device works after it returned an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::pkcs11) enum Proof {
+pub(in crate::pkcs11) enum Evidence {
     /// The device works with the key of the job.
     ThisKey,
     /// The device works with the health key.
@@ -95,22 +95,22 @@ pub(in crate::pkcs11) enum Proof {
 
 /// The error of a step of a job.
 #[derive(Debug)]
-pub(in crate::pkcs11) enum Trouble {
+pub(in crate::pkcs11) enum StepError {
     /// The cause is known.
-    Blamed(Failure),
+    Attributed(Failure),
     /// The device returned an error whose cause must be tested first.
-    Unsettled(CallError),
+    Unattributed(CallError),
 }
 
 /// Converts the error of a key search.
-pub(in crate::pkcs11) fn trouble_of_find(error: FindError, selector: &KeySelector) -> Trouble {
+pub(in crate::pkcs11) fn lookup_error(error: FindError, selector: &KeySelector) -> StepError {
     let (fault, problem) = match error {
         FindError::Absent => (KeyManagerFault::KeyAbsent, "has no key"),
         FindError::Ambiguous => (KeyManagerFault::KeyAmbiguous, "has several keys"),
         FindError::Unreadable(error) | FindError::Call(error) => {
-            return Trouble::Unsettled(error.into());
+            return StepError::Unattributed(error.into());
         }
     };
     let detail = format!("the token {problem} with {selector}");
-    Trouble::Blamed(Failure::of_job(fault, detail))
+    StepError::Attributed(Failure::job(fault, detail))
 }

@@ -24,13 +24,13 @@ use crate::sync::poisoned;
 pub(in crate::pkcs11) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long the attribution of an error is valid. During this time the same error with the same key is not tested again.
-const SETTLED_FOR: Duration = Duration::from_secs(10);
+const ATTRIBUTION_VALID_FOR: Duration = Duration::from_secs(10);
 
 /// Without a health key, the device counts as failed if two keys fail with the same error within this time.
-const TWO_KEYS_WITHIN: Duration = Duration::from_secs(1);
+const TWO_KEY_WINDOW: Duration = Duration::from_secs(1);
 
 /// A failure that does not happen again within this time is deleted.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+const KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// The maximum number of keys that are stored per operation. Further keys only cost more calls.
 const MAX_KEYS: usize = 1_024;
@@ -49,12 +49,12 @@ pub(in crate::pkcs11) struct Rejection {
 /// The keys that the device rejects, by operation.
 #[derive(Default)]
 pub(in crate::pkcs11) struct KeyFailures {
-    encrypt: Table,
-    decrypt: Table,
-    describe: Table,
+    encrypt: FailureTable,
+    decrypt: FailureTable,
+    describe: FailureTable,
 }
 
-struct Table {
+struct FailureTable {
     began: Instant,
     /// The number of keys. It is read without the lock, because most devices reject none.
     len: AtomicUsize,
@@ -67,13 +67,13 @@ struct Entry {
     rejection: Rejection,
     object: Option<ObjectHandle>,
     failed_at: Instant,
-    settled_at: Instant,
+    attributed_at: Instant,
     next_attempt: Instant,
     warning: SpacedWarning,
 }
 
 impl KeyFailures {
-    fn of(&self, operation: Operation) -> &Table {
+    fn table(&self, operation: Operation) -> &FailureTable {
         match operation {
             Operation::Encrypt => &self.encrypt,
             Operation::Decrypt => &self.decrypt,
@@ -88,7 +88,7 @@ impl KeyFailures {
         key: &KeySelector,
         now: Instant,
     ) -> Option<(Rejection, Option<u64>)> {
-        self.of(operation).look_at_proven(key, |entry| {
+        self.table(operation).with_proven(key, |entry| {
             if now >= entry.next_attempt {
                 entry.next_attempt = now + RETRY_AFTER;
                 return None;
@@ -99,22 +99,23 @@ impl KeyFailures {
 
     /// Whether jobs for this key are rejected without a call.
     pub(in crate::pkcs11) fn rejects(&self, operation: Operation, key: &KeySelector) -> bool {
-        let rejected = self.of(operation).look_at_proven(key, |_| Some(()));
+        let rejected = self.table(operation).with_proven(key, |_| Some(()));
         rejected.is_some()
     }
 
     /// Returns why a job fails that was tried and got the stored error again; `None` if the cause of the error must be tested.
-    pub(in crate::pkcs11) fn reject_again(
+    pub(in crate::pkcs11) fn repeated_rejection(
         &self,
         operation: Operation,
         key: &KeySelector,
         error: CallError,
         now: Instant,
     ) -> Option<(Rejection, Option<u64>)> {
-        let mut keys = self.of(operation).lock_unless_empty()?;
+        let mut keys = self.table(operation).lock_unless_empty()?;
         let entry = keys.get_mut(key)?;
-        let is_settled = now.saturating_duration_since(entry.settled_at) < SETTLED_FOR;
-        if !is_settled || !entry.rejection.is_proven || entry.rejection.error != error {
+        let is_attributed =
+            now.saturating_duration_since(entry.attributed_at) < ATTRIBUTION_VALID_FOR;
+        if !is_attributed || !entry.rejection.is_proven || entry.rejection.error != error {
             return None;
         }
         entry.failed_at = now;
@@ -131,7 +132,7 @@ impl KeyFailures {
         rejection: Rejection,
         now: Instant,
     ) -> Option<u64> {
-        let table = self.of(operation);
+        let table = self.table(operation);
         let mut keys = table.lock();
         if keys.len() >= MAX_KEYS && !keys.contains_key(key) {
             forget_oldest(&mut keys);
@@ -143,7 +144,7 @@ impl KeyFailures {
             rejection,
             object,
             failed_at: now,
-            settled_at: now,
+            attributed_at: now,
             next_attempt: now + RETRY_AFTER,
             warning,
         };
@@ -159,7 +160,7 @@ impl KeyFailures {
         key: &KeySelector,
         now: Instant,
     ) -> bool {
-        let table = self.of(operation);
+        let table = self.table(operation);
         table.note_success(now);
         let Some(mut keys) = table.lock_unless_empty() else {
             return false;
@@ -171,7 +172,7 @@ impl KeyFailures {
 
     /// Whether this failure means that the device failed. For devices without a health key: another key has just failed with the same error,
     /// and no key has worked since then. Two names of one object count as one key.
-    pub(in crate::pkcs11) fn tells_of_device(
+    pub(in crate::pkcs11) fn indicates_device_failure(
         &self,
         operation: Operation,
         key: &KeySelector,
@@ -179,13 +180,13 @@ impl KeyFailures {
         error: CallError,
         now: Instant,
     ) -> bool {
-        let table = self.of(operation);
+        let table = self.table(operation);
         let last_success = table.last_success();
         let Some(keys) = table.lock_unless_empty() else {
             return false;
         };
         keys.iter().any(|(other, entry)| {
-            let is_recent = now.saturating_duration_since(entry.failed_at) <= TWO_KEYS_WITHIN;
+            let is_recent = now.saturating_duration_since(entry.failed_at) <= TWO_KEY_WINDOW;
             let is_other = other != key && (object.is_none() || entry.object != object);
             is_other
                 && is_recent
@@ -204,7 +205,7 @@ impl KeyFailures {
     /// Deletes old failures.
     pub(in crate::pkcs11) fn forget_old(&self, now: Instant) {
         for table in [&self.encrypt, &self.decrypt, &self.describe] {
-            table.retain(|entry| now.saturating_duration_since(entry.failed_at) < FORGOTTEN_AFTER);
+            table.retain(|entry| now.saturating_duration_since(entry.failed_at) < KEPT_FOR);
         }
     }
 
@@ -223,7 +224,7 @@ impl KeyFailures {
     }
 }
 
-impl Default for Table {
+impl Default for FailureTable {
     fn default() -> Self {
         Self {
             began: Instant::now(),
@@ -234,7 +235,7 @@ impl Default for Table {
     }
 }
 
-impl Table {
+impl FailureTable {
     fn lock(&self) -> MutexGuard<'_, HashMap<KeySelector, Entry>> {
         self.keys.lock().unwrap_or_else(poisoned)
     }
@@ -244,7 +245,7 @@ impl Table {
     }
 
     /// Calls `look` for a key whose rejection is proven. Returns `None` if there is no such entry or `look` returns `None`.
-    fn look_at_proven<T>(
+    fn with_proven<T>(
         &self,
         key: &KeySelector,
         look: impl FnOnce(&mut Entry) -> Option<T>,

@@ -47,26 +47,26 @@ impl KnownGood {
 }
 
 /// The maximum number of keys whose ciphertexts are stored.
-const MAX_PROOFS: usize = 1_024;
+const MAX_CIPHERTEXTS: usize = 1_024;
 
 /// Known-good ciphertexts of keys of key stores, by the handle of the key.
 #[derive(Default)]
-pub(in crate::pkcs11) struct KeyProofs(Mutex<HashMap<CK_OBJECT_HANDLE, Arc<KnownGood>>>);
+pub(in crate::pkcs11) struct KnownCiphertexts(Mutex<HashMap<CK_OBJECT_HANDLE, Arc<KnownGood>>>);
 
-impl KeyProofs {
+impl KnownCiphertexts {
     /// Returns the ciphertext of this key.
     pub(in crate::pkcs11) fn of(&self, key: ObjectHandle) -> Option<Arc<KnownGood>> {
-        let proofs = self.0.lock().unwrap_or_else(poisoned);
-        proofs.get(&key.handle()).cloned()
+        let ciphertexts = self.0.lock().unwrap_or_else(poisoned);
+        ciphertexts.get(&key.handle()).cloned()
     }
 
     /// Stores a ciphertext. At the limit, all others are deleted first.
     pub(in crate::pkcs11) fn add(&self, known: KnownGood) {
-        let mut proofs = self.0.lock().unwrap_or_else(poisoned);
-        if proofs.len() >= MAX_PROOFS {
-            proofs.clear();
+        let mut ciphertexts = self.0.lock().unwrap_or_else(poisoned);
+        if ciphertexts.len() >= MAX_CIPHERTEXTS {
+            ciphertexts.clear();
         }
-        proofs.insert(known.key.handle.handle(), Arc::new(known));
+        ciphertexts.insert(known.key.handle.handle(), Arc::new(known));
     }
 }
 
@@ -162,7 +162,7 @@ impl Checker<'_> {
         // The handle may be stale, or the key may have changed.
         let entry = match keys.read_again(self.session, &selector, entry.handle) {
             Ok(entry) => entry,
-            Err(_) => match keys.find_again(self.session, &selector, entry.handle) {
+            Err(_) => match keys.find_replacement(self.session, &selector, entry.handle) {
                 Ok(entry) => entry,
                 Err(FindError::Call(error)) => return Err(error.into()),
                 Err(FindError::Absent | FindError::Ambiguous | FindError::Unreadable(_)) => {

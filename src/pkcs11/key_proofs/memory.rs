@@ -55,24 +55,24 @@ impl ProofMemory {
     }
 
     /// Returns whether one more line may be logged in this round.
-    pub(in crate::pkcs11) fn has_line(&self) -> bool {
+    pub(in crate::pkcs11) fn may_log(&self) -> bool {
         let mut memory = self.lock();
-        let has_line = memory.lines < LINES_PER_ROUND;
-        match has_line {
+        let may_log = memory.lines < LINES_PER_ROUND;
+        match may_log {
             true => memory.lines += 1,
             false => memory.left_out += 1,
         }
-        has_line
+        may_log
     }
 
-    /// Returns whether a line about this topic may be logged: once, until [`Self::is_over`] is called.
-    pub(in crate::pkcs11) fn has_line_for(&self, what: String) -> bool {
-        remember(&mut self.lock().logged, what) && self.has_line()
+    /// Returns whether a line about this topic may be logged: once, until [`Self::end_topic`] is called.
+    pub(in crate::pkcs11) fn may_log_once(&self, topic: String) -> bool {
+        remember(&mut self.lock().logged, topic) && self.may_log()
     }
 
     /// Ends a topic, so that it may be logged again.
-    pub(in crate::pkcs11) fn is_over(&self, what: &str) {
-        self.lock().logged.remove(what);
+    pub(in crate::pkcs11) fn end_topic(&self, topic: &str) {
+        self.lock().logged.remove(topic);
     }
 
     /// Ends a round. Returns the number of lines that were left out.
@@ -103,12 +103,12 @@ mod tests {
     #[test]
     fn a_topic_is_logged_once_and_a_round_has_few_lines() {
         let memory = ProofMemory::default();
-        let lines = (0..20).filter(|n| memory.has_line_for(n.to_string()));
+        let lines = (0..20).filter(|n| memory.may_log_once(n.to_string()));
         assert_eq!(lines.count(), LINES_PER_ROUND);
         assert_eq!(memory.end_round(), 10);
-        assert!(!memory.has_line_for("0".into()));
-        memory.is_over("0");
-        assert!(memory.has_line_for("0".into()));
+        assert!(!memory.may_log_once("0".into()));
+        memory.end_topic("0");
+        assert!(memory.may_log_once("0".into()));
         assert_eq!(memory.end_round(), 0);
     }
 

@@ -10,14 +10,14 @@ use cryptoki::object::ObjectHandle;
 use crate::ekm::KeyHistory;
 use crate::ekm::{KeyManagerFault, KeyUsageFlags, TAG_LENGTH};
 use crate::pkcs11::aes_gcm::gcm::Gcm;
-use crate::pkcs11::error_attribution::verdict::{Verdict, verdict};
+use crate::pkcs11::error_attribution::error_class::{ErrorClass, classify};
 use crate::pkcs11::health_key::check::{AAD, PLAINTEXT, is_plaintext, joined};
 use crate::pkcs11::library::errors::CallError;
 use crate::pkcs11::library::ffi::Session;
 
 /// Why requests for a key are rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::pkcs11) struct Rejection {
+pub(in crate::pkcs11) struct ProofRejection {
     pub fault: KeyManagerFault,
     /// For the operator. The text continues "the key …".
     pub reason: String,
@@ -28,7 +28,7 @@ pub(in crate::pkcs11) enum Outcome {
     Proved,
     /// The attributes do not permit the operation; requests fail with the error for that.
     Unfit,
-    Rejected(Rejection),
+    Rejected(ProofRejection),
     /// The key fails, and no test could show whether the device works.
     Unknown(String),
     /// The device also fails with another key.
@@ -87,20 +87,22 @@ fn attempt_decryption(session: &Session, gcm: &Gcm, key: ObjectHandle) -> Result
     let garbage = [0; PLAINTEXT.len() + TAG_LENGTH];
     match gcm.decrypt(session, key, &[1; 12], AAD, &garbage) {
         // The code may mean a wrong tag, and this tag is wrong.
-        Err(error) if verdict(error) == Verdict::Ambiguous && !is_about_the_key(error) => Ok(()),
+        Err(error) if classify(error) == ErrorClass::Ambiguous && !is_about_the_key(error) => {
+            Ok(())
+        }
         Err(error) => Err(Failed::Decrypt(error)),
         Ok(_) => Err(Failed::Mismatch),
     }
 }
 
 /// The rejection of a key that failed, while the device works with another key; `None` if only the handle is stale.
-pub(in crate::pkcs11) fn rejection(failed: Failed) -> Option<Rejection> {
+pub(in crate::pkcs11) fn rejection(failed: Failed) -> Option<ProofRejection> {
     let fault = match failed {
         Failed::Mismatch => KeyManagerFault::KeyBlocked,
         Failed::Encrypt(error) | Failed::Decrypt(error) => fault_of(error)?,
     };
     let reason = failed.to_string();
-    Some(Rejection { fault, reason })
+    Some(ProofRejection { fault, reason })
 }
 
 fn fault_of(error: CallError) -> Option<KeyManagerFault> {

@@ -5,21 +5,25 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::proof::Rejection;
+use super::proof::ProofRejection;
 use crate::ekm::{ExpectedKey, KeySelector};
 
 /// The rejected keys, with the reason. Only the health monitor writes.
 #[derive(Default)]
-pub(in crate::pkcs11) struct Rejections(ArcSwap<HashMap<KeySelector, Arc<Rejection>>>);
+pub(in crate::pkcs11) struct Rejections(ArcSwap<HashMap<KeySelector, Arc<ProofRejection>>>);
 
 impl Rejections {
     /// Returns the rejection of the key, if it is rejected.
-    pub(in crate::pkcs11) fn of(&self, key: &KeySelector) -> Option<Arc<Rejection>> {
+    pub(in crate::pkcs11) fn of(&self, key: &KeySelector) -> Option<Arc<ProofRejection>> {
         self.0.load().get(key).map(Arc::clone)
     }
 
     /// Rejects the key, or accepts it again. Returns whether that is a change.
-    pub(in crate::pkcs11) fn set(&self, key: &KeySelector, rejection: Option<Rejection>) -> bool {
+    pub(in crate::pkcs11) fn set(
+        &self,
+        key: &KeySelector,
+        rejection: Option<ProofRejection>,
+    ) -> bool {
         if self.of(key).as_deref() == rejection.as_ref() {
             return false;
         }
@@ -50,7 +54,7 @@ mod tests {
         let rejections = Rejections::default();
         let key = KeySelector::Label("orders".into());
         let rejection = |reason: &str| {
-            Some(Rejection {
+            Some(ProofRejection {
                 fault: KeyManagerFault::UsageNotPermitted,
                 reason: reason.into(),
             })

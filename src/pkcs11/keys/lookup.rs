@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use cryptoki::object::ObjectHandle;
 
-use super::table::{ATTRIBUTES, FindError, KeyEntry, KeyTable, Known, interpret, selectors};
+use super::attributes::{ATTRIBUTES, selectors};
+use super::table::{FindError, KeyEntry, KeyTable, KnownKey};
 use crate::ekm::KeySelector;
 use crate::pkcs11::library::ffi::Session;
 use crate::sync::poisoned;
@@ -25,17 +26,17 @@ impl KeyTable {
     pub(in crate::pkcs11) fn presence(&self, selector: &KeySelector) -> Presence {
         let table = self.known.read().unwrap_or_else(poisoned);
         match table.get(selector) {
-            Some((Known::One(entry), _)) => {
+            Some((KnownKey::One(entry), _)) => {
                 let duplicated = self.duplicated.read().unwrap_or_else(poisoned);
                 Presence::One(entry.clone(), duplicated.contains(selector))
             }
-            Some((Known::Ambiguous, _)) => Presence::Several,
-            Some((Known::Absent, _)) | None => Presence::None,
+            Some((KnownKey::Ambiguous, _)) => Presence::Several,
+            Some((KnownKey::Absent, _)) | None => Presence::None,
         }
     }
 
     /// Reads a key of the table again. Searches for the key if its handle is stale or its name has changed.
-    pub(in crate::pkcs11) fn look_again(
+    pub(in crate::pkcs11) fn reread(
         &self,
         session: &Session,
         selector: &KeySelector,
@@ -44,16 +45,13 @@ impl KeyTable {
         if let Ok(attributes) = session.get_attributes(handle, &ATTRIBUTES)
             && selectors(&attributes).contains(selector)
         {
-            let attributes = interpret(&attributes);
-            let entry = KeyEntry { handle, attributes };
-            self.learn(selector, Known::One(entry.clone()));
-            return Some(entry);
+            return Some(self.use_found(selector, handle, &attributes));
         }
-        self.look_for(session, selector).ok()
+        self.search_again(session, selector).ok()
     }
 
     /// Searches for the key. If there are several, the key of the table stays in use.
-    pub(in crate::pkcs11) fn look_for(
+    pub(in crate::pkcs11) fn search_again(
         &self,
         session: &Session,
         selector: &KeySelector,
@@ -62,15 +60,12 @@ impl KeyTable {
     }
 
     /// Reads a key that is new on the token, and updates the table if the table has its name.
-    pub(in crate::pkcs11) fn meet(&self, session: &Session, handle: ObjectHandle) {
+    pub(in crate::pkcs11) fn read_new(&self, session: &Session, handle: ObjectHandle) {
         // The key may be deleted again, or not readable.
         let read = session.get_attributes(handle, &ATTRIBUTES);
         for selector in selectors(&read.unwrap_or_default()) {
-            let table = self.known.read().unwrap_or_else(poisoned);
-            let is_known = table.contains_key(&selector);
-            drop(table);
-            if is_known {
-                drop(self.look_for(session, &selector));
+            if self.entry(&selector).is_some() {
+                drop(self.search_again(session, &selector));
             }
         }
     }
@@ -78,9 +73,9 @@ impl KeyTable {
     /// Returns the handles of all keys in the table.
     pub(in crate::pkcs11) fn handles(&self) -> HashSet<u64> {
         let table = self.known.read().unwrap_or_else(poisoned);
-        let handle = |(known, _): &(Known, Instant)| match known {
-            Known::One(entry) => Some(entry.handle.handle()),
-            Known::Ambiguous | Known::Absent => None,
+        let handle = |(known, _): &(KnownKey, Instant)| match known {
+            KnownKey::One(entry) => Some(entry.handle.handle()),
+            KnownKey::Ambiguous | KnownKey::Absent => None,
         };
         table.values().filter_map(handle).collect()
     }

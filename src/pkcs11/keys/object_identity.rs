@@ -25,13 +25,13 @@ pub(in crate::pkcs11) struct KeyObject {
 }
 
 impl KeyObject {
-    /// Reads the identity of the key. `under` identifies the token and its GCM plan.
-    pub(in crate::pkcs11) fn read(session: &Session, key: &KeyEntry, under: &str) -> Self {
+    /// Reads the identity of the key. `context` identifies the token and its GCM plan.
+    pub(in crate::pkcs11) fn read(session: &Session, key: &KeyEntry, context: &str) -> Self {
         // A device that does not support an attribute may reject the whole call. Then the attributes in the table identify the key.
         let read = session.get_attributes(key.handle, &ATTRIBUTES);
         let read = read.unwrap_or_default();
         Self {
-            identity: format!("{under} {read:?} {:?}", key.attributes),
+            identity: format!("{context} {read:?} {:?}", key.attributes),
             exposure: exposure(&read),
         }
     }

@@ -13,14 +13,14 @@ const ATTEMPTS: usize = 3;
 
 /// The result of a search.
 #[derive(Default)]
-pub(in crate::pkcs11) struct Listed {
+pub(in crate::pkcs11) struct ObjectList {
     /// Objects that were read.
     pub readable: Vec<(ObjectHandle, Vec<Attribute>)>,
     /// Objects that exist but cannot be read, with the error. Objects that vanished are in neither list.
     pub unreadable: Vec<(ObjectHandle, Error)>,
 }
 
-impl Listed {
+impl ObjectList {
     /// Finds the objects with the attributes of `template`, and reads `kinds` of each.
     ///
     /// # Errors
@@ -30,23 +30,23 @@ impl Listed {
         template: &[Attribute],
         kinds: &[AttributeType],
     ) -> Result<Self, Error> {
-        let mut listed = Self::default();
+        let mut list = Self::default();
         for handle in search(session, template)? {
-            match in_attempts(|| session.get_attributes(handle, kinds)) {
-                Ok(attributes) => listed.readable.push((handle, attributes)),
+            match retry(|| session.get_attributes(handle, kinds)) {
+                Ok(attributes) => list.readable.push((handle, attributes)),
                 Err(error) if is_about_the_device(&error) => return Err(error),
                 Err(error) if has_vanished(&error) => {}
-                Err(error) => listed.unreadable.push((handle, error)),
+                Err(error) => list.unreadable.push((handle, error)),
             }
         }
-        Ok(listed)
+        Ok(list)
     }
 
     /// Returns the list, unless no object of it can be read: that is an error of the device.
     ///
     /// # Errors
     /// The error of the last object, if no object can be read.
-    pub(in crate::pkcs11) fn unless_nothing_can_be_read(mut self) -> Result<Self, Error> {
+    pub(in crate::pkcs11) fn unless_unreadable(mut self) -> Result<Self, Error> {
         match self.readable.is_empty() {
             true => self
                 .unreadable
@@ -65,13 +65,13 @@ pub(in crate::pkcs11) fn search(
     session: &Session,
     template: &[Attribute],
 ) -> Result<Vec<ObjectHandle>, Error> {
-    in_attempts(|| session.find_objects(template))
+    retry(|| session.find_objects(template))
 }
 
-fn in_attempts<T>(mut call: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+fn retry<T>(mut call: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
     for _ in 1..ATTEMPTS {
         match call() {
-            Err(error) if may_pass(&error) => {}
+            Err(error) if may_succeed_later(&error) => {}
             outcome => return outcome,
         }
     }
@@ -79,7 +79,7 @@ fn in_attempts<T>(mut call: impl FnMut() -> Result<T, Error>) -> Result<T, Error
 }
 
 /// Whether a repetition of the call may succeed in the same session.
-fn may_pass(error: &Error) -> bool {
+fn may_succeed_later(error: &Error) -> bool {
     match error {
         Error::Pkcs11(RvError::CryptokiNotInitialized, _) => false,
         Error::Pkcs11(code, _) => !is_about_the_session(*code) && !has_vanished(error),

@@ -5,7 +5,7 @@ use cryptoki::error::{Rv, RvError};
 use cryptoki_sys::CK_RV;
 
 /// Describes a return code, as all messages do: `CKR_PIN_LOCKED (0xa4) in C_Login: the token locked the PIN …`.
-pub(in crate::pkcs11) fn in_words(code: RvError, function: Function) -> String {
+pub(in crate::pkcs11) fn describe(code: RvError, function: Function) -> String {
     let shown = format!("{} in C_{function:?}", name_and_number(code));
     match hint(code) {
         Some(hint) => format!("{shown}: {hint}"),
@@ -22,8 +22,8 @@ pub(in crate::pkcs11) fn name_and_number(code: RvError) -> String {
             None => format!("unknown return value ({number:#x})"),
         },
         code => {
-            let is_it = |entry: &&(CK_RV, &str)| Rv::from(entry.0) == Rv::Error(code);
-            match NAMES.iter().find(is_it) {
+            let matches = |entry: &&(CK_RV, &str)| Rv::from(entry.0) == Rv::Error(code);
+            match NAMES.iter().find(matches) {
                 Some((number, name)) => format!("{name} ({number:#x})"),
                 None => format!("{code:?}"),
             }
@@ -36,8 +36,8 @@ pub(in crate::pkcs11) fn number(code: RvError) -> u32 {
     let number = match code {
         RvError::VendorDefined(number) | RvError::UnknownErrorCode(number) => number,
         code => {
-            let is_it = |entry: &&(CK_RV, &str)| Rv::from(entry.0) == Rv::Error(code);
-            NAMES.iter().find(is_it).map_or(0, |(number, _)| *number)
+            let matches = |entry: &&(CK_RV, &str)| Rv::from(entry.0) == Rv::Error(code);
+            NAMES.iter().find(matches).map_or(0, |(number, _)| *number)
         }
     };
     u32::try_from(number).unwrap_or(u32::MAX)
@@ -144,23 +144,26 @@ mod tests {
             let Rv::Error(code) = Rv::from(number) else {
                 panic!("{name} is an error");
             };
-            let shown = in_words(code, Function::Login);
+            let shown = describe(code, Function::Login);
             let start = format!("{name} ({number:#x}) in C_Login");
             assert!(shown.starts_with(&start), "{shown}");
             let crate_text = code.to_string();
             // For some codes the text of the crate is the name.
-            assert!(crate_text == name || !shown.contains(&crate_text), "{shown}");
+            assert!(
+                crate_text == name || !shown.contains(&crate_text),
+                "{shown}"
+            );
         }
     }
 
     #[test]
     fn codes_without_a_name_are_shown_by_number() {
-        let vendor = in_words(RvError::VendorDefined(0x8000_0001), Function::Encrypt);
+        let vendor = describe(RvError::VendorDefined(0x8000_0001), Function::Encrypt);
         assert_eq!(
             vendor,
             "vendor-defined return value (0x80000001) in C_Encrypt"
         );
-        let unknown = in_words(RvError::UnknownErrorCode(0x7777), Function::Encrypt);
+        let unknown = describe(RvError::UnknownErrorCode(0x7777), Function::Encrypt);
         assert_eq!(unknown, "unknown return value (0x7777) in C_Encrypt");
     }
 }

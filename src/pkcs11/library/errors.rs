@@ -35,7 +35,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pkcs11(code, function) => f.write_str(&codes::in_words(*code, *function)),
+            Self::Pkcs11(code, function) => f.write_str(&codes::describe(*code, *function)),
             Self::Missing => f.write_str("the module does not have the function"),
             Self::Malformed => f.write_str("the module's answer is not valid PKCS#11"),
         }
@@ -48,7 +48,7 @@ impl std::error::Error for Error {}
 #[derive(Clone, Copy, Debug, ThisError)]
 pub(in crate::pkcs11) enum CallError {
     /// The function returned a code that is not `CKR_OK`.
-    #[error("{}", codes::in_words(*.0, *.1))]
+    #[error("{}", codes::describe(*.0, *.1))]
     Returned(RvError, Function),
     /// The module returned `CKR_OK` with an output that no working device returns.
     #[error("{0}")]

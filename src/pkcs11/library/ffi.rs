@@ -37,7 +37,8 @@ use cryptoki_sys::{
 
 use super::errors::{Error, LoadError};
 use super::structures::{
-    GcmParams, InitializeArguments, Wanted, listed, message_params, place, plain_mechanism, ulong,
+    AttributeRequest, GcmParams, InitializeArguments, message_params, plain_mechanism,
+    pointer_and_size, read_list, ulong,
 };
 
 /// The maximum number of objects of one `C_FindObjects` call.
@@ -70,6 +71,23 @@ macro_rules! call {
     };
 }
 
+/// Starts an operation and completes it with one call. Returns the output length that the module reports.
+macro_rules! init_and_call {
+    ($session:ident, $params:ident, $key:ident, $input:ident, $output:ident,
+     $init:ident => $c_init:ident, $name:ident => $c_name:ident) => {{
+        let (table, handle, mut params) = ($session.table(), $session.handle, $params);
+        let mut mechanism = params.mechanism();
+        call!(table, $init => $c_init(handle, &raw mut mechanism, $key.handle()))?;
+        // PKCS#11 does not write to pData, although the parameter is not const.
+        let (data, data_length) = ($input.as_ptr().cast_mut(), ulong($input.len()));
+        let (first, mut length) = ($output.as_mut_ptr(), ulong($output.len()));
+        call!(table, $name => $c_name(handle, data, data_length, first, &raw mut length))?;
+        // The module may use the parameter block until here.
+        drop(params);
+        Ok(length)
+    }};
+}
+
 impl Functions {
     /// Loads the library and copies its function table.
     pub(in crate::pkcs11) fn load(path: &Path) -> Result<Self, LoadError> {
@@ -97,7 +115,7 @@ impl Functions {
     /// `C_Initialize`. The library may use the locks of the operating system. Some libraries require the string `parameters`.
     pub(in crate::pkcs11) fn initialize(&self, parameters: Option<&CStr>) -> Result<(), Error> {
         let (table, mut arguments) = (&self.table, InitializeArguments::new(parameters));
-        call!(table, Initialize => C_Initialize(place(&mut arguments).0))
+        call!(table, Initialize => C_Initialize(pointer_and_size(&mut arguments).0))
     }
 
     /// `C_Finalize`.
@@ -109,7 +127,7 @@ impl Functions {
     /// `C_GetSlotList`: all slots, or those with a token.
     pub(in crate::pkcs11) fn slots(&self, with_token: bool) -> Result<Vec<CK_SLOT_ID>, Error> {
         let table = &self.table;
-        listed(
+        read_list(
             |list, count| call!(table, GetSlotList => C_GetSlotList(with_token.into(), list, count)),
         )
     }
@@ -127,7 +145,7 @@ impl Functions {
         slot: CK_SLOT_ID,
     ) -> Result<Vec<CK_MECHANISM_TYPE>, Error> {
         let table = &self.table;
-        listed(
+        read_list(
             |list, count| call!(table, GetMechanismList => C_GetMechanismList(slot, list, count)),
         )
     }
@@ -223,8 +241,8 @@ impl Session {
         let (table, mut found) = (self.table(), Vec::new());
         loop {
             let (mut page, mut count) = ([CK_INVALID_HANDLE; OBJECTS_PER_CALL], 0);
-            let (first, room) = (page.as_mut_ptr(), ulong(page.len()));
-            call!(table, FindObjects => C_FindObjects(self.handle, first, room, &raw mut count))?;
+            let (first, capacity) = (page.as_mut_ptr(), ulong(page.len()));
+            call!(table, FindObjects => C_FindObjects(self.handle, first, capacity, &raw mut count))?;
             // SAFETY: a number that the module has just returned as a handle.
             let object = |handle| unsafe { ObjectHandle::new_from_raw(handle) };
             let count = usize::try_from(count).unwrap_or(0);
@@ -242,13 +260,13 @@ impl Session {
     pub(in crate::pkcs11) fn read(
         &self,
         object: ObjectHandle,
-        wanted: &mut [Wanted],
+        wanted: &mut [AttributeRequest],
     ) -> Result<(), Error> {
-        let mut template: Vec<_> = wanted.iter_mut().map(Wanted::attribute).collect();
+        let mut template: Vec<_> = wanted.iter_mut().map(AttributeRequest::attribute).collect();
         let (table, first, count) = (self.table(), template.as_mut_ptr(), ulong(template.len()));
         let outcome = call!(table, GetAttributeValue => C_GetAttributeValue(self.handle, object.handle(), first, count));
         for (wanted, attribute) in wanted.iter_mut().zip(&template) {
-            wanted.learn_length(attribute);
+            wanted.set_length(attribute);
         }
         outcome
     }
@@ -265,49 +283,36 @@ impl Session {
         mechanism: CK_MECHANISM_TYPE,
         template: &[Attribute],
     ) -> Result<ObjectHandle, Error> {
-        let (table, mut key, mut how) =
+        let (table, mut key, mut mechanism) =
             (self.table(), CK_INVALID_HANDLE, plain_mechanism(mechanism));
         let mut template: Vec<CK_ATTRIBUTE> = template.iter().map(Into::into).collect();
         let (first, count) = (template.as_mut_ptr(), ulong(template.len()));
-        let (how, made) = (&raw mut how, &raw mut key);
-        call!(table, GenerateKey => C_GenerateKey(self.handle, how, first, count, made))?;
+        let (mechanism, made) = (&raw mut mechanism, &raw mut key);
+        call!(table, GenerateKey => C_GenerateKey(self.handle, mechanism, first, count, made))?;
         // SAFETY: a number that the module has just returned as a handle.
         Ok(unsafe { ObjectHandle::new_from_raw(key) })
     }
 
-    /// `C_EncryptInit` and `C_Encrypt`. Returns the length of the output that the module reports, which is not checked here.
+    /// `C_EncryptInit` and `C_Encrypt`. Returns the output length that the module reports, without a check.
     pub(in crate::pkcs11) fn encrypt(
         &self,
-        mut params: GcmParams<'_>,
+        params: GcmParams<'_>,
         key: ObjectHandle,
         input: &[u8],
         output: &mut [u8],
     ) -> Result<CK_ULONG, Error> {
-        let (table, mut how, mut length) = (self.table(), params.mechanism(), ulong(output.len()));
-        call!(table, EncryptInit => C_EncryptInit(self.handle, &raw mut how, key.handle()))?;
-        // PKCS#11 does not write to pData: the parameter is not const for history's sake.
-        let (data, data_length) = (input.as_ptr().cast_mut(), ulong(input.len()));
-        let (first, filled) = (output.as_mut_ptr(), &raw mut length);
-        call!(table, Encrypt => C_Encrypt(self.handle, data, data_length, first, filled))?;
-        drop(params);
-        Ok(length)
+        init_and_call!(self, params, key, input, output, EncryptInit => C_EncryptInit, Encrypt => C_Encrypt)
     }
 
-    /// `C_DecryptInit` and `C_Decrypt`, as [`Self::encrypt`].
+    /// `C_DecryptInit` and `C_Decrypt`, like [`Self::encrypt`].
     pub(in crate::pkcs11) fn decrypt(
         &self,
-        mut params: GcmParams<'_>,
+        params: GcmParams<'_>,
         key: ObjectHandle,
         input: &[u8],
         output: &mut [u8],
     ) -> Result<CK_ULONG, Error> {
-        let (table, mut how, mut length) = (self.table(), params.mechanism(), ulong(output.len()));
-        call!(table, DecryptInit => C_DecryptInit(self.handle, &raw mut how, key.handle()))?;
-        let (data, data_length) = (input.as_ptr().cast_mut(), ulong(input.len()));
-        let (first, filled) = (output.as_mut_ptr(), &raw mut length);
-        call!(table, Decrypt => C_Decrypt(self.handle, data, data_length, first, filled))?;
-        drop(params);
-        Ok(length)
+        init_and_call!(self, params, key, input, output, DecryptInit => C_DecryptInit, Decrypt => C_Decrypt)
     }
 
     /// Encrypts with AES-GCM through the message interface. The module writes IV, ciphertext and tag. Returns the ciphertext length that the
@@ -323,10 +328,10 @@ impl Session {
     ) -> Result<CK_ULONG, Error> {
         let table = self.functions.messages.as_ref();
         let table = table.ok_or(Error::Missing)?;
-        let (mut how, mut length) = (plain_mechanism(CKM_AES_GCM), ulong(output.len()));
-        call!(table, MessageEncryptInit => C_MessageEncryptInit(self.handle, &raw mut how, key.handle()))?;
+        let (mut mechanism, mut length) = (plain_mechanism(CKM_AES_GCM), ulong(output.len()));
+        call!(table, MessageEncryptInit => C_MessageEncryptInit(self.handle, &raw mut mechanism, key.handle()))?;
         let mut params = message_params(iv, tag);
-        let (params, params_length) = place(&mut params);
+        let (params, params_length) = pointer_and_size(&mut params);
         let (aad, aad_length) = (aad.as_ptr().cast_mut(), ulong(aad.len()));
         let (data, data_length) = (plaintext.as_ptr().cast_mut(), ulong(plaintext.len()));
         let (first, filled) = (output.as_mut_ptr(), &raw mut length);

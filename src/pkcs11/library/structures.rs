@@ -48,14 +48,14 @@ impl InitializeArguments {
 }
 
 /// An attribute to read. An empty value requests only the length.
-pub(in crate::pkcs11) struct Wanted {
+pub(in crate::pkcs11) struct AttributeRequest {
     pub kind: AttributeType,
     pub value: Vec<u8>,
     /// The length that the module reports, in bytes; `None` if the attribute cannot be read.
     pub length: Option<usize>,
 }
 
-impl Wanted {
+impl AttributeRequest {
     /// The C structure of the request. It points into this value.
     pub(in crate::pkcs11) fn attribute(&mut self) -> CK_ATTRIBUTE {
         CK_ATTRIBUTE {
@@ -69,7 +69,7 @@ impl Wanted {
     }
 
     /// Stores the length that the module reported.
-    pub(in crate::pkcs11) fn learn_length(&mut self, answer: &CK_ATTRIBUTE) {
+    pub(in crate::pkcs11) fn set_length(&mut self, answer: &CK_ATTRIBUTE) {
         let length = answer.ulValueLen;
         let length = (length != CK_UNAVAILABLE_INFORMATION).then_some(length);
         self.length = length.and_then(|length| usize::try_from(length).ok());
@@ -150,8 +150,8 @@ impl<'a> GcmParams<'a> {
     /// Returns a mechanism that points into this block. To be used only while the block lives.
     pub(in crate::pkcs11) fn mechanism(&mut self) -> CK_MECHANISM {
         let (parameter, length) = match &mut self.block {
-            Block::Long(params) => place(&mut **params),
-            Block::Short(params) => place(&mut **params),
+            Block::Long(params) => pointer_and_size(&mut **params),
+            Block::Short(params) => pointer_and_size(&mut **params),
         };
         CK_MECHANISM {
             mechanism: self.mechanism,
@@ -162,7 +162,7 @@ impl<'a> GcmParams<'a> {
 }
 
 /// The address of a structure, and its size in bytes.
-pub(in crate::pkcs11) fn place<T>(structure: &mut T) -> (*mut c_void, CK_ULONG) {
+pub(in crate::pkcs11) fn pointer_and_size<T>(structure: &mut T) -> (*mut c_void, CK_ULONG) {
     (ptr::from_mut(structure).cast(), ulong(size_of::<T>()))
 }
 
@@ -193,7 +193,7 @@ pub(in crate::pkcs11) fn plain_mechanism(mechanism: CK_MECHANISM_TYPE) -> CK_MEC
 }
 
 /// Reads a list: `fill` is called for the length first, then for the entries. The list may grow between the two calls.
-pub(in crate::pkcs11) fn listed<T: Clone + Default>(
+pub(in crate::pkcs11) fn read_list<T: Clone + Default>(
     fill: impl Fn(*mut T, *mut CK_ULONG) -> Result<(), Error>,
 ) -> Result<Vec<T>, Error> {
     let mut count = 0;

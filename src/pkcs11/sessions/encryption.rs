@@ -19,7 +19,7 @@ const REPETITIONS: u32 = 1;
 
 /// The result of decrypting a new ciphertext.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Finding {
+enum Verification {
     /// The result is the plaintext.
     Same,
     /// The result is a different plaintext.
@@ -34,7 +34,7 @@ impl DeviceSession {
         if !self.must_verify(job) {
             return self.seal(job);
         }
-        let mut worst = Finding::NotAuthentic;
+        let mut worst = Verification::NotAuthentic;
         for _ in 0..=REPETITIONS {
             let mut sealed = self.seal(job)?;
             sealed.digest = job
@@ -42,12 +42,12 @@ impl DeviceSession {
                 .as_ref()
                 .map(|digest| digest.of(&sealed.iv, &sealed.ciphertext, &sealed.tag));
             match self.verify(job, &sealed)? {
-                Finding::Same => {
+                Verification::Same => {
                     self.history(job).note_decryption();
                     return Ok(sealed);
                 }
-                Finding::Different => worst = Finding::Different,
-                Finding::NotAuthentic => {}
+                Verification::Different => worst = Verification::Different,
+                Verification::NotAuthentic => {}
             }
             tracing::error!(
                 hsm = &*self.worker.settings.name,
@@ -73,11 +73,11 @@ impl DeviceSession {
             request(job, Operation::Encrypt, job.plaintext.len()),
             |usage: &KeyUsageFlags| usage.encrypt && (usage.decrypt || !must_decrypt),
             || tally.begin(Operation::Encrypt, job.deadline),
-            |owner, key| {
+            |device, key| {
                 let history = worker.history.of(&job.key);
-                let (session, plaintext) = (&owner.session, job.plaintext.expose());
+                let (session, plaintext) = (&device.session, job.plaintext.expose());
                 let sealed =
-                    owner
+                    device
                         .gcm
                         .encrypt(session, key.handle, Some(history), &job.aad, plaintext);
                 count_encryption(&sealed, &*job.encryptions);
@@ -86,37 +86,39 @@ impl DeviceSession {
         )
     }
 
-    fn verify(&mut self, job: &EncryptJob, sealed: &Sealed) -> Result<Finding, Failure> {
+    fn verify(&mut self, job: &EncryptJob, sealed: &Sealed) -> Result<Verification, Failure> {
         let (worker, tally, input) = (self.worker.clone(), self.tally.clone(), joined(sealed));
         let opened = self.with_key(
             request(job, Operation::Decrypt, input.len()),
             |usage| usage.decrypt,
             || tally.begin(Operation::Decrypt, job.deadline),
-            |owner, key| {
-                let (session, iv) = (&owner.session, &sealed.iv);
-                let opened = owner.gcm.decrypt(session, key.handle, iv, &job.aad, &input);
+            |device, key| {
+                let (session, iv) = (&device.session, &sealed.iv);
+                let opened = device
+                    .gcm
+                    .decrypt(session, key.handle, iv, &job.aad, &input);
                 worker.watched(opened)
             },
         );
         match opened {
             Ok(opened) if constant_time_eq(opened.expose(), job.plaintext.expose()) => {
-                Ok(Finding::Same)
+                Ok(Verification::Same)
             }
-            Ok(_) => Ok(Finding::Different),
+            Ok(_) => Ok(Verification::Different),
             // The device made this ciphertext, so the device or the key caused the error, not the caller.
             Err(failure) if failure.fault == KeyManagerFault::CiphertextInvalid => {
-                Ok(Finding::NotAuthentic)
+                Ok(Verification::NotAuthentic)
             }
             Err(failure) => Err(failure),
         }
     }
 
-    fn not_decryptable(&self, job: &EncryptJob, worst: Finding) -> Failure {
+    fn not_decryptable(&self, job: &EncryptJob, worst: Verification) -> Failure {
         let violation = Violation::NotDecryptable;
-        if worst == Finding::Different || self.history(job).has_decrypted() {
+        if worst == Verification::Different || self.history(job).has_decrypted() {
             self.worker.distrust(violation);
         }
-        Failure::of_job(KeyManagerFault::DeviceFailed, violation.to_string())
+        Failure::job(KeyManagerFault::DeviceFailed, violation.to_string())
     }
 }
 

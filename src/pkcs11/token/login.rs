@@ -37,12 +37,12 @@ pub(in crate::pkcs11) fn log_in(
         return Ok(());
     }
     logins
-        .begins(&identity.of_login())
-        .map_err(OpenError::LoginRefused)?;
+        .begins(&identity.login_record_key())
+        .map_err(OpenError::LoginNotPermitted)?;
     let outcome = call_login(session, pin);
     logins.ended(match &outcome {
         Ok(()) => LoginOutcome::LoggedIn,
-        Err(OpenError::PinRefused(code)) => LoginOutcome::Rejected(codes::number(*code)),
+        Err(OpenError::PinRejected(code)) => LoginOutcome::Rejected(codes::number(*code)),
         Err(_) => LoginOutcome::Other,
     });
     outcome
@@ -55,7 +55,7 @@ fn call_login(session: &Session, pin: Option<&Secret>) -> Result<(), OpenError> 
     };
     match session.login(pin.expose().as_bytes()) {
         Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-        Err(Error::Pkcs11(code, _)) if is_about_the_pin(code) => Err(OpenError::PinRefused(code)),
+        Err(Error::Pkcs11(code, _)) if is_about_the_pin(code) => Err(OpenError::PinRejected(code)),
         Err(other) => Err(other.into()),
     }
 }

@@ -4,7 +4,6 @@ use cryptoki::context::Function;
 use cryptoki::error::RvError;
 use thiserror::Error as ThisError;
 
-use crate::hsm_protocol::PinError;
 use crate::pkcs11::library::codes;
 use crate::pkcs11::library::errors::{
     CallError, Error, is_about_the_session, is_code_of_the_device,
@@ -29,20 +28,17 @@ pub(in crate::pkcs11) enum OpenError {
     /// The token rejects the PIN. The PIN is not tried again, because a few attempts would lock the token.
     #[error(
         "the token refuses the PIN: {}; it will not be tried again until the configuration changes",
-        codes::in_words(*.0, Function::Login)
+        codes::describe(*.0, Function::Login)
     )]
-    PinRefused(RvError),
+    PinRejected(RvError),
     /// The record of logins does not permit a login.
     #[error("no login is tried: {0}")]
-    LoginRefused(String),
+    LoginNotPermitted(String),
     /// The token requires a login, and the configuration has no PIN.
     #[error(
         "the token requires a login (CKF_LOGIN_REQUIRED), but the configuration has pin = \"none\"; configure its PIN"
     )]
     PinMissing,
-    /// The PIN cannot be read.
-    #[error("the PIN: {0}")]
-    PinUnreadable(#[from] PinError),
     /// A check with the health key had a wrong result.
     #[error("the token failed its check: {0}")]
     ProbeFailed(&'static str),
@@ -66,7 +62,7 @@ pub(in crate::pkcs11) enum OpenError {
 impl OpenError {
     /// Whether no further attempt is allowed.
     pub(in crate::pkcs11) fn is_final(&self) -> bool {
-        matches!(self, Self::PinRefused(_) | Self::LoginRefused(_))
+        matches!(self, Self::PinRejected(_) | Self::LoginNotPermitted(_))
     }
 
     /// The code of a PKCS#11 call, if one failed.

@@ -88,7 +88,7 @@ pub(in crate::pkcs11) struct TokenIdentity {
 
 impl TokenIdentity {
     /// The key of the token in the record of logins. The serial number is not sufficient: all tokens of some products have the same one.
-    pub(in crate::pkcs11) fn of_login(&self) -> String {
+    pub(in crate::pkcs11) fn login_record_key(&self) -> String {
         let Self {
             vendor,
             serial,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, RwLock};
 
 use crate::pkcs11::aes_gcm::profile::Plan;
-use crate::pkcs11::health_key::check::{KeyProofs, KnownGood};
+use crate::pkcs11::health_key::check::{KnownCiphertexts, KnownGood};
 use crate::pkcs11::keys::table::KeyTable;
 use crate::pkcs11::library::module::Module;
 use crate::pkcs11::token::slot::{TokenIdentity, TokenSlot};
@@ -18,5 +18,5 @@ pub(in crate::pkcs11) struct Connection {
     /// The newest ciphertext of the health check; `None` without a suitable health key.
     pub known_good: RwLock<Option<Arc<KnownGood>>>,
     /// Known-good ciphertexts of keys whose decryption errors were tested.
-    pub key_proofs: KeyProofs,
+    pub known_ciphertexts: KnownCiphertexts,
 }

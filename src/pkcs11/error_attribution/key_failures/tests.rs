@@ -31,8 +31,13 @@ fn is_rejected(failures: &KeyFailures, name: &str, at: Instant) -> bool {
     failures.reject(Encrypt, &key(name), at).is_some()
 }
 
-fn indicates_device_failure(failures: &KeyFailures, name: &str, code: RvError, at: Instant) -> bool {
-    failures.tells_of_device(
+fn indicates_device_failure(
+    failures: &KeyFailures,
+    name: &str,
+    code: RvError,
+    at: Instant,
+) -> bool {
+    failures.indicates_device_failure(
         Encrypt,
         &key(name),
         None,
@@ -72,7 +77,7 @@ fn the_cause_of_the_same_error_is_tested_again_after_ten_seconds() {
     let (failures, start) = (KeyFailures::default(), Instant::now());
     let is_rejected = |code, at| {
         let error = CallError::Returned(code, Function::Encrypt);
-        let rejected = failures.reject_again(Encrypt, &key("a"), error, at);
+        let rejected = failures.repeated_rejection(Encrypt, &key("a"), error, at);
         rejected.is_some()
     };
     assert!(!is_rejected(RvError::DeviceError, start));
@@ -80,7 +85,7 @@ fn the_cause_of_the_same_error_is_tested_again_after_ten_seconds() {
     assert!(!is_rejected(RvError::DeviceError, start), "not proven");
     add(&failures, "a", true, start);
     assert!(!is_rejected(RvError::HostMemory, start), "another error");
-    let later = start + SETTLED_FOR - MS;
+    let later = start + ATTRIBUTION_VALID_FOR - MS;
     assert!(is_rejected(RvError::DeviceError, later));
     assert!(self::is_rejected(&failures, "a", later + 999 * MS));
     assert!(!is_rejected(RvError::DeviceError, later + MS));
@@ -100,7 +105,12 @@ fn only_a_proven_failure_of_the_same_operation_rejects_a_key() {
 #[test]
 fn errors_of_two_keys_are_attributed_to_the_device_unless_another_key_works() {
     let (failures, start) = (KeyFailures::default(), Instant::now());
-    assert!(!indicates_device_failure(&failures, "a", RvError::DeviceError, start));
+    assert!(!indicates_device_failure(
+        &failures,
+        "a",
+        RvError::DeviceError,
+        start
+    ));
     add(&failures, "a", true, start);
     let later = start + 900 * MS;
     assert!(
@@ -111,11 +121,26 @@ fn errors_of_two_keys_are_attributed_to_the_device_unless_another_key_works() {
         !indicates_device_failure(&failures, "b", RvError::HostMemory, later),
         "another code"
     );
-    assert!(indicates_device_failure(&failures, "b", RvError::DeviceError, later));
+    assert!(indicates_device_failure(
+        &failures,
+        "b",
+        RvError::DeviceError,
+        later
+    ));
     let too_late = start + 1_001 * MS;
-    assert!(!indicates_device_failure(&failures, "b", RvError::DeviceError, too_late));
+    assert!(!indicates_device_failure(
+        &failures,
+        "b",
+        RvError::DeviceError,
+        too_late
+    ));
     failures.remove(Encrypt, &key("c"), start + MS);
-    assert!(!indicates_device_failure(&failures, "b", RvError::DeviceError, later));
+    assert!(!indicates_device_failure(
+        &failures,
+        "b",
+        RvError::DeviceError,
+        later
+    ));
     failures.clear();
     assert!(!is_rejected(&failures, "a", start));
 }
@@ -130,8 +155,8 @@ fn each_key_has_one_log_line_per_minute() {
     assert_eq!(add("a", start + MS), None);
     let rejected = failures.reject(Encrypt, &key("a"), start + 2 * MS);
     assert_eq!(rejected, Some((rejection(), None)));
-    assert_eq!(add("a", start + FORGOTTEN_AFTER), Some(2));
-    failures.forget_old(start + FORGOTTEN_AFTER);
+    assert_eq!(add("a", start + KEPT_FOR), Some(2));
+    failures.forget_old(start + KEPT_FOR);
     assert_eq!(failures.count(), 1, "b was forgotten");
 }
 

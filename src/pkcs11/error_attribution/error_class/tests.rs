@@ -8,9 +8,9 @@ use super::*;
 use crate::pkcs11::library::errors::Violation;
 
 /// All codes of PKCS#11 2.40, 3.0, 3.1 and 3.2, a vendor code and an unknown code, by class.
-const TABLE: [(Verdict, &[CK_RV]); 9] = [
+const TABLE: [(ErrorClass, &[CK_RV]); 9] = [
     (
-        Verdict::HandleStale,
+        ErrorClass::HandleStale,
         &[
             CKR_KEY_HANDLE_INVALID,
             CKR_OBJECT_HANDLE_INVALID,
@@ -18,7 +18,7 @@ const TABLE: [(Verdict, &[CK_RV]); 9] = [
         ],
     ),
     (
-        Verdict::SessionLost,
+        ErrorClass::SessionLost,
         &[
             CKR_SESSION_HANDLE_INVALID,
             CKR_SESSION_CLOSED,
@@ -26,17 +26,17 @@ const TABLE: [(Verdict, &[CK_RV]); 9] = [
         ],
     ),
     (
-        Verdict::UsageNotPermitted,
+        ErrorClass::UsageNotPermitted,
         &[CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_ACTION_PROHIBITED],
     ),
-    (Verdict::MechanismNotPermitted, &[CKR_MECHANISM_INVALID]),
+    (ErrorClass::MechanismNotPermitted, &[CKR_MECHANISM_INVALID]),
     (
-        Verdict::KeyUnsuitable,
+        ErrorClass::KeyUnsuitable,
         &[CKR_KEY_TYPE_INCONSISTENT, CKR_KEY_SIZE_RANGE],
     ),
-    (Verdict::InputTooLong, &[CKR_DATA_LEN_RANGE]),
+    (ErrorClass::InputTooLong, &[CKR_DATA_LEN_RANGE]),
     (
-        Verdict::Ambiguous,
+        ErrorClass::Ambiguous,
         &[
             CKR_ENCRYPTED_DATA_INVALID,
             CKR_AEAD_DECRYPT_FAILED,
@@ -54,7 +54,7 @@ const TABLE: [(Verdict, &[CK_RV]); 9] = [
         ],
     ),
     (
-        Verdict::KeyOrDevice,
+        ErrorClass::KeyOrDevice,
         &[
             CKR_CANCEL,
             CKR_HOST_MEMORY,
@@ -140,7 +140,7 @@ const TABLE: [(Verdict, &[CK_RV]); 9] = [
         ],
     ),
     // No return code has this class: see the second test.
-    (Verdict::Broken, &[]),
+    (ErrorClass::Broken, &[]),
 ];
 
 /// The number of codes in the standard, without `CKR_OK` and `CKR_VENDOR_DEFINED`.
@@ -158,7 +158,7 @@ fn every_code_has_a_class() {
     let mut codes: Vec<CK_RV> = Vec::new();
     for (class, of_class) in TABLE {
         for code in of_class {
-            assert_eq!(verdict(error(*code)), class, "{code:#x}");
+            assert_eq!(classify(error(*code)), class, "{code:#x}");
         }
         codes.extend(of_class);
     }
@@ -177,9 +177,9 @@ fn only_wrong_outputs_are_attributed_to_the_device_without_a_test() {
         CallError::Wrong(Violation::Length(9)),
         CallError::IvReplaced,
     ] {
-        assert_eq!(verdict(error), Verdict::Broken);
+        assert_eq!(classify(error), ErrorClass::Broken);
     }
-    assert_eq!(verdict(CallError::NotCallable), Verdict::KeyOrDevice);
+    assert_eq!(classify(CallError::NotCallable), ErrorClass::KeyOrDevice);
 }
 
 #[test]

@@ -13,14 +13,14 @@ use crate::pkcs11::library::errors::Error;
 use crate::pkcs11::library::ffi::Session;
 
 /// The maximum number of new keys that are read in one scan. The next scans read the others.
-const READ_PER_LOOK: usize = 16;
+const READ_PER_SCAN: usize = 16;
 
 /// The handles of the keys that have been read.
-pub(in crate::pkcs11) struct Census {
+pub(in crate::pkcs11) struct KeyScan {
     known: HashSet<u64>,
 }
 
-impl Census {
+impl KeyScan {
     /// Starts with the keys of the table.
     pub(in crate::pkcs11) fn of(keys: &KeyTable) -> Self {
         Self {
@@ -32,17 +32,17 @@ impl Census {
     ///
     /// # Errors
     /// When the keys cannot be listed.
-    pub(in crate::pkcs11) fn look(
+    pub(in crate::pkcs11) fn scan(
         &mut self,
         session: &Session,
         keys: &KeyTable,
     ) -> Result<(), Error> {
-        let there = search(session, &[Attribute::Class(ObjectClass::SECRET_KEY)])?;
+        let present = search(session, &[Attribute::Class(ObjectClass::SECRET_KEY)])?;
         let is_known = |key: &&ObjectHandle| self.known.contains(&key.handle());
-        let (known, new): (Vec<_>, Vec<_>) = there.iter().partition(is_known);
-        let read = new.into_iter().take(READ_PER_LOOK);
+        let (known, new): (Vec<_>, Vec<_>) = present.iter().partition(is_known);
+        let read = new.into_iter().take(READ_PER_SCAN);
         let read: Vec<&ObjectHandle> = read
-            .inspect(|handle: &&ObjectHandle| keys.meet(session, **handle))
+            .inspect(|handle: &&ObjectHandle| keys.read_new(session, **handle))
             .collect();
         self.known = known
             .into_iter()

@@ -14,9 +14,9 @@ use cryptoki::object::ObjectHandle;
 use super::DeviceSession;
 use crate::ekm::{KeyManagerFault, Sealed};
 use crate::pkcs11::aes_gcm::gcm::Gcm;
-use crate::pkcs11::error_attribution::failure::{Failure, Operation, Proof, Request};
+use crate::pkcs11::error_attribution::error_class::ErrorClass;
+use crate::pkcs11::error_attribution::failure::{Evidence, Failure, Operation, Request};
 use crate::pkcs11::error_attribution::key_failures::Rejection;
-use crate::pkcs11::error_attribution::verdict::Verdict;
 use crate::pkcs11::health_key::check::{self, Checked, Checker, KnownGood};
 use crate::pkcs11::keys::table::KeyEntry;
 use crate::pkcs11::library::errors::CallError;
@@ -39,108 +39,124 @@ impl DeviceSession {
     ///
     /// # Errors
     /// When the device does not work.
-    pub(super) fn settle(
+    pub(super) fn test_device(
         &mut self,
         request: Request<'_>,
         key: Option<&KeyEntry>,
         error: CallError,
-    ) -> Result<Proof, Failure> {
-        let decrypted = key.filter(|_| request.may_be_the_ciphertext(error));
+    ) -> Result<Evidence, Failure> {
+        let decrypted = key.filter(|_| request.may_be_invalid_ciphertext(error));
         if decrypted.is_some_and(|key| self.opens_own_ciphertext(key)) {
-            return Ok(Proof::ThisKey);
+            return Ok(Evidence::ThisKey);
         }
         match self.health_key_works(request.operation) {
-            Some(true) => Ok(Proof::HealthKey),
-            Some(false) => Err(Failure::of_device(format!(
+            Some(true) => Ok(Evidence::HealthKey),
+            Some(false) => Err(Failure::device(format!(
                 "{error}; the health key also fails"
             ))),
-            None => Ok(Proof::Nothing),
+            None => Ok(Evidence::Nothing),
         }
     }
 
     /// Returns the failure of a job whose key has just failed with the same error; `None` if the error must be attributed.
-    pub(super) fn rejected_again(&self, request: Request<'_>, error: CallError) -> Option<Failure> {
-        if request.may_be_the_ciphertext(error) {
+    pub(super) fn repeated_failure(
+        &self,
+        request: Request<'_>,
+        error: CallError,
+    ) -> Option<Failure> {
+        if request.may_be_invalid_ciphertext(error) {
             return None;
         }
         let worker = &self.worker;
-        worker.rejection_again(request.operation, request.key, error)
+        worker.repeated_rejection(request.operation, request.key, error)
     }
 
-    /// Attributes the last error of a job, with the evidence of [`Self::settle`].
-    pub(super) fn blame(
+    /// Attributes the last error of a job, with the evidence of [`Self::test_device`].
+    pub(super) fn attribute(
         &mut self,
         request: Request<'_>,
         key: &KeyEntry,
         error: CallError,
-        proof: Proof,
+        evidence: Evidence,
     ) -> Failure {
-        let check = match proof {
-            Proof::ThisKey => KeyCheck::Works,
-            Proof::HealthKey | Proof::Nothing => self.check_key(request, key),
+        let check = match evidence {
+            Evidence::ThisKey => KeyCheck::Works,
+            Evidence::HealthKey | Evidence::Nothing => self.check_key(request, key),
         };
-        let names_the_key = request.verdict(error).names_the_key();
-        match (request.may_be_the_ciphertext(error), check) {
+        let is_about_the_key_only = request.class(error).is_about_the_key_only();
+        match (request.may_be_invalid_ciphertext(error), check) {
             (true, KeyCheck::Works) => {
                 self.worker.note_success(request.operation, request.key);
-                Failure::of_job(KeyManagerFault::CiphertextInvalid, error.to_string())
+                Failure::job(KeyManagerFault::CiphertextInvalid, error.to_string())
             }
-            (true, KeyCheck::Untestable) if proof == Proof::HealthKey => {
-                Failure::of_job(KeyManagerFault::CiphertextInvalid, error.to_string())
+            (true, KeyCheck::Untestable) if evidence == Evidence::HealthKey => {
+                Failure::job(KeyManagerFault::CiphertextInvalid, error.to_string())
             }
             // The ciphertext or the key is bad. Neither is an error of the device.
             (true, KeyCheck::Untestable | KeyCheck::Suspect) => {
-                self.reject(request, Some(key.handle), error, proof, false)
+                self.reject_key(request, Some(key.handle), error, evidence, false)
             }
             // The key works with a different input.
             (false, KeyCheck::Works) => {
-                self.reject(request, Some(key.handle), error, Proof::ThisKey, false)
+                self.reject_key(request, Some(key.handle), error, Evidence::ThisKey, false)
             }
-            (_, KeyCheck::Fails) => self.blame_key(request, Some(key.handle), error, proof, true),
-            (false, KeyCheck::Untestable | KeyCheck::Suspect) => {
-                self.blame_key(request, Some(key.handle), error, proof, names_the_key)
+            (_, KeyCheck::Fails) => {
+                self.attribute_to_key(request, Some(key.handle), error, evidence, true)
             }
+            (false, KeyCheck::Untestable | KeyCheck::Suspect) => self.attribute_to_key(
+                request,
+                Some(key.handle),
+                error,
+                evidence,
+                is_about_the_key_only,
+            ),
         }
     }
 
     /// Attributes an error to the key, or to the device if there is no health key and two keys fail.
-    pub(super) fn blame_key(
+    pub(super) fn attribute_to_key(
         &self,
         request: Request<'_>,
         object: Option<ObjectHandle>,
         error: CallError,
-        proof: Proof,
+        evidence: Evidence,
         is_proven: bool,
     ) -> Failure {
         let (failures, now) = (&self.worker.key_failures, Instant::now());
-        let tells_of_device = proof == Proof::Nothing
-            && failures.tells_of_device(request.operation, request.key, object, error, now);
-        match tells_of_device {
-            false => self.reject(request, object, error, proof, is_proven),
+        let indicates_device_failure = evidence == Evidence::Nothing
+            && failures.indicates_device_failure(
+                request.operation,
+                request.key,
+                object,
+                error,
+                now,
+            );
+        match indicates_device_failure {
+            false => self.reject_key(request, object, error, evidence, is_proven),
             true => {
                 failures.clear();
-                Failure::of_device(format!(
+                Failure::device(format!(
                     "{error} with two keys within a second; the HSM has no health key"
                 ))
             }
         }
     }
 
-    fn reject(
+    fn reject_key(
         &self,
         request: Request<'_>,
         object: Option<ObjectHandle>,
         error: CallError,
-        proof: Proof,
+        evidence: Evidence,
         is_proven: bool,
     ) -> Failure {
-        let others = match proof {
-            Proof::ThisKey => "the key works with other inputs",
-            Proof::HealthKey => "the health key works",
-            Proof::Nothing => "the HSM has no health key for a comparison",
+        let others = match evidence {
+            Evidence::ThisKey => "the key works with other inputs",
+            Evidence::HealthKey => "the health key works",
+            Evidence::Nothing => "the HSM has no health key for a comparison",
         };
         let rejection = Rejection {
-            fault: fault(request.verdict(error), proof),
+            fault: fault(request.class(error), evidence),
             detail: format!("{error} with the key of {}; {others}", request.key).into(),
             error,
             is_proven,
@@ -169,7 +185,7 @@ impl DeviceSession {
         };
         let known = KnownGood::new(key.clone(), sealed);
         if self.checker().still_works(&known) {
-            self.connection.key_proofs.add(known);
+            self.connection.known_ciphertexts.add(known);
             return KeyCheck::Works;
         }
         // The cause may be the encryption. Then decryptions must not be rejected.
@@ -191,7 +207,7 @@ impl DeviceSession {
     }
 
     fn opens_own_ciphertext(&mut self, key: &KeyEntry) -> bool {
-        let known = self.connection.key_proofs.of(key.handle);
+        let known = self.connection.known_ciphertexts.of(key.handle);
         known.is_some_and(|known| self.checker().still_works(&known))
     }
 
@@ -259,7 +275,7 @@ impl DeviceSession {
         let known = self.known_good();
         match known.is_some_and(|known| self.checker().still_works(&known)) {
             true => Ok(()),
-            false => Err(Failure::of_device(error.to_string())),
+            false => Err(Failure::device(error.to_string())),
         }
     }
 
@@ -276,12 +292,12 @@ impl DeviceSession {
 }
 
 /// The fault that is reported for a key that fails.
-fn fault(verdict: Verdict, proof: Proof) -> KeyManagerFault {
-    match (verdict, proof) {
-        (Verdict::UsageNotPermitted, _) => KeyManagerFault::UsageNotPermitted,
-        (Verdict::KeyUnsuitable, _) => KeyManagerFault::KeyUnsuitable,
+fn fault(class: ErrorClass, evidence: Evidence) -> KeyManagerFault {
+    match (class, evidence) {
+        (ErrorClass::UsageNotPermitted, _) => KeyManagerFault::UsageNotPermitted,
+        (ErrorClass::KeyUnsuitable, _) => KeyManagerFault::KeyUnsuitable,
         // If another key works, the token has the mechanism.
-        (Verdict::MechanismNotPermitted, Proof::HealthKey | Proof::ThisKey) => {
+        (ErrorClass::MechanismNotPermitted, Evidence::HealthKey | Evidence::ThisKey) => {
             KeyManagerFault::UsageNotPermitted
         }
         _ => KeyManagerFault::KeyFailed,

@@ -12,7 +12,7 @@ use crate::pkcs11::library::errors::is_about_the_session;
 
 /// The possible causes of a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::pkcs11) enum Verdict {
+pub(in crate::pkcs11) enum ErrorClass {
     /// The cached handle is stale. The key is searched for again, once.
     HandleStale,
     /// The session or the login is lost. Both are restored in place, once.
@@ -34,9 +34,9 @@ pub(in crate::pkcs11) enum Verdict {
     Broken,
 }
 
-impl Verdict {
+impl ErrorClass {
     /// Whether the key is the cause, provided that the device works.
-    pub(in crate::pkcs11) fn names_the_key(self) -> bool {
+    pub(in crate::pkcs11) fn is_about_the_key_only(self) -> bool {
         matches!(
             self,
             Self::UsageNotPermitted | Self::MechanismNotPermitted | Self::KeyUnsuitable
@@ -45,15 +45,15 @@ impl Verdict {
 }
 
 /// Classifies an error.
-pub(in crate::pkcs11) fn verdict(error: CallError) -> Verdict {
+pub(in crate::pkcs11) fn classify(error: CallError) -> ErrorClass {
     match error {
-        CallError::Returned(code, _) => verdict_of_code(code),
-        CallError::Wrong(_) | CallError::IvReplaced => Verdict::Broken,
-        CallError::NotCallable => Verdict::KeyOrDevice,
+        CallError::Returned(code, _) => classify_code(code),
+        CallError::Wrong(_) | CallError::IvReplaced => ErrorClass::Broken,
+        CallError::NotCallable => ErrorClass::KeyOrDevice,
     }
 }
 
-fn verdict_of_code(code: RvError) -> Verdict {
+fn classify_code(code: RvError) -> ErrorClass {
     use RvError as R;
     match code {
         R::EncryptedDataInvalid
@@ -65,20 +65,20 @@ fn verdict_of_code(code: RvError) -> Verdict {
         | R::ArgumentsBad
         | R::MechanismParamInvalid
         | R::SignatureLenRange
-        | R::VendorDefined(_) => Verdict::Ambiguous,
+        | R::VendorDefined(_) => ErrorClass::Ambiguous,
         // The crate has no names for codes that are newer than PKCS#11 3.0.
         R::UnknownErrorCode(CKR_TOKEN_RESOURCE_EXCEEDED..=CKR_PARAMETER_SET_NOT_SUPPORTED) => {
-            Verdict::KeyOrDevice
+            ErrorClass::KeyOrDevice
         }
-        R::UnknownErrorCode(_) => Verdict::Ambiguous,
-        R::KeyHandleInvalid | R::ObjectHandleInvalid | R::KeyChanged => Verdict::HandleStale,
-        R::KeyFunctionNotPermitted | R::ActionProhibited => Verdict::UsageNotPermitted,
+        R::UnknownErrorCode(_) => ErrorClass::Ambiguous,
+        R::KeyHandleInvalid | R::ObjectHandleInvalid | R::KeyChanged => ErrorClass::HandleStale,
+        R::KeyFunctionNotPermitted | R::ActionProhibited => ErrorClass::UsageNotPermitted,
         // A token returns this for a key whose CKA_ALLOWED_MECHANISMS lacks AES-GCM.
-        R::MechanismInvalid => Verdict::MechanismNotPermitted,
-        R::KeyTypeInconsistent | R::KeySizeRange => Verdict::KeyUnsuitable,
-        R::DataLenRange => Verdict::InputTooLong,
-        code if is_about_the_session(code) => Verdict::SessionLost,
-        _ => Verdict::KeyOrDevice,
+        R::MechanismInvalid => ErrorClass::MechanismNotPermitted,
+        R::KeyTypeInconsistent | R::KeySizeRange => ErrorClass::KeyUnsuitable,
+        R::DataLenRange => ErrorClass::InputTooLong,
+        code if is_about_the_session(code) => ErrorClass::SessionLost,
+        _ => ErrorClass::KeyOrDevice,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the front knows of one worker.
+//! The front's view of one worker: its sessions, and what it has reported.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +7,7 @@ use super::session::Session;
 use crate::ekm::Condition;
 use crate::sync::poisoned;
 
-/// The sessions of one worker, and what it has reported.
+/// The sessions of one worker, and its last reports.
 pub(super) struct Crew {
     pub worker: u32,
     pub sessions: Vec<Arc<Session>>,
@@ -16,7 +16,7 @@ pub(super) struct Crew {
 }
 
 impl Crew {
-    /// A worker that has reported nothing yet.
+    /// The view of a worker that has not reported yet.
     pub(super) fn new(worker: u32, sessions: Vec<Arc<Session>>) -> Self {
         Self {
             worker,
@@ -26,23 +26,23 @@ impl Crew {
         }
     }
 
-    /// Its PKCS#11 sessions, the one for login and health check included.
+    /// The number of open PKCS#11 sessions, including the one for login and health check.
     pub(super) fn open_sessions(&self) -> usize {
         let ready = self.sessions.iter().filter(|session| session.is_ready());
         ready.count() + 1
     }
 
-    /// Whether a job is on its way to it.
+    /// Whether it has a job that is not answered.
     pub(super) fn is_busy(&self) -> bool {
         self.sessions.iter().any(|session| session.is_busy())
     }
 
-    /// What its last health check found, and why it is not healthy.
+    /// The result of the last health check, and the reason if the HSM is not healthy.
     pub(super) fn health(&self) -> (Condition, String) {
         self.health.lock().unwrap_or_else(poisoned).clone()
     }
 
-    /// Its health check found something.
+    /// Stores the result of a health check.
     pub(super) fn learn_health(&self, condition: Condition, reason: String) {
         *self.health.lock().unwrap_or_else(poisoned) = (condition, reason);
     }

@@ -1,4 +1,4 @@
-//! [`Hsm`]: the HSM as the rest of the program sees it.
+//! [`Hsm`], the interface of this module.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::ekm::{
 use crate::hsm_protocol::HsmSettings;
 use crate::sync::task;
 
-/// A PKCS#11 token under its name in the configuration. Its settings may change while it serves, see [`Hsm::change`].
+/// An HSM of the configuration. Its settings may change while it serves, see [`Hsm::change`].
 pub struct Hsm {
     shared: Arc<Shared>,
     metrics: HsmMetrics,
@@ -31,7 +31,7 @@ pub struct Hsm {
 }
 
 impl Hsm {
-    /// Starts the HSM, which a worker opens in the background; this call does not wait for it. To be called on the runtime.
+    /// Starts the supervisor, which opens the HSM in the background. Does not wait for it. To be called on the runtime.
     pub fn start(settings: HsmSettings, workers: &Workers, metrics: &HsmMetrics) -> Arc<Self> {
         let (post, events) = Post::new();
         let of_device = metrics.of_device(&settings.name);
@@ -39,7 +39,7 @@ impl Hsm {
         shared.metrics.show(true);
         if let Err(error) = library_watch::start(Arc::downgrade(&shared)) {
             let hsm = &shared.name;
-            tracing::error!(%hsm, %error, "no thread: a new PKCS#11 library is not noticed");
+            tracing::error!(%hsm, %error, "cannot start the thread that watches the PKCS#11 library; a new library is used after a restart");
         }
         let supervisor = Supervisor::new(Arc::clone(&shared), workers.clone(), events);
         Arc::new(Self {
@@ -49,19 +49,19 @@ impl Hsm {
         })
     }
 
-    /// Expects these keys on the HSM, and no others: they are proved in the background.
+    /// Replaces the list of expected keys. Workers prove them in the background.
     pub fn expect_keys(&self, keys: Vec<ExpectedKey>) {
         self.shared.expected_keys.store(Arc::new(keys));
         self.shared.post().tell(Event::KeysChanged);
     }
 
-    /// Gives the HSM other settings, in the background. A worker opens the token with them and takes over when it is usable. No request
-    /// waits for any of this, and none is lost. The name stays.
+    /// Changes the settings in the background. A new worker opens the token with them, and takes over when it is usable. No request is
+    /// delayed or lost. The name must not change.
     pub fn change(&self, settings: HsmSettings) {
         self.shared.post().tell(Event::Settings(Box::new(settings)));
     }
 
-    /// Ends the workers. It takes a few seconds at most; a worker that hangs is killed.
+    /// Ends the workers. Takes at most a few seconds: a worker that hangs is killed.
     pub async fn stop(&self) {
         self.shared.post().tell(Event::Stop);
         let supervisor = self
@@ -75,23 +75,23 @@ impl Hsm {
         }
     }
 
-    /// Takes what `/metrics` says of the HSM at the moment away: it is no longer configured.
+    /// Removes the gauges of the HSM from the metrics, because it is no longer configured.
     pub fn forget(&self) {
         self.shared.metrics.show(false);
         self.metrics.forget(&self.shared.name);
     }
 
-    /// Whether the last attempt to open the HSM, or its last check, has failed.
+    /// Whether the last attempt to open the HSM, or its last check, failed.
     pub fn has_failed(&self) -> bool {
         self.shared.last_check.has_failed()
     }
 
-    /// Whether it serves with older settings, because it did not open with those that it was given last.
+    /// Whether it serves with older settings, because it could not be opened with the newest ones.
     pub fn rejects_settings(&self) -> bool {
         self.shared.rejects_settings.load(Ordering::Relaxed)
     }
 
-    /// Brings the gauges that follow the HSM up to date; called before metrics are read.
+    /// Updates the gauges. To be called before metrics are read.
     pub fn publish_gauges(&self) {
         self.shared.publish_gauges();
     }
@@ -156,7 +156,7 @@ impl KeyManager for Hsm {
         Box::pin(async move {
             let mut described = described.await?;
             if self.shared.rejection(&key).is_some() {
-                // What the attributes permit, the HSM does not do.
+                // The attributes permit operations that the HSM rejects.
                 let usage = &mut described.value.usage;
                 (usage.encrypt, usage.decrypt) = (false, false);
             }
@@ -177,7 +177,7 @@ impl KeyManager for Hsm {
     }
 }
 
-/// Why a job went without an answer. The pool drops what is too late, and may notice that before the timer of the one who waits does.
+/// Why a job has no answer. The pool drops late jobs, sometimes before the timer of the caller expires.
 fn why_dropped(deadline: Deadline) -> (KeyManagerFault, &'static str) {
     match deadline.has_passed() {
         true => (KeyManagerFault::DeadlinePassed, "no answer in time"),
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_hsm_is_not_blamed_for_a_job_that_was_dropped_as_too_late() {
+    fn a_job_that_was_dropped_after_its_deadline_is_not_an_error_of_the_hsm() {
         let late = Deadline::after(Duration::ZERO);
         assert_eq!(why_dropped(late).0, KeyManagerFault::DeadlinePassed);
         let in_time = Deadline::after(Duration::from_secs(60));

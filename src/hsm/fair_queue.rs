@@ -1,22 +1,22 @@
-//! Jobs of several tenants, taken in turn: who asks for much waits longer, and the others do not notice.
+//! A weighted fair queue: many jobs of one tenant do not delay the jobs of other tenants.
 //!
-//! Each tenant with waiting jobs has a line of its own. The lines are served round-robin, as many jobs of each at a time as the tenant's
-//! share says. With one tenant this is a first-in, first-out queue.
+//! Each tenant with waiting jobs has a FIFO queue. The queues are served round-robin. In its turn, a tenant gets as many jobs as its
+//! weight. With one tenant this is a FIFO queue.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::ekm::Tenant;
 
-/// How slowly the mean of the jobs that overtake follows: the newest weighs 1 / 32. Faster, and chance would move it too much.
+/// The weight of the newest sample in the mean number of overtaking jobs is 1 / 32. A larger weight would make the mean too unstable.
 const OVERTAKING_WEIGHT: f64 = 32.0;
 
-/// What waits on somebody's behalf.
+/// A job that can wait in the queue.
 pub(super) trait Waiting {
-    /// For whom.
+    /// The tenant of the job.
     fn tenant(&self) -> &Arc<Tenant>;
 
-    /// Whether nobody waits for it any more.
+    /// Whether no caller waits for it any more.
     fn is_abandoned(&self) -> bool;
 }
 
@@ -24,19 +24,19 @@ pub(super) trait Waiting {
 struct Line<J> {
     tenant: Arc<Tenant>,
     jobs: VecDeque<J>,
-    /// How many more are taken before it is the next tenant's turn.
+    /// The number of jobs that are left in this turn.
     left: u32,
-    /// [`FairQueue::taken`] when the line began or its last job was taken.
+    /// [`FairQueue::taken`] when this queue was created or its last job was taken.
     last_taken: u64,
-    /// How many jobs of others are taken before one of these, in the mean.
+    /// The mean number of jobs of other tenants that are taken before a job of this tenant.
     overtaking: f64,
 }
 
-/// The lines, the one whose turn it is first. None is empty.
+/// The queues of all tenants with waiting jobs. The first one has its turn.
 pub(super) struct FairQueue<J> {
     lines: VecDeque<Line<J>>,
     jobs: usize,
-    /// Jobs taken since the beginning.
+    /// The number of jobs taken so far.
     taken: u64,
 }
 
@@ -49,33 +49,33 @@ impl<J: Waiting> FairQueue<J> {
         }
     }
 
-    /// How many jobs wait.
+    /// The number of waiting jobs.
     pub(super) fn len(&self) -> usize {
         self.jobs
     }
 
-    /// How many jobs of this tenant wait.
+    /// The number of waiting jobs of this tenant.
     pub(super) fn len_of(&self, tenant: &Tenant) -> usize {
         self.line(tenant).map_or(0, |line| line.jobs.len())
     }
 
-    /// How many tenants have jobs that wait, `tenant` counted in.
+    /// The number of tenants with waiting jobs, including `tenant`.
     pub(super) fn tenants_with(&self, tenant: &Tenant) -> usize {
         self.lines.len() + usize::from(self.line(tenant).is_none())
     }
 
-    /// How many jobs would be done before a new one of this tenant. Of others, those that wait and have their turn before it; but who
-    /// comes later and waits for little overtakes a long line, so it is at least as many as have overtaken it of late.
+    /// Estimates the number of jobs that are taken before a new job of this tenant. The estimate counts the waiting jobs of other tenants
+    /// whose turn is earlier. Later jobs of other tenants may also overtake a long queue, so the estimate is at least the recent mean.
     pub(super) fn ahead_of_new(&self, tenant: &Tenant) -> usize {
         let own = self.len_of(tenant);
-        let turns = own / share(tenant) + 1;
+        let queue = own / share(tenant) + 1;
         let others = self.lines.iter().filter(|line| !is(&line.tenant, tenant));
-        let before = others.map(|line| line.jobs.len().min(turns * share(&line.tenant)));
+        let before = others.map(|line| line.jobs.len().min(queue * share(&line.tenant)));
         let overtaking = self.line(tenant).map_or(0, |line| line.overtaking(own + 1));
         own + before.sum::<usize>().max(overtaking)
     }
 
-    /// Drops the jobs of this tenant that nobody waits for and that are its next ones.
+    /// Drops abandoned jobs at the front of this tenant's queue.
     pub(super) fn drop_abandoned(&mut self, tenant: &Tenant) {
         let Some(at) = self.lines.iter().position(|line| is(&line.tenant, tenant)) else {
             return;
@@ -92,7 +92,7 @@ impl<J: Waiting> FairQueue<J> {
         }
     }
 
-    /// Puts a job at the end of its tenant's line.
+    /// Appends a job to the queue of its tenant.
     pub(super) fn push(&mut self, job: J) {
         self.jobs += 1;
         match self.line_mut(job.tenant()) {
@@ -101,7 +101,7 @@ impl<J: Waiting> FairQueue<J> {
         }
     }
 
-    /// Puts a job before all others.
+    /// Inserts a job before all others.
     pub(super) fn push_front(&mut self, job: J) {
         self.jobs += 1;
         let at = self
@@ -118,7 +118,7 @@ impl<J: Waiting> FairQueue<J> {
         }
     }
 
-    /// The next job.
+    /// Takes the next job.
     pub(super) fn pop(&mut self) -> Option<J> {
         let mut line = self.lines.pop_front()?;
         let job = line.jobs.pop_front();
@@ -137,7 +137,7 @@ impl<J: Waiting> FairQueue<J> {
         job
     }
 
-    /// Every job, in no particular order.
+    /// Takes all jobs, in no particular order.
     pub(super) fn drain(&mut self) -> Vec<J> {
         self.jobs = 0;
         self.lines.drain(..).flat_map(|line| line.jobs).collect()
@@ -164,20 +164,20 @@ impl<J: Waiting> Line<J> {
         }
     }
 
-    /// One of its jobs is taken, after `taken` of all.
+    /// Updates the mean when a job of this queue is taken. `taken` is the number of jobs taken before.
     fn learn(&mut self, taken: u64) {
         let overtook = taken.saturating_sub(self.last_taken);
         self.overtaking += (overtook as f64 - self.overtaking) / OVERTAKING_WEIGHT;
         self.last_taken = taken + 1;
     }
 
-    /// How many jobs of others will be taken before so many of its own, if they come as they came before.
+    /// The expected number of jobs of other tenants that are taken before `own` jobs of this tenant.
     fn overtaking(&self, own: usize) -> usize {
         (self.overtaking * own as f64).round() as usize
     }
 }
 
-/// By name: a new configuration makes the same tenant anew.
+/// Compares tenants by name, because a reload creates new values for the same tenants.
 fn is(one: &Tenant, other: &Tenant) -> bool {
     std::ptr::eq(one, other) || one.name == other.name
 }
@@ -207,22 +207,22 @@ mod tests {
         Arc::new(Tenant { name, share })
     }
 
-    fn order(turns: &mut FairQueue<Numbered>) -> String {
-        std::iter::from_fn(|| turns.pop())
+    fn order(queue: &mut FairQueue<Numbered>) -> String {
+        std::iter::from_fn(|| queue.pop())
             .map(|Numbered(tenant, number)| format!("{}{number} ", tenant.name))
             .collect()
     }
 
     fn filled(jobs: &[(&Arc<Tenant>, u32)]) -> FairQueue<Numbered> {
-        let mut turns = FairQueue::new();
+        let mut queue = FairQueue::new();
         for (tenant, number) in jobs {
-            turns.push(Numbered(Arc::clone(tenant), *number));
+            queue.push(Numbered(Arc::clone(tenant), *number));
         }
-        turns
+        queue
     }
 
     #[test]
-    fn tenants_take_turns_by_their_shares() {
+    fn tenants_take_queue_by_their_weights() {
         let (a, b) = (tenant("a", 1), tenant("b", 2));
         let jobs = [(&a, 1), (&a, 2), (&a, 3), (&b, 1), (&b, 2), (&b, 3)];
         assert_eq!(order(&mut filled(&jobs)), "a1 b1 b2 a2 b3 a3 ");
@@ -232,58 +232,58 @@ mod tests {
     }
 
     #[test]
-    fn a_new_job_has_its_own_and_a_turn_of_the_others_ahead_of_it() {
+    fn jobs_of_the_tenant_and_one_turn_of_the_others_are_ahead_of_a_new_job() {
         let (a, b, c) = (tenant("a", 1), tenant("b", 1), tenant("c", 3));
-        let turns = filled(&[(&a, 1), (&a, 2), (&a, 3), (&a, 4), (&b, 1)]);
-        assert_eq!(turns.ahead_of_new(&a), 4 + 1);
-        assert_eq!(turns.ahead_of_new(&b), 1 + 2);
-        assert_eq!(turns.ahead_of_new(&c), 1 + 1);
-        assert_eq!((turns.tenants_with(&a), turns.tenants_with(&c)), (2, 3));
+        let queue = filled(&[(&a, 1), (&a, 2), (&a, 3), (&a, 4), (&b, 1)]);
+        assert_eq!(queue.ahead_of_new(&a), 4 + 1);
+        assert_eq!(queue.ahead_of_new(&b), 1 + 2);
+        assert_eq!(queue.ahead_of_new(&c), 1 + 1);
+        assert_eq!((queue.tenants_with(&a), queue.tenants_with(&c)), (2, 3));
         let again = tenant("a", 1);
-        assert_eq!(turns.len_of(&again), 4, "the same by name");
+        assert_eq!(queue.len_of(&again), 4, "the same by name");
     }
 
     #[test]
-    fn who_overtakes_all_the_time_is_reckoned_with() {
+    fn the_estimate_includes_tenants_that_overtake_all_the_time() {
         let (a, b) = (tenant("a", 1), tenant("b", 1));
-        let mut turns = filled(&[(&a, 1); 10]);
+        let mut queue = filled(&[(&a, 1); 10]);
         for _ in 0..200 {
-            assert_eq!(turns.len(), 10);
-            turns.push(Numbered(Arc::clone(&b), 1));
-            turns.push(Numbered(Arc::clone(&a), 1));
-            let taken = [turns.pop().unwrap(), turns.pop().unwrap()];
+            assert_eq!(queue.len(), 10);
+            queue.push(Numbered(Arc::clone(&b), 1));
+            queue.push(Numbered(Arc::clone(&a), 1));
+            let taken = [queue.pop().unwrap(), queue.pop().unwrap()];
             assert!(
                 taken
                     .iter()
                     .any(|Numbered(tenant, _)| tenant.name == b.name)
             );
         }
-        let ahead = turns.ahead_of_new(&a);
-        assert!((19..=21).contains(&ahead), "10 of b will come: {ahead}");
+        let ahead = queue.ahead_of_new(&a);
+        assert!((19..=21).contains(&ahead), "10 jobs of b overtake: {ahead}");
         for _ in 0..200 {
-            turns.push(Numbered(Arc::clone(&a), 1));
-            turns.pop().unwrap();
+            queue.push(Numbered(Arc::clone(&a), 1));
+            queue.pop().unwrap();
         }
-        assert_eq!(turns.ahead_of_new(&a), 10, "b has gone");
+        assert_eq!(queue.ahead_of_new(&a), 10, "b has no more jobs");
     }
 
     #[test]
-    fn a_job_that_comes_back_is_the_next_one() {
+    fn a_job_that_is_put_back_is_the_next_one() {
         let (a, b) = (tenant("a", 1), tenant("b", 1));
-        let mut turns = filled(&[(&a, 1), (&a, 2), (&b, 1)]);
-        turns.push_front(Numbered(Arc::clone(&b), 9));
-        assert_eq!(order(&mut turns), "b9 b1 a1 a2 ");
+        let mut queue = filled(&[(&a, 1), (&a, 2), (&b, 1)]);
+        queue.push_front(Numbered(Arc::clone(&b), 9));
+        assert_eq!(order(&mut queue), "b9 b1 a1 a2 ");
     }
 
     #[test]
-    fn abandoned_jobs_of_a_tenant_go() {
+    fn abandoned_jobs_of_a_tenant_are_dropped() {
         let (a, b) = (tenant("a", 1), tenant("b", 1));
-        let mut turns = filled(&[(&a, 0), (&a, 0), (&a, 5), (&b, 0)]);
-        turns.drop_abandoned(&a);
-        assert_eq!((turns.len(), turns.len_of(&a)), (2, 1));
-        turns.drop_abandoned(&b);
-        assert_eq!((turns.len(), turns.tenants_with(&a)), (1, 1));
-        assert_eq!(turns.drain().len(), 1);
-        assert_eq!(turns.len(), 0);
+        let mut queue = filled(&[(&a, 0), (&a, 0), (&a, 5), (&b, 0)]);
+        queue.drop_abandoned(&a);
+        assert_eq!((queue.len(), queue.len_of(&a)), (2, 1));
+        queue.drop_abandoned(&b);
+        assert_eq!((queue.len(), queue.tenants_with(&a)), (1, 1));
+        assert_eq!(queue.drain().len(), 1);
+        assert_eq!(queue.len(), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! What the worker that serves has reported about keys.
+//! The reports of a worker about keys.
 
 use std::collections::HashMap;
 use std::sync::{RwLock, RwLockReadGuard};
@@ -7,7 +7,7 @@ use crate::ekm::{KeyManagerFault, KeySelector, KeyState};
 use crate::hsm_protocol::KeyNews;
 use crate::sync::poisoned;
 
-/// The keys of one worker. The reader of the control channel alone writes, and only when a key has changed.
+/// The last report on each key. Only the task that reads the control channel writes, when a key has changed.
 #[derive(Default)]
 pub(super) struct KeyView(RwLock<HashMap<KeySelector, KeyNews>>);
 
@@ -16,19 +16,19 @@ impl KeyView {
         self.0.read().unwrap_or_else(poisoned)
     }
 
-    /// Replaces what was known of these keys.
+    /// Replaces the reports on these keys.
     pub(super) fn learn(&self, news: Vec<KeyNews>) {
         let news = news.into_iter();
         let by_key = news.map(|news| (KeySelector::from(news.key.clone()), news));
         self.0.write().unwrap_or_else(poisoned).extend(by_key);
     }
 
-    /// The state of an expected key; none while nothing is known.
+    /// The state of an expected key; `None` before the first report.
     pub(super) fn state(&self, key: &KeySelector) -> Option<KeyState> {
         self.read().get(key).map(KeyNews::state)
     }
 
-    /// Why a proof rejected the key, if one did.
+    /// The fault and the reason, if a proof rejected the key.
     pub(super) fn rejection(&self, key: &KeySelector) -> Option<(KeyManagerFault, String)> {
         let all = self.read();
         let (fault, reason) = all.get(key)?.rejection()?;

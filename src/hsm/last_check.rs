@@ -1,4 +1,4 @@
-//! What the last check of a device found.
+//! The result of the last check of an HSM.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crate::ekm::{Condition, DeviceReport};
 use crate::sync::poisoned;
 
-/// No health answer is older than this (XKS API, GetHealthStatus).
+/// The maximum age of a result in a health answer (XKS API, GetHealthStatus).
 const MAX_REPORT_AGE: Duration = Duration::from_secs(60);
 
-/// The last check of one device.
+/// The result of the last check of one HSM.
 pub(super) struct LastCheck(Mutex<State>);
 
 struct State {
@@ -17,7 +17,7 @@ struct State {
     condition: Condition,
     vendor: String,
     model: String,
-    /// Why the device does not serve, for the errors of jobs that are refused.
+    /// Why the HSM does not serve, for the errors of rejected jobs.
     reason: Arc<str>,
 }
 
@@ -37,7 +37,7 @@ impl LastCheck {
         self.0.lock().unwrap_or_else(poisoned)
     }
 
-    /// Publishes what a check found.
+    /// Publishes the result of a check.
     pub(super) fn publish(&self, condition: Condition, reason: &str) {
         let mut last = self.lock();
         last.at = Some(Instant::now());
@@ -45,14 +45,14 @@ impl LastCheck {
         last.reason = reason.into();
     }
 
-    /// What the token says of itself: its manufacturer; product and firmware.
+    /// Stores the manufacturer, and the product with its firmware version, as the token reports them.
     pub(super) fn identify(&self, vendor: &str, model: &str) {
         let mut last = self.lock();
         vendor.clone_into(&mut last.vendor);
         model.clone_into(&mut last.model);
     }
 
-    /// What the last check found; a check that is too old counts as none.
+    /// The result of the last check. After [`MAX_REPORT_AGE`] the HSM counts as down.
     pub(super) fn report(&self, name: &Arc<str>) -> DeviceReport {
         let last = self.lock();
         let fresh = last.at.is_some_and(|at| at.elapsed() <= MAX_REPORT_AGE);
@@ -67,12 +67,12 @@ impl LastCheck {
         }
     }
 
-    /// Why the device does not serve, as last published.
+    /// The reason that was published last.
     pub(super) fn reason(&self) -> String {
         self.lock().reason.to_string()
     }
 
-    /// Whether the device is known not to serve; not known is not failed.
+    /// Whether the last check failed. False before the first check.
     pub(super) fn has_failed(&self) -> bool {
         let last = self.lock();
         last.at.is_some() && last.condition == Condition::Down

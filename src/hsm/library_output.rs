@@ -1,8 +1,8 @@
-//! What a PKCS#11 library writes to its standard output and error becomes log lines of its HSM.
+//! Logs what a PKCS#11 library writes to standard output and standard error.
 //!
 //! # Invariants
-//! - The library never waits for the log: its pipe is read at once, whatever becomes of the lines.
-//! - A line is cut after [`MAX_LINE`] bytes, and there are [`LINES_PER_MINUTE`] lines a minute; the others are counted.
+//! - The library never waits for the log: the pipe is read immediately, also when lines are dropped.
+//! - A line is cut after [`MAX_LINE`] bytes. At most [`LINES_PER_MINUTE`] lines per minute are logged; the others are counted.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const MAX_LINE: usize = 512;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The most lines of one worker in a minute.
+/// The maximum number of lines of one worker per minute.
 const LINES_PER_MINUTE: u32 = 60;
 
 /// Logs lines until the pipe ends.
@@ -92,7 +92,7 @@ impl Lines {
     fn report_left_out(&mut self) {
         let (hsm, left_out) = (&self.hsm, std::mem::take(&mut self.left_out));
         if left_out > 0 {
-            tracing::warn!(%hsm, left_out, "lines of the PKCS#11 library are left out of the log");
+            tracing::warn!(%hsm, left_out, "output lines of the PKCS#11 library were dropped");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One worker process, from its start to its end.
+//! A running worker: its process, its channels and the tasks that read them.
 
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
@@ -23,31 +23,31 @@ use crate::hsm_protocol::{
 };
 use crate::sync::task;
 
-/// The longest name of a vendor or a model, in bytes: twice what PKCS#11 has room for, and the firmware.
+/// The longest name of a vendor or a model, in bytes: twice the size of the PKCS#11 field, plus the firmware version.
 const MAX_NAME: usize = 80;
 
-/// The longest reason that is kept and logged, in bytes.
+/// The longest reason that is stored and logged, in bytes.
 const MAX_REASON: usize = 1_024;
 
-/// A worker.
+/// A running worker.
 pub(super) struct Life {
     pub crew: Arc<Crew>,
-    /// Killed when this is dropped.
+    /// The process, which is killed when this value is dropped.
     pub process: WorkerProcess,
     control: Arc<Channel>,
-    /// Frames for the worker, which a task sends as far as the worker reads.
+    /// Frames for the worker. A task sends them as fast as the worker reads.
     orders: mpsc::UnboundedSender<Vec<u8>>,
     /// Set when the worker must end.
     is_closing: AtomicBool,
-    /// It has said whether it opened the token, and that the HSM failed. Each counts once: what it says again is not kept.
+    /// Whether the worker has reported the result of opening the token, or a failure of the HSM. Later reports are ignored.
     has_opened: AtomicBool,
     has_failed: AtomicBool,
-    /// The keys that it must report. Reports on other keys are ignored.
+    /// The keys that the worker must report. Reports on other keys are ignored.
     expected: ArcSwap<HashSet<KeySelector>>,
 }
 
 impl Life {
-    /// The worker behind these channels. It is read from until it ends.
+    /// Starts the tasks that read the channels until the worker ends.
     ///
     /// # Errors
     /// When a channel cannot be used.
@@ -109,14 +109,14 @@ impl Life {
             if let Some(fault) = life.read(&of_control).await {
                 of_control.post().broken(life.worker(), fault);
             }
-            // After its last words, which say why.
+            // After all reports of the worker, because they contain the reason of its end.
             of_control.post().ended(life.worker(), end.await.ok());
         });
         let name = Arc::clone(&shared.name);
         task("worker-output", super::library_output::relay(name, output));
     }
 
-    /// Sends what former workers reported: whether the token held keys, and which key objects were proved.
+    /// Sends the knowledge of previous workers: whether the token held keys, and which key objects are proved.
     pub(super) fn brief(&self, held_keys: bool, proved: &[ProofId]) {
         let held_keys = held_keys.then_some(Order::HeldKeys);
         self.order(held_keys.into_iter().chain(Order::proved(proved)));
@@ -131,25 +131,25 @@ impl Life {
         self.order(Order::expect(keys).into_iter());
     }
 
-    /// A worker that does not read holds up nobody.
+    /// Queues orders. Does not wait for the worker to read.
     fn order(&self, orders: impl Iterator<Item = Order>) {
         for frame in orders.filter_map(|order| order.to_frame().ok()) {
             drop(self.orders.send(frame));
         }
     }
 
-    /// Tells the worker to close its sessions and exit.
+    /// Ends the channel, so that the worker closes its sessions and exits.
     pub(super) fn close(&self) {
         self.is_closing.store(true, Ordering::Release);
         self.control.shut_down();
     }
 
-    /// The launcher's number of it.
+    /// The launcher's number of the worker.
     pub(super) fn worker(&self) -> u32 {
         self.crew.worker
     }
 
-    /// Reads news until the worker ends or breaks the protocol. Returns what it did wrong, if it did.
+    /// Reads news until the worker ends or violates the protocol. Returns the violation, if there was one.
     async fn read(&self, shared: &Arc<Shared>) -> Option<String> {
         let mut buffer = vec![0; MAX_CONTROL_FRAME];
         let mut log = LogRelay::new(&shared.name);
@@ -162,7 +162,7 @@ impl Life {
             let frame = buffer.get(..length).unwrap_or_default();
             match News::from_frame(frame) {
                 Ok(News::Line(line)) => log.pass_on(line),
-                // Also of a worker that was replaced: its answers may still be on their way.
+                // Also from a replaced worker, because its last answers may still arrive.
                 Ok(News::Distrusted(reason)) => shared.distrust(self.worker(), reason),
                 Ok(_) if self.is_closing.load(Ordering::Acquire) => {}
                 Ok(news) => self.learn(shared, news),
@@ -229,21 +229,21 @@ impl Life {
     }
 }
 
-/// As many keys as a worker takes.
+/// The first [`MAX_EXPECTED_KEYS`] keys.
 fn at_most(keys: &[ExpectedKey]) -> &[ExpectedKey] {
     keys.get(..MAX_EXPECTED_KEYS).map_or(keys, |first| {
         let left_out = keys.len() - first.len();
         if left_out > 0 {
             tracing::error!(
                 left_out,
-                "the configuration has more keys than a worker checks; the others are not checked"
+                "too many keys in the configuration; the last ones are not checked"
             );
         }
         first
     })
 }
 
-/// Sends orders, as far as the worker reads, until the worker is forgotten or gone.
+/// Sends orders as fast as the worker reads, until the worker is dropped or ends.
 async fn send_orders(control: Arc<Channel>, mut orders: mpsc::UnboundedReceiver<Vec<u8>>) {
     while let Some(frame) = orders.recv().await {
         if control.send_when_possible(&frame).await.is_err() {

@@ -1,10 +1,10 @@
-//! How busy a device is, and how long a job would take: from what its sessions are doing now and how long they took before.
+//! Estimates how long a new job would take, from the current jobs of the sessions and the mean service time.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-// The monotonic clock of std, which a test can stop and move.
+// Tokio's clock, because tests can stop and advance it.
 use tokio::time::Instant;
 
 use crate::sync::poisoned;
@@ -12,33 +12,33 @@ use crate::sync::poisoned;
 /// The weight of the newest job in the mean service time: 1 / 16.
 const NEWEST_WEIGHT: u64 = 16;
 
-/// One hung call must not weigh on the mean for long.
+/// The longest sample, so that one hanging call does not distort the mean for long.
 const LONGEST_SAMPLE: Duration = Duration::from_secs(1);
 
-/// The mean halves in so long without a job: a device that was slow is tried again now and then.
+/// The time without a job after which the mean halves, so that a device that was slow gets jobs again.
 const HALF_LIFE_MS: u64 = 1_000;
 
-/// One session, as others see it. Times are in milliseconds since the load began, plus one; 0 is "not".
+/// The load of one session. Times are in milliseconds since the creation of the estimate, plus one; 0 means none.
 #[derive(Default)]
 pub(super) struct Slot {
-    /// Since when it works on its first job.
+    /// The start of its current job.
     busy_since: AtomicU64,
     in_flight: AtomicUsize,
     is_lost: AtomicBool,
 }
 
 impl Slot {
-    /// Whether the session was given up: it hangs inside the HSM.
+    /// Whether the session is lost: it hangs inside the HSM.
     pub(super) fn is_lost(&self) -> bool {
         self.is_lost.load(Ordering::Acquire)
     }
 
-    /// Gives the session up. Returns whether that is new.
+    /// Marks the session as lost. Returns whether that is new.
     pub(super) fn give_up(&self) -> bool {
         !self.is_lost.swap(true, Ordering::AcqRel)
     }
 
-    /// One of its jobs is over at `now`; the next one begins then.
+    /// Notes the end of a job at `now`. The next job starts at that time.
     fn end_one(&self, now: u64) {
         let left = self.in_flight.fetch_sub(1, Ordering::AcqRel) - 1;
         let since = if left > 0 { now } else { 0 };
@@ -46,20 +46,20 @@ impl Slot {
     }
 }
 
-/// What the sessions are doing.
+/// The current jobs of all sessions.
 #[derive(Default)]
 struct Crowd {
     sessions: usize,
     in_flight: usize,
-    /// How long the longest call has been running, to the millisecond below.
+    /// The age of the oldest running job, rounded down to milliseconds.
     oldest: Duration,
 }
 
-/// The load of one device.
+/// The load of one HSM.
 pub(super) struct LoadEstimate {
     began: Instant,
     slots: RwLock<Vec<Arc<Slot>>>,
-    /// The mean time that the device works on a job, in nanoseconds; 0 before the first.
+    /// The mean service time of a job, in nanoseconds; 0 before the first job.
     service_time: AtomicU64,
     last_sample: AtomicU64,
 }
@@ -80,7 +80,7 @@ impl LoadEstimate {
             .saturating_add(1)
     }
 
-    /// A new session.
+    /// Adds a session.
     pub(super) fn add_slot(&self) -> Arc<Slot> {
         let slot = Arc::new(Slot::default());
         self.slots
@@ -90,32 +90,32 @@ impl LoadEstimate {
         slot
     }
 
-    /// A session ends.
+    /// Removes a session.
     pub(super) fn remove_slot(&self, slot: &Arc<Slot>) {
         let mut slots = self.slots.write().unwrap_or_else(poisoned);
         slots.retain(|other| !Arc::ptr_eq(other, slot));
     }
 
-    /// A job is sent to the session of `slot`.
+    /// Notes that a job is sent to the session of `slot`.
     pub(super) fn begin(&self, slot: &Slot) {
         if slot.in_flight.fetch_add(1, Ordering::AcqRel) == 0 {
             slot.busy_since.store(self.now(), Ordering::Release);
         }
     }
 
-    /// The session of `slot` has done a job in `worked`. Two sessions at once may lose one of their samples: it is a mean.
+    /// Notes that the session of `slot` has done a job in `worked`. If two sessions finish at once, one sample may be lost.
     pub(super) fn end(&self, slot: &Slot, worked: Duration) {
         slot.end_one(self.now());
         self.learn(worked);
     }
 
-    /// The session of `slot` has failed a job. Errors say nothing about the time that a job takes: many are quick, and would attract
-    /// traffic to an HSM that cannot do it.
+    /// Notes that a job of the session of `slot` failed. The duration is not a sample: errors are often fast, and a low mean would attract
+    /// requests to an HSM that fails them.
     pub(super) fn rest(&self, slot: &Slot) {
         slot.end_one(self.now());
     }
 
-    /// Takes a call's duration into the mean.
+    /// Adds a sample to the mean.
     pub(super) fn learn(&self, worked: Duration) {
         let sample = worked.min(LONGEST_SAMPLE).as_nanos() as u64;
         let mean = match self.mean() {
@@ -126,7 +126,7 @@ impl LoadEstimate {
         self.last_sample.store(self.now(), Ordering::Relaxed);
     }
 
-    /// The mean service time in nanoseconds, halved for every second since the last job.
+    /// The mean service time in nanoseconds, halved for each second since the last job.
     pub(super) fn mean(&self) -> u64 {
         let quiet = self
             .now()
@@ -135,7 +135,7 @@ impl LoadEstimate {
         self.service_time.load(Ordering::Relaxed) >> halvings
     }
 
-    /// How long a job behind `ahead` others will take to be done, as far as the past can tell.
+    /// Estimates the duration of a job behind `ahead` others, from the mean service time.
     pub(super) fn expected_wait(&self, ahead: usize) -> Duration {
         let Crowd {
             sessions,
@@ -146,8 +146,8 @@ impl LoadEstimate {
         Duration::from_nanos(self.mean().saturating_mul(rounds))
     }
 
-    /// What [`LoadEstimate::expected_wait`] says, or what the longest call that is running now says: one that takes longer than the
-    /// past would have it tells of a device that hangs.
+    /// The maximum of [`LoadEstimate::expected_wait`] and the age of the oldest running job. A running job that takes longer than expected
+    /// indicates an HSM that hangs.
     pub(super) fn suspected_wait(&self, ahead: usize) -> Duration {
         self.expected_wait(ahead).max(self.crowd().oldest)
     }
@@ -168,13 +168,13 @@ impl LoadEstimate {
         crowd
     }
 
-    /// Whether the session has worked on one job for longer than `patience`.
+    /// Whether the current job of the session is older than `patience`.
     pub(super) fn hangs(&self, slot: &Slot, patience: Duration) -> bool {
         let since = slot.busy_since.load(Ordering::Acquire);
         since != 0 && self.now().saturating_sub(since) as u128 > patience.as_millis()
     }
 
-    /// How many sessions were given up and have not ended.
+    /// The number of lost sessions that have not ended.
     pub(super) fn lost(&self) -> usize {
         let slots = self.slots.read().unwrap_or_else(poisoned);
         slots.iter().filter(|slot| slot.is_lost()).count()
@@ -189,12 +189,12 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[tokio::test(start_paused = true)]
-    async fn the_wait_follows_owners_jobs_and_service_time() {
+    async fn the_wait_depends_on_sessions_jobs_and_service_time() {
         let load = LoadEstimate::new();
         assert_eq!(
             load.expected_wait(100),
             Duration::ZERO,
-            "nothing is known yet"
+            "no job was done yet"
         );
         let slots = [load.add_slot(), load.add_slot()];
         load.begin(&slots[0]);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_mean_follows_slowly_and_one_hang_does_not_weigh_long() {
+    async fn the_mean_changes_slowly_and_recovers_from_a_hanging_call() {
         let load = LoadEstimate::new();
         load.learn(MS);
         load.learn(Duration::from_secs(3_600));
@@ -231,19 +231,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_session_that_hangs_is_found_given_up_once_and_counted() {
+    async fn a_hanging_session_is_detected_and_marked_as_lost_once() {
         let load = LoadEstimate::new();
         let slot = load.add_slot();
         load.begin(&slot);
         advance(5 * MS).await;
         assert!(
             load.suspected_wait(0) >= 4 * MS,
-            "a call that takes long says so"
+            "the age of the running job counts"
         );
         assert_eq!(
             load.expected_wait(0),
             Duration::ZERO,
-            "the past knows nothing of it"
+            "the mean does not include running jobs"
         );
         assert!(load.hangs(&slot, MS));
         assert!(slot.give_up() && !slot.give_up());

@@ -1,9 +1,9 @@
-//! Log lines of a worker become lines of the proxy's log.
+//! Writes the log lines of a worker to the log of the proxy.
 //!
 //! # Invariants
-//! - A worker, in which the library of a vendor runs, cannot flood the log: [`LINES_PER_SECOND`] lines, the others are counted,
-//!   and long ones are cut.
-//! - Its lines bear the name of its HSM, whatever they say.
+//! - A worker, in which a vendor library runs, cannot flood the log. At most [`LINES_PER_SECOND`] lines per second are logged; the others
+//!   are counted. Long lines are cut.
+//! - Each line has the name of the HSM in `hsm`. A worker cannot change it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::hsm_protocol::{Line, LineLevel, short};
 
-/// The most lines of one worker in a second.
+/// The maximum number of lines of one worker per second.
 const LINES_PER_SECOND: u32 = 200;
 
-/// The longest message, in bytes, and the longest text of all fields. A line of ours is far below that.
+/// The longest message, and the longest text of all fields, in bytes. Lines of the proxy's code are far shorter.
 const MAX_MESSAGE: usize = 1_024;
 const MAX_FIELDS: usize = 4_096;
 
@@ -37,7 +37,7 @@ impl LogRelay {
         }
     }
 
-    /// Logs a line.
+    /// Logs a line, unless the limit is reached.
     pub(super) fn pass_on(&mut self, line: Line) {
         if self.since.elapsed() >= Duration::from_secs(1) {
             self.since = Instant::now();
@@ -51,7 +51,7 @@ impl LogRelay {
         self.lines += 1;
         if self.left_out > 0 {
             let (hsm, lines) = (&self.hsm, std::mem::take(&mut self.left_out));
-            tracing::warn!(%hsm, lines, "log lines of the worker are left out");
+            tracing::warn!(%hsm, lines, "log lines of the worker were dropped");
         }
         self.log(line);
     }

@@ -1,15 +1,15 @@
 //! The state of an HSM's circuit breaker.
 
-/// The state, for logs and metrics.
+/// The state of the circuit breaker of an HSM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It is being opened and checked.
+    /// The HSM is being opened and checked.
     Probing,
-    /// It serves.
+    /// The HSM serves.
     Usable,
-    /// It does not serve.
+    /// The HSM does not serve.
     Failed,
-    /// Its output was wrong: it is not used until an operator acts.
+    /// The output of the HSM was wrong. It is not used until an operator acts.
     Untrusted,
 }
 

@@ -1,32 +1,32 @@
-//! The events that the supervisor of an HSM handles.
+//! Events for the supervisor of an HSM.
 
 use tokio::sync::mpsc;
 
 use crate::hsm_protocol::HsmSettings;
 use crate::hsm_protocol::launch::WorkerEnd;
 
-/// Something that the supervisor acts on.
+/// An event that the supervisor handles. The number is the launcher's number of a worker.
 #[derive(Debug)]
 pub(super) enum Event {
     /// A worker has opened and probed the token.
     Opened(u32),
     /// A worker could not open the token.
     NotOpened(u32, NotOpened),
-    /// A worker reports, or shows, that it cannot go on.
+    /// A worker cannot continue: it has reported a failure, or a job has shown one.
     Fatal(u32, String),
-    /// A worker does not keep to the protocol.
+    /// A worker violated the protocol.
     Broken(u32, String),
-    /// A session of a worker has ended: the worker has ended, or lost a thread.
+    /// A session of a worker has ended, because the worker or its thread ended.
     SessionEnded(u32),
-    /// A worker process has ended. Without the launcher nobody knows how.
+    /// A worker process has ended. `None` if the launcher did not report how.
     Ended(u32, Option<WorkerEnd>),
-    /// The configuration has other settings.
+    /// The settings in the configuration have changed.
     Settings(Box<HsmSettings>),
-    /// The library's file is another one.
+    /// The file of the PKCS#11 library was replaced.
     LibraryChanged,
-    /// The keys of the configuration are others.
+    /// The expected keys have changed.
     KeysChanged,
-    /// The proxy ends, or the HSM was taken out of the configuration.
+    /// The proxy ends, or the HSM was removed from the configuration.
     Stop,
 }
 
@@ -34,14 +34,14 @@ pub(super) enum Event {
 #[derive(Clone, Debug)]
 pub(super) struct NotOpened {
     pub reason: String,
-    /// Trying again cannot help until the configuration changes.
+    /// Whether further attempts are useless until the configuration changes.
     pub is_final: bool,
-    /// The token has no session or login left.
+    /// Whether the token has no session or login left.
     pub is_limit: bool,
 }
 
 impl NotOpened {
-    /// One that may pass.
+    /// A temporary error.
     pub(super) fn because(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
@@ -51,18 +51,18 @@ impl NotOpened {
     }
 }
 
-/// The sending side of the supervisor's events. Clones send to the same supervisor.
+/// Sends events to the supervisor. Clones send to the same supervisor.
 #[derive(Clone, Debug)]
 pub(super) struct Post(mpsc::UnboundedSender<Event>);
 
 impl Post {
-    /// With what the supervisor reads from.
+    /// Creates the sender, and the receiver for the supervisor.
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (events, of_supervisor) = mpsc::unbounded_channel();
         (Self(events), of_supervisor)
     }
 
-    /// Sends an event. It has no effect after the supervisor has ended.
+    /// Sends an event. Has no effect after the supervisor has ended.
     pub(super) fn tell(&self, event: Event) {
         drop(self.0.send(event));
     }

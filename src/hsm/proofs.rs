@@ -1,4 +1,4 @@
-//! The key objects that workers have proved: the next worker need not prove them again.
+//! The key objects that workers have proved, so that the next worker does not repeat the proofs.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard};
@@ -6,10 +6,10 @@ use std::sync::{Mutex, MutexGuard};
 use crate::hsm_protocol::ProofId;
 use crate::sync::poisoned;
 
-/// The most proofs that are kept. Beyond it all are forgotten, and made again by the next worker.
+/// The maximum number of stored proofs. At the limit all are deleted, and the next worker repeats them.
 const MAX_PROOFS: usize = 65_536;
 
-/// The proved objects of one HSM.
+/// The proved key objects of one HSM.
 #[derive(Default)]
 pub(super) struct Proofs(Mutex<HashSet<ProofId>>);
 
@@ -18,7 +18,7 @@ impl Proofs {
         self.0.lock().unwrap_or_else(poisoned)
     }
 
-    /// An object is proved, or no longer.
+    /// Notes that an object is proved, or no longer proved.
     pub(super) fn note(&self, object: ProofId, is_proved: bool) {
         let mut all = self.lock();
         if !is_proved {
@@ -31,7 +31,7 @@ impl Proofs {
         all.insert(object);
     }
 
-    /// Every proved object.
+    /// Returns all proved objects.
     pub(super) fn all(&self) -> Vec<ProofId> {
         self.lock().iter().copied().collect()
     }

@@ -1,8 +1,8 @@
-//! Keys that a worker has just rejected: jobs for them are answered without the queue for as long as the worker would reject them too.
+//! Keys that a worker has just rejected. Jobs for them fail without the queue, as long as the worker would reject them.
 //!
 //! # Invariants
-//! - Only what the worker says counts: a rejection lasts at most [`LONGEST`], then one job is asked again.
-//! - Memory is bounded by [`MAX_KEYS`].
+//! - The worker decides how long a rejection lasts, at most [`LONGEST`]. Then the next job is sent to the worker.
+//! - At most [`MAX_KEYS`] rejections are stored.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,16 +14,16 @@ use crate::ekm::KeySelector;
 use crate::hsm_protocol::Failed;
 use crate::sync::poisoned;
 
-/// The longest time that a rejection is believed.
+/// The longest duration of a rejection.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// The most rejections that are kept. A key beyond that is asked for, nothing else.
+/// The maximum number of stored rejections. Jobs for further keys are sent to the worker.
 const MAX_KEYS: usize = 4_096;
 
 /// The rejections of one HSM.
 #[derive(Default)]
 pub(super) struct Rejected {
-    /// As many as there are; read without the lock, because most HSMs reject none.
+    /// The number of rejections. It is read without the lock, because most HSMs reject no key.
     len: AtomicUsize,
     keys: Mutex<HashMap<(Operation, KeySelector), (Instant, Failed)>>,
 }
@@ -33,7 +33,7 @@ impl Rejected {
         self.keys.lock().unwrap_or_else(poisoned)
     }
 
-    /// How a job of this kind fails now; none: it is to be tried.
+    /// Returns the failure of a job of this kind; `None` if it must be sent.
     pub(super) fn of(&self, operation: Operation, key: &KeySelector) -> Option<Failed> {
         if self.len.load(Ordering::Acquire) == 0 {
             return None;
@@ -49,7 +49,7 @@ impl Rejected {
         None
     }
 
-    /// The worker has rejected a key.
+    /// Stores a failure, if the worker reported that it lasts.
     pub(super) fn learn(&self, operation: Operation, key: &KeySelector, failed: &Failed) {
         if failed.lasts.is_zero() {
             return;
@@ -66,7 +66,7 @@ impl Rejected {
         self.len.store(keys.len(), Ordering::Release);
     }
 
-    /// Another worker serves.
+    /// Deletes all rejections, because a different worker serves.
     pub(super) fn clear(&self) {
         let mut keys = self.lock();
         keys.clear();

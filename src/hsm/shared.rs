@@ -1,4 +1,4 @@
-//! What the requests, the sessions and the supervisor of one HSM have in common.
+//! The state of one HSM, shared by its requests, sessions and supervisor.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard};
@@ -24,17 +24,17 @@ use crate::ekm::{
 use crate::hsm_protocol::HsmSettings;
 use crate::sync::Lock;
 
-/// The most jobs that may wait, whatever the HSM's speed: a bound on memory. What usually refuses a job is that it could not be done in
-/// time, see [`Shared::submit`].
+/// The maximum number of waiting jobs, as a bound on memory. Usually a job is rejected earlier because it could not be done in time, see
+/// [`Shared::submit`].
 const MAX_QUEUE: usize = 4_096;
 
-/// One HSM's common state.
+/// The state of one HSM.
 pub(super) struct Shared {
     pub name: Arc<str>,
     pub settings: ArcSwap<HsmSettings>,
     pub metrics: DeviceMetrics,
     pub trust: Trust,
-    /// The IVs of the last encryptions: a worker that starts again with the same random numbers is noticed.
+    /// The IVs of the last encryptions, to detect a worker that repeats the random numbers of a previous one.
     pub history: History,
     pub load: LoadEstimate,
     pub pool: Pool<Job, Session>,
@@ -48,12 +48,12 @@ pub(super) struct Shared {
     /// The worker that serves.
     serving: ArcSwapOption<Crew>,
     usable: AtomicBool,
-    /// The token held keys once.
+    /// Whether the token has ever held keys.
     pub had_keys: AtomicBool,
-    /// It did not open with the settings that it was given last.
+    /// Whether the HSM could not be opened with the newest settings.
     pub rejects_settings: AtomicBool,
     post: Post,
-    /// Orders taking over, suspending and closing.
+    /// Serializes the transitions: taking over, suspending and closing.
     transition: Lock<()>,
 }
 
@@ -80,7 +80,7 @@ impl Shared {
         }
     }
 
-    /// Orders what follows with taking over, suspending and closing.
+    /// Locks out transitions while the guard lives.
     pub(super) fn transition(&self) -> MutexGuard<'_, ()> {
         self.transition.lock()
     }
@@ -89,17 +89,17 @@ impl Shared {
         self.usable.load(Ordering::Acquire) && self.trust.is_kept()
     }
 
-    /// Tells the supervisor.
+    /// Sends events to the supervisor.
     pub(super) fn post(&self) -> &Post {
         &self.post
     }
 
-    /// How long a new job would take, for the choice between HSMs.
+    /// Estimates how long a new job would take, for the choice between HSMs.
     pub(super) fn suspected_wait(&self) -> Duration {
         self.load.suspected_wait(self.pool.depth())
     }
 
-    /// Brings the gauges that follow the HSM up to date.
+    /// Updates the gauges.
     pub(super) fn publish_gauges(&self) {
         let depth = i64::try_from(self.pool.depth()).unwrap_or(i64::MAX);
         self.metrics.depth.set(depth);
@@ -111,13 +111,13 @@ impl Shared {
 
     // ---- keys
 
-    /// What the worker that serves knows of the key; none while no worker serves.
+    /// The state of the key as the serving worker reported it; `None` while no worker serves.
     pub(super) fn key_state(&self, key: &KeySelector) -> Option<KeyState> {
         let serving = self.serving.load();
         serving.as_ref()?.keys.state(key)
     }
 
-    /// The error of a job whose key a proof has rejected. An HSM that does not serve has nothing to say of its keys.
+    /// The error of a job whose key a proof has rejected. `None` while the HSM does not serve.
     pub(super) fn rejection(&self, key: &KeySelector) -> Option<KeyManagerError> {
         if !self.is_usable() {
             return None;
@@ -133,7 +133,7 @@ impl Shared {
         self.serving.load_full()
     }
 
-    /// This worker serves from now on. Returns whether it does: the output of the HSM may have been found wrong meanwhile.
+    /// Lets this worker serve. Returns false if the HSM has lost trust in the meantime.
     pub(super) fn take_over(&self, crew: &Arc<Crew>) -> bool {
         let transition = self.transition();
         if !self.trust.is_kept() {
@@ -158,7 +158,7 @@ impl Shared {
         true
     }
 
-    /// This worker failed, if it is the one that serves: no new jobs for now, those that wait go on waiting for a moment.
+    /// Suspends the HSM if this is the serving worker: jobs wait for the next worker.
     pub(super) fn suspend(&self, worker: u32, reason: &str) {
         let transition = self.transition();
         if self.serving().is_some_and(|crew| crew.worker == worker) {
@@ -171,7 +171,7 @@ impl Shared {
         drop(transition);
     }
 
-    /// The HSM does not serve: jobs that wait fail at once, as do all that come.
+    /// Closes the HSM: waiting and new jobs fail at once.
     pub(super) fn close_door(&self, reason: &str) {
         let transition = self.transition();
         self.serving.store(None);
@@ -185,7 +185,7 @@ impl Shared {
         }
     }
 
-    /// Ends the service of the HSM, because its output was wrong.
+    /// Stops using the HSM, because its output was wrong.
     pub(super) fn distrust(&self, worker: u32, reason: String) {
         if !self.trust.lose(reason.clone()) {
             return;
@@ -200,7 +200,7 @@ impl Shared {
         self.post.fatal(worker, reason);
     }
 
-    /// Notes the state of the circuit breaker. An HSM that is not trusted has no other state.
+    /// Sets the state of the circuit breaker. Without trust, the state is always `Untrusted`.
     pub(super) fn enter(&self, phase: Phase) {
         self.metrics.enter(match self.trust.is_kept() {
             true => phase,
@@ -208,7 +208,7 @@ impl Shared {
         });
     }
 
-    /// Publishes the last health check of this worker, if it is the one that serves.
+    /// Publishes the last health check of this worker, if it is the serving one.
     pub(super) fn publish_health(&self, crew: &Crew) {
         if self
             .serving()
@@ -219,7 +219,7 @@ impl Shared {
         }
     }
 
-    /// Publishes what a check found.
+    /// Publishes the result of a check. Without trust, the HSM is always down.
     pub(super) fn publish(&self, condition: Condition, reason: &str) {
         match self.trust.lost() {
             None => self.last_check.publish(condition, reason),
@@ -227,7 +227,7 @@ impl Shared {
         }
     }
 
-    /// What the last check found; a check that is too old counts as none.
+    /// The result of the last check, see [`LastCheck::report`].
     pub(super) fn report(&self) -> DeviceReport {
         self.last_check.report(&self.name)
     }

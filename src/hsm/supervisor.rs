@@ -1,14 +1,14 @@
 //! The supervisor of an HSM: a circuit breaker (Probing → Usable → Failed) around its workers.
 //!
-//! There is one cure for everything: a new worker. It starts beside the one that serves, takes over once it has opened and probed the token,
-//! and the old one does what it was asked before it is closed.
+//! Every problem is fixed by a new worker. It opens and probes the token while the old worker still serves, and then takes over. The old
+//! worker finishes its jobs before it is closed.
 //!
 //! # Invariants
-//! - A worker that serves is never given up for one that does not: with a wrong PIN or a token that is not there, the old settings stay in
-//!   force, and the log says so.
-//! - At most one worker is being opened at a time.
-//! - After a final refusal, such as a wrong PIN, nothing is tried until the settings change.
-//! - Settings that failed for another reason are tried again after pauses, beside the worker that serves with the old ones.
+//! - A serving worker is never replaced by a worker that cannot open the token. With a wrong PIN or a missing token, the old settings stay
+//!   active, and an error is logged.
+//! - At most one worker opens the token at a time.
+//! - After a final error, such as a wrong PIN, no attempt is made until the settings change.
+//! - After other errors, new settings are tried again after pauses, while the old worker serves.
 
 mod hanging;
 mod opening;
@@ -30,14 +30,14 @@ use state::{LOOK_EVERY, Opening, Purpose, STABLE_AFTER, Serving};
 
 pub(super) use state::Supervisor;
 
-/// How long after a failure jobs may wait for another worker, each until its own deadline; after that they fail at once.
+/// How long after a failure jobs may wait for a new worker. After that time they fail at once.
 const SUSPENDED_FOR: Duration = Duration::from_secs(1);
 
-/// How long workers may take to close their sessions at the end.
+/// How long workers may take to close their sessions when the supervisor stops.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Supervisor {
-    /// Runs until it is told to stop; then every worker has ended.
+    /// Runs until [`Event::Stop`]. Then all workers have ended.
     pub(super) async fn run(mut self) {
         self.shared.enter(Phase::Probing);
         loop {
@@ -62,7 +62,7 @@ impl Supervisor {
         })
     }
 
-    /// What is due by the clock.
+    /// Does what depends on time: timeouts, retired workers and the next attempt.
     async fn look(&mut self) {
         if let Some(since) = self.suspended_since
             && since.elapsed() > SUSPENDED_FOR
@@ -91,11 +91,11 @@ impl Supervisor {
             Event::NotOpened(worker, why) if self.opens(worker) => self.not_opened(why),
             Event::Fatal(worker, reason) => self.failed(worker, &reason),
             Event::Broken(worker, fault) => self.broken(worker, &fault),
-            // One that opens the token ends by itself, and its last words say why.
+            // A worker that opens the token is not killed: it ends by itself, and first reports the reason.
             Event::SessionEnded(worker) if self.serves(worker) => self.kill(worker),
             Event::Ended(worker, how) => self.ended(worker, how),
             Event::Settings(settings) => self.change(*settings),
-            // The file that is watched is the one of the new settings.
+            // The watched file is the library of the new settings.
             Event::LibraryChanged if self.may_retry_settings() => self.replace(Purpose::Settings),
             Event::LibraryChanged => self.replace(Purpose::Library),
             Event::KeysChanged => self.tell_keys(),
@@ -122,7 +122,7 @@ impl Supervisor {
         }
     }
 
-    /// A worker that opens, or serves, cannot go on.
+    /// Handles the failure of the opening or the serving worker.
     fn failed(&mut self, worker: u32, reason: &str) {
         if self.opens(worker) {
             self.not_opened(NotOpened::because(reason));
@@ -137,12 +137,12 @@ impl Supervisor {
 
     fn broken(&mut self, worker: u32, fault: &str) {
         let hsm = &self.shared.name;
-        tracing::error!(%hsm, fault, "the worker does not keep to the protocol; it is killed");
+        tracing::error!(%hsm, fault, "the worker violated the protocol; killing it");
         self.kill(worker);
         self.failed(worker, &format!("its worker is broken: {fault}"));
     }
 
-    /// Kills a worker that opens or serves. Its end is reported; if it has ended already, with how it did.
+    /// Kills the opening or the serving worker. The launcher reports its end, also if it has ended already.
     fn kill(&self, worker: u32) {
         let serving = self.serving.iter().map(|serving| &serving.life);
         let lives = serving.chain(self.opening.iter().map(|opening| &opening.life));
@@ -160,21 +160,21 @@ impl Supervisor {
         }
     }
 
-    /// The worker that served does not any more.
+    /// Handles the loss of the serving worker.
     fn lost(&mut self, serving: Serving, reason: &str) {
         let hsm = &self.shared.name;
         self.shared.suspend(serving.life.worker(), reason);
-        // The end of a session, which comes first, knows no better reason than that.
+        // Replaces the less specific reason that the end of a session has published.
         self.shared.publish(Condition::Down, reason);
         let served = serving.since.elapsed();
         self.retired.push(Retired::new(serving.life));
         if !self.shared.trust.is_kept() {
             return self.rest();
         }
-        tracing::error!(%hsm, reason, "the HSM has failed; it will be opened again");
+        tracing::error!(%hsm, reason, "the HSM failed; reopening it");
         match served > STABLE_AFTER {
             true => self.failures = 0,
-            // An HSM that opens but fails at once is not cured by opening it at once again.
+            // An HSM that fails immediately after opening must not be reopened immediately.
             false => {
                 if self.failures > 0 {
                     self.shared.close_door("it fails again and again");
@@ -186,14 +186,14 @@ impl Supervisor {
         self.attempt_after(self.pause(), Purpose::Serve);
     }
 
-    /// Another worker is to take the place of the one that serves.
+    /// Schedules a worker that replaces the serving one.
     fn replace(&mut self, purpose: Purpose) {
         if self.opening.is_none() && self.shared.trust.is_kept() {
             self.next_attempt = Some((Instant::now(), purpose));
         }
     }
 
-    /// Other settings: they take the place of those with which a worker is being opened, too.
+    /// Changes the settings. Retires a worker that opens the token with the old ones.
     fn change(&mut self, settings: HsmSettings) {
         let former = self.shared.settings.swap(Arc::new(settings));
         let now = self.shared.settings.load();
@@ -225,7 +225,7 @@ impl Supervisor {
                 self.ended(worker, how);
             }
         }
-        // Those that are left are killed when they are dropped.
+        // Dropping the remaining workers kills them.
     }
 }
 

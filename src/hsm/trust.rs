@@ -1,21 +1,21 @@
-//! Whether the output of an HSM can be trusted.
+//! Trust in the output of an HSM.
 //!
 //! # Invariants
-//! - An HSM that returned a wrong output serves nothing more: no encryption, no decryption, no attempt to open it again. What it answered
-//!   to others at the same moment is withheld.
-//! - Only an operator ends this: a restart, another token in its `[[hsm]]`, or a new `[[hsm]]`. Other settings of the HSM can change by
-//!   themselves (a PIN file that is rotated, for example) and do not.
+//! - An HSM that returned a wrong output is not used for encryption or decryption, and is not reopened. Answers to other requests that
+//!   arrive after the wrong output are withheld.
+//! - Only an operator can restore the trust: by a restart, a different token in the `[[hsm]]`, or a new `[[hsm]]`. Other settings do not
+//!   restore it, because some change without an operator, for example a rotated PIN file.
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
-/// The trust in one token. It outlives the workers that open it.
+/// The trust in one token. It outlives the workers.
 #[derive(Debug, Default)]
 pub(super) struct Trust(ArcSwapOption<String>);
 
 impl Trust {
-    /// Why the HSM is not trusted; none: it is.
+    /// Returns why the HSM is not trusted; `None` if it is trusted.
     pub(super) fn lost(&self) -> Option<Arc<String>> {
         self.0.load_full()
     }
@@ -25,7 +25,7 @@ impl Trust {
         self.0.load().is_none()
     }
 
-    /// Loses the trust for this reason. Returns whether this is the first one.
+    /// Withdraws the trust. Returns whether it was still trusted.
     pub(super) fn lose(&self, reason: String) -> bool {
         let lost = Some(Arc::new(reason));
         self.0
@@ -33,7 +33,7 @@ impl Trust {
             .is_none()
     }
 
-    /// Another token is meant now.
+    /// Restores the trust, because a different token was configured.
     pub(super) fn restore(&self) {
         self.0.store(None);
     }

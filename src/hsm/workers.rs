@@ -1,8 +1,8 @@
-//! The front's side of the launcher: asks for workers, and learns how they end.
+//! The front's client of the launcher: starts workers and receives their exit status.
 //!
 //! # Invariants
-//! - A worker that nobody holds is killed: [`WorkerProcess`] kills it when it is dropped, and so ends a start whose caller gave up.
-//! - Descriptors that were lost because this process has none left fail the start, not the channel.
+//! - Dropping a [`WorkerProcess`] kills the worker. This also ends a start whose caller has stopped waiting.
+//! - If this process has no descriptors left for a new worker, the start fails, but not the channel.
 
 mod arriving;
 mod channel;

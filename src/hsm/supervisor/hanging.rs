@@ -3,7 +3,7 @@
 use super::state::{Purpose, Supervisor};
 
 impl Supervisor {
-    /// Removes the sessions that hang. If others still work, another worker is started beside this one. If all hang, the worker is killed at once.
+    /// Removes hanging sessions from the pool. Replaces the worker if other sessions still work; kills it if all hang.
     pub(super) fn look_for_hanging_sessions(&mut self) {
         let Some(serving) = &self.serving else { return };
         let (shared, life) = (&self.shared, &serving.life);
@@ -29,7 +29,7 @@ impl Supervisor {
             return;
         }
         let hsm = &shared.name;
-        tracing::warn!(%hsm, hanging, others, "sessions hang inside the HSM; another worker is started");
+        tracing::warn!(%hsm, hanging, others, "sessions hang inside the HSM; starting another worker");
         match others {
             0 => {
                 life.process.kill();

@@ -1,4 +1,4 @@
-//! A worker that opens the token.
+//! Opens the token with a new worker, and handles the result.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -39,7 +39,7 @@ impl Supervisor {
         }
     }
 
-    /// The worker that was being opened serves from now on.
+    /// Lets the opening worker serve.
     pub(super) fn take_over(&mut self) {
         let Some(Opening { life, purpose, .. }) = self.opening.take() else {
             return;
@@ -53,11 +53,11 @@ impl Supervisor {
         match purpose {
             Purpose::Serve => {}
             Purpose::Settings | Purpose::SettingsAlone => {
-                tracing::info!(%hsm, "the HSM's new settings are in force");
+                tracing::info!(%hsm, "the new settings of the HSM are active");
             }
-            Purpose::Library => tracing::info!(%hsm, "the HSM's new library is in use"),
+            Purpose::Library => tracing::info!(%hsm, "the new library of the HSM is active"),
             Purpose::Hang => {
-                tracing::warn!(%hsm, "another worker has taken over from the one that hangs");
+                tracing::warn!(%hsm, "a new worker has replaced the one that hangs");
             }
         }
         self.note_opened(purpose);
@@ -71,11 +71,11 @@ impl Supervisor {
         self.retry_settings();
     }
 
-    /// The worker that was being opened could not open the token.
+    /// Handles a worker that could not open the token.
     pub(super) fn not_opened(&mut self, why: NotOpened) {
         if let Some(opening) = self.opening.take() {
             let purpose = opening.purpose;
-            // Its calls may hang: it is not asked to close anything.
+            // Killed without closing its sessions, because its calls may hang.
             opening.life.process.kill();
             self.retired.push(Retired::new(opening.life));
             self.refused(purpose, why);
@@ -90,7 +90,7 @@ impl Supervisor {
         match (self.serving.take(), purpose) {
             (None, _) => self.give_up(purpose, &why),
             (Some(serving), _) if why.is_limit && self.may_give_way(purpose) => {
-                // The token does not serve two workers at once: this one gives way.
+                // The token does not have enough sessions for two workers, so the old one ends first.
                 self.shared.suspend(serving.life.worker(), &why.reason);
                 self.suspended_since = Some(Instant::now());
                 self.retired.push(Retired::new(serving.life));
@@ -104,20 +104,21 @@ impl Supervisor {
                 self.serving = Some(serving);
                 self.reject_settings(why.is_final);
                 let (hsm, reason) = (&self.shared.name, &why.reason);
-                tracing::error!(%hsm, reason, "the HSM does not open with its new settings; it goes on with the old ones");
+                tracing::error!(%hsm, reason, "the HSM cannot be opened with its new settings; the old ones stay active");
                 self.retry_settings();
             }
             (Some(serving), _) => {
                 self.serving = Some(serving);
                 let (hsm, reason) = (&self.shared.name, &why.reason);
-                tracing::error!(%hsm, reason, "another worker cannot open the HSM; the old one goes on");
+                tracing::error!(%hsm, reason, "a new worker cannot open the HSM; the old one keeps serving");
                 self.failures += 1;
                 self.attempt_after(self.pause().max(STABLE_AFTER), purpose);
             }
         }
     }
 
-    /// Settings that were rejected are tried beside the worker that serves, or not at all: it does not give way to them again and again.
+    /// Whether the serving worker may end before the new one has opened the token. Not for settings that failed before: then the HSM would be
+    /// interrupted at each attempt.
     fn may_give_way(&self, purpose: Purpose) -> bool {
         self.rejected.is_none() || !purpose.is_about_settings()
     }
@@ -129,7 +130,7 @@ impl Supervisor {
         self.shared.close_door(&why.reason);
         let served_before = purpose == Purpose::SettingsAlone || self.rejected.is_some();
         if purpose.is_about_settings() && served_before {
-            // The old settings did open it.
+            // The HSM could be opened with the old settings.
             self.reject_settings(why.is_final);
         }
         if why.is_final && self.rejected.is_none() {

@@ -1,17 +1,17 @@
-//! A worker that does not serve any more and has not ended yet.
+//! A worker that does not serve any more but has not ended yet.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::hsm::life::Life;
 
-/// How long the jobs of a worker that was replaced may take; no request waits longer.
+/// How long the jobs of a replaced worker may take. No request waits longer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long it may take to close its sessions; then it is killed.
+/// How long a worker may take to close its sessions before it is killed.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
-/// A worker on its way out.
+/// A worker that finishes its jobs and closes.
 pub(super) struct Retired {
     pub life: Arc<Life>,
     since: Instant,
@@ -27,7 +27,7 @@ impl Retired {
         }
     }
 
-    /// Closes it once its jobs are done, kills it when it takes long. Returns whether it can be forgotten.
+    /// Closes the worker after its jobs are done. Kills it after a timeout. Returns whether it can be dropped.
     pub(super) fn look(&mut self) -> bool {
         match self.closing_since {
             None if self.life.crew.is_busy() && self.since.elapsed() < ANSWER_PATIENCE => false,

@@ -1,4 +1,4 @@
-//! A worker whose descriptors are being received.
+//! Collects the descriptors of a new worker, which arrive in several packets.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,7 +9,7 @@ use super::order::{Reply, StartedWorker, WorkerProcess};
 use crate::hsm_protocol::launch::WorkerEnd;
 use crate::hsm_protocol::packet::MAX_DESCRIPTORS;
 
-/// A worker not all of whose packets have been received.
+/// A new worker with outstanding packets.
 pub(super) struct Arriving {
     /// The launcher's number of the worker.
     pub(super) number: u32,
@@ -46,7 +46,7 @@ impl Arriving {
         self.packets == 0
     }
 
-    /// Who asked, and the descriptors, unless some were lost.
+    /// Returns where to send the result, and the descriptors, unless some were lost.
     pub(super) fn into_parts(self) -> (Reply, io::Result<Descriptors>) {
         let (received, wanted) = (self.descriptors.len(), self.wanted);
         let mut descriptors = self.descriptors.into_iter();
@@ -57,7 +57,7 @@ impl Arriving {
                 sessions: descriptors.collect(),
             }),
             _ => Err(io::Error::other(format!(
-                "{received} of {wanted} descriptors of a worker could be received; raise the limit of open files (LimitNOFILE)"
+                "received only {received} of {wanted} descriptors of a worker; raise the limit of open files (LimitNOFILE)"
             ))),
         };
         (self.reply, parts)

@@ -1,4 +1,4 @@
-//! The channel to the launcher, on tokio.
+//! The channel to the launcher.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,16 +10,16 @@ use tokio::net::UnixStream;
 use crate::hsm_protocol::launch::{Frame, FrontMessage, MAX_FRAME};
 use crate::hsm_protocol::packet::{self, Packet, Wait};
 
-/// A message of the launcher with its descriptors.
+/// A message of the launcher, with descriptors.
 pub(super) struct Message {
     pub(super) message: FrontMessage,
-    /// Fewer than were sent if this process has none left.
+    /// Fewer than the launcher sent, if this process has no descriptors left.
     pub(super) descriptors: Vec<OwnedFd>,
 }
 
-/// The channel, with frames that wait to be sent.
+/// The channel, with unsent frames.
 pub(super) struct Channel {
-    /// Tokio knows no packets, and needs to know none: it only says when to try.
+    /// Tokio has no type for packet sockets. It is only used to wait until the socket is ready.
     socket: UnixStream,
     queue: VecDeque<Vec<u8>>,
 }
@@ -39,10 +39,10 @@ impl Channel {
         self.queue.push_back(frame.encode());
     }
 
-    /// Sends what is queued, and returns the next message. Nothing is lost when the future is dropped.
+    /// Sends the queued frames, and returns the next message. Cancel-safe.
     ///
     /// # Errors
-    /// When the launcher has ended, or sent something that is no frame.
+    /// When the launcher has ended, or sent an invalid frame.
     pub(super) async fn next(&mut self) -> io::Result<Message> {
         loop {
             self.flush()?;

@@ -1,4 +1,4 @@
-//! What the front asks for.
+//! The interface of the client of the launcher.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,14 +12,14 @@ use crate::hsm_protocol::launch::{Frame as _, FrontRequest, HsmName, SettingsCho
 use crate::hsm_protocol::packet::{self, Wait};
 use crate::sync::essential_task;
 
-/// The workers that the launcher starts for this process. Clones are the same.
+/// Starts workers through the launcher. Clones use the same channel.
 #[derive(Clone, Debug)]
 pub struct Workers {
     orders: mpsc::UnboundedSender<Order>,
 }
 
 impl Workers {
-    /// Uses the channel to the launcher. To be called on the runtime. Without the launcher the process ends.
+    /// Starts the task that serves the channel to the launcher. To be called on the runtime. If the launcher ends, so does this process.
     ///
     /// # Errors
     /// When the descriptor cannot be registered with the runtime.
@@ -30,7 +30,7 @@ impl Workers {
         Ok(Self { orders })
     }
 
-    /// Tells the launcher that this process handles signals: it forwards them from now on. To be called before [`Workers::connect`].
+    /// Informs the launcher that this process handles signals, so that it forwards them. To be called before [`Workers::connect`].
     ///
     /// # Errors
     /// Those of [`packet::send`].
@@ -39,15 +39,15 @@ impl Workers {
         packet::send(channel, &request, &[], Wait::Yes)
     }
 
-    /// Logs warnings of the launcher. To be called once the log is set up.
+    /// Starts to log warnings of the launcher. To be called after the log is set up.
     pub fn log_warnings(&self) {
         self.order(Order::LogWarnings);
     }
 
-    /// Starts a worker for this HSM with 1 to 1024 sessions. It has not opened its token yet.
+    /// Starts a worker for this HSM with 1 to 1024 sessions. Does not wait until it opens the token.
     ///
     /// # Errors
-    /// When the launcher could not start it, or its descriptors could not be received.
+    /// When the launcher cannot start the worker, or not all descriptors can be received.
     pub async fn start(
         &self,
         hsm: &str,
@@ -66,14 +66,14 @@ impl Workers {
     }
 
     fn order(&self, order: Order) {
-        // The task ends with the process only.
+        // The task runs as long as the process.
         drop(self.orders.send(order));
     }
 }
 
 #[cfg(test)]
 impl Workers {
-    /// Those of a launcher that a test plays.
+    /// A client whose launcher is a test.
     pub(super) fn played(orders: mpsc::UnboundedSender<Order>) -> Self {
         Self { orders }
     }

@@ -1,4 +1,4 @@
-//! The task that speaks with the launcher.
+//! The task that serves the channel to the launcher.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,14 +16,14 @@ use crate::sync::End;
 pub(super) struct Exchange {
     channel: Channel,
     orders: mpsc::UnboundedReceiver<Order>,
-    /// For the workers that are started: they order their end.
+    /// For started workers, which send kill requests.
     own: mpsc::WeakUnboundedSender<Order>,
     last_request: u32,
     waiting: HashMap<u32, Reply>,
     arriving: Option<Arriving>,
     running: HashMap<u32, oneshot::Sender<WorkerEnd>>,
     has_log: bool,
-    /// Those that came before there was a log.
+    /// Warnings that arrived before the log was set up.
     warnings: Vec<Text>,
 }
 
@@ -46,7 +46,7 @@ impl Exchange {
         }
     }
 
-    /// Runs until nobody can ask any more, or the launcher has ended.
+    /// Runs until all clients are dropped, or the launcher has ended.
     pub(super) async fn run(mut self) -> End {
         loop {
             let outcome = tokio::select! {
@@ -106,7 +106,7 @@ impl Exchange {
             FrontMessage::Descriptors => self.arrive(received.descriptors),
             FrontMessage::NotStarted { request, reason } => {
                 let reply = self.reply_to(request)?;
-                // The caller may have given up.
+                // The caller may have stopped waiting.
                 drop(reply.send(Err(io::Error::other(reason.to_string()))));
                 Ok(())
             }
@@ -128,7 +128,7 @@ impl Exchange {
 
     fn reply_to(&mut self, request: u32) -> io::Result<Reply> {
         let reply = self.waiting.remove(&request);
-        reply.ok_or_else(|| unexpected("an answer"))
+        reply.ok_or_else(|| unexpected("reply"))
     }
 
     fn arrive(&mut self, descriptors: Vec<OwnedFd>) -> io::Result<()> {
@@ -155,7 +155,7 @@ impl Exchange {
         if started.is_err() {
             self.channel.send(&FrontRequest::Kill { worker: number });
         }
-        // A caller that gave up drops the worker, which kills it.
+        // If the caller has stopped waiting, the worker is dropped, which kills it.
         drop(reply.send(started));
     }
 }
@@ -165,5 +165,5 @@ fn log(warning: &Text) {
 }
 
 fn unexpected(what: &str) -> io::Error {
-    io::Error::other(format!("the launcher sent {what} that nobody asked for"))
+    io::Error::other(format!("the launcher sent unexpected {what}"))
 }

@@ -1,4 +1,4 @@
-//! What the task that speaks with the launcher is asked for, and what comes of it.
+//! The requests to the task that serves the launcher, and their results.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,15 +7,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::hsm_protocol::launch::{FrontRequest, HsmName, SettingsChoice, WorkerEnd};
 
-/// Who asked for a worker.
+/// Where the result of a start is sent.
 pub(super) type Reply = oneshot::Sender<io::Result<StartedWorker>>;
 
-/// What the task is asked for.
+/// A request to the task.
 #[derive(Debug)]
 pub(super) enum Order {
     /// Sends a frame that has no answer.
     Send(FrontRequest),
-    /// Logs the warnings of the launcher from now on, and those that came before.
+    /// Logs all warnings of the launcher, including earlier ones.
     LogWarnings,
     /// Starts a worker.
     Start {
@@ -26,14 +26,14 @@ pub(super) enum Order {
     },
 }
 
-/// A worker that was started: the front's ends of its descriptors.
+/// A started worker: the front's ends of its channels.
 #[derive(Debug)]
 pub struct StartedWorker {
     /// Kills the worker when dropped.
     pub process: WorkerProcess,
     /// The control channel.
     pub control: OwnedFd,
-    /// What the worker writes to standard output and standard error; closed when the worker and its children ended.
+    /// The standard output and standard error of the worker. Closed when the worker and its children have ended.
     pub output: OwnedFd,
     /// One socket per session.
     pub sessions: Vec<OwnedFd>,
@@ -49,7 +49,7 @@ pub struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// The launcher's number of the worker, unique in the life of the launcher: for the log.
+    /// The launcher's number of the worker, unique until the launcher ends.
     pub fn number(&self) -> u32 {
         self.number
     }
@@ -61,7 +61,7 @@ impl WorkerProcess {
         });
     }
 
-    /// Makes the settings of the worker the last good ones of its HSM. To be called once it serves.
+    /// Marks the settings of the worker as the last good ones of its HSM. To be called when the worker serves.
     pub fn good(&self) {
         self.order(FrontRequest::Good {
             worker: self.number,
@@ -75,7 +75,7 @@ impl WorkerProcess {
 
 #[cfg(test)]
 impl WorkerProcess {
-    /// One that a test plays.
+    /// A worker that a test plays.
     pub(in crate::hsm) fn played(number: u32) -> Self {
         let (orders, _) = mpsc::unbounded_channel();
         Self { number, orders }

@@ -8,18 +8,18 @@ use super::client::Workers;
 use super::order::{Order, StartedWorker, WorkerProcess};
 use crate::hsm_protocol::launch::FrontRequest;
 
-/// What the front asks the launcher for.
+/// A request of the front to the launcher.
 pub(in crate::hsm) enum Asked {
-    /// A worker; the answer goes to this.
+    /// Start a worker, and send the result to this.
     Start(Starting),
-    /// The end of this worker.
+    /// Kill this worker.
     Kill(u32),
 }
 
-/// Who asked for a worker.
+/// Where the result of a start is sent.
 pub(in crate::hsm) struct Starting(super::order::Reply);
 
-/// The launcher's end.
+/// The launcher's end of the channel.
 pub(in crate::hsm) struct PlayedLauncher {
     orders: mpsc::UnboundedReceiver<Order>,
     to_self: mpsc::UnboundedSender<Order>,
@@ -43,7 +43,7 @@ impl PlayedLauncher {
         }
     }
 
-    /// The process of a worker, whose end is asked for here.
+    /// The process of a worker. A request to kill it arrives at this launcher.
     pub(in crate::hsm) fn process(&self, number: u32) -> WorkerProcess {
         WorkerProcess {
             number,

@@ -30,34 +30,19 @@
 //! `DeviceMetrics`. Under the last one, the `StateWatcher` is called.
 //! All other locks are taken alone.
 
-mod channel;
-mod crew;
 mod device;
-mod fair_queue;
-mod job;
-mod key_view;
-mod last_check;
-mod library_output;
+mod events;
+mod launcher_client;
 mod library_watch;
-mod life;
-mod load_estimate;
-mod log_relay;
 mod metrics;
-mod phase;
-mod pool;
-mod post;
-mod proofs;
-mod rejected;
-mod session;
-mod shared;
-mod submission;
+mod queue;
+mod state;
 mod supervisor;
-mod trust;
-mod workers;
+mod worker;
 
 pub use device::Hsm;
+pub use launcher_client::{StartedWorker, WorkerProcess, Workers};
 pub use metrics::{HsmMetrics, StateChange, StateWatcher};
-pub use workers::{StartedWorker, WorkerProcess, Workers};
 
 pub use crate::hsm_protocol::{
     Environment, GcmProfile, HsmSettings, PinError, PinFingerprint, PinReference, Pkcs11Settings,

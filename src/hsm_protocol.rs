@@ -20,32 +20,25 @@
 //! - `Debug` of a frame shows no plaintext and no IV.
 
 pub mod administration;
-pub mod inherited;
 pub mod launch;
-pub mod launched;
 pub mod packet;
 
-mod answer;
-mod batch;
 mod control;
-mod expected_list;
-mod job;
-mod pin;
+mod jobs;
 mod settings;
-mod token_key;
 mod wire;
 
-pub use answer::{Answer, Cost, Failed, FromSession, Outcome};
-pub use batch::{Batch, MAX_BATCH};
+pub use administration::token_key::{GcmFinding, KeyProtection, NewKey, TokenKey};
+pub use control::expected_list::{Expected, ExpectedList, ListTooLong, MAX_EXPECTED_KEYS};
 pub use control::{
     ControlError, Health, KeyNews, Line, LineLevel, MAX_CONTROL_FRAME, News, Order, ProofId,
     WireSelector,
 };
-pub use expected_list::{Expected, ExpectedList, ListTooLong, MAX_EXPECTED_KEYS};
-pub use job::{Job, MAX_SELECTOR, Task};
-pub use pin::{PinError, PinFingerprint, PinReference};
+pub use jobs::answer::{Answer, Cost, Failed, FromSession, Outcome};
+pub use jobs::batch::{Batch, MAX_BATCH};
+pub use jobs::job::{Job, MAX_SELECTOR, Task};
+pub use settings::pin::{PinError, PinFingerprint, PinReference};
 pub use settings::{Environment, GcmProfile, HsmSettings, Pkcs11Settings, TokenSelector};
-pub use token_key::{GcmFinding, KeyProtection, NewKey, TokenKey};
 pub use wire::{FrameError, MAX_FRAME, short};
 
 #[cfg(test)]

@@ -8,18 +8,18 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::job::{Reply, Work};
-use super::library_watch;
-use super::metrics::HsmMetrics;
-use super::post::{Event, Post};
-use super::shared::Shared;
-use super::supervisor::Supervisor;
-use super::workers::Workers;
 use crate::clock::Deadline;
 use crate::ekm::{
     DecryptJob, DescribeJob, DeviceReport, EncryptJob, ExpectedKey, KeyAttributes, KeyManager,
     KeyManagerFault, KeySelector, KeyState, Opened, Pending, Sealed,
 };
+use crate::hsm::events::{Event, Post};
+use crate::hsm::launcher_client::Workers;
+use crate::hsm::library_watch;
+use crate::hsm::metrics::HsmMetrics;
+use crate::hsm::queue::job::{Reply, Work};
+use crate::hsm::state::Shared;
+use crate::hsm::supervisor::Supervisor;
 use crate::hsm_protocol::HsmSettings;
 use crate::sync::task;
 

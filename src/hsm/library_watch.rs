@@ -8,8 +8,8 @@ use std::sync::Weak;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::post::Event;
-use super::shared::Shared;
+use crate::hsm::events::Event;
+use crate::hsm::state::Shared;
 use crate::sync::thread;
 
 /// The interval between two checks of the file.

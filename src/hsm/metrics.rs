@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::phase::Phase;
+use crate::hsm::state::circuit_breaker::Phase;
 use crate::metrics::{Metrics, MetricsError};
 use crate::sync::poisoned;
 

@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::phase::Phase;
-use super::post::{Event, NotOpened};
 use crate::ekm::Condition;
+use crate::hsm::events::{Event, NotOpened};
+use crate::hsm::state::circuit_breaker::Phase;
 use crate::hsm_protocol::HsmSettings;
 use crate::hsm_protocol::launch::WorkerEnd;
 use retired::Retired;

@@ -8,10 +8,12 @@
 //! - No frame exports, wraps, unwraps, changes or deletes a key, and none carries a PKCS#11 function, attribute or mechanism.
 //! - What is encrypted is a constant that the worker chooses, and no frame carries a plaintext.
 
+pub mod token_key;
+
 use serde::{Deserialize, Serialize};
 
+use self::token_key::{GcmFinding, NewKey, TokenKey};
 use super::control::{self, ControlError, MAX_CONTROL_FRAME, WireSelector};
-use super::token_key::{GcmFinding, NewKey, TokenKey};
 
 /// The most bytes of all keys in one frame, so that there is room for the rest of the frame.
 const MAX_KEYS_BYTES: usize = MAX_CONTROL_FRAME / 2;

@@ -1,5 +1,7 @@
 //! What front and worker tell each other besides jobs. Each frame is one JSON object of at most [`MAX_CONTROL_FRAME`] bytes.
 
+pub mod expected_list;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};

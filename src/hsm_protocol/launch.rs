@@ -14,6 +14,8 @@
 //! - `decode` accepts exactly what `encode` writes: one form per frame, no bytes left over.
 //! - Each field has a limit, so a frame has at most [`MAX_FRAME`] bytes.
 
+pub mod inherited;
+pub mod launched;
 mod values;
 
 use super::wire::{FrameError, Reader, Writer};

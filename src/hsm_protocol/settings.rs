@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::pin::PinReference;
+pub mod pin;
+
+use pin::PinReference;
 
 /// The largest encoding of [`Pkcs11Settings`], in bytes.
 pub const MAX_ENCODED_SETTINGS: usize = 32 * 1_024;
@@ -205,7 +207,7 @@ pub enum GcmProfile {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pin::PinFingerprint;
+    use super::pin::PinFingerprint;
     use super::*;
 
     fn settings() -> Pkcs11Settings {

@@ -26,7 +26,10 @@ const SLEEPERS: [(&str, &str); 14] = [
         "tests/hanging_disk/lib.rs",
         "a call that hangs polls for its release",
     ),
-    ("src/hsm/session/tests/played.rs", "polls for a condition"),
+    (
+        "src/hsm/worker/session/tests/fakes.rs",
+        "polls for a condition",
+    ),
     (
         "src/audit/tests/full_disk.rs",
         "polls for a condition, in a process of its own",

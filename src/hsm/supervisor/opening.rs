@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use super::retired::Retired;
 use super::state::{LOOK_EVERY, Opening, Purpose, STABLE_AFTER, Serving, Supervisor};
-use crate::hsm::life::Life;
-use crate::hsm::phase::Phase;
-use crate::hsm::post::NotOpened;
+use crate::hsm::events::NotOpened;
+use crate::hsm::state::circuit_breaker::Phase;
+use crate::hsm::worker::running::Life;
 use crate::hsm_protocol::launch::SettingsChoice;
 
 impl Supervisor {

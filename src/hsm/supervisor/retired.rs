@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::hsm::life::Life;
+use crate::hsm::worker::running::Life;
 
 /// How long the jobs of a replaced worker may take. No request waits longer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);

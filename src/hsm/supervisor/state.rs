@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::retired::Retired;
-use crate::hsm::life::Life;
-use crate::hsm::post::Event;
-use crate::hsm::shared::Shared;
-use crate::hsm::workers::Workers;
+use crate::hsm::events::Event;
+use crate::hsm::launcher_client::Workers;
+use crate::hsm::state::Shared;
+use crate::hsm::worker::running::Life;
 
 /// The pauses before an attempt to open the HSM, by the number of failures in a row. The last one repeats. They are short, because an
 /// attempt costs the HSM little and requests fail until it succeeds.

@@ -4,15 +4,15 @@
 //! What must hold in every order: each job gets one answer, and its own; none fails because one worker dies or is replaced; in the end a worker
 //! serves, each of its sessions takes jobs, and no job waits.
 
-mod stage;
+mod simulation;
 
 use std::sync::atomic::Ordering;
 
 use crate::ekm::KeyManagerFault;
-use crate::hsm::post::Event;
-use crate::hsm::session::tests::given::settings;
+use crate::hsm::events::Event;
+use crate::hsm::worker::session::tests::fixtures::settings;
 use crate::sync::schedule::{self, Body, point};
-use stage::{Failures, Stage};
+use simulation::{Failures, Stage};
 
 /// Orders of each scene. The same ones each time.
 const SEEDS: u64 = 300;
@@ -40,7 +40,9 @@ fn play(seed: u64, trouble: Trouble) -> Failures {
     let mut bodies: Vec<Body<'_>> = clients.collect();
     bodies.push(Box::new(|| stage.supervise()));
     bodies.push(Box::new(|| stage.launch()));
-    bodies.extend((0..stage::SESSIONS).map(|at| Box::new(move || stage.session(at)) as Body<'_>));
+    bodies.extend(
+        (0..simulation::SESSIONS).map(|at| Box::new(move || stage.session(at)) as Body<'_>),
+    );
     bodies.push(Box::new(move || cause(stage, trouble)));
     schedule::run(seed, bodies);
     stage.check_idle();

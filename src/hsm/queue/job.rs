@@ -1,0 +1,266 @@
+//! A job on its way to a worker and back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::clock::Deadline;
+use crate::ekm::{
+    CallCount, DecryptJob, DescribeJob, EncryptJob, EncryptionCount, KeyAttributes,
+    KeyManagerError, KeySelector, Opened, Sealed, Served, TAG_LENGTH, Tenant,
+};
+use crate::hsm::metrics::DeviceMetrics;
+use crate::hsm::queue::fair_queue::Waiting;
+use crate::hsm_protocol::{self as protocol, Cost, Outcome, Task};
+
+/// Where a job's answer goes.
+pub(in crate::hsm) type Reply<T> = oneshot::Sender<Result<Served<T>, KeyManagerError>>;
+
+/// What a job asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::hsm) enum Operation {
+    Encrypt,
+    Decrypt,
+    Describe,
+}
+
+/// What a job asks for, with its input.
+pub(in crate::hsm) enum Work {
+    Encrypt(EncryptJob, Reply<Sealed>),
+    Decrypt(DecryptJob, Reply<Opened>),
+    Describe(DescribeJob, Reply<KeyAttributes>),
+}
+
+/// A job that waits for a session or is on its way.
+pub(in crate::hsm) struct Job {
+    pub work: Work,
+    pub queued_at: Instant,
+    /// When it was sent the last time.
+    pub sent_at: Instant,
+    /// How many calls were counted when it was sent.
+    counted: u32,
+    /// Whether a worker has died with it: it is tried once more, not for ever.
+    pub is_second_try: bool,
+}
+
+impl Job {
+    pub(in crate::hsm) fn new(work: Work) -> Self {
+        let now = Instant::now();
+        Self {
+            work,
+            queued_at: now,
+            sent_at: now,
+            counted: 0,
+            is_second_try: false,
+        }
+    }
+
+    /// The frame, if somebody still waits for the answer. The calls that the job makes at least are counted: the record of a request that
+    /// ends meanwhile has them.
+    pub(in crate::hsm) fn begin(&mut self, id: u64, is_verified: bool) -> Option<Vec<u8>> {
+        if self.is_abandoned() {
+            return None;
+        }
+        let calls = match &self.work {
+            Work::Encrypt(job, _) if is_verified || job.digest.is_some() => 2,
+            _ => 1,
+        };
+        if !self.work.calls().begin(calls) {
+            return None;
+        }
+        self.counted = calls;
+        self.sent_at = Instant::now();
+        Some(self.work.to_frame(id))
+    }
+
+    /// It was not sent: its calls have not begun.
+    pub(in crate::hsm) fn take_back(&mut self) {
+        self.work.calls().correct(self.counted, 0);
+        self.counted = 0;
+    }
+
+    /// Counts what the job cost.
+    pub(in crate::hsm) fn settle(&mut self, cost: Cost, metrics: &DeviceMetrics) {
+        let by_operation = [
+            (&metrics.encrypt, cost.encrypt_calls),
+            (&metrics.decrypt, cost.decrypt_calls),
+            (&metrics.describe, cost.describe_calls),
+        ];
+        let mut made = 0;
+        for (of_operation, calls) in by_operation {
+            if calls > 0 {
+                of_operation.calls.inc_by(calls.into());
+                made += u32::from(calls);
+            }
+        }
+        self.work.calls().correct(self.counted, made);
+        self.counted = 0;
+        if let Some(encryptions) = self.work.encryptions() {
+            (0..cost.encryptions).for_each(|_| encryptions.count());
+        }
+        let of_work = match self.work.subject().0 {
+            Operation::Encrypt => &metrics.encrypt,
+            Operation::Decrypt => &metrics.decrypt,
+            Operation::Describe => &metrics.describe,
+        };
+        of_work.seconds.observe(cost.worked.as_secs_f64());
+    }
+
+    /// Its worker died with it. The calls, and a ciphertext, may have been made.
+    pub(in crate::hsm) fn count_lost(&mut self, metrics: &DeviceMetrics) {
+        let of_operation = match self.work.subject().0 {
+            Operation::Encrypt => &metrics.encrypt,
+            Operation::Decrypt => &metrics.decrypt,
+            Operation::Describe => &metrics.describe,
+        };
+        of_operation.calls.inc_by(self.counted.into());
+        self.counted = 0;
+        if let Work::Encrypt(job, _) = &self.work {
+            job.encryptions.count();
+        }
+    }
+
+    /// How long it waited for a session.
+    pub(in crate::hsm) fn queued(&self) -> Duration {
+        self.sent_at.saturating_duration_since(self.queued_at)
+    }
+
+    /// Whether the outcome is one that this job can have: of its kind, and as long as its input says. A worker that mixes up two jobs is
+    /// noticed unless their lengths are the same.
+    pub(in crate::hsm) fn fits(&self, outcome: &Outcome) -> bool {
+        match (&self.work, outcome) {
+            (_, Outcome::Failed(_)) | (Work::Describe(..), Outcome::Described(_)) => true,
+            (Work::Decrypt(job, _), Outcome::Opened(opened)) => {
+                opened.plaintext.len() + TAG_LENGTH == job.ciphertext_and_tag.len()
+                    && (job.or_aad.is_some() || !opened.by_or_aad)
+            }
+            (Work::Encrypt(job, _), Outcome::Sealed(sealed)) => {
+                sealed.ciphertext.len() == job.plaintext.len()
+                    && sealed.digest.is_some() == job.digest.is_some()
+            }
+            _ => false,
+        }
+    }
+
+    /// Answers with the value of an outcome that fits and is no failure. A caller that is gone does not mind.
+    pub(in crate::hsm) fn answer(self, outcome: Outcome, device: &Arc<str>, worked: Duration) {
+        let (device, queued) = (Arc::clone(device), self.queued());
+        macro_rules! send {
+            ($reply:expr, $value:expr) => {
+                drop($reply.send(Ok(Served {
+                    value: $value,
+                    device,
+                    queued,
+                    worked,
+                })))
+            };
+        }
+        match (self.work, outcome) {
+            (Work::Encrypt(_, reply), Outcome::Sealed(value)) => send!(reply, value),
+            (Work::Decrypt(_, reply), Outcome::Opened(value)) => send!(reply, value),
+            (Work::Describe(_, reply), Outcome::Described(value)) => send!(reply, value),
+            _ => {}
+        }
+    }
+}
+
+impl Work {
+    /// Until when somebody waits.
+    pub(in crate::hsm) fn deadline(&self) -> Deadline {
+        match self {
+            Self::Encrypt(job, _) => job.deadline,
+            Self::Decrypt(job, _) => job.deadline,
+            Self::Describe(job, _) => job.deadline,
+        }
+    }
+
+    /// What is asked for, with which key.
+    pub(in crate::hsm) fn subject(&self) -> (Operation, &Arc<KeySelector>) {
+        match self {
+            Self::Encrypt(job, _) => (Operation::Encrypt, &job.key),
+            Self::Decrypt(job, _) => (Operation::Decrypt, &job.key),
+            Self::Describe(job, _) => (Operation::Describe, &job.key),
+        }
+    }
+
+    fn tenant(&self) -> &Arc<Tenant> {
+        match self {
+            Self::Encrypt(job, _) => &job.tenant,
+            Self::Decrypt(job, _) => &job.tenant,
+            Self::Describe(job, _) => &job.tenant,
+        }
+    }
+
+    fn calls(&self) -> &CallCount {
+        match self {
+            Self::Encrypt(job, _) => &job.calls,
+            Self::Decrypt(job, _) => &job.calls,
+            Self::Describe(job, _) => &job.calls,
+        }
+    }
+
+    fn encryptions(&self) -> Option<&Arc<dyn EncryptionCount>> {
+        match self {
+            Self::Encrypt(job, _) => Some(&job.encryptions),
+            Self::Decrypt(job, _) => Some(&job.encryptions),
+            Self::Describe(..) => None,
+        }
+    }
+
+    /// Answers with an error. A caller that is gone does not mind.
+    pub(in crate::hsm) fn fail(self, error: KeyManagerError) {
+        match self {
+            Self::Encrypt(_, reply) => drop(reply.send(Err(error))),
+            Self::Decrypt(_, reply) => drop(reply.send(Err(error))),
+            Self::Describe(_, reply) => drop(reply.send(Err(error))),
+        }
+    }
+
+    fn caller_is_gone(&self) -> bool {
+        match self {
+            Self::Encrypt(_, reply) => reply.is_closed(),
+            Self::Decrypt(_, reply) => reply.is_closed(),
+            Self::Describe(_, reply) => reply.is_closed(),
+        }
+    }
+
+    fn to_frame(&self, id: u64) -> Vec<u8> {
+        let task = match self {
+            Self::Encrypt(job, _) => Task::Encrypt {
+                plaintext: Arc::clone(&job.plaintext),
+                aad: Arc::clone(&job.aad),
+                must_decrypt: job.must_decrypt,
+                digest_prefix: job
+                    .digest
+                    .as_ref()
+                    .map(|digest| Arc::clone(digest.prefix())),
+            },
+            Self::Decrypt(job, _) => Task::Decrypt {
+                iv: job.iv.clone(),
+                ciphertext: Arc::clone(&job.ciphertext_and_tag),
+                aad: Arc::clone(&job.aad),
+                or_aad: job.or_aad.clone(),
+            },
+            Self::Describe(..) => Task::Describe,
+        };
+        let (_, key) = self.subject();
+        let job = protocol::Job {
+            id,
+            budget: self.deadline().remaining(),
+            key: Arc::clone(key),
+            task,
+        };
+        job.to_frame()
+    }
+}
+
+impl Waiting for Job {
+    fn tenant(&self) -> &Arc<Tenant> {
+        self.work.tenant()
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.work.caller_is_gone() || self.work.deadline().has_passed()
+    }
+}

@@ -1,0 +1,242 @@
+//! The jobs that wait and the sessions that do them. One lock covers each decision: which job goes to which session.
+//!
+//! The pool is *open* while a worker serves, *suspended* while another worker is started after a fault (jobs wait, in case it takes a moment
+//! only), and *closed* while the HSM does not serve.
+//!
+//! # Invariants
+//! - A job waits only while every session of the worker has as many jobs as it may have.
+//! - Closing hands the waiting jobs back, to be failed at once.
+//! - No job waits behind one that nobody waits for any more: those are dropped at the next push.
+//! - The lock is a leaf: nothing else is locked under it, and nothing is sent.
+
+use std::collections::HashMap;
+use std::sync::{Arc, MutexGuard};
+
+use crate::ekm::Tenant;
+use crate::hsm::queue::fair_queue::{FairQueue, Waiting};
+use crate::sync::Lock;
+
+/// Why a job was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::hsm) enum Refused {
+    /// The queue holds all it may.
+    Full,
+    /// No worker serves at the moment.
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    Open,
+    Suspended,
+    Closed,
+}
+
+/// A worker session, as the pool sees it.
+pub(in crate::hsm) trait Lane {
+    /// Its number, unique within the pool.
+    fn id(&self) -> u64;
+}
+
+/// About `bound` jobs `J` and any number of lanes `L`.
+pub(in crate::hsm) struct Pool<J, L> {
+    bound: usize,
+    inner: Lock<Inner<J, L>>,
+}
+
+struct Inner<J, L> {
+    jobs: FairQueue<J>,
+    door: Door,
+    lanes: HashMap<u64, Occupied<L>>,
+    /// Lanes without a job, the one that was used last at the end: it is the most awake. Some may be gone.
+    idle: Vec<u64>,
+}
+
+struct Occupied<L> {
+    lane: Arc<L>,
+    in_flight: usize,
+}
+
+/// A job and the lane that is to do it.
+pub(in crate::hsm) type Assigned<J, L> = (Arc<L>, J);
+
+impl<J: Waiting, L: Lane> Pool<J, L> {
+    /// An empty, closed pool.
+    pub(in crate::hsm) fn new(bound: usize) -> Self {
+        Self {
+            bound,
+            inner: Lock::new(Inner {
+                jobs: FairQueue::new(),
+                door: Door::Closed,
+                lanes: HashMap::new(),
+                idle: Vec::new(),
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<J, L>> {
+        self.inner.lock()
+    }
+
+    /// Assigns a job to a lane with less than `depth` jobs, or lets it wait. It is given back when the pool is closed or at its bound, or when
+    /// `admits` returns false for so many jobs ahead of it.
+    pub(in crate::hsm) fn push(
+        &self,
+        job: J,
+        depth: usize,
+        admits: impl FnOnce(usize) -> bool,
+    ) -> Result<Option<Assigned<J, L>>, (Refused, J)> {
+        let mut inner = self.lock();
+        inner.jobs.drop_abandoned(job.tenant());
+        if inner.door == Door::Closed {
+            return Err((Refused::Closed, job));
+        }
+        if inner.jobs.len() == 0
+            && let Some(lane) = inner.free_lane(depth)
+        {
+            return Ok(Some((lane, job)));
+        }
+        if !self.has_room(&inner.jobs, job.tenant())
+            || !admits(inner.jobs.ahead_of_new(job.tenant()))
+        {
+            return Err((Refused::Full, job));
+        }
+        inner.jobs.push(job);
+        Ok(None)
+    }
+
+    /// A full queue still has room for a tenant that has not had its part of it: who floods it floods only its own part.
+    fn has_room(&self, jobs: &FairQueue<J>, tenant: &Tenant) -> bool {
+        let part = self.bound / jobs.tenants_with(tenant).max(1);
+        jobs.len() < self.bound || jobs.len_of(tenant) < part
+    }
+
+    /// Puts a job back before all others, or assigns it. It is given back when the pool is closed.
+    pub(in crate::hsm) fn put_back(&self, job: J) -> Result<Option<Assigned<J, L>>, J> {
+        let mut inner = self.lock();
+        match inner.door {
+            Door::Closed => Err(job),
+            Door::Open | Door::Suspended => match inner.free_lane(1) {
+                Some(lane) => Ok(Some((lane, job))),
+                None => {
+                    inner.jobs.push_front(job);
+                    Ok(None)
+                }
+            },
+        }
+    }
+
+    /// A lane has done one of its jobs. Returns its next one.
+    pub(in crate::hsm) fn next(&self, lane: &L) -> Option<J> {
+        let mut inner = self.lock();
+        let id = lane.id();
+        let of_lane = inner.lanes.get_mut(&id)?;
+        of_lane.in_flight = of_lane.in_flight.saturating_sub(1);
+        let next = inner.take_job(id);
+        if next.is_none() && inner.lanes.get(&id).is_some_and(|lane| lane.in_flight == 0) {
+            inner.idle.push(id);
+        }
+        next
+    }
+
+    /// Adds a lane. Returns its first job, if one waits.
+    pub(in crate::hsm) fn add(&self, lane: Arc<L>) -> Option<J> {
+        let mut inner = self.lock();
+        let id = lane.id();
+        if inner.lanes.contains_key(&id) {
+            return None;
+        }
+        inner.lanes.insert(id, Occupied { lane, in_flight: 0 });
+        let first = inner.take_job(id);
+        if first.is_none() {
+            inner.idle.push(id);
+        }
+        first
+    }
+
+    /// Removes a lane. The caller handles the jobs that it has.
+    pub(in crate::hsm) fn remove(&self, lane: &L) {
+        self.lock().lanes.remove(&lane.id());
+    }
+
+    /// Removes every lane.
+    pub(in crate::hsm) fn remove_all(&self) {
+        let mut inner = self.lock();
+        inner.lanes.clear();
+        inner.idle.clear();
+    }
+
+    /// Lanes take jobs from now on, also those that have waited.
+    pub(in crate::hsm) fn open(&self) {
+        self.lock().door = Door::Open;
+    }
+
+    /// Jobs wait; no lane is there. A closed pool stays closed.
+    pub(in crate::hsm) fn suspend(&self) {
+        let mut inner = self.lock();
+        inner.lanes.clear();
+        inner.idle.clear();
+        if inner.door == Door::Open {
+            inner.door = Door::Suspended;
+        }
+    }
+
+    /// Ends whatever runs. Returns what waited.
+    pub(in crate::hsm) fn close(&self) -> Vec<J> {
+        let mut inner = self.lock();
+        inner.door = Door::Closed;
+        inner.lanes.clear();
+        inner.idle.clear();
+        inner.jobs.drain()
+    }
+
+    /// How many jobs wait.
+    pub(in crate::hsm) fn depth(&self) -> usize {
+        self.lock().jobs.len()
+    }
+}
+
+impl<J: Waiting, L: Lane> Inner<J, L> {
+    /// A lane for one more job, which is counted for it: an idle one, or else the least busy one with less than `depth`.
+    fn free_lane(&mut self, depth: usize) -> Option<Arc<L>> {
+        if self.door != Door::Open {
+            return None;
+        }
+        while let Some(id) = self.idle.pop() {
+            if let Some(lane) = self.lanes.get_mut(&id)
+                && lane.in_flight == 0
+            {
+                lane.in_flight = 1;
+                return Some(Arc::clone(&lane.lane));
+            }
+        }
+        if depth <= 1 {
+            return None;
+        }
+        let least = self.lanes.values_mut().min_by_key(|lane| lane.in_flight)?;
+        if least.in_flight >= depth {
+            return None;
+        }
+        least.in_flight += 1;
+        Some(Arc::clone(&least.lane))
+    }
+
+    fn take_job(&mut self, id: u64) -> Option<J> {
+        if self.door != Door::Open {
+            return None;
+        }
+        loop {
+            let job = self.jobs.pop()?;
+            if job.is_abandoned() {
+                continue;
+            }
+            if let Some(lane) = self.lanes.get_mut(&id) {
+                lane.in_flight += 1;
+            }
+            return Some(job);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! Which jobs are let in, and what becomes of them.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ekm::{KeyManagerError, KeyManagerFault};
+use crate::hsm::metrics::DeviceMetrics;
+use crate::hsm::queue::job::{Job, Work};
+use crate::hsm::queue::load_estimate::LoadEstimate;
+use crate::hsm::queue::pool::{Assigned, Refused};
+use crate::hsm::state::Shared;
+use crate::hsm::worker::session::{Desk, Session};
+use crate::hsm_protocol::{Failed, MAX_BATCH, Outcome};
+
+/// The share of the time left that is kept free when a job is let in: 1 / 8.
+const MARGIN: u32 = 8;
+
+/// An HSM whose jobs take less than this, in nanoseconds, gets several per session: else each job would wait for a wake-up.
+const FAST: u64 = 200_000;
+
+/// How many jobs a session of a fast HSM may have: while the front handles the answers of one packet, the worker does the next one. A slow
+/// HSM gets one job at a time: what was sent cannot be withdrawn.
+const DEPTH: usize = 2 * MAX_BATCH;
+
+impl Shared {
+    /// Sends a job, lets it wait, or answers it at once with why not. A job that has to wait for longer than its deadline, as far as the
+    /// mean service time can tell, is refused at once: a late answer helps nobody, and the job would only make others late.
+    pub(in crate::hsm) fn submit(&self, work: Work) {
+        let (operation, key) = work.subject();
+        if let Some(failed) = self.rejected.of(operation, key) {
+            self.count_rejection(&failed);
+            return work.fail(self.error(failed.fault, failed.detail));
+        }
+        let remaining = work.deadline().remaining();
+        if remaining.is_zero() {
+            let fault = KeyManagerFault::DeadlinePassed;
+            return work.fail(self.error(fault, "it was too late to ask"));
+        }
+        // The mean is a mean: some calls take longer.
+        let budget = remaining - remaining / MARGIN;
+        // A job that nobody is ahead of always goes: a mean that has become too long must be able to recover.
+        let in_time = |ahead: usize| ahead == 0 || self.load.expected_wait(ahead) < budget;
+        match self.pool.push(Job::new(work), self.depth(), in_time) {
+            Ok(assigned) => self.send(assigned),
+            Err((refused, job)) => job.work.fail(self.refusal(refused)),
+        }
+    }
+
+    fn send(&self, assigned: Option<Assigned<Job, Session>>) {
+        if let Some((session, job)) = assigned {
+            session.send(self, job);
+        }
+    }
+
+    fn depth(&self) -> usize {
+        match self.load.mean() {
+            1..FAST => DEPTH,
+            _ => 1,
+        }
+    }
+
+    /// Lets a job wait for another session; fails it when it has been tried twice, or when no worker is to come.
+    fn try_again_or(&self, mut job: Job, error: KeyManagerError) {
+        if std::mem::replace(&mut job.is_second_try, true) {
+            return job.work.fail(error);
+        }
+        match self.pool.put_back(job) {
+            Ok(assigned) => self.send(assigned),
+            Err(job) => job.work.fail(error),
+        }
+    }
+
+    fn fail(&self, worker: u32, job: Job, failed: Failed) {
+        self.count_rejection(&failed);
+        let (operation, key) = job.work.subject();
+        self.rejected.learn(operation, key, &failed);
+        let error = self.error(failed.fault, failed.detail.clone());
+        if !failed.is_fatal {
+            return job.work.fail(error);
+        }
+        self.suspend(worker, &failed.detail);
+        self.post().fatal(worker, failed.detail);
+        self.try_again_or(job, error);
+    }
+
+    fn count_rejection(&self, failed: &Failed) {
+        if let Some(code) = &failed.rejected_with {
+            self.metrics.count_key_failure(code);
+        }
+    }
+
+    /// An error of this HSM.
+    pub(in crate::hsm) fn error(
+        &self,
+        fault: KeyManagerFault,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> KeyManagerError {
+        KeyManagerError::new(fault, &self.name, detail)
+    }
+
+    /// The error of a job that the pool refused.
+    pub(in crate::hsm) fn refusal(&self, refused: Refused) -> KeyManagerError {
+        match refused {
+            Refused::Full => self.error(KeyManagerFault::QueueFull, "it could not be done in time"),
+            Refused::Closed => {
+                self.error(KeyManagerFault::DeviceUnavailable, self.last_check.reason())
+            }
+        }
+    }
+}
+
+impl Desk for Shared {
+    fn verifies_encryptions(&self) -> bool {
+        self.settings.load().verify_encryptions
+    }
+
+    fn load(&self) -> &LoadEstimate {
+        &self.load
+    }
+
+    fn metrics(&self) -> &DeviceMetrics {
+        &self.metrics
+    }
+
+    fn add(&self, session: &Arc<Session>) {
+        let transition = self.transition();
+        let serves = self
+            .serving()
+            .is_some_and(|crew| crew.worker == session.worker);
+        let first = match serves {
+            true => self.pool.add(Arc::clone(session)),
+            false => None,
+        };
+        drop(transition);
+        if let Some(job) = first {
+            session.send(self, job);
+        }
+    }
+
+    fn remove(&self, session: &Session) {
+        self.pool.remove(session);
+    }
+
+    fn next(&self, session: &Session) -> Option<Job> {
+        self.pool.next(session)
+    }
+
+    fn worker_ends(&self, worker: u32) {
+        self.suspend(worker, "its worker ended");
+    }
+
+    fn send_elsewhere(&self, session: &Session, mut job: Job) {
+        self.pool.remove(session);
+        job.take_back();
+        match self.pool.put_back(job) {
+            Ok(assigned) => self.send(assigned),
+            Err(job) => job.work.fail(self.refusal(Refused::Closed)),
+        }
+    }
+
+    fn try_again(&self, job: Job) {
+        let error = self.error(KeyManagerFault::DeviceFailed, "its worker ended");
+        self.try_again_or(job, error);
+    }
+
+    fn conclude(
+        &self,
+        worker: u32,
+        job: Job,
+        worked: Duration,
+        outcome: Outcome,
+    ) -> Result<(), &'static str> {
+        self.metrics.queue.observe(job.queued().as_secs_f64());
+        if !job.fits(&outcome) {
+            // Not to the same worker again.
+            self.suspend(worker, "its worker is broken");
+            let error = self.error(KeyManagerFault::DeviceFailed, "its worker is broken");
+            self.try_again_or(job, error);
+            return Err("an answer of another kind than its job");
+        }
+        let outcome = match outcome {
+            Outcome::Failed(failed) => {
+                self.fail(worker, job, failed);
+                return Ok(());
+            }
+            outcome => outcome,
+        };
+        if let Outcome::Sealed(sealed) = &outcome {
+            let (_, key) = job.work.subject();
+            if !self.history.of(key).add_iv(&sealed.iv) {
+                let reason = "its output is wrong: it used an IV twice for one key";
+                self.distrust(worker, reason.to_owned());
+            }
+        }
+        match self.trust.lost() {
+            None => job.answer(outcome, &self.name, worked),
+            Some(reason) => {
+                let fault = KeyManagerFault::DeviceUnavailable;
+                job.work.fail(self.error(fault, reason.to_string()));
+            }
+        }
+        Ok(())
+    }
+}

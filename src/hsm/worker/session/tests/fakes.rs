@@ -1,0 +1,345 @@
+//! A front's side with workers that the test plays.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Mutex, oneshot};
+use tokio::time::{sleep, timeout};
+
+use super::fixtures::{key, settings, tenant};
+use crate::clock::Deadline;
+use crate::ekm::{
+    CallCount, DecryptJob, EncryptJob, KeyManagerError, KeyManagerFault, Opened, Sealed, Served,
+    Uncounted,
+};
+use crate::hsm::events::{Event, Post};
+use crate::hsm::launcher_client::{StartedWorker, WorkerProcess};
+use crate::hsm::metrics::HsmMetrics;
+use crate::hsm::queue::job::Work;
+use crate::hsm::state::Shared;
+use crate::hsm::worker::running::Life;
+use crate::hsm_protocol::launch::WorkerEnd;
+use crate::hsm_protocol::packet::{self, Wait};
+use crate::hsm_protocol::{Answer, Cost, FromSession, Job, MAX_FRAME, Outcome, Task};
+use crate::metrics::Metrics;
+use crate::secret::SecretBytes;
+
+/// Many times what anything here needs.
+pub(in crate::hsm) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The pause between two looks.
+const POLL: Duration = Duration::from_millis(1);
+
+/// One HSM whose supervisor and workers are the test.
+pub(in crate::hsm) struct Scene {
+    pub shared: Arc<Shared>,
+    events: Mutex<UnboundedReceiver<Event>>,
+}
+
+/// What a worker has of its sockets.
+pub(in crate::hsm) struct Worker {
+    pub control: Option<OwnedFd>,
+    pub sessions: Vec<Option<OwnedFd>>,
+    _output: OwnedFd,
+    _end: oneshot::Sender<WorkerEnd>,
+}
+
+/// An answer that is to come.
+pub(in crate::hsm) struct Answered<T>(oneshot::Receiver<Result<Served<T>, KeyManagerError>>);
+
+impl Scene {
+    pub(in crate::hsm) fn new() -> Self {
+        let (post, events) = Post::new();
+        let metrics = HsmMetrics::declare(&Metrics::default(), Arc::new(|_| {})).unwrap();
+        let of_device = metrics.of_device("hsm-a");
+        Self {
+            shared: Arc::new(Shared::new(settings(), of_device, post)),
+            events: Mutex::new(events),
+        }
+    }
+
+    /// A worker that has been started.
+    pub(in crate::hsm) fn begin(&self, number: u32, sessions: u32) -> (Worker, Arc<Life>) {
+        let pairs: Vec<_> = (0..sessions).map(|_| packet::pair().unwrap()).collect();
+        let (of_front, of_worker): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let (control, controlled) = packet::pair().unwrap();
+        let (output, written) = rustix::pipe::pipe().unwrap();
+        let (ended, end) = oneshot::channel();
+        // Tokio wants it so.
+        of_front.iter().chain([&control]).for_each(|socket| {
+            rustix::io::ioctl_fionbio(socket, true).unwrap();
+        });
+        rustix::io::ioctl_fionbio(&output, true).unwrap();
+        let started = StartedWorker {
+            process: WorkerProcess::played(number),
+            control,
+            output,
+            sessions: of_front,
+            end,
+        };
+        let worker = Worker {
+            control: Some(controlled),
+            sessions: of_worker.into_iter().map(Some).collect(),
+            _output: written,
+            _end: ended,
+        };
+        (worker, Life::begin(&self.shared, started).unwrap())
+    }
+
+    /// A worker that serves.
+    pub(in crate::hsm) async fn serves(&self, number: u32, sessions: u32) -> Worker {
+        let (worker, life) = self.begin(number, sessions);
+        worker.ready(&life).await;
+        assert!(self.shared.take_over(&life.crew));
+        worker
+    }
+
+    /// The next worker, once the front has seen that the one before is dead.
+    pub(in crate::hsm) async fn after_death(&self, number: u32, sessions: u32) -> Worker {
+        eventually(|| self.shared.serving().is_none()).await;
+        // Each of its sessions is over.
+        self.await_event(|event| matches!(event, Event::SessionEnded(_)))
+            .await;
+        tokio::task::yield_now().await;
+        self.serves(number, sessions).await
+    }
+
+    /// Waits for an event.
+    pub(in crate::hsm) async fn await_event(&self, wanted: impl Fn(&Event) -> bool) -> Event {
+        let mut events = self.events.lock().await;
+        let found = async {
+            loop {
+                let event = events.recv().await.expect("an event");
+                if wanted(&event) {
+                    return event;
+                }
+            }
+        };
+        timeout(PATIENCE, found).await.expect("an event")
+    }
+
+    /// The events so far.
+    pub(in crate::hsm) async fn events(&self) -> Vec<Event> {
+        let mut events = self.events.lock().await;
+        std::iter::from_fn(|| events.try_recv().ok()).collect()
+    }
+
+    pub(in crate::hsm) fn encrypt(&self, plaintext: &[u8]) -> Answered<Sealed> {
+        self.encrypt_within(plaintext, PATIENCE)
+    }
+
+    pub(in crate::hsm) fn encrypt_within(
+        &self,
+        plaintext: &[u8],
+        budget: Duration,
+    ) -> Answered<Sealed> {
+        encrypt_on(&self.shared, plaintext, budget)
+    }
+
+    /// What a supervisor is made of.
+    pub(in crate::hsm) fn into_parts(self) -> (Arc<Shared>, UnboundedReceiver<Event>) {
+        (self.shared, self.events.into_inner())
+    }
+
+    /// Decrypts so many bytes and a tag.
+    pub(in crate::hsm) fn decrypt(&self, length: usize) -> Answered<Opened> {
+        let (reply, answer) = oneshot::channel();
+        let job = DecryptJob {
+            tenant: tenant(),
+            key: key(),
+            iv: vec![1; 12],
+            ciphertext_and_tag: vec![2; length + 16].into(),
+            aad: b"aad"[..].into(),
+            or_aad: None,
+            deadline: Deadline::after(PATIENCE),
+            calls: CallCount::default(),
+            encryptions: Arc::new(Uncounted),
+        };
+        self.shared.submit(Work::Decrypt(job, reply));
+        Answered(answer)
+    }
+}
+
+/// Encrypts; the answer must come within this time.
+pub(in crate::hsm) fn encrypt_on(
+    shared: &Shared,
+    plaintext: &[u8],
+    budget: Duration,
+) -> Answered<Sealed> {
+    let (reply, answer) = oneshot::channel();
+    let job = EncryptJob {
+        tenant: tenant(),
+        key: key(),
+        plaintext: Arc::new(SecretBytes::new(plaintext.to_vec())),
+        aad: b"aad"[..].into(),
+        must_decrypt: false,
+        digest: None,
+        deadline: Deadline::after(budget),
+        calls: CallCount::default(),
+        encryptions: Arc::new(Uncounted),
+    };
+    shared.submit(Work::Encrypt(job, reply));
+    Answered(answer)
+}
+
+impl Worker {
+    /// Its sessions are ready, and the front knows.
+    pub(in crate::hsm) async fn ready(&self, life: &Life) {
+        for session in 0..self.sessions.len() {
+            self.say(session, &FromSession::Ready.to_frame());
+        }
+        eventually(|| life.crew.sessions.iter().all(|session| session.is_ready())).await;
+    }
+
+    /// Sends a packet on a session.
+    pub(in crate::hsm) fn say(&self, session: usize, packet: &[u8]) {
+        let socket = self.sessions[session].as_ref().expect("an open session");
+        packet::send(socket, packet, &[], Wait::Yes).unwrap();
+    }
+
+    pub(in crate::hsm) fn answer(id: u64, outcome: Outcome) -> Vec<u8> {
+        let cost = Cost {
+            worked: Duration::from_micros(10),
+            encrypt_calls: 1,
+            encryptions: 1,
+            ..Cost::default()
+        };
+        FromSession::Answer(Answer { id, cost, outcome }).to_frame()
+    }
+
+    /// The jobs that have come, with their sessions.
+    pub(in crate::hsm) fn jobs(&self) -> Vec<(usize, Job)> {
+        let sockets = self.sessions.iter().enumerate();
+        sockets
+            .filter_map(|(session, socket)| Some((session, socket.as_ref()?)))
+            .flat_map(|(session, socket)| {
+                received(socket).into_iter().map(move |job| (session, job))
+            })
+            .collect()
+    }
+
+    /// How many jobs each packet of the first session has.
+    pub(in crate::hsm) fn packets(&self) -> Vec<usize> {
+        let socket = self.sessions[0].as_ref().expect("an open session");
+        let next = || packet::receive(socket, MAX_FRAME, Wait::No).ok().flatten();
+        std::iter::from_fn(next)
+            .map(|packet| Job::from_packet(&packet.bytes).unwrap().len())
+            .collect()
+    }
+
+    /// Waits for one job.
+    pub(in crate::hsm) async fn job(&self) -> (usize, Job) {
+        let job = async {
+            loop {
+                match self.jobs().pop() {
+                    Some(job) => return job,
+                    None => sleep(POLL).await,
+                }
+            }
+        };
+        timeout(PATIENCE, job).await.expect("a job")
+    }
+
+    /// Encrypts whatever has come, until nothing comes any more.
+    pub(in crate::hsm) fn seal_all(&self) {
+        for (session, job) in self.jobs() {
+            if let Task::Encrypt { plaintext, .. } = &job.task {
+                let outcome = Outcome::Sealed(sealed(plaintext.expose()));
+                self.say(session, &Self::answer(job.id, outcome));
+            }
+        }
+    }
+
+    /// Closes the session that has a job, without reading it.
+    pub(in crate::hsm) fn close_session_with_a_job(&mut self) {
+        let has_job = |socket: &Option<OwnedFd>| {
+            let socket = socket.as_ref().expect("an open session");
+            rustix::io::ioctl_fionread(socket).unwrap() > 0
+        };
+        let session = self.sessions.iter_mut().find(|socket| has_job(socket));
+        *session.expect("a session with a job") = None;
+    }
+}
+
+impl<T: std::fmt::Debug> Answered<T> {
+    pub(in crate::hsm) async fn outcome(self) -> Result<Served<T>, KeyManagerError> {
+        let answer = timeout(PATIENCE, self.0).await.expect("an answer in time");
+        answer.expect("an answer")
+    }
+
+    pub(in crate::hsm) async fn served(self) -> Served<T> {
+        self.outcome().await.expect("success")
+    }
+
+    pub(in crate::hsm) async fn fault(self) -> KeyManagerFault {
+        self.outcome().await.expect_err("a failure").fault
+    }
+
+    /// The caller waits until its deadline and leaves.
+    pub(in crate::hsm) async fn leave(self) {
+        let gone = timeout(Duration::from_millis(20), self.0).await;
+        assert!(gone.is_err(), "no answer");
+    }
+}
+
+impl Answered<Sealed> {
+    /// The ciphertext or the error, if there is an answer.
+    pub(in crate::hsm) fn now(&mut self) -> Option<Result<Vec<u8>, KeyManagerFault>> {
+        let outcome = self.0.try_recv().ok()?;
+        let outcome = outcome.map(|served| served.value.ciphertext);
+        Some(outcome.map_err(|error| error.fault))
+    }
+
+    /// The ciphertext, which [`sealed`] makes of the plaintext.
+    pub(in crate::hsm) async fn sealed(self) -> Vec<u8> {
+        self.served().await.value.ciphertext
+    }
+
+    /// The same while this worker does all that it is sent.
+    pub(in crate::hsm) async fn sealed_by(mut self, worker: &Worker) -> Vec<u8> {
+        let answer = async {
+            loop {
+                worker.seal_all();
+                if let Ok(answer) = timeout(POLL, &mut self.0).await {
+                    return answer.expect("an answer").expect("success");
+                }
+            }
+        };
+        let served = timeout(PATIENCE, answer).await.expect("an answer in time");
+        served.value.ciphertext
+    }
+}
+
+/// What the test's workers make of a plaintext.
+pub(in crate::hsm) fn sealed(plaintext: &[u8]) -> Sealed {
+    static IVS: AtomicU64 = AtomicU64::new(1);
+    let mut iv = vec![0; 12];
+    iv[..8].copy_from_slice(&IVS.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+    Sealed {
+        iv,
+        ciphertext: plaintext.to_vec(),
+        tag: [3; 16],
+        digest: None,
+    }
+}
+
+/// Waits for a condition.
+pub(in crate::hsm) async fn eventually(condition: impl Fn() -> bool) {
+    let poll = async {
+        while !condition() {
+            sleep(POLL).await;
+        }
+    };
+    timeout(PATIENCE, poll).await.expect("the condition");
+}
+
+pub(in crate::hsm) fn received(socket: impl AsFd) -> Vec<Job> {
+    let next = || packet::receive(&socket, MAX_FRAME, Wait::No).ok().flatten();
+    let frames = std::iter::from_fn(next);
+    frames
+        .flat_map(|packet| Job::from_packet(&packet.bytes).unwrap())
+        .collect()
+}

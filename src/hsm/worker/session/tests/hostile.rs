@@ -1,0 +1,291 @@
+//! Answers that no honest worker gives.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::Map;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+
+use super::fakes::{Scene, Worker, eventually, sealed};
+use crate::ekm::{ExpectedKey, KeyAttributes, KeyKind, KeySelector, KeyUsageFlags, Opened};
+use crate::hsm::events::Event;
+use crate::hsm_protocol::packet::{self, Wait};
+use crate::hsm_protocol::{
+    FromSession, Line, LineLevel, MAX_CONTROL_FRAME, MAX_FRAME, News, Outcome,
+};
+use crate::secret::SecretBytes;
+
+fn opened(length: usize, by_or_aad: bool) -> Outcome {
+    Outcome::Opened(Opened {
+        plaintext: SecretBytes::new(vec![7; length]),
+        by_or_aad,
+    })
+}
+
+fn described() -> Outcome {
+    Outcome::Described(KeyAttributes {
+        kind: KeyKind::Aes(256),
+        usage: KeyUsageFlags {
+            encrypt: true,
+            decrypt: true,
+            sign: false,
+            verify: false,
+            wrap: false,
+            unwrap: false,
+            derive: false,
+        },
+    })
+}
+
+/// What a hostile worker sends instead of the decryption of nine bytes, by what is wrong with it.
+fn lies(id: u64) -> Vec<(&'static str, Vec<Vec<u8>>)> {
+    let good = Worker::answer(id, opened(9, false));
+    let truncated = good[..good.len() - 1].to_vec();
+    let longer = [&good[..], b"x"].concat();
+    let mut versioned = good.clone();
+    versioned[0] ^= 0xff;
+    vec![
+        (
+            "an unknown job",
+            vec![Worker::answer(id + 1, opened(9, false))],
+        ),
+        (
+            "the highest number",
+            vec![Worker::answer(u64::MAX, opened(9, false))],
+        ),
+        (
+            "a shorter plaintext",
+            vec![Worker::answer(id, opened(8, false))],
+        ),
+        (
+            "a longer plaintext",
+            vec![Worker::answer(id, opened(10, false))],
+        ),
+        ("no plaintext", vec![Worker::answer(id, opened(0, false))]),
+        (
+            "another AAD than was asked for",
+            vec![Worker::answer(id, opened(9, true))],
+        ),
+        (
+            "a ciphertext",
+            vec![Worker::answer(id, Outcome::Sealed(sealed(b"123456789")))],
+        ),
+        ("attributes", vec![Worker::answer(id, described())]),
+        ("a truncated answer", vec![truncated]),
+        ("an answer with a byte left over", vec![longer]),
+        ("an unknown version", vec![versioned]),
+        ("an unknown kind", vec![vec![1, 200]]),
+        ("garbage", vec![b"\x00\xffgarbage".to_vec()]),
+        ("one byte", vec![vec![1]]),
+        ("a packet that is too long", vec![vec![1; MAX_FRAME + 1]]),
+    ]
+}
+
+/// No lie is an answer: the worker is given up, and the next one answers.
+#[tokio::test]
+async fn an_answer_that_no_job_can_have_ends_the_worker() {
+    for number in 0..lies(0).len() {
+        let scene = Scene::new();
+        let worker = scene.serves(1, 1).await;
+        let answer = scene.decrypt(9);
+        let (session, job) = worker.jobs().remove(0);
+        let (what, frames) = lies(job.id).remove(number);
+        for frame in &frames {
+            worker.say(session, frame);
+        }
+        let event = scene
+            .await_event(|event| matches!(event, Event::Broken(..) | Event::SessionEnded(_)))
+            .await;
+        assert!(matches!(event, Event::Broken(1, _)), "{what}: {event:?}");
+        assert!(worker.jobs().is_empty(), "{what}: it gets no other job");
+        drop(worker);
+        eventually(|| scene.shared.serving().is_none()).await;
+        let next = scene.serves(2, 1).await;
+        let (session, job) = next.job().await;
+        next.say(session, &Worker::answer(job.id, opened(9, false)));
+        let served = answer.served().await;
+        assert_eq!(served.value.plaintext.expose(), [7; 9], "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_answer_ends_the_worker() {
+    let scene = Scene::new();
+    let worker = scene.serves(1, 1).await;
+    let answer = scene.decrypt(9);
+    let (session, job) = worker.jobs().remove(0);
+    worker.say(session, &Worker::answer(job.id, opened(9, false)));
+    assert_eq!(answer.served().await.value.plaintext.expose(), [7; 9]);
+    let second = scene.decrypt(9);
+    worker.say(session, &Worker::answer(job.id, opened(9, false)));
+    let broken = |event: &Event| matches!(event, Event::Broken(1, _));
+    scene.await_event(broken).await;
+    let next = scene.serves(2, 1).await;
+    let (session, job) = next.job().await;
+    next.say(session, &Worker::answer(job.id, opened(9, false)));
+    second.served().await;
+}
+
+/// An answer on a session that has no job, also before it is ready.
+#[tokio::test]
+async fn an_answer_on_another_session_ends_the_worker() {
+    let scene = Scene::new();
+    let worker = scene.serves(1, 2).await;
+    let answer = scene.decrypt(9);
+    let (session, job) = worker.jobs().remove(0);
+    worker.say(1 - session, &Worker::answer(job.id, opened(9, false)));
+    scene
+        .await_event(|event| matches!(event, Event::Broken(1, _)))
+        .await;
+    drop(worker);
+    let next = scene.serves(2, 1).await;
+    let (session, job) = next.job().await;
+    next.say(session, &Worker::answer(job.id, opened(9, false)));
+    answer.served().await;
+}
+
+/// A flood of whatever a worker may say: the front stays as it is, and goes on.
+#[tokio::test]
+async fn a_session_that_is_ready_again_and_again_is_one_session() {
+    let scene = Scene::new();
+    let worker = scene.serves(1, 1).await;
+    for _ in 0..50 {
+        worker.say(0, &FromSession::Ready.to_frame());
+    }
+    // A slow HSM gets one job at a time.
+    scene.shared.load.learn(Duration::from_secs(1));
+    let (first, _second) = (scene.decrypt(9), scene.decrypt(9));
+    let (session, job) = worker.jobs().remove(0);
+    worker.say(session, &Worker::answer(job.id, opened(9, false)));
+    first.served().await;
+    assert_eq!(worker.jobs().len(), 1, "one at a time");
+    let _third = scene.decrypt(9);
+    assert!(worker.jobs().is_empty(), "one at a time");
+}
+
+#[tokio::test]
+async fn garbage_on_the_control_channel_ends_the_worker() {
+    let long = vec![b' '; MAX_CONTROL_FRAME + 1];
+    for garbage in [
+        &b"{"[..],
+        b"null",
+        b"{\"kill\":1}",
+        b"\xff\xfe",
+        b"[[[[[[[[",
+        &long,
+    ] {
+        let scene = Scene::new();
+        let worker = scene.serves(1, 1).await;
+        let control = worker.control.as_ref().unwrap();
+        packet::send(control, garbage, &[], Wait::Yes).unwrap();
+        scene
+            .await_event(|event| matches!(event, Event::Broken(1, _)))
+            .await;
+    }
+}
+
+/// JSON that is nested as deeply as a frame allows: a parser that recurses would overflow its stack.
+#[tokio::test]
+async fn deep_nesting_ends_the_worker_and_nothing_else() {
+    let depth = MAX_CONTROL_FRAME - 200;
+    let fields = [
+        "{\"line\":{\"level\":\"info\",\"message\":\"\",\"lost\":0,\"fields\":{\"a\":",
+        &"[".repeat(depth),
+    ];
+    let scene = Scene::new();
+    let worker = scene.serves(1, 1).await;
+    let control = worker.control.as_ref().unwrap();
+    packet::send(control, fields.concat().as_bytes(), &[], Wait::Yes).unwrap();
+    scene
+        .await_event(|event| matches!(event, Event::Broken(1, _)))
+        .await;
+}
+
+/// Counts the lines and their bytes that reach the log.
+#[derive(Clone, Default)]
+struct Counted(Arc<(AtomicUsize, AtomicUsize)>);
+
+struct Length(usize);
+
+impl tracing::field::Visit for Length {
+    fn record_debug(&mut self, _: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0 += format!("{value:?}").len();
+    }
+}
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Counted {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let mut length = Length(0);
+        event.record(&mut length);
+        self.0.0.fetch_add(1, Ordering::Relaxed);
+        self.0.1.fetch_add(length.0, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_flood_of_log_lines_is_bounded_in_lines_and_bytes() {
+    let counted = Counted::default();
+    let subscriber = tracing_subscriber::registry().with(counted.clone());
+    let mut seconds = 1;
+    tracing::subscriber::with_default(subscriber, || {
+        let mut relay = crate::hsm::worker::log_relay::LogRelay::new(&Arc::from("hsm-a"));
+        let began = std::time::Instant::now();
+        for _ in 0..2_000 {
+            relay.pass_on(Line {
+                level: LineLevel::Error,
+                message: "m".repeat(50_000),
+                fields: Map::from_iter([("f".to_owned(), "v".repeat(10_000).into())]),
+                lost: u64::MAX,
+            });
+        }
+        seconds += began.elapsed().as_secs() as usize;
+    });
+    let (lines, bytes) = &*counted.0;
+    let (lines, bytes) = (lines.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed));
+    assert!(lines <= 401 * seconds, "{lines} lines in {seconds} s");
+    assert!(bytes <= lines * 8_192, "{bytes} bytes in {lines} lines");
+}
+
+/// A worker that does not read its orders holds up nobody who gives them.
+#[tokio::test]
+async fn a_worker_that_does_not_read_its_orders_does_not_hold_up_the_supervisor() {
+    let scene = Scene::new();
+    let (worker, life) = scene.begin(1, 1);
+    let keys: Vec<_> = (0..20_000)
+        .map(|number| ExpectedKey {
+            selector: Arc::new(KeySelector::Label(format!(
+                "a key with the number {number}"
+            ))),
+            encrypts: true,
+        })
+        .collect();
+    life.expect(&keys);
+    life.expect(&keys[..1]);
+    drop(worker);
+}
+
+/// News without end, while nobody handles events: what waits is bounded.
+#[tokio::test]
+async fn a_flood_of_news_does_not_pile_up() {
+    let scene = Scene::new();
+    let worker = scene.serves(1, 1).await;
+    let control = worker.control.as_ref().unwrap();
+    let fatal = News::Fatal("f".repeat(1_000)).to_frame().unwrap();
+    for _ in 0..1_000 {
+        send(control, &fatal).await;
+    }
+    let last = News::healthy(Duration::from_millis(1)).to_frame().unwrap();
+    send(control, &last).await;
+    eventually(|| scene.shared.load.mean() > 0).await;
+    let events = scene.events().await;
+    assert!(events.len() <= 8, "{} events wait", events.len());
+}
+
+/// Sends a packet once there is room.
+async fn send(socket: &OwnedFd, packet: &[u8]) {
+    while packet::send(socket, packet, &[], Wait::No).is_err() {
+        tokio::task::yield_now().await;
+    }
+}

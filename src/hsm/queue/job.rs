@@ -1,4 +1,4 @@
-//! A job on its way to a worker and back.
+//! A job of the front, until it is answered.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use crate::hsm::metrics::DeviceMetrics;
 use crate::hsm::queue::fair_queue::Waiting;
 use crate::hsm_protocol::{self as protocol, Cost, Outcome, Task};
 
-/// Where a job's answer goes.
+/// Where the answer of a job is sent.
 pub(in crate::hsm) type Reply<T> = oneshot::Sender<Result<Served<T>, KeyManagerError>>;
 
-/// What a job asks for.
+/// The operation of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::hsm) enum Operation {
     Encrypt,
@@ -25,22 +25,22 @@ pub(in crate::hsm) enum Operation {
     Describe,
 }
 
-/// What a job asks for, with its input.
+/// The operation of a job with its input, and where the answer is sent.
 pub(in crate::hsm) enum Work {
     Encrypt(EncryptJob, Reply<Sealed>),
     Decrypt(DecryptJob, Reply<Opened>),
     Describe(DescribeJob, Reply<KeyAttributes>),
 }
 
-/// A job that waits for a session or is on its way.
+/// A job that waits for a session or for its answer.
 pub(in crate::hsm) struct Job {
     pub work: Work,
     pub queued_at: Instant,
-    /// When it was sent the last time.
+    /// When it was last sent.
     pub sent_at: Instant,
-    /// How many calls were counted when it was sent.
+    /// The number of calls that were counted when it was sent.
     counted: u32,
-    /// Whether a worker has died with it: it is tried once more, not for ever.
+    /// Whether a worker has died while it had this job. The job is sent only once more.
     pub is_second_try: bool,
 }
 
@@ -56,8 +56,8 @@ impl Job {
         }
     }
 
-    /// The frame, if somebody still waits for the answer. The calls that the job makes at least are counted: the record of a request that
-    /// ends meanwhile has them.
+    /// Returns the frame, if the caller still waits. Counts the minimum number of calls in advance, for the record of a request that ends
+    /// before the answer.
     pub(in crate::hsm) fn begin(&mut self, id: u64, is_verified: bool) -> Option<Vec<u8>> {
         if self.is_abandoned() {
             return None;
@@ -74,7 +74,7 @@ impl Job {
         Some(self.work.to_frame(id))
     }
 
-    /// It was not sent: its calls have not begun.
+    /// Reverts the count of a job that was not sent.
     pub(in crate::hsm) fn take_back(&mut self) {
         self.work.calls().correct(self.counted, 0);
         self.counted = 0;
@@ -107,7 +107,7 @@ impl Job {
         of_work.seconds.observe(cost.worked.as_secs_f64());
     }
 
-    /// Its worker died with it. The calls, and a ciphertext, may have been made.
+    /// Counts a job whose worker died. It may have made the calls and a ciphertext.
     pub(in crate::hsm) fn count_lost(&mut self, metrics: &DeviceMetrics) {
         let of_operation = match self.work.subject().0 {
             Operation::Encrypt => &metrics.encrypt,
@@ -121,13 +121,12 @@ impl Job {
         }
     }
 
-    /// How long it waited for a session.
+    /// The time that it waited for a session.
     pub(in crate::hsm) fn queued(&self) -> Duration {
         self.sent_at.saturating_duration_since(self.queued_at)
     }
 
-    /// Whether the outcome is one that this job can have: of its kind, and as long as its input says. A worker that mixes up two jobs is
-    /// noticed unless their lengths are the same.
+    /// Whether this job can have this outcome, by kind and length. This detects a worker that mixes up two jobs of different lengths.
     pub(in crate::hsm) fn fits(&self, outcome: &Outcome) -> bool {
         match (&self.work, outcome) {
             (_, Outcome::Failed(_)) | (Work::Describe(..), Outcome::Described(_)) => true,
@@ -143,7 +142,7 @@ impl Job {
         }
     }
 
-    /// Answers with the value of an outcome that fits and is no failure. A caller that is gone does not mind.
+    /// Sends the value of a successful outcome. Has no effect if the caller has left.
     pub(in crate::hsm) fn answer(self, outcome: Outcome, device: &Arc<str>, worked: Duration) {
         let (device, queued) = (Arc::clone(device), self.queued());
         macro_rules! send {
@@ -166,7 +165,7 @@ impl Job {
 }
 
 impl Work {
-    /// Until when somebody waits.
+    /// The deadline of the caller.
     pub(in crate::hsm) fn deadline(&self) -> Deadline {
         match self {
             Self::Encrypt(job, _) => job.deadline,
@@ -175,7 +174,7 @@ impl Work {
         }
     }
 
-    /// What is asked for, with which key.
+    /// The operation and the key.
     pub(in crate::hsm) fn subject(&self) -> (Operation, &Arc<KeySelector>) {
         match self {
             Self::Encrypt(job, _) => (Operation::Encrypt, &job.key),
@@ -208,7 +207,7 @@ impl Work {
         }
     }
 
-    /// Answers with an error. A caller that is gone does not mind.
+    /// Sends an error. Has no effect if the caller has left.
     pub(in crate::hsm) fn fail(self, error: KeyManagerError) {
         match self {
             Self::Encrypt(_, reply) => drop(reply.send(Err(error))),

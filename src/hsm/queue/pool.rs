@@ -1,13 +1,13 @@
-//! The jobs that wait and the sessions that do them. One lock covers each decision: which job goes to which session.
+//! The waiting jobs and the sessions of an HSM. The assignment of jobs to sessions is decided under one lock.
 //!
-//! The pool is *open* while a worker serves, *suspended* while another worker is started after a fault (jobs wait, in case it takes a moment
-//! only), and *closed* while the HSM does not serve.
+//! The pool is *open* while a worker serves, *suspended* while a new worker is started after a failure (jobs wait), and *closed* while the
+//! HSM does not serve.
 //!
 //! # Invariants
-//! - A job waits only while every session of the worker has as many jobs as it may have.
-//! - Closing hands the waiting jobs back, to be failed at once.
-//! - No job waits behind one that nobody waits for any more: those are dropped at the next push.
-//! - The lock is a leaf: nothing else is locked under it, and nothing is sent.
+//! - In an open pool, a job waits only while each session has the maximum number of jobs.
+//! - Closing returns the waiting jobs, so that the caller fails them at once.
+//! - Abandoned jobs at the front of a tenant's queue are dropped at its next push.
+//! - Under the lock, only `admits` takes another lock (`LoadEstimate::slots`), and nothing is sent.
 
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard};
@@ -16,12 +16,12 @@ use crate::ekm::Tenant;
 use crate::hsm::queue::fair_queue::{FairQueue, Waiting};
 use crate::sync::Lock;
 
-/// Why a job was not taken.
+/// Why a job was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::hsm) enum Refused {
-    /// The queue holds all it may.
+    /// The queue is full, or the job could not be done in time.
     Full,
-    /// No worker serves at the moment.
+    /// No worker serves.
     Closed,
 }
 
@@ -34,11 +34,11 @@ enum Door {
 
 /// A worker session, as the pool sees it.
 pub(in crate::hsm) trait Lane {
-    /// Its number, unique within the pool.
+    /// Its id, unique within the pool.
     fn id(&self) -> u64;
 }
 
-/// About `bound` jobs `J` and any number of lanes `L`.
+/// A pool of at most about `bound` waiting jobs `J`, and any number of lanes `L`.
 pub(in crate::hsm) struct Pool<J, L> {
     bound: usize,
     inner: Lock<Inner<J, L>>,
@@ -48,7 +48,8 @@ struct Inner<J, L> {
     jobs: FairQueue<J>,
     door: Door,
     lanes: HashMap<u64, Occupied<L>>,
-    /// Lanes without a job, the one that was used last at the end: it is the most awake. Some may be gone.
+    /// Lanes without a job. The last one was used most recently, and is taken first because its caches are warm. Some may be removed
+    /// already.
     idle: Vec<u64>,
 }
 
@@ -57,7 +58,7 @@ struct Occupied<L> {
     in_flight: usize,
 }
 
-/// A job and the lane that is to do it.
+/// A job and the lane that must do it.
 pub(in crate::hsm) type Assigned<J, L> = (Arc<L>, J);
 
 impl<J: Waiting, L: Lane> Pool<J, L> {
@@ -78,8 +79,8 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
         self.inner.lock()
     }
 
-    /// Assigns a job to a lane with less than `depth` jobs, or lets it wait. It is given back when the pool is closed or at its bound, or when
-    /// `admits` returns false for so many jobs ahead of it.
+    /// Assigns a job to a lane with less than `depth` jobs, or queues it. Returns the job if the pool is closed or full, or if `admits` returns
+    /// false for the number of jobs ahead of it.
     pub(in crate::hsm) fn push(
         &self,
         job: J,
@@ -105,13 +106,13 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
         Ok(None)
     }
 
-    /// A full queue still has room for a tenant that has not had its part of it: who floods it floods only its own part.
+    /// Whether the queue accepts a job of this tenant. A full queue still accepts jobs of tenants that use less than their part of it.
     fn has_room(&self, jobs: &FairQueue<J>, tenant: &Tenant) -> bool {
         let part = self.bound / jobs.tenants_with(tenant).max(1);
         jobs.len() < self.bound || jobs.len_of(tenant) < part
     }
 
-    /// Puts a job back before all others, or assigns it. It is given back when the pool is closed.
+    /// Assigns a job, or queues it before all others. Returns the job if the pool is closed.
     pub(in crate::hsm) fn put_back(&self, job: J) -> Result<Option<Assigned<J, L>>, J> {
         let mut inner = self.lock();
         match inner.door {
@@ -126,7 +127,7 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
         }
     }
 
-    /// A lane has done one of its jobs. Returns its next one.
+    /// Notes that a lane has done one of its jobs. Returns the next job for it.
     pub(in crate::hsm) fn next(&self, lane: &L) -> Option<J> {
         let mut inner = self.lock();
         let id = lane.id();
@@ -139,7 +140,7 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
         next
     }
 
-    /// Adds a lane. Returns its first job, if one waits.
+    /// Adds a lane. Returns the first job for it, if one waits.
     pub(in crate::hsm) fn add(&self, lane: Arc<L>) -> Option<J> {
         let mut inner = self.lock();
         let id = lane.id();
@@ -154,24 +155,24 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
         first
     }
 
-    /// Removes a lane. The caller handles the jobs that it has.
+    /// Removes a lane. The caller handles its jobs.
     pub(in crate::hsm) fn remove(&self, lane: &L) {
         self.lock().lanes.remove(&lane.id());
     }
 
-    /// Removes every lane.
+    /// Removes all lanes.
     pub(in crate::hsm) fn remove_all(&self) {
         let mut inner = self.lock();
         inner.lanes.clear();
         inner.idle.clear();
     }
 
-    /// Lanes take jobs from now on, also those that have waited.
+    /// Opens the pool. Lanes also get jobs that have waited.
     pub(in crate::hsm) fn open(&self) {
         self.lock().door = Door::Open;
     }
 
-    /// Jobs wait; no lane is there. A closed pool stays closed.
+    /// Removes all lanes; jobs wait. A closed pool stays closed.
     pub(in crate::hsm) fn suspend(&self) {
         let mut inner = self.lock();
         inner.lanes.clear();
@@ -181,7 +182,7 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
         }
     }
 
-    /// Ends whatever runs. Returns what waited.
+    /// Closes the pool and removes all lanes. Returns the waiting jobs.
     pub(in crate::hsm) fn close(&self) -> Vec<J> {
         let mut inner = self.lock();
         inner.door = Door::Closed;
@@ -190,14 +191,14 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
         inner.jobs.drain()
     }
 
-    /// How many jobs wait.
+    /// The number of waiting jobs.
     pub(in crate::hsm) fn depth(&self) -> usize {
         self.lock().jobs.len()
     }
 }
 
 impl<J: Waiting, L: Lane> Inner<J, L> {
-    /// A lane for one more job, which is counted for it: an idle one, or else the least busy one with less than `depth`.
+    /// Finds a lane for one more job, and counts the job: an idle lane, or the least busy one with less than `depth` jobs.
     fn free_lane(&mut self, depth: usize) -> Option<Arc<L>> {
         if self.door != Door::Open {
             return None;

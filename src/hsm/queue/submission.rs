@@ -1,4 +1,4 @@
-//! Which jobs are let in, and what becomes of them.
+//! Accepts or rejects jobs, and handles their outcomes.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::hsm::state::Shared;
 use crate::hsm::worker::session::{Desk, Session};
 use crate::hsm_protocol::{Failed, MAX_BATCH, Outcome};
 
-/// The share of the time left that is kept free when a job is let in: 1 / 8.
+/// The fraction of the remaining time that is kept as a reserve when a job is accepted: 1 / 8.
 const MARGIN: u32 = 8;
 
-/// An HSM whose jobs take less than this, in nanoseconds, gets several per session: else each job would wait for a wake-up.
+/// An HSM with a mean service time below this, in nanoseconds, gets several jobs per session, so that not each job waits for a wake-up.
 const FAST: u64 = 200_000;
 
 /// How many jobs a session of a fast HSM may have: while the front handles the answers of one packet, the worker does the next one. A slow
@@ -24,8 +24,8 @@ const FAST: u64 = 200_000;
 const DEPTH: usize = 2 * MAX_BATCH;
 
 impl Shared {
-    /// Sends a job, lets it wait, or answers it at once with why not. A job that has to wait for longer than its deadline, as far as the
-    /// mean service time can tell, is refused at once: a late answer helps nobody, and the job would only make others late.
+    /// Sends or queues a job, or fails it at once. A job that probably cannot be done before its deadline is rejected at once: its late answer
+    /// would be useless and would delay other jobs.
     pub(in crate::hsm) fn submit(&self, work: Work) {
         let (operation, key) = work.subject();
         if let Some(failed) = self.rejected.of(operation, key) {
@@ -35,11 +35,11 @@ impl Shared {
         let remaining = work.deadline().remaining();
         if remaining.is_zero() {
             let fault = KeyManagerFault::DeadlinePassed;
-            return work.fail(self.error(fault, "it was too late to ask"));
+            return work.fail(self.error(fault, "its deadline had passed before it was sent"));
         }
-        // The mean is a mean: some calls take longer.
+        // Some calls take longer than the mean.
         let budget = remaining - remaining / MARGIN;
-        // A job that nobody is ahead of always goes: a mean that has become too long must be able to recover.
+        // A job without jobs ahead of it is always accepted, so that a too long mean can recover.
         let in_time = |ahead: usize| ahead == 0 || self.load.expected_wait(ahead) < budget;
         match self.pool.push(Job::new(work), self.depth(), in_time) {
             Ok(assigned) => self.send(assigned),
@@ -60,7 +60,7 @@ impl Shared {
         }
     }
 
-    /// Lets a job wait for another session; fails it when it has been tried twice, or when no worker is to come.
+    /// Queues a job again. Fails it with `error` if it was sent twice, or if the pool is closed.
     fn try_again_or(&self, mut job: Job, error: KeyManagerError) {
         if std::mem::replace(&mut job.is_second_try, true) {
             return job.work.fail(error);
@@ -99,7 +99,7 @@ impl Shared {
         KeyManagerError::new(fault, &self.name, detail)
     }
 
-    /// The error of a job that the pool refused.
+    /// The error of a job that the pool did not accept.
     pub(in crate::hsm) fn refusal(&self, refused: Refused) -> KeyManagerError {
         match refused {
             Refused::Full => self.error(KeyManagerFault::QueueFull, "it could not be done in time"),
@@ -173,11 +173,11 @@ impl Desk for Shared {
     ) -> Result<(), &'static str> {
         self.metrics.queue.observe(job.queued().as_secs_f64());
         if !job.fits(&outcome) {
-            // Not to the same worker again.
+            // First suspends, so that the job is not sent to the same worker again.
             self.suspend(worker, "its worker is broken");
             let error = self.error(KeyManagerFault::DeviceFailed, "its worker is broken");
             self.try_again_or(job, error);
-            return Err("an answer of another kind than its job");
+            return Err("an answer that does not match its job");
         }
         let outcome = match outcome {
             Outcome::Failed(failed) => {

@@ -1,8 +1,8 @@
-//! Queue, circuit breaker and hand-over in many orders: the real supervisor, pool and sessions run under `sync::schedule`, with a launcher,
-//! workers and clients that the test plays.
+//! Queue, circuit breaker and replacement of workers in many orders of events. The real supervisor, pool and sessions run under
+//! `sync::schedule`, with a fake launcher, fake workers and fake clients.
 //!
-//! What must hold in every order: each job gets one answer, and its own; none fails because one worker dies or is replaced; in the end a worker
-//! serves, each of its sessions takes jobs, and no job waits.
+//! In every order, each job gets exactly one answer, the answer to this job. No job fails because one worker dies or is replaced. At the
+//! end a worker serves, all its sessions accept jobs, and no job waits.
 
 mod simulation;
 
@@ -14,19 +14,19 @@ use crate::hsm::worker::session::tests::fixtures::settings;
 use crate::sync::schedule::{self, Body, point};
 use simulation::{Failures, Stage};
 
-/// Orders of each scene. The same ones each time.
+/// The number of orders per test. Each run has the same orders.
 const SEEDS: u64 = 300;
 
-/// What happens while clients ask.
+/// An event while clients send requests.
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
-    /// This number of serving workers die, one after the other.
+    /// This number of serving workers die, one by one.
     Deaths(usize),
-    /// The settings change: a worker takes over from the one that serves.
+    /// The settings change, so a new worker replaces the serving one.
     HandOver,
-    /// Both at once.
+    /// The settings change, and the serving worker dies before the new one takes over.
     DeathInHandOver,
-    /// The new settings do not open the HSM: the old worker serves on, and the settings are tried again.
+    /// The HSM cannot be opened with the new settings. The old worker keeps serving, and the settings are tried again.
     Rejected,
 }
 
@@ -121,7 +121,7 @@ fn no_job_fails_when_the_old_worker_dies_before_the_new_one_takes_over() {
     });
 }
 
-/// A job is sent twice at most. An HSM that fails again at once takes no jobs for a while.
+/// A job is sent at most twice. An HSM that fails again soon accepts no jobs for a while.
 #[test]
 fn every_job_is_answered_when_workers_die_again_and_again() {
     play_all(Trouble::Deaths(3), |seed, failures| {

@@ -1,4 +1,4 @@
-//! One end of a channel to a worker: packets, without blocking.
+//! The front's end of a channel to a worker. It sends and receives packets without blocking.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,30 +8,30 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// How often a buffer that is full is tried again: only when a list of thousands of keys is sent.
+/// The pause before a packet is sent again to a full socket. It occurs only when a list of thousands of keys is sent.
 const FULL_POLL: Duration = Duration::from_millis(5);
 
 /// A connected `SOCK_SEQPACKET` socket.
 pub(in crate::hsm) struct Channel(AsyncFd<OwnedFd>);
 
 impl Channel {
-    /// Owns the socket from now on.
+    /// Creates the channel, which owns the socket.
     ///
     /// # Errors
-    /// When the event queue of the operating system rejects it.
+    /// When the socket cannot be registered with the event queue of the operating system.
     #[expect(
         deprecated,
-        reason = "its fault is a type that closes its descriptor while registered; an OwnedFd does not, and the new form is unsafe"
+        reason = "it is unsound only for types that close their descriptor while registered; an OwnedFd does not, and the new function is unsafe"
     )]
     pub(in crate::hsm) fn new(socket: OwnedFd) -> io::Result<Self> {
-        // Not for writing: a packet is sent at once or not at all, and each write registration costs some microseconds.
+        // Only for reading: sending never waits for the socket, and a registration for writing costs some microseconds.
         AsyncFd::with_interest(socket, Interest::READABLE).map(Self)
     }
 
     /// Sends a packet.
     ///
     /// # Errors
-    /// When the other side is gone, or does not read: its buffer holds many times the packets that may be on their way.
+    /// When the other side is closed, or its buffer is full because it does not read.
     pub(in crate::hsm) fn send(&self, packet: &[u8]) -> io::Result<()> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         let sent = rustix::net::send(self.0.get_ref().as_fd(), packet, flags)?;
@@ -41,10 +41,10 @@ impl Channel {
         }
     }
 
-    /// Sends a packet as soon as the other side has room for it.
+    /// Sends a packet as soon as the buffer has space.
     ///
     /// # Errors
-    /// When the other side is gone.
+    /// When the other side is closed.
     pub(in crate::hsm) async fn send_when_possible(&self, packet: &[u8]) -> io::Result<()> {
         loop {
             match self.send(packet) {
@@ -56,13 +56,13 @@ impl Channel {
         }
     }
 
-    /// Ends both directions. The other side reads the end.
+    /// Closes both directions. The other side reads the end of the stream.
     pub(in crate::hsm) fn shut_down(&self) {
-        // It may be gone already.
+        // An error means that the other side is already closed.
         let _ = rustix::net::shutdown(self.0.get_ref(), Shutdown::Both);
     }
 
-    /// Waits for a packet and returns its length; 0 when the other side is gone.
+    /// Waits for a packet and returns its length; 0 when the other side is closed.
     ///
     /// # Errors
     /// When the packet is longer than `buffer`, or the socket fails.
@@ -78,7 +78,8 @@ impl Channel {
                 Ok(Ok(length)) if length > buffer.len() => {
                     return Err(io::ErrorKind::InvalidData.into());
                 }
-                // The other process ended with packets of ours unread. The error comes once, before what it had sent: that says why it ended.
+                // The other process ended without reading all packets. This error is returned once, before the packets that it sent: they are read
+                // next.
                 Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {}
                 Ok(outcome) => return outcome,
                 Err(_would_block) => {}
@@ -93,12 +94,12 @@ mod tests {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
     #[tokio::test]
-    async fn what_a_process_said_is_read_also_if_it_ended_with_packets_unread() {
+    async fn packets_of_a_process_are_read_even_if_it_ended_with_unread_packets() {
         let flags = SocketFlags::CLOEXEC;
         let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
         let (ours, theirs) = pair.unwrap();
         let channel = Channel::new(ours).unwrap();
-        channel.send(b"an order that nobody reads").unwrap();
+        channel.send(b"a packet that is not read").unwrap();
         rustix::net::send(&theirs, b"last words", SendFlags::empty()).unwrap();
         drop(theirs);
         let mut buffer = [0; 64];

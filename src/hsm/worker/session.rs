@@ -1,9 +1,9 @@
-//! One session of a worker: jobs go out, answers come back.
+//! One session of a worker: sends jobs and reads answers.
 //!
 //! # Invariants
-//! - An answer is used only for the job whose number it bears, once, and only if it is of that job's kind and length. Anything else means
-//!   that the worker is broken: it is killed.
-//! - No job is lost: when the session ends, each job that was sent and not answered is tried once more or failed.
+//! - An answer is used only for the job with its id, only once, and only if kind and length match the job. Any other answer is a violation
+//!   of the protocol, after which the worker is killed.
+//! - No job is lost: when the session ends, each job without an answer is sent once more or failed.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -21,39 +21,39 @@ use crate::hsm::worker::channel::Channel;
 use crate::hsm_protocol::{Answer, Batch, FromSession, MAX_FRAME, Outcome};
 use crate::sync::Lock;
 
-/// Where a session gets its jobs, and what becomes of their answers.
+/// The queue from which a session gets jobs, and which handles their outcomes.
 pub(in crate::hsm) trait Desk: Sync {
-    /// Whether each ciphertext is decrypted before it is returned.
+    /// Whether the worker verifies each ciphertext by decrypting it.
     fn verifies_encryptions(&self) -> bool;
 
-    /// What the sessions are doing.
+    /// The load of the sessions.
     fn load(&self) -> &LoadEstimate;
 
     /// The metrics of the HSM.
     fn metrics(&self) -> &DeviceMetrics;
 
-    /// A session takes jobs. Those of a worker that does not serve yet wait until it does.
+    /// Adds a ready session. It gets jobs when its worker serves.
     fn add(&self, session: &Arc<Session>);
 
-    /// A session takes no jobs any more.
+    /// Removes a session.
     fn remove(&self, session: &Session);
 
-    /// A session has done one of its jobs. Returns its next one.
+    /// Notes that a session has done one of its jobs. Returns the next job for it.
     fn next(&self, session: &Session) -> Option<Job>;
 
-    /// A worker ends: its other sessions get no jobs any more.
+    /// Notes that a worker ends. Its other sessions get no more jobs.
     fn worker_ends(&self, worker: u32);
 
-    /// A job could not be sent to a session that has ended. That was no try: no worker has seen the job.
+    /// Queues a job that could not be sent because its session has ended. This does not count as an attempt.
     fn send_elsewhere(&self, session: &Session, job: Job);
 
-    /// A job was not answered, because its session ended.
+    /// Queues a job without an answer after its session ended, or fails it after the second attempt.
     fn try_again(&self, job: Job);
 
-    /// Passes on what came of a job.
+    /// Handles the outcome of a job.
     ///
     /// # Errors
-    /// The outcome is none that this job can have: the worker is broken.
+    /// When the job cannot have this outcome, which violates the protocol.
     fn conclude(
         &self,
         worker: u32,
@@ -66,7 +66,7 @@ pub(in crate::hsm) trait Desk: Sync {
 /// A session of one worker.
 pub(in crate::hsm) struct Session {
     id: u64,
-    /// Of which worker.
+    /// The number of the worker.
     pub worker: u32,
     channel: Channel,
     pub slot: Arc<Slot>,
@@ -78,13 +78,13 @@ pub(in crate::hsm) struct Session {
 struct Sent {
     next_id: u64,
     jobs: HashMap<u64, Job>,
-    /// Packets for which the socket has no room yet. The next answer makes some.
+    /// Packets that do not fit into the socket yet. They are sent after the next answer.
     unsent: VecDeque<Packet>,
-    /// The session has ended: nothing is sent any more.
+    /// Whether the session has ended.
     is_over: bool,
 }
 
-/// Jobs that go out together.
+/// Jobs that are sent in one packet.
 #[derive(Default)]
 struct Packet {
     batch: Batch,
@@ -98,7 +98,7 @@ impl Lane for Session {
 }
 
 impl Session {
-    /// The session behind this channel. `number` tells it from the worker's other ones.
+    /// Creates a session. `number` is unique among the sessions of the worker.
     pub(in crate::hsm) fn new(worker: u32, number: u32, channel: Channel, slot: Arc<Slot>) -> Self {
         Self {
             id: u64::from(worker) << 32 | u64::from(number),
@@ -114,12 +114,12 @@ impl Session {
         self.sent.lock()
     }
 
-    /// Whether it takes jobs.
+    /// Whether it accepts jobs.
     pub(in crate::hsm) fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::Acquire)
     }
 
-    /// Whether a job is on its way.
+    /// Whether it has jobs without an answer.
     pub(in crate::hsm) fn is_busy(&self) -> bool {
         !self.sent().jobs.is_empty()
     }
@@ -129,7 +129,7 @@ impl Session {
         self.send_all(desk, vec![job]);
     }
 
-    /// Sends jobs that the pool has assigned to this session; for those that nobody waits for any more, the next ones.
+    /// Sends jobs that the pool has assigned to this session. Replaces abandoned jobs by the next ones.
     fn send_all(&self, desk: &impl Desk, mut jobs: Vec<Job>) {
         let mut sent = self.sent();
         if sent.is_over {
@@ -158,11 +158,11 @@ impl Session {
         if !packet.batch.is_empty() {
             sent.unsent.push_back(packet);
         }
-        // Under the lock: the end of the session finds the jobs in the table, or finds that they were never sent.
+        // Under the lock, so that the end of the session does not miss these jobs.
         self.flush(desk, sent);
     }
 
-    /// Sends what there is room for. Jobs that cannot be sent any more go elsewhere.
+    /// Sends as many packets as fit. If the channel is closed, queues the unsent jobs again.
     fn flush(&self, desk: &impl Desk, mut sent: MutexGuard<'_, Sent>) {
         if sent.flush(&self.channel).is_ok() {
             return;
@@ -175,7 +175,7 @@ impl Session {
         }
     }
 
-    /// Reads answers until the worker ends or breaks the protocol. Returns what it did wrong, if it did.
+    /// Reads answers until the worker ends or violates the protocol. Returns the violation, if there was one.
     pub(in crate::hsm) async fn read(self: &Arc<Self>, desk: &impl Desk) -> Option<String> {
         let mut buffer = vec![0; MAX_FRAME];
         let fault = loop {
@@ -186,7 +186,7 @@ impl Session {
             };
             let packet = buffer.get_mut(..length).unwrap_or_default();
             let said = FromSession::from_packet(packet);
-            // It may have held plaintexts.
+            // The packet may contain plaintexts.
             packet.zeroize();
             let outcome = match said {
                 Ok(said) => self.conclude_all(desk, said).map_err(str::to_owned),
@@ -200,10 +200,10 @@ impl Session {
         fault
     }
 
-    /// Concludes the jobs of a packet of answers, up to the first answer that fits no job.
+    /// Handles the answers of a packet, up to the first one without a job.
     ///
     /// # Errors
-    /// What the worker did wrong.
+    /// A violation of the protocol.
     pub(in crate::hsm) fn conclude_all(
         self: &Arc<Self>,
         desk: &impl Desk,
@@ -219,7 +219,7 @@ impl Session {
                 }
                 FromSession::Answer(answer) => {
                     let Some(job) = self.sent().jobs.remove(&answer.id) else {
-                        outcome = Err("an answer to no job");
+                        outcome = Err("an answer without a job");
                         break;
                     };
                     done.push((job, answer));
@@ -230,7 +230,7 @@ impl Session {
             self.settle(desk, job, answer);
         }
         if outcome.is_ok() {
-            // First the next jobs: the HSM need not wait for the answers of these.
+            // The next jobs are sent before the answers are handled, so that the HSM does not wait.
             let next = done.iter().filter_map(|_| desk.next(self)).collect();
             self.send_all(desk, next);
         }
@@ -246,7 +246,7 @@ impl Session {
         outcome
     }
 
-    /// Counts what a job cost.
+    /// Records the cost of a job.
     fn settle(&self, desk: &impl Desk, job: &mut Job, answer: &Answer) {
         match answer.outcome {
             Outcome::Failed(_) => desk.load().rest(&self.slot),
@@ -255,8 +255,8 @@ impl Session {
         job.settle(answer.cost, desk.metrics());
     }
 
-    /// The session is over: its jobs are tried once more. No other session of its worker gets them: they would die with it as well, and a
-    /// job is sent twice only.
+    /// Ends the session, and queues its jobs again. The other sessions of the worker are removed first, because the worker is ending and a
+    /// job is sent at most twice.
     pub(in crate::hsm) fn end(&self, desk: &impl Desk) {
         self.is_ready.store(false, Ordering::Release);
         desk.worker_ends(self.worker);
@@ -285,7 +285,7 @@ impl Sent {
         Ok(())
     }
 
-    /// The jobs that no worker has seen.
+    /// Takes the jobs that were not sent.
     fn take_unsent(&mut self) -> Vec<Job> {
         let packets = std::mem::take(&mut self.unsent);
         let ids = packets.into_iter().flat_map(|packet| packet.ids);

@@ -1,4 +1,4 @@
-//! Keys of a token and the token's AES-GCM, as commands report them.
+//! The keys of a token and its GCM plan, in answers to operator commands.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,20 +8,20 @@ use crate::ekm::{KeyAttributes, KeyKind, KeySelector};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenKey {
-    /// The worker's number of the key: equal for one object of the token, different for two.
+    /// The worker's number of the key object. Different objects of the token have different numbers.
     pub number: u64,
-    /// `CKA_LABEL`, when it is a text.
+    /// `CKA_LABEL`, if it is UTF-8.
     pub label: Option<String>,
     /// `CKA_ID`, possibly empty.
     pub id: Vec<u8>,
-    /// What it is and may do.
+    /// The type and the permitted operations.
     pub attributes: KeyAttributes,
-    /// How well its value is kept.
+    /// The protection of the key value.
     pub protection: KeyProtection,
 }
 
 impl TokenKey {
-    /// Whether it is (one of) the keys that the selector means.
+    /// Whether the key matches the selector.
     pub fn answers_to(&self, selector: &KeySelector) -> bool {
         match selector {
             KeySelector::Label(label) => self.label.as_ref() == Some(label),
@@ -29,36 +29,36 @@ impl TokenKey {
         }
     }
 
-    /// Whether both are one object of one token.
+    /// Whether both are the same object, if both are of the same token.
     pub fn is_same_object(&self, other: &Self) -> bool {
         self.number == other.number
     }
 
-    /// Whether it is an AES-256 key that may encrypt and decrypt.
+    /// Whether the key is an AES-256 key that may encrypt and decrypt.
     pub fn is_fit(&self) -> bool {
         let KeyAttributes { kind, usage } = &self.attributes;
         *kind == KeyKind::Aes(256) && usage.encrypt && usage.decrypt
     }
 }
 
-/// How well a key's value is kept, by the attributes of these names. None: the device does not say.
+/// The protection of a key value, by the attributes of these names. `None` if the device does not report an attribute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyProtection {
-    /// `CKA_SENSITIVE`: its value is never shown in plain.
+    /// `CKA_SENSITIVE`: the value cannot be read in plaintext.
     pub sensitive: Option<bool>,
-    /// `CKA_EXTRACTABLE`: its value may leave the device, wrapped.
+    /// `CKA_EXTRACTABLE`: the value may leave the device, wrapped.
     pub extractable: Option<bool>,
-    /// `CKA_ALWAYS_SENSITIVE`: it has been sensitive since it was made.
+    /// `CKA_ALWAYS_SENSITIVE`: the key has been sensitive since its creation.
     pub always_sensitive: Option<bool>,
-    /// `CKA_NEVER_EXTRACTABLE`: it could never leave the device.
+    /// `CKA_NEVER_EXTRACTABLE`: the key was never extractable.
     pub never_extractable: Option<bool>,
-    /// `CKA_LOCAL`: it was made on this device.
+    /// `CKA_LOCAL`: the key was generated on this device.
     pub local: Option<bool>,
 }
 
 impl KeyProtection {
-    /// Why the value of the key can leave the device, in words; none when it cannot, or when the device does not say.
+    /// Why the key value can leave the device, as text; `None` if it cannot, or if the device does not report it.
     pub fn exposure(&self) -> Option<&'static str> {
         match (self.sensitive, self.extractable) {
             (Some(false), Some(true)) => Some("is extractable and not sensitive"),
@@ -69,24 +69,24 @@ impl KeyProtection {
     }
 }
 
-/// What a new key is called.
+/// The names of a new key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
     /// `CKA_LABEL`.
     pub label: String,
-    /// `CKA_ID`; none: 16 random bytes.
+    /// `CKA_ID`; 16 random bytes if `None`.
     pub id: Option<Vec<u8>>,
 }
 
-/// How a token does AES-GCM.
+/// The result of the probe for AES-GCM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GcmFinding {
-    /// This way, as the check with a key has shown.
+    /// This plan works: it passed the check with a key.
     Proved(String),
-    /// Perhaps this way; why that is not known.
+    /// This plan may work. The second text is the reason why it was not tested.
     Unproved(String, String),
-    /// In no way that works.
+    /// No plan works, for this reason.
     Unusable(String),
 }

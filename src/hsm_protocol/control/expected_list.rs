@@ -1,27 +1,27 @@
-//! The list of expected keys, as a worker receives it: in several orders.
+//! The list of expected keys, which a worker receives in several orders.
 //!
 //! # Invariants
-//! - A front that never ends a list cannot fill the memory of the worker.
+//! - A list without an end cannot exhaust the memory of the worker.
 
 use thiserror::Error;
 
 use super::WireSelector;
 
-/// The most keys in a list. A front sends no more.
+/// The maximum number of keys in a list. The front sends no more.
 pub const MAX_EXPECTED_KEYS: usize = 1_000_000;
 
-/// The most bytes of all labels and ids in a list: the largest configuration file holds no more.
+/// The maximum size of all labels and ids in a list, in bytes. The largest configuration file is not longer.
 const MAX_BYTES: usize = 64 << 20;
 
 /// A key, with whether a key store encrypts with it.
 pub type Expected = (WireSelector, bool);
 
-/// A list is longer than any front sends.
+/// The list exceeds a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a list of expected keys is too long")]
 pub struct ListTooLong;
 
-/// A list that is not complete.
+/// A list that is being received.
 #[derive(Debug, Default)]
 pub struct ExpectedList {
     keys: Vec<Expected>,
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_comes_in_parts_and_begins_again_with_a_first_one() {
+    fn a_list_is_received_in_parts_and_restarts_with_a_first_part() {
         let mut list = ExpectedList::default();
         assert_eq!(list.add(true, false, keys(2, 1)), Ok(None));
         assert_eq!(list.add(false, true, keys(1, 1)), Ok(Some(keys(3, 1))));
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_does_not_end_has_a_limit() {
+    fn a_list_without_an_end_is_rejected_at_the_limit() {
         for (count, length) in [(1_000, 0), (1, 1 << 20)] {
             let mut list = ExpectedList::default();
             let parts = (0..2_000).map(|_| list.add(false, false, keys(count, length)));

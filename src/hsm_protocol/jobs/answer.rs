@@ -1,4 +1,4 @@
-//! What a session says to the front.
+//! The frames from a session of a worker to the front.
 
 use std::time::Duration;
 
@@ -25,39 +25,39 @@ const FAILED: u8 = 20;
 /// A frame of a session.
 #[derive(Debug)]
 pub enum FromSession {
-    /// It has a PKCS#11 session and takes jobs. It is said once.
+    /// The session is open and accepts jobs. Sent once.
     Ready,
-    /// A job is done.
+    /// The answer to a job.
     Answer(Answer),
 }
 
 /// The answer to a job.
 #[derive(Debug)]
 pub struct Answer {
-    /// As in the job.
+    /// The id of the job.
     pub id: u64,
-    /// What it cost.
+    /// The HSM calls of the job.
     pub cost: Cost,
-    /// What came of it.
+    /// The outcome of the job.
     pub outcome: Outcome,
 }
 
-/// What a job made the HSM do.
+/// The HSM calls of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// How long the session worked on it.
+    /// The time that the session worked on the job.
     pub worked: Duration,
     /// Calls to encrypt.
     pub encrypt_calls: u8,
     /// Calls to decrypt.
     pub decrypt_calls: u8,
-    /// Readings of attributes.
+    /// Calls to read attributes.
     pub describe_calls: u8,
     /// Ciphertexts made under the key.
     pub encryptions: u8,
 }
 
-/// What came of a job.
+/// The outcome of a job.
 pub enum Outcome {
     /// A ciphertext.
     Sealed(Sealed),
@@ -65,7 +65,7 @@ pub enum Outcome {
     Opened(Opened),
     /// Attributes.
     Described(KeyAttributes),
-    /// Nothing.
+    /// A failure.
     Failed(Failed),
 }
 
@@ -83,20 +83,20 @@ impl std::fmt::Debug for Outcome {
 /// Why a job failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
-    /// What went wrong.
+    /// The kind of failure.
     pub fault: KeyManagerFault,
     /// For the operator; at most 1,024 bytes.
     pub detail: String,
-    /// Whether the HSM failed with it.
+    /// Whether the HSM failed.
     pub is_fatal: bool,
-    /// If the HSM rejects the key: its return code, as metrics name it.
+    /// The return code as metrics show it, if the HSM rejects the key.
     pub rejected_with: Option<String>,
-    /// How long other jobs for the same operation and key would fail in the same way, as far as the worker knows.
+    /// How long other jobs with the same operation and key would fail in the same way; zero if unknown.
     pub lasts: Duration,
 }
 
 impl FromSession {
-    /// The frame.
+    /// Encodes the frame.
     pub fn to_frame(&self) -> Vec<u8> {
         match self {
             Self::Ready => Writer::new(READY, 0).end(),
@@ -104,7 +104,7 @@ impl FromSession {
         }
     }
 
-    /// What a frame says.
+    /// Parses a frame.
     ///
     /// # Errors
     /// [`FrameError`] when it is not a frame of a session.
@@ -112,7 +112,7 @@ impl FromSession {
         Self::read(frame).and_then(only)
     }
 
-    /// What the frames of a packet say, at most [`MAX_BATCH`](super::batch::MAX_BATCH).
+    /// Parses the frames of a packet, at most [`MAX_BATCH`](super::batch::MAX_BATCH).
     ///
     /// # Errors
     /// [`FrameError`] when one of them is not a frame of a session.
@@ -120,7 +120,7 @@ impl FromSession {
         read_all(packet, Self::read)
     }
 
-    /// What the first frame says, and what follows it.
+    /// Parses the first frame, and returns the rest of the packet.
     fn read(packet: &[u8]) -> Result<(Self, &[u8]), FrameError> {
         let (kind, mut fields) = Reader::new(packet)?;
         let said = match kind {

@@ -1,4 +1,4 @@
-//! Several frames in one packet. Each packet costs two system calls and often a wake-up.
+//! Several frames in one packet. This saves system calls and wake-ups.
 
 use zeroize::Zeroizing;
 
@@ -7,7 +7,7 @@ use crate::hsm_protocol::wire::{FrameError, MAX_FRAME};
 /// The most frames of one packet.
 pub const MAX_BATCH: usize = 8;
 
-/// A packet with at most [`MAX_BATCH`] frames and [`MAX_FRAME`] bytes. It may hold plaintexts, and wipes them at its end.
+/// A packet with at most [`MAX_BATCH`] frames and [`MAX_FRAME`] bytes. It is wiped when dropped, because it may contain plaintexts.
 #[derive(Default)]
 pub struct Batch {
     packet: Zeroizing<Vec<u8>>,
@@ -15,7 +15,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Adds a frame. When it has no room, returns the packet as it was; the frame begins the next one.
+    /// Adds a frame. If the frame does not fit, it starts a new packet, and the full packet is returned.
     #[must_use]
     pub fn push(&mut self, frame: Vec<u8>) -> Option<Self> {
         let frame = Zeroizing::new(frame);
@@ -32,7 +32,7 @@ impl Batch {
         (full.frames > 0).then_some(full)
     }
 
-    /// Leaves no copy behind when the packet has to move to have room.
+    /// Appends a frame. Wipes the old buffer when a larger one is allocated.
     fn append(&mut self, frame: &[u8]) {
         let length = self.packet.len() + frame.len();
         if length > self.packet.capacity() {
@@ -44,7 +44,7 @@ impl Batch {
         self.frames += 1;
     }
 
-    /// Whether no more frames go in.
+    /// Whether it has the maximum number of frames.
     pub fn is_full(&self) -> bool {
         self.frames >= MAX_BATCH
     }
@@ -79,7 +79,7 @@ pub(super) fn read_all<T>(
     }
 }
 
-/// The frame, if nothing follows it.
+/// Returns the frame if the packet has no further bytes.
 pub(super) fn only<T>((frame, rest): (T, &[u8])) -> Result<T, FrameError> {
     match rest.is_empty() {
         true => Ok(frame),

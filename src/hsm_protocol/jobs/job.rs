@@ -1,4 +1,4 @@
-//! What the front asks of a session.
+//! The frames from the front to a session of a worker.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,21 +21,21 @@ const DESCRIBE: u8 = 3;
 /// A job of a session.
 #[derive(Debug)]
 pub struct Job {
-    /// Chosen by the front; the answer has the same.
+    /// Chosen by the front. The answer has the same id.
     pub id: u64,
-    /// How long somebody waits for the answer.
+    /// The remaining time until the deadline.
     pub budget: Duration,
-    /// With which key.
+    /// The key.
     pub key: Arc<KeySelector>,
-    /// What to do.
+    /// The operation and its input.
     pub task: Task,
 }
 
-/// What a job asks for.
+/// The operation of a job and its input.
 pub enum Task {
     /// See `ekm::EncryptJob`.
     Encrypt {
-        /// What.
+        /// The plaintext.
         plaintext: Arc<SecretBytes>,
         /// Additional authenticated data.
         aad: Arc<[u8]>,
@@ -48,14 +48,14 @@ pub enum Task {
     Decrypt {
         /// 12 or 16 bytes.
         iv: Vec<u8>,
-        /// With the tag behind it.
+        /// Ciphertext ‖ tag.
         ciphertext: Arc<[u8]>,
         /// Additional authenticated data.
         aad: Arc<[u8]>,
-        /// What the ciphertext may have been bound to instead.
+        /// An alternative AAD, which is tried if the first one fails.
         or_aad: Option<Arc<[u8]>>,
     },
-    /// The key's attributes.
+    /// Reads the attributes of the key.
     Describe,
 }
 
@@ -70,7 +70,7 @@ impl std::fmt::Debug for Task {
 }
 
 impl Job {
-    /// The frame.
+    /// Encodes the frame.
     pub fn to_frame(&self) -> Vec<u8> {
         let (kind, length) = match &self.task {
             Task::Encrypt { plaintext, aad, .. } => (ENCRYPT, plaintext.len() + 2 * aad.len()),
@@ -108,15 +108,15 @@ impl Job {
         frame.end()
     }
 
-    /// The job of a frame.
+    /// Parses a frame.
     ///
     /// # Errors
-    /// [`FrameError`] when it is not one.
+    /// [`FrameError`] when it is not a job.
     pub fn from_frame(frame: &[u8]) -> Result<Self, FrameError> {
         Self::read(frame).and_then(only)
     }
 
-    /// The jobs of a packet, at most [`MAX_BATCH`](super::batch::MAX_BATCH).
+    /// Parses the jobs of a packet, at most [`MAX_BATCH`](super::batch::MAX_BATCH).
     ///
     /// # Errors
     /// [`FrameError`] when one of them is not a job.
@@ -124,7 +124,7 @@ impl Job {
         read_all(packet, Self::read)
     }
 
-    /// The first job, and what follows it.
+    /// Parses the first job, and returns the rest of the packet.
     fn read(packet: &[u8]) -> Result<(Self, &[u8]), FrameError> {
         let (kind, mut fields) = Reader::new(packet)?;
         let id = fields.u64()?;

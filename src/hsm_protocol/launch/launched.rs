@@ -1,10 +1,11 @@
-//! The first steps of a process that the launcher started.
+//! The connection of a started process to the launcher.
 //!
-//! The channel to the launcher is standard input: a process gets it without `unsafe` code, and a process that a person started does not
+//! Standard input is the channel to the launcher. It needs no `unsafe` code, and a process that was not started by the launcher does not
 //! have it.
 //!
 //! # Invariants
-//! - After [`channel`] or [`take_channel`] the process is killed when the launcher ends, also if it ended before.
+//! - After [`channel`] or [`take_channel`], the kernel kills this process when the launcher ends. If the launcher has already ended, both
+//!   fail.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,14 +15,15 @@ use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
-/// The channel to the launcher, which also stays standard input. To be called by the main thread, before other threads start.
+/// Returns the channel to the launcher. Standard input also stays connected to it. To be called by the main thread, before other threads
+/// start.
 ///
 /// # Errors
 /// When the launcher did not start this process, or has ended.
 pub fn channel() -> io::Result<OwnedFd> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let channel = io::stdin().as_fd().try_clone_to_owned()?;
-    // The credentials of a pair of sockets are those of the process that made it.
+    // The peer credentials of a socket pair are those of the process that created it.
     let launcher = match socket_peercred(&channel) {
         Err(Errno::NOTSOCK) => return Err(not_launched()),
         launcher => launcher?,
@@ -32,10 +34,10 @@ pub fn channel() -> io::Result<OwnedFd> {
     }
 }
 
-/// As [`channel`]; standard input becomes `/dev/null`.
+/// Like [`channel`], but standard input becomes `/dev/null`.
 ///
 /// # Errors
-/// As [`channel`].
+/// See [`channel`].
 pub fn take_channel() -> io::Result<OwnedFd> {
     let channel = channel()?;
     let null = open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;

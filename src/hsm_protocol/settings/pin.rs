@@ -1,8 +1,8 @@
-//! Where the PIN of a token is, and reading it.
+//! The location of the PIN of a token, and reading the PIN.
 //!
 //! # Invariants
-//! - A reference holds no PIN: it may be copied, compared, sent to another process and shown.
-//! - Only [`PinReference::read`] opens a PIN file. The process that serves the network must not call it.
+//! - A reference contains no PIN: it may be copied, compared, sent to another process and shown.
+//! - Only [`PinReference::read`] and [`PinReference::warning`] read a PIN. The front must not call them.
 
 use std::env;
 use std::fs::Metadata;
@@ -17,25 +17,25 @@ use zeroize::Zeroizing;
 use crate::read_file;
 use crate::secret::{Secret, text};
 
-/// Where a PIN is, and which content of that place is meant. Two references are equal while nobody has replaced the PIN.
+/// The location of a PIN, with a fingerprint of its content. Two references are equal if the PIN was not replaced between them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum PinReference {
     /// The token needs no login.
     #[default]
     None,
-    /// A file of the operator's.
+    /// A file.
     File {
         /// Absolute, or relative to the working directory.
         path: PathBuf,
-        /// The file when the configuration was read.
+        /// The fingerprint when the configuration was read.
         fingerprint: PinFingerprint,
     },
     /// A systemd credential.
     Credential {
-        /// Its file in the directory of the service's credentials.
+        /// The path in the credentials directory of the service.
         path: PathBuf,
-        /// The file when the configuration was read.
+        /// The fingerprint when the configuration was read.
         fingerprint: PinFingerprint,
     },
     /// An environment variable of the process that reads the PIN.
@@ -45,7 +45,7 @@ pub enum PinReference {
     },
 }
 
-/// Distinguishes one content of a PIN file from another without reading it.
+/// Distinguishes versions of a PIN file without reading it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PinFingerprint {
@@ -53,11 +53,11 @@ pub struct PinFingerprint {
     pub device: u64,
     /// The inode.
     pub inode: u64,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// The last modification: seconds since 1970.
+    /// The time of the last modification, in seconds since 1970.
     pub modified_seconds: i64,
-    /// The last modification: nanoseconds within the second.
+    /// The nanoseconds of the time of the last modification.
     pub modified_nanoseconds: i64,
 }
 
@@ -74,27 +74,27 @@ impl PinFingerprint {
     }
 }
 
-/// Why a PIN cannot be used. The text never quotes it.
+/// Why a PIN cannot be used. The text never contains the PIN.
 #[derive(Debug, ThisError)]
 pub enum PinError {
     /// The file cannot be read.
     #[error("cannot read {path}: {source}")]
     File {
-        /// Which file.
+        /// The path.
         path: String,
-        /// Why.
+        /// The error.
         source: io::Error,
     },
     /// The environment variable does not exist.
     #[error("the environment variable {0} is not set (or not text)")]
     Variable(String),
-    /// The content is not a PIN.
+    /// The content is not a valid PIN.
     #[error("{0}")]
     Content(&'static str),
 }
 
 impl PinReference {
-    /// Reads the PIN; none for a token without a login. The fingerprint is not compared: the newest content counts.
+    /// Reads the current PIN, without comparing the fingerprint. Returns `None` for [`PinReference::None`].
     ///
     /// # Errors
     /// When the file cannot be read within [`read_file::PATIENCE`], the variable is not set, or the content is not one line of text.
@@ -105,7 +105,7 @@ impl PinReference {
         }
     }
 
-    /// What an operator should look at in a PIN that can be read: see [`text::warning`].
+    /// Reads the PIN, and returns a warning for the operator: see [`text::warning`].
     pub fn warning(&self) -> Option<&'static str> {
         text::warning(&self.content().ok()??)
     }
@@ -118,7 +118,7 @@ impl PinReference {
         }
     }
 
-    /// The file of the PIN, if it is in a file.
+    /// The path, if the PIN is in a file.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::File { path, .. } | Self::Credential { path, .. } => Some(path),
@@ -126,7 +126,7 @@ impl PinReference {
         }
     }
 
-    /// The environment variable of the PIN, if it is in one.
+    /// The name of the environment variable, if the PIN is in one.
     pub fn variable(&self) -> Option<&str> {
         match self {
             Self::Env { name } => Some(name),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_file_is_another_reference() {
+    fn references_to_a_replaced_file_differ() {
         let directory = tempfile::tempdir().unwrap();
         let (path, other) = (directory.path().join("pin"), directory.path().join("new"));
         fs::write(&path, "270831\n").unwrap();
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_when_it_is_asked_for() {
+    fn each_call_reads_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pin");
         fs::write(&path, "270831\n").unwrap();

@@ -1,10 +1,10 @@
-//! No order of events loses a job, does one twice, or lets one wait while a session is idle.
+//! In no order of events is a job lost or done twice, or does a job wait while a session is idle.
 
 use std::sync::{Arc, LazyLock};
 
 use super::*;
 
-/// Upper-case letters are jobs that nobody waits for; digits are another tenant's.
+/// Upper-case letters are abandoned jobs. Digits are jobs of a second tenant.
 impl Waiting for char {
     fn tenant(&self) -> &Arc<Tenant> {
         static TENANTS: LazyLock<[Arc<Tenant>; 2]> = LazyLock::new(|| {
@@ -41,7 +41,7 @@ fn open(bound: usize, lanes: u64) -> (TestPool, Vec<Arc<Numbered>>) {
     (pool, lanes)
 }
 
-/// Which lane got the job at once; none when it waits.
+/// Returns the lane that got the job; `None` if the job waits.
 fn push(pool: &TestPool, job: char, depth: usize) -> Result<Option<u64>, Refused> {
     match pool.push(job, depth, |_| true) {
         Ok(assigned) => Ok(assigned.map(|(lane, assigned)| {
@@ -82,7 +82,7 @@ fn a_fast_hsm_gets_several_jobs_for_each_session_before_any_waits() {
 }
 
 #[test]
-fn jobs_that_nobody_waits_for_make_room_and_are_not_done() {
+fn abandoned_jobs_make_room_and_are_not_done() {
     let (pool, lanes) = open(2, 1);
     assert_eq!(push(&pool, 'a', 1), Ok(Some(0)));
     assert_eq!(push(&pool, 'B', 1), Ok(None));
@@ -92,7 +92,7 @@ fn jobs_that_nobody_waits_for_make_room_and_are_not_done() {
 }
 
 #[test]
-fn who_floods_the_queue_takes_no_room_from_others() {
+fn a_tenant_that_floods_the_queue_takes_no_room_from_others() {
     let (pool, lanes) = open(4, 1);
     assert_eq!(push(&pool, 'a', 1), Ok(Some(0)));
     for job in ['b', 'c', 'd', 'e'] {
@@ -129,7 +129,7 @@ fn a_suspended_pool_keeps_its_jobs_for_the_next_worker() {
 }
 
 #[test]
-fn a_closed_pool_takes_nothing_and_gives_its_backlog_back() {
+fn a_closed_pool_accepts_no_job_and_returns_the_waiting_ones() {
     let (pool, lanes) = open(2, 1);
     push(&pool, 'a', 1).unwrap();
     push(&pool, 'b', 1).unwrap();
@@ -142,7 +142,7 @@ fn a_closed_pool_takes_nothing_and_gives_its_backlog_back() {
 }
 
 #[test]
-fn a_lane_that_is_gone_gets_nothing() {
+fn a_removed_lane_gets_no_job() {
     let (pool, lanes) = open(4, 2);
     pool.remove(&lanes[1]);
     assert_eq!(push(&pool, 'a', 1), Ok(Some(0)));
@@ -151,7 +151,7 @@ fn a_lane_that_is_gone_gets_nothing() {
     assert_eq!(pool.next(&lanes[0]), Some('b'));
 }
 
-/// Random steps against what must hold: no job is lost or done twice, no lane has more jobs than it may, none waits while a lane is idle.
+/// Random steps. No job is lost or done twice, no lane has more than two jobs, and no job waits while a lane has less than two.
 #[test]
 fn no_order_of_events_loses_a_job() {
     for seed in 0..300_u64 {

@@ -1,4 +1,4 @@
-//! The scene: what each thread of it does.
+//! The simulation: the steps of each of its threads.
 
 use std::os::fd::OwnedFd;
 use std::pin::pin;
@@ -25,19 +25,19 @@ use crate::hsm_protocol::packet;
 use crate::hsm_protocol::{Answer, Cost, FromSession, Job, Outcome, Task};
 use crate::sync::schedule::point;
 
-/// The sessions of a worker.
+/// The number of sessions per worker.
 pub(super) const SESSIONS: usize = 2;
 
-/// Why jobs failed.
+/// The faults of failed jobs.
 pub(super) type Failures = Vec<KeyManagerFault>;
 
-/// Many times what a scene takes.
+/// A timeout far above the time that a simulation needs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the threads share. Its locks are never held at a point.
+/// The state that the threads share. Its locks are never held when [`point`] is called.
 pub(super) struct Stage {
     pub(super) shared: Arc<Shared>,
-    /// The number of workers that report that they cannot open the token.
+    /// The number of further workers that fail to open the token.
     pub(super) to_reject: AtomicUsize,
     pub(super) trouble_is_over: AtomicBool,
     runtime: Handle,
@@ -45,7 +45,7 @@ pub(super) struct Stage {
     launcher: Mutex<Option<PlayedLauncher>>,
     workers: Mutex<Vec<Arc<Mutex<Worker>>>>,
     clients_left: AtomicUsize,
-    /// The supervisor has nothing to do.
+    /// Whether the supervisor has nothing to do.
     is_idle: AtomicBool,
     failures: Mutex<Failures>,
 }
@@ -92,7 +92,7 @@ impl Stage {
         self.workers.lock().unwrap().clone()
     }
 
-    /// Encrypts `jobs` times, and waits for each answer.
+    /// A client: encrypts `jobs` times, and waits for the answers.
     pub(super) fn client(&self, client: usize, jobs: usize) {
         self.until_serving();
         let texts: Vec<Vec<u8>> = (0..jobs)
@@ -120,7 +120,7 @@ impl Stage {
         self.clients_left.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The supervisor's task. Its pauses take no time.
+    /// The task of the supervisor. Pauses are skipped.
     pub(super) fn supervise(&self) {
         let _context = self.runtime.enter();
         let mut supervisor = self.supervisor.lock().unwrap().take().unwrap();
@@ -155,7 +155,7 @@ impl Stage {
         }
     }
 
-    /// The launcher: starts workers, and kills them.
+    /// The launcher: starts and kills workers.
     pub(super) fn launch(&self) {
         let mut launcher = self.launcher.lock().unwrap().take().unwrap();
         while !self.is_over() {
@@ -213,7 +213,7 @@ impl Stage {
         }
     }
 
-    /// What happens on the sessions of this number, of all workers.
+    /// The sessions with this number, of all workers.
     pub(super) fn session(&self, at: usize) {
         while !self.is_over() {
             for worker in self.workers() {
@@ -252,7 +252,7 @@ impl Stage {
         }
     }
 
-    // ---- what a thread waits for
+    // ---- conditions
 
     pub(super) fn until_serving(&self) {
         while !self.shared.is_usable() {
@@ -267,7 +267,7 @@ impl Stage {
         }
     }
 
-    /// A worker serves, and nothing is to be opened.
+    /// Waits until a worker serves and no other worker is opening the token.
     pub(super) fn until_settled(&self) {
         self.is_idle.store(false, Ordering::Relaxed);
         loop {
@@ -287,12 +287,11 @@ impl Stage {
         }
     }
 
-    /// The worker that serves dies.
+    /// Kills the serving worker, and waits until the front has noticed.
     pub(super) fn kill_serving(&self) {
         loop {
             if let Some(crew) = self.shared.serving() {
                 self.kill(crew.worker);
-                // It is noticed before another one is killed.
                 while self
                     .shared
                     .serving()
@@ -306,9 +305,9 @@ impl Stage {
         }
     }
 
-    // ---- after the scene
+    // ---- checks at the end
 
-    /// No job waits, and each session of the worker that serves gets the next one at once.
+    /// Checks that no job waits, and that each session of the serving worker gets a new job at once.
     pub(super) fn check_idle(&self) {
         assert_eq!(self.shared.pool.depth(), 0);
         let serving = self.shared.serving().expect("a worker that serves");
@@ -318,7 +317,7 @@ impl Stage {
             .collect();
         for worker in self.workers() {
             let worker = worker.lock().unwrap();
-            // One that died may have left others unread.
+            // A dead worker may have unread jobs.
             if worker.number == serving.worker {
                 let jobs = worker.sockets.iter().map(|socket| received(socket).len());
                 assert_eq!(jobs.collect::<Vec<_>>(), [1; SESSIONS]);
@@ -331,7 +330,7 @@ impl Stage {
     }
 }
 
-/// Polls until the future is ready. Other tasks run between polls.
+/// Polls until the future is ready. Other threads run between polls.
 fn complete(future: impl Future<Output = ()>) {
     let mut context = Context::from_waker(Waker::noop());
     let mut future = pin!(future);
@@ -385,13 +384,13 @@ impl Worker {
         }
     }
 
-    /// The front has closed the control channel.
+    /// Whether the front has closed the control channel.
     fn is_closed(&self) -> bool {
         let mut buffer = vec![0; 70_000];
         loop {
             match recv(&self.control, &mut buffer[..], RecvFlags::DONTWAIT) {
                 Ok((_, 0)) => return true,
-                // An order.
+                // An order, which is ignored.
                 Ok(_) => {}
                 Err(_) => return false,
             }
@@ -399,7 +398,7 @@ impl Worker {
     }
 }
 
-/// The jobs of the next packet.
+/// Receives the jobs of the next packet, if one has arrived.
 fn next_jobs(socket: &OwnedFd) -> Option<Vec<Job>> {
     let mut buffer = vec![0; 4_096];
     let (_, length) = recv(socket, &mut buffer[..], RecvFlags::DONTWAIT).ok()?;

@@ -1,7 +1,7 @@
-//! A session whose worker is hostile, broken or dead: the test plays the worker.
+//! A session whose worker is hostile, broken or dead. The test is the worker.
 //!
-//! What must hold: the front neither panics nor hangs, answers no request with the result of another one as far as lengths can tell, and
-//! loses no job.
+//! In all cases the front neither panics nor hangs, and loses no job. No request gets the result of a different one, unless the lengths are
+//! equal.
 
 pub(in crate::hsm) mod fakes;
 pub(in crate::hsm) mod fixtures;
@@ -14,7 +14,7 @@ use crate::hsm::events::Event;
 use crate::hsm_protocol::{Answer, Batch, Cost, FromSession, MAX_BATCH, Outcome, Task};
 use fakes::{Scene, Worker, eventually, sealed};
 
-/// Every session of a worker ends at once, with jobs on their way: each of them is sent to the next worker.
+/// All sessions of a worker end at once, with unanswered jobs. Each job is sent to the next worker.
 #[tokio::test]
 async fn a_worker_that_dies_costs_no_job() {
     for round in 0..30 {
@@ -29,7 +29,7 @@ async fn a_worker_that_dies_costs_no_job() {
     }
 }
 
-/// A process that ends closes its descriptors one after the other: a job whose session has ended must not go to one that is about to.
+/// A process that ends closes its descriptors one by one. A job whose session has ended must not be sent to a session that ends next.
 #[tokio::test]
 async fn no_job_is_sent_again_to_a_worker_that_ends() {
     let scene = Scene::new();
@@ -45,7 +45,7 @@ async fn no_job_is_sent_again_to_a_worker_that_ends() {
     assert_eq!(answer.sealed_by(&next).await, b"kept");
 }
 
-/// The worker has opened the token and died before it could take over.
+/// The worker dies after it has opened the token and before it takes over.
 #[tokio::test]
 async fn a_worker_that_is_dead_when_it_takes_over_costs_no_job() {
     let scene = Scene::new();
@@ -64,7 +64,7 @@ async fn a_worker_that_is_dead_when_it_takes_over_costs_no_job() {
     }
 }
 
-/// A job that kills workers does not kill every worker.
+/// A job that crashes workers is sent to two workers only.
 #[tokio::test]
 async fn a_job_is_sent_to_two_workers_at_most() {
     let scene = Scene::new();
@@ -80,9 +80,9 @@ async fn a_job_is_sent_to_two_workers_at_most() {
     assert!(third.jobs().is_empty());
 }
 
-/// A worker that says nothing: the caller leaves, and another one is served once the worker has been replaced.
+/// A worker sends no answers. Its caller leaves, and other callers are served after the worker was replaced.
 #[tokio::test]
-async fn silence_costs_its_own_jobs_only() {
+async fn a_worker_without_answers_fails_its_own_jobs_only() {
     let scene = Scene::new();
     let silent = scene.serves(1, 1).await;
     let lost = scene.encrypt_within(b"lost", Duration::from_millis(20));
@@ -129,9 +129,9 @@ async fn answers_that_come_in_another_order_reach_their_own_jobs() {
     }
 }
 
-/// Answers that come together bring as many jobs together.
+/// After a packet of answers, as many jobs are sent in one packet.
 #[tokio::test]
-async fn a_packet_of_answers_brings_a_packet_of_jobs() {
+async fn a_packet_of_answers_is_followed_by_a_packet_of_jobs() {
     let scene = Scene::new();
     let worker = scene.serves(1, 1).await;
     scene.shared.load.learn(Duration::from_micros(10));
@@ -150,7 +150,7 @@ async fn a_packet_of_answers_brings_a_packet_of_jobs() {
     assert_eq!(worker.packets(), [MAX_BATCH]);
 }
 
-/// What a worker says that it cost is bounded by its frame: counters grow by 255 for an answer, not more.
+/// The cost that a worker reports is bounded by the frame: counters grow by at most 255 per answer.
 #[tokio::test]
 async fn costs_are_bounded() {
     let scene = Scene::new();

@@ -1,4 +1,4 @@
-//! A front's side with workers that the test plays.
+//! The front's side of an HSM with fake workers.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -27,19 +27,19 @@ use crate::hsm_protocol::{Answer, Cost, FromSession, Job, MAX_FRAME, Outcome, Ta
 use crate::metrics::Metrics;
 use crate::secret::SecretBytes;
 
-/// Many times what anything here needs.
+/// A timeout far above the time that any test needs.
 pub(in crate::hsm) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The pause between two looks.
+/// The pause between two checks of a condition.
 const POLL: Duration = Duration::from_millis(1);
 
-/// One HSM whose supervisor and workers are the test.
+/// An HSM whose supervisor and workers are played by the test.
 pub(in crate::hsm) struct Scene {
     pub shared: Arc<Shared>,
     events: Mutex<UnboundedReceiver<Event>>,
 }
 
-/// What a worker has of its sockets.
+/// The worker's ends of the sockets.
 pub(in crate::hsm) struct Worker {
     pub control: Option<OwnedFd>,
     pub sessions: Vec<Option<OwnedFd>>,
@@ -47,7 +47,7 @@ pub(in crate::hsm) struct Worker {
     _end: oneshot::Sender<WorkerEnd>,
 }
 
-/// An answer that is to come.
+/// A pending answer.
 pub(in crate::hsm) struct Answered<T>(oneshot::Receiver<Result<Served<T>, KeyManagerError>>);
 
 impl Scene {
@@ -61,14 +61,14 @@ impl Scene {
         }
     }
 
-    /// A worker that has been started.
+    /// Starts a worker.
     pub(in crate::hsm) fn begin(&self, number: u32, sessions: u32) -> (Worker, Arc<Life>) {
         let pairs: Vec<_> = (0..sessions).map(|_| packet::pair().unwrap()).collect();
         let (of_front, of_worker): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let (control, controlled) = packet::pair().unwrap();
         let (output, written) = rustix::pipe::pipe().unwrap();
         let (ended, end) = oneshot::channel();
-        // Tokio wants it so.
+        // Tokio requires non-blocking sockets.
         of_front.iter().chain([&control]).for_each(|socket| {
             rustix::io::ioctl_fionbio(socket, true).unwrap();
         });
@@ -89,7 +89,7 @@ impl Scene {
         (worker, Life::begin(&self.shared, started).unwrap())
     }
 
-    /// A worker that serves.
+    /// Starts a worker, and lets it serve.
     pub(in crate::hsm) async fn serves(&self, number: u32, sessions: u32) -> Worker {
         let (worker, life) = self.begin(number, sessions);
         worker.ready(&life).await;
@@ -97,10 +97,10 @@ impl Scene {
         worker
     }
 
-    /// The next worker, once the front has seen that the one before is dead.
+    /// Starts the next worker, after the front has noticed the death of the previous one.
     pub(in crate::hsm) async fn after_death(&self, number: u32, sessions: u32) -> Worker {
         eventually(|| self.shared.serving().is_none()).await;
-        // Each of its sessions is over.
+        // A session of the dead worker has ended.
         self.await_event(|event| matches!(event, Event::SessionEnded(_)))
             .await;
         tokio::task::yield_now().await;
@@ -121,7 +121,7 @@ impl Scene {
         timeout(PATIENCE, found).await.expect("an event")
     }
 
-    /// The events so far.
+    /// The events that have arrived.
     pub(in crate::hsm) async fn events(&self) -> Vec<Event> {
         let mut events = self.events.lock().await;
         std::iter::from_fn(|| events.try_recv().ok()).collect()
@@ -139,12 +139,12 @@ impl Scene {
         encrypt_on(&self.shared, plaintext, budget)
     }
 
-    /// What a supervisor is made of.
+    /// The parts for a supervisor.
     pub(in crate::hsm) fn into_parts(self) -> (Arc<Shared>, UnboundedReceiver<Event>) {
         (self.shared, self.events.into_inner())
     }
 
-    /// Decrypts so many bytes and a tag.
+    /// Decrypts `length` bytes and a tag.
     pub(in crate::hsm) fn decrypt(&self, length: usize) -> Answered<Opened> {
         let (reply, answer) = oneshot::channel();
         let job = DecryptJob {
@@ -163,7 +163,7 @@ impl Scene {
     }
 }
 
-/// Encrypts; the answer must come within this time.
+/// Encrypts, with this time until the deadline.
 pub(in crate::hsm) fn encrypt_on(
     shared: &Shared,
     plaintext: &[u8],
@@ -186,7 +186,7 @@ pub(in crate::hsm) fn encrypt_on(
 }
 
 impl Worker {
-    /// Its sessions are ready, and the front knows.
+    /// Reports all sessions as ready, and waits until the front has noticed.
     pub(in crate::hsm) async fn ready(&self, life: &Life) {
         for session in 0..self.sessions.len() {
             self.say(session, &FromSession::Ready.to_frame());
@@ -210,7 +210,7 @@ impl Worker {
         FromSession::Answer(Answer { id, cost, outcome }).to_frame()
     }
 
-    /// The jobs that have come, with their sessions.
+    /// Receives the jobs that have arrived, with their sessions.
     pub(in crate::hsm) fn jobs(&self) -> Vec<(usize, Job)> {
         let sockets = self.sessions.iter().enumerate();
         sockets
@@ -221,7 +221,7 @@ impl Worker {
             .collect()
     }
 
-    /// How many jobs each packet of the first session has.
+    /// Receives the packets of the first session, and returns the number of jobs of each.
     pub(in crate::hsm) fn packets(&self) -> Vec<usize> {
         let socket = self.sessions[0].as_ref().expect("an open session");
         let next = || packet::receive(socket, MAX_FRAME, Wait::No).ok().flatten();
@@ -243,7 +243,7 @@ impl Worker {
         timeout(PATIENCE, job).await.expect("a job")
     }
 
-    /// Encrypts whatever has come, until nothing comes any more.
+    /// Answers all encryption jobs that have arrived.
     pub(in crate::hsm) fn seal_all(&self) {
         for (session, job) in self.jobs() {
             if let Task::Encrypt { plaintext, .. } = &job.task {
@@ -253,7 +253,7 @@ impl Worker {
         }
     }
 
-    /// Closes the session that has a job, without reading it.
+    /// Closes the session that has an unread job.
     pub(in crate::hsm) fn close_session_with_a_job(&mut self) {
         let has_job = |socket: &Option<OwnedFd>| {
             let socket = socket.as_ref().expect("an open session");
@@ -278,7 +278,7 @@ impl<T: std::fmt::Debug> Answered<T> {
         self.outcome().await.expect_err("a failure").fault
     }
 
-    /// The caller waits until its deadline and leaves.
+    /// Waits without getting an answer, and leaves.
     pub(in crate::hsm) async fn leave(self) {
         let gone = timeout(Duration::from_millis(20), self.0).await;
         assert!(gone.is_err(), "no answer");
@@ -286,19 +286,19 @@ impl<T: std::fmt::Debug> Answered<T> {
 }
 
 impl Answered<Sealed> {
-    /// The ciphertext or the error, if there is an answer.
+    /// The ciphertext or the error, if the answer has arrived.
     pub(in crate::hsm) fn now(&mut self) -> Option<Result<Vec<u8>, KeyManagerFault>> {
         let outcome = self.0.try_recv().ok()?;
         let outcome = outcome.map(|served| served.value.ciphertext);
         Some(outcome.map_err(|error| error.fault))
     }
 
-    /// The ciphertext, which [`sealed`] makes of the plaintext.
+    /// Waits for the ciphertext, see [`sealed`].
     pub(in crate::hsm) async fn sealed(self) -> Vec<u8> {
         self.served().await.value.ciphertext
     }
 
-    /// The same while this worker does all that it is sent.
+    /// Waits for the ciphertext, while this worker answers its jobs.
     pub(in crate::hsm) async fn sealed_by(mut self, worker: &Worker) -> Vec<u8> {
         let answer = async {
             loop {
@@ -313,7 +313,7 @@ impl Answered<Sealed> {
     }
 }
 
-/// What the test's workers make of a plaintext.
+/// The result of a fake encryption: the ciphertext is the plaintext.
 pub(in crate::hsm) fn sealed(plaintext: &[u8]) -> Sealed {
     static IVS: AtomicU64 = AtomicU64::new(1);
     let mut iv = vec![0; 12];

@@ -1,4 +1,4 @@
-//! Whose jobs they are, and the settings of the HSM.
+//! The tenant, the key and the settings of the tests.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Answers that no honest worker gives.
+//! Answers that an honest worker never sends.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -39,8 +39,8 @@ fn described() -> Outcome {
     })
 }
 
-/// What a hostile worker sends instead of the decryption of nine bytes, by what is wrong with it.
-fn lies(id: u64) -> Vec<(&'static str, Vec<Vec<u8>>)> {
+/// Wrong answers to a decryption of nine bytes, each with a description.
+fn wrong_answers(id: u64) -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let good = Worker::answer(id, opened(9, false));
     let truncated = good[..good.len() - 1].to_vec();
     let longer = [&good[..], b"x"].concat();
@@ -83,15 +83,15 @@ fn lies(id: u64) -> Vec<(&'static str, Vec<Vec<u8>>)> {
     ]
 }
 
-/// No lie is an answer: the worker is given up, and the next one answers.
+/// A worker with a wrong answer is killed, and the next worker answers.
 #[tokio::test]
-async fn an_answer_that_no_job_can_have_ends_the_worker() {
-    for number in 0..lies(0).len() {
+async fn a_worker_with_a_wrong_answer_is_replaced() {
+    for number in 0..wrong_answers(0).len() {
         let scene = Scene::new();
         let worker = scene.serves(1, 1).await;
         let answer = scene.decrypt(9);
         let (session, job) = worker.jobs().remove(0);
-        let (what, frames) = lies(job.id).remove(number);
+        let (what, frames) = wrong_answers(job.id).remove(number);
         for frame in &frames {
             worker.say(session, frame);
         }
@@ -128,7 +128,7 @@ async fn a_second_answer_ends_the_worker() {
     second.served().await;
 }
 
-/// An answer on a session that has no job, also before it is ready.
+/// An answer on a session that has no job.
 #[tokio::test]
 async fn an_answer_on_another_session_ends_the_worker() {
     let scene = Scene::new();
@@ -146,7 +146,7 @@ async fn an_answer_on_another_session_ends_the_worker() {
     answer.served().await;
 }
 
-/// A flood of whatever a worker may say: the front stays as it is, and goes on.
+/// Repeated reports that a session is ready add no further lanes.
 #[tokio::test]
 async fn a_session_that_is_ready_again_and_again_is_one_session() {
     let scene = Scene::new();
@@ -186,7 +186,7 @@ async fn garbage_on_the_control_channel_ends_the_worker() {
     }
 }
 
-/// JSON that is nested as deeply as a frame allows: a parser that recurses would overflow its stack.
+/// JSON that is nested as deeply as a frame allows. A recursive parser would overflow its stack.
 #[tokio::test]
 async fn deep_nesting_ends_the_worker_and_nothing_else() {
     let depth = MAX_CONTROL_FRAME - 200;
@@ -203,7 +203,7 @@ async fn deep_nesting_ends_the_worker_and_nothing_else() {
         .await;
 }
 
-/// Counts the lines and their bytes that reach the log.
+/// Counts the lines and the bytes that are logged.
 #[derive(Clone, Default)]
 struct Counted(Arc<(AtomicUsize, AtomicUsize)>);
 
@@ -248,9 +248,9 @@ fn a_flood_of_log_lines_is_bounded_in_lines_and_bytes() {
     assert!(bytes <= lines * 8_192, "{bytes} bytes in {lines} lines");
 }
 
-/// A worker that does not read its orders holds up nobody who gives them.
+/// Sending orders to a worker that does not read them does not block.
 #[tokio::test]
-async fn a_worker_that_does_not_read_its_orders_does_not_hold_up_the_supervisor() {
+async fn a_worker_that_does_not_read_its_orders_does_not_block_the_supervisor() {
     let scene = Scene::new();
     let (worker, life) = scene.begin(1, 1);
     let keys: Vec<_> = (0..20_000)
@@ -266,9 +266,9 @@ async fn a_worker_that_does_not_read_its_orders_does_not_hold_up_the_supervisor(
     drop(worker);
 }
 
-/// News without end, while nobody handles events: what waits is bounded.
+/// A worker sends news without end while no task handles events. The number of waiting events is bounded.
 #[tokio::test]
-async fn a_flood_of_news_does_not_pile_up() {
+async fn a_flood_of_news_queues_few_events() {
     let scene = Scene::new();
     let worker = scene.serves(1, 1).await;
     let control = worker.control.as_ref().unwrap();
@@ -283,7 +283,7 @@ async fn a_flood_of_news_does_not_pile_up() {
     assert!(events.len() <= 8, "{} events wait", events.len());
 }
 
-/// Sends a packet once there is room.
+/// Sends a packet as soon as it fits into the socket.
 async fn send(socket: &OwnedFd, packet: &[u8]) {
     while packet::send(socket, packet, &[], Wait::No).is_err() {
         tokio::task::yield_now().await;

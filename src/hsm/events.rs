@@ -15,7 +15,7 @@ pub(super) enum Event {
     /// A worker cannot continue: it has reported a failure, or a job has shown one.
     Fatal(u32, String),
     /// A worker violated the protocol.
-    Broken(u32, String),
+    ProtocolViolated(u32, String),
     /// A session of a worker has ended, because the worker or its thread ended.
     SessionEnded(u32),
     /// A worker process has ended. `None` if the launcher did not report how.
@@ -53,9 +53,9 @@ impl NotOpened {
 
 /// Sends events to the supervisor. Clones send to the same supervisor.
 #[derive(Clone, Debug)]
-pub(super) struct Post(mpsc::UnboundedSender<Event>);
+pub(super) struct EventSender(mpsc::UnboundedSender<Event>);
 
-impl Post {
+impl EventSender {
     /// Creates the sender, and the receiver for the supervisor.
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (events, of_supervisor) = mpsc::unbounded_channel();
@@ -63,12 +63,12 @@ impl Post {
     }
 
     /// Sends an event. Has no effect after the supervisor has ended.
-    pub(super) fn tell(&self, event: Event) {
+    pub(super) fn send(&self, event: Event) {
         drop(self.0.send(event));
     }
 
     pub(super) fn opened(&self, worker: u32) {
-        self.tell(Event::Opened(worker));
+        self.send(Event::Opened(worker));
     }
 
     pub(super) fn not_opened(&self, worker: u32, reason: String, is_final: bool, is_limit: bool) {
@@ -77,18 +77,18 @@ impl Post {
             is_final,
             is_limit,
         };
-        self.tell(Event::NotOpened(worker, not_opened));
+        self.send(Event::NotOpened(worker, not_opened));
     }
 
     pub(super) fn fatal(&self, worker: u32, reason: String) {
-        self.tell(Event::Fatal(worker, reason));
+        self.send(Event::Fatal(worker, reason));
     }
 
-    pub(super) fn broken(&self, worker: u32, fault: String) {
-        self.tell(Event::Broken(worker, fault));
+    pub(super) fn protocol_violated(&self, worker: u32, violation: String) {
+        self.send(Event::ProtocolViolated(worker, violation));
     }
 
     pub(super) fn ended(&self, worker: u32, how: Option<WorkerEnd>) {
-        self.tell(Event::Ended(worker, how));
+        self.send(Event::Ended(worker, how));
     }
 }

@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::hsm::events::Event;
-use crate::hsm::state::Shared;
+use crate::hsm::state::HsmState;
 use crate::sync::thread;
 
 /// The interval between two checks of the file.
@@ -25,24 +25,24 @@ type Fingerprint = (u64, u64, u64, i128);
 ///
 /// # Errors
 /// When the operating system cannot start a thread.
-pub(super) fn start(shared: Weak<Shared>) -> io::Result<()> {
-    thread("library-watch", move || watch(&shared)).map(drop)
+pub(super) fn start(state: Weak<HsmState>) -> io::Result<()> {
+    thread("library-watch", move || watch(&state)).map(drop)
 }
 
-fn watch(shared: &Weak<Shared>) {
+fn watch(state: &Weak<HsmState>) {
     let mut change = Change::default();
     loop {
-        let Some(shared) = shared.upgrade() else {
+        let Some(state) = state.upgrade() else {
             return;
         };
-        let path = shared.settings.load().module.clone();
+        let path = state.settings.load().module.clone();
         if let Some(now) = fingerprint(&path)
             && change.is_due(now, Instant::now())
         {
-            tracing::info!(hsm = %shared.name, "the PKCS#11 library was replaced; starting a worker with the new one");
-            shared.post().tell(Event::LibraryChanged);
+            tracing::info!(hsm = %state.name, "the PKCS#11 library was replaced; starting a worker with the new one");
+            state.event_sender().send(Event::LibraryChanged);
         }
-        drop(shared);
+        drop(state);
         sleep(CHECK_INTERVAL);
     }
 }

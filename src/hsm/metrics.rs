@@ -113,7 +113,7 @@ impl HsmMetrics {
     }
 
     /// The metrics of one HSM.
-    pub(super) fn of_device(&self, name: &str) -> DeviceMetrics {
+    pub(super) fn for_hsm(&self, name: &str) -> DeviceMetrics {
         let operation = |operation| OperationMetrics {
             seconds: self.device.with_label_values(&[name, operation]),
             calls: self.calls.with_label_values(&[name, operation]),

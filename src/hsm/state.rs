@@ -15,27 +15,27 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crate::ekm::{
     Condition, DeviceReport, ExpectedKey, History, KeyManagerError, KeySelector, KeyState,
 };
-use crate::hsm::events::Post;
+use crate::hsm::events::EventSender;
 use crate::hsm::metrics::DeviceMetrics;
 use crate::hsm::queue::job::Job;
 use crate::hsm::queue::load_estimate::LoadEstimate;
-use crate::hsm::queue::pool::{Pool, Refused};
+use crate::hsm::queue::pool::{Pool, QueueError};
 use crate::hsm::state::circuit_breaker::Phase;
 use crate::hsm::state::last_check::LastCheck;
-use crate::hsm::state::proved_objects::Proofs;
-use crate::hsm::state::rejected_keys::Rejected;
+use crate::hsm::state::proved_objects::ProvedObjects;
+use crate::hsm::state::rejected_keys::RejectedKeys;
 use crate::hsm::state::trust::Trust;
 use crate::hsm::worker::session::Session;
-use crate::hsm::worker::view::Crew;
+use crate::hsm::worker::view::WorkerView;
 use crate::hsm_protocol::HsmSettings;
 use crate::sync::Lock;
 
 /// The maximum number of waiting jobs, as a bound on memory. Usually a job is rejected earlier because it could not be done in time, see
-/// [`Shared::submit`].
+/// [`HsmState::submit`].
 const MAX_QUEUE: usize = 4_096;
 
 /// The state of one HSM.
-pub(in crate::hsm) struct Shared {
+pub(in crate::hsm) struct HsmState {
     pub name: Arc<str>,
     pub settings: ArcSwap<HsmSettings>,
     pub metrics: DeviceMetrics,
@@ -45,26 +45,30 @@ pub(in crate::hsm) struct Shared {
     pub load: LoadEstimate,
     pub pool: Pool<Job, Session>,
     /// Keys that the worker has just rejected.
-    pub rejected: Rejected,
+    pub rejected_keys: RejectedKeys,
     /// The keys that the configuration expects.
     pub expected_keys: ArcSwap<Vec<ExpectedKey>>,
     /// Key objects that workers have proved.
-    pub proofs: Proofs,
+    pub proved_objects: ProvedObjects,
     pub last_check: LastCheck,
     /// The worker that serves.
-    serving: ArcSwapOption<Crew>,
+    serving: ArcSwapOption<WorkerView>,
     usable: AtomicBool,
     /// Whether the token has ever held keys.
     pub had_keys: AtomicBool,
     /// Whether the HSM could not be opened with the newest settings.
     pub rejects_settings: AtomicBool,
-    post: Post,
+    event_sender: EventSender,
     /// Serializes the transitions: taking over, suspending and closing.
     transition: Lock<()>,
 }
 
-impl Shared {
-    pub(in crate::hsm) fn new(settings: HsmSettings, metrics: DeviceMetrics, post: Post) -> Self {
+impl HsmState {
+    pub(in crate::hsm) fn new(
+        settings: HsmSettings,
+        metrics: DeviceMetrics,
+        event_sender: EventSender,
+    ) -> Self {
         Self {
             name: Arc::clone(&settings.name),
             settings: ArcSwap::from_pointee(settings),
@@ -73,15 +77,15 @@ impl Shared {
             history: History::default(),
             load: LoadEstimate::new(),
             pool: Pool::new(MAX_QUEUE),
-            rejected: Rejected::default(),
+            rejected_keys: RejectedKeys::default(),
             expected_keys: ArcSwap::default(),
-            proofs: Proofs::default(),
+            proved_objects: ProvedObjects::default(),
             last_check: LastCheck::none(),
             serving: ArcSwapOption::empty(),
             usable: AtomicBool::new(false),
             had_keys: AtomicBool::new(false),
             rejects_settings: AtomicBool::new(false),
-            post,
+            event_sender,
             transition: Lock::default(),
         }
     }
@@ -96,8 +100,8 @@ impl Shared {
     }
 
     /// Sends events to the supervisor.
-    pub(in crate::hsm) fn post(&self) -> &Post {
-        &self.post
+    pub(in crate::hsm) fn event_sender(&self) -> &EventSender {
+        &self.event_sender
     }
 
     /// Estimates how long a new job would take, for the choice between HSMs.
@@ -111,7 +115,7 @@ impl Shared {
         self.metrics.depth.set(depth);
         self.metrics.set_lost(self.load.lost());
         let serving = self.serving();
-        let sessions = serving.map_or(0, |crew| crew.open_sessions());
+        let sessions = serving.map_or(0, |view| view.open_sessions());
         self.metrics.set_sessions(sessions);
     }
 
@@ -135,26 +139,26 @@ impl Shared {
     // ---- state
 
     /// The worker that serves.
-    pub(in crate::hsm) fn serving(&self) -> Option<Arc<Crew>> {
+    pub(in crate::hsm) fn serving(&self) -> Option<Arc<WorkerView>> {
         self.serving.load_full()
     }
 
     /// Lets this worker serve. Returns false if the HSM has lost trust in the meantime.
-    pub(in crate::hsm) fn take_over(&self, crew: &Arc<Crew>) -> bool {
+    pub(in crate::hsm) fn take_over(&self, view: &Arc<WorkerView>) -> bool {
         let transition = self.transition();
         if !self.trust.is_kept() {
             return false;
         }
         self.pool.remove_all();
-        self.rejected.clear();
-        self.serving.store(Some(Arc::clone(crew)));
+        self.rejected_keys.clear();
+        self.serving.store(Some(Arc::clone(view)));
         self.pool.open();
-        let sessions = crew.sessions.iter().filter(|session| session.is_ready());
+        let sessions = view.sessions.iter().filter(|session| session.is_ready());
         let firsts: Vec<_> = sessions
             .filter_map(|session| Some((session, self.pool.add(Arc::clone(session))?)))
             .collect();
         self.usable.store(true, Ordering::Release);
-        let (condition, reason) = crew.health();
+        let (condition, reason) = view.health();
         self.publish(condition, &reason);
         self.enter(Phase::Usable);
         drop(transition);
@@ -167,7 +171,7 @@ impl Shared {
     /// Suspends the HSM if this is the serving worker: jobs wait for the next worker.
     pub(in crate::hsm) fn suspend(&self, worker: u32, reason: &str) {
         let transition = self.transition();
-        if self.serving().is_some_and(|crew| crew.worker == worker) {
+        if self.serving().is_some_and(|view| view.number == worker) {
             self.serving.store(None);
             self.usable.store(false, Ordering::Release);
             self.pool.suspend();
@@ -178,7 +182,7 @@ impl Shared {
     }
 
     /// Closes the HSM: waiting and new jobs fail at once.
-    pub(in crate::hsm) fn close_door(&self, reason: &str) {
+    pub(in crate::hsm) fn close(&self, reason: &str) {
         let transition = self.transition();
         self.serving.store(None);
         self.usable.store(false, Ordering::Release);
@@ -187,7 +191,7 @@ impl Shared {
         let waiting = self.pool.close();
         drop(transition);
         for job in waiting {
-            job.work.fail(self.refusal(Refused::Closed));
+            job.work.fail(self.queue_error(QueueError::Closed));
         }
     }
 
@@ -202,8 +206,8 @@ impl Shared {
             reason,
             "the HSM returned a wrong result; it is not used until an operator acts"
         );
-        self.close_door(&reason);
-        self.post.fatal(worker, reason);
+        self.close(&reason);
+        self.event_sender.fatal(worker, reason);
     }
 
     /// Sets the state of the circuit breaker. Without trust, the state is always `Untrusted`.
@@ -215,12 +219,12 @@ impl Shared {
     }
 
     /// Publishes the last health check of this worker, if it is the serving one.
-    pub(in crate::hsm) fn publish_health(&self, crew: &Crew) {
+    pub(in crate::hsm) fn publish_health(&self, view: &WorkerView) {
         if self
             .serving()
-            .is_some_and(|serving| serving.worker == crew.worker)
+            .is_some_and(|serving| serving.number == view.number)
         {
-            let (condition, reason) = crew.health();
+            let (condition, reason) = view.health();
             self.publish(condition, &reason);
         }
     }

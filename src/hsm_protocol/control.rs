@@ -202,7 +202,7 @@ impl KeyNews {
         state: KeyState,
         rejection: Option<(KeyManagerFault, &str)>,
     ) -> Self {
-        let place = |fault| {
+        let index = |fault| {
             KeyManagerFault::ALL
                 .iter()
                 .position(|other| *other == fault)
@@ -218,7 +218,7 @@ impl KeyNews {
                 } => Some((encrypts, decrypts, is_duplicated)),
             },
             rejection: rejection.and_then(|(fault, reason)| {
-                Some((place(fault)?, short(reason, MAX_REASON).to_owned()))
+                Some((index(fault)?, short(reason, MAX_REASON).to_owned()))
             }),
         }
     }
@@ -237,8 +237,8 @@ impl KeyNews {
 
     /// The fault and the reason, if a proof rejected the key. An unknown fault becomes [`KeyManagerFault::KeyBlocked`].
     pub fn rejection(&self) -> Option<(KeyManagerFault, &str)> {
-        let (place, reason) = self.rejection.as_ref()?;
-        let fault = KeyManagerFault::ALL.get(*place).copied();
+        let (index, reason) = self.rejection.as_ref()?;
+        let fault = KeyManagerFault::ALL.get(*index).copied();
         Some((fault.unwrap_or(KeyManagerFault::KeyBlocked), reason))
     }
 }

@@ -23,7 +23,7 @@ const FORMS: [Form; 2] = [
         |frame| Some(Job::from_frame(frame).ok()?.to_frame()),
     ),
     (
-        |random| random.of_session().to_frame(),
+        |random| random.session_frame().to_frame(),
         |frame| Some(FromSession::from_frame(frame).ok()?.to_frame()),
     ),
 ];
@@ -36,9 +36,12 @@ fn decoded_frames_equal_the_originals() {
         let job = random.job();
         let read = Job::from_frame(&job.to_frame()).unwrap();
         assert_eq!(generated::shown(&read), generated::shown(&job));
-        let said = random.of_session();
-        let read = FromSession::from_frame(&said.to_frame()).unwrap();
-        assert_eq!(generated::told(&read), generated::told(&said));
+        let sent = random.session_frame();
+        let read = FromSession::from_frame(&sent.to_frame()).unwrap();
+        assert_eq!(
+            generated::shown_answer(&read),
+            generated::shown_answer(&sent)
+        );
     }
 }
 
@@ -50,11 +53,11 @@ fn a_frame_has_one_encoding_and_no_change_makes_a_parser_panic() {
         for _ in 0..200 {
             let frame = write(&mut random);
             assert_eq!(rewrite(&frame).as_ref(), Some(&frame));
-            for place in random.places(frame.len()) {
+            for position in random.positions(frame.len()) {
                 let mut changed = frame.clone();
-                changed[place] = changed[place].wrapping_add(random.below(255) as u8 + 1);
+                changed[position] = changed[position].wrapping_add(random.below(255) as u8 + 1);
                 if let Some(again) = rewrite(&changed) {
-                    assert_eq!(again, changed, "byte {place}");
+                    assert_eq!(again, changed, "byte {position}");
                 }
             }
         }
@@ -67,7 +70,7 @@ fn a_truncated_frame_and_extra_bytes_are_errors() {
     for (write, rewrite) in FORMS {
         for _ in 0..200 {
             let frame = write(&mut random);
-            for length in random.places(frame.len()) {
+            for length in random.positions(frame.len()) {
                 assert_eq!(
                     rewrite(&frame[..length]),
                     None,
@@ -85,12 +88,12 @@ fn a_truncated_frame_and_extra_bytes_are_errors() {
 #[test]
 fn unknown_versions_and_kinds_are_errors() {
     let mut random = Random::new(4);
-    let (job, said) = (random.job().to_frame(), random.of_session().to_frame());
+    let (job, sent) = (random.job().to_frame(), random.session_frame().to_frame());
     for version in (0..=u8::MAX).filter(|version| *version != VERSION) {
         let of = |frame: &[u8]| [&[version], &frame[1..]].concat();
         assert_eq!(Job::from_frame(&of(&job)).unwrap_err(), FrameError::Version);
         assert_eq!(
-            FromSession::from_frame(&of(&said)).unwrap_err(),
+            FromSession::from_frame(&of(&sent)).unwrap_err(),
             FrameError::Version
         );
     }
@@ -109,7 +112,7 @@ fn unknown_versions_and_kinds_are_errors() {
         ready[1..]
     );
     // Each direction has different kinds.
-    assert!(Job::from_frame(&said).is_err() && FromSession::from_frame(&job).is_err());
+    assert!(Job::from_frame(&sent).is_err() && FromSession::from_frame(&job).is_err());
     for frame in [&[][..], &[VERSION]] {
         assert_eq!(Job::from_frame(frame).unwrap_err(), FrameError::Short);
         assert_eq!(
@@ -270,10 +273,10 @@ fn decoded_control_frames_equal_the_originals() {
         let news = random.news();
         let frame = news.to_frame().unwrap();
         assert_eq!(News::from_frame(&frame).unwrap().to_frame().unwrap(), frame);
-        for place in random.places(frame.len()).take(50) {
-            assert!(News::from_frame(&frame[..place]).is_err());
+        for position in random.positions(frame.len()).take(50) {
+            assert!(News::from_frame(&frame[..position]).is_err());
             let mut changed = frame.clone();
-            changed[place] ^= 1 << random.below(8);
+            changed[position] ^= 1 << random.below(8);
             drop(News::from_frame(&changed));
             drop(Order::from_frame(&changed));
         }

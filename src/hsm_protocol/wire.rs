@@ -134,34 +134,38 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    pub(super) fn boolean(&mut self, what: &'static str) -> Result<bool, FrameError> {
+    pub(super) fn boolean(&mut self, field: &'static str) -> Result<bool, FrameError> {
         match self.u8()? {
             0 => Ok(false),
             1 => Ok(true),
-            _ => Err(FrameError::Illegal(what)),
+            _ => Err(FrameError::Illegal(field)),
         }
     }
 
     /// Reads at most `max` bytes.
-    pub(super) fn bytes(&mut self, max: usize, what: &'static str) -> Result<&'a [u8], FrameError> {
+    pub(super) fn bytes(
+        &mut self,
+        max: usize,
+        field: &'static str,
+    ) -> Result<&'a [u8], FrameError> {
         let length = usize::try_from(self.u32()?).unwrap_or(usize::MAX);
         match length <= max {
             true => self.take(length),
-            false => Err(FrameError::Illegal(what)),
+            false => Err(FrameError::Illegal(field)),
         }
     }
 
-    pub(super) fn text(&mut self, max: usize, what: &'static str) -> Result<&'a str, FrameError> {
-        std::str::from_utf8(self.bytes(max, what)?).map_err(|_| FrameError::Illegal(what))
+    pub(super) fn text(&mut self, max: usize, field: &'static str) -> Result<&'a str, FrameError> {
+        std::str::from_utf8(self.bytes(max, field)?).map_err(|_| FrameError::Illegal(field))
     }
 
     pub(super) fn optional(
         &mut self,
         max: usize,
-        what: &'static str,
+        field: &'static str,
     ) -> Result<Option<&'a [u8]>, FrameError> {
-        match self.boolean(what)? {
-            true => self.bytes(max, what).map(Some),
+        match self.boolean(field)? {
+            true => self.bytes(max, field).map(Some),
             false => Ok(None),
         }
     }

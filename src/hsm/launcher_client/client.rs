@@ -24,8 +24,8 @@ impl Workers {
     /// # Errors
     /// When the descriptor cannot be registered with the runtime.
     pub fn connect(channel: OwnedFd) -> io::Result<Self> {
-        let (orders, of_task) = mpsc::unbounded_channel();
-        let exchange = Exchange::new(Channel::new(channel)?, of_task, orders.downgrade());
+        let (orders, receiver) = mpsc::unbounded_channel();
+        let exchange = Exchange::new(Channel::new(channel)?, receiver, orders.downgrade());
         essential_task("launcher", exchange.run());
         Ok(Self { orders })
     }
@@ -74,7 +74,7 @@ impl Workers {
 #[cfg(test)]
 impl Workers {
     /// A client whose launcher is a test.
-    pub(super) fn played(orders: mpsc::UnboundedSender<Order>) -> Self {
+    pub(super) fn fake(orders: mpsc::UnboundedSender<Order>) -> Self {
         Self { orders }
     }
 }

@@ -76,7 +76,7 @@ impl WorkerProcess {
 #[cfg(test)]
 impl WorkerProcess {
     /// A worker that a test plays.
-    pub(in crate::hsm) fn played(number: u32) -> Self {
+    pub(in crate::hsm) fn fake(number: u32) -> Self {
         let (orders, _) = mpsc::unbounded_channel();
         Self { number, orders }
     }

@@ -41,7 +41,7 @@ pub(in crate::hsm) struct Job {
     /// The number of calls that were counted when it was sent.
     counted: u32,
     /// Whether a worker has died while it had this job. The job is sent only once more.
-    pub is_second_try: bool,
+    pub is_repetition: bool,
 }
 
 impl Job {
@@ -52,7 +52,7 @@ impl Job {
             queued_at: now,
             sent_at: now,
             counted: 0,
-            is_second_try: false,
+            is_repetition: false,
         }
     }
 
@@ -75,13 +75,13 @@ impl Job {
     }
 
     /// Reverts the count of a job that was not sent.
-    pub(in crate::hsm) fn take_back(&mut self) {
+    pub(in crate::hsm) fn revert_count(&mut self) {
         self.work.calls().correct(self.counted, 0);
         self.counted = 0;
     }
 
     /// Counts what the job cost.
-    pub(in crate::hsm) fn settle(&mut self, cost: Cost, metrics: &DeviceMetrics) {
+    pub(in crate::hsm) fn record_cost(&mut self, cost: Cost, metrics: &DeviceMetrics) {
         let by_operation = [
             (&metrics.encrypt, cost.encrypt_calls),
             (&metrics.decrypt, cost.decrypt_calls),

@@ -34,7 +34,7 @@ impl Slot {
     }
 
     /// Marks the session as lost. Returns whether that is new.
-    pub(in crate::hsm) fn give_up(&self) -> bool {
+    pub(in crate::hsm) fn mark_lost(&self) -> bool {
         !self.is_lost.swap(true, Ordering::AcqRel)
     }
 
@@ -48,7 +48,7 @@ impl Slot {
 
 /// The current jobs of all sessions.
 #[derive(Default)]
-struct Crowd {
+struct CurrentLoad {
     sessions: usize,
     in_flight: usize,
     /// The age of the oldest running job, rounded down to milliseconds.
@@ -111,7 +111,7 @@ impl LoadEstimate {
 
     /// Notes that a job of the session of `slot` failed. The duration is not a sample: errors are often fast, and a low mean would attract
     /// requests to an HSM that fails them.
-    pub(in crate::hsm) fn rest(&self, slot: &Slot) {
+    pub(in crate::hsm) fn end_failed(&self, slot: &Slot) {
         slot.end_one(self.now());
     }
 
@@ -137,11 +137,11 @@ impl LoadEstimate {
 
     /// Estimates the duration of a job behind `ahead` others, from the mean service time.
     pub(in crate::hsm) fn expected_wait(&self, ahead: usize) -> Duration {
-        let Crowd {
+        let CurrentLoad {
             sessions,
             in_flight,
             ..
-        } = self.crowd();
+        } = self.current();
         let rounds = ((ahead + in_flight) / sessions.max(1) + 1) as u64;
         Duration::from_nanos(self.mean().saturating_mul(rounds))
     }
@@ -149,23 +149,23 @@ impl LoadEstimate {
     /// The maximum of [`LoadEstimate::expected_wait`] and the age of the oldest running job. A running job that takes longer than expected
     /// indicates an HSM that hangs.
     pub(in crate::hsm) fn suspected_wait(&self, ahead: usize) -> Duration {
-        self.expected_wait(ahead).max(self.crowd().oldest)
+        self.expected_wait(ahead).max(self.current().oldest)
     }
 
-    fn crowd(&self) -> Crowd {
+    fn current(&self) -> CurrentLoad {
         let now = self.now();
-        let mut crowd = Crowd::default();
+        let mut current = CurrentLoad::default();
         let slots = self.slots.read().unwrap_or_else(poisoned);
         for slot in slots.iter().filter(|slot| !slot.is_lost()) {
-            crowd.sessions += 1;
+            current.sessions += 1;
             let since = slot.busy_since.load(Ordering::Acquire);
             if since != 0 {
-                crowd.in_flight += slot.in_flight.load(Ordering::Acquire);
+                current.in_flight += slot.in_flight.load(Ordering::Acquire);
                 let age = now.saturating_sub(since).saturating_sub(1);
-                crowd.oldest = crowd.oldest.max(Duration::from_millis(age));
+                current.oldest = current.oldest.max(Duration::from_millis(age));
             }
         }
-        crowd
+        current
     }
 
     /// Whether the current job of the session is older than `patience`.
@@ -225,7 +225,7 @@ mod tests {
         load.end(&slot, 20 * MS);
         for _ in 0..100 {
             load.begin(&slot);
-            load.rest(&slot);
+            load.end_failed(&slot);
         }
         assert_eq!(load.expected_wait(0), 20 * MS);
     }
@@ -246,7 +246,7 @@ mod tests {
             "the mean does not include running jobs"
         );
         assert!(load.hangs(&slot, MS));
-        assert!(slot.give_up() && !slot.give_up());
+        assert!(slot.mark_lost() && !slot.mark_lost());
         assert_eq!(load.lost(), 1);
         load.remove_slot(&slot);
         assert_eq!(load.lost(), 0);

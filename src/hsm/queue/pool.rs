@@ -18,7 +18,7 @@ use crate::sync::Lock;
 
 /// Why a job was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::hsm) enum Refused {
+pub(in crate::hsm) enum QueueError {
     /// The queue is full, or the job could not be done in time.
     Full,
     /// No worker serves.
@@ -26,7 +26,7 @@ pub(in crate::hsm) enum Refused {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Door {
+enum Gate {
     Open,
     Suspended,
     Closed,
@@ -46,7 +46,7 @@ pub(in crate::hsm) struct Pool<J, L> {
 
 struct Inner<J, L> {
     jobs: FairQueue<J>,
-    door: Door,
+    gate: Gate,
     lanes: HashMap<u64, Occupied<L>>,
     /// Lanes without a job. The last one was used most recently, and is taken first because its caches are warm. Some may be removed
     /// already.
@@ -68,7 +68,7 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
             bound,
             inner: Lock::new(Inner {
                 jobs: FairQueue::new(),
-                door: Door::Closed,
+                gate: Gate::Closed,
                 lanes: HashMap::new(),
                 idle: Vec::new(),
             }),
@@ -86,11 +86,11 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
         job: J,
         depth: usize,
         admits: impl FnOnce(usize) -> bool,
-    ) -> Result<Option<Assigned<J, L>>, (Refused, J)> {
+    ) -> Result<Option<Assigned<J, L>>, (QueueError, J)> {
         let mut inner = self.lock();
         inner.jobs.drop_abandoned(job.tenant());
-        if inner.door == Door::Closed {
-            return Err((Refused::Closed, job));
+        if inner.gate == Gate::Closed {
+            return Err((QueueError::Closed, job));
         }
         if inner.jobs.len() == 0
             && let Some(lane) = inner.free_lane(depth)
@@ -100,7 +100,7 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
         if !self.has_room(&inner.jobs, job.tenant())
             || !admits(inner.jobs.ahead_of_new(job.tenant()))
         {
-            return Err((Refused::Full, job));
+            return Err((QueueError::Full, job));
         }
         inner.jobs.push(job);
         Ok(None)
@@ -115,9 +115,9 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
     /// Assigns a job, or queues it before all others. Returns the job if the pool is closed.
     pub(in crate::hsm) fn put_back(&self, job: J) -> Result<Option<Assigned<J, L>>, J> {
         let mut inner = self.lock();
-        match inner.door {
-            Door::Closed => Err(job),
-            Door::Open | Door::Suspended => match inner.free_lane(1) {
+        match inner.gate {
+            Gate::Closed => Err(job),
+            Gate::Open | Gate::Suspended => match inner.free_lane(1) {
                 Some(lane) => Ok(Some((lane, job))),
                 None => {
                     inner.jobs.push_front(job);
@@ -169,7 +169,7 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
 
     /// Opens the pool. Lanes also get jobs that have waited.
     pub(in crate::hsm) fn open(&self) {
-        self.lock().door = Door::Open;
+        self.lock().gate = Gate::Open;
     }
 
     /// Removes all lanes; jobs wait. A closed pool stays closed.
@@ -177,15 +177,15 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
         let mut inner = self.lock();
         inner.lanes.clear();
         inner.idle.clear();
-        if inner.door == Door::Open {
-            inner.door = Door::Suspended;
+        if inner.gate == Gate::Open {
+            inner.gate = Gate::Suspended;
         }
     }
 
     /// Closes the pool and removes all lanes. Returns the waiting jobs.
     pub(in crate::hsm) fn close(&self) -> Vec<J> {
         let mut inner = self.lock();
-        inner.door = Door::Closed;
+        inner.gate = Gate::Closed;
         inner.lanes.clear();
         inner.idle.clear();
         inner.jobs.drain()
@@ -200,7 +200,7 @@ impl<J: Waiting, L: Lane> Pool<J, L> {
 impl<J: Waiting, L: Lane> Inner<J, L> {
     /// Finds a lane for one more job, and counts the job: an idle lane, or the least busy one with less than `depth` jobs.
     fn free_lane(&mut self, depth: usize) -> Option<Arc<L>> {
-        if self.door != Door::Open {
+        if self.gate != Gate::Open {
             return None;
         }
         while let Some(id) = self.idle.pop() {
@@ -223,7 +223,7 @@ impl<J: Waiting, L: Lane> Inner<J, L> {
     }
 
     fn take_job(&mut self, id: u64) -> Option<J> {
-        if self.door != Door::Open {
+        if self.gate != Gate::Open {
             return None;
         }
         loop {

@@ -8,9 +8,9 @@ use crate::ekm::{KeyManagerError, KeyManagerFault};
 use crate::hsm::metrics::DeviceMetrics;
 use crate::hsm::queue::job::{Job, Work};
 use crate::hsm::queue::load_estimate::LoadEstimate;
-use crate::hsm::queue::pool::{Assigned, Refused};
-use crate::hsm::state::Shared;
-use crate::hsm::worker::session::{Desk, Session};
+use crate::hsm::queue::pool::{Assigned, QueueError};
+use crate::hsm::state::HsmState;
+use crate::hsm::worker::session::{JobQueue, Session};
 use crate::hsm_protocol::{Failed, MAX_BATCH, Outcome};
 
 /// The fraction of the remaining time that is kept as a reserve when a job is accepted: 1 / 8.
@@ -23,12 +23,12 @@ const FAST: u64 = 200_000;
 /// HSM gets one job at a time: what was sent cannot be withdrawn.
 const DEPTH: usize = 2 * MAX_BATCH;
 
-impl Shared {
+impl HsmState {
     /// Sends or queues a job, or fails it at once. A job that probably cannot be done before its deadline is rejected at once: its late answer
     /// would be useless and would delay other jobs.
     pub(in crate::hsm) fn submit(&self, work: Work) {
         let (operation, key) = work.subject();
-        if let Some(failed) = self.rejected.of(operation, key) {
+        if let Some(failed) = self.rejected_keys.of(operation, key) {
             self.count_rejection(&failed);
             return work.fail(self.error(failed.fault, failed.detail));
         }
@@ -43,7 +43,7 @@ impl Shared {
         let in_time = |ahead: usize| ahead == 0 || self.load.expected_wait(ahead) < budget;
         match self.pool.push(Job::new(work), self.depth(), in_time) {
             Ok(assigned) => self.send(assigned),
-            Err((refused, job)) => job.work.fail(self.refusal(refused)),
+            Err((reason, job)) => job.work.fail(self.queue_error(reason)),
         }
     }
 
@@ -61,8 +61,8 @@ impl Shared {
     }
 
     /// Queues a job again. Fails it with `error` if it was sent twice, or if the pool is closed.
-    fn try_again_or(&self, mut job: Job, error: KeyManagerError) {
-        if std::mem::replace(&mut job.is_second_try, true) {
+    fn retry_or_fail(&self, mut job: Job, error: KeyManagerError) {
+        if std::mem::replace(&mut job.is_repetition, true) {
             return job.work.fail(error);
         }
         match self.pool.put_back(job) {
@@ -74,14 +74,14 @@ impl Shared {
     fn fail(&self, worker: u32, job: Job, failed: Failed) {
         self.count_rejection(&failed);
         let (operation, key) = job.work.subject();
-        self.rejected.learn(operation, key, &failed);
+        self.rejected_keys.learn(operation, key, &failed);
         let error = self.error(failed.fault, failed.detail.clone());
         if !failed.is_fatal {
             return job.work.fail(error);
         }
         self.suspend(worker, &failed.detail);
-        self.post().fatal(worker, failed.detail);
-        self.try_again_or(job, error);
+        self.event_sender().fatal(worker, failed.detail);
+        self.retry_or_fail(job, error);
     }
 
     fn count_rejection(&self, failed: &Failed) {
@@ -100,17 +100,19 @@ impl Shared {
     }
 
     /// The error of a job that the pool did not accept.
-    pub(in crate::hsm) fn refusal(&self, refused: Refused) -> KeyManagerError {
-        match refused {
-            Refused::Full => self.error(KeyManagerFault::QueueFull, "it could not be done in time"),
-            Refused::Closed => {
+    pub(in crate::hsm) fn queue_error(&self, reason: QueueError) -> KeyManagerError {
+        match reason {
+            QueueError::Full => {
+                self.error(KeyManagerFault::QueueFull, "it could not be done in time")
+            }
+            QueueError::Closed => {
                 self.error(KeyManagerFault::DeviceUnavailable, self.last_check.reason())
             }
         }
     }
 }
 
-impl Desk for Shared {
+impl JobQueue for HsmState {
     fn verifies_encryptions(&self) -> bool {
         self.settings.load().verify_encryptions
     }
@@ -127,7 +129,7 @@ impl Desk for Shared {
         let transition = self.transition();
         let serves = self
             .serving()
-            .is_some_and(|crew| crew.worker == session.worker);
+            .is_some_and(|view| view.number == session.worker);
         let first = match serves {
             true => self.pool.add(Arc::clone(session)),
             false => None,
@@ -150,21 +152,21 @@ impl Desk for Shared {
         self.suspend(worker, "its worker ended");
     }
 
-    fn send_elsewhere(&self, session: &Session, mut job: Job) {
+    fn requeue_unsent(&self, session: &Session, mut job: Job) {
         self.pool.remove(session);
-        job.take_back();
+        job.revert_count();
         match self.pool.put_back(job) {
             Ok(assigned) => self.send(assigned),
-            Err(job) => job.work.fail(self.refusal(Refused::Closed)),
+            Err(job) => job.work.fail(self.queue_error(QueueError::Closed)),
         }
     }
 
-    fn try_again(&self, job: Job) {
+    fn retry(&self, job: Job) {
         let error = self.error(KeyManagerFault::DeviceFailed, "its worker ended");
-        self.try_again_or(job, error);
+        self.retry_or_fail(job, error);
     }
 
-    fn conclude(
+    fn handle_outcome(
         &self,
         worker: u32,
         job: Job,
@@ -174,9 +176,12 @@ impl Desk for Shared {
         self.metrics.queue.observe(job.queued().as_secs_f64());
         if !job.fits(&outcome) {
             // First suspends, so that the job is not sent to the same worker again.
-            self.suspend(worker, "its worker is broken");
-            let error = self.error(KeyManagerFault::DeviceFailed, "its worker is broken");
-            self.try_again_or(job, error);
+            self.suspend(worker, "its worker violated the protocol");
+            let error = self.error(
+                KeyManagerFault::DeviceFailed,
+                "its worker violated the protocol",
+            );
+            self.retry_or_fail(job, error);
             return Err("an answer that does not match its job");
         }
         let outcome = match outcome {

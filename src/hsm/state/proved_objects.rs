@@ -11,9 +11,9 @@ const MAX_PROOFS: usize = 65_536;
 
 /// The proved key objects of one HSM.
 #[derive(Default)]
-pub(in crate::hsm) struct Proofs(Mutex<HashSet<ProofId>>);
+pub(in crate::hsm) struct ProvedObjects(Mutex<HashSet<ProofId>>);
 
-impl Proofs {
+impl ProvedObjects {
     fn lock(&self) -> MutexGuard<'_, HashSet<ProofId>> {
         self.0.lock().unwrap_or_else(poisoned)
     }

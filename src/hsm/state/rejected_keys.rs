@@ -22,13 +22,13 @@ const MAX_KEYS: usize = 4_096;
 
 /// The rejections of one HSM.
 #[derive(Default)]
-pub(in crate::hsm) struct Rejected {
+pub(in crate::hsm) struct RejectedKeys {
     /// The number of rejections. It is read without the lock, because most HSMs reject no key.
     len: AtomicUsize,
     keys: Mutex<HashMap<(Operation, KeySelector), (Instant, Failed)>>,
 }
 
-impl Rejected {
+impl RejectedKeys {
     fn lock(&self) -> MutexGuard<'_, HashMap<(Operation, KeySelector), (Instant, Failed)>> {
         self.keys.lock().unwrap_or_else(poisoned)
     }

@@ -9,8 +9,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::retired::Retired;
 use crate::hsm::events::Event;
 use crate::hsm::launcher_client::Workers;
-use crate::hsm::state::Shared;
-use crate::hsm::worker::running::Life;
+use crate::hsm::state::HsmState;
+use crate::hsm::worker::running::RunningWorker;
 
 /// The pauses before an attempt to open the HSM, by the number of failures in a row. The last one repeats. They are short, because an
 /// attempt costs the HSM little and requests fail until it succeeds.
@@ -27,11 +27,11 @@ const BACK_OFF: [Duration; 5] = [
 pub(super) const STABLE_AFTER: Duration = Duration::from_secs(1);
 
 /// The interval between two checks of timeouts.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub(super) const TIMER_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The workers of one HSM.
 pub(in crate::hsm) struct Supervisor {
-    pub(super) shared: Arc<Shared>,
+    pub(super) state: Arc<HsmState>,
     pub(super) workers: Workers,
     pub(super) events: UnboundedReceiver<Event>,
     pub(super) serving: Option<Serving>,
@@ -58,7 +58,7 @@ pub(super) struct RejectedSettings {
 
 /// The serving worker.
 pub(super) struct Serving {
-    pub life: Arc<Life>,
+    pub running: Arc<RunningWorker>,
     pub since: Instant,
 }
 
@@ -79,19 +79,19 @@ pub(super) enum Purpose {
 
 /// A worker that opens the token.
 pub(super) struct Opening {
-    pub life: Arc<Life>,
+    pub running: Arc<RunningWorker>,
     pub began: Instant,
     pub purpose: Purpose,
 }
 
 impl Supervisor {
     pub(in crate::hsm) fn new(
-        shared: Arc<Shared>,
+        state: Arc<HsmState>,
         workers: Workers,
         events: UnboundedReceiver<Event>,
     ) -> Self {
         Self {
-            shared,
+            state,
             workers,
             events,
             serving: None,
@@ -118,7 +118,7 @@ impl Supervisor {
         let rejected = self.rejected.get_or_insert_default();
         rejected.failures += 1;
         rejected.is_final = is_final;
-        self.shared.rejects_settings.store(true, Ordering::Relaxed);
+        self.state.rejects_settings.store(true, Ordering::Relaxed);
     }
 
     /// Whether rejected settings may be tried again. A PIN that the token rejected is not tried again.
@@ -145,22 +145,22 @@ impl Supervisor {
     }
 
     /// Stops all attempts until the configuration changes.
-    pub(super) fn rest(&mut self) {
+    pub(super) fn stop_attempts(&mut self) {
         self.next_attempt = None;
         self.suspended_since = None;
         if let Some(opening) = self.opening.take() {
-            self.retired.push(Retired::new(opening.life));
+            self.retired.push(Retired::new(opening.running));
         }
     }
 
     pub(super) fn note_opened(&mut self, purpose: Purpose) {
-        self.shared.metrics.count_open("opened");
+        self.state.metrics.count_open("opened");
         self.suspended_since = None;
         if purpose.is_about_settings() {
             self.rejected = None;
         }
         if self.rejected.is_none() {
-            self.shared.rejects_settings.store(false, Ordering::Relaxed);
+            self.state.rejects_settings.store(false, Ordering::Relaxed);
         }
     }
 }

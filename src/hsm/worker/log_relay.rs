@@ -24,7 +24,7 @@ pub(in crate::hsm) struct LogRelay {
     hsm: Arc<str>,
     since: Instant,
     lines: u32,
-    left_out: u64,
+    dropped: u64,
 }
 
 impl LogRelay {
@@ -33,24 +33,24 @@ impl LogRelay {
             hsm: Arc::clone(hsm),
             since: Instant::now(),
             lines: 0,
-            left_out: 0,
+            dropped: 0,
         }
     }
 
     /// Logs a line, unless the limit is reached.
-    pub(in crate::hsm) fn pass_on(&mut self, line: Line) {
+    pub(in crate::hsm) fn log_limited(&mut self, line: Line) {
         if self.since.elapsed() >= Duration::from_secs(1) {
             self.since = Instant::now();
             self.lines = 0;
         }
-        self.left_out = self.left_out.saturating_add(line.lost);
+        self.dropped = self.dropped.saturating_add(line.lost);
         if self.lines >= LINES_PER_SECOND {
-            self.left_out = self.left_out.saturating_add(1);
+            self.dropped = self.dropped.saturating_add(1);
             return;
         }
         self.lines += 1;
-        if self.left_out > 0 {
-            let (hsm, lines) = (&self.hsm, std::mem::take(&mut self.left_out));
+        if self.dropped > 0 {
+            let (hsm, lines) = (&self.hsm, std::mem::take(&mut self.dropped));
             tracing::warn!(%hsm, lines, "log lines of the worker were dropped");
         }
         self.log(line);

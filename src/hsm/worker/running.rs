@@ -12,11 +12,11 @@ use tokio::sync::{mpsc, oneshot};
 use crate::ekm::{Condition, ExpectedKey, KeySelector};
 use crate::hsm::events::Event;
 use crate::hsm::launcher_client::{StartedWorker, WorkerProcess};
-use crate::hsm::state::Shared;
+use crate::hsm::state::HsmState;
 use crate::hsm::worker::channel::Channel;
 use crate::hsm::worker::log_relay::LogRelay;
 use crate::hsm::worker::session::Session;
-use crate::hsm::worker::view::Crew;
+use crate::hsm::worker::view::WorkerView;
 use crate::hsm_protocol::launch::WorkerEnd;
 use crate::hsm_protocol::{
     Health, MAX_CONTROL_FRAME, MAX_EXPECTED_KEYS, News, Order, ProofId, short,
@@ -30,8 +30,8 @@ const MAX_NAME: usize = 80;
 const MAX_REASON: usize = 1_024;
 
 /// A running worker.
-pub(in crate::hsm) struct Life {
-    pub crew: Arc<Crew>,
+pub(in crate::hsm) struct RunningWorker {
+    pub view: Arc<WorkerView>,
     /// The process, which is killed when this value is dropped.
     pub process: WorkerProcess,
     control: Arc<Channel>,
@@ -46,13 +46,13 @@ pub(in crate::hsm) struct Life {
     expected: ArcSwap<HashSet<KeySelector>>,
 }
 
-impl Life {
+impl RunningWorker {
     /// Starts the tasks that read the channels until the worker ends.
     ///
     /// # Errors
     /// When a channel cannot be used.
     pub(in crate::hsm) fn begin(
-        shared: &Arc<Shared>,
+        state: &Arc<HsmState>,
         started: StartedWorker,
     ) -> std::io::Result<Arc<Self>> {
         let StartedWorker {
@@ -66,12 +66,12 @@ impl Life {
         let mut numbered = Vec::with_capacity(sessions.len());
         for (number, socket) in (0..).zip(sessions) {
             let channel = Channel::new(socket)?;
-            let slot = shared.load.add_slot();
+            let slot = state.load.add_slot();
             numbered.push(Arc::new(Session::new(worker, number, channel, slot)));
         }
-        let (orders, of_task) = mpsc::unbounded_channel();
-        let life = Arc::new(Self {
-            crew: Arc::new(Crew::new(worker, numbered)),
+        let (orders, receiver) = mpsc::unbounded_channel();
+        let running = Arc::new(Self {
+            view: Arc::new(WorkerView::new(worker, numbered)),
             process,
             control: Arc::new(Channel::new(control)?),
             orders,
@@ -80,39 +80,43 @@ impl Life {
             has_failed: AtomicBool::new(false),
             expected: ArcSwap::default(),
         });
-        life.start_tasks(shared, output, end);
+        running.start_tasks(state, output, end);
         task(
             "worker-orders",
-            send_orders(Arc::clone(&life.control), of_task),
+            send_orders(Arc::clone(&running.control), receiver),
         );
-        Ok(life)
+        Ok(running)
     }
 
     fn start_tasks(
         self: &Arc<Self>,
-        shared: &Arc<Shared>,
+        state: &Arc<HsmState>,
         output: OwnedFd,
         end: oneshot::Receiver<WorkerEnd>,
     ) {
-        for session in &self.crew.sessions {
-            let (session, shared) = (Arc::clone(session), Arc::clone(shared));
+        for session in &self.view.sessions {
+            let (session, state) = (Arc::clone(session), Arc::clone(state));
             task("worker-session", async move {
-                let event = match session.read(&*shared).await {
-                    Some(fault) => Event::Broken(session.worker, fault),
+                let event = match session.read(&*state).await {
+                    Some(violation) => Event::ProtocolViolated(session.worker, violation),
                     None => Event::SessionEnded(session.worker),
                 };
-                shared.post().tell(event);
+                state.event_sender().send(event);
             });
         }
-        let (life, of_control) = (Arc::clone(self), Arc::clone(shared));
+        let (running, state_of_task) = (Arc::clone(self), Arc::clone(state));
         task("worker-control", async move {
-            if let Some(fault) = life.read(&of_control).await {
-                of_control.post().broken(life.worker(), fault);
+            if let Some(violation) = running.read(&state_of_task).await {
+                state_of_task
+                    .event_sender()
+                    .protocol_violated(running.number(), violation);
             }
             // After all reports of the worker, because they contain the reason of its end.
-            of_control.post().ended(life.worker(), end.await.ok());
+            state_of_task
+                .event_sender()
+                .ended(running.number(), end.await.ok());
         });
-        let name = Arc::clone(&shared.name);
+        let name = Arc::clone(&state.name);
         task(
             "worker-output",
             crate::hsm::worker::library_output::relay(name, output),
@@ -120,14 +124,14 @@ impl Life {
     }
 
     /// Sends the knowledge of previous workers: whether the token held keys, and which key objects are proved.
-    pub(in crate::hsm) fn brief(&self, held_keys: bool, proved: &[ProofId]) {
+    pub(in crate::hsm) fn send_previous_results(&self, held_keys: bool, proved: &[ProofId]) {
         let held_keys = held_keys.then_some(Order::HeldKeys);
         self.order(held_keys.into_iter().chain(Order::proved(proved)));
     }
 
     /// Sends the list of expected keys.
     pub(in crate::hsm) fn expect(&self, keys: &[ExpectedKey]) {
-        let keys = at_most(keys);
+        let keys = first_keys(keys);
         let selectors = keys.iter().map(|key| KeySelector::clone(&key.selector));
         self.expected.store(Arc::new(selectors.collect()));
         let keys = keys.iter().map(|key| (&*key.selector, key.encrypts));
@@ -148,14 +152,14 @@ impl Life {
     }
 
     /// The launcher's number of the worker.
-    pub(in crate::hsm) fn worker(&self) -> u32 {
-        self.crew.worker
+    pub(in crate::hsm) fn number(&self) -> u32 {
+        self.view.number
     }
 
     /// Reads news until the worker ends or violates the protocol. Returns the violation, if there was one.
-    async fn read(&self, shared: &Arc<Shared>) -> Option<String> {
+    async fn read(&self, state: &Arc<HsmState>) -> Option<String> {
         let mut buffer = vec![0; MAX_CONTROL_FRAME];
-        let mut log = LogRelay::new(&shared.name);
+        let mut log = LogRelay::new(&state.name);
         loop {
             let length = match self.control.receive(&mut buffer).await {
                 Ok(0) => return None,
@@ -164,25 +168,25 @@ impl Life {
             };
             let frame = buffer.get(..length).unwrap_or_default();
             match News::from_frame(frame) {
-                Ok(News::Line(line)) => log.pass_on(line),
+                Ok(News::Line(line)) => log.log_limited(line),
                 // Also from a replaced worker, because its last answers may still arrive.
-                Ok(News::Distrusted(reason)) => shared.distrust(self.worker(), reason),
+                Ok(News::Distrusted(reason)) => state.distrust(self.number(), reason),
                 Ok(_) if self.is_closing.load(Ordering::Acquire) => {}
-                Ok(news) => self.learn(shared, news),
+                Ok(news) => self.learn(state, news),
                 Err(error) => return Some(error.to_string()),
             }
         }
     }
 
-    fn learn(&self, shared: &Shared, news: News) {
+    fn learn(&self, state: &HsmState, news: News) {
         match news {
             News::Opened { .. } | News::NotOpened { .. }
                 if self.has_opened.swap(true, Ordering::Relaxed) => {}
             News::Fatal(_) if self.has_failed.swap(true, Ordering::Relaxed) => {}
             News::Opened { vendor, model, .. } => {
                 let (vendor, model) = (short(&vendor, MAX_NAME), short(&model, MAX_NAME));
-                shared.last_check.identify(vendor, model);
-                shared.post().opened(self.worker());
+                state.last_check.identify(vendor, model);
+                state.event_sender().opened(self.number());
             }
             News::NotOpened {
                 reason,
@@ -190,50 +194,52 @@ impl Life {
                 is_limit,
             } => {
                 let reason = short(&reason, MAX_REASON).to_owned();
-                let worker = self.worker();
-                shared.post().not_opened(worker, reason, is_final, is_limit);
+                let worker = self.number();
+                state
+                    .event_sender()
+                    .not_opened(worker, reason, is_final, is_limit);
             }
-            News::HoldsKeys(holds) => shared.had_keys.store(holds, Ordering::Relaxed),
+            News::HoldsKeys(holds) => state.had_keys.store(holds, Ordering::Relaxed),
             News::Checked {
                 health,
                 reason,
                 operation_micros,
             } => {
                 let reason = short(&reason, MAX_REASON).to_owned();
-                self.learn_health(shared, health, reason, operation_micros);
+                self.learn_health(state, health, reason, operation_micros);
             }
             News::Fatal(reason) => {
                 let reason = short(&reason, MAX_REASON).to_owned();
-                shared.suspend(self.worker(), &reason);
-                shared.post().fatal(self.worker(), reason);
+                state.suspend(self.number(), &reason);
+                state.event_sender().fatal(self.number(), reason);
             }
             News::Keys(mut keys) => {
                 let expected = self.expected.load();
                 keys.retain(|news| expected.contains(&KeySelector::from(news.key.clone())));
-                self.crew.keys.learn(keys);
+                self.view.keys.learn(keys);
             }
-            News::Proof(object, is_proved) => shared.proofs.note(object, is_proved),
+            News::Proof(object, is_proved) => state.proved_objects.note(object, is_proved),
             News::Line(_) | News::Distrusted(_) => {}
         }
     }
 
-    fn learn_health(&self, shared: &Shared, health: Health, reason: String, micros: u64) {
+    fn learn_health(&self, state: &HsmState, health: Health, reason: String, micros: u64) {
         let (condition, outcome) = match health {
             Health::Healthy => (Condition::Healthy, "ok"),
             Health::Impaired => (Condition::Impaired, "impaired"),
             Health::Failed => (Condition::Down, "failed"),
         };
-        shared.metrics.count_check(outcome);
-        self.crew.learn_health(condition, reason);
+        state.metrics.count_check(outcome);
+        self.view.learn_health(condition, reason);
         if micros > 0 {
-            shared.load.learn(Duration::from_micros(micros));
+            state.load.learn(Duration::from_micros(micros));
         }
-        shared.publish_health(&self.crew);
+        state.publish_health(&self.view);
     }
 }
 
 /// The first [`MAX_EXPECTED_KEYS`] keys.
-fn at_most(keys: &[ExpectedKey]) -> &[ExpectedKey] {
+fn first_keys(keys: &[ExpectedKey]) -> &[ExpectedKey] {
     keys.get(..MAX_EXPECTED_KEYS).map_or(keys, |first| {
         let left_out = keys.len() - first.len();
         if left_out > 0 {

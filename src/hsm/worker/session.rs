@@ -22,7 +22,7 @@ use crate::hsm_protocol::{Answer, Batch, FromSession, MAX_FRAME, Outcome};
 use crate::sync::Lock;
 
 /// The queue from which a session gets jobs, and which handles their outcomes.
-pub(in crate::hsm) trait Desk: Sync {
+pub(in crate::hsm) trait JobQueue: Sync {
     /// Whether the worker verifies each ciphertext by decrypting it.
     fn verifies_encryptions(&self) -> bool;
 
@@ -45,16 +45,16 @@ pub(in crate::hsm) trait Desk: Sync {
     fn worker_ends(&self, worker: u32);
 
     /// Queues a job that could not be sent because its session has ended. This does not count as an attempt.
-    fn send_elsewhere(&self, session: &Session, job: Job);
+    fn requeue_unsent(&self, session: &Session, job: Job);
 
     /// Queues a job without an answer after its session ended, or fails it after the second attempt.
-    fn try_again(&self, job: Job);
+    fn retry(&self, job: Job);
 
     /// Handles the outcome of a job.
     ///
     /// # Errors
     /// When the job cannot have this outcome, which violates the protocol.
-    fn conclude(
+    fn handle_outcome(
         &self,
         worker: u32,
         job: Job,
@@ -125,30 +125,30 @@ impl Session {
     }
 
     /// Sends a job that the pool has assigned to this session.
-    pub(in crate::hsm) fn send(&self, desk: &impl Desk, job: Job) {
-        self.send_all(desk, vec![job]);
+    pub(in crate::hsm) fn send(&self, queue: &impl JobQueue, job: Job) {
+        self.send_all(queue, vec![job]);
     }
 
     /// Sends jobs that the pool has assigned to this session. Replaces abandoned jobs by the next ones.
-    fn send_all(&self, desk: &impl Desk, mut jobs: Vec<Job>) {
+    fn send_all(&self, queue: &impl JobQueue, mut jobs: Vec<Job>) {
         let mut sent = self.sent();
         if sent.is_over {
             drop(sent);
             return jobs
                 .into_iter()
-                .for_each(|job| desk.send_elsewhere(self, job));
+                .for_each(|job| queue.requeue_unsent(self, job));
         }
         let mut packet = Packet::default();
         jobs.reverse();
         while let Some(mut job) = jobs.pop() {
             let id = sent.next_id;
-            let Some(frame) = job.begin(id, desk.verifies_encryptions()) else {
-                jobs.extend(desk.next(self));
+            let Some(frame) = job.begin(id, queue.verifies_encryptions()) else {
+                jobs.extend(queue.next(self));
                 continue;
             };
             sent.next_id += 1;
             sent.jobs.insert(id, job);
-            desk.load().begin(&self.slot);
+            queue.load().begin(&self.slot);
             if let Some(batch) = packet.batch.push(frame) {
                 let ids = std::mem::take(&mut packet.ids);
                 sent.unsent.push_back(Packet { batch, ids });
@@ -159,63 +159,63 @@ impl Session {
             sent.unsent.push_back(packet);
         }
         // Under the lock, so that the end of the session does not miss these jobs.
-        self.flush(desk, sent);
+        self.flush(queue, sent);
     }
 
     /// Sends as many packets as fit. If the channel is closed, queues the unsent jobs again.
-    fn flush(&self, desk: &impl Desk, mut sent: MutexGuard<'_, Sent>) {
+    fn flush(&self, queue: &impl JobQueue, mut sent: MutexGuard<'_, Sent>) {
         if sent.flush(&self.channel).is_ok() {
             return;
         }
         let jobs = sent.take_unsent();
         drop(sent);
         for job in jobs {
-            desk.load().rest(&self.slot);
-            desk.send_elsewhere(self, job);
+            queue.load().end_failed(&self.slot);
+            queue.requeue_unsent(self, job);
         }
     }
 
     /// Reads answers until the worker ends or violates the protocol. Returns the violation, if there was one.
-    pub(in crate::hsm) async fn read(self: &Arc<Self>, desk: &impl Desk) -> Option<String> {
+    pub(in crate::hsm) async fn read(self: &Arc<Self>, queue: &impl JobQueue) -> Option<String> {
         let mut buffer = vec![0; MAX_FRAME];
-        let fault = loop {
+        let violation = loop {
             let length = match self.channel.receive(&mut buffer).await {
                 Ok(0) => break None,
                 Ok(length) => length,
                 Err(error) => break Some(error.to_string()),
             };
             let packet = buffer.get_mut(..length).unwrap_or_default();
-            let said = FromSession::from_packet(packet);
+            let frames = FromSession::from_packet(packet);
             // The packet may contain plaintexts.
             packet.zeroize();
-            let outcome = match said {
-                Ok(said) => self.conclude_all(desk, said).map_err(str::to_owned),
+            let outcome = match frames {
+                Ok(frames) => self.handle_answers(queue, frames).map_err(str::to_owned),
                 Err(error) => Err(error.to_string()),
             };
-            if let Err(fault) = outcome {
-                break Some(fault);
+            if let Err(violation) = outcome {
+                break Some(violation);
             }
         };
-        self.end(desk);
-        fault
+        self.end(queue);
+        violation
     }
 
     /// Handles the answers of a packet, up to the first one without a job.
     ///
     /// # Errors
     /// A violation of the protocol.
-    pub(in crate::hsm) fn conclude_all(
+    pub(in crate::hsm) fn handle_answers(
         self: &Arc<Self>,
-        desk: &impl Desk,
-        said: Vec<FromSession>,
+        queue: &impl JobQueue,
+        frames: Vec<FromSession>,
     ) -> Result<(), &'static str> {
-        let mut done = Vec::with_capacity(said.len());
+        let mut done = Vec::with_capacity(frames.len());
         let mut outcome = Ok(());
-        for said in said {
-            match said {
+        for frame in frames {
+            match frame {
                 FromSession::Ready => {
                     self.is_ready.store(true, Ordering::Release);
-                    desk.add(self);
+                    queue.add(self);
                 }
                 FromSession::Answer(answer) => {
                     let Some(job) = self.sent().jobs.remove(&answer.id) else {
@@ -227,48 +227,48 @@ impl Session {
             }
         }
         for (job, answer) in &mut done {
-            self.settle(desk, job, answer);
+            self.record_cost(queue, job, answer);
         }
         if outcome.is_ok() {
             // The next jobs are sent before the answers are handled, so that the HSM does not wait.
-            let next = done.iter().filter_map(|_| desk.next(self)).collect();
-            self.send_all(desk, next);
+            let next = done.iter().filter_map(|_| queue.next(self)).collect();
+            self.send_all(queue, next);
         }
         for (job, answer) in done {
             let Answer {
                 cost,
-                outcome: of_job,
+                outcome: job_outcome,
                 ..
             } = answer;
-            let concluded = desk.conclude(self.worker, job, cost.worked, of_job);
+            let concluded = queue.handle_outcome(self.worker, job, cost.worked, job_outcome);
             outcome = outcome.and(concluded);
         }
         outcome
     }
 
     /// Records the cost of a job.
-    fn settle(&self, desk: &impl Desk, job: &mut Job, answer: &Answer) {
+    fn record_cost(&self, queue: &impl JobQueue, job: &mut Job, answer: &Answer) {
         match answer.outcome {
-            Outcome::Failed(_) => desk.load().rest(&self.slot),
-            _ => desk.load().end(&self.slot, answer.cost.worked),
+            Outcome::Failed(_) => queue.load().end_failed(&self.slot),
+            _ => queue.load().end(&self.slot, answer.cost.worked),
         }
-        job.settle(answer.cost, desk.metrics());
+        job.record_cost(answer.cost, queue.metrics());
     }
 
     /// Ends the session, and queues its jobs again. The other sessions of the worker are removed first, because the worker is ending and a
     /// job is sent at most twice.
-    pub(in crate::hsm) fn end(&self, desk: &impl Desk) {
+    pub(in crate::hsm) fn end(&self, queue: &impl JobQueue) {
         self.is_ready.store(false, Ordering::Release);
-        desk.worker_ends(self.worker);
-        desk.remove(self);
+        queue.worker_ends(self.worker);
+        queue.remove(self);
         let mut sent = self.sent();
         sent.is_over = true;
         let jobs = std::mem::take(&mut sent.jobs);
         drop(sent);
-        desk.load().remove_slot(&self.slot);
+        queue.load().remove_slot(&self.slot);
         for (_, mut job) in jobs {
-            job.count_lost(desk.metrics());
-            desk.try_again(job);
+            job.count_lost(queue.metrics());
+            queue.retry(job);
         }
     }
 }

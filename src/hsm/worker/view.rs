@@ -8,18 +8,18 @@ use crate::hsm::worker::session::Session;
 use crate::sync::poisoned;
 
 /// The sessions of one worker, and its last reports.
-pub(in crate::hsm) struct Crew {
-    pub worker: u32,
+pub(in crate::hsm) struct WorkerView {
+    pub number: u32,
     pub sessions: Vec<Arc<Session>>,
     pub keys: KeyView,
     health: Mutex<(Condition, String)>,
 }
 
-impl Crew {
+impl WorkerView {
     /// The view of a worker that has not reported yet.
-    pub(in crate::hsm) fn new(worker: u32, sessions: Vec<Arc<Session>>) -> Self {
+    pub(in crate::hsm) fn new(number: u32, sessions: Vec<Arc<Session>>) -> Self {
         Self {
-            worker,
+            number,
             sessions,
             keys: KeyView::default(),
             health: Mutex::new((Condition::Down, String::new())),

@@ -123,11 +123,11 @@ impl FromSession {
     /// Parses the first frame, and returns the rest of the packet.
     fn read(packet: &[u8]) -> Result<(Self, &[u8]), FrameError> {
         let (kind, mut fields) = Reader::new(packet)?;
-        let said = match kind {
+        let frame = match kind {
             READY => Self::Ready,
             _ => Self::Answer(Answer::read(kind, &mut fields)?),
         };
-        Ok((said, fields.rest()))
+        Ok((frame, fields.rest()))
     }
 }
 

@@ -53,7 +53,7 @@ fn a_frame_that_does_not_fit_starts_the_next_packet() {
 fn a_packet_with_an_invalid_frame_is_rejected() {
     let mut random = Random::new(8);
     let frame = random.job().to_frame();
-    let said = FromSession::Ready.to_frame();
+    let sent = FromSession::Ready.to_frame();
     let times = |frame: &[u8], n: usize| frame.repeat(n);
     assert_eq!(
         Job::from_packet(&times(&frame, MAX_BATCH)).unwrap().len(),
@@ -65,7 +65,7 @@ fn a_packet_with_an_invalid_frame_is_rejected() {
         too_many
     );
     assert_eq!(
-        FromSession::from_packet(&times(&said, MAX_BATCH + 1)).unwrap_err(),
+        FromSession::from_packet(&times(&sent, MAX_BATCH + 1)).unwrap_err(),
         too_many
     );
     assert_eq!(Job::from_packet(&[]).unwrap_err(), FrameError::Short);
@@ -74,7 +74,7 @@ fn a_packet_with_an_invalid_frame_is_rejected() {
         Job::from_packet(&[&frame[..], &[0, 0]].concat()).unwrap_err(),
         FrameError::Version
     );
-    assert!(FromSession::from_packet(&[&said[..], &frame].concat()).is_err());
+    assert!(FromSession::from_packet(&[&sent[..], &frame].concat()).is_err());
     assert_eq!(
         Job::from_frame(&times(&frame, 2)).unwrap_err(),
         FrameError::Long

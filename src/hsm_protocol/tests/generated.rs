@@ -35,7 +35,7 @@ impl Random {
     }
 
     /// All positions in a short frame; the first hundred and some others in a long one.
-    pub(super) fn places(&mut self, length: usize) -> impl Iterator<Item = usize> + use<> {
+    pub(super) fn positions(&mut self, length: usize) -> impl Iterator<Item = usize> + use<> {
         let others: Vec<_> = (0..50)
             .map(|_| self.below(length as u64) as usize)
             .collect();
@@ -106,7 +106,7 @@ impl Random {
         }
     }
 
-    pub(super) fn of_session(&mut self) -> FromSession {
+    pub(super) fn session_frame(&mut self) -> FromSession {
         if self.below(20) == 0 {
             return FromSession::Ready;
         }
@@ -266,8 +266,8 @@ pub(super) fn shown(job: &Job) -> String {
 }
 
 /// All fields of a frame of a session as text.
-pub(super) fn told(said: &FromSession) -> String {
-    let FromSession::Answer(Answer { id, cost, outcome }) = said else {
+pub(super) fn shown_answer(sent: &FromSession) -> String {
+    let FromSession::Answer(Answer { id, cost, outcome }) = sent else {
         return "ready".to_owned();
     };
     let outcome = match outcome {

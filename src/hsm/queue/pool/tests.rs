@@ -42,7 +42,7 @@ fn open(bound: usize, lanes: u64) -> (TestPool, Vec<Arc<Numbered>>) {
 }
 
 /// Returns the lane that got the job; `None` if the job waits.
-fn push(pool: &TestPool, job: char, depth: usize) -> Result<Option<u64>, Refused> {
+fn push(pool: &TestPool, job: char, depth: usize) -> Result<Option<u64>, QueueError> {
     match pool.push(job, depth, |_| true) {
         Ok(assigned) => Ok(assigned.map(|(lane, assigned)| {
             assert_eq!(assigned, job);
@@ -62,7 +62,7 @@ fn the_lane_that_was_used_last_gets_the_next_job_and_jobs_wait_when_all_are_busy
     assert_eq!(push(&pool, 'b', 1), Ok(Some(0)));
     assert_eq!(push(&pool, 'c', 1), Ok(None));
     assert_eq!(push(&pool, 'd', 1), Ok(None));
-    assert_eq!(push(&pool, 'e', 1), Err(Refused::Full));
+    assert_eq!(push(&pool, 'e', 1), Err(QueueError::Full));
     assert_eq!(pool.next(&lanes[0]), Some('c'));
     assert_eq!(pool.next(&lanes[1]), Some('d'));
     assert_eq!((pool.next(&lanes[1]), pool.next(&lanes[0])), (None, None));
@@ -98,12 +98,12 @@ fn a_tenant_that_floods_the_queue_takes_no_room_from_others() {
     for job in ['b', 'c', 'd', 'e'] {
         assert_eq!(push(&pool, job, 1), Ok(None));
     }
-    assert_eq!(push(&pool, 'f', 1), Err(Refused::Full));
+    assert_eq!(push(&pool, 'f', 1), Err(QueueError::Full));
     assert_eq!(push(&pool, '1', 1), Ok(None));
     let refused = pool.push('2', 1, |ahead| ahead < 2).err();
     assert_eq!(
         refused.map(|(why, _)| why),
-        Some(Refused::Full),
+        Some(QueueError::Full),
         "1 and b are ahead"
     );
     let order: Vec<_> = (0..3).filter_map(|_| pool.next(&lanes[0])).collect();
@@ -134,11 +134,15 @@ fn a_closed_pool_accepts_no_job_and_returns_the_waiting_ones() {
     push(&pool, 'a', 1).unwrap();
     push(&pool, 'b', 1).unwrap();
     assert_eq!(pool.close(), ['b']);
-    assert_eq!(push(&pool, 'c', 1), Err(Refused::Closed));
+    assert_eq!(push(&pool, 'c', 1), Err(QueueError::Closed));
     assert_eq!(pool.put_back('a').err(), Some('a'));
     assert_eq!(pool.next(&lanes[0]), None);
     pool.suspend();
-    assert_eq!(push(&pool, 'c', 1), Err(Refused::Closed), "it stays closed");
+    assert_eq!(
+        push(&pool, 'c', 1),
+        Err(QueueError::Closed),
+        "it stays closed"
+    );
 }
 
 #[test]

@@ -15,12 +15,12 @@ use crate::ekm::{
     CallCount, DecryptJob, EncryptJob, KeyManagerError, KeyManagerFault, Opened, Sealed, Served,
     Uncounted,
 };
-use crate::hsm::events::{Event, Post};
+use crate::hsm::events::{Event, EventSender};
 use crate::hsm::launcher_client::{StartedWorker, WorkerProcess};
 use crate::hsm::metrics::HsmMetrics;
 use crate::hsm::queue::job::Work;
-use crate::hsm::state::Shared;
-use crate::hsm::worker::running::Life;
+use crate::hsm::state::HsmState;
+use crate::hsm::worker::running::RunningWorker;
 use crate::hsm_protocol::launch::WorkerEnd;
 use crate::hsm_protocol::packet::{self, Wait};
 use crate::hsm_protocol::{Answer, Cost, FromSession, Job, MAX_FRAME, Outcome, Task};
@@ -34,13 +34,13 @@ pub(in crate::hsm) const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(1);
 
 /// An HSM whose supervisor and workers are played by the test.
-pub(in crate::hsm) struct Scene {
-    pub shared: Arc<Shared>,
+pub(in crate::hsm) struct TestHsm {
+    pub state: Arc<HsmState>,
     events: Mutex<UnboundedReceiver<Event>>,
 }
 
 /// The worker's ends of the sockets.
-pub(in crate::hsm) struct Worker {
+pub(in crate::hsm) struct FakeWorker {
     pub control: Option<OwnedFd>,
     pub sessions: Vec<Option<OwnedFd>>,
     _output: OwnedFd,
@@ -48,21 +48,25 @@ pub(in crate::hsm) struct Worker {
 }
 
 /// A pending answer.
-pub(in crate::hsm) struct Answered<T>(oneshot::Receiver<Result<Served<T>, KeyManagerError>>);
+pub(in crate::hsm) struct PendingAnswer<T>(oneshot::Receiver<Result<Served<T>, KeyManagerError>>);
 
-impl Scene {
+impl TestHsm {
     pub(in crate::hsm) fn new() -> Self {
-        let (post, events) = Post::new();
+        let (sender, events) = EventSender::new();
         let metrics = HsmMetrics::declare(&Metrics::default(), Arc::new(|_| {})).unwrap();
-        let of_device = metrics.of_device("hsm-a");
+        let for_hsm = metrics.for_hsm("hsm-a");
         Self {
-            shared: Arc::new(Shared::new(settings(), of_device, post)),
+            state: Arc::new(HsmState::new(settings(), for_hsm, sender)),
             events: Mutex::new(events),
         }
     }
 
     /// Starts a worker.
-    pub(in crate::hsm) fn begin(&self, number: u32, sessions: u32) -> (Worker, Arc<Life>) {
+    pub(in crate::hsm) fn begin(
+        &self,
+        number: u32,
+        sessions: u32,
+    ) -> (FakeWorker, Arc<RunningWorker>) {
         let pairs: Vec<_> = (0..sessions).map(|_| packet::pair().unwrap()).collect();
         let (of_front, of_worker): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let (control, controlled) = packet::pair().unwrap();
@@ -74,32 +78,32 @@ impl Scene {
         });
         rustix::io::ioctl_fionbio(&output, true).unwrap();
         let started = StartedWorker {
-            process: WorkerProcess::played(number),
+            process: WorkerProcess::fake(number),
             control,
             output,
             sessions: of_front,
             end,
         };
-        let worker = Worker {
+        let worker = FakeWorker {
             control: Some(controlled),
             sessions: of_worker.into_iter().map(Some).collect(),
             _output: written,
             _end: ended,
         };
-        (worker, Life::begin(&self.shared, started).unwrap())
+        (worker, RunningWorker::begin(&self.state, started).unwrap())
     }
 
     /// Starts a worker, and lets it serve.
-    pub(in crate::hsm) async fn serves(&self, number: u32, sessions: u32) -> Worker {
-        let (worker, life) = self.begin(number, sessions);
-        worker.ready(&life).await;
-        assert!(self.shared.take_over(&life.crew));
+    pub(in crate::hsm) async fn serves(&self, number: u32, sessions: u32) -> FakeWorker {
+        let (worker, running) = self.begin(number, sessions);
+        worker.ready(&running).await;
+        assert!(self.state.take_over(&running.view));
         worker
     }
 
     /// Starts the next worker, after the front has noticed the death of the previous one.
-    pub(in crate::hsm) async fn after_death(&self, number: u32, sessions: u32) -> Worker {
-        eventually(|| self.shared.serving().is_none()).await;
+    pub(in crate::hsm) async fn after_death(&self, number: u32, sessions: u32) -> FakeWorker {
+        eventually(|| self.state.serving().is_none()).await;
         // A session of the dead worker has ended.
         self.await_event(|event| matches!(event, Event::SessionEnded(_)))
             .await;
@@ -127,7 +131,7 @@ impl Scene {
         std::iter::from_fn(|| events.try_recv().ok()).collect()
     }
 
-    pub(in crate::hsm) fn encrypt(&self, plaintext: &[u8]) -> Answered<Sealed> {
+    pub(in crate::hsm) fn encrypt(&self, plaintext: &[u8]) -> PendingAnswer<Sealed> {
         self.encrypt_within(plaintext, PATIENCE)
     }
 
@@ -135,17 +139,17 @@ impl Scene {
         &self,
         plaintext: &[u8],
         budget: Duration,
-    ) -> Answered<Sealed> {
-        encrypt_on(&self.shared, plaintext, budget)
+    ) -> PendingAnswer<Sealed> {
+        encrypt_on(&self.state, plaintext, budget)
     }
 
     /// The parts for a supervisor.
-    pub(in crate::hsm) fn into_parts(self) -> (Arc<Shared>, UnboundedReceiver<Event>) {
-        (self.shared, self.events.into_inner())
+    pub(in crate::hsm) fn into_parts(self) -> (Arc<HsmState>, UnboundedReceiver<Event>) {
+        (self.state, self.events.into_inner())
     }
 
     /// Decrypts `length` bytes and a tag.
-    pub(in crate::hsm) fn decrypt(&self, length: usize) -> Answered<Opened> {
+    pub(in crate::hsm) fn decrypt(&self, length: usize) -> PendingAnswer<Opened> {
         let (reply, answer) = oneshot::channel();
         let job = DecryptJob {
             tenant: tenant(),
@@ -158,17 +162,17 @@ impl Scene {
             calls: CallCount::default(),
             encryptions: Arc::new(Uncounted),
         };
-        self.shared.submit(Work::Decrypt(job, reply));
-        Answered(answer)
+        self.state.submit(Work::Decrypt(job, reply));
+        PendingAnswer(answer)
     }
 }
 
 /// Encrypts, with this time until the deadline.
 pub(in crate::hsm) fn encrypt_on(
-    shared: &Shared,
+    state: &HsmState,
     plaintext: &[u8],
     budget: Duration,
-) -> Answered<Sealed> {
+) -> PendingAnswer<Sealed> {
     let (reply, answer) = oneshot::channel();
     let job = EncryptJob {
         tenant: tenant(),
@@ -181,21 +185,28 @@ pub(in crate::hsm) fn encrypt_on(
         calls: CallCount::default(),
         encryptions: Arc::new(Uncounted),
     };
-    shared.submit(Work::Encrypt(job, reply));
-    Answered(answer)
+    state.submit(Work::Encrypt(job, reply));
+    PendingAnswer(answer)
 }
 
-impl Worker {
+impl FakeWorker {
     /// Reports all sessions as ready, and waits until the front has noticed.
-    pub(in crate::hsm) async fn ready(&self, life: &Life) {
+    pub(in crate::hsm) async fn ready(&self, running: &RunningWorker) {
         for session in 0..self.sessions.len() {
-            self.say(session, &FromSession::Ready.to_frame());
+            self.send(session, &FromSession::Ready.to_frame());
         }
-        eventually(|| life.crew.sessions.iter().all(|session| session.is_ready())).await;
+        eventually(|| {
+            running
+                .view
+                .sessions
+                .iter()
+                .all(|session| session.is_ready())
+        })
+        .await;
     }
 
     /// Sends a packet on a session.
-    pub(in crate::hsm) fn say(&self, session: usize, packet: &[u8]) {
+    pub(in crate::hsm) fn send(&self, session: usize, packet: &[u8]) {
         let socket = self.sessions[session].as_ref().expect("an open session");
         packet::send(socket, packet, &[], Wait::Yes).unwrap();
     }
@@ -248,7 +259,7 @@ impl Worker {
         for (session, job) in self.jobs() {
             if let Task::Encrypt { plaintext, .. } = &job.task {
                 let outcome = Outcome::Sealed(sealed(plaintext.expose()));
-                self.say(session, &Self::answer(job.id, outcome));
+                self.send(session, &Self::answer(job.id, outcome));
             }
         }
     }
@@ -264,7 +275,7 @@ impl Worker {
     }
 }
 
-impl<T: std::fmt::Debug> Answered<T> {
+impl<T: std::fmt::Debug> PendingAnswer<T> {
     pub(in crate::hsm) async fn outcome(self) -> Result<Served<T>, KeyManagerError> {
         let answer = timeout(PATIENCE, self.0).await.expect("an answer in time");
         answer.expect("an answer")
@@ -285,7 +296,7 @@ impl<T: std::fmt::Debug> Answered<T> {
     }
 }
 
-impl Answered<Sealed> {
+impl PendingAnswer<Sealed> {
     /// The ciphertext or the error, if the answer has arrived.
     pub(in crate::hsm) fn now(&mut self) -> Option<Result<Vec<u8>, KeyManagerFault>> {
         let outcome = self.0.try_recv().ok()?;
@@ -299,7 +310,7 @@ impl Answered<Sealed> {
     }
 
     /// Waits for the ciphertext, while this worker answers its jobs.
-    pub(in crate::hsm) async fn sealed_by(mut self, worker: &Worker) -> Vec<u8> {
+    pub(in crate::hsm) async fn sealed_by(mut self, worker: &FakeWorker) -> Vec<u8> {
         let answer = async {
             loop {
                 worker.seal_all();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Map;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
-use super::fakes::{Scene, Worker, eventually, sealed};
+use super::fakes::{FakeWorker, TestHsm, eventually, sealed};
 use crate::ekm::{ExpectedKey, KeyAttributes, KeyKind, KeySelector, KeyUsageFlags, Opened};
 use crate::hsm::events::Event;
 use crate::hsm_protocol::packet::{self, Wait};
@@ -41,7 +41,7 @@ fn described() -> Outcome {
 
 /// Wrong answers to a decryption of nine bytes, each with a description.
 fn wrong_answers(id: u64) -> Vec<(&'static str, Vec<Vec<u8>>)> {
-    let good = Worker::answer(id, opened(9, false));
+    let good = FakeWorker::answer(id, opened(9, false));
     let truncated = good[..good.len() - 1].to_vec();
     let longer = [&good[..], b"x"].concat();
     let mut versioned = good.clone();
@@ -49,30 +49,36 @@ fn wrong_answers(id: u64) -> Vec<(&'static str, Vec<Vec<u8>>)> {
     vec![
         (
             "an unknown job",
-            vec![Worker::answer(id + 1, opened(9, false))],
+            vec![FakeWorker::answer(id + 1, opened(9, false))],
         ),
         (
             "the highest number",
-            vec![Worker::answer(u64::MAX, opened(9, false))],
+            vec![FakeWorker::answer(u64::MAX, opened(9, false))],
         ),
         (
             "a shorter plaintext",
-            vec![Worker::answer(id, opened(8, false))],
+            vec![FakeWorker::answer(id, opened(8, false))],
         ),
         (
             "a longer plaintext",
-            vec![Worker::answer(id, opened(10, false))],
+            vec![FakeWorker::answer(id, opened(10, false))],
         ),
-        ("no plaintext", vec![Worker::answer(id, opened(0, false))]),
+        (
+            "no plaintext",
+            vec![FakeWorker::answer(id, opened(0, false))],
+        ),
         (
             "another AAD than was asked for",
-            vec![Worker::answer(id, opened(9, true))],
+            vec![FakeWorker::answer(id, opened(9, true))],
         ),
         (
             "a ciphertext",
-            vec![Worker::answer(id, Outcome::Sealed(sealed(b"123456789")))],
+            vec![FakeWorker::answer(
+                id,
+                Outcome::Sealed(sealed(b"123456789")),
+            )],
         ),
-        ("attributes", vec![Worker::answer(id, described())]),
+        ("attributes", vec![FakeWorker::answer(id, described())]),
         ("a truncated answer", vec![truncated]),
         ("an answer with a byte left over", vec![longer]),
         ("an unknown version", vec![versioned]),
@@ -87,24 +93,29 @@ fn wrong_answers(id: u64) -> Vec<(&'static str, Vec<Vec<u8>>)> {
 #[tokio::test]
 async fn a_worker_with_a_wrong_answer_is_replaced() {
     for number in 0..wrong_answers(0).len() {
-        let scene = Scene::new();
-        let worker = scene.serves(1, 1).await;
-        let answer = scene.decrypt(9);
+        let hsm = TestHsm::new();
+        let worker = hsm.serves(1, 1).await;
+        let answer = hsm.decrypt(9);
         let (session, job) = worker.jobs().remove(0);
         let (what, frames) = wrong_answers(job.id).remove(number);
         for frame in &frames {
-            worker.say(session, frame);
+            worker.send(session, frame);
         }
-        let event = scene
-            .await_event(|event| matches!(event, Event::Broken(..) | Event::SessionEnded(_)))
+        let event = hsm
+            .await_event(|event| {
+                matches!(event, Event::ProtocolViolated(..) | Event::SessionEnded(_))
+            })
             .await;
-        assert!(matches!(event, Event::Broken(1, _)), "{what}: {event:?}");
+        assert!(
+            matches!(event, Event::ProtocolViolated(1, _)),
+            "{what}: {event:?}"
+        );
         assert!(worker.jobs().is_empty(), "{what}: it gets no other job");
         drop(worker);
-        eventually(|| scene.shared.serving().is_none()).await;
-        let next = scene.serves(2, 1).await;
+        eventually(|| hsm.state.serving().is_none()).await;
+        let next = hsm.serves(2, 1).await;
         let (session, job) = next.job().await;
-        next.say(session, &Worker::answer(job.id, opened(9, false)));
+        next.send(session, &FakeWorker::answer(job.id, opened(9, false)));
         let served = answer.served().await;
         assert_eq!(served.value.plaintext.expose(), [7; 9], "{what}");
     }
@@ -112,56 +123,55 @@ async fn a_worker_with_a_wrong_answer_is_replaced() {
 
 #[tokio::test]
 async fn a_second_answer_ends_the_worker() {
-    let scene = Scene::new();
-    let worker = scene.serves(1, 1).await;
-    let answer = scene.decrypt(9);
+    let hsm = TestHsm::new();
+    let worker = hsm.serves(1, 1).await;
+    let answer = hsm.decrypt(9);
     let (session, job) = worker.jobs().remove(0);
-    worker.say(session, &Worker::answer(job.id, opened(9, false)));
+    worker.send(session, &FakeWorker::answer(job.id, opened(9, false)));
     assert_eq!(answer.served().await.value.plaintext.expose(), [7; 9]);
-    let second = scene.decrypt(9);
-    worker.say(session, &Worker::answer(job.id, opened(9, false)));
-    let broken = |event: &Event| matches!(event, Event::Broken(1, _));
-    scene.await_event(broken).await;
-    let next = scene.serves(2, 1).await;
+    let second = hsm.decrypt(9);
+    worker.send(session, &FakeWorker::answer(job.id, opened(9, false)));
+    let broken = |event: &Event| matches!(event, Event::ProtocolViolated(1, _));
+    hsm.await_event(broken).await;
+    let next = hsm.serves(2, 1).await;
     let (session, job) = next.job().await;
-    next.say(session, &Worker::answer(job.id, opened(9, false)));
+    next.send(session, &FakeWorker::answer(job.id, opened(9, false)));
     second.served().await;
 }
 
 /// An answer on a session that has no job.
 #[tokio::test]
 async fn an_answer_on_another_session_ends_the_worker() {
-    let scene = Scene::new();
-    let worker = scene.serves(1, 2).await;
-    let answer = scene.decrypt(9);
+    let hsm = TestHsm::new();
+    let worker = hsm.serves(1, 2).await;
+    let answer = hsm.decrypt(9);
     let (session, job) = worker.jobs().remove(0);
-    worker.say(1 - session, &Worker::answer(job.id, opened(9, false)));
-    scene
-        .await_event(|event| matches!(event, Event::Broken(1, _)))
+    worker.send(1 - session, &FakeWorker::answer(job.id, opened(9, false)));
+    hsm.await_event(|event| matches!(event, Event::ProtocolViolated(1, _)))
         .await;
     drop(worker);
-    let next = scene.serves(2, 1).await;
+    let next = hsm.serves(2, 1).await;
     let (session, job) = next.job().await;
-    next.say(session, &Worker::answer(job.id, opened(9, false)));
+    next.send(session, &FakeWorker::answer(job.id, opened(9, false)));
     answer.served().await;
 }
 
 /// Repeated reports that a session is ready add no further lanes.
 #[tokio::test]
 async fn a_session_that_is_ready_again_and_again_is_one_session() {
-    let scene = Scene::new();
-    let worker = scene.serves(1, 1).await;
+    let hsm = TestHsm::new();
+    let worker = hsm.serves(1, 1).await;
     for _ in 0..50 {
-        worker.say(0, &FromSession::Ready.to_frame());
+        worker.send(0, &FromSession::Ready.to_frame());
     }
     // A slow HSM gets one job at a time.
-    scene.shared.load.learn(Duration::from_secs(1));
-    let (first, _second) = (scene.decrypt(9), scene.decrypt(9));
+    hsm.state.load.learn(Duration::from_secs(1));
+    let (first, _second) = (hsm.decrypt(9), hsm.decrypt(9));
     let (session, job) = worker.jobs().remove(0);
-    worker.say(session, &Worker::answer(job.id, opened(9, false)));
+    worker.send(session, &FakeWorker::answer(job.id, opened(9, false)));
     first.served().await;
     assert_eq!(worker.jobs().len(), 1, "one at a time");
-    let _third = scene.decrypt(9);
+    let _third = hsm.decrypt(9);
     assert!(worker.jobs().is_empty(), "one at a time");
 }
 
@@ -176,12 +186,11 @@ async fn garbage_on_the_control_channel_ends_the_worker() {
         b"[[[[[[[[",
         &long,
     ] {
-        let scene = Scene::new();
-        let worker = scene.serves(1, 1).await;
+        let hsm = TestHsm::new();
+        let worker = hsm.serves(1, 1).await;
         let control = worker.control.as_ref().unwrap();
         packet::send(control, garbage, &[], Wait::Yes).unwrap();
-        scene
-            .await_event(|event| matches!(event, Event::Broken(1, _)))
+        hsm.await_event(|event| matches!(event, Event::ProtocolViolated(1, _)))
             .await;
     }
 }
@@ -194,12 +203,11 @@ async fn deep_nesting_ends_the_worker_and_nothing_else() {
         "{\"line\":{\"level\":\"info\",\"message\":\"\",\"lost\":0,\"fields\":{\"a\":",
         &"[".repeat(depth),
     ];
-    let scene = Scene::new();
-    let worker = scene.serves(1, 1).await;
+    let hsm = TestHsm::new();
+    let worker = hsm.serves(1, 1).await;
     let control = worker.control.as_ref().unwrap();
     packet::send(control, fields.concat().as_bytes(), &[], Wait::Yes).unwrap();
-    scene
-        .await_event(|event| matches!(event, Event::Broken(1, _)))
+    hsm.await_event(|event| matches!(event, Event::ProtocolViolated(1, _)))
         .await;
 }
 
@@ -233,7 +241,7 @@ fn a_flood_of_log_lines_is_bounded_in_lines_and_bytes() {
         let mut relay = crate::hsm::worker::log_relay::LogRelay::new(&Arc::from("hsm-a"));
         let began = std::time::Instant::now();
         for _ in 0..2_000 {
-            relay.pass_on(Line {
+            relay.log_limited(Line {
                 level: LineLevel::Error,
                 message: "m".repeat(50_000),
                 fields: Map::from_iter([("f".to_owned(), "v".repeat(10_000).into())]),
@@ -251,8 +259,8 @@ fn a_flood_of_log_lines_is_bounded_in_lines_and_bytes() {
 /// Sending orders to a worker that does not read them does not block.
 #[tokio::test]
 async fn a_worker_that_does_not_read_its_orders_does_not_block_the_supervisor() {
-    let scene = Scene::new();
-    let (worker, life) = scene.begin(1, 1);
+    let hsm = TestHsm::new();
+    let (worker, running) = hsm.begin(1, 1);
     let keys: Vec<_> = (0..20_000)
         .map(|number| ExpectedKey {
             selector: Arc::new(KeySelector::Label(format!(
@@ -261,16 +269,16 @@ async fn a_worker_that_does_not_read_its_orders_does_not_block_the_supervisor() 
             encrypts: true,
         })
         .collect();
-    life.expect(&keys);
-    life.expect(&keys[..1]);
+    running.expect(&keys);
+    running.expect(&keys[..1]);
     drop(worker);
 }
 
 /// A worker sends news without end while no task handles events. The number of waiting events is bounded.
 #[tokio::test]
 async fn a_flood_of_news_queues_few_events() {
-    let scene = Scene::new();
-    let worker = scene.serves(1, 1).await;
+    let hsm = TestHsm::new();
+    let worker = hsm.serves(1, 1).await;
     let control = worker.control.as_ref().unwrap();
     let fatal = News::Fatal("f".repeat(1_000)).to_frame().unwrap();
     for _ in 0..1_000 {
@@ -278,8 +286,8 @@ async fn a_flood_of_news_queues_few_events() {
     }
     let last = News::healthy(Duration::from_millis(1)).to_frame().unwrap();
     send(control, &last).await;
-    eventually(|| scene.shared.load.mean() > 0).await;
-    let events = scene.events().await;
+    eventually(|| hsm.state.load.mean() > 0).await;
+    let events = hsm.events().await;
     assert!(events.len() <= 8, "{} events wait", events.len());
 }
 

@@ -219,7 +219,7 @@ impl Worker {
             .reconfigure(|setup| setup.set("hsm", "sessions", &sessions));
         eventually("the HSM with the new settings", || {
             let log = self.proxy.daemon.log();
-            let taken_over = |line: &&String| line.contains("the HSM's new settings are in force");
+            let taken_over = |line: &&String| line.contains("the new settings of the HSM are active");
             (log.iter().filter(taken_over).count() == self.replacements).then_some(())
         });
         await_service(&self.proxy.caller(&PAYMENTS), &self.good);

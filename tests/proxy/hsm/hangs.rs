@@ -133,7 +133,7 @@ fn hang_timeout_decides_when_a_call_hangs() {
     let payments = proxy.caller(&PAYMENTS);
     payments.call("encrypt", "orders", &encrypt_body(b"x"));
     proxy.daemon.wait_for("that the call hangs", |line| {
-        line["message"] == "sessions hang inside the HSM; another worker is started"
+        line["message"] == "sessions hang inside the HSM; starting another worker"
     });
     control.heal();
     payments.encrypt("orders", b"x");

@@ -144,7 +144,7 @@ fn an_hsm_gets_other_settings_under_load() {
     );
     assert!(proxy.has_changed("hsm.hsm-a.sessions", "changed"));
     proxy.daemon.wait_for("the change", |line| {
-        line["message"] == "the HSM's new settings are in force"
+        line["message"] == "the new settings of the HSM are active"
     });
 }
 
@@ -160,7 +160,7 @@ fn an_hsm_that_opens_slowly_gets_its_other_settings_all_the_same() {
         let message = line["message"].as_str().unwrap_or_default();
         message.contains("new settings")
     });
-    assert_eq!(outcome["message"], "the HSM's new settings are in force");
+    assert_eq!(outcome["message"], "the new settings of the HSM are active");
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
 }
 
@@ -170,7 +170,7 @@ fn settings_that_do_not_open_the_hsm_leave_the_old_ones_in_force() {
     let refused = |proxy: &Proxy| {
         proxy.daemon.wait_for("that the old settings stay", |line| {
             let message = line["message"].as_str().unwrap_or_default();
-            message.contains("goes on with the old ones")
+            message.contains("the old ones stay active")
         })
     };
     let token = "{ label = \"no-such-token\" }";
@@ -195,7 +195,7 @@ fn settings_that_did_not_open_the_hsm_are_tried_again() {
     proxy.reconfigure(|setup| setup.set("hsm", "token", "{ label = \"comes-later\" }"));
     proxy.daemon.wait_for("that the old settings stay", |line| {
         let message = line["message"].as_str().unwrap_or_default();
-        message.contains("goes on with the old ones")
+        message.contains("the old ones stay active")
     });
     let attempts = || {
         let labels = [("hsm", "hsm-a"), ("outcome", "failed")];
@@ -217,7 +217,7 @@ fn settings_that_did_not_open_the_hsm_are_tried_again() {
         .token
         .tool_on("comes-later", "key", &["--label", HEALTH_KEY]);
     proxy.daemon.wait_for("the new settings", |line| {
-        line["message"] == "the HSM's new settings are in force"
+        line["message"] == "the new settings of the HSM are active"
     });
 }
 

@@ -6,10 +6,7 @@
 //!
 //! *Invariant*: without this file, the library only calls the system clock.
 
-#![expect(
-    unsafe_code,
-    reason = "replaces a symbol of the C library"
-)]
+#![expect(unsafe_code, reason = "replaces a symbol of the C library")]
 
 use std::ffi::c_int;
 use std::os::unix::fs::MetadataExt as _;

@@ -3,14 +3,8 @@
 //!
 //! The module and the tests both compile this file, so all offsets are equal. If all fields are zero, the module behaves exactly like the
 //! wrapped one. All fields are atomics, so that neither side waits for the other. A setting applies to calls that start after it.
-#![expect(
-    unsafe_code,
-    reason = "reads a memory map through a raw pointer"
-)]
-#![expect(
-    dead_code,
-    reason = "the module and the tests each use only a part"
-)]
+#![expect(unsafe_code, reason = "reads a memory map through a raw pointer")]
+#![expect(dead_code, reason = "the module and the tests each use only a part")]
 
 use std::fs::OpenOptions;
 use std::io;
@@ -205,7 +199,10 @@ pub struct Block {
 
 impl Block {
     /// The controls and counters of `function`.
-    #[expect(clippy::indexing_slicing, reason = "the array has one element per variant")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the array has one element per variant"
+    )]
     pub fn function(&self, function: Function) -> &FunctionBlock {
         &self.functions[function as usize]
     }

@@ -52,7 +52,10 @@ impl Module {
         if !self.applied.is_behind(self.control.block()) {
             return;
         }
-        let mut is_initialized = self.is_initialized.write().unwrap_or_else(PoisonError::into_inner);
+        let mut is_initialized = self
+            .is_initialized
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         let (block, applied) = (self.control.block(), &self.applied);
         if advanced(&applied.finalizes, &block.finalize_epoch) {
             if *is_initialized {

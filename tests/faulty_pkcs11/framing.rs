@@ -137,7 +137,13 @@ enum IvPosition {
 }
 
 /// Encrypts into an output that also contains the IV.
-fn framed(module: &Module, session: &Session, text: &Text, iv: &[u8], position: IvPosition) -> Answer {
+fn framed(
+    module: &Module,
+    session: &Session,
+    text: &Text,
+    iv: &[u8],
+    position: IvPosition,
+) -> Answer {
     // SAFETY: null or a valid pointer of the client.
     let len = unsafe { text.output_len.as_mut() }.ok_or(CKR_ARGUMENTS_BAD)?;
     let extra = iv.len() as CK_ULONG;

@@ -1,9 +1,6 @@
 //! Harm that a broken library does to its process: crashes, exits, child processes, and writes to standard output.
 
-#![expect(
-    unsafe_code,
-    reason = "causes a segmentation fault"
-)]
+#![expect(unsafe_code, reason = "causes a segmentation fault")]
 
 use std::io::{self, Write as _};
 use std::process::{self, Command};

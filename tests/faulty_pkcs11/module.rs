@@ -1,9 +1,6 @@
 //! The state of this module, with the wrapped module: one value per loaded library.
 
-#![expect(
-    unsafe_code,
-    reason = "loads a PKCS#11 library and calls it"
-)]
+#![expect(unsafe_code, reason = "loads a PKCS#11 library and calls it")]
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -60,8 +57,13 @@ impl Module {
 
     /// Prevents finalization of the wrapped module while the guard lives.
     pub fn running(&self) -> Answer<RwLockReadGuard<'_, bool>> {
-        let is_initialized = self.is_initialized.read().unwrap_or_else(PoisonError::into_inner);
-        is_initialized.then_some(()).ok_or(CKR_CRYPTOKI_NOT_INITIALIZED)?;
+        let is_initialized = self
+            .is_initialized
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        is_initialized
+            .then_some(())
+            .ok_or(CKR_CRYPTOKI_NOT_INITIALIZED)?;
         Ok(is_initialized)
     }
 

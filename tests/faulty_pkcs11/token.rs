@@ -27,7 +27,10 @@ use crate::module::{Answer, Module, call};
 /// `C_Initialize`.
 pub unsafe extern "C" fn initialize(arguments: *mut c_void) -> CK_ULONG {
     on_module(Function::Initialize, |module| {
-        let mut is_initialized = module.is_initialized.write().unwrap_or_else(PoisonError::into_inner);
+        let mut is_initialized = module
+            .is_initialized
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         call!(module, C_Initialize(arguments))?;
         *is_initialized = true;
         Ok(())
@@ -41,7 +44,10 @@ pub unsafe extern "C" fn finalize(reserved: *mut c_void) -> CK_ULONG {
         if block.in_flight.load(SeqCst) > 1 {
             block.finalize_races.fetch_add(1, SeqCst);
         }
-        let mut is_initialized = module.is_initialized.write().unwrap_or_else(PoisonError::into_inner);
+        let mut is_initialized = module
+            .is_initialized
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         call!(module, C_Finalize(reserved))?;
         *is_initialized = false;
         module.sessions.forget_all(module);

@@ -5,10 +5,7 @@
 //!
 //! *Invariant*: without these files, the library only makes the system call.
 
-#![expect(
-    unsafe_code,
-    reason = "replaces a symbol of the C library"
-)]
+#![expect(unsafe_code, reason = "replaces a symbol of the C library")]
 
 use std::ffi::c_int;
 use std::fs;

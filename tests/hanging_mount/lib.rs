@@ -4,10 +4,7 @@
 //!
 //! *Invariant*: without this file, the library only makes the system calls.
 
-#![expect(
-    unsafe_code,
-    reason = "replaces symbols of the C library"
-)]
+#![expect(unsafe_code, reason = "replaces symbols of the C library")]
 
 use std::ffi::{CStr, OsStr, c_char, c_int, c_uint};
 use std::os::fd::{BorrowedFd, IntoRawFd as _};

@@ -1,4 +1,4 @@
-//! Slow and greedy clients: each costs the proxy a bounded time and place, and the others nothing.
+//! Slow and greedy clients. Each uses a limited time and a limited share of resources, and does not affect other clients.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
@@ -12,20 +12,20 @@ use crate::harness::outage::faulty_with;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PATIENCE, PAYMENTS, Proxy};
 
-/// Between two bytes of a client that trickles them.
+/// The pause between two bytes of a slow client.
 const TRICKLE: Duration = Duration::from_millis(50);
 
 fn proxy_with(limit: &'static str, value: &str) -> Proxy {
     Proxy::start_with(|setup| setup.set("server.limits", limit, value))
 }
 
-/// Sends one byte at a time until the proxy answers or closes; the answer, if there was one, must be a refusal.
+/// Sends one byte at a time until the proxy responds or closes the connection. A response must be an error.
 #[track_caller]
 fn trickle_until_refused(connection: &mut Connection, bytes: &[u8]) {
     connection.set_patience(TRICKLE);
     let start = Instant::now();
     for byte in bytes.iter().cycle() {
-        assert!(start.elapsed() < PATIENCE, "the proxy still listens");
+        assert!(start.elapsed() < PATIENCE, "the connection is still open");
         if connection.send(&[*byte]).is_err() {
             return;
         }
@@ -41,25 +41,25 @@ fn trickle_until_refused(connection: &mut Connection, bytes: &[u8]) {
 }
 
 #[test]
-fn a_handshake_that_never_starts_is_ended() {
+fn a_connection_without_a_handshake_is_closed() {
     let proxy = proxy_with("header_timeout", "\"1s\"");
     let mut socket = tcp(proxy.server).unwrap();
     match socket.read(&mut [0; 64]) {
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
-        Ok(bytes) => assert_eq!(bytes, 0, "nothing was said, so nothing is answered"),
+        Ok(bytes) => assert_eq!(bytes, 0, "no response to a client that sent nothing"),
     }
 }
 
 #[test]
-fn a_handshake_that_trickles_is_ended() {
+fn a_slow_handshake_is_ended() {
     let proxy = proxy_with("header_timeout", "\"1s\"");
     let mut socket = tcp(proxy.server).unwrap();
     socket.set_read_timeout(Some(TRICKLE)).unwrap();
     let start = Instant::now();
-    // A ClientHello of 512 bytes is announced: one byte at a time takes far longer than the limit.
+    // The header of a ClientHello of 512 bytes. One byte at a time, it takes far longer than the limit.
     let hello = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
     for byte in hello.into_iter().chain(std::iter::repeat(0)) {
-        assert!(start.elapsed() < PATIENCE, "the proxy still listens");
+        assert!(start.elapsed() < PATIENCE, "the connection is still open");
         if socket.write_all(&[byte]).is_err() || socket.read(&mut [0; 64]).is_ok() {
             return;
         }
@@ -67,17 +67,15 @@ fn a_handshake_that_trickles_is_ended() {
 }
 
 #[test]
-fn stalled_handshakes_do_not_keep_others_out() {
+fn stalled_handshakes_do_not_block_other_clients() {
     let proxy = Proxy::start();
     let stalled: Vec<_> = (0..100).map(|_| tcp(proxy.server).unwrap()).collect();
-    proxy
-        .caller(&PAYMENTS)
-        .encrypt("orders", b"served all the same");
+    proxy.caller(&PAYMENTS).encrypt("orders", b"still served");
     drop(stalled);
 }
 
 #[test]
-fn headers_that_trickle_are_ended() {
+fn slow_headers_are_ended() {
     let proxy = proxy_with("header_timeout", "\"1s\"");
     let mut connection = proxy.connect();
     connection
@@ -106,7 +104,7 @@ fn a_body_that_stalls_is_ended_by_the_deadline() {
 }
 
 #[test]
-fn a_body_that_trickles_is_ended_by_the_deadline() {
+fn a_slow_body_is_ended_by_the_deadline() {
     let proxy = proxy_with("request_timeout", "\"1s\"");
     let payments = proxy.caller(&PAYMENTS);
     let request = payments.request("encrypt", "orders", "");
@@ -137,7 +135,7 @@ fn an_idle_connection_is_closed() {
 fn a_connection_in_use_is_not_idle() {
     let proxy = proxy_with("idle_timeout", IDLE);
     let mut used = proxy.connect();
-    // It outlives two idle connections, of which the second begins after the end of the first.
+    // The connection outlives two idle connections. The second one begins after the end of the first one.
     for _ in 0..2 {
         let mut idle = proxy.connect();
         idle.exchange(&health(&proxy)).ok();
@@ -155,12 +153,12 @@ fn a_connection_in_use_is_not_idle() {
 }
 
 #[test]
-fn half_a_head_behind_a_request_is_ended() {
+fn an_incomplete_head_after_a_request_is_ended() {
     let proxy = proxy_with("header_timeout", "\"1s\"");
     let payments = proxy.caller(&PAYMENTS);
     let request = payments.request("encrypt", "orders", encrypt_body(b"x").to_string());
     let mut connection = proxy.connect();
-    // In one packet, so that the proxy has read the half head while it works on the request.
+    // In one packet, so that the proxy reads the incomplete head during the request.
     let both = [request.bytes(), b"POST /payments/kms/xks".to_vec()].concat();
     connection.send(&both).unwrap();
     connection.response().expect("an answer").ok();
@@ -190,7 +188,7 @@ fn two_requests_in_one_packet_are_both_answered() {
 }
 
 #[test]
-fn a_body_that_stalls_is_ended_alike_whoever_seems_to_sign() {
+fn a_stalled_body_is_ended_alike_for_known_and_unknown_access_keys() {
     let proxy = proxy_with("body_timeout", "\"300ms\"");
     let known = proxy.caller(&PAYMENTS);
     let mut unknown = proxy.caller(&PAYMENTS);
@@ -215,7 +213,7 @@ fn a_body_that_stalls_is_ended_alike_whoever_seems_to_sign() {
     );
 }
 
-/// A proxy with one permit, whose device takes its time to encrypt.
+/// A proxy with one permit and a slow device.
 fn with_one_permit() -> (Proxy, Control) {
     let (proxy, control) = faulty_with(|setup| setup.set("server.limits", "max_in_flight", "1"));
     control.set_delay(Function::Encrypt, 1_000_000);
@@ -241,7 +239,7 @@ fn verified_requests_in_flight_beyond_the_limit_are_throttled() {
     slow.response().expect("an answer").ok();
     assert!(proxy.metric("xks_shed_total", &[]).unwrap() >= 1.0);
     control.heal();
-    payments.encrypt("orders", b"there is a permit again");
+    payments.encrypt("orders", b"the permit is free again");
 }
 
 #[test]
@@ -260,7 +258,7 @@ fn a_request_without_its_body_takes_no_permit() {
 }
 
 #[test]
-fn a_caller_that_hangs_up_frees_what_it_held() {
+fn a_caller_that_disconnects_releases_its_permit() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let bytes = payments

@@ -1,7 +1,7 @@
 //! Return codes of PKCS#11.
 
-/// Every return code of PKCS#11 2.40, 3.0, 3.1 and 3.2 without `CKR_OK`, one of a vendor's, and one that nobody knows. 2.40 has those below 0x200
-/// except 0x42; 3.2 has the last ones.
+/// All return codes of PKCS#11 2.40, 3.0, 3.1 and 3.2 except `CKR_OK`, a vendor code, and an unknown code. The codes below 0x200, except 0x42,
+/// are in 2.40; the last ones are new in 3.2.
 pub const CODES: [(u64, &str); 105] = [
     (0x1, "CANCEL"),
     (0x2, "HOST_MEMORY"),
@@ -110,8 +110,8 @@ pub const CODES: [(u64, &str); 105] = [
     (0x7777, "(unknown)"),
 ];
 
-/// What the code says of the key, whatever the device: KMS's answer is InvalidKeyUsageException.
-pub fn names_the_key(code: u64) -> bool {
+/// Whether the code always means that the key is unsuitable. The response is then InvalidKeyUsageException.
+pub fn is_about_the_key(code: u64) -> bool {
     let codes = [0x1B, 0x62, 0x63, 0x68, 0x70];
     codes.contains(&code)
 }

@@ -1,6 +1,6 @@
-//! Who is blamed for what an HSM returns: every return code, for an encryption, for a decryption of a good ciphertext and of a damaged one; from
-//! an HSM that fails once, that fails one key always, and that fails all keys always. The test prints the table (`--nocapture`, or when it
-//! fails).
+//! Attribution of errors to the HSM, the key or the ciphertext. The tests cover every return code, for an encryption, and for decryptions of
+//! a good and of a damaged ciphertext. The HSM fails once, always for one key, or always for all keys. The test prints the table with
+//! `--nocapture` and on failure.
 
 mod codes;
 
@@ -17,13 +17,13 @@ use crate::harness::wire::{base64, decrypt_body, encrypt_body, set};
 use crate::harness::{PAYMENTS, Proxy};
 use codes::{CODES, names_the_key};
 
-/// Proxies at a time. Half of them wait for their HSM.
+/// The number of concurrent proxies. About half of them wait for their HSM.
 const WORKERS: usize = 4;
 
-/// The first key of the store, before which the keys of the rows are added.
+/// The first key of the store. The keys of the rows are added before it.
 const FIRST_KEY: &str = "[[key_store.key]]\nid = \"orders\"\n";
 
-/// What is asked.
+/// The kind of request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Ask {
     Encrypt,
@@ -42,32 +42,32 @@ impl Ask {
     }
 }
 
-/// Whom the HSM fails.
+/// The requests that the HSM fails.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Scope {
-    /// Whoever comes next.
+    /// The next request.
     Once,
-    /// The key of the row, always.
+    /// All requests with the key of the row.
     ThisKey,
-    /// Every key, always, the health key included.
+    /// All requests with any key, including the health key.
     AllKeys,
 }
 
 const SCOPES: [Scope; 3] = [Scope::Once, Scope::ThisKey, Scope::AllKeys];
 
-/// What became of a request, and of the HSM.
+/// The results of a request and of the HSM.
 #[derive(Debug, PartialEq)]
 struct Outcome {
-    /// `ok`, or the name of the error without `Exception`.
+    /// `ok`, or the name of the exception without `Exception`.
     answer: String,
-    /// Whether the HSM was closed and opened again.
+    /// Whether the HSM was closed and reopened.
     is_reopened: bool,
-    /// Whether a request for another key worked right after that.
+    /// Whether the next request for a different key succeeded.
     others_work: bool,
 }
 
 impl Outcome {
-    /// Whether the right side is blamed: the HSM only if all keys fail, the ciphertext only if the HSM works with the key.
+    /// Whether the attribution is right: the HSM only if all keys fail, the ciphertext only if the HSM works with the key.
     fn is_right(&self, code: u64, ask: Ask, scope: Scope) -> bool {
         let answer = match (scope, ask) {
             (Scope::Once, Ask::Encrypt | Ask::DecryptGood) => "ok",
@@ -104,7 +104,7 @@ struct Row {
 }
 
 impl Row {
-    /// What became of each request of one scope.
+    /// The text of all results in one scope.
     fn texts(&self, scope: Scope) -> String {
         let of_scope = self.cells.iter().filter(|cell| cell.scope == scope);
         let texts: Vec<String> = of_scope.map(|cell| cell.outcome.text()).collect();
@@ -124,7 +124,7 @@ impl Row {
     }
 }
 
-/// A proxy with an HSM, for some rows one after the other.
+/// A proxy with an HSM, which tests several rows one by one.
 struct Worker {
     proxy: Proxy,
     control: Control,
@@ -135,7 +135,7 @@ struct Worker {
 impl Worker {
     fn start(rows: usize) -> Self {
         let (proxy, control) = faulty_with(|setup| {
-            // A health check could meet the code instead of the request.
+            // A health check could get the injected code instead of the request.
             setup.set("health", "interval", "\"45s\"");
             let count = rows.to_string();
             setup
@@ -154,7 +154,7 @@ impl Worker {
         }
     }
 
-    /// One row of the table, with the key of this number.
+    /// Tests one row of the table, with the key of this number.
     fn row(&mut self, number: usize, code: u64, name: &'static str) -> Row {
         let key = key(number);
         let of_key = decrypt_body(&self.proxy.caller(&PAYMENTS).encrypt(&key, b"x"));
@@ -201,7 +201,7 @@ impl Worker {
         }
     }
 
-    /// How often the HSM stopped serving.
+    /// The number of times that the HSM stopped serving.
     fn closings(&self) -> f64 {
         let count = |to| {
             let labels = [("hsm", "hsm-a"), ("to", to)];
@@ -210,8 +210,8 @@ impl Worker {
         count("probing").unwrap_or_default() + count("failed").unwrap_or_default()
     }
 
-    /// Replaces the HSM by one with other settings, which has no failures yet. The proxy pauses before it opens an HSM again that has
-    /// failed twice within a second, and rejects all requests meanwhile.
+    /// Changes the settings of the HSM, which resets its failures. Otherwise the proxy would pause before it reopens an HSM that has failed
+    /// twice within a second, and would reject all requests during the pause.
     fn replace_device(&mut self) {
         self.replacements += 1;
         let sessions = (2 + self.replacements % 2).to_string();
@@ -219,7 +219,8 @@ impl Worker {
             .reconfigure(|setup| setup.set("hsm", "sessions", &sessions));
         eventually("the HSM with the new settings", || {
             let log = self.proxy.daemon.log();
-            let taken_over = |line: &&String| line.contains("the new settings of the HSM are active");
+            let taken_over =
+                |line: &&String| line.contains("the new settings of the HSM are active");
             (log.iter().filter(taken_over).count() == self.replacements).then_some(())
         });
         await_service(&self.proxy.caller(&PAYMENTS), &self.good);
@@ -245,7 +246,7 @@ fn answer(proxy: &Proxy, key: &str, ask: Ask, good: &Value) -> String {
     name.trim_end_matches("Exception").to_owned()
 }
 
-/// Whether the same operation works with a key that no row is about.
+/// Whether the same operation works with a key that no row uses.
 fn answer_of_others(proxy: &Proxy, ask: Ask, good: &Value) -> bool {
     let ask = match ask {
         Ask::Encrypt => Ask::Encrypt,
@@ -254,7 +255,7 @@ fn answer_of_others(proxy: &Proxy, ask: Ask, good: &Value) -> bool {
     answer(proxy, "orders", ask, good) == "ok"
 }
 
-/// The rows of one worker, by their place in the table: every [`WORKERS`]th, from `first` on.
+/// Tests the rows of one thread, with their positions in the table: each [`WORKERS`]th row, starting with `first`.
 fn work(first: usize) -> Vec<(usize, Row)> {
     let places: Vec<usize> = (first..CODES.len()).step_by(WORKERS).collect();
     let mut worker = Worker::start(places.len());
@@ -270,7 +271,7 @@ fn work(first: usize) -> Vec<(usize, Row)> {
 }
 
 #[test]
-fn no_code_makes_the_proxy_blame_the_wrong_side() {
+fn errors_are_attributed_correctly_for_every_return_code() {
     let rows = Mutex::new(BTreeMap::new());
     thread::scope(|scope| {
         for first in 0..WORKERS {

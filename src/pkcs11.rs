@@ -56,6 +56,7 @@ mod worker_state;
 use std::sync::Arc;
 
 pub use administration::{AdministrationError, CreateKeyError, KeyObject, OpenToken, TokenKeys};
+pub use keys::attributes::ATTRIBUTES as KEY_ATTRIBUTES;
 pub use sessions::JobChannel;
 pub use token::login_record::LoginRecord;
 pub use worker_state::Reporter;

@@ -141,5 +141,5 @@ fn the_searcher_for_sleep_finds_it_in_test_code_only() {
     assert!(found("src/app/proxy.rs", &format!("{product}{tested}")));
     assert!(!found("src/app/proxy.rs", &format!("{product}{polite}")));
     assert!(found("src/audit/tests/disk.rs", product));
-    assert!(found("tests/proxy/hsm/blame.rs", product));
+    assert!(found("tests/proxy/hsm/error_attribution.rs", product));
 }

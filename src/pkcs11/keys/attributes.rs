@@ -4,8 +4,8 @@ use cryptoki::object::{Attribute, AttributeType, KeyType};
 
 use crate::ekm::{KeyAttributes, KeyKind, KeySelector, KeyUsageFlags};
 
-/// The attributes that are read of each key.
-pub(in crate::pkcs11) const ATTRIBUTES: [AttributeType; 11] = [
+/// The attributes that are read of each key. Public for the benchmark of key searches.
+pub const ATTRIBUTES: [AttributeType; 11] = [
     AttributeType::KeyType,
     AttributeType::ValueLen,
     AttributeType::Encrypt,

@@ -11,7 +11,7 @@
 //!
 //! # Invariants
 //! - When the front ends, all workers are killed and the launcher ends with the front's exit code.
-//! - When the launcher ends, however that happens, the kernel kills its processes ([`crate::hsm_protocol::launched`]).
+//! - When the launcher ends, however that happens, the kernel kills its processes ([`crate::hsm_protocol::launch::launched`]).
 //! - The process group of a worker is killed when its leader ended, before the leader's process id can be used again.
 //! - A child has the descriptors 0, 1 and 2 only. Others reach it over its channel.
 //! - No signal is lost: those that come before the front handles signals are forwarded once it does.

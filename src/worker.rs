@@ -33,7 +33,7 @@ pub use launcher::{LauncherLink, LoginRefused};
 pub use parts::WorkerParts;
 pub use prepare::{Preparation, prepare};
 
-use crate::hsm_protocol::launched;
+use crate::hsm_protocol::launch::launched;
 
 /// What a worker is for. Its command line says that: the process at the other end of its control channel cannot change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -38,7 +38,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "calls PKCS#11 functions that cryptoki does not offer",
     ),
     (
-        "hsm_protocol/inherited.rs",
+        "hsm_protocol/launch/inherited.rs",
         "sets a flag of descriptors that the process inherited and that have no owner",
     ),
 ];
@@ -49,11 +49,11 @@ const MAX_LINES: usize = 350;
 /// The files that may read a secret or a plaintext, with what they do with it.
 const EXPOSING_FILES: &[(&str, &str)] = &[
     (
-        "hsm_protocol/answer.rs",
+        "hsm_protocol/jobs/answer.rs",
         "writes a plaintext into the frame for the front",
     ),
     (
-        "hsm_protocol/job.rs",
+        "hsm_protocol/jobs/job.rs",
         "writes a plaintext into the frame for a worker",
     ),
     ("client/raw/sign.rs", "signs requests"),

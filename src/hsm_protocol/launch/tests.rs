@@ -130,10 +130,10 @@ fn worker_message(random: &mut Random) -> WorkerMessage {
     }
 }
 
-/// Checks that bytes are either rejected or exactly what the frame that they are writes.
+/// Checks that the bytes are rejected, or equal to the encoding of the decoded frame.
 fn is_canonical<F: Frame>(bytes: &[u8]) -> bool {
     F::decode(bytes).is_ok_and(|frame| {
-        assert_eq!(frame.encode(), bytes, "a second form of a frame");
+        assert_eq!(frame.encode(), bytes, "a second encoding of a frame");
         true
     })
 }
@@ -171,7 +171,7 @@ fn check<F: Frame + PartialEq + Debug>(seed: u64, generate: fn(&mut Random) -> F
 }
 
 #[test]
-fn frames_have_one_form_and_one_direction() {
+fn frames_have_one_encoding_and_one_direction() {
     check(1, front_request);
     check(2, front_message);
     check(3, worker_request);
@@ -184,7 +184,7 @@ fn random_bytes_are_rejected_or_canonical() {
     let mut accepted = 0;
     for _ in 0..20_000 {
         let mut bytes = random.bytes(40);
-        // Beyond the header, or nothing would be.
+        // A valid version and kind, so that the fields are parsed.
         if let [version, kind, ..] = bytes.as_mut_slice() {
             *version = VERSION;
             *kind = 0x10 + *kind % 0x40;

@@ -1,4 +1,4 @@
-//! Frames of every form, from a seed.
+//! Generates frames of all kinds from a seed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,8 +31,8 @@ impl Random {
         self.next() % bound
     }
 
-    /// All places of a short frame; the first hundred and some others of a long one.
-    pub(super) fn places(&mut self, length: usize) -> impl Iterator<Item = usize> + use<> {
+    /// All positions in a short frame; the first hundred and some others in a long one.
+    pub(super) fn positions(&mut self, length: usize) -> impl Iterator<Item = usize> + use<> {
         let others: Vec<_> = (0..50)
             .map(|_| self.below(length as u64) as usize)
             .collect();
@@ -75,7 +75,7 @@ impl Random {
         }
     }
 
-    /// Whole microseconds, as a frame has them.
+    /// A duration of whole microseconds, as in a frame.
     fn micros(&mut self) -> Duration {
         Duration::from_micros((self.next() as u32).into())
     }
@@ -103,7 +103,7 @@ impl Random {
         }
     }
 
-    pub(super) fn of_session(&mut self) -> FromSession {
+    pub(super) fn session_frame(&mut self) -> FromSession {
         if self.below(20) == 0 {
             return FromSession::Ready;
         }
@@ -233,7 +233,7 @@ impl Random {
     }
 }
 
-/// Everything of a job, its secrets included: `Debug` hides them.
+/// All fields of a job as text, including the secrets that `Debug` hides.
 pub(super) fn shown(job: &Job) -> String {
     let Job {
         id,
@@ -262,9 +262,9 @@ pub(super) fn shown(job: &Job) -> String {
     format!("{id} {budget:?} {key:?} {task}")
 }
 
-/// The same of what a session says.
-pub(super) fn told(said: &FromSession) -> String {
-    let FromSession::Answer(Answer { id, cost, outcome }) = said else {
+/// All fields of a frame of a session as text.
+pub(super) fn shown_answer(sent: &FromSession) -> String {
+    let FromSession::Answer(Answer { id, cost, outcome }) = sent else {
         return "ready".to_owned();
     };
     let outcome = match outcome {

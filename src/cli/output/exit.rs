@@ -1,57 +1,57 @@
-//! The exit codes of all commands. Wrong usage is 2, by the command line's parser.
+//! The exit codes of all commands. The command line parser itself exits with 2 for wrong usage.
 
 use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::config::CreateError;
+use crate::private_file::CreateError;
 use crate::sync::INTERNAL_ERROR;
 
-/// How a command ends.
+/// The result of a command, as an exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ExitStatus {
-    /// Done.
+pub(in crate::cli) enum ExitStatus {
+    /// The command is done.
     Done,
-    /// The answer is no: a check failed, or doing it would destroy something.
+    /// The answer is no: a check failed, or the command would overwrite something.
     No,
-    /// Nothing speaks against it, but not everything could be checked.
+    /// No error was found, but not everything could be checked.
     Incomplete,
-    /// Wrong usage that only shows once a file has been read.
+    /// Wrong usage that is detected only after a file was read.
     WrongUsage,
-    /// Something of ours, or of the machine's, went wrong (`EX_SOFTWARE`).
+    /// An internal error, or an error of the operating system (`EX_SOFTWARE`).
     Internal,
-    /// The configuration has faults (`EX_CONFIG`).
+    /// The configuration has errors (`EX_CONFIG`).
     BadConfiguration,
-    /// The code of the process that did the work.
+    /// The exit code of a child process.
     OfChild(u8),
 }
 
-/// Why a command did not do what it was asked: what it says on standard error, and how it ends.
+/// The reason why a command failed.
 #[derive(Debug)]
-pub(super) struct Refusal {
-    /// How the command ends.
-    pub(super) status: ExitStatus,
-    /// What was wrong and what to do.
-    pub(super) message: String,
+pub(in crate::cli) struct Refusal {
+    /// The exit code.
+    pub(in crate::cli) status: ExitStatus,
+    /// What is wrong and what to do.
+    pub(in crate::cli) message: String,
 }
 
 impl Refusal {
-    pub(super) fn new(status: ExitStatus, message: impl Into<String>) -> Self {
+    pub(in crate::cli) fn new(status: ExitStatus, message: impl Into<String>) -> Self {
         let message = message.into();
         Self { status, message }
     }
 
-    pub(super) fn usage(message: impl Into<String>) -> Self {
+    pub(in crate::cli) fn usage(message: impl Into<String>) -> Self {
         Self::new(ExitStatus::WrongUsage, message)
     }
 
-    pub(super) fn internal(error: impl Display) -> Self {
+    pub(in crate::cli) fn internal(error: impl Display) -> Self {
         Self::new(ExitStatus::Internal, error.to_string())
     }
 
-    /// Says why, and gives the exit code.
-    pub(super) fn tell(self) -> ExitStatus {
-        // Without standard error there is nobody to tell; the exit code still does.
+    /// Prints the message to standard error, and returns the exit code.
+    pub(in crate::cli) fn report(self) -> ExitStatus {
+        // If standard error is closed, the exit code is the only report.
         drop(writeln!(std::io::stderr(), "xks-proxy: {}", self.message));
         self.status
     }

@@ -9,20 +9,20 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Deserialize;
 
-use super::exit::Refusal;
-use super::files::{read, read_text};
+use crate::cli::input::files::{read, read_text};
+use crate::cli::output::exit::Refusal;
 use crate::client::{ClientIdentity, authorities};
 use crate::secret::Secret;
 use crate::sigv4::{Credential, CredentialError};
 
 /// The service of the credential scope (XKS API, section 7).
-pub(super) const SERVICE: &str = "kms-xks-proxy";
+pub(in crate::cli) const SERVICE: &str = "kms-xks-proxy";
 
 /// KMS knows no other.
 const HTTPS_PORT: u16 = 443;
 
 #[derive(Args)]
-pub(super) struct TargetOptions {
+pub(in crate::cli) struct TargetOptions {
     /// The proxy, as https://HOST or https://HOST:PORT. Needed.
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
@@ -55,29 +55,29 @@ pub(super) struct TargetOptions {
     client_key: Option<PathBuf>,
     /// An external key id to use.
     #[arg(long, value_name = "KEY_ID")]
-    pub(super) key: Option<String>,
+    pub(in crate::cli) key: Option<String>,
 }
 
 /// The target as the options say it, with the files read.
-pub(super) struct Target {
-    pub(super) host: String,
-    pub(super) port: u16,
+pub(in crate::cli) struct Target {
+    pub(in crate::cli) host: String,
+    pub(in crate::cli) port: u16,
     /// Where to connect instead of where the name leads.
-    pub(super) connect: Option<SocketAddr>,
-    pub(super) path: String,
-    pub(super) region: String,
-    pub(super) access_key_id: String,
-    pub(super) secret: Secret,
+    pub(in crate::cli) connect: Option<SocketAddr>,
+    pub(in crate::cli) path: String,
+    pub(in crate::cli) region: String,
+    pub(in crate::cli) access_key_id: String,
+    pub(in crate::cli) secret: Secret,
     /// Authorities besides the public ones, DER.
-    pub(super) authorities: Vec<Vec<u8>>,
-    pub(super) identity: Option<ClientIdentity>,
+    pub(in crate::cli) authorities: Vec<Vec<u8>>,
+    pub(in crate::cli) identity: Option<ClientIdentity>,
 }
 
 /// What a console's file, or the options in its place, say.
-pub(super) struct Console {
-    pub(super) path: Option<String>,
-    pub(super) access_key_id: String,
-    pub(super) secret: Secret,
+pub(in crate::cli) struct Console {
+    pub(in crate::cli) path: Option<String>,
+    pub(in crate::cli) access_key_id: String,
+    pub(in crate::cli) secret: Secret,
 }
 
 /// What the KMS console takes.
@@ -97,7 +97,7 @@ struct ConsoleCredential {
 
 impl TargetOptions {
     /// Reads the files.
-    pub(super) fn target(&self) -> Result<Target, Refusal> {
+    pub(in crate::cli) fn target(&self) -> Result<Target, Refusal> {
         let given = self.endpoint.as_deref();
         let (host, port) = endpoint(given.ok_or_else(|| Refusal::usage("give --endpoint"))?)?;
         let console = self.console()?;
@@ -148,13 +148,13 @@ impl TargetOptions {
 
 impl Target {
     /// What signs, or which of its rules the credential breaks (XKS API, section 7).
-    pub(super) fn credential(&self) -> Result<Credential, CredentialError> {
+    pub(in crate::cli) fn credential(&self) -> Result<Credential, CredentialError> {
         Credential::new(&self.access_key_id, self.secret.clone())
     }
 }
 
 /// A client certificate, if there is one.
-pub(super) fn identity(
+pub(in crate::cli) fn identity(
     certificate: Option<&Path>,
     key: Option<&Path>,
 ) -> Result<Option<ClientIdentity>, Refusal> {
@@ -166,7 +166,7 @@ pub(super) fn identity(
 }
 
 /// Reads the console's JSON.
-pub(super) fn console(file: &Path) -> Result<Console, Refusal> {
+pub(in crate::cli) fn console(file: &Path) -> Result<Console, Refusal> {
     let text = read(file)?;
     // The error of a JSON parser may quote the file, which holds a secret.
     let console: ConsoleFile = serde_json::from_slice(&text).map_err(|error| {

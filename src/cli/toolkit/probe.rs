@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::exit::{ExitStatus, Refusal};
-use super::files::read_text;
 use super::target::{SERVICE, Target, TargetOptions};
+use crate::cli::input::files::read_text;
+use crate::cli::output::exit::{ExitStatus, Refusal};
 use crate::toolkit::probe::{self, Check, Report, Settings, TrustedRoots, Verdict};
 
 /// Find out whether KMS could use an endpoint: names, TLS, certificates, credential, clocks, latencies.
@@ -20,7 +20,7 @@ use crate::toolkit::probe::{self, Check, Report, Settings, TrustedRoots, Verdict
     The chain must lead to a root of this machine, or of --ca, that is in AWS's list of trusted CAs; this build knows that list. \
     --trusted-roots is a newer list (aws-kms-xksproxy-api-spec, TrustedCertificateAuthorities) or PEM.\n\n\
     Exit codes: 0 no check failed, 1 one did, 2 wrong usage.")]
-pub(super) struct Probe {
+pub(in crate::cli) struct Probe {
     #[command(flatten)]
     target: TargetOptions,
     /// The authorities that KMS trusts: lines with SHA-256 fingerprints, or PEM.
@@ -35,8 +35,8 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    pub(super) fn run(self) -> ExitStatus {
-        self.probe().unwrap_or_else(Refusal::tell)
+    pub(in crate::cli) fn run(self) -> ExitStatus {
+        self.probe().unwrap_or_else(Refusal::report)
     }
 
     fn probe(&self) -> Result<ExitStatus, Refusal> {

@@ -5,26 +5,26 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::exit::{ExitStatus, Refusal};
 use crate::app::{self, AppError};
+use crate::cli::output::exit::{ExitStatus, Refusal};
 use crate::hsm_protocol::launch::launched;
 
 /// Internal: the process that serves KMS. Only a running "xks-proxy serve" starts it.
 #[derive(Args)]
 #[command(after_help = "Example:\n  xks-proxy serve --config /etc/xks-proxy/config.toml")]
-pub(super) struct Front {
+pub(in crate::cli) struct Front {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 }
 
 impl Front {
-    pub(super) fn run(self) -> ExitStatus {
+    pub(in crate::cli) fn run(self) -> ExitStatus {
         let launcher = match launched::take_channel() {
             Ok(launcher) => launcher,
-            Err(error) => return Refusal::usage(error.to_string()).tell(),
+            Err(error) => return Refusal::usage(error.to_string()).report(),
         };
-        // What `ps` and `top` show. A process without this name works as well.
+        // The name in `ps` and `top`. If it cannot be set, nothing else is affected.
         let _ = rustix::thread::set_name(c"xks-proxy-front");
         match app::run(&self.config, launcher) {
             Ok(()) => ExitStatus::Done,
@@ -34,7 +34,7 @@ impl Front {
 }
 
 fn report(config: &Path, error: &AppError) -> ExitStatus {
-    // Without standard error there is nobody to tell; the exit code still does.
+    // If standard error is closed, the exit code is the only report.
     drop(writeln!(
         std::io::stderr(),
         "xks-proxy: {}: {error}",
@@ -42,7 +42,7 @@ fn report(config: &Path, error: &AppError) -> ExitStatus {
     ));
     match error {
         AppError::Configuration(_) => ExitStatus::BadConfiguration,
-        // A full or broken disk may work again at the next start; a wrong path does not.
+        // The next start may succeed after a disk error, but not with a wrong path.
         AppError::Audit(error) if !error.may_pass() => ExitStatus::BadConfiguration,
         _ => ExitStatus::Internal,
     }

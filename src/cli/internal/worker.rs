@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::exit::{ExitStatus, Refusal};
+use crate::cli::output::exit::{ExitStatus, Refusal};
 use crate::hsm_protocol::launch::{HsmName, SettingsChoice};
 use crate::launcher::Plan;
 use crate::worker::{self, Preparation, Purpose, WorkerError};
@@ -13,31 +13,31 @@ use crate::worker::{self, Preparation, Purpose, WorkerError};
 /// Selects the mode of a worker of a command.
 const ADMINISTRATION: &str = "--administration";
 
-/// Internal: the process of one HSM, in which its PKCS#11 library runs. Only a running "xks-proxy serve" starts it, or a command that
-/// uses HSMs.
+/// Internal: the process that runs the PKCS#11 library of one HSM. Only a running "xks-proxy serve", or a command that uses HSMs,
+/// starts it.
 #[derive(Args)]
 #[command(after_help = "Example:\n  xks-proxy serve --config /etc/xks-proxy/config.toml")]
-pub(super) struct Worker {
+pub(in crate::cli) struct Worker {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// The name of the HSM in the configuration.
     #[arg(long, value_name = "NAME")]
     hsm: String,
-    /// Use the settings with which a worker of this HSM has served before.
+    /// Use the settings of the last worker of this HSM that served requests.
     #[arg(long)]
     last_good: bool,
     /// Serve a command of the operator instead of a front.
     #[arg(long)]
     administration: bool,
-    /// The second stage, in the environment of the HSM.
+    /// The second stage, which has the environment of the HSM.
     #[arg(long)]
     prepared: bool,
 }
 
 impl Worker {
-    pub(super) fn run(self) -> ExitStatus {
-        // What `ps` and `top` show. A process without this name works as well.
+    pub(in crate::cli) fn run(self) -> ExitStatus {
+        // The name in `ps` and `top`. If it cannot be set, nothing else is affected.
         let _ = rustix::thread::set_name(c"xks-proxy-hsm");
         let outcome = match self.prepared {
             true => worker::start(self.purpose()),
@@ -51,7 +51,7 @@ impl Worker {
             WorkerError::NotLaunched(_) => ExitStatus::WrongUsage,
             WorkerError::Io(_) => ExitStatus::Internal,
         };
-        Refusal::new(status, error.to_string()).tell()
+        Refusal::new(status, error.to_string()).report()
     }
 
     fn purpose(&self) -> Purpose {
@@ -80,8 +80,12 @@ impl Worker {
     }
 }
 
-/// The arguments of a worker.
-pub(super) fn arguments(plan: &Plan, hsm: &HsmName, settings: SettingsChoice) -> Vec<OsString> {
+/// Returns the arguments of a worker of the service.
+pub(in crate::cli) fn arguments(
+    plan: &Plan,
+    hsm: &HsmName,
+    settings: SettingsChoice,
+) -> Vec<OsString> {
     let mut arguments = common(&plan.config, hsm.as_str());
     if settings == SettingsChoice::LastGood {
         arguments.push("--last-good".into());
@@ -89,8 +93,8 @@ pub(super) fn arguments(plan: &Plan, hsm: &HsmName, settings: SettingsChoice) ->
     arguments
 }
 
-/// The arguments of a worker of a command.
-pub(super) fn administration_arguments(
+/// Returns the arguments of a worker of a command.
+pub(in crate::cli) fn administration_arguments(
     plan: &Plan,
     hsm: &HsmName,
     _: SettingsChoice,

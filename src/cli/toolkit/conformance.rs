@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::exit::{ExitStatus, Refusal};
 use super::target::{self, TargetOptions};
+use crate::cli::output::exit::{ExitStatus, Refusal};
 use crate::client::Trust;
 use crate::client::raw::{Place, Signer, Tls};
 use crate::toolkit::conformance::{self, Case, ClientAuth, Keys, Target, Verdict};
@@ -30,7 +30,7 @@ const API: &str = "/kms/xks/v1";
     changed.\n\n\
     Exit codes: 0 no MUST failed, 1 a MUST failed, 2 wrong usage, 70 internal."
 )]
-pub(super) struct Conformance {
+pub(in crate::cli) struct Conformance {
     #[command(flatten)]
     target: TargetOptions,
     /// The console's JSON file of the store's second credential.
@@ -104,10 +104,10 @@ impl ClientAuthMode {
 }
 
 impl Conformance {
-    pub(super) fn run(self) -> ExitStatus {
+    pub(in crate::cli) fn run(self) -> ExitStatus {
         match self.judged() {
             Ok(status) => status,
-            Err(refusal) => refusal.tell(),
+            Err(refusal) => refusal.report(),
         }
     }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::exit::{ExitStatus, Refusal};
-use super::files::read;
 use super::target::{SERVICE, Target, TargetOptions};
+use crate::cli::input::files::read;
+use crate::cli::output::exit::{ExitStatus, Refusal};
 use crate::client::{Caller, TlsClient, Trust};
 use crate::sigv4::Signer;
 use crate::toolkit::bench::{
@@ -26,7 +26,7 @@ use crate::toolkit::bench::{
     Only this machine may be a target, unless you say that the endpoint is yours.\n\n\
     Exit codes: 0 measured, every answer was good; 1 some were not (or the ramp held nothing, or the run is slower than \
     --max-slowdown); 2 wrong usage; 70 internal error.")]
-pub(super) struct Bench {
+pub(in crate::cli) struct Bench {
     #[command(flatten)]
     target: TargetOptions,
     /// Requests per second of the open loop; where a ramp begins.
@@ -93,8 +93,8 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) fn run(self) -> ExitStatus {
-        self.measure().unwrap_or_else(Refusal::tell)
+    pub(in crate::cli) fn run(self) -> ExitStatus {
+        self.measure().unwrap_or_else(Refusal::report)
     }
 
     fn measure(&self) -> Result<ExitStatus, Refusal> {

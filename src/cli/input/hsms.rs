@@ -1,41 +1,42 @@
-//! The HSMs of a command, each in a worker of the command.
+//! Opens the HSMs for a command, each in its own worker process.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::terminal::safe;
-use super::{serve, worker};
+use crate::cli::internal::worker;
+use crate::cli::output::terminal::safe;
+use crate::cli::serve;
 use crate::hsm_protocol::HsmSettings;
 use crate::inventory::Inventory;
 use crate::launcher::{CommandWorkers, Commands, Plan};
 
-/// The state directory of the unit that comes with the proxy.
-const USUAL_STATE_DIRECTORY: &str = "/var/lib/xks-proxy";
+/// The state directory of the systemd unit in `deploy/`.
+const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/xks-proxy";
 
-/// How a command logs in to tokens.
+/// Options for the login to tokens.
 #[derive(Args)]
-pub(super) struct LoginOptions {
-    /// Where the service remembers which PINs tokens have rejected: none of them is tried again. Without this option $STATE_DIRECTORY, or
+pub(in crate::cli) struct LoginOptions {
+    /// The directory with the record of logins: a PIN that a token has rejected is not tried again. Default: $STATE_DIRECTORY, or
     /// /var/lib/xks-proxy if that exists.
     #[arg(long, value_name = "DIR")]
     state_directory: Option<PathBuf>,
-    /// Try each PIN once, also one that the token has rejected. A few wrong attempts lock a token.
+    /// Try each PIN once, even if the token has rejected it before. A few wrong attempts lock a token.
     #[arg(long)]
     try_rejected_pin: bool,
 }
 
 impl LoginOptions {
     fn directory(&self) -> Option<PathBuf> {
-        let usual = Path::new(USUAL_STATE_DIRECTORY);
+        let default = Path::new(DEFAULT_STATE_DIRECTORY);
         let named = self.state_directory.clone().or_else(serve::state_directory);
-        named.or_else(|| usual.is_dir().then(|| usual.to_owned()))
+        named.or_else(|| default.is_dir().then(|| default.to_owned()))
     }
 }
 
-/// Opens each of these HSMs of this configuration. What their libraries write goes to standard error.
-pub(super) fn open<'a>(
+/// Opens these HSMs of the configuration. The output of their libraries goes to standard error.
+pub(in crate::cli) fn open<'a>(
     config: &Path,
     hsms: impl IntoIterator<Item = &'a HsmSettings>,
     logins: &LoginOptions,
@@ -53,6 +54,6 @@ pub(super) fn open<'a>(
 }
 
 fn print(hsm: &str, line: &str) {
-    // Without standard error there is nobody to tell.
+    // If standard error is closed, the line is lost.
     drop(writeln!(io::stderr(), "{hsm}: {}", safe(line)));
 }

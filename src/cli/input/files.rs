@@ -1,20 +1,20 @@
-//! Files that the command line names, also pipes: what cannot be read is wrong usage.
+//! Files that the command line names, including pipes. A file that cannot be read is wrong usage.
 
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::exit::Refusal;
+use crate::cli::output::exit::Refusal;
 use crate::read_file;
 
-/// A file, which may hold a secret.
-pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+/// Reads a file, which may contain a secret.
+pub(in crate::cli) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Refusal> {
     let content = read_file::any(path).map(|contents| contents.bytes);
     content.map_err(|error| Refusal::usage(format!("cannot read {}: {error}", path.display())))
 }
 
-/// A text.
-pub(super) fn read_text(path: &Path) -> Result<Zeroizing<String>, Refusal> {
+/// Reads a UTF-8 text file.
+pub(in crate::cli) fn read_text(path: &Path) -> Result<Zeroizing<String>, Refusal> {
     let content = read(path)?;
     let text = std::str::from_utf8(&content);
     let text = text.map_err(|_| Refusal::usage(format!("{} is not text", path.display())))?;

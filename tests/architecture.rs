@@ -58,11 +58,11 @@ const EXPOSING_FILES: &[(&str, &str)] = &[
     ),
     ("client/raw/sign.rs", "signs requests"),
     (
-        "config/create.rs",
+        "private_file.rs",
         "writes new credentials to files of mode 0600",
     ),
     (
-        "config/migrate/stores.rs",
+        "migrate/stores.rs",
         "recognizes the sample proxy's placeholder secrets",
     ),
     (

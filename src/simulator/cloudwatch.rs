@@ -4,15 +4,13 @@
 //! As in CloudWatch, a metric is its name with all of its dimensions: a query by `MetricStat` has to name every one. Metrics Insights
 //! (`SELECT SUM(XksProxyErrors) FROM "AWS/KMS" WHERE …`) sums over the others.
 
-mod cbor;
-mod data;
-mod http;
+pub(super) mod cbor;
+pub(super) mod data;
 mod insights;
 mod measures;
-mod protocol;
+pub(super) mod protocol;
 mod series;
 
-pub(super) use self::http::answer;
 pub(super) use measures::{Measured, StoreName};
 pub(super) use protocol::Protocol;
 pub(super) use series::CloudWatch;

@@ -2,9 +2,9 @@
 
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
 
-use super::answers::Health;
-use super::faults::ProxyFault;
 use crate::metrics::{Metrics, MetricsError};
+use crate::simulator::proxy::faults::ProxyFault;
+use crate::simulator::proxy::responses::Health;
 
 /// All of them.
 pub(super) struct Counters {

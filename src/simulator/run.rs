@@ -10,20 +10,20 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::cloudtrail::{Trail, TrailError};
-use super::cloudwatch::CloudWatch;
-use super::connect;
-use super::counters::Counters;
-use super::events::Events;
-use super::identity::{Identities, IdentityError};
-use super::last_usage::LastUsages;
-use super::policy_calls::tell_unreadable;
-use super::serve::serve;
-use super::settings::Settings;
-use super::state::State;
-use super::state_file::{StateError, StateFile};
-use super::world::World;
 use crate::metrics::MetricsError;
+use crate::simulator::api::keys::policy::tell_unreadable;
+use crate::simulator::api::stores::connect;
+use crate::simulator::cloudtrail::{Trail, TrailError};
+use crate::simulator::cloudwatch::CloudWatch;
+use crate::simulator::counters::Counters;
+use crate::simulator::events::Events;
+use crate::simulator::http::listener::serve;
+use crate::simulator::proxy::tls::{Identities, IdentityError};
+use crate::simulator::settings::Settings;
+use crate::simulator::state::State;
+use crate::simulator::state::file::{StateError, StateFile};
+use crate::simulator::state::last_usage::LastUsages;
+use crate::simulator::world::World;
 use crate::sync::task;
 
 /// Why a simulator did not start.

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::client_certificate::ClientCertificateKind;
-use super::cloudtrail::TrailSettings;
-use super::credentials::KmsCredentials;
-use super::endpoint_services::EndpointServices;
-use super::principals::Principals;
+use crate::simulator::callers::credentials::KmsCredentials;
+use crate::simulator::callers::principals::Principals;
+use crate::simulator::cloudtrail::TrailSettings;
+use crate::simulator::proxy::client_certificate::ClientCertificateKind;
+use crate::simulator::state::endpoint_services::EndpointServices;
 
 /// What a simulator is started with.
 #[derive(Debug)]

@@ -3,18 +3,23 @@
 //! # Invariants
 //! - Serialized, it holds secrets and key material: it goes to the state file and nowhere else.
 
+pub(super) mod endpoint_services;
+pub(super) mod file;
+pub(super) mod grants;
+pub(super) mod key_policy;
+pub(super) mod last_usage;
+pub(super) mod lookup;
+pub(super) mod runtime;
+pub(super) mod stores;
+
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::grants::Grant;
-use super::key_policy::KeyPolicy;
-use super::link::Link;
-use super::quota::Quota;
-use super::seal::Material;
-use super::stores::Store;
+use crate::simulator::crypto::material::Material;
+use crate::simulator::state::grants::Grant;
+use crate::simulator::state::key_policy::KeyPolicy;
+use crate::simulator::state::stores::Store;
 
 /// The form of the state file.
 pub(super) const VERSION: u32 = 1;
@@ -87,36 +92,6 @@ pub(super) struct Alias {
     pub(super) updated: f64,
 }
 
-/// What a store has while the simulator runs.
-#[derive(Default)]
-pub(super) struct Live {
-    /// There while the store is connected.
-    link: Mutex<Option<Arc<Link>>>,
-    quota: std::sync::OnceLock<Quota>,
-}
-
-impl Live {
-    /// The way to the proxy, while there is one.
-    pub(super) fn link(&self) -> Option<Arc<Link>> {
-        let link = self.link.lock();
-        link.unwrap_or_else(crate::sync::poisoned).clone()
-    }
-
-    /// Puts another way in the place of the one before, which ends.
-    pub(super) fn set_link(&self, new: Option<Arc<Link>>) {
-        let link = self.link.lock();
-        let mut link = link.unwrap_or_else(crate::sync::poisoned);
-        if let Some(before) = std::mem::replace(&mut *link, new) {
-            before.close();
-        }
-    }
-
-    /// The quota of the store.
-    pub(super) fn quota(&self, rate: u32) -> &Quota {
-        self.quota.get_or_init(|| Quota::per_second(rate))
-    }
-}
-
 impl State {
     /// What there is in an account and Region; none if there never was anything.
     pub(super) fn place(&self, account: &str, region: &str) -> Option<&Place> {
@@ -156,11 +131,4 @@ impl State {
         }
         any
     }
-}
-
-/// Seconds since 1970, to the millisecond, as KMS tells times.
-pub(super) fn now() -> f64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let milliseconds = since.unwrap_or_default().as_millis();
-    milliseconds as f64 / 1000.0
 }

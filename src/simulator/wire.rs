@@ -3,14 +3,20 @@
 //! # Invariants
 //! - No value of the request is repeated in a message: it may be a secret.
 
+pub(super) mod clock;
+pub(super) mod exception;
+pub(super) mod names;
+pub(super) mod pages;
+pub(super) mod patterns;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::exception::{Exception, Kind};
 use crate::secret::{Secret, SecretBytes};
+use crate::simulator::wire::exception::{Exception, Kind};
 
 /// Reads a body.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Exception> {

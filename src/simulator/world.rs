@@ -10,19 +10,19 @@ use std::time::Duration;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::cloudtrail::Trail;
-use super::cloudwatch::CloudWatch;
-use super::counters::Counters;
-use super::credentials::KmsCredentials;
-use super::endpoint_services::EndpointServices;
-use super::events::Events;
-use super::exception::{Exception, Kind};
-use super::identity::Identities;
-use super::last_usage::LastUsages;
-use super::link::{Link, Recipe};
-use super::principals::Principals;
-use super::state::State;
-use super::state_file::StateFile;
+use crate::simulator::callers::credentials::KmsCredentials;
+use crate::simulator::callers::principals::Principals;
+use crate::simulator::cloudtrail::Trail;
+use crate::simulator::cloudwatch::CloudWatch;
+use crate::simulator::counters::Counters;
+use crate::simulator::events::Events;
+use crate::simulator::proxy::link::{Link, Recipe};
+use crate::simulator::proxy::tls::Identities;
+use crate::simulator::state::State;
+use crate::simulator::state::endpoint_services::EndpointServices;
+use crate::simulator::state::file::StateFile;
+use crate::simulator::state::last_usage::LastUsages;
+use crate::simulator::wire::exception::{Exception, Kind};
 use crate::sync::{blocking_task, poisoned};
 
 /// All that a running simulator has.

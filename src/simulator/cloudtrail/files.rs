@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
-use super::super::random;
 use super::entry::{Record, event_time};
+use crate::simulator::crypto::random;
 
 /// The name of the trail, in names of digests.
 const TRAIL: &str = "kms-simulator";

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::caller::Caller;
+use crate::simulator::callers::caller::Caller;
 
 /// The userIdentity of a caller in the trail of the account `recipient`. `invoked_by` is the service that acts for the caller.
 pub(super) fn user_identity(caller: &Caller, recipient: &str, invoked_by: Option<&str>) -> Value {
@@ -105,8 +105,8 @@ fn principal_id(prefix: &str, principal: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::principals::Facts;
     use super::*;
+    use crate::simulator::callers::principals::Facts;
 
     fn identity(principal: &str) -> Value {
         of(principal, "111122223333", None)

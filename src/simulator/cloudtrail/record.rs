@@ -3,11 +3,11 @@
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
-use super::super::caller::Call;
-use super::super::exception::{Exception, Kind};
 use super::entry::{Record, event_time};
 use super::identity::user_identity;
 use super::parameters::{request_parameters, response_elements};
+use crate::simulator::callers::caller::Call;
+use crate::simulator::wire::exception::{Exception, Kind};
 
 /// The version of the records.
 const VERSION: &str = "1.11";

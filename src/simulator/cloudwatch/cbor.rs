@@ -14,14 +14,14 @@ const DEEPEST: usize = 16;
 const TIMES: &str = "Timestamps";
 
 /// Reads a value; none when the bytes are not exactly one.
-pub(super) fn decode(bytes: &[u8]) -> Option<Value> {
+pub(in crate::simulator) fn decode(bytes: &[u8]) -> Option<Value> {
     let mut reader = Reader(bytes);
     let value = reader.value(0)?;
     reader.0.is_empty().then_some(value)
 }
 
 /// Writes a value.
-pub(super) fn encode(value: &Value) -> Vec<u8> {
+pub(in crate::simulator) fn encode(value: &Value) -> Vec<u8> {
     let mut bytes = Vec::new();
     write(&mut bytes, value, false);
     bytes

@@ -3,11 +3,11 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::super::caller::Caller;
-use super::super::exception::{Exception, Kind};
-use super::super::wire::{check, need};
 use super::insights::{Function, Select};
 use super::series::{CloudWatch, Name, Points, add};
+use crate::simulator::callers::caller::Caller;
+use crate::simulator::wire::exception::{Exception, Kind};
+use crate::simulator::wire::{check, need};
 
 /// The namespace of KMS's metrics.
 const NAMESPACE: &str = "AWS/KMS";
@@ -77,7 +77,11 @@ fn parsed<T: for<'de> Deserialize<'de>>(body: Value) -> Result<T, Exception> {
 }
 
 /// GetMetricData.
-pub(super) fn get(watch: &CloudWatch, caller: &Caller, body: Value) -> Result<Value, Exception> {
+pub(in crate::simulator) fn get(
+    watch: &CloudWatch,
+    caller: &Caller,
+    body: Value,
+) -> Result<Value, Exception> {
     let request: GetData = parsed(body)?;
     let queries = need(&request.metric_data_queries, "metricDataQueries")?;
     let fits = (1..=MOST_QUERIES).contains(&queries.len());
@@ -241,7 +245,11 @@ struct List {
 }
 
 /// ListMetrics, on one page.
-pub(super) fn list(watch: &CloudWatch, caller: &Caller, body: Value) -> Result<Value, Exception> {
+pub(in crate::simulator) fn list(
+    watch: &CloudWatch,
+    caller: &Caller,
+    body: Value,
+) -> Result<Value, Exception> {
     let request: List = parsed(body)?;
     let is_here = request
         .namespace

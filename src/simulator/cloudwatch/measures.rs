@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::answers::Health;
-use super::super::faults::ProxyFault;
-use super::super::state::now;
 use super::series::{CloudWatch, Name};
+use crate::simulator::proxy::faults::ProxyFault;
+use crate::simulator::proxy::responses::Health;
+use crate::simulator::wire::clock::now;
 use crate::sync::poisoned;
 
 /// The only key spec of an external key store.

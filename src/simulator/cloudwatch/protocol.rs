@@ -3,8 +3,8 @@
 use http::request::Parts;
 use serde_json::{Value, json};
 
-use super::super::exception::Exception;
 use super::cbor;
+use crate::simulator::wire::exception::Exception;
 
 /// How CloudWatch is named in paths and in `X-Amz-Target`.
 const SERVICE: &str = "GraniteServiceVersion20100801";
@@ -47,12 +47,12 @@ impl Protocol {
 }
 
 /// The operation in the path of an RPC v2 request.
-pub(super) fn operation_in_path(head: &Parts) -> Option<&str> {
+pub(in crate::simulator) fn operation_in_path(head: &Parts) -> Option<&str> {
     let path = head.uri.path().strip_prefix("/service/")?;
     path.strip_prefix(SERVICE)?.strip_prefix("/operation/")
 }
 
 /// The `X-Amz-Target` of a JSON request.
-pub(super) fn target(head: &Parts) -> Option<&str> {
+pub(in crate::simulator) fn target(head: &Parts) -> Option<&str> {
     head.headers.get("x-amz-target")?.to_str().ok()
 }

@@ -1,8 +1,8 @@
 //! The Principal of a statement or a grant, and how it matches a caller.
 
-use super::super::credentials::{account_of, is_service};
 use super::document::{OneOrMany, PrincipalText};
 use super::request::Who;
+use crate::simulator::wire::names::{account_of, is_service};
 
 /// How a principal element matches a caller, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::credentials::{account_of, is_service};
 use super::*;
+use crate::simulator::wire::names::{account_of, is_service};
 
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/k";
 const ALICE: &str = "arn:aws:iam::111122223333:user/alice";

@@ -1,8 +1,8 @@
 //! Records as AWS documents them.
 
-use super::super::super::caller::Caller;
-use super::super::super::principals::Facts;
 use super::*;
+use crate::simulator::callers::caller::Caller;
+use crate::simulator::callers::principals::Facts;
 
 const ARN: &str = "arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 

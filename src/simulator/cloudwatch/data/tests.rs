@@ -1,7 +1,7 @@
 //! Queries for metrics, good and bad.
 
-use super::super::super::principals::Facts;
 use super::*;
+use crate::simulator::callers::principals::Facts;
 
 fn caller() -> Caller {
     Caller {

@@ -1,8 +1,8 @@
-//! Who calls KMS: account, Region and principal, by the signature of the request.
+//! Authenticates a request: its signature identifies the account, the Region and the principal of the caller.
 //!
 //! # Invariants
-//! - With credentials configured nothing is done for a request whose signature does not verify.
-//! - A Region is a short word of lower-case letters, digits and dashes: it becomes a part of file names.
+//! - If credentials are configured, a request without a valid signature has no effect.
+//! - A Region has 3 to 32 lower-case letters, digits and dashes, because it becomes part of file names.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
@@ -10,85 +10,85 @@ use std::time::SystemTime;
 use http::request::Parts;
 
 use crate::sigv4::{Denied, PathForm, Scope, SignedRequest, Verifier};
-use crate::simulator::callers::caller::Caller;
+use crate::simulator::callers::caller::KmsCaller;
 use crate::simulator::callers::credentials::KmsCredentials;
-use crate::simulator::callers::principals::Facts;
-use crate::simulator::cloudwatch::Protocol;
-use crate::simulator::wire::exception::{Exception, Kind};
+use crate::simulator::callers::principals::CallerProperties;
+use crate::simulator::cloudwatch::CloudWatchProtocol;
+use crate::simulator::kms::Kms;
+use crate::simulator::wire::exception::{Exception, ExceptionKind};
 use crate::simulator::wire::names::{account_of, root_arn};
-use crate::simulator::world::World;
 
 /// The services of credential scopes.
 const SERVICE: &str = "kms";
 const CLOUDWATCH: &str = "monitoring";
 
-/// The account of who does not say.
+/// The account of a caller without credentials whose access key id is not an account.
 const NO_ACCOUNT: &str = "000000000000";
 
-/// The Region of who does not say.
+/// The Region of a request without a credential scope.
 const NO_REGION: &str = "us-east-1";
 
-/// The address that a request came from.
+/// Returns the source address of a request.
 pub(in crate::simulator) fn source(head: &Parts) -> Option<IpAddr> {
     let peer = head.extensions.get::<SocketAddr>();
     peer.map(SocketAddr::ip)
 }
 
-/// Who has sent this request.
+/// Returns the caller of a request.
 pub(in crate::simulator) fn identify(
-    world: &World,
+    kms: &Kms,
     head: &Parts,
     body: &[u8],
-) -> Result<Caller, Exception> {
+) -> Result<KmsCaller, Exception> {
     let header = head
         .headers
         .get("authorization")
         .and_then(|value| value.to_str().ok());
-    let (id, region) = header.and_then(scope_of).unwrap_or(("", NO_REGION));
+    let (id, region) = header.and_then(credential_scope).unwrap_or(("", NO_REGION));
     let is_region = (3..=32).contains(&region.len())
         && region
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if !is_region {
-        return Err(incomplete("the credential scope names no Region"));
+        return Err(incomplete("the credential scope has no Region"));
     }
-    match &world.credentials {
-        None => Ok(anybody(id, region)),
+    match &kms.credentials {
+        None => Ok(unauthenticated(id, region)),
         Some(callers) => {
-            let principal = verified(callers, id, region, head, body)?;
-            let facts = facts(world, id)?;
-            let source_account = facts
-                .given
+            let principal = verify_signature(callers, id, region, head, body)?;
+            let properties = properties(kms, id)?;
+            let source_account = properties
+                .configured
                 .source_arn()
                 .and_then(|arn| arn.split(':').nth(4));
             let account = account_of(principal)
                 .or(source_account)
                 .unwrap_or(NO_ACCOUNT);
-            Ok(Caller {
+            Ok(KmsCaller {
                 account: account.to_owned(),
                 region: region.to_owned(),
                 principal: principal.to_owned(),
-                is_named: true,
-                facts: Facts {
+                is_authenticated: true,
+                properties: CallerProperties {
                     source: source(head),
-                    ..facts
+                    ..properties
                 },
             })
         }
     }
 }
 
-fn facts(world: &World, id: &str) -> Result<Facts, Exception> {
-    match &world.principals {
-        None => Ok(Facts::default()),
+fn properties(kms: &Kms, id: &str) -> Result<CallerProperties, Exception> {
+    match &kms.principals {
+        None => Ok(CallerProperties::default()),
         Some(principals) => principals
-            .facts(id)
-            .ok_or_else(|| refusal(&Denied::AccessKeyUnknown)),
+            .properties(id)
+            .ok_or_else(|| exception(&Denied::AccessKeyUnknown)),
     }
 }
 
-/// The principal whose signature this is.
-fn verified<'c>(
+/// Verifies the signature and returns the principal that signed.
+fn verify_signature<'c>(
     callers: &'c KmsCredentials,
     id: &str,
     region: &str,
@@ -107,7 +107,7 @@ fn verified<'c>(
         credentials: callers.credentials(),
         scope: Scope {
             region,
-            service: match Protocol::of(head) {
+            service: match CloudWatchProtocol::of(head) {
                 None => SERVICE,
                 Some(_) => CLOUDWATCH,
             },
@@ -115,25 +115,25 @@ fn verified<'c>(
         path_form: PathForm::Normalized,
     };
     let signed = verifier.verify(&request, SystemTime::now());
-    signed.map_err(|denied| refusal(&denied))?;
+    signed.map_err(|denied| exception(&denied))?;
     Ok(callers.principal(id).unwrap_or_default())
 }
 
-/// Without credentials an access key id that could be an account is one, as in other local emulators.
-fn anybody(id: &str, region: &str) -> Caller {
+/// Returns the caller when no credentials are configured. An access key id of 12 digits is the account, as in other local emulators.
+fn unauthenticated(id: &str, region: &str) -> KmsCaller {
     let is_account = id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit());
     let account = if is_account { id } else { NO_ACCOUNT };
-    Caller {
+    KmsCaller {
         account: account.to_owned(),
         region: region.to_owned(),
         principal: root_arn(region, account),
-        is_named: false,
-        facts: Facts::default(),
+        is_authenticated: false,
+        properties: CallerProperties::default(),
     }
 }
 
-/// Access key id and Region of an Authorization header's `Credential=ID/DATE/REGION/SERVICE/aws4_request`.
-fn scope_of(header: &str) -> Option<(&str, &str)> {
+/// Returns the access key id and the Region in `Credential=ID/DATE/REGION/SERVICE/aws4_request` of an Authorization header.
+fn credential_scope(header: &str) -> Option<(&str, &str)> {
     let (_, credential) = header.split_once("Credential=")?;
     let credential = credential.split([',', ' ']).next()?;
     let mut parts = credential.split('/');
@@ -141,11 +141,11 @@ fn scope_of(header: &str) -> Option<(&str, &str)> {
     Some((id, parts.nth(1)?))
 }
 
-fn refusal(denied: &Denied) -> Exception {
+fn exception(denied: &Denied) -> Exception {
     match denied {
-        Denied::Unsigned => Kind::MissingAuthenticationToken.because("Missing Authentication Token"),
-        Denied::AccessKeyUnknown => Kind::UnrecognizedClient
-            .because("The security token included in the request is invalid."),
+        Denied::Unsigned => ExceptionKind::MissingAuthenticationToken.with_message("Missing Authentication Token"),
+        Denied::AccessKeyUnknown => ExceptionKind::UnrecognizedClient
+            .with_message("The security token included in the request is invalid."),
         Denied::HeaderRepeated(_)
         | Denied::Malformed(_)
         | Denied::HeaderUnsigned(_)
@@ -155,14 +155,15 @@ fn refusal(denied: &Denied) -> Exception {
         | Denied::ServiceMismatch
         | Denied::DateMismatch
         | Denied::Skewed(_)
-        | Denied::SignatureMismatch => Kind::InvalidSignature.because(format!(
+        | Denied::SignatureMismatch => ExceptionKind::InvalidSignature.with_message(format!(
             "The request signature we calculated does not match the signature you provided, or cannot: {denied}."
         )),
     }
 }
 
-fn incomplete(why: &str) -> Exception {
-    Kind::IncompleteSignature.because(format!("The signature is incomplete: {why}."))
+fn incomplete(reason: &str) -> Exception {
+    ExceptionKind::IncompleteSignature
+        .with_message(format!("The signature is incomplete: {reason}."))
 }
 
 #[cfg(test)]
@@ -170,27 +171,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scopes_are_read() {
+    fn credential_scopes_are_parsed() {
         let header = "AWS4-HMAC-SHA256 Credential=AKID/20260101/eu-west-1/kms/aws4_request, SignedHeaders=host, Signature=00";
-        assert_eq!(scope_of(header), Some(("AKID", "eu-west-1")));
+        assert_eq!(credential_scope(header), Some(("AKID", "eu-west-1")));
         for bad in ["", "Basic x", "AWS4-HMAC-SHA256 Credential=AKID"] {
-            assert_eq!(scope_of(bad), None, "{bad}");
+            assert_eq!(credential_scope(bad), None, "{bad}");
         }
     }
 
     #[test]
-    fn without_credentials_an_account_is_who_says_so() {
-        let one = anybody("111122223333", "eu-west-1");
+    fn without_credentials_the_access_key_id_is_the_account() {
+        let one = unauthenticated("111122223333", "eu-west-1");
         assert_eq!(
-            (one.account.as_str(), one.is_named),
+            (one.account.as_str(), one.is_authenticated),
             ("111122223333", false)
         );
         assert_eq!(one.principal, "arn:aws:iam::111122223333:root");
-        assert_eq!(anybody("AKIA", "eu-west-1").account, NO_ACCOUNT);
+        assert_eq!(unauthenticated("AKIA", "eu-west-1").account, NO_ACCOUNT);
     }
 
     #[test]
-    fn refusals_are_those_of_aws() {
+    fn authentication_errors_are_those_of_aws() {
         for (denied, name) in [
             (Denied::Unsigned, "MissingAuthenticationTokenException"),
             (Denied::AccessKeyUnknown, "UnrecognizedClientException"),
@@ -203,7 +204,7 @@ mod tests {
                 "IncompleteSignatureException",
             ),
         ] {
-            assert_eq!(refusal(&denied).kind.name(), name);
+            assert_eq!(exception(&denied).kind.name(), name);
         }
     }
 }

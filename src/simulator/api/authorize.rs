@@ -1,187 +1,193 @@
 //! Authorization by the key policy, the identity policies of the caller, and grants.
 //!
 //! # Invariants
-//! - A Deny of any policy wins, also over a grant.
+//! - A Deny of any policy overrides every Allow and every grant.
 //! - An identity policy allows access to a key only if the key policy allows the account or the caller.
 //! - A caller of another account needs both policies, or a grant.
 
-use crate::simulator::callers::caller::Caller;
-use crate::simulator::crypto::context::Context;
-use crate::simulator::policy::{Details, KeyFacts, Pairs, Reach, Request, Verdict, full_name};
-use crate::simulator::state::State;
-use crate::simulator::state::lookup::{Found, Names, Where, find};
-use crate::simulator::wire::exception::{Exception, Kind};
+use crate::simulator::callers::caller::KmsCaller;
+use crate::simulator::crypto::context::EncryptionContext;
+use crate::simulator::policy::{
+    KeyProperties, Pairs, PolicyDecision, PolicyRequest, PrincipalMatch, RequestDetails, full_name,
+};
+use crate::simulator::state::KmsState;
+use crate::simulator::state::lookup::{AcceptedIds, FoundKey, KeyLocation, find};
+use crate::simulator::wire::exception::{Exception, ExceptionKind};
 use crate::simulator::wire::names::alias_arn;
 
-/// Whether the caller may do `action` (without `kms:`) with this key and this encryption context.
+/// Checks that the caller may perform `action` (without `kms:`) with this key and this encryption context.
 pub(in crate::simulator) fn authorize(
-    found: &Found<'_>,
-    caller: &Caller,
+    found: &FoundKey<'_>,
+    caller: &KmsCaller,
     action: &str,
-    context: &Context,
+    context: &EncryptionContext,
 ) -> Result<(), Exception> {
-    let details = Details {
+    let details = RequestDetails {
         encryption_context: Some(context.pairs()),
         alias: found.alias,
-        ..Details::default()
+        ..RequestDetails::default()
     };
     authorize_with(found, caller, action, details)
 }
 
-/// The same for a request that says more.
+/// Checks the same as [`authorize`], with other details of the request.
 pub(in crate::simulator) fn authorize_with(
-    found: &Found<'_>,
-    caller: &Caller,
+    found: &FoundKey<'_>,
+    caller: &KmsCaller,
     action: &str,
-    details: Details<'_>,
+    details: RequestDetails<'_>,
 ) -> Result<(), Exception> {
-    if !caller.is_named && caller.account == found.account {
+    if !caller.is_authenticated && caller.account == found.account {
         return Ok(());
     }
     let arn = found.arn();
-    let request = Request {
-        who: caller.who(),
+    let request = PolicyRequest {
+        caller: caller.as_policy_caller(),
         action,
         resource: &arn,
         key: Some(found),
         details,
     };
-    let sides = Sides {
-        is_at_home: caller.account == found.account || request.who.is_service,
-        identity: caller.facts.judge(&request),
-        key: found.key.policy.judge(&request),
+    let decisions = Decisions {
+        is_own_account: caller.account == found.account || request.caller.is_service,
+        identity: caller.properties.evaluate(&request),
+        key: found.key.policy.evaluate(&request),
         grant: found
             .key
             .grants
             .values()
-            .map(|grant| grant.reach(&request))
+            .map(|grant| grant.principal_match(&request))
             .max()
-            .unwrap_or(Reach::No),
+            .unwrap_or(PrincipalMatch::None),
     };
-    sides
-        .settle()
-        .map_err(|why| refused(caller, action, &format!(" on resource: {arn}"), why))
+    decisions
+        .combine()
+        .map_err(|reason| denied(caller, action, &format!(" on resource: {arn}"), reason))
 }
 
-/// Returns whether the caller may do an action that is not for one key.
+/// Checks that the caller may perform an action that does not use one key.
 pub(in crate::simulator) fn authorize_in_account(
-    caller: &Caller,
+    caller: &KmsCaller,
     action: &str,
-    details: Details<'_>,
+    details: RequestDetails<'_>,
 ) -> Result<(), Exception> {
     authorize_by_identity(caller, action, "*", details)
 }
 
-/// Returns whether the caller may change this alias. The key is checked separately.
+/// Checks that the caller may change this alias. The key is checked separately.
 pub(in crate::simulator) fn authorize_alias(
-    caller: &Caller,
+    caller: &KmsCaller,
     action: &str,
     name: &str,
 ) -> Result<(), Exception> {
     let arn = alias_arn(&caller.account, &caller.region, name);
-    authorize_by_identity(caller, action, &arn, Details::default())
+    authorize_by_identity(caller, action, &arn, RequestDetails::default())
 }
 
-/// Returns whether identity policies alone allow an action.
+/// Checks that identity policies alone allow an action.
 pub(in crate::simulator) fn authorize_by_identity(
-    caller: &Caller,
+    caller: &KmsCaller,
     action: &str,
     resource: &str,
-    details: Details<'_>,
+    details: RequestDetails<'_>,
 ) -> Result<(), Exception> {
-    let request = Request {
-        who: caller.who(),
+    let request = PolicyRequest {
+        caller: caller.as_policy_caller(),
         action,
         resource,
         key: None,
         details,
     };
-    let why = match caller.facts.judge(&request) {
-        Verdict::Allowed | Verdict::AccountAllowed => return Ok(()),
-        Verdict::Denied => Why::DeniedByIdentity,
-        Verdict::Silent => Why::NoIdentity,
+    let reason = match caller.properties.evaluate(&request) {
+        PolicyDecision::Allowed | PolicyDecision::AccountAllowed => return Ok(()),
+        PolicyDecision::Denied => DenialReason::DeniedByIdentity,
+        PolicyDecision::NotApplicable => DenialReason::NoIdentity,
     };
-    Err(refused(
+    Err(denied(
         caller,
         action,
         &format!(" on resource: {resource}"),
-        why,
+        reason,
     ))
 }
 
-/// Where the key is that this text means, if the caller may do this with it.
+/// Returns the location of the key that `text` names, if the caller may perform `action` with it.
 pub(in crate::simulator) fn locate(
-    state: &State,
-    caller: &Caller,
+    state: &KmsState,
+    caller: &KmsCaller,
     text: &str,
     action: &str,
-) -> Result<Where, Exception> {
-    locate_with(state, caller, text, action, Details::default())
+) -> Result<KeyLocation, Exception> {
+    locate_with(state, caller, text, action, RequestDetails::default())
 }
 
-/// The same for a request that says more.
+/// Returns the same as [`locate`], with more details of the request.
 pub(in crate::simulator) fn locate_with(
-    state: &State,
-    caller: &Caller,
+    state: &KmsState,
+    caller: &KmsCaller,
     text: &str,
     action: &str,
-    details: Details<'_>,
-) -> Result<Where, Exception> {
-    let found = find(state, caller, text, Names::Keys)?;
+    details: RequestDetails<'_>,
+) -> Result<KeyLocation, Exception> {
+    let found = find(state, caller, text, AcceptedIds::Keys)?;
     authorize_with(&found, caller, action, details)?;
-    Ok(found.to_owned())
+    Ok(found.location())
 }
 
 /// The result of each kind of policy.
-struct Sides {
-    /// Whether the key's account is the caller's.
-    is_at_home: bool,
-    identity: Verdict,
-    key: Verdict,
-    grant: Reach,
+struct Decisions {
+    /// Whether the key is in the account of the caller, or the caller is a service.
+    is_own_account: bool,
+    identity: PolicyDecision,
+    key: PolicyDecision,
+    grant: PrincipalMatch,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Why {
+enum DenialReason {
     DeniedByIdentity,
     DeniedByKey,
     NoIdentity,
     NoKeyPolicy,
 }
 
-impl Sides {
-    fn settle(&self) -> Result<(), Why> {
-        let is_allowed_by_identity = self.identity == Verdict::Allowed;
+impl Decisions {
+    fn combine(&self) -> Result<(), DenialReason> {
+        let is_allowed_by_identity = self.identity == PolicyDecision::Allowed;
         match (self.identity, self.key, self.grant) {
-            (Verdict::Denied, ..) => Err(Why::DeniedByIdentity),
-            (_, Verdict::Denied, _) => Err(Why::DeniedByKey),
-            (_, _, Reach::Direct) => Ok(()),
-            (_, Verdict::Allowed, _) if self.is_at_home => Ok(()),
-            (_, Verdict::Silent, Reach::No) => Err(Why::NoKeyPolicy),
+            (PolicyDecision::Denied, ..) => Err(DenialReason::DeniedByIdentity),
+            (_, PolicyDecision::Denied, _) => Err(DenialReason::DeniedByKey),
+            (_, _, PrincipalMatch::Direct) => Ok(()),
+            (_, PolicyDecision::Allowed, _) if self.is_own_account => Ok(()),
+            (_, PolicyDecision::NotApplicable, PrincipalMatch::None) => {
+                Err(DenialReason::NoKeyPolicy)
+            }
             _ if is_allowed_by_identity => Ok(()),
-            _ => Err(Why::NoIdentity),
+            _ => Err(DenialReason::NoIdentity),
         }
     }
 }
 
-fn refused(caller: &Caller, action: &str, resource: &str, why: Why) -> Exception {
-    let (who, action) = (&caller.principal, full_name(action));
-    let why = match why {
-        Why::DeniedByIdentity => "with an explicit deny in an identity-based policy".to_owned(),
-        Why::DeniedByKey => "with an explicit deny in a resource-based policy".to_owned(),
-        Why::NoIdentity => {
+fn denied(caller: &KmsCaller, action: &str, resource: &str, reason: DenialReason) -> Exception {
+    let (principal, action) = (&caller.principal, full_name(action));
+    let reason = match reason {
+        DenialReason::DeniedByIdentity => {
+            "with an explicit deny in an identity-based policy".to_owned()
+        }
+        DenialReason::DeniedByKey => "with an explicit deny in a resource-based policy".to_owned(),
+        DenialReason::NoIdentity => {
             format!("because no identity-based policy allows the {action} action")
         }
-        Why::NoKeyPolicy => {
+        DenialReason::NoKeyPolicy => {
             format!("because no resource-based policy allows the {action} action")
         }
     };
-    Kind::AccessDenied.because(format!(
-        "User: {who} is not authorized to perform: {action}{resource} {why}"
+    ExceptionKind::AccessDenied.with_message(format!(
+        "User: {principal} is not authorized to perform: {action}{resource} {reason}"
     ))
 }
 
-impl KeyFacts for Found<'_> {
+impl KeyProperties for FoundKey<'_> {
     fn account(&self) -> &str {
         self.account
     }
@@ -192,7 +198,7 @@ impl KeyFacts for Found<'_> {
 
     fn aliases(&self) -> Vec<&str> {
         let aliases = self
-            .place
+            .region_state
             .aliases
             .iter()
             .filter(|(_, alias)| alias.key == self.key.id);
@@ -205,45 +211,112 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_combination_of_sides() {
-        use Verdict::{AccountAllowed as Account, Allowed, Denied, Silent};
-        const HOME: bool = true;
-        const AWAY: bool = false;
-        for (is_at_home, identity, key, grant, settled) in [
+    #[expect(clippy::too_many_lines, reason = "a table")]
+    fn every_combination_of_decisions() {
+        use PolicyDecision::{AccountAllowed as Account, Allowed, Denied, NotApplicable};
+        const OWN: bool = true;
+        const OTHER: bool = false;
+        for (is_own_account, identity, key, grant, expected) in [
             (
-                HOME,
+                OWN,
                 Denied,
                 Allowed,
-                Reach::Direct,
-                Err(Why::DeniedByIdentity),
+                PrincipalMatch::Direct,
+                Err(DenialReason::DeniedByIdentity),
             ),
-            (HOME, Allowed, Denied, Reach::Direct, Err(Why::DeniedByKey)),
-            (HOME, Silent, Allowed, Reach::No, Ok(())),
-            (HOME, Silent, Account, Reach::No, Err(Why::NoIdentity)),
-            (HOME, Allowed, Account, Reach::No, Ok(())),
-            (HOME, Allowed, Silent, Reach::No, Err(Why::NoKeyPolicy)),
-            (HOME, Silent, Silent, Reach::No, Err(Why::NoKeyPolicy)),
-            (HOME, Silent, Silent, Reach::Direct, Ok(())),
-            (HOME, Silent, Silent, Reach::Account, Err(Why::NoIdentity)),
-            (HOME, Allowed, Silent, Reach::Account, Ok(())),
-            (AWAY, Silent, Allowed, Reach::No, Err(Why::NoIdentity)),
-            (AWAY, Silent, Account, Reach::No, Err(Why::NoIdentity)),
-            (AWAY, Allowed, Silent, Reach::No, Err(Why::NoKeyPolicy)),
-            (AWAY, Allowed, Allowed, Reach::No, Ok(())),
-            (AWAY, Allowed, Account, Reach::No, Ok(())),
-            (AWAY, Silent, Silent, Reach::Direct, Ok(())),
-            (AWAY, Silent, Silent, Reach::Account, Err(Why::NoIdentity)),
+            (
+                OWN,
+                Allowed,
+                Denied,
+                PrincipalMatch::Direct,
+                Err(DenialReason::DeniedByKey),
+            ),
+            (OWN, NotApplicable, Allowed, PrincipalMatch::None, Ok(())),
+            (
+                OWN,
+                NotApplicable,
+                Account,
+                PrincipalMatch::None,
+                Err(DenialReason::NoIdentity),
+            ),
+            (OWN, Allowed, Account, PrincipalMatch::None, Ok(())),
+            (
+                OWN,
+                Allowed,
+                NotApplicable,
+                PrincipalMatch::None,
+                Err(DenialReason::NoKeyPolicy),
+            ),
+            (
+                OWN,
+                NotApplicable,
+                NotApplicable,
+                PrincipalMatch::None,
+                Err(DenialReason::NoKeyPolicy),
+            ),
+            (
+                OWN,
+                NotApplicable,
+                NotApplicable,
+                PrincipalMatch::Direct,
+                Ok(()),
+            ),
+            (
+                OWN,
+                NotApplicable,
+                NotApplicable,
+                PrincipalMatch::Account,
+                Err(DenialReason::NoIdentity),
+            ),
+            (OWN, Allowed, NotApplicable, PrincipalMatch::Account, Ok(())),
+            (
+                OTHER,
+                NotApplicable,
+                Allowed,
+                PrincipalMatch::None,
+                Err(DenialReason::NoIdentity),
+            ),
+            (
+                OTHER,
+                NotApplicable,
+                Account,
+                PrincipalMatch::None,
+                Err(DenialReason::NoIdentity),
+            ),
+            (
+                OTHER,
+                Allowed,
+                NotApplicable,
+                PrincipalMatch::None,
+                Err(DenialReason::NoKeyPolicy),
+            ),
+            (OTHER, Allowed, Allowed, PrincipalMatch::None, Ok(())),
+            (OTHER, Allowed, Account, PrincipalMatch::None, Ok(())),
+            (
+                OTHER,
+                NotApplicable,
+                NotApplicable,
+                PrincipalMatch::Direct,
+                Ok(()),
+            ),
+            (
+                OTHER,
+                NotApplicable,
+                NotApplicable,
+                PrincipalMatch::Account,
+                Err(DenialReason::NoIdentity),
+            ),
         ] {
-            let sides = Sides {
-                is_at_home,
+            let decisions = Decisions {
+                is_own_account,
                 identity,
                 key,
                 grant,
             };
             assert_eq!(
-                sides.settle(),
-                settled,
-                "{is_at_home} {identity:?} {key:?} {grant:?}"
+                decisions.combine(),
+                expected,
+                "{is_own_account} {identity:?} {key:?} {grant:?}"
             );
         }
     }

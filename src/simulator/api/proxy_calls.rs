@@ -1,42 +1,43 @@
-//! The four calls to a proxy as KMS makes them: 250 ms each, once more if that may help, told and counted.
+//! The four calls of the XKS API, as KMS makes them: each has 250 ms by default and is retried once after a network error. Each attempt
+//! is an event and is counted in the metrics.
 
 use serde::Serialize;
 use serde_json::json;
 
 use crate::secret::SecretBytes;
-use crate::simulator::callers::caller::Call;
-use crate::simulator::cloudwatch::{Measured, StoreName};
+use crate::simulator::callers::caller::KmsCall;
+use crate::simulator::cloudwatch::{CallMeasurement, StoreName};
 use crate::simulator::events::timestamp;
-use crate::simulator::proxy::faults::ProxyFault;
-use crate::simulator::proxy::link::{Attempt, Link};
-use crate::simulator::proxy::responses::{self, Health};
+use crate::simulator::kms::Kms;
+use crate::simulator::proxy::errors::ProxyError;
+use crate::simulator::proxy::link::{CallAttempt, ProxyLink};
+use crate::simulator::proxy::responses::{self, HealthCounts};
 use crate::simulator::wire::base64;
 use crate::simulator::wire::clock::now;
-use crate::simulator::world::World;
 use crate::xks::{Aad, CiphertextMetadata, EncryptedBytes};
 
-/// The first attempt, and the one that KMS makes when it may help.
+/// The maximum number of attempts: one retry.
 const ATTEMPTS: u32 = 2;
 
-/// Which operation of KMS asks which store's proxy.
-pub(in crate::simulator) struct Asker<'a> {
-    pub(in crate::simulator) world: &'a World,
-    pub(in crate::simulator) link: &'a Link,
+/// Calls the proxy of one store for one operation of KMS.
+pub(in crate::simulator) struct ProxyClient<'a> {
+    pub(in crate::simulator) kms: &'a Kms,
+    pub(in crate::simulator) link: &'a ProxyLink,
     /// The account of the store.
     pub(in crate::simulator) account: &'a str,
     pub(in crate::simulator) region: &'a str,
-    /// The store's id; none while it is being created.
+    /// The id of the store; none while the store is being created.
     pub(in crate::simulator) store: Option<&'a str>,
     pub(in crate::simulator) kms_operation: &'static str,
     pub(in crate::simulator) request_id: &'a str,
-    /// Whom KMS serves, and with which key; none for health.
+    /// The caller of KMS; none for GetHealthStatus.
     pub(in crate::simulator) principal: Option<&'a str>,
     pub(in crate::simulator) key_arn: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata<'a> {
+struct XksRequestMetadata<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     aws_principal_arn: Option<&'a str>,
     kms_operation: &'a str,
@@ -47,15 +48,15 @@ struct Metadata<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Question<'a> {
-    request_metadata: Metadata<'a>,
+struct ProxyRequestBody<'a> {
+    request_metadata: XksRequestMetadata<'a>,
     #[serde(flatten)]
-    what: What,
+    parameters: Parameters,
 }
 
 #[derive(Serialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
-enum What {
+enum Parameters {
     Nothing {},
     Encrypt {
         plaintext: String,
@@ -78,48 +79,48 @@ enum What {
 
 const AES_GCM: &str = "AES_GCM";
 
-impl Asker<'_> {
+impl ProxyClient<'_> {
     /// GetHealthStatus.
-    pub(in crate::simulator) async fn health(&self) -> Result<Health, ProxyFault> {
-        self.ask(
+    pub(in crate::simulator) async fn health(&self) -> Result<HealthCounts, ProxyError> {
+        self.call(
             "GetHealthStatus",
             "health",
-            What::Nothing {},
+            Parameters::Nothing {},
             responses::health,
         )
         .await
     }
 
-    /// GetKeyMetadata: whether KMS can use the key; if not, why.
+    /// GetKeyMetadata. The inner result is the reason why KMS cannot use the key, if any.
     pub(in crate::simulator) async fn key_metadata(
         &self,
         key: &str,
-    ) -> Result<Result<(), &'static str>, ProxyFault> {
+    ) -> Result<Result<(), &'static str>, ProxyError> {
         let path = format!("keys/{key}/metadata");
-        self.ask(
+        self.call(
             "GetKeyMetadata",
             &path,
-            What::Nothing {},
+            Parameters::Nothing {},
             responses::key_metadata,
         )
         .await
     }
 
-    /// Encrypt, with a CDIV.
+    /// Encrypt, with a ciphertext data integrity value (CDIV).
     pub(in crate::simulator) async fn encrypt(
         &self,
         key: &str,
         plaintext: &[u8],
         aad: &Aad,
-    ) -> Result<(EncryptedBytes, CiphertextMetadata), ProxyFault> {
-        let what = What::Encrypt {
+    ) -> Result<(EncryptedBytes, CiphertextMetadata), ProxyError> {
+        let parameters = Parameters::Encrypt {
             plaintext: base64(plaintext),
             encryption_algorithm: AES_GCM,
-            additional_authenticated_data: present(aad.as_bytes()),
+            additional_authenticated_data: base64_unless_empty(aad.as_bytes()),
             ciphertext_data_integrity_value_algorithm: "SHA_256",
         };
         let read = |body: &[u8]| responses::encrypted(body, plaintext.len(), aad);
-        self.ask("Encrypt", &format!("keys/{key}/encrypt"), what, read)
+        self.call("Encrypt", &format!("keys/{key}/encrypt"), parameters, read)
             .await
     }
 
@@ -127,49 +128,47 @@ impl Asker<'_> {
     pub(in crate::simulator) async fn decrypt(
         &self,
         key: &str,
-        sealed: &EncryptedBytes,
+        encrypted: &EncryptedBytes,
         metadata: &CiphertextMetadata,
         aad: &Aad,
-    ) -> Result<SecretBytes, ProxyFault> {
-        let what = What::Decrypt {
-            ciphertext: base64(&sealed.ciphertext),
-            initialization_vector: base64(sealed.iv.as_bytes()),
-            authentication_tag: base64(sealed.tag.as_bytes()),
+    ) -> Result<SecretBytes, ProxyError> {
+        let parameters = Parameters::Decrypt {
+            ciphertext: base64(&encrypted.ciphertext),
+            initialization_vector: base64(encrypted.iv.as_bytes()),
+            authentication_tag: base64(encrypted.tag.as_bytes()),
             encryption_algorithm: AES_GCM,
-            additional_authenticated_data: present(aad.as_bytes()),
-            ciphertext_metadata: present(metadata.as_bytes()),
+            additional_authenticated_data: base64_unless_empty(aad.as_bytes()),
+            ciphertext_metadata: base64_unless_empty(metadata.as_bytes()),
         };
-        let read = |body: &[u8]| responses::decrypted(body, sealed.ciphertext.len());
-        self.ask("Decrypt", &format!("keys/{key}/decrypt"), what, read)
+        let read = |body: &[u8]| responses::decrypted(body, encrypted.ciphertext.len());
+        self.call("Decrypt", &format!("keys/{key}/decrypt"), parameters, read)
             .await
     }
 
-    async fn ask<T>(
+    async fn call<T>(
         &self,
         operation: &'static str,
         path: &str,
-        what: What,
-        read: impl Fn(&[u8]) -> Result<T, ProxyFault>,
-    ) -> Result<T, ProxyFault> {
-        let request_metadata = Metadata {
+        parameters: Parameters,
+        read: impl Fn(&[u8]) -> Result<T, ProxyError>,
+    ) -> Result<T, ProxyError> {
+        let request_metadata = XksRequestMetadata {
             aws_principal_arn: self.principal,
             kms_operation: self.kms_operation,
             kms_request_id: self.request_id,
             kms_key_arn: self.key_arn,
         };
-        let question = Question {
+        let request = ProxyRequestBody {
             request_metadata,
-            what,
+            parameters,
         };
-        // Strings always serialize.
-        let body = serde_json::to_vec(&question).unwrap_or_default();
+        // A struct of strings always serializes.
+        let body = serde_json::to_vec(&request).unwrap_or_default();
         let mut number = 1;
         loop {
             let answer = self.attempt(operation, path, &body, number, &read).await;
             match answer {
-                Err(fault)
-                    if fault.is_tried_again() && number < ATTEMPTS && !self.link.is_closed() =>
-                {
+                Err(error) if error.is_retried() && number < ATTEMPTS && !self.link.is_closed() => {
                     number += 1
                 }
                 answer => return answer,
@@ -183,67 +182,67 @@ impl Asker<'_> {
         path: &str,
         body: &[u8],
         number: u32,
-        read: impl Fn(&[u8]) -> Result<T, ProxyFault>,
-    ) -> Result<T, ProxyFault> {
-        let attempt = self.link.attempt(path, body, self.world.timeout).await;
+        read: impl Fn(&[u8]) -> Result<T, ProxyError>,
+    ) -> Result<T, ProxyError> {
+        let attempt = self.link.attempt(path, body, self.kms.timeout).await;
         let answer = match &attempt.outcome {
             Ok((status, body)) => responses::accepted(*status, body.expose()).and_then(read),
-            Err(fault) => Err(*fault),
+            Err(error) => Err(*error),
         };
         self.count(operation, &attempt, answer.as_ref().err().copied());
-        self.tell(operation, &attempt, number, answer.as_ref().err().copied());
+        self.log(operation, &attempt, number, answer.as_ref().err().copied());
         answer
     }
 
-    fn count(&self, operation: &str, attempt: &Attempt, fault: Option<ProxyFault>) {
-        let (counters, store) = (&self.world.counters, self.label());
+    fn count(&self, operation: &str, attempt: &CallAttempt, error: Option<ProxyError>) {
+        let (metrics, store) = (&self.kms.metrics, self.label());
         if attempt.outcome.is_ok() {
-            counters.answered(store, operation, attempt.took.as_secs_f64());
+            metrics.record_latency(store, operation, attempt.took.as_secs_f64());
         }
-        if let Some(fault) = fault {
-            counters.failed(store, operation, fault);
+        if let Some(error) = error {
+            metrics.record_error(store, operation, error);
         }
-        if let Some(shown) = &attempt.shown {
-            counters.certificate(store, shown.expires, now());
+        if let Some(certificate) = &attempt.certificate {
+            metrics.record_certificate(store, certificate.expires, now());
         }
-        self.publish(operation, attempt, fault);
+        self.publish(operation, attempt, error);
     }
 
-    /// What CloudWatch gets, of stores that exist.
-    fn publish(&self, operation: &str, attempt: &Attempt, fault: Option<ProxyFault>) {
+    /// Records an attempt in CloudWatch, if the store exists already.
+    fn publish(&self, operation: &str, attempt: &CallAttempt, error: Option<ProxyError>) {
         let Some(id) = self.store else { return };
         let store = StoreName {
             account: self.account,
             region: self.region,
             id,
         };
-        let has_latency = attempt.outcome.is_ok() || fault == Some(ProxyFault::TimedOut);
-        let measured = Measured {
+        let has_latency = attempt.outcome.is_ok() || error == Some(ProxyError::TimedOut);
+        let measurement = CallMeasurement {
             kms_operation: self.kms_operation,
             xks_operation: operation,
             latency: has_latency.then_some(attempt.took),
-            fault,
+            error,
         };
-        self.world.cloudwatch.attempt(store, measured);
-        if let Some(shown) = &attempt.shown {
-            let cloudwatch = &self.world.cloudwatch;
-            cloudwatch.certificate(store, shown.expires, &shown.name);
+        self.kms.cloudwatch.record_attempt(store, measurement);
+        if let Some(certificate) = &attempt.certificate {
+            let cloudwatch = &self.kms.cloudwatch;
+            cloudwatch.record_certificate(store, certificate.expires, &certificate.name);
         }
     }
 
-    /// The store in metrics and for people.
+    /// The name of the store in metrics and text events.
     fn label(&self) -> &str {
         self.store.unwrap_or("new")
     }
 
-    fn tell(&self, operation: &str, attempt: &Attempt, number: u32, fault: Option<ProxyFault>) {
-        let outcome = fault.map_or("ok", ProxyFault::word);
+    fn log(&self, operation: &str, attempt: &CallAttempt, number: u32, error: Option<ProxyError>) {
+        let outcome = error.map_or("ok", ProxyError::label);
         let status = attempt.outcome.as_ref().ok().map(|(status, _)| *status);
         let took = milliseconds(attempt.took);
-        if !self.world.events.is_json() {
-            let (store, for_what) = (self.label(), self.kms_operation);
-            return self.world.events.send(format!(
-                "{} {store} {operation} for {for_what}, attempt {number}: {outcome} in {took} ms",
+        if !self.kms.events.is_json() {
+            let (store, operation_of_kms) = (self.label(), self.kms_operation);
+            return self.kms.events.emit_line(format!(
+                "{} {store} {operation} for {operation_of_kms}, attempt {number}: {outcome} in {took} ms",
                 timestamp()
             ));
         }
@@ -263,21 +262,21 @@ impl Asker<'_> {
             "connect_ms": attempt.connect.map(milliseconds),
             "took_ms": took,
         });
-        self.world.events.send(event.to_string());
+        self.kms.events.emit_line(event.to_string());
     }
 }
 
-impl<'a> Asker<'a> {
-    /// Who asks for health on behalf of a call: KMS itself, for no principal.
+impl<'a> ProxyClient<'a> {
+    /// Returns a client for calls that KMS makes for itself, without a principal or key.
     pub(in crate::simulator) fn for_health(
-        world: &'a World,
-        link: &'a Link,
+        kms: &'a Kms,
+        link: &'a ProxyLink,
         store: Option<&'a str>,
         kms_operation: &'static str,
-        call: &'a Call,
+        call: &'a KmsCall,
     ) -> Self {
         Self {
-            world,
+            kms,
             link,
             account: &call.caller.account,
             region: &call.caller.region,
@@ -290,19 +289,21 @@ impl<'a> Asker<'a> {
     }
 }
 
-/// The fault of a proxy none of whose key managers serves: it might as well not be there.
-pub(in crate::simulator) fn serving(health: Health) -> Result<Health, ProxyFault> {
+/// Returns an error if no external key manager of the proxy is usable. KMS treats that as an unreachable proxy.
+pub(in crate::simulator) fn check_serving(
+    health: HealthCounts,
+) -> Result<HealthCounts, ProxyError> {
     match health.is_serving() {
         true => Ok(health),
-        false => Err(ProxyFault::NotReachable),
+        false => Err(ProxyError::NotReachable),
     }
 }
 
-fn present(bytes: &[u8]) -> Option<String> {
+fn base64_unless_empty(bytes: &[u8]) -> Option<String> {
     (!bytes.is_empty()).then(|| base64(bytes))
 }
 
-/// To the microsecond.
+/// Returns milliseconds, with a resolution of one microsecond.
 fn milliseconds(duration: std::time::Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
 }

@@ -1,15 +1,15 @@
-//! Operations that KMS has, and keys in external key stores have not.
+//! Operations of KMS that keys in external key stores do not support.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::simulator::callers::caller::Call;
-use crate::simulator::state::lookup::{Names, find};
+use crate::simulator::callers::caller::KmsCall;
+use crate::simulator::kms::Kms;
+use crate::simulator::state::lookup::{AcceptedIds, find};
 use crate::simulator::wire;
-use crate::simulator::wire::exception::{Exception, Kind};
-use crate::simulator::world::World;
+use crate::simulator::wire::exception::{Exception, ExceptionKind};
 
-/// Each of them, with what it would need.
+/// Each operation with the feature that it requires.
 const OPERATIONS: [(&str, &str); 19] = [
     ("Decapsulate", "asymmetric keys"),
     ("DeleteImportedKeyMaterial", "imported key material"),
@@ -32,7 +32,7 @@ const OPERATIONS: [(&str, &str); 19] = [
     ("VerifyMac", "HMAC keys"),
 ];
 
-/// Those that do not declare UnsupportedOperationException.
+/// Operations that do not declare UnsupportedOperationException.
 const NOT_FOR_THIS_KEY: [&str; 7] = [
     "Decapsulate",
     "DeriveSharedSecret",
@@ -49,27 +49,29 @@ struct AnyKey {
     key_id: Option<String>,
 }
 
-/// The answer to an operation that is not one of the simulator's.
+/// Returns the exception for an operation that the simulator does not have.
 pub(in crate::simulator) fn answer(
-    world: &World,
-    call: &Call,
+    kms: &Kms,
+    call: &KmsCall,
     operation: &str,
     body: &[u8],
 ) -> Result<Value, Exception> {
     let known = OPERATIONS.iter().find(|(name, _)| *name == operation);
-    let Some((_, what)) = known else {
-        return Err(Kind::UnknownOperation.because("KMS has no such operation."));
+    let Some((_, feature)) = known else {
+        return Err(
+            ExceptionKind::UnknownOperation.with_message("KMS does not have this operation.")
+        );
     };
     let request: AnyKey = wire::parse(body)?;
     if let Some(id) = &request.key_id {
-        world.read(|state| find(state, &call.caller, id, Names::KeysAndAliases).map(drop))?;
+        kms.read(|state| find(state, &call.caller, id, AcceptedIds::KeysAndAliases).map(drop))?;
     }
-    // What the operations declare for a key of another type.
+    // The exceptions that the operations declare for a key of the wrong type.
     let kind = match NOT_FOR_THIS_KEY.contains(&operation) {
-        true => Kind::InvalidKeyUsage,
-        false => Kind::UnsupportedOperation,
+        true => ExceptionKind::InvalidKeyUsage,
+        false => ExceptionKind::UnsupportedOperation,
     };
-    Err(kind.because(format!(
-        "{operation} is not supported: keys in external key stores have no {what}."
+    Err(kind.with_message(format!(
+        "{operation} is not supported: keys in external key stores do not have {feature}."
     )))
 }

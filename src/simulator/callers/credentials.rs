@@ -1,7 +1,7 @@
-//! Who may call, and as whom: `ACCESS_KEY_ID SECRET_ACCESS_KEY PRINCIPAL_ARN` a line.
+//! The credentials file: one caller per line, as `ACCESS_KEY_ID SECRET_ACCESS_KEY PRINCIPAL_ARN`.
 //!
 //! # Invariants
-//! - No line of the file is quoted in an error: each holds a secret.
+//! - Errors never quote a line of the file, because each line has a secret.
 
 use std::collections::HashMap;
 
@@ -11,39 +11,39 @@ use crate::secret::Secret;
 use crate::sigv4::{Credential, Credentials};
 use crate::simulator::wire::names::{account_of, is_service};
 
-/// Callers of KMS with their principals.
+/// The credentials of all callers, with their principals.
 #[derive(Debug)]
 pub struct KmsCredentials {
     credentials: Credentials,
     principals: HashMap<String, String>,
 }
 
-/// What is wrong with a credentials file.
+/// An error in a credentials file. The number is that of the line.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CredentialsError {
-    /// A line that is not three words.
-    #[error("line {0} is not ACCESS_KEY_ID SECRET_ACCESS_KEY PRINCIPAL_ARN")]
+    /// A line does not have three words.
+    #[error("line {0} does not have the form ACCESS_KEY_ID SECRET_ACCESS_KEY PRINCIPAL_ARN")]
     Line(usize),
-    /// An id or a secret that AWS would not have made.
+    /// An access key id or a secret does not have the form of AWS.
     #[error(
         "line {0}: an access key id has 16 to 128 letters and digits, a secret 1 to 128 visible characters"
     )]
     Form(usize),
-    /// A principal that is none.
+    /// The third word is not a principal.
     #[error(
         "line {0}: a principal is arn:aws:iam::ACCOUNT:user/NAME, …:role/NAME, …:root, arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION, or a service such as dynamodb.amazonaws.com"
     )]
     Principal(usize),
-    /// An access key id twice.
-    #[error("line {0}: the access key id is on another line already")]
+    /// An access key id occurs twice.
+    #[error("line {0}: another line has the same access key id")]
     Twice(usize),
-    /// Nobody.
-    #[error("it names nobody")]
+    /// The file has no caller.
+    #[error("the file has no credentials")]
     Empty,
 }
 
 impl KmsCredentials {
-    /// The callers that a file names. Empty lines and those that begin with `#` say nothing.
+    /// Parses a credentials file. Empty lines and lines that begin with `#` are ignored.
     ///
     /// # Errors
     /// [`CredentialsError`], with the line's number.
@@ -77,19 +77,19 @@ impl KmsCredentials {
         }
     }
 
-    /// For the verification of signatures.
+    /// Returns the credentials for the verification of signatures.
     pub(in crate::simulator) fn credentials(&self) -> &Credentials {
         &self.credentials
     }
 
-    /// Every access key id with its principal.
+    /// Returns every access key id with its principal.
     pub(in crate::simulator) fn callers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.principals
             .iter()
             .map(|(id, principal)| (id.as_str(), principal.as_str()))
     }
 
-    /// The ARN of the principal that has this access key, or the name of the service.
+    /// Returns the principal of an access key: an ARN, or the name of a service.
     pub(in crate::simulator) fn principal(&self, access_key_id: &str) -> Option<&str> {
         self.principals.get(access_key_id).map(String::as_str)
     }
@@ -102,9 +102,9 @@ mod tests {
     const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
     #[test]
-    fn lines_name_callers() {
+    fn each_line_has_one_caller() {
         let text = format!(
-            "# who\n\nAKIAIOSFODNN7EXAMPLE {SECRET} arn:aws:iam::111122223333:user/a\n\
+            "# callers\n\nAKIAIOSFODNN7EXAMPLE {SECRET} arn:aws:iam::111122223333:user/a\n\
              AKIAIOSFODNN7EXAMPL2\t{SECRET}  arn:aws:sts::111122223333:assumed-role/r/s\n"
         );
         let callers = KmsCredentials::parse(&text).unwrap();
@@ -117,9 +117,9 @@ mod tests {
     }
 
     #[test]
-    fn faults_name_the_line_and_no_secret() {
+    fn errors_have_the_line_number_and_no_secret() {
         let good = format!("AKIAIOSFODNN7EXAMPLE {SECRET} arn:aws:iam::111122223333:root");
-        for (text, fault) in [
+        for (text, error) in [
             ("".to_owned(), CredentialsError::Empty),
             ("# nobody".to_owned(), CredentialsError::Empty),
             (format!("\nAKIA {SECRET}"), CredentialsError::Line(2)),
@@ -138,7 +138,7 @@ mod tests {
             (format!("{good}\n{good}"), CredentialsError::Twice(2)),
         ] {
             let found = KmsCredentials::parse(&text).unwrap_err();
-            assert_eq!(found, fault, "{text}");
+            assert_eq!(found, error, "{text}");
             assert!(!found.to_string().contains(SECRET));
         }
     }

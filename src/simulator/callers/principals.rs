@@ -1,8 +1,8 @@
-//! Tags and identity policies of principals, from the file of `--principals`.
+//! The principals file (`--principals`): tags and identity policies of principals.
 //!
 //! # Invariants
-//! - With the file, a caller needs a policy or a grant for everything; without it, identity policies allow everything.
-//! - The file has no secrets. Each caller of the credentials file must be in it.
+//! - With the file, every action needs a policy or a grant. Without it, identity policies allow everything.
+//! - The file has no secrets. It must have each caller of the credentials file.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,88 +13,89 @@ use thiserror::Error;
 
 use crate::simulator::callers::credentials::KmsCredentials;
 use crate::simulator::policy::{
-    ContextKey, Document, Given, Pairs, Policy, PolicyKind, Request, Unique, Verdict, role_of,
+    ConfiguredValues, ContextKey, IamPolicy, Pairs, PolicyDecision, PolicyDocument, PolicyKind,
+    PolicyRequest, UniqueMembers, role_of,
 };
 use crate::simulator::wire::names::{account_of, is_service};
 
 /// The principals of all accounts, by access key.
 #[derive(Debug)]
-pub struct Principals(HashMap<String, Facts>);
+pub struct Principals(HashMap<String, CallerProperties>);
 
 /// An error in a principals file.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PrincipalsError {
-    /// It is not JSON of the right form.
-    #[error("it is not a list of principals in JSON: {0}")]
+    /// The file is not JSON of the right form.
+    #[error("the file is not a list of principals in JSON: {0}")]
     Json(String),
-    /// A principal that IAM does not have.
+    /// An ARN is not that of a user or a role.
     #[error("{0} is not the ARN of a user or a role")]
     Arn(String),
-    /// A principal, an access key or a tag twice.
-    #[error("{0} is there twice")]
+    /// A principal, an access key or a tag occurs twice.
+    #[error("{0} occurs twice")]
     Twice(String),
-    /// An identity policy that cannot be evaluated.
+    /// An identity policy cannot be evaluated.
     #[error("policy {1} of {0}: {2}")]
     Policy(String, usize, String),
-    /// A caller of the credentials file without an entry.
+    /// A caller of the credentials file has no entry.
     #[error(
-        "{0} is in the credentials file and not here: add it, with an empty list of policies if nothing is allowed to it"
+        "{0} is in the credentials file but has no entry in the principals file: add it, with an empty list of policies if it may do nothing"
     )]
     Missing(String),
-    /// An access key that the credentials file does not have.
+    /// The credentials file does not have an access key.
     #[error("requests: the credentials file has no access key {0}")]
     AccessKey(String),
-    /// A value for a condition key that cannot be set.
+    /// A condition key is unknown, or its value cannot be set.
     #[error("requests: {0}")]
     Context(String),
 }
 
 /// The tags, policies and condition keys of a caller.
 #[derive(Clone, Debug, Default)]
-pub(in crate::simulator) struct Facts {
-    /// None: identity policies allow everything.
-    pub(in crate::simulator) identity: Option<Arc<Identity>>,
-    pub(in crate::simulator) given: Arc<Given>,
-    /// The address that the request came from.
+pub(in crate::simulator) struct CallerProperties {
+    /// The principal with its policies. If none, identity policies allow everything.
+    pub(in crate::simulator) identity: Option<Arc<IamPrincipal>>,
+    pub(in crate::simulator) configured: Arc<ConfiguredValues>,
+    /// The source address of the request.
     pub(in crate::simulator) source: Option<IpAddr>,
 }
 
 /// A user, a role, an account or a service.
 #[derive(Debug)]
-pub(in crate::simulator) struct Identity {
-    /// The ARN; of a session, the ARN of its role.
+pub(in crate::simulator) struct IamPrincipal {
+    /// The ARN. For a session, the ARN of its role.
     pub(in crate::simulator) arn: String,
     pub(in crate::simulator) tags: Pairs,
-    /// None for the root user of an account, who is allowed everything.
-    policies: Option<Vec<Policy>>,
+    /// None for the root user of an account, who may do everything.
+    policies: Option<Vec<IamPolicy>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    principals: Vec<Entry>,
+    principals: Vec<PrincipalEntry>,
     #[serde(default)]
     requests: Vec<RequestEntry>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct PrincipalEntry {
     arn: String,
-    tags: Option<Unique<String>>,
+    tags: Option<UniqueMembers<String>>,
     #[serde(default)]
-    policies: Vec<Document>,
+    policies: Vec<PolicyDocument>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RequestEntry {
     access_key_id: String,
-    context: Unique<String>,
+    context: UniqueMembers<String>,
 }
 
 impl Principals {
-    /// The principals that a file names, for these callers.
+    /// Parses a principals file for these callers.
     ///
     /// # Errors
     /// [`PrincipalsError`].
@@ -109,52 +110,54 @@ impl Principals {
                 return Err(PrincipalsError::Twice(arn));
             }
         }
-        let mut given = given(file.requests)?;
+        let mut configured = configured(file.requests)?;
         let mut callers = HashMap::new();
         for (id, principal) in credentials.callers() {
-            let facts = Facts {
+            let properties = CallerProperties {
                 identity: Some(identity_of(&identities, principal)?),
-                given: given.remove(id).unwrap_or_default(),
+                configured: configured.remove(id).unwrap_or_default(),
                 source: None,
             };
-            callers.insert(id.to_owned(), facts);
+            callers.insert(id.to_owned(), properties);
         }
-        match given.into_keys().next() {
+        match configured.into_keys().next() {
             Some(unknown) => Err(PrincipalsError::AccessKey(unknown)),
             None => Ok(Self(callers)),
         }
     }
 
-    /// Returns the facts about the caller with this access key.
-    pub(in crate::simulator) fn facts(&self, access_key_id: &str) -> Option<Facts> {
+    /// Returns the properties of the caller with this access key.
+    pub(in crate::simulator) fn properties(&self, access_key_id: &str) -> Option<CallerProperties> {
         self.0.get(access_key_id).cloned()
     }
 }
 
-impl Entry {
-    fn identity(self) -> Result<Identity, PrincipalsError> {
+impl PrincipalEntry {
+    fn identity(self) -> Result<IamPrincipal, PrincipalsError> {
         let is_principal = account_of(&self.arn).is_some()
             && (self.arn.contains(":user/") || self.arn.contains(":role/"));
         if !is_principal {
             return Err(PrincipalsError::Arn(self.arn));
         }
         let policies = (1..).zip(self.policies).map(|(number, text)| {
-            let policy = Policy::read(text, PolicyKind::Identity);
-            policy.map_err(|why| PrincipalsError::Policy(self.arn.clone(), number, why))
+            let policy = IamPolicy::read(text, PolicyKind::Identity);
+            policy.map_err(|reason| PrincipalsError::Policy(self.arn.clone(), number, reason))
         });
-        Ok(Identity {
+        Ok(IamPrincipal {
             policies: Some(policies.collect::<Result<_, _>>()?),
             tags: self
                 .tags
-                .map(|Unique(tags)| tags.into_iter().collect())
+                .map(|UniqueMembers(tags)| tags.into_iter().collect())
                 .unwrap_or_default(),
             arn: self.arn,
         })
     }
 }
 
-fn given(entries: Vec<RequestEntry>) -> Result<HashMap<String, Arc<Given>>, PrincipalsError> {
-    let mut given = HashMap::new();
+fn configured(
+    entries: Vec<RequestEntry>,
+) -> Result<HashMap<String, Arc<ConfiguredValues>>, PrincipalsError> {
+    let mut configured = HashMap::new();
     for RequestEntry {
         access_key_id,
         context,
@@ -162,29 +165,29 @@ fn given(entries: Vec<RequestEntry>) -> Result<HashMap<String, Arc<Given>>, Prin
     {
         let values = context.0.into_iter().map(|(name, value)| {
             let key = ContextKey::parse(&name).map_err(PrincipalsError::Context)?;
-            match key.can_be_given() {
+            match key.is_configurable() {
                 true => Ok((key, value)),
                 false => Err(PrincipalsError::Context(format!(
-                    "{name} cannot be set: the simulator knows it"
+                    "{name} cannot be set, because the simulator computes its value"
                 ))),
             }
         });
-        let values = Given(values.collect::<Result<_, _>>()?);
-        if given
+        let values = ConfiguredValues(values.collect::<Result<_, _>>()?);
+        if configured
             .insert(access_key_id.clone(), Arc::new(values))
             .is_some()
         {
             return Err(PrincipalsError::Twice(access_key_id));
         }
     }
-    Ok(given)
+    Ok(configured)
 }
 
 fn identity_of(
-    identities: &HashMap<String, Arc<Identity>>,
+    identities: &HashMap<String, Arc<IamPrincipal>>,
     principal: &str,
-) -> Result<Arc<Identity>, PrincipalsError> {
-    let other = |policies| Identity {
+) -> Result<Arc<IamPrincipal>, PrincipalsError> {
+    let other = |policies| IamPrincipal {
         arn: principal.to_owned(),
         tags: Pairs::new(),
         policies,
@@ -215,25 +218,25 @@ fn without_path(role: &str) -> String {
     }
 }
 
-impl Facts {
-    /// Returns whether the identity policies of the caller allow or deny a request.
-    pub(in crate::simulator) fn judge(&self, request: &Request<'_>) -> Verdict {
+impl CallerProperties {
+    /// Returns the decision of the identity policies of the caller.
+    pub(in crate::simulator) fn evaluate(&self, request: &PolicyRequest<'_>) -> PolicyDecision {
         let policies = self
             .identity
             .as_ref()
             .and_then(|identity| identity.policies.as_ref());
         let Some(policies) = policies else {
-            return Verdict::Allowed;
+            return PolicyDecision::Allowed;
         };
-        let verdicts: Vec<_> = policies
+        let decisions: Vec<_> = policies
             .iter()
-            .map(|policy| policy.judge(request))
+            .map(|policy| policy.evaluate(request))
             .collect();
-        let strongest = [Verdict::Denied, Verdict::Allowed];
+        let strongest = [PolicyDecision::Denied, PolicyDecision::Allowed];
         let found = strongest
             .into_iter()
-            .find(|verdict| verdicts.contains(verdict));
-        found.unwrap_or(Verdict::Silent)
+            .find(|decision| decisions.contains(decision));
+        found.unwrap_or(PolicyDecision::NotApplicable)
     }
 }
 
@@ -265,7 +268,7 @@ mod tests {
         let text = r#"{"principals":[{"arn":"arn:aws:iam::111122223333:user/a","tags":{"t":"1"}},{"arn":"arn:aws:iam::111122223333:role/path/r"}],
             "requests":[{"access_key_id":"AKIAUSERAAAAAAAAAAAA","context":{"aws:SourceVpce":"vpce-1"}}]}"#;
         let principals = parsed(text, &callers).unwrap();
-        let identity = |id: &str| principals.facts(id).unwrap().identity.unwrap();
+        let identity = |id: &str| principals.properties(id).unwrap().identity.unwrap();
         assert_eq!(identity("AKIAUSERAAAAAAAAAAAA").tags["t"], "1");
         assert_eq!(
             identity("AKIASESSIONAAAAAAAAA").arn,
@@ -274,24 +277,24 @@ mod tests {
         assert!(identity("AKIAROOTAAAAAAAAAAAA").policies.is_none());
         assert_eq!(
             principals
-                .facts("AKIAUSERAAAAAAAAAAAA")
+                .properties("AKIAUSERAAAAAAAAAAAA")
                 .unwrap()
-                .given
+                .configured
                 .0
                 .len(),
             1
         );
-        assert!(principals.facts("AKIA").is_none());
+        assert!(principals.properties("AKIA").is_none());
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_in_the_file_are_described() {
         let caller = [("AKIAUSERAAAAAAAAAAAA", "arn:aws:iam::111122223333:user/a")];
         let entry = r#"{"arn":"arn:aws:iam::111122223333:user/a"}"#;
-        for (text, what) in [
+        for (text, message) in [
             ("[]".to_owned(), "not a list"),
             (r#"{"principals":[],"else":1}"#.to_owned(), "unknown field"),
-            (r#"{"principals":[]}"#.to_owned(), "not here"),
+            (r#"{"principals":[]}"#.to_owned(), "no entry"),
             (r#"{"principals":[{"arn":"arn:aws:iam::111122223333:group/g"}]}"#.to_owned(), "not the ARN"),
             (format!(r#"{{"principals":[{entry},{entry}]}}"#), "twice"),
             (r#"{"principals":[{"arn":"arn:aws:iam::111122223333:user/a","tags":{"t":"1","t":"2"}}]}"#.to_owned(), "twice"),
@@ -306,7 +309,7 @@ mod tests {
             ),
         ] {
             let error = parsed(&text, &caller).unwrap_err().to_string();
-            assert!(error.contains(what), "{text}: {error}");
+            assert!(error.contains(message), "{text}: {error}");
         }
     }
 }

@@ -1,19 +1,19 @@
-//! The CiphertextBlob: opaque to callers, bound to one KMS key of one account and Region, and whole or nothing.
+//! The CiphertextBlob. It is opaque to callers and bound to one KMS key of one account and Region.
 //!
-//! `1 ‖ account (12 digits) ‖ u8 ‖ Region ‖ key id (16) ‖ u8 ‖ IV ‖ tag (16) ‖ u8 ‖ metadata ‖ u16be ‖ ciphertext ‖ HMAC-SHA-256 of it all`,
-//! the last with a key of the KMS key: a changed bit is found here, before the proxy is asked.
+//! `1 ‖ account (12 digits) ‖ u8 ‖ Region ‖ key id (16) ‖ u8 ‖ IV ‖ tag (16) ‖ u8 ‖ metadata ‖ u16be ‖ ciphertext ‖ HMAC-SHA-256 of it all`.
+//! The HMAC key belongs to the KMS key, so a changed bit is detected before the proxy is called.
 
-use crate::simulator::crypto::material::Material;
+use crate::simulator::crypto::material::KeyMaterial;
 use crate::simulator::crypto::random::{uuid_bytes, uuid_text};
 use crate::xks::{CiphertextMetadata, EncryptedBytes, GcmTag, InitializationVector};
 
-/// The first byte of a blob of this form.
+/// The version of the format: the first byte of a blob.
 const FORM: u8 = 1;
 
-/// The code at the end.
+/// The length of the HMAC at the end, in bytes.
 const CODE_LENGTH: usize = 32;
 
-/// A blob's key.
+/// The KMS key of a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::simulator) struct BlobKey {
     pub(in crate::simulator) account: String,
@@ -21,30 +21,30 @@ pub(in crate::simulator) struct BlobKey {
     pub(in crate::simulator) id: String,
 }
 
-/// A blob taken apart.
+/// A parsed blob.
 #[derive(Debug)]
 pub(in crate::simulator) struct Blob {
     pub(in crate::simulator) key: BlobKey,
-    pub(in crate::simulator) sealed: EncryptedBytes,
+    pub(in crate::simulator) encrypted: EncryptedBytes,
     pub(in crate::simulator) metadata: CiphertextMetadata,
 }
 
 impl Blob {
-    /// The bytes; none if the key's names have forms that no key has.
-    pub(in crate::simulator) fn bytes(&self, material: &Material) -> Option<Vec<u8>> {
+    /// Returns the bytes of the blob; none if a part does not fit the format.
+    pub(in crate::simulator) fn bytes(&self, material: &KeyMaterial) -> Option<Vec<u8>> {
         let Self {
             key,
-            sealed,
+            encrypted,
             metadata,
         } = self;
-        let ciphertext = &sealed.ciphertext;
+        let ciphertext = &encrypted.ciphertext;
         let mut bytes = Vec::with_capacity(160 + ciphertext.len());
         bytes.push(FORM);
         bytes.extend_from_slice(key.account.as_bytes());
         push_short(&mut bytes, key.region.as_bytes())?;
         bytes.extend_from_slice(&uuid_bytes(&key.id)?);
-        push_short(&mut bytes, sealed.iv.as_bytes())?;
-        bytes.extend_from_slice(sealed.tag.as_bytes());
+        push_short(&mut bytes, encrypted.iv.as_bytes())?;
+        bytes.extend_from_slice(encrypted.tag.as_bytes());
         push_short(&mut bytes, metadata.as_bytes())?;
         bytes.extend_from_slice(&u16::try_from(ciphertext.len()).ok()?.to_be_bytes());
         bytes.extend_from_slice(ciphertext);
@@ -52,10 +52,10 @@ impl Blob {
         Some(bytes)
     }
 
-    /// Takes a blob apart. What it says is not to be believed before [`is_whole`] has said so.
+    /// Parses a blob. Its content is not trustworthy until [`is_authentic`] has returned true.
     pub(in crate::simulator) fn parse(bytes: &[u8]) -> Option<Self> {
         let (body, _) = split_code(bytes)?;
-        let mut rest = Reader(body);
+        let mut rest = BlobReader(body);
         let (&[FORM], account) = (rest.take(1)?, rest.take(12)?) else {
             return None;
         };
@@ -69,22 +69,22 @@ impl Blob {
         let metadata = CiphertextMetadata::new(rest.short()?)?;
         let length = u16::from_be_bytes(rest.take(2)?.try_into().ok()?);
         let ciphertext = rest.take(usize::from(length))?.to_vec();
-        let sealed = EncryptedBytes {
+        let encrypted = EncryptedBytes {
             ciphertext,
             iv,
             tag,
         };
         rest.0.is_empty().then_some(Self {
             key,
-            sealed,
+            encrypted,
             metadata,
         })
     }
 }
 
-/// Whether every bit of the blob is as it was made with this material.
-pub(in crate::simulator) fn is_whole(bytes: &[u8], material: &Material) -> bool {
-    split_code(bytes).is_some_and(|(body, code)| material.vouches_for(body, code))
+/// Returns whether the blob was made with this material and has not changed.
+pub(in crate::simulator) fn is_authentic(bytes: &[u8], material: &KeyMaterial) -> bool {
+    split_code(bytes).is_some_and(|(body, code)| material.is_code_of(body, code))
 }
 
 fn split_code(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -101,9 +101,9 @@ fn text(bytes: &[u8]) -> Option<String> {
     String::from_utf8(bytes.to_vec()).ok()
 }
 
-struct Reader<'a>(&'a [u8]);
+struct BlobReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> BlobReader<'a> {
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
@@ -129,7 +129,7 @@ mod tests {
                 region: "eu-west-1".into(),
                 id: "1234abcd-12ab-34cd-56ef-1234567890ab".into(),
             },
-            sealed: EncryptedBytes {
+            encrypted: EncryptedBytes {
                 ciphertext: vec![9; 40],
                 iv: InitializationVector::new(&[1; 16]).unwrap(),
                 tag: GcmTag::new(&[2; 16]).unwrap(),
@@ -139,33 +139,33 @@ mod tests {
     }
 
     #[test]
-    fn a_blob_is_taken_apart_as_it_was_made() {
-        let material = Material::generate().unwrap();
+    fn an_encoded_blob_parses_to_the_same_values() {
+        let material = KeyMaterial::generate().unwrap();
         let bytes = blob().bytes(&material).unwrap();
         let parsed = Blob::parse(&bytes).unwrap();
         assert_eq!(parsed.key, blob().key);
-        assert_eq!(parsed.sealed.ciphertext, vec![9; 40]);
-        assert_eq!(parsed.sealed.iv.as_bytes(), [1; 16]);
+        assert_eq!(parsed.encrypted.ciphertext, vec![9; 40]);
+        assert_eq!(parsed.encrypted.iv.as_bytes(), [1; 16]);
         assert_eq!(parsed.metadata.as_bytes(), [3; 5]);
-        assert!(is_whole(&bytes, &material));
-        assert!(!is_whole(&bytes, &Material::generate().unwrap()));
+        assert!(is_authentic(&bytes, &material));
+        assert!(!is_authentic(&bytes, &KeyMaterial::generate().unwrap()));
     }
 
     #[test]
-    fn no_bit_may_change_and_no_byte_may_be_missing() {
-        let material = Material::generate().unwrap();
+    fn a_changed_or_shortened_blob_is_rejected() {
+        let material = KeyMaterial::generate().unwrap();
         let bytes = blob().bytes(&material).unwrap();
         for bit in 0..bytes.len() * 8 {
             let mut bad = bytes.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(!is_whole(&bad, &material), "bit {bit}");
+            assert!(!is_authentic(&bad, &material), "bit {bit}");
         }
         for length in 0..bytes.len() {
-            assert!(!is_whole(&bytes[..length], &material), "{length}");
-            // No length makes it panic.
+            assert!(!is_authentic(&bytes[..length], &material), "{length}");
+            // Parsing never panics.
             drop(Blob::parse(&bytes[..length]));
         }
         let longer = [bytes.as_slice(), b"x"].concat();
-        assert!(!is_whole(&longer, &material));
+        assert!(!is_authentic(&longer, &material));
     }
 }

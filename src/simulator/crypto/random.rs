@@ -1,23 +1,24 @@
-//! Names and keys that nobody had before.
+//! Random bytes and UUIDs.
 
 use aws_lc_rs::rand;
 
-use crate::simulator::wire::exception::{Exception, Kind};
+use crate::simulator::wire::exception::{Exception, ExceptionKind};
 
-/// So many random bytes.
+/// Returns `N` random bytes.
 pub(in crate::simulator) fn bytes<const N: usize>() -> Result<[u8; N], Exception> {
     let mut bytes = [0; N];
     fill(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Fills with randomness.
+/// Fills a slice with random bytes.
 pub(in crate::simulator) fn fill(bytes: &mut [u8]) -> Result<(), Exception> {
     let filled = rand::fill(bytes);
-    filled.map_err(|_| Kind::KmsInternal.because("The random generator does not answer."))
+    filled
+        .map_err(|_| ExceptionKind::KmsInternal.with_message("The random number generator failed."))
 }
 
-/// A random UUID (version 4).
+/// Returns a random UUID (version 4).
 pub(in crate::simulator) fn uuid() -> Result<String, Exception> {
     let mut bytes: [u8; 16] = bytes()?;
     let [.., version, _, variant, _, _, _, _, _, _, _] = &mut bytes;
@@ -26,7 +27,7 @@ pub(in crate::simulator) fn uuid() -> Result<String, Exception> {
     Ok(uuid_text(&bytes))
 }
 
-/// A UUID as text.
+/// Returns a UUID as text.
 pub(in crate::simulator) fn uuid_text(bytes: &[u8; 16]) -> String {
     let mut text = String::with_capacity(36);
     for (at, byte) in bytes.iter().enumerate() {
@@ -38,7 +39,7 @@ pub(in crate::simulator) fn uuid_text(bytes: &[u8; 16]) -> String {
     text
 }
 
-/// The bytes of a UUID in lower-case text; none when it is not one.
+/// Parses a UUID in lower case; returns none for other text.
 pub(in crate::simulator) fn uuid_bytes(text: &str) -> Option<[u8; 16]> {
     let digits: Vec<u8> = text.bytes().filter(|b| *b != b'-').collect();
     let mut bytes = [0; 16];
@@ -51,7 +52,7 @@ pub(in crate::simulator) fn uuid_bytes(text: &str) -> Option<[u8; 16]> {
     (uuid_text(&bytes) == text).then_some(bytes)
 }
 
-/// Bytes as lower-case hex.
+/// Returns bytes as lower-case hexadecimal text.
 pub(in crate::simulator) fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {

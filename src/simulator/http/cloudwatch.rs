@@ -1,4 +1,4 @@
-//! Answers CloudWatch's requests.
+//! Responds to requests for CloudWatch.
 
 use http::request::Parts;
 use serde_json::Value;
@@ -7,17 +7,17 @@ use crate::simulator::api::authenticate::identify;
 use crate::simulator::api::authorize::authorize_in_account;
 use crate::simulator::cloudwatch::protocol::{operation_in_path, target};
 use crate::simulator::cloudwatch::{cbor, data};
-use crate::simulator::policy::Details;
-use crate::simulator::wire::exception::{Exception, Kind};
-use crate::simulator::world::World;
+use crate::simulator::kms::Kms;
+use crate::simulator::policy::RequestDetails;
+use crate::simulator::wire::exception::{Exception, ExceptionKind};
 
-/// The answer to a request.
+/// Authenticates and authorizes a request and returns its response.
 pub(in crate::simulator) fn answer(
-    world: &World,
+    kms: &Kms,
     head: &Parts,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let caller = identify(world, head, body)?;
+    let caller = identify(kms, head, body)?;
     let in_target = || {
         target(head)?
             .split_once('.')
@@ -27,18 +27,20 @@ pub(in crate::simulator) fn answer(
         Some(operation) => (Some(operation), cbor::decode(body)),
         None => (in_target(), serde_json::from_slice(body).ok()),
     };
-    let body = body.ok_or_else(|| Kind::Serialization.because("The body cannot be read."))?;
-    let authorize = |action| authorize_in_account(&caller, action, Details::default());
+    let body = body
+        .ok_or_else(|| ExceptionKind::Serialization.with_message("The body cannot be parsed."))?;
+    let authorize = |action| authorize_in_account(&caller, action, RequestDetails::default());
     match operation {
         Some("GetMetricData") => {
             authorize("cloudwatch:GetMetricData")?;
-            data::get(&world.cloudwatch, &caller, body)
+            data::get(&kms.cloudwatch, &caller, body)
         }
         Some("ListMetrics") => {
             authorize("cloudwatch:ListMetrics")?;
-            data::list(&world.cloudwatch, &caller, body)
+            data::list(&kms.cloudwatch, &caller, body)
         }
-        _ => Err(Kind::UnknownOperation
-            .because("The simulator has GetMetricData and ListMetrics of CloudWatch only.")),
+        _ => Err(ExceptionKind::UnknownOperation.with_message(
+            "The simulator supports only GetMetricData and ListMetrics of CloudWatch.",
+        )),
     }
 }

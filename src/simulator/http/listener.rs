@@ -1,4 +1,4 @@
-//! The listener: plain HTTP/1.1 for the CLI and SDKs of this machine, and `/metrics`.
+//! The HTTP/1.1 listener, without TLS, for the CLI and SDKs on this machine. It also serves `/metrics`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -21,42 +21,42 @@ use tokio::time::{sleep, timeout};
 use crate::metrics::CONTENT_TYPE as METRICS_TYPE;
 use crate::simulator::api::authenticate::identify;
 use crate::simulator::api::dispatch;
-use crate::simulator::callers::caller::Call;
-use crate::simulator::cloudwatch::Protocol;
+use crate::simulator::callers::caller::KmsCall;
+use crate::simulator::cloudwatch::CloudWatchProtocol;
 use crate::simulator::crypto::random;
 use crate::simulator::http::{cloudwatch, records};
+use crate::simulator::kms::Kms;
 use crate::simulator::proxy::client_certificate::ClientCertificateKind;
-use crate::simulator::wire::exception::{Exception, Kind};
-use crate::simulator::world::World;
+use crate::simulator::wire::exception::{Exception, ExceptionKind};
 use crate::sync::{Scope, contained_future};
 
-/// The longest body that is read: far beyond any of this API.
+/// The maximum length of a request body, in bytes. Every request of the KMS API is much shorter.
 const MAX_BODY: usize = 1 << 20;
 
-/// The path of the client certificate that is presented to proxies.
+/// The path for reading and changing the client certificate kind.
 const CLIENT_CERTIFICATE: &str = "/client-certificate";
 
-/// The longest name of a client certificate that is read.
+/// The maximum length of the body of a change of the client certificate, in bytes.
 const MAX_NAME: usize = 256;
 
-/// How long a request's headers may take.
+/// The time limit for the headers of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long requests may go on after the signal to stop.
+/// The time limit for running requests after the signal to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The pause after an accept that failed.
+/// The pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The answer to requests for nothing that is here.
-const NOT_THERE: &str = "KMS is at POST /, metrics at GET /metrics, the client certificate at GET and PUT /client-certificate\n";
+/// The response to a request for another path.
+const NOT_THERE: &str = "Not found. Use POST / for KMS, GET /metrics for metrics, and GET or PUT /client-certificate for the client certificate.\n";
 
-/// What answers are.
+/// The content type of responses.
 const JSON: &str = "application/x-amz-json-1.1";
 
-/// Serves until `stop` resolves, then finishes what runs.
+/// Serves until `stop` resolves, then waits for running requests, for at most [`GRACE`].
 pub(in crate::simulator) async fn serve(
-    world: Arc<World>,
+    kms: Arc<Kms>,
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) {
@@ -66,11 +66,10 @@ pub(in crate::simulator) async fn serve(
     loop {
         tokio::select! {
             () = &mut stop => break,
-            // What has ended is let go.
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let connection = connection(Arc::clone(&world), stream, stopped.clone());
+                    let connection = connection(Arc::clone(&kms), stream, stopped.clone());
                     connections.spawn(contained_future(Scope::Connection, connection));
                 }
                 Err(_) => sleep(ACCEPT_PAUSE).await,
@@ -87,21 +86,21 @@ pub(in crate::simulator) async fn serve(
     );
 }
 
-async fn connection(world: Arc<World>, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
-    // A connection without it is slower, and works.
+async fn connection(kms: Arc<Kms>, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
+    // The option is an optimization only.
     drop(stream.set_nodelay(true));
     let peer = stream.peer_addr().ok();
     let service = service_fn(move |mut request: Request<Incoming>| {
         peer.map(|peer| request.extensions_mut().insert(peer));
-        let world = Arc::clone(&world);
-        async move { Ok::<_, Infallible>(respond(&world, request).await) }
+        let kms = Arc::clone(&kms);
+        async move { Ok::<_, Infallible>(respond(&kms, request).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
-    // However it ends, it has ended.
+    // Errors of a connection need no handling.
     tokio::select! {
         ended = &mut serving => return drop(ended),
         _ = stopped.changed() => serving.as_mut().graceful_shutdown(),
@@ -109,21 +108,21 @@ async fn connection(world: Arc<World>, stream: TcpStream, mut stopped: watch::Re
     drop(serving.await);
 }
 
-async fn respond(world: &Arc<World>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn respond(kms: &Arc<Kms>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path()) {
-        (&Method::GET, "/metrics") => metrics(world),
+        (&Method::GET, "/metrics") => respond_metrics(kms),
         (&Method::GET, CLIENT_CERTIFICATE) => {
-            let kind = world.identities.clients().kind();
+            let kind = kms.tls.clients().kind();
             plain(StatusCode::OK, format!("{kind}\n").into())
         }
-        (&Method::PUT, CLIENT_CERTIFICATE) => present(world, request).await,
-        (&Method::POST, _) => post(world, request).await,
+        (&Method::PUT, CLIENT_CERTIFICATE) => change_client_certificate(kms, request).await,
+        (&Method::POST, _) => respond_post(kms, request).await,
         _ => plain(StatusCode::NOT_FOUND, NOT_THERE.into()),
     }
 }
 
-/// Changes which client certificate is presented to proxies.
-async fn present(world: &World, request: Request<Incoming>) -> Response<Full<Bytes>> {
+/// Changes the kind of client certificate for proxies.
+async fn change_client_certificate(kms: &Kms, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let body = Limited::new(request.into_body(), MAX_NAME).collect().await;
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
     let kind = String::from_utf8_lossy(&body).trim().parse();
@@ -131,18 +130,18 @@ async fn present(world: &World, request: Request<Incoming>) -> Response<Full<Byt
         Ok(kind) => kind,
         Err(error) => return plain(StatusCode::BAD_REQUEST, format!("{error}\n").into()),
     };
-    if let Err(error) = world.identities.clients().present(kind) {
+    if let Err(error) = kms.tls.clients().present(kind) {
         return plain(StatusCode::CONFLICT, format!("{error}\n").into());
     }
-    let told = json!({ "client_certificate": kind.as_str() });
-    world.events.tell("client_certificate", told, || {
+    let members = json!({ "client_certificate": kind.as_str() });
+    kms.events.emit("client_certificate", members, || {
         format!("new connections present the client certificate {kind}")
     });
     plain(StatusCode::OK, format!("{kind}\n").into())
 }
 
-fn metrics(world: &World) -> Response<Full<Bytes>> {
-    match world.counters.render() {
+fn respond_metrics(kms: &Kms) -> Response<Full<Bytes>> {
+    match kms.metrics.render() {
         Err(error) => plain(
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("{error}\n").into(),
@@ -155,34 +154,34 @@ fn metrics(world: &World) -> Response<Full<Bytes>> {
     }
 }
 
-async fn post(world: &Arc<World>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn respond_post(kms: &Arc<Kms>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
-    match Protocol::of(&head) {
-        Some(protocol) => metrics_of(world, &head, body, protocol).await,
-        None if head.uri.path() == "/" => kms(world, head, body).await,
+    match CloudWatchProtocol::of(&head) {
+        Some(protocol) => respond_cloudwatch(kms, &head, body, protocol).await,
+        None if head.uri.path() == "/" => respond_kms(kms, head, body).await,
         None => plain(StatusCode::NOT_FOUND, NOT_THERE.into()),
     }
 }
 
-/// CloudWatch.
-async fn metrics_of(
-    world: &World,
+/// Responds to a request for CloudWatch.
+async fn respond_cloudwatch(
+    kms: &Kms,
     head: &Parts,
     body: Incoming,
-    protocol: Protocol,
+    protocol: CloudWatchProtocol,
 ) -> Response<Full<Bytes>> {
     let answer = match read(body).await {
-        Ok(body) => cloudwatch::answer(world, head, &body),
+        Ok(body) => cloudwatch::answer(kms, head, &body),
         Err(exception) => Err(exception),
     };
     let status = answer
         .as_ref()
         .map_or_else(|error| error.kind.status(), |_| 200);
     let mut response = Response::new(Full::new(protocol.body(&answer).into()));
-    // Both are statuses.
+    // 200, 400 and 500 are valid statuses.
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
     set(&mut response, "content-type", protocol.content_type());
-    if protocol == Protocol::Cbor {
+    if protocol == CloudWatchProtocol::Cbor {
         set(&mut response, "smithy-protocol", "rpc-v2-cbor");
     }
     set(
@@ -193,15 +192,15 @@ async fn metrics_of(
     response
 }
 
-async fn kms(world: &Arc<World>, head: Parts, body: Incoming) -> Response<Full<Bytes>> {
+async fn respond_kms(kms: &Arc<Kms>, head: Parts, body: Incoming) -> Response<Full<Bytes>> {
     let request_id = random::uuid().unwrap_or_default();
-    let answer = answer(world, head, body, &request_id).await;
+    let answer = answer(kms, head, body, &request_id).await;
     let (status, body) = match answer {
         Ok(body) => (200, body),
         Err(exception) => (exception.kind.status(), exception.body()),
     };
     let mut response = Response::new(Full::new(body.into()));
-    // Both are statuses.
+    // 200, 400 and 500 are valid statuses.
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
     set(&mut response, "content-type", JSON);
     set(&mut response, "x-amzn-requestid", &request_id);
@@ -209,35 +208,37 @@ async fn kms(world: &Arc<World>, head: Parts, body: Incoming) -> Response<Full<B
 }
 
 async fn answer(
-    world: &Arc<World>,
+    kms: &Arc<Kms>,
     head: Parts,
     body: Incoming,
     request_id: &str,
 ) -> Result<Vec<u8>, Exception> {
     let body = read(body).await?;
-    let caller = identify(world, &head, &body)?;
+    let caller = identify(kms, &head, &body)?;
     let target = head
         .headers
         .get("x-amz-target")
         .and_then(|value| value.to_str().ok());
     let operation = dispatch::operation(target)?;
     let request_id = request_id.to_owned();
-    let call = Call { caller, request_id };
-    let answer = dispatch::answer(world, &call, operation, &body).await;
-    let request = records::Request {
+    let call = KmsCall { caller, request_id };
+    let answer = dispatch::answer(kms, &call, operation, &body).await;
+    let request = records::KmsRequest {
         head: &head,
         operation,
         body: &body,
     };
-    records::finished(world, &call, &request, &answer);
+    records::record(kms, &call, &request, &answer);
     let answer = answer?;
-    // Answers are maps of texts, numbers and lists: they serialize.
+    // A JSON value always serializes.
     Ok(serde_json::to_vec(&answer).unwrap_or_default())
 }
 
 async fn read(body: Incoming) -> Result<Bytes, Exception> {
     let body = Limited::new(body, MAX_BODY).collect().await;
-    let unread = |_| Kind::Serialization.because("The body is longer than 1 MiB, or was cut off.");
+    let unread = |_| {
+        ExceptionKind::Serialization.with_message("The body is longer than 1 MiB, or was cut off.")
+    };
     Ok(body.map_err(unread)?.to_bytes())
 }
 

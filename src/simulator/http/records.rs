@@ -1,4 +1,4 @@
-//! Records each finished call: the last usage of its keys, and its CloudTrail events.
+//! Records each finished call: the last usage of its keys, and its CloudTrail records.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,114 +6,138 @@ use http::request::Parts;
 use serde_json::Value;
 
 use crate::simulator::api::authenticate::source;
-use crate::simulator::callers::caller::{Call, Caller};
-use crate::simulator::cloudtrail::{Event, Touched};
+use crate::simulator::callers::caller::{KmsCall, KmsCaller};
+use crate::simulator::cloudtrail::{FinishedCall, UsedKey};
 use crate::simulator::crypto::blob::Blob;
 use crate::simulator::crypto::random;
-use crate::simulator::state::State;
+use crate::simulator::kms::Kms;
+use crate::simulator::state::KmsState;
 use crate::simulator::state::last_usage::{LastUsage, recorded};
-use crate::simulator::state::lookup::{Found, Names, find};
+use crate::simulator::state::lookup::{AcceptedIds, FoundKey, find};
 use crate::simulator::wire::clock::now;
-use crate::simulator::wire::exception::{Exception, Kind};
+use crate::simulator::wire::exception::{Exception, ExceptionKind};
 use crate::simulator::wire::names::key_arn;
-use crate::simulator::world::World;
 
-/// A request for an operation.
-pub(in crate::simulator) struct Request<'a> {
+/// A request for an operation of KMS.
+pub(in crate::simulator) struct KmsRequest<'a> {
     pub(in crate::simulator) head: &'a Parts,
     pub(in crate::simulator) operation: &'a str,
     pub(in crate::simulator) body: &'a [u8],
 }
 
-/// The service on behalf of whose user a request is made, as a test says it.
+/// A header for tests: the AWS service that forwards the request of a user.
 const VIA: &str = "x-kms-simulator-invoked-by";
 
-/// Records a call that has ended.
-pub(in crate::simulator) fn finished(
-    world: &World,
-    call: &Call,
-    request: &Request<'_>,
+/// Records a finished call.
+pub(in crate::simulator) fn record(
+    kms: &Kms,
+    call: &KmsCall,
+    request: &KmsRequest<'_>,
     answer: &Result<Value, Exception>,
 ) {
-    let usage = recorded(request.operation).filter(|_| answer.is_ok());
-    let is_known = !matches!(answer, Err(error) if error.kind == Kind::UnknownOperation);
-    if usage.is_none() && (world.trail.is_none() || !is_known) {
+    let recorded_operation = recorded(request.operation).filter(|_| answer.is_ok());
+    let is_known = !matches!(answer, Err(error) if error.kind == ExceptionKind::UnknownOperation);
+    let trail = kms.trail.as_ref().filter(|_| is_known);
+    if recorded_operation.is_none() && trail.is_none() {
         return;
     }
-    let asked: Value = match &world.trail {
-        // Only the events need what was asked.
-        None => Value::Null,
-        Some(_) => serde_json::from_slice(request.body).unwrap_or_default(),
-    };
-    let touched = world.read(|state| touched(state, &call.caller, &asked, answer.as_ref().ok()));
-    // An event needs random ids.
-    let Ok(events) = accounts(call, &touched, answer.is_ok()) else {
+    // Only CloudTrail needs the body.
+    let body = trail.map(|_| serde_json::from_slice(request.body).unwrap_or_default());
+    let body: Value = body.unwrap_or_default();
+    let answer_body = answer.as_ref().ok();
+    let keys = kms.read(|state| used_keys(state, &call.caller, &body, answer_body));
+    // Without random bytes there are no event ids.
+    let Ok(recipients) = recipients(call, &keys, answer.is_ok()) else {
         return;
     };
-    if let Some(operation) = usage {
-        for key in &touched {
-            let event = events.iter().find(|(account, _)| *account == key.account);
-            let event_id = event.map(|(_, id)| id.clone()).unwrap_or_default();
-            let usage = LastUsage {
-                operation,
-                at: now(),
-                request_id: call.request_id.clone(),
-                event_id,
+    if let Some(operation) = recorded_operation {
+        record_usages(kms, call, operation, &keys, &recipients);
+    }
+    if let Some(trail) = trail {
+        let shared_id = random::uuid().ok().filter(|_| recipients.len() > 1);
+        for recipient in &recipients {
+            let event = FinishedCall {
+                call,
+                operation: request.operation,
+                request_body: &body,
+                answer,
+                used_keys: &keys,
+                recipient: &recipient.account,
+                id: &recipient.event_id,
+                shared_id: shared_id.as_deref(),
+                source: address(request.head),
+                user_agent: text(request.head, "user-agent"),
+                invoked_by: text(request.head, VIA),
             };
-            world.usages.put(&key.arn, usage);
+            trail.add(event.record());
         }
-    }
-    let Some(trail) = &world.trail else { return };
-    let shared = random::uuid().ok().filter(|_| events.len() > 1);
-    for (account, id) in &events {
-        let event = Event {
-            call,
-            operation: request.operation,
-            asked: &asked,
-            answer,
-            touched: &touched,
-            recipient: account,
-            id,
-            shared_id: shared.as_deref(),
-            source: address(request.head),
-            user_agent: text(request.head, "user-agent"),
-            invoked_by: text(request.head, VIA),
-        };
-        trail.add(event.record());
     }
 }
 
-/// The accounts that get an event, each with its id: the caller's, and of a call that succeeded those of the keys.
-fn accounts(
-    call: &Call,
-    touched: &[Touched],
+/// Records the last usage of each key.
+fn record_usages(
+    kms: &Kms,
+    call: &KmsCall,
+    operation: &'static str,
+    keys: &[UsedKey],
+    recipients: &[Recipient],
+) {
+    for key in keys {
+        let mut recipients = recipients.iter();
+        let recipient = recipients.find(|recipient| recipient.account == key.account);
+        let event_id = recipient.map(|recipient| recipient.event_id.clone());
+        let usage = LastUsage {
+            operation,
+            at: now(),
+            request_id: call.request_id.clone(),
+            event_id: event_id.unwrap_or_default(),
+        };
+        kms.usages.put(&key.arn, usage);
+    }
+}
+
+/// An account that gets a CloudTrail record of a call.
+struct Recipient {
+    account: String,
+    event_id: String,
+}
+
+/// Returns the accounts that get a record: the account of the caller and, if the call succeeded, those of the keys.
+fn recipients(
+    call: &KmsCall,
+    used_keys: &[UsedKey],
     has_succeeded: bool,
-) -> Result<Vec<(String, String)>, Exception> {
+) -> Result<Vec<Recipient>, Exception> {
     let mut accounts = vec![call.caller.account.clone()];
-    for key in touched.iter().filter(|_| has_succeeded) {
+    for key in used_keys.iter().filter(|_| has_succeeded) {
         if !accounts.contains(&key.account) {
             accounts.push(key.account.clone());
         }
     }
-    let with_id = |account| random::uuid().map(|id| (account, id));
+    let with_id = |account| random::uuid().map(|event_id| Recipient { account, event_id });
     accounts.into_iter().map(with_id).collect()
 }
 
-/// The keys that a call was about, the source of a ReEncrypt first.
-fn touched(state: &State, caller: &Caller, asked: &Value, answer: Option<&Value>) -> Vec<Touched> {
+/// Returns the keys that a call used; for ReEncrypt, the source key is first.
+fn used_keys(
+    state: &KmsState,
+    caller: &KmsCaller,
+    request_body: &Value,
+    answer: Option<&Value>,
+) -> Vec<UsedKey> {
     let member = |value: &Value, name: &str| value.get(name)?.as_str().map(str::to_owned);
-    let answered = |name: &str| answer.and_then(|answer| member(answer, name));
+    let response_member = |name: &str| answer.and_then(|answer| member(answer, name));
     let new_key = answer.and_then(|answer| member(answer.get("KeyMetadata")?, "Arn"));
-    let source = answered("SourceKeyId")
-        .or_else(|| member(asked, "SourceKeyId"))
-        .or_else(|| of_blob(asked));
-    let target = answered("KeyId")
+    let source = response_member("SourceKeyId")
+        .or_else(|| member(request_body, "SourceKeyId"))
+        .or_else(|| key_of_blob(request_body));
+    let target = response_member("KeyId")
         .or(new_key)
-        .or_else(|| member(asked, "KeyId"))
-        .or_else(|| member(asked, "DestinationKeyId"))
-        .or_else(|| member(asked, "TargetKeyId"));
+        .or_else(|| member(request_body, "KeyId"))
+        .or_else(|| member(request_body, "DestinationKeyId"))
+        .or_else(|| member(request_body, "TargetKeyId"));
     let is_re_encrypt =
-        asked.get("DestinationKeyId").is_some() || answered("SourceKeyId").is_some();
+        request_body.get("DestinationKeyId").is_some() || response_member("SourceKeyId").is_some();
     let names = match (is_re_encrypt, target) {
         (true, target) => [source, target],
         (false, Some(target)) => [Some(target), None],
@@ -122,14 +146,14 @@ fn touched(state: &State, caller: &Caller, asked: &Value, answer: Option<&Value>
     let found = names.into_iter().flatten();
     found
         .filter_map(|name| {
-            let found = find(state, caller, &name, Names::KeysAndAliases).ok()?;
-            Some(touched_key(&found))
+            let found = find(state, caller, &name, AcceptedIds::KeysAndAliases).ok()?;
+            Some(used_key(&found))
         })
         .collect()
 }
 
-fn touched_key(found: &Found<'_>) -> Touched {
-    Touched {
+fn used_key(found: &FoundKey<'_>) -> UsedKey {
+    UsedKey {
         account: found.account.to_owned(),
         arn: found.arn(),
         store: found.key.store.clone(),
@@ -137,9 +161,9 @@ fn touched_key(found: &Found<'_>) -> Touched {
     }
 }
 
-/// The ARN of the key that a ciphertext names.
-fn of_blob(asked: &Value) -> Option<String> {
-    let text = asked.get("CiphertextBlob")?.as_str()?;
+/// Returns the ARN of the key that a ciphertext names.
+fn key_of_blob(request_body: &Value) -> Option<String> {
+    let text = request_body.get("CiphertextBlob")?.as_str()?;
     let key = Blob::parse(&STANDARD.decode(text).ok()?)?.key;
     Some(key_arn(&key.account, &key.region, &key.id))
 }

@@ -1,30 +1,30 @@
-//! Which client certificate the simulator presents to proxies. AWS deprecates mTLS: today KMS presents one for clients; what it will present
-//! later is not known, so each possibility is a kind.
+//! The kind of client certificate that the simulator presents to proxies. Today KMS presents one for client authentication. AWS
+//! deprecates mTLS and may present another one or none later, so each possibility is a kind.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// A kind of client certificate, for `cks.kms.<region>.amazonaws.com` where there is one.
+/// A kind of client certificate. Its common name is `cks.kms.<region>.amazonaws.com`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ClientCertificateKind {
-    /// For clients, issued by the simulator's CA: as KMS does today.
+    /// For client authentication, issued by the CA of the simulator. This corresponds to KMS today.
     ClientAuth,
-    /// For servers only, issued by the same CA.
+    /// For server authentication only, issued by the same CA.
     ServerAuthOnly,
-    /// None.
+    /// No certificate.
     #[default]
     None,
-    /// For clients, issued by a CA that no proxy trusts.
+    /// For client authentication, issued by a CA that no proxy trusts.
     OtherCa,
-    /// For clients, issued by the simulator's CA; it has ended.
+    /// For client authentication, issued by the CA of the simulator, and expired.
     Expired,
 }
 
-/// The kind that is presented now. Clones share it.
+/// The kind that is presented now. Clones share the value.
 #[derive(Clone, Debug, Default)]
-pub(in crate::simulator) struct Presented(Arc<AtomicU8>);
+pub(in crate::simulator) struct PresentedKind(Arc<AtomicU8>);
 
 impl ClientCertificateKind {
     /// All kinds.
@@ -36,7 +36,7 @@ impl ClientCertificateKind {
         Self::Expired,
     ];
 
-    /// Its name.
+    /// Returns the name of the kind.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ClientAuth => "client-auth",
@@ -57,10 +57,10 @@ impl fmt::Display for ClientCertificateKind {
 impl FromStr for ClientCertificateKind {
     type Err = String;
 
-    /// The kind of this name.
+    /// Returns the kind with this name.
     ///
     /// # Errors
-    /// No kind has this name; the text lists the kinds.
+    /// No kind has this name. The error text lists the kinds.
     fn from_str(name: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|kind| kind.as_str() == name);
         let known = || Self::ALL.map(Self::as_str).join(", ");
@@ -68,8 +68,8 @@ impl FromStr for ClientCertificateKind {
     }
 }
 
-impl Presented {
-    /// Presents this kind on connections that begin from now on.
+impl PresentedKind {
+    /// Presents this kind on new connections.
     pub(in crate::simulator) fn set(&self, kind: ClientCertificateKind) {
         let mut kinds = ClientCertificateKind::ALL.into_iter();
         let number = kinds.position(|one| one == kind).unwrap_or_default();
@@ -92,7 +92,7 @@ mod tests {
     fn each_kind_has_a_name_and_can_be_presented() {
         for kind in ClientCertificateKind::ALL {
             assert_eq!(kind.as_str().parse(), Ok(kind));
-            let presented = Presented::default();
+            let presented = PresentedKind::default();
             presented.set(kind);
             assert_eq!(presented.get(), kind);
         }

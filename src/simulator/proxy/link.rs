@@ -1,8 +1,8 @@
-//! The way to one store's proxy: connections that are kept, and one attempt at a call.
+//! The link to the proxy of one store: a pool of connections, and attempts to call the proxy.
 //!
 //! # Invariants
-//! - A closed link makes no call: whoever still holds it learns that the store is no longer connected.
-//! - An attempt ends in time, whatever the proxy does; with it ends the connection on which nothing came.
+//! - A closed link makes no new call.
+//! - An attempt always ends within its time limit. After a time-out its connection is closed.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,127 +17,127 @@ use crate::client::{Answer, CallError, Caller, Connection, TlsClient};
 use crate::secret::{Secret, SecretBytes};
 use crate::sigv4::{Credential, Signer};
 use crate::simulator::proxy::client_certificate::ClientCertificateKind;
-use crate::simulator::proxy::faults::ProxyFault;
+use crate::simulator::proxy::errors::ProxyError;
 use crate::sync::poisoned;
 
 /// The service of the credential scope (XKS API, section 7).
 const SERVICE: &str = "kms-xks-proxy";
 
-/// The only port that KMS knows.
+/// The only port that KMS connects to.
 const HTTPS_PORT: u16 = 443;
 
-/// As many connections wait for work at the most.
-const MOST_IDLE: usize = 64;
+/// The maximum number of idle connections.
+const MAX_IDLE: usize = 64;
 
-/// How to reach a proxy, and as whom.
-pub(in crate::simulator) struct Recipe {
-    /// Its DNS name.
+/// The address of a proxy and the credential for it.
+pub(in crate::simulator) struct LinkSettings {
+    /// The DNS name of the proxy.
     pub(in crate::simulator) host: String,
     /// The `XksProxyUriPath`.
     pub(in crate::simulator) path: String,
-    /// Of the store.
+    /// The Region of the store.
     pub(in crate::simulator) region: String,
     pub(in crate::simulator) access_key_id: String,
     pub(in crate::simulator) secret: Secret,
 }
 
-/// The way to a proxy.
-pub(in crate::simulator) struct Link {
-    recipe: Recipe,
+/// The link to a proxy.
+pub(in crate::simulator) struct ProxyLink {
+    link_settings: LinkSettings,
     tls: Arc<dyn TlsSource>,
-    /// Where it listens, if not where DNS says.
-    fixed: Option<SocketAddr>,
+    /// An address that replaces the result of DNS.
+    address_override: Option<SocketAddr>,
     caller: Mutex<Option<(ClientCertificateKind, Arc<Caller>)>>,
-    /// With the kind of client certificate that each has presented.
+    /// Idle connections, each with the kind of client certificate that it presented.
     idle: Mutex<Vec<(ClientCertificateKind, Connection)>>,
     closed: AtomicBool,
 }
 
-/// TLS with the client certificate of the moment.
+/// Provides TLS with the current client certificate.
 pub(in crate::simulator) trait TlsSource: Send + Sync {
-    /// TLS for connections from this Region, and the kind of client certificate that it presents; none if it cannot be set up.
+    /// Returns TLS for connections from this Region and the kind of its client certificate; none if TLS cannot be set up.
     fn tls(&self, region: &str) -> Option<(ClientCertificateKind, TlsClient)>;
 }
 
-/// One attempt at a call, and what it took.
+/// The result and the durations of one attempt.
 #[derive(Debug)]
-pub(in crate::simulator) struct Attempt {
-    /// Status and body.
-    pub(in crate::simulator) outcome: Result<(u16, SecretBytes), ProxyFault>,
-    /// How long a new connection took, where one was made.
+pub(in crate::simulator) struct CallAttempt {
+    /// The status and the body of the response.
+    pub(in crate::simulator) outcome: Result<(u16, SecretBytes), ProxyError>,
+    /// The time to connect, if a new connection was made.
     pub(in crate::simulator) connect: Option<Duration>,
-    /// All of it.
+    /// The duration of the whole attempt.
     pub(in crate::simulator) took: Duration,
-    /// The proxy's certificate, where a new connection has shown it.
-    pub(in crate::simulator) shown: Option<Shown>,
+    /// The certificate of the proxy, if a new connection was made.
+    pub(in crate::simulator) certificate: Option<ProxyCertificate>,
 }
 
-/// A proxy's certificate.
+/// The certificate of a proxy.
 #[derive(Debug)]
-pub(in crate::simulator) struct Shown {
-    /// When it expires, in seconds since 1970.
+pub(in crate::simulator) struct ProxyCertificate {
+    /// The expiry, in seconds since 1970.
     pub(in crate::simulator) expires: i64,
-    /// The common name of its subject; empty without one.
+    /// The common name of the subject; empty if there is none.
     pub(in crate::simulator) name: String,
 }
 
-/// What a new connection has cost and shown.
+/// The properties of a new connection; empty if an idle one was used.
 #[derive(Default)]
-struct Opened {
+struct NewConnection {
     took: Option<Duration>,
-    shown: Option<Shown>,
+    certificate: Option<ProxyCertificate>,
 }
 
-impl Link {
+impl ProxyLink {
     pub(in crate::simulator) fn new(
-        recipe: Recipe,
+        link_settings: LinkSettings,
         tls: Arc<dyn TlsSource>,
-        fixed: Option<SocketAddr>,
+        address_override: Option<SocketAddr>,
     ) -> Self {
         Self {
-            recipe,
+            link_settings,
             tls,
-            fixed,
+            address_override,
             caller: Mutex::default(),
             idle: Mutex::default(),
             closed: AtomicBool::new(false),
         }
     }
 
-    /// Ends it: no call begins any more, and connections that wait for one are closed.
+    /// Closes the link and its idle connections. No new call begins.
     pub(in crate::simulator) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         locked(&self.idle).clear();
     }
 
-    /// Whether it has ended.
+    /// Returns whether the link is closed.
     pub(in crate::simulator) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }
 
-    /// Calls `operation`, which is what follows the `XksProxyUriPath`, and waits so long at the most.
+    /// Posts `body` to the path `operation` below the `XksProxyUriPath`, and waits for at most `limit`.
     pub(in crate::simulator) async fn attempt(
         &self,
         operation: &str,
         body: &[u8],
         limit: Duration,
-    ) -> Attempt {
-        let (start, mut opened) = (Instant::now(), Opened::default());
-        let answer = timeout(limit, self.exchange(operation, body, &mut opened)).await;
+    ) -> CallAttempt {
+        let (start, mut new_connection) = (Instant::now(), NewConnection::default());
+        let answer = timeout(limit, self.exchange(operation, body, &mut new_connection)).await;
         let outcome = match answer {
-            Err(_) => Err(ProxyFault::TimedOut),
-            Ok(Err(fault)) => Err(fault),
+            Err(_) => Err(ProxyError::TimedOut),
+            Ok(Err(error)) => Err(error),
             Ok(Ok(answer)) => Ok((answer.status, answer.body)),
         };
         if outcome.is_err() {
-            // The name may have another address by now.
+            // The address of the host name may have changed.
             locked(&self.caller).take();
         }
-        Attempt {
+        CallAttempt {
             outcome,
-            connect: opened.took,
+            connect: new_connection.took,
             took: start.elapsed(),
-            shown: opened.shown,
+            certificate: new_connection.certificate,
         }
     }
 
@@ -145,51 +145,55 @@ impl Link {
         &self,
         operation: &str,
         body: &[u8],
-        opened: &mut Opened,
-    ) -> Result<Answer, ProxyFault> {
+        new_connection: &mut NewConnection,
+    ) -> Result<Answer, ProxyError> {
         let (kind, caller) = self.caller().await?;
-        self.may_call()?;
-        if let Some(mut kept) = self.kept(kind) {
-            match kept.call(&caller, operation, body.to_vec()).await {
-                // The proxy has closed it meanwhile, as it may at any time: that says nothing about the proxy.
+        self.check_open()?;
+        if let Some(mut idle_connection) = self.idle_connection(kind) {
+            match idle_connection
+                .call(&caller, operation, body.to_vec())
+                .await
+            {
+                // A proxy may close an idle connection at any time. Use a new one.
                 Err(CallError::Http(error)) if !error.is_parse() => {}
-                answer => return self.done((kind, kept), answer),
+                answer => return self.finish((kind, idle_connection), answer),
             }
         }
-        self.may_call()?;
+        self.check_open()?;
         let start = Instant::now();
         let connection = caller.connect().await;
-        opened.took = Some(start.elapsed());
-        let mut connection = connection.map_err(|error| fault_of(&error))?;
-        opened.shown = shown(&connection);
-        self.may_call()?;
+        new_connection.took = Some(start.elapsed());
+        let mut connection = connection.map_err(|error| proxy_error(&error))?;
+        new_connection.certificate = certificate(&connection);
+        self.check_open()?;
         let answer = connection.call(&caller, operation, body.to_vec()).await;
-        self.done((kind, connection), answer)
+        self.finish((kind, connection), answer)
     }
 
-    /// To be asked before each request, and again after each wait: the store may have been disconnected meanwhile.
-    fn may_call(&self) -> Result<(), ProxyFault> {
+    /// Returns an error if the link is closed. Must be called after each `await` and before a request, because the store may have been
+    /// disconnected in the meantime.
+    fn check_open(&self) -> Result<(), ProxyError> {
         match self.is_closed() {
-            true => Err(ProxyFault::NotReachable),
+            true => Err(ProxyError::NotReachable),
             false => Ok(()),
         }
     }
 
-    fn done(
+    fn finish(
         &self,
         (kind, connection): (ClientCertificateKind, Connection),
         answer: Result<Answer, CallError>,
-    ) -> Result<Answer, ProxyFault> {
-        let answer = answer.map_err(|error| fault_of(&error))?;
+    ) -> Result<Answer, ProxyError> {
+        let answer = answer.map_err(|error| proxy_error(&error))?;
         let mut idle = locked(&self.idle);
-        if idle.len() < MOST_IDLE && connection.is_open() && !self.is_closed() {
+        if idle.len() < MAX_IDLE && connection.is_open() && !self.is_closed() {
             idle.push((kind, connection));
         }
         Ok(answer)
     }
 
-    /// A connection that waits for work, if one is still open that has presented this kind of client certificate.
-    fn kept(&self, wanted: ClientCertificateKind) -> Option<Connection> {
+    /// Returns an open idle connection with this kind of client certificate, if there is one.
+    fn idle_connection(&self, wanted: ClientCertificateKind) -> Option<Connection> {
         let mut idle = locked(&self.idle);
         while let Some((kind, connection)) = idle.pop() {
             if kind == wanted && connection.is_open() {
@@ -199,9 +203,9 @@ impl Link {
         None
     }
 
-    async fn caller(&self) -> Result<(ClientCertificateKind, Arc<Caller>), ProxyFault> {
-        let tls = self.tls.tls(&self.recipe.region);
-        let (kind, tls) = tls.ok_or(ProxyFault::NotReachable)?;
+    async fn caller(&self) -> Result<(ClientCertificateKind, Arc<Caller>), ProxyError> {
+        let tls = self.tls.tls(&self.link_settings.region);
+        let (kind, tls) = tls.ok_or(ProxyError::NotReachable)?;
         let known = locked(&self.caller).clone();
         if let Some(known) = known.filter(|(known, _)| *known == kind) {
             return Ok(known);
@@ -211,54 +215,55 @@ impl Link {
         Ok((kind, made))
     }
 
-    fn new_caller(&self, address: SocketAddr, tls: TlsClient) -> Result<Caller, ProxyFault> {
-        let recipe = &self.recipe;
-        let credential = Credential::new(&recipe.access_key_id, recipe.secret.clone());
-        // The rules were checked when the store got it.
-        let credential = credential.map_err(|_| ProxyFault::NotReachable)?;
+    fn new_caller(&self, address: SocketAddr, tls: TlsClient) -> Result<Caller, ProxyError> {
+        let link_settings = &self.link_settings;
+        let credential =
+            Credential::new(&link_settings.access_key_id, link_settings.secret.clone());
+        // The credential was checked when the store was created or updated.
+        let credential = credential.map_err(|_| ProxyError::NotReachable)?;
         Ok(Caller {
             address,
-            host: recipe.host.clone(),
+            host: link_settings.host.clone(),
             named_port: HTTPS_PORT,
-            path: recipe.path.clone(),
-            signer: Signer::new(credential, &recipe.region, SERVICE),
+            path: link_settings.path.clone(),
+            signer: Signer::new(credential, &link_settings.region, SERVICE),
             tls,
         })
     }
 
-    /// KMS connects over IPv4.
-    async fn address(&self) -> Result<SocketAddr, ProxyFault> {
-        if let Some(fixed) = self.fixed {
-            return Ok(fixed);
+    /// Returns the address of the proxy. KMS uses IPv4 only.
+    async fn address(&self) -> Result<SocketAddr, ProxyError> {
+        if let Some(address_override) = self.address_override {
+            return Ok(address_override);
         }
-        let unknown = |_| ProxyFault::NotReachable;
-        let found = lookup_host((self.recipe.host.as_str(), HTTPS_PORT)).await;
+        let unknown = |_| ProxyError::NotReachable;
+        let found = lookup_host((self.link_settings.host.as_str(), HTTPS_PORT)).await;
         let mut found = found.map_err(unknown)?;
         found
             .find(SocketAddr::is_ipv4)
-            .ok_or(ProxyFault::NotReachable)
+            .ok_or(ProxyError::NotReachable)
     }
 }
 
-fn fault_of(error: &CallError) -> ProxyFault {
+fn proxy_error(error: &CallError) -> ProxyError {
     match error {
-        error if error.is_about_tls() => ProxyFault::Tls,
-        CallError::Http(error) if error.is_parse() => ProxyFault::InvalidResponse,
-        CallError::Body => ProxyFault::InvalidResponse,
+        error if error.is_about_tls() => ProxyError::Tls,
+        CallError::Http(error) if error.is_parse() => ProxyError::InvalidResponse,
+        CallError::Body => ProxyError::InvalidResponse,
         CallError::Connect(_)
         | CallError::Tls(_)
         | CallError::HostName(_)
         | CallError::Http(_)
-        | CallError::Request => ProxyFault::NotReachable,
+        | CallError::Request => ProxyError::NotReachable,
     }
 }
 
-fn shown(connection: &Connection) -> Option<Shown> {
+fn certificate(connection: &Connection) -> Option<ProxyCertificate> {
     let certificate = connection.handshake().chain.first()?;
     let (_, parsed) = parse_x509_certificate(certificate).ok()?;
     let name = parsed.subject().iter_common_name().next();
     let name = name.and_then(|name| name.as_str().ok());
-    Some(Shown {
+    Some(ProxyCertificate {
         expires: parsed.validity().not_after.timestamp(),
         name: name.unwrap_or_default().to_owned(),
     })
@@ -269,87 +274,4 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::client::Trust;
-    use tokio::io::AsyncWriteExt as _;
-    use tokio::net::{TcpListener, TcpSocket};
-
-    struct WithoutCertificate;
-
-    impl TlsSource for WithoutCertificate {
-        fn tls(&self, _: &str) -> Option<(ClientCertificateKind, TlsClient)> {
-            let tls = TlsClient::new(Trust::PublicAnd(vec![]), None).unwrap();
-            Some((ClientCertificateKind::None, tls))
-        }
-    }
-
-    fn link(address: SocketAddr) -> Link {
-        let recipe = Recipe {
-            host: "proxy.test".into(),
-            path: "/kms/xks/v1".into(),
-            region: "eu-west-1".into(),
-            access_key_id: "A".repeat(20),
-            secret: Secret::new("s".repeat(43)),
-        };
-        Link::new(recipe, Arc::new(WithoutCertificate), Some(address))
-    }
-
-    async fn fault(link: &Link, limit: Duration) -> ProxyFault {
-        let attempt = link.attempt("health", b"{}", limit).await;
-        attempt.outcome.unwrap_err()
-    }
-
-    const LONG: Duration = Duration::from_secs(30);
-
-    #[tokio::test]
-    async fn nobody_there_is_not_reachable() {
-        // A bound socket that does not listen refuses connections, and no other test gets its port.
-        let mute = TcpSocket::new_v4().unwrap();
-        mute.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = mute.local_addr().unwrap();
-        assert_eq!(fault(&link(address), LONG).await, ProxyFault::NotReachable);
-    }
-
-    #[tokio::test]
-    async fn silence_ends_in_time_and_a_hang_up_is_no_connection() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let link = link(listener.local_addr().unwrap());
-        // Nobody accepts: the handshake waits.
-        let limit = Duration::from_millis(50);
-        assert_eq!(fault(&link, limit).await, ProxyFault::TimedOut);
-        let hang_up = tokio::spawn(async move {
-            loop {
-                drop(listener.accept().await);
-            }
-        });
-        assert_eq!(fault(&link, LONG).await, ProxyFault::NotReachable);
-        hang_up.abort();
-    }
-
-    #[tokio::test]
-    async fn what_is_no_tls_is_said_to_be() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let link = link(listener.local_addr().unwrap());
-        let plain = tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            stream
-                .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                .await
-                .unwrap();
-            stream
-        });
-        assert_eq!(fault(&link, LONG).await, ProxyFault::Tls);
-        plain.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_closed_link_makes_no_call() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let link = link(listener.local_addr().unwrap());
-        link.close();
-        let attempt = link.attempt("health", b"{}", LONG).await;
-        assert!(attempt.outcome.is_err() && attempt.connect.is_none());
-        assert!(link.is_closed());
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
-//! The proxy's answers, judged: what breaks a rule of the XKS API is an invalid response, whatever its status says.
+//! Checks of the responses of a proxy. A response that violates the XKS API is an invalid response, whatever its status is.
 //!
 //! # Invariants
-//! - A ciphertext leaves here only with the CDIV that was asked for, computed over exactly what will be kept (XKS API, section 5).
+//! - A ciphertext is accepted only with a correct CDIV over exactly the values that KMS stores (XKS API, section 5).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,51 +10,51 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::secret::SecretBytes;
-use crate::simulator::proxy::faults::ProxyFault;
+use crate::simulator::proxy::errors::ProxyError;
 use crate::xks::{
     Aad, CiphertextMetadata, EncryptedBytes, ErrorName, GcmTag, InitializationVector,
     integrity_value,
 };
 
-const INVALID: ProxyFault = ProxyFault::InvalidResponse;
+const INVALID: ProxyError = ProxyError::InvalidResponse;
 
-/// The body of an answer of status 200; else the error that it is.
-pub(in crate::simulator) fn accepted(status: u16, body: &[u8]) -> Result<&[u8], ProxyFault> {
+/// Returns the body of a response with status 200, otherwise the error.
+pub(in crate::simulator) fn accepted(status: u16, body: &[u8]) -> Result<&[u8], ProxyError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Refusal {
+    struct ErrorBody {
         error_name: String,
     }
     if status == 200 {
         return Ok(body);
     }
-    let refusal: Refusal = object(body)?;
+    let error_body: ErrorBody = object(body)?;
     let known = ErrorName::ALL
         .into_iter()
-        .find(|name| name.as_str() == refusal.error_name);
-    Err(known.map_or(INVALID, ProxyFault::Named))
+        .find(|name| name.as_str() == error_body.error_name);
+    Err(known.map_or(INVALID, ProxyError::Named))
 }
 
-/// A JSON object of this shape: the library would take an array as well.
-fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, ProxyFault> {
+/// Parses a JSON object. serde_json alone would accept an array as well.
+fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, ProxyError> {
     match body.trim_ascii_start().first() {
         Some(b'{') => serde_json::from_slice(body).map_err(|_| INVALID),
         _ => Err(INVALID),
     }
 }
 
-fn decoded(text: Option<String>) -> Result<SecretBytes, ProxyFault> {
+fn decoded(text: Option<String>) -> Result<SecretBytes, ProxyError> {
     let text = Zeroizing::new(text.ok_or(INVALID)?);
     let bytes = STANDARD.decode(text.as_bytes()).map_err(|_| INVALID)?;
     Ok(SecretBytes::new(bytes))
 }
 
-/// The answer to Encrypt, for a plaintext of this length and this AAD.
+/// Parses the response to Encrypt, for a plaintext of this length and this AAD.
 pub(in crate::simulator) fn encrypted(
     body: &[u8],
     length: usize,
     aad: &Aad,
-) -> Result<(EncryptedBytes, CiphertextMetadata), ProxyFault> {
+) -> Result<(EncryptedBytes, CiphertextMetadata), ProxyError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Fields {
@@ -89,11 +89,11 @@ pub(in crate::simulator) fn encrypted(
     }
 }
 
-/// The answer to Decrypt, for a ciphertext of this length.
+/// Parses the response to Decrypt, for a ciphertext of this length.
 pub(in crate::simulator) fn decrypted(
     body: &[u8],
     length: usize,
-) -> Result<SecretBytes, ProxyFault> {
+) -> Result<SecretBytes, ProxyError> {
     #[derive(Deserialize)]
     struct Fields {
         plaintext: Option<String>,
@@ -106,10 +106,10 @@ pub(in crate::simulator) fn decrypted(
     }
 }
 
-/// The answer to GetKeyMetadata: whether KMS can use the key; if not, why.
+/// Parses the response to GetKeyMetadata. The inner result is the reason why KMS cannot use the key, if any.
 pub(in crate::simulator) fn key_metadata(
     body: &[u8],
-) -> Result<Result<(), &'static str>, ProxyFault> {
+) -> Result<Result<(), &'static str>, ProxyError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Fields {
@@ -133,26 +133,26 @@ pub(in crate::simulator) fn key_metadata(
     })
 }
 
-/// How many external key managers are in each state.
+/// The number of external key managers in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::simulator) struct Health {
+pub(in crate::simulator) struct HealthCounts {
     pub(in crate::simulator) active: i64,
     pub(in crate::simulator) degraded: i64,
     pub(in crate::simulator) unavailable: i64,
 }
 
-impl Health {
-    /// Whether at least one of them serves.
+impl HealthCounts {
+    /// Returns whether at least one of them is usable.
     pub(in crate::simulator) fn is_serving(self) -> bool {
         self.active + self.degraded > 0
     }
 }
 
-/// The answer to GetHealthStatus.
-pub(in crate::simulator) fn health(body: &[u8]) -> Result<Health, ProxyFault> {
+/// Parses the response to GetHealthStatus.
+pub(in crate::simulator) fn health(body: &[u8]) -> Result<HealthCounts, ProxyError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    #[expect(dead_code, reason = "they must be there, and texts")]
+    #[expect(dead_code, reason = "the members must be present and texts")]
     struct Manager {
         id: String,
         model: String,
@@ -160,7 +160,7 @@ pub(in crate::simulator) fn health(body: &[u8]) -> Result<Health, ProxyFault> {
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    #[expect(dead_code, reason = "they must be there, and texts")]
+    #[expect(dead_code, reason = "the members must be present and texts")]
     struct Fields {
         xks_proxy_fleet_size: u32,
         xks_proxy_vendor: String,
@@ -173,7 +173,7 @@ pub(in crate::simulator) fn health(body: &[u8]) -> Result<Health, ProxyFault> {
     if fields.xks_proxy_fleet_size == 0 || !(1..=10).contains(&managers.len()) {
         return Err(INVALID);
     }
-    let mut health = Health::default();
+    let mut health = HealthCounts::default();
     for manager in managers {
         match manager.health_status.as_str() {
             "ACTIVE" => health.active += 1,

@@ -1,8 +1,8 @@
-//! The client certificates that KMS presents: `cks.kms.<region>.amazonaws.com`, by an authority of the simulator's own.
+//! TLS to proxies, and the client certificates for `cks.kms.<region>.amazonaws.com`, issued by a CA of the simulator.
 //!
 //! # Invariants
-//! - Private keys are in files of mode 0600, in the directory that was given, and nowhere else.
-//! - A key that is there is never made anew: proxies trust it.
+//! - Private keys are only in files with mode 0600 in the configured directory.
+//! - An existing key is never replaced, because proxies trust its certificate.
 
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
@@ -20,145 +20,155 @@ use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 
 use crate::client::{ClientIdentity, TlsClient, Trust};
-use crate::simulator::proxy::client_certificate::{ClientCertificateKind, Presented};
-use crate::simulator::proxy::link::{Link, Recipe, TlsSource};
+use crate::simulator::proxy::client_certificate::{ClientCertificateKind, PresentedKind};
+use crate::simulator::proxy::link::{LinkSettings, ProxyLink, TlsSource};
 use crate::sync::poisoned;
 
-/// The names of the files of the CA that proxies trust.
+/// The file name, without extension, of the CA that proxies trust.
 const CA: &str = "ca";
 
-/// The names of the files of the CA that no proxy trusts.
+/// The file name, without extension, of the CA that no proxy trusts.
 const OTHER_CA: &str = "other-ca";
 
-/// How long a certificate is good for: a laptop forgets to renew.
+/// The lifetime of a certificate. It is long because nothing renews it.
 const LIFETIME: Duration = Duration::days(3650);
 
-/// Why there is no client certificate.
+/// The reason for a missing client certificate.
 #[derive(Debug, Error)]
-pub enum IdentityError {
+pub enum ClientCertificateError {
     /// A file cannot be read or written.
     #[error("{0}: {1}")]
     File(PathBuf, io::Error),
-    /// A file holds something else.
+    /// A file is not a key or a certificate of the simulator.
     #[error(
-        "{0} is no key or certificate of this simulator; move it away to have a new one made ({1})"
+        "{0} is not a key or certificate of this simulator ({1}); move it away, and the simulator creates a new one"
     )]
     Content(PathBuf, String),
-    /// TLS cannot be set up so.
+    /// TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
-    /// The directory for certificates is missing.
+    /// No directory for certificates is configured.
     #[error("a client certificate of the kind {0} needs --identity, a directory for certificates")]
     NoDirectory(ClientCertificateKind),
 }
 
-/// TLS as KMS speaks it from each Region.
-pub(in crate::simulator) struct Identities {
+/// TLS from each Region, and the addresses of proxies.
+pub(in crate::simulator) struct ProxyTls {
     resolve: HashMap<String, SocketAddr>,
-    clients: Arc<Clients>,
+    clients: Arc<TlsClients>,
 }
 
-/// TLS for each Region and each kind of client certificate.
-pub(in crate::simulator) struct Clients {
+/// TLS for each Region and each kind of client certificate. Each is set up at its first use.
+pub(in crate::simulator) struct TlsClients {
     directory: Option<PathBuf>,
     authorities: Vec<Vec<u8>>,
-    presented: Presented,
-    made: Mutex<HashMap<(String, ClientCertificateKind), TlsClient>>,
+    presented: PresentedKind,
+    clients: Mutex<HashMap<(String, ClientCertificateKind), TlsClient>>,
 }
 
-impl Identities {
-    /// Makes the authority, if there is to be one and it is not there.
+impl ProxyTls {
+    /// Creates the directory and the CA if they do not exist.
     pub(in crate::simulator) fn prepare(
         directory: Option<PathBuf>,
         authorities: Vec<Vec<u8>>,
         resolve: HashMap<String, SocketAddr>,
         kind: ClientCertificateKind,
-    ) -> Result<Self, IdentityError> {
+    ) -> Result<Self, ClientCertificateError> {
         if let Some(directory) = &directory {
-            let made = fs::DirBuilder::new()
+            let clients = fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(directory);
-            made.map_err(|error| IdentityError::File(directory.clone(), error))?;
+            clients.map_err(|error| ClientCertificateError::File(directory.clone(), error))?;
             authority(directory, CA)?;
         }
-        let clients = Clients {
+        let clients = TlsClients {
             directory,
             authorities,
-            presented: Presented::default(),
-            made: Mutex::default(),
+            presented: PresentedKind::default(),
+            clients: Mutex::default(),
         };
         clients.present(kind)?;
         let clients = Arc::new(clients);
         Ok(Self { resolve, clients })
     }
 
-    /// Which kind of client certificate is presented, and its change.
-    pub(in crate::simulator) fn clients(&self) -> &Clients {
+    /// Returns the TLS clients, for reading and changing the kind of client certificate.
+    pub(in crate::simulator) fn clients(&self) -> &TlsClients {
         &self.clients
     }
 
-    /// A way to the proxy.
-    pub(in crate::simulator) fn link(&self, recipe: Recipe) -> Result<Link, IdentityError> {
-        // An error that would come with the first call comes now.
-        self.clients.client(&recipe.region)?;
-        let fixed = self.resolve.get(&recipe.host).copied();
-        Ok(Link::new(recipe, Arc::clone(&self.clients) as _, fixed))
+    /// Returns a link to a proxy.
+    pub(in crate::simulator) fn link(
+        &self,
+        link_settings: LinkSettings,
+    ) -> Result<ProxyLink, ClientCertificateError> {
+        // Report an error now instead of at the first call.
+        self.clients.client(&link_settings.region)?;
+        let address_override = self.resolve.get(&link_settings.host).copied();
+        Ok(ProxyLink::new(
+            link_settings,
+            Arc::clone(&self.clients) as _,
+            address_override,
+        ))
     }
 }
 
-impl Clients {
-    /// Presents this kind on connections that begin from now on.
+impl TlsClients {
+    /// Presents this kind on new connections.
     ///
     /// # Errors
-    /// [`IdentityError::NoDirectory`]; nothing has changed then.
+    /// [`ClientCertificateError::NoDirectory`]: the kind has not changed.
     pub(in crate::simulator) fn present(
         &self,
         kind: ClientCertificateKind,
-    ) -> Result<(), IdentityError> {
+    ) -> Result<(), ClientCertificateError> {
         if kind != ClientCertificateKind::None && self.directory.is_none() {
-            return Err(IdentityError::NoDirectory(kind));
+            return Err(ClientCertificateError::NoDirectory(kind));
         }
         self.presented.set(kind);
         Ok(())
     }
 
-    /// The kind that is presented now.
+    /// Returns the kind that is presented now.
     pub(in crate::simulator) fn kind(&self) -> ClientCertificateKind {
         self.presented.get()
     }
 
-    /// TLS of this Region with the kind that is presented now, which is named, too.
+    /// Returns the kind that is presented now, and TLS of this Region with it.
     pub(in crate::simulator) fn client(
         &self,
         region: &str,
-    ) -> Result<(ClientCertificateKind, TlsClient), IdentityError> {
+    ) -> Result<(ClientCertificateKind, TlsClient), ClientCertificateError> {
         let kind = self.kind();
-        let mut made = self.made.lock().unwrap_or_else(poisoned);
+        let mut clients = self.clients.lock().unwrap_or_else(poisoned);
         let place = (region.to_owned(), kind);
-        if let Some(client) = made.get(&place) {
+        if let Some(client) = clients.get(&place) {
             return Ok((kind, client.clone()));
         }
         let identity = match (kind, &self.directory) {
             (ClientCertificateKind::None, _) => None,
-            (_, None) => return Err(IdentityError::NoDirectory(kind)),
+            (_, None) => return Err(ClientCertificateError::NoDirectory(kind)),
             (_, Some(directory)) => Some(identity(directory, region, kind)?),
         };
         let client = TlsClient::new(Trust::PublicAnd(self.authorities.clone()), identity);
-        let client = client.map_err(|error| IdentityError::Tls(error.to_string()))?;
-        made.insert(place, client.clone());
+        let client = client.map_err(|error| ClientCertificateError::Tls(error.to_string()))?;
+        clients.insert(place, client.clone());
         Ok((kind, client))
     }
 }
 
-impl TlsSource for Clients {
+impl TlsSource for TlsClients {
     fn tls(&self, region: &str) -> Option<(ClientCertificateKind, TlsClient)> {
         self.client(region).ok()
     }
 }
 
-/// The CA of this name in the directory, made if it is not there.
-fn authority(directory: &Path, name: &str) -> Result<Issuer<'static, KeyPair>, IdentityError> {
+/// Returns the CA with this file name; creates it if it does not exist.
+fn authority(
+    directory: &Path,
+    name: &str,
+) -> Result<Issuer<'static, KeyPair>, ClientCertificateError> {
     let place = |extension: &str| directory.join(format!("{name}.{extension}"));
     let (key_file, file) = (place("key"), place("pem"));
     let key = key(&key_file)?;
@@ -172,12 +182,12 @@ fn authority(directory: &Path, name: &str) -> Result<Issuer<'static, KeyPair>, I
     Issuer::from_ca_cert_pem(&read(&file)?, key).map_err(wrong(&file))
 }
 
-/// The certificate of a Region and a kind, made if it is not there.
+/// Returns the certificate of a Region and a kind; creates it if it does not exist.
 fn identity(
     directory: &Path,
     region: &str,
     kind: ClientCertificateKind,
-) -> Result<ClientIdentity, IdentityError> {
+) -> Result<ClientIdentity, ClientCertificateError> {
     let name = format!("cks.kms.{region}.amazonaws.com");
     let place = |extension: &str| match kind {
         ClientCertificateKind::ClientAuth => directory.join(format!("{name}.{extension}")),
@@ -195,7 +205,7 @@ fn identity(
     }
     let (chain, key) = (read(&file)?, key.serialize_pem());
     let identity = ClientIdentity::from_pem(chain.as_bytes(), key.as_bytes());
-    identity.map_err(|error| IdentityError::Content(file, error.to_owned()))
+    identity.map_err(|error| ClientCertificateError::Content(file, error.to_owned()))
 }
 
 fn leaf(name: &str, kind: ClientCertificateKind) -> CertificateParams {
@@ -214,14 +224,14 @@ fn leaf(name: &str, kind: ClientCertificateKind) -> CertificateParams {
 fn params(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
-    // A clock may be a little behind.
+    // The clock of a proxy may be slow.
     let begins = OffsetDateTime::now_utc() - Duration::days(1);
     (params.not_before, params.not_after) = (begins, begins + LIFETIME);
     params
 }
 
-/// The key in the file, made if there is none.
-fn key(file: &Path) -> Result<KeyPair, IdentityError> {
+/// Returns the key in the file; creates it if it does not exist.
+fn key(file: &Path) -> Result<KeyPair, ClientCertificateError> {
     if !file.exists() {
         let key = KeyPair::generate().map_err(wrong(file))?;
         let text = zeroize::Zeroizing::new(key.serialize_pem());
@@ -232,13 +242,13 @@ fn key(file: &Path) -> Result<KeyPair, IdentityError> {
     KeyPair::from_pem(&text).map_err(wrong(file))
 }
 
-fn read(file: &Path) -> Result<String, IdentityError> {
-    fs::read_to_string(file).map_err(|error| IdentityError::File(file.to_owned(), error))
+fn read(file: &Path) -> Result<String, ClientCertificateError> {
+    fs::read_to_string(file).map_err(|error| ClientCertificateError::File(file.to_owned(), error))
 }
 
-/// Nothing is there by halves: the file gets its name when it is whole.
-fn write(file: &Path, text: &str, mode: u32) -> Result<(), IdentityError> {
-    let failed = |error| IdentityError::File(file.to_owned(), error);
+/// Writes a file. The file gets its name after it is complete.
+fn write(file: &Path, text: &str, mode: u32) -> Result<(), ClientCertificateError> {
+    let failed = |error| ClientCertificateError::File(file.to_owned(), error);
     let beside = file.with_extension("new");
     drop(fs::remove_file(&beside));
     let mut options = OpenOptions::new();
@@ -249,9 +259,9 @@ fn write(file: &Path, text: &str, mode: u32) -> Result<(), IdentityError> {
     fs::rename(&beside, file).map_err(failed)
 }
 
-fn wrong(file: &Path) -> impl FnOnce(rcgen::Error) -> IdentityError {
+fn wrong(file: &Path) -> impl FnOnce(rcgen::Error) -> ClientCertificateError {
     let file = file.to_owned();
-    move |error| IdentityError::Content(file, error.to_string())
+    move |error| ClientCertificateError::Content(file, error.to_string())
 }
 
 #[cfg(test)]
@@ -261,12 +271,11 @@ mod tests {
     use x509_parser::pem::parse_x509_pem;
 
     #[test]
-    fn certificates_are_made_once_and_chain_to_the_authority() {
+    fn certificates_are_created_once_and_signed_by_the_ca() {
         let directory = tempfile::tempdir().unwrap();
         let at = directory.path().join("identity");
         let kind = ClientCertificateKind::ClientAuth;
-        let prepare =
-            || Identities::prepare(Some(at.clone()), vec![], HashMap::new(), kind).unwrap();
+        let prepare = || ProxyTls::prepare(Some(at.clone()), vec![], HashMap::new(), kind).unwrap();
         let make = || prepare().clients().client("eu-west-1").map(drop).unwrap();
         make();
         let name = "cks.kms.eu-west-1.amazonaws.com";
@@ -288,12 +297,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_left_alone() {
+    fn a_file_that_is_not_a_key_is_not_changed() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("ca.key"), "nonsense").unwrap();
         let place = Some(directory.path().to_owned());
         let kind = ClientCertificateKind::None;
-        let prepared = Identities::prepare(place, vec![], HashMap::new(), kind);
+        let prepared = ProxyTls::prepare(place, vec![], HashMap::new(), kind);
         let error = prepared.err().unwrap().to_string();
         assert!(error.contains("ca.key"), "{error}");
         assert_eq!(
@@ -303,10 +312,10 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_is_made_and_needs_a_directory() {
+    fn each_kind_of_certificate_needs_a_directory() {
         let directory = tempfile::tempdir().unwrap();
         let none = ClientCertificateKind::None;
-        let prepare = |place| Identities::prepare(place, vec![], HashMap::new(), none).unwrap();
+        let prepare = |place| ProxyTls::prepare(place, vec![], HashMap::new(), none).unwrap();
         let (with, without) = (prepare(Some(directory.path().to_owned())), prepare(None));
         for kind in ClientCertificateKind::ALL {
             with.clients().present(kind).unwrap();

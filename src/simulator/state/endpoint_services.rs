@@ -1,32 +1,31 @@
-//! VPC endpoint services, as far as KMS looks at them: whose they are, and whom they let connect.
+//! The properties of VPC endpoint services that KMS checks: the owner and the accounts that may connect.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::simulator::state::stores::{Connectivity, ProxyConfiguration};
-use crate::simulator::wire::exception::{Exception, Kind};
+use crate::simulator::wire::exception::{Exception, ExceptionKind};
 use crate::simulator::wire::names::endpoint_service_prefix;
 
 /// A VPC endpoint service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointService {
-    /// The account that has it, 12 digits.
+    /// The account that owns the service, 12 digits.
     pub owner: String,
-    /// Accounts whose principals may connect, besides the owner.
+    /// Accounts that may connect, in addition to the owner.
     pub allowed: BTreeSet<String>,
 }
 
-/// The endpoint services by name. Without any, every name is that of a service which its alleged owner has, and which lets everybody
-/// connect.
+/// The endpoint services by name. If there are none, every name is accepted as a service that any account may connect to.
 #[derive(Clone, Debug, Default)]
 pub struct EndpointServices(BTreeMap<String, EndpointService>);
 
 impl EndpointServices {
-    /// These services.
+    /// Creates a list of services.
     pub fn new(services: impl IntoIterator<Item = (String, EndpointService)>) -> Self {
         Self(services.into_iter().collect())
     }
 
-    /// Whether a store of `account` in `region` can use the service of its configuration. Nothing is wrong with a public endpoint.
+    /// Checks that a store of `account` in `region` can use the service of its configuration. A public endpoint is always accepted.
     pub(in crate::simulator) fn check(
         &self,
         proxy: &ProxyConfiguration,
@@ -51,16 +50,16 @@ impl EndpointServices {
         let service = service.ok_or_else(|| not_found(name, &format!("of the account {owner}")))?;
         match owner == account || service.allowed.contains(account) {
             true => Ok(()),
-            false => Err(Kind::XksProxyVpcEndpointServiceInvalidConfiguration.because(format!(
-                "The VPC endpoint service {name} of the account {owner} allows no principal of the account {account}: add one to its allowed principals."
+            false => Err(ExceptionKind::XksProxyVpcEndpointServiceInvalidConfiguration.with_message(format!(
+                "The VPC endpoint service {name} of the account {owner} does not allow a principal of the account {account}: add one to its allowed principals."
             ))),
         }
     }
 }
 
-fn not_found(name: &str, which: &str) -> Exception {
-    Kind::XksProxyVpcEndpointServiceNotFound.because(format!(
-        "AWS KMS could not find the VPC endpoint service {name} {which}: verify its name, its owner, and that the KMS service principal of the Region is an allowed principal."
+fn not_found(name: &str, scope: &str) -> Exception {
+    ExceptionKind::XksProxyVpcEndpointServiceNotFound.with_message(format!(
+        "AWS KMS could not find the VPC endpoint service {name} {scope}: verify its name, its owner, and that the KMS service principal of the Region is an allowed principal."
     ))
 }
 
@@ -89,7 +88,7 @@ mod tests {
         }
     }
 
-    fn refused(services: &EndpointServices, proxy: &ProxyConfiguration) -> Option<Kind> {
+    fn rejected(services: &EndpointServices, proxy: &ProxyConfiguration) -> Option<ExceptionKind> {
         let checked = services.check(proxy, OURS, "eu-west-1");
         checked.err().map(|error| error.kind)
     }
@@ -103,32 +102,32 @@ mod tests {
     }
 
     #[test]
-    fn a_service_is_of_its_region_and_owner() {
-        let absent = Some(Kind::XksProxyVpcEndpointServiceNotFound);
+    fn a_service_belongs_to_its_region_and_owner() {
+        let absent = Some(ExceptionKind::XksProxyVpcEndpointServiceNotFound);
         let any = EndpointServices::default();
-        assert_eq!(refused(&any, &store(NAME, Some(THEIRS))), None);
+        assert_eq!(rejected(&any, &store(NAME, Some(THEIRS))), None);
         let elsewhere = "com.amazonaws.vpce.eu-west-2.vpce-svc-0a";
-        assert_eq!(refused(&any, &store(elsewhere, None)), absent);
-        assert_eq!(refused(&of(OURS, &[]), &store(NAME, None)), None);
-        assert_eq!(refused(&of(OURS, &[]), &store(NAME, Some(THEIRS))), absent);
-        assert_eq!(refused(&of(THEIRS, &[OURS]), &store(NAME, None)), absent);
+        assert_eq!(rejected(&any, &store(elsewhere, None)), absent);
+        assert_eq!(rejected(&of(OURS, &[]), &store(NAME, None)), None);
+        assert_eq!(rejected(&of(OURS, &[]), &store(NAME, Some(THEIRS))), absent);
+        assert_eq!(rejected(&of(THEIRS, &[OURS]), &store(NAME, None)), absent);
         let other = "com.amazonaws.vpce.eu-west-1.vpce-svc-0b";
-        assert_eq!(refused(&of(OURS, &[]), &store(other, None)), absent);
+        assert_eq!(rejected(&of(OURS, &[]), &store(other, None)), absent);
     }
 
     #[test]
-    fn another_accounts_service_must_allow_ours() {
+    fn a_service_of_another_account_must_allow_the_caller() {
         let proxy = store(NAME, Some(THEIRS));
-        assert_eq!(refused(&of(THEIRS, &[OURS]), &proxy), None);
+        assert_eq!(rejected(&of(THEIRS, &[OURS]), &proxy), None);
         assert_eq!(
-            refused(&of(THEIRS, &["777788889999"]), &proxy),
-            Some(Kind::XksProxyVpcEndpointServiceInvalidConfiguration)
+            rejected(&of(THEIRS, &["777788889999"]), &proxy),
+            Some(ExceptionKind::XksProxyVpcEndpointServiceInvalidConfiguration)
         );
         let public = ProxyConfiguration {
             connectivity: Connectivity::PublicEndpoint,
             service_name: None,
             ..proxy
         };
-        assert_eq!(refused(&of(THEIRS, &[]), &public), None);
+        assert_eq!(rejected(&of(THEIRS, &[]), &public), None);
     }
 }

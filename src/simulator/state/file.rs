@@ -1,9 +1,9 @@
-//! The file in which the state is kept: whole or not at all.
+//! The state file.
 //!
 //! # Invariants
-//! - A file that cannot be read is left as it is, and nothing starts.
-//! - One simulator at a time: the lock beside the file is held as long as this value lives.
-//! - It holds key material and secrets: its mode is 0600.
+//! - The file is replaced as a whole. A file that cannot be parsed is not changed, and the simulator does not start.
+//! - One simulator at a time uses the file: [`StateFile`] holds a lock.
+//! - The file has key material and secrets, so its mode is 0600.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -15,36 +15,38 @@ use rustix::fs::FlockOperation;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::simulator::state::{State, VERSION};
+use crate::simulator::state::{KmsState, VERSION};
 
-/// Why there is no state file.
+/// The reason why a state file cannot be used.
 #[derive(Debug, Error)]
 pub enum StateError {
-    /// Another simulator has it.
+    /// Another simulator uses it.
     #[error("{0} is in use by another simulator")]
     Locked(PathBuf),
     /// It cannot be read or written.
     #[error("{0} cannot be used: {1}")]
     Unusable(PathBuf, io::Error),
-    /// It is not a state, or only a part of one.
+    /// It is not a complete state. The numbers are a line and a column.
     #[error(
-        "{0} is not a whole state of this simulator (line {1}, column {2}); it was left as it is: move it away to begin anew"
+        "{0} is not a complete state of this simulator (line {1}, column {2}); the file was not changed. Move it away to start with an empty state"
     )]
     Corrupt(PathBuf, usize, usize),
-    /// It is a state of another version of this program.
-    #[error("{0} is a state of form {1}, which this version does not know; it was left as it is")]
+    /// Its format has a different version.
+    #[error(
+        "{0} has the state format {1}, which this version does not support; the file was not changed"
+    )]
     Version(PathBuf, u32),
 }
 
-/// The file, locked.
+/// The locked state file.
 pub(in crate::simulator) struct StateFile {
     path: PathBuf,
     _lock: File,
 }
 
 impl StateFile {
-    /// Locks the file and reads what is in it; nothing, if it is not there.
-    pub(in crate::simulator) fn open(path: &Path) -> Result<(Self, State), StateError> {
+    /// Locks the file and reads its state. The state is empty if the file does not exist.
+    pub(in crate::simulator) fn open(path: &Path) -> Result<(Self, KmsState), StateError> {
         let lock = lock(path)?;
         let file = Self {
             path: path.to_owned(),
@@ -52,16 +54,16 @@ impl StateFile {
         };
         let state = match fs::read(path) {
             Ok(text) => parse(path, &Zeroizing::new(text))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => State::default(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => KmsState::default(),
             Err(error) => return Err(StateError::Unusable(path.to_owned(), error)),
         };
         Ok((file, state))
     }
 
-    /// Puts the state in the place of what was there before.
+    /// Replaces the content of the file.
     pub(in crate::simulator) fn write(&self, state: &[u8]) -> io::Result<()> {
         let beside = beside(&self.path, ".new");
-        // What a crash has left.
+        // Remove the rest of an interrupted write.
         drop(fs::remove_file(&beside));
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
@@ -86,9 +88,9 @@ fn lock(path: &Path) -> Result<File, StateError> {
     }
 }
 
-fn parse(path: &Path, text: &[u8]) -> Result<State, StateError> {
-    // The error's own words may quote the file, which holds secrets.
-    let state: State = serde_json::from_slice(text)
+fn parse(path: &Path, text: &[u8]) -> Result<KmsState, StateError> {
+    // The error text may quote the file, which has secrets.
+    let state: KmsState = serde_json::from_slice(text)
         .map_err(|error| StateError::Corrupt(path.to_owned(), error.line(), error.column()))?;
     match state.version {
         VERSION => Ok(state),
@@ -108,7 +110,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
-    fn it_is_whole_or_refused_and_never_touched() {
+    fn an_invalid_state_file_is_rejected_and_not_changed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.json");
         let (file, state) = StateFile::open(&path).unwrap();
@@ -130,7 +132,7 @@ mod tests {
             fs::write(&path, bad).unwrap();
             let error = StateFile::open(&path).err().unwrap().to_string();
             assert!(
-                error.contains("left as it is") && !error.contains("SeCrEt"),
+                error.contains("was not changed") && !error.contains("SeCrEt"),
                 "{error}"
             );
             assert_eq!(fs::read(&path).unwrap(), bad);
@@ -138,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn two_simulators_do_not_share_it() {
+    fn two_simulators_cannot_share_a_state_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.json");
         let (first, _) = StateFile::open(&path).unwrap();

@@ -1,10 +1,12 @@
-//! Grants: who may do what with a key besides what its policy says, and with which encryption context.
+//! Grants: permissions to use a key in addition to its policy, possibly limited to an encryption context.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::simulator::crypto::context::Pairs;
-use crate::simulator::policy::{GrantFacts, Reach, Request, reach, value_of};
+use crate::simulator::policy::{
+    GrantProperties, PolicyRequest, PrincipalMatch, principal_match, value_of,
+};
 
 /// A grant.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -16,15 +18,15 @@ pub(in crate::simulator) struct Grant {
     pub(in crate::simulator) created: f64,
     /// The ARN of a principal, or the name of a service principal: [`is_arn`].
     pub(in crate::simulator) grantee: String,
-    /// As `grantee`.
+    /// The retiring principal, in the same forms as `grantee`.
     pub(in crate::simulator) retiring: Option<String>,
-    /// The account that gave it, as its root.
+    /// The ARN of the root user of the account that created the grant.
     pub(in crate::simulator) issuer: String,
     pub(in crate::simulator) operations: Vec<String>,
     pub(in crate::simulator) constraints: Option<Constraints>,
 }
 
-/// With which encryption context a grant counts.
+/// The conditions under which a grant is effective.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(in crate::simulator) struct Constraints {
@@ -32,12 +34,12 @@ pub(in crate::simulator) struct Constraints {
     pub(in crate::simulator) encryption_context_subset: Option<Pairs>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::simulator) encryption_context_equals: Option<Pairs>,
-    /// The resource on whose behalf a service asks: `aws:SourceArn` of the request.
+    /// The required `aws:SourceArn` of the request: the resource for which a service makes the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::simulator) source_arn: Option<String>,
 }
 
-/// What a grant may be for, of what a key in an external key store can do.
+/// The operations of keys in external key stores that a grant can allow.
 pub(in crate::simulator) const OPERATIONS: [&str; 9] = [
     "Decrypt",
     "Encrypt",
@@ -50,7 +52,7 @@ pub(in crate::simulator) const OPERATIONS: [&str; 9] = [
     "DescribeKey",
 ];
 
-/// Operations that have an encryption context, which constraints can look at.
+/// The operations with an encryption context, which constraints apply to.
 const WITH_CONTEXT: [&str; 6] = [
     "Decrypt",
     "Encrypt",
@@ -61,27 +63,30 @@ const WITH_CONTEXT: [&str; 6] = [
 ];
 
 impl Grant {
-    /// Returns how it matches the caller of a request, if it allows the request. A star is not a grantee.
-    pub(in crate::simulator) fn reach(&self, request: &Request<'_>) -> Reach {
+    /// Returns how the grantee matches the caller, if the grant allows the request. A star as grantee matches no caller.
+    pub(in crate::simulator) fn principal_match(
+        &self,
+        request: &PolicyRequest<'_>,
+    ) -> PrincipalMatch {
         let is_for = |operation: &str| self.operations.iter().any(|known| known == operation);
         let constraints = self.constraints.as_ref();
-        let is_meant = self.grantee != "*"
+        let applies = self.grantee != "*"
             && is_for(request.action)
-            && constraints.is_none_or(|constraints| constraints.hold(request))
+            && constraints.is_none_or(|constraints| constraints.are_satisfied(request))
             && request
                 .details
                 .grant
                 .is_none_or(|new| new.operations.iter().all(|operation| is_for(operation)));
-        match is_meant {
-            true => reach(&self.grantee, &request.who),
-            false => Reach::No,
+        match applies {
+            true => principal_match(&self.grantee, &request.caller),
+            false => PrincipalMatch::None,
         }
     }
 
-    /// Returns the properties that condition keys are about.
-    pub(in crate::simulator) fn facts(&self) -> GrantFacts<'_> {
+    /// Returns the properties that condition keys use.
+    pub(in crate::simulator) fn properties(&self) -> GrantProperties<'_> {
         let constraints = self.constraints.as_ref();
-        GrantFacts {
+        GrantProperties {
             operations: &self.operations,
             grantee: &self.grantee,
             retiring: self.retiring.as_deref(),
@@ -93,8 +98,8 @@ impl Grant {
         }
     }
 
-    /// How ListGrants shows it.
-    pub(in crate::simulator) fn described(&self, key_arn: &str) -> Value {
+    /// Returns the grant in the form of ListGrants.
+    pub(in crate::simulator) fn to_description(&self, key_arn: &str) -> Value {
         let mut described = Map::new();
         let mut put = |name: &str, value: Value| {
             if !value.is_null() {
@@ -121,23 +126,23 @@ impl Grant {
 }
 
 impl Constraints {
-    /// Returns whether the request satisfies the constraints. A grant that is created with this grant must have constraints as strict.
-    fn hold(&self, request: &Request<'_>) -> bool {
+    /// Returns whether the request satisfies the constraints. A new grant that this grant permits must have constraints at least as strict.
+    fn are_satisfied(&self, request: &PolicyRequest<'_>) -> bool {
         let source = self.source_arn.as_deref();
-        let is_on_behalf =
-            source.is_none_or(|source| request.who.given.source_arn() == Some(source));
+        let has_source =
+            source.is_none_or(|source| request.caller.configured.source_arn() == Some(source));
         let details = &request.details;
-        let does_context_fit = match (request.action, details.grant) {
-            ("CreateGrant", Some(new)) => self.are_kept_by(&new),
+        let has_context = match (request.action, details.grant) {
+            ("CreateGrant", Some(new)) => self.are_at_least_as_strict_in(&new),
             (action, _) if WITH_CONTEXT.contains(&action) => details
                 .encryption_context
-                .is_some_and(|context| self.allow(context)),
+                .is_some_and(|context| self.allow_context(context)),
             _ => true,
         };
-        is_on_behalf && does_context_fit
+        has_source && has_context
     }
 
-    fn allow(&self, context: &Pairs) -> bool {
+    fn allow_context(&self, context: &Pairs) -> bool {
         let equals = self.encryption_context_equals.as_ref();
         let subset = self.encryption_context_subset.as_ref();
         equals.is_none_or(|wanted| includes(context, wanted) && includes(wanted, context))
@@ -145,7 +150,7 @@ impl Constraints {
     }
 
     /// Returns whether these constraints allow every context and source that the new grant allows.
-    fn are_kept_by(&self, new: &GrantFacts<'_>) -> bool {
+    fn are_at_least_as_strict_in(&self, new: &GrantProperties<'_>) -> bool {
         let source = self.source_arn.as_deref();
         if source.is_some() && new.source_arn != source {
             return false;
@@ -153,7 +158,7 @@ impl Constraints {
         let are_none =
             self.encryption_context_equals.is_none() && self.encryption_context_subset.is_none();
         match (new.equals, new.subset) {
-            (Some(context), _) => self.allow(context),
+            (Some(context), _) => self.allow_context(context),
             (None, Some(subset)) => {
                 let wanted = self.encryption_context_subset.as_ref();
                 self.encryption_context_equals.is_none()
@@ -164,12 +169,12 @@ impl Constraints {
     }
 }
 
-/// Returns whether a party of a grant is named by its ARN. Otherwise it is the name of a service principal, which has no colon.
+/// Returns whether a party of a grant is an ARN. Otherwise it is the name of a service principal, which has no colon.
 pub(in crate::simulator) fn is_arn(party: &str) -> bool {
     party.starts_with("arn:")
 }
 
-/// Returns whether all pairs are present. The case of keys does not matter, the case of values does.
+/// Returns whether `context` has all wanted pairs. Keys are compared without regard to case, values exactly.
 fn includes(context: &Pairs, wanted: &Pairs) -> bool {
     wanted
         .iter()

@@ -1,6 +1,6 @@
 //! The last successful cryptographic operation with each key.
 //!
-//! It is kept in memory: `TrackingStartDate` is never earlier than the start of the simulator.
+//! The usages are in memory only, so `TrackingStartDate` is never earlier than the start of the simulator.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -23,7 +23,7 @@ pub(in crate::simulator) struct LastUsage {
     /// Seconds since 1970.
     pub(in crate::simulator) at: f64,
     pub(in crate::simulator) request_id: String,
-    /// Of the event in the trail of the key's owner.
+    /// The id of the CloudTrail event in the account of the key.
     pub(in crate::simulator) event_id: String,
 }
 
@@ -36,13 +36,13 @@ const OPERATIONS: [&str; 5] = [
     "ReEncrypt",
 ];
 
-/// The operation by its name, if it is one that is recorded.
+/// Returns the name of the operation if its usages are recorded.
 pub(in crate::simulator) fn recorded(operation: &str) -> Option<&'static str> {
     OPERATIONS.into_iter().find(|known| *known == operation)
 }
 
 impl LastUsages {
-    /// Recording begins now.
+    /// Starts recording now.
     pub(in crate::simulator) fn new() -> Self {
         Self {
             since: now(),
@@ -56,7 +56,7 @@ impl LastUsages {
         usages.insert(key_arn.to_owned(), usage);
     }
 
-    /// The last usage of a key, if there was one.
+    /// Returns the last usage of a key, if there was one.
     pub(in crate::simulator) fn of(&self, key_arn: &str) -> Option<LastUsage> {
         let usages = self.usages.lock().unwrap_or_else(poisoned);
         usages.get(key_arn).cloned()

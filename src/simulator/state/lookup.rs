@@ -1,199 +1,205 @@
-//! Which key a request means, and whether it can be used.
+//! Finds the key that a request names, and checks whether it can be used.
 
 use std::sync::Arc;
 
-use crate::simulator::callers::caller::Caller;
+use crate::simulator::callers::caller::KmsCaller;
 use crate::simulator::crypto::blob::BlobKey;
-use crate::simulator::crypto::material::Material;
-use crate::simulator::state::runtime::Live;
-use crate::simulator::state::{Key, KeyState, Place, State};
+use crate::simulator::crypto::material::KeyMaterial;
+use crate::simulator::state::runtime::StoreRuntime;
+use crate::simulator::state::{KmsKey, KmsKeyState, KmsState, RegionState};
 use crate::simulator::wire::check;
-use crate::simulator::wire::exception::{Exception, Kind};
+use crate::simulator::wire::exception::{Exception, ExceptionKind};
 use crate::simulator::wire::names::{alias_arn, key_arn, of_region};
 
-/// What a KeyId may be.
+/// The forms of KeyId that an operation accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::simulator) enum Names {
-    /// A key's id or ARN.
+pub(in crate::simulator) enum AcceptedIds {
+    /// The id or the ARN of a key.
     Keys,
-    /// Also an alias, or an alias' ARN.
+    /// Also the name or the ARN of an alias.
     KeysAndAliases,
 }
 
-/// A key that was found, with where it is.
+/// A key with its account and Region.
 #[derive(Clone, Copy)]
-pub(in crate::simulator) struct Found<'a> {
+pub(in crate::simulator) struct FoundKey<'a> {
     pub(in crate::simulator) account: &'a str,
     pub(in crate::simulator) region: &'a str,
-    pub(in crate::simulator) place: &'a Place,
-    pub(in crate::simulator) key: &'a Key,
-    /// The alias by which the request names it.
+    pub(in crate::simulator) region_state: &'a RegionState,
+    pub(in crate::simulator) key: &'a KmsKey,
+    /// The alias by which the request names the key.
     pub(in crate::simulator) alias: Option<&'a str>,
 }
 
-/// Where a key is.
+/// The account, the Region and the id of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::simulator) struct Where {
+pub(in crate::simulator) struct KeyLocation {
     pub(in crate::simulator) account: String,
     pub(in crate::simulator) region: String,
     pub(in crate::simulator) id: String,
 }
 
-/// A name taken apart: whose it is, and what it names.
-struct Name<'a> {
+/// A parsed KeyId.
+struct ParsedId<'a> {
     account: &'a str,
-    resource: Resource<'a>,
+    target: IdTarget<'a>,
 }
 
-enum Resource<'a> {
+enum IdTarget<'a> {
     Key(&'a str),
     Alias(&'a str),
 }
 
-/// The key that this text means to this caller.
+/// Returns the key that `text` names for this caller.
 pub(in crate::simulator) fn find<'a>(
-    state: &'a State,
-    caller: &'a Caller,
+    state: &'a KmsState,
+    caller: &'a KmsCaller,
     text: &'a str,
-    names: Names,
-) -> Result<Found<'a>, Exception> {
+    accepted: AcceptedIds,
+) -> Result<FoundKey<'a>, Exception> {
     let fits = (1..=2048).contains(&text.len());
     check(fits, "keyId", "Member must have length between 1 and 2048")?;
-    let name = parse(caller, text).map_err(|error| match names {
-        Names::Keys => error,
-        // The operations that take aliases do not all declare InvalidArnException.
-        Names::KeysAndAliases => Kind::NotFound.because(error.message),
+    let name = parse(caller, text).map_err(|error| match accepted {
+        AcceptedIds::Keys => error,
+        // Not every operation that accepts aliases declares InvalidArnException.
+        AcceptedIds::KeysAndAliases => ExceptionKind::NotFound.with_message(error.message),
     })?;
     let region = caller.region.as_str();
-    let (account, place) = (name.account, state.place(name.account, region));
-    let alias = match name.resource {
-        Resource::Alias(alias) => Some(alias),
-        Resource::Key(_) => None,
+    let (account, region_state) = (name.account, state.region_state(name.account, region));
+    let alias = match name.target {
+        IdTarget::Alias(alias) => Some(alias),
+        IdTarget::Key(_) => None,
     };
-    let id = match name.resource {
-        Resource::Alias(_) if names == Names::Keys => {
-            return Err(Kind::InvalidArn
-                .because("This operation takes the id or the ARN of a key, and no alias."));
+    let id = match name.target {
+        IdTarget::Alias(_) if accepted == AcceptedIds::Keys => {
+            return Err(ExceptionKind::InvalidArn.with_message(
+                "This operation accepts the id or the ARN of a key, but not an alias.",
+            ));
         }
-        Resource::Alias(alias) => {
-            let found = place.and_then(|place| place.aliases.get(alias));
+        IdTarget::Alias(alias) => {
+            let found = region_state.and_then(|region_state| region_state.aliases.get(alias));
             let arn = alias_arn(account, region, alias);
-            found
-                .map(|alias| alias.key.as_str())
-                .ok_or_else(|| Kind::NotFound.because(format!("Alias {arn} is not found.")))?
+            found.map(|alias| alias.key.as_str()).ok_or_else(|| {
+                ExceptionKind::NotFound.with_message(format!("Alias {arn} is not found."))
+            })?
         }
-        Resource::Key(id) => id,
+        IdTarget::Key(id) => id,
     };
-    let found = place.and_then(|place| Some((place, place.keys.get(id)?)));
-    let (place, key) = found.ok_or_else(|| no_key(account, region, id))?;
-    Ok(Found {
+    let found =
+        region_state.and_then(|region_state| Some((region_state, region_state.keys.get(id)?)));
+    let (region_state, key) = found.ok_or_else(|| no_key(account, region, id))?;
+    Ok(FoundKey {
         account,
         region,
-        place,
+        region_state,
         key,
         alias,
     })
 }
 
-fn parse<'a>(caller: &'a Caller, text: &'a str) -> Result<Name<'a>, Exception> {
-    let here = caller.account.as_str();
+fn parse<'a>(caller: &'a KmsCaller, text: &'a str) -> Result<ParsedId<'a>, Exception> {
+    let own_account = caller.account.as_str();
     if text.starts_with("alias/") {
-        return Ok(Name {
-            account: here,
-            resource: Resource::Alias(text),
+        return Ok(ParsedId {
+            account: own_account,
+            target: IdTarget::Alias(text),
         });
     }
     if !text.starts_with("arn:") {
-        return Ok(Name {
-            account: here,
-            resource: Resource::Key(text),
+        return Ok(ParsedId {
+            account: own_account,
+            target: IdTarget::Key(text),
         });
     }
     let parts: Vec<_> = text.splitn(6, ':').collect();
-    let &[_, partition, "kms", region, account, resource] = parts.as_slice() else {
-        return Err(Kind::InvalidArn.because("The ARN is not that of a key or an alias."));
+    let &[_, partition, "kms", region, account, target] = parts.as_slice() else {
+        return Err(
+            ExceptionKind::InvalidArn.with_message("The ARN is not that of a key or an alias.")
+        );
     };
     if region != caller.region || partition != of_region(region) {
-        return Err(Kind::NotFound.because(format!("Invalid arn {region}")));
+        return Err(ExceptionKind::NotFound.with_message(format!("Invalid arn {region}")));
     }
-    match resource.split_once('/') {
-        Some(("key", id)) => Ok(Name {
+    match target.split_once('/') {
+        Some(("key", id)) => Ok(ParsedId {
             account,
-            resource: Resource::Key(id),
+            target: IdTarget::Key(id),
         }),
-        Some(("alias", _)) => Ok(Name {
+        Some(("alias", _)) => Ok(ParsedId {
             account,
-            resource: Resource::Alias(resource),
+            target: IdTarget::Alias(target),
         }),
-        _ => Err(Kind::InvalidArn.because("The ARN is not that of a key or an alias.")),
+        _ => {
+            Err(ExceptionKind::InvalidArn.with_message("The ARN is not that of a key or an alias."))
+        }
     }
 }
 
 fn no_key(account: &str, region: &str, id: &str) -> Exception {
     let arn = key_arn(account, region, id);
-    Kind::NotFound.because(format!("Key '{arn}' does not exist"))
+    ExceptionKind::NotFound.with_message(format!("Key '{arn}' does not exist"))
 }
 
-/// A key that was located, to change it.
+/// Returns a key for modification.
 pub(in crate::simulator) fn key_mut<'a>(
-    state: &'a mut State,
-    at: &Where,
-) -> Result<&'a mut Key, Exception> {
-    let place = state.known_mut(&at.account, &at.region);
-    let key = place.and_then(|place| place.keys.get_mut(&at.id));
+    state: &'a mut KmsState,
+    at: &KeyLocation,
+) -> Result<&'a mut KmsKey, Exception> {
+    let region_state = state.region_state_mut(&at.account, &at.region);
+    let key = region_state.and_then(|region_state| region_state.keys.get_mut(&at.id));
     key.ok_or_else(|| no_key(&at.account, &at.region, &at.id))
 }
 
-/// A key that can encrypt and decrypt, with all that it takes; nothing of it is borrowed from the state.
-pub(in crate::simulator) struct Usable {
+/// The values that are needed to encrypt and decrypt with a key, copied from the state.
+pub(in crate::simulator) struct UsableKey {
     pub(in crate::simulator) arn: String,
     pub(in crate::simulator) name: BlobKey,
     pub(in crate::simulator) store: String,
     pub(in crate::simulator) xks_key_id: String,
-    pub(in crate::simulator) material: Material,
-    pub(in crate::simulator) live: Arc<Live>,
+    pub(in crate::simulator) material: KeyMaterial,
+    pub(in crate::simulator) runtime: Arc<StoreRuntime>,
 }
 
-impl Found<'_> {
-    /// The key's ARN.
+impl FoundKey<'_> {
+    /// Returns the ARN of the key.
     pub(in crate::simulator) fn arn(&self) -> String {
         key_arn(self.account, self.region, &self.key.id)
     }
 
-    /// Where it is.
-    pub(in crate::simulator) fn to_owned(self) -> Where {
-        Where {
+    /// Returns the location of the key.
+    pub(in crate::simulator) fn location(self) -> KeyLocation {
+        KeyLocation {
             account: self.account.to_owned(),
             region: self.region.to_owned(),
             id: self.key.id.clone(),
         }
     }
 
-    /// Whether its store is connected.
+    /// Returns whether the store of the key is connected.
     pub(in crate::simulator) fn is_connected(&self) -> bool {
-        let store = self.place.stores.get(&self.key.store);
+        let store = self.region_state.stores.get(&self.key.store);
         store.is_some_and(|store| store.is_connected())
     }
 
-    /// A key on its way out cannot be changed.
+    /// Checks that the key is not pending deletion.
     pub(in crate::simulator) fn check_not_pending(&self) -> Result<(), Exception> {
         match self.key.state {
-            KeyState::PendingDeletion(_) => Err(pending(&self.arn())),
-            KeyState::Enabled | KeyState::Disabled => Ok(()),
+            KmsKeyState::PendingDeletion(_) => Err(pending(&self.arn())),
+            KmsKeyState::Enabled | KmsKeyState::Disabled => Ok(()),
         }
     }
 
-    /// All that it takes to encrypt and decrypt with it.
-    pub(in crate::simulator) fn usable(&self) -> Result<Usable, Exception> {
+    /// Checks that the key is enabled and its store is connected, and returns the values for encryption and decryption.
+    pub(in crate::simulator) fn usable_key(&self) -> Result<UsableKey, Exception> {
         let (key, arn) = (self.key, self.arn());
         self.check_not_pending()?;
-        if key.state == KeyState::Disabled {
-            return Err(Kind::Disabled.because(format!("{arn} is disabled.")));
+        if key.state == KmsKeyState::Disabled {
+            return Err(ExceptionKind::Disabled.with_message(format!("{arn} is disabled.")));
         }
-        let store = self.place.stores.get(&key.store);
+        let store = self.region_state.stores.get(&key.store);
         let connected = store.filter(|store| store.is_connected());
         let store = connected.ok_or_else(|| not_connected(&arn))?;
-        Ok(Usable {
+        Ok(UsableKey {
             arn,
             name: BlobKey {
                 account: self.account.to_owned(),
@@ -203,19 +209,19 @@ impl Found<'_> {
             store: store.id.clone(),
             xks_key_id: key.xks_key_id.clone(),
             material: key.material.clone(),
-            live: Arc::clone(&store.live),
+            runtime: Arc::clone(&store.runtime),
         })
     }
 }
 
-/// The exception for a key that waits for its deletion.
+/// Returns the exception for a key that is pending deletion.
 pub(in crate::simulator) fn pending(arn: &str) -> Exception {
-    Kind::KmsInvalidState.because(format!("{arn} is pending deletion."))
+    ExceptionKind::KmsInvalidState.with_message(format!("{arn} is pending deletion."))
 }
 
-/// The exception for a key whose store is not connected.
+/// Returns the exception for a key whose store is not connected.
 pub(in crate::simulator) fn not_connected(arn: &str) -> Exception {
-    Kind::KmsInvalidState.because(format!(
+    ExceptionKind::KmsInvalidState.with_message(format!(
         "This KMS key is in a custom key store that is not connected: {arn} is unavailable until ConnectCustomKeyStore has connected it."
     ))
 }

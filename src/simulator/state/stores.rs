@@ -1,4 +1,4 @@
-//! A custom key store: what it is made of, and how KMS describes it.
+//! Custom key stores and their description.
 
 use std::sync::Arc;
 
@@ -7,57 +7,57 @@ use serde_json::{Value, json};
 
 use crate::secret::Secret;
 use crate::simulator::crypto::random;
-use crate::simulator::proxy::faults::ConnectionError;
-use crate::simulator::proxy::link::Recipe;
-use crate::simulator::state::runtime::Live;
+use crate::simulator::proxy::errors::ConnectionError;
+use crate::simulator::proxy::link::LinkSettings;
+use crate::simulator::state::runtime::StoreRuntime;
 use crate::simulator::wire::clock::now;
 use crate::simulator::wire::exception::Exception;
 
 /// A custom key store of type EXTERNAL_KEY_STORE.
 #[derive(Serialize, Deserialize)]
-pub(in crate::simulator) struct Store {
+pub(in crate::simulator) struct CustomKeyStore {
     pub(in crate::simulator) id: String,
     pub(in crate::simulator) name: String,
     /// Seconds since 1970.
     pub(in crate::simulator) created: f64,
     pub(in crate::simulator) proxy: ProxyConfiguration,
     pub(in crate::simulator) state: ConnectionState,
-    /// Each attempt to connect has its number: one that was overtaken changes nothing.
+    /// The number of the last attempt to connect. Earlier attempts have no effect.
     #[serde(skip)]
     pub(in crate::simulator) attempt: u64,
-    /// Counts the updates of the proxy's configuration.
+    /// Counts the updates of the configuration of the proxy.
     #[serde(skip)]
     pub(in crate::simulator) revision: u64,
     #[serde(skip)]
-    pub(in crate::simulator) live: Arc<Live>,
+    pub(in crate::simulator) runtime: Arc<StoreRuntime>,
 }
 
-/// How KMS reaches the proxy.
+/// The configuration of the proxy of a store.
 #[derive(Clone, Serialize, Deserialize)]
 pub(in crate::simulator) struct ProxyConfiguration {
     pub(in crate::simulator) connectivity: Connectivity,
-    /// `https://` and a DNS name.
+    /// `https://` and the DNS name.
     pub(in crate::simulator) endpoint: String,
-    /// To `/kms/xks/v1`.
+    /// The path, up to and including `/kms/xks/v1`.
     pub(in crate::simulator) path: String,
     pub(in crate::simulator) service_name: Option<String>,
-    /// The account that has the endpoint service; none in state files of older versions, and without a service.
+    /// The account that owns the endpoint service. None in state files of older versions and for public endpoints.
     #[serde(default)]
     pub(in crate::simulator) service_owner: Option<String>,
     pub(in crate::simulator) credential: ProxyCredential,
 }
 
-/// What KMS signs with.
+/// The credential with which KMS signs requests to the proxy.
 #[derive(Clone, Serialize, Deserialize)]
 pub(in crate::simulator) struct ProxyCredential {
     pub(in crate::simulator) access_key_id: String,
-    #[serde(with = "revealed")]
+    #[serde(with = "secret_text")]
     pub(in crate::simulator) secret: Secret,
-    /// Since when KMS has it, in seconds since 1970.
+    /// The time when KMS received the credential, in seconds since 1970.
     pub(in crate::simulator) since: f64,
 }
 
-/// By which way KMS reaches the proxy.
+/// The kind of connection to the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(in crate::simulator) enum Connectivity {
@@ -65,7 +65,7 @@ pub(in crate::simulator) enum Connectivity {
     VpcEndpointService,
 }
 
-/// Whether a store is connected.
+/// The connection state of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(in crate::simulator) enum ConnectionState {
@@ -76,7 +76,7 @@ pub(in crate::simulator) enum ConnectionState {
 }
 
 impl ConnectionState {
-    /// KMS's word for it.
+    /// Returns the name of the state in the KMS API.
     pub(in crate::simulator) fn as_str(self) -> &'static str {
         match self {
             Self::Connected => "CONNECTED",
@@ -87,14 +87,14 @@ impl ConnectionState {
     }
 }
 
-impl Store {
-    /// A store that nobody has connected yet.
+impl CustomKeyStore {
+    /// Creates a disconnected store.
     pub(in crate::simulator) fn new(
         name: &str,
         proxy: &ProxyConfiguration,
     ) -> Result<Self, Exception> {
         let digits = random::hex(&random::bytes::<9>()?);
-        // As long as KMS's own.
+        // The ids of KMS have the same length.
         let id = format!("cks-{}", digits.get(..17).unwrap_or_default());
         Ok(Self {
             id,
@@ -104,12 +104,12 @@ impl Store {
             state: ConnectionState::Disconnected,
             attempt: 0,
             revision: 0,
-            live: Arc::default(),
+            runtime: Arc::default(),
         })
     }
 
-    /// How DescribeCustomKeyStores shows it: without the secret.
-    pub(in crate::simulator) fn described(&self) -> Value {
+    /// Returns the store in the form of DescribeCustomKeyStores, without the secret.
+    pub(in crate::simulator) fn to_description(&self) -> Value {
         let proxy = &self.proxy;
         let mut configuration = json!({
             "Connectivity": proxy.connectivity,
@@ -139,17 +139,17 @@ impl Store {
         described
     }
 
-    /// Whether the keys in it can be used.
+    /// Returns whether the store is connected, so that its keys can be used.
     pub(in crate::simulator) fn is_connected(&self) -> bool {
         self.state == ConnectionState::Connected
     }
 }
 
 impl ProxyConfiguration {
-    /// How to reach the proxy from this Region.
-    pub(in crate::simulator) fn recipe(&self, region: &str) -> Recipe {
+    /// Returns the settings of a link to the proxy from this Region.
+    pub(in crate::simulator) fn link_settings(&self, region: &str) -> LinkSettings {
         let host = self.endpoint.strip_prefix("https://");
-        Recipe {
+        LinkSettings {
             host: host.unwrap_or_default().to_ascii_lowercase(),
             path: self.path.clone(),
             region: region.to_owned(),
@@ -159,8 +159,8 @@ impl ProxyConfiguration {
     }
 }
 
-/// A secret in the state file.
-mod revealed {
+/// Writes and reads a secret in the state file.
+mod secret_text {
     use serde::{Deserialize as _, Deserializer, Serializer};
 
     use crate::secret::Secret;

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-/// Seconds since 1970, to the millisecond, as KMS tells times.
+/// Returns the current time in the form of KMS: seconds since 1970, with a resolution of one millisecond.
 pub(in crate::simulator) fn now() -> f64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let milliseconds = since.unwrap_or_default().as_millis();

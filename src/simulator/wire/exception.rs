@@ -1,14 +1,14 @@
-//! KMS's exceptions: their names, their HTTP statuses, and the messages that are worded in more than one place.
+//! The exceptions of KMS: their names and HTTP statuses, and the messages that several operations use.
 
-/// Names each exception once.
+/// Defines the kinds and their names from one list.
 macro_rules! kinds {
     ($($kind:ident = $name:literal,)*) => {
-        /// An exception of KMS's API.
+        /// An exception of the KMS API.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(in crate::simulator) enum Kind { $($kind,)* }
+        pub(in crate::simulator) enum ExceptionKind { $($kind,)* }
 
-        impl Kind {
-            /// Its name on the wire.
+        impl ExceptionKind {
+            /// Returns the name in the KMS API.
             pub(in crate::simulator) fn name(self) -> &'static str {
                 match self { $(Self::$kind => $name,)* }
             }
@@ -61,8 +61,8 @@ kinds! {
     XksProxyVpcEndpointServiceNotFound = "XksProxyVpcEndpointServiceNotFoundException",
 }
 
-impl Kind {
-    /// Its HTTP status: the caller's faults are 400, ours 500.
+impl ExceptionKind {
+    /// Returns the HTTP status: 500 for an internal error, 400 for all others.
     pub(in crate::simulator) fn status(self) -> u16 {
         match self {
             Self::KmsInternal => 500,
@@ -70,8 +70,8 @@ impl Kind {
         }
     }
 
-    /// The exception with this message.
-    pub(in crate::simulator) fn because(self, message: impl Into<String>) -> Exception {
+    /// Returns the exception with this message.
+    pub(in crate::simulator) fn with_message(self, message: impl Into<String>) -> Exception {
         let message = message.into();
         Exception {
             kind: self,
@@ -80,39 +80,41 @@ impl Kind {
     }
 }
 
-/// An answer that is not the one hoped for.
+/// The response to a failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::simulator) struct Exception {
-    /// Which.
-    pub(in crate::simulator) kind: Kind,
-    /// For whoever called.
+    /// The kind.
+    pub(in crate::simulator) kind: ExceptionKind,
+    /// The message for the caller.
     pub(in crate::simulator) message: String,
 }
 
 impl Exception {
-    /// The JSON body.
+    /// Returns the body of the response in JSON.
     pub(in crate::simulator) fn body(&self) -> Vec<u8> {
         let body = serde_json::json!({ "__type": self.kind.name(), "message": self.message });
         body.to_string().into_bytes()
     }
 }
 
-/// A store that is not there.
+/// Returns the exception for a store that does not exist.
 pub(in crate::simulator) fn no_store(named: &str) -> Exception {
-    Kind::CustomKeyStoreNotFound.because(format!("Custom key store {named} does not exist."))
+    ExceptionKind::CustomKeyStoreNotFound
+        .with_message(format!("Custom key store {named} does not exist."))
 }
 
-/// What a call that would have succeeded answers when it was only a rehearsal.
-pub(in crate::simulator) fn rehearsed(dry_run: Option<bool>) -> Result<(), Exception> {
+/// Returns an exception if the request is a dry run. Must be called when all other checks have passed.
+pub(in crate::simulator) fn check_dry_run(dry_run: Option<bool>) -> Result<(), Exception> {
     match dry_run {
-        Some(true) => Err(rehearsal()),
+        Some(true) => Err(dry_run_exception()),
         _ => Ok(()),
     }
 }
 
-/// The answer to a rehearsal that went well.
-pub(in crate::simulator) fn rehearsal() -> Exception {
-    Kind::DryRun.because("The request would have succeeded, but the DryRun option is set.")
+/// Returns the exception for a dry run that would have succeeded.
+pub(in crate::simulator) fn dry_run_exception() -> Exception {
+    ExceptionKind::DryRun
+        .with_message("The request would have succeeded, but the DryRun option is set.")
 }
 
 #[cfg(test)]
@@ -125,13 +127,16 @@ mod tests {
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["__type"], "CustomKeyStoreNotFoundException");
         assert!(body["message"].as_str().unwrap().contains("cks-1"));
-        assert_eq!(Kind::KmsInternal.status(), 500);
-        assert_eq!(Kind::Throttling.status(), 400);
+        assert_eq!(ExceptionKind::KmsInternal.status(), 500);
+        assert_eq!(ExceptionKind::Throttling.status(), 400);
     }
 
     #[test]
-    fn only_a_rehearsal_is_rehearsed() {
-        assert!(rehearsed(None).is_ok() && rehearsed(Some(false)).is_ok());
-        assert_eq!(rehearsed(Some(true)).unwrap_err().kind, Kind::DryRun);
+    fn only_a_dry_run_ends_with_its_exception() {
+        assert!(check_dry_run(None).is_ok() && check_dry_run(Some(false)).is_ok());
+        assert_eq!(
+            check_dry_run(Some(true)).unwrap_err().kind,
+            ExceptionKind::DryRun
+        );
     }
 }

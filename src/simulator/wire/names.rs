@@ -1,19 +1,19 @@
-//! The AWS partition of a Region: the second part of ARNs, and the beginning of the names of VPC endpoint services.
+//! ARNs of keys, aliases and principals, and the names of services.
 
 use crate::partitions::{PARTITIONS, Partition, iam_arn};
 
-/// The name of the partition in the ARNs of a Region. An unknown Region is in `aws`: AWS adds Regions without notice.
+/// Returns the partition in the ARNs of a Region. An unknown Region is in `aws`, because AWS adds Regions without notice.
 pub(in crate::simulator) fn of_region(region: &str) -> &'static str {
     known(region).map_or("aws", |partition| partition.name)
 }
 
-/// The DNS suffixes of services, in all partitions.
+/// Returns the DNS suffixes of services in all partitions.
 pub(in crate::simulator) fn dns_suffixes() -> impl Iterator<Item = &'static str> {
     let partitions = PARTITIONS.iter();
     partitions.flat_map(|partition| partition.dns_suffixes.iter().copied())
 }
 
-/// What the names of VPC endpoint services in a Region begin with, up to their id. The KMS API has no name for those of `aws-cn`.
+/// Returns the prefix of the names of VPC endpoint services in a Region, up to the id. The KMS API has no such names for `aws-cn`.
 pub(in crate::simulator) fn endpoint_service_prefix(region: &str) -> Option<String> {
     let prefix = known(region)?.endpoint_service_prefix?;
     Some(format!("{prefix}{region}."))
@@ -23,22 +23,22 @@ fn known(region: &str) -> Option<&'static Partition> {
     Partition::of_region(region).or_else(|| Partition::by_name("aws"))
 }
 
-/// The account itself as a principal.
+/// Returns the ARN of the root user of an account.
 pub(in crate::simulator) fn root_arn(region: &str, account: &str) -> String {
     iam_arn(region, account, "root")
 }
 
-/// A key's ARN.
+/// Returns the ARN of a key.
 pub(in crate::simulator) fn key_arn(account: &str, region: &str, id: &str) -> String {
     format!("arn:{}:kms:{region}:{account}:key/{id}", of_region(region))
 }
 
-/// An alias' ARN; its name begins with `alias/`.
+/// Returns the ARN of an alias. Its name begins with `alias/`.
 pub(in crate::simulator) fn alias_arn(account: &str, region: &str, name: &str) -> String {
     format!("arn:{}:kms:{region}:{account}:{name}", of_region(region))
 }
 
-/// The account of a principal's ARN; none when it is not one.
+/// Returns the account in the ARN of a principal; none if it is not such an ARN.
 pub(in crate::simulator) fn account_of(arn: &str) -> Option<&str> {
     let parts: Vec<_> = arn.splitn(6, ':').collect();
     let &["arn", partition, service, "", account, resource] = parts.as_slice() else {
@@ -55,7 +55,7 @@ pub(in crate::simulator) fn account_of(arn: &str) -> Option<&str> {
     (partition.starts_with("aws") && is_account && is_resource).then_some(account)
 }
 
-/// Whether a name is that of a service, such as `s3.amazonaws.com`.
+/// Returns whether a name is that of a service, such as `s3.amazonaws.com`.
 pub(in crate::simulator) fn is_service(name: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty()

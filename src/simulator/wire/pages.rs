@@ -1,4 +1,4 @@
-//! Lists in pages: Limit, Marker, NextMarker, Truncated.
+//! Paginated lists: Limit, Marker, NextMarker, Truncated.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,12 +6,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::simulator::wire;
-use crate::simulator::wire::exception::{Exception, Kind};
+use crate::simulator::wire::exception::{Exception, ExceptionKind};
 
-/// What a marker begins with before it is encoded.
+/// The prefix of a marker before it is encoded.
 const FORM: &str = "after:";
 
-/// Which page is asked for.
+/// The pagination parameters of a request.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(in crate::simulator) struct Paging {
@@ -20,7 +20,7 @@ pub(in crate::simulator) struct Paging {
 }
 
 impl Paging {
-    /// The page, as an answer that has the items under `name`. Items come sorted by their names.
+    /// Returns one page as a response with the items in the member `name`. The items must be sorted by their keys.
     pub(in crate::simulator) fn page<'a>(
         &self,
         name: &str,
@@ -64,7 +64,7 @@ fn position(marker: &str) -> Result<String, Exception> {
     let bytes = URL_SAFE_NO_PAD.decode(marker).ok();
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
     let after = text.as_deref().and_then(|text| text.strip_prefix(FORM));
-    let wrong = || Kind::InvalidMarker.because("The marker is not one that KMS has given.");
+    let wrong = || ExceptionKind::InvalidMarker.with_message("The marker was not returned by KMS.");
     after.map(str::to_owned).ok_or_else(wrong)
 }
 
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_follow_one_another() {
+    fn markers_continue_a_list() {
         let (mut seen, mut marker) = (Vec::new(), None);
         for _ in 0..3 {
             let answer = page(Some(2), marker).unwrap();
@@ -93,13 +93,16 @@ mod tests {
     }
 
     #[test]
-    fn bad_pages() {
+    fn invalid_limits_and_markers_are_rejected() {
         for limit in [0, -1, 101] {
-            assert_eq!(page(Some(limit), None).unwrap_err().kind, Kind::Validation);
+            assert_eq!(
+                page(Some(limit), None).unwrap_err().kind,
+                ExceptionKind::Validation
+            );
         }
         for marker in ["", "x", "YWJj", "%"] {
             let error = page(None, Some(marker.to_owned())).unwrap_err();
-            assert_eq!(error.kind, Kind::InvalidMarker, "{marker}");
+            assert_eq!(error.kind, ExceptionKind::InvalidMarker, "{marker}");
         }
     }
 }

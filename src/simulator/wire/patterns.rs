@@ -1,9 +1,9 @@
-//! The forms of texts in the KMS API: lengths and patterns of its service model, which `tests/proxy/kms_simulator/programs/model.py` compares.
+//! The lengths and patterns of texts in the service model of KMS. `tests/proxy/kms_simulator/programs/model.py` compares them with the model.
 
 use crate::simulator::wire::exception::Exception;
 use crate::simulator::wire::{check, check_text};
 
-/// `^https://[a-zA-Z0-9.-]+$`, 10 to 128 characters: no port, because KMS knows 443 only.
+/// `^https://[a-zA-Z0-9.-]+$`, 10 to 128 characters. It has no port, because KMS connects to port 443 only.
 pub(in crate::simulator) fn check_endpoint(endpoint: &str) -> Result<(), Exception> {
     let is_host = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
     let host = endpoint.strip_prefix("https://");
@@ -125,7 +125,7 @@ fn is_source_arn(arn: &str) -> bool {
         && !service.is_empty()
         && account.len() == 12
         && is_digits(account)
-        // The dot of the pattern does not match a line break.
+        // The dot in the pattern does not match a line break.
         && !resource.is_empty()
         && !resource.contains('\n')
 }

@@ -3,12 +3,16 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::simulator::api::cryptography::double_encryption::{Source, open, seal, usable};
-use crate::simulator::callers::caller::Call;
-use crate::simulator::crypto::context::{Context, Pairs};
-use crate::simulator::wire::exception::{Exception, Kind, rehearsal, rehearsed};
-use crate::simulator::wire::{self, Bytes, base64, check, need};
-use crate::simulator::world::World;
+use crate::simulator::api::cryptography::double_encryption::{
+    CiphertextSource, open, seal, usable_key,
+};
+use crate::simulator::callers::caller::KmsCall;
+use crate::simulator::crypto::context::{EncryptionContext, Pairs};
+use crate::simulator::kms::Kms;
+use crate::simulator::wire::exception::{
+    Exception, ExceptionKind, check_dry_run, dry_run_exception,
+};
+use crate::simulator::wire::{self, Base64Bytes, base64, check, need};
 
 /// The longest plaintext, in bytes.
 const LONGEST_PLAINTEXT: usize = 4_096;
@@ -18,9 +22,9 @@ const ALGORITHM: &str = "SYMMETRIC_DEFAULT";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Encrypt {
+struct EncryptParameters {
     key_id: Option<String>,
-    plaintext: Option<Bytes>,
+    plaintext: Option<Base64Bytes>,
     encryption_context: Option<Pairs>,
     encryption_algorithm: Option<String>,
     dry_run: Option<bool>,
@@ -28,11 +32,11 @@ struct Encrypt {
 
 /// Encrypt.
 pub(in crate::simulator) async fn encrypt(
-    world: &World,
-    call: &Call,
+    kms: &Kms,
+    call: &KmsCall,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let request: Encrypt = wire::parse(body)?;
+    let request: EncryptParameters = wire::parse(body)?;
     let id = need(&request.key_id, "keyId")?;
     let plaintext = &need(&request.plaintext, "plaintext")?.0;
     let fits = (1..=LONGEST_PLAINTEXT).contains(&plaintext.len());
@@ -42,10 +46,10 @@ pub(in crate::simulator) async fn encrypt(
         "Member must have length between 1 and 4096",
     )?;
     check_algorithm(request.encryption_algorithm.as_deref())?;
-    let context = Context::new(request.encryption_context)?;
-    let key = world.read(|state| usable(state, call, id, "Encrypt", &context))?;
-    rehearsed(request.dry_run)?;
-    let blob = seal(world, call, &key, "Encrypt", plaintext.expose(), &context).await?;
+    let context = EncryptionContext::new(request.encryption_context)?;
+    let key = kms.read(|state| usable_key(state, call, id, "Encrypt", &context))?;
+    check_dry_run(request.dry_run)?;
+    let blob = seal(kms, call, &key, "Encrypt", plaintext.expose(), &context).await?;
     Ok(json!({
         "CiphertextBlob": base64(&blob),
         "EncryptionAlgorithm": ALGORITHM,
@@ -55,9 +59,9 @@ pub(in crate::simulator) async fn encrypt(
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Decrypt {
+struct DecryptParameters {
     key_id: Option<String>,
-    ciphertext_blob: Option<Bytes>,
+    ciphertext_blob: Option<Base64Bytes>,
     encryption_context: Option<Pairs>,
     encryption_algorithm: Option<String>,
     recipient: Option<Value>,
@@ -67,28 +71,28 @@ struct Decrypt {
 
 /// Decrypt.
 pub(in crate::simulator) async fn decrypt(
-    world: &World,
-    call: &Call,
+    kms: &Kms,
+    call: &KmsCall,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let request: Decrypt = wire::parse(body)?;
+    let request: DecryptParameters = wire::parse(body)?;
     check_algorithm(request.encryption_algorithm.as_deref())?;
     check_no_recipient(request.recipient.as_ref())?;
-    let context = Context::new(request.encryption_context)?;
+    let context = EncryptionContext::new(request.encryption_context)?;
     if ignores_ciphertext(request.dry_run, request.dry_run_modifiers.as_deref())? {
         let id = need(&request.key_id, "keyId")?;
-        world.read(|state| usable(state, call, id, "Decrypt", &context))?;
-        return Err(rehearsal());
+        kms.read(|state| usable_key(state, call, id, "Decrypt", &context))?;
+        return Err(dry_run_exception());
     }
     let bytes = need(&request.ciphertext_blob, "ciphertextBlob")?.0.expose();
-    let source = Source {
+    let source = CiphertextSource {
         bytes,
         id: request.key_id.as_deref(),
         action: "Decrypt",
     };
-    let (key, blob) = world.read(|state| source.usable(state, call, &context))?;
-    rehearsed(request.dry_run)?;
-    let plaintext = open(world, call, &key, "Decrypt", &blob, &context).await?;
+    let (key, blob) = kms.read(|state| source.usable_key(state, call, &context))?;
+    check_dry_run(request.dry_run)?;
+    let plaintext = open(kms, call, &key, "Decrypt", &blob, &context).await?;
     Ok(json!({
         "EncryptionAlgorithm": ALGORITHM,
         "KeyId": key.arn,
@@ -98,8 +102,8 @@ pub(in crate::simulator) async fn decrypt(
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct ReEncrypt {
-    ciphertext_blob: Option<Bytes>,
+struct ReEncryptParameters {
+    ciphertext_blob: Option<Base64Bytes>,
     source_encryption_context: Option<Pairs>,
     source_key_id: Option<String>,
     destination_key_id: Option<String>,
@@ -112,37 +116,41 @@ struct ReEncrypt {
 
 /// ReEncrypt.
 pub(in crate::simulator) async fn re_encrypt(
-    world: &World,
-    call: &Call,
+    kms: &Kms,
+    call: &KmsCall,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let request: ReEncrypt = wire::parse(body)?;
+    let request: ReEncryptParameters = wire::parse(body)?;
     let to = need(&request.destination_key_id, "destinationKeyId")?;
     check_algorithm(request.source_encryption_algorithm.as_deref())?;
     check_algorithm(request.destination_encryption_algorithm.as_deref())?;
-    let before = Context::new(request.source_encryption_context)?;
-    let after = Context::new(request.destination_encryption_context)?;
+    let before = EncryptionContext::new(request.source_encryption_context)?;
+    let after = EncryptionContext::new(request.destination_encryption_context)?;
     if ignores_ciphertext(request.dry_run, request.dry_run_modifiers.as_deref())? {
         let from = need(&request.source_key_id, "sourceKeyId")?;
-        world.read(|state| {
-            usable(state, call, from, "ReEncryptFrom", &before)?;
-            usable(state, call, to, "ReEncryptTo", &after)
+        kms.read(|state| {
+            usable_key(state, call, from, "ReEncryptFrom", &before)?;
+            usable_key(state, call, to, "ReEncryptTo", &after)
         })?;
-        return Err(rehearsal());
+        return Err(dry_run_exception());
     }
     let bytes = need(&request.ciphertext_blob, "ciphertextBlob")?.0.expose();
-    let source = Source {
+    let source = CiphertextSource {
         bytes,
         id: request.source_key_id.as_deref(),
         action: "ReEncryptFrom",
     };
-    let (from, blob, to) = world.read(|state| {
-        let (from, blob) = source.usable(state, call, &before)?;
-        Ok((from, blob, usable(state, call, to, "ReEncryptTo", &after)?))
+    let (from, blob, to) = kms.read(|state| {
+        let (from, blob) = source.usable_key(state, call, &before)?;
+        Ok((
+            from,
+            blob,
+            usable_key(state, call, to, "ReEncryptTo", &after)?,
+        ))
     })?;
-    rehearsed(request.dry_run)?;
-    let plaintext = open(world, call, &from, "ReEncrypt", &blob, &before).await?;
-    let blob = seal(world, call, &to, "ReEncrypt", plaintext.expose(), &after).await?;
+    check_dry_run(request.dry_run)?;
+    let plaintext = open(kms, call, &from, "ReEncrypt", &blob, &before).await?;
+    let blob = seal(kms, call, &to, "ReEncrypt", plaintext.expose(), &after).await?;
     Ok(json!({
         "CiphertextBlob": base64(&blob),
         "DestinationEncryptionAlgorithm": ALGORITHM,
@@ -152,7 +160,7 @@ pub(in crate::simulator) async fn re_encrypt(
     }))
 }
 
-/// Whether the request is a dry run that looks at permissions only, and needs no ciphertext.
+/// Returns whether the request is a dry run that checks permissions only and needs no ciphertext.
 fn ignores_ciphertext(
     dry_run: Option<bool>,
     modifiers: Option<&[String]>,
@@ -168,25 +176,25 @@ fn ignores_ciphertext(
     match (modifiers.is_empty(), dry_run) {
         (true, _) => Ok(false),
         (false, Some(true)) => Ok(true),
-        (false, _) => {
-            Err(Kind::Validation.because("DryRunModifiers can be specified only with DryRun."))
-        }
+        (false, _) => Err(ExceptionKind::Validation
+            .with_message("DryRunModifiers can be specified only with DryRun.")),
     }
 }
 
 fn check_algorithm(algorithm: Option<&str>) -> Result<(), Exception> {
     match algorithm {
         None | Some(ALGORITHM) => Ok(()),
-        Some(_) => Err(Kind::InvalidKeyUsage
-            .because("Keys in custom key stores encrypt with SYMMETRIC_DEFAULT only.")),
+        Some(_) => Err(ExceptionKind::InvalidKeyUsage
+            .with_message("Keys in custom key stores encrypt with SYMMETRIC_DEFAULT only.")),
     }
 }
 
-/// Enclaves get their plaintexts in another form.
+/// Rejects a request from a Nitro enclave, whose plaintext would have to be encrypted for the enclave.
 pub(in crate::simulator) fn check_no_recipient(recipient: Option<&Value>) -> Result<(), Exception> {
     match recipient {
         None => Ok(()),
-        Some(_) => Err(Kind::Validation
-            .because("The simulator knows no Nitro enclaves: Recipient is not supported.")),
+        Some(_) => Err(ExceptionKind::Validation.with_message(
+            "The simulator does not support Nitro enclaves: Recipient must not be specified.",
+        )),
     }
 }

@@ -5,17 +5,17 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use crate::simulator::api::cryptography::ciphertexts::check_no_recipient;
-use crate::simulator::api::cryptography::double_encryption::{seal, usable};
-use crate::simulator::callers::caller::{Call, Caller};
-use crate::simulator::crypto::context::{Context, Pairs};
+use crate::simulator::api::cryptography::double_encryption::{seal, usable_key};
+use crate::simulator::callers::caller::{KmsCall, KmsCaller};
+use crate::simulator::crypto::context::{EncryptionContext, Pairs};
 use crate::simulator::crypto::random;
-use crate::simulator::wire::exception::{Exception, Kind, no_store, rehearsed};
+use crate::simulator::kms::Kms;
+use crate::simulator::wire::exception::{Exception, ExceptionKind, check_dry_run, no_store};
 use crate::simulator::wire::{self, base64, check_text, need};
-use crate::simulator::world::World;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct DataKey {
+struct DataKeyRequest {
     key_id: Option<String>,
     encryption_context: Option<Pairs>,
     number_of_bytes: Option<i64>,
@@ -24,7 +24,7 @@ struct DataKey {
     dry_run: Option<bool>,
 }
 
-impl DataKey {
+impl DataKeyRequest {
     fn length(&self) -> Result<usize, Exception> {
         match (self.key_spec.as_deref(), self.number_of_bytes) {
             (Some("AES_256"), None) => Ok(32),
@@ -34,29 +34,28 @@ impl DataKey {
                 "Member must satisfy enum value set: [AES_256, AES_128]",
             )),
             (None, Some(bytes)) => number_of_bytes(bytes),
-            _ => {
-                Err(Kind::Validation.because("Please specify either number of bytes or key spec."))
-            }
+            _ => Err(ExceptionKind::Validation
+                .with_message("Please specify either number of bytes or key spec.")),
         }
     }
 }
 
 /// GenerateDataKey, and GenerateDataKeyWithoutPlaintext.
 pub(in crate::simulator) async fn data_key(
-    world: &World,
-    call: &Call,
+    kms: &Kms,
+    call: &KmsCall,
     body: &[u8],
     operation: &'static str,
 ) -> Result<Value, Exception> {
-    let request: DataKey = wire::parse(body)?;
+    let request: DataKeyRequest = wire::parse(body)?;
     let id = need(&request.key_id, "keyId")?;
     let mut plaintext = Zeroizing::new(vec![0; request.length()?]);
     check_no_recipient(request.recipient.as_ref())?;
-    let context = Context::new(request.encryption_context)?;
-    let key = world.read(|state| usable(state, call, id, operation, &context))?;
-    rehearsed(request.dry_run)?;
+    let context = EncryptionContext::new(request.encryption_context)?;
+    let key = kms.read(|state| usable_key(state, call, id, operation, &context))?;
+    check_dry_run(request.dry_run)?;
     random::fill(&mut plaintext)?;
-    let blob = seal(world, call, &key, operation, &plaintext, &context).await?;
+    let blob = seal(kms, call, &key, operation, &plaintext, &context).await?;
     let mut answer = Map::new();
     answer.insert("CiphertextBlob".to_owned(), json!(base64(&blob)));
     answer.insert("KeyId".to_owned(), json!(key.arn));
@@ -68,33 +67,33 @@ pub(in crate::simulator) async fn data_key(
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Random {
+struct RandomRequest {
     number_of_bytes: Option<i64>,
     custom_key_store_id: Option<String>,
     recipient: Option<Value>,
 }
 
-/// GenerateRandom. An external key store makes no randomness.
+/// GenerateRandom. An external key store does not generate random bytes.
 pub(in crate::simulator) fn random(
-    world: &World,
-    call: &Call,
+    kms: &Kms,
+    call: &KmsCall,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let request: Random = wire::parse(body)?;
+    let request: RandomRequest = wire::parse(body)?;
     let length = number_of_bytes(*need(&request.number_of_bytes, "numberOfBytes")?)?;
     check_no_recipient(request.recipient.as_ref())?;
     if let Some(id) = &request.custom_key_store_id {
         check_text(id, 1..=64, |_| true, "customKeyStoreId")?;
-        let Caller {
+        let KmsCaller {
             account, region, ..
         } = &call.caller;
-        world.read(|state| {
-            let place = state.place(account, region);
-            let store = place.and_then(|place| place.stores.get(id));
+        kms.read(|state| {
+            let region_state = state.region_state(account, region);
+            let store = region_state.and_then(|region_state| region_state.stores.get(id));
             store.map(drop).ok_or_else(|| no_store(id))
         })?;
-        return Err(Kind::UnsupportedOperation
-            .because("GenerateRandom is not supported in external key stores."));
+        return Err(ExceptionKind::UnsupportedOperation
+            .with_message("GenerateRandom is not supported in external key stores."));
     }
     let mut bytes = Zeroizing::new(vec![0; length]);
     random::fill(&mut bytes)?;

@@ -1,43 +1,43 @@
-//! The double encryption: KMS's own first, the proxy's around it; and what must hold before either.
+//! Double encryption: KMS encrypts first, and the proxy encrypts the result. Both happen only for an authorized caller and a usable key.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::secret::SecretBytes;
 use crate::simulator::api::authorize::authorize;
-use crate::simulator::api::proxy_calls::Asker;
-use crate::simulator::callers::caller::Call;
+use crate::simulator::api::proxy_calls::ProxyClient;
+use crate::simulator::callers::caller::KmsCall;
 use crate::simulator::cloudwatch::StoreName;
-use crate::simulator::crypto::blob::{Blob, BlobKey, is_whole};
-use crate::simulator::crypto::context::Context;
-use crate::simulator::proxy::faults::ProxyFault;
-use crate::simulator::proxy::link::Link;
-use crate::simulator::state::State;
-use crate::simulator::state::lookup::{Found, Names, Usable, find, not_connected};
+use crate::simulator::crypto::blob::{Blob, BlobKey, is_authentic};
+use crate::simulator::crypto::context::EncryptionContext;
+use crate::simulator::kms::Kms;
+use crate::simulator::proxy::errors::ProxyError;
+use crate::simulator::proxy::link::ProxyLink;
+use crate::simulator::state::KmsState;
+use crate::simulator::state::lookup::{AcceptedIds, FoundKey, UsableKey, find, not_connected};
 use crate::simulator::wire::check;
-use crate::simulator::wire::exception::{Exception, Kind};
-use crate::simulator::world::World;
+use crate::simulator::wire::exception::{Exception, ExceptionKind};
 use crate::xks::{Aad, CiphertextMetadata, EncryptedBytes};
 
 /// The longest CiphertextBlob, in bytes.
 const LONGEST_BLOB: usize = 6_144;
 
-/// A blob to be decrypted, as whoever asks has described it.
-pub(in crate::simulator) struct Source<'a> {
+/// A blob to decrypt, with the parameters of the request.
+pub(in crate::simulator) struct CiphertextSource<'a> {
     pub(in crate::simulator) bytes: &'a [u8],
-    /// The KeyId that the request names.
+    /// The KeyId of the request.
     pub(in crate::simulator) id: Option<&'a str>,
     pub(in crate::simulator) action: &'static str,
 }
 
-impl Source<'_> {
-    /// The blob's key, if it is the one that was named and can be used, and the blob, if every bit of it is right.
-    pub(in crate::simulator) fn usable(
+impl CiphertextSource<'_> {
+    /// Returns the key of the blob and the parsed blob. The blob must be authentic, and its key must be usable and match the request.
+    pub(in crate::simulator) fn usable_key(
         &self,
-        state: &State,
-        call: &Call,
-        context: &Context,
-    ) -> Result<(Usable, Blob), Exception> {
+        state: &KmsState,
+        call: &KmsCall,
+        context: &EncryptionContext,
+    ) -> Result<(UsableKey, Blob), Exception> {
         let (caller, bytes) = (&call.caller, self.bytes);
         let fits = (1..=LONGEST_BLOB).contains(&bytes.len());
         check(
@@ -47,217 +47,220 @@ impl Source<'_> {
         )?;
         let named = self
             .id
-            .map(|id| find(state, caller, id, Names::KeysAndAliases));
+            .map(|id| find(state, caller, id, AcceptedIds::KeysAndAliases));
         let named = named.transpose()?;
-        let blob = Blob::parse(bytes).ok_or_else(invalid)?;
+        let blob = Blob::parse(bytes).ok_or_else(invalid_ciphertext)?;
         let is_here = blob.key.region == caller.region;
         let found = made_with(state, &blob)
             .filter(|_| is_here)
-            .ok_or_else(elsewhere)?;
-        if !is_whole(bytes, &found.key.material) {
-            return Err(invalid());
+            .ok_or_else(unknown_key)?;
+        if !is_authentic(bytes, &found.key.material) {
+            return Err(invalid_ciphertext());
         }
-        if named.is_some_and(|named| named.to_owned() != found.to_owned()) {
-            return Err(Kind::IncorrectKey.because(
+        if named.is_some_and(|named| named.location() != found.location()) {
+            return Err(ExceptionKind::IncorrectKey.with_message(
                 "The key ID in the request does not identify the KMS key that the ciphertext was made with.",
             ));
         }
-        let found = Found {
+        let found = FoundKey {
             alias: named.and_then(|named| named.alias),
             ..found
         };
         authorize(&found, caller, self.action, context)?;
-        let usable = found.usable()?;
+        let usable = found.usable_key()?;
         Ok((usable, blob))
     }
 }
 
-/// The key that a blob names.
-fn made_with<'a>(state: &'a State, blob: &'a Blob) -> Option<Found<'a>> {
+/// Returns the key that a blob names.
+fn made_with<'a>(state: &'a KmsState, blob: &'a Blob) -> Option<FoundKey<'a>> {
     let BlobKey {
         account,
         region,
         id,
     } = &blob.key;
-    let place = state.place(account, region)?;
-    let key = place.keys.get(id)?;
-    Some(Found {
+    let region_state = state.region_state(account, region)?;
+    let key = region_state.keys.get(id)?;
+    Some(FoundKey {
         account,
         region,
-        place,
+        region_state,
         key,
         alias: None,
     })
 }
 
-fn invalid() -> Exception {
-    Kind::InvalidCiphertext.because("The ciphertext is corrupted.")
+fn invalid_ciphertext() -> Exception {
+    ExceptionKind::InvalidCiphertext.with_message("The ciphertext is corrupted.")
 }
 
-/// KMS's own words: the EKS encryption provider recognizes a key that is gone by them.
-fn elsewhere() -> Exception {
-    Kind::AccessDenied.because(
+/// The wording is that of KMS: the EKS encryption provider recognizes a deleted key by it.
+fn unknown_key() -> Exception {
+    ExceptionKind::AccessDenied.with_message(
         "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.",
     )
 }
 
-/// The key that encrypts, if the caller may and it can.
-pub(in crate::simulator) fn usable(
-    state: &State,
-    call: &Call,
+/// Returns the key that `id` names, if the caller may use it and the key is usable.
+pub(in crate::simulator) fn usable_key(
+    state: &KmsState,
+    call: &KmsCall,
     id: &str,
     action: &str,
-    context: &Context,
-) -> Result<Usable, Exception> {
-    let found = find(state, &call.caller, id, Names::KeysAndAliases)?;
+    context: &EncryptionContext,
+) -> Result<UsableKey, Exception> {
+    let found = find(state, &call.caller, id, AcceptedIds::KeysAndAliases)?;
     authorize(&found, &call.caller, action, context)?;
-    found.usable()
+    found.usable_key()
 }
 
-/// Encrypts twice, and puts the blob together.
+/// Encrypts twice and returns the blob.
 pub(in crate::simulator) async fn seal(
-    world: &World,
-    call: &Call,
-    key: &Usable,
+    kms: &Kms,
+    call: &KmsCall,
+    key: &UsableKey,
     kms_operation: &'static str,
     plaintext: &[u8],
-    context: &Context,
+    context: &EncryptionContext,
 ) -> Result<Vec<u8>, Exception> {
     let inner = key.material.seal(plaintext, &context.inner_aad(&key.arn))?;
-    let ask = Ask {
-        world,
+    let operation = KeyOperation {
+        kms,
         call,
         principal: call.caller.principal_arn(),
         key,
         kms_operation,
     };
-    let (sealed, metadata) = ask.encrypt(&inner, context.aad()).await?;
+    let (encrypted, metadata) = operation.encrypt(&inner, context.aad()).await?;
     let blob = Blob {
         key: key.name.clone(),
-        sealed,
+        encrypted,
         metadata,
     };
     let bytes = blob.bytes(&key.material);
-    bytes.ok_or_else(|| Kind::KmsInternal.because("KMS could not put the ciphertext together."))
+    bytes.ok_or_else(|| {
+        ExceptionKind::KmsInternal.with_message("KMS could not encode the ciphertext.")
+    })
 }
 
 /// Decrypts twice.
 pub(in crate::simulator) async fn open(
-    world: &World,
-    call: &Call,
-    key: &Usable,
+    kms: &Kms,
+    call: &KmsCall,
+    key: &UsableKey,
     kms_operation: &'static str,
     blob: &Blob,
-    context: &Context,
+    context: &EncryptionContext,
 ) -> Result<SecretBytes, Exception> {
-    let ask = Ask {
-        world,
+    let operation = KeyOperation {
+        kms,
         call,
         principal: call.caller.principal_arn(),
         key,
         kms_operation,
     };
-    let inner = ask.decrypt(blob, context.aad()).await?;
+    let inner = operation.decrypt(blob, context.aad()).await?;
     let plaintext = key
         .material
         .open(inner.expose(), &context.inner_aad(&key.arn));
-    // The blob is whole: what is wrong is what the proxy has made of it.
-    plaintext.ok_or_else(|| ProxyFault::InvalidResponse.of_cryptography(false))
+    // The blob is authentic, so the proxy returned a wrong plaintext.
+    plaintext.ok_or_else(|| ProxyError::InvalidResponse.for_cryptography(false))
 }
 
-/// A question to the proxy of a key's store.
-struct Ask<'a> {
-    world: &'a World,
-    call: &'a Call,
+/// A cryptographic operation with one key, for one call.
+struct KeyOperation<'a> {
+    kms: &'a Kms,
+    call: &'a KmsCall,
     /// The value of `awsPrincipalArn`.
     principal: Cow<'a, str>,
-    key: &'a Usable,
+    key: &'a UsableKey,
     kms_operation: &'static str,
 }
 
-/// The way to a store's proxy; the second one, if the store has got another meanwhile.
-struct Way {
-    link: Arc<Link>,
-    is_second: bool,
+/// The link that the operation uses. It is replaced once if the store gets a new link.
+struct CurrentLink {
+    link: Arc<ProxyLink>,
+    is_replacement: bool,
 }
 
-impl Ask<'_> {
+impl KeyOperation<'_> {
     async fn encrypt(
         &self,
         plaintext: &[u8],
         aad: &Aad,
     ) -> Result<(EncryptedBytes, CiphertextMetadata), Exception> {
-        let mut way = self.way()?;
+        let mut current = self.current()?;
         loop {
-            let asker = self.asker(&way.link);
-            let answer = asker.encrypt(&self.key.xks_key_id, plaintext, aad).await;
-            if let Some(sealed) = self.judge(answer, &mut way)? {
-                return Ok(sealed);
+            let client = self.client(&current.link);
+            let answer = client.encrypt(&self.key.xks_key_id, plaintext, aad).await;
+            if let Some(encrypted) = self.accept(answer, &mut current)? {
+                return Ok(encrypted);
             }
         }
     }
 
     async fn decrypt(&self, blob: &Blob, aad: &Aad) -> Result<SecretBytes, Exception> {
-        let (key, mut way) = (&self.key.xks_key_id, self.way()?);
+        let (key, mut current) = (&self.key.xks_key_id, self.current()?);
         loop {
-            let asker = self.asker(&way.link);
-            let answer = asker.decrypt(key, &blob.sealed, &blob.metadata, aad).await;
-            if let Some(plaintext) = self.judge(answer, &mut way)? {
+            let client = self.client(&current.link);
+            let answer = client
+                .decrypt(key, &blob.encrypted, &blob.metadata, aad)
+                .await;
+            if let Some(plaintext) = self.accept(answer, &mut current)? {
                 return Ok(plaintext);
             }
         }
     }
 
-    /// The way, after the quota was asked.
-    fn way(&self) -> Result<Way, Exception> {
-        let Self { world, key, .. } = self;
-        let taken = key.live.quota(world.quota).take();
+    /// Consumes one request of the quota of the store, and returns its link.
+    fn current(&self) -> Result<CurrentLink, Exception> {
+        let Self { kms, key, .. } = self;
+        let taken = key.runtime.quota(kms.quota).take();
         taken.inspect_err(|_| {
             let store = StoreName {
                 account: &key.name.account,
                 region: &key.name.region,
                 id: &key.store,
             };
-            world.counters.throttled(&key.store);
-            world.cloudwatch.throttled(store, self.kms_operation);
+            kms.metrics.record_throttle(&key.store);
+            kms.cloudwatch.record_throttle(store, self.kms_operation);
         })?;
-        Ok(Way {
+        Ok(CurrentLink {
             link: self.link()?,
-            is_second: false,
+            is_replacement: false,
         })
     }
 
-    /// The answer; none when it is to be asked for once more, because the store has got another way to its proxy: then the end of the old one
-    /// says nothing.
-    fn judge<T>(
+    /// Returns the answer, or none if the operation must be repeated: the store got a new link, so an error on the closed one means nothing.
+    fn accept<T>(
         &self,
-        answer: Result<T, ProxyFault>,
-        way: &mut Way,
+        answer: Result<T, ProxyError>,
+        current: &mut CurrentLink,
     ) -> Result<Option<T>, Exception> {
-        match (answer, way.link.is_closed(), way.is_second) {
+        match (answer, current.link.is_closed(), current.is_replacement) {
             (Ok(answer), ..) => Ok(Some(answer)),
-            (Err(fault), false, _) => Err(fault.of_cryptography(self.world.internal_timeouts)),
+            (Err(error), false, _) => Err(error.for_cryptography(self.kms.internal_timeouts)),
             (Err(_), true, true) => Err(not_connected(&self.key.arn)),
             (Err(_), true, false) => {
-                *way = Way {
+                *current = CurrentLink {
                     link: self.link()?,
-                    is_second: true,
+                    is_replacement: true,
                 };
                 Ok(None)
             }
         }
     }
 
-    /// There is none any more when the store was disconnected meanwhile: a call that failed then failed because of that.
-    fn link(&self) -> Result<Arc<Link>, Exception> {
-        let link = self.key.live.link();
+    /// Returns the current link of the store, or the exception for a store that is disconnected.
+    fn link(&self) -> Result<Arc<ProxyLink>, Exception> {
+        let link = self.key.runtime.link();
         link.ok_or_else(|| not_connected(&self.key.arn))
     }
 
-    fn asker<'l>(&'l self, link: &'l Link) -> Asker<'l> {
+    fn client<'l>(&'l self, link: &'l ProxyLink) -> ProxyClient<'l> {
         let key = self.key;
-        Asker {
-            world: self.world,
+        ProxyClient {
+            kms: self.kms,
             link,
             account: &key.name.account,
             region: &key.name.region,

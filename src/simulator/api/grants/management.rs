@@ -7,23 +7,25 @@ use serde_json::{Value, json};
 
 use crate::simulator::api::authorize::{authorize, locate, locate_with};
 use crate::simulator::api::grants::parties::{Parties, party};
-use crate::simulator::callers::caller::{Call, Caller};
-use crate::simulator::crypto::context::Context;
+use crate::simulator::callers::caller::{KmsCall, KmsCaller};
+use crate::simulator::crypto::context::EncryptionContext;
 use crate::simulator::crypto::random;
-use crate::simulator::policy::{Details, Reach, Request, Verdict, reach};
-use crate::simulator::state::State;
+use crate::simulator::kms::Kms;
+use crate::simulator::policy::{
+    PolicyDecision, PolicyRequest, PrincipalMatch, RequestDetails, principal_match,
+};
+use crate::simulator::state::KmsState;
 use crate::simulator::state::grants::{Constraints, Grant, OPERATIONS, is_arn};
-use crate::simulator::state::lookup::{Found, Names, Where, find, key_mut};
+use crate::simulator::state::lookup::{AcceptedIds, FoundKey, KeyLocation, find, key_mut};
 use crate::simulator::wire::clock::now;
-use crate::simulator::wire::exception::{Exception, Kind, rehearsed};
+use crate::simulator::wire::exception::{Exception, ExceptionKind, check_dry_run};
 use crate::simulator::wire::names::{account_of, root_arn};
 use crate::simulator::wire::pages::Paging;
 use crate::simulator::wire::{self, base64, check, check_text, need};
-use crate::simulator::world::World;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Create {
+struct CreateGrantRequest {
     key_id: Option<String>,
     grantee_principal: Option<String>,
     grantee_service_principal: Option<String>,
@@ -37,34 +39,33 @@ struct Create {
 
 /// CreateGrant.
 pub(in crate::simulator) async fn create(
-    world: &Arc<World>,
-    call: &Call,
+    kms: &Arc<Kms>,
+    call: &KmsCall,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let request: Create = wire::parse(body)?;
+    let request: CreateGrantRequest = wire::parse(body)?;
     let id = need(&request.key_id, "keyId")?;
     let grant = request.grant(&call.caller)?;
-    world
-        .change(|state| {
-            let details = Details {
-                grant: Some(grant.facts()),
-                ..Details::default()
-            };
-            let at = locate_with(state, &call.caller, id, "CreateGrant", details)?;
-            find(state, &call.caller, id, Names::Keys)?.check_not_pending()?;
-            rehearsed(request.dry_run)?;
-            let key = key_mut(state, &at)?;
-            // A named grant that is there already is not made twice.
-            let same = key.grants.values().find(|other| other.is_same(&grant));
-            let grant = same.cloned().unwrap_or(grant);
-            key.grants.insert(grant.id.clone(), grant.clone());
-            Ok(json!({ "GrantId": grant.id, "GrantToken": grant.token }))
-        })
-        .await
+    kms.change(|state| {
+        let details = RequestDetails {
+            grant: Some(grant.properties()),
+            ..RequestDetails::default()
+        };
+        let at = locate_with(state, &call.caller, id, "CreateGrant", details)?;
+        find(state, &call.caller, id, AcceptedIds::Keys)?.check_not_pending()?;
+        check_dry_run(request.dry_run)?;
+        let key = key_mut(state, &at)?;
+        // A request that is equal to an existing grant with a name returns that grant.
+        let same = key.grants.values().find(|other| other.is_same(&grant));
+        let grant = same.cloned().unwrap_or(grant);
+        key.grants.insert(grant.id.clone(), grant.clone());
+        Ok(json!({ "GrantId": grant.id, "GrantToken": grant.token }))
+    })
+    .await
 }
 
-impl Create {
-    fn grant(&self, caller: &Caller) -> Result<Grant, Exception> {
+impl CreateGrantRequest {
+    fn grant(&self, caller: &KmsCaller) -> Result<Grant, Exception> {
         let (grantee, retiring) = Parties {
             grantee: [&self.grantee_principal, &self.grantee_service_principal],
             retiring: [&self.retiring_principal, &self.retiring_service_principal],
@@ -120,7 +121,7 @@ impl Grant {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct List {
+struct ListGrantsRequest {
     key_id: Option<String>,
     grant_id: Option<String>,
     grantee_principal: Option<String>,
@@ -133,84 +134,89 @@ struct List {
 
 /// ListGrants.
 pub(in crate::simulator) fn list(
-    world: &World,
-    call: &Call,
+    kms: &Kms,
+    call: &KmsCall,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let request: List = wire::parse(body)?;
+    let request: ListGrantsRequest = wire::parse(body)?;
     let id = need(&request.key_id, "keyId")?;
     let grantee = [
         &request.grantee_principal,
         &request.grantee_service_principal,
     ];
     let grantee = party(grantee, "grantee")?;
-    world.read(|state| {
-        let found = find(state, &call.caller, id, Names::Keys)?;
-        authorize(&found, &call.caller, "ListGrants", &Context::default())?;
+    kms.read(|state| {
+        let found = find(state, &call.caller, id, AcceptedIds::Keys)?;
+        authorize(
+            &found,
+            &call.caller,
+            "ListGrants",
+            &EncryptionContext::default(),
+        )?;
         let (wanted, grantee) = (request.grant_id.as_deref(), grantee.as_deref());
         if wanted.is_some_and(|wanted| !found.key.grants.contains_key(wanted)) {
-            return Err(no_grant());
+            return Err(grant_not_found());
         }
         let arn = found.arn();
         let grants = found.key.grants.values();
-        let meant = grants.filter(|grant| {
+        let selected = grants.filter(|grant| {
             wanted.is_none_or(|id| id == grant.id)
                 && grantee.is_none_or(|grantee| grantee == grant.grantee)
         });
-        let items = meant.map(|grant| (grant.id.as_str(), grant.described(&arn)));
+        let items = selected.map(|grant| (grant.id.as_str(), grant.to_description(&arn)));
         request.paging.page("Grants", items, 50, 100)
     })
 }
 
-/// ListRetirableGrants: of a principal of the caller's account, also on keys of other accounts.
+/// ListRetirableGrants. The principal is in the caller's account; the keys may be in other accounts.
 pub(in crate::simulator) fn list_retirable(
-    world: &World,
-    call: &Call,
+    kms: &Kms,
+    call: &KmsCall,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let request: List = wire::parse(body)?;
+    let request: ListGrantsRequest = wire::parse(body)?;
     let principal = [
         &request.retiring_principal,
         &request.retiring_service_principal,
     ];
     let principal = party(principal, "retiring")?;
     let principal = principal.ok_or_else(|| {
-        Kind::Validation
-            .because("Either RetiringPrincipal or RetiringServicePrincipal must be specified.")
+        ExceptionKind::Validation
+            .with_message("Either RetiringPrincipal or RetiringServicePrincipal must be specified.")
     })?;
-    // A service's grants are listed to the service only.
+    // Only the service itself may list the grants of a service principal.
     let is_own = match is_arn(&principal) {
         true => account_of(&principal) == Some(call.caller.account.as_str()),
         false => call.caller.principal == principal,
     };
-    world.read(|state| {
+    kms.read(|state| {
         let grants = grants(state, &call.caller.region);
-        let is_meant = |(_, grant): &(Found<'_>, &Grant)| {
+        let is_selected = |(_, grant): &(FoundKey<'_>, &Grant)| {
             is_own && grant.retiring.as_ref() == Some(&principal)
         };
-        let mut meant: Vec<_> = grants.filter(is_meant).collect();
-        meant.sort_by(|(_, a), (_, b)| a.id.cmp(&b.id));
-        let items = meant
+        let mut selected: Vec<_> = grants.filter(is_selected).collect();
+        selected.sort_by(|(_, a), (_, b)| a.id.cmp(&b.id));
+        let items = selected
             .iter()
-            .map(|(found, grant)| (grant.id.as_str(), grant.described(&found.arn())));
+            .map(|(found, grant)| (grant.id.as_str(), grant.to_description(&found.arn())));
         request.paging.page("Grants", items, 50, 100)
     })
 }
 
-/// Every grant in a Region, with its key.
+/// Returns every grant in a Region with its key.
 fn grants<'a>(
-    state: &'a State,
-    here: &'a str,
-) -> impl Iterator<Item = (Found<'a>, &'a Grant)> + use<'a> {
-    let places = state
-        .places()
-        .filter(move |((_, region), _)| *region == here);
-    let keys = places.flat_map(|((account, region), place)| {
-        let keys = place.keys.values();
-        keys.map(move |key| Found {
+    state: &'a KmsState,
+    wanted_region: &'a str,
+) -> impl Iterator<Item = (FoundKey<'a>, &'a Grant)> + use<'a> {
+    let region_states = state
+        .region_states()
+        .filter(move |((_, region), _)| *region == wanted_region);
+    let keys = region_states.flat_map(|((account, region), region_state)| {
+        let keys = region_state.keys.values();
+        keys.map(move |key| FoundKey {
             account,
             region,
-            place,
+            region_state,
             key,
             alias: None,
         })
@@ -220,7 +226,7 @@ fn grants<'a>(
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct End {
+struct EndGrantRequest {
     key_id: Option<String>,
     grant_id: Option<String>,
     grant_token: Option<String>,
@@ -229,106 +235,109 @@ struct End {
 
 /// RevokeGrant.
 pub(in crate::simulator) async fn revoke(
-    world: &Arc<World>,
-    call: &Call,
+    kms: &Arc<Kms>,
+    call: &KmsCall,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let request: End = wire::parse(body)?;
+    let request: EndGrantRequest = wire::parse(body)?;
     let (id, grant) = (
         need(&request.key_id, "keyId")?,
         need(&request.grant_id, "grantId")?,
     );
-    world
-        .change(|state| {
-            let at = locate(state, &call.caller, id, "RevokeGrant")?;
-            let key = key_mut(state, &at)?;
-            if !key.grants.contains_key(grant) {
-                return Err(no_grant());
-            }
-            rehearsed(request.dry_run)?;
-            key.grants.remove(grant);
-            Ok(json!({}))
-        })
-        .await
+    kms.change(|state| {
+        let at = locate(state, &call.caller, id, "RevokeGrant")?;
+        let key = key_mut(state, &at)?;
+        if !key.grants.contains_key(grant) {
+            return Err(grant_not_found());
+        }
+        check_dry_run(request.dry_run)?;
+        key.grants.remove(grant);
+        Ok(json!({}))
+    })
+    .await
 }
 
-/// RetireGrant: by its token, or by key and id.
+/// RetireGrant. The request has the grant token, or the key id and the grant id.
 pub(in crate::simulator) async fn retire(
-    world: &Arc<World>,
-    call: &Call,
+    kms: &Arc<Kms>,
+    call: &KmsCall,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let request: End = wire::parse(body)?;
-    world
-        .change(|state| {
-            let (at, id) = request.retired(state, &call.caller)?;
-            rehearsed(request.dry_run)?;
-            key_mut(state, &at)?.grants.remove(&id);
-            Ok(json!({}))
-        })
-        .await
+    let request: EndGrantRequest = wire::parse(body)?;
+    kms.change(|state| {
+        let (at, id) = request.find_retirable(state, &call.caller)?;
+        check_dry_run(request.dry_run)?;
+        key_mut(state, &at)?.grants.remove(&id);
+        Ok(json!({}))
+    })
+    .await
 }
 
-impl End {
-    /// The key and the id of the grant to be retired, if the caller may retire it.
-    fn retired(&self, state: &State, caller: &Caller) -> Result<(Where, String), Exception> {
+impl EndGrantRequest {
+    /// Returns the key and the id of the grant, if the caller may retire it.
+    fn find_retirable(
+        &self,
+        state: &KmsState,
+        caller: &KmsCaller,
+    ) -> Result<(KeyLocation, String), Exception> {
         let (found, grant) = match (&self.grant_token, &self.key_id, &self.grant_id) {
-            (Some(token), ..) => by_token(state, caller, token)?,
+            (Some(token), ..) => find_by_token(state, caller, token)?,
             (None, Some(key), Some(id)) => {
-                let found = find(state, caller, key, Names::Keys)?;
-                (found, found.key.grants.get(id).ok_or_else(no_grant)?)
+                let found = find(state, caller, key, AcceptedIds::Keys)?;
+                (found, found.key.grants.get(id).ok_or_else(grant_not_found)?)
             }
             _ => {
-                return Err(
-                    Kind::Validation.because("Give a grant token, or a key id and a grant id.")
-                );
+                return Err(ExceptionKind::Validation
+                    .with_message("Either GrantToken, or KeyId and GrantId must be specified."));
             }
         };
         if !may_retire(&found, grant, caller) {
-            let who = &caller.principal;
-            return Err(Kind::AccessDenied.because(format!(
-                "User: {who} may not retire this grant: neither it nor the key policy says so"
+            let principal = &caller.principal;
+            return Err(ExceptionKind::AccessDenied.with_message(format!(
+                "User: {principal} may not retire this grant: neither the grant nor a policy allows it"
             )));
         }
-        Ok((found.to_owned(), grant.id.clone()))
+        Ok((found.location(), grant.id.clone()))
     }
 }
 
-/// Who may: the retiring principal, the grantee if the grant says so, and who may by the key's policy or the identity policies of the
-/// account that has created the grant. A Deny of an identity policy wins.
-fn may_retire(found: &Found<'_>, grant: &Grant, caller: &Caller) -> bool {
+/// Returns whether the caller may retire a grant. These may: the retiring principal, the grantee if RetireGrant is an operation of the
+/// grant, and callers that the key policy or an identity policy allows to. A Deny of an identity policy overrides all of them.
+fn may_retire(found: &FoundKey<'_>, grant: &Grant, caller: &KmsCaller) -> bool {
     let arn = found.arn();
-    let request = Request {
-        who: caller.who(),
+    let request = PolicyRequest {
+        caller: caller.as_policy_caller(),
         action: "RetireGrant",
         resource: &arn,
         key: Some(found),
-        details: Details::default(),
+        details: RequestDetails::default(),
     };
-    let verdict = caller.facts.judge(&request);
-    let is_for = |party: &str| match reach(party, &request.who) {
-        Reach::Direct => party != "*",
-        Reach::Account => verdict == Verdict::Allowed,
-        Reach::No => false,
+    let decision = caller.properties.evaluate(&request);
+    let is_for = |party: &str| match principal_match(party, &request.caller) {
+        PrincipalMatch::Direct => party != "*",
+        PrincipalMatch::Account => decision == PolicyDecision::Allowed,
+        PrincipalMatch::None => false,
     };
     let is_grantee =
         is_for(&grant.grantee) && grant.operations.iter().any(|op| op == "RetireGrant");
     let is_party = is_grantee || grant.retiring.as_deref().is_some_and(is_for);
-    let may = || authorize(found, caller, "RetireGrant", &Context::default()).is_ok();
-    verdict != Verdict::Denied && (is_party || may())
+    let is_allowed =
+        || authorize(found, caller, "RetireGrant", &EncryptionContext::default()).is_ok();
+    decision != PolicyDecision::Denied && (is_party || is_allowed())
 }
 
-fn by_token<'a>(
-    state: &'a State,
-    caller: &'a Caller,
+fn find_by_token<'a>(
+    state: &'a KmsState,
+    caller: &'a KmsCaller,
     token: &str,
-) -> Result<(Found<'a>, &'a Grant), Exception> {
+) -> Result<(FoundKey<'a>, &'a Grant), Exception> {
     let found = grants(state, &caller.region).find(|(_, grant)| grant.token == token);
     found.ok_or_else(|| {
-        Kind::InvalidGrantToken.because("The grant token is not one of this Region.")
+        ExceptionKind::InvalidGrantToken
+            .with_message("The grant token does not belong to a grant in this Region.")
     })
 }
 
-fn no_grant() -> Exception {
-    Kind::NotFound.because("The key has no such grant.")
+fn grant_not_found() -> Exception {
+    ExceptionKind::NotFound.with_message("The key does not have this grant.")
 }

@@ -1,26 +1,27 @@
-//! The parties of a grant: each is a principal by its ARN, or a service principal by its name, and never both.
+//! The parties of a grant. A party is either the ARN of a principal or the name of a service principal.
 
 use crate::simulator::state::grants::{Constraints, is_arn};
 use crate::simulator::wire::check_text;
-use crate::simulator::wire::exception::{Exception, Kind};
+use crate::simulator::wire::exception::{Exception, ExceptionKind};
 use crate::simulator::wire::patterns::{check_service_principal, check_source_arn};
 
-/// An ARN and the name of a service; a request may have one of the two.
-type Named<'a> = [&'a Option<String>; 2];
+/// The ARN and the service name in a request. At most one of them may be present.
+type PartyNames<'a> = [&'a Option<String>; 2];
 
-/// Who gets the permissions of a new grant, and who may retire it.
+/// The parties of a new grant, as the request names them.
 pub(in crate::simulator) struct Parties<'a> {
-    pub(in crate::simulator) grantee: Named<'a>,
-    pub(in crate::simulator) retiring: Named<'a>,
+    pub(in crate::simulator) grantee: PartyNames<'a>,
+    pub(in crate::simulator) retiring: PartyNames<'a>,
     pub(in crate::simulator) constraints: Option<&'a Constraints>,
 }
 
 impl Parties<'_> {
-    /// Grantee and retiring principal.
+    /// Checks the parties and returns the grantee and the retiring principal.
     pub(in crate::simulator) fn checked(&self) -> Result<(String, Option<String>), Exception> {
         let grantee = party(self.grantee, "grantee")?.ok_or_else(|| {
-            Kind::Validation
-                .because("Either GranteePrincipal or GranteeServicePrincipal must be specified.")
+            ExceptionKind::Validation.with_message(
+                "Either GranteePrincipal or GranteeServicePrincipal must be specified.",
+            )
         })?;
         let retiring = party(self.retiring, "retiring")?;
         let constraints = self.constraints;
@@ -28,16 +29,16 @@ impl Parties<'_> {
         source_arn.map_or(Ok(()), check_source_arn)?;
         match !is_arn(&grantee) && (source_arn.is_none() || retiring.is_none()) {
             false => Ok((grantee, retiring)),
-            true => Err(Kind::Validation.because(
+            true => Err(ExceptionKind::Validation.with_message(
                 "With GranteeServicePrincipal, a SourceArn constraint and a retiring principal must be specified.",
             )),
         }
     }
 }
 
-/// The party that a request names, if any. `role` is `grantee` or `retiring`.
+/// Returns the party that a request names, if any. `role` is `grantee` or `retiring`.
 pub(in crate::simulator) fn party(
-    [arn, service]: Named<'_>,
+    [arn, service]: PartyNames<'_>,
     role: &str,
 ) -> Result<Option<String>, Exception> {
     match (arn, service) {
@@ -47,7 +48,7 @@ pub(in crate::simulator) fn party(
             check_service_principal(service, &format!("{role}ServicePrincipal"))?;
         }
         (Some(_), Some(_)) => {
-            return Err(Kind::Validation.because(format!(
+            return Err(ExceptionKind::Validation.with_message(format!(
                 "{role}Principal and {role}ServicePrincipal cannot both be specified."
             )));
         }
@@ -60,6 +61,7 @@ fn check_principal(principal: &str, member: &str) -> Result<(), Exception> {
     check_text(principal, 1..=256, is_legal, member)?;
     match is_arn(principal) {
         true => Ok(()),
-        false => Err(Kind::InvalidArn.because(format!("{member} is not the ARN of a principal."))),
+        false => Err(ExceptionKind::InvalidArn
+            .with_message(format!("{member} is not the ARN of a principal."))),
     }
 }

@@ -6,31 +6,31 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::simulator::api::authorize::{authorize, authorize_by_identity, authorize_in_account};
-use crate::simulator::api::keys::metadata::described;
+use crate::simulator::api::authorize::{authorize_by_identity, authorize_in_account};
+use crate::simulator::api::keys::metadata::key_metadata;
 use crate::simulator::api::keys::policy::check_policy;
-use crate::simulator::api::keys::tags::tags_of;
-use crate::simulator::api::proxy_calls::Asker;
-use crate::simulator::callers::caller::{Call, Caller};
-use crate::simulator::crypto::material::Material;
+use crate::simulator::api::keys::tags::merged_tags;
+use crate::simulator::api::proxy_calls::ProxyClient;
+use crate::simulator::callers::caller::{KmsCall, KmsCaller};
+use crate::simulator::crypto::material::KeyMaterial;
 use crate::simulator::crypto::random;
-use crate::simulator::policy::{Details, default_policy};
-use crate::simulator::proxy::link::Link;
-use crate::simulator::state::lookup::{Names, find};
-use crate::simulator::state::{Key, KeyState, Place};
+use crate::simulator::kms::Kms;
+use crate::simulator::policy::{RequestDetails, default_policy};
+use crate::simulator::proxy::link::ProxyLink;
+use crate::simulator::state::lookup::{AcceptedIds, find};
+use crate::simulator::state::{KmsKey, KmsKeyState, RegionState};
 use crate::simulator::wire::clock::now;
-use crate::simulator::wire::exception::{Exception, Kind, no_store};
+use crate::simulator::wire::exception::{Exception, ExceptionKind, no_store};
 use crate::simulator::wire::names::{key_arn, root_arn};
 use crate::simulator::wire::patterns::check_xks_key_id;
 use crate::simulator::wire::{self, Tag, check_text, need};
-use crate::simulator::world::World;
 
 /// The longest description, in characters.
 pub(in crate::simulator) const LONGEST_DESCRIPTION: usize = 8_192;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Create {
+struct CreateKeyRequest {
     policy: Option<String>,
     description: Option<String>,
     key_usage: Option<String>,
@@ -46,80 +46,88 @@ struct Create {
 
 /// CreateKey.
 pub(in crate::simulator) async fn create(
-    world: &Arc<World>,
-    call: &Call,
+    kms: &Arc<Kms>,
+    call: &KmsCall,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let request: Create = wire::parse(body)?;
+    let request: CreateKeyRequest = wire::parse(body)?;
     request.check_supported()?;
     let store = need(&request.custom_key_store_id, "customKeyStoreId")?;
     let xks_key_id = need(&request.xks_key_id, "xksKeyId")?;
     check_xks_key_id(xks_key_id)?;
     let caller = &call.caller;
     let key = request.key(call, store, xks_key_id)?;
-    let is_usable = |place: &Place| usable_store(place, store, xks_key_id);
-    let link = world.read(|state| match state.place(&caller.account, &caller.region) {
-        Some(place) => is_usable(place),
-        None => Err(no_store(store)),
-    })?;
+    let is_usable = |region_state: &RegionState| usable_store(region_state, store, xks_key_id);
+    let link = kms.read(
+        |state| match state.region_state(&caller.account, &caller.region) {
+            Some(region_state) => is_usable(region_state),
+            None => Err(no_store(store)),
+        },
+    )?;
     request.authorize(caller, &key)?;
-    verify(world, call, &link, store, xks_key_id).await?;
+    verify(kms, call, &link, store, xks_key_id).await?;
     let id = key.id.clone();
-    world
-        .change(|state| {
-            let place = state.place_mut(&caller.account, &caller.region);
-            is_usable(place)?;
-            place.keys.insert(id.clone(), key);
-            Ok(())
-        })
-        .await?;
-    let metadata =
-        world.read(|state| find(state, caller, &id, Names::Keys).map(|found| described(&found)))?;
+    kms.change(|state| {
+        let region_state = state.region_state_or_new(&caller.account, &caller.region);
+        is_usable(region_state)?;
+        region_state.keys.insert(id.clone(), key);
+        Ok(())
+    })
+    .await?;
+    let metadata = kms.read(|state| {
+        find(state, caller, &id, AcceptedIds::Keys).map(|found| key_metadata(&found))
+    })?;
     Ok(json!({ "KeyMetadata": metadata }))
 }
 
-/// Asks the proxy whether the external key is one that KMS can use.
+/// Checks with the proxy that KMS can use the external key.
 async fn verify(
-    world: &World,
-    call: &Call,
-    link: &Link,
+    kms: &Kms,
+    call: &KmsCall,
+    link: &ProxyLink,
     store: &str,
     xks_key_id: &str,
 ) -> Result<(), Exception> {
     let principal = call.caller.principal_arn();
-    let asker = Asker {
+    let client = ProxyClient {
         principal: Some(&principal),
-        ..Asker::for_health(world, link, Some(store), "CreateKey", call)
+        ..ProxyClient::for_health(kms, link, Some(store), "CreateKey", call)
     };
-    let metadata = asker.key_metadata(xks_key_id).await;
-    let verdict = metadata.map_err(|fault| fault.of_new_key())?;
-    verdict.map_err(|why| {
-        Kind::XksKeyInvalidConfiguration.because(format!(
-            "The external key {xks_key_id} cannot be used: {why}."
+    let metadata = client.key_metadata(xks_key_id).await;
+    let usability = metadata.map_err(|error| error.for_new_key())?;
+    usability.map_err(|reason| {
+        ExceptionKind::XksKeyInvalidConfiguration.with_message(format!(
+            "The external key {xks_key_id} cannot be used: {reason}."
         ))
     })
 }
 
-/// The way to the proxy of a store in which a key for this external key can be made.
-fn usable_store(place: &Place, id: &str, xks_key_id: &str) -> Result<Arc<Link>, Exception> {
-    let store = place.stores.get(id).ok_or_else(|| no_store(id))?;
-    let link = store.live.link().filter(|_| store.is_connected());
+/// Returns the link of the store, if a key for this external key can be created in the store.
+fn usable_store(
+    region_state: &RegionState,
+    id: &str,
+    xks_key_id: &str,
+) -> Result<Arc<ProxyLink>, Exception> {
+    let store = region_state.stores.get(id).ok_or_else(|| no_store(id))?;
+    let link = store.runtime.link().filter(|_| store.is_connected());
     let link = link.ok_or_else(|| {
-        Kind::CustomKeyStoreInvalidState
-            .because("The custom key store must be connected before a key can be created in it.")
+        ExceptionKind::CustomKeyStoreInvalidState.with_message(
+            "The custom key store must be connected before a key can be created in it.",
+        )
     })?;
-    let mut keys = place.keys.values();
+    let mut keys = region_state.keys.values();
     match keys.any(|key| key.store == id && key.xks_key_id == xks_key_id) {
         false => Ok(link),
-        true => Err(Kind::XksKeyAlreadyInUse.because(format!(
+        true => Err(ExceptionKind::XksKeyAlreadyInUse.with_message(format!(
             "The external key {xks_key_id} is already associated with a KMS key in this custom key store."
         ))),
     }
 }
 
-impl Create {
+impl CreateKeyRequest {
     fn check_supported(&self) -> Result<(), Exception> {
-        let unsupported = |what: &str| Err(Kind::UnsupportedOperation.because(what));
+        let unsupported =
+            |message: &str| Err(ExceptionKind::UnsupportedOperation.with_message(message));
         let spec = self
             .key_spec
             .as_deref()
@@ -131,7 +139,7 @@ impl Create {
             self.multi_region,
         ) {
             (_, Some(spec), ..) if spec != "SYMMETRIC_DEFAULT" => unsupported(
-                "Custom key stores support symmetric encryption keys only: no asymmetric and no HMAC keys.",
+                "Custom key stores support symmetric encryption keys only, not asymmetric or HMAC keys.",
             ),
             (_, _, Some(usage), _) if usage != "ENCRYPT_DECRYPT" => {
                 unsupported("Custom key stores support the key usage ENCRYPT_DECRYPT only.")
@@ -141,10 +149,10 @@ impl Create {
                 unsupported("Custom key stores do not support imported key material.")
             }
             (Some("AWS_CLOUDHSM"), ..) => {
-                unsupported("The simulator has no AWS CloudHSM key stores.")
+                unsupported("The simulator does not support AWS CloudHSM key stores.")
             }
             (None | Some("AWS_KMS"), ..) => unsupported(
-                "The simulator makes keys in external key stores only: give Origin EXTERNAL_KEY_STORE, CustomKeyStoreId and XksKeyId.",
+                "The simulator creates keys in external key stores only: specify Origin EXTERNAL_KEY_STORE, CustomKeyStoreId and XksKeyId.",
             ),
             (Some("EXTERNAL_KEY_STORE"), ..) => Ok(()),
             (Some(_), ..) => Err(wire::invalid(
@@ -154,13 +162,13 @@ impl Create {
         }
     }
 
-    /// A key that is not there yet has no policy: identity policies alone say who may create one, and with which tags.
-    fn authorize(&self, caller: &Caller, key: &Key) -> Result<(), Exception> {
-        let details = Details {
+    /// Checks that identity policies allow the new key and its tags. The key does not exist yet, so its own policy does not count.
+    fn authorize(&self, caller: &KmsCaller, key: &KmsKey) -> Result<(), Exception> {
+        let details = RequestDetails {
             tags: Some(&key.tags),
             bypasses_lockout_check: Some(self.bypass_policy_lockout_safety_check == Some(true)),
             is_new_key: true,
-            ..Details::default()
+            ..RequestDetails::default()
         };
         authorize_in_account(caller, "CreateKey", details)?;
         let arn = key_arn(&caller.account, &caller.region, &key.id);
@@ -170,7 +178,7 @@ impl Create {
         }
     }
 
-    fn key(&self, call: &Call, store: &str, xks_key_id: &str) -> Result<Key, Exception> {
+    fn key(&self, call: &KmsCall, store: &str, xks_key_id: &str) -> Result<KmsKey, Exception> {
         let description = self.description.clone().unwrap_or_default();
         check_text(
             &description,
@@ -193,17 +201,17 @@ impl Create {
                 policy.clone()
             }
         };
-        Ok(Key {
+        Ok(KmsKey {
             id,
             created: now(),
             description,
-            state: KeyState::Enabled,
+            state: KmsKeyState::Enabled,
             store: store.to_owned(),
             xks_key_id: xks_key_id.to_owned(),
             policy: policy.into(),
-            tags: tags_of(self.tags.as_deref().unwrap_or_default(), &BTreeMap::new())?,
+            tags: merged_tags(self.tags.as_deref().unwrap_or_default(), &BTreeMap::new())?,
             grants: BTreeMap::new(),
-            material: Material::generate()?,
+            material: KeyMaterial::generate()?,
         })
     }
 }

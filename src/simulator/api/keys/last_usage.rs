@@ -3,28 +3,33 @@
 use serde_json::{Value, json};
 
 use crate::simulator::api::authorize::authorize;
-use crate::simulator::api::keys::describe::KeyId;
-use crate::simulator::callers::caller::Call;
-use crate::simulator::crypto::context::Context;
-use crate::simulator::state::lookup::{Names, find};
-use crate::simulator::wire::exception::{Exception, Kind};
-use crate::simulator::world::World;
+use crate::simulator::api::keys::describe::KeyIdRequest;
+use crate::simulator::callers::caller::KmsCall;
+use crate::simulator::crypto::context::EncryptionContext;
+use crate::simulator::kms::Kms;
+use crate::simulator::state::lookup::{AcceptedIds, find};
+use crate::simulator::wire::exception::{Exception, ExceptionKind};
 
 /// GetKeyLastUsage.
 pub(in crate::simulator) fn get(
-    world: &World,
-    call: &Call,
+    kms: &Kms,
+    call: &KmsCall,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let id = KeyId::of(body)?;
-    world.read(|state| {
-        let found = find(state, &call.caller, &id, Names::Keys)?;
+    let id = KeyIdRequest::of(body)?;
+    kms.read(|state| {
+        let found = find(state, &call.caller, &id, AcceptedIds::Keys)?;
         let arn = found.arn();
         if found.account != call.caller.account {
-            return Err(Kind::NotFound.because(format!("Key '{arn}' does not exist")));
+            return Err(ExceptionKind::NotFound.with_message(format!("Key '{arn}' does not exist")));
         }
-        authorize(&found, &call.caller, "GetKeyLastUsage", &Context::default())?;
-        let usages = &world.usages;
+        authorize(
+            &found,
+            &call.caller,
+            "GetKeyLastUsage",
+            &EncryptionContext::default(),
+        )?;
+        let usages = &kms.usages;
         let usage = usages.of(&arn).map_or_else(
             || json!({}),
             |usage| {

@@ -1,18 +1,18 @@
-//! How KMS describes a key.
+//! The description of a key.
 
 use serde_json::{Value, json};
 
-use crate::simulator::state::KeyState;
-use crate::simulator::state::lookup::Found;
+use crate::simulator::state::KmsKeyState;
+use crate::simulator::state::lookup::FoundKey;
 
-/// KeyMetadata.
-pub(in crate::simulator) fn described(found: &Found<'_>) -> Value {
+/// Returns the `KeyMetadata` of a key.
+pub(in crate::simulator) fn key_metadata(found: &FoundKey<'_>) -> Value {
     let key = found.key;
     let state = match key.state {
-        KeyState::Enabled if !found.is_connected() => "Unavailable",
-        KeyState::Enabled => "Enabled",
-        KeyState::Disabled => "Disabled",
-        KeyState::PendingDeletion(_) => "PendingDeletion",
+        KmsKeyState::Enabled if !found.is_connected() => "Unavailable",
+        KmsKeyState::Enabled => "Enabled",
+        KmsKeyState::Disabled => "Disabled",
+        KmsKeyState::PendingDeletion(_) => "PendingDeletion",
     };
     let mut described = json!({
         "AWSAccountId": found.account,
@@ -32,7 +32,9 @@ pub(in crate::simulator) fn described(found: &Found<'_>) -> Value {
         "Origin": "EXTERNAL_KEY_STORE",
         "XksKeyConfiguration": { "Id": key.xks_key_id },
     });
-    if let (KeyState::PendingDeletion(at), Some(members)) = (key.state, described.as_object_mut()) {
+    if let (KmsKeyState::PendingDeletion(at), Some(members)) =
+        (key.state, described.as_object_mut())
+    {
         members.insert("DeletionDate".to_owned(), json!(at));
     }
     described

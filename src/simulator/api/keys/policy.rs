@@ -6,15 +6,17 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::simulator::api::authorize::{authorize, locate_with};
-use crate::simulator::callers::caller::{Call, Caller};
-use crate::simulator::crypto::context::Context;
-use crate::simulator::policy::{Details, KeyFacts, Policy, PolicyKind, Request, Verdict};
-use crate::simulator::state::State;
-use crate::simulator::state::lookup::{Found, Names, find, key_mut};
-use crate::simulator::wire::exception::{Exception, Kind};
+use crate::simulator::callers::caller::{KmsCall, KmsCaller};
+use crate::simulator::crypto::context::EncryptionContext;
+use crate::simulator::kms::Kms;
+use crate::simulator::policy::{
+    IamPolicy, KeyProperties, PolicyDecision, PolicyKind, PolicyRequest, RequestDetails,
+};
+use crate::simulator::state::KmsState;
+use crate::simulator::state::lookup::{AcceptedIds, FoundKey, find, key_mut};
+use crate::simulator::wire::exception::{Exception, ExceptionKind};
 use crate::simulator::wire::names::key_arn;
 use crate::simulator::wire::{self, check, need};
-use crate::simulator::world::World;
 
 /// The only name that a key policy can have.
 const NAME: &str = "default";
@@ -24,19 +26,19 @@ const LONGEST: usize = 32_768;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct PolicyFields {
+struct PolicyParameters {
     key_id: Option<String>,
     policy_name: Option<String>,
     policy: Option<String>,
     bypass_policy_lockout_safety_check: Option<bool>,
 }
 
-/// Whether a policy can be a key's: it is one, and the caller does not lock itself out.
+/// Checks a new key policy: it must parse, and the caller must still be able to change it.
 pub(in crate::simulator) fn check_policy(
     text: &str,
-    caller: &Caller,
+    caller: &KmsCaller,
     key_arn: &str,
-    facts: Option<&dyn KeyFacts>,
+    properties: Option<&dyn KeyProperties>,
     bypass: Option<bool>,
 ) -> Result<(), Exception> {
     check(
@@ -44,39 +46,43 @@ pub(in crate::simulator) fn check_policy(
         "policy",
         "Member must have length between 1 and 32768",
     )?;
-    let malformed =
-        |why: String| Kind::MalformedPolicy.because(format!("The policy is malformed: {why}."));
-    let policy = Policy::parse(text, PolicyKind::Key).map_err(malformed)?;
-    let verdict = policy.judge(&Request {
-        who: caller.who(),
+    let malformed = |reason: String| {
+        ExceptionKind::MalformedPolicy.with_message(format!("The policy is malformed: {reason}."))
+    };
+    let policy = IamPolicy::parse(text, PolicyKind::Key).map_err(malformed)?;
+    let decision = policy.evaluate(&PolicyRequest {
+        caller: caller.as_policy_caller(),
         action: "PutKeyPolicy",
         resource: key_arn,
-        key: facts,
-        details: Details {
+        key: properties,
+        details: RequestDetails {
             bypasses_lockout_check: Some(bypass == Some(true)),
-            ..Details::default()
+            ..RequestDetails::default()
         },
     });
-    let may = matches!(verdict, Verdict::Allowed | Verdict::AccountAllowed);
-    match bypass == Some(true) || may || !caller.is_named {
+    let may = matches!(
+        decision,
+        PolicyDecision::Allowed | PolicyDecision::AccountAllowed
+    );
+    match bypass == Some(true) || may || !caller.is_authenticated {
         true => Ok(()),
-        false => Err(Kind::MalformedPolicy.because(
+        false => Err(ExceptionKind::MalformedPolicy.with_message(
             "The new key policy will not allow you to update the key policy in the future.",
         )),
     }
 }
 
-/// Reports the keys whose policy cannot be parsed. It comes from a state file that an older version has written.
-pub(in crate::simulator) fn tell_unreadable(world: &World, state: &State) {
-    for ((account, region), place) in state.places() {
-        for key in place.keys.values() {
-            let Some(why) = key.policy.error() else {
+/// Reports the keys whose policy cannot be parsed. Such a policy comes from a state file of an older version.
+pub(in crate::simulator) fn report_invalid_policies(kms: &Kms, state: &KmsState) {
+    for ((account, region), region_state) in state.region_states() {
+        for key in region_state.keys.values() {
+            let Some(reason) = key.policy.error() else {
                 continue;
             };
             let arn = key_arn(account, region, &key.id);
-            let members = json!({ "key": arn, "what": why });
-            world.events.tell("policy_not_understood", members, || {
-                format!("the policy of {arn} allows nothing: {why}; put another one, in a run without --credentials")
+            let members = json!({ "key": arn, "what": reason });
+            kms.events.emit("policy_not_understood", members, || {
+                format!("the policy of {arn} allows nothing: {reason}; start the simulator without --credentials and put a valid policy")
             });
         }
     }
@@ -84,12 +90,12 @@ pub(in crate::simulator) fn tell_unreadable(world: &World, state: &State) {
 
 /// GetKeyPolicy.
 pub(in crate::simulator) fn get(
-    world: &World,
-    call: &Call,
+    kms: &Kms,
+    call: &KmsCall,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let request: PolicyFields = wire::parse(body)?;
-    let policy = looked_up(world, call, &request, "GetKeyPolicy", |found| {
+    let request: PolicyParameters = wire::parse(body)?;
+    let policy = read_key(kms, call, &request, "GetKeyPolicy", |found| {
         found.key.policy.text().to_owned()
     })?;
     Ok(json!({ "Policy": policy, "PolicyName": NAME }))
@@ -97,78 +103,76 @@ pub(in crate::simulator) fn get(
 
 /// ListKeyPolicies.
 pub(in crate::simulator) fn list(
-    world: &World,
-    call: &Call,
+    kms: &Kms,
+    call: &KmsCall,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let request: PolicyFields = wire::parse(body)?;
-    looked_up(world, call, &request, "ListKeyPolicies", |_| ())?;
+    let request: PolicyParameters = wire::parse(body)?;
+    read_key(kms, call, &request, "ListKeyPolicies", |_| ())?;
     Ok(json!({ "PolicyNames": [NAME], "Truncated": false }))
 }
 
-/// GetKeyRotationStatus: an external key rotates where it is.
+/// GetKeyRotationStatus. KMS does not rotate external keys.
 pub(in crate::simulator) fn rotation_status(
-    world: &World,
-    call: &Call,
+    kms: &Kms,
+    call: &KmsCall,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let request: PolicyFields = wire::parse(body)?;
-    let arn = looked_up(world, call, &request, "GetKeyRotationStatus", |found| {
+    let request: PolicyParameters = wire::parse(body)?;
+    let arn = read_key(kms, call, &request, "GetKeyRotationStatus", |found| {
         found.arn()
     })?;
     Ok(json!({ "KeyId": arn, "KeyRotationEnabled": false }))
 }
 
-fn looked_up<T>(
-    world: &World,
-    call: &Call,
-    request: &PolicyFields,
+fn read_key<T>(
+    kms: &Kms,
+    call: &KmsCall,
+    request: &PolicyParameters,
     action: &str,
-    look: impl FnOnce(&Found<'_>) -> T,
+    read: impl FnOnce(&FoundKey<'_>) -> T,
 ) -> Result<T, Exception> {
     let id = need(&request.key_id, "keyId")?;
     check_policy_name(request)?;
-    world.read(|state| {
-        let found = find(state, &call.caller, id, Names::Keys)?;
-        authorize(&found, &call.caller, action, &Context::default())?;
-        Ok(look(&found))
+    kms.read(|state| {
+        let found = find(state, &call.caller, id, AcceptedIds::Keys)?;
+        authorize(&found, &call.caller, action, &EncryptionContext::default())?;
+        Ok(read(&found))
     })
 }
 
-fn check_policy_name(request: &PolicyFields) -> Result<(), Exception> {
+fn check_policy_name(request: &PolicyParameters) -> Result<(), Exception> {
     match request.policy_name.as_deref() {
         None | Some(NAME) => Ok(()),
-        Some(_) => {
-            Err(Kind::NotFound.because("No such policy exists: a key's only one is named default."))
-        }
+        Some(_) => Err(ExceptionKind::NotFound
+            .with_message("No such policy exists: the only policy of a key is named default.")),
     }
 }
 
 /// PutKeyPolicy.
 pub(in crate::simulator) async fn put(
-    world: &Arc<World>,
-    call: &Call,
+    kms: &Arc<Kms>,
+    call: &KmsCall,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let request: PolicyFields = wire::parse(body)?;
+    let request: PolicyParameters = wire::parse(body)?;
     let (id, policy) = (
         need(&request.key_id, "keyId")?,
         need(&request.policy, "policy")?,
     );
     check_policy_name(&request)?;
     let bypass = request.bypass_policy_lockout_safety_check;
-    let details = Details {
+    let details = RequestDetails {
         bypasses_lockout_check: Some(bypass == Some(true)),
-        ..Details::default()
+        ..RequestDetails::default()
     };
-    world
-        .change(|state| {
-            let at = locate_with(state, &call.caller, id, "PutKeyPolicy", details)?;
-            let found = find(state, &call.caller, id, Names::Keys)?;
-            found.check_not_pending()?;
-            check_policy(policy, &call.caller, &found.arn(), Some(&found), bypass)?;
-            key_mut(state, &at)?.policy = policy.clone().into();
-            Ok(json!({}))
-        })
-        .await
+    kms.change(|state| {
+        let at = locate_with(state, &call.caller, id, "PutKeyPolicy", details)?;
+        let found = find(state, &call.caller, id, AcceptedIds::Keys)?;
+        found.check_not_pending()?;
+        check_policy(policy, &call.caller, &found.arn(), Some(&found), bypass)?;
+        key_mut(state, &at)?.policy = policy.clone().into();
+        Ok(json!({}))
+    })
+    .await
 }

@@ -5,23 +5,25 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::simulator::api::proxy_calls::{Asker, serving};
+use crate::simulator::api::proxy_calls::{ProxyClient, check_serving};
 use crate::simulator::api::stores::rules::{
-    CredentialFields, check_name, check_room, check_service, check_unique_name, check_unique_proxy,
-    connectivity,
+    CredentialFields, check_name, check_service, check_store_limit, check_unique_name,
+    check_unique_proxy, connectivity,
 };
-use crate::simulator::callers::caller::Call;
-use crate::simulator::state::Place;
-use crate::simulator::state::stores::{ConnectionState, Connectivity, ProxyConfiguration, Store};
-use crate::simulator::wire::exception::{Exception, Kind, no_store};
+use crate::simulator::callers::caller::KmsCall;
+use crate::simulator::kms::Kms;
+use crate::simulator::state::RegionState;
+use crate::simulator::state::stores::{
+    ConnectionState, Connectivity, CustomKeyStore, ProxyConfiguration,
+};
+use crate::simulator::wire::exception::{Exception, ExceptionKind, no_store};
 use crate::simulator::wire::pages::Paging;
 use crate::simulator::wire::patterns::{check_endpoint, check_path};
 use crate::simulator::wire::{self, check_text, need};
-use crate::simulator::world::World;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Create {
+struct CreateStoreRequest {
     custom_key_store_name: Option<String>,
     custom_key_store_type: Option<String>,
     xks_proxy_uri_endpoint: Option<String>,
@@ -34,58 +36,58 @@ struct Create {
 
 /// CreateCustomKeyStore.
 pub(in crate::simulator) async fn create(
-    world: &Arc<World>,
-    call: &Call,
+    kms: &Arc<Kms>,
+    call: &KmsCall,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let request: Create = wire::parse(body)?;
+    let request: CreateStoreRequest = wire::parse(body)?;
     let name = need(&request.custom_key_store_name, "customKeyStoreName")?;
     check_name(name)?;
     request.check_type()?;
     let (account, region) = (&call.caller.account, &call.caller.region);
     let proxy = request.proxy(account)?;
-    world.endpoint_services.check(&proxy, account, region)?;
-    let is_free = |place: &Place| {
-        check_room(place)?;
-        check_unique_name(place, name, None)?;
-        check_unique_proxy(place, &proxy, None)
+    kms.endpoint_services.check(&proxy, account, region)?;
+    let is_free = |region_state: &RegionState| {
+        check_store_limit(region_state)?;
+        check_unique_name(region_state, name, None)?;
+        check_unique_proxy(region_state, &proxy, None)
     };
-    world.read(|state| state.place(account, region).map_or(Ok(()), is_free))?;
-    let store = Store::new(name, &proxy)?;
+    kms.read(|state| state.region_state(account, region).map_or(Ok(()), is_free))?;
+    let store = CustomKeyStore::new(name, &proxy)?;
     if proxy.connectivity == Connectivity::PublicEndpoint {
-        verify(world, call, None, &proxy, "CreateCustomKeyStore").await?;
+        verify(kms, call, None, &proxy, "CreateCustomKeyStore").await?;
     }
-    world
-        .change(|state| {
-            let place = state.place_mut(account, region);
-            is_free(place)?;
-            let id = store.id.clone();
-            place.stores.insert(id.clone(), store);
-            Ok(json!({ "CustomKeyStoreId": id }))
-        })
-        .await
+    kms.change(|state| {
+        let region_state = state.region_state_or_new(account, region);
+        is_free(region_state)?;
+        let id = store.id.clone();
+        region_state.stores.insert(id.clone(), store);
+        Ok(json!({ "CustomKeyStoreId": id }))
+    })
+    .await
 }
 
-/// Asks for health with a configuration that is not in use yet.
+/// Checks the health of a proxy with a configuration that is not active yet.
 pub(in crate::simulator) async fn verify(
-    world: &World,
-    call: &Call,
+    kms: &Kms,
+    call: &KmsCall,
     store: Option<&str>,
     proxy: &ProxyConfiguration,
     kms_operation: &'static str,
 ) -> Result<(), Exception> {
-    let link = world.link(proxy.recipe(&call.caller.region))?;
-    let asker = Asker::for_health(world, &link, store, kms_operation, call);
-    let health = asker.health().await.and_then(serving);
-    health.map(drop).map_err(|fault| fault.of_store())
+    let link = kms.link(proxy.link_settings(&call.caller.region))?;
+    let client = ProxyClient::for_health(kms, &link, store, kms_operation, call);
+    let health = client.health().await.and_then(check_serving);
+    health.map(drop).map_err(|error| error.for_store())
 }
 
-impl Create {
+impl CreateStoreRequest {
     fn check_type(&self) -> Result<(), Exception> {
         match self.custom_key_store_type.as_deref() {
             Some("EXTERNAL_KEY_STORE") => Ok(()),
-            None | Some("AWS_CLOUDHSM") => Err(Kind::Validation
-                .because("The simulator has custom key stores of type EXTERNAL_KEY_STORE only.")),
+            None | Some("AWS_CLOUDHSM") => Err(ExceptionKind::Validation.with_message(
+                "The simulator has custom key stores of type EXTERNAL_KEY_STORE only.",
+            )),
             Some(_) => Err(wire::invalid(
                 "customKeyStoreType",
                 "Member must satisfy enum value set: [AWS_CLOUDHSM, EXTERNAL_KEY_STORE]",
@@ -121,7 +123,7 @@ impl Create {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Describe {
+struct DescribeStoresRequest {
     custom_key_store_id: Option<String>,
     custom_key_store_name: Option<String>,
     #[serde(flatten)]
@@ -130,24 +132,25 @@ struct Describe {
 
 /// DescribeCustomKeyStores.
 pub(in crate::simulator) fn describe(
-    world: &World,
-    call: &Call,
+    kms: &Kms,
+    call: &KmsCall,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let request: Describe = wire::parse(body)?;
+    let request: DescribeStoresRequest = wire::parse(body)?;
     let (id, name) = (
         request.custom_key_store_id.as_deref(),
         request.custom_key_store_name.as_deref(),
     );
     if id.is_some() && name.is_some() {
-        return Err(
-            Kind::Validation.because("Give a custom key store's id or its name, and not both.")
-        );
+        return Err(ExceptionKind::Validation
+            .with_message("CustomKeyStoreId and CustomKeyStoreName cannot both be specified."));
     }
-    world.read(|state| {
-        let place = state.place(&call.caller.account, &call.caller.region);
-        let stores = place.into_iter().flat_map(|place| place.stores.values());
-        let is_meant = |store: &&Store| {
+    kms.read(|state| {
+        let region_state = state.region_state(&call.caller.account, &call.caller.region);
+        let stores = region_state
+            .into_iter()
+            .flat_map(|region_state| region_state.stores.values());
+        let is_meant = |store: &&CustomKeyStore| {
             id.is_none_or(|id| id == store.id) && name.is_none_or(|name| name == store.name)
         };
         let found: Vec<_> = stores.filter(is_meant).collect();
@@ -156,19 +159,19 @@ pub(in crate::simulator) fn describe(
         }
         let items = found
             .iter()
-            .map(|store| (store.id.as_str(), store.described()));
+            .map(|store| (store.id.as_str(), store.to_description()));
         request.paging.page("CustomKeyStores", items, 1000, 1000)
     })
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(in crate::simulator) struct StoreId {
+pub(in crate::simulator) struct StoreIdRequest {
     custom_key_store_id: Option<String>,
 }
 
-impl StoreId {
-    /// The id in a request that has nothing else.
+impl StoreIdRequest {
+    /// Returns the id of a request that has no other parameter.
     pub(in crate::simulator) fn of(body: &[u8]) -> Result<String, Exception> {
         let request: Self = wire::parse(body)?;
         let id = need(&request.custom_key_store_id, "customKeyStoreId")?;
@@ -179,26 +182,26 @@ impl StoreId {
 
 /// DeleteCustomKeyStore.
 pub(in crate::simulator) async fn delete(
-    world: &Arc<World>,
-    call: &Call,
+    kms: &Arc<Kms>,
+    call: &KmsCall,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let (id, caller) = (StoreId::of(body)?, &call.caller);
-    world
+    let (id, caller) = (StoreIdRequest::of(body)?, &call.caller);
+    kms
         .change(|state| {
-            let place = state.known_mut(&caller.account, &caller.region);
-            let place = place.ok_or_else(|| no_store(&id))?;
-            let store = place.stores.get(&id).ok_or_else(|| no_store(&id))?;
-            if place.keys.values().any(|key| key.store == id) {
-                return Err(Kind::CustomKeyStoreHasCmks.because("The custom key store has KMS keys: schedule their deletion and wait until they are gone."));
+            let region_state = state.region_state_mut(&caller.account, &caller.region);
+            let region_state = region_state.ok_or_else(|| no_store(&id))?;
+            let store = region_state.stores.get(&id).ok_or_else(|| no_store(&id))?;
+            if region_state.keys.values().any(|key| key.store == id) {
+                return Err(ExceptionKind::CustomKeyStoreHasCmks.with_message("The custom key store has KMS keys: schedule their deletion and wait until they are gone."));
             }
             if store.state != ConnectionState::Disconnected {
-                return Err(Kind::CustomKeyStoreInvalidState.because("The custom key store must be disconnected before it can be deleted."));
+                return Err(ExceptionKind::CustomKeyStoreInvalidState.with_message("The custom key store must be disconnected before it can be deleted."));
             }
-            place.stores.remove(&id);
+            region_state.stores.remove(&id);
             Ok(())
         })
         .await?;
-    world.counters.forget(&id);
+    kms.metrics.forget(&id);
     Ok(json!({}))
 }

@@ -1,18 +1,18 @@
-//! What the parameters of a custom key store must be, and what no two of them may share.
+//! The rules for the parameters of a custom key store, and for what two stores must not share.
 
 use serde::Deserialize;
 
-use crate::simulator::state::Place;
+use crate::simulator::state::RegionState;
 use crate::simulator::state::stores::{Connectivity, ProxyConfiguration, ProxyCredential};
 use crate::simulator::wire::clock::now;
-use crate::simulator::wire::exception::{Exception, Kind};
+use crate::simulator::wire::exception::{Exception, ExceptionKind};
 use crate::simulator::wire::patterns::{check_account, check_service_name};
 use crate::simulator::wire::{self, SecretText, check_text, need};
 
 /// The member that names the owner of an endpoint service.
 pub(in crate::simulator) const OWNER: &str = "xksProxyVpcEndpointServiceOwner";
 
-/// As many custom key stores has an account in a Region at the most.
+/// The maximum number of custom key stores of an account in a Region.
 const MOST_STORES: usize = 10;
 
 #[derive(Deserialize)]
@@ -23,7 +23,7 @@ pub(in crate::simulator) struct CredentialFields {
 }
 
 impl CredentialFields {
-    /// The credential, if its parts obey their rules (XKS API, section 7).
+    /// Checks the credential (XKS API, section 7) and returns it.
     pub(in crate::simulator) fn credential(&self) -> Result<ProxyCredential, Exception> {
         let member = "xksProxyAuthenticationCredential";
         let id = need(&self.access_key_id, &format!("{member}.accessKeyId"))?;
@@ -67,7 +67,7 @@ pub(in crate::simulator) fn check_name(name: &str) -> Result<(), Exception> {
     check_text(name, 1..=256, |_| true, "customKeyStoreName")
 }
 
-/// The name of an endpoint service is needed for a VPC, and may not be there otherwise; nor its owner.
+/// Checks the endpoint service. Only VPC connectivity has one: there, its name is required and its owner is optional.
 pub(in crate::simulator) fn check_service(
     connectivity: Connectivity,
     name: Option<&str>,
@@ -93,41 +93,42 @@ pub(in crate::simulator) fn check_service(
     }
 }
 
-/// There is room for one more.
-pub(in crate::simulator) fn check_room(place: &Place) -> Result<(), Exception> {
-    match place.stores.len() < MOST_STORES {
+/// Checks that the account can have one more store.
+pub(in crate::simulator) fn check_store_limit(region_state: &RegionState) -> Result<(), Exception> {
+    match region_state.stores.len() < MOST_STORES {
         true => Ok(()),
-        false => Err(Kind::LimitExceeded.because(format!(
+        false => Err(ExceptionKind::LimitExceeded.with_message(format!(
             "An account has at most {MOST_STORES} custom key stores in a Region."
         ))),
     }
 }
 
-/// No store but `own` has this name.
+/// Checks that no store except `own` has this name.
 pub(in crate::simulator) fn check_unique_name(
-    place: &Place,
+    region_state: &RegionState,
     name: &str,
     own: Option<&str>,
 ) -> Result<(), Exception> {
-    let mut others = place
+    let mut others = region_state
         .stores
         .values()
         .filter(|store| Some(store.id.as_str()) != own);
     match others.any(|store| store.name == name) {
         false => Ok(()),
-        true => Err(Kind::CustomKeyStoreNameInUse.because(format!(
+        true => Err(ExceptionKind::CustomKeyStoreNameInUse.with_message(format!(
             "Custom key store name {name:?} is already in use in this account and Region."
         ))),
     }
 }
 
-/// No store but `own` has this endpoint and path. What goes through a VPC shares neither its DNS name nor its endpoint service.
+/// Checks that no store except `own` has this endpoint and path. Stores with VPC connectivity must share neither the DNS name nor the
+/// endpoint service.
 pub(in crate::simulator) fn check_unique_proxy(
-    place: &Place,
+    region_state: &RegionState,
     proxy: &ProxyConfiguration,
     own: Option<&str>,
 ) -> Result<(), Exception> {
-    for store in place
+    for store in region_state
         .stores
         .values()
         .filter(|store| Some(store.id.as_str()) != own)
@@ -137,11 +138,11 @@ pub(in crate::simulator) fn check_unique_proxy(
         let is_vpc =
             |proxy: &ProxyConfiguration| proxy.connectivity == Connectivity::VpcEndpointService;
         let in_use = if proxy.service_name.is_some() && proxy.service_name == other.service_name {
-            Kind::XksProxyVpcEndpointServiceInUse.because("The VPC endpoint service is in use by another external key store of this account and Region.")
+            ExceptionKind::XksProxyVpcEndpointServiceInUse.with_message("The VPC endpoint service is in use by another external key store of this account and Region.")
         } else if shares_name && (is_vpc(proxy) || is_vpc(other)) {
-            Kind::XksProxyUriEndpointInUse.because("The proxy URI endpoint is in use by another external key store of this account and Region.")
+            ExceptionKind::XksProxyUriEndpointInUse.with_message("The proxy URI endpoint is in use by another external key store of this account and Region.")
         } else if shares_name && other.path == proxy.path {
-            Kind::XksProxyUriInUse.because("The proxy URI endpoint with this path is in use by another external key store of this account and Region.")
+            ExceptionKind::XksProxyUriInUse.with_message("The proxy URI endpoint with this path is in use by another external key store of this account and Region.")
         } else {
             continue;
         };

@@ -1,4 +1,4 @@
-//! UpdateCustomKeyStore: what may change while a store is connected, and what only while it is not.
+//! UpdateCustomKeyStore. Some parameters can change only while the store is disconnected.
 
 use std::sync::Arc;
 
@@ -11,19 +11,21 @@ use crate::simulator::api::stores::rules::{
     CredentialFields, OWNER, check_name, check_service, check_unique_name, check_unique_proxy,
     connectivity,
 };
-use crate::simulator::callers::caller::Call;
-use crate::simulator::proxy::link::Link;
-use crate::simulator::state::stores::{ConnectionState, Connectivity, ProxyConfiguration, Store};
-use crate::simulator::wire::exception::{Exception, Kind, no_store};
+use crate::simulator::callers::caller::KmsCall;
+use crate::simulator::kms::Kms;
+use crate::simulator::proxy::link::ProxyLink;
+use crate::simulator::state::stores::{
+    ConnectionState, Connectivity, CustomKeyStore, ProxyConfiguration,
+};
+use crate::simulator::wire::exception::{Exception, ExceptionKind, no_store};
 use crate::simulator::wire::patterns::{
     check_account, check_endpoint, check_path, check_service_name,
 };
 use crate::simulator::wire::{self, need};
-use crate::simulator::world::World;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Update {
+struct UpdateStoreRequest {
     custom_key_store_id: Option<String>,
     new_custom_key_store_name: Option<String>,
     key_store_password: Option<String>,
@@ -38,36 +40,37 @@ struct Update {
 
 /// UpdateCustomKeyStore.
 pub(in crate::simulator) async fn update(
-    world: &Arc<World>,
-    call: &Call,
+    kms: &Arc<Kms>,
+    call: &KmsCall,
     body: &[u8],
 ) -> Result<Value, Exception> {
-    let request: Update = wire::parse(body)?;
+    let request: UpdateStoreRequest = wire::parse(body)?;
     let id = need(&request.custom_key_store_id, "customKeyStoreId")?;
     request.check_form()?;
-    // Repeat the update if another one was applied in between: none is lost, and each is verified against the current store.
-    while !attempt(world, call, &request, id).await? {}
+    // Repeat the update if a concurrent one was applied, so that each is verified against the current store and none is lost.
+    while !attempt(kms, call, &request, id).await? {}
     Ok(json!({}))
 }
 
-/// Returns whether the update was applied. It is not if the store was updated while the proxy was asked.
+/// Returns whether the update was applied. It is not applied if the store was updated during the call to the proxy.
 async fn attempt(
-    world: &Arc<World>,
-    call: &Call,
-    request: &Update,
+    kms: &Arc<Kms>,
+    call: &KmsCall,
+    request: &UpdateStoreRequest,
     id: &str,
 ) -> Result<bool, Exception> {
     let caller = &call.caller;
-    let plan = world.read(|state| {
-        let place = state.place(&caller.account, &caller.region);
-        let found = place.and_then(|place| Some((place, place.stores.get(id)?)));
-        let (place, store) = found.ok_or_else(|| no_store(id))?;
+    let plan = kms.read(|state| {
+        let region_state = state.region_state(&caller.account, &caller.region);
+        let found = region_state
+            .and_then(|region_state| Some((region_state, region_state.stores.get(id)?)));
+        let (region_state, store) = found.ok_or_else(|| no_store(id))?;
         let proxy = request.applied_to(store)?;
-        let services = &world.endpoint_services;
+        let services = &kms.endpoint_services;
         services.check(&proxy, &caller.account, &caller.region)?;
-        check_unique_proxy(place, &proxy, Some(id))?;
+        check_unique_proxy(region_state, &proxy, Some(id))?;
         if let Some(name) = &request.new_custom_key_store_name {
-            check_unique_name(place, name, Some(id))?;
+            check_unique_name(region_state, name, Some(id))?;
         }
         Ok((proxy, store.is_connected(), store.revision))
     })?;
@@ -77,32 +80,31 @@ async fn attempt(
     }
     let is_reachable = is_connected || proxy.connectivity == Connectivity::PublicEndpoint;
     if request.changes_proxy() && is_reachable {
-        verify(world, call, Some(id), &proxy, "UpdateCustomKeyStore").await?;
+        verify(kms, call, Some(id), &proxy, "UpdateCustomKeyStore").await?;
     }
-    let link = world.link(proxy.recipe(&caller.region))?;
-    world
-        .change(|state| {
-            let place = state.place_mut(&caller.account, &caller.region);
-            check_unique_proxy(place, &proxy, Some(id))?;
-            if let Some(name) = &request.new_custom_key_store_name {
-                check_unique_name(place, name, Some(id))?;
-            }
-            let store = store_mut(state, &caller.account, &caller.region, id)?;
-            // Meanwhile it may have been connected, or disconnected.
-            request.applied_to(store)?;
-            let is_current = store.revision == revision;
-            if is_current {
-                request.apply(store, proxy, link);
-            }
-            Ok(is_current)
-        })
-        .await
+    let link = kms.link(proxy.link_settings(&caller.region))?;
+    kms.change(|state| {
+        let region_state = state.region_state_or_new(&caller.account, &caller.region);
+        check_unique_proxy(region_state, &proxy, Some(id))?;
+        if let Some(name) = &request.new_custom_key_store_name {
+            check_unique_name(region_state, name, Some(id))?;
+        }
+        let store = store_mut(state, &caller.account, &caller.region, id)?;
+        // The state of the store may have changed during the call to the proxy.
+        request.applied_to(store)?;
+        let is_current = store.revision == revision;
+        if is_current {
+            request.apply(store, proxy, link);
+        }
+        Ok(is_current)
+    })
+    .await
 }
 
-impl Update {
+impl UpdateStoreRequest {
     fn check_form(&self) -> Result<(), Exception> {
         if self.key_store_password.is_some() || self.cloud_hsm_cluster_id.is_some() {
-            return Err(Kind::Validation.because(
+            return Err(ExceptionKind::Validation.with_message(
                 "CloudHsmClusterId and KeyStorePassword are for AWS CloudHSM key stores.",
             ));
         }
@@ -126,8 +128,8 @@ impl Update {
             .map_or(Ok(()), |fields| fields.credential().map(drop))?;
         match self.changes_proxy() || self.new_custom_key_store_name.is_some() {
             true => Ok(()),
-            false => Err(Kind::Validation
-                .because("There is nothing to update: give at least one new value.")),
+            false => Err(ExceptionKind::Validation
+                .with_message("There is nothing to update: specify at least one new value.")),
         }
     }
 
@@ -137,7 +139,7 @@ impl Update {
             || self.xks_proxy_authentication_credential.is_some()
     }
 
-    /// What may change only while the store is disconnected.
+    /// Returns whether the request has parameters that can change only while the store is disconnected.
     fn changes_place(&self) -> bool {
         self.xks_proxy_uri_endpoint.is_some()
             || self.xks_proxy_connectivity.is_some()
@@ -145,9 +147,10 @@ impl Update {
             || self.xks_proxy_vpc_endpoint_service_owner.is_some()
     }
 
-    /// What the store's configuration becomes, if its state allows that.
-    fn applied_to(&self, store: &Store) -> Result<ProxyConfiguration, Exception> {
-        let wrong_state = |what: &str| Err(Kind::CustomKeyStoreInvalidState.because(what));
+    /// Returns the new configuration of the store, if the state of the store allows the update.
+    fn applied_to(&self, store: &CustomKeyStore) -> Result<ProxyConfiguration, Exception> {
+        let wrong_state =
+            |message: &str| Err(ExceptionKind::CustomKeyStoreInvalidState.with_message(message));
         match store.state {
             ConnectionState::Disconnected => {}
             ConnectionState::Connected if !self.changes_place() => {}
@@ -189,7 +192,7 @@ impl Update {
         Ok(proxy)
     }
 
-    fn apply(&self, store: &mut Store, proxy: ProxyConfiguration, link: Link) {
+    fn apply(&self, store: &mut CustomKeyStore, proxy: ProxyConfiguration, link: ProxyLink) {
         if let Some(name) = &self.new_custom_key_store_name {
             store.name.clone_from(name);
         }
@@ -197,7 +200,7 @@ impl Update {
             store.proxy = proxy;
             store.revision += 1;
             if store.is_connected() {
-                store.live.set_link(Some(Arc::new(link)));
+                store.runtime.set_link(Some(Arc::new(link)));
             }
         }
     }

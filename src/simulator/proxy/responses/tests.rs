@@ -1,4 +1,4 @@
-//! Each rule of each answer.
+//! Each rule for each response.
 
 use super::*;
 use serde_json::{Value, json};
@@ -21,21 +21,21 @@ fn answer(aad: &[u8], length: usize) -> Value {
     })
 }
 
-fn judged(answer: &Value) -> Result<(), ProxyFault> {
+fn checked(answer: &Value) -> Result<(), ProxyError> {
     let aad = Aad::new(b"aad").unwrap();
     encrypted(answer.to_string().as_bytes(), 10, &aad).map(drop)
 }
 
 #[test]
-fn a_good_answer_to_encrypt() {
-    assert_eq!(judged(&answer(b"aad", 10)), Ok(()));
+fn a_valid_response_to_encrypt_is_accepted() {
+    assert_eq!(checked(&answer(b"aad", 10)), Ok(()));
     let mut more = answer(b"aad", 10);
     more["something"] = json!("new");
-    assert_eq!(judged(&more), Ok(()));
+    assert_eq!(checked(&more), Ok(()));
 }
 
 #[test]
-fn each_rule_of_the_answer_to_encrypt() {
+fn each_violation_in_a_response_to_encrypt_is_rejected() {
     for (field, value) in [
         ("ciphertext", json!(null)),
         ("ciphertext", json!(7)),
@@ -54,27 +54,27 @@ fn each_rule_of_the_answer_to_encrypt() {
     ] {
         let mut bad = answer(b"aad", 10);
         bad[field] = value;
-        assert_eq!(judged(&bad), Err(INVALID), "{field}");
+        assert_eq!(checked(&bad), Err(INVALID), "{field}");
     }
-    assert_eq!(judged(&answer(b"other", 10)), Err(INVALID));
+    assert_eq!(checked(&answer(b"other", 10)), Err(INVALID));
     assert_eq!(
-        judged(&answer(b"aad", 11)),
+        checked(&answer(b"aad", 11)),
         Err(INVALID),
         "longer than the plaintext"
     );
-    assert_eq!(judged(&json!([])), Err(INVALID));
+    assert_eq!(checked(&json!([])), Err(INVALID));
     assert_eq!(
-        judged(&json!({"errorName": "InternalException"})),
+        checked(&json!({"errorName": "InternalException"})),
         Err(INVALID)
     );
 }
 
 #[test]
-fn errors_are_known_by_name() {
-    let fault = |status, body: &str| accepted(status, body.as_bytes()).unwrap_err();
+fn errors_are_recognized_by_name() {
+    let error = |status, body: &str| accepted(status, body.as_bytes()).unwrap_err();
     assert_eq!(
-        fault(503, r#"{"errorName":"DependencyTimeoutException"}"#),
-        ProxyFault::Named(ErrorName::DependencyTimeout)
+        error(503, r#"{"errorName":"DependencyTimeoutException"}"#),
+        ProxyError::Named(ErrorName::DependencyTimeout)
     );
     for (status, body) in [
         (500, "<html>"),
@@ -84,7 +84,7 @@ fn errors_are_known_by_name() {
         (204, ""),
         (400, "{\"errorName\":"),
     ] {
-        assert_eq!(fault(status, body), INVALID, "{status} {body}");
+        assert_eq!(error(status, body), INVALID, "{status} {body}");
     }
 }
 
@@ -104,7 +104,7 @@ fn plaintexts_are_as_long_as_their_ciphertexts() {
 }
 
 #[test]
-fn keys_that_kms_can_use() {
+fn kms_uses_only_enabled_aes_256_keys() {
     let usable = |spec: &str, usage: &[&str], status: &str| {
         let body = json!({"keySpec": spec, "keyUsage": usage, "keyStatus": status});
         key_metadata(body.to_string().as_bytes())
@@ -132,7 +132,7 @@ fn health_counts_the_managers() {
     let two = read(&managers(&["ACTIVE", "UNAVAILABLE"])).unwrap();
     assert_eq!(
         two,
-        Health {
+        HealthCounts {
             active: 1,
             degraded: 0,
             unavailable: 1

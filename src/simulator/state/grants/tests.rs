@@ -1,7 +1,9 @@
-//! Whom a grant is for, and what its constraints look at.
+//! The grantees, operations and constraints of grants.
 
 use super::*;
-use crate::simulator::policy::{ContextKey, Details, Given, Who, role_of};
+use crate::simulator::policy::{
+    ConfiguredValues, ContextKey, PolicyCaller, RequestDetails, role_of,
+};
 use crate::simulator::wire::names::{account_of, is_service};
 
 const TABLE: &str = "arn:aws:dynamodb:eu-west-1:111122223333:table/t";
@@ -29,23 +31,28 @@ fn grant(constraints: Option<Constraints>) -> Grant {
     }
 }
 
-/// How a grant reaches a caller who asks for an action.
-fn reached(grant: &Grant, who: &str, action: &str, details: Details<'_>) -> Reach {
-    let is_service = is_service(who);
-    let none = Given::default();
-    let given = Given(vec![(
+/// Returns how a grant matches a caller that requests an action.
+fn match_of(
+    grant: &Grant,
+    caller: &str,
+    action: &str,
+    details: RequestDetails<'_>,
+) -> PrincipalMatch {
+    let is_service = is_service(caller);
+    let none = ConfiguredValues::default();
+    let configured = ConfiguredValues(vec![(
         ContextKey::parse("aws:SourceArn").unwrap(),
         TABLE.to_owned(),
     )]);
-    grant.reach(&Request {
-        who: Who {
-            principal: who,
-            arn: role_of(who).map_or(who.into(), Into::into),
-            account: account_of(who).unwrap_or_default(),
+    grant.principal_match(&PolicyRequest {
+        caller: PolicyCaller {
+            principal: caller,
+            arn: role_of(caller).map_or(caller.into(), Into::into),
+            account: account_of(caller).unwrap_or_default(),
             region: "eu-west-1",
             is_service,
             tags: None,
-            given: if is_service { &given } else { &none },
+            configured: if is_service { &configured } else { &none },
             source: None,
         },
         action,
@@ -56,57 +63,74 @@ fn reached(grant: &Grant, who: &str, action: &str, details: Details<'_>) -> Reac
 }
 
 #[test]
-fn a_grant_is_for_its_grantee_and_operations() {
-    let reached = |who: &str, what: &str| {
+fn a_grant_applies_to_its_grantee_and_operations() {
+    let match_of = |caller: &str, action: &str| {
         let context = Pairs::new();
-        let details = Details {
+        let details = RequestDetails {
             encryption_context: Some(&context),
-            ..Details::default()
+            ..RequestDetails::default()
         };
-        reached(&grant(None), who, what, details)
+        match_of(&grant(None), caller, action, details)
     };
-    assert_eq!(reached(BOB, "Encrypt"), Reach::Direct);
+    assert_eq!(match_of(BOB, "Encrypt"), PrincipalMatch::Direct);
     assert_eq!(
-        reached("arn:aws:sts::444455556666:assumed-role/bob/s", "Encrypt"),
-        Reach::Direct
+        match_of("arn:aws:sts::444455556666:assumed-role/bob/s", "Encrypt"),
+        PrincipalMatch::Direct
     );
-    assert_eq!(reached(BOB, "Decrypt"), Reach::No);
+    assert_eq!(match_of(BOB, "Decrypt"), PrincipalMatch::None);
     assert_eq!(
-        reached("arn:aws:iam::444455556666:role/eve", "Encrypt"),
-        Reach::No
+        match_of("arn:aws:iam::444455556666:role/eve", "Encrypt"),
+        PrincipalMatch::None
     );
 }
 
 #[test]
-fn a_grant_to_an_account_leaves_it_to_identity_policies() {
+fn a_grant_to_an_account_needs_an_identity_policy() {
     let mut grant = grant(None);
     grant.grantee = "arn:aws:iam::444455556666:root".into();
     assert_eq!(
-        reached(&grant, BOB, "DescribeKey", Details::default()),
-        Reach::Account
+        match_of(&grant, BOB, "DescribeKey", RequestDetails::default()),
+        PrincipalMatch::Account
     );
     assert_eq!(
-        reached(&grant, &grant.grantee, "DescribeKey", Details::default()),
-        Reach::Direct
+        match_of(
+            &grant,
+            &grant.grantee,
+            "DescribeKey",
+            RequestDetails::default()
+        ),
+        PrincipalMatch::Direct
     );
     grant.grantee = "*".into();
     assert_eq!(
-        reached(&grant, BOB, "DescribeKey", Details::default()),
-        Reach::No
+        match_of(&grant, BOB, "DescribeKey", RequestDetails::default()),
+        PrincipalMatch::None
     );
 }
 
 #[test]
-fn a_service_uses_a_grant_on_behalf_of_its_source_only() {
+fn a_service_needs_the_source_arn_of_the_grant() {
     let of = |source: &str| Grant {
         grantee: "dynamodb.amazonaws.com".into(),
         ..grant(Some(from(source)))
     };
-    let reached =
-        |source: &str, who: &str| reached(&of(source), who, "DescribeKey", Details::default());
-    assert_eq!(reached(TABLE, "dynamodb.amazonaws.com"), Reach::Direct);
-    assert_eq!(reached(OTHER_TABLE, "dynamodb.amazonaws.com"), Reach::No);
-    assert_eq!(reached(TABLE, "s3.amazonaws.com"), Reach::No);
+    let match_of = |source: &str, caller: &str| {
+        match_of(
+            &of(source),
+            caller,
+            "DescribeKey",
+            RequestDetails::default(),
+        )
+    };
+    assert_eq!(
+        match_of(TABLE, "dynamodb.amazonaws.com"),
+        PrincipalMatch::Direct
+    );
+    assert_eq!(
+        match_of(OTHER_TABLE, "dynamodb.amazonaws.com"),
+        PrincipalMatch::None
+    );
+    assert_eq!(match_of(TABLE, "s3.amazonaws.com"), PrincipalMatch::None);
 }
 
 fn subset(of: &[(&str, &str)]) -> Constraints {
@@ -124,16 +148,16 @@ fn equals(to: &[(&str, &str)]) -> Constraints {
 }
 
 #[test]
-fn constraints_look_at_the_context() {
-    let with = |constraints: Constraints, context: &[(&str, &str)], what: &str| {
+fn constraints_limit_the_encryption_context() {
+    let with = |constraints: Constraints, context: &[(&str, &str)], action: &str| {
         let context = pairs(context);
-        let details = Details {
+        let details = RequestDetails {
             encryption_context: Some(&context),
-            ..Details::default()
+            ..RequestDetails::default()
         };
-        reached(&grant(Some(constraints)), BOB, what, details) == Reach::Direct
+        match_of(&grant(Some(constraints)), BOB, action, details) == PrincipalMatch::Direct
     };
-    for (constraints, context, action, does) in [
+    for (constraints, context, action, expected) in [
         (
             subset(&[("a", "1")]),
             &[("a", "1"), ("b", "2")][..],
@@ -161,7 +185,7 @@ fn constraints_look_at_the_context() {
     ] {
         assert_eq!(
             with(constraints.clone(), context, action),
-            does,
+            expected,
             "{constraints:?} {context:?} {action}"
         );
     }
@@ -175,21 +199,21 @@ fn from(source: &str) -> Constraints {
 }
 
 #[test]
-fn a_grant_that_is_created_by_a_grant_is_as_strict() {
+fn a_grant_permits_only_grants_as_strict_as_itself() {
     let may = |parent: Option<Constraints>, child: Option<Constraints>, operation: &str| {
         let mut parent = grant(parent);
         parent.operations.push("CreateGrant".into());
         let mut child = grant(child);
         child.operations = vec![operation.into()];
-        let details = Details {
-            grant: Some(child.facts()),
-            ..Details::default()
+        let details = RequestDetails {
+            grant: Some(child.properties()),
+            ..RequestDetails::default()
         };
         parent.grantee = "dynamodb.amazonaws.com".into();
-        reached(&parent, &parent.grantee, "CreateGrant", details) == Reach::Direct
+        match_of(&parent, &parent.grantee, "CreateGrant", details) == PrincipalMatch::Direct
     };
     let (one, two) = (&[("a", "1")], &[("a", "1"), ("b", "2")]);
-    for (parent, child, does) in [
+    for (parent, child, expected) in [
         (None, None, true),
         (None, Some(subset(one)), true),
         (Some(subset(one)), None, false),
@@ -206,7 +230,7 @@ fn a_grant_that_is_created_by_a_grant_is_as_strict() {
     ] {
         assert_eq!(
             may(parent.clone(), child.clone(), "Encrypt"),
-            does,
+            expected,
             "{parent:?} {child:?}"
         );
     }
@@ -217,8 +241,8 @@ fn a_grant_that_is_created_by_a_grant_is_as_strict() {
 }
 
 #[test]
-fn what_is_not_there_is_not_shown() {
-    let shown = grant(None).described("arn");
+fn absent_members_are_left_out() {
+    let shown = grant(None).to_description("arn");
     assert!(shown.get("Name").is_none() && shown.get("Constraints").is_none());
     assert_eq!(shown["Operations"], json!(["Encrypt", "DescribeKey"]));
     assert_eq!(shown["GranteePrincipal"], BOB);

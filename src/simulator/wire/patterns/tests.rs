@@ -1,4 +1,4 @@
-//! Texts that have the forms of the KMS API, and texts that do not.
+//! Texts that match the patterns of the KMS API, and texts that do not.
 
 use super::*;
 
@@ -62,7 +62,7 @@ fn paths_end_with_a_version_of_the_api() {
 }
 
 #[test]
-fn endpoint_services_are_of_two_top_level_domains() {
+fn endpoint_service_names_have_two_top_level_domains() {
     assert_forms(
         check_service_name,
         &[
@@ -85,7 +85,7 @@ fn endpoint_services_are_of_two_top_level_domains() {
 }
 
 #[test]
-fn accounts_and_external_keys() {
+fn accounts_and_external_key_ids_have_patterns() {
     let account = |text: &str| check_account(text, "owner");
     assert_forms(
         account,
@@ -100,7 +100,7 @@ fn accounts_and_external_keys() {
 }
 
 #[test]
-fn services_and_their_resources() {
+fn service_principals_and_source_arns_have_patterns() {
     let service = |text: &str| check_service_principal(text, "granteeServicePrincipal");
     assert_forms(
         service,

@@ -1,8 +1,8 @@
-//! Parameters of custom key stores, good and bad.
+//! Valid and invalid parameters of custom key stores.
 
 use super::*;
 use crate::secret::Secret;
-use crate::simulator::state::stores::{Connectivity, Store};
+use crate::simulator::state::stores::{Connectivity, CustomKeyStore};
 
 fn proxy(endpoint: &str, path: &str, service: Option<&str>) -> ProxyConfiguration {
     ProxyConfiguration {
@@ -27,7 +27,7 @@ const PATH: &str = "/kms/xks/v1";
 const SERVICE: &str = "com.amazonaws.vpce.eu-west-1.vpce-svc-0123456789abcdef0";
 
 #[test]
-fn credentials_obey_the_xks_api() {
+fn credentials_must_have_the_form_of_the_xks_api() {
     let made = |id: &str, secret: &str| {
         let body = serde_json::json!({ "AccessKeyId": id, "RawSecretAccessKey": secret });
         let fields: CredentialFields = serde_json::from_value(body).unwrap();
@@ -44,13 +44,13 @@ fn credentials_obey_the_xks_api() {
         (&id, &secret.replace('+', "-")),
     ] {
         let error = made(id, secret).err().unwrap();
-        assert_eq!(error.kind, Kind::Validation);
+        assert_eq!(error.kind, ExceptionKind::Validation);
         assert!(!error.message.contains(secret), "a secret is shown");
     }
 }
 
 #[test]
-fn an_endpoint_service_goes_with_a_vpc() {
+fn only_vpc_connectivity_has_an_endpoint_service() {
     use Connectivity::{PublicEndpoint, VpcEndpointService};
     const OWNER: Option<&str> = Some("111122223333");
     let is_right = |connectivity, name, owner| check_service(connectivity, name, owner).is_ok();
@@ -69,43 +69,43 @@ fn an_endpoint_service_goes_with_a_vpc() {
 }
 
 #[test]
-fn what_stores_may_not_share() {
-    let mut place = Place::default();
-    let store = Store::new("one", &proxy(A, PATH, None)).unwrap();
+fn stores_must_not_share_proxies_or_names() {
+    let mut region_state = RegionState::default();
+    let store = CustomKeyStore::new("one", &proxy(A, PATH, None)).unwrap();
     let id = store.id.clone();
-    place.stores.insert(id.clone(), store);
+    region_state.stores.insert(id.clone(), store);
     let shared = |new: &ProxyConfiguration, own| {
-        check_unique_proxy(&place, new, own)
+        check_unique_proxy(&region_state, new, own)
             .err()
             .map(|error| error.kind)
     };
     assert_eq!(
         shared(&proxy(A, PATH, None), None),
-        Some(Kind::XksProxyUriInUse)
+        Some(ExceptionKind::XksProxyUriInUse)
     );
     assert_eq!(
         shared(&proxy("https://A.example", PATH, None), None),
-        Some(Kind::XksProxyUriInUse)
+        Some(ExceptionKind::XksProxyUriInUse)
     );
     assert_eq!(shared(&proxy(A, PATH, None), Some(&id)), None, "its own");
     assert_eq!(shared(&proxy(A, "/b/kms/xks/v1", None), None), None);
     assert_eq!(
         shared(&proxy(A, "/b/kms/xks/v1", Some(SERVICE)), None),
-        Some(Kind::XksProxyUriEndpointInUse)
+        Some(ExceptionKind::XksProxyUriEndpointInUse)
     );
     let vpc = proxy("https://b.example", PATH, Some(SERVICE));
     assert_eq!(shared(&vpc, None), None);
-    let store = Store::new("two", &vpc).unwrap();
-    place.stores.insert(store.id.clone(), store);
+    let store = CustomKeyStore::new("two", &vpc).unwrap();
+    region_state.stores.insert(store.id.clone(), store);
     let twin = proxy("https://c.example", PATH, Some(SERVICE));
-    let error = check_unique_proxy(&place, &twin, None).unwrap_err();
-    assert_eq!(error.kind, Kind::XksProxyVpcEndpointServiceInUse);
-    assert!(check_unique_name(&place, "two", None).is_err());
+    let error = check_unique_proxy(&region_state, &twin, None).unwrap_err();
+    assert_eq!(error.kind, ExceptionKind::XksProxyVpcEndpointServiceInUse);
+    assert!(check_unique_name(&region_state, "two", None).is_err());
     assert!(
         check_unique_name(
-            &place,
+            &region_state,
             "two",
-            place
+            region_state
                 .stores
                 .values()
                 .find(|s| s.name == "two")
@@ -116,12 +116,15 @@ fn what_stores_may_not_share() {
 }
 
 #[test]
-fn there_is_room_for_ten() {
-    let mut place = Place::default();
+fn an_account_has_at_most_ten_stores() {
+    let mut region_state = RegionState::default();
     for number in 0..MOST_STORES {
-        assert!(check_room(&place).is_ok());
-        let store = Store::new(&number.to_string(), &proxy(A, PATH, None)).unwrap();
-        place.stores.insert(store.id.clone(), store);
+        assert!(check_store_limit(&region_state).is_ok());
+        let store = CustomKeyStore::new(&number.to_string(), &proxy(A, PATH, None)).unwrap();
+        region_state.stores.insert(store.id.clone(), store);
     }
-    assert_eq!(check_room(&place).unwrap_err().kind, Kind::LimitExceeded);
+    assert_eq!(
+        check_store_limit(&region_state).unwrap_err().kind,
+        ExceptionKind::LimitExceeded
+    );
 }

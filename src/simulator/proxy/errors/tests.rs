@@ -1,8 +1,8 @@
-//! The table, row by row.
+//! The rows of the table.
 
 use super::*;
 
-/// The rows of kms-behaviour, section 3, as they stand there: names, then store, CreateKey, connection; `-` is a dash.
+/// The rows of kms-behaviour, section 3: error, store operations, CreateKey, connection. `-` stands for a dash.
 const TABLE: &str = "
     ValidationException | XksProxyInvalidResponseException | CustomKeyStoreInvalidStateException | XKS_PROXY_INVALID_RESPONSE
     InternalException | XksProxyInvalidResponseException | CustomKeyStoreInvalidStateException | XKS_PROXY_INVALID_RESPONSE
@@ -21,13 +21,13 @@ const TABLE: &str = "
     not_reachable | XksProxyUriUnreachableException | CustomKeyStoreInvalidStateException | XKS_PROXY_NOT_REACHABLE
     tls | XksProxyUriUnreachableException | CustomKeyStoreInvalidStateException | XKS_PROXY_INVALID_TLS_CONFIGURATION";
 
-fn all() -> Vec<ProxyFault> {
-    let named = ErrorName::ALL.map(ProxyFault::Named);
+fn all() -> Vec<ProxyError> {
+    let named = ErrorName::ALL.map(ProxyError::Named);
     let others = [
-        ProxyFault::InvalidResponse,
-        ProxyFault::TimedOut,
-        ProxyFault::NotReachable,
-        ProxyFault::Tls,
+        ProxyError::InvalidResponse,
+        ProxyError::TimedOut,
+        ProxyError::NotReachable,
+        ProxyError::Tls,
     ];
     named.into_iter().chain(others).collect()
 }
@@ -41,7 +41,7 @@ fn code(code: ConnectionError) -> String {
 }
 
 #[test]
-fn the_table_row_by_row() {
+fn each_error_has_the_exceptions_of_the_table() {
     let rows: Vec<Vec<&str>> = TABLE
         .trim()
         .lines()
@@ -50,86 +50,92 @@ fn the_table_row_by_row() {
     let all = all();
     assert_eq!(rows.len(), all.len());
     for cells in rows {
-        let fault = *all.iter().find(|fault| fault.word() == cells[0]).unwrap();
-        let row = row(fault);
-        let or_dash = |kind: Option<Kind>| kind.map_or("-", Kind::name);
-        assert_eq!(or_dash(row.store), cells[1], "{}", cells[0]);
-        assert_eq!(or_dash(row.create_key), cells[2], "{}", cells[0]);
-        let connection = row.connection.map_or("-".to_owned(), code);
+        let error = *all.iter().find(|error| error.label() == cells[0]).unwrap();
+        let expected = row(error);
+        let or_dash = |kind: Option<ExceptionKind>| kind.map_or("-", ExceptionKind::name);
+        assert_eq!(or_dash(expected.store), cells[1], "{}", cells[0]);
+        assert_eq!(or_dash(expected.create_key), cells[2], "{}", cells[0]);
+        let connection = expected.connection.map_or("-".to_owned(), code);
         assert_eq!(connection, cells[3], "{}", cells[0]);
-        let told = fault.of_cryptography(false);
+        let told = error.for_cryptography(false);
         assert_eq!(told.kind.name(), "KMSInvalidStateException");
-        assert_eq!(told.message, fault.message());
+        assert_eq!(told.message, row(error).message);
     }
 }
 
 #[test]
-fn a_dash_is_an_answer_that_fits_nothing() {
-    let dash = ProxyFault::Named(ErrorName::InvalidCiphertext);
-    assert_eq!(dash.of_store().kind, Kind::XksProxyInvalidResponse);
-    assert_eq!(dash.of_new_key().kind, Kind::CustomKeyStoreInvalidState);
-    assert_eq!(dash.of_connection(), Code::XksProxyInvalidResponse);
+fn an_unexpected_error_is_an_invalid_response() {
+    let dash = ProxyError::Named(ErrorName::InvalidCiphertext);
+    assert_eq!(
+        dash.for_store().kind,
+        ExceptionKind::XksProxyInvalidResponse
+    );
+    assert_eq!(
+        dash.for_new_key().kind,
+        ExceptionKind::CustomKeyStoreInvalidState
+    );
+    assert_eq!(dash.for_connection(), Code::XksProxyInvalidResponse);
 }
 
 #[test]
-fn messages_have_the_words_that_operators_know() {
+fn messages_have_the_documented_parts() {
     use ErrorName as E;
-    for (fault, words) in [
-        (ProxyFault::Named(E::InvalidState), "not enabled"),
+    for (error, words) in [
+        (ProxyError::Named(E::InvalidState), "not enabled"),
         (
-            ProxyFault::Named(E::InvalidKeyUsage),
+            ProxyError::Named(E::InvalidKeyUsage),
             "does not support the requested operation",
         ),
-        (ProxyFault::Named(E::KeyNotFound), "was not found"),
+        (ProxyError::Named(E::KeyNotFound), "was not found"),
         (
-            ProxyFault::Named(E::InvalidCiphertext),
+            ProxyError::Named(E::InvalidCiphertext),
             "corrupted, missing, or otherwise invalid",
         ),
         (
-            ProxyFault::Named(E::AuthenticationFailed),
+            ProxyError::Named(E::AuthenticationFailed),
             "could not authenticate AWS KMS",
         ),
-        (ProxyFault::Named(E::AccessDenied), "denied access"),
-        (ProxyFault::Named(E::InvalidUriPath), "invalid URI path"),
-        (ProxyFault::TimedOut, "did not respond in time"),
+        (ProxyError::Named(E::AccessDenied), "denied access"),
+        (ProxyError::Named(E::InvalidUriPath), "invalid URI path"),
+        (ProxyError::TimedOut, "did not respond in time"),
         (
-            ProxyFault::Named(E::DependencyTimeout),
+            ProxyError::Named(E::DependencyTimeout),
             "did not respond in the time allotted",
         ),
-        (ProxyFault::Named(E::Throttling), "very high request rate"),
+        (ProxyError::Named(E::Throttling), "very high request rate"),
         (
-            ProxyFault::Named(E::Internal),
+            ProxyError::Named(E::Internal),
             "cannot communicate with the external key manager",
         ),
     ] {
-        assert!(fault.message().contains(words), "{fault:?}");
+        assert!(row(error).message.contains(words), "{error:?}");
     }
-    let mut messages: Vec<_> = all().into_iter().map(ProxyFault::message).collect();
+    let mut messages: Vec<_> = all().into_iter().map(|error| row(error).message).collect();
     messages.sort_unstable();
     messages.dedup();
-    assert_eq!(messages.len(), 16, "each has its own");
+    assert_eq!(messages.len(), 16, "each message is different");
 }
 
 #[test]
-fn time_outs_are_internal_when_that_is_wanted() {
-    for fault in all() {
-        let is_internal = fault.of_cryptography(true).kind == Kind::KmsInternal;
-        assert_eq!(is_internal, fault == ProxyFault::TimedOut, "{fault:?}");
+fn only_time_outs_can_be_internal_exceptions() {
+    for error in all() {
+        let is_internal = error.for_cryptography(true).kind == ExceptionKind::KmsInternal;
+        assert_eq!(is_internal, error == ProxyError::TimedOut, "{error:?}");
     }
 }
 
 #[test]
-fn what_is_tried_again_and_what_is_counted_as_retryable() {
+fn retried_and_retryable_errors() {
     let again: Vec<_> = all()
         .into_iter()
-        .filter(|fault| fault.is_tried_again())
-        .map(ProxyFault::word)
+        .filter(|error| error.is_retried())
+        .map(ProxyError::label)
         .collect();
     assert_eq!(again, ["timeout", "not_reachable"]);
     let retried: Vec<_> = all()
         .into_iter()
         .filter(|f| f.is_retryable())
-        .map(ProxyFault::word)
+        .map(ProxyError::label)
         .collect();
     let wanted = [
         "ThrottlingException",

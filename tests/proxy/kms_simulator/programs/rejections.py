@@ -1,12 +1,12 @@
-"""What KMS does not do in an external key store, and requests that boto3 would not send."""
+"""Operations that external key stores do not support, and requests that boto3 would not send."""
 
 import json
 
-from judge import World, client, new_account, raw, refused, run, step
+from steps import World, client, new_account, raw, raises, run, step
 
 
 @step
-def what_external_key_stores_do_not_support_is_said():
+def unsupported_operations_have_their_exceptions():
     world = World()
     kms, this = world.kms, {"KeyId": world.key_id}
     own = {"Origin": "EXTERNAL_KEY_STORE", "CustomKeyStoreId": world.store_id, "XksKeyId": "ledger"}
@@ -28,7 +28,7 @@ def what_external_key_stores_do_not_support_is_said():
         (kms.get_public_key, this),
         (kms.generate_random, {"NumberOfBytes": 32, "CustomKeyStoreId": world.store_id}),
     ]:
-        with refused(kms, "UnsupportedOperationException"):
+        with raises(kms, "UnsupportedOperationException"):
             call(**request)
     for call, request in [
         (kms.sign, {"Message": b"m", "SigningAlgorithm": "RSASSA_PSS_SHA_256"}),
@@ -37,7 +37,7 @@ def what_external_key_stores_do_not_support_is_said():
         (kms.verify_mac, {"Message": b"m", "MacAlgorithm": "HMAC_SHA_256", "Mac": b"m"}),
         (kms.encrypt, {"Plaintext": b"m", "EncryptionAlgorithm": "RSAES_OAEP_SHA_256"}),
     ]:
-        with refused(kms, "UnsupportedOperationException", "InvalidKeyUsageException"):
+        with raises(kms, "UnsupportedOperationException", "InvalidKeyUsageException"):
             call(**this, **request)
 
 
@@ -52,26 +52,26 @@ def a_key_needs_a_store_and_an_external_key():
         {"Origin": "EXTERNAL_KEY_STORE", "XksKeyId": "ledger"},
         {"CustomKeyStoreId": world.store_id, "XksKeyId": "ledger"},
     ]:
-        with refused(world.kms, "UnsupportedOperationException", "ValidationException"):
+        with raises(world.kms, "UnsupportedOperationException", "ValidationException"):
             world.kms.create_key(**request)
     assert len(world.kms.list_keys()["Keys"]) == 1
 
 
-def refusal(status, said, name):
+def check_error(status, said, name):
     kind = said.get("__type", "").rpartition("#")[2]
     assert (status, kind) == (400, name), f"{status} {said} instead of {name}"
 
 
 @step
-def what_is_no_request_is_refused():
+def invalid_requests_are_rejected():
     for target in ["TrentService.Nonsense", "TrentService", "Nonsense", "", "DynamoDB_20120810.ListTables", None]:
         status, said, headers = raw(target, "{}")
-        refusal(status, said, "UnknownOperationException")
+        check_error(status, said, "UnknownOperationException")
         assert headers["x-amzn-RequestId"], headers.items()
     for body in ["", "{", "null", "[]", '"text"', '{"Limit": 1', '{"Limit": 1}}', "\xff", '{"Limit": "many"}', '{"Limit": 1e999}', '{"Limit": []}']:
         status, said, _ = raw("TrentService.ListKeys", body.encode("latin-1"))
         kind = said.get("__type", "").rpartition("#")[2]
-        # An empty body is an empty object to some of AWS's services; it must not be a fault of the server.
+        # Some AWS services treat an empty body as an empty object. It must not be an internal error.
         fine = kind in ("SerializationException", "ValidationException") and status == 400
         assert fine or (body == "" and status == 200), f"{body!r}: {status} {said}"
     for key, body in {
@@ -87,21 +87,21 @@ def what_is_no_request_is_refused():
 
 
 @step
-def an_answer_has_the_fields_of_aws_json():
+def responses_have_the_headers_of_aws_json():
     status, said, headers = raw("TrentService.ListKeys", "{}")
     assert status == 200 and said["Keys"] == [], said
     assert headers["Content-Type"] == "application/x-amz-json-1.1", headers.items()
     assert headers["x-amzn-RequestId"], headers.items()
     status, said, headers = raw("TrentService.DescribeKey", '{"KeyId": "alias/nobody"}')
-    refusal(status, said, "NotFoundException")
+    check_error(status, said, "NotFoundException")
     assert said["message"] and headers["Content-Type"] == "application/x-amz-json-1.1", said
-    # Whatever a later SDK sends besides is no reason to refuse.
+    # Unknown members are accepted, because later SDKs may send them.
     status, said, _ = raw("TrentService.ListKeys", '{"SomethingNew": {"a": [1]}}')
     assert status == 200, said
 
 
 @step
-def what_is_not_for_it_does_no_harm():
+def other_requests_are_rejected():
     for method, path in [("GET", "/"), ("PUT", "/"), ("POST", "/elsewhere"), ("DELETE", "/metrics")]:
         status, _, _ = raw("TrentService.ListKeys", None if method == "GET" else "{}", method=method, path=path)
         assert 400 <= status < 500, f"{method} {path}: {status}"
@@ -115,10 +115,10 @@ def what_is_not_for_it_does_no_harm():
 
 
 @step
-def nobody_needs_to_sign_without_credentials():
+def without_credentials_signatures_are_optional():
     status, said, _ = raw("TrentService.ListKeys", "{}", {"Authorization": None})
     assert status == 200, said
-    # Whoever signs with no account's number shares one.
+    # Callers whose access key id is not an account share one account.
     shared = client("AKIAIOSFODNN7EXAMPLE")
     shared.list_keys()
     account = new_account()

@@ -1,35 +1,38 @@
-//! Texts of a policy with wildcards and policy variables.
+//! Patterns in a policy: texts with wildcards and policy variables.
 //!
 //! # Invariants
-//! - The value of a variable is literal: a star in the value of a tag is not a wildcard.
+//! - The value of a variable is literal, so a star in the value of a tag is not a wildcard.
 
 use std::borrow::Cow;
 
-use super::context_key::Key;
-use super::request::Request;
+use super::context_key::ContextKey;
+use super::request::PolicyRequest;
 
 /// A text with wildcards and policy variables.
 #[derive(Debug)]
-pub(super) struct Template(Vec<Part>);
+pub(super) struct PolicyPattern(Vec<PatternPart>);
 
 #[derive(Debug)]
-enum Part {
-    Fixed(Vec<Token>),
-    Variable { key: Key, default: Option<String> },
+enum PatternPart {
+    Fixed(Vec<PatternToken>),
+    Variable {
+        key: ContextKey,
+        default: Option<String>,
+    },
 }
 
 /// One element of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Token {
+pub(super) enum PatternToken {
     Byte(u8),
-    /// `?`
+    /// `?`: one byte.
     One,
-    /// `*`
+    /// `*`: any number of bytes.
     Any,
 }
 
-impl Template {
-    /// Parses a text; `*` and `?` are wildcards and `${…}` is a variable if the flags say so.
+impl PolicyPattern {
+    /// Parses a text. The flags enable the wildcards `*` and `?`, and variables such as `${aws:username}`.
     pub(super) fn parse(
         text: &str,
         has_wildcards: bool,
@@ -39,35 +42,35 @@ impl Template {
         while let Some((before, after)) = rest.split_once("${").filter(|_| has_variables) {
             let end = after.split_once('}');
             let (name, after) =
-                end.ok_or_else(|| format!("the policy variable in {text} has no end"))?;
-            parts.push(Part::Fixed(tokens(before, has_wildcards)));
+                end.ok_or_else(|| format!("the policy variable in {text} is not closed"))?;
+            parts.push(PatternPart::Fixed(tokens(before, has_wildcards)));
             parts.push(variable(name)?);
             rest = after;
         }
-        parts.push(Part::Fixed(tokens(rest, has_wildcards)));
+        parts.push(PatternPart::Fixed(tokens(rest, has_wildcards)));
         Ok(Self(parts))
     }
 
-    /// Whether it has the six parts of an ARN.
+    /// Returns whether the pattern has the six parts of an ARN.
     pub(super) fn is_arn(&self) -> bool {
         let fixed = self.0.iter().filter_map(|part| match part {
-            Part::Fixed(tokens) => Some(tokens),
-            Part::Variable { .. } => None,
+            PatternPart::Fixed(tokens) => Some(tokens),
+            PatternPart::Variable { .. } => None,
         });
         let colons = fixed.flatten().filter(|token| **token == COLON);
         colons.count() >= ARN_PARTS - 1
     }
 
-    /// The pattern for a request; none when a variable has no value.
-    pub(super) fn expand(&self, request: &Request<'_>) -> Option<Cow<'_, [Token]>> {
-        if let [Part::Fixed(tokens)] = self.0.as_slice() {
+    /// Returns the pattern with the values of a request; none if a variable has no value.
+    pub(super) fn expand(&self, request: &PolicyRequest<'_>) -> Option<Cow<'_, [PatternToken]>> {
+        if let [PatternPart::Fixed(tokens)] = self.0.as_slice() {
             return Some(Cow::Borrowed(tokens));
         }
         let mut expanded = Vec::new();
         for part in &self.0 {
             match part {
-                Part::Fixed(tokens) => expanded.extend(tokens),
-                Part::Variable { key, default } => {
+                PatternPart::Fixed(tokens) => expanded.extend(tokens),
+                PatternPart::Variable { key, default } => {
                     let value = request.values(key).into_iter().next();
                     let value = value.or(default.as_deref().map(Cow::Borrowed))?;
                     expanded.extend(tokens(&value, false));
@@ -78,15 +81,15 @@ impl Template {
     }
 }
 
-fn variable(name: &str) -> Result<Part, String> {
+fn variable(name: &str) -> Result<PatternPart, String> {
     if matches!(name, "*" | "?" | "$") {
-        return Ok(Part::Fixed(tokens(name, false)));
+        return Ok(PatternPart::Fixed(tokens(name, false)));
     }
     let (name, default) = match name.split_once(',') {
         None => (name, None),
         Some((name, default)) => (name, Some(default.trim())),
     };
-    let key = Key::parse(name.trim())?;
+    let key = ContextKey::parse(name.trim())?;
     if key.is_multivalued() {
         return Err(format!(
             "{name} can have several values and cannot be a policy variable"
@@ -101,34 +104,36 @@ fn variable(name: &str) -> Result<Part, String> {
         })
     };
     let default = default.map(quoted).transpose()?;
-    Ok(Part::Variable { key, default })
+    Ok(PatternPart::Variable { key, default })
 }
 
-fn tokens(text: &str, has_wildcards: bool) -> Vec<Token> {
+fn tokens(text: &str, has_wildcards: bool) -> Vec<PatternToken> {
     let token = |byte| match byte {
-        b'*' if has_wildcards => Token::Any,
-        b'?' if has_wildcards => Token::One,
-        byte => Token::Byte(byte),
+        b'*' if has_wildcards => PatternToken::Any,
+        b'?' if has_wildcards => PatternToken::One,
+        byte => PatternToken::Byte(byte),
     };
     text.bytes().map(token).collect()
 }
 
-/// Whether a pattern matches a whole text.
-pub(super) fn matches(pattern: &[Token], text: &str, ignores_case: bool) -> bool {
+/// Returns whether a pattern matches a whole text.
+pub(super) fn matches(pattern: &[PatternToken], text: &str, ignores_case: bool) -> bool {
     let text = text.as_bytes();
     let is_same = |wanted: u8, byte: u8| {
         wanted == byte || (ignores_case && wanted.eq_ignore_ascii_case(&byte))
     };
-    // Where to go on after the last star: each star is tried with one byte more when the rest does not fit.
+    // The position after the last star, for backtracking: if the rest does not match, the star takes one byte more.
     let (mut p, mut t, mut retry) = (0, 0, None);
     while let Some(&byte) = text.get(t) {
         match (pattern.get(p), retry) {
-            (Some(Token::Any), _) => {
+            (Some(PatternToken::Any), _) => {
                 retry = Some((p + 1, t));
                 p += 1;
             }
-            (Some(Token::One), _) => (p, t) = (p + 1, t + 1),
-            (Some(&Token::Byte(wanted)), _) if is_same(wanted, byte) => (p, t) = (p + 1, t + 1),
+            (Some(PatternToken::One), _) => (p, t) = (p + 1, t + 1),
+            (Some(&PatternToken::Byte(wanted)), _) if is_same(wanted, byte) => {
+                (p, t) = (p + 1, t + 1)
+            }
             (_, None) => return false,
             (_, Some((after, from))) => {
                 (p, t) = (after, from + 1);
@@ -136,16 +141,19 @@ pub(super) fn matches(pattern: &[Token], text: &str, ignores_case: bool) -> bool
             }
         }
     }
-    pattern.iter().skip(p).all(|token| *token == Token::Any)
+    pattern
+        .iter()
+        .skip(p)
+        .all(|token| *token == PatternToken::Any)
 }
 
-const COLON: Token = Token::Byte(b':');
+const COLON: PatternToken = PatternToken::Byte(b':');
 
-/// Of an ARN, separated by colons; the last one may have more of them.
+/// The number of parts of an ARN. Colons separate them; the last part may have colons, too.
 const ARN_PARTS: usize = 6;
 
-/// Whether a pattern matches an ARN: part by part, so that no wildcard reaches over a colon of the first five.
-pub(super) fn matches_arn(pattern: &[Token], arn: &str) -> bool {
+/// Returns whether a pattern matches an ARN. Parts are matched separately, so a wildcard does not match the first five colons.
+pub(super) fn matches_arn(pattern: &[PatternToken], arn: &str) -> bool {
     let wanted: Vec<_> = pattern.splitn(ARN_PARTS, |token| *token == COLON).collect();
     let found: Vec<_> = arn.splitn(ARN_PARTS, ':').collect();
     let mut pairs = wanted.iter().zip(&found);
@@ -159,8 +167,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wildcards() {
-        for (pattern, text, does) in [
+    fn wildcards_match_texts() {
+        for (pattern, text, expected) in [
             ("*", "", true),
             ("a*c", "abbc", true),
             ("a*c", "abb", false),
@@ -173,7 +181,7 @@ mod tests {
         ] {
             assert_eq!(
                 matches(&tokens(pattern, true), text, false),
-                does,
+                expected,
                 "{pattern} {text}"
             );
         }
@@ -185,8 +193,8 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_of_arns_stay_in_their_part() {
-        for (pattern, arn, does) in [
+    fn wildcards_match_within_one_part_of_an_arn() {
+        for (pattern, arn, expected) in [
             ("arn:aws:iam::*:role/*", "arn:aws:iam::1:role/a/b", true),
             ("arn:*:role/a", "arn:aws:iam::1:role/a", false),
             ("arn:aws:iam::1:*", "arn:aws:iam::1:user/a:b", true),
@@ -194,26 +202,26 @@ mod tests {
         ] {
             assert_eq!(
                 matches_arn(&tokens(pattern, true), arn),
-                does,
+                expected,
                 "{pattern} {arn}"
             );
         }
     }
 
     #[test]
-    fn variables_that_are_not_understood_are_errors() {
+    fn invalid_variables_are_rejected() {
         for bad in [
             "${",
             "${aws:Unknown}",
             "${aws:TagKeys}",
             "${aws:username, none}",
         ] {
-            assert!(Template::parse(bad, true, true).is_err(), "{bad}");
+            assert!(PolicyPattern::parse(bad, true, true).is_err(), "{bad}");
             assert!(
-                Template::parse(bad, true, false).is_ok(),
+                PolicyPattern::parse(bad, true, false).is_ok(),
                 "{bad} is plain text in a policy of 2008"
             );
         }
-        assert!(Template::parse("${aws:PrincipalTag/a, 'none'}-${*}", true, true).is_ok());
+        assert!(PolicyPattern::parse("${aws:PrincipalTag/a, 'none'}-${*}", true, true).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-"""What the judges of the KMS simulator share: boto3 clients of many callers, and steps of which each says by itself that it failed.
+"""Shared code of the tests of the KMS simulator: boto3 clients of many callers, and steps that fail independently.
 
 The facts come as JSON on standard input: `url` of the simulator, the proxy's `names`, and its `stores` by name with `path`,
 `region`, `access_key_id` and `secret`.
@@ -20,7 +20,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-# The longest wait for one condition, in seconds: many times what a busy machine needs.
+# The time limit for one condition, in seconds. Even a busy machine needs much less.
 PATIENCE = 120
 
 FACTS = json.load(sys.stdin)
@@ -29,18 +29,18 @@ _numbers = itertools.count(1)
 
 
 def step(function):
-    """Marks a step. The steps of a file run in its order; each begins anew, so that one that fails spoils no other."""
+    """Marks a function as a step. The steps of a file run in their order. They do not depend on one another."""
     STEPS.append(function)
     return function
 
 
 def number():
-    """A number that no other call returned."""
+    """Returns a number that no other call returned."""
     return next(_numbers)
 
 
 def new_account():
-    """The id of an account that nobody has used."""
+    """Returns the id of an account that no step has used."""
     return f"{100000000000 + number()}"
 
 
@@ -50,7 +50,7 @@ def _session():
 
 
 def client(account, region="eu-west-1", secret="any secret does", **config):
-    """A client as a user would make it, but without boto3's own retries: an exception is the answer, not a reason to ask again."""
+    """Returns a boto3 client without retries, so that a step sees every exception."""
     made = _session().client(
         "kms",
         endpoint_url=FACTS["url"],
@@ -63,7 +63,7 @@ def client(account, region="eu-west-1", secret="any secret does", **config):
     return made
 
 
-# Errors that every operation may have: the API reference's page "Common Errors", and what breaks the protocol.
+# Errors that every operation can have: the page "Common Errors" of the API reference, and errors of the protocol.
 COMMON_ERRORS = {
     "AccessDeniedException",
     "IncompleteSignatureException",
@@ -77,7 +77,7 @@ COMMON_ERRORS = {
 
 
 def check_answer(operation_model, response_dict, **_):
-    """Every answer of every step fits the service model: its members and errors are those that the operation declares."""
+    """Checks every response of every step: the service model must declare its members and errors."""
     said = json.loads(response_dict["body"])
     operation = operation_model.name
     if response_dict["status_code"] == 200:
@@ -91,13 +91,13 @@ def check_answer(operation_model, response_dict, **_):
 
 
 def check_shape(value, shape, where):
-    """The value has only members of the shape, of its types, enumerations, lengths and patterns."""
+    """Checks that a value has only the members of the shape, with its types, enumerations, lengths and patterns."""
     kind = shape.type_name
     if kind == "structure":
         unknown = set(value) - set(shape.members)
-        assert not unknown, f"{where} has no {unknown}"
+        assert not unknown, f"{where} has unknown members {unknown}"
         missing = set(shape.required_members) - set(value)
-        assert not missing, f"{where} needs {missing}"
+        assert not missing, f"{where} lacks {missing}"
         for name, member in value.items():
             check_shape(member, shape.members[name], f"{where}.{name}")
     elif kind == "list":
@@ -111,51 +111,51 @@ def check_shape(value, shape, where):
         check_text(value, shape, where)
     else:
         types = {"boolean": bool, "integer": int, "long": int, "timestamp": (int, float), "blob": str}
-        assert isinstance(value, types[kind]), f"{where} is no {kind}: {value!r}"
+        assert isinstance(value, types[kind]), f"{where} is not of type {kind}: {value!r}"
 
 
 def check_text(value, shape, where):
     assert isinstance(value, str), f"{where} is not a string: {value!r}"
-    assert not shape.enum or value in shape.enum, f"{where} is none of {shape.enum}: {value!r}"
-    assert fits(value, shape.metadata), f"{where} is not {dict(shape.metadata)}: {value!r}"
+    assert not shape.enum or value in shape.enum, f"{where} is not one of {shape.enum}: {value!r}"
+    assert fits(value, shape.metadata), f"{where} does not fit {dict(shape.metadata)}: {value!r}"
 
 
 def fits(text, rules):
-    """Whether a text has the length and the pattern of a shape."""
+    """Returns whether a text has the length and the pattern of a shape."""
     if not rules.get("min", 0) <= len(text) <= rules.get("max", len(text)):
         return False
     return "pattern" not in rules or re.fullmatch(rules["pattern"], text, re.ASCII) is not None
 
 
 @contextlib.contextmanager
-def refused(kms, *names):
-    """What happens inside must be refused with one of these exceptions; one of KMS's own must be modelled as such."""
+def raises(kms, *names):
+    """Checks that the body of the `with` statement raises one of these exceptions, with the class of the service model if there is one."""
     try:
         yield
     except ClientError as error:
         code = error.response["Error"]["Code"]
         assert code in names, f"{error} instead of {' or '.join(names)}"
         modelled = getattr(kms.exceptions, code, None) if code in dir(kms.exceptions) else None
-        assert modelled is None or isinstance(error, modelled), f"{error!r} is no {code}"
+        assert modelled is None or isinstance(error, modelled), f"{error!r} does not have the class of {code}"
         assert error.response["Error"]["Message"], f"{code} without a message"
         assert error.response["ResponseMetadata"]["RequestId"], f"{code} without a request id"
         return
-    raise AssertionError(f"answered, instead of {' or '.join(names)}")
+    raise AssertionError(f"succeeded instead of {' or '.join(names)}")
 
 
 def until(what, attempt):
-    """Asks until there is an answer."""
+    """Repeats an attempt until it returns a value."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         found = attempt()
         if found:
             return found
         time.sleep(0.01)
-    raise AssertionError(f"never happened: {what}")
+    raise AssertionError(f"time-out: {what}")
 
 
 def store_request(store="payments", name=None, endpoint=None, **changes):
-    """The request of CreateCustomKeyStore for a store of the proxy's."""
+    """Returns the parameters of CreateCustomKeyStore for a key store of the proxy."""
     facts = FACTS["stores"][store]
     request = {
         "CustomKeyStoreName": name or f"store {number()}",
@@ -178,7 +178,7 @@ def describe(kms, store_id):
 
 
 def connect(kms, store_id):
-    """Connects, and returns what it came to: the state and the error code."""
+    """Connects a store and returns the resulting state and error code."""
     assert _empty(kms.connect_custom_key_store(CustomKeyStoreId=store_id))
     store = until("an end of CONNECTING", lambda: _settled(describe(kms, store_id)))
     return store["ConnectionState"], store.get("ConnectionErrorCode")
@@ -199,13 +199,13 @@ def connected_store(kms, store="payments", **changes):
 
 
 def new_key(kms, store_id, external="orders", **more):
-    """The metadata of a new key."""
+    """Creates a key and returns its metadata."""
     request = {"Origin": "EXTERNAL_KEY_STORE", "CustomKeyStoreId": store_id, "XksKeyId": external}
     return kms.create_key(**request, **more)["KeyMetadata"]
 
 
 class World:
-    """An account of its own, with a connected store and a key in it."""
+    """A new account with a connected store and a key in it."""
 
     def __init__(self, store="payments"):
         self.account = new_account()
@@ -223,7 +223,7 @@ class World:
 
 
 def raw(target, body, headers=None, method="POST", path="/"):
-    """An answer to bytes that boto3 would not send: status, JSON (or text), header fields."""
+    """Sends bytes that boto3 would not send, and returns status, JSON (or text) and header fields."""
     url = urllib.parse.urlsplit(FACTS["url"])
     connection = http.client.HTTPConnection(url.hostname, url.port, timeout=PATIENCE)
     fields = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target} | (headers or {})
@@ -238,7 +238,7 @@ def raw(target, body, headers=None, method="POST", path="/"):
 
 
 def run(name):
-    """Runs all steps and says which failed."""
+    """Runs all steps and reports the failed ones."""
     failed = 0
     for function in STEPS:
         try:

@@ -1,13 +1,13 @@
-//! Counters like the metrics that CloudWatch shows of an external key store (kms-behaviour, section 4).
+//! Prometheus metrics of external key stores. They correspond to the CloudWatch metrics of KMS (kms-behaviour, section 4).
 
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
 
 use crate::metrics::{Metrics, MetricsError};
-use crate::simulator::proxy::faults::ProxyFault;
-use crate::simulator::proxy::responses::Health;
+use crate::simulator::proxy::errors::ProxyError;
+use crate::simulator::proxy::responses::HealthCounts;
 
-/// All of them.
-pub(super) struct Counters {
+/// The metrics of all stores.
+pub(super) struct KeyStoreMetrics {
     registry: Metrics,
     errors: IntCounterVec,
     latency: HistogramVec,
@@ -19,23 +19,23 @@ pub(super) struct Counters {
 
 const SECONDS_A_DAY: f64 = 86_400.0;
 
-impl Counters {
+impl KeyStoreMetrics {
     pub(super) fn new() -> Result<Self, MetricsError> {
         let registry = Metrics::new()?;
         Ok(Self {
             errors: registry.counter(
                 "xks_proxy_errors_total",
-                "Calls to a proxy that failed (XksProxyErrors); each attempt counts.",
+                "Failed attempts to call a proxy (XksProxyErrors).",
                 &["store", "operation", "error", "retryable"],
             )?,
             latency: registry.latency(
                 "xks_proxy_latency_seconds",
-                "How long a proxy took to answer (XksProxyLatency).",
+                "Latency of the responses of a proxy, in seconds (XksProxyLatency).",
                 &["store", "operation"],
             )?,
             days_to_expire: registry.real_gauge(
                 "xks_proxy_certificate_days_to_expire",
-                "Days until the proxy's TLS certificate expires (XksProxyCertificateDaysToExpire).",
+                "Days until the TLS certificate of the proxy expires (XksProxyCertificateDaysToExpire).",
                 &["store"],
             )?,
             managers: registry.gauge(
@@ -45,43 +45,43 @@ impl Counters {
             )?,
             credential_age: registry.real_gauge(
                 "xks_proxy_credential_age_days",
-                "Days since KMS got the proxy authentication credential (XksProxyCredentialAge).",
+                "Days since KMS received the proxy authentication credential (XksProxyCredentialAge).",
                 &["store"],
             )?,
             throttled: registry.counter(
                 "external_key_store_throttle_total",
-                "Requests beyond the store's quota (ExternalKeyStoreThrottle).",
+                "Requests beyond the quota of the store (ExternalKeyStoreThrottle).",
                 &["store"],
             )?,
             registry,
         })
     }
 
-    /// An attempt was answered.
-    pub(super) fn answered(&self, store: &str, operation: &str, seconds: f64) {
+    /// Records the latency of an attempt that got a response.
+    pub(super) fn record_latency(&self, store: &str, operation: &str, seconds: f64) {
         self.latency
             .with_label_values(&[store, operation])
             .observe(seconds);
     }
 
-    /// An attempt failed.
-    pub(super) fn failed(&self, store: &str, operation: &str, fault: ProxyFault) {
-        let retryable = match fault.is_retryable() {
+    /// Records a failed attempt.
+    pub(super) fn record_error(&self, store: &str, operation: &str, error: ProxyError) {
+        let retryable = match error.is_retryable() {
             true => "true",
             false => "false",
         };
-        let labels = [store, operation, fault.word(), retryable];
+        let labels = [store, operation, error.label(), retryable];
         self.errors.with_label_values(&labels).inc();
     }
 
-    /// A certificate that expires then was shown.
-    pub(super) fn certificate(&self, store: &str, expires: i64, now: f64) {
+    /// Records the expiry of the certificate of a proxy. Both times are in seconds since 1970.
+    pub(super) fn record_certificate(&self, store: &str, expires: i64, now: f64) {
         let days = (expires as f64 - now) / SECONDS_A_DAY;
         self.days_to_expire.with_label_values(&[store]).set(days);
     }
 
-    /// The managers are well, or not.
-    pub(super) fn health(&self, store: &str, health: Health) {
+    /// Records the health of the external key managers.
+    pub(super) fn record_health(&self, store: &str, health: HealthCounts) {
         let states = [
             ("ACTIVE", health.active),
             ("DEGRADED", health.degraded),
@@ -92,20 +92,20 @@ impl Counters {
         }
     }
 
-    /// The credential is that old.
-    pub(super) fn credential_age(&self, store: &str, seconds: f64) {
+    /// Records the age of the credential, in seconds.
+    pub(super) fn record_credential_age(&self, store: &str, seconds: f64) {
         let age = self.credential_age.with_label_values(&[store]);
         age.set(seconds / SECONDS_A_DAY);
     }
 
-    /// A request was one too many.
-    pub(super) fn throttled(&self, store: &str) {
+    /// Records a request beyond the quota.
+    pub(super) fn record_throttle(&self, store: &str) {
         self.throttled.with_label_values(&[store]).inc();
     }
 
-    /// A store is gone, and what was said of its present with it.
+    /// Removes the gauges of a deleted store.
     pub(super) fn forget(&self, store: &str) {
-        // What was never there need not go.
+        // A gauge that was never set cannot be removed.
         drop(self.days_to_expire.remove_label_values(&[store]));
         drop(self.credential_age.remove_label_values(&[store]));
         for state in ["ACTIVE", "DEGRADED", "UNAVAILABLE"] {
@@ -113,7 +113,7 @@ impl Counters {
         }
     }
 
-    /// Prometheus' text format.
+    /// Returns the metrics in the text format of Prometheus.
     pub(super) fn render(&self) -> Result<Vec<u8>, MetricsError> {
         self.registry.render()
     }
@@ -124,16 +124,16 @@ mod tests {
     use super::*;
     use crate::xks::ErrorName;
 
-    fn text(counters: &Counters) -> String {
-        String::from_utf8(counters.render().unwrap()).unwrap()
+    fn text(metrics: &KeyStoreMetrics) -> String {
+        String::from_utf8(metrics.render().unwrap()).unwrap()
     }
 
     #[test]
-    fn errors_say_whether_they_may_pass() {
-        let counters = Counters::new().unwrap();
-        counters.failed("s", "Encrypt", ProxyFault::Named(ErrorName::Throttling));
-        counters.failed("s", "Encrypt", ProxyFault::Tls);
-        let text = text(&counters);
+    fn errors_have_a_retryable_label() {
+        let metrics = KeyStoreMetrics::new().unwrap();
+        metrics.record_error("s", "Encrypt", ProxyError::Named(ErrorName::Throttling));
+        metrics.record_error("s", "Encrypt", ProxyError::Tls);
+        let text = text(&metrics);
         for line in [
             r#"xks_proxy_errors_total{error="ThrottlingException",operation="Encrypt",retryable="true",store="s"} 1"#,
             r#"xks_proxy_errors_total{error="tls",operation="Encrypt",retryable="false",store="s"} 1"#,
@@ -143,19 +143,19 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_gone_has_no_present() {
-        let counters = Counters::new().unwrap();
-        counters.certificate("s", 864_000, 0.0);
-        counters.credential_age("s", 86_400.0);
-        counters.health(
+    fn a_deleted_store_has_no_gauges() {
+        let metrics = KeyStoreMetrics::new().unwrap();
+        metrics.record_certificate("s", 864_000, 0.0);
+        metrics.record_credential_age("s", 86_400.0);
+        metrics.record_health(
             "s",
-            Health {
+            HealthCounts {
                 active: 2,
                 degraded: 0,
                 unavailable: 1,
             },
         );
-        let before = text(&counters);
+        let before = text(&metrics);
         assert!(
             before.contains(r#"xks_proxy_certificate_days_to_expire{store="s"} 10"#),
             "{before}"
@@ -164,7 +164,7 @@ mod tests {
             before.contains(r#"xks_external_key_manager_states{state="ACTIVE",store="s"} 2"#),
             "{before}"
         );
-        counters.forget("s");
-        assert!(!text(&counters).contains(r#"store="s""#));
+        metrics.forget("s");
+        assert!(!text(&metrics).contains(r#"store="s""#));
     }
 }

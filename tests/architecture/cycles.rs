@@ -10,8 +10,6 @@ use crate::sources::sources;
 const KNOWN_CYCLE_IMPORTS: &[(&str, &str)] = &[
     // Between siblings: 5 cycles.
     ("policy/unreachable", "policy/load"),
-    ("simulator/authorize", "simulator/keys"),
-    ("simulator/stores", "simulator/state"),
     ("toolkit/conformance/case", "toolkit/conformance/scene"),
     ("toolkit/conformance/scene", "toolkit/conformance/check"),
     ("toolkit/probe/calls", "toolkit/probe/run"),

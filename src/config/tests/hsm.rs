@@ -152,11 +152,11 @@ fn errors_in_the_settings_of_the_librarys_process() {
     for (line, fault) in [
         (
             "environment = { \"A B\" = \"x\" }",
-            "environment.A B: is not a name of an environment variable",
+            "environment.A B: is not the name of an environment variable",
         ),
         (
             "environment = { \"1A\" = \"x\" }",
-            "environment.1A: is not a name of",
+            "environment.1A: is not the name of",
         ),
         (
             "environment = { A = \"x\\u0000y\" }",

@@ -80,7 +80,7 @@ fn each_rule_has_its_fault() {
         (
             "\"server.pem\"",
             "\"bom.pem\"",
-            "has a byte order mark (BOM)",
+            "contains a byte order mark (BOM)",
         ),
         (
             "{ file = \"secret\" }",

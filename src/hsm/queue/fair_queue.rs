@@ -1,6 +1,6 @@
 //! A weighted fair queue: many jobs of one tenant do not delay the jobs of other tenants.
 //!
-//! Each tenant with waiting jobs has a FIFO queue. The queues are served round-robin. In its turn, a tenant gets as many jobs as its
+//! Each tenant with waiting jobs has a FIFO queue. The queues are served round-robin. In each round, a tenant gets as many jobs as its
 //! weight. With one tenant this is a FIFO queue.
 
 use std::collections::VecDeque;
@@ -118,7 +118,7 @@ impl<J: Waiting> FairQueue<J> {
         }
     }
 
-    /// Takes the next job.
+    /// Removes and returns the next job.
     pub(in crate::hsm) fn pop(&mut self) -> Option<J> {
         let mut line = self.lines.pop_front()?;
         let job = line.jobs.pop_front();
@@ -137,7 +137,7 @@ impl<J: Waiting> FairQueue<J> {
         job
     }
 
-    /// Takes all jobs, in no particular order.
+    /// Removes and returns all jobs, in no particular order.
     pub(in crate::hsm) fn drain(&mut self) -> Vec<J> {
         self.jobs = 0;
         self.lines.drain(..).flat_map(|line| line.jobs).collect()

@@ -285,7 +285,7 @@ impl Sent {
         Ok(())
     }
 
-    /// Takes the jobs that were not sent.
+    /// Removes and returns the jobs that were not sent.
     fn take_unsent(&mut self) -> Vec<Job> {
         let packets = std::mem::take(&mut self.unsent);
         let ids = packets.into_iter().flat_map(|packet| packet.ids);

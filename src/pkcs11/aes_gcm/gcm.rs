@@ -51,7 +51,7 @@ struct IvPool {
 }
 
 impl IvPool {
-    /// Takes an IV that was fetched at most [`MAX_IV_AGE`] before `now`. Wipes older ones.
+    /// Removes and returns an IV that was fetched at most [`MAX_IV_AGE`] before `now`. Wipes older ones.
     fn take(&mut self, now: Instant) -> Option<[u8; IV_LENGTH]> {
         if now.saturating_duration_since(self.fetched) > MAX_IV_AGE {
             self.ivs.zeroize();

@@ -71,7 +71,7 @@ pub(in crate::pkcs11) struct TokenAccess<'a> {
 enum DeviceTest {
     Works,
     Fails,
-    /// There is no other key for a test.
+    /// No other key is available for a test.
     None,
 }
 

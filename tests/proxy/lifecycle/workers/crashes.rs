@@ -193,6 +193,6 @@ fn the_log_says_how_a_worker_ended() {
         });
         worker = successor(&proxy, "hsm-a", worker);
     }
-    let unclear = |line: &String| line.contains("does not keep to the protocol");
+    let unclear = |line: &String| line.contains("violated the protocol");
     assert!(!proxy.daemon.log().iter().any(unclear));
 }

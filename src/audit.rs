@@ -50,8 +50,6 @@ mod error;
 mod metrics;
 mod reading;
 mod record;
-mod recording;
-mod report;
 mod settings;
 mod trail;
 mod verify;
@@ -63,11 +61,9 @@ pub use error::AuditError;
 pub use metrics::AuditMetrics;
 pub use reading::{Breaks, LeftOut, Lines, Listing, in_order, list_trail, trail_files};
 pub use record::{Entry, Kind, Outcome, Request, Security};
-pub use recording::Recording;
-pub use report::{ChainFault, Damage, Place, Verification};
 pub use settings::{AuditSettings, CheckpointSettings, OnFailure, RotateSettings, SyncPolicy};
-pub use trail::Trail;
-pub use verify::verify;
+pub use trail::{Recording, Trail};
+pub use verify::{ChainFault, Damage, Place, Verification, verify};
 pub use writing::last_recorded;
 
 #[cfg(test)]

@@ -7,17 +7,12 @@
 //!   evaluated denies: who wrote it meant to keep somebody out.
 //! - What the outside learns of a denial is that it was one; which rules decided is the operator's to know.
 
-mod comparisons;
-mod conditions;
-mod context;
+mod checks;
 mod load;
 mod memory;
-mod names;
-mod partition;
 mod principal;
 mod question;
 mod roles;
-mod unreachable;
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,12 +21,12 @@ use cedar_policy::{Authorizer, PolicyId, PolicySet};
 use prometheus::IntCounterVec;
 use sha2::{Digest, Sha256};
 
+pub use checks::Names;
 pub use load::{PolicyFault, PolicySource, PolicyWarning, SCHEMA};
-pub use names::Names;
 pub use question::{Action, Question, Transport};
 
 use memory::Memory;
-use names::Literal;
+use checks::Literal;
 use roles::Roles;
 
 use crate::metrics::{Metrics, MetricsError};
@@ -142,7 +137,7 @@ impl Policy {
                 digest.update(part);
             }
         }
-        let literals = names::literals(&rules);
+        let literals = checks::literals(&rules);
         let policy = Self {
             memory: Arc::new(Memory::of(&rules)),
             roles: Arc::new(Roles::of(literals.iter().map(|(_, uid)| uid))),
@@ -156,12 +151,12 @@ impl Policy {
 
     /// What the rules name that cannot exist in a configuration with these names.
     pub fn unknown_names(&self, names: &Names) -> Vec<PolicyWarning> {
-        names::warnings(&self.rules, &self.literals, names)
+        checks::unknown_names(&self.rules, &self.literals, names)
     }
 
     /// The names of the rules that compare the result of client authentication with anything but `off`.
     pub fn rules_about_client_certificates(&self) -> Vec<String> {
-        names::about_client_certificates(&self.rules)
+        checks::about_client_certificates(&self.rules)
     }
 
     /// How many rules there are.

@@ -12,7 +12,6 @@ use super::checkpoint::Sealer;
 use super::error::AuditError;
 use super::metrics::AuditMetrics;
 use super::record::Entry;
-use super::recording::Recording;
 use super::settings::AuditSettings;
 use super::writing::{Message, Outbox, State, System, Writer, find, inspect};
 use crate::sync::poisoned;

@@ -13,7 +13,6 @@ use std::time::SystemTime;
 use super::chain::{Line, Position, could_be_one_line};
 use super::checkpoint::{self, MAX_LAG, Read, Unseal};
 use super::reading::{MAX_LINE, Source};
-use super::report::{ChainFault, Damage, Place, Verification};
 
 /// Verifies the files in this order, up to the first fault. `anchor` is a line that is known from an earlier verification: it is in
 /// these files, or the last one before them. `progress` is told the number of lines now and then.

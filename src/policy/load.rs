@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 
-use super::{conditions, unreachable};
+use super::checks::{constant_conditions, unreachable_rules};
 
 /// What policies may say: entities, actions and the fields of a request.
 pub const SCHEMA: &str = include_str!("../../config/policy/schema.cedarschema");
@@ -71,9 +71,9 @@ pub(super) fn rules(
     match faults.is_empty() {
         true => {
             let in_order = || order.iter().filter_map(|id| all.policy(id));
-            let constant = conditions::warnings(in_order(), SCHEMA).into_iter();
+            let constant = constant_conditions(in_order(), SCHEMA).into_iter();
             warnings.extend(constant.map(PolicyWarning::new));
-            warnings.extend(unreachable::warnings(in_order()));
+            warnings.extend(unreachable_rules(in_order()));
             Ok((all, warnings))
         }
         false => Err(faults),

@@ -6,6 +6,17 @@
 //! - What is missing or unreadable is recorded in the chain, and never keeps the proxy from starting.
 //! - A file that is not an audit trail of this schema is never written to.
 
+mod chain_end;
+mod crash;
+mod inspect;
+mod tail;
+
+pub(in crate::audit) use inspect::inspect;
+
+use chain_end::ChainEnd;
+use crash::{make_durable, set_aside};
+use tail::Tail;
+
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -14,13 +25,9 @@ use std::sync::Arc;
 use rustix::fs::FlockOperation;
 use time::OffsetDateTime;
 
-use super::chain_end::ChainEnd;
-use super::crash::{make_durable, set_aside};
 use super::disk::{Access, Disk, beside};
 use super::file::{Open, Schedule, TrailFile, today};
-use super::inspect::inspect;
 use super::position::{PositionFile, path_beside};
-use super::tail::Tail;
 use crate::audit::chain::Position;
 use crate::audit::error::AuditError;
 use crate::audit::reading::{first_seq, identity_of};

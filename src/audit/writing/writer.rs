@@ -5,6 +5,14 @@
 //! - The chain goes on only from what was written: a failed batch leaves neither line nor number.
 //! - It never waits for a device, except at the stop.
 
+mod inbox;
+mod pace;
+mod seals;
+
+pub(in crate::audit) use inbox::{Message, Outbox, Outcome, Slot, State, Waiting};
+
+use seals::Seals;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -13,9 +21,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::file::TrailFile;
-use super::inbox::{Message, Outbox, Outcome, State, Waiting};
-use super::pace;
-use super::seals::Seals;
 use super::start::Found;
 use crate::audit::chain::Position;
 use crate::audit::checkpoint::{Attempt, Sealer};

@@ -12,10 +12,10 @@ use super::context::{
     OPERATIONS, client_certificates, is_client_certificate, key_arn_problem, shorter_service,
     vpc_problem,
 };
-use super::load::PolicyWarning;
+use crate::policy::load::PolicyWarning;
 use super::partition;
-use super::principal::{KINDS, principal_problem};
-use super::roles::{Role, is_account};
+use crate::policy::principal::{KINDS, principal_problem};
+use crate::policy::roles::{Role, is_account};
 use crate::connections::ClientCertificate;
 use crate::similar::nearest;
 
@@ -76,10 +76,10 @@ impl Names {
 }
 
 /// An entity that a rule names, with the name of the rule.
-pub(super) type Literal = (PolicyId, EntityUid);
+pub(in crate::policy) type Literal = (PolicyId, EntityUid);
 
 /// Every entity that a rule names.
-pub(super) fn literals(rules: &PolicySet) -> Vec<Literal> {
+pub(in crate::policy) fn literals(rules: &PolicySet) -> Vec<Literal> {
     let of_rule = |rule: &Policy| {
         let id = rule.id().clone();
         let literals = rule.entity_literals().into_iter();
@@ -91,7 +91,7 @@ pub(super) fn literals(rules: &PolicySet) -> Vec<Literal> {
 }
 
 /// A warning for each name that cannot exist, by the names of the rules.
-pub(super) fn warnings(
+pub(in crate::policy) fn warnings(
     rules: &PolicySet,
     literals: &[Literal],
     names: &Names,
@@ -114,7 +114,7 @@ pub(super) fn warnings(
 }
 
 /// The names of the rules that compare the result of client authentication with anything but `off`.
-pub(super) fn about_client_certificates(rules: &PolicySet) -> Vec<String> {
+pub(in crate::policy) fn about_client_certificates(rules: &PolicySet) -> Vec<String> {
     let off = ClientCertificate::Off.as_str();
     let mentions = rules.policies().flat_map(compared_texts);
     let mut found: Vec<String> = mentions

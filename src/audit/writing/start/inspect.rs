@@ -11,8 +11,8 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD};
 
-use super::disk::{Access, Disk as _, System, beside};
-use super::position;
+use crate::audit::writing::disk::{Access, Disk as _, System, beside};
+use crate::audit::writing::position;
 use super::tail::Tail;
 use crate::audit::error::AuditError;
 use crate::audit::reading::directory_of;

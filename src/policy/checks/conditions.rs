@@ -14,7 +14,7 @@ use crate::similar::nearest;
 const MAX_NAMED: usize = 20;
 
 /// What to warn about: each condition that is the same for every request, as this schema describes requests.
-pub(super) fn warnings<'a>(rules: impl Iterator<Item = &'a Policy>, schema: &str) -> Vec<String> {
+pub(in crate::policy) fn warnings<'a>(rules: impl Iterator<Item = &'a Policy>, schema: &str) -> Vec<String> {
     let attributes = Attributes::of_schema(schema);
     let mut found = Vec::new();
     for rule in rules.filter(|rule| rule.has_non_scope_constraint()) {
@@ -170,7 +170,7 @@ fn in_words(range: &RangeInclusive<i64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Policy, PolicyMode, PolicySource};
+    use crate::policy::{Policy, PolicyMode, PolicySource};
 
     fn warnings(condition: &str) -> Vec<String> {
         // The other half keeps the rule as a whole from being a constant, which Cedar's validator sees.

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::roles::is_account;
+use crate::policy::roles::is_account;
 use crate::connections::ClientCertificate;
 use crate::partitions::{has_partition_form, service_name};
 

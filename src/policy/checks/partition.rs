@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::principal::partition_of;
+use crate::policy::principal::partition_of;
 use crate::partitions::{PARTITIONS, Partition};
 
 /// Returns why no request has this ARN, to follow a comma; none when one may have it. `regions` are those of the key stores.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::error::AuditError;
-use super::record::Entry;
-use super::settings::OnFailure;
-use super::writing::{Outbox, Outcome, Slot, Waiting};
+use crate::audit::error::AuditError;
+use crate::audit::record::Entry;
+use crate::audit::settings::OnFailure;
+use crate::audit::writing::{Outbox, Outcome, Slot, Waiting};
 
 /// An entry that is to be recorded. Its line is written after a call of [`Recording::written`].
 ///

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use super::chain::Position;
+use crate::audit::chain::Position;
 
 /// A line of a trail, for a report.
 #[derive(Clone, Debug, PartialEq, Eq)]

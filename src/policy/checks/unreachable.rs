@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use cedar_policy::Policy;
 use serde_json::{Value, json};
 
-use super::load::PolicyWarning;
+use crate::policy::load::PolicyWarning;
 
 /// More than these are counted, not named.
 const MAX_NAMED: usize = 20;
 
 /// Rules that say what one before them says, and rules that permit what another one forbids under no condition.
-pub(super) fn warnings<'a>(rules: impl Iterator<Item = &'a Policy>) -> Vec<PolicyWarning> {
+pub(in crate::policy) fn warnings<'a>(rules: impl Iterator<Item = &'a Policy>) -> Vec<PolicyWarning> {
     let rules: Vec<Rule> = rules.filter_map(Rule::read).collect();
     let mut found = duplicates(&rules);
     found.extend(overruled(&rules));
@@ -153,7 +153,7 @@ fn entity(scope: &Value) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Policy, PolicyMode, PolicySource};
+    use crate::policy::{Policy, PolicyMode, PolicySource};
 
     fn warnings(text: &str) -> Vec<String> {
         let (name, text) = ("rules".to_owned(), text.to_owned());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::disk::{Access, Disk, beside};
+use crate::audit::writing::disk::{Access, Disk, beside};
 use super::tail::Tail;
 use crate::audit::chain::hex;
 use crate::audit::error::AuditError;

@@ -98,7 +98,7 @@ impl<'a> Call<'a> {
             store = &*self.store.name,
             key = key.id.as_str(),
             kms_request_id = OutsideText::from(&*self.metadata.kms_request_id).as_str(),
-            verdict = decision.verdict.as_str(),
+            verdict = decision.outcome.as_str(),
             policies = decision.policies.join(", "),
             "the policy would have denied this request"
         );

@@ -1,4 +1,4 @@
-//! Checks of rules that Cedar's validator does not make. Each finds rules, conditions or names that can have no effect.
+//! Checks that Cedar's validator does not have. Each finds rules, conditions or names that can have no effect.
 
 mod comparisons;
 mod conditions;

@@ -11,7 +11,6 @@ const KNOWN_CYCLE_IMPORTS: &[(&str, &str)] = &[
     // Between siblings: 7 cycles.
     ("config/key", "config/key_store"),
     ("config/section", "config/document"),
-    ("policy/unreachable", "policy/load"),
     ("simulator/authorize", "simulator/keys"),
     ("simulator/stores", "simulator/state"),
     ("toolkit/conformance/case", "toolkit/conformance/scene"),
@@ -42,7 +41,6 @@ const KNOWN_CYCLE_IMPORTS: &[(&str, &str)] = &[
     ("inventory/sharing", "inventory"),
     ("inventory/token_report", "inventory"),
     ("inventory/version", "inventory"),
-    ("policy/memory", "policy"),
 ];
 
 /// Returns the cycles of `imports`, each as the files that reach one another.

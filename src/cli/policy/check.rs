@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::cli::exit::ExitStatus;
 
-/// Check the policy: syntax, the schema, rules that decide nothing.
+/// Check the policy: syntax, the schema, rules without effect.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  xks-proxy policy check --config /etc/xks-proxy/config.toml --strict\n\n\

@@ -85,7 +85,7 @@ fn errors_in_rules_are_reported_with_their_places() {
     rules.check(b"permit\xff", &[]).expect(78, &["not UTF-8"]);
     rules
         .check("// nobody yet\n", &[])
-        .expect(78, &["rules.cedar: has no rule in it"]);
+        .expect(78, &["rules.cedar: contains no rule"]);
     fs::write(&rules.file, ALICE).unwrap();
     let Rules { setup, file, .. } = &rules;
     fs::rename(file, file.with_extension("bak")).unwrap();
@@ -104,7 +104,7 @@ fn rules_that_decide_nothing_are_warnings() {
     let overruled = format!("{ALICE}@id(\"nobody\") forbid(principal, action, resource);");
     let never = "@id(\"never\") permit(principal, action, resource) when { principal.kind == \"user\" && false };";
     for (useless, part) in [
-        (twice.as_str(), "\"again\" says the same as \"alice\""),
+        (twice.as_str(), "\"again\" is a duplicate of \"alice\""),
         (
             &overruled,
             "\"alice\" never permits anything: \"nobody\" forbids all of it",

@@ -10,7 +10,5 @@ mod unreachable;
 pub use names::Names;
 
 pub(super) use conditions::warnings as constant_conditions;
-pub(super) use names::{
-    Literal, about_client_certificates, literals, warnings as unknown_names,
-};
+pub(super) use names::{Literal, about_client_certificates, literals, warnings as unknown_names};
 pub(super) use unreachable::warnings as unreachable_rules;

@@ -18,9 +18,7 @@ pub(super) fn rules(
     let (mut all, mut order) = (PolicySet::new(), Vec::new());
     for source in sources {
         match parse(source) {
-            \{
- => Ok(rules) => {
- => {
+            Ok(rules) => {
                 order.extend(rules.iter().map(|rule| rule.id().clone()));
                 add(&mut all, rules, &mut errors);
             }

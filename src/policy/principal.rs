@@ -102,9 +102,7 @@ impl<'a> Parts<'a> {
 /// ARNs, so an unknown form is not a problem.
 pub(super) fn principal_problem(principal: &str) -> Option<&'static str> {
     if principal.contains(['*', '?']) {
-        return Some(
-            "is compared as a whole: * is not a wildcard; use principal.arn like \"…*\"",
-        );
+        return Some("is compared as a whole: * is not a wildcard; use principal.arn like \"…*\"");
     }
     if !principal.starts_with("arn:") {
         let is_service = service_principal(principal).is_some();
@@ -123,7 +121,7 @@ pub(super) fn principal_problem(principal: &str) -> Option<&'static str> {
         return Some("has an account that is not twelve digits");
     }
     (session.is_some_and(|session| !session.contains('/')))
-    .then_some("has no session name; name the role as an Xks::Role")
+        .then_some("has no session name; name the role as an Xks::Role")
 }
 
 /// Returns the partition of any ARN. None when the text is not an ARN.

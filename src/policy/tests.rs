@@ -42,7 +42,7 @@ pub(super) fn decide(
     asking(change, action, |question| policy.decide(question))
 }
 
-/// Asks the question that a request makes.
+/// Calls `ask` with the authorization request of an Encrypt request.
 pub(super) fn asking<T>(
     change: impl FnOnce(&mut serde_json::Value),
     action: Action,
@@ -74,9 +74,9 @@ pub(super) fn asking<T>(
     })
 }
 
-fn verdict(rules: &str) -> (Verdict, Vec<String>) {
+fn verdict(rules: &str) -> (PolicyOutcome, Vec<String>) {
     let decision = decide(&policy(rules, PolicyMode::Enforce), |_| {}, Action::Encrypt);
-    (decision.verdict, decision.policies)
+    (decision.outcome, decision.policies)
 }
 
 #[test]
@@ -108,13 +108,13 @@ fn each_part_of_a_request_can_be_asked_for() {
         };
         assert_eq!(
             verdict(&rules(condition)),
-            (Verdict::Permitted, vec!["it".into()]),
+            (PolicyOutcome::Permitted, vec!["it".into()]),
             "{condition}"
         );
         let not = format!("!({condition})");
         assert_eq!(
             verdict(&rules(&not)),
-            (Verdict::NotPermitted, vec![]),
+            (PolicyOutcome::NotPermitted, vec![]),
             "{condition}"
         );
     }
@@ -126,29 +126,32 @@ fn unknown_fields_of_the_metadata_can_be_asked_for() {
     let policy = policy(rules, PolicyMode::Enforce);
     let red = decide(&policy, |m| m["team"] = json!("red"), Action::Decrypt);
     assert_eq!(
-        (red.verdict, red.policies),
-        (Verdict::Permitted, vec!["rules.cedar#1".to_owned()])
+        (red.outcome, red.policies),
+        (PolicyOutcome::Permitted, vec!["rules.cedar#1".to_owned()])
     );
     let blue = decide(
         &policy,
         |m| m["team"] = json!({ "name": "blue" }),
         Action::Decrypt,
     );
-    assert_eq!(blue.verdict, Verdict::NotPermitted);
+    assert_eq!(blue.outcome, PolicyOutcome::NotPermitted);
 }
 
 #[test]
 fn what_forbids_outweighs_what_permits_and_default_is_denied() {
     let permit = "@id(\"all\") permit(principal, action, resource);";
     let forbid = "@id(\"not-there\") forbid(principal, action, resource) when { context has awsSourceVpc && context.awsSourceVpc == \"vpc-1\" };";
-    assert_eq!(verdict(permit), (Verdict::Permitted, vec!["all".into()]));
+    assert_eq!(
+        verdict(permit),
+        (PolicyOutcome::Permitted, vec!["all".into()])
+    );
     assert_eq!(
         verdict(&format!("{permit}{forbid}")),
-        (Verdict::Forbidden, vec!["not-there".into()])
+        (PolicyOutcome::Forbidden, vec!["not-there".into()])
     );
-    assert_eq!(verdict(NOBODY), (Verdict::NotPermitted, vec![]));
+    assert_eq!(verdict(NOBODY), (PolicyOutcome::NotPermitted, vec![]));
     let describe = "permit(principal, action in Xks::Action::\"Describe\", resource);";
-    assert_eq!(verdict(describe).0, Verdict::NotPermitted);
+    assert_eq!(verdict(describe).0, PolicyOutcome::NotPermitted);
 }
 
 #[test]
@@ -159,7 +162,7 @@ fn observing_allows_and_tells() {
         Action::Encrypt,
     );
     assert!(decision.is_allowed);
-    assert_eq!(decision.verdict, Verdict::NotPermitted);
+    assert_eq!(decision.outcome, PolicyOutcome::NotPermitted);
     let enforced = decide(
         &policy(NOBODY, PolicyMode::Enforce),
         |_| {},
@@ -286,7 +289,11 @@ fn office_hours_by_the_sample() {
     let rules = include_str!("../../config/policy/office-hours.cedar");
     let policy = policy(rules, PolicyMode::Enforce);
     let decision = decide(&policy, |_| {}, Action::Decrypt);
-    assert_eq!(decision.verdict, Verdict::Permitted, "a Wednesday at noon");
+    assert_eq!(
+        decision.outcome,
+        PolicyOutcome::Permitted,
+        "a Wednesday at noon"
+    );
     let night = rules.replace("context.hour < 19", "context.hour < 9");
     let decision = decide(
         &super::tests::policy(&night, PolicyMode::Enforce),
@@ -294,8 +301,8 @@ fn office_hours_by_the_sample() {
         Action::Decrypt,
     );
     assert_eq!(
-        (decision.verdict, decision.policies),
-        (Verdict::Forbidden, vec!["office-hours".to_owned()])
+        (decision.outcome, decision.policies),
+        (PolicyOutcome::Forbidden, vec!["office-hours".to_owned()])
     );
 }
 
@@ -326,7 +333,7 @@ fn arns_that_are_none_and_text_of_any_kind_are_judged() {
         };
         let decision = decide(&policy, nasty, Action::Encrypt);
         assert!(
-            decision.verdict == Verdict::Permitted || text.contains(":user/"),
+            decision.outcome == PolicyOutcome::Permitted || text.contains(":user/"),
             "{text:?}: {decision:?}"
         );
     }
@@ -368,7 +375,11 @@ fn measure() {
         let again = began.elapsed() / decisions;
         let began = std::time::Instant::now();
         for _ in 0..decisions {
-            asking(|_| {}, Action::Encrypt, |question| policy.ask(question));
+            asking(
+                |_| {},
+                Action::Encrypt,
+                |question| policy.evaluate(question),
+            );
         }
         let first = began.elapsed() / decisions;
         println!(
@@ -399,21 +410,25 @@ fn rules_may_look_at_what_the_load_balancer_says_of_the_connection() {
                     transport,
                     ..*question
                 };
-                policy.decide(&question).verdict
+                policy.decide(&question).outcome
             },
         )
     };
     let (ours, other) = ("vpce-0123456789abcdef0", "vpce-0123456789abcdef1");
     // One after the other with one policy: an answer of its memory must not serve another connection.
     for (endpoint, client, expected) in [
-        (Some(ours), Some("10.20.30.40"), Verdict::Permitted),
-        (Some(other), Some("10.20.30.40"), Verdict::NotPermitted),
-        (Some(ours), Some("10.21.30.40"), Verdict::NotPermitted),
-        (Some(ours), Some("2001:db8::1"), Verdict::NotPermitted),
-        (None, Some("10.20.30.40"), Verdict::NotPermitted),
-        (Some(ours), None, Verdict::NotPermitted),
-        (None, None, Verdict::NotPermitted),
-        (Some(ours), Some("10.20.30.40"), Verdict::Permitted),
+        (Some(ours), Some("10.20.30.40"), PolicyOutcome::Permitted),
+        (
+            Some(other),
+            Some("10.20.30.40"),
+            PolicyOutcome::NotPermitted,
+        ),
+        (Some(ours), Some("10.21.30.40"), PolicyOutcome::NotPermitted),
+        (Some(ours), Some("2001:db8::1"), PolicyOutcome::NotPermitted),
+        (None, Some("10.20.30.40"), PolicyOutcome::NotPermitted),
+        (Some(ours), None, PolicyOutcome::NotPermitted),
+        (None, None, PolicyOutcome::NotPermitted),
+        (Some(ours), Some("10.20.30.40"), PolicyOutcome::Permitted),
     ] {
         assert_eq!(
             decided(endpoint, client),

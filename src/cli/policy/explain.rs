@@ -12,7 +12,7 @@ use crate::cli::terminal::safe;
 use crate::config::Outline;
 use crate::connections::ClientCertificate;
 use crate::keystore::{Key, KeySettings, KeyStoreSettings};
-use crate::policy::{Action, Decision, Question, PolicyOutcome};
+use crate::policy::{Action, Decision, PolicyOutcome, Question};
 
 /// Say what the policy decides about a request, and by which rules.
 #[derive(Args)]

@@ -14,7 +14,10 @@ use crate::similar::nearest;
 const MAX_NAMED: usize = 20;
 
 /// Returns a warning for each condition that has the same result for every request of this schema.
-pub(in crate::policy) fn warnings<'a>(rules: impl Iterator<Item = &'a Policy>, schema: &str) -> Vec<String> {
+pub(in crate::policy) fn warnings<'a>(
+    rules: impl Iterator<Item = &'a Policy>,
+    schema: &str,
+) -> Vec<String> {
     let attributes = Attributes::of_schema(schema);
     let mut found = Vec::new();
     for rule in rules.filter(|rule| rule.has_non_scope_constraint()) {
@@ -103,7 +106,9 @@ fn other_type(operands: &Value) -> Option<String> {
         _ => return None,
     };
     (name != only).then(|| {
-        format!("contains \"{variable} is {name}\", which is always false: every {variable} is {only}")
+        format!(
+            "contains \"{variable} is {name}\", which is always false: every {variable} is {only}"
+        )
     })
 }
 
@@ -265,6 +270,9 @@ mod tests {
         let (_, warnings) = Policy::load(&[source], PolicyMode::Enforce).unwrap();
         assert_eq!(warnings.len(), super::MAX_NAMED + 1);
         let last = warnings.last().unwrap().to_string();
-        assert_eq!(last, "30 more conditions have the same result for every request");
+        assert_eq!(
+            last,
+            "30 more conditions have the same result for every request"
+        );
     }
 }

@@ -2,9 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use crate::policy::roles::is_account;
 use crate::connections::ClientCertificate;
 use crate::partitions::{has_partition_form, service_name};
+use crate::policy::roles::is_account;
 
 /// The KMS operations that use an external key (XKS API, "requestMetadata"). KMS may add operations.
 pub(super) const OPERATIONS: [&str; 7] = [

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::policy::principal::partition_of;
 use crate::partitions::{PARTITIONS, Partition};
+use crate::policy::principal::partition_of;
 
 /// Returns why no request can have this ARN, as text that follows a comma. None when a request can have it. `regions` are the Regions of the
 /// key stores.
@@ -57,7 +57,7 @@ mod tests {
             let regions = regions.iter().map(|region| (*region).to_owned()).collect();
             let found = problem(&arn, &regions);
             match expected {
-                assert!(found.is_some_and(|found| found.contains(what)) => Some(part) => assert!(found.is_some_and(|found| found.contains(part)) => assert!(found.is_some_and(|found| found.contains(what)), "{name}"),
+                Some(part) => assert!(found.is_some_and(|found| found.contains(part)), "{name}"),
                 None => assert_eq!(found, None, "{name}"),
             }
         }

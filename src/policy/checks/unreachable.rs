@@ -11,7 +11,9 @@ use crate::policy::source::PolicyWarning;
 const MAX_NAMED: usize = 20;
 
 /// Returns a warning for each duplicate of an earlier rule, and for each rule that permits only what another rule forbids unconditionally.
-pub(in crate::policy) fn warnings<'a>(rules: impl Iterator<Item = &'a Policy>) -> Vec<PolicyWarning> {
+pub(in crate::policy) fn warnings<'a>(
+    rules: impl Iterator<Item = &'a Policy>,
+) -> Vec<PolicyWarning> {
     let rules: Vec<Rule> = rules.filter_map(Rule::read).collect();
     let mut found = duplicates(&rules);
     found.extend(overruled(&rules));

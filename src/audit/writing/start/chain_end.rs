@@ -9,9 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::crash::{make_durable, set_aside};
+use super::tail::Tail;
 use crate::audit::writing::disk::{Access, Disk};
 use crate::audit::writing::position::Recorded;
-use super::tail::Tail;
 
 use crate::audit::chain::{Line, Position, hex};
 use crate::audit::error::AuditError;

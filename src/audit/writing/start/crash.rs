@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::audit::writing::disk::{Access, Disk, beside};
 use super::tail::Tail;
 use crate::audit::chain::hex;
 use crate::audit::error::AuditError;
 use crate::audit::record::{Entry, Kind};
+use crate::audit::writing::disk::{Access, Disk, beside};
 
 /// The size of a read, in bytes.
 const CHUNK: usize = 64 * 1024;

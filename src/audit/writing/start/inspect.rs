@@ -11,12 +11,12 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD};
 
-use crate::audit::writing::disk::{Access, Disk as _, System, beside};
-use crate::audit::writing::position;
 use super::tail::Tail;
 use crate::audit::error::AuditError;
 use crate::audit::reading::directory_of;
 use crate::audit::settings::LOCK;
+use crate::audit::writing::disk::{Access, Disk as _, System, beside};
+use crate::audit::writing::position;
 
 /// Checks that a start can continue the trail at `path`, or begin one there.
 ///

@@ -77,8 +77,13 @@ static TABLE: [Row; 16] = [
     row(None, &[("context", "kmsOperation")], operation),
     row(None, &[CLIENT_CERTIFICATE], |_, name| {
         let is_known = is_client_certificate(name);
-        (!is_known)
-            .then(|| unlisted("result of client authentication", name, &client_certificates()))
+        (!is_known).then(|| {
+            unlisted(
+                "result of client authentication",
+                name,
+                &client_certificates(),
+            )
+        })
     }),
     row(None, &[("context", "awsSourceVpc")], |_, id| {
         let problem = vpc_problem("vpc-", id)?;
@@ -129,9 +134,7 @@ impl NameKind {
 fn key(names: &Names, name: &str) -> Option<String> {
     match name.contains('/') {
         true => unknown("key", name, &names.keys),
-        false => Some(format!(
-            "names the key {name:?}; write it as \"store/id\""
-        )),
+        false => Some(format!("names the key {name:?}; write it as \"store/id\"")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reading a trail: its files, plain or compressed, and their lines.
+//! Reads a trail: its files, plain or compressed, and their lines.
 
 mod line_reader;
 mod lines;

@@ -45,7 +45,7 @@ const fn row(
     }
 }
 
-/// Warnings of one rule are in the order of this table. The schema knows all actions, so there is no row for them.
+/// Warnings about one rule are in the order of this table. Cedar checks actions against the schema, so the table omits them.
 static TABLE: [Row; 16] = [
     row(Some("KeyStore"), &[("resource", "store")], |names, name| {
         unknown("key store", name, &names.stores)

@@ -1,4 +1,4 @@
-//! Writing a trail: the queue, the thread that writes, its file, and where a start finds the end of the chain.
+//! Writes a trail: the queue, the writer's thread, its file, and the search for the end of the chain at a start.
 
 mod disk;
 mod file;
@@ -15,4 +15,4 @@ pub(super) use position::path_beside;
 #[cfg(test)]
 pub(super) use start::Found;
 pub(super) use start::{find, inspect};
-pub(super) use writer::{Message, Outbox, Outcome, Slot, State, Waiting, Writer};
+pub(super) use writer::{Message, Outcome, Queue, QueuedEntry, SharedEntry, State, Writer};

@@ -119,7 +119,7 @@ fn open_descriptors() -> Option<f64> {
     Some(listed.saturating_sub(1) as f64)
 }
 
-/// Returns the limit of open descriptors. None when there is no limit.
+/// Returns the limit of open descriptors. None when descriptors are unlimited.
 fn max_descriptors() -> Option<f64> {
     getrlimit(Resource::Nofile)
         .current

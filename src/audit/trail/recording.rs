@@ -1,4 +1,4 @@
-//! One entry on its way into the trail, for a caller that may give up before its line is written.
+//! The recording of one entry, for a caller that may stop waiting before the line is written.
 
 use std::sync::Arc;
 
@@ -7,91 +7,91 @@ use tokio::sync::oneshot;
 use crate::audit::error::AuditError;
 use crate::audit::record::Entry;
 use crate::audit::settings::OnFailure;
-use crate::audit::writing::{Outbox, Outcome, Slot, Waiting};
+use crate::audit::writing::{Outcome, Queue, QueuedEntry, SharedEntry};
 
-/// An entry that is to be recorded. Its line is written after a call of [`Recording::written`].
+/// An entry that will be recorded. Its line is written after a call of [`Recording::written`].
 ///
-/// Dropped before its entry was queued, it counts the entry as one without a line. Dropped later, the entry is recorded as it is. Who
-/// gives up calls [`Recording::amend`].
+/// If it is dropped before the entry was queued, the entry is counted as one without a line. If it is dropped later, the entry is recorded
+/// unchanged. A caller that stops waiting calls [`Recording::amend`].
 pub struct Recording {
-    outbox: Arc<Outbox>,
+    queue: Arc<Queue>,
     stage: Stage,
 }
 
 enum Stage {
     /// Not in the queue yet.
     New(Entry),
-    Queued(Arc<Slot>, oneshot::Receiver<Outcome>),
-    /// Ended; whether the entry is recorded.
+    Queued(Arc<SharedEntry>, oneshot::Receiver<Outcome>),
+    /// Whether the entry was recorded.
     Ended(bool),
 }
 
 impl Recording {
-    pub(super) fn new(outbox: &Arc<Outbox>, entry: Entry) -> Self {
+    pub(super) fn new(queue: &Arc<Queue>, entry: Entry) -> Self {
         Self {
-            outbox: Arc::clone(outbox),
+            queue: Arc::clone(queue),
             stage: Stage::New(entry),
         }
     }
 
-    /// Queues the entry, and with [`OnFailure::Refuse`] waits until its line is written; with [`OnFailure::Continue`] it returns at once. May be
-    /// dropped and called again.
+    /// Queues the entry. With [`OnFailure::Refuse`] it waits until the line is written; with [`OnFailure::Continue`] it returns immediately. The future
+    /// can be dropped and requested again.
     ///
     /// # Errors
-    /// When the line was not written, with [`OnFailure::Refuse`] only: then what the entry is about must not go on.
+    /// When the line was not written. Only with [`OnFailure::Refuse`]: the caller must then reject the request.
     pub async fn written(&mut self) -> Result<(), AuditError> {
-        match self.outbox.on_failure {
+        match self.queue.on_failure {
             OnFailure::Continue => {
-                self.note();
+                self.send();
                 Ok(())
             }
             OnFailure::Refuse => {
-                self.queue().await?;
-                self.settled().await
+                self.enqueue().await?;
+                self.outcome().await
             }
         }
     }
 
-    /// Records this entry in the place of the first one, without waiting. Returns true when that is not possible because the first
-    /// one is recorded already: then what it says must be true.
+    /// Records `instead` in place of the first entry, without waiting. Returns true if the first entry is already recorded: the caller must then
+    /// act as that entry states.
     pub fn amend(mut self, instead: Entry) -> bool {
         match std::mem::replace(&mut self.stage, Stage::Ended(true)) {
             Stage::New(_) => {
-                if !self.outbox.note(instead) {
-                    self.outbox.state.lose(1);
+                if !self.queue.try_send(instead) {
+                    self.queue.state.count_unrecorded(1);
                 }
                 false
             }
-            Stage::Queued(slot, _) => slot.amend(instead),
+            Stage::Queued(entry, _) => entry.amend(instead),
             Stage::Ended(is_recorded) => is_recorded,
         }
     }
 
-    async fn queue(&mut self) -> Result<(), AuditError> {
+    async fn enqueue(&mut self) -> Result<(), AuditError> {
         if !matches!(self.stage, Stage::New(_)) {
             return Ok(());
         }
-        // While it waits for room, the entry stays where a drop finds it.
-        let room = Arc::clone(&self.outbox.room).acquire_owned().await;
-        let permit = room.map_err(|_| AuditError::Stopped)?;
+        // The stage stays `New` during the wait, so that a drop counts the entry.
+        let permit = Arc::clone(&self.queue.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| AuditError::Stopped)?;
         if let Stage::New(entry) = std::mem::replace(&mut self.stage, Stage::Ended(false)) {
-            let (done, outcome) = oneshot::channel();
-            let slot = Slot::of(entry);
-            let waiting = Waiting {
-                slot: Arc::clone(&slot),
-                done: Some(done),
+            let (reply, outcome) = oneshot::channel();
+            let entry = SharedEntry::new(entry);
+            let queued = QueuedEntry {
+                entry: Arc::clone(&entry),
+                reply: Some(reply),
                 permit,
             };
-            if !self.outbox.send(waiting) {
-                self.outbox.state.lose(1);
+            if !self.queue.send(queued) {
+                self.queue.state.count_unrecorded(1);
                 return Err(AuditError::Stopped);
             }
-            self.stage = Stage::Queued(slot, outcome);
+            self.stage = Stage::Queued(entry, outcome);
         }
         Ok(())
     }
 
-    async fn settled(&mut self) -> Result<(), AuditError> {
+    async fn outcome(&mut self) -> Result<(), AuditError> {
         let outcome = match &mut self.stage {
             Stage::Queued(_, outcome) => outcome.await.unwrap_or(Err(AuditError::Stopped)),
             Stage::Ended(true) => Ok(()),
@@ -101,9 +101,9 @@ impl Recording {
         outcome
     }
 
-    fn note(&mut self) {
+    fn send(&mut self) {
         if let Stage::New(entry) = std::mem::replace(&mut self.stage, Stage::Ended(true)) {
-            self.outbox.note_or_lose(entry);
+            self.queue.send_or_count_lost(entry);
         }
     }
 }
@@ -111,7 +111,7 @@ impl Recording {
 impl Drop for Recording {
     fn drop(&mut self) {
         if matches!(self.stage, Stage::New(_)) {
-            self.outbox.state.lose(1);
+            self.queue.state.count_unrecorded(1);
         }
     }
 }

@@ -1,102 +1,102 @@
-//! What a verification reports.
+//! The report of a verification.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use crate::audit::chain::Position;
 
-/// A line of a trail, for a report.
+/// A line in the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Its number and hash.
+pub struct ReportedLine {
+    /// The number and hash of the line.
     pub position: Position,
-    /// When it says it was written.
+    /// The time in the line.
     pub time: String,
 }
 
-/// The first thing that is wrong.
+/// The first damage in a trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainFault {
-    /// In which file.
+    /// The file.
     pub file: PathBuf,
-    /// In which line of it, from 1.
+    /// The line in the file, counted from 1.
     pub line: u64,
-    /// Which number should stand there.
+    /// The expected number (`seq`) of that line.
     pub seq: u64,
-    /// What is wrong.
+    /// The kind of damage.
     pub damage: Damage,
 }
 
-/// What can be wrong.
+/// A kind of damage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Damage {
-    /// It is not a line of an audit trail of this schema.
+    /// The bytes are not a line of an audit trail of this schema.
     NotALine,
     /// The line does not match its own hash.
     Changed,
-    /// The line matches its hash but does not follow the one before: one of the two was replaced.
+    /// The line matches its hash but does not follow the previous line: one of the two was replaced.
     Unlinked,
-    /// The lines from the expected one up to (not including) this number are missing.
+    /// Lines are missing: from the expected one up to, but not including, this number.
     Removed {
-        /// The number that stands there.
+        /// The number of the line that was found.
         until: u64,
     },
-    /// The line has a number that was there already.
+    /// The number of the line is not higher than the previous one.
     Inserted {
-        /// The number that stands there.
+        /// The number of the line that was found.
         seq: u64,
     },
-    /// The expected line comes later.
+    /// The expected line is later in the trail.
     Reordered {
-        /// The number that stands there.
+        /// The number of the line that was found.
         seq: u64,
     },
-    /// The HSM has not sealed what this checkpoint says it has.
+    /// The HSM did not make the seal of this checkpoint.
     FalseSeal,
-    /// The known line is not in the trail: it was cut off or replaced.
+    /// The known line is not in the trail: it was removed or replaced.
     AnchorMissing,
 }
 
-impl Place {
-    /// When it says it was written; none when it does not say a time.
+impl ReportedLine {
+    /// Returns the time in the line. None when it cannot be parsed.
     pub fn moment(&self) -> Option<SystemTime> {
         humantime::parse_rfc3339(&self.time).ok()
     }
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verification {
-    /// How many files were read.
+    /// The number of files that were read.
     pub files: u64,
-    /// How many lines hold.
+    /// The number of valid lines.
     pub lines: u64,
-    /// The first one. If its number is not 1, what came before was not here to be verified.
-    pub first: Option<Place>,
-    /// The last one that holds.
-    pub last: Option<Place>,
-    /// Seals that were checked and are genuine.
+    /// The first line. If its number is not 1, the lines before it were not verified.
+    pub first: Option<ReportedLine>,
+    /// The last valid line.
+    pub last: Option<ReportedLine>,
+    /// Seals that were verified and are genuine.
     pub seals_verified: u64,
-    /// Seals that nobody checked.
+    /// Seals that were not verified.
     pub seals_unchecked: u64,
-    /// Seals of lines that are not here: they say nothing of those that are.
+    /// Seals of lines that are not in these files. They do not cover any line in these files.
     pub seals_of_earlier_lines: u64,
     /// Checkpoints without a seal.
     pub unsealed: u64,
-    /// The last line that a checked seal speaks for: what was behind it and is cut off leaves no trace.
+    /// The last line that a verified seal covers. The removal of lines after it cannot be detected.
     pub sealed_through: Option<u64>,
-    /// When the oldest line behind the last checked seal was written, checkpoints aside; none when there is no such line.
+    /// The time of the oldest line after the last verified seal. Checkpoints do not count. None when no line follows.
     pub unsealed_since: Option<SystemTime>,
-    /// Lines that a start did not find in any file, from and to, as the trail says.
+    /// Ranges of lines (first and last number) that a start did not find in any file, according to the trail.
     pub missing: Vec<(u64, u64)>,
-    /// The numbers of the lines that tell of a recovery.
+    /// The numbers of the lines of kind `recovered`.
     pub recovered: Vec<u64>,
-    /// How often the clock went back.
+    /// How many times the clock went back.
     pub clock_went_back: u64,
-    /// Bytes behind the last whole line: a line that is being written, or that a crash has torn.
+    /// Bytes after the last complete line. The line is being written, or a crash interrupted the write.
     pub torn_bytes: u64,
-    /// Why seals could not be checked.
+    /// The reason why seals could not be verified.
     pub unseal_error: Option<String>,
-    /// The first thing that is wrong; none when the chain holds.
+    /// The first damage. None when the chain is intact.
     pub fault: Option<ChainFault>,
 }

@@ -1,9 +1,9 @@
-//! Where a start finds the end of the chain: in the file with the trail's name, in the files that were renamed or compressed, or in the
+//! The search for the end of the chain at a start: in the file with the trail's path, in renamed or compressed files, and in the
 //! position file.
 //!
 //! # Invariants
-//! - No number is used twice: the chain goes on behind the last acknowledged line that anything here tells of.
-//! - What is missing or unreadable is recorded in the chain, and never keeps the proxy from starting.
+//! - No number is used twice: the chain continues after the last acknowledged line that any of these files shows.
+//! - Missing and unreadable files are recorded in the chain. They never prevent a start.
 //! - A file that is not an audit trail of this schema is never written to.
 
 mod chain_end;
@@ -34,7 +34,7 @@ use crate::audit::reading::{first_seq, identity_of};
 use crate::audit::record::Entry;
 use crate::audit::settings::{AuditSettings, LOCK};
 
-/// A trail that was found, with the position from which it goes on, and what to record about how it was found.
+/// A trail with its end: the position from which the chain continues, and the entries to record about the search.
 pub(in crate::audit) struct Found {
     pub file: TrailFile,
     pub position: Position,
@@ -47,7 +47,7 @@ pub(in crate::audit) fn find(
     disk: Arc<dyn Disk>,
 ) -> Result<Found, AuditError> {
     let path = &settings.path;
-    // First: beside a path that cannot be used, no file is made.
+    // This is first: no file is created beside a path that cannot be used.
     inspect(path)?;
     let of_lock = beside(path, LOCK);
     let had_lock = of_lock.exists();

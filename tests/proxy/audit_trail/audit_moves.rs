@@ -116,7 +116,7 @@ fn a_disk_that_hangs_does_not_keep_the_proxy_from_stopping() {
     assert!(proxy.daemon.wait().success());
     proxy.daemon.wait_for("a line about it", |line| {
         let message = line["message"].as_str().unwrap_or_default();
-        message.contains("disk of the audit trail does not answer")
+        message.contains("disk of the audit trail does not respond")
     });
 }
 

@@ -128,17 +128,17 @@ impl StoreMetrics {
             credentials: CredentialMetrics::declare(metrics)?,
             quota_refusals: metrics.counter(
                 "xks_quota_refusals_total",
-                "Requests refused because the key store's quota was used up.",
+                "Requests rejected because the quota of the key store was exhausted.",
                 &["store"],
             )?,
             legacy: metrics.counter(
                 "xks_legacy_decryptions_total",
-                "Decryptions of ciphertexts that AWS's sample proxy has made.",
+                "Decryptions of ciphertexts in the format of AWS's sample proxy.",
                 &["store"],
             )?,
             enabled: metrics.gauge(
                 "xks_key_store_enabled",
-                "Whether the key store is enabled (1) or switched off by its owner (0).",
+                "Whether the key store is enabled (1) or disabled (0) in the configuration.",
                 &["store"],
             )?,
             hsms: HsmGauges::declare(metrics)?,

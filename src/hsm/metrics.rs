@@ -1,17 +1,17 @@
-//! The metrics of HSMs.
+//! The metrics of all devices.
 
 use std::sync::{Arc, Mutex};
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use crate::hsm::state::circuit_breaker::Phase;
+use super::phase::Phase;
 use crate::metrics::{Metrics, MetricsError};
 use crate::sync::poisoned;
 
-/// A transition of the circuit breaker of an HSM. The states are `new`, `probing`, `usable`, `failed` and `untrusted`.
+/// A device's breaker has gone from one state (`new`, `probing`, `usable`, `failed`, `untrusted`) to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateChange<'a> {
-    /// The name of the HSM.
+    /// The device's name.
     pub hsm: &'a str,
     /// The state before.
     pub from: &'a str,
@@ -19,10 +19,10 @@ pub struct StateChange<'a> {
     pub to: &'a str,
 }
 
-/// A callback for each [`StateChange`]. It is called under locks, so it must not block and must not call the HSM.
+/// Who is told of every [`StateChange`]; must not block.
 pub type StateWatcher = Arc<dyn Fn(&StateChange<'_>) + Send + Sync>;
 
-/// The metric families, with one set of labels per HSM.
+/// The families; one label set per device.
 #[derive(Clone)]
 pub struct HsmMetrics {
     watcher: StateWatcher,
@@ -41,7 +41,7 @@ pub struct HsmMetrics {
 }
 
 impl HsmMetrics {
-    /// Declares the metrics. `watcher` is called at each transition.
+    /// Declares them; `watcher` is told what the transitions are.
     ///
     /// # Errors
     /// [`MetricsError`] when a name is taken.
@@ -51,37 +51,37 @@ impl HsmMetrics {
             watcher,
             queue: metrics.latency(
                 "xks_hsm_queue_seconds",
-                "Time that jobs waited for a free session of the HSM.",
+                "Time that jobs spent in the queue of the HSM.",
                 &["hsm"],
             )?,
             device: metrics.latency(
                 "xks_hsm_device_seconds",
-                "Time that the HSM worked on jobs.",
+                "Time that the HSM spent on jobs.",
                 &["hsm", "operation"],
             )?,
             calls: metrics.counter(
                 "xks_hsm_calls_total",
-                "Calls of HSM operations, including repeated ones, without those of health checks.",
+                "Operations sent to the HSM, including repeated ones, without health checks.",
                 &["hsm", "operation"],
             )?,
             sessions: metrics.gauge(
                 "xks_hsm_sessions",
-                "PKCS#11 sessions of the serving worker, including the one for login and health check; 0 while no worker serves.",
+                "PKCS#11 sessions of the active worker, including the session for login and health checks. 0 without an active worker.",
                 &["hsm"],
             )?,
             usable: metrics.gauge(
                 "xks_hsm_usable",
-                "Whether the HSM serves (1) or not (0).",
+                "Whether the HSM is usable (1) or not (0).",
                 &["hsm"],
             )?,
             untrusted: metrics.gauge(
                 "xks_hsm_untrusted",
-                "Whether the HSM is not used because its output was wrong (1) or not (0).",
+                "Whether the HSM is excluded because it returned a wrong result (1) or not (0).",
                 &["hsm"],
             )?,
             depth: metrics.gauge(
                 "xks_hsm_queue_depth",
-                "Jobs that currently wait for a free session of the HSM.",
+                "Jobs in the queue of the HSM.",
                 &["hsm"],
             )?,
             opened: metrics.counter(
@@ -96,24 +96,24 @@ impl HsmMetrics {
             )?,
             transitions: metrics.counter(
                 "xks_hsm_transitions_total",
-                "Changes of the HSM's circuit breaker, by its new state (probing, usable, failed, untrusted). Replacing the serving worker is not counted.",
+                "Transitions of the HSM's circuit breaker, by new state (probing, usable, failed, untrusted). The replacement of an active worker is not counted.",
                 &["hsm", "to"],
             )?,
             lost: metrics.gauge(
                 "xks_hsm_lost_threads",
-                "Sessions that currently hang inside the HSM. Each is counted until its worker ends.",
+                "Sessions that hang in a call of the PKCS#11 library, until their worker ends.",
                 &["hsm"],
             )?,
             key_failures: metrics.counter(
                 "xks_hsm_key_failures_total",
-                "Jobs that failed because the HSM rejects their key, by the HSM's return code (CKR_ name, vendor, unknown or other).",
+                "Jobs that failed because the HSM rejected their key, by return code of the HSM (CKR_ name, vendor, unknown, other).",
                 &["hsm", "code"],
             )?,
         })
     }
 
-    /// The metrics of one HSM.
-    pub(super) fn for_hsm(&self, name: &str) -> DeviceMetrics {
+    /// The children of one device, looked up once.
+    pub(super) fn of_device(&self, name: &str) -> DeviceMetrics {
         let operation = |operation| OperationMetrics {
             seconds: self.device.with_label_values(&[name, operation]),
             calls: self.calls.with_label_values(&[name, operation]),
@@ -141,7 +141,7 @@ impl HsmMetrics {
         }
     }
 
-    /// Removes the gauges of an HSM that is no longer configured.
+    /// Takes the gauges of a device away that is no longer configured.
     pub(super) fn forget(&self, name: &str) {
         let gauges = [
             &self.sessions,
@@ -151,28 +151,28 @@ impl HsmMetrics {
             &self.lost,
         ];
         for gauge in gauges {
-            // An error means that the gauge does not exist.
+            // It is gone either way.
             drop(gauge.remove_label_values(&[name]));
         }
     }
 }
 
-/// The last state of the circuit breaker.
+/// What the breaker was last said to be.
 struct State {
     phase: Option<Phase>,
-    /// Whether this HSM publishes its state. Two HSMs may have the same name while one replaces the other.
+    /// Of two devices of one name, while one takes over from the other, the one that serves shows its state.
     is_shown: bool,
 }
 
-/// The metrics of one operation of one HSM.
+/// The metrics of one operation on one device.
 pub(super) struct OperationMetrics {
-    /// The time that the HSM worked on jobs.
+    /// How long a job took.
     pub seconds: Histogram,
-    /// The number of calls of the HSM.
+    /// How often the device was called for it.
     pub calls: IntCounter,
 }
 
-/// The metrics of one HSM.
+/// One device's metrics.
 pub(super) struct DeviceMetrics {
     pub queue: Histogram,
     pub encrypt: OperationMetrics,
@@ -193,7 +193,7 @@ pub(super) struct DeviceMetrics {
 }
 
 impl DeviceMetrics {
-    /// Sets the state of the circuit breaker. Counts and logs a change.
+    /// Notes the state of the breaker; a change is counted and logged.
     pub(super) fn enter(&self, phase: Phase) {
         let mut state = self.state.lock().unwrap_or_else(poisoned);
         let from = state.phase.replace(phase);
@@ -210,7 +210,7 @@ impl DeviceMetrics {
         (self.watcher)(&StateChange { hsm, from, to });
     }
 
-    /// Sets whether this HSM publishes its state under its name.
+    /// From now on, or no longer, this is the device of its name.
     pub(super) fn show(&self, is_shown: bool) {
         let mut state = self.state.lock().unwrap_or_else(poisoned);
         state.is_shown = is_shown;
@@ -225,7 +225,7 @@ impl DeviceMetrics {
             .set(i64::from(phase == Some(Phase::Untrusted)));
     }
 
-    /// Sets the number of open sessions.
+    /// How many sessions are open now.
     pub(super) fn set_sessions(&self, sessions: usize) {
         let state = self.state.lock().unwrap_or_else(poisoned);
         if state.is_shown {
@@ -234,7 +234,7 @@ impl DeviceMetrics {
         }
     }
 
-    /// Sets the number of hanging sessions.
+    /// How many sessions hang now.
     pub(super) fn set_lost(&self, lost: usize) {
         let state = self.state.lock().unwrap_or_else(poisoned);
         if state.is_shown {
@@ -242,7 +242,7 @@ impl DeviceMetrics {
         }
     }
 
-    /// Counts a job that failed because of its key. `code` is the label that the worker reported.
+    /// Counts a job that failed because of its key, by the return code as the worker names it.
     pub(super) fn count_key_failure(&self, code: &str) {
         let labels = [self.name.as_str(), code];
         self.key_failures.with_label_values(&labels).inc();

@@ -25,12 +25,12 @@ impl Counters {
         Ok(Self {
             errors: registry.counter(
                 "xks_proxy_errors_total",
-                "Calls to a proxy that failed (XksProxyErrors); each attempt counts.",
+                "Failed calls to a proxy, including each retry (XksProxyErrors).",
                 &["store", "operation", "error", "retryable"],
             )?,
             latency: registry.latency(
                 "xks_proxy_latency_seconds",
-                "How long a proxy took to answer (XksProxyLatency).",
+                "Time until a proxy answered (XksProxyLatency).",
                 &["store", "operation"],
             )?,
             days_to_expire: registry.real_gauge(
@@ -45,7 +45,7 @@ impl Counters {
             )?,
             credential_age: registry.real_gauge(
                 "xks_proxy_credential_age_days",
-                "Days since KMS got the proxy authentication credential (XksProxyCredentialAge).",
+                "Days since KMS received the proxy authentication credential (XksProxyCredentialAge).",
                 &["store"],
             )?,
             throttled: registry.counter(

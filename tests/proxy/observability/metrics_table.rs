@@ -14,13 +14,13 @@ use crate::harness::{PAYMENTS, Proxy, http};
 
 /// A family: its type and its labels.
 #[derive(Debug, PartialEq, Eq)]
-struct Family {
+pub struct Family {
     kind: String,
-    labels: BTreeSet<String>,
+    pub labels: BTreeSet<String>,
 }
 
 /// The rows of the table, and those among them that are always served.
-fn documented() -> (BTreeMap<String, Family>, BTreeSet<String>) {
+pub fn documented() -> (BTreeMap<String, Family>, BTreeSet<String>) {
     let readme = include_str!("../../../deploy/README.md");
     let (mut families, mut always) = (BTreeMap::new(), BTreeSet::new());
     for line in readme.lines().filter(|line| line.starts_with("| `")) {

@@ -1,6 +1,7 @@
 //! Debian's Prometheus scrapes the running proxy with the shipped rules, their durations scaled down: every alert fires when what it
 //! is for happens, and clears when that is over; no panel of the dashboard is empty.
 
+mod dashboard;
 mod server;
 
 use std::fs;
@@ -22,6 +23,7 @@ use crate::harness::load::Stop;
 use crate::harness::metrics::eventually;
 use crate::harness::outage::two_faulty;
 use crate::harness::pki::{Identity, KMS_SUBJECT, tls_client};
+use crate::harness::setup::Setup;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy, StoreName};
 use crate::lifecycle::panics::{fragile, panic_in_a_request};
@@ -118,6 +120,38 @@ fn every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
 }
 
 #[test]
+fn every_alert_links_to_a_runbook_that_exists() {
+    let rules = fs::read_to_string(format!("{SHIPPED}/alerts.rules.yml")).unwrap();
+    assert!(
+        rules.contains("record: xks:documents:info") && rules.contains("{base_url: \"https://")
+    );
+    let base = "'{{ query \"xks:documents:info\" | first | label \"base_url\" }}/";
+    let links = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("runbook_url: "));
+    let links: Vec<&str> = links.collect();
+    let alerts = server::alerts();
+    assert_eq!(links.len(), alerts.len());
+    for (link, alert) in links.iter().zip(&alerts) {
+        let target = link
+            .strip_prefix(base)
+            .and_then(|link| link.strip_suffix('\''));
+        let (path, anchor) = target
+            .unwrap_or_else(|| panic!("{link}"))
+            .split_once('#')
+            .unwrap();
+        assert_eq!(anchor, alert.to_lowercase());
+        let document = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
+        let document = fs::read_to_string(document).unwrap();
+        let heading = format!("### {alert}");
+        assert!(
+            document.lines().any(|line| line == heading),
+            "{path}: {heading}"
+        );
+    }
+}
+
+#[test]
 fn every_alert_fires_and_clears() {
     let mut switch = PathBuf::new();
     let mut clock = None;
@@ -131,6 +165,7 @@ fn every_alert_fires_and_clears() {
         setup.set("admin", "listen", "\"127.0.0.2:0\"");
         let identity = setup.authority.misnamed_server_that_ends_in(5);
         setup.server_identity(&identity);
+        deny_metadata(setup);
         clock = Some(fragile(setup));
     });
     let prometheus = Prometheus::start(&proxy);
@@ -158,6 +193,12 @@ fn every_alert_fires_and_clears() {
         scene.change();
         scene.break_down();
         scene.slow_down();
+        let denied = proxy.caller(&PAYMENTS);
+        denied.call("metadata", "orders", &plain_body("metadata"));
+        eventually("a decision to deny", || {
+            let denials = prometheus.query("xks_policy_decisions_total{decision=\"denied\"}");
+            (!denials.is_empty()).then_some(())
+        });
         prometheus.assert_no_panel_is_empty();
         scene.recover();
         drop(stop);
@@ -167,6 +208,16 @@ fn every_alert_fires_and_clears() {
         let is_provoked = is_of_balancers(&alert) || prometheus.has_fired(&alert);
         assert!(is_provoked, "{alert} was never provoked");
     }
+}
+
+/// Adds a policy that permits everything except GetKeyMetadata.
+fn deny_metadata(setup: &mut Setup) {
+    let directory = setup.directory.join("policy");
+    fs::create_dir(&directory).unwrap();
+    let rules = "permit(principal, action in Xks::Action::\"Use\", resource);";
+    fs::write(directory.join("rules.cedar"), rules).unwrap();
+    let table = format!("[policy]\nengine = \"cedar\"\npath = {directory:?}\n");
+    setup.edit("[server]\n", &format!("{table}[server]\n"));
 }
 
 /// The alerts of [`what_a_load_balancer_does_wrong_fires_and_clears`].

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::SHIPPED;
+use super::dashboard::{dashboard, panels, queries};
 use crate::harness::Proxy;
 use crate::harness::http::tcp;
 use crate::harness::metrics::eventually;
@@ -122,17 +123,8 @@ impl Prometheus {
     /// Runs every query of the dashboard; each must yield a number.
     #[track_caller]
     pub fn assert_no_panel_is_empty(&self) {
-        let dashboard = include_str!("../../../../deploy/grafana/xks-proxy.json");
-        let dashboard: Value = serde_json::from_str(dashboard).unwrap();
-        for panel in dashboard["panels"].as_array().unwrap() {
-            if panel["type"] == "row" {
-                continue;
-            }
-            let targets = panel["targets"].as_array().unwrap();
-            assert!(!targets.is_empty(), "{}", panel["title"]);
-            for target in targets {
-                let query = target["expr"].as_str().unwrap();
-                let query = query.replace("$__rate_interval", "1m");
+        for panel in panels(&dashboard()) {
+            for query in queries(panel) {
                 let is_number = |series: &Value| series["value"][1] != "NaN";
                 let is_empty = !self.query(&query).iter().any(is_number);
                 assert!(!is_empty, "an empty panel: {}: {query}", panel["title"]);

@@ -60,6 +60,9 @@ fn a_key_is_switched_off_and_the_others_of_its_store_are_not() {
     let mut proxy = Proxy::start();
     let sealed = proxy.caller(&PAYMENTS).encrypt("orders", b"kept");
     let key = "id = \"orders\"\n";
+    let disabled =
+        |proxy: &Proxy| proxy.metric("xks_key_store_keys_disabled", &[("store", "payments")]);
+    let before = disabled(&proxy).unwrap();
     proxy.reconfigure(|setup| setup.edit(key, &format!("{key}state = \"disabled\"\n")));
     let payments = proxy.caller(&PAYMENTS);
     is_switched_off(&payments, &sealed);
@@ -67,6 +70,7 @@ fn a_key_is_switched_off_and_the_others_of_its_store_are_not() {
     payments.health();
     let switched = [("store", "payments"), ("to", "disabled")];
     assert_eq!(proxy.metric("xks_switches_total", &switched), Some(1.0));
+    assert_eq!(disabled(&proxy), Some(before + 1.0));
     assert!(proxy.has_changed("key_store.payments.key.orders", "disabled"));
 }
 

@@ -1,4 +1,4 @@
-//! A Prometheus of the test's own: on loopback, with a port and a directory of its own, and the shipped rules with scaled durations.
+//! A Prometheus for one test: on loopback, with a separate port and directory, and the shipped rules with scaled durations.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -18,8 +18,8 @@ use crate::harness::metrics::eventually;
 
 const RULES: [&str; 2] = ["recording.rules.yml", "alerts.rules.yml"];
 
-/// What stands in the shipped rules, and what the test has in its place: windows and pauses of seconds, and bounds that a test
-/// reaches, but not because the machine is busy. promtool's cases have the real ones. Each must be there.
+/// Texts in the shipped rules and their replacements in the test: windows and durations of seconds, and thresholds that a test reaches, but not because
+/// the machine is busy. The unit tests with promtool use the real values. Each text must be in the rules.
 const SCALED: [(&str, &str); 15] = [
     ("for: 10m\n", "for: 1s\n"),
     ("[1m]", "[4s]"),
@@ -38,7 +38,7 @@ const SCALED: [(&str, &str); 15] = [
     ("6 * 0.001", "0.2"),
 ];
 
-/// A running Prometheus; it ends with the test.
+/// A running Prometheus. It ends with the test.
 pub struct Prometheus {
     child: Child,
     address: SocketAddr,
@@ -46,7 +46,7 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes this proxy twice a second.
+    /// Starts a Prometheus that scrapes this proxy twice a second.
     #[track_caller]
     pub fn start(proxy: &Proxy) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -76,7 +76,7 @@ impl Prometheus {
         prometheus
     }
 
-    /// What a query yields now.
+    /// Returns the current result of a query.
     #[track_caller]
     pub fn query(&self, query: &str) -> Vec<Value> {
         let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
@@ -88,18 +88,18 @@ impl Prometheus {
         body["data"]["result"].as_array().unwrap().clone()
     }
 
-    /// Whether it fires now.
+    /// Returns whether the alert fires now.
     fn fires(&self, alert: &str) -> bool {
         !self.query(&firing(alert)).is_empty()
     }
 
-    /// Whether it fires now, or did at any time since the start.
+    /// Returns whether the alert fires now or has fired since the start.
     pub fn has_fired(&self, alert: &str) -> bool {
         let query = format!("max_over_time({}[1h])", firing(alert));
         !self.query(&query).is_empty()
     }
 
-    /// Waits until each of them has fired; they need not do so at once.
+    /// Waits until each of the alerts has fired. They need not fire at the same time.
     #[track_caller]
     pub fn await_fired(&self, alerts: &[&str]) {
         for alert in alerts {
@@ -109,7 +109,7 @@ impl Prometheus {
         }
     }
 
-    /// Waits until each of them, which must have fired, does so no more.
+    /// Waits until none of the alerts fires any more. Each must have fired.
     #[track_caller]
     pub fn await_quiet(&self, alerts: &[&str]) {
         for alert in alerts {
@@ -120,7 +120,7 @@ impl Prometheus {
         }
     }
 
-    /// Runs every query of the dashboard; each must yield a number.
+    /// Runs every query of the dashboard. Each must return a number.
     #[track_caller]
     pub fn assert_no_panel_is_empty(&self) {
         for panel in panels(&dashboard()) {
@@ -144,7 +144,7 @@ impl Drop for Prometheus {
     }
 }
 
-/// The names of all shipped alerts.
+/// Returns the names of all shipped alerts.
 pub fn alerts() -> Vec<String> {
     let rules = shipped("alerts.rules.yml");
     let names = rules
@@ -166,7 +166,7 @@ fn shipped(name: &str) -> String {
 fn write_configuration(directory: &Path, target: SocketAddr) {
     let all: String = RULES.iter().map(|name| shipped(name)).collect();
     for (from, _) in SCALED {
-        assert!(all.contains(from), "{from:?} is in no rule any more");
+        assert!(all.contains(from), "no rule contains {from:?}");
     }
     for name in RULES {
         let scaled = SCALED
@@ -183,7 +183,7 @@ fn write_configuration(directory: &Path, target: SocketAddr) {
     fs::write(directory.join("prometheus.yml"), configuration).unwrap();
 }
 
-/// HTTP/1.0, so that the answer is not chunked.
+/// Sends a GET request with HTTP/1.0, so that the response is not chunked.
 fn get(address: SocketAddr, target: &str) -> io::Result<String> {
     let mut socket = tcp(address)?;
     socket.write_all(format!("GET {target} HTTP/1.0\r\n\r\n").as_bytes())?;
@@ -192,9 +192,9 @@ fn get(address: SocketAddr, target: &str) -> io::Result<String> {
     Ok(answer)
 }
 
-/// The address that Prometheus's log tells.
+/// Returns the address in the log of Prometheus.
 fn listening_at(log: &str) -> Option<SocketAddr> {
-    let (_, told) = log.split_once("msg=\"Listening on\" address=")?;
-    let (address, _) = told.split_once('\n')?;
+    let (_, rest) = log.split_once("msg=\"Listening on\" address=")?;
+    let (address, _) = rest.split_once('\n')?;
     Some(address.parse().unwrap())
 }

@@ -121,16 +121,16 @@ struct Members {
 }
 
 /// The content of a checkpoint's line.
-pub(super) enum Read {
+pub(super) enum CheckpointLine {
     Sealed(Checkpoint),
     Unsealed,
 }
 
 /// Parses the line of a checkpoint. None when a member is missing or invalid.
-pub(super) fn read(line: &[u8]) -> Option<Read> {
+pub(super) fn read(line: &[u8]) -> Option<CheckpointLine> {
     let members: Members = serde_json::from_slice(line).ok()?;
     if members.unsealed.is_some() {
-        return Some(Read::Unsealed);
+        return Some(CheckpointLine::Unsealed);
     }
     let head = Position {
         seq: members.through,
@@ -142,5 +142,5 @@ pub(super) fn read(line: &[u8]) -> Option<Read> {
         iv: unhex(&members.iv?)?,
         sealed: unhex(&members.sealed?)?,
     };
-    Some(Read::Sealed(Checkpoint { head, seal }))
+    Some(CheckpointLine::Sealed(Checkpoint { head, seal }))
 }

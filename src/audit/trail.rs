@@ -15,7 +15,7 @@ use super::error::AuditError;
 use super::metrics::AuditMetrics;
 use super::record::Entry;
 use super::settings::AuditSettings;
-use super::writing::{Message, Queue, State, System, Writer, find, inspect};
+use super::writing::{Message, Queue, System, Writer, WriterState, find, inspect};
 use crate::sync::{End, essential_thread, poisoned, thread};
 
 pub use recording::Recording;
@@ -55,7 +55,7 @@ impl Trail {
         let queue = Arc::new(Queue {
             sender,
             permits: Arc::new(Semaphore::new(settings.queue.max(1))),
-            state: Arc::new(State::new(metrics)),
+            state: Arc::new(WriterState::new(metrics)),
             on_failure: settings.on_failure,
         });
         let writer = Writer::new(settings, found, sealer, &queue);

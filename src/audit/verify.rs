@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::chain::{Line, Position, could_be_one_line};
-use super::checkpoint::{self, MAX_LAG, Read, Unseal};
+use super::checkpoint::{self, CheckpointLine, MAX_LAG, Unseal};
 use super::reading::{MAX_LINE, Source};
 
 pub use report::{ChainFault, Damage, ReportedLine, Verification};
@@ -29,29 +29,29 @@ pub fn verify(
     unseal: Option<&dyn Unseal>,
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<Verification> {
-    let mut walk = Walk {
+    let mut verifier = Verifier {
         found: Verification::default(),
         recent: VecDeque::with_capacity(MAX_LAG),
         anchor,
         unseal,
     };
     for (index, path) in files.iter().enumerate() {
-        walk.found.files += 1;
+        verifier.found.files += 1;
         let rest = files.get(index + 1..).unwrap_or_default();
-        if let Some((line, damage)) = walk.file(path, rest, progress)? {
-            walk.found.fault = Some(walk.fault(path, line, damage));
-            return Ok(walk.found);
+        if let Some((line, damage)) = verifier.file(path, rest, progress)? {
+            verifier.found.fault = Some(verifier.fault(path, line, damage));
+            return Ok(verifier.found);
         }
     }
-    if let (Some(anchor), Some(last)) = (walk.anchor, files.last()) {
-        let mut fault = walk.fault(last, 0, Damage::AnchorMissing);
+    if let (Some(anchor), Some(last)) = (verifier.anchor, files.last()) {
+        let mut fault = verifier.fault(last, 0, Damage::AnchorMissing);
         fault.seq = anchor.seq;
-        walk.found.fault = Some(fault);
+        verifier.found.fault = Some(fault);
     }
-    Ok(walk.found)
+    Ok(verifier.found)
 }
 
-struct Walk<'a> {
+struct Verifier<'a> {
     found: Verification,
     /// The last positions, from old to new. A checkpoint refers to one of them.
     recent: VecDeque<Recent>,
@@ -69,7 +69,7 @@ struct Recent {
     is_checkpoint: bool,
 }
 
-impl Walk<'_> {
+impl Verifier<'_> {
     fn file(
         &mut self,
         path: &Path,
@@ -164,8 +164,8 @@ impl Walk<'_> {
 
     fn checkpoint(&mut self, bytes: &[u8]) -> Result<(), Damage> {
         let checkpoint = match checkpoint::read(bytes).ok_or(Damage::FalseSeal)? {
-            Read::Sealed(checkpoint) => checkpoint,
-            Read::Unsealed => {
+            CheckpointLine::Sealed(checkpoint) => checkpoint,
+            CheckpointLine::Unsealed => {
                 self.found.unsealed += 1;
                 return Ok(());
             }

@@ -13,6 +13,8 @@ pub use position::last_recorded;
 #[cfg(test)]
 pub(super) use position::path_beside;
 #[cfg(test)]
-pub(super) use start::Found;
+pub(super) use start::FoundTrail;
 pub(super) use start::{find, inspect};
-pub(super) use writer::{Message, Outcome, Queue, QueuedEntry, SharedEntry, State, Writer};
+pub(super) use writer::{
+    Message, Queue, QueuedEntry, RecordResult, SharedEntry, Writer, WriterState,
+};

@@ -108,7 +108,7 @@ impl Question<'_> {
             .aws_principal_arn
             .as_deref()
             .unwrap_or_default();
-        let parts = Parts::of(arn);
+        let parts = Parts::parse(arn);
         let mut fields = Fields::from([text("arn", arn), text("kind", parts.kind)]);
         let known = [
             ("account", parts.account),

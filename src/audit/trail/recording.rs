@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use crate::audit::error::AuditError;
 use crate::audit::record::Entry;
 use crate::audit::settings::OnFailure;
-use crate::audit::writing::{Outcome, Queue, QueuedEntry, SharedEntry};
+use crate::audit::writing::{Queue, QueuedEntry, RecordResult, SharedEntry};
 
 /// An entry that will be recorded. Its line is written after a call of [`Recording::written`].
 ///
@@ -21,13 +21,13 @@ pub struct Recording {
 enum Stage {
     /// Not in the queue yet.
     New(Entry),
-    Queued(Arc<SharedEntry>, oneshot::Receiver<Outcome>),
+    Queued(Arc<SharedEntry>, oneshot::Receiver<RecordResult>),
     /// Whether the entry was recorded.
     Ended(bool),
 }
 
 impl Recording {
-    pub(super) fn new(queue: &Arc<Queue>, entry: Entry) -> Self {
+    pub(in crate::audit) fn new(queue: &Arc<Queue>, entry: Entry) -> Self {
         Self {
             queue: Arc::clone(queue),
             stage: Stage::New(entry),

@@ -37,7 +37,7 @@ pub(in crate::audit) struct TrailFile {
     pub position: PositionFile,
     /// The last acknowledged line.
     pub last: Position,
-    pub open: Open,
+    pub open: OpenFile,
     pub schedule: Schedule,
     /// Held until this value is dropped.
     pub _lock: File,
@@ -62,7 +62,7 @@ impl Default for Schedule {
 }
 
 /// An open file of the trail.
-pub(in crate::audit) struct Open {
+pub(in crate::audit) struct OpenFile {
     pub file: File,
     pub identity: Identity,
     /// The length of the acknowledged lines, in bytes.
@@ -75,7 +75,7 @@ pub(in crate::audit) struct Open {
     pub is_unsynced: bool,
 }
 
-impl Open {
+impl OpenFile {
     /// Returns the state of a file without lines.
     fn empty(file: File, metadata: &Metadata) -> Self {
         Self {
@@ -259,7 +259,7 @@ impl TrailFile {
             return Err(io::Error::other(problem));
         }
         self.disk.sync_directory(&self.path)?;
-        self.open = Open::empty(file, &metadata);
+        self.open = OpenFile::empty(file, &metadata);
         Ok(())
     }
 

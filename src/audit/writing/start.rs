@@ -26,7 +26,7 @@ use rustix::fs::FlockOperation;
 use time::OffsetDateTime;
 
 use super::disk::{Access, Disk, beside};
-use super::file::{Open, Schedule, TrailFile, today};
+use super::file::{OpenFile, Schedule, TrailFile, today};
 use super::position::{PositionFile, path_beside};
 use crate::audit::chain::Position;
 use crate::audit::error::AuditError;
@@ -35,7 +35,7 @@ use crate::audit::record::Entry;
 use crate::audit::settings::{AuditSettings, LOCK};
 
 /// A trail with its end: the position from which the chain continues, and the entries to record about the search.
-pub(in crate::audit) struct Found {
+pub(in crate::audit) struct FoundTrail {
     pub file: TrailFile,
     pub position: Position,
     pub recovered: Vec<Entry>,
@@ -45,7 +45,7 @@ pub(in crate::audit) struct Found {
 pub(in crate::audit) fn find(
     settings: &AuditSettings,
     disk: Arc<dyn Disk>,
-) -> Result<Found, AuditError> {
+) -> Result<FoundTrail, AuditError> {
     let path = &settings.path;
     // This is first: no file is created beside a path that cannot be used.
     inspect(path)?;
@@ -66,7 +66,7 @@ pub(in crate::audit) fn find(
     let position = end.position;
     position_file.sync(position);
     let open = open(path, file, tail);
-    Ok(Found {
+    Ok(FoundTrail {
         file: TrailFile {
             disk,
             path: path.clone(),
@@ -83,19 +83,19 @@ pub(in crate::audit) fn find(
     })
 }
 
-fn open(path: &Path, file: File, tail: Tail) -> io::Result<Open> {
+fn open(path: &Path, file: File, tail: Tail) -> io::Result<OpenFile> {
     let metadata = file.metadata()?;
     let day = match tail.whole {
         0 => today(),
         _ => OffsetDateTime::from(metadata.modified()?).date(),
     };
-    Ok(Open {
+    Ok(OpenFile {
         file,
         identity: identity_of(&metadata),
         length: tail.whole,
         first_seq: first_seq(path)?.unwrap_or_default(),
         day,
-        must_be_cut: false,
+        must_be_truncated: false,
         is_unsynced: false,
     })
 }

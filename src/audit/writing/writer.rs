@@ -9,7 +9,9 @@ mod batching;
 mod queue;
 mod seal_schedule;
 
-pub(in crate::audit) use queue::{Message, Outcome, Queue, QueuedEntry, SharedEntry, State};
+pub(in crate::audit) use queue::{
+    Message, Queue, QueuedEntry, RecordResult, SharedEntry, WriterState,
+};
 
 use seal_schedule::SealSchedule;
 
@@ -21,7 +23,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::file::TrailFile;
-use super::start::Found;
+use super::start::FoundTrail;
 use crate::audit::chain::Position;
 use crate::audit::checkpoint::{Attempt, Sealer};
 use crate::audit::error::AuditError;
@@ -42,7 +44,7 @@ const MIN_WAIT: Duration = Duration::from_millis(10);
 pub(in crate::audit) struct Writer {
     pub file: TrailFile,
     chain: Position,
-    state: Arc<State>,
+    state: Arc<WriterState>,
     /// Entries that the writer adds itself, such as checkpoints.
     own: Vec<Entry>,
     batch: Vec<QueuedEntry>,
@@ -60,7 +62,7 @@ pub(in crate::audit) struct Writer {
 impl Writer {
     pub fn new(
         settings: &AuditSettings,
-        found: Found,
+        found: FoundTrail,
         sealer: Option<Sealer>,
         queue: &Queue,
     ) -> Self {
@@ -260,7 +262,7 @@ impl Writer {
 
     /// Sends the outcome of the batch to its callers. `before` is the number of the line before the batch if the batch was written. Returns corrections of
     /// lines whose callers stopped waiting during the write.
-    fn settle(&mut self, before: Option<u64>, outcome: impl Fn() -> Outcome) -> Vec<Entry> {
+    fn settle(&mut self, before: Option<u64>, outcome: impl Fn() -> RecordResult) -> Vec<Entry> {
         let mut corrections = Vec::new();
         for (number, queued) in (1..).zip(self.batch.drain(..)) {
             let instead = queued.entry.settle(before.is_some());

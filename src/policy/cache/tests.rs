@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::connections::ClientCertificate;
 use crate::policy::tests::{asking, decide, policy};
-use crate::policy::{Action, PolicyMode};
+use crate::policy::{Action, PolicyMode, PolicyOutcome};
 
 fn reads(rule: &str) -> ContextUse {
     let rules: PolicySet = rule.parse().unwrap();

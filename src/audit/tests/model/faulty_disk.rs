@@ -54,7 +54,7 @@ enum Change {
     Renamed(PathBuf, PathBuf),
 }
 
-struct State {
+struct DiskState {
     random: Random,
     faults: Faults,
     /// The number of calls until the process is killed. It is killed in the last of them.
@@ -67,11 +67,11 @@ struct State {
     during_sync: Option<Box<dyn FnOnce() + Send>>,
 }
 
-pub(super) struct FaultyDisk(Mutex<State>);
+pub(super) struct FaultyDisk(Mutex<DiskState>);
 
 impl FaultyDisk {
     pub fn new(seed: u64) -> Self {
-        Self(Mutex::new(State {
+        Self(Mutex::new(DiskState {
             random: Random::new(seed),
             faults: Faults::default(),
             calls_to_live: None,
@@ -82,7 +82,7 @@ impl FaultyDisk {
         }))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, DiskState> {
         self.0.lock().unwrap()
     }
 
@@ -185,7 +185,7 @@ fn broken() -> io::Error {
     io::Error::other("the disk is broken")
 }
 
-impl State {
+impl DiskState {
     /// Counts a call. Returns an error when the call fails, and otherwise whether the process is killed in it.
     fn call(&mut self, percent: u64) -> io::Result<bool> {
         let is_last = match &mut self.calls_to_live {

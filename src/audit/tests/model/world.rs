@@ -15,7 +15,7 @@ use super::faulty_disk::{Faults, FaultyDisk};
 use super::random::Random;
 use crate::audit::Recording;
 use crate::audit::tests::{Seals, entry};
-use crate::audit::writing::{Found, Message, Queue, State, Writer, find};
+use crate::audit::writing::{FoundTrail, Message, Queue, Writer, WriterState, find};
 use crate::audit::*;
 use crate::metrics::Metrics;
 
@@ -103,7 +103,7 @@ impl World {
     }
 
     /// Finds the trail. Other tests start processes, and a child process holds the lock until it calls `exec`. A lock that remains is an error.
-    fn find(&self) -> Result<Found, AuditError> {
+    fn find(&self) -> Result<FoundTrail, AuditError> {
         let deadline = Instant::now() + LOCK_TIMEOUT;
         loop {
             match find(&self.settings, self.disk.clone()) {
@@ -125,7 +125,7 @@ impl World {
         let queue = Arc::new(Queue {
             sender,
             permits: Arc::new(Semaphore::new(self.settings.queue)),
-            state: Arc::new(State::new(metrics)),
+            state: Arc::new(WriterState::new(metrics)),
             on_failure: OnFailure::Refuse,
         });
         let sealer = Sealer {

@@ -19,19 +19,19 @@ use crate::audit::settings::OnFailure;
 use crate::sync::poisoned;
 
 /// The outcome of recording an entry.
-pub(in crate::audit) type Outcome = Result<(), AuditError>;
+pub(in crate::audit) type RecordResult = Result<(), AuditError>;
 
 /// The sending side of the queue.
 pub(in crate::audit) struct Queue {
     pub sender: Sender<Message>,
     /// The permits of the queue: one per queued entry.
     pub permits: Arc<Semaphore>,
-    pub state: Arc<State>,
+    pub state: Arc<WriterState>,
     pub on_failure: OnFailure,
 }
 
-/// State that the writer and the handles share.
-pub(in crate::audit) struct State {
+/// WriterState that the writer and the handles share.
+pub(in crate::audit) struct WriterState {
     pub failing: AtomicBool,
     /// The number of entries without a line that no `recovered` line contains yet.
     pub unrecorded: AtomicU64,
@@ -53,7 +53,7 @@ pub(in crate::audit) enum Message {
 pub(in crate::audit) struct QueuedEntry {
     pub entry: Arc<SharedEntry>,
     /// None when no caller waits: if the write fails, the entry is lost.
-    pub reply: Option<oneshot::Sender<Outcome>>,
+    pub reply: Option<oneshot::Sender<RecordResult>>,
     /// The permit of the queue.
     pub permit: OwnedSemaphorePermit,
 }
@@ -90,7 +90,7 @@ impl Queue {
     }
 }
 
-impl State {
+impl WriterState {
     pub fn new(metrics: AuditMetrics) -> Self {
         Self {
             failing: AtomicBool::new(false),

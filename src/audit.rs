@@ -58,7 +58,7 @@ mod verify;
 mod writing;
 
 pub use chain::Position;
-pub use checkpoint::{Checkpoint, Seal, SealedHead, Sealer, Sealing, Unseal};
+pub use checkpoint::{Checkpoint, Seal, SealFuture, SealVerifier, Sealer, SealerHandle};
 pub use error::AuditError;
 pub use metrics::AuditMetrics;
 pub use reading::{Breaks, LeftOut, Lines, Listing, in_order, list_trail, trail_files};

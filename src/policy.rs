@@ -12,7 +12,7 @@ mod checks;
 mod decision;
 mod load;
 mod principal;
-mod question;
+mod request;
 mod roles;
 mod source;
 
@@ -26,7 +26,7 @@ use sha2::{Digest, Sha256};
 pub use checks::Names;
 pub use decision::{Decision, PolicyMode, PolicyOutcome};
 pub use load::SCHEMA;
-pub use question::{Action, Question, Transport};
+pub use request::{Action, AuthorizationRequest, Transport};
 pub use source::{PolicyError, PolicySource, PolicyWarning};
 
 use cache::DecisionCache;
@@ -113,8 +113,8 @@ impl Policy {
     }
 
     /// Decides. A request that cannot be expressed in Cedar is denied.
-    pub fn decide(&self, question: &Question<'_>) -> Decision {
-        let (outcome, policies) = self.cache.get(question, || self.evaluate(question));
+    pub fn decide(&self, request: &AuthorizationRequest<'_>) -> Decision {
+        let (outcome, policies) = self.cache.get(request, || self.evaluate(request));
         Decision {
             is_allowed: outcome == PolicyOutcome::Permitted || self.mode == PolicyMode::Observe,
             outcome,
@@ -122,10 +122,11 @@ impl Policy {
         }
     }
 
-    fn evaluate(&self, question: &Question<'_>) -> Evaluation {
-        match question.to_cedar(&self.roles) {
-            Some((request, entities)) => {
-                let response = Authorizer::new().is_authorized(&request, &self.rules, &entities);
+    fn evaluate(&self, request: &AuthorizationRequest<'_>) -> Evaluation {
+        match request.cedar_request(&self.roles) {
+            Some((cedar_request, entities)) => {
+                let response =
+                    Authorizer::new().is_authorized(&cedar_request, &self.rules, &entities);
                 self.outcome(&response)
             }
             None => (PolicyOutcome::Unclear, Vec::new()),

@@ -18,35 +18,35 @@ use super::record::{Entry, Kind};
 pub(super) const MAX_LAG: usize = 65_536;
 
 /// The future of a seal.
-pub type Sealing = Pin<Box<dyn Future<Output = Result<SealedHead, String>> + Send>>;
+pub type SealFuture = Pin<Box<dyn Future<Output = Result<Seal, String>> + Send>>;
 
 /// Makes seals: AES-GCM over [`Position::aad`] with a key that has no other use.
-pub trait Seal: Send + Sync {
+pub trait Sealer: Send + Sync {
     /// Seals the position, or returns why that is not possible. The caller drops the future after [`super::CheckpointSettings::seal_timeout`].
-    fn seal(&self, head: Position) -> Sealing;
+    fn seal(&self, head: Position) -> SealFuture;
 }
 
 /// Verifies seals.
-pub trait Unseal {
+pub trait SealVerifier {
     /// Returns whether the seal is genuine.
     ///
     /// # Errors
     /// The reason why the seal could not be verified.
-    fn open(&self, checkpoint: &Checkpoint) -> Result<bool, String>;
+    fn is_genuine(&self, checkpoint: &Checkpoint) -> Result<bool, String>;
 }
 
 /// A sealer, and the runtime of its futures: the writer's thread does not wait for a device.
 #[derive(Clone)]
-pub struct Sealer {
+pub struct SealerHandle {
     /// Makes the seals.
-    pub seal: Arc<dyn Seal>,
+    pub sealer: Arc<dyn Sealer>,
     /// Runs the futures.
     pub runtime: tokio::runtime::Handle,
 }
 
 /// A seal: the HSM's signature of a position.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SealedHead {
+pub struct Seal {
     /// The name of the HSM.
     pub hsm: String,
     /// The label of the key.
@@ -63,13 +63,13 @@ pub struct Checkpoint {
     /// The last line that the seal covers.
     pub head: Position,
     /// The seal.
-    pub seal: SealedHead,
+    pub seal: Seal,
 }
 
 /// The outcome of an attempt to seal, for the writer.
 pub(super) struct Attempt {
     pub head: Position,
-    pub outcome: Result<SealedHead, String>,
+    pub outcome: Result<Seal, String>,
 }
 
 impl Attempt {
@@ -80,8 +80,8 @@ impl Attempt {
     }
 
     /// Waits for the seal for at most `timeout`.
-    pub(super) async fn make(seal: Arc<dyn Seal>, head: Position, timeout: Duration) -> Self {
-        let sealed = tokio::time::timeout(timeout, seal.seal(head)).await;
+    pub(super) async fn make(sealer: Arc<dyn Sealer>, head: Position, timeout: Duration) -> Self {
+        let sealed = tokio::time::timeout(timeout, sealer.seal(head)).await;
         let outcome = sealed.unwrap_or_else(|_| Err("the HSM did not answer in time".into()));
         Self { head, outcome }
     }
@@ -136,7 +136,7 @@ pub(super) fn read(line: &[u8]) -> Option<CheckpointLine> {
         seq: members.through,
         hash: unhex(&members.head)?.try_into().ok()?,
     };
-    let seal = SealedHead {
+    let seal = Seal {
         hsm: members.hsm?,
         key: members.key?,
         iv: unhex(&members.iv?)?,

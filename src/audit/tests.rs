@@ -19,14 +19,14 @@ fn tag(head: Position) -> Vec<u8> {
     chain::sha256(&[b"key".to_vec(), head.aad()].concat()).to_vec()
 }
 
-impl Seal for Seals {
-    fn seal(&self, head: Position) -> Sealing {
+impl Sealer for Seals {
+    fn seal(&self, head: Position) -> SealFuture {
         let is_up = self.0;
         Box::pin(async move {
             let (hsm, key) = ("hsm-a".into(), "audit".into());
             let (iv, sealed) = (vec![1; 12], tag(head));
             is_up
-                .then_some(SealedHead {
+                .then_some(Seal {
                     hsm,
                     key,
                     iv,
@@ -37,8 +37,8 @@ impl Seal for Seals {
     }
 }
 
-impl Unseal for Seals {
-    fn open(&self, checkpoint: &Checkpoint) -> Result<bool, String> {
+impl SealVerifier for Seals {
+    fn is_genuine(&self, checkpoint: &Checkpoint) -> Result<bool, String> {
         Ok(checkpoint.seal.sealed == tag(checkpoint.head))
     }
 }
@@ -57,8 +57,8 @@ fn open(settings: &AuditSettings) -> Result<Trail, AuditError> {
 
 fn open_sealed(settings: &AuditSettings, is_up: bool) -> Trail {
     let runtime = tokio::runtime::Handle::current();
-    let sealer = Sealer {
-        seal: Arc::new(Seals(is_up)),
+    let sealer = SealerHandle {
+        sealer: Arc::new(Seals(is_up)),
         runtime,
     };
     let metrics = AuditMetrics::declare(&Metrics::default()).unwrap();

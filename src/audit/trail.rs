@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::checkpoint::Sealer;
+use super::checkpoint::SealerHandle;
 use super::error::AuditError;
 use super::metrics::AuditMetrics;
 use super::record::Entry;
@@ -46,7 +46,7 @@ impl Trail {
     /// When another process writes the trail, the file is not an audit trail or was changed, or the operating system reports an error.
     pub fn open(
         settings: &AuditSettings,
-        sealer: Option<Sealer>,
+        sealer: Option<SealerHandle>,
         metrics: AuditMetrics,
     ) -> Result<Self, AuditError> {
         let of_thread = settings.clone();

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - Files are read once, line by line. The memory does not depend on the size of the trail.
-//! - A seal counts as genuine only if an [`Unseal`] has verified it. The report claims nothing about lines after the last sealed line that may
+//! - A seal counts as genuine only if a [`SealVerifier`] has verified it. The report claims nothing about lines after the last sealed line that may
 //!   have been removed.
 
 mod report;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::chain::{Line, Position, could_be_one_line};
-use super::checkpoint::{self, CheckpointLine, MAX_LAG, Unseal};
+use super::checkpoint::{self, CheckpointLine, MAX_LAG, SealVerifier};
 use super::reading::{MAX_LINE, Source};
 
 pub use report::{ChainFault, Damage, ReportedLine, Verification};
@@ -26,14 +26,14 @@ pub use report::{ChainFault, Damage, ReportedLine, Verification};
 pub fn verify(
     files: &[PathBuf],
     anchor: Option<Position>,
-    unseal: Option<&dyn Unseal>,
+    seal_verifier: Option<&dyn SealVerifier>,
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<Verification> {
     let mut verifier = Verifier {
         found: Verification::default(),
         recent: VecDeque::with_capacity(MAX_LAG),
         anchor,
-        unseal,
+        seal_verifier,
     };
     for (index, path) in files.iter().enumerate() {
         verifier.found.files += 1;
@@ -57,7 +57,7 @@ struct Verifier<'a> {
     recent: VecDeque<Recent>,
     /// The known line, until it is found.
     anchor: Option<Position>,
-    unseal: Option<&'a dyn Unseal>,
+    seal_verifier: Option<&'a dyn SealVerifier>,
 }
 
 /// A line that was read.
@@ -183,7 +183,10 @@ impl Verifier<'_> {
             }
             _ => return Err(Damage::FalseSeal),
         }
-        match self.unseal.map(|unseal| unseal.open(&checkpoint)) {
+        match self
+            .seal_verifier
+            .map(|verifier| verifier.is_genuine(&checkpoint))
+        {
             None => self.found.seals_unchecked += 1,
             Some(Ok(false)) => return Err(Damage::FalseSeal),
             Some(Ok(true)) => {

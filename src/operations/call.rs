@@ -8,7 +8,7 @@ use crate::connections::ClientCertificate;
 use crate::ekm::CallCount;
 use crate::json_line::OutsideText;
 use crate::keystore::{Key, KeyStore, State};
-use crate::policy::{Action, Decision, Policy, PolicyMetrics, Question, Transport};
+use crate::policy::{Action, Decision, Policy, PolicyMetrics, AuthorizationRequest, Transport};
 use crate::xks::{ExternalKeyId, Fault, FaultKind, RequestMetadata};
 
 /// A call of an operation on a key.
@@ -68,7 +68,7 @@ impl<'a> Call<'a> {
         let Some(Authorization { policy, metrics }) = self.policy else {
             return Ok(());
         };
-        let decision = policy.decide(&Question {
+        let decision = policy.decide(&AuthorizationRequest {
             action: self.action,
             store: &self.store.name,
             region: &self.store.region,

@@ -15,7 +15,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::decision::Evaluation;
-use super::question::Question;
+use super::request::AuthorizationRequest;
 use crate::proxy_protocol::VpcEndpointId;
 use crate::sync::poisoned;
 
@@ -59,10 +59,10 @@ impl DecisionCache {
     /// Returns the cached decision for this request, or calls `evaluate` and caches its result.
     pub(super) fn get(
         &self,
-        question: &Question<'_>,
+        request: &AuthorizationRequest<'_>,
         evaluate: impl FnOnce() -> Evaluation,
     ) -> Evaluation {
-        let Some(key) = self.key(question) else {
+        let Some(key) = self.key(request) else {
             return evaluate();
         };
         if let Some(evaluation) = self.lock().get(&*key) {
@@ -89,14 +89,14 @@ impl DecisionCache {
     }
 
     /// Returns everything that the rules can read. None when the decision must not be cached.
-    fn key(&self, question: &Question<'_>) -> Option<Box<[u8]>> {
+    fn key(&self, request: &AuthorizationRequest<'_>) -> Option<Box<[u8]>> {
         if self.reads.uncacheable {
             return None;
         }
         let mut key = CacheKey(Vec::with_capacity(512));
-        key.push_request(question)?;
+        key.push_request(request)?;
         if self.reads.hour {
-            let now = OffsetDateTime::from(question.now);
+            let now = OffsetDateTime::from(request.now);
             key.0.push(now.hour());
             key.0.push(now.weekday().number_from_monday());
         }
@@ -145,9 +145,9 @@ fn field_of_context<'a>(operator: &str, operands: &'a Value) -> Option<&'a str> 
 struct CacheKey(Vec<u8>);
 
 impl CacheKey {
-    fn push_request(&mut self, question: &Question<'_>) -> Option<()> {
+    fn push_request(&mut self, request: &AuthorizationRequest<'_>) -> Option<()> {
         // Without `..`, a new field does not compile until its author decides whether the key must contain it.
-        let Question {
+        let AuthorizationRequest {
             action,
             store,
             region,
@@ -158,7 +158,7 @@ impl CacheKey {
             client_certificate,
             transport,
             now: _,
-        } = question;
+        } = request;
         self.push_text(Some(action.as_str()))?;
         self.push_text(Some(client_certificate.as_str()))?;
         for text in [store, region, key] {

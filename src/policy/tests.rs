@@ -1,4 +1,4 @@
-//! Policies as operators write them.
+//! Policies of the kinds that operators write.
 
 mod partitions;
 
@@ -14,7 +14,7 @@ use crate::xks::EncryptRequest;
 /// A Wednesday, 13:00 UTC.
 const NOON: u64 = 1_795_611_600;
 
-/// Permits nobody who asks here.
+/// Permits no principal of these tests.
 const NOBODY: &str = "permit(principal in Xks::Account::\"999922223333\", action, resource);";
 
 pub(super) fn policy(text: &str, mode: PolicyMode) -> Policy {
@@ -25,13 +25,13 @@ pub(super) fn policy(text: &str, mode: PolicyMode) -> Policy {
     Policy::load(&[source], mode).unwrap().0
 }
 
-fn faults(text: &str) -> String {
+fn errors(text: &str) -> String {
     let source = PolicySource {
         name: "rules.cedar".into(),
         text: text.into(),
     };
-    let faults = Policy::load(&[source], PolicyMode::Enforce).unwrap_err();
-    faults.iter().map(|f| format!("{f}\n")).collect()
+    let errors = Policy::load(&[source], PolicyMode::Enforce).unwrap_err();
+    errors.iter().map(|f| format!("{f}\n")).collect()
 }
 
 pub(super) fn decide(
@@ -39,14 +39,14 @@ pub(super) fn decide(
     change: impl FnOnce(&mut serde_json::Value),
     action: Action,
 ) -> Decision {
-    asking(change, action, |question| policy.decide(question))
+    with_request(change, action, |request| policy.decide(request))
 }
 
 /// Calls `ask` with the authorization request of an Encrypt request.
-pub(super) fn asking<T>(
+pub(super) fn with_request<T>(
     change: impl FnOnce(&mut serde_json::Value),
     action: Action,
-    ask: impl FnOnce(&Question<'_>) -> T,
+    ask: impl FnOnce(&AuthorizationRequest<'_>) -> T,
 ) -> T {
     let mut metadata = json!({
         "awsPrincipalArn": "arn:aws:sts::111122223333:assumed-role/Orders/i-0abc",
@@ -60,7 +60,7 @@ pub(super) fn asking<T>(
     let body =
         json!({ "requestMetadata": metadata, "plaintext": "", "encryptionAlgorithm": "AES_GCM" });
     let request = EncryptRequest::parse(body.to_string().as_bytes()).unwrap();
-    ask(&Question {
+    ask(&AuthorizationRequest {
         action,
         store: "payments",
         region: "eu-west-1",
@@ -74,13 +74,13 @@ pub(super) fn asking<T>(
     })
 }
 
-fn verdict(rules: &str) -> (PolicyOutcome, Vec<String>) {
+fn outcome(rules: &str) -> (PolicyOutcome, Vec<String>) {
     let decision = decide(&policy(rules, PolicyMode::Enforce), |_| {}, Action::Encrypt);
     (decision.outcome, decision.policies)
 }
 
 #[test]
-fn each_part_of_a_request_can_be_asked_for() {
+fn rules_can_use_each_part_of_a_request() {
     for condition in [
         "principal in Xks::Account::\"111122223333\"",
         "principal in Xks::Role::\"arn:aws:iam::111122223333:role/Orders\"",
@@ -107,13 +107,13 @@ fn each_part_of_a_request_can_be_asked_for() {
             )
         };
         assert_eq!(
-            verdict(&rules(condition)),
+            outcome(&rules(condition)),
             (PolicyOutcome::Permitted, vec!["it".into()]),
             "{condition}"
         );
         let not = format!("!({condition})");
         assert_eq!(
-            verdict(&rules(&not)),
+            outcome(&rules(&not)),
             (PolicyOutcome::NotPermitted, vec![]),
             "{condition}"
         );
@@ -121,7 +121,7 @@ fn each_part_of_a_request_can_be_asked_for() {
 }
 
 #[test]
-fn unknown_fields_of_the_metadata_can_be_asked_for() {
+fn rules_can_use_unknown_fields_of_the_metadata() {
     let rules = "permit(principal, action, resource) when { context.other.contains({ name: \"team\", value: \"red\" }) };";
     let policy = policy(rules, PolicyMode::Enforce);
     let red = decide(&policy, |m| m["team"] = json!("red"), Action::Decrypt);
@@ -138,24 +138,24 @@ fn unknown_fields_of_the_metadata_can_be_asked_for() {
 }
 
 #[test]
-fn what_forbids_outweighs_what_permits_and_default_is_denied() {
+fn a_rule_that_forbids_overrides_one_that_permits_and_the_default_is_denial() {
     let permit = "@id(\"all\") permit(principal, action, resource);";
     let forbid = "@id(\"not-there\") forbid(principal, action, resource) when { context has awsSourceVpc && context.awsSourceVpc == \"vpc-1\" };";
     assert_eq!(
-        verdict(permit),
+        outcome(permit),
         (PolicyOutcome::Permitted, vec!["all".into()])
     );
     assert_eq!(
-        verdict(&format!("{permit}{forbid}")),
+        outcome(&format!("{permit}{forbid}")),
         (PolicyOutcome::Forbidden, vec!["not-there".into()])
     );
-    assert_eq!(verdict(NOBODY), (PolicyOutcome::NotPermitted, vec![]));
+    assert_eq!(outcome(NOBODY), (PolicyOutcome::NotPermitted, vec![]));
     let describe = "permit(principal, action in Xks::Action::\"Describe\", resource);";
-    assert_eq!(verdict(describe).0, PolicyOutcome::NotPermitted);
+    assert_eq!(outcome(describe).0, PolicyOutcome::NotPermitted);
 }
 
 #[test]
-fn observing_allows_and_tells() {
+fn mode_observe_allows_and_reports_the_outcome() {
     let decision = decide(
         &policy(NOBODY, PolicyMode::Observe),
         |_| {},
@@ -172,7 +172,7 @@ fn observing_allows_and_tells() {
 }
 
 #[test]
-fn strange_callers_are_judged_like_any_other() {
+fn principals_of_unknown_forms_are_evaluated() {
     let rules = "permit(principal, action, resource) when { principal.kind == \"other\" };";
     let policy = policy(rules, PolicyMode::Enforce);
     for arn in ["x", "arn:\u{1F511}", "\"];{}", "a\nb", &"y".repeat(2_048)] {
@@ -186,26 +186,26 @@ fn strange_callers_are_judged_like_any_other() {
 }
 
 #[test]
-fn faults_are_told_all_at_once() {
-    let text = faults("permit(principal, action, resource) when { context.nonsense };");
+fn errors_in_rules_are_reported() {
+    let text = errors("permit(principal, action, resource) when { context.nonsense };");
     assert!(text.contains("nonsense"), "{text}");
-    let text = faults("\n\npermit(principal action, resource);");
+    let text = errors("\n\npermit(principal action, resource);");
     assert!(text.contains("rules.cedar (line 3)"), "{text}");
-    let text = faults(
+    let text = errors(
         "@id(\"a\") permit(principal, action, resource);\n@id(\"a\") forbid(principal, action, resource);",
     );
     assert!(text.contains("\"a\") is used twice"), "{text}");
-    let text = faults("permit(principal == ?principal, action, resource);");
+    let text = errors("permit(principal == ?principal, action, resource);");
     assert!(text.contains("templates"), "{text}");
-    // Optional: a policy must ask whether it is there.
+    // The field is optional, so a policy must use `has` first.
     let text =
-        faults("permit(principal, action, resource) when { context.awsSourceVpc == \"x\" };");
+        errors("permit(principal, action, resource) when { context.awsSourceVpc == \"x\" };");
     assert!(text.contains("awsSourceVpc"), "{text}");
 }
 
-/// STS drops the path of a role from the ARN of its sessions.
+/// STS omits the path of a role from the ARN of its sessions.
 #[test]
-fn the_sessions_of_a_role_with_a_path_are_in_it() {
+fn sessions_of_a_role_with_a_path_match_the_role() {
     let role = "principal in Xks::Role::\"arn:aws:iam::111122223333:role/team/Contractors\"";
     let permit = policy(
         &format!("permit({role}, action, resource);"),
@@ -242,8 +242,8 @@ fn the_sessions_of_a_role_with_a_path_are_in_it() {
         ),
         ("arn:aws:iam::111122223333:user/team/Contractors", false),
     ] {
-        let asked = |m: &mut serde_json::Value| m["awsPrincipalArn"] = json!(principal);
-        let is_allowed = |policy| decide(policy, asked, Action::Encrypt).is_allowed;
+        let change = |m: &mut serde_json::Value| m["awsPrincipalArn"] = json!(principal);
+        let is_allowed = |policy| decide(policy, change, Action::Encrypt).is_allowed;
         assert_eq!(is_allowed(&permit), is_in, "{principal}");
         assert_eq!(is_allowed(&forbid), !is_in, "{principal}");
         assert_eq!(is_allowed(&of_account), is_in, "{principal}");
@@ -251,7 +251,7 @@ fn the_sessions_of_a_role_with_a_path_are_in_it() {
 }
 
 #[test]
-fn rules_that_never_apply_are_warned_about() {
+fn rules_that_never_apply_cause_warnings() {
     let source = PolicySource {
         name: "rules.cedar".into(),
         text: "permit(principal, action, resource) when { false };".into(),
@@ -260,9 +260,9 @@ fn rules_that_never_apply_are_warned_about() {
     assert_eq!(warnings.len(), 1, "{warnings:?}");
 }
 
-/// Every sample is a policy without faults, and rules of which each may apply.
+/// Every sample is a policy without errors or warnings.
 #[test]
-fn the_samples_are_policies() {
+fn the_samples_are_valid_policies() {
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/policy");
     let (mut samples, mut names) = (0, Names::default());
     names.add_store("payments", "eu-west-1");
@@ -285,7 +285,7 @@ fn the_samples_are_policies() {
 }
 
 #[test]
-fn office_hours_by_the_sample() {
+fn the_sample_for_office_hours_depends_on_the_hour() {
     let rules = include_str!("../../config/policy/office-hours.cedar");
     let policy = policy(rules, PolicyMode::Enforce);
     let decision = decide(&policy, |_| {}, Action::Decrypt);
@@ -307,7 +307,7 @@ fn office_hours_by_the_sample() {
 }
 
 #[test]
-fn arns_that_are_none_and_text_of_any_kind_are_judged() {
+fn text_that_is_not_an_arn_is_evaluated() {
     let rules = "permit(principal, action, resource) when { principal.kind == \"other\" && !(principal has account) && !(context has kmsKeyAccount) };";
     let policy = policy(rules, PolicyMode::Enforce);
     for text in [
@@ -340,7 +340,7 @@ fn arns_that_are_none_and_text_of_any_kind_are_judged() {
 }
 
 #[test]
-fn sixty_four_kib_of_unknown_fields_are_judged() {
+fn sixty_four_kib_of_unknown_fields_are_evaluated() {
     let rules = "permit(principal, action, resource) when { context.other.contains({ name: \"f999\", value: \"[1,{\\\"a\\\":null}]\" }) };";
     let policy = policy(rules, PolicyMode::Enforce);
     let many = |m: &mut serde_json::Value| {
@@ -352,7 +352,7 @@ fn sixty_four_kib_of_unknown_fields_are_judged() {
     assert!(decide(&policy, many, Action::Decrypt).is_permitted());
 }
 
-/// What a decision costs by the number of rules; run by `tests/bench/policy`.
+/// Measures the time of a decision by the number of rules. `tests/bench/policy` runs this.
 #[test]
 #[ignore = "a measurement: run it in release"]
 fn measure() {
@@ -375,21 +375,17 @@ fn measure() {
         let again = began.elapsed() / decisions;
         let began = std::time::Instant::now();
         for _ in 0..decisions {
-            asking(
-                |_| {},
-                Action::Encrypt,
-                |question| policy.evaluate(question),
-            );
+            with_request(|_| {}, Action::Encrypt, |request| policy.evaluate(request));
         }
         let first = began.elapsed() / decisions;
         println!(
-            "{rules:6} rules: loaded in {loaded:?}; {first:?} per decision, {again:?} for one that was made before"
+            "{rules:6} rules: loaded in {loaded:?}; {first:?} per decision, {again:?} for a cached one"
         );
     }
 }
 
 #[test]
-fn rules_may_look_at_what_the_load_balancer_says_of_the_connection() {
+fn rules_can_use_the_load_balancer_s_data_about_the_connection() {
     let rules = r#"
         @id("through-our-endpoint")
         permit(principal, action, resource) when {
@@ -402,20 +398,20 @@ fn rules_may_look_at_what_the_load_balancer_says_of_the_connection() {
             vpc_endpoint: endpoint.and_then(|id| VpcEndpointId::parse(id.as_bytes())),
             client: client.map(|client| client.parse().unwrap()),
         };
-        asking(
+        with_request(
             |_| {},
             Action::Encrypt,
-            |question| {
-                let question = Question {
+            |request| {
+                let request = AuthorizationRequest {
                     transport,
-                    ..*question
+                    ..*request
                 };
-                policy.decide(&question).outcome
+                policy.decide(&request).outcome
             },
         )
     };
     let (ours, other) = ("vpce-0123456789abcdef0", "vpce-0123456789abcdef1");
-    // One after the other with one policy: an answer of its memory must not serve another connection.
+    // All use one policy: a cached decision must not be used for a different connection.
     for (endpoint, client, expected) in [
         (Some(ours), Some("10.20.30.40"), PolicyOutcome::Permitted),
         (

@@ -52,7 +52,7 @@ async fn a_replayed_seal_covers_no_line() {
     trail.stop().await;
     assert_eq!(check(&settings).sealed_through, Some(7));
     let head = check(&settings).last.unwrap().position;
-    let seal = SealedHead {
+    let seal = Seal {
         hsm: "h".into(),
         key: "k".into(),
         iv: vec![1; 12],

@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 use super::file::TrailFile;
 use super::start::FoundTrail;
 use crate::audit::chain::Position;
-use crate::audit::checkpoint::{Attempt, Sealer};
+use crate::audit::checkpoint::{Attempt, SealerHandle};
 use crate::audit::error::AuditError;
 use crate::audit::record::{Entry, Kind};
 use crate::audit::settings::AuditSettings;
@@ -63,7 +63,7 @@ impl Writer {
     pub fn new(
         settings: &AuditSettings,
         found: FoundTrail,
-        sealer: Option<Sealer>,
+        sealer: Option<SealerHandle>,
         queue: &Queue,
     ) -> Self {
         let mut own = found.recovered;

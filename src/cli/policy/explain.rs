@@ -12,7 +12,7 @@ use crate::cli::terminal::safe;
 use crate::config::Outline;
 use crate::connections::ClientCertificate;
 use crate::keystore::{Key, KeySettings, KeyStoreSettings};
-use crate::policy::{Action, Decision, PolicyOutcome, Question};
+use crate::policy::{Action, AuthorizationRequest, Decision, PolicyOutcome};
 
 /// Say what the policy decides about a request, and by which rules.
 #[derive(Args)]
@@ -92,7 +92,7 @@ impl Explain {
         let asked = self.asked(&outline)?;
         let (store, key) = key_of(&outline, &asked)?;
         let key = Key::new(key, |_| std::sync::Arc::default());
-        let decision = policy.decide(&Question {
+        let decision = policy.decide(&AuthorizationRequest {
             action: asked.action,
             store: &store.name,
             region: &store.region,

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::connections::ClientCertificate;
-use crate::policy::tests::{asking, decide, policy};
+use crate::policy::tests::{decide, policy, with_request};
 use crate::policy::{Action, PolicyMode, PolicyOutcome};
 
 fn reads(rule: &str) -> ContextUse {
@@ -82,8 +82,8 @@ fn a_cached_decision_is_used_for_equal_requests_only() {
         for _ in 0..2 {
             for (at, change) in changes.iter().enumerate() {
                 for action in [Action::Encrypt, Action::Decrypt, Action::GetKeyMetadata] {
-                    let (decision, evaluation) = asking(change, action, |question| {
-                        (policy.decide(question), policy.evaluate(question))
+                    let (decision, evaluation) = with_request(change, action, |request| {
+                        (policy.decide(request), policy.evaluate(request))
                     });
                     assert_eq!(
                         (decision.outcome, decision.policies),
@@ -102,15 +102,15 @@ fn a_decision_about_one_client_certificate_is_not_used_for_another() {
         "permit(principal, action, resource) when { context.client_certificate == \"verified\" };";
     let policy = policy(rules, PolicyMode::Enforce);
     for client_certificate in ClientCertificate::ALL.into_iter().cycle().take(10) {
-        let outcome = asking(
+        let outcome = with_request(
             |_| {},
             Action::Encrypt,
-            |question| {
-                let question = Question {
+            |request| {
+                let request = AuthorizationRequest {
                     client_certificate,
-                    ..*question
+                    ..*request
                 };
-                policy.decide(&question).outcome
+                policy.decide(&request).outcome
             },
         );
         let is_permitted = outcome == PolicyOutcome::Permitted;
@@ -132,12 +132,14 @@ fn a_rule_about_the_time_is_evaluated_again_when_the_time_has_changed() {
         let rules = format!("permit(principal, action, resource) when {{ {rule} }};");
         let policy = policy(&rules, PolicyMode::Enforce);
         let at = |hours: u64| {
-            asking(
+            with_request(
                 |_| {},
                 Action::Encrypt,
-                |question| {
-                    let now = question.now + Duration::from_secs(hours * 3_600);
-                    policy.decide(&Question { now, ..*question }).outcome
+                |request| {
+                    let now = request.now + Duration::from_secs(hours * 3_600);
+                    policy
+                        .decide(&AuthorizationRequest { now, ..*request })
+                        .outcome
                 },
             )
         };

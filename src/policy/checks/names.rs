@@ -3,6 +3,7 @@
 //!
 //! Names are found in the parsed rules: entities anywhere in a rule, and texts that a rule compares with an attribute.
 
+mod configured;
 mod kinds;
 
 use std::collections::BTreeSet;
@@ -13,44 +14,12 @@ use super::comparisons::{comparisons, patterns};
 use crate::connections::ClientCertificate;
 use crate::policy::source::PolicyWarning;
 
+pub use configured::Names;
+
 use kinds::{CLIENT_CERTIFICATE, NameKind, VIA_SERVICE};
 
 /// The maximum number of warnings. Further names are only counted.
 const MAX_SHOWN: usize = 20;
-
-/// The names in a configuration to which rules can refer.
-#[derive(Clone, Debug, Default)]
-pub struct Names {
-    stores: BTreeSet<String>,
-    regions: BTreeSet<String>,
-    /// As `store/id`.
-    keys: BTreeSet<String>,
-    ids: BTreeSet<String>,
-    labels: BTreeSet<String>,
-    tags: BTreeSet<String>,
-}
-
-impl Names {
-    /// Adds a key store.
-    pub fn add_store(&mut self, name: &str, region: &str) {
-        self.stores.insert(name.to_owned());
-        self.regions.insert(region.to_owned());
-    }
-
-    /// Adds a key of a store.
-    pub fn add_key<'a>(
-        &mut self,
-        store: &str,
-        id: &str,
-        labels: impl Iterator<Item = &'a str>,
-        tags: impl Iterator<Item = &'a str>,
-    ) {
-        self.keys.insert(format!("{store}/{id}"));
-        self.ids.insert(id.to_owned());
-        self.labels.extend(labels.map(str::to_owned));
-        self.tags.extend(tags.map(str::to_owned));
-    }
-}
 
 /// An entity in a rule, with the name of the rule.
 pub(in crate::policy) type Literal = (PolicyId, EntityUid);

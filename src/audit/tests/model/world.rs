@@ -68,8 +68,8 @@ pub(super) struct Running {
 /// A sealer that can be switched on and off.
 struct SwitchedSealer(Arc<Mutex<bool>>);
 
-impl Seal for SwitchedSealer {
-    fn seal(&self, head: Position) -> Sealing {
+impl Sealer for SwitchedSealer {
+    fn seal(&self, head: Position) -> SealFuture {
         Seals(*self.0.lock().unwrap()).seal(head)
     }
 }
@@ -128,8 +128,8 @@ impl World {
             state: Arc::new(WriterState::new(metrics)),
             on_failure: OnFailure::Refuse,
         });
-        let sealer = Sealer {
-            seal: Arc::new(SwitchedSealer(Arc::clone(&self.seals))),
+        let sealer = SealerHandle {
+            sealer: Arc::new(SwitchedSealer(Arc::clone(&self.seals))),
             runtime: self.runtime.handle().clone(),
         };
         let mut writer = Writer::new(&self.settings, found, Some(sealer), &queue);

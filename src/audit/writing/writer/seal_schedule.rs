@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::queue::Message;
 use crate::audit::chain::Position;
-use crate::audit::checkpoint::{Attempt, MAX_LAG, Sealer};
+use crate::audit::checkpoint::{Attempt, MAX_LAG, SealerHandle};
 use crate::audit::metrics::AuditMetrics;
 use crate::audit::record::Entry;
 use crate::audit::settings::CheckpointSettings;
@@ -21,7 +21,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The schedule of seals.
 pub(super) struct SealSchedule {
-    sealer: Option<Sealer>,
+    sealer: Option<SealerHandle>,
     settings: CheckpointSettings,
     sender: Sender<Message>,
     /// The number of lines, without checkpoints, that neither a seal nor the pending attempt covers.
@@ -44,7 +44,7 @@ struct Failures {
 
 impl SealSchedule {
     pub fn new(
-        sealer: Option<Sealer>,
+        sealer: Option<SealerHandle>,
         settings: CheckpointSettings,
         sender: Sender<Message>,
     ) -> Self {
@@ -95,7 +95,7 @@ impl SealSchedule {
     pub fn request(&mut self, head: Position) {
         self.began = Instant::now();
         let covered = std::mem::take(&mut self.uncovered);
-        let Some(Sealer { seal, runtime }) = self.sealer.clone() else {
+        let Some(SealerHandle { sealer, runtime }) = self.sealer.clone() else {
             return;
         };
         self.pending = Some(covered);
@@ -106,7 +106,7 @@ impl SealSchedule {
         };
         task_on(&runtime, "audit-seal", async move {
             let mut reply = reply;
-            reply.attempt = Some(Attempt::make(Arc::clone(&seal), head, timeout).await);
+            reply.attempt = Some(Attempt::make(Arc::clone(&sealer), head, timeout).await);
         });
     }
 
@@ -182,22 +182,22 @@ impl Drop for Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::checkpoint::{Seal, Sealing};
+    use crate::audit::checkpoint::{SealFuture, Sealer};
     use crate::metrics::Metrics;
     use std::sync::mpsc::{Receiver, channel};
 
     struct Panics;
 
-    impl Seal for Panics {
-        fn seal(&self, _: Position) -> Sealing {
+    impl Sealer for Panics {
+        fn seal(&self, _: Position) -> SealFuture {
             Box::pin(async { std::panic::resume_unwind(Box::new("a bug")) })
         }
     }
 
     fn seals(interval: Duration) -> (SealSchedule, Receiver<Message>) {
         let (sender, messages) = channel();
-        let sealer = Sealer {
-            seal: Arc::new(Panics),
+        let sealer = SealerHandle {
+            sealer: Arc::new(Panics),
             runtime: tokio::runtime::Handle::current(),
         };
         let settings = CheckpointSettings {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Names;
+use super::configured::Names;
 use crate::policy::checks::comparisons::TAG;
 use crate::policy::checks::context::{
     OPERATIONS, client_certificates, is_client_certificate, key_arn_problem, shorter_service,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::metrics_table;
+use crate::observability::metrics_table;
 
 /// The rows, from top to bottom.
 const ROWS: [&str; 7] = [

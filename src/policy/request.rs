@@ -39,7 +39,7 @@ impl Action {
 
 /// An authorization request: everything that a policy can read.
 #[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
+pub struct AuthorizationRequest<'a> {
     /// The operation.
     pub action: Action,
     /// The key store's name.
@@ -73,10 +73,10 @@ pub struct Transport {
 
 type Fields = HashMap<String, RestrictedExpression>;
 
-impl Question<'_> {
+impl AuthorizationRequest<'_> {
     /// Returns Cedar's request and its entities. None when a part of the request cannot be expressed in Cedar.
     /// The parents of the principal are its own roles among `roles`.
-    pub(super) fn to_cedar(&self, roles: &Roles) -> Option<(Request, Entities)> {
+    pub(super) fn cedar_request(&self, roles: &Roles) -> Option<(Request, Entities)> {
         let (principal, mut entities) = self.principal(roles)?;
         let store = uid("KeyStore", self.store)?;
         let fields = Fields::from([text("name", self.store), text("region", self.region)]);

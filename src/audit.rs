@@ -1,8 +1,8 @@
 //! The audit trail: one JSON line for each request that passed authentication, and for each security event.
 //!
-//! With `on_failure = "refuse"`, no response is sent before its line is in the file and, with `sync = "batch"`, on the disk. Each line contains the
-//! hash of the previous line. The HSM authenticates checkpoints of this chain. Therefore [`verify()`] finds changed, removed, inserted and
-//! reordered lines. It finds the removal of the last lines up to the last checkpoint.
+//! With `on_failure = "refuse"`, no response is sent before its line is in the file and, with `sync = "batch"`, on the disk. Each line
+//! contains the hash of the previous line. The HSM authenticates checkpoints of this chain. Therefore [`verify()`] finds changed, removed,
+//! inserted and reordered lines. It finds the removal of the last lines up to the last checkpoint.
 //!
 //! # Invariants
 //! - No field is for a plaintext, a ciphertext, an IV or a secret. Lines are ASCII, so the text of a caller stays within its line.
@@ -28,12 +28,13 @@
 //! | `hash` | SHA-256 of the line's bytes before `,"hash"`, in lower-case hexadecimal |
 //!
 //! - `request`: `key_store`, `operation`, `key_id`, `key_version`, `legacy`, `hsm`, `access_key_id`, `peer`, `client`, `vpc_endpoint`,
-//!   `client_subject`, `client_certificate`, `request_metadata` (an object with the names of the XKS API), `outcome` (`ok`, `refused`, `failed`, or
-//!   `client_disconnected`: the client did not receive the response), `status`, `error_name`, `reason`, `policies`, `request_bytes`, `response_bytes`,
-//!   `duration_us`, `queue_us`, `device_us`, `hsm_calls`. Unknown values have no member.
-//! - `security`: `event`, and the applicable ones of `key_store`, `hsm`, `access_key_id`, `peer`, `client`, `vpc_endpoint`, `source`, `count`,
-//!   `client_subject`, `client_certificate`, `state`, `reason`. `peer` is the peer address of the socket. `client` and `vpc_endpoint` are from the
-//!   load balancer's PROXY header. `count` is the number of events that the line represents; without it, the line represents one event.
+//!   `client_subject`, `client_certificate`, `request_metadata` (an object with the names of the XKS API), `outcome` (`ok`, `refused`,
+//!   `failed`, or `client_disconnected`: the client did not receive the response), `status`, `error_name`, `reason`, `policies`,
+//!   `request_bytes`, `response_bytes`, `duration_us`, `queue_us`, `device_us`, `hsm_calls`. Unknown values have no member.
+//! - `security`: `event`, and the applicable ones of `key_store`, `hsm`, `access_key_id`, `peer`, `client`, `vpc_endpoint`, `source`,
+//!   `count`, `client_subject`, `client_certificate`, `state`, `reason`. `peer` is the peer address of the socket. `client` and
+//!   `vpc_endpoint` are from the load balancer's PROXY header. `count` is the number of events that the line represents; without it, the
+//!   line represents one event.
 //! - `checkpoint`: `through` and `head`, the `seq` and `hash` of the last line that the checkpoint covers; and either `hsm`, `key`, `iv`
 //!   and `sealed` (AES-GCM ciphertext and tag over [`Position::aad`]), or `unsealed`, the reason why the seal is missing.
 //! - `recovered`, with one of these values of `cause`:
@@ -42,8 +43,8 @@
 //!   - `missing`: a start did not find the acknowledged lines `first` to `last` in any file beside the trail. `first` is 1 when no line was found.
 //!   - `replaced`: the last line was replaced. `line` is its number and `was` is its known hash.
 //!   - `unknown_position`: the end of the chain is uncertain, because a file could not be read or only the lock file exists. `error` is the reason.
-//! - `correction`: corrects the line of a request whose recorded response was not sent. `corrects` is the number of that line. The other members are
-//!   those of `request`, with the actual outcome.
+//! - `correction`: corrects the line of a request whose recorded response was not sent. `corrects` is the number of that line. The other
+//!   members are those of `request`, with the actual outcome.
 //! - `start`, `stop`: `version`, `pid`.
 
 mod chain;

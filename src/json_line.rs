@@ -1,5 +1,5 @@
-//! Writes one JSON object as one line. Each request has a line in the log and a line in the audit trail. A general serializer would cost as much as
-//! the verification of a signature.
+//! Writes one JSON object as one line. Each request has a line in the log and a line in the audit trail. A general serializer would cost as
+//! much as the verification of a signature.
 
 mod outside;
 

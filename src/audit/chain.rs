@@ -39,8 +39,8 @@ impl Position {
         hash: [0; 32],
     };
 
-    /// Returns the bytes that the HSM authenticates: a domain prefix, the number and the hash. The prefix prevents the use of a signature for any
-    /// other purpose.
+    /// Returns the bytes that the HSM authenticates: a domain prefix, the number and the hash. The prefix prevents the use of a signature
+    /// for any other purpose.
     pub fn aad(&self) -> Vec<u8> {
         let mut aad = b"xks-proxy audit v1\0".to_vec();
         aad.extend_from_slice(&self.seq.to_be_bytes());
@@ -143,8 +143,8 @@ pub(super) fn could_begin_a_line(bytes: &[u8]) -> bool {
     bytes.get(..common) == VERSION.as_bytes().get(..common)
 }
 
-/// Returns whether `bytes`, which contain no newline, can be one line or its beginning. They must not contain the beginning of a second line: within
-/// a line, quotation marks are escaped.
+/// Returns whether `bytes`, which contain no newline, can be one line or its beginning. They must not contain the beginning of a second
+/// line: within a line, quotation marks are escaped.
 pub(super) fn could_be_one_line(bytes: &[u8]) -> bool {
     let rest = bytes.get(1..).unwrap_or_default();
     let mut windows = rest.windows(VERSION.len());

@@ -9,8 +9,8 @@ pub(in crate::audit) const MAX_LINE: u64 = 16 * 1024 * 1024;
 /// The size of a read buffer, in bytes.
 pub(in crate::audit) const CHUNK: usize = 1 << 20;
 
-/// Appends the next line, with its newline, to the buffer. Returns false at the end of the file. A line that is longer than [`MAX_LINE`] is returned in
-/// pieces.
+/// Appends the next line, with its newline, to the buffer. Returns false at the end of the file. A line that is longer than [`MAX_LINE`] is
+/// returned in pieces.
 pub(in crate::audit) fn read_line(
     reader: &mut impl BufRead,
     buffer: &mut Vec<u8>,

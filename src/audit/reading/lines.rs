@@ -51,7 +51,8 @@ impl Lines {
         }
     }
 
-    /// Reads the lines of these files as [`Lines::of`] does. Bytes after the last newline of the last file are kept until their line is complete.
+    /// Reads the lines of these files as [`Lines::of`] does. Bytes after the last newline of the last file are kept until their line is
+    /// complete.
     pub fn following(files: Vec<PathBuf>) -> Self {
         let is_following = true;
         Self {
@@ -138,7 +139,8 @@ impl Lines {
         &self.empty_files
     }
 
-    /// Returns the number of bytes after the last newline that can be the beginning of a line. The line is being written, or a crash interrupted the write.
+    /// Returns the number of bytes after the last newline that can be the beginning of a line. The line is being written, or a crash
+    /// interrupted the write.
     pub fn torn(&self) -> usize {
         match self.is_returned {
             true => 0,

@@ -110,7 +110,8 @@ fn buffered(reader: impl Read + Send + 'static) -> Box<dyn BufRead + Send> {
     Box::new(BufReader::with_capacity(CHUNK, reader))
 }
 
-/// Returns the compression of a file that begins with `begin`. A file with the name of a compressed file must be compressed: its beginning may be lost.
+/// Returns the compression of a file that begins with `begin`. A file with the name of a compressed file must be compressed: its beginning
+/// may be lost.
 fn compression(path: &Path, begin: &[u8]) -> io::Result<Option<Compression>> {
     let found = match begin {
         [0x1f, 0x8b, ..] => Some(Compression::Gzip),

@@ -1,8 +1,9 @@
-//! Runs the writer under random sequences of records, disk faults, rotations, SIGHUP, compression, kills and power failures. A seed determines each
-//! sequence. After each sequence, the following must be true:
+//! Runs the writer under random sequences of records, disk faults, rotations, SIGHUP, compression, kills and power failures. A seed
+//! determines each sequence. After each sequence, the following must be true:
 //!
 //! - Every acknowledged entry is in the trail exactly once, in the order of the acknowledgements. Every other entry is there at most once.
-//! - An entry that was replaced in time is not in the trail. If it was replaced too late, it has a correction, or its caller knows that it is recorded.
+//! - An entry that was replaced in time is not in the trail. If it was replaced too late, it has a correction, or its caller knows that it
+//!   is recorded.
 //! - The chain is intact across all files and its seals are genuine. Lines contain the number of entries without a line.
 //! - When the disk works again, entries are recorded without a restart.
 //! - `verify` finds a removed range where it was removed, and reports nothing otherwise.

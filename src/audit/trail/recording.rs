@@ -34,8 +34,8 @@ impl Recording {
         }
     }
 
-    /// Queues the entry. With [`OnFailure::Refuse`] it waits until the line is written; with [`OnFailure::Continue`] it returns immediately. The future
-    /// can be dropped and requested again.
+    /// Queues the entry. With [`OnFailure::Refuse`] it waits until the line is written; with [`OnFailure::Continue`] it returns
+    /// immediately. The future can be dropped and requested again.
     ///
     /// # Errors
     /// When the line was not written. Only with [`OnFailure::Refuse`]: the caller must then reject the request.

@@ -124,8 +124,8 @@ impl TrailFile {
         written
     }
 
-    /// Changes to the file that now has the trail's path, if it is a different one. If this fails, the current file stays in use, and the change is
-    /// repeated later.
+    /// Changes to the file that now has the trail's path, if it is a different one. If this fails, the current file stays in use, and the
+    /// change is repeated later.
     pub(in crate::audit) fn reopen(&mut self) -> io::Result<()> {
         let changed = match self.has_the_name() {
             Ok(true) => Ok(()),

@@ -105,7 +105,8 @@ impl PositionFile {
     }
 }
 
-/// Returns the position of the last acknowledged line of the trail, from its position file. None when the file does not exist or has no intact slot.
+/// Returns the position of the last acknowledged line of the trail, from its position file. None when the file does not exist or has no
+/// intact slot.
 ///
 /// # Errors
 /// When the file exists and cannot be read. The error contains its path.

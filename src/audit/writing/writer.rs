@@ -260,8 +260,8 @@ impl Writer {
         }
     }
 
-    /// Sends the outcome of the batch to its callers. `before` is the number of the line before the batch if the batch was written. Returns corrections of
-    /// lines whose callers stopped waiting during the write.
+    /// Sends the outcome of the batch to its callers. `before` is the number of the line before the batch if the batch was written. Returns
+    /// corrections of lines whose callers stopped waiting during the write.
     fn settle(&mut self, before: Option<u64>, outcome: impl Fn() -> RecordResult) -> Vec<Entry> {
         let mut corrections = Vec::new();
         for (number, queued) in (1..).zip(self.batch.drain(..)) {

@@ -1,4 +1,5 @@
-//! The audit trail on a disk that is full or hangs. With `on_failure = "refuse"`, no response is sent without a line. With `"continue"`, no response waits.
+//! The audit trail on a disk that is full or hangs. With `on_failure = "refuse"`, no response is sent without a line. With `"continue"`, no
+//! response waits.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! An audit trail on a slow disk: the time for its lines is visible, and an outage in which every client disconnects first is also reported by the proxy.
+//! An audit trail on a slow disk: the time for its lines is visible, and an outage in which every client disconnects first is also reported
+//! by the proxy.
 
 use std::fs;
 use std::path::PathBuf;

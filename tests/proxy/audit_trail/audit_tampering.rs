@@ -77,8 +77,8 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// Recomputes numbers, links and hashes from this line, as a forger does who can write the file but cannot use the HSM. The seals stay, and the positions
-/// that they name are adapted.
+/// Recomputes numbers, links and hashes from this line, as a forger does who can write the file but cannot use the HSM. The seals stay, and
+/// the positions that they name are adapted.
 fn recompute(lines: &mut [String], from: usize) {
     let mut hashes: Vec<String> = lines.iter().take(from).map(|line| hash_of(line)).collect();
     for (at, line) in lines.iter_mut().enumerate().skip(from) {

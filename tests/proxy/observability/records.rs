@@ -1,5 +1,5 @@
-//! Every verified request is recorded exactly once, also when its client disconnects: one count, one access line, one audit line, and the number of its
-//! HSM calls.
+//! Every verified request is recorded exactly once, also when its client disconnects: one count, one access line, one audit line, and the
+//! number of its HSM calls.
 
 use std::collections::HashSet;
 use std::io;

@@ -1,8 +1,8 @@
 //! A directory on a simulated disk. The disk fails on command, and loses data that was not synced in a power failure.
 //!
-//! After a power failure, each page of a file has the content of the last `fdatasync`, the newest content, or zeros. The length of the file is between
-//! the two. The directory has the changes up to any one of them since its last `fsync`. After a failed `fdatasync`, the operating system marks the
-//! pages as written: only bytes that are written again reach the disk later.
+//! After a power failure, each page of a file has the content of the last `fdatasync`, the newest content, or zeros. The length of the file
+//! is between the two. The directory has the changes up to any one of them since its last `fsync`. After a failed `fdatasync`, the
+//! operating system marks the pages as written: only bytes that are written again reach the disk later.
 
 use std::collections::HashMap;
 use std::fs::{self, File};

@@ -25,8 +25,8 @@ pub(super) struct ChainEnd {
 }
 
 impl ChainEnd {
-    /// Finds the end of the chain. `last` is the last line of the file with the trail's path, if it has one. `had_lock` is true if the lock file existed: a
-    /// proxy has used the trail before.
+    /// Finds the end of the chain. `last` is the last line of the file with the trail's path, if it has one. `had_lock` is true if the lock
+    /// file existed: a proxy has used the trail before.
     pub(super) fn find(
         disk: &dyn Disk,
         path: &Path,
@@ -159,8 +159,8 @@ impl OtherFiles {
     }
 }
 
-/// Returns the last line of a file that the writer does not use any more, and the end of the file unless it is compressed. For an incomplete compressed
-/// file, returns the last line that can be read.
+/// Returns the last line of a file that the writer does not use any more, and the end of the file unless it is compressed. For an
+/// incomplete compressed file, returns the last line that can be read.
 fn last_line(path: &Path, known: Option<u64>) -> io::Result<Option<(Position, Option<Tail>)>> {
     let tail = Tail::read(path, &File::open(path)?, known);
     if let Ok((tail, Some(last))) = tail.map(|tail| (tail, tail.last)) {

@@ -19,8 +19,8 @@ const CHUNK: usize = 64 * 1024;
 /// The maximum number of names that are tried for a new file.
 const NAMES: u32 = 100;
 
-/// Ensures that every line of a file is on the disk, because the chain continues after them. After a failed `fdatasync` the operating system can mark pages
-/// as written that are not. Therefore lines that were not acknowledged are written again.
+/// Ensures that every line of a file is on the disk, because the chain continues after them. After a failed `fdatasync` the operating
+/// system can mark pages as written that are not. Therefore lines that were not acknowledged are written again.
 pub(super) fn make_durable(disk: &dyn Disk, path: &Path, tail: Tail) -> io::Result<()> {
     if tail.whole == tail.acknowledged {
         return disk.sync(&File::open(path)?);
@@ -37,8 +37,8 @@ pub(super) fn make_durable(disk: &dyn Disk, path: &Path, tail: Tail) -> io::Resu
     disk.sync(&file)
 }
 
-/// Moves the bytes after the last line of `file` to a new file beside the trail at `path`. Returns the entry about them. None when there are no such
-/// bytes.
+/// Moves the bytes after the last line of `file` to a new file beside the trail at `path`. Returns the entry about them. None when there
+/// are no such bytes.
 pub(super) fn set_aside(
     disk: &dyn Disk,
     path: &Path,

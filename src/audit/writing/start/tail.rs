@@ -1,7 +1,7 @@
 //! The end of a trail's file: the last line, from which the chain continues, and the bytes that a crash left after it.
 //!
-//! After a crash of the machine, the disk can contain any part of the lines that were being written: incomplete lines, pages of zeros, and complete
-//! lines after such a page.
+//! After a crash of the machine, the disk can contain any part of the lines that were being written: incomplete lines, pages of zeros, and
+//! complete lines after such a page.
 //!
 //! # Invariants
 //! - After the last acknowledged line, all bytes that do not continue the chain are removed: no response depended on them.
@@ -34,8 +34,8 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Reads the end of a file, which must be a file of a trail. `known` is the number of the last acknowledged line. Only the lines after it are checked one by
-    /// one. If it is none, all lines are checked.
+    /// Reads the end of a file, which must be a file of a trail. `known` is the number of the last acknowledged line. Only the lines after
+    /// it are checked one by one. If it is none, all lines are checked.
     pub(super) fn read(path: &Path, file: &File, known: Option<u64>) -> Result<Self, AuditError> {
         let (tail, end) = check(file, known).map_err(AuditError::unusable(path))?;
         match end {

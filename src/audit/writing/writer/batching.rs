@@ -5,8 +5,8 @@ use std::time::Duration;
 /// The maximum pause. It is small compared to the 250 ms of KMS.
 const MAX_PAUSE: Duration = Duration::from_millis(2);
 
-/// Returns how long to collect entries after a write of `written` entries in the time `took`. The pause is twice that time, so that the disk is busy
-/// at most a third of the time. After a write of a single entry, the pause is zero.
+/// Returns how long to collect entries after a write of `written` entries in the time `took`. The pause is twice that time, so that the
+/// disk is busy at most a third of the time. After a write of a single entry, the pause is zero.
 pub(super) fn pause(written: usize, took: Duration) -> Duration {
     match written {
         0 | 1 => Duration::ZERO,

@@ -110,8 +110,8 @@ impl SealSchedule {
         });
     }
 
-    /// Ends the pending attempt with its outcome. Returns the entry about it, if it gets one. `lag` is the number of lines since the position. With
-    /// `is_last`, no further attempt follows.
+    /// Ends the pending attempt with its outcome. Returns the entry about it, if it gets one. `lag` is the number of lines since the
+    /// position. With `is_last`, no further attempt follows.
     pub fn complete(
         &mut self,
         mut attempt: Attempt,

@@ -18,8 +18,8 @@ use crate::harness::metrics::eventually;
 
 const RULES: [&str; 2] = ["recording.rules.yml", "alerts.rules.yml"];
 
-/// Texts in the shipped rules and their replacements in the test: windows and durations of seconds, and thresholds that a test reaches, but not because
-/// the machine is busy. The unit tests with promtool use the real values. Each text must be in the rules.
+/// Texts in the shipped rules and their replacements in the test: windows and durations of seconds, and thresholds that a test reaches, but
+/// not because the machine is busy. The unit tests with promtool use the real values. Each text must be in the rules.
 const SCALED: [(&str, &str); 15] = [
     ("for: 10m\n", "for: 1s\n"),
     ("[1m]", "[4s]"),

@@ -9,9 +9,9 @@
 //! - `seq` increases by one from line to line, across files, restarts, failures and changes of the clock.
 //! - A line is complete or absent. Bytes that a failed write left are removed before the next write. Bytes that a crash left are moved to a
 //!   separate file and recorded.
-//! - No start uses a number twice: `<trail>.position` beside the trail contains the last acknowledged line, even if its file was renamed,
+//! - No start uses a number twice: `<trail>.position` beside the audit trail contains the last acknowledged line, even if its file was renamed,
 //!   compressed, moved away or deleted.
-//! - Only one process writes a trail: the lock is held from opening to stopping.
+//! - Only one process writes an audit trail: the lock is held from opening to stopping.
 //! - A file that is not an audit trail of this schema is never changed.
 //!
 //! # Schema, version 1
@@ -20,9 +20,9 @@
 //! | member | meaning |
 //! | --- | --- |
 //! | `v` | 1, the version of this schema. Members can be added within a version; no member changes its meaning |
-//! | `seq` | the number of the line; the first line of a trail has 1 |
+//! | `seq` | the number of the line; the first line of an audit trail has 1 |
 //! | `time` | the time of the event: RFC 3339, UTC, six decimals |
-//! | `prev` | `hash` of the previous line; 64 zeros in the first line of a trail |
+//! | `prev` | `hash` of the previous line; 64 zeros in the first line of an audit trail |
 //! | `kind` | `request`, `security`, `checkpoint`, `recovered`, `correction`, `start` or `stop` |
 //! | … | members of the kind: see [`Request`], [`Security`] and the list below |
 //! | `hash` | SHA-256 of the line's bytes before `,"hash"`, in lower-case hexadecimal |
@@ -40,7 +40,7 @@
 //! - `recovered`, with one of these values of `cause`:
 //!   - `torn_line`: a crash left bytes after the last line. `bytes`, `sha256` and `file` describe them.
 //!   - `unrecorded`: entries have no line. `unrecorded` is their number, and `error` is the reason. The requests were rejected or served, depending on `on_failure`.
-//!   - `missing`: a start did not find the acknowledged lines `first` to `last` in any file beside the trail. `first` is 1 when no line was found.
+//!   - `missing`: a start did not find the acknowledged lines `first` to `last` in any file beside the audit trail. `first` is 1 when no line was found.
 //!   - `replaced`: the last line was replaced. `line` is its number and `was` is its known hash.
 //!   - `unknown_position`: the end of the chain is uncertain, because a file could not be read or only the lock file exists. `error` is the reason.
 //! - `correction`: corrects the line of a request whose recorded response was not sent. `corrects` is the number of that line. The other

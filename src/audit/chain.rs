@@ -33,7 +33,7 @@ pub struct Position {
 }
 
 impl Position {
-    /// The position before the first line of a trail.
+    /// The position before the first line of an audit trail.
     pub const GENESIS: Self = Self {
         seq: 0,
         hash: [0; 32],

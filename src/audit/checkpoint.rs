@@ -57,7 +57,7 @@ pub struct Seal {
     pub sealed: Vec<u8>,
 }
 
-/// A sealed checkpoint that was read from a trail.
+/// A sealed checkpoint that was read from an audit trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The last line that the seal covers.

@@ -1,20 +1,20 @@
-//! The errors of opening a trail and of recording an entry.
+//! The errors of opening an audit trail and of recording an entry.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// The reason why the trail could not be opened, or an entry could not be recorded.
+/// The reason why the audit trail could not be opened, or an entry could not be recorded.
 #[derive(Debug, Error)]
 pub enum AuditError {
-    /// Another process writes this trail.
+    /// Another process writes this audit trail.
     #[error("another process holds {}: each proxy needs a different audit path", .0.display())]
     Locked(PathBuf),
     /// The file is not an audit trail.
     #[error("{} is not an audit trail of this proxy and is not changed: {}", .0.display(), .1)]
     Foreign(PathBuf, &'static str),
-    /// The last line is a line of a trail, but it was changed.
+    /// The last line is a line of an audit trail, but it was changed.
     #[error("the last line of {} does not match its own hash: run `xks-proxy audit verify`, then move the file away", .0.display())]
     Damaged(PathBuf),
     /// The operating system reported an error.
@@ -26,7 +26,7 @@ pub enum AuditError {
     /// The line did not reach the file.
     #[error("the audit trail could not be written: {0}")]
     Unwritten(String),
-    /// The trail has been stopped.
+    /// The audit trail has been stopped.
     #[error("the audit trail has been stopped")]
     Stopped,
 }

@@ -89,10 +89,10 @@ impl AuditMetrics {
     }
 
     /// Counts a checkpoint, and sets the gauge of the last outcome.
-    pub(super) fn count_checkpoint(&self, is_sealed: bool) {
-        let outcome = if is_sealed { "sealed" } else { "unsealed" };
+    pub(super) fn count_checkpoint(&self, has_seal: bool) {
+        let outcome = if has_seal { "sealed" } else { "unsealed" };
         self.checkpoints.with_label_values(&[outcome]).inc();
-        self.sealed.set(i64::from(is_sealed));
+        self.sealed.set(i64::from(has_seal));
     }
 
     /// Creates every series with the value 0: the first increase of a series that did not exist is not visible in a rate.

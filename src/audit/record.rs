@@ -21,7 +21,7 @@ const USUAL_LENGTH: usize = 1_024;
 pub struct Entry {
     pub(super) kind: Kind,
     pub(super) time: SystemTime,
-    /// The members of this kind, each with a comma before it.
+    /// The additional members of the kind, each with a comma before it.
     pub(super) members: Vec<u8>,
 }
 

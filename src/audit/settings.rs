@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::reading::directory_of;
 
-/// The settings of the trail.
+/// The settings of the audit trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditSettings {
     /// The current file. Rotated files and the lock file are in the same directory.
@@ -25,7 +25,7 @@ pub struct AuditSettings {
 }
 
 impl AuditSettings {
-    /// Returns the default settings of a trail at `path`.
+    /// Returns the default settings of an audit trail at `path`.
     pub fn at(path: PathBuf) -> Self {
         Self {
             path,
@@ -38,7 +38,7 @@ impl AuditSettings {
         }
     }
 
-    /// Returns the directory of the trail, in which it creates and renames files.
+    /// Returns the directory of the audit trail, in which it creates and renames files.
     pub fn directory(&self) -> &Path {
         directory_of(&self.path)
     }

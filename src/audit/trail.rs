@@ -20,8 +20,8 @@ use crate::sync::{End, essential_thread, poisoned, thread};
 
 pub use recording::Recording;
 
-/// How long a slow write makes the trail unhealthy if no other write follows. Scrapes must see it, and a proxy without requests must become
-/// ready again soon.
+/// How long a slow write makes the audit trail unhealthy if no other write follows. Scrapes must see it, and a proxy without requests must
+/// become ready again soon.
 const SLOW_WRITE_PERIOD: Duration = Duration::from_secs(5);
 
 /// The time limit of a start. The start may read a large compressed file, which takes some seconds.
@@ -33,17 +33,18 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The interval between checks for a hanging write during a stop.
 const STOP_POLL: Duration = Duration::from_millis(50);
 
-/// An open trail. All clones write to the same trail, which stops when the last clone is dropped.
+/// An open audit trail. All clones write to the same audit trail, which stops when the last clone is dropped.
 #[derive(Clone)]
 pub struct Trail(Arc<Handle>);
 
 struct Handle(Arc<Queue>);
 
 impl Trail {
-    /// Opens or creates the trail, starts its thread and writes the `start` line. Blocks while the disk does not respond, for at most 30 s.
+    /// Opens or creates the audit trail, starts its thread and writes the `start` line. Blocks while the disk does not respond, for at most
+    /// 30 s.
     ///
     /// # Errors
-    /// When another process writes the trail, the file is not an audit trail or was changed, or the operating system reports an error.
+    /// When another process writes the audit trail, the file is not an audit trail or was changed, or the operating system reports an error.
     pub fn open(
         settings: &AuditSettings,
         sealer: Option<SealerHandle>,
@@ -60,7 +61,7 @@ impl Trail {
         });
         let writer = Writer::new(settings, found, sealer, &queue);
         let started = essential_thread("audit", move || {
-            // The thread ends only when the trail is stopped.
+            // The thread ends only when the audit trail is stopped.
             writer.run(&messages);
             End::Requested
         });
@@ -68,7 +69,7 @@ impl Trail {
         Ok(Self(Arc::new(Handle(queue))))
     }
 
-    /// Checks whether [`Trail::open`] can use the path. Writes nothing and takes no lock: a proxy may be writing the trail.
+    /// Checks whether [`Trail::open`] can use the path. Writes nothing and takes no lock: a proxy may be writing the audit trail.
     ///
     /// # Errors
     /// Those of [`Trail::open`], except that another process writes it.
@@ -97,7 +98,7 @@ impl Trail {
     }
 
     /// Returns whether a new entry would be written within `limit`: the last write succeeded within the limit, and no write hangs. Also
-    /// sets the health metric of the trail.
+    /// sets the health metric of the audit trail.
     pub fn is_healthy(&self, limit: Duration) -> bool {
         let state = &self.0.0.state;
         let hangs = self.is_hanging_for(limit);
@@ -114,7 +115,7 @@ impl Trail {
         since.is_some_and(|since| since.elapsed() > limit)
     }
 
-    /// Continues in the file that now has the trail's path. For logrotate.
+    /// Continues in the file that now has the audit trail's path. For logrotate.
     pub fn reopen(&self) {
         // After the stop, nothing needs to be reopened.
         drop(self.0.0.sender.send(Message::Reopen));
@@ -144,7 +145,7 @@ impl Trail {
     }
 }
 
-/// Runs work on the files of the trail with a time limit: a start must end even if the disk hangs.
+/// Runs work on the files of the audit trail with a time limit: a start must end even if the disk hangs.
 fn in_time<T: Send + 'static>(
     settings: &AuditSettings,
     work: impl FnOnce() -> Result<T, AuditError> + Send + 'static,

@@ -1,7 +1,7 @@
-//! Verification of a trail: finds the range of lines that is intact, and the first damage.
+//! Verification of an audit trail: finds the range of lines that is intact, and the first damage.
 //!
 //! # Invariants
-//! - Files are read once, line by line. The memory does not depend on the size of the trail.
+//! - Files are read once, line by line. The memory does not depend on the size of the audit trail.
 //! - A seal counts as genuine only if a [`SealVerifier`] has verified it. The report claims nothing about lines after the last sealed line
 //!   that may have been removed.
 

@@ -1,4 +1,4 @@
-//! Writes a trail: the queue, the writer's thread, its file, and the search for the end of the chain at a start.
+//! Writes an audit trail: the queue, the writer's thread, its file, and the search for the end of the chain at a start.
 
 mod disk;
 mod file;

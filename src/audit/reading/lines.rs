@@ -1,9 +1,9 @@
-//! The lines of a trail's files, in order, including lines that the proxy adds while the files are read.
+//! The lines of an audit trail's files, in order, including lines that the proxy adds while the files are read.
 //!
 //! # Invariants
 //! - At most [`MAX_LINE`] bytes of a file are in memory.
 //! - The last file is opened immediately, because it can be renamed while the others are read.
-//! - A reader that follows a trail misses no line at the change to the next file, even if the old file is renamed, compressed or deleted.
+//! - A reader that follows an audit trail misses no line at the change to the next file. The old file can be renamed, compressed or deleted.
 //! - Bytes that are not a valid line are also returned: the caller must check them.
 
 use std::collections::VecDeque;
@@ -148,7 +148,7 @@ impl Lines {
         }
     }
 
-    /// Looks for new files of the trail at `path`. The caller calls this at the end of the last file.
+    /// Looks for new files of the audit trail at `path`. The caller calls this at the end of the last file.
     ///
     /// # Errors
     /// When the directory or a file cannot be read, or `path` is a stream.

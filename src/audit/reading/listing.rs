@@ -1,4 +1,4 @@
-//! Finds the files of a trail, and sorts them.
+//! Finds the files of an audit trail, and sorts them.
 
 use std::fs;
 use std::io;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::source::{Source, is_stream, name_of_original};
 use crate::audit::chain::Line;
 
-/// The files of a trail.
+/// The files of an audit trail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// The files to read, in the order of their lines.
@@ -25,7 +25,7 @@ pub struct LeftOut {
     pub why: &'static str,
 }
 
-/// Lists the files of the trail at `path`, including files that logrotate renamed or compressed. A compressed copy is omitted while its
+/// Lists the files of the audit trail at `path`, including files that logrotate renamed or compressed. A compressed copy is omitted while its
 /// original exists. A file is in at most one of the two lists.
 ///
 /// # Errors
@@ -55,7 +55,7 @@ pub fn list_trail(path: &Path) -> io::Result<Listing> {
     Ok(Listing { files, left_out })
 }
 
-/// Returns the files of the trail at `path` that can be read, in the order of their lines.
+/// Returns the files of the audit trail at `path` that can be read, in the order of their lines.
 ///
 /// # Errors
 /// When the directory or a file cannot be read.
@@ -63,13 +63,13 @@ pub fn trail_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     list_trail(path).map(|listing| listing.files)
 }
 
-/// The relation of a file to a trail.
+/// The relation of a file to an audit trail.
 enum FileClass {
     /// It contains lines. The first one has this number.
     Lines(u64),
     /// It should contain lines, but cannot be read for this reason.
     LeftOut(&'static str),
-    /// It does not belong to the trail, although its name has the same beginning.
+    /// It does not belong to the audit trail, although its name has the same beginning.
     Foreign,
 }
 
@@ -80,7 +80,7 @@ fn classify(path: &Path, by_name: Option<u64>) -> io::Result<FileClass> {
         // The current file is empty until its first line is written.
         (Beginning::Nothing, None | Some(u64::MAX)) => FileClass::Foreign,
         (Beginning::Nothing, Some(_)) => FileClass::LeftOut(EMPTY),
-        // A file of the trail whose first line was changed still belongs to the trail.
+        // A file of the audit trail whose first line was changed still belongs to the audit trail.
         (Beginning::Other { .. }, Some(seq)) => FileClass::Lines(seq),
         (Beginning::Other { is_text: true }, None) => FileClass::Foreign,
         (Beginning::Other { is_text: false }, None) => FileClass::LeftOut(
@@ -125,7 +125,7 @@ fn beginning(path: &Path) -> io::Result<Beginning> {
     })
 }
 
-/// Sorts these files by their lines. Streams, and files that do not begin with a line of a trail, follow in the given order. Files that a
+/// Sorts these files by their lines. Streams, and files that do not begin with a line of an audit trail, follow in the given order. Files that a
 /// shell pattern may include are omitted: the lock file, the position file, files with bytes that a crash left, and compressed copies
 /// whose original is in the list.
 ///
@@ -156,7 +156,7 @@ pub fn in_order(files: &[PathBuf]) -> io::Result<Listing> {
     Ok(Listing { files, left_out })
 }
 
-/// Returns the number of a file's first line. None when the file does not begin with a line of a trail.
+/// Returns the number of a file's first line. None when the file does not begin with a line of an audit trail.
 pub(in crate::audit) fn first_seq(path: &Path) -> io::Result<Option<u64>> {
     Ok(match beginning(path)? {
         Beginning::Line(seq) => Some(seq),
@@ -164,22 +164,22 @@ pub(in crate::audit) fn first_seq(path: &Path) -> io::Result<Option<u64>> {
     })
 }
 
-/// A file that may belong to a trail, according to its name.
+/// A file that may belong to an audit trail, according to its name.
 pub(in crate::audit) struct Candidate {
     pub path: PathBuf,
-    /// The part of its name after the name of the trail.
+    /// The part of its name after the name of the audit trail.
     suffix: String,
     is_file: bool,
 }
 
-/// Returns the regular files in the trail's directory that may belong to it.
+/// Returns the regular files in the audit trail's directory that may belong to it.
 pub(in crate::audit) fn candidates(path: &Path) -> io::Result<Vec<Candidate>> {
     let mut found = entries(path)?;
     found.retain(|entry| entry.is_file);
     Ok(found)
 }
 
-/// Returns all entries of the trail's directory that may belong to it.
+/// Returns all entries of the audit trail's directory that may belong to it.
 fn entries(path: &Path) -> io::Result<Vec<Candidate>> {
     let name = name_of(path);
     let mut found = Vec::new();
@@ -241,7 +241,7 @@ fn name_of(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// Returns whether the name is that of a file which is beside a trail but is not part of it.
+/// Returns whether the name is that of a file which is beside an audit trail but is not part of it.
 fn is_auxiliary(name: &str) -> bool {
     name.ends_with(".lock") || name.ends_with(".position") || name.contains(".torn-")
 }

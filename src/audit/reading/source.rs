@@ -1,4 +1,4 @@
-//! Opens a file of a trail for reading: plain or compressed, a regular file or a stream such as a pipe.
+//! Opens a file of an audit trail for reading: plain or compressed, a regular file or a stream such as a pipe.
 //!
 //! # Invariants
 //! - A stream is opened once and read once.
@@ -18,7 +18,7 @@ use super::zstd::Zstd;
 /// The device and the inode of a file.
 pub(in crate::audit) type Identity = (u64, u64);
 
-/// A file of a trail, open for reading. Errors contain its path.
+/// A file of an audit trail, open for reading. Errors contain its path.
 pub(in crate::audit) struct Source {
     path: PathBuf,
     identity: Identity,

@@ -15,12 +15,12 @@ async fn in_a_process_with_a_full_disk() {
         until(|| length() > 0);
         // The line about unrecorded entries does not fit either.
         limit(length());
-        let mut refused = 0;
+        let mut rejected = 0;
         for _ in 0..100 {
-            refused += u64::from(trail.record(entry("a line")).await.is_err());
+            rejected += u64::from(trail.record(entry("a line")).await.is_err());
         }
         until(|| !trail.is_healthy(Duration::from_secs(2)));
-        assert_eq!(refused > 0, on_failure == OnFailure::Refuse);
+        assert_eq!(rejected > 0, on_failure == OnFailure::Refuse);
         limit(u64::MAX);
         until(|| trail.is_healthy(Duration::from_secs(2)));
         trail.record(entry("recovered")).await.unwrap();

@@ -1,8 +1,8 @@
 //! Runs the writer under random sequences of records, disk faults, rotations, SIGHUP, compression, kills and power failures. A seed
 //! determines each sequence. After each sequence, the following must be true:
 //!
-//! - Every acknowledged entry is in the trail exactly once, in the order of the acknowledgements. Every other entry is there at most once.
-//! - An entry that was replaced in time is not in the trail. If it was replaced too late, it has a correction, or its caller knows that it
+//! - Every acknowledged entry is in the audit trail exactly once, in the order of the acknowledgements. Every other entry is there at most once.
+//! - An entry that was replaced in time is not in the audit trail. If it was replaced too late, it has a correction, or its caller knows that it
 //!   is recorded.
 //! - The chain is intact across all files and its seals are genuine. Lines contain the number of entries without a line.
 //! - When the disk works again, entries are recorded without a restart.
@@ -69,7 +69,7 @@ fn step(world: &mut World, random: &mut Random, crashes: Crashes) {
     }
 }
 
-/// All combinations for which the trail makes promises: without `fdatasync`, it promises nothing after a power failure.
+/// All combinations for which the audit trail makes promises: without `fdatasync`, it promises nothing after a power failure.
 const CONFIGURATIONS: [(SyncPolicy, Crashes); 5] = [
     (SyncPolicy::Batch, Crashes::None),
     (SyncPolicy::Batch, Crashes::Kills),
@@ -93,7 +93,7 @@ fn run_all(seeds: std::ops::Range<u64>) {
 }
 
 #[test]
-fn acknowledged_entries_are_in_the_trail_after_any_faults() {
+fn acknowledged_entries_are_in_the_trail_after_any_failure() {
     run_all(0..SEEDS);
 }
 

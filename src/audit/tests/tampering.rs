@@ -63,7 +63,7 @@ async fn a_replayed_seal_covers_no_line() {
         outcome: Ok(seal),
     }
     .entry();
-    // A forged trail whose first line claims to follow other lines.
+    // A forged audit trail whose first line claims to follow other lines.
     let (mut chain, mut forged) = (
         Position {
             seq: 100,
@@ -85,7 +85,7 @@ async fn a_replayed_seal_covers_no_line() {
     .unwrap();
     assert_eq!((found.seals_verified, found.seals_of_earlier_lines), (0, 1));
     assert_eq!(found.sealed_through, None);
-    // A trail that is forged from its first line does not match the seal.
+    // A audit trail that is forged from its first line does not match the seal.
     let (mut chain, mut forged) = (Position::GENESIS, Vec::new());
     for _ in 0..10 {
         chain.append(&entry("forged"), &mut forged);

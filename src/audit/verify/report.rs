@@ -14,7 +14,7 @@ pub struct ReportedLine {
     pub time: String,
 }
 
-/// The first damage in a trail.
+/// The first damage in an audit trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainFault {
     /// The file.
@@ -46,14 +46,14 @@ pub enum Damage {
         /// The number of the line that was found.
         seq: u64,
     },
-    /// The expected line is later in the trail.
+    /// The expected line is later in the audit trail.
     Reordered {
         /// The number of the line that was found.
         seq: u64,
     },
     /// The HSM did not make the seal of this checkpoint.
     FalseSeal,
-    /// The known line is not in the trail: it was removed or replaced.
+    /// The known line is not in the audit trail: it was removed or replaced.
     AnchorMissing,
 }
 
@@ -87,7 +87,7 @@ pub struct Verification {
     pub sealed_through: Option<u64>,
     /// The time of the oldest line after the last verified seal. Checkpoints do not count. None when no line follows.
     pub unsealed_since: Option<SystemTime>,
-    /// Ranges of lines (first and last number) that a start did not find in any file, according to the trail.
+    /// Ranges of lines (first and last number) that a start did not find in any file, according to the audit trail.
     pub missing: Vec<(u64, u64)>,
     /// The numbers of the lines of kind `recovered`.
     pub recovered: Vec<u64>,

@@ -75,7 +75,7 @@ pub(in crate::audit) struct System;
 
 impl Disk for System {}
 
-/// Returns the path of a file beside the trail: the trail's path with this suffix.
+/// Returns the path of a file beside the audit trail: the audit trail's path with this suffix.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);

@@ -1,10 +1,10 @@
-//! The current file of the trail, and the change to the next one.
+//! The current file of the audit trail, and the change to the next one.
 //!
 //! # Invariants
 //! - The lock beside the file is held until this value is dropped.
 //! - After a failed write, the file is truncated to its last acknowledged line before anything is appended. The truncation is on the disk
 //!   before another file is started, so no number is in two files.
-//! - If rotation or a SIGHUP fails, the current file stays in use. The trail never stops for that reason.
+//! - If rotation or a SIGHUP fails, the current file stays in use. The audit trail never stops for that reason.
 //! - No existing file is replaced, and symbolic links are not followed.
 
 use std::fs::{File, Metadata};
@@ -61,7 +61,7 @@ impl Default for Schedule {
     }
 }
 
-/// An open file of the trail.
+/// An open file of the audit trail.
 pub(in crate::audit) struct OpenFile {
     pub file: File,
     pub identity: Identity,
@@ -124,7 +124,7 @@ impl TrailFile {
         written
     }
 
-    /// Changes to the file that now has the trail's path, if it is a different one. If this fails, the current file stays in use, and the
+    /// Changes to the file that now has the audit trail's path, if it is a different one. If this fails, the current file stays in use, and the
     /// change is repeated later.
     pub(in crate::audit) fn reopen(&mut self) -> io::Result<()> {
         let changed = match self.has_the_name() {
@@ -263,7 +263,7 @@ impl TrailFile {
         Ok(())
     }
 
-    /// Returns whether the current file still has the trail's path.
+    /// Returns whether the current file still has the audit trail's path.
     fn has_the_name(&self) -> io::Result<bool> {
         match self.path.symlink_metadata() {
             Ok(metadata) => Ok(identity_of(&metadata) == self.open.identity),

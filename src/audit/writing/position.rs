@@ -1,4 +1,4 @@
-//! The position file: `<trail>.position` beside the trail contains the position of the last acknowledged line.
+//! The position file: `<trail>.position` beside the audit trail contains the position of the last acknowledged line.
 //!
 //! A start needs it when the file with the last line was compressed, moved away or deleted.
 //!
@@ -25,7 +25,7 @@ const SLOTS: u64 = 2;
 /// The beginning of each slot. It distinguishes a position file from other text files.
 const FORM: &str = "xks-audit-position-1";
 
-/// The position file of a trail.
+/// The position file of an audit trail.
 pub(in crate::audit) struct PositionFile {
     disk: Arc<dyn Disk>,
     path: PathBuf,
@@ -105,7 +105,7 @@ impl PositionFile {
     }
 }
 
-/// Returns the position of the last acknowledged line of the trail, from its position file. None when the file does not exist or has no
+/// Returns the position of the last acknowledged line of the audit trail, from its position file. None when the file does not exist or has no
 /// intact slot.
 ///
 /// # Errors
@@ -128,7 +128,7 @@ pub(super) fn newest(file: &File) -> Option<(Position, u64)> {
     slots.flatten().max_by_key(|(position, _)| position.seq)
 }
 
-/// Returns the path of the position file of a trail.
+/// Returns the path of the position file of an audit trail.
 pub(in crate::audit) fn path_beside(trail: &Path) -> PathBuf {
     beside(trail, POSITION)
 }

@@ -1,4 +1,4 @@
-//! The search for the end of the chain at a start: in the file with the trail's path, in renamed or compressed files, and in the
+//! The search for the end of the chain at a start: in the file with the audit trail's path, in renamed or compressed files, and in the
 //! position file.
 //!
 //! # Invariants
@@ -34,14 +34,14 @@ use crate::audit::reading::{first_seq, identity_of};
 use crate::audit::record::Entry;
 use crate::audit::settings::{AuditSettings, LOCK};
 
-/// A trail with its end: the position from which the chain continues, and the entries to record about the search.
+/// A audit trail with its end: the position from which the chain continues, and the entries to record about the search.
 pub(in crate::audit) struct FoundTrail {
     pub file: TrailFile,
     pub position: Position,
     pub recovered: Vec<Entry>,
 }
 
-/// Locks the trail and finds its end.
+/// Locks the audit trail and finds its end.
 pub(in crate::audit) fn find(
     settings: &AuditSettings,
     disk: Arc<dyn Disk>,

@@ -40,7 +40,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The minimum wait for a message.
 const MIN_WAIT: Duration = Duration::from_millis(10);
 
-/// The writer of a trail.
+/// The writer of an audit trail.
 pub(in crate::audit) struct Writer {
     pub file: TrailFile,
     chain: Position,
@@ -86,7 +86,7 @@ impl Writer {
         }
     }
 
-    /// Writes until the trail is stopped.
+    /// Writes until the audit trail is stopped.
     pub fn run(mut self, messages: &Receiver<Message>) {
         self.write();
         while self.stopping.is_none() {
@@ -300,7 +300,7 @@ impl Writer {
             );
         }
         let reply = self.stopping.take().flatten();
-        // Release the lock first: the caller may open the trail again immediately.
+        // Release the lock first: the caller may open the audit trail again immediately.
         drop(self.file);
         if let Some(reply) = reply {
             // The caller may have stopped waiting.

@@ -1,5 +1,5 @@
-//! Names that cannot exist: key stores, keys, Regions, labels and tags that the configuration does not have, and accounts, roles,
-//! principals, operations, VPCs and KMS keys that AWS cannot have. A comparison with such a name has no effect.
+//! Names that cannot exist. The configuration does not have the key store, key, Region, label or tag. Or AWS cannot have the account, role,
+//! principal, operation, VPC or KMS key. A comparison with such a name has no effect.
 //!
 //! Names are found in the parsed rules: entities anywhere in a rule, and texts that a rule compares with an attribute.
 

@@ -17,10 +17,10 @@ fn disabled_store() -> String {
 }
 
 /// Asserts that requests for the store are rejected as the specification requires.
-fn assert_disabled(caller: &Caller<'_>, sealed: &serde_json::Value) {
+fn assert_disabled(caller: &Caller<'_>, encrypted: &serde_json::Value) {
     for (operation, body) in [
         ("encrypt", encrypt_body(b"x")),
-        ("decrypt", decrypt_body(sealed)),
+        ("decrypt", decrypt_body(encrypted)),
     ] {
         let response = caller.call(operation, "orders", &body);
         response.assert_error(400, "InvalidStateException");
@@ -32,10 +32,10 @@ fn assert_disabled(caller: &Caller<'_>, sealed: &serde_json::Value) {
 #[test]
 fn a_store_is_disabled_and_enabled_without_an_effect_on_others() {
     let mut proxy = Proxy::start();
-    let sealed = proxy.caller(&PAYMENTS).encrypt("orders", b"kept");
+    let encrypted = proxy.caller(&PAYMENTS).encrypt("orders", b"kept");
     proxy.reconfigure(|setup| setup.edit(STORE, &disabled_store()));
     let payments = proxy.caller(&PAYMENTS);
-    assert_disabled(&payments, &sealed);
+    assert_disabled(&payments, &encrypted);
     payments
         .call("health", "", &plain_body("health"))
         .assert_error(400, "InvalidStateException");
@@ -50,7 +50,7 @@ fn a_store_is_disabled_and_enabled_without_an_effect_on_others() {
     proxy.reconfigure(|setup| setup.edit(&disabled_store(), STORE));
     let payments = proxy.caller(&PAYMENTS);
     payments
-        .call("decrypt", "orders", &decrypt_body(&sealed))
+        .call("decrypt", "orders", &decrypt_body(&encrypted))
         .ok();
     assert_eq!(enabled(&proxy), Some(1.0));
 }
@@ -58,14 +58,14 @@ fn a_store_is_disabled_and_enabled_without_an_effect_on_others() {
 #[test]
 fn a_key_is_disabled_without_an_effect_on_others() {
     let mut proxy = Proxy::start();
-    let sealed = proxy.caller(&PAYMENTS).encrypt("orders", b"kept");
+    let encrypted = proxy.caller(&PAYMENTS).encrypt("orders", b"kept");
     let key = "id = \"orders\"\n";
     let disabled =
         |proxy: &Proxy| proxy.metric("xks_key_store_keys_disabled", &[("store", "payments")]);
     let before = disabled(&proxy).unwrap();
     proxy.reconfigure(|setup| setup.edit(key, &format!("{key}state = \"disabled\"\n")));
     let payments = proxy.caller(&PAYMENTS);
-    assert_disabled(&payments, &sealed);
+    assert_disabled(&payments, &encrypted);
     payments.encrypt("ledger", b"x");
     payments.health();
     let switched = [("store", "payments"), ("to", "disabled")];

@@ -47,16 +47,16 @@ fn replace(proxy: &Proxy, file: &Path, text: &str) {
 fn permitted_principals_are_served_and_others_are_denied_without_a_reason() {
     let (proxy, _) = with_rules(ALICE, "");
     let payments = proxy.caller(&PAYMENTS);
-    let sealed = payments.encrypt("orders", b"x");
+    let encrypted = payments.encrypt("orders", b"x");
     payments
-        .call("decrypt", "orders", &decrypt_body(&sealed))
+        .call("decrypt", "orders", &decrypt_body(&encrypted))
         .ok();
     payments
         .call("metadata", "orders", &plain_body("metadata"))
         .ok();
     for (operation, body) in [
         ("encrypt", encrypt_body(b"x")),
-        ("decrypt", decrypt_body(&sealed)),
+        ("decrypt", decrypt_body(&encrypted)),
         ("metadata", plain_body("metadata")),
     ] {
         let body = with_principal(&body, "arn:aws:iam::123456789012:user/Mallory");
@@ -192,9 +192,9 @@ fn rules_are_replaced_while_the_proxy_runs() {
     proxy.await_reload("applied", before);
     assert_eq!(status(), 200);
     // Half a rule changes nothing.
-    let refused = proxy.reloads("refused");
+    let rejected = proxy.reloads("refused");
     fs::write(&file, "permit(princ").unwrap();
-    proxy.await_reload("refused", refused);
+    proxy.await_reload("refused", rejected);
     assert_eq!(status(), 200);
     proxy.daemon.wait_for("the place of the error", |line| {
         line["fault"]

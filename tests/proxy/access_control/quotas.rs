@@ -42,8 +42,8 @@ fn requests_beyond_the_quota_are_throttled_without_an_hsm_call() {
     assert_eq!(count(&seen, 429), 40 - served);
     let called = device.calls(Function::EncryptInit) - before;
     assert_eq!(called, served as u64);
-    let refusals = proxy.metric("xks_quota_refusals_total", &[("store", "payments")]);
-    assert_eq!(refusals, Some((40 - served) as f64));
+    let rejections = proxy.metric("xks_quota_refusals_total", &[("store", "payments")]);
+    assert_eq!(rejections, Some((40 - served) as f64));
     eventually("one more rejection", || {
         let response = payments.call("encrypt", "orders", &encrypt_body(b"x"));
         (response.status == 429).then(|| response.assert_error(429, "ThrottlingException"))

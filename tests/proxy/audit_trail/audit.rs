@@ -15,7 +15,7 @@ use crate::harness::{Caller, PAYMENTS, Proxy, RETAIL, StoreName};
 
 const PLAINTEXT: &[u8] = b"nobody-may-read-this-in-a-trail";
 
-/// Starts a proxy with a trail, with these lines in `[audit]`.
+/// Starts a proxy with an audit trail, with these lines in `[audit]`.
 fn audited(lines: &str) -> (Proxy, Trail) {
     let mut trail = None;
     let proxy = Proxy::start_with(|setup| trail = Some(setup.audit(lines)));
@@ -24,10 +24,10 @@ fn audited(lines: &str) -> (Proxy, Trail) {
 
 /// Calls each operation once. Returns its name, its body and its line.
 fn one_of_each(payments: &Caller<'_>, trail: &Trail) -> Vec<(&'static str, Value, Value)> {
-    let sealed = payments.encrypt("orders", PLAINTEXT);
+    let encrypted = payments.encrypt("orders", PLAINTEXT);
     let bodies = [
         ("encrypt", encrypt_body(PLAINTEXT)),
-        ("decrypt", decrypt_body(&sealed)),
+        ("decrypt", decrypt_body(&encrypted)),
         ("metadata", plain_body("metadata")),
         ("health", plain_body("health")),
     ];
@@ -74,9 +74,9 @@ fn every_verified_request_has_a_line_before_its_response() {
 fn no_plaintext_ciphertext_or_secret_is_in_the_trail() {
     let (proxy, trail) = audited("");
     let payments = proxy.caller(&PAYMENTS);
-    let sealed = payments.encrypt("orders", PLAINTEXT);
+    let encrypted = payments.encrypt("orders", PLAINTEXT);
     payments
-        .call("decrypt", "orders", &decrypt_body(&sealed))
+        .call("decrypt", "orders", &decrypt_body(&encrypted))
         .ok();
     let text = fs::read_to_string(trail.path()).unwrap();
     assert!(text.contains("\"operation\":\"decrypt\""));
@@ -87,7 +87,7 @@ fn no_plaintext_ciphertext_or_secret_is_in_the_trail() {
         crate::harness::token::PIN.to_owned(),
     ];
     for field in ["ciphertext", "initializationVector", "authenticationTag"] {
-        secrets.push(sealed[field].as_str().unwrap().to_owned());
+        secrets.push(encrypted[field].as_str().unwrap().to_owned());
     }
     for secret in secrets {
         assert!(!text.contains(&secret), "{secret} is in the trail");
@@ -98,18 +98,18 @@ fn no_plaintext_ciphertext_or_secret_is_in_the_trail() {
 fn rejections_are_recorded_with_their_error() {
     let (proxy, trail) = audited("");
     let payments = proxy.caller(&PAYMENTS);
-    let sealed = payments.encrypt("orders", b"x");
+    let encrypted = payments.encrypt("orders", b"x");
     let tampered = set(
-        &decrypt_body(&sealed),
+        &decrypt_body(&encrypted),
         "authenticationTag",
         "AAAAAAAAAAAAAAAAAAAAAA==",
     );
     for (key, body, error) in [
         ("orders", tampered, "InvalidCiphertextException"),
-        ("nobody", decrypt_body(&sealed), "KeyNotFoundException"),
+        ("nobody", decrypt_body(&encrypted), "KeyNotFoundException"),
         (
             "orders",
-            set(&decrypt_body(&sealed), "ciphertext", 1),
+            set(&decrypt_body(&encrypted), "ciphertext", 1),
             "ValidationException",
         ),
     ] {
@@ -196,7 +196,7 @@ fn changes_of_state_of_the_proxy_are_recorded() {
         "{reload}"
     );
     fs::write(proxy.setup.directory.join("config.toml"), "[server").unwrap();
-    trail.wait_for("a refused reload", |line| {
+    trail.wait_for("a rejected reload", |line| {
         line["event"] == "reload" && line["state"] == "refused"
     });
     // A slow connection to the HSM at the start is also recorded as failed and usable.
@@ -232,11 +232,11 @@ fn the_hsm_signs_the_chain_by_lines_by_time_and_at_the_end() {
     proxy.daemon.signal(Signal::TERM);
     assert!(proxy.daemon.wait().success());
     let lines = trail.lines();
-    let sealed: Vec<&Value> = lines
+    let checkpoints: Vec<&Value> = lines
         .iter()
         .filter(|line| line["kind"] == "checkpoint")
         .collect();
-    for checkpoint in &sealed {
+    for checkpoint in &checkpoints {
         assert_eq!(
             (&checkpoint["hsm"], &checkpoint["key"]),
             (&json!("hsm-a"), &json!(AUDIT_KEY))
@@ -250,7 +250,7 @@ fn the_hsm_signs_the_chain_by_lines_by_time_and_at_the_end() {
         let line = lines.iter().find(|line| line["seq"] == through).unwrap();
         assert_eq!(line["hash"], checkpoint["head"]);
     }
-    let last = sealed.last().unwrap()["through"].as_u64().unwrap();
+    let last = checkpoints.last().unwrap()["through"].as_u64().unwrap();
     let stop = lines.iter().find(|line| line["kind"] == "stop").unwrap();
     assert!(stop["seq"].as_u64().unwrap() <= last, "the end is sealed");
     trail.assert_chain();
@@ -295,9 +295,9 @@ fn a_denial_names_its_rules_and_an_observed_denial_is_recorded_as_served() {
         });
         let (payments, trail) = (proxy.caller(&PAYMENTS), trail.unwrap());
         let body = encrypt_body(b"x");
-        let sealed = payments.call("encrypt", "orders", &body).ok();
+        let encrypted = payments.call("encrypt", "orders", &body).ok();
         assert_eq!(trail.request(&body)["policies"], json!(["all"]));
-        let body = decrypt_body(&sealed);
+        let body = decrypt_body(&encrypted);
         assert_eq!(payments.call("decrypt", "orders", &body).status, status);
         let line = trail.request(&body);
         assert_eq!(

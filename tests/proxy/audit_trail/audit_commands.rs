@@ -16,7 +16,7 @@ use crate::harness::{PAYMENTS, Proxy, RETAIL};
 const RULES: &str = "@id(\"alice\") permit(principal == Xks::Principal::\"arn:aws:iam::123456789012:user/Alice\", action, resource);
 @id(\"not-the-ledger\") forbid(principal, action, resource == Xks::Key::\"payments/ledger\");";
 
-/// Starts a proxy with a policy and a trail that starts a new file every few lines.
+/// Starts a proxy with a policy and an audit trail that starts a new file every few lines.
 fn audited() -> (Proxy, Trail) {
     let mut trail = None;
     let proxy = Proxy::start_with(|setup| {
@@ -58,8 +58,8 @@ fn show(proxy: &Proxy, options: &[&str]) -> Vec<Value> {
 /// Decrypt and of the denied Encrypt.
 fn four_requests(proxy: &Proxy) -> (Value, Value) {
     let payments = proxy.caller(&PAYMENTS);
-    let sealed = payments.encrypt("orders", b"x");
-    let decrypt = decrypt_body(&sealed);
+    let encrypted = payments.encrypt("orders", b"x");
+    let decrypt = decrypt_body(&encrypted);
     payments.call("decrypt", "orders", &decrypt).ok();
     let denied = encrypt_body(b"x");
     payments
@@ -227,7 +227,7 @@ fn an_auditor_needs_no_secret() {
     asked(&["check-config"]).expect(78, &["pin", "secret", "private_key"]);
 }
 
-/// Returns every file of mode 0600 that the configuration names, except the files of the trail.
+/// Returns every file of mode 0600 that the configuration names, except the files of the audit trail.
 fn private_files(directory: &Path) -> Vec<PathBuf> {
     let names = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
     let files = fs::read_dir(directory).unwrap();

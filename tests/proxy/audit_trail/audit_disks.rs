@@ -11,7 +11,7 @@ use crate::harness::trail::Trail;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// Starts a proxy whose trail is on a separate disk of 128 KiB. Returns the path of a file that can fill the disk.
+/// Starts a proxy whose audit trail is on a separate disk of 128 KiB. Returns the path of a file that can fill the disk.
 fn on_a_small_disk(on_failure: &str) -> (Proxy, Trail, PathBuf) {
     let mut trail = None;
     let proxy = Proxy::start_with(|setup| {
@@ -112,10 +112,10 @@ fn every_request_is_rejected_while_the_disk_hangs() {
     let payments = proxy.caller(&PAYMENTS);
     payments.encrypt("orders", b"x");
     fs::write(&switch, "").unwrap();
-    let refused = encrypt_body(b"x");
-    let response = payments.call("encrypt", "orders", &refused);
+    let rejected = encrypt_body(b"x");
+    let response = payments.call("encrypt", "orders", &rejected);
     response.assert_error(500, "InternalException");
-    let reason = proxy.access_line(&refused)["reason"].to_string();
+    let reason = proxy.access_line(&rejected)["reason"].to_string();
     assert!(reason.contains("not written in time"), "{reason}");
     proxy.await_unready();
     fs::remove_file(&switch).unwrap();

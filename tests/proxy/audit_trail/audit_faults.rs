@@ -47,7 +47,7 @@ fn send_requests(payments: &Caller<'_>, stop: &AtomicBool, answered: &Mutex<Hash
     }
 }
 
-/// Kills the proxy `times` times under load. Every answered request must be in the trail, and the trail must be intact.
+/// Kills the proxy `times` times under load. Every answered request must be in the audit trail, and the audit trail must be intact.
 fn kills(times: usize) {
     let (mut proxy, trail) = audited("rotate = { size = \"64KiB\" }\ncheckpoint = { lines = 100 }");
     let answered = Mutex::new(HashSet::new());
@@ -234,7 +234,7 @@ fn minutes_to_noon() -> i64 {
 #[test]
 fn a_clock_that_goes_back_changes_neither_numbers_nor_files() {
     let mut parts = None;
-    // The trail starts a new file at midnight, so the test must not cross it.
+    // The audit trail starts a new file at midnight, so the test must not cross it.
     let to_noon = minutes_to_noon();
     let proxy = Proxy::start_with(|setup| {
         let clock = WallClock::of(setup);

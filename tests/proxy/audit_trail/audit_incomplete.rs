@@ -12,7 +12,7 @@ use crate::harness::metrics::eventually;
 use crate::harness::trail::Trail;
 use crate::harness::{PAYMENTS, Proxy};
 
-/// Returns the trail of a stopped proxy, in several files.
+/// Returns the audit trail of a stopped proxy, in several files.
 fn written(lines: &str) -> (Proxy, Trail) {
     let mut trail = None;
     let mut proxy = Proxy::start_with(|setup| trail = Some(setup.audit(lines)));

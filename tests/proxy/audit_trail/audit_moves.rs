@@ -49,7 +49,7 @@ fn last_seq(path: &Path) -> u64 {
     line["seq"].as_u64().unwrap()
 }
 
-/// Renames the trail as logrotate does, and makes the proxy start a new file. Returns the number of the last line in the old file.
+/// Renames the audit trail as logrotate does, and makes the proxy start a new file. Returns the number of the last line in the old file.
 fn rotate(proxy: &Proxy, trail: &Trail, to: &Path) -> u64 {
     fs::rename(trail.path(), to).unwrap();
     proxy.daemon.signal(Signal::HUP);

@@ -10,7 +10,7 @@ use crate::harness::command::{Ran, run, run_with};
 use crate::harness::trail::Trail;
 use crate::harness::{PAYMENTS, Proxy};
 
-/// Returns the trail of a stopped proxy, in several files.
+/// Returns the audit trail of a stopped proxy, in several files.
 fn written() -> (Proxy, Trail) {
     let mut trail = None;
     let mut proxy =

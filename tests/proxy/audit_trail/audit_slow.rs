@@ -11,7 +11,7 @@ use crate::harness::trail::Trail;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// Starts a proxy with a trail on a disk whose `fdatasync` takes the number of milliseconds in the returned file.
+/// Starts a proxy with an audit trail on a disk whose `fdatasync` takes the number of milliseconds in the returned file.
 fn on_a_slow_disk(change: impl FnOnce(&mut Setup)) -> (Proxy, Trail, PathBuf) {
     let (mut trail, mut switch) = (None, PathBuf::new());
     let proxy = Proxy::start_with(|setup| {

@@ -1,4 +1,5 @@
-//! `audit verify` and `audit show` with input that is not a trail: foreign, empty, without line ends, incomplete, missing or unreadable files.
+//! `audit verify` and `audit show` with input that is not an audit trail: foreign, empty, without line ends, incomplete, missing or
+//! unreadable files.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `audit verify`: an unchanged trail is valid, and every change is found and named. Lines with an HSM signature cannot be forged.
+//! `audit verify`: an unchanged audit trail is valid, and every change is found and named. Lines with an HSM signature cannot be forged.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::harness::trail::AUDIT_KEY;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// A trail of about forty lines with several sealed checkpoints, and its stopped proxy.
+/// A audit trail of about forty lines with several sealed checkpoints, and its stopped proxy.
 struct Scene {
     proxy: Proxy,
     path: PathBuf,
@@ -47,7 +47,7 @@ impl Scene {
         Self { proxy, path, lines }
     }
 
-    /// Verifies these bytes in place of the trail.
+    /// Verifies these bytes in place of the audit trail.
     fn verify(&self, bytes: impl AsRef<[u8]>, options: &[&str]) -> Ran {
         fs::write(&self.path, bytes).unwrap();
         run(&self.proxy.setup, &[&["audit", "verify"], options].concat())
@@ -255,7 +255,7 @@ impl Scene {
         let lines = changed(AUDIT_KEY, "orders").concat();
         self.verify(lines, &["--hsm"])
             .expect(1, &["NOT CHECKED", "\"orders\", which is not the trail's"]);
-        // A trail without any seal is not accepted with --hsm.
+        // A audit trail without any seal is not accepted with --hsm.
         let mut bare = self.lines.clone();
         for line in bare.iter_mut().filter(|line| line.contains("\"sealed\"")) {
             let (from, to) = (position(line, ",\"hsm\""), position(line, ",\"hash\""));

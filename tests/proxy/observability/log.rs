@@ -34,8 +34,8 @@ fn the_reason_is_in_the_log_but_not_in_the_response() {
     let unsigned = payments.unsigned("metadata", "orders", plain_body("metadata").to_string());
     let stale = payments.signer.shifted(-6).sign(&unsigned);
     let response = proxy.send(&stale).json();
-    let refused = |line: &Value| line["message"] == "request" && line["status"] == 401;
-    let line = proxy.daemon.wait_for("the refused request", refused);
+    let is_rejected = |line: &Value| line["message"] == "request" && line["status"] == 401;
+    let line = proxy.daemon.wait_for("the rejected request", is_rejected);
     assert_eq!(line["error_name"], "AuthenticationFailedException");
     let reason = line["reason"].as_str().unwrap_or_default();
     assert!(!reason.is_empty(), "{line}");
@@ -284,11 +284,11 @@ fn a_body_with_another_bad_field_has_its_metadata_in_log_and_audit_trail() {
     let proxy = Proxy::start_with(|setup| trail = Some(setup.audit("")));
     let trail = trail.unwrap();
     let payments = proxy.caller(&PAYMENTS);
-    let sealed = decrypt_body(&payments.encrypt("orders", b"x"));
+    let encrypted = decrypt_body(&payments.encrypt("orders", b"x"));
     for (operation, good, field, status) in [
         ("encrypt", encrypt_body(b"x"), "plaintext", 400),
         ("encrypt", encrypt_body(b"x"), "encryptionAlgorithm", 400),
-        ("decrypt", sealed, "authenticationTag", 400),
+        ("decrypt", encrypted, "authenticationTag", 400),
     ] {
         let body = unset(&good, field);
         let answer = payments.call(operation, "orders", &body);

@@ -80,8 +80,8 @@ fn the_table_matches_the_metrics() {
     payments.call("metadata", "absent", &plain_body("metadata"));
     let mut stranger = proxy.caller(&PAYMENTS);
     stranger.signer.secret = "A".repeat(43);
-    let refused = stranger.call("health", "", &plain_body("health"));
-    refused.assert_error(401, "AuthenticationFailedException");
+    let rejected = stranger.call("health", "", &plain_body("health"));
+    rejected.assert_error(401, "AuthenticationFailedException");
     // Both HSMs are slow, so the proxy hedges the request, whichever it chooses first.
     for device in [&a, &b] {
         device.set_delay(Function::Encrypt, 1_000_000);

@@ -189,7 +189,7 @@ fn every_alert_fires_and_clears() {
         let stop = Stop(&load.is_over);
         scope.spawn(|| load.run(&proxy));
         scene.neglect();
-        scene.crowd_out();
+        scene.displace_connections();
         scene.change();
         scene.break_down();
         scene.slow_down();
@@ -238,7 +238,7 @@ fn alerts_about_load_balancers_fire_and_clear() {
         );
     });
     let prometheus = Prometheus::start(&proxy);
-    let [failing, refused] = OF_BALANCERS;
+    let [failing, rejected] = OF_BALANCERS;
     eventually("connections without a balancer", || {
         assert!(proxy.try_connect().is_err(), "no trusted source");
         prometheus.has_fired(failing).then_some(())
@@ -251,7 +251,7 @@ fn alerts_about_load_balancers_fire_and_clear() {
     balancer.say(Some("vpce-ffffffffffffffff0"), None);
     eventually("requests of another endpoint", || {
         assert_eq!(ask(), 401);
-        prometheus.has_fired(refused).then_some(())
+        prometheus.has_fired(rejected).then_some(())
     });
     balancer.say(Some(ENDPOINT), None);
     assert_eq!(ask(), 200);
@@ -282,7 +282,7 @@ impl Scene<'_> {
             "XksKeyUnusable",
         ]);
         self.misuse();
-        self.crowd();
+        self.fill_with_bodies();
         self.reject_a_key();
         self.load.uses_both.store(false, Ordering::Relaxed);
         self.load.is_skewed.store(false, Ordering::Relaxed);
@@ -373,7 +373,7 @@ impl Scene<'_> {
     }
 
     /// A stranger announces more long bodies than one source may send at the same time.
-    fn crowd(&self) {
+    fn fill_with_bodies(&self) {
         let unsigned = self.proxy.caller(&PAYMENTS).unsigned("health", "", "");
         let head = unsigned.with("content-length", "16000000").head();
         let client = || Arc::clone(&self.proxy.client);
@@ -391,7 +391,7 @@ impl Scene<'_> {
     }
 
     /// A stranger with the address of KMS opens more connections than the limit.
-    fn crowd_out(&self) {
+    fn displace_connections(&self) {
         let sockets: Vec<_> = (0..40).map(|_| tcp(self.proxy.server).unwrap()).collect();
         self.prometheus.await_fired(&["XksConnectionsDisplaced"]);
         drop(sockets);

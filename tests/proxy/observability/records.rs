@@ -50,10 +50,10 @@ fn recorded() -> (Proxy, Trail, [Control; 2]) {
 }
 
 /// Returns a random request of the kinds that KMS sends.
-fn any_request(payments: &Caller<'_>, sealed: &Value, random: &mut Random) -> Request {
+fn any_request(payments: &Caller<'_>, encrypted: &Value, random: &mut Random) -> Request {
     let (operation, body) = match random.below(3) {
         0 => ("encrypt", encrypt_body(b"x")),
-        1 => ("decrypt", decrypt_body(sealed)),
+        1 => ("decrypt", decrypt_body(encrypted)),
         _ => {
             let algorithm = "ciphertextDataIntegrityValueAlgorithm";
             ("encrypt", set(&encrypt_body(b"x"), algorithm, "SHA_256"))
@@ -63,9 +63,9 @@ fn any_request(payments: &Caller<'_>, sealed: &Value, random: &mut Random) -> Re
 }
 
 /// Sends requests on HTTP/1.1 connections. It closes most of them before the response.
-fn call_by_http1(payments: &Caller<'_>, sealed: &Value, random: &mut Random) {
+fn call_by_http1(payments: &Caller<'_>, encrypted: &Value, random: &mut Random) {
     for _ in 0..REQUESTS {
-        let request = any_request(payments, sealed, random);
+        let request = any_request(payments, encrypted, random);
         let mut connection = payments.proxy.connect();
         connection.send(&request.bytes()).unwrap();
         match random.below(4) {
@@ -81,10 +81,10 @@ fn call_by_http1(payments: &Caller<'_>, sealed: &Value, random: &mut Random) {
 }
 
 /// Sends requests as streams of one HTTP/2 connection. It resets most of them before the response.
-fn call_by_http2(payments: &Caller<'_>, sealed: &Value, random: &mut Random) {
+fn call_by_http2(payments: &Caller<'_>, encrypted: &Value, random: &mut Random) {
     let connection = Http2::open(payments.proxy);
     for _ in 0..REQUESTS {
-        let request = any_request(payments, sealed, random);
+        let request = any_request(payments, encrypted, random);
         let pending = connection.start(&request);
         assert!(connection.feed(&pending, Bytes::from(request.body.clone())));
         match random.below(4) {
@@ -148,16 +148,16 @@ fn every_verified_request_and_its_hsm_calls_are_recorded_once() {
         let [.., of_devices] = calls(&proxy, &trail, &devices);
         (calls(&proxy, &trail, &devices)[2] == of_devices).then_some(of_devices)
     });
-    let sealed = proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+    let encrypted = proxy.caller(&PAYMENTS).encrypt("orders", b"x");
     thread::scope(|scope| {
         for client in 0..CLIENTS {
-            let (proxy, sealed) = (&proxy, &sealed);
+            let (proxy, encrypted) = (&proxy, &encrypted);
             scope.spawn(move || {
                 let payments = proxy.caller(&PAYMENTS);
                 let mut random = Random(client + 1);
                 match client % 2 {
-                    0 => call_by_http1(&payments, sealed, &mut random),
-                    _ => call_by_http2(&payments, sealed, &mut random),
+                    0 => call_by_http1(&payments, encrypted, &mut random),
+                    _ => call_by_http2(&payments, encrypted, &mut random),
                 }
             });
         }

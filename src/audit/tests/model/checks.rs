@@ -1,4 +1,4 @@
-//! Checks a trail: compares its files with the results that callers received.
+//! Checks an audit trail: compares its files with the results that callers received.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ pub(super) fn check_all(world: &World, random: &mut Random) {
     check_removals(world, &lines, random);
 }
 
-/// Returns every file of the trail, including archived ones.
+/// Returns every file of the audit trail, including archived ones.
 fn files(world: &World) -> Vec<PathBuf> {
     let mut files = trail_files(&world.settings.path).unwrap();
     let archive = std::fs::read_dir(world.archived()).unwrap();

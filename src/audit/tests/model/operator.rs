@@ -1,4 +1,4 @@
-//! Actions of an operator and of logrotate on the files of a trail.
+//! Actions of an operator and of logrotate on the files of an audit trail.
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ impl World {
     }
 
     /// Returns whether the position file contains the last line, also after a power failure. Without it, a start needs every file.
-    fn knows_position(&self) -> bool {
+    fn has_position(&self) -> bool {
         let position = path_beside(&self.settings.path);
         let is_failing = self
             .running
@@ -60,7 +60,7 @@ impl World {
     /// Moves a file to another place.
     pub fn archive(&mut self, random: &mut Random) {
         match self.old_file(random) {
-            Some(file) if self.knows_position() => self.move_away(&file),
+            Some(file) if self.has_position() => self.move_away(&file),
             _ => {}
         }
     }
@@ -85,7 +85,7 @@ impl World {
         let Running { writer, .. } = self.running.as_ref().unwrap();
         let (current, length) = (writer.file.open.identity, writer.file.open.length);
         let path = self.settings.path.clone();
-        if !path.exists() || identity(&path) != current || !self.knows_position() {
+        if !path.exists() || identity(&path) != current || !self.has_position() {
             return;
         }
         let lines = std::fs::read(&path).unwrap();

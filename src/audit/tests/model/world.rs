@@ -40,7 +40,7 @@ pub(super) struct World {
     pub results: Arc<Mutex<CallerResults>>,
     /// Entries for which no caller waits.
     pub noted: Vec<String>,
-    /// Whether the trail must contain the exact number of entries without a line.
+    /// Whether the audit trail must contain the exact number of entries without a line.
     pub is_count_exact: bool,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct CallerResults {
     pub written: Vec<String>,
     /// Entries that were already acknowledged when their callers wanted to replace them.
     pub found_written: Vec<String>,
-    /// Entries that must not be in the trail, because they were replaced in time.
+    /// Entries that must not be in the audit trail, because they were replaced in time.
     pub replaced: Vec<String>,
     /// Entries that were replaced while their line was written. If the line exists, it has a correction.
     pub late: HashMap<String, String>,
@@ -65,10 +65,10 @@ pub(super) struct Running {
     messages: Receiver<Message>,
 }
 
-/// A sealer that can be switched on and off.
-struct SwitchedSealer(Arc<Mutex<bool>>);
+/// A sealer that works or fails, as a test sets it.
+struct ControlledSealer(Arc<Mutex<bool>>);
 
-impl Sealer for SwitchedSealer {
+impl Sealer for ControlledSealer {
     fn seal(&self, head: Position) -> SealFuture {
         Seals(*self.0.lock().unwrap()).seal(head)
     }
@@ -102,7 +102,8 @@ impl World {
         }
     }
 
-    /// Finds the trail. Other tests start processes, and a child process holds the lock until it calls `exec`. A lock that remains is an error.
+    /// Finds the audit trail. Other tests start processes, and a child process holds the lock until it calls `exec`. A lock that remains is
+    /// an error.
     fn find(&self) -> Result<FoundTrail, AuditError> {
         let deadline = Instant::now() + LOCK_TIMEOUT;
         loop {
@@ -129,7 +130,7 @@ impl World {
             on_failure: OnFailure::Refuse,
         });
         let sealer = SealerHandle {
-            sealer: Arc::new(SwitchedSealer(Arc::clone(&self.seals))),
+            sealer: Arc::new(ControlledSealer(Arc::clone(&self.seals))),
             runtime: self.runtime.handle().clone(),
         };
         let mut writer = Writer::new(&self.settings, found, Some(sealer), &queue);
@@ -236,7 +237,7 @@ impl World {
         });
     }
 
-    /// Repairs the disk, and checks that the trail recovers.
+    /// Repairs the disk, and checks that the audit trail recovers.
     pub fn repair_disk(&mut self) {
         self.disk.fail(Faults::default());
         let id = self.new_id();

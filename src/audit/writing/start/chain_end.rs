@@ -25,8 +25,8 @@ pub(super) struct ChainEnd {
 }
 
 impl ChainEnd {
-    /// Finds the end of the chain. `last` is the last line of the file with the trail's path, if it has one. `had_lock` is true if the lock
-    /// file existed: a proxy has used the trail before.
+    /// Finds the end of the chain. `last` is the last line of the file with the audit trail's path, if it has one. `had_lock` is true if
+    /// the lock file existed: a proxy has used the audit trail before.
     pub(super) fn find(
         disk: &dyn Disk,
         path: &Path,
@@ -59,7 +59,7 @@ impl ChainEnd {
         })
     }
 
-    /// Returns the end of a trail whose files end with `last` and whose last acknowledged line is `known`.
+    /// Returns the end of an audit trail whose files end with `last` and whose last acknowledged line is `known`.
     fn new(last: Position, known: Option<Position>) -> Self {
         let known = known.unwrap_or(last);
         let (position, remark) = match known.seq.cmp(&last.seq) {
@@ -104,7 +104,7 @@ fn recovered(members: &serde_json::Value) -> Entry {
     Entry::new(Kind::Recovered, members)
 }
 
-/// The result of reading the files that do not have the trail's path.
+/// The result of reading the files that do not have the audit trail's path.
 #[derive(Default)]
 struct OtherFiles {
     last: Option<Position>,

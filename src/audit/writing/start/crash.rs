@@ -37,7 +37,7 @@ pub(super) fn make_durable(disk: &dyn Disk, path: &Path, tail: Tail) -> io::Resu
     disk.sync(&file)
 }
 
-/// Moves the bytes after the last line of `file` to a new file beside the trail at `path`. Returns the entry about them. None when there
+/// Moves the bytes after the last line of `file` to a new file beside the audit trail at `path`. Returns the entry about them. None when there
 /// are no such bytes.
 pub(super) fn set_aside(
     disk: &dyn Disk,

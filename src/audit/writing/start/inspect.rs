@@ -18,7 +18,7 @@ use crate::audit::settings::LOCK;
 use crate::audit::writing::disk::{Access, Disk as _, System, beside};
 use crate::audit::writing::position;
 
-/// Checks that a start can continue or create the trail at `path`.
+/// Checks that a start can continue or create the audit trail at `path`.
 ///
 /// # Errors
 /// When the directory or a file cannot be used, the file is not an audit trail, or its last line is damaged.

@@ -1,4 +1,4 @@
-//! The end of a trail's file: the last line, from which the chain continues, and the bytes that a crash left after it.
+//! The end of an audit trail's file: the last line, from which the chain continues, and the bytes that a crash left after it.
 //!
 //! After a crash of the machine, the disk can contain any part of the lines that were being written: incomplete lines, pages of zeros, and
 //! complete lines after such a page.
@@ -34,8 +34,8 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Reads the end of a file, which must be a file of a trail. `known` is the number of the last acknowledged line. Only the lines after
-    /// it are checked one by one. If it is none, all lines are checked.
+    /// Reads the end of a file, which must be a file of an audit trail. `known` is the number of the last acknowledged line. Only the lines
+    /// after it are checked one by one. If it is none, all lines are checked.
     pub(super) fn read(path: &Path, file: &File, known: Option<u64>) -> Result<Self, AuditError> {
         let (tail, end) = check(file, known).map_err(AuditError::unusable(path))?;
         match end {
@@ -55,9 +55,9 @@ impl Tail {
 /// The kind of the last complete line.
 #[derive(Clone, Copy)]
 enum End {
-    /// A line of the trail.
+    /// A line of the audit trail.
     Line,
-    /// A line of the trail that does not match its hash.
+    /// A line of the audit trail that does not match its hash.
     Changed,
     Foreign,
 }
@@ -157,7 +157,7 @@ fn can_be_from_crash(line: &[u8]) -> bool {
     !line.ends_with(b"\n") || line.contains(&0)
 }
 
-/// Returns whether a file without a complete line can be the rest of a trail after a crash: text and zeros with the beginning of a line.
+/// Returns whether a file without a complete line can be the rest of an audit trail after a crash: text and zeros with the beginning of a line.
 fn is_rest_of_trail(line: &[u8], rest: &mut impl BufRead) -> io::Result<bool> {
     let zeros = line.iter().position(|byte| *byte == 0);
     let begin = line.get(..zeros.unwrap_or(line.len()));

@@ -1,4 +1,4 @@
-//! The queue from the handles of a trail to its writer.
+//! The queue from the handles of an audit trail to its writer.
 //!
 //! # Invariants
 //! - Every entry that gets no line is counted.
@@ -67,7 +67,7 @@ impl Queue {
         }
     }
 
-    /// Sends an entry for which no caller waits. Returns false when the queue is full or the trail has stopped.
+    /// Sends an entry for which no caller waits. Returns false when the queue is full or the audit trail has stopped.
     pub fn try_send(&self, entry: Entry) -> bool {
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             return false;
@@ -79,7 +79,7 @@ impl Queue {
         })
     }
 
-    /// Sends an entry. Returns false when the trail has stopped.
+    /// Sends an entry. Returns false when the audit trail has stopped.
     pub fn send(&self, queued: QueuedEntry) -> bool {
         self.state.metrics.depth.inc();
         let is_sent = self.sender.send(Message::Entry(queued)).is_ok();

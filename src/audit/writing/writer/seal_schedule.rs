@@ -1,7 +1,7 @@
 //! The schedule of seals: when to request one from the HSM, and which outcomes get a line.
 //!
 //! # Invariants
-//! - The line of a checkpoint does not make another checkpoint due: a trail without requests does not grow.
+//! - The line of a checkpoint does not make another checkpoint due: an audit trail without requests does not grow.
 //! - The end of every attempt is noticed, also after a panic. No attempt blocks the next one.
 
 use std::sync::Arc;

@@ -23,7 +23,7 @@ pub(super) const VIA_SERVICE: (&str, &str) = ("context", "kmsViaService");
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct NameKind(usize);
 
-/// The properties of a kind of name.
+/// The properties of a name kind.
 struct Row {
     /// The entity type whose ids are such names.
     entity: Option<&'static str>,
@@ -119,7 +119,7 @@ impl NameKind {
         TABLE.iter().position(is_it).map(Self)
     }
 
-    /// Returns whether the values of `variable.attribute` are of this kind.
+    /// Returns whether this is the kind of the values of `variable.attribute`.
     pub(super) fn is_of_attribute(self, attribute: (&str, &str)) -> bool {
         Self::of_attribute(attribute) == Some(self)
     }

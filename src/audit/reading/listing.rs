@@ -84,7 +84,7 @@ fn classify(path: &Path, by_name: Option<u64>) -> io::Result<FileClass> {
         (Beginning::Other { .. }, Some(seq)) => FileClass::Lines(seq),
         (Beginning::Other { is_text: true }, None) => FileClass::Foreign,
         (Beginning::Other { is_text: false }, None) => FileClass::LeftOut(
-            "it is neither text nor compressed with gzip or Zstandard; unpack it, and read all files of the trail",
+            "it is neither text nor compressed with gzip or Zstandard; unpack it, and read all files of the audit trail",
         ),
     })
 }

@@ -255,7 +255,7 @@ impl TrailFile {
         let file = self.disk.open(&self.path, Access::Append)?;
         let metadata = file.metadata()?;
         if metadata.len() > 0 {
-            let problem = "another file has the trail's name and is not empty";
+            let problem = "another file has the name of the audit trail and is not empty";
             return Err(io::Error::other(problem));
         }
         self.disk.sync_directory(&self.path)?;

@@ -44,7 +44,7 @@ impl ChainEnd {
             Recorded::At(_) => None,
             Recorded::Unreadable => Some("the position file is damaged"),
             Recorded::Nothing => had_lock.then_some(
-                "the lock file exists, but both the trail's file and the position file are empty or missing",
+                "the lock file exists, but both the file of the audit trail and the position file are empty or missing",
             ),
         };
         if recorded.position().is_none()

@@ -43,8 +43,8 @@ impl Tail {
             End::Changed => Err(AuditError::Damaged(path.to_owned())),
             End::Foreign => {
                 let why = match tail.last {
-                    Some(_) => "its last line is not a line of a trail",
-                    None => "it does not begin with a line of a trail",
+                    Some(_) => "its last line is not a line of an audit trail",
+                    None => "it does not begin with a line of an audit trail",
                 };
                 Err(AuditError::Foreign(path.to_owned(), why))
             }

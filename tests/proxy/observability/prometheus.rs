@@ -195,9 +195,10 @@ fn every_alert_fires_and_clears() {
         scene.slow_down();
         let denied = proxy.caller(&PAYMENTS);
         denied.call("metadata", "orders", &plain_body("metadata"));
-        eventually("a decision to deny", || {
-            let denials = prometheus.query("xks_policy_decisions_total{decision=\"denied\"}");
-            (!denials.is_empty()).then_some(())
+        // A rate needs two scrapes of the new series.
+        eventually("a rate of denials", || {
+            let denials = "rate(xks_policy_decisions_total{decision=\"denied\"}[1m])";
+            (!prometheus.query(denials).is_empty()).then_some(())
         });
         prometheus.assert_no_panel_is_empty();
         scene.recover();

@@ -39,8 +39,10 @@
 //!   and `sealed` (AES-GCM ciphertext and tag over [`Position::aad`]), or `unsealed`, the reason why the seal is missing.
 //! - `recovered`, with one of these values of `cause`:
 //!   - `torn_line`: a crash left bytes after the last line. `bytes`, `sha256` and `file` describe them.
-//!   - `unrecorded`: entries have no line. `unrecorded` is their number, and `error` is the reason. The requests were rejected or served, depending on `on_failure`.
-//!   - `missing`: a start did not find the acknowledged lines `first` to `last` in any file beside the audit trail. `first` is 1 when no line was found.
+//!   - `unrecorded`: entries have no line. `unrecorded` is their number, and `error` is the reason. The requests were rejected or served,
+//!     depending on `on_failure`.
+//!   - `missing`: a start did not find the acknowledged lines `first` to `last` in any file beside the audit trail. `first` is 1 when no
+//!     line was found.
 //!   - `replaced`: the last line was replaced. `line` is its number and `was` is its known hash.
 //!   - `unknown_position`: the end of the chain is uncertain, because a file could not be read or only the lock file exists. `error` is the reason.
 //! - `correction`: corrects the line of a request whose recorded response was not sent. `corrects` is the number of that line. The other

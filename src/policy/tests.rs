@@ -1,6 +1,9 @@
 //! Policies of the kinds that operators write.
 
+mod errors;
 mod partitions;
+mod samples;
+mod unusual_metadata;
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -23,15 +26,6 @@ pub(super) fn policy(text: &str, mode: PolicyMode) -> Policy {
         text: text.into(),
     };
     Policy::load(&[source], mode).unwrap().0
-}
-
-fn errors(text: &str) -> String {
-    let source = PolicySource {
-        name: "rules.cedar".into(),
-        text: text.into(),
-    };
-    let errors = Policy::load(&[source], PolicyMode::Enforce).unwrap_err();
-    errors.iter().map(|f| format!("{f}\n")).collect()
 }
 
 pub(super) fn decide(
@@ -171,38 +165,6 @@ fn mode_observe_allows_and_reports_the_outcome() {
     assert!(!enforced.is_allowed);
 }
 
-#[test]
-fn principals_of_unknown_forms_are_evaluated() {
-    let rules = "permit(principal, action, resource) when { principal.kind == \"other\" };";
-    let policy = policy(rules, PolicyMode::Enforce);
-    for arn in ["x", "arn:\u{1F511}", "\"];{}", "a\nb", &"y".repeat(2_048)] {
-        let decision = decide(
-            &policy,
-            |m| m["awsPrincipalArn"] = json!(arn),
-            Action::Encrypt,
-        );
-        assert!(decision.is_allowed, "{arn:?}");
-    }
-}
-
-#[test]
-fn errors_in_rules_are_reported() {
-    let text = errors("permit(principal, action, resource) when { context.nonsense };");
-    assert!(text.contains("nonsense"), "{text}");
-    let text = errors("\n\npermit(principal action, resource);");
-    assert!(text.contains("rules.cedar (line 3)"), "{text}");
-    let text = errors(
-        "@id(\"a\") permit(principal, action, resource);\n@id(\"a\") forbid(principal, action, resource);",
-    );
-    assert!(text.contains("\"a\") is used twice"), "{text}");
-    let text = errors("permit(principal == ?principal, action, resource);");
-    assert!(text.contains("templates"), "{text}");
-    // The field is optional, so a policy must use `has` first.
-    let text =
-        errors("permit(principal, action, resource) when { context.awsSourceVpc == \"x\" };");
-    assert!(text.contains("awsSourceVpc"), "{text}");
-}
-
 /// STS omits the path of a role from the ARN of its sessions.
 #[test]
 fn sessions_of_a_role_with_a_path_match_the_role() {
@@ -248,108 +210,6 @@ fn sessions_of_a_role_with_a_path_match_the_role() {
         assert_eq!(is_allowed(&forbid), !is_in, "{principal}");
         assert_eq!(is_allowed(&of_account), is_in, "{principal}");
     }
-}
-
-#[test]
-fn rules_that_never_apply_cause_warnings() {
-    let source = PolicySource {
-        name: "rules.cedar".into(),
-        text: "permit(principal, action, resource) when { false };".into(),
-    };
-    let (_, warnings) = Policy::load(&[source], PolicyMode::Enforce).unwrap();
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-}
-
-/// Every sample is a policy without errors or warnings.
-#[test]
-fn the_samples_are_valid_policies() {
-    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/policy");
-    let (mut samples, mut names) = (0, Names::default());
-    names.add_store("payments", "eu-west-1");
-    names.add_key("payments", "ledger", [].into_iter(), ["class"].into_iter());
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|ending| ending != "cedar") {
-            continue;
-        }
-        samples += 1;
-        let source = PolicySource {
-            name: path.display().to_string(),
-            text: std::fs::read_to_string(&path).unwrap(),
-        };
-        let (policy, mut warnings) = Policy::load(&[source], PolicyMode::Enforce).unwrap();
-        warnings.extend(policy.unknown_names(&names));
-        assert!(warnings.is_empty(), "{}: {warnings:?}", path.display());
-    }
-    assert_eq!(samples, 6);
-}
-
-#[test]
-fn the_sample_for_office_hours_depends_on_the_hour() {
-    let rules = include_str!("../../config/policy/office-hours.cedar");
-    let policy = policy(rules, PolicyMode::Enforce);
-    let decision = decide(&policy, |_| {}, Action::Decrypt);
-    assert_eq!(
-        decision.outcome,
-        PolicyOutcome::Permitted,
-        "a Wednesday at noon"
-    );
-    let night = rules.replace("context.hour < 19", "context.hour < 9");
-    let decision = decide(
-        &super::tests::policy(&night, PolicyMode::Enforce),
-        |_| {},
-        Action::Decrypt,
-    );
-    assert_eq!(
-        (decision.outcome, decision.policies),
-        (PolicyOutcome::Forbidden, vec!["office-hours".to_owned()])
-    );
-}
-
-#[test]
-fn text_that_is_not_an_arn_is_evaluated() {
-    let rules = "permit(principal, action, resource) when { principal.kind == \"other\" && !(principal has account) && !(context has kmsKeyAccount) };";
-    let policy = policy(rules, PolicyMode::Enforce);
-    for text in [
-        "arn",
-        "arn:aws",
-        "arn:::::",
-        "arn:aws:iam::12345678901:nothing",
-        "arn:aws:iam::1234567890123:user/x",
-        "arn:aws:iam::\u{661}\u{662}\u{663}:user/x",
-        "ü\u{1F511}\u{202e}",
-        "\u{0}\u{1b}[2J\r\n",
-    ] {
-        let nasty = |m: &mut serde_json::Value| {
-            for field in [
-                "awsPrincipalArn",
-                "kmsKeyArn",
-                "kmsViaService",
-                "awsSourceVpc",
-                "other",
-            ] {
-                m[field] = json!(text);
-            }
-        };
-        let decision = decide(&policy, nasty, Action::Encrypt);
-        assert!(
-            decision.outcome == PolicyOutcome::Permitted || text.contains(":user/"),
-            "{text:?}: {decision:?}"
-        );
-    }
-}
-
-#[test]
-fn sixty_four_kib_of_unknown_fields_are_evaluated() {
-    let rules = "permit(principal, action, resource) when { context.other.contains({ name: \"f999\", value: \"[1,{\\\"a\\\":null}]\" }) };";
-    let policy = policy(rules, PolicyMode::Enforce);
-    let many = |m: &mut serde_json::Value| {
-        for n in 0..1000 {
-            m[format!("f{n}")] = json!("x".repeat(60));
-        }
-        m["f999"] = json!([1, { "a": null }]);
-    };
-    assert!(decide(&policy, many, Action::Decrypt).is_permitted());
 }
 
 /// Measures the time of a decision by the number of rules. `tests/bench/policy` runs this.

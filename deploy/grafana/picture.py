@@ -15,18 +15,23 @@ import matplotlib.pyplot as plt
 url, seconds, out = sys.argv[1].rstrip("/"), float(sys.argv[2]), sys.argv[3]
 dashboard = json.loads((pathlib.Path(__file__).parent / "xks-proxy.json").read_text())
 end = time.time()
-step = max(seconds / 400, 0.5)
-VARIABLES = {"$__rate_interval": f"{max(4 * step, 5):.0f}s", "$__range": f"{seconds:.0f}s", "$store": ".*", "$instance": ".*"}
 COLORS = {"green": "#56a64b", "orange": "#ff9830", "red": "#e02f44"}
 
 
 def series(expr):
     """Returns the points of each series of the query over the last `seconds`."""
-    for name, value in VARIABLES.items():
+    step = max(seconds / 400, 0.5)
+    variables = {"$__rate_interval": f"{max(4 * step, 5):.0f}s", "$__range": f"{seconds:.0f}s", "$store": ".*", "$instance": ".*"}
+    for name, value in variables.items():
         expr = expr.replace(name, value)
     query = {"query": expr, "start": end - seconds, "end": end, "step": step}
     with urllib.request.urlopen(f"{url}/api/v1/query_range?{urllib.parse.urlencode(query)}") as answer:
         return json.load(answer)["data"]["result"]
+
+
+# Do not draw the time before the first scrape.
+first = min(float(found["values"][0][0]) for found in series("up"))
+seconds = min(seconds, end - first)
 
 
 def legend(form, labels):

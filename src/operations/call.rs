@@ -8,7 +8,7 @@ use crate::connections::ClientCertificate;
 use crate::ekm::CallCount;
 use crate::json_line::OutsideText;
 use crate::keystore::{Key, KeyStore, State};
-use crate::policy::{Action, Decision, Policy, PolicyMetrics, AuthorizationRequest, Transport};
+use crate::policy::{Action, AuthorizationRequest, Decision, Policy, PolicyMetrics, Transport};
 use crate::xks::{ExternalKeyId, Fault, FaultKind, RequestMetadata};
 
 /// A call of an operation on a key.

@@ -11,6 +11,7 @@
 mod comparison;
 mod creation;
 mod encryptions;
+mod error;
 mod report;
 mod rotation;
 mod seals;
@@ -27,6 +28,7 @@ use crate::token_access::{OpenToken, StartWorker, TokenError, TokenKeys};
 
 pub use creation::{Concerned, Created};
 pub use encryptions::Encryptions;
+pub use error::CreationError;
 pub use report::{
     Examination, HeldKey, Holding, SameKey, SealKeyReport, TokenReport, VersionReport,
 };
@@ -108,9 +110,9 @@ impl Inventory {
         names.iter().filter_map(named)
     }
 
-    fn device(&mut self, name: &str) -> Result<&mut Device, String> {
+    fn device(&mut self, name: &str) -> Result<&mut Device, CreationError> {
         let found = self.devices.iter_mut().find(|device| *device.name == *name);
-        found.ok_or_else(|| format!("no HSM is named {name:?}"))
+        found.ok_or_else(|| CreationError::Failed(format!("no HSM is named {name:?}")))
     }
 
     /// Why not every HSM could be opened; nothing, when all are.

@@ -36,7 +36,8 @@
 //! | 7 | [`app`] | assembly of the front: start, reload and drain, signals |
 //! | 7 | [`launcher`] | starts the front and the workers, forwards signals, reports ends, keeps the record of logins |
 //! | 7 | [`worker`] | assembly of a worker: settings, environment, PIN, descriptors |
-//! | 6 | [`config`] | TOML, files and the environment; all errors at once |
+//! | 6 | [`config`] | TOML, files and the environment → the settings of each module; all errors at once |
+//! | 6 | [`migrate`] | the settings of AWS's sample proxy → a configuration |
 //! | 5 | [`server`] | listener, TLS, HTTP, the layers that a request passes |
 //! | 5 | [`admin`] | the second listener: `/livez`, `/readyz`, `/metrics` |
 //! | 5 | [`inventory`] | which HSM has which key, whether they are equal, creation and rotation of keys |
@@ -56,7 +57,9 @@
 //! | 1 | [`sigv4`] | signature verification, pure |
 //! | 1 | [`ekm`] | the trait of all HSMs, `KeyManager`, and its errors |
 //! | 1 | [`connections`] | the source of a connection, and which connections may stay |
-//! | 1 | [`read_file`] | files that a configuration or a command line names: regular ones only, with a time limit |
+//! | 2 | [`toml_file`] | TOML documents: tables, values, errors with their lines, the files that were read |
+//! | 1 | [`private_file`] | creation of files with secrets |
+//! | 1 | [`read_file`] | files that a configuration or a command line names: regular files only, with a time limit |
 //! | 0 | [`kms_certificate`] | the roots that AWS KMS trusts, and its rule for the common name |
 //! | 0 | [`secret`], [`clock`], [`json_line`], [`listen`], [`metrics`], [`similar`], [`build_info`] | redacted values, deadlines and times, JSON in a line, addresses to listen on, the registry, misspelt names, the version |
 //! | 0 | [`partitions`] | AWS partitions: Regions, DNS suffixes, names of services |
@@ -105,10 +108,12 @@ pub mod kms_certificate;
 pub mod launcher;
 pub mod listen;
 pub mod metrics;
+pub mod migrate;
 pub mod operations;
 pub mod partitions;
 pub mod pkcs11;
 pub mod policy;
+pub mod private_file;
 pub mod proxy_protocol;
 pub mod read_file;
 pub mod sandbox;
@@ -122,6 +127,7 @@ pub mod sync;
 #[cfg(test)]
 mod test_random;
 pub mod token_access;
+pub mod toml_file;
 #[cfg(feature = "toolkit")]
 pub mod toolkit;
 pub mod worker;

@@ -18,11 +18,11 @@ use super::reload_metrics::ReloadMetrics;
 use super::stores::StoreMaker;
 use crate::config::{
     CertificateReading, CertificateRefusal, Change, Changes, Configuration, Findings, Loaded,
-    Reading,
+    Reading, keep_until_restart,
 };
 use crate::connections::{Connections, ProxyHeaders};
 use crate::hsm::HsmSettings;
-use crate::keystore::{KeyStores, VpcEndpoints};
+use crate::keystore::KeyStores;
 use crate::operations::Authorization;
 use crate::policy::{Policy, PolicyMetrics};
 use crate::server::{Live, ServerMetrics, Serving};
@@ -150,7 +150,7 @@ impl Reloader {
     }
 
     fn exchange(&mut self, configuration: Configuration) {
-        let configuration = keep_what_needs_a_restart(&self.current, configuration);
+        let configuration = keep_until_restart(&self.current, configuration);
         let gone = self.start_devices(&configuration.hsms);
         let former = Arc::clone(&self.live.now().stores);
         let stores = self
@@ -233,26 +233,6 @@ pub(super) fn serving(
         grace_period: server.grace_period,
         sample: configuration.log.sample,
     }
-}
-
-/// The new configuration, but for what cannot change while the proxy runs.
-fn keep_what_needs_a_restart(old: &Configuration, mut new: Configuration) -> Configuration {
-    if Changes::wait_for_listeners(old, &new) {
-        let trusted = &mut new.server.proxy_protocol_trusted_sources;
-        trusted.clone_from(&old.server.proxy_protocol_trusted_sources);
-    }
-    if !old.receives_vpc_endpoints() {
-        // Enforced now, they would refuse every request until the restart.
-        for store in &mut new.key_stores {
-            store.vpc_endpoints = VpcEndpoints::default();
-        }
-    }
-    new.server.listen.clone_from(&old.server.listen);
-    new.admin.clone_from(&old.admin);
-    new.audit.clone_from(&old.audit);
-    new.log.format = old.log.format;
-    new.log.otlp.clone_from(&old.log.otlp);
-    new
 }
 
 /// The store of a place such as `key_store.payments.key.orders`. Names of stores may hold dots, words of the configuration do not.

@@ -100,7 +100,7 @@ fn other_changes_keep_the_used_quota_and_a_new_quota_is_active_immediately() {
     let began = Instant::now();
     let served = |proxy: &Proxy| count(&statuses(&proxy.caller(&PAYMENTS), "orders", 60), 200);
     let before = served(&proxy);
-    proxy.reconfigure(|setup| setup.in_store(&PAYMENTS, "fair = 2"));
+    proxy.reconfigure(|setup| setup.in_store(&PAYMENTS, "weight = 2"));
     let all = before + served(&proxy);
     let since = began.elapsed().as_secs() as usize + 1;
     assert!(all <= 20 + since, "{all}: the burst was granted again");

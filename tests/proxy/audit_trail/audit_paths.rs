@@ -86,7 +86,7 @@ fn a_path_with_another_use_in_the_configuration_is_rejected() {
     setup.append(&format!("[policy]\nengine = \"cedar\"\npath = {rules:?}\n"));
     let pin = setup.token.pin_file();
     fs::hard_link(&pin, path("pin.other")).unwrap();
-    let other = "the configuration names that for something else";
+    let other = "the same file, for another purpose";
     let named = [
         pin.to_path_buf(),
         path("pin.other"),

@@ -1,4 +1,4 @@
-//! The table of metrics in `deploy/README.md` matches `/metrics`, and scrapes do not disturb requests.
+//! The table of metrics in `deploy/operate.md` matches `/metrics`, and scrapes do not disturb requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -21,7 +21,7 @@ pub struct Family {
 
 /// Returns the rows of the table, and the names of those that are always served.
 pub fn documented() -> (BTreeMap<String, Family>, BTreeSet<String>) {
-    let readme = include_str!("../../../deploy/README.md");
+    let readme = include_str!("../../../deploy/operate.md");
     let (mut families, mut always) = (BTreeMap::new(), BTreeSet::new());
     for line in readme.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();

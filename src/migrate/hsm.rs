@@ -46,10 +46,10 @@ fn pkcs11(
     let sessions = sessions(&section, notes);
     if !has_label {
         let message = "the sample used the token in the first slot; name that token in hsm.token: { label = \"…\" } or { serial = \"…\" }";
-        notes.to_do(&section, "", message);
+        notes.add_task(&section, "", message);
     }
     let health_key = "hsm.health_key is new: create an AES-256 key labelled \"xks-health\" in the token, with `xks-proxy key create` or the vendor's tool";
-    notes.to_do(&section, "", health_key);
+    notes.add_task(&section, "", health_key);
     notes.drop_rest(&section, leftovers::PKCS11);
     Some((module?, pin?, sessions?))
 }
@@ -65,7 +65,7 @@ fn module(root: &Section<'_>, pkcs11: &Section<'_>, notes: &mut Notes) -> Option
         (true, None) => {
             let message =
                 "is a logger for an unknown library: name the library of the HSM in hsm.module";
-            notes.to_do(pkcs11, MODULE, message);
+            notes.add_task(pkcs11, MODULE, message);
             (
                 named.to_owned(),
                 "hsm.module, which you must change (see below)",
@@ -75,7 +75,7 @@ fn module(root: &Section<'_>, pkcs11: &Section<'_>, notes: &mut Notes) -> Option
     };
     notes.carried(pkcs11, MODULE, to);
     let message = "the environment variables PKCS11_HSM_MODULE and PKCS11_LOGGER_LIBRARY_PATH override the settings: if the sample's unit sets them, set hsm.module to their value";
-    notes.to_do(pkcs11, MODULE, message);
+    notes.add_task(pkcs11, MODULE, message);
     Some(absolute(pkcs11, &module))
 }
 
@@ -93,7 +93,7 @@ fn pin(section: &Section<'_>, notes: &mut Notes) -> Option<Option<Secret>> {
     let pin = section.required_string_or_empty("user_pin", "\"…\"")?;
     if pin.is_empty() {
         let message = "is empty: write the PIN into the file hsm.pin, with mode 0600";
-        notes.to_do(section, "user_pin", message);
+        notes.add_task(section, "user_pin", message);
         return Some(None);
     }
     notes.carried(section, "user_pin", "the file hsm.pin");

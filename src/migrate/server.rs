@@ -70,7 +70,7 @@ fn listen_and_region(root: &Section<'_>, notes: &mut Notes) -> Option<(SocketAdd
         None => {}
     }
     let message = "GET /ping does not exist: configure load balancers to request /readyz, and set admin.listen to an address that they reach";
-    notes.to_do(&section, "", message);
+    notes.add_task(&section, "", message);
     notes.drop_rest(&section, leftovers::SERVER);
     Some((listen?, region?.to_owned()))
 }
@@ -85,7 +85,7 @@ fn listen(section: &Section<'_>, notes: &mut Notes) -> Option<SocketAddr> {
     notes.carried(section, "port", "server.listen");
     if listen.port() != KMS_PORT {
         let message = "KMS connects to port 443: change server.listen, unless a load balancer forwards that port to this one";
-        notes.to_do(section, "port", message);
+        notes.add_task(section, "port", message);
     }
     Some(listen)
 }
@@ -117,7 +117,7 @@ fn security(root: &Section<'_>, notes: &mut Notes) -> Option<bool> {
     for (key, message) in ALWAYS {
         match section.required_boolean(key) {
             Some(true) => notes.carried(&section, key, "always active"),
-            Some(false) => notes.to_do(&section, key, message),
+            Some(false) => notes.add_task(&section, key, message),
             None => {}
         }
     }
@@ -136,7 +136,7 @@ fn security(root: &Section<'_>, notes: &mut Notes) -> Option<bool> {
 fn secondary_authorization(section: &Section<'_>, notes: &mut Notes) {
     if section.has("secondary_auth") {
         let message = "its rules are not carried over, so every signed request is allowed: if that is too much, write the rules in [policy] before you switch to this proxy";
-        notes.to_do(section, "secondary_auth", message);
+        notes.add_task(section, "secondary_auth", message);
     }
     if section.has("oso") {
         let message = "the language of [policy] is Cedar: rewrite the Polar files";
@@ -170,7 +170,7 @@ fn tls(root: &Section<'_>, is_mutual: bool, notes: &mut Notes) -> Option<Tls> {
 /// Without client certificates, a missing `[tls]` is a gap to fill in. With client certificates, it is an error: the CA is missing.
 fn without_tls(root: &Section<'_>, is_mutual: bool, notes: &mut Notes) -> Option<Tls> {
     let message = "is missing: name certificate and private key in server.tls";
-    notes.to_do(root, "tls", message);
+    notes.add_task(root, "tls", message);
     match is_mutual {
         true => root.missing("tls", "{ … }, which is_mtls_enabled needs"),
         false => Some(Tls::default()),
@@ -181,7 +181,7 @@ fn file(section: &Section<'_>, key: &str, to: &str, notes: &mut Notes) -> Option
     let path = section.string(key).filter(|path| !path.is_empty());
     match path {
         Some(_) => notes.carried(section, key, to),
-        None => notes.to_do(section, key, format!("is not set: set {to}")),
+        None => notes.add_task(section, key, format!("is not set: set {to}")),
     }
     path.map(|path| absolute(section, path))
 }
@@ -203,7 +203,7 @@ fn client_auth(section: &Section<'_>, notes: &mut Notes) -> Option<ClientAuth> {
         "server.tls.client_auth.subjects",
     );
     let message = "the sample proxy rejected clients without this certificate; here the mode is \"optional\", because AWS deprecates mTLS; \"required\" would also reject them";
-    notes.to_do(section, "mtls_client_dns_name", message);
+    notes.add_task(section, "mtls_client_dns_name", message);
     Some(ClientAuth {
         ca: absolute(section, ca),
         subject: subject.to_owned(),

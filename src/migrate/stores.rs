@@ -49,7 +49,7 @@ pub(super) fn read(root: &Section<'_>, notes: &mut Notes) -> Option<Vec<Store>> 
     let mut stores: Vec<Store> = stores.into_iter().collect::<Option<_>>()?;
     mark_shared(root, &mut stores, notes);
     let message = "before you switch to this proxy, decrypt a ciphertext of the sample; when no old ciphertext is left, remove key_store.legacy_ciphertexts";
-    notes.to_do(root, "external_key_stores", message);
+    notes.add_task(root, "external_key_stores", message);
     Some(stores)
 }
 
@@ -97,7 +97,7 @@ fn credential(section: &Section<'_>, store: &Store, secret: &Secret, notes: &mut
     // The published settings of the sample contain this word. A random secret practically never does.
     if secret.expose().to_ascii_lowercase().contains("replace") {
         let message = "looks like the placeholder of the sample's published settings: create a new credential with `xks-proxy credential new`";
-        notes.to_do(section, "sigv4_secret_access_key", message);
+        notes.add_task(section, "sigv4_secret_access_key", message);
     }
 }
 
@@ -106,7 +106,7 @@ fn no_credential(section: &Section<'_>, store: &Store, notes: &mut Notes) {
     let message = format!(
         "the credential has no id or no secret: create one with `xks-proxy credential new --path-prefix {prefix:?} --secret-file {file}`, and replace the empty table with its table"
     );
-    notes.to_do(section, "sigv4_access_key_id", message);
+    notes.add_task(section, "sigv4_access_key_id", message);
 }
 
 /// Returns a name for logs, metrics and a file: the prefix with dashes instead of slashes, and a number if another store has that name.
@@ -142,7 +142,7 @@ fn mark_shared(root: &Section<'_>, stores: &mut [Store], notes: &mut Notes) {
             "the key {id:?} is in the stores {}: each of them can decrypt what the others encrypt. danger_shared = true permits that; separate keys are better",
             names.join(", ")
         );
-        notes.to_do(root, "external_key_stores", message);
+        notes.add_task(root, "external_key_stores", message);
     }
     for key in stores.iter_mut().flat_map(|store| &mut store.keys) {
         key.is_shared = holders.contains_key(&key.id);

@@ -1,6 +1,6 @@
-//! Time: the one [`Deadline`] that a request carries from the edge to the device, and moments as text.
+//! Time: the [`Deadline`] of a request, and times as text.
 //!
-//! A deadline is made once, by the server's deadline layer, and handed down; no room makes a new one for the same request.
+//! The server's deadline layer creates the deadline of a request. All lower layers use this deadline and never create another one.
 
 mod stamp;
 
@@ -8,27 +8,27 @@ use std::time::{Duration, Instant};
 
 pub use stamp::push_utc;
 
-/// The moment after which nobody waits for the answer any more.
+/// The time after which the client no longer waits for the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// The deadline `budget` from now.
+    /// Returns the deadline that is `budget` from now.
     pub fn after(budget: Duration) -> Self {
         Self(Instant::now() + budget)
     }
 
-    /// The moment itself, for timers.
+    /// Returns the deadline as an [`Instant`], for timers.
     pub fn instant(self) -> Instant {
         self.0
     }
 
-    /// Whether it is too late.
+    /// Returns whether the deadline has passed.
     pub fn has_passed(self) -> bool {
         Instant::now() >= self.0
     }
 
-    /// What is left; zero when it has passed.
+    /// Returns the time until the deadline. Zero when it has passed.
     pub fn remaining(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }

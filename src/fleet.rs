@@ -41,7 +41,7 @@ impl FleetMetrics {
         Ok(Self {
             second_tries: metrics.counter(
                 "xks_hsm_second_tries_total",
-                "Jobs that were tried on another HSM, by the HSM that they left and why (slow, failed, key_absent).",
+                "Jobs that were sent to another HSM as a hedged request or failover, by the first HSM and the reason (slow, failed, key_absent).",
                 &["hsm", "why"],
             )?,
         })

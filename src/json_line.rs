@@ -1,5 +1,5 @@
-//! One JSON object in one line, written straight through: each request has one in the log and one in the audit trail, and a serializer for
-//! everything costs as much as the check of a signature.
+//! Writes one JSON object as one line. Each request has a line in the log and a line in the audit trail. A general serializer would cost as
+//! much as the verification of a signature.
 
 mod outside;
 
@@ -11,25 +11,25 @@ use serde_json::ser::Formatter;
 
 pub use outside::{MAX_LOGGED, OutsideText};
 
-/// An object that is being written: its members so far. Names are identifiers of this program.
+/// An object that is being written. The names of members are identifiers of this program.
 pub struct JsonLine {
     out: Vec<u8>,
     is_ascii: bool,
 }
 
 impl JsonLine {
-    /// An object without members, in a buffer of this size. With `is_ascii` all but printable ASCII is escaped: what some terminal takes for a
-    /// line's end, or for a command, is no such thing then.
+    /// Begins an object, in a buffer of `capacity` bytes. With `is_ascii`, all characters except printable ASCII are escaped, so that no
+    /// terminal interprets them as the end of a line or as a command.
     pub fn begin(capacity: usize, is_ascii: bool) -> Self {
         let mut out = Vec::with_capacity(capacity);
         out.push(b'{');
         Self { out, is_ascii }
     }
 
-    /// A text.
+    /// Adds a text.
     pub fn text(&mut self, name: &str, text: &str) {
         self.name(name);
-        // Nearly all texts are plain; one look at all bytes is quicker than a stop at the first that is not.
+        // Nearly all texts are plain. A check of all bytes is faster than a loop that stops at the first special byte.
         if text
             .bytes()
             .fold(true, |plain, byte| plain & is_plain(byte))
@@ -42,39 +42,39 @@ impl JsonLine {
         }
     }
 
-    /// A text, if there is one.
+    /// Adds a text, unless it is none.
     pub fn text_of(&mut self, name: &str, text: Option<&str>) {
         if let Some(text) = text {
             self.text(name, text);
         }
     }
 
-    /// A text from outside, if there is one.
+    /// Adds a text from outside, unless it is none.
     pub fn outside_of(&mut self, name: &str, text: Option<&OutsideText<'_>>) {
         self.text_of(name, text.map(OutsideText::as_str));
     }
 
-    /// A number, if there is one.
+    /// Adds a number, unless it is none.
     pub fn number_of(&mut self, name: &str, number: Option<u64>) {
         if let Some(number) = number {
             self.value(name, &number);
         }
     }
 
-    /// An address, if there is one.
+    /// Adds an address, unless it is none.
     pub fn address_of(&mut self, name: &str, address: Option<SocketAddr>) {
         if let Some(address) = address {
             self.value(name, &address);
         }
     }
 
-    /// Whatever else JSON can hold; null when it cannot.
+    /// Adds any value, or null if the value cannot be represented in JSON.
     pub fn value(&mut self, name: &str, value: &impl Serialize) {
         self.name(name);
         self.serialize(value);
     }
 
-    /// The same under a name that may be any text.
+    /// Adds any value as [`JsonLine::value`] does, under a name that can be any text.
     pub fn value_named(&mut self, name: &str, value: &impl Serialize) {
         self.comma();
         self.serialize(&name);
@@ -82,13 +82,13 @@ impl JsonLine {
         self.serialize(value);
     }
 
-    /// Bytes that are JSON already, or within the quotes that they bring.
+    /// Adds a member whose value `write` appends. The appended bytes must be valid JSON, quotation marks included.
     pub fn raw(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
         self.name(name);
         write(&mut self.out);
     }
 
-    /// An object as a member: what `fill` writes are its members.
+    /// Adds an object as a member. `fill` adds the members of that object.
     pub fn object(&mut self, name: &str, fill: impl FnOnce(&mut Self)) {
         self.name(name);
         self.out.push(b'{');
@@ -96,7 +96,7 @@ impl JsonLine {
         self.out.push(b'}');
     }
 
-    /// The members of an object that is JSON already, braces and all.
+    /// Adds the members of an object that is already JSON, with its braces.
     pub fn members(&mut self, object: &[u8]) {
         let inner = object.strip_prefix(b"{").and_then(|o| o.strip_suffix(b"}"));
         if let Some(members) = inner.filter(|members| !members.is_empty()) {
@@ -105,7 +105,7 @@ impl JsonLine {
         }
     }
 
-    /// The whole object.
+    /// Ends the object and returns its bytes.
     pub fn end(mut self) -> Vec<u8> {
         self.out.push(b'}');
         self.out
@@ -114,7 +114,7 @@ impl JsonLine {
     fn name(&mut self, name: &str) {
         self.comma();
         self.out.push(b'"');
-        // Some are Rust's keywords.
+        // Names that are keywords of Rust have the prefix r#.
         let name = name.strip_prefix("r#").unwrap_or(name);
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
@@ -147,12 +147,12 @@ pub fn write_ascii(out: &mut Vec<u8>, value: &impl Serialize) -> serde_json::Res
     value.serialize(&mut serde_json::Serializer::with_formatter(out, Ascii))
 }
 
-/// Printable ASCII that stands for itself in JSON.
+/// Returns whether the byte is printable ASCII that JSON does not escape.
 fn is_plain(byte: u8) -> bool {
     (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\'
 }
 
-/// Escapes all but printable ASCII.
+/// Escapes all characters except printable ASCII.
 struct Ascii;
 
 impl Formatter for Ascii {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_what_was_given_in_their_order() {
+    fn members_are_written_in_order() {
         let expected = json!({
             "plain": "a b", "type": "q\"b\\n\n\u{7f}é\u{2028}😀", "n": u64::MAX, "peer": "127.0.0.1:1",
             "empty": {}, "inner": { "list": ["x"], "yes": true, "a \"name\u{7f}": 1 }, "raw": "t", "not": null,
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn ascii_is_printable_and_nothing_else() {
+    fn an_ascii_line_contains_printable_ascii_only() {
         let line = line(true);
         assert!(
             line.bytes().all(|byte| (0x20..0x7f).contains(&byte)),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_that_is_plain_stands_for_itself() {
+    fn plain_bytes_are_not_escaped_in_json() {
         for byte in 0..=0x7f_u8 {
             let text = char::from(byte).to_string();
             let quoted = serde_json::to_string(&text).unwrap();

@@ -113,6 +113,7 @@ pub struct StoreMetrics {
     quota_refusals: IntCounterVec,
     legacy: IntCounterVec,
     enabled: IntGaugeVec,
+    keys_disabled: IntGaugeVec,
     hsms: HsmGauges,
     known: Arc<Mutex<Vec<String>>>,
 }
@@ -128,17 +129,22 @@ impl StoreMetrics {
             credentials: CredentialMetrics::declare(metrics)?,
             quota_refusals: metrics.counter(
                 "xks_quota_refusals_total",
-                "Requests refused because the key store's quota was used up.",
+                "Requests rejected because the quota of the key store was exhausted.",
                 &["store"],
             )?,
             legacy: metrics.counter(
                 "xks_legacy_decryptions_total",
-                "Decryptions of ciphertexts that AWS's sample proxy has made.",
+                "Decryptions of ciphertexts in the format of AWS's sample proxy.",
                 &["store"],
             )?,
             enabled: metrics.gauge(
                 "xks_key_store_enabled",
-                "Whether the key store is enabled (1) or switched off by its owner (0).",
+                "Whether the key store is enabled (1) or disabled (0) in the configuration.",
+                &["store"],
+            )?,
+            keys_disabled: metrics.gauge(
+                "xks_key_store_keys_disabled",
+                "Keys of the key store that are disabled in the configuration.",
                 &["store"],
             )?,
             hsms: HsmGauges::declare(metrics)?,
@@ -155,6 +161,7 @@ impl StoreMetrics {
         for store in known.iter().filter(|store| !now.contains(store)) {
             // It may be gone already: what counts is that it is.
             drop(self.enabled.remove_label_values(&[store]));
+            drop(self.keys_disabled.remove_label_values(&[store]));
             self.hsms.forget(store);
         }
         self.hsms.forget_keys();
@@ -182,6 +189,9 @@ impl KeyStoreSettings {
         let refusals = metrics.quota_refusals.with_label_values(label);
         let enabled = metrics.enabled.with_label_values(label);
         enabled.set(i64::from(self.state == State::Enabled));
+        let disabled = self.keys.iter().filter(|key| key.state() != State::Enabled);
+        let disabled = i64::try_from(disabled.count()).unwrap_or(i64::MAX);
+        metrics.keys_disabled.with_label_values(label).set(disabled);
         let name: Arc<str> = self.name.as_str().into();
         let quota = |settings| kept_or_new(settings, refusals, former);
         KeyStore {

@@ -1,7 +1,7 @@
-//! The metrics registry. Each room declares the metrics that it emits, here are only the means.
+//! The metrics registry. Each module declares the metrics that it emits.
 //!
-//! Names follow Prometheus' conventions: base units, `_total` for counters, bounded labels. No label ever
-//! holds a principal, a key ARN or anything else that a caller chooses.
+//! Names follow the conventions of Prometheus: base units, and `_total` for counters. The number of label values is bounded. No label
+//! contains a principal, a key ARN or any other value that a client chooses.
 
 mod process;
 
@@ -11,27 +11,27 @@ use prometheus::{
 };
 use thiserror::Error;
 
-/// Latency buckets in seconds, from 100 µs to KMS's 250 ms (and one above, to see what was too late).
+/// Latency buckets in seconds: from 100 µs to the 250 ms of KMS, and one above for requests that were too late.
 pub const LATENCY_BUCKETS: [f64; 14] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.02, 0.035, 0.05, 0.1, 0.2, 0.25, 0.5,
 ];
 
-/// The content type of [`Metrics::render`]'s text.
+/// The content type of the text that [`Metrics::render`] returns.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A metric could not be declared: its name is taken or not a legal one.
+/// A metric could not be declared: its name is already declared or is invalid.
 #[derive(Debug, Error)]
 #[error("metric could not be declared: {0}")]
 pub struct MetricsError(#[from] prometheus::Error);
 
-/// A registry of its own per running proxy (no process-wide state, so that tests can run several).
+/// A registry. Each running proxy has a separate one, so that a test can run several proxies in one process.
 #[derive(Clone, Default)]
 pub struct Metrics {
     registry: Registry,
 }
 
 impl Metrics {
-    /// A registry with the process's own metrics (CPU, memory, descriptors) in it.
+    /// Returns a registry with the metrics of the process: CPU, memory and descriptors.
     ///
     /// # Errors
     /// [`MetricsError`] when the process collector cannot be declared.
@@ -43,10 +43,10 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Declares a counter; `name` ends in `_total`.
+    /// Declares a counter. `name` ends in `_total`.
     ///
     /// # Errors
-    /// [`MetricsError`] when the name is taken or illegal; so for all declarations here.
+    /// [`MetricsError`] when the name is already declared or is invalid.
     pub fn counter(
         &self,
         name: &str,
@@ -61,7 +61,7 @@ impl Metrics {
     /// Declares a gauge of whole numbers.
     ///
     /// # Errors
-    /// [`MetricsError`] when the name is taken or illegal.
+    /// [`MetricsError`] when the name is already declared or is invalid.
     pub fn gauge(
         &self,
         name: &str,
@@ -73,10 +73,10 @@ impl Metrics {
         Ok(gauge)
     }
 
-    /// Declares a gauge of seconds or another real number.
+    /// Declares a gauge of real numbers, such as seconds.
     ///
     /// # Errors
-    /// [`MetricsError`] when the name is taken or illegal.
+    /// [`MetricsError`] when the name is already declared or is invalid.
     pub fn real_gauge(
         &self,
         name: &str,
@@ -88,10 +88,10 @@ impl Metrics {
         Ok(gauge)
     }
 
-    /// Declares a latency histogram over [`LATENCY_BUCKETS`]; `name` ends in `_seconds`.
+    /// Declares a latency histogram with [`LATENCY_BUCKETS`]. `name` ends in `_seconds`.
     ///
     /// # Errors
-    /// [`MetricsError`] when the name is taken or illegal.
+    /// [`MetricsError`] when the name is already declared or is invalid.
     pub fn latency(
         &self,
         name: &str,
@@ -104,10 +104,10 @@ impl Metrics {
         Ok(histogram)
     }
 
-    /// All metrics in Prometheus' text format (content type [`CONTENT_TYPE`]).
+    /// Returns all metrics in the text format of Prometheus (content type [`CONTENT_TYPE`]).
     ///
     /// # Errors
-    /// [`MetricsError`] when a collector yields an inconsistent family.
+    /// [`MetricsError`] when a collector returns an inconsistent metric family.
     pub fn render(&self) -> Result<Vec<u8>, MetricsError> {
         let mut text = Vec::with_capacity(16 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::devices::Devices;
 use super::first_seal::first_seal;
 use crate::audit::{
-    AuditError, AuditMetrics, AuditSettings, Entry, OnFailure, Position, Seal, SealedHead, Sealer,
-    Sealing, Security, Trail,
+    AuditError, AuditMetrics, AuditSettings, Entry, OnFailure, Position, Seal, SealFuture, Sealer,
+    SealerHandle, Security, Trail,
 };
 use crate::clock::Deadline;
 use crate::config::Changes;
@@ -44,8 +44,8 @@ impl Auditor {
         devices: &Arc<Devices>,
         metrics: AuditMetrics,
     ) -> Result<(), AuditError> {
-        let sealer = settings.key.as_ref().map(|key| Sealer {
-            seal: Arc::new(DeviceSeal {
+        let sealer = settings.key.as_ref().map(|key| SealerHandle {
+            sealer: Arc::new(DeviceSeal {
                 devices: Arc::clone(devices),
                 key: Arc::new(KeySelector::Label(key.clone())),
                 patience: settings.checkpoint.seal_timeout,
@@ -181,8 +181,8 @@ struct DeviceSeal {
     patience: Duration,
 }
 
-impl Seal for DeviceSeal {
-    fn seal(&self, head: Position) -> Sealing {
+impl Sealer for DeviceSeal {
+    fn seal(&self, head: Position) -> SealFuture {
         let (devices, deadline) = (self.devices.all(), Deadline::after(self.patience));
         let job = EncryptJob {
             tenant: Arc::new(Tenant {
@@ -207,7 +207,7 @@ impl Seal for DeviceSeal {
     }
 }
 
-fn sealed_head(hsm: &str, key: &KeySelector, made: Sealed) -> SealedHead {
+fn sealed_head(hsm: &str, key: &KeySelector, made: Sealed) -> Seal {
     let Sealed {
         iv,
         mut ciphertext,
@@ -219,7 +219,7 @@ fn sealed_head(hsm: &str, key: &KeySelector, made: Sealed) -> SealedHead {
         KeySelector::Label(label) => label.clone(),
         KeySelector::Id(_) => key.to_string(),
     };
-    SealedHead {
+    Seal {
         hsm: hsm.to_owned(),
         key,
         iv,

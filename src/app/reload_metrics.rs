@@ -26,31 +26,31 @@ impl ReloadMetrics {
         let declared = Self {
             reloads: metrics.counter(
                 "xks_config_reloads_total",
-                "Times that the configuration was read again, by outcome (applied, unchanged, refused).",
+                "Reloads of the configuration, by outcome (applied, unchanged, refused).",
                 &["outcome"],
             )?,
             successful: metrics
                 .gauge(
                     "xks_config_last_reload_successful",
-                    "Whether the configuration was free of faults (1) or not (0) when it was last read.",
+                    "Whether the configuration had no errors at the last reload (1) or not (0).",
                     &[],
                 )?
                 .with_label_values::<&str>(&[]),
             succeeded_at: metrics
                 .gauge(
                     "xks_config_last_reload_success_timestamp_seconds",
-                    "When the configuration was last read without faults, in seconds since 1970.",
+                    "Time of the last reload without errors, in seconds since the Unix epoch.",
                     &[],
                 )?
                 .with_label_values::<&str>(&[]),
             switches: metrics.counter(
                 "xks_switches_total",
-                "Key stores and keys that their owner has switched, by what they were switched to (enabled, disabled).",
+                "Key stores and keys that were disabled or enabled by a reload, by new state (enabled, disabled).",
                 &["store", "to"],
             )?,
             certificate_failures: metrics.counter(
                 "xks_certificate_reload_failures_total",
-                "Times that the certificate in the files was refused and the one before serves on, by reason; each minute while it lasts.",
+                "Rejected certificate files, by reason. The previous certificate stays active, and the count increases every minute until the files are fixed.",
                 &["reason"],
             )?,
             not_applied: NotApplied::declare(metrics)?,

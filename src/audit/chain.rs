@@ -1,7 +1,7 @@
-//! The chain: how a line is made from the one before, and read again.
+//! The hash chain: composes a line from the previous one, and parses lines.
 //!
 //! # Invariants
-//! - A line is its bytes: what is read is accepted only in the very form that is written here, so that no bit of it is free.
+//! - A line is accepted only in the exact form that is written here. A change of any bit is detected.
 
 use std::fmt;
 use std::io::Write as _;
@@ -23,23 +23,24 @@ const HEX: usize = 64;
 /// From `,"hash"` to the end of the line.
 const TRAILER: usize = HASH.len() + HEX + END.len();
 
-/// A place in the chain: a line's number and its hash.
+/// A position in the chain: the number and the hash of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The line's number; 0 before the first.
+    /// The number of the line. 0 before the first line.
     pub seq: u64,
-    /// Its hash; zeros before the first.
+    /// The hash of the line. Zeros before the first line.
     pub hash: [u8; 32],
 }
 
 impl Position {
-    /// Where a trail begins.
+    /// The position before the first line of an audit trail.
     pub const GENESIS: Self = Self {
         seq: 0,
         hash: [0; 32],
     };
 
-    /// What the HSM authenticates: the domain, so that the key says nothing else by it, the number and the hash.
+    /// Returns the bytes that the HSM authenticates: a domain prefix, the number and the hash. The prefix prevents the use of a signature
+    /// for any other purpose.
     pub fn aad(&self) -> Vec<u8> {
         let mut aad = b"xks-proxy audit v1\0".to_vec();
         aad.extend_from_slice(&self.seq.to_be_bytes());
@@ -47,12 +48,12 @@ impl Position {
         aad
     }
 
-    /// Writes the entry as the next line and goes there.
+    /// Appends the entry to `out` as the next line, and advances this position to it.
     pub(super) fn append(&mut self, entry: &Entry, out: &mut Vec<u8>) {
         let start = out.len();
         self.seq += 1;
         out.extend_from_slice(VERSION.as_bytes());
-        // Writing to a vector does not fail, here and below.
+        // Writing to a vector does not fail.
         drop(write!(out, "{}", self.seq));
         out.extend_from_slice(TIME.as_bytes());
         push_utc(out, entry.time);
@@ -71,7 +72,7 @@ impl Position {
 }
 
 impl fmt::Display for Position {
-    /// `SEQ:HASH`, as it is read again.
+    /// Writes `SEQ:HASH`, which [`Position::from_str`] parses.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.seq, hex(&self.hash))
     }
@@ -91,7 +92,7 @@ impl FromStr for Position {
     }
 }
 
-/// A line as it stands in a file, without its newline.
+/// A line in a file, without its newline.
 #[derive(Debug)]
 pub(super) struct Line<'a> {
     pub seq: u64,
@@ -102,7 +103,7 @@ pub(super) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line's frame; none when it is not a line of ours.
+    /// Parses the common members of a line. None when the bytes are not a line of an audit trail.
     pub(super) fn read(line: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(line).ok().filter(|t| t.is_ascii())?;
         let (seq, rest) = text.strip_prefix(VERSION)?.split_once(TIME)?;
@@ -120,14 +121,14 @@ impl<'a> Line<'a> {
         })
     }
 
-    /// Reads a line of whose bytes none has been changed since its hash was made.
+    /// Parses a line, and returns none unless the line matches its hash.
     pub(super) fn read_intact(line: &'a [u8]) -> Option<Self> {
         let read = Self::read(line)?;
         let hashed = line.get(..line.len().checked_sub(TRAILER)?)?;
         (sha256(hashed) == read.hash).then_some(read)
     }
 
-    /// Where it stands.
+    /// Returns the position of the line in the chain.
     pub(super) fn position(&self) -> Position {
         Position {
             seq: self.seq,
@@ -136,20 +137,21 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Whether `bytes` could be the beginning of a line.
+/// Returns whether `bytes` can be the beginning of a line.
 pub(super) fn could_begin_a_line(bytes: &[u8]) -> bool {
     let common = bytes.len().min(VERSION.len());
     bytes.get(..common) == VERSION.as_bytes().get(..common)
 }
 
-/// Whether `bytes` without a newline could be one line, or its beginning: within a line, quotation marks are escaped.
+/// Returns whether `bytes`, which contain no newline, can be one line or its beginning. They must not contain the beginning of a second
+/// line: within a line, quotation marks are escaped.
 pub(super) fn could_be_one_line(bytes: &[u8]) -> bool {
     let rest = bytes.get(1..).unwrap_or_default();
-    let mut places = rest.windows(VERSION.len());
-    could_begin_a_line(bytes) && !places.any(|place| place == VERSION.as_bytes())
+    let mut windows = rest.windows(VERSION.len());
+    could_begin_a_line(bytes) && !windows.any(|window| window == VERSION.as_bytes())
 }
 
-/// The number of a line of which only the beginning may be intact.
+/// Returns the number of a line of which only the beginning may be intact.
 pub(super) fn seq_of_beginning(bytes: &[u8]) -> Option<u64> {
     let rest = bytes.strip_prefix(VERSION.as_bytes())?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
@@ -161,7 +163,7 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// Lower-case hexadecimal.
+/// Returns the bytes in lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     let mut digits = Vec::with_capacity(2 * bytes.len());
     push_hex(&mut digits, bytes);
@@ -177,7 +179,7 @@ fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     );
 }
 
-/// The bytes of lower-case hexadecimal; none when it is anything else.
+/// Parses lower-case hexadecimal. Returns none for any other text.
 pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
     let pairs = text.as_bytes().chunks(2);
     pairs.map(byte).collect()
@@ -213,7 +215,7 @@ mod tests {
     use crate::audit::record::Kind;
 
     #[test]
-    fn what_is_written_is_read_and_no_bit_is_free() {
+    fn a_written_line_is_read_and_every_changed_bit_is_detected() {
         let mut chain = Position::GENESIS;
         let mut line = Vec::new();
         chain.append(&Entry::lifecycle(Kind::Start), &mut line);

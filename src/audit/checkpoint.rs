@@ -1,8 +1,8 @@
-//! Checkpoints: the HSM says that the chain was here.
+//! Checkpoints: lines with a seal, which is the HSM's signature of a position in the chain.
 //!
 //! # Invariants
-//! - A seal speaks for every line up to its position, for the chain is cumulative: a checkpoint without a seal leaves no gap once a
-//!   later one has it.
+//! - The chain is cumulative, so a seal covers every line up to its position. A checkpoint without a seal leaves no gap if a later checkpoint
+//!   has a seal.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,79 +14,79 @@ use serde::{Deserialize, Serialize};
 use super::chain::{Position, hex, unhex};
 use super::record::{Entry, Kind};
 
-/// How many lines may lie between a position and the checkpoint that seals it: so many hashes a verification remembers.
+/// The maximum number of lines between a position and the checkpoint with its seal. A verification keeps this number of hashes in memory.
 pub(super) const MAX_LAG: usize = 65_536;
 
-/// A seal that is being made.
-pub type Sealing = Pin<Box<dyn Future<Output = Result<SealedHead, String>> + Send>>;
+/// The future of a seal.
+pub type SealFuture = Pin<Box<dyn Future<Output = Result<Seal, String>> + Send>>;
 
-/// Who seals: AES-GCM over [`Position::aad`] with a key of its own.
-pub trait Seal: Send + Sync {
-    /// Seals the position, or says why not. Given up after [`super::CheckpointSettings::seal_timeout`].
-    fn seal(&self, head: Position) -> Sealing;
+/// Makes seals: AES-GCM over [`Position::aad`] with a key that has no other use.
+pub trait Sealer: Send + Sync {
+    /// Seals the position, or returns why that is not possible. The caller drops the future after [`super::CheckpointSettings::seal_timeout`].
+    fn seal(&self, head: Position) -> SealFuture;
 }
 
-/// Who checks seals.
-pub trait Unseal {
-    /// Whether the seal is genuine.
+/// Verifies seals.
+pub trait SealVerifier {
+    /// Returns whether the seal is genuine.
     ///
     /// # Errors
-    /// Why that could not be found out.
-    fn open(&self, checkpoint: &Checkpoint) -> Result<bool, String>;
+    /// The reason why the seal could not be verified.
+    fn is_genuine(&self, checkpoint: &Checkpoint) -> Result<bool, String>;
 }
 
-/// A sealer, and the runtime on which it works: the writer's thread never waits for a device.
+/// A sealer, and the runtime of its futures: the writer's thread does not wait for a device.
 #[derive(Clone)]
-pub struct Sealer {
-    /// Who seals.
-    pub seal: Arc<dyn Seal>,
-    /// Where.
+pub struct SealerHandle {
+    /// Makes the seals.
+    pub sealer: Arc<dyn Sealer>,
+    /// Runs the futures.
     pub runtime: tokio::runtime::Handle,
 }
 
-/// What the HSM made of a position.
+/// A seal: the HSM's signature of a position.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SealedHead {
-    /// The device.
+pub struct Seal {
+    /// The name of the HSM.
     pub hsm: String,
     /// The label of the key.
     pub key: String,
     /// The IV that the device used.
     pub iv: Vec<u8>,
-    /// The ciphertext (of nothing, or of what the sealer chose) with the tag behind it.
+    /// The ciphertext, followed by the tag. The sealer chooses the plaintext, which can be empty.
     pub sealed: Vec<u8>,
 }
 
-/// A sealed checkpoint as read from a trail.
+/// A sealed checkpoint that was read from an audit trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Up to where it speaks.
+    /// The last line that the seal covers.
     pub head: Position,
     /// The seal.
-    pub seal: SealedHead,
+    pub seal: Seal,
 }
 
-/// The outcome of an attempt to seal, as it comes back to the writer.
+/// The outcome of an attempt to seal, for the writer.
 pub(super) struct Attempt {
     pub head: Position,
-    pub outcome: Result<SealedHead, String>,
+    pub outcome: Result<Seal, String>,
 }
 
 impl Attempt {
-    /// An attempt that ended without an outcome.
+    /// Returns an attempt that ended without an outcome.
     pub(super) fn unanswered(head: Position) -> Self {
         let outcome = Err("the attempt ended unexpectedly".into());
         Self { head, outcome }
     }
 
-    /// Waits for the seal, but not longer than `patience`.
-    pub(super) async fn make(seal: Arc<dyn Seal>, head: Position, patience: Duration) -> Self {
-        let sealed = tokio::time::timeout(patience, seal.seal(head)).await;
+    /// Waits for the seal for at most `timeout`.
+    pub(super) async fn make(sealer: Arc<dyn Sealer>, head: Position, timeout: Duration) -> Self {
+        let sealed = tokio::time::timeout(timeout, sealer.seal(head)).await;
         let outcome = sealed.unwrap_or_else(|_| Err("the HSM did not answer in time".into()));
         Self { head, outcome }
     }
 
-    /// The line about it.
+    /// Returns the entry of the checkpoint.
     pub(super) fn entry(&self) -> Entry {
         let seal = self.outcome.as_ref();
         Entry::new(
@@ -120,27 +120,27 @@ struct Members {
     unsealed: Option<String>,
 }
 
-/// What a checkpoint's line says.
-pub(super) enum Read {
+/// The content of a checkpoint's line.
+pub(super) enum CheckpointLine {
     Sealed(Checkpoint),
     Unsealed,
 }
 
-/// Reads the line of a checkpoint; none when it does not say what one must.
-pub(super) fn read(line: &[u8]) -> Option<Read> {
+/// Parses the line of a checkpoint. None when a member is missing or invalid.
+pub(super) fn read(line: &[u8]) -> Option<CheckpointLine> {
     let members: Members = serde_json::from_slice(line).ok()?;
     if members.unsealed.is_some() {
-        return Some(Read::Unsealed);
+        return Some(CheckpointLine::Unsealed);
     }
     let head = Position {
         seq: members.through,
         hash: unhex(&members.head)?.try_into().ok()?,
     };
-    let seal = SealedHead {
+    let seal = Seal {
         hsm: members.hsm?,
         key: members.key?,
         iv: unhex(&members.iv?)?,
         sealed: unhex(&members.sealed?)?,
     };
-    Some(Read::Sealed(Checkpoint { head, seal }))
+    Some(CheckpointLine::Sealed(Checkpoint { head, seal }))
 }

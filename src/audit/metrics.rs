@@ -1,11 +1,11 @@
-//! The metrics of the trail.
+//! The metrics of the audit trail.
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use super::record::Kind;
 use crate::metrics::{Metrics, MetricsError};
 
-/// The metrics of the trail.
+/// The metrics of the audit trail.
 #[derive(Clone)]
 pub struct AuditMetrics {
     pub(super) lines: IntCounterVec,
@@ -21,10 +21,10 @@ pub struct AuditMetrics {
 }
 
 impl AuditMetrics {
-    /// Declares them.
+    /// Declares the metrics.
     ///
     /// # Errors
-    /// [`MetricsError`] when a name is taken.
+    /// [`MetricsError`] when a name is already declared.
     #[expect(clippy::too_many_lines, reason = "a table of the metrics")]
     pub fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
         let counter = |name, help| metrics.counter(name, help, &[]);
@@ -38,65 +38,65 @@ impl AuditMetrics {
             )?,
             checkpoints: metrics.counter(
                 "xks_audit_checkpoints_total",
-                "Checkpoints of the audit trail, by outcome (sealed, unsealed).",
+                "Checkpoints of the audit trail, by outcome: sealed (with an HSM signature) or unsealed.",
                 &["outcome"],
             )?,
             sealed: gauge(
                 "xks_audit_sealed",
-                "Whether an HSM sealed the last checkpoint of the audit trail (1) or not (0); 0 also without audit.key.",
+                "Whether the last checkpoint of the audit trail has an HSM signature (1) or not (0). Always 0 without audit.key.",
             )?
             .with_label_values(&none),
             lost: counter(
                 "xks_audit_lost_total",
-                "Entries that were not recorded while what they are about went on.",
+                "Audit entries that were lost: the request was served, or the event happened, without a line.",
             )?
             .with_label_values(&none),
             unrecorded: counter(
                 "xks_audit_unrecorded_total",
-                "Entries that have no line of their own in the audit trail, whether what they are about was refused or went on.",
+                "Audit entries without a line in the audit trail, whether the request was rejected or served.",
             )?
             .with_label_values(&none),
             failures: counter(
                 "xks_audit_failures_total",
-                "Attempts to write the audit trail that failed.",
+                "Failed attempts to write the audit trail.",
             )?
             .with_label_values(&none),
             healthy: gauge(
                 "xks_audit_healthy",
-                "Whether the last attempt to write the audit trail worked within request_timeout (1) or not (0).",
+                "Whether the last attempt to write the audit trail succeeded within request_timeout (1) or not (0).",
             )?
             .with_label_values(&none),
             sequence: gauge(
                 "xks_audit_sequence",
-                "The number of the audit trail's last line.",
+                "Number (seq) of the last line of the audit trail.",
             )?
             .with_label_values(&none),
             depth: gauge(
                 "xks_audit_queue_depth",
-                "Entries that wait to be written to the audit trail now.",
+                "Entries in the queue of the audit trail.",
             )?
             .with_label_values(&none),
             batch: metrics
                 .latency(
                     "xks_audit_batch_seconds",
-                    "Time to write a batch of lines to the audit trail and, if so configured, to the disk.",
+                    "Time to write a batch of lines to the audit trail. With sync = \"batch\" it includes fdatasync.",
                     &[],
                 )?
                 .with_label_values(&none),
         };
-        declared.begin();
+        declared.create_series();
         Ok(declared)
     }
 
-    /// Counts a checkpoint, and shows whether it was sealed.
-    pub(super) fn count_checkpoint(&self, is_sealed: bool) {
-        let outcome = if is_sealed { "sealed" } else { "unsealed" };
+    /// Counts a checkpoint, and sets the gauge of the last outcome.
+    pub(super) fn count_checkpoint(&self, has_seal: bool) {
+        let outcome = if has_seal { "sealed" } else { "unsealed" };
         self.checkpoints.with_label_values(&[outcome]).inc();
-        self.sealed.set(i64::from(is_sealed));
+        self.sealed.set(i64::from(has_seal));
     }
 
-    /// Every series is there from the start: a rate needs its zero.
-    fn begin(&self) {
+    /// Creates every series with the value 0: the first increase of a series that did not exist is not visible in a rate.
+    fn create_series(&self) {
         for kind in Kind::ALL {
             self.lines.with_label_values(&[kind.as_str()]);
         }

@@ -1,4 +1,4 @@
-//! Reading a trail: its files, plain or compressed, and their lines.
+//! Reads an audit trail: its files, plain or compressed, and their lines.
 
 mod line_reader;
 mod lines;

@@ -1,8 +1,8 @@
-//! What is recorded: the entries before they have a place in the chain.
+//! Entries: the content of lines, before they have a position in the chain.
 //!
 //! # Invariants
-//! - There is no field for plaintext, ciphertext, IV or a secret.
-//! - Whatever a caller sends becomes printable ASCII within one line.
+//! - No field is for a plaintext, a ciphertext, an IV or a secret.
+//! - All data from clients becomes printable ASCII within one line.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -13,21 +13,21 @@ use crate::build_info;
 use crate::json_line::{JsonLine, MAX_LOGGED, OutsideText, write_ascii};
 use crate::xks::RequestMetadata;
 
-/// What the members of a request need.
+/// The usual length of the members of a request, in bytes.
 const USUAL_LENGTH: usize = 1_024;
 
-/// One entry, ready to be written.
+/// An entry of the audit trail.
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub(super) kind: Kind,
     pub(super) time: SystemTime,
-    /// The members that the kind adds, each with a comma before it.
+    /// The additional members of the kind, each with a comma before it.
     pub(super) members: Vec<u8>,
 }
 
-/// What a line is about, by the schema's names.
+/// The kind of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the schema says what each is")]
+#[expect(missing_docs, reason = "the schema describes each kind")]
 pub enum Kind {
     Request,
     Security,
@@ -38,13 +38,13 @@ pub enum Kind {
     Stop,
 }
 
-/// How a request ended.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outcome {
     /// It was served.
     #[default]
     Ok,
-    /// It was not allowed or not valid: the caller is to blame.
+    /// It was not allowed or not valid: an error of the caller.
     Refused,
     /// The proxy or the HSM could not serve it.
     Failed,
@@ -52,62 +52,65 @@ pub enum Outcome {
     ClientDisconnected,
 }
 
-/// A request that passed authentication. What is not known stays none and has no member in the line.
+/// A request that passed authentication. Unknown values are none and have no member in the line.
 #[derive(Clone, Debug, Default)]
 pub struct Request<'a> {
     /// The external key store's name.
     pub key_store: Option<&'a str>,
-    /// The operation, in the words of the API.
+    /// The operation's name in the XKS API.
     pub operation: Option<&'a str>,
-    /// The external key id of the URI.
+    /// The external key id from the URI.
     pub key_id: Option<&'a str>,
     /// The version of the key that was used.
     pub key_version: Option<u32>,
-    /// Whether the ciphertext was one of AWS's sample proxy.
+    /// Whether the ciphertext was in the format of AWS's sample proxy.
     pub legacy: bool,
-    /// The device that served.
+    /// The HSM that served the request.
     pub hsm: Option<&'a str>,
-    /// Whose credential signed.
+    /// The access key id of the credential that signed the request.
     pub access_key_id: Option<&'a str>,
-    /// The other end of the connection.
+    /// The peer address of the connection.
     pub peer: Option<SocketAddr>,
-    /// The client that a load balancer relays, as its PROXY header says.
+    /// The client's address from the load balancer's PROXY header.
     pub client: Option<SocketAddr>,
-    /// The VPC endpoint through which the connection has come, as the same header says.
+    /// The VPC endpoint of the connection, from the PROXY header.
     pub vpc_endpoint: Option<&'a str>,
-    /// The subject of the client's certificate, if that is verified.
+    /// The subject of the client's certificate, if the certificate was verified.
     pub client_subject: Option<OutsideText<'a>>,
     /// The result of client authentication.
     pub client_certificate: Option<&'a str>,
-    /// The whole requestMetadata, its texts within their limit.
+    /// The complete requestMetadata. Its texts are cut to their limit.
     pub metadata: Option<&'a RequestMetadata>,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
-    /// The HTTP status, if there was an answer.
+    /// The HTTP status of the response, if there was one.
     pub status: Option<u16>,
-    /// The errorName that was answered.
+    /// The errorName of the response.
     pub error_name: Option<&'a str>,
-    /// Why, for the operator.
+    /// The reason of the outcome, for the operator.
     pub reason: Option<OutsideText<'a>>,
-    /// The policies that decided.
+    /// The names of the policy rules that decided.
     pub policies: &'a [String],
-    /// The length of the request's body.
+    /// The length of the request body, in bytes.
     pub request_bytes: Option<u64>,
-    /// The length of the answer's body.
+    /// The length of the response body, in bytes.
     pub response_bytes: Option<u64>,
-    /// From the request's head to its answer.
+    /// The time from the request's head to the response.
     pub total: Duration,
-    /// Waiting for the device.
+    /// The time in the queue of the HSM.
     pub queued: Option<Duration>,
-    /// The device's work.
+    /// The time that the HSM worked.
     pub worked: Option<Duration>,
-    /// How many HSM calls the request has caused: hedged, repeated and verifying ones included.
+    /// The number of HSM calls for the request, including hedged, repeated and verifying ones.
     pub hsm_calls: u32,
 }
 
-/// A security event. `event` names it: `authentication_failed`, `denied`, `reload`, `kill_switch`, `hsm_state`, or another.
+/// A security event. `event` is its name, such as `authentication_failed`, `denied`, `reload`, `kill_switch` or `hsm_state`.
 #[derive(Clone, Debug, Default, Serialize)]
-#[expect(missing_docs, reason = "each is the member of its name in the schema")]
+#[expect(
+    missing_docs,
+    reason = "the schema describes the member of the same name"
+)]
 pub struct Security<'a> {
     pub event: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,17 +140,17 @@ pub struct Security<'a> {
 }
 
 impl Entry {
-    /// A request that has just been dealt with.
+    /// Returns the entry of a request that has just ended.
     pub fn request(request: &Request<'_>) -> Self {
         Self::of(Kind::Request, members(request))
     }
 
-    /// A security event that has just happened.
+    /// Returns the entry of a security event that has just happened.
     pub fn security(security: &Security<'_>) -> Self {
         Self::new(Kind::Security, security)
     }
 
-    /// The line that says what the request's line with this number should say.
+    /// Returns this entry as the correction of the line with this number.
     pub(super) fn correcting(mut self, seq: u64) -> Self {
         let members = format!(",\"corrects\":{seq}").into_bytes();
         self.kind = Kind::Correction;
@@ -155,7 +158,7 @@ impl Entry {
         self
     }
 
-    /// The proxy starts or stops.
+    /// Returns the entry of a start or stop of the proxy.
     pub(super) fn lifecycle(kind: Kind) -> Self {
         let (version, pid) = (build_info::VERSION, std::process::id());
         Self::new(kind, &serde_json::json!({ "version": version, "pid": pid }))
@@ -163,17 +166,17 @@ impl Entry {
 
     pub(super) fn new(kind: Kind, members: &impl Serialize) -> Self {
         let mut json = Vec::new();
-        // These types have string keys only, and a vector takes everything: it does not fail.
+        // Serialization does not fail: these types have string keys only, and the output is a vector.
         if write_ascii(&mut json, members).is_err() {
             json = br#"{"unserializable":true}"#.to_vec();
         }
         Self::of(kind, json)
     }
 
-    /// An entry with the members of this object.
+    /// Returns an entry with the members of this JSON object.
     fn of(kind: Kind, mut json: Vec<u8>) -> Self {
         json.pop();
-        // An empty object leaves its brace alone, which becomes nothing; else a comma takes the brace's place.
+        // A comma replaces the opening brace. An empty object becomes no bytes.
         let has_members = json.len() > 1;
         match json.first_mut().filter(|_| has_members) {
             Some(brace) => *brace = b',',
@@ -189,7 +192,7 @@ impl Entry {
 }
 
 impl Outcome {
-    /// Its name in the lines.
+    /// Returns the name in lines.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -201,7 +204,7 @@ impl Outcome {
 }
 
 impl Kind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [Self; 7] = [
         Self::Request,
         Self::Security,
@@ -212,7 +215,7 @@ impl Kind {
         Self::Stop,
     ];
 
-    /// Its name in the lines.
+    /// Returns the name in lines.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Request => "request",
@@ -226,7 +229,7 @@ impl Kind {
     }
 }
 
-/// The members of a request's line, in the order of the schema.
+/// Returns the members of a request's line, in the order of the schema.
 fn members(request: &Request<'_>) -> Vec<u8> {
     let mut line = JsonLine::begin(USUAL_LENGTH, true);
     line.text_of("key_store", request.key_store);
@@ -262,7 +265,7 @@ fn members(request: &Request<'_>) -> Vec<u8> {
     line.end()
 }
 
-/// The metadata under the names that it has on the wire.
+/// Adds the metadata under the names of the XKS API.
 fn push_metadata(line: &mut JsonLine, metadata: &RequestMetadata) {
     push_outside(
         line,
@@ -284,10 +287,10 @@ fn push_outside(line: &mut JsonLine, name: &str, text: Option<&str>) {
     line.outside_of(name, text.map(OutsideText::from).as_ref());
 }
 
-/// Fields that the specification does not know, as they are; beyond the limit of one text, as one text that is cut.
+/// Adds the fields that the specification does not define. If they are longer than [`MAX_LOGGED`], they become one text that is cut.
 fn push_unknown(line: &mut JsonLine, metadata: &RequestMetadata) {
     let mut json = Vec::new();
-    // A map with string keys always serializes, and a vector takes everything.
+    // A map with string keys can always be serialized into a vector.
     if write_ascii(&mut json, &metadata.other).is_err() {
         return;
     }

@@ -1,31 +1,31 @@
-//! What an operator decides about the audit trail.
+//! The settings of the audit trail.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::reading::directory_of;
 
-/// The settings of the trail.
+/// The settings of the audit trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditSettings {
-    /// The file that is written now; rotated ones and the lock lie beside it.
+    /// The current file. Rotated files and the lock file are in the same directory.
     pub path: PathBuf,
-    /// What happens to a request that cannot be recorded.
+    /// The effect on a request that cannot be recorded.
     pub on_failure: OnFailure,
     /// When a line counts as recorded.
     pub sync: SyncPolicy,
-    /// How many entries may wait; at least 1.
+    /// The maximum number of entries in the queue; at least 1.
     pub queue: usize,
-    /// The label (`CKA_LABEL`) of the AES-256 key with which the HSM authenticates the chain; none: nobody does.
+    /// The label (`CKA_LABEL`) of the AES-256 key with which the HSM seals checkpoints. None: checkpoints have no seal.
     pub key: Option<String>,
-    /// When the HSM authenticates the chain.
+    /// When the HSM seals a checkpoint.
     pub checkpoint: CheckpointSettings,
-    /// When a new file is begun.
+    /// When a new file is started.
     pub rotate: RotateSettings,
 }
 
 impl AuditSettings {
-    /// The trail at `path`, with every default.
+    /// Returns the default settings of an audit trail at `path`.
     pub fn at(path: PathBuf) -> Self {
         Self {
             path,
@@ -38,12 +38,12 @@ impl AuditSettings {
         }
     }
 
-    /// The directory of the trail, in which it makes and renames files.
+    /// Returns the directory of the audit trail, in which it creates and renames files.
     pub fn directory(&self) -> &Path {
         directory_of(&self.path)
     }
 
-    /// The files that have fixed names: the one that is written, the lock and the position file.
+    /// Returns the files with fixed names: the current file, the lock file and the position file.
     pub fn files(&self) -> [PathBuf; 3] {
         let beside = |suffix: &str| {
             let mut name = self.path.clone().into_os_string();
@@ -54,36 +54,36 @@ impl AuditSettings {
     }
 }
 
-/// What the names of the files beside a trail have behind its name.
+/// The suffixes of the lock file and the position file.
 pub(super) const LOCK: &str = ".lock";
 pub(super) const POSITION: &str = ".position";
 
-/// What happens to a request that cannot be recorded.
+/// The effect on a request that cannot be recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// It is not answered.
+    /// The request is rejected.
     Refuse,
-    /// It is answered, and counted as lost.
+    /// The request is served, and its entry is counted as lost.
     Continue,
 }
 
 /// When a line counts as recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncPolicy {
-    /// When `fdatasync` has returned, one call for all lines that waited: it outlives a power failure.
+    /// After `fdatasync`, with one call for all lines in the queue. The line survives a power failure.
     Batch,
-    /// When the operating system has it: it outlives a crash of the proxy, not one of the machine.
+    /// After `write`. The line survives a crash of the proxy, but not of the machine.
     None,
 }
 
-/// When the HSM authenticates the chain: whichever comes first.
+/// When the HSM seals a checkpoint: after `lines` or after `interval`, whichever comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckpointSettings {
-    /// After so many lines.
+    /// The number of lines between checkpoints.
     pub lines: u64,
-    /// After so long, if there are new lines.
+    /// The interval between checkpoints, if there are new lines.
     pub interval: Duration,
-    /// How long the HSM may take; afterwards the checkpoint is written unsealed.
+    /// The time limit of the HSM. After it, the checkpoint is written without a seal.
     pub seal_timeout: Duration,
 }
 
@@ -97,12 +97,12 @@ impl Default for CheckpointSettings {
     }
 }
 
-/// When a new file is begun.
+/// When a new file is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RotateSettings {
-    /// When the file has at least so many bytes; none: never for its size.
+    /// The size, in bytes, from which a new file is started. None: the size has no effect.
     pub size: Option<u64>,
-    /// With the first line of a new day in UTC.
+    /// Whether the first line of a new day (UTC) starts a new file.
     pub daily: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The room as a whole: chains across files, crashes, full disks and every kind of tampering.
+//! Tests of the whole module: chains across files, crashes, full disks and tampering.
 
 mod full_disk;
 mod model;
@@ -19,14 +19,14 @@ fn tag(head: Position) -> Vec<u8> {
     chain::sha256(&[b"key".to_vec(), head.aad()].concat()).to_vec()
 }
 
-impl Seal for Seals {
-    fn seal(&self, head: Position) -> Sealing {
+impl Sealer for Seals {
+    fn seal(&self, head: Position) -> SealFuture {
         let is_up = self.0;
         Box::pin(async move {
             let (hsm, key) = ("hsm-a".into(), "audit".into());
             let (iv, sealed) = (vec![1; 12], tag(head));
             is_up
-                .then_some(SealedHead {
+                .then_some(Seal {
                     hsm,
                     key,
                     iv,
@@ -37,8 +37,8 @@ impl Seal for Seals {
     }
 }
 
-impl Unseal for Seals {
-    fn open(&self, checkpoint: &Checkpoint) -> Result<bool, String> {
+impl SealVerifier for Seals {
+    fn is_genuine(&self, checkpoint: &Checkpoint) -> Result<bool, String> {
         Ok(checkpoint.seal.sealed == tag(checkpoint.head))
     }
 }
@@ -57,8 +57,8 @@ fn open(settings: &AuditSettings) -> Result<Trail, AuditError> {
 
 fn open_sealed(settings: &AuditSettings, is_up: bool) -> Trail {
     let runtime = tokio::runtime::Handle::current();
-    let sealer = Sealer {
-        seal: Arc::new(Seals(is_up)),
+    let sealer = SealerHandle {
+        sealer: Arc::new(Seals(is_up)),
         runtime,
     };
     let metrics = AuditMetrics::declare(&Metrics::default()).unwrap();
@@ -133,7 +133,7 @@ async fn logrotate_and_deletion_do_not_break_the_chain() {
 }
 
 #[tokio::test]
-async fn a_torn_line_is_set_aside_and_recorded() {
+async fn an_incomplete_line_is_moved_to_another_file_and_recorded() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(&directory);
     let trail = open(&settings).unwrap();
@@ -157,14 +157,14 @@ async fn a_torn_line_is_set_aside_and_recorded() {
 }
 
 #[tokio::test]
-async fn who_follows_misses_no_line_of_any_file() {
+async fn a_reader_that_follows_a_trail_misses_no_line() {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = settings(&directory);
     settings.rotate.size = Some(1000);
     let mut lines = Lines::of(trail_files(&settings.path).unwrap());
     let mut seen = Vec::new();
     let mut catch_up = || {
-        // Once for the rest of a file, once for those behind it.
+        // One pass reads the rest of a file, the next pass reads the files after it.
         for _ in 0..2 {
             lines.look_for_more(&settings.path).unwrap();
             while let Some(line) = lines.next_line().unwrap() {
@@ -185,7 +185,7 @@ async fn who_follows_misses_no_line_of_any_file() {
 }
 
 #[tokio::test]
-async fn one_writer_and_no_foreign_file() {
+async fn a_second_writer_and_foreign_files_are_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(&directory);
     let trail = open(&settings).unwrap();
@@ -209,7 +209,7 @@ async fn one_writer_and_no_foreign_file() {
 }
 
 #[tokio::test]
-async fn callers_stay_within_their_line() {
+async fn text_from_callers_stays_within_its_line() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(&directory);
     let trail = open(&settings).unwrap();

@@ -1,4 +1,6 @@
-//! The handle by which the rest of the proxy records.
+//! The handle with which other modules record entries.
+
+mod recording;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,65 +10,66 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::checkpoint::Sealer;
+use super::checkpoint::SealerHandle;
 use super::error::AuditError;
 use super::metrics::AuditMetrics;
 use super::record::Entry;
-use super::recording::Recording;
 use super::settings::AuditSettings;
-use super::writing::{Message, Outbox, State, System, Writer, find, inspect};
-use crate::sync::poisoned;
-use crate::sync::{End, essential_thread, thread};
+use super::writing::{Message, Queue, System, Writer, WriterState, find, inspect};
+use crate::sync::{End, essential_thread, poisoned, thread};
 
-/// How long a write that took too long counts against the trail's health when nothing else is written: long enough to be seen, and short
-/// enough that a proxy without requests becomes ready again.
-const SLOW_COUNTS_FOR: Duration = Duration::from_secs(5);
+pub use recording::Recording;
 
-/// How long a start waits for the disk. Reading a large compressed file takes some seconds.
-const START_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a slow write makes the audit trail unhealthy if no other write follows. Scrapes must see it, and a proxy without requests must
+/// become ready again soon.
+const SLOW_WRITE_PERIOD: Duration = Duration::from_secs(5);
 
-/// A write that takes longer than this does not keep the process from stopping.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// The time limit of a start. The start may read a large compressed file, which takes some seconds.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Interval between checks for a disk that hangs during the stop.
+/// The maximum time that a stop waits for one write.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The interval between checks for a hanging write during a stop.
 const STOP_POLL: Duration = Duration::from_millis(50);
 
-/// An open trail. Clones are the same trail; when the last is gone, it stops.
+/// An open audit trail. All clones write to the same audit trail, which stops when the last clone is dropped.
 #[derive(Clone)]
 pub struct Trail(Arc<Handle>);
 
-struct Handle(Arc<Outbox>);
+struct Handle(Arc<Queue>);
 
 impl Trail {
-    /// Opens the trail, or begins one, and starts its thread; writes the `start` line. Blocks while the disk does.
+    /// Opens or creates the audit trail, starts its thread and writes the `start` line. Blocks while the disk does not respond, for at most
+    /// 30 s.
     ///
     /// # Errors
-    /// When another process writes it, the file is not ours or has been changed, or the operating system refuses.
+    /// When another process writes the audit trail, the file is not an audit trail or was changed, or the operating system reports an error.
     pub fn open(
         settings: &AuditSettings,
-        sealer: Option<Sealer>,
+        sealer: Option<SealerHandle>,
         metrics: AuditMetrics,
     ) -> Result<Self, AuditError> {
         let of_thread = settings.clone();
         let found = in_time(settings, move || find(&of_thread, Arc::new(System)))?;
-        let (inbox, messages) = channel();
-        let outbox = Arc::new(Outbox {
-            inbox,
-            room: Arc::new(Semaphore::new(settings.queue.max(1))),
-            state: Arc::new(State::new(metrics)),
+        let (sender, messages) = channel();
+        let queue = Arc::new(Queue {
+            sender,
+            permits: Arc::new(Semaphore::new(settings.queue.max(1))),
+            state: Arc::new(WriterState::new(metrics)),
             on_failure: settings.on_failure,
         });
-        let writer = Writer::new(settings, found, sealer, &outbox);
+        let writer = Writer::new(settings, found, sealer, &queue);
         let started = essential_thread("audit", move || {
-            // Ends when it is told to stop.
+            // The thread ends only when the audit trail is stopped.
             writer.run(&messages);
             End::Requested
         });
         started.map_err(AuditError::unusable(&settings.path))?;
-        Ok(Self(Arc::new(Handle(outbox))))
+        Ok(Self(Arc::new(Handle(queue))))
     }
 
-    /// Checks whether [`Trail::open`] can use the path. Writes nothing and takes no lock: a proxy may be writing the trail.
+    /// Checks whether [`Trail::open`] can use the path. Writes nothing and takes no lock: a proxy may be writing the audit trail.
     ///
     /// # Errors
     /// Those of [`Trail::open`], except that another process writes it.
@@ -75,91 +78,90 @@ impl Trail {
         in_time(settings, move || inspect(&path))
     }
 
-    /// Records the entry. With [`super::OnFailure::Refuse`] it waits until the line is written, and says so when it is not: then what the
-    /// entry is about must not go on. With [`super::OnFailure::Continue`] it returns at once. A caller that may give up uses
-    /// [`Trail::recording`].
+    /// Records the entry. With [`super::OnFailure::Refuse`] it waits until the line is written. If that fails, the caller must reject the
+    /// request. With [`super::OnFailure::Continue`] it returns immediately. A caller that may stop waiting uses [`Trail::recording`].
     ///
     /// # Errors
-    /// When the line was not written, with [`super::OnFailure::Refuse`] only.
+    /// When the line was not written. Only with [`super::OnFailure::Refuse`].
     pub async fn record(&self, entry: Entry) -> Result<(), AuditError> {
         self.recording(entry).written().await
     }
 
-    /// Prepares to record the entry, for a caller that may give up before its line is written.
+    /// Prepares to record the entry, for a caller that may stop waiting before the line is written.
     pub fn recording(&self, entry: Entry) -> Recording {
         Recording::new(&self.0.0, entry)
     }
 
-    /// Records the entry without waiting: for what has happened already and cannot be refused. Losses are counted.
+    /// Records the entry without waiting, for an event that has already happened. Lost entries are counted.
     pub fn note(&self, entry: Entry) {
-        self.0.0.note_or_lose(entry);
+        self.0.0.send_or_count_lost(entry);
     }
 
-    /// Whether what is recorded now would be written within `patience`: the last attempt worked, was not slower, and none hangs. The metric of
-    /// the trail's health shows it.
-    pub fn is_healthy(&self, patience: Duration) -> bool {
+    /// Returns whether a new entry would be written within `limit`: the last write succeeded within the limit, and no write hangs. Also
+    /// sets the health metric of the audit trail.
+    pub fn is_healthy(&self, limit: Duration) -> bool {
         let state = &self.0.0.state;
-        let hangs = self.hangs_for(patience);
+        let hangs = self.is_hanging_for(limit);
         let last = *state.last_batch.lock().unwrap_or_else(poisoned);
         let was_slow =
-            last.is_some_and(|(at, took)| took > patience && at.elapsed() < SLOW_COUNTS_FOR);
+            last.is_some_and(|(at, took)| took > limit && at.elapsed() < SLOW_WRITE_PERIOD);
         let is_healthy = !hangs && !was_slow && !state.failing.load(Ordering::Relaxed);
         state.metrics.healthy.set(i64::from(is_healthy));
         is_healthy
     }
 
-    fn hangs_for(&self, patience: Duration) -> bool {
+    fn is_hanging_for(&self, limit: Duration) -> bool {
         let since = *self.0.0.state.writing();
-        since.is_some_and(|since| since.elapsed() > patience)
+        since.is_some_and(|since| since.elapsed() > limit)
     }
 
-    /// Goes on in the file that has the path's name now: for logrotate.
+    /// Continues in the file that now has the audit trail's path. For logrotate.
     pub fn reopen(&self) {
-        // After the stop there is nothing to reopen.
-        drop(self.0.0.inbox.send(Message::Reopen));
+        // After the stop, nothing needs to be reopened.
+        drop(self.0.0.sender.send(Message::Reopen));
     }
 
-    /// Takes no more entries, writes those that wait, the `stop` line and a last checkpoint, and releases the lock. Gives up on a disk
-    /// that hangs, and logs how many entries it left unwritten.
+    /// Accepts no more entries. Writes the queued entries, the `stop` line and a last checkpoint, and releases the lock. If the disk hangs, it
+    /// stops waiting and logs the number of entries that were not written.
     pub async fn stop(&self) {
         let waiting = self.0.0.state.metrics.depth.clone();
-        self.0.0.room.close();
+        self.0.0.permits.close();
         let (done, mut stopped) = oneshot::channel();
-        drop(self.0.0.inbox.send(Message::Stop(Some(done))));
+        drop(self.0.0.sender.send(Message::Stop(Some(done))));
         loop {
             tokio::select! {
-                // An error says that it had stopped before.
+                // An error means that the writer had already stopped.
                 _ = &mut stopped => return,
                 () = sleep_until(Instant::now() + STOP_POLL) => {}
             }
-            if self.hangs_for(STOP_PATIENCE) {
+            if self.is_hanging_for(STOP_TIMEOUT) {
                 let entries = waiting.get();
                 return tracing::error!(
                     entries,
-                    "the disk of the audit trail does not answer; the proxy stops without it, and these entries may have no line"
+                    "the disk of the audit trail does not respond; the proxy stops, and these entries may have no line"
                 );
             }
         }
     }
 }
 
-/// Does work on the files of the trail. A start must end even when the disk hangs.
+/// Runs work on the files of the audit trail with a time limit: a start must end even if the disk hangs.
 fn in_time<T: Send + 'static>(
     settings: &AuditSettings,
     work: impl FnOnce() -> Result<T, AuditError> + Send + 'static,
 ) -> Result<T, AuditError> {
     let (send, done) = channel();
     let started = thread("audit-start", move || {
-        // After the start has given up nobody waits for it.
+        // The receiver is gone if the time limit has passed.
         drop(send.send(work()));
     });
     started.map_err(AuditError::unusable(&settings.path))?;
-    let done = done.recv_timeout(START_PATIENCE);
+    let done = done.recv_timeout(START_TIMEOUT);
     done.unwrap_or_else(|_| Err(AuditError::Hangs(settings.path.clone())))
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        drop(self.0.inbox.send(Message::Stop(None)));
+        drop(self.0.sender.send(Message::Stop(None)));
     }
 }

@@ -1,9 +1,11 @@
-//! Verification: from where to where the chain holds, and what is the first thing wrong with it.
+//! Verification of an audit trail: finds the range of lines that is intact, and the first damage.
 //!
 //! # Invariants
-//! - Files are read once, line by line: what a trail's size is does not matter.
-//! - Nothing is said of the HSM's word unless an [`Unseal`] has checked it, and nothing of what may have been cut off behind the
-//!   last line that is vouched for.
+//! - Files are read once, line by line. The memory does not depend on the size of the audit trail.
+//! - A seal counts as genuine only if a [`SealVerifier`] has verified it. The report claims nothing about lines after the last sealed line
+//!   that may have been removed.
+
+mod report;
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,62 +13,63 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::chain::{Line, Position, could_be_one_line};
-use super::checkpoint::{self, MAX_LAG, Read, Unseal};
+use super::checkpoint::{self, CheckpointLine, MAX_LAG, SealVerifier};
 use super::reading::{MAX_LINE, Source};
-use super::report::{ChainFault, Damage, Place, Verification};
 
-/// Verifies the files in this order, up to the first fault. `anchor` is a line that is known from an earlier verification: it is in
-/// these files, or the last one before them. `progress` is told the number of lines now and then.
+pub use report::{ChainFault, Damage, ReportedLine, Verification};
+
+/// Verifies the files in this order, up to the first damage. `anchor` is a line that is known from an earlier verification: it is in
+/// these files, or it is the last line before them. `progress` is called repeatedly with the number of lines.
 ///
 /// # Errors
 /// When a file cannot be read; the error names it.
 pub fn verify(
     files: &[PathBuf],
     anchor: Option<Position>,
-    unseal: Option<&dyn Unseal>,
+    seal_verifier: Option<&dyn SealVerifier>,
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<Verification> {
-    let mut walk = Walk {
+    let mut verifier = Verifier {
         found: Verification::default(),
         recent: VecDeque::with_capacity(MAX_LAG),
         anchor,
-        unseal,
+        seal_verifier,
     };
     for (index, path) in files.iter().enumerate() {
-        walk.found.files += 1;
+        verifier.found.files += 1;
         let rest = files.get(index + 1..).unwrap_or_default();
-        if let Some((line, damage)) = walk.file(path, rest, progress)? {
-            walk.found.fault = Some(walk.fault(path, line, damage));
-            return Ok(walk.found);
+        if let Some((line, damage)) = verifier.file(path, rest, progress)? {
+            verifier.found.fault = Some(verifier.fault(path, line, damage));
+            return Ok(verifier.found);
         }
     }
-    if let (Some(anchor), Some(last)) = (walk.anchor, files.last()) {
-        let mut fault = walk.fault(last, 0, Damage::AnchorMissing);
+    if let (Some(anchor), Some(last)) = (verifier.anchor, files.last()) {
+        let mut fault = verifier.fault(last, 0, Damage::AnchorMissing);
         fault.seq = anchor.seq;
-        walk.found.fault = Some(fault);
+        verifier.found.fault = Some(fault);
     }
-    Ok(walk.found)
+    Ok(verifier.found)
 }
 
-struct Walk<'a> {
+struct Verifier<'a> {
     found: Verification,
-    /// The last positions, newest behind: a checkpoint speaks of one of them.
+    /// The last positions, from old to new. A checkpoint refers to one of them.
     recent: VecDeque<Recent>,
-    /// Not met yet.
+    /// The known line, until it is found.
     anchor: Option<Position>,
-    unseal: Option<&'a dyn Unseal>,
+    seal_verifier: Option<&'a dyn SealVerifier>,
 }
 
 /// A line that was read.
 #[derive(Clone, Copy)]
 struct Recent {
     position: Position,
-    /// None when it says no time.
+    /// The time in the line. None when it cannot be parsed.
     time: Option<SystemTime>,
     is_checkpoint: bool,
 }
 
-impl Walk<'_> {
+impl Verifier<'_> {
     fn file(
         &mut self,
         path: &Path,
@@ -82,9 +85,9 @@ impl Walk<'_> {
             }
             number += 1;
             let Some(line) = buffer.strip_suffix(b"\n") else {
-                // A crash may tear the last line of each file: the next file shows whether that line was acknowledged.
+                // A crash can interrupt the write of a file's last line. The next file shows whether that line was acknowledged.
                 self.found.torn_bytes += buffer.len() as u64;
-                let is_wrong = buffer.len() as u64 >= MAX_LINE || !is_torn(&buffer);
+                let is_wrong = buffer.len() as u64 >= MAX_LINE || !is_incomplete(&buffer);
                 return Ok(is_wrong.then_some((number, Damage::NotALine)));
             };
             if let Err(damage) = self.line(line) {
@@ -105,7 +108,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The number that the next line should have.
+    /// Returns the expected number of the next line.
     fn expected(&self) -> u64 {
         let last = self.recent.back().map(|last| last.position);
         last.or(self.anchor).map_or(1, |last| last.seq + 1)
@@ -116,22 +119,22 @@ impl Walk<'_> {
             Some(_) => Damage::Changed,
             None => Damage::NotALine,
         })?;
-        self.begin_behind_the_anchor(&line);
+        self.begin_after_anchor(&line);
         self.follows(&line)?;
         if self.anchor.is_some_and(|anchor| anchor.seq == line.seq) {
-            let is_it = self.anchor == Some(line.position());
+            let is_equal = self.anchor == Some(line.position());
             self.anchor = None;
-            is_it.then_some(()).ok_or(Damage::AnchorMissing)?;
+            is_equal.then_some(()).ok_or(Damage::AnchorMissing)?;
         }
         if line.kind == "checkpoint" {
             self.checkpoint(bytes)?;
         }
-        self.note(&line, bytes);
+        self.add(&line, bytes);
         Ok(())
     }
 
-    /// The known line may be the last of a file that is not here: then the first line here follows it.
-    fn begin_behind_the_anchor(&mut self, first: &Line<'_>) {
+    /// Continues from the known line if it is the last line before these files.
+    fn begin_after_anchor(&mut self, first: &Line<'_>) {
         let is_before = |anchor: &Position| anchor.seq < first.seq;
         if let Some(anchor) = self.anchor.filter(is_before)
             && self.recent.is_empty()
@@ -140,7 +143,7 @@ impl Walk<'_> {
             self.recent.push_back(Recent {
                 position: anchor,
                 time: None,
-                // It was verified before.
+                // The earlier verification covered this line.
                 is_checkpoint: true,
             });
         }
@@ -161,8 +164,8 @@ impl Walk<'_> {
 
     fn checkpoint(&mut self, bytes: &[u8]) -> Result<(), Damage> {
         let checkpoint = match checkpoint::read(bytes).ok_or(Damage::FalseSeal)? {
-            Read::Sealed(checkpoint) => checkpoint,
-            Read::Unsealed => {
+            CheckpointLine::Sealed(checkpoint) => checkpoint,
+            CheckpointLine::Unsealed => {
                 self.found.unsealed += 1;
                 return Ok(());
             }
@@ -173,20 +176,24 @@ impl Walk<'_> {
             .map_or(u64::MAX, |oldest| oldest.position.seq);
         match self.recent_at(checkpoint.head.seq) {
             Some(position) if position == checkpoint.head => {}
-            // Its line is not here to be compared: a genuine seal, replayed, would vouch for lines that it has never seen.
+            // The sealed line is not in these files, so its hash cannot be compared. A copied genuine seal must not cover lines that the
+            // HSM did not seal.
             None if checkpoint.head.seq < oldest => {
                 self.found.seals_of_earlier_lines += 1;
                 return Ok(());
             }
             _ => return Err(Damage::FalseSeal),
         }
-        match self.unseal.map(|unseal| unseal.open(&checkpoint)) {
+        match self
+            .seal_verifier
+            .map(|verifier| verifier.is_genuine(&checkpoint))
+        {
             None => self.found.seals_unchecked += 1,
             Some(Ok(false)) => return Err(Damage::FalseSeal),
             Some(Ok(true)) => {
                 self.found.seals_verified += 1;
                 self.found.sealed_through = Some(checkpoint.head.seq);
-                self.found.unsealed_since = self.first_entry_behind(checkpoint.head.seq);
+                self.found.unsealed_since = self.first_entry_after(checkpoint.head.seq);
             }
             Some(Err(error)) => {
                 self.found.seals_unchecked += 1;
@@ -206,13 +213,13 @@ impl Walk<'_> {
         usize::try_from(seq.checked_sub(oldest)?).ok()
     }
 
-    /// The time of the first line behind this one that is no checkpoint.
-    fn first_entry_behind(&self, seq: u64) -> Option<SystemTime> {
+    /// Returns the time of the first line after this one that is not a checkpoint.
+    fn first_entry_after(&self, seq: u64) -> Option<SystemTime> {
         let mut behind = self.recent.iter().skip(self.index_of(seq)? + 1);
         behind.find(|recent| !recent.is_checkpoint)?.time
     }
 
-    fn note(&mut self, line: &Line<'_>, bytes: &[u8]) {
+    fn add(&mut self, line: &Line<'_>, bytes: &[u8]) {
         if self.recent.len() == MAX_LAG {
             self.recent.pop_front();
         }
@@ -230,11 +237,11 @@ impl Walk<'_> {
             self.found.recovered.push(line.seq);
             self.found.missing.extend(missing(bytes));
         }
-        let last = self.found.last.get_or_insert_with(|| place(line));
+        let last = self.found.last.get_or_insert_with(|| reported(line));
         self.found.clock_went_back += u64::from(is_earlier(line.time, &last.time));
         last.position = line.position();
         line.time.clone_into(&mut last.time);
-        self.found.first.get_or_insert_with(|| place(line));
+        self.found.first.get_or_insert_with(|| reported(line));
     }
 
     fn fault(&self, file: &Path, line: u64, damage: Damage) -> ChainFault {
@@ -248,7 +255,7 @@ impl Walk<'_> {
     }
 }
 
-/// The lines that a start did not find, if that is what the line says.
+/// Returns the range of lines that a start did not find, if the line records one.
 fn missing(line: &[u8]) -> Option<(u64, u64)> {
     let line: serde_json::Value = serde_json::from_slice(line).ok()?;
     let number = |name: &str| line.get(name).and_then(serde_json::Value::as_u64);
@@ -256,25 +263,26 @@ fn missing(line: &[u8]) -> Option<(u64, u64)> {
     is_missing.then(|| Some((number("first")?, number("last")?)))?
 }
 
-/// Whether bytes without a newline can be a line that is being written, or that a crash tore.
-fn is_torn(bytes: &[u8]) -> bool {
+/// Returns whether bytes without a newline can be an incomplete line: it is being written, or a crash interrupted the write.
+fn is_incomplete(bytes: &[u8]) -> bool {
     let zeros = bytes.iter().position(|byte| *byte == 0);
     let begin = bytes.get(..zeros.unwrap_or(bytes.len()));
     could_be_one_line(begin.unwrap_or_default())
 }
 
-/// Entries are stamped before they queue, so that neighbours may differ by less than a second.
+/// Returns whether the time went back by at least a second. Entries get their time before they are queued, so adjacent lines can be out of order
+/// by less.
 fn is_earlier(time: &str, last: &str) -> bool {
     let seconds = |time: &str| time.get(..19).map(str::to_owned);
     time < last && seconds(time) < seconds(last)
 }
 
-fn place(line: &Line<'_>) -> Place {
+fn reported(line: &Line<'_>) -> ReportedLine {
     let (position, time) = (line.position(), line.time.to_owned());
-    Place { position, time }
+    ReportedLine { position, time }
 }
 
-/// Whether a line of this number is in what was not read yet.
+/// Returns whether a line with this number is in the files that were not read yet.
 fn comes_later(seq: u64, source: &mut Source, rest: &[PathBuf]) -> io::Result<bool> {
     if has_line(seq, source)? {
         return Ok(true);

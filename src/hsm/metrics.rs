@@ -51,37 +51,37 @@ impl HsmMetrics {
             watcher,
             queue: metrics.latency(
                 "xks_hsm_queue_seconds",
-                "Time that jobs waited for a free session of the HSM.",
+                "Time that jobs spent in the queue of the HSM.",
                 &["hsm"],
             )?,
             device: metrics.latency(
                 "xks_hsm_device_seconds",
-                "Time that the HSM worked on jobs.",
+                "Time that the HSM spent on jobs.",
                 &["hsm", "operation"],
             )?,
             calls: metrics.counter(
                 "xks_hsm_calls_total",
-                "Calls of HSM operations, including repeated ones, without those of health checks.",
+                "Operations sent to the HSM, including repeated ones, without health checks.",
                 &["hsm", "operation"],
             )?,
             sessions: metrics.gauge(
                 "xks_hsm_sessions",
-                "PKCS#11 sessions of the serving worker, including the one for login and health check; 0 while no worker serves.",
+                "PKCS#11 sessions of the active worker, including the session for login and health checks. 0 without an active worker.",
                 &["hsm"],
             )?,
             usable: metrics.gauge(
                 "xks_hsm_usable",
-                "Whether the HSM serves (1) or not (0).",
+                "Whether the HSM is usable (1) or not (0).",
                 &["hsm"],
             )?,
             untrusted: metrics.gauge(
                 "xks_hsm_untrusted",
-                "Whether the HSM is not used because its output was wrong (1) or not (0).",
+                "Whether the HSM is excluded because it returned a wrong result (1) or not (0).",
                 &["hsm"],
             )?,
             depth: metrics.gauge(
                 "xks_hsm_queue_depth",
-                "Jobs that currently wait for a free session of the HSM.",
+                "Jobs in the queue of the HSM.",
                 &["hsm"],
             )?,
             opened: metrics.counter(
@@ -96,17 +96,17 @@ impl HsmMetrics {
             )?,
             transitions: metrics.counter(
                 "xks_hsm_transitions_total",
-                "Changes of the HSM's circuit breaker, by its new state (probing, usable, failed, untrusted). Replacing the serving worker is not counted.",
+                "Transitions of the HSM's circuit breaker, by new state (probing, usable, failed, untrusted). The replacement of an active worker is not counted.",
                 &["hsm", "to"],
             )?,
             lost: metrics.gauge(
                 "xks_hsm_lost_threads",
-                "Sessions that currently hang inside the HSM. Each is counted until its worker ends.",
+                "Sessions that hang in a call of the PKCS#11 library, until their worker ends.",
                 &["hsm"],
             )?,
             key_failures: metrics.counter(
                 "xks_hsm_key_failures_total",
-                "Jobs that failed because the HSM rejects their key, by the HSM's return code (CKR_ name, vendor, unknown or other).",
+                "Jobs that failed because the HSM rejected their key, by return code of the HSM (CKR_ name, vendor, unknown, other).",
                 &["hsm", "code"],
             )?,
         })

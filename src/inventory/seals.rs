@@ -8,7 +8,7 @@ use super::comparison::Held;
 use super::report::SealKeyReport;
 use super::version::{all_lacks, holding};
 use super::{Device, Found, Inventory};
-use crate::audit::{Checkpoint, SealedHead, Unseal};
+use crate::audit::{Checkpoint, Seal, SealVerifier};
 use crate::ekm::{KeySelector, TAG_LENGTH};
 use crate::hsm_protocol::administration::TestCiphertext;
 
@@ -82,9 +82,9 @@ fn unfit(device: &Device, found: &Found<'_>) -> Vec<String> {
     }
 }
 
-impl Unseal for Seals<'_> {
-    fn open(&self, checkpoint: &Checkpoint) -> Result<bool, String> {
-        let SealedHead {
+impl SealVerifier for Seals<'_> {
+    fn is_genuine(&self, checkpoint: &Checkpoint) -> Result<bool, String> {
+        let Seal {
             hsm,
             key,
             iv,
@@ -121,7 +121,7 @@ impl Unseal for Seals<'_> {
 
 impl Device {
     fn has_sealed(&self, checkpoint: &Checkpoint) -> Result<bool, String> {
-        let SealedHead {
+        let Seal {
             key, iv, sealed, ..
         } = &checkpoint.seal;
         let selector = KeySelector::Label(key.clone());

@@ -1,31 +1,31 @@
-//! Text from outside as it is written to the log and to the audit trail.
+//! Text from outside, limited for the log and the audit trail.
 //!
 //! # Invariants
-//! - One text takes at most [`MAX_LOGGED`] bytes of a line, escapes included, and the mark of a cut.
-//! - A text that was cut says so, with its original length: nobody takes the beginning for the whole.
+//! - A text takes at most [`MAX_LOGGED`] bytes of a line, escapes included. A mark follows a text that was cut.
+//! - The mark contains the original length, so that a reader does not take the beginning for the whole text.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// The most bytes that one text from outside takes in a line. The longest ARN, of 2,048 characters, fits.
+/// The maximum length of a text from outside in a line, in bytes. The longest ARN has 2,048 characters and fits.
 pub const MAX_LOGGED: usize = 2_048;
 
-/// The most bytes that one byte of a text takes when it is escaped: `\u007f`.
+/// The maximum length of one escaped byte, such as `\u007f`, in bytes.
 const WORST_ESCAPE: usize = 6;
 
-/// A text that a client, a device or a file has chosen, within its limit.
+/// A text from a client, a device or a file, cut to [`MAX_LOGGED`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutsideText<'a>(Cow<'a, str>);
 
 impl OutsideText<'_> {
-    /// How many bytes it takes of a line at most.
+    /// Returns the maximum length of the text in a line, in bytes.
     pub fn logged_length(&self) -> usize {
         self.0.chars().map(escaped_length).sum()
     }
 
-    /// The text, or its beginning and how long it is.
+    /// Returns the text, or its beginning and the mark with its length.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -33,7 +33,7 @@ impl OutsideText<'_> {
 
 impl<'a> From<&'a str> for OutsideText<'a> {
     fn from(text: &'a str) -> Self {
-        // Nearly all texts are so short that no escape can make them too long.
+        // Nearly all texts are so short that they fit even if every byte is escaped.
         if text.len() <= MAX_LOGGED / WORST_ESCAPE {
             return Self(text.into());
         }
@@ -70,19 +70,19 @@ impl Serialize for OutsideText<'_> {
     }
 }
 
-/// How many bytes of the text have room within [`MAX_LOGGED`].
+/// Returns how many bytes of the text fit into [`MAX_LOGGED`].
 fn length_within_limit(text: &str) -> usize {
-    let mut room = MAX_LOGGED;
+    let mut remaining = MAX_LOGGED;
     for (at, character) in text.char_indices() {
-        match room.checked_sub(escaped_length(character)) {
-            Some(left) => room = left,
+        match remaining.checked_sub(escaped_length(character)) {
+            Some(left) => remaining = left,
             None => return at,
         }
     }
     text.len()
 }
 
-/// What a character takes in a line that is printable ASCII: the longer of its two forms.
+/// Returns the length of a character in a line of printable ASCII, in bytes. It is the longer of its two escaped forms.
 fn escaped_length(character: char) -> usize {
     match character {
         '"' | '\\' => 2,
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_whole() {
+    fn a_text_that_fits_is_not_changed() {
         let longest = "a".repeat(MAX_LOGGED);
         for text in ["", "é\n\"", &"\u{7f}".repeat(341), &longest] {
             assert_eq!(logged(text), text);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_cut_and_says_so() {
+    fn a_text_that_does_not_fit_is_cut_and_marked() {
         let text = "a".repeat(MAX_LOGGED + 1);
         let expected = format!("{}[cut, 2049 bytes in all]", &text[1..]);
         assert_eq!(logged(&text), expected);

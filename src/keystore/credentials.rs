@@ -27,12 +27,12 @@ impl CredentialMetrics {
         Ok(Self {
             last_used: metrics.gauge(
                 "xks_credential_last_used_timestamp_seconds",
-                "When a request was last signed with the credential, in seconds since 1970; 0: not since the start.",
+                "Time of the last verified request that was signed with the credential, in seconds since the Unix epoch. 0: none since the start.",
                 &["store", "access_key_id"],
             )?,
             requests: metrics.counter(
                 "xks_credential_requests_total",
-                "Requests that were signed with the credential, and verified.",
+                "Verified requests that were signed with the credential.",
                 &["store", "access_key_id"],
             )?,
             known: Arc::default(),

@@ -1,7 +1,7 @@
-//! Metrics of the front process, read from `/proc/self` at each scrape: the launcher and the workers are not included. Names and meanings are those
-//! that Prometheus client libraries agree on.
+//! Metrics of the front process, read from `/proc/self` at each scrape. They do not include the launcher and the workers. Names and meanings are
+//! those of the Prometheus client libraries.
 //!
-//! A value that the kernel does not show is left out of the scrape: a zero would look like a measurement.
+//! A value that the kernel does not provide is missing from the scrape: a zero would look like a measurement.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use prometheus::{Gauge, Opts};
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-/// One metric, and how its value is read.
+/// A metric, and the function that reads its value.
 struct Reading {
     gauge: Gauge,
     read: fn() -> Option<f64>,
@@ -26,7 +26,7 @@ pub(super) struct ProcessCollector {
 }
 
 impl ProcessCollector {
-    /// Declares the metrics; now counts as the start of the process.
+    /// Declares the metrics, and sets the start time of the process to now.
     pub(super) fn new() -> Result<Self, prometheus::Error> {
         let readings = [
             (
@@ -113,13 +113,13 @@ fn cpu_seconds() -> f64 {
     used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
 }
 
-/// One less than the directory lists: reading it opens a descriptor itself.
+/// Returns the number of open descriptors. The descriptor that reads the directory is not counted.
 fn open_descriptors() -> Option<f64> {
     let listed = fs::read_dir("/proc/self/fd").ok()?.count();
     Some(listed.saturating_sub(1) as f64)
 }
 
-/// None where there is no limit.
+/// Returns the limit of open descriptors. None when descriptors are unlimited.
 fn max_descriptors() -> Option<f64> {
     getrlimit(Resource::Nofile)
         .current
@@ -138,7 +138,7 @@ fn threads() -> Option<f64> {
     status("Threads:")
 }
 
-/// The number behind this name in `/proc/self/status`.
+/// Returns the number that follows this name in `/proc/self/status`.
 fn status(name: &str) -> Option<f64> {
     let text = fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn an_opened_file_is_counted() {
         let before = open_descriptors().unwrap();
-        // Other tests open and close files beside this one: many more than they do.
+        // Other tests open and close files at the same time. This test opens many more.
         let files: Vec<fs::File> = (0..200)
             .map(|_| fs::File::open("/dev/null").unwrap())
             .collect();

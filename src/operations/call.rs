@@ -8,7 +8,7 @@ use crate::connections::ClientCertificate;
 use crate::ekm::CallCount;
 use crate::json_line::OutsideText;
 use crate::keystore::{Key, KeyStore, State};
-use crate::policy::{Action, Decision, Policy, PolicyMetrics, Question, Transport};
+use crate::policy::{Action, AuthorizationRequest, Decision, Policy, PolicyMetrics, Transport};
 use crate::xks::{ExternalKeyId, Fault, FaultKind, RequestMetadata};
 
 /// A call of an operation on a key.
@@ -68,7 +68,7 @@ impl<'a> Call<'a> {
         let Some(Authorization { policy, metrics }) = self.policy else {
             return Ok(());
         };
-        let decision = policy.decide(&Question {
+        let decision = policy.decide(&AuthorizationRequest {
             action: self.action,
             store: &self.store.name,
             region: &self.store.region,
@@ -98,7 +98,7 @@ impl<'a> Call<'a> {
             store = &*self.store.name,
             key = key.id.as_str(),
             kms_request_id = OutsideText::from(&*self.metadata.kms_request_id).as_str(),
-            verdict = decision.verdict.as_str(),
+            verdict = decision.outcome.as_str(),
             policies = decision.policies.join(", "),
             "the policy would have denied this request"
         );

@@ -1,10 +1,9 @@
-//! What an AWS principal's ARN says. An ARN that has another form than is known is a principal of kind "other", never an error: AWS
-//! may invent more of them.
+//! The parts of an AWS principal's ARN. An ARN of an unknown form is a principal of kind "other", not an error: AWS may add forms.
 
 use super::roles::{Role, is_account};
 use crate::partitions::{has_partition_form, service_principal};
 
-/// What `principal.kind` may be.
+/// The values of `principal.kind`.
 pub(super) const KINDS: [&str; 8] = [
     "user",
     "role",
@@ -23,12 +22,12 @@ pub(super) struct Parts<'a> {
     pub account: Option<&'a str>,
     pub name: Option<&'a str>,
     pub session: Option<&'a str>,
-    /// The role itself, or the one that an assumed role is a session of.
+    /// The role itself, or the role of the session.
     pub role: Option<Role<'a>>,
 }
 
 impl<'a> Parts<'a> {
-    fn of_kind(kind: &'static str) -> Self {
+    fn with_kind(kind: &'static str) -> Self {
         Self {
             kind,
             account: None,
@@ -38,22 +37,22 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Takes `principal` apart.
-    pub(super) fn of(principal: &'a str) -> Self {
+    /// Parses the parts of `principal`.
+    pub(super) fn parse(principal: &'a str) -> Self {
         if principal.eq_ignore_ascii_case("AWS Internal") {
-            return Self::of_kind("aws-internal");
+            return Self::with_kind("aws-internal");
         }
         if let Some(service) = service_principal(principal) {
             let name = Some(service);
             return Self {
                 name,
-                ..Self::of_kind("service")
+                ..Self::with_kind("service")
             };
         }
-        Self::of_arn(principal).unwrap_or_else(|| Self::of_kind("other"))
+        Self::parse_arn(principal).unwrap_or_else(|| Self::with_kind("other"))
     }
 
-    fn of_arn(arn: &'a str) -> Option<Self> {
+    fn parse_arn(arn: &'a str) -> Option<Self> {
         let mut fields = arn.splitn(6, ':');
         let (prefix, partition, service) = (fields.next()?, fields.next()?, fields.next()?);
         let (_region, account, resource) = (fields.next()?, fields.next()?, fields.next()?);
@@ -65,17 +64,17 @@ impl<'a> Parts<'a> {
             Some((kind, rest)) => (kind, Some(rest)),
             None => (resource, None),
         };
-        let of = |kind, name| Self {
+        let parts = |kind, name| Self {
             account,
             name,
-            ..Self::of_kind(kind)
+            ..Self::with_kind(kind)
         };
         Some(match (service, kind, rest) {
-            ("iam", "root", None) => of("root", None),
-            ("iam", "user", Some(path)) => of("user", last(path)),
+            ("iam", "root", None) => parts("root", None),
+            ("iam", "user", Some(path)) => parts("user", last(path)),
             ("iam", "role", Some(path)) => Self {
                 role: Role::of_arn(arn),
-                ..of("role", last(path))
+                ..parts("role", last(path))
             },
             ("sts", "assumed-role", Some(rest)) => {
                 let (name, session) = rest.split_once('/')?;
@@ -87,28 +86,27 @@ impl<'a> Parts<'a> {
                         path: "",
                         name,
                     }),
-                    ..of("assumed-role", Some(name))
+                    ..parts("assumed-role", Some(name))
                 }
             }
             ("sts", "federated-user", Some(name)) => Self {
                 session: Some(name),
-                ..of("federated-user", Some(name))
+                ..parts("federated-user", Some(name))
             },
-            _ => of("other", None),
+            _ => parts("other", None),
         })
     }
 }
 
-/// Returns why no request can have this principal, to follow "which"; none when one can. An ARN of an unknown form may be a new one.
+/// Returns why no request can have this principal, as text that follows "which". None when a request can have it. AWS may add forms of
+/// ARNs, so an unknown form is not a problem.
 pub(super) fn principal_problem(principal: &str) -> Option<&'static str> {
     if principal.contains(['*', '?']) {
-        return Some(
-            "is compared as a whole: its * is not a wildcard; use principal.arn like \"…*\"",
-        );
+        return Some("is compared as a whole: * is not a wildcard; use principal.arn like \"…*\"");
     }
     if !principal.starts_with("arn:") {
         let is_service = service_principal(principal).is_some();
-        // A request that names no principal has an empty one.
+        // A request without a principal has an empty one.
         let is_known = principal.is_empty() || principal.eq_ignore_ascii_case("AWS Internal");
         return (!is_service && !is_known).then_some("is neither an ARN nor an AWS service");
     }
@@ -123,15 +121,15 @@ pub(super) fn principal_problem(principal: &str) -> Option<&'static str> {
         return Some("has an account that is not twelve digits");
     }
     (session.is_some_and(|session| !session.contains('/')))
-        .then_some("has no session; name the role as an Xks::Role")
+        .then_some("has no session name; name the role as an Xks::Role")
 }
 
-/// The partition of any ARN; none when the text is not an ARN.
+/// Returns the partition of any ARN. None when the text is not an ARN.
 pub(super) fn partition_of(arn: &str) -> Option<&str> {
     arn.strip_prefix("arn:")?.split(':').next()
 }
 
-/// The account of any ARN; none when it is not twelve digits.
+/// Returns the account id of any ARN. None when it is not twelve digits.
 pub(super) fn account_of(arn: &str) -> Option<&str> {
     let partition = partition_of(arn).filter(|name| has_partition_form(name));
     account_id(partition.and(arn.split(':').nth(4))?)
@@ -141,7 +139,7 @@ fn account_id(text: &str) -> Option<&str> {
     is_account(text).then_some(text)
 }
 
-/// Roles and users may have a path before their name.
+/// Returns the name at the end of a path. Roles and users can have a path before their name.
 fn last(path: &str) -> Option<&str> {
     path.rsplit('/').next()
 }
@@ -152,14 +150,14 @@ mod tests {
 
     use super::*;
 
-    fn told(principal: &str) -> String {
+    fn describe(principal: &str) -> String {
         let Parts {
             kind,
             account,
             name,
             session,
             role,
-        } = Parts::of(principal);
+        } = Parts::parse(principal);
         let dash = |part: Option<&str>| part.unwrap_or("-").to_owned();
         let role = role.map(|role| {
             let (path, name) = (role.path, role.name);
@@ -185,7 +183,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::too_many_lines, reason = "a table")]
-    fn principals_are_taken_apart() {
+    fn principals_are_parsed() {
         let role = "arn:aws:iam::111122223333:role/Orders";
         for (principal, expected) in [
             (
@@ -250,7 +248,7 @@ mod tests {
             ("arn:aws:iam::111122223333", "other - - - -".to_owned()),
             ("\u{1F511}\n", "other - - - -".to_owned()),
         ] {
-            assert_eq!(told(principal), expected, "{principal:?}");
+            assert_eq!(describe(principal), expected, "{principal:?}");
         }
         assert_eq!(
             account_of("arn:aws:kms:eu-west-1:111122223333:key/x"),
@@ -272,17 +270,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_arn_of_any_partition_is_taken_apart(partition in "aws[a-z-]{0,8}", account in "[0-9]{12}", name in "[A-Za-z0-9_+=,.@-]{1,64}") {
+        fn an_arn_of_any_partition_is_parsed(partition in "aws[a-z-]{0,8}", account in "[0-9]{12}", name in "[A-Za-z0-9_+=,.@-]{1,64}") {
             let role = format!("arn:{partition}:iam::{account}:role/{name}");
-            prop_assert_eq!(told(&role), format!("role {account} {name} - {role}"));
+            prop_assert_eq!(describe(&role), format!("role {account} {name} - {role}"));
             let session = format!("arn:{partition}:sts::{account}:assumed-role/{name}/s");
-            prop_assert_eq!(told(&session), format!("assumed-role {account} {name} s {role}"));
+            prop_assert_eq!(describe(&session), format!("assumed-role {account} {name} s {role}"));
             prop_assert_eq!(principal_problem(&session), None);
         }
 
         #[test]
         fn any_text_has_a_kind(text in "(arn:)?.{0,60}") {
-            prop_assert!(!told(&text).is_empty());
+            prop_assert!(!describe(&text).is_empty());
         }
     }
 
@@ -290,6 +288,6 @@ mod tests {
     fn the_path_of_a_role_is_kept() {
         let with_path = "arn:aws:iam::111122223333:role/team/Orders";
         let expected = format!("role 111122223333 Orders - {with_path}");
-        assert_eq!(told(with_path), expected);
+        assert_eq!(describe(with_path), expected);
     }
 }

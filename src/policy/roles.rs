@@ -1,8 +1,8 @@
-//! IAM roles, as rules name them and as requests show them.
+//! IAM roles in rules and in requests.
 //!
-//! IAM lets no two roles of an account have one name, whatever their paths, and STS drops the path from the ARN of a session: the role
-//! `role/team/Contractors` makes the sessions `assumed-role/Contractors/…`. So a rule's role is the role of its account with its name.
-//! Where both the rule and the request show a path, the paths must be equal as well.
+//! In IAM, the name of a role is unique in its account, whatever its path. STS omits the path from the ARN of a session: sessions of
+//! `role/team/Contractors` are `assumed-role/Contractors/…`. Therefore a role in a rule matches by account and name.
+//! If both the rule and the request contain a path, the paths must be equal as well.
 
 use std::collections::HashMap;
 
@@ -10,32 +10,32 @@ use cedar_policy::EntityUid;
 
 use crate::partitions::has_partition_form;
 
-/// A role by the parts of its ARN.
+/// The parts of a role's ARN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Role<'a> {
     pub partition: &'a str,
     /// Twelve digits.
     pub account: &'a str,
-    /// Such as `team/emea`; empty for a role at the root, or when the ARN does not show it.
+    /// Such as `team/emea`. Empty for a role without a path, and for an ARN that omits it.
     pub path: &'a str,
     pub name: &'a str,
 }
 
-/// What stays of a role when its path is dropped.
-type Identity = (String, String, String);
+/// The partition, account and name of a role.
+type RoleIdentity = (String, String, String);
 
-/// The roles that rules name. Only these become parents of principals: no rule can ask for any other role.
+/// The roles in the rules. Only these become parents of principals, because no rule can refer to any other role.
 #[derive(Debug, Default)]
-pub(super) struct Roles(HashMap<Identity, Vec<Named>>);
+pub(super) struct Roles(HashMap<RoleIdentity, Vec<RuleRole>>);
 
 #[derive(Debug)]
-struct Named {
+struct RuleRole {
     path: String,
     uid: EntityUid,
 }
 
 impl<'a> Role<'a> {
-    /// Parses the IAM ARN of a role; none when it is something else.
+    /// Parses the IAM ARN of a role. Returns none for any other text.
     pub(super) fn of_arn(arn: &'a str) -> Option<Self> {
         let mut fields = arn.splitn(6, ':');
         let (prefix, partition, service) = (fields.next()?, fields.next()?, fields.next()?);
@@ -53,7 +53,7 @@ impl<'a> Role<'a> {
         (is_role && is_account(account) && is_name(name)).then_some(role)
     }
 
-    fn identity(&self) -> Identity {
+    fn identity(&self) -> RoleIdentity {
         let Self {
             partition,
             account,
@@ -66,28 +66,28 @@ impl<'a> Role<'a> {
 }
 
 impl Roles {
-    /// Every role among the entities that rules name.
+    /// Collects the roles among the entities of rules.
     pub(super) fn of<'a>(entities: impl Iterator<Item = &'a EntityUid>) -> Self {
         let mut roles = Self::default();
         for uid in entities.filter(|uid| uid.type_name().basename() == "Role") {
-            roles.note(uid);
+            roles.add(uid);
         }
         roles
     }
 
-    fn note(&mut self, uid: &EntityUid) {
+    fn add(&mut self, uid: &EntityUid) {
         if let Some(role) = Role::of_arn(uid.id().unescaped()) {
             let named = self.0.entry(role.identity()).or_default();
             if named.iter().all(|known| known.uid != *uid) {
                 let (path, uid) = (role.path.to_owned(), uid.clone());
-                named.push(Named { path, uid });
+                named.push(RuleRole { path, uid });
             }
         }
     }
 
-    /// The roles of rules that are this role.
+    /// Returns the roles of rules that match this role.
     pub(super) fn matching(&self, role: &Role<'_>) -> Vec<EntityUid> {
-        let fits = |named: &&Named| {
+        let fits = |named: &&RuleRole| {
             named.path == role.path || named.path.is_empty() || role.path.is_empty()
         };
         let named = self.0.get(&role.identity()).into_iter().flatten();
@@ -95,12 +95,12 @@ impl Roles {
     }
 }
 
-/// An account id: twelve digits.
+/// Returns whether the text is an account id: twelve digits.
 pub(super) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// The name of a role: 1 to 64 letters, digits and `_+=,.@-` (IAM, CreateRole).
+/// Returns whether the text is a valid name of a role: 1 to 64 letters, digits and `_+=,.@-` (IAM, CreateRole).
 fn is_name(text: &str) -> bool {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b);
     (1..=64).contains(&text.len()) && text.bytes().all(legal)
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roles_are_taken_apart() {
+    fn arns_of_roles_are_parsed() {
         let of = |arn: &'static str| {
             let role = Role::of_arn(arn)?;
             Some((role.partition, role.account, role.path, role.name))
@@ -145,13 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn a_path_counts_where_both_sides_show_it() {
+    fn paths_must_be_equal_if_both_sides_have_one() {
         let role = |path: &str| format!("arn:aws:iam::111122223333:role{path}/Orders");
         let rules = |path: &str| {
             let uid: EntityUid = format!("Xks::Role::{:?}", role(path)).parse().unwrap();
             Roles::of([uid].iter())
         };
-        for (rule, request, is_it) in [
+        for (rule, request, matches) in [
             ("", "", true),
             ("/team", "/team", true),
             ("/team", "", true),
@@ -162,7 +162,7 @@ mod tests {
             let roles = rules(rule);
             let arn = role(request);
             let found = roles.matching(&Role::of_arn(&arn).unwrap());
-            assert_eq!(!found.is_empty(), is_it, "{rule:?} {request:?}");
+            assert_eq!(!found.is_empty(), matches, "{rule:?} {request:?}");
         }
         let roles = rules("/team");
         let elsewhere = "arn:aws:iam::999922223333:role/team/Orders";

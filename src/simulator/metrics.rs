@@ -25,12 +25,12 @@ impl KeyStoreMetrics {
         Ok(Self {
             errors: registry.counter(
                 "xks_proxy_errors_total",
-                "Failed attempts to call a proxy (XksProxyErrors).",
+                "Failed calls to a proxy, including each retry (XksProxyErrors).",
                 &["store", "operation", "error", "retryable"],
             )?,
             latency: registry.latency(
                 "xks_proxy_latency_seconds",
-                "Latency of the responses of a proxy, in seconds (XksProxyLatency).",
+                "Time until a proxy answered (XksProxyLatency).",
                 &["store", "operation"],
             )?,
             days_to_expire: registry.real_gauge(

@@ -94,7 +94,7 @@ impl Spans {
     pub(super) fn declare(&self, metrics: &Metrics) -> Result<(), MetricsError> {
         let counter = metrics.counter(
             "xks_otlp_lost_spans_total",
-            "Spans that were lost because the collector did not take them.",
+            "Spans that were lost because the collector did not accept them.",
             &[],
         )?;
         with(&self.losses, |losses| losses.count_in(&counter));

@@ -1,16 +1,16 @@
-//! One line at a time, whatever a file holds.
+//! Reads a file line by line, with a limit for the length of a line.
 
 use std::io::{self, BufRead, Read as _};
 use std::path::Path;
 
-/// Far longer than any line that is written: a body, of which every character is escaped. In bytes.
+/// The maximum length of a line, in bytes. No line that the proxy writes is as long, even if every character of a request body is escaped.
 pub(in crate::audit) const MAX_LINE: u64 = 16 * 1024 * 1024;
 
-/// The size of a read, in bytes.
+/// The size of a read buffer, in bytes.
 pub(in crate::audit) const CHUNK: usize = 1 << 20;
 
-/// Appends the next line to the buffer, with its newline; false when there is nothing more. A line that is longer than [`MAX_LINE`]
-/// comes in pieces.
+/// Appends the next line, with its newline, to the buffer. Returns false at the end of the file. A line that is longer than [`MAX_LINE`] is
+/// returned in pieces.
 pub(in crate::audit) fn read_line(
     reader: &mut impl BufRead,
     buffer: &mut Vec<u8>,
@@ -18,7 +18,7 @@ pub(in crate::audit) fn read_line(
     Ok(reader.take(MAX_LINE).read_until(b'\n', buffer)? > 0)
 }
 
-/// For `map_err`: the same error, saying which file it is about.
+/// Returns a function, for `map_err`, that adds the path to an I/O error.
 pub(in crate::audit) fn naming(path: &Path) -> impl Fn(io::Error) -> io::Error {
     let path = path.to_owned();
     move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))

@@ -1,10 +1,10 @@
-//! The lines of a trail's files, in order, and the lines that the proxy adds to them.
+//! The lines of an audit trail's files, in order, including lines that the proxy adds while the files are read.
 //!
 //! # Invariants
-//! - No more than [`MAX_LINE`] of a file is in memory.
-//! - The last file is opened at once: it may be renamed, and another one begun, while the others are read.
-//! - Following a trail misses no line where one file ends and the next begins, also when the first one is renamed, compressed or deleted.
-//! - Bytes that are not a line are handed out as one: the caller must notice them.
+//! - At most [`MAX_LINE`] bytes of a file are in memory.
+//! - The last file is opened immediately, because it can be renamed while the others are read.
+//! - A reader that follows an audit trail misses no line at the change to the next file. The old file can be renamed, compressed or deleted.
+//! - Bytes that are not a valid line are also returned: the caller must check them.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,41 +16,43 @@ use super::numbers::{Breaks, Numbers};
 use super::source::{Source, identity_of, is_stream};
 use crate::audit::chain::{Line, could_be_one_line};
 
-/// The lines of some files.
+/// A reader of the lines of several files.
 pub struct Lines {
-    waiting: VecDeque<PathBuf>,
+    /// Files that were not opened yet.
+    pending: VecDeque<PathBuf>,
     open: Option<Source>,
     buffer: Vec<u8>,
-    /// Whether the buffer holds what was given out, and not the beginning of a line.
-    is_given: bool,
+    /// Whether the buffer contains a line that was returned. Otherwise it contains the beginning of a line.
+    is_returned: bool,
     is_following: bool,
-    /// The last of the files, until its turn comes.
+    /// The last of the files, which was opened in advance.
     newest: Option<io::Result<Source>>,
-    /// The numbers of the lines that were handed out.
+    /// The numbers of the lines that were returned.
     numbers: Numbers,
-    /// Files of which no line was handed out.
-    blank: Vec<PathBuf>,
-    /// Whether the file that was opened last is one of them.
-    is_blank: bool,
+    /// Files without any line.
+    empty_files: Vec<PathBuf>,
+    /// Whether the current file had no line yet.
+    is_empty_file: bool,
 }
 
 impl Lines {
-    /// The lines of these files, in this order.
+    /// Reads the lines of these files, in this order.
     pub fn of(files: Vec<PathBuf>) -> Self {
         Self {
             newest: files.last().map(|path| Source::open(path)),
-            waiting: files.into(),
+            pending: files.into(),
             open: None,
             buffer: Vec::new(),
-            is_given: true,
+            is_returned: true,
             is_following: false,
             numbers: Numbers::default(),
-            blank: Vec::new(),
-            is_blank: false,
+            empty_files: Vec::new(),
+            is_empty_file: false,
         }
     }
 
-    /// The same; bytes behind the last newline of the last file wait for the rest of their line.
+    /// Reads the lines of these files as [`Lines::of`] does. Bytes after the last newline of the last file are kept until their line is
+    /// complete.
     pub fn following(files: Vec<PathBuf>) -> Self {
         let is_following = true;
         Self {
@@ -59,61 +61,61 @@ impl Lines {
         }
     }
 
-    /// Returns the next line without its newline; none at the end of what there is now. Bytes behind the last newline of a file are
-    /// returned as a line, unless they can be the beginning of one that is being written ([`Lines::torn`]).
+    /// Returns the next line without its newline. None at the current end of the last file. Bytes after the last newline of a file are
+    /// returned as a line, unless they can be the beginning of a line that is being written ([`Lines::torn`]).
     ///
     /// # Errors
     /// When a file cannot be read; the error names it.
     pub fn next_line(&mut self) -> io::Result<Option<&[u8]>> {
         loop {
             let Some(open) = &mut self.open else {
-                let Some(path) = self.waiting.pop_front() else {
+                let Some(path) = self.pending.pop_front() else {
                     return Ok(None);
                 };
                 self.open_next(path)?;
                 continue;
             };
-            if std::mem::take(&mut self.is_given) {
+            if std::mem::take(&mut self.is_returned) {
                 self.buffer.clear();
             }
             let has_more = open.read_line(&mut self.buffer)?;
-            let is_last = self.waiting.is_empty();
+            let is_last = self.pending.is_empty();
             if !has_more && !is_last {
                 self.open = None;
             }
             let is_whole = self.buffer.ends_with(b"\n") || self.buffer.len() as u64 >= MAX_LINE;
             let is_rest = !has_more && !self.may_grow(is_last);
             if is_whole || is_rest && !self.buffer.is_empty() {
-                return Ok(Some(self.give()));
+                return Ok(Some(self.take_line()));
             }
-            self.is_given |= is_rest;
+            self.is_returned |= is_rest;
             if !has_more && is_last {
                 return Ok(None);
             }
         }
     }
 
-    /// Whether what is behind the last newline can still become a line.
+    /// Returns whether the bytes after the last newline can still become a line.
     fn may_grow(&self, is_last: bool) -> bool {
         let is_whole = Line::read_intact(&self.buffer).is_some();
         is_last && (self.is_following || could_be_one_line(&self.buffer) && !is_whole)
     }
 
     fn open_next(&mut self, path: PathBuf) -> io::Result<()> {
-        let newest = match self.waiting.is_empty() {
+        let newest = match self.pending.is_empty() {
             true => self.newest.take(),
             false => None,
         };
         self.open = Some(newest.unwrap_or_else(|| Source::open(&path))?);
-        self.blank.push(path);
-        self.is_blank = true;
+        self.empty_files.push(path);
+        self.is_empty_file = true;
         Ok(())
     }
 
-    fn give(&mut self) -> &[u8] {
-        self.is_given = true;
-        if std::mem::take(&mut self.is_blank) {
-            self.blank.pop();
+    fn take_line(&mut self) -> &[u8] {
+        self.is_returned = true;
+        if std::mem::take(&mut self.is_empty_file) {
+            self.empty_files.pop();
         }
         let line = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
         if let Some(read) = Line::read(line) {
@@ -122,30 +124,31 @@ impl Lines {
         line
     }
 
-    /// Where the numbers of the lines so far do not follow one another.
+    /// Returns the gaps and repetitions in the numbers of the lines so far.
     pub fn breaks(&self) -> Breaks {
         self.numbers.breaks
     }
 
-    /// The highest number of a line so far; 0 when there was none.
+    /// Returns the highest number of a line so far. 0 before the first line.
     pub fn last_number(&self) -> u64 {
         self.numbers.highest
     }
 
-    /// The files so far that had no line.
+    /// Returns the files so far that had no line.
     pub fn blank_files(&self) -> &[PathBuf] {
-        &self.blank
+        &self.empty_files
     }
 
-    /// The number of bytes behind the last newline that may be the beginning of a line: it is being written, or a crash tore it.
+    /// Returns the number of bytes after the last newline that can be the beginning of a line. The line is being written, or a crash
+    /// interrupted the write.
     pub fn torn(&self) -> usize {
-        match self.is_given {
+        match self.is_returned {
             true => 0,
             false => self.buffer.len(),
         }
     }
 
-    /// To be called at the end: looks whether the trail at `path` goes on in another file.
+    /// Looks for new files of the audit trail at `path`. The caller calls this at the end of the last file.
     ///
     /// # Errors
     /// When the directory or a file cannot be read, or `path` is a stream.
@@ -157,17 +160,17 @@ impl Lines {
         }
         let files = trail_files(path)?;
         let Some(open) = &self.open else {
-            self.waiting = files.into();
+            self.pending = files.into();
             return Ok(());
         };
-        let ours = open.identity();
-        let is_ours = |path: &PathBuf| path.metadata().is_ok_and(|m| identity_of(&m) == ours);
-        let at = files.iter().position(is_ours);
+        let current = open.identity();
+        let is_current = |path: &PathBuf| path.metadata().is_ok_and(|m| identity_of(&m) == current);
+        let at = files.iter().position(is_current);
         let (behind, last_seq) = (at.map_or(0, |at| at + 1), self.numbers.highest);
         let files = files.into_iter().skip(behind);
-        // Ours may have been compressed or deleted: what it held is known by the numbers.
+        // The current file may have been compressed or deleted. Files are new if their first number is higher than the last one that was read.
         let is_new = |path: &PathBuf| matches!(first_seq(path), Ok(Some(seq)) if seq > last_seq);
-        self.waiting = match at {
+        self.pending = match at {
             Some(_) => files.collect(),
             None => files.filter(is_new).collect(),
         };
@@ -190,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_line_waits_for_its_end() {
+    fn an_incomplete_line_is_returned_when_it_is_complete() {
         let directory = tempfile::tempdir().unwrap();
         let [first, last] = ["a", "b"].map(|name| directory.path().join(name));
         fs::write(&first, "1\n").unwrap();
@@ -203,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn no_byte_behind_the_last_newline_is_left_out_silently() {
+    fn no_byte_after_the_last_newline_is_omitted_silently() {
         let directory = tempfile::tempdir().unwrap();
         let [first, last] = ["a", "b"].map(|name| directory.path().join(name));
         let begin = "{\"v\":1,\"seq\":7,\"ti";
@@ -223,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_comes_in_pieces() {
+    fn a_line_that_is_too_long_is_returned_in_pieces() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a");
         let length = usize::try_from(MAX_LINE).unwrap() + 10;

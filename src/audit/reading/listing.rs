@@ -1,4 +1,4 @@
-//! The files of a trail: which they are, and their order.
+//! Finds the files of an audit trail, and sorts them.
 
 use std::fs;
 use std::io;
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use super::source::{Source, is_stream, name_of_original};
 use crate::audit::chain::Line;
 
-/// The files of a trail.
+/// The files of an audit trail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// Those that are read, in the order of their lines.
+    /// The files to read, in the order of their lines.
     pub files: Vec<PathBuf>,
-    /// Those that should hold lines by their names, and do not hold what can be read here.
+    /// Files that should contain lines according to their names, but cannot be read here.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -21,32 +21,32 @@ pub struct Listing {
 pub struct LeftOut {
     /// The file.
     pub path: PathBuf,
-    /// Why it is not read.
+    /// The reason why it is not read.
     pub why: &'static str,
 }
 
-/// The files of the trail at `path` that exist: also those that logrotate has renamed or compressed. A compressed copy is left out while its
-/// original exists. Each file is in one of the two lists at most.
+/// Lists the files of the audit trail at `path`, including files that logrotate renamed or compressed. A compressed copy is omitted while its
+/// original exists. A file is in at most one of the two lists.
 ///
 /// # Errors
 /// When the directory or a file cannot be read.
 pub fn list_trail(path: &Path) -> io::Result<Listing> {
     let (mut files, mut left_out) = (Vec::new(), Vec::new());
     for entry in entries(path)? {
-        let judged = match entry.is_file {
-            true => judge(&entry.path, entry.seq_by_name()),
-            false => Ok(other_than_a_file(entry.seq_by_name())),
+        let class = match entry.is_file {
+            true => classify(&entry.path, entry.seq_by_name()),
+            false => Ok(not_a_file(entry.seq_by_name())),
         };
-        match judged {
-            // Renamed or compressed since the directory was read.
+        match class {
+            // The file was renamed or compressed after the directory was read.
             Err(_) if !entry.path.exists() => {}
             Err(error) => return Err(error),
-            Ok(Judged::Lines(seq)) => files.push((seq, entry.path)),
-            Ok(Judged::LeftOut(why)) => left_out.push(LeftOut {
+            Ok(FileClass::Lines(seq)) => files.push((seq, entry.path)),
+            Ok(FileClass::LeftOut(why)) => left_out.push(LeftOut {
                 path: entry.path,
                 why,
             }),
-            Ok(Judged::Foreign) => {}
+            Ok(FileClass::Foreign) => {}
         }
     }
     files.sort();
@@ -55,7 +55,7 @@ pub fn list_trail(path: &Path) -> io::Result<Listing> {
     Ok(Listing { files, left_out })
 }
 
-/// The files of the trail at `path` that are read, in the order of their lines.
+/// Returns the files of the audit trail at `path` that can be read, in the order of their lines.
 ///
 /// # Errors
 /// When the directory or a file cannot be read.
@@ -63,46 +63,46 @@ pub fn trail_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     list_trail(path).map(|listing| listing.files)
 }
 
-/// What a file is to a trail.
-enum Judged {
-    /// It holds lines, the first of which has this number.
+/// The relation of a file to an audit trail.
+enum FileClass {
+    /// It contains lines. The first one has this number.
     Lines(u64),
-    /// It should hold lines.
+    /// It should contain lines, but cannot be read for this reason.
     LeftOut(&'static str),
-    /// Its name begins like the trail's, and that is all.
+    /// It does not belong to the audit trail, although its name has the same beginning.
     Foreign,
 }
 
-/// Judges a file by what it holds. `by_name` is the number of the first line that its name promises.
-fn judge(path: &Path, by_name: Option<u64>) -> io::Result<Judged> {
+/// Classifies a file by its content. `by_name` is the number of the first line according to its name.
+fn classify(path: &Path, by_name: Option<u64>) -> io::Result<FileClass> {
     Ok(match (beginning(path)?, by_name) {
-        (Beginning::Line(seq), _) => Judged::Lines(seq),
-        // The file that is written now has no line before the first one.
-        (Beginning::Nothing, None | Some(u64::MAX)) => Judged::Foreign,
-        (Beginning::Nothing, Some(_)) => Judged::LeftOut(EMPTY),
-        // A trail's own file does not drop out of it because its first line was changed.
-        (Beginning::Other { .. }, Some(seq)) => Judged::Lines(seq),
-        (Beginning::Other { is_text: true }, None) => Judged::Foreign,
-        (Beginning::Other { is_text: false }, None) => Judged::LeftOut(
-            "it is neither text nor compressed with gzip or Zstandard; unpack it, and read all files of the trail",
+        (Beginning::Line(seq), _) => FileClass::Lines(seq),
+        // The current file is empty until its first line is written.
+        (Beginning::Nothing, None | Some(u64::MAX)) => FileClass::Foreign,
+        (Beginning::Nothing, Some(_)) => FileClass::LeftOut(EMPTY),
+        // A file of the audit trail whose first line was changed still belongs to the audit trail.
+        (Beginning::Other { .. }, Some(seq)) => FileClass::Lines(seq),
+        (Beginning::Other { is_text: true }, None) => FileClass::Foreign,
+        (Beginning::Other { is_text: false }, None) => FileClass::LeftOut(
+            "it is neither text nor compressed with gzip or Zstandard; unpack it, and read all files of the audit trail",
         ),
     })
 }
 
-const EMPTY: &str = "it holds nothing, and its name says that it held lines";
+const EMPTY: &str = "it is empty, although its name is that of a file with lines";
 
-fn other_than_a_file(by_name: Option<u64>) -> Judged {
+fn not_a_file(by_name: Option<u64>) -> FileClass {
     match by_name {
-        Some(_) => {
-            Judged::LeftOut("it is not a regular file, and its name says that it held lines")
-        }
-        None => Judged::Foreign,
+        Some(_) => FileClass::LeftOut(
+            "it is not a regular file, although its name is that of a file with lines",
+        ),
+        None => FileClass::Foreign,
     }
 }
 
-/// How a file begins, decompressed.
+/// The beginning of a file, after decompression.
 enum Beginning {
-    /// With the line of this number.
+    /// A line with this number.
     Line(u64),
     Nothing,
     Other {
@@ -125,9 +125,9 @@ fn beginning(path: &Path) -> io::Result<Beginning> {
     })
 }
 
-/// These files in the order of their lines; behind them, in the given order, those that begin with no line of a trail, and streams. Not listed
-/// is what a shell's pattern takes along: the lock, the position file, what crashes left behind, and compressed copies whose
-/// original is named as well.
+/// Sorts these files by their lines. Streams, and files that do not begin with a line of an audit trail, follow in the given order. Files that a
+/// shell pattern may include are omitted: the lock file, the position file, files with bytes that a crash left, and compressed copies
+/// whose original is in the list.
 ///
 /// # Errors
 /// When a file cannot be read; the error names it.
@@ -135,7 +135,7 @@ pub fn in_order(files: &[PathBuf]) -> io::Result<Listing> {
     let is_copy = |path: &Path| name_of_original(path).is_some_and(|name| files.contains(&name));
     let (mut with_seq, mut left_out) = (Vec::new(), Vec::new());
     for path in files {
-        if is_aside(&name_of(path)) || is_copy(path) {
+        if is_auxiliary(&name_of(path)) || is_copy(path) {
             continue;
         }
         let begin = match is_stream(path)? {
@@ -156,7 +156,7 @@ pub fn in_order(files: &[PathBuf]) -> io::Result<Listing> {
     Ok(Listing { files, left_out })
 }
 
-/// The number of a file's first line; none when it does not begin with a line of a trail.
+/// Returns the number of a file's first line. None when the file does not begin with a line of an audit trail.
 pub(in crate::audit) fn first_seq(path: &Path) -> io::Result<Option<u64>> {
     Ok(match beginning(path)? {
         Beginning::Line(seq) => Some(seq),
@@ -164,22 +164,22 @@ pub(in crate::audit) fn first_seq(path: &Path) -> io::Result<Option<u64>> {
     })
 }
 
-/// A file that may belong to a trail, by its name.
+/// A file that may belong to an audit trail, according to its name.
 pub(in crate::audit) struct Candidate {
     pub path: PathBuf,
-    /// What its name has behind the trail's name.
+    /// The part of its name after the name of the audit trail.
     suffix: String,
     is_file: bool,
 }
 
-/// The files in the trail's directory that may belong to it.
+/// Returns the regular files in the audit trail's directory that may belong to it.
 pub(in crate::audit) fn candidates(path: &Path) -> io::Result<Vec<Candidate>> {
     let mut found = entries(path)?;
     found.retain(|entry| entry.is_file);
     Ok(found)
 }
 
-/// The same with what is not a regular file.
+/// Returns all entries of the audit trail's directory that may belong to it.
 fn entries(path: &Path) -> io::Result<Vec<Candidate>> {
     let name = name_of(path);
     let mut found = Vec::new();
@@ -192,7 +192,7 @@ fn entries(path: &Path) -> io::Result<Vec<Candidate>> {
         let may_be = suffix.is_empty() || suffix.starts_with(['.', '-']);
         let path = entry.path();
         let is_copy = name_of_original(&path).is_some_and(|original| original.exists());
-        if may_be && !is_aside(&file_name) && !is_copy {
+        if may_be && !is_auxiliary(&file_name) && !is_copy {
             found.push(Candidate {
                 path,
                 suffix: suffix.to_owned(),
@@ -204,7 +204,7 @@ fn entries(path: &Path) -> io::Result<Vec<Candidate>> {
 }
 
 impl Candidate {
-    /// The number of the first line that the file should have by its name.
+    /// Returns the number of the first line according to the name. None when the name is not one that the proxy gives.
     fn seq_by_name(&self) -> Option<u64> {
         match without_compression(&self.suffix) {
             "" => Some(u64::MAX),
@@ -218,19 +218,19 @@ fn without_compression(name: &str) -> &str {
     name.strip_suffix(".zst").unwrap_or(name)
 }
 
-/// The number that the proxy gives to a file that it leaves.
+/// Parses the number in the name of a rotated file.
 fn seq_of_name(digits: &str) -> Option<u64> {
     let is_number = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().ok())?
 }
 
-/// Whether the proxy has left a file of this name.
+/// Returns whether the name is that of a file that the proxy rotated.
 fn is_rotated(name: &str) -> bool {
     let end = without_compression(name).rsplit_once('.');
     end.is_some_and(|(_, digits)| seq_of_name(digits).is_some())
 }
 
-/// The directory of a file.
+/// Returns the directory of a file.
 pub(in crate::audit) fn directory_of(path: &Path) -> &Path {
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     parent.unwrap_or(Path::new("."))
@@ -241,7 +241,7 @@ fn name_of(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// Whether a file of this name is not part of a trail but stored beside it.
-fn is_aside(name: &str) -> bool {
+/// Returns whether the name is that of a file which is beside an audit trail but is not part of it.
+fn is_auxiliary(name: &str) -> bool {
     name.ends_with(".lock") || name.ends_with(".position") || name.contains(".torn-")
 }

@@ -1,20 +1,20 @@
-//! Whether the numbers of lines follow one another.
+//! Finds gaps and repetitions in the numbers of lines.
 
-/// Where the numbers of the lines that were read do not follow one another.
+/// Gaps and repetitions in the numbers of the lines that were read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Breaks {
-    /// How many numbers are missing between two lines.
+    /// How many numbers are missing between lines.
     pub missing: u64,
-    /// The first numbers that are missing, from and to.
+    /// The first gap: its first and its last number.
     pub first_missing: Option<(u64, u64)>,
-    /// How many lines have a number that is not above all before it.
+    /// How many lines have a number that is not higher than all previous ones.
     pub repeated: u64,
 }
 
 /// The numbers of the lines so far.
 #[derive(Default)]
 pub(super) struct Numbers {
-    /// The highest number; 0 before the first line.
+    /// The highest number. 0 before the first line.
     pub highest: u64,
     pub breaks: Breaks,
 }

@@ -1,9 +1,9 @@
-//! How a file of a trail is opened for reading: plain or compressed, a regular file or a stream such as a pipe.
+//! Opens a file of an audit trail for reading: plain or compressed, a regular file or a stream such as a pipe.
 //!
 //! # Invariants
 //! - A stream is opened once and read once.
 //! - A compressed file that ends too early, or does not match its checksum, is an error.
-//! - The memory that reading needs does not depend on a file's size.
+//! - The memory for reading does not depend on the size of the file.
 
 use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -15,10 +15,10 @@ use flate2::bufread::MultiGzDecoder;
 use super::line_reader::{CHUNK, naming, read_line};
 use super::zstd::Zstd;
 
-/// Device and inode.
+/// The device and the inode of a file.
 pub(in crate::audit) type Identity = (u64, u64);
 
-/// A file of a trail, open for reading. Errors name it.
+/// A file of an audit trail, open for reading. Errors contain its path.
 pub(in crate::audit) struct Source {
     path: PathBuf,
     identity: Identity,
@@ -26,7 +26,7 @@ pub(in crate::audit) struct Source {
 }
 
 impl Source {
-    /// Opens a file at its beginning.
+    /// Opens the file.
     pub(in crate::audit) fn open(path: &Path) -> io::Result<Self> {
         let opened = File::open(path).and_then(|file| {
             let metadata = file.metadata()?;
@@ -41,24 +41,24 @@ impl Source {
         })
     }
 
-    /// Which file it is, whatever its name is now.
+    /// Returns the identity of the file, which does not change when the file is renamed.
     pub(in crate::audit) fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// Reads the next line as [`read_line`] does.
+    /// Reads the next line, as [`read_line`] does.
     pub(in crate::audit) fn read_line(&mut self, buffer: &mut Vec<u8>) -> io::Result<bool> {
         read_line(&mut self.reader, buffer).map_err(naming(&self.path))
     }
 }
 
-/// Whether the file can be read only once, and only from where it stands.
+/// Returns whether the path is a stream, which can be read only once.
 pub(super) fn is_stream(path: &Path) -> io::Result<bool> {
     let kind = path.metadata().map_err(naming(path))?.file_type();
     Ok(!kind.is_file() && !kind.is_dir())
 }
 
-/// Whether a file has the name of a compressed one that can be read here; without its ending.
+/// Returns the path without its ending if the name is that of a compressed file of a supported format.
 pub(super) fn name_of_original(path: &Path) -> Option<PathBuf> {
     compression_by_name(path).map(|_| path.with_extension(""))
 }
@@ -73,7 +73,7 @@ enum Compression {
     Zstd,
 }
 
-/// The longest of the magic numbers.
+/// The length of the longest magic number, in bytes.
 const MAGIC: usize = 4;
 
 fn reader(path: &Path, file: File, metadata: &Metadata) -> io::Result<Box<dyn BufRead + Send>> {
@@ -87,7 +87,7 @@ fn reader(path: &Path, file: File, metadata: &Metadata) -> io::Result<Box<dyn Bu
             compression,
         ));
     }
-    // A stream cannot go back: what was read of it is put before the rest.
+    // A stream cannot be rewound, so the bytes that were read are put before the rest.
     let mut begin = Vec::new();
     (&file).take(MAGIC as u64).read_to_end(&mut begin)?;
     let compression = compression(path, &begin)?;
@@ -110,19 +110,20 @@ fn buffered(reader: impl Read + Send + 'static) -> Box<dyn BufRead + Send> {
     Box::new(BufReader::with_capacity(CHUNK, reader))
 }
 
-/// How a file that begins so is compressed. One that has the name of a compressed file must be one: it may have lost its beginning.
+/// Returns the compression of a file that begins with `begin`. A file with the name of a compressed file must be compressed: its beginning
+/// may be lost.
 fn compression(path: &Path, begin: &[u8]) -> io::Result<Option<Compression>> {
     let found = match begin {
         [0x1f, 0x8b, ..] => Some(Compression::Gzip),
         [0x28, 0xb5, 0x2f, 0xfd] => Some(Compression::Zstd),
-        // A skippable frame, with which some tools begin.
+        // A skippable frame. Some tools write one at the beginning.
         [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Some(Compression::Zstd),
         _ => None,
     };
     match compression_by_name(path) {
         Some(named) if found != Some(named) => {
-            let what = format!("it has the name of a {named:?} file but is none");
-            Err(io::Error::new(io::ErrorKind::InvalidData, what))
+            let problem = format!("its name is that of a {named:?} file, but its content is not");
+            Err(io::Error::new(io::ErrorKind::InvalidData, problem))
         }
         _ => Ok(found),
     }
@@ -159,25 +160,29 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_is_read_as_a_whole_or_not_at_all() {
+    fn a_compressed_file_is_read_completely_or_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let text: Vec<u8> = (0..9_000)
             .flat_map(|n| format!("line {n}\n").into_bytes())
             .collect();
-        for (name, pack) in [("a.gz", gzip as fn(&[u8]) -> Vec<u8>), ("a.zst", zstd)] {
+        for (name, compress) in [("a.gz", gzip as fn(&[u8]) -> Vec<u8>), ("a.zst", zstd)] {
             let path = directory.path().join(name);
-            let packed = pack(&text);
-            std::fs::write(&path, &packed).unwrap();
+            let compressed = compress(&text);
+            std::fs::write(&path, &compressed).unwrap();
             assert_eq!(read(&path).unwrap(), text);
-            // Several members or frames behind one another, as a concatenation of files has them.
-            std::fs::write(&path, packed.repeat(3)).unwrap();
+            // Several members or frames in sequence, as in concatenated files.
+            std::fs::write(&path, compressed.repeat(3)).unwrap();
             assert_eq!(read(&path).unwrap(), text.repeat(3));
-            for length in (0..packed.len())
+            for length in (0..compressed.len())
                 .step_by(97)
-                .chain(packed.len() - 20..packed.len())
+                .chain(compressed.len() - 20..compressed.len())
             {
-                std::fs::write(&path, &packed[..length]).unwrap();
-                assert!(read(&path).is_err(), "{name}: {length} of {}", packed.len());
+                std::fs::write(&path, &compressed[..length]).unwrap();
+                assert!(
+                    read(&path).is_err(),
+                    "{name}: {length} of {}",
+                    compressed.len()
+                );
             }
         }
     }
@@ -186,16 +191,16 @@ mod tests {
     fn a_checksum_that_does_not_match_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.zst");
-        let mut packed = zstd(b"one\ntwo\n");
-        std::fs::write(&path, [&skippable(5), packed.as_slice()].concat()).unwrap();
+        let mut compressed = zstd(b"one\ntwo\n");
+        std::fs::write(&path, [&skippable(5), compressed.as_slice()].concat()).unwrap();
         assert_eq!(read(&path).unwrap(), b"one\ntwo\n");
         std::fs::write(&path, skippable(5)).unwrap();
         assert_eq!(read(&path).unwrap(), b"");
         std::fs::write(&path, &skippable(5)[..10]).unwrap();
         assert!(read(&path).is_err());
-        let last = packed.len() - 1;
-        packed[last] ^= 1;
-        std::fs::write(&path, &packed).unwrap();
+        let last = compressed.len() - 1;
+        compressed[last] ^= 1;
+        std::fs::write(&path, &compressed).unwrap();
         let error = read(&path).unwrap_err().to_string();
         assert!(error.contains("checksum"), "{error}");
     }

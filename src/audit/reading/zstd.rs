@@ -1,15 +1,15 @@
-//! A reader of Zstandard files: any number of frames, one behind the other, with skippable frames between them (RFC 8878 section 3).
+//! A reader of Zstandard files: any number of frames in sequence, with skippable frames between them (RFC 8878 section 3).
 //!
 //! # Invariants
 //! - A frame that ends too early, or whose checksum does not match, is an error.
-//! - No more than the window of a frame is in memory, and a frame with a window above 128 MiB is an error.
+//! - At most the window of a frame is in memory, and a frame with a window above 128 MiB is an error.
 
 use std::io::{self, BufRead, Read};
 
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-/// Decompresses what `source` reads.
+/// Decompresses the bytes of `source`.
 pub(super) struct Zstd<R> {
     source: R,
     decoder: FrameDecoder,
@@ -25,7 +25,7 @@ impl<R: BufRead> Zstd<R> {
         }
     }
 
-    /// Begins the next frame; false at the end of the file.
+    /// Begins the next frame. Returns false at the end of the file.
     fn begin_frame(&mut self) -> io::Result<bool> {
         while !self.source.fill_buf()?.is_empty() {
             match self.decoder.reset(&mut self.source) {

@@ -1,10 +1,10 @@
-//! A disk that is full refuses or loses, as configured, and heals.
+//! While the disk is full, requests are rejected or entries are lost, as configured. Recording continues when the disk has space again.
 
 use super::*;
 
-/// Run by the test below, in a process of its own whose files may not grow beyond a limit.
+/// The test below runs this in a separate process in which the size of files is limited.
 #[tokio::test]
-#[ignore = "needs a process of its own"]
+#[ignore = "needs a separate process"]
 async fn in_a_process_with_a_full_disk() {
     let path = PathBuf::from(std::env::var_os("XKS_TEST_AUDIT").unwrap());
     for on_failure in [OnFailure::Refuse, OnFailure::Continue] {
@@ -13,24 +13,24 @@ async fn in_a_process_with_a_full_disk() {
         let trail = open(&settings).unwrap();
         let length = || fs::metadata(&settings.path).map_or(0, |file| file.len());
         until(|| length() > 0);
-        // Not even the line that would tell of the others fits.
+        // The line about unrecorded entries does not fit either.
         limit(length());
-        let mut refused = 0;
+        let mut rejected = 0;
         for _ in 0..100 {
-            refused += u64::from(trail.record(entry("a line")).await.is_err());
+            rejected += u64::from(trail.record(entry("a line")).await.is_err());
         }
         until(|| !trail.is_healthy(Duration::from_secs(2)));
-        assert_eq!(refused > 0, on_failure == OnFailure::Refuse);
+        assert_eq!(rejected > 0, on_failure == OnFailure::Refuse);
         limit(u64::MAX);
         until(|| trail.is_healthy(Duration::from_secs(2)));
-        trail.record(entry("healed")).await.unwrap();
+        trail.record(entry("recovered")).await.unwrap();
         trail.stop().await;
         let found = check(&settings);
         assert_eq!(
             (found.fault, found.torn_bytes, found.recovered.len()),
             (None, 0, 1)
         );
-        // Start, stop, healed and the recovery have lines of their own.
+        // The lines besides the 100 entries: start, stop, "recovered", and the line about unrecorded entries.
         let unrecorded = 100 + 4 - found.lines;
         let text = fs::read_to_string(&settings.path).unwrap();
         assert!(
@@ -51,15 +51,18 @@ fn limit(bytes: u64) {
 fn until(condition: impl Fn() -> bool) {
     let began = Instant::now();
     while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(120), "it never came");
+        assert!(
+            began.elapsed() < Duration::from_secs(120),
+            "the condition did not become true"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 #[test]
-fn a_full_disk_refuses_and_heals() {
+fn a_full_disk_rejects_requests_until_it_has_space() {
     let directory = tempfile::tempdir().unwrap();
-    // The shell ignores SIGXFSZ, and what it executes inherits that: a write beyond the limit is an error and no death.
+    // The shell ignores SIGXFSZ, and its child inherits that: a write beyond the limit returns an error instead of killing the process.
     let output = std::process::Command::new("sh")
         .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
         .arg(std::env::current_exe().unwrap())

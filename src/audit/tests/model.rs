@@ -1,14 +1,15 @@
-//! The writer under random sequences of records, faults of the disk, rotations, SIGHUP, compression, kills and power failures, each
-//! determined by a seed, and what must hold after all of them:
+//! Runs the writer under random sequences of records, disk faults, rotations, SIGHUP, compression, kills and power failures. A seed
+//! determines each sequence. After each sequence, the following must be true:
 //!
-//! - every acknowledged entry is in the trail exactly once, in the order of the acknowledgements; every other one at most once;
-//! - an entry that was replaced in time is not in the trail; one that was replaced too late has a correction, or its caller was told;
-//! - the chain is whole across all files, its seals are genuine, and what has no line is counted in one;
-//! - once the disk works, entries are recorded again without a restart;
-//! - `verify` finds a cut where it was made, and none where none was made.
+//! - Every acknowledged entry is in the audit trail exactly once, in the order of the acknowledgements. Every other entry is there at most once.
+//! - An entry that was replaced in time is not in the audit trail. If it was replaced too late, it has a correction, or its caller knows that it
+//!   is recorded.
+//! - The chain is intact across all files and its seals are genuine. Lines contain the number of entries without a line.
+//! - When the disk works again, entries are recorded without a restart.
+//! - `verify` finds a removed range where it was removed, and reports nothing otherwise.
 
+mod checks;
 mod faulty_disk;
-mod judge;
 mod operator;
 mod random;
 mod world;
@@ -19,13 +20,13 @@ use world::World;
 
 use super::*;
 
-/// The operations of one run.
+/// The number of operations in one run.
 const STEPS: u64 = 60;
 
-/// The seeds of each configuration that a run of all tests tries.
+/// The number of seeds of each configuration in a normal test run.
 const SEEDS: u64 = 60;
 
-/// What the machine may do.
+/// The kinds of crashes that can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Crashes {
     None,
@@ -34,41 +35,41 @@ enum Crashes {
 }
 
 fn run(seed: u64, sync: SyncPolicy, crashes: Crashes) {
-    let mut random = Random::of(seed);
+    let mut random = Random::new(seed);
     let mut world = World::new(seed, sync);
     world.start();
     for _ in 0..STEPS {
         step(&mut world, &mut random, crashes);
     }
-    world.heal();
+    world.repair_disk();
     world.stop();
-    judge::judge(&world, &mut random);
+    checks::check_all(&world, &mut random);
 }
 
 fn step(world: &mut World, random: &mut Random, crashes: Crashes) {
     match random.below(24) {
         0..=7 => world.record(random),
-        8 => world.note(),
-        9 | 10 => world.turn(),
-        11 => world.give_up(random),
-        12 => world.give_up_during_sync(random),
+        8 => world.record_without_waiting(),
+        9 | 10 => world.run_writer(),
+        11 => world.replace_entry(random),
+        12 => world.replace_entry_during_sync(random),
         13 => world.disk.fail(Faults::any(random)),
         14 => world.disk.fail(Faults::default()),
-        15 => world.heal(),
+        15 => world.repair_disk(),
         16 => world.rename(random),
-        17 => world.hang_up(),
+        17 => world.send_sighup(),
         18 => world.compress(random),
         19 => world.archive(random),
         20 => world.delete(),
         21 => world.restart(),
-        _ if crashes == Crashes::None => world.turn(),
+        _ if crashes == Crashes::None => world.run_writer(),
         22 => world.kill(random),
         _ if crashes == Crashes::PowerFailures => world.power_failure(random),
         _ => world.kill(random),
     }
 }
 
-/// Every combination that the trail promises something for: without `fdatasync` nothing is promised after a power failure.
+/// All combinations for which the audit trail makes promises: without `fdatasync`, it promises nothing after a power failure.
 const CONFIGURATIONS: [(SyncPolicy, Crashes); 5] = [
     (SyncPolicy::Batch, Crashes::None),
     (SyncPolicy::Batch, Crashes::Kills),
@@ -83,7 +84,7 @@ fn run_all(seeds: std::ops::Range<u64>) {
         for (sync, crashes) in CONFIGURATIONS {
             let outcome = std::panic::catch_unwind(|| run(seed, sync, crashes));
             if outcome.is_err() {
-                eprintln!("this was seed {seed}, {sync:?}, {crashes:?}");
+                eprintln!("failed: seed {seed}, {sync:?}, {crashes:?}");
                 failed.push((seed, sync, crashes));
             }
         }
@@ -92,13 +93,13 @@ fn run_all(seeds: std::ops::Range<u64>) {
 }
 
 #[test]
-fn what_is_acknowledged_is_in_the_trail_whatever_happens() {
+fn acknowledged_entries_are_in_the_trail_after_any_failure() {
     run_all(0..SEEDS);
 }
 
 /// `XKS_TEST_SEEDS=1000..2000 cargo test --lib audit::tests::model -- --ignored --nocapture`
 #[test]
-#[ignore = "as many seeds as the caller wants"]
+#[ignore = "a long run: the caller sets the seeds"]
 fn many_seeds() {
     let seeds = std::env::var("XKS_TEST_SEEDS").unwrap_or("0..2000".into());
     let (from, to) = seeds.split_once("..").unwrap();

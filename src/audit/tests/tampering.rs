@@ -1,4 +1,4 @@
-//! Whatever is changed, removed, inserted, reordered or cut off is found, and the first line of it named.
+//! Verification finds changed, removed, inserted and reordered lines, and names the first one.
 
 use super::*;
 
@@ -30,7 +30,7 @@ async fn every_tampering_is_found() {
     let mut swapped = lines.clone();
     swapped.swap(10, 11);
     assert_eq!(damage(&swapped), Some(Damage::Reordered { seq: 12 }));
-    // Who makes line and hash anew has to make all later lines anew, and then the HSM's word is not theirs.
+    // A forger who replaces a line and its hash must replace all later lines too. The seals then do not match.
     let mut forged = Vec::new();
     let mut chain = Position::GENESIS;
     for (index, line) in lines.iter().enumerate() {
@@ -44,7 +44,7 @@ async fn every_tampering_is_found() {
 }
 
 #[tokio::test]
-async fn a_replayed_seal_vouches_for_nothing() {
+async fn a_replayed_seal_covers_no_line() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(&directory);
     let trail = open_sealed(&settings, true);
@@ -52,7 +52,7 @@ async fn a_replayed_seal_vouches_for_nothing() {
     trail.stop().await;
     assert_eq!(check(&settings).sealed_through, Some(7));
     let head = check(&settings).last.unwrap().position;
-    let seal = SealedHead {
+    let seal = Seal {
         hsm: "h".into(),
         key: "k".into(),
         iv: vec![1; 12],
@@ -63,7 +63,7 @@ async fn a_replayed_seal_vouches_for_nothing() {
         outcome: Ok(seal),
     }
     .entry();
-    // A trail of the forger's own, whose beginning is said to be in another place.
+    // A forged audit trail whose first line claims to follow other lines.
     let (mut chain, mut forged) = (
         Position {
             seq: 100,
@@ -85,7 +85,7 @@ async fn a_replayed_seal_vouches_for_nothing() {
     .unwrap();
     assert_eq!((found.seals_verified, found.seals_of_earlier_lines), (0, 1));
     assert_eq!(found.sealed_through, None);
-    // Made anew from its beginning, the trail does not match the seal.
+    // A audit trail that is forged from its first line does not match the seal.
     let (mut chain, mut forged) = (Position::GENESIS, Vec::new());
     for _ in 0..10 {
         chain.append(&entry("forged"), &mut forged);
@@ -95,14 +95,14 @@ async fn a_replayed_seal_vouches_for_nothing() {
 }
 
 #[tokio::test]
-async fn what_was_cut_off_is_missed_by_who_knew_it() {
+async fn a_removed_end_is_detected_by_a_caller_who_knows_the_last_line() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(&directory);
     let trail = open(&settings).unwrap();
     record(&trail, 20).await;
     trail.stop().await;
     let files = [settings.path.clone()];
-    let known = check(&settings).last.map(|place| place.position);
+    let known = check(&settings).last.map(|line| line.position);
     let text = fs::read_to_string(&settings.path).unwrap();
     let cut: Vec<&str> = text.split_inclusive('\n').take(10).collect();
     assert!(
@@ -120,7 +120,7 @@ async fn what_was_cut_off_is_missed_by_who_knew_it() {
 }
 
 #[tokio::test]
-async fn what_is_known_of_files_that_are_gone_links_those_that_are_there() {
+async fn the_known_last_line_of_missing_files_links_the_remaining_files() {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = settings(&directory);
     settings.rotate.size = Some(2000);
@@ -168,7 +168,7 @@ async fn what_is_known_of_files_that_are_gone_links_those_that_are_there() {
 }
 
 #[tokio::test]
-async fn a_file_does_not_drop_out_because_its_first_line_was_changed() {
+async fn a_file_with_a_changed_first_line_still_belongs_to_the_trail() {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = settings(&directory);
     settings.rotate.size = Some(2000);
@@ -204,7 +204,7 @@ async fn a_file_does_not_drop_out_because_its_first_line_was_changed() {
         );
         fs::write(damaged, whole).unwrap();
     }
-    fs::write(directory.path().join("audit.jsonl.note"), "not ours\n").unwrap();
+    fs::write(directory.path().join("audit.jsonl.note"), "not a line\n").unwrap();
     fs::write(
         directory.path().join("audit.jsonl.00000000000000000099"),
         "",

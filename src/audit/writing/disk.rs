@@ -1,4 +1,4 @@
-//! The system calls by which the audit trail changes files. Tests put a disk that fails in their place.
+//! The system calls with which the audit trail changes files. Tests replace them with a disk that fails.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -10,15 +10,15 @@ use rustix::fs::{CWD, OFlags, RenameFlags};
 
 use crate::audit::reading::directory_of;
 
-/// The owner writes, the group may read: auditors are not the proxy.
+/// The owner can write and the group can read: auditors run as other users of the group.
 const MODE: u32 = 0o640;
 
-/// What a file is opened for.
+/// The way a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::audit) enum Access {
     /// Writes go to the end.
     Append,
-    /// The same, of a file that must be there.
+    /// Writes go to the end of a file that must already exist.
     Existing,
     /// Writes go to a given offset.
     Replace,
@@ -26,14 +26,14 @@ pub(in crate::audit) enum Access {
     New,
 }
 
-/// A disk. The default methods are the operating system's own calls.
+/// A disk. The default methods call the operating system.
 pub(in crate::audit) trait Disk: Send + Sync {
     /// Opens a regular file for reading and writing, and creates it if it is missing. Does not follow a symbolic link.
     fn open(&self, path: &Path, access: Access) -> io::Result<File> {
         open(path, access)
     }
 
-    /// Writes all bytes to the file's end.
+    /// Writes all bytes to the end of the file.
     fn append(&self, mut file: &File, bytes: &[u8]) -> io::Result<()> {
         file.write_all(bytes)
     }
@@ -53,7 +53,7 @@ pub(in crate::audit) trait Disk: Send + Sync {
         file.set_len(length)
     }
 
-    /// Renames a file; fails when the new name exists.
+    /// Renames a file. Fails when the new name exists.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         Ok(rustix::fs::renameat_with(
             CWD,
@@ -64,7 +64,7 @@ pub(in crate::audit) trait Disk: Send + Sync {
         )?)
     }
 
-    /// Calls `fsync` on the directory of this file: a file's name is stored there.
+    /// Calls `fsync` on the directory of this file, which contains the file's name.
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         File::open(directory_of(path))?.sync_all()
     }
@@ -75,7 +75,7 @@ pub(in crate::audit) struct System;
 
 impl Disk for System {}
 
-/// The path of a file beside the trail: the trail's, with this suffix.
+/// Returns the path of a file beside the audit trail: the audit trail's path with this suffix.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);

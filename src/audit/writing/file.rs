@@ -1,11 +1,11 @@
-//! The file that is written now, and the change to the next one.
+//! The current file of the audit trail, and the change to the next one.
 //!
 //! # Invariants
-//! - The lock beside the file is held as long as this value lives.
-//! - After a failed write nothing is appended before the file is cut back to its last acknowledged line, and no other file is begun
-//!   before that cut is on the disk: no number is in two files.
-//! - A file that cannot be left is written on: a failed rotation or SIGHUP never stops the trail.
-//! - No existing file is replaced, and a symbolic link is not followed.
+//! - The lock beside the file is held until this value is dropped.
+//! - After a failed write, the file is truncated to its last acknowledged line before anything is appended. The truncation is on the disk
+//!   before another file is started, so no number is in two files.
+//! - If rotation or a SIGHUP fails, the current file stays in use. The audit trail never stops for that reason.
+//! - No existing file is replaced, and symbolic links are not followed.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -22,13 +22,13 @@ use crate::audit::chain::Position;
 use crate::audit::reading::{Identity, identity_of};
 use crate::audit::settings::{RotateSettings, SyncPolicy};
 
-/// The pause after a change of files that failed.
+/// The pause after a failed change of files.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// How many names are tried for a file that is left.
+/// The maximum number of names that are tried for a rotated file.
 const NAMES: u32 = 10;
 
-/// The file that is written now.
+/// The current file.
 pub(in crate::audit) struct TrailFile {
     pub disk: Arc<dyn Disk>,
     pub path: PathBuf,
@@ -37,15 +37,15 @@ pub(in crate::audit) struct TrailFile {
     pub position: PositionFile,
     /// The last acknowledged line.
     pub last: Position,
-    pub open: Open,
+    pub open: OpenFile,
     pub schedule: Schedule,
     /// Held until this value is dropped.
     pub _lock: File,
 }
 
-/// When the next attempt to change files is due.
+/// The schedule of changes to another file.
 pub(in crate::audit) struct Schedule {
-    /// SIGHUP asked for the file that has the path's name, and it could not be opened yet.
+    /// Whether a reopen was requested by SIGHUP and has not succeeded yet.
     wants_reopen: bool,
     not_before: Option<Instant>,
     pub retry: Duration,
@@ -61,22 +61,22 @@ impl Default for Schedule {
     }
 }
 
-/// An open file of the trail.
-pub(in crate::audit) struct Open {
+/// An open file of the audit trail.
+pub(in crate::audit) struct OpenFile {
     pub file: File,
     pub identity: Identity,
     /// The length of the acknowledged lines, in bytes.
     pub length: u64,
     pub first_seq: u64,
     pub day: Date,
-    /// A failed write may have left bytes behind the acknowledged lines.
-    pub must_be_cut: bool,
-    /// The last change of the file may not be on the disk.
+    /// Whether a failed write may have left bytes after the acknowledged lines.
+    pub must_be_truncated: bool,
+    /// Whether the last change of the file may not be on the disk.
     pub is_unsynced: bool,
 }
 
-impl Open {
-    /// A file without lines.
+impl OpenFile {
+    /// Returns the state of a file without lines.
     fn empty(file: File, metadata: &Metadata) -> Self {
         Self {
             file,
@@ -84,15 +84,15 @@ impl Open {
             length: 0,
             first_seq: 0,
             day: today(),
-            must_be_cut: false,
+            must_be_truncated: false,
             is_unsynced: false,
         }
     }
 }
 
 impl TrailFile {
-    /// Appends whole lines, the first of which has the number `first_seq`, and the last the position `end`. When this fails, none of
-    /// them is acknowledged, and none is there when the next one is.
+    /// Appends complete lines. The first has the number `first_seq`, the last has the position `end`. If this fails, none of the lines is
+    /// acknowledged, and all of them are removed before the next line is appended.
     pub(in crate::audit) fn append(
         &mut self,
         lines: &[u8],
@@ -111,25 +111,25 @@ impl TrailFile {
             SyncPolicy::None => Ok(()),
         });
         open.is_unsynced = written.is_err() || self.sync == SyncPolicy::None;
-        open.must_be_cut = written.is_err();
+        open.must_be_truncated = written.is_err();
         match written {
             Ok(()) => {
                 open.length += lines.len() as u64;
                 self.last = end;
                 self.position.write(end);
             }
-            // Should this fail as well, it is repeated before the next write.
-            Err(_) => drop(self.cut()),
+            // If this fails too, it is repeated before the next write.
+            Err(_) => drop(self.truncate()),
         }
         written
     }
 
-    /// Changes to the file that has the path's name now, if that is another one. When this fails, the trail goes on in its file, and the
-    /// change is tried again.
+    /// Changes to the file that now has the audit trail's path, if it is a different one. If this fails, the current file stays in use, and the
+    /// change is repeated later.
     pub(in crate::audit) fn reopen(&mut self) -> io::Result<()> {
         let changed = match self.has_the_name() {
             Ok(true) => Ok(()),
-            Ok(false) => self.begin_file(),
+            Ok(false) => self.start_file(),
             Err(error) => Err(error),
         };
         self.schedule.wants_reopen = changed.is_err();
@@ -137,17 +137,17 @@ impl TrailFile {
         changed
     }
 
-    /// Makes sure that lines may be appended.
+    /// Ensures that lines can be appended.
     fn prepare(&mut self) -> io::Result<()> {
         let metadata = self.open.file.metadata()?;
         if metadata.nlink() == 0 {
             let path = self.path.display();
-            tracing::error!(%path, "the audit file was deleted; a new one is begun");
+            tracing::error!(%path, "audit file deleted; creating a new one");
             self.position.sync(self.last);
             return self.open_by_name();
         }
-        if self.open.must_be_cut {
-            return self.cut();
+        if self.open.must_be_truncated {
+            return self.truncate();
         }
         match metadata.len() == self.open.length {
             true => Ok(()),
@@ -155,7 +155,7 @@ impl TrailFile {
         }
     }
 
-    /// Another program has changed the file (copytruncate does): a line may only follow a whole line.
+    /// Handles a file that another program has changed, as logrotate's copytruncate does. A line may only follow a complete line.
     fn prepare_changed(&mut self, length: u64) -> io::Result<()> {
         let path = self.path.display();
         tracing::error!(%path, length, expected = self.open.length, "another program changed the audit file");
@@ -165,17 +165,17 @@ impl TrailFile {
         }
         match end == [b'\n'] {
             true => self.open.length = length,
-            false => self.leave()?,
+            false => self.rotate()?,
         }
         Ok(())
     }
 
-    /// Takes back what a failed write left. Never makes the file longer.
-    fn cut(&mut self) -> io::Result<()> {
+    /// Truncates the file to its acknowledged lines. Never makes the file longer.
+    fn truncate(&mut self) -> io::Result<()> {
         let open = &mut self.open;
         let length = open.length.min(open.file.metadata()?.len());
         self.disk.set_len(&open.file, length)?;
-        (open.length, open.must_be_cut) = (length, false);
+        (open.length, open.must_be_truncated) = (length, false);
         Ok(())
     }
 
@@ -187,12 +187,12 @@ impl TrailFile {
         }
         let changed = match self.schedule.wants_reopen {
             true => self.reopen(),
-            false => self.leave(),
+            false => self.rotate(),
         };
         self.plan_retry(&changed);
         if let Err(error) = changed {
             let path = self.path.display();
-            tracing::warn!(%path, %error, "cannot begin a new audit file; the old one stays in use");
+            tracing::warn!(%path, %error, "cannot create a new audit file; the current one stays in use");
         }
     }
 
@@ -204,19 +204,19 @@ impl TrailFile {
     fn is_full_or_old(&self) -> bool {
         let open = &self.open;
         let is_full = self.rotate.size.is_some_and(|size| open.length >= size);
-        // A clock that goes back begins no file.
+        // If the clock goes back, no new file is started.
         let is_old = self.rotate.daily && today() > open.day;
         open.length > 0 && (is_full || is_old)
     }
 
-    /// Gives the file the name under which it stays, and begins the next one.
-    fn leave(&mut self) -> io::Result<()> {
-        // Somebody else may have renamed it already.
+    /// Renames the current file to its final name, and starts the next one.
+    fn rotate(&mut self) -> io::Result<()> {
+        // Another program may already have renamed it.
         if self.has_the_name()? {
-            self.settle()?;
+            self.complete()?;
             self.rename()?;
         }
-        self.begin_file()
+        self.start_file()
     }
 
     fn rename(&self) -> io::Result<()> {
@@ -233,16 +233,16 @@ impl TrailFile {
         outcome
     }
 
-    fn begin_file(&mut self) -> io::Result<()> {
-        self.settle()?;
+    fn start_file(&mut self) -> io::Result<()> {
+        self.complete()?;
         self.position.sync(self.last);
         self.open_by_name()
     }
 
-    /// Nothing in this file may change any more.
-    fn settle(&mut self) -> io::Result<()> {
-        if self.open.must_be_cut {
-            self.cut()?;
+    /// Completes this file: afterwards it does not change.
+    fn complete(&mut self) -> io::Result<()> {
+        if self.open.must_be_truncated {
+            self.truncate()?;
         }
         if self.open.is_unsynced {
             self.disk.sync(&self.open.file)?;
@@ -255,15 +255,15 @@ impl TrailFile {
         let file = self.disk.open(&self.path, Access::Append)?;
         let metadata = file.metadata()?;
         if metadata.len() > 0 {
-            let what = "another file has the trail's name and is not empty";
-            return Err(io::Error::other(what));
+            let problem = "another file has the name of the audit trail and is not empty";
+            return Err(io::Error::other(problem));
         }
         self.disk.sync_directory(&self.path)?;
-        self.open = Open::empty(file, &metadata);
+        self.open = OpenFile::empty(file, &metadata);
         Ok(())
     }
 
-    /// Whether the file that is written has the trail's name.
+    /// Returns whether the current file still has the audit trail's path.
     fn has_the_name(&self) -> io::Result<bool> {
         match self.path.symlink_metadata() {
             Ok(metadata) => Ok(identity_of(&metadata) == self.open.identity),

@@ -1,11 +1,11 @@
-//! The position file: the last line that was acknowledged, in `<trail>.position` beside the trail.
+//! The position file: `<trail>.position` beside the audit trail contains the position of the last acknowledged line.
 //!
-//! A start needs it when the last line is in no file that it can read, because that file was compressed, moved away or deleted.
+//! A start needs it when the file with the last line was compressed, moved away or deleted.
 //!
 //! # Invariants
-//! - It never names a line that was not acknowledged: it is written after the line.
-//! - A torn write loses at most the newest position: two slots in different sectors are written in turn, each with a checksum.
-//! - An error here never keeps a line from being written.
+//! - It never contains the position of a line that was not acknowledged: it is written after the line.
+//! - An interrupted write loses at most the newest position: two slots in different sectors are written alternately, each with a checksum.
+//! - An error of this file never prevents the writing of a line.
 
 use std::fs::File;
 use std::io;
@@ -17,15 +17,15 @@ use super::disk::{Access, Disk, beside};
 use crate::audit::chain::{Position, hex, sha256};
 use crate::audit::settings::POSITION;
 
-/// A disk writes a sector of this many bytes as a whole.
+/// The size of a slot, in bytes. A disk writes a sector of this size as a whole.
 const SLOT: usize = 512;
 
 const SLOTS: u64 = 2;
 
-/// So that no other text file is taken for a position file.
+/// The beginning of each slot. It distinguishes a position file from other text files.
 const FORM: &str = "xks-audit-position-1";
 
-/// The position file of a trail.
+/// The position file of an audit trail.
 pub(in crate::audit) struct PositionFile {
     disk: Arc<dyn Disk>,
     path: PathBuf,
@@ -35,10 +35,10 @@ pub(in crate::audit) struct PositionFile {
     pub is_failing: bool,
 }
 
-/// What the position file says.
+/// The content of the position file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Recorded {
-    /// There was no file, or it was empty.
+    /// The file did not exist or was empty.
     Nothing,
     /// The last position.
     At(Position),
@@ -75,13 +75,13 @@ impl PositionFile {
         Ok((position_file, recorded))
     }
 
-    /// Writes the position; a crash of the machine may lose it until [`PositionFile::sync`].
+    /// Writes the position. A crash of the machine can lose it until [`PositionFile::sync`] is called.
     pub(super) fn write(&mut self, position: Position) {
         let written = self.put(position);
         self.report(written);
     }
 
-    /// Writes the position to the disk.
+    /// Writes the position, and ensures that it is on the disk.
     pub(super) fn sync(&mut self, position: Position) {
         let synced = self.put(position).and_then(|()| self.disk.sync(&self.file));
         self.report(synced);
@@ -94,7 +94,7 @@ impl PositionFile {
         Ok(())
     }
 
-    /// Logs the first of several errors.
+    /// Logs an error, but only the first of consecutive ones.
     fn report(&mut self, outcome: io::Result<()>) {
         let was_failing = self.is_failing;
         self.is_failing = outcome.is_err();
@@ -105,10 +105,11 @@ impl PositionFile {
     }
 }
 
-/// Returns the last acknowledged line of the trail at `path`, as its position file says; none when there is no such file, or no intact slot in it.
+/// Returns the position of the last acknowledged line of the audit trail, from its position file. None when the file does not exist or has no
+/// intact slot.
 ///
 /// # Errors
-/// When the file is there and cannot be read; the error names it.
+/// When the file exists and cannot be read. The error contains its path.
 pub fn last_recorded(trail: &Path) -> io::Result<Option<Position>> {
     let path = path_beside(trail);
     let found = match path.symlink_metadata() {
@@ -121,13 +122,13 @@ pub fn last_recorded(trail: &Path) -> io::Result<Option<Position>> {
     Ok(found.map_err(named)?.map(|(position, _)| position))
 }
 
-/// The newest position in the file, and its slot.
+/// Returns the newest position in the file, and its slot.
 pub(super) fn newest(file: &File) -> Option<(Position, u64)> {
     let slots = (0..SLOTS).map(|slot| Some((read(file, slot)?, slot)));
     slots.flatten().max_by_key(|(position, _)| position.seq)
 }
 
-/// The path of the position file of a trail.
+/// Returns the path of the position file of an audit trail.
 pub(in crate::audit) fn path_beside(trail: &Path) -> PathBuf {
     beside(trail, POSITION)
 }
@@ -139,7 +140,7 @@ fn encode(position: Position) -> Vec<u8> {
     format!("{:width$}\n", format!("{text} {sum}")).into_bytes()
 }
 
-/// The position in a slot; none when the slot is empty, torn or of another form.
+/// Returns the position in a slot. None when the slot is empty, incomplete or invalid.
 fn read(file: &File, slot: u64) -> Option<Position> {
     let mut bytes = [0; SLOT];
     file.read_exact_at(&mut bytes, slot * SLOT as u64).ok()?;
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_intact_slot_counts() {
+    fn the_newest_intact_slot_is_used() {
         let directory = tempfile::tempdir().unwrap();
         let disk: Arc<dyn Disk> = Arc::new(System);
         let path = path_beside(&directory.path().join("audit.jsonl"));
@@ -174,7 +175,7 @@ mod tests {
         }
         let whole = std::fs::read(&path).unwrap();
         assert_eq!(whole.len(), 2 * SLOT);
-        // Torn or zero-filled: the slot before it counts.
+        // The newest slot is damaged or contains zeros: the other slot is used.
         for damage in [b'x', 0] {
             let mut damaged = whole.clone();
             damaged[..100].fill(damage);

@@ -1,10 +1,21 @@
-//! Where a start finds the end of the chain: in the file with the trail's name, in the files that were renamed or compressed, or in the
+//! The search for the end of the chain at a start: in the file with the audit trail's path, in renamed or compressed files, and in the
 //! position file.
 //!
 //! # Invariants
-//! - No number is used twice: the chain goes on behind the last acknowledged line that anything here tells of.
-//! - What is missing or unreadable is recorded in the chain, and never keeps the proxy from starting.
+//! - No number is used twice: the chain continues after the last acknowledged line that any of these files shows.
+//! - Missing and unreadable files are recorded in the chain. They never prevent a start.
 //! - A file that is not an audit trail of this schema is never written to.
+
+mod chain_end;
+mod crash;
+mod inspect;
+mod tail;
+
+pub(in crate::audit) use inspect::inspect;
+
+use chain_end::ChainEnd;
+use crash::{make_durable, set_aside};
+use tail::Tail;
 
 use std::fs::File;
 use std::io;
@@ -14,33 +25,29 @@ use std::sync::Arc;
 use rustix::fs::FlockOperation;
 use time::OffsetDateTime;
 
-use super::chain_end::ChainEnd;
-use super::crash::{make_durable, set_aside};
 use super::disk::{Access, Disk, beside};
-use super::file::{Open, Schedule, TrailFile, today};
-use super::inspect::inspect;
+use super::file::{OpenFile, Schedule, TrailFile, today};
 use super::position::{PositionFile, path_beside};
-use super::tail::Tail;
 use crate::audit::chain::Position;
 use crate::audit::error::AuditError;
 use crate::audit::reading::{first_seq, identity_of};
 use crate::audit::record::Entry;
 use crate::audit::settings::{AuditSettings, LOCK};
 
-/// A trail that was found, with the position from which it goes on, and what to record about how it was found.
-pub(in crate::audit) struct Found {
+/// A audit trail with its end: the position from which the chain continues, and the entries to record about the search.
+pub(in crate::audit) struct FoundTrail {
     pub file: TrailFile,
     pub position: Position,
     pub recovered: Vec<Entry>,
 }
 
-/// Locks the trail and finds its end.
+/// Locks the audit trail and finds its end.
 pub(in crate::audit) fn find(
     settings: &AuditSettings,
     disk: Arc<dyn Disk>,
-) -> Result<Found, AuditError> {
+) -> Result<FoundTrail, AuditError> {
     let path = &settings.path;
-    // First: beside a path that cannot be used, no file is made.
+    // This is first: no file is created beside a path that cannot be used.
     inspect(path)?;
     let of_lock = beside(path, LOCK);
     let had_lock = of_lock.exists();
@@ -59,7 +66,7 @@ pub(in crate::audit) fn find(
     let position = end.position;
     position_file.sync(position);
     let open = open(path, file, tail);
-    Ok(Found {
+    Ok(FoundTrail {
         file: TrailFile {
             disk,
             path: path.clone(),
@@ -76,19 +83,19 @@ pub(in crate::audit) fn find(
     })
 }
 
-fn open(path: &Path, file: File, tail: Tail) -> io::Result<Open> {
+fn open(path: &Path, file: File, tail: Tail) -> io::Result<OpenFile> {
     let metadata = file.metadata()?;
     let day = match tail.whole {
         0 => today(),
         _ => OffsetDateTime::from(metadata.modified()?).date(),
     };
-    Ok(Open {
+    Ok(OpenFile {
         file,
         identity: identity_of(&metadata),
         length: tail.whole,
         first_seq: first_seq(path)?.unwrap_or_default(),
         day,
-        must_be_cut: false,
+        must_be_truncated: false,
         is_unsynced: false,
     })
 }

@@ -1,9 +1,19 @@
-//! The thread that writes: all that waits in one write, then one `fdatasync`, then everybody is told.
+//! The writer's thread. It writes all queued entries with one write and one `fdatasync`, then sends the outcome to all callers.
 //!
 //! # Invariants
 //! - An entry is acknowledged only after its line is in the file (and on the disk, as [`crate::audit::SyncPolicy`] says).
-//! - The chain goes on only from what was written: a failed batch leaves neither line nor number.
-//! - It never waits for a device, except at the stop.
+//! - The chain continues only from lines that were written. A failed batch uses no number and leaves no line.
+//! - The thread does not wait for an HSM, except during a stop.
+
+mod batching;
+mod queue;
+mod seal_schedule;
+
+pub(in crate::audit) use queue::{
+    Message, Queue, QueuedEntry, RecordResult, SharedEntry, WriterState,
+};
+
+use seal_schedule::SealSchedule;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,41 +23,38 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::file::TrailFile;
-use super::inbox::{Message, Outbox, Outcome, State, Waiting};
-use super::pace;
-use super::seals::Seals;
-use super::start::Found;
+use super::start::FoundTrail;
 use crate::audit::chain::Position;
-use crate::audit::checkpoint::{Attempt, Sealer};
+use crate::audit::checkpoint::{Attempt, SealerHandle};
 use crate::audit::error::AuditError;
 use crate::audit::record::{Entry, Kind};
 use crate::audit::settings::AuditSettings;
 use crate::sync::poisoned;
 
-/// So many entries are written at once: about 1 MiB, a few milliseconds.
+/// The maximum number of entries in a batch: about 1 MiB, which takes a few milliseconds.
 const MAX_BATCH: usize = 1024;
 
-/// How soon a trail that could not be written is tried again when nobody records.
+/// The pause before the next attempt after a failed write, if no entry comes before.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The shortest wait for a message.
+/// The minimum wait for a message.
 const MIN_WAIT: Duration = Duration::from_millis(10);
 
-/// The writer of a trail.
+/// The writer of an audit trail.
 pub(in crate::audit) struct Writer {
     pub file: TrailFile,
     chain: Position,
-    state: Arc<State>,
-    /// Lines of the trail's own that wait.
+    state: Arc<WriterState>,
+    /// Entries that the writer adds itself, such as checkpoints.
     own: Vec<Entry>,
-    batch: Vec<Waiting>,
+    batch: Vec<QueuedEntry>,
     lines: Vec<u8>,
     /// The kinds of these lines.
     kinds: Vec<Kind>,
-    seals: Seals,
+    seals: SealSchedule,
     seal_timeout: Duration,
     last_error: String,
-    /// How long the next entries gather.
+    /// How long to collect entries before the next write.
     pause: Duration,
     stopping: Option<Option<oneshot::Sender<()>>>,
 }
@@ -55,13 +62,13 @@ pub(in crate::audit) struct Writer {
 impl Writer {
     pub fn new(
         settings: &AuditSettings,
-        found: Found,
-        sealer: Option<Sealer>,
-        outbox: &Outbox,
+        found: FoundTrail,
+        sealer: Option<SealerHandle>,
+        queue: &Queue,
     ) -> Self {
         let mut own = found.recovered;
         own.push(Entry::lifecycle(Kind::Start));
-        let state = Arc::clone(&outbox.state);
+        let state = Arc::clone(&queue.state);
         state.metrics.sealed.set(sealer.is_some().into());
         Self {
             file: found.file,
@@ -71,7 +78,7 @@ impl Writer {
             batch: Vec::new(),
             lines: Vec::new(),
             kinds: Vec::new(),
-            seals: Seals::new(sealer, settings.checkpoint, outbox.inbox.clone()),
+            seals: SealSchedule::new(sealer, settings.checkpoint, queue.sender.clone()),
             seal_timeout: settings.checkpoint.seal_timeout,
             last_error: String::new(),
             pause: Duration::ZERO,
@@ -79,76 +86,76 @@ impl Writer {
         }
     }
 
-    /// Writes until the trail is stopped.
+    /// Writes until the audit trail is stopped.
     pub fn run(mut self, messages: &Receiver<Message>) {
         self.write();
         while self.stopping.is_none() {
-            self.turn(messages, self.patience());
+            self.run_once(messages, self.max_wait());
         }
         self.stop(messages);
     }
 
-    /// Waits this long for messages, and deals with them.
-    pub fn turn(&mut self, messages: &Receiver<Message>, patience: Duration) {
-        match messages.recv_timeout(patience) {
-            Ok(message) => self.take(message),
+    /// Waits for a message for at most `max_wait`, handles all messages in the channel, and writes.
+    pub fn run_once(&mut self, messages: &Receiver<Message>, max_wait: Duration) {
+        match messages.recv_timeout(max_wait) {
+            Ok(message) => self.handle(message),
             Err(RecvTimeoutError::Timeout) => {}
-            // Cannot be: this writer holds a sender itself.
+            // Not possible: this writer has a sender itself.
             Err(RecvTimeoutError::Disconnected) => self.stopping = Some(None),
         }
-        self.gather(messages);
+        self.collect(messages);
         self.write();
         if self.seals.is_due() && !self.is_failing() {
-            self.seals.ask(self.chain);
+            self.seals.request(self.chain);
         }
     }
 
-    /// Takes what else has come, and what comes soon if more than one wait or waited: one `fdatasync` is then for many.
-    fn gather(&mut self, messages: &Receiver<Message>) {
-        self.take_all(messages);
+    /// Handles the messages in the channel. If entries come in batches, it also waits for more, so that one `fdatasync` covers many entries.
+    fn collect(&mut self, messages: &Receiver<Message>) {
+        self.handle_all(messages);
         if self.batch.len() < MAX_BATCH && self.stopping.is_none() && !self.pause.is_zero() {
             std::thread::sleep(self.pause);
-            self.take_all(messages);
+            self.handle_all(messages);
         }
     }
 
-    fn take_all(&mut self, messages: &Receiver<Message>) {
+    fn handle_all(&mut self, messages: &Receiver<Message>) {
         while self.batch.len() < MAX_BATCH {
             let Ok(message) = messages.try_recv() else {
                 return;
             };
-            self.take(message);
+            self.handle(message);
         }
     }
 
-    fn take(&mut self, message: Message) {
+    fn handle(&mut self, message: Message) {
         match message {
-            Message::Entry(waiting) => self.batch.push(waiting),
-            Message::Sealed(attempt) => self.take_seal(attempt),
+            Message::Entry(queued) => self.batch.push(queued),
+            Message::Sealed(attempt) => self.handle_seal(attempt),
             Message::Reopen => self.reopen(),
-            Message::Stop(done) => self.stopping = Some(done),
+            Message::Stop(reply) => self.stopping = Some(reply),
         }
     }
 
-    fn take_seal(&mut self, attempt: Attempt) {
+    fn handle_seal(&mut self, attempt: Attempt) {
         let lag = self.chain.seq - attempt.head.seq + (self.batch.len() + self.own.len()) as u64;
         let (is_last, metrics) = (self.stopping.is_some(), &self.state.metrics);
-        let line = self.seals.take(attempt, lag, is_last, metrics);
+        let line = self.seals.complete(attempt, lag, is_last, metrics);
         self.own.extend(line);
     }
 
     fn reopen(&mut self) {
         if let Err(error) = self.file.reopen() {
             self.state.metrics.failures.inc();
-            tracing::error!(%error, "cannot reopen the audit trail; its file stays in use, and the next attempt follows");
+            tracing::error!(%error, "cannot reopen the audit trail; the current file stays in use; retrying");
         }
     }
 
-    fn patience(&self) -> Duration {
+    fn max_wait(&self) -> Duration {
         if !self.own.is_empty() && !self.is_failing() {
             return Duration::ZERO;
         }
-        match self.is_failing() || self.seals.is_asking() {
+        match self.is_failing() || self.seals.is_pending() {
             true => RETRY,
             false => self.seals.pause().max(MIN_WAIT),
         }
@@ -158,22 +165,22 @@ impl Writer {
         self.state.failing.load(Ordering::Relaxed)
     }
 
-    /// Writes all that waits. While the trail fails, it says first what has no line.
+    /// Writes all queued entries. If entries have no line, a `recovered` line about them comes first.
     fn write(&mut self) {
         let unrecorded = self.state.unrecorded.load(Ordering::Relaxed);
-        let has_news = unrecorded > 0 || self.is_failing();
-        if self.batch.is_empty() && self.own.is_empty() && !has_news {
+        let has_losses = unrecorded > 0 || self.is_failing();
+        if self.batch.is_empty() && self.own.is_empty() && !has_losses {
             return;
         }
         let began = Instant::now();
         *self.state.writing() = Some(began);
-        let news = has_news.then(|| self.recovered(unrecorded));
-        let chain = self.compose(news.as_ref());
-        let waiting = self.batch.len();
+        let losses = has_losses.then(|| self.recovered(unrecorded));
+        let chain = self.compose(losses.as_ref());
+        let entries = self.batch.len();
         match self.file.append(&self.lines, self.chain.seq + 1, chain) {
             Ok(()) => {
-                let unrecorded_before = &self.state.unrecorded;
-                unrecorded_before.fetch_sub(unrecorded, Ordering::Relaxed);
+                let counter = &self.state.unrecorded;
+                counter.fetch_sub(unrecorded, Ordering::Relaxed);
                 self.succeed(chain, began);
             }
             Err(error) => self.fail_batch(&error),
@@ -181,7 +188,7 @@ impl Writer {
         *self.state.writing() = None;
         let last_batch = &self.state.last_batch;
         *last_batch.lock().unwrap_or_else(poisoned) = Some((Instant::now(), began.elapsed()));
-        self.pause = pace::pause(waiting, began.elapsed());
+        self.pause = batching::pause(entries, began.elapsed());
     }
 
     fn recovered(&self, unrecorded: u64) -> Entry {
@@ -191,7 +198,7 @@ impl Writer {
         Entry::new(Kind::Recovered, &members)
     }
 
-    fn compose(&mut self, news: Option<&Entry>) -> Position {
+    fn compose(&mut self, losses: Option<&Entry>) -> Position {
         self.lines.clear();
         self.kinds.clear();
         let (mut chain, lines, kinds) = (self.chain, &mut self.lines, &mut self.kinds);
@@ -199,9 +206,9 @@ impl Writer {
             kinds.push(entry.kind);
             chain.append(entry, lines);
         };
-        news.into_iter().chain(&self.own).for_each(&mut compose);
-        for waiting in &self.batch {
-            waiting.slot.compose(&mut compose);
+        losses.into_iter().chain(&self.own).for_each(&mut compose);
+        for queued in &self.batch {
+            queued.entry.compose(&mut compose);
         }
         chain
     }
@@ -224,7 +231,10 @@ impl Writer {
                 .add_lines(if kind == Kind::Checkpoint { 0 } else { lines });
         }
         if self.state.failing.swap(false, Ordering::Relaxed) {
-            tracing::info!(seq = chain.seq, "the audit trail is written again");
+            tracing::info!(
+                seq = chain.seq,
+                "audit trail recovered; entries are written again"
+            );
         }
         self.own.clear();
         // The lines of the batch are the last ones.
@@ -234,9 +244,9 @@ impl Writer {
 
     fn fail_batch(&mut self, error: &std::io::Error) {
         self.fail(error);
-        let lost = self.batch.iter().filter(|waiting| waiting.done.is_none());
+        let lost = self.batch.iter().filter(|queued| queued.reply.is_none());
         self.state.metrics.lost.inc_by(lost.count() as u64);
-        self.state.lose(self.batch.len() as u64);
+        self.state.count_unrecorded(self.batch.len() as u64);
         let reason = error.to_string();
         self.settle(None, || Err(AuditError::Unwritten(reason.clone())));
     }
@@ -246,29 +256,29 @@ impl Writer {
         self.state.metrics.healthy.set(0);
         self.last_error = error.to_string();
         if !self.state.failing.swap(true, Ordering::Relaxed) {
-            tracing::error!(%error, "the audit trail cannot be written");
+            tracing::error!(%error, "cannot write the audit trail");
         }
     }
 
-    /// Answers everybody who waits. `before` is the number of the line before theirs, if they were written. Returns the corrections of
-    /// lines whose caller has given up while they were written.
-    fn settle(&mut self, before: Option<u64>, outcome: impl Fn() -> Outcome) -> Vec<Entry> {
+    /// Sends the outcome of the batch to its callers. `before` is the number of the line before the batch if the batch was written. Returns
+    /// corrections of lines whose callers stopped waiting during the write.
+    fn settle(&mut self, before: Option<u64>, outcome: impl Fn() -> RecordResult) -> Vec<Entry> {
         let mut corrections = Vec::new();
-        for (number, waiting) in (1..).zip(self.batch.drain(..)) {
-            let instead = waiting.slot.settle(before.is_some());
+        for (number, queued) in (1..).zip(self.batch.drain(..)) {
+            let instead = queued.entry.settle(before.is_some());
             let seq = before.map_or(0, |before| before + number);
             corrections.extend(instead.map(|entry| entry.correcting(seq)));
             self.state.metrics.depth.dec();
-            if let Some(done) = waiting.done {
-                // The caller may have gone; the line is there all the same.
-                drop(done.send(outcome()));
+            if let Some(reply) = queued.reply {
+                // The caller may have stopped waiting. The line stays.
+                drop(reply.send(outcome()));
             }
-            drop(waiting.permit);
+            drop(queued.permit);
         }
         corrections
     }
 
-    /// Writes all that is queued, the stop and, if the HSM seals in time, a last checkpoint.
+    /// Writes all queued entries, the `stop` line and, if the HSM responds in time, a last checkpoint.
     fn stop(mut self, messages: &Receiver<Message>) {
         self.drain(messages);
         self.own.push(Entry::lifecycle(Kind::Stop));
@@ -276,7 +286,7 @@ impl Writer {
         let until = Instant::now() + self.seal_timeout + RETRY;
         self.wait_for_seal(messages, until);
         if !self.is_failing() && self.seals.has_sealer() {
-            self.seals.ask(self.chain);
+            self.seals.request(self.chain);
             self.wait_for_seal(messages, until);
         }
         self.write();
@@ -286,32 +296,32 @@ impl Writer {
             tracing::error!(
                 entries,
                 error,
-                "the audit trail stops, and these entries have no line"
+                "the audit trail stopped, and these entries have no line"
             );
         }
-        let done = self.stopping.take().flatten();
-        // The lock goes first: who is told may open the trail at once.
+        let reply = self.stopping.take().flatten();
+        // Release the lock first: the caller may open the audit trail again immediately.
         drop(self.file);
-        if let Some(done) = done {
-            // Who has gone need not be told.
-            done.send(()).unwrap_or_default();
+        if let Some(reply) = reply {
+            // The caller may have stopped waiting.
+            reply.send(()).unwrap_or_default();
         }
     }
 
     fn wait_for_seal(&mut self, messages: &Receiver<Message>, until: Instant) {
-        while self.seals.is_asking() {
+        while self.seals.is_pending() {
             let left = until.saturating_duration_since(Instant::now());
             let Ok(message) = messages.recv_timeout(left) else {
                 return;
             };
-            self.take(message);
+            self.handle(message);
             self.write();
         }
     }
 
     fn drain(&mut self, messages: &Receiver<Message>) {
         while let Ok(message) = messages.try_recv() {
-            self.take(message);
+            self.handle(message);
             if self.batch.len() >= MAX_BATCH {
                 self.write();
             }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::incomplete::{self, Known};
-use crate::audit::{ChainFault, Damage, LeftOut, Place, Verification};
+use crate::audit::{ChainFault, Damage, LeftOut, ReportedLine, Verification};
 use crate::cli::output::exit::ExitStatus;
 use crate::cli::output::terminal::safe;
 
@@ -46,9 +46,9 @@ impl Report<'_> {
         let not_read = self.left_out.iter().map(|file| &file.path);
         let not_read: Vec<_> = not_read.collect();
         let found = self.found;
-        let place = |place: &Place| {
-            let position = place.position.to_string();
-            json!({ "seq": place.position.seq, "time": place.time, "position": position })
+        let line = |line: &ReportedLine| {
+            let position = line.position.to_string();
+            json!({ "seq": line.position.seq, "time": line.time, "position": position })
         };
         let fault = |fault: &ChainFault| {
             let (name, what) = (name(&fault.damage), in_words(fault));
@@ -61,8 +61,8 @@ impl Report<'_> {
             "hsm_asked": self.with_hsm,
             "files": found.files,
             "lines": found.lines,
-            "first": found.first.as_ref().map(place),
-            "last": found.last.as_ref().map(place),
+            "first": found.first.as_ref().map(line),
+            "last": found.last.as_ref().map(line),
             "seals": {
                 "verified": found.seals_verified,
                 "unchecked": found.seals_unchecked,

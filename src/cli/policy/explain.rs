@@ -13,7 +13,7 @@ use crate::cli::output::terminal::safe;
 use crate::config::Outline;
 use crate::connections::ClientCertificate;
 use crate::keystore::{Key, KeySettings, KeyStoreSettings};
-use crate::policy::{Action, Decision, Question, Verdict};
+use crate::policy::{Action, AuthorizationRequest, Decision, PolicyOutcome};
 
 /// Say what the policy decides about a request, and by which rules.
 #[derive(Args)]
@@ -82,8 +82,8 @@ impl Explain {
             true => writeln!(io::stdout(), "{}", as_json(&asked, &decision)),
             false => write!(io::stdout(), "{}", in_words(&asked, &decision)),
         });
-        match decision.verdict {
-            Verdict::Permitted => ExitStatus::Done,
+        match decision.outcome {
+            PolicyOutcome::Permitted => ExitStatus::Done,
             _ => ExitStatus::No,
         }
     }
@@ -93,7 +93,7 @@ impl Explain {
         let asked = self.asked(&outline)?;
         let (store, key) = key_of(&outline, &asked)?;
         let key = Key::new(key, |_| std::sync::Arc::default());
-        let decision = policy.decide(&Question {
+        let decision = policy.decide(&AuthorizationRequest {
             action: asked.action,
             store: &store.name,
             region: &store.region,
@@ -145,7 +145,7 @@ fn key_of<'a>(
 
 fn as_json(asked: &Asked, decision: &Decision) -> serde_json::Value {
     let mut report = json!({
-        "verdict": decision.verdict.as_str(),
+        "verdict": decision.outcome.as_str(),
         "policies": decision.policies,
         "served": decision.is_allowed,
     });
@@ -156,7 +156,7 @@ fn as_json(asked: &Asked, decision: &Decision) -> serde_json::Value {
 }
 
 fn in_words(asked: &Asked, decision: &Decision) -> String {
-    let verdict = decision.verdict.as_str();
+    let verdict = decision.outcome.as_str();
     let now = match decision.policies.is_empty() {
         true => format!("{verdict}: no rule permits it"),
         false => format!("{verdict} by {}", safe(&decision.policies.join(", "))),

@@ -126,7 +126,7 @@ fn an_empty_policy_file_is_an_error() {
         });
         let faults = faults.unwrap_err().to_string();
         assert!(
-            faults.contains("policy.path: b.cedar: has no rule in it"),
+            faults.contains("policy.path: b.cedar: contains no rule"),
             "{faults}"
         );
     }

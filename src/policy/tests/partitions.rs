@@ -1,9 +1,9 @@
-//! The samples and the context in each partition of AWS.
+//! Sample policies and requests in each partition of AWS.
 
 use super::*;
 
 /// A partition, one of its Regions, and a DNS suffix of its services.
-const PLACES: [(&str, &str, &str); 5] = [
+const PARTITIONS: [(&str, &str, &str); 5] = [
     ("aws", "eu-west-1", "amazonaws.com"),
     ("aws-us-gov", "us-gov-west-1", "amazonaws.com"),
     ("aws-eusc", "eusc-de-east-1", "amazonaws.eu"),
@@ -24,7 +24,7 @@ fn unknown_names(rules: &str, region: &str) -> usize {
 
 #[test]
 fn a_sample_applies_in_its_partition_only() {
-    for (partition, region, _) in PLACES {
+    for (partition, region, _) in PARTITIONS {
         let rules = ROLE_THROUGH_S3.replace("arn:aws:", &format!("arn:{partition}:"));
         assert_eq!(unknown_names(&rules, region), 0, "{partition}");
         let elsewhere = match partition {
@@ -37,7 +37,7 @@ fn a_sample_applies_in_its_partition_only() {
 
 #[test]
 fn a_role_through_a_service_is_permitted_in_every_partition() {
-    for (partition, region, suffix) in PLACES {
+    for (partition, region, suffix) in PARTITIONS {
         let rules = ROLE_THROUGH_S3.replace("arn:aws:", &format!("arn:{partition}:"));
         let rules = rules.replace("payments/ledger", "payments/orders");
         let policy = policy(&rules, PolicyMode::Enforce);
@@ -71,10 +71,10 @@ fn a_role_through_a_service_is_permitted_in_every_partition() {
 }
 
 #[test]
-fn a_service_principal_has_one_name_in_every_partition() {
+fn a_service_principal_has_the_same_name_in_every_partition() {
     let rules = "permit(principal, action, resource) when { principal.kind == \"service\" && principal has name && principal.name == \"logs\" };";
     let policy = policy(rules, PolicyMode::Enforce);
-    for (_, region, suffix) in PLACES {
+    for (_, region, suffix) in PARTITIONS {
         for principal in [format!("logs.{suffix}"), format!("logs.{region}.{suffix}")] {
             let change = |m: &mut serde_json::Value| m["awsPrincipalArn"] = json!(principal);
             assert!(

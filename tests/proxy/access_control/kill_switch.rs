@@ -1,4 +1,4 @@
-//! The kill switch: whoever owns a key store or a key switches it off, and within a second nobody gets anything from it any more.
+//! Disabling a key store or a key: within a second, all requests for it are rejected.
 
 use std::time::Instant;
 
@@ -16,11 +16,11 @@ fn disabled_store() -> String {
     STORE.replace("enabled", "disabled")
 }
 
-/// Whether all that the store is asked for is refused as the specification wants it.
-fn is_switched_off(caller: &Caller<'_>, sealed: &serde_json::Value) {
+/// Asserts that requests for the store are rejected as the specification requires.
+fn assert_disabled(caller: &Caller<'_>, encrypted: &serde_json::Value) {
     for (operation, body) in [
         ("encrypt", encrypt_body(b"x")),
-        ("decrypt", decrypt_body(sealed)),
+        ("decrypt", decrypt_body(encrypted)),
     ] {
         let response = caller.call(operation, "orders", &body);
         response.assert_error(400, "InvalidStateException");
@@ -30,12 +30,12 @@ fn is_switched_off(caller: &Caller<'_>, sealed: &serde_json::Value) {
 }
 
 #[test]
-fn a_store_is_switched_off_and_on_and_the_others_do_not_notice() {
+fn a_store_is_disabled_and_enabled_without_an_effect_on_others() {
     let mut proxy = Proxy::start();
-    let sealed = proxy.caller(&PAYMENTS).encrypt("orders", b"kept");
+    let encrypted = proxy.caller(&PAYMENTS).encrypt("orders", b"kept");
     proxy.reconfigure(|setup| setup.edit(STORE, &disabled_store()));
     let payments = proxy.caller(&PAYMENTS);
-    is_switched_off(&payments, &sealed);
+    assert_disabled(&payments, &encrypted);
     payments
         .call("health", "", &plain_body("health"))
         .assert_error(400, "InvalidStateException");
@@ -50,28 +50,32 @@ fn a_store_is_switched_off_and_on_and_the_others_do_not_notice() {
     proxy.reconfigure(|setup| setup.edit(&disabled_store(), STORE));
     let payments = proxy.caller(&PAYMENTS);
     payments
-        .call("decrypt", "orders", &decrypt_body(&sealed))
+        .call("decrypt", "orders", &decrypt_body(&encrypted))
         .ok();
     assert_eq!(enabled(&proxy), Some(1.0));
 }
 
 #[test]
-fn a_key_is_switched_off_and_the_others_of_its_store_are_not() {
+fn a_key_is_disabled_without_an_effect_on_others() {
     let mut proxy = Proxy::start();
-    let sealed = proxy.caller(&PAYMENTS).encrypt("orders", b"kept");
+    let encrypted = proxy.caller(&PAYMENTS).encrypt("orders", b"kept");
     let key = "id = \"orders\"\n";
+    let disabled =
+        |proxy: &Proxy| proxy.metric("xks_key_store_keys_disabled", &[("store", "payments")]);
+    let before = disabled(&proxy).unwrap();
     proxy.reconfigure(|setup| setup.edit(key, &format!("{key}state = \"disabled\"\n")));
     let payments = proxy.caller(&PAYMENTS);
-    is_switched_off(&payments, &sealed);
+    assert_disabled(&payments, &encrypted);
     payments.encrypt("ledger", b"x");
     payments.health();
     let switched = [("store", "payments"), ("to", "disabled")];
     assert_eq!(proxy.metric("xks_switches_total", &switched), Some(1.0));
+    assert_eq!(disabled(&proxy), Some(before + 1.0));
     assert!(proxy.has_changed("key_store.payments.key.orders", "disabled"));
 }
 
-/// Sends requests on one connection until the response is InvalidState.
-fn await_refusal(payments: &Caller<'_>, switch: impl FnOnce()) {
+/// Changes the configuration, then sends requests on one connection until the response is InvalidStateException.
+fn await_rejection(payments: &Caller<'_>, switch: impl FnOnce()) {
     let mut connection = payments.proxy.connect();
     switch();
     let began = Instant::now();
@@ -81,12 +85,12 @@ fn await_refusal(payments: &Caller<'_>, switch: impl FnOnce()) {
             400 => return,
             status => assert_eq!(status, 200),
         }
-        assert!(began.elapsed() < PATIENCE, "never refused");
+        assert!(began.elapsed() < PATIENCE, "never rejected");
     }
 }
 
 #[test]
-fn the_switch_works_on_connections_that_are_there_by_file_and_by_signal() {
+fn the_change_affects_open_connections_by_file_and_by_signal() {
     let mut proxy = Proxy::start();
     let (on, off) = {
         proxy.setup.edit(STORE, &disabled_store());
@@ -95,19 +99,19 @@ fn the_switch_works_on_connections_that_are_there_by_file_and_by_signal() {
         (proxy.setup.toml(), off)
     };
     let payments = proxy.caller(&PAYMENTS);
-    // tests/bench/live measures how long it takes: less than a second on a quiet machine.
-    await_refusal(&payments, || proxy.setup.replace_by(&off));
+    // tests/bench/live measures the time: less than a second on an idle machine.
+    await_rejection(&payments, || proxy.setup.replace_by(&off));
     proxy.reconfigure_by(&on);
-    await_refusal(&payments, || {
+    await_rejection(&payments, || {
         proxy.setup.replace_by(&off);
         proxy.daemon.signal(Signal::HUP);
     });
 }
 
 #[test]
-fn what_the_hsm_is_doing_is_done_and_answered() {
+fn a_request_in_progress_is_completed() {
     let (mut proxy, device) = faulty_with(|setup| {
-        // No health check hangs beside the request, and the configuration changes before its deadline.
+        // No health check hangs at the same time, and the configuration changes before the deadline of the request.
         setup.set("health", "interval", "\"45s\"");
         setup.set("server.limits", "request_timeout", "\"60s\"");
     });
@@ -119,7 +123,7 @@ fn what_the_hsm_is_doing_is_done_and_answered() {
     let mut connection = proxy.connect();
     let calls = device.calls(Function::Encrypt);
     connection.send(&request.bytes()).unwrap();
-    crate::harness::metrics::eventually("the HSM at work", || {
+    crate::harness::metrics::eventually("a call of the HSM", || {
         (device.calls(Function::Encrypt) > calls).then_some(())
     });
     proxy.reconfigure(|setup| setup.edit(STORE, &disabled_store()));
@@ -132,7 +136,7 @@ fn what_the_hsm_is_doing_is_done_and_answered() {
 }
 
 #[test]
-fn half_a_switch_is_no_switch() {
+fn a_misspelt_state_changes_nothing() {
     let mut proxy = Proxy::start();
     proxy
         .setup

@@ -1,4 +1,4 @@
-//! The authorization policy: who may, told to the operator and not to the caller, exchanged while the proxy serves.
+//! The authorization policy: permits and denials, their reasons for the operator only, and changes while the proxy runs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,13 +29,13 @@ fn with_rules(text: &str, more: &str) -> (Proxy, PathBuf) {
     (proxy, file.unwrap())
 }
 
-fn asked_by(body: &Value, principal: &str) -> Value {
+fn with_principal(body: &Value, principal: &str) -> Value {
     let mut metadata = body["requestMetadata"].clone();
     metadata["awsPrincipalArn"] = json!(principal);
     set(body, "requestMetadata", metadata)
 }
 
-/// Puts another file into its place, and waits until it is in force.
+/// Replaces the file, and waits until the new rules are active.
 fn replace(proxy: &Proxy, file: &Path, text: &str) {
     let before = proxy.reloads("applied");
     fs::write(file.with_extension("new"), text).unwrap();
@@ -44,22 +44,22 @@ fn replace(proxy: &Proxy, file: &Path, text: &str) {
 }
 
 #[test]
-fn who_is_permitted_is_served_and_others_are_denied_without_a_reason() {
+fn permitted_principals_are_served_and_others_are_denied_without_a_reason() {
     let (proxy, _) = with_rules(ALICE, "");
     let payments = proxy.caller(&PAYMENTS);
-    let sealed = payments.encrypt("orders", b"x");
+    let encrypted = payments.encrypt("orders", b"x");
     payments
-        .call("decrypt", "orders", &decrypt_body(&sealed))
+        .call("decrypt", "orders", &decrypt_body(&encrypted))
         .ok();
     payments
         .call("metadata", "orders", &plain_body("metadata"))
         .ok();
     for (operation, body) in [
         ("encrypt", encrypt_body(b"x")),
-        ("decrypt", decrypt_body(&sealed)),
+        ("decrypt", decrypt_body(&encrypted)),
         ("metadata", plain_body("metadata")),
     ] {
-        let body = asked_by(&body, "arn:aws:iam::123456789012:user/Mallory");
+        let body = with_principal(&body, "arn:aws:iam::123456789012:user/Mallory");
         let response = payments.call(operation, "orders", &body);
         response.assert_error(403, "AccessDeniedException");
         assert_eq!(response.json()["errorMessage"], "access denied");
@@ -77,7 +77,7 @@ fn who_is_permitted_is_served_and_others_are_denied_without_a_reason() {
 }
 
 #[test]
-fn a_role_with_a_path_is_its_sessions() {
+fn sessions_of_a_role_with_a_path_match_the_role() {
     let role = "Xks::Role::\"arn:aws:iam::123456789012:role/team/Contractors\"";
     let rules = format!(
         "@id(\"all\") permit(principal, action, resource);\n\
@@ -97,7 +97,7 @@ fn a_role_with_a_path_is_its_sessions() {
             200,
         ),
     ] {
-        let body = asked_by(&encrypt_body(b"x"), principal);
+        let body = with_principal(&encrypt_body(b"x"), principal);
         let response = payments.call("encrypt", "orders", &body);
         assert_eq!(response.status, status, "{principal}");
     }
@@ -122,7 +122,7 @@ fn the_log_names_the_rule_that_forbids() {
 }
 
 #[test]
-fn the_order_of_checks_is_the_specification_s() {
+fn checks_are_in_the_order_of_the_specification() {
     let (proxy, _) = with_rules("@id(\"nobody\") forbid(principal, action, resource);", "");
     let payments = proxy.caller(&PAYMENTS);
     let name =
@@ -141,12 +141,12 @@ fn the_order_of_checks_is_the_specification_s() {
 }
 
 #[test]
-fn observing_serves_and_tells() {
+fn mode_observe_serves_and_logs_denials() {
     let (mut proxy, _) = with_rules(
         "@id(\"nobody\") forbid(principal, action, resource);",
         "mode = \"observe\"\n",
     );
-    // Of successes nothing is to be logged, but of this one.
+    // Successes are not logged, except this one.
     proxy.reconfigure(|setup| setup.set("log", "sample_successes", "0"));
     let body = encrypt_body(b"x");
     proxy
@@ -156,7 +156,7 @@ fn observing_serves_and_tells() {
     let id = &body["requestMetadata"]["kmsRequestId"];
     let line = proxy
         .daemon
-        .wait_for("what would have been denied", |line| {
+        .wait_for("the denial that was not enforced", |line| {
             line["message"] == "the policy would have denied this request"
                 && line["kms_request_id"] == *id
         });
@@ -170,7 +170,7 @@ fn observing_serves_and_tells() {
 }
 
 #[test]
-fn rules_are_exchanged_while_the_proxy_serves() {
+fn rules_are_replaced_while_the_proxy_runs() {
     let (proxy, file) = with_rules(ALICE, "");
     let status = || {
         proxy
@@ -192,11 +192,11 @@ fn rules_are_exchanged_while_the_proxy_serves() {
     proxy.await_reload("applied", before);
     assert_eq!(status(), 200);
     // Half a rule changes nothing.
-    let refused = proxy.reloads("refused");
+    let rejected = proxy.reloads("refused");
     fs::write(&file, "permit(princ").unwrap();
-    proxy.await_reload("refused", refused);
+    proxy.await_reload("refused", rejected);
     assert_eq!(status(), 200);
-    proxy.daemon.wait_for("where the fault is", |line| {
+    proxy.daemon.wait_for("the place of the error", |line| {
         line["fault"]
             .as_str()
             .is_some_and(|fault| fault.contains("rules.cedar (line 1)"))
@@ -204,7 +204,7 @@ fn rules_are_exchanged_while_the_proxy_serves() {
 }
 
 #[test]
-fn strange_metadata_is_judged_and_starts_no_line_of_its_own() {
+fn unusual_metadata_is_evaluated_and_cannot_forge_a_log_line() {
     let (proxy, _) = with_rules("@id(\"all\") permit(principal, action, resource);", "");
     let payments = proxy.caller(&PAYMENTS);
     for (field, value) in [
@@ -238,7 +238,7 @@ fn run(arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn the_commands_say_what_the_policy_says() {
+fn the_commands_report_the_decision_of_the_policy() {
     let directory = tempfile::tempdir().unwrap();
     let mut setup = Setup::new(directory.path());
     let file = rules(&mut setup, ALICE, "mode = \"observe\"\n");
@@ -265,7 +265,7 @@ fn the_commands_say_what_the_policy_says() {
     };
     let (code, stdout, _) = explain("orders", &encrypt_body(b"x"));
     assert_eq!((code, stdout.trim()), (Some(0), "permitted by alice"));
-    let bob = asked_by(&encrypt_body(b"x"), "bob");
+    let bob = with_principal(&encrypt_body(b"x"), "bob");
     let (code, stdout, _) = explain("orders", &bob["requestMetadata"]);
     assert_eq!(
         (code, stdout.trim()),
@@ -290,7 +290,7 @@ fn the_commands_say_what_the_policy_says() {
 }
 
 #[test]
-fn one_store_s_rule_says_nothing_of_another() {
+fn a_rule_for_one_store_does_not_apply_to_another() {
     let rules = "@id(\"retail\") permit(principal, action, resource in Xks::KeyStore::\"retail\");";
     let (proxy, _) = with_rules(rules, "");
     proxy.caller(&RETAIL).encrypt("stock", b"x");
@@ -301,7 +301,7 @@ fn one_store_s_rule_says_nothing_of_another() {
 }
 
 #[test]
-fn relative_paths_start_at_the_configuration_wherever_the_proxy_is_started() {
+fn relative_paths_are_relative_to_the_configuration_file() {
     let directory = tempfile::tempdir().unwrap();
     let mut setup = Setup::new(directory.path());
     rules(&mut setup, ALICE, "");

@@ -1,5 +1,5 @@
-//! Policies that are wrong, useless or huge: what has faults is refused with the place, what is useless is warned about, and ten
-//! thousand rules are loaded, exchanged and asked.
+//! Policies with errors, without effect, or with many rules. Errors are rejected with their place, rules without effect cause warnings, and ten
+//! thousand rules can be loaded, replaced and evaluated.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::harness::{PAYMENTS, Proxy};
 
 const ALICE: &str = "@id(\"alice\") permit(principal == Xks::Principal::\"arn:aws:iam::123456789012:user/Alice\", action, resource);\n";
 
-/// Adds `[policy]` with a directory of one file; says where that is.
+/// Adds `[policy]` with a directory of one file. Returns the path of the file.
 fn rules(setup: &mut Setup, text: &str) -> PathBuf {
     let directory = setup.directory.join("policy");
     fs::create_dir(&directory).unwrap();
@@ -85,7 +85,7 @@ fn errors_in_rules_are_reported_with_their_places() {
     rules.check(b"permit\xff", &[]).expect(78, &["not UTF-8"]);
     rules
         .check("// nobody yet\n", &[])
-        .expect(78, &["rules.cedar: has no rule in it"]);
+        .expect(78, &["rules.cedar: contains no rule"]);
     fs::write(&rules.file, ALICE).unwrap();
     let Rules { setup, file, .. } = &rules;
     fs::rename(file, file.with_extension("bak")).unwrap();
@@ -95,7 +95,7 @@ fn errors_in_rules_are_reported_with_their_places() {
 }
 
 #[test]
-fn rules_that_decide_nothing_are_warnings() {
+fn rules_without_effect_cause_warnings() {
     let rules = Rules::new();
     let twice = format!(
         "{ALICE}{}",
@@ -103,8 +103,8 @@ fn rules_that_decide_nothing_are_warnings() {
     );
     let overruled = format!("{ALICE}@id(\"nobody\") forbid(principal, action, resource);");
     let never = "@id(\"never\") permit(principal, action, resource) when { principal.kind == \"user\" && false };";
-    for (useless, part) in [
-        (twice.as_str(), "\"again\" says the same as \"alice\""),
+    for (text, part) in [
+        (twice.as_str(), "\"again\" is a duplicate of \"alice\""),
         (
             &overruled,
             "\"alice\" never permits anything: \"nobody\" forbids all of it",
@@ -112,9 +112,9 @@ fn rules_that_decide_nothing_are_warnings() {
         (never, "never"),
     ] {
         let parts = ["warning: ", part, "rules: ok"];
-        rules.check(useless, &[]).expect(0, &parts);
+        rules.check(text, &[]).expect(0, &parts);
         rules
-            .check(useless, &["--strict"])
+            .check(text, &["--strict"])
             .expect(1, &["warning: ", part]);
     }
     rules
@@ -122,7 +122,7 @@ fn rules_that_decide_nothing_are_warnings() {
         .expect(0, &["1 rules: ok"]);
 }
 
-/// A rule, and what is said of a name in it that cannot exist.
+/// A rule with a name that cannot exist, and a part of the warning.
 const UNKNOWN: [(&str, &str); 6] = [
     (
         "permit(principal, action, resource in Xks::KeyStore::\"paymentz\");",
@@ -151,12 +151,12 @@ const UNKNOWN: [(&str, &str); 6] = [
 ];
 
 #[test]
-fn rules_that_name_what_cannot_exist_are_warned_about() {
+fn rules_with_names_that_cannot_exist_cause_warnings() {
     let Rules { setup, file, .. } = &Rules::new();
-    for (rule, what) in UNKNOWN {
+    for (rule, part) in UNKNOWN {
         fs::write(file, format!("{ALICE}@id(\"misspelt\") {rule}")).unwrap();
         for command in [&["policy", "check"][..], &["check-config"]] {
-            let parts = ["warning: ", "policy.path: \"misspelt\" names the ", what];
+            let parts = ["warning: ", "policy.path: \"misspelt\" names the ", part];
             run(setup, command).expect(0, &parts);
             run(setup, &[command, &["--strict"]].concat()).expect(1, &parts);
         }
@@ -167,7 +167,7 @@ fn rules_that_name_what_cannot_exist_are_warned_about() {
 fn a_policy_without_effect_is_never_silent() {
     let Rules { setup, file, .. } = &Rules::new();
     let policy = file.parent().unwrap();
-    for (name, code, what) in [
+    for (name, code, part) in [
         (
             "deny/x.cedar",
             78,
@@ -188,13 +188,13 @@ fn a_policy_without_effect_is_never_silent() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, "@id(\"no\") forbid(principal, action, resource);").unwrap();
         for command in [&["policy", "check"][..], &["check-config"]] {
-            run(setup, command).expect(code, &["policy.path: ", what]);
+            run(setup, command).expect(code, &["policy.path: ", part]);
         }
         if code == 78 {
-            run(setup, &["serve"]).expect(78, &[what]);
+            run(setup, &["serve"]).expect(78, &[part]);
         }
         fs::remove_file(&path).unwrap();
-        // A directory that is empty now.
+        // Removes the directory if it is empty.
         drop(fs::remove_dir(path.parent().unwrap()));
     }
     run(setup, &["policy", "check", "--strict"]).expect(0, &["1 rules: ok"]);
@@ -213,13 +213,13 @@ fn a_running_proxy_reports_policies_without_effect() {
     let logged = |field: &str, part: &str| {
         proxy.daemon.wait_for(part, |line| {
             line["message"] == "configuration"
-                && line[field].as_str().is_some_and(|said| said.contains(part))
+                && line[field].as_str().is_some_and(|text| text.contains(part))
         })
     };
     logged("warning", "\"typo\" names the key store \"paymentz\"");
     let payments = proxy.caller(&PAYMENTS);
 
-    // Emacs locks a file by a link to nothing and leaves copies beside it. None of them is read.
+    // Emacs locks a file with a dangling link and leaves copies beside it. None of them is read.
     std::os::unix::fs::symlink("alice@host.1234:1", policy.join(".#rules.cedar")).unwrap();
     for name in ["rules.cedar~", "#rules.cedar#", ".rules.cedar.swp"] {
         fs::write(policy.join(name), "permit(").unwrap();
@@ -227,7 +227,7 @@ fn a_running_proxy_reports_policies_without_effect() {
     proxy.await_reload("unchanged", 0.0);
     assert_eq!(proxy.reloads("refused"), 0.0);
 
-    // A rule that would have no effect is an error, also when it is added later to an empty directory.
+    // A rule that would have no effect is an error, even if it is added later to an empty directory.
     let deny = policy.join("deny");
     fs::create_dir(&deny).unwrap();
     logged("warning", "policy/deny is not read: it is a directory");
@@ -243,7 +243,7 @@ fn a_running_proxy_reports_policies_without_effect() {
 }
 
 #[test]
-fn ten_thousand_rules_are_loaded_exchanged_and_asked() {
+fn ten_thousand_rules_are_loaded_replaced_and_evaluated() {
     let many = |name: &str| -> String {
         let rule = |n: u32| {
             format!(
@@ -267,7 +267,7 @@ fn ten_thousand_rules_are_loaded_exchanged_and_asked() {
 }
 
 #[test]
-fn metadata_as_large_as_a_body_may_be_is_judged() {
+fn very_large_metadata_is_evaluated() {
     let proxy = Proxy::start_with(|setup| {
         let red = "@id(\"red\") permit(principal, action, resource) when { context.other.contains({ name: \"team-40\", value: \"r\u{e9}d \\u{1F511}\" }) };";
         rules(setup, red);

@@ -1,4 +1,4 @@
-//! Quotas: who has used his up is told so at once, before any HSM is asked, and nobody else notices.
+//! Quotas: a request beyond the quota is rejected immediately, before any call of an HSM. Other key stores are not affected.
 
 use std::time::Instant;
 
@@ -8,10 +8,10 @@ use crate::harness::outage::faulty_with;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{Caller, PAYMENTS, Proxy, RETAIL};
 
-/// So little that a test cannot wait for more.
+/// A quota so small that a test exhausts it.
 const THREE: &str = "quota = { rate = 1, burst = 3 }";
 
-/// The statuses of so many encryptions on one connection.
+/// Returns the statuses of `count` encryptions on one connection.
 fn statuses(caller: &Caller<'_>, key: &str, count: usize) -> Vec<u16> {
     let mut connection = caller.proxy.connect();
     let mut once = || {
@@ -26,10 +26,10 @@ fn count(statuses: &[u16], wanted: u16) -> usize {
 }
 
 #[test]
-fn over_the_quota_is_throttling_and_costs_no_hsm_anything() {
+fn requests_beyond_the_quota_are_throttled_without_an_hsm_call() {
     let (proxy, device) = faulty_with(|setup| {
         setup.in_store(&PAYMENTS, THREE);
-        // No health check encrypts beside the requests.
+        // No health check encrypts at the same time.
         setup.set("health", "interval", "\"45s\"");
     });
     let payments = proxy.caller(&PAYMENTS);
@@ -42,16 +42,16 @@ fn over_the_quota_is_throttling_and_costs_no_hsm_anything() {
     assert_eq!(count(&seen, 429), 40 - served);
     let called = device.calls(Function::EncryptInit) - before;
     assert_eq!(called, served as u64);
-    let refusals = proxy.metric("xks_quota_refusals_total", &[("store", "payments")]);
-    assert_eq!(refusals, Some((40 - served) as f64));
-    eventually("one more that is too many", || {
+    let rejections = proxy.metric("xks_quota_refusals_total", &[("store", "payments")]);
+    assert_eq!(rejections, Some((40 - served) as f64));
+    eventually("one more rejection", || {
         let response = payments.call("encrypt", "orders", &encrypt_body(b"x"));
         (response.status == 429).then(|| response.assert_error(429, "ThrottlingException"))
     });
 }
 
 #[test]
-fn the_quota_counts_metadata_but_not_health_and_no_other_store() {
+fn the_quota_counts_metadata_requests_but_not_health_or_other_stores() {
     let proxy = Proxy::start_with(|setup| setup.in_store(&PAYMENTS, THREE));
     let payments = proxy.caller(&PAYMENTS);
     let metadata = || {
@@ -71,8 +71,8 @@ fn the_quota_counts_metadata_but_not_health_and_no_other_store() {
 }
 
 #[test]
-fn a_key_that_is_not_there_is_counted_too() {
-    // Quota before key: else a caller could ask for keys without end.
+fn requests_for_an_unknown_key_count() {
+    // The quota is checked before the key. Otherwise a caller could try unknown keys without limit.
     let proxy = Proxy::start_with(|setup| setup.in_store(&PAYMENTS, THREE));
     let payments = proxy.caller(&PAYMENTS);
     let seen = statuses(&payments, "no-such-key", 20);
@@ -80,7 +80,7 @@ fn a_key_that_is_not_there_is_counted_too() {
 }
 
 #[test]
-fn a_forged_request_takes_nothing_from_the_quota() {
+fn a_forged_request_does_not_count() {
     let proxy = Proxy::start_with(|setup| setup.in_store(&PAYMENTS, THREE));
     let forger = crate::harness::StoreName {
         secret: RETAIL.secret,
@@ -93,7 +93,7 @@ fn a_forged_request_takes_nothing_from_the_quota() {
 }
 
 #[test]
-fn a_change_of_something_else_gives_no_new_burst_and_a_change_of_the_quota_counts_at_once() {
+fn other_changes_keep_the_used_quota_and_a_new_quota_is_active_immediately() {
     let mut proxy = Proxy::start_with(|setup| {
         setup.in_store(&PAYMENTS, "quota = { rate = 1, burst = 20 }");
     });
@@ -103,7 +103,7 @@ fn a_change_of_something_else_gives_no_new_burst_and_a_change_of_the_quota_count
     proxy.reconfigure(|setup| setup.in_store(&PAYMENTS, "weight = 2"));
     let all = before + served(&proxy);
     let since = began.elapsed().as_secs() as usize + 1;
-    assert!(all <= 20 + since, "{all}: the burst was there again");
+    assert!(all <= 20 + since, "{all}: the burst was granted again");
     proxy.reconfigure(|setup| setup.edit("rate = 1, burst = 20", "rate = 1000000"));
     let seen = statuses(&proxy.caller(&PAYMENTS), "orders", 40);
     assert_eq!(count(&seen, 200), 40, "{seen:?}");

@@ -1,4 +1,4 @@
-//! The audit trail: who asked for what and what became of it, in a chain that the HSM vouches for, written before the answer leaves.
+//! The audit trail: each request and its outcome, in a hash chain that the HSM signs. The line is written before the response is sent.
 
 use std::fs;
 
@@ -15,19 +15,19 @@ use crate::harness::{Caller, PAYMENTS, Proxy, RETAIL, StoreName};
 
 const PLAINTEXT: &[u8] = b"nobody-may-read-this-in-a-trail";
 
-/// A proxy with a trail, with these lines in `[audit]`.
+/// Starts a proxy with an audit trail, with these lines in `[audit]`.
 fn audited(lines: &str) -> (Proxy, Trail) {
     let mut trail = None;
     let proxy = Proxy::start_with(|setup| trail = Some(setup.audit(lines)));
     (proxy, trail.unwrap())
 }
 
-/// Each operation once: the name, the body and the line.
+/// Calls each operation once. Returns its name, its body and its line.
 fn one_of_each(payments: &Caller<'_>, trail: &Trail) -> Vec<(&'static str, Value, Value)> {
-    let sealed = payments.encrypt("orders", PLAINTEXT);
+    let encrypted = payments.encrypt("orders", PLAINTEXT);
     let bodies = [
         ("encrypt", encrypt_body(PLAINTEXT)),
-        ("decrypt", decrypt_body(&sealed)),
+        ("decrypt", decrypt_body(&encrypted)),
         ("metadata", plain_body("metadata")),
         ("health", plain_body("health")),
     ];
@@ -42,12 +42,12 @@ fn one_of_each(payments: &Caller<'_>, trail: &Trail) -> Vec<(&'static str, Value
 }
 
 #[test]
-fn every_verified_request_has_its_line_before_its_answer() {
+fn every_verified_request_has_a_line_before_its_response() {
     let (proxy, trail) = audited("");
     for (operation, body, line) in one_of_each(&proxy.caller(&PAYMENTS), &trail) {
         assert_eq!(line["operation"], operation);
         let metadata = &body["requestMetadata"];
-        assert_eq!(line["request_metadata"], *metadata, "the whole of it");
+        assert_eq!(line["request_metadata"], *metadata, "all of it");
         for (member, value) in [
             ("key_store", json!("payments")),
             ("access_key_id", json!(PAYMENTS.access_key_id)),
@@ -71,12 +71,12 @@ fn every_verified_request_has_its_line_before_its_answer() {
 }
 
 #[test]
-fn neither_plaintext_nor_ciphertext_nor_secrets_are_in_it() {
+fn no_plaintext_ciphertext_or_secret_is_in_the_trail() {
     let (proxy, trail) = audited("");
     let payments = proxy.caller(&PAYMENTS);
-    let sealed = payments.encrypt("orders", PLAINTEXT);
+    let encrypted = payments.encrypt("orders", PLAINTEXT);
     payments
-        .call("decrypt", "orders", &decrypt_body(&sealed))
+        .call("decrypt", "orders", &decrypt_body(&encrypted))
         .ok();
     let text = fs::read_to_string(trail.path()).unwrap();
     assert!(text.contains("\"operation\":\"decrypt\""));
@@ -87,7 +87,7 @@ fn neither_plaintext_nor_ciphertext_nor_secrets_are_in_it() {
         crate::harness::token::PIN.to_owned(),
     ];
     for field in ["ciphertext", "initializationVector", "authenticationTag"] {
-        secrets.push(sealed[field].as_str().unwrap().to_owned());
+        secrets.push(encrypted[field].as_str().unwrap().to_owned());
     }
     for secret in secrets {
         assert!(!text.contains(&secret), "{secret} is in the trail");
@@ -95,21 +95,21 @@ fn neither_plaintext_nor_ciphertext_nor_secrets_are_in_it() {
 }
 
 #[test]
-fn refusals_are_recorded_with_their_error_and_reason() {
+fn rejections_are_recorded_with_their_error() {
     let (proxy, trail) = audited("");
     let payments = proxy.caller(&PAYMENTS);
-    let sealed = payments.encrypt("orders", b"x");
+    let encrypted = payments.encrypt("orders", b"x");
     let tampered = set(
-        &decrypt_body(&sealed),
+        &decrypt_body(&encrypted),
         "authenticationTag",
         "AAAAAAAAAAAAAAAAAAAAAA==",
     );
     for (key, body, error) in [
         ("orders", tampered, "InvalidCiphertextException"),
-        ("nobody", decrypt_body(&sealed), "KeyNotFoundException"),
+        ("nobody", decrypt_body(&encrypted), "KeyNotFoundException"),
         (
             "orders",
-            set(&decrypt_body(&sealed), "ciphertext", 1),
+            set(&decrypt_body(&encrypted), "ciphertext", 1),
             "ValidationException",
         ),
     ] {
@@ -126,7 +126,7 @@ fn refusals_are_recorded_with_their_error_and_reason() {
 }
 
 #[test]
-fn the_client_s_certificate_is_in_it() {
+fn the_subject_of_the_client_certificate_is_recorded() {
     let mut trail = None;
     let proxy = Proxy::start_with(|setup| {
         setup.require_client_certificates();
@@ -152,7 +152,7 @@ fn the_client_s_certificate_is_in_it() {
 }
 
 #[test]
-fn what_a_caller_sends_stays_within_its_line() {
+fn text_from_a_caller_stays_within_its_line() {
     let (proxy, trail) = audited("");
     let evil = "a\nb\r\n{\"v\":1,\"seq\":99}\u{2028}\u{1b}[2J\u{202e}\u{0}é\u{1F600}\"\\";
     let mut body = encrypt_body(b"x");
@@ -172,7 +172,7 @@ fn what_a_caller_sends_stays_within_its_line() {
 }
 
 #[test]
-fn what_happens_to_the_proxy_is_recorded() {
+fn changes_of_state_of_the_proxy_are_recorded() {
     let mut trail = None;
     let (mut proxy, control) = faulty_with(|setup| trail = Some(setup.audit("")));
     let trail = trail.unwrap();
@@ -196,16 +196,16 @@ fn what_happens_to_the_proxy_is_recorded() {
         "{reload}"
     );
     fs::write(proxy.setup.directory.join("config.toml"), "[server").unwrap();
-    trail.wait_for("a refused reload", |line| {
+    trail.wait_for("a rejected reload", |line| {
         line["event"] == "reload" && line["state"] == "refused"
     });
-    // A slow opening at the start is recorded as failed and usable, too.
+    // A slow connection to the HSM at the start is also recorded as failed and usable.
     let mut last = reload["seq"].as_u64().unwrap();
     for (is_removed, state) in [(true, "failed"), (false, "usable")] {
         control.set_removed(is_removed);
         let line = trail.wait_for(state, |line| {
-            let is_it = line["event"] == "hsm_state" && line["hsm"] == "hsm-a";
-            is_it && line["state"] == state && line["seq"].as_u64().unwrap() > last
+            let is_of_hsm = line["event"] == "hsm_state" && line["hsm"] == "hsm-a";
+            is_of_hsm && line["state"] == state && line["seq"].as_u64().unwrap() > last
         });
         last = line["seq"].as_u64().unwrap();
     }
@@ -218,7 +218,7 @@ fn what_happens_to_the_proxy_is_recorded() {
 }
 
 #[test]
-fn the_hsm_vouches_for_the_chain_by_lines_by_time_and_at_the_end() {
+fn the_hsm_signs_the_chain_by_lines_by_time_and_at_the_end() {
     let (mut proxy, trail) = audited("checkpoint = { lines = 5, interval = \"1s\" }");
     let payments = proxy.caller(&PAYMENTS);
     for _ in 0..12 {
@@ -232,11 +232,11 @@ fn the_hsm_vouches_for_the_chain_by_lines_by_time_and_at_the_end() {
     proxy.daemon.signal(Signal::TERM);
     assert!(proxy.daemon.wait().success());
     let lines = trail.lines();
-    let sealed: Vec<&Value> = lines
+    let checkpoints: Vec<&Value> = lines
         .iter()
         .filter(|line| line["kind"] == "checkpoint")
         .collect();
-    for checkpoint in &sealed {
+    for checkpoint in &checkpoints {
         assert_eq!(
             (&checkpoint["hsm"], &checkpoint["key"]),
             (&json!("hsm-a"), &json!(AUDIT_KEY))
@@ -250,17 +250,14 @@ fn the_hsm_vouches_for_the_chain_by_lines_by_time_and_at_the_end() {
         let line = lines.iter().find(|line| line["seq"] == through).unwrap();
         assert_eq!(line["hash"], checkpoint["head"]);
     }
-    let last = sealed.last().unwrap()["through"].as_u64().unwrap();
+    let last = checkpoints.last().unwrap()["through"].as_u64().unwrap();
     let stop = lines.iter().find(|line| line["kind"] == "stop").unwrap();
-    assert!(
-        stop["seq"].as_u64().unwrap() <= last,
-        "the end is sealed, too"
-    );
+    assert!(stop["seq"].as_u64().unwrap() <= last, "the end is sealed");
     trail.assert_chain();
 }
 
 #[test]
-fn a_checkpoint_that_no_hsm_seals_says_why() {
+fn an_unsealed_checkpoint_contains_the_reason() {
     let mut trail = None;
     let (proxy, control) = faulty_with(|setup| {
         trail = Some(
@@ -284,7 +281,7 @@ fn a_checkpoint_that_no_hsm_seals_says_why() {
 }
 
 #[test]
-fn a_denial_names_its_rules_and_an_observed_one_says_that_it_was_served() {
+fn a_denial_names_its_rules_and_an_observed_denial_is_recorded_as_served() {
     for (mode, status, outcome) in [("enforce", 403, "refused"), ("observe", 200, "ok")] {
         let mut trail = None;
         let proxy = Proxy::start_with(|setup| {
@@ -298,9 +295,9 @@ fn a_denial_names_its_rules_and_an_observed_one_says_that_it_was_served() {
         });
         let (payments, trail) = (proxy.caller(&PAYMENTS), trail.unwrap());
         let body = encrypt_body(b"x");
-        let sealed = payments.call("encrypt", "orders", &body).ok();
+        let encrypted = payments.call("encrypt", "orders", &body).ok();
         assert_eq!(trail.request(&body)["policies"], json!(["all"]));
-        let body = decrypt_body(&sealed);
+        let body = decrypt_body(&encrypted);
         assert_eq!(payments.call("decrypt", "orders", &body).status, status);
         let line = trail.request(&body);
         assert_eq!(
@@ -322,11 +319,11 @@ fn a_denial_names_its_rules_and_an_observed_one_says_that_it_was_served() {
 }
 
 #[test]
-fn a_caller_who_leaves_before_the_answer_is_recorded() {
+fn a_client_that_disconnects_before_the_response_is_recorded() {
     let mut trail = None;
     let (proxy, control) = faulty_with(|setup| {
         trail = Some(setup.audit(""));
-        // No health check hangs beside the request.
+        // No health check hangs at the same time.
         setup.set("health", "interval", "\"45s\"");
     });
     let trail = trail.unwrap();
@@ -338,20 +335,20 @@ fn a_caller_who_leaves_before_the_answer_is_recorded() {
     let before = control.calls(Function::Encrypt);
     let mut connection = proxy.connect();
     connection.send(&request.bytes()).unwrap();
-    crate::harness::metrics::eventually("the device at work", || {
+    crate::harness::metrics::eventually("a call of the HSM", || {
         (control.calls(Function::Encrypt) > before).then_some(())
     });
     drop(connection);
     proxy.await_metric("xks_connections", &[("listener", "server")], |n| n == 0.0);
     control.heal();
-    let line = trail.wait_for("the line of the client that has left", |line| {
+    let line = trail.wait_for("the line of the disconnected client", |line| {
         line["request_metadata"]["kmsRequestId"] == body["requestMetadata"]["kmsRequestId"]
     });
     assert_eq!(
         (&line["outcome"], &line["status"], &line["hsm_calls"]),
         (&json!("client_disconnected"), &Value::Null, &json!(1))
     );
-    // What was begun was finished: it is known which key version on which HSM did it.
+    // The request was completed, so the HSM and the key version are known.
     assert_eq!(
         (&line["hsm"], &line["key_version"]),
         (&json!("hsm-a"), &json!(1))

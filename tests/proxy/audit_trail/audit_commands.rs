@@ -1,4 +1,4 @@
-//! `audit show` and `policy explain --kms-request-id`: from a denied call to the rule, by what the trail says.
+//! `audit show` and `policy explain --kms-request-id`: find the rule that denied a recorded call.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -16,7 +16,7 @@ use crate::harness::{PAYMENTS, Proxy, RETAIL};
 const RULES: &str = "@id(\"alice\") permit(principal == Xks::Principal::\"arn:aws:iam::123456789012:user/Alice\", action, resource);
 @id(\"not-the-ledger\") forbid(principal, action, resource == Xks::Key::\"payments/ledger\");";
 
-/// A proxy with a policy and a trail that begins a new file every few lines.
+/// Starts a proxy with a policy and an audit trail that starts a new file every few lines.
 fn audited() -> (Proxy, Trail) {
     let mut trail = None;
     let proxy = Proxy::start_with(|setup| {
@@ -58,8 +58,8 @@ fn show(proxy: &Proxy, options: &[&str]) -> Vec<Value> {
 /// Decrypt and of the denied Encrypt.
 fn four_requests(proxy: &Proxy) -> (Value, Value) {
     let payments = proxy.caller(&PAYMENTS);
-    let sealed = payments.encrypt("orders", b"x");
-    let decrypt = decrypt_body(&sealed);
+    let encrypted = payments.encrypt("orders", b"x");
+    let decrypt = decrypt_body(&encrypted);
     payments.call("decrypt", "orders", &decrypt).ok();
     let denied = encrypt_body(b"x");
     payments
@@ -153,7 +153,7 @@ fn json_output_has_the_lines_of_the_files_byte_for_byte() {
 }
 
 #[test]
-fn a_caller_cannot_steer_the_terminal() {
+fn text_from_a_caller_cannot_control_the_terminal() {
     let (proxy, _) = audited();
     let nasty = "\u{1b}[2J\u{9b}31m\r\nforged\u{202e}\u{2028}\u{7f}";
     let body = with_metadata(&encrypt_body(b"x"), "awsPrincipalArn", nasty);
@@ -177,7 +177,7 @@ fn a_caller_cannot_steer_the_terminal() {
 }
 
 #[test]
-fn a_recorded_request_is_explained_by_the_policy_of_today() {
+fn a_recorded_request_is_explained_by_the_current_policy() {
     let (proxy, _) = audited();
     let payments = proxy.caller(&PAYMENTS);
     let body = with_metadata(&encrypt_body(b"x"), "kmsViaService", "s3");
@@ -214,7 +214,7 @@ fn an_auditor_needs_no_secret() {
     let body = encrypt_body(b"x");
     proxy.caller(&PAYMENTS).call("encrypt", "orders", &body);
     let id = id_of(&body);
-    // Neither secrets nor private key can be read by who asks, and systemd's credentials are the service's own.
+    // An auditor cannot read secrets and private keys, and only the service has the credentials of systemd.
     proxy.setup.set("hsm", "pin", "{ credential = \"pin\" }");
     for file in private_files(&proxy.setup.directory) {
         fs::remove_file(file).unwrap();
@@ -227,7 +227,7 @@ fn an_auditor_needs_no_secret() {
     asked(&["check-config"]).expect(78, &["pin", "secret", "private_key"]);
 }
 
-/// Every file of mode 0600 that the configuration names, and not what the trail is made of.
+/// Returns every file of mode 0600 that the configuration names, except the files of the audit trail.
 fn private_files(directory: &Path) -> Vec<PathBuf> {
     let names = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
     let files = fs::read_dir(directory).unwrap();
@@ -239,7 +239,7 @@ fn private_files(directory: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A command that goes on until the test ends.
+/// A command that runs until the test ends.
 struct Following(Child);
 
 impl Following {
@@ -254,14 +254,14 @@ impl Following {
 
 impl Drop for Following {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may already have ended.
         drop(self.0.kill());
         drop(self.0.wait());
     }
 }
 
 #[test]
-fn who_follows_sees_every_line_of_every_file() {
+fn follow_shows_every_line_of_every_file() {
     let (proxy, trail) = audited();
     let mut following = Following::start(trail.path());
     let payments = proxy.caller(&PAYMENTS);
@@ -269,7 +269,7 @@ fn who_follows_sees_every_line_of_every_file() {
     let mut lines = BufReader::new(following.0.stdout.take().unwrap()).lines();
     for (at, body) in bodies.iter().enumerate() {
         payments.call("metadata", "orders", body).ok();
-        // Each at once, or several in one go: over the end of a file either way.
+        // Reads the lines in groups of five. Both single lines and groups cross the end of a file.
         if at % 5 == 4 {
             for body in &bodies[at - 4..=at] {
                 let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
@@ -281,7 +281,7 @@ fn who_follows_sees_every_line_of_every_file() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_reader_that_closes_its_pipe_is_not_an_error() {
     let (proxy, trail) = audited();
     for _ in 0..10 {
         proxy.caller(&PAYMENTS).encrypt("orders", b"x");
@@ -300,15 +300,15 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         .read_line(&mut first)
         .unwrap();
     assert!(first.starts_with("TIME (UTC)"), "{first}");
-    let mut complaint = String::new();
+    let mut stderr_text = String::new();
     child
         .stderr
         .take()
         .unwrap()
-        .read_to_string(&mut complaint)
+        .read_to_string(&mut stderr_text)
         .unwrap();
     assert_eq!(
-        (child.wait().unwrap().code(), complaint.as_str()),
+        (child.wait().unwrap().code(), stderr_text.as_str()),
         (Some(0), "")
     );
 }

@@ -1,4 +1,5 @@
-//! The audit trail on a disk that is full or hangs: with `on_failure = "refuse"` no answer leaves unrecorded, with `"continue"` none waits.
+//! The audit trail on a disk that is full or hangs. With `on_failure = "refuse"`, no response is sent without a line. With `"continue"`, no
+//! response waits.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use crate::harness::trail::Trail;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// A proxy whose trail lies on a disk of its own, of so many KiB.
+/// Starts a proxy whose audit trail is on a separate disk of 128 KiB. Returns the path of a file that can fill the disk.
 fn on_a_small_disk(on_failure: &str) -> (Proxy, Trail, PathBuf) {
     let mut trail = None;
     let proxy = Proxy::start_with(|setup| {
@@ -23,19 +24,19 @@ fn on_a_small_disk(on_failure: &str) -> (Proxy, Trail, PathBuf) {
     (proxy, trail, filler)
 }
 
-/// Fills the disk to the last byte.
+/// Fills the disk completely.
 fn fill(filler: &Path) {
-    fs::write(filler, vec![0; 1 << 20]).expect_err("a disk that is full");
+    fs::write(filler, vec![0; 1 << 20]).expect_err("a full disk");
 }
 
 #[test]
-fn a_full_disk_refuses_every_request_and_heals_by_itself() {
+fn every_request_is_rejected_while_the_disk_is_full() {
     let (proxy, trail, filler) = on_a_small_disk("refuse");
     let payments = proxy.caller(&PAYMENTS);
     payments.encrypt("orders", b"x");
     fill(&filler);
-    // What is left of the last page takes a few lines more.
-    eventually("a refusal", || {
+    // The rest of the last page has space for a few lines.
+    eventually("a rejection", || {
         let response = payments.call("encrypt", "orders", &encrypt_body(b"x"));
         (response.status == 500).then(|| response.assert_error(500, "InternalException"))
     });
@@ -70,11 +71,11 @@ fn a_full_disk_refuses_every_request_and_heals_by_itself() {
 }
 
 #[test]
-fn who_rather_serves_unrecorded_counts_what_is_lost() {
+fn with_continue_lost_entries_are_counted() {
     let (proxy, trail, filler) = on_a_small_disk("continue");
     let payments = proxy.caller(&PAYMENTS);
     fill(&filler);
-    eventually("a loss that is counted", || {
+    eventually("a counted loss", || {
         payments.encrypt("orders", b"x");
         proxy
             .metric("xks_audit_lost_total", &[])
@@ -82,10 +83,10 @@ fn who_rather_serves_unrecorded_counts_what_is_lost() {
     });
     assert_eq!(proxy.admin("/readyz").status, 200);
     fs::remove_file(&filler).unwrap();
-    let told = trail.wait_for("the number of the lost", |line| {
+    let line = trail.wait_for("the number of lost entries", |line| {
         line["cause"] == "unrecorded"
     });
-    assert!(told["unrecorded"].as_u64().unwrap() > 0);
+    assert!(line["unrecorded"].as_u64().unwrap() > 0);
     trail.assert_chain();
 }
 
@@ -93,28 +94,28 @@ fn id_of(body: &Value) -> Value {
     body["requestMetadata"]["kmsRequestId"].clone()
 }
 
-/// A proxy whose disk hangs as long as the file exists.
+/// Starts a proxy whose disk hangs while the returned file exists.
 fn on_a_hanging_disk(on_failure: &str) -> (Proxy, Trail, PathBuf) {
     let (mut trail, mut switch) = (None, PathBuf::new());
     let proxy = Proxy::start_with(|setup| {
         trail = Some(setup.audit(&format!("on_failure = \"{on_failure}\"")));
         switch = setup.slow_disk();
-        // An answer waits for its line as long as its client waits for it.
+        // A response waits for its line until the request times out.
         setup.set("server.limits", "request_timeout", "\"2s\"");
     });
     (proxy, trail.unwrap(), switch)
 }
 
 #[test]
-fn a_disk_that_hangs_refuses_every_request_and_heals_by_itself() {
+fn every_request_is_rejected_while_the_disk_hangs() {
     let (proxy, trail, switch) = on_a_hanging_disk("refuse");
     let payments = proxy.caller(&PAYMENTS);
     payments.encrypt("orders", b"x");
     fs::write(&switch, "").unwrap();
-    let refused = encrypt_body(b"x");
-    let response = payments.call("encrypt", "orders", &refused);
+    let rejected = encrypt_body(b"x");
+    let response = payments.call("encrypt", "orders", &rejected);
     response.assert_error(500, "InternalException");
-    let reason = proxy.access_line(&refused)["reason"].to_string();
+    let reason = proxy.access_line(&rejected)["reason"].to_string();
     assert!(reason.contains("not written in time"), "{reason}");
     proxy.await_unready();
     fs::remove_file(&switch).unwrap();
@@ -128,7 +129,7 @@ fn a_disk_that_hangs_refuses_every_request_and_heals_by_itself() {
 }
 
 #[test]
-fn who_rather_serves_unrecorded_does_not_wait_for_a_disk_that_hangs() {
+fn with_continue_no_request_waits_for_a_disk_that_hangs() {
     let (proxy, trail, switch) = on_a_hanging_disk("continue");
     let payments = proxy.caller(&PAYMENTS);
     fs::write(&switch, "").unwrap();

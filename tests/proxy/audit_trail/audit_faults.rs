@@ -1,5 +1,5 @@
-//! What can go wrong with the audit trail beside its disk: kills, other writers, foreign files, clocks. Whatever it is, with
-//! `on_failure = "refuse"` no answer leaves unrecorded, and the chain goes on.
+//! Kills, second writers, foreign files and clocks of the audit trail. With `on_failure = "refuse"`, no
+//! response is sent without a line, and the chain continues.
 
 use std::collections::HashSet;
 use std::fs;
@@ -25,8 +25,8 @@ fn audited(lines: &str) -> (Proxy, Trail) {
     (proxy, trail.unwrap())
 }
 
-/// Asks for as much as it can until it is told to stop; gives the ids of the requests that were answered with success.
-fn ask(payments: &Caller<'_>, stop: &AtomicBool, answered: &Mutex<HashSet<String>>) {
+/// Sends requests until `stop` is set. Adds the ids of successful requests to `answered`.
+fn send_requests(payments: &Caller<'_>, stop: &AtomicBool, answered: &Mutex<HashSet<String>>) {
     while !stop.load(Ordering::Relaxed) {
         let Ok(mut connection) = payments.proxy.try_connect() else {
             continue;
@@ -47,7 +47,7 @@ fn ask(payments: &Caller<'_>, stop: &AtomicBool, answered: &Mutex<HashSet<String
     }
 }
 
-/// Kills the proxy so often under load; every answered request must be in the trail, and the trail whole.
+/// Kills the proxy `times` times under load. Every answered request must be in the audit trail, and the audit trail must be intact.
 fn kills(times: usize) {
     let (mut proxy, trail) = audited("rotate = { size = \"64KiB\" }\ncheckpoint = { lines = 100 }");
     let answered = Mutex::new(HashSet::new());
@@ -57,9 +57,9 @@ fn kills(times: usize) {
         thread::scope(|scope| {
             let all_stop = Stop(&stop);
             for _ in 0..4 {
-                scope.spawn(|| ask(&proxy.caller(&PAYMENTS), &stop, &answered));
+                scope.spawn(|| send_requests(&proxy.caller(&PAYMENTS), &stop, &answered));
             }
-            // Some at once, some in the middle of much.
+            // Some kills are immediate, others happen under load.
             eventually("answers", || {
                 (answered.lock().unwrap().len() > before + round % 7 * 10).then_some(())
             });
@@ -99,18 +99,18 @@ fn kills(times: usize) {
 }
 
 #[test]
-fn what_was_answered_before_a_kill_is_in_the_trail() {
+fn requests_that_were_answered_before_a_kill_are_in_the_trail() {
     kills(20);
 }
 
 #[test]
-#[ignore = "a minute; run by command"]
-fn what_was_answered_before_a_hundred_kills_is_in_the_trail() {
+#[ignore = "takes a minute"]
+fn requests_that_were_answered_before_a_hundred_kills_are_in_the_trail() {
     kills(100);
 }
 
 #[test]
-fn a_torn_line_is_set_aside_and_recorded() {
+fn an_incomplete_line_is_moved_to_another_file_and_recorded() {
     let (mut proxy, trail) = audited("");
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
     proxy.daemon.signal(Signal::KILL);
@@ -132,7 +132,7 @@ fn a_torn_line_is_set_aside_and_recorded() {
     trail.assert_chain();
 }
 
-/// Starts the proxy that has ended again.
+/// Restarts the proxy that has ended.
 fn start_again(proxy: &mut Proxy) {
     let file = proxy.setup.write();
     proxy.daemon = crate::harness::daemon::Daemon::start(&file, &proxy.setup.variables);
@@ -141,7 +141,7 @@ fn start_again(proxy: &mut Proxy) {
     proxy.await_ready();
 }
 
-/// Runs a second proxy on the configuration of a test; gives its exit code and what it said.
+/// Runs a second proxy with the configuration of a test. Returns its exit code and its standard error.
 fn second(proxy: &Proxy) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
         .args(["serve", "--config"])
@@ -160,26 +160,26 @@ fn second(proxy: &Proxy) -> (Option<i32>, String) {
 fn two_proxies_never_write_one_trail() {
     let (proxy, trail) = audited("");
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
-    let (code, said) = second(&proxy);
-    assert_eq!(code, Some(78), "{said}");
-    assert!(said.contains("another process holds"), "{said}");
+    let (code, stderr) = second(&proxy);
+    assert_eq!(code, Some(78), "{stderr}");
+    assert!(stderr.contains("another process holds"), "{stderr}");
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
     assert_eq!(trail.of_kind("start").len(), 1);
     trail.assert_chain();
 }
 
 #[test]
-fn a_file_that_is_no_trail_is_left_alone() {
+fn a_file_that_is_not_a_trail_is_not_changed() {
     for foreign in ["127.0.0.1 localhost\n", "{\"v\":1}\n", "#!/bin/sh"] {
         let (mut proxy, trail) = audited("");
         proxy.daemon.signal(Signal::TERM);
         proxy.daemon.wait();
         fs::write(trail.path(), foreign).unwrap();
-        let (code, said) = second(&proxy);
-        assert_eq!(code, Some(78), "{said}");
+        let (code, stderr) = second(&proxy);
+        assert_eq!(code, Some(78), "{stderr}");
         assert!(
-            said.contains("is not an audit trail of this proxy"),
-            "{said}"
+            stderr.contains("is not an audit trail of this proxy"),
+            "{stderr}"
         );
         assert_eq!(fs::read_to_string(trail.path()).unwrap(), foreign);
     }
@@ -194,7 +194,7 @@ fn the_chain_crosses_files_by_size_and_by_logrotate() {
         (trail.files().len() >= 4).then_some(())
     });
     trail.assert_chain();
-    // As logrotate does it: the file gets another name, then the proxy is told.
+    // As logrotate does: rename the file, then send SIGHUP.
     let aside = trail
         .path()
         .with_file_name("audit.jsonl.99999999999999999999");
@@ -210,7 +210,7 @@ fn the_chain_crosses_files_by_size_and_by_logrotate() {
 }
 
 #[test]
-fn a_trail_that_is_deleted_goes_on_in_a_new_file() {
+fn a_deleted_trail_continues_in_a_new_file() {
     let (proxy, trail) = audited("");
     let payments = proxy.caller(&PAYMENTS);
     payments.encrypt("orders", b"x");
@@ -221,11 +221,11 @@ fn a_trail_that_is_deleted_goes_on_in_a_new_file() {
     let line = trail.request(&body);
     assert!(
         line["seq"].as_u64() > last["seq"].as_u64(),
-        "the gap can be seen: {line}"
+        "the gap is visible: {line}"
     );
 }
 
-/// Minutes from now to noon of this day (UTC); negative in the afternoon.
+/// Returns the minutes from now to noon of this day (UTC). Negative in the afternoon.
 fn minutes_to_noon() -> i64 {
     let now = UNIX_EPOCH.elapsed().unwrap().as_secs();
     12 * 60 - i64::try_from(now % 86_400 / 60).unwrap()
@@ -234,7 +234,7 @@ fn minutes_to_noon() -> i64 {
 #[test]
 fn a_clock_that_goes_back_changes_neither_numbers_nor_files() {
     let mut parts = None;
-    // The trail begins a new file at midnight: the test must not run across it.
+    // The audit trail starts a new file at midnight, so the test must not cross it.
     let to_noon = minutes_to_noon();
     let proxy = Proxy::start_with(|setup| {
         let clock = WallClock::of(setup);
@@ -255,24 +255,20 @@ fn a_clock_that_goes_back_changes_neither_numbers_nor_files() {
         .collect();
     assert!(
         times[1].as_str() < times[0].as_str(),
-        "the truth is recorded: {times:?}"
+        "the actual time is recorded: {times:?}"
     );
     trail.assert_chain();
-    assert_eq!(
-        trail.files().len(),
-        2,
-        "only the day that is ahead begins a file"
-    );
+    assert_eq!(trail.files().len(), 2, "only a later day starts a file");
 }
 
 #[test]
-fn much_at_once_is_recorded_without_loss() {
+fn concurrent_requests_are_recorded_without_loss() {
     let (proxy, trail) = audited("queue = 2");
     let (stop, answered) = (AtomicBool::new(false), Mutex::new(HashSet::new()));
     thread::scope(|scope| {
         let all_stop = Stop(&stop);
         for _ in 0..16 {
-            scope.spawn(|| ask(&proxy.caller(&PAYMENTS), &stop, &answered));
+            scope.spawn(|| send_requests(&proxy.caller(&PAYMENTS), &stop, &answered));
         }
         eventually("answers", || {
             (answered.lock().unwrap().len() > 300).then_some(())

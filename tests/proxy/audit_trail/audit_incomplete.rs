@@ -12,7 +12,7 @@ use crate::harness::metrics::eventually;
 use crate::harness::trail::Trail;
 use crate::harness::{PAYMENTS, Proxy};
 
-/// A stopped proxy's trail of several files.
+/// Returns the audit trail of a stopped proxy, in several files.
 fn written(lines: &str) -> (Proxy, Trail) {
     let mut trail = None;
     let mut proxy = Proxy::start_with(|setup| trail = Some(setup.audit(lines)));
@@ -45,7 +45,7 @@ fn show(proxy: &Proxy, options: &[&str]) -> Ran {
 }
 
 #[test]
-fn a_gap_and_a_repeat_are_told() {
+fn gaps_and_repeated_lines_are_reported() {
     let (proxy, trail) = written(SMALL_FILES);
     let files = trail.files();
     assert!(files.len() > 3, "{files:?}");
@@ -55,10 +55,10 @@ fn a_gap_and_a_repeat_are_told() {
     let missing = "lines are missing between those that are shown, first lines ";
 
     fs::write(file, "").unwrap();
-    show(&proxy, &[]).expect(3, &["NOT READ", "holds nothing", missing]);
+    show(&proxy, &[]).expect(3, &["NOT READ", "it is empty", missing]);
     run(&proxy.setup, &["audit", "verify"]).expect(1, &["were removed", "NOT READ"]);
     let last = [files[0].as_path(), file];
-    on(&["show"], &last).expect(3, &["NOT READ", "holds nothing"]);
+    on(&["show"], &last).expect(3, &["NOT READ", "it is empty"]);
     on(&["verify"], &last).expect(3, &["NOT READ", "the chain holds"]);
     fs::remove_file(file).unwrap();
     show(&proxy, &[]).expect(3, &[missing]);
@@ -66,10 +66,10 @@ fn a_gap_and_a_repeat_are_told() {
     show(&proxy, &[]).expect(3, &["not a regular file", missing]);
     fs::remove_dir(file).unwrap();
 
-    // What it holds counts, not its name.
+    // The content of the file matters, not its name.
     fs::write(file, &whole).unwrap();
-    let packed = gzip(file);
-    fs::write(file, packed).unwrap();
+    let compressed = gzip(file);
+    fs::write(file, compressed).unwrap();
     assert_eq!(show(&proxy, &[]).expect(0, &[]).stdout, all);
     let ran = run(&proxy.setup, &["audit", "verify"]).expect(0, &["the chain holds"]);
     assert!(!ran.stdout.contains("NOT READ"), "{ran}");
@@ -86,7 +86,7 @@ fn a_gap_and_a_repeat_are_told() {
 }
 
 #[test]
-fn what_nothing_can_match_is_wrong_usage() {
+fn filters_that_cannot_match_are_wrong_usage() {
     let (proxy, _trail) = written(SMALL_FILES);
     let turned = ["--since", "2026-11-25", "--until", "2026-11-24"];
     show(&proxy, &turned).expect(2, &["--until", "not later than --since"]);
@@ -98,7 +98,7 @@ fn what_nothing_can_match_is_wrong_usage() {
 }
 
 #[test]
-fn a_file_without_a_line_is_no_success() {
+fn a_file_without_a_line_is_not_a_success() {
     let (_proxy, trail) = written("");
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
@@ -121,7 +121,7 @@ fn a_file_without_a_line_is_no_success() {
 }
 
 #[test]
-fn a_start_without_the_last_lines_says_so() {
+fn a_start_without_the_last_lines_records_that() {
     let mut trail = None;
     let mut proxy =
         Proxy::start_with(|setup| trail = Some(setup.audit("checkpoint = { lines = 1 }")));
@@ -138,7 +138,8 @@ fn a_start_without_the_last_lines_says_so() {
     assert_eq!(found, expected, "{line}");
     proxy.daemon.wait_for("an error", |line| {
         let message = line["message"].as_str().unwrap_or_default();
-        line["level"] == "ERROR" && message.starts_with("acknowledged lines are in no file")
+        line["level"] == "ERROR"
+            && message.starts_with("acknowledged lines are missing from the files")
     });
     let lost = format!("did not find lines 1 to {last}");
     run(&proxy.setup, &["audit", "verify"]).expect(3, &["INCOMPLETE", &lost]);
@@ -148,7 +149,7 @@ fn a_start_without_the_last_lines_says_so() {
         (ran.stdout.contains(&vouches) && ran.code == Some(3)).then_some(())
     });
 
-    // Nothing is left but the lock.
+    // Only the lock file remains.
     proxy.daemon.signal(Signal::KILL);
     proxy.daemon.wait();
     fs::remove_file(trail.path()).unwrap();
@@ -161,7 +162,7 @@ fn a_start_without_the_last_lines_says_so() {
 }
 
 #[test]
-fn lines_that_should_have_a_seal_are_told() {
+fn overdue_seals_are_reported() {
     let (mut proxy, trail) =
         written("checkpoint = { lines = 50000, interval = \"1h\", seal_timeout = \"5s\" }");
     let verified = |proxy: &Proxy| {
@@ -170,7 +171,7 @@ fn lines_that_should_have_a_seal_are_told() {
         (ran.code, report["incomplete"].to_string())
     };
     assert_eq!(verified(&proxy), (Some(0), "[]".to_owned()));
-    // The next proxy ends before it asks for a seal.
+    // The next proxy ends before it requests a seal.
     proxy.start_again();
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
     proxy.daemon.signal(Signal::KILL);
@@ -181,7 +182,7 @@ fn lines_that_should_have_a_seal_are_told() {
         .setup
         .edit("interval = \"1h\"", "interval = \"100ms\"");
     proxy.setup.edit("\"5s\"", "\"10ms\"");
-    let overdue = eventually("a seal that is overdue", || {
+    let overdue = eventually("an overdue seal", || {
         let (code, incomplete) = verified(&proxy);
         (code == Some(3)).then_some(incomplete)
     });

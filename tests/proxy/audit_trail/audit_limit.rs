@@ -1,4 +1,4 @@
-//! `audit show --limit`: which entries are shown on a terminal, in a pipe and while following, and what that costs.
+//! `audit show --limit`: the entries that are shown on a terminal, in a pipe and with `--follow`, and the memory for them.
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Write as _};
@@ -14,7 +14,7 @@ use crate::harness::terminal::{run_on_terminal, terminal};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xks-proxy");
 
-/// A line in the form of an audit trail. The hashes are not right: only `audit verify` looks at them.
+/// Returns a line of an audit trail with wrong hashes: only `audit verify` checks them.
 fn entry(seq: u64, key: &str) -> String {
     let hash = "0".repeat(64);
     format!(
@@ -23,13 +23,13 @@ fn entry(seq: u64, key: &str) -> String {
     )
 }
 
-/// Entries about two keys: `orders` has the even numbers, `ledger` the odd ones.
+/// Returns entries about two keys: `orders` has the even numbers, `ledger` the odd ones.
 fn entries(numbers: RangeInclusive<u64>) -> String {
     let key = |seq: u64| ["orders", "ledger"][usize::from(!seq.is_multiple_of(2))];
     numbers.map(|seq| entry(seq, key(seq))).collect()
 }
 
-/// 140 entries of an audit trail in two files, the newer one first.
+/// Creates an audit trail of 140 entries in two files, the newer one first.
 fn trail() -> (TempDir, [String; 2]) {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, numbers| {
@@ -57,7 +57,7 @@ fn show(options: &[&str], files: &[String]) -> Ran {
     output.unwrap().into()
 }
 
-/// The numbers of the entries that were printed with `--json`.
+/// Returns the numbers of the entries in the output of `--json`.
 fn numbers(printed: &str) -> Vec<u64> {
     let lines = printed.lines();
     lines.map(number).collect()
@@ -79,7 +79,7 @@ fn the_last_matching_entries_are_shown() {
     };
     assert_eq!(shown(&["--limit", "3"]), [138, 139, 140]);
     assert_eq!(shown(&["-n", "2", "--key", "ledger"]), [137, 139]);
-    // From both files.
+    // The entries come from both files.
     assert_eq!(shown(&["--limit", "71"]), (70..=140).collect::<Vec<_>>());
     for options in [&[][..], &["--limit", "all"], &["--limit", "1000"]] {
         assert_eq!(shown(options), (1..=140).collect::<Vec<_>>(), "{options:?}");
@@ -133,13 +133,13 @@ impl Following {
 
 impl Drop for Following {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may already have ended.
         drop(self.0.kill());
         drop(self.0.wait());
     }
 }
 
-/// Reads entries with these numbers. Fails at the first other one, before it waits for more.
+/// Reads entries, and fails at the first one whose number is not the expected one.
 #[track_caller]
 fn expect(output: &mut impl BufRead, numbers: RangeInclusive<u64>) {
     for expected in numbers {
@@ -161,7 +161,7 @@ fn follow_shows_the_last_entries_and_then_every_new_one() {
     fs::rename(&path, directory.path().join("audit.jsonl.2")).unwrap();
     fs::write(&path, entries(146..=150)).unwrap();
     expect(&mut output, 141..=150);
-    // With --follow a terminal has no limit by default.
+    // With --follow, a terminal has no limit by default.
     let (output, terminal) = terminal();
     let _following = Following::start(&[], Path::new(&files[1]), terminal);
     let mut output = BufReader::new(output);
@@ -182,7 +182,7 @@ fn memory_is_bounded_by_the_limit_and_not_by_the_files() {
         .args(["--data=67108864", PROGRAM])
         .args(arguments(&["--json", "--limit", "5"], &files))
         .output();
-    // The same lines come fifty times.
+    // The same lines are in the input fifty times.
     let ran = Ran::from(output.unwrap()).expect(3, &["was there before"]);
     assert_eq!(numbers(&ran.stdout), [16, 17, 18, 19, 20]);
 }

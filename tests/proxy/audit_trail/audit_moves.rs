@@ -1,5 +1,5 @@
-//! The audit trail when its files are moved and its disk fails at the same time: the chain goes on where it was, and the proxy ends when it
-//! is asked to.
+//! The audit trail when its files are moved and its disk fails at the same time. The chain continues, and the proxy stops when it receives a
+//! signal.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::harness::trail::Trail;
 use crate::harness::wire::encrypt_body;
 use crate::harness::{PAYMENTS, Proxy};
 
-/// A proxy whose disk hangs while the first file exists, and fails while the second one does.
+/// Starts a proxy whose disk hangs while the first returned file exists, and fails while the second one exists.
 fn on_a_bad_disk(lines: &str) -> (Proxy, Trail, [PathBuf; 2]) {
     let (mut trail, mut switches) = (None, [PathBuf::new(), PathBuf::new()]);
     let proxy = Proxy::start_with(|setup| {
@@ -49,8 +49,8 @@ fn last_seq(path: &Path) -> u64 {
     line["seq"].as_u64().unwrap()
 }
 
-/// Renames the trail as logrotate does, and has the proxy begin a new file; gives the number of the last line before.
-fn rotated(proxy: &Proxy, trail: &Trail, to: &Path) -> u64 {
+/// Renames the audit trail as logrotate does, and makes the proxy start a new file. Returns the number of the last line in the old file.
+fn rotate(proxy: &Proxy, trail: &Trail, to: &Path) -> u64 {
     fs::rename(trail.path(), to).unwrap();
     proxy.daemon.signal(Signal::HUP);
     eventually("a new file", || trail.path().exists().then_some(()));
@@ -63,14 +63,14 @@ fn gzip(path: &Path) {
 }
 
 #[test]
-fn the_chain_goes_on_when_the_last_lines_are_compressed_or_gone() {
+fn the_chain_continues_when_the_last_lines_are_compressed_or_missing() {
     let mut trail = None;
     let mut proxy = Proxy::start_with(|setup| trail = Some(setup.audit("")));
     let trail = trail.unwrap();
     for is_deleted in [false, true] {
         proxy.caller(&PAYMENTS).encrypt("orders", b"x");
         let old = beside(&trail, &format!("audit.jsonl.{is_deleted}"));
-        rotated(&proxy, &trail, &old);
+        rotate(&proxy, &trail, &old);
         proxy
             .caller(&PAYMENTS)
             .encrypt("orders", b"in the new file");
@@ -97,7 +97,7 @@ fn a_failed_fdatasync_at_sighup_does_not_stop_the_trail() {
     fs::rename(trail.path(), &old).unwrap();
     proxy.daemon.signal(Signal::HUP);
     proxy.await_metric("xks_audit_failures_total", &[], |failures| failures >= 1.0);
-    payments.encrypt("orders", b"the old file takes it");
+    payments.encrypt("orders", b"in the old file");
     fs::remove_file(&fails).unwrap();
     proxy.daemon.signal(Signal::HUP);
     eventually("a new file", || trail.path().exists().then_some(()));
@@ -108,20 +108,20 @@ fn a_failed_fdatasync_at_sighup_does_not_stop_the_trail() {
 }
 
 #[test]
-fn a_disk_that_hangs_does_not_keep_the_proxy_from_stopping() {
+fn a_disk_that_hangs_does_not_prevent_a_stop() {
     let (mut proxy, _trail, [hangs, _]) = on_a_bad_disk("");
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
     fs::write(&hangs, "").unwrap();
     proxy.daemon.signal(Signal::TERM);
     assert!(proxy.daemon.wait().success());
-    proxy.daemon.wait_for("a line about it", |line| {
+    proxy.daemon.wait_for("an error about the disk", |line| {
         let message = line["message"].as_str().unwrap_or_default();
-        message.contains("disk of the audit trail does not answer")
+        message.contains("disk of the audit trail does not respond")
     });
 }
 
 #[test]
-fn a_first_file_full_of_zeros_is_set_aside() {
+fn a_first_file_full_of_zeros_is_moved_away() {
     let mut trail = None;
     let mut proxy = Proxy::start_with(|setup| trail = Some(setup.audit("")));
     let trail = trail.unwrap();

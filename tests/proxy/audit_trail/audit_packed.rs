@@ -1,4 +1,4 @@
-//! `audit show` and `audit verify` of compressed files and of streams: the same as of plain files, and nothing unreadable is a success.
+//! `audit show` and `audit verify` with compressed files and streams: the result is that of plain files, and unreadable input is an error.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::harness::command::{Ran, run, run_with};
 use crate::harness::trail::Trail;
 use crate::harness::{PAYMENTS, Proxy};
 
-/// A stopped proxy's trail of several files.
+/// Returns the audit trail of a stopped proxy, in several files.
 fn written() -> (Proxy, Trail) {
     let mut trail = None;
     let mut proxy =
@@ -29,9 +29,9 @@ fn on(arguments: &[&str], files: &[PathBuf]) -> Ran {
     run.output().unwrap().into()
 }
 
-fn packed(file: &Path, with: &str) -> PathBuf {
+fn compressed(file: &Path, with: &str) -> PathBuf {
     let bytes = fs::read(file).unwrap();
-    let (packed, ending) = match with {
+    let (compressed, ending) = match with {
         "gzip" => {
             let mut child = Command::new("gzip");
             let output = child.arg("--stdout").arg(file).output().unwrap();
@@ -43,20 +43,20 @@ fn packed(file: &Path, with: &str) -> PathBuf {
         }
     };
     let path = PathBuf::from(format!("{}.{ending}", file.display()));
-    fs::write(&path, packed).unwrap();
+    fs::write(&path, compressed).unwrap();
     fs::remove_file(file).unwrap();
     path
 }
 
 #[test]
-fn a_trail_is_the_same_when_some_of_its_files_are_compressed() {
+fn a_trail_with_compressed_files_is_read_like_plain_files() {
     let (proxy, trail) = written();
     let files = trail.files();
     let shown = run(&proxy.setup, &["audit", "show", "--json"])
         .expect(0, &[])
         .stdout;
     assert!(files.len() > 3, "{files:?}");
-    let packed = [packed(&files[0], "gzip"), packed(&files[2], "zstd")];
+    let compressed = [compressed(&files[0], "gzip"), compressed(&files[2], "zstd")];
     let again = run(&proxy.setup, &["audit", "show", "--json"]).expect(0, &[]);
     assert_eq!(again.stdout, shown);
     run(&proxy.setup, &["audit", "verify", "--hsm"]).expect(0, &["the chain holds"]);
@@ -67,7 +67,7 @@ fn a_trail_is_the_same_when_some_of_its_files_are_compressed() {
     )
     .unwrap();
     run(&proxy.setup, &["audit", "verify"]).expect(0, &["the chain holds"]);
-    for file in packed {
+    for file in compressed {
         let bytes = fs::read(&file).unwrap();
         for length in [0, 3, bytes.len() / 2, bytes.len() - 1] {
             fs::write(&file, &bytes[..length]).unwrap();
@@ -78,13 +78,13 @@ fn a_trail_is_the_same_when_some_of_its_files_are_compressed() {
         }
         fs::write(&file, bytes).unwrap();
     }
-    // What can be read in no way is named.
+    // A file of an unsupported format is named.
     fs::write(files[0].with_file_name("audit.jsonl.1.xz"), b"\xfd7zXZ\0").unwrap();
     run(&proxy.setup, &["audit", "verify"]).expect(3, &["NOT READ", "audit.jsonl.1.xz"]);
 }
 
 #[test]
-fn a_stream_is_read_as_a_file_is() {
+fn a_stream_is_read_like_a_file() {
     let (_proxy, trail) = written();
     let read = |file: &PathBuf| fs::read_to_string(file).unwrap();
     let text: String = trail.files().iter().map(read).collect();
@@ -96,7 +96,7 @@ fn a_stream_is_read_as_a_file_is() {
         assert_eq!(ran.stdout, text);
     }
     run_with(&["audit", "verify", "/dev/stdin"], &text).expect(0, &["the chain holds"]);
-    // Process substitution, compressed.
+    // Process substitution with compressed content.
     let file = trail.files()[0].display().to_string();
     let program = env!("CARGO_BIN_EXE_xks-proxy");
     let script = format!("{program} audit show --json <(gzip --stdout {file})");
@@ -106,7 +106,7 @@ fn a_stream_is_read_as_a_file_is() {
 }
 
 #[test]
-fn nothing_unreadable_is_an_empty_success() {
+fn unreadable_content_is_not_an_empty_success() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("audit.jsonl");
     for content in [b"#!/bin/sh".as_slice(), b"\xfd7zXZ\0", b"BZh9"] {

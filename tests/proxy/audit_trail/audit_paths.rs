@@ -1,4 +1,4 @@
-//! `audit.path` that cannot be that of a trail: `check-config` and the start say the same, and neither writes anything.
+//! Values of `audit.path` that cannot be used: `check-config` and the start report the same error, and neither writes anything.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,9 +8,9 @@ use std::process::Command;
 use crate::harness::command::Ran;
 use crate::harness::setup::Setup;
 
-/// Runs both commands with this path; gives what they said, which is code 78 of both.
+/// Runs both commands with this path. Both must end with exit code 78 and this part of a message.
 #[track_caller]
-fn refused(setup: &Setup, path: &Path, part: &str) {
+fn assert_rejected(setup: &Setup, path: &Path, part: &str) {
     let before = content(&setup.directory);
     let toml = format!("{}\n[audit]\npath = {path:?}\n", setup.toml());
     let file = setup.write_private("config.toml", &toml);
@@ -28,7 +28,7 @@ fn command_on(command: &str, file: &Path) -> Ran {
     run.output().unwrap().into()
 }
 
-/// Every file below a directory, with its length.
+/// Returns every file below a directory, with its length.
 fn content(directory: &Path) -> BTreeMap<PathBuf, u64> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(directory).unwrap() {
@@ -44,7 +44,7 @@ fn content(directory: &Path) -> BTreeMap<PathBuf, u64> {
 }
 
 #[test]
-fn a_path_that_cannot_be_a_trail_is_refused_by_both() {
+fn unusable_paths_are_rejected_by_both_commands() {
     let directory = tempfile::tempdir().unwrap();
     let setup = Setup::new(directory.path());
     let path = |name: &str| directory.path().join(name);
@@ -52,7 +52,7 @@ fn a_path_that_cannot_be_a_trail_is_refused_by_both() {
     std::os::unix::fs::symlink("/dev/stderr", path("link")).unwrap();
     fs::write(path("note"), "not a trail\n").unwrap();
     fs::write(
-        path("packed"),
+        path("compressed"),
         b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0",
     )
     .unwrap();
@@ -66,16 +66,16 @@ fn a_path_that_cannot_be_a_trail_is_refused_by_both() {
         ("/dev/null".into(), "it is a device"),
         ("/dev/stdout".into(), "it is a symbolic link"),
         (path("note"), "is not an audit trail"),
-        (path("packed"), "is not an audit trail"),
+        (path("compressed"), "is not an audit trail"),
         (path("taken"), "taken.lock"),
     ];
     for (path, part) in cases {
-        refused(&setup, &path, part);
+        assert_rejected(&setup, &path, part);
     }
 }
 
 #[test]
-fn a_path_that_the_configuration_names_for_something_else_is_refused() {
+fn a_path_with_another_use_in_the_configuration_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let mut setup = Setup::new(directory.path());
     let path = |name: &str| directory.path().join(name);
@@ -95,15 +95,15 @@ fn a_path_that_the_configuration_names_for_something_else_is_refused() {
         setup.token.module().to_path_buf(),
     ];
     for path in named {
-        refused(&setup, &path, other);
+        assert_rejected(&setup, &path, other);
     }
     let inside = "whose files the configuration is read from";
-    refused(&setup, &rules.join("audit.jsonl"), inside);
-    refused(&setup, &rules.join("../policy/audit.jsonl"), inside);
+    assert_rejected(&setup, &rules.join("audit.jsonl"), inside);
+    assert_rejected(&setup, &rules.join("../policy/audit.jsonl"), inside);
 }
 
 #[test]
-fn a_trail_that_is_written_passes() {
+fn a_trail_in_use_is_accepted() {
     let mut trail = None;
     let proxy = crate::harness::Proxy::start_with(|setup| trail = Some(setup.audit("")));
     let before = fs::read(trail.unwrap().path()).unwrap();

@@ -1,4 +1,5 @@
-//! An audit trail on a slow disk: what its lines cost is visible, and an outage in which every client leaves first is one for the proxy, too.
+//! An audit trail on a slow disk: the time for its lines is visible, and an outage in which every client disconnects first is also reported
+//! by the proxy.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use crate::harness::trail::Trail;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// A proxy with a trail on a disk whose `fdatasync` takes as long as the file says.
+/// Starts a proxy with an audit trail on a disk whose `fdatasync` takes the number of milliseconds in the returned file.
 fn on_a_slow_disk(change: impl FnOnce(&mut Setup)) -> (Proxy, Trail, PathBuf) {
     let (mut trail, mut switch) = (None, PathBuf::new());
     let proxy = Proxy::start_with(|setup| {
@@ -22,7 +23,7 @@ fn on_a_slow_disk(change: impl FnOnce(&mut Setup)) -> (Proxy, Trail, PathBuf) {
 }
 
 #[test]
-fn what_the_trail_costs_is_a_stage_of_its_own() {
+fn the_time_of_the_audit_trail_is_a_separate_stage() {
     let (proxy, _trail, switch) = on_a_slow_disk(|_| {});
     fs::write(&switch, "120").unwrap();
     let body = encrypt_body(b"x");
@@ -50,7 +51,7 @@ fn what_the_trail_costs_is_a_stage_of_its_own() {
 }
 
 #[test]
-fn an_outage_in_which_every_client_leaves_first_is_visible() {
+fn an_outage_in_which_every_client_disconnects_first_is_visible() {
     const CLIENTS: usize = 96;
     let (proxy, trail, switch) = on_a_slow_disk(|setup| {
         setup.set("server.limits", "request_timeout", "\"230ms\"");
@@ -68,7 +69,7 @@ fn an_outage_in_which_every_client_leaves_first_is_visible() {
             .collect();
         let verified = (8 * round) as f64;
         proxy.await_metric("xks_credential_requests_total", &[], |n| n == verified);
-        // Some leave before the proxy gives up, others are told.
+        // Some clients disconnect before the response, others receive an error.
         let patience = Duration::from_millis([1, 250][round % 2]);
         for mut connection in connections {
             connection.set_patience(patience);
@@ -99,7 +100,7 @@ fn an_outage_in_which_every_client_leaves_first_is_visible() {
 }
 
 impl Setup {
-    /// Slows the disks of the proxy down, or lets them hang; says which file does. See `tests/hanging_disk`.
+    /// Makes the disk of the proxy slow, or lets it hang. Returns the file that controls it. See `tests/hanging_disk`.
     pub fn slow_disk(&mut self) -> PathBuf {
         let switch = self.directory.join("the-disk-hangs");
         self.preload("libhanging_disk.so");

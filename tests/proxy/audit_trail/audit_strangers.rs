@@ -1,4 +1,5 @@
-//! `audit verify` and `audit show` on what is no trail: foreign, empty, endless, torn, missing, locked up.
+//! `audit verify` and `audit show` with input that is not an audit trail: foreign, empty, without line ends, incomplete, missing or
+//! unreadable files.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +10,7 @@ use rustix::process::getuid;
 use crate::harness::command::Ran;
 
 #[test]
-fn what_is_no_trail_is_called_so() {
+fn input_that_is_not_a_trail_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     let verify = |bytes: &[u8], options: &[&str]| {
@@ -30,11 +31,11 @@ fn what_is_no_trail_is_called_so() {
     ] {
         verify(foreign, &["verify"]).expect(1, &not_a_line);
         let shown = on(&path, &["show"]);
-        let is_torn = !foreign.ends_with(b"\n") && foreign.len() < 16 << 20;
-        shown.expect(i32::from(!is_torn), &["not of an audit trail"]);
+        let is_incomplete = !foreign.ends_with(b"\n") && foreign.len() < 16 << 20;
+        shown.expect(i32::from(!is_incomplete), &["not of an audit trail"]);
     }
     verify(b"", &["verify"]).expect(1, &["nothing is proved"]);
-    verify(b"torn", &["verify"]).expect(1, &["nothing is proved"]);
+    verify(b"incomplete", &["verify"]).expect(1, &["nothing is proved"]);
     verify(b"", &["show"]).expect(1, &["no line of an audit trail in"]);
     for command in ["verify", "show"] {
         on(directory.path(), &[command]).expect(2, &["cannot read "]);
@@ -44,14 +45,14 @@ fn what_is_no_trail_is_called_so() {
 }
 
 #[test]
-fn a_file_that_may_not_be_read_is_named() {
+fn an_unreadable_file_is_named() {
     use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("locked-up");
+    let path = directory.path().join("unreadable");
     fs::write(&path, "x\n").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     let program = env!("CARGO_BIN_EXE_xks-proxy");
-    // Root reads everything unless it gives that up.
+    // Root can read every file unless it drops these capabilities.
     let words = match getuid().is_root() {
         true => vec![
             "setpriv",
@@ -64,7 +65,7 @@ fn a_file_that_may_not_be_read_is_named() {
         let mut run = Command::new(words[0]);
         run.args(&words[1..]).args(["audit", command]).arg(&path);
         let ran = Ran::from(run.output().unwrap());
-        ran.expect(2, &["locked-up: Permission denied"]);
+        ran.expect(2, &["unreadable: Permission denied"]);
     }
 }
 

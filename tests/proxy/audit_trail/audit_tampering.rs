@@ -1,5 +1,4 @@
-//! `audit verify`: a trail that the proxy has written holds, and whatever is done to it afterwards is found and named; what the HSM
-//! vouches for, nobody can make anew.
+//! `audit verify`: an unchanged audit trail is valid, and every change is found and named. Lines with an HSM signature cannot be forged.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,7 @@ use crate::harness::trail::AUDIT_KEY;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// A trail of some thirty lines with several sealed checkpoints, its proxy stopped.
+/// A audit trail of about forty lines with several sealed checkpoints, and its stopped proxy.
 struct Scene {
     proxy: Proxy,
     path: PathBuf,
@@ -48,7 +47,7 @@ impl Scene {
         Self { proxy, path, lines }
     }
 
-    /// Verifies these bytes in the place of the trail.
+    /// Verifies these bytes in place of the audit trail.
     fn verify(&self, bytes: impl AsRef<[u8]>, options: &[&str]) -> Ran {
         fs::write(&self.path, bytes).unwrap();
         run(&self.proxy.setup, &[&["audit", "verify"], options].concat())
@@ -78,16 +77,16 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// Numbers, links and hashes made anew from this line on: what a forger does who can write the file but not ask the HSM. The seals
-/// stay; what they are said to be of is made to fit.
-fn made_anew(lines: &mut [String], from: usize) {
+/// Recomputes numbers, links and hashes from this line, as a forger does who can write the file but cannot use the HSM. The seals stay, and
+/// the positions that they name are adapted.
+fn recompute(lines: &mut [String], from: usize) {
     let mut hashes: Vec<String> = lines.iter().take(from).map(|line| hash_of(line)).collect();
     for (at, line) in lines.iter_mut().enumerate().skip(from) {
         let prev = hashes.last().cloned().unwrap_or("0".repeat(64));
-        let (time, link) = (place(line, "\"time\""), place(line, ",\"prev\":\""));
+        let (time, link) = (position(line, "\"time\""), position(line, ",\"prev\":\""));
         let (kind, end) = (
             link + ",\"prev\":\"\",".len() + 64,
-            place(line, ",\"hash\""),
+            position(line, ",\"hash\""),
         );
         let (time, mut rest) = (&line[time..link], line[kind..end].to_owned());
         if let Some(through) = value(line)["through"].as_u64() {
@@ -103,7 +102,7 @@ fn made_anew(lines: &mut [String], from: usize) {
     }
 }
 
-fn place(line: &str, part: &str) -> usize {
+fn position(line: &str, part: &str) -> usize {
     line.rfind(part).unwrap()
 }
 
@@ -121,7 +120,7 @@ fn forged(line: &str) -> String {
 }
 
 #[test]
-fn what_was_done_to_a_trail_is_named() {
+fn every_change_of_a_trail_is_named() {
     let scene = Scene::written();
     let lines = &scene.lines;
     let all = format!("lines 1 to {n} ({n} in 1 files)", n = lines.len());
@@ -141,11 +140,11 @@ fn what_was_done_to_a_trail_is_named() {
         (&|l| drop(l.remove(at)), "removed", at),
         (&|l| l.swap(at, at + 1), "reordered", at),
         (&|l| l.insert(at, l[at].clone()), "inserted", at + 1),
-        // With its own hash made anew, a line passes; the one behind it does not follow.
+        // A line with a recomputed hash is valid, but the next line does not follow it.
         (
             &|l| {
                 l[at] = forged(&l[at]);
-                made_anew(&mut l[..=at], at);
+                recompute(&mut l[..=at], at);
             },
             "unlinked",
             at + 1,
@@ -153,31 +152,31 @@ fn what_was_done_to_a_trail_is_named() {
         (
             &|l| {
                 let mut with_one_more = [&l[..=at], &[forged(&l[at])]].concat();
-                made_anew(&mut with_one_more, at + 1);
+                recompute(&mut with_one_more, at + 1);
                 l.insert(at + 1, with_one_more[at + 1].clone());
             },
             "inserted",
             at + 2,
         ),
     ];
-    for (change, damage, place) in cases {
+    for (change, damage, index) in cases {
         let mut changed = lines.clone();
         change(&mut changed);
         let fault = scene.damage(&changed, &[]);
         let found = (&fault["damage"], &fault["line"], &fault["file"]);
-        let expected = (&json!(damage), &json!(place + 1), &json!(scene.path));
+        let expected = (&json!(damage), &json!(index + 1), &json!(scene.path));
         assert_eq!(found, expected, "{fault}");
     }
-    scene.bits_are_not_free();
-    scene.what_was_cut_off();
-    scene.what_the_hsm_knows();
+    scene.changed_bits_are_found();
+    scene.removed_ends_are_found();
+    scene.forged_seals_are_found();
 }
 
-/// Parts of one test: the scene takes longer than they do.
+/// Parts of one test, which share one scene because its setup is slow.
 impl Scene {
-    fn bits_are_not_free(&self) {
+    fn changed_bits_are_found(&self) {
         let whole = self.lines.concat().into_bytes();
-        // Without the last line end: a last line without one is a torn line, which is no damage.
+        // The last newline is excluded: a last line without a newline is incomplete, which is not damage.
         for at in (0..whole.len() - 1).step_by(whole.len() / 40) {
             let mut changed = whole.clone();
             changed[at] ^= 1 << (at % 7);
@@ -186,7 +185,7 @@ impl Scene {
         }
     }
 
-    fn what_was_cut_off(&self) {
+    fn removed_ends_are_found(&self) {
         let report = self.verify(self.lines.concat(), &["--json"]).json();
         let known = report["last"]["position"].as_str().unwrap();
         self.verify(self.lines.concat(), &["--after", known])
@@ -196,7 +195,7 @@ impl Scene {
             .expect(3, &["INCOMPLETE", "as the position file says"]);
         let fault = self.damage(cut, &["--after", known]);
         assert_eq!(fault["damage"], "known_line_missing", "{fault}");
-        // The beginning: seen when somebody knows that it is there, and told in any case.
+        // A removed beginning is found with --after, and is always mentioned.
         let cut = &self.lines[3..];
         self.verify(cut.concat(), &[])
             .expect(0, &["lines 1 to 3 are not in these files", "--after"]);
@@ -207,17 +206,17 @@ impl Scene {
         assert_eq!(self.damage(cut, &["--after", &second])["damage"], "removed");
         self.verify(cut.concat(), &["--after", "2:beef"])
             .expect(2, &["SEQ:HASH"]);
-        // A line that is being written is none.
+        // A line that is being written is not damage.
         let half = self.lines.concat() + &self.lines[3][..40];
         self.verify(half, &[])
             .expect(0, &["40 bytes stand behind the last whole line"]);
     }
 
-    fn what_the_hsm_knows(&self) {
+    fn forged_seals_are_found(&self) {
         let at = self.line_of_kind("request", 2);
         let mut rewritten = self.lines.clone();
         rewritten[at] = forged(&rewritten[at]);
-        made_anew(&mut rewritten, at);
+        recompute(&mut rewritten, at);
         self.verify(rewritten.concat(), &[])
             .expect(0, &["could have made anew"]);
         let fault = self.damage(&rewritten, &["--hsm"]);
@@ -232,7 +231,7 @@ impl Scene {
             let mut lines = self.lines.clone();
             assert!(lines[seal].contains(from), "{}", lines[seal]);
             lines[seal] = lines[seal].replacen(from, to, 1);
-            made_anew(&mut lines, seal);
+            recompute(&mut lines, seal);
             lines
         };
         let sealed = value(&self.lines[seal])["sealed"]
@@ -252,24 +251,24 @@ impl Scene {
                 "{other}"
             );
         }
-        // A key that others may use vouches for nothing.
+        // A seal of another key proves nothing.
         let lines = changed(AUDIT_KEY, "orders").concat();
         self.verify(lines, &["--hsm"])
             .expect(1, &["NOT CHECKED", "\"orders\", which is not the trail's"]);
-        // Who tears all seals off is not believed either.
+        // A audit trail without any seal is not accepted with --hsm.
         let mut bare = self.lines.clone();
         for line in bare.iter_mut().filter(|line| line.contains("\"sealed\"")) {
-            let (from, to) = (place(line, ",\"hsm\""), place(line, ",\"hash\""));
+            let (from, to) = (position(line, ",\"hsm\""), position(line, ",\"hash\""));
             line.replace_range(from..to, ",\"unsealed\":\"down\"");
         }
-        made_anew(&mut bare, 0);
+        recompute(&mut bare, 0);
         self.verify(bare.concat(), &["--hsm"])
             .expect(1, &["the HSM vouches for nothing"]);
     }
 }
 
 #[test]
-fn a_proxy_that_serves_is_not_disturbed() {
+fn verification_does_not_disturb_a_running_proxy() {
     let proxy = Proxy::start_with(|setup| {
         setup.audit("checkpoint = { lines = 1 }\nrotate = { size = \"4KiB\" }");
     });
@@ -279,7 +278,7 @@ fn a_proxy_that_serves_is_not_disturbed() {
         let ran = run(&proxy.setup, &["audit", "verify", "--json"]);
         assert_eq!(ran.expect(0, &[]).json()["fault"], Value::Null);
     }
-    eventually("a seal that the HSM confirms", || {
+    eventually("a seal that the HSM verifies", || {
         let ran = run(&proxy.setup, &["audit", "verify", "--hsm", "--json"]);
         (ran.code == Some(0)).then(|| ran.json())
     });

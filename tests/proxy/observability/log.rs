@@ -1,4 +1,4 @@
-//! The access line of each request: what the operator learns, and what must never be written down.
+//! The access line of each request: its fields, and the data that it must never contain.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::harness::wire::{base64, decrypt_body, encrypt_body, plain_body, set, 
 use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy};
 
 #[test]
-fn a_string_of_the_caller_cannot_forge_a_log_line() {
+fn text_from_a_caller_cannot_forge_a_log_line() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let mut body = encrypt_body(b"x");
@@ -28,25 +28,25 @@ fn a_string_of_the_caller_cannot_forge_a_log_line() {
 }
 
 #[test]
-fn the_operator_learns_why_and_the_caller_does_not() {
+fn the_reason_is_in_the_log_but_not_in_the_response() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let unsigned = payments.unsigned("metadata", "orders", plain_body("metadata").to_string());
     let stale = payments.signer.shifted(-6).sign(&unsigned);
-    let told = proxy.send(&stale).json();
-    let refused = |line: &Value| line["message"] == "request" && line["status"] == 401;
-    let line = proxy.daemon.wait_for("the refused request", refused);
+    let response = proxy.send(&stale).json();
+    let is_rejected = |line: &Value| line["message"] == "request" && line["status"] == 401;
+    let line = proxy.daemon.wait_for("the rejected request", is_rejected);
     assert_eq!(line["error_name"], "AuthenticationFailedException");
     let reason = line["reason"].as_str().unwrap_or_default();
     assert!(!reason.is_empty(), "{line}");
     assert!(
-        !told.to_string().contains(reason),
-        "{told} tells {reason:?}"
+        !response.to_string().contains(reason),
+        "{response} contains {reason:?}"
     );
 }
 
 #[test]
-fn the_access_line_tells_who_asked_for_what_and_how_long_it_took() {
+fn the_access_line_contains_the_request_its_caller_and_its_durations() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let mut body = encrypt_body(b"x");
@@ -141,7 +141,7 @@ fn no_plaintext_secret_or_pin_is_ever_logged() {
     }
 }
 
-/// Calls with each of these bodies, then once so that it fails; gives the ids of the successes that have a line.
+/// Calls with each of these bodies, then once so that the call fails. Returns the ids and sample ratios of the successes that have a line.
 fn logged(proxy: &Proxy, bodies: &[Value]) -> Vec<(Value, Value)> {
     let before = proxy.daemon.log().len();
     let payments = proxy.caller(&PAYMENTS);
@@ -151,7 +151,7 @@ fn logged(proxy: &Proxy, bodies: &[Value]) -> Vec<(Value, Value)> {
     let failing = plain_body("metadata");
     let response = payments.call("metadata", "no-such-key", &failing);
     response.assert_error(404, "KeyNotFoundException");
-    // Always has a line; those before it are there by then.
+    // A failure always has a line. Lines of earlier requests are written before it.
     let failed = proxy.access_line(&failing);
     assert!(failed["sample"].is_null(), "{failed}");
     let lines = proxy.daemon.log().split_off(before);
@@ -165,12 +165,16 @@ fn logged(proxy: &Proxy, bodies: &[Value]) -> Vec<(Value, Value)> {
 #[test]
 fn successes_are_sampled_and_failures_are_not() {
     let mut proxy = Proxy::start_with(|setup| setup.set("log", "sample_successes", "0.5"));
-    // So many that neither none nor all of them are chosen by chance.
+    // With this number, it is practically impossible that none or all are sampled.
     let bodies: Vec<Value> = (0..64).map(|_| encrypt_body(b"x")).collect();
     let chosen = logged(&proxy, &bodies);
     assert!((1..64).contains(&chosen.len()), "{chosen:?}");
     assert!(chosen.iter().all(|(_, share)| *share == json!(0.5)));
-    assert_eq!(chosen, logged(&proxy, &bodies), "by the id, not by chance");
+    assert_eq!(
+        chosen,
+        logged(&proxy, &bodies),
+        "sampling depends on the id only"
+    );
     proxy.reconfigure(|setup| setup.set("log", "sample_successes", "0"));
     assert!(proxy.has_changed("log.sample_successes", "changed"));
     assert_eq!(logged(&proxy, &bodies), []);
@@ -184,7 +188,7 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
 #[test]
-fn the_trace_of_a_request_is_in_its_line() {
+fn the_trace_id_of_a_request_is_in_its_line() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let line_with = |fields: &[&str]| {
@@ -216,12 +220,15 @@ fn the_trace_of_a_request_is_in_its_line() {
         }
     }
     let log = proxy.daemon.log().join("\n");
-    assert!(!log.contains("forged-trace"), "what is malformed is logged");
+    assert!(
+        !log.contains("forged-trace"),
+        "a malformed field is in the log"
+    );
 }
 
 #[test]
-fn no_text_of_the_callers_is_raw_in_any_form_of_the_log() {
-    // What starts a line or commands a terminal: of ASCII, of C1, of Unicode.
+fn text_from_callers_is_escaped_in_every_log_format() {
+    // Characters of ASCII, C1 and Unicode that start a line or control a terminal.
     let hostile = "a\r\n{\"message\":\"forged\"}\n<0>\u{1b}[31m\u{9b}31m\u{7f}\u{85}\u{2028}\u{2029}\u{202e}\u{0}é€😀";
     for format in ["json", "text"] {
         let proxy = Proxy::start_with(|setup| {
@@ -270,18 +277,18 @@ fn no_text_of_the_callers_is_raw_in_any_form_of_the_log() {
     }
 }
 
-/// The requestMetadata is read before the field that is wrong: the refusal can be found by its kmsRequestId.
+/// The requestMetadata is read before the invalid field, so that an operator finds the rejection by its kmsRequestId.
 #[test]
 fn a_body_with_another_bad_field_has_its_metadata_in_log_and_audit_trail() {
     let mut trail = None;
     let proxy = Proxy::start_with(|setup| trail = Some(setup.audit("")));
     let trail = trail.unwrap();
     let payments = proxy.caller(&PAYMENTS);
-    let sealed = decrypt_body(&payments.encrypt("orders", b"x"));
+    let encrypted = decrypt_body(&payments.encrypt("orders", b"x"));
     for (operation, good, field, status) in [
         ("encrypt", encrypt_body(b"x"), "plaintext", 400),
         ("encrypt", encrypt_body(b"x"), "encryptionAlgorithm", 400),
-        ("decrypt", sealed, "authenticationTag", 400),
+        ("decrypt", encrypted, "authenticationTag", 400),
     ] {
         let body = unset(&good, field);
         let answer = payments.call(operation, "orders", &body);

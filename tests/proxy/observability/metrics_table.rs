@@ -1,4 +1,4 @@
-//! The table of metrics in `deploy/operate.md` is what `/metrics` serves, and scraping never keeps the proxy from its work.
+//! The table of metrics in `deploy/operate.md` matches `/metrics`, and scrapes do not disturb requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -12,15 +12,15 @@ use crate::harness::outage::two_faulty;
 use crate::harness::wire::plain_body;
 use crate::harness::{PAYMENTS, Proxy, http};
 
-/// A family: its type and its labels.
+/// The type and the labels of a metric family.
 #[derive(Debug, PartialEq, Eq)]
-struct Family {
+pub struct Family {
     kind: String,
-    labels: BTreeSet<String>,
+    pub labels: BTreeSet<String>,
 }
 
-/// The rows of the table, and those among them that are always served.
-fn documented() -> (BTreeMap<String, Family>, BTreeSet<String>) {
+/// Returns the rows of the table, and the names of those that are always served.
+pub fn documented() -> (BTreeMap<String, Family>, BTreeSet<String>) {
     let readme = include_str!("../../../deploy/operate.md");
     let (mut families, mut always) = (BTreeMap::new(), BTreeSet::new());
     for line in readme.lines().filter(|line| line.starts_with("| `")) {
@@ -45,7 +45,7 @@ fn documented() -> (BTreeMap<String, Family>, BTreeSet<String>) {
     (families, always)
 }
 
-/// The families in Prometheus' text format.
+/// Parses the families in the text format of Prometheus.
 fn served(text: &str) -> BTreeMap<String, Family> {
     let mut families = BTreeMap::new();
     let mut current = String::new();
@@ -73,16 +73,16 @@ fn served(text: &str) -> BTreeMap<String, Family> {
 }
 
 #[test]
-fn the_table_and_the_metrics_are_the_same() {
+fn the_table_matches_the_metrics() {
     let (proxy, a, b) = two_faulty(|_| {});
     let payments = proxy.caller(&PAYMENTS);
     payments.encrypt("orders", b"x");
     payments.call("metadata", "absent", &plain_body("metadata"));
     let mut stranger = proxy.caller(&PAYMENTS);
     stranger.signer.secret = "A".repeat(43);
-    let refused = stranger.call("health", "", &plain_body("health"));
-    refused.assert_error(401, "AuthenticationFailedException");
-    // Both are slow: the proxy may choose either first, and hedges the request.
+    let rejected = stranger.call("health", "", &plain_body("health"));
+    rejected.assert_error(401, "AuthenticationFailedException");
+    // Both HSMs are slow, so the proxy hedges the request, whichever it chooses first.
     for device in [&a, &b] {
         device.set_delay(Function::Encrypt, 1_000_000);
     }
@@ -112,12 +112,12 @@ fn the_table_and_the_metrics_are_the_same() {
 }
 
 #[test]
-fn scraping_in_haste_or_without_reading_costs_no_request() {
+fn fast_scrapes_and_clients_that_do_not_read_cost_no_request() {
     let proxy = Proxy::start();
-    let deaf: Vec<_> = (0..4)
+    let unread: Vec<_> = (0..4)
         .map(|_| {
             let mut socket = http::tcp(proxy.admin).unwrap();
-            // More answers than the kernel's buffers hold.
+            // More responses than the buffers of the kernel can hold.
             let request = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(200);
             socket
                 .set_write_timeout(Some(Duration::from_secs(1)))
@@ -143,5 +143,5 @@ fn scraping_in_haste_or_without_reading_costs_no_request() {
         }
         assert_eq!(proxy.admin("/readyz").status, 200);
     });
-    drop(deaf);
+    drop(unread);
 }

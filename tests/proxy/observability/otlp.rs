@@ -1,4 +1,4 @@
-//! Spans for an OpenTelemetry collector; in builds with the feature `otlp`.
+//! Spans for an OpenTelemetry collector, in builds with the feature `otlp`.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,7 +17,7 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 const LOST: &str = "xks_otlp_lost_spans_total";
 
-/// A collector that takes every export.
+/// A collector that accepts every export.
 struct Collector {
     address: SocketAddr,
     spans: Receiver<Value>,
@@ -47,7 +47,7 @@ impl Collector {
     }
 }
 
-/// Reads one export, and answers it.
+/// Reads one export and answers it. Returns its spans.
 fn exported(stream: TcpStream) -> Vec<Value> {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
@@ -93,11 +93,11 @@ fn attribute<'a>(span: &'a Value, key: &str) -> &'a Value {
 }
 
 #[test]
-fn a_request_is_a_span_in_its_callers_trace() {
+fn a_request_is_a_span_in_the_trace_of_its_caller() {
     let collector = Collector::start();
     let mut proxy = Proxy::start_with(|setup| {
         sends_to(setup, collector.address);
-        // What the log leaves out has spans all the same.
+        // Requests without a log line also have spans.
         setup.set("log", "sample_successes", "0");
     });
     let payments = proxy.caller(&PAYMENTS);
@@ -129,7 +129,7 @@ fn a_request_is_a_span_in_its_callers_trace() {
     let nanos = |field: &str| span[field].as_str().unwrap().parse::<u128>().unwrap();
     assert!(nanos("startTimeUnixNano") < nanos("endTimeUnixNano"));
     assert!(!span.to_string().contains("plaintext"), "{span}");
-    // A root of its own, which failed, on the way out.
+    // A failed request without a trace is a root span. It is exported during the stop.
     let response = payments.call("metadata", "no-such-key", &plain_body("metadata"));
     response.assert_error(404, "KeyNotFoundException");
     proxy.daemon.signal(Signal::TERM);
@@ -150,7 +150,7 @@ fn spans_do_not_depend_on_the_level_of_the_log() {
     let before = proxy.reloads("applied");
     proxy.setup.set("log", "level", "\"error\"");
     proxy.setup.replace();
-    // The log says nothing of it any more.
+    // The reload is not logged at this level.
     let labels = [("outcome", "applied")];
     proxy.await_metric("xks_config_reloads_total", &labels, |now| now > before);
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
@@ -158,7 +158,7 @@ fn spans_do_not_depend_on_the_level_of_the_log() {
 }
 
 #[test]
-fn a_collector_that_is_not_there_costs_spans_and_no_request() {
+fn an_unreachable_collector_costs_spans_but_no_request() {
     let nobody = Nobody::bind();
     let address = SocketAddr::from(([127, 0, 0, 1], nobody.port()));
     let mut proxy = Proxy::start_with(|setup| sends_to(setup, address));
@@ -167,20 +167,20 @@ fn a_collector_that_is_not_there_costs_spans_and_no_request() {
         proxy.caller(&PAYMENTS).encrypt("orders", b"x");
     }
     proxy.await_metric(LOST, &[], |lost| lost >= 20.0);
-    let told = |line: &Value| {
+    let is_loss = |line: &Value| {
         let message = line["message"].as_str().unwrap_or_default();
         message.starts_with("spans were lost")
     };
-    proxy.daemon.wait_for("the loss", told);
+    proxy.daemon.wait_for("the loss", is_loss);
     let log = proxy.daemon.log();
     let lines = log.iter().filter(|line| line.contains("spans were lost"));
-    assert_eq!(lines.count(), 1, "rarely");
+    assert_eq!(lines.count(), 1, "one line");
     proxy.daemon.signal(Signal::TERM);
     assert_eq!(proxy.daemon.wait().code(), Some(0));
 }
 
 #[test]
-fn a_collector_that_never_answers_costs_spans_and_no_request() {
+fn a_collector_that_never_answers_costs_spans_but_no_request() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     let proxy = Proxy::start_with(|setup| sends_to(setup, address));
@@ -192,6 +192,6 @@ fn a_collector_that_never_answers_costs_spans_and_no_request() {
             .exchange(&payments.request("health", "", body))
             .ok();
     }
-    // The queue is full, or the first export has failed.
+    // The queue is full, or the first export failed.
     proxy.await_metric(LOST, &[], |lost| lost > 0.0);
 }

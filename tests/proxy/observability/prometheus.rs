@@ -1,6 +1,7 @@
-//! Debian's Prometheus scrapes the running proxy with the shipped rules, their durations scaled down: every alert fires when what it
-//! is for happens, and clears when that is over; no panel of the dashboard is empty.
+//! Debian's Prometheus scrapes a running proxy with the shipped rules and scaled durations. Every alert fires when its condition occurs and
+//! clears afterwards. No panel of the dashboard is empty.
 
+mod dashboard;
 mod server;
 
 use std::fs;
@@ -22,6 +23,7 @@ use crate::harness::load::Stop;
 use crate::harness::metrics::eventually;
 use crate::harness::outage::two_faulty;
 use crate::harness::pki::{Identity, KMS_SUBJECT, tls_client};
+use crate::harness::setup::Setup;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy, StoreName};
 use crate::lifecycle::panics::{fragile, panic_in_a_request};
@@ -31,18 +33,18 @@ const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus");
 
 const CKR_DEVICE_ERROR: u64 = 0x30;
 
-/// How the load behaves: all `false` is a store whose rotation is finished and whose clock is right.
+/// The behaviour of the load. If all flags are `false`, no rotation is in progress and the clock is right.
 #[derive(Default)]
 struct Load {
     is_over: AtomicBool,
     is_skewed: AtomicBool,
     uses_both: AtomicBool,
-    /// Somebody uses a key that cannot do what KMS needs.
+    /// Whether requests use a key that does not support the operations of KMS.
     misuses: AtomicBool,
 }
 
 impl Load {
-    /// Calls until told to stop. What is answered does not matter: most of the time something is broken.
+    /// Sends requests until the load is over. Responses are ignored, because parts of the system are usually broken.
     fn run(&self, proxy: &Proxy) {
         while !self.is_over.load(Ordering::Relaxed) {
             self.call(proxy, &PAYMENTS);
@@ -68,7 +70,7 @@ impl Load {
 }
 
 fn send(proxy: &Proxy, request: &Request) {
-    // When strangers crowd the proxy, a new connection may be displaced.
+    // The proxy may close a new connection when it has too many connections of strangers.
     if let Ok(mut connection) = proxy.try_connect()
         && connection.send(&request.bytes()).is_ok()
     {
@@ -76,19 +78,19 @@ fn send(proxy: &Proxy, request: &Request) {
     }
 }
 
-/// What can go wrong, all of it at hand.
+/// All parts of the system that the test breaks.
 struct Scene<'a> {
     proxy: &'a Proxy,
     prometheus: &'a Prometheus,
     load: &'a Load,
     devices: [&'a Control; 2],
     filler: PathBuf,
-    /// The file that slows the disk down.
+    /// The file that makes the disk slow.
     switch: &'a Path,
 }
 
 #[test]
-fn the_shipped_rules_hold_what_their_unit_tests_say() {
+fn the_shipped_rules_pass_their_unit_tests() {
     for arguments in [
         ["check", "config", "prometheus.yml"],
         ["test", "rules", "tests/alerts.yml"],
@@ -99,9 +101,9 @@ fn the_shipped_rules_hold_what_their_unit_tests_say() {
             .current_dir(SHIPPED)
             .output()
             .expect("promtool is missing: run tests/run, or install the package prometheus");
-        let said = String::from_utf8_lossy(&output.stdout);
-        let complained = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {said}{complained}");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {stdout}{stderr}");
     }
 }
 
@@ -118,6 +120,38 @@ fn every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() {
 }
 
 #[test]
+fn every_alert_links_to_a_runbook_that_exists() {
+    let rules = fs::read_to_string(format!("{SHIPPED}/alerts.rules.yml")).unwrap();
+    assert!(
+        rules.contains("record: xks:documents:info") && rules.contains("{base_url: \"https://")
+    );
+    let base = "'{{ query \"xks:documents:info\" | first | label \"base_url\" }}/";
+    let links = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("runbook_url: "));
+    let links: Vec<&str> = links.collect();
+    let alerts = server::alerts();
+    assert_eq!(links.len(), alerts.len());
+    for (link, alert) in links.iter().zip(&alerts) {
+        let target = link
+            .strip_prefix(base)
+            .and_then(|link| link.strip_suffix('\''));
+        let (path, anchor) = target
+            .unwrap_or_else(|| panic!("{link}"))
+            .split_once('#')
+            .unwrap();
+        assert_eq!(anchor, alert.to_lowercase());
+        let document = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
+        let document = fs::read_to_string(document).unwrap();
+        let heading = format!("### {alert}");
+        assert!(
+            document.lines().any(|line| line == heading),
+            "{path}: {heading}"
+        );
+    }
+}
+
+#[test]
 fn every_alert_fires_and_clears() {
     let mut switch = PathBuf::new();
     let mut clock = None;
@@ -127,10 +161,11 @@ fn every_alert_fires_and_clears() {
         switch = setup.slow_disk();
         setup.set("server.limits", "max_body", "\"16MiB\"");
         setup.set("server.limits", "max_unverified", "16");
-        // Other tests get ports of 127.0.0.1: none of them takes this one between the end of the process and its restart.
+        // Other tests use ports of 127.0.0.1, so none of them takes this port between the end of the process and its restart.
         setup.set("admin", "listen", "\"127.0.0.2:0\"");
         let identity = setup.authority.misnamed_server_that_ends_in(5);
         setup.server_identity(&identity);
+        deny_metadata(setup);
         clock = Some(fragile(setup));
     });
     let prometheus = Prometheus::start(&proxy);
@@ -154,22 +189,39 @@ fn every_alert_fires_and_clears() {
         let stop = Stop(&load.is_over);
         scope.spawn(|| load.run(&proxy));
         scene.neglect();
-        scene.crowd_out();
+        scene.displace_connections();
         scene.change();
         scene.break_down();
         scene.slow_down();
+        let denied = proxy.caller(&PAYMENTS);
+        denied.call("metadata", "orders", &plain_body("metadata"));
+        // A rate needs two scrapes of the new series.
+        eventually("a rate of denials", || {
+            let denials = "rate(xks_policy_decisions_total{decision=\"denied\"}[1m])";
+            (!prometheus.query(denials).is_empty()).then_some(())
+        });
         prometheus.assert_no_panel_is_empty();
         scene.recover();
         drop(stop);
     });
-    vanish(&mut proxy, &prometheus);
+    replace_process(&mut proxy, &prometheus);
     for alert in server::alerts() {
         let is_provoked = is_of_balancers(&alert) || prometheus.has_fired(&alert);
         assert!(is_provoked, "{alert} was never provoked");
     }
 }
 
-/// The alerts of [`what_a_load_balancer_does_wrong_fires_and_clears`].
+/// Adds a policy that permits everything except GetKeyMetadata.
+fn deny_metadata(setup: &mut Setup) {
+    let directory = setup.directory.join("policy");
+    fs::create_dir(&directory).unwrap();
+    let rules = "permit(principal, action in Xks::Action::\"Use\", resource);";
+    fs::write(directory.join("rules.cedar"), rules).unwrap();
+    let table = format!("[policy]\nengine = \"cedar\"\npath = {directory:?}\n");
+    setup.edit("[server]\n", &format!("{table}[server]\n"));
+}
+
+/// The alerts of [`alerts_about_load_balancers_fire_and_clear`].
 const OF_BALANCERS: [&str; 2] = ["XksProxyProtocolFailing", "XksVpcEndpointRefused"];
 
 fn is_of_balancers(alert: &str) -> bool {
@@ -177,7 +229,7 @@ fn is_of_balancers(alert: &str) -> bool {
 }
 
 #[test]
-fn what_a_load_balancer_does_wrong_fires_and_clears() {
+fn alerts_about_load_balancers_fire_and_clear() {
     let mut proxy = Proxy::start_with(|setup| {
         require(setup);
         let list = format!("allowed_vpc_endpoints = [\"{ENDPOINT}\"]");
@@ -187,7 +239,7 @@ fn what_a_load_balancer_does_wrong_fires_and_clears() {
         );
     });
     let prometheus = Prometheus::start(&proxy);
-    let [failing, refused] = OF_BALANCERS;
+    let [failing, rejected] = OF_BALANCERS;
     eventually("connections without a balancer", || {
         assert!(proxy.try_connect().is_err(), "no trusted source");
         prometheus.has_fired(failing).then_some(())
@@ -200,7 +252,7 @@ fn what_a_load_balancer_does_wrong_fires_and_clears() {
     balancer.say(Some("vpce-ffffffffffffffff0"), None);
     eventually("requests of another endpoint", || {
         assert_eq!(ask(), 401);
-        prometheus.has_fired(refused).then_some(())
+        prometheus.has_fired(rejected).then_some(())
     });
     balancer.say(Some(ENDPOINT), None);
     assert_eq!(ask(), 200);
@@ -208,14 +260,14 @@ fn what_a_load_balancer_does_wrong_fires_and_clears() {
 }
 
 impl Scene<'_> {
-    /// Somebody calls who does not know the secret.
+    /// Sends a request with a wrong secret.
     fn intrude(&self) {
         let mut stranger = self.proxy.caller(&PAYMENTS);
         stranger.signer.secret = "A".repeat(43);
         stranger.call("health", "", &plain_body("health"));
     }
 
-    /// Nothing is broken, but a rotation is not finished, a certificate ends, clocks part and a key is used a lot.
+    /// Leaves a rotation unfinished, lets a certificate expire and clocks differ, and uses one key very often.
     fn neglect(&self) {
         self.intrude();
         self.load.uses_both.store(true, Ordering::Relaxed);
@@ -231,7 +283,7 @@ impl Scene<'_> {
             "XksKeyUnusable",
         ]);
         self.misuse();
-        self.crowd();
+        self.fill_with_bodies();
         self.reject_a_key();
         self.load.uses_both.store(false, Ordering::Relaxed);
         self.load.is_skewed.store(false, Ordering::Relaxed);
@@ -245,7 +297,7 @@ impl Scene<'_> {
         ]);
     }
 
-    /// KMS gets final errors for one key.
+    /// Makes KMS receive final errors for one key.
     fn misuse(&self) {
         self.load.misuses.store(true, Ordering::Relaxed);
         self.prometheus.await_fired(&["XksFinalErrors"]);
@@ -259,7 +311,7 @@ impl Scene<'_> {
         setup.write_private("server.key", &identity.key_pem);
     }
 
-    /// The files change, but not all of it can take effect.
+    /// Changes files so that some changes cannot take effect.
     fn change(&self) {
         let setup = &self.proxy.setup;
         let good = setup.toml();
@@ -273,7 +325,7 @@ impl Scene<'_> {
         self.present_certificates();
     }
 
-    /// KMS has shown a client certificate, and then shows none any more: first optional, then required.
+    /// Sends a client certificate, and then none: first with mode `optional`, then with `required`.
     fn present_certificates(&self) {
         let setup = &self.proxy.setup;
         let good = setup.toml();
@@ -306,7 +358,7 @@ impl Scene<'_> {
             .await_quiet(&["XksClientCertificateChanged", "XksClientCertificateMissing"]);
     }
 
-    /// Both HSMs reject one key.
+    /// Makes both HSMs reject one key.
     fn reject_a_key(&self) {
         for device in self.devices {
             device.fail_only_key("ledger-key");
@@ -321,8 +373,8 @@ impl Scene<'_> {
         self.prometheus.await_quiet(&["XksKeyRejected"]);
     }
 
-    /// A stranger announces more long bodies than one source may have at a time.
-    fn crowd(&self) {
+    /// A stranger announces more long bodies than one source may send at the same time.
+    fn fill_with_bodies(&self) {
         let unsigned = self.proxy.caller(&PAYMENTS).unsigned("health", "", "");
         let head = unsigned.with("content-length", "16000000").head();
         let client = || Arc::clone(&self.proxy.client);
@@ -339,21 +391,21 @@ impl Scene<'_> {
         drop(connections);
     }
 
-    /// Somebody who shares KMS's address opens more connections than there may be.
-    fn crowd_out(&self) {
+    /// A stranger with the address of KMS opens more connections than the limit.
+    fn displace_connections(&self) {
         let sockets: Vec<_> = (0..40).map(|_| tcp(self.proxy.server).unwrap()).collect();
         self.prometheus.await_fired(&["XksConnectionsDisplaced"]);
         drop(sockets);
         self.prometheus.await_quiet(&["XksConnectionsDisplaced"]);
     }
 
-    /// One device goes, a bad configuration comes, and the audit trail's disk is full, so that everything is refused.
+    /// Removes one HSM, writes a wrong configuration, and fills the disk of the audit trail, so that every request is rejected.
     fn break_down(&self) {
         self.intrude();
         let good = self.proxy.setup.toml();
-        self.proxy.setup.replace_by("this is no configuration");
+        self.proxy.setup.replace_by("not a configuration");
         self.devices[0].set_removed(true);
-        fs::write(&self.filler, vec![0; 32 << 20]).expect_err("a disk that is full");
+        fs::write(&self.filler, vec![0; 32 << 20]).expect_err("a full disk");
         self.prometheus.await_fired(&[
             "XksHsmDown",
             "XksOnlyOneHsmLeft",
@@ -372,7 +424,7 @@ impl Scene<'_> {
         self.deceive();
     }
 
-    /// One device returns tags of zeros. An operator takes it away and adds it again.
+    /// Makes one HSM return tags of zeros. The operator then removes the HSM and adds it again.
     fn deceive(&self) {
         self.devices[1].lie(Lie::ZeroTag, FOREVER);
         self.prometheus.await_fired(&["XksHsmUntrusted"]);
@@ -385,7 +437,7 @@ impl Scene<'_> {
         self.prometheus.await_quiet(&["XksHsmDown"]);
     }
 
-    /// The audit trail's disk takes its time, then both devices do.
+    /// Makes the disk of the audit trail slow, and then both HSMs.
     fn slow_down(&self) {
         fs::write(self.switch, "200").unwrap();
         self.prometheus.await_fired(&["XksAuditSlow"]);
@@ -401,7 +453,7 @@ impl Scene<'_> {
         }
     }
 
-    /// All is well again, and after a while Prometheus says so.
+    /// Waits until Prometheus reports that all alerts have cleared.
     fn recover(&self) {
         self.load.uses_both.store(true, Ordering::Relaxed);
         self.prometheus.await_quiet(&["XksCredentialIdle"]);
@@ -420,8 +472,8 @@ impl Scene<'_> {
     }
 }
 
-/// The process stands still, and then another one, which has encrypted nothing yet, takes its place.
-fn vanish(proxy: &mut Proxy, prometheus: &Prometheus) {
+/// Stops the process with a signal, and then replaces it by a new one, which has encrypted nothing yet.
+fn replace_process(proxy: &mut Proxy, prometheus: &Prometheus) {
     proxy.daemon.signal_front(Signal::STOP);
     prometheus.await_fired(&["XksProxyDown"]);
     let admin = format!("{:?}", proxy.admin.to_string());

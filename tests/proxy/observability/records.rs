@@ -1,5 +1,5 @@
-//! Every verified request is on record exactly once: one count, one access line, one audit line, and the HSM calls that it caused, whatever
-//! becomes of its client.
+//! Every verified request is recorded exactly once, also when its client disconnects: one count, one access line, one audit line, and the
+//! number of its HSM calls.
 
 use std::collections::HashSet;
 use std::io;
@@ -18,14 +18,14 @@ use crate::harness::trail::Trail;
 use crate::harness::wire::{decrypt_body, encrypt_body, set};
 use crate::harness::{Caller, PAYMENTS, Proxy};
 
-/// Clients at a time, and requests of each.
+/// The number of concurrent clients, and of the requests of each.
 const CLIENTS: u64 = 4;
 const REQUESTS: u64 = 60;
 
-/// A generator of numbers that is the same in every run.
-struct Chance(u64);
+/// A generator of the same pseudo-random numbers in every run.
+struct Random(u64);
 
-impl Chance {
+impl Random {
     fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -34,7 +34,7 @@ impl Chance {
     }
 }
 
-/// A proxy on two devices of some milliseconds that hedges soon, so that requests make one to some six calls.
+/// Starts a proxy with two slow HSMs and a short hedge delay, so that requests cause one to about six calls.
 fn recorded() -> (Proxy, Trail, [Control; 2]) {
     let mut trail = None;
     let (proxy, a, b) = two_faulty(|setup| {
@@ -49,11 +49,11 @@ fn recorded() -> (Proxy, Trail, [Control; 2]) {
     (proxy, trail.unwrap(), [a, b])
 }
 
-/// One of the requests that KMS makes.
-fn any_request(payments: &Caller<'_>, sealed: &Value, chance: &mut Chance) -> Request {
-    let (operation, body) = match chance.below(3) {
+/// Returns a random request of the kinds that KMS sends.
+fn any_request(payments: &Caller<'_>, encrypted: &Value, random: &mut Random) -> Request {
+    let (operation, body) = match random.below(3) {
         0 => ("encrypt", encrypt_body(b"x")),
-        1 => ("decrypt", decrypt_body(sealed)),
+        1 => ("decrypt", decrypt_body(encrypted)),
         _ => {
             let algorithm = "ciphertextDataIntegrityValueAlgorithm";
             ("encrypt", set(&encrypt_body(b"x"), algorithm, "SHA_256"))
@@ -62,16 +62,16 @@ fn any_request(payments: &Caller<'_>, sealed: &Value, chance: &mut Chance) -> Re
     payments.request(operation, "orders", body.to_string())
 }
 
-/// Sends requests on HTTP/1.1 connections, most of which it closes at some moment before the answer.
-fn call_by_http1(payments: &Caller<'_>, sealed: &Value, chance: &mut Chance) {
+/// Sends requests on HTTP/1.1 connections. It closes most of them before the response.
+fn call_by_http1(payments: &Caller<'_>, encrypted: &Value, random: &mut Random) {
     for _ in 0..REQUESTS {
-        let request = any_request(payments, sealed, chance);
+        let request = any_request(payments, encrypted, random);
         let mut connection = payments.proxy.connect();
         connection.send(&request.bytes()).unwrap();
-        match chance.below(4) {
+        match random.below(4) {
             0 => drop(connection.response()),
             _ => {
-                connection.set_patience(Duration::from_micros(1 + chance.below(30_000)));
+                connection.set_patience(Duration::from_micros(1 + random.below(30_000)));
                 let outcome = connection.try_response();
                 let is_early = |e: &io::Error| e.kind() == io::ErrorKind::WouldBlock;
                 assert!(outcome.as_ref().err().is_none_or(is_early), "{outcome:?}");
@@ -80,21 +80,21 @@ fn call_by_http1(payments: &Caller<'_>, sealed: &Value, chance: &mut Chance) {
     }
 }
 
-/// Sends requests as streams of one HTTP/2 connection, most of which it resets at some moment before the answer.
-fn call_by_http2(payments: &Caller<'_>, sealed: &Value, chance: &mut Chance) {
+/// Sends requests as streams of one HTTP/2 connection. It resets most of them before the response.
+fn call_by_http2(payments: &Caller<'_>, encrypted: &Value, random: &mut Random) {
     let connection = Http2::open(payments.proxy);
     for _ in 0..REQUESTS {
-        let request = any_request(payments, sealed, chance);
+        let request = any_request(payments, encrypted, random);
         let pending = connection.start(&request);
         assert!(connection.feed(&pending, Bytes::from(request.body.clone())));
-        match chance.below(4) {
+        match random.below(4) {
             0 => drop(connection.finish(pending)),
-            _ => connection.reset(pending, Duration::from_micros(chance.below(30_000))),
+            _ => connection.reset(pending, Duration::from_micros(random.below(30_000))),
         }
     }
 }
 
-/// What the proxy's parts say of the requests.
+/// The numbers of requests that the parts of the proxy recorded.
 #[derive(Debug, PartialEq)]
 struct Records {
     verified: f64,
@@ -121,11 +121,11 @@ fn records(proxy: &Proxy, trail: &Trail) -> Records {
     }
 }
 
-/// How many calls the audit trail, the proxy's HSM module and the devices have counted, for requests only.
+/// Returns the numbers of calls that the audit trail, the proxy's HSM module and the HSMs counted, for requests only.
 fn calls(proxy: &Proxy, trail: &Trail, devices: &[Control]) -> [u64; 3] {
     let counter = |name, labels: &[_]| proxy.metric(name, labels).unwrap_or(0.0) as u64;
     let seals = counter("xks_audit_checkpoints_total", &[("outcome", "sealed")]);
-    // Each check encrypts once and decrypts once; those at the opening are counted apart.
+    // Each health check encrypts once and decrypts once. Checks at the start of a worker are counted separately.
     let checks = counter("xks_hsm_health_checks_total", &[("outcome", "ok")]);
     let of_device =
         |device: &Control| device.calls(Function::Encrypt) + device.calls(Function::Decrypt);
@@ -142,22 +142,22 @@ fn calls(proxy: &Proxy, trail: &Trail, devices: &[Control]) -> [u64; 3] {
     clippy::too_many_lines,
     reason = "one scene, whose counts are compared at its end"
 )]
-fn every_verified_request_is_on_record_once_and_so_are_its_hsm_calls() {
+fn every_verified_request_and_its_hsm_calls_are_recorded_once() {
     let (proxy, trail, devices) = recorded();
     let before = eventually("an idle proxy", || {
         let [.., of_devices] = calls(&proxy, &trail, &devices);
         (calls(&proxy, &trail, &devices)[2] == of_devices).then_some(of_devices)
     });
-    let sealed = proxy.caller(&PAYMENTS).encrypt("orders", b"x");
+    let encrypted = proxy.caller(&PAYMENTS).encrypt("orders", b"x");
     thread::scope(|scope| {
         for client in 0..CLIENTS {
-            let (proxy, sealed) = (&proxy, &sealed);
+            let (proxy, encrypted) = (&proxy, &encrypted);
             scope.spawn(move || {
                 let payments = proxy.caller(&PAYMENTS);
-                let mut chance = Chance(client + 1);
+                let mut random = Random(client + 1);
                 match client % 2 {
-                    0 => call_by_http1(&payments, sealed, &mut chance),
-                    _ => call_by_http2(&payments, sealed, &mut chance),
+                    0 => call_by_http1(&payments, encrypted, &mut random),
+                    _ => call_by_http2(&payments, encrypted, &mut random),
                 }
             });
         }
@@ -182,7 +182,7 @@ fn every_verified_request_is_on_record_once_and_so_are_its_hsm_calls() {
     let gone = proxy.metric("xks_requests_total", &gone).unwrap();
     assert!(
         gone > records.verified / 4.0,
-        "hardly a client left: {gone}"
+        "few clients disconnected: {gone}"
     );
     let of_requests = eventually("counts of calls that agree", || {
         let [of_requests, of_module, of_devices] = calls(&proxy, &trail, &devices);
@@ -206,7 +206,7 @@ fn assert_no_line_twice(trail: &Trail) {
 }
 
 #[test]
-fn a_request_that_its_client_left_is_finished_before_the_end() {
+fn a_request_of_a_disconnected_client_is_completed_before_the_stop() {
     let mut trail = None;
     let (mut proxy, device, _) = two_faulty(|setup| trail = Some(setup.audit("")));
     device.set_delay(Function::Encrypt, 1_000_000);

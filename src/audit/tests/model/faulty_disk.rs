@@ -1,8 +1,8 @@
-//! A real directory whose disk fails on command, and forgets in a power failure what was not written to it.
+//! A directory on a simulated disk. The disk fails on command, and loses data that was not synced in a power failure.
 //!
-//! What a power failure leaves of a file: of each page either the content at the last `fdatasync` or the newest one, or zeros; and any length
-//! between the two. Of the directory: the changes since its last `fsync`, in their order, up to any one of them. After a failed
-//! `fdatasync` the system takes the pages for written: only bytes that are written again reach the disk later.
+//! After a power failure, each page of a file has the content of the last `fdatasync`, the newest content, or zeros. The length of the file
+//! is between the two. The directory has the changes up to any one of them since its last `fsync`. After a failed `fdatasync`, the
+//! operating system marks the pages as written: only bytes that are written again reach the disk later.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -16,18 +16,18 @@ use super::random::Random;
 use crate::audit::reading::Identity;
 use crate::audit::writing::{Access, Disk, System};
 
-/// Smaller than a disk's, so that short files have many.
+/// The size of a page, in bytes. It is smaller than a real one, so that short files have many pages.
 const PAGE: usize = 64;
 
-/// A disk writes this much as a whole: the position file relies on it.
+/// The size of a sector, in bytes. A disk writes a sector as a whole, and the position file depends on that.
 const SECTOR: usize = 512;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Faults {
-    /// In percent of all calls.
+    // In percent of all calls.
     pub append: u64,
     pub sync: u64,
-    pub cut: u64,
+    pub set_len: u64,
     pub open: u64,
     pub rename: u64,
     pub directory: u64,
@@ -40,7 +40,7 @@ impl Faults {
         Self {
             append: rate(),
             sync: rate(),
-            cut: rate(),
+            set_len: rate(),
             open: rate(),
             rename: rate(),
             directory: rate(),
@@ -54,25 +54,25 @@ enum Change {
     Renamed(PathBuf, PathBuf),
 }
 
-struct State {
+struct DiskState {
     random: Random,
     faults: Faults,
-    /// The process is killed in the call that brings this to zero.
+    /// The number of calls until the process is killed. It is killed in the last of them.
     calls_to_live: Option<u64>,
-    /// What each file is on the disk.
+    /// The content of each file on the disk.
     durable: HashMap<Identity, Vec<u8>>,
-    /// What the system takes for written, and is not on the disk.
+    /// The ranges that the operating system marked as written, and that are not on the disk.
     lost: HashMap<Identity, Range<usize>>,
     changes: Vec<Change>,
     during_sync: Option<Box<dyn FnOnce() + Send>>,
 }
 
-pub(super) struct FaultyDisk(Mutex<State>);
+pub(super) struct FaultyDisk(Mutex<DiskState>);
 
 impl FaultyDisk {
     pub fn new(seed: u64) -> Self {
-        Self(Mutex::new(State {
-            random: Random::of(seed),
+        Self(Mutex::new(DiskState {
+            random: Random::new(seed),
             faults: Faults::default(),
             calls_to_live: None,
             durable: HashMap::new(),
@@ -82,7 +82,7 @@ impl FaultyDisk {
         }))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, DiskState> {
         self.0.lock().unwrap()
     }
 
@@ -90,47 +90,47 @@ impl FaultyDisk {
         self.state().faults = faults;
     }
 
-    /// Kills the process in one of the next calls: it does a part of its work, and the later ones do nothing.
+    /// Kills the process after this number of calls. The last call does a part of its work, and later calls do nothing.
     pub fn kill_after(&self, calls: u64) {
         self.state().calls_to_live = Some(calls);
     }
 
-    /// A new process.
+    /// Starts a new process.
     pub fn revive(&self) {
         let mut state = self.state();
         state.calls_to_live = None;
     }
 
-    /// Runs this in the middle of the next `fdatasync`.
+    /// Runs `action` during the next `fdatasync`.
     pub fn during_sync(&self, action: impl FnOnce() + Send + 'static) {
         self.state().during_sync = Some(Box::new(action));
     }
 
-    /// What was to be run, if there was none.
+    /// Returns the action that has not run because no `fdatasync` was called.
     pub fn missed_sync(&self) -> Option<Box<dyn FnOnce() + Send>> {
         self.state().during_sync.take()
     }
 
-    /// Somebody else renames a file.
+    /// Renames a file, as another program does.
     pub fn rename_by_operator(&self, from: &Path, to: &Path) {
         fs::rename(from, to).unwrap();
         let renamed = Change::Renamed(from.to_owned(), to.to_owned());
         self.state().changes.push(renamed);
     }
 
-    /// Somebody else has changed the directory, and the disk has it.
+    /// Marks all changes of the directory as written to the disk, after another program changed it.
     pub fn sync_by_operator(&self) {
         self.state().changes.clear();
     }
 
-    /// Somebody else has written a file, and the disk has it.
+    /// Marks the content of a file as written to the disk, after another program wrote it.
     pub fn keep(&self, path: &Path) {
         let id = identity(&path.metadata().unwrap());
         let content = fs::read(path).unwrap();
         self.state().durable.insert(id, content);
     }
 
-    /// The power fails.
+    /// Simulates a power failure.
     pub fn power_failure(&self, directory: &Path) {
         let state = &mut *self.state();
         let kept = state.random.index(state.changes.len() + 1);
@@ -138,7 +138,7 @@ impl FaultyDisk {
             match change {
                 Change::Created(path) => drop(fs::remove_file(path)),
                 Change::Renamed(from, to) if !from.exists() => drop(fs::rename(to, from)),
-                // A later file of this name is on the disk: then so is this change.
+                // A later file with this name is on the disk, so this change is on the disk too.
                 Change::Renamed(..) => {}
             }
         }
@@ -151,7 +151,7 @@ impl FaultyDisk {
                 true => SECTOR,
                 false => PAGE,
             };
-            let left = what_is_left(durable, &now, page, &mut state.random);
+            let left = content_after_failure(durable, &now, page, &mut state.random);
             fs::write(&path, &left).unwrap();
             *durable = left;
         }
@@ -159,14 +159,14 @@ impl FaultyDisk {
     }
 }
 
-fn what_is_left(durable: &[u8], now: &[u8], page: usize, random: &mut Random) -> Vec<u8> {
+fn content_after_failure(durable: &[u8], now: &[u8], page: usize, random: &mut Random) -> Vec<u8> {
     let (short, long) = (durable.len().min(now.len()), durable.len().max(now.len()));
     let length = match random.below(3) {
         0 => durable.len(),
         1 => now.len(),
         _ => short + random.index(long - short + 1),
     };
-    // A synced length is never undercut, but by a cut that was not synced.
+    // The length is never below the synced length, except after a truncation that was not synced.
     let mut left = vec![0; length];
     for at in (0..length).step_by(page) {
         let source = if random.percent(50) { durable } else { now };
@@ -185,8 +185,8 @@ fn broken() -> io::Error {
     io::Error::other("the disk is broken")
 }
 
-impl State {
-    /// Counts a call. An error when it fails; whether the process is killed in it.
+impl DiskState {
+    /// Counts a call. Returns an error when the call fails, and otherwise whether the process is killed in it.
     fn call(&mut self, percent: u64) -> io::Result<bool> {
         let is_last = match &mut self.calls_to_live {
             Some(0) => return Err(broken()),
@@ -203,7 +203,7 @@ impl State {
     }
 }
 
-/// A call that is killed ends without a result.
+/// Returns an error if the process is killed in the call.
 fn unless_killed(is_killed: bool) -> io::Result<()> {
     match is_killed {
         true => Err(broken()),
@@ -220,7 +220,7 @@ impl Disk for FaultyDisk {
         let file = System.open(path, access)?;
         if is_new {
             let id = identity(&file.metadata()?);
-            // The inode may have been another file's.
+            // The inode may have belonged to another file.
             state.durable.insert(id, Vec::new());
             state.lost.remove(&id);
             state.changes.push(Change::Created(path.to_owned()));
@@ -234,7 +234,7 @@ impl Disk for FaultyDisk {
         let part = state.random.index(bytes.len() + 1);
         match state.call(percent) {
             Ok(false) => System.append(file, bytes),
-            // A full disk takes a part, and so does one on which the process is killed.
+            // A full disk writes a part of the bytes. So does a call in which the process is killed.
             outcome => {
                 let was_dead = state.calls_to_live == Some(0) && outcome.is_err();
                 if !was_dead {
@@ -250,7 +250,7 @@ impl Disk for FaultyDisk {
         let percent = state.faults.position;
         let is_killed = state.call(percent)?;
         System.write_at(file, bytes, offset)?;
-        // What is written again reaches the disk with the next fdatasync.
+        // Bytes that are written again reach the disk with the next fdatasync.
         let lost = state.lost.entry(identity(&file.metadata()?)).or_default();
         let begin = usize::try_from(offset).unwrap();
         if (begin..begin + bytes.len()).contains(&lost.start) {
@@ -287,7 +287,7 @@ impl Disk for FaultyDisk {
 
     fn set_len(&self, file: &File, length: u64) -> io::Result<()> {
         let mut state = self.state();
-        let percent = state.faults.cut;
+        let percent = state.faults.set_len;
         let is_killed = state.call(percent)?;
         System.set_len(file, length)?;
         let length = usize::try_from(length).unwrap();

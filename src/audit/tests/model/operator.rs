@@ -1,4 +1,4 @@
-//! What an operator and logrotate do to the files of a trail.
+//! Actions of an operator and of logrotate on the files of an audit trail.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::audit::trail_files;
 use crate::audit::writing::path_beside;
 
 impl World {
-    /// Renames the newest file, as logrotate does, and may create an empty one in its place.
+    /// Renames the newest file, as logrotate does, and sometimes creates an empty one in its place.
     pub fn rename(&mut self, random: &mut Random) {
         if !self.settings.path.exists() {
             return;
@@ -26,8 +26,8 @@ impl World {
         *self.seals.lock().unwrap() = random.percent(60);
     }
 
-    /// Whether the position file has the last line, also after a power failure: without it, a start needs every file.
-    fn knows_position(&self) -> bool {
+    /// Returns whether the position file contains the last line, also after a power failure. Without it, a start needs every file.
+    fn has_position(&self) -> bool {
         let position = path_beside(&self.settings.path);
         let is_failing = self
             .running
@@ -39,19 +39,19 @@ impl World {
         !is_failing
     }
 
-    /// A file that is not written any more.
+    /// Returns a file that the writer does not use any more.
     fn old_file(&mut self, random: &mut Random) -> Option<PathBuf> {
-        let ours = self.running().writer.file.open.identity;
+        let current = self.running().writer.file.open.identity;
         let files = trail_files(&self.settings.path).unwrap();
-        let is_old = |path: &PathBuf| *path != self.settings.path && identity(path) != ours;
+        let is_old = |path: &PathBuf| *path != self.settings.path && identity(path) != current;
         let files: Vec<_> = files.into_iter().filter(is_old).collect();
         files.get(random.index(files.len())).cloned()
     }
 
     pub fn compress(&mut self, random: &mut Random) {
         if let Some(file) = self.old_file(random) {
-            if let Some(packed) = compress(&file) {
-                self.disk.keep(&packed);
+            if let Some(compressed) = compress(&file) {
+                self.disk.keep(&compressed);
             }
             self.disk.sync_by_operator();
         }
@@ -60,7 +60,7 @@ impl World {
     /// Moves a file to another place.
     pub fn archive(&mut self, random: &mut Random) {
         match self.old_file(random) {
-            Some(file) if self.knows_position() => self.move_away(&file),
+            Some(file) if self.has_position() => self.move_away(&file),
             _ => {}
         }
     }
@@ -80,12 +80,12 @@ impl World {
         self.directory.path().join("archive")
     }
 
-    /// Deletes the file that is written; its acknowledged lines are kept elsewhere.
+    /// Deletes the current file. A copy of its acknowledged lines goes to the archive.
     pub fn delete(&mut self) {
         let Running { writer, .. } = self.running.as_ref().unwrap();
-        let (ours, length) = (writer.file.open.identity, writer.file.open.length);
+        let (current, length) = (writer.file.open.identity, writer.file.open.length);
         let path = self.settings.path.clone();
-        if !path.exists() || identity(&path) != ours || !self.knows_position() {
+        if !path.exists() || identity(&path) != current || !self.has_position() {
             return;
         }
         let lines = std::fs::read(&path).unwrap();
@@ -102,7 +102,7 @@ fn identity(path: &Path) -> Identity {
     identity_of(&path.metadata().unwrap())
 }
 
-/// As logrotate does it.
+/// Compresses a file, as logrotate does.
 fn compress(file: &Path) -> Option<PathBuf> {
     use std::io::Write as _;
     if file.extension().is_some_and(|e| e == "gz" || e == "zst") {
@@ -110,11 +110,11 @@ fn compress(file: &Path) -> Option<PathBuf> {
     }
     let lines = std::fs::read(file).unwrap();
     let name = file.display();
-    let (packed, to) = match lines.len() % 2 {
+    let (compressed, to) = match lines.len() % 2 {
         0 => {
             let level = ruzstd::encoding::CompressionLevel::Fastest;
-            let packed = ruzstd::encoding::compress_to_vec(&*lines, level);
-            (packed, format!("{name}.zst"))
+            let compressed = ruzstd::encoding::compress_to_vec(&*lines, level);
+            (compressed, format!("{name}.zst"))
         }
         _ => {
             let level = flate2::Compression::fast();
@@ -123,7 +123,7 @@ fn compress(file: &Path) -> Option<PathBuf> {
             (encoder.finish().unwrap(), format!("{name}.gz"))
         }
     };
-    std::fs::write(&to, packed).unwrap();
+    std::fs::write(&to, compressed).unwrap();
     std::fs::remove_file(file).unwrap();
     Some(to.into())
 }

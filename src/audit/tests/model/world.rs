@@ -1,4 +1,4 @@
-//! A writer on a faulty disk, its callers, and an operator who moves its files.
+//! The state of a run: a writer on a faulty disk, its callers, and its files.
 
 use std::collections::HashMap;
 use std::future::Future as _;
@@ -13,17 +13,17 @@ use tokio::sync::Semaphore;
 
 use super::faulty_disk::{Faults, FaultyDisk};
 use super::random::Random;
-use crate::audit::recording::Recording;
+use crate::audit::Recording;
 use crate::audit::tests::{Seals, entry};
-use crate::audit::writing::{Found, Message, Outbox, State, Writer, find};
+use crate::audit::writing::{FoundTrail, Message, Queue, Writer, WriterState, find};
 use crate::audit::*;
 use crate::metrics::Metrics;
 
-/// The longest time that a child of another test may hold the lock.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The maximum time that a child process of another test may hold the lock.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// More turns than these never pass until a disk that works is written.
-const TURNS: usize = 4;
+/// The maximum number of writer runs until an entry is written to a disk that works.
+const MAX_RUNS: usize = 4;
 
 pub(super) struct World {
     pub directory: tempfile::TempDir,
@@ -32,44 +32,44 @@ pub(super) struct World {
     pub running: Option<Running>,
     runtime: Runtime,
     pub seals: Arc<Mutex<bool>>,
-    /// Callers that wait, in the order of their entries.
+    /// Waiting callers, in the order of their entries.
     callers: Vec<(String, Recording)>,
     next_id: u64,
     pub next_name: u64,
-    /// What callers were told.
-    pub told: Arc<Mutex<Told>>,
-    /// Entries for which nobody waits.
+    /// The results that callers received.
+    pub results: Arc<Mutex<CallerResults>>,
+    /// Entries for which no caller waits.
     pub noted: Vec<String>,
-    /// Whether the trail says of all entries that have no line.
+    /// Whether the audit trail must contain the exact number of entries without a line.
     pub is_count_exact: bool,
 }
 
-/// What the callers know.
+/// The results that callers received.
 #[derive(Default)]
-pub(super) struct Told {
-    /// Acknowledged, in this order.
+pub(super) struct CallerResults {
+    /// Acknowledged entries, in order.
     pub written: Vec<String>,
-    /// Acknowledged, as their callers found out when they wanted to give up.
+    /// Entries that were already acknowledged when their callers wanted to replace them.
     pub found_written: Vec<String>,
-    /// Entries that must not be in the trail, as they were replaced in time.
+    /// Entries that must not be in the audit trail, because they were replaced in time.
     pub replaced: Vec<String>,
-    /// Entries replaced while their line was written: the line, if there is one, has a correction.
+    /// Entries that were replaced while their line was written. If the line exists, it has a correction.
     pub late: HashMap<String, String>,
-    /// Callers who got an error.
+    /// The number of callers that received an error.
     pub refused: u64,
 }
 
 pub(super) struct Running {
     pub writer: Writer,
-    outbox: Arc<Outbox>,
+    queue: Arc<Queue>,
     messages: Receiver<Message>,
 }
 
-/// A sealer that works or not.
-struct Switched(Arc<Mutex<bool>>);
+/// A sealer that works or fails, as a test sets it.
+struct ControlledSealer(Arc<Mutex<bool>>);
 
-impl Seal for Switched {
-    fn seal(&self, head: Position) -> Sealing {
+impl Sealer for ControlledSealer {
+    fn seal(&self, head: Position) -> SealFuture {
         Seals(*self.0.lock().unwrap()).seal(head)
     }
 }
@@ -96,50 +96,51 @@ impl World {
             callers: Vec::new(),
             next_id: 0,
             next_name: 0,
-            told: Arc::default(),
+            results: Arc::default(),
             noted: Vec::new(),
             is_count_exact: true,
         }
     }
 
-    /// Finds the trail. Other tests start processes: a child holds the lock until it becomes another program. A lock that stays is an error.
-    fn find(&self) -> Result<Found, AuditError> {
-        let give_up = Instant::now() + PATIENCE;
+    /// Finds the audit trail. Other tests start processes, and a child process holds the lock until it calls `exec`. A lock that remains is
+    /// an error.
+    fn find(&self) -> Result<FoundTrail, AuditError> {
+        let deadline = Instant::now() + LOCK_TIMEOUT;
         loop {
             match find(&self.settings, self.disk.clone()) {
-                Err(AuditError::Locked(_)) if Instant::now() < give_up => std::thread::yield_now(),
+                Err(AuditError::Locked(_)) if Instant::now() < deadline => std::thread::yield_now(),
                 found => return found,
             }
         }
     }
 
-    /// Starts a process; a disk that fails is repaired first, as a start may need it.
+    /// Starts a process. If the disk fails, it is repaired, because a start may need it.
     pub fn start(&mut self) {
         self.disk.revive();
         let found = self.find().unwrap_or_else(|_| {
             self.disk.fail(Faults::default());
             self.find().expect("a start on a disk that works")
         });
-        let (inbox, messages) = channel();
+        let (sender, messages) = channel();
         let metrics = AuditMetrics::declare(&Metrics::default()).unwrap();
-        let outbox = Arc::new(Outbox {
-            inbox,
-            room: Arc::new(Semaphore::new(self.settings.queue)),
-            state: Arc::new(State::new(metrics)),
+        let queue = Arc::new(Queue {
+            sender,
+            permits: Arc::new(Semaphore::new(self.settings.queue)),
+            state: Arc::new(WriterState::new(metrics)),
             on_failure: OnFailure::Refuse,
         });
-        let sealer = Sealer {
-            seal: Arc::new(Switched(Arc::clone(&self.seals))),
+        let sealer = SealerHandle {
+            sealer: Arc::new(ControlledSealer(Arc::clone(&self.seals))),
             runtime: self.runtime.handle().clone(),
         };
-        let mut writer = Writer::new(&self.settings, found, Some(sealer), &outbox);
+        let mut writer = Writer::new(&self.settings, found, Some(sealer), &queue);
         writer.file.schedule.retry = std::time::Duration::ZERO;
         self.running = Some(Running {
             writer,
-            outbox,
+            queue,
             messages,
         });
-        self.turn();
+        self.run_writer();
     }
 
     pub fn running(&mut self) -> &mut Running {
@@ -149,18 +150,18 @@ impl World {
     pub fn record(&mut self, random: &mut Random) {
         for _ in 0..=random.below(4) {
             let id = self.new_id();
-            let recording = Recording::new(&self.running().outbox, entry(&id));
+            let recording = Recording::new(&self.running().queue, entry(&id));
             self.callers.push((id, recording));
         }
         self.poll();
         if random.percent(60) {
-            self.turn();
+            self.run_writer();
         }
     }
 
-    pub fn note(&mut self) {
+    pub fn record_without_waiting(&mut self) {
         let id = self.new_id();
-        self.running().outbox.note_or_lose(entry(&id));
+        self.running().queue.send_or_count_lost(entry(&id));
         self.noted.push(id);
     }
 
@@ -169,51 +170,51 @@ impl World {
         format!("e{}", self.next_id)
     }
 
-    /// A caller gives up before the writer does anything more.
-    pub fn give_up(&mut self, random: &mut Random) {
+    /// A caller replaces its entry before the writer runs again.
+    pub fn replace_entry(&mut self, random: &mut Random) {
         if self.callers.is_empty() {
             return;
         }
         let (id, recording) = self.callers.remove(random.index(self.callers.len()));
         let instead = format!("{id} instead");
-        let mut told = self.told.lock().unwrap();
+        let mut results = self.results.lock().unwrap();
         match recording.amend(entry(&instead)) {
-            true => told.found_written.push(id),
-            false => told.replaced.push(id),
+            true => results.found_written.push(id),
+            false => results.replaced.push(id),
         }
-        drop(told);
+        drop(results);
         self.noted.push(instead);
     }
 
-    /// A caller gives up while its line is on its way to the disk.
-    pub fn give_up_during_sync(&mut self, random: &mut Random) {
+    /// A caller replaces its entry while its line is written to the disk.
+    pub fn replace_entry_during_sync(&mut self, random: &mut Random) {
         self.record(random);
         if self.callers.is_empty() {
             return;
         }
         let (id, recording) = self.callers.remove(random.index(self.callers.len()));
-        let told = Arc::clone(&self.told);
+        let results = Arc::clone(&self.results);
         self.disk.during_sync(move || {
             let instead = format!("{id} instead");
             let is_written = recording.amend(entry(&instead));
-            let mut told = told.lock().unwrap();
+            let mut results = results.lock().unwrap();
             match is_written {
-                true => told.found_written.push(id),
-                false => drop(told.late.insert(id, instead)),
+                true => results.found_written.push(id),
+                false => drop(results.late.insert(id, instead)),
             }
         });
-        self.turn();
+        self.run_writer();
         if let Some(action) = self.disk.missed_sync() {
             action();
         }
     }
 
-    /// Lets the writer deal with what there is, and the callers see it.
-    pub fn turn(&mut self) {
+    /// Runs the writer once, and then the callers.
+    pub fn run_writer(&mut self) {
         let Running {
             writer, messages, ..
         } = self.running.as_mut().unwrap();
-        writer.turn(messages, std::time::Duration::ZERO);
+        writer.run_once(messages, std::time::Duration::ZERO);
         self.runtime.block_on(async {
             for _ in 0..4 {
                 tokio::task::yield_now().await;
@@ -224,48 +225,48 @@ impl World {
 
     fn poll(&mut self) {
         let mut context = Context::from_waker(Waker::noop());
-        let mut told = self.told.lock().unwrap();
+        let mut results = self.results.lock().unwrap();
         self.callers.retain_mut(|(id, recording)| {
             let polled = pin!(recording.written()).poll(&mut context);
             match polled {
                 Poll::Pending => return true,
-                Poll::Ready(Ok(())) => told.written.push(id.clone()),
-                Poll::Ready(Err(_)) => told.refused += 1,
+                Poll::Ready(Ok(())) => results.written.push(id.clone()),
+                Poll::Ready(Err(_)) => results.refused += 1,
             }
             false
         });
     }
 
-    /// The disk works from now on: then the trail must, too.
-    pub fn heal(&mut self) {
+    /// Repairs the disk, and checks that the audit trail recovers.
+    pub fn repair_disk(&mut self) {
         self.disk.fail(Faults::default());
         let id = self.new_id();
-        let recording = Recording::new(&self.running().outbox, entry(&id));
+        let recording = Recording::new(&self.running().queue, entry(&id));
         self.callers.push((id.clone(), recording));
         self.poll();
-        for _ in 0..TURNS {
-            self.turn();
+        for _ in 0..MAX_RUNS {
+            self.run_writer();
         }
-        let is_written = self.told.lock().unwrap().written.contains(&id);
+        let is_written = self.results.lock().unwrap().written.contains(&id);
         assert!(is_written, "the disk works, but {id} is not recorded");
     }
 
-    pub fn hang_up(&mut self) {
-        drop(self.running().outbox.inbox.send(Message::Reopen));
-        self.turn();
+    pub fn send_sighup(&mut self) {
+        drop(self.running().queue.sender.send(Message::Reopen));
+        self.run_writer();
     }
 
     /// Stops the process in order.
     pub fn stop(&mut self) {
         let Some(Running {
             writer,
-            outbox,
+            queue,
             messages,
         }) = self.running.take()
         else {
             return;
         };
-        drop(outbox.inbox.send(Message::Stop(None)));
+        drop(queue.sender.send(Message::Stop(None)));
         let runtime = &self.runtime;
         let stopping = std::thread::spawn(move || writer.run(&messages));
         while !stopping.is_finished() {
@@ -277,13 +278,13 @@ impl World {
     }
 
     pub fn restart(&mut self) {
-        // What is not counted in the trail by now is not counted in it at all.
+        // The number of entries without a line is lost if no line contains it yet.
         self.is_count_exact = false;
         self.stop();
         self.start();
     }
 
-    /// The process is killed: at once, or in the middle of what it does next.
+    /// Kills the process: immediately, or during its next calls.
     pub fn kill(&mut self, random: &mut Random) {
         self.die(random);
         self.start();
@@ -293,11 +294,11 @@ impl World {
         if random.percent(70) {
             self.disk.kill_after(random.below(6));
             self.record(random);
-            self.turn();
+            self.run_writer();
         }
         self.running = None;
         self.is_count_exact = false;
-        // Nobody can be told anything any more.
+        // The callers end with the process.
         self.callers.clear();
     }
 

@@ -1,4 +1,4 @@
-//! A Prometheus of the test's own: on loopback, with a port and a directory of its own, and the shipped rules with scaled durations.
+//! A Prometheus for one test: on loopback, with a separate port and directory, and the shipped rules with scaled durations.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -11,14 +11,15 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::SHIPPED;
+use super::dashboard::{dashboard, panels, queries};
 use crate::harness::Proxy;
 use crate::harness::http::tcp;
 use crate::harness::metrics::eventually;
 
 const RULES: [&str; 2] = ["recording.rules.yml", "alerts.rules.yml"];
 
-/// What stands in the shipped rules, and what the test has in its place: windows and pauses of seconds, and bounds that a test
-/// reaches, but not because the machine is busy. promtool's cases have the real ones. Each must be there.
+/// Texts in the shipped rules and their replacements in the test: windows and durations of seconds, and thresholds that a test reaches, but
+/// not because the machine is busy. The unit tests with promtool use the real values. Each text must be in the rules.
 const SCALED: [(&str, &str); 15] = [
     ("for: 10m\n", "for: 1s\n"),
     ("[1m]", "[4s]"),
@@ -37,7 +38,7 @@ const SCALED: [(&str, &str); 15] = [
     ("6 * 0.001", "0.2"),
 ];
 
-/// A running Prometheus; it ends with the test.
+/// A running Prometheus. It ends with the test.
 pub struct Prometheus {
     child: Child,
     address: SocketAddr,
@@ -45,7 +46,7 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes this proxy twice a second.
+    /// Starts a Prometheus that scrapes this proxy twice a second.
     #[track_caller]
     pub fn start(proxy: &Proxy) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -75,7 +76,7 @@ impl Prometheus {
         prometheus
     }
 
-    /// What a query yields now.
+    /// Returns the current result of a query.
     #[track_caller]
     pub fn query(&self, query: &str) -> Vec<Value> {
         let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
@@ -87,18 +88,18 @@ impl Prometheus {
         body["data"]["result"].as_array().unwrap().clone()
     }
 
-    /// Whether it fires now.
+    /// Returns whether the alert fires now.
     fn fires(&self, alert: &str) -> bool {
         !self.query(&firing(alert)).is_empty()
     }
 
-    /// Whether it fires now, or did at any time since the start.
+    /// Returns whether the alert fires now or has fired since the start.
     pub fn has_fired(&self, alert: &str) -> bool {
         let query = format!("max_over_time({}[1h])", firing(alert));
         !self.query(&query).is_empty()
     }
 
-    /// Waits until each of them has fired; they need not do so at once.
+    /// Waits until each of the alerts has fired. They need not fire at the same time.
     #[track_caller]
     pub fn await_fired(&self, alerts: &[&str]) {
         for alert in alerts {
@@ -108,7 +109,7 @@ impl Prometheus {
         }
     }
 
-    /// Waits until each of them, which must have fired, does so no more.
+    /// Waits until none of the alerts fires any more. Each must have fired.
     #[track_caller]
     pub fn await_quiet(&self, alerts: &[&str]) {
         for alert in alerts {
@@ -119,20 +120,11 @@ impl Prometheus {
         }
     }
 
-    /// Runs every query of the dashboard; each must yield a number.
+    /// Runs every query of the dashboard. Each must return a number.
     #[track_caller]
     pub fn assert_no_panel_is_empty(&self) {
-        let dashboard = include_str!("../../../../deploy/grafana/xks-proxy.json");
-        let dashboard: Value = serde_json::from_str(dashboard).unwrap();
-        for panel in dashboard["panels"].as_array().unwrap() {
-            if panel["type"] == "row" {
-                continue;
-            }
-            let targets = panel["targets"].as_array().unwrap();
-            assert!(!targets.is_empty(), "{}", panel["title"]);
-            for target in targets {
-                let query = target["expr"].as_str().unwrap();
-                let query = query.replace("$__rate_interval", "1m");
+        for panel in panels(&dashboard()) {
+            for query in queries(panel) {
                 let is_number = |series: &Value| series["value"][1] != "NaN";
                 let is_empty = !self.query(&query).iter().any(is_number);
                 assert!(!is_empty, "an empty panel: {}: {query}", panel["title"]);
@@ -152,7 +144,7 @@ impl Drop for Prometheus {
     }
 }
 
-/// The names of all shipped alerts.
+/// Returns the names of all shipped alerts.
 pub fn alerts() -> Vec<String> {
     let rules = shipped("alerts.rules.yml");
     let names = rules
@@ -174,7 +166,7 @@ fn shipped(name: &str) -> String {
 fn write_configuration(directory: &Path, target: SocketAddr) {
     let all: String = RULES.iter().map(|name| shipped(name)).collect();
     for (from, _) in SCALED {
-        assert!(all.contains(from), "{from:?} is in no rule any more");
+        assert!(all.contains(from), "no rule contains {from:?}");
     }
     for name in RULES {
         let scaled = SCALED
@@ -191,7 +183,7 @@ fn write_configuration(directory: &Path, target: SocketAddr) {
     fs::write(directory.join("prometheus.yml"), configuration).unwrap();
 }
 
-/// HTTP/1.0, so that the answer is not chunked.
+/// Sends a GET request with HTTP/1.0, so that the response is not chunked.
 fn get(address: SocketAddr, target: &str) -> io::Result<String> {
     let mut socket = tcp(address)?;
     socket.write_all(format!("GET {target} HTTP/1.0\r\n\r\n").as_bytes())?;
@@ -200,9 +192,9 @@ fn get(address: SocketAddr, target: &str) -> io::Result<String> {
     Ok(answer)
 }
 
-/// The address that Prometheus's log tells.
+/// Returns the address in the log of Prometheus.
 fn listening_at(log: &str) -> Option<SocketAddr> {
-    let (_, told) = log.split_once("msg=\"Listening on\" address=")?;
-    let (address, _) = told.split_once('\n')?;
+    let (_, rest) = log.split_once("msg=\"Listening on\" address=")?;
+    let (address, _) = rest.split_once('\n')?;
     Some(address.parse().unwrap())
 }

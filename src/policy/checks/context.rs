@@ -1,12 +1,12 @@
-//! What the fields of a request can be, as far as it is known: a rule that compares one with anything else has no effect.
+//! The known values of the fields of a request. A comparison with any other value has no effect.
 
 use std::ops::RangeInclusive;
 
-use super::roles::is_account;
 use crate::connections::ClientCertificate;
 use crate::partitions::{has_partition_form, service_name};
+use crate::policy::roles::is_account;
 
-/// The KMS operations that use an external key (XKS API, "requestMetadata"). KMS may add some.
+/// The KMS operations that use an external key (XKS API, "requestMetadata"). KMS may add operations.
 pub(super) const OPERATIONS: [&str; 7] = [
     "CreateKey",
     "DescribeKey",
@@ -17,19 +17,19 @@ pub(super) const OPERATIONS: [&str; 7] = [
     "GenerateDataKeyWithoutPlaintext",
 ];
 
-/// Returns whether this is a result of client authentication.
+/// Returns whether this is the name of a result of client authentication.
 pub(super) fn is_client_certificate(name: &str) -> bool {
     ClientCertificate::from_name(name).is_some()
 }
 
-/// The results of client authentication, for a message.
+/// Returns the names of all results of client authentication, for a message.
 pub(super) fn client_certificates() -> String {
     ClientCertificate::ALL
         .map(ClientCertificate::as_str)
         .join(", ")
 }
 
-/// The values of a number in the context; none when it is not known.
+/// Returns the possible values of a numeric attribute. None when its range is not known.
 pub(super) fn range(attribute: (&str, &str)) -> Option<RangeInclusive<i64>> {
     match attribute {
         ("context", "hour") => Some(0..=23),
@@ -38,23 +38,23 @@ pub(super) fn range(attribute: (&str, &str)) -> Option<RangeInclusive<i64>> {
     }
 }
 
-/// Why no VPC or endpoint has this id; none when one may have it.
+/// Returns why no VPC or VPC endpoint can have this id, as text that follows a comma. None when one can have it.
 pub(super) fn vpc_problem(prefix: &str, id: &str) -> Option<String> {
     let is_number =
         |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric());
     match id.strip_prefix(prefix) {
         Some(rest) if is_number(rest) => None,
         _ => Some(format!(
-            "which is {prefix:?} and digits, and is compared as a whole"
+            "which has the form {prefix:?} and digits; == compares the whole id"
         )),
     }
 }
 
-/// Why no KMS key has this ARN; none when one may have it.
+/// Returns why no KMS key can have this ARN, as text that follows a comma. None when one can have it.
 pub(super) fn key_arn_problem(arn: &str) -> Option<&'static str> {
     let fields: Vec<&str> = arn.splitn(6, ':').collect();
     let ["arn", partition, "kms", region, account, resource] = *fields.as_slice() else {
-        return Some("which is like \"arn:aws:kms:eu-west-1:111122223333:key/…\"");
+        return Some("which has the form \"arn:aws:kms:eu-west-1:111122223333:key/…\"");
     };
     let has_wildcard = [partition, region, account, resource]
         .concat()
@@ -63,13 +63,13 @@ pub(super) fn key_arn_problem(arn: &str) -> Option<&'static str> {
         _ if !has_wildcard && !has_partition_form(partition) => {
             Some("which has a partition that AWS cannot have; it is aws, or aws- and letters")
         }
-        _ if has_wildcard => Some("but == compares the whole: * is not a wildcard; use like"),
+        _ if has_wildcard => Some("but == compares the whole ARN: * is not a wildcard; use like"),
         Some(id) if is_account(account) && !id.is_empty() => None,
         _ => Some("which has an account id of twelve digits, and then key/ and the id of the key"),
     }
 }
 
-/// The name that `kmsViaService` has in the context when KMS sends this text; none when it is the text itself.
+/// Returns the value of `kmsViaService` in the context when KMS sends this text. None when the value is the text itself.
 pub(super) fn shorter_service(text: &str) -> Option<&str> {
     let name = service_name(text);
     (name != text).then_some(name)

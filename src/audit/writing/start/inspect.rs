@@ -1,8 +1,8 @@
-//! Whether a path can be that of the audit trail. The start and `check-config` ask the same function.
+//! Checks whether a path can be used for the audit trail. The start and `check-config` call the same function.
 //!
 //! # Invariants
 //! - Nothing is written, created or locked.
-//! - A file that is not a regular one is not opened: opening a device can have an effect.
+//! - Only regular files are opened: opening a device can have side effects.
 
 use std::fs::{File, FileType};
 use std::io;
@@ -11,17 +11,17 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD};
 
-use super::disk::{Access, Disk as _, System, beside};
-use super::position;
 use super::tail::Tail;
 use crate::audit::error::AuditError;
 use crate::audit::reading::directory_of;
 use crate::audit::settings::LOCK;
+use crate::audit::writing::disk::{Access, Disk as _, System, beside};
+use crate::audit::writing::position;
 
-/// Checks that a start can continue the trail at `path`, or begin one there.
+/// Checks that a start can continue or create the audit trail at `path`.
 ///
 /// # Errors
-/// When the directory or a file cannot be used, or the file is not an audit trail or ends with a damaged line.
+/// When the directory or a file cannot be used, the file is not an audit trail, or its last line is damaged.
 pub(in crate::audit) fn inspect(path: &Path) -> Result<(), AuditError> {
     let directory = directory_of(path);
     require_directory(directory).map_err(AuditError::unusable(directory))?;
@@ -59,7 +59,7 @@ fn require_writable(directory: &Path) -> io::Result<()> {
     )?)
 }
 
-/// Opens a file as the start does, if it is there.
+/// Opens a file as the start does, if it exists.
 fn existing(path: &Path) -> io::Result<Option<File>> {
     let kind = match path.symlink_metadata() {
         Ok(metadata) => metadata.file_type(),
@@ -74,7 +74,7 @@ fn existing(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// What a file is; none for a regular one.
+/// Returns the name of the file's type. None for a regular file.
 fn name(kind: FileType) -> Option<&'static str> {
     match kind {
         kind if kind.is_file() => None,

@@ -1,4 +1,4 @@
-//! What a crash left in a file: lines that may not be on the disk, and behind the last line bytes that are none.
+//! Repairs a file after a crash: lines that may not be on the disk, and bytes after the last line that are not a line.
 
 use std::fs::File;
 use std::io;
@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::disk::{Access, Disk, beside};
 use super::tail::Tail;
 use crate::audit::chain::hex;
 use crate::audit::error::AuditError;
 use crate::audit::record::{Entry, Kind};
+use crate::audit::writing::disk::{Access, Disk, beside};
 
 /// The size of a read, in bytes.
 const CHUNK: usize = 64 * 1024;
 
-/// How many names are tried.
+/// The maximum number of names that are tried for a new file.
 const NAMES: u32 = 100;
 
-/// Makes sure that every line of a file is on the disk: the chain goes on behind them. After a failed `fdatasync` the system takes pages for
-/// written that are not, so lines that were not acknowledged are written again.
+/// Ensures that every line of a file is on the disk, because the chain continues after them. After a failed `fdatasync` the operating
+/// system can mark pages as written that are not. Therefore lines that were not acknowledged are written again.
 pub(super) fn make_durable(disk: &dyn Disk, path: &Path, tail: Tail) -> io::Result<()> {
     if tail.whole == tail.acknowledged {
         return disk.sync(&File::open(path)?);
@@ -37,8 +37,8 @@ pub(super) fn make_durable(disk: &dyn Disk, path: &Path, tail: Tail) -> io::Resu
     disk.sync(&file)
 }
 
-/// Moves what is behind the last line of `file` into a file beside the trail at `path`. Returns the entry about it; none when there is
-/// nothing.
+/// Moves the bytes after the last line of `file` to a new file beside the audit trail at `path`. Returns the entry about them. None when there
+/// are no such bytes.
 pub(super) fn set_aside(
     disk: &dyn Disk,
     path: &Path,
@@ -62,7 +62,7 @@ pub(super) fn set_aside(
         aside.file_name().unwrap_or_default().to_string_lossy(),
         tail.torn,
     );
-    tracing::warn!(bytes, file = %name, "a crash left bytes behind the last line of the audit trail; they were set aside");
+    tracing::warn!(bytes, file = %name, "a crash left bytes after the last line of the audit trail; moved them to a separate file");
     let members = serde_json::json!({
         "cause": "torn_line",
         "bytes": bytes,
@@ -86,7 +86,7 @@ fn copy_rest(disk: &dyn Disk, file: &File, from: u64, copy: &File) -> io::Result
     }
 }
 
-/// A new file; a crash in the middle of an earlier recovery may have left one of the first name.
+/// Creates a new file. A crash during an earlier recovery may have left a file with the first name.
 fn new_file(disk: &dyn Disk, path: &Path, seq: u64) -> Result<(PathBuf, File), AuditError> {
     let mut attempt = 0;
     loop {

@@ -1,31 +1,32 @@
-//! The end of the chain when a start finds it: the last line in the files, or the position file.
+//! The end of the chain at a start: the last line in the files, or the position in the position file.
 //!
 //! # Invariants
-//! - No number is used twice: the chain goes on behind the last acknowledged line of which anything here tells.
-//! - A file that is missing or unreadable is logged and recorded, and never keeps the proxy from starting.
+//! - No number is used twice: the chain continues after the last acknowledged line that any of these files shows.
+//! - A missing or unreadable file is logged and recorded. It never prevents a start.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::crash::{make_durable, set_aside};
-use super::disk::{Access, Disk};
-use super::position::Recorded;
 use super::tail::Tail;
+use crate::audit::writing::disk::{Access, Disk};
+use crate::audit::writing::position::Recorded;
 
 use crate::audit::chain::{Line, Position, hex};
 use crate::audit::error::AuditError;
 use crate::audit::reading::{Source, candidates, first_seq};
 use crate::audit::record::{Entry, Kind};
 
-/// The position from which the chain goes on, and what to record about it.
+/// The position from which the chain continues, and the entries to record about it.
 pub(super) struct ChainEnd {
     pub position: Position,
     pub recovered: Vec<Entry>,
 }
 
 impl ChainEnd {
-    /// `last` is the last line of the file with the trail's name, if it has one. `had_lock`: a proxy has been here before.
+    /// Finds the end of the chain. `last` is the last line of the file with the audit trail's path, if it has one. `had_lock` is true if
+    /// the lock file existed: a proxy has used the audit trail before.
     pub(super) fn find(
         disk: &dyn Disk,
         path: &Path,
@@ -34,16 +35,16 @@ impl ChainEnd {
         had_lock: bool,
     ) -> Result<Self, AuditError> {
         if let Some(last) = last {
-            return Ok(Self::of(last, recorded.position()));
+            return Ok(Self::new(last, recorded.position()));
         }
-        let others = Others::find(disk, path, recorded.position())?;
+        let others = OtherFiles::find(disk, path, recorded.position())?;
         let found = others.last.unwrap_or(Position::GENESIS);
-        let mut end = Self::of(found, recorded.position());
+        let mut end = Self::new(found, recorded.position());
         let why = match recorded {
             Recorded::At(_) => None,
             Recorded::Unreadable => Some("the position file is damaged"),
             Recorded::Nothing => had_lock.then_some(
-                "the lock file is there, but neither the file of the trail nor the position file has content",
+                "the lock file exists, but both the file of the audit trail and the position file are empty or missing",
             ),
         };
         if recorded.position().is_none()
@@ -58,8 +59,8 @@ impl ChainEnd {
         })
     }
 
-    /// Behind files that end with `last`, of a trail whose last acknowledged line is `known`.
-    fn of(last: Position, known: Option<Position>) -> Self {
+    /// Returns the end of an audit trail whose files end with `last` and whose last acknowledged line is `known`.
+    fn new(last: Position, known: Option<Position>) -> Self {
         let known = known.unwrap_or(last);
         let (position, remark) = match known.seq.cmp(&last.seq) {
             std::cmp::Ordering::Greater => (known, Some(missing(last, known))),
@@ -78,7 +79,7 @@ fn missing(found: Position, known: Position) -> Entry {
     tracing::error!(
         first,
         last,
-        "acknowledged lines are in no file of the audit trail; if nobody moved them away, they are lost"
+        "acknowledged lines are missing from the files of the audit trail; they are lost unless their file was moved away"
     );
     recovered(&serde_json::json!({ "cause": "missing", "first": first, "last": last }))
 }
@@ -94,7 +95,7 @@ fn unknown(position: Position, why: &str) -> Entry {
     tracing::error!(
         last,
         why,
-        "the end of the audit trail is uncertain; the trail goes on behind the last line that could be read"
+        "the end of the audit trail is uncertain; continuing after the last line that could be read"
     );
     recovered(&serde_json::json!({ "cause": "unknown_position", "error": why }))
 }
@@ -103,17 +104,17 @@ fn recovered(members: &serde_json::Value) -> Entry {
     Entry::new(Kind::Recovered, members)
 }
 
-/// What the files say that do not have the trail's name.
+/// The result of reading the files that do not have the audit trail's path.
 #[derive(Default)]
-struct Others {
+struct OtherFiles {
     last: Option<Position>,
-    /// What a crash left in the newest of them.
+    /// The entry about bytes that a crash left in the newest of them.
     recovered: Option<Entry>,
-    /// Why one of them could not be read.
+    /// The reason why one of them could not be read.
     unreadable: Option<String>,
 }
 
-impl Others {
+impl OtherFiles {
     fn find(disk: &dyn Disk, path: &Path, known: Option<Position>) -> Result<Self, AuditError> {
         let mut others = Self::default();
         let known = known.map(|known| known.seq);
@@ -122,12 +123,12 @@ impl Others {
                 Ok(Some((last, tail))) => {
                     others.last = Some(last);
                     if let Some(tail) = tail {
-                        others.recovered = settled(disk, path, &file, tail)?;
+                        others.recovered = complete(disk, path, &file, tail)?;
                     }
                     break;
                 }
                 Ok(None) => {}
-                Err(error) => others.note(&file, &error),
+                Err(error) => others.add_unreadable(&file, &error),
             }
         }
         Ok(others)
@@ -135,7 +136,7 @@ impl Others {
 
     fn newest_first(&mut self, path: &Path) -> Vec<(u64, PathBuf)> {
         let found = candidates(path).unwrap_or_else(|error| {
-            self.note(path, &error);
+            self.add_unreadable(path, &error);
             Vec::new()
         });
         let mut files = Vec::new();
@@ -143,7 +144,7 @@ impl Others {
             match first_seq(&file) {
                 _ if file == path => {}
                 Ok(seq) => files.extend(seq.map(|seq| (seq, file))),
-                Err(error) => self.note(&file, &error),
+                Err(error) => self.add_unreadable(&file, &error),
             }
         }
         files.sort();
@@ -151,15 +152,15 @@ impl Others {
         files
     }
 
-    fn note(&mut self, file: &Path, error: &io::Error) {
+    fn add_unreadable(&mut self, file: &Path, error: &io::Error) {
         let path = file.display();
-        tracing::warn!(%path, %error, "a file of the audit trail cannot be read");
+        tracing::warn!(%path, %error, "cannot read a file of the audit trail");
         self.unreadable = Some(error.to_string());
     }
 }
 
-/// The last line of a file that is not written any more, and how the file ends unless it is compressed. Of a compressed file that breaks off,
-/// the last line that can be read.
+/// Returns the last line of a file that the writer does not use any more, and the end of the file unless it is compressed. For an
+/// incomplete compressed file, returns the last line that can be read.
 fn last_line(path: &Path, known: Option<u64>) -> io::Result<Option<(Position, Option<Tail>)>> {
     let tail = Tail::read(path, &File::open(path)?, known);
     if let Ok((tail, Some(last))) = tail.map(|tail| (tail, tail.last)) {
@@ -175,8 +176,8 @@ fn last_line(path: &Path, known: Option<u64>) -> io::Result<Option<(Position, Op
     Ok(last.map(|last| (last, None)))
 }
 
-/// Makes sure that a file that was renamed while it was written is whole, and on the disk: the chain goes on behind it.
-fn settled(
+/// Completes a file that was renamed while it was written: its lines must be on the disk, because the chain continues after them.
+fn complete(
     disk: &dyn Disk,
     path: &Path,
     file: &Path,

@@ -1,59 +1,59 @@
-//! When the HSM is asked to seal a checkpoint, and which outcomes have a line.
+//! The schedule of seals: when to request one from the HSM, and which outcomes get a line.
 //!
 //! # Invariants
-//! - No line of a checkpoint makes another checkpoint due: a trail without requests does not grow.
-//! - An attempt that ends in whatever way is noticed: the next one is never blocked by it.
+//! - The line of a checkpoint does not make another checkpoint due: an audit trail without requests does not grow.
+//! - The end of every attempt is noticed, also after a panic. No attempt blocks the next one.
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use super::inbox::Message;
+use super::queue::Message;
 use crate::audit::chain::Position;
-use crate::audit::checkpoint::{Attempt, MAX_LAG, Sealer};
+use crate::audit::checkpoint::{Attempt, MAX_LAG, SealerHandle};
 use crate::audit::metrics::AuditMetrics;
 use crate::audit::record::Entry;
 use crate::audit::settings::CheckpointSettings;
 use crate::sync::task_on;
 
-/// The pause after the first attempt that failed; it doubles with each further one, up to the interval of checkpoints.
+/// The pause after the first failed attempt. It doubles with each further failure, up to the interval of checkpoints.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The schedule of seals.
-pub(super) struct Seals {
-    sealer: Option<Sealer>,
+pub(super) struct SealSchedule {
+    sealer: Option<SealerHandle>,
     settings: CheckpointSettings,
-    inbox: Sender<Message>,
-    /// Lines, other than checkpoints, that no seal covers and none was asked for.
+    sender: Sender<Message>,
+    /// The number of lines, without checkpoints, that neither a seal nor the pending attempt covers.
     uncovered: u64,
-    /// The lines that the attempt in progress covers.
-    asked: Option<u64>,
-    /// When the last attempt began.
+    /// The number of lines that the pending attempt covers. None when no attempt is pending.
+    pending: Option<u64>,
+    /// The start of the last attempt.
     began: Instant,
     failures: Failures,
 }
 
-/// The attempts that have failed since the last seal.
+/// The failed attempts since the last seal.
 #[derive(Default)]
 struct Failures {
     count: u32,
     not_before: Option<Instant>,
-    /// The last line about a failure: when, and how many lines were uncovered.
-    told: Option<(Instant, u64)>,
+    /// The last line about a failure: its time, and the number of uncovered lines.
+    reported: Option<(Instant, u64)>,
 }
 
-impl Seals {
+impl SealSchedule {
     pub fn new(
-        sealer: Option<Sealer>,
+        sealer: Option<SealerHandle>,
         settings: CheckpointSettings,
-        inbox: Sender<Message>,
+        sender: Sender<Message>,
     ) -> Self {
         Self {
             sealer,
             settings,
-            inbox,
+            sender,
             uncovered: 0,
-            asked: None,
+            pending: None,
             began: Instant::now(),
             failures: Failures::default(),
         }
@@ -64,22 +64,22 @@ impl Seals {
         self.uncovered += lines;
     }
 
-    /// Whether an attempt is in progress.
-    pub fn is_asking(&self) -> bool {
-        self.asked.is_some()
+    /// Returns whether an attempt is pending.
+    pub fn is_pending(&self) -> bool {
+        self.pending.is_some()
     }
 
-    /// Whether anybody can seal.
+    /// Returns whether seals are configured.
     pub fn has_sealer(&self) -> bool {
         self.sealer.is_some()
     }
 
-    /// Whether the HSM should be asked now.
+    /// Returns whether a seal should be requested now.
     pub fn is_due(&self) -> bool {
-        !self.is_asking() && self.uncovered > 0 && self.pause().is_zero()
+        !self.is_pending() && self.uncovered > 0 && self.pause().is_zero()
     }
 
-    /// How long nothing is due, if no more lines come.
+    /// Returns the time until a seal is due, if no more lines come.
     pub fn pause(&self) -> Duration {
         if self.uncovered == 0 {
             return self.settings.interval;
@@ -91,37 +91,37 @@ impl Seals {
         }
     }
 
-    /// Asks for a seal of the chain up to this position. The answer comes as [`Message::Sealed`].
-    pub fn ask(&mut self, head: Position) {
+    /// Requests a seal of the chain up to this position. The outcome is sent as [`Message::Sealed`].
+    pub fn request(&mut self, head: Position) {
         self.began = Instant::now();
         let covered = std::mem::take(&mut self.uncovered);
-        let Some(Sealer { seal, runtime }) = self.sealer.clone() else {
+        let Some(SealerHandle { sealer, runtime }) = self.sealer.clone() else {
             return;
         };
-        self.asked = Some(covered);
-        let patience = self.settings.seal_timeout;
-        let answer = Answer {
-            inbox: self.inbox.clone(),
+        self.pending = Some(covered);
+        let timeout = self.settings.seal_timeout;
+        let reply = Reply {
+            sender: self.sender.clone(),
             attempt: Some(Attempt::unanswered(head)),
         };
         task_on(&runtime, "audit-seal", async move {
-            let mut answer = answer;
-            answer.attempt = Some(Attempt::make(Arc::clone(&seal), head, patience).await);
+            let mut reply = reply;
+            reply.attempt = Some(Attempt::make(Arc::clone(&sealer), head, timeout).await);
         });
     }
 
-    /// Takes the outcome of an attempt. Returns the line about it, if it has one; `lag` is the number of lines since the position, and
-    /// with `is_last` none of this kind follows.
-    pub fn take(
+    /// Ends the pending attempt with its outcome. Returns the entry about it, if it gets one. `lag` is the number of lines since the
+    /// position. With `is_last`, no further attempt follows.
+    pub fn complete(
         &mut self,
         mut attempt: Attempt,
         lag: u64,
         is_last: bool,
         metrics: &AuditMetrics,
     ) -> Option<Entry> {
-        let covered = self.asked.take().unwrap_or_default();
+        let covered = self.pending.take().unwrap_or_default();
         if lag >= MAX_LAG as u64 {
-            attempt.outcome = Err("the seal came too late".into());
+            attempt.outcome = Err("the HSM signature came too late".into());
         }
         metrics.count_checkpoint(attempt.outcome.is_ok());
         let Err(reason) = &attempt.outcome else {
@@ -133,22 +133,22 @@ impl Seals {
         if !is_last
             && !self
                 .failures
-                .has_news(self.settings.interval, self.uncovered)
+                .is_line_due(self.settings.interval, self.uncovered)
         {
             return None;
         }
         tracing::warn!(
             reason,
             next_attempt_in = ?pause,
-            "no HSM sealed the checkpoint of the audit trail"
+            "no HSM signed the checkpoint of the audit trail; retrying"
         );
-        self.failures.told = Some((Instant::now(), self.uncovered));
+        self.failures.reported = Some((Instant::now(), self.uncovered));
         Some(attempt.entry())
     }
 }
 
 impl Failures {
-    /// Counts one more. Returns the pause until the next attempt.
+    /// Counts a failure. Returns the pause until the next attempt.
     fn fail(&mut self, interval: Duration) -> Duration {
         let doubled = FIRST_PAUSE.saturating_mul(1 << self.count.min(16));
         let pause = doubled.min(interval.max(FIRST_PAUSE));
@@ -157,24 +157,24 @@ impl Failures {
         pause
     }
 
-    /// The first failure has a line; after that one per interval, while lines come that no seal covers.
-    fn has_news(&self, interval: Duration, uncovered: u64) -> bool {
-        self.told
+    /// Returns whether this failure gets a line: the first one does, and then one per interval if there are new uncovered lines.
+    fn is_line_due(&self, interval: Duration, uncovered: u64) -> bool {
+        self.reported
             .is_none_or(|(at, lines)| at.elapsed() >= interval && uncovered > lines)
     }
 }
 
-/// Sends the outcome of an attempt, also when its task panics or is dropped.
-struct Answer {
-    inbox: Sender<Message>,
+/// Sends the outcome of an attempt when it is dropped, so also when the task panics or is cancelled.
+struct Reply {
+    sender: Sender<Message>,
     attempt: Option<Attempt>,
 }
 
-impl Drop for Answer {
+impl Drop for Reply {
     fn drop(&mut self) {
         if let Some(attempt) = self.attempt.take() {
-            // After the stop nobody waits for it.
-            drop(self.inbox.send(Message::Sealed(attempt)));
+            // After the stop, the receiver is gone.
+            drop(self.sender.send(Message::Sealed(attempt)));
         }
     }
 }
@@ -182,22 +182,22 @@ impl Drop for Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::checkpoint::{Seal, Sealing};
+    use crate::audit::checkpoint::{SealFuture, Sealer};
     use crate::metrics::Metrics;
     use std::sync::mpsc::{Receiver, channel};
 
     struct Panics;
 
-    impl Seal for Panics {
-        fn seal(&self, _: Position) -> Sealing {
+    impl Sealer for Panics {
+        fn seal(&self, _: Position) -> SealFuture {
             Box::pin(async { std::panic::resume_unwind(Box::new("a bug")) })
         }
     }
 
-    fn seals(interval: Duration) -> (Seals, Receiver<Message>) {
-        let (inbox, messages) = channel();
-        let sealer = Sealer {
-            seal: Arc::new(Panics),
+    fn seals(interval: Duration) -> (SealSchedule, Receiver<Message>) {
+        let (sender, messages) = channel();
+        let sealer = SealerHandle {
+            sealer: Arc::new(Panics),
             runtime: tokio::runtime::Handle::current(),
         };
         let settings = CheckpointSettings {
@@ -205,13 +205,13 @@ mod tests {
             interval,
             ..CheckpointSettings::default()
         };
-        (Seals::new(Some(sealer), settings, inbox), messages)
+        (SealSchedule::new(Some(sealer), settings, sender), messages)
     }
 
-    /// Asks, and takes the answer; whether it has a line.
-    async fn attempt(seals: &mut Seals, messages: &Receiver<Message>) -> bool {
+    /// Requests a seal and completes the attempt. Returns whether it got a line.
+    async fn attempt(seals: &mut SealSchedule, messages: &Receiver<Message>) -> bool {
         let metrics = AuditMetrics::declare(&Metrics::default()).unwrap();
-        seals.ask(Position::GENESIS);
+        seals.request(Position::GENESIS);
         let message = loop {
             tokio::task::yield_now().await;
             if let Ok(message) = messages.try_recv() {
@@ -221,11 +221,11 @@ mod tests {
         let Message::Sealed(attempt) = message else {
             panic!("another message");
         };
-        seals.take(attempt, 0, false, &metrics).is_some()
+        seals.complete(attempt, 0, false, &metrics).is_some()
     }
 
     #[tokio::test]
-    async fn a_failing_hsm_is_asked_less_and_less_and_has_few_lines() {
+    async fn attempts_at_a_failing_hsm_get_rarer_and_cause_few_lines() {
         let (mut seals, messages) = seals(Duration::from_secs(60));
         assert!(!seals.is_due());
         seals.add_lines(1);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failing_hsm_has_a_line_per_interval_only_while_lines_come() {
+    async fn a_failing_hsm_causes_one_line_per_interval_only_while_lines_come() {
         let (mut seals, messages) = seals(Duration::ZERO);
         seals.add_lines(3);
         assert!(attempt(&mut seals, &messages).await);

@@ -1,4 +1,4 @@
-//! What is remembered, and what must not be.
+//! Which decisions are cached, and which must not be.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use serde_json::json;
 
 use super::*;
 use crate::connections::ClientCertificate;
-use crate::policy::tests::{asking, decide, policy};
-use crate::policy::{Action, PolicyMode};
+use crate::policy::tests::{decide, policy, with_request};
+use crate::policy::{Action, PolicyMode, PolicyOutcome};
 
-fn looks_at(rule: &str) -> LooksAt {
+fn reads(rule: &str) -> ContextUse {
     let rules: PolicySet = rule.parse().unwrap();
-    Memory::of(&rules).looks_at
+    DecisionCache::for_rules(&rules).reads
 }
 
 #[test]
-fn what_changes_by_itself_is_noticed() {
-    let nothing = LooksAt::default();
-    let hour = LooksAt {
-        the_hour: true,
+fn rules_about_the_time_or_the_whole_context_are_recognized() {
+    let nothing = ContextUse::default();
+    let hour = ContextUse {
+        hour: true,
         ..nothing
     };
-    let anything = LooksAt {
-        anything: true,
+    let uncacheable = ContextUse {
+        uncacheable: true,
         ..nothing
     };
     for (condition, expected) in [
@@ -35,15 +35,15 @@ fn what_changes_by_itself_is_noticed() {
         ("context.hour < 9", hour),
         ("!(context.weekday <= 5)", hour),
         ("context[\"hour\"] == 3", hour),
-        ("context.now > datetime(\"2026-01-01\")", anything),
-        ("context.kmsRequestId like \"a*\"", anything),
-        ("context has now", anything),
-        ("context == {\"hour\": 3}", anything),
-        ("[context].contains({})", anything),
-        ("(if true then context else context).now == 1", anything),
+        ("context.now > datetime(\"2026-01-01\")", uncacheable),
+        ("context.kmsRequestId like \"a*\"", uncacheable),
+        ("context has now", uncacheable),
+        ("context == {\"hour\": 3}", uncacheable),
+        ("[context].contains({})", uncacheable),
+        ("(if true then context else context).now == 1", uncacheable),
     ] {
         let rule = format!("permit(principal, action, resource) when {{ {condition} }};");
-        assert_eq!(looks_at(&rule), expected, "{condition}");
+        assert_eq!(reads(&rule), expected, "{condition}");
     }
 }
 
@@ -51,7 +51,7 @@ fn what_changes_by_itself_is_noticed() {
 type Change = fn(&mut serde_json::Value);
 
 #[test]
-fn a_decision_is_remembered_for_its_own_question_alone() {
+fn a_cached_decision_is_used_for_equal_requests_only() {
     let changes: [Change; 12] = [
         |_| {},
         |m| m["awsPrincipalArn"] = json!("arn:aws:sts::111122223333:assumed-role/Orders/i-1"),
@@ -82,12 +82,12 @@ fn a_decision_is_remembered_for_its_own_question_alone() {
         for _ in 0..2 {
             for (at, change) in changes.iter().enumerate() {
                 for action in [Action::Encrypt, Action::Decrypt, Action::GetKeyMetadata] {
-                    let (told, asked) = asking(change, action, |question| {
-                        (policy.decide(question), policy.ask(question))
+                    let (decision, evaluation) = with_request(change, action, |request| {
+                        (policy.decide(request), policy.evaluate(request))
                     });
                     assert_eq!(
-                        (told.verdict, told.policies),
-                        asked,
+                        (decision.outcome, decision.policies),
+                        evaluation,
                         "{rules} {at} {action:?}"
                     );
                 }
@@ -102,28 +102,28 @@ fn a_decision_about_one_client_certificate_is_not_used_for_another() {
         "permit(principal, action, resource) when { context.client_certificate == \"verified\" };";
     let policy = policy(rules, PolicyMode::Enforce);
     for client_certificate in ClientCertificate::ALL.into_iter().cycle().take(10) {
-        let verdict = asking(
+        let outcome = with_request(
             |_| {},
             Action::Encrypt,
-            |question| {
-                let question = Question {
+            |request| {
+                let request = AuthorizationRequest {
                     client_certificate,
-                    ..*question
+                    ..*request
                 };
-                policy.decide(&question).verdict
+                policy.decide(&request).outcome
             },
         );
-        let is_permitted = verdict == Verdict::Permitted;
+        let is_permitted = outcome == PolicyOutcome::Permitted;
         assert_eq!(
             is_permitted,
             client_certificate == ClientCertificate::Verified
         );
     }
-    assert_eq!(policy.memory.len(), 5);
+    assert_eq!(policy.cache.len(), 5);
 }
 
 #[test]
-fn a_rule_about_the_time_is_asked_when_the_time_has_changed() {
+fn a_rule_about_the_time_is_evaluated_again_when_the_time_has_changed() {
     for (rule, hours) in [
         ("context.hour < 15", 4),
         ("context.weekday == 3", 24),
@@ -132,27 +132,29 @@ fn a_rule_about_the_time_is_asked_when_the_time_has_changed() {
         let rules = format!("permit(principal, action, resource) when {{ {rule} }};");
         let policy = policy(&rules, PolicyMode::Enforce);
         let at = |hours: u64| {
-            asking(
+            with_request(
                 |_| {},
                 Action::Encrypt,
-                |question| {
-                    let now = question.now + Duration::from_secs(hours * 3_600);
-                    policy.decide(&Question { now, ..*question }).verdict
+                |request| {
+                    let now = request.now + Duration::from_secs(hours * 3_600);
+                    policy
+                        .decide(&AuthorizationRequest { now, ..*request })
+                        .outcome
                 },
             )
         };
-        let verdicts = [at(0), at(hours), at(0)];
+        let outcomes = [at(0), at(hours), at(0)];
         let expected = [
-            Verdict::Permitted,
-            Verdict::NotPermitted,
-            Verdict::Permitted,
+            PolicyOutcome::Permitted,
+            PolicyOutcome::NotPermitted,
+            PolicyOutcome::Permitted,
         ];
-        assert_eq!(verdicts, expected, "{rule}");
+        assert_eq!(outcomes, expected, "{rule}");
     }
 }
 
 #[test]
-fn many_strangers_do_not_fill_the_memory() {
+fn the_cache_is_bounded() {
     let policy = policy("permit(principal, action, resource);", PolicyMode::Enforce);
     for n in 0..10_000 {
         let arn = format!("arn:aws:iam::111122223333:user/{n}");
@@ -162,7 +164,7 @@ fn many_strangers_do_not_fill_the_memory() {
             Action::Encrypt,
         );
     }
-    assert!(policy.memory.len() <= 4_096);
+    assert!(policy.cache.len() <= 4_096);
     let long = "x".repeat(60_000);
     decide(&policy, |m| m["new"] = json!(long), Action::Encrypt);
 }

@@ -1,11 +1,11 @@
-//! The end of a trail's file: the last line from which the chain goes on, and what a crash left behind it.
+//! The end of an audit trail's file: the last line, from which the chain continues, and the bytes that a crash left after it.
 //!
-//! A crash of the machine leaves what the disk had of the lines that were being written: a part of them, pages of zeros, and whole
-//! lines behind such a page.
+//! After a crash of the machine, the disk can contain any part of the lines that were being written: incomplete lines, pages of zeros, and
+//! complete lines after such a page.
 //!
 //! # Invariants
-//! - Behind the last acknowledged line, everything that does not follow is cut off: no answer depended on it.
-//! - Elsewhere only what a crash can leave is cut off: a part of a line at the end, or everything from the first zero byte on.
+//! - After the last acknowledged line, all bytes that do not continue the chain are removed: no response depended on them.
+//! - Elsewhere, only bytes that a crash can leave are removed: an incomplete line at the end, or everything from the first zero byte.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -16,35 +16,35 @@ use crate::audit::chain::{Line, Position, could_begin_a_line, seq_of_beginning};
 use crate::audit::error::AuditError;
 use crate::audit::reading::{CHUNK, read_line};
 
-/// The first window at the end of a file in which a known line is looked for, in bytes; the next is larger by this factor.
+/// The size of the window at the end of a file in which a known line is searched, in bytes. Each further window is larger by this factor.
 const WINDOW: u64 = 64 * 1024;
 const FACTOR: u64 = 4;
 
-/// How a file ends.
+/// The end of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tail {
-    /// The last line; none when there is none.
+    /// The last line. None when the file has no line.
     pub last: Option<Position>,
-    /// The length of all lines up to it.
+    /// The length of all lines up to it, in bytes.
     pub whole: u64,
-    /// The length of the lines up to the last one that is known to be acknowledged.
+    /// The length of the lines up to the last one that is known to be acknowledged, in bytes.
     pub acknowledged: u64,
-    /// How many bytes a crash left behind it.
+    /// The number of bytes after the last line, which a crash left.
     pub torn: u64,
 }
 
 impl Tail {
-    /// Reads the end of a file, which must be one of ours. `known` is the number of the last acknowledged line: the lines behind it are
-    /// checked one by one. All lines are checked when it is none.
+    /// Reads the end of a file, which must be a file of an audit trail. `known` is the number of the last acknowledged line. Only the lines
+    /// after it are checked one by one. If it is none, all lines are checked.
     pub(super) fn read(path: &Path, file: &File, known: Option<u64>) -> Result<Self, AuditError> {
         let (tail, end) = check(file, known).map_err(AuditError::unusable(path))?;
         match end {
             End::Line => Ok(tail),
             End::Changed => Err(AuditError::Damaged(path.to_owned())),
-            End::Strange => {
+            End::Foreign => {
                 let why = match tail.last {
-                    Some(_) => "its last line is none of a trail",
-                    None => "it does not begin with a line of a trail",
+                    Some(_) => "its last line is not a line of an audit trail",
+                    None => "it does not begin with a line of an audit trail",
                 };
                 Err(AuditError::Foreign(path.to_owned(), why))
             }
@@ -52,17 +52,17 @@ impl Tail {
     }
 }
 
-/// What the last line with an end is.
+/// The kind of the last complete line.
 #[derive(Clone, Copy)]
 enum End {
-    /// A line of the trail.
+    /// A line of the audit trail.
     Line,
-    /// A line of the trail that does not match its hash.
+    /// A line of the audit trail that does not match its hash.
     Changed,
-    Strange,
+    Foreign,
 }
 
-/// The offset of an intact line near the end whose number is at most `known`, or 0.
+/// Returns the offset of an intact line near the end whose number is at most `known`, or 0.
 fn begin_of_check(file: &File, known: u64) -> io::Result<u64> {
     let length = file.metadata()?.len();
     let mut window = WINDOW;
@@ -75,10 +75,10 @@ fn begin_of_check(file: &File, known: u64) -> io::Result<u64> {
     Ok(0)
 }
 
-/// The first intact line behind this offset whose number is at most `known`.
+/// Returns the offset of the first intact line after `from` whose number is at most `known`.
 fn line_up_to(file: &File, from: u64, known: u64) -> io::Result<Option<u64>> {
     let (mut reader, mut at, mut buffer) = (reader(file, from), from, Vec::new());
-    // The window may begin within a line.
+    // The window can begin within a line.
     read_line(&mut reader, &mut buffer)?;
     loop {
         at += buffer.len() as u64;
@@ -92,7 +92,7 @@ fn line_up_to(file: &File, from: u64, known: u64) -> io::Result<Option<u64>> {
     }
 }
 
-/// Follows the chain to the end of the file, or to what a crash left.
+/// Follows the chain to the end of the file, or to the bytes that a crash left.
 fn check(file: &File, known: Option<u64>) -> io::Result<(Tail, End)> {
     let length = file.metadata()?.len();
     let begin = known.map_or(Ok(0), |known| begin_of_check(file, known))?;
@@ -106,17 +106,17 @@ fn check(file: &File, known: Option<u64>) -> io::Result<(Tail, End)> {
     while read_line(&mut reader, &mut buffer)? {
         let line = intact(&buffer);
         if line.as_ref().is_none_or(|line| !follows(tail.last, line)) {
-            let is_left = tail.is_unacknowledged(&buffer, known);
-            if is_left || matches!(end, End::Line) && is_of_a_crash(&buffer) {
-                let is_ours = tail.last.is_some() || is_all_ours(&buffer, &mut reader)?;
+            let is_removable = tail.is_unacknowledged(&buffer, known);
+            if is_removable || matches!(end, End::Line) && can_be_from_crash(&buffer) {
+                let is_trail = tail.last.is_some() || is_rest_of_trail(&buffer, &mut reader)?;
                 tail.torn = length.saturating_sub(tail.whole);
-                return Ok((tail, if is_ours { End::Line } else { End::Strange }));
+                return Ok((tail, if is_trail { End::Line } else { End::Foreign }));
             }
         }
         if !buffer.ends_with(b"\n") {
             break;
         }
-        // A line that does not follow was there before the crash: a verification will report it.
+        // A line that does not continue the chain is not from a crash. A verification will report it.
         end = end_with(&buffer);
         tail.add(line, buffer.len() as u64, known);
         buffer.clear();
@@ -134,7 +134,7 @@ impl Tail {
         }
     }
 
-    /// Whether these bytes, which do not follow, are behind every acknowledged line.
+    /// Returns whether these bytes, which do not continue the chain, are after every acknowledged line.
     fn is_unacknowledged(&self, bytes: &[u8], known: Option<u64>) -> bool {
         let before = match self.last {
             Some(last) => Some(last.seq),
@@ -152,22 +152,22 @@ fn follows(last: Option<Position>, line: &Line<'_>) -> bool {
     last.is_none_or(|last| last.seq.checked_add(1) == Some(line.seq) && last.hash == line.prev)
 }
 
-/// Whether no program wrote these bytes as a line: they have no end, or zeros.
-fn is_of_a_crash(line: &[u8]) -> bool {
+/// Returns whether a crash can have left these bytes: they have no newline, or contain zeros.
+fn can_be_from_crash(line: &[u8]) -> bool {
     !line.ends_with(b"\n") || line.contains(&0)
 }
 
-/// Whether a file without a whole line can be what a crash left of a trail: text and zeros that begin as a trail begins.
-fn is_all_ours(line: &[u8], rest: &mut impl BufRead) -> io::Result<bool> {
+/// Returns whether a file without a complete line can be the rest of an audit trail after a crash: text and zeros with the beginning of a line.
+fn is_rest_of_trail(line: &[u8], rest: &mut impl BufRead) -> io::Result<bool> {
     let zeros = line.iter().position(|byte| *byte == 0);
     let begin = line.get(..zeros.unwrap_or(line.len()));
-    let mut is_ours = could_begin_a_line(begin.unwrap_or_default()) && is_text(line);
+    let mut is_trail = could_begin_a_line(begin.unwrap_or_default()) && is_text(line);
     let mut buffer = Vec::new();
-    while is_ours && read_line(rest, &mut buffer)? {
-        is_ours = is_text(&buffer);
+    while is_trail && read_line(rest, &mut buffer)? {
+        is_trail = is_text(&buffer);
         buffer.clear();
     }
-    Ok(is_ours)
+    Ok(is_trail)
 }
 
 fn is_text(bytes: &[u8]) -> bool {
@@ -180,21 +180,21 @@ fn end_with(line: &[u8]) -> End {
     match (Line::read(line), Line::read_intact(line)) {
         (_, Some(_)) => End::Line,
         (Some(_), None) => End::Changed,
-        (None, None) => End::Strange,
+        (None, None) => End::Foreign,
     }
 }
 
-fn reader(file: &File, offset: u64) -> BufReader<At<'_>> {
-    BufReader::with_capacity(CHUNK, At { file, offset })
+fn reader(file: &File, offset: u64) -> BufReader<OffsetReader<'_>> {
+    BufReader::with_capacity(CHUNK, OffsetReader { file, offset })
 }
 
-/// Reads from an offset on, and leaves the file's own offset alone.
-struct At<'a> {
+/// Reads from an offset, and does not change the offset of the file descriptor.
+struct OffsetReader<'a> {
     file: &'a File,
     offset: u64,
 }
 
-impl Read for At<'_> {
+impl Read for OffsetReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read_at(buffer, self.offset)?;
         self.offset += read as u64;

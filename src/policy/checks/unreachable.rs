@@ -1,38 +1,40 @@
-//! Rules that decide nothing: what cannot be told of one rule alone.
+//! Rules without effect: duplicates, and rules that another rule always overrides. These are found by comparing rules with each other.
 
 use std::collections::HashMap;
 
 use cedar_policy::Policy;
 use serde_json::{Value, json};
 
-use super::load::PolicyWarning;
+use crate::policy::source::PolicyWarning;
 
-/// More than these are counted, not named.
+/// The maximum number of warnings. Further rules are only counted.
 const MAX_NAMED: usize = 20;
 
-/// Rules that say what one before them says, and rules that permit what another one forbids under no condition.
-pub(super) fn warnings<'a>(rules: impl Iterator<Item = &'a Policy>) -> Vec<PolicyWarning> {
+/// Returns a warning for each duplicate of an earlier rule, and for each rule that permits only what another rule forbids unconditionally.
+pub(in crate::policy) fn warnings<'a>(
+    rules: impl Iterator<Item = &'a Policy>,
+) -> Vec<PolicyWarning> {
     let rules: Vec<Rule> = rules.filter_map(Rule::read).collect();
     let mut found = duplicates(&rules);
     found.extend(overruled(&rules));
     let more = found.len().saturating_sub(MAX_NAMED);
     found.truncate(MAX_NAMED);
     if more > 0 {
-        found.push(format!("{more} more rules decide nothing"));
+        found.push(format!("{more} more rules have no effect"));
     }
     found.into_iter().map(PolicyWarning::new).collect()
 }
 
 struct Rule {
     id: String,
-    /// All of it but its name and other annotations, whatever its layout.
-    whole: String,
+    /// The rule in Cedar's JSON form, without annotations. It does not depend on the layout of the text.
+    content: String,
     is_permit: bool,
     has_conditions: bool,
     scope: Scope,
 }
 
-/// What a rule is about, before its conditions.
+/// The scope of a rule: its head, before the conditions.
 struct Scope {
     principal: Value,
     actions: u8,
@@ -41,9 +43,9 @@ struct Scope {
 
 impl Rule {
     fn read(policy: &Policy) -> Option<Self> {
-        let mut whole = policy.to_json().ok()?;
-        whole.as_object_mut()?.remove("annotations");
-        let part = |name: &str| whole.get(name).cloned().unwrap_or_default();
+        let mut content = policy.to_json().ok()?;
+        content.as_object_mut()?.remove("annotations");
+        let part = |name: &str| content.get(name).cloned().unwrap_or_default();
         Some(Self {
             id: policy.id().to_string(),
             is_permit: policy.effect() == cedar_policy::Effect::Permit,
@@ -53,7 +55,7 @@ impl Rule {
                 actions: actions(&part("action")),
                 resource: part("resource"),
             },
-            whole: whole.to_string(),
+            content: content.to_string(),
         })
     }
 }
@@ -61,20 +63,20 @@ impl Rule {
 fn duplicates(rules: &[Rule]) -> Vec<String> {
     let mut first = HashMap::new();
     let again = rules.iter().filter_map(|rule| {
-        let before = first.get(rule.whole.as_str()).copied();
+        let before = first.get(rule.content.as_str()).copied();
         let before: &str = match before {
             Some(before) => before,
             None => {
-                first.insert(rule.whole.as_str(), rule.id.as_str());
+                first.insert(rule.content.as_str(), rule.id.as_str());
                 return None;
             }
         };
-        Some(format!("{:?} says the same as {before:?}", rule.id))
+        Some(format!("{:?} is a duplicate of {before:?}", rule.id))
     });
     again.collect()
 }
 
-/// Rules that permit only what some rule forbids whatever the conditions.
+/// Returns a warning for each rule that permits only what another rule forbids unconditionally.
 fn overruled(rules: &[Rule]) -> Vec<String> {
     let mut forbidden: HashMap<(String, String), Vec<&Rule>> = HashMap::new();
     for rule in rules.iter().filter(|r| !r.is_permit && !r.has_conditions) {
@@ -83,7 +85,7 @@ fn overruled(rules: &[Rule]) -> Vec<String> {
         forbidden.entry(scope).or_default().push(rule);
     }
     let overruling = |permit: &Rule| {
-        let scopes = permit.scope.wider();
+        let scopes = permit.scope.containing();
         let rules = scopes
             .iter()
             .filter_map(|scope| forbidden.get(scope))
@@ -103,8 +105,8 @@ fn overruled(rules: &[Rule]) -> Vec<String> {
 }
 
 impl Scope {
-    /// Principal and resource of each scope that has all of this one's in it, as far as scopes alone can say.
-    fn wider(&self) -> Vec<(String, String)> {
+    /// Returns the principal and resource of each scope that contains this one. Only the scopes are compared, not the entities.
+    fn containing(&self) -> Vec<(String, String)> {
         let all = json!({ "op": "All" });
         let store =
             entity(&self.resource).and_then(|(kind, id)| match (kind, id.split_once('/')) {
@@ -123,14 +125,14 @@ impl Scope {
     }
 }
 
-/// The actions of a scope, as a set of bits.
+/// Returns the actions of a scope as a set of bits.
 fn actions(scope: &Value) -> u8 {
     let of_entity = |entity: &Value| match entity.get("id").and_then(Value::as_str) {
         Some("Encrypt") => 1,
         Some("Decrypt") => 2,
         Some("Use") => 3,
         Some("GetKeyMetadata" | "Describe") => 4,
-        // Not known: nothing follows from it.
+        // An unknown action: no other scope contains it.
         _ => 8,
     };
     match (
@@ -145,7 +147,7 @@ fn actions(scope: &Value) -> u8 {
     }
 }
 
-/// Kind and id of the entity that a scope is about.
+/// Returns the type and id of the entity in a scope.
 fn entity(scope: &Value) -> Option<(&str, &str)> {
     let entity = scope.get("entity")?;
     Some((entity.get("type")?.as_str()?, entity.get("id")?.as_str()?))
@@ -153,7 +155,7 @@ fn entity(scope: &Value) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Policy, PolicyMode, PolicySource};
+    use crate::policy::{Policy, PolicyMode, PolicySource};
 
     fn warnings(text: &str) -> Vec<String> {
         let (name, text) = ("rules".to_owned(), text.to_owned());
@@ -165,18 +167,18 @@ mod tests {
     const ALL: &str = "@id(\"all\") permit(principal, action, resource);";
 
     #[test]
-    fn a_rule_that_is_there_twice_is_named() {
-        let twice = "@id(\"b\")\n  permit ( principal,action,\nresource ) ; // the same";
+    fn a_duplicate_rule_is_named() {
+        let duplicate = "@id(\"b\")\n  permit ( principal,action,\nresource ) ; // the same";
         assert_eq!(
-            warnings(&format!("{ALL}{twice}")),
-            ["\"b\" says the same as \"all\""]
+            warnings(&format!("{ALL}{duplicate}")),
+            ["\"b\" is a duplicate of \"all\""]
         );
         let other = "@id(\"b\") permit(principal, action in Xks::Action::\"Use\", resource);";
         assert!(warnings(&format!("{ALL}{other}")).is_empty());
     }
 
     #[test]
-    fn what_is_forbidden_in_any_case_is_never_permitted() {
+    fn a_rule_that_is_always_overridden_is_named() {
         let forbid = |scope: &str| format!("@id(\"no\") forbid({scope});");
         let never = ["\"one\" never permits anything: \"no\" forbids all of it"];
         let one = "@id(\"one\") permit(principal in Xks::Account::\"111122223333\", action == Xks::Action::\"Encrypt\", \
@@ -211,10 +213,10 @@ mod tests {
     }
 
     #[test]
-    fn many_are_counted() {
+    fn warnings_beyond_the_maximum_are_counted() {
         let rule = |n: u32| format!("@id(\"r{n}\") permit(principal, action, resource);\n");
         let found = warnings(&(0..50).map(rule).collect::<String>());
         assert_eq!(found.len(), super::MAX_NAMED + 1);
-        assert_eq!(found[super::MAX_NAMED], "29 more rules decide nothing");
+        assert_eq!(found[super::MAX_NAMED], "29 more rules have no effect");
     }
 }

@@ -1,21 +1,21 @@
-//! What a rule compares attributes with, read from its form in Cedar's JSON.
+//! The comparisons in a rule, read from Cedar's JSON form of the rule.
 
 use serde_json::Value;
 
-/// The pseudo attribute of a key for the names of its tags; no attribute can have this name.
+/// The pseudo attribute of a key for the names of its tags. No attribute can have this name.
 pub(super) const TAG: &str = "(tag)";
 
-/// Variable and attribute, such as `context` and `region`.
+/// A variable and its attribute, such as `context` and `region`.
 pub(super) type Attribute<'a> = (&'a str, &'a str);
 
-/// Passes every text that an attribute is compared with to `found`.
+/// Calls `found` for every text that a rule compares with an attribute.
 pub(super) fn comparisons(rule: &Value, found: &mut impl FnMut(Attribute<'_>, &str)) {
     operations(rule, &mut |operator, operands| {
         compared(operator, operands, found);
     });
 }
 
-/// Passes every operator of a rule to `found`, with its operands.
+/// Calls `found` for every operator of a rule, with its operands.
 pub(super) fn operations<'a>(rule: &'a Value, found: &mut impl FnMut(&'a str, &'a Value)) {
     match rule {
         Value::Object(members) => {
@@ -29,7 +29,7 @@ pub(super) fn operations<'a>(rule: &'a Value, found: &mut impl FnMut(&'a str, &'
     }
 }
 
-/// Passes every attribute that is compared by `like` to `found`, with the pattern. Each wildcard of it is a `None`.
+/// Calls `found` for every attribute that a rule compares by `like`, with the pattern. Each wildcard in the pattern is a `None`.
 pub(super) fn patterns(rule: &Value, found: &mut impl FnMut(Attribute<'_>, &[Option<&str>])) {
     operations(rule, &mut |operator, operands| {
         let attribute = operands.get("left").and_then(attribute);
@@ -66,19 +66,19 @@ fn literal(part: &Value) -> Option<&str> {
     part.get("Literal")?.as_str()
 }
 
-/// The name of a variable.
+/// Returns the name of a variable.
 pub(super) fn variable(node: &Value) -> Option<&str> {
     node.get("Var")?.as_str()
 }
 
-/// Variable and attribute of `variable.attribute`.
+/// Returns the variable and the attribute of `variable.attribute`.
 pub(super) fn attribute(node: &Value) -> Option<Attribute<'_>> {
     let access = node.get(".")?;
     let attribute = access.get("attr")?.as_str()?;
     Some((variable(access.get("left")?)?, attribute))
 }
 
-/// The values of a literal, or of a set of literals.
+/// Returns the values of a literal, or of a set of literals.
 pub(super) fn members(node: &Value) -> Vec<&Value> {
     let set = node.get("Set").and_then(Value::as_array);
     let nodes = set.map_or_else(|| vec![node], |members| members.iter().collect());

@@ -1,11 +1,12 @@
-//! ARNs of partitions that no request of these key stores can come from: partitions know nothing of each other's principals and keys.
+//! ARNs of other partitions. Partitions of AWS are separate, so no request for these key stores can have such an ARN.
 
 use std::collections::BTreeSet;
 
-use super::principal::partition_of;
 use crate::partitions::{PARTITIONS, Partition};
+use crate::policy::principal::partition_of;
 
-/// Returns why no request has this ARN, to follow a comma; none when one may have it. `regions` are those of the key stores.
+/// Returns why no request can have this ARN, as text that follows a comma. None when a request can have it. `regions` are the Regions of the
+/// key stores.
 pub(super) fn problem(arn: &str, regions: &BTreeSet<String>) -> Option<String> {
     let name = partition_of(arn)?;
     let Some(partition) = Partition::by_name(name) else {
@@ -14,13 +15,13 @@ pub(super) fn problem(arn: &str, regions: &BTreeSet<String>) -> Option<String> {
             "whose partition {name:?} this version does not know; known are: {known}"
         ));
     };
-    let of_stores = regions.iter().map(|region| Partition::of_region(region));
-    // A Region that is not known may be of any partition.
-    let of_stores: Option<BTreeSet<&str>> = of_stores.map(|known| Some(known?.name)).collect();
-    let of_stores = of_stores.filter(|all| !all.is_empty() && !all.contains(partition.name))?;
-    let of_stores = of_stores.into_iter().collect::<Vec<_>>().join(", ");
+    let used = regions.iter().map(|region| Partition::of_region(region));
+    // An unknown Region can be in any partition.
+    let used: Option<BTreeSet<&str>> = used.map(|known| Some(known?.name)).collect();
+    let used = used.filter(|all| !all.is_empty() && !all.contains(partition.name))?;
+    let used = used.into_iter().collect::<Vec<_>>().join(", ");
     Some(format!(
-        "whose partition is {name:?}, but the Regions of the key stores are in {of_stores}"
+        "whose partition is {name:?}, but the Regions of the key stores are in {used}"
     ))
 }
 
@@ -56,7 +57,7 @@ mod tests {
             let regions = regions.iter().map(|region| (*region).to_owned()).collect();
             let found = problem(&arn, &regions);
             match expected {
-                Some(what) => assert!(found.is_some_and(|found| found.contains(what)), "{name}"),
+                Some(part) => assert!(found.is_some_and(|found| found.contains(part)), "{name}"),
                 None => assert_eq!(found, None, "{name}"),
             }
         }

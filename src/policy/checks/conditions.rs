@@ -1,5 +1,5 @@
-//! Conditions that are the same for every request: `has` of an attribute that the schema does not have, `is` of another type than requests have,
-//! and numbers that are out of range. Cedar's validator takes them for the constants that they are, and is silent unless the whole rule is one.
+//! Conditions that have the same result for every request: `has` with an attribute that is not in the schema, `is` with a type that requests do
+//! not have, and numbers that are out of range. Cedar's validator warns only if the whole rule is constant.
 
 use std::ops::RangeInclusive;
 
@@ -10,11 +10,14 @@ use super::comparisons::{attribute, members, operations, variable};
 use super::context::range;
 use crate::similar::nearest;
 
-/// More than these are counted, not named.
+/// The maximum number of warnings. Further conditions are only counted.
 const MAX_NAMED: usize = 20;
 
-/// What to warn about: each condition that is the same for every request, as this schema describes requests.
-pub(super) fn warnings<'a>(rules: impl Iterator<Item = &'a Policy>, schema: &str) -> Vec<String> {
+/// Returns a warning for each condition that has the same result for every request of this schema.
+pub(in crate::policy) fn warnings<'a>(
+    rules: impl Iterator<Item = &'a Policy>,
+    schema: &str,
+) -> Vec<String> {
     let attributes = Attributes::of_schema(schema);
     let mut found = Vec::new();
     for rule in rules.filter(|rule| rule.has_non_scope_constraint()) {
@@ -25,19 +28,23 @@ pub(super) fn warnings<'a>(rules: impl Iterator<Item = &'a Policy>, schema: &str
         });
         of_rule.dedup();
         let id = rule.id();
-        found.extend(of_rule.into_iter().map(|what| format!("\"{id}\" {what}")));
+        found.extend(
+            of_rule
+                .into_iter()
+                .map(|problem| format!("\"{id}\" {problem}")),
+        );
     }
     let more = found.len().saturating_sub(MAX_NAMED);
     found.truncate(MAX_NAMED);
     if more > 0 {
         found.push(format!(
-            "{more} more conditions are the same for every request"
+            "{more} more conditions have the same result for every request"
         ));
     }
     found
 }
 
-/// The attributes that a request has, by variable.
+/// The attributes in the schema, by variable.
 struct Attributes([(&'static str, Vec<String>); 3]);
 
 impl Attributes {
@@ -47,8 +54,8 @@ impl Attributes {
             .ok()
             .and_then(|(schema, _)| schema.to_json_value().ok());
         let json = json.unwrap_or_default();
-        let names = |place: &str| {
-            let attributes = json.pointer(place).and_then(Value::as_object);
+        let names = |pointer: &str| {
+            let attributes = json.pointer(pointer).and_then(Value::as_object);
             attributes
                 .into_iter()
                 .flat_map(|of| of.keys().cloned())
@@ -72,38 +79,40 @@ impl Attributes {
         }
     }
 
-    /// `variable has attribute`, which is false.
+    /// Checks `variable has attribute` for an unknown attribute.
     fn missing(&self, operands: &Value) -> Option<String> {
         let variable = variable(operands.get("left")?)?;
-        let asked = operands.get("attr")?.as_str()?;
+        let name = operands.get("attr")?.as_str()?;
         let (_, known) = self.0.iter().find(|(name, _)| *name == variable)?;
-        if known.is_empty() || known.iter().any(|name| name == asked) {
+        if known.is_empty() || known.iter().any(|attribute| attribute == name) {
             return None;
         }
-        let what = format!("asks \"{variable} has {asked}\", which is always false");
-        Some(match nearest(asked, known.iter().map(String::as_str)) {
-            Some(meant) => format!("{what}; did you mean {meant:?}?"),
-            None => format!("{what}; known are: {}", known.join(", ")),
+        let problem = format!("contains \"{variable} has {name}\", which is always false");
+        Some(match nearest(name, known.iter().map(String::as_str)) {
+            Some(similar) => format!("{problem}; did you mean {similar:?}?"),
+            None => format!("{problem}; known are: {}", known.join(", ")),
         })
     }
 }
 
-/// `variable is Type`, which is false.
+/// Checks `variable is Type` for a type that the variable never has.
 fn other_type(operands: &Value) -> Option<String> {
     let variable = variable(operands.get("left")?)?;
-    let asked = operands.get("entity_type")?.as_str()?;
+    let name = operands.get("entity_type")?.as_str()?;
     let only = match variable {
         "principal" => "Xks::Principal",
         "resource" => "Xks::Key",
         "action" => "Xks::Action",
         _ => return None,
     };
-    (asked != only).then(|| {
-        format!("asks \"{variable} is {asked}\", which is always false: every {variable} is {only}")
+    (name != only).then(|| {
+        format!(
+            "contains \"{variable} is {name}\", which is always false: every {variable} is {only}"
+        )
     })
 }
 
-/// A comparison of a number that has a range with one that makes it always true or always false.
+/// Checks a comparison of a numeric attribute. Returns a problem if every possible value has the same result.
 fn constant(operator: &str, operands: &Value) -> Option<String> {
     let (left, right) = (operands.get("left")?, operands.get("right")?);
     if operator == "contains" {
@@ -128,11 +137,11 @@ fn constant(operator: &str, operands: &Value) -> Option<String> {
             false => format!("{operand} {operator} {number}"),
             true => format!("{number} {operator} {operand}"),
         };
-        format!("asks \"{comparison}\", which is always {first}: {operand} is {shown}")
+        format!("contains \"{comparison}\", which is always {first}: {operand} is {shown}")
     })
 }
 
-/// `[…].contains(variable.attribute)` with a number that the attribute cannot be.
+/// Checks `[…].contains(variable.attribute)` for a number that the attribute never is.
 fn never_in_range(of: &Value, set: &Value) -> Option<String> {
     let of = attribute(of)?;
     let range = range(of)?;
@@ -144,7 +153,7 @@ fn never_in_range(of: &Value, set: &Value) -> Option<String> {
     ))
 }
 
-/// None for an operator that does not compare numbers.
+/// Returns the result of the comparison. None for an operator that does not compare numbers.
 fn compare(operator: &str, left: i64, right: i64) -> Option<bool> {
     Some(match operator {
         "==" => left == right,
@@ -170,10 +179,10 @@ fn in_words(range: &RangeInclusive<i64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Policy, PolicyMode, PolicySource};
+    use crate::policy::{Policy, PolicyMode, PolicySource};
 
     fn warnings(condition: &str) -> Vec<String> {
-        // The other half keeps the rule as a whole from being a constant, which Cedar's validator sees.
+        // Cedar's validator warns about a rule that is constant as a whole. The other half of the condition prevents that.
         let scope = "principal, action == Xks::Action::\"Encrypt\", resource";
         let text = format!(
             "@id(\"r\") permit({scope}) when {{ context.region == \"a\" || ({condition}) }};"
@@ -185,8 +194,8 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_that_is_the_same_for_every_request_is_named() {
-        for (condition, what) in [
+    fn a_condition_with_the_same_result_for_every_request_is_named() {
+        for (condition, part) in [
             (
                 "context has kmsViaServis",
                 "\"context has kmsViaServis\", which is always false; did you mean \"kmsViaService\"?",
@@ -223,15 +232,15 @@ mod tests {
                 "compares context.weekday with 8, but it is from 1 to 7",
             ),
         ] {
-            let said = warnings(condition);
-            assert_eq!(said.len(), 1, "{condition}: {said:?}");
-            assert!(said[0].starts_with("\"r\" "), "{said:?}");
-            assert!(said[0].contains(what), "{condition}: {said:?}");
+            let found = warnings(condition);
+            assert_eq!(found.len(), 1, "{condition}: {found:?}");
+            assert!(found[0].starts_with("\"r\" "), "{found:?}");
+            assert!(found[0].contains(part), "{condition}: {found:?}");
         }
     }
 
     #[test]
-    fn a_condition_that_depends_on_the_request_is_not() {
+    fn a_condition_that_depends_on_the_request_causes_no_warning() {
         for condition in [
             "context has kmsViaService",
             "context has kmsKeyAccount && context.kmsKeyAccount == \"111122223333\"",
@@ -248,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn many_are_counted() {
+    fn warnings_beyond_the_maximum_are_counted() {
         let rule = |n: u32| {
             format!(
                 "@id(\"{n}\") permit(principal, action, resource) when {{ context.region == \"{n}\" || context.hour == 99 }};\n"
@@ -261,6 +270,9 @@ mod tests {
         let (_, warnings) = Policy::load(&[source], PolicyMode::Enforce).unwrap();
         assert_eq!(warnings.len(), super::MAX_NAMED + 1);
         let last = warnings.last().unwrap().to_string();
-        assert_eq!(last, "30 more conditions are the same for every request");
+        assert_eq!(
+            last,
+            "30 more conditions have the same result for every request"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! A request in Cedar's terms: principal, action, resource and context as the schema has them.
+//! A request in Cedar's terms: principal, action, resource and context, as the schema defines them.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use crate::partitions::service_name;
 use crate::proxy_protocol::VpcEndpointId;
 use crate::xks::RequestMetadata;
 
-/// What is to be done with a key.
+/// The operation on a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the specification's own names")]
 pub enum Action {
@@ -27,7 +27,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// Its name in policies.
+    /// Returns the name of the action in policies.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Encrypt => "Encrypt",
@@ -37,46 +37,46 @@ impl Action {
     }
 }
 
-/// Everything that a policy may look at.
+/// An authorization request: everything that a policy can read.
 #[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
-    /// What is to be done.
+pub struct AuthorizationRequest<'a> {
+    /// The operation.
     pub action: Action,
     /// The key store's name.
     pub store: &'a str,
     /// The key store's region.
     pub region: &'a str,
-    /// The external key's id.
+    /// The id of the external key.
     pub key: &'a str,
-    /// How its versions are called in the HSM.
+    /// The labels of the key's versions in the HSM.
     pub labels: &'a [String],
-    /// What its owner has tagged it with.
+    /// The tags of the key, as name and value.
     pub tags: &'a [(String, String)],
-    /// What KMS says of the request.
+    /// The `requestMetadata` that KMS sent.
     pub metadata: &'a RequestMetadata,
-    /// What the connection has shown of its client.
+    /// The result of client authentication on the connection.
     pub client_certificate: ClientCertificate,
-    /// How it came.
+    /// The load balancer's data about the connection.
     pub transport: Transport,
-    /// When it came.
+    /// The time of the request.
     pub now: SystemTime,
 }
 
-/// What a load balancer says of the connection of a request, in its PROXY header.
+/// A load balancer's data about the connection of a request, from its PROXY header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Transport {
-    /// The VPC endpoint; none without AWS PrivateLink, and without PROXY protocol.
+    /// The VPC endpoint. None without AWS PrivateLink or without PROXY protocol.
     pub vpc_endpoint: Option<VpcEndpointId>,
-    /// The client's address; none without PROXY protocol.
+    /// The client's address. None without PROXY protocol.
     pub client: Option<IpAddr>,
 }
 
 type Fields = HashMap<String, RestrictedExpression>;
 
-impl Question<'_> {
-    /// The request with its entities; none when a part of it cannot be said in Cedar.
-    /// The principal is in those of the `roles` that are its own.
-    pub(super) fn ask(&self, roles: &Roles) -> Option<(Request, Entities)> {
+impl AuthorizationRequest<'_> {
+    /// Returns Cedar's request and its entities. None when a part of the request cannot be expressed in Cedar.
+    /// The parents of the principal are its own roles among `roles`.
+    pub(super) fn cedar_request(&self, roles: &Roles) -> Option<(Request, Entities)> {
         let (principal, mut entities) = self.principal(roles)?;
         let store = uid("KeyStore", self.store)?;
         let fields = Fields::from([text("name", self.store), text("region", self.region)]);
@@ -92,7 +92,7 @@ impl Question<'_> {
         Some((request, Entities::from_entities(entities, None).ok()?))
     }
 
-    /// An action is in its group by the entities, as everything else.
+    /// Returns the action as a member of its group. Cedar takes membership from the entities only.
     fn action_groups(&self) -> Option<Vec<Entity>> {
         let group = match self.action {
             Action::Encrypt | Action::Decrypt => "Use",
@@ -108,7 +108,7 @@ impl Question<'_> {
             .aws_principal_arn
             .as_deref()
             .unwrap_or_default();
-        let parts = Parts::of(arn);
+        let parts = Parts::parse(arn);
         let mut fields = Fields::from([text("arn", arn), text("kind", parts.kind)]);
         let known = [
             ("account", parts.account),
@@ -183,7 +183,7 @@ impl Question<'_> {
         Some(fields)
     }
 
-    /// Fields that the specification does not name: whatever they are, as a text.
+    /// Returns the fields that the specification does not define. Each value becomes a text.
     fn other(&self) -> Option<RestrictedExpression> {
         let field = |(name, value): (&String, &serde_json::Value)| {
             let value = match value {
@@ -197,7 +197,7 @@ impl Question<'_> {
     }
 }
 
-/// The types of the schema. Cedar parses their names as it parses policies: once is enough.
+/// The entity types of the schema. They are parsed once because Cedar parses a type name as slowly as a policy.
 static TYPES: LazyLock<HashMap<&str, EntityTypeName>> = LazyLock::new(|| {
     let kinds = ["Account", "Action", "Key", "KeyStore", "Principal"];
     let parsed = |kind| Some((kind, format!("Xks::{kind}").parse().ok()?));
@@ -214,7 +214,7 @@ fn text(name: &str, value: &str) -> (String, RestrictedExpression) {
     (name.to_owned(), value)
 }
 
-/// Cedar's datetime is in milliseconds.
+/// Returns a time as Cedar's datetime, which has a resolution of 1 ms.
 fn datetime(now: SystemTime) -> RestrictedExpression {
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let epoch = "1970-01-01T00:00:00.000Z";
@@ -229,7 +229,7 @@ fn datetime(now: SystemTime) -> RestrictedExpression {
         now.second(),
         now.millisecond()
     );
-    // Years of more than four digits are not in Cedar's form.
+    // Cedar's form has years of four digits only.
     RestrictedExpression::new_datetime(if text.len() == epoch.len() {
         &text
     } else {

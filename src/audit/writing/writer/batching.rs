@@ -1,12 +1,12 @@
-//! How long entries gather before they are written: one `fdatasync` for many costs each of them little.
+//! How long to collect entries before a write, so that one `fdatasync` covers many entries.
 
 use std::time::Duration;
 
-/// So short that nobody notices it within KMS's 250 ms.
+/// The maximum pause. It is small compared to the 250 ms of KMS.
 const MAX_PAUSE: Duration = Duration::from_millis(2);
 
-/// How long the next entries gather when so many were written at once in this time: twice as long, so that the disk is busy at most a third
-/// of the time. Whoever is alone waits for nobody.
+/// Returns how long to collect entries after a write of `written` entries in the time `took`. The pause is twice that time, so that the
+/// disk is busy at most a third of the time. After a write of a single entry, the pause is zero.
 pub(super) fn pause(written: usize, took: Duration) -> Duration {
     match written {
         0 | 1 => Duration::ZERO,
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_alone_does_not_wait_and_others_not_long() {
+    fn a_single_entry_does_not_wait_and_others_wait_briefly() {
         let millis = Duration::from_millis;
         for alone in [0, 1] {
             assert_eq!(pause(alone, millis(1)), Duration::ZERO);

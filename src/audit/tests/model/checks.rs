@@ -1,4 +1,4 @@
-//! What must hold of a trail, from its files and from what the callers were told.
+//! Checks an audit trail: compares its files with the results that callers received.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -6,22 +6,22 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::random::Random;
-use super::world::{Told, World};
+use super::world::{CallerResults, World};
 use crate::audit::tests::Seals;
 use crate::audit::*;
 
-pub(super) fn judge(world: &World, random: &mut Random) {
+pub(super) fn check_all(world: &World, random: &mut Random) {
     let files = files(world);
     let found = verified(&files, None);
     assert_eq!(found.fault, None, "{:?}", listing(&files));
     let lines = lines(&files);
-    let told = world.told.lock().unwrap();
-    entries(&lines, &told, world);
-    unrecorded(&lines, &told, world);
-    cuts(world, &lines, random);
+    let results = world.results.lock().unwrap();
+    check_entries(&lines, &results, world);
+    check_unrecorded(&lines, &results, world);
+    check_removals(world, &lines, random);
 }
 
-/// Every file of the trail, wherever it is now.
+/// Returns every file of the audit trail, including archived ones.
 fn files(world: &World) -> Vec<PathBuf> {
     let mut files = trail_files(&world.settings.path).unwrap();
     let archive = std::fs::read_dir(world.archived()).unwrap();
@@ -44,7 +44,7 @@ fn lines(files: &[PathBuf]) -> Vec<String> {
     while let Some(line) = lines.next_line().unwrap() {
         found.push(String::from_utf8(line.to_vec()).unwrap());
     }
-    // What a crash tore off at the end of a renamed file is not a line.
+    // An incomplete line at the end of a renamed file, which a crash left, is not a line.
     found.retain(|line| line.ends_with('}'));
     found
 }
@@ -53,8 +53,8 @@ fn value(line: &str) -> Value {
     serde_json::from_str(line).unwrap()
 }
 
-/// Each entry has the lines that its caller may expect.
-fn entries(lines: &[String], told: &Told, world: &World) {
+/// Checks that each entry has the lines that its caller expects.
+fn check_entries(lines: &[String], results: &CallerResults, world: &World) {
     let mut seqs: HashMap<String, Vec<u64>> = HashMap::new();
     let mut corrections: HashMap<u64, String> = HashMap::new();
     for line in lines.iter().map(|line| value(line)) {
@@ -74,51 +74,54 @@ fn entries(lines: &[String], told: &Told, world: &World) {
         assert_eq!(seqs.len(), 1, "{id} is recorded at {seqs:?}");
     }
     let mut last = 0;
-    for id in &told.written {
+    for id in &results.written {
         assert_eq!(times(id), 1, "{id} was acknowledged");
         let seq = seqs[id][0];
-        assert!(seq > last, "{id} is line {seq}, behind line {last}");
+        assert!(seq > last, "{id} is line {seq}, after line {last}");
         assert!(!corrections.contains_key(&seq), "{id} was acknowledged");
         last = seq;
     }
-    for id in &told.found_written {
+    for id in &results.found_written {
         assert_eq!(times(id), 1, "{id} was acknowledged");
     }
-    for id in &told.replaced {
+    for id in &results.replaced {
         assert_eq!(times(id), 0, "{id} was replaced");
     }
-    for (id, instead) in &told.late {
+    for (id, instead) in &results.late {
         let corrected = seqs.get(id).map(|seqs| corrections.remove(&seqs[0]));
         match corrected {
             Some(Some(by)) => assert_eq!(&by, instead),
-            // A process that ends between the line and its correction leaves the line alone.
+            // If the process ends between the line and its correction, the line has no correction.
             Some(None) => assert!(!world.is_count_exact, "{id} has no correction"),
             None => {}
         }
     }
-    assert!(corrections.is_empty(), "of nobody: {corrections:?}");
+    assert!(
+        corrections.is_empty(),
+        "corrections without a replaced entry: {corrections:?}"
+    );
     assert!(world.noted.iter().all(|id| times(id) <= 1));
 }
 
-/// The lines say of how many entries there is none.
-fn unrecorded(lines: &[String], told: &Told, world: &World) {
+/// Checks the numbers of unrecorded entries in the lines.
+fn check_unrecorded(lines: &[String], results: &CallerResults, world: &World) {
     let count = |line: &String| value(line)["unrecorded"].as_u64().unwrap_or(0);
     let counted: u64 = lines.iter().map(count).sum();
     let all = lines.concat();
     let is_absent = |id: &&String| !all.contains(&format!("\"{id}\""));
     let noted = world.noted.iter().filter(is_absent).count() as u64;
-    let late = told.late.iter();
+    let late = results.late.iter();
     let late = late.filter(|(id, instead)| is_absent(id) && is_absent(instead));
     let late = late.count() as u64;
-    let absent = told.refused + noted + late;
+    let absent = results.refused + noted + late;
     match world.is_count_exact {
         true => assert_eq!(counted, absent),
         false => assert!(counted <= absent, "{counted} of {absent}"),
     }
 }
 
-/// A cut is found where it is, and so is one at the end by a caller who knows the last line.
-fn cuts(world: &World, lines: &[String], random: &mut Random) {
+/// Checks that the removal of lines is found where it happened. A removal at the end is found by a caller who knows the last line.
+fn check_removals(world: &World, lines: &[String], random: &mut Random) {
     let path = world.directory.path().join("cut");
     let verified = |lines: &[String], known| {
         std::fs::write(&path, lines.join("\n") + "\n").unwrap();

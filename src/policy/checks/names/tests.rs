@@ -1,4 +1,4 @@
-//! Rules with names that cannot exist, and rules with names that can.
+//! Warnings about names that cannot exist.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn names() -> Names {
     names
 }
 
-fn said(rules: &str) -> Vec<String> {
+fn found(rules: &str) -> Vec<String> {
     let rules: PolicySet = rules.parse().unwrap();
     let warnings = warnings(&rules, &literals(&rules), &names());
     warnings.iter().map(ToString::to_string).collect()
@@ -19,13 +19,13 @@ fn said(rules: &str) -> Vec<String> {
 
 /// The warnings about one rule with this scope and condition.
 fn of_rule(scope: &str, condition: &str) -> Vec<String> {
-    said(&format!("permit({scope}) when {{ {condition} }};"))
+    found(&format!("permit({scope}) when {{ {condition} }};"))
 }
 
 const ANY: &str = "principal, action, resource";
 
 #[test]
-fn names_that_exist_or_may_exist_are_fine() {
+fn names_that_can_exist_cause_no_warning() {
     for scope in [
         ANY,
         "principal, action, resource in Xks::KeyStore::\"payments\"",
@@ -66,8 +66,8 @@ fn names_that_exist_or_may_exist_are_fine() {
 }
 
 #[test]
-fn entities_that_cannot_exist_are_named_wherever_they_are() {
-    for (entity, what) in [
+fn entities_that_cannot_exist_are_named_anywhere_in_a_rule() {
+    for (entity, part) in [
         (
             "KeyStore::\"paymentz\"",
             "names the key store \"paymentz\", which the configuration does not have; did you mean \"payments\"?",
@@ -126,7 +126,7 @@ fn entities_that_cannot_exist_are_named_wherever_they_are() {
         ),
         (
             "Principal::\"arn:aws:sts::111122223333:assumed-role/Orders\"",
-            "has no session",
+            "has no session name",
         ),
     ] {
         let variable = if entity.starts_with("Key") {
@@ -138,10 +138,10 @@ fn entities_that_cannot_exist_are_named_wherever_they_are() {
             format!("{variable} in Xks::{entity}"),
             format!("!(if context.hour > 3 then {variable} in [Xks::{entity}] else false)"),
         ] {
-            let said = of_rule(ANY, &condition);
-            assert_eq!(said.len(), 1, "{condition}: {said:?}");
-            assert!(said[0].starts_with("\"policy0\" names the "), "{said:?}");
-            assert!(said[0].contains(what), "{condition}: {said:?}");
+            let found = of_rule(ANY, &condition);
+            assert_eq!(found.len(), 1, "{condition}: {found:?}");
+            assert!(found[0].starts_with("\"policy0\" names the "), "{found:?}");
+            assert!(found[0].contains(part), "{condition}: {found:?}");
         }
     }
     let scope = "principal in Xks::Account::\"1\", action, resource in Xks::KeyStore::\"paymentz\"";
@@ -150,8 +150,8 @@ fn entities_that_cannot_exist_are_named_wherever_they_are() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn texts_that_no_attribute_can_be_are_named() {
-    for (condition, what) in [
+fn values_that_no_attribute_can_have_are_named() {
+    for (condition, part) in [
         ("resource.store == \"paymentz\"", "key store \"paymentz\""),
         ("\"paymentz\" != resource.store", "key store \"paymentz\""),
         (
@@ -173,7 +173,7 @@ fn texts_that_no_attribute_can_be_are_named() {
         ),
         (
             "context.region == \"eu-wset-1\"",
-            "region of a key store \"eu-wset-1\"",
+            "Region of a key store \"eu-wset-1\"",
         ),
         (
             "principal has account && principal.account == \"1234\"",
@@ -193,15 +193,15 @@ fn texts_that_no_attribute_can_be_are_named() {
         ),
         (
             "context has awsSourceVpc && context.awsSourceVpc == \"vpc-*\"",
-            "compared as a whole",
+            "== compares the whole id",
         ),
         (
             "context has awsSourceVpc && context.awsSourceVpc == \"vpce-1\"",
-            "which is \"vpc-\" and digits",
+            "which has the form \"vpc-\" and digits",
         ),
         (
             "context has awsSourceVpce && context.awsSourceVpce == \"vpc-1\"",
-            "which is \"vpce-\" and digits",
+            "which has the form \"vpce-\" and digits",
         ),
         (
             "context has kmsKeyArn && context.kmsKeyArn == \"arn:aws:kms:eu-west-1:111122223333:key/*\"",
@@ -213,7 +213,7 @@ fn texts_that_no_attribute_can_be_are_named() {
         ),
         (
             "context has kmsKeyArn && context.kmsKeyArn == \"alias/a\"",
-            "which is like \"arn:aws:kms:",
+            "which has the form \"arn:aws:kms:",
         ),
         (
             "context has kmsKeyArn && context.kmsKeyArn == \"arn:aws-us-gov:kms:us-gov-west-1:111122223333:key/a\"",
@@ -248,18 +248,18 @@ fn texts_that_no_attribute_can_be_are_named() {
             "not twelve digits",
         ),
     ] {
-        let said = of_rule(ANY, condition);
-        assert_eq!(said.len(), 1, "{condition}: {said:?}");
-        assert!(said[0].contains(what), "{condition}: {said:?}");
+        let found = of_rule(ANY, condition);
+        assert_eq!(found.len(), 1, "{condition}: {found:?}");
+        assert!(found[0].contains(part), "{condition}: {found:?}");
     }
 }
 
 #[test]
-fn a_name_is_one_warning_per_rule_and_many_are_counted() {
+fn a_name_causes_one_warning_per_rule_and_further_ones_are_counted() {
     let twice = "resource.store == \"x\" || resource in Xks::KeyStore::\"x\"";
     assert_eq!(of_rule(ANY, twice).len(), 1);
     let rule = |n: u32| format!("permit(principal in Xks::Account::\"{n}\", action, resource);\n");
-    let found = said(&(0..50).map(rule).collect::<String>());
+    let found = found(&(0..50).map(rule).collect::<String>());
     assert_eq!(found.len(), MAX_SHOWN + 1);
     assert_eq!(found[MAX_SHOWN], "30 more names in rules cannot exist");
 }

@@ -7,10 +7,9 @@
 mod chain;
 mod connection;
 mod error;
-pub mod raw;
 mod tls;
 
 pub use chain::{ChainFault, verify_chain};
 pub use connection::{Answer, Caller, Connection, Handshake, refusal};
 pub use error::CallError;
-pub use tls::{ClientIdentity, TlsClient, Trust, authorities};
+pub use tls::{ClientIdentity, TlsClient, Trust, authorities, config as tls_config};

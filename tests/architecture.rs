@@ -56,7 +56,6 @@ const EXPOSING_FILES: &[(&str, &str)] = &[
         "hsm_protocol/jobs/job.rs",
         "writes a plaintext into the frame for a worker",
     ),
-    ("client/raw/sign.rs", "signs requests"),
     (
         "private_file.rs",
         "writes new credentials to files of mode 0600",
@@ -110,6 +109,7 @@ const EXPOSING_FILES: &[(&str, &str)] = &[
         "toolkit/bench/run.rs",
         "reads ciphertexts in a proxy's response",
     ),
+    ("toolkit/conformance/wire/sign.rs", "signs requests"),
     ("toolkit/probe/calls.rs", "reads a proxy's response"),
     (
         "xks/console.rs",

@@ -97,8 +97,11 @@ impl TlsClient {
     }
 }
 
-/// Settings of a caller who offers these suites and versions.
-pub(super) fn config(
+/// Returns the TLS settings of a client that offers these suites and versions, without ALPN.
+///
+/// # Errors
+/// The versions have none of the suites, or certificate and key do not belong together.
+pub fn config(
     suites: Vec<SupportedCipherSuite>,
     versions: &[&'static SupportedProtocolVersion],
     trust: &Trust,

@@ -11,6 +11,7 @@ mod check;
 mod report;
 mod scene;
 mod target;
+pub mod wire;
 
 pub use case::{Case, Outcome, Severity, Verdict};
 pub use cases::{UNTESTABLE, Untestable, all};

@@ -157,14 +157,14 @@ const CRATES: &[(&str, &[&str], &str)] = &[
     ),
     (
         "rustls",
-        &["server", "client"],
-        "only listeners and clients use TLS",
+        &["server", "client", "toolkit"],
+        "only listeners and clients use TLS; conformance speaks it on its own",
     ),
     ("tower", &["server"], "only the server has a layer stack"),
     (
         "aws_sigv4",
-        &["sigv4", "client"],
-        "one module verifies signatures, one makes them",
+        &["sigv4", "toolkit"],
+        "one module verifies and makes signatures; conformance makes wrong ones on its own",
     ),
 ];
 

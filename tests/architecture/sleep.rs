@@ -11,7 +11,7 @@ const SLEEPERS: [(&str, &str); 14] = [
         "a thread that never ends, while another one ends the process",
     ),
     (
-        "tests/proxy/harness/metrics.rs",
+        "tests/proxy/harness/observations/metrics.rs",
         "`eventually`: all other tests poll with it",
     ),
     (

@@ -1,36 +1,20 @@
 //! What every test needs: a running proxy with its own token, PKI and configuration, and callers that speak to it.
 
-pub mod balancer;
-pub mod command;
+pub mod clients;
 #[path = "../faulty_pkcs11/control.rs"]
 pub mod control;
-pub mod daemon;
-pub mod dialect;
-pub mod frames;
-pub mod h2;
-pub mod http;
-pub mod load;
-pub mod metrics;
-pub mod outage;
+pub mod devices;
+pub mod observations;
 pub mod pki;
-pub mod process;
-pub mod product;
-pub mod reload;
-pub mod response;
-pub mod served;
+pub mod processes;
 pub mod setup;
-pub mod sign;
+
+pub use clients::{balancer, frames, h2, http, load, response, served, sign, tools, wire};
+pub use devices::{dialect, outage, product, token};
+pub use observations::{metrics, trail, wall_clock};
+pub use processes::{command, daemon, process, reload, target, terminal};
 #[cfg(feature = "simulator")]
-pub mod simulator;
-#[cfg(feature = "simulator")]
-pub mod system;
-pub mod target;
-pub mod terminal;
-pub mod token;
-pub mod tools;
-pub mod trail;
-pub mod wall_clock;
-pub mod wire;
+pub use processes::{simulator, system};
 
 use std::io;
 use std::net::SocketAddr;

@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use super::target::{self, TargetOptions};
 use crate::cli::output::exit::{ExitStatus, Refusal};
 use crate::client::Trust;
-use crate::client::raw::{Place, Signer, Tls};
+use crate::toolkit::conformance::wire::{Endpoint, Signer, Tls};
 use crate::toolkit::conformance::{self, Case, ClientAuth, Keys, Target, Verdict};
 
 /// The path of the API below a prefix.
@@ -166,7 +166,7 @@ impl Conformance {
             path: uri_path(&target.path),
             signer: Signer::new(&target.access_key_id, target.secret, &target.region),
             second_signer: self.second_signer(&target.region)?,
-            place: Place {
+            place: Endpoint {
                 host: target.host,
                 port: target.port,
                 address: target.connect,

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::case::{Fault, Judged, violation};
 use super::scene::Sealed;
-use crate::client::raw::Response;
+use super::wire::Response;
 
 pub(super) const VALIDATION: (u16, &str) = (400, "ValidationException");
 pub(super) const INVALID_CIPHERTEXT: (u16, &str) = (400, "InvalidCiphertextException");

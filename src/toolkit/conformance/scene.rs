@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::case::{Fault, Judged, violation};
 use super::check;
 use super::target::Target;
-use crate::client::raw::{Connection, Request, Response, Tls};
+use super::wire::{Connection, Request, Response, Tls};
 
 /// The longest text of a request or an answer in a report.
 const SHOWN: usize = 600;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use super::wire::{Endpoint, Signer, Tls};
 use crate::client::ClientIdentity;
-use crate::client::raw::{Place, Signer, Tls};
 
 /// A proxy, with what is needed to call it.
 pub struct Target {
     /// Where it listens.
-    pub place: Place,
+    pub place: Endpoint,
     /// The `XksProxyUriPath`: prefix and `/kms/xks/v1`.
     pub path: String,
     /// Signs with the store's credential.

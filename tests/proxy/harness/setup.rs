@@ -9,10 +9,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use self::modules::OF_MODULES;
-use super::dialect::Spoken;
 use super::pki::{Authority, Identity, KMS_SUBJECT};
-use super::token::{HEALTH_KEY, Remote, TOKEN_LABEL, Token, example};
 use super::{CLOSED, PAYMENTS, PAYMENTS_NEXT, RETAIL, ROOT, StoreName};
+use crate::harness::dialect::Spoken;
+use crate::harness::token::{HEALTH_KEY, Remote, TOKEN_LABEL, Token, example};
 
 /// What a test may change before the proxy starts.
 pub struct Setup {

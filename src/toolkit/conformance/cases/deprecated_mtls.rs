@@ -14,9 +14,9 @@ use super::super::case::{Case, Fault, Judged, must, should, violation};
 use super::super::check;
 use super::super::scene::{Op, Scene, plain_body};
 use super::super::target::ClientAuth;
+use super::super::wire::{Connection, HANDSHAKE_FAILURE, Response, Tls, TlsVersion, alert_of};
 use super::tls::only;
 use crate::client::ClientIdentity;
-use crate::client::raw::{Connection, HANDSHAKE_FAILURE, Response, Tls, TlsVersion, alert_of};
 
 type Make = fn(&Scene<'_>) -> Made;
 type Made = Result<Option<Arc<ClientIdentity>>, Fault>;

@@ -3,7 +3,7 @@
 use super::super::case::{Case, must};
 use super::super::check;
 use super::super::scene::{Op, encrypt_body, plain_body, set};
-use crate::client::raw::Request;
+use super::super::wire::Request;
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();

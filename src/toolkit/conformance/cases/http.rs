@@ -3,7 +3,7 @@
 use super::super::case::{Case, Judged, must, should, violation};
 use super::super::check;
 use super::super::scene::{Op, Scene, plain_body};
-use crate::client::raw::{Request, Tls, exchange_http2};
+use super::super::wire::{Request, Tls, exchange_http2};
 
 /// Bytes that no parser should take for a request of ours.
 const GARBAGE: [(&str, &str); 7] = [

@@ -3,7 +3,7 @@
 use super::super::case::{Case, Fault, Judged, must};
 use super::super::check;
 use super::super::scene::{Op, Scene, plain_body};
-use crate::client::raw::{Request, Signer};
+use super::super::wire::{Request, Signer};
 
 const FIELDS: [&str; 3] = ["content-type", "host", "x-amz-date"];
 

@@ -2,8 +2,8 @@
 
 use super::super::case::Case;
 use super::super::scene::{Op, Scene};
+use super::super::wire::Request;
 use super::signatures::{edited, refused, unsigned};
-use crate::client::raw::Request;
 
 type Tamper = fn(&Scene<'_>, Request) -> Request;
 

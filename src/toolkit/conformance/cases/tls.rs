@@ -3,7 +3,7 @@
 use super::super::case::{Case, Judged, must, should, violation};
 use super::super::check;
 use super::super::scene::{Op, Scene, plain_body};
-use crate::client::raw::{Greeting, Hello, Suite, Tls, TlsVersion, greet};
+use super::super::wire::{Greeting, Hello, Suite, Tls, TlsVersion, greet};
 
 /// Suites of TLS 1.2 that no list of ours has.
 const WEAK: [(&str, &[u16]); 6] = [

@@ -1,0 +1,96 @@
+//! One TLS connection, blocking, with one request at a time.
+
+use std::io::{self, ErrorKind, Read, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use super::endpoint::Endpoint;
+use super::request::Request;
+use super::response::{self, Response};
+
+/// One TLS connection.
+pub struct Connection {
+    pub(super) stream: StreamOwned<ClientConnection, TcpStream>,
+    unread: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects and completes the handshake.
+    ///
+    /// # Errors
+    /// TCP's, or the handshake's; [`alert_of`](super::alert_of) finds the alert in it.
+    pub fn open(place: &Endpoint, config: Arc<ClientConfig>) -> io::Result<Self> {
+        let mut socket = place.dial()?;
+        let name = ServerName::try_from(place.host.clone()).map_err(io::Error::other)?;
+        let mut tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        while tls.is_handshaking() {
+            tls.complete_io(&mut socket)?;
+        }
+        Ok(Self {
+            stream: StreamOwned::new(tls, socket),
+            unread: Vec::new(),
+        })
+    }
+
+    /// The protocol that ALPN agreed on.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.stream.conn.alpn_protocol()
+    }
+
+    /// TLS version and suite, in words.
+    pub fn agreed(&self) -> String {
+        let tls = &self.stream.conn;
+        let suite = tls.negotiated_cipher_suite().map(|suite| suite.suite());
+        format!("{:?} {suite:?}", tls.protocol_version())
+    }
+
+    /// Writes bytes as they are.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)?;
+        self.stream.flush()
+    }
+
+    /// The next answer; none if the connection closes instead. `head_only` when HEAD was asked: then there is no body.
+    ///
+    /// # Errors
+    /// When nothing comes in time, or what comes is no answer.
+    pub fn response(&mut self, head_only: bool) -> io::Result<Option<Response>> {
+        response::read(&mut Incoming(&mut self.stream), &mut self.unread, head_only)
+    }
+
+    /// Sends a request and waits for its answer.
+    ///
+    /// # Errors
+    /// As [`Connection::response`]. A write that fails is none: a proxy may answer and close before it has read all.
+    pub fn exchange(&mut self, request: &Request) -> io::Result<Option<Response>> {
+        let written = self.send(&request.bytes());
+        match (self.response(request.method == "HEAD"), written) {
+            (Ok(None), Err(error)) => Err(error),
+            (answer, _) => answer,
+        }
+    }
+}
+
+/// Reads without writing first: what `rustls` still has to send to a peer that refused a long body, and closed, must not hide the
+/// answer that came before the close.
+struct Incoming<'a>(&'a mut StreamOwned<ClientConnection, TcpStream>);
+
+impl Read for Incoming<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let StreamOwned { conn, sock } = &mut *self.0;
+        loop {
+            match conn.reader().read(buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                done => return done,
+            }
+            conn.read_tls(sock)?;
+            conn.process_new_packets().map_err(io::Error::other)?;
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What a proxy shows and uses: metrics, the audit trail, the wall clock.
+
+pub mod metrics;
+pub mod trail;
+pub mod wall_clock;

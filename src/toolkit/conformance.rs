@@ -5,9 +5,11 @@
 //! - Every error answer is checked for the whole shape of section 6, not for its status only.
 //! - The credential is used to sign, and is in no report.
 
+mod body;
 mod case;
 mod cases;
 mod check;
+mod fault;
 mod report;
 mod scene;
 mod target;

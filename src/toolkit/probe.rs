@@ -8,13 +8,16 @@
 mod authority;
 mod calls;
 mod certificate;
+mod findings;
 mod judge;
 mod report;
 mod rules;
 mod run;
+mod settings;
 mod trust;
 mod wire;
 
 pub use report::{Check, Report, Verdict};
-pub use run::{Settings, run};
+pub use run::run;
+pub use settings::Settings;
 pub use trust::TrustedRoots;

@@ -71,17 +71,20 @@ pub fn run(
             std::future::pending::<()>().await;
         }
     };
-    runtime.block_on(run_on(target, plan, name, interrupted, on_pulse))
+    let region = target.caller.signer.region().to_owned();
+    let work = Work::new(&plan, &region);
+    runtime.block_on(run_on(target, plan, work, name, interrupted, on_pulse))
 }
 
 pub(super) async fn run_on<W: Wire>(
     wire: W,
     plan: Plan,
+    mut work: Work,
     target: String,
     interrupted: impl Future<Output = ()>,
     mut on_pulse: impl FnMut(&Pulse),
 ) -> Result<Report, BenchError> {
-    let (lanes, mut work) = (Lanes::new(wire, plan.connections), Work::new(&plan));
+    let lanes = Lanes::new(wire, plan.connections);
     prepare(&lanes, &mut work).await?;
     let now = OffsetDateTime::from(SystemTime::now());
     let started_at = now.replace_nanosecond(0).unwrap_or(now);

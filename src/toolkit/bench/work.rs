@@ -11,11 +11,15 @@ use serde_json::{Value, json};
 
 use super::mix::{Turns, Weights};
 use super::plan::Plan;
+use crate::partitions::{iam_arn, kms_key_arn};
 use crate::sync::poisoned;
 use crate::xks::Operation;
 
 /// Where the kmsRequestId goes; no other text of a body looks like it.
 const PLACE: &str = "@kmsRequestId@";
+
+/// An account of AWS's documentation.
+const ACCOUNT: &str = "111122223333";
 
 /// The fields of Encrypt's answer that Decrypt takes.
 const SEALED: [&str; 4] = [
@@ -41,6 +45,7 @@ pub struct Job {
 /// Everything that can be asked, and whose turn it is.
 pub struct Work {
     plan: Plan,
+    region: String,
     run: String,
     count: AtomicU64,
     turns: Mutex<AllTurns>,
@@ -65,8 +70,8 @@ struct Template {
 
 impl Work {
     /// All bodies of a plan, but those of Decrypt, which need ciphertexts.
-    pub fn new(plan: &Plan) -> Self {
-        let encrypt = |size| (size, Template::new(&encrypt_body(plan, size)));
+    pub fn new(plan: &Plan, region: &str) -> Self {
+        let encrypt = |size| (size, Template::new(&encrypt_body(plan, region, size)));
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let turns = AllTurns {
             operation: plan.mix.turns(),
@@ -81,10 +86,11 @@ impl Work {
             sealed: HashMap::new(),
             open: plan.sizes.things().map(encrypt).collect(),
             plain: [
-                Template::new(&plain_body(Operation::Health)),
-                Template::new(&plain_body(Operation::Metadata)),
+                Template::new(&health_body()),
+                Template::new(&metadata_body(region)),
             ],
             plan: plan.clone(),
+            region: region.to_owned(),
         }
     }
 
@@ -106,7 +112,7 @@ impl Work {
     /// A sentence when it is not an answer of Encrypt.
     pub fn take_sealed(&mut self, size: usize, answer: &[u8]) -> Result<(), &'static str> {
         let answer: Value = serde_json::from_slice(answer).map_err(|_| "the answer is not JSON")?;
-        let mut body = decrypt_body(&self.plan);
+        let mut body = decrypt_body(&self.plan, &self.region);
         for field in SEALED {
             match (answer.get(field), body.as_object_mut()) {
                 (Some(value), Some(body)) => drop(body.insert(field.to_owned(), value.clone())),
@@ -197,27 +203,32 @@ fn aad(plan: &Plan) -> String {
     STANDARD.encode(vec![b'a'; plan.aad])
 }
 
-fn request_metadata(operation: &str) -> Value {
+fn health_body() -> Value {
+    json!({ "requestMetadata": { "kmsOperation": "KmsHealthCheck", "kmsRequestId": PLACE } })
+}
+
+/// KMS requests metadata for CreateKey only, and there is no KMS key yet (XKS API 1.0.3).
+fn metadata_body(region: &str) -> Value {
+    json!({ "requestMetadata": {
+        "awsPrincipalArn": iam_arn(region, ACCOUNT, "user/bench"),
+        "kmsOperation": "CreateKey",
+        "kmsRequestId": PLACE,
+    } })
+}
+
+/// The metadata of Encrypt and Decrypt.
+fn request_metadata(operation: &str, region: &str) -> Value {
     json!({
-        "awsPrincipalArn": "arn:aws:iam::111122223333:user/bench",
-        "kmsKeyArn": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        "awsPrincipalArn": iam_arn(region, ACCOUNT, "user/bench"),
+        "kmsKeyArn": kms_key_arn(region, ACCOUNT, "1234abcd-12ab-34cd-56ef-1234567890ab"),
         "kmsOperation": operation,
         "kmsRequestId": PLACE,
     })
 }
 
-fn plain_body(operation: Operation) -> Value {
-    match operation {
-        Operation::Health => json!({
-            "requestMetadata": { "kmsOperation": "KmsHealthCheck", "kmsRequestId": PLACE },
-        }),
-        _ => json!({ "requestMetadata": request_metadata("CreateKey") }),
-    }
-}
-
-fn encrypt_body(plan: &Plan, size: usize) -> Value {
+fn encrypt_body(plan: &Plan, region: &str, size: usize) -> Value {
     let mut body = json!({
-        "requestMetadata": request_metadata("Encrypt"),
+        "requestMetadata": request_metadata("Encrypt", region),
         "plaintext": STANDARD.encode(plaintext(size)),
         "encryptionAlgorithm": "AES_GCM",
         "additionalAuthenticatedData": aad(plan),
@@ -229,9 +240,9 @@ fn encrypt_body(plan: &Plan, size: usize) -> Value {
     body
 }
 
-fn decrypt_body(plan: &Plan) -> Value {
+fn decrypt_body(plan: &Plan, region: &str) -> Value {
     json!({
-        "requestMetadata": request_metadata("Decrypt"),
+        "requestMetadata": request_metadata("Decrypt", region),
         "encryptionAlgorithm": "AES_GCM",
         "additionalAuthenticatedData": aad(plan),
     })
@@ -259,9 +270,23 @@ mod tests {
         }
     }
 
+    const REGION: &str = "cn-north-1";
+
+    #[test]
+    fn arns_are_in_the_partition_of_the_region() {
+        let body = encrypt_body(&plan("encrypt", 0.0), REGION, 1);
+        let metadata = &body["requestMetadata"];
+        let principal = "arn:aws-cn:iam::111122223333:user/bench";
+        assert_eq!(metadata["awsPrincipalArn"], principal);
+        let key = metadata["kmsKeyArn"].as_str().unwrap();
+        assert!(key.starts_with("arn:aws-cn:kms:cn-north-1:"), "{key}");
+        let metadata = &metadata_body(REGION)["requestMetadata"];
+        assert_eq!(metadata.get("kmsKeyArn"), None);
+    }
+
     #[test]
     fn every_request_has_an_id_of_its_own() {
-        let work = Work::new(&plan("encrypt,health,metadata", 0.0));
+        let work = Work::new(&plan("encrypt,health,metadata", 0.0), REGION);
         let mut ids = std::collections::HashSet::new();
         for _ in 0..30 {
             let body: Value = serde_json::from_slice(&work.next_job().body).unwrap();
@@ -273,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_decrypt_has_what_encrypt_answered_and_some_are_compared() {
-        let mut work = Work::new(&plan("decrypt", 0.0));
+        let mut work = Work::new(&plan("decrypt", 0.0), REGION);
         assert_eq!(work.sizes_to_seal(), [0, 32]);
         assert!(work.take_sealed(0, b"<html>").is_err());
         assert!(work.take_sealed(0, br#"{"ciphertext":""}"#).is_err());
@@ -291,10 +316,10 @@ mod tests {
 
     #[test]
     fn new_connections_are_the_share_that_was_asked_for() {
-        let work = Work::new(&plan("health", 0.25));
+        let work = Work::new(&plan("health", 0.25), REGION);
         let new = (0..1_000).filter(|_| work.next_job().on_new_connection);
         assert_eq!(new.count(), 250);
-        let work = Work::new(&plan("health", 0.0));
+        let work = Work::new(&plan("health", 0.0), REGION);
         assert!((0..100).all(|_| !work.next_job().on_new_connection));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::fault::{Fault, Judged};
 use super::scene::{Exchange, Scene};
 use super::target::Target;
 
@@ -22,22 +23,6 @@ impl Severity {
             Self::Should => "SHOULD",
         }
     }
-}
-
-/// Why a case did not pass.
-#[derive(Debug)]
-pub(super) enum Fault {
-    /// The proxy does something else.
-    Violation(String),
-    /// It could not be tried.
-    Skipped(String),
-}
-
-/// What became of a case while it ran.
-pub(super) type Judged = Result<(), Fault>;
-
-pub(super) fn violation<T>(message: impl Into<String>) -> Result<T, Fault> {
-    Err(Fault::Violation(message.into()))
 }
 
 /// A requirement, and how to try it.

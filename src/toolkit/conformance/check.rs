@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::case::{Fault, Judged, violation};
-use super::scene::Sealed;
+use super::body::Sealed;
+use super::fault::{Fault, Judged, violation};
 use super::wire::Response;
 
 pub(super) const VALIDATION: (u16, &str) = (400, "ValidationException");

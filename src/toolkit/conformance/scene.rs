@@ -1,14 +1,12 @@
 //! Where a case plays: calls to the target, each remembered with its answer.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::case::{Fault, Judged, violation};
+use super::body::{self, Op, Sealed, set_aad};
 use super::check;
+use super::fault::{Fault, Judged, violation};
 use super::target::Target;
 use super::wire::{Connection, Request, Response, Tls};
 
@@ -22,38 +20,6 @@ pub struct Exchange {
     pub sent: String,
     /// Status and body, or how the connection ended.
     pub received: String,
-}
-
-/// The four operations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Op {
-    Metadata,
-    Encrypt,
-    Decrypt,
-    Health,
-}
-
-impl Op {
-    pub(super) const ALL: [Self; 4] = [Self::Metadata, Self::Encrypt, Self::Decrypt, Self::Health];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Metadata => "metadata",
-            Self::Encrypt => "encrypt",
-            Self::Decrypt => "decrypt",
-            Self::Health => "health",
-        }
-    }
-}
-
-/// What Encrypt answered, decoded.
-#[derive(Clone, Debug)]
-pub(super) struct Sealed {
-    pub(super) body: Value,
-    pub(super) ciphertext: Vec<u8>,
-    pub(super) iv: Vec<u8>,
-    pub(super) tag: Vec<u8>,
-    pub(super) metadata: Vec<u8>,
 }
 
 pub(super) struct Scene<'a> {
@@ -171,14 +137,40 @@ impl<'a> Scene<'a> {
         check::error(&self.call(op, key, body)?, &[wanted])
     }
 
+    /// Returns a body with `requestMetadata` only.
+    pub(super) fn plain_body(&self, op: Op) -> Value {
+        body::plain(self.region(), op)
+    }
+
+    pub(super) fn encrypt_body(&self, plaintext: &[u8]) -> Value {
+        body::encrypt(self.region(), plaintext)
+    }
+
+    pub(super) fn decrypt_body(&self, sealed: &Sealed) -> Value {
+        body::decrypt(self.region(), sealed)
+    }
+
+    /// Returns a body that the operation accepts.
+    pub(super) fn good_body(&self, op: Op) -> Result<Value, Fault> {
+        match op {
+            Op::Encrypt => Ok(self.encrypt_body(b"conformance")),
+            Op::Decrypt => Ok(self.decrypt_body(&self.encrypt(b"conformance", None)?)),
+            Op::Metadata | Op::Health => Ok(self.plain_body(op)),
+        }
+    }
+
+    fn region(&self) -> &str {
+        &self.target.signer.region
+    }
+
     pub(super) fn encrypt(&self, plaintext: &[u8], aad: Option<&[u8]>) -> Result<Sealed, Fault> {
-        let mut body = encrypt_body(plaintext);
+        let mut body = self.encrypt_body(plaintext);
         set_aad(&mut body, aad);
         check::sealed(self.ok(Op::Encrypt, self.key(), &body)?)
     }
 
     pub(super) fn decrypt(&self, sealed: &Sealed, aad: Option<&[u8]>) -> Result<Vec<u8>, Fault> {
-        let mut body = sealed.decrypt_body();
+        let mut body = self.decrypt_body(sealed);
         set_aad(&mut body, aad);
         let answer = self.ok(Op::Decrypt, self.key(), &body)?;
         check::bytes(&answer, "plaintext")
@@ -186,18 +178,9 @@ impl<'a> Scene<'a> {
 
     /// Decrypts what must not be decryptable.
     pub(super) fn corrupt(&self, sealed: &Sealed, aad: Option<&[u8]>) -> Judged {
-        let mut body = sealed.decrypt_body();
+        let mut body = self.decrypt_body(sealed);
         set_aad(&mut body, aad);
         self.refused(Op::Decrypt, self.key(), &body, check::INVALID_CIPHERTEXT)
-    }
-
-    /// A body that the operation takes.
-    pub(super) fn good_body(&self, op: Op) -> Result<Value, Fault> {
-        match op {
-            Op::Encrypt => Ok(encrypt_body(b"conformance")),
-            Op::Decrypt => Ok(self.encrypt(b"conformance", None)?.decrypt_body()),
-            Op::Metadata | Op::Health => Ok(plain_body(op)),
-        }
     }
 }
 
@@ -207,89 +190,10 @@ fn given<'a>(key: Option<&'a String>, option: &str) -> Result<&'a str, Fault> {
         .ok_or_else(|| Fault::Skipped(format!("{option} was not given")))
 }
 
-impl Sealed {
-    pub(super) fn decrypt_body(&self) -> Value {
-        let mut body = json!({
-            "requestMetadata": request_metadata(Op::Decrypt),
-            "ciphertext": base64(&self.ciphertext),
-            "initializationVector": base64(&self.iv),
-            "authenticationTag": base64(&self.tag),
-            "encryptionAlgorithm": "AES_GCM",
-        });
-        if !self.metadata.is_empty() {
-            set(&mut body, "ciphertextMetadata", base64(&self.metadata));
-        }
-        body
-    }
-}
-
 fn shown(answer: &Response) -> String {
     let body: String = String::from_utf8_lossy(&answer.body)
         .chars()
         .take(SHOWN)
         .collect();
     format!("{} {body}", answer.status)
-}
-
-pub(super) fn base64(bytes: impl AsRef<[u8]>) -> String {
-    STANDARD.encode(bytes)
-}
-
-pub(super) fn set(body: &mut Value, field: &str, value: impl Into<Value>) {
-    if let Some(object) = body.as_object_mut() {
-        object.insert(field.to_owned(), value.into());
-    }
-}
-
-pub(super) fn unset(body: &mut Value, field: &str) {
-    if let Some(object) = body.as_object_mut() {
-        object.remove(field);
-    }
-}
-
-/// Changes requestMetadata.
-pub(super) fn in_metadata(body: &mut Value, change: impl FnOnce(&mut Value)) {
-    if let Some(metadata) = body.get_mut("requestMetadata") {
-        change(metadata);
-    }
-}
-
-pub(super) fn set_aad(body: &mut Value, aad: Option<&[u8]>) {
-    if let Some(aad) = aad {
-        set(body, "additionalAuthenticatedData", base64(aad));
-    }
-}
-
-pub(super) fn request_metadata(op: Op) -> Value {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let id = format!("conformance-{}-{number}", std::process::id());
-    let operation = match op {
-        Op::Metadata => "CreateKey",
-        Op::Encrypt => "Encrypt",
-        Op::Decrypt => "Decrypt",
-        Op::Health => "KmsHealthCheck",
-    };
-    let mut metadata = json!({ "kmsOperation": operation, "kmsRequestId": id });
-    if op != Op::Health {
-        let principal = "arn:aws:iam::123456789012:user/Conformance";
-        set(&mut metadata, "awsPrincipalArn", principal);
-    }
-    if matches!(op, Op::Encrypt | Op::Decrypt) {
-        let key = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-        set(&mut metadata, "kmsKeyArn", key);
-    }
-    metadata
-}
-
-pub(super) fn plain_body(op: Op) -> Value {
-    json!({ "requestMetadata": request_metadata(op) })
-}
-
-pub(super) fn encrypt_body(plaintext: &[u8]) -> Value {
-    json!({
-        "requestMetadata": request_metadata(Op::Encrypt),
-        "plaintext": base64(plaintext),
-        "encryptionAlgorithm": "AES_GCM",
-    })
 }

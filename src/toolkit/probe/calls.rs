@@ -8,9 +8,9 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::findings::Findings;
 use super::judge;
 use super::report::Check;
-use super::run::Findings;
 use crate::client::{Answer, CallError, Caller, Connection, refusal};
 use crate::partitions::{iam_arn, kms_key_arn};
 
@@ -91,7 +91,7 @@ async fn use_key(line: &mut Line<'_>, key: &str, samples: u32, findings: &mut Fi
     let mut took = Vec::new();
     let region = line.caller.signer.region();
     for n in 0..samples {
-        let body = json!({ "requestMetadata": request_metadata("DescribeKey", region) });
+        let body = json!({ "requestMetadata": create_key_metadata(region) });
         match line.ask(&format!("keys/{key}/metadata"), body).await {
             Ok(answer) => {
                 took.push(answer.took);
@@ -262,8 +262,19 @@ fn clock_difference(headers: &HeaderMap) -> Option<i64> {
     Some((theirs - ours).whole_seconds())
 }
 
+/// An account of AWS's documentation.
+const ACCOUNT: &str = "111122223333";
+
+/// The metadata of GetKeyMetadata. KMS requests it for CreateKey only, and there is no KMS key yet (XKS API 1.0.3).
+fn create_key_metadata(region: &str) -> Value {
+    json!({
+        "awsPrincipalArn": iam_arn(region, ACCOUNT, "user/probe"),
+        "kmsOperation": "CreateKey",
+    })
+}
+
+/// The metadata of Encrypt and Decrypt.
 fn request_metadata(operation: &str, region: &str) -> Value {
-    const ACCOUNT: &str = "111122223333";
     json!({
         "awsPrincipalArn": iam_arn(region, ACCOUNT, "user/probe"),
         "kmsKeyArn": kms_key_arn(region, ACCOUNT, "1234abcd-12ab-34cd-56ef-1234567890ab"),
@@ -302,6 +313,15 @@ fn has_plaintext(answer: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metadata_is_requested_for_create_key_without_a_kms_key() {
+        let metadata = create_key_metadata("cn-north-1");
+        assert_eq!(metadata["kmsOperation"], "CreateKey");
+        assert_eq!(metadata.get("kmsKeyArn"), None);
+        let principal = "arn:aws-cn:iam::111122223333:user/probe";
+        assert_eq!(metadata["awsPrincipalArn"], principal);
+    }
 
     #[test]
     fn dates() {

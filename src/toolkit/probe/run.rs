@@ -5,58 +5,12 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::calls;
+use super::findings::Findings;
 use super::report::{Check, Report};
-use super::trust::TrustedRoots;
+use super::settings::Settings;
 use super::{rules, wire};
-use crate::client::{Caller, ClientIdentity, TlsClient, Trust};
-use crate::sigv4::{Credential, CredentialError, Signer};
-
-/// What is probed.
-pub struct Settings {
-    /// The host of the endpoint.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// Where to connect instead of where the name leads.
-    pub address: Option<SocketAddr>,
-    /// The `XksProxyUriPath`.
-    pub path: String,
-    /// The Region of the key store.
-    pub region: String,
-    /// The service of the credential scope.
-    pub service: &'static str,
-    /// The credential, or which of its rules it breaks.
-    pub credential: Result<Credential, CredentialError>,
-    /// Authorities (DER) besides those of this machine.
-    pub authorities: Vec<Vec<u8>>,
-    /// The client certificate to show.
-    pub identity: Option<ClientIdentity>,
-    /// Whom KMS trusts.
-    pub trusted: Option<TrustedRoots>,
-    /// A key to use.
-    pub key: Option<String>,
-    /// Requests of each operation.
-    pub samples: u32,
-}
-
-/// The checks as they are made.
-pub(super) struct Findings<'a> {
-    report: Report,
-    on_check: &'a mut dyn FnMut(&Check),
-}
-
-impl Findings<'_> {
-    pub(super) fn add(&mut self, check: Check) {
-        (self.on_check)(&check);
-        self.report.checks.push(check);
-    }
-
-    pub(super) fn skip(&mut self, names: &[&'static str], why: &str) {
-        for name in names {
-            self.add(Check::skipped(name, why));
-        }
-    }
-}
+use crate::client::{Caller, TlsClient, Trust};
+use crate::sigv4::{Credential, Signer};
 
 /// Makes every check; `on_check` sees each as soon as it is made.
 ///

@@ -7,9 +7,10 @@ use tokio::time::timeout;
 
 use super::authority::{self, Anchors};
 use super::certificate::{Facts, expiry, name};
+use super::findings::Findings;
 use super::judge;
 use super::report::Check;
-use super::run::{Findings, Settings};
+use super::settings::Settings;
 use super::trust::TrustedRoots;
 use crate::client::{CallError, Caller, ChainFault, Connection, authorities, verify_chain};
 

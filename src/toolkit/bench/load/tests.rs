@@ -76,7 +76,10 @@ fn plan(shape: Shape, timeout: Duration) -> Plan {
 async fn through_a_stall(shape: Shape, timeout: Duration) -> Recording {
     let wire = Stalling::between(Duration::from_millis(500), Duration::from_millis(1_000));
     let plan = plan(shape, timeout);
-    let (lanes, work) = (Lanes::new(wire, plan.connections), Work::new(&plan));
+    let (lanes, work) = (
+        Lanes::new(wire, plan.connections),
+        Work::new(&plan, "eu-west-1"),
+    );
     let done = Load::run(plan, lanes, work, pending(), &mut |_| {}).await;
     done.unwrap().recording
 }
@@ -130,7 +133,7 @@ async fn an_interrupted_run_ends_soon() {
     let called = Arc::clone(&wire.called);
     let mut plan = plan(Shape::Open(50.0), Duration::from_secs(1));
     plan.duration = Duration::from_secs(3_600);
-    let (lanes, work) = (Lanes::new(wire, 2), Work::new(&plan));
+    let (lanes, work) = (Lanes::new(wire, 2), Work::new(&plan, "eu-west-1"));
     let done = Load::run(plan, lanes, work, called.notified(), &mut |_| {})
         .await
         .unwrap();
@@ -146,9 +149,11 @@ async fn a_ramp_that_is_interrupted_in_its_first_step_has_found_nothing() {
     let seen = Notify::new();
     let mut ramp = plan(Shape::Ramp(50.0), Duration::from_secs(1));
     ramp.duration = Duration::from_secs(3_600);
+    let work = Work::new(&ramp, "eu-west-1");
     let outcome = run_on(
         Stalling::never(),
         ramp,
+        work,
         String::new(),
         seen.notified(),
         |_| {

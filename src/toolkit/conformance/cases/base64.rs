@@ -2,9 +2,9 @@
 //!
 //! Each field is replaced by 16 bytes of 0xfb, whose text has all that can go wrong; whether they decrypt is asked only after.
 
+use super::super::body::{Op, base64, set};
 use super::super::case::{Case, must};
 use super::super::check;
-use super::super::scene::{Op, base64, set};
 
 const FIELDS: [(Op, &str); 7] = [
     (Op::Encrypt, "plaintext"),

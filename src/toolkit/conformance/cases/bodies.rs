@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::super::body::{Op, set, unset};
 use super::super::case::{Case, must};
 use super::super::check;
-use super::super::scene::{Op, encrypt_body, set, unset};
 
 /// What each operation needs beside requestMetadata.
 const REQUIRED: [(Op, &[&str]); 2] = [
@@ -170,7 +170,7 @@ fn raw(
     make: impl Fn(&str) -> Vec<u8> + 'static,
 ) -> Case {
     must("5", id, sent, "400 ValidationException", move |scene| {
-        let good = encrypt_body(b"conformance").to_string();
+        let good = scene.encrypt_body(b"conformance").to_string();
         let request = scene.signed(Op::Encrypt, scene.key(), make(&good));
         check::error(&scene.send(&request)?, &[check::VALIDATION])
     })
@@ -178,7 +178,7 @@ fn raw(
 
 fn taken(id: &str, sent: &str, make: impl Fn(&str) -> String + 'static) -> Case {
     must("5", id, sent, "200", move |scene| {
-        let good = encrypt_body(b"conformance").to_string();
+        let good = scene.encrypt_body(b"conformance").to_string();
         let request = scene.signed(Op::Encrypt, scene.key(), make(&good));
         check::success(&scene.send(&request)?).map(drop)
     })

@@ -2,9 +2,11 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::super::case::{Case, Judged, must};
+use super::super::body::{Op, set, set_aad};
+use super::super::case::{Case, must};
 use super::super::check;
-use super::super::scene::{Op, Scene, encrypt_body, set, set_aad};
+use super::super::fault::Judged;
+use super::super::scene::Scene;
 
 const FIELD: &str = "ciphertextDataIntegrityValue";
 
@@ -63,7 +65,7 @@ pub(super) fn cases() -> Vec<Case> {
             "400 InvalidKeyUsageException",
             |scene| {
                 let key = scene.encrypt_only()?;
-                let mut body = encrypt_body(b"x");
+                let mut body = scene.encrypt_body(b"x");
                 set(
                     &mut body,
                     "ciphertextDataIntegrityValueAlgorithm",
@@ -77,7 +79,7 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn right(scene: &Scene<'_>, plaintext: usize, aad: Option<usize>) -> Judged {
     let aad = aad.map(|length| vec![0xa5; length]);
-    let mut body = encrypt_body(&vec![7; plaintext]);
+    let mut body = scene.encrypt_body(&vec![7; plaintext]);
     set_aad(&mut body, aad.as_deref());
     set(
         &mut body,

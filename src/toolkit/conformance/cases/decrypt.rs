@@ -1,8 +1,8 @@
 //! Section 5, Decrypt: whatever was changed is corrupt, and what has a wrong length too.
 
+use super::super::body::{Op, Sealed, base64, set};
 use super::super::case::{Case, must};
 use super::super::check;
-use super::super::scene::{Op, Sealed, base64, set};
 
 const AAD: &[u8] = b"project=nile,department=marketing";
 
@@ -161,7 +161,7 @@ fn others() -> Vec<Case> {
             "ciphertextMetadata of 21 bytes",
             "400 InvalidCiphertextException or ValidationException",
             |scene| {
-                let mut body = scene.encrypt(b"conformance", None)?.decrypt_body();
+                let mut body = scene.decrypt_body(&scene.encrypt(b"conformance", None)?);
                 set(&mut body, "ciphertextMetadata", base64([0x5a; 21]));
                 let answer = scene.call(Op::Decrypt, scene.key(), &body)?;
                 check::error(&answer, &[check::INVALID_CIPHERTEXT, check::VALIDATION])
@@ -175,7 +175,7 @@ fn others() -> Vec<Case> {
             "400 InvalidCiphertextException",
             |scene| {
                 let key = scene.second()?;
-                let body = scene.encrypt(b"conformance", None)?.decrypt_body();
+                let body = scene.decrypt_body(&scene.encrypt(b"conformance", None)?);
                 scene.refused(Op::Decrypt, key, &body, check::INVALID_CIPHERTEXT)
             },
         ),

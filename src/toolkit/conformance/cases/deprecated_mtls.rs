@@ -10,9 +10,11 @@ use rcgen::{
 };
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::super::case::{Case, Fault, Judged, must, should, violation};
+use super::super::body::Op;
+use super::super::case::{Case, must, should};
 use super::super::check;
-use super::super::scene::{Op, Scene, plain_body};
+use super::super::fault::{Fault, Judged, violation};
+use super::super::scene::Scene;
 use super::super::target::ClientAuth;
 use super::super::wire::{Connection, HANDSHAKE_FAILURE, Response, Tls, TlsVersion, alert_of};
 use super::tls::only;
@@ -74,7 +76,7 @@ pub(super) fn cases() -> Vec<Case> {
         |scene| {
             mode(scene)?;
             right(scene)?;
-            let body = plain_body(Op::Health).to_string();
+            let body = scene.plain_body(Op::Health).to_string();
             let answer = scene.send(&scene.unsigned(Op::Health, "", body))?;
             check::error(&answer, &[check::AUTHENTICATION])
         },
@@ -174,7 +176,7 @@ fn attempt(
     let config = tls
         .config()
         .map_err(|error| Fault::Skipped(error.to_string()))?;
-    let body = plain_body(Op::Health).to_string();
+    let body = scene.plain_body(Op::Health).to_string();
     let request = scene.signed(Op::Health, "", body);
     let outcome = Connection::open(&scene.target.place, config)
         .and_then(|mut connection| connection.exchange(&request));

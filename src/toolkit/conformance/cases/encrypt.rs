@@ -1,8 +1,10 @@
 //! Section 5, Encrypt: lengths, limits, round trips.
 
-use super::super::case::{Case, Judged, must, should};
+use super::super::body::{Op, set_aad};
+use super::super::case::{Case, must, should};
 use super::super::check;
-use super::super::scene::{Op, Scene, encrypt_body, set_aad};
+use super::super::fault::Judged;
+use super::super::scene::Scene;
 
 const SIZES: [usize; 11] = [0, 1, 15, 16, 17, 32, 255, 256, 1_024, 4_096, 4_300];
 
@@ -113,7 +115,7 @@ fn limits() -> [Case; 3] {
             "the longest AAD that the framing carries",
             "200, or 501 UnsupportedOperationException",
             |scene| {
-                let mut body = encrypt_body(b"x");
+                let mut body = scene.encrypt_body(b"x");
                 set_aad(&mut body, Some(&[7; 65_535]));
                 let answer = scene.call(Op::Encrypt, scene.key(), &body)?;
                 match answer.status {
@@ -178,7 +180,7 @@ fn fresh_ivs(scene: &Scene<'_>) -> Judged {
 }
 
 fn too_long(scene: &Scene<'_>, plaintext: usize, aad: usize) -> Judged {
-    let mut body = encrypt_body(&vec![7; plaintext]);
+    let mut body = scene.encrypt_body(&vec![7; plaintext]);
     set_aad(&mut body, (aad > 0).then(|| vec![7; aad]).as_deref());
     scene.refused(Op::Encrypt, scene.key(), &body, check::UNSUPPORTED)
 }

@@ -1,8 +1,8 @@
 //! Section 6: the rows of the table, and the order of the checks.
 
+use super::super::body::{Op, set};
 use super::super::case::{Case, must};
 use super::super::check;
-use super::super::scene::{Op, encrypt_body, plain_body, set};
 use super::super::wire::Request;
 
 pub(super) fn cases() -> Vec<Case> {
@@ -62,7 +62,9 @@ fn usages() -> Vec<Case> {
             "200",
             |scene| {
                 let key = scene.encrypt_only()?;
-                scene.ok(Op::Encrypt, key, &encrypt_body(b"x")).map(drop)
+                scene
+                    .ok(Op::Encrypt, key, &scene.encrypt_body(b"x"))
+                    .map(drop)
             },
         ),
         must(
@@ -75,7 +77,7 @@ fn usages() -> Vec<Case> {
                 scene.refused(
                     Op::Encrypt,
                     key,
-                    &encrypt_body(b"x"),
+                    &scene.encrypt_body(b"x"),
                     check::INVALID_KEY_USAGE,
                 )
             },
@@ -107,7 +109,7 @@ fn order() -> Vec<Case> {
             format!("{}, unsigned, of --key and of a missing key", op.name()),
             "the same answer",
             move |scene| {
-                let body = plain_body(op).to_string();
+                let body = scene.plain_body(op).to_string();
                 let there = scene.send(&scene.unsigned(op, scene.key(), body.clone()))?;
                 let missing = scene.send(&scene.unsigned(op, scene.target.keys.missing(), body))?;
                 check::error(&there, &[check::AUTHENTICATION])?;
@@ -167,7 +169,7 @@ fn odd() -> Vec<Case> {
             "a body whose plaintext is no Base64",
             "an errorMessage that does not repeat it",
             |scene| {
-                let mut body = encrypt_body(b"");
+                let mut body = scene.encrypt_body(b"");
                 set(&mut body, "plaintext", "*leaked-plaintext*");
                 let answer = scene.call(Op::Encrypt, scene.key(), &body)?;
                 let text = String::from_utf8_lossy(&answer.body).into_owned();
@@ -183,7 +185,7 @@ fn odd() -> Vec<Case> {
             "a signed request with 100 KiB of header fields",
             "200, an error in JSON, or a close",
             |scene| {
-                let body = plain_body(Op::Health).to_string();
+                let body = scene.plain_body(Op::Health).to_string();
                 let mut request: Request = scene.signed(Op::Health, "", body);
                 for at in 0..100 {
                     request = request.with(&format!("x-filler-{at}"), &"x".repeat(1_000));

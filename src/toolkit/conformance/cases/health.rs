@@ -2,9 +2,11 @@
 
 use serde_json::Value;
 
-use super::super::case::{Case, Fault, Judged, must, should};
+use super::super::body::Op;
+use super::super::case::{Case, must, should};
 use super::super::check;
-use super::super::scene::{Op, Scene, plain_body};
+use super::super::fault::{Fault, Judged};
+use super::super::scene::Scene;
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = of_fleet();
@@ -97,7 +99,7 @@ fn text_field(field: &'static str) -> Case {
 }
 
 fn of(scene: &Scene<'_>) -> Result<Value, Fault> {
-    scene.ok(Op::Health, "", &plain_body(Op::Health))
+    scene.ok(Op::Health, "", &scene.plain_body(Op::Health))
 }
 
 fn details(body: &Value) -> Vec<Value> {

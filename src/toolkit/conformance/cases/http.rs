@@ -1,8 +1,10 @@
 //! Sections 2 and 6: HTTP/1.1, HTTP/2, and bytes that are no request.
 
-use super::super::case::{Case, Judged, must, should, violation};
+use super::super::body::Op;
+use super::super::case::{Case, must, should};
 use super::super::check;
-use super::super::scene::{Op, Scene, plain_body};
+use super::super::fault::{Judged, violation};
+use super::super::scene::Scene;
 use super::super::wire::{Request, Tls, exchange_http2};
 
 /// Bytes that no parser should take for a request of ours.
@@ -48,7 +50,7 @@ fn connections() -> Vec<Case> {
             "health over HTTP/1.1, by ALPN",
             "200",
             |scene| {
-                let body = plain_body(Op::Health);
+                let body = scene.plain_body(Op::Health);
                 scene.ok(Op::Health, "", &body).map(drop)
             },
         ),
@@ -86,7 +88,8 @@ fn connections() -> Vec<Case> {
             "401, then 200",
             |scene| {
                 let mut connection = scene.connect(&scene.target.tls)?;
-                let unsigned = scene.unsigned(Op::Health, "", plain_body(Op::Health).to_string());
+                let unsigned =
+                    scene.unsigned(Op::Health, "", scene.plain_body(Op::Health).to_string());
                 check::any_error(&scene.send_on(&mut connection, &unsigned)?)?;
                 check::success(&scene.send_on(&mut connection, &health(scene))?).map(drop)
             },
@@ -109,7 +112,7 @@ fn connections() -> Vec<Case> {
 }
 
 fn health(scene: &Scene<'_>) -> Request {
-    scene.signed(Op::Health, "", plain_body(Op::Health).to_string())
+    scene.signed(Op::Health, "", scene.plain_body(Op::Health).to_string())
 }
 
 fn chunked(scene: &Scene<'_>) -> Judged {

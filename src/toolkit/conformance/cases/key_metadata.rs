@@ -2,9 +2,11 @@
 
 use serde_json::Value;
 
-use super::super::case::{Case, Fault, Judged, must};
+use super::super::body::Op;
+use super::super::case::{Case, must};
 use super::super::check;
-use super::super::scene::{Op, Scene, plain_body};
+use super::super::fault::{Fault, Judged};
+use super::super::scene::Scene;
 
 const USAGES: [&str; 9] = [
     "ENCRYPT",
@@ -93,7 +95,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn of(scene: &Scene<'_>, key: &str) -> Result<Value, Fault> {
-    let body = scene.ok(Op::Metadata, key, &plain_body(Op::Metadata))?;
+    let body = scene.ok(Op::Metadata, key, &scene.plain_body(Op::Metadata))?;
     check::that(!check::text(&body, "keySpec").is_empty(), || {
         "keySpec is missing".to_owned()
     })?;

@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::super::case::{Case, Fault, Judged, must};
+use super::super::body::{Op, in_metadata, set, unset};
+use super::super::case::{Case, must};
 use super::super::check;
-use super::super::scene::{Op, Scene, in_metadata, set, unset};
+use super::super::fault::{Fault, Judged};
+use super::super::scene::Scene;
 
 const PRINCIPAL: &str = "awsPrincipalArn";
 const OPERATION: &str = "kmsOperation";
@@ -150,8 +152,12 @@ fn unusual(op: Op) -> [Case; 4] {
 fn optional_fields(op: Op) -> [Case; 2] {
     let name = op.name();
     let long_principal = |body: &mut Value| {
-        let arn = format!("arn:aws:iam::123456789012:role/{}", "x".repeat(2_017));
-        in_metadata(body, |m| set(m, PRINCIPAL, arn));
+        in_metadata(body, |metadata| {
+            let account = metadata.get(PRINCIPAL).and_then(Value::as_str);
+            let account = account.and_then(|arn| arn.strip_suffix("user/Conformance"));
+            let role = format!("{}role/", account.unwrap_or_default());
+            set(metadata, PRINCIPAL, format!("{role:x<2048}"));
+        });
     };
     [
         taken(
@@ -171,11 +177,6 @@ fn optional_fields(op: Op) -> [Case; 2] {
 
 fn optional(body: &mut Value) {
     in_metadata(body, |metadata| {
-        // GetKeyMetadata has no kmsKeyArn since 1.0.3.
-        if metadata.get(KEY_ARN).is_some() {
-            let arn = "arn:aws:kms:eu-west-1:123456789012:key/x";
-            set(metadata, KEY_ARN, arn);
-        }
         set(metadata, "kmsViaService", "s3.eu-west-1.amazonaws.com");
         set(metadata, "awsSourceVpc", "vpc-0123456789abcdef0");
         set(metadata, "awsSourceVpce", "vpce-0123456789abcdef0");

@@ -1,8 +1,10 @@
 //! Section 7: whatever is missing, garbled, stale, changed or signed for something else is a 401.
 
-use super::super::case::{Case, Fault, Judged, must};
+use super::super::body::Op;
+use super::super::case::{Case, must};
 use super::super::check;
-use super::super::scene::{Op, Scene, plain_body};
+use super::super::fault::{Fault, Judged};
+use super::super::scene::Scene;
 use super::super::wire::{Request, Signer};
 
 const FIELDS: [&str; 3] = ["content-type", "host", "x-amz-date"];
@@ -239,7 +241,7 @@ fn accepted_forms() -> Vec<Case> {
 }
 
 pub(super) fn unsigned(scene: &Scene<'_>) -> Request {
-    let body = plain_body(Op::Metadata).to_string();
+    let body = scene.plain_body(Op::Metadata).to_string();
     scene.unsigned(Op::Metadata, scene.key(), body)
 }
 

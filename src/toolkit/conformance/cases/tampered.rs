@@ -1,7 +1,8 @@
 //! Section 7: what is changed after it was signed is a 401.
 
+use super::super::body::Op;
 use super::super::case::Case;
-use super::super::scene::{Op, Scene};
+use super::super::scene::Scene;
 use super::super::wire::Request;
 use super::signatures::{edited, refused, unsigned};
 

@@ -1,8 +1,10 @@
 //! Section 2: versions and suites of TLS.
 
-use super::super::case::{Case, Judged, must, should, violation};
+use super::super::body::Op;
+use super::super::case::{Case, must, should};
 use super::super::check;
-use super::super::scene::{Op, Scene, plain_body};
+use super::super::fault::{Judged, violation};
+use super::super::scene::Scene;
 use super::super::wire::{Greeting, Hello, Suite, Tls, TlsVersion, greet};
 
 /// Suites of TLS 1.2 that no list of ours has.
@@ -83,7 +85,7 @@ pub(super) fn only(tls: &Tls, version: TlsVersion) -> Tls {
 
 fn serves(scene: &Scene<'_>, tls: &Tls) -> Judged {
     let mut connection = scene.connect(tls)?;
-    let body = plain_body(Op::Health).to_string();
+    let body = scene.plain_body(Op::Health).to_string();
     let answer = scene.send_on(&mut connection, &scene.signed(Op::Health, "", body))?;
     check::success(&answer).map(drop)
 }

@@ -1,8 +1,10 @@
 //! Section 3: methods and paths.
 
-use super::super::case::{Case, Judged, must, should};
+use super::super::body::Op;
+use super::super::case::{Case, must, should};
 use super::super::check;
-use super::super::scene::{Op, Scene, plain_body};
+use super::super::fault::Judged;
+use super::super::scene::Scene;
 
 /// Below the store's path, without being an operation.
 const UNKNOWN: [(&str, &str); 10] = [
@@ -99,7 +101,7 @@ fn others() -> Vec<Case> {
                 scene.refused(
                     Op::Metadata,
                     &key,
-                    &plain_body(Op::Metadata),
+                    &scene.plain_body(Op::Metadata),
                     check::KEY_NOT_FOUND,
                 )
             },
@@ -114,7 +116,7 @@ fn others() -> Vec<Case> {
                 scene.refused(
                     Op::Metadata,
                     key,
-                    &plain_body(Op::Metadata),
+                    &scene.plain_body(Op::Metadata),
                     check::KEY_NOT_FOUND,
                 )
             },
@@ -128,7 +130,7 @@ fn others() -> Vec<Case> {
                 let request = scene.signed(
                     Op::Metadata,
                     &"k".repeat(129),
-                    plain_body(Op::Metadata).to_string(),
+                    scene.plain_body(Op::Metadata).to_string(),
                 );
                 let wanted = [check::INVALID_PATH, check::KEY_NOT_FOUND, check::VALIDATION];
                 check::error(&scene.send(&request)?, &wanted)
@@ -143,7 +145,7 @@ fn others() -> Vec<Case> {
                 let request = scene.signed(
                     Op::Metadata,
                     &"k".repeat(5_000),
-                    plain_body(Op::Metadata).to_string(),
+                    scene.plain_body(Op::Metadata).to_string(),
                 );
                 check::shaped(&scene.send(&request)?).map(drop)
             },
@@ -167,7 +169,7 @@ fn not_allowed(scene: &Scene<'_>, op: Op, method: &str) -> Judged {
 
 /// Signed for this very path: the path is what is wrong with it.
 fn not_found(scene: &Scene<'_>, path: &str) -> Judged {
-    let body = plain_body(Op::Metadata).to_string();
+    let body = scene.plain_body(Op::Metadata).to_string();
     let request = scene.unsigned(Op::Health, "", body).target(path);
     let answer = scene.send(&scene.target.signer.now().sign(&request))?;
     check::error(&answer, &[check::INVALID_PATH])

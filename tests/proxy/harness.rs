@@ -12,7 +12,7 @@ pub mod setup;
 pub use clients::{balancer, frames, h2, http, load, response, served, sign, tools, wire};
 pub use devices::{dialect, outage, product, token};
 pub use observations::{metrics, trail, wall_clock};
-pub use processes::{command, daemon, process, reload, target, terminal};
+pub use processes::{command, daemon, process, target, terminal};
 #[cfg(feature = "simulator")]
 pub use processes::{simulator, system};
 

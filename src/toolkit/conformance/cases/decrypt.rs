@@ -135,7 +135,7 @@ fn others() -> Vec<Case> {
             |scene| {
                 let mut sealed = scene.encrypt(b"conformance", Some(AAD))?;
                 if sealed.metadata.is_empty() {
-                    return Err(super::super::case::Fault::Skipped(
+                    return Err(super::super::fault::Fault::Skipped(
                         "the proxy has no ciphertextMetadata".to_owned(),
                     ));
                 }

@@ -1,5 +1,5 @@
-//! Whether a chain of certificates leads to one of some authorities: judged apart from any connection, so that a tool can say which
-//! part of it is wrong.
+//! Verification of a certificate chain against given authorities, separate from any connection: a tool can then report
+//! which part of the chain is wrong.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,19 +10,19 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, Error, RootCertStore};
 
-/// Why a chain is not good.
+/// The reason why a chain is not valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChainFault {
-    /// No path from the first certificate to an authority.
+    /// No path leads from the first certificate to an authority.
     NoPath,
-    /// Anything else: validity, purpose, a broken signature.
+    /// Any other reason: validity, purpose or a wrong signature.
     Other(String),
 }
 
-/// Whether the chain (DER, the server's own first) leads to one of the authorities (DER) at this time. Names are not judged.
+/// Checks that the chain (DER, the server's certificate first) leads to one of the authorities (DER) at this time. Ignores names.
 ///
 /// # Errors
-/// [`ChainFault`]: there is no path, or something is wrong on it.
+/// [`ChainFault`]: no path exists, or a certificate on the path is not valid.
 pub fn verify_chain(
     chain: &[Vec<u8>],
     authorities: &[Vec<u8>],
@@ -33,13 +33,13 @@ pub fn verify_chain(
     };
     let certificate = |der: &Vec<u8>| CertificateDer::from(der.clone());
     let mut roots = RootCertStore::empty();
-    // What is not a usable authority is left out: there may be others.
+    // Skips authorities that cannot be used: the others may be sufficient.
     roots.add_parsable_certificates(authorities.iter().map(certificate));
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
     let verifier = verifier.build().map_err(|_| ChainFault::NoPath)?;
     let intermediates: Vec<_> = intermediates.iter().map(certificate).collect();
-    // The name is judged last and apart: this one is in no certificate.
+    // The verifier checks the name last. No certificate contains this name, so a name error means that everything else is valid.
     let name = ServerName::try_from("name.invalid").map_err(other)?;
     let since = at
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -51,7 +51,7 @@ pub fn verify_chain(
     }
 }
 
-/// A name that does not match means that everything else does.
+/// A name error means that everything else is valid.
 fn of(error: Error) -> Result<(), ChainFault> {
     use CertificateError::{NotValidForName, NotValidForNameContext, UnknownIssuer};
     match error {

@@ -1,9 +1,9 @@
-//! Judges an XKS proxy over the wire: every testable MUST and SHOULD of the specification, as cases by section.
+//! Checks an XKS proxy over the network: every testable MUST and SHOULD of the specification, as cases per section.
 //!
 //! # Invariants
-//! - A case that needs something that was not given is skipped with the reason; it never passes unseen.
-//! - Every error answer is checked for the whole shape of section 6, not for its status only.
-//! - The credential is used to sign, and is in no report.
+//! - A case without a required option is skipped, with the reason. It never counts as passed.
+//! - Every error response must have the whole form of section 6, not only its status.
+//! - The credential signs requests, and is in no report.
 
 mod body;
 mod case;
@@ -21,7 +21,7 @@ pub use report::{json, junit, list, table};
 pub use scene::Exchange;
 pub use target::{ClientAuth, Keys, Target};
 
-/// Judges `target` by these cases, in order, and tells each verdict as it is reached.
+/// Runs these cases against `target`, in order, and reports each result when it is available.
 pub fn judge(target: &Target, cases: &[Case], mut tell: impl FnMut(&Verdict)) -> Vec<Verdict> {
     let mut verdicts = Vec::with_capacity(cases.len());
     for case in cases {
@@ -32,7 +32,7 @@ pub fn judge(target: &Target, cases: &[Case], mut tell: impl FnMut(&Verdict)) ->
     verdicts
 }
 
-/// Whether a MUST failed.
+/// Returns whether a MUST failed.
 pub fn failed(verdicts: &[Verdict]) -> bool {
     let failed =
         |v: &Verdict| v.severity == Severity::Must && matches!(v.outcome, Outcome::Failed(_));

@@ -1,13 +1,13 @@
-//! A report as one HTML file: tables and charts, nothing that is fetched from anywhere.
+//! A report as one HTML file with tables and charts. It loads nothing from the network.
 
 use super::report::{Figures, Moment, Report};
 use super::svg::{Axis, Line, chart, escaped, legend};
 use super::text::milli;
 
-/// What KMS waits, in milliseconds: marked in the charts.
+/// KMS's timeout in milliseconds, marked in the charts.
 const PATIENCE_MS: f64 = 250.0;
 
-/// How many points of a distribution are drawn at most.
+/// The maximum number of points in a chart of a distribution.
 const POINTS: usize = 400;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:900px;margin:2em auto;padding:0 1em;color:#222;background:#fff}\
@@ -18,7 +18,7 @@ svg{width:100%;height:auto}.legend svg{width:24px;height:8px;margin-left:1em}svg
 .a{stroke:#1f6fb4}.b{stroke:#d9822b}.c{stroke:#a33}.d{stroke:#2b8a3e}.old{stroke:#999;stroke-dasharray:5 3}\
 .legend line{stroke-width:3}";
 
-/// The report, beside an old one where there is one.
+/// Renders a report, next to an older one if given.
 pub fn of(report: &Report, old: Option<&Report>) -> String {
     let mut body = format!(
         "<h1>{}</h1>\n<p>{}<br>{}, {}</p>\n",
@@ -39,7 +39,7 @@ pub fn of(report: &Report, old: Option<&Report>) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>xks-proxy bench</title>\n\
          <style>{STYLE}</style></head>\n<body>\n{body}\
-         <p>Latencies are counted from the moment at which a request should have begun. The dotted line is what KMS waits: 250 ms.</p>\n\
+         <p>Latency counts from the intended start of a request. The dotted line marks the timeout of KMS: 250 ms.</p>\n\
          </body></html>\n"
     )
 }
@@ -166,7 +166,7 @@ fn points(report: &Report, of: impl Fn(&Moment) -> f64) -> Vec<(f64, f64)> {
     report.timeline.iter().map(point).collect()
 }
 
-/// Nines to the right: 90 %, 99 %, 99.9 % … are equally far apart.
+/// The x axis has 90 %, 99 %, 99.9 % … at equal distances.
 fn percentiles(report: &Report, old: Option<&Report>) -> String {
     let mut lines = vec![Line {
         name: "this run".into(),
@@ -194,14 +194,14 @@ fn percentiles(report: &Report, old: Option<&Report>) -> String {
     );
     let y = Axis::logarithmic("ms", least.min(greatest), greatest);
     let requests = report.total.requests.max(10) as f64;
-    let mut x = Axis::logarithmic("share of requests that were at most so slow", 1.0, requests);
+    let mut x = Axis::logarithmic("percentile of requests", 1.0, requests);
     for (nines, label) in &mut x.ticks {
         *label = format!("{} %", (100.0 - 100.0 / *nines).clamp(0.0, 99.999_999));
     }
     legend(&lines) + &chart(&x, &y, &lines, Some(PATIENCE_MS))
 }
 
-/// The distribution as (1 / share that was slower, milliseconds), thinned to what can be seen.
+/// Returns the distribution as (1 / share of slower requests, milliseconds), reduced to the points that a chart can show.
 fn nines(figures: &Figures) -> Vec<(f64, f64)> {
     let all = figures.requests.max(1) as f64;
     let point = |(us, share): (u64, f64)| {
@@ -210,7 +210,7 @@ fn nines(figures: &Figures) -> Vec<(f64, f64)> {
     };
     let points: Vec<_> = figures.cumulated().into_iter().map(point).collect();
     let every = points.len().div_ceil(POINTS).max(1);
-    // The tail is what matters: the last points all stay.
+    // Keeps all of the last points: the tail matters most.
     let tail = points.len().saturating_sub(50);
     let kept = |(n, _): &(usize, (f64, f64))| n % every == 0 || *n >= tail;
     points

@@ -1,4 +1,4 @@
-//! Connections to the target: opened when none is idle, at most so many, and given back after a good exchange only.
+//! A bounded pool of connections to the target. A connection returns to the pool after a successful exchange only.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -13,15 +13,15 @@ use crate::secret::SecretBytes;
 use crate::sync::poisoned;
 use crate::xks::Operation;
 
-/// How the load reaches its target.
+/// The transport of the load.
 pub trait Wire: Send + Sync + 'static {
     /// An open connection.
     type Line: Send;
 
-    /// Opens a connection, TLS and all; else says what happened, in words that are counted.
+    /// Opens a connection with TLS. Returns a short error text, which is counted.
     fn connect(&self) -> impl Future<Output = Result<Self::Line, String>> + Send;
 
-    /// Asks and waits for the whole answer; signs just before.
+    /// Signs and sends a request, and waits for the whole response.
     fn call(
         &self,
         line: &mut Self::Line,
@@ -29,36 +29,36 @@ pub trait Wire: Send + Sync + 'static {
         body: Vec<u8>,
     ) -> impl Future<Output = Result<Answer, String>> + Send;
 
-    /// Whether the connection can be used again.
+    /// Returns whether the connection can be used again.
     fn is_open(line: &Self::Line) -> bool;
 }
 
-/// What came back.
+/// A response.
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The body; of Decrypt it holds a plaintext, though one of no meaning.
+    /// The body. For Decrypt it contains a plaintext, which is test data.
     pub body: SecretBytes,
 }
 
-/// Connections to the target.
+/// The connections to the target.
 pub struct Lanes<W: Wire> {
     wire: W,
     idle: Mutex<Vec<W::Line>>,
     room: Arc<Semaphore>,
 }
 
-/// What became of a job.
+/// The result of a job.
 #[derive(Debug, Default)]
 pub struct Exchange {
-    /// How long a connection took to open, where one was opened.
+    /// The time to open the connection, if the job opened one.
     pub connected: Option<Duration>,
-    /// What went wrong.
+    /// The error, if any.
     pub failure: Option<String>,
 }
 
 impl<W: Wire> Lanes<W> {
-    /// At most `most` connections at a time.
+    /// Creates a pool of at most `most` connections.
     pub fn new(wire: W, most: usize) -> Self {
         Self {
             wire,
@@ -67,8 +67,8 @@ impl<W: Wire> Lanes<W> {
         }
     }
 
-    /// Does a job on an idle connection, or on a new one; waits while all are busy. When it is dropped, so is its connection: an answer
-    /// that nobody waited for must not be taken for that of the next request.
+    /// Runs a job on an idle or a new connection, and waits while all connections are busy. A cancelled job closes its connection: a late
+    /// response must not be taken for that of the next request.
     pub async fn exchange(&self, job: Job) -> Exchange {
         let mut exchange = Exchange::default();
         // The semaphore is never closed.
@@ -94,7 +94,7 @@ impl<W: Wire> Lanes<W> {
         judge(&answer, job.expected.as_deref())
     }
 
-    /// One request, whose answer is wanted.
+    /// Sends one request outside the load, and returns its response.
     pub async fn ask(&self, operation: Operation, body: Vec<u8>) -> Result<Answer, String> {
         let mut line = self.wire.connect().await?;
         let answer = self.wire.call(&mut line, operation, body).await?;
@@ -104,7 +104,7 @@ impl<W: Wire> Lanes<W> {
 
     fn idle_line(&self) -> Option<W::Line> {
         let mut idle = self.idle.lock().unwrap_or_else(poisoned);
-        // The target may have closed those that were idle for long.
+        // The target may have closed connections that were idle for long.
         while let Some(line) = idle.pop() {
             if W::is_open(&line) {
                 return Some(line);
@@ -126,7 +126,7 @@ struct Plaintext {
     plaintext: String,
 }
 
-/// Whether an answer is a good one.
+/// Checks a response.
 fn judge(answer: &Answer, expected: Option<&str>) -> Result<(), String> {
     let body = answer.body.expose();
     if let Some(failure) = refusal(answer.status, body) {

@@ -1,4 +1,4 @@
-//! The two loops. The open one begins requests when they are due; the closed one when the one before was answered.
+//! The two loops. The open loop starts requests at their intended times; the closed loop starts each after the previous response.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,14 +16,14 @@ use super::text::milli;
 use super::work::Work;
 use crate::sync::{self, poisoned, task, task_on};
 
-/// How often progress is told.
+/// The interval of progress reports.
 const PULSE: Duration = Duration::from_secs(1);
 
-/// What happened in the last second.
+/// The requests of the last interval.
 pub struct Pulse {
-    /// Since the load began.
+    /// The time since the load started.
     pub since: Duration,
-    /// Of the requests that ended in it.
+    /// The figures of the requests that ended in the interval.
     pub figures: Figures,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for Pulse {
     }
 }
 
-/// A load that runs.
+/// A running load.
 pub struct Load<W: Wire> {
     plan: Plan,
     lanes: Lanes<W>,
@@ -56,22 +56,22 @@ pub struct Load<W: Wire> {
     stop: AtomicBool,
 }
 
-/// What a load has left behind.
+/// The result of a load.
 pub struct Done<W: Wire> {
-    /// What was measured.
+    /// The measurements.
     pub recording: Recording,
-    /// How long requests were begun.
+    /// The time during which requests were started.
     pub began_for: Duration,
-    /// Whether it was ended before its time.
+    /// True if the load was interrupted.
     pub was_interrupted: bool,
     /// The connections, for the next load.
     pub lanes: Lanes<W>,
-    /// The bodies, for the next load.
+    /// The request bodies, for the next load.
     pub work: Work,
 }
 
 impl<W: Wire> Load<W> {
-    /// Runs until the plan is done or `interrupted` resolves, and every request that was begun has ended.
+    /// Runs until the plan is complete or `interrupted` resolves, and all started requests have ended.
     pub async fn run(
         plan: Plan,
         lanes: Lanes<W>,
@@ -89,7 +89,7 @@ impl<W: Wire> Load<W> {
         });
         let (running, mut ended) = mpsc::channel::<()>(1);
         match load.plan.shape {
-            // Without its thread there is no load.
+            // The load cannot run without its thread.
             Shape::Open(rate) | Shape::Ramp(rate) => drop(load.open(rate, running).ok()?),
             Shape::Closed => load.closed(running),
         }
@@ -104,7 +104,7 @@ impl<W: Wire> Load<W> {
         })
     }
 
-    /// Tells progress until the last request has ended. Says how long requests were begun.
+    /// Reports progress until the last request has ended. Returns the time during which requests were started.
     async fn watch(
         &self,
         ended: &mut mpsc::Receiver<()>,
@@ -116,7 +116,7 @@ impl<W: Wire> Load<W> {
         let mut began_for = self.plan.duration;
         loop {
             tokio::select! {
-                // Every request holds a sender: without any, all have ended.
+                // Every request holds a sender. The channel closes when all requests have ended.
                 _ = ended.recv() => return began_for,
                 () = &mut interrupted, if !self.is_stopped() => {
                     self.stop.store(true, Ordering::Relaxed);
@@ -130,7 +130,7 @@ impl<W: Wire> Load<W> {
         }
     }
 
-    /// A thread keeps the time: tokio's timers are a millisecond coarse, and its workers may be busy.
+    /// Starts requests from a thread of the system: tokio's timers have a resolution of 1 ms, and its workers may be busy.
     fn open(
         self: &Arc<Self>,
         rate: f64,
@@ -161,18 +161,18 @@ impl<W: Wire> Load<W> {
             task("bench-connection", async move {
                 while Instant::now() < end && !load.is_stopped() {
                     if !load.request(Instant::now()).await {
-                        // A target that refuses at once must not be asked a hundred thousand times a second.
+                        // Limits the rate of requests to a target that rejects all of them at once.
                         tokio::time::sleep(Duration::from_millis(10)).await;
                     }
                 }
                 drop((load, running));
             });
         }
-        // The load has ended when no task has a sender any more.
+        // The load ends when no task has a sender.
         drop(running);
     }
 
-    /// One request, from when it is due until it has ended or nobody would wait any longer. Says whether it was answered well.
+    /// Runs one request from its intended time until it ends or times out. Returns whether it succeeded.
     async fn request(&self, due: Instant) -> bool {
         let lag = due.elapsed();
         let job = self.work.next_job();

@@ -1,21 +1,21 @@
-//! What is asked, and how often: weights, spread evenly so that two runs ask the same in the same order.
+//! The mix of operations and sizes: values with weights in a fixed, evenly spread order, so that two runs send the same sequence.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::xks::Operation;
 
-/// Things with weights, in the order in which they were given.
+/// Values with weights, in the given order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weights<T>(Vec<(T, u32)>);
 
-/// Which operations, with weights: `encrypt=70,decrypt=25,metadata=4,health=1`.
+/// Operations with weights: `encrypt=70,decrypt=25,metadata=4,health=1`.
 pub type Mix = Weights<Operation>;
 
-/// Lengths of plaintexts in bytes, with weights: `32=90,4096=10`, or just `32`.
+/// Lengths of plaintexts in bytes with weights: `32=90,4096=10`, or one length: `32`.
 pub type Sizes = Weights<usize>;
 
-/// Takes turns by weight: each thing comes as evenly spread as its weight allows, never at random.
+/// A smooth weighted round robin over values. It is never random.
 #[derive(Clone, Debug)]
 pub struct Turns<T> {
     things: Vec<(T, i64)>,
@@ -23,17 +23,17 @@ pub struct Turns<T> {
 }
 
 impl<T: Copy> Weights<T> {
-    /// These weights.
+    /// Takes values with their weights.
     pub fn of(weights: Vec<(T, u32)>) -> Self {
         Self(weights)
     }
 
-    /// Each thing that has a weight.
+    /// Returns the values with a weight above zero.
     pub fn things(&self) -> impl Iterator<Item = T> {
         self.0.iter().map(|(thing, _)| *thing)
     }
 
-    /// From the first turn on.
+    /// Starts a round robin.
     pub fn turns(&self) -> Turns<T> {
         let things: Vec<_> = self.0.iter().map(|(t, w)| (*t, i64::from(*w))).collect();
         let credit = vec![0; things.len()];
@@ -42,14 +42,14 @@ impl<T: Copy> Weights<T> {
 }
 
 impl<T: Copy> Turns<T> {
-    /// Whose turn it is. None only when there is nothing at all.
+    /// Returns the next value; none if no value has a weight.
     pub fn next_turn(&mut self) -> Option<T> {
         for (credit, (_, weight)) in self.credit.iter_mut().zip(&self.things) {
             *credit += weight;
         }
         let total: i64 = self.things.iter().map(|(_, weight)| weight).sum();
         let richest = self.credit.iter_mut().zip(&self.things);
-        // `rev`, because of several that are equally rich `max_by_key` takes the last.
+        // `max_by_key` returns the last of several equal values; `rev` makes it the first.
         let (credit, (thing, _)) = richest.rev().max_by_key(|(credit, _)| **credit)?;
         *credit -= total;
         Some(*thing)
@@ -89,7 +89,7 @@ fn parse<T>(text: &str, thing: impl Fn(&str) -> Result<T, String>) -> Result<Wei
         let weight = parsed.ok_or_else(|| format!("{weight:?} is not a weight up to 10000"))?;
         weights.push((thing(name)?, weight));
     }
-    // What has no weight is not asked.
+    // Values without weight are left out.
     weights.retain(|(_, weight)| *weight > 0);
     match weights.is_empty() {
         true => Err("nothing has a weight".to_owned()),

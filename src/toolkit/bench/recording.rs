@@ -1,8 +1,8 @@
-//! What has been measured so far: histograms, in all, by operation and over time.
+//! The measurements of a run: histograms in total, per operation and over time.
 //!
 //! # Invariants
-//! - Every request that was intended is recorded once, with the time from its intended start until its end or until nobody waited any
-//!   longer. A request that had to wait for its turn is slow, not absent: there is no coordinated omission.
+//! - Every intended request is recorded once, with the time from its intended start until its end or timeout. A request that waited for
+//!   a connection is slow, not missing: the figures have no coordinated omission.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,38 +13,38 @@ use super::plan::{Plan, Shape};
 use super::report::{Connections, Figures, Generator, Moment};
 use crate::xks::Operation;
 
-/// The longest time that is told from a longer one.
+/// The longest time that the histograms distinguish.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// How finely a run is cut at most: what a chart can show.
+/// The maximum number of intervals of a run: a chart cannot show more.
 const MOMENTS: u32 = 200;
 
-/// The finest cut: below it a moment has too few requests to say anything.
+/// The shortest interval: a shorter one has too few requests for a meaningful figure.
 const SHORTEST_MOMENT: Duration = Duration::from_millis(100);
 
-/// What KMS waits.
+/// The timeout of KMS.
 pub const KMS_PATIENCE: Duration = Duration::from_millis(250);
 
-/// One request.
+/// The measurement of one request.
 #[derive(Debug)]
 pub struct Sample {
-    /// What was asked.
+    /// The operation.
     pub operation: Operation,
-    /// When it should have begun, from the start of the run.
+    /// The intended start, from the start of the run.
     pub intended: Duration,
-    /// How much later this program got to it.
+    /// The delay until this program started the request.
     pub lag: Duration,
-    /// From when it should have begun until its end.
+    /// The time from the intended start until the end.
     pub latency: Duration,
-    /// TCP connect and TLS handshake, where it opened a connection.
+    /// The time of TCP connect and TLS handshake, if the request opened a connection.
     pub connected: Option<Duration>,
-    /// Whether its plaintext was compared.
+    /// True if the plaintext was compared.
     pub verified: bool,
-    /// What went wrong, in words that are counted.
+    /// The error, as a text that is counted.
     pub failure: Option<String>,
 }
 
-/// What has been measured so far.
+/// The measurements so far.
 pub struct Recording {
     width: Duration,
     total: Series,
@@ -64,7 +64,7 @@ struct Series {
 }
 
 impl Recording {
-    /// Nothing yet.
+    /// Creates an empty recording.
     pub fn new(plan: &Plan) -> Self {
         Self {
             width: (plan.duration / MOMENTS).max(SHORTEST_MOMENT),
@@ -79,7 +79,7 @@ impl Recording {
         }
     }
 
-    /// Takes a request in.
+    /// Records a request.
     pub fn record(&mut self, sample: &Sample) {
         self.total.record(sample);
         self.pulse.record(sample);
@@ -98,7 +98,7 @@ impl Recording {
 
     fn record_moment(&mut self, sample: &Sample) {
         let at = sample.intended.as_micros() / self.width.as_micros().max(1);
-        // A run that lasts longer than planned has its rest in the last moment.
+        // The last interval includes the requests of a run that lasts longer than planned.
         let at = usize::try_from(at).map_or(0, |at| at.min(2 * MOMENTS as usize));
         while self.moments.len() <= at {
             self.moments.push(Series::new(2));
@@ -108,29 +108,29 @@ impl Recording {
         }
     }
 
-    /// What came in since the last call.
+    /// Returns the figures since the last call.
     pub fn take_pulse(&mut self, over: Duration) -> Figures {
         std::mem::replace(&mut self.pulse, Series::new(2)).figures(over, false)
     }
 
-    /// How many requests have been recorded.
+    /// Returns the number of recorded requests.
     pub fn requests(&self) -> u64 {
         self.total.latencies.len()
     }
 
-    /// In all.
+    /// Returns the total figures.
     pub fn total(&self, over: Duration) -> Figures {
         self.total.figures(over, true)
     }
 
-    /// By operation.
+    /// Returns the figures per operation.
     pub fn operations(&self, over: Duration) -> BTreeMap<String, Figures> {
         let figures =
             |(name, series): (&&str, &Series)| ((*name).to_owned(), series.figures(over, false));
         self.operations.iter().map(figures).collect()
     }
 
-    /// Over time. The moment in which the run ended is shorter than the others.
+    /// Returns the figures over time. The last interval may be shorter than the others.
     pub fn timeline(&self, over: Duration) -> Vec<Moment> {
         let moment = |(n, series): (usize, &Series)| {
             let start = self.width * u32::try_from(n).unwrap_or(u32::MAX);
@@ -140,12 +140,12 @@ impl Recording {
         self.moments.iter().enumerate().map(moment).collect()
     }
 
-    /// What went wrong, how often.
+    /// Returns the number of failures per error text.
     pub fn failures(&self) -> BTreeMap<String, u64> {
         self.failures.clone()
     }
 
-    /// Connections that were opened.
+    /// Returns the figures of the opened connections.
     pub fn connections(&self) -> Connections {
         Connections {
             opened: self.handshakes.len(),
@@ -155,7 +155,7 @@ impl Recording {
         }
     }
 
-    /// What this program itself added.
+    /// Returns the delays that this program itself added.
     pub fn generator(&self, cpu: Duration) -> Generator {
         Generator {
             lag_p50_us: self.lag.value_at_quantile(0.5),
@@ -168,7 +168,7 @@ impl Recording {
         }
     }
 
-    /// How many plaintexts were compared.
+    /// Returns the number of compared plaintexts.
     pub fn verified(&self) -> u64 {
         self.verified
     }
@@ -228,9 +228,9 @@ impl Series {
     }
 }
 
-/// In microseconds, to this many digits.
+/// Creates a histogram in microseconds with this many significant digits.
 fn histogram(digits: u8) -> Histogram<u64> {
-    // The bounds are constants that the crate takes; a histogram that grows by itself is what it offers otherwise.
+    // The bounds are constants that the crate accepts. Its only alternative is a histogram that grows without a limit.
     Histogram::new_with_bounds(1, LONGEST.as_micros() as u64, digits)
         .unwrap_or_else(|_| unreachable!("bounds and digits are constants"))
 }
@@ -240,7 +240,7 @@ fn micros(time: Duration) -> u64 {
 }
 
 impl Shape {
-    /// Whether the rate is given from outside.
+    /// Returns whether the plan sets the rate.
     pub fn is_open(self) -> bool {
         !matches!(self, Self::Closed)
     }

@@ -1,4 +1,4 @@
-//! A whole run: is anybody there, something to decrypt, the load or the steps of a ramp, the report.
+//! A whole run: check of the target, ciphertexts for Decrypt, the load or the steps of a ramp, and the report.
 
 use std::future::Future;
 use std::io;
@@ -21,30 +21,30 @@ use crate::build_info;
 use crate::client::Caller;
 use crate::xks::Operation;
 
-/// How long the first requests may take: they show whether there is anything to measure, not how quick it is.
+/// The timeout of the requests before the load. They check that the target works, not how fast it is.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why nothing was measured.
+/// The reason why nothing was measured.
 #[derive(Debug, Error)]
 pub enum BenchError {
-    /// GetHealthStatus had no good answer.
-    #[error("the target does not answer a health request: {0}")]
+    /// GetHealthStatus failed.
+    #[error("the health request failed: {0}")]
     NotThere(String),
-    /// Encrypt had no good answer.
-    #[error("nothing could be encrypted for Decrypt to have something to do: {0}")]
+    /// Encrypt failed.
+    #[error("cannot create ciphertexts for Decrypt: {0}")]
     NothingToDecrypt(String),
-    /// The system gives us no threads.
+    /// The system has no threads for the run.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
-    /// Somebody pressed Ctrl-C.
+    /// The operator pressed Ctrl-C.
     #[error("interrupted before the first step of the ramp was done")]
     Interrupted,
-    /// A task of ours has ended badly.
-    #[error("the load has lost one of its own tasks")]
+    /// A task of the load panicked.
+    #[error("a task of the load ended unexpectedly")]
     Lost,
 }
 
-/// Runs a plan against a proxy, until it is done or somebody presses Ctrl-C.
+/// Runs a plan against a proxy until it is complete or the operator presses Ctrl-C.
 ///
 /// # Errors
 /// [`BenchError`]: nothing was measured.
@@ -66,7 +66,7 @@ pub fn run(
         target.key
     );
     let interrupted = async {
-        // Without signals there is no Ctrl-C, and the run ends when it is done.
+        // Without signal handling Ctrl-C is not available, and the run ends when it is complete.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -115,7 +115,7 @@ pub(super) async fn run_on<W: Wire>(
     }
 }
 
-/// One answer of each kind that the load needs.
+/// Checks the target, and creates the ciphertexts that Decrypt needs.
 async fn prepare<W: Wire>(lanes: &Lanes<W>, work: &mut Work) -> Result<(), BenchError> {
     let health = lanes.ask(Operation::Health, work.health());
     in_time(health).await.map_err(BenchError::NotThere)?;
@@ -135,7 +135,7 @@ async fn in_time(answer: impl Future<Output = Result<Answer, String>>) -> Result
     outcome.unwrap_or_else(|_| Err("no answer within 10 s".to_owned()))
 }
 
-/// Rate after rate; the report is of the best that held, or of the lowest.
+/// Runs one rate after another. Reports the best sustained rate, or else the lowest rate.
 async fn ramp<W: Wire>(
     first: f64,
     plan: &Plan,
@@ -152,7 +152,7 @@ async fn ramp<W: Wire>(
         let load = Load::run(plan.at(rate), lanes, work, interrupted.as_mut(), on_pulse);
         let done = load.await.ok_or(BenchError::Lost)?;
         if done.was_interrupted {
-            // Half a step says nothing.
+            // An interrupted step is not meaningful.
             break;
         }
         let report = header.report(&done, cpu_time().saturating_sub(cpu));
@@ -178,7 +178,7 @@ fn step(rate: f64, report: &Report) -> Step {
     }
 }
 
-/// A higher rate that held is better; while none has held, a lower one.
+/// Returns whether a step is better: a higher sustained rate, or a lower rate as long as no rate was sustained.
 fn is_better(step: &Step, before: &[Step], best: Option<&Report>) -> bool {
     let held = before.iter().filter(|step| step.held);
     let best_rate = held.map(|step| step.rate).fold(0.0, f64::max);
@@ -186,7 +186,7 @@ fn is_better(step: &Step, before: &[Step], best: Option<&Report>) -> bool {
     best.is_none() || (step.held && step.rate > best_rate) || (none_held && !step.held)
 }
 
-/// What is the same in every report of a run.
+/// The fields that all reports of a run share.
 struct Header {
     target: String,
     plan: String,
@@ -219,7 +219,7 @@ impl Header {
     }
 }
 
-/// CPU time of this process so far.
+/// Returns the CPU time of this process so far.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::try_from(time).unwrap_or_default()

@@ -1,8 +1,8 @@
-//! A report for a terminal, and two of them side by side.
+//! A report for a terminal, and the comparison of two reports.
 
 use super::report::{Figures, Report, Step};
 
-/// The report as a table and a few lines.
+/// Renders a report as a table and a few lines.
 pub fn of(report: &Report) -> String {
     let mut text = format!("{}\n{}\n\n", report.target, report.plan);
     for step in &report.steps {
@@ -24,7 +24,7 @@ pub fn of(report: &Report) -> String {
     text
 }
 
-/// One step of a ramp.
+/// Renders a step of a ramp.
 pub fn step_line(step: &Step) -> String {
     let share = step.within_patience * 100.0;
     let verdict = if step.held { "held" } else { "NOT held" };
@@ -32,15 +32,14 @@ pub fn step_line(step: &Step) -> String {
     format!("{rate:>8.0}/s  {share:>7.3} % within 250 ms, p99 {p99} ms: {verdict}")
 }
 
-/// What a ramp has found.
+/// Renders the result of a ramp.
 fn ramp_line(report: &Report) -> String {
     match report.best_step() {
         Some(best) => format!(
-            "99.9 % stay within 250 ms up to {:.0}/s; the figures below are of that step\n",
+            "99.9 % succeed within 250 ms up to {:.0}/s; the figures below are of that step\n",
             best.rate
         ),
-        None => "no rate that was tried was served well; the figures below are of the lowest\n"
-            .to_owned(),
+        None => "no rate was sustained; the figures below are of the lowest\n".to_owned(),
     }
 }
 
@@ -77,7 +76,7 @@ fn remarks(text: &mut String, report: &Report) {
     line(
         text,
         &format!(
-            "this program: {:.0} µs of CPU per request, got to a request late by p99 {} ms, at most {} ms",
+            "this program: {:.0} µs of CPU per request; requests started late by p99 {} ms, at most {} ms",
             generator.cpu_us_per_request,
             milli(generator.lag_p99_us),
             milli(generator.lag_max_us)
@@ -85,11 +84,11 @@ fn remarks(text: &mut String, report: &Report) {
     );
 }
 
-/// The new report beside an old one: a line for each figure, with the change.
+/// Renders the differences between an old and a new report, one figure per line.
 pub fn comparison(old: &Report, new: &Report) -> String {
     let mut text = format!("compared with {} ({})\n", old.started_at, old.plan);
     if old.plan != new.plan || old.target != new.target {
-        text.push_str("note: the two runs were not asked for in the same way\n");
+        text.push_str("note: the two runs have different parameters\n");
     }
     line(&mut text, "                      old         new    change");
     let (a, b) = (&old.total, &new.total);
@@ -121,13 +120,13 @@ fn change(text: &mut String, name: &str, old: f64, new: f64) {
     );
 }
 
-/// By how many percent the 99th percentile of the new run is above the old one's; negative when it is below.
+/// Returns the increase of the 99th percentile over the old run in percent; negative if it decreased.
 pub fn slowdown(old: &Report, new: &Report) -> f64 {
     let (old, new) = (old.total.p99_us.max(1), new.total.p99_us.max(1));
     (new as f64 / old as f64 - 1.0) * 100.0
 }
 
-/// Microseconds as milliseconds.
+/// Formats microseconds as milliseconds.
 pub fn milli(us: u64) -> String {
     format!("{:.2}", us as f64 / 1e3)
 }

@@ -1,4 +1,4 @@
-//! What is asked: bodies as KMS makes them, prepared once, each with a kmsRequestId of its own.
+//! The requests of a run: bodies as KMS sends them, prepared once. Each request gets its own kmsRequestId.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -15,13 +15,13 @@ use crate::partitions::{iam_arn, kms_key_arn};
 use crate::sync::poisoned;
 use crate::xks::Operation;
 
-/// Where the kmsRequestId goes; no other text of a body looks like it.
+/// The placeholder of the kmsRequestId; no other text of a body contains it.
 const PLACE: &str = "@kmsRequestId@";
 
 /// An account of AWS's documentation.
 const ACCOUNT: &str = "111122223333";
 
-/// The fields of Encrypt's answer that Decrypt takes.
+/// The fields of an Encrypt response that Decrypt sends back.
 const SEALED: [&str; 4] = [
     "ciphertext",
     "initializationVector",
@@ -29,20 +29,20 @@ const SEALED: [&str; 4] = [
     "ciphertextMetadata",
 ];
 
-/// What to send next.
+/// The next request.
 #[derive(Debug)]
 pub struct Job {
-    /// Which operation.
+    /// The operation.
     pub operation: Operation,
     /// The body.
     pub body: Vec<u8>,
-    /// Whether it opens a connection of its own.
+    /// True if the request opens a new connection.
     pub on_new_connection: bool,
-    /// The plaintext (Base64) that the answer must have, where it is to be compared.
+    /// The plaintext (Base64) that the response must contain, if it is compared.
     pub expected: Option<String>,
 }
 
-/// Everything that can be asked, and whose turn it is.
+/// All request bodies, and the order of the requests.
 pub struct Work {
     plan: Plan,
     region: String,
@@ -69,7 +69,7 @@ struct Template {
 }
 
 impl Work {
-    /// All bodies of a plan, but those of Decrypt, which need ciphertexts.
+    /// Prepares all bodies of a plan except those of Decrypt, which need ciphertexts.
     pub fn new(plan: &Plan, region: &str) -> Self {
         let encrypt = |size| (size, Template::new(&encrypt_body(plan, region, size)));
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -94,44 +94,45 @@ impl Work {
         }
     }
 
-    /// Which lengths have to be encrypted once, so that there is something to decrypt.
+    /// Returns the plaintext lengths for which Decrypt needs a ciphertext.
     pub fn sizes_to_seal(&self) -> Vec<usize> {
         let decrypts = self.plan.mix.things().any(|o| o == Operation::Decrypt);
         let sizes = self.plan.sizes.things().filter(|_| decrypts);
         sizes.collect()
     }
 
-    /// A body of Encrypt with a plaintext of this length.
+    /// Returns an Encrypt body with a plaintext of this length.
     pub fn to_seal(&self, size: usize) -> Vec<u8> {
         self.filled(self.open.get(&size))
     }
 
-    /// Takes the answer to [`Work::to_seal`].
+    /// Stores the response to [`Work::to_seal`] for Decrypt.
     ///
     /// # Errors
-    /// A sentence when it is not an answer of Encrypt.
+    /// A message if it is not an Encrypt response.
     pub fn take_sealed(&mut self, size: usize, answer: &[u8]) -> Result<(), &'static str> {
-        let answer: Value = serde_json::from_slice(answer).map_err(|_| "the answer is not JSON")?;
+        let answer: Value =
+            serde_json::from_slice(answer).map_err(|_| "the response is not JSON")?;
         let mut body = decrypt_body(&self.plan, &self.region);
         for field in SEALED {
             match (answer.get(field), body.as_object_mut()) {
                 (Some(value), Some(body)) => drop(body.insert(field.to_owned(), value.clone())),
-                // The metadata may be absent.
+                // The metadata is optional.
                 _ if field == "ciphertextMetadata" => {}
-                _ => return Err("the answer is not that of Encrypt"),
+                _ => return Err("the response is not an Encrypt response"),
             }
         }
         self.sealed.insert(size, Template::new(&body));
         Ok(())
     }
 
-    /// A body of GetHealthStatus, to see whether anybody is there.
+    /// Returns a GetHealthStatus body, to check that the target works.
     pub fn health(&self) -> Vec<u8> {
         let [health, _] = &self.plain;
         self.filled(Some(health))
     }
 
-    /// What to send next.
+    /// Returns the next request.
     pub fn next_job(&self) -> Job {
         let (operation, size, on_new_connection, verify) = self.take_turns();
         let [health, metadata] = &self.plain;
@@ -151,7 +152,7 @@ impl Work {
 
     fn take_turns(&self) -> (Operation, usize, bool, bool) {
         let mut turns = self.turns.lock().unwrap_or_else(poisoned);
-        // A mix always has something: its parser sees to it.
+        // The parser of a mix rejects one without weights.
         let operation = turns.operation.next_turn().unwrap_or(Operation::Health);
         let size = match operation {
             Operation::Encrypt | Operation::Decrypt => turns.size.next_turn().unwrap_or(0),
@@ -176,7 +177,7 @@ impl Work {
 }
 
 impl Weights<bool> {
-    /// Every so often true: this share, from 0 to 1.
+    /// Returns weights with which this share of the values, from 0 to 1, is true.
     fn share(share: f64) -> Self {
         let often = (share.clamp(0.0, 1.0) * 10_000.0).round() as u32;
         Self::of(vec![(true, often), (false, 10_000 - often)])
@@ -194,7 +195,7 @@ impl Template {
     }
 }
 
-/// Bytes of no meaning, the same in every run.
+/// Returns test data that is the same in every run.
 fn plaintext(size: usize) -> Vec<u8> {
     (0..size).map(|n| (n * 31 + 7) as u8).collect()
 }

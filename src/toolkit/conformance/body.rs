@@ -33,7 +33,7 @@ impl Op {
     }
 }
 
-/// What Encrypt answered, decoded.
+/// A decoded Encrypt response.
 #[derive(Clone, Debug)]
 pub(super) struct Sealed {
     pub(super) body: Value,
@@ -109,7 +109,7 @@ pub(super) fn unset(body: &mut Value, field: &str) {
     }
 }
 
-/// Changes requestMetadata.
+/// Changes `requestMetadata`.
 pub(super) fn in_metadata(body: &mut Value, change: impl FnOnce(&mut Value)) {
     if let Some(metadata) = body.get_mut("requestMetadata") {
         change(metadata);

@@ -1,4 +1,4 @@
-//! A case: what the specification asks, and how to see whether a proxy does it.
+//! A case: a requirement of the specification, and its check.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use super::fault::{Fault, Judged};
 use super::scene::{Exchange, Scene};
 use super::target::Target;
 
-/// How strongly the specification asks (RFC 2119).
+/// The requirement level (RFC 2119).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// A failure fails the proxy.
@@ -16,7 +16,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// Its name.
+    /// Returns the RFC 2119 keyword.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Must => "MUST",
@@ -25,55 +25,55 @@ impl Severity {
     }
 }
 
-/// A requirement, and how to try it.
+/// A requirement and its check.
 pub struct Case {
-    /// Its name, by which `--only` finds it.
+    /// The id, for `--only` and reports.
     pub id: String,
     /// The section of the specification.
     pub section: &'static str,
-    /// How strongly it is asked.
+    /// The requirement level.
     pub severity: Severity,
-    /// What is sent.
+    /// A description of the request.
     pub sent: String,
-    /// What is expected.
+    /// A description of the expected response.
     pub expected: String,
     run: Box<dyn Fn(&Scene<'_>) -> Judged>,
 }
 
-/// What became of a case.
+/// The outcome of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// As expected.
+    /// The proxy conforms.
     Passed,
-    /// Not as expected, and how not.
+    /// The proxy does not conform; with the reason.
     Failed(String),
-    /// Not tried, and why.
+    /// The case did not run; with the reason.
     Skipped(String),
 }
 
-/// A case and what became of it.
+/// The result of a case.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    /// The case's name.
+    /// The id of the case.
     pub id: String,
-    /// Its section.
+    /// The section of the specification.
     pub section: &'static str,
-    /// Its severity.
+    /// The requirement level.
     pub severity: Severity,
-    /// What was sent, in words.
+    /// The description of the request.
     pub sent: String,
-    /// What was expected, in words.
+    /// The description of the expected response.
     pub expected: String,
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// The requests with their answers.
+    /// The requests with their responses.
     pub exchanges: Vec<Exchange>,
-    /// How long it took.
+    /// The duration of the case.
     pub took: Duration,
 }
 
 impl Case {
-    /// The same, asked less strongly.
+    /// Returns the same case as a SHOULD.
     pub(super) fn advised(self) -> Self {
         Self {
             severity: Severity::Should,
@@ -81,7 +81,7 @@ impl Case {
         }
     }
 
-    /// Tries it.
+    /// Runs the case.
     pub fn judge(&self, target: &Target) -> Verdict {
         let (scene, start) = (Scene::new(target), Instant::now());
         let outcome = match (self.run)(&scene) {

@@ -1,4 +1,4 @@
-//! What an answer has to be: successes, errors in the shape of section 6, canonical Base64.
+//! Checks of responses: successes, errors in the form of section 6, canonical Base64.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -33,7 +33,7 @@ const ERRORS: [(u16, &str); 12] = [
     (503, "DependencyTimeoutException"),
 ];
 
-/// A condition, and what to say when it does not hold.
+/// Returns a violation with this message if a condition is false.
 pub(super) fn that(holds: bool, complaint: impl FnOnce() -> String) -> Judged {
     match holds {
         true => Ok(()),
@@ -41,7 +41,7 @@ pub(super) fn that(holds: bool, complaint: impl FnOnce() -> String) -> Judged {
     }
 }
 
-/// The body as JSON, labelled as such.
+/// Returns the body as JSON. The Content-Type must be JSON too.
 pub(super) fn body(response: &Response) -> Result<Value, Fault> {
     let kind = response.value("content-type").unwrap_or_default();
     let media = kind.split(';').next().unwrap_or_default().trim();
@@ -52,10 +52,10 @@ pub(super) fn body(response: &Response) -> Result<Value, Fault> {
         )
     })?;
     serde_json::from_slice(&response.body)
-        .map_err(|error| Fault::Violation(format!("the body is no JSON: {error}")))
+        .map_err(|error| Fault::Violation(format!("the body is not JSON: {error}")))
 }
 
-/// A 200 with a JSON object.
+/// Checks for a 200 with a JSON object.
 pub(super) fn success(response: &Response) -> Result<Value, Fault> {
     let body = body(response)?;
     that(response.status == 200, || {
@@ -65,11 +65,13 @@ pub(super) fn success(response: &Response) -> Result<Value, Fault> {
             text(&body, "errorName")
         )
     })?;
-    that(body.is_object(), || "the body is no JSON object".to_owned())?;
+    that(body.is_object(), || {
+        "the body is not a JSON object".to_owned()
+    })?;
     Ok(body)
 }
 
-/// One of the wanted errors, in the shape of section 6.
+/// Checks for one of the wanted errors, in the form of section 6.
 pub(super) fn error(response: &Response, wanted: &[(u16, &str)]) -> Judged {
     let body = shaped(response)?;
     let found = (response.status, text(&body, "errorName"));
@@ -80,16 +82,16 @@ pub(super) fn error(response: &Response, wanted: &[(u16, &str)]) -> Judged {
     })
 }
 
-/// Any error of the table, in its shape.
+/// Checks for any error of the table, in the form of section 6.
 pub(super) fn any_error(response: &Response) -> Judged {
     let body = shaped(response)?;
     let found = (response.status, text(&body, "errorName"));
     that(ERRORS.contains(&found), || {
-        format!("{} {} is no row of the table of errors", found.0, found.1)
+        format!("{} {} is not in the table of errors", found.0, found.1)
     })
 }
 
-/// An error's body: errorName, and an errorMessage that may be shown.
+/// Checks the body of an error: errorName, and an errorMessage that is short and printable.
 pub(super) fn shaped(response: &Response) -> Result<Value, Fault> {
     that(response.status != 200, || {
         "expected an error, got 200".to_owned()
@@ -113,7 +115,7 @@ pub(super) fn shaped(response: &Response) -> Result<Value, Fault> {
                 "errorMessage is not printable ASCII".to_owned()
             })?;
         }
-        Some(_) => return violation("errorMessage is no string"),
+        Some(_) => return violation("errorMessage is not a string"),
     }
     Ok(body)
 }
@@ -122,17 +124,17 @@ pub(super) fn text<'a>(body: &'a Value, field: &str) -> &'a str {
     body.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The bytes of a Base64 field of an answer.
+/// Decodes a Base64 field of a response.
 pub(super) fn bytes(body: &Value, field: &str) -> Result<Vec<u8>, Fault> {
     let Some(text) = body.get(field).and_then(Value::as_str) else {
-        return violation(format!("{field} is missing, or no string"));
+        return violation(format!("{field} is missing, or not a string"));
     };
     STANDARD
         .decode(text)
         .map_err(|error| Fault::Violation(format!("{field} is not canonical Base64: {error}")))
 }
 
-/// Encrypt's answer, decoded.
+/// Decodes an Encrypt response.
 pub(super) fn sealed(body: Value) -> Result<Sealed, Fault> {
     let metadata = match body.get("ciphertextMetadata") {
         None => Vec::new(),

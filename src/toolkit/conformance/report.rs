@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::case::{Case, Outcome, Severity, Verdict};
 use super::cases::UNTESTABLE;
 
-/// What became of a case, in one word.
+/// Returns the outcome of a case as one word.
 fn word(verdict: &Verdict) -> &'static str {
     match (&verdict.outcome, verdict.severity) {
         (Outcome::Passed, _) => "pass",
@@ -24,7 +24,7 @@ fn reason(verdict: &Verdict) -> &str {
     }
 }
 
-/// How many of each word.
+/// Counts the cases per word.
 fn counts<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> [usize; 4] {
     let mut counts = [0; 4];
     for verdict in verdicts {
@@ -37,7 +37,7 @@ fn counts<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> [usize; 4] {
     counts
 }
 
-/// For people: what did not pass, with what was sent and came back, and the cases of each section.
+/// Renders a report for people: each case that did not pass, with its requests and responses, and the totals per section.
 pub fn table(verdicts: &[Verdict]) -> String {
     let mut text = String::new();
     for verdict in verdicts.iter().filter(|v| v.outcome != Outcome::Passed) {
@@ -70,7 +70,7 @@ pub fn table(verdicts: &[Verdict]) -> String {
     text + &format!("{:<8} {pass:>5} {fail:>5} {warn:>5} {skip:>5}\n", "all")
 }
 
-/// For scripts.
+/// Renders a report for scripts.
 pub fn json(verdicts: &[Verdict]) -> Value {
     let [pass, fail, warn, skip] = counts(verdicts.iter());
     let cases: Vec<Value> = verdicts.iter().map(case).collect();
@@ -102,7 +102,7 @@ fn untestable() -> Vec<Value> {
     UNTESTABLE.iter().map(row).collect()
 }
 
-/// For CI: JUnit's XML. A SHOULD that failed is a test that passed, with its complaint as output.
+/// Renders JUnit XML for CI. A failed SHOULD is a passed test whose output is the message.
 pub fn junit(verdicts: &[Verdict]) -> String {
     let [_, fail, _, skip] = counts(verdicts.iter());
     let count = verdicts.len();
@@ -140,7 +140,7 @@ fn said(verdict: &Verdict) -> String {
     )
 }
 
-/// XML has no place for most control characters, escaped or not.
+/// Escapes text for XML, which does not allow most control characters, even escaped.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -157,7 +157,7 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// The cases, how many there are for each section, and what cannot be tested.
+/// Renders the list of cases, their number per section, and the requirements that cannot be tested.
 pub fn list(cases: &[Case]) -> String {
     let mut text = String::new();
     let mut sections: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
@@ -184,7 +184,7 @@ pub fn list(cases: &[Case]) -> String {
     for (section, [musts, shoulds]) in sections {
         text += &format!("{section:<8} {musts:>5} {shoulds:>7}\n");
     }
-    text += "\nWhat no case can show:\n";
+    text += "\nRequirements that no case can check:\n";
     for row in UNTESTABLE {
         text += &format!("§{} {}: {}\n", row.section, row.requirement, row.reason);
     }

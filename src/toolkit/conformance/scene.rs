@@ -1,4 +1,4 @@
-//! Where a case plays: calls to the target, each remembered with its answer.
+//! The context of a running case: calls to the target, recorded with their responses.
 
 use std::cell::RefCell;
 
@@ -13,7 +13,7 @@ use super::wire::{Connection, Request, Response, Tls};
 /// The longest text of a request or an answer in a report.
 const SHOWN: usize = 600;
 
-/// What was sent and what came back, shortened. Never a header: a report outlives a signature, but need not hold one.
+/// A request and its response, shortened. It contains no header: a report may be shared, and a header contains the signature.
 #[derive(Clone, Debug)]
 pub struct Exchange {
     /// Request line and body.
@@ -83,7 +83,7 @@ impl<'a> Scene<'a> {
         opened.map_err(|error| Fault::Violation(format!("no TLS connection: {error}")))
     }
 
-    /// Sends a request on a connection of its own; a close is a violation.
+    /// Sends a request on a new connection. The end of the connection without a response is a violation.
     pub(super) fn send(&self, request: &Request) -> Result<Response, Fault> {
         self.send_on(&mut self.connect(&self.target.tls)?, request)
     }
@@ -95,11 +95,11 @@ impl<'a> Scene<'a> {
     ) -> Result<Response, Fault> {
         match self.try_on(connection, request)? {
             Some(response) => Ok(response),
-            None => violation("the connection was closed without an answer"),
+            None => violation("the proxy closed the connection without a response"),
         }
     }
 
-    /// The same, where a close is an answer too.
+    /// Sends a request on this connection. The end of the connection is a valid result.
     pub(super) fn try_on(
         &self,
         connection: &mut Connection,
@@ -110,11 +110,11 @@ impl<'a> Scene<'a> {
         let answer = connection.exchange(request);
         let received = match &answer {
             Ok(Some(answer)) => shown(answer),
-            Ok(None) => "the connection was closed".to_owned(),
+            Ok(None) => "the proxy closed the connection".to_owned(),
             Err(error) => error.to_string(),
         };
         self.remember(&sent, received.clone());
-        answer.map_err(|_| Fault::Violation(format!("no answer: {received}")))
+        answer.map_err(|_| Fault::Violation(format!("no response: {received}")))
     }
 
     pub(super) fn remember(&self, sent: &str, received: String) {
@@ -127,12 +127,12 @@ impl<'a> Scene<'a> {
         self.send(&self.signed(op, key, body.to_string()))
     }
 
-    /// Calls, and takes only the success that the operation has.
+    /// Calls an operation, which must succeed.
     pub(super) fn ok(&self, op: Op, key: &str, body: &Value) -> Result<Value, Fault> {
         check::success(&self.call(op, key, body)?)
     }
 
-    /// Calls, and takes only this error.
+    /// Calls an operation, which must return this error.
     pub(super) fn refused(&self, op: Op, key: &str, body: &Value, wanted: (u16, &str)) -> Judged {
         check::error(&self.call(op, key, body)?, &[wanted])
     }
@@ -176,7 +176,7 @@ impl<'a> Scene<'a> {
         check::bytes(&answer, "plaintext")
     }
 
-    /// Decrypts what must not be decryptable.
+    /// Sends a changed ciphertext, which must not decrypt.
     pub(super) fn corrupt(&self, sealed: &Sealed, aad: Option<&[u8]>) -> Judged {
         let mut body = self.decrypt_body(sealed);
         set_aad(&mut body, aad);
@@ -184,7 +184,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// A key id that was given, or the reason to skip.
+/// Returns the key id of an option, or the reason to skip the case.
 fn given<'a>(key: Option<&'a String>, option: &str) -> Result<&'a str, Fault> {
     key.map(String::as_str)
         .ok_or_else(|| Fault::Skipped(format!("{option} was not given")))

@@ -1,6 +1,6 @@
-//! Requests as bytes, one at a time and blocking: what judging a proxy needs and a well-mannered client would not send.
+//! A blocking client that sends requests as bytes, also those that a correct client cannot send.
 //!
-//! Nothing is normalised, added or repaired but the framing. An answer is read as RFC 9112 has it, or is an error.
+//! It changes nothing in a request but the framing. A response must follow RFC 9112; otherwise it is an error.
 
 mod connection;
 mod endpoint;

@@ -1,4 +1,4 @@
-//! Signed requests: whether the credential is taken, whether the fleet is well, what the key is, and how long each operation takes.
+//! Signed requests: they check the credential, the fleet, the key and the latency of each operation.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +14,7 @@ use super::report::Check;
 use crate::client::{Answer, CallError, Caller, Connection, refusal};
 use crate::partitions::{iam_arn, kms_key_arn};
 
-/// The checks of [`make`], in their order.
+/// The checks of [`make`], in order.
 pub const CHECKS: [&str; 7] = [
     "credential",
     "clock",
@@ -25,16 +25,16 @@ pub const CHECKS: [&str; 7] = [
     "decrypt",
 ];
 
-/// Those that need a key.
+/// The checks that need a key.
 const KEY_CHECKS: [&str; 4] = ["key", "metadata", "encrypt", "decrypt"];
 
-/// An answer may take so long, so that it can be said how slow it is; KMS waits 250 ms.
+/// The timeout of a response. It is longer than KMS's 250 ms, so that the probe can report how slow the proxy is.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is encrypted: of no meaning.
+/// The plaintext: test data.
 const PLAINTEXT: &[u8] = b"xks-proxy probe, thirty-two bytes";
 
-/// The fields of Encrypt's answer that Decrypt takes.
+/// The fields of an Encrypt response that Decrypt sends back.
 const SEALED: [&str; 4] = [
     "ciphertext",
     "initializationVector",
@@ -42,14 +42,14 @@ const SEALED: [&str; 4] = [
     "ciphertextMetadata",
 ];
 
-/// A connection that is opened anew after a failure.
+/// A connection that is reopened after a failure.
 struct Line<'a> {
     caller: &'a Caller,
     connection: Connection,
     count: u32,
 }
 
-/// Makes all of them.
+/// Makes all checks of this file.
 pub async fn make(
     connection: Connection,
     caller: &Caller,
@@ -67,17 +67,14 @@ pub async fn make(
         Ok(answer) => answer,
         Err(failure) => {
             findings.add(failure.check("credential"));
-            findings.skip(
-                &["clock", "health"],
-                "there is no answer to a health request",
-            );
-            findings.skip(&KEY_CHECKS, "there is no answer to a health request");
+            findings.skip(&["clock", "health"], "the health request has no response");
+            findings.skip(&KEY_CHECKS, "the health request has no response");
             return;
         }
     };
     findings.add(Check::ok(
         "credential",
-        "a signed health request was answered",
+        "the signed health request succeeded",
     ));
     findings.add(judge::clock(clock_difference(&answer.headers)));
     findings.add(judge::health(answer.body.expose()));
@@ -107,7 +104,7 @@ async fn use_key(line: &mut Line<'_>, key: &str, samples: u32, findings: &mut Fi
                 } else {
                     &["encrypt", "decrypt"]
                 };
-                findings.skip(rest, "the key's metadata are not answered");
+                findings.skip(rest, "the request for the key's metadata failed");
                 return;
             }
         }
@@ -116,7 +113,7 @@ async fn use_key(line: &mut Line<'_>, key: &str, samples: u32, findings: &mut Fi
     round_trips(line, key, samples, findings).await;
 }
 
-/// Encrypt and Decrypt, as often as was asked for.
+/// Encrypts and decrypts `samples` times.
 async fn round_trips(line: &mut Line<'_>, key: &str, samples: u32, findings: &mut Findings<'_>) {
     let (mut encrypted, mut decrypted) = (Vec::new(), Vec::new());
     let region = line.caller.signer.region();
@@ -154,12 +151,12 @@ async fn round_trips(line: &mut Line<'_>, key: &str, samples: u32, findings: &mu
 fn wrong_plaintext() -> Check {
     Check::fail(
         "decrypt",
-        "the plaintext is not what was encrypted",
-        "do not use this endpoint: what it encrypts cannot be decrypted",
+        "the plaintext differs from the encrypted one",
+        "do not use this endpoint: its ciphertexts cannot be decrypted",
     )
 }
 
-/// Why a request has no good answer.
+/// The reason why a request failed.
 enum Failure {
     Call(CallError),
     Refused(String),
@@ -196,43 +193,43 @@ impl Line<'_> {
 }
 
 impl Failure {
-    /// The check that it lets fail, with a remedy that fits.
+    /// Returns the failed check, with an action.
     fn check(&self, name: &'static str) -> Check {
         match self {
             Self::TooSlow => Check::fail(
                 name,
-                "no answer within 5 s",
-                "KMS gives up after 250 ms: look at the proxy's log and the HSM",
+                "no response within 5 s",
+                "KMS times out after 250 ms: check the proxy's log and the HSM",
             ),
             Self::Call(error) if error.is_about_client_certificate() => {
                 let finding =
-                    format!("{error}; the server wants a client certificate that it accepts");
+                    format!("{error}; the server requires a client certificate that it accepts");
                 Check::fail(
                     name,
                     finding,
-                    "give --client-certificate and --client-key that the proxy accepts; AWS deprecates mTLS, so that KMS may present none: let the proxy serve clients without one (server.tls.client_auth.mode = \"optional\")",
+                    "add --client-certificate and --client-key that the proxy accepts; AWS deprecates mTLS, so KMS may present no certificate: let the proxy serve clients without one (server.tls.client_auth.mode = \"optional\")",
                 )
             }
             Self::Call(error) => Check::fail(
                 name,
                 error.to_string(),
-                "look at the proxy's log, and at whatever stands between",
+                "check the proxy's log, and all systems on the network path",
             ),
             Self::Refused(error_name) => Check::fail(name, error_name.clone(), remedy(error_name)),
         }
     }
 }
 
-/// What to do about an error of the API (XKS API, "Errors").
+/// Returns the action for an error of the API (XKS API, "Errors").
 fn remedy(error_name: &str) -> &'static str {
     match error_name {
         "AuthenticationFailedException" => {
-            "compare access key id, secret and Region with the store's configuration, see that nothing between changes headers, and that both clocks are right; the proxy's log has the reason"
+            "compare access key id, secret and Region with the store's configuration; check that no system on the path changes headers, and that both clocks are right; the proxy's log contains the reason"
         }
         "InvalidUriPathException" => {
-            "compare the path with the store's path_prefix, and see that nothing between rewrites it"
+            "compare the path with the store's path_prefix, and check that no system on the path rewrites it"
         }
-        "AccessDeniedException" => "ask xks-proxy policy explain which statement denies",
+        "AccessDeniedException" => "run xks-proxy policy explain to find the statement that denies",
         "KeyNotFoundException" => "compare the key id with the store's keys: xks-proxy key list",
         "InvalidStateException" => {
             "the key or the store is disabled, or the key is ambiguous: xks-proxy check-config --hsm"
@@ -240,16 +237,16 @@ fn remedy(error_name: &str) -> &'static str {
         "InvalidKeyUsageException" => {
             "KMS needs a key with ENCRYPT and DECRYPT: xks-proxy key list"
         }
-        "ThrottlingException" => "look at the store's quota and the load on the proxy",
-        "DependencyTimeoutException" => "the HSM is too slow: look at its latency and load",
-        "InternalException" => "the HSM cannot be used: look at the proxy's log",
+        "ThrottlingException" => "check the store's quota and the load on the proxy",
+        "DependencyTimeoutException" => "the HSM is too slow: check its latency and load",
+        "InternalException" => "the HSM is not available: check the proxy's log",
         _ => {
-            "whatever answered is not an XKS proxy, or not a good one: look at the endpoint, the load balancer and the proxy's log"
+            "the response does not come from a conforming XKS proxy: check the endpoint, the load balancer and the proxy's log"
         }
     }
 }
 
-/// The Date of an answer against our clock, in seconds.
+/// Returns the Date of a response minus our clock, in seconds.
 fn clock_difference(headers: &HeaderMap) -> Option<i64> {
     let theirs = headers.get("date")?.to_str().ok()?;
     let form = time::macros::format_description!(

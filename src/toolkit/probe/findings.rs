@@ -1,8 +1,8 @@
-//! The checks of a probe as they are made.
+//! The results of a probe, collected in order.
 
 use super::report::{Check, Report};
 
-/// The checks as they are made.
+/// The results so far.
 pub(super) struct Findings<'a> {
     pub(super) report: Report,
     pub(super) on_check: &'a mut dyn FnMut(&Check),

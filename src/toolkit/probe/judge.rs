@@ -1,4 +1,4 @@
-//! Verdicts on what was measured: pure, so that every bound is tested at its edge.
+//! Assessment of measurements. The functions are pure, so that tests cover the edge of each bound.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use serde::Deserialize;
 
 use super::report::Check;
 
-/// KMS gives up on a request then.
+/// The timeout of KMS.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// AWS's suggested alarm on the average latency.
 const SLOW: Duration = Duration::from_millis(200);
 
-/// AWS's advice on the round trip.
+/// AWS's recommendation for the round trip.
 const ROUND_TRIP: Duration = Duration::from_millis(35);
 
-/// A signature's time may be off by so much (XKS API, "Authentication").
+/// The maximum clock difference of a signature, in seconds (XKS API, "Authentication").
 const SKEW: u64 = 300;
 
-/// Clocks that are kept by NTP are within a second or two.
+/// Clocks with NTP differ by one or two seconds.
 const UNUSUAL_SKEW: u64 = 30;
 
-/// The answer to GetHealthStatus as far as it is judged.
+/// The checked fields of a GetHealthStatus response.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Health {
@@ -42,7 +42,7 @@ struct Ekm {
     health_status: String,
 }
 
-/// The answer to GetKeyMetadata.
+/// A GetKeyMetadata response.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyMetadata {
@@ -51,7 +51,7 @@ pub struct KeyMetadata {
     key_status: String,
 }
 
-/// The round trip of the network: how long the quickest of several TCP connections took to open.
+/// Checks the network round trip: the shortest time of several TCP connects.
 pub fn round_trip(quickest: Duration) -> Check {
     const NAME: &str = "round trip";
     let finding = format!("{} ms from this machine", millis(quickest));
@@ -60,17 +60,17 @@ pub fn round_trip(quickest: Duration) -> Check {
         false => Check::warn(
             NAME,
             finding,
-            "AWS advises at most 35 ms between the Region and the proxy: probe from the Region, or bring the proxy nearer to it",
+            "AWS recommends at most 35 ms between the Region and the proxy: probe from the Region, or move the proxy nearer to it",
         ),
     }
 }
 
-/// The latencies of one operation.
+/// Checks the latencies of an operation.
 pub fn latency(name: &'static str, latencies: &[Duration]) -> Check {
     let mut sorted = latencies.to_vec();
     sorted.sort();
     let (Some(&median), Some(&slowest)) = (sorted.get(sorted.len() / 2), sorted.last()) else {
-        return Check::skipped(name, "no answer to measure");
+        return Check::skipped(name, "no response to measure");
     };
     let finding = format!(
         "median {} ms, slowest {} ms of {}",
@@ -82,42 +82,42 @@ pub fn latency(name: &'static str, latencies: &[Duration]) -> Check {
         return Check::fail(
             name,
             finding,
-            "KMS gives up after 250 ms: look at the HSM's own latency, the network, and the proxy's xks_hsm metrics",
+            "KMS times out after 250 ms: check the HSM's latency, the network, and the proxy's xks_hsm metrics",
         );
     }
     if median > SLOW || slowest > PATIENCE {
         return Check::warn(
             name,
             finding,
-            "KMS gives up after 250 ms and AWS alarms above 200 ms on average: look at the HSM's own latency and load",
+            "KMS times out after 250 ms, and AWS recommends an alarm above 200 ms on average: check the HSM's latency and load",
         );
     }
     Check::ok(name, finding)
 }
 
-/// The difference of the clocks in seconds, theirs minus ours.
+/// Checks the difference of the clocks in seconds, theirs minus ours.
 pub fn clock(difference: Option<i64>) -> Check {
     const NAME: &str = "clock";
     let Some(difference) = difference else {
-        return Check::skipped(NAME, "the answer has no Date");
+        return Check::skipped(NAME, "the response has no Date");
     };
-    let finding = format!("the server's is {difference:+} s from this machine's");
+    let finding = format!("the server's clock differs by {difference:+} s from this machine's");
     match difference.unsigned_abs() {
         skew if skew <= UNUSUAL_SKEW => Check::ok(NAME, finding),
         skew if skew <= SKEW => Check::warn(
             NAME,
             finding,
-            "have both clocks kept by NTP: beyond 5 minutes no signature is accepted",
+            "synchronize both clocks with NTP: signatures are rejected beyond 5 minutes",
         ),
         _ => Check::fail(
             NAME,
             finding,
-            "have the clocks kept by NTP: a signature is good for 5 minutes",
+            "synchronize both clocks with NTP: a signature is valid for 5 minutes",
         ),
     }
 }
 
-/// The fleet behind the proxy.
+/// Checks the fleet of the proxy.
 pub fn health(body: &[u8]) -> Check {
     const NAME: &str = "health";
     let health: Health = match serde_json::from_slice(body) {
@@ -125,8 +125,8 @@ pub fn health(body: &[u8]) -> Check {
         Err(error) => {
             return Check::fail(
                 NAME,
-                format!("the answer is not that of GetHealthStatus: {error}"),
-                "KMS needs all of its fields: look at the proxy",
+                format!("not a GetHealthStatus response: {error}"),
+                "KMS needs all of its fields: check the proxy",
             );
         }
     };
@@ -161,30 +161,30 @@ fn judge_fleet(name: &'static str, fleet: &[Ekm], finding: String, size: u32) ->
         return Check::fail(
             name,
             finding,
-            "KMS does not connect while every EKM is UNAVAILABLE: look at the proxy's log for the HSM's fault",
+            "KMS does not connect while every EKM is UNAVAILABLE: check the proxy's log for the error of the HSM",
         );
     }
     if !(1..=10).contains(&fleet.len()) || size == 0 {
         return Check::fail(
             name,
             finding,
-            "KMS takes a fleet of at least 1 and details of 1 to 10 EKMs",
+            "KMS accepts a fleet of at least 1 and details of 1 to 10 EKMs",
         );
     }
     if active < fleet.len() {
         return Check::warn(
             name,
             finding,
-            "an EKM is not healthy: look at the proxy's log",
+            "an EKM is not healthy: check the proxy's log",
         );
     }
     match fleet.len() {
-        1 => Check::warn(name, finding, "AWS advises at least two EKMs"),
+        1 => Check::warn(name, finding, "AWS recommends at least two EKMs"),
         _ => Check::ok(name, finding),
     }
 }
 
-/// Whether KMS can make a key of this external key.
+/// Checks that KMS can create a key for this external key.
 pub fn key(body: &[u8]) -> Check {
     const NAME: &str = "key";
     let key: KeyMetadata = match serde_json::from_slice(body) {
@@ -192,8 +192,8 @@ pub fn key(body: &[u8]) -> Check {
         Err(error) => {
             return Check::fail(
                 NAME,
-                format!("the answer is not that of GetKeyMetadata: {error}"),
-                "KMS needs all of its fields: look at the proxy",
+                format!("not a GetKeyMetadata response: {error}"),
+                "KMS needs all of its fields: check the proxy",
             );
         }
     };
@@ -208,7 +208,7 @@ pub fn key(body: &[u8]) -> Check {
         return Check::fail(
             NAME,
             finding,
-            "KMS takes AES_256 only: make another key in the HSM",
+            "KMS accepts AES_256 only: create another key in the HSM",
         );
     }
     if !has("ENCRYPT") || !has("DECRYPT") {

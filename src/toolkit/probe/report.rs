@@ -1,36 +1,36 @@
-//! What the probe found: one line per check.
+//! The report of a probe: one line per check.
 
 use serde::Serialize;
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Nothing to do.
+    /// No action is needed.
     Ok,
-    /// It could not be found out, because of a failure before it.
+    /// The check could not run because an earlier check failed.
     Skipped,
-    /// KMS works with it, but AWS advises otherwise or it will not last.
+    /// KMS can use the endpoint, but AWS recommends a change, or it will stop working soon.
     Warn,
-    /// KMS will not work with it.
+    /// KMS cannot use the endpoint.
     Fail,
 }
 
 /// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was looked at, in a word or two.
+    /// The name of the check: one or two words.
     pub name: &'static str,
-    /// How it ended.
+    /// The result.
     pub verdict: Verdict,
-    /// What was found. Never a secret.
+    /// The finding. Never a secret.
     pub finding: String,
-    /// What to do about it; none where nothing is to be done.
+    /// The action for the operator; none if no action is needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<&'static str>,
 }
 
-/// All checks, in the order in which they were made.
+/// All checks, in order.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     /// The checks.
@@ -38,7 +38,7 @@ pub struct Report {
 }
 
 impl Check {
-    /// Nothing to do.
+    /// Returns a check that needs no action.
     pub fn ok(name: &'static str, finding: impl Into<String>) -> Self {
         let (verdict, finding) = (Verdict::Ok, finding.into());
         Self {
@@ -49,7 +49,7 @@ impl Check {
         }
     }
 
-    /// KMS works with it, but.
+    /// Returns a check that needs attention, although KMS can use the endpoint.
     pub fn warn(name: &'static str, finding: impl Into<String>, remedy: &'static str) -> Self {
         let (verdict, finding) = (Verdict::Warn, finding.into());
         Self {
@@ -60,7 +60,7 @@ impl Check {
         }
     }
 
-    /// KMS will not work with it.
+    /// Returns a check because of which KMS cannot use the endpoint.
     pub fn fail(name: &'static str, finding: impl Into<String>, remedy: &'static str) -> Self {
         let (verdict, finding) = (Verdict::Fail, finding.into());
         Self {
@@ -71,7 +71,7 @@ impl Check {
         }
     }
 
-    /// It could not be found out.
+    /// Returns a check that could not run.
     pub fn skipped(name: &'static str, why: impl Into<String>) -> Self {
         let (verdict, finding) = (Verdict::Skipped, why.into());
         Self {
@@ -84,13 +84,13 @@ impl Check {
 }
 
 impl Report {
-    /// How many checks ended so.
+    /// Counts the checks with this result.
     pub fn count(&self, verdict: Verdict) -> usize {
         let checks = self.checks.iter();
         checks.filter(|check| check.verdict == verdict).count()
     }
 
-    /// Whether KMS can work with the endpoint, as far as was found out.
+    /// Returns whether KMS can use the endpoint, as far as the checks show.
     pub fn is_ready(&self) -> bool {
         self.count(Verdict::Fail) == 0
     }

@@ -7,28 +7,28 @@ use crate::sigv4::CredentialError;
 /// Lengths of `XksProxyUriEndpoint` and `XksProxyUriPath` (AWS KMS API, CreateCustomKeyStore).
 const LENGTHS: std::ops::RangeInclusive<usize> = 10..=128;
 
-/// What every path ends with.
+/// The end of every path.
 const API_ROOT: &str = "/kms/xks/v1";
 
-/// `https://`, a DNS name, nothing else: KMS connects to port 443.
+/// Checks for `https://` and a DNS name, nothing else. KMS connects to port 443.
 pub fn endpoint(host: &str, port: u16) -> Check {
     const NAME: &str = "endpoint";
     let uri = format!("https://{host}");
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
     if !host.bytes().all(legal) || !LENGTHS.contains(&uri.len()) {
-        let finding = format!("{uri} is not an endpoint that KMS takes");
+        let finding = format!("{uri} is not an endpoint that KMS accepts");
         return Check::fail(
             NAME,
             finding,
-            "XksProxyUriEndpoint is https:// and a DNS name of letters, digits, '.' and '-', 10 to 128 characters in all",
+            "XksProxyUriEndpoint is https:// and a DNS name of letters, digits, '.' and '-', 10 to 128 characters in total",
         );
     }
     if host.parse::<std::net::Ipv4Addr>().is_ok() {
-        let finding = format!("{host} is an address, not a name");
+        let finding = format!("{host} is an IP address, not a name");
         return Check::warn(
             NAME,
             finding,
-            "give the proxy a DNS name: its certificate has to name it",
+            "give the proxy a DNS name: its certificate must contain the name",
         );
     }
     match port {
@@ -36,12 +36,12 @@ pub fn endpoint(host: &str, port: u16) -> Check {
         _ => Check::warn(
             NAME,
             format!("{uri}, probed on port {port}"),
-            "KMS connects to port 443 and cannot be told otherwise",
+            "KMS always connects to port 443",
         ),
     }
 }
 
-/// An optional prefix, then `/kms/xks/v1`.
+/// Checks for an optional prefix, then `/kms/xks/v1`.
 pub fn path(path: &str) -> Check {
     const NAME: &str = "path";
     let fault = path_fault(path);
@@ -50,7 +50,7 @@ pub fn path(path: &str) -> Check {
         Some(fault) => Check::fail(
             NAME,
             format!("{path:?} {fault}"),
-            "XksProxyUriPath is an optional prefix of A-Z, a-z, 0-9, '/', '_' and '-', then /kms/xks/v1, 128 characters at most",
+            "XksProxyUriPath is an optional prefix of A-Z, a-z, 0-9, '/', '_' and '-', then /kms/xks/v1, at most 128 characters",
         ),
     }
 }
@@ -62,7 +62,7 @@ fn path_fault(path: &str) -> Option<&'static str> {
     crate::xks::PathPrefix::parse(prefix).err()
 }
 
-/// A Region that KMS has external key stores in, as far as it is known.
+/// Checks for a Region with external key stores, as far as this version has the list.
 pub fn region(region: &str) -> Check {
     const NAME: &str = "Region";
     match Partition::of_region(region) {
@@ -74,29 +74,29 @@ pub fn region(region: &str) -> Check {
         Some(partition) => Check::ok(NAME, format!("{region}, partition {}", partition.name)),
         None => Check::warn(
             NAME,
-            format!("{region:?} is not a Region that this version knows"),
+            format!("{region:?} is not a Region in this version's list"),
             "compare --region with the Region of the store; a new Region works if it is written correctly",
         ),
     }
 }
 
-/// The forms of access key id and secret.
+/// Checks the forms of access key id and secret.
 pub fn credential(fault: Option<CredentialError>) -> Check {
     const NAME: &str = "credential form";
     match fault {
         None => Check::ok(
             NAME,
-            "access key id and secret have the form that KMS takes",
+            "access key id and secret have the form that KMS requires",
         ),
         Some(fault @ CredentialError::AccessKeyId) => Check::fail(
             NAME,
             fault.to_string(),
-            "make a new credential: xks-proxy credential new",
+            "create a new credential: xks-proxy credential new",
         ),
         Some(fault @ CredentialError::Secret) => Check::fail(
             NAME,
             fault.to_string(),
-            "make a new credential (xks-proxy credential new); a line end in the secret's file does not count",
+            "create a new credential (xks-proxy credential new); a line end in the secret's file is ignored",
         ),
     }
 }
@@ -127,7 +127,7 @@ mod tests {
             (
                 "uk-east-1",
                 Verdict::Warn,
-                "not a Region that this version knows",
+                "not a Region in this version's list",
             ),
         ] {
             let check = region(name);

@@ -1,5 +1,5 @@
-//! The order of the checks: what needs no connection, then name, TCP, TLS, certificates, and at last signed requests. What a failure
-//! makes impossible is said to be skipped, so that two runs have the same lines.
+//! The order of the checks: those without a connection, then name, TCP, TLS and certificates, then signed requests. Checks that an earlier
+//! failure prevents are reported as skipped, so that all runs have the same lines.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,10 +12,10 @@ use super::{rules, wire};
 use crate::client::{Caller, TlsClient, Trust};
 use crate::sigv4::{Credential, Signer};
 
-/// Makes every check; `on_check` sees each as soon as it is made.
+/// Makes every check, and calls `on_check` after each.
 ///
 /// # Errors
-/// The machine's: no threads, or a client certificate that does not fit its key.
+/// The system has no threads, or the client certificate does not match its key.
 pub fn run(settings: Settings, mut on_check: impl FnMut(&Check)) -> io::Result<Report> {
     let mut findings = Findings {
         report: Report::default(),
@@ -71,7 +71,7 @@ async fn probe(settings: Settings, findings: &mut Findings<'_>) -> io::Result<()
 
 fn caller(settings: Settings, address: SocketAddr) -> io::Result<Caller> {
     let tls = TlsClient::new(Trust::Anyone, settings.identity).map_err(io::Error::other)?;
-    // A credential that breaks its rules signs nothing: the placeholder is never used, because such calls are skipped.
+    // A credential with a wrong form signs nothing: calls are skipped, and the placeholder is never used.
     let credential = settings.credential.or_else(|_| {
         let secret = crate::secret::Secret::new("=".repeat(43));
         Credential::new("AAAAAAAAAAAAAAAAAAAA", secret)

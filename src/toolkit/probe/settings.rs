@@ -6,13 +6,13 @@ use super::trust::TrustedRoots;
 use crate::client::ClientIdentity;
 use crate::sigv4::{Credential, CredentialError};
 
-/// What is probed.
+/// The endpoint, the credential and the options of a probe.
 pub struct Settings {
     /// The host of the endpoint.
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// Where to connect instead of where the name leads.
+    /// The address to connect to instead of resolving the name.
     pub address: Option<SocketAddr>,
     /// The `XksProxyUriPath`.
     pub path: String,
@@ -20,16 +20,16 @@ pub struct Settings {
     pub region: String,
     /// The service of the credential scope.
     pub service: &'static str,
-    /// The credential, or which of its rules it breaks.
+    /// The credential, or the rule that it violates.
     pub credential: Result<Credential, CredentialError>,
-    /// Authorities (DER) besides those of this machine.
+    /// Authorities (DER) in addition to those of this machine.
     pub authorities: Vec<Vec<u8>>,
-    /// The client certificate to show.
+    /// The client certificate to present.
     pub identity: Option<ClientIdentity>,
-    /// Whom KMS trusts.
+    /// The roots that KMS trusts.
     pub trusted: Option<TrustedRoots>,
-    /// A key to use.
+    /// The key to use.
     pub key: Option<String>,
-    /// Requests of each operation.
+    /// The number of requests of each operation.
     pub samples: u32,
 }

@@ -1,4 +1,4 @@
-//! Name, TCP, TLS, and the certificates that are presented.
+//! Checks of the name, TCP, TLS, and the presented certificates.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,7 +14,7 @@ use super::settings::Settings;
 use super::trust::TrustedRoots;
 use crate::client::{CallError, Caller, ChainFault, Connection, authorities, verify_chain};
 
-/// The checks of [`connect`] and [`judge_certificates`], in their order.
+/// The checks of [`connect`] and [`judge_certificates`], in order.
 pub const CHECKS: [&str; 8] = [
     "TCP",
     "round trip",
@@ -26,26 +26,26 @@ pub const CHECKS: [&str; 8] = [
     "expiry",
 ];
 
-/// The checks of [`judge_certificates`], in their order.
+/// The checks of [`judge_certificates`], in order.
 pub const CERTIFICATE_CHECKS: [&str; 4] = ["chain", "authority", "name", "expiry"];
 
-/// A connection that takes longer will not do for KMS.
+/// The timeout of each step. A slower connection is useless for KMS.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// TCP connections to see how long a round trip takes.
+/// The number of TCP connects that measure the round trip.
 const DIALS: u32 = 3;
 
-/// Where Debian, Red Hat and Alpine keep the roots of the machine.
+/// The files with the roots of the machine on Debian, Red Hat and Alpine.
 const BUNDLES: [&str; 3] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
 ];
 
-/// The first IPv4 address of the host, or the one that was given instead.
+/// Returns the first IPv4 address of the host, or the address of `--connect`.
 pub async fn resolve(settings: &Settings, findings: &mut Findings<'_>) -> Option<SocketAddr> {
     if let Some(address) = settings.address {
-        let why = format!("not asked: --connect says {address}");
+        let why = format!("not resolved because of --connect {address}");
         findings.skip(&["DNS"], &why);
         return Some(address);
     }
@@ -64,7 +64,7 @@ async fn look_up(host: &str, port: u16, findings: &mut Findings<'_>) -> Option<S
         Err(_) => {
             findings.add(Check::fail(
                 NAME,
-                format!("{host}: no answer within 5 s"),
+                format!("{host}: no response within 5 s"),
                 REMEDY,
             ));
             return None;
@@ -88,7 +88,7 @@ async fn look_up(host: &str, port: u16, findings: &mut Findings<'_>) -> Option<S
     }
 }
 
-/// TCP, the round trip, and TLS.
+/// Checks TCP, the round trip, and TLS.
 pub async fn connect(caller: &Caller, findings: &mut Findings<'_>) -> Option<Connection> {
     if let Err(check) = round_trips(caller, findings).await {
         findings.add(check);
@@ -111,7 +111,7 @@ pub async fn connect(caller: &Caller, findings: &mut Findings<'_>) -> Option<Con
             return Some(connection);
         }
         Ok(Err(error)) => error.to_string(),
-        Err(_) => "no end of the handshake within 5 s".to_owned(),
+        Err(_) => "the handshake took longer than 5 s".to_owned(),
     };
     findings.add(Check::fail("TLS", error, "KMS needs TLS 1.2 or 1.3 with one of TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256, ECDHE-RSA- or ECDHE-ECDSA-AES256-GCM-SHA384 on this port; behind mTLS a client certificate that the proxy accepts (--client-certificate)"));
     findings.skip(&["suite"], "there is no TLS connection");
@@ -119,7 +119,7 @@ pub async fn connect(caller: &Caller, findings: &mut Findings<'_>) -> Option<Con
 }
 
 async fn round_trips(caller: &Caller, findings: &mut Findings<'_>) -> Result<(), Check> {
-    const REMEDY: &str = "look at firewalls, security groups and the load balancer's targets, and whether the proxy listens there";
+    const REMEDY: &str = "check firewalls, security groups and the load balancer's targets, and that the proxy listens there";
     let mut quickest = Duration::MAX;
     for _ in 0..DIALS {
         let start = Instant::now();
@@ -127,7 +127,7 @@ async fn round_trips(caller: &Caller, findings: &mut Findings<'_>) -> Result<(),
             Ok(Ok(_)) => None,
             Ok(Err(CallError::Connect(error))) => Some(error.to_string().to_lowercase()),
             Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some("no answer within 5 s".to_owned()),
+            Err(_) => Some("no response within 5 s".to_owned()),
         };
         if let Some(fault) = fault {
             return Err(Check::fail(
@@ -143,7 +143,7 @@ async fn round_trips(caller: &Caller, findings: &mut Findings<'_>) -> Result<(),
     Ok(())
 }
 
-/// Chain, authority, name and expiry.
+/// Checks chain, authority, name and expiry.
 pub fn judge_certificates(
     presented: &[Vec<u8>],
     host: &str,
@@ -156,7 +156,7 @@ pub fn judge_certificates(
     let Some(leaf) = facts.first() else {
         findings.skip(
             &CERTIFICATE_CHECKS,
-            "no certificate that can be read was presented",
+            "the server presented no certificate that can be parsed",
         );
         return;
     };
@@ -172,7 +172,7 @@ pub fn judge_certificates(
         trusted,
         has_given: !authorities.is_empty(),
     };
-    // Expiry has a line of its own: the chain is judged at a time at which the server's certificate was valid.
+    // Expiry is a separate check: this check verifies the chain at a time at which the server's certificate was valid.
     let at = leaf.valid_moment(SystemTime::now());
     let (chain, authority) = match verify_chain(presented, &anchors.accepted, at) {
         Ok(()) => authority::complete(presented, &facts, &anchors, at),
@@ -181,9 +181,9 @@ pub fn judge_certificates(
             Check::fail(
                 "chain",
                 fault,
-                "get a certificate for TLS servers, and present it with its intermediates",
+                "order a certificate for TLS servers, and present it with its intermediates",
             ),
-            Check::skipped("authority", "the chain is not good"),
+            Check::skipped("authority", "the chain is not valid"),
         ),
     };
     findings.add(chain);
@@ -192,7 +192,7 @@ pub fn judge_certificates(
     findings.add(expiry(&facts, SystemTime::now()));
 }
 
-/// The roots of this machine, and those that were given besides.
+/// Returns the roots of this machine and the given ones.
 fn roots_of_this_machine(more: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let bundle = BUNDLES
         .iter()

@@ -1,6 +1,6 @@
-//! Section 5: Base64 is standard, padded and canonical, in every binary field.
+//! Section 5: Base64 is standard, padded and canonical in every binary field.
 //!
-//! Each field is replaced by 16 bytes of 0xfb, whose text has all that can go wrong; whether they decrypt is asked only after.
+//! Each field is replaced by 16 bytes of 0xfb, whose Base64 text can have every error. The proxy must reject the text before it decrypts.
 
 use super::super::body::{Op, base64, set};
 use super::super::case::{Case, must};
@@ -18,7 +18,7 @@ const FIELDS: [(Op, &str); 7] = [
 
 type Spoil = fn(&str) -> String;
 
-/// What may be wrong with a text that is `…+w==` when it is right.
+/// The errors in a text whose correct form is `…+w==`.
 const WRONG: [(&str, Spoil); 7] = [
     ("url-safe", |text| text.replace('+', "-").replace('/', "_")),
     ("unpadded", |text| text.trim_end_matches('=').to_owned()),

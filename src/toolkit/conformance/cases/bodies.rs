@@ -1,4 +1,4 @@
-//! Section 5, the form of bodies: JSON as it may be written, fields that are missing, of a wrong type, or there twice.
+//! Section 5, the form of bodies: valid and invalid JSON, and fields that are missing, repeated or of a wrong type.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::super::body::{Op, set, unset};
 use super::super::case::{Case, must};
 use super::super::check;
 
-/// What each operation needs beside requestMetadata.
+/// The required fields of each operation besides requestMetadata.
 const REQUIRED: [(Op, &[&str]); 2] = [
     (Op::Encrypt, &["plaintext", "encryptionAlgorithm"]),
     (
@@ -27,7 +27,7 @@ const OPTIONAL: [(Op, &str); 4] = [
     (Op::Decrypt, "ciphertextMetadata"),
 ];
 
-/// Bodies that are no JSON object of ours.
+/// Bodies that are not a JSON object of the API.
 const NOT_JSON: [(&str, &[u8]); 10] = [
     ("empty", b""),
     ("brace", b"{"),
@@ -63,7 +63,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(NOT_JSON.map(|(name, bytes)| {
         raw(
             format!("body-{name}"),
-            format!("a body that is no JSON object: {name}"),
+            format!("a body that is not a JSON object: {name}"),
             move |_| bytes.to_vec(),
         )
     }));
@@ -81,10 +81,10 @@ fn malformed() -> Vec<Case> {
     vec![
         raw(
             "body-trailing-garbage",
-            "a good body and an x after it",
+            "a valid body and an x after it",
             |good| format!("{good}x").into_bytes(),
         ),
-        raw("body-twice", "a good body twice", |good| {
+        raw("body-twice", "a valid body twice", |good| {
             format!("{good}{good}").into_bytes()
         }),
         raw("body-deep", "a body of 10,000 nested arrays", |_| {

@@ -54,7 +54,7 @@ pub(super) fn cases() -> Vec<Case> {
             |scene| {
                 let sealed = scene.encrypt(b"x", None)?;
                 check::that(sealed.body.get(FIELD).is_none(), || {
-                    format!("{FIELD} was not asked for")
+                    format!("{FIELD} was not requested")
                 })
             },
         ),
@@ -96,6 +96,6 @@ fn right(scene: &Scene<'_>, plaintext: usize, aad: Option<usize>) -> Judged {
         .finalize();
     let found = check::bytes(&sealed.body, FIELD)?;
     check::that(found == wanted.as_slice(), || {
-        format!("{FIELD} is another value")
+        format!("{FIELD} has a different value")
     })
 }

@@ -1,4 +1,4 @@
-//! Section 5, Decrypt: whatever was changed is corrupt, and what has a wrong length too.
+//! Section 5, Decrypt: the proxy rejects every change of the ciphertext and its parameters, and wrong lengths.
 
 use super::super::body::{Op, Sealed, base64, set};
 use super::super::case::{Case, must};
@@ -8,7 +8,7 @@ const AAD: &[u8] = b"project=nile,department=marketing";
 
 type Change = fn(&mut Sealed);
 
-/// Changes of what Encrypt answered.
+/// Changes of an Encrypt response.
 const CHANGES: [(&str, &str, Change); 12] = [
     (
         "ciphertext-first-bit",
@@ -45,7 +45,7 @@ const CHANGES: [(&str, &str, Change); 12] = [
     }),
     (
         "iv-of-16-bytes",
-        "another IV, of 16 bytes: its length is accepted, and it is the wrong one",
+        "a different IV, of 16 bytes: its length is valid, its value is not",
         |s| s.iv = vec![7; 16],
     ),
     (
@@ -63,7 +63,7 @@ const CHANGES: [(&str, &str, Change); 12] = [
     ),
 ];
 
-/// What is sent instead of the AAD.
+/// AADs that differ from the AAD of Encrypt.
 const OTHER_AAD: [(&str, Option<&[u8]>); 5] = [
     ("missing", None),
     ("empty", Some(b"")),
@@ -123,20 +123,20 @@ fn others() -> Vec<Case> {
         must(
             "5",
             "decrypt-aad-added",
-            "an AAD where there was none",
+            "an AAD, encrypted without one",
             "400 InvalidCiphertextException",
             |scene| scene.corrupt(&scene.encrypt(b"conformance", None)?, Some(AAD)),
         ),
         must(
             "5",
             "decrypt-metadata-removed",
-            "no ciphertextMetadata where there was some",
+            "no ciphertextMetadata, although Encrypt returned some",
             "400 InvalidCiphertextException",
             |scene| {
                 let mut sealed = scene.encrypt(b"conformance", Some(AAD))?;
                 if sealed.metadata.is_empty() {
                     return Err(super::super::fault::Fault::Skipped(
-                        "the proxy has no ciphertextMetadata".to_owned(),
+                        "the proxy returns no ciphertextMetadata".to_owned(),
                     ));
                 }
                 sealed.metadata.clear();
@@ -189,7 +189,7 @@ fn others() -> Vec<Case> {
                 for _ in 0..2 {
                     let plaintext = scene.decrypt(&sealed, Some(AAD))?;
                     check::that(plaintext == b"conformance", || {
-                        "another plaintext came back".to_owned()
+                        "the plaintext differs".to_owned()
                     })?;
                 }
                 Ok(())

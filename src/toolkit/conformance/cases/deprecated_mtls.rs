@@ -1,5 +1,5 @@
-//! Section 2, group `deprecated-mtls`: client certificates. AWS deprecates mTLS, so these cases run only for an operator who says in which mode
-//! the proxy is. The mode says what is expected: only in mode required a connection without the right certificate ends.
+//! Section 2, group `deprecated-mtls`: client certificates. AWS deprecates mTLS, so these cases run only if the operator gives the mode of
+//! the proxy. The mode determines the expected result: only mode required ends connections without a valid certificate.
 
 use std::io;
 use std::sync::Arc;
@@ -23,25 +23,25 @@ use crate::client::ClientIdentity;
 type Make = fn(&Scene<'_>) -> Made;
 type Made = Result<Option<Arc<ClientIdentity>>, Fault>;
 
-/// The subject of made certificates if no right certificate was given.
+/// The subject of generated certificates if no valid certificate was given.
 const ANY_SUBJECT: &str = "cks.kms.us-east-1.amazonaws.com";
 
-/// The certificates that are sent in place of the right one.
+/// The certificates that are sent instead of the valid one.
 const BAD: [(&str, &str, Make); 6] = [
     ("none", "no certificate", |_| Ok(None)),
     (
         "self-signed",
-        "a self-signed certificate of the right subject",
+        "a self-signed certificate with the right subject",
         |scene| made(scene, self_signed),
     ),
     (
         "other-authority",
-        "a certificate of the right subject by another authority",
+        "a certificate with the right subject from another authority",
         |scene| made(scene, |name| issued(name, |_| {})),
     ),
     (
         "expired",
-        "an expired certificate of the right subject",
+        "an expired certificate with the right subject",
         |scene| {
             made(scene, |name| {
                 issued(name, |params| {
@@ -52,7 +52,7 @@ const BAD: [(&str, &str, Make); 6] = [
     ),
     (
         "server-auth-only",
-        "a certificate of the right authority and subject for servers only",
+        "a certificate with the right authority and subject, for servers only",
         |scene| {
             given(
                 &scene.target.server_auth_only,
@@ -62,7 +62,7 @@ const BAD: [(&str, &str, Make); 6] = [
     ),
     (
         "wrong-subject",
-        "a certificate of the right authority for another subject",
+        "a certificate from the right authority with another subject",
         |scene| given(&scene.target.wrong_subject, "--wrong-subject-certificate"),
     ),
 ];
@@ -71,7 +71,7 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![must(
         "2",
         "deprecated-mtls-certificate-is-no-signature",
-        "the right client certificate, and no signature",
+        "the valid client certificate, and no signature",
         "401 AuthenticationFailedException",
         |scene| {
             mode(scene)?;
@@ -82,7 +82,7 @@ pub(super) fn cases() -> Vec<Case> {
         },
     )];
     for (version_name, version) in [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)] {
-        let sent = format!("the right certificate, over TLS {version_name}");
+        let sent = format!("the valid certificate, over TLS {version_name}");
         cases.push(must(
             "2",
             format!("deprecated-mtls-right-tls-{version_name}"),
@@ -135,7 +135,7 @@ fn alert_case(
     )
 }
 
-/// The proxy's mode, without which nobody knows what to expect.
+/// Returns the mode of the proxy, which determines the expected results.
 fn mode(scene: &Scene<'_>) -> Result<ClientAuth, Fault> {
     let reason = || Fault::Skipped("--client-auth-mode was not given".into());
     scene.target.client_auth.ok_or_else(reason)
@@ -162,8 +162,8 @@ fn as_mode_says(scene: &Scene<'_>, version: TlsVersion, make: Make) -> Judged {
     }
 }
 
-/// What a handshake with this certificate and a signed health request come to. In TLS 1.3 the client is done before the server has verified its
-/// certificate, so an answer has to be asked for.
+/// Makes a handshake with this certificate and sends a signed health request. In TLS 1.3 the client completes the handshake before the
+/// server has verified its certificate, so only a response shows the result.
 fn attempt(
     scene: &Scene<'_>,
     version: TlsVersion,
@@ -187,12 +187,12 @@ fn attempt(
     Ok(outcome)
 }
 
-/// How the connection ended; that it did not is a violation.
+/// Returns how the connection ended. An open connection is a violation.
 fn ended(outcome: io::Result<Option<Response>>) -> Result<io::Error, Fault> {
     match outcome {
         Ok(Some(answer)) => violation(format!("the handshake succeeded; status {}", answer.status)),
         Ok(None) => Ok(io::Error::other(
-            "the connection was closed without an alert",
+            "the proxy closed the connection without an alert",
         )),
         Err(error) => Ok(error),
     }
@@ -201,12 +201,12 @@ fn ended(outcome: io::Result<Option<Response>>) -> Result<io::Error, Fault> {
 fn served(outcome: io::Result<Option<Response>>) -> Judged {
     match outcome {
         Ok(Some(answer)) => check::success(&answer).map(drop),
-        Ok(None) => violation("the connection was closed without an answer"),
-        Err(error) => violation(format!("no answer: {error}")),
+        Ok(None) => violation("the proxy closed the connection without a response"),
+        Err(error) => violation(format!("no response: {error}")),
     }
 }
 
-/// An identity with the common name of the right one, if there is one.
+/// Returns a generated identity with the common name of the valid certificate, if one was given.
 fn made(
     scene: &Scene<'_>,
     make: impl FnOnce(&str) -> Result<ClientIdentity, rcgen::Error>,
@@ -216,7 +216,7 @@ fn made(
     match make(name.as_deref().unwrap_or(ANY_SUBJECT)) {
         Ok(identity) => Ok(Some(Arc::new(identity))),
         Err(error) => Err(Fault::Skipped(format!(
-            "no certificate could be made: {error}"
+            "cannot generate a certificate: {error}"
         ))),
     }
 }

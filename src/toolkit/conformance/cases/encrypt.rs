@@ -1,4 +1,4 @@
-//! Section 5, Encrypt: lengths, limits, round trips.
+//! Section 5, Encrypt: lengths, limits, and decryption of the result.
 
 use super::super::body::{Op, set_aad};
 use super::super::case::{Case, must, should};
@@ -47,7 +47,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-/// How long the parts of an answer are.
+/// The lengths of the fields of a response.
 fn lengths() -> [Case; 4] {
     [
         must(
@@ -99,20 +99,20 @@ fn lengths() -> [Case; 4] {
     ]
 }
 
-/// The longest that must be taken, and what is too long.
+/// The longest inputs that the proxy must accept, and inputs that are too long.
 fn limits() -> [Case; 3] {
     [
         must(
             "5",
             "encrypt-aad-of-65536-bytes",
-            "an AAD of one byte more than the framing carries",
+            "an AAD one byte longer than the framing allows",
             "501 UnsupportedOperationException",
             |scene| too_long(scene, 1, 65_536),
         ),
         should(
             "5",
             "encrypt-aad-of-65535-bytes",
-            "the longest AAD that the framing carries",
+            "the longest AAD that the framing allows",
             "200, or 501 UnsupportedOperationException",
             |scene| {
                 let mut body = scene.encrypt_body(b"x");
@@ -154,7 +154,7 @@ fn aad_of(size: usize) -> Case {
     )
 }
 
-/// Every byte value, and no period of a block.
+/// Every byte value, without a period of the block size.
 fn pattern(size: usize) -> Vec<u8> {
     (0..size).map(|at| (at % 251) as u8).collect()
 }
@@ -162,9 +162,7 @@ fn pattern(size: usize) -> Vec<u8> {
 fn round_trip(scene: &Scene<'_>, plaintext: &[u8], aad: Option<&[u8]>) -> Judged {
     let sealed = scene.encrypt(plaintext, aad)?;
     let opened = scene.decrypt(&sealed, aad)?;
-    check::that(opened == plaintext, || {
-        "another plaintext came back".to_owned()
-    })
+    check::that(opened == plaintext, || "the plaintext differs".to_owned())
 }
 
 fn fresh_ivs(scene: &Scene<'_>) -> Judged {

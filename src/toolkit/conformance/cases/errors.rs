@@ -1,4 +1,4 @@
-//! Section 6: the rows of the table, and the order of the checks.
+//! Section 6: the rows of the error table, and the order of the checks.
 
 use super::super::body::{Op, set};
 use super::super::case::{Case, must};
@@ -106,8 +106,8 @@ fn order() -> Vec<Case> {
         must(
             "6",
             format!("unauthenticated-tells-nothing-{}", op.name()),
-            format!("{}, unsigned, of --key and of a missing key", op.name()),
-            "the same answer",
+            format!("{}, unsigned, with --key and with a missing key", op.name()),
+            "the same response",
             move |scene| {
                 let body = scene.plain_body(op).to_string();
                 let there = scene.send(&scene.unsigned(op, scene.key(), body.clone()))?;
@@ -115,7 +115,7 @@ fn order() -> Vec<Case> {
                 check::error(&there, &[check::AUTHENTICATION])?;
                 check::error(&missing, &[check::AUTHENTICATION])?;
                 check::that(there.body == missing.body, || {
-                    "the answers differ".to_owned()
+                    "the responses differ".to_owned()
                 })
             },
         )
@@ -140,7 +140,7 @@ fn order() -> Vec<Case> {
         must(
             "6",
             "authentication-before-body",
-            "an unsigned body that is no JSON",
+            "an unsigned body that is not JSON",
             "401 AuthenticationFailedException",
             |scene| {
                 let answer = scene.send(&scene.unsigned(Op::Encrypt, scene.key(), "not JSON"))?;
@@ -160,21 +160,21 @@ fn order() -> Vec<Case> {
     ]
 }
 
-/// What an error may say, and what is no request at all.
+/// Error messages that must not repeat input, and requests with too many header fields.
 fn odd() -> Vec<Case> {
     vec![
         must(
             "6",
             "message-without-content",
-            "a body whose plaintext is no Base64",
-            "an errorMessage that does not repeat it",
+            "a body whose plaintext is not Base64",
+            "an errorMessage that does not repeat the plaintext",
             |scene| {
                 let mut body = scene.encrypt_body(b"");
                 set(&mut body, "plaintext", "*leaked-plaintext*");
                 let answer = scene.call(Op::Encrypt, scene.key(), &body)?;
                 let text = String::from_utf8_lossy(&answer.body).into_owned();
                 check::that(!text.contains("leaked-plaintext"), || {
-                    "the plaintext is in the answer".to_owned()
+                    "the plaintext is in the response".to_owned()
                 })
             },
         )
@@ -183,7 +183,7 @@ fn odd() -> Vec<Case> {
             "6",
             "head-of-100-kib",
             "a signed request with 100 KiB of header fields",
-            "200, an error in JSON, or a close",
+            "200, a JSON error, or the end of the connection",
             |scene| {
                 let body = scene.plain_body(Op::Health).to_string();
                 let mut request: Request = scene.signed(Op::Health, "", body);

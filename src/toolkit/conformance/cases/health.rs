@@ -72,7 +72,7 @@ fn of_fleet() -> Vec<Case> {
             "5",
             "health-one-serves",
             "health",
-            "one at least is not UNAVAILABLE",
+            "at least one is not UNAVAILABLE",
             |scene| {
                 let serves = details(&of(scene)?)
                     .iter()
@@ -88,7 +88,7 @@ fn text_field(field: &'static str) -> Case {
         "5",
         format!("health-{field}"),
         "health",
-        format!("{field} is a text"),
+        format!("{field} is a string"),
         move |scene| {
             let body = of(scene)?;
             check::that(!check::text(&body, field).is_empty(), || {

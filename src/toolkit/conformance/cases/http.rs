@@ -1,4 +1,4 @@
-//! Sections 2 and 6: HTTP/1.1, HTTP/2, and bytes that are no request.
+//! Sections 2 and 6: HTTP/1.1, HTTP/2, and bytes that are not a request.
 
 use super::super::body::Op;
 use super::super::case::{Case, must, should};
@@ -7,7 +7,7 @@ use super::super::fault::{Judged, violation};
 use super::super::scene::Scene;
 use super::super::wire::{Request, Tls, exchange_http2};
 
-/// Bytes that no parser should take for a request of ours.
+/// Bytes that a parser must not accept as a request of the API.
 const GARBAGE: [(&str, &str); 7] = [
     ("words", "this is not HTTP\r\n\r\n"),
     ("version", "POST / HTTP/9.9\r\nhost: x\r\n\r\n"),
@@ -33,8 +33,8 @@ pub(super) fn cases() -> Vec<Case> {
         must(
             "6",
             format!("garbage-{name}"),
-            "bytes that are no HTTP request",
-            "an error in JSON, or a close",
+            "bytes that are not an HTTP request",
+            "a JSON error, or the end of the connection",
             move |scene| garbage(scene, bytes),
         )
     }));
@@ -129,28 +129,30 @@ fn http_2(scene: &Scene<'_>) -> Judged {
     };
     let mut connection = scene.connect(&tls)?;
     if connection.protocol() != Some(b"h2") {
-        return violation("ALPN did not agree on h2");
+        return violation("ALPN did not select h2");
     }
     let answer = exchange_http2(&mut connection, &health(scene));
     scene.remember("health over HTTP/2", format!("{answer:?}"));
     match answer {
         Ok(answer) if answer.status == Some(200) => Ok(()),
         Ok(answer) => violation(format!("status {:?}", answer.status)),
-        Err(error) => violation(format!("no answer: {error}")),
+        Err(error) => violation(format!("no response: {error}")),
     }
 }
 
 fn garbage(scene: &Scene<'_>, bytes: &str) -> Judged {
     let mut connection = scene.connect(&scene.target.tls)?;
-    // A write that fails has been answered by a close.
+    // A failed write means that the proxy has closed the connection.
     drop(connection.send(bytes.as_bytes()));
     let answer = connection.response(false);
     scene.remember(bytes, format!("{answer:?}"));
     match answer {
         Ok(None) => Ok(()),
-        // Nothing of a body means that nothing was said which could be HTML.
+        // An empty body cannot contain HTML.
         Ok(Some(answer)) if answer.body.is_empty() && answer.status >= 400 => Ok(()),
         Ok(Some(answer)) => check::shaped(&answer).map(drop),
-        Err(error) => violation(format!("neither an answer nor a close: {error}")),
+        Err(error) => violation(format!(
+            "neither a response nor the end of the connection: {error}"
+        )),
     }
 }

@@ -118,7 +118,7 @@ fn status(scene: &Scene<'_>, key: &str, wanted: &str) -> Judged {
     check::that(status == wanted, || format!("keyStatus is {status:?}"))
 }
 
-/// What is no string counts as a usage that nobody knows.
+/// A value that is not a string counts as an unknown usage.
 fn usage(body: &Value) -> Vec<String> {
     let values = body.get("keyUsage").and_then(Value::as_array);
     let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();

@@ -1,4 +1,4 @@
-//! Section 4: what requestMetadata must hold, and what it may.
+//! Section 4: the required and optional fields of requestMetadata.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ fn required(op: Op) -> &'static [&'static str] {
 
 fn known(op: Op) -> &'static [&'static str] {
     match op {
-        // Before 1.0.3 also DescribeKey.
+        // Until 1.0.2 also DescribeKey.
         Op::Metadata => &["CreateKey"],
         Op::Encrypt => &[
             "Encrypt",
@@ -125,7 +125,7 @@ fn unusual(op: Op) -> [Case; 4] {
         taken(
             op,
             format!("{name}-kmsOperation-unknown"),
-            format!("{name} for an operation that nobody knows"),
+            format!("{name} for an unknown operation"),
             |body| in_metadata(body, |m| set(m, OPERATION, "OperationOfTheFuture")),
         ),
         taken(
@@ -203,7 +203,7 @@ fn invalid(op: Op, id: String, sent: String, change: impl Fn(&mut Value) + 'stat
     )
 }
 
-/// A change that must not matter.
+/// A change that the proxy must accept.
 fn taken(op: Op, id: String, sent: String, change: impl Fn(&mut Value) + 'static) -> Case {
     must("4", id, sent, "200", move |scene| -> Judged {
         let body = changed(scene, op, &change)?;

@@ -1,4 +1,4 @@
-//! Section 7: whatever is missing, garbled, stale, changed or signed for something else is a 401.
+//! Section 7: a signature that is missing, malformed, expired, changed or made for another request is a 401.
 
 use super::super::body::Op;
 use super::super::case::{Case, must};
@@ -11,24 +11,22 @@ const FIELDS: [&str; 3] = ["content-type", "host", "x-amz-date"];
 
 type Forge = fn(&Signer) -> Signer;
 
-/// Signers who are not KMS.
+/// Signers that are not KMS.
 const FORGERS: [(&str, &str, Forge); 9] = [
     (
         "wrong-secret",
-        "signed with another secret",
+        "signed with a wrong secret",
         Signer::with_wrong_secret,
     ),
-    (
-        "unknown-id",
-        "signed as an access key id that nobody has",
-        |s| Signer {
+    ("unknown-id", "signed with an unknown access key id", |s| {
+        Signer {
             access_key_id: "ZZZZZZZZZZZZZZZZZZZZZZ".into(),
             ..s.clone()
-        },
-    ),
+        }
+    }),
     (
         "lower-case-id",
-        "signed as the access key id in lower case",
+        "signed with the access key id in lower case",
         |s| Signer {
             access_key_id: s.access_key_id.to_lowercase(),
             ..s.clone()
@@ -95,7 +93,7 @@ pub(super) fn cases() -> Vec<Case> {
         "7",
         "unknown-id-like-wrong-secret",
         "an unknown access key id, and a wrong secret",
-        "the same answer",
+        "the same response",
         alike,
     ));
     cases
@@ -125,7 +123,7 @@ fn header_lists() -> Vec<Case> {
         ),
         listed(
             "signed-header-absent",
-            "a header in SignedHeaders that is not there",
+            "a header in SignedHeaders that is missing in the request",
             &["content-type", "host", "x-absent", "x-amz-date"],
         ),
         listed(
@@ -136,7 +134,7 @@ fn header_lists() -> Vec<Case> {
         .advised(),
         refused(
             "signed-header-tampered",
-            "another value of an additional signed header",
+            "a changed value of an additional signed header",
             |scene| {
                 let names = ["content-type", "host", "x-amz-date", "x-more"];
                 let signed = scene
@@ -209,7 +207,7 @@ fn accepted_forms() -> Vec<Case> {
         ),
         accepted(
             "unsigned-header-added",
-            "a header of a hop, which nobody signed",
+            "an unsigned header that a hop has added",
             |scene| {
                 Ok(scene
                     .target
@@ -287,5 +285,5 @@ fn alike(scene: &Scene<'_>) -> Judged {
     let unknown = scene.send(&unknown.sign(&unsigned(scene)))?;
     let wrong = scene.send(&signer.with_wrong_secret().sign(&unsigned(scene)))?;
     let same = (unknown.status, &unknown.body) == (wrong.status, &wrong.body);
-    check::that(same, || "the answers differ".to_owned())
+    check::that(same, || "the responses differ".to_owned())
 }

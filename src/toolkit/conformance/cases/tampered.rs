@@ -1,4 +1,4 @@
-//! Section 7: what is changed after it was signed is a 401.
+//! Section 7: a change after the signature is a 401.
 
 use super::super::body::Op;
 use super::super::case::Case;
@@ -8,7 +8,7 @@ use super::signatures::{edited, refused, unsigned};
 
 type Tamper = fn(&Scene<'_>, Request) -> Request;
 
-/// What is done to a request after it was signed.
+/// Changes of a signed request.
 const TAMPERS: [(&str, &str, Tamper); 17] = [
     ("body-tampered", "another body", |_, r| {
         let body = [r.body.as_slice(), b" "].concat();

@@ -1,4 +1,4 @@
-//! Section 2: versions and suites of TLS.
+//! Section 2: TLS versions and suites.
 
 use super::super::body::Op;
 use super::super::case::{Case, must, should};
@@ -7,7 +7,7 @@ use super::super::fault::{Judged, violation};
 use super::super::scene::Scene;
 use super::super::wire::{Greeting, Hello, Suite, Tls, TlsVersion, greet};
 
-/// Suites of TLS 1.2 that no list of ours has.
+/// TLS 1.2 suites that the specification does not allow.
 const WEAK: [(&str, &[u16]); 6] = [
     ("null", &[0x0001, 0x0002, 0x003b, 0xc006, 0xc010]),
     ("anonymous", &[0x0034, 0x006c, 0x00a7, 0xc019]),
@@ -25,7 +25,7 @@ const WEAK: [(&str, &[u16]); 6] = [
     ),
 ];
 
-/// What an old client would offer: all of it.
+/// The suites that an old client offers.
 const OLD: [u16; 8] = [
     0xc009, 0xc00a, 0xc013, 0xc014, 0x002f, 0x0035, 0x000a, 0x0005,
 ];
@@ -35,7 +35,7 @@ pub(super) fn cases() -> Vec<Case> {
         "2",
         "tls-suite-of-the-specification",
         "TLS 1.2 and 1.3 with the four suites of the specification",
-        "a handshake, and an answer over it",
+        "a handshake and a response",
         |scene| serves(scene, &scene.target.tls),
     )];
     for (name, version) in [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)] {
@@ -43,7 +43,7 @@ pub(super) fn cases() -> Vec<Case> {
             "2",
             format!("tls-{name}-accepted"),
             format!("TLS {name} only"),
-            "a handshake, and an answer over it",
+            "a handshake and a response",
             move |scene| serves(scene, &only(&scene.target.tls, version)),
         ));
     }
@@ -56,7 +56,7 @@ pub(super) fn cases() -> Vec<Case> {
             "2",
             format!("{name}-refused"),
             format!("a ClientHello of {name} at most"),
-            "an alert or a close",
+            "an alert or the end of the connection",
             move |scene| refuses(scene, version, &OLD),
         ));
     }
@@ -65,14 +65,14 @@ pub(super) fn cases() -> Vec<Case> {
             "2",
             format!("tls-{name}-suites-refused"),
             format!("a ClientHello of TLS 1.2 with {name} suites only"),
-            "an alert or a close",
+            "an alert or the end of the connection",
             move |scene| refuses(scene, 0x0303, suites),
         )
     }));
     cases
 }
 
-/// The same settings for one version.
+/// Returns the same settings for one version.
 pub(super) fn only(tls: &Tls, version: TlsVersion) -> Tls {
     let mut suites = tls.suites.clone();
     suites.retain(|suite: &Suite| suite.version() == version);
@@ -99,7 +99,9 @@ fn refuses(scene: &Scene<'_>, version: u16, suites: &[u16]) -> Judged {
         Ok(Greeting::Accepted { version, suite }) => violation(format!(
             "the server chose version {version:#06x}, suite {suite:#06x}"
         )),
-        Ok(Greeting::Strange) => violation("the answer is neither a TLS alert nor a close"),
+        Ok(Greeting::Strange) => {
+            violation("the response is neither a TLS alert nor the end of the connection")
+        }
         Err(error) => violation(format!("no connection: {error}")),
     }
 }

@@ -6,7 +6,7 @@ use super::super::check;
 use super::super::fault::Judged;
 use super::super::scene::Scene;
 
-/// Below the store's path, without being an operation.
+/// Paths below the path of the store that are not an operation.
 const UNKNOWN: [(&str, &str); 10] = [
     ("root", ""),
     ("slash", "/"),
@@ -20,7 +20,7 @@ const UNKNOWN: [(&str, &str); 10] = [
     ("operation-case", "/keys/KEY/Encrypt"),
 ];
 
-/// Ways around a path that must not lead to a key.
+/// Other spellings of a path that must not lead to a key.
 const DETOURS: [(&str, &str); 5] = [
     ("doubled-slash", "//keys/KEY/metadata"),
     ("dot-segment", "/./keys/KEY/metadata"),
@@ -76,7 +76,7 @@ fn others() -> Vec<Case> {
         must(
             "3",
             "prefix-unknown",
-            "health of a prefix that no store has",
+            "health of an unknown prefix",
             "404 InvalidUriPathException",
             |scene| not_found(scene, "/no-such-store-conformance/kms/xks/v1/health"),
         ),
@@ -140,7 +140,7 @@ fn others() -> Vec<Case> {
             "3",
             "uri-of-5000-characters",
             "a key id of 5,000 characters",
-            "an error in JSON",
+            "a JSON error",
             |scene| {
                 let request = scene.signed(
                     Op::Metadata,
@@ -167,7 +167,7 @@ fn not_allowed(scene: &Scene<'_>, op: Op, method: &str) -> Judged {
     }
 }
 
-/// Signed for this very path: the path is what is wrong with it.
+/// Signs the request for this path, so that only the path is wrong.
 fn not_found(scene: &Scene<'_>, path: &str) -> Judged {
     let body = scene.plain_body(Op::Metadata).to_string();
     let request = scene.unsigned(Op::Health, "", body).target(path);

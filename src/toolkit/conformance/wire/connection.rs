@@ -1,4 +1,4 @@
-//! One TLS connection, blocking, with one request at a time.
+//! A blocking TLS connection with one request at a time.
 
 use std::io::{self, ErrorKind, Read, Write as _};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use super::endpoint::Endpoint;
 use super::request::Request;
 use super::response::{self, Response};
 
-/// One TLS connection.
+/// A TLS connection.
 pub struct Connection {
     pub(super) stream: StreamOwned<ClientConnection, TcpStream>,
     unread: Vec<u8>,
@@ -21,7 +21,7 @@ impl Connection {
     /// Connects and completes the handshake.
     ///
     /// # Errors
-    /// TCP's, or the handshake's; [`alert_of`](super::alert_of) finds the alert in it.
+    /// TCP or TLS failed. [`alert_of`](super::alert_of) returns the alert in the error.
     pub fn open(place: &Endpoint, config: Arc<ClientConfig>) -> io::Result<Self> {
         let mut socket = place.dial()?;
         let name = ServerName::try_from(place.host.clone()).map_err(io::Error::other)?;
@@ -35,39 +35,39 @@ impl Connection {
         })
     }
 
-    /// The protocol that ALPN agreed on.
+    /// Returns the protocol that ALPN selected.
     pub fn protocol(&self) -> Option<&[u8]> {
         self.stream.conn.alpn_protocol()
     }
 
-    /// TLS version and suite, in words.
+    /// Returns TLS version and suite as text.
     pub fn agreed(&self) -> String {
         let tls = &self.stream.conn;
         let suite = tls.negotiated_cipher_suite().map(|suite| suite.suite());
         format!("{:?} {suite:?}", tls.protocol_version())
     }
 
-    /// Writes bytes as they are.
+    /// Writes bytes without a change.
     ///
     /// # Errors
-    /// The connection's.
+    /// The write failed.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)?;
         self.stream.flush()
     }
 
-    /// The next answer; none if the connection closes instead. `head_only` when HEAD was asked: then there is no body.
+    /// Reads the next response; none if the connection ends. With `head_only`, for HEAD, a response has no body.
     ///
     /// # Errors
-    /// When nothing comes in time, or what comes is no answer.
+    /// No response arrives in time, or the bytes are not a response.
     pub fn response(&mut self, head_only: bool) -> io::Result<Option<Response>> {
         response::read(&mut Incoming(&mut self.stream), &mut self.unread, head_only)
     }
 
-    /// Sends a request and waits for its answer.
+    /// Sends a request and waits for its response.
     ///
     /// # Errors
-    /// As [`Connection::response`]. A write that fails is none: a proxy may answer and close before it has read all.
+    /// Those of [`Connection::response`]. A failed write is not an error: a proxy may respond and close before it has read the whole request.
     pub fn exchange(&mut self, request: &Request) -> io::Result<Option<Response>> {
         let written = self.send(&request.bytes());
         match (self.response(request.method == "HEAD"), written) {
@@ -77,8 +77,7 @@ impl Connection {
     }
 }
 
-/// Reads without writing first: what `rustls` still has to send to a peer that refused a long body, and closed, must not hide the
-/// answer that came before the close.
+/// Reads without writing first. Data that `rustls` cannot send to a closed peer must not hide a response that the peer sent before it closed.
 struct Incoming<'a>(&'a mut StreamOwned<ClientConnection, TcpStream>);
 
 impl Read for Incoming<'_> {

@@ -4,21 +4,21 @@ use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
-/// Where a proxy listens.
+/// The address of a proxy.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// Its DNS name, or its address.
+    /// Its DNS name or IP address.
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// Where to connect instead of where the name leads.
+    /// The address to connect to instead of resolving `host`.
     pub address: Option<SocketAddr>,
-    /// How long to wait for a connection and for each read and write.
+    /// The timeout of the connection and of each read and write.
     pub patience: Duration,
 }
 
 impl Endpoint {
-    /// The value of the Host field: the port is left out where it is HTTPS's own.
+    /// Returns the value of the Host field, without the port when it is 443.
     pub fn authority(&self) -> String {
         match self.port {
             443 => self.host.clone(),
@@ -26,10 +26,10 @@ impl Endpoint {
         }
     }
 
-    /// A TCP connection to the address given, or the first of the name that answers.
+    /// Opens a TCP connection to the given address, or to the first address of the name that accepts it.
     ///
     /// # Errors
-    /// What the last address said, or the resolver.
+    /// The error of the last address, or of the resolver.
     pub fn dial(&self) -> io::Result<TcpStream> {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         let mut last = io::Error::other("the name has no address");

@@ -1,6 +1,6 @@
-//! A ClientHello by hand: what `rustls` would never offer, such as TLS 1.1 or suites without forward secrecy.
+//! A ClientHello that `rustls` would not send: TLS 1.1, or suites without forward secrecy.
 //!
-//! Only the server's first record is read; no handshake is ever completed.
+//! The client reads only the first record of the server. It never completes a handshake.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::time::SystemTime;
@@ -9,37 +9,37 @@ use sha2::{Digest as _, Sha256};
 
 use super::endpoint::Endpoint;
 
-/// What to offer.
+/// The versions and suites of a ClientHello.
 #[derive(Clone, Debug)]
 pub struct Hello {
     /// The version: 0x0300 is SSL 3, 0x0301 TLS 1.0, 0x0303 TLS 1.2.
     pub version: u16,
-    /// The suites, by their numbers.
+    /// The numbers of the suites.
     pub suites: Vec<u16>,
 }
 
-/// How a server took it.
+/// The reaction of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Greeting {
-    /// It chose a version and a suite.
+    /// The server chose a version and a suite.
     Accepted {
         /// The version.
         version: u16,
         /// The suite.
         suite: u16,
     },
-    /// It refused, with this alert.
+    /// The server rejected the ClientHello with this alert.
     Alert(u8),
-    /// It closed the connection.
+    /// The server closed the connection.
     Closed,
-    /// It said something that is not TLS, or nothing in time.
+    /// The response is not TLS, or there was no response in time.
     Strange,
 }
 
-/// Offers `hello` on a connection of its own.
+/// Sends `hello` on a new connection.
 ///
 /// # Errors
-/// TCP's, before anything was offered.
+/// The TCP connection failed.
 pub fn greet(place: &Endpoint, hello: &Hello) -> io::Result<Greeting> {
     let mut socket = place.dial()?;
     socket.write_all(&hello.record(&place.host))?;
@@ -66,7 +66,7 @@ fn understood(kind: u8, body: &[u8]) -> Greeting {
     }
 }
 
-/// Version, 32 random bytes, a session id with its length, and the suite.
+/// Parses version, 32 random bytes, a session id with its length, and the suite.
 fn chosen(hello: &[u8]) -> Option<Greeting> {
     let version = u16::from_be_bytes([*hello.first()?, *hello.get(1)?]);
     let at = 35 + usize::from(*hello.get(34)?);
@@ -77,7 +77,7 @@ fn chosen(hello: &[u8]) -> Option<Greeting> {
 impl Hello {
     fn record(&self, host: &str) -> Vec<u8> {
         let mut hello = self.version.to_be_bytes().to_vec();
-        // It has to differ, not to be secret.
+        // The random bytes must differ between requests. They need not be secret.
         let now = format!("{:?}", SystemTime::now());
         hello.extend_from_slice(&Sha256::digest(now));
         hello.push(0);
@@ -113,7 +113,7 @@ fn extension(kind: u16, content: &[u8]) -> Vec<u8> {
     [kind.to_be_bytes().to_vec(), with_length(content)].concat()
 }
 
-/// Nothing here is longer than a few hundred bytes.
+/// Prefixes the length. All contents here are shorter than 1 KiB.
 fn with_length(content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(content.len()).unwrap_or(u16::MAX);
     [&length.to_be_bytes(), content].concat()

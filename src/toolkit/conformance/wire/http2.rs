@@ -1,6 +1,6 @@
-//! One request over HTTP/2, by hand (RFC 9113): enough to see whether a proxy that agrees to speak it does.
+//! One request over HTTP/2 (RFC 9113) without a library: enough to check that a proxy that negotiates HTTP/2 serves it.
 //!
-//! Fields are sent as literals without Huffman coding. Of the answer's fields only a `:status` of the static table is understood.
+//! Fields are sent as literals without Huffman coding. Of the response fields, only a `:status` of the static table is decoded.
 
 use std::io::{self, Read as _};
 
@@ -18,21 +18,21 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
 
-/// What came back on the request's stream.
+/// The response on the stream of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http2Answer {
-    /// The status, where the static table has it: 200, 400, 404 and 500 are in it.
+    /// The status if the static table contains it: 200, 400, 404 or 500.
     pub status: Option<u16>,
     /// The body.
     pub body: Vec<u8>,
 }
 
-/// Sends a request on a connection that has agreed on `h2`, and waits for the answer.
+/// Sends a request on a connection that negotiated `h2`, and waits for the response.
 ///
 /// # Errors
-/// The connection's, or when the peer ends stream or connection without an answer.
+/// The connection failed, or the peer ended the stream or the connection without a response.
 pub fn exchange_http2(connection: &mut Connection, request: &Request) -> io::Result<Http2Answer> {
-    // The peer's own initial window bounds what is sent at once; a body of up to 16 KiB fits any frame size.
+    // The initial window of the peer limits the size of a request. A body of up to 16 KiB fits any frame size.
     let mut bytes = PREFACE.to_vec();
     bytes.extend(frame(SETTINGS, 0, 0, &[]));
     bytes.extend(frame(WINDOW_UPDATE, 0, 0, &(1_u32 << 20).to_be_bytes()));
@@ -100,12 +100,12 @@ fn fields(request: &Request) -> Vec<u8> {
         .collect()
 }
 
-/// A literal field that is not indexed (RFC 7541, section 6.2.2).
+/// Encodes a literal field without indexing (RFC 7541, section 6.2.2).
 fn literal(name: &str, value: &str) -> Vec<u8> {
     [vec![0], string(name), string(value)].concat()
 }
 
-/// A string without Huffman coding; lengths of 127 and more go on in groups of seven bits (RFC 7541, section 5.1).
+/// Encodes a string without Huffman coding. A length from 127 continues in groups of seven bits (RFC 7541, section 5.1).
 fn string(text: &str) -> Vec<u8> {
     let length = text.len();
     let mut bytes = vec![u8::try_from(length.min(127)).unwrap_or(127)];
@@ -120,7 +120,7 @@ fn string(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// The status from the static table (RFC 7541, appendix A), after changes of the table's size.
+/// Returns the status from the static table (RFC 7541, appendix A), after any changes of the table's size.
 fn status_of(block: &[u8]) -> Option<u16> {
     let mut fields = block.iter().skip_while(|byte| *byte >> 5 == 1);
     match fields.next()? {

@@ -1,20 +1,20 @@
-//! A request as bytes: nothing is normalised, added or repaired but the framing.
+//! A request as bytes. Only the framing is added.
 
-/// A request that is still to be written.
+/// A request before it is written.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The method.
     pub method: String,
     /// The request target.
     pub target: String,
-    /// Header fields in order; `content-length` is added when the bytes are made, unless it is there.
+    /// The header fields in order. `content-length` is added to the bytes if it is missing.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
 }
 
 impl Request {
-    /// A POST with a JSON body.
+    /// Returns a POST with a JSON body.
     pub fn post(target: &str, authority: &str, body: impl Into<Vec<u8>>) -> Self {
         let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         Self {
@@ -28,35 +28,35 @@ impl Request {
         }
     }
 
-    /// The same with another method.
+    /// Returns the request with a different method.
     #[must_use]
     pub fn method(mut self, method: &str) -> Self {
         method.clone_into(&mut self.method);
         self
     }
 
-    /// The same with another target.
+    /// Returns the request with a different target.
     #[must_use]
     pub fn target(mut self, target: &str) -> Self {
         target.clone_into(&mut self.target);
         self
     }
 
-    /// The same with another body.
+    /// Returns the request with a different body.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// The same with one more field.
+    /// Returns the request with an additional field.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The same without a field.
+    /// Returns the request without a field.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         let is_other = |(field, _): &(String, String)| !field.eq_ignore_ascii_case(name);
@@ -64,20 +64,20 @@ impl Request {
         self
     }
 
-    /// The same with another value for a field.
+    /// Returns the request with a different value of a field.
     #[must_use]
     pub fn replacing(self, name: &str, value: &str) -> Self {
         self.without(name).with(name, value)
     }
 
-    /// The first value of a field; empty if there is none.
+    /// Returns the first value of a field; empty if the field is missing.
     pub fn value(&self, name: &str) -> &str {
         let is_it = |(field, _): &&(String, String)| field.eq_ignore_ascii_case(name);
         let found = self.headers.iter().find(is_it);
         found.map_or("", |(_, value)| value)
     }
 
-    /// Request line, fields and the blank line.
+    /// Returns the request line, the fields and the blank line.
     pub fn head(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         for (name, value) in &self.headers {
@@ -87,7 +87,7 @@ impl Request {
         text.into_bytes()
     }
 
-    /// All of it.
+    /// Returns the whole request.
     pub fn bytes(&self) -> Vec<u8> {
         let is_framed =
             !self.value("content-length").is_empty() || !self.value("transfer-encoding").is_empty();

@@ -1,30 +1,30 @@
-//! Answers over HTTP/1.1: status, fields, and a body of known length, in chunks, or up to the end of the connection.
+//! Responses over HTTP/1.1: status, fields, and a body with a length, in chunks, or up to the end of the connection.
 
 use std::io::{self, ErrorKind, Read};
 
-/// The longest answer that is read: anything longer is no answer of this API.
+/// The longest response that is read. No response of the API comes near it.
 const MAX_ANSWER: usize = 4 << 20;
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// Header fields, names in lower case.
+    /// The header fields, with names in lower case.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// The first value of a field.
+    /// Returns the first value of a field.
     pub fn value(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(field, _)| field == name);
         found.map(|(_, value)| value.as_str())
     }
 }
 
-/// Reads one final answer, or `None` if the stream ends before its first byte. `unread` keeps what came after it.
+/// Reads one final response, or returns `None` if the stream ends before its first byte. `unread` keeps the bytes after it.
 pub(super) fn read(
     stream: &mut impl Read,
     unread: &mut Vec<u8>,
@@ -46,7 +46,7 @@ pub(super) fn read(
 }
 
 fn parse_head(head: &str) -> io::Result<Response> {
-    let not_http = || io::Error::other(format!("not an HTTP answer: {head:?}"));
+    let not_http = || io::Error::other(format!("not an HTTP response: {head:?}"));
     let mut lines = head.trim_end().split("\r\n");
     let mut words = lines.next().unwrap_or_default().split(' ');
     let version = words.next().unwrap_or_default();
@@ -89,7 +89,7 @@ fn read_chunks(stream: &mut impl Read, unread: &mut Vec<u8>) -> io::Result<Vec<u
         let digits = line.split(';').next().unwrap_or_default().trim();
         let length = usize::from_str_radix(digits, 16).map_err(io::Error::other)?;
         let chunk = exactly(stream, unread, length)?;
-        // After a chunk comes an empty line, and after the last one the trailers end in one.
+        // An empty line follows each chunk; an empty line ends the trailers after the last chunk.
         while until(stream, unread, b"\r\n")?.ok_or_else(cut_off)?.len() > 2 {}
         match length {
             0 => return Ok(body),
@@ -98,7 +98,7 @@ fn read_chunks(stream: &mut impl Read, unread: &mut Vec<u8>) -> io::Result<Vec<u
     }
 }
 
-/// What comes up to and with `end`; none if the stream ends at once.
+/// Reads up to and including `end`; none if the stream ends at once.
 fn until(stream: &mut impl Read, unread: &mut Vec<u8>, end: &[u8]) -> io::Result<Option<Vec<u8>>> {
     loop {
         if let Some(at) = unread.windows(end.len()).position(|window| window == end) {
@@ -122,14 +122,14 @@ fn exactly(stream: &mut impl Read, unread: &mut Vec<u8>, length: usize) -> io::R
 }
 
 fn cut_off() -> io::Error {
-    io::Error::new(ErrorKind::UnexpectedEof, "the answer was cut off")
+    io::Error::new(ErrorKind::UnexpectedEof, "the response is incomplete")
 }
 
-/// Reads once. A peer that goes without a TLS goodbye, or resets because it never read our body, has closed all the same.
+/// Reads once. A peer that ends without a TLS close, or resets because it did not read our body, has closed the connection.
 fn more(stream: &mut impl Read, unread: &mut Vec<u8>) -> io::Result<usize> {
     use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     if unread.len() > MAX_ANSWER {
-        return Err(io::Error::other("the answer is longer than 4 MiB"));
+        return Err(io::Error::other("the response is longer than 4 MiB"));
     }
     let mut chunk = [0; 16 * 1024];
     let count = match stream.read(&mut chunk) {

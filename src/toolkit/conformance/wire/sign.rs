@@ -1,4 +1,4 @@
-//! Signatures, right and wrong (XKS API, section 7): every part of what is signed can be chosen.
+//! Valid and invalid signatures (XKS API, section 7): a case can choose every signed part.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -10,10 +10,10 @@ use time::macros::format_description;
 use super::request::Request;
 use crate::secret::Secret;
 
-/// What KMS signs.
+/// The fields that KMS signs.
 const FIELDS: [&str; 3] = ["content-type", "host", "x-amz-date"];
 
-/// Who signs, for where, and when. `Debug` does not show the secret.
+/// The credential, scope and time of a signature. `Debug` does not show the secret.
 #[derive(Clone)]
 pub struct Signer {
     /// The access key id.
@@ -24,11 +24,11 @@ pub struct Signer {
     pub region: String,
     /// The service of the credential scope.
     pub service: String,
-    /// What ends the credential scope.
+    /// The last part of the credential scope.
     pub terminator: String,
-    /// The time of signing: `x-amz-date`.
+    /// The time of the signature: `x-amz-date`.
     pub time: SystemTime,
-    /// The time whose day is in the credential scope.
+    /// The time whose date is in the credential scope.
     pub scope_time: SystemTime,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// A signer for service `kms-xks-proxy`, now.
+    /// Returns a signer for the service `kms-xks-proxy` at the current time.
     pub fn new(access_key_id: &str, secret: Secret, region: &str) -> Self {
         let now = SystemTime::now();
         Self {
@@ -56,13 +56,13 @@ impl Signer {
         }
     }
 
-    /// The same signer at this moment.
+    /// Returns the signer at the current time.
     #[must_use]
     pub fn now(&self) -> Self {
         self.at(SystemTime::now())
     }
 
-    /// The same signer so many seconds from now.
+    /// Returns the signer this many seconds from the current time.
     #[must_use]
     pub fn shifted(&self, seconds: i64) -> Self {
         let (now, shift) = (
@@ -84,7 +84,7 @@ impl Signer {
         }
     }
 
-    /// The same signer with a secret of the same length that is not its own.
+    /// Returns the signer with a wrong secret of the same length.
     #[must_use]
     pub fn with_wrong_secret(&self) -> Self {
         let other = |c: char| if c == 'A' { 'B' } else { 'A' };
@@ -95,13 +95,13 @@ impl Signer {
         }
     }
 
-    /// The request signed as KMS does.
+    /// Signs a request as KMS does.
     #[must_use]
     pub fn sign(&self, request: &Request) -> Request {
         self.sign_fields(request, &FIELDS)
     }
 
-    /// The request with `x-amz-date` and a signature over the fields `names`, in this order.
+    /// Adds `x-amz-date` and a signature over the fields `names`, in this order.
     #[must_use]
     pub fn sign_fields(&self, request: &Request, names: &[&str]) -> Request {
         let request = request.clone().with("x-amz-date", &self.date_time());
@@ -109,12 +109,12 @@ impl Signer {
         request.with("authorization", &authorization)
     }
 
-    /// The Authorization field over exactly these fields of the request.
+    /// Returns the Authorization field over exactly these fields of the request.
     pub fn authorization(&self, request: &Request, names: &[&str]) -> String {
         self.authorization_of_payload(request, names, &hexadecimal(&Sha256::digest(&request.body)))
     }
 
-    /// The same with this as the hash of the payload.
+    /// Returns the Authorization field with `payload` as the hash of the body.
     pub fn authorization_of_payload(
         &self,
         request: &Request,
@@ -145,13 +145,13 @@ impl Signer {
         format!("{day}/{}/{}/{}", self.region, self.service, self.terminator)
     }
 
-    /// `x-amz-date` of this signer.
+    /// Returns the `x-amz-date` of this signer.
     pub fn date_time(&self) -> String {
         date_time(self.time)
     }
 }
 
-/// The canonical request, for paths and queries that need no encoding.
+/// Returns the canonical request, for paths and queries that need no encoding.
 fn canonical(request: &Request, names: &str, payload: &str) -> String {
     let target = request.target.as_str();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -176,7 +176,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Every time from 1970 to 9999 has this form.
+/// Every time from 1970 to 9999 has this format.
 fn date_time(time: SystemTime) -> String {
     let form = format_description!("[year][month][day]T[hour][minute][second]Z");
     OffsetDateTime::from(time).format(form).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! TLS settings of a caller who chooses everything: versions, suites, protocols.
+//! TLS settings of a client that chooses versions, suites and protocols.
 
 use std::io;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::client::{ClientIdentity, Trust, tls_config};
 /// The alert `handshake_failure` (RFC 8446, section 6).
 pub const HANDSHAKE_FAILURE: u8 = 40;
 
-/// A version of TLS that is fit for use.
+/// A TLS version that the specification allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsVersion {
     /// 1.2.
@@ -34,23 +34,23 @@ pub enum Suite {
     EcdheEcdsa,
 }
 
-/// How to speak TLS.
+/// TLS settings.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// Who is trusted.
+    /// The trusted authorities.
     pub trust: Trust,
-    /// The client certificate that is shown when one is asked for.
+    /// The client certificate, for servers that request one.
     pub identity: Option<Arc<ClientIdentity>>,
-    /// The versions offered.
+    /// The offered versions.
     pub versions: Vec<TlsVersion>,
-    /// The suites offered.
+    /// The offered suites.
     pub suites: Vec<Suite>,
-    /// The protocols offered by ALPN; none: no ALPN.
+    /// The protocols offered by ALPN; empty for no ALPN.
     pub protocols: Vec<&'static str>,
 }
 
 impl Tls {
-    /// What the specification allows, for a caller without a certificate.
+    /// Returns the versions and suites of the specification, for a client without a certificate.
     pub fn new(trust: Trust) -> Self {
         use Suite::{Aes256Gcm, ChaCha20, EcdheEcdsa, EcdheRsa};
         Self {
@@ -62,10 +62,10 @@ impl Tls {
         }
     }
 
-    /// As `rustls` wants it.
+    /// Returns the settings for `rustls`.
     ///
     /// # Errors
-    /// When versions and suites do not fit, or certificate and key do not.
+    /// Versions and suites do not match, or certificate and key do not.
     pub fn config(&self) -> Result<Arc<ClientConfig>, rustls::Error> {
         let suites = self.suites.iter().map(|suite| suite.supported()).collect();
         let versions: Vec<_> = self.versions.iter().map(|v| v.supported()).collect();
@@ -87,7 +87,7 @@ impl TlsVersion {
 }
 
 impl Suite {
-    /// The version that has it.
+    /// Returns the version of the suite.
     pub fn version(self) -> TlsVersion {
         match self {
             Self::Aes256Gcm | Self::ChaCha20 => TlsVersion::V1_3,
@@ -105,7 +105,7 @@ impl Suite {
     }
 }
 
-/// The number of the alert with which the peer ended a connection, if that is how it ended.
+/// Returns the number of the alert with which the peer ended the connection; none if it ended differently.
 pub fn alert_of(error: &io::Error) -> Option<u8> {
     match error.get_ref()?.downcast_ref::<rustls::Error>()? {
         rustls::Error::AlertReceived(alert) => Some((*alert).into()),

@@ -9,7 +9,7 @@ mod connection;
 mod error;
 mod tls;
 
-pub use chain::{ChainFault, verify_chain};
-pub use connection::{Answer, Caller, Connection, Handshake, refusal};
+pub use chain::{ChainError, verify_chain};
+pub use connection::{Answer, Caller, Connection, Handshake, error_text};
 pub use error::CallError;
 pub use tls::{ClientIdentity, TlsClient, Trust, authorities, config as tls_config};

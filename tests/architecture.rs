@@ -104,7 +104,7 @@ const EXPOSING_FILES: &[(&str, &str)] = &[
         "simulator/state/stores.rs",
         "writes the state file, of mode 0600",
     ),
-    ("toolkit/bench/lanes.rs", "reads a proxy's response"),
+    ("toolkit/bench/pool.rs", "reads a proxy's response"),
     (
         "toolkit/bench/run.rs",
         "reads ciphertexts in a proxy's response",

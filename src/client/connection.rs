@@ -218,7 +218,7 @@ impl Drop for Connection {
 }
 
 /// Returns the error of a response: the API's error name, or a description. Returns none for a success.
-pub fn refusal(status: u16, body: &[u8]) -> Option<String> {
+pub fn error_text(status: u16, body: &[u8]) -> Option<String> {
     if status == 200 {
         return match body.first() {
             Some(b'{') => None,

@@ -56,7 +56,7 @@ impl ClientIdentity {
         })
     }
 
-    /// Takes a certificate and its key (PKCS#8), both as DER.
+    /// Stores a certificate and its key (PKCS#8), both as DER.
     pub fn from_der(certificate: Vec<u8>, key: Vec<u8>) -> Self {
         Self {
             chain: vec![certificate.into()],
@@ -116,7 +116,7 @@ pub fn config(
         Trust::PublicAnd(more) => builder.with_root_certificates(roots(more)),
         Trust::Anyone => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(NoQuestions::new())),
+            .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate::new())),
     };
     match identity {
         None => Ok(builder.with_no_client_auth()),
@@ -134,15 +134,15 @@ fn roots(more: &[Vec<u8>]) -> RootCertStore {
 
 /// Accepts any certificate. The peer must still prove that it has the key.
 #[derive(Debug)]
-struct NoQuestions(WebPkiSupportedAlgorithms);
+struct AcceptAnyCertificate(WebPkiSupportedAlgorithms);
 
-impl NoQuestions {
+impl AcceptAnyCertificate {
     fn new() -> Self {
         Self(aws_lc_rs::default_provider().signature_verification_algorithms)
     }
 }
 
-impl ServerCertVerifier for NoQuestions {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -7,10 +7,10 @@
 //! - Plaintexts are test data. A report contains neither plaintexts nor secrets.
 
 mod html;
-mod lanes;
 mod load;
 mod mix;
 mod plan;
+mod pool;
 mod recording;
 mod report;
 mod run;
@@ -20,11 +20,11 @@ mod target;
 mod text;
 mod work;
 
-pub use html::of as html;
-pub use load::Pulse;
+pub use html::render as html;
+pub use load::Snapshot;
 pub use mix::{Mix, Sizes};
 pub use plan::{Plan, Shape};
 pub use report::Report;
 pub use run::{BenchError, run};
 pub use target::{BenchTarget, TargetError, address_of};
-pub use text::{comparison, of as text, slowdown};
+pub use text::{comparison, render as text, slowdown};

@@ -7,34 +7,38 @@
 
 mod body;
 mod case;
+mod case_error;
 mod cases;
 mod check;
-mod fault;
+mod context;
 mod report;
-mod scene;
 mod target;
 pub mod wire;
 
-pub use case::{Case, Outcome, Severity, Verdict};
+pub use case::{Case, CaseResult, Outcome, Severity};
 pub use cases::{UNTESTABLE, Untestable, all};
+pub use context::Exchange;
 pub use report::{json, junit, list, table};
-pub use scene::Exchange;
 pub use target::{ClientAuth, Keys, Target};
 
 /// Runs these cases against `target`, in order, and reports each result when it is available.
-pub fn judge(target: &Target, cases: &[Case], mut tell: impl FnMut(&Verdict)) -> Vec<Verdict> {
-    let mut verdicts = Vec::with_capacity(cases.len());
+pub fn run(
+    target: &Target,
+    cases: &[Case],
+    mut on_result: impl FnMut(&CaseResult),
+) -> Vec<CaseResult> {
+    let mut results = Vec::with_capacity(cases.len());
     for case in cases {
-        let verdict = case.judge(target);
-        tell(&verdict);
-        verdicts.push(verdict);
+        let result = case.run(target);
+        on_result(&result);
+        results.push(result);
     }
-    verdicts
+    results
 }
 
 /// Returns whether a MUST failed.
-pub fn failed(verdicts: &[Verdict]) -> bool {
+pub fn failed(results: &[CaseResult]) -> bool {
     let failed =
-        |v: &Verdict| v.severity == Severity::Must && matches!(v.outcome, Outcome::Failed(_));
-    verdicts.iter().any(failed)
+        |v: &CaseResult| v.severity == Severity::Must && matches!(v.outcome, Outcome::Failed(_));
+    results.iter().any(failed)
 }

@@ -5,11 +5,11 @@
 //!   A signed request contains no confidential data.
 //! - No finding contains a secret.
 
+mod assessment;
 mod authority;
 mod calls;
 mod certificate;
 mod findings;
-mod judge;
 mod report;
 mod rules;
 mod run;
@@ -17,7 +17,7 @@ mod settings;
 mod trust;
 mod wire;
 
-pub use report::{Check, Report, Verdict};
+pub use report::{Check, CheckResult, Report};
 pub use run::run;
 pub use settings::Settings;
 pub use trust::TrustedRoots;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::lanes::{Exchange, Lanes, Wire};
 use super::plan::{Plan, Shape};
+use super::pool::{ConnectionPool, Exchange, Wire};
 use super::recording::{Recording, Sample};
 use super::report::Figures;
 use super::text::milli;
@@ -17,17 +17,17 @@ use super::work::Work;
 use crate::sync::{self, poisoned, task, task_on};
 
 /// The interval of progress reports.
-const PULSE: Duration = Duration::from_secs(1);
+const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The requests of the last interval.
-pub struct Pulse {
+pub struct Snapshot {
     /// The time since the load started.
     pub since: Duration,
     /// The figures of the requests that ended in the interval.
     pub figures: Figures,
 }
 
-impl fmt::Display for Pulse {
+impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Figures {
             per_second,
@@ -49,7 +49,7 @@ impl fmt::Display for Pulse {
 /// A running load.
 pub struct Load<W: Wire> {
     plan: Plan,
-    lanes: Lanes<W>,
+    pool: ConnectionPool<W>,
     work: Work,
     recording: Mutex<Recording>,
     start: Instant,
@@ -57,7 +57,7 @@ pub struct Load<W: Wire> {
 }
 
 /// The result of a load.
-pub struct Done<W: Wire> {
+pub struct LoadResult<W: Wire> {
     /// The measurements.
     pub recording: Recording,
     /// The time during which requests were started.
@@ -65,7 +65,7 @@ pub struct Done<W: Wire> {
     /// True if the load was interrupted.
     pub was_interrupted: bool,
     /// The connections, for the next load.
-    pub lanes: Lanes<W>,
+    pub pool: ConnectionPool<W>,
     /// The request bodies, for the next load.
     pub work: Work,
 }
@@ -74,17 +74,17 @@ impl<W: Wire> Load<W> {
     /// Runs until the plan is complete or `interrupted` resolves, and all started requests have ended.
     pub async fn run(
         plan: Plan,
-        lanes: Lanes<W>,
+        pool: ConnectionPool<W>,
         work: Work,
         interrupted: impl Future<Output = ()>,
-        on_pulse: &mut impl FnMut(&Pulse),
-    ) -> Option<Done<W>> {
+        on_snapshot: &mut impl FnMut(&Snapshot),
+    ) -> Option<LoadResult<W>> {
         let load = Arc::new(Self {
             recording: Mutex::new(Recording::new(&plan)),
             start: Instant::now(),
             stop: AtomicBool::new(false),
             plan,
-            lanes,
+            pool,
             work,
         });
         let (running, mut ended) = mpsc::channel::<()>(1);
@@ -93,13 +93,13 @@ impl<W: Wire> Load<W> {
             Shape::Open(rate) | Shape::Ramp(rate) => drop(load.open(rate, running).ok()?),
             Shape::Closed => load.closed(running),
         }
-        let began_for = load.watch(&mut ended, interrupted, on_pulse).await;
+        let began_for = load.watch(&mut ended, interrupted, on_snapshot).await;
         let load = Arc::into_inner(load)?;
-        Some(Done {
+        Some(LoadResult {
             recording: load.recording.into_inner().unwrap_or_else(poisoned),
             began_for,
             was_interrupted: load.stop.into_inner(),
-            lanes: load.lanes,
+            pool: load.pool,
             work: load.work,
         })
     }
@@ -109,10 +109,11 @@ impl<W: Wire> Load<W> {
         &self,
         ended: &mut mpsc::Receiver<()>,
         interrupted: impl Future<Output = ()>,
-        on_pulse: &mut impl FnMut(&Pulse),
+        on_snapshot: &mut impl FnMut(&Snapshot),
     ) -> Duration {
         let mut interrupted = std::pin::pin!(interrupted);
-        let mut ticks = tokio::time::interval_at((self.start + PULSE).into(), PULSE);
+        let mut ticks =
+            tokio::time::interval_at((self.start + SNAPSHOT_INTERVAL).into(), SNAPSHOT_INTERVAL);
         let mut began_for = self.plan.duration;
         loop {
             tokio::select! {
@@ -123,8 +124,8 @@ impl<W: Wire> Load<W> {
                     began_for = began_for.min(self.start.elapsed());
                 }
                 _ = ticks.tick() => {
-                    let figures = self.recording().take_pulse(PULSE);
-                    on_pulse(&Pulse { since: self.start.elapsed(), figures });
+                    let figures = self.recording().take_snapshot(SNAPSHOT_INTERVAL);
+                    on_snapshot(&Snapshot { since: self.start.elapsed(), figures });
                 }
             }
         }
@@ -177,7 +178,7 @@ impl<W: Wire> Load<W> {
         let lag = due.elapsed();
         let job = self.work.next_job();
         let (operation, verified) = (job.operation, job.expected.is_some());
-        let exchange = self.lanes.exchange(job);
+        let exchange = self.pool.exchange(job);
         let outcome = tokio::time::timeout_at((due + self.plan.timeout).into(), exchange).await;
         let Exchange { connected, failure } = outcome.unwrap_or_else(|_| Exchange {
             connected: None,

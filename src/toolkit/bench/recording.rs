@@ -10,20 +10,20 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::plan::{Plan, Shape};
-use super::report::{Connections, Figures, Generator, Moment};
+use super::report::{Connections, Figures, Generator, Interval};
 use crate::xks::Operation;
 
 /// The longest time that the histograms distinguish.
 const LONGEST: Duration = Duration::from_secs(120);
 
 /// The maximum number of intervals of a run: a chart cannot show more.
-const MOMENTS: u32 = 200;
+const MAX_INTERVALS: u32 = 200;
 
 /// The shortest interval: a shorter one has too few requests for a meaningful figure.
-const SHORTEST_MOMENT: Duration = Duration::from_millis(100);
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The timeout of KMS.
-pub const KMS_PATIENCE: Duration = Duration::from_millis(250);
+pub const KMS_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The measurement of one request.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub struct Recording {
     total: Series,
     operations: BTreeMap<&'static str, Series>,
     moments: Vec<Series>,
-    pulse: Series,
+    snapshot: Series,
     failures: BTreeMap<String, u64>,
     lag: Histogram<u64>,
     handshakes: Histogram<u64>,
@@ -67,11 +67,11 @@ impl Recording {
     /// Creates an empty recording.
     pub fn new(plan: &Plan) -> Self {
         Self {
-            width: (plan.duration / MOMENTS).max(SHORTEST_MOMENT),
+            width: (plan.duration / MAX_INTERVALS).max(SHORTEST_INTERVAL),
             total: Series::new(3),
             operations: BTreeMap::new(),
             moments: Vec::new(),
-            pulse: Series::new(2),
+            snapshot: Series::new(2),
             failures: BTreeMap::new(),
             lag: histogram(2),
             handshakes: histogram(3),
@@ -82,10 +82,10 @@ impl Recording {
     /// Records a request.
     pub fn record(&mut self, sample: &Sample) {
         self.total.record(sample);
-        self.pulse.record(sample);
+        self.snapshot.record(sample);
         let operation = self.operations.entry(sample.operation.as_str());
         operation.or_insert_with(|| Series::new(3)).record(sample);
-        self.record_moment(sample);
+        self.record_interval(sample);
         self.lag.saturating_record(micros(sample.lag));
         if let Some(connected) = sample.connected {
             self.handshakes.saturating_record(micros(connected));
@@ -96,21 +96,21 @@ impl Recording {
         }
     }
 
-    fn record_moment(&mut self, sample: &Sample) {
+    fn record_interval(&mut self, sample: &Sample) {
         let at = sample.intended.as_micros() / self.width.as_micros().max(1);
         // The last interval includes the requests of a run that lasts longer than planned.
-        let at = usize::try_from(at).map_or(0, |at| at.min(2 * MOMENTS as usize));
+        let at = usize::try_from(at).map_or(0, |at| at.min(2 * MAX_INTERVALS as usize));
         while self.moments.len() <= at {
             self.moments.push(Series::new(2));
         }
-        if let Some(moment) = self.moments.get_mut(at) {
-            moment.record(sample);
+        if let Some(interval) = self.moments.get_mut(at) {
+            interval.record(sample);
         }
     }
 
     /// Returns the figures since the last call.
-    pub fn take_pulse(&mut self, over: Duration) -> Figures {
-        std::mem::replace(&mut self.pulse, Series::new(2)).figures(over, false)
+    pub fn take_snapshot(&mut self, over: Duration) -> Figures {
+        std::mem::replace(&mut self.snapshot, Series::new(2)).figures(over, false)
     }
 
     /// Returns the number of recorded requests.
@@ -131,13 +131,13 @@ impl Recording {
     }
 
     /// Returns the figures over time. The last interval may be shorter than the others.
-    pub fn timeline(&self, over: Duration) -> Vec<Moment> {
-        let moment = |(n, series): (usize, &Series)| {
+    pub fn timeline(&self, over: Duration) -> Vec<Interval> {
+        let interval = |(n, series): (usize, &Series)| {
             let start = self.width * u32::try_from(n).unwrap_or(u32::MAX);
             let width = self.width.min(over.saturating_sub(start));
-            series.moment(start, width.max(Duration::from_millis(1)))
+            series.interval(start, width.max(Duration::from_millis(1)))
         };
-        self.moments.iter().enumerate().map(moment).collect()
+        self.moments.iter().enumerate().map(interval).collect()
     }
 
     /// Returns the number of failures per error text.
@@ -187,7 +187,7 @@ impl Series {
         self.latencies.saturating_record(micros(sample.latency));
         match sample.failure {
             Some(_) => self.failed += 1,
-            None => self.within_patience += u64::from(sample.latency <= KMS_PATIENCE),
+            None => self.within_patience += u64::from(sample.latency <= KMS_TIMEOUT),
         }
     }
 
@@ -216,8 +216,8 @@ impl Series {
         }
     }
 
-    fn moment(&self, start: Duration, width: Duration) -> Moment {
-        Moment {
+    fn interval(&self, start: Duration, width: Duration) -> Interval {
+        Interval {
             second: start.as_secs_f64(),
             per_second: self.latencies.len() as f64 / width.as_secs_f64(),
             failed: self.failed,
@@ -255,7 +255,7 @@ mod tests {
             shape: Shape::Closed,
             duration,
             connections: 1,
-            timeout: KMS_PATIENCE,
+            timeout: KMS_TIMEOUT,
             mix: "encrypt".parse().unwrap(),
             sizes: "32".parse().unwrap(),
             aad: 0,
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn only_good_answers_in_time_are_within_patience() {
+    fn only_successes_in_time_are_within_the_timeout() {
         let mut recording = Recording::new(&plan(Duration::from_secs(1)));
         recording.record(&sample(0, 10, None));
         recording.record(&sample(1, 10, Some("ThrottlingException")));
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_counts_in_the_moment_of_its_intended_start() {
+    fn a_request_counts_in_the_interval_of_its_intended_start() {
         let mut recording = Recording::new(&plan(Duration::from_secs(1)));
         recording.record(&sample(950, 5_000, None));
         let timeline = recording.timeline(Duration::from_secs(1));
@@ -305,11 +305,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pulse_is_what_came_since_the_last() {
+    fn a_snapshot_covers_the_time_since_the_last_one() {
         let mut recording = Recording::new(&plan(Duration::from_secs(1)));
         recording.record(&sample(0, 1, None));
-        assert_eq!(recording.take_pulse(Duration::from_secs(1)).requests, 1);
-        assert_eq!(recording.take_pulse(Duration::from_secs(1)).requests, 0);
+        assert_eq!(recording.take_snapshot(Duration::from_secs(1)).requests, 1);
+        assert_eq!(recording.take_snapshot(Duration::from_secs(1)).requests, 0);
         assert_eq!(recording.requests(), 1);
     }
 }

@@ -29,7 +29,7 @@ pub struct Report {
     /// The number of failures per error: error names of the API, or connection errors.
     pub failures: BTreeMap<String, u64>,
     /// The figures over time.
-    pub timeline: Vec<Moment>,
+    pub timeline: Vec<Interval>,
     /// The opened connections.
     pub connections: Connections,
     /// The number of Decrypt responses whose plaintext was compared.
@@ -73,7 +73,7 @@ pub struct Figures {
 
 /// The figures of an interval of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Moment {
+pub struct Interval {
     /// The start of the interval, in seconds from the start of the run.
     pub second: f64,
     /// Requests per second that started in the interval.
@@ -129,7 +129,7 @@ pub struct Step {
 
 impl Figures {
     /// Returns the share of requests with a success within 250 ms; none without requests.
-    pub fn share_within_patience(&self) -> f64 {
+    pub fn share_within_timeout(&self) -> f64 {
         match self.requests {
             0 => 0.0,
             requests => self.within_patience as f64 / requests as f64,
@@ -137,7 +137,7 @@ impl Figures {
     }
 
     /// Returns the cumulative distribution: (microseconds, share of requests that were at most this slow), ascending.
-    pub fn cumulated(&self) -> Vec<(u64, f64)> {
+    pub fn cumulative(&self) -> Vec<(u64, f64)> {
         let all: u64 = self.distribution.iter().map(|(_, count)| count).sum();
         let mut so_far = 0;
         let share = |(time, count): &(u64, u64)| {
@@ -206,7 +206,7 @@ pub mod samples {
             distribution: vec![(us, requests)],
             ..Figures::default()
         };
-        let moment = |second: u32| Moment {
+        let interval = |second: u32| Interval {
             second: f64::from(second),
             per_second: 100.0,
             failed: u64::from(second == 1),
@@ -224,7 +224,7 @@ pub mod samples {
             operations: [("encrypt".to_owned(), figures.clone())].into(),
             total: figures,
             failures: [("timeout".to_owned(), 1)].into(),
-            timeline: (0..2).map(moment).collect(),
+            timeline: (0..2).map(interval).collect(),
             connections: Connections::default(),
             verified: 3,
             generator: Generator::default(),
@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_saved_is_read_again() {
+    fn a_saved_report_is_read_again() {
         let saved = report(10, 1_500).to_json();
         let read = Report::parse(saved.as_bytes()).unwrap();
         assert_eq!(read.to_json(), saved);
@@ -253,12 +253,12 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_cumulated() {
+    fn shares_are_cumulative() {
         let figures = Figures {
             distribution: vec![(10, 3), (20, 1)],
             ..Figures::default()
         };
-        assert_eq!(figures.cumulated(), [(10, 0.75), (20, 1.0)]);
-        assert!(Figures::default().cumulated().is_empty());
+        assert_eq!(figures.cumulative(), [(10, 0.75), (20, 1.0)]);
+        assert!(Figures::default().cumulative().is_empty());
     }
 }

@@ -10,9 +10,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::timeout;
 
-use super::lanes::{Answer, Lanes, Wire};
-use super::load::{Done, Load, Pulse};
+use super::load::{Load, LoadResult, Snapshot};
 use super::plan::{Plan, Shape};
+use super::pool::{Answer, ConnectionPool, Wire};
 use super::report::{FORMAT, Report, Step};
 use super::search::{SHARE, next_rate};
 use super::target::BenchTarget;
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub enum BenchError {
     /// GetHealthStatus failed.
     #[error("the health request failed: {0}")]
-    NotThere(String),
+    Unreachable(String),
     /// Encrypt failed.
     #[error("cannot create ciphertexts for Decrypt: {0}")]
     NothingToDecrypt(String),
@@ -51,7 +51,7 @@ pub enum BenchError {
 pub fn run(
     target: BenchTarget,
     plan: Plan,
-    on_pulse: impl FnMut(&Pulse),
+    on_snapshot: impl FnMut(&Snapshot),
 ) -> Result<Report, BenchError> {
     let runtime = tokio::runtime::Runtime::new().map_err(BenchError::Runtime)?;
     let Caller {
@@ -73,7 +73,7 @@ pub fn run(
     };
     let region = target.caller.signer.region().to_owned();
     let work = Work::new(&plan, &region);
-    runtime.block_on(run_on(target, plan, work, name, interrupted, on_pulse))
+    runtime.block_on(run_on(target, plan, work, name, interrupted, on_snapshot))
 }
 
 pub(super) async fn run_on<W: Wire>(
@@ -82,10 +82,10 @@ pub(super) async fn run_on<W: Wire>(
     mut work: Work,
     target: String,
     interrupted: impl Future<Output = ()>,
-    mut on_pulse: impl FnMut(&Pulse),
+    mut on_snapshot: impl FnMut(&Snapshot),
 ) -> Result<Report, BenchError> {
-    let lanes = Lanes::new(wire, plan.connections);
-    prepare(&lanes, &mut work).await?;
+    let pool = ConnectionPool::new(wire, plan.connections);
+    prepare(&pool, &mut work).await?;
     let now = OffsetDateTime::from(SystemTime::now());
     let started_at = now.replace_nanosecond(0).unwrap_or(now);
     let header = Header {
@@ -99,32 +99,32 @@ pub(super) async fn run_on<W: Wire>(
                 first,
                 &plan,
                 &header,
-                lanes,
+                pool,
                 work,
                 interrupted,
-                &mut on_pulse,
+                &mut on_snapshot,
             )
             .await
         }
         _ => {
             let cpu = cpu_time();
-            let done = Load::run(plan, lanes, work, interrupted, &mut on_pulse).await;
-            let done = done.ok_or(BenchError::Lost)?;
-            Ok(header.report(&done, cpu_time().saturating_sub(cpu)))
+            let result = Load::run(plan, pool, work, interrupted, &mut on_snapshot).await;
+            let result = result.ok_or(BenchError::Lost)?;
+            Ok(header.report(&result, cpu_time().saturating_sub(cpu)))
         }
     }
 }
 
 /// Checks the target, and creates the ciphertexts that Decrypt needs.
-async fn prepare<W: Wire>(lanes: &Lanes<W>, work: &mut Work) -> Result<(), BenchError> {
-    let health = lanes.ask(Operation::Health, work.health());
-    in_time(health).await.map_err(BenchError::NotThere)?;
-    for size in work.sizes_to_seal() {
-        let sealing = lanes.ask(Operation::Encrypt, work.to_seal(size));
+async fn prepare<W: Wire>(pool: &ConnectionPool<W>, work: &mut Work) -> Result<(), BenchError> {
+    let health = pool.request(Operation::Health, work.health());
+    in_time(health).await.map_err(BenchError::Unreachable)?;
+    for size in work.sizes_to_encrypt() {
+        let sealing = pool.request(Operation::Encrypt, work.encrypt_request(size));
         let answer = in_time(sealing)
             .await
             .map_err(BenchError::NothingToDecrypt)?;
-        let taken = work.take_sealed(size, answer.body.expose());
+        let taken = work.store_ciphertext(size, answer.body.expose());
         taken.map_err(|fault| BenchError::NothingToDecrypt(fault.to_owned()))?;
     }
     Ok(())
@@ -140,28 +140,28 @@ async fn ramp<W: Wire>(
     first: f64,
     plan: &Plan,
     header: &Header,
-    mut lanes: Lanes<W>,
+    mut pool: ConnectionPool<W>,
     mut work: Work,
     interrupted: impl Future<Output = ()>,
-    on_pulse: &mut impl FnMut(&Pulse),
+    on_snapshot: &mut impl FnMut(&Snapshot),
 ) -> Result<Report, BenchError> {
     let mut interrupted = std::pin::pin!(interrupted);
     let (mut steps, mut best): (Vec<Step>, Option<Report>) = (Vec::new(), None);
     while let Some(rate) = next_rate(first, &steps) {
         let cpu = cpu_time();
-        let load = Load::run(plan.at(rate), lanes, work, interrupted.as_mut(), on_pulse);
-        let done = load.await.ok_or(BenchError::Lost)?;
-        if done.was_interrupted {
+        let load = Load::run(plan.at(rate), pool, work, interrupted.as_mut(), on_snapshot);
+        let result = load.await.ok_or(BenchError::Lost)?;
+        if result.was_interrupted {
             // An interrupted step is not meaningful.
             break;
         }
-        let report = header.report(&done, cpu_time().saturating_sub(cpu));
+        let report = header.report(&result, cpu_time().saturating_sub(cpu));
         let step = step(rate, &report);
         if is_better(&step, &steps, best.as_ref()) {
             best = Some(report);
         }
         steps.push(step);
-        (lanes, work) = (done.lanes, done.work);
+        (pool, work) = (result.pool, result.work);
     }
     let mut report = best.ok_or(BenchError::Interrupted)?;
     report.steps = steps;
@@ -169,7 +169,7 @@ async fn ramp<W: Wire>(
 }
 
 fn step(rate: f64, report: &Report) -> Step {
-    let within_patience = report.total.share_within_patience();
+    let within_patience = report.total.share_within_timeout();
     Step {
         rate,
         within_patience,
@@ -194,12 +194,12 @@ struct Header {
 }
 
 impl Header {
-    fn report<W: Wire>(&self, done: &Done<W>, cpu: Duration) -> Report {
-        let Done {
+    fn report<W: Wire>(&self, result: &LoadResult<W>, cpu: Duration) -> Report {
+        let LoadResult {
             recording,
             began_for,
             ..
-        } = done;
+        } = result;
         Report {
             format: FORMAT,
             made_by: format!("xks-proxy {}", build_info::VERSION),

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn it_gives_up_on_a_target_that_holds_nothing() {
+    fn it_ends_if_the_target_sustains_no_rate() {
         let (steps, best) = ramp(100.0, 0.0);
         assert!(steps <= MOST_STEPS && best == 0.0);
     }

@@ -73,7 +73,7 @@ impl Axis {
     }
 
     /// Returns the position of a value, from 0 to 1. Values outside of the axis are at its ends.
-    fn place(&self, value: f64) -> f64 {
+    fn position(&self, value: f64) -> f64 {
         let by = |v: f64| match self.scale {
             Scale::Linear => v,
             Scale::Logarithmic => v.max(f64::MIN_POSITIVE).log10(),
@@ -151,8 +151,8 @@ fn titles(svg: &mut String, x: &Axis, y: &Axis) {
 }
 
 fn polyline(x: &Axis, y: &Axis, line: &Line) -> String {
-    let place = |(a, b): &(f64, f64)| format!("{:.1},{:.1}", across(x, *a), up(y, *b));
-    let points: Vec<String> = line.points.iter().map(place).collect();
+    let position = |(a, b): &(f64, f64)| format!("{:.1},{:.1}", across(x, *a), up(y, *b));
+    let points: Vec<String> = line.points.iter().map(position).collect();
     let (class, name, points) = (line.class, escaped(&line.name), points.join(" "));
     format!("<polyline class=\"{class}\" points=\"{points}\"><title>{name}</title></polyline>")
 }
@@ -173,11 +173,11 @@ pub fn legend(lines: &[Line]) -> String {
 }
 
 fn across(x: &Axis, value: f64) -> f64 {
-    LEFT + x.place(value) * (WIDTH - LEFT - RIGHT)
+    LEFT + x.position(value) * (WIDTH - LEFT - RIGHT)
 }
 
 fn up(y: &Axis, value: f64) -> f64 {
-    HEIGHT - BOTTOM - y.place(value) * (HEIGHT - TOP - BOTTOM)
+    HEIGHT - BOTTOM - y.position(value) * (HEIGHT - TOP - BOTTOM)
 }
 
 /// Returns 1, 2 or 5 times a power of ten, at least `least`.
@@ -232,12 +232,12 @@ mod tests {
     fn logarithmic_places() {
         let axis = Axis::logarithmic("ms", 0.3, 250.0);
         assert_eq!((axis.least, axis.greatest), (0.1, 1000.0));
-        assert!((axis.place(10.0) - 0.5).abs() < 1e-9);
-        assert_eq!((axis.place(0.0), axis.place(1e9)), (0.0, 1.0));
+        assert!((axis.position(10.0) - 0.5).abs() < 1e-9);
+        assert_eq!((axis.position(0.0), axis.position(1e9)), (0.0, 1.0));
     }
 
     #[test]
-    fn a_chart_has_its_lines_and_no_stranger() {
+    fn a_chart_has_its_lines_and_escapes_text() {
         let line = Line {
             name: "<p99>".into(),
             class: "a",

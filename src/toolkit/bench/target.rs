@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 
 use thiserror::Error;
 
-use super::lanes::{Answer, Wire};
+use super::pool::{Answer, Wire};
 use crate::client::{CallError, Caller, Connection};
 use crate::xks::Operation;
 
@@ -61,7 +61,7 @@ fn look_up(host: &str, port: u16) -> Result<SocketAddr, TargetError> {
 }
 
 impl BenchTarget {
-    fn path_of(&self, operation: Operation) -> String {
+    fn path(&self, operation: Operation) -> String {
         match operation {
             Operation::Health => "health".to_owned(),
             operation => format!("keys/{}/{}", self.key, operation.as_str()),
@@ -70,7 +70,7 @@ impl BenchTarget {
 }
 
 impl Wire for BenchTarget {
-    type Line = Connection;
+    type Connection = Connection;
 
     async fn connect(&self) -> Result<Connection, String> {
         self.caller.connect().await.map_err(|error| error.kind())
@@ -78,19 +78,19 @@ impl Wire for BenchTarget {
 
     async fn call(
         &self,
-        line: &mut Connection,
+        connection: &mut Connection,
         operation: Operation,
         body: Vec<u8>,
     ) -> Result<Answer, String> {
-        let path = self.path_of(operation);
-        let answer = line.call(&self.caller, &path, body).await;
+        let path = self.path(operation);
+        let answer = connection.call(&self.caller, &path, body).await;
         let answer = answer.map_err(|error: CallError| error.kind())?;
         let (status, body) = (answer.status, answer.body);
         Ok(Answer { status, body })
     }
 
-    fn is_open(line: &Connection) -> bool {
-        line.is_open()
+    fn is_open(connection: &Connection) -> bool {
+        connection.is_open()
     }
 }
 
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machine_is_nobody_elses() {
+    fn only_addresses_of_this_machine_need_no_confirmation() {
         assert!(address_of(None, "127.0.0.1", 1, false).is_ok());
         assert!(address_of(None, "192.0.2.1", 1, false).is_err());
         assert!(address_of(None, "192.0.2.1", 1, true).is_ok());

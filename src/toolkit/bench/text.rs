@@ -3,7 +3,7 @@
 use super::report::{Figures, Report, Step};
 
 /// Renders a report as a table and a few lines.
-pub fn of(report: &Report) -> String {
+pub fn render(report: &Report) -> String {
     let mut text = format!("{}\n{}\n\n", report.target, report.plan);
     for step in &report.steps {
         line(&mut text, &step_line(step));
@@ -27,9 +27,9 @@ pub fn of(report: &Report) -> String {
 /// Renders a step of a ramp.
 pub fn step_line(step: &Step) -> String {
     let share = step.within_patience * 100.0;
-    let verdict = if step.held { "held" } else { "NOT held" };
+    let result = if step.held { "held" } else { "NOT held" };
     let (rate, p99) = (step.rate, milli(step.p99_us));
-    format!("{rate:>8.0}/s  {share:>7.3} % within 250 ms, p99 {p99} ms: {verdict}")
+    format!("{rate:>8.0}/s  {share:>7.3} % within 250 ms, p99 {p99} ms: {result}")
 }
 
 /// Renders the result of a ramp.
@@ -46,7 +46,7 @@ fn ramp_line(report: &Report) -> String {
 const HEAD: &str = "           requests   failed  requests/s   p50 ms    p90 ms    p99 ms  p99.9 ms    max ms  ≤ 250 ms";
 
 fn row(name: &str, f: &Figures) -> String {
-    let share = f.share_within_patience() * 100.0;
+    let share = f.share_within_timeout() * 100.0;
     let times = [f.p50_us, f.p90_us, f.p99_us, f.p999_us, f.max_us];
     let times: Vec<String> = times
         .iter()
@@ -102,7 +102,7 @@ pub fn comparison(old: &Report, new: &Report) -> String {
     ] {
         change(&mut text, name, old_us as f64 / 1e3, new_us as f64 / 1e3);
     }
-    let share = |f: &Figures| f.share_within_patience() * 100.0;
+    let share = |f: &Figures| f.share_within_timeout() * 100.0;
     change(&mut text, "% ≤ 250 ms", share(a), share(b));
     change(&mut text, "failed", a.failed as f64, b.failed as f64);
     text
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_comparison_says_what_changed() {
+    fn a_comparison_has_each_change() {
         let (old, new) = (report(10, 1_000), report(10, 1_500));
         let text = comparison(&old, &new);
         assert!(text.contains("+50.0 %") && text.contains("same"), "{text}");
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ramp_says_what_was_found() {
+    fn a_ramp_reports_the_best_rate() {
         let mut found = report(10, 1_000);
         let step = |rate, held| Step {
             rate,
@@ -160,10 +160,10 @@ mod tests {
             held,
         };
         found.steps = vec![step(100.0, true), step(200.0, true), step(400.0, false)];
-        let text = of(&found);
+        let text = render(&found);
         assert!(text.contains("up to 200/s"), "{text}");
         assert!(text.contains("failed 1 ×: timeout"), "{text}");
         found.steps = vec![step(100.0, false)];
-        assert!(of(&found).contains("no rate"));
+        assert!(render(&found).contains("no rate"));
     }
 }

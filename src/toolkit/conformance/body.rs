@@ -35,7 +35,7 @@ impl Op {
 
 /// A decoded Encrypt response.
 #[derive(Clone, Debug)]
-pub(super) struct Sealed {
+pub(super) struct Encrypted {
     pub(super) body: Value,
     pub(super) ciphertext: Vec<u8>,
     pub(super) iv: Vec<u8>,
@@ -56,16 +56,16 @@ pub(super) fn encrypt(region: &str, plaintext: &[u8]) -> Value {
     })
 }
 
-pub(super) fn decrypt(region: &str, sealed: &Sealed) -> Value {
+pub(super) fn decrypt(region: &str, encrypted: &Encrypted) -> Value {
     let mut body = json!({
         "requestMetadata": request_metadata(region, Op::Decrypt),
-        "ciphertext": base64(&sealed.ciphertext),
-        "initializationVector": base64(&sealed.iv),
-        "authenticationTag": base64(&sealed.tag),
+        "ciphertext": base64(&encrypted.ciphertext),
+        "initializationVector": base64(&encrypted.iv),
+        "authenticationTag": base64(&encrypted.tag),
         "encryptionAlgorithm": "AES_GCM",
     });
-    if !sealed.metadata.is_empty() {
-        set(&mut body, "ciphertextMetadata", base64(&sealed.metadata));
+    if !encrypted.metadata.is_empty() {
+        set(&mut body, "ciphertextMetadata", base64(&encrypted.metadata));
     }
     body
 }

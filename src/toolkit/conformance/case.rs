@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::fault::{Fault, Judged};
-use super::scene::{Exchange, Scene};
+use super::case_error::{CaseError, StepResult};
+use super::context::{Context, Exchange};
 use super::target::Target;
 
 /// The requirement level (RFC 2119).
@@ -37,7 +37,7 @@ pub struct Case {
     pub sent: String,
     /// A description of the expected response.
     pub expected: String,
-    run: Box<dyn Fn(&Scene<'_>) -> Judged>,
+    run: Box<dyn Fn(&Context<'_>) -> StepResult>,
 }
 
 /// The outcome of a case.
@@ -53,7 +53,7 @@ pub enum Outcome {
 
 /// The result of a case.
 #[derive(Clone, Debug)]
-pub struct Verdict {
+pub struct CaseResult {
     /// The id of the case.
     pub id: String,
     /// The section of the specification.
@@ -82,21 +82,21 @@ impl Case {
     }
 
     /// Runs the case.
-    pub fn judge(&self, target: &Target) -> Verdict {
-        let (scene, start) = (Scene::new(target), Instant::now());
-        let outcome = match (self.run)(&scene) {
+    pub fn run(&self, target: &Target) -> CaseResult {
+        let (context, start) = (Context::new(target), Instant::now());
+        let outcome = match (self.run)(&context) {
             Ok(()) => Outcome::Passed,
-            Err(Fault::Violation(how)) => Outcome::Failed(how),
-            Err(Fault::Skipped(why)) => Outcome::Skipped(why),
+            Err(CaseError::Violation(how)) => Outcome::Failed(how),
+            Err(CaseError::Skipped(why)) => Outcome::Skipped(why),
         };
-        Verdict {
+        CaseResult {
             id: self.id.clone(),
             section: self.section,
             severity: self.severity,
             sent: self.sent.clone(),
             expected: self.expected.clone(),
             outcome,
-            exchanges: scene.exchanges(),
+            exchanges: context.exchanges(),
             took: start.elapsed(),
         }
     }
@@ -107,7 +107,7 @@ pub(super) fn must(
     id: impl Into<String>,
     sent: impl Into<String>,
     expected: impl Into<String>,
-    run: impl Fn(&Scene<'_>) -> Judged + 'static,
+    run: impl Fn(&Context<'_>) -> StepResult + 'static,
 ) -> Case {
     Case {
         id: id.into(),
@@ -124,7 +124,7 @@ pub(super) fn should(
     id: impl Into<String>,
     sent: impl Into<String>,
     expected: impl Into<String>,
-    run: impl Fn(&Scene<'_>) -> Judged + 'static,
+    run: impl Fn(&Context<'_>) -> StepResult + 'static,
 ) -> Case {
     must(section, id, sent, expected, run).advised()
 }

@@ -8,7 +8,7 @@ use crate::client::ClientIdentity;
 /// The proxy under test, and the means to call it.
 pub struct Target {
     /// The address of the proxy.
-    pub place: Endpoint,
+    pub endpoint: Endpoint,
     /// The `XksProxyUriPath`: prefix and `/kms/xks/v1`.
     pub path: String,
     /// The signer with the store's credential.

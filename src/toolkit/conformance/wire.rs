@@ -13,9 +13,9 @@ mod tls;
 
 pub use connection::Connection;
 pub use endpoint::Endpoint;
-pub use hello::{Greeting, Hello, greet};
+pub use hello::{Hello, ServerReply, greet};
 pub use http2::{Http2Answer, exchange_http2};
 pub use request::Request;
 pub use response::Response;
 pub use sign::Signer;
-pub use tls::{HANDSHAKE_FAILURE, Suite, Tls, TlsVersion, alert_of};
+pub use tls::{HANDSHAKE_FAILURE, Suite, Tls, TlsVersion, received_alert};

@@ -8,7 +8,7 @@ use super::trust::TrustedRoots;
 use crate::client::verify_chain;
 use crate::kms_certificate;
 
-const REMEDY: &str =
+const ACTION: &str =
     "KMS trusts only the authorities of AWS's list: order the certificate from one of them";
 
 /// The roots to which a chain may lead.
@@ -37,13 +37,13 @@ pub fn complete(
             "authority",
             format!("{root}, one of the {} trusted roots", trusted.len()),
         ),
-        None => of_aws_list(presented, facts, anchors, at),
+        None => compare_with_aws_list(presented, facts, anchors, at),
     };
     (chain, authority)
 }
 
 /// Compares the root with the built-in copy of AWS's list.
-fn of_aws_list(
+fn compare_with_aws_list(
     presented: &[Vec<u8>],
     facts: &[Facts],
     anchors: &Anchors<'_>,
@@ -64,9 +64,9 @@ fn of_aws_list(
         true => Check::warn(
             NAME,
             format!("{finding}; it is trusted here because of --ca"),
-            REMEDY,
+            ACTION,
         ),
-        false => Check::fail(NAME, finding, REMEDY),
+        false => Check::fail(NAME, finding, ACTION),
     }
 }
 
@@ -81,7 +81,7 @@ pub fn no_path(
     if verify_chain(presented, &anchors.known, at).is_ok() {
         let chain = Check::ok("chain", format!("{} certificates, complete", facts.len()));
         let finding = format!("{root} is not a trusted root");
-        return (chain, Check::fail("authority", finding, REMEDY));
+        return (chain, Check::fail("authority", finding, ACTION));
     }
     let has_name = |trusted: &TrustedRoots| trusted.has_name(root);
     let is_named = anchors

@@ -8,10 +8,10 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::assessment;
 use super::findings::Findings;
-use super::judge;
 use super::report::Check;
-use crate::client::{Answer, CallError, Caller, Connection, refusal};
+use crate::client::{Answer, CallError, Caller, Connection, error_text};
 use crate::partitions::{iam_arn, kms_key_arn};
 
 /// The checks of [`make`], in order.
@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PLAINTEXT: &[u8] = b"xks-proxy probe, thirty-two bytes";
 
 /// The fields of an Encrypt response that Decrypt sends back.
-const SEALED: [&str; 4] = [
+const CIPHERTEXT_FIELDS: [&str; 4] = [
     "ciphertext",
     "initializationVector",
     "authenticationTag",
@@ -43,7 +43,7 @@ const SEALED: [&str; 4] = [
 ];
 
 /// A connection that is reopened after a failure.
-struct Line<'a> {
+struct Session<'a> {
     caller: &'a Caller,
     connection: Connection,
     count: u32,
@@ -57,13 +57,13 @@ pub async fn make(
     samples: u32,
     findings: &mut Findings<'_>,
 ) {
-    let mut line = Line {
+    let mut session = Session {
         caller,
         connection,
         count: 0,
     };
     let body = json!({ "requestMetadata": { "kmsOperation": "KmsHealthCheck" } });
-    let answer = match line.ask("health", body).await {
+    let answer = match session.ask("health", body).await {
         Ok(answer) => answer,
         Err(failure) => {
             findings.add(failure.check("credential"));
@@ -76,24 +76,24 @@ pub async fn make(
         "credential",
         "the signed health request succeeded",
     ));
-    findings.add(judge::clock(clock_difference(&answer.headers)));
-    findings.add(judge::health(answer.body.expose()));
+    findings.add(assessment::clock(clock_difference(&answer.headers)));
+    findings.add(assessment::health(answer.body.expose()));
     match key {
-        Some(key) => use_key(&mut line, key, samples, findings).await,
+        Some(key) => use_key(&mut session, key, samples, findings).await,
         None => findings.skip(&KEY_CHECKS, "no --key was given"),
     }
 }
 
-async fn use_key(line: &mut Line<'_>, key: &str, samples: u32, findings: &mut Findings<'_>) {
+async fn use_key(session: &mut Session<'_>, key: &str, samples: u32, findings: &mut Findings<'_>) {
     let mut took = Vec::new();
-    let region = line.caller.signer.region();
+    let region = session.caller.signer.region();
     for n in 0..samples {
         let body = json!({ "requestMetadata": create_key_metadata(region) });
-        match line.ask(&format!("keys/{key}/metadata"), body).await {
+        match session.ask(&format!("keys/{key}/metadata"), body).await {
             Ok(answer) => {
                 took.push(answer.took);
                 if n == 0 {
-                    findings.add(judge::key(answer.body.expose()));
+                    findings.add(assessment::key(answer.body.expose()));
                 }
             }
             Err(failure) => {
@@ -109,16 +109,21 @@ async fn use_key(line: &mut Line<'_>, key: &str, samples: u32, findings: &mut Fi
             }
         }
     }
-    findings.add(judge::latency("metadata", &took));
-    round_trips(line, key, samples, findings).await;
+    findings.add(assessment::latency("metadata", &took));
+    round_trips(session, key, samples, findings).await;
 }
 
 /// Encrypts and decrypts `samples` times.
-async fn round_trips(line: &mut Line<'_>, key: &str, samples: u32, findings: &mut Findings<'_>) {
+async fn round_trips(
+    session: &mut Session<'_>,
+    key: &str,
+    samples: u32,
+    findings: &mut Findings<'_>,
+) {
     let (mut encrypted, mut decrypted) = (Vec::new(), Vec::new());
-    let region = line.caller.signer.region();
+    let region = session.caller.signer.region();
     for _ in 0..samples {
-        let sealed = match line
+        let ciphertext = match session
             .ask(&format!("keys/{key}/encrypt"), encrypt_body(region))
             .await
         {
@@ -129,12 +134,12 @@ async fn round_trips(line: &mut Line<'_>, key: &str, samples: u32, findings: &mu
                 return;
             }
         };
-        encrypted.push(sealed.took);
-        let body = decrypt_body(sealed.body.expose(), region);
-        match line.ask(&format!("keys/{key}/decrypt"), body).await {
+        encrypted.push(ciphertext.took);
+        let body = decrypt_body(ciphertext.body.expose(), region);
+        match session.ask(&format!("keys/{key}/decrypt"), body).await {
             Ok(answer) if has_plaintext(answer.body.expose()) => decrypted.push(answer.took),
             outcome => {
-                findings.add(judge::latency("encrypt", &encrypted));
+                findings.add(assessment::latency("encrypt", &encrypted));
                 findings.add(
                     outcome
                         .err()
@@ -144,8 +149,8 @@ async fn round_trips(line: &mut Line<'_>, key: &str, samples: u32, findings: &mu
             }
         }
     }
-    findings.add(judge::latency("encrypt", &encrypted));
-    findings.add(judge::latency("decrypt", &decrypted));
+    findings.add(assessment::latency("encrypt", &encrypted));
+    findings.add(assessment::latency("decrypt", &decrypted));
 }
 
 fn wrong_plaintext() -> Check {
@@ -159,11 +164,11 @@ fn wrong_plaintext() -> Check {
 /// The reason why a request failed.
 enum Failure {
     Call(CallError),
-    Refused(String),
+    Rejected(String),
     TooSlow,
 }
 
-impl Line<'_> {
+impl Session<'_> {
     async fn ask(&mut self, operation: &str, mut body: Value) -> Result<Answer, Failure> {
         self.count += 1;
         let id = format!("xks-proxy-probe-{}-{}", std::process::id(), self.count);
@@ -178,9 +183,9 @@ impl Line<'_> {
             .await
             .map_err(|_| Failure::TooSlow)?;
         let answer = answer.map_err(Failure::Call)?;
-        match refusal(answer.status, answer.body.expose()) {
+        match error_text(answer.status, answer.body.expose()) {
             None => Ok(answer),
-            Some(name) => Err(Failure::Refused(name)),
+            Some(name) => Err(Failure::Rejected(name)),
         }
     }
 
@@ -215,13 +220,13 @@ impl Failure {
                 error.to_string(),
                 "check the proxy's log, and all systems on the network path",
             ),
-            Self::Refused(error_name) => Check::fail(name, error_name.clone(), remedy(error_name)),
+            Self::Rejected(error_name) => Check::fail(name, error_name.clone(), action(error_name)),
         }
     }
 }
 
 /// Returns the action for an error of the API (XKS API, "Errors").
-fn remedy(error_name: &str) -> &'static str {
+fn action(error_name: &str) -> &'static str {
     match error_name {
         "AuthenticationFailedException" => {
             "compare access key id, secret and Region with the store's configuration; check that no system on the path changes headers, and that both clocks are right; the proxy's log contains the reason"
@@ -262,7 +267,7 @@ fn clock_difference(headers: &HeaderMap) -> Option<i64> {
 /// An account of AWS's documentation.
 const ACCOUNT: &str = "111122223333";
 
-/// The metadata of GetKeyMetadata. KMS requests it for CreateKey only, and there is no KMS key yet (XKS API 1.0.3).
+/// The metadata of GetKeyMetadata. KMS requests it for CreateKey only, before the KMS key exists (XKS API 1.0.3).
 fn create_key_metadata(region: &str) -> Value {
     json!({
         "awsPrincipalArn": iam_arn(region, ACCOUNT, "user/probe"),
@@ -288,14 +293,14 @@ fn encrypt_body(region: &str) -> Value {
     })
 }
 
-fn decrypt_body(sealed: &[u8], region: &str) -> Value {
-    let sealed: Value = serde_json::from_slice(sealed).unwrap_or_default();
+fn decrypt_body(encrypted: &[u8], region: &str) -> Value {
+    let encrypted: Value = serde_json::from_slice(encrypted).unwrap_or_default();
     let mut body = json!({
         "requestMetadata": request_metadata("Decrypt", region),
         "encryptionAlgorithm": "AES_GCM",
     });
-    for field in SEALED {
-        if let (Some(value), Some(body)) = (sealed.get(field), body.as_object_mut()) {
+    for field in CIPHERTEXT_FIELDS {
+        if let (Some(value), Some(body)) = (encrypted.get(field), body.as_object_mut()) {
             body.insert(field.to_owned(), value.clone());
         }
     }
@@ -331,15 +336,15 @@ mod tests {
     }
 
     #[test]
-    fn every_error_of_the_api_has_a_remedy_of_its_own() {
-        let unknown = remedy("ValidationException");
+    fn every_error_of_the_api_has_its_own_action() {
+        let unknown = action("ValidationException");
         for name in [
             "AuthenticationFailedException",
             "InvalidUriPathException",
             "KeyNotFoundException",
             "ThrottlingException",
         ] {
-            assert_ne!(remedy(name), unknown, "{name}");
+            assert_ne!(action(name), unknown, "{name}");
         }
     }
 }

@@ -65,7 +65,7 @@ impl Facts {
 
     /// Returns a time at which the certificate is valid: now if possible, or else its last second.
     pub fn valid_moment(&self, now: SystemTime) -> SystemTime {
-        let seconds = seconds_of(now).clamp(self.not_before, self.not_after - 1);
+        let seconds = unix_seconds(now).clamp(self.not_before, self.not_after - 1);
         SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
     }
 }
@@ -89,7 +89,7 @@ pub fn expiry(chain: &[Facts], now: SystemTime) -> Check {
     let Some(first) = chain.iter().min_by_key(|facts| facts.not_after) else {
         return Check::skipped(NAME, "no certificate was presented");
     };
-    let now = seconds_of(now);
+    let now = unix_seconds(now);
     if let Some(early) = chain.iter().find(|facts| facts.not_before > now) {
         let finding = format!("{} is not valid yet", early.subject);
         return Check::fail(
@@ -169,7 +169,7 @@ pub fn first_gap(chain: &[Facts]) -> Option<(&Facts, &Facts)> {
         .find(|(facts, next)| facts.issuer != next.subject)
 }
 
-fn seconds_of(time: SystemTime) -> i64 {
+fn unix_seconds(time: SystemTime) -> i64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| {
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
@@ -178,7 +178,7 @@ fn seconds_of(time: SystemTime) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::Verdict;
+    use super::super::report::CheckResult;
     use super::*;
 
     const NOW: i64 = 1_800_000_000;
@@ -200,41 +200,41 @@ mod tests {
 
     #[test]
     fn expiry_is_a_warning_when_renewal_is_due() {
-        for (days, verdict) in [
-            (-1, Verdict::Fail),
-            (0, Verdict::Warn),
-            (9, Verdict::Warn),
-            (10, Verdict::Ok),
-            (300, Verdict::Ok),
+        for (days, result) in [
+            (-1, CheckResult::Fail),
+            (0, CheckResult::Warn),
+            (9, CheckResult::Warn),
+            (10, CheckResult::Ok),
+            (300, CheckResult::Ok),
         ] {
             let chain = [facts(&["a"], 400), facts(&["a"], days)];
-            assert_eq!(expiry(&chain, now()).verdict, verdict, "{days}");
+            assert_eq!(expiry(&chain, now()).result, result, "{days}");
         }
         // A third of 31 days is ten and a third.
-        for (days, verdict) in [(11, Verdict::Ok), (10, Verdict::Warn)] {
+        for (days, result) in [(11, CheckResult::Ok), (10, CheckResult::Warn)] {
             let mut leaf = facts(&["a"], days);
             leaf.not_before = leaf.not_after - 31 * 86_400;
-            assert_eq!(expiry(&[leaf], now()).verdict, verdict, "{days}");
+            assert_eq!(expiry(&[leaf], now()).result, result, "{days}");
         }
         let mut early = facts(&["a"], 400);
         early.not_before = NOW + 1;
-        assert_eq!(expiry(&[early], now()).verdict, Verdict::Fail);
-        assert_eq!(expiry(&[], now()).verdict, Verdict::Skipped);
+        assert_eq!(expiry(&[early], now()).result, CheckResult::Fail);
+        assert_eq!(expiry(&[], now()).result, CheckResult::Skipped);
     }
 
     #[test]
     fn names() {
-        for (names, verdict) in [
-            (&["xks.example.com", "xks.example.com"][..], Verdict::Ok),
-            (&["*.example.com", "*.Example.com"], Verdict::Ok),
-            (&["example.com", "xks.example.com"], Verdict::Fail),
-            (&["xks.example.com"], Verdict::Fail),
-            (&["xks.example.com", "*.xks.example.com"], Verdict::Fail),
-            (&["x", "*.com"], Verdict::Fail),
+        for (names, result) in [
+            (&["xks.example.com", "xks.example.com"][..], CheckResult::Ok),
+            (&["*.example.com", "*.Example.com"], CheckResult::Ok),
+            (&["example.com", "xks.example.com"], CheckResult::Fail),
+            (&["xks.example.com"], CheckResult::Fail),
+            (&["xks.example.com", "*.xks.example.com"], CheckResult::Fail),
+            (&["x", "*.com"], CheckResult::Fail),
         ] {
             assert_eq!(
-                name(&facts(names, 1), "xks.example.com").verdict,
-                verdict,
+                name(&facts(names, 1), "xks.example.com").result,
+                result,
                 "{names:?}"
             );
         }

@@ -50,12 +50,12 @@ async fn probe(settings: Settings, findings: &mut Findings<'_>) -> io::Result<()
     let is_signed = settings.credential.is_ok();
     let caller = caller(settings, address)?;
     let Some(connection) = wire::connect(&caller, findings).await else {
-        findings.skip(&wire::CERTIFICATE_CHECKS, "there is no TLS connection");
-        findings.skip(&calls::CHECKS, "there is no TLS connection");
+        findings.skip(&wire::CERTIFICATE_CHECKS, "the TLS connection failed");
+        findings.skip(&calls::CHECKS, "the TLS connection failed");
         return Ok(());
     };
     let presented = &connection.handshake().chain;
-    wire::judge_certificates(
+    wire::check_certificates(
         presented,
         &caller.host,
         &authorities,
@@ -64,7 +64,7 @@ async fn probe(settings: Settings, findings: &mut Findings<'_>) -> io::Result<()
     );
     match is_signed {
         true => calls::make(connection, &caller, key.as_deref(), samples, findings).await,
-        false => findings.skip(&calls::CHECKS, "there is no credential to sign with"),
+        false => findings.skip(&calls::CHECKS, "the credential has a wrong form"),
     }
     Ok(())
 }

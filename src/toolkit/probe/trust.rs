@@ -29,9 +29,9 @@ impl TrustedRoots {
             certificates: authorities(text.as_bytes()).unwrap_or_default(),
             ..Self::default()
         };
-        for line in text.lines() {
-            roots.fingerprints.extend(fingerprint(line));
-            if let Some(owner) = line.trim().strip_prefix("Owner:") {
+        for session in text.lines() {
+            roots.fingerprints.extend(fingerprint(session));
+            if let Some(owner) = session.trim().strip_prefix("Owner:") {
                 roots.owners.insert(normal_name(owner));
             }
         }
@@ -70,9 +70,9 @@ impl TrustedRoots {
 }
 
 /// Parses the fingerprint of a line: 64 hexadecimal digits, with or without colons, after any label.
-fn fingerprint(line: &str) -> Option<[u8; 32]> {
+fn fingerprint(session: &str) -> Option<[u8; 32]> {
     let is_part = |c: char| c.is_ascii_hexdigit() || c == ':';
-    let parts = line.split(|c: char| !is_part(c));
+    let parts = session.split(|c: char| !is_part(c));
     // "SHA256:" ends in "256:", but the blank after it separates it from the digits.
     let mut digits = parts.map(|part| part.chars().filter(|c| *c != ':').collect::<String>());
     let found = digits.rfind(|digits| digits.len() == 64)?;
@@ -93,7 +93,7 @@ mod tests {
         **********\n";
 
     #[test]
-    fn awss_listing() {
+    fn the_list_of_aws_is_parsed() {
         let roots = TrustedRoots::parse(LISTING).unwrap();
         assert_eq!((roots.len(), roots.certificates.len()), (1, 0));
         assert!(roots.has_name("C=US, O=Amazon, CN=Amazon Root CA 1"));

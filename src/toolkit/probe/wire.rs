@@ -5,16 +5,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time::timeout;
 
+use super::assessment;
 use super::authority::{self, Anchors};
 use super::certificate::{Facts, expiry, name};
 use super::findings::Findings;
-use super::judge;
 use super::report::Check;
 use super::settings::Settings;
 use super::trust::TrustedRoots;
-use crate::client::{CallError, Caller, ChainFault, Connection, authorities, verify_chain};
+use crate::client::{CallError, Caller, ChainError, Connection, authorities, verify_chain};
 
-/// The checks of [`connect`] and [`judge_certificates`], in order.
+/// The checks of [`connect`] and [`check_certificates`], in order.
 pub const CHECKS: [&str; 8] = [
     "TCP",
     "round trip",
@@ -26,7 +26,7 @@ pub const CHECKS: [&str; 8] = [
     "expiry",
 ];
 
-/// The checks of [`judge_certificates`], in order.
+/// The checks of [`check_certificates`], in order.
 pub const CERTIFICATE_CHECKS: [&str; 4] = ["chain", "authority", "name", "expiry"];
 
 /// The timeout of each step. A slower connection is useless for KMS.
@@ -54,18 +54,18 @@ pub async fn resolve(settings: &Settings, findings: &mut Findings<'_>) -> Option
 
 async fn look_up(host: &str, port: u16, findings: &mut Findings<'_>) -> Option<SocketAddr> {
     const NAME: &str = "DNS";
-    const REMEDY: &str = "give the name an A record: KMS connects over IPv4";
+    const ACTION: &str = "give the name an A record: KMS connects over IPv4";
     let found = match timeout(PATIENCE, tokio::net::lookup_host((host, port))).await {
         Ok(Ok(found)) => found.filter(SocketAddr::is_ipv4).collect::<Vec<_>>(),
         Ok(Err(error)) => {
-            findings.add(Check::fail(NAME, format!("{host}: {error}"), REMEDY));
+            findings.add(Check::fail(NAME, format!("{host}: {error}"), ACTION));
             return None;
         }
         Err(_) => {
             findings.add(Check::fail(
                 NAME,
                 format!("{host}: no response within 5 s"),
-                REMEDY,
+                ACTION,
             ));
             return None;
         }
@@ -81,7 +81,7 @@ async fn look_up(host: &str, port: u16, findings: &mut Findings<'_>) -> Option<S
             findings.add(Check::fail(
                 NAME,
                 format!("{host} has no IPv4 address"),
-                REMEDY,
+                ACTION,
             ));
             None
         }
@@ -92,10 +92,7 @@ async fn look_up(host: &str, port: u16, findings: &mut Findings<'_>) -> Option<S
 pub async fn connect(caller: &Caller, findings: &mut Findings<'_>) -> Option<Connection> {
     if let Err(check) = round_trips(caller, findings).await {
         findings.add(check);
-        findings.skip(
-            &["round trip", "TLS", "suite"],
-            "there is no TCP connection",
-        );
+        findings.skip(&["round trip", "TLS", "suite"], "the TCP connection failed");
         return None;
     }
     let connected = timeout(PATIENCE, caller.connect()).await;
@@ -114,37 +111,37 @@ pub async fn connect(caller: &Caller, findings: &mut Findings<'_>) -> Option<Con
         Err(_) => "the handshake took longer than 5 s".to_owned(),
     };
     findings.add(Check::fail("TLS", error, "KMS needs TLS 1.2 or 1.3 with one of TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256, ECDHE-RSA- or ECDHE-ECDSA-AES256-GCM-SHA384 on this port; behind mTLS a client certificate that the proxy accepts (--client-certificate)"));
-    findings.skip(&["suite"], "there is no TLS connection");
+    findings.skip(&["suite"], "the TLS connection failed");
     None
 }
 
 async fn round_trips(caller: &Caller, findings: &mut Findings<'_>) -> Result<(), Check> {
-    const REMEDY: &str = "check firewalls, security groups and the load balancer's targets, and that the proxy listens there";
+    const ACTION: &str = "check firewalls, security groups and the load balancer's targets, and that the proxy listens there";
     let mut quickest = Duration::MAX;
     for _ in 0..DIALS {
         let start = Instant::now();
-        let fault = match timeout(PATIENCE, caller.dial()).await {
+        let error = match timeout(PATIENCE, caller.dial()).await {
             Ok(Ok(_)) => None,
             Ok(Err(CallError::Connect(error))) => Some(error.to_string().to_lowercase()),
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some("no response within 5 s".to_owned()),
         };
-        if let Some(fault) = fault {
+        if let Some(error) = error {
             return Err(Check::fail(
                 "TCP",
-                format!("{}: {fault}", caller.address),
-                REMEDY,
+                format!("{}: {error}", caller.address),
+                ACTION,
             ));
         }
         quickest = quickest.min(start.elapsed());
     }
     findings.add(Check::ok("TCP", caller.address.to_string()));
-    findings.add(judge::round_trip(quickest));
+    findings.add(assessment::round_trip(quickest));
     Ok(())
 }
 
 /// Checks chain, authority, name and expiry.
-pub fn judge_certificates(
+pub fn check_certificates(
     presented: &[Vec<u8>],
     host: &str,
     authorities: &[Vec<u8>],
@@ -176,11 +173,11 @@ pub fn judge_certificates(
     let at = leaf.valid_moment(SystemTime::now());
     let (chain, authority) = match verify_chain(presented, &anchors.accepted, at) {
         Ok(()) => authority::complete(presented, &facts, &anchors, at),
-        Err(ChainFault::NoPath) => authority::no_path(presented, &facts, &anchors, at),
-        Err(ChainFault::Other(fault)) => (
+        Err(ChainError::NoPath) => authority::no_path(presented, &facts, &anchors, at),
+        Err(ChainError::Other(error)) => (
             Check::fail(
                 "chain",
-                fault,
+                error,
                 "order a certificate for TLS servers, and present it with its intermediates",
             ),
             Check::skipped("authority", "the chain is not valid"),

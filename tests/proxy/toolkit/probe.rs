@@ -36,7 +36,7 @@ fn check<'a>(checks: &'a [Value], name: &str) -> &'a Value {
 }
 
 fn failed(checks: &[Value]) -> Vec<&str> {
-    let failed = checks.iter().filter(|check| check["verdict"] == "fail");
+    let failed = checks.iter().filter(|check| check["result"] == "fail");
     failed
         .map(|check| check["name"].as_str().unwrap())
         .collect()
@@ -62,7 +62,7 @@ fn assert_fails(options: &[String], more: &[&str], name: &str, finding: &str) ->
     let (code, checks) = probe(options, more);
     let found = check(&checks, name);
     assert_eq!(
-        (code, &found["verdict"]),
+        (code, &found["result"]),
         (Some(1), &"fail".into()),
         "{checks:#?}"
     );
@@ -70,7 +70,7 @@ fn assert_fails(options: &[String], more: &[&str], name: &str, finding: &str) ->
         found["finding"].as_str().unwrap().contains(finding),
         "{found}"
     );
-    assert!(!found["remedy"].as_str().unwrap().is_empty(), "{found}");
+    assert!(!found["action"].as_str().unwrap().is_empty(), "{found}");
     checks
 }
 
@@ -102,7 +102,7 @@ fn what_is_well_is_said_to_be() {
         "decrypt",
     ] {
         // A machine that is busy may be slow.
-        let verdict = &check(&checks, name)["verdict"];
+        let verdict = &check(&checks, name)["result"];
         let is_latency = LATENCIES.contains(&name);
         assert!(
             *verdict == "ok" || (is_latency && *verdict == "warn"),
@@ -111,7 +111,7 @@ fn what_is_well_is_said_to_be() {
     }
     // A single HSM, and a port that KMS cannot use.
     for name in ["health", "endpoint"] {
-        assert_eq!(check(&checks, name)["verdict"], "warn");
+        assert_eq!(check(&checks, name)["result"], "warn");
     }
     let (code, stdout, _) = command("probe", &options, &["--samples", "1"]);
     assert!(
@@ -133,8 +133,8 @@ fn an_address_can_be_given_for_the_name() {
     let more = ["--connect", &address, "--key", "orders"];
     let (code, checks) = probe_in_time(&options, &more, &[]);
     assert_eq!((code, failed(&checks)), (Some(0), vec![]), "{checks:#?}");
-    assert_eq!(check(&checks, "DNS")["verdict"], "skipped");
-    assert_eq!(check(&checks, "endpoint")["verdict"], "ok");
+    assert_eq!(check(&checks, "DNS")["result"], "skipped");
+    assert_eq!(check(&checks, "endpoint")["result"], "ok");
     let (code, stdout, stderr) = command(
         "conformance",
         &options,
@@ -163,13 +163,13 @@ fn certificates_that_kms_refuses_are_found() {
         "the chain itself is well: {checks:#?}"
     );
     assert_eq!(
-        check(&checks, "credential")["verdict"],
+        check(&checks, "credential")["result"],
         "ok",
         "the rest is looked at all the same"
     );
 
     assert_eq!(
-        check(&checks, "authority")["verdict"],
+        check(&checks, "authority")["result"],
         "warn",
         "an authority of --ca is not in AWS's list: {checks:#?}"
     );
@@ -186,7 +186,7 @@ fn certificates_that_kms_refuses_are_found() {
     let due = proxy_with(|setup| setup.authority.server_that_ends_in(30));
     let (code, checks) = probe(&options(&due, &PAYMENTS), &[]);
     assert_eq!(
-        (code, &check(&checks, "expiry")["verdict"]),
+        (code, &check(&checks, "expiry")["result"]),
         (Some(0), &"warn".into()),
         "less than a third of 100 days: {checks:#?}"
     );
@@ -258,7 +258,7 @@ fn a_listing_of_fingerprints_as_aws_has_it() {
     let options = options(&proxy, &PAYMENTS);
     let (code, checks) = probe(&options, &["--trusted-roots", good.to_str().unwrap()]);
     assert_eq!(
-        (code, &check(&checks, "authority")["verdict"]),
+        (code, &check(&checks, "authority")["result"]),
         (Some(0), &"ok".into()),
         "{checks:#?}"
     );
@@ -281,7 +281,7 @@ fn what_does_not_listen_or_speaks_no_tls() {
         "TCP",
         "refused",
     );
-    assert_eq!(check(&checks, "credential")["verdict"], "skipped");
+    assert_eq!(check(&checks, "credential")["result"], "skipped");
 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

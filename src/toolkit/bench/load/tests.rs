@@ -4,7 +4,7 @@ use std::future::pending;
 
 use tokio::sync::Notify;
 
-use super::super::lanes::Answer;
+use super::super::pool::Answer;
 use super::super::run::{BenchError, run_on};
 use super::*;
 use crate::secret::SecretBytes;
@@ -36,7 +36,7 @@ impl Stalling {
 }
 
 impl Wire for Stalling {
-    type Line = ();
+    type Connection = ();
 
     async fn connect(&self) -> Result<(), String> {
         Ok(())
@@ -76,12 +76,12 @@ fn plan(shape: Shape, timeout: Duration) -> Plan {
 async fn through_a_stall(shape: Shape, timeout: Duration) -> Recording {
     let wire = Stalling::between(Duration::from_millis(500), Duration::from_millis(1_000));
     let plan = plan(shape, timeout);
-    let (lanes, work) = (
-        Lanes::new(wire, plan.connections),
+    let (pool, work) = (
+        ConnectionPool::new(wire, plan.connections),
         Work::new(&plan, "eu-west-1"),
     );
-    let done = Load::run(plan, lanes, work, pending(), &mut |_| {}).await;
-    done.unwrap().recording
+    let result = Load::run(plan, pool, work, pending(), &mut |_| {}).await;
+    result.unwrap().recording
 }
 
 fn slower_than(bound: Duration, total: &Figures) -> u64 {
@@ -106,7 +106,7 @@ async fn a_stall_shows_in_every_request_that_was_due_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_waits_longer_than_the_timeout() {
+async fn no_request_takes_longer_than_the_timeout() {
     let recording = through_a_stall(Shape::Open(200.0), Duration::from_millis(100)).await;
     let total = recording.total(OVER);
     assert_eq!(total.requests, 300);
@@ -133,19 +133,19 @@ async fn an_interrupted_run_ends_soon() {
     let called = Arc::clone(&wire.called);
     let mut plan = plan(Shape::Open(50.0), Duration::from_secs(1));
     plan.duration = Duration::from_secs(3_600);
-    let (lanes, work) = (Lanes::new(wire, 2), Work::new(&plan, "eu-west-1"));
-    let done = Load::run(plan, lanes, work, called.notified(), &mut |_| {})
+    let (pool, work) = (ConnectionPool::new(wire, 2), Work::new(&plan, "eu-west-1"));
+    let result = Load::run(plan, pool, work, called.notified(), &mut |_| {})
         .await
         .unwrap();
     assert!(
-        done.was_interrupted
-            && done.began_for < Duration::from_secs(30)
-            && done.recording.requests() > 0
+        result.was_interrupted
+            && result.began_for < Duration::from_secs(30)
+            && result.recording.requests() > 0
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ramp_that_is_interrupted_in_its_first_step_has_found_nothing() {
+async fn a_ramp_interrupted_in_its_first_step_has_no_result() {
     let seen = Notify::new();
     let mut ramp = plan(Shape::Ramp(50.0), Duration::from_secs(1));
     ramp.duration = Duration::from_secs(3_600);

@@ -12,16 +12,18 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::super::body::Op;
 use super::super::case::{Case, must, should};
+use super::super::case_error::{CaseError, StepResult, violation};
 use super::super::check;
-use super::super::fault::{Fault, Judged, violation};
-use super::super::scene::Scene;
+use super::super::context::Context;
 use super::super::target::ClientAuth;
-use super::super::wire::{Connection, HANDSHAKE_FAILURE, Response, Tls, TlsVersion, alert_of};
+use super::super::wire::{
+    Connection, HANDSHAKE_FAILURE, Response, Tls, TlsVersion, received_alert,
+};
 use super::tls::only;
 use crate::client::ClientIdentity;
 
-type Make = fn(&Scene<'_>) -> Made;
-type Made = Result<Option<Arc<ClientIdentity>>, Fault>;
+type Make = fn(&Context<'_>) -> IdentityResult;
+type IdentityResult = Result<Option<Arc<ClientIdentity>>, CaseError>;
 
 /// The subject of generated certificates if no valid certificate was given.
 const ANY_SUBJECT: &str = "cks.kms.us-east-1.amazonaws.com";
@@ -32,18 +34,18 @@ const BAD: [(&str, &str, Make); 6] = [
     (
         "self-signed",
         "a self-signed certificate with the right subject",
-        |scene| made(scene, self_signed),
+        |context| generated_identity(context, self_signed),
     ),
     (
         "other-authority",
         "a certificate with the right subject from another authority",
-        |scene| made(scene, |name| issued(name, |_| {})),
+        |context| generated_identity(context, |name| issued(name, |_| {})),
     ),
     (
         "expired",
         "an expired certificate with the right subject",
-        |scene| {
-            made(scene, |name| {
+        |context| {
+            generated_identity(context, |name| {
                 issued(name, |params| {
                     params.not_after = date_time_ymd(2020, 12, 31)
                 })
@@ -53,9 +55,9 @@ const BAD: [(&str, &str, Make); 6] = [
     (
         "server-auth-only",
         "a certificate with the right authority and subject, for servers only",
-        |scene| {
+        |context| {
             given(
-                &scene.target.server_auth_only,
+                &context.target.server_auth_only,
                 "--server-auth-only-certificate",
             )
         },
@@ -63,7 +65,7 @@ const BAD: [(&str, &str, Make); 6] = [
     (
         "wrong-subject",
         "a certificate from the right authority with another subject",
-        |scene| given(&scene.target.wrong_subject, "--wrong-subject-certificate"),
+        |context| given(&context.target.wrong_subject, "--wrong-subject-certificate"),
     ),
 ];
 
@@ -73,11 +75,11 @@ pub(super) fn cases() -> Vec<Case> {
         "deprecated-mtls-certificate-is-no-signature",
         "the valid client certificate, and no signature",
         "401 AuthenticationFailedException",
-        |scene| {
-            mode(scene)?;
-            right(scene)?;
-            let body = scene.plain_body(Op::Health).to_string();
-            let answer = scene.send(&scene.unsigned(Op::Health, "", body))?;
+        |context| {
+            mode(context)?;
+            valid_identity(context)?;
+            let body = context.plain_body(Op::Health).to_string();
+            let answer = context.send(&context.unsigned(Op::Health, "", body))?;
             check::error(&answer, &[check::AUTHENTICATION])
         },
     )];
@@ -88,10 +90,14 @@ pub(super) fn cases() -> Vec<Case> {
             format!("deprecated-mtls-right-tls-{version_name}"),
             sent,
             "200",
-            move |scene| {
-                mode(scene)?;
-                right(scene)?;
-                served(attempt(scene, version, scene.target.tls.identity.clone())?)
+            move |context| {
+                mode(context)?;
+                valid_identity(context)?;
+                served(attempt(
+                    context,
+                    version,
+                    context.target.tls.identity.clone(),
+                )?)
             },
         ));
         for (name, sent, make) in BAD {
@@ -101,7 +107,7 @@ pub(super) fn cases() -> Vec<Case> {
                 format!("deprecated-mtls-{name}-tls-{version_name}"),
                 &sent,
                 "mode required: the handshake is terminated; optional and off: 200",
-                move |scene| as_mode_says(scene, version, make),
+                move |context| matches_mode(context, version, make),
             ));
             if name != "none" {
                 cases.push(alert_case(name, sent, (version_name, version), make));
@@ -122,13 +128,13 @@ fn alert_case(
         format!("deprecated-mtls-{name}-alert-tls-{version_name}"),
         sent,
         "mode required: the alert handshake_failure",
-        move |scene| {
-            if mode(scene)? != ClientAuth::Required {
+        move |context| {
+            if mode(context)? != ClientAuth::Required {
                 let reason = "only mode required ends the handshake";
-                return Err(Fault::Skipped(reason.into()));
+                return Err(CaseError::Skipped(reason.into()));
             }
-            let error = ended(attempt(scene, version, make(scene)?)?)?;
-            check::that(alert_of(&error) == Some(HANDSHAKE_FAILURE), || {
+            let error = ended(attempt(context, version, make(context)?)?)?;
+            check::ensure(received_alert(&error) == Some(HANDSHAKE_FAILURE), || {
                 error.to_string()
             })
         },
@@ -136,26 +142,26 @@ fn alert_case(
 }
 
 /// Returns the mode of the proxy, which determines the expected results.
-fn mode(scene: &Scene<'_>) -> Result<ClientAuth, Fault> {
-    let reason = || Fault::Skipped("--client-auth-mode was not given".into());
-    scene.target.client_auth.ok_or_else(reason)
+fn mode(context: &Context<'_>) -> Result<ClientAuth, CaseError> {
+    let reason = || CaseError::Skipped("--client-auth-mode was not given".into());
+    context.target.client_auth.ok_or_else(reason)
 }
 
-fn right<'a>(scene: &'a Scene<'_>) -> Result<&'a ClientIdentity, Fault> {
-    let reason = || Fault::Skipped("--client-certificate was not given".into());
-    scene.target.tls.identity.as_deref().ok_or_else(reason)
+fn valid_identity<'a>(context: &'a Context<'_>) -> Result<&'a ClientIdentity, CaseError> {
+    let reason = || CaseError::Skipped("--client-certificate was not given".into());
+    context.target.tls.identity.as_deref().ok_or_else(reason)
 }
 
-fn given(identity: &Option<Arc<ClientIdentity>>, option: &str) -> Made {
+fn given(identity: &Option<Arc<ClientIdentity>>, option: &str) -> IdentityResult {
     match identity {
         Some(identity) => Ok(Some(Arc::clone(identity))),
-        None => Err(Fault::Skipped(format!("{option} was not given"))),
+        None => Err(CaseError::Skipped(format!("{option} was not given"))),
     }
 }
 
-fn as_mode_says(scene: &Scene<'_>, version: TlsVersion, make: Make) -> Judged {
-    let mode = mode(scene)?;
-    let outcome = attempt(scene, version, make(scene)?)?;
+fn matches_mode(context: &Context<'_>, version: TlsVersion, make: Make) -> StepResult {
+    let mode = mode(context)?;
+    let outcome = attempt(context, version, make(context)?)?;
     match mode {
         ClientAuth::Required => ended(outcome).map(drop),
         ClientAuth::Optional | ClientAuth::Off => served(outcome),
@@ -165,22 +171,22 @@ fn as_mode_says(scene: &Scene<'_>, version: TlsVersion, make: Make) -> Judged {
 /// Makes a handshake with this certificate and sends a signed health request. In TLS 1.3 the client completes the handshake before the
 /// server has verified its certificate, so only a response shows the result.
 fn attempt(
-    scene: &Scene<'_>,
+    context: &Context<'_>,
     version: TlsVersion,
     identity: Option<Arc<ClientIdentity>>,
-) -> Result<io::Result<Option<Response>>, Fault> {
+) -> Result<io::Result<Option<Response>>, CaseError> {
     let tls = Tls {
         identity,
-        ..only(&scene.target.tls, version)
+        ..only(&context.target.tls, version)
     };
     let config = tls
         .config()
-        .map_err(|error| Fault::Skipped(error.to_string()))?;
-    let body = scene.plain_body(Op::Health).to_string();
-    let request = scene.signed(Op::Health, "", body);
-    let outcome = Connection::open(&scene.target.place, config)
+        .map_err(|error| CaseError::Skipped(error.to_string()))?;
+    let body = context.plain_body(Op::Health).to_string();
+    let request = context.signed(Op::Health, "", body);
+    let outcome = Connection::open(&context.target.endpoint, config)
         .and_then(|mut connection| connection.exchange(&request));
-    scene.remember(
+    context.remember(
         "a handshake and a signed health request",
         format!("{outcome:?}"),
     );
@@ -188,7 +194,7 @@ fn attempt(
 }
 
 /// Returns how the connection ended. An open connection is a violation.
-fn ended(outcome: io::Result<Option<Response>>) -> Result<io::Error, Fault> {
+fn ended(outcome: io::Result<Option<Response>>) -> Result<io::Error, CaseError> {
     match outcome {
         Ok(Some(answer)) => violation(format!("the handshake succeeded; status {}", answer.status)),
         Ok(None) => Ok(io::Error::other(
@@ -198,7 +204,7 @@ fn ended(outcome: io::Result<Option<Response>>) -> Result<io::Error, Fault> {
     }
 }
 
-fn served(outcome: io::Result<Option<Response>>) -> Judged {
+fn served(outcome: io::Result<Option<Response>>) -> StepResult {
     match outcome {
         Ok(Some(answer)) => check::success(&answer).map(drop),
         Ok(None) => violation("the proxy closed the connection without a response"),
@@ -207,15 +213,15 @@ fn served(outcome: io::Result<Option<Response>>) -> Judged {
 }
 
 /// Returns a generated identity with the common name of the valid certificate, if one was given.
-fn made(
-    scene: &Scene<'_>,
+fn generated_identity(
+    context: &Context<'_>,
     make: impl FnOnce(&str) -> Result<ClientIdentity, rcgen::Error>,
-) -> Made {
-    let right = scene.target.tls.identity.as_deref();
-    let name = right.and_then(|identity| common_name(identity.certificate()));
+) -> IdentityResult {
+    let valid_identity = context.target.tls.identity.as_deref();
+    let name = valid_identity.and_then(|identity| common_name(identity.certificate()));
     match make(name.as_deref().unwrap_or(ANY_SUBJECT)) {
         Ok(identity) => Ok(Some(Arc::new(identity))),
-        Err(error) => Err(Fault::Skipped(format!(
+        Err(error) => Err(CaseError::Skipped(format!(
             "cannot generate a certificate: {error}"
         ))),
     }

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::super::body::{Op, in_metadata, set, unset};
 use super::super::case::{Case, must};
+use super::super::case_error::{CaseError, StepResult};
 use super::super::check;
-use super::super::fault::{Fault, Judged};
-use super::super::scene::Scene;
+use super::super::context::Context;
 
 const PRINCIPAL: &str = "awsPrincipalArn";
 const OPERATION: &str = "kmsOperation";
@@ -44,10 +44,10 @@ fn known(op: Op) -> &'static [&'static str] {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    Op::ALL.into_iter().flat_map(of_operation).collect()
+    Op::ALL.into_iter().flat_map(operation_cases).collect()
 }
 
-fn of_operation(op: Op) -> Vec<Case> {
+fn operation_cases(op: Op) -> Vec<Case> {
     let mut cases = required_fields(op);
     cases.extend(malformed(op));
     cases.extend(operations(op));
@@ -109,7 +109,7 @@ fn malformed(op: Op) -> [Case; 3] {
 fn operations(op: Op) -> impl Iterator<Item = Case> {
     let name = op.name();
     known(op).iter().map(move |&operation| {
-        taken(
+        accepted(
             op,
             format!("{name}-kmsOperation-{operation}"),
             format!("{name} for {operation}"),
@@ -122,25 +122,25 @@ fn operations(op: Op) -> impl Iterator<Item = Case> {
 fn unusual(op: Op) -> [Case; 4] {
     let name = op.name();
     [
-        taken(
+        accepted(
             op,
             format!("{name}-kmsOperation-unknown"),
             format!("{name} for an unknown operation"),
             |body| in_metadata(body, |m| set(m, OPERATION, "OperationOfTheFuture")),
         ),
-        taken(
+        accepted(
             op,
             format!("{name}-unknown-field-in-requestMetadata"),
             format!("{name} with an unknown field in requestMetadata"),
             |body| in_metadata(body, |m| set(m, "fieldOfTheFuture", json!({ "a": [1] }))),
         ),
-        taken(
+        accepted(
             op,
             format!("{name}-unknown-field"),
             format!("{name} with an unknown field beside requestMetadata"),
             |body| set(body, "fieldOfTheFuture", "\u{e4}\u{1f511}"),
         ),
-        taken(
+        accepted(
             op,
             format!("{name}-kmsRequestId-opaque"),
             format!("{name} with a kmsRequestId of an unusual form"),
@@ -160,13 +160,13 @@ fn optional_fields(op: Op) -> [Case; 2] {
         });
     };
     [
-        taken(
+        accepted(
             op,
             format!("{name}-optional-fields"),
             format!("{name} with all optional fields"),
             optional,
         ),
-        taken(
+        accepted(
             op,
             format!("{name}-arn-of-2048-characters"),
             format!("{name} with an awsPrincipalArn of 2,048 characters"),
@@ -183,8 +183,12 @@ fn optional(body: &mut Value) {
     });
 }
 
-fn changed(scene: &Scene<'_>, op: Op, change: &impl Fn(&mut Value)) -> Result<Value, Fault> {
-    let mut body = scene.good_body(op)?;
+fn changed(
+    context: &Context<'_>,
+    op: Op,
+    change: &impl Fn(&mut Value),
+) -> Result<Value, CaseError> {
+    let mut body = context.good_body(op)?;
     change(&mut body);
     Ok(body)
 }
@@ -196,17 +200,17 @@ fn invalid(op: Op, id: String, sent: String, change: impl Fn(&mut Value) + 'stat
         id,
         sent,
         "400 ValidationException",
-        move |scene| -> Judged {
-            let body = changed(scene, op, &change)?;
-            scene.refused(op, scene.key(), &body, check::VALIDATION)
+        move |context| -> StepResult {
+            let body = changed(context, op, &change)?;
+            context.rejected(op, context.key(), &body, check::VALIDATION)
         },
     )
 }
 
 /// A change that the proxy must accept.
-fn taken(op: Op, id: String, sent: String, change: impl Fn(&mut Value) + 'static) -> Case {
-    must("4", id, sent, "200", move |scene| -> Judged {
-        let body = changed(scene, op, &change)?;
-        scene.ok(op, scene.key(), &body).map(drop)
+fn accepted(op: Op, id: String, sent: String, change: impl Fn(&mut Value) + 'static) -> Case {
+    must("4", id, sent, "200", move |context| -> StepResult {
+        let body = changed(context, op, &change)?;
+        context.ok(op, context.key(), &body).map(drop)
     })
 }

@@ -2,11 +2,11 @@
 
 use super::super::body::Op;
 use super::super::case::Case;
-use super::super::scene::Scene;
+use super::super::context::Context;
 use super::super::wire::Request;
-use super::signatures::{edited, refused, unsigned};
+use super::signatures::{edited, rejected, unsigned};
 
-type Tamper = fn(&Scene<'_>, Request) -> Request;
+type Tamper = fn(&Context<'_>, Request) -> Request;
 
 /// Changes of a signed request.
 const TAMPERS: [(&str, &str, Tamper); 17] = [
@@ -83,9 +83,9 @@ const TAMPERS: [(&str, &str, Tamper); 17] = [
 
 pub(super) fn cases() -> Vec<Case> {
     let case = |(name, sent, tamper): (&str, &str, Tamper)| {
-        refused(name, sent, move |scene| {
-            let signed = scene.target.signer.now().sign(&unsigned(scene));
-            Ok(tamper(scene, signed))
+        rejected(name, sent, move |context| {
+            let signed = context.target.signer.now().sign(&unsigned(context));
+            Ok(tamper(context, signed))
         })
     };
     TAMPERS.map(case).into()

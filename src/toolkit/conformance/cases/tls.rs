@@ -2,10 +2,10 @@
 
 use super::super::body::Op;
 use super::super::case::{Case, must, should};
+use super::super::case_error::{StepResult, violation};
 use super::super::check;
-use super::super::fault::{Judged, violation};
-use super::super::scene::Scene;
-use super::super::wire::{Greeting, Hello, Suite, Tls, TlsVersion, greet};
+use super::super::context::Context;
+use super::super::wire::{Hello, ServerReply, Suite, Tls, TlsVersion, greet};
 
 /// TLS 1.2 suites that the specification does not allow.
 const WEAK: [(&str, &[u16]); 6] = [
@@ -36,7 +36,7 @@ pub(super) fn cases() -> Vec<Case> {
         "tls-suite-of-the-specification",
         "TLS 1.2 and 1.3 with the four suites of the specification",
         "a handshake and a response",
-        |scene| serves(scene, &scene.target.tls),
+        |context| is_served(context, &context.target.tls),
     )];
     for (name, version) in [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)] {
         cases.push(should(
@@ -44,7 +44,7 @@ pub(super) fn cases() -> Vec<Case> {
             format!("tls-{name}-accepted"),
             format!("TLS {name} only"),
             "a handshake and a response",
-            move |scene| serves(scene, &only(&scene.target.tls, version)),
+            move |context| is_served(context, &only(&context.target.tls, version)),
         ));
     }
     for (name, version) in [
@@ -57,7 +57,7 @@ pub(super) fn cases() -> Vec<Case> {
             format!("{name}-refused"),
             format!("a ClientHello of {name} at most"),
             "an alert or the end of the connection",
-            move |scene| refuses(scene, version, &OLD),
+            move |context| rejects(context, version, &OLD),
         ));
     }
     cases.extend(WEAK.map(|(name, suites)| {
@@ -66,7 +66,7 @@ pub(super) fn cases() -> Vec<Case> {
             format!("tls-{name}-suites-refused"),
             format!("a ClientHello of TLS 1.2 with {name} suites only"),
             "an alert or the end of the connection",
-            move |scene| refuses(scene, 0x0303, suites),
+            move |context| rejects(context, 0x0303, suites),
         )
     }));
     cases
@@ -83,23 +83,23 @@ pub(super) fn only(tls: &Tls, version: TlsVersion) -> Tls {
     }
 }
 
-fn serves(scene: &Scene<'_>, tls: &Tls) -> Judged {
-    let mut connection = scene.connect(tls)?;
-    let body = scene.plain_body(Op::Health).to_string();
-    let answer = scene.send_on(&mut connection, &scene.signed(Op::Health, "", body))?;
+fn is_served(context: &Context<'_>, tls: &Tls) -> StepResult {
+    let mut connection = context.connect(tls)?;
+    let body = context.plain_body(Op::Health).to_string();
+    let answer = context.send_on(&mut connection, &context.signed(Op::Health, "", body))?;
     check::success(&answer).map(drop)
 }
 
-fn refuses(scene: &Scene<'_>, version: u16, suites: &[u16]) -> Judged {
+fn rejects(context: &Context<'_>, version: u16, suites: &[u16]) -> StepResult {
     let suites = suites.to_vec();
-    let greeting = greet(&scene.target.place, &Hello { version, suites });
-    scene.remember("ClientHello", format!("{greeting:?}"));
-    match greeting {
-        Ok(Greeting::Alert(_) | Greeting::Closed) => Ok(()),
-        Ok(Greeting::Accepted { version, suite }) => violation(format!(
+    let reply = greet(&context.target.endpoint, &Hello { version, suites });
+    context.remember("ClientHello", format!("{reply:?}"));
+    match reply {
+        Ok(ServerReply::Alert(_) | ServerReply::Closed) => Ok(()),
+        Ok(ServerReply::Accepted { version, suite }) => violation(format!(
             "the server chose version {version:#06x}, suite {suite:#06x}"
         )),
-        Ok(Greeting::Strange) => {
+        Ok(ServerReply::Invalid) => {
             violation("the response is neither a TLS alert nor the end of the connection")
         }
         Err(error) => violation(format!("no connection: {error}")),

@@ -21,10 +21,10 @@ impl Connection {
     /// Connects and completes the handshake.
     ///
     /// # Errors
-    /// TCP or TLS failed. [`alert_of`](super::alert_of) returns the alert in the error.
-    pub fn open(place: &Endpoint, config: Arc<ClientConfig>) -> io::Result<Self> {
-        let mut socket = place.dial()?;
-        let name = ServerName::try_from(place.host.clone()).map_err(io::Error::other)?;
+    /// TCP or TLS failed. [`received_alert`](super::alert_of) returns the alert in the error.
+    pub fn open(endpoint: &Endpoint, config: Arc<ClientConfig>) -> io::Result<Self> {
+        let mut socket = endpoint.dial()?;
+        let name = ServerName::try_from(endpoint.host.clone()).map_err(io::Error::other)?;
         let mut tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
         while tls.is_handshaking() {
             tls.complete_io(&mut socket)?;

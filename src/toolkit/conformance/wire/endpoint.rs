@@ -14,7 +14,7 @@ pub struct Endpoint {
     /// The address to connect to instead of resolving `host`.
     pub address: Option<SocketAddr>,
     /// The timeout of the connection and of each read and write.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 impl Endpoint {
@@ -38,17 +38,17 @@ impl Endpoint {
             None => (host, self.port).to_socket_addrs()?.collect(),
         };
         for address in addresses {
-            match TcpStream::connect_timeout(&address, self.patience) {
-                Ok(socket) => return self.prepared(socket),
+            match TcpStream::connect_timeout(&address, self.timeout) {
+                Ok(socket) => return self.configured(socket),
                 Err(error) => last = error,
             }
         }
         Err(last)
     }
 
-    fn prepared(&self, socket: TcpStream) -> io::Result<TcpStream> {
-        socket.set_read_timeout(Some(self.patience))?;
-        socket.set_write_timeout(Some(self.patience))?;
+    fn configured(&self, socket: TcpStream) -> io::Result<TcpStream> {
+        socket.set_read_timeout(Some(self.timeout))?;
+        socket.set_write_timeout(Some(self.timeout))?;
         socket.set_nodelay(true)?;
         Ok(socket)
     }

@@ -20,7 +20,7 @@ pub struct Hello {
 
 /// The reaction of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Greeting {
+pub enum ServerReply {
     /// The server chose a version and a suite.
     Accepted {
         /// The version.
@@ -33,45 +33,45 @@ pub enum Greeting {
     /// The server closed the connection.
     Closed,
     /// The response is not TLS, or there was no response in time.
-    Strange,
+    Invalid,
 }
 
 /// Sends `hello` on a new connection.
 ///
 /// # Errors
 /// The TCP connection failed.
-pub fn greet(place: &Endpoint, hello: &Hello) -> io::Result<Greeting> {
-    let mut socket = place.dial()?;
-    socket.write_all(&hello.record(&place.host))?;
+pub fn greet(endpoint: &Endpoint, hello: &Hello) -> io::Result<ServerReply> {
+    let mut socket = endpoint.dial()?;
+    socket.write_all(&hello.record(&endpoint.host))?;
     let mut head = [0; 5];
     if let Err(error) = socket.read_exact(&mut head) {
         return Ok(match error.kind() {
-            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => Greeting::Closed,
-            _ => Greeting::Strange,
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => ServerReply::Closed,
+            _ => ServerReply::Invalid,
         });
     }
     let [kind, _, _, high, low] = head;
     let mut body = vec![0; usize::from(u16::from_be_bytes([high, low]))];
     match socket.read_exact(&mut body) {
-        Ok(()) => Ok(understood(kind, &body)),
-        Err(_) => Ok(Greeting::Strange),
+        Ok(()) => Ok(parse_reply(kind, &body)),
+        Err(_) => Ok(ServerReply::Invalid),
     }
 }
 
-fn understood(kind: u8, body: &[u8]) -> Greeting {
+fn parse_reply(kind: u8, body: &[u8]) -> ServerReply {
     match (kind, body) {
-        (21, &[_, alert]) => Greeting::Alert(alert),
-        (22, [2, _, _, _, hello @ ..]) => chosen(hello).unwrap_or(Greeting::Strange),
-        _ => Greeting::Strange,
+        (21, &[_, alert]) => ServerReply::Alert(alert),
+        (22, [2, _, _, _, hello @ ..]) => parse_server_hello(hello).unwrap_or(ServerReply::Invalid),
+        _ => ServerReply::Invalid,
     }
 }
 
 /// Parses version, 32 random bytes, a session id with its length, and the suite.
-fn chosen(hello: &[u8]) -> Option<Greeting> {
+fn parse_server_hello(hello: &[u8]) -> Option<ServerReply> {
     let version = u16::from_be_bytes([*hello.first()?, *hello.get(1)?]);
     let at = 35 + usize::from(*hello.get(34)?);
     let suite = u16::from_be_bytes([*hello.get(at)?, *hello.get(at + 1)?]);
-    Some(Greeting::Accepted { version, suite })
+    Some(ServerReply::Accepted { version, suite })
 }
 
 impl Hello {
@@ -124,18 +124,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_understood() {
-        assert_eq!(understood(21, &[2, 70]), Greeting::Alert(70));
+    fn replies_are_parsed() {
+        assert_eq!(parse_reply(21, &[2, 70]), ServerReply::Alert(70));
         let mut hello = vec![2, 0, 0, 70, 3, 2];
         hello.extend([7; 32]);
         hello.extend([1, 9, 0xc0, 0x13, 0]);
         let (version, suite) = (0x0302, 0xc013);
         assert_eq!(
-            understood(22, &hello),
-            Greeting::Accepted { version, suite }
+            parse_reply(22, &hello),
+            ServerReply::Accepted { version, suite }
         );
-        assert_eq!(understood(22, &hello[..20]), Greeting::Strange);
-        assert_eq!(understood(72, b"TTP/1.1 400"), Greeting::Strange);
+        assert_eq!(parse_reply(22, &hello[..20]), ServerReply::Invalid);
+        assert_eq!(parse_reply(72, b"TTP/1.1 400"), ServerReply::Invalid);
     }
 
     #[test]

@@ -48,7 +48,7 @@ fn answer(connection: &mut Connection) -> io::Result<Http2Answer> {
         let (kind, flags, stream, payload) = next_frame(connection)?;
         match (kind, stream) {
             (SETTINGS, _) if flags & ACK == 0 => connection.send(&frame(SETTINGS, ACK, 0, &[]))?,
-            (HEADERS, 1) => status = status_of(&payload),
+            (HEADERS, 1) => status = indexed_status(&payload),
             (DATA, 1) => body.extend_from_slice(&payload),
             (RESET, 1) | (GOAWAY, _) => return Err(io::Error::other("the stream was reset")),
             _ => {}
@@ -121,7 +121,7 @@ fn string(text: &str) -> Vec<u8> {
 }
 
 /// Returns the status from the static table (RFC 7541, appendix A), after any changes of the table's size.
-fn status_of(block: &[u8]) -> Option<u16> {
+fn indexed_status(block: &[u8]) -> Option<u16> {
     let mut fields = block.iter().skip_while(|byte| *byte >> 5 == 1);
     match fields.next()? {
         0x88 => Some(200),
@@ -147,8 +147,8 @@ mod tests {
     #[test]
     fn frames_and_statuses() {
         assert_eq!(frame(DATA, 1, 3, b"x"), [0, 0, 1, 0, 1, 0, 0, 0, 3, b'x']);
-        assert_eq!(status_of(&[0x20, 0x88]), Some(200));
-        assert_eq!(status_of(&[0x8d, 0x5f]), Some(404));
-        assert_eq!(status_of(&[0x48]), None);
+        assert_eq!(indexed_status(&[0x20, 0x88]), Some(200));
+        assert_eq!(indexed_status(&[0x8d, 0x5f]), Some(404));
+        assert_eq!(indexed_status(&[0x48]), None);
     }
 }

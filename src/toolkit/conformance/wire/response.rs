@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_not_http_is_an_error() {
+    fn incomplete_or_invalid_responses_are_errors() {
         assert!(answer("").unwrap().is_none());
         for text in [
             "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello",

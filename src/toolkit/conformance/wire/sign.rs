@@ -111,11 +111,11 @@ impl Signer {
 
     /// Returns the Authorization field over exactly these fields of the request.
     pub fn authorization(&self, request: &Request, names: &[&str]) -> String {
-        self.authorization_of_payload(request, names, &hexadecimal(&Sha256::digest(&request.body)))
+        self.authorization_for_payload(request, names, &hexadecimal(&Sha256::digest(&request.body)))
     }
 
     /// Returns the Authorization field with `payload` as the hash of the body.
-    pub fn authorization_of_payload(
+    pub fn authorization_for_payload(
         &self,
         request: &Request,
         names: &[&str],

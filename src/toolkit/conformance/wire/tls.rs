@@ -106,7 +106,7 @@ impl Suite {
 }
 
 /// Returns the number of the alert with which the peer ended the connection; none if it ended differently.
-pub fn alert_of(error: &io::Error) -> Option<u8> {
+pub fn received_alert(error: &io::Error) -> Option<u8> {
     match error.get_ref()?.downcast_ref::<rustls::Error>()? {
         rustls::Error::AlertReceived(alert) => Some((*alert).into()),
         _ => None,

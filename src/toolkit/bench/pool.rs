@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use super::work::Job;
-use crate::client::refusal;
+use crate::client::error_text;
 use crate::secret::SecretBytes;
 use crate::sync::poisoned;
 use crate::xks::Operation;
@@ -16,21 +16,21 @@ use crate::xks::Operation;
 /// The transport of the load.
 pub trait Wire: Send + Sync + 'static {
     /// An open connection.
-    type Line: Send;
+    type Connection: Send;
 
     /// Opens a connection with TLS. Returns a short error text, which is counted.
-    fn connect(&self) -> impl Future<Output = Result<Self::Line, String>> + Send;
+    fn connect(&self) -> impl Future<Output = Result<Self::Connection, String>> + Send;
 
     /// Signs and sends a request, and waits for the whole response.
     fn call(
         &self,
-        line: &mut Self::Line,
+        connection: &mut Self::Connection,
         operation: Operation,
         body: Vec<u8>,
     ) -> impl Future<Output = Result<Answer, String>> + Send;
 
     /// Returns whether the connection can be used again.
-    fn is_open(line: &Self::Line) -> bool;
+    fn is_open(connection: &Self::Connection) -> bool;
 }
 
 /// A response.
@@ -42,9 +42,9 @@ pub struct Answer {
 }
 
 /// The connections to the target.
-pub struct Lanes<W: Wire> {
+pub struct ConnectionPool<W: Wire> {
     wire: W,
-    idle: Mutex<Vec<W::Line>>,
+    idle: Mutex<Vec<W::Connection>>,
     room: Arc<Semaphore>,
 }
 
@@ -57,7 +57,7 @@ pub struct Exchange {
     pub failure: Option<String>,
 }
 
-impl<W: Wire> Lanes<W> {
+impl<W: Wire> ConnectionPool<W> {
     /// Creates a pool of at most `most` connections.
     pub fn new(wire: W, most: usize) -> Self {
         Self {
@@ -80,43 +80,46 @@ impl<W: Wire> Lanes<W> {
     }
 
     async fn try_exchange(&self, job: Job, exchange: &mut Exchange) -> Result<(), String> {
-        let mut line = match self.idle_line().filter(|_| !job.on_new_connection) {
-            Some(line) => line,
+        let mut connection = match self.idle_connection().filter(|_| !job.on_new_connection) {
+            Some(connection) => connection,
             None => {
                 let start = Instant::now();
-                let line = self.wire.connect().await?;
+                let connection = self.wire.connect().await?;
                 exchange.connected = Some(start.elapsed());
-                line
+                connection
             }
         };
-        let answer = self.wire.call(&mut line, job.operation, job.body).await?;
-        self.give_back(line);
-        judge(&answer, job.expected.as_deref())
+        let answer = self
+            .wire
+            .call(&mut connection, job.operation, job.body)
+            .await?;
+        self.return_connection(connection);
+        validate(&answer, job.expected.as_deref())
     }
 
     /// Sends one request outside the load, and returns its response.
-    pub async fn ask(&self, operation: Operation, body: Vec<u8>) -> Result<Answer, String> {
-        let mut line = self.wire.connect().await?;
-        let answer = self.wire.call(&mut line, operation, body).await?;
-        self.give_back(line);
-        judge(&answer, None).map(|()| answer)
+    pub async fn request(&self, operation: Operation, body: Vec<u8>) -> Result<Answer, String> {
+        let mut connection = self.wire.connect().await?;
+        let answer = self.wire.call(&mut connection, operation, body).await?;
+        self.return_connection(connection);
+        validate(&answer, None).map(|()| answer)
     }
 
-    fn idle_line(&self) -> Option<W::Line> {
+    fn idle_connection(&self) -> Option<W::Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(poisoned);
         // The target may have closed connections that were idle for long.
-        while let Some(line) = idle.pop() {
-            if W::is_open(&line) {
-                return Some(line);
+        while let Some(connection) = idle.pop() {
+            if W::is_open(&connection) {
+                return Some(connection);
             }
         }
         None
     }
 
-    fn give_back(&self, line: W::Line) {
-        if W::is_open(&line) {
+    fn return_connection(&self, connection: W::Connection) {
+        if W::is_open(&connection) {
             let mut idle = self.idle.lock().unwrap_or_else(poisoned);
-            idle.push(line);
+            idle.push(connection);
         }
     }
 }
@@ -127,9 +130,9 @@ struct Plaintext {
 }
 
 /// Checks a response.
-fn judge(answer: &Answer, expected: Option<&str>) -> Result<(), String> {
+fn validate(answer: &Answer, expected: Option<&str>) -> Result<(), String> {
     let body = answer.body.expose();
-    if let Some(failure) = refusal(answer.status, body) {
+    if let Some(failure) = error_text(answer.status, body) {
         return Err(failure);
     }
     let Some(expected) = expected else {
@@ -146,15 +149,18 @@ fn judge(answer: &Answer, expected: Option<&str>) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn judged(status: u16, body: &str, expected: Option<&str>) -> Result<(), String> {
+    fn validated(status: u16, body: &str, expected: Option<&str>) -> Result<(), String> {
         let body = SecretBytes::new(body.as_bytes().to_vec());
-        judge(&Answer { status, body }, expected)
+        validate(&Answer { status, body }, expected)
     }
 
     #[test]
     fn answers() {
-        assert_eq!(judged(200, "{}", None), Ok(()));
-        assert_eq!(judged(200, r#"{"plaintext":"QQ=="}"#, Some("QQ==")), Ok(()));
+        assert_eq!(validated(200, "{}", None), Ok(()));
+        assert_eq!(
+            validated(200, r#"{"plaintext":"QQ=="}"#, Some("QQ==")),
+            Ok(())
+        );
         for (status, body, expected, counted) in [
             (200, "<html>", None, "status 200 without JSON"),
             (
@@ -178,7 +184,7 @@ mod tests {
                 "status 500 without an error name",
             ),
         ] {
-            assert_eq!(judged(status, body, expected).unwrap_err(), counted);
+            assert_eq!(validated(status, body, expected).unwrap_err(), counted);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 /// Why a case did not pass.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum CaseError {
     /// The proxy breaks the requirement.
     Violation(String),
     /// The case could not run.
@@ -10,8 +10,8 @@ pub(super) enum Fault {
 }
 
 /// The result of a step without a value.
-pub(super) type Judged = Result<(), Fault>;
+pub(super) type StepResult = Result<(), CaseError>;
 
-pub(super) fn violation<T>(message: impl Into<String>) -> Result<T, Fault> {
-    Err(Fault::Violation(message.into()))
+pub(super) fn violation<T>(message: impl Into<String>) -> Result<T, CaseError> {
+    Err(CaseError::Violation(message.into()))
 }

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 
 use serde_json::Value;
 
-use super::body::{self, Op, Sealed, set_aad};
+use super::body::{self, Encrypted, Op, set_aad};
+use super::case_error::{CaseError, StepResult, violation};
 use super::check;
-use super::fault::{Fault, Judged, violation};
 use super::target::Target;
 use super::wire::{Connection, Request, Response, Tls};
 
@@ -22,12 +22,12 @@ pub struct Exchange {
     pub received: String,
 }
 
-pub(super) struct Scene<'a> {
+pub(super) struct Context<'a> {
     pub(super) target: &'a Target,
     exchanges: RefCell<Vec<Exchange>>,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> Context<'a> {
     pub(super) fn new(target: &'a Target) -> Self {
         let exchanges = RefCell::default();
         Self { target, exchanges }
@@ -41,21 +41,21 @@ impl<'a> Scene<'a> {
         &self.target.keys.main
     }
 
-    pub(super) fn second(&self) -> Result<&'a str, Fault> {
+    pub(super) fn second(&self) -> Result<&'a str, CaseError> {
         given(self.target.keys.second.as_ref(), "--second-key")
     }
 
-    pub(super) fn encrypt_only(&self) -> Result<&'a str, Fault> {
+    pub(super) fn encrypt_only(&self) -> Result<&'a str, CaseError> {
         let key = self.target.keys.encrypt_only.as_ref();
         given(key, "--encrypt-only-key")
     }
 
-    pub(super) fn decrypt_only(&self) -> Result<&'a str, Fault> {
+    pub(super) fn decrypt_only(&self) -> Result<&'a str, CaseError> {
         let key = self.target.keys.decrypt_only.as_ref();
         given(key, "--decrypt-only-key")
     }
 
-    pub(super) fn disabled(&self) -> Result<&'a str, Fault> {
+    pub(super) fn disabled(&self) -> Result<&'a str, CaseError> {
         given(self.target.keys.disabled.as_ref(), "--disabled-key")
     }
 
@@ -68,7 +68,7 @@ impl<'a> Scene<'a> {
     }
 
     pub(super) fn unsigned(&self, op: Op, key: &str, body: impl Into<Vec<u8>>) -> Request {
-        let authority = self.target.place.authority();
+        let authority = self.target.endpoint.authority();
         Request::post(&self.path(op, key), &authority, body)
     }
 
@@ -77,14 +77,14 @@ impl<'a> Scene<'a> {
         self.target.signer.now().sign(&request)
     }
 
-    pub(super) fn connect(&self, tls: &Tls) -> Result<Connection, Fault> {
+    pub(super) fn connect(&self, tls: &Tls) -> Result<Connection, CaseError> {
         let opened = tls.config().map_err(std::io::Error::other);
-        let opened = opened.and_then(|config| Connection::open(&self.target.place, config));
-        opened.map_err(|error| Fault::Violation(format!("no TLS connection: {error}")))
+        let opened = opened.and_then(|config| Connection::open(&self.target.endpoint, config));
+        opened.map_err(|error| CaseError::Violation(format!("no TLS connection: {error}")))
     }
 
     /// Sends a request on a new connection. The end of the connection without a response is a violation.
-    pub(super) fn send(&self, request: &Request) -> Result<Response, Fault> {
+    pub(super) fn send(&self, request: &Request) -> Result<Response, CaseError> {
         self.send_on(&mut self.connect(&self.target.tls)?, request)
     }
 
@@ -92,7 +92,7 @@ impl<'a> Scene<'a> {
         &self,
         connection: &mut Connection,
         request: &Request,
-    ) -> Result<Response, Fault> {
+    ) -> Result<Response, CaseError> {
         match self.try_on(connection, request)? {
             Some(response) => Ok(response),
             None => violation("the proxy closed the connection without a response"),
@@ -104,7 +104,7 @@ impl<'a> Scene<'a> {
         &self,
         connection: &mut Connection,
         request: &Request,
-    ) -> Result<Option<Response>, Fault> {
+    ) -> Result<Option<Response>, CaseError> {
         let sent = format!("{} {}", request.method, request.target);
         let sent = format!("{sent} {}", String::from_utf8_lossy(&request.body));
         let answer = connection.exchange(request);
@@ -114,7 +114,7 @@ impl<'a> Scene<'a> {
             Err(error) => error.to_string(),
         };
         self.remember(&sent, received.clone());
-        answer.map_err(|_| Fault::Violation(format!("no response: {received}")))
+        answer.map_err(|_| CaseError::Violation(format!("no response: {received}")))
     }
 
     pub(super) fn remember(&self, sent: &str, received: String) {
@@ -123,17 +123,23 @@ impl<'a> Scene<'a> {
         exchanges.push(Exchange { sent, received });
     }
 
-    pub(super) fn call(&self, op: Op, key: &str, body: &Value) -> Result<Response, Fault> {
+    pub(super) fn call(&self, op: Op, key: &str, body: &Value) -> Result<Response, CaseError> {
         self.send(&self.signed(op, key, body.to_string()))
     }
 
     /// Calls an operation, which must succeed.
-    pub(super) fn ok(&self, op: Op, key: &str, body: &Value) -> Result<Value, Fault> {
+    pub(super) fn ok(&self, op: Op, key: &str, body: &Value) -> Result<Value, CaseError> {
         check::success(&self.call(op, key, body)?)
     }
 
     /// Calls an operation, which must return this error.
-    pub(super) fn refused(&self, op: Op, key: &str, body: &Value, wanted: (u16, &str)) -> Judged {
+    pub(super) fn rejected(
+        &self,
+        op: Op,
+        key: &str,
+        body: &Value,
+        wanted: (u16, &str),
+    ) -> StepResult {
         check::error(&self.call(op, key, body)?, &[wanted])
     }
 
@@ -146,12 +152,12 @@ impl<'a> Scene<'a> {
         body::encrypt(self.region(), plaintext)
     }
 
-    pub(super) fn decrypt_body(&self, sealed: &Sealed) -> Value {
-        body::decrypt(self.region(), sealed)
+    pub(super) fn decrypt_body(&self, encrypted: &Encrypted) -> Value {
+        body::decrypt(self.region(), encrypted)
     }
 
     /// Returns a body that the operation accepts.
-    pub(super) fn good_body(&self, op: Op) -> Result<Value, Fault> {
+    pub(super) fn good_body(&self, op: Op) -> Result<Value, CaseError> {
         match op {
             Op::Encrypt => Ok(self.encrypt_body(b"conformance")),
             Op::Decrypt => Ok(self.decrypt_body(&self.encrypt(b"conformance", None)?)),
@@ -163,31 +169,39 @@ impl<'a> Scene<'a> {
         &self.target.signer.region
     }
 
-    pub(super) fn encrypt(&self, plaintext: &[u8], aad: Option<&[u8]>) -> Result<Sealed, Fault> {
+    pub(super) fn encrypt(
+        &self,
+        plaintext: &[u8],
+        aad: Option<&[u8]>,
+    ) -> Result<Encrypted, CaseError> {
         let mut body = self.encrypt_body(plaintext);
         set_aad(&mut body, aad);
-        check::sealed(self.ok(Op::Encrypt, self.key(), &body)?)
+        check::encrypted(self.ok(Op::Encrypt, self.key(), &body)?)
     }
 
-    pub(super) fn decrypt(&self, sealed: &Sealed, aad: Option<&[u8]>) -> Result<Vec<u8>, Fault> {
-        let mut body = self.decrypt_body(sealed);
+    pub(super) fn decrypt(
+        &self,
+        encrypted: &Encrypted,
+        aad: Option<&[u8]>,
+    ) -> Result<Vec<u8>, CaseError> {
+        let mut body = self.decrypt_body(encrypted);
         set_aad(&mut body, aad);
         let answer = self.ok(Op::Decrypt, self.key(), &body)?;
         check::bytes(&answer, "plaintext")
     }
 
     /// Sends a changed ciphertext, which must not decrypt.
-    pub(super) fn corrupt(&self, sealed: &Sealed, aad: Option<&[u8]>) -> Judged {
-        let mut body = self.decrypt_body(sealed);
+    pub(super) fn rejects_changed(&self, encrypted: &Encrypted, aad: Option<&[u8]>) -> StepResult {
+        let mut body = self.decrypt_body(encrypted);
         set_aad(&mut body, aad);
-        self.refused(Op::Decrypt, self.key(), &body, check::INVALID_CIPHERTEXT)
+        self.rejected(Op::Decrypt, self.key(), &body, check::INVALID_CIPHERTEXT)
     }
 }
 
 /// Returns the key id of an option, or the reason to skip the case.
-fn given<'a>(key: Option<&'a String>, option: &str) -> Result<&'a str, Fault> {
+fn given<'a>(key: Option<&'a String>, option: &str) -> Result<&'a str, CaseError> {
     key.map(String::as_str)
-        .ok_or_else(|| Fault::Skipped(format!("{option} was not given")))
+        .ok_or_else(|| CaseError::Skipped(format!("{option} was not given")))
 }
 
 fn shown(answer: &Response) -> String {

@@ -146,10 +146,10 @@ pub fn health(body: &[u8]) -> Check {
         "{vendor} {model}, fleet of {size}; EKM by {ekm_vendor}: {}",
         states.join(", ")
     );
-    judge_fleet(NAME, fleet, finding, *size)
+    check_fleet(NAME, fleet, finding, *size)
 }
 
-fn judge_fleet(name: &'static str, fleet: &[Ekm], finding: String, size: u32) -> Check {
+fn check_fleet(name: &'static str, fleet: &[Ekm], finding: String, size: u32) -> Check {
     let count = |state: &str| {
         fleet
             .iter()
@@ -230,7 +230,7 @@ fn millis(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::Verdict;
+    use super::super::report::CheckResult;
     use super::*;
 
     fn ms(millis: &[u64]) -> Vec<Duration> {
@@ -239,68 +239,73 @@ mod tests {
 
     #[test]
     fn latencies() {
-        for (latencies, verdict) in [
-            (&[3, 5, 250][..], Verdict::Ok),
-            (&[3, 5, 251], Verdict::Warn),
-            (&[201, 201, 201], Verdict::Warn),
-            (&[1, 251, 252], Verdict::Fail),
-            (&[], Verdict::Skipped),
+        for (latencies, result) in [
+            (&[3, 5, 250][..], CheckResult::Ok),
+            (&[3, 5, 251], CheckResult::Warn),
+            (&[201, 201, 201], CheckResult::Warn),
+            (&[1, 251, 252], CheckResult::Fail),
+            (&[], CheckResult::Skipped),
         ] {
-            assert_eq!(
-                latency("x", &ms(latencies)).verdict,
-                verdict,
-                "{latencies:?}"
-            );
+            assert_eq!(latency("x", &ms(latencies)).result, result, "{latencies:?}");
         }
-        assert_eq!(round_trip(Duration::from_millis(35)).verdict, Verdict::Ok);
-        assert_eq!(round_trip(Duration::from_millis(36)).verdict, Verdict::Warn);
+        assert_eq!(
+            round_trip(Duration::from_millis(35)).result,
+            CheckResult::Ok
+        );
+        assert_eq!(
+            round_trip(Duration::from_millis(36)).result,
+            CheckResult::Warn
+        );
     }
 
     #[test]
     fn clocks() {
-        for (difference, verdict) in [
-            (Some(0), Verdict::Ok),
-            (Some(-30), Verdict::Ok),
-            (Some(31), Verdict::Warn),
-            (Some(-300), Verdict::Warn),
-            (Some(301), Verdict::Fail),
-            (None, Verdict::Skipped),
+        for (difference, result) in [
+            (Some(0), CheckResult::Ok),
+            (Some(-30), CheckResult::Ok),
+            (Some(31), CheckResult::Warn),
+            (Some(-300), CheckResult::Warn),
+            (Some(301), CheckResult::Fail),
+            (None, CheckResult::Skipped),
         ] {
-            assert_eq!(clock(difference).verdict, verdict, "{difference:?}");
+            assert_eq!(clock(difference).result, result, "{difference:?}");
         }
     }
 
-    fn health_of(states: &[&str]) -> Verdict {
+    fn health_result(states: &[&str]) -> CheckResult {
         let details: Vec<_> = states
             .iter()
             .map(|s| serde_json::json!({"id": "a", "model": "m", "healthStatus": s}))
             .collect();
         let body = serde_json::json!({"xksProxyFleetSize": 1, "xksProxyVendor": "v", "xksProxyModel": "m", "ekmVendor": "e", "ekmFleetDetails": details});
-        health(body.to_string().as_bytes()).verdict
+        health(body.to_string().as_bytes()).result
     }
 
     #[test]
     fn fleets() {
-        assert_eq!(health_of(&["ACTIVE", "ACTIVE"]), Verdict::Ok);
-        assert_eq!(health_of(&["ACTIVE"]), Verdict::Warn);
-        assert_eq!(health_of(&["ACTIVE", "UNAVAILABLE"]), Verdict::Warn);
-        assert_eq!(health_of(&["UNAVAILABLE", "UNAVAILABLE"]), Verdict::Fail);
-        assert_eq!(health_of(&[]), Verdict::Fail);
-        assert_eq!(health_of(&["ACTIVE"; 11]), Verdict::Fail);
-        assert_eq!(health(b"<html>").verdict, Verdict::Fail);
+        assert_eq!(health_result(&["ACTIVE", "ACTIVE"]), CheckResult::Ok);
+        assert_eq!(health_result(&["ACTIVE"]), CheckResult::Warn);
+        assert_eq!(health_result(&["ACTIVE", "UNAVAILABLE"]), CheckResult::Warn);
+        assert_eq!(
+            health_result(&["UNAVAILABLE", "UNAVAILABLE"]),
+            CheckResult::Fail
+        );
+        assert_eq!(health_result(&[]), CheckResult::Fail);
+        assert_eq!(health_result(&["ACTIVE"; 11]), CheckResult::Fail);
+        assert_eq!(health(b"<html>").result, CheckResult::Fail);
     }
 
     #[test]
     fn keys() {
-        let verdict = |spec, usage: &[&str], status| {
+        let result = |spec, usage: &[&str], status| {
             let body = serde_json::json!({"keySpec": spec, "keyUsage": usage, "keyStatus": status});
-            key(body.to_string().as_bytes()).verdict
+            key(body.to_string().as_bytes()).result
         };
         let both = ["ENCRYPT", "DECRYPT"];
-        assert_eq!(verdict("AES_256", &both, "ENABLED"), Verdict::Ok);
-        assert_eq!(verdict("AES_128", &both, "ENABLED"), Verdict::Fail);
-        assert_eq!(verdict("AES_256", &both[..1], "ENABLED"), Verdict::Fail);
-        assert_eq!(verdict("AES_256", &both, "DISABLED"), Verdict::Fail);
-        assert_eq!(key(b"{}").verdict, Verdict::Fail);
+        assert_eq!(result("AES_256", &both, "ENABLED"), CheckResult::Ok);
+        assert_eq!(result("AES_128", &both, "ENABLED"), CheckResult::Fail);
+        assert_eq!(result("AES_256", &both[..1], "ENABLED"), CheckResult::Fail);
+        assert_eq!(result("AES_256", &both, "DISABLED"), CheckResult::Fail);
+        assert_eq!(key(b"{}").result, CheckResult::Fail);
     }
 }

@@ -1,4 +1,4 @@
-//! Clients and servers of the wire: HTTP/1.1, HTTP/2, signatures, request bodies, curl and botocore.
+//! Clients and servers for the network protocols: HTTP/1.1, HTTP/2, signatures, request bodies, curl and botocore.
 
 pub mod balancer;
 pub mod frames;

@@ -1,4 +1,4 @@
-//! What a proxy shows and uses: metrics, the audit trail, the wall clock.
+//! The observable state of a proxy: metrics, the audit trail, the wall clock.
 
 pub mod metrics;
 pub mod trail;

@@ -1,4 +1,4 @@
-//! `xks-proxy conformance`: green against the proxy, red against each of its mutants, by the case that is meant to see it.
+//! `xks-proxy conformance`: the proxy passes every case, and each of its mutants fails the case for it.
 
 mod mutant;
 mod mutants;
@@ -14,7 +14,7 @@ use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy, StoreName};
 use mutant::Mutant;
 use mutants::{Change, MUTANTS};
 
-/// The KMS console's file of a credential.
+/// Returns the KMS console's file of a credential.
 fn console_file(proxy: &Proxy, store: &StoreName) -> PathBuf {
     let file = json!({
         "XksProxyUriPath": format!("{}/kms/xks/v1", store.prefix),
@@ -27,7 +27,7 @@ fn console_file(proxy: &Proxy, store: &StoreName) -> PathBuf {
     proxy.setup.write_private(&name, &file.to_string())
 }
 
-/// Judges what listens on this port of localhost.
+/// Runs conformance against this port of localhost.
 fn conformance(proxy: &Proxy, port: u16, options: &[&str]) -> Output {
     let authority = proxy.setup.directory.join("conformance-ca.pem");
     std::fs::write(&authority, proxy.setup.authority.pem()).unwrap();
@@ -57,7 +57,7 @@ fn report(output: &Output) -> Value {
     })
 }
 
-/// The ids of the cases with this outcome.
+/// Returns the ids of the cases with this outcome.
 fn with_outcome(report: &Value, outcome: &str) -> Vec<String> {
     let cases = report["cases"].as_array().unwrap().iter();
     let found = cases.filter(|case| case["outcome"] == outcome);
@@ -100,7 +100,7 @@ fn the_proxy_conforms() {
     }
 }
 
-/// The options of a client certificate.
+/// Returns the options of a client certificate.
 fn certificates(proxy: &Proxy) -> Vec<String> {
     let right = proxy.setup.client_authority.client(KMS_SUBJECT);
     let wrong = proxy.setup.client_authority.client("someone-else");
@@ -125,7 +125,7 @@ fn certificates(proxy: &Proxy) -> Vec<String> {
     options
 }
 
-/// Judges the proxy in this mode as one that is said to be in another, or in none.
+/// Runs conformance against a proxy in this mode, with another or no mode on the command line.
 fn judged_as(proxy: &Proxy, mode: Option<&str>, only: &[&str]) -> Output {
     let options = certificates(proxy);
     let mut options: Vec<&str> = options.iter().map(String::as_str).collect();
@@ -201,9 +201,9 @@ fn each_mutant_is_caught_by_its_case() {
         let own = failed
             .iter()
             .find(|found| found.starts_with(&format!("{case}:")));
-        // A mutant that does not answer would be caught by anything.
+        // Any case catches a mutant that does not respond.
         let caught =
-            own.is_some_and(|found| !found.contains("no answer") && !found.contains("no TLS"));
+            own.is_some_and(|found| !found.contains("no response") && !found.contains("no TLS"));
         if !caught || output.status.code() != Some(1) {
             missed.push(format!("{name}, by {case}: {report}"));
         }

@@ -1,4 +1,4 @@
-//! `xks-proxy probe`: what is well is said to be, and each thing that is not is found, named and given a remedy.
+//! `xks-proxy probe`: it reports valid settings as valid, and finds each problem, with an action for the operator.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ use crate::harness::setup::Setup;
 use crate::harness::target::{Nobody, command, options, with};
 use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy};
 
-/// Runs the probe, and gives its exit code and its checks.
+/// Runs the probe, and returns its exit code and its checks.
 #[track_caller]
 fn probe(options: &[String], more: &[&str]) -> (Option<i32>, Vec<Value>) {
     let more = [&["--json", "--samples", "3"], more].concat();
@@ -45,10 +45,10 @@ fn failed(checks: &[Value]) -> Vec<&str> {
 /// The checks of latency.
 const LATENCIES: [&str; 3] = ["metadata", "encrypt", "decrypt"];
 
-/// Probes until no latency is too high, except those in `slow`: a machine that is busy with other work may be slow.
+/// Repeats the probe until no latency is too high, except those in `slow`: other work on the machine can slow it down.
 #[track_caller]
 fn probe_in_time(options: &[String], more: &[&str], slow: &[&str]) -> (Option<i32>, Vec<Value>) {
-    eventually("a probe that is answered in time", || {
+    eventually("a probe without high latencies", || {
         let (code, checks) = probe(options, more);
         let is_late = |name: &&str| LATENCIES.contains(name) && !slow.contains(name);
         let is_in_time = !failed(&checks).iter().any(is_late);
@@ -56,7 +56,7 @@ fn probe_in_time(options: &[String], more: &[&str], slow: &[&str]) -> (Option<i3
     })
 }
 
-/// The probe fails because of this check and says what was found and what to do.
+/// Fails the test unless the probe fails because of this check, with a finding and an action.
 #[track_caller]
 fn assert_fails(options: &[String], more: &[&str], name: &str, finding: &str) -> Vec<Value> {
     let (code, checks) = probe(options, more);
@@ -101,7 +101,7 @@ fn what_is_well_is_said_to_be() {
         "encrypt",
         "decrypt",
     ] {
-        // A machine that is busy may be slow.
+        // Other work on the machine can slow it down.
         let verdict = &check(&checks, name)["result"];
         let is_latency = LATENCIES.contains(&name);
         assert!(
@@ -120,7 +120,7 @@ fn what_is_well_is_said_to_be() {
     );
 }
 
-/// A name that leads elsewhere yet, as before a DNS record is changed or within a VPC: on KMS's port, at an address that is given.
+/// A name that resolves to another address, as before a DNS change or within a VPC: KMS's port, and the address of an option.
 #[test]
 fn an_address_can_be_given_for_the_name() {
     let proxy = Proxy::start();
@@ -160,12 +160,12 @@ fn certificates_that_kms_refuses_are_found() {
     assert_eq!(
         failed(&checks),
         ["expiry"],
-        "the chain itself is well: {checks:#?}"
+        "the chain itself is valid: {checks:#?}"
     );
     assert_eq!(
         check(&checks, "credential")["result"],
         "ok",
-        "the rest is looked at all the same"
+        "the other checks still run"
     );
 
     assert_eq!(
@@ -223,7 +223,7 @@ fn a_chain_without_its_intermediate_and_a_stranger_are_told_apart() {
     let (code, checks) = probe(&options(&complete, &PAYMENTS), &[]);
     assert_eq!(code, Some(0), "{checks:#?}");
 
-    // The chain goes up to its root, but KMS is said to trust another.
+    // The chain is complete, but KMS trusts another root.
     let stranger = Authority::new("Another Root").pem();
     let file = complete.setup.write_private("another-root.pem", &stranger);
     let more = ["--trusted-roots", file.to_str().unwrap()];

@@ -1,5 +1,5 @@
-//! A relay that behaves like a Network Load Balancer with `proxy_protocol_v2.enabled`: its header precedes the client's first payload, its own
-//! health checks are LOCAL or close without a byte, and it removes nothing that a client sends.
+//! A relay that behaves like a Network Load Balancer with `proxy_protocol_v2.enabled`. Its header precedes the client's first payload. Its own
+//! health checks are LOCAL, or close without a byte. It forwards everything that a client sends.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,54 +13,54 @@ use crate::harness::setup::Setup;
 /// The address from which the balancer connects to the proxy.
 pub const BALANCER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
 
-/// The endpoint of KMS.
+/// The VPC endpoint of KMS.
 pub const ENDPOINT: &str = "vpce-0123456789abcdef0";
 
-/// The signature of version 2.
+/// The signature of PROXY protocol v2.
 pub const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
 /// A listener that requires PROXY protocol, for the proxy and for `[admin]`.
 pub const REQUIRED: &str = "[{ address = \"127.0.0.1:0\", proxy_protocol = \"required\" }]";
 
-/// What the balancer says of its clients.
+/// The addresses in the headers of the balancer.
 #[derive(Clone)]
 pub struct Says {
     /// The VPC endpoint.
     pub endpoint: Option<String>,
-    /// Another address than the client's own.
+    /// An address that replaces the client's own.
     pub client: Option<SocketAddr>,
 }
 
-/// A running balancer. Its threads end with their connections, and the rest with the test.
+/// A running balancer. Its threads end with their connections, or with the test.
 pub struct Balancer {
-    /// Where it listens.
+    /// The address of its listener.
     pub address: SocketAddr,
-    /// The proxy's listener.
+    /// The address of the proxy's listener.
     pub target: SocketAddr,
     says: Arc<Mutex<Says>>,
 }
 
-/// Requires PROXY protocol from the balancer's address.
+/// Configures the proxy to require PROXY protocol from the balancer's address.
 pub fn require(setup: &mut Setup) {
     setup.set("server", "listen", REQUIRED);
     trust(setup, &format!("{BALANCER}/32"));
 }
 
-/// Trusts headers from this network.
+/// Configures the proxy to trust headers from this network.
 pub fn trust(setup: &mut Setup, network: &str) {
     let networks = format!("[\"{network}\"]");
     setup.set("server", "proxy_protocol_trusted_sources", &networks);
 }
 
 impl Balancer {
-    /// Puts a balancer in front of the proxy. The proxy's callers connect to the balancer from now on.
+    /// Puts a balancer in front of the proxy. Clients of the proxy connect to the balancer afterwards.
     pub fn before(proxy: &mut Proxy) -> Self {
         let balancer = Self::start(proxy.server);
         proxy.server = balancer.address;
         balancer
     }
 
-    /// Listens, and relays to `target`. Its clients come through [`ENDPOINT`].
+    /// Listens, and relays to `target`. Its headers have the VPC endpoint [`ENDPOINT`].
     pub fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -83,7 +83,7 @@ impl Balancer {
         }
     }
 
-    /// Changes what it says of clients that come.
+    /// Changes the headers of later connections.
     pub fn say(&self, endpoint: Option<&str>, client: Option<&str>) {
         *self.says.lock().unwrap() = Says {
             endpoint: endpoint.map(Into::into),
@@ -91,20 +91,20 @@ impl Balancer {
         };
     }
 
-    /// A connection of the balancer itself to the proxy.
+    /// Opens a connection from the balancer itself to the proxy.
     pub fn connect(&self) -> TcpStream {
         tcp_from(BALANCER, self.target).unwrap()
     }
 
-    /// A connection of the balancer itself that begins with these bytes.
+    /// Opens a connection from the balancer itself that starts with these bytes.
     pub fn send(&self, bytes: &[u8]) -> TcpStream {
         let mut socket = self.connect();
-        // The proxy may have closed it by now.
+        // The proxy may have closed the connection.
         let _ = socket.write_all(bytes);
         socket
     }
 
-    /// A health check over TCP: it connects, sends `LOCAL`, and closes.
+    /// A health check over TCP: connects, sends `LOCAL`, and closes.
     pub fn check(&self) {
         let socket = self.send(&local());
         socket.shutdown(Shutdown::Write).unwrap();
@@ -119,7 +119,7 @@ impl Balancer {
     }
 }
 
-/// Everything that came until the connection was closed, also by a reset. Fails the test if it is not closed.
+/// Reads until the connection ends, also by a reset. Fails the test if it does not end.
 #[track_caller]
 pub fn closed(mut socket: TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -129,7 +129,7 @@ pub fn closed(mut socket: TcpStream) -> Vec<u8> {
     }
 }
 
-/// The health check of a Network Load Balancer, as captured: LOCAL, no addresses, CRC32C, padding.
+/// Returns the health check of a Network Load Balancer, as captured: LOCAL, no addresses, CRC32C, padding.
 pub fn local() -> Vec<u8> {
     let head = [
         &[0x20, 0x11, 0x00, 0x54, 0x03, 0x00, 0x04][..],
@@ -138,18 +138,18 @@ pub fn local() -> Vec<u8> {
     [&SIGNATURE[..], &head.concat(), &[0; 74]].concat()
 }
 
-/// A type, length and value.
+/// Returns a type, length and value.
 pub fn tlv(kind: u8, value: &[u8]) -> Vec<u8> {
     let length = u16::try_from(value.len()).unwrap().to_be_bytes();
     [&[kind], &length[..], value].concat()
 }
 
-/// AWS's TLV of a VPC endpoint.
+/// Returns AWS's TLV of a VPC endpoint.
 pub fn endpoint_tlv(id: &str) -> Vec<u8> {
     tlv(0xea, &[&[1], id.as_bytes()].concat())
 }
 
-/// A header of the command PROXY, with these TLVs behind the addresses.
+/// Returns a header of the command PROXY, with these TLVs after the addresses.
 pub fn header(client: SocketAddr, destination: SocketAddr, tlvs: &[u8]) -> Vec<u8> {
     let octets = |address: IpAddr| match address {
         IpAddr::V4(address) => address.octets().to_vec(),
@@ -172,7 +172,7 @@ pub fn header(client: SocketAddr, destination: SocketAddr, tlvs: &[u8]) -> Vec<u
     [&SIGNATURE[..], &[0x21, family], &length, &rest].concat()
 }
 
-/// The header with a CRC32C TLV as its last, as a Network Load Balancer sends one.
+/// Returns the header with a CRC32C TLV at the end, as a Network Load Balancer sends it.
 pub fn with_crc(mut header: Vec<u8>) -> Vec<u8> {
     header.extend([3, 0, 4, 0, 0, 0, 0]);
     let length = u16::try_from(header.len() - 16).unwrap().to_be_bytes();
@@ -187,7 +187,7 @@ pub fn with_crc(mut header: Vec<u8>) -> Vec<u8> {
     header
 }
 
-/// One connection, to its end on both sides.
+/// Relays one connection until both sides have ended.
 fn relay(mut client: TcpStream, target: SocketAddr, says: &Says) {
     // The balancer connects at once, and sends nothing before the client does.
     let Ok(mut proxy) = tcp_from(BALANCER, target) else {
@@ -222,7 +222,7 @@ fn relay(mut client: TcpStream, target: SocketAddr, says: &Says) {
 }
 
 fn pump(mut from: TcpStream, mut to: TcpStream) {
-    // Close the other side too, whatever ended this one.
+    // Closes the other side in any case.
     let _ = io::copy(&mut from, &mut to);
     let _ = to.shutdown(Shutdown::Write);
     let _ = from.shutdown(Shutdown::Read);

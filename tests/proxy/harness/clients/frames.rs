@@ -1,4 +1,4 @@
-//! HTTP/2 as bytes: frames that a client library would not send, or not at that moment.
+//! HTTP/2 as bytes: frames that a client library would not send, or not at that time.
 
 use rustls::ALL_VERSIONS;
 
@@ -6,7 +6,7 @@ use crate::harness::Proxy;
 use crate::harness::http::{Connection, Request};
 use crate::harness::pki::tls_client;
 
-/// How a client of HTTP/2 begins: the preface and empty SETTINGS.
+/// The start of an HTTP/2 connection: the preface and empty SETTINGS.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 pub const DATA: u8 = 0;
@@ -22,13 +22,13 @@ pub const END_STREAM: u8 = 1;
 pub const ACK: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 
-/// A frame.
+/// Returns a frame.
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let [.., a, b, c] = payload.len().to_be_bytes();
     [&[a, b, c, kind, flags][..], &stream.to_be_bytes(), payload].concat()
 }
 
-/// HEADERS of a request, without END_STREAM. Its field `host` is the authority.
+/// Returns the HEADERS of a request, without END_STREAM. Its field `host` is the authority.
 pub fn head(request: &Request, stream: u32) -> Vec<u8> {
     let mut fields = vec![
         (":method", request.method.as_str()),
@@ -48,7 +48,7 @@ pub fn head(request: &Request, stream: u32) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &block)
 }
 
-/// A text without Huffman coding (RFC 7541 section 5.2): its length has a prefix of 7 bits.
+/// Appends a text without Huffman coding (RFC 7541 section 5.2): its length has a prefix of 7 bits.
 fn push_text(block: &mut Vec<u8>, text: &str) {
     match text.len().checked_sub(127) {
         None => block.push(text.len() as u8),
@@ -64,13 +64,13 @@ fn push_text(block: &mut Vec<u8>, text: &str) {
     block.extend_from_slice(text.as_bytes());
 }
 
-/// A connection on which HTTP/2 was agreed, and nothing was sent yet.
+/// Opens a connection that negotiated HTTP/2, without sending anything.
 pub fn silent(proxy: &Proxy) -> Connection {
     let client = tls_client(proxy.setup.authority.der(), ALL_VERSIONS, None, &["h2"]);
     Connection::open(proxy.server, client).unwrap()
 }
 
-/// A connection that speaks HTTP/2 only as far as the test writes its bytes.
+/// Opens a connection with HTTP/2 on which only the test writes.
 pub fn raw(proxy: &Proxy) -> Connection {
     let mut connection = silent(proxy);
     connection.send(PREFACE).unwrap();

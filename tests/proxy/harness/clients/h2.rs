@@ -1,4 +1,4 @@
-//! HTTP/2 by hyper's client: several requests on one connection, bodies that a test feeds, and what curl would not send.
+//! HTTP/2 with hyper's client: several requests on one connection, bodies in parts, and requests that curl would not send.
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
@@ -24,29 +24,29 @@ use crate::harness::http::{Request, tcp, tcp_from};
 use crate::harness::pki::tls_client;
 use crate::harness::response::Response;
 
-/// One HTTP/2 connection.
+/// An HTTP/2 connection.
 pub struct Http2 {
     runtime: Runtime,
     sender: SendRequest<Fed>,
 }
 
-/// A request whose answer is still to come. Its body ends when the feed is dropped.
+/// A request without a response so far. Its body ends when the feed is dropped.
 pub struct Pending {
-    /// Takes the body, one part at a time.
+    /// The sender of the body, one part at a time.
     pub feed: Sender<Bytes>,
     answer: JoinHandle<Option<Response>>,
 }
 
-/// A body that comes from a channel.
+/// A body from a channel.
 pub struct Fed(Receiver<Bytes>);
 
 impl Http2 {
-    /// Connects.
+    /// Opens a connection.
     pub fn open(proxy: &Proxy) -> Self {
         Self::over(proxy, tcp(proxy.server).unwrap())
     }
 
-    /// Connects from this address of the loopback network: to the proxy, another source.
+    /// Opens a connection from this loopback address, which is a different source for the proxy.
     pub fn open_from(source: Ipv4Addr, proxy: &Proxy) -> Self {
         Self::over(proxy, tcp_from(source, proxy.server).unwrap())
     }
@@ -71,7 +71,7 @@ impl Http2 {
         Self { runtime, sender }
     }
 
-    /// Sends a request and its body; `None` if it was reset instead of answered.
+    /// Sends a request and its body; `None` if the stream was reset.
     pub fn exchange(&self, request: &Request) -> Option<Response> {
         let pending = self.start(request);
         pending
@@ -81,7 +81,7 @@ impl Http2 {
         self.finish(pending)
     }
 
-    /// Sends the head of a request. Its field `host` is the authority, as HTTP/2 has it.
+    /// Sends the head of a request. Its field `host` is the authority, as in HTTP/2.
     pub fn start(&self, request: &Request) -> Pending {
         let (feed, fed) = channel(1);
         let uri = format!("https://{}{}", request.value("host"), request.target);
@@ -101,25 +101,25 @@ impl Http2 {
         Pending { feed, answer }
     }
 
-    /// Feeds one more part; false once the proxy takes no more.
+    /// Sends one more part; returns false if the proxy accepts no more.
     pub fn feed(&self, pending: &Pending, part: Bytes) -> bool {
         self.runtime.block_on(pending.feed.send(part)).is_ok()
     }
 
-    /// Ends the body and waits for the answer.
+    /// Ends the body and waits for the response.
     pub fn finish(&self, pending: Pending) -> Option<Response> {
         drop(pending.feed);
         self.runtime.block_on(pending.answer).unwrap()
     }
 
-    /// Waits for the answer while the body is still open.
+    /// Waits for the response while the body is still open.
     pub fn answer(&self, pending: Pending) -> Option<Response> {
         let answer = self.runtime.block_on(pending.answer).unwrap();
         drop(pending.feed);
         answer
     }
 
-    /// Resets the stream after this time, unless there is an answer before.
+    /// Resets the stream after this time, unless the response arrives before.
     pub fn reset(&self, pending: Pending, after: Duration) {
         drop(pending.feed);
         let mut answer = pending.answer;
@@ -129,7 +129,7 @@ impl Http2 {
         answer.abort();
     }
 
-    /// Whether the proxy takes more requests on this connection.
+    /// Returns whether the proxy accepts more requests on this connection.
     pub fn is_open(&self) -> bool {
         !self.sender.is_closed()
     }

@@ -1,4 +1,4 @@
-//! HTTP/1.1 as bytes: what bad input needs and a well-mannered client library would not send.
+//! HTTP/1.1 as bytes: requests that a correct client library would not send.
 
 use std::io::{self, Read as _, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
@@ -13,21 +13,21 @@ use tokio::runtime::Builder;
 use crate::harness::PATIENCE;
 use crate::harness::response::{Response, read_response};
 
-/// A request that is still to be written.
+/// A request before it is written.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The method.
     pub method: String,
     /// The request target.
     pub target: String,
-    /// Header fields in order.
+    /// The header fields in order.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
 }
 
 impl Request {
-    /// A POST with a JSON body.
+    /// Returns a POST with a JSON body.
     pub fn post(target: &str, host: &str, body: impl Into<Vec<u8>>) -> Self {
         let headers = [("host", host), ("content-type", "application/json")];
         let headers = headers
@@ -41,31 +41,31 @@ impl Request {
         }
     }
 
-    /// The same with another method.
+    /// Returns the request with a different method.
     pub fn method(mut self, method: &str) -> Self {
         method.clone_into(&mut self.method);
         self
     }
 
-    /// The same with one more field.
+    /// Returns the request with an additional field.
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// The same without a field.
+    /// Returns the request without a field.
     pub fn without(mut self, name: &str) -> Self {
         self.headers
             .retain(|(field, _)| !field.eq_ignore_ascii_case(name));
         self
     }
 
-    /// The same with another value for a field.
+    /// Returns the request with a different value of a field.
     pub fn replacing(self, name: &str, value: &str) -> Self {
         self.without(name).with(name, value)
     }
 
-    /// The first value of a field.
+    /// Returns the first value of a field.
     pub fn value(&self, name: &str) -> &str {
         let field = self
             .headers
@@ -74,7 +74,7 @@ impl Request {
         field.map_or("", |(_, value)| value)
     }
 
-    /// Request line, fields and the blank line, with no framing of its own.
+    /// Returns the request line, the fields and the blank line, without framing.
     pub fn head(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         for (name, value) in &self.headers {
@@ -84,7 +84,7 @@ impl Request {
         text.into_bytes()
     }
 
-    /// All of it, framed by Content-Length.
+    /// Returns the whole request, with Content-Length.
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = self
             .clone()
@@ -95,7 +95,7 @@ impl Request {
     }
 }
 
-/// One TLS connection.
+/// A TLS connection.
 pub struct Connection {
     stream: StreamOwned<ClientConnection, TcpStream>,
     unread: Vec<u8>,
@@ -107,7 +107,7 @@ impl Connection {
         Self::over(tcp(address)?, config)
     }
 
-    /// The same from this address of the loopback network: to the proxy, another source.
+    /// Opens a connection from this loopback address, which is a different source for the proxy.
     pub fn open_from(
         source: Ipv4Addr,
         address: SocketAddr,
@@ -129,47 +129,47 @@ impl Connection {
         })
     }
 
-    /// What the handshake agreed on.
+    /// Returns the TLS session.
     pub fn tls(&self) -> &ClientConnection {
         &self.stream.conn
     }
 
-    /// Writes bytes as they are.
+    /// Writes bytes without a change.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)?;
         self.stream.flush()
     }
 
-    /// The next answer, also an interim one; `None` if the connection closes instead.
+    /// Reads the next response, also an interim one; `None` if the connection ends.
     #[track_caller]
     pub fn response(&mut self) -> Option<Response> {
         read_response(&mut self.stream, &mut self.unread, false).expect("an answer or a close")
     }
 
-    /// The next answer, which has no body because HEAD was asked.
+    /// Reads the next response to a HEAD request, which has no body.
     #[track_caller]
     pub fn head_response(&mut self) -> Option<Response> {
         read_response(&mut self.stream, &mut self.unread, true).expect("an answer or a close")
     }
 
-    /// How long to wait for the next bytes.
+    /// Sets the timeout for the next bytes.
     pub fn set_patience(&self, patience: Duration) {
         self.stream.sock.set_read_timeout(Some(patience)).unwrap();
     }
 
-    /// Says that no more bytes will be sent, to a peer that may have gone, and keeps reading.
+    /// Closes the sending side, also if the peer has gone, and keeps reading.
     pub fn finish_sending(&mut self) {
         self.stream.conn.send_close_notify();
         let _ = self.stream.flush();
         let _ = self.stream.sock.shutdown(Shutdown::Write);
     }
 
-    /// The next answer or close, or why neither came.
+    /// Reads the next response or the end of the connection; an error if neither arrives.
     pub fn try_response(&mut self) -> io::Result<Option<Response>> {
         read_response(&mut self.stream, &mut self.unread, false)
     }
 
-    /// Sends a request and waits for its answer.
+    /// Sends a request and waits for its response.
     #[track_caller]
     pub fn exchange(&mut self, request: &Request) -> Response {
         self.send(&request.bytes())
@@ -177,7 +177,7 @@ impl Connection {
         self.response().expect("an answer, not a close")
     }
 
-    /// The refusal of something that is no request for us: the proxy's JSON or a close (`None`), never anything else.
+    /// Reads the rejection of an invalid request: the proxy's JSON, or the end of the connection (`None`). Anything else fails the test.
     #[track_caller]
     pub fn refusal(&mut self) -> Option<Response> {
         let response = self.response()?;
@@ -189,17 +189,17 @@ impl Connection {
         Some(response)
     }
 
-    /// Reads whatever comes until the connection ends.
+    /// Reads until the connection ends.
     pub fn drain(&mut self) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.unread);
-        // A close without a goodbye is a close; only a wait without end is not.
+        // An end without a TLS close is fine; only a timeout is not.
         match self.stream.read_to_end(&mut bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("never closed"),
             _ => bytes,
         }
     }
 
-    /// Waits for the end of the connection; fails the test if more bytes come.
+    /// Waits for the end of the connection; fails the test if more bytes arrive.
     #[track_caller]
     pub fn assert_closes(&mut self) {
         if let Some(surplus) = self.response() {
@@ -208,12 +208,12 @@ impl Connection {
     }
 }
 
-/// A TCP connection with the harness's patience.
+/// Opens a TCP connection with the harness's timeout.
 pub fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     patient(TcpStream::connect(address)?)
 }
 
-/// The same from another address of this machine, such as 127.0.0.2: to the proxy another source.
+/// Opens a TCP connection from another address of this machine, such as 127.0.0.2, which is a different source for the proxy.
 pub fn tcp_from(source: Ipv4Addr, address: SocketAddr) -> io::Result<TcpStream> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let socket = runtime.block_on(async {
@@ -232,7 +232,7 @@ fn patient(socket: TcpStream) -> io::Result<TcpStream> {
     Ok(socket)
 }
 
-/// A request over plain HTTP, as the admin listener speaks it.
+/// Sends a request over plain HTTP, as the admin listener uses it.
 #[track_caller]
 pub fn plain(address: SocketAddr, method: &str, target: &str) -> Response {
     let mut socket = tcp(address).unwrap();

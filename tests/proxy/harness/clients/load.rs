@@ -1,8 +1,8 @@
-//! Load that goes on beside a test until it is told to stop.
+//! Load that runs in the background of a test until it is stopped.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Stops the load when it is dropped, also when the test fails: threads that nobody stops would keep it from saying so.
+/// Stops the load when it is dropped, also when the test fails: running threads would delay the failure message.
 pub struct Stop<'a>(pub &'a AtomicBool);
 
 impl Drop for Stop<'_> {

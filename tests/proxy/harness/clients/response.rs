@@ -1,10 +1,10 @@
-//! Answers, read strictly: whatever is not an HTTP/1.1 answer of a known length fails the test.
+//! A strict parser of responses: anything but an HTTP/1.1 response of a known length fails the test.
 
 use std::io::{self, ErrorKind, Read};
 
 use serde_json::Value;
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct Response {
     /// The status code.
@@ -16,7 +16,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// The value of a field.
+    /// Returns the value of a field.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -24,7 +24,7 @@ impl Response {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The body as JSON; fails the test if it is none, or is not labelled as such.
+    /// Returns the body as JSON; fails the test if it is not JSON, or not labelled as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
         let kind = self.value("content-type").unwrap_or_default();
@@ -36,7 +36,7 @@ impl Response {
             .unwrap_or_else(|error| panic!("{error} in {:?}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// The body of a 200.
+    /// Returns the body of a 200.
     #[track_caller]
     pub fn ok(&self) -> Value {
         let body = self.json();
@@ -44,7 +44,7 @@ impl Response {
         body
     }
 
-    /// Fails the test unless this is the error `status` `name`, in the shape of section 6 of the contract.
+    /// Fails the test unless this is the error `status` `name`, in the form of section 6 of the contract.
     #[track_caller]
     pub fn assert_error(&self, status: u16, name: &str) {
         let body = self.json();
@@ -66,7 +66,7 @@ impl Response {
     }
 }
 
-/// Reads one answer, or `None` if the stream ends before its first byte. `unread` keeps what came after it.
+/// Reads one response, or returns `None` if the stream ends before its first byte. `unread` keeps the bytes after it.
 pub fn read_response(
     stream: &mut impl Read,
     unread: &mut Vec<u8>,
@@ -118,7 +118,7 @@ fn parse_head(head: &str) -> io::Result<Response> {
     })
 }
 
-/// The proxy knows the length of every answer, so anything but a Content-Length would be a surprise.
+/// The proxy sends every response with Content-Length; any other framing fails the test.
 fn read_body(stream: &mut impl Read, unread: &mut Vec<u8>, head: &Response) -> io::Result<Vec<u8>> {
     let length: usize = match head.value("content-length").map(str::parse) {
         Some(Ok(length)) => length,
@@ -139,7 +139,7 @@ fn read_body(stream: &mut impl Read, unread: &mut Vec<u8>, head: &Response) -> i
     Ok(unread.drain(..length).collect())
 }
 
-/// Reads once. A peer that goes without a TLS goodbye, or resets because it never read our body, has closed all the same.
+/// Reads once. A peer that ends without a TLS close, or resets because it did not read our body, has closed the connection.
 fn more(stream: &mut impl Read, unread: &mut Vec<u8>) -> io::Result<usize> {
     let mut chunk = [0; 16 * 1024];
     let count = match stream.read(&mut chunk) {

@@ -1,4 +1,4 @@
-//! The other end of HTTP/1.1: what a test needs that stands in a server's place.
+//! The server side of HTTP/1.1, for tests that act as a server.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use rustls::{RootCertStore, ServerConfig};
 use crate::harness::http::Request;
 use crate::harness::pki::Identity;
 
-/// TLS with this certificate; with an authority, clients must show a certificate of its.
+/// Returns TLS settings with this certificate. With an authority, clients must present one of its certificates.
 pub fn tls_server(
     identity: &Identity,
     clients: Option<CertificateDer<'static>>,
@@ -32,7 +32,7 @@ pub fn tls_server(
     Arc::new(builder.with_single_cert(chain, identity.key()).unwrap())
 }
 
-/// The next request, or `None` when the client has gone. `unread` keeps what came after it.
+/// Reads the next request, or returns `None` when the client has gone. `unread` keeps the bytes after it.
 pub fn read_request(stream: &mut impl Read, unread: &mut Vec<u8>) -> io::Result<Option<Request>> {
     let end = loop {
         if let Some(at) = unread.windows(4).position(|window| window == b"\r\n\r\n") {

@@ -1,5 +1,4 @@
-//! Signing requests: `aws-sigv4`, a signer that the proxy's authors did not write, and a signature by hand for what no decent
-//! signer would make.
+//! Signatures of requests: by `aws-sigv4`, an independent signer, and by direct computation for invalid requests.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +11,7 @@ use time::macros::format_description;
 
 use crate::harness::http::Request;
 
-/// Who signs, for where, and when.
+/// The credential, scope and time of a signature.
 #[derive(Clone, Debug)]
 pub struct Signer {
     /// The access key id.
@@ -25,14 +24,14 @@ pub struct Signer {
     pub service: String,
     /// The time of signing: `x-amz-date`.
     pub time: SystemTime,
-    /// The time in the credential scope; by hand it may differ.
+    /// The time in the credential scope. A direct computation may use a different one.
     pub scope_time: SystemTime,
-    /// Whose derived key makes the signature, if not this signer's own: how a scope lies.
+    /// The signer whose derived key makes the signature, if it is another one: the scope is then false.
     pub key_of: Option<Box<Signer>>,
 }
 
 impl Signer {
-    /// A signer for service `kms-xks-proxy`, now.
+    /// Returns a signer for the service `kms-xks-proxy` at the current time.
     pub fn new(access_key_id: &str, secret: &str, region: &str) -> Self {
         let now = SystemTime::now();
         Self {
@@ -46,7 +45,7 @@ impl Signer {
         }
     }
 
-    /// The same signer `minutes` later, or earlier.
+    /// Returns the signer `minutes` later, or earlier.
     pub fn shifted(&self, minutes: i64) -> Self {
         let shift = Duration::from_secs(minutes.unsigned_abs() * 60);
         let time = if minutes < 0 {
@@ -61,7 +60,7 @@ impl Signer {
         }
     }
 
-    /// The request signed by `aws-sigv4`, all its fields included.
+    /// Signs the request with `aws-sigv4`, including all fields.
     pub fn sign(&self, request: &Request) -> Request {
         let identity =
             Credentials::new(&self.access_key_id, &self.secret, None, None, "test").into();
@@ -89,20 +88,20 @@ impl Signer {
         signed
     }
 
-    /// The request with an `x-amz-date` and a signature by hand over the fields `names`.
+    /// Adds an `x-amz-date` and a directly computed signature over the fields `names`.
     pub fn sign_by_hand(&self, request: &Request, names: &[&str]) -> Request {
         let request = request.clone().with("x-amz-date", &self.date_time());
         let authorization = self.authorization(&request, names);
         request.with("authorization", &authorization)
     }
 
-    /// An Authorization header over exactly these fields of the request.
+    /// Returns an Authorization header over exactly these fields of the request.
     pub fn authorization(&self, request: &Request, names: &[&str]) -> String {
         let payload = hexadecimal(&Sha256::digest(&request.body));
         self.authorization_of(&canonical_request(request, names, &payload), names)
     }
 
-    /// An Authorization header over this canonical request.
+    /// Returns an Authorization header over this canonical request.
     pub fn authorization_of(&self, canonical: &str, names: &[&str]) -> String {
         let scope = format!(
             "{}/{}/{}/aws4_request",
@@ -121,18 +120,18 @@ impl Signer {
         )
     }
 
-    /// `x-amz-date` of this signer.
+    /// Returns the `x-amz-date` of this signer.
     pub fn date_time(&self) -> String {
         date_time(self.time)
     }
 
-    /// The date of the credential scope.
+    /// Returns the date of the credential scope.
     pub fn date(&self) -> String {
         date_time(self.scope_time).chars().take(8).collect()
     }
 }
 
-/// The canonical request of SigV4 over these fields, for paths that need no encoding.
+/// Returns the canonical request of SigV4 over these fields, for paths that need no encoding.
 pub fn canonical_request(request: &Request, names: &[&str], payload: &str) -> String {
     let (path, query) = request
         .target
@@ -149,7 +148,7 @@ pub fn canonical_request(request: &Request, names: &[&str], payload: &str) -> St
     )
 }
 
-/// Lower-case hexadecimal digits.
+/// Returns lower-case hexadecimal digits.
 pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,4 +1,4 @@
-//! Programs that the proxy's authors did not write: curl, and botocore in a Python of its own.
+//! Independent clients: curl, and botocore in its own Python environment.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::harness::pki::Identity;
 use crate::harness::setup::Setup;
 use crate::harness::{Proxy, StoreName};
 
-/// What curl got.
+/// The response that curl received.
 pub struct Curled {
     /// The HTTP version, as curl writes it.
     pub version: String,
@@ -21,14 +21,14 @@ pub struct Curled {
 }
 
 impl Curled {
-    /// The body as JSON.
+    /// Returns the body as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
     }
 }
 
-/// `curl --aws-sigv4` of a body, with more options.
+/// Sends a body with `curl --aws-sigv4` and more options.
 #[track_caller]
 pub fn curl(proxy: &Proxy, store: &StoreName, path: &str, body: &str, options: &[&str]) -> Curled {
     let authority = proxy.setup.directory.join("server-ca.pem");
@@ -65,7 +65,7 @@ pub fn curl(proxy: &Proxy, store: &StoreName, path: &str, body: &str, options: &
     }
 }
 
-/// Options with which curl shows this client certificate.
+/// Returns curl's options for this client certificate.
 pub fn client_certificate(setup: &Setup, identity: &Identity) -> [String; 4] {
     let file = |name, text| setup.write_private(name, text).display().to_string();
     [
@@ -76,7 +76,7 @@ pub fn client_certificate(setup: &Setup, identity: &Identity) -> [String; 4] {
     ]
 }
 
-/// The header fields with which botocore signs a body.
+/// Returns the header fields with which botocore signs a body.
 #[track_caller]
 pub fn botocore(proxy: &Proxy, store: &StoreName, path: &str, body: &str) -> Vec<(String, String)> {
     let script =
@@ -106,7 +106,7 @@ pub fn botocore(proxy: &Proxy, store: &StoreName, path: &str, body: &str) -> Vec
     fields.as_object().unwrap().iter().map(field).collect()
 }
 
-/// The Python with botocore and its kin: of the environment, else of the virtual environment that tests/run makes.
+/// Returns the Python with botocore: from the environment, or else from the virtual environment that tests/run makes.
 pub fn python() -> PathBuf {
     match std::env::var_os("XKS_TEST_PYTHON") {
         Some(python) => python.into(),

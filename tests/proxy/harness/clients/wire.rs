@@ -1,4 +1,4 @@
-//! The bodies of the XKS API, as KMS would send them, and what a test wants to know about the answers.
+//! Request bodies of the XKS API as KMS sends them, and access to the fields of responses.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,12 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// Standard Base64 with padding.
+/// Encodes as standard Base64 with padding.
 pub fn base64(bytes: impl AsRef<[u8]>) -> String {
     STANDARD.encode(bytes)
 }
 
-/// The bytes of a Base64 field of a body; empty if the field is absent.
+/// Decodes a Base64 field of a body; empty if the field is absent.
 #[track_caller]
 pub fn bytes(body: &Value, field: &str) -> Vec<u8> {
     STANDARD
@@ -20,7 +20,7 @@ pub fn bytes(body: &Value, field: &str) -> Vec<u8> {
         .expect("canonical Base64")
 }
 
-/// `requestMetadata` with all that the operation requires, and a kmsRequestId that no other request has.
+/// Returns a `requestMetadata` with the required fields of the operation, and a new kmsRequestId.
 pub fn request_metadata(operation: &str) -> Value {
     let id = format!("request-{}-{}", std::process::id(), next());
     match operation {
@@ -39,12 +39,12 @@ pub fn request_metadata(operation: &str) -> Value {
     }
 }
 
-/// The body of GetHealthStatus or GetKeyMetadata.
+/// Returns a body of GetHealthStatus or GetKeyMetadata.
 pub fn plain_body(operation: &str) -> Value {
     json!({ "requestMetadata": request_metadata(operation) })
 }
 
-/// The body of Encrypt, without AAD.
+/// Returns a body of Encrypt, without AAD.
 pub fn encrypt_body(plaintext: &[u8]) -> Value {
     json!({
         "requestMetadata": request_metadata("encrypt"),
@@ -53,7 +53,7 @@ pub fn encrypt_body(plaintext: &[u8]) -> Value {
     })
 }
 
-/// The body of Decrypt for an answer of Encrypt, without AAD.
+/// Returns a body of Decrypt for a response of Encrypt, without AAD.
 pub fn decrypt_body(encrypted: &Value) -> Value {
     let mut body = json!({
         "requestMetadata": request_metadata("decrypt"),
@@ -72,14 +72,14 @@ pub fn decrypt_body(encrypted: &Value) -> Value {
     body
 }
 
-/// The same body with a field set.
+/// Returns the body with a field set.
 pub fn set(body: &Value, field: &str, value: impl Into<Value>) -> Value {
     let mut changed = body.clone();
     changed[field] = value.into();
     changed
 }
 
-/// The same body without a field.
+/// Returns the body without a field.
 pub fn unset(body: &Value, field: &str) -> Value {
     let mut changed = body.clone();
     changed
@@ -89,7 +89,7 @@ pub fn unset(body: &Value, field: &str) -> Value {
     changed
 }
 
-/// The CDIV of an answer to Encrypt (section 5), computed anew.
+/// Computes the CDIV of an Encrypt response (section 5).
 pub fn integrity_value(aad: &[u8], encrypted: &Value) -> String {
     let mut digest = Sha256::new_with_prefix(aad);
     for field in [

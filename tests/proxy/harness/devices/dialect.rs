@@ -1,23 +1,23 @@
-//! The ways of AES-GCM that the suite can run under. `XKS_TEST_DIALECT` chooses; without it the token speaks as it is.
+//! The AES-GCM dialects of devices. `XKS_TEST_DIALECT` chooses one; without it the token is used unchanged.
 
 use std::env;
 
 use crate::harness::control::Dialect;
 
-/// A way of AES-GCM, and what a test has to know of it.
+/// A dialect, and its properties that matter to tests.
 #[derive(Debug)]
 pub struct Spoken {
-    /// What `XKS_TEST_DIALECT` calls it.
+    /// Its name in `XKS_TEST_DIALECT`.
     name: &'static str,
-    /// What the faulty module does for it, unless the token speaks it by itself.
+    /// The setting of the faulty module, unless the token has this dialect itself.
     pub device: Option<Dialect>,
-    /// `gcm_profile`, where `auto` would find another way that the device speaks too.
+    /// The `gcm_profile`, if `auto` would find a different one that the device supports too.
     pub configured: Option<&'static str>,
-    /// What the proxy's log calls it.
+    /// Its name in the proxy's log.
     pub profile: &'static str,
-    /// How long its IVs are.
+    /// The length of its IVs in bytes.
     pub iv_length: usize,
-    /// Whether the faulty module rejects read-only sessions.
+    /// True if the faulty module rejects read-only sessions.
     pub rejects_read_only: bool,
 }
 
@@ -46,7 +46,7 @@ static ALL: [Spoken; 7] = [
         ..AS_IT_IS
     },
     Spoken {
-        // A mechanism of AWS CloudHSM, whose client SDK 5 takes read-write sessions only.
+        // A mechanism of AWS CloudHSM, whose client SDK 5 accepts read-write sessions only.
         rejects_read_only: true,
         name: "iv-prepended",
         device: Some(Dialect::IvPrepended),
@@ -74,7 +74,7 @@ static ALL: [Spoken; 7] = [
 ];
 
 impl Spoken {
-    /// The one that this run is about.
+    /// Returns the dialect of this run.
     pub fn under_test() -> &'static Self {
         let wanted = match env::var("XKS_TEST_DIALECT") {
             Err(env::VarError::NotPresent) => return &ALL[0],
@@ -85,12 +85,12 @@ impl Spoken {
         found.unwrap_or_else(|| panic!("XKS_TEST_DIALECT is one of {names:?}, not {wanted:?}"))
     }
 
-    /// What `gcm_profile` must be where there is nothing to probe with, and the first guess of `auto` is wrong.
+    /// Returns the `gcm_profile` that is needed without a key to probe with, if the first guess of `auto` is wrong.
     pub fn unprobed(&self) -> Option<&'static str> {
         (self.profile != AS_IT_IS.profile).then_some(self.profile)
     }
 
-    /// Whether the faulty module can stand before the token: it speaks PKCS#11 2.40, which has no messages.
+    /// Returns whether the faulty module can be in front of the token: it has PKCS#11 2.40, without the message interface.
     pub fn suits_the_faulty_module(&self) -> bool {
         self.profile != "message"
     }

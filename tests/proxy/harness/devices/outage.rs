@@ -1,4 +1,4 @@
-//! A proxy whose HSM can be made to fail, and what may be said while it does.
+//! A proxy whose HSM can fail, and the responses that are allowed during the failure.
 
 use serde_json::Value;
 
@@ -9,17 +9,17 @@ use crate::harness::setup::Setup;
 use crate::harness::wire::encrypt_body;
 use crate::harness::{Caller, Proxy};
 
-/// A proxy on a faulty module that is well.
+/// Starts a proxy on a faulty module without a failure.
 pub fn faulty() -> (Proxy, Control) {
     faulty_with(|_| {})
 }
 
-/// The same with a changed configuration.
+/// Starts a proxy with a changed configuration.
 pub fn faulty_with(change: impl FnOnce(&mut Setup)) -> (Proxy, Control) {
     let mut control = None;
     let proxy = Proxy::start_with(|setup| {
         control = Some(setup.faulty_module());
-        // What is not mended by the next request is mended by the next check.
+        // The next health check recovers what the next request does not.
         setup.set("health", "interval", "\"1s\"");
         change(setup);
     });
@@ -27,7 +27,7 @@ pub fn faulty_with(change: impl FnOnce(&mut Setup)) -> (Proxy, Control) {
     (proxy, control.unwrap())
 }
 
-/// Waits until each of these HSMs has tried its keys for the first time: what a test then counts or makes fail is of its own requests.
+/// Waits until each of these HSMs has tried its keys for the first time. Later calls and failures are then those of the test's requests.
 #[track_caller]
 pub fn await_proofs(proxy: &Proxy, hsms: &[&str]) {
     for hsm in hsms {
@@ -39,7 +39,7 @@ pub fn await_proofs(proxy: &Proxy, hsms: &[&str]) {
     }
 }
 
-/// A proxy on two faulty modules that are well and hold the same keys: `hsm-a` and `hsm-b`.
+/// Starts a proxy on two faulty modules with the same keys, `hsm-a` and `hsm-b`.
 pub fn two_faulty(change: impl FnOnce(&mut Setup)) -> (Proxy, Control, Control) {
     let mut controls = None;
     let proxy = Proxy::start_with(|setup| {
@@ -55,7 +55,7 @@ pub fn two_faulty(change: impl FnOnce(&mut Setup)) -> (Proxy, Control, Control) 
     (proxy, a, b)
 }
 
-/// What a caller may be told while the HSM is away: retryable, and nothing about the ciphertext.
+/// Fails the test unless a response is allowed while the HSM is unavailable: retryable, and without a statement about the ciphertext.
 #[track_caller]
 pub fn assert_blames_the_hsm(response: &Response) {
     let name = response.json()["errorName"]

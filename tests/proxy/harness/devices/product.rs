@@ -1,4 +1,4 @@
-//! The tokens that the suite can run on. `XKS_TEST_TOKEN` chooses: `softhsm`, which is the default, `kryoptic`, `nss`, or `p11-kit`.
+//! The tokens that the suite can run on. `XKS_TEST_TOKEN` is `softhsm` (the default), `kryoptic`, `nss`, or `p11-kit`.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::harness::token::TOKEN_LABEL;
 
-/// A software token: its module, and how it is told where its tokens are.
+/// A software token: its module, and the configuration of its directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Product {
     /// SoftHSM2, as the distribution ships it.
@@ -20,7 +20,7 @@ pub enum Product {
 }
 
 impl Product {
-    /// The one that this run is about.
+    /// Returns the token of this run.
     pub fn under_test() -> Self {
         match env::var("XKS_TEST_TOKEN").as_deref() {
             Err(env::VarError::NotPresent) | Ok("softhsm") => Self::SoftHsm,
@@ -31,7 +31,7 @@ impl Product {
         }
     }
 
-    /// What the proxy calls it: a part of its manufacturer's or its model's name.
+    /// Returns its name in the proxy: a part of its manufacturer's or its model's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::SoftHsm | Self::P11Kit => "SoftHSM",
@@ -40,12 +40,12 @@ impl Product {
         }
     }
 
-    /// Whether it has the message interface of PKCS#11 3.x.
+    /// Returns whether it has the message interface of PKCS#11 3.x.
     pub fn has_messages(self) -> bool {
         matches!(self, Self::Kryoptic | Self::Nss)
     }
 
-    /// The PKCS#11 library that the proxy loads.
+    /// Returns the PKCS#11 library that the proxy loads.
     pub fn module(self) -> PathBuf {
         match self {
             Self::SoftHsm => softhsm(),
@@ -55,7 +55,7 @@ impl Product {
         }
     }
 
-    /// The PKCS#11 library that has the token in this process.
+    /// Returns the PKCS#11 library that has the token in this process.
     pub fn local_module(self) -> PathBuf {
         match self {
             Self::P11Kit => softhsm(),
@@ -63,7 +63,7 @@ impl Product {
         }
     }
 
-    /// The environment variable that names its configuration file. NSS has none.
+    /// Returns the environment variable that names its configuration file. NSS has none.
     pub fn variable(self) -> Option<&'static str> {
         match self {
             Self::SoftHsm | Self::P11Kit => Some("SOFTHSM2_CONF"),
@@ -72,7 +72,7 @@ impl Product {
         }
     }
 
-    /// What it wants in `C_Initialize`, with its token in this directory.
+    /// Returns the parameters of `C_Initialize` for a token in this directory.
     pub fn parameters(self, tokens: &Path) -> Option<String> {
         let directory = tokens.display();
         (self == Self::Nss)
@@ -94,7 +94,7 @@ impl Product {
         true
     }
 
-    /// A configuration with all tokens in this directory, and room for one more.
+    /// Returns a configuration with all tokens in this directory, and a slot for one more.
     pub fn configuration(self, tokens: &Path) -> String {
         match self {
             Self::SoftHsm | Self::P11Kit => format!(
@@ -112,7 +112,7 @@ impl Product {
     }
 }
 
-/// SoftHSM's library, where distributions put it.
+/// Returns SoftHSM's library in the directory of the distribution.
 fn softhsm() -> PathBuf {
     let places = [
         "/usr/lib/softhsm/libsofthsm2.so",
@@ -124,7 +124,7 @@ fn softhsm() -> PathBuf {
     found.expect("SoftHSM is missing: run tests/run, or install the package softhsm2")
 }
 
-/// NSS softoken's library, where distributions put it.
+/// Returns NSS softoken's library in the directory of the distribution.
 fn nss() -> PathBuf {
     let places = [
         "/usr/lib/x86_64-linux-gnu/libsoftokn3.so",
@@ -135,7 +135,7 @@ fn nss() -> PathBuf {
     found.expect("NSS softoken is missing: run tests/matrix, or install the package libnss3")
 }
 
-/// p11-kit's client, where distributions put it. `XKS_TEST_P11_KIT` names another one.
+/// Returns p11-kit's client in the directory of the distribution. `XKS_TEST_P11_KIT` names another one.
 fn p11_kit() -> PathBuf {
     let named = env::var_os("XKS_TEST_P11_KIT").map(PathBuf::from);
     let places = [
@@ -148,7 +148,7 @@ fn p11_kit() -> PathBuf {
     found.expect("p11-kit is missing: run tests/matrix, or install the package p11-kit-modules")
 }
 
-/// Kryoptic's library, which has a directory of its own beside the proxy's build.
+/// Returns Kryoptic's library, which has a separate directory next to the proxy's build.
 fn kryoptic() -> PathBuf {
     let proxy = Path::new(env!("CARGO_BIN_EXE_xks-proxy"));
     let target = proxy.ancestors().nth(2).unwrap();

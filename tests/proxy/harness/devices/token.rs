@@ -1,7 +1,7 @@
-//! A token of its own for every test.
+//! A separate token for every test.
 //!
-//! A software token is a few plain files, so it is made once per process, kept in memory and written out for each test: a few
-//! milliseconds instead of a dozen runs of `softhsm-token`.
+//! A software token is a few plain files. They are made once per process, kept in memory and written for each test: a few milliseconds
+//! instead of a dozen runs of `softhsm-token`.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -14,16 +14,16 @@ use crate::harness::product::Product;
 use crate::harness::setup::write_private;
 use crate::harness::trail::AUDIT_KEY;
 
-/// The label of the token, its PIN and where the keys are: `KEYS`.
+/// The label of the token.
 pub const TOKEN_LABEL: &str = "xks";
-/// The label of the token of `hsm-b`, where there is one.
+/// The label of the token of `hsm-b`, if there is one.
 pub const OTHER_TOKEN: &str = "xks-b";
 /// The user PIN of every test token.
 pub const PIN: &str = "270831";
 /// The label of the key for the deep health check.
 pub const HEALTH_KEY: &str = "xks-health";
 
-/// What the template token holds: label, and the options of `softhsm-token key`.
+/// The keys of the template token: label, and the options of `softhsm-token key`.
 const KEYS: [(&str, &[&str]); 15] = [
     (HEALTH_KEY, &[]),
     (AUDIT_KEY, &[]),
@@ -42,15 +42,15 @@ const KEYS: [(&str, &[&str]); 15] = [
     ("root-orders", &[]),
 ];
 
-/// A token on disk, with the configuration that its module needs to find it.
+/// A token on disk, with the configuration for its module.
 pub struct Token {
-    /// Whose token it is.
+    /// The software of the token.
     pub product: Product,
     directory: PathBuf,
 }
 
 impl Token {
-    /// A token with all of `KEYS`, in `directory`.
+    /// Makes a token with all of `KEYS` in `directory`.
     pub fn with_keys(directory: &Path) -> Self {
         static TEMPLATE: OnceLock<Vec<(PathBuf, Vec<u8>)>> = OnceLock::new();
         let files = TEMPLATE.get_or_init(template);
@@ -63,7 +63,7 @@ impl Token {
         token
     }
 
-    /// A place for tokens with none in it.
+    /// Makes a directory for tokens without a token.
     pub fn empty(directory: &Path) -> Self {
         let token = Self {
             product: Product::under_test(),
@@ -76,7 +76,7 @@ impl Token {
         token
     }
 
-    /// The server of the token and how the module finds it, where the token is in another process.
+    /// Starts the server of the token if it is in another process. Returns the server and the environment variable for the module.
     pub fn server(&self) -> Option<(Remote, (String, String))> {
         let is_remote = self.product == Product::P11Kit;
         is_remote.then(|| {
@@ -86,18 +86,18 @@ impl Token {
         })
     }
 
-    /// The module's PKCS#11 library.
+    /// Returns the module's PKCS#11 library.
     pub fn module(&self) -> PathBuf {
         self.product.module()
     }
 
-    /// The environment variable by which the module finds this token, if it needs one.
+    /// Returns the environment variable by which the module finds this token, if it needs one.
     pub fn variable(&self) -> Option<(String, String)> {
         let path = self.configuration().display().to_string();
         Some((self.product.variable()?.into(), path))
     }
 
-    /// What the module wants in `C_Initialize`.
+    /// Returns the parameters for `C_Initialize`.
     pub fn parameters(&self) -> Option<String> {
         self.product.parameters(&self.tokens())
     }
@@ -106,17 +106,17 @@ impl Token {
         self.directory.join("token.conf")
     }
 
-    /// The file with the right PIN.
+    /// Returns the file with the right PIN.
     pub fn pin_file(&self) -> PathBuf {
         self.directory.join("pin")
     }
 
-    /// Runs `softhsm-token` on this token, and returns what it printed.
+    /// Runs `softhsm-token` on this token, and returns its output.
     pub fn tool(&self, command: &str, options: &[&str]) -> String {
         self.tool_on(TOKEN_LABEL, command, options)
     }
 
-    /// Runs `softhsm-token` on the token of this label.
+    /// Runs `softhsm-token` on the token with this label.
     pub fn tool_on(&self, label: &str, command: &str, options: &[&str]) -> String {
         let output = self.command(label, command, options).output().unwrap();
         let complaint = String::from_utf8_lossy(&output.stderr);
@@ -142,7 +142,7 @@ impl Token {
         tool
     }
 
-    /// Starts a program that makes and deletes so many keys in a second, until this is dropped.
+    /// Starts a program that makes and deletes this many keys per second, until it is dropped.
     pub fn churn(&self, rate: u32) -> Churn {
         let mut command = self.command(TOKEN_LABEL, "churn", &["--rate", &rate.to_string()]);
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -154,12 +154,12 @@ impl Token {
         Churn { child, output }
     }
 
-    /// One more token of the same label.
+    /// Makes a second token with the same label.
     pub fn twin(&self) {
         self.initialise(&["--duplicate"]);
     }
 
-    /// One more token, of another label and without keys: to the module's users it is a device of its own.
+    /// Makes a token with a different label, without keys: a separate device for users of the module.
     pub fn other(&self, label: &str) {
         self.initialise_as(label, &[]);
     }
@@ -179,17 +179,17 @@ impl Token {
         self.tool_on(label, "init", &[&so_pin_file, options].concat());
     }
 
-    /// Whether the user PIN still opens the token: a locked one would refuse.
+    /// Fails the test unless the user PIN still works: the token rejects it if it is locked.
     pub fn accepts_its_pin(&self) {
         self.tool("key", &["--label", "orders"]);
     }
 
-    /// The serial number of the token.
+    /// Returns the serial number of the token.
     pub fn serial(&self) -> String {
         self.tool("serial", &[]).trim().to_owned()
     }
 
-    /// The directory with the files of the tokens.
+    /// Returns the directory with the files of the tokens.
     pub fn tokens(&self) -> PathBuf {
         self.directory.join("tokens")
     }
@@ -202,7 +202,7 @@ pub struct Churn {
 }
 
 impl Churn {
-    /// Ends it, and returns what it did.
+    /// Ends the program, and returns its output.
     pub fn end(mut self) -> String {
         drop(self.child.stdin.take());
         let mut summary = String::new();
@@ -220,14 +220,14 @@ impl Drop for Churn {
     }
 }
 
-/// A p11-kit server. It is killed when this is dropped.
+/// A p11-kit server. It is killed when this value is dropped.
 pub struct Remote {
     child: Child,
     socket: PathBuf,
 }
 
 impl Remote {
-    /// Serves every token that the local module has.
+    /// Serves every token of the local module.
     pub fn start(token: &Token) -> Self {
         let socket = token.directory.join("p11-kit.sock");
         let child = Command::new("p11-kit")
@@ -244,7 +244,7 @@ impl Remote {
         Self { child, socket }
     }
 
-    /// The environment variable by which p11-kit's client finds it.
+    /// Returns the environment variable by which p11-kit's client finds the server.
     pub fn variable(&self) -> (String, String) {
         let address = format!("unix:path={}", self.socket.display());
         ("P11_KIT_SERVER_ADDRESS".to_owned(), address)
@@ -259,7 +259,7 @@ impl Drop for Remote {
     }
 }
 
-/// An example of this package, built beside the proxy: `cargo test` builds examples, `cargo test --test proxy` does not.
+/// Returns an example of this package, next to the proxy: `cargo test` builds examples, `cargo test --test proxy` does not.
 pub fn example(name: &str) -> PathBuf {
     let proxy = Path::new(env!("CARGO_BIN_EXE_xks-proxy"));
     let path = proxy.parent().unwrap().join("examples").join(name);

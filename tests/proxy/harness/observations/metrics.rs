@@ -1,4 +1,4 @@
-//! The admin listener: probes, and metrics in Prometheus' text format.
+//! The admin listener: probes, and metrics in the text format of Prometheus.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,13 +8,13 @@ use crate::harness::response::Response;
 use crate::harness::{PATIENCE, Proxy};
 
 impl Proxy {
-    /// GET on the admin listener.
+    /// Sends a GET to the admin listener.
     #[track_caller]
     pub fn admin(&self, path: &str) -> Response {
         plain(self.admin, "GET", path)
     }
 
-    /// Waits until the proxy says that it takes no more requests.
+    /// Waits until the proxy reports that it accepts no more requests.
     #[track_caller]
     pub fn await_unready(&self) {
         eventually("not ready", || {
@@ -22,13 +22,13 @@ impl Proxy {
         });
     }
 
-    /// The text of `/metrics`.
+    /// Returns the text of `/metrics`.
     #[track_caller]
     pub fn metrics(&self) -> String {
         String::from_utf8(self.admin("/metrics").body).unwrap()
     }
 
-    /// The sum of a metric's samples that have all these labels; `None` if there is none.
+    /// Returns the sum of a metric's samples that have all these labels; `None` without a sample.
     #[track_caller]
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let text = self.metrics();
@@ -39,7 +39,7 @@ impl Proxy {
         (!values.is_empty()).then(|| values.iter().sum())
     }
 
-    /// Waits until a metric satisfies the condition, and returns it.
+    /// Waits until a metric satisfies the condition, and returns its value.
     #[track_caller]
     pub fn await_metric(
         &self,
@@ -53,7 +53,7 @@ impl Proxy {
     }
 }
 
-/// Polls until `attempt` returns a value, and fails the test after [`PATIENCE`].
+/// Polls until `attempt` returns a value. Fails the test after [`PATIENCE`].
 #[track_caller]
 pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
@@ -66,7 +66,7 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// The value of a line, if it is a sample of this metric with all these labels.
+/// Returns the value of a line, if it is a sample of this metric with all these labels.
 pub fn sample(line: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let (series, value) = line.rsplit_once(' ')?;
     let (found, described) = series.split_once('{').unwrap_or((series, ""));

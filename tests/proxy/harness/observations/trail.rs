@@ -1,4 +1,4 @@
-//! The audit trail of a test's proxy, read and judged without the proxy's own code.
+//! The audit trail of a test's proxy, parsed and checked without the proxy's code.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,23 +10,23 @@ use sha2::{Digest as _, Sha256};
 use crate::harness::metrics::eventually;
 use crate::harness::setup::Setup;
 
-/// The label of the key that seals.
+/// The label of the key that signs checkpoints.
 pub const AUDIT_KEY: &str = "xks-audit";
 
-/// The trail at a path, rotated files and all.
+/// The audit trail at a path, including rotated files.
 pub struct Trail {
     path: PathBuf,
 }
 
 impl Setup {
-    /// Adds an `[audit]` table with these lines; the trail lies in a directory of its own.
+    /// Adds an `[audit]` table with these lines. The audit trail has a separate directory.
     pub fn audit(&mut self, lines: &str) -> Trail {
         let directory = self.directory.join("trail");
         fs::create_dir(&directory).unwrap();
         self.audit_at(&directory.join("audit.jsonl"), lines)
     }
 
-    /// The same at a place that is there already.
+    /// Adds an `[audit]` table for an existing path.
     pub fn audit_at(&mut self, path: &Path, lines: &str) -> Trail {
         let table = format!("[audit]\npath = {path:?}\nkey = {AUDIT_KEY:?}\n{lines}\n");
         self.edit("[server]\n", &format!("{table}[server]\n"));
@@ -35,7 +35,7 @@ impl Setup {
         }
     }
 
-    /// Adds an `[audit]` table whose trail lies on a disk of its own, which only the proxy sees, of so many KiB.
+    /// Adds an `[audit]` table whose audit trail is on a separate disk of this size in KiB, which only the proxy sees.
     pub fn audit_on_a_disk(&mut self, kib: u32, lines: &str) -> Trail {
         let disk = self.directory.join("disk");
         fs::create_dir(&disk).unwrap();
@@ -49,18 +49,18 @@ impl Setup {
 }
 
 impl Trail {
-    /// The file that is written now.
+    /// Returns the current file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The same trail where another process sees it.
+    /// Returns the same audit trail at the path where another process sees it.
     pub fn below(&self, root: &Path) -> Self {
         let path = root.join(self.path.strip_prefix("/").unwrap());
         Self { path }
     }
 
-    /// Every file of the trail, oldest first; the lock and what was set aside are none.
+    /// Returns every file of the audit trail, oldest first, without the lock and files that were moved away.
     pub fn files(&self) -> Vec<PathBuf> {
         let name = self.path.file_name().unwrap().to_str().unwrap();
         let mut rotated: Vec<PathBuf> = fs::read_dir(self.path.parent().unwrap())
@@ -73,7 +73,7 @@ impl Trail {
         rotated
     }
 
-    /// Every whole line, in order.
+    /// Returns every whole line, in order.
     pub fn lines(&self) -> Vec<Value> {
         let read = |file: &PathBuf| fs::read_to_string(file).unwrap();
         let text: String = self.files().iter().map(read).collect();
@@ -83,14 +83,14 @@ impl Trail {
             .collect()
     }
 
-    /// The lines of a kind.
+    /// Returns the lines of a kind.
     pub fn of_kind(&self, kind: &str) -> Vec<Value> {
         let mut lines = self.lines();
         lines.retain(|line| line["kind"] == kind);
         lines
     }
 
-    /// The line of the request with this body; the answer may be a moment ahead only with `on_failure = "continue"`.
+    /// Returns the line of the request with this body. With `on_failure = "continue"`, the response may precede the line.
     #[track_caller]
     pub fn request(&self, body: &Value) -> Value {
         let id = &body["requestMetadata"]["kmsRequestId"];
@@ -103,7 +103,7 @@ impl Trail {
         line
     }
 
-    /// Waits for a line that is wanted.
+    /// Waits for a line that satisfies the condition.
     #[track_caller]
     pub fn wait_for(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         eventually(what, || self.lines().into_iter().find(&wanted))
@@ -115,7 +115,7 @@ impl Trail {
         self.wait_for(event, |line| line["event"] == event)
     }
 
-    /// Checks numbers, links and hashes of the whole trail, as the schema says they are made.
+    /// Checks numbers, links and hashes of the whole audit trail by the schema.
     #[track_caller]
     pub fn assert_chain(&self) {
         let (mut prev, mut seq) = ("0".repeat(64), 0);
@@ -135,7 +135,7 @@ impl Trail {
     }
 }
 
-/// Rotated files carry the number of their first line behind the name; those that a test renames, a 1 as logrotate's do.
+/// Returns whether a file is rotated: its name ends in the number of its first line. Files that a test renames end in 1, as logrotate's do.
 fn is_rotated(file: &str, current: &str) -> bool {
     let suffix = file.strip_prefix(current).and_then(|s| s.strip_prefix('.'));
     suffix.is_some_and(|s| s.chars().all(|c| c.is_ascii_digit()))

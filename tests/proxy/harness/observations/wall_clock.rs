@@ -1,17 +1,17 @@
-//! The daemon's wall clock, moved by libfaketime: nobody else's, and not the monotonic clock, which no operator can set either.
+//! The wall clock of the daemon, moved by libfaketime. The monotonic clock is unchanged: operators cannot set it either.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::harness::setup::Setup;
 
-/// What the daemon takes for the time of day.
+/// The wall clock of the daemon.
 pub struct WallClock {
     offset: PathBuf,
 }
 
 impl WallClock {
-    /// The clock of the proxy that is being set up; right until it is moved.
+    /// Adds a clock to the setup of a proxy. It is right until a test moves it.
     pub fn of(setup: &mut Setup) -> Self {
         let clock = Self {
             offset: setup.directory.join("clock-offset"),
@@ -22,10 +22,10 @@ impl WallClock {
         for (name, value) in [
             ("LD_PRELOAD", library.as_str()),
             ("FAKETIME_TIMESTAMP_FILE", &offset),
-            // A jump counts from the next reading of the clock on.
+            // A jump takes effect at the next reading of the clock.
             ("FAKETIME_NO_CACHE", "1"),
             ("DONT_FAKE_MONOTONIC", "1"),
-            // Files keep their true times: a token's files do not change with the clock.
+            // Files keep their real times: the files of a token do not change with the clock.
             ("NO_FAKE_STAT", "1"),
         ] {
             setup.variables.push((name.into(), value.into()));
@@ -33,16 +33,16 @@ impl WallClock {
         clock
     }
 
-    /// Sets the clock so many minutes off the truth.
+    /// Sets the clock to this many minutes from the real time.
     pub fn set(&self, minutes: i64) {
         let next = self.offset.with_extension("next");
         fs::write(&next, format!("{:+}\n", minutes * 60)).unwrap();
-        // The daemon must not read half a number.
+        // The daemon must not read a part of a number.
         fs::rename(next, &self.offset).unwrap();
     }
 }
 
-/// libfaketime for programs with threads, where Debian and Ubuntu put it. Without it the loader would only warn.
+/// Returns libfaketime for programs with threads, in the directory of Debian and Ubuntu. Without it the loader would only warn.
 fn library() -> PathBuf {
     let architecture = std::env::consts::ARCH;
     let path = format!("/usr/lib/{architecture}-linux-gnu/faketime/libfaketimeMT.so.1");

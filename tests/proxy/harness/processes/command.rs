@@ -1,4 +1,4 @@
-//! The commands of the real binary, run to their end.
+//! The commands of the real binary, run until they end.
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
@@ -7,24 +7,24 @@ use serde_json::Value;
 
 use crate::harness::setup::Setup;
 
-/// What a command did.
+/// The result of a command.
 pub struct Ran {
-    /// Its exit code.
+    /// The exit code.
     pub code: Option<i32>,
-    /// What it printed.
+    /// The standard output.
     pub stdout: String,
-    /// What it complained about.
+    /// The standard error.
     pub stderr: String,
 }
 
 impl Ran {
-    /// Its output as JSON.
+    /// Returns the output as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no JSON: {self}"))
     }
 
-    /// Fails the test unless it ended so and said all of this, on whichever stream.
+    /// Fails the test unless the command ended with `code`, and one of its streams contains each part.
     #[track_caller]
     pub fn expect(self, code: i32, parts: &[&str]) -> Self {
         assert_eq!(self.code, Some(code), "{self}");
@@ -58,7 +58,7 @@ impl std::fmt::Display for Ran {
     }
 }
 
-/// Runs a command on the configuration as it is now.
+/// Runs a command on the current configuration.
 pub fn run(setup: &Setup, arguments: &[&str]) -> Ran {
     let file = setup.write_private("command.toml", &setup.toml());
     let output = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
@@ -70,7 +70,7 @@ pub fn run(setup: &Setup, arguments: &[&str]) -> Ran {
     output.unwrap().into()
 }
 
-/// Runs a command that gets this on its standard input.
+/// Runs a command with this standard input.
 pub fn run_with(arguments: &[&str], input: &str) -> Ran {
     let mut child = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
         .args(arguments)
@@ -79,7 +79,7 @@ pub fn run_with(arguments: &[&str], input: &str) -> Ran {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A command that does not read it has gone.
+    // A command that does not read its input may have ended.
     let mut stdin = child.stdin.take().unwrap();
     drop(stdin.write_all(input.as_bytes()));
     drop(stdin);

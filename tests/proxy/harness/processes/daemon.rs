@@ -1,4 +1,4 @@
-//! A real binary as a child process: its log is read as it comes, shown when the test fails, and it dies with the test.
+//! A real binary as a child process. Its log is read as it comes and shown when the test fails. The process ends with the test.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read, pipe};
@@ -18,14 +18,14 @@ use crate::harness::PATIENCE;
 use crate::harness::metrics::eventually;
 use crate::harness::process;
 
-/// In the place of a variable's value: the device and the inode of standard output.
+/// A placeholder for the device and the inode of standard output in the value of an environment variable.
 pub const STDOUT: &str = "{stdout}";
 
-/// A running `xks-proxy serve`, which is the launcher, or another program that goes on until it is told to stop.
+/// A running `xks-proxy serve`, which is the launcher, or another long-running program.
 pub struct Daemon {
     name: &'static str,
     child: Child,
-    /// The front, once it has been seen.
+    /// The front process, once it has been found.
     front: OnceLock<u32>,
     log: Arc<Log>,
 }
@@ -39,13 +39,13 @@ struct Log {
 }
 
 impl Daemon {
-    /// Starts it with these settings and variables. Nothing is awaited. A variable with the value [`STDOUT`] gets the device and the
-    /// inode of its standard output, as systemd gives them.
+    /// Starts the proxy with these settings and environment variables, and waits for nothing. A value [`STDOUT`] is replaced by the device and
+    /// the inode of its standard output, as systemd passes them.
     pub fn start(configuration: &Path, variables: &[(String, String)]) -> Self {
         Self::start_by(&[], configuration, variables)
     }
 
-    /// The same, started by another command that becomes it: `command …, proxy …`.
+    /// Starts the proxy with another command that becomes it: `command …, proxy …`.
     pub fn start_by(
         command: &[String],
         configuration: &Path,
@@ -114,18 +114,18 @@ impl Daemon {
         }
     }
 
-    /// Reads no more of its log than the line that is on its way, until told to read on.
+    /// Stops reading the log after the next line, until `read_on`.
     pub fn stop_reading(&self) {
         *self.log.is_unread.lock().unwrap() = true;
     }
 
-    /// Reads its log again.
+    /// Continues to read the log.
     pub fn read_on(&self) {
         *self.log.is_unread.lock().unwrap() = false;
         self.log.read_on.notify_all();
     }
 
-    /// The address on which a listener is bound.
+    /// Returns the address of a listener.
     #[track_caller]
     pub fn address(&self, listener: &str) -> SocketAddr {
         let listening =
@@ -134,7 +134,7 @@ impl Daemon {
         line["address"].as_str().unwrap().parse().unwrap()
     }
 
-    /// Everything logged so far.
+    /// Returns all log lines so far.
     pub fn log(&self) -> Vec<String> {
         self.log
             .lines
@@ -143,12 +143,12 @@ impl Daemon {
             .clone()
     }
 
-    /// The process id of the launcher, which is the one that a service manager knows.
+    /// Returns the process id of the launcher, which a service manager uses.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// The process id of the front: what serves, and what has connections, plaintexts and the log.
+    /// Returns the process id of the front, which has the connections, the plaintexts and the log.
     #[track_caller]
     pub fn front(&self) -> u32 {
         eventually("the front process", || self.find_front())
@@ -164,7 +164,7 @@ impl Daemon {
 
     /// Sends a signal, as a service manager does.
     pub fn signal(&self, signal: Signal) {
-        // Who kills the launcher wants to know the end of the front, too.
+        // A test that kills the launcher must also wait for the end of the front.
         self.find_front();
         process::signal(self.id(), signal);
     }
@@ -175,7 +175,7 @@ impl Daemon {
         process::signal(self.front(), signal);
     }
 
-    /// Waits until it has a handler for this signal.
+    /// Waits until the process has a handler for this signal.
     #[track_caller]
     pub fn await_caught(&self, signal: Signal) {
         let give_up = Instant::now() + PATIENCE;
@@ -193,7 +193,7 @@ impl Daemon {
         }
     }
 
-    /// Waits for its end, and for that of the front.
+    /// Waits for the end of the process and of the front.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
         let status = eventually("its end", || self.child.try_wait().unwrap());
@@ -203,12 +203,12 @@ impl Daemon {
         status
     }
 
-    /// Returns whether it has ended.
+    /// Returns whether the process has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Resident memory of the front in KiB.
+    /// Returns the resident memory of the front in KiB.
     pub fn resident_kib(&self) -> u64 {
         let path = format!("/proc/{}/status", self.front());
         let status = std::fs::read_to_string(path).unwrap();
@@ -249,22 +249,22 @@ impl Drop for Daemon {
     }
 }
 
-/// A directory beside the configuration, so that the proxy has nothing to warn about.
+/// Returns a directory next to the configuration, so that the proxy has no reason for a warning.
 pub fn state_directory(configuration: &Path) -> PathBuf {
     let state = configuration.with_file_name("state");
-    // Where that cannot be, the test is about something else.
+    // A directory that cannot exist is part of a test about something else.
     drop(std::fs::create_dir(&state));
     state
 }
 
-/// A line that is no event (a panic, a complaint on stderr) has no fields, but stays in the log.
+/// Parses a line. A line that is not an event (a panic, a message on stderr) has no fields, but stays in the log.
 fn parsed(line: &str) -> Value {
     let levelled = line.strip_prefix('<').and_then(|line| line.get(2..));
     let line = levelled.unwrap_or(line);
     serde_json::from_str(line).unwrap_or_else(|_| of_text(line).unwrap_or_default())
 }
 
-/// `time LEVEL target: message field=value …`: what a test must know to find the proxy. Values with spaces in them are cut off.
+/// Parses `time LEVEL target: message field=value …`, as far as tests need it to find the proxy. Values with spaces are cut off.
 fn of_text(line: &str) -> Option<Value> {
     let (_, event) = line.split_once(": ")?;
     let is_field = |word: &&str| word.contains('=');

@@ -1,4 +1,4 @@
-//! Processes by their entries in /proc.
+//! Processes, read from /proc.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::metrics::eventually;
 
-/// Its parent and its state, unless it has gone.
+/// Returns the parent and the state of a process, unless it has gone.
 fn status(process: u32) -> Option<(u32, char)> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;
@@ -15,19 +15,19 @@ fn status(process: u32) -> Option<(u32, char)> {
     Some((fields.next()?.parse().ok()?, state))
 }
 
-/// Returns whether it runs: nobody may ever await the child of a process that was killed.
+/// Returns whether a process runs. A killed process may stay a zombie if its parent never waits for it.
 pub fn runs(process: u32) -> bool {
     status(process).is_some_and(|(_, state)| !matches!(state, 'Z' | 'X'))
 }
 
-/// Waits until it has ended.
+/// Waits until a process has ended.
 #[track_caller]
 pub fn await_end(process: u32) {
     let what = format!("the end of process {process}");
     eventually(&what, || (!runs(process)).then_some(()));
 }
 
-/// The running children of a process.
+/// Returns the running children of a process.
 pub fn children(parent: u32) -> Vec<u32> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -38,15 +38,15 @@ pub fn children(parent: u32) -> Vec<u32> {
         .collect()
 }
 
-/// How many threads it has. The one that reads files under a time limit is not counted: it starts with the first look for a changed
-/// configuration, at any moment of a test.
+/// Returns the number of threads of a process. The thread that reads files under a time limit does not count: it starts with the first
+/// check for a changed configuration, at any time of a test.
 pub fn threads(process: u32) -> usize {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
     let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
     names.filter(|name| name.trim_end() != "xks-files").count()
 }
 
-/// Its command line.
+/// Returns the command line of a process.
 pub fn arguments(process: u32) -> Vec<String> {
     let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
     let words = line.split(|byte| *byte == 0);
@@ -56,7 +56,7 @@ pub fn arguments(process: u32) -> Vec<String> {
         .collect()
 }
 
-/// The child that runs this subcommand of the proxy.
+/// Returns the child that runs this subcommand of the proxy.
 pub fn child_named(parent: u32, subcommand: &str) -> Option<u32> {
     let mut children = children(parent).into_iter();
     children.find(|child| {
@@ -73,7 +73,7 @@ pub fn signal(process: u32, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }
 
-/// What the descriptors of a process lead to, by number.
+/// Returns the targets of a process's descriptors, by number.
 pub fn descriptors(process: u32) -> Vec<(u32, String)> {
     let entries = fs::read_dir(format!("/proc/{process}/fd"))
         .unwrap()

@@ -1,4 +1,4 @@
-//! Changing the configuration of a running proxy.
+//! Changes of the configuration of a running proxy.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::harness::metrics::eventually;
 use crate::harness::setup::Setup;
 
 impl Proxy {
-    /// Changes the configuration file, and waits until the change is in force.
+    /// Changes the configuration file, and waits until the change is active.
     #[track_caller]
     pub fn reconfigure(&mut self, change: impl FnOnce(&mut Setup)) {
         let before = self.reloads("applied");
@@ -16,7 +16,7 @@ impl Proxy {
         self.await_reload("applied", before);
     }
 
-    /// Puts a text that was made before into the place of the configuration, and waits until it is in force.
+    /// Replaces the configuration by a prepared text, and waits until it is active.
     #[track_caller]
     pub fn reconfigure_by(&self, text: &str) {
         let before = self.reloads("applied");
@@ -24,7 +24,7 @@ impl Proxy {
         self.await_reload("applied", before);
     }
 
-    /// How many readings ended so.
+    /// Returns the number of reloads with this outcome.
     #[track_caller]
     pub fn reloads(&self, outcome: &str) -> f64 {
         let labels = [("outcome", outcome)];
@@ -32,13 +32,13 @@ impl Proxy {
             .expect("a counter that is there from the start")
     }
 
-    /// Waits until there is one more reading that ended so.
+    /// Waits for one more reload with this outcome.
     #[track_caller]
     pub fn await_reload(&self, outcome: &str, before: f64) {
         let labels = [("outcome", outcome)];
         let now = self.await_metric("xks_config_reloads_total", &labels, |now| now > before);
         if outcome == "applied" {
-            // What has changed stands in the log before this line.
+            // The log lines of the changes precede this line.
             eventually("the log of the change", || {
                 (self.in_force() >= now).then_some(())
             });
@@ -51,7 +51,7 @@ impl Proxy {
         lines.iter().filter(said).count() as f64
     }
 
-    /// Every change that the log names, with what it was.
+    /// Returns every change in the log, as place and kind.
     pub fn changes(&self) -> Vec<(String, String)> {
         let lines = self.daemon.log();
         let parsed = lines
@@ -67,7 +67,7 @@ impl Proxy {
             .collect()
     }
 
-    /// Whether the log names this change.
+    /// Returns whether the log contains this change.
     pub fn has_changed(&self, place: &str, what: &str) -> bool {
         self.changes()
             .contains(&(place.to_owned(), what.to_owned()))

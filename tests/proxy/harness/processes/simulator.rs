@@ -131,7 +131,7 @@ pub fn command() -> Command {
 /// The result of a call: a response, or the name and the message of an exception.
 pub type Called = Result<Value, (String, String)>;
 
-/// A caller of KMS.
+/// A client of KMS.
 #[derive(Clone)]
 pub struct Kms {
     address: SocketAddr,

@@ -1,4 +1,4 @@
-//! The whole of it: a KMS simulator, this proxy and a token, judged by programs of AWS's.
+//! The whole system: a KMS simulator, this proxy and a token, checked by AWS's programs.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::harness::simulator::{Kms, Options, Simulator};
 use crate::harness::tools::python;
 use crate::harness::{CLOSED, PAYMENTS, PAYMENTS_NEXT, Proxy, RETAIL, ROOT, StoreName};
 
-/// The names by which KMS knows the proxy: an endpoint and a path are one store's only.
+/// The DNS names of the proxy for KMS: an endpoint and a path belong to one store only.
 pub const NAMES: [&str; 11] = [
     "kms-0.test",
     "kms-1.test",
@@ -26,27 +26,27 @@ pub const NAMES: [&str; 11] = [
     "kms-9.test",
     "kms-10.test",
 ];
-/// A name at which nobody listens.
+/// A name without a listener.
 pub const NOBODY: &str = "nobody.test";
 
-/// Proxy and simulator.
+/// The proxy and the simulator.
 pub struct System {
     /// The proxy.
     pub proxy: Proxy,
-    /// The simulator; a test may put another in its place.
+    /// The simulator. A test may replace it.
     pub simulator: Simulator,
-    /// How the simulator was started.
+    /// The options of the simulator.
     pub options: Options,
 }
 
 impl System {
-    /// Both, with more options of the simulator's; the directory is the test's own.
+    /// Starts both, with more options of the simulator. The directory is the test's own.
     #[track_caller]
     pub fn start(more: impl FnOnce(Options, &Path) -> Options) -> Self {
         Self::start_with(|_| {}, more)
     }
 
-    /// The same with a changed configuration of the proxy.
+    /// Starts both with a changed configuration of the proxy.
     #[track_caller]
     pub fn start_with(
         change: impl FnOnce(&mut Setup),
@@ -74,7 +74,7 @@ impl System {
         }
     }
 
-    /// What the judges in Python have to know.
+    /// Returns the facts that the Python programs need.
     pub fn facts(&self) -> Value {
         let stores = [PAYMENTS, RETAIL, ROOT, CLOSED].map(|store| (store.name, store));
         let mut facts = json!({ "url": self.simulator.url(), "names": NAMES, "nobody": NOBODY });
@@ -89,12 +89,12 @@ impl System {
         facts
     }
 
-    /// Somebody in the region of the proxy's first store.
+    /// Returns a client in the Region of the proxy's first store.
     pub fn kms(&self) -> Kms {
         self.simulator.caller("111122223333", PAYMENTS.region)
     }
 
-    /// Makes a custom key store of that store, and connects it.
+    /// Makes a custom key store for that store, and connects it.
     #[track_caller]
     pub fn connected_store(&self) -> String {
         let kms = self.kms();
@@ -104,14 +104,14 @@ impl System {
         store
     }
 
-    /// Runs a judge of `tests/proxy/kms_simulator/programs`, and fails the test with what it says.
+    /// Runs a program of `tests/proxy/kms_simulator/programs`, and fails the test with its output.
     #[track_caller]
     pub fn judge(&self, script: &str, arguments: &[&str], facts: &Value) {
         judge(script, arguments, facts);
     }
 }
 
-/// Runs a judge of `tests/proxy/kms_simulator/programs`, and fails the test with what it says.
+/// Runs a program of `tests/proxy/kms_simulator/programs`, and fails the test with its output.
 #[track_caller]
 pub fn judge(script: &str, arguments: &[&str], facts: &Value) {
     let mut judge = Command::new(python())
@@ -130,7 +130,7 @@ pub fn judge(script: &str, arguments: &[&str], facts: &Value) {
     assert_eq!(ran.code, Some(0), "{ran}");
 }
 
-/// The request of CreateCustomKeyStore for a store of the proxy's.
+/// Returns the CreateCustomKeyStore request for a store of the proxy.
 pub fn store_request(store: &StoreName) -> Value {
     json!({
         "CustomKeyStoreName": store.name,

@@ -1,4 +1,4 @@
-//! How the commands that look at a proxy from outside are told which one.
+//! The options of the commands that use a proxy from outside.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use tokio::net::TcpSocket;
 use crate::commands::command_line::run;
 use crate::harness::{Proxy, StoreName};
 
-/// Options of `probe` and `bench` for this store of this proxy.
+/// Returns the options of `probe` and `bench` for this store of this proxy.
 pub fn options(proxy: &Proxy, store: &StoreName) -> Vec<String> {
     let directory = &proxy.setup.directory;
     let ca = directory.join("target-ca.pem");
@@ -39,7 +39,7 @@ pub fn command(name: &str, options: &[String], more: &[&str]) -> (Option<i32>, S
     run(&arguments)
 }
 
-/// The same options with another value for one of them.
+/// Returns the options with a different value of one of them.
 pub fn with(options: &[String], name: &str, value: &str) -> Vec<String> {
     let mut changed = options.to_vec();
     let at = changed.iter().position(|option| option == name).unwrap();
@@ -47,7 +47,7 @@ pub fn with(options: &[String], name: &str, value: &str) -> Vec<String> {
     changed
 }
 
-/// A port of this machine that refuses connections, reserved until this is dropped: the socket is bound and does not listen.
+/// A port of this machine that rejects connections. It stays reserved until this is dropped: the socket is bound and does not listen.
 pub struct Nobody(TcpSocket);
 
 impl Nobody {

@@ -9,8 +9,8 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::harness::command::Ran;
 
-/// Returns what a command prints on its terminal, and the terminal for its standard output. The output ends with an error, EIO,
-/// when no process has the terminal open any more.
+/// Returns the output of a command on its terminal, and the terminal for its standard output. The output ends with the error EIO
+/// when the last process closes the terminal.
 pub fn terminal() -> (File, Stdio) {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let output = openpt(flags).unwrap();
@@ -22,7 +22,7 @@ pub fn terminal() -> (File, Stdio) {
     (output.into(), terminal.into())
 }
 
-/// Runs the real binary to its end with a terminal as standard output. Standard error is not a terminal.
+/// Runs the real binary until it ends, with a terminal as standard output. Standard error is not a terminal.
 pub fn run_on_terminal(arguments: &[&str]) -> Ran {
     let (mut output, terminal) = terminal();
     let child = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
@@ -32,7 +32,7 @@ pub fn run_on_terminal(arguments: &[&str]) -> Ran {
         .spawn()
         .unwrap();
     let mut printed = Vec::new();
-    // The error is EIO, the end.
+    // The error is EIO, the end of the output.
     drop(output.read_to_end(&mut printed));
     let mut ran = child.wait_with_output().unwrap();
     ran.stdout = printed;

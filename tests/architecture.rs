@@ -223,7 +223,7 @@ fn secrets_are_exposed_in_few_files() {
 }
 
 #[test]
-fn files_say_what_they_promise_and_stay_short() {
+fn files_start_with_their_promise_and_stay_short() {
     for source in sources() {
         let path = source.path.display();
         assert!(

@@ -1,6 +1,6 @@
 //! Checks the imports of each module, and the crates that it names.
 //!
-//! A module imports only modules of lower layers, and none of its own layer. Test code may import any module.
+//! A module imports only modules of lower layers, and none of the same layer. Test code may import any module.
 
 use crate::paths::names;
 use crate::resolver::absolute;

@@ -92,13 +92,13 @@ fn module_path(path: &Path) -> Vec<String> {
 #[test]
 fn test_files_have_no_tokens() {
     let sources = sources();
-    let of = |path: &str| sources.iter().find(|s| s.path == Path::new(path)).unwrap();
-    assert!(!of("audit.rs").tokens.is_empty());
+    let tokens_of = |path: &str| sources.iter().find(|s| s.path == Path::new(path)).unwrap();
+    assert!(!tokens_of("audit.rs").tokens.is_empty());
     for path in [
         "audit/tests.rs",
         "audit/tests/tampering.rs",
         "sigv4/verify/vectors.rs",
     ] {
-        assert!(of(path).tokens.is_empty(), "{path}");
+        assert!(tokens_of(path).tokens.is_empty(), "{path}");
     }
 }

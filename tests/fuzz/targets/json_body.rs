@@ -33,7 +33,7 @@ const MAX_REASON: usize = 300;
 pub fn check(data: &[u8]) {
     // Unknown fields outside of the metadata are skipped. They may have values that JSON parsers cannot represent, such as 1e999.
     let value: Option<Value> = serde_json::from_slice(data).ok();
-    let of = |name: &str| value.as_ref().map(|value| &value[name]);
+    let parse = |name: &str| value.as_ref().map(|value| &value[name]);
     let health = accepted(HealthRequest::parse(data));
     let metadata = accepted(KeyMetadataRequest::parse(data));
     let encrypt = accepted(EncryptRequest::parse(data));
@@ -45,25 +45,25 @@ pub fn check(data: &[u8]) {
         decrypt.as_ref().map(|request| request.metadata.clone()),
     ];
     for metadata in all.into_iter().flatten() {
-        check_metadata(&metadata, of("requestMetadata"));
+        check_metadata(&metadata, parse("requestMetadata"));
         check_line(&metadata);
     }
     if let Some(request) = encrypt {
         assert!(request.plaintext.len() <= MAX_PLAINTEXT);
         assert!(request.aad.as_bytes().len() <= MAX_AAD);
-        check_bytes(request.plaintext.expose(), of("plaintext"));
-        check_bytes(request.aad.as_bytes(), of("additionalAuthenticatedData"));
+        check_bytes(request.plaintext.expose(), parse("plaintext"));
+        check_bytes(request.aad.as_bytes(), parse("additionalAuthenticatedData"));
     }
     if let Some(request) = decrypt {
         assert!(request.ciphertext.len() <= MAX_PLAINTEXT);
         assert!(matches!(request.iv.as_bytes().len(), 12 | 16));
         assert!(request.ciphertext_metadata.as_bytes().len() <= 20);
-        check_bytes(&request.ciphertext, of("ciphertext"));
-        check_bytes(request.iv.as_bytes(), of("initializationVector"));
-        check_bytes(request.tag.as_bytes(), of("authenticationTag"));
+        check_bytes(&request.ciphertext, parse("ciphertext"));
+        check_bytes(request.iv.as_bytes(), parse("initializationVector"));
+        check_bytes(request.tag.as_bytes(), parse("authenticationTag"));
         check_bytes(
             request.ciphertext_metadata.as_bytes(),
-            of("ciphertextMetadata"),
+            parse("ciphertextMetadata"),
         );
     }
 }

@@ -36,7 +36,7 @@ pub fn check(data: &[u8]) {
         }
     }
     let choice = crate::choice_of(data);
-    let signed = Signed::of(&request);
+    let signed = Signed::new(&request);
     signed.verifies_as_signed();
     signed.verifies_over_http_2();
     for header in SIGNED {
@@ -112,7 +112,7 @@ struct Signed<'a> {
 }
 
 impl<'a> Signed<'a> {
-    fn of(request: &'a Received) -> Self {
+    fn new(request: &'a Received) -> Self {
         let (path, body) = (request.uri.path(), request.body.as_slice());
         let host = request.text("host").unwrap_or("localhost");
         let headers = SIGNER.headers(host, path, body, KEY_STORE.now);

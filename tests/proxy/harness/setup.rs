@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use self::modules::OF_MODULES;
+use self::modules::MODULE_SETTINGS;
 use super::pki::{Authority, Identity, KMS_SUBJECT};
 use super::{CLOSED, PAYMENTS, PAYMENTS_NEXT, RETAIL, ROOT, StoreName};
 use crate::harness::dialect::Spoken;
@@ -129,7 +129,7 @@ impl Setup {
         self.tables.entry(table).or_default().remove(key);
     }
 
-    /// Gives the configured key with this label and id another label, so that no store names the old one.
+    /// Changes the label of the configured key with this label and id, so that no store names the old label.
     pub fn rename_key(&mut self, id: &'static str, label: &'static str) {
         self.renamed.push((id, label));
     }
@@ -236,7 +236,7 @@ impl Setup {
                     .map(|(key, value)| format!("{key} = {value}\n")),
             );
             if *name == "hsm" {
-                toml.push_str(OF_MODULES);
+                toml.push_str(MODULE_SETTINGS);
             }
         }
         let mut stores = self.stores();
@@ -244,7 +244,7 @@ impl Setup {
             let line = format!("id = {id:?}\n");
             stores = stores.replace(&line, &format!("{line}label = {label:?}\n"));
         }
-        (toml + &stores + &self.more).replace(OF_MODULES, &self.of_modules())
+        (toml + &stores + &self.more).replace(MODULE_SETTINGS, &self.module_settings())
     }
 
     fn stores(&self) -> String {

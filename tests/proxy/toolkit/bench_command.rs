@@ -114,7 +114,7 @@ const EIGHT_CONNECTIONS: [&str; 7] = [
 ];
 
 #[test]
-fn a_device_that_cannot_keep_up_shows_in_every_request_that_was_due() {
+fn a_slow_device_shows_in_every_request_that_was_due() {
     let (proxy, device) = faulty();
     let options = options(&proxy, &PAYMENTS);
     // Four sessions of 200 ms: 20 requests a second. On 8 connections a response takes at most 0.4 s after sending. But 60 requests are due
@@ -207,7 +207,7 @@ fn a_ramp_finds_what_the_device_can_do() {
 }
 
 #[test]
-fn no_load_is_put_on_strangers() {
+fn no_load_is_put_on_other_machines() {
     let directory = tempfile::tempdir().unwrap();
     let secret = directory.path().join("secret");
     fs::write(&secret, PAYMENTS.secret).unwrap();
@@ -233,7 +233,7 @@ fn no_load_is_put_on_strangers() {
 }
 
 #[test]
-fn a_target_that_is_not_there_is_told_at_once() {
+fn an_unreachable_target_is_reported_at_once() {
     let proxy = Proxy::start();
     let nobody = Nobody::bind();
     let options = with(

@@ -75,7 +75,7 @@ fn assert_fails(options: &[String], more: &[&str], name: &str, finding: &str) ->
 }
 
 #[test]
-fn what_is_well_is_said_to_be() {
+fn a_valid_endpoint_is_reported_as_ready() {
     let proxy = Proxy::start();
     let options = options(&proxy, &PAYMENTS);
     let ca = options.last().unwrap();
@@ -102,10 +102,10 @@ fn what_is_well_is_said_to_be() {
         "decrypt",
     ] {
         // Other work on the machine can slow it down.
-        let verdict = &check(&checks, name)["result"];
+        let result = &check(&checks, name)["result"];
         let is_latency = LATENCIES.contains(&name);
         assert!(
-            *verdict == "ok" || (is_latency && *verdict == "warn"),
+            *result == "ok" || (is_latency && *result == "warn"),
             "{name}: {checks:#?}"
         );
     }
@@ -154,7 +154,7 @@ fn proxy_with(identity: impl FnOnce(&mut Setup) -> Identity) -> Proxy {
 }
 
 #[test]
-fn certificates_that_kms_refuses_are_found() {
+fn certificates_that_kms_rejects_are_found() {
     let expired = proxy_with(|setup| setup.authority.expired_server());
     let checks = assert_fails(&options(&expired, &PAYMENTS), &[], "expiry", "expired");
     assert_eq!(
@@ -191,9 +191,9 @@ fn certificates_that_kms_refuses_are_found() {
         "less than a third of 100 days: {checks:#?}"
     );
 
-    let another = proxy_with(|setup| setup.authority.server_named("xks.example.com"));
+    let misnamed = proxy_with(|setup| setup.authority.server_named("xks.example.com"));
     let checks = assert_fails(
-        &options(&another, &PAYMENTS),
+        &options(&misnamed, &PAYMENTS),
         &[],
         "name",
         "xks.example.com",
@@ -202,7 +202,7 @@ fn certificates_that_kms_refuses_are_found() {
 }
 
 #[test]
-fn a_chain_without_its_intermediate_and_a_stranger_are_told_apart() {
+fn an_incomplete_chain_and_an_untrusted_root_have_different_findings() {
     let incomplete = proxy_with(|setup| {
         let intermediate = setup.authority.intermediate("Test Issuing CA");
         intermediate.server(rcgen::KeyPair::generate().unwrap())
@@ -224,8 +224,8 @@ fn a_chain_without_its_intermediate_and_a_stranger_are_told_apart() {
     assert_eq!(code, Some(0), "{checks:#?}");
 
     // The chain is complete, but KMS trusts another root.
-    let stranger = Authority::new("Another Root").pem();
-    let file = complete.setup.write_private("another-root.pem", &stranger);
+    let untrusted = Authority::new("Another Root").pem();
+    let file = complete.setup.write_private("another-root.pem", &untrusted);
     let more = ["--trusted-roots", file.to_str().unwrap()];
     assert_fails(
         &options(&complete, &PAYMENTS),
@@ -236,7 +236,7 @@ fn a_chain_without_its_intermediate_and_a_stranger_are_told_apart() {
 }
 
 #[test]
-fn a_listing_of_fingerprints_as_aws_has_it() {
+fn a_list_of_fingerprints_in_the_format_of_aws_is_accepted() {
     let proxy = proxy_with(|setup| {
         let mut identity = setup.authority.server(rcgen::KeyPair::generate().unwrap());
         identity.certificate_pem += &setup.authority.pem();
@@ -271,7 +271,7 @@ fn a_listing_of_fingerprints_as_aws_has_it() {
 }
 
 #[test]
-fn what_does_not_listen_or_speaks_no_tls() {
+fn an_endpoint_without_a_listener_or_tls_is_found() {
     let proxy = Proxy::start();
     let options = options(&proxy, &PAYMENTS);
     let nobody = Nobody::bind();
@@ -297,7 +297,7 @@ fn what_does_not_listen_or_speaks_no_tls() {
 }
 
 #[test]
-fn a_wrong_credential_or_path_is_told() {
+fn a_wrong_credential_or_path_is_reported() {
     let proxy = Proxy::start();
     let options = options(&proxy, &PAYMENTS);
     let other = proxy.setup.directory.join(PAYMENTS_NEXT.access_key_id);
@@ -319,7 +319,7 @@ fn a_wrong_credential_or_path_is_told() {
 }
 
 #[test]
-fn a_slow_hsm_is_told() {
+fn a_slow_hsm_is_reported() {
     let (proxy, device) = faulty();
     device.set_delay(Function::Encrypt, 300_000);
     let more = ["--key", "orders"];

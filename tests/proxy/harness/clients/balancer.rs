@@ -69,10 +69,10 @@ impl Balancer {
             client: None,
         };
         let says = Arc::new(Mutex::new(says));
-        let of_clients = Arc::clone(&says);
+        let shared = Arc::clone(&says);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                let says = of_clients.lock().unwrap().clone();
+                let says = shared.lock().unwrap().clone();
                 thread::spawn(move || relay(client, target, &says));
             }
         });

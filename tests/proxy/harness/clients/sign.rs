@@ -26,7 +26,7 @@ pub struct Signer {
     pub time: SystemTime,
     /// The time in the credential scope. A direct computation may use a different one.
     pub scope_time: SystemTime,
-    /// The signer whose derived key makes the signature, if it is another one: the scope is then false.
+    /// The signer whose derived key makes the signature, if it is a different signer: the scope is then false.
     pub key_of: Option<Box<Signer>>,
 }
 

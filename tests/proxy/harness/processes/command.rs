@@ -29,8 +29,8 @@ impl Ran {
     pub fn expect(self, code: i32, parts: &[&str]) -> Self {
         assert_eq!(self.code, Some(code), "{self}");
         for part in parts {
-            let said = self.stdout.contains(part) || self.stderr.contains(part);
-            assert!(said, "{part:?} is not in:\n{self}");
+            let is_contained = self.stdout.contains(part) || self.stderr.contains(part);
+            assert!(is_contained, "{part:?} is not in:\n{self}");
         }
         self
     }

@@ -261,11 +261,11 @@ pub fn state_directory(configuration: &Path) -> PathBuf {
 fn parsed(line: &str) -> Value {
     let levelled = line.strip_prefix('<').and_then(|line| line.get(2..));
     let line = levelled.unwrap_or(line);
-    serde_json::from_str(line).unwrap_or_else(|_| of_text(line).unwrap_or_default())
+    serde_json::from_str(line).unwrap_or_else(|_| text_fields(line).unwrap_or_default())
 }
 
 /// Parses `time LEVEL target: message field=value …`, as far as tests need it to find the proxy. Values with spaces are cut off.
-fn of_text(line: &str) -> Option<Value> {
+fn text_fields(line: &str) -> Option<Value> {
     let (_, event) = line.split_once(": ")?;
     let is_field = |word: &&str| word.contains('=');
     let words = event.split(' ');

@@ -23,8 +23,8 @@ pub fn runs(process: u32) -> bool {
 /// Waits until a process has ended.
 #[track_caller]
 pub fn await_end(process: u32) {
-    let what = format!("the end of process {process}");
-    eventually(&what, || (!runs(process)).then_some(()));
+    let description = format!("the end of process {process}");
+    eventually(&description, || (!runs(process)).then_some(()));
 }
 
 /// Returns the running children of a process.

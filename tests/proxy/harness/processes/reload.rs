@@ -40,15 +40,15 @@ impl Proxy {
         if outcome == "applied" {
             // The log lines of the changes precede this line.
             eventually("the log of the change", || {
-                (self.in_force() >= now).then_some(())
+                (self.active_configurations() >= now).then_some(())
             });
         }
     }
 
-    fn in_force(&self) -> f64 {
+    fn active_configurations(&self) -> f64 {
         let lines = self.daemon.log();
-        let said = |line: &&String| line.contains("the new configuration is in force");
-        lines.iter().filter(said).count() as f64
+        let is_activation = |line: &&String| line.contains("the new configuration is in force");
+        lines.iter().filter(is_activation).count() as f64
     }
 
     /// Returns every change in the log, as place and kind.

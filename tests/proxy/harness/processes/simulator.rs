@@ -149,14 +149,14 @@ impl Kms {
     /// Like `call`, for a simulator that may not be running.
     pub fn try_call(&self, operation: &str, body: &Value) -> io::Result<Called> {
         let answer = exchange(self.address, &self.request(operation, body))?;
-        let said: Value = match answer.body.as_slice() {
+        let answer_text: Value = match answer.body.as_slice() {
             b"" => json!({}),
             bytes => serde_json::from_slice(bytes).unwrap(),
         };
         if answer.status == 200 {
-            return Ok(Ok(said));
+            return Ok(Ok(answer_text));
         }
-        let text = |field: &str| said[field].as_str().unwrap_or_default().to_owned();
+        let text = |field: &str| answer_text[field].as_str().unwrap_or_default().to_owned();
         Ok(Err((text("__type"), text("message"))))
     }
 

@@ -12,7 +12,7 @@ use crate::harness::dialect::Spoken;
 use crate::harness::token::{HEALTH_KEY, OTHER_TOKEN, TOKEN_LABEL, example};
 
 /// A placeholder for `environment` and `writable`: tests may add to them until the configuration is written.
-pub(super) const OF_MODULES: &str = "# environment and writable\n";
+pub(super) const MODULE_SETTINGS: &str = "# environment and writable\n";
 
 impl Setup {
     /// Puts the module of `tests/faulty_pkcs11` between the proxy and the token, and returns its control.
@@ -76,7 +76,7 @@ impl Setup {
         let profile = Spoken::under_test().configured.unwrap_or("auto");
         self.append(&format!(
             "[[hsm]]\nname = \"hsm-b\"\nmodule = {module:?}\ntoken = {{ label = \"{TOKEN_LABEL}\" }}\n\
-             pin = {{ file = {pin:?} }}\nsessions = 4\nhealth_key = {HEALTH_KEY:?}\ngcm_profile = {profile:?}\n{OF_MODULES}"
+             pin = {{ file = {pin:?} }}\nsessions = 4\nhealth_key = {HEALTH_KEY:?}\ngcm_profile = {profile:?}\n{MODULE_SETTINGS}"
         ));
         if let Some(parameters) = self.token.parameters() {
             self.append(&format!("parameters = {parameters:?}\n"));
@@ -90,12 +90,12 @@ impl Setup {
         let (module, pin) = (self.token.module(), self.token.pin_file());
         self.append(&format!(
             "[[hsm]]\nname = \"hsm-b\"\nmodule = {module:?}\ntoken = {{ label = {OTHER_TOKEN:?} }}\n\
-             pin = {{ file = {pin:?} }}\nsessions = 4\nhealth_key = {HEALTH_KEY:?}\n{OF_MODULES}"
+             pin = {{ file = {pin:?} }}\nsessions = 4\nhealth_key = {HEALTH_KEY:?}\n{MODULE_SETTINGS}"
         ));
     }
 
     /// Returns `environment` and `writable`, the same for every `[[hsm]]`.
-    pub(super) fn of_modules(&self) -> String {
+    pub(super) fn module_settings(&self) -> String {
         let variables = self.module_variables.iter();
         let variables: BTreeMap<_, _> = variables.map(|(name, value)| (name, value)).collect();
         let variables: Vec<_> = variables

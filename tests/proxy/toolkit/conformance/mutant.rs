@@ -102,25 +102,25 @@ impl Middle {
     fn reply(&self, request: &Request) -> io::Result<Reply> {
         match self.change {
             Change::Answers(change) => {
-                let mut reply = self.passed_on(request)?;
+                let mut reply = self.forwarded(request)?;
                 change(&mut reply);
                 Ok(reply)
             }
             Change::Exchanges(change) => {
-                let mut reply = self.passed_on(request)?;
+                let mut reply = self.forwarded(request)?;
                 change(request, &mut reply);
                 Ok(reply)
             }
             Change::Requests(change) => {
                 let mut changed = request.clone();
                 change(&mut changed);
-                self.passed_on(&signed_anew(changed))
+                self.forwarded(&signed_again(changed))
             }
             Change::Hello(_) => Err(io::Error::other("no request arrives")),
         }
     }
 
-    fn passed_on(&self, request: &Request) -> io::Result<Reply> {
+    fn forwarded(&self, request: &Request) -> io::Result<Reply> {
         let mut connection = Connection::open(self.server, Arc::clone(&self.client))?;
         connection.send(&request.clone().without("content-length").bytes())?;
         let answer = match request.method.as_str() {
@@ -137,7 +137,7 @@ impl Middle {
 }
 
 /// Returns the request with a valid signature of the store: the mutant forwards it without verification.
-fn signed_anew(request: Request) -> Request {
+fn signed_again(request: Request) -> Request {
     let bare = ["authorization", "x-amz-date", "content-length"];
     let request = bare
         .iter()

@@ -12,17 +12,17 @@ use cryptoki::session::Session;
 
 use crate::place::{Outcome, Place};
 
-/// How many of its keys are in the token at once.
+/// The number of its keys in the token at the same time.
 const KEPT: usize = 4;
 
-/// Whether standard input has ended.
+/// True when standard input has ended.
 static IS_OVER: AtomicBool = AtomicBool::new(false);
 
 #[derive(Args)]
 pub struct Churn {
     #[command(flatten)]
     place: Place,
-    /// How many keys are made and deleted in a second.
+    /// The number of keys that are made and deleted per second.
     #[arg(long, value_name = "N", default_value = "24", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rate: u32,
 }
@@ -32,7 +32,7 @@ impl Churn {
         let library = self.place.library()?;
         let session = self.place.login(&library)?;
         thread::spawn(|| {
-            // Whatever ends it, there is nobody left to stop this program.
+            // A read error also ends the program: nobody could stop it otherwise.
             let _ = io::stdin().read(&mut [0]);
             IS_OVER.store(true, Ordering::Relaxed);
         });
@@ -40,7 +40,7 @@ impl Churn {
         let mut keys = Vec::with_capacity(KEPT + 1);
         super::say("churning")?;
         while !IS_OVER.load(Ordering::Relaxed) {
-            // Some tokens fail when two processes write at once.
+            // Some tokens fail when two processes write at the same time.
             keys.extend(make(&session, made).ok());
             made += 1;
             if keys.len() > KEPT {

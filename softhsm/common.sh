@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What softhsm/dev and tests/bench/run have in common. They source this and set `program` to their name.
+# The common part of softhsm/dev and tests/bench/run. They source this and set `program` to their name.
 
 say() { printf '%s\n' "$*" >&2; }
 die() {
@@ -37,8 +37,8 @@ install_packages() { # names, separated by blanks or line ends
     apt-get -qq update && apt-get -qq install -y --no-install-recommends $missing) >&2
 }
 
-# Builds and sets `binaries` to the directory of the result. softhsm/dev and tests/run build with the profile dev, so that each reuses what
-# the other has compiled; benchmarks build for release.
+# Builds, and sets `binaries` to the directory of the result. softhsm/dev and tests/run build with the profile dev, so that both use the same
+# compiled dependencies. Benchmarks build for release.
 build() { # profile (dev or release), usual time of a first build, what to build as for cargo build
   local profile=$1 usual=$2 quiet=(--quiet) directory
   shift 2

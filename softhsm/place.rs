@@ -1,4 +1,4 @@
-//! Where `softhsm-token` works: module, token and login, with errors that say what to do about them.
+//! The module, the token and the login of `softhsm-token`. Errors contain the action for the user.
 
 #![expect(unsafe_code, reason = "the string that NSS wants in C_Initialize")]
 
@@ -17,7 +17,7 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 
-/// Whatever went wrong, in words for the one who called.
+/// The result of a step. The error is a text for the user.
 pub type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// The arguments that all commands share.
@@ -26,19 +26,19 @@ pub struct Place {
     /// The PKCS#11 library.
     #[arg(long, value_name = "PATH")]
     pub module: PathBuf,
-    /// The string that the library wants in C_Initialize, such as NSS.
+    /// The string for C_Initialize, which NSS and others need.
     #[arg(long, value_name = "TEXT")]
     pub parameters: Option<CString>,
     /// The label of the token.
     #[arg(long, value_name = "LABEL")]
     pub token: String,
-    /// A file that holds the user PIN; a line end after it does not count.
+    /// A file with the user PIN; a line end after it is ignored.
     #[arg(long, value_name = "FILE")]
     pub pin_file: PathBuf,
 }
 
 impl Place {
-    /// The module, loaded and initialised.
+    /// Loads and initializes the module.
     pub fn library(&self) -> Outcome<Pkcs11> {
         let module = self.module.display();
         let library = Pkcs11::new(&self.module).map_err(|error| {
@@ -65,7 +65,7 @@ impl Place {
         }
     }
 
-    /// The slot of the token; two tokens of one label are one too many.
+    /// Returns the slot of the token; an error if two tokens have the label.
     pub fn slot(&self, library: &Pkcs11) -> Outcome<Option<Slot>> {
         let mut found = Vec::new();
         for slot in library.get_slots_with_initialized_token()? {
@@ -85,7 +85,7 @@ impl Place {
         }
     }
 
-    /// The slot of the token, which must be there.
+    /// Returns the slot of the token; an error if it does not exist.
     pub fn existing_slot(&self, library: &Pkcs11) -> Outcome<Slot> {
         let slot = self.slot(library)?.ok_or_else(|| {
             format!("no token is labelled {}: make it with `softhsm-token init`, or check SOFTHSM2_CONF", self.token)
@@ -93,14 +93,14 @@ impl Place {
         Ok(slot)
     }
 
-    /// A session with the user logged in.
+    /// Opens a session and logs the user in.
     pub fn login(&self, library: &Pkcs11) -> Outcome<Session> {
         let slot = self.existing_slot(library)?;
         let session = library.open_rw_session(slot)?;
         match session.login(UserType::User, Some(&pin(&self.pin_file)?)) {
             Ok(()) => Ok(session),
             Err(Pkcs11Error::Pkcs11(RvError::PinIncorrect, _)) => Err(format!(
-                "token {} refuses the PIN in {}",
+                "token {} rejects the PIN in {}",
                 self.token,
                 self.pin_file.display()
             )
@@ -110,7 +110,7 @@ impl Place {
     }
 }
 
-/// The labels of all AES keys: asked for once, because a search for each of a thousand keys costs a minute.
+/// Returns the labels of all AES keys in one search: a search for each of a thousand keys takes a minute.
 pub fn labels(session: &Session) -> Outcome<BTreeSet<String>> {
     let mut labels = BTreeSet::new();
     for key in aes_keys(session, &[])? {
@@ -123,7 +123,7 @@ pub fn labels(session: &Session) -> Outcome<BTreeSet<String>> {
     Ok(labels)
 }
 
-/// The AES keys that also have the attributes `also`.
+/// Returns the AES keys that also have the attributes `also`.
 pub fn aes_keys(session: &Session, also: &[Attribute]) -> Outcome<Vec<ObjectHandle>> {
     let mut template = vec![
         Attribute::Class(ObjectClass::SECRET_KEY),
@@ -133,7 +133,7 @@ pub fn aes_keys(session: &Session, also: &[Attribute]) -> Outcome<Vec<ObjectHand
     Ok(session.find_objects(&template)?)
 }
 
-/// The PIN in a file, without its line end.
+/// Reads the PIN in a file, without its line end.
 pub fn pin(file: &Path) -> Outcome<AuthPin> {
     let text = fs::read_to_string(file)
         .map_err(|error| format!("cannot read the PIN in {}: {error}", file.display()))?;

@@ -1,9 +1,8 @@
 //! `softhsm-token`: a SoftHSM token with AES keys, for `softhsm/dev` and the tests.
 //!
-//! Everything goes through PKCS#11, so that keys get exactly the attributes that are asked for here (`softhsm2-util` makes
-//! no AES keys). Each command may be repeated: what is there already is kept. SoftHSM finds its own configuration through the
-//! environment variable `SOFTHSM2_CONF`, as ever; the tests also use it with Kryoptic, which has `KRYOPTIC_CONF`. Not for
-//! production: a real HSM comes with tools of its own.
+//! Everything uses PKCS#11, so that keys have exactly the requested attributes (`softhsm2-util` makes no AES keys). Commands can be repeated:
+//! existing tokens and keys are kept. SoftHSM finds its configuration by the environment variable `SOFTHSM2_CONF`. The tests also use the
+//! program with Kryoptic, which has `KRYOPTIC_CONF`. Not for production: a real HSM comes with its own tools.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -30,19 +29,19 @@ Example:
   softhsm-token init --module $M --token xks --pin-file pin --so-pin-file so-pin
   softhsm-token key --module $M --token xks --pin-file pin --label orders";
 
-/// Makes a SoftHSM token and AES keys in it; what is there already is kept.
+/// Makes a SoftHSM token and AES keys in it. Existing tokens and keys are kept.
 #[derive(Parser)]
 #[command(name = "softhsm-token", after_help = EXAMPLE)]
 enum Command {
-    /// Initialise a token and set its user PIN, unless there is one of this label.
+    /// Initialize a token and set its user PIN, unless a token has this label.
     Init(Init),
-    /// Generate a sensitive AES key that cannot be extracted, unless there is one of this label.
+    /// Generate a sensitive AES key that cannot be extracted, unless a key has this label.
     Key(Key),
-    /// Delete every AES key of a label.
+    /// Delete every AES key with a label.
     DeleteKey(DeleteKey),
-    /// Make and delete keys until standard input ends: a program that uses the token too.
+    /// Make and delete keys until standard input ends, as a program that also uses the token.
     Churn(Churn),
-    /// Print the serial number of the token: labels can be given twice, serial numbers are not.
+    /// Print the serial number of the token: labels may be ambiguous, serial numbers are not.
     Serial(Serial),
 }
 
@@ -50,10 +49,10 @@ enum Command {
 struct Init {
     #[command(flatten)]
     place: Place,
-    /// A file that holds the security officer's PIN.
+    /// A file with the security officer's PIN.
     #[arg(long, value_name = "FILE")]
     so_pin_file: PathBuf,
-    /// One more token even where the label is taken: how tests make an ambiguous label.
+    /// Make another token even if the label is in use: tests make ambiguous labels with it.
     #[arg(long)]
     duplicate: bool,
 }
@@ -75,25 +74,25 @@ struct Key {
     /// Length of the key: 128, 192 or 256 bits.
     #[arg(long = "bits", value_name = "BITS", default_value = "256", value_parser = aes_key_length)]
     bytes: u64,
-    /// A key that may not encrypt.
+    /// Make a key that cannot encrypt.
     #[arg(long)]
     no_encrypt: bool,
-    /// A key that may not decrypt.
+    /// Make a key that cannot decrypt.
     #[arg(long)]
     no_decrypt: bool,
-    /// A key whose CKA_ALLOWED_MECHANISMS has AES-CBC only: its attributes permit encryption, but AES-GCM fails.
+    /// Make a key whose CKA_ALLOWED_MECHANISMS has AES-CBC only: its attributes permit encryption, but AES-GCM fails.
     #[arg(long)]
     cbc_only: bool,
-    /// A key whose value can leave the token.
+    /// Make a key whose value can leave the token.
     #[arg(long)]
     extractable: bool,
-    /// A key that is found and used without a login.
+    /// Make a key that is found and used without a login.
     #[arg(long)]
     public: bool,
-    /// One more key even where the label is taken: how tests make an ambiguous label.
+    /// Make another key even if the label is in use: tests make ambiguous labels with it.
     #[arg(long)]
     duplicate: bool,
-    /// Import the key from these raw bytes instead of generating it: how two tokens come to hold the same key.
+    /// Import the key from these raw bytes instead of generating it, for two tokens with the same key.
     #[arg(long, value_name = "FILE", conflicts_with = "bytes")]
     value_file: Option<PathBuf>,
     /// Make N keys, from LABEL-0001 to LABEL-N.
@@ -116,7 +115,7 @@ struct Serial {
     place: Place,
 }
 
-/// CKA_ID. As an alias, because clap takes a `Vec` for an option that may be repeated.
+/// CKA_ID. A type alias, because clap would treat a plain `Vec` as an option that may be repeated.
 type KeyIdentifier = Vec<u8>;
 
 fn main() -> ExitCode {
@@ -130,7 +129,7 @@ fn main() -> ExitCode {
     let Err(failure) = done else {
         return ExitCode::SUCCESS;
     };
-    // Nothing is left to be done about an error stream that is gone.
+    // A closed error stream is not an error.
     let _ = writeln!(io::stderr(), "softhsm-token: {failure}");
     ExitCode::FAILURE
 }
@@ -146,9 +145,9 @@ impl Init {
         };
         let slot = match there {
             Some(slot) if library.get_token_info(slot)?.user_pin_initialized() => {
-                return say(&format!("token {} is there already", place.token));
+                return say(&format!("token {} exists", place.token));
             }
-            // A start that was interrupted between the two steps.
+            // Completes a start that was interrupted between the two steps.
             Some(slot) => slot,
             None => self.initialise_a_free_slot(&library)?,
         };
@@ -163,7 +162,7 @@ impl Init {
                 return Ok(slot);
             }
         }
-        Err("the module has no slot with a token that is still to be initialised".into())
+        Err("the module has no slot with an uninitialized token".into())
     }
 
     fn set_user_pin(&self, library: &Pkcs11, slot: Slot) -> Outcome<()> {
@@ -196,7 +195,7 @@ impl Key {
                 .map_err(|error| format!("making key {label}: {error}"))?;
         }
         say(&format!(
-            "{}: {} made, {} there already",
+            "{}: {} made, {} existed",
             self.label,
             missing.len(),
             there.len()
@@ -234,7 +233,7 @@ impl Key {
         }
     }
 
-    /// Every usage is written down: what a module assumes where a template is silent differs from one to the next.
+    /// Every usage is explicit: modules differ in what they assume for missing attributes.
     fn template(&self, label: &str) -> Vec<Attribute> {
         let mut template = vec![
             Attribute::Label(label.into()),

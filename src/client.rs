@@ -1,16 +1,15 @@
-//! Calls to an XKS proxy as KMS makes them: signed, over TLS with KMS's suites, HTTP/1.1, each step with its time.
+//! Signed calls to an XKS proxy as KMS makes them: TLS with KMS's suites, HTTP/1.1. Each step is timed.
 //!
 //! # Invariants
-//! - A secret access key is used to sign, and never shown.
-//! - What is sent is what was signed: the body's bytes, the path, the authority.
+//! - A secret access key signs requests. It is never shown.
+//! - The request that is sent is the request that was signed: body bytes, path and authority.
 
 mod chain;
 mod connection;
 mod error;
-pub mod raw;
 mod tls;
 
-pub use chain::{ChainFault, verify_chain};
-pub use connection::{Answer, Caller, Connection, Handshake, refusal};
+pub use chain::{ChainError, verify_chain};
+pub use connection::{Answer, Caller, Connection, Handshake, error_text};
 pub use error::CallError;
-pub use tls::{ClientIdentity, TlsClient, Trust, authorities};
+pub use tls::{ClientIdentity, TlsClient, Trust, authorities, config as tls_config};

@@ -1,4 +1,4 @@
-//! The operator's tools on the other side of the wire: they know a proxy, ours or another's, only by what it answers.
+//! Tools for operators. They use a proxy, ours or another one, over the network only.
 
 pub mod bench;
 pub mod conformance;

@@ -1,5 +1,4 @@
-//! The rules of the architecture, checked on the text of the sources: which module may import which, what a file may contain,
-//! and how it begins.
+//! The rules of the architecture, checked on the text of the sources: imports between modules, the content of files, and their first line.
 //!
 //! Test code is not checked: files and items that are compiled only under `#[cfg(test)]`.
 #![expect(
@@ -31,7 +30,7 @@ use std::path::Path;
 use scanner::{contains, count};
 use sources::sources;
 
-/// The files with `unsafe`, with what they need it for.
+/// The files with `unsafe`, with the reason.
 const UNSAFE_FILES: &[(&str, &str)] = &[
     (
         "pkcs11/library/ffi.rs",
@@ -39,14 +38,14 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ),
     (
         "hsm_protocol/launch/inherited.rs",
-        "sets a flag of descriptors that the process inherited and that have no owner",
+        "sets a flag of inherited descriptors, which no Rust value owns",
     ),
 ];
 
 /// A longer file has more than one subject.
 const MAX_LINES: usize = 350;
 
-/// The files that may read a secret or a plaintext, with what they do with it.
+/// The files that may read a secret or a plaintext, with the reason.
 const EXPOSING_FILES: &[(&str, &str)] = &[
     (
         "hsm_protocol/jobs/answer.rs",
@@ -56,7 +55,6 @@ const EXPOSING_FILES: &[(&str, &str)] = &[
         "hsm_protocol/jobs/job.rs",
         "writes a plaintext into the frame for a worker",
     ),
-    ("client/raw/sign.rs", "signs requests"),
     (
         "private_file.rs",
         "writes new credentials to files of mode 0600",
@@ -105,11 +103,12 @@ const EXPOSING_FILES: &[(&str, &str)] = &[
         "simulator/state/stores.rs",
         "writes the state file, of mode 0600",
     ),
-    ("toolkit/bench/lanes.rs", "reads a proxy's response"),
+    ("toolkit/bench/pool.rs", "reads a proxy's response"),
     (
         "toolkit/bench/run.rs",
         "reads ciphertexts in a proxy's response",
     ),
+    ("toolkit/conformance/wire/sign.rs", "signs requests"),
     ("toolkit/probe/calls.rs", "reads a proxy's response"),
     (
         "xks/console.rs",
@@ -136,11 +135,11 @@ fn unsafe_is_in_few_files() {
     }
 }
 
-/// The files that start threads or tasks by themselves, with the reason.
+/// The files that start threads or tasks themselves, with the reason.
 const SPAWNING_FILES: &[(&str, &str)] = &[
     (
         "app/first_seal.rs",
-        "asks HSMs in tasks that it joins; a panic ends the process",
+        "calls HSMs in tasks that it joins; a panic ends the process",
     ),
     ("launcher/children.rs", "starts processes, not threads"),
     (
@@ -219,17 +218,17 @@ fn secrets_are_exposed_in_few_files() {
         .collect();
     assert!(
         gone.is_empty(),
-        "these files read no secret any longer; shrink EXPOSING_FILES: {gone:#?}"
+        "these files read no secret; shrink EXPOSING_FILES: {gone:#?}"
     );
 }
 
 #[test]
-fn files_say_what_they_promise_and_stay_short() {
+fn files_start_with_their_promise_and_stay_short() {
     for source in sources() {
         let path = source.path.display();
         assert!(
             source.text.starts_with("//!"),
-            "{path} does not open with //!"
+            "{path} does not start with //!"
         );
         let lines = source.text.lines().count();
         assert!(

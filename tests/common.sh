@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# What tests/run, tests/lint and tests/matrix have in common. They source this from the top of the clone and set `program` to their name.
+# The common part of tests/run, tests/lint and tests/matrix. They source this from the root of the clone and set `program` to their name.
 
 # shellcheck source=softhsm/common.sh
 source softhsm/common.sh
 
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
-# The tests wait for processes, devices and clocks more than they compute.
+# The tests mostly wait for processes, devices and clocks.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
 # Backtraces hide the message and the proxy's log that a failed test prints.
 export RUST_BACKTRACE=${RUST_BACKTRACE_OF_TESTS:-0}
@@ -14,10 +14,10 @@ mkdir -p "$logs"
 
 # --- steps ------------------------------------------------------------------------------------------------------------
 
-# Says on a terminal what is being done and how long it usually takes. Silent otherwise: a log shows only what failed.
+# Prints the current step and its usual time on a terminal. Otherwise prints nothing: a log shows only failures.
 progress() { [[ ! -t 2 ]] || say "$program: $*"; }
 
-# Runs a step quietly. Shows its output and stops when it fails.
+# Runs a step. Prints its output only if it fails, and stops then.
 step() { # name, what it does and its usual time, command …
   local log=$logs/$1.log
   progress "$2"
@@ -27,7 +27,7 @@ step() { # name, what it does and its usual time, command …
   die "failed: $*"
 }
 
-# Runs tests. Shows the runner's summary, or the whole output when one failed.
+# Runs tests. Prints the runner's summary, or the whole output if a test failed.
 run_tests() { # name, what it does and its usual time, arguments of cargo test …
   local log=$logs/$1.log
   progress "$2"
@@ -39,8 +39,8 @@ run_tests() { # name, what it does and its usual time, arguments of cargo test �
   grep -E '^(test result: |     Running )' "$log"
 }
 
-# Themes of tests/proxy that take long or need large packages: tests/matrix runs them, tests/run does not. `prometheus` runs a real
-# Prometheus for half a minute, and its Debian package brings dozens of others. `foreign_modules` needs PKCS#11 modules and a software TPM.
+# Themes of tests/proxy that take long or need large packages. tests/matrix runs them, tests/run does not. `prometheus` runs a real Prometheus
+# for half a minute, and its Debian package has dozens of dependencies. `foreign_modules` needs PKCS#11 modules and a software TPM.
 # `simulator_clients` needs Node.js, and 70 MB of packages.
 # shellcheck disable=SC2034 # used by those who source this
 readonly long_themes=(prometheus foreign_modules simulator_clients)
@@ -61,7 +61,7 @@ missing_test_packages() {
 
 missing_python() { python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv; }
 
-# Installs Python packages into an environment in the clone. One that no longer runs, because its Python has gone, is made again.
+# Installs Python packages into an environment in the clone. Makes it again if its Python no longer runs.
 python_environment() { # directory, requirements, a program that runs when it is complete
   local directory=$1 requirements=$2 sample=$3
   cmp -s "$requirements" "$directory/requirements.txt" && "$directory/bin/$sample" --version >/dev/null 2>&1 && return
@@ -72,7 +72,7 @@ python_environment() { # directory, requirements, a program that runs when it is
   cp "$requirements" "$directory/requirements.txt"
 }
 
-# The proxy, the simulator and what the tests use beside them; then the tests. Built first, so that the summary stays readable.
+# Builds the proxy, the simulator and the examples for the tests, then the tests. This comes first, so that the summary stays readable.
 build_tests() {
   step build "building with the profile dev (4 min the first time, seconds later)" \
     cargo build --quiet --locked --bins --examples

@@ -1,5 +1,5 @@
-//! Whether a chain of certificates leads to one of some authorities: judged apart from any connection, so that a tool can say which
-//! part of it is wrong.
+//! Verification of a certificate chain against given authorities, separate from any connection: a tool can then report
+//! which part of the chain is wrong.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,36 +10,36 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, Error, RootCertStore};
 
-/// Why a chain is not good.
+/// The reason why a chain is not valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ChainFault {
-    /// No path from the first certificate to an authority.
+pub enum ChainError {
+    /// No path leads from the first certificate to an authority.
     NoPath,
-    /// Anything else: validity, purpose, a broken signature.
+    /// Any other reason: validity, purpose or a wrong signature.
     Other(String),
 }
 
-/// Whether the chain (DER, the server's own first) leads to one of the authorities (DER) at this time. Names are not judged.
+/// Checks that the chain (DER, the server's certificate first) leads to one of the authorities (DER) at this time. Ignores names.
 ///
 /// # Errors
-/// [`ChainFault`]: there is no path, or something is wrong on it.
+/// [`ChainError`]: no path exists, or a certificate on the path is not valid.
 pub fn verify_chain(
     chain: &[Vec<u8>],
     authorities: &[Vec<u8>],
     at: SystemTime,
-) -> Result<(), ChainFault> {
+) -> Result<(), ChainError> {
     let (Some((leaf, intermediates)), false) = (chain.split_first(), authorities.is_empty()) else {
-        return Err(ChainFault::NoPath);
+        return Err(ChainError::NoPath);
     };
     let certificate = |der: &Vec<u8>| CertificateDer::from(der.clone());
     let mut roots = RootCertStore::empty();
-    // What is not a usable authority is left out: there may be others.
+    // Skips authorities that cannot be used: the others may be sufficient.
     roots.add_parsable_certificates(authorities.iter().map(certificate));
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
-    let verifier = verifier.build().map_err(|_| ChainFault::NoPath)?;
+    let verifier = verifier.build().map_err(|_| ChainError::NoPath)?;
     let intermediates: Vec<_> = intermediates.iter().map(certificate).collect();
-    // The name is judged last and apart: this one is in no certificate.
+    // The verifier checks the name last. No certificate contains this name, so a name error means that everything else is valid.
     let name = ServerName::try_from("name.invalid").map_err(other)?;
     let since = at
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -47,22 +47,22 @@ pub fn verify_chain(
     let now = UnixTime::since_unix_epoch(since);
     match verifier.verify_server_cert(&certificate(leaf), &intermediates, &name, &[], now) {
         Ok(_) => Ok(()),
-        Err(error) => of(error),
+        Err(error) => without_name_error(error),
     }
 }
 
-/// A name that does not match means that everything else does.
-fn of(error: Error) -> Result<(), ChainFault> {
+/// A name error means that everything else is valid.
+fn without_name_error(error: Error) -> Result<(), ChainError> {
     use CertificateError::{NotValidForName, NotValidForNameContext, UnknownIssuer};
     match error {
         Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => Ok(()),
-        Error::InvalidCertificate(UnknownIssuer) => Err(ChainFault::NoPath),
+        Error::InvalidCertificate(UnknownIssuer) => Err(ChainError::NoPath),
         error => Err(other(error)),
     }
 }
 
-fn other(error: impl std::fmt::Display) -> ChainFault {
-    ChainFault::Other(error.to_string())
+fn other(error: impl std::fmt::Display) -> ChainError {
+    ChainError::Other(error.to_string())
 }
 
 #[cfg(test)]
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_needs_every_certificate_on_it() {
+    fn a_path_needs_all_of_its_certificates() {
         let root = root("root");
         let intermediate =
             CertifiedIssuer::signed_by(ca("intermediate"), KeyPair::generate().unwrap(), &root)
@@ -109,18 +109,18 @@ mod tests {
         let whole = [leaf.clone(), middle.clone(), top.clone()];
         assert_eq!(verify(&whole, &roots), Ok(()));
         assert_eq!(verify(&whole[..2], &roots), Ok(()));
-        assert_eq!(verify(&whole[..1], &roots), Err(ChainFault::NoPath));
+        assert_eq!(verify(&whole[..1], &roots), Err(ChainError::NoPath));
         let strangers = [self::root("stranger").der().to_vec()];
-        assert_eq!(verify(&whole, &strangers), Err(ChainFault::NoPath));
-        assert_eq!(verify(&whole, &[]), Err(ChainFault::NoPath));
-        assert_eq!(verify(&[], &roots), Err(ChainFault::NoPath));
+        assert_eq!(verify(&whole, &strangers), Err(ChainError::NoPath));
+        assert_eq!(verify(&whole, &[]), Err(ChainError::NoPath));
+        assert_eq!(verify(&[], &roots), Err(ChainError::NoPath));
     }
 
     #[test]
-    fn validity_counts_at_the_given_time() {
+    fn validity_is_checked_at_the_given_time() {
         let root = root("root");
         let far = SystemTime::UNIX_EPOCH + Duration::from_secs(90_000_000_000);
-        let verdict = verify_chain(&[leaf(&root)], &[root.der().to_vec()], far);
-        assert!(matches!(verdict, Err(ChainFault::Other(_))), "{verdict:?}");
+        let result = verify_chain(&[leaf(&root)], &[root.der().to_vec()], far);
+        assert!(matches!(result, Err(ChainError::Other(_))), "{result:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! One connection to a proxy, and the calls on it.
+//! A connection to a proxy, and the calls on it.
 
 use std::error::Error as _;
 use std::net::SocketAddr;
@@ -25,20 +25,20 @@ use crate::secret::SecretBytes;
 use crate::sigv4::Signer;
 use crate::sync::task;
 
-/// The longest answer that is read: far beyond any of this API.
+/// The longest answer that is read. No answer of the API comes near it.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// How long the last words of a peer may take once its connection is known to have ended.
+/// The time limit for reading the error of a connection that has ended.
 const END_OF_CONNECTION: Duration = Duration::from_secs(1);
 
-/// Who calls which proxy, and how.
+/// The proxy to call, the credential and the TLS settings.
 #[derive(Debug)]
 pub struct Caller {
-    /// Where it listens.
+    /// The address of the proxy's listener.
     pub address: SocketAddr,
-    /// Its DNS name: of the certificate and in the Host field.
+    /// The DNS name of the proxy: in the certificate and in the Host field.
     pub host: String,
-    /// The port in the Host field, which need not be the one that it listens on: KMS knows 443 only.
+    /// The port in the Host field. It may differ from the port of `address`, because KMS connects to 443 only.
     pub named_port: u16,
     /// The `XksProxyUriPath`: prefix and `/kms/xks/v1`.
     pub path: String,
@@ -48,44 +48,44 @@ pub struct Caller {
     pub tls: TlsClient,
 }
 
-/// What a handshake agreed on, and how long it took.
+/// The result of a handshake, and its duration.
 #[derive(Clone, Debug)]
 pub struct Handshake {
-    /// From the SYN until TCP was connected.
+    /// The duration of the TCP handshake.
     pub tcp: Duration,
-    /// From then until TLS was.
+    /// The duration of the TLS handshake.
     pub tls: Duration,
     /// `TLSv1_2` or `TLSv1_3`.
     pub version: String,
-    /// The suite by its name in the IANA's registry.
+    /// The IANA name of the suite.
     pub suite: String,
-    /// The certificates that were presented, the server's own first, as DER.
+    /// The certificates that the server presented, its own first, as DER.
     pub chain: Vec<Vec<u8>>,
 }
 
 /// An open connection.
 pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    /// Ends with the connection, and knows why.
+    /// Drives the connection, and returns its error.
     driver: JoinHandle<Result<(), hyper::Error>>,
     handshake: Handshake,
 }
 
-/// An answer.
+/// A response of the proxy.
 #[derive(Debug)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// Its header fields.
+    /// The header fields.
     pub headers: HeaderMap,
-    /// The body, which may hold a plaintext.
+    /// The body. It may contain a plaintext.
     pub body: SecretBytes,
-    /// From before the request was signed until the whole body was there.
+    /// The time from before the request was signed until the whole body was received.
     pub took: Duration,
 }
 
 impl Caller {
-    /// The value of the Host field: the port is left out where it is HTTPS's own.
+    /// Returns the value of the Host field, without the port when it is 443.
     pub fn authority(&self) -> String {
         match self.named_port {
             443 => self.host.clone(),
@@ -93,7 +93,7 @@ impl Caller {
         }
     }
 
-    /// Opens a TCP connection. It waits as long as the system does: give it a timeout.
+    /// Opens a TCP connection. Callers set the timeout: the system's limit applies otherwise.
     ///
     /// # Errors
     /// [`CallError::Connect`].
@@ -105,7 +105,7 @@ impl Caller {
         Ok(socket)
     }
 
-    /// Opens a connection, TLS and all.
+    /// Opens a connection and completes the TLS handshake.
     ///
     /// # Errors
     /// [`CallError`].
@@ -152,17 +152,17 @@ fn handshake(stream: &TlsStream<TcpStream>, tcp: Duration, tls: Duration) -> Han
 }
 
 impl Connection {
-    /// What the handshake agreed on.
+    /// Returns the result of the handshake.
     pub fn handshake(&self) -> &Handshake {
         &self.handshake
     }
 
-    /// Whether another call can be made.
+    /// Returns whether the connection can carry another call.
     pub fn is_open(&self) -> bool {
         !self.sender.is_closed()
     }
 
-    /// Signs and sends a body to `operation`, which is what follows the `XksProxyUriPath`, and waits for the whole answer.
+    /// Signs and sends `body` to `operation`, a path below the `XksProxyUriPath`, and waits for the whole response.
     ///
     /// # Errors
     /// [`CallError`].
@@ -192,14 +192,14 @@ impl Connection {
 
 impl Connection {
     async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
-        // The connection may still be reading the end of the answer before.
+        // The connection may still be reading the end of the previous response.
         self.sender.ready().await?;
         self.sender.send_request(request).await
     }
 
-    /// What a peer says when it ends a connection is told to whoever drives it; the caller may only learn that it is closed.
+    /// Returns the error of the connection, if the driver has a more precise one than the call.
     async fn cause_of(&mut self, error: hyper::Error) -> hyper::Error {
-        // A cancelled request has a cause, but not always that of the connection.
+        // A cancelled request has a cause too, but not always the cause of the end of the connection.
         if error.source().is_some() && !error.is_canceled() {
             return error;
         }
@@ -211,14 +211,14 @@ impl Connection {
 }
 
 impl Drop for Connection {
-    /// A call that nobody waits for any longer takes its connection with it.
+    /// A cancelled call closes its connection.
     fn drop(&mut self) {
         self.driver.abort();
     }
 }
 
-/// Why an answer is not a good one: the API's error name, or what came instead. None when it is.
-pub fn refusal(status: u16, body: &[u8]) -> Option<String> {
+/// Returns the error of a response: the API's error name, or a description. Returns none for a success.
+pub fn error_text(status: u16, body: &[u8]) -> Option<String> {
     if status == 200 {
         return match body.first() {
             Some(b'{') => None,
@@ -239,7 +239,7 @@ struct ErrorBody {
     error_name: String,
 }
 
-/// What a stranger calls an error is shown on terminals and counted: a short word only.
+/// Checks that an error name from the network is a short word: tools show and count it.
 fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric())
 }

@@ -1,4 +1,4 @@
-//! Why a call has no answer, in the order in which it may happen.
+//! The reasons why a call has no response, in the order of the steps of a call.
 
 use std::error::Error;
 use std::io;
@@ -6,31 +6,31 @@ use std::io;
 use rustls::AlertDescription;
 use thiserror::Error;
 
-/// Why a call has no answer.
+/// The reason why a call has no response.
 #[derive(Debug, Error)]
 pub enum CallError {
-    /// No TCP connection.
+    /// The TCP connection failed.
     #[error("no connection: {0}")]
     Connect(io::Error),
-    /// No TLS session.
+    /// The TLS handshake failed.
     #[error("no TLS: {0}")]
     Tls(io::Error),
-    /// The host is neither a DNS name nor an address.
-    #[error("{0:?} is not a name that a certificate could have")]
+    /// The host is not a DNS name or an IP address.
+    #[error("{0:?} is not a valid host name")]
     HostName(String),
-    /// The connection failed before the whole answer was there.
+    /// The connection failed before the whole response was received.
     #[error("no answer: {}", with_causes(.0))]
     Http(hyper::Error),
-    /// The answer is longer than any of this API.
-    #[error("the answer is longer than 1 MiB, or was cut off")]
+    /// The response is longer than the limit, or incomplete.
+    #[error("the response is longer than 1 MiB, or incomplete")]
     Body,
-    /// The request could not be made: the path or the authority is not one.
-    #[error("the path or the host cannot stand in a request")]
+    /// The path or the authority is not valid in a request.
+    #[error("the path or the host is not valid in a request")]
     Request,
 }
 
 impl CallError {
-    /// One short text for it, of a bounded set, to be counted.
+    /// Returns a short text to count errors by. The set of texts is bounded.
     pub fn kind(&self) -> String {
         match self {
             Self::Connect(error) => format!("no connection: {}", error.kind()),
@@ -44,7 +44,7 @@ impl CallError {
         }
     }
 
-    /// Whether one side would not have the other's TLS; a handshake that the network broke is none of this.
+    /// Returns whether one side rejected the other side's TLS. A network error during the handshake does not count.
     pub fn is_about_tls(&self) -> bool {
         match self {
             Self::Tls(error) => error
@@ -54,7 +54,7 @@ impl CallError {
         }
     }
 
-    /// Whether the peer refused our certificate, or the lack of one.
+    /// Returns whether the peer rejected our client certificate, or requires one.
     pub fn is_about_client_certificate(&self) -> bool {
         let found = match self {
             Self::Tls(error) => alert(error),
@@ -79,7 +79,7 @@ impl CallError {
     }
 }
 
-/// The alert with which the peer ended a handshake.
+/// Returns the alert with which the peer ended a handshake.
 fn alert(error: &io::Error) -> Option<AlertDescription> {
     match error.get_ref()?.downcast_ref::<rustls::Error>()? {
         rustls::Error::AlertReceived(alert) => Some(*alert),
@@ -87,8 +87,8 @@ fn alert(error: &io::Error) -> Option<AlertDescription> {
     }
 }
 
-/// In TLS 1.3 the alert about a client certificate comes after the handshake: while the response is read, or before the request is sent.
-/// In the second case hyper wraps its own error once more.
+/// In TLS 1.3 the alert about a client certificate arrives after the handshake: before the request is sent, or while the response is read.
+/// In the first case hyper wraps its own error in another one.
 fn alert_in(error: &hyper::Error) -> Option<AlertDescription> {
     causes(error).find_map(|cause| alert(cause.downcast_ref::<io::Error>()?))
 }
@@ -97,7 +97,7 @@ fn with_causes(error: &hyper::Error) -> String {
     causes(error).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// The causes of an error, the nearest first.
+/// Returns the causes of an error, the nearest first.
 fn causes(error: &hyper::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
     std::iter::successors(error.source(), |&cause| cause.source())
 }

@@ -1,4 +1,4 @@
-//! TLS as KMS speaks it: 1.2 and 1.3, the four suites of the specification (XKS API, section 2), HTTP/1.1.
+//! TLS as KMS uses it: versions 1.2 and 1.3, the four suites of the specification (XKS API, section 2), HTTP/1.1.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use rustls::{
     SupportedCipherSuite, SupportedProtocolVersion,
 };
 
-/// Whose certificates are taken.
+/// The server certificates that the client accepts.
 #[derive(Clone, Debug)]
 pub enum Trust {
-    /// Those that lead to one of these (DER), or to a public root.
+    /// Certificates that lead to one of these authorities (DER), or to a public root.
     PublicAnd(Vec<Vec<u8>>),
-    /// Anybody's: for who judges the chain itself, afterwards.
+    /// Any certificate: the caller verifies the chain afterwards.
     Anyone,
 }
 
@@ -38,25 +38,25 @@ pub struct ClientIdentity {
     key: PrivateKeyDer<'static>,
 }
 
-/// TLS settings of a caller.
+/// The TLS settings of a client.
 #[derive(Clone, Debug)]
 pub struct TlsClient(pub(super) Arc<ClientConfig>);
 
 impl ClientIdentity {
-    /// A chain and its key, as PEM.
+    /// Parses a certificate chain and its private key (PEM).
     ///
     /// # Errors
-    /// Which of the two holds none.
+    /// A message about the file that contains no certificate or no key.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, &'static str> {
-        let no_chain = "the client certificate's file holds no PEM certificate";
-        let no_key = "the client key's file holds no PEM private key";
+        let no_chain = "the client certificate's file contains no PEM certificate";
+        let no_key = "the client key's file contains no PEM private key";
         Ok(Self {
             chain: pem_certificates(chain).ok_or(no_chain)?,
             key: PrivateKeyDer::from_pem_slice(key).map_err(|_| no_key)?,
         })
     }
 
-    /// A certificate and its key (PKCS#8), as DER.
+    /// Stores a certificate and its key (PKCS#8), both as DER.
     pub fn from_der(certificate: Vec<u8>, key: Vec<u8>) -> Self {
         Self {
             chain: vec![certificate.into()],
@@ -64,18 +64,18 @@ impl ClientIdentity {
         }
     }
 
-    /// The certificate itself, as DER.
+    /// Returns the client's own certificate, as DER.
     pub fn certificate(&self) -> &[u8] {
         self.chain.first().map(AsRef::as_ref).unwrap_or_default()
     }
 }
 
-/// The certificates of a PEM file, as DER.
+/// Parses the certificates of a PEM file, and returns them as DER.
 ///
 /// # Errors
-/// When there is none in it, or one that is not well formed.
+/// The file contains no certificate, or a damaged one.
 pub fn authorities(pem: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
-    let found = pem_certificates(pem).ok_or("holds no PEM certificate, or a damaged one")?;
+    let found = pem_certificates(pem).ok_or("contains no PEM certificate, or a damaged one")?;
     Ok(found.iter().map(|der| der.to_vec()).collect())
 }
 
@@ -85,10 +85,10 @@ fn pem_certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
 }
 
 impl TlsClient {
-    /// Settings that trust so, and show this certificate when one is asked for.
+    /// Returns settings with this trust. The client presents `identity` when the server requests a certificate.
     ///
     /// # Errors
-    /// When certificate and key do not belong together, or are of a kind that is not supported.
+    /// Certificate and key do not match, or their type is not supported.
     pub fn new(trust: Trust, identity: Option<ClientIdentity>) -> Result<Self, Error> {
         let versions = rustls::DEFAULT_VERSIONS;
         let mut config = config(SUITES.to_vec(), versions, &trust, identity.as_ref())?;
@@ -97,8 +97,11 @@ impl TlsClient {
     }
 }
 
-/// Settings of a caller who offers these suites and versions.
-pub(super) fn config(
+/// Returns the TLS settings of a client that offers these suites and versions, without ALPN.
+///
+/// # Errors
+/// The versions have none of the suites, or certificate and key do not belong together.
+pub fn config(
     suites: Vec<SupportedCipherSuite>,
     versions: &[&'static SupportedProtocolVersion],
     trust: &Trust,
@@ -113,7 +116,7 @@ pub(super) fn config(
         Trust::PublicAnd(more) => builder.with_root_certificates(roots(more)),
         Trust::Anyone => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(NoQuestions::new())),
+            .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate::new())),
     };
     match identity {
         None => Ok(builder.with_no_client_auth()),
@@ -124,22 +127,22 @@ pub(super) fn config(
 fn roots(more: &[Vec<u8>]) -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    // What is not a usable authority vouches for nobody.
+    // Skips authorities that cannot be used.
     roots.add_parsable_certificates(more.iter().map(|der| CertificateDer::from(der.as_slice())));
     roots
 }
 
-/// Takes any certificate; that the peer has its key is still proved.
+/// Accepts any certificate. The peer must still prove that it has the key.
 #[derive(Debug)]
-struct NoQuestions(WebPkiSupportedAlgorithms);
+struct AcceptAnyCertificate(WebPkiSupportedAlgorithms);
 
-impl NoQuestions {
+impl AcceptAnyCertificate {
     fn new() -> Self {
         Self(aws_lc_rs::default_provider().signature_verification_algorithms)
     }
 }
 
-impl ServerCertVerifier for NoQuestions {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -1,16 +1,16 @@
-//! `xks-proxy bench`: load as KMS makes it, and what becomes of it.
+//! `xks-proxy bench`: load as KMS makes it, and its measurement.
 //!
 //! # Invariants
-//! - In an open loop requests begin when they are due, however slow the target is, and their latency counts from then on: what a
-//!   stall costs shows in every request that fell into it.
-//! - Each request is signed afresh, and has a kmsRequestId of its own.
-//! - Plaintexts are made here and mean nothing; neither they nor secrets are in a report.
+//! - In an open loop, requests start at their intended times, however slow the target is. Latency counts from the intended time, so
+//!   every request that is delayed by a stall shows the stall.
+//! - Each request has its own signature and kmsRequestId.
+//! - Plaintexts are test data. A report contains neither plaintexts nor secrets.
 
 mod html;
-mod lanes;
 mod load;
 mod mix;
 mod plan;
+mod pool;
 mod recording;
 mod report;
 mod run;
@@ -20,11 +20,11 @@ mod target;
 mod text;
 mod work;
 
-pub use html::of as html;
-pub use load::Pulse;
+pub use html::render as html;
+pub use load::Snapshot;
 pub use mix::{Mix, Sizes};
 pub use plan::{Plan, Shape};
 pub use report::Report;
 pub use run::{BenchError, run};
 pub use target::{BenchTarget, TargetError, address_of};
-pub use text::{comparison, of as text, slowdown};
+pub use text::{comparison, render as text, slowdown};

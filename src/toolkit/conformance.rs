@@ -1,37 +1,44 @@
-//! Judges an XKS proxy over the wire: every testable MUST and SHOULD of the specification, as cases by section.
+//! Checks an XKS proxy over the network: every testable MUST and SHOULD of the specification, as cases per section.
 //!
 //! # Invariants
-//! - A case that needs something that was not given is skipped with the reason; it never passes unseen.
-//! - Every error answer is checked for the whole shape of section 6, not for its status only.
-//! - The credential is used to sign, and is in no report.
+//! - A case without a required option is skipped, with the reason. It never counts as passed.
+//! - Every error response must have the whole form of section 6, not only its status.
+//! - The credential signs requests, and is in no report.
 
+mod body;
 mod case;
+mod case_error;
 mod cases;
 mod check;
+mod context;
 mod report;
-mod scene;
 mod target;
+pub mod wire;
 
-pub use case::{Case, Outcome, Severity, Verdict};
+pub use case::{Case, CaseResult, Outcome, Severity};
 pub use cases::{UNTESTABLE, Untestable, all};
+pub use context::Exchange;
 pub use report::{json, junit, list, table};
-pub use scene::Exchange;
 pub use target::{ClientAuth, Keys, Target};
 
-/// Judges `target` by these cases, in order, and tells each verdict as it is reached.
-pub fn judge(target: &Target, cases: &[Case], mut tell: impl FnMut(&Verdict)) -> Vec<Verdict> {
-    let mut verdicts = Vec::with_capacity(cases.len());
+/// Runs these cases against `target`, in order, and reports each result when it is available.
+pub fn run(
+    target: &Target,
+    cases: &[Case],
+    mut on_result: impl FnMut(&CaseResult),
+) -> Vec<CaseResult> {
+    let mut results = Vec::with_capacity(cases.len());
     for case in cases {
-        let verdict = case.judge(target);
-        tell(&verdict);
-        verdicts.push(verdict);
+        let result = case.run(target);
+        on_result(&result);
+        results.push(result);
     }
-    verdicts
+    results
 }
 
-/// Whether a MUST failed.
-pub fn failed(verdicts: &[Verdict]) -> bool {
+/// Returns whether a MUST failed.
+pub fn failed(results: &[CaseResult]) -> bool {
     let failed =
-        |v: &Verdict| v.severity == Severity::Must && matches!(v.outcome, Outcome::Failed(_));
-    verdicts.iter().any(failed)
+        |v: &CaseResult| v.severity == Severity::Must && matches!(v.outcome, Outcome::Failed(_));
+    results.iter().any(failed)
 }

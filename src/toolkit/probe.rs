@@ -1,20 +1,23 @@
-//! `xks-proxy probe`: is this endpoint ready for KMS? One line per check, with a verdict, what was found and what to do.
+//! `xks-proxy probe`: checks whether an endpoint is ready for KMS. Each check is one line with a result, a finding and an action.
 //!
 //! # Invariants
-//! - No certificate is trusted in order to ask: the chain is taken as it comes and judged, so that what is wrong with it can be said.
-//!   A request is signed and holds nothing that is worth keeping from whoever answers.
-//! - Nothing found holds a secret.
+//! - The probe trusts no certificate to connect: it accepts any chain and checks it afterwards, to report what is wrong with it.
+//!   A signed request contains no confidential data.
+//! - No finding contains a secret.
 
+mod assessment;
 mod authority;
 mod calls;
 mod certificate;
-mod judge;
+mod findings;
 mod report;
 mod rules;
 mod run;
+mod settings;
 mod trust;
 mod wire;
 
-pub use report::{Check, Report, Verdict};
-pub use run::{Settings, run};
+pub use report::{Check, CheckResult, Report};
+pub use run::run;
+pub use settings::Settings;
 pub use trust::TrustedRoots;

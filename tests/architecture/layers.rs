@@ -1,6 +1,6 @@
-//! Which module may import which, and which crates it may name.
+//! Checks the imports of each module, and the crates that it names.
 //!
-//! A module imports only modules of lower layers, never one of the same layer. Test code may import any module.
+//! A module imports only modules of lower layers, and none of the same layer. Test code may import any module.
 
 use crate::paths::names;
 use crate::resolver::absolute;
@@ -59,17 +59,17 @@ const FORBIDDEN_IMPORTS: &[(&str, &str, &str)] = &[
     (
         "app",
         "pkcs11",
-        "no PKCS#11 code runs in the front: it asks workers",
+        "no PKCS#11 code runs in the front: it calls workers",
     ),
     (
         "server",
         "pkcs11",
-        "no PKCS#11 code runs in the front: it asks workers",
+        "no PKCS#11 code runs in the front: it calls workers",
     ),
     (
         "operations",
         "pkcs11",
-        "no PKCS#11 code runs in the front: it asks workers",
+        "no PKCS#11 code runs in the front: it calls workers",
     ),
     (
         "server",
@@ -94,7 +94,7 @@ const FORBIDDEN_IMPORTS: &[(&str, &str, &str)] = &[
     (
         "toolkit",
         "hsm",
-        "the tools use the wire only, because they also test other proxies",
+        "the tools use the network only, because they also test other proxies",
     ),
     (
         "simulator",
@@ -111,8 +111,8 @@ const FORBIDDEN_IMPORTS: &[(&str, &str, &str)] = &[
         "keystore",
         "AWS KMS uses a proxy over the wire only",
     ),
-    ("hsm", "xks", "a device does not know that AWS exists"),
-    ("pkcs11", "xks", "an HSM does not know that AWS exists"),
+    ("hsm", "xks", "the device layer has no AWS types"),
+    ("pkcs11", "xks", "the device layer has no AWS types"),
 ];
 
 /// Crates that only some modules may name, with the reason.
@@ -157,14 +157,14 @@ const CRATES: &[(&str, &[&str], &str)] = &[
     ),
     (
         "rustls",
-        &["server", "client"],
-        "only listeners and clients use TLS",
+        &["server", "client", "toolkit"],
+        "only listeners and clients use TLS; conformance needs its own settings",
     ),
     ("tower", &["server"], "only the server has a layer stack"),
     (
         "aws_sigv4",
-        &["sigv4", "client"],
-        "one module verifies signatures, one makes them",
+        &["sigv4", "toolkit"],
+        "one module verifies and makes signatures; conformance also makes wrong ones",
     ),
 ];
 
@@ -178,12 +178,12 @@ const FORBIDDEN_CRATES: &[(&str, &[&str], &str)] = &[
     (
         "sigv4",
         &["serde_json", "tokio"],
-        "authentication does not depend on what is asked",
+        "authentication does not depend on the content of a request",
     ),
     (
         "operations",
         &["hyper", "http", "rustls"],
-        "the operations know no HTTP",
+        "the operations do not use HTTP",
     ),
     (
         "config",
@@ -199,7 +199,7 @@ fn layer(module: &str) -> u8 {
         .1
 }
 
-/// The modules directly below `src/` that a file names, without its own.
+/// Returns the modules directly below `src/` that a file names, without its own.
 fn imported_modules(source: &Source) -> Vec<String> {
     let names = names(&source.tokens);
     let paths = names.paths.iter().chain(&names.globs);

@@ -56,7 +56,7 @@ const SIMULATOR_PARTS: &[&str] = &[
     "run",
 ];
 
-/// Imports that the order of the parts would allow but that are forbidden. The commands of the operator do not use what serves jobs, and the layers do
+/// Imports that the order of the parts would allow but that are forbidden. The operator's commands do not use the code that runs jobs, and the layers do
 /// not depend on connections.
 const FORBIDDEN: &[(&str, &str)] = &[
     ("administration", "worker_state"),

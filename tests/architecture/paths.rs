@@ -1,6 +1,6 @@
-//! Finds the names in a file's tokens: what it defines, what `use` binds, and which paths it mentions.
+//! Finds the names in a file's tokens: definitions, names that `use` binds, and paths.
 //!
-//! Not seen: names inside string literals (`#[serde(with = "…")]`), and definitions that a macro generates.
+//! Not found: names inside string literals (`#[serde(with = "…")]`), and definitions that a macro generates.
 
 use crate::scanner::is_name;
 
@@ -102,7 +102,7 @@ impl Reader<'_> {
         self.at += 1;
     }
 
-    /// Records the name at the reader's place when it is that of an item of this module.
+    /// Records the current name if it is the name of an item of this module.
     fn define(&mut self) {
         let outside = self.scopes.last().map_or(0, |(_, depth)| depth + 1);
         let follows_keyword = self.at > 0 && ITEM_KEYWORDS.contains(&self.before(1));
@@ -113,7 +113,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads the path at the reader's place.
+    /// Reads the current path.
     fn path(&mut self) {
         let continues = matches!(self.before(1), "::" | ".");
         let is_visibility = self.before(1) == "in" && self.before(2) == "(";
@@ -137,7 +137,7 @@ impl Reader<'_> {
             match token.as_str() {
                 "{" => return self.branches(&segments),
                 "*" => return self.found.globs.push(self.mention(segments)),
-                // A path that starts with it belongs to another crate: no segment is called so.
+                // A path with a leading `::` belongs to another crate: no segment has this name.
                 "::" if segments.is_empty() => segments.push(token),
                 "self" if !segments.is_empty() => {}
                 _ => segments.push(token),

@@ -1,4 +1,4 @@
-//! Finds the file that defines what a path names, and with it which file imports which.
+//! Finds the file that defines the item of a path, and with it the imports between files.
 //!
 //! An import leads to the file that *defines* the item, through every re-export: a parent with `pub use child::Thing` imports
 //! `child`, and a sibling that writes `super::Thing` imports `child` too, not the parent.
@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::paths::{self, Mention, Names};
 use crate::sources::Source;
 
-/// Which file imports which, with the path that shows it. Files are named by their modules: `server/admit`.
+/// The imports between files, each with a path that shows it. Files are named by their modules: `server/admit`.
 pub type Imports = BTreeMap<(String, String), String>;
 
-/// More re-exports of one item than any reader could follow.
+/// A limit for chains of re-exports.
 const MAX_REEXPORTS: usize = 16;
 
 /// Returns the imports between files of the library.
@@ -32,8 +32,8 @@ pub fn imports(sources: &[Source]) -> Imports {
     found
 }
 
-/// Returns `path`, as written in `module`, as a path from the crate's root. None when it starts with another name than
-/// `crate`, `self` and `super`.
+/// Returns `path`, as written in `module`, as a path from the crate's root. None if its first segment is not
+/// `crate`, `self` or `super`.
 pub fn absolute(module: &[String], path: &Mention) -> Option<Vec<String>> {
     let mut base = [module, &path.scope].concat();
     let mut rest = path.segments.as_slice();
@@ -57,7 +57,7 @@ struct Crate {
     files: BTreeMap<Vec<String>, Names>,
     /// The items of each module, by their paths.
     definitions: HashSet<Vec<String>>,
-    /// What `use` binds in each module, by the paths of the names.
+    /// The names that `use` binds in each module, with their paths.
     bindings: HashMap<Vec<String>, (Vec<String>, Mention)>,
 }
 
@@ -93,13 +93,13 @@ impl Crate {
         self.files.insert(module, names);
     }
 
-    /// The file that defines what `path`, written in `module`, names. None for other crates' items and for modules as such.
+    /// Returns the file that defines the item of `path`, as written in `module`. None for items of other crates, and for modules.
     fn file_of(&self, module: &[String], path: &Mention) -> Option<Vec<String>> {
         let path = self.start(module, path)?;
         self.definition(path, MAX_REEXPORTS)
     }
 
-    /// `path` from the crate's root, before any re-export is followed.
+    /// Returns `path` from the crate's root, before re-exports are resolved.
     fn start(&self, module: &[String], path: &Mention) -> Option<Vec<String>> {
         let from_here = || [module, &path.scope, &path.segments].concat();
         absolute(module, path).or_else(|| {

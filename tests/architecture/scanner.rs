@@ -9,7 +9,7 @@ pub struct Scan {
     pub test_modules: Vec<String>,
 }
 
-/// What precedes an item that only tests compile.
+/// The attribute of items that only tests compile.
 const TEST_ATTRIBUTE: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
 
 /// Splits `text` into tokens.
@@ -52,7 +52,7 @@ fn starts_with(tokens: &[&str], wanted: &[&str]) -> bool {
     tokens.get(..wanted.len()) == Some(wanted)
 }
 
-/// The length of a test item with its attribute. Ends at the first `;` outside brackets or at the end of the first block.
+/// Returns the length of a test item with its attribute. It ends at the first `;` outside of brackets, or at the end of the first block.
 fn test_item(tokens: &[&str], modules: &mut Vec<String>) -> usize {
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate().skip(TEST_ATTRIBUTE.len()) {
@@ -99,7 +99,7 @@ fn name_length(rest: &str) -> usize {
     end.unwrap_or(rest.len())
 }
 
-/// The length of the white space, comment or literal that `rest` starts with.
+/// Returns the length of the white space, comment or literal at the start of `rest`.
 fn skipped(rest: &str) -> Option<usize> {
     let white = rest.len() - rest.trim_start().len();
     if white > 0 {
@@ -128,7 +128,7 @@ fn string(rest: &str) -> Option<usize> {
     Some(rest.len() - body.len() + length)
 }
 
-/// What follows the opening quote of a raw string, and its length up to the end of the literal.
+/// Returns the text after the opening quote of a raw string, and its length up to the end of the literal.
 fn raw_string(after_r: &str) -> Option<(&str, usize)> {
     let unhashed = after_r.trim_start_matches('#');
     let hashes = &after_r[..after_r.len() - unhashed.len()];
@@ -153,7 +153,7 @@ fn number(rest: &str) -> Option<usize> {
     is_number.then(|| name_length(rest))
 }
 
-/// The length of a literal from after its opening quote up to and with its closing one.
+/// Returns the length of a literal from after its opening quote through its closing one.
 fn escaped_length(body: &str, quote: char) -> Option<usize> {
     let mut is_escaped = false;
     let end = body.find(|c| {

@@ -1,17 +1,17 @@
-//! Tests wait for conditions: no test code sleeps for a fixed time, except in the listed files.
+//! Checks that tests wait for conditions: only the listed files may sleep for a fixed time.
 
 use std::fs;
 use std::path::Path;
 
-/// Test code that may call a function that sleeps, with the reason. All other tests wait for conditions by these (`tests/README.md`).
-/// `tests/bench` measures by command, and keeps a pace: it is not searched.
+/// Test code that may call a function that sleeps, with the reason. All other tests wait for conditions with these functions
+/// (`tests/README.md`). `tests/bench` is not checked: load runs need a pace.
 const SLEEPERS: [(&str, &str); 14] = [
     (
         "src/sync/tests.rs",
-        "a thread that never ends, while another one ends the process",
+        "a thread that never ends while another thread ends the process",
     ),
     (
-        "tests/proxy/harness/metrics.rs",
+        "tests/proxy/harness/observations/metrics.rs",
         "`eventually`: all other tests poll with it",
     ),
     (
@@ -32,15 +32,15 @@ const SLEEPERS: [(&str, &str); 14] = [
     ),
     (
         "src/audit/tests/full_disk.rs",
-        "polls for a condition, in a process of its own",
+        "polls for a condition, in a separate process",
     ),
     (
         "src/launcher/tests/front.rs",
-        "polls for a condition, in a process of its own; a process that stays until it is killed",
+        "polls for a condition, in a separate process; a process that stays until it is killed",
     ),
     (
         "src/launcher/tests/process.rs",
-        "polls for a condition, in a process of its own",
+        "polls for a condition, in a separate process",
     ),
     (
         "src/launcher/tests/worker.rs",
@@ -56,15 +56,15 @@ const SLEEPERS: [(&str, &str); 14] = [
     ),
     (
         "tests/proxy/http/proxy_protocol/load.rs",
-        "the pace of a load run, by command",
+        "the pace of a load run that only a command starts",
     ),
     (
         "src/toolkit/bench/load/tests.rs",
-        "the stall of a target, which the bench has to measure",
+        "the stall of a target, which the bench must measure",
     ),
 ];
 
-/// Where test code is.
+/// The directories with test code.
 const TESTED: [&str; 4] = [
     "src",
     "tests/proxy",
@@ -100,12 +100,12 @@ fn tests_wait_for_conditions_and_never_sleep_for_a_fixed_time() {
     for (file, reason) in SLEEPERS {
         assert!(
             sleepers.iter().any(|name| name == file),
-            "{file} does not sleep any more ({reason}): remove it from the list"
+            "{file} no longer sleeps ({reason}): remove it from the list"
         );
     }
 }
 
-/// The part of a file that only tests run.
+/// Returns the part of a file that only tests run.
 fn test_code_of<'a>(name: &str, text: &'a str) -> &'a str {
     let is_test = |part: &str| matches!(part, "tests" | "tests.rs" | "fake.rs" | "vectors.rs");
     if name.split('/').any(is_test) {

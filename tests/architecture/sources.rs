@@ -1,4 +1,4 @@
-//! The sources that the architecture tests read: every `.rs` file below `src/`.
+//! Reads the sources for the architecture tests: every `.rs` file below `src/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,23 +7,23 @@ use crate::scanner::{self, Scan};
 
 /// A source file.
 pub struct Source {
-    /// Relative to `src/`.
+    /// The path relative to `src/`.
     pub path: PathBuf,
     /// The module directly below `src/` that the file belongs to.
     pub module: String,
-    /// Without comments, literals and test code; empty when the whole file is test code.
+    /// The tokens without comments, literals and test code; empty if the whole file is test code.
     pub tokens: Vec<String>,
     pub text: String,
 }
 
 impl Source {
-    /// The source file at `path` with this text.
+    /// Returns a source file with this path and text.
     pub fn new(path: &str, text: &str) -> Self {
         let source = (PathBuf::from(path), text.to_owned(), scanner::scan(text));
         without_test_files(vec![source]).remove(0)
     }
 
-    /// The path of the file's module from the crate's root: empty for `lib.rs`.
+    /// Returns the module path from the crate's root; empty for `lib.rs`.
     pub fn module_path(&self) -> Vec<String> {
         module_path(&self.path)
     }
@@ -55,7 +55,7 @@ fn collect(root: &Path, directory: &Path, found: &mut Vec<(PathBuf, String)>) {
     }
 }
 
-/// Empties the tokens of files that their parents declare under `#[cfg(test)]`, and of the files below those.
+/// Empties the tokens of files that their parents declare under `#[cfg(test)]`, and of the files below them.
 fn without_test_files(scans: Vec<(PathBuf, String, Scan)>) -> Vec<Source> {
     let mut test_modules = Vec::new();
     for (path, _, scan) in &scans {
@@ -92,13 +92,13 @@ fn module_path(path: &Path) -> Vec<String> {
 #[test]
 fn test_files_have_no_tokens() {
     let sources = sources();
-    let of = |path: &str| sources.iter().find(|s| s.path == Path::new(path)).unwrap();
-    assert!(!of("audit.rs").tokens.is_empty());
+    let tokens_of = |path: &str| sources.iter().find(|s| s.path == Path::new(path)).unwrap();
+    assert!(!tokens_of("audit.rs").tokens.is_empty());
     for path in [
         "audit/tests.rs",
         "audit/tests/tampering.rs",
         "sigv4/verify/vectors.rs",
     ] {
-        assert!(of(path).tokens.is_empty(), "{path}");
+        assert!(tokens_of(path).tokens.is_empty(), "{path}");
     }
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the benchmarks have in common. They source this after softhsm/common.sh and set `program` and `keep`.
+# The common part of the benchmarks. They source this after softhsm/common.sh, and set `program` and `keep`.
 
 need_number() {
   [[ ${2:-} =~ ^[0-9]{1,5}$ ]] || { say "${program:?}: $1 needs a number"; exit 2; }
@@ -10,9 +10,9 @@ missing_packages() {
   has openssl || echo openssl
 }
 
-# --- a stack of its own -----------------------------------------------------------------------------------------------
+# --- a separate stack -------------------------------------------------------------------------------------------------
 
-# Calls `stop_proxy` at the end, whichever it is.
+# Calls the script's `stop_proxy` at the end.
 prepare_directory() {
   work=$(mktemp -d)
   trap clean_up EXIT
@@ -49,14 +49,14 @@ make_pins() {
   openssl rand -hex 8 >"$work/so-pin"
 }
 
-# Every token from here on is made there.
+# Makes the directory of all later tokens.
 make_token_directory() { # name
   mkdir "$work/$1"
   printf 'directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n' "$work/$1" >"$work/$1.conf"
   export SOFTHSM2_CONF=$work/$1.conf
 }
 
-# What the modules find in their environment and what they write, as lines of an [[hsm]] table.
+# Prints the environment and the written files of the modules, as lines of an [[hsm]] table.
 of_modules() {
   local name variables=() writable=()
   for name in SOFTHSM2_CONF "${!FAULTY_PKCS11_@}"; do
@@ -77,13 +77,13 @@ softhsm_token() { # label of the token, command, options
 
 # --- figures ----------------------------------------------------------------------------------------------------------
 
-# The processes of a service: the one that was started, and its children.
+# Prints the processes of a service: the started one and its children.
 processes() { # pid
   echo "$1"
   tr ' ' '\n' <"/proc/$1/task/$1/children" 2>/dev/null || true
 }
 
-# User and system time of a service in clock ticks; the name in field 2 may hold blanks, so count from behind its bracket.
+# User and system time of a service in clock ticks. The name in field 2 may contain blanks, so fields count from after its bracket.
 cpu_ticks() { # pid
   local process
   for process in $(processes "$1"); do
@@ -93,10 +93,10 @@ cpu_ticks() { # pid
 
 figure() { sed -n "s/.*\b$1=\([0-9.]*\).*/\1/p" <<<"$2"; } # name, line of figures
 
-# The median of the lines.
+# Prints the median of the lines.
 middle() { sort -g | awk '{ a[NR] = $1 } END { print NR % 2 ? a[(NR + 1) / 2] : (a[NR / 2] + a[NR / 2 + 1]) / 2 }'; }
 
-# The TCP ports on which a service listens, found without its log.
+# Prints the TCP ports on which a service listens, without reading its log.
 listening() { # pid
   local process inode port
   for inode in $(for process in $(processes "$1"); do readlink "/proc/$process/fd/"* 2>/dev/null || true; done |
@@ -109,20 +109,20 @@ listening() { # pid
 # --- the report -------------------------------------------------------------------------------------------------------
 
 table() {
-  printf '\n%-70s %14s %10s %s\n' figure value target verdict
-  local figure value target verdict
-  while IFS=$'\t' read -r figure value target verdict; do
-    # By hand: printf counts bytes, and × is two.
-    printf '%s%*s %14s %*s%s %s\n' "$figure" $((70 - ${#figure})) '' "$value" $((10 - ${#target})) '' "$target" "$verdict"
+  printf '\n%-70s %14s %10s %s\n' figure value target result
+  local figure value target result
+  while IFS=$'\t' read -r figure value target result; do
+    # printf counts bytes, and × has two: the padding is computed here.
+    printf '%s%*s %14s %*s%s %s\n' "$figure" $((70 - ${#figure})) '' "$value" $((10 - ${#target})) '' "$target" "$result"
   done <"$work/figures"
 }
 
 missed() { awk -F '\t' '$4 != "met"' "$work/figures" | wc -l; }
 
-# The table, how busy the machine was before, and whether every target was met.
+# Prints the table and the former load of the machine. Returns whether every target was met.
 report() { # load average
   table
-  printf '\nLoad average when the measuring began: %s on %s cores. What else runs here shows in the latencies.\n' "$1" "$(nproc)"
+  printf '\nLoad average before the measurement: %s on %s cores. Other work on this machine affects the latencies.\n' "$1" "$(nproc)"
   printf '%s of %s targets missed\n' "$(missed)" "$(wc -l <"$work/figures")"
   [[ $(missed) == 0 ]]
 }

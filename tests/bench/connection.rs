@@ -1,6 +1,6 @@
-//! One kept-alive HTTP/1.1 connection of the programs in this directory, over TLS or plain TCP.
+//! A kept-alive HTTP/1.1 connection of the programs in this directory, over TLS or plain TCP.
 //!
-//! Blocking, one thread per connection: a thread sleeps to within some 50 µs, an async timer to within a millisecond.
+//! Blocking, with one thread per connection: a thread wakes within about 50 µs of the intended time, an async timer within 1 ms.
 
 use std::error::Error;
 use std::io::{self, BufRead as _, BufReader, Read, Write};
@@ -14,13 +14,13 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-/// A server that is silent for longer has failed the request.
+/// The timeout of a request.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whatever went wrong, in words for the one who called.
+/// The result of a step. The error is a text for the user.
 pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// TCP to a listener of the proxy.
+/// Opens a TCP connection to a listener of the proxy.
 pub fn tcp(address: SocketAddr) -> Outcome<TcpStream> {
     let tcp = TcpStream::connect_timeout(&address, PATIENCE)?;
     tcp.set_nodelay(true)?;
@@ -28,7 +28,7 @@ pub fn tcp(address: SocketAddr) -> Outcome<TcpStream> {
     Ok(tcp)
 }
 
-/// The proxy's TLS listener; its certificate must be for localhost.
+/// The proxy's TLS listener. Its certificate must be for localhost.
 #[derive(Clone)]
 pub struct Server {
     address: SocketAddr,
@@ -36,7 +36,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// The listener at `address`, whose certificate was issued by the CA in the PEM file.
+    /// Returns the listener at `address`, whose certificate was issued by the CA in the PEM file.
     pub fn new(address: SocketAddr, ca: &Path) -> Outcome<Self> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(ca)?)?;
@@ -48,12 +48,12 @@ impl Server {
         Ok(Self { address, tls })
     }
 
-    /// A new connection, its handshake done.
+    /// Opens a connection and completes the handshake.
     pub fn connect(&self) -> Outcome<TlsConnection> {
         Ok(Connection::over(self.stream()?))
     }
 
-    /// The stream of a new connection, its handshake done.
+    /// Opens a TLS stream and completes the handshake.
     pub fn stream(&self) -> Outcome<TlsStream> {
         let name = ServerName::try_from("localhost")?;
         let tls = ClientConnection::new(Arc::clone(&self.tls), name)?;
@@ -63,13 +63,13 @@ impl Server {
     }
 }
 
-/// TLS to the listener.
+/// A TLS stream to the listener.
 pub type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
 /// A connection to the TLS listener.
 pub type TlsConnection = Connection<TlsStream>;
 
-/// What the server said.
+/// A response.
 pub struct Answer {
     /// The status code.
     pub status: u16,
@@ -77,16 +77,16 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// An open connection. After an error it is of no more use.
+/// An open connection. It cannot be used after an error.
 pub struct Connection<S: Read>(BufReader<S>);
 
 impl<S: Read + Write> Connection<S> {
-    /// HTTP over an open stream.
+    /// Uses HTTP over an open stream.
     pub fn over(stream: S) -> Self {
         Self(BufReader::new(stream))
     }
 
-    /// Sends the bytes of a request and waits for the answer. One without a length is an error.
+    /// Sends the bytes of a request, and waits for the response. A response without a length is an error.
     pub fn exchange(&mut self, request: &[u8]) -> Outcome<Answer> {
         self.0.get_mut().write_all(request)?;
         let status = self.status()?;
@@ -105,7 +105,7 @@ impl<S: Read + Write> Connection<S> {
         let status = line
             .strip_prefix("HTTP/1.1 ")
             .and_then(|rest| rest.split(' ').next());
-        let status = status.ok_or_else(|| format!("not an answer: {line:?}"))?;
+        let status = status.ok_or_else(|| format!("not a response: {line:?}"))?;
         Ok(status.trim().parse()?)
     }
 
@@ -119,7 +119,7 @@ impl<S: Read + Write> Connection<S> {
                     length = Some(value.trim().parse()?);
                 }
                 Some(_) => {}
-                None => return length.ok_or_else(|| "an answer without a length".into()),
+                None => return length.ok_or_else(|| "a response without a length".into()),
             }
         }
     }

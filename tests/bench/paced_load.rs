@@ -1,7 +1,7 @@
-//! `paced-load`: sends one pre-signed request at a steady rate, as KMS would, and says how long the answers took.
+//! `paced-load`: sends one signed request at a steady rate, as KMS would, and prints the latencies.
 //!
-//! An open loop: each request has a moment at which it is due, whatever became of those before it, and its time counts from that
-//! moment, so that a server which stalls is charged for everything that came due meanwhile.
+//! An open loop: each request has an intended time, independent of earlier requests, and its latency counts from that time. A stall of the
+//! server shows in all requests that were due in it.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -18,20 +18,20 @@ mod connection;
 
 use connection::{Answer, Connection, Outcome, Server, TlsConnection, tcp};
 
-/// Time for all threads to reach their first request.
+/// The time for all threads to reach their first request.
 const RUN_UP: Duration = Duration::from_millis(200);
 
-/// Sends a request at a steady rate and reports latencies from the intended moment of sending.
+/// Sends a request at a steady rate, and prints latencies from the intended time of sending.
 #[derive(Parser)]
 #[command(name = "paced-load")]
 struct Arguments {
-    /// Where the server listens.
+    /// The address of the server.
     #[arg(long, value_name = "IP:PORT")]
     address: SocketAddr,
-    /// The CA of the server's certificate for localhost, PEM; without it there is no TLS.
+    /// The CA of the server's certificate for localhost, PEM. Without it the connection is plain TCP.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// The HTTP/1.1 request, byte for byte.
+    /// The HTTP/1.1 request as bytes.
     #[arg(long, value_name = "FILE")]
     request: PathBuf,
     /// Requests per second.
@@ -40,7 +40,7 @@ struct Arguments {
     /// Length of the run.
     #[arg(long, default_value = "10", value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
-    /// Connections that take turns.
+    /// The number of connections.
     #[arg(long, default_value = "64", value_parser = clap::value_parser!(u32).range(1..=1024))]
     connections: u32,
 }
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     let Err(failure) = run(&Arguments::parse()) else {
         return ExitCode::SUCCESS;
     };
-    // Nothing is left to be done about an error stream that is gone.
+    // A closed error stream is not an error.
     let _ = writeln!(io::stderr(), "paced-load: {failure}");
     ExitCode::FAILURE
 }
@@ -70,12 +70,12 @@ fn run(arguments: &Arguments) -> Outcome<()> {
         .collect();
     let mut tally = Tally::default();
     for thread in threads {
-        tally.add(thread.join().map_err(|_| "a sending thread died")?);
+        tally.add(thread.join().map_err(|_| "a sending thread panicked")?);
     }
     report(tally, start.elapsed())
 }
 
-/// The moments at which one connection's requests are due: every `connections`-th of the whole run.
+/// The intended times of one connection's requests: every `connections`-th of the whole run.
 struct Schedule {
     start: Instant,
     turns: std::iter::StepBy<std::ops::Range<u32>>,

@@ -1,7 +1,7 @@
 //! `proxy-header`: measures the parser of PROXY protocol headers. `cargo run --release --example proxy-header`
 //!
-//! For each header it prints the time to parse it, and the ratio to the time to copy its bytes, which every receiver has to do. Exit code 1 when
-//! a header takes more than 2 µs.
+//! For each header it prints the time to parse it, and the ratio to the time to copy its bytes, which every receiver needs. The exit code is 1
+//! if a header takes more than 2 µs.
 
 use std::hint::black_box;
 use std::io::{self, Write as _};
@@ -13,7 +13,7 @@ use xks_proxy::proxy_protocol::{Header, PREFIX, Prefix};
 /// The longest time for one header.
 const LIMIT: Duration = Duration::from_micros(2);
 
-/// Headers in a round, and rounds. The fastest round counts: other work on the machine only adds time.
+/// The headers of a round, and the rounds. The fastest round counts: other work on the machine only adds time.
 const HEADERS: u32 = 100_000;
 const ROUNDS: u32 = 9;
 
@@ -30,11 +30,11 @@ fn main() -> ExitCode {
         ("VPC endpoint", endpoint.clone()),
         (
             "CRC32C and VPC endpoint, as an NLB sends it",
-            with_room(&endpoint),
+            with_crc(&endpoint),
         ),
         (
             "the longest, with CRC32C and VPC endpoint",
-            with_room(&[endpoint, padding].concat()),
+            with_crc(&[endpoint, padding].concat()),
         ),
     ] {
         is_fast &= measure(name, &header(&tlvs));
@@ -42,8 +42,8 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(!is_fast))
 }
 
-/// A CRC32C TLV in front of these, whose value is not set yet.
-fn with_room(tlvs: &[u8]) -> Vec<u8> {
+/// Returns these TLVs after a CRC32C TLV without its value.
+fn with_crc(tlvs: &[u8]) -> Vec<u8> {
     [&[3, 0, 4, 0, 0, 0, 0], tlvs].concat()
 }
 
@@ -74,7 +74,7 @@ fn measure(name: &str, header: &[u8]) -> bool {
     });
     let nanoseconds = |time: Duration| time.as_secs_f64() * 1e9;
     let ratio = parsed.as_secs_f64() / copied.as_secs_f64();
-    // Nothing is left to be done about an output stream that is gone.
+    // A closed output stream is not an error.
     let _ = writeln!(
         io::stdout(),
         "{:4} bytes: {:7.1} ns, {ratio:5.1} times a copy ({:.1} ns): {name}",
@@ -90,7 +90,7 @@ fn parse(header: &[u8]) -> Option<Header> {
     Prefix::parse(prefix).ok()?.parse_rest(rest).ok()
 }
 
-/// The time of one call, in the fastest round.
+/// Returns the time of one call in the fastest round.
 fn fastest(mut call: impl FnMut()) -> Duration {
     let round = |_| {
         let began = Instant::now();

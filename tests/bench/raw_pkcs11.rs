@@ -1,10 +1,10 @@
-//! `raw-pkcs11`: the floor that `tests/bench/run` measures against.
+//! `raw-pkcs11`: the baseline of `tests/bench/run`.
 //!
-//! What a proxy's Encrypt costs at least on this module and machine: a random IV, `C_EncryptInit` and one `C_Encrypt` of 32 bytes
-//! with 203 bytes of AAD (200 and their framing) in a loop, with one session, one thread and a key handle looked up once.
+//! The minimum cost of a proxy's Encrypt with this module and machine: a random IV, `C_EncryptInit` and one `C_Encrypt` of 32 bytes with
+//! 203 bytes of AAD (200 and their framing) in a loop, with one session, one thread and a cached key handle.
 #![expect(
     unsafe_code,
-    reason = "the safe API calls C_Encrypt twice; the floor is the C call itself"
+    reason = "the safe API calls C_Encrypt twice; the baseline is the C call itself"
 )]
 
 use std::error::Error;
@@ -32,7 +32,7 @@ const AAD: usize = 203;
 const IV: usize = 12;
 const TAG: usize = 16;
 
-/// Encrypts in a loop through PKCS#11 and says what one encryption costs.
+/// Encrypts in a loop through PKCS#11, and prints the cost of one encryption.
 #[derive(Parser)]
 #[command(name = "raw-pkcs11")]
 struct Arguments {
@@ -48,7 +48,7 @@ struct Arguments {
     /// CKA_LABEL of the key.
     #[arg(long)]
     label: String,
-    /// How long to encrypt.
+    /// The duration.
     #[arg(long, default_value = "5", value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
 }
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     let Err(failure) = run(&Arguments::parse()) else {
         return ExitCode::SUCCESS;
     };
-    // Nothing is left to be done about an error stream that is gone.
+    // A closed error stream is not an error.
     let _ = writeln!(io::stderr(), "raw-pkcs11: {failure}");
     ExitCode::FAILURE
 }
@@ -132,7 +132,7 @@ fn measure(device: &mut Device, length: Duration) -> Outcome<Figures> {
     })
 }
 
-/// The first field of schedstat: nanoseconds on the CPU, where `stat` counts in hundredths of a second.
+/// The first field of schedstat, in nanoseconds. `stat` has a resolution of 10 ms.
 fn thread_cpu_time() -> Outcome<Duration> {
     let line = fs::read_to_string("/proc/thread-self/schedstat")?;
     let nanoseconds = line.split_whitespace().next().unwrap_or_default().parse()?;
@@ -161,7 +161,7 @@ impl Device {
         let (mut iv, mut aad, mut plaintext) = ([0; IV], [0x61; AAD], [0x70; PLAINTEXT]);
         let mut output = [0; PLAINTEXT + TAG];
         let mut length = output.len() as CK_ULONG;
-        // SAFETY: the session is open for as long as `run`'s `Session` lives, and the length is that of the buffer.
+        // SAFETY: the session is open while `run`'s `Session` lives, and the length is that of the buffer.
         checked("C_GenerateRandom", unsafe {
             (self.calls.random)(self.session, iv.as_mut_ptr(), IV as CK_ULONG)
         })?;
@@ -175,7 +175,7 @@ impl Device {
         checked("C_EncryptInit", unsafe {
             (self.calls.init)(self.session, &mut mechanism, self.key)
         })?;
-        // SAFETY: each pointer comes with the length of its own buffer.
+        // SAFETY: each pointer has the length of its buffer.
         checked("C_Encrypt", unsafe {
             (self.calls.encrypt)(
                 self.session,
@@ -216,7 +216,7 @@ type Encrypt = unsafe extern "C" fn(
     *mut CK_ULONG,
 ) -> CK_RV;
 
-/// The three calls of an encryption, taken from the library's function list.
+/// The three calls of an encryption, from the library's function list.
 struct Calls {
     random: Random,
     init: Init,
@@ -226,16 +226,16 @@ struct Calls {
 }
 
 impl Calls {
-    /// Loads the library a second time: the loader returns the copy that `run` has initialised.
+    /// Loads the library a second time: the loader returns the copy that `run` has initialized.
     fn load(module: &Path) -> Outcome<Self> {
         // SAFETY: a PKCS#11 library runs code when it is loaded; this one was loaded just before.
         let library = unsafe { cryptoki_sys::Pkcs11::new(module)? };
         let mut list = ptr::null_mut();
-        // SAFETY: `list` is a valid place for a pointer.
+        // SAFETY: `list` is valid for writing a pointer.
         checked("C_GetFunctionList", unsafe {
             library.C_GetFunctionList(&mut list)
         })?;
-        // SAFETY: after CKR_OK it is a pointer to a static table of the library, or null in a broken one.
+        // SAFETY: after CKR_OK it points to a static table of the library, or is null in a broken library.
         let list = unsafe { list.as_ref() }.ok_or("the library has no function list")?;
         Ok(Self {
             random: list.C_GenerateRandom.ok_or("no C_GenerateRandom")?,

@@ -115,7 +115,7 @@ def send(arguments, signed):
     response = connection.getresponse()
     answer = response.read()
     if response.status != 200:
-        raise SystemExit(f"signed_request.py: the proxy answered {response.status}: {answer.decode()}")
+        raise SystemExit(f"signed_request.py: the proxy returned {response.status}: {answer.decode()}")
     return answer
 
 
@@ -139,7 +139,7 @@ def main():
 
     method, body = OPERATIONS[arguments.operation]
     signed = request(arguments, method, body(arguments))
-    send(arguments, signed)  # an answer other than 200 ends here, before it is measured
+    send(arguments, signed)  # fails before the measurement unless the response is a 200
     arguments.output.write_bytes(http_bytes(signed))
 
 

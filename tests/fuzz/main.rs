@@ -1,7 +1,7 @@
-//! The fuzz targets for what strangers can send, in one program: `XKS_FUZZ_TARGET` names the target. `tests/fuzz/run` builds and starts it.
+//! The fuzz targets for untrusted input, in one program: `XKS_FUZZ_TARGET` names the target. `tests/fuzz/run` builds and starts it.
 //!
-//! A target asserts properties, not only that nothing panics. A check that uses more CPU time than its input's length allows is a finding too;
-//! some inputs are stretched to 64 KiB for that.
+//! A target asserts properties, not only the absence of panics. A check must also stay within a CPU time that depends on the length of the
+//! input; some inputs are extended to 64 KiB for this purpose.
 
 #![no_main]
 
@@ -19,14 +19,14 @@ use rustix::time::{ClockId, clock_gettime};
 /// The environment variable that names the target.
 const VARIABLE: &str = "XKS_FUZZ_TARGET";
 
-/// The longest input, in bytes: the most that the proxy reads of a request head, and of a request body by default.
+/// The longest input in bytes: the limit of a request head, and of a request body by default.
 const LONGEST: usize = 65_536;
 
-/// Of this many inputs, one is checked again with a part of it repeated up to [`LONGEST`].
+/// One of this many inputs is checked again with a part of it repeated up to [`LONGEST`].
 const STRETCHED: u64 = 256;
 
-/// The CPU time that a check may use, whatever the input, and per byte of it: at least 20 times what the slowest target needs. A quadratic
-/// algorithm needs seconds for an input of [`LONGEST`].
+/// The CPU time of a check, fixed and per byte of the input: at least 20 times the time of the slowest target. A quadratic algorithm needs
+/// seconds for an input of [`LONGEST`].
 const PER_INPUT: Duration = Duration::from_millis(100);
 const PER_BYTE: Duration = Duration::from_micros(20);
 
@@ -57,20 +57,20 @@ fn check(data: &[u8]) {
     );
 }
 
-/// CPU time of this thread: other work on the machine does not count.
+/// Returns the CPU time of this thread: other work on the machine does not count.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// A number that depends on the input only: the source of every choice, so that an input always does the same.
+/// Returns a number that depends on the input only. All choices use it, so an input always has the same result.
 fn choice_of(data: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     data.hash(&mut hasher);
     hasher.finish()
 }
 
-/// The input with one part of it, of at most 16 bytes, repeated until all is [`LONGEST`] bytes long.
+/// Returns the input with a part of at most 16 bytes repeated until the length is [`LONGEST`].
 fn stretched(data: &[u8], choice: u64) -> Vec<u8> {
     let start = choice as usize % data.len();
     let length = 1 + (choice >> 32) as usize % 16;

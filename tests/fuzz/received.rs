@@ -1,12 +1,12 @@
-//! A request as the proxy sees it after hyper has parsed its head.
+//! A request as the proxy receives it from hyper.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use xks_proxy::sigv4::SignedRequest;
 
-/// The most header fields that hyper takes over HTTP/1.1.
+/// hyper's limit of header fields over HTTP/1.1.
 const MAX_FIELDS: usize = 100;
 
-/// A request: what hyper passes on, and the body.
+/// A request: the parsed head and the body.
 #[derive(Clone)]
 pub struct Received {
     pub method: Method,
@@ -16,7 +16,7 @@ pub struct Received {
 }
 
 impl Received {
-    /// Parses a head as hyper does; what follows is the body. None if hyper would not pass it on.
+    /// Parses a head as hyper does; the rest is the body. Returns none if hyper would reject the head.
     pub fn parse(data: &[u8]) -> Option<Self> {
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut head = httparse::Request::new(&mut fields);
@@ -36,7 +36,7 @@ impl Received {
         })
     }
 
-    /// The request as its signature is verified.
+    /// Returns the request for the verification of its signature.
     pub fn signed(&self) -> SignedRequest<'_> {
         SignedRequest {
             method: self.method.as_str(),
@@ -48,7 +48,7 @@ impl Received {
         }
     }
 
-    /// The value of a header field; none if it is absent or not text.
+    /// Returns the value of a header field; none if it is absent or not text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }

@@ -7,7 +7,7 @@ use xks_proxy::sigv4::{
     Credential, Credentials, Denied, PathForm, Scope, SignedRequest, Verifier, fuzzing,
 };
 
-/// Whose requests are accepted, and when.
+/// The credentials, the scope and the time of a verification.
 pub struct Setup {
     pub id: &'static str,
     pub secret: &'static str,

@@ -15,10 +15,10 @@ mod request_head;
 mod session_frame;
 mod trace_context;
 
-/// Panics if the input breaks a property.
+/// Panics if the input violates a property.
 pub type Check = fn(&[u8]);
 
-/// Every target: its name, also that of its directory of seeds, and its check.
+/// Every target: its name, which is also the name of its directory of seeds, and its check.
 pub const ALL: &[(&str, Check)] = &[
     ("administration_frames", administration_frames::check),
     ("base64", base64::check),

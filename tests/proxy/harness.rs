@@ -1,36 +1,20 @@
-//! What every test needs: a running proxy with its own token, PKI and configuration, and callers that speak to it.
+//! The base of every test: a running proxy with its own token, PKI and configuration, and clients for it.
 
-pub mod balancer;
-pub mod command;
+pub mod clients;
 #[path = "../faulty_pkcs11/control.rs"]
 pub mod control;
-pub mod daemon;
-pub mod dialect;
-pub mod frames;
-pub mod h2;
-pub mod http;
-pub mod load;
-pub mod metrics;
-pub mod outage;
+pub mod devices;
+pub mod observations;
 pub mod pki;
-pub mod process;
-pub mod product;
-pub mod reload;
-pub mod response;
-pub mod served;
+pub mod processes;
 pub mod setup;
-pub mod sign;
+
+pub use clients::{balancer, frames, h2, http, load, response, served, sign, tools, wire};
+pub use devices::{dialect, outage, product, token};
+pub use observations::{metrics, trail, wall_clock};
+pub use processes::{command, daemon, process, target, terminal};
 #[cfg(feature = "simulator")]
-pub mod simulator;
-#[cfg(feature = "simulator")]
-pub mod system;
-pub mod target;
-pub mod terminal;
-pub mod token;
-pub mod tools;
-pub mod trail;
-pub mod wall_clock;
-pub mod wire;
+pub use processes::{simulator, system};
 
 use std::io;
 use std::net::SocketAddr;
@@ -51,7 +35,7 @@ use response::Response;
 use setup::Setup;
 use sign::Signer;
 
-/// The longest wait of a test for one condition: many times what a debug build needs on a busy machine.
+/// The longest wait of a test for one condition: many times the time that a debug build needs on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A key store of the test configuration, with one credential.
@@ -77,7 +61,7 @@ pub const PAYMENTS: StoreName = StoreName {
     secret: "x1bDMvF0c6tCqPzNnT8k/2Rr+Yw5LhJgUaEoSiQeVd4=",
 };
 
-/// Its second credential: rotation needs two.
+/// The second credential of `PAYMENTS`: rotation needs two.
 pub const PAYMENTS_NEXT: StoreName = StoreName {
     access_key_id: "XKSPAYMENTSKEYBBBBBB234567",
     secret: "Zq3WcE5rT7yU9iO1pA2sD4fG6hJ8kL0zX+cV/bN=mQwErTyUiOpAsDfGhJkLz123",
@@ -111,7 +95,7 @@ pub const CLOSED: StoreName = StoreName {
     secret: "Mn6bVc4xZl2kJh0gFd8sAp9oIu7yTr5eWq3LkJhGfDs=",
 };
 
-/// A proxy that is being tested.
+/// A proxy under test.
 pub struct Proxy {
     /// The process.
     pub daemon: Daemon,
@@ -119,7 +103,7 @@ pub struct Proxy {
     pub server: SocketAddr,
     /// The admin listener.
     pub admin: SocketAddr,
-    /// What it was started with.
+    /// The setup that it was started with.
     pub setup: Setup,
     /// A TLS client that trusts the server and has no certificate.
     pub client: Arc<ClientConfig>,
@@ -127,13 +111,13 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy that is ready to serve.
+    /// Starts a proxy, and waits until it is ready.
     #[track_caller]
     pub fn start() -> Self {
         Self::start_with(|_| {})
     }
 
-    /// A proxy that is ready to serve with a changed configuration.
+    /// Starts a proxy with a changed configuration, and waits until it is ready.
     #[track_caller]
     pub fn start_with(change: impl FnOnce(&mut Setup)) -> Self {
         let proxy = Self::launch(change);
@@ -142,7 +126,7 @@ impl Proxy {
         proxy
     }
 
-    /// A proxy that listens, whether or not it has a usable HSM.
+    /// Starts a proxy, and waits until it listens. Its HSM may be unusable.
     #[track_caller]
     pub fn launch(change: impl FnOnce(&mut Setup)) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -163,7 +147,7 @@ impl Proxy {
         }
     }
 
-    /// Kills the proxy as nothing can defend itself against, and starts another one in its place.
+    /// Kills the proxy with SIGKILL, and starts another one.
     #[track_caller]
     pub fn kill_and_start_again(&mut self) {
         self.daemon.signal(Signal::KILL);
@@ -171,7 +155,7 @@ impl Proxy {
         self.start_again();
     }
 
-    /// Starts another proxy in the place of one that has ended.
+    /// Starts another proxy after one that has ended.
     #[track_caller]
     pub fn start_again(&mut self) {
         let file = self.setup.write();
@@ -188,8 +172,7 @@ impl Proxy {
             .wait_for("ready", |line| line["message"] == "ready");
     }
 
-    /// Waits until the device under test has been loaded, and checks that it speaks the dialect: on another one a test would show
-    /// nothing.
+    /// Waits until the device under test has been loaded, and checks that it uses the dialect. Otherwise the test would have no meaning.
     #[track_caller]
     fn await_dialect(&self) {
         let Some(dialect) = Spoken::under_test().device else {
@@ -202,29 +185,29 @@ impl Proxy {
         });
     }
 
-    /// The value of the Host field.
+    /// Returns the value of the Host field.
     pub fn host(&self) -> String {
         format!("localhost:{}", self.server.port())
     }
 
-    /// A new HTTP/1.1 connection.
+    /// Opens a new HTTP/1.1 connection.
     #[track_caller]
     pub fn connect(&self) -> Connection {
         self.try_connect().expect("a TLS connection")
     }
 
-    /// A new HTTP/1.1 connection, if the proxy takes it.
+    /// Opens a new HTTP/1.1 connection, if the proxy accepts it.
     pub fn try_connect(&self) -> io::Result<Connection> {
         Connection::open(self.server, Arc::clone(&self.client))
     }
 
-    /// Sends a request as it is, on a connection of its own.
+    /// Sends a request without a change, on a new connection.
     #[track_caller]
     pub fn send(&self, request: &Request) -> Response {
         self.connect().exchange(request)
     }
 
-    /// A caller of this store with its credential.
+    /// Returns a client of this store with its credential.
     pub fn caller<'a>(&'a self, store: &'a StoreName) -> Caller<'a> {
         let signer = Signer::new(store.access_key_id, store.secret, store.region);
         Caller {
@@ -234,7 +217,7 @@ impl Proxy {
         }
     }
 
-    /// The access line of the request with this body.
+    /// Returns the access log line of the request with this body.
     #[track_caller]
     pub fn access_line(&self, body: &Value) -> Value {
         let id = &body["requestMetadata"]["kmsRequestId"];
@@ -244,9 +227,9 @@ impl Proxy {
     }
 }
 
-/// Someone who signs as one key store's KMS.
+/// A client that signs as the KMS of one key store.
 pub struct Caller<'a> {
-    /// The proxy called.
+    /// The proxy.
     pub proxy: &'a Proxy,
     /// The path prefix.
     pub prefix: &'a str,
@@ -255,7 +238,7 @@ pub struct Caller<'a> {
 }
 
 impl Caller<'_> {
-    /// The path of an operation on a key.
+    /// Returns the path of an operation on a key.
     pub fn path(&self, operation: &str, key: &str) -> String {
         match operation {
             "health" => format!("{}/kms/xks/v1/health", self.prefix),
@@ -263,12 +246,12 @@ impl Caller<'_> {
         }
     }
 
-    /// A request for an operation, not signed.
+    /// Returns a request for an operation without a signature.
     pub fn unsigned(&self, operation: &str, key: &str, body: impl Into<Vec<u8>>) -> Request {
         Request::post(&self.path(operation, key), &self.proxy.host(), body)
     }
 
-    /// A request for an operation, signed now.
+    /// Returns a request for an operation, signed now.
     pub fn request(&self, operation: &str, key: &str, body: impl Into<Vec<u8>>) -> Request {
         self.signer.sign(&self.unsigned(operation, key, body))
     }
@@ -292,7 +275,7 @@ impl Caller<'_> {
             .ok()
     }
 
-    /// GetHealthStatus, and expects an answer.
+    /// Calls GetHealthStatus, and expects success.
     #[track_caller]
     pub fn health(&self) -> Value {
         self.call("health", "", &wire::plain_body("health")).ok()

@@ -1,5 +1,5 @@
-//! The proxy as KMS meets it: each test runs the real binary with a token, PKI and ports of its own, and judges it by
-//! nothing but the wire, the log, the metrics and the exit code. `tests/README.md` says how to run and read these tests.
+//! Tests of the real binary as KMS uses it. Each test has its own token, PKI and ports. It checks only network traffic, the log, metrics and
+//! exit codes. `tests/README.md` describes how to run and read these tests.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,7 +7,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
-    reason = "a test that cannot go on says so at once, with the proxy's log"
+    reason = "a failed test panics at once and prints the log of the proxy"
 )]
 
 mod harness;

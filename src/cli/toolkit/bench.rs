@@ -12,7 +12,7 @@ use crate::cli::output::exit::{ExitStatus, Refusal};
 use crate::client::{Caller, TlsClient, Trust};
 use crate::sigv4::Signer;
 use crate::toolkit::bench::{
-    self, BenchError, BenchTarget, Mix, Plan, Pulse, Report, Shape, Sizes,
+    self, BenchError, BenchTarget, Mix, Plan, Report, Shape, Sizes, Snapshot,
 };
 
 /// Put load on a proxy, as KMS would, and measure how soon it answers.
@@ -101,7 +101,7 @@ impl Bench {
         let target = self.target.target()?;
         let old = self.compare.as_deref().map(saved).transpose()?;
         let target = self.bench_target(target)?;
-        let outcome = bench::run(target, self.plan(), |pulse| self.show(pulse));
+        let outcome = bench::run(target, self.plan(), |snapshot| self.show(snapshot));
         let report = outcome.map_err(refusal)?;
         self.write_files(&report, old.as_ref())?;
         // A closed output changes nothing about the exit code.
@@ -150,13 +150,13 @@ impl Bench {
     }
 
     /// Live progress, on standard error: standard output is for the outcome.
-    fn show(&self, pulse: &Pulse) {
+    fn show(&self, snapshot: &Snapshot) {
         let mut stderr = io::stderr();
         if self.quiet || !stderr.is_terminal() {
             return;
         }
         // Without standard error nobody is watching.
-        drop(writeln!(stderr, "{pulse}"));
+        drop(writeln!(stderr, "{snapshot}"));
     }
 
     fn write_files(&self, report: &Report, old: Option<&Report>) -> Result<(), Refusal> {
@@ -193,7 +193,7 @@ impl Bench {
 
 fn refusal(error: BenchError) -> Refusal {
     let status = match error {
-        BenchError::NotThere(_) | BenchError::NothingToDecrypt(_) | BenchError::Interrupted => {
+        BenchError::Unreachable(_) | BenchError::NothingToDecrypt(_) | BenchError::Interrupted => {
             ExitStatus::No
         }
         BenchError::Runtime(_) | BenchError::Lost => ExitStatus::Internal,

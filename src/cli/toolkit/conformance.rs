@@ -4,7 +4,7 @@
 //! - A secret comes from a file and never from the command line.
 
 use std::fs;
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,10 @@ use clap::{Args, ValueEnum};
 
 use super::target::{self, TargetOptions};
 use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::progress::Progress;
 use crate::client::Trust;
-use crate::client::raw::{Place, Signer, Tls};
-use crate::toolkit::conformance::{self, Case, ClientAuth, Keys, Target, Verdict};
+use crate::toolkit::conformance::wire::{Endpoint, Signer, Tls};
+use crate::toolkit::conformance::{self, Case, CaseResult, ClientAuth, Keys, Target};
 
 /// The path of the API below a prefix.
 const API: &str = "/kms/xks/v1";
@@ -118,18 +119,15 @@ impl Conformance {
             drop(write!(io::stdout(), "{}", conformance::list(&cases)));
             return Ok(ExitStatus::Done);
         }
-        let verdicts = conformance::judge(&self.target()?, &cases, progress(cases.len()));
-        if io::stderr().is_terminal() {
-            drop(write!(io::stderr(), "\r\x1b[K"));
-        }
+        let results = conformance::run(&self.target()?, &cases, progress(cases.len()));
         drop(match self.json {
-            true => writeln!(io::stdout(), "{}", conformance::json(&verdicts)),
-            false => write!(io::stdout(), "{}", conformance::table(&verdicts)),
+            true => writeln!(io::stdout(), "{}", conformance::json(&results)),
+            false => write!(io::stdout(), "{}", conformance::table(&results)),
         });
         if let Some(file) = &self.junit {
-            fs::write(file, conformance::junit(&verdicts)).map_err(Refusal::internal)?;
+            fs::write(file, conformance::junit(&results)).map_err(Refusal::internal)?;
         }
-        Ok(match conformance::failed(&verdicts) {
+        Ok(match conformance::failed(&results) {
             true => ExitStatus::No,
             false => ExitStatus::Done,
         })
@@ -166,11 +164,11 @@ impl Conformance {
             path: uri_path(&target.path),
             signer: Signer::new(&target.access_key_id, target.secret, &target.region),
             second_signer: self.second_signer(&target.region)?,
-            place: Place {
+            endpoint: Endpoint {
                 host: target.host,
                 port: target.port,
                 address: target.connect,
-                patience: Duration::from_secs(self.patience.max(1)),
+                timeout: Duration::from_secs(self.patience.max(1)),
             },
             tls: Tls {
                 identity: target.identity.map(Arc::new),
@@ -211,18 +209,12 @@ impl Conformance {
     }
 }
 
-/// Shows on a terminal how far it is.
-fn progress(count: usize) -> impl FnMut(&Verdict) {
-    let (mut done, shown) = (0, io::stderr().is_terminal());
-    move |verdict| {
+/// Returns a function that shows the number of finished cases on a terminal.
+fn progress(count: usize) -> impl FnMut(&CaseResult) {
+    let (mut done, mut progress) = (0, Progress::begin());
+    move |result| {
         done += 1;
-        if shown {
-            drop(write!(
-                io::stderr(),
-                "\r\x1b[K{done}/{count} {}",
-                verdict.id
-            ));
-        }
+        progress.show(|| format!("{done}/{count} {}", result.id));
     }
 }
 

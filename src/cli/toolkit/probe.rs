@@ -9,7 +9,7 @@ use serde_json::json;
 use super::target::{SERVICE, Target, TargetOptions};
 use crate::cli::input::files::read_text;
 use crate::cli::output::exit::{ExitStatus, Refusal};
-use crate::toolkit::probe::{self, Check, Report, Settings, TrustedRoots, Verdict};
+use crate::toolkit::probe::{self, Check, CheckResult, Report, Settings, TrustedRoots};
 
 /// Find out whether KMS could use an endpoint: names, TLS, certificates, credential, clocks, latencies.
 #[derive(Args)]
@@ -81,7 +81,7 @@ impl Probe {
         };
         let roots = TrustedRoots::parse(&read_text(file)?);
         let file = file.display();
-        let wrong = |fault| Refusal::usage(format!("{file} {fault}"));
+        let wrong = |error| Refusal::usage(format!("{file} {error}"));
         roots.map(Some).map_err(wrong)
     }
 
@@ -95,7 +95,10 @@ impl Probe {
         for check in checks {
             print_check(&mut stdout, check)?;
         }
-        let (failed, warned) = (report.count(Verdict::Fail), report.count(Verdict::Warn));
+        let (failed, warned) = (
+            report.count(CheckResult::Fail),
+            report.count(CheckResult::Warn),
+        );
         match report.is_ready() {
             true => writeln!(
                 stdout,
@@ -110,15 +113,15 @@ impl Probe {
 }
 
 fn print_check(out: &mut impl Write, check: &Check) -> io::Result<()> {
-    let verdict = match check.verdict {
-        Verdict::Ok => "ok",
-        Verdict::Skipped => "skip",
-        Verdict::Warn => "warn",
-        Verdict::Fail => "FAIL",
+    let result = match check.result {
+        CheckResult::Ok => "ok",
+        CheckResult::Skipped => "skip",
+        CheckResult::Warn => "warn",
+        CheckResult::Fail => "FAIL",
     };
-    writeln!(out, "{verdict:<5}{:<18}{}", check.name, check.finding)?;
-    match check.remedy {
-        Some(remedy) => writeln!(out, "{:23}→ {remedy}", ""),
+    writeln!(out, "{result:<5}{:<18}{}", check.name, check.finding)?;
+    match check.action {
+        Some(action) => writeln!(out, "{:23}→ {action}", ""),
         None => Ok(()),
     }
 }

@@ -1,13 +1,13 @@
-//! A report as one HTML file: tables and charts, nothing that is fetched from anywhere.
+//! A report as one HTML file with tables and charts. It loads nothing from the network.
 
-use super::report::{Figures, Moment, Report};
+use super::report::{Figures, Interval, Report};
 use super::svg::{Axis, Line, chart, escaped, legend};
 use super::text::milli;
 
-/// What KMS waits, in milliseconds: marked in the charts.
-const PATIENCE_MS: f64 = 250.0;
+/// KMS's timeout in milliseconds, marked in the charts.
+const KMS_TIMEOUT_MS: f64 = 250.0;
 
-/// How many points of a distribution are drawn at most.
+/// The maximum number of points in a chart of a distribution.
 const POINTS: usize = 400;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:900px;margin:2em auto;padding:0 1em;color:#222;background:#fff}\
@@ -18,8 +18,8 @@ svg{width:100%;height:auto}.legend svg{width:24px;height:8px;margin-left:1em}svg
 .a{stroke:#1f6fb4}.b{stroke:#d9822b}.c{stroke:#a33}.d{stroke:#2b8a3e}.old{stroke:#999;stroke-dasharray:5 3}\
 .legend line{stroke-width:3}";
 
-/// The report, beside an old one where there is one.
-pub fn of(report: &Report, old: Option<&Report>) -> String {
+/// Renders a report, next to an older one if given.
+pub fn render(report: &Report, old: Option<&Report>) -> String {
     let mut body = format!(
         "<h1>{}</h1>\n<p>{}<br>{}, {}</p>\n",
         escaped(&report.target),
@@ -39,7 +39,7 @@ pub fn of(report: &Report, old: Option<&Report>) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>xks-proxy bench</title>\n\
          <style>{STYLE}</style></head>\n<body>\n{body}\
-         <p>Latencies are counted from the moment at which a request should have begun. The dotted line is what KMS waits: 250 ms.</p>\n\
+         <p>Latency counts from the intended start of a request. The dotted line marks the timeout of KMS: 250 ms.</p>\n\
          </body></html>\n"
     )
 }
@@ -82,7 +82,7 @@ fn row(name: &str, f: &Figures) -> String {
         milli(f.p99_us),
         milli(f.p999_us),
         milli(f.max_us),
-        format!("{:.3} %", f.share_within_patience() * 100.0),
+        format!("{:.3} %", f.share_within_timeout() * 100.0),
     ];
     format!("<tr>{}</tr>\n", cells("td", &cells_of_row))
 }
@@ -113,23 +113,23 @@ fn ramp(report: &Report) -> String {
 }
 
 fn latency_over_time(report: &Report) -> String {
-    let line = |name: &str, class, of: fn(&Moment) -> u64| Line {
+    let line = |name: &str, class, value: fn(&Interval) -> u64| Line {
         name: name.to_owned(),
         class,
-        points: points(report, |moment| of(moment) as f64 / 1e3),
+        points: points(report, |interval| value(interval) as f64 / 1e3),
     };
     let lines = [
-        line("median", "a", |moment| moment.p50_us),
-        line("99th percentile", "b", |moment| moment.p99_us),
-        line("slowest", "c", |moment| moment.max_us),
+        line("median", "a", |interval| interval.p50_us),
+        line("99th percentile", "b", |interval| interval.p99_us),
+        line("slowest", "c", |interval| interval.max_us),
     ];
     let slowest = report.total.max_us as f64 / 1e3;
     let y = Axis::logarithmic(
         "ms",
         report.total.min_us as f64 / 1e3,
-        slowest.max(PATIENCE_MS),
+        slowest.max(KMS_TIMEOUT_MS),
     );
-    legend(&lines) + &chart(&seconds(report), &y, &lines, Some(PATIENCE_MS))
+    legend(&lines) + &chart(&seconds(report), &y, &lines, Some(KMS_TIMEOUT_MS))
 }
 
 fn requests_over_time(report: &Report) -> String {
@@ -137,12 +137,12 @@ fn requests_over_time(report: &Report) -> String {
         Line {
             name: "requests per second".into(),
             class: "d",
-            points: points(report, |moment| moment.per_second),
+            points: points(report, |interval| interval.per_second),
         },
         Line {
             name: "failed, in that moment".into(),
             class: "c",
-            points: points(report, |moment| moment.failed as f64),
+            points: points(report, |interval| interval.failed as f64),
         },
     ];
     let all = lines.iter().flat_map(|line| &line.points);
@@ -157,16 +157,19 @@ fn requests_over_time(report: &Report) -> String {
 }
 
 fn seconds(report: &Report) -> Axis {
-    let last = report.timeline.last().map_or(1.0, |moment| moment.second);
+    let last = report
+        .timeline
+        .last()
+        .map_or(1.0, |interval| interval.second);
     Axis::linear("seconds", last.max(0.1))
 }
 
-fn points(report: &Report, of: impl Fn(&Moment) -> f64) -> Vec<(f64, f64)> {
-    let point = |moment: &Moment| (moment.second, of(moment));
+fn points(report: &Report, value: impl Fn(&Interval) -> f64) -> Vec<(f64, f64)> {
+    let point = |interval: &Interval| (interval.second, value(interval));
     report.timeline.iter().map(point).collect()
 }
 
-/// Nines to the right: 90 %, 99 %, 99.9 % … are equally far apart.
+/// The x axis has 90 %, 99 %, 99.9 % … at equal distances.
 fn percentiles(report: &Report, old: Option<&Report>) -> String {
     let mut lines = vec![Line {
         name: "this run".into(),
@@ -190,27 +193,27 @@ fn percentiles(report: &Report, old: Option<&Report>) -> String {
     };
     let (least, greatest) = (
         times().fold(1e9, f64::min),
-        times().fold(PATIENCE_MS, f64::max),
+        times().fold(KMS_TIMEOUT_MS, f64::max),
     );
     let y = Axis::logarithmic("ms", least.min(greatest), greatest);
     let requests = report.total.requests.max(10) as f64;
-    let mut x = Axis::logarithmic("share of requests that were at most so slow", 1.0, requests);
+    let mut x = Axis::logarithmic("percentile of requests", 1.0, requests);
     for (nines, label) in &mut x.ticks {
         *label = format!("{} %", (100.0 - 100.0 / *nines).clamp(0.0, 99.999_999));
     }
-    legend(&lines) + &chart(&x, &y, &lines, Some(PATIENCE_MS))
+    legend(&lines) + &chart(&x, &y, &lines, Some(KMS_TIMEOUT_MS))
 }
 
-/// The distribution as (1 / share that was slower, milliseconds), thinned to what can be seen.
+/// Returns the distribution as (1 / share of slower requests, milliseconds), reduced to the points that a chart can show.
 fn nines(figures: &Figures) -> Vec<(f64, f64)> {
     let all = figures.requests.max(1) as f64;
     let point = |(us, share): (u64, f64)| {
         let slower = (1.0 - share).max(1.0 / (2.0 * all));
         (1.0 / slower, us as f64 / 1e3)
     };
-    let points: Vec<_> = figures.cumulated().into_iter().map(point).collect();
+    let points: Vec<_> = figures.cumulative().into_iter().map(point).collect();
     let every = points.len().div_ceil(POINTS).max(1);
-    // The tail is what matters: the last points all stay.
+    // Keeps all of the last points: the tail matters most.
     let tail = points.len().saturating_sub(50);
     let kept = |(n, _): &(usize, (f64, f64))| n % every == 0 || *n >= tail;
     points
@@ -242,7 +245,7 @@ mod tests {
 
     #[test]
     fn the_page_needs_no_network_and_runs_no_script() {
-        let page = of(&report(100, 1_500), Some(&report(100, 2_500)));
+        let page = render(&report(100, 1_500), Some(&report(100, 2_500)));
         for stranger in ["<script", "src=", "href=", "url(", "@import", "<b>"] {
             assert!(!page.contains(stranger), "{stranger}");
         }
@@ -263,11 +266,11 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_run_is_a_page_as_well() {
+    fn an_empty_run_has_a_page() {
         let mut empty = report(0, 0);
         empty.timeline.clear();
         empty.total.distribution.clear();
-        let page = of(&empty, None);
+        let page = render(&empty, None);
         assert!(!page.contains("NaN") && !page.contains("inf"), "{page}");
     }
 }

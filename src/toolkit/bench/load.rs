@@ -1,4 +1,4 @@
-//! The two loops. The open one begins requests when they are due; the closed one when the one before was answered.
+//! The two loops. The open loop starts requests at their intended times; the closed loop starts each after the previous response.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,26 +8,26 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::lanes::{Exchange, Lanes, Wire};
 use super::plan::{Plan, Shape};
+use super::pool::{ConnectionPool, Exchange, Wire};
 use super::recording::{Recording, Sample};
 use super::report::Figures;
 use super::text::milli;
 use super::work::Work;
 use crate::sync::{self, poisoned, task, task_on};
 
-/// How often progress is told.
-const PULSE: Duration = Duration::from_secs(1);
+/// The interval of progress reports.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What happened in the last second.
-pub struct Pulse {
-    /// Since the load began.
+/// The requests of the last interval.
+pub struct Snapshot {
+    /// The time since the load started.
     pub since: Duration,
-    /// Of the requests that ended in it.
+    /// The figures of the requests that ended in the interval.
     pub figures: Figures,
 }
 
-impl fmt::Display for Pulse {
+impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Figures {
             per_second,
@@ -46,91 +46,92 @@ impl fmt::Display for Pulse {
     }
 }
 
-/// A load that runs.
+/// A running load.
 pub struct Load<W: Wire> {
     plan: Plan,
-    lanes: Lanes<W>,
+    pool: ConnectionPool<W>,
     work: Work,
     recording: Mutex<Recording>,
     start: Instant,
     stop: AtomicBool,
 }
 
-/// What a load has left behind.
-pub struct Done<W: Wire> {
-    /// What was measured.
+/// The result of a load.
+pub struct LoadResult<W: Wire> {
+    /// The measurements.
     pub recording: Recording,
-    /// How long requests were begun.
+    /// The time during which requests were started.
     pub began_for: Duration,
-    /// Whether it was ended before its time.
+    /// True if the load was interrupted.
     pub was_interrupted: bool,
     /// The connections, for the next load.
-    pub lanes: Lanes<W>,
-    /// The bodies, for the next load.
+    pub pool: ConnectionPool<W>,
+    /// The request bodies, for the next load.
     pub work: Work,
 }
 
 impl<W: Wire> Load<W> {
-    /// Runs until the plan is done or `interrupted` resolves, and every request that was begun has ended.
+    /// Runs until the plan is complete or `interrupted` resolves, and all started requests have ended.
     pub async fn run(
         plan: Plan,
-        lanes: Lanes<W>,
+        pool: ConnectionPool<W>,
         work: Work,
         interrupted: impl Future<Output = ()>,
-        on_pulse: &mut impl FnMut(&Pulse),
-    ) -> Option<Done<W>> {
+        on_snapshot: &mut impl FnMut(&Snapshot),
+    ) -> Option<LoadResult<W>> {
         let load = Arc::new(Self {
             recording: Mutex::new(Recording::new(&plan)),
             start: Instant::now(),
             stop: AtomicBool::new(false),
             plan,
-            lanes,
+            pool,
             work,
         });
         let (running, mut ended) = mpsc::channel::<()>(1);
         match load.plan.shape {
-            // Without its thread there is no load.
+            // The load cannot run without its thread.
             Shape::Open(rate) | Shape::Ramp(rate) => drop(load.open(rate, running).ok()?),
             Shape::Closed => load.closed(running),
         }
-        let began_for = load.watch(&mut ended, interrupted, on_pulse).await;
+        let began_for = load.watch(&mut ended, interrupted, on_snapshot).await;
         let load = Arc::into_inner(load)?;
-        Some(Done {
+        Some(LoadResult {
             recording: load.recording.into_inner().unwrap_or_else(poisoned),
             began_for,
             was_interrupted: load.stop.into_inner(),
-            lanes: load.lanes,
+            pool: load.pool,
             work: load.work,
         })
     }
 
-    /// Tells progress until the last request has ended. Says how long requests were begun.
+    /// Reports progress until the last request has ended. Returns the time during which requests were started.
     async fn watch(
         &self,
         ended: &mut mpsc::Receiver<()>,
         interrupted: impl Future<Output = ()>,
-        on_pulse: &mut impl FnMut(&Pulse),
+        on_snapshot: &mut impl FnMut(&Snapshot),
     ) -> Duration {
         let mut interrupted = std::pin::pin!(interrupted);
-        let mut ticks = tokio::time::interval_at((self.start + PULSE).into(), PULSE);
+        let mut ticks =
+            tokio::time::interval_at((self.start + SNAPSHOT_INTERVAL).into(), SNAPSHOT_INTERVAL);
         let mut began_for = self.plan.duration;
         loop {
             tokio::select! {
-                // Every request holds a sender: without any, all have ended.
+                // Every request holds a sender. The channel closes when all requests have ended.
                 _ = ended.recv() => return began_for,
                 () = &mut interrupted, if !self.is_stopped() => {
                     self.stop.store(true, Ordering::Relaxed);
                     began_for = began_for.min(self.start.elapsed());
                 }
                 _ = ticks.tick() => {
-                    let figures = self.recording().take_pulse(PULSE);
-                    on_pulse(&Pulse { since: self.start.elapsed(), figures });
+                    let figures = self.recording().take_snapshot(SNAPSHOT_INTERVAL);
+                    on_snapshot(&Snapshot { since: self.start.elapsed(), figures });
                 }
             }
         }
     }
 
-    /// A thread keeps the time: tokio's timers are a millisecond coarse, and its workers may be busy.
+    /// Starts requests from a thread of the system: tokio's timers have a resolution of 1 ms, and its workers may be busy.
     fn open(
         self: &Arc<Self>,
         rate: f64,
@@ -161,23 +162,23 @@ impl<W: Wire> Load<W> {
             task("bench-connection", async move {
                 while Instant::now() < end && !load.is_stopped() {
                     if !load.request(Instant::now()).await {
-                        // A target that refuses at once must not be asked a hundred thousand times a second.
+                        // Limits the rate of requests to a target that rejects all of them at once.
                         tokio::time::sleep(Duration::from_millis(10)).await;
                     }
                 }
                 drop((load, running));
             });
         }
-        // The load has ended when no task has a sender any more.
+        // The load ends when no task has a sender.
         drop(running);
     }
 
-    /// One request, from when it is due until it has ended or nobody would wait any longer. Says whether it was answered well.
+    /// Runs one request from its intended time until it ends or times out. Returns whether it succeeded.
     async fn request(&self, due: Instant) -> bool {
         let lag = due.elapsed();
         let job = self.work.next_job();
         let (operation, verified) = (job.operation, job.expected.is_some());
-        let exchange = self.lanes.exchange(job);
+        let exchange = self.pool.exchange(job);
         let outcome = tokio::time::timeout_at((due + self.plan.timeout).into(), exchange).await;
         let Exchange { connected, failure } = outcome.unwrap_or_else(|_| Exchange {
             connected: None,

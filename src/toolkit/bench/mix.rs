@@ -1,55 +1,55 @@
-//! What is asked, and how often: weights, spread evenly so that two runs ask the same in the same order.
+//! The mix of operations and sizes: values with weights in a fixed, evenly spread order, so that two runs send the same sequence.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::xks::Operation;
 
-/// Things with weights, in the order in which they were given.
+/// Values with weights, in the given order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weights<T>(Vec<(T, u32)>);
 
-/// Which operations, with weights: `encrypt=70,decrypt=25,metadata=4,health=1`.
+/// Operations with weights: `encrypt=70,decrypt=25,metadata=4,health=1`.
 pub type Mix = Weights<Operation>;
 
-/// Lengths of plaintexts in bytes, with weights: `32=90,4096=10`, or just `32`.
+/// Lengths of plaintexts in bytes with weights: `32=90,4096=10`, or one length: `32`.
 pub type Sizes = Weights<usize>;
 
-/// Takes turns by weight: each thing comes as evenly spread as its weight allows, never at random.
+/// A smooth weighted round robin over values. It is never random.
 #[derive(Clone, Debug)]
-pub struct Turns<T> {
-    things: Vec<(T, i64)>,
+pub struct RoundRobin<T> {
+    values: Vec<(T, i64)>,
     credit: Vec<i64>,
 }
 
 impl<T: Copy> Weights<T> {
-    /// These weights.
-    pub fn of(weights: Vec<(T, u32)>) -> Self {
+    /// Returns a mix of values with their weights.
+    pub fn new(weights: Vec<(T, u32)>) -> Self {
         Self(weights)
     }
 
-    /// Each thing that has a weight.
-    pub fn things(&self) -> impl Iterator<Item = T> {
+    /// Returns the values with a weight above zero.
+    pub fn values(&self) -> impl Iterator<Item = T> {
         self.0.iter().map(|(thing, _)| *thing)
     }
 
-    /// From the first turn on.
-    pub fn turns(&self) -> Turns<T> {
-        let things: Vec<_> = self.0.iter().map(|(t, w)| (*t, i64::from(*w))).collect();
-        let credit = vec![0; things.len()];
-        Turns { things, credit }
+    /// Starts a round robin.
+    pub fn round_robin(&self) -> RoundRobin<T> {
+        let values: Vec<_> = self.0.iter().map(|(t, w)| (*t, i64::from(*w))).collect();
+        let credit = vec![0; values.len()];
+        RoundRobin { values, credit }
     }
 }
 
-impl<T: Copy> Turns<T> {
-    /// Whose turn it is. None only when there is nothing at all.
-    pub fn next_turn(&mut self) -> Option<T> {
-        for (credit, (_, weight)) in self.credit.iter_mut().zip(&self.things) {
+impl<T: Copy> RoundRobin<T> {
+    /// Returns the next value; none if no value has a weight.
+    pub fn next_value(&mut self) -> Option<T> {
+        for (credit, (_, weight)) in self.credit.iter_mut().zip(&self.values) {
             *credit += weight;
         }
-        let total: i64 = self.things.iter().map(|(_, weight)| weight).sum();
-        let richest = self.credit.iter_mut().zip(&self.things);
-        // `rev`, because of several that are equally rich `max_by_key` takes the last.
+        let total: i64 = self.values.iter().map(|(_, weight)| weight).sum();
+        let richest = self.credit.iter_mut().zip(&self.values);
+        // `max_by_key` returns the last of several equal values; `rev` makes it the first.
         let (credit, (thing, _)) = richest.rev().max_by_key(|(credit, _)| **credit)?;
         *credit -= total;
         Some(*thing)
@@ -89,7 +89,7 @@ fn parse<T>(text: &str, thing: impl Fn(&str) -> Result<T, String>) -> Result<Wei
         let weight = parsed.ok_or_else(|| format!("{weight:?} is not a weight up to 10000"))?;
         weights.push((thing(name)?, weight));
     }
-    // What has no weight is not asked.
+    // Values without weight are left out.
     weights.retain(|(_, weight)| *weight > 0);
     match weights.is_empty() {
         true => Err("nothing has a weight".to_owned()),
@@ -120,27 +120,27 @@ fn shown<'a>(parts: impl Iterator<Item = (impl fmt::Display, &'a u32)>) -> Strin
 mod tests {
     use super::*;
 
-    fn turns(mix: &str, count: usize) -> Vec<&'static str> {
-        let mut turns = mix.parse::<Mix>().unwrap().turns();
+    fn round_robin(mix: &str, count: usize) -> Vec<&'static str> {
+        let mut round_robin = mix.parse::<Mix>().unwrap().round_robin();
         (0..count)
-            .map(|_| turns.next_turn().unwrap().as_str())
+            .map(|_| round_robin.next_value().unwrap().as_str())
             .collect()
     }
 
     #[test]
-    fn turns_are_spread_evenly() {
-        let four = turns("encrypt=3,decrypt=1", 8);
+    fn values_are_spread_evenly() {
+        let four = round_robin("encrypt=3,decrypt=1", 8);
         assert_eq!(four.iter().filter(|o| **o == "decrypt").count(), 2);
         assert_ne!(four[0..2], ["decrypt", "decrypt"]);
         assert_eq!(
-            turns("encrypt,decrypt", 4),
+            round_robin("encrypt,decrypt", 4),
             ["encrypt", "decrypt", "encrypt", "decrypt"]
         );
-        assert_eq!(turns("health=0,encrypt=5", 2), ["encrypt", "encrypt"]);
+        assert_eq!(round_robin("health=0,encrypt=5", 2), ["encrypt", "encrypt"]);
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn a_mix_equals_its_text() {
         for text in ["encrypt=70,decrypt=25,metadata=4,health=1", "health=1"] {
             assert_eq!(text.parse::<Mix>().unwrap().to_string(), text);
         }
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused() {
+    fn invalid_mixes_are_rejected() {
         for bad in [
             "",
             "encrypt=x",

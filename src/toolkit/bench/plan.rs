@@ -1,48 +1,48 @@
-//! A run as it was asked for.
+//! The parameters of a run.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::mix::{Mix, Sizes};
 
-/// How load is made.
+/// The type of load.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shape {
-    /// Requests begin at this rate (per second), whatever becomes of them.
+    /// Requests start at this rate (per second), independent of the responses.
     Open(f64),
-    /// Each connection asks again as soon as it was answered.
+    /// Each connection sends its next request as soon as it has a response.
     Closed,
-    /// Open at rates from this one upwards, to find the highest that is served well.
+    /// An open loop at increasing rates from this one, to find the highest rate that the target sustains.
     Ramp(f64),
 }
 
-/// A run as it was asked for.
+/// The parameters of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// How load is made.
+    /// The type of load.
     pub shape: Shape,
-    /// How long; of a ramp each step.
+    /// The duration of the run; for a ramp, of each step.
     pub duration: Duration,
-    /// The most connections at a time. Closed: exactly so many.
+    /// The maximum number of connections; in a closed loop, the exact number.
     pub connections: usize,
-    /// How long a request may take from its intended time on; KMS waits 250 ms.
+    /// The timeout of a request from its intended start. KMS waits 250 ms.
     pub timeout: Duration,
-    /// Which operations.
+    /// The operations.
     pub mix: Mix,
-    /// Lengths of plaintexts, in bytes.
+    /// The lengths of plaintexts in bytes.
     pub sizes: Sizes,
-    /// Length of the additional authenticated data, in bytes.
+    /// The length of the additional authenticated data in bytes.
     pub aad: usize,
-    /// Whether Encrypt asks for the integrity value, as KMS does.
+    /// True if Encrypt requests the integrity value, as KMS does.
     pub integrity: bool,
-    /// Which share of requests opens a connection of its own, from 0 to 1.
+    /// The share of requests that open a new connection, from 0 to 1.
     pub new_connections: f64,
-    /// One Decrypt of so many has its plaintext compared; 0 for none.
+    /// One of this many Decrypt responses has its plaintext compared; 0 for none.
     pub verify_every: u32,
 }
 
 impl Plan {
-    /// The same at a fixed rate: one step of a ramp.
+    /// Returns the same plan at a fixed rate: one step of a ramp.
     pub fn at(&self, rate: f64) -> Self {
         Self {
             shape: Shape::Open(rate),

@@ -1,8 +1,8 @@
-//! What has been measured so far: histograms, in all, by operation and over time.
+//! The measurements of a run: histograms in total, per operation and over time.
 //!
 //! # Invariants
-//! - Every request that was intended is recorded once, with the time from its intended start until its end or until nobody waited any
-//!   longer. A request that had to wait for its turn is slow, not absent: there is no coordinated omission.
+//! - Every intended request is recorded once, with the time from its intended start until its end or timeout. A request that waited for
+//!   a connection is slow, not missing: the figures have no coordinated omission.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,47 +10,47 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::plan::{Plan, Shape};
-use super::report::{Connections, Figures, Generator, Moment};
+use super::report::{Connections, Figures, Generator, Interval};
 use crate::xks::Operation;
 
-/// The longest time that is told from a longer one.
+/// The longest time that the histograms distinguish.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// How finely a run is cut at most: what a chart can show.
-const MOMENTS: u32 = 200;
+/// The maximum number of intervals of a run: a chart cannot show more.
+const MAX_INTERVALS: u32 = 200;
 
-/// The finest cut: below it a moment has too few requests to say anything.
-const SHORTEST_MOMENT: Duration = Duration::from_millis(100);
+/// The shortest interval: a shorter one has too few requests for a meaningful figure.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What KMS waits.
-pub const KMS_PATIENCE: Duration = Duration::from_millis(250);
+/// The timeout of KMS.
+pub const KMS_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// One request.
+/// The measurement of one request.
 #[derive(Debug)]
 pub struct Sample {
-    /// What was asked.
+    /// The operation.
     pub operation: Operation,
-    /// When it should have begun, from the start of the run.
+    /// The intended start, from the start of the run.
     pub intended: Duration,
-    /// How much later this program got to it.
+    /// The delay until this program started the request.
     pub lag: Duration,
-    /// From when it should have begun until its end.
+    /// The time from the intended start until the end.
     pub latency: Duration,
-    /// TCP connect and TLS handshake, where it opened a connection.
+    /// The time of TCP connect and TLS handshake, if the request opened a connection.
     pub connected: Option<Duration>,
-    /// Whether its plaintext was compared.
+    /// True if the plaintext was compared.
     pub verified: bool,
-    /// What went wrong, in words that are counted.
+    /// The error, as a text that is counted.
     pub failure: Option<String>,
 }
 
-/// What has been measured so far.
+/// The measurements so far.
 pub struct Recording {
     width: Duration,
     total: Series,
     operations: BTreeMap<&'static str, Series>,
     moments: Vec<Series>,
-    pulse: Series,
+    snapshot: Series,
     failures: BTreeMap<String, u64>,
     lag: Histogram<u64>,
     handshakes: Histogram<u64>,
@@ -64,14 +64,14 @@ struct Series {
 }
 
 impl Recording {
-    /// Nothing yet.
+    /// Creates an empty recording.
     pub fn new(plan: &Plan) -> Self {
         Self {
-            width: (plan.duration / MOMENTS).max(SHORTEST_MOMENT),
+            width: (plan.duration / MAX_INTERVALS).max(SHORTEST_INTERVAL),
             total: Series::new(3),
             operations: BTreeMap::new(),
             moments: Vec::new(),
-            pulse: Series::new(2),
+            snapshot: Series::new(2),
             failures: BTreeMap::new(),
             lag: histogram(2),
             handshakes: histogram(3),
@@ -79,13 +79,13 @@ impl Recording {
         }
     }
 
-    /// Takes a request in.
+    /// Records a request.
     pub fn record(&mut self, sample: &Sample) {
         self.total.record(sample);
-        self.pulse.record(sample);
+        self.snapshot.record(sample);
         let operation = self.operations.entry(sample.operation.as_str());
         operation.or_insert_with(|| Series::new(3)).record(sample);
-        self.record_moment(sample);
+        self.record_interval(sample);
         self.lag.saturating_record(micros(sample.lag));
         if let Some(connected) = sample.connected {
             self.handshakes.saturating_record(micros(connected));
@@ -96,56 +96,56 @@ impl Recording {
         }
     }
 
-    fn record_moment(&mut self, sample: &Sample) {
+    fn record_interval(&mut self, sample: &Sample) {
         let at = sample.intended.as_micros() / self.width.as_micros().max(1);
-        // A run that lasts longer than planned has its rest in the last moment.
-        let at = usize::try_from(at).map_or(0, |at| at.min(2 * MOMENTS as usize));
+        // The last interval includes the requests of a run that lasts longer than planned.
+        let at = usize::try_from(at).map_or(0, |at| at.min(2 * MAX_INTERVALS as usize));
         while self.moments.len() <= at {
             self.moments.push(Series::new(2));
         }
-        if let Some(moment) = self.moments.get_mut(at) {
-            moment.record(sample);
+        if let Some(interval) = self.moments.get_mut(at) {
+            interval.record(sample);
         }
     }
 
-    /// What came in since the last call.
-    pub fn take_pulse(&mut self, over: Duration) -> Figures {
-        std::mem::replace(&mut self.pulse, Series::new(2)).figures(over, false)
+    /// Returns the figures since the last call.
+    pub fn take_snapshot(&mut self, over: Duration) -> Figures {
+        std::mem::replace(&mut self.snapshot, Series::new(2)).figures(over, false)
     }
 
-    /// How many requests have been recorded.
+    /// Returns the number of recorded requests.
     pub fn requests(&self) -> u64 {
         self.total.latencies.len()
     }
 
-    /// In all.
+    /// Returns the total figures.
     pub fn total(&self, over: Duration) -> Figures {
         self.total.figures(over, true)
     }
 
-    /// By operation.
+    /// Returns the figures per operation.
     pub fn operations(&self, over: Duration) -> BTreeMap<String, Figures> {
         let figures =
             |(name, series): (&&str, &Series)| ((*name).to_owned(), series.figures(over, false));
         self.operations.iter().map(figures).collect()
     }
 
-    /// Over time. The moment in which the run ended is shorter than the others.
-    pub fn timeline(&self, over: Duration) -> Vec<Moment> {
-        let moment = |(n, series): (usize, &Series)| {
+    /// Returns the figures over time. The last interval may be shorter than the others.
+    pub fn timeline(&self, over: Duration) -> Vec<Interval> {
+        let interval = |(n, series): (usize, &Series)| {
             let start = self.width * u32::try_from(n).unwrap_or(u32::MAX);
             let width = self.width.min(over.saturating_sub(start));
-            series.moment(start, width.max(Duration::from_millis(1)))
+            series.interval(start, width.max(Duration::from_millis(1)))
         };
-        self.moments.iter().enumerate().map(moment).collect()
+        self.moments.iter().enumerate().map(interval).collect()
     }
 
-    /// What went wrong, how often.
+    /// Returns the number of failures per error text.
     pub fn failures(&self) -> BTreeMap<String, u64> {
         self.failures.clone()
     }
 
-    /// Connections that were opened.
+    /// Returns the figures of the opened connections.
     pub fn connections(&self) -> Connections {
         Connections {
             opened: self.handshakes.len(),
@@ -155,7 +155,7 @@ impl Recording {
         }
     }
 
-    /// What this program itself added.
+    /// Returns the delays that this program itself added.
     pub fn generator(&self, cpu: Duration) -> Generator {
         Generator {
             lag_p50_us: self.lag.value_at_quantile(0.5),
@@ -168,7 +168,7 @@ impl Recording {
         }
     }
 
-    /// How many plaintexts were compared.
+    /// Returns the number of compared plaintexts.
     pub fn verified(&self) -> u64 {
         self.verified
     }
@@ -187,7 +187,7 @@ impl Series {
         self.latencies.saturating_record(micros(sample.latency));
         match sample.failure {
             Some(_) => self.failed += 1,
-            None => self.within_patience += u64::from(sample.latency <= KMS_PATIENCE),
+            None => self.within_patience += u64::from(sample.latency <= KMS_TIMEOUT),
         }
     }
 
@@ -216,8 +216,8 @@ impl Series {
         }
     }
 
-    fn moment(&self, start: Duration, width: Duration) -> Moment {
-        Moment {
+    fn interval(&self, start: Duration, width: Duration) -> Interval {
+        Interval {
             second: start.as_secs_f64(),
             per_second: self.latencies.len() as f64 / width.as_secs_f64(),
             failed: self.failed,
@@ -228,9 +228,9 @@ impl Series {
     }
 }
 
-/// In microseconds, to this many digits.
+/// Creates a histogram in microseconds with this many significant digits.
 fn histogram(digits: u8) -> Histogram<u64> {
-    // The bounds are constants that the crate takes; a histogram that grows by itself is what it offers otherwise.
+    // The bounds are constants that the crate accepts. Its only alternative is a histogram that grows without a limit.
     Histogram::new_with_bounds(1, LONGEST.as_micros() as u64, digits)
         .unwrap_or_else(|_| unreachable!("bounds and digits are constants"))
 }
@@ -240,7 +240,7 @@ fn micros(time: Duration) -> u64 {
 }
 
 impl Shape {
-    /// Whether the rate is given from outside.
+    /// Returns whether the plan sets the rate.
     pub fn is_open(self) -> bool {
         !matches!(self, Self::Closed)
     }
@@ -255,7 +255,7 @@ mod tests {
             shape: Shape::Closed,
             duration,
             connections: 1,
-            timeout: KMS_PATIENCE,
+            timeout: KMS_TIMEOUT,
             mix: "encrypt".parse().unwrap(),
             sizes: "32".parse().unwrap(),
             aad: 0,
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn only_good_answers_in_time_are_within_patience() {
+    fn only_successes_in_time_are_within_the_timeout() {
         let mut recording = Recording::new(&plan(Duration::from_secs(1)));
         recording.record(&sample(0, 10, None));
         recording.record(&sample(1, 10, Some("ThrottlingException")));
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_counts_in_the_moment_of_its_intended_start() {
+    fn a_request_counts_in_the_interval_of_its_intended_start() {
         let mut recording = Recording::new(&plan(Duration::from_secs(1)));
         recording.record(&sample(950, 5_000, None));
         let timeline = recording.timeline(Duration::from_secs(1));
@@ -305,11 +305,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pulse_is_what_came_since_the_last() {
+    fn a_snapshot_covers_the_time_since_the_last_one() {
         let mut recording = Recording::new(&plan(Duration::from_secs(1)));
         recording.record(&sample(0, 1, None));
-        assert_eq!(recording.take_pulse(Duration::from_secs(1)).requests, 1);
-        assert_eq!(recording.take_pulse(Duration::from_secs(1)).requests, 0);
+        assert_eq!(recording.take_snapshot(Duration::from_secs(1)).requests, 1);
+        assert_eq!(recording.take_snapshot(Duration::from_secs(1)).requests, 0);
         assert_eq!(recording.requests(), 1);
     }
 }

@@ -1,42 +1,42 @@
-//! The outcome of a run, as it is saved and compared. Times are microseconds from the intended start of a request.
+//! The result of a run, as it is saved and compared. Times are microseconds from the intended start of a request.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The form of a saved report; another number is another form.
+/// The version of the format of a saved report.
 pub const FORMAT: u32 = 1;
 
-/// The outcome of a run.
+/// The result of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
-    /// The `FORMAT` of the program that saved it.
+    /// The `FORMAT` of the program that saved the report.
     pub format: u32,
     /// The program and its version.
     pub made_by: String,
-    /// When the run began, RFC 3339.
+    /// The start of the run, as RFC 3339.
     pub started_at: String,
-    /// What was asked.
+    /// The target.
     pub target: String,
-    /// How, in words.
+    /// The plan, as text.
     pub plan: String,
-    /// How long requests were begun, in seconds.
+    /// The time during which requests were started, in seconds.
     pub seconds: f64,
-    /// In all.
+    /// The total figures.
     pub total: Figures,
-    /// By operation.
+    /// The figures per operation.
     pub operations: BTreeMap<String, Figures>,
-    /// What went wrong, how often: error names of the API, or what happened to the connection.
+    /// The number of failures per error: error names of the API, or connection errors.
     pub failures: BTreeMap<String, u64>,
-    /// Over time.
-    pub timeline: Vec<Moment>,
-    /// Connections that were opened.
+    /// The figures over time.
+    pub timeline: Vec<Interval>,
+    /// The opened connections.
     pub connections: Connections,
-    /// Decrypts whose plaintext was compared.
+    /// The number of Decrypt responses whose plaintext was compared.
     pub verified: u64,
-    /// What this program itself added.
+    /// The delays that this program itself added.
     pub generator: Generator,
-    /// The steps of a ramp, in the order in which they were tried. The other figures are of the best of them.
+    /// The steps of a ramp, in order. The other figures belong to its best step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
 }
@@ -44,100 +44,100 @@ pub struct Report {
 /// Counts and latencies.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Figures {
-    /// Requests that were intended.
+    /// The number of intended requests.
     pub requests: u64,
-    /// Those without a good answer.
+    /// The number of requests without a success.
     pub failed: u64,
     /// Requests per second.
     pub per_second: f64,
-    /// Good answers within the 250 ms of KMS.
+    /// The number of successes within KMS's 250 ms.
     pub within_patience: u64,
-    /// The quickest.
+    /// The minimum latency.
     pub min_us: u64,
-    /// On average.
+    /// The mean latency.
     pub mean_us: f64,
-    /// Half were quicker.
+    /// The 50th percentile.
     pub p50_us: u64,
-    /// Nine of ten were quicker.
+    /// The 90th percentile.
     pub p90_us: u64,
-    /// 99 of 100 were quicker.
+    /// The 99th percentile.
     pub p99_us: u64,
-    /// 999 of 1,000 were quicker.
+    /// The 99.9th percentile.
     pub p999_us: u64,
-    /// The slowest.
+    /// The maximum latency.
     pub max_us: u64,
-    /// How many requests took so long: (microseconds, count), ascending.
+    /// The distribution: (microseconds, number of requests), ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub distribution: Vec<(u64, u64)>,
 }
 
-/// A short while of a run.
+/// The figures of an interval of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Moment {
-    /// When it began, in seconds from the start.
+pub struct Interval {
+    /// The start of the interval, in seconds from the start of the run.
     pub second: f64,
-    /// Requests per second that began then.
+    /// Requests per second that started in the interval.
     pub per_second: f64,
-    /// Those without a good answer.
+    /// The number of requests without a success.
     pub failed: u64,
-    /// Half were quicker.
+    /// The 50th percentile.
     pub p50_us: u64,
-    /// 99 of 100 were quicker.
+    /// The 99th percentile.
     pub p99_us: u64,
-    /// The slowest.
+    /// The maximum latency.
     pub max_us: u64,
 }
 
-/// Connections that were opened, and how long TCP and TLS took together.
+/// The opened connections, with the time of TCP and TLS handshakes together.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Connections {
-    /// How many.
+    /// Their number.
     pub opened: u64,
-    /// Half were quicker.
+    /// The 50th percentile.
     pub p50_us: u64,
-    /// 99 of 100 were quicker.
+    /// The 99th percentile.
     pub p99_us: u64,
-    /// The slowest.
+    /// The maximum.
     pub max_us: u64,
 }
 
-/// What this program itself added: a run whose generator lags measures the generator.
+/// The delays that this program itself added. If they are large, the run measured this program.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Generator {
-    /// From the intended start until this program got to it: half were quicker.
+    /// The 50th percentile of the delay from the intended start to the real start of a request.
     pub lag_p50_us: u64,
-    /// 99 of 100 were quicker.
+    /// The 99th percentile.
     pub lag_p99_us: u64,
-    /// The slowest.
+    /// The maximum.
     pub lag_max_us: u64,
-    /// CPU time of this program.
+    /// The CPU time of this program.
     pub cpu_us_per_request: f64,
 }
 
-/// One rate of a ramp.
+/// A rate of a ramp.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// Requests per second.
     pub rate: f64,
-    /// Which share had a good answer within 250 ms, from 0 to 1.
+    /// The share of requests with a success within 250 ms, from 0 to 1.
     pub within_patience: f64,
-    /// 99 of 100 were quicker.
+    /// The 99th percentile of the latency.
     pub p99_us: u64,
-    /// Whether 99.9 % were served well.
+    /// True if the target sustained this rate: 99.9 % succeeded within 250 ms.
     pub held: bool,
 }
 
 impl Figures {
-    /// Which share had a good answer within 250 ms; none without requests.
-    pub fn share_within_patience(&self) -> f64 {
+    /// Returns the share of requests with a success within 250 ms; none without requests.
+    pub fn share_within_timeout(&self) -> f64 {
         match self.requests {
             0 => 0.0,
             requests => self.within_patience as f64 / requests as f64,
         }
     }
 
-    /// Which share was at most so slow, for each time that occurred: (microseconds, share), ascending.
-    pub fn cumulated(&self) -> Vec<(u64, f64)> {
+    /// Returns the cumulative distribution: (microseconds, share of requests that were at most this slow), ascending.
+    pub fn cumulative(&self) -> Vec<(u64, f64)> {
         let all: u64 = self.distribution.iter().map(|(_, count)| count).sum();
         let mut so_far = 0;
         let share = |(time, count): &(u64, u64)| {
@@ -149,28 +149,28 @@ impl Figures {
 }
 
 impl Report {
-    /// A report that was saved.
+    /// Parses a saved report.
     ///
     /// # Errors
-    /// A sentence for the operator.
+    /// A message for the operator.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
         let report: Self =
             serde_json::from_slice(text).map_err(|e| format!("is not a saved report: {e}"))?;
         match report.format {
             FORMAT => Ok(report),
             other => Err(format!(
-                "is of form {other}; this program reads form {FORMAT}"
+                "has format {other}; this program reads format {FORMAT}"
             )),
         }
     }
 
-    /// The report as JSON.
+    /// Returns the report as JSON.
     pub fn to_json(&self) -> String {
         // Numbers and strings always serialize.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Whether every request had a good answer; of a ramp, whether some rate held.
+    /// Returns whether every request succeeded; for a ramp, whether the target sustained a rate.
     pub fn is_good(&self) -> bool {
         match self.steps.is_empty() {
             true => self.total.failed == 0 && self.total.requests > 0,
@@ -178,7 +178,7 @@ impl Report {
         }
     }
 
-    /// The highest rate of a ramp that was served well.
+    /// Returns the highest rate of a ramp that the target sustained.
     pub fn best_step(&self) -> Option<&Step> {
         let held = self.steps.iter().filter(|step| step.held);
         held.max_by(|a, b| a.rate.total_cmp(&b.rate))
@@ -190,7 +190,7 @@ impl Report {
 pub mod samples {
     use super::*;
 
-    /// A report of `requests` requests that took `us` each.
+    /// Returns a report of `requests` requests that took `us` microseconds each.
     pub fn report(requests: u64, us: u64) -> Report {
         let figures = Figures {
             requests,
@@ -206,7 +206,7 @@ pub mod samples {
             distribution: vec![(us, requests)],
             ..Figures::default()
         };
-        let moment = |second: u32| Moment {
+        let interval = |second: u32| Interval {
             second: f64::from(second),
             per_second: 100.0,
             failed: u64::from(second == 1),
@@ -224,7 +224,7 @@ pub mod samples {
             operations: [("encrypt".to_owned(), figures.clone())].into(),
             total: figures,
             failures: [("timeout".to_owned(), 1)].into(),
-            timeline: (0..2).map(moment).collect(),
+            timeline: (0..2).map(interval).collect(),
             connections: Connections::default(),
             verified: 3,
             generator: Generator::default(),
@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_saved_is_read_again() {
+    fn a_saved_report_is_read_again() {
         let saved = report(10, 1_500).to_json();
         let read = Report::parse(saved.as_bytes()).unwrap();
         assert_eq!(read.to_json(), saved);
@@ -247,18 +247,18 @@ mod tests {
         assert!(
             Report::parse(other.as_bytes())
                 .unwrap_err()
-                .contains("form 2")
+                .contains("format 2")
         );
         assert!(Report::parse(b"{}").is_err());
     }
 
     #[test]
-    fn shares_are_cumulated() {
+    fn shares_are_cumulative() {
         let figures = Figures {
             distribution: vec![(10, 3), (20, 1)],
             ..Figures::default()
         };
-        assert_eq!(figures.cumulated(), [(10, 0.75), (20, 1.0)]);
-        assert!(Figures::default().cumulated().is_empty());
+        assert_eq!(figures.cumulative(), [(10, 0.75), (20, 1.0)]);
+        assert!(Figures::default().cumulative().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! A whole run: is anybody there, something to decrypt, the load or the steps of a ramp, the report.
+//! A whole run: check of the target, ciphertexts for Decrypt, the load or the steps of a ramp, and the report.
 
 use std::future::Future;
 use std::io;
@@ -10,9 +10,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::timeout;
 
-use super::lanes::{Answer, Lanes, Wire};
-use super::load::{Done, Load, Pulse};
+use super::load::{Load, LoadResult, Snapshot};
 use super::plan::{Plan, Shape};
+use super::pool::{Answer, ConnectionPool, Wire};
 use super::report::{FORMAT, Report, Step};
 use super::search::{SHARE, next_rate};
 use super::target::BenchTarget;
@@ -21,37 +21,37 @@ use crate::build_info;
 use crate::client::Caller;
 use crate::xks::Operation;
 
-/// How long the first requests may take: they show whether there is anything to measure, not how quick it is.
+/// The timeout of the requests before the load. They check that the target works, not how fast it is.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why nothing was measured.
+/// The reason why nothing was measured.
 #[derive(Debug, Error)]
 pub enum BenchError {
-    /// GetHealthStatus had no good answer.
-    #[error("the target does not answer a health request: {0}")]
-    NotThere(String),
-    /// Encrypt had no good answer.
-    #[error("nothing could be encrypted for Decrypt to have something to do: {0}")]
+    /// GetHealthStatus failed.
+    #[error("the health request failed: {0}")]
+    Unreachable(String),
+    /// Encrypt failed.
+    #[error("cannot create ciphertexts for Decrypt: {0}")]
     NothingToDecrypt(String),
-    /// The system gives us no threads.
+    /// The system has no threads for the run.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
-    /// Somebody pressed Ctrl-C.
+    /// The operator pressed Ctrl-C.
     #[error("interrupted before the first step of the ramp was done")]
     Interrupted,
-    /// A task of ours has ended badly.
-    #[error("the load has lost one of its own tasks")]
+    /// A task of the load panicked.
+    #[error("a task of the load ended unexpectedly")]
     Lost,
 }
 
-/// Runs a plan against a proxy, until it is done or somebody presses Ctrl-C.
+/// Runs a plan against a proxy until it is complete or the operator presses Ctrl-C.
 ///
 /// # Errors
 /// [`BenchError`]: nothing was measured.
 pub fn run(
     target: BenchTarget,
     plan: Plan,
-    on_pulse: impl FnMut(&Pulse),
+    on_snapshot: impl FnMut(&Snapshot),
 ) -> Result<Report, BenchError> {
     let runtime = tokio::runtime::Runtime::new().map_err(BenchError::Runtime)?;
     let Caller {
@@ -66,23 +66,26 @@ pub fn run(
         target.key
     );
     let interrupted = async {
-        // Without signals there is no Ctrl-C, and the run ends when it is done.
+        // Without signal handling Ctrl-C is not available, and the run ends when it is complete.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
     };
-    runtime.block_on(run_on(target, plan, name, interrupted, on_pulse))
+    let region = target.caller.signer.region().to_owned();
+    let work = Work::new(&plan, &region);
+    runtime.block_on(run_on(target, plan, work, name, interrupted, on_snapshot))
 }
 
 pub(super) async fn run_on<W: Wire>(
     wire: W,
     plan: Plan,
+    mut work: Work,
     target: String,
     interrupted: impl Future<Output = ()>,
-    mut on_pulse: impl FnMut(&Pulse),
+    mut on_snapshot: impl FnMut(&Snapshot),
 ) -> Result<Report, BenchError> {
-    let (lanes, mut work) = (Lanes::new(wire, plan.connections), Work::new(&plan));
-    prepare(&lanes, &mut work).await?;
+    let pool = ConnectionPool::new(wire, plan.connections);
+    prepare(&pool, &mut work).await?;
     let now = OffsetDateTime::from(SystemTime::now());
     let started_at = now.replace_nanosecond(0).unwrap_or(now);
     let header = Header {
@@ -96,32 +99,32 @@ pub(super) async fn run_on<W: Wire>(
                 first,
                 &plan,
                 &header,
-                lanes,
+                pool,
                 work,
                 interrupted,
-                &mut on_pulse,
+                &mut on_snapshot,
             )
             .await
         }
         _ => {
             let cpu = cpu_time();
-            let done = Load::run(plan, lanes, work, interrupted, &mut on_pulse).await;
-            let done = done.ok_or(BenchError::Lost)?;
-            Ok(header.report(&done, cpu_time().saturating_sub(cpu)))
+            let result = Load::run(plan, pool, work, interrupted, &mut on_snapshot).await;
+            let result = result.ok_or(BenchError::Lost)?;
+            Ok(header.report(&result, cpu_time().saturating_sub(cpu)))
         }
     }
 }
 
-/// One answer of each kind that the load needs.
-async fn prepare<W: Wire>(lanes: &Lanes<W>, work: &mut Work) -> Result<(), BenchError> {
-    let health = lanes.ask(Operation::Health, work.health());
-    in_time(health).await.map_err(BenchError::NotThere)?;
-    for size in work.sizes_to_seal() {
-        let sealing = lanes.ask(Operation::Encrypt, work.to_seal(size));
+/// Checks the target, and creates the ciphertexts that Decrypt needs.
+async fn prepare<W: Wire>(pool: &ConnectionPool<W>, work: &mut Work) -> Result<(), BenchError> {
+    let health = pool.request(Operation::Health, work.health());
+    in_time(health).await.map_err(BenchError::Unreachable)?;
+    for size in work.sizes_to_encrypt() {
+        let sealing = pool.request(Operation::Encrypt, work.encrypt_request(size));
         let answer = in_time(sealing)
             .await
             .map_err(BenchError::NothingToDecrypt)?;
-        let taken = work.take_sealed(size, answer.body.expose());
+        let taken = work.store_ciphertext(size, answer.body.expose());
         taken.map_err(|fault| BenchError::NothingToDecrypt(fault.to_owned()))?;
     }
     Ok(())
@@ -132,33 +135,33 @@ async fn in_time(answer: impl Future<Output = Result<Answer, String>>) -> Result
     outcome.unwrap_or_else(|_| Err("no answer within 10 s".to_owned()))
 }
 
-/// Rate after rate; the report is of the best that held, or of the lowest.
+/// Runs one rate after another. Reports the best sustained rate, or else the lowest rate.
 async fn ramp<W: Wire>(
     first: f64,
     plan: &Plan,
     header: &Header,
-    mut lanes: Lanes<W>,
+    mut pool: ConnectionPool<W>,
     mut work: Work,
     interrupted: impl Future<Output = ()>,
-    on_pulse: &mut impl FnMut(&Pulse),
+    on_snapshot: &mut impl FnMut(&Snapshot),
 ) -> Result<Report, BenchError> {
     let mut interrupted = std::pin::pin!(interrupted);
     let (mut steps, mut best): (Vec<Step>, Option<Report>) = (Vec::new(), None);
     while let Some(rate) = next_rate(first, &steps) {
         let cpu = cpu_time();
-        let load = Load::run(plan.at(rate), lanes, work, interrupted.as_mut(), on_pulse);
-        let done = load.await.ok_or(BenchError::Lost)?;
-        if done.was_interrupted {
-            // Half a step says nothing.
+        let load = Load::run(plan.at(rate), pool, work, interrupted.as_mut(), on_snapshot);
+        let result = load.await.ok_or(BenchError::Lost)?;
+        if result.was_interrupted {
+            // An interrupted step is not meaningful.
             break;
         }
-        let report = header.report(&done, cpu_time().saturating_sub(cpu));
+        let report = header.report(&result, cpu_time().saturating_sub(cpu));
         let step = step(rate, &report);
         if is_better(&step, &steps, best.as_ref()) {
             best = Some(report);
         }
         steps.push(step);
-        (lanes, work) = (done.lanes, done.work);
+        (pool, work) = (result.pool, result.work);
     }
     let mut report = best.ok_or(BenchError::Interrupted)?;
     report.steps = steps;
@@ -166,7 +169,7 @@ async fn ramp<W: Wire>(
 }
 
 fn step(rate: f64, report: &Report) -> Step {
-    let within_patience = report.total.share_within_patience();
+    let within_patience = report.total.share_within_timeout();
     Step {
         rate,
         within_patience,
@@ -175,7 +178,7 @@ fn step(rate: f64, report: &Report) -> Step {
     }
 }
 
-/// A higher rate that held is better; while none has held, a lower one.
+/// Returns whether a step is better: a higher sustained rate, or a lower rate as long as no rate was sustained.
 fn is_better(step: &Step, before: &[Step], best: Option<&Report>) -> bool {
     let held = before.iter().filter(|step| step.held);
     let best_rate = held.map(|step| step.rate).fold(0.0, f64::max);
@@ -183,7 +186,7 @@ fn is_better(step: &Step, before: &[Step], best: Option<&Report>) -> bool {
     best.is_none() || (step.held && step.rate > best_rate) || (none_held && !step.held)
 }
 
-/// What is the same in every report of a run.
+/// The fields that all reports of a run share.
 struct Header {
     target: String,
     plan: String,
@@ -191,12 +194,12 @@ struct Header {
 }
 
 impl Header {
-    fn report<W: Wire>(&self, done: &Done<W>, cpu: Duration) -> Report {
-        let Done {
+    fn report<W: Wire>(&self, result: &LoadResult<W>, cpu: Duration) -> Report {
+        let LoadResult {
             recording,
             began_for,
             ..
-        } = done;
+        } = result;
         Report {
             format: FORMAT,
             made_by: format!("xks-proxy {}", build_info::VERSION),
@@ -216,7 +219,7 @@ impl Header {
     }
 }
 
-/// CPU time of this process so far.
+/// Returns the CPU time of this process so far.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::try_from(time).unwrap_or_default()

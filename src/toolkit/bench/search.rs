@@ -1,17 +1,17 @@
-//! Which rate a ramp tries next: double while it holds, then halve the gap until it is narrow.
+//! The rates of a ramp: it doubles the rate while the target sustains it, then bisects until the gap is small.
 
 use super::report::Step;
 
-/// The gap between held and not held that is narrow enough, as a share of the rate.
+/// The gap between a sustained and an unsustained rate at which the search ends, as a share of the rate.
 const NARROW: f64 = 0.08;
 
-/// A ramp ends after so many steps in any case.
+/// The maximum number of steps of a ramp.
 const MOST_STEPS: usize = 20;
 
-/// 99.9 % have to be answered well within KMS's 250 ms.
+/// The share of requests that must succeed within KMS's 250 ms.
 pub const SHARE: f64 = 0.999;
 
-/// The rate to try after these steps; none when enough is known.
+/// Returns the next rate to try; none when the search is complete.
 pub fn next_rate(first: f64, steps: &[Step]) -> Option<f64> {
     let held = steps.iter().filter(|step| step.held).map(|step| step.rate);
     let not_held = steps.iter().filter(|step| !step.held).map(|step| step.rate);
@@ -38,7 +38,7 @@ pub fn next_rate(first: f64, steps: &[Step]) -> Option<f64> {
 mod tests {
     use super::*;
 
-    /// The rates that are tried against a target that holds up to `limit`, and the best that held.
+    /// Returns the number of steps against a target that sustains up to `limit`, and the best sustained rate.
     fn ramp(first: f64, limit: f64) -> (usize, f64) {
         let mut steps = Vec::new();
         while let Some(rate) = next_rate(first, &steps) {
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn it_gives_up_on_a_target_that_holds_nothing() {
+    fn it_ends_if_the_target_sustains_no_rate() {
         let (steps, best) = ramp(100.0, 0.0);
         assert!(steps <= MOST_STEPS && best == 0.0);
     }

@@ -1,6 +1,6 @@
 //! Line charts as inline SVG: no script, no font, no network.
 
-/// Size of a chart and of the margins for its labels, in SVG units.
+/// The size of a chart and of the margins for its labels, in SVG units.
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 70.0;
@@ -8,31 +8,31 @@ const RIGHT: f64 = 30.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 42.0;
 
-/// How values become places.
+/// The scale of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// Evenly.
+    /// Linear.
     Linear,
-    /// By decades; values are above zero.
+    /// Logarithmic; all values are above zero.
     Logarithmic,
 }
 
-/// One side of a chart.
+/// An axis of a chart.
 #[derive(Clone, Debug)]
 pub struct Axis {
-    /// What it shows, with the unit.
+    /// Its title, with the unit.
     pub title: &'static str,
-    /// How.
+    /// Its scale.
     pub scale: Scale,
-    /// The least value.
+    /// The minimum value.
     pub least: f64,
-    /// The greatest value.
+    /// The maximum value.
     pub greatest: f64,
-    /// Where a label stands, and which.
+    /// The labels with their values.
     pub ticks: Vec<(f64, String)>,
 }
 
-/// One line of a chart.
+/// A line of a chart.
 #[derive(Clone, Debug)]
 pub struct Line {
     /// Its name in the legend.
@@ -44,7 +44,7 @@ pub struct Line {
 }
 
 impl Axis {
-    /// From zero to at least `greatest`, evenly, with some five round labels.
+    /// Returns a linear axis from zero to at least `greatest`, with about five round labels.
     pub fn linear(title: &'static str, greatest: f64) -> Self {
         let step = round_step(greatest.max(1e-6) / 5.0);
         let count = (greatest / step).ceil().clamp(1.0, 12.0);
@@ -58,7 +58,7 @@ impl Axis {
         }
     }
 
-    /// The decades around `least` and `greatest`.
+    /// Returns a logarithmic axis with the decades around `least` and `greatest`.
     pub fn logarithmic(title: &'static str, least: f64, greatest: f64) -> Self {
         let from = least.max(1e-6).log10().floor() as i32;
         let to = (greatest.max(1e-6).log10().ceil() as i32).max(from + 1);
@@ -72,8 +72,8 @@ impl Axis {
         }
     }
 
-    /// Where a value is, from 0 to 1; values beyond an end are at that end.
-    fn place(&self, value: f64) -> f64 {
+    /// Returns the position of a value, from 0 to 1. Values outside of the axis are at its ends.
+    fn position(&self, value: f64) -> f64 {
         let by = |v: f64| match self.scale {
             Scale::Linear => v,
             Scale::Logarithmic => v.max(f64::MIN_POSITIVE).log10(),
@@ -83,7 +83,7 @@ impl Axis {
     }
 }
 
-/// The chart. `limit` is a value of `y` that is marked.
+/// Renders a chart. `limit` is a value of `y` that is marked.
 pub fn chart(x: &Axis, y: &Axis, lines: &[Line], limit: Option<f64>) -> String {
     let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\">\n");
     for (value, label) in &x.ticks {
@@ -151,13 +151,13 @@ fn titles(svg: &mut String, x: &Axis, y: &Axis) {
 }
 
 fn polyline(x: &Axis, y: &Axis, line: &Line) -> String {
-    let place = |(a, b): &(f64, f64)| format!("{:.1},{:.1}", across(x, *a), up(y, *b));
-    let points: Vec<String> = line.points.iter().map(place).collect();
+    let position = |(a, b): &(f64, f64)| format!("{:.1},{:.1}", across(x, *a), up(y, *b));
+    let points: Vec<String> = line.points.iter().map(position).collect();
     let (class, name, points) = (line.class, escaped(&line.name), points.join(" "));
     format!("<polyline class=\"{class}\" points=\"{points}\"><title>{name}</title></polyline>")
 }
 
-/// The legend of the lines, as HTML.
+/// Renders the legend of the lines as HTML.
 pub fn legend(lines: &[Line]) -> String {
     let mut html = "<p class=\"legend\">".to_owned();
     for line in lines {
@@ -173,14 +173,14 @@ pub fn legend(lines: &[Line]) -> String {
 }
 
 fn across(x: &Axis, value: f64) -> f64 {
-    LEFT + x.place(value) * (WIDTH - LEFT - RIGHT)
+    LEFT + x.position(value) * (WIDTH - LEFT - RIGHT)
 }
 
 fn up(y: &Axis, value: f64) -> f64 {
-    HEIGHT - BOTTOM - y.place(value) * (HEIGHT - TOP - BOTTOM)
+    HEIGHT - BOTTOM - y.position(value) * (HEIGHT - TOP - BOTTOM)
 }
 
-/// 1, 2 or 5 times a power of ten, at least `least`.
+/// Returns 1, 2 or 5 times a power of ten, at least `least`.
 fn round_step(least: f64) -> f64 {
     let decade = 10_f64.powf(least.log10().floor());
     let factor = [1.0, 2.0, 5.0, 10.0]
@@ -190,12 +190,12 @@ fn round_step(least: f64) -> f64 {
 }
 
 fn label(value: f64) -> String {
-    // Floats such as 0.30000000000000004 are what a sum of steps gives.
+    // Avoids labels such as 0.30000000000000004, which sums of floating-point steps produce.
     let rounded = (value * 1e6).round() / 1e6;
     format!("{rounded}")
 }
 
-/// Text that is safe inside HTML and SVG.
+/// Escapes text for HTML and SVG.
 pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
@@ -232,12 +232,12 @@ mod tests {
     fn logarithmic_places() {
         let axis = Axis::logarithmic("ms", 0.3, 250.0);
         assert_eq!((axis.least, axis.greatest), (0.1, 1000.0));
-        assert!((axis.place(10.0) - 0.5).abs() < 1e-9);
-        assert_eq!((axis.place(0.0), axis.place(1e9)), (0.0, 1.0));
+        assert!((axis.position(10.0) - 0.5).abs() < 1e-9);
+        assert_eq!((axis.position(0.0), axis.position(1e9)), (0.0, 1.0));
     }
 
     #[test]
-    fn a_chart_has_its_lines_and_no_stranger() {
+    fn a_chart_has_its_lines_and_escapes_text() {
         let line = Line {
             name: "<p99>".into(),
             class: "a",

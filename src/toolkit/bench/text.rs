@@ -1,9 +1,9 @@
-//! A report for a terminal, and two of them side by side.
+//! A report for a terminal, and the comparison of two reports.
 
 use super::report::{Figures, Report, Step};
 
-/// The report as a table and a few lines.
-pub fn of(report: &Report) -> String {
+/// Renders a report as a table and a few lines.
+pub fn render(report: &Report) -> String {
     let mut text = format!("{}\n{}\n\n", report.target, report.plan);
     for step in &report.steps {
         line(&mut text, &step_line(step));
@@ -24,30 +24,29 @@ pub fn of(report: &Report) -> String {
     text
 }
 
-/// One step of a ramp.
+/// Renders a step of a ramp.
 pub fn step_line(step: &Step) -> String {
     let share = step.within_patience * 100.0;
-    let verdict = if step.held { "held" } else { "NOT held" };
+    let result = if step.held { "held" } else { "NOT held" };
     let (rate, p99) = (step.rate, milli(step.p99_us));
-    format!("{rate:>8.0}/s  {share:>7.3} % within 250 ms, p99 {p99} ms: {verdict}")
+    format!("{rate:>8.0}/s  {share:>7.3} % within 250 ms, p99 {p99} ms: {result}")
 }
 
-/// What a ramp has found.
+/// Renders the result of a ramp.
 fn ramp_line(report: &Report) -> String {
     match report.best_step() {
         Some(best) => format!(
-            "99.9 % stay within 250 ms up to {:.0}/s; the figures below are of that step\n",
+            "99.9 % succeed within 250 ms up to {:.0}/s; the figures below are of that step\n",
             best.rate
         ),
-        None => "no rate that was tried was served well; the figures below are of the lowest\n"
-            .to_owned(),
+        None => "no rate was sustained; the figures below are of the lowest\n".to_owned(),
     }
 }
 
 const HEAD: &str = "           requests   failed  requests/s   p50 ms    p90 ms    p99 ms  p99.9 ms    max ms  ≤ 250 ms";
 
 fn row(name: &str, f: &Figures) -> String {
-    let share = f.share_within_patience() * 100.0;
+    let share = f.share_within_timeout() * 100.0;
     let times = [f.p50_us, f.p90_us, f.p99_us, f.p999_us, f.max_us];
     let times: Vec<String> = times
         .iter()
@@ -77,7 +76,7 @@ fn remarks(text: &mut String, report: &Report) {
     line(
         text,
         &format!(
-            "this program: {:.0} µs of CPU per request, got to a request late by p99 {} ms, at most {} ms",
+            "this program: {:.0} µs of CPU per request; requests started late by p99 {} ms, at most {} ms",
             generator.cpu_us_per_request,
             milli(generator.lag_p99_us),
             milli(generator.lag_max_us)
@@ -85,11 +84,11 @@ fn remarks(text: &mut String, report: &Report) {
     );
 }
 
-/// The new report beside an old one: a line for each figure, with the change.
+/// Renders the differences between an old and a new report, one figure per line.
 pub fn comparison(old: &Report, new: &Report) -> String {
     let mut text = format!("compared with {} ({})\n", old.started_at, old.plan);
     if old.plan != new.plan || old.target != new.target {
-        text.push_str("note: the two runs were not asked for in the same way\n");
+        text.push_str("note: the two runs have different parameters\n");
     }
     line(&mut text, "                      old         new    change");
     let (a, b) = (&old.total, &new.total);
@@ -103,7 +102,7 @@ pub fn comparison(old: &Report, new: &Report) -> String {
     ] {
         change(&mut text, name, old_us as f64 / 1e3, new_us as f64 / 1e3);
     }
-    let share = |f: &Figures| f.share_within_patience() * 100.0;
+    let share = |f: &Figures| f.share_within_timeout() * 100.0;
     change(&mut text, "% ≤ 250 ms", share(a), share(b));
     change(&mut text, "failed", a.failed as f64, b.failed as f64);
     text
@@ -121,13 +120,13 @@ fn change(text: &mut String, name: &str, old: f64, new: f64) {
     );
 }
 
-/// By how many percent the 99th percentile of the new run is above the old one's; negative when it is below.
+/// Returns the increase of the 99th percentile over the old run in percent; negative if it decreased.
 pub fn slowdown(old: &Report, new: &Report) -> f64 {
     let (old, new) = (old.total.p99_us.max(1), new.total.p99_us.max(1));
     (new as f64 / old as f64 - 1.0) * 100.0
 }
 
-/// Microseconds as milliseconds.
+/// Formats microseconds as milliseconds.
 pub fn milli(us: u64) -> String {
     format!("{:.2}", us as f64 / 1e3)
 }
@@ -143,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_comparison_says_what_changed() {
+    fn a_comparison_has_each_change() {
         let (old, new) = (report(10, 1_000), report(10, 1_500));
         let text = comparison(&old, &new);
         assert!(text.contains("+50.0 %") && text.contains("same"), "{text}");
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ramp_says_what_was_found() {
+    fn a_ramp_reports_the_best_rate() {
         let mut found = report(10, 1_000);
         let step = |rate, held| Step {
             rate,
@@ -161,10 +160,10 @@ mod tests {
             held,
         };
         found.steps = vec![step(100.0, true), step(200.0, true), step(400.0, false)];
-        let text = of(&found);
+        let text = render(&found);
         assert!(text.contains("up to 200/s"), "{text}");
         assert!(text.contains("failed 1 ×: timeout"), "{text}");
         found.steps = vec![step(100.0, false)];
-        assert!(of(&found).contains("no rate"));
+        assert!(render(&found).contains("no rate"));
     }
 }

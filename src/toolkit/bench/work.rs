@@ -1,4 +1,4 @@
-//! What is asked: bodies as KMS makes them, prepared once, each with a kmsRequestId of its own.
+//! The requests of a run: bodies as KMS sends them, prepared once. Each request gets its own kmsRequestId.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -9,50 +9,55 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::mix::{Turns, Weights};
+use super::mix::{RoundRobin, Weights};
 use super::plan::Plan;
+use crate::partitions::{iam_arn, kms_key_arn};
 use crate::sync::poisoned;
 use crate::xks::Operation;
 
-/// Where the kmsRequestId goes; no other text of a body looks like it.
-const PLACE: &str = "@kmsRequestId@";
+/// The placeholder of the kmsRequestId; no other text of a body contains it.
+const PLACEHOLDER: &str = "@kmsRequestId@";
 
-/// The fields of Encrypt's answer that Decrypt takes.
-const SEALED: [&str; 4] = [
+/// An account of AWS's documentation.
+const ACCOUNT: &str = "111122223333";
+
+/// The fields of an Encrypt response that Decrypt sends back.
+const CIPHERTEXT_FIELDS: [&str; 4] = [
     "ciphertext",
     "initializationVector",
     "authenticationTag",
     "ciphertextMetadata",
 ];
 
-/// What to send next.
+/// The next request.
 #[derive(Debug)]
 pub struct Job {
-    /// Which operation.
+    /// The operation.
     pub operation: Operation,
     /// The body.
     pub body: Vec<u8>,
-    /// Whether it opens a connection of its own.
+    /// True if the request opens a new connection.
     pub on_new_connection: bool,
-    /// The plaintext (Base64) that the answer must have, where it is to be compared.
+    /// The plaintext (Base64) that the response must contain, if it is compared.
     pub expected: Option<String>,
 }
 
-/// Everything that can be asked, and whose turn it is.
+/// All request bodies, and the order of the requests.
 pub struct Work {
     plan: Plan,
+    region: String,
     run: String,
     count: AtomicU64,
-    turns: Mutex<AllTurns>,
-    sealed: HashMap<usize, Template>,
-    open: HashMap<usize, Template>,
+    orders: Mutex<Orders>,
+    decrypt: HashMap<usize, Template>,
+    encrypt: HashMap<usize, Template>,
     plain: [Template; 2],
 }
 
-struct AllTurns {
-    operation: Turns<Operation>,
-    size: Turns<usize>,
-    new_connection: Turns<bool>,
+struct Orders {
+    operation: RoundRobin<Operation>,
+    size: RoundRobin<usize>,
+    new_connection: RoundRobin<bool>,
     verify: u32,
 }
 
@@ -64,76 +69,78 @@ struct Template {
 }
 
 impl Work {
-    /// All bodies of a plan, but those of Decrypt, which need ciphertexts.
-    pub fn new(plan: &Plan) -> Self {
-        let encrypt = |size| (size, Template::new(&encrypt_body(plan, size)));
+    /// Prepares all bodies of a plan except those of Decrypt, which need ciphertexts.
+    pub fn new(plan: &Plan, region: &str) -> Self {
+        let template = |size| (size, Template::new(&encrypt_body(plan, region, size)));
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let turns = AllTurns {
-            operation: plan.mix.turns(),
-            size: plan.sizes.turns(),
-            new_connection: Weights::share(plan.new_connections).turns(),
+        let orders = Orders {
+            operation: plan.mix.round_robin(),
+            size: plan.sizes.round_robin(),
+            new_connection: Weights::share(plan.new_connections).round_robin(),
             verify: 0,
         };
         Self {
             run: format!("bench-{:x}", since.map_or(0, |since| since.as_millis())),
             count: AtomicU64::new(0),
-            turns: Mutex::new(turns),
-            sealed: HashMap::new(),
-            open: plan.sizes.things().map(encrypt).collect(),
+            orders: Mutex::new(orders),
+            decrypt: HashMap::new(),
+            encrypt: plan.sizes.values().map(template).collect(),
             plain: [
-                Template::new(&plain_body(Operation::Health)),
-                Template::new(&plain_body(Operation::Metadata)),
+                Template::new(&health_body()),
+                Template::new(&metadata_body(region)),
             ],
             plan: plan.clone(),
+            region: region.to_owned(),
         }
     }
 
-    /// Which lengths have to be encrypted once, so that there is something to decrypt.
-    pub fn sizes_to_seal(&self) -> Vec<usize> {
-        let decrypts = self.plan.mix.things().any(|o| o == Operation::Decrypt);
-        let sizes = self.plan.sizes.things().filter(|_| decrypts);
+    /// Returns the plaintext lengths for which Decrypt needs a ciphertext.
+    pub fn sizes_to_encrypt(&self) -> Vec<usize> {
+        let decrypts = self.plan.mix.values().any(|o| o == Operation::Decrypt);
+        let sizes = self.plan.sizes.values().filter(|_| decrypts);
         sizes.collect()
     }
 
-    /// A body of Encrypt with a plaintext of this length.
-    pub fn to_seal(&self, size: usize) -> Vec<u8> {
-        self.filled(self.open.get(&size))
+    /// Returns an Encrypt body with a plaintext of this length.
+    pub fn encrypt_request(&self, size: usize) -> Vec<u8> {
+        self.filled(self.encrypt.get(&size))
     }
 
-    /// Takes the answer to [`Work::to_seal`].
+    /// Stores the response to [`Work::encrypt_request`] for Decrypt.
     ///
     /// # Errors
-    /// A sentence when it is not an answer of Encrypt.
-    pub fn take_sealed(&mut self, size: usize, answer: &[u8]) -> Result<(), &'static str> {
-        let answer: Value = serde_json::from_slice(answer).map_err(|_| "the answer is not JSON")?;
-        let mut body = decrypt_body(&self.plan);
-        for field in SEALED {
+    /// A message if it is not an Encrypt response.
+    pub fn store_ciphertext(&mut self, size: usize, answer: &[u8]) -> Result<(), &'static str> {
+        let answer: Value =
+            serde_json::from_slice(answer).map_err(|_| "the response is not JSON")?;
+        let mut body = decrypt_body(&self.plan, &self.region);
+        for field in CIPHERTEXT_FIELDS {
             match (answer.get(field), body.as_object_mut()) {
                 (Some(value), Some(body)) => drop(body.insert(field.to_owned(), value.clone())),
-                // The metadata may be absent.
+                // The metadata is optional.
                 _ if field == "ciphertextMetadata" => {}
-                _ => return Err("the answer is not that of Encrypt"),
+                _ => return Err("the response is not an Encrypt response"),
             }
         }
-        self.sealed.insert(size, Template::new(&body));
+        self.decrypt.insert(size, Template::new(&body));
         Ok(())
     }
 
-    /// A body of GetHealthStatus, to see whether anybody is there.
+    /// Returns a GetHealthStatus body, to check that the target works.
     pub fn health(&self) -> Vec<u8> {
         let [health, _] = &self.plain;
         self.filled(Some(health))
     }
 
-    /// What to send next.
+    /// Returns the next request.
     pub fn next_job(&self) -> Job {
-        let (operation, size, on_new_connection, verify) = self.take_turns();
+        let (operation, size, on_new_connection, verify) = self.next_choice();
         let [health, metadata] = &self.plain;
         let template = match operation {
             Operation::Health => Some(health),
             Operation::Metadata => Some(metadata),
-            Operation::Encrypt => self.open.get(&size),
-            Operation::Decrypt => self.sealed.get(&size),
+            Operation::Encrypt => self.encrypt.get(&size),
+            Operation::Decrypt => self.decrypt.get(&size),
         };
         Job {
             operation,
@@ -143,19 +150,19 @@ impl Work {
         }
     }
 
-    fn take_turns(&self) -> (Operation, usize, bool, bool) {
-        let mut turns = self.turns.lock().unwrap_or_else(poisoned);
-        // A mix always has something: its parser sees to it.
-        let operation = turns.operation.next_turn().unwrap_or(Operation::Health);
+    fn next_choice(&self) -> (Operation, usize, bool, bool) {
+        let mut orders = self.orders.lock().unwrap_or_else(poisoned);
+        // The parser of a mix rejects one without weights.
+        let operation = orders.operation.next_value().unwrap_or(Operation::Health);
         let size = match operation {
-            Operation::Encrypt | Operation::Decrypt => turns.size.next_turn().unwrap_or(0),
+            Operation::Encrypt | Operation::Decrypt => orders.size.next_value().unwrap_or(0),
             Operation::Health | Operation::Metadata => 0,
         };
-        let new_connection = turns.new_connection.next_turn().unwrap_or(false);
+        let new_connection = orders.new_connection.next_value().unwrap_or(false);
         let every = self.plan.verify_every;
         let verify = operation == Operation::Decrypt && every > 0 && {
-            turns.verify += 1;
-            (turns.verify - 1).is_multiple_of(every)
+            orders.verify += 1;
+            (orders.verify - 1).is_multiple_of(every)
         };
         (operation, size, new_connection, verify)
     }
@@ -170,17 +177,17 @@ impl Work {
 }
 
 impl Weights<bool> {
-    /// Every so often true: this share, from 0 to 1.
+    /// Returns weights with which this share of the values, from 0 to 1, is true.
     fn share(share: f64) -> Self {
         let often = (share.clamp(0.0, 1.0) * 10_000.0).round() as u32;
-        Self::of(vec![(true, often), (false, 10_000 - often)])
+        Self::new(vec![(true, often), (false, 10_000 - often)])
     }
 }
 
 impl Template {
     fn new(body: &Value) -> Self {
         let text = body.to_string();
-        let (head, tail) = text.split_once(PLACE).unwrap_or((&text, ""));
+        let (head, tail) = text.split_once(PLACEHOLDER).unwrap_or((&text, ""));
         Self {
             head: head.to_owned(),
             tail: tail.to_owned(),
@@ -188,7 +195,7 @@ impl Template {
     }
 }
 
-/// Bytes of no meaning, the same in every run.
+/// Returns test data that is the same in every run.
 fn plaintext(size: usize) -> Vec<u8> {
     (0..size).map(|n| (n * 31 + 7) as u8).collect()
 }
@@ -197,27 +204,32 @@ fn aad(plan: &Plan) -> String {
     STANDARD.encode(vec![b'a'; plan.aad])
 }
 
-fn request_metadata(operation: &str) -> Value {
+fn health_body() -> Value {
+    json!({ "requestMetadata": { "kmsOperation": "KmsHealthCheck", "kmsRequestId": PLACEHOLDER } })
+}
+
+/// KMS requests metadata for CreateKey only, before the KMS key exists (XKS API 1.0.3).
+fn metadata_body(region: &str) -> Value {
+    json!({ "requestMetadata": {
+        "awsPrincipalArn": iam_arn(region, ACCOUNT, "user/bench"),
+        "kmsOperation": "CreateKey",
+        "kmsRequestId": PLACEHOLDER,
+    } })
+}
+
+/// The metadata of Encrypt and Decrypt.
+fn request_metadata(operation: &str, region: &str) -> Value {
     json!({
-        "awsPrincipalArn": "arn:aws:iam::111122223333:user/bench",
-        "kmsKeyArn": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        "awsPrincipalArn": iam_arn(region, ACCOUNT, "user/bench"),
+        "kmsKeyArn": kms_key_arn(region, ACCOUNT, "1234abcd-12ab-34cd-56ef-1234567890ab"),
         "kmsOperation": operation,
-        "kmsRequestId": PLACE,
+        "kmsRequestId": PLACEHOLDER,
     })
 }
 
-fn plain_body(operation: Operation) -> Value {
-    match operation {
-        Operation::Health => json!({
-            "requestMetadata": { "kmsOperation": "KmsHealthCheck", "kmsRequestId": PLACE },
-        }),
-        _ => json!({ "requestMetadata": request_metadata("CreateKey") }),
-    }
-}
-
-fn encrypt_body(plan: &Plan, size: usize) -> Value {
+fn encrypt_body(plan: &Plan, region: &str, size: usize) -> Value {
     let mut body = json!({
-        "requestMetadata": request_metadata("Encrypt"),
+        "requestMetadata": request_metadata("Encrypt", region),
         "plaintext": STANDARD.encode(plaintext(size)),
         "encryptionAlgorithm": "AES_GCM",
         "additionalAuthenticatedData": aad(plan),
@@ -229,9 +241,9 @@ fn encrypt_body(plan: &Plan, size: usize) -> Value {
     body
 }
 
-fn decrypt_body(plan: &Plan) -> Value {
+fn decrypt_body(plan: &Plan, region: &str) -> Value {
     json!({
-        "requestMetadata": request_metadata("Decrypt"),
+        "requestMetadata": request_metadata("Decrypt", region),
         "encryptionAlgorithm": "AES_GCM",
         "additionalAuthenticatedData": aad(plan),
     })
@@ -259,28 +271,42 @@ mod tests {
         }
     }
 
+    const REGION: &str = "cn-north-1";
+
     #[test]
-    fn every_request_has_an_id_of_its_own() {
-        let work = Work::new(&plan("encrypt,health,metadata", 0.0));
+    fn arns_are_in_the_partition_of_the_region() {
+        let body = encrypt_body(&plan("encrypt", 0.0), REGION, 1);
+        let metadata = &body["requestMetadata"];
+        let principal = "arn:aws-cn:iam::111122223333:user/bench";
+        assert_eq!(metadata["awsPrincipalArn"], principal);
+        let key = metadata["kmsKeyArn"].as_str().unwrap();
+        assert!(key.starts_with("arn:aws-cn:kms:cn-north-1:"), "{key}");
+        let metadata = &metadata_body(REGION)["requestMetadata"];
+        assert_eq!(metadata.get("kmsKeyArn"), None);
+    }
+
+    #[test]
+    fn every_request_has_a_different_id() {
+        let work = Work::new(&plan("encrypt,health,metadata", 0.0), REGION);
         let mut ids = std::collections::HashSet::new();
         for _ in 0..30 {
             let body: Value = serde_json::from_slice(&work.next_job().body).unwrap();
             let id = body["requestMetadata"]["kmsRequestId"].as_str().unwrap();
             assert!(ids.insert(id.to_owned()), "{id}");
         }
-        assert!(work.sizes_to_seal().is_empty());
+        assert!(work.sizes_to_encrypt().is_empty());
     }
 
     #[test]
-    fn a_decrypt_has_what_encrypt_answered_and_some_are_compared() {
-        let mut work = Work::new(&plan("decrypt", 0.0));
-        assert_eq!(work.sizes_to_seal(), [0, 32]);
-        assert!(work.take_sealed(0, b"<html>").is_err());
-        assert!(work.take_sealed(0, br#"{"ciphertext":""}"#).is_err());
+    fn a_decrypt_has_the_fields_of_the_encrypt_response_and_some_are_compared() {
+        let mut work = Work::new(&plan("decrypt", 0.0), REGION);
+        assert_eq!(work.sizes_to_encrypt(), [0, 32]);
+        assert!(work.store_ciphertext(0, b"<html>").is_err());
+        assert!(work.store_ciphertext(0, br#"{"ciphertext":""}"#).is_err());
         let answer =
             br#"{"ciphertext":"QQ==","initializationVector":"Qg==","authenticationTag":"Qw=="}"#;
         for size in [0, 32] {
-            work.take_sealed(size, answer).unwrap();
+            work.store_ciphertext(size, answer).unwrap();
         }
         let jobs: Vec<Job> = (0..8).map(|_| work.next_job()).collect();
         let body: Value = serde_json::from_slice(&jobs[0].body).unwrap();
@@ -290,11 +316,11 @@ mod tests {
     }
 
     #[test]
-    fn new_connections_are_the_share_that_was_asked_for() {
-        let work = Work::new(&plan("health", 0.25));
+    fn the_share_of_new_connections_is_exact() {
+        let work = Work::new(&plan("health", 0.25), REGION);
         let new = (0..1_000).filter(|_| work.next_job().on_new_connection);
         assert_eq!(new.count(), 250);
-        let work = Work::new(&plan("health", 0.0));
+        let work = Work::new(&plan("health", 0.0), REGION);
         assert!((0..100).all(|_| !work.next_job().on_new_connection));
     }
 }

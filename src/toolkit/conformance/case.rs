@@ -1,11 +1,12 @@
-//! A case: what the specification asks, and how to see whether a proxy does it.
+//! A case: a requirement of the specification, and its check.
 
 use std::time::{Duration, Instant};
 
-use super::scene::{Exchange, Scene};
+use super::case_error::{CaseError, StepResult};
+use super::context::{Context, Exchange};
 use super::target::Target;
 
-/// How strongly the specification asks (RFC 2119).
+/// The requirement level (RFC 2119).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// A failure fails the proxy.
@@ -15,7 +16,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// Its name.
+    /// Returns the RFC 2119 keyword.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Must => "MUST",
@@ -24,71 +25,55 @@ impl Severity {
     }
 }
 
-/// Why a case did not pass.
-#[derive(Debug)]
-pub(super) enum Fault {
-    /// The proxy does something else.
-    Violation(String),
-    /// It could not be tried.
-    Skipped(String),
-}
-
-/// What became of a case while it ran.
-pub(super) type Judged = Result<(), Fault>;
-
-pub(super) fn violation<T>(message: impl Into<String>) -> Result<T, Fault> {
-    Err(Fault::Violation(message.into()))
-}
-
-/// A requirement, and how to try it.
+/// A requirement and its check.
 pub struct Case {
-    /// Its name, by which `--only` finds it.
+    /// The id, for `--only` and reports.
     pub id: String,
     /// The section of the specification.
     pub section: &'static str,
-    /// How strongly it is asked.
+    /// The requirement level.
     pub severity: Severity,
-    /// What is sent.
+    /// A description of the request.
     pub sent: String,
-    /// What is expected.
+    /// A description of the expected response.
     pub expected: String,
-    run: Box<dyn Fn(&Scene<'_>) -> Judged>,
+    run: Box<dyn Fn(&Context<'_>) -> StepResult>,
 }
 
-/// What became of a case.
+/// The outcome of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// As expected.
+    /// The proxy conforms.
     Passed,
-    /// Not as expected, and how not.
+    /// The proxy does not conform; with the reason.
     Failed(String),
-    /// Not tried, and why.
+    /// The case did not run; with the reason.
     Skipped(String),
 }
 
-/// A case and what became of it.
+/// The result of a case.
 #[derive(Clone, Debug)]
-pub struct Verdict {
-    /// The case's name.
+pub struct CaseResult {
+    /// The id of the case.
     pub id: String,
-    /// Its section.
+    /// The section of the specification.
     pub section: &'static str,
-    /// Its severity.
+    /// The requirement level.
     pub severity: Severity,
-    /// What was sent, in words.
+    /// The description of the request.
     pub sent: String,
-    /// What was expected, in words.
+    /// The description of the expected response.
     pub expected: String,
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// The requests with their answers.
+    /// The requests with their responses.
     pub exchanges: Vec<Exchange>,
-    /// How long it took.
+    /// The duration of the case.
     pub took: Duration,
 }
 
 impl Case {
-    /// The same, asked less strongly.
+    /// Returns the same case as a SHOULD.
     pub(super) fn advised(self) -> Self {
         Self {
             severity: Severity::Should,
@@ -96,22 +81,22 @@ impl Case {
         }
     }
 
-    /// Tries it.
-    pub fn judge(&self, target: &Target) -> Verdict {
-        let (scene, start) = (Scene::new(target), Instant::now());
-        let outcome = match (self.run)(&scene) {
+    /// Runs the case.
+    pub fn run(&self, target: &Target) -> CaseResult {
+        let (context, start) = (Context::new(target), Instant::now());
+        let outcome = match (self.run)(&context) {
             Ok(()) => Outcome::Passed,
-            Err(Fault::Violation(how)) => Outcome::Failed(how),
-            Err(Fault::Skipped(why)) => Outcome::Skipped(why),
+            Err(CaseError::Violation(how)) => Outcome::Failed(how),
+            Err(CaseError::Skipped(why)) => Outcome::Skipped(why),
         };
-        Verdict {
+        CaseResult {
             id: self.id.clone(),
             section: self.section,
             severity: self.severity,
             sent: self.sent.clone(),
             expected: self.expected.clone(),
             outcome,
-            exchanges: scene.exchanges(),
+            exchanges: context.exchanges(),
             took: start.elapsed(),
         }
     }
@@ -122,7 +107,7 @@ pub(super) fn must(
     id: impl Into<String>,
     sent: impl Into<String>,
     expected: impl Into<String>,
-    run: impl Fn(&Scene<'_>) -> Judged + 'static,
+    run: impl Fn(&Context<'_>) -> StepResult + 'static,
 ) -> Case {
     Case {
         id: id.into(),
@@ -139,7 +124,7 @@ pub(super) fn should(
     id: impl Into<String>,
     sent: impl Into<String>,
     expected: impl Into<String>,
-    run: impl Fn(&Scene<'_>) -> Judged + 'static,
+    run: impl Fn(&Context<'_>) -> StepResult + 'static,
 ) -> Case {
     must(section, id, sent, expected, run).advised()
 }

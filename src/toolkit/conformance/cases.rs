@@ -1,4 +1,4 @@
-//! All cases, by section, and the MUSTs for which there can be none.
+//! All cases, by section, and the requirements that no case can check.
 
 mod base64;
 mod bodies;
@@ -18,13 +18,13 @@ mod uris;
 
 use super::case::Case;
 
-/// A requirement that cannot be seen from outside.
+/// A requirement that a client cannot check.
 pub struct Untestable {
     /// The section of the specification.
     pub section: &'static str,
-    /// What is asked.
+    /// The requirement.
     pub requirement: &'static str,
-    /// Why no request shows it.
+    /// The reason why no request shows it.
     pub reason: &'static str,
 }
 
@@ -45,22 +45,22 @@ pub const UNTESTABLE: &[Untestable] = &[
     untestable(
         "2",
         "a health URL for load balancers, without signature and client certificate",
-        "its address and port are the operator's choice",
+        "the operator chooses its address and port",
     ),
     untestable(
         "5",
         "the AAD given to the HSM is u16be(len AAD), AAD, u8(len MD), MD",
-        "its bytes show only to who has the key; that both are bound is tested",
+        "only the owner of the key sees these bytes; cases check that both are bound",
     ),
     untestable(
         "5",
         "decrypting an IV of 16 bytes",
-        "needs a ciphertext with such an IV; that its length is accepted is tested",
+        "needs a ciphertext with such an IV; a case checks that the length is accepted",
     ),
     untestable(
         "5",
-        "the CDIV is verified by decrypting before the answer, and retried",
-        "needs an HSM that corrupts",
+        "the CDIV is verified by decrypting before the response, and retried",
+        "needs an HSM that corrupts data",
     ),
     untestable(
         "5",
@@ -70,7 +70,7 @@ pub const UNTESTABLE: &[Untestable] = &[
     untestable(
         "6",
         "429 ThrottlingException over quota",
-        "a judge does not load what others use",
+        "conformance puts no load on a proxy that others use",
     ),
     untestable(
         "6",
@@ -80,17 +80,17 @@ pub const UNTESTABLE: &[Untestable] = &[
     untestable(
         "6",
         "403 AccessDeniedException",
-        "needs a policy that denies; whose is the operator's choice",
+        "needs a policy that denies, which the operator chooses",
     ),
     untestable(
         "6",
-        "an HSM's fault is never InvalidCiphertextException",
+        "an HSM error is never InvalidCiphertextException",
         "needs an HSM that fails on command",
     ),
     untestable(
         "7",
         "signatures are compared in constant time",
-        "the network's noise hides it",
+        "network jitter hides the difference",
     ),
     untestable(
         "8",
@@ -99,7 +99,7 @@ pub const UNTESTABLE: &[Untestable] = &[
     ),
 ];
 
-/// Every case, by section.
+/// Returns every case, by section.
 pub fn all() -> Vec<Case> {
     let groups: [fn() -> Vec<Case>; 15] = [
         tls::cases,

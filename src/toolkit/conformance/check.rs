@@ -1,12 +1,12 @@
-//! What an answer has to be: successes, errors in the shape of section 6, canonical Base64.
+//! Checks of responses: successes, errors in the form of section 6, canonical Base64.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::case::{Fault, Judged, violation};
-use super::scene::Sealed;
-use crate::client::raw::Response;
+use super::body::Encrypted;
+use super::case_error::{CaseError, StepResult, violation};
+use super::wire::Response;
 
 pub(super) const VALIDATION: (u16, &str) = (400, "ValidationException");
 pub(super) const INVALID_CIPHERTEXT: (u16, &str) = (400, "InvalidCiphertextException");
@@ -33,87 +33,89 @@ const ERRORS: [(u16, &str); 12] = [
     (503, "DependencyTimeoutException"),
 ];
 
-/// A condition, and what to say when it does not hold.
-pub(super) fn that(holds: bool, complaint: impl FnOnce() -> String) -> Judged {
+/// Returns a violation with this message if a condition is false.
+pub(super) fn ensure(holds: bool, complaint: impl FnOnce() -> String) -> StepResult {
     match holds {
         true => Ok(()),
         false => violation(complaint()),
     }
 }
 
-/// The body as JSON, labelled as such.
-pub(super) fn body(response: &Response) -> Result<Value, Fault> {
+/// Returns the body as JSON. The Content-Type must be JSON too.
+pub(super) fn body(response: &Response) -> Result<Value, CaseError> {
     let kind = response.value("content-type").unwrap_or_default();
     let media = kind.split(';').next().unwrap_or_default().trim();
-    that(media.eq_ignore_ascii_case("application/json"), || {
+    ensure(media.eq_ignore_ascii_case("application/json"), || {
         format!(
             "Content-Type is {kind:?}, not application/json (status {})",
             response.status
         )
     })?;
     serde_json::from_slice(&response.body)
-        .map_err(|error| Fault::Violation(format!("the body is no JSON: {error}")))
+        .map_err(|error| CaseError::Violation(format!("the body is not JSON: {error}")))
 }
 
-/// A 200 with a JSON object.
-pub(super) fn success(response: &Response) -> Result<Value, Fault> {
+/// Checks for a 200 with a JSON object.
+pub(super) fn success(response: &Response) -> Result<Value, CaseError> {
     let body = body(response)?;
-    that(response.status == 200, || {
+    ensure(response.status == 200, || {
         format!(
             "expected 200, got {} {}",
             response.status,
             text(&body, "errorName")
         )
     })?;
-    that(body.is_object(), || "the body is no JSON object".to_owned())?;
+    ensure(body.is_object(), || {
+        "the body is not a JSON object".to_owned()
+    })?;
     Ok(body)
 }
 
-/// One of the wanted errors, in the shape of section 6.
-pub(super) fn error(response: &Response, wanted: &[(u16, &str)]) -> Judged {
+/// Checks for one of the wanted errors, in the form of section 6.
+pub(super) fn error(response: &Response, wanted: &[(u16, &str)]) -> StepResult {
     let body = shaped(response)?;
     let found = (response.status, text(&body, "errorName"));
-    that(wanted.contains(&found), || {
+    ensure(wanted.contains(&found), || {
         let (status, name) = found;
         let names: Vec<String> = wanted.iter().map(|(s, n)| format!("{s} {n}")).collect();
         format!("expected {}, got {status} {name}", names.join(" or "))
     })
 }
 
-/// Any error of the table, in its shape.
-pub(super) fn any_error(response: &Response) -> Judged {
+/// Checks for any error of the table, in the form of section 6.
+pub(super) fn any_error(response: &Response) -> StepResult {
     let body = shaped(response)?;
     let found = (response.status, text(&body, "errorName"));
-    that(ERRORS.contains(&found), || {
-        format!("{} {} is no row of the table of errors", found.0, found.1)
+    ensure(ERRORS.contains(&found), || {
+        format!("{} {} is not in the table of errors", found.0, found.1)
     })
 }
 
-/// An error's body: errorName, and an errorMessage that may be shown.
-pub(super) fn shaped(response: &Response) -> Result<Value, Fault> {
-    that(response.status != 200, || {
+/// Checks the body of an error: errorName, and an errorMessage that is short and printable.
+pub(super) fn shaped(response: &Response) -> Result<Value, CaseError> {
+    ensure(response.status != 200, || {
         "expected an error, got 200".to_owned()
     })?;
     let body = body(response)?;
     let is_named = body.get("errorName").is_some_and(Value::is_string);
-    that(is_named, || {
+    ensure(is_named, || {
         format!("status {} without errorName", response.status)
     })?;
     match body.get("errorMessage") {
         None => {}
         Some(Value::String(message)) => {
             let is_printable = message.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
-            that(message.len() < 512, || {
+            ensure(message.len() < 512, || {
                 format!(
                     "errorMessage has {} characters, not less than 512",
                     message.len()
                 )
             })?;
-            that(is_printable, || {
+            ensure(is_printable, || {
                 "errorMessage is not printable ASCII".to_owned()
             })?;
         }
-        Some(_) => return violation("errorMessage is no string"),
+        Some(_) => return violation("errorMessage is not a string"),
     }
     Ok(body)
 }
@@ -122,23 +124,23 @@ pub(super) fn text<'a>(body: &'a Value, field: &str) -> &'a str {
     body.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The bytes of a Base64 field of an answer.
-pub(super) fn bytes(body: &Value, field: &str) -> Result<Vec<u8>, Fault> {
+/// Decodes a Base64 field of a response.
+pub(super) fn bytes(body: &Value, field: &str) -> Result<Vec<u8>, CaseError> {
     let Some(text) = body.get(field).and_then(Value::as_str) else {
-        return violation(format!("{field} is missing, or no string"));
+        return violation(format!("{field} is missing, or not a string"));
     };
     STANDARD
         .decode(text)
-        .map_err(|error| Fault::Violation(format!("{field} is not canonical Base64: {error}")))
+        .map_err(|error| CaseError::Violation(format!("{field} is not canonical Base64: {error}")))
 }
 
-/// Encrypt's answer, decoded.
-pub(super) fn sealed(body: Value) -> Result<Sealed, Fault> {
+/// Decodes an Encrypt response.
+pub(super) fn encrypted(body: Value) -> Result<Encrypted, CaseError> {
     let metadata = match body.get("ciphertextMetadata") {
         None => Vec::new(),
         Some(_) => bytes(&body, "ciphertextMetadata")?,
     };
-    Ok(Sealed {
+    Ok(Encrypted {
         ciphertext: bytes(&body, "ciphertext")?,
         iv: bytes(&body, "initializationVector")?,
         tag: bytes(&body, "authenticationTag")?,
@@ -162,7 +164,7 @@ mod tests {
     const JSON: &str = "application/json";
 
     #[test]
-    fn errors_are_judged_by_their_whole_shape() {
+    fn errors_are_checked_for_their_whole_form() {
         let named = r#"{"errorName":"ValidationException"}"#;
         assert!(error(&answer(400, JSON, named), &[VALIDATION]).is_ok());
         let long = format!(
@@ -197,10 +199,10 @@ mod tests {
 
     #[test]
     fn base64_of_answers_is_strict() {
-        let of = |text: &str| bytes(&serde_json::json!({ "x": text }), "x").is_ok();
-        assert!(of("+/8=") && of(""));
+        let decodes = |text: &str| bytes(&serde_json::json!({ "x": text }), "x").is_ok();
+        assert!(decodes("+/8=") && decodes(""));
         for bad in ["-_8=", "+/8", "+/9=", "+/8=\n"] {
-            assert!(!of(bad), "{bad}");
+            assert!(!decodes(bad), "{bad}");
         }
     }
 }

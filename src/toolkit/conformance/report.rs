@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::case::{Case, Outcome, Severity, Verdict};
+use super::case::{Case, CaseResult, Outcome, Severity};
 use super::cases::UNTESTABLE;
 
-/// What became of a case, in one word.
-fn word(verdict: &Verdict) -> &'static str {
-    match (&verdict.outcome, verdict.severity) {
+/// Returns the outcome of a case as one word.
+fn word(result: &CaseResult) -> &'static str {
+    match (&result.outcome, result.severity) {
         (Outcome::Passed, _) => "pass",
         (Outcome::Failed(_), Severity::Must) => "FAIL",
         (Outcome::Failed(_), Severity::Should) => "warn",
@@ -17,19 +17,19 @@ fn word(verdict: &Verdict) -> &'static str {
     }
 }
 
-fn reason(verdict: &Verdict) -> &str {
-    match &verdict.outcome {
+fn reason(result: &CaseResult) -> &str {
+    match &result.outcome {
         Outcome::Passed => "",
         Outcome::Failed(text) | Outcome::Skipped(text) => text,
     }
 }
 
-/// How many of each word.
-fn counts<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> [usize; 4] {
+/// Counts the cases per word.
+fn counts<'a>(results: impl Iterator<Item = &'a CaseResult>) -> [usize; 4] {
     let mut counts = [0; 4];
-    for verdict in verdicts {
+    for result in results {
         let words = ["pass", "FAIL", "warn", "skip"];
-        let found = words.iter().position(|w| *w == word(verdict));
+        let found = words.iter().position(|w| *w == word(result));
         if let Some(count) = found.and_then(|at| counts.get_mut(at)) {
             *count += 1;
         }
@@ -37,43 +37,43 @@ fn counts<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> [usize; 4] {
     counts
 }
 
-/// For people: what did not pass, with what was sent and came back, and the cases of each section.
-pub fn table(verdicts: &[Verdict]) -> String {
+/// Renders a report for people: each case that did not pass, with its requests and responses, and the totals per section.
+pub fn table(results: &[CaseResult]) -> String {
     let mut text = String::new();
-    for verdict in verdicts.iter().filter(|v| v.outcome != Outcome::Passed) {
-        let Verdict {
+    for result in results.iter().filter(|v| v.outcome != Outcome::Passed) {
+        let CaseResult {
             id,
             section,
             severity,
             sent,
             expected,
             ..
-        } = verdict;
-        let (word, severity, reason) = (word(verdict), severity.as_str(), reason(verdict));
+        } = result;
+        let (word, severity, reason) = (word(result), severity.as_str(), reason(result));
         text += &format!("{word}  §{section} {severity:<6} {id}: {reason}\n");
-        if let Outcome::Failed(_) = verdict.outcome {
+        if let Outcome::Failed(_) = result.outcome {
             text += &format!("      sent:     {sent}\n      expected: {expected}\n");
-            for exchange in &verdict.exchanges {
+            for exchange in &result.exchanges {
                 text += &format!("      > {}\n      < {}\n", exchange.sent, exchange.received);
             }
         }
     }
     text += "\nsection   pass  FAIL  warn  skip\n";
-    let mut sections: Vec<&str> = verdicts.iter().map(|v| v.section).collect();
+    let mut sections: Vec<&str> = results.iter().map(|v| v.section).collect();
     sections.sort_unstable();
     sections.dedup();
     for section in sections {
-        let [pass, fail, warn, skip] = counts(verdicts.iter().filter(|v| v.section == section));
+        let [pass, fail, warn, skip] = counts(results.iter().filter(|v| v.section == section));
         text += &format!("{section:<8} {pass:>5} {fail:>5} {warn:>5} {skip:>5}\n");
     }
-    let [pass, fail, warn, skip] = counts(verdicts.iter());
+    let [pass, fail, warn, skip] = counts(results.iter());
     text + &format!("{:<8} {pass:>5} {fail:>5} {warn:>5} {skip:>5}\n", "all")
 }
 
-/// For scripts.
-pub fn json(verdicts: &[Verdict]) -> Value {
-    let [pass, fail, warn, skip] = counts(verdicts.iter());
-    let cases: Vec<Value> = verdicts.iter().map(case).collect();
+/// Renders a report for scripts.
+pub fn json(results: &[CaseResult]) -> Value {
+    let [pass, fail, warn, skip] = counts(results.iter());
+    let cases: Vec<Value> = results.iter().map(case).collect();
     json!({
         "passed": pass, "failed": fail, "warned": warn, "skipped": skip,
         "cases": cases,
@@ -81,18 +81,18 @@ pub fn json(verdicts: &[Verdict]) -> Value {
     })
 }
 
-fn case(verdict: &Verdict) -> Value {
+fn case(result: &CaseResult) -> Value {
     let exchange = |e: &super::Exchange| json!({ "sent": e.sent, "received": e.received });
-    let exchanges: Vec<Value> = verdict.exchanges.iter().map(exchange).collect();
+    let exchanges: Vec<Value> = result.exchanges.iter().map(exchange).collect();
     json!({
-        "id": verdict.id,
-        "section": verdict.section,
-        "severity": verdict.severity.as_str(),
-        "sent": verdict.sent,
-        "expected": verdict.expected,
-        "outcome": word(verdict).to_lowercase(),
-        "reason": reason(verdict),
-        "milliseconds": verdict.took.as_millis() as u64,
+        "id": result.id,
+        "section": result.section,
+        "severity": result.severity.as_str(),
+        "sent": result.sent,
+        "expected": result.expected,
+        "outcome": word(result).to_lowercase(),
+        "reason": reason(result),
+        "milliseconds": result.took.as_millis() as u64,
         "exchanges": exchanges,
     })
 }
@@ -102,24 +102,24 @@ fn untestable() -> Vec<Value> {
     UNTESTABLE.iter().map(row).collect()
 }
 
-/// For CI: JUnit's XML. A SHOULD that failed is a test that passed, with its complaint as output.
-pub fn junit(verdicts: &[Verdict]) -> String {
-    let [_, fail, _, skip] = counts(verdicts.iter());
-    let count = verdicts.len();
+/// Renders JUnit XML for CI. A failed SHOULD is a passed test whose output is the message.
+pub fn junit(results: &[CaseResult]) -> String {
+    let [_, fail, _, skip] = counts(results.iter());
+    let count = results.len();
     let mut xml = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"xks-conformance\" tests=\"{count}\" failures=\"{fail}\" skipped=\"{skip}\">\n"
     );
-    for verdict in verdicts {
-        let (id, section) = (escaped(&verdict.id), verdict.section);
-        let (seconds, reason) = (verdict.took.as_secs_f64(), escaped(reason(verdict)));
-        let inner = match word(verdict) {
+    for result in results {
+        let (id, section) = (escaped(&result.id), result.section);
+        let (seconds, reason) = (result.took.as_secs_f64(), escaped(reason(result)));
+        let inner = match word(result) {
             "FAIL" => format!(
                 "<failure message=\"{reason}\">{}</failure>",
-                escaped(&said(verdict))
+                escaped(&details(result))
             ),
             "warn" => format!(
                 "<system-out>{reason}\n{}</system-out>",
-                escaped(&said(verdict))
+                escaped(&details(result))
             ),
             "skip" => format!("<skipped message=\"{reason}\"/>"),
             _ => String::new(),
@@ -131,16 +131,16 @@ pub fn junit(verdicts: &[Verdict]) -> String {
     xml + "</testsuite>\n"
 }
 
-fn said(verdict: &Verdict) -> String {
+fn details(result: &CaseResult) -> String {
     let line = |e: &super::Exchange| format!("> {}\n< {}\n", e.sent, e.received);
-    let lines: String = verdict.exchanges.iter().map(line).collect();
+    let lines: String = result.exchanges.iter().map(line).collect();
     format!(
         "sent: {}\nexpected: {}\n{lines}",
-        verdict.sent, verdict.expected
+        result.sent, result.expected
     )
 }
 
-/// XML has no place for most control characters, escaped or not.
+/// Escapes text for XML, which does not allow most control characters, even escaped.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -157,7 +157,7 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// The cases, how many there are for each section, and what cannot be tested.
+/// Renders the list of cases, their number per section, and the requirements that cannot be tested.
 pub fn list(cases: &[Case]) -> String {
     let mut text = String::new();
     let mut sections: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
@@ -184,7 +184,7 @@ pub fn list(cases: &[Case]) -> String {
     for (section, [musts, shoulds]) in sections {
         text += &format!("{section:<8} {musts:>5} {shoulds:>7}\n");
     }
-    text += "\nWhat no case can show:\n";
+    text += "\nRequirements that no case can check:\n";
     for row in UNTESTABLE {
         text += &format!("§{} {}: {}\n", row.section, row.requirement, row.reason);
     }
@@ -196,8 +196,8 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn verdict(severity: Severity, outcome: Outcome) -> Verdict {
-        Verdict {
+    fn result(severity: Severity, outcome: Outcome) -> CaseResult {
+        CaseResult {
             id: "some-case".into(),
             section: "5",
             severity,
@@ -216,11 +216,11 @@ mod tests {
     fn only_a_failed_must_fails() {
         let failed = || Outcome::Failed("no <tag>".into());
         let should = [
-            verdict(Severity::Should, failed()),
-            verdict(Severity::Must, Outcome::Skipped("s".into())),
+            result(Severity::Should, failed()),
+            result(Severity::Must, Outcome::Skipped("s".into())),
         ];
         assert!(!super::super::failed(&should));
-        let must = [verdict(Severity::Must, failed())];
+        let must = [result(Severity::Must, failed())];
         assert!(super::super::failed(&must));
         assert_eq!(json(&should)["warned"], 1);
         let xml = junit(&must);

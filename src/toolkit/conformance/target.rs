@@ -1,62 +1,62 @@
-//! The proxy that is judged, and what its operator gives for it.
+//! The proxy under test, and the options of its operator.
 
 use std::sync::Arc;
 
+use super::wire::{Endpoint, Signer, Tls};
 use crate::client::ClientIdentity;
-use crate::client::raw::{Place, Signer, Tls};
 
-/// A proxy, with what is needed to call it.
+/// The proxy under test, and the means to call it.
 pub struct Target {
-    /// Where it listens.
-    pub place: Place,
+    /// The address of the proxy.
+    pub endpoint: Endpoint,
     /// The `XksProxyUriPath`: prefix and `/kms/xks/v1`.
     pub path: String,
-    /// Signs with the store's credential.
+    /// The signer with the store's credential.
     pub signer: Signer,
-    /// Signs with the store's second credential.
+    /// The signer with the store's second credential.
     pub second_signer: Option<Signer>,
-    /// Trust, and the client certificate if there is one.
+    /// The trusted authorities, and the client certificate if given.
     pub tls: Tls,
-    /// The proxy's mode of client authentication; none if it is not known.
+    /// The proxy's mode of client authentication; none if unknown.
     pub client_auth: Option<ClientAuth>,
-    /// A certificate of the right authority with a subject that the proxy does not take.
+    /// A certificate from the right authority whose subject the proxy does not accept.
     pub wrong_subject: Option<Arc<ClientIdentity>>,
-    /// A certificate of the right authority and subject that is for servers only.
+    /// A certificate with the right authority and subject, for servers only.
     pub server_auth_only: Option<Arc<ClientIdentity>>,
-    /// The keys.
+    /// The key ids.
     pub keys: Keys,
 }
 
 /// A mode of client authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientAuth {
-    /// No client certificate is requested.
+    /// The proxy requests no client certificate.
     Off,
-    /// One is requested; a connection without a right one is served.
+    /// The proxy requests a client certificate, and serves clients without a valid one.
     Optional,
-    /// A connection without a right one ends.
+    /// The proxy rejects clients without a valid certificate.
     Required,
 }
 
-/// External key ids; the first is needed, the others make more cases possible.
+/// External key ids. The first is required; the others enable more cases.
 #[derive(Clone, Debug, Default)]
 pub struct Keys {
-    /// An AES-256 key that may encrypt and decrypt.
+    /// An AES-256 key that can encrypt and decrypt.
     pub main: String,
-    /// Another one like it.
+    /// A second key of this type.
     pub second: Option<String>,
-    /// One that may only encrypt.
+    /// A key that can only encrypt.
     pub encrypt_only: Option<String>,
-    /// One that may only decrypt.
+    /// A key that can only decrypt.
     pub decrypt_only: Option<String>,
-    /// One that is disabled.
+    /// A disabled key.
     pub disabled: Option<String>,
     /// An id that no key has.
     pub missing: Option<String>,
 }
 
 impl Keys {
-    /// An id that no key has; made up, unless one was given.
+    /// Returns an id that no key has: the given one, or an invented one.
     pub(super) fn missing(&self) -> &str {
         let made_up = "no-such-key-9d1f6c52-conformance";
         self.missing.as_deref().unwrap_or(made_up)

@@ -1,4 +1,4 @@
-//! Whether the presented chain is complete, and whether KMS trusts the root that it leads to.
+//! Checks that the presented chain is complete, and that KMS trusts its root.
 
 use std::time::SystemTime;
 
@@ -8,22 +8,22 @@ use super::trust::TrustedRoots;
 use crate::client::verify_chain;
 use crate::kms_certificate;
 
-const REMEDY: &str =
-    "KMS trusts the authorities of AWS's listing only: get the certificate from one of them";
+const ACTION: &str =
+    "KMS trusts only the authorities of AWS's list: order the certificate from one of them";
 
 /// The roots to which a chain may lead.
 pub struct Anchors<'a> {
-    /// Those to which it must lead.
+    /// The roots that KMS trusts.
     pub accepted: Vec<Vec<u8>>,
-    /// Those that are known here, for a better finding.
+    /// Other roots of this machine, for a better finding.
     pub known: Vec<Vec<u8>>,
-    /// A list of the operator, instead of the one of this build.
+    /// A list of the operator that replaces the built-in list.
     pub trusted: Option<&'a TrustedRoots>,
-    /// The operator gave authorities of his own besides the machine's.
+    /// True if the operator gave additional authorities.
     pub has_given: bool,
 }
 
-/// The checks of a chain that leads to an accepted root: chain and authority.
+/// Returns the checks of a chain that leads to an accepted root: chain and authority.
 pub fn complete(
     presented: &[Vec<u8>],
     facts: &[Facts],
@@ -37,13 +37,13 @@ pub fn complete(
             "authority",
             format!("{root}, one of the {} trusted roots", trusted.len()),
         ),
-        None => of_aws_list(presented, facts, anchors, at),
+        None => compare_with_aws_list(presented, facts, anchors, at),
     };
     (chain, authority)
 }
 
-/// Compares the root with AWS's list, as this build knows it.
-fn of_aws_list(
+/// Compares the root with the built-in copy of AWS's list.
+fn compare_with_aws_list(
     presented: &[Vec<u8>],
     facts: &[Facts],
     anchors: &Anchors<'_>,
@@ -59,18 +59,18 @@ fn of_aws_list(
     if verify_chain(presented, &listed, at).is_ok() {
         return Check::ok(NAME, format!("{root}, in AWS's list of trusted CAs"));
     }
-    let finding = format!("{root} is not in AWS's list of trusted CAs, as this build knows it");
+    let finding = format!("{root} is not in this build's copy of AWS's list of trusted CAs");
     match anchors.has_given {
         true => Check::warn(
             NAME,
             format!("{finding}; it is trusted here because of --ca"),
-            REMEDY,
+            ACTION,
         ),
-        false => Check::fail(NAME, finding, REMEDY),
+        false => Check::fail(NAME, finding, ACTION),
     }
 }
 
-/// The checks of a chain that leads to no accepted root: either a certificate is missing, or the root is another.
+/// Returns the checks of a chain without an accepted root: a certificate is missing, or the root is not trusted.
 pub fn no_path(
     presented: &[Vec<u8>],
     facts: &[Facts],
@@ -81,7 +81,7 @@ pub fn no_path(
     if verify_chain(presented, &anchors.known, at).is_ok() {
         let chain = Check::ok("chain", format!("{} certificates, complete", facts.len()));
         let finding = format!("{root} is not a trusted root");
-        return (chain, Check::fail("authority", finding, REMEDY));
+        return (chain, Check::fail("authority", finding, ACTION));
     }
     let has_name = |trusted: &TrustedRoots| trusted.has_name(root);
     let is_named = anchors
@@ -96,15 +96,15 @@ pub fn no_path(
 fn by_name(root: &str) -> (Check, Check) {
     let chain = Check::warn(
         "chain",
-        format!("ends below {root}, whose certificate is not known here"),
-        "give the root's certificate (--ca) to have the last step verified",
+        format!("ends below {root}, whose certificate is not available here"),
+        "add the root's certificate (--ca) to verify the last step",
     );
     (
         chain,
         Check::warn(
             "authority",
-            format!("{root}, by its name only"),
-            "give the root's certificate (--ca) to have its fingerprint compared",
+            format!("{root}, compared by name only"),
+            "add the root's certificate (--ca) to compare its fingerprint",
         ),
     )
 }
@@ -116,13 +116,13 @@ fn incomplete(facts: &[Facts], root: &str) -> (Check, Check) {
             lower.subject, lower.issuer, next.subject
         ),
         None => {
-            format!("ends with a certificate that {root} has issued, which is not a known root")
+            format!("ends with a certificate of {root}, which is not a known root")
         }
     };
     let chain = Check::fail(
         "chain",
         finding,
-        "present the intermediate certificates behind the server's own (server.tls.certificate: the full chain, leaf first)",
+        "present the intermediate certificates after the server's own (server.tls.certificate: the full chain, leaf first)",
     );
     (
         chain,
@@ -130,7 +130,7 @@ fn incomplete(facts: &[Facts], root: &str) -> (Check, Check) {
     )
 }
 
-/// The issuer of the last certificate.
+/// Returns the issuer of the last certificate.
 fn top_issuer(facts: &[Facts]) -> &str {
     facts
         .last()

@@ -1,4 +1,4 @@
-//! Signed requests: whether the credential is taken, whether the fleet is well, what the key is, and how long each operation takes.
+//! Signed requests: they check the credential, the fleet, the key and the latency of each operation.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,13 +8,13 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::judge;
+use super::assessment;
+use super::findings::Findings;
 use super::report::Check;
-use super::run::Findings;
-use crate::client::{Answer, CallError, Caller, Connection, refusal};
+use crate::client::{Answer, CallError, Caller, Connection, error_text};
 use crate::partitions::{iam_arn, kms_key_arn};
 
-/// The checks of [`make`], in their order.
+/// The checks of [`make`], in order.
 pub const CHECKS: [&str; 7] = [
     "credential",
     "clock",
@@ -25,31 +25,31 @@ pub const CHECKS: [&str; 7] = [
     "decrypt",
 ];
 
-/// Those that need a key.
+/// The checks that need a key.
 const KEY_CHECKS: [&str; 4] = ["key", "metadata", "encrypt", "decrypt"];
 
-/// An answer may take so long, so that it can be said how slow it is; KMS waits 250 ms.
+/// The timeout of a response. It is longer than KMS's 250 ms, so that the probe can report how slow the proxy is.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is encrypted: of no meaning.
+/// The plaintext: test data.
 const PLAINTEXT: &[u8] = b"xks-proxy probe, thirty-two bytes";
 
-/// The fields of Encrypt's answer that Decrypt takes.
-const SEALED: [&str; 4] = [
+/// The fields of an Encrypt response that Decrypt sends back.
+const CIPHERTEXT_FIELDS: [&str; 4] = [
     "ciphertext",
     "initializationVector",
     "authenticationTag",
     "ciphertextMetadata",
 ];
 
-/// A connection that is opened anew after a failure.
-struct Line<'a> {
+/// A connection that is reopened after a failure.
+struct Session<'a> {
     caller: &'a Caller,
     connection: Connection,
     count: u32,
 }
 
-/// Makes all of them.
+/// Makes all checks of this file.
 pub async fn make(
     connection: Connection,
     caller: &Caller,
@@ -57,46 +57,43 @@ pub async fn make(
     samples: u32,
     findings: &mut Findings<'_>,
 ) {
-    let mut line = Line {
+    let mut session = Session {
         caller,
         connection,
         count: 0,
     };
     let body = json!({ "requestMetadata": { "kmsOperation": "KmsHealthCheck" } });
-    let answer = match line.ask("health", body).await {
+    let answer = match session.ask("health", body).await {
         Ok(answer) => answer,
         Err(failure) => {
             findings.add(failure.check("credential"));
-            findings.skip(
-                &["clock", "health"],
-                "there is no answer to a health request",
-            );
-            findings.skip(&KEY_CHECKS, "there is no answer to a health request");
+            findings.skip(&["clock", "health"], "the health request has no response");
+            findings.skip(&KEY_CHECKS, "the health request has no response");
             return;
         }
     };
     findings.add(Check::ok(
         "credential",
-        "a signed health request was answered",
+        "the signed health request succeeded",
     ));
-    findings.add(judge::clock(clock_difference(&answer.headers)));
-    findings.add(judge::health(answer.body.expose()));
+    findings.add(assessment::clock(clock_difference(&answer.headers)));
+    findings.add(assessment::health(answer.body.expose()));
     match key {
-        Some(key) => use_key(&mut line, key, samples, findings).await,
+        Some(key) => use_key(&mut session, key, samples, findings).await,
         None => findings.skip(&KEY_CHECKS, "no --key was given"),
     }
 }
 
-async fn use_key(line: &mut Line<'_>, key: &str, samples: u32, findings: &mut Findings<'_>) {
+async fn use_key(session: &mut Session<'_>, key: &str, samples: u32, findings: &mut Findings<'_>) {
     let mut took = Vec::new();
-    let region = line.caller.signer.region();
+    let region = session.caller.signer.region();
     for n in 0..samples {
-        let body = json!({ "requestMetadata": request_metadata("DescribeKey", region) });
-        match line.ask(&format!("keys/{key}/metadata"), body).await {
+        let body = json!({ "requestMetadata": create_key_metadata(region) });
+        match session.ask(&format!("keys/{key}/metadata"), body).await {
             Ok(answer) => {
                 took.push(answer.took);
                 if n == 0 {
-                    findings.add(judge::key(answer.body.expose()));
+                    findings.add(assessment::key(answer.body.expose()));
                 }
             }
             Err(failure) => {
@@ -107,21 +104,26 @@ async fn use_key(line: &mut Line<'_>, key: &str, samples: u32, findings: &mut Fi
                 } else {
                     &["encrypt", "decrypt"]
                 };
-                findings.skip(rest, "the key's metadata are not answered");
+                findings.skip(rest, "the request for the key's metadata failed");
                 return;
             }
         }
     }
-    findings.add(judge::latency("metadata", &took));
-    round_trips(line, key, samples, findings).await;
+    findings.add(assessment::latency("metadata", &took));
+    round_trips(session, key, samples, findings).await;
 }
 
-/// Encrypt and Decrypt, as often as was asked for.
-async fn round_trips(line: &mut Line<'_>, key: &str, samples: u32, findings: &mut Findings<'_>) {
+/// Encrypts and decrypts `samples` times.
+async fn round_trips(
+    session: &mut Session<'_>,
+    key: &str,
+    samples: u32,
+    findings: &mut Findings<'_>,
+) {
     let (mut encrypted, mut decrypted) = (Vec::new(), Vec::new());
-    let region = line.caller.signer.region();
+    let region = session.caller.signer.region();
     for _ in 0..samples {
-        let sealed = match line
+        let ciphertext = match session
             .ask(&format!("keys/{key}/encrypt"), encrypt_body(region))
             .await
         {
@@ -132,12 +134,12 @@ async fn round_trips(line: &mut Line<'_>, key: &str, samples: u32, findings: &mu
                 return;
             }
         };
-        encrypted.push(sealed.took);
-        let body = decrypt_body(sealed.body.expose(), region);
-        match line.ask(&format!("keys/{key}/decrypt"), body).await {
+        encrypted.push(ciphertext.took);
+        let body = decrypt_body(ciphertext.body.expose(), region);
+        match session.ask(&format!("keys/{key}/decrypt"), body).await {
             Ok(answer) if has_plaintext(answer.body.expose()) => decrypted.push(answer.took),
             outcome => {
-                findings.add(judge::latency("encrypt", &encrypted));
+                findings.add(assessment::latency("encrypt", &encrypted));
                 findings.add(
                     outcome
                         .err()
@@ -147,26 +149,26 @@ async fn round_trips(line: &mut Line<'_>, key: &str, samples: u32, findings: &mu
             }
         }
     }
-    findings.add(judge::latency("encrypt", &encrypted));
-    findings.add(judge::latency("decrypt", &decrypted));
+    findings.add(assessment::latency("encrypt", &encrypted));
+    findings.add(assessment::latency("decrypt", &decrypted));
 }
 
 fn wrong_plaintext() -> Check {
     Check::fail(
         "decrypt",
-        "the plaintext is not what was encrypted",
-        "do not use this endpoint: what it encrypts cannot be decrypted",
+        "the plaintext differs from the encrypted one",
+        "do not use this endpoint: its ciphertexts cannot be decrypted",
     )
 }
 
-/// Why a request has no good answer.
+/// The reason why a request failed.
 enum Failure {
     Call(CallError),
-    Refused(String),
+    Rejected(String),
     TooSlow,
 }
 
-impl Line<'_> {
+impl Session<'_> {
     async fn ask(&mut self, operation: &str, mut body: Value) -> Result<Answer, Failure> {
         self.count += 1;
         let id = format!("xks-proxy-probe-{}-{}", std::process::id(), self.count);
@@ -181,9 +183,9 @@ impl Line<'_> {
             .await
             .map_err(|_| Failure::TooSlow)?;
         let answer = answer.map_err(Failure::Call)?;
-        match refusal(answer.status, answer.body.expose()) {
+        match error_text(answer.status, answer.body.expose()) {
             None => Ok(answer),
-            Some(name) => Err(Failure::Refused(name)),
+            Some(name) => Err(Failure::Rejected(name)),
         }
     }
 
@@ -196,43 +198,43 @@ impl Line<'_> {
 }
 
 impl Failure {
-    /// The check that it lets fail, with a remedy that fits.
+    /// Returns the failed check, with an action.
     fn check(&self, name: &'static str) -> Check {
         match self {
             Self::TooSlow => Check::fail(
                 name,
-                "no answer within 5 s",
-                "KMS gives up after 250 ms: look at the proxy's log and the HSM",
+                "no response within 5 s",
+                "KMS times out after 250 ms: check the proxy's log and the HSM",
             ),
             Self::Call(error) if error.is_about_client_certificate() => {
                 let finding =
-                    format!("{error}; the server wants a client certificate that it accepts");
+                    format!("{error}; the server requires a client certificate that it accepts");
                 Check::fail(
                     name,
                     finding,
-                    "give --client-certificate and --client-key that the proxy accepts; AWS deprecates mTLS, so that KMS may present none: let the proxy serve clients without one (server.tls.client_auth.mode = \"optional\")",
+                    "add --client-certificate and --client-key that the proxy accepts; AWS deprecates mTLS, so KMS may present no certificate: let the proxy serve clients without one (server.tls.client_auth.mode = \"optional\")",
                 )
             }
             Self::Call(error) => Check::fail(
                 name,
                 error.to_string(),
-                "look at the proxy's log, and at whatever stands between",
+                "check the proxy's log, and all systems on the network path",
             ),
-            Self::Refused(error_name) => Check::fail(name, error_name.clone(), remedy(error_name)),
+            Self::Rejected(error_name) => Check::fail(name, error_name.clone(), action(error_name)),
         }
     }
 }
 
-/// What to do about an error of the API (XKS API, "Errors").
-fn remedy(error_name: &str) -> &'static str {
+/// Returns the action for an error of the API (XKS API, "Errors").
+fn action(error_name: &str) -> &'static str {
     match error_name {
         "AuthenticationFailedException" => {
-            "compare access key id, secret and Region with the store's configuration, see that nothing between changes headers, and that both clocks are right; the proxy's log has the reason"
+            "compare access key id, secret and Region with the store's configuration; check that no system on the path changes headers, and that both clocks are right; the proxy's log contains the reason"
         }
         "InvalidUriPathException" => {
-            "compare the path with the store's path_prefix, and see that nothing between rewrites it"
+            "compare the path with the store's path_prefix, and check that no system on the path rewrites it"
         }
-        "AccessDeniedException" => "ask xks-proxy policy explain which statement denies",
+        "AccessDeniedException" => "run xks-proxy policy explain to find the statement that denies",
         "KeyNotFoundException" => "compare the key id with the store's keys: xks-proxy key list",
         "InvalidStateException" => {
             "the key or the store is disabled, or the key is ambiguous: xks-proxy check-config --hsm"
@@ -240,16 +242,16 @@ fn remedy(error_name: &str) -> &'static str {
         "InvalidKeyUsageException" => {
             "KMS needs a key with ENCRYPT and DECRYPT: xks-proxy key list"
         }
-        "ThrottlingException" => "look at the store's quota and the load on the proxy",
-        "DependencyTimeoutException" => "the HSM is too slow: look at its latency and load",
-        "InternalException" => "the HSM cannot be used: look at the proxy's log",
+        "ThrottlingException" => "check the store's quota and the load on the proxy",
+        "DependencyTimeoutException" => "the HSM is too slow: check its latency and load",
+        "InternalException" => "the HSM is not available: check the proxy's log",
         _ => {
-            "whatever answered is not an XKS proxy, or not a good one: look at the endpoint, the load balancer and the proxy's log"
+            "the response does not come from a conforming XKS proxy: check the endpoint, the load balancer and the proxy's log"
         }
     }
 }
 
-/// The Date of an answer against our clock, in seconds.
+/// Returns the Date of a response minus our clock, in seconds.
 fn clock_difference(headers: &HeaderMap) -> Option<i64> {
     let theirs = headers.get("date")?.to_str().ok()?;
     let form = time::macros::format_description!(
@@ -262,8 +264,19 @@ fn clock_difference(headers: &HeaderMap) -> Option<i64> {
     Some((theirs - ours).whole_seconds())
 }
 
+/// An account of AWS's documentation.
+const ACCOUNT: &str = "111122223333";
+
+/// The metadata of GetKeyMetadata. KMS requests it for CreateKey only, before the KMS key exists (XKS API 1.0.3).
+fn create_key_metadata(region: &str) -> Value {
+    json!({
+        "awsPrincipalArn": iam_arn(region, ACCOUNT, "user/probe"),
+        "kmsOperation": "CreateKey",
+    })
+}
+
+/// The metadata of Encrypt and Decrypt.
 fn request_metadata(operation: &str, region: &str) -> Value {
-    const ACCOUNT: &str = "111122223333";
     json!({
         "awsPrincipalArn": iam_arn(region, ACCOUNT, "user/probe"),
         "kmsKeyArn": kms_key_arn(region, ACCOUNT, "1234abcd-12ab-34cd-56ef-1234567890ab"),
@@ -280,14 +293,14 @@ fn encrypt_body(region: &str) -> Value {
     })
 }
 
-fn decrypt_body(sealed: &[u8], region: &str) -> Value {
-    let sealed: Value = serde_json::from_slice(sealed).unwrap_or_default();
+fn decrypt_body(encrypted: &[u8], region: &str) -> Value {
+    let encrypted: Value = serde_json::from_slice(encrypted).unwrap_or_default();
     let mut body = json!({
         "requestMetadata": request_metadata("Decrypt", region),
         "encryptionAlgorithm": "AES_GCM",
     });
-    for field in SEALED {
-        if let (Some(value), Some(body)) = (sealed.get(field), body.as_object_mut()) {
+    for field in CIPHERTEXT_FIELDS {
+        if let (Some(value), Some(body)) = (encrypted.get(field), body.as_object_mut()) {
             body.insert(field.to_owned(), value.clone());
         }
     }
@@ -304,6 +317,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn metadata_is_requested_for_create_key_without_a_kms_key() {
+        let metadata = create_key_metadata("cn-north-1");
+        assert_eq!(metadata["kmsOperation"], "CreateKey");
+        assert_eq!(metadata.get("kmsKeyArn"), None);
+        let principal = "arn:aws-cn:iam::111122223333:user/probe";
+        assert_eq!(metadata["awsPrincipalArn"], principal);
+    }
+
+    #[test]
     fn dates() {
         let mut headers = HeaderMap::new();
         assert_eq!(clock_difference(&headers), None);
@@ -314,15 +336,15 @@ mod tests {
     }
 
     #[test]
-    fn every_error_of_the_api_has_a_remedy_of_its_own() {
-        let unknown = remedy("ValidationException");
+    fn every_error_of_the_api_has_its_own_action() {
+        let unknown = action("ValidationException");
         for name in [
             "AuthenticationFailedException",
             "InvalidUriPathException",
             "KeyNotFoundException",
             "ThrottlingException",
         ] {
-            assert_ne!(remedy(name), unknown, "{name}");
+            assert_ne!(action(name), unknown, "{name}");
         }
     }
 }

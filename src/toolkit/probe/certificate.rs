@@ -1,4 +1,4 @@
-//! What the certificates say that a server presents: names, validity, and whether each is the issuer of the one before it.
+//! Checks of the presented certificates: names, validity, and that each certificate is issued by the next one.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,12 +12,12 @@ use crate::kms_certificate::covers;
 /// AWS's suggested alarm: fewer days than this.
 const DAYS_TO_WARN: i64 = 10;
 
-/// The server's certificate is due for renewal when less than this part of its lifetime is left.
+/// The server's certificate is due for renewal when less than this fraction (1/n) of its lifetime is left.
 const PART_TO_WARN: i64 = 3;
 
-const RENEW: &str = "renew the certificate; the proxy takes new files without a restart (SIGHUP)";
+const RENEW: &str = "renew the certificate; the proxy loads new files without a restart (SIGHUP)";
 
-/// A certificate's own words.
+/// The content of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Its subject.
@@ -35,7 +35,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Reads a certificate; none when it is not one.
+    /// Parses a certificate; none if it is not valid DER.
     pub fn read(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let names = certificate.subject().iter_common_name();
@@ -53,7 +53,7 @@ impl Facts {
         })
     }
 
-    /// Whether it vouches for itself.
+    /// Returns whether subject and issuer are the same.
     pub fn is_self_issued(&self) -> bool {
         self.subject == self.issuer
     }
@@ -63,9 +63,9 @@ impl Facts {
         self.not_after.saturating_sub(now) < lifetime / PART_TO_WARN
     }
 
-    /// A moment at which it is valid: now if it is, else its last.
+    /// Returns a time at which the certificate is valid: now if possible, or else its last second.
     pub fn valid_moment(&self, now: SystemTime) -> SystemTime {
-        let seconds = seconds_of(now).clamp(self.not_before, self.not_after - 1);
+        let seconds = unix_seconds(now).clamp(self.not_before, self.not_after - 1);
         SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
     }
 }
@@ -83,13 +83,13 @@ fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<String> {
     names.iter().filter_map(text).collect()
 }
 
-/// Expiry, of whichever certificate ends first; the server's own is due when a third of its lifetime is left, as ACME clients renew it.
+/// Checks the expiry of all certificates. The server's own is due when a third of its lifetime is left, as ACME clients renew it.
 pub fn expiry(chain: &[Facts], now: SystemTime) -> Check {
     const NAME: &str = "expiry";
     let Some(first) = chain.iter().min_by_key(|facts| facts.not_after) else {
         return Check::skipped(NAME, "no certificate was presented");
     };
-    let now = seconds_of(now);
+    let now = unix_seconds(now);
     if let Some(early) = chain.iter().find(|facts| facts.not_before > now) {
         let finding = format!("{} is not valid yet", early.subject);
         return Check::fail(
@@ -117,11 +117,11 @@ pub fn expiry(chain: &[Facts], now: SystemTime) -> Check {
             ),
             RENEW,
         ),
-        _ => Check::ok(NAME, format!("{days} days to go")),
+        _ => Check::ok(NAME, format!("{days} days left")),
     }
 }
 
-/// Whether the server's certificate names the endpoint: in its alternative names, as TLS requires, and in its common name, as AWS requires.
+/// Checks that the server's certificate names the endpoint: in its alternative names, as TLS requires, and in its common name, as AWS requires.
 pub fn name(leaf: &Facts, host: &str) -> Check {
     const NAME: &str = "name";
     let matching = leaf
@@ -130,13 +130,13 @@ pub fn name(leaf: &Facts, host: &str) -> Check {
         .find(|name| covers(name, host));
     let Some(found) = matching else {
         let finding = format!(
-            "{host} is not among its names: {}",
+            "{host} is not one of its names: {}",
             leaf.alternative_names.join(", ")
         );
         return Check::fail(
             NAME,
             finding,
-            "get a certificate whose subject alternative names have the endpoint's DNS name",
+            "order a certificate whose subject alternative names contain the endpoint's DNS name",
         );
     };
     if !leaf.common_names.iter().any(|name| covers(name, host)) {
@@ -147,21 +147,21 @@ pub fn name(leaf: &Facts, host: &str) -> Check {
         return Check::fail(
             NAME,
             finding,
-            "AWS requires a common name (CN) that is the endpoint's host name or *.parent: get a certificate with it; some ACME profiles leave it out",
+            "AWS requires a common name (CN) that is the endpoint's host name or *.parent: order a certificate with it; some ACME profiles omit it",
         );
     }
     match found.starts_with("*.") {
         true => Check::ok(
             NAME,
             format!(
-                "{host} by the wildcard {found}: KMS takes it, but CloudWatch then shows no XksProxyCertificateDaysToExpire; whoever holds this key can be any host there"
+                "{host} by the wildcard {found}: KMS accepts it, but CloudWatch then shows no XksProxyCertificateDaysToExpire; the owner of this key can impersonate any host of the domain"
             ),
         ),
         false => Check::ok(NAME, host),
     }
 }
 
-/// Where the presented chain breaks: a certificate that is not issued by the next one.
+/// Returns the first certificate that the next one has not issued, with the next one.
 pub fn first_gap(chain: &[Facts]) -> Option<(&Facts, &Facts)> {
     let pairs = chain.iter().zip(chain.iter().skip(1));
     pairs
@@ -169,7 +169,7 @@ pub fn first_gap(chain: &[Facts]) -> Option<(&Facts, &Facts)> {
         .find(|(facts, next)| facts.issuer != next.subject)
 }
 
-fn seconds_of(time: SystemTime) -> i64 {
+fn unix_seconds(time: SystemTime) -> i64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| {
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
@@ -178,7 +178,7 @@ fn seconds_of(time: SystemTime) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::Verdict;
+    use super::super::report::CheckResult;
     use super::*;
 
     const NOW: i64 = 1_800_000_000;
@@ -200,41 +200,41 @@ mod tests {
 
     #[test]
     fn expiry_is_a_warning_when_renewal_is_due() {
-        for (days, verdict) in [
-            (-1, Verdict::Fail),
-            (0, Verdict::Warn),
-            (9, Verdict::Warn),
-            (10, Verdict::Ok),
-            (300, Verdict::Ok),
+        for (days, result) in [
+            (-1, CheckResult::Fail),
+            (0, CheckResult::Warn),
+            (9, CheckResult::Warn),
+            (10, CheckResult::Ok),
+            (300, CheckResult::Ok),
         ] {
             let chain = [facts(&["a"], 400), facts(&["a"], days)];
-            assert_eq!(expiry(&chain, now()).verdict, verdict, "{days}");
+            assert_eq!(expiry(&chain, now()).result, result, "{days}");
         }
         // A third of 31 days is ten and a third.
-        for (days, verdict) in [(11, Verdict::Ok), (10, Verdict::Warn)] {
+        for (days, result) in [(11, CheckResult::Ok), (10, CheckResult::Warn)] {
             let mut leaf = facts(&["a"], days);
             leaf.not_before = leaf.not_after - 31 * 86_400;
-            assert_eq!(expiry(&[leaf], now()).verdict, verdict, "{days}");
+            assert_eq!(expiry(&[leaf], now()).result, result, "{days}");
         }
         let mut early = facts(&["a"], 400);
         early.not_before = NOW + 1;
-        assert_eq!(expiry(&[early], now()).verdict, Verdict::Fail);
-        assert_eq!(expiry(&[], now()).verdict, Verdict::Skipped);
+        assert_eq!(expiry(&[early], now()).result, CheckResult::Fail);
+        assert_eq!(expiry(&[], now()).result, CheckResult::Skipped);
     }
 
     #[test]
     fn names() {
-        for (names, verdict) in [
-            (&["xks.example.com", "xks.example.com"][..], Verdict::Ok),
-            (&["*.example.com", "*.Example.com"], Verdict::Ok),
-            (&["example.com", "xks.example.com"], Verdict::Fail),
-            (&["xks.example.com"], Verdict::Fail),
-            (&["xks.example.com", "*.xks.example.com"], Verdict::Fail),
-            (&["x", "*.com"], Verdict::Fail),
+        for (names, result) in [
+            (&["xks.example.com", "xks.example.com"][..], CheckResult::Ok),
+            (&["*.example.com", "*.Example.com"], CheckResult::Ok),
+            (&["example.com", "xks.example.com"], CheckResult::Fail),
+            (&["xks.example.com"], CheckResult::Fail),
+            (&["xks.example.com", "*.xks.example.com"], CheckResult::Fail),
+            (&["x", "*.com"], CheckResult::Fail),
         ] {
             assert_eq!(
-                name(&facts(names, 1), "xks.example.com").verdict,
-                verdict,
+                name(&facts(names, 1), "xks.example.com").result,
+                result,
                 "{names:?}"
             );
         }

@@ -1,36 +1,36 @@
-//! What the probe found: one line per check.
+//! The report of a probe: one line per check.
 
 use serde::Serialize;
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Nothing to do.
+pub enum CheckResult {
+    /// No action is needed.
     Ok,
-    /// It could not be found out, because of a failure before it.
+    /// The check could not run because an earlier check failed.
     Skipped,
-    /// KMS works with it, but AWS advises otherwise or it will not last.
+    /// KMS can use the endpoint, but AWS recommends a change, or it will stop working soon.
     Warn,
-    /// KMS will not work with it.
+    /// KMS cannot use the endpoint.
     Fail,
 }
 
 /// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was looked at, in a word or two.
+    /// The name of the check: one or two words.
     pub name: &'static str,
-    /// How it ended.
-    pub verdict: Verdict,
-    /// What was found. Never a secret.
+    /// The result.
+    pub result: CheckResult,
+    /// The finding. Never a secret.
     pub finding: String,
-    /// What to do about it; none where nothing is to be done.
+    /// The action for the operator; none if no action is needed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub remedy: Option<&'static str>,
+    pub action: Option<&'static str>,
 }
 
-/// All checks, in the order in which they were made.
+/// All checks, in order.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     /// The checks.
@@ -38,60 +38,60 @@ pub struct Report {
 }
 
 impl Check {
-    /// Nothing to do.
+    /// Returns a check that needs no action.
     pub fn ok(name: &'static str, finding: impl Into<String>) -> Self {
-        let (verdict, finding) = (Verdict::Ok, finding.into());
+        let (result, finding) = (CheckResult::Ok, finding.into());
         Self {
             name,
-            verdict,
+            result,
             finding,
-            remedy: None,
+            action: None,
         }
     }
 
-    /// KMS works with it, but.
-    pub fn warn(name: &'static str, finding: impl Into<String>, remedy: &'static str) -> Self {
-        let (verdict, finding) = (Verdict::Warn, finding.into());
+    /// Returns a check that needs attention, although KMS can use the endpoint.
+    pub fn warn(name: &'static str, finding: impl Into<String>, action: &'static str) -> Self {
+        let (result, finding) = (CheckResult::Warn, finding.into());
         Self {
             name,
-            verdict,
+            result,
             finding,
-            remedy: Some(remedy),
+            action: Some(action),
         }
     }
 
-    /// KMS will not work with it.
-    pub fn fail(name: &'static str, finding: impl Into<String>, remedy: &'static str) -> Self {
-        let (verdict, finding) = (Verdict::Fail, finding.into());
+    /// Returns a check because of which KMS cannot use the endpoint.
+    pub fn fail(name: &'static str, finding: impl Into<String>, action: &'static str) -> Self {
+        let (result, finding) = (CheckResult::Fail, finding.into());
         Self {
             name,
-            verdict,
+            result,
             finding,
-            remedy: Some(remedy),
+            action: Some(action),
         }
     }
 
-    /// It could not be found out.
+    /// Returns a check that could not run.
     pub fn skipped(name: &'static str, why: impl Into<String>) -> Self {
-        let (verdict, finding) = (Verdict::Skipped, why.into());
+        let (result, finding) = (CheckResult::Skipped, why.into());
         Self {
             name,
-            verdict,
+            result,
             finding,
-            remedy: None,
+            action: None,
         }
     }
 }
 
 impl Report {
-    /// How many checks ended so.
-    pub fn count(&self, verdict: Verdict) -> usize {
+    /// Counts the checks with this result.
+    pub fn count(&self, result: CheckResult) -> usize {
         let checks = self.checks.iter();
-        checks.filter(|check| check.verdict == verdict).count()
+        checks.filter(|check| check.result == result).count()
     }
 
-    /// Whether KMS can work with the endpoint, as far as was found out.
+    /// Returns whether KMS can use the endpoint, as far as the checks show.
     pub fn is_ready(&self) -> bool {
-        self.count(Verdict::Fail) == 0
+        self.count(CheckResult::Fail) == 0
     }
 }

@@ -7,28 +7,28 @@ use crate::sigv4::CredentialError;
 /// Lengths of `XksProxyUriEndpoint` and `XksProxyUriPath` (AWS KMS API, CreateCustomKeyStore).
 const LENGTHS: std::ops::RangeInclusive<usize> = 10..=128;
 
-/// What every path ends with.
+/// The end of every path.
 const API_ROOT: &str = "/kms/xks/v1";
 
-/// `https://`, a DNS name, nothing else: KMS connects to port 443.
+/// Checks for `https://` and a DNS name, nothing else. KMS connects to port 443.
 pub fn endpoint(host: &str, port: u16) -> Check {
     const NAME: &str = "endpoint";
     let uri = format!("https://{host}");
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
     if !host.bytes().all(legal) || !LENGTHS.contains(&uri.len()) {
-        let finding = format!("{uri} is not an endpoint that KMS takes");
+        let finding = format!("{uri} is not an endpoint that KMS accepts");
         return Check::fail(
             NAME,
             finding,
-            "XksProxyUriEndpoint is https:// and a DNS name of letters, digits, '.' and '-', 10 to 128 characters in all",
+            "XksProxyUriEndpoint is https:// and a DNS name of letters, digits, '.' and '-', 10 to 128 characters in total",
         );
     }
     if host.parse::<std::net::Ipv4Addr>().is_ok() {
-        let finding = format!("{host} is an address, not a name");
+        let finding = format!("{host} is an IP address, not a name");
         return Check::warn(
             NAME,
             finding,
-            "give the proxy a DNS name: its certificate has to name it",
+            "give the proxy a DNS name: its certificate must contain the name",
         );
     }
     match port {
@@ -36,33 +36,33 @@ pub fn endpoint(host: &str, port: u16) -> Check {
         _ => Check::warn(
             NAME,
             format!("{uri}, probed on port {port}"),
-            "KMS connects to port 443 and cannot be told otherwise",
+            "KMS always connects to port 443",
         ),
     }
 }
 
-/// An optional prefix, then `/kms/xks/v1`.
+/// Checks for an optional prefix, then `/kms/xks/v1`.
 pub fn path(path: &str) -> Check {
     const NAME: &str = "path";
-    let fault = path_fault(path);
-    match fault {
+    let error = path_error(path);
+    match error {
         None => Check::ok(NAME, path),
-        Some(fault) => Check::fail(
+        Some(error) => Check::fail(
             NAME,
-            format!("{path:?} {fault}"),
-            "XksProxyUriPath is an optional prefix of A-Z, a-z, 0-9, '/', '_' and '-', then /kms/xks/v1, 128 characters at most",
+            format!("{path:?} {error}"),
+            "XksProxyUriPath is an optional prefix of A-Z, a-z, 0-9, '/', '_' and '-', then /kms/xks/v1, at most 128 characters",
         ),
     }
 }
 
-fn path_fault(path: &str) -> Option<&'static str> {
+fn path_error(path: &str) -> Option<&'static str> {
     let Some(prefix) = path.strip_suffix(API_ROOT) else {
         return Some("does not end with /kms/xks/v1");
     };
     crate::xks::PathPrefix::parse(prefix).err()
 }
 
-/// A Region that KMS has external key stores in, as far as it is known.
+/// Checks for a Region with external key stores, as far as this version has the list.
 pub fn region(region: &str) -> Check {
     const NAME: &str = "Region";
     match Partition::of_region(region) {
@@ -74,64 +74,64 @@ pub fn region(region: &str) -> Check {
         Some(partition) => Check::ok(NAME, format!("{region}, partition {}", partition.name)),
         None => Check::warn(
             NAME,
-            format!("{region:?} is not a Region that this version knows"),
+            format!("{region:?} is not a Region in this version's list"),
             "compare --region with the Region of the store; a new Region works if it is written correctly",
         ),
     }
 }
 
-/// The forms of access key id and secret.
-pub fn credential(fault: Option<CredentialError>) -> Check {
+/// Checks the forms of access key id and secret.
+pub fn credential(error: Option<CredentialError>) -> Check {
     const NAME: &str = "credential form";
-    match fault {
+    match error {
         None => Check::ok(
             NAME,
-            "access key id and secret have the form that KMS takes",
+            "access key id and secret have the form that KMS requires",
         ),
-        Some(fault @ CredentialError::AccessKeyId) => Check::fail(
+        Some(error @ CredentialError::AccessKeyId) => Check::fail(
             NAME,
-            fault.to_string(),
-            "make a new credential: xks-proxy credential new",
+            error.to_string(),
+            "create a new credential: xks-proxy credential new",
         ),
-        Some(fault @ CredentialError::Secret) => Check::fail(
+        Some(error @ CredentialError::Secret) => Check::fail(
             NAME,
-            fault.to_string(),
-            "make a new credential (xks-proxy credential new); a line end in the secret's file does not count",
+            error.to_string(),
+            "create a new credential (xks-proxy credential new); a line end in the secret's file is ignored",
         ),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::Verdict;
+    use super::super::report::CheckResult;
     use super::*;
 
     #[test]
     fn endpoints() {
-        let verdict = |host: &str, port| endpoint(host, port).verdict;
-        assert_eq!(verdict("xks.example.com", 443), Verdict::Ok);
-        assert_eq!(verdict("xks.example.com", 8443), Verdict::Warn);
-        assert_eq!(verdict("192.0.2.1", 443), Verdict::Warn);
+        let result = |host: &str, port| endpoint(host, port).result;
+        assert_eq!(result("xks.example.com", 443), CheckResult::Ok);
+        assert_eq!(result("xks.example.com", 8443), CheckResult::Warn);
+        assert_eq!(result("192.0.2.1", 443), CheckResult::Warn);
         for bad in ["", "a", "xks_proxy.example.com", "[::1]", &"a".repeat(121)] {
-            assert_eq!(verdict(bad, 443), Verdict::Fail, "{bad}");
+            assert_eq!(result(bad, 443), CheckResult::Fail, "{bad}");
         }
     }
 
     #[test]
     fn regions() {
-        for (name, verdict, finding) in [
-            ("eu-west-1", Verdict::Ok, "eu-west-1, partition aws"),
-            ("us-gov-west-1", Verdict::Ok, "partition aws-us-gov"),
-            ("eusc-de-east-1", Verdict::Ok, "partition aws-eusc"),
-            ("cn-north-1", Verdict::Warn, "partition aws-cn"),
+        for (name, result, finding) in [
+            ("eu-west-1", CheckResult::Ok, "eu-west-1, partition aws"),
+            ("us-gov-west-1", CheckResult::Ok, "partition aws-us-gov"),
+            ("eusc-de-east-1", CheckResult::Ok, "partition aws-eusc"),
+            ("cn-north-1", CheckResult::Warn, "partition aws-cn"),
             (
                 "uk-east-1",
-                Verdict::Warn,
-                "not a Region that this version knows",
+                CheckResult::Warn,
+                "not a Region in this version's list",
             ),
         ] {
             let check = region(name);
-            assert_eq!(check.verdict, verdict, "{name}");
+            assert_eq!(check.result, result, "{name}");
             assert!(check.finding.contains(finding), "{check:?}");
         }
     }
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn paths() {
         for good in ["/kms/xks/v1", "/payments/kms/xks/v1", "/a/b_c-D/kms/xks/v1"] {
-            assert_eq!(path(good).verdict, Verdict::Ok, "{good}");
+            assert_eq!(path(good).result, CheckResult::Ok, "{good}");
         }
         let too_long = format!("/{}/kms/xks/v1", "p".repeat(120));
         for bad in [
@@ -152,15 +152,15 @@ mod tests {
             "//kms/xks/v1",
             &too_long,
         ] {
-            assert_eq!(path(bad).verdict, Verdict::Fail, "{bad}");
+            assert_eq!(path(bad).result, CheckResult::Fail, "{bad}");
         }
     }
 
     #[test]
-    fn a_credentials_fault_never_shows_it() {
-        assert_eq!(credential(None).verdict, Verdict::Ok);
-        for fault in [CredentialError::AccessKeyId, CredentialError::Secret] {
-            assert_eq!(credential(Some(fault)).verdict, Verdict::Fail);
+    fn a_credential_error_does_not_show_the_secret() {
+        assert_eq!(credential(None).result, CheckResult::Ok);
+        for error in [CredentialError::AccessKeyId, CredentialError::Secret] {
+            assert_eq!(credential(Some(error)).result, CheckResult::Fail);
         }
     }
 }

@@ -1,67 +1,21 @@
-//! The order of the checks: what needs no connection, then name, TCP, TLS, certificates, and at last signed requests. What a failure
-//! makes impossible is said to be skipped, so that two runs have the same lines.
+//! The order of the checks: those without a connection, then name, TCP, TLS and certificates, then signed requests. Checks that an earlier
+//! failure prevents are reported as skipped, so that all runs have the same lines.
 
 use std::io;
 use std::net::SocketAddr;
 
 use super::calls;
+use super::findings::Findings;
 use super::report::{Check, Report};
-use super::trust::TrustedRoots;
+use super::settings::Settings;
 use super::{rules, wire};
-use crate::client::{Caller, ClientIdentity, TlsClient, Trust};
-use crate::sigv4::{Credential, CredentialError, Signer};
+use crate::client::{Caller, TlsClient, Trust};
+use crate::sigv4::{Credential, Signer};
 
-/// What is probed.
-pub struct Settings {
-    /// The host of the endpoint.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// Where to connect instead of where the name leads.
-    pub address: Option<SocketAddr>,
-    /// The `XksProxyUriPath`.
-    pub path: String,
-    /// The Region of the key store.
-    pub region: String,
-    /// The service of the credential scope.
-    pub service: &'static str,
-    /// The credential, or which of its rules it breaks.
-    pub credential: Result<Credential, CredentialError>,
-    /// Authorities (DER) besides those of this machine.
-    pub authorities: Vec<Vec<u8>>,
-    /// The client certificate to show.
-    pub identity: Option<ClientIdentity>,
-    /// Whom KMS trusts.
-    pub trusted: Option<TrustedRoots>,
-    /// A key to use.
-    pub key: Option<String>,
-    /// Requests of each operation.
-    pub samples: u32,
-}
-
-/// The checks as they are made.
-pub(super) struct Findings<'a> {
-    report: Report,
-    on_check: &'a mut dyn FnMut(&Check),
-}
-
-impl Findings<'_> {
-    pub(super) fn add(&mut self, check: Check) {
-        (self.on_check)(&check);
-        self.report.checks.push(check);
-    }
-
-    pub(super) fn skip(&mut self, names: &[&'static str], why: &str) {
-        for name in names {
-            self.add(Check::skipped(name, why));
-        }
-    }
-}
-
-/// Makes every check; `on_check` sees each as soon as it is made.
+/// Makes every check, and calls `on_check` after each.
 ///
 /// # Errors
-/// The machine's: no threads, or a client certificate that does not fit its key.
+/// The system has no threads, or the client certificate does not match its key.
 pub fn run(settings: Settings, mut on_check: impl FnMut(&Check)) -> io::Result<Report> {
     let mut findings = Findings {
         report: Report::default(),
@@ -96,12 +50,12 @@ async fn probe(settings: Settings, findings: &mut Findings<'_>) -> io::Result<()
     let is_signed = settings.credential.is_ok();
     let caller = caller(settings, address)?;
     let Some(connection) = wire::connect(&caller, findings).await else {
-        findings.skip(&wire::CERTIFICATE_CHECKS, "there is no TLS connection");
-        findings.skip(&calls::CHECKS, "there is no TLS connection");
+        findings.skip(&wire::CERTIFICATE_CHECKS, "the TLS connection failed");
+        findings.skip(&calls::CHECKS, "the TLS connection failed");
         return Ok(());
     };
     let presented = &connection.handshake().chain;
-    wire::judge_certificates(
+    wire::check_certificates(
         presented,
         &caller.host,
         &authorities,
@@ -110,14 +64,14 @@ async fn probe(settings: Settings, findings: &mut Findings<'_>) -> io::Result<()
     );
     match is_signed {
         true => calls::make(connection, &caller, key.as_deref(), samples, findings).await,
-        false => findings.skip(&calls::CHECKS, "there is no credential to sign with"),
+        false => findings.skip(&calls::CHECKS, "the credential has a wrong form"),
     }
     Ok(())
 }
 
 fn caller(settings: Settings, address: SocketAddr) -> io::Result<Caller> {
     let tls = TlsClient::new(Trust::Anyone, settings.identity).map_err(io::Error::other)?;
-    // A credential that breaks its rules signs nothing: the placeholder is never used, because such calls are skipped.
+    // A credential with a wrong form signs nothing: calls are skipped, and the placeholder is never used.
     let credential = settings.credential.or_else(|_| {
         let secret = crate::secret::Secret::new("=".repeat(43));
         Credential::new("AAAAAAAAAAAAAAAAAAAA", secret)

@@ -1,8 +1,7 @@
-//! The authorities that KMS trusts, from a file: AWS's listing of fingerprints, or PEM.
+//! The authorities that KMS trusts, from a file: AWS's list of fingerprints, or PEM.
 //!
-//! AWS publishes `TrustedCertificateAuthorities` beside the specification of the API: for each root its name (`Owner:`) and its SHA-256
-//! fingerprint. A fingerprint proves a certificate but is none, so that certificates are taken from elsewhere: from the chain that
-//! was presented, and from the roots of this machine.
+//! AWS publishes `TrustedCertificateAuthorities` next to the specification of the API: the name (`Owner:`) and the SHA-256 fingerprint of each
+//! root. The list contains no certificates. These come from the presented chain and from the roots of this machine.
 
 use std::collections::HashSet;
 
@@ -11,70 +10,70 @@ use sha2::{Digest, Sha256};
 use crate::client::authorities;
 use crate::kms_certificate::normal_name;
 
-/// Root certificates (DER) and fingerprints that are trusted.
+/// Trusted root certificates (DER) and fingerprints.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedRoots {
-    /// Certificates from PEM.
+    /// The certificates from PEM.
     pub certificates: Vec<Vec<u8>>,
     fingerprints: HashSet<[u8; 32]>,
     owners: HashSet<String>,
 }
 
 impl TrustedRoots {
-    /// Reads a file: PEM, or lines with SHA-256 fingerprints.
+    /// Parses a file: PEM, or lines with SHA-256 fingerprints.
     ///
     /// # Errors
-    /// A sentence for the operator.
+    /// A message for the operator.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let mut roots = Self {
             certificates: authorities(text.as_bytes()).unwrap_or_default(),
             ..Self::default()
         };
-        for line in text.lines() {
-            roots.fingerprints.extend(fingerprint(line));
-            if let Some(owner) = line.trim().strip_prefix("Owner:") {
+        for session in text.lines() {
+            roots.fingerprints.extend(fingerprint(session));
+            if let Some(owner) = session.trim().strip_prefix("Owner:") {
                 roots.owners.insert(normal_name(owner));
             }
         }
         match roots.certificates.is_empty() && roots.fingerprints.is_empty() {
-            true => Err("holds neither a PEM certificate nor a SHA-256 fingerprint"),
+            true => Err("contains neither a PEM certificate nor a SHA-256 fingerprint"),
             false => Ok(roots),
         }
     }
 
-    /// Which of these certificates (DER) are trusted, with those of the file itself.
+    /// Returns the trusted ones of these certificates (DER), and the certificates of the file.
     pub fn anchors<'a>(&'a self, others: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
         let trusted = others.filter(|der| self.has(der)).map(<[u8]>::to_vec);
         trusted.chain(self.certificates.iter().cloned()).collect()
     }
 
-    /// Whether this certificate is one of the trusted.
+    /// Returns whether this certificate is trusted.
     fn has(&self, der: &[u8]) -> bool {
         let fingerprint: [u8; 32] = Sha256::digest(der).into();
         self.fingerprints.contains(&fingerprint)
     }
 
-    /// Whether a trusted root has this name (as `C=ES, O=ACCV, …`), in whichever order its parts are written.
+    /// Returns whether a trusted root has this name (as `C=ES, O=ACCV, …`), in any order of its parts.
     pub fn has_name(&self, name: &str) -> bool {
         self.owners.contains(&normal_name(name))
     }
 
-    /// How many roots there are.
+    /// Returns the number of roots.
     pub fn len(&self) -> usize {
         self.certificates.len() + self.fingerprints.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// The fingerprint of a line: 64 hexadecimal digits, with or without colons, behind whatever names it.
-fn fingerprint(line: &str) -> Option<[u8; 32]> {
+/// Parses the fingerprint of a line: 64 hexadecimal digits, with or without colons, after any label.
+fn fingerprint(session: &str) -> Option<[u8; 32]> {
     let is_part = |c: char| c.is_ascii_hexdigit() || c == ':';
-    let parts = line.split(|c: char| !is_part(c));
-    // "SHA256:" ends in "256:"; it is a part of its own, because a blank follows.
+    let parts = session.split(|c: char| !is_part(c));
+    // "SHA256:" ends in "256:", but the blank after it separates it from the digits.
     let mut digits = parts.map(|part| part.chars().filter(|c| *c != ':').collect::<String>());
     let found = digits.rfind(|digits| digits.len() == 64)?;
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
@@ -86,7 +85,7 @@ fn fingerprint(line: &str) -> Option<[u8; 32]> {
 mod tests {
     use super::*;
 
-    /// In the form of AWS's listing, stray blanks and all.
+    /// The format of AWS's list, with its stray blanks.
     const LISTING: &str = "Alias name: amazonrootca1\nOwner: CN=Amazon Root CA 1, O=Amazon, C=US\n\
         Issuer: CN=Amazon Root CA 1, O=Amazon, C=US\nCertificate fingerprints:\n\
         \t SHA1: 8D:A7:F9:65:EC:5E:FC:37:91:0F:1C:6E:59:FD:C1:CC:6A:6E:DE:16\n\
@@ -94,7 +93,7 @@ mod tests {
         **********\n";
 
     #[test]
-    fn awss_listing() {
+    fn the_list_of_aws_is_parsed() {
         let roots = TrustedRoots::parse(LISTING).unwrap();
         assert_eq!((roots.len(), roots.certificates.len()), (1, 0));
         assert!(roots.has_name("C=US, O=Amazon, CN=Amazon Root CA 1"));

@@ -1,19 +1,20 @@
-//! Name, TCP, TLS, and the certificates that are presented.
+//! Checks of the name, TCP, TLS, and the presented certificates.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time::timeout;
 
+use super::assessment;
 use super::authority::{self, Anchors};
 use super::certificate::{Facts, expiry, name};
-use super::judge;
+use super::findings::Findings;
 use super::report::Check;
-use super::run::{Findings, Settings};
+use super::settings::Settings;
 use super::trust::TrustedRoots;
-use crate::client::{CallError, Caller, ChainFault, Connection, authorities, verify_chain};
+use crate::client::{CallError, Caller, ChainError, Connection, authorities, verify_chain};
 
-/// The checks of [`connect`] and [`judge_certificates`], in their order.
+/// The checks of [`connect`] and [`check_certificates`], in order.
 pub const CHECKS: [&str; 8] = [
     "TCP",
     "round trip",
@@ -25,26 +26,26 @@ pub const CHECKS: [&str; 8] = [
     "expiry",
 ];
 
-/// The checks of [`judge_certificates`], in their order.
+/// The checks of [`check_certificates`], in order.
 pub const CERTIFICATE_CHECKS: [&str; 4] = ["chain", "authority", "name", "expiry"];
 
-/// A connection that takes longer will not do for KMS.
+/// The timeout of each step. A slower connection is useless for KMS.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// TCP connections to see how long a round trip takes.
+/// The number of TCP connects that measure the round trip.
 const DIALS: u32 = 3;
 
-/// Where Debian, Red Hat and Alpine keep the roots of the machine.
+/// The files with the roots of the machine on Debian, Red Hat and Alpine.
 const BUNDLES: [&str; 3] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
 ];
 
-/// The first IPv4 address of the host, or the one that was given instead.
+/// Returns the first IPv4 address of the host, or the address of `--connect`.
 pub async fn resolve(settings: &Settings, findings: &mut Findings<'_>) -> Option<SocketAddr> {
     if let Some(address) = settings.address {
-        let why = format!("not asked: --connect says {address}");
+        let why = format!("not resolved because of --connect {address}");
         findings.skip(&["DNS"], &why);
         return Some(address);
     }
@@ -53,18 +54,18 @@ pub async fn resolve(settings: &Settings, findings: &mut Findings<'_>) -> Option
 
 async fn look_up(host: &str, port: u16, findings: &mut Findings<'_>) -> Option<SocketAddr> {
     const NAME: &str = "DNS";
-    const REMEDY: &str = "give the name an A record: KMS connects over IPv4";
+    const ACTION: &str = "give the name an A record: KMS connects over IPv4";
     let found = match timeout(PATIENCE, tokio::net::lookup_host((host, port))).await {
         Ok(Ok(found)) => found.filter(SocketAddr::is_ipv4).collect::<Vec<_>>(),
         Ok(Err(error)) => {
-            findings.add(Check::fail(NAME, format!("{host}: {error}"), REMEDY));
+            findings.add(Check::fail(NAME, format!("{host}: {error}"), ACTION));
             return None;
         }
         Err(_) => {
             findings.add(Check::fail(
                 NAME,
-                format!("{host}: no answer within 5 s"),
-                REMEDY,
+                format!("{host}: no response within 5 s"),
+                ACTION,
             ));
             return None;
         }
@@ -80,21 +81,18 @@ async fn look_up(host: &str, port: u16, findings: &mut Findings<'_>) -> Option<S
             findings.add(Check::fail(
                 NAME,
                 format!("{host} has no IPv4 address"),
-                REMEDY,
+                ACTION,
             ));
             None
         }
     }
 }
 
-/// TCP, the round trip, and TLS.
+/// Checks TCP, the round trip, and TLS.
 pub async fn connect(caller: &Caller, findings: &mut Findings<'_>) -> Option<Connection> {
     if let Err(check) = round_trips(caller, findings).await {
         findings.add(check);
-        findings.skip(
-            &["round trip", "TLS", "suite"],
-            "there is no TCP connection",
-        );
+        findings.skip(&["round trip", "TLS", "suite"], "the TCP connection failed");
         return None;
     }
     let connected = timeout(PATIENCE, caller.connect()).await;
@@ -110,40 +108,40 @@ pub async fn connect(caller: &Caller, findings: &mut Findings<'_>) -> Option<Con
             return Some(connection);
         }
         Ok(Err(error)) => error.to_string(),
-        Err(_) => "no end of the handshake within 5 s".to_owned(),
+        Err(_) => "the handshake took longer than 5 s".to_owned(),
     };
     findings.add(Check::fail("TLS", error, "KMS needs TLS 1.2 or 1.3 with one of TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256, ECDHE-RSA- or ECDHE-ECDSA-AES256-GCM-SHA384 on this port; behind mTLS a client certificate that the proxy accepts (--client-certificate)"));
-    findings.skip(&["suite"], "there is no TLS connection");
+    findings.skip(&["suite"], "the TLS connection failed");
     None
 }
 
 async fn round_trips(caller: &Caller, findings: &mut Findings<'_>) -> Result<(), Check> {
-    const REMEDY: &str = "look at firewalls, security groups and the load balancer's targets, and whether the proxy listens there";
+    const ACTION: &str = "check firewalls, security groups and the load balancer's targets, and that the proxy listens there";
     let mut quickest = Duration::MAX;
     for _ in 0..DIALS {
         let start = Instant::now();
-        let fault = match timeout(PATIENCE, caller.dial()).await {
+        let error = match timeout(PATIENCE, caller.dial()).await {
             Ok(Ok(_)) => None,
             Ok(Err(CallError::Connect(error))) => Some(error.to_string().to_lowercase()),
             Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some("no answer within 5 s".to_owned()),
+            Err(_) => Some("no response within 5 s".to_owned()),
         };
-        if let Some(fault) = fault {
+        if let Some(error) = error {
             return Err(Check::fail(
                 "TCP",
-                format!("{}: {fault}", caller.address),
-                REMEDY,
+                format!("{}: {error}", caller.address),
+                ACTION,
             ));
         }
         quickest = quickest.min(start.elapsed());
     }
     findings.add(Check::ok("TCP", caller.address.to_string()));
-    findings.add(judge::round_trip(quickest));
+    findings.add(assessment::round_trip(quickest));
     Ok(())
 }
 
-/// Chain, authority, name and expiry.
-pub fn judge_certificates(
+/// Checks chain, authority, name and expiry.
+pub fn check_certificates(
     presented: &[Vec<u8>],
     host: &str,
     authorities: &[Vec<u8>],
@@ -155,7 +153,7 @@ pub fn judge_certificates(
     let Some(leaf) = facts.first() else {
         findings.skip(
             &CERTIFICATE_CHECKS,
-            "no certificate that can be read was presented",
+            "the server presented no certificate that can be parsed",
         );
         return;
     };
@@ -171,18 +169,18 @@ pub fn judge_certificates(
         trusted,
         has_given: !authorities.is_empty(),
     };
-    // Expiry has a line of its own: the chain is judged at a time at which the server's certificate was valid.
+    // Expiry is a separate check: this check verifies the chain at a time at which the server's certificate was valid.
     let at = leaf.valid_moment(SystemTime::now());
     let (chain, authority) = match verify_chain(presented, &anchors.accepted, at) {
         Ok(()) => authority::complete(presented, &facts, &anchors, at),
-        Err(ChainFault::NoPath) => authority::no_path(presented, &facts, &anchors, at),
-        Err(ChainFault::Other(fault)) => (
+        Err(ChainError::NoPath) => authority::no_path(presented, &facts, &anchors, at),
+        Err(ChainError::Other(error)) => (
             Check::fail(
                 "chain",
-                fault,
-                "get a certificate for TLS servers, and present it with its intermediates",
+                error,
+                "order a certificate for TLS servers, and present it with its intermediates",
             ),
-            Check::skipped("authority", "the chain is not good"),
+            Check::skipped("authority", "the chain is not valid"),
         ),
     };
     findings.add(chain);
@@ -191,7 +189,7 @@ pub fn judge_certificates(
     findings.add(expiry(&facts, SystemTime::now()));
 }
 
-/// The roots of this machine, and those that were given besides.
+/// Returns the roots of this machine and the given ones.
 fn roots_of_this_machine(more: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let bundle = BUNDLES
         .iter()

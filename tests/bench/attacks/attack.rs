@@ -1,4 +1,4 @@
-//! The attacker: keeps many connections open, and opens others in the place of those that the proxy closes.
+//! The attacker: keeps many connections open, and replaces those that the proxy closes.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -23,22 +23,22 @@ use crate::bodies::{self, Budget};
 use crate::connection::Outcome;
 use crate::figures::note;
 
-/// The first of the attacker's addresses; the others follow it.
+/// The first of the attacker's addresses. The others follow it.
 const FIRST: [u8; 4] = [127, 0, 1, 1];
 
-/// How often connections are opened.
+/// The interval of opening connections.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What the connections do.
+/// The type of attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// TCP, and nothing else.
+    /// TCP connections without data.
     Silent,
-    /// TLS, every other one with an unsigned request, then nothing.
+    /// TLS connections; every other one sends an unsigned request, and all are silent afterwards.
     Idle,
-    /// HTTP/2 with unsigned requests whose bodies never come.
+    /// HTTP/2 with unsigned requests without their bodies.
     Bodies,
-    /// The admin port, every other one with a request, then nothing.
+    /// Connections to the admin port; every other one sends a request, and all are silent afterwards.
     Admin,
 }
 
@@ -46,16 +46,16 @@ enum Kind {
 #[derive(Args)]
 pub struct Attack {
     kind: Kind,
-    /// Where the proxy listens for KMS.
+    /// The address of the proxy's listener for KMS.
     #[arg(long, value_name = "IP:PORT")]
     server: SocketAddr,
-    /// Where it listens for probes.
+    /// The address of the admin listener.
     #[arg(long, value_name = "IP:PORT")]
     admin: SocketAddr,
     /// The CA of its certificate, PEM.
     #[arg(long, value_name = "FILE")]
     ca: PathBuf,
-    /// Addresses to attack from.
+    /// The number of addresses to attack from.
     #[arg(long, default_value_t = 1)]
     sources: u8,
     /// Attack from the address of the legitimate client.
@@ -72,7 +72,7 @@ pub struct Attack {
     mbit: u32,
 }
 
-/// What all connections share.
+/// The state that all connections share.
 struct Attacker {
     kind: Kind,
     server: SocketAddr,
@@ -144,7 +144,7 @@ impl Attack {
 }
 
 impl Attacker {
-    /// Opens a connection and keeps it until the proxy closes it.
+    /// Opens a connection, and keeps it until the proxy closes it.
     async fn occupy(&self, source: Ipv4Addr, number: u64) -> Outcome<()> {
         let speaks = number.is_multiple_of(2);
         match self.kind {
@@ -211,7 +211,7 @@ async fn connect(source: Ipv4Addr, to: SocketAddr) -> Outcome<TcpStream> {
     Ok(socket.connect(to).await?)
 }
 
-/// Reads what comes until the proxy closes.
+/// Reads until the proxy closes the connection.
 async fn wait(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Outcome<()> {
     let mut buffer = [0; 1_024];
     while stream.read(&mut buffer).await? > 0 {}

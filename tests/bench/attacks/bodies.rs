@@ -1,4 +1,4 @@
-//! HTTP/2 requests without a signature, whose bodies never come: as many as the byte rate and the proxy allow.
+//! HTTP/2 requests without a signature and without their bodies, up to the byte rate and the limits of the proxy.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -18,20 +18,20 @@ use tokio_rustls::client::TlsStream;
 
 use crate::connection::Outcome;
 
-/// Requests at a time on one connection; the proxy allows 256.
+/// The requests at a time on one connection. The proxy allows 256.
 const AT_A_TIME: usize = 200;
 
-/// A request's head with the fields that a signed one has, about as long as KMS's.
+/// The size of a request's head with the fields of a signed one, about the size of KMS's.
 const HEAD_BYTES: u64 = 600;
 
-/// Bytes that may be sent.
+/// The bytes that may be sent.
 pub struct Budget {
     bytes_per_second: f64,
     bytes: AtomicU64,
 }
 
 impl Budget {
-    /// So many megabits per second.
+    /// Creates a budget of this many megabits per second.
     pub fn new(mbit: u32) -> Self {
         Self {
             bytes_per_second: f64::from(mbit) * 1e6 / 8.0,
@@ -39,7 +39,7 @@ impl Budget {
         }
     }
 
-    /// Adds what `time` brings; a tenth of a second's is kept at most.
+    /// Adds the bytes of `time`. The budget keeps at most those of 0.1 s.
     pub fn refill(&self, time: Duration) {
         let more = (self.bytes_per_second * time.as_secs_f64()) as u64;
         let most = (self.bytes_per_second / 10.0) as u64;
@@ -55,7 +55,7 @@ impl Budget {
     }
 }
 
-/// A body that never comes.
+/// A body that never arrives.
 struct Never;
 
 impl Body for Never {

@@ -1,7 +1,7 @@
-//! `strangers`: what clients without a credential cost those that have one.
+//! `strangers`: the effect of clients without a credential on clients that have one.
 //!
-//! `tests/bench/strangers` starts a proxy and calls this program twice: one process attacks it, pinned to one core, another one measures what becomes
-//! of legitimate traffic meanwhile. Figures are lines of `name, value, target, verdict`, parted by tabs.
+//! `tests/bench/strangers` starts a proxy and runs this program twice. One process, pinned to one core, attacks the proxy. The other measures
+//! legitimate traffic at the same time. Figures are lines of `name, value, target, result`, separated by tabs.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -36,7 +36,7 @@ mod measure;
 enum Side {
     /// Attack until SIGTERM.
     Attack(attack::Attack),
-    /// Send legitimate traffic, and print what became of it.
+    /// Send legitimate traffic, and print its figures.
     Measure(measure::Measure),
 }
 
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     let Err(failure) = done else {
         return ExitCode::SUCCESS;
     };
-    // Nothing is left to be done about an error stream that is gone.
+    // A closed error stream is not an error.
     let _ = writeln!(io::stderr(), "strangers: {failure}");
     ExitCode::FAILURE
 }

@@ -17,35 +17,35 @@ use crate::messages;
 use crate::open_loop::Load;
 use crate::target::{Proxy, Target, get};
 
-/// KMS gives up after this.
+/// The timeout of KMS.
 const KMS_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How often something new is tried.
+/// The interval of new connections and of health checks.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// `strangers measure`.
 #[derive(Args)]
 pub struct Measure {
-    /// What the figures are called.
+    /// The prefix of the figures' names.
     #[arg(long)]
     name: String,
     #[command(flatten)]
     target: Target,
-    /// How long.
+    /// The duration.
     #[arg(long)]
     seconds: u64,
     /// Requests per second on kept connections.
     #[arg(long, default_value_t = 200)]
     rate: u32,
-    /// The 99th percentile without attack: written by the first run, compared with by the others.
+    /// The file with the 99th percentile without attack: the first run writes it, the others compare with it.
     #[arg(long, value_name = "FILE")]
     baseline: PathBuf,
-    /// Print the number of failures and nothing else.
+    /// Print only the number of failures.
     #[arg(long)]
     count: bool,
 }
 
-/// What is tried once per second, and what became of it.
+/// The results of an attempt per second.
 #[derive(Default)]
 struct Tries {
     took: Vec<Duration>,
@@ -54,24 +54,25 @@ struct Tries {
 }
 
 impl Measure {
-    /// Measures, and prints figures.
+    /// Measures, and prints the figures.
     pub fn run(self) -> Outcome<()> {
         let proxy = self.target.open()?;
-        // A source of verified requests, as KMS is: of any other one, more than 32 silent connections at once give way.
-        let first = call_anew(&proxy);
+        // Verified requests make this address a known source, as KMS is. Of an unknown source, more than 32 silent connections give way.
+        let first = call_on_new_connection(&proxy);
         if let Err(error) = &first {
             note(&format!("the first call failed: {error}"))?;
         }
         let load = Load::start(&proxy, self.rate)?;
         let is_over = AtomicBool::new(false);
         let (connections, checks, most_memory) = thread::scope(|scope| {
-            let connections = scope.spawn(|| try_each_second(&is_over, || call_anew(&proxy)));
+            let connections =
+                scope.spawn(|| try_each_second(&is_over, || call_on_new_connection(&proxy)));
             let checks = scope.spawn(|| try_each_second(&is_over, || check_health(&proxy)));
             let most_memory = watch_memory(&proxy, Duration::from_secs(self.seconds));
             is_over.store(true, Relaxed);
             (connections.join(), checks.join(), most_memory)
         });
-        let died = |_| "a thread died";
+        let died = |_| "a thread panicked";
         let (connections, checks) = (connections.map_err(died)?, checks.map_err(died)?);
         let log = load.stop()?;
         let start = log
@@ -107,14 +108,14 @@ impl Measure {
         }
         at_most(&format!("{name}: failed calls"), failed as f64, "", 0.0)?;
         at_most(
-            &format!("{name}: calls answered after 250 ms"),
+            &format!("{name}: calls with a response after 250 ms"),
             late as f64,
             "",
             0.0,
         )?;
         let checked = checks.failed as f64;
         at_most(
-            &format!("{name}: health checks not answered"),
+            &format!("{name}: health checks without a response"),
             checked,
             "",
             0.0,
@@ -137,7 +138,7 @@ impl Measure {
                 )?;
                 let grown = memory - memory_before;
                 at_most(
-                    &format!("{name}: memory more than without attack"),
+                    &format!("{name}: memory above that without attack"),
                     grown,
                     "MiB",
                     128.0,
@@ -164,8 +165,8 @@ fn try_each_second(is_over: &AtomicBool, attempt: impl Fn() -> Outcome<()>) -> T
     tries
 }
 
-/// A call on a connection of its own.
-fn call_anew(proxy: &Arc<Proxy>) -> Outcome<()> {
+/// Makes a call on a new connection.
+fn call_on_new_connection(proxy: &Arc<Proxy>) -> Outcome<()> {
     let mut client = Client::connect(proxy)?;
     let request = proxy.key_request("encrypt", &messages::encrypt(1))?;
     match client.send(&request)?.status {
@@ -174,7 +175,7 @@ fn call_anew(proxy: &Arc<Proxy>) -> Outcome<()> {
     }
 }
 
-/// As a load balancer does it.
+/// Checks the health as a load balancer does.
 fn check_health(proxy: &Arc<Proxy>) -> Outcome<()> {
     match proxy.admin()?.exchange(&get("/readyz"))?.status {
         200 => Ok(()),
@@ -182,7 +183,7 @@ fn check_health(proxy: &Arc<Proxy>) -> Outcome<()> {
     }
 }
 
-/// The most memory, in MiB, that the proxy occupies in this time.
+/// Returns the largest memory of the proxy, in MiB, during this time.
 fn watch_memory(proxy: &Proxy, time: Duration) -> Outcome<f64> {
     let (start, mut most) = (Instant::now(), 0.0);
     while start.elapsed() < time {

@@ -1,4 +1,4 @@
-//! A configuration of the proxy, to be changed and written again and again.
+//! A configuration of the proxy that is changed and written many times.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter, Write as _};
@@ -12,51 +12,51 @@ use crate::target::Caller;
 /// The whole configuration.
 #[derive(Clone)]
 pub struct Document {
-    /// What its file is called.
+    /// The name of its file.
     pub name: String,
-    /// Where everything that it names is.
+    /// The directory of the files that it names.
     pub scene: Scene,
-    /// Of the one HSM.
+    /// The sessions of the HSM.
     pub sessions: u32,
     /// `[[key_store]]`.
     pub stores: Vec<Store>,
 }
 
-/// A `[[key_store]]`; its path prefix follows from its name.
+/// A `[[key_store]]`. Its path prefix is made from its name.
 #[derive(Clone)]
 pub struct Store {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its state.
+    /// The state.
     pub is_enabled: bool,
-    /// Requests per second, and at once.
+    /// The quota: requests per second, and burst.
     pub quota: Option<u32>,
-    /// `credential`.
+    /// Its `credential` entries.
     pub signers: Vec<Signer>,
-    /// `key`.
+    /// Its `key` entries.
     pub keys: Vec<Key>,
 }
 
 /// A `[[key_store.key]]`.
 #[derive(Clone)]
 pub struct Key {
-    /// Its id.
+    /// The id.
     pub id: String,
-    /// Its state.
+    /// The state.
     pub is_enabled: bool,
-    /// Labels of its versions in the HSM, from version 1; with one of them it is a key without versions.
+    /// The labels of its versions in the HSM, from version 1. With one label it is a key without versions.
     pub labels: Vec<String>,
     /// The version that encrypts.
     pub primary: usize,
 }
 
 impl Document {
-    /// Its file.
+    /// Returns the path of the file.
     pub fn file(&self) -> PathBuf {
         self.scene.directory.join(format!("{}.toml", self.name))
     }
 
-    /// Writes it beside and puts it in the place of what was there.
+    /// Writes a new file, and renames it over the old one.
     pub fn write(&self) -> Outcome<()> {
         let new = self.file().with_extension("new");
         fs::write(&new, self.to_string())?;
@@ -65,8 +65,8 @@ impl Document {
 }
 
 impl Store {
-    /// An enabled store of one key, whose id is its label.
-    pub fn of_one_key(name: &str, signer: &Signer, key: &str) -> Self {
+    /// Returns an enabled store with one key, whose id is its label.
+    pub fn with_one_key(name: &str, signer: &Signer, key: &str) -> Self {
         Self {
             name: name.to_owned(),
             is_enabled: true,
@@ -76,7 +76,7 @@ impl Store {
         }
     }
 
-    /// Who asks for this key with this store's first credential.
+    /// Returns a client for this key with the store's first credential.
     pub fn caller(&self, key: &str) -> Outcome<Caller> {
         let signer = self.signers.first().ok_or("a store without a credential")?;
         Ok(Caller {
@@ -88,7 +88,7 @@ impl Store {
 }
 
 impl Key {
-    /// An enabled key whose id is its label.
+    /// Returns an enabled key whose id is its label.
     pub fn new(id: &str) -> Self {
         Self {
             id: id.to_owned(),
@@ -99,8 +99,8 @@ impl Key {
     }
 }
 
-/// `environment` and `writable` of the module, as this program's own environment has them.
-fn of_module() -> String {
+/// Returns `environment` and `writable` of the module, from this program's own environment.
+fn module_settings() -> String {
     let is_for_modules = |name: &str| name == "SOFTHSM2_CONF" || name.starts_with("FAULTY_PKCS11_");
     let variables: BTreeMap<String, String> = std::env::vars()
         .filter(|(name, _)| is_for_modules(name))
@@ -125,7 +125,7 @@ impl Display for Document {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (directory, module) = (self.scene.directory.display(), self.scene.module.display());
         let (token, sessions) = (&self.scene.token, self.sessions);
-        let of_module = of_module();
+        let module_settings = module_settings();
         write!(
             f,
             r#"[server]
@@ -142,7 +142,7 @@ listen = "127.0.0.1:0"
 name = "hsm"
 module = "{module}"
 token = {{ label = "{token}" }}
-{of_module}pin = {{ file = "{directory}/pin" }}
+{module_settings}pin = {{ file = "{directory}/pin" }}
 sessions = {sessions}
 gcm_profile = "caller-iv"
 health_key = "xks-health"

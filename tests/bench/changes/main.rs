@@ -1,8 +1,8 @@
-//! `live`: what becomes of requests while the configuration changes, and what many tenants cost one another.
+//! `live`: requests while the configuration changes, and the effect of many tenants on each other.
 //!
-//! `tests/bench/live` makes tokens and certificates and calls one stage of this program after the other. Each starts the proxy on
-//! configurations of its own, changes them while it asks, and prints its figures as lines of `name, value, target, verdict`, parted by
-//! tabs. The proxy is known by its wire, its log, its metrics and its entry in /proc only.
+//! `tests/bench/live` makes tokens and certificates, and runs one stage of this program after the other. Each stage starts the proxy on its own
+//! configurations, changes them under load, and prints its figures as lines of `name, value, target, result`, separated by tabs. It uses the
+//! proxy only through the network, the log, the metrics and /proc.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -44,21 +44,21 @@ mod tenants;
 #[derive(Parser)]
 #[command(name = "live")]
 enum Stage {
-    /// Ten changes of the configuration a second under load.
+    /// Ten changes of the configuration per second under load.
     Reload(reload::Reload),
-    /// From one credential to another under load.
+    /// Rotation of a credential under load.
     Credentials(rotation::CredentialRotation),
-    /// From one version of a key to the next under load.
+    /// Rotation of a key under load.
     Keys(rotation::KeyRotation),
-    /// How soon a store or key that is switched off refuses.
+    /// The time until requests of a disabled store or key are rejected.
     Switch(switch::Switch),
-    /// One store far above its quota, and another beside it.
+    /// One store far above its quota, and another one.
     Quota(tenants::Quota),
-    /// One store floods a slow device, and another beside it.
-    Fair(tenants::Fair),
-    /// A hundred stores of a hundred keys beside one store of one key.
+    /// One store that floods a slow device, and another one.
+    Flood(tenants::Flood),
+    /// A hundred stores of a hundred keys, and one store of one key.
     Scale(scale::Scale),
-    /// What a token costs without a proxy: a search for all its keys, and encryptions.
+    /// The cost of a token without a proxy: a search for all its keys, and encryptions.
     Sweep(sweep::Sweep),
 }
 
@@ -69,14 +69,14 @@ fn main() -> ExitCode {
         Stage::Keys(stage) => stage.run(),
         Stage::Switch(stage) => stage.run(),
         Stage::Quota(stage) => stage.run(),
-        Stage::Fair(stage) => stage.run(),
+        Stage::Flood(stage) => stage.run(),
         Stage::Scale(stage) => stage.run(),
         Stage::Sweep(stage) => stage.run(),
     };
     let Err(failure) = done else {
         return ExitCode::SUCCESS;
     };
-    // Nothing is left to be done about an error stream that is gone.
+    // A closed error stream is not an error.
     let _ = writeln!(io::stderr(), "live: {failure}");
     ExitCode::FAILURE
 }

@@ -1,4 +1,4 @@
-//! Ten changes of the configuration a second under load: no request may notice, no memory may be kept.
+//! Ten changes of the configuration per second under load: no request may fail, and memory must not grow.
 
 use std::fs;
 use std::path::Path;
@@ -19,26 +19,26 @@ use crate::running::{Running, applied, reloads};
 use crate::scene::{Scene, Signer};
 use crate::target::{Footprint, Proxy};
 
-/// A change each time.
+/// The interval of the changes.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// The certificate is another one at every so-many-th change, and half as many later it is looked at.
+/// The certificate changes at every change of this number. Half as many changes later the certificate is checked.
 const CERTIFICATE_EVERY: u64 = 20;
 
-/// A connection is used for so many requests: a tenth of the requests begins with a handshake.
+/// The requests per connection: a tenth of the requests needs a handshake.
 const REQUESTS_PER_CONNECTION: u64 = 10;
 
-/// Memory that an allocator may keep more of after two thirds of the time. What is kept per change, however little, is more after
-/// hundreds of them: a configuration alone is some KiB, its certificates and keys are some more.
+/// The growth of memory after a third of the time that an allocator may cause. Any leak per change exceeds it after hundreds of changes: a
+/// configuration has some KiB, its certificates and keys some more.
 const FLAT_MIB: f64 = 4.0;
 
-/// Of a hundred changes so many must have been read each by itself.
+/// The share of changes that must have been loaded individually.
 const APPLIED_PERCENT: f64 = 99.0;
 
-/// Every so-many-th ciphertext is decrypted at the end.
+/// One of this many ciphertexts is decrypted at the end.
 const CHECK_EVERY: usize = 20;
 
-/// What it runs on, how much is asked.
+/// The environment and the rate of the load.
 #[derive(Args)]
 pub struct Reload {
     #[command(flatten)]
@@ -48,7 +48,7 @@ pub struct Reload {
     rate: u32,
 }
 
-/// What is changed, and when.
+/// The changes and their times.
 struct Storm {
     document: Document,
     running: Running,
@@ -56,7 +56,7 @@ struct Storm {
     spare: Signer,
 }
 
-/// What the proxy occupied meanwhile, and how its certificates were taken up.
+/// The observed memory, and the certificates that were served.
 #[derive(Default)]
 struct Seen {
     footprints: Vec<Footprint>,
@@ -65,7 +65,7 @@ struct Seen {
 }
 
 impl Reload {
-    /// Load, changes, and what came of them.
+    /// Runs load and changes, and prints the results.
     pub fn run(&self) -> Outcome<()> {
         let mut storm = Storm::prepare(&self.scene)?;
         let load = Load::follow(
@@ -99,7 +99,7 @@ impl Storm {
     fn prepare(scene: &Scene) -> Outcome<Self> {
         let (signer, spare) = (scene.signer(0)?, scene.signer(1)?);
         let mut document = scene.document("reload");
-        let store = Store::of_one_key("bench", &signer, "orders");
+        let store = Store::with_one_key("bench", &signer, "orders");
         let caller = store.caller("orders")?;
         document.stores.push(store);
         let running = Running::start(&document)?;
@@ -112,7 +112,7 @@ impl Storm {
         })
     }
 
-    /// A change, whole at once, that the proxy is told of.
+    /// Replaces the configuration, and signals the proxy.
     fn change(&mut self, number: u64) -> Outcome<()> {
         if number.is_multiple_of(CERTIFICATE_EVERY) {
             let scene = &self.document.scene;
@@ -120,7 +120,7 @@ impl Storm {
         }
         let store = self.document.stores.first_mut().ok_or("no store")?;
         match number % 4 {
-            // No quota that the load would reach, and another one each time.
+            // A quota that the load does not reach, and that differs each time.
             0 => store.quota = Some(u32::try_from(100_000 + number)?),
             1 => store.signers.push(self.spare.clone()),
             2 => store.keys.push(Key::new("spare")),
@@ -133,7 +133,7 @@ impl Storm {
         self.running.hang_up()
     }
 
-    /// Looks at what the proxy occupies each second, and at its certificate a while after that is another.
+    /// Measures the memory each second, and checks the certificate some time after a change.
     fn look(&self, number: u64, seen: &mut Seen) -> Outcome<()> {
         if number % 10 == 9 {
             seen.footprints.push(self.proxy.footprint()?);
@@ -150,7 +150,7 @@ impl Storm {
     }
 }
 
-/// The directory of the certificate that is served from a change on.
+/// Returns the directory of the certificate that is served after a change.
 fn certificate_at(number: u64) -> &'static str {
     match (number / CERTIFICATE_EVERY).is_multiple_of(2) {
         true => "tls-b",
@@ -173,23 +173,28 @@ fn report_requests(proxy: &Arc<Proxy>, log: &Log) -> Outcome<()> {
     at_least("10 changes a second: requests", requests, "", 1.0)?;
     let name = "10 changes a second: failed requests";
     at_most(name, log.failed() as f64, "", 0.0)?;
-    let checked: Vec<_> = log.sealed.iter().step_by(CHECK_EVERY).cloned().collect();
+    let checked: Vec<_> = log
+        .ciphertexts
+        .iter()
+        .step_by(CHECK_EVERY)
+        .cloned()
+        .collect();
     let lost = unreadable(proxy, &checked)? as f64;
     let name = "10 changes a second: ciphertexts that cannot be decrypted";
     at_most(name, lost, "", 0.0)
 }
 
 fn report_changes(proxy: &Proxy, changes: u64, before: f64) -> Outcome<()> {
-    let (unchanged, refused) = (reloads(proxy, "unchanged")?, reloads(proxy, "refused")?);
+    let (unchanged, rejected) = (reloads(proxy, "unchanged")?, reloads(proxy, "refused")?);
     note(&format!(
-        "{unchanged} readings found nothing new, {refused} found faults"
+        "{unchanged} reloads found no change, {rejected} found errors"
     ))?;
     let applied = applied(proxy)? - before;
     note(&format!("{applied} of {changes} changes applied"))?;
     let name = "10 changes a second: changes applied, each by itself";
     at_least(name, applied / changes as f64 * 100.0, "%", APPLIED_PERCENT)?;
-    let name = "10 changes a second: readings that were refused";
-    at_most(name, refused, "", 0.0)
+    let name = "10 changes a second: rejected reloads";
+    at_most(name, rejected, "", 0.0)
 }
 
 fn report_seen(seen: &Seen) -> Outcome<()> {
@@ -201,7 +206,7 @@ fn report_seen(seen: &Seen) -> Outcome<()> {
     note(&format!("MiB each second: {}", resident.join(" ")))?;
     let third = seen.footprints.get(seen.footprints.len() / 3);
     let (third, last) = (
-        third.ok_or("too short to look at memory")?,
+        third.ok_or("too short to measure memory")?,
         seen.footprints.last().ok_or("no memory")?,
     );
     note(&format!("after a third: {third:?}, at the end: {last:?}"))?;
@@ -211,7 +216,7 @@ fn report_seen(seen: &Seen) -> Outcome<()> {
     let threads = last.threads as f64 - third.threads as f64;
     at_most("10 changes a second: more threads", threads, "", 0.0)?;
     let missed = f64::from(seen.exchanges - seen.certificates);
-    note(&format!("{} exchanges of certificates", seen.exchanges))?;
+    note(&format!("{} changes of the certificate", seen.exchanges))?;
     let name = "10 changes a second: new certificates not served after 1 s";
     at_most(name, missed, "", 0.0)
 }

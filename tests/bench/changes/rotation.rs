@@ -1,4 +1,4 @@
-//! Credentials and keys are replaced while they are in use: the steps that an operator takes, one after the other, under load.
+//! Rotation of credentials and keys in use: the steps of an operator, one after the other, under load.
 
 use std::sync::Arc;
 use std::thread;
@@ -15,13 +15,13 @@ use crate::running::Running;
 use crate::scene::{Scene, Signer};
 use crate::target::{Caller, Proxy};
 
-/// The metric counts whole seconds, and the old credential is used until the last moment.
+/// The metric has a resolution of one second, and the old credential is used until the end.
 const STALE_SLACK: f64 = 2.0;
 
-/// Requests with a credential that is gone.
+/// The number of requests with a removed credential.
 const FORMER: u64 = 10;
 
-/// What it runs on, how much is asked.
+/// The environment and the rate of the load.
 #[derive(Args)]
 struct Stage {
     #[command(flatten)]
@@ -31,22 +31,22 @@ struct Stage {
     rate: u32,
 }
 
-/// The old credential alone; both; the new one alone.
+/// The steps: the old credential only; both; the new one only.
 #[derive(Args)]
 pub struct CredentialRotation {
     #[command(flatten)]
     stage: Stage,
 }
 
-/// The first version alone; the second beside it; the second encrypts.
+/// The steps: the first version only; both; the second version encrypts.
 #[derive(Args)]
 pub struct KeyRotation {
     #[command(flatten)]
     stage: Stage,
 }
 
-/// A running proxy, its configuration and its caller.
-struct Play {
+/// A running proxy, its configuration and its client.
+struct Scenario {
     document: Document,
     running: Running,
     caller: Caller,
@@ -55,12 +55,12 @@ struct Play {
 }
 
 impl CredentialRotation {
-    /// Load from the first step to the last.
+    /// Runs load from the first step to the last.
     pub fn run(&self) -> Outcome<()> {
         let scene = &self.stage.scene;
         let (old, new) = (scene.signer(0)?, scene.signer(1)?);
-        let store = Store::of_one_key("bench", &old, "orders");
-        let mut play = Play::begin(scene, "credentials", store)?;
+        let store = Store::with_one_key("bench", &old, "orders");
+        let mut play = Scenario::begin(scene, "credentials", store)?;
         let (start, load) = (Instant::now(), Load::start(&play.proxy, self.stage.rate)?);
         play.wait();
         play.change(|store| store.signers.push(new.clone()))?;
@@ -76,21 +76,21 @@ impl CredentialRotation {
         at_least(&name("requests"), log.samples.len() as f64, "", 1.0)?;
         at_most(&name("failed requests"), log.failed() as f64, "", 0.0)?;
         let expected = play.phase.as_secs_f64() - STALE_SLACK;
-        let figure = name("the old one's last use before the new one's");
+        let figure = name("last use of the old one before that of the new one");
         at_least(&figure, idle, "s", expected.max(0.0))?;
         let former = play.running.seen_by(play.caller.clone())?;
-        let served = FORMER - refused(&former)?;
-        let figure = name("requests served with the removed one");
+        let served = FORMER - rejected(&former)?;
+        let figure = name("requests with the removed one that succeeded");
         at_most(&figure, served as f64, "", 0.0)
     }
 }
 
 impl KeyRotation {
-    /// Load from the first step to the last, then every ciphertext is decrypted.
+    /// Runs load from the first step to the last, then decrypts every ciphertext.
     pub fn run(&self) -> Outcome<()> {
         let scene = &self.stage.scene;
-        let store = Store::of_one_key("bench", &scene.signer(0)?, "orders");
-        let mut play = Play::begin(scene, "keys", store)?;
+        let store = Store::with_one_key("bench", &scene.signer(0)?, "orders");
+        let mut play = Scenario::begin(scene, "keys", store)?;
         let (start, load) = (Instant::now(), Load::start(&play.proxy, self.stage.rate)?);
         play.wait();
         play.change(|store| {
@@ -110,14 +110,14 @@ impl KeyRotation {
             let figure = name(&format!("encryptions by version {version}"));
             at_least(&figure, count?, "", 1.0)?;
         }
-        let lost = unreadable(&play.proxy, &log.sealed)?;
-        note(&format!("{} ciphertexts", log.sealed.len()))?;
+        let lost = unreadable(&play.proxy, &log.ciphertexts)?;
+        note(&format!("{} ciphertexts", log.ciphertexts.len()))?;
         let figure = name("ciphertexts that cannot be decrypted");
         at_most(&figure, lost as f64, "", 0.0)
     }
 }
 
-impl Play {
+impl Scenario {
     fn begin(scene: &Scene, name: &str, store: Store) -> Outcome<Self> {
         let mut document = scene.document(name);
         let caller = store.caller("orders")?;
@@ -136,7 +136,7 @@ impl Play {
         thread::sleep(self.phase);
     }
 
-    /// Changes the store and waits until that is in force: the file is noticed, no signal is needed.
+    /// Changes the store, and waits until the change is active. The proxy notices the file without a signal.
     fn change(&mut self, change: impl FnOnce(&mut Store)) -> Outcome<()> {
         self.document.stores.first_mut().map(change);
         self.running.change_to(&self.document, &self.proxy)
@@ -153,12 +153,12 @@ fn encryptions(proxy: &Proxy, version: u32) -> Outcome<f64> {
     proxy.metric("xks_key_encryptions_total", &[&label])
 }
 
-/// How many of [`FORMER`] requests are refused for their signature.
-fn refused(proxy: &Arc<Proxy>) -> Outcome<u64> {
+/// Returns the number of [`FORMER`] requests that fail because of their signature.
+fn rejected(proxy: &Arc<Proxy>) -> Outcome<u64> {
     let mut client = Client::connect(proxy)?;
-    let refused = |number: &u64| {
+    let rejected = |number: &u64| {
         let answer = client.encrypt(*number);
         matches!(answer, Err(Failure::Wrong(what)) if what.starts_with("401 "))
     };
-    Ok((0..FORMER).filter(refused).count() as u64)
+    Ok((0..FORMER).filter(rejected).count() as u64)
 }

@@ -1,4 +1,4 @@
-//! A proxy that runs on a document, and ends with its value.
+//! A running proxy for a configuration. It ends when the value is dropped.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
@@ -17,16 +17,16 @@ use crate::document::Document;
 use crate::figures::note;
 use crate::target::{Caller, Proxy, moment};
 
-/// A start that takes longer has failed.
+/// The timeout of a start.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How often the log is looked at for the line that says it is ready.
+/// The interval of checks of the log for readiness.
 const GLANCE: Duration = Duration::from_millis(2);
 
 /// Longer than the proxy's own grace period.
 const END: Duration = Duration::from_secs(15);
 
-/// How long a change of the configuration is waited for.
+/// The timeout of a change of the configuration.
 const RELOAD: Duration = Duration::from_secs(5);
 
 /// A proxy.
@@ -36,12 +36,12 @@ pub struct Running {
     log: PathBuf,
     server: SocketAddr,
     admin: SocketAddr,
-    /// How long it took from the start of the process until it said that it is ready.
+    /// The time from the start of the process until it was ready.
     pub ready_after: Duration,
 }
 
 impl Running {
-    /// Writes the document, starts the proxy on it, and waits until it is ready.
+    /// Writes the configuration, starts the proxy, and waits until it is ready.
     pub fn start(document: &Document) -> Outcome<Self> {
         document.write()?;
         let directory = document.scene.directory.clone();
@@ -67,24 +67,24 @@ impl Running {
         })
     }
 
-    /// The proxy as this caller sees it.
+    /// Returns the proxy as the target of this client.
     pub fn seen_by(&self, caller: Caller) -> Outcome<Arc<Proxy>> {
         let (ca, pid) = (self.directory.join("ca.pem"), self.child.id());
         let proxy = Proxy::open(self.server, &ca, self.admin, pid, caller)?;
         Ok(Arc::new(proxy))
     }
 
-    /// Where its log is.
+    /// Returns the path of the log.
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// Asks it to read its configuration again, now.
+    /// Sends SIGHUP: the proxy reloads its configuration.
     pub fn hang_up(&self) -> Outcome<()> {
         self.signal(Signal::HUP)
     }
 
-    /// Puts a document into force and waits until it is.
+    /// Writes a configuration, and waits until it is active.
     pub fn change_to(&self, document: &Document, proxy: &Proxy) -> Outcome<()> {
         let before = applied(proxy)?;
         document.write()?;
@@ -117,23 +117,23 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // What is not ended here, the script ends.
+        // The script ends a process that is not ended here.
         drop(self.end());
     }
 }
 
-/// How many changed configurations have been put into force.
+/// Returns the number of applied configurations.
 pub fn applied(proxy: &Proxy) -> Outcome<f64> {
     reloads(proxy, "applied")
 }
 
-/// How many readings of the configuration had this outcome.
+/// Returns the number of reloads with this outcome.
 pub fn reloads(proxy: &Proxy, outcome: &str) -> Outcome<f64> {
     let label = format!("outcome=\"{outcome}\"");
     proxy.metric("xks_config_reloads_total", &[&label])
 }
 
-/// For the script, which ends what is left if this program dies.
+/// Writes the process id for the script, which ends the process if this program dies.
 fn note_process(directory: &Path, pid: u32) -> Outcome<()> {
     let list = OpenOptions::new()
         .append(true)

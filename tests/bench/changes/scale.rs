@@ -1,4 +1,4 @@
-//! A hundred key stores of a hundred keys each beside one store of one key, on the same token: the start, and what a request costs.
+//! A hundred key stores with a hundred keys each, compared with one store of one key on the same token: the start, and the cost of a request.
 
 use std::sync::Arc;
 use std::thread;
@@ -20,28 +20,28 @@ use crate::tenants::median;
 const STORES: usize = 100;
 const KEYS: usize = 100;
 
-/// Starts, each after a search by a process without a proxy.
+/// The number of starts. Before each, a process without a proxy searches the token.
 const STARTS: usize = 3;
 
-/// The two are measured in turn, this often each.
+/// The number of rounds. The proxies are measured alternately.
 const ROUNDS: usize = 15;
 
-/// What the proxy may take for itself.
+/// The time of a start that the proxy may add, in seconds.
 const START_S: f64 = 2.0;
 
-/// What a request may cost more.
+/// The allowed ratio of the cost of a request.
 const MORE: f64 = 1.05;
 
-/// One connection is due again after so long. Few connections: their handshakes are not what is to be measured.
+/// The interval of requests on one connection. It keeps the number of connections, and so of handshakes, small.
 const TURN: Duration = Duration::from_millis(32);
 
-/// How long a proxy without requests is looked at.
+/// The time of a measurement without requests.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// From one key to the next, so that neighbours are not asked for one after the other. Coprime to their number.
+/// The step from one key to the next, so that neighbours do not follow each other. Coprime to the number of keys.
 const STRIDE: usize = 3_571;
 
-/// What it runs on, how much is asked. The token holds keys from `k-0001` to `k-10000`.
+/// The environment and the rate of the load. The token has the keys `k-0001` to `k-10000`.
 #[derive(Args)]
 pub struct Scale {
     #[command(flatten)]
@@ -51,13 +51,13 @@ pub struct Scale {
     rate: u32,
 }
 
-/// A running proxy and what it is asked.
+/// A running proxy and its requests.
 struct Subject {
     name: &'static str,
     proxy: Arc<Proxy>,
     plan: Plan,
     phase: Duration,
-    /// CPU µs a second while nobody asks: the looks at the files, which are more with more stores.
+    /// CPU µs per second without requests: the proxy checks its files, and more stores have more files.
     idle: f64,
     /// CPU µs per request beyond that, in the proxy's own threads and in those that call the HSM's library.
     own: Vec<f64>,
@@ -66,7 +66,7 @@ struct Subject {
 }
 
 impl Scale {
-    /// Starts, then costs.
+    /// Measures starts, then costs.
     pub fn run(&self) -> Outcome<()> {
         let many = self.many()?;
         self.measure_start(&many)?;
@@ -75,15 +75,15 @@ impl Scale {
         let mut subjects = [
             Subject::prepare("1 × 1", &small, &one, self.rate)?,
             Subject::prepare(
-                "100 × 100, one key asked",
+                "100 × 100, one key used",
                 &large,
                 &first_key(&many),
                 self.rate,
             )?,
-            Subject::prepare("100 × 100, all keys asked", &large, &many, self.rate)?,
+            Subject::prepare("100 × 100, all keys used", &large, &many, self.rate)?,
         ];
         for number in 0..ROUNDS {
-            // To and fro: what changes slowly befalls all alike.
+            // In alternating order, so that slow changes of the machine affect all in the same way.
             match number.is_multiple_of(2) {
                 true => subjects.iter_mut().try_for_each(Subject::measure)?,
                 false => subjects.iter_mut().rev().try_for_each(Subject::measure)?,
@@ -92,15 +92,15 @@ impl Scale {
         report_costs(&self.scene, &subjects)
     }
 
-    /// One store of one key.
+    /// Returns a configuration with one store of one key.
     fn one(&self) -> Outcome<Document> {
         let mut document = self.scene.document("one");
-        let store = Store::of_one_key("only", &self.scene.signer(STORES)?, &label(0, 0));
+        let store = Store::with_one_key("only", &self.scene.signer(STORES)?, &label(0, 0));
         document.stores.push(store);
         Ok(document)
     }
 
-    /// Every key in its store.
+    /// Returns a configuration with all keys in their stores.
     fn many(&self) -> Outcome<Document> {
         let mut document = self.scene.document("many");
         for store in 0..STORES {
@@ -108,7 +108,7 @@ impl Scale {
             let name = format!("s{store:02}");
             document.stores.push(Store {
                 keys: (0..KEYS).map(|key| Key::new(&label(store, key))).collect(),
-                ..Store::of_one_key(&name, &signer, "")
+                ..Store::with_one_key(&name, &signer, "")
             });
         }
         Ok(document)
@@ -117,7 +117,7 @@ impl Scale {
     fn measure_start(&self, document: &Document) -> Outcome<()> {
         let (mut beyond, mut words) = (Vec::new(), Vec::new());
         for _ in 0..STARTS {
-            let search = Costs::of_token(&self.scene, 0)?.search.as_secs_f64();
+            let search = Costs::measure_token(&self.scene, 0)?.search.as_secs_f64();
             let start = Running::start(document)?.ready_after.as_secs_f64();
             beyond.push(start - search);
             words.push(format!("{start:.2} s, the search alone {search:.2} s"));
@@ -129,7 +129,7 @@ impl Scale {
 }
 
 impl Subject {
-    /// Encrypts with each of the keys in `asked`. As many requests however few the keys: what this program reads through is the same.
+    /// Encrypts with each of the keys. The number of requests does not depend on the number of keys, so this program reads the same amount.
     fn prepare(
         name: &'static str,
         running: &Running,
@@ -164,7 +164,7 @@ impl Subject {
         })
     }
 
-    /// A round of load; notes the CPU time per request.
+    /// Runs a round of load, and records the CPU time per request.
     fn measure(&mut self) -> Outcome<()> {
         let (start, load) = (Instant::now(), Load::follow(&self.proxy, &self.plan)?);
         let before = self.proxy.cpu_time()?;
@@ -183,7 +183,7 @@ impl Subject {
         Ok(())
     }
 
-    /// CPU per request in all threads.
+    /// Returns the CPU time per request in all threads.
     fn total(&self) -> Vec<f64> {
         let rounds = self.own.iter().zip(&self.device);
         rounds.map(|(own, device)| own + device).collect()
@@ -200,7 +200,7 @@ impl Subject {
     }
 }
 
-/// What a proxy costs that nobody asks, CPU µs a second.
+/// Returns the CPU µs per second of a proxy without requests.
 fn idle(proxy: &Proxy) -> Outcome<f64> {
     let before = proxy.cpu_time()?;
     thread::sleep(IDLE);
@@ -213,7 +213,7 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// How much more one is than the other, in the middle of the rounds.
+/// Returns the median ratio over the rounds.
 fn ratio(ours: &[f64], others: &[f64]) -> f64 {
     let pairs = ours.iter().zip(others);
     median(pairs.map(|(ours, others)| ours / others).collect())
@@ -221,7 +221,7 @@ fn ratio(ours: &[f64], others: &[f64]) -> f64 {
 
 fn report_costs(scene: &Scene, subjects: &[Subject; 3]) -> Outcome<()> {
     subjects.iter().try_for_each(Subject::describe)?;
-    let device = Costs::of_token(scene, STORES * KEYS)?;
+    let device = Costs::measure_token(scene, STORES * KEYS)?;
     let (of_one, of_all) = (device.one, device.all);
     note(&format!(
         "CPU µs of the library alone, one key: {of_one:.1}, all keys: {of_all:.1}"
@@ -233,15 +233,15 @@ fn report_costs(scene: &Scene, subjects: &[Subject; 3]) -> Outcome<()> {
         ratio(&all.total(), &one.total()),
         ratio(&all.device, &one.device)
     ))?;
-    let name = "100 × 100 ÷ 1 × 1: CPU of an Encrypt, one key asked";
+    let name = "100 × 100 ÷ 1 × 1: CPU of an Encrypt, one key used";
     at_most(name, ratio(&same.total(), &one.total()), "", MORE)?;
-    let name = "100 × 100 ÷ 1 × 1: CPU without the library, all keys asked";
+    let name = "100 × 100 ÷ 1 × 1: CPU without the library, all keys used";
     at_most(name, ratio(&all.own, &one.own), "", MORE)?;
     let failed: usize = subjects.iter().map(|subject| subject.failed).sum();
     at_most("100 × 100: failed requests", failed as f64, "", 0.0)
 }
 
-/// The same with one key alone.
+/// Returns the configuration with one key only.
 fn first_key(document: &Document) -> Document {
     let mut first = document.clone();
     first.stores.truncate(1);
@@ -252,7 +252,7 @@ fn first_key(document: &Document) -> Document {
     first
 }
 
-/// Of a key in the token, and its id.
+/// Returns the label of a key in the token, which is also its id.
 fn label(store: usize, key: usize) -> String {
     format!("k-{:04}", store * KEYS + key + 1)
 }

@@ -1,4 +1,4 @@
-//! What every stage finds: the proxy's binary, a token, and a directory with certificates and room for configurations and logs.
+//! The environment of every stage: the proxy's binary, a token, and a directory for certificates, configurations and logs.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -11,14 +11,14 @@ use clap::Args;
 use crate::connection::Outcome;
 use crate::document::Document;
 
-/// Where everything is. The directory holds `ca.pem`, `pin`, and `tls`, a symbolic link to a directory with `server.pem` and
+/// The paths of a stage. The directory contains `ca.pem`, `pin`, and `tls`, a symbolic link to a directory with `server.pem` and
 /// `server.key`.
 #[derive(Args, Clone)]
 pub struct Scene {
     /// The binary of the proxy.
     #[arg(long, value_name = "PATH")]
     pub proxy: PathBuf,
-    /// Where certificates are, and configurations and logs go.
+    /// The directory of certificates, configurations and logs.
     #[arg(long, value_name = "PATH")]
     pub directory: PathBuf,
     /// The PKCS#11 library.
@@ -27,24 +27,24 @@ pub struct Scene {
     /// The label of the token.
     #[arg(long, value_name = "LABEL")]
     pub token: String,
-    /// How long a phase of this stage lasts.
+    /// The duration of a phase of this stage.
     #[arg(long, default_value = "6", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub seconds: u64,
 }
 
-/// A credential: a pair whose secret is in a file of its own.
+/// A credential whose secret is in a separate file.
 #[derive(Clone)]
 pub struct Signer {
     /// The access key id.
     pub id: String,
     /// The file with the secret.
     pub file: PathBuf,
-    /// For signing.
+    /// The credentials for signing.
     pub credentials: Credentials,
 }
 
 impl Scene {
-    /// A configuration of this name without key stores yet.
+    /// Returns a configuration with this name without key stores.
     pub fn document(&self, name: &str) -> Document {
         Document {
             name: name.to_owned(),
@@ -54,7 +54,7 @@ impl Scene {
         }
     }
 
-    /// A new credential; `number` makes its id another one than those of others.
+    /// Makes a new credential. `number` makes its id unique.
     pub fn signer(&self, number: usize) -> Outcome<Signer> {
         let letter = |place: u32| char::from(b'A' + (number / 26_usize.pow(place) % 26) as u8);
         let number: String = (0..5).rev().map(letter).collect();
@@ -75,7 +75,7 @@ impl Scene {
         })
     }
 
-    /// Puts another certificate and its key in the place of those that are served, both in one step.
+    /// Replaces the served certificate and its key in one step.
     pub fn exchange_certificate(&self, to: &str) -> Outcome<()> {
         let (link, new) = (self.directory.join("tls"), self.directory.join("tls.new"));
         std::os::unix::fs::symlink(to, &new)?;

@@ -34,7 +34,7 @@ pub struct Sweep {
     /// A file with the user PIN.
     #[arg(long, value_name = "FILE")]
     pin_file: PathBuf,
-    /// The number of encryptions with one key, and with all keys in turn; 0: none.
+    /// The number of encryptions with one key, and with all keys alternately; 0 for none.
     #[arg(long, default_value = "0")]
     encryptions: usize,
 }
@@ -51,7 +51,7 @@ pub struct Costs {
 
 impl Costs {
     /// Measures the token in a new process of this program.
-    pub fn of_token(scene: &Scene, encryptions: usize) -> Outcome<Self> {
+    pub fn measure_token(scene: &Scene, encryptions: usize) -> Outcome<Self> {
         let output = Command::new(std::env::current_exe()?)
             .args(["sweep", "--token", &scene.token])
             .arg("--module")
@@ -114,7 +114,7 @@ impl Sweep {
     }
 }
 
-/// Encrypts `count` times with these keys in turn. Returns the mean CPU time in µs.
+/// Encrypts `count` times with these keys alternately. Returns the mean CPU time in µs.
 fn encrypt(session: &Session, keys: &[ObjectHandle], count: usize) -> Outcome<f64> {
     let start = thread_cpu_time()?;
     for key in keys.iter().cycle().take(count) {

@@ -1,4 +1,4 @@
-//! The switch that cuts KMS off: a store or a key is disabled in the configuration, and the next requests are refused.
+//! Disabling a store or a key: the configuration disables it, and the next requests are rejected.
 
 use std::sync::Arc;
 use std::thread;
@@ -15,29 +15,29 @@ use crate::running::Running;
 use crate::scene::Scene;
 use crate::target::Proxy;
 
-/// A switch that is not noticed for so long is not noticed at all.
+/// The timeout until a change must be active.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// From the change of the file.
+/// The target, from the change of the file.
 const TARGET_MS: f64 = 1_000.0;
 
-/// Meanwhile others ask this often.
+/// The requests per second to another store at the same time.
 const BESIDE: u32 = 100;
 
-/// How often the proxy looks at its files. A switch comes at another moment of that each time.
+/// The interval at which the proxy checks its files. Each change comes at a different time within it.
 const LOOK_EVERY_MS: u64 = 100;
 
-/// What it runs on, how often it is switched.
+/// The environment, and the number of changes.
 #[derive(Args)]
 pub struct Switch {
     #[command(flatten)]
     scene: Scene,
-    /// How often it is switched off each way.
+    /// The number of changes of each type.
     #[arg(long, default_value = "50")]
     tries: u64,
 }
 
-/// One who asks all the time, on one connection, and the configuration.
+/// A client that sends requests all the time on one connection, and the configuration.
 struct Bench {
     document: Document,
     running: Running,
@@ -45,7 +45,7 @@ struct Bench {
     client: Client,
 }
 
-/// How the proxy comes to know of it.
+/// The way in which the proxy notices a change.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum By {
     File,
@@ -53,7 +53,7 @@ enum By {
 }
 
 impl Switch {
-    /// Off and on again and again, noticed and signalled.
+    /// Disables and enables repeatedly, by file and by signal.
     pub fn run(&self) -> Outcome<()> {
         let (mut bench, other) = Bench::prepare(&self.scene)?;
         let (start, beside) = (Instant::now(), Load::start(&other, BESIDE)?);
@@ -62,25 +62,25 @@ impl Switch {
         }
         let beside = beside.stop()?;
         beside.explain(start)?;
-        let name = "switched off: failed requests to another store meanwhile";
+        let name = "disabled: failed requests to another store at the same time";
         at_most(name, beside.failed() as f64, "", 0.0)
     }
 
     fn measure(&self, bench: &mut Bench, by: By, way: &str) -> Outcome<()> {
         let (mut off, mut on) = (Vec::new(), Vec::new());
         for number in 0..self.tries {
-            // Stores and keys in turn.
-            let of_store = number.is_multiple_of(2);
+            // Stores and keys alternately.
+            let is_store = number.is_multiple_of(2);
             thread::sleep(Duration::from_millis(number * 37 % LOOK_EVERY_MS));
-            off.push(bench.switch(of_store, false, by)?);
+            off.push(bench.switch(is_store, false, by)?);
             thread::sleep(Duration::from_millis(number * 53 % LOOK_EVERY_MS));
-            on.push(bench.switch(of_store, true, by)?);
+            on.push(bench.switch(is_store, true, by)?);
         }
         let p50 = quantile(off.iter().copied(), 0.5);
         note(&format!("{way}: {} times, p50 {p50:.1} ms", self.tries))?;
-        let name = format!("switched off, {way}: first refusal after, p99");
+        let name = format!("disabled, {way}: first rejection after, p99");
         at_most(&name, quantile(off, 0.99), "ms", TARGET_MS)?;
-        let name = format!("switched on again, {way}: first answer after, p99");
+        let name = format!("enabled again, {way}: first response after, p99");
         at_most(&name, quantile(on, 0.99), "ms", TARGET_MS)
     }
 }
@@ -92,7 +92,7 @@ impl Bench {
             .into_iter()
             .enumerate()
         {
-            let store = Store::of_one_key(name, &scene.signer(number)?, key);
+            let store = Store::with_one_key(name, &scene.signer(number)?, key);
             document.stores.push(store);
         }
         let running = Running::start(&document)?;
@@ -111,14 +111,14 @@ impl Bench {
         Ok((bench, other))
     }
 
-    /// Switches, and asks until the answer shows it.
-    fn switch(&mut self, of_store: bool, on: bool, by: By) -> Outcome<Duration> {
+    /// Changes the state, and sends requests until a response shows it.
+    fn switch(&mut self, is_store: bool, on: bool, by: By) -> Outcome<Duration> {
         let request = encrypt_request(&self.proxy)?;
         if is_on(&self.client.send(&request)?)? == on {
-            return Err("it was switched already".into());
+            return Err("the state was already set".into());
         }
         let store = self.document.stores.first_mut().ok_or("no store")?;
-        match of_store {
+        match is_store {
             true => store.is_enabled = on,
             false => store.keys.iter_mut().for_each(|key| key.is_enabled = on),
         }
@@ -129,18 +129,18 @@ impl Bench {
         }
         while is_on(&self.client.send(&request)?)? != on {
             if start.elapsed() >= PATIENCE {
-                return Err("the switch was not noticed".into());
+                return Err("the change was not noticed".into());
             }
         }
         Ok(start.elapsed())
     }
 }
 
-/// Whether the request was served; any other answer than yes and the refusal of what is switched off is an error.
+/// Returns whether the request succeeded. Any response except a success or the rejection of a disabled store or key is an error.
 fn is_on(answer: &Answer) -> Outcome<bool> {
     match (answer.status, &*error_name(answer)) {
         (200, _) => Ok(true),
         (400, "InvalidStateException") => Ok(false),
-        (status, name) => Err(format!("neither served nor switched off: {status} {name}").into()),
+        (status, name) => Err(format!("neither a success nor disabled: {status} {name}").into()),
     }
 }

@@ -1,4 +1,4 @@
-//! Two key stores on one HSM: what the one may not do to the other.
+//! Two key stores on one HSM: the effect of one on the other.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,39 +18,39 @@ use crate::running::Running;
 use crate::scene::Scene;
 use crate::target::Proxy;
 
-/// Alone and beside the other are measured in turn, this often each: what the machine does meanwhile befalls both.
+/// The number of rounds. Rounds alone and with the other store alternate, so that changes of the machine affect both.
 const ROUNDS: usize = 3;
 
-/// What the quiet store asks, and the quota of the loud one, which asks twenty times as much.
+/// The rate of the quiet store, and the quota of the loud one, which sends twenty times as much.
 const QUIET: u32 = 200;
 const QUOTA: u32 = 50;
 const ABOVE: u32 = 20;
 
-/// What the quiet one may notice of the other.
+/// The allowed ratio of the quiet store's latency.
 const NOTICED: f64 = 1.2;
 
-/// How long the proxy may work on a request that is above the quota.
-const REFUSAL_MS: f64 = 1.0;
+/// The longest time that the proxy may work on a request above the quota, in ms.
+const REJECTION_MS: f64 = 1.0;
 
-/// A slow device: 400 requests a second.
+/// A slow device: 400 requests per second.
 const DEVICE_TIME_US: u64 = 5_000;
 const SESSIONS: u32 = 2;
 
-/// Five times what it can do, and an eighth of that.
+/// Five times the device's capacity, and an eighth of it.
 const FLOOD: u32 = 2_000;
 const MODEST: u32 = 50;
 
-/// While the device is flooded, whoever asks modestly waits for the requests in the sessions and for a turn of the other: three times
-/// the device's time, and as much again for the machine.
+/// The p99 of the modest store during a flood: it waits for the requests in the sessions and for one request of the other store. This is three
+/// times the device's time, and as much again for the machine.
 const MODEST_P99_MS: f64 = 30.0;
 
-/// Of the flood so much may be let in and then not be done: how long a device will take is a guess.
+/// The share of the flood that may be accepted and then not completed: the proxy can only estimate the device's time.
 const IN_VAIN_PERCENT: f64 = 1.0;
 
-/// One connection is due again after so long. KMS's patience: no answer takes longer.
+/// The interval of requests on one connection: KMS's timeout, so no response takes longer.
 const TURN: Duration = Duration::from_millis(250);
 
-/// Let what is waiting when a flood ends be answered.
+/// The time in which waiting requests complete after a flood.
 const CALM: Duration = Duration::from_millis(300);
 
 /// One store far above its quota.
@@ -60,9 +60,9 @@ pub struct Quota {
     scene: Scene,
 }
 
-/// One store floods a slow device.
+/// One store that floods a slow device.
 #[derive(Args)]
-pub struct Fair {
+pub struct Flood {
     #[command(flatten)]
     scene: Scene,
     /// The control file of the device.
@@ -70,7 +70,7 @@ pub struct Fair {
     control: PathBuf,
 }
 
-/// Two stores: one asks too much, one asks what it always does.
+/// Two stores: a loud one and a quiet one.
 struct Tenants {
     running: Running,
     loud: (Arc<Proxy>, Plan),
@@ -78,7 +78,7 @@ struct Tenants {
     phase: Duration,
 }
 
-/// What became of the quiet one's requests, in the rounds alone and in those beside the other.
+/// The results of the quiet store's requests, in the rounds alone and in those with the other store.
 #[derive(Default)]
 struct Rounds {
     alone: Vec<Log>,
@@ -87,34 +87,34 @@ struct Rounds {
 }
 
 impl Quota {
-    /// Alone and beside the loud one, in turn.
+    /// Measures the quiet store alone and with the loud one alternately.
     pub fn run(&self) -> Outcome<()> {
         let tenants = Tenants::prepare(&self.scene, "quota", Some(QUOTA), (ABOVE * QUOTA, QUIET))?;
         let rounds = tenants.play(ROUNDS)?;
         let (alone, beside) = (rounds.p99_alone(), rounds.p99_beside());
         note(&format!(
-            "p99 alone {alone:.2?} ms, beside the other {beside:.2?} ms"
+            "p99 alone {alone:.2?} ms, with the other {beside:.2?} ms"
         ))?;
         let name = |figure: &str| format!("one tenant at 20 × its quota: {figure}");
         let (alone, beside) = (median(alone), median(beside));
-        let figure = name("the other's p99 beside it ÷ alone");
+        let figure = name("the other's p99 with it ÷ alone");
         at_most(&figure, beside / alone.max(f64::EPSILON), "", NOTICED)?;
         let figure = name("the other's failed requests");
         at_most(&figure, rounds.failed() as f64, "", 0.0)?;
-        let refusals = access_log::durations(tenants.running.log(), "loud", 429)?;
-        note(&format!("{} of its requests refused", refusals.len()))?;
-        at_least(&name("refused"), refusals.len() as f64, "", 1.0)?;
-        let own = quantile(refusals, 0.99);
-        at_most(&name("p99 of a refusal inside"), own, "ms", REFUSAL_MS)?;
+        let rejections = access_log::durations(tenants.running.log(), "loud", 429)?;
+        note(&format!("{} of its requests rejected", rejections.len()))?;
+        at_least(&name("rejected"), rejections.len() as f64, "", 1.0)?;
+        let own = quantile(rejections, 0.99);
+        at_most(&name("p99 of a rejection inside"), own, "ms", REJECTION_MS)?;
         let done = rounds.loud_per_second();
         let allowed = f64::from(QUOTA) * (1.0 + 1.0 / tenants.phase.as_secs_f64()) * 1.05;
-        let figure = name("its requests done per second");
+        let figure = name("its completed requests per second");
         at_most(&figure, done, "", allowed.ceil())
     }
 }
 
-impl Fair {
-    /// Alone and beside the flood, in turn.
+impl Flood {
+    /// Measures the quiet store alone and during the flood alternately.
     pub fn run(&self) -> Outcome<()> {
         let device = Control::open(&self.control)?;
         device.set_delay(Function::Encrypt, DEVICE_TIME_US);
@@ -122,7 +122,7 @@ impl Fair {
         let rounds = tenants.play(2)?;
         let (alone, beside) = (rounds.p99_alone(), rounds.p99_beside());
         note(&format!(
-            "p99 alone {alone:.2?} ms, beside the flood {beside:.2?} ms"
+            "p99 alone {alone:.2?} ms, during the flood {beside:.2?} ms"
         ))?;
         let ideal = f64::from(SESSIONS) * 1e6 / DEVICE_TIME_US as f64;
         let flood = rounds.loud_per_second();
@@ -134,7 +134,7 @@ impl Fair {
         at_most(&figure, rounds.failed() as f64, "", 0.0)?;
         let figure = name("the other's p99");
         at_most(&figure, median(beside), "ms", MODEST_P99_MS)?;
-        let figure = name("its requests neither done nor refused at once");
+        let figure = name("its requests neither completed nor rejected at once");
         at_most(&figure, rounds.loud_in_vain(), "%", IN_VAIN_PERCENT)?;
         let busy = (flood + f64::from(MODEST)) / ideal * 100.0;
         at_least(&name("throughput of the ideal"), busy, "%", 90.0)
@@ -153,9 +153,9 @@ impl Tenants {
             Some(_) => 1,
             None => SESSIONS,
         };
-        let mut one = Store::of_one_key("loud", &scene.signer(0)?, "orders");
+        let mut one = Store::with_one_key("loud", &scene.signer(0)?, "orders");
         one.quota = quota;
-        let other = Store::of_one_key("quiet", &scene.signer(1)?, "payments");
+        let other = Store::with_one_key("quiet", &scene.signer(1)?, "payments");
         let callers = (one.caller("orders")?, other.caller("payments")?);
         document.stores = vec![one, other];
         let running = Running::start(&document)?;
@@ -175,7 +175,7 @@ impl Tenants {
         })
     }
 
-    /// Alone, beside, beside, alone, and so on: what changes slowly befalls both alike.
+    /// The order is alone, with, with, alone, and so on: slow changes of the machine affect both in the same way.
     fn play(&self, count: usize) -> Outcome<Rounds> {
         let mut rounds = Rounds::default();
         for number in 0..count {
@@ -219,13 +219,13 @@ impl Rounds {
         quiet.map(Log::failed).sum()
     }
 
-    /// Requests of the loud one that were done in a second, while it asked.
+    /// Returns the completed requests per second of the loud store.
     fn loud_per_second(&self) -> f64 {
         let done: usize = self.loud.iter().map(done).sum();
         done as f64 / self.loud.iter().map(length).sum::<f64>()
     }
 
-    /// How many of a hundred requests of the loud one were neither done nor refused at once as too many.
+    /// Returns the percentage of the loud store's requests that were neither completed nor rejected at once.
     fn loud_in_vain(&self) -> f64 {
         let is_vain = |sample: &&Sample| match sample.failure {
             None | Some(Failure::Refused(429, _)) => false,
@@ -236,7 +236,7 @@ impl Rounds {
     }
 }
 
-/// How many requests were done before the last one was sent.
+/// Returns the number of requests that completed before the last one was sent.
 fn done(log: &Log) -> usize {
     let Some(last) = log.samples.last() else {
         return 0;
@@ -246,7 +246,7 @@ fn done(log: &Log) -> usize {
     log.samples.iter().filter(is_done).count()
 }
 
-/// Seconds from the first request to the last; never none.
+/// Returns the seconds from the first request to the last; never zero.
 fn length(log: &Log) -> f64 {
     let ends = (log.samples.first(), log.samples.last());
     let length = match ends {
@@ -261,7 +261,7 @@ fn p99s(logs: &[Log]) -> Vec<f64> {
     logs.iter().map(p99).collect()
 }
 
-/// The value in the middle; 0 if there is none.
+/// Returns the median; 0 without values.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! A client that sends one request after the other and leaves at random moments.
+//! A client that sends one request after the other and disconnects at random times.
 
 use std::io::{Read as _, Write as _};
 use std::thread;
@@ -9,20 +9,20 @@ use serde_json::{Value, json};
 use crate::connection::{Connection, Outcome, TlsStream};
 use crate::target::Proxy;
 
-/// The longest that a client waits before it leaves, in microseconds; a request takes about as long.
+/// The longest time until a client disconnects, in microseconds; about the duration of a request.
 const STAY: u64 = 40_000;
 
-/// What becomes of a request.
+/// The course of a request.
 enum Fate {
-    /// It is sent and answered; the connection is kept.
+    /// The client waits for the response and keeps the connection.
     Answered,
-    /// It is sent in whole; the client leaves after this time.
+    /// The client sends the whole request, and disconnects after this time.
     Left(Duration),
-    /// The client leaves when so many bytes of it are sent.
+    /// The client disconnects after this many bytes of the request.
     Torn(usize),
 }
 
-/// A generator of numbers that is the same for the same seed.
+/// A generator of numbers that a seed repeats.
 struct Chance(u64);
 
 impl Chance {
@@ -44,7 +44,7 @@ impl Chance {
     }
 }
 
-/// Sends so many requests; gives how many times it left before the answer.
+/// Sends this many requests. Returns how many times it disconnected before the response.
 pub fn run(proxy: &Proxy, requests: u64, seed: u64) -> Outcome<u64> {
     let mut chance = Chance(seed);
     let (mut kept, mut left) = (None, 0);
@@ -60,9 +60,9 @@ pub fn run(proxy: &Proxy, requests: u64, seed: u64) -> Outcome<u64> {
                 let status = connection.exchange(&bytes)?.status;
                 match status {
                     200 => kept = Some(stream),
-                    // On a busy machine a request can be too late or one too many. It is on record all the same.
+                    // On a busy machine a request can be too late or above a limit. It is still recorded.
                     429 | 500 => {}
-                    _ => return Err(format!("request {n} was answered with {status}").into()),
+                    _ => return Err(format!("request {n} has status {status}").into()),
                 }
             }
             Fate::Torn(sent) => {
@@ -84,7 +84,7 @@ fn send(stream: &mut TlsStream, bytes: &[u8]) -> Outcome<()> {
     Ok(stream.flush()?)
 }
 
-/// Whether the answer has come already.
+/// Returns whether the response has arrived.
 fn has_answer(stream: &mut TlsStream) -> Outcome<bool> {
     stream.sock.set_nonblocking(true)?;
     Ok(stream.read(&mut [0; 1]).is_ok_and(|length| length > 0))

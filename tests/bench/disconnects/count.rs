@@ -1,4 +1,4 @@
-//! What each record says of the same requests.
+//! The counts of the same requests in each record.
 
 use std::collections::HashSet;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::connection::Outcome;
 use crate::control::{Control, Function};
 use crate::target::Proxy;
 
-/// Where the records are.
+/// The paths of the records.
 pub struct Places {
     pub proxy: Arc<Proxy>,
     pub log: PathBuf,
@@ -19,7 +19,7 @@ pub struct Places {
     pub devices: Vec<Control>,
 }
 
-/// What they say.
+/// The counts.
 #[derive(Debug)]
 pub struct Counted {
     pub verified: u64,
@@ -33,24 +33,24 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// Whether they say the same.
+    /// Returns whether the counts agree.
     pub fn agrees(&self) -> bool {
-        let of_requests = [
+        let request_counts = [
             self.counts,
             self.access_lines,
             self.audit_lines,
             self.audit_ids,
         ];
-        let of_calls = [self.module_calls, self.device_calls];
-        of_requests == [self.verified; 4] && of_calls == [self.audit_calls; 2]
+        let call_counts = [self.module_calls, self.device_calls];
+        request_counts == [self.verified; 4] && call_counts == [self.audit_calls; 2]
     }
 }
 
 impl Places {
-    /// Reads the records; the devices had made so many calls `before`.
+    /// Reads the records. The devices had made `before` calls at the start.
     pub fn count(&self, before: u64) -> Outcome<Counted> {
         let total = |labels: &[&str]| self.metric("xks_requests_total", labels);
-        // These outcomes are of requests whose signature was not verified; a torn body is a ValidationException.
+        // These outcomes belong to requests without a verified signature. An incomplete body is a ValidationException.
         let mut counts = total(&[])?;
         for outcome in [
             "incomplete",
@@ -86,7 +86,7 @@ impl Places {
         })
     }
 
-    /// How many calls the devices have counted, for requests only: each check encrypts once and decrypts once.
+    /// Returns the calls that the devices have counted for requests. Each health check encrypts once and decrypts once.
     pub fn device_calls(&self) -> Outcome<u64> {
         let checks = self.metric("xks_hsm_health_checks_total", &["outcome=\"ok\""])?;
         let calls = self
@@ -105,7 +105,7 @@ impl Places {
     }
 }
 
-/// The whole lines of a file of JSON lines.
+/// Returns the whole lines of a file of JSON lines.
 fn lines(path: &Path) -> Outcome<Vec<Value>> {
     let text = fs::read_to_string(path)?;
     let whole = text

@@ -1,6 +1,6 @@
-//! `tests/bench/records`: requests whose clients disconnect at random moments, and whether all records of them agree.
+//! `tests/bench/records`: requests whose clients disconnect at random times. All records of them must agree.
 //!
-//! The proxy is known by its wire, its metrics, its log, its audit trail and the devices' own counters only.
+//! The program uses the proxy only through the network, its metrics, its log, its audit trail and the counters of the devices.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -28,13 +28,13 @@ use control::{Control, Function};
 use count::{Counted, Places};
 use target::{Proxy, Target, moment};
 
-/// Clients at a time.
+/// The number of clients.
 const CLIENTS: u64 = 8;
 
-/// The longest that a device takes longer than it needs, in microseconds.
+/// The longest additional delay of a device, in microseconds.
 const DEVICE_DELAY: u64 = 20_000;
 
-/// How long the proxy may take to finish what clients have left.
+/// The time in which the proxy must complete the requests of disconnected clients.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sends requests, disconnects at random moments, and compares the records.
@@ -55,7 +55,7 @@ struct Run {
     /// How many requests to send.
     #[arg(long)]
     requests: u64,
-    /// The moments follow from it.
+    /// The seed of the random times.
     #[arg(long)]
     seed: u64,
 }
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
-            // Nothing is left to be done about an error stream that is gone.
+            // A closed error stream is not an error.
             let _ = writeln!(io::stderr(), "disconnects: {failure}");
             ExitCode::FAILURE
         }
@@ -101,7 +101,7 @@ impl Run {
         Ok(counted.agrees())
     }
 
-    /// Sends all requests; gives how many clients left before their answer.
+    /// Sends all requests. Returns how many clients disconnected before their response.
     fn load(&self, proxy: &Arc<Proxy>) -> Outcome<u64> {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|n| {
@@ -122,7 +122,7 @@ fn print(counted: &Counted, sent: u64, left: u64) -> Outcome<()> {
     let mut out = io::stdout().lock();
     let rows = [
         ("requests sent", sent),
-        ("  clients that left before the answer", left),
+        ("  clients that disconnected before the response", left),
         (
             "verified requests (xks_credential_requests_total)",
             counted.verified,
@@ -150,11 +150,11 @@ fn print(counted: &Counted, sent: u64, left: u64) -> Outcome<()> {
     for (name, number) in rows {
         writeln!(out, "{name:<60} {number:>8}")?;
     }
-    let verdict = if counted.agrees() {
+    let result = if counted.agrees() {
         "all records agree"
     } else {
         "THE RECORDS DIFFER"
     };
-    writeln!(out, "{verdict}")?;
+    writeln!(out, "{result}")?;
     Ok(())
 }

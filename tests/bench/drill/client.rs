@@ -1,4 +1,4 @@
-//! One caller with a connection of its own, which judges every answer.
+//! A client with its own connection that checks every response.
 
 use std::sync::Arc;
 use std::thread;
@@ -6,37 +6,37 @@ use std::thread;
 use serde_json::Value;
 
 use crate::connection::{Answer, Outcome, TlsConnection};
-use crate::messages::{self, Sealed};
+use crate::messages::{self, Ciphertext};
 use crate::target::Proxy;
 
 const ENCRYPT: &str = "encrypt";
 const DECRYPT: &str = "decrypt";
 
-/// Callers that check ciphertexts at once.
+/// The clients that check ciphertexts at the same time.
 const CHECKERS: usize = 8;
 
-/// A ciphertext may meet a device that has just been lost: what counts is whether it can be read at all.
+/// The attempts to decrypt a ciphertext: a device may just have failed, and the check is whether the ciphertext is readable.
 const ATTEMPTS: usize = 20;
 
-/// How a request failed.
+/// The type of a failure.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Failure {
-    /// It was refused, with this status and error name: KMS tries again, or tells its caller.
+    /// The request was rejected with this status and error name. KMS retries, or returns an error to its caller.
     Refused(u16, String),
-    /// There was no answer.
+    /// The request has no response.
     NoAnswer(String),
-    /// An answer that is not true: another plaintext, a wrong integrity value, or the blame on a request that was right.
+    /// A false response: a different plaintext, a wrong integrity value, or an error that blames a valid request.
     Wrong(String),
 }
 
-/// A caller.
+/// A client.
 pub struct Client {
     proxy: Arc<Proxy>,
     connection: Option<TlsConnection>,
 }
 
 impl Client {
-    /// A caller that is connected.
+    /// Connects.
     pub fn connect(proxy: &Arc<Proxy>) -> Outcome<Self> {
         Ok(Self {
             connection: Some(proxy.server.connect()?),
@@ -44,40 +44,40 @@ impl Client {
         })
     }
 
-    /// Encrypt number `number`, with its integrity value.
-    pub fn encrypt(&mut self, number: u64) -> Result<Sealed, Failure> {
+    /// Sends Encrypt number `number`, with its integrity value.
+    pub fn encrypt(&mut self, number: u64) -> Result<Ciphertext, Failure> {
         let body = self.success(ENCRYPT, &messages::encrypt_with_integrity_value(number))?;
-        Sealed::of_answer(number, &body)
-            .ok_or_else(|| Failure::Wrong("an Encrypt that does not fit together".into()))
+        Ciphertext::from_response(number, &body)
+            .ok_or_else(|| Failure::Wrong("an inconsistent Encrypt response".into()))
     }
 
-    /// Decrypt.
-    pub fn decrypt(&mut self, sealed: &Sealed) -> Result<(), Failure> {
-        let body = self.success(DECRYPT, &messages::decrypt(sealed))?;
-        match sealed.is_opened_by(&body) {
+    /// Sends Decrypt.
+    pub fn decrypt(&mut self, ciphertext: &Ciphertext) -> Result<(), Failure> {
+        let body = self.success(DECRYPT, &messages::decrypt(ciphertext))?;
+        match ciphertext.matches(&body) {
             true => Ok(()),
             false => Err(Failure::Wrong("another plaintext".into())),
         }
     }
 
-    /// A request that was signed before: whether it was done.
+    /// Sends a signed request, and returns the body of its response.
     pub fn sent(&mut self, request: &[u8]) -> Result<Vec<u8>, Failure> {
         let answer = self.send(request);
         let answer = answer.map_err(|error| Failure::NoAnswer(error.to_string()))?;
         match answer.status {
             200 => Ok(answer.body),
-            // Every request here is right, so whoever blames it is wrong.
+            // Every request here is valid, so an error that blames the request is wrong.
             400..=428 => Err(Failure::Wrong(described(&answer))),
             status => Err(Failure::Refused(status, error_name(&answer))),
         }
     }
 
-    /// Closes its connection; the next request has a new one.
+    /// Closes the connection. The next request opens a new one.
     pub fn hang_up(&mut self) {
         self.connection = None;
     }
 
-    /// GetHealthStatus: whether it was answered.
+    /// Sends GetHealthStatus, and expects success.
     pub fn health(&mut self) -> Outcome<()> {
         let request = self.proxy.request("health", &messages::health())?;
         match self.send(&request)?.status {
@@ -86,7 +86,7 @@ impl Client {
         }
     }
 
-    /// Sends the bytes of a request, on a new connection if the last one broke.
+    /// Sends the bytes of a request, on a new connection if the last one failed.
     pub fn send(&mut self, request: &[u8]) -> Outcome<Answer> {
         let mut connection = match self.connection.take() {
             Some(open) => open,
@@ -104,34 +104,34 @@ impl Client {
     }
 }
 
-/// The bytes of an Encrypt that may be sent again and again, for as long as its signature is good: five minutes.
+/// Returns the bytes of an Encrypt. They can be sent again while the signature is valid: five minutes.
 pub fn encrypt_request(proxy: &Proxy) -> Outcome<Vec<u8>> {
     proxy.key_request(ENCRYPT, &messages::encrypt(0))
 }
 
-/// How many of these ciphertexts cannot be decrypted.
-pub fn unreadable(proxy: &Arc<Proxy>, sealed: &[Sealed]) -> Outcome<usize> {
-    let share = sealed.len().div_ceil(CHECKERS).max(1);
+/// Returns how many of these ciphertexts cannot be decrypted.
+pub fn unreadable(proxy: &Arc<Proxy>, ciphertexts: &[Ciphertext]) -> Outcome<usize> {
+    let share = ciphertexts.len().div_ceil(CHECKERS).max(1);
     thread::scope(|scope| {
-        let checkers: Vec<_> = sealed
+        let checkers: Vec<_> = ciphertexts
             .chunks(share)
             .map(|share| scope.spawn(|| count_unreadable(proxy, share)))
             .collect();
         let mut count = 0;
         for checker in checkers {
-            count += checker.join().map_err(|_| "a checking thread died")??;
+            count += checker.join().map_err(|_| "a checking thread panicked")??;
         }
         Ok(count)
     })
 }
 
-fn count_unreadable(proxy: &Arc<Proxy>, sealed: &[Sealed]) -> Outcome<usize> {
+fn count_unreadable(proxy: &Arc<Proxy>, ciphertexts: &[Ciphertext]) -> Outcome<usize> {
     let mut client = Client::connect(proxy)?;
-    let mut is_readable = |one: &Sealed| (0..ATTEMPTS).any(|_| client.decrypt(one).is_ok());
-    Ok(sealed.iter().filter(|one| !is_readable(one)).count())
+    let mut is_readable = |one: &Ciphertext| (0..ATTEMPTS).any(|_| client.decrypt(one).is_ok());
+    Ok(ciphertexts.iter().filter(|one| !is_readable(one)).count())
 }
 
-/// The name of an error, as it stands in the answer.
+/// Returns the error name of a response.
 pub fn error_name(answer: &Answer) -> String {
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let name = body.as_ref().and_then(|body| body.get("errorName"));

@@ -1,4 +1,4 @@
-//! Load of a fixed number of connections, each of which sends the same request again as soon as it has an answer.
+//! Load of a fixed number of connections. Each sends the same request again as soon as it has a response.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use crate::client::{Client, encrypt_request};
 use crate::connection::Outcome;
 use crate::target::Proxy;
 
-/// Not counted: connections fall into step, means settle.
+/// The time without counting, until latencies are stable.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// What became of a request: status (0: no answer) and time.
+/// The result of a request: status (0: no response) and time.
 pub type Answered = (u16, Duration);
 
-/// Runs for `length`, after a warm-up, and gives the answers that came in that time. Who was refused rests before the next try.
+/// Runs for `length` after a warm-up, and returns the responses of that time. A client pauses after a rejected request.
 pub fn run(
     proxy: &Arc<Proxy>,
     connections: usize,
@@ -35,7 +35,7 @@ pub fn run(
             .collect();
         let mut all = Vec::new();
         for thread in threads {
-            all.extend(thread.join().map_err(|_| "a sending thread died")?);
+            all.extend(thread.join().map_err(|_| "a sending thread panicked")?);
         }
         Ok(all)
     })
@@ -64,25 +64,25 @@ fn send_all(
     }
 }
 
-/// How many answers had this status.
+/// Returns how many responses had this status.
 pub fn count(answers: &[Answered], status: u16) -> usize {
     latencies(answers, status).count()
 }
 
-/// How many answers had which status, in words.
+/// Returns the number of responses per status, as text.
 pub fn statuses(answers: &[Answered]) -> String {
     let mut counts: BTreeMap<u16, usize> = BTreeMap::new();
     for (status, _) in answers {
         *counts.entry(*status).or_default() += 1;
     }
     let words = counts.iter().map(|(status, count)| match status {
-        0 => format!("{count} × no answer"),
+        0 => format!("{count} × no response"),
         status => format!("{count} × {status}"),
     });
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// The times of the answers with this status.
+/// Returns the times of the responses with this status.
 pub fn latencies(answers: &[Answered], status: u16) -> impl Iterator<Item = Duration> {
     answers
         .iter()

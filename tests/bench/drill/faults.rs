@@ -1,10 +1,10 @@
-//! What can befall a device.
+//! Failures of a device.
 
 use cryptoki_sys::{CKR_DEVICE_ERROR, CKR_GENERAL_ERROR};
 
 use crate::control::{Control, FOREVER, Function};
 
-/// A device that is well, µs per encryption or decryption.
+/// The µs per encryption or decryption of a device without a failure.
 const WELL: u64 = 200;
 
 /// A hundred times slower.
@@ -12,7 +12,7 @@ const SLOW: u64 = 100 * WELL;
 
 const CRYPTOGRAPHY: [Function; 2] = [Function::Encrypt, Function::Decrypt];
 
-/// What a request needs of a device.
+/// The functions of a device that a request needs.
 const REQUEST: [Function; 5] = [
     Function::GenerateRandom,
     Function::EncryptInit,
@@ -21,36 +21,36 @@ const REQUEST: [Function; 5] = [
     Function::Decrypt,
 ];
 
-/// A fault, which lasts until the device is healed.
+/// A failure that lasts until it is ended.
 #[derive(Clone, Copy, Debug)]
-pub enum Fault {
-    /// Taken away, with all of its sessions.
+pub enum DeviceFailure {
+    /// The device is removed, with all of its sessions.
     Killed,
     /// No call returns.
     Hangs,
     /// A hundred times slower.
     Slow,
-    /// Every operation fails with a code that says whose fault it is.
+    /// Every operation fails with a code that blames the device.
     DeviceErrors,
-    /// Every operation fails with a code that says nothing.
+    /// Every operation fails with a generic code.
     GeneralErrors,
 }
 
-/// A fault that is over as soon as it has happened.
+/// A failure that is over at once.
 #[derive(Clone, Copy, Debug)]
-pub enum Mishap {
+pub enum ShortFailure {
     /// All sessions are lost.
     SessionsLost,
     /// The login is lost.
     LoginLost,
-    /// Every object handle is another.
+    /// Every object handle changes.
     HandlesStale,
-    /// The library was finalized by somebody else.
+    /// Another component has finalized the library.
     Finalized,
 }
 
-impl Fault {
-    /// Every one.
+impl DeviceFailure {
+    /// All failures.
     pub const ALL: [Self; 5] = [
         Self::Killed,
         Self::Hangs,
@@ -59,7 +59,7 @@ impl Fault {
         Self::GeneralErrors,
     ];
 
-    /// In words.
+    /// Returns the name of the failure.
     pub fn name(self) -> &'static str {
         match self {
             Self::Killed => "killed",
@@ -70,8 +70,8 @@ impl Fault {
         }
     }
 
-    /// Lets it befall a device.
-    pub fn strike(self, device: &Control) {
+    /// Starts the failure of a device.
+    pub fn inject(self, device: &Control) {
         match self {
             Self::Killed => device.set_removed(true),
             Self::Hangs => Function::ALL
@@ -84,8 +84,8 @@ impl Fault {
     }
 }
 
-impl Mishap {
-    /// Every one.
+impl ShortFailure {
+    /// All short failures.
     pub const ALL: [Self; 4] = [
         Self::SessionsLost,
         Self::LoginLost,
@@ -93,8 +93,8 @@ impl Mishap {
         Self::Finalized,
     ];
 
-    /// Lets it befall a device.
-    pub fn strike(self, device: &Control) {
+    /// Makes the failure happen once.
+    pub fn inject(self, device: &Control) {
         match self {
             Self::SessionsLost => device.lose_sessions(),
             Self::LoginLost => device.lose_login(),
@@ -104,8 +104,8 @@ impl Mishap {
     }
 }
 
-/// Ends every fault.
-pub fn heal(device: &Control) {
+/// Ends every failure.
+pub fn recover(device: &Control) {
     device.heal();
     set_speed(device, WELL);
 }

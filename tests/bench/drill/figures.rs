@@ -1,44 +1,44 @@
-//! Figures, their targets, and whether they were met.
+//! Figures, their targets, and whether the targets are met.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
 
 use crate::connection::Outcome;
 
-/// A figure with a target that it must not exceed.
+/// Prints a figure with an upper limit.
 pub fn at_most(name: &str, value: f64, unit: &str, limit: f64) -> Outcome<()> {
     line(name, value, unit, &format!("≤ {limit}"), value <= limit)
 }
 
-/// A figure with a target that it must reach.
+/// Prints a figure with a lower limit.
 pub fn at_least(name: &str, value: f64, unit: &str, limit: f64) -> Outcome<()> {
     line(name, value, unit, &format!("≥ {limit}"), value >= limit)
 }
 
-/// A moment that must come within so many seconds.
+/// Prints a time that must be within this many seconds.
 pub fn within(name: &str, taken: Option<Duration>, limit: f64) -> Outcome<()> {
     let seconds = taken.map_or(f64::INFINITY, |taken| taken.as_secs_f64());
     at_most(name, seconds, "s", limit)
 }
 
-/// Something to know, without a target.
+/// Prints information without a target.
 pub fn note(text: &str) -> Outcome<()> {
     Ok(writeln!(io::stderr(), "  {text}")?)
 }
 
 fn line(name: &str, value: f64, unit: &str, target: &str, met: bool) -> Outcome<()> {
     let digits = if value.fract() == 0.0 { 0 } else { 2 };
-    let verdict = if met { "met" } else { "MISSED" };
+    let result = if met { "met" } else { "MISSED" };
     let value = format!("{value:.digits$} {unit}");
-    note(&format!("{name}: {value} ({target}: {verdict})"))?;
+    note(&format!("{name}: {value} ({target}: {result})"))?;
     Ok(writeln!(
         io::stdout(),
-        "{name}\t{}\t{target}\t{verdict}",
+        "{name}\t{}\t{target}\t{result}",
         value.trim_end()
     )?)
 }
 
-/// The quantile of some latencies, in milliseconds; 0 if there are none.
+/// Returns the quantile of latencies, in milliseconds; 0 without latencies.
 pub fn quantile(latencies: impl IntoIterator<Item = Duration>, quantile: f64) -> f64 {
     let mut latencies: Vec<Duration> = latencies.into_iter().collect();
     latencies.sort_unstable();
@@ -47,7 +47,7 @@ pub fn quantile(latencies: impl IntoIterator<Item = Duration>, quantile: f64) ->
     latency.map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
 }
 
-/// The mean of some latencies, in milliseconds; 0 if there are none.
+/// Returns the mean of latencies, in milliseconds; 0 without latencies.
 pub fn mean(latencies: impl Iterator<Item = Duration>) -> f64 {
     let (count, sum) = latencies.fold((0_u32, Duration::ZERO), |(count, sum), latency| {
         (count + 1, sum + latency)

@@ -1,4 +1,4 @@
-//! The same key value in several tokens, as HSMs that take over from one another have it.
+//! Imports the same key value into several tokens, as in HSMs with failover.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -14,7 +14,7 @@ use crate::connection::Outcome;
 
 const KEY_BYTES: usize = 32;
 
-/// Where the keys go.
+/// The tokens and the keys.
 #[derive(Args)]
 pub struct Import {
     /// The PKCS#11 library that has all of the tokens.
@@ -32,7 +32,7 @@ pub struct Import {
 }
 
 impl Import {
-    /// Makes the keys. Their values are random, known to this process only and forgotten with it.
+    /// Makes the keys. Their values are random, and only this process has them.
     pub fn run(&self) -> Outcome<()> {
         let library = Pkcs11::new(&self.module)?;
         library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))?;

@@ -1,8 +1,7 @@
-//! `failover`: what becomes of requests while HSMs are slow, hang, fail and come back.
+//! `failover`: requests while HSMs are slow, hang, fail and recover.
 //!
-//! `tests/bench/failover` builds a proxy on fault-injecting modules and calls one stage of this program after the other; each prints
-//! its figures as lines of `name, value, target, verdict`, parted by tabs. The proxy is known by its wire, its metrics and its entry
-//! in /proc only.
+//! `tests/bench/failover` starts a proxy on fault-injecting modules, and runs one stage of this program after the other. Each prints its
+//! figures as lines of `name, value, target, result`, separated by tabs. It uses the proxy only through the network, the metrics and /proc.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -35,17 +34,17 @@ mod two_devices;
 enum Stage {
     /// Put one new key value under each label into each token: AES-256, sensitive, not extractable.
     Import(import::Import),
-    /// A device of 20 ms and as many sessions as connections: throughput.
+    /// A device with 20 ms per call and as many sessions as connections: throughput.
     Busy(one_device::Busy),
-    /// The same device with one session: how the surplus is refused.
-    Crowded(one_device::Crowded),
-    /// Two devices, one of which fails in each way and heals.
+    /// The same device with one session: rejection of the surplus.
+    Saturated(one_device::Saturated),
+    /// Two devices, one of which fails in each way and recovers.
     Two(two_devices::Two),
-    /// The only device hangs and comes back.
+    /// The only device hangs and recovers.
     Alone(one_device::Alone),
-    /// The HSMs reject one key; another one is used beside it.
+    /// The HSMs reject one key, and another key is used at the same time.
     Rejected(rejected::Rejected),
-    /// Random faults on two devices.
+    /// Random failures of two devices.
     Soak(soak::Soak),
 }
 
@@ -53,7 +52,7 @@ fn main() -> ExitCode {
     let done = match Stage::parse() {
         Stage::Import(stage) => stage.run(),
         Stage::Busy(stage) => stage.run(),
-        Stage::Crowded(stage) => stage.run(),
+        Stage::Saturated(stage) => stage.run(),
         Stage::Two(stage) => stage.run(),
         Stage::Alone(stage) => stage.run(),
         Stage::Rejected(stage) => stage.run(),
@@ -62,7 +61,7 @@ fn main() -> ExitCode {
     let Err(failure) = done else {
         return ExitCode::SUCCESS;
     };
-    // Nothing is left to be done about an error stream that is gone.
+    // A closed error stream is not an error.
     let _ = writeln!(io::stderr(), "failover: {failure}");
     ExitCode::FAILURE
 }

@@ -1,14 +1,14 @@
-//! What is asked of the proxy and what is a right answer. Each request has a number, from which its plaintext and its AAD follow:
-//! an answer that belongs to another request is a wrong one.
+//! The requests to the proxy, and the check of responses. Plaintext and AAD of a request follow from its number, so the response to another
+//! request is detected.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// A ciphertext that the proxy made, as it was received.
+/// A ciphertext of the proxy, as received.
 #[derive(Clone)]
-pub struct Sealed {
+pub struct Ciphertext {
     number: u64,
     ciphertext: String,
     iv: String,
@@ -16,7 +16,7 @@ pub struct Sealed {
     metadata: String,
 }
 
-/// Encrypt: one call of the device.
+/// Returns Encrypt: one call of the device.
 pub fn encrypt(number: u64) -> Value {
     json!({
         "requestMetadata": metadata("Encrypt"),
@@ -26,7 +26,7 @@ pub fn encrypt(number: u64) -> Value {
     })
 }
 
-/// Encrypt with the integrity value, for which the proxy decrypts what it has encrypted: two calls.
+/// Returns Encrypt with the integrity value, for which the proxy also decrypts: two calls of the device.
 pub fn encrypt_with_integrity_value(number: u64) -> Value {
     let mut request = encrypt(number);
     if let Some(members) = request.as_object_mut() {
@@ -38,30 +38,30 @@ pub fn encrypt_with_integrity_value(number: u64) -> Value {
     request
 }
 
-/// Decrypt of what was encrypted before.
-pub fn decrypt(sealed: &Sealed) -> Value {
+/// Returns Decrypt of a ciphertext.
+pub fn decrypt(ciphertext: &Ciphertext) -> Value {
     json!({
         "requestMetadata": metadata("Decrypt"),
-        "ciphertext": sealed.ciphertext,
-        "initializationVector": sealed.iv,
-        "authenticationTag": sealed.tag,
-        "ciphertextMetadata": sealed.metadata,
+        "ciphertext": ciphertext.ciphertext,
+        "initializationVector": ciphertext.iv,
+        "authenticationTag": ciphertext.tag,
+        "ciphertextMetadata": ciphertext.metadata,
         "encryptionAlgorithm": "AES_GCM",
-        "additionalAuthenticatedData": STANDARD.encode(aad(sealed.number)),
+        "additionalAuthenticatedData": STANDARD.encode(aad(ciphertext.number)),
     })
 }
 
-/// GetHealthStatus.
+/// Returns GetHealthStatus.
 pub fn health() -> Value {
     json!({ "requestMetadata": { "kmsRequestId": REQUEST_ID, "kmsOperation": "KmsHealthCheck" } })
 }
 
-impl Sealed {
-    /// The answer to `encrypt_with_integrity_value(number)`, if its parts have the right lengths and its integrity value is theirs.
-    pub fn of_answer(number: u64, body: &[u8]) -> Option<Self> {
+impl Ciphertext {
+    /// Parses the response to `encrypt_with_integrity_value(number)`; none if a length or the integrity value is wrong.
+    pub fn from_response(number: u64, body: &[u8]) -> Option<Self> {
         let answer: Value = serde_json::from_slice(body).ok()?;
         let text = |name: &str| answer.get(name).and_then(Value::as_str).map(str::to_owned);
-        let sealed = Self {
+        let ciphertext = Self {
             number,
             ciphertext: text("ciphertext")?,
             iv: text("initializationVector")?,
@@ -69,11 +69,11 @@ impl Sealed {
             metadata: text("ciphertextMetadata").unwrap_or_default(),
         };
         let claimed = bytes(&text("ciphertextDataIntegrityValue")?)?;
-        (sealed.integrity_value()?.as_slice() == claimed).then_some(sealed)
+        (ciphertext.integrity_value()?.as_slice() == claimed).then_some(ciphertext)
     }
 
-    /// Whether this is the answer to `decrypt(self)`.
-    pub fn is_opened_by(&self, body: &[u8]) -> bool {
+    /// Returns whether this is the response to `decrypt(self)`.
+    pub fn matches(&self, body: &[u8]) -> bool {
         let answer: Option<Value> = serde_json::from_slice(body).ok();
         let opened = answer.as_ref().and_then(|answer| answer.get("plaintext"));
         let opened = opened.and_then(Value::as_str).and_then(bytes);

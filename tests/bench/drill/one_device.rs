@@ -1,4 +1,4 @@
-//! One device: as fast as its sessions allow, with fewer sessions than callers, and hanging.
+//! One device: at full throughput, with fewer sessions than clients, and hanging.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,37 +11,37 @@ use crate::client::Failure;
 use crate::closed_loop::{self, count, latencies, statuses};
 use crate::connection::Outcome;
 use crate::control::{Control, Function};
-use crate::faults::{Fault, heal};
+use crate::faults::{DeviceFailure, recover};
 use crate::figures::{at_least, at_most, mean, note, quantile, within};
 use crate::open_loop::{Load, Log};
-use crate::pulse::{Beats, Pulse};
+use crate::pulse::{Pulse, Replies};
 use crate::target::{Footprint, Proxy, Target, moment};
 
-/// What the device takes for an encryption.
+/// The time of an encryption in the device.
 const DEVICE_TIME: Duration = Duration::from_millis(20);
 
-/// What was refused waits for so long before it tries again, as a client that is told to slow down does. Without it
-/// 64 connections would ask as often as this machine can, and the latencies would be the machine's.
+/// The pause of a client after a rejection, as a client does that is throttled. Without it, 64 connections would send requests at the full speed
+/// of this machine, and the latencies would be those of the machine.
 const REST: Duration = Duration::from_millis(20);
 
 const CONNECTIONS: usize = 64;
 
-/// Load before the fault.
+/// The load before the failure.
 const CALM: Duration = Duration::from_secs(3);
 
-/// How long the device is waited for, whatever the target says.
+/// The timeout for the device, independent of the target.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// How long threads and sessions may take to be as many as before.
+/// The time in which threads and sessions must return to their former number.
 const SETTLE: Duration = Duration::from_secs(10);
 
-/// Memory is where it was, give or take what an allocator keeps.
+/// The growth of memory that an allocator may cause.
 pub const MEMORY_SLACK_MIB: f64 = 8.0;
 
-/// KMS's patience.
+/// KMS's timeout.
 const KMS_PATIENCE_MS: f64 = 250.0;
 
-/// Which proxy, which device, how long.
+/// The proxy, the device and the duration.
 #[derive(Args)]
 struct Stage {
     #[command(flatten)]
@@ -49,12 +49,12 @@ struct Stage {
     /// The control file of the device.
     #[arg(long, value_name = "FILE")]
     control: PathBuf,
-    /// How long it lasts.
+    /// The duration.
     #[arg(long, default_value = "10")]
     seconds: u64,
 }
 
-/// As many sessions as callers.
+/// As many sessions as clients.
 #[derive(Args)]
 pub struct Busy {
     #[command(flatten)]
@@ -62,19 +62,19 @@ pub struct Busy {
 }
 
 impl Busy {
-    /// Throughput and `/livez`.
+    /// Measures throughput and `/livez`.
     pub fn run(&self) -> Outcome<()> {
         let (proxy, device) = self.stage.open()?;
         device.set_delay(Function::Encrypt, micros(DEVICE_TIME));
         let (start, length) = (Instant::now(), Duration::from_secs(self.stage.seconds));
-        let livez = Pulse::of_livez(&proxy);
+        let livez = Pulse::livez(&proxy);
         let answers = closed_loop::run(&proxy, CONNECTIONS, Duration::ZERO, length)?;
         let livez = livez.stop()?;
         let done = count(&answers, 200) as f64 / length.as_secs_f64();
         let ideal = CONNECTIONS as f64 / DEVICE_TIME.as_secs_f64();
         let (inside, outside) = (proxy.mean_device_time()?, mean(latencies(&answers, 200)));
         note(&format!(
-            "{done:.0} requests/s of {ideal:.0}; mean {outside:.2} ms, of which the device {inside:.2} ms"
+            "{done:.0} requests/s of {ideal:.0}; mean {outside:.2} ms, of which {inside:.2} ms in the device"
         ))?;
         let name = |figure: &str| format!("20 ms per call, 64 sessions, 64 connections: {figure}");
         let failed = answers.len() - count(&answers, 200);
@@ -89,15 +89,15 @@ impl Busy {
     }
 }
 
-/// One session for all callers.
+/// One session for all clients.
 #[derive(Args)]
-pub struct Crowded {
+pub struct Saturated {
     #[command(flatten)]
     stage: Stage,
 }
 
-impl Crowded {
-    /// How soon the surplus is refused.
+impl Saturated {
+    /// Measures how soon the surplus is rejected.
     pub fn run(&self) -> Outcome<()> {
         let (proxy, device) = self.stage.open()?;
         device.set_delay(Function::Encrypt, micros(DEVICE_TIME));
@@ -113,7 +113,7 @@ impl Crowded {
         let p99 = quantile(latencies(&answers, 429), 0.99);
         let share = done as f64 / length.as_secs_f64() * DEVICE_TIME.as_secs_f64() * 100.0;
         let others = answers.len() - done - refused - count(&answers, 503);
-        at_least(&name("refused with 429"), refused as f64, "", 1.0)?;
+        at_least(&name("rejected with 429"), refused as f64, "", 1.0)?;
         at_most(&name("p99 until the 429"), p99, "ms", 10.0)?;
         at_most(
             &name("timed out (503)"),
@@ -136,46 +136,50 @@ pub struct Alone {
     rate: u32,
 }
 
-/// What a running proxy has of a device.
+/// The resources of a running proxy for a device.
 struct Holdings {
     footprint: Footprint,
     sessions: u64,
 }
 
 impl Alone {
-    /// Answers while it hangs, and what is left of it afterwards.
+    /// Measures responses while the device hangs, and the resources afterwards.
     pub fn run(&self) -> Outcome<()> {
         let (proxy, device) = self.stage.open()?;
-        let (livez, health) = (Pulse::of_livez(&proxy), Pulse::of_health(&proxy)?);
+        let (livez, health) = (Pulse::livez(&proxy), Pulse::health(&proxy)?);
         let load = Load::start(&proxy, self.rate)?;
         thread::sleep(CALM);
         let before = holdings(&proxy, &device)?;
-        let struck = Instant::now();
-        Fault::Hangs.strike(&device);
+        let started = Instant::now();
+        DeviceFailure::Hangs.inject(&device);
         thread::sleep(Duration::from_secs(self.stage.seconds));
         note(&format!("{} calls hang", device.in_flight()))?;
-        heal(&device);
-        let healed = Instant::now();
+        recover(&device);
+        let recovered = Instant::now();
         let usable = moment(PATIENCE, || proxy.serves("hsm-a"))?;
         thread::sleep(CALM);
         let after = settled(&proxy, &device, &before)?;
         let log = load.stop()?;
-        log.explain(struck)?;
+        log.explain(started)?;
         report_answers(&log)?;
         let (livez, health) = (livez.stop()?, health.stop()?);
-        report_livez("one device hangs: /livez", &livez, struck)?;
-        let p99 = quantile(health.latencies(struck, healed), 0.99);
+        report_livez("one device hangs: /livez", &livez, started)?;
+        let p99 = quantile(health.latencies(started, recovered), 0.99);
         at_most("one device hangs: GetHealthStatus p99", p99, "ms", 20.0)?;
         let unanswered = health.missed() as f64;
         at_most(
-            "one device hangs: GetHealthStatus unanswered",
+            "one device hangs: GetHealthStatus without a response",
             unanswered,
             "",
             0.0,
         )?;
-        let last_failure = log.last_failure_after(healed).unwrap_or(healed);
-        let serving = usable.map(|_| last_failure - healed);
-        within("one device back: every request served after", serving, 10.0)?;
+        let last_failure = log.last_failure_after(recovered).unwrap_or(recovered);
+        let serving = usable.map(|_| last_failure - recovered);
+        within(
+            "one device back: every request succeeds after",
+            serving,
+            10.0,
+        )?;
         report_holdings(&before, &after)
     }
 }
@@ -183,7 +187,7 @@ impl Alone {
 impl Stage {
     fn open(&self) -> Outcome<(Arc<Proxy>, Control)> {
         let device = Control::open(&self.control)?;
-        heal(&device);
+        recover(&device);
         Ok((self.target.open()?, device))
     }
 }
@@ -192,11 +196,11 @@ fn micros(time: Duration) -> u64 {
     time.as_micros().try_into().unwrap_or(u64::MAX)
 }
 
-fn report_livez(name: &str, livez: &Beats, from: Instant) -> Outcome<()> {
+fn report_livez(name: &str, livez: &Replies, from: Instant) -> Outcome<()> {
     let p99 = quantile(livez.latencies(from, Instant::now()), 0.99);
     at_most(&format!("{name} p99"), p99, "ms", 5.0)?;
     at_most(
-        &format!("{name} unanswered"),
+        &format!("{name} without a response"),
         livez.missed() as f64,
         "",
         0.0,
@@ -210,9 +214,9 @@ fn report_answers(log: &Log) -> Outcome<()> {
         None => false,
     });
     let slowest = quantile(log.latencies(), 1.0);
-    let name = "one device hangs: slowest answer";
+    let name = "one device hangs: slowest response";
     at_most(name, slowest, "ms", KMS_PATIENCE_MS)?;
-    let name = "one device hangs: answers but 200, 429, 500, 503";
+    let name = "one device hangs: responses except 200, 429, 500, 503";
     at_most(name, unexpected.count() as f64, "", 0.0)
 }
 
@@ -223,7 +227,7 @@ fn holdings(proxy: &Proxy, device: &Control) -> Outcome<Holdings> {
     })
 }
 
-/// What it has when that is as before, or when the time is over.
+/// Waits until the resources are as before, or until the timeout; returns them.
 fn settled(proxy: &Proxy, device: &Control, before: &Holdings) -> Outcome<Holdings> {
     moment(SETTLE, || {
         let now = holdings(proxy, device)?;

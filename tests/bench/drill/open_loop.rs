@@ -1,6 +1,6 @@
-//! Load at a steady rate: three Encrypts, then a Decrypt of something encrypted before, or requests that were signed before.
+//! Load at a steady rate: three Encrypts, then a Decrypt of an earlier ciphertext; or requests that are already signed.
 //!
-//! Each request has a moment at which it is due, whatever became of those before it, and its time counts from that moment.
+//! Each request has an intended time, independent of earlier requests, and its latency counts from that time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,37 +11,37 @@ use std::time::{Duration, Instant};
 use crate::client::{Client, Failure};
 use crate::connection::Outcome;
 use crate::figures::{note, quantile};
-use crate::messages::Sealed;
+use crate::messages::Ciphertext;
 use crate::target::Proxy;
 
-/// One connection is due again after so long: more than any answer may take, so that none waits for its turn.
+/// The interval of requests on one connection: longer than any response, so that no request waits for another.
 const TURN: Duration = Duration::from_millis(500);
 
-/// Time for all threads to reach their first request.
+/// The time for all threads to reach their first request.
 const RUN_UP: Duration = Duration::from_millis(200);
 
-/// Every so-many-th request is a Decrypt.
+/// One of this many requests is a Decrypt.
 const DECRYPT_EVERY: u64 = 4;
 
-/// What is sent how often.
+/// The requests and their rate.
 #[derive(Clone)]
 pub struct Plan {
     /// Requests per second.
     pub rate: u32,
-    /// One connection is due again after so long: with this and the rate there are more or fewer connections.
+    /// The interval of requests on one connection: with the rate, it determines the number of connections.
     pub turn: Duration,
-    /// A connection is used for so many requests, then there is a new one.
+    /// The number of requests after which a connection is replaced.
     pub requests_per_connection: u64,
-    /// What the requests are.
+    /// The type of the requests.
     pub work: Work,
 }
 
-/// What is asked.
+/// The type of the requests.
 #[derive(Clone)]
 pub enum Work {
-    /// Encrypts, each with another plaintext and with the integrity value, and Decrypts; every answer is looked into.
+    /// Encrypts with different plaintexts and the integrity value, and Decrypts. Every response is checked.
     Mixed,
-    /// These requests in turn, signed before to spare this program the work. It is enough that they are done.
+    /// These signed requests alternately, to save CPU of this program. Only success is checked.
     Signed(Arc<Vec<Vec<u8>>>),
 }
 
@@ -51,29 +51,29 @@ pub struct Load {
     threads: Vec<JoinHandle<Log>>,
 }
 
-/// What became of the requests.
+/// The results of the requests.
 #[derive(Default)]
 pub struct Log {
     /// Every request.
     pub samples: Vec<Sample>,
-    /// What was encrypted.
-    pub sealed: Vec<Sealed>,
+    /// The ciphertexts.
+    pub ciphertexts: Vec<Ciphertext>,
 }
 
-/// What became of one request.
+/// The result of a request.
 pub struct Sample {
-    /// When it was to be sent.
+    /// The intended time.
     pub due: Instant,
-    /// How long after that it was sent: what this program, or the machine, owes.
+    /// The delay from the intended time until the request was sent, because of this program or the machine.
     pub late: Duration,
-    /// How long after that moment, not after the sending, the answer was there.
+    /// The latency from the intended time, not from the sending.
     pub latency: Duration,
-    /// What was wrong with the answer.
+    /// The failure, if any.
     pub failure: Option<Failure>,
 }
 
 impl Plan {
-    /// Encrypts and Decrypts at this rate, on connections that stay.
+    /// Returns a plan of Encrypts and Decrypts at this rate, on kept connections.
     pub fn mixed(rate: u32) -> Self {
         Self {
             rate,
@@ -83,7 +83,7 @@ impl Plan {
         }
     }
 
-    /// These requests in turn at this rate, on connections that stay.
+    /// Returns a plan of these requests at this rate, on kept connections.
     pub fn signed(rate: u32, requests: Vec<Vec<u8>>) -> Self {
         Self {
             work: Work::Signed(Arc::new(requests)),
@@ -93,12 +93,12 @@ impl Plan {
 }
 
 impl Load {
-    /// Starts so many requests per second.
+    /// Starts a mixed load of this rate.
     pub fn start(proxy: &Arc<Proxy>, rate: u32) -> Outcome<Self> {
         Self::follow(proxy, &Plan::mixed(rate))
     }
 
-    /// Starts what is planned.
+    /// Starts the load of a plan.
     pub fn follow(proxy: &Arc<Proxy>, plan: &Plan) -> Outcome<Self> {
         let rate = plan.rate;
         let connections = (f64::from(rate) * plan.turn.as_secs_f64()).ceil() as u32;
@@ -123,21 +123,21 @@ impl Load {
         Ok(Self { stop, threads })
     }
 
-    /// Waits for the last answers.
+    /// Waits for the last responses.
     pub fn stop(self) -> Outcome<Log> {
         self.stop.store(true, Relaxed);
         let mut log = Log::default();
         for thread in self.threads {
-            let other = thread.join().map_err(|_| "a sending thread died")?;
+            let other = thread.join().map_err(|_| "a sending thread panicked")?;
             log.samples.extend(other.samples);
-            log.sealed.extend(other.sealed);
+            log.ciphertexts.extend(other.ciphertexts);
         }
         log.samples.sort_by_key(|sample| sample.due);
         Ok(log)
     }
 }
 
-/// The numbers of one connection's requests and the moments at which they are due.
+/// The numbers of one connection's requests with their intended times.
 struct Schedule {
     start: Instant,
     rate: u32,
@@ -158,7 +158,7 @@ impl Iterator for Schedule {
 
 fn send_all(mut client: Client, plan: &Plan, schedule: Schedule, stop: &AtomicBool) -> Log {
     let mut log = Log::default();
-    // Not all connections are replaced at the same time.
+    // Spreads the replacements of connections over time.
     let offset = u64::from(schedule.next);
     for ((number, due), turn) in schedule.zip(1..) {
         thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -167,7 +167,7 @@ fn send_all(mut client: Client, plan: &Plan, schedule: Schedule, stop: &AtomicBo
         }
         let late = due.elapsed();
         let outcome = match &plan.work {
-            Work::Mixed => send_mixed(&mut client, number, turn, &mut log.sealed),
+            Work::Mixed => send_mixed(&mut client, number, turn, &mut log.ciphertexts),
             Work::Signed(requests) => send_signed(&mut client, number, requests),
         };
         log.samples.push(Sample {
@@ -187,12 +187,12 @@ fn send_mixed(
     client: &mut Client,
     number: u64,
     turn: u64,
-    sealed: &mut Vec<Sealed>,
+    ciphertexts: &mut Vec<Ciphertext>,
 ) -> Result<(), Failure> {
-    match sealed.last() {
+    match ciphertexts.last() {
         Some(last) if turn.is_multiple_of(DECRYPT_EVERY) => client.decrypt(last),
         _ => {
-            sealed.push(client.encrypt(number)?);
+            ciphertexts.push(client.encrypt(number)?);
             Ok(())
         }
     }
@@ -206,30 +206,30 @@ fn send_signed(client: &mut Client, number: u64, requests: &[Vec<u8>]) -> Result
 }
 
 impl Log {
-    /// How many requests were not done.
+    /// Returns how many requests failed.
     pub fn failed(&self) -> usize {
         self.failures().count()
     }
 
-    /// How many answers were not true.
+    /// Returns how many responses were false.
     pub fn wrong(&self) -> usize {
         let wrong = |failure: &&Failure| matches!(failure, Failure::Wrong(_));
         self.failures().filter(wrong).count()
     }
 
-    /// Every latency.
+    /// Returns every latency.
     pub fn latencies(&self) -> impl Iterator<Item = Duration> {
         self.samples.iter().map(|sample| sample.latency)
     }
 
-    /// When the last failed request that was due after `moment` was answered.
+    /// Returns the time of the last failed response whose request was due after `moment`.
     pub fn last_failure_after(&self, moment: Instant) -> Option<Instant> {
         let failed = |sample: &&Sample| sample.due >= moment && sample.failure.is_some();
         let last = self.samples.iter().rfind(failed)?;
         Some(last.due + last.latency)
     }
 
-    /// Which failures there were, how many of each, and when, counted from `moment`; and how late this program was.
+    /// Prints the failures with their number and times, counted from `moment`, and the delay of this program.
     pub fn explain(&self, moment: Instant) -> Outcome<()> {
         let late = quantile(self.samples.iter().map(|sample| sample.late), 0.999);
         let requests = self.samples.len();

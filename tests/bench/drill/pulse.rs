@@ -1,4 +1,4 @@
-//! Something asked again and again beside the load: how long the answers take, and whether there are any.
+//! Periodic requests in addition to the load: their latencies, and whether they have responses.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -9,21 +9,21 @@ use crate::client::Client;
 use crate::connection::Outcome;
 use crate::target::{Proxy, get};
 
-/// A beat: when, how long it took, whether there was a good answer.
-type Beat = (Instant, Duration, bool);
+/// A periodic request: its time, its duration, and whether it succeeded.
+type Reply = (Instant, Duration, bool);
 
-/// A thread that asks.
+/// A thread that sends periodic requests.
 pub struct Pulse {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Vec<Beat>>,
+    thread: JoinHandle<Vec<Reply>>,
 }
 
-/// What a pulse has seen.
-pub struct Beats(Vec<Beat>);
+/// The results of periodic requests.
+pub struct Replies(Vec<Reply>);
 
 impl Pulse {
-    /// `/livez`, a hundred times a second.
-    pub fn of_livez(proxy: &Arc<Proxy>) -> Self {
+    /// Sends `/livez` a hundred times per second.
+    pub fn livez(proxy: &Arc<Proxy>) -> Self {
         let (proxy, mut connection) = (Arc::clone(proxy), None);
         Self::start(Duration::from_millis(10), move || {
             let mut open = match connection.take() {
@@ -36,8 +36,8 @@ impl Pulse {
         })
     }
 
-    /// GetHealthStatus, as KMS asks, twenty times a second.
-    pub fn of_health(proxy: &Arc<Proxy>) -> Outcome<Self> {
+    /// Sends GetHealthStatus, as KMS does, twenty times per second.
+    pub fn health(proxy: &Arc<Proxy>) -> Outcome<Self> {
         let mut client = Client::connect(proxy)?;
         Ok(Self::start(Duration::from_millis(50), move || {
             client.health().map(|()| true)
@@ -48,28 +48,31 @@ impl Pulse {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
-            let mut beats = Vec::new();
+            let mut replies = Vec::new();
             while !stopped.load(Relaxed) {
                 let start = Instant::now();
                 let good = ask().unwrap_or(false);
-                beats.push((start, start.elapsed(), good));
+                replies.push((start, start.elapsed(), good));
                 thread::sleep(period.saturating_sub(start.elapsed()));
             }
-            beats
+            replies
         });
         Self { stop, thread }
     }
 
-    /// Ends it.
-    pub fn stop(self) -> Outcome<Beats> {
+    /// Stops the requests.
+    pub fn stop(self) -> Outcome<Replies> {
         self.stop.store(true, Relaxed);
-        let beats = self.thread.join().map_err(|_| "a pulse died")?;
-        Ok(Beats(beats))
+        let replies = self
+            .thread
+            .join()
+            .map_err(|_| "a thread of periodic requests panicked")?;
+        Ok(Replies(replies))
     }
 }
 
-impl Beats {
-    /// The latencies of the beats in a stretch of time.
+impl Replies {
+    /// Returns the latencies of a time range.
     pub fn latencies(&self, from: Instant, to: Instant) -> impl Iterator<Item = Duration> {
         let within = self
             .0
@@ -78,7 +81,7 @@ impl Beats {
         within.map(|(_, latency, _)| *latency)
     }
 
-    /// How many beats had no good answer.
+    /// Returns how many requests failed.
     pub fn missed(&self) -> usize {
         self.0.iter().filter(|(.., good)| !good).count()
     }

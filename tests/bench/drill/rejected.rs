@@ -1,4 +1,4 @@
-//! The HSMs reject one key. Requests for another key must not notice how often the rejected one is asked for.
+//! The HSMs reject one key. The rate of its requests must not affect requests for another key.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,19 +18,19 @@ use crate::target::{Proxy, Target};
 const GOOD: u32 = 200;
 const REJECTED: u32 = 1_000;
 
-/// Alone and beside the other are measured in turn, this often each: what the machine does meanwhile befalls both.
+/// The number of rounds. Rounds with and without the rejected key alternate, so that changes of the machine affect both.
 const ROUNDS: usize = 3;
 
-/// How much longer the good key's p99 may be beside the rejected key.
+/// The allowed ratio of the good key's p99 with and without the rejected key.
 const NOTICED: f64 = 1.2;
 
-/// One connection is due again after so long. KMS's patience: no answer takes longer.
+/// The interval of requests on one connection: KMS's timeout, so no response takes longer.
 const TURN: Duration = Duration::from_millis(250);
 
-/// What HSMs return whose control files are given.
+/// The return code of HSMs whose control files are given.
 const CKR_DEVICE_ERROR: u64 = 0x30;
 
-/// Which proxy, which keys, how long.
+/// The proxy, the keys and the duration.
 #[derive(Args)]
 pub struct Rejected {
     #[command(flatten)]
@@ -38,18 +38,18 @@ pub struct Rejected {
     /// The id and label of the key that the HSMs reject.
     #[arg(long)]
     key: String,
-    /// How the figures are called.
+    /// The prefix of the figures' names.
     #[arg(long)]
     name: String,
-    /// The control file of an HSM that must be made to reject the key; once per HSM.
+    /// The control file of an HSM that must reject the key; once per HSM.
     #[arg(long, value_name = "FILE")]
     control: Vec<PathBuf>,
-    /// How long each round lasts.
+    /// The duration of each round.
     #[arg(long, default_value = "10")]
     seconds: u64,
 }
 
-/// What became of the requests, in rounds without the rejected key and beside it.
+/// The results of the requests, in rounds without the rejected key and with it.
 #[derive(Default)]
 struct Rounds {
     alone: Vec<Log>,
@@ -58,7 +58,7 @@ struct Rounds {
 }
 
 impl Rejected {
-    /// Alone, beside, beside, alone, and so on: what changes slowly befalls both alike.
+    /// The order is without, with, with, without, and so on: slow changes of the machine affect both in the same way.
     pub fn run(&self) -> Outcome<()> {
         for file in &self.control {
             let device = Control::open(file)?;
@@ -84,7 +84,7 @@ impl Rejected {
         };
         let mut rounds = Rounds::default();
         for number in 0..ROUNDS {
-            // Signatures are good for five minutes.
+            // Signatures are valid for five minutes.
             let plans = (plan(good, GOOD)?, plan(rejected, REJECTED)?);
             for beside in [!number.is_multiple_of(2), number.is_multiple_of(2)] {
                 let load = match beside {
@@ -117,21 +117,21 @@ impl Rejected {
         let name = |figure: &str| format!("{}: {figure}", self.name);
         let (alone, beside) = (p99s(&rounds.alone), p99s(&rounds.beside));
         note(&format!(
-            "p99 alone {alone:.2?} ms, beside the rejected key {beside:.2?} ms"
+            "p99 alone {alone:.2?} ms, with the rejected key {beside:.2?} ms"
         ))?;
         let rejected: usize = rounds.rejected.iter().map(|log| log.samples.len()).sum();
         let odd: usize = rounds.rejected.iter().map(not_rejected).sum();
         note(&format!("{rejected} requests for the rejected key"))?;
-        at_most(&name("rejected key, other answers"), odd as f64, "", 0.0)?;
+        at_most(&name("rejected key, other responses"), odd as f64, "", 0.0)?;
         let logs = rounds.alone.iter().chain(&rounds.beside);
         let failed: usize = logs.map(Log::failed).sum();
         at_most(&name("good key, failed requests"), failed as f64, "", 0.0)?;
         let ratio = median(beside) / median(alone).max(f64::EPSILON);
-        at_most(&name("good key, p99 beside ÷ alone"), ratio, "", NOTICED)
+        at_most(&name("good key, p99 with ÷ alone"), ratio, "", NOTICED)
     }
 }
 
-/// How many requests were not answered with the error of a rejected key: final or retryable, by the HSM's return code.
+/// Returns how many requests did not return the error of a rejected key, which is final or retryable by the HSM's return code.
 fn not_rejected(log: &Log) -> usize {
     let is_rejection = |failure: &Failure| match failure {
         Failure::Wrong(error) => error == "400 InvalidKeyUsageException",
@@ -145,8 +145,9 @@ fn not_rejected(log: &Log) -> usize {
 }
 
 fn closings(proxy: &Proxy) -> Outcome<f64> {
-    let of = |to: &str| proxy.metric("xks_hsm_transitions_total", &[&format!("to=\"{to}\"")]);
-    Ok(of("probing")? + of("failed")?)
+    let transitions =
+        |to: &str| proxy.metric("xks_hsm_transitions_total", &[&format!("to=\"{to}\"")]);
+    Ok(transitions("probing")? + transitions("failed")?)
 }
 
 fn p99s(logs: &[Log]) -> Vec<f64> {

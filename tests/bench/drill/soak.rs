@@ -1,4 +1,4 @@
-//! Random faults on two devices for as long as one likes: whatever was encrypted must be readable, nothing may grow.
+//! Random failures of two devices for any duration: every ciphertext must stay readable, and no resource may grow.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,23 +10,23 @@ use clap::Args;
 use crate::client::unreadable;
 use crate::connection::Outcome;
 use crate::control::Control;
-use crate::faults::{Fault, Mishap, heal};
+use crate::faults::{DeviceFailure, ShortFailure, recover};
 use crate::figures::{at_least, at_most, note, quantile};
 use crate::one_device::MEMORY_SLACK_MIB;
 use crate::open_loop::{Load, Log};
 use crate::target::{Footprint, Proxy, Target, moment};
 use crate::two_devices::both_serve;
 
-/// Faults before the first look at memory: what an allocator takes once is no leak.
+/// The time of failures before the first measurement of memory: allocators keep some memory once.
 const WARM_UP: Duration = Duration::from_secs(30);
 
-/// How long both devices are waited for when all faults are over.
+/// The timeout for both devices after the last failure.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// After that, how long connections and threads may take to end.
+/// The time in which connections and threads end afterwards.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// Which proxy, which devices, how long.
+/// The proxy, the devices and the duration.
 #[derive(Args)]
 pub struct Soak {
     #[command(flatten)]
@@ -40,16 +40,16 @@ pub struct Soak {
     /// Requests per second.
     #[arg(long, default_value = "300")]
     rate: u32,
-    /// How long it lasts.
+    /// The duration.
     #[arg(long)]
     minutes: u64,
-    /// Which faults come when; the same seed gives the same faults.
+    /// The seed of the failures: the same seed repeats them.
     #[arg(long, default_value = "1")]
     seed: u64,
 }
 
 impl Soak {
-    /// Warms up, looks, soaks, looks again.
+    /// Warms up, measures, soaks, and measures again.
     pub fn run(&self) -> Outcome<()> {
         let proxy = self.target.open()?;
         let devices = [
@@ -65,7 +65,7 @@ impl Soak {
         report(&proxy, &log, before, after)
     }
 
-    /// Load, and one fault after the other.
+    /// Runs load, and one failure after the other.
     fn storm(
         &self,
         proxy: &Arc<Proxy>,
@@ -73,7 +73,7 @@ impl Soak {
         chance: &mut Chance,
         length: Duration,
     ) -> Outcome<Log> {
-        devices.iter().for_each(heal);
+        devices.iter().for_each(recover);
         let (start, load) = (Instant::now(), Load::start(proxy, self.rate)?);
         while start.elapsed() < length {
             chance.pause();
@@ -81,36 +81,36 @@ impl Soak {
                 continue;
             };
             match chance.below(3) {
-                0 => strike_mishap(device, chance),
-                _ => strike_fault(device, chance),
+                0 => inject_short_failure(device, chance),
+                _ => inject_failure(device, chance),
             }
         }
-        devices.iter().for_each(heal);
+        devices.iter().for_each(recover);
         let log = load.stop()?;
         log.explain(start)?;
         Ok(log)
     }
 }
 
-fn strike_mishap(device: &Control, chance: &mut Chance) {
-    if let Some(mishap) = chance.one_of(&Mishap::ALL) {
-        mishap.strike(device);
+fn inject_short_failure(device: &Control, chance: &mut Chance) {
+    if let Some(mishap) = chance.one_of(&ShortFailure::ALL) {
+        mishap.inject(device);
     }
 }
 
-fn strike_fault(device: &Control, chance: &mut Chance) {
-    if let Some(fault) = chance.one_of(&Fault::ALL) {
-        fault.strike(device);
+fn inject_failure(device: &Control, chance: &mut Chance) {
+    if let Some(failure) = chance.one_of(&DeviceFailure::ALL) {
+        failure.inject(device);
         chance.pause();
-        heal(device);
+        recover(device);
     }
 }
 
-/// What the proxy occupies without load, both devices well.
+/// Measures the proxy without load, with both devices usable.
 fn at_rest(proxy: &Proxy, devices: &[Control; 2]) -> Outcome<Footprint> {
-    devices.iter().for_each(heal);
+    devices.iter().for_each(recover);
     if moment(PATIENCE, || both_serve(proxy))?.is_none() {
-        note("the devices are not both usable although they are well")?;
+        note("the devices are not both usable although no failure is active")?;
     }
     thread::sleep(SETTLE);
     let footprint = proxy.footprint()?;
@@ -124,10 +124,10 @@ fn report(proxy: &Arc<Proxy>, log: &Log, before: Footprint, after: Footprint) ->
     note(&format!(
         "{requests} requests, {failed} failed, p99.9 {p999:.1} ms"
     ))?;
-    at_least("soak: ciphertexts", log.sealed.len() as f64, "", 1.0)?;
-    let lost = unreadable(proxy, &log.sealed)? as f64;
+    at_least("soak: ciphertexts", log.ciphertexts.len() as f64, "", 1.0)?;
+    let lost = unreadable(proxy, &log.ciphertexts)? as f64;
     at_most("soak: ciphertexts that cannot be decrypted", lost, "", 0.0)?;
-    at_most("soak: wrong answers", log.wrong() as f64, "", 0.0)?;
+    at_most("soak: false responses", log.wrong() as f64, "", 0.0)?;
     let memory = after.resident_mib - before.resident_mib;
     at_most("soak: more memory", memory, "MiB", MEMORY_SLACK_MIB)?;
     let descriptors = after.descriptors as f64 - before.descriptors as f64;
@@ -136,7 +136,7 @@ fn report(proxy: &Arc<Proxy>, log: &Log, before: Footprint, after: Footprint) ->
     at_most("soak: more threads", threads, "", 0.0)
 }
 
-/// A stream of numbers that a seed repeats (SplitMix64).
+/// A generator of numbers that a seed repeats (SplitMix64).
 struct Chance(u64);
 
 impl Chance {
@@ -156,7 +156,7 @@ impl Chance {
         all.get(index)
     }
 
-    /// Half a second to three seconds.
+    /// Pauses for 0.5 to 3 s.
     fn pause(&mut self) {
         thread::sleep(Duration::from_millis(500 + self.below(2_500)));
     }

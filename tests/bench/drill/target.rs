@@ -1,4 +1,4 @@
-//! The proxy under test: where it listens, how requests to it are signed, what it costs.
+//! The proxy under test: its addresses, the signer of requests, and its resources.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -18,19 +18,19 @@ use crate::connection::{Connection, Outcome, Server, tcp};
 const REGION: &str = "us-east-1";
 const SERVICE: &str = "kms-xks-proxy";
 
-/// KMS's own part of every path, behind the store's prefix.
+/// KMS's part of every path, after the store's prefix.
 const ROOT: &str = "/kms/xks/v1";
 
-/// How often a condition is looked at.
+/// The interval of checks of a condition.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// Where the proxy is.
+/// The addresses and the credential of the proxy.
 #[derive(Args)]
 pub struct Target {
-    /// Where it listens for KMS; the certificate must be for localhost.
+    /// The address of the listener for KMS. The certificate must be for localhost.
     #[arg(long, value_name = "IP:PORT")]
     server: SocketAddr,
-    /// Where it listens for probes.
+    /// The address of the admin listener.
     #[arg(long, value_name = "IP:PORT")]
     admin: SocketAddr,
     /// The CA of its certificate, PEM.
@@ -39,18 +39,18 @@ pub struct Target {
     /// A file: ACCESS_KEY_ID:SECRET.
     #[arg(long, value_name = "FILE")]
     credential: PathBuf,
-    /// Its process.
+    /// The process id.
     #[arg(long)]
     pid: u32,
 }
 
 impl Target {
-    /// The proxy, ready to be asked.
+    /// Opens the proxy for requests.
     pub fn open(&self) -> Outcome<Arc<Proxy>> {
         self.open_key("orders")
     }
 
-    /// The proxy, ready to be asked for this key.
+    /// Opens the proxy for requests with this key.
     pub fn open_key(&self, key: &str) -> Outcome<Arc<Proxy>> {
         let credential = fs::read_to_string(&self.credential)?;
         let (id, secret) = credential.trim().split_once(':').ok_or("no credential")?;
@@ -64,9 +64,9 @@ impl Target {
     }
 }
 
-/// A running proxy, as somebody sees it who asks for one key of one store.
+/// A running proxy, as the target of a client with one key of one store.
 pub struct Proxy {
-    /// Its TLS listener.
+    /// The TLS listener.
     pub server: Server,
     host: String,
     prefix: String,
@@ -76,19 +76,19 @@ pub struct Proxy {
     pid: u32,
 }
 
-/// Who asks for what.
+/// The identity and the key of a client.
 #[derive(Clone)]
 pub struct Caller {
     /// The path prefix of the key store.
     pub prefix: String,
     /// The key's id.
     pub key: String,
-    /// What requests are signed with.
+    /// The credentials that sign requests.
     pub credentials: Credentials,
 }
 
 impl Proxy {
-    /// The proxy that listens at `server` and `admin` and is process `pid`.
+    /// Opens the proxy with the listeners `server` and `admin` and the process `pid`.
     pub fn open(
         server: SocketAddr,
         ca: &Path,
@@ -107,7 +107,7 @@ impl Proxy {
         })
     }
 
-    /// The same proxy, as somebody else sees it.
+    /// Returns the same proxy for another client.
     pub fn seen_by(&self, caller: Caller) -> Arc<Self> {
         Arc::new(Self {
             server: self.server.clone(),
@@ -120,18 +120,18 @@ impl Proxy {
         })
     }
 
-    /// Requests are signed with this from now on.
+    /// Signs later requests with these credentials.
     pub fn sign_with(&self, credentials: Credentials) {
         let place = self.credentials.write();
         *place.unwrap_or_else(PoisonError::into_inner) = credentials;
     }
 
-    /// The bytes of a request to an operation on the key, such as `encrypt`, signed now.
+    /// Returns the bytes of a request to an operation on the key, such as `encrypt`, signed now.
     pub fn key_request(&self, operation: &str, body: &Value) -> Outcome<Vec<u8>> {
         self.request(&format!("keys/{}/{operation}", self.key), body)
     }
 
-    /// The bytes of a request to `resource` (such as `health`), signed now.
+    /// Returns the bytes of a request to `resource` (such as `health`), signed now.
     pub fn request(&self, resource: &str, body: &Value) -> Outcome<Vec<u8>> {
         let path = format!("{}{ROOT}/{resource}", self.prefix);
         let body = serde_json::to_vec(body)?;
@@ -160,12 +160,12 @@ impl Proxy {
         Ok([head.into_bytes(), body].concat())
     }
 
-    /// A connection to the admin listener.
+    /// Opens a connection to the admin listener.
     pub fn admin(&self) -> Outcome<Connection<std::net::TcpStream>> {
         Ok(Connection::over(tcp(self.admin)?))
     }
 
-    /// The sum of a metric's samples that have all these labels; 0 if there is none.
+    /// Returns the sum of a metric's samples that have all these labels; 0 without a sample.
     pub fn metric(&self, name: &str, labels: &[&str]) -> Outcome<f64> {
         let answer = self.admin()?.exchange(&get("/metrics"))?;
         let text = String::from_utf8(answer.body)?;
@@ -175,24 +175,24 @@ impl Proxy {
             .sum())
     }
 
-    /// Whether the proxy says that a device serves.
+    /// Returns whether the proxy reports a device as usable.
     pub fn serves(&self, hsm: &str) -> Outcome<bool> {
         Ok(self.metric("xks_hsm_usable", &[&label(hsm)])? > 0.0)
     }
 
-    /// How many jobs a device has done.
+    /// Returns the number of jobs of a device.
     pub fn jobs(&self, hsm: &str) -> Outcome<f64> {
         self.metric("xks_hsm_device_seconds_count", &[&label(hsm)])
     }
 
-    /// The mean time, in milliseconds, that the devices worked on a job.
+    /// Returns the mean time of a job in the devices, in milliseconds.
     pub fn mean_device_time(&self) -> Outcome<f64> {
         let sum = self.metric("xks_hsm_device_seconds_sum", &[])?;
         let count = self.metric("xks_hsm_device_seconds_count", &[])?;
         Ok(sum / count.max(1.0) * 1e3)
     }
 
-    /// The processes of the service: the one that was started, and its children.
+    /// Returns the processes of the service: the started one and its children.
     fn processes(&self) -> Outcome<Vec<PathBuf>> {
         let launcher = PathBuf::from(format!("/proc/{}", self.pid));
         let children = launcher.join(format!("task/{}/children", self.pid));
@@ -202,7 +202,7 @@ impl Proxy {
         Ok(children.chain([launcher.clone()]).collect())
     }
 
-    /// The threads of the service.
+    /// Returns the threads of the service.
     fn threads(&self) -> Outcome<Vec<PathBuf>> {
         let mut threads = Vec::new();
         for process in self.processes()? {
@@ -213,11 +213,11 @@ impl Proxy {
         Ok(threads)
     }
 
-    /// How long its threads have worked.
+    /// Returns the CPU time of its threads.
     pub fn cpu_time(&self) -> Outcome<CpuTime> {
         let mut sum = CpuTime::default();
         for thread in self.threads()? {
-            // The first field, in nanoseconds; `stat` counts in hundredths of a second.
+            // The first field, in nanoseconds. `stat` has a resolution of 10 ms.
             let line = fs::read_to_string(thread.join("schedstat"))?;
             let nanoseconds = line.split_whitespace().next().unwrap_or_default();
             let worked = Duration::from_nanos(nanoseconds.parse()?);
@@ -229,7 +229,7 @@ impl Proxy {
         Ok(sum)
     }
 
-    /// What its processes occupy now.
+    /// Returns the resources of its processes.
     pub fn footprint(&self) -> Outcome<Footprint> {
         let (mut descriptors, mut resident_mib) = (0, 0.0);
         for process in self.processes()? {
@@ -247,32 +247,32 @@ impl Proxy {
     }
 }
 
-/// How long a proxy's threads have worked.
+/// The CPU time of a proxy's threads.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CpuTime {
-    /// Those that call the HSM's library, in which most of their time goes.
+    /// The threads that call the HSM's library.
     pub device: Duration,
-    /// All others.
+    /// All other threads.
     pub own: Duration,
 }
 
-/// What a process occupies.
+/// The resources of a process.
 #[derive(Clone, Copy, Debug)]
 pub struct Footprint {
     /// Threads.
     pub threads: usize,
     /// Open files and sockets.
     pub descriptors: usize,
-    /// Memory in use.
+    /// Resident memory.
     pub resident_mib: f64,
 }
 
-/// The bytes of a GET.
+/// Returns the bytes of a GET.
 pub fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes()
 }
 
-/// Looks again and again until something is so; says when it was, or nothing if `patience` was over first.
+/// Polls until a condition is true. Returns the time, or none after `patience`.
 pub fn moment(
     patience: Duration,
     mut is_so: impl FnMut() -> Outcome<bool>,

@@ -1,4 +1,4 @@
-//! Two devices hold the same keys; one of them fails in each way and heals. KMS must not notice.
+//! Two devices with the same keys. One of them fails in each way and recovers. KMS must not notice.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,24 +10,24 @@ use clap::Args;
 use crate::client::unreadable;
 use crate::connection::Outcome;
 use crate::control::Control;
-use crate::faults::{Fault, heal};
+use crate::faults::{DeviceFailure, recover};
 use crate::figures::{at_most, note, quantile, within};
 use crate::open_loop::{Load, Log};
 use crate::target::{Proxy, Target, moment};
 
-/// Load before the fault, and after the device is back.
+/// The load before the failure, and after the recovery of the device.
 const CALM: Duration = Duration::from_secs(2);
 
-/// How long a device is waited for, whatever the target says.
+/// The timeout for a device, independent of the target.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// A device is in rotation when it has done so many jobs after it was usable again.
+/// The number of jobs after its recovery with which a device counts as in rotation.
 const SOME_JOBS: f64 = 5.0;
 
-/// Every so-many-th ciphertext is decrypted at the end.
+/// One of this many ciphertexts is decrypted at the end.
 const CHECK_EVERY: usize = 10;
 
-/// Which proxy, which devices, how long.
+/// The proxy, the devices and the duration.
 #[derive(Args)]
 pub struct Two {
     #[command(flatten)]
@@ -35,57 +35,57 @@ pub struct Two {
     /// The control file of hsm-a, which fails.
     #[arg(long, value_name = "FILE")]
     control_a: PathBuf,
-    /// The control file of hsm-b, which stays well.
+    /// The control file of hsm-b, which does not fail.
     #[arg(long, value_name = "FILE")]
     control_b: PathBuf,
     /// Requests per second.
     #[arg(long, default_value = "500")]
     rate: u32,
-    /// How long each fault lasts.
+    /// The duration of each failure.
     #[arg(long, default_value = "10")]
     seconds: u64,
 }
 
 impl Two {
-    /// One fault after the other.
+    /// Runs one failure after the other.
     pub fn run(&self) -> Outcome<()> {
         let proxy = self.target.open()?;
         let device = Control::open(&self.control_a)?;
-        heal(&device);
-        heal(&Control::open(&self.control_b)?);
-        for fault in Fault::ALL {
+        recover(&device);
+        recover(&Control::open(&self.control_b)?);
+        for failure in DeviceFailure::ALL {
             if moment(PATIENCE, || both_serve(&proxy))?.is_none() {
-                note("the devices are not both usable before the next fault")?;
+                note("the devices are not both usable before the next failure")?;
             }
-            self.befall(&proxy, &device, fault)?;
+            self.fail(&proxy, &device, failure)?;
         }
         Ok(())
     }
 
-    fn befall(&self, proxy: &Arc<Proxy>, device: &Control, fault: Fault) -> Outcome<()> {
-        note(&format!("hsm-a: {}", fault.name()))?;
+    fn fail(&self, proxy: &Arc<Proxy>, device: &Control, failure: DeviceFailure) -> Outcome<()> {
+        note(&format!("hsm-a: {}", failure.name()))?;
         let load = Load::start(proxy, self.rate)?;
         thread::sleep(CALM);
-        let struck = Instant::now();
-        fault.strike(device);
+        let started = Instant::now();
+        failure.inject(device);
         thread::sleep(Duration::from_secs(self.seconds));
-        heal(device);
-        let healed = Instant::now();
+        recover(device);
+        let recovered = Instant::now();
         let back = back_in_rotation(proxy, "hsm-a")?;
         thread::sleep(CALM);
         let log = load.stop()?;
-        log.explain(struck)?;
-        let back = back.map(|back| back.saturating_duration_since(healed));
-        report(proxy, fault, &log, back)
+        log.explain(started)?;
+        let back = back.map(|back| back.saturating_duration_since(recovered));
+        report(proxy, failure, &log, back)
     }
 }
 
-/// Whether both devices are usable.
+/// Returns whether both devices are usable.
 pub fn both_serve(proxy: &Proxy) -> Outcome<bool> {
     Ok(proxy.serves("hsm-a")? && proxy.serves("hsm-b")?)
 }
 
-/// When a device under load is usable and does its share again.
+/// Returns when a device under load is usable and runs jobs again.
 fn back_in_rotation(proxy: &Proxy, hsm: &str) -> Outcome<Option<Instant>> {
     let mut jobs_when_usable = None;
     moment(PATIENCE, || {
@@ -98,17 +98,27 @@ fn back_in_rotation(proxy: &Proxy, hsm: &str) -> Outcome<Option<Instant>> {
     })
 }
 
-fn report(proxy: &Arc<Proxy>, fault: Fault, log: &Log, back: Option<Duration>) -> Outcome<()> {
-    let name = |figure: &str| format!("two devices, one {}: {figure}", fault.name());
-    let checked: Vec<_> = log.sealed.iter().step_by(CHECK_EVERY).cloned().collect();
+fn report(
+    proxy: &Arc<Proxy>,
+    failure: DeviceFailure,
+    log: &Log,
+    back: Option<Duration>,
+) -> Outcome<()> {
+    let name = |figure: &str| format!("two devices, one {}: {figure}", failure.name());
+    let checked: Vec<_> = log
+        .ciphertexts
+        .iter()
+        .step_by(CHECK_EVERY)
+        .cloned()
+        .collect();
     let wrong = log.wrong() + unreadable(proxy, &checked)?;
     note(&format!(
-        "{} ciphertexts, of which {} were read again",
-        log.sealed.len(),
+        "{} ciphertexts, of which {} were decrypted",
+        log.ciphertexts.len(),
         checked.len()
     ))?;
     at_most(&name("failed requests"), log.failed() as f64, "", 0.0)?;
-    at_most(&name("wrong answers"), wrong as f64, "", 0.0)?;
+    at_most(&name("false responses"), wrong as f64, "", 0.0)?;
     let p999 = quantile(log.latencies(), 0.999);
     at_most(&name("p99.9"), p999, "ms", 200.0)?;
     within(&name("back in rotation after"), back, 10.0)

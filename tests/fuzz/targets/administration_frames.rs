@@ -1,4 +1,4 @@
-//! What a command and its worker send each other: what was read is read again as the same, and no other direction takes it.
+//! Frames between a command and its worker: parsing and writing a frame returns the same frame, and no other direction accepts it.
 
 use xks_proxy::hsm_protocol::administration::{Answer, Request};
 use xks_proxy::hsm_protocol::{FromSession, Job, MAX_CONTROL_FRAME, News, Order};
@@ -10,10 +10,10 @@ pub fn check(data: &[u8]) {
         return;
     }
     assert!(data.len() <= MAX_CONTROL_FRAME);
-    // A worker of the service takes none of them, and a front neither.
+    // Neither a worker of the service nor a front accepts these frames.
     assert!(Order::from_frame(data).is_err() && News::from_frame(data).is_err());
     assert!(Job::from_frame(data).is_err() && FromSession::from_frame(data).is_err());
-    // Escapes can make them longer than they were.
+    // Escapes can make a frame longer.
     if let Ok(request) = request
         && let Ok(frame) = request.to_frame()
     {

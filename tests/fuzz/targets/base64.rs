@@ -1,4 +1,4 @@
-//! A binary field of a request body: accepted if and only if it is canonical Base64, by a second decoder that is written here.
+//! A binary field of a request body: accepted if and only if a second decoder, which is in this file, reads it as canonical Base64.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

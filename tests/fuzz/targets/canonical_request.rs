@@ -1,10 +1,10 @@
-//! The canonical request, compared with that of AWS's own signer (`aws-sigv4`): what that signs, the proxy accepts.
+//! The canonical request, compared with that of AWS's signer (`aws-sigv4`): the proxy accepts every signature of that signer.
 //!
-//! Left out, because signers disagree, and KMS sends nothing of the kind:
-//! - a path that ends in a dot segment (that signer keeps a slash for it, botocore and the proxy do not; no path of the API has one);
-//! - a target of more than 16 KiB (that signer panics when its encoding is longer than a URI may be);
-//! - `+` in a query (that signer takes it for a blank, botocore does not), and bytes in it that are not UTF-8;
-//! - tabs inside of header values (that signer leaves them, botocore takes them for blanks).
+//! Excluded, because signers disagree and KMS does not send it:
+//! - a path that ends in a dot segment (that signer keeps a slash for it; botocore and the proxy do not; no path of the API has one);
+//! - a target of more than 16 KiB (that signer panics when the encoded target exceeds the length of a URI);
+//! - `+` in a query (that signer reads it as a blank, botocore does not), and bytes in a query that are not UTF-8;
+//! - tabs inside of header values (that signer keeps them, botocore replaces them by blanks).
 
 use std::sync::LazyLock;
 
@@ -19,7 +19,7 @@ use xks_proxy::sigv4::{PathForm, fuzzing};
 use crate::received::Received;
 use crate::setup::KEY_STORE;
 
-/// The longest path with query, in bytes. Encoded it is at most three times as long, and a URI has at most 65,534.
+/// The longest path with query, in bytes. The encoded form is at most three times as long; the limit of a URI is 65,534.
 const LONGEST_TARGET: usize = 16_384;
 
 static IDENTITY: LazyLock<aws_smithy_runtime_api::client::identity::Identity> =
@@ -29,7 +29,7 @@ pub fn check(data: &[u8]) {
     let Some(mut request) = Received::parse(data).filter(signers_agree) else {
         return;
     };
-    // The signer adds these.
+    // The signer adds these fields.
     request.headers.remove("authorization");
     request.headers.remove("x-amz-date");
     if !request.headers.contains_key("host") {
@@ -62,7 +62,7 @@ fn signers_agree(request: &Received) -> bool {
         && request.headers.get_all("host").iter().count() <= 1
 }
 
-/// Whether the text is UTF-8 when its percent encoding is decoded.
+/// Returns whether the text is UTF-8 after percent decoding.
 fn is_decoded_utf8(text: &[u8]) -> bool {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -81,7 +81,7 @@ fn is_decoded_utf8(text: &[u8]) -> bool {
     std::str::from_utf8(&decoded).is_ok()
 }
 
-/// The headers that AWS's signer adds; none where it does not take the request.
+/// Returns the headers that AWS's signer adds; none if it rejects the request.
 fn signed_by_aws(request: &Received, form: PathForm) -> Option<Vec<(HeaderName, HeaderValue)>> {
     let mut settings = SigningSettings::default();
     settings.uri_path_normalization_mode =
@@ -112,7 +112,7 @@ fn signed_by_aws(request: &Received, form: PathForm) -> Option<Vec<(HeaderName, 
     added.collect()
 }
 
-/// The canonical request of ours, for the message.
+/// Returns our canonical request, for the message.
 fn described(request: &Received, form: PathForm) -> String {
     let authorization = request.text("authorization").unwrap_or_default();
     let (_, rest) = authorization

@@ -1,8 +1,8 @@
-//! A client certificate's subject (DER), compared with RustCrypto's parser where both can read the certificate.
+//! A client certificate's subject (DER), compared with RustCrypto's parser for certificates that both can parse.
 //!
-//! - A common name by which a client is accepted is the only one, with exactly these bytes.
+//! - A common name that identifies a client is the only one, with exactly these bytes.
 //! - No input is a certificate of Amazon's CAs, neither alone nor as its own issuer.
-//! - The only common name is found, in each of the string types that X.509 prescribes for new certificates.
+//! - The only common name is found in each of the string types that X.509 prescribes for new certificates.
 
 use x509_cert::Certificate;
 use x509_cert::der::asn1::ObjectIdentifier;
@@ -40,7 +40,7 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// Whether it is a `UTF8String` or a `PrintableString`, with content of that type (RFC 5280 section 4.1.2.4).
+/// Returns whether the value is a `UTF8String` or a `PrintableString` with content of that type (RFC 5280 section 4.1.2.4).
 fn is_text(tag: Tag, content: &[u8]) -> bool {
     let is_printable = |byte: &u8| byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(byte);
     match tag {

@@ -1,4 +1,4 @@
-//! A packet of jobs: accepted only in the form that it is written in, and shorter than a packet may be.
+//! A packet of jobs: accepted only in the form in which it is written, and within the length limit of packets.
 
 use xks_proxy::hsm_protocol::{FromSession, Job, MAX_BATCH, MAX_FRAME, News, Order};
 
@@ -11,7 +11,7 @@ pub fn check(data: &[u8]) {
     assert_eq!(frames.concat(), data);
     assert_eq!(Job::from_frame(data).is_ok(), jobs.len() == 1);
     assert!(data.len() <= MAX_FRAME);
-    // No other direction takes it.
+    // No other direction accepts it.
     assert!(FromSession::from_frame(data).is_err());
     assert!(Order::from_frame(data).is_err() && News::from_frame(data).is_err());
 }

@@ -1,8 +1,8 @@
-//! A request body, parsed as that of each operation, compared with the JSON value that `serde_json` reads.
+//! A request body, parsed as a body of each operation, and compared with the JSON value that `serde_json` reads.
 //!
-//! - What is accepted keeps to the limits, has the fields' values, and keeps unknown fields of the metadata.
-//! - What is rejected has one of the three names for it, and nothing of the body is in the message or the reason.
-//! - What the log takes from the metadata is one line of JSON with the same values.
+//! - An accepted body is within the limits, has the values of the fields, and keeps unknown fields of the metadata.
+//! - A rejected body has one of the three error names for it. Message and reason contain nothing of the body.
+//! - The log's copy of the metadata is one line of JSON with the same values.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +16,7 @@ use xks_proxy::xks::{
 /// The longest ARN, in characters.
 const MAX_ARN: usize = 2_048;
 
-/// The fields of the metadata that the specification knows.
+/// The fields of the metadata in the specification.
 const KNOWN: [&str; 7] = [
     "awsPrincipalArn",
     "kmsOperation",
@@ -31,9 +31,9 @@ const KNOWN: [&str; 7] = [
 const MAX_REASON: usize = 300;
 
 pub fn check(data: &[u8]) {
-    // Unknown fields outside of the metadata are skipped unread: they may be what no JSON value can hold, such as 1e999.
+    // Unknown fields outside of the metadata are skipped. They may have values that JSON parsers cannot represent, such as 1e999.
     let value: Option<Value> = serde_json::from_slice(data).ok();
-    let of = |name: &str| value.as_ref().map(|value| &value[name]);
+    let parse = |name: &str| value.as_ref().map(|value| &value[name]);
     let health = accepted(HealthRequest::parse(data));
     let metadata = accepted(KeyMetadataRequest::parse(data));
     let encrypt = accepted(EncryptRequest::parse(data));
@@ -45,25 +45,25 @@ pub fn check(data: &[u8]) {
         decrypt.as_ref().map(|request| request.metadata.clone()),
     ];
     for metadata in all.into_iter().flatten() {
-        check_metadata(&metadata, of("requestMetadata"));
+        check_metadata(&metadata, parse("requestMetadata"));
         check_line(&metadata);
     }
     if let Some(request) = encrypt {
         assert!(request.plaintext.len() <= MAX_PLAINTEXT);
         assert!(request.aad.as_bytes().len() <= MAX_AAD);
-        check_bytes(request.plaintext.expose(), of("plaintext"));
-        check_bytes(request.aad.as_bytes(), of("additionalAuthenticatedData"));
+        check_bytes(request.plaintext.expose(), parse("plaintext"));
+        check_bytes(request.aad.as_bytes(), parse("additionalAuthenticatedData"));
     }
     if let Some(request) = decrypt {
         assert!(request.ciphertext.len() <= MAX_PLAINTEXT);
         assert!(matches!(request.iv.as_bytes().len(), 12 | 16));
         assert!(request.ciphertext_metadata.as_bytes().len() <= 20);
-        check_bytes(&request.ciphertext, of("ciphertext"));
-        check_bytes(request.iv.as_bytes(), of("initializationVector"));
-        check_bytes(request.tag.as_bytes(), of("authenticationTag"));
+        check_bytes(&request.ciphertext, parse("ciphertext"));
+        check_bytes(request.iv.as_bytes(), parse("initializationVector"));
+        check_bytes(request.tag.as_bytes(), parse("authenticationTag"));
         check_bytes(
             request.ciphertext_metadata.as_bytes(),
-            of("ciphertextMetadata"),
+            parse("ciphertextMetadata"),
         );
     }
 }
@@ -85,7 +85,7 @@ fn accepted<T>(parsed: Result<T, Fault>) -> Option<T> {
     None
 }
 
-/// The bytes are those of the field, or there are none of either.
+/// Asserts that the bytes are those of the field, or that both are absent.
 fn check_bytes(bytes: &[u8], field: Option<&Value>) {
     if let Some(field) = field {
         assert_eq!(STANDARD.encode(bytes), field.as_str().unwrap_or_default());

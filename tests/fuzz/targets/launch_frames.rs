@@ -1,4 +1,4 @@
-//! A frame between the launcher and its processes: at most one direction accepts it, and only in the form that it writes itself.
+//! Frames between the launcher and its processes: at most one direction accepts a frame, and only in the form in which it is written.
 
 use xks_proxy::hsm_protocol::launch::{
     Frame, FrontMessage, FrontRequest, WorkerMessage, WorkerRequest,

@@ -1,4 +1,4 @@
-//! What a worker reports: what was read is read again as the same, and no other direction takes it.
+//! Reports of a worker: parsing and writing a frame returns the same frame, and no other direction accepts it.
 
 use xks_proxy::hsm_protocol::{FromSession, Job, MAX_CONTROL_FRAME, News, Order};
 
@@ -11,11 +11,11 @@ pub fn check(data: &[u8]) {
     assert!(Order::from_frame(data).is_err());
     if let News::Keys(keys) = &news {
         for key in keys {
-            // No place of a fault makes it panic.
+            // Frames with any error location must not panic.
             let (_state, _rejection) = (key.state(), key.rejection());
         }
     }
-    // Escapes can make it longer than it was.
+    // Escapes can make a frame longer.
     if let Ok(frame) = news.to_frame() {
         let again = News::from_frame(&frame).expect("news");
         assert_eq!(format!("{again:?}"), format!("{news:?}"));

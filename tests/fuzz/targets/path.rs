@@ -1,13 +1,13 @@
 //! The path of a request, and the names in it.
 //!
-//! - A path that is parsed is written again from its parts, byte by byte, and is its own canonical form.
-//! - Prefixes and key ids keep to their alphabets and lengths.
+//! - A parsed path equals the text written from its parts, byte by byte, and its own canonical form.
+//! - Prefixes and key ids have only the allowed characters and lengths.
 
 use http::{HeaderMap, Uri};
 use xks_proxy::sigv4::{PathForm, SignedRequest, fuzzing};
 use xks_proxy::xks::{ExternalKeyId, PathPrefix, Route};
 
-/// What stands between prefix and operation (XKS API, "URI path").
+/// The text between prefix and operation (XKS API, "URI path").
 const ROOT: &str = "/kms/xks/v1";
 
 pub fn check(data: &[u8]) {

@@ -1,7 +1,7 @@
-//! The header of PROXY protocol v2 at the beginning of a connection.
+//! The PROXY protocol v2 header at the start of a connection.
 //!
-//! - It is parsed like a connection: 16 bytes, then as many as these announce, and no more.
-//! - A header that is parsed is written again from what it says, and then says the same.
+//! - It is parsed like on a connection: 16 bytes, then exactly the length that these announce.
+//! - A header that is written from a parsed header parses as the same.
 //! - A header with one byte missing, or one too many, is not parsed.
 
 use std::net::{IpAddr, SocketAddr};

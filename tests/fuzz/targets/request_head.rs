@@ -1,7 +1,7 @@
-//! A request head with `Authorization`, and the body behind it.
+//! A request head with `Authorization`, and the body after it.
 //!
-//! - What is accepted has the signature that AWS's primitives compute over its canonical request.
-//! - What our own signer signs is accepted, over HTTP/1.1 and HTTP/2, and not with any other bit in a signed part.
+//! - An accepted request has the signature that AWS's primitives compute over its canonical request.
+//! - A request of our signer is accepted over HTTP/1.1 and HTTP/2, and rejected with any bit of a signed part changed.
 
 use std::sync::LazyLock;
 
@@ -20,7 +20,7 @@ static SIGNER: LazyLock<Signer> = LazyLock::new(|| {
     Signer::new(KEY_STORE.credential(), scope.region, scope.service)
 });
 
-/// What `SIGNER` puts under its signature, and the signature itself.
+/// The fields that `SIGNER` signs, and the signature.
 const SIGNED: [&str; 4] = ["host", "content-type", "x-amz-date", "authorization"];
 
 pub fn check(data: &[u8]) {
@@ -36,7 +36,7 @@ pub fn check(data: &[u8]) {
         }
     }
     let choice = crate::choice_of(data);
-    let signed = Signed::of(&request);
+    let signed = Signed::new(&request);
     signed.verifies_as_signed();
     signed.verifies_over_http_2();
     for header in SIGNED {
@@ -46,7 +46,7 @@ pub fn check(data: &[u8]) {
     signed.needs_each_bit_of_path(choice);
 }
 
-/// `Authorization`, as parsed and written again; parsing that again changes nothing.
+/// Returns `Authorization` as parsed and written again. Parsing that text must not change it.
 fn authorization(request: &Received) -> String {
     let header = request.text("authorization").expect("it was verified");
     let written = fuzzing::rewritten_authorization(header).expect("it was verified");
@@ -63,7 +63,7 @@ fn signature(request: &Received) -> String {
     signature.to_owned()
 }
 
-/// The signature by the rules of AWS Signature Version 4, from the canonical request on.
+/// Computes the signature by the rules of AWS Signature Version 4 from the canonical request.
 fn expected_signature(setup: &Setup, request: &Received) -> String {
     let authorization = authorization(request);
     let between = |start: &str, end: &str| {
@@ -81,12 +81,12 @@ fn expected_signature(setup: &Setup, request: &Received) -> String {
         .map(|byte| format!("{byte:02x}"))
         .collect();
     let text = format!("AWS4-HMAC-SHA256\n{date}\n{day}/{region}/{service}/aws4_request\n{digest}");
-    // Only the day of the time counts, and `setup.now` is at most five minutes away.
+    // Only the day of the time matters. `setup.now` is at most five minutes from it.
     let key = generate_signing_key(setup.secret, day_start(day), region, service);
     calculate_signature(key, text.as_bytes())
 }
 
-/// Midnight, UTC, of a day as `yyyymmdd`.
+/// Returns midnight, UTC, of a day in the form `yyyymmdd`.
 fn day_start(day: &str) -> std::time::SystemTime {
     let days = [KEY_STORE.now, VECTORS.now].into_iter().flat_map(|now| {
         let day = std::time::Duration::from_secs(86_400);
@@ -104,7 +104,7 @@ fn day_of(time: std::time::SystemTime) -> String {
     headers["x-amz-date"].to_str().expect("it is a date")[..8].to_owned()
 }
 
-/// A request of our own signer with the path, host and body of the input.
+/// A request of our signer with the path, host and body of the input.
 struct Signed<'a> {
     path: &'a str,
     headers: HeaderMap,
@@ -112,7 +112,7 @@ struct Signed<'a> {
 }
 
 impl<'a> Signed<'a> {
-    fn of(request: &'a Received) -> Self {
+    fn new(request: &'a Received) -> Self {
         let (path, body) = (request.uri.path(), request.body.as_slice());
         let host = request.text("host").unwrap_or("localhost");
         let headers = SIGNER.headers(host, path, body, KEY_STORE.now);
@@ -207,7 +207,7 @@ impl<'a> Signed<'a> {
         }
     }
 
-    /// Another path is verified only if it is the same path in canonical form; of the API's own paths no two are.
+    /// A different path is verified only if it is the same path in canonical form. No two paths of the API are.
     fn needs_each_bit_of_path(&self, choice: u64) {
         let Some(path) =
             flipped(self.path.as_bytes(), choice).and_then(|path| String::from_utf8(path).ok())
@@ -230,7 +230,7 @@ fn is_verified(request: &SignedRequest<'_>) -> bool {
     KEY_STORE.verify(request, PathForm::Normalized).is_ok()
 }
 
-/// The bytes with one bit changed; none if there are no bytes.
+/// Returns the bytes with one bit changed; none if there are no bytes.
 fn flipped(bytes: &[u8], choice: u64) -> Option<Vec<u8>> {
     let bits = bytes.len() as u64 * 8;
     let bit = choice.checked_rem(bits)?;

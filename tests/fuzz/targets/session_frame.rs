@@ -1,4 +1,4 @@
-//! A packet of a session: accepted only in the form that it is written in. Its `Debug` hides what was decrypted.
+//! A packet of a session: accepted only in the form in which it is written. Its `Debug` hides decrypted data.
 
 use xks_proxy::hsm_protocol::{FromSession, Job, MAX_BATCH, MAX_FRAME, News, Order};
 

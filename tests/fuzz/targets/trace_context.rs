@@ -18,7 +18,7 @@ pub fn check(data: &[u8]) {
     assert_eq!(fuzzing::trace_context(&headers), expected);
 }
 
-/// By place: version at 0, trace id at 3, parent id at 36, flags at 53. A later version may append, after a dash.
+/// Parses by position: version at 0, trace id at 3, parent id at 36, flags at 53. A later version may append text after a dash.
 fn parsed(field: &[u8]) -> Option<(String, String, bool)> {
     let hex = |start: usize, length: usize| {
         let part = std::str::from_utf8(field.get(start..start + length)?).ok()?;

@@ -158,7 +158,7 @@ fn probe(proxy: &Proxy, partition: &Partition) {
         serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{code:?} {stdout}{stderr}"));
     let checks = report["checks"].as_array().unwrap();
     let check = |name: &str| checks.iter().find(|check| check["name"] == name).unwrap();
-    assert_eq!(check("key")["verdict"], "ok", "{report:#}");
+    assert_eq!(check("key")["result"], "ok", "{report:#}");
     let finding = format!("{}, partition {}", partition.store.region, partition.name);
     assert_eq!(check("Region")["finding"], finding.as_str());
 }

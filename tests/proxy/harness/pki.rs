@@ -1,4 +1,4 @@
-//! A public key infrastructure for every test: authorities, server and client certificates, good and bad.
+//! A public key infrastructure for every test: authorities, and valid and invalid certificates of servers and clients.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use time::OffsetDateTime;
 
-/// The subject that KMS presents in the test region.
+/// The subject of KMS's client certificate in the test Region.
 pub const KMS_SUBJECT: &str = "cks.kms.eu-west-1.amazonaws.com";
 
 /// A certification authority.
@@ -23,7 +23,7 @@ pub struct Authority {
 pub struct Identity {
     /// The certificate as DER.
     pub certificate: CertificateDer<'static>,
-    /// The same as PEM.
+    /// The certificate as PEM.
     pub certificate_pem: String,
     /// The key as PEM (PKCS#8).
     pub key_pem: String,
@@ -31,7 +31,7 @@ pub struct Identity {
 }
 
 impl Authority {
-    /// A root of this name.
+    /// Makes a root with this name.
     pub fn new(name: &str) -> Self {
         let mut params = named(name, &[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -40,7 +40,7 @@ impl Authority {
         Self { issuer }
     }
 
-    /// An authority of this name that this one vouches for.
+    /// Makes an intermediate authority with this name.
     pub fn intermediate(&self, name: &str) -> Self {
         let mut params = named(name, &[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -50,41 +50,41 @@ impl Authority {
         Self { issuer }
     }
 
-    /// The root certificate as PEM.
+    /// Returns the root certificate as PEM.
     pub fn pem(&self) -> String {
         self.issuer.pem()
     }
 
-    /// The root's private key as PEM (PKCS#8).
+    /// Returns the root's private key as PEM (PKCS#8).
     pub fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()
     }
 
-    /// The root certificate as DER.
+    /// Returns the root certificate as DER.
     pub fn der(&self) -> CertificateDer<'static> {
         self.issuer.der().clone()
     }
 
-    /// A server certificate for `localhost`, on a key of the caller's choice.
+    /// Issues a server certificate for `localhost` with this key.
     pub fn server(&self, key: KeyPair) -> Identity {
         let mut params = named("localhost", &["localhost", "127.0.0.1"]);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.issue(&params, key)
     }
 
-    /// A server certificate for these names, the first of which is its common name.
+    /// Issues a server certificate for these names. The first is its common name.
     pub fn server_for(&self, names: &[&str]) -> Identity {
         let mut params = named(names[0], names);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.issue(&params, KeyPair::generate().unwrap())
     }
 
-    /// A server certificate for `localhost` that was good until the end of 2020.
+    /// Issues a server certificate for `localhost` that was valid until the end of 2020.
     pub fn expired_server(&self) -> Identity {
         self.expired_server_for(&["localhost", "127.0.0.1"])
     }
 
-    /// The same for these names.
+    /// Issues a server certificate for these names that was valid until the end of 2020.
     pub fn expired_server_for(&self, names: &[&str]) -> Identity {
         let mut params = named(names[0], names);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -93,12 +93,12 @@ impl Authority {
         self.issue(&params, KeyPair::generate().unwrap())
     }
 
-    /// A server certificate for `localhost` with a lifetime of 100 days, of which `days` are left.
+    /// Issues a server certificate for `localhost` with a lifetime of 100 days, of which `days` are left.
     pub fn server_that_ends_in(&self, days: i64) -> Identity {
         self.with_days_left(named("localhost", &["localhost", "127.0.0.1"]), days)
     }
 
-    /// A server certificate for these names that ends in `days` days.
+    /// Issues a server certificate for these names that ends in `days` days.
     pub fn server_for_that_ends_in(&self, names: &[&str], days: i64) -> Identity {
         let mut params = named(names[0], names);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -106,7 +106,7 @@ impl Authority {
         self.issue(&params, KeyPair::generate().unwrap())
     }
 
-    /// The same with a common name that is not one of its names.
+    /// Issues a certificate that ends in `days` days, with a common name that is not one of its names.
     pub fn misnamed_server_that_ends_in(&self, days: i64) -> Identity {
         self.with_days_left(named("elsewhere", &["localhost", "127.0.0.1"]), days)
     }
@@ -118,19 +118,19 @@ impl Authority {
         self.issue(&params, KeyPair::generate().unwrap())
     }
 
-    /// A certificate of this name that is for servers only.
+    /// Issues a certificate with this name for servers only.
     pub fn server_named(&self, common_name: &str) -> Identity {
         let mut params = named(common_name, &[common_name]);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.issue(&params, KeyPair::generate().unwrap())
     }
 
-    /// A client certificate of this common name.
+    /// Issues a client certificate with this common name.
     pub fn client(&self, common_name: &str) -> Identity {
         self.issue(&client_params(common_name), KeyPair::generate().unwrap())
     }
 
-    /// A client certificate that was good until the end of 2020.
+    /// Issues a client certificate that was valid until the end of 2020.
     pub fn expired_client(&self, common_name: &str) -> Identity {
         let mut params = client_params(common_name);
         params.not_before = date_time_ymd(2020, 1, 1);
@@ -138,14 +138,14 @@ impl Authority {
         self.issue(&params, KeyPair::generate().unwrap())
     }
 
-    /// A client certificate with another alternative name than its common name.
+    /// Issues a client certificate whose alternative name differs from its common name.
     pub fn client_with_alternative_name(&self, common_name: &str, alternative: &str) -> Identity {
         let mut params = named(common_name, &[alternative]);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.issue(&params, KeyPair::generate().unwrap())
     }
 
-    /// A certificate made so.
+    /// Issues a certificate with these parameters.
     pub fn issue(&self, params: &CertificateParams, key: KeyPair) -> Identity {
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Identity::new(certificate.der().clone(), certificate.pem(), &key)
@@ -153,14 +153,14 @@ impl Authority {
 }
 
 impl Identity {
-    /// A client certificate that nobody but itself vouches for.
+    /// Makes a self-signed client certificate.
     pub fn self_signed_client(common_name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate = client_params(common_name).self_signed(&key).unwrap();
         Self::new(certificate.der().clone(), certificate.pem(), &key)
     }
 
-    /// The private key as rustls takes it.
+    /// Returns the private key for rustls.
     pub fn key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.clone()))
     }
@@ -176,7 +176,7 @@ impl Identity {
     }
 }
 
-/// A TLS client that trusts `root` and offers these versions, certificate and protocols.
+/// Returns a TLS client that trusts `root` and offers these versions, certificate and protocols.
 pub fn tls_client(
     root: CertificateDer<'static>,
     versions: &[&'static SupportedProtocolVersion],
@@ -192,7 +192,7 @@ pub fn tls_client(
     )
 }
 
-/// The same with cryptography of the caller's choice.
+/// Returns a TLS client with this cryptography.
 pub fn tls_client_of(
     provider: CryptoProvider,
     root: CertificateDer<'static>,

@@ -1,4 +1,4 @@
-//! The configuration of a test's proxy: `config.toml` of the contract with short defaults, and whatever the test changes.
+//! The configuration of a test's proxy: `config.toml` of the contract with wide limits, and the changes of the test.
 
 mod modules;
 
@@ -8,31 +8,31 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use self::modules::OF_MODULES;
-use super::dialect::Spoken;
+use self::modules::MODULE_SETTINGS;
 use super::pki::{Authority, Identity, KMS_SUBJECT};
-use super::token::{HEALTH_KEY, Remote, TOKEN_LABEL, Token, example};
 use super::{CLOSED, PAYMENTS, PAYMENTS_NEXT, RETAIL, ROOT, StoreName};
+use crate::harness::dialect::Spoken;
+use crate::harness::token::{HEALTH_KEY, Remote, TOKEN_LABEL, Token, example};
 
-/// What a test may change before the proxy starts.
+/// The settings that a test may change before the proxy starts.
 pub struct Setup {
     /// The directory of the test.
     pub directory: PathBuf,
-    /// Its token.
+    /// The token.
     pub token: Token,
     /// The authority of the server certificate.
     pub authority: Authority,
-    /// The authority of client certificates; asked for only after `require_client_certificates`.
+    /// The authority of client certificates; active after `require_client_certificates`.
     pub client_authority: Authority,
-    /// The configuration file that the proxy is started with, if it is not the one that `write` writes.
+    /// The configuration file of the proxy, if it is not the one that `write` writes.
     pub launch_with: Option<PathBuf>,
     /// The command that becomes the proxy, if it is not started directly.
     pub command: Vec<String>,
     /// Environment variables of the proxy.
     pub variables: Vec<(String, String)>,
-    /// Those of its modules.
+    /// The environment variables of its modules.
     module_variables: Vec<(String, String)>,
-    /// What its modules write.
+    /// The files that its modules may write.
     writable: Vec<PathBuf>,
     tables: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
     renamed: Vec<(&'static str, &'static str)>,
@@ -42,7 +42,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// The defaults, in `directory`.
+    /// Returns the defaults, in `directory`.
     pub fn new(directory: &Path) -> Self {
         let token = Token::with_keys(directory);
         let (server, variable) = token.server().unzip();
@@ -74,10 +74,10 @@ impl Setup {
         let identity = self.authority.server(rcgen::KeyPair::generate().unwrap());
         self.server_identity(&identity);
         self.set("server", "listen", "[\"127.0.0.1:0\"]");
-        // KMS waits 250 ms, but a debug build on a busy machine is no subject for KMS's patience.
+        // KMS waits 250 ms, but a debug build on a busy machine can need longer.
         self.set("server.limits", "request_timeout", "\"10s\"");
         self.set("server.limits", "body_timeout", "\"10s\"");
-        // Nor is the time that a starved test needs to finish a handshake.
+        // A busy machine can also need longer for a handshake.
         self.set("server.limits", "header_timeout", "\"30s\"");
         self.set("admin", "listen", "\"127.0.0.1:0\"");
         self.set("log", "level", "\"info\"");
@@ -100,7 +100,7 @@ impl Setup {
         }
     }
 
-    /// Every test's device speaks the dialect, also where it does not misbehave.
+    /// Sets the dialect of this run for the device of every test, also without failures.
     fn speak_the_dialect_under_test(&mut self) {
         let spoken = Spoken::under_test();
         if let Some(profile) = spoken.configured {
@@ -111,7 +111,7 @@ impl Setup {
         }
     }
 
-    /// Sets a key to a TOML value. Table `hsm` is the only `[[hsm]]`.
+    /// Sets a key to a TOML value. The table `hsm` is the only `[[hsm]]`.
     pub fn set(&mut self, table: &'static str, key: &'static str, value: &str) {
         self.tables
             .entry(table)
@@ -124,33 +124,33 @@ impl Setup {
         self.set(table, key, &format!("{path:?}"));
     }
 
-    /// Removes a key, so that the proxy's default counts.
+    /// Removes a key, so that the proxy's default applies.
     pub fn unset(&mut self, table: &'static str, key: &'static str) {
         self.tables.entry(table).or_default().remove(key);
     }
 
-    /// Gives the configured key of this label and id another label, so that no store names the old one.
+    /// Changes the label of the configured key with this label and id, so that no store names the old label.
     pub fn rename_key(&mut self, id: &'static str, label: &'static str) {
         self.renamed.push((id, label));
     }
 
-    /// Appends TOML, after everything else: keys of the last store, or more tables.
+    /// Appends TOML at the end: keys of the last store, or more tables.
     pub fn append(&mut self, toml: &str) {
         self.more.push_str(toml);
     }
 
-    /// Replaces a text of the finished configuration, which must be in it.
+    /// Replaces a text of the finished configuration, which must contain it.
     pub fn edit(&mut self, from: &str, to: &str) {
         self.edits.push((from.into(), to.into()));
     }
 
-    /// Adds lines to a store's own table.
+    /// Adds lines to a store's table.
     pub fn in_store(&mut self, store: &StoreName, lines: &str) {
         let name = format!("name = {:?}\n", store.name);
         self.edit(&name, &format!("{name}{lines}\n"));
     }
 
-    /// Another certificate and key for the server.
+    /// Replaces the certificate and key of the server.
     pub fn server_identity(&mut self, identity: &Identity) {
         let certificate = self.write_private("server.pem", &identity.certificate_pem);
         let key = self.write_private("server.key", &identity.key_pem);
@@ -158,13 +158,13 @@ impl Setup {
         self.set_path("server.tls", "private_key", &key);
     }
 
-    /// Client authentication in this mode, for `KMS_SUBJECT`, issued by the client authority.
+    /// Sets client authentication to this mode, for `KMS_SUBJECT`, issued by the client authority.
     pub fn client_auth(&mut self, mode: &str) {
         self.require_client_certificates();
         self.set("server.tls.client_auth", "mode", &format!("{mode:?}"));
     }
 
-    /// mTLS for `KMS_SUBJECT`, issued by the client authority, in a table without a mode.
+    /// Requires client certificates for `KMS_SUBJECT`, issued by the client authority, in a table without a mode.
     pub fn require_client_certificates(&mut self) {
         let ca = self.write_private("client-ca.pem", &self.client_authority.pem());
         self.set_path("server.tls.client_auth", "ca", &ca);
@@ -175,7 +175,7 @@ impl Setup {
         );
     }
 
-    /// Preloads a library of the tests into the proxy, beside others.
+    /// Preloads a library of the tests into the proxy, in addition to others.
     pub fn preload(&mut self, library: &str) {
         let library = example(library).display().to_string();
         match self
@@ -188,30 +188,30 @@ impl Setup {
         }
     }
 
-    /// Writes a file that only its owner may read, as secrets should be.
+    /// Writes a file that only its owner may read, as for secrets.
     pub fn write_private(&self, name: &str, content: &str) -> PathBuf {
         let path = self.directory.join(name);
         write_private(&path, content);
         path
     }
 
-    /// Writes the configuration and says where.
+    /// Writes the configuration, and returns its path.
     pub fn write(&self) -> PathBuf {
         self.write_private("config.toml", &self.toml())
     }
 
-    /// Puts a whole new file in the place of the configuration, as careful people do.
+    /// Replaces the configuration by a new file in one rename.
     pub fn replace(&self) {
         self.replace_by(&self.toml());
     }
 
-    /// The same with a text that was made before.
+    /// Replaces the configuration by a prepared text in one rename.
     pub fn replace_by(&self, text: &str) {
         let new = self.write_private("config.toml.new", text);
         fs::rename(new, self.directory.join("config.toml")).unwrap();
     }
 
-    /// The configuration as text.
+    /// Returns the configuration as text.
     pub fn toml(&self) -> String {
         let mut toml = self.unedited();
         for (from, to) in &self.edits {
@@ -236,7 +236,7 @@ impl Setup {
                     .map(|(key, value)| format!("{key} = {value}\n")),
             );
             if *name == "hsm" {
-                toml.push_str(OF_MODULES);
+                toml.push_str(MODULE_SETTINGS);
             }
         }
         let mut stores = self.stores();
@@ -244,7 +244,7 @@ impl Setup {
             let line = format!("id = {id:?}\n");
             stores = stores.replace(&line, &format!("{line}label = {label:?}\n"));
         }
-        (toml + &stores + &self.more).replace(OF_MODULES, &self.of_modules())
+        (toml + &stores + &self.more).replace(MODULE_SETTINGS, &self.module_settings())
     }
 
     fn stores(&self) -> String {
@@ -280,7 +280,7 @@ impl Setup {
     }
 }
 
-/// Writes a file that was never readable for others, not even while it was empty.
+/// Writes a file that is never readable for others, not even while it is empty.
 pub fn write_private(path: &Path, content: &str) {
     let mut options = OpenOptions::new();
     let mut file = options

@@ -1,4 +1,4 @@
-//! `xks-proxy bench`: it measures what a caller would see, and puts no load on strangers.
+//! `xks-proxy bench`: its figures are those of a caller, and it puts no load on other people's endpoints.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::harness::outage::faulty;
 use crate::harness::target::{Nobody, command, options, with};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// Runs bench and gives its exit code and its report.
+/// Runs bench, and returns its exit code and its report.
 #[track_caller]
 fn bench(options: &[String], more: &[&str]) -> (Option<i32>, Value) {
     let more = [&["--json", "--key", "orders"], more].concat();
@@ -97,7 +97,7 @@ fn assert_compares_with(saved: &Path, options: &[String]) {
         "requests/s",
         "p99.9 ms",
         "compared with",
-        "not asked for in the same way",
+        "different parameters",
     ] {
         assert!(stdout.contains(part), "{part}: {stdout}");
     }
@@ -114,11 +114,11 @@ const EIGHT_CONNECTIONS: [&str; 7] = [
 ];
 
 #[test]
-fn a_device_that_cannot_keep_up_shows_in_every_request_that_was_due() {
+fn a_slow_device_shows_in_every_request_that_was_due() {
     let (proxy, device) = faulty();
     let options = options(&proxy, &PAYMENTS);
-    // Four sessions of 200 ms: 20 requests a second. On 8 connections nobody is answered later than 0.4 s after sending; but 60 are due
-    // within a second, and the last of them waits for some two.
+    // Four sessions of 200 ms: 20 requests a second. On 8 connections a response takes at most 0.4 s after sending. But 60 requests are due
+    // within a second, and the last of them waits for about two.
     device.set_delay(Function::Encrypt, 200_000);
     let patient = [&EIGHT_CONNECTIONS[..], &["--timeout", "60s"]].concat();
     let (code, open) = bench(&options, &[&patient[..], &["--rate", "60"]].concat());
@@ -143,7 +143,7 @@ fn a_device_that_cannot_keep_up_shows_in_every_request_that_was_due() {
         "{closed}"
     );
 
-    // KMS's patience, from when a request was due.
+    // The timeout of KMS, from the intended start of a request.
     let (code, impatient) = bench(
         &options,
         &[&EIGHT_CONNECTIONS[..], &["--rate", "60"]].concat(),
@@ -207,11 +207,11 @@ fn a_ramp_finds_what_the_device_can_do() {
 }
 
 #[test]
-fn no_load_is_put_on_strangers() {
+fn no_load_is_put_on_other_machines() {
     let directory = tempfile::tempdir().unwrap();
     let secret = directory.path().join("secret");
     fs::write(&secret, PAYMENTS.secret).unwrap();
-    // An address for documentation: nobody has it.
+    // An address for documentation, which is in no network.
     let target = [
         "bench",
         "--endpoint",
@@ -233,7 +233,7 @@ fn no_load_is_put_on_strangers() {
 }
 
 #[test]
-fn a_target_that_is_not_there_is_told_at_once() {
+fn an_unreachable_target_is_reported_at_once() {
     let proxy = Proxy::start();
     let nobody = Nobody::bind();
     let options = with(
@@ -244,6 +244,6 @@ fn a_target_that_is_not_there_is_told_at_once() {
     let (code, stdout, stderr) =
         command("bench", &options, &["--key", "orders", "--duration", "1h"]);
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
-    assert!(stderr.contains("does not answer"), "{stderr}");
+    assert!(stderr.contains("the health request failed"), "{stderr}");
     assert!(!stderr.contains(PAYMENTS.secret));
 }

@@ -1,4 +1,4 @@
-//! `xks-proxy conformance`: green against the proxy, red against each of its mutants, by the case that is meant to see it.
+//! `xks-proxy conformance`: the proxy passes every case, and each of its mutants fails the case for it.
 
 mod mutant;
 mod mutants;
@@ -14,7 +14,7 @@ use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy, StoreName};
 use mutant::Mutant;
 use mutants::{Change, MUTANTS};
 
-/// The KMS console's file of a credential.
+/// Returns the KMS console's file of a credential.
 fn console_file(proxy: &Proxy, store: &StoreName) -> PathBuf {
     let file = json!({
         "XksProxyUriPath": format!("{}/kms/xks/v1", store.prefix),
@@ -27,7 +27,7 @@ fn console_file(proxy: &Proxy, store: &StoreName) -> PathBuf {
     proxy.setup.write_private(&name, &file.to_string())
 }
 
-/// Judges what listens on this port of localhost.
+/// Runs conformance against this port of localhost.
 fn conformance(proxy: &Proxy, port: u16, options: &[&str]) -> Output {
     let authority = proxy.setup.directory.join("conformance-ca.pem");
     std::fs::write(&authority, proxy.setup.authority.pem()).unwrap();
@@ -57,7 +57,7 @@ fn report(output: &Output) -> Value {
     })
 }
 
-/// The ids of the cases with this outcome.
+/// Returns the ids of the cases with this outcome.
 fn with_outcome(report: &Value, outcome: &str) -> Vec<String> {
     let cases = report["cases"].as_array().unwrap().iter();
     let found = cases.filter(|case| case["outcome"] == outcome);
@@ -95,12 +95,12 @@ fn the_proxy_conforms() {
     let xml = std::fs::read_to_string(junit).unwrap();
     assert!(xml.contains("failures=\"0\""), "{xml}");
     for store in [&PAYMENTS, &PAYMENTS_NEXT] {
-        let said = [output.stdout.as_slice(), &output.stderr, xml.as_bytes()].concat();
-        assert!(!String::from_utf8_lossy(&said).contains(store.secret));
+        let outputs = [output.stdout.as_slice(), &output.stderr, xml.as_bytes()].concat();
+        assert!(!String::from_utf8_lossy(&outputs).contains(store.secret));
     }
 }
 
-/// The options of a client certificate.
+/// Returns the options of a client certificate.
 fn certificates(proxy: &Proxy) -> Vec<String> {
     let right = proxy.setup.client_authority.client(KMS_SUBJECT);
     let wrong = proxy.setup.client_authority.client("someone-else");
@@ -125,8 +125,8 @@ fn certificates(proxy: &Proxy) -> Vec<String> {
     options
 }
 
-/// Judges the proxy in this mode as one that is said to be in another, or in none.
-fn judged_as(proxy: &Proxy, mode: Option<&str>, only: &[&str]) -> Output {
+/// Runs conformance against a proxy in this mode, with another or no mode on the command line.
+fn run_as(proxy: &Proxy, mode: Option<&str>, only: &[&str]) -> Output {
     let options = certificates(proxy);
     let mut options: Vec<&str> = options.iter().map(String::as_str).collect();
     options.extend(mode.iter().flat_map(|mode| ["--client-auth-mode", mode]));
@@ -138,7 +138,7 @@ fn judged_as(proxy: &Proxy, mode: Option<&str>, only: &[&str]) -> Output {
 fn a_proxy_conforms_in_each_mode_of_client_authentication() {
     for mode in ["off", "optional", "required"] {
         let proxy = Proxy::start_with(|setup| setup.client_auth(mode));
-        let report = assert_green(&judged_as(&proxy, Some(mode), &[]));
+        let report = assert_green(&run_as(&proxy, Some(mode), &[]));
         let skipped = with_outcome(&report, "skip");
         let alerts = skipped.iter().filter(|case| case.contains("-alert-"));
         assert_eq!(alerts.count(), skipped.len(), "{mode}: {skipped:?}");
@@ -151,25 +151,25 @@ fn a_proxy_conforms_in_each_mode_of_client_authentication() {
 }
 
 #[test]
-fn a_proxy_in_another_mode_is_seen() {
-    let refused = ["deprecated-mtls-*"];
+fn a_proxy_in_another_mode_is_detected() {
+    let cases = ["deprecated-mtls-*"];
     let off = Proxy::start_with(|setup| setup.client_auth("off"));
-    let output = judged_as(&off, Some("required"), &refused);
+    let output = run_as(&off, Some("required"), &cases);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(report(&output)["failed"], 12);
     let required = Proxy::start_with(|setup| setup.client_auth("required"));
     for mode in ["optional", "off"] {
-        let output = judged_as(&required, Some(mode), &refused);
+        let output = run_as(&required, Some(mode), &cases);
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(report(&output)["failed"], 12, "{mode}");
     }
 }
 
 #[test]
-fn client_certificates_are_not_judged_unless_the_mode_is_given() {
+fn client_certificates_are_checked_only_if_the_mode_is_given() {
     for mode in ["off", "optional", "required"] {
         let proxy = Proxy::start_with(|setup| setup.client_auth(mode));
-        let report = assert_green(&judged_as(&proxy, None, &["deprecated-mtls"]));
+        let report = assert_green(&run_as(&proxy, None, &["deprecated-mtls"]));
         assert_eq!(
             (&report["passed"], &report["failed"]),
             (&json!(0), &json!(0))
@@ -178,7 +178,7 @@ fn client_certificates_are_not_judged_unless_the_mode_is_given() {
 }
 
 #[test]
-fn who_changes_nothing_conforms() {
+fn a_mutant_without_a_change_conforms() {
     let proxy = Proxy::start();
     let mutant = Mutant::start(&proxy, Change::Answers(|_| {}));
     let mut options = Vec::new();
@@ -201,9 +201,9 @@ fn each_mutant_is_caught_by_its_case() {
         let own = failed
             .iter()
             .find(|found| found.starts_with(&format!("{case}:")));
-        // A mutant that does not answer would be caught by anything.
+        // Any case catches a mutant that does not respond.
         let caught =
-            own.is_some_and(|found| !found.contains("no answer") && !found.contains("no TLS"));
+            own.is_some_and(|found| !found.contains("no response") && !found.contains("no TLS"));
         if !caught || output.status.code() != Some(1) {
             missed.push(format!("{name}, by {case}: {report}"));
         }
@@ -212,7 +212,7 @@ fn each_mutant_is_caught_by_its_case() {
 }
 
 #[test]
-fn a_proxy_that_is_not_there_fails_every_case_that_calls_it() {
+fn an_unreachable_proxy_fails_every_case_that_calls_it() {
     let proxy = Proxy::start();
     let nobody = Nobody::bind();
     let output = conformance(&proxy, nobody.port(), &["--only", "health"]);
@@ -241,7 +241,7 @@ fn the_page_has_the_counts_of_the_list() {
 }
 
 #[test]
-fn the_list_names_cases_and_what_cannot_be_tested() {
+fn the_list_has_all_cases_and_the_untestable_requirements() {
     let list = |options: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xks-proxy"));
         let output = command

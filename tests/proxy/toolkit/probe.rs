@@ -1,4 +1,4 @@
-//! `xks-proxy probe`: what is well is said to be, and each thing that is not is found, named and given a remedy.
+//! `xks-proxy probe`: it reports valid settings as valid, and finds each problem, with an action for the operator.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ use crate::harness::setup::Setup;
 use crate::harness::target::{Nobody, command, options, with};
 use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy};
 
-/// Runs the probe, and gives its exit code and its checks.
+/// Runs the probe, and returns its exit code and its checks.
 #[track_caller]
 fn probe(options: &[String], more: &[&str]) -> (Option<i32>, Vec<Value>) {
     let more = [&["--json", "--samples", "3"], more].concat();
@@ -36,7 +36,7 @@ fn check<'a>(checks: &'a [Value], name: &str) -> &'a Value {
 }
 
 fn failed(checks: &[Value]) -> Vec<&str> {
-    let failed = checks.iter().filter(|check| check["verdict"] == "fail");
+    let failed = checks.iter().filter(|check| check["result"] == "fail");
     failed
         .map(|check| check["name"].as_str().unwrap())
         .collect()
@@ -45,10 +45,10 @@ fn failed(checks: &[Value]) -> Vec<&str> {
 /// The checks of latency.
 const LATENCIES: [&str; 3] = ["metadata", "encrypt", "decrypt"];
 
-/// Probes until no latency is too high, except those in `slow`: a machine that is busy with other work may be slow.
+/// Repeats the probe until no latency is too high, except those in `slow`: other work on the machine can slow it down.
 #[track_caller]
 fn probe_in_time(options: &[String], more: &[&str], slow: &[&str]) -> (Option<i32>, Vec<Value>) {
-    eventually("a probe that is answered in time", || {
+    eventually("a probe without high latencies", || {
         let (code, checks) = probe(options, more);
         let is_late = |name: &&str| LATENCIES.contains(name) && !slow.contains(name);
         let is_in_time = !failed(&checks).iter().any(is_late);
@@ -56,13 +56,13 @@ fn probe_in_time(options: &[String], more: &[&str], slow: &[&str]) -> (Option<i3
     })
 }
 
-/// The probe fails because of this check and says what was found and what to do.
+/// Fails the test unless the probe fails because of this check, with a finding and an action.
 #[track_caller]
 fn assert_fails(options: &[String], more: &[&str], name: &str, finding: &str) -> Vec<Value> {
     let (code, checks) = probe(options, more);
     let found = check(&checks, name);
     assert_eq!(
-        (code, &found["verdict"]),
+        (code, &found["result"]),
         (Some(1), &"fail".into()),
         "{checks:#?}"
     );
@@ -70,12 +70,12 @@ fn assert_fails(options: &[String], more: &[&str], name: &str, finding: &str) ->
         found["finding"].as_str().unwrap().contains(finding),
         "{found}"
     );
-    assert!(!found["remedy"].as_str().unwrap().is_empty(), "{found}");
+    assert!(!found["action"].as_str().unwrap().is_empty(), "{found}");
     checks
 }
 
 #[test]
-fn what_is_well_is_said_to_be() {
+fn a_valid_endpoint_is_reported_as_ready() {
     let proxy = Proxy::start();
     let options = options(&proxy, &PAYMENTS);
     let ca = options.last().unwrap();
@@ -101,17 +101,17 @@ fn what_is_well_is_said_to_be() {
         "encrypt",
         "decrypt",
     ] {
-        // A machine that is busy may be slow.
-        let verdict = &check(&checks, name)["verdict"];
+        // Other work on the machine can slow it down.
+        let result = &check(&checks, name)["result"];
         let is_latency = LATENCIES.contains(&name);
         assert!(
-            *verdict == "ok" || (is_latency && *verdict == "warn"),
+            *result == "ok" || (is_latency && *result == "warn"),
             "{name}: {checks:#?}"
         );
     }
     // A single HSM, and a port that KMS cannot use.
     for name in ["health", "endpoint"] {
-        assert_eq!(check(&checks, name)["verdict"], "warn");
+        assert_eq!(check(&checks, name)["result"], "warn");
     }
     let (code, stdout, _) = command("probe", &options, &["--samples", "1"]);
     assert!(
@@ -120,7 +120,7 @@ fn what_is_well_is_said_to_be() {
     );
 }
 
-/// A name that leads elsewhere yet, as before a DNS record is changed or within a VPC: on KMS's port, at an address that is given.
+/// A name that resolves to another address, as before a DNS change or within a VPC: KMS's port, and the address of an option.
 #[test]
 fn an_address_can_be_given_for_the_name() {
     let proxy = Proxy::start();
@@ -133,8 +133,8 @@ fn an_address_can_be_given_for_the_name() {
     let more = ["--connect", &address, "--key", "orders"];
     let (code, checks) = probe_in_time(&options, &more, &[]);
     assert_eq!((code, failed(&checks)), (Some(0), vec![]), "{checks:#?}");
-    assert_eq!(check(&checks, "DNS")["verdict"], "skipped");
-    assert_eq!(check(&checks, "endpoint")["verdict"], "ok");
+    assert_eq!(check(&checks, "DNS")["result"], "skipped");
+    assert_eq!(check(&checks, "endpoint")["result"], "ok");
     let (code, stdout, stderr) = command(
         "conformance",
         &options,
@@ -154,22 +154,22 @@ fn proxy_with(identity: impl FnOnce(&mut Setup) -> Identity) -> Proxy {
 }
 
 #[test]
-fn certificates_that_kms_refuses_are_found() {
+fn certificates_that_kms_rejects_are_found() {
     let expired = proxy_with(|setup| setup.authority.expired_server());
     let checks = assert_fails(&options(&expired, &PAYMENTS), &[], "expiry", "expired");
     assert_eq!(
         failed(&checks),
         ["expiry"],
-        "the chain itself is well: {checks:#?}"
+        "the chain itself is valid: {checks:#?}"
     );
     assert_eq!(
-        check(&checks, "credential")["verdict"],
+        check(&checks, "credential")["result"],
         "ok",
-        "the rest is looked at all the same"
+        "the other checks still run"
     );
 
     assert_eq!(
-        check(&checks, "authority")["verdict"],
+        check(&checks, "authority")["result"],
         "warn",
         "an authority of --ca is not in AWS's list: {checks:#?}"
     );
@@ -186,14 +186,14 @@ fn certificates_that_kms_refuses_are_found() {
     let due = proxy_with(|setup| setup.authority.server_that_ends_in(30));
     let (code, checks) = probe(&options(&due, &PAYMENTS), &[]);
     assert_eq!(
-        (code, &check(&checks, "expiry")["verdict"]),
+        (code, &check(&checks, "expiry")["result"]),
         (Some(0), &"warn".into()),
         "less than a third of 100 days: {checks:#?}"
     );
 
-    let another = proxy_with(|setup| setup.authority.server_named("xks.example.com"));
+    let misnamed = proxy_with(|setup| setup.authority.server_named("xks.example.com"));
     let checks = assert_fails(
-        &options(&another, &PAYMENTS),
+        &options(&misnamed, &PAYMENTS),
         &[],
         "name",
         "xks.example.com",
@@ -202,7 +202,7 @@ fn certificates_that_kms_refuses_are_found() {
 }
 
 #[test]
-fn a_chain_without_its_intermediate_and_a_stranger_are_told_apart() {
+fn an_incomplete_chain_and_an_untrusted_root_have_different_findings() {
     let incomplete = proxy_with(|setup| {
         let intermediate = setup.authority.intermediate("Test Issuing CA");
         intermediate.server(rcgen::KeyPair::generate().unwrap())
@@ -223,9 +223,9 @@ fn a_chain_without_its_intermediate_and_a_stranger_are_told_apart() {
     let (code, checks) = probe(&options(&complete, &PAYMENTS), &[]);
     assert_eq!(code, Some(0), "{checks:#?}");
 
-    // The chain goes up to its root, but KMS is said to trust another.
-    let stranger = Authority::new("Another Root").pem();
-    let file = complete.setup.write_private("another-root.pem", &stranger);
+    // The chain is complete, but KMS trusts another root.
+    let untrusted = Authority::new("Another Root").pem();
+    let file = complete.setup.write_private("another-root.pem", &untrusted);
     let more = ["--trusted-roots", file.to_str().unwrap()];
     assert_fails(
         &options(&complete, &PAYMENTS),
@@ -236,7 +236,7 @@ fn a_chain_without_its_intermediate_and_a_stranger_are_told_apart() {
 }
 
 #[test]
-fn a_listing_of_fingerprints_as_aws_has_it() {
+fn a_list_of_fingerprints_in_the_format_of_aws_is_accepted() {
     let proxy = proxy_with(|setup| {
         let mut identity = setup.authority.server(rcgen::KeyPair::generate().unwrap());
         identity.certificate_pem += &setup.authority.pem();
@@ -258,7 +258,7 @@ fn a_listing_of_fingerprints_as_aws_has_it() {
     let options = options(&proxy, &PAYMENTS);
     let (code, checks) = probe(&options, &["--trusted-roots", good.to_str().unwrap()]);
     assert_eq!(
-        (code, &check(&checks, "authority")["verdict"]),
+        (code, &check(&checks, "authority")["result"]),
         (Some(0), &"ok".into()),
         "{checks:#?}"
     );
@@ -271,7 +271,7 @@ fn a_listing_of_fingerprints_as_aws_has_it() {
 }
 
 #[test]
-fn what_does_not_listen_or_speaks_no_tls() {
+fn an_endpoint_without_a_listener_or_tls_is_found() {
     let proxy = Proxy::start();
     let options = options(&proxy, &PAYMENTS);
     let nobody = Nobody::bind();
@@ -281,7 +281,7 @@ fn what_does_not_listen_or_speaks_no_tls() {
         "TCP",
         "refused",
     );
-    assert_eq!(check(&checks, "credential")["verdict"], "skipped");
+    assert_eq!(check(&checks, "credential")["result"], "skipped");
 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -297,7 +297,7 @@ fn what_does_not_listen_or_speaks_no_tls() {
 }
 
 #[test]
-fn a_wrong_credential_or_path_is_told() {
+fn a_wrong_credential_or_path_is_reported() {
     let proxy = Proxy::start();
     let options = options(&proxy, &PAYMENTS);
     let other = proxy.setup.directory.join(PAYMENTS_NEXT.access_key_id);
@@ -319,7 +319,7 @@ fn a_wrong_credential_or_path_is_told() {
 }
 
 #[test]
-fn a_slow_hsm_is_told() {
+fn a_slow_hsm_is_reported() {
     let (proxy, device) = faulty();
     device.set_delay(Function::Encrypt, 300_000);
     let more = ["--key", "orders"];

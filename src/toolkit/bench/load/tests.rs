@@ -1,26 +1,26 @@
-//! The loops against targets that do as a test wants.
+//! The two loops against simulated targets.
 
 use std::future::pending;
 
 use tokio::sync::Notify;
 
-use super::super::lanes::Answer;
+use super::super::pool::Answer;
 use super::super::run::{BenchError, run_on};
 use super::*;
 use crate::secret::SecretBytes;
 use crate::xks::Operation;
 
-/// Answers at once, but for a stall between two moments from its making.
+/// Responds at once, except during a stall between two times after its creation.
 struct Stalling {
     made: Instant,
     from: Duration,
     to: Duration,
-    /// Notified of each call.
+    /// Notified at each call.
     called: Arc<Notify>,
 }
 
 impl Stalling {
-    /// A target that never stalls.
+    /// Creates a target that never stalls.
     fn never() -> Self {
         Self::between(Duration::ZERO, Duration::ZERO)
     }
@@ -36,7 +36,7 @@ impl Stalling {
 }
 
 impl Wire for Stalling {
-    type Line = ();
+    type Connection = ();
 
     async fn connect(&self) -> Result<(), String> {
         Ok(())
@@ -72,13 +72,16 @@ fn plan(shape: Shape, timeout: Duration) -> Plan {
     }
 }
 
-/// A stall of half a second in the middle.
+/// Runs a load with a stall of half a second in the middle.
 async fn through_a_stall(shape: Shape, timeout: Duration) -> Recording {
     let wire = Stalling::between(Duration::from_millis(500), Duration::from_millis(1_000));
     let plan = plan(shape, timeout);
-    let (lanes, work) = (Lanes::new(wire, plan.connections), Work::new(&plan));
-    let done = Load::run(plan, lanes, work, pending(), &mut |_| {}).await;
-    done.unwrap().recording
+    let (pool, work) = (
+        ConnectionPool::new(wire, plan.connections),
+        Work::new(&plan, "eu-west-1"),
+    );
+    let result = Load::run(plan, pool, work, pending(), &mut |_| {}).await;
+    result.unwrap().recording
 }
 
 fn slower_than(bound: Duration, total: &Figures) -> u64 {
@@ -94,8 +97,8 @@ async fn a_stall_shows_in_every_request_that_was_due_in_it() {
     let patient = Duration::from_secs(30);
     let recording = through_a_stall(Shape::Open(200.0), patient).await;
     let total = recording.total(OVER);
-    assert_eq!(total.requests, 300, "each that was intended is recorded");
-    // 100 were due during the stall and waited 250 ms on average. Of a closed loop only 2 would have been slow.
+    assert_eq!(total.requests, 300, "every intended request is recorded");
+    // 100 requests were due during the stall and waited 250 ms on average. A closed loop would have shown only 2 slow ones.
     let slow = slower_than(Duration::from_millis(100), &total);
     assert!(slow >= 60, "only {slow} of 300 were slow");
     assert!(total.max_us >= 400_000, "{}", total.max_us);
@@ -103,7 +106,7 @@ async fn a_stall_shows_in_every_request_that_was_due_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_waits_longer_than_the_timeout() {
+async fn no_request_takes_longer_than_the_timeout() {
     let recording = through_a_stall(Shape::Open(200.0), Duration::from_millis(100)).await;
     let total = recording.total(OVER);
     assert_eq!(total.requests, 300);
@@ -115,7 +118,7 @@ async fn nobody_waits_longer_than_the_timeout() {
 async fn a_closed_loop_has_one_request_per_connection() {
     let recording = through_a_stall(Shape::Closed, Duration::from_secs(30)).await;
     let total = recording.total(OVER);
-    // The two requests that met the stall took 500 ms. On a busy machine a request may be slow too, but not by as much.
+    // The two requests that met the stall took 500 ms. On a busy machine other requests may be slow too, but by less.
     let slow = slower_than(Duration::from_millis(400), &total);
     assert!(
         total.requests > 100 && slow <= 4,
@@ -130,25 +133,27 @@ async fn an_interrupted_run_ends_soon() {
     let called = Arc::clone(&wire.called);
     let mut plan = plan(Shape::Open(50.0), Duration::from_secs(1));
     plan.duration = Duration::from_secs(3_600);
-    let (lanes, work) = (Lanes::new(wire, 2), Work::new(&plan));
-    let done = Load::run(plan, lanes, work, called.notified(), &mut |_| {})
+    let (pool, work) = (ConnectionPool::new(wire, 2), Work::new(&plan, "eu-west-1"));
+    let result = Load::run(plan, pool, work, called.notified(), &mut |_| {})
         .await
         .unwrap();
     assert!(
-        done.was_interrupted
-            && done.began_for < Duration::from_secs(30)
-            && done.recording.requests() > 0
+        result.was_interrupted
+            && result.began_for < Duration::from_secs(30)
+            && result.recording.requests() > 0
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ramp_that_is_interrupted_in_its_first_step_has_found_nothing() {
+async fn a_ramp_interrupted_in_its_first_step_has_no_result() {
     let seen = Notify::new();
     let mut ramp = plan(Shape::Ramp(50.0), Duration::from_secs(1));
     ramp.duration = Duration::from_secs(3_600);
+    let work = Work::new(&ramp, "eu-west-1");
     let outcome = run_on(
         Stalling::never(),
         ramp,
+        work,
         String::new(),
         seen.notified(),
         |_| {

@@ -1,10 +1,10 @@
-//! Section 5: Base64 is standard, padded and canonical, in every binary field.
+//! Section 5: Base64 is standard, padded and canonical in every binary field.
 //!
-//! Each field is replaced by 16 bytes of 0xfb, whose text has all that can go wrong; whether they decrypt is asked only after.
+//! Each field is replaced by 16 bytes of 0xfb, whose Base64 text can have every error. The proxy must reject the text before it decrypts.
 
+use super::super::body::{Op, base64, set};
 use super::super::case::{Case, must};
 use super::super::check;
-use super::super::scene::{Op, base64, set};
 
 const FIELDS: [(Op, &str); 7] = [
     (Op::Encrypt, "plaintext"),
@@ -16,10 +16,10 @@ const FIELDS: [(Op, &str); 7] = [
     (Op::Decrypt, "ciphertextMetadata"),
 ];
 
-type Spoil = fn(&str) -> String;
+type Damage = fn(&str) -> String;
 
-/// What may be wrong with a text that is `…+w==` when it is right.
-const WRONG: [(&str, Spoil); 7] = [
+/// The errors in a text whose correct form is `…+w==`.
+const WRONG: [(&str, Damage); 7] = [
     ("url-safe", |text| text.replace('+', "-").replace('/', "_")),
     ("unpadded", |text| text.trim_end_matches('=').to_owned()),
     ("overpadded", |text| format!("{text}=")),
@@ -30,22 +30,22 @@ const WRONG: [(&str, Spoil); 7] = [
 ];
 
 pub(super) fn cases() -> Vec<Case> {
-    let of_field =
-        |&(op, field): &(Op, &'static str)| WRONG.map(|(how, spoil)| case(op, field, how, spoil));
-    FIELDS.iter().flat_map(of_field).collect()
+    let field_cases =
+        |&(op, field): &(Op, &'static str)| WRONG.map(|(how, damage)| case(op, field, how, damage));
+    FIELDS.iter().flat_map(field_cases).collect()
 }
 
-fn case(op: Op, field: &'static str, how: &str, spoil: Spoil) -> Case {
+fn case(op: Op, field: &'static str, how: &str, damage: Damage) -> Case {
     let name = op.name();
     must(
         "5",
         format!("base64-{name}-{field}-{how}"),
         format!("{name} with {field} in Base64 that is {how}"),
         "400 ValidationException",
-        move |scene| {
-            let mut body = scene.good_body(op)?;
-            set(&mut body, field, spoil(&base64([0xfb; 16])));
-            scene.refused(op, scene.key(), &body, check::VALIDATION)
+        move |context| {
+            let mut body = context.good_body(op)?;
+            set(&mut body, field, damage(&base64([0xfb; 16])));
+            context.rejected(op, context.key(), &body, check::VALIDATION)
         },
     )
 }
@@ -58,10 +58,10 @@ mod tests {
 
     #[test]
     fn each_wrong_text_is_wrong() {
-        let right = base64([0xfb; 16]);
-        for (how, spoil) in WRONG {
-            assert_ne!(spoil(&right), right, "{how}");
-            assert!(STANDARD.decode(spoil(&right)).is_err(), "{how}");
+        let correct = base64([0xfb; 16]);
+        for (how, damage) in WRONG {
+            assert_ne!(damage(&correct), correct, "{how}");
+            assert!(STANDARD.decode(damage(&correct)).is_err(), "{how}");
         }
     }
 }

@@ -1,12 +1,12 @@
-//! Section 5, the form of bodies: JSON as it may be written, fields that are missing, of a wrong type, or there twice.
+//! Section 5, the form of bodies: valid and invalid JSON, and fields that are missing, repeated or of a wrong type.
 
 use serde_json::{Value, json};
 
+use super::super::body::{Op, set, unset};
 use super::super::case::{Case, must};
 use super::super::check;
-use super::super::scene::{Op, encrypt_body, set, unset};
 
-/// What each operation needs beside requestMetadata.
+/// The required fields of each operation besides requestMetadata.
 const REQUIRED: [(Op, &[&str]); 2] = [
     (Op::Encrypt, &["plaintext", "encryptionAlgorithm"]),
     (
@@ -27,7 +27,7 @@ const OPTIONAL: [(Op, &str); 4] = [
     (Op::Decrypt, "ciphertextMetadata"),
 ];
 
-/// Bodies that are no JSON object of ours.
+/// Bodies that are not a JSON object of the API.
 const NOT_JSON: [(&str, &[u8]); 10] = [
     ("empty", b""),
     ("brace", b"{"),
@@ -51,19 +51,19 @@ pub(super) fn cases() -> Vec<Case> {
             cases.push(invalid(op, field, "null", |body, field| {
                 set(body, field, Value::Null)
             }));
-            cases.extend(of_wrong_type(op, field));
+            cases.extend(wrong_types(op, field));
         }
     }
     cases.extend(
         OPTIONAL
             .iter()
-            .flat_map(|&(op, field)| of_wrong_type(op, field)),
+            .flat_map(|&(op, field)| wrong_types(op, field)),
     );
     cases.extend(algorithms());
     cases.extend(NOT_JSON.map(|(name, bytes)| {
         raw(
             format!("body-{name}"),
-            format!("a body that is no JSON object: {name}"),
+            format!("a body that is not a JSON object: {name}"),
             move |_| bytes.to_vec(),
         )
     }));
@@ -81,10 +81,10 @@ fn malformed() -> Vec<Case> {
     vec![
         raw(
             "body-trailing-garbage",
-            "a good body and an x after it",
+            "a valid body and an x after it",
             |good| format!("{good}x").into_bytes(),
         ),
-        raw("body-twice", "a good body twice", |good| {
+        raw("body-twice", "a valid body twice", |good| {
             format!("{good}{good}").into_bytes()
         }),
         raw("body-deep", "a body of 10,000 nested arrays", |_| {
@@ -97,13 +97,13 @@ fn malformed() -> Vec<Case> {
 /// JSON in an unusual but valid form.
 fn unusual() -> Vec<Case> {
     vec![
-        taken("body-whitespace", "a body with much white space", |good| {
+        accepted("body-whitespace", "a body with much white space", |good| {
             format!(
                 " \r\n\t{} \n",
                 good.replace(',', " ,\n\t").replace("\":", "\" : ")
             )
         }),
-        taken(
+        accepted(
             "body-escapes",
             "field names and values with JSON escapes",
             |good| {
@@ -114,7 +114,7 @@ fn unusual() -> Vec<Case> {
     ]
 }
 
-fn of_wrong_type(op: Op, field: &'static str) -> Vec<Case> {
+fn wrong_types(op: Op, field: &'static str) -> Vec<Case> {
     vec![
         invalid(op, field, "number", |body, field| set(body, field, 7)),
         invalid(op, field, "array", |body, field| {
@@ -134,10 +134,10 @@ fn invalid(op: Op, field: &'static str, how: &str, change: fn(&mut Value, &str))
         format!("{name}-{field}-{how}"),
         format!("{name} with {field}: {how}"),
         "400 ValidationException",
-        move |scene| {
-            let mut body = scene.good_body(op)?;
+        move |context| {
+            let mut body = context.good_body(op)?;
             change(&mut body, field);
-            scene.refused(op, scene.key(), &body, check::VALIDATION)
+            context.rejected(op, context.key(), &body, check::VALIDATION)
         },
     )
 }
@@ -150,10 +150,10 @@ fn algorithms() -> Vec<Case> {
             format!("{name}-{field}-unknown"),
             format!("{name} with {field} {value}"),
             "501 UnsupportedOperationException",
-            move |scene| {
-                let mut body = scene.good_body(op)?;
+            move |context| {
+                let mut body = context.good_body(op)?;
                 set(&mut body, field, value);
-                scene.refused(op, scene.key(), &body, check::UNSUPPORTED)
+                context.rejected(op, context.key(), &body, check::UNSUPPORTED)
             },
         )
     };
@@ -169,17 +169,17 @@ fn raw(
     sent: impl Into<String>,
     make: impl Fn(&str) -> Vec<u8> + 'static,
 ) -> Case {
-    must("5", id, sent, "400 ValidationException", move |scene| {
-        let good = encrypt_body(b"conformance").to_string();
-        let request = scene.signed(Op::Encrypt, scene.key(), make(&good));
-        check::error(&scene.send(&request)?, &[check::VALIDATION])
+    must("5", id, sent, "400 ValidationException", move |context| {
+        let good = context.encrypt_body(b"conformance").to_string();
+        let request = context.signed(Op::Encrypt, context.key(), make(&good));
+        check::error(&context.send(&request)?, &[check::VALIDATION])
     })
 }
 
-fn taken(id: &str, sent: &str, make: impl Fn(&str) -> String + 'static) -> Case {
-    must("5", id, sent, "200", move |scene| {
-        let good = encrypt_body(b"conformance").to_string();
-        let request = scene.signed(Op::Encrypt, scene.key(), make(&good));
-        check::success(&scene.send(&request)?).map(drop)
+fn accepted(id: &str, sent: &str, make: impl Fn(&str) -> String + 'static) -> Case {
+    must("5", id, sent, "200", move |context| {
+        let good = context.encrypt_body(b"conformance").to_string();
+        let request = context.signed(Op::Encrypt, context.key(), make(&good));
+        check::success(&context.send(&request)?).map(drop)
     })
 }

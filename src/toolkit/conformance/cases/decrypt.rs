@@ -1,14 +1,14 @@
-//! Section 5, Decrypt: whatever was changed is corrupt, and what has a wrong length too.
+//! Section 5, Decrypt: the proxy rejects every change of the ciphertext and its parameters, and wrong lengths.
 
+use super::super::body::{Encrypted, Op, base64, set};
 use super::super::case::{Case, must};
 use super::super::check;
-use super::super::scene::{Op, Sealed, base64, set};
 
 const AAD: &[u8] = b"project=nile,department=marketing";
 
-type Change = fn(&mut Sealed);
+type Change = fn(&mut Encrypted);
 
-/// Changes of what Encrypt answered.
+/// Changes of an Encrypt response.
 const CHANGES: [(&str, &str, Change); 12] = [
     (
         "ciphertext-first-bit",
@@ -45,7 +45,7 @@ const CHANGES: [(&str, &str, Change); 12] = [
     }),
     (
         "iv-of-16-bytes",
-        "another IV, of 16 bytes: its length is accepted, and it is the wrong one",
+        "a different IV, of 16 bytes: its length is valid, its value is not",
         |s| s.iv = vec![7; 16],
     ),
     (
@@ -63,7 +63,7 @@ const CHANGES: [(&str, &str, Change); 12] = [
     ),
 ];
 
-/// What is sent instead of the AAD.
+/// AADs that differ from the AAD of Encrypt.
 const OTHER_AAD: [(&str, Option<&[u8]>); 5] = [
     ("missing", None),
     ("empty", Some(b"")),
@@ -96,23 +96,25 @@ pub(super) fn cases() -> Vec<Case> {
             format!("decrypt-aad-{name}"),
             format!("the AAD {name}"),
             "400 InvalidCiphertextException",
-            move |scene| scene.corrupt(&scene.encrypt(b"conformance", Some(AAD))?, aad),
+            move |context| {
+                context.rejects_changed(&context.encrypt(b"conformance", Some(AAD))?, aad)
+            },
         )
     }));
     cases.extend(others());
     cases
 }
 
-fn changed(name: &str, sent: &str, change: impl Fn(&mut Sealed) + 'static) -> Case {
+fn changed(name: &str, sent: &str, change: impl Fn(&mut Encrypted) + 'static) -> Case {
     must(
         "5",
         format!("decrypt-{name}"),
         sent,
         "400 InvalidCiphertextException",
-        move |scene| {
-            let mut sealed = scene.encrypt(b"conformance", Some(AAD))?;
-            change(&mut sealed);
-            scene.corrupt(&sealed, Some(AAD))
+        move |context| {
+            let mut encrypted = context.encrypt(b"conformance", Some(AAD))?;
+            change(&mut encrypted);
+            context.rejects_changed(&encrypted, Some(AAD))
         },
     )
 }
@@ -123,24 +125,24 @@ fn others() -> Vec<Case> {
         must(
             "5",
             "decrypt-aad-added",
-            "an AAD where there was none",
+            "an AAD, encrypted without one",
             "400 InvalidCiphertextException",
-            |scene| scene.corrupt(&scene.encrypt(b"conformance", None)?, Some(AAD)),
+            |context| context.rejects_changed(&context.encrypt(b"conformance", None)?, Some(AAD)),
         ),
         must(
             "5",
             "decrypt-metadata-removed",
-            "no ciphertextMetadata where there was some",
+            "no ciphertextMetadata, although Encrypt returned some",
             "400 InvalidCiphertextException",
-            |scene| {
-                let mut sealed = scene.encrypt(b"conformance", Some(AAD))?;
-                if sealed.metadata.is_empty() {
-                    return Err(super::super::case::Fault::Skipped(
-                        "the proxy has no ciphertextMetadata".to_owned(),
+            |context| {
+                let mut encrypted = context.encrypt(b"conformance", Some(AAD))?;
+                if encrypted.metadata.is_empty() {
+                    return Err(super::super::case_error::CaseError::Skipped(
+                        "the proxy returns no ciphertextMetadata".to_owned(),
                     ));
                 }
-                sealed.metadata.clear();
-                scene.corrupt(&sealed, Some(AAD))
+                encrypted.metadata.clear();
+                context.rejects_changed(&encrypted, Some(AAD))
             },
         ),
         must(
@@ -148,11 +150,11 @@ fn others() -> Vec<Case> {
             "decrypt-aad-moved-into-metadata",
             "the last byte of the AAD moved into ciphertextMetadata",
             "400 InvalidCiphertextException",
-            |scene| {
-                let mut sealed = scene.encrypt(b"conformance", Some(AAD))?;
+            |context| {
+                let mut encrypted = context.encrypt(b"conformance", Some(AAD))?;
                 let (last, rest) = AAD.split_last().unwrap_or((&0, &[]));
-                sealed.metadata.insert(0, *last);
-                scene.corrupt(&sealed, Some(rest))
+                encrypted.metadata.insert(0, *last);
+                context.rejects_changed(&encrypted, Some(rest))
             },
         ),
         must(
@@ -160,10 +162,10 @@ fn others() -> Vec<Case> {
             "decrypt-metadata-of-21-bytes",
             "ciphertextMetadata of 21 bytes",
             "400 InvalidCiphertextException or ValidationException",
-            |scene| {
-                let mut body = scene.encrypt(b"conformance", None)?.decrypt_body();
+            |context| {
+                let mut body = context.decrypt_body(&context.encrypt(b"conformance", None)?);
                 set(&mut body, "ciphertextMetadata", base64([0x5a; 21]));
-                let answer = scene.call(Op::Decrypt, scene.key(), &body)?;
+                let answer = context.call(Op::Decrypt, context.key(), &body)?;
                 check::error(&answer, &[check::INVALID_CIPHERTEXT, check::VALIDATION])
             },
         )
@@ -173,10 +175,10 @@ fn others() -> Vec<Case> {
             "decrypt-by-another-key",
             "a ciphertext of --key, with --second-key",
             "400 InvalidCiphertextException",
-            |scene| {
-                let key = scene.second()?;
-                let body = scene.encrypt(b"conformance", None)?.decrypt_body();
-                scene.refused(Op::Decrypt, key, &body, check::INVALID_CIPHERTEXT)
+            |context| {
+                let key = context.second()?;
+                let body = context.decrypt_body(&context.encrypt(b"conformance", None)?);
+                context.rejected(Op::Decrypt, key, &body, check::INVALID_CIPHERTEXT)
             },
         ),
         must(
@@ -184,12 +186,12 @@ fn others() -> Vec<Case> {
             "decrypt-twice",
             "the same ciphertext twice",
             "the same plaintext twice",
-            |scene| {
-                let sealed = scene.encrypt(b"conformance", Some(AAD))?;
+            |context| {
+                let encrypted = context.encrypt(b"conformance", Some(AAD))?;
                 for _ in 0..2 {
-                    let plaintext = scene.decrypt(&sealed, Some(AAD))?;
-                    check::that(plaintext == b"conformance", || {
-                        "another plaintext came back".to_owned()
+                    let plaintext = context.decrypt(&encrypted, Some(AAD))?;
+                    check::ensure(plaintext == b"conformance", || {
+                        "the plaintext differs".to_owned()
                     })?;
                 }
                 Ok(())

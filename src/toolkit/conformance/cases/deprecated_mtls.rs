@@ -1,5 +1,5 @@
-//! Section 2, group `deprecated-mtls`: client certificates. AWS deprecates mTLS, so these cases run only for an operator who says in which mode
-//! the proxy is. The mode says what is expected: only in mode required a connection without the right certificate ends.
+//! Section 2, group `deprecated-mtls`: client certificates. AWS deprecates mTLS, so these cases run only if the operator gives the mode of
+//! the proxy. The mode determines the expected result: only mode required ends connections without a valid certificate.
 
 use std::io;
 use std::sync::Arc;
@@ -10,38 +10,42 @@ use rcgen::{
 };
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::super::case::{Case, Fault, Judged, must, should, violation};
+use super::super::body::Op;
+use super::super::case::{Case, must, should};
+use super::super::case_error::{CaseError, StepResult, violation};
 use super::super::check;
-use super::super::scene::{Op, Scene, plain_body};
+use super::super::context::Context;
 use super::super::target::ClientAuth;
+use super::super::wire::{
+    Connection, HANDSHAKE_FAILURE, Response, Tls, TlsVersion, received_alert,
+};
 use super::tls::only;
 use crate::client::ClientIdentity;
-use crate::client::raw::{Connection, HANDSHAKE_FAILURE, Response, Tls, TlsVersion, alert_of};
 
-type Make = fn(&Scene<'_>) -> Made;
-type Made = Result<Option<Arc<ClientIdentity>>, Fault>;
+type Make = fn(&Context<'_>) -> IdentityResult;
+type IdentityResult = Result<Option<Arc<ClientIdentity>>, CaseError>;
 
-/// The subject of made certificates if no right certificate was given.
+/// The subject of generated certificates if no valid certificate was given.
 const ANY_SUBJECT: &str = "cks.kms.us-east-1.amazonaws.com";
 
-/// The certificates that are sent in place of the right one.
+/// The certificates that are sent instead of the valid one.
 const BAD: [(&str, &str, Make); 6] = [
     ("none", "no certificate", |_| Ok(None)),
     (
         "self-signed",
-        "a self-signed certificate of the right subject",
-        |scene| made(scene, self_signed),
+        "a self-signed certificate with the right subject",
+        |context| generated_identity(context, self_signed),
     ),
     (
         "other-authority",
-        "a certificate of the right subject by another authority",
-        |scene| made(scene, |name| issued(name, |_| {})),
+        "a certificate with the right subject from another authority",
+        |context| generated_identity(context, |name| issued(name, |_| {})),
     ),
     (
         "expired",
-        "an expired certificate of the right subject",
-        |scene| {
-            made(scene, |name| {
+        "an expired certificate with the right subject",
+        |context| {
+            generated_identity(context, |name| {
                 issued(name, |params| {
                     params.not_after = date_time_ymd(2020, 12, 31)
                 })
@@ -50,18 +54,18 @@ const BAD: [(&str, &str, Make); 6] = [
     ),
     (
         "server-auth-only",
-        "a certificate of the right authority and subject for servers only",
-        |scene| {
+        "a certificate with the right authority and subject, for servers only",
+        |context| {
             given(
-                &scene.target.server_auth_only,
+                &context.target.server_auth_only,
                 "--server-auth-only-certificate",
             )
         },
     ),
     (
         "wrong-subject",
-        "a certificate of the right authority for another subject",
-        |scene| given(&scene.target.wrong_subject, "--wrong-subject-certificate"),
+        "a certificate from the right authority with another subject",
+        |context| given(&context.target.wrong_subject, "--wrong-subject-certificate"),
     ),
 ];
 
@@ -69,27 +73,31 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![must(
         "2",
         "deprecated-mtls-certificate-is-no-signature",
-        "the right client certificate, and no signature",
+        "the valid client certificate, and no signature",
         "401 AuthenticationFailedException",
-        |scene| {
-            mode(scene)?;
-            right(scene)?;
-            let body = plain_body(Op::Health).to_string();
-            let answer = scene.send(&scene.unsigned(Op::Health, "", body))?;
+        |context| {
+            mode(context)?;
+            valid_identity(context)?;
+            let body = context.plain_body(Op::Health).to_string();
+            let answer = context.send(&context.unsigned(Op::Health, "", body))?;
             check::error(&answer, &[check::AUTHENTICATION])
         },
     )];
     for (version_name, version) in [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)] {
-        let sent = format!("the right certificate, over TLS {version_name}");
+        let sent = format!("the valid certificate, over TLS {version_name}");
         cases.push(must(
             "2",
             format!("deprecated-mtls-right-tls-{version_name}"),
             sent,
             "200",
-            move |scene| {
-                mode(scene)?;
-                right(scene)?;
-                served(attempt(scene, version, scene.target.tls.identity.clone())?)
+            move |context| {
+                mode(context)?;
+                valid_identity(context)?;
+                served(attempt(
+                    context,
+                    version,
+                    context.target.tls.identity.clone(),
+                )?)
             },
         ));
         for (name, sent, make) in BAD {
@@ -99,7 +107,7 @@ pub(super) fn cases() -> Vec<Case> {
                 format!("deprecated-mtls-{name}-tls-{version_name}"),
                 &sent,
                 "mode required: the handshake is terminated; optional and off: 200",
-                move |scene| as_mode_says(scene, version, make),
+                move |context| matches_mode(context, version, make),
             ));
             if name != "none" {
                 cases.push(alert_case(name, sent, (version_name, version), make));
@@ -120,101 +128,101 @@ fn alert_case(
         format!("deprecated-mtls-{name}-alert-tls-{version_name}"),
         sent,
         "mode required: the alert handshake_failure",
-        move |scene| {
-            if mode(scene)? != ClientAuth::Required {
+        move |context| {
+            if mode(context)? != ClientAuth::Required {
                 let reason = "only mode required ends the handshake";
-                return Err(Fault::Skipped(reason.into()));
+                return Err(CaseError::Skipped(reason.into()));
             }
-            let error = ended(attempt(scene, version, make(scene)?)?)?;
-            check::that(alert_of(&error) == Some(HANDSHAKE_FAILURE), || {
+            let error = ended(attempt(context, version, make(context)?)?)?;
+            check::ensure(received_alert(&error) == Some(HANDSHAKE_FAILURE), || {
                 error.to_string()
             })
         },
     )
 }
 
-/// The proxy's mode, without which nobody knows what to expect.
-fn mode(scene: &Scene<'_>) -> Result<ClientAuth, Fault> {
-    let reason = || Fault::Skipped("--client-auth-mode was not given".into());
-    scene.target.client_auth.ok_or_else(reason)
+/// Returns the mode of the proxy, which determines the expected results.
+fn mode(context: &Context<'_>) -> Result<ClientAuth, CaseError> {
+    let reason = || CaseError::Skipped("--client-auth-mode was not given".into());
+    context.target.client_auth.ok_or_else(reason)
 }
 
-fn right<'a>(scene: &'a Scene<'_>) -> Result<&'a ClientIdentity, Fault> {
-    let reason = || Fault::Skipped("--client-certificate was not given".into());
-    scene.target.tls.identity.as_deref().ok_or_else(reason)
+fn valid_identity<'a>(context: &'a Context<'_>) -> Result<&'a ClientIdentity, CaseError> {
+    let reason = || CaseError::Skipped("--client-certificate was not given".into());
+    context.target.tls.identity.as_deref().ok_or_else(reason)
 }
 
-fn given(identity: &Option<Arc<ClientIdentity>>, option: &str) -> Made {
+fn given(identity: &Option<Arc<ClientIdentity>>, option: &str) -> IdentityResult {
     match identity {
         Some(identity) => Ok(Some(Arc::clone(identity))),
-        None => Err(Fault::Skipped(format!("{option} was not given"))),
+        None => Err(CaseError::Skipped(format!("{option} was not given"))),
     }
 }
 
-fn as_mode_says(scene: &Scene<'_>, version: TlsVersion, make: Make) -> Judged {
-    let mode = mode(scene)?;
-    let outcome = attempt(scene, version, make(scene)?)?;
+fn matches_mode(context: &Context<'_>, version: TlsVersion, make: Make) -> StepResult {
+    let mode = mode(context)?;
+    let outcome = attempt(context, version, make(context)?)?;
     match mode {
         ClientAuth::Required => ended(outcome).map(drop),
         ClientAuth::Optional | ClientAuth::Off => served(outcome),
     }
 }
 
-/// What a handshake with this certificate and a signed health request come to. In TLS 1.3 the client is done before the server has verified its
-/// certificate, so an answer has to be asked for.
+/// Makes a handshake with this certificate and sends a signed health request. In TLS 1.3 the client completes the handshake before the
+/// server has verified its certificate, so only a response shows the result.
 fn attempt(
-    scene: &Scene<'_>,
+    context: &Context<'_>,
     version: TlsVersion,
     identity: Option<Arc<ClientIdentity>>,
-) -> Result<io::Result<Option<Response>>, Fault> {
+) -> Result<io::Result<Option<Response>>, CaseError> {
     let tls = Tls {
         identity,
-        ..only(&scene.target.tls, version)
+        ..only(&context.target.tls, version)
     };
     let config = tls
         .config()
-        .map_err(|error| Fault::Skipped(error.to_string()))?;
-    let body = plain_body(Op::Health).to_string();
-    let request = scene.signed(Op::Health, "", body);
-    let outcome = Connection::open(&scene.target.place, config)
+        .map_err(|error| CaseError::Skipped(error.to_string()))?;
+    let body = context.plain_body(Op::Health).to_string();
+    let request = context.signed(Op::Health, "", body);
+    let outcome = Connection::open(&context.target.endpoint, config)
         .and_then(|mut connection| connection.exchange(&request));
-    scene.remember(
+    context.remember(
         "a handshake and a signed health request",
         format!("{outcome:?}"),
     );
     Ok(outcome)
 }
 
-/// How the connection ended; that it did not is a violation.
-fn ended(outcome: io::Result<Option<Response>>) -> Result<io::Error, Fault> {
+/// Returns how the connection ended. An open connection is a violation.
+fn ended(outcome: io::Result<Option<Response>>) -> Result<io::Error, CaseError> {
     match outcome {
         Ok(Some(answer)) => violation(format!("the handshake succeeded; status {}", answer.status)),
         Ok(None) => Ok(io::Error::other(
-            "the connection was closed without an alert",
+            "the proxy closed the connection without an alert",
         )),
         Err(error) => Ok(error),
     }
 }
 
-fn served(outcome: io::Result<Option<Response>>) -> Judged {
+fn served(outcome: io::Result<Option<Response>>) -> StepResult {
     match outcome {
         Ok(Some(answer)) => check::success(&answer).map(drop),
-        Ok(None) => violation("the connection was closed without an answer"),
-        Err(error) => violation(format!("no answer: {error}")),
+        Ok(None) => violation("the proxy closed the connection without a response"),
+        Err(error) => violation(format!("no response: {error}")),
     }
 }
 
-/// An identity with the common name of the right one, if there is one.
-fn made(
-    scene: &Scene<'_>,
+/// Returns a generated identity with the common name of the valid certificate, if one was given.
+fn generated_identity(
+    context: &Context<'_>,
     make: impl FnOnce(&str) -> Result<ClientIdentity, rcgen::Error>,
-) -> Made {
-    let right = scene.target.tls.identity.as_deref();
-    let name = right.and_then(|identity| common_name(identity.certificate()));
+) -> IdentityResult {
+    let valid_identity = context.target.tls.identity.as_deref();
+    let name = valid_identity.and_then(|identity| common_name(identity.certificate()));
     match make(name.as_deref().unwrap_or(ANY_SUBJECT)) {
         Ok(identity) => Ok(Some(Arc::new(identity))),
-        Err(error) => Err(Fault::Skipped(format!(
-            "no certificate could be made: {error}"
+        Err(error) => Err(CaseError::Skipped(format!(
+            "cannot generate a certificate: {error}"
         ))),
     }
 }

@@ -1,9 +1,9 @@
-//! Section 6: the rows of the table, and the order of the checks.
+//! Section 6: the rows of the error table, and the order of the checks.
 
+use super::super::body::{Op, set};
 use super::super::case::{Case, must};
 use super::super::check;
-use super::super::scene::{Op, encrypt_body, plain_body, set};
-use crate::client::raw::Request;
+use super::super::wire::Request;
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -13,9 +13,14 @@ pub(super) fn cases() -> Vec<Case> {
             format!("missing-key-{}", op.name()),
             format!("{} with --missing-key", op.name()),
             "404 KeyNotFoundException",
-            move |scene| {
-                let body = scene.good_body(op)?;
-                scene.refused(op, scene.target.keys.missing(), &body, check::KEY_NOT_FOUND)
+            move |context| {
+                let body = context.good_body(op)?;
+                context.rejected(
+                    op,
+                    context.target.keys.missing(),
+                    &body,
+                    check::KEY_NOT_FOUND,
+                )
             },
         ));
     }
@@ -25,15 +30,15 @@ pub(super) fn cases() -> Vec<Case> {
             format!("disabled-key-{}", op.name()),
             format!("{} with --disabled-key", op.name()),
             "400 InvalidStateException",
-            move |scene| {
-                let key = scene.disabled()?;
-                scene.refused(op, key, &scene.good_body(op)?, check::INVALID_STATE)
+            move |context| {
+                let key = context.disabled()?;
+                context.rejected(op, key, &context.good_body(op)?, check::INVALID_STATE)
             },
         ));
     }
     cases.extend(usages());
     cases.extend(order());
-    cases.extend(odd());
+    cases.extend(unusual_requests());
     cases
 }
 
@@ -45,12 +50,12 @@ fn usages() -> Vec<Case> {
             "encrypt-only-key-decrypts-not",
             "decrypt with --encrypt-only-key",
             "400 InvalidKeyUsageException",
-            |scene| {
-                let key = scene.encrypt_only()?;
-                scene.refused(
+            |context| {
+                let key = context.encrypt_only()?;
+                context.rejected(
                     Op::Decrypt,
                     key,
-                    &scene.good_body(Op::Decrypt)?,
+                    &context.good_body(Op::Decrypt)?,
                     check::INVALID_KEY_USAGE,
                 )
             },
@@ -60,9 +65,11 @@ fn usages() -> Vec<Case> {
             "encrypt-only-key-encrypts",
             "encrypt with --encrypt-only-key",
             "200",
-            |scene| {
-                let key = scene.encrypt_only()?;
-                scene.ok(Op::Encrypt, key, &encrypt_body(b"x")).map(drop)
+            |context| {
+                let key = context.encrypt_only()?;
+                context
+                    .ok(Op::Encrypt, key, &context.encrypt_body(b"x"))
+                    .map(drop)
             },
         ),
         must(
@@ -70,12 +77,12 @@ fn usages() -> Vec<Case> {
             "decrypt-only-key-encrypts-not",
             "encrypt with --decrypt-only-key",
             "400 InvalidKeyUsageException",
-            |scene| {
-                let key = scene.decrypt_only()?;
-                scene.refused(
+            |context| {
+                let key = context.decrypt_only()?;
+                context.rejected(
                     Op::Encrypt,
                     key,
-                    &encrypt_body(b"x"),
+                    &context.encrypt_body(b"x"),
                     check::INVALID_KEY_USAGE,
                 )
             },
@@ -85,12 +92,12 @@ fn usages() -> Vec<Case> {
             "decrypt-only-key-decrypts",
             "decrypt of another key's ciphertext with --decrypt-only-key",
             "400 InvalidCiphertextException",
-            |scene| {
-                let key = scene.decrypt_only()?;
-                scene.refused(
+            |context| {
+                let key = context.decrypt_only()?;
+                context.rejected(
                     Op::Decrypt,
                     key,
-                    &scene.good_body(Op::Decrypt)?,
+                    &context.good_body(Op::Decrypt)?,
                     check::INVALID_CIPHERTEXT,
                 )
             },
@@ -104,16 +111,17 @@ fn order() -> Vec<Case> {
         must(
             "6",
             format!("unauthenticated-tells-nothing-{}", op.name()),
-            format!("{}, unsigned, of --key and of a missing key", op.name()),
-            "the same answer",
-            move |scene| {
-                let body = plain_body(op).to_string();
-                let there = scene.send(&scene.unsigned(op, scene.key(), body.clone()))?;
-                let missing = scene.send(&scene.unsigned(op, scene.target.keys.missing(), body))?;
+            format!("{}, unsigned, with --key and with a missing key", op.name()),
+            "the same response",
+            move |context| {
+                let body = context.plain_body(op).to_string();
+                let there = context.send(&context.unsigned(op, context.key(), body.clone()))?;
+                let missing =
+                    context.send(&context.unsigned(op, context.target.keys.missing(), body))?;
                 check::error(&there, &[check::AUTHENTICATION])?;
                 check::error(&missing, &[check::AUTHENTICATION])?;
-                check::that(there.body == missing.body, || {
-                    "the answers differ".to_owned()
+                check::ensure(there.body == missing.body, || {
+                    "the responses differ".to_owned()
                 })
             },
         )
@@ -127,10 +135,13 @@ fn order() -> Vec<Case> {
             "method-before-authentication",
             "an unsigned GET",
             "405",
-            |scene| {
-                let answer =
-                    scene.send(&scene.unsigned(Op::Encrypt, scene.key(), "").method("GET"))?;
-                check::that(answer.status == 405, || {
+            |context| {
+                let answer = context.send(
+                    &context
+                        .unsigned(Op::Encrypt, context.key(), "")
+                        .method("GET"),
+                )?;
+                check::ensure(answer.status == 405, || {
                     format!("expected 405, got {}", answer.status)
                 })
             },
@@ -138,10 +149,11 @@ fn order() -> Vec<Case> {
         must(
             "6",
             "authentication-before-body",
-            "an unsigned body that is no JSON",
+            "an unsigned body that is not JSON",
             "401 AuthenticationFailedException",
-            |scene| {
-                let answer = scene.send(&scene.unsigned(Op::Encrypt, scene.key(), "not JSON"))?;
+            |context| {
+                let answer =
+                    context.send(&context.unsigned(Op::Encrypt, context.key(), "not JSON"))?;
                 check::error(&answer, &[check::AUTHENTICATION])
             },
         ),
@@ -150,29 +162,29 @@ fn order() -> Vec<Case> {
             "body-before-key",
             "a malformed body for a missing key",
             "400 ValidationException",
-            |scene| {
-                let request = scene.signed(Op::Encrypt, scene.target.keys.missing(), "{}");
-                check::error(&scene.send(&request)?, &[check::VALIDATION])
+            |context| {
+                let request = context.signed(Op::Encrypt, context.target.keys.missing(), "{}");
+                check::error(&context.send(&request)?, &[check::VALIDATION])
             },
         ),
     ]
 }
 
-/// What an error may say, and what is no request at all.
-fn odd() -> Vec<Case> {
+/// Error messages that must not repeat input, and requests with too many header fields.
+fn unusual_requests() -> Vec<Case> {
     vec![
         must(
             "6",
             "message-without-content",
-            "a body whose plaintext is no Base64",
-            "an errorMessage that does not repeat it",
-            |scene| {
-                let mut body = encrypt_body(b"");
+            "a body whose plaintext is not Base64",
+            "an errorMessage that does not repeat the plaintext",
+            |context| {
+                let mut body = context.encrypt_body(b"");
                 set(&mut body, "plaintext", "*leaked-plaintext*");
-                let answer = scene.call(Op::Encrypt, scene.key(), &body)?;
+                let answer = context.call(Op::Encrypt, context.key(), &body)?;
                 let text = String::from_utf8_lossy(&answer.body).into_owned();
-                check::that(!text.contains("leaked-plaintext"), || {
-                    "the plaintext is in the answer".to_owned()
+                check::ensure(!text.contains("leaked-plaintext"), || {
+                    "the plaintext is in the response".to_owned()
                 })
             },
         )
@@ -181,15 +193,15 @@ fn odd() -> Vec<Case> {
             "6",
             "head-of-100-kib",
             "a signed request with 100 KiB of header fields",
-            "200, an error in JSON, or a close",
-            |scene| {
-                let body = plain_body(Op::Health).to_string();
-                let mut request: Request = scene.signed(Op::Health, "", body);
+            "200, a JSON error, or the end of the connection",
+            |context| {
+                let body = context.plain_body(Op::Health).to_string();
+                let mut request: Request = context.signed(Op::Health, "", body);
                 for at in 0..100 {
                     request = request.with(&format!("x-filler-{at}"), &"x".repeat(1_000));
                 }
-                let mut connection = scene.connect(&scene.target.tls)?;
-                match scene.try_on(&mut connection, &request)? {
+                let mut connection = context.connect(&context.target.tls)?;
+                match context.try_on(&mut connection, &request)? {
                     None => Ok(()),
                     Some(answer) if answer.status == 200 || answer.body.is_empty() => Ok(()),
                     Some(answer) => check::shaped(&answer).map(drop),

@@ -2,27 +2,31 @@
 
 use serde_json::Value;
 
-use super::super::case::{Case, Fault, Judged, must, should};
+use super::super::body::Op;
+use super::super::case::{Case, must, should};
+use super::super::case_error::{CaseError, StepResult};
 use super::super::check;
-use super::super::scene::{Op, Scene, plain_body};
+use super::super::context::Context;
 
 pub(super) fn cases() -> Vec<Case> {
-    let mut cases = of_fleet();
+    let mut cases = fleet_cases();
     cases.extend(["xksProxyVendor", "xksProxyModel", "ekmVendor"].map(text_field));
     cases
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn of_fleet() -> Vec<Case> {
+fn fleet_cases() -> Vec<Case> {
     vec![
         must(
             "5",
             "health-fleet-size",
             "health",
             "xksProxyFleetSize is a number from 1",
-            |scene| {
-                let size = of(scene)?.get("xksProxyFleetSize").and_then(Value::as_u64);
-                check::that(size.is_some_and(|size| size >= 1), || {
+            |context| {
+                let size = health_status(context)?
+                    .get("xksProxyFleetSize")
+                    .and_then(Value::as_u64);
+                check::ensure(size.is_some_and(|size| size >= 1), || {
                     format!("xksProxyFleetSize is {size:?}")
                 })
             },
@@ -32,9 +36,9 @@ fn of_fleet() -> Vec<Case> {
             "health-fleet-details",
             "health",
             "1 to 10 ekmFleetDetails",
-            |scene| {
-                let count = details(&of(scene)?).len();
-                check::that((1..=10).contains(&count), || {
+            |context| {
+                let count = details(&health_status(context)?).len();
+                check::ensure((1..=10).contains(&count), || {
                     format!("{count} ekmFleetDetails")
                 })
             },
@@ -44,8 +48,8 @@ fn of_fleet() -> Vec<Case> {
             "health-fleet-detail-shape",
             "health",
             "each with id, model and healthStatus",
-            |scene| {
-                every_detail(scene, |detail| {
+            |context| {
+                every_detail(context, |detail| {
                     ["id", "model", "healthStatus"]
                         .iter()
                         .all(|f| !check::text(detail, f).is_empty())
@@ -57,8 +61,8 @@ fn of_fleet() -> Vec<Case> {
             "health-status-values",
             "health",
             "each ACTIVE, DEGRADED or UNAVAILABLE",
-            |scene| {
-                every_detail(scene, |detail| {
+            |context| {
+                every_detail(context, |detail| {
                     matches!(
                         check::text(detail, "healthStatus"),
                         "ACTIVE" | "DEGRADED" | "UNAVAILABLE"
@@ -70,12 +74,12 @@ fn of_fleet() -> Vec<Case> {
             "5",
             "health-one-serves",
             "health",
-            "one at least is not UNAVAILABLE",
-            |scene| {
-                let serves = details(&of(scene)?)
+            "at least one is not UNAVAILABLE",
+            |context| {
+                let is_served = details(&health_status(context)?)
                     .iter()
                     .any(|d| check::text(d, "healthStatus") != "UNAVAILABLE");
-                check::that(serves, || "KMS would not connect".to_owned())
+                check::ensure(is_served, || "KMS would not connect".to_owned())
             },
         ),
     ]
@@ -86,18 +90,18 @@ fn text_field(field: &'static str) -> Case {
         "5",
         format!("health-{field}"),
         "health",
-        format!("{field} is a text"),
-        move |scene| {
-            let body = of(scene)?;
-            check::that(!check::text(&body, field).is_empty(), || {
+        format!("{field} is a string"),
+        move |context| {
+            let body = health_status(context)?;
+            check::ensure(!check::text(&body, field).is_empty(), || {
                 format!("{field} is missing")
             })
         },
     )
 }
 
-fn of(scene: &Scene<'_>) -> Result<Value, Fault> {
-    scene.ok(Op::Health, "", &plain_body(Op::Health))
+fn health_status(context: &Context<'_>) -> Result<Value, CaseError> {
+    context.ok(Op::Health, "", &context.plain_body(Op::Health))
 }
 
 fn details(body: &Value) -> Vec<Value> {
@@ -105,10 +109,10 @@ fn details(body: &Value) -> Vec<Value> {
     list.cloned().unwrap_or_default()
 }
 
-fn every_detail(scene: &Scene<'_>, right: impl Fn(&Value) -> bool) -> Judged {
-    let details = details(&of(scene)?);
-    let wrong = details.iter().find(|detail| !right(detail));
-    check::that(wrong.is_none() && !details.is_empty(), || {
+fn every_detail(context: &Context<'_>, is_valid: impl Fn(&Value) -> bool) -> StepResult {
+    let details = details(&health_status(context)?);
+    let wrong = details.iter().find(|detail| !is_valid(detail));
+    check::ensure(wrong.is_none() && !details.is_empty(), || {
         format!("ekmFleetDetails: {details:?}")
     })
 }

@@ -1,11 +1,13 @@
-//! Sections 2 and 6: HTTP/1.1, HTTP/2, and bytes that are no request.
+//! Sections 2 and 6: HTTP/1.1, HTTP/2, and bytes that are not a request.
 
-use super::super::case::{Case, Judged, must, should, violation};
+use super::super::body::Op;
+use super::super::case::{Case, must, should};
+use super::super::case_error::{StepResult, violation};
 use super::super::check;
-use super::super::scene::{Op, Scene, plain_body};
-use crate::client::raw::{Request, Tls, exchange_http2};
+use super::super::context::Context;
+use super::super::wire::{Request, Tls, exchange_http2};
 
-/// Bytes that no parser should take for a request of ours.
+/// Bytes that a parser must not accept as a request of the API.
 const GARBAGE: [(&str, &str); 7] = [
     ("words", "this is not HTTP\r\n\r\n"),
     ("version", "POST / HTTP/9.9\r\nhost: x\r\n\r\n"),
@@ -31,9 +33,9 @@ pub(super) fn cases() -> Vec<Case> {
         must(
             "6",
             format!("garbage-{name}"),
-            "bytes that are no HTTP request",
-            "an error in JSON, or a close",
-            move |scene| garbage(scene, bytes),
+            "bytes that are not an HTTP request",
+            "a JSON error, or the end of the connection",
+            move |context| garbage(context, bytes),
         )
     }));
     cases
@@ -47,9 +49,9 @@ fn connections() -> Vec<Case> {
             "http-1.1-served",
             "health over HTTP/1.1, by ALPN",
             "200",
-            |scene| {
-                let body = plain_body(Op::Health);
-                scene.ok(Op::Health, "", &body).map(drop)
+            |context| {
+                let body = context.plain_body(Op::Health);
+                context.ok(Op::Health, "", &body).map(drop)
             },
         ),
         must(
@@ -57,13 +59,13 @@ fn connections() -> Vec<Case> {
             "http-1.1-without-alpn",
             "health by a client without ALPN",
             "200",
-            |scene| {
+            |context| {
                 let tls = Tls {
                     protocols: Vec::new(),
-                    ..scene.target.tls.clone()
+                    ..context.target.tls.clone()
                 };
-                let mut connection = scene.connect(&tls)?;
-                check::success(&scene.send_on(&mut connection, &health(scene))?).map(drop)
+                let mut connection = context.connect(&tls)?;
+                check::success(&context.send_on(&mut connection, &health(context))?).map(drop)
             },
         ),
         should(
@@ -71,10 +73,10 @@ fn connections() -> Vec<Case> {
             "connection-reused",
             "three requests on one connection",
             "200 each",
-            |scene| {
-                let mut connection = scene.connect(&scene.target.tls)?;
+            |context| {
+                let mut connection = context.connect(&context.target.tls)?;
                 for _ in 0..3 {
-                    check::success(&scene.send_on(&mut connection, &health(scene))?)?;
+                    check::success(&context.send_on(&mut connection, &health(context))?)?;
                 }
                 Ok(())
             },
@@ -84,11 +86,12 @@ fn connections() -> Vec<Case> {
             "connection-survives-a-refusal",
             "an unsigned request, then a signed one, on one connection",
             "401, then 200",
-            |scene| {
-                let mut connection = scene.connect(&scene.target.tls)?;
-                let unsigned = scene.unsigned(Op::Health, "", plain_body(Op::Health).to_string());
-                check::any_error(&scene.send_on(&mut connection, &unsigned)?)?;
-                check::success(&scene.send_on(&mut connection, &health(scene))?).map(drop)
+            |context| {
+                let mut connection = context.connect(&context.target.tls)?;
+                let unsigned =
+                    context.unsigned(Op::Health, "", context.plain_body(Op::Health).to_string());
+                check::any_error(&context.send_on(&mut connection, &unsigned)?)?;
+                check::success(&context.send_on(&mut connection, &health(context))?).map(drop)
             },
         ),
         should(
@@ -108,46 +111,48 @@ fn connections() -> Vec<Case> {
     ]
 }
 
-fn health(scene: &Scene<'_>) -> Request {
-    scene.signed(Op::Health, "", plain_body(Op::Health).to_string())
+fn health(context: &Context<'_>) -> Request {
+    context.signed(Op::Health, "", context.plain_body(Op::Health).to_string())
 }
 
-fn chunked(scene: &Scene<'_>) -> Judged {
-    let mut request = health(scene).with("transfer-encoding", "chunked");
+fn chunked(context: &Context<'_>) -> StepResult {
+    let mut request = health(context).with("transfer-encoding", "chunked");
     let body = String::from_utf8_lossy(&request.body).into_owned();
     request.body = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).into_bytes();
-    check::success(&scene.send(&request)?).map(drop)
+    check::success(&context.send(&request)?).map(drop)
 }
 
-fn http_2(scene: &Scene<'_>) -> Judged {
+fn http_2(context: &Context<'_>) -> StepResult {
     let tls = Tls {
         protocols: vec!["h2"],
-        ..scene.target.tls.clone()
+        ..context.target.tls.clone()
     };
-    let mut connection = scene.connect(&tls)?;
+    let mut connection = context.connect(&tls)?;
     if connection.protocol() != Some(b"h2") {
-        return violation("ALPN did not agree on h2");
+        return violation("ALPN did not select h2");
     }
-    let answer = exchange_http2(&mut connection, &health(scene));
-    scene.remember("health over HTTP/2", format!("{answer:?}"));
+    let answer = exchange_http2(&mut connection, &health(context));
+    context.remember("health over HTTP/2", format!("{answer:?}"));
     match answer {
         Ok(answer) if answer.status == Some(200) => Ok(()),
         Ok(answer) => violation(format!("status {:?}", answer.status)),
-        Err(error) => violation(format!("no answer: {error}")),
+        Err(error) => violation(format!("no response: {error}")),
     }
 }
 
-fn garbage(scene: &Scene<'_>, bytes: &str) -> Judged {
-    let mut connection = scene.connect(&scene.target.tls)?;
-    // A write that fails has been answered by a close.
+fn garbage(context: &Context<'_>, bytes: &str) -> StepResult {
+    let mut connection = context.connect(&context.target.tls)?;
+    // A failed write means that the proxy has closed the connection.
     drop(connection.send(bytes.as_bytes()));
     let answer = connection.response(false);
-    scene.remember(bytes, format!("{answer:?}"));
+    context.remember(bytes, format!("{answer:?}"));
     match answer {
         Ok(None) => Ok(()),
-        // Nothing of a body means that nothing was said which could be HTML.
+        // An empty body cannot contain HTML.
         Ok(Some(answer)) if answer.body.is_empty() && answer.status >= 400 => Ok(()),
         Ok(Some(answer)) => check::shaped(&answer).map(drop),
-        Err(error) => violation(format!("neither an answer nor a close: {error}")),
+        Err(error) => violation(format!(
+            "neither a response nor the end of the connection: {error}"
+        )),
     }
 }

@@ -2,9 +2,11 @@
 
 use serde_json::Value;
 
-use super::super::case::{Case, Fault, Judged, must};
+use super::super::body::Op;
+use super::super::case::{Case, must};
+use super::super::case_error::{CaseError, StepResult};
 use super::super::check;
-use super::super::scene::{Op, Scene, plain_body};
+use super::super::context::Context;
 
 const USAGES: [&str; 9] = [
     "ENCRYPT",
@@ -26,17 +28,17 @@ pub(super) fn cases() -> Vec<Case> {
             "metadata-shape",
             "metadata of --key",
             "keySpec, 1 to 10 known keyUsage values, keyStatus",
-            |scene| of(scene, scene.key()).map(drop),
+            |context| metadata(context, context.key()).map(drop),
         ),
         must(
             "5",
             "metadata-spec",
             "metadata of --key",
             "keySpec AES_256",
-            |scene| {
-                let body = of(scene, scene.key())?;
+            |context| {
+                let body = metadata(context, context.key())?;
                 let spec = check::text(&body, "keySpec").to_owned();
-                check::that(spec == "AES_256", || format!("keySpec is {spec:?}"))
+                check::ensure(spec == "AES_256", || format!("keySpec is {spec:?}"))
             },
         ),
         must(
@@ -44,9 +46,9 @@ pub(super) fn cases() -> Vec<Case> {
             "metadata-usage",
             "metadata of --key",
             "keyUsage has ENCRYPT and DECRYPT",
-            |scene| {
-                let usage = usage(&of(scene, scene.key())?);
-                check::that(has(&usage, "ENCRYPT") && has(&usage, "DECRYPT"), || {
+            |context| {
+                let usage = usage(&metadata(context, context.key())?);
+                check::ensure(has(&usage, "ENCRYPT") && has(&usage, "DECRYPT"), || {
                     format!("keyUsage is {usage:?}")
                 })
             },
@@ -56,23 +58,23 @@ pub(super) fn cases() -> Vec<Case> {
             "metadata-enabled",
             "metadata of --key",
             "keyStatus ENABLED",
-            |scene| status(scene, scene.key(), "ENABLED"),
+            |context| status(context, context.key(), "ENABLED"),
         ),
         must(
             "5",
             "metadata-disabled",
             "metadata of --disabled-key",
             "200 with keyStatus DISABLED",
-            |scene| status(scene, scene.disabled()?, "DISABLED"),
+            |context| status(context, context.disabled()?, "DISABLED"),
         ),
         must(
             "5",
             "metadata-encrypt-only",
             "metadata of --encrypt-only-key",
             "keyUsage has ENCRYPT and not DECRYPT",
-            |scene| {
-                let usage = usage(&of(scene, scene.encrypt_only()?)?);
-                check::that(has(&usage, "ENCRYPT") && !has(&usage, "DECRYPT"), || {
+            |context| {
+                let usage = usage(&metadata(context, context.encrypt_only()?)?);
+                check::ensure(has(&usage, "ENCRYPT") && !has(&usage, "DECRYPT"), || {
                     format!("keyUsage is {usage:?}")
                 })
             },
@@ -82,9 +84,9 @@ pub(super) fn cases() -> Vec<Case> {
             "metadata-decrypt-only",
             "metadata of --decrypt-only-key",
             "keyUsage has DECRYPT and not ENCRYPT",
-            |scene| {
-                let usage = usage(&of(scene, scene.decrypt_only()?)?);
-                check::that(has(&usage, "DECRYPT") && !has(&usage, "ENCRYPT"), || {
+            |context| {
+                let usage = usage(&metadata(context, context.decrypt_only()?)?);
+                check::ensure(has(&usage, "DECRYPT") && !has(&usage, "ENCRYPT"), || {
                     format!("keyUsage is {usage:?}")
                 })
             },
@@ -92,31 +94,31 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-fn of(scene: &Scene<'_>, key: &str) -> Result<Value, Fault> {
-    let body = scene.ok(Op::Metadata, key, &plain_body(Op::Metadata))?;
-    check::that(!check::text(&body, "keySpec").is_empty(), || {
+fn metadata(context: &Context<'_>, key: &str) -> Result<Value, CaseError> {
+    let body = context.ok(Op::Metadata, key, &context.plain_body(Op::Metadata))?;
+    check::ensure(!check::text(&body, "keySpec").is_empty(), || {
         "keySpec is missing".to_owned()
     })?;
     let (usage, status) = (usage(&body), check::text(&body, "keyStatus"));
-    check::that((1..=10).contains(&usage.len()), || {
+    check::ensure((1..=10).contains(&usage.len()), || {
         format!("keyUsage has {} values", usage.len())
     })?;
-    check::that(usage.iter().all(|u| USAGES.contains(&u.as_str())), || {
+    check::ensure(usage.iter().all(|u| USAGES.contains(&u.as_str())), || {
         format!("keyUsage is {usage:?}")
     })?;
-    check::that(matches!(status, "ENABLED" | "DISABLED"), || {
+    check::ensure(matches!(status, "ENABLED" | "DISABLED"), || {
         format!("keyStatus is {status:?}")
     })?;
     Ok(body)
 }
 
-fn status(scene: &Scene<'_>, key: &str, wanted: &str) -> Judged {
-    let body = of(scene, key)?;
+fn status(context: &Context<'_>, key: &str, wanted: &str) -> StepResult {
+    let body = metadata(context, key)?;
     let status = check::text(&body, "keyStatus");
-    check::that(status == wanted, || format!("keyStatus is {status:?}"))
+    check::ensure(status == wanted, || format!("keyStatus is {status:?}"))
 }
 
-/// What is no string counts as a usage that nobody knows.
+/// A value that is not a string counts as an unknown usage.
 fn usage(body: &Value) -> Vec<String> {
     let values = body.get("keyUsage").and_then(Value::as_array);
     let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();

@@ -1,10 +1,12 @@
-//! Section 4: what requestMetadata must hold, and what it may.
+//! Section 4: the required and optional fields of requestMetadata.
 
 use serde_json::{Value, json};
 
-use super::super::case::{Case, Fault, Judged, must};
+use super::super::body::{Op, in_metadata, set, unset};
+use super::super::case::{Case, must};
+use super::super::case_error::{CaseError, StepResult};
 use super::super::check;
-use super::super::scene::{Op, Scene, in_metadata, set, unset};
+use super::super::context::Context;
 
 const PRINCIPAL: &str = "awsPrincipalArn";
 const OPERATION: &str = "kmsOperation";
@@ -23,7 +25,7 @@ fn required(op: Op) -> &'static [&'static str] {
 
 fn known(op: Op) -> &'static [&'static str] {
     match op {
-        // Before 1.0.3 also DescribeKey.
+        // Until 1.0.2 also DescribeKey.
         Op::Metadata => &["CreateKey"],
         Op::Encrypt => &[
             "Encrypt",
@@ -42,10 +44,10 @@ fn known(op: Op) -> &'static [&'static str] {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    Op::ALL.into_iter().flat_map(of_operation).collect()
+    Op::ALL.into_iter().flat_map(operation_cases).collect()
 }
 
-fn of_operation(op: Op) -> Vec<Case> {
+fn operation_cases(op: Op) -> Vec<Case> {
     let mut cases = required_fields(op);
     cases.extend(malformed(op));
     cases.extend(operations(op));
@@ -107,7 +109,7 @@ fn malformed(op: Op) -> [Case; 3] {
 fn operations(op: Op) -> impl Iterator<Item = Case> {
     let name = op.name();
     known(op).iter().map(move |&operation| {
-        taken(
+        accepted(
             op,
             format!("{name}-kmsOperation-{operation}"),
             format!("{name} for {operation}"),
@@ -120,25 +122,25 @@ fn operations(op: Op) -> impl Iterator<Item = Case> {
 fn unusual(op: Op) -> [Case; 4] {
     let name = op.name();
     [
-        taken(
+        accepted(
             op,
             format!("{name}-kmsOperation-unknown"),
-            format!("{name} for an operation that nobody knows"),
+            format!("{name} for an unknown operation"),
             |body| in_metadata(body, |m| set(m, OPERATION, "OperationOfTheFuture")),
         ),
-        taken(
+        accepted(
             op,
             format!("{name}-unknown-field-in-requestMetadata"),
             format!("{name} with an unknown field in requestMetadata"),
             |body| in_metadata(body, |m| set(m, "fieldOfTheFuture", json!({ "a": [1] }))),
         ),
-        taken(
+        accepted(
             op,
             format!("{name}-unknown-field"),
             format!("{name} with an unknown field beside requestMetadata"),
             |body| set(body, "fieldOfTheFuture", "\u{e4}\u{1f511}"),
         ),
-        taken(
+        accepted(
             op,
             format!("{name}-kmsRequestId-opaque"),
             format!("{name} with a kmsRequestId of an unusual form"),
@@ -150,17 +152,21 @@ fn unusual(op: Op) -> [Case; 4] {
 fn optional_fields(op: Op) -> [Case; 2] {
     let name = op.name();
     let long_principal = |body: &mut Value| {
-        let arn = format!("arn:aws:iam::123456789012:role/{}", "x".repeat(2_017));
-        in_metadata(body, |m| set(m, PRINCIPAL, arn));
+        in_metadata(body, |metadata| {
+            let account = metadata.get(PRINCIPAL).and_then(Value::as_str);
+            let account = account.and_then(|arn| arn.strip_suffix("user/Conformance"));
+            let role = format!("{}role/", account.unwrap_or_default());
+            set(metadata, PRINCIPAL, format!("{role:x<2048}"));
+        });
     };
     [
-        taken(
+        accepted(
             op,
             format!("{name}-optional-fields"),
             format!("{name} with all optional fields"),
             optional,
         ),
-        taken(
+        accepted(
             op,
             format!("{name}-arn-of-2048-characters"),
             format!("{name} with an awsPrincipalArn of 2,048 characters"),
@@ -171,19 +177,18 @@ fn optional_fields(op: Op) -> [Case; 2] {
 
 fn optional(body: &mut Value) {
     in_metadata(body, |metadata| {
-        // GetKeyMetadata has no kmsKeyArn since 1.0.3.
-        if metadata.get(KEY_ARN).is_some() {
-            let arn = "arn:aws:kms:eu-west-1:123456789012:key/x";
-            set(metadata, KEY_ARN, arn);
-        }
         set(metadata, "kmsViaService", "s3.eu-west-1.amazonaws.com");
         set(metadata, "awsSourceVpc", "vpc-0123456789abcdef0");
         set(metadata, "awsSourceVpce", "vpce-0123456789abcdef0");
     });
 }
 
-fn changed(scene: &Scene<'_>, op: Op, change: &impl Fn(&mut Value)) -> Result<Value, Fault> {
-    let mut body = scene.good_body(op)?;
+fn changed(
+    context: &Context<'_>,
+    op: Op,
+    change: &impl Fn(&mut Value),
+) -> Result<Value, CaseError> {
+    let mut body = context.good_body(op)?;
     change(&mut body);
     Ok(body)
 }
@@ -195,17 +200,17 @@ fn invalid(op: Op, id: String, sent: String, change: impl Fn(&mut Value) + 'stat
         id,
         sent,
         "400 ValidationException",
-        move |scene| -> Judged {
-            let body = changed(scene, op, &change)?;
-            scene.refused(op, scene.key(), &body, check::VALIDATION)
+        move |context| -> StepResult {
+            let body = changed(context, op, &change)?;
+            context.rejected(op, context.key(), &body, check::VALIDATION)
         },
     )
 }
 
-/// A change that must not matter.
-fn taken(op: Op, id: String, sent: String, change: impl Fn(&mut Value) + 'static) -> Case {
-    must("4", id, sent, "200", move |scene| -> Judged {
-        let body = changed(scene, op, &change)?;
-        scene.ok(op, scene.key(), &body).map(drop)
+/// A change that the proxy must accept.
+fn accepted(op: Op, id: String, sent: String, change: impl Fn(&mut Value) + 'static) -> Case {
+    must("4", id, sent, "200", move |context| -> StepResult {
+        let body = changed(context, op, &change)?;
+        context.ok(op, context.key(), &body).map(drop)
     })
 }

@@ -1,32 +1,32 @@
-//! Section 7: whatever is missing, garbled, stale, changed or signed for something else is a 401.
+//! Section 7: a signature that is missing, malformed, expired, changed or made for another request is a 401.
 
-use super::super::case::{Case, Fault, Judged, must};
+use super::super::body::Op;
+use super::super::case::{Case, must};
+use super::super::case_error::{CaseError, StepResult};
 use super::super::check;
-use super::super::scene::{Op, Scene, plain_body};
-use crate::client::raw::{Request, Signer};
+use super::super::context::Context;
+use super::super::wire::{Request, Signer};
 
 const FIELDS: [&str; 3] = ["content-type", "host", "x-amz-date"];
 
 type Forge = fn(&Signer) -> Signer;
 
-/// Signers who are not KMS.
+/// Signers that are not KMS.
 const FORGERS: [(&str, &str, Forge); 9] = [
     (
         "wrong-secret",
-        "signed with another secret",
+        "signed with a wrong secret",
         Signer::with_wrong_secret,
     ),
-    (
-        "unknown-id",
-        "signed as an access key id that nobody has",
-        |s| Signer {
+    ("unknown-id", "signed with an unknown access key id", |s| {
+        Signer {
             access_key_id: "ZZZZZZZZZZZZZZZZZZZZZZ".into(),
             ..s.clone()
-        },
-    ),
+        }
+    }),
     (
         "lower-case-id",
-        "signed as the access key id in lower case",
+        "signed with the access key id in lower case",
         |s| Signer {
             access_key_id: s.access_key_id.to_lowercase(),
             ..s.clone()
@@ -69,8 +69,8 @@ const FORGERS: [(&str, &str, Forge); 9] = [
 pub(super) fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = FORGERS
         .map(|(name, sent, forge)| {
-            refused(name, sent, move |scene| {
-                Ok(forge(&scene.target.signer.now()).sign(&unsigned(scene)))
+            rejected(name, sent, move |context| {
+                Ok(forge(&context.target.signer.now()).sign(&unsigned(context)))
             })
         })
         .into();
@@ -82,9 +82,9 @@ pub(super) fn cases() -> Vec<Case> {
             format!("unsigned-{}", op.name()),
             format!("{} without a signature", op.name()),
             "401 AuthenticationFailedException",
-            move |scene| {
-                let body = scene.good_body(op)?.to_string();
-                let answer = scene.send(&scene.unsigned(op, scene.key(), body))?;
+            move |context| {
+                let body = context.good_body(op)?.to_string();
+                let answer = context.send(&context.unsigned(op, context.key(), body))?;
                 check::error(&answer, &[check::AUTHENTICATION])
             },
         )
@@ -93,8 +93,8 @@ pub(super) fn cases() -> Vec<Case> {
         "7",
         "unknown-id-like-wrong-secret",
         "an unknown access key id, and a wrong secret",
-        "the same answer",
-        alike,
+        "the same response",
+        same_responses,
     ));
     cases
 }
@@ -102,12 +102,12 @@ pub(super) fn cases() -> Vec<Case> {
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn header_lists() -> Vec<Case> {
     let listed = |name: &str, sent: &str, names: &'static [&'static str]| {
-        refused(name, sent, move |scene| {
-            Ok(scene
+        rejected(name, sent, move |context| {
+            Ok(context
                 .target
                 .signer
                 .now()
-                .sign_fields(&unsigned(scene), names))
+                .sign_fields(&unsigned(context), names))
         })
     };
     vec![
@@ -123,7 +123,7 @@ fn header_lists() -> Vec<Case> {
         ),
         listed(
             "signed-header-absent",
-            "a header in SignedHeaders that is not there",
+            "a header in SignedHeaders that is missing in the request",
             &["content-type", "host", "x-absent", "x-amz-date"],
         ),
         listed(
@@ -132,35 +132,35 @@ fn header_lists() -> Vec<Case> {
             &["x-amz-date", "host", "content-type"],
         )
         .advised(),
-        refused(
+        rejected(
             "signed-header-tampered",
-            "another value of an additional signed header",
-            |scene| {
+            "a changed value of an additional signed header",
+            |context| {
                 let names = ["content-type", "host", "x-amz-date", "x-more"];
-                let signed = scene
+                let signed = context
                     .target
                     .signer
                     .now()
-                    .sign_fields(&unsigned(scene).with("x-more", "one"), &names);
+                    .sign_fields(&unsigned(context).with("x-more", "one"), &names);
                 Ok(signed.replacing("x-more", "two"))
             },
         ),
-        refused(
+        rejected(
             "payload-unsigned",
             "UNSIGNED-PAYLOAD instead of the body's hash",
-            |scene| {
-                let signer = scene.target.signer.now();
+            |context| {
+                let signer = context.target.signer.now();
                 let names = ["content-type", "host", "x-amz-content-sha256", "x-amz-date"];
-                let request = unsigned(scene)
+                let request = unsigned(context)
                     .with("x-amz-date", &signer.date_time())
                     .with("x-amz-content-sha256", "UNSIGNED-PAYLOAD");
                 let authorization =
-                    signer.authorization_of_payload(&request, &names, "UNSIGNED-PAYLOAD");
+                    signer.authorization_for_payload(&request, &names, "UNSIGNED-PAYLOAD");
                 Ok(request.with("authorization", &authorization))
             },
         ),
-        refused("authorization-twice", "Authorization twice", |scene| {
-            let signed = scene.target.signer.now().sign(&unsigned(scene));
+        rejected("authorization-twice", "Authorization twice", |context| {
+            let signed = context.target.signer.now().sign(&unsigned(context));
             let authorization = signed.value("authorization").to_owned();
             Ok(signed.with("authorization", &authorization))
         })
@@ -174,32 +174,32 @@ fn accepted_forms() -> Vec<Case> {
         accepted(
             "two-headers-signed",
             "SignedHeaders with host and x-amz-date only",
-            |scene| {
-                Ok(scene
+            |context| {
+                Ok(context
                     .target
                     .signer
                     .now()
-                    .sign_fields(&unsigned(scene), &["host", "x-amz-date"]))
+                    .sign_fields(&unsigned(context), &["host", "x-amz-date"]))
             },
         ),
         accepted(
             "more-headers-signed",
             "an additional signed header",
-            |scene| {
+            |context| {
                 let names = ["content-type", "host", "x-amz-date", "x-more"];
-                Ok(scene
+                Ok(context
                     .target
                     .signer
                     .now()
-                    .sign_fields(&unsigned(scene).with("x-more", "one"), &names))
+                    .sign_fields(&unsigned(context).with("x-more", "one"), &names))
             },
         ),
         accepted(
             "separators-without-blanks",
             "an Authorization with commas without blanks",
-            |scene| {
+            |context| {
                 Ok(edited(
-                    scene.target.signer.now().sign(&unsigned(scene)),
+                    context.target.signer.now().sign(&unsigned(context)),
                     ", ",
                     ",",
                 ))
@@ -207,40 +207,41 @@ fn accepted_forms() -> Vec<Case> {
         ),
         accepted(
             "unsigned-header-added",
-            "a header of a hop, which nobody signed",
-            |scene| {
-                Ok(scene
+            "an unsigned header that a hop has added",
+            |context| {
+                Ok(context
                     .target
                     .signer
                     .now()
-                    .sign_fields(&unsigned(scene), &FIELDS)
+                    .sign_fields(&unsigned(context), &FIELDS)
                     .with("x-forwarded-for", "192.0.2.1"))
             },
         ),
-        accepted("nearly-stale", "signed 4 minutes ago", |scene| {
-            Ok(scene.target.signer.shifted(-240).sign(&unsigned(scene)))
+        accepted("nearly-stale", "signed 4 minutes ago", |context| {
+            Ok(context.target.signer.shifted(-240).sign(&unsigned(context)))
         }),
         accepted(
             "nearly-from-the-future",
             "signed 4 minutes ahead",
-            |scene| Ok(scene.target.signer.shifted(240).sign(&unsigned(scene))),
+            |context| Ok(context.target.signer.shifted(240).sign(&unsigned(context))),
         ),
         accepted(
             "second-credential",
             "signed with --second-credential",
-            |scene| {
-                let second = scene.target.second_signer.as_ref();
-                let second = second
-                    .ok_or_else(|| Fault::Skipped("--second-credential was not given".into()))?;
-                Ok(second.now().sign(&unsigned(scene)))
+            |context| {
+                let second = context.target.second_signer.as_ref();
+                let second = second.ok_or_else(|| {
+                    CaseError::Skipped("--second-credential was not given".into())
+                })?;
+                Ok(second.now().sign(&unsigned(context)))
             },
         ),
     ]
 }
 
-pub(super) fn unsigned(scene: &Scene<'_>) -> Request {
-    let body = plain_body(Op::Metadata).to_string();
-    scene.unsigned(Op::Metadata, scene.key(), body)
+pub(super) fn unsigned(context: &Context<'_>) -> Request {
+    let body = context.plain_body(Op::Metadata).to_string();
+    context.unsigned(Op::Metadata, context.key(), body)
 }
 
 pub(super) fn edited(request: Request, from: &str, to: &str) -> Request {
@@ -248,42 +249,42 @@ pub(super) fn edited(request: Request, from: &str, to: &str) -> Request {
     request.replacing("authorization", &authorization)
 }
 
-pub(super) fn refused(
+pub(super) fn rejected(
     name: &str,
     sent: &str,
-    make: impl Fn(&Scene<'_>) -> Result<Request, Fault> + 'static,
+    make: impl Fn(&Context<'_>) -> Result<Request, CaseError> + 'static,
 ) -> Case {
     must(
         "7",
         format!("signature-{name}"),
         sent,
         "401 AuthenticationFailedException",
-        move |scene| check::error(&scene.send(&make(scene)?)?, &[check::AUTHENTICATION]),
+        move |context| check::error(&context.send(&make(context)?)?, &[check::AUTHENTICATION]),
     )
 }
 
 fn accepted(
     name: &str,
     sent: &str,
-    make: impl Fn(&Scene<'_>) -> Result<Request, Fault> + 'static,
+    make: impl Fn(&Context<'_>) -> Result<Request, CaseError> + 'static,
 ) -> Case {
     must(
         "7",
         format!("signature-{name}"),
         sent,
         "200",
-        move |scene| check::success(&scene.send(&make(scene)?)?).map(drop),
+        move |context| check::success(&context.send(&make(context)?)?).map(drop),
     )
 }
 
-fn alike(scene: &Scene<'_>) -> Judged {
-    let signer = scene.target.signer.now();
+fn same_responses(context: &Context<'_>) -> StepResult {
+    let signer = context.target.signer.now();
     let unknown = Signer {
         access_key_id: "ZZZZZZZZZZZZZZZZZZZZZZ".into(),
         ..signer.clone()
     };
-    let unknown = scene.send(&unknown.sign(&unsigned(scene)))?;
-    let wrong = scene.send(&signer.with_wrong_secret().sign(&unsigned(scene)))?;
+    let unknown = context.send(&unknown.sign(&unsigned(context)))?;
+    let wrong = context.send(&signer.with_wrong_secret().sign(&unsigned(context)))?;
     let same = (unknown.status, &unknown.body) == (wrong.status, &wrong.body);
-    check::that(same, || "the answers differ".to_owned())
+    check::ensure(same, || "the responses differ".to_owned())
 }

@@ -1,13 +1,14 @@
-//! Section 7: what is changed after it was signed is a 401.
+//! Section 7: a change after the signature is a 401.
 
+use super::super::body::Op;
 use super::super::case::Case;
-use super::super::scene::{Op, Scene};
-use super::signatures::{edited, refused, unsigned};
-use crate::client::raw::Request;
+use super::super::context::Context;
+use super::super::wire::Request;
+use super::signatures::{edited, rejected, unsigned};
 
-type Tamper = fn(&Scene<'_>, Request) -> Request;
+type Tamper = fn(&Context<'_>, Request) -> Request;
 
-/// What is done to a request after it was signed.
+/// Changes of a signed request.
 const TAMPERS: [(&str, &str, Tamper); 17] = [
     ("body-tampered", "another body", |_, r| {
         let body = [r.body.as_slice(), b" "].concat();
@@ -82,9 +83,9 @@ const TAMPERS: [(&str, &str, Tamper); 17] = [
 
 pub(super) fn cases() -> Vec<Case> {
     let case = |(name, sent, tamper): (&str, &str, Tamper)| {
-        refused(name, sent, move |scene| {
-            let signed = scene.target.signer.now().sign(&unsigned(scene));
-            Ok(tamper(scene, signed))
+        rejected(name, sent, move |context| {
+            let signed = context.target.signer.now().sign(&unsigned(context));
+            Ok(tamper(context, signed))
         })
     };
     TAMPERS.map(case).into()

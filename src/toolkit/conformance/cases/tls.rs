@@ -1,11 +1,13 @@
-//! Section 2: versions and suites of TLS.
+//! Section 2: TLS versions and suites.
 
-use super::super::case::{Case, Judged, must, should, violation};
+use super::super::body::Op;
+use super::super::case::{Case, must, should};
+use super::super::case_error::{StepResult, violation};
 use super::super::check;
-use super::super::scene::{Op, Scene, plain_body};
-use crate::client::raw::{Greeting, Hello, Suite, Tls, TlsVersion, greet};
+use super::super::context::Context;
+use super::super::wire::{Hello, ServerReply, Suite, Tls, TlsVersion, greet};
 
-/// Suites of TLS 1.2 that no list of ours has.
+/// TLS 1.2 suites that the specification does not allow.
 const WEAK: [(&str, &[u16]); 6] = [
     ("null", &[0x0001, 0x0002, 0x003b, 0xc006, 0xc010]),
     ("anonymous", &[0x0034, 0x006c, 0x00a7, 0xc019]),
@@ -23,7 +25,7 @@ const WEAK: [(&str, &[u16]); 6] = [
     ),
 ];
 
-/// What an old client would offer: all of it.
+/// The suites that an old client offers.
 const OLD: [u16; 8] = [
     0xc009, 0xc00a, 0xc013, 0xc014, 0x002f, 0x0035, 0x000a, 0x0005,
 ];
@@ -33,16 +35,16 @@ pub(super) fn cases() -> Vec<Case> {
         "2",
         "tls-suite-of-the-specification",
         "TLS 1.2 and 1.3 with the four suites of the specification",
-        "a handshake, and an answer over it",
-        |scene| serves(scene, &scene.target.tls),
+        "a handshake and a response",
+        |context| is_served(context, &context.target.tls),
     )];
     for (name, version) in [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)] {
         cases.push(should(
             "2",
             format!("tls-{name}-accepted"),
             format!("TLS {name} only"),
-            "a handshake, and an answer over it",
-            move |scene| serves(scene, &only(&scene.target.tls, version)),
+            "a handshake and a response",
+            move |context| is_served(context, &only(&context.target.tls, version)),
         ));
     }
     for (name, version) in [
@@ -54,8 +56,8 @@ pub(super) fn cases() -> Vec<Case> {
             "2",
             format!("{name}-refused"),
             format!("a ClientHello of {name} at most"),
-            "an alert or a close",
-            move |scene| refuses(scene, version, &OLD),
+            "an alert or the end of the connection",
+            move |context| rejects(context, version, &OLD),
         ));
     }
     cases.extend(WEAK.map(|(name, suites)| {
@@ -63,14 +65,14 @@ pub(super) fn cases() -> Vec<Case> {
             "2",
             format!("tls-{name}-suites-refused"),
             format!("a ClientHello of TLS 1.2 with {name} suites only"),
-            "an alert or a close",
-            move |scene| refuses(scene, 0x0303, suites),
+            "an alert or the end of the connection",
+            move |context| rejects(context, 0x0303, suites),
         )
     }));
     cases
 }
 
-/// The same settings for one version.
+/// Returns the same settings for one version.
 pub(super) fn only(tls: &Tls, version: TlsVersion) -> Tls {
     let mut suites = tls.suites.clone();
     suites.retain(|suite: &Suite| suite.version() == version);
@@ -81,23 +83,25 @@ pub(super) fn only(tls: &Tls, version: TlsVersion) -> Tls {
     }
 }
 
-fn serves(scene: &Scene<'_>, tls: &Tls) -> Judged {
-    let mut connection = scene.connect(tls)?;
-    let body = plain_body(Op::Health).to_string();
-    let answer = scene.send_on(&mut connection, &scene.signed(Op::Health, "", body))?;
+fn is_served(context: &Context<'_>, tls: &Tls) -> StepResult {
+    let mut connection = context.connect(tls)?;
+    let body = context.plain_body(Op::Health).to_string();
+    let answer = context.send_on(&mut connection, &context.signed(Op::Health, "", body))?;
     check::success(&answer).map(drop)
 }
 
-fn refuses(scene: &Scene<'_>, version: u16, suites: &[u16]) -> Judged {
+fn rejects(context: &Context<'_>, version: u16, suites: &[u16]) -> StepResult {
     let suites = suites.to_vec();
-    let greeting = greet(&scene.target.place, &Hello { version, suites });
-    scene.remember("ClientHello", format!("{greeting:?}"));
-    match greeting {
-        Ok(Greeting::Alert(_) | Greeting::Closed) => Ok(()),
-        Ok(Greeting::Accepted { version, suite }) => violation(format!(
+    let reply = greet(&context.target.endpoint, &Hello { version, suites });
+    context.remember("ClientHello", format!("{reply:?}"));
+    match reply {
+        Ok(ServerReply::Alert(_) | ServerReply::Closed) => Ok(()),
+        Ok(ServerReply::Accepted { version, suite }) => violation(format!(
             "the server chose version {version:#06x}, suite {suite:#06x}"
         )),
-        Ok(Greeting::Strange) => violation("the answer is neither a TLS alert nor a close"),
+        Ok(ServerReply::Invalid) => {
+            violation("the response is neither a TLS alert nor the end of the connection")
+        }
         Err(error) => violation(format!("no connection: {error}")),
     }
 }

@@ -1,10 +1,12 @@
 //! Section 3: methods and paths.
 
-use super::super::case::{Case, Judged, must, should};
+use super::super::body::Op;
+use super::super::case::{Case, must, should};
+use super::super::case_error::StepResult;
 use super::super::check;
-use super::super::scene::{Op, Scene, plain_body};
+use super::super::context::Context;
 
-/// Below the store's path, without being an operation.
+/// Paths below the path of the store that are not an operation.
 const UNKNOWN: [(&str, &str); 10] = [
     ("root", ""),
     ("slash", "/"),
@@ -18,8 +20,8 @@ const UNKNOWN: [(&str, &str); 10] = [
     ("operation-case", "/keys/KEY/Encrypt"),
 ];
 
-/// Ways around a path that must not lead to a key.
-const DETOURS: [(&str, &str); 5] = [
+/// Other spellings of a path that must not lead to a key.
+const OTHER_SPELLINGS: [(&str, &str); 5] = [
     ("doubled-slash", "//keys/KEY/metadata"),
     ("dot-segment", "/./keys/KEY/metadata"),
     ("dot-dot-segment", "/keys/x/../KEY/metadata"),
@@ -36,7 +38,7 @@ pub(super) fn cases() -> Vec<Case> {
                 format!("method-{}-{}", method.to_lowercase(), op.name()),
                 format!("{method} on the URI of {}", op.name()),
                 "405 with Allow: POST",
-                move |scene| not_allowed(scene, op, method),
+                move |context| not_allowed(context, op, method),
             ));
         }
     }
@@ -46,21 +48,29 @@ pub(super) fn cases() -> Vec<Case> {
             format!("path-{name}"),
             format!("POST …{path}"),
             "404 InvalidUriPathException",
-            move |scene| {
-                let path = format!("{}{}", scene.target.path, path.replace("KEY", scene.key()));
-                not_found(scene, &path)
+            move |context| {
+                let path = format!(
+                    "{}{}",
+                    context.target.path,
+                    path.replace("KEY", context.key())
+                );
+                not_found(context, &path)
             },
         ));
     }
-    for (name, path) in DETOURS {
+    for (name, path) in OTHER_SPELLINGS {
         cases.push(should(
             "3",
             format!("path-{name}"),
             format!("POST …{path}"),
             "404 InvalidUriPathException",
-            move |scene| {
-                let path = format!("{}{}", scene.target.path, path.replace("KEY", scene.key()));
-                not_found(scene, &path)
+            move |context| {
+                let path = format!(
+                    "{}{}",
+                    context.target.path,
+                    path.replace("KEY", context.key())
+                );
+                not_found(context, &path)
             },
         ));
     }
@@ -74,19 +84,19 @@ fn others() -> Vec<Case> {
         must(
             "3",
             "prefix-unknown",
-            "health of a prefix that no store has",
+            "health of an unknown prefix",
             "404 InvalidUriPathException",
-            |scene| not_found(scene, "/no-such-store-conformance/kms/xks/v1/health"),
+            |context| not_found(context, "/no-such-store-conformance/kms/xks/v1/health"),
         ),
         must(
             "3",
             "prefix-unknown-unsigned",
             "the same without a signature",
             "404 InvalidUriPathException",
-            |scene| {
+            |context| {
                 let path = "/no-such-store-conformance/kms/xks/v1/health";
-                let request = scene.unsigned(Op::Health, "", "{}").target(path);
-                check::error(&scene.send(&request)?, &[check::INVALID_PATH])
+                let request = context.unsigned(Op::Health, "", "{}").target(path);
+                check::error(&context.send(&request)?, &[check::INVALID_PATH])
             },
         ),
         must(
@@ -94,12 +104,12 @@ fn others() -> Vec<Case> {
             "key-id-of-128-characters",
             "metadata of an unknown key id of 128 characters",
             "404 KeyNotFoundException",
-            |scene| {
+            |context| {
                 let key = "k".repeat(128);
-                scene.refused(
+                context.rejected(
                     Op::Metadata,
                     &key,
-                    &plain_body(Op::Metadata),
+                    &context.plain_body(Op::Metadata),
                     check::KEY_NOT_FOUND,
                 )
             },
@@ -109,12 +119,12 @@ fn others() -> Vec<Case> {
             "key-id-of-all-characters",
             "metadata of an unknown key id with . _ and -",
             "404 KeyNotFoundException",
-            |scene| {
+            |context| {
                 let key = "No.such_key-0";
-                scene.refused(
+                context.rejected(
                     Op::Metadata,
                     key,
-                    &plain_body(Op::Metadata),
+                    &context.plain_body(Op::Metadata),
                     check::KEY_NOT_FOUND,
                 )
             },
@@ -124,51 +134,51 @@ fn others() -> Vec<Case> {
             "key-id-of-129-characters",
             "metadata of a key id of 129 characters",
             "404 or 400",
-            |scene| {
-                let request = scene.signed(
+            |context| {
+                let request = context.signed(
                     Op::Metadata,
                     &"k".repeat(129),
-                    plain_body(Op::Metadata).to_string(),
+                    context.plain_body(Op::Metadata).to_string(),
                 );
                 let wanted = [check::INVALID_PATH, check::KEY_NOT_FOUND, check::VALIDATION];
-                check::error(&scene.send(&request)?, &wanted)
+                check::error(&context.send(&request)?, &wanted)
             },
         ),
         should(
             "3",
             "uri-of-5000-characters",
             "a key id of 5,000 characters",
-            "an error in JSON",
-            |scene| {
-                let request = scene.signed(
+            "a JSON error",
+            |context| {
+                let request = context.signed(
                     Op::Metadata,
                     &"k".repeat(5_000),
-                    plain_body(Op::Metadata).to_string(),
+                    context.plain_body(Op::Metadata).to_string(),
                 );
-                check::shaped(&scene.send(&request)?).map(drop)
+                check::shaped(&context.send(&request)?).map(drop)
             },
         ),
     ]
 }
 
-fn not_allowed(scene: &Scene<'_>, op: Op, method: &str) -> Judged {
-    let request = scene.unsigned(op, scene.key(), "").method(method);
-    let answer = scene.send(&request)?;
-    check::that(answer.status == 405, || {
+fn not_allowed(context: &Context<'_>, op: Op, method: &str) -> StepResult {
+    let request = context.unsigned(op, context.key(), "").method(method);
+    let answer = context.send(&request)?;
+    check::ensure(answer.status == 405, || {
         format!("expected 405, got {}", answer.status)
     })?;
     let allow = answer.value("allow").unwrap_or_default();
-    check::that(allow == "POST", || format!("Allow is {allow:?}, not POST"))?;
+    check::ensure(allow == "POST", || format!("Allow is {allow:?}, not POST"))?;
     match method {
         "HEAD" => Ok(()),
         _ => check::shaped(&answer).map(drop),
     }
 }
 
-/// Signed for this very path: the path is what is wrong with it.
-fn not_found(scene: &Scene<'_>, path: &str) -> Judged {
-    let body = plain_body(Op::Metadata).to_string();
-    let request = scene.unsigned(Op::Health, "", body).target(path);
-    let answer = scene.send(&scene.target.signer.now().sign(&request))?;
+/// Signs the request for this path, so that only the path is wrong.
+fn not_found(context: &Context<'_>, path: &str) -> StepResult {
+    let body = context.plain_body(Op::Metadata).to_string();
+    let request = context.unsigned(Op::Health, "", body).target(path);
+    let answer = context.send(&context.target.signer.now().sign(&request))?;
     check::error(&answer, &[check::INVALID_PATH])
 }

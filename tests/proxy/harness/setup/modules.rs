@@ -1,4 +1,4 @@
-//! The PKCS#11 modules of a test's proxy, and what their processes need.
+//! The PKCS#11 modules of a test's proxy, and the settings of their processes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,11 +11,11 @@ use crate::harness::control::Control;
 use crate::harness::dialect::Spoken;
 use crate::harness::token::{HEALTH_KEY, OTHER_TOKEN, TOKEN_LABEL, example};
 
-/// In the place of `environment` and `writable`: tests may add to them until the configuration is written.
-pub(super) const OF_MODULES: &str = "# environment and writable\n";
+/// A placeholder for `environment` and `writable`: tests may add to them until the configuration is written.
+pub(super) const MODULE_SETTINGS: &str = "# environment and writable\n";
 
 impl Setup {
-    /// Puts the module of `tests/faulty_pkcs11` between the proxy and the token, and says how to steer it.
+    /// Puts the module of `tests/faulty_pkcs11` between the proxy and the token, and returns its control.
     pub fn faulty_module(&mut self) -> Control {
         assert!(
             Spoken::under_test().suits_the_faulty_module(),
@@ -34,31 +34,31 @@ impl Setup {
         speaking(&control)
     }
 
-    /// Gives the modules an environment variable, beside others.
+    /// Adds an environment variable for the modules.
     pub fn module_variable(&mut self, name: &str, value: &str) {
         let variable = (name.to_owned(), value.to_owned());
         self.variables.push(variable.clone());
         self.module_variables.push(variable);
     }
 
-    /// Lets the modules write a file or directory, beside others.
+    /// Adds a file or directory that the modules may write.
     pub fn writable(&mut self, path: &Path) {
         if !self.writable.iter().any(|known| known == path) {
             self.writable.push(path.to_owned());
         }
     }
 
-    /// Removes a file or directory from the list that the modules may write.
+    /// Removes a file or directory that the modules may write.
     pub fn not_writable(&mut self, path: &Path) {
         self.writable.retain(|known| known != path);
     }
 
-    /// The control file of the first faulty module, or of the second.
+    /// Returns the control file of the first faulty module, or of the second.
     pub fn control_file(&self, device: &str) -> PathBuf {
         self.directory.join(format!("faulty-control-{device}"))
     }
 
-    /// A second `[[hsm]]`, `hsm-b`: copies of both libraries, so that they are other devices to the process, on the same token.
+    /// Adds a second `[[hsm]]`, `hsm-b`: copies of both libraries, which are a different device for the process, on the same token.
     pub fn second_faulty_module(&mut self) -> Control {
         let (module, wrapped) = (
             self.directory.join("hsm-b.so"),
@@ -76,7 +76,7 @@ impl Setup {
         let profile = Spoken::under_test().configured.unwrap_or("auto");
         self.append(&format!(
             "[[hsm]]\nname = \"hsm-b\"\nmodule = {module:?}\ntoken = {{ label = \"{TOKEN_LABEL}\" }}\n\
-             pin = {{ file = {pin:?} }}\nsessions = 4\nhealth_key = {HEALTH_KEY:?}\ngcm_profile = {profile:?}\n{OF_MODULES}"
+             pin = {{ file = {pin:?} }}\nsessions = 4\nhealth_key = {HEALTH_KEY:?}\ngcm_profile = {profile:?}\n{MODULE_SETTINGS}"
         ));
         if let Some(parameters) = self.token.parameters() {
             self.append(&format!("parameters = {parameters:?}\n"));
@@ -84,18 +84,18 @@ impl Setup {
         speaking(&control)
     }
 
-    /// A second `[[hsm]]`, `hsm-b`: a token of its own that has no key yet.
+    /// Adds a second `[[hsm]]`, `hsm-b`: a separate token without keys.
     pub fn second_token(&mut self) {
         self.token.other(OTHER_TOKEN);
         let (module, pin) = (self.token.module(), self.token.pin_file());
         self.append(&format!(
             "[[hsm]]\nname = \"hsm-b\"\nmodule = {module:?}\ntoken = {{ label = {OTHER_TOKEN:?} }}\n\
-             pin = {{ file = {pin:?} }}\nsessions = 4\nhealth_key = {HEALTH_KEY:?}\n{OF_MODULES}"
+             pin = {{ file = {pin:?} }}\nsessions = 4\nhealth_key = {HEALTH_KEY:?}\n{MODULE_SETTINGS}"
         ));
     }
 
-    /// `environment` and `writable`, the same for every `[[hsm]]`.
-    pub(super) fn of_modules(&self) -> String {
+    /// Returns `environment` and `writable`, the same for every `[[hsm]]`.
+    pub(super) fn module_settings(&self) -> String {
         let variables = self.module_variables.iter();
         let variables: BTreeMap<_, _> = variables.map(|(name, value)| (name, value)).collect();
         let variables: Vec<_> = variables
@@ -108,7 +108,7 @@ impl Setup {
     }
 }
 
-/// Opens a control file; its device speaks the dialect under test.
+/// Opens a control file. Its device has the dialect of this run.
 fn speaking(control: &Path) -> Control {
     let (control, spoken) = (Control::open(control).unwrap(), Spoken::under_test());
     if let Some(dialect) = spoken.device {

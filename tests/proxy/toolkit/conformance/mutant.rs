@@ -1,5 +1,5 @@
-//! A man in the middle who breaks one rule: he terminates TLS, passes requests to the real proxy and changes what comes back, or
-//! signs anew what he has changed on the way there.
+//! A man in the middle that breaks one rule. It terminates TLS, forwards requests to the real proxy, and changes responses. It signs changed
+//! requests again.
 
 use std::io::{self, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,7 +15,7 @@ use crate::harness::served::{read_request, tls_server};
 use crate::harness::sign::Signer;
 use crate::harness::{PAYMENTS, Proxy};
 
-/// A running one; it ends when dropped.
+/// A running mutant. It ends when it is dropped.
 pub struct Mutant {
     address: SocketAddr,
     ended: Arc<AtomicBool>,
@@ -30,7 +30,7 @@ struct Middle {
 }
 
 impl Mutant {
-    /// Starts one before this proxy.
+    /// Starts a mutant in front of this proxy.
     pub fn start(proxy: &Proxy, change: Change) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, ended) = (
@@ -50,7 +50,7 @@ impl Mutant {
                     return;
                 }
                 let middle = Arc::clone(&middle);
-                // Who goes away in the middle of it is no concern of a mutant's.
+                // Ignores clients that disconnect.
                 thread::spawn(move || middle.serve(socket));
             }
         });
@@ -61,7 +61,7 @@ impl Mutant {
         }
     }
 
-    /// Where it listens.
+    /// Returns the port of its listener.
     pub fn port(&self) -> u16 {
         self.address.port()
     }
@@ -102,25 +102,25 @@ impl Middle {
     fn reply(&self, request: &Request) -> io::Result<Reply> {
         match self.change {
             Change::Answers(change) => {
-                let mut reply = self.passed_on(request)?;
+                let mut reply = self.forwarded(request)?;
                 change(&mut reply);
                 Ok(reply)
             }
             Change::Exchanges(change) => {
-                let mut reply = self.passed_on(request)?;
+                let mut reply = self.forwarded(request)?;
                 change(request, &mut reply);
                 Ok(reply)
             }
             Change::Requests(change) => {
                 let mut changed = request.clone();
                 change(&mut changed);
-                self.passed_on(&signed_anew(changed))
+                self.forwarded(&signed_again(changed))
             }
-            Change::Hello(_) => Err(io::Error::other("no request comes so far")),
+            Change::Hello(_) => Err(io::Error::other("no request arrives")),
         }
     }
 
-    fn passed_on(&self, request: &Request) -> io::Result<Reply> {
+    fn forwarded(&self, request: &Request) -> io::Result<Reply> {
         let mut connection = Connection::open(self.server, Arc::clone(&self.client))?;
         connection.send(&request.clone().without("content-length").bytes())?;
         let answer = match request.method.as_str() {
@@ -136,8 +136,8 @@ impl Middle {
     }
 }
 
-/// A signature of the store's, whatever the request had: who forwards this verifies nothing.
-fn signed_anew(request: Request) -> Request {
+/// Returns the request with a valid signature of the store: the mutant forwards it without verification.
+fn signed_again(request: Request) -> Request {
     let bare = ["authorization", "x-amz-date", "content-length"];
     let request = bare
         .iter()

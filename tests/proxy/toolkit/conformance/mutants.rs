@@ -1,24 +1,24 @@
-//! The mutants: each breaks one rule, and names the case that has to see it.
+//! The mutants. Each breaks one rule, and names the case that must detect it.
 
 use serde_json::{Value, json};
 
 use crate::harness::http::Request;
 use crate::harness::wire::{base64, bytes};
 
-/// What a mutant changes.
+/// The change of a mutant.
 #[derive(Clone, Copy)]
 pub enum Change {
-    /// The answers.
+    /// Changes responses.
     Answers(fn(&mut Reply)),
-    /// The answers, by what was asked.
+    /// Changes responses, depending on the request.
     Exchanges(fn(&Request, &mut Reply)),
-    /// The requests, which are then signed anew.
+    /// Changes requests, which are signed again.
     Requests(fn(&mut Request)),
-    /// The answer to a ClientHello, instead of TLS.
+    /// Answers a ClientHello with these bytes instead of TLS.
     Hello(&'static [u8]),
 }
 
-/// An answer that can be changed.
+/// A response that can be changed.
 pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
@@ -26,7 +26,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// All of it, with its length as it is now.
+    /// Returns the whole response, with its current length.
     pub fn bytes(&self) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} Mutant\r\n", self.status);
         let fields = self
@@ -84,7 +84,7 @@ fn renamed(from: &str, status: u16, to: &str, reply: &mut Reply) {
     }
 }
 
-/// A ServerHello that takes TLS 1.1 with TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA.
+/// A ServerHello that selects TLS 1.1 with TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA.
 const SERVER_HELLO_1_1: &[u8] = &[
     22, 3, 2, 0, 42, 2, 0, 0, 38, 3, 2, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
     7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 0, 0xc0, 0x13, 0,
@@ -92,9 +92,13 @@ const SERVER_HELLO_1_1: &[u8] = &[
 
 use Change::{Answers, Exchanges, Hello, Requests};
 
-/// What it does, which case sees it, how it does it.
+/// The description of each mutant, the case that detects it, and the change.
 pub const MUTANTS: [(&str, &str, Change); 46] = [
-    ("takes TLS 1.1", "tls-1.1-refused", Hello(SERVER_HELLO_1_1)),
+    (
+        "accepts TLS 1.1",
+        "tls-1.1-refused",
+        Hello(SERVER_HELLO_1_1),
+    ),
     (
         "answers a ClientHello in HTTP",
         "tls-1.0-refused",
@@ -138,12 +142,12 @@ pub const MUTANTS: [(&str, &str, Change); 46] = [
         Answers(|r| renamed("InvalidUriPath", 401, "AuthenticationFailedException", r)),
     ),
     (
-        "forgives a missing kmsRequestId",
+        "accepts a missing kmsRequestId",
         "encrypt-kmsRequestId-missing",
         Requests(|r| asked(r, |b| b["requestMetadata"]["kmsRequestId"] = "x".into())),
     ),
     (
-        "refuses operations it does not know",
+        "rejects unknown operations",
         "encrypt-kmsOperation-unknown",
         Exchanges(|asked, r| {
             if text(asked).contains("OfTheFuture") {
@@ -152,7 +156,7 @@ pub const MUTANTS: [(&str, &str, Change); 46] = [
         }),
     ),
     (
-        "refuses fields it does not know",
+        "rejects unknown fields",
         "metadata-unknown-field",
         Exchanges(|asked, r| {
             if text(asked).contains("OfTheFuture") {
@@ -161,12 +165,12 @@ pub const MUTANTS: [(&str, &str, Change); 46] = [
         }),
     ),
     (
-        "reports bad bodies as its own fault",
+        "reports bad bodies as internal errors",
         "body-brace",
         Answers(|r| renamed("ValidationException", 500, "InternalException", r)),
     ),
     (
-        "gives ValidationException another status",
+        "returns ValidationException with another status",
         "encrypt-plaintext-missing",
         Answers(|r| {
             if r.status == 400 {
@@ -175,17 +179,17 @@ pub const MUTANTS: [(&str, &str, Change); 46] = [
         }),
     ),
     (
-        "takes an unknown algorithm for invalid",
+        "reports an unknown algorithm as invalid",
         "encrypt-encryptionAlgorithm-unknown",
         Answers(|r| renamed("UnsupportedOperation", 400, "ValidationException", r)),
     ),
     (
-        "takes any algorithm for AES_GCM",
+        "treats any algorithm as AES_GCM",
         "decrypt-encryptionAlgorithm-unknown",
         Requests(|r| asked(r, |b| b["encryptionAlgorithm"] = "AES_GCM".into())),
     ),
     (
-        "takes Base64 for URLs",
+        "accepts Base64 for URLs",
         "base64-encrypt-plaintext-url-safe",
         Requests(|r| {
             asked(r, |b| {
@@ -196,7 +200,7 @@ pub const MUTANTS: [(&str, &str, Change); 46] = [
         }),
     ),
     (
-        "takes Base64 without padding",
+        "accepts Base64 without padding",
         "base64-decrypt-authenticationTag-unpadded",
         Requests(|r| {
             asked(r, |b| {
@@ -210,7 +214,7 @@ pub const MUTANTS: [(&str, &str, Change); 46] = [
         }),
     ),
     (
-        "answers Base64 without padding",
+        "returns Base64 without padding",
         "encrypt-tag-length",
         Answers(|r| {
             r.json(|b| {
@@ -221,52 +225,52 @@ pub const MUTANTS: [(&str, &str, Change); 46] = [
         }),
     ),
     (
-        "has no keySpec",
+        "returns no keySpec",
         "metadata-shape",
         Answers(|r| without(r, "keySpec")),
     ),
     (
-        "calls every key AES_128",
+        "reports every key as AES_128",
         "metadata-spec",
         Answers(|r| r.json(|b| b["keySpec"] = "AES_128".into())),
     ),
     (
-        "says that a disabled key is enabled",
+        "reports a disabled key as enabled",
         "metadata-disabled",
         Answers(|r| r.json(|b| b["keyStatus"] = "ENABLED".into())),
     ),
     (
-        "says that every key may decrypt",
+        "reports that every key may decrypt",
         "metadata-encrypt-only",
         Answers(|r| r.json(|b| b["keyUsage"] = json!(["ENCRYPT", "DECRYPT"]))),
     ),
     (
-        "answers a tag of 12 bytes",
+        "returns a tag of 12 bytes",
         "encrypt-tag-length",
         Answers(|r| r.field("authenticationTag", |tag| tag.truncate(12))),
     ),
     (
-        "answers an IV of 13 bytes",
+        "returns an IV of 13 bytes",
         "encrypt-iv-length",
         Answers(|r| r.field("initializationVector", |iv| iv.resize(13, 0))),
     ),
     (
-        "answers the same IV always",
+        "always returns the same IV",
         "encrypt-iv-fresh",
         Answers(|r| r.field("initializationVector", |iv| iv.fill(7))),
     ),
     (
-        "answers a longer ciphertext",
+        "returns a longer ciphertext",
         "encrypt-ciphertext-length",
         Answers(|r| r.field("ciphertext", |c| c.push(0))),
     ),
     (
-        "answers 21 bytes of metadata",
+        "returns 21 bytes of metadata",
         "encrypt-metadata-length",
         Answers(|r| r.json(|b| b["ciphertextMetadata"] = base64([1; 21]).into())),
     ),
     (
-        "refuses 4,300 bytes",
+        "rejects 4,300 bytes",
         "encrypt-plaintext-of-4300-bytes",
         Exchanges(|asked, r| {
             if asked.body.len() > 5_000 {
@@ -275,7 +279,7 @@ pub const MUTANTS: [(&str, &str, Change); 46] = [
         }),
     ),
     (
-        "refuses an AAD of 8,192 bytes",
+        "rejects an AAD of 8,192 bytes",
         "encrypt-aad-of-8192-bytes",
         Exchanges(|asked, r| {
             if asked.body.len() > 8_192 {
@@ -284,17 +288,17 @@ pub const MUTANTS: [(&str, &str, Change); 46] = [
         }),
     ),
     (
-        "answers another plaintext",
+        "returns another plaintext",
         "decrypt-twice",
         Answers(|r| r.field("plaintext", |p| p[0] ^= 1)),
     ),
     (
-        "answers a wrong CDIV",
+        "returns a wrong CDIV",
         "cdiv-with-aad",
         Answers(|r| r.field("ciphertextDataIntegrityValue", |v| v[31] ^= 1)),
     ),
     (
-        "answers no CDIV",
+        "returns no CDIV",
         "cdiv-without-aad",
         Answers(|r| without(r, "ciphertextDataIntegrityValue")),
     ),
@@ -323,32 +327,32 @@ pub const MUTANTS: [(&str, &str, Change); 46] = [
         }),
     ),
     (
-        "reports a bad tag as its own fault",
+        "reports a bad tag as an internal error",
         "decrypt-tag-first-bit",
         Answers(|r| renamed("InvalidCiphertext", 500, "InternalException", r)),
     ),
     (
-        "calls a short IV invalid",
+        "reports a short IV as a validation error",
         "decrypt-iv-of-8-bytes",
         Answers(|r| renamed("InvalidCiphertext", 400, "ValidationException", r)),
     ),
     (
-        "has no fleet",
+        "reports no fleet",
         "health-fleet-details",
         Answers(|r| without(r, "ekmFleetDetails")),
     ),
     (
-        "counts no proxy",
+        "reports zero proxies",
         "health-fleet-size",
         Answers(|r| r.json(|b| b["xksProxyFleetSize"] = 0.into())),
     ),
     (
-        "has a health of its own",
+        "reports an unknown health status",
         "health-status-values",
         Answers(|r| r.json(|b| b["ekmFleetDetails"][0]["healthStatus"] = "OK".into())),
     ),
     (
-        "takes a missing key for a bad path",
+        "reports a missing key as a bad path",
         "missing-key-encrypt",
         Answers(|r| renamed("KeyNotFound", 404, "InvalidUriPathException", r)),
     ),
@@ -363,13 +367,17 @@ pub const MUTANTS: [(&str, &str, Change); 46] = [
         Requests(|r| r.target = r.target.replace("encrypt-only", "orders")),
     ),
     (
-        "verifies no signature",
+        "does not verify signatures",
         "signature-wrong-secret",
         Requests(|_| {}),
     ),
-    ("verifies no time", "signature-stale", Requests(|_| {})),
     (
-        "tells unknown ids from wrong secrets",
+        "does not verify the time",
+        "signature-stale",
+        Requests(|_| {}),
+    ),
+    (
+        "distinguishes unknown ids from wrong secrets",
         "unknown-id-like-wrong-secret",
         Exchanges(|asked, r| {
             if asked.value("authorization").contains("ZZZZ") {

@@ -8,24 +8,14 @@
 //! Stop (SIGTERM, SIGINT): not ready → no new connections → finish what runs → end the audit trail → close sessions → finalize → end.
 
 mod auditor;
-mod certificate_reload;
 mod devices;
 mod error;
-mod first_reading;
-mod first_seal;
-mod first_signals;
-mod front_sandbox;
-mod logging;
-mod not_applied;
 mod panic_metrics;
 mod proxy;
 mod readiness;
 mod reload;
-mod reload_metrics;
-mod reload_task;
-mod signals;
+mod start;
 mod stores;
-mod watcher;
 
 pub use error::AppError;
 pub use proxy::run;

@@ -46,8 +46,9 @@ use crate::audit::AuditSettings;
 use crate::connections::Exempt;
 use crate::hsm::HsmSettings;
 use crate::keystore::KeyStoreSettings;
+use crate::logging::LogSettings;
 use crate::policy::Policy;
-use crate::server::{ServerIdentity, ServerSettings};
+use crate::server::{Sample, ServerIdentity, ServerSettings};
 use document::Document;
 use listen::Listeners;
 use section::Section;
@@ -55,7 +56,6 @@ use section::Section;
 pub use certificate::UNUSABLE;
 pub use changes::{Change, Changes};
 pub use create::{CreateError, NewFile, create_directory, create_private};
-pub use log::{Collector, LogFormat, LogLevel, LogSettings};
 pub use migrate::{CONFIGURATION, Migration, Notes, Origin, migrate};
 pub use original::{NewVersion, Original};
 pub use outline::{Outline, outline};
@@ -72,8 +72,10 @@ pub struct Configuration {
     pub server: ServerSettings,
     /// `[admin]`, if there is one.
     pub admin: Option<AdminSettings>,
-    /// `[log]`.
+    /// `[log]`, except for the sample.
     pub log: LogSettings,
+    /// `log.sample_successes`: which successful requests have a line in the access log.
+    pub access_log_sample: Sample,
     /// `[audit]`, if there is one.
     pub audit: Option<AuditSettings>,
     /// `[policy]`, if there is one.
@@ -230,7 +232,7 @@ fn whole(root: &Section<'_>) -> Option<Configuration> {
     let mut listeners = Listeners::default();
     let server = server::settings(root, health.fleet_size, &mut listeners);
     let admin = admin(root, &mut listeners);
-    let log = log::settings(root);
+    let (log, access_log_sample) = log::settings(root);
     let hedge_delay = hedge_delay(root);
     let hsms = hsm::all(root, health.interval);
     let key_stores = key_store::all(root, &hsms);
@@ -249,7 +251,8 @@ fn whole(root: &Section<'_>) -> Option<Configuration> {
     Some(Configuration {
         server,
         admin,
-        log: log?,
+        log,
+        access_log_sample,
         hedge_delay,
         audit,
         policy,

@@ -18,22 +18,17 @@
 //! - Attempts at a PIN do not add up (see `logins`).
 //! - No peer can stop the launcher: it never waits for one to read, and it reads from one only what it has room to answer.
 
-mod channel;
-mod children;
 mod command;
-mod command_output;
-mod complain;
-mod front;
 mod logins;
 mod plan;
+mod processes;
 mod restrict;
 mod run;
 mod signals;
-mod worker;
-mod workers;
+mod standard_error;
 
 pub use command::CommandWorkers;
-pub use command_output::Print;
+pub use command::Print;
 pub use plan::{Commands, Plan};
 pub use run::run;
 

@@ -39,6 +39,7 @@
 //! | 6 | [`config`] | TOML, files and the environment; all errors at once |
 //! | 5 | [`server`] | listener, TLS, HTTP, the layers that a request passes |
 //! | 5 | [`admin`] | the second listener: `/livez`, `/readyz`, `/metrics` |
+//! | 5 | [`logging`] | the log on standard output, spans for a collector, with their settings |
 //! | 5 | [`inventory`] | which HSM has which key, whether they are equal, creation and rotation of keys |
 //! | 5 | [`toolkit`] | the operator's tools, which know a proxy by its wire only: probe, conformance, bench |
 //! | 5 | [`simulator`] | AWS KMS for external key stores, on this machine: the other side of the wire |
@@ -104,6 +105,7 @@ pub mod keystore;
 pub mod kms_certificate;
 pub mod launcher;
 pub mod listen;
+pub mod logging;
 pub mod metrics;
 pub mod operations;
 pub mod partitions;

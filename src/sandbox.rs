@@ -34,28 +34,23 @@
 //! - 32-bit programs that a library starts are killed: the filters know 64-bit system calls only.
 
 mod capabilities;
-mod diagnosis;
+mod denied_paths;
 mod error;
 mod files;
-mod filter;
-mod grants;
-mod links;
-mod named_paths;
 mod process;
 mod protections;
-mod read_rules;
 mod system_calls;
 mod threads;
 
 use std::path::PathBuf;
 
-pub use diagnosis::{Denied, Obstacle, denied_paths};
+pub use denied_paths::named_paths::{NamedPath, Source, named_paths, paths_in_library};
+pub use denied_paths::{Denied, Obstacle, denied_paths};
 pub use error::SandboxError;
 use files::Files;
-use grants::{Lifetime, Reading};
-pub use named_paths::{NamedPath, Source, named_paths, paths_in_library};
+use files::grants::{self, Lifetime, Reading};
+pub use files::read_rules::ReadRules;
 pub use protections::{Exposed, Missing, Protections};
-pub use read_rules::ReadRules;
 
 /// The launcher gives up new privileges and core dumps only: its children need different sandboxes.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +95,7 @@ impl Worker {
         capabilities::keep(capabilities::WORKER, &mut protections);
         let plan = grants::plan(&reading, &self.writable);
         Files::worker(plan, &self.writable)?.apply(&mut protections);
-        filter::apply(&system_calls::worker(), &mut protections);
+        system_calls::filter::apply(&system_calls::worker(), &mut protections);
         Ok(protections)
     }
 }
@@ -159,7 +154,7 @@ impl Front {
             Ok(files) => files.apply(&mut protections),
             Err(mistake) => Files::prevented(&mistake, &mut protections),
         }
-        filter::apply(&system_calls::front(), &mut protections);
+        system_calls::filter::apply(&system_calls::front(), &mut protections);
         protections
     }
 

@@ -16,21 +16,18 @@
 
 mod administration;
 mod channels;
-mod complain;
 mod confinement;
 mod error;
 mod launcher;
 mod log;
-mod logins;
-mod parts;
 mod prepare;
 mod run;
-mod settings;
 mod signals;
+mod standard_error;
 
 pub use error::WorkerError;
-pub use launcher::{LauncherLink, LoginRefused};
-pub use parts::WorkerParts;
+pub use launcher::link::{LauncherLink, LoginRefused};
+pub use launcher::parts::WorkerParts;
 pub use prepare::{Preparation, prepare};
 
 use crate::hsm_protocol::launched;
@@ -51,7 +48,7 @@ pub enum Purpose {
 pub fn start(purpose: Purpose) -> Result<(), WorkerError> {
     let channel = launched::take_channel().map_err(WorkerError::NotLaunched)?;
     signals::ignore()?;
-    let parts = parts::receive_parts(channel)?;
+    let parts = launcher::parts::receive_parts(channel)?;
     match purpose {
         Purpose::Service => run::run(parts),
         Purpose::Administration => administration::run(parts),

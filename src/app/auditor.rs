@@ -3,12 +3,13 @@
 //! # Invariants
 //! - A seal is made by a key that does nothing else, over the chain's head: the trail's content never reaches a device.
 
+mod first_seal;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::devices::Devices;
-use super::first_seal::first_seal;
 use crate::audit::{
     AuditError, AuditMetrics, AuditSettings, Entry, OnFailure, Position, Seal, SealedHead, Sealer,
     Sealing, Security, Trail,
@@ -18,6 +19,7 @@ use crate::config::Changes;
 use crate::ekm::{CallCount, EncryptJob, KeyManager, KeySelector, Sealed, Tenant, Uncounted};
 use crate::hsm::StateChange;
 use crate::secret::SecretBytes;
+use first_seal::first_seal;
 
 /// The turn of the trail among the tenants of an HSM.
 const TENANT: &str = "audit";

@@ -98,7 +98,10 @@ impl Changes {
         );
         self.changed(before.fleet_size != now.fleet_size, "health.fleet_size");
         self.changed(old.log.level != new.log.level, "log.level");
-        self.changed(old.log.sample != new.log.sample, "log.sample_successes");
+        self.changed(
+            old.access_log_sample != new.access_log_sample,
+            "log.sample_successes",
+        );
         self.changed(old.hedge_delay != new.hedge_delay, "failover.hedge_delay");
     }
 

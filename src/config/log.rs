@@ -1,60 +1,18 @@
 //! `[log]`.
 
 use super::section::Section;
+use crate::logging::{Collector, LogFormat, LogLevel, LogSettings};
 use crate::server::Sample;
 
-/// The `[log]` table.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LogSettings {
-    /// What is logged at least.
-    pub level: LogLevel,
-    /// How.
-    pub format: LogFormat,
-    /// Which successful requests have a line.
-    pub sample: Sample,
-    /// `[log.otlp]`, if there is one.
-    pub otlp: Option<Collector>,
-}
-
-/// Where spans are sent: an OpenTelemetry collector.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Collector {
-    /// Host and port.
-    pub authority: String,
-    /// What is asked for there.
-    pub path: String,
-}
-
-/// How much is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the usual five")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-/// The form of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One JSON object per line.
-    Json,
-    /// For people.
-    Text,
-}
-
-/// The table; defaults where it or a key is not there.
-pub(super) fn settings(root: &Section<'_>) -> Option<LogSettings> {
+/// Returns the settings of the table and the sample of the access log; defaults for what the table does not have.
+pub(super) fn settings(root: &Section<'_>) -> (LogSettings, Sample) {
     let mut settings = LogSettings {
         level: LogLevel::Info,
         format: LogFormat::Json,
-        sample: Sample::ALL,
         otlp: None,
     };
     let Some(section) = root.section("log") else {
-        return Some(settings);
+        return (settings, Sample::ALL);
     };
     let levels = [
         ("error", LogLevel::Error),
@@ -70,12 +28,10 @@ pub(super) fn settings(root: &Section<'_>) -> Option<LogSettings> {
     if let Some(format) = section.choice("format", &formats) {
         settings.format = format;
     }
-    if let Some(sample) = sample(&section) {
-        settings.sample = sample;
-    }
+    let sample = sample(&section).unwrap_or(Sample::ALL);
     settings.otlp = otlp(&section);
     section.finish();
-    Some(settings)
+    (settings, sample)
 }
 
 fn sample(section: &Section<'_>) -> Option<Sample> {

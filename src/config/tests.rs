@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::keystore::QuotaSettings;
+use crate::logging::{LogFormat, LogLevel};
 
 /// A certificate with its key, both PEM, without a warning: its issuer has the name of a root that KMS trusts.
 fn server_pair() -> (String, String) {
@@ -102,6 +103,7 @@ fn a_minimal_configuration_has_the_contracts_defaults() {
         hsms,
         key_stores,
         log,
+        access_log_sample,
         hedge_delay,
         policy,
         audit,
@@ -111,6 +113,7 @@ fn a_minimal_configuration_has_the_contracts_defaults() {
     assert!(admin.is_none() && policy.is_none() && audit.is_none());
     assert_eq!(hedge_delay.as_millis(), 80);
     assert_eq!((log.level, log.format), (LogLevel::Info, LogFormat::Json));
+    assert_eq!(access_log_sample, crate::server::Sample::ALL);
     assert_eq!(
         (
             hsms[0].sessions,
@@ -153,9 +156,9 @@ fn successes_are_sampled_by_a_share() {
     for (share, expected) in [("0.01", 0.01), ("0", 0.0), ("1", 1.0), ("1e-3", 0.001)] {
         let log = format!("[log]\nsample_successes = {share}\n[[hsm]]");
         let loaded = load_text(&GOOD.replace("[[hsm]]", &log)).unwrap();
-        assert_eq!(loaded.configuration.log.sample.share(), expected);
+        assert_eq!(loaded.configuration.access_log_sample.share(), expected);
     }
-    let whole = load_text(GOOD).unwrap().configuration.log.sample;
+    let whole = load_text(GOOD).unwrap().configuration.access_log_sample;
     assert_eq!(whole, crate::server::Sample::ALL);
 }
 

@@ -5,6 +5,8 @@
 //! - Nobody logs in again to a token that rejected a PIN, or while whose login a worker ended or hung.
 //! - Nobody logs in with a PIN of which the record of the service says that the token rejected it, unless the operator wants that.
 
+mod output;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
@@ -14,12 +16,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::command_output::{CommandOutput, Print};
 use super::logins::{Asker, CommandRecord};
 use super::plan::Plan;
+use super::processes::worker::Worker;
 use super::restrict::restrict;
 use super::run::{RETRY, wait_for};
-use super::worker::Worker;
 use crate::hsm_protocol::MAX_CONTROL_FRAME;
 use crate::hsm_protocol::launch::{
     HsmName, LoginOutcome, PinFingerprint, Serial, SettingsChoice, Text, WorkerEnd, WorkerMessage,
@@ -27,6 +28,8 @@ use crate::hsm_protocol::launch::{
 };
 use crate::hsm_protocol::packet::{self, Wait};
 use crate::token_access::{self, StartWorker, WorkerFault};
+use output::CommandOutput;
+pub use output::Print;
 
 /// How long a worker may take to finalize its library when the command needs it no longer, and a killed one to end.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,7 +1,7 @@
 //! What a process that starts the others gives up: it may not gain privileges, and its environment, which may hold secrets, is in no core
 //! dump. Its children inherit both.
 
-use super::complain::complain;
+use super::standard_error::complain;
 use crate::sandbox;
 
 /// Restricts the process. A protection that the system does not have is reported on standard error.

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, Timespec, poll};
 use rustix::io::Errno;
 
-use super::channel::{Channel, REQUESTS_PER_TURN, Received};
-use super::children::reap_orphans;
-use super::front::Front;
 use super::logins::{LoginFile, Logins};
 use super::plan::Plan;
+use super::processes::channel::{Channel, REQUESTS_PER_TURN, Received};
+use super::processes::children::reap_orphans;
+use super::processes::front::Front;
+use super::processes::workers::Workers;
 use super::restrict::restrict;
 use super::signals::Signals;
-use super::workers::Workers;
 use crate::hsm_protocol::inherited;
 use crate::hsm_protocol::launch::{
     Frame as _, FrontMessage, FrontRequest, HsmName, SettingsChoice, Text,

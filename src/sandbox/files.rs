@@ -1,5 +1,9 @@
 //! Landlock: which files a process may read, write and execute, and what else the kernel restricts by the same means.
 
+pub(super) mod grants;
+pub(super) mod links;
+pub(super) mod read_rules;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,9 +15,9 @@ use landlock::{
 use rustix::fs::{FileType, fstat};
 
 use super::error::SandboxError;
-use super::grants::Plan;
 use super::protections::{Exposed, Protections};
-use super::read_rules::ReadRules;
+use grants::Plan;
+use read_rules::ReadRules;
 
 /// The newest rights that this file knows. Newer ones could forbid what nobody tested.
 const NEWEST: ABI = ABI::V6;

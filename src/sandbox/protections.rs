@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::error::SandboxError;
-use super::read_rules::ReadRules;
+use super::files::read_rules::ReadRules;
 
 /// A protection that is not active.
 #[derive(Clone, Debug, PartialEq, Eq)]

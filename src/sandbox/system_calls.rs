@@ -1,13 +1,15 @@
 //! The system calls that workers and the front do not need. Each line has one reason, by the name that systemd and seccomp profiles use.
 
+pub(super) mod filter;
+
 use libc::{
     AF_INET, AF_INET6, AF_UNIX, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS,
     CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS, CLONE_THREAD, PROT_EXEC,
 };
 use libc::{SYS_clone, SYS_clone3, SYS_ioctl, SYS_prctl, SYS_socket};
 
-use super::filter::Condition::{Has, Is, IsNot, Lacks};
-use super::filter::{Call, Denied};
+use filter::Condition::{Has, Is, IsNot, Lacks};
+use filter::{Call, Denied};
 
 /// The number on every architecture; older libc crates do not name it.
 const SYS_OPEN_TREE_ATTR: i64 = 467;

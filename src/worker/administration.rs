@@ -10,8 +10,8 @@ use std::os::fd::OwnedFd;
 
 use super::confinement::Confinement;
 use super::error::WorkerError;
-use super::logins::Logins;
-use super::parts::WorkerParts;
+use super::launcher::logins::Logins;
+use super::launcher::parts::WorkerParts;
 use super::run::prepare;
 use crate::ekm::KeySelector;
 use crate::hsm_protocol::administration::{Answer, Request};

@@ -1,15 +1,17 @@
 //! The first stage of a worker.
 
+mod settings;
+
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::complain::complain;
 use super::error::WorkerError;
-use super::launcher::LauncherLink;
-use super::settings::{environment_of, settings_of};
+use super::launcher::link::LauncherLink;
+use super::standard_error::complain;
+use settings::{environment_of, settings_of};
 
 use crate::hsm_protocol::launch::{SettingsBytes, SettingsChoice};
 use crate::hsm_protocol::{inherited, launched};

@@ -18,6 +18,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("config", 6),
     ("server", 5),
     ("admin", 5),
+    ("logging", 5),
     ("inventory", 5),
     ("toolkit", 5),
     ("simulator", 5),

@@ -1,0 +1,80 @@
+//! The sandbox of the front process, from the files of the first reading of the configuration.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::first_reading::FirstReading;
+use crate::config::Reading;
+use crate::read_file;
+use crate::sandbox::{Front, Protections, ReadRules};
+
+/// What the process gave up.
+pub(in crate::app) struct FrontSandbox {
+    protections: Protections,
+    reads: Arc<ReadRules>,
+    /// The PIN files that the sandbox was made for, and those that were reported.
+    pins: HashSet<PathBuf>,
+}
+
+impl FrontSandbox {
+    /// Restricts the process for good. To be called before it has threads. A protection that cannot be applied
+    /// does not keep the service from starting: [`FrontSandbox::log`] reports it.
+    pub(in crate::app) fn apply(start: &FirstReading) -> Self {
+        let sandbox = of(start);
+        let protections = sandbox.apply();
+        Self {
+            reads: Arc::new(protections.reads().clone()),
+            protections,
+            pins: sandbox.unreadable.into_iter().collect(),
+        }
+    }
+
+    /// Logs what is active and what is missing. To be called once the log exists.
+    pub(in crate::app) fn log(&self) {
+        self.protections.log("front");
+    }
+
+    /// Logs which files of a later configuration this process cannot read, and which PIN files it can read, before it is started again.
+    pub(in crate::app) fn report(&mut self, reading: &Reading) {
+        let files = reading.sources.own_files();
+        for file in files.filter(|file| reading.outcome.is_err() && self.hides(file)) {
+            tracing::error!(
+                process = "front",
+                file = %file.display(),
+                "the sandbox hides this file, because it was created after the start in a directory above a PIN file; restart the proxy, or use a directory that existed at the start"
+            );
+        }
+        for file in reading.sources.files_of_others() {
+            if self.pins.insert(file.to_owned()) && !self.hides(file) {
+                tracing::warn!(
+                    process = "front",
+                    file = %file.display(),
+                    "a PIN file that the configuration did not name at the start is not hidden from this process; restart the proxy to hide it"
+                );
+            }
+        }
+    }
+
+    /// Whether the file exists and cannot be read. A file system that does not answer hides nothing.
+    fn hides(&self, file: &Path) -> bool {
+        let reads = Arc::clone(&self.reads);
+        let hides =
+            read_file::patiently(file, move |file| Ok(file.exists() && !reads.allows(file)));
+        hides.unwrap_or(false)
+    }
+}
+
+fn of(start: &FirstReading) -> Front {
+    let owned = |path: &Path| path.to_owned();
+    let audit = start.loaded.configuration.audit.as_ref();
+    Front {
+        readable: start.sources.own_files().map(owned).collect(),
+        credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+        writable: audit
+            .map(|audit| owned(audit.directory()))
+            .into_iter()
+            .collect(),
+        unreadable: start.sources.files_of_others().map(owned).collect(),
+    }
+}

@@ -1,4 +1,5 @@
-//! The log: one line per event on standard output, as JSON or as text. Whoever logs never waits for whoever reads, see [`queue`].
+//! The log: one line per event on standard output, as JSON or as text. Logging never waits for the reader of the output, see [`queue`].
+//! With the feature `otlp`, the access log is also sent to an OpenTelemetry collector, see [`spans`].
 
 mod journal;
 mod json;
@@ -33,13 +34,13 @@ pub use settings::{Collector, LogFormat, LogLevel, LogSettings};
 use spans::Spans;
 use text::TextFields;
 
-/// How long the end waits for whoever reads the log.
+/// How long the end of the process waits for pending lines to be written.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The log cannot be set up.
+/// Why the log cannot be started.
 #[derive(Debug, Error)]
 pub enum LogError {
-    /// No thread, or no standard output.
+    /// No thread can be started, or standard output is closed.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// The process has a log already.
@@ -47,10 +48,10 @@ pub enum LogError {
     Taken(#[from] TryInitError),
 }
 
-/// The log while it runs. When this is dropped the log ends: what waits is written, if somebody reads.
+/// The running log. When this is dropped, pending lines are written, for at most three seconds, and the log ends.
 pub struct Log(Outputs);
 
-/// What the log goes to.
+/// The outputs of the log.
 #[derive(Clone)]
 struct Outputs {
     queue: Arc<Queue>,
@@ -60,7 +61,7 @@ struct Outputs {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        // First what may still have something to say in the log.
+        // First the spans: their loss is logged.
         #[cfg(feature = "otlp")]
         if let Some(spans) = &self.0.spans {
             spans.flush(PATIENCE);
@@ -69,12 +70,12 @@ impl Drop for Log {
     }
 }
 
-/// Sets the process's log up. Only the first call of a process does.
+/// Starts the log of the process.
 ///
 /// # Errors
-/// [`LogError`].
+/// [`LogError`], also at the second call in a process.
 pub fn start(settings: &LogSettings) -> Result<(Log, LevelHandle), LogError> {
-    // A handle of its own: Rust's standard output would hold lines back, under a lock that others take as well.
+    // A duplicate of the descriptor: Rust's `Stdout` buffers lines behind a lock that other code also takes.
     let queue = Queue::start(File::from(stdout().as_fd().try_clone_to_owned()?))?;
     let (filter, handle) = reload::Layer::new(filter(settings.level));
     let lines = lines(settings.format, &queue).with_filter(filter);
@@ -83,8 +84,8 @@ pub fn start(settings: &LogSettings) -> Result<(Log, LevelHandle), LogError> {
         #[cfg(feature = "otlp")]
         spans: settings.otlp.clone().map(Spans::start).transpose()?,
     };
-    let of_end = Arc::clone(&outputs.queue);
-    set_last_action(move || of_end.close(PATIENCE));
+    let queue_to_close = Arc::clone(&outputs.queue);
+    set_last_action(move || queue_to_close.close(PATIENCE));
     let subscriber = tracing_subscriber::registry().with(lines);
     #[cfg(feature = "otlp")]
     let subscriber = subscriber.with(outputs.spans.as_ref().map(Spans::layer));
@@ -118,14 +119,14 @@ pub struct LevelHandle {
 }
 
 impl LevelHandle {
-    /// Logs from now on what is at least this.
+    /// Logs events of this level and above from now on.
     pub fn set(&self, level: LogLevel) {
         if let Err(error) = self.handle.reload(filter(level)) {
-            tracing::error!(%error, "the log's level cannot be changed");
+            tracing::error!(%error, "the log level cannot be changed");
         }
     }
 
-    /// Declares what the log counts.
+    /// Declares the metrics of the log.
     ///
     /// # Errors
     /// [`MetricsError`] when a name is taken.
@@ -138,14 +139,14 @@ impl LevelHandle {
     }
 }
 
-/// Libraries speak up when something is wrong with them, and not about every frame. What h2 warns about is what a client has sent, with a line for
-/// each frame; the connections that it ends are counted and logged by the server. What the sample leaves out is for spans only.
-fn filter(of: LogLevel) -> Targets {
+/// Returns the filter of a level. Libraries log warnings and errors only. h2 logs errors only: it warns about each wrong frame of a client, and
+/// the server counts and logs the connections that this ends. Requests outside of the sample have spans, but no line.
+fn filter(configured: LogLevel) -> Targets {
     Targets::new()
-        .with_target("xks_proxy", level(of))
+        .with_target("xks_proxy", level(configured))
         .with_target("xks_proxy::unsampled", LevelFilter::OFF)
-        .with_target("h2", level(of).min(LevelFilter::ERROR))
-        .with_default(level(of).min(LevelFilter::WARN))
+        .with_target("h2", level(configured).min(LevelFilter::ERROR))
+        .with_default(level(configured).min(LevelFilter::WARN))
 }
 
 fn level(level: LogLevel) -> LevelFilter {

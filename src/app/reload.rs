@@ -1,4 +1,4 @@
-//! Changes of the configuration while the proxy serves: noticed, read, applied or rejected as a whole, and reported.
+//! Reload of the configuration while the proxy serves: detect changes, read, validate, apply or reject as a whole, report.
 
 pub(super) mod certificate;
 pub(super) mod metrics;

@@ -1,8 +1,9 @@
-//! Whether systemd's journal reads standard output (systemd.exec(5), `$JOURNAL_STREAM`).
+//! Finds out whether systemd's journal reads standard output (systemd.exec(5), `$JOURNAL_STREAM`).
 
 use std::io::stdout;
 
-/// Whether it does: the variable may have been inherited from somebody whose output it was, so it names the very stream.
+/// Returns whether the journal reads standard output. The variable names the device and inode of the stream, because a process may have
+/// inherited it while its output goes elsewhere.
 pub(super) fn reads_standard_output() -> bool {
     let named = std::env::var("JOURNAL_STREAM").ok();
     let Ok(output) = rustix::fs::fstat(stdout()) else {
@@ -11,7 +12,7 @@ pub(super) fn reads_standard_output() -> bool {
     named.and_then(|named| stream(&named)) == Some((output.st_dev, output.st_ino))
 }
 
-/// Device and inode.
+/// Parses device and inode.
 fn stream(named: &str) -> Option<(u64, u64)> {
     let (device, inode) = named.split_once(':')?;
     Some((device.parse().ok()?, inode.parse().ok()?))

@@ -1,7 +1,7 @@
 //! An event as one JSON object: `timestamp`, `level`, `message`, the event's fields under their names, `target`.
 //!
-//! There is a line for each request, so it is written straight through: the formatting layer's own JSON costs about as much as the check of a
-//! signature.
+//! Each request has a line, so the line is written directly: the JSON of the formatting layer costs about as much CPU time as the
+//! verification of a signature.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -17,10 +17,10 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::clock::push_utc;
 use crate::json_line::JsonLine;
 
-/// What an access line needs.
+/// The usual length of a line of the access log, in bytes.
 const USUAL_LENGTH: usize = 1_024;
 
-/// Formats events.
+/// Formats events as JSON.
 pub(super) struct Json;
 
 impl<S, N> FormatEvent<S, N> for Json
@@ -57,10 +57,10 @@ fn line(event: &Event<'_>, at: SystemTime) -> Vec<u8> {
 /// The field that holds the fields of a worker's event, as one JSON object.
 pub(super) const RELAYED: &str = "relayed";
 
-/// Names that a line has only once.
+/// Members that a line has exactly once.
 pub(super) const RESERVED: [&str; 4] = ["timestamp", "level", "message", "target"];
 
-/// What takes the fields of an event.
+/// Collects the fields of an event as members of a JSON object.
 struct Members(JsonLine);
 
 impl Members {
@@ -100,14 +100,14 @@ impl Visit for Members {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.value(field.name(), &Shown(value));
+        self.0.value(field.name(), &DebugText(value));
     }
 }
 
-/// What has no type of JSON is the text that it shows as.
-struct Shown<'a>(&'a dyn fmt::Debug);
+/// A value without a JSON type, written as its `Debug` text.
+struct DebugText<'a>(&'a dyn fmt::Debug);
 
-impl Serialize for Shown<'_> {
+impl Serialize for DebugText<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{:?}", self.0))
     }
@@ -122,7 +122,7 @@ mod tests {
     use tracing_subscriber::Layer;
     use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
-    /// Keeps the lines.
+    /// A layer that captures lines.
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<String>>>);
 
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn members_keep_their_types_and_what_is_none_has_none() {
+    fn members_keep_their_types_and_none_has_no_member() {
         let lines = lines(|| {
             tracing::warn!(
                 target: "t", n = 1_u64, i = -1, f = 0.5, not = f64::NAN, yes = true, text = "a\"b\n\u{7f}é", r#type = "x",

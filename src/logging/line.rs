@@ -1,9 +1,9 @@
-//! One event, one line, whatever its texts hold; for systemd's journal with its level in front.
+//! Writes each event as one line, whatever its texts contain; for systemd's journal with the level in front.
 //!
 //! # Invariants
-//! - What is written of an event ends with its only line end.
-//! - No control character, and nothing that a terminal, a pager or a reader of lines may take for one, is written raw: not of a field, not of
-//!   a message, not of an error's text. Only colours are, and only on a terminal.
+//! - The text of an event contains one line end, at its end.
+//! - No control character of a field, a message or an error text is written unescaped, nor a character that a terminal, a pager or a line
+//!   reader could interpret as one. The only exception are colours on a terminal.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -16,17 +16,17 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::queue::Queue;
 use super::settings::LogFormat;
 
-/// Where the lines go, and how they look.
+/// The destination and the form of lines.
 pub(super) struct Sink {
     pub(super) queue: Arc<Queue>,
     pub(super) format: LogFormat,
-    /// Escape sequences are ours.
+    /// Whether the formatting layer writes colours as escape sequences.
     pub(super) has_colours: bool,
-    /// The journal reads.
+    /// Whether the journal reads the output, and lines begin with a priority.
     pub(super) has_priorities: bool,
 }
 
-/// The line of one event. The formatting layer writes it at once.
+/// The writer of one line. The formatting layer writes a line with one call.
 pub(super) struct Line<'a> {
     sink: &'a Sink,
     priority: &'static str,
@@ -42,9 +42,9 @@ impl<'a> MakeWriter<'a> for Sink {
         }
     }
 
-    fn make_writer_for(&'a self, of: &Metadata<'_>) -> Line<'a> {
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
         let priority = match self.has_priorities {
-            true => priority(*of.level()),
+            true => priority(*metadata.level()),
             false => "",
         };
         Line {
@@ -68,7 +68,7 @@ impl Write for Line<'_> {
     }
 }
 
-/// The level as the journal reads it (sd-daemon(3)).
+/// Returns the priority prefix of a level (sd-daemon(3)).
 fn priority(level: Level) -> &'static str {
     match level {
         Level::ERROR => "<3>",
@@ -78,17 +78,17 @@ fn priority(level: Level) -> &'static str {
     }
 }
 
-/// The text with escapes for all that is not to be raw. In JSON, which has its escapes below U+0020 already, it stays the same text.
+/// Escapes hidden characters. In JSON, where characters below U+0020 are escaped already, the value stays the same.
 fn safe(text: &[u8], format: LogFormat, has_colours: bool) -> Cow<'_, [u8]> {
     if text.iter().all(|byte| (0x20..0x7f).contains(byte)) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 64);
     for character in String::from_utf8_lossy(text).chars() {
-        let is_ours = has_colours && character == '\u{1b}';
-        match (is_hidden(character) && !is_ours, format) {
+        let is_colour = has_colours && character == '\u{1b}';
+        match (is_hidden(character) && !is_colour, format) {
             (false, _) => safe.push(character),
-            // All of them have four digits; a string takes every text.
+            // All hidden characters have four digits. Writing to a string cannot fail.
             (true, LogFormat::Json) => drop(write!(safe, "\\u{:04x}", u32::from(character))),
             (true, LogFormat::Text) => safe.extend(character.escape_default()),
         }
@@ -96,7 +96,8 @@ fn safe(text: &[u8], format: LogFormat, has_colours: bool) -> Cow<'_, [u8]> {
     Cow::Owned(safe.into_bytes())
 }
 
-/// Control characters, line ends of Unicode, and what turns the direction of writing: a reader would see another line than there is.
+/// Returns whether a character is a control character, a Unicode line end, or changes the writing direction: it could make a line look
+/// different from its content.
 fn is_hidden(character: char) -> bool {
     let is_formatting = matches!(
         character,
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_to_be_raw_is_escaped() {
+    fn hidden_characters_are_escaped() {
         let text = "a\nb\r\u{1b}[31m\u{9b}31m\u{7f}\u{85}\u{2028}\u{202e}é€😀";
         let escaped = shown(text, LogFormat::Text);
         assert_eq!(
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn json_stays_the_same_text() {
+    fn escaping_keeps_the_value_of_json() {
         let text = "a\n\u{1b}[31m\u{9b}\u{7f}\u{85}\u{2029}\u{2066}é😀";
         let line = serde_json::to_string(text).unwrap();
         let escaped = shown(&line, LogFormat::Json);
@@ -140,13 +141,13 @@ mod tests {
     }
 
     #[test]
-    fn only_colours_of_ours_are_raw() {
+    fn only_colours_of_the_formatting_layer_are_not_escaped() {
         let coloured = safe(b"\x1b[31mred\n", LogFormat::Text, true);
         assert_eq!(coloured, b"\x1b[31mred\\n".as_slice());
     }
 
     #[test]
-    fn levels_are_the_journals() {
+    fn levels_have_the_priorities_of_the_journal() {
         let levels = [
             Level::ERROR,
             Level::WARN,

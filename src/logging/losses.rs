@@ -1,35 +1,35 @@
-//! What was lost, counted for the metrics and to be told.
+//! Counts lost lines or spans, for the metrics and for the log.
 
 use prometheus::{IntCounter, IntCounterVec};
 
-/// Losses since the start; the counter may come later.
+/// Losses since the start. The counter of the metrics may be declared later.
 #[derive(Default)]
 pub(super) struct Losses {
-    untold: u64,
+    unreported: u64,
     uncounted: u64,
     counter: Option<IntCounter>,
 }
 
 impl Losses {
-    /// Counts so many more.
+    /// Counts further losses.
     pub(super) fn add(&mut self, lost: u64) {
-        self.untold += lost;
+        self.unreported += lost;
         match &self.counter {
             Some(counter) => counter.inc_by(lost),
             None => self.uncounted += lost,
         }
     }
 
-    /// Counts here (a counter without labels), also what was lost before.
+    /// Sets the counter (without labels), which then includes earlier losses.
     pub(super) fn count_in(&mut self, counter: &IntCounterVec) {
         let counter = counter.with_label_values::<&str>(&[]);
         counter.inc_by(std::mem::take(&mut self.uncounted));
         self.counter = Some(counter);
     }
 
-    /// How many since this was last asked.
-    pub(super) fn take_untold(&mut self) -> u64 {
-        std::mem::take(&mut self.untold)
+    /// Returns the losses since the last call.
+    pub(super) fn take_unreported(&mut self) -> u64 {
+        std::mem::take(&mut self.unreported)
     }
 }
 
@@ -39,7 +39,7 @@ mod tests {
     use crate::metrics::Metrics;
 
     #[test]
-    fn what_was_lost_before_there_was_a_counter_is_counted() {
+    fn losses_before_the_counter_is_declared_are_counted() {
         let metrics = Metrics::default();
         let mut losses = Losses::default();
         losses.add(3);
@@ -47,6 +47,6 @@ mod tests {
         losses.add(2);
         let text = String::from_utf8(metrics.render().unwrap()).unwrap();
         assert!(text.contains("xks_test_total 5"), "{text}");
-        assert_eq!((losses.take_untold(), losses.take_untold()), (5, 0));
+        assert_eq!((losses.take_unreported(), losses.take_unreported()), (5, 0));
     }
 }

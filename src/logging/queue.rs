@@ -1,10 +1,10 @@
-//! The lines of the log on their way to standard output. Whoever reads there may stall (a full pipe, a stopped terminal, a slow disk): then
-//! lines wait here, and when there is no more room they are lost and counted.
+//! The queue of log lines for standard output. The reader of the output may stall (a full pipe, a stopped terminal, a slow disk). Then lines
+//! wait in the queue; when the queue is full, further lines are lost and counted.
 //!
 //! # Invariants
-//! - Whoever logs never waits for whoever reads: a line is taken or lost at once.
-//! - The room is bounded in bytes, not in lines: the longest lines cannot use up the memory.
-//! - A line is written whole or, where the output breaks off within it, ended before the next begins.
+//! - Logging never waits for the output: a line is queued or lost at once.
+//! - The queue is bounded in bytes, not in lines: long lines cannot use up the memory.
+//! - A line is written whole. If the output fails within a line, that line is ended before the next one begins.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -15,19 +15,19 @@ use super::losses::Losses;
 use crate::metrics::{Metrics, MetricsError};
 use crate::sync::{End, essential_thread, poisoned};
 
-/// What may wait, in bytes; as much again may be in the hands of the writer. Some seconds of lines at KMS's highest rate.
-const ROOM: usize = 8 * 1024 * 1024;
+/// The size of the queue, in bytes; the batch that is being written can have the same size. Enough for some seconds at the highest rate of KMS.
+const CAPACITY: usize = 8 * 1024 * 1024;
 
-/// What a buffer keeps when it is empty, in bytes: a stall is no reason to be big for ever.
-const KEPT: usize = 256 * 1024;
+/// The capacity that an empty buffer keeps, in bytes: memory is released after a stall.
+const KEPT_CAPACITY: usize = 256 * 1024;
 
-/// How long lines gather between two writes. Under load one call then writes many; nobody who reads a log sees the difference.
-const GATHERING: Duration = Duration::from_millis(5);
+/// The pause between two writes, so that one system call writes many lines under load.
+const BATCH_TIME: Duration = Duration::from_millis(5);
 
-/// How long the writer waits where the output would block it (somebody else has set it so).
-const BLOCKED: Duration = Duration::from_millis(10);
+/// The pause before another attempt when the output is non-blocking and full. Another process can set that flag.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
-/// Lines that wait to be written.
+/// The queue of lines.
 pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
@@ -37,65 +37,65 @@ pub(super) struct Queue {
 struct State {
     waiting: Vec<u8>,
     losses: Losses,
-    /// The writer sleeps until there is something.
+    /// Whether the writer sleeps until a line is queued.
     is_idle: bool,
     is_closed: bool,
     has_ended: bool,
 }
 
 impl Queue {
-    /// A queue, and the thread that writes what comes into it.
+    /// Creates the queue and starts the thread that writes its lines.
     ///
     /// # Errors
-    /// When the system has no thread for it.
+    /// When the thread cannot be started.
     pub(super) fn start(output: impl Write + Send + 'static) -> io::Result<Arc<Self>> {
         let queue = Arc::new(Self {
             state: Mutex::default(),
             changed: Condvar::new(),
         });
-        let of_writer = Arc::clone(&queue);
+        let queue_of_writer = Arc::clone(&queue);
         essential_thread("xks-log", move || {
             // Ends when the queue is closed.
-            Writer::new(output).run(&of_writer);
-            of_writer.state().has_ended = true;
-            of_writer.changed.notify_all();
+            Writer::new(output).run(&queue_of_writer);
+            queue_of_writer.state().has_ended = true;
+            queue_of_writer.changed.notify_all();
             End::Requested
         })?;
         Ok(queue)
     }
 
-    /// Declares the counter of what was lost; what was lost before counts as well.
+    /// Declares the counter of lost lines. Earlier losses are included.
     ///
     /// # Errors
     /// [`MetricsError`] when its name is taken.
     pub(super) fn declare(&self, metrics: &Metrics) -> Result<(), MetricsError> {
         let counter = metrics.counter(
             "xks_log_lost_lines_total",
-            "Lines of the log that were lost because standard output took no more.",
+            "Log lines that were lost because standard output was blocked.",
             &[],
         )?;
         self.state().losses.count_in(&counter);
         Ok(())
     }
 
-    /// Takes a line, given in parts, or loses it.
+    /// Queues a line, given in parts, or counts it as lost.
     pub(super) fn push(&self, parts: &[&[u8]]) {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         let mut state = self.state();
-        if state.is_closed || state.waiting.len() + length > ROOM {
+        if state.is_closed || state.waiting.len() + length > CAPACITY {
             return state.losses.add(1);
         }
         for part in parts {
             state.waiting.extend_from_slice(part);
         }
-        // Waking somebody is a system call: not for a writer that is awake.
+        // Waking a thread is a system call, so it is skipped when the writer is awake.
         if std::mem::take(&mut state.is_idle) {
             drop(state);
             self.changed.notify_all();
         }
     }
 
-    /// Takes no more lines, and waits until those that wait are written; at most this long. Returns whether they are.
+    /// Closes the queue and waits until queued lines are written, for at most this long. Returns whether they are written.
     pub(super) fn close(&self, patience: Duration) -> bool {
         let mut state = self.state();
         state.is_closed = true;
@@ -106,7 +106,7 @@ impl Queue {
         state.has_ended
     }
 
-    /// Exchanges all that waits for the empty `batch`; waits until there is something. False when nothing comes any more.
+    /// Waits for lines and swaps them with the empty `batch`. Returns false when the queue is closed and empty.
     fn take(&self, batch: &mut Vec<u8>) -> bool {
         let mut state = self.state();
         while state.waiting.is_empty() {
@@ -127,12 +127,12 @@ impl Queue {
     }
 }
 
-/// Writes what waits.
+/// Writes queued lines to the output.
 struct Writer<W> {
     output: W,
-    /// The last write went well.
+    /// Whether the last write succeeded.
     flows: bool,
-    /// The output broke off within a line.
+    /// Whether the output failed within a line.
     is_torn: bool,
 }
 
@@ -148,14 +148,14 @@ impl<W: Write> Writer<W> {
     fn run(&mut self, queue: &Queue) {
         let mut batch = Vec::new();
         while queue.take(&mut batch) {
-            // Here there is room again, and what comes before this line was before the gap.
+            // The output works again. The batch holds the lines from before the gap, so the report follows them.
             if self.flows {
-                tell_of_loss(queue);
+                report_losses(queue);
             }
             self.write(&batch, queue);
             batch.clear();
-            batch.shrink_to(KEPT);
-            thread::sleep(GATHERING);
+            batch.shrink_to(KEPT_CAPACITY);
+            thread::sleep(BATCH_TIME);
         }
     }
 
@@ -165,8 +165,8 @@ impl<W: Write> Writer<W> {
         self.flows = outcome.is_ok();
         if !self.flows {
             let written = batch.len() - left.len();
-            let broke_off = batch.get(..written).and_then(<[u8]>::last);
-            self.is_torn |= broke_off.is_some_and(|byte| *byte != b'\n');
+            let last_written = batch.get(..written).and_then(<[u8]>::last);
+            self.is_torn |= last_written.is_some_and(|byte| *byte != b'\n');
             let lines = left.iter().filter(|byte| **byte == b'\n').count();
             let lost = u64::try_from(lines).unwrap_or(0);
             queue.state().losses.add(lost);
@@ -181,14 +181,14 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Writes, and leaves what could not be written.
+    /// Writes `left`, and leaves in it what could not be written.
     fn drain(&mut self, left: &mut &[u8]) -> io::Result<()> {
         while !left.is_empty() {
             match self.output.write(left) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(written) => *left = left.get(written..).unwrap_or_default(),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(BLOCKED),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(RETRY_PAUSE),
                 Err(error) => return Err(error),
             }
         }
@@ -196,14 +196,11 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// At level error, so that no level hides that lines are missing.
-fn tell_of_loss(queue: &Queue) {
-    let lines = queue.state().losses.take_untold();
+/// Logs lost lines, at level error: no configured level hides this.
+fn report_losses(queue: &Queue) {
+    let lines = queue.state().losses.take_unreported();
     if lines > 0 {
-        tracing::error!(
-            lines,
-            "the log has a gap: lines were lost because standard output took no more"
-        );
+        tracing::error!(lines, "log lines lost; standard output was blocked");
     }
 }
 
@@ -213,15 +210,15 @@ mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
     use std::time::Instant;
 
-    /// Waits for a word before each write; then does as it says: so many bytes, or a failure.
-    struct Steered {
-        words: Receiver<Option<usize>>,
+    /// An output that waits for a command before each write: accept up to this number of bytes, or fail.
+    struct Controlled {
+        commands: Receiver<Option<usize>>,
         written: Arc<Mutex<Vec<u8>>>,
     }
 
-    impl Write for Steered {
+    impl Write for Controlled {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let Ok(Some(length)) = self.words.recv() else {
+            let Ok(Some(length)) = self.commands.recv() else {
                 return Err(ErrorKind::StorageFull.into());
             };
             let length = length.min(bytes.len());
@@ -234,19 +231,19 @@ mod tests {
         }
     }
 
-    type Words = Sender<Option<usize>>;
+    type Commands = Sender<Option<usize>>;
 
-    fn steered() -> (Arc<Queue>, Words, Arc<Mutex<Vec<u8>>>) {
-        let (say, words) = channel();
+    fn controlled() -> (Arc<Queue>, Commands, Arc<Mutex<Vec<u8>>>) {
+        let (command, commands) = channel();
         let written = Arc::default();
-        let output = Steered {
-            words,
+        let output = Controlled {
+            commands,
             written: Arc::clone(&written),
         };
-        (Queue::start(output).unwrap(), say, written)
+        (Queue::start(output).unwrap(), command, written)
     }
 
-    /// Counts from now on.
+    /// Declares the counter of lost lines.
     fn counting(queue: &Queue) -> Metrics {
         let metrics = Metrics::default();
         queue.declare(&metrics).unwrap();
@@ -262,21 +259,21 @@ mod tests {
     const LONG: Duration = Duration::from_secs(30);
 
     #[test]
-    fn a_stalled_output_costs_lines_and_no_time_and_no_more_memory() {
-        let (queue, say, written) = steered();
+    fn a_stalled_output_loses_lines_but_blocks_nobody_and_bounds_memory() {
+        let (queue, command, written) = controlled();
         let counted = counting(&queue);
         let line = [b'x'; 64 * 1024];
         for _ in 0..1_000 {
             queue.push(&[&line, b"\n"]);
         }
-        assert!(queue.state().waiting.len() <= ROOM);
+        assert!(queue.state().waiting.len() <= CAPACITY);
         let lost_of_1000 = lost(&counted);
         assert!(
             (1_000 - 2 * 127..=1_000 - 126).contains(&lost_of_1000),
             "{lost_of_1000}"
         );
         for _ in 0..10 {
-            say.send(Some(usize::MAX)).unwrap();
+            command.send(Some(usize::MAX)).unwrap();
         }
         queue.close(LONG);
         let kept = u64::try_from(written.lock().unwrap().len() / (line.len() + 1)).unwrap();
@@ -285,13 +282,13 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_written_before_the_end() {
-        let (queue, say, written) = steered();
+    fn queued_lines_are_written_before_the_end() {
+        let (queue, command, written) = controlled();
         let counted = counting(&queue);
         queue.push(&[b"<6>", b"one\n"]);
         queue.push(&[b"two\n"]);
         for _ in 0..10 {
-            say.send(Some(3)).unwrap();
+            command.send(Some(3)).unwrap();
         }
         queue.close(LONG);
         assert_eq!(*written.lock().unwrap(), b"<6>one\ntwo\n");
@@ -300,8 +297,8 @@ mod tests {
     }
 
     #[test]
-    fn an_output_that_stays_stalled_does_not_keep_the_process() {
-        let (queue, _say, _) = steered();
+    fn a_stalled_output_does_not_keep_the_process_running() {
+        let (queue, _command, _) = controlled();
         queue.push(&[b"one\n"]);
         let start = Instant::now();
         queue.close(Duration::from_millis(20));
@@ -310,17 +307,17 @@ mod tests {
 
     #[test]
     fn a_torn_line_is_ended_before_the_next() {
-        let (queue, say, written) = steered();
+        let (queue, command, written) = controlled();
         let counted = counting(&queue);
         queue.push(&[b"a line that breaks off\n"]);
-        say.send(Some(6)).unwrap();
-        say.send(None).unwrap();
+        command.send(Some(6)).unwrap();
+        command.send(None).unwrap();
         while lost(&counted) == 0 {
             thread::yield_now();
         }
         queue.push(&[b"next\n"]);
-        say.send(Some(usize::MAX)).unwrap();
-        say.send(Some(usize::MAX)).unwrap();
+        command.send(Some(usize::MAX)).unwrap();
+        command.send(Some(usize::MAX)).unwrap();
         queue.close(LONG);
         assert_eq!(*written.lock().unwrap(), b"a line\nnext\n");
         assert_eq!(lost(&counted), 1);

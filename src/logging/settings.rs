@@ -3,26 +3,26 @@
 /// The settings of the log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogSettings {
-    /// What is logged at least.
+    /// The lowest level that is logged.
     pub level: LogLevel,
-    /// How.
+    /// The form of a line.
     pub format: LogFormat,
-    /// Where spans are sent; none without `[log.otlp]`.
+    /// Where spans are sent; none without the table `[log.otlp]`.
     pub otlp: Option<Collector>,
 }
 
-/// Where spans are sent: an OpenTelemetry collector.
+/// The OpenTelemetry collector that receives spans.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collector {
-    /// Host and port.
+    /// Its host and port.
     pub authority: String,
-    /// What is asked for there.
+    /// The path of the HTTP request.
     pub path: String,
 }
 
-/// How much is logged.
+/// The level of a log event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the usual five")]
+#[expect(missing_docs, reason = "the five levels of `tracing`")]
 pub enum LogLevel {
     Error,
     Warn,
@@ -36,6 +36,6 @@ pub enum LogLevel {
 pub enum LogFormat {
     /// One JSON object per line.
     Json,
-    /// For people.
+    /// Text for people.
     Text,
 }

@@ -1,11 +1,11 @@
 //! One span per request for an OpenTelemetry collector: OTLP over HTTP in its JSON form.
 //!
-//! The spans are made from the events of the access log, so they hold what its lines hold and no more. OTLP's JSON needs no library; the
-//! OpenTelemetry crates would bring more than fifty, gRPC's types among them, into a proxy that holds keys.
+//! Spans are made from the events of the access log, so they contain what its lines contain and no more. OTLP's JSON form needs no
+//! library. The OpenTelemetry crates would add more than fifty dependencies, gRPC among them, to a process with secrets.
 //!
 //! # Invariants
-//! - No request waits for the collector: a span is taken or lost at once, and what was lost is counted.
-//! - What waits is bounded: in number, and each text in length.
+//! - No request waits for the collector: a span is queued or lost at once, and losses are counted.
+//! - The queue is bounded: in its number of spans, and in the length of each text.
 
 mod post;
 mod span;
@@ -28,22 +28,22 @@ use crate::metrics::{Metrics, MetricsError};
 use crate::sync::{End, essential_thread, poisoned};
 use span::Span;
 
-/// Spans that may wait.
-const ROOM: usize = 2_048;
+/// The most spans in the queue.
+const QUEUE_LENGTH: usize = 2_048;
 
-/// Spans in one message.
+/// The most spans in one export.
 const BATCH: usize = 256;
 
-/// How long spans gather before they are sent.
-const GATHERING: Duration = Duration::from_millis(500);
+/// How long spans are collected before they are sent.
+const BATCH_TIME: Duration = Duration::from_millis(500);
 
-/// How long a collector that has failed is left alone.
+/// The pause after a failed export.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How often the log says that spans are lost.
-const SILENCE: Duration = Duration::from_secs(60);
+/// The shortest interval between warnings about lost spans.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The export while it runs.
+/// The running export.
 #[derive(Clone)]
 pub(super) struct Spans {
     messages: SyncSender<Message>,
@@ -52,60 +52,60 @@ pub(super) struct Spans {
 
 enum Message {
     Span(Box<Span>),
-    /// Send what there is, then say so.
+    /// Send all queued spans, then confirm.
     Flush(Sender<()>),
 }
 
 impl Spans {
-    /// Starts the thread that sends.
+    /// Starts the thread that sends spans.
     ///
     /// # Errors
-    /// When the system has no thread for it.
+    /// When the thread cannot be started.
     pub(super) fn start(collector: Collector) -> io::Result<Self> {
-        let (messages, incoming) = sync_channel(ROOM);
+        let (messages, incoming) = sync_channel(QUEUE_LENGTH);
         let losses = Arc::default();
         let exporter = Exporter {
             collector,
             losses: Arc::clone(&losses),
-            told: None,
+            warned_at: None,
         };
         essential_thread("xks-otlp", move || {
-            // Ends when nobody has something to send any more.
+            // Ends when all senders of the queue are dropped.
             exporter.run(&incoming);
             End::Requested
         })?;
         Ok(Self { messages, losses })
     }
 
-    /// What listens to the access log, whether or not the log writes it.
+    /// Returns the layer that makes spans from the access log, also from events that the log does not write.
     pub(super) fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
         let targets = ["xks_proxy::access", "xks_proxy::unsampled"];
-        let every = targets.map(|target| (target, LevelFilter::TRACE));
-        Listener(self.clone()).with_filter(Targets::new().with_targets(every))
+        let all_levels = targets.map(|target| (target, LevelFilter::TRACE));
+        Listener(self.clone()).with_filter(Targets::new().with_targets(all_levels))
     }
 
-    /// Declares the counter of what was lost.
+    /// Declares the counter of lost spans.
     ///
     /// # Errors
     /// [`MetricsError`] when its name is taken.
     pub(super) fn declare(&self, metrics: &Metrics) -> Result<(), MetricsError> {
         let counter = metrics.counter(
             "xks_otlp_lost_spans_total",
-            "Spans that were lost because the collector did not take them.",
+            "Spans that were lost because the collector did not accept them.",
             &[],
         )?;
         with(&self.losses, |losses| losses.count_in(&counter));
         Ok(())
     }
 
-    /// Sends what waits; gives up after this long.
+    /// Sends queued spans, for at most this long.
     pub(super) fn flush(&self, patience: Duration) {
         let (done, flushed) = channel();
         if self.messages.try_send(Message::Flush(done)).is_ok() {
-            // Then the rest is lost with the process.
+            // After a timeout, the rest is lost.
             let _ = flushed.recv_timeout(patience);
         }
     }
@@ -132,18 +132,18 @@ impl<S: Subscriber> Layer<S> for Listener {
 struct Exporter {
     collector: Collector,
     losses: Arc<Mutex<Losses>>,
-    /// When the log has last said that spans are lost.
-    told: Option<Instant>,
+    /// When the last warning about lost spans was logged.
+    warned_at: Option<Instant>,
 }
 
 impl Exporter {
     fn run(mut self, incoming: &Receiver<Message>) {
         while let Ok(first) = incoming.recv() {
             let mut batch = Vec::new();
-            let done = gather(first, incoming, &mut batch);
+            let done = collect(first, incoming, &mut batch);
             self.send(&batch);
             if let Some(done) = done {
-                // Nobody waits any more when this fails.
+                // Fails when the flush has timed out.
                 let _ = done.send(());
             }
         }
@@ -158,22 +158,25 @@ impl Exporter {
         };
         let lost = u64::try_from(batch.len()).unwrap_or(0);
         with(&self.losses, |losses| losses.add(lost));
-        if self.told.is_none_or(|told| told.elapsed() > SILENCE) {
-            let spans = with(&self.losses, Losses::take_untold);
-            tracing::warn!(spans, %error, "spans were lost: the collector does not take them");
-            self.told = Some(Instant::now());
+        if self
+            .warned_at
+            .is_none_or(|at| at.elapsed() > WARNING_INTERVAL)
+        {
+            let spans = with(&self.losses, Losses::take_unreported);
+            tracing::warn!(spans, %error, "spans lost; the collector does not accept them");
+            self.warned_at = Some(Instant::now());
         }
         thread::sleep(PAUSE);
     }
 }
 
-/// Takes what comes until it is enough, or somebody waits for it.
-fn gather(
+/// Collects spans until the batch is full, [`BATCH_TIME`] has passed, or a flush is requested. Returns the confirmation of a flush.
+fn collect(
     first: Message,
     incoming: &Receiver<Message>,
     batch: &mut Vec<Span>,
 ) -> Option<Sender<()>> {
-    let until = Instant::now() + GATHERING;
+    let until = Instant::now() + BATCH_TIME;
     let mut next = Ok(first);
     loop {
         match next {

@@ -1,4 +1,4 @@
-//! The fields of a line of text. Those of a worker's event, which come as one JSON object, look like all others.
+//! The fields of a text line. The fields of a worker's event, which arrive as one JSON object, are formatted like the fields of the front.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ impl<'w> FormatFields<'w> for TextFields {
 struct Relaying<'w>(DefaultVisitor<'w>);
 
 impl Relaying<'_> {
-    /// The message comes before: there is something to separate the fields from.
+    /// Writes the fields of a worker's event. The message is already written, so each field begins with a space.
     fn relay(&mut self, fields: &Map<String, Value>) -> fmt::Result {
         let writer = self.0.writer();
         let own = fields
@@ -44,7 +44,7 @@ impl Visit for Relaying<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         let is_relayed = field.name() == RELAYED;
         match is_relayed.then(|| serde_json::from_str(value)) {
-            // Fields that cannot be written are left out.
+            // If writing fails, the fields are left out.
             Some(Ok(fields)) => drop(self.relay(&fields)),
             _ => self.0.record_str(field, value),
         }
@@ -66,9 +66,9 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
+    struct Captured(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Kept {
+    impl Write for Captured {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend(bytes);
             Ok(bytes.len())
@@ -80,39 +80,39 @@ mod tests {
     }
 
     fn lines(log: impl FnOnce()) -> String {
-        let kept = Kept::default();
-        let of_layer = kept.clone();
+        let captured = Captured::default();
+        let writer = captured.clone();
         let subscriber = tracing_subscriber::fmt()
             .fmt_fields(TextFields)
             .with_ansi(false)
             .without_time()
             .with_target(false)
             .with_level(false)
-            .with_writer(move || of_layer.clone())
+            .with_writer(move || writer.clone())
             .finish();
         tracing::subscriber::with_default(subscriber, log);
-        let bytes = kept.0.lock().unwrap().clone();
+        let bytes = captured.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
 
-    const OF_WORKER: &str =
+    const WORKER_EVENT: &str =
         r#"{"error":"no such token","hsm":"hsm-a","keys":3,"message":"not mine","seen":true}"#;
 
     #[test]
     fn a_line_of_a_worker_looks_like_a_line_of_the_front() {
-        let of_front = lines(|| {
+        let front_line = lines(|| {
             let (error, hsm) = ("no such token", "hsm-a");
             tracing::warn!(%error, %hsm, keys = 3, seen = true, "it {}", "happened");
         });
-        let of_worker = lines(|| {
-            tracing::warn!(relayed = OF_WORKER, "it {}", "happened");
+        let worker_line = lines(|| {
+            tracing::warn!(relayed = WORKER_EVENT, "it {}", "happened");
         });
-        assert_eq!(of_worker, of_front);
-        assert!(of_front.contains("no such token"), "{of_front}");
+        assert_eq!(worker_line, front_line);
+        assert!(front_line.contains("no such token"), "{front_line}");
     }
 
     #[test]
-    fn other_fields_are_as_they_were() {
+    fn other_fields_are_not_changed() {
         let line = lines(|| {
             let error: &dyn std::error::Error = &fmt::Error;
             tracing::warn!(error, text = "a b", relayed = "no object", "said");

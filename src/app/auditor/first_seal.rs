@@ -1,7 +1,7 @@
-//! A seal from the first HSM that makes one.
+//! Requests the HSM signature of a checkpoint ("seal") from one HSM after the other.
 //!
 //! # Invariants
-//! - An HSM that does not answer leaves the others at least half of the time.
+//! - HSMs that do not answer use up at most half of the time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,11 @@ use crate::ekm::{EncryptJob, KeyManager, KeyManagerError, Sealed, Served};
 
 type Answer = Result<Served<Sealed>, KeyManagerError>;
 
-/// Asks one HSM after the other, each after the one before has failed or has not answered within its part of the first half of `patience`;
-/// all of them may answer until the job's deadline. Returns the first seal, or why there is none.
+/// Sends the job to the usable HSMs, one after the other, and returns the first seal. The next HSM gets the job when an HSM fails, or does
+/// not answer within its part of the first half of `patience`. All HSMs may answer until the job's deadline.
+///
+/// # Errors
+/// The reasons of all HSMs.
 pub(in crate::app) async fn first_seal(
     devices: Vec<Arc<dyn KeyManager>>,
     job: &EncryptJob,
@@ -27,18 +30,18 @@ pub(in crate::app) async fn first_seal(
     let mut reasons: Vec<String> = not_usable.collect();
     let parts = u32::try_from(usable.len()).unwrap_or(u32::MAX).max(1);
     let part = patience / 2 / parts;
-    let (mut waiting, mut asked) = (usable.into_iter(), JoinSet::new());
+    let (mut waiting, mut running) = (usable.into_iter(), JoinSet::new());
     loop {
         if let Some(hsm) = waiting.next() {
             let job = job.clone();
-            asked.spawn(async move { (Arc::clone(hsm.name()), hsm.encrypt(job).await) });
+            running.spawn(async move { (Arc::clone(hsm.name()), hsm.encrypt(job).await) });
         }
-        match next(&mut asked, part, waiting.len() > 0).await {
+        match next(&mut running, part, waiting.len() > 0).await {
             Next::Answer(_, Ok(served)) => return Ok(served),
             Next::Answer(hsm, Err(error)) => reasons.push(format!("{hsm}: {error}")),
             Next::Failed(error) => reasons.push(error.to_string()),
             Next::Late => {}
-            Next::None if reasons.is_empty() => return Err("there is no HSM".to_owned()),
+            Next::None if reasons.is_empty() => return Err("no HSM is configured".to_owned()),
             Next::None => return Err(reasons.join("; ")),
         }
     }
@@ -47,19 +50,19 @@ pub(in crate::app) async fn first_seal(
 enum Next {
     Answer(Arc<str>, Answer),
     Failed(JoinError),
-    /// Another HSM is to be asked.
+    /// No answer in time: the next HSM gets the job.
     Late,
-    /// None is asked any more.
+    /// All HSMs have answered.
     None,
 }
 
-async fn next(asked: &mut JoinSet<(Arc<str>, Answer)>, part: Duration, has_more: bool) -> Next {
+async fn next(running: &mut JoinSet<(Arc<str>, Answer)>, part: Duration, has_more: bool) -> Next {
     let answer = match has_more {
-        true => match timeout(part, asked.join_next()).await {
+        true => match timeout(part, running.join_next()).await {
             Ok(answer) => answer,
             Err(_) => return Next::Late,
         },
-        false => asked.join_next().await,
+        false => running.join_next().await,
     };
     match answer {
         Some(Ok((hsm, answer))) => Next::Answer(hsm, answer),
@@ -117,20 +120,20 @@ mod tests {
         slow.set_delay(60_000);
         slower.set_delay(60_000);
         assert_eq!(sealed(&[&slow, &slower, &quick]).await, Ok("c".to_owned()));
-        // One that is only a little slow need not be repeated.
+        // A short delay does not send the job to the next HSM.
         slow.set_delay(100);
         assert_eq!(sealed(&[&slow, &quick]).await, Ok("a".to_owned()));
         assert_eq!(quick.encryptions(), 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_hsm_that_fails_is_followed_by_the_next_at_once() {
+    async fn the_next_hsm_gets_the_job_at_once_after_a_failure() {
         let [broken, down, good] = ["a", "b", "c"].map(hsm);
         broken.fail_with(Some(KeyManagerFault::KeyAbsent));
         down.set_usable(false);
         assert_eq!(sealed(&[&broken, &down, &good]).await, Ok("c".to_owned()));
         let error = sealed(&[&broken, &down]).await.unwrap_err();
         assert!(error.starts_with("b is not usable; a: "), "{error}");
-        assert_eq!(sealed(&[]).await.unwrap_err(), "there is no HSM");
+        assert_eq!(sealed(&[]).await.unwrap_err(), "no HSM is configured");
     }
 }

@@ -1,8 +1,9 @@
-//! The state of the certificate at reloads: in force, half replaced, or refused while the previous one serves.
+//! The state of the server certificate across reloads: active, half replaced, or rejected while the previous one stays active.
 //!
 //! # Invariants
-//! - Certificate and key are two files: a pair of which only one is new is not an error until [`HALF_REPLACED`] has passed.
-//! - While a certificate is refused, an error is logged every [`REMINDER`], and the files are read again: time alone can make it valid.
+//! - Certificate and key are two files: if only one of them is new, this is an error only after [`HALF_REPLACED`].
+//! - While a certificate is rejected, an error is logged every [`REMINDER`], and the files are read again: a certificate that is not yet
+//!   valid becomes valid without a change of the files.
 
 use std::time::{Duration, Instant};
 
@@ -11,28 +12,28 @@ use crate::config::{CertificateReading, CertificateRefusal};
 /// The time within which the second file of a pair must follow the first.
 const HALF_REPLACED: Duration = Duration::from_secs(5);
 
-/// The interval at which a refused certificate is read again and logged.
+/// The interval at which a rejected certificate is read again and logged.
 const REMINDER: Duration = Duration::from_secs(60);
 
 /// The result of the readings so far.
 #[derive(Debug, Default)]
 pub(in crate::app) struct CertificateReload {
-    /// The reason of a refusal, and when it was last logged.
+    /// Why the certificate is rejected, and when that was last logged.
     refused: Option<(&'static str, Instant)>,
-    /// When the files were first seen with what may be half of a new pair.
+    /// When the files were first found to hold perhaps half of a new pair.
     half_since: Option<Instant>,
 }
 
-/// The meaning of a reading.
+/// What a reading requires.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::app) enum Outcome {
-    /// Nothing has changed.
+    /// Nothing: the state has not changed.
     AsBefore,
-    /// The second file of a pair is expected.
+    /// Wait for the second file of a pair.
     Await,
-    /// It is refused: log it.
+    /// Log that the certificate is rejected. `is_first` is false for reminders.
     Refuse { is_first: bool },
-    /// The certificate in the files is in force again.
+    /// Log that the certificate in the files is active again.
     Recovered,
 }
 
@@ -63,8 +64,8 @@ impl CertificateReload {
 
     fn refuse(&mut self, refusal: &CertificateRefusal, now: Instant) -> Outcome {
         let is_first = match self.refused {
-            Some((reason, told)) if reason == refusal.reason => {
-                if now < told + REMINDER {
+            Some((reason, logged)) if reason == refusal.reason => {
+                if now < logged + REMINDER {
                     return Outcome::AsBefore;
                 }
                 false
@@ -77,12 +78,12 @@ impl CertificateReload {
 
     /// Returns when the files must be read again even if they do not change.
     pub(in crate::app) fn due(&self) -> Option<Instant> {
-        let reminder = self.refused.map(|(_, told)| told + REMINDER);
+        let reminder = self.refused.map(|(_, logged)| logged + REMINDER);
         let end_of_half = self.half_since.map(|since| since + HALF_REPLACED);
         reminder.into_iter().chain(end_of_half).min()
     }
 
-    /// Returns why the certificate in the files is not in force; none if it is.
+    /// Returns why the certificate in the files is not active; none if it is active.
     pub(in crate::app) fn reason(&self) -> Option<&'static str> {
         self.refused.map(|(reason, _)| reason)
     }
@@ -107,7 +108,7 @@ mod tests {
     const REMINDED: Outcome = Outcome::Refuse { is_first: false };
 
     #[test]
-    fn half_a_pair_is_waited_for_once() {
+    fn the_second_file_of_a_pair_has_five_seconds() {
         let (mut reload, start) = (CertificateReload::default(), Instant::now());
         let half = reading("key_mismatch", true);
         let good = CertificateReading::default();
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_told_of_each_minute() {
+    fn a_rejected_certificate_is_logged_every_minute() {
         let (mut reload, start) = (CertificateReload::default(), Instant::now());
         let expired = reading("expired", false);
         assert_eq!(reload.note(&expired, start), REFUSED, "at once");
@@ -137,7 +138,7 @@ mod tests {
         assert_eq!(reload.due(), Some(start + 2 * REMINDER));
         let other = reading("chain", false);
         assert_eq!(reload.note(&other, start + REMINDER), REFUSED);
-        // The new pair comes, one file after the other.
+        // The new pair arrives, one file after the other.
         let half = reading("key_mismatch", true);
         assert_eq!(reload.note(&half, start + REMINDER), Outcome::Await);
         assert_eq!(reload.reason(), Some("chain"));
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_pair_that_turns_out_to_be_expired_is_refused_at_once() {
+    fn an_expired_certificate_is_rejected_at_once_after_half_a_pair() {
         let (mut reload, start) = (CertificateReload::default(), Instant::now());
         assert_eq!(
             reload.note(&reading("invalid", true), start),

@@ -1,4 +1,4 @@
-//! What came of the readings of the configuration, as metrics.
+//! Metrics of configuration reloads.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,48 +9,48 @@ use crate::config::UNUSABLE;
 use crate::metrics::{Metrics, MetricsError};
 use crate::server::ProblemKind;
 
-/// The metrics.
+/// Metrics of configuration reloads.
 pub(in crate::app) struct ReloadMetrics {
     reloads: IntCounterVec,
     successful: IntGauge,
     succeeded_at: IntGauge,
     switches: IntCounterVec,
     certificate_failures: IntCounterVec,
-    /// Settings in the files that are not in force.
+    /// Settings in the files that are not active.
     pub(in crate::app) not_applied: NotApplied,
 }
 
 impl ReloadMetrics {
-    /// Declares them; the reading at the start counts as a success.
+    /// Declares the metrics. The reading at the start counts as a successful reload.
     pub(in crate::app) fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
         let declared = Self {
             reloads: metrics.counter(
                 "xks_config_reloads_total",
-                "Times that the configuration was read again, by outcome (applied, unchanged, refused).",
+                "Configuration reloads, by outcome (applied, unchanged, refused).",
                 &["outcome"],
             )?,
             successful: metrics
                 .gauge(
                     "xks_config_last_reload_successful",
-                    "Whether the configuration was free of faults (1) or not (0) when it was last read.",
+                    "Whether the last reading of the configuration found no error (1) or errors (0).",
                     &[],
                 )?
                 .with_label_values::<&str>(&[]),
             succeeded_at: metrics
                 .gauge(
                     "xks_config_last_reload_success_timestamp_seconds",
-                    "When the configuration was last read without faults, in seconds since 1970.",
+                    "Time of the last reading of the configuration without errors, in seconds since 1970.",
                     &[],
                 )?
                 .with_label_values::<&str>(&[]),
             switches: metrics.counter(
                 "xks_switches_total",
-                "Key stores and keys that their owner has switched, by what they were switched to (enabled, disabled).",
+                "Key stores and keys that a reload enabled or disabled, by new state (enabled, disabled).",
                 &["store", "to"],
             )?,
             certificate_failures: metrics.counter(
                 "xks_certificate_reload_failures_total",
-                "Times that the certificate in the files was refused and the one before serves on, by reason; each minute while it lasts.",
+                "Rejections of the certificate in the files, by reason; counted each minute while the previous certificate stays active.",
                 &["reason"],
             )?,
             not_applied: NotApplied::declare(metrics)?,
@@ -66,7 +66,7 @@ impl ReloadMetrics {
         Ok(declared)
     }
 
-    /// The configuration was read without faults.
+    /// Notes that the configuration was read without errors.
     pub(in crate::app) fn succeeded(&self) {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
         let seconds = since_1970.unwrap_or_default().as_secs();
@@ -75,23 +75,23 @@ impl ReloadMetrics {
             .set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
-    /// The configuration has faults.
+    /// Notes that the configuration has errors.
     pub(in crate::app) fn failed(&self) {
         self.successful.set(0);
     }
 
-    /// A reading ended so.
+    /// Counts a reload with this outcome.
     pub(in crate::app) fn count(&self, outcome: &str) {
         self.reloads.with_label_values(&[outcome]).inc();
     }
 
-    /// A key store, or one of its keys, was switched.
-    pub(in crate::app) fn count_switch(&self, store: &str, to: &str) {
+    /// Counts that a key store, or one of its keys, was enabled or disabled.
+    pub(in crate::app) fn count_state_change(&self, store: &str, to: &str) {
         self.switches.with_label_values(&[store, to]).inc();
     }
 
-    /// The certificate in the files was refused.
-    pub(in crate::app) fn count_refused_certificate(&self, reason: &str) {
+    /// Counts that the certificate in the files was rejected.
+    pub(in crate::app) fn count_rejected_certificate(&self, reason: &str) {
         self.certificate_failures.with_label_values(&[reason]).inc();
     }
 }

@@ -1,4 +1,4 @@
-//! Settings in the files that are not in force, as a metric with the reason of each.
+//! The metric of settings in the files that are not active, with the reason of each.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -11,23 +11,23 @@ use crate::sync::poisoned;
 /// The setting whose value is the server's certificate with its key.
 const CERTIFICATE: &str = "server.tls.certificate";
 
-/// In place of a setting: the configuration as a whole.
+/// The label value that stands for the whole configuration.
 const WHOLE: &str = "configuration";
 
-/// The metric. Clones are the same.
+/// The metric `xks_reload_not_applied`. Clones share their state.
 #[derive(Clone)]
 pub(in crate::app) struct NotApplied {
     gauge: IntGaugeVec,
-    /// What it shows: settings with their reasons.
+    /// The series that exist: settings with their reasons.
     shown: Arc<Mutex<BTreeSet<(String, &'static str)>>>,
 }
 
 impl NotApplied {
-    /// Declares it.
+    /// Declares the metric.
     pub(in crate::app) fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
         let gauge = metrics.gauge(
             "xks_reload_not_applied",
-            "Settings in the files that are not in force (1), by reason (restart, invalid, not_opened, or why the certificate was refused).",
+            "Settings in the files that are not active (1), by reason (restart, invalid, not_opened, or why the certificate was rejected).",
             &["setting", "reason"],
         )?;
         Ok(Self {
@@ -36,19 +36,19 @@ impl NotApplied {
         })
     }
 
-    /// Shows why the certificate in the files is not in force; none: it is.
+    /// Sets the reason why the certificate in the files is not active; none if it is active.
     pub(in crate::app) fn show_certificate(&self, reason: Option<&'static str>) {
         let now = reason.map(|reason| (CERTIFICATE.to_owned(), reason));
         self.show(|(setting, _)| setting == CERTIFICATE, now);
     }
 
-    /// Shows whether the configuration as a whole is not in force.
+    /// Sets whether the whole configuration in the files is rejected.
     pub(in crate::app) fn show_whole(&self, is_refused: bool) {
         let now = is_refused.then(|| (WHOLE.to_owned(), "invalid"));
         self.show(|(setting, _)| setting == WHOLE, now);
     }
 
-    /// Shows the settings that are not in force because of this reason.
+    /// Sets the settings that are not active for this reason.
     pub(in crate::app) fn show_settings(
         &self,
         reason: &'static str,
@@ -58,7 +58,7 @@ impl NotApplied {
         self.show(|(_, known)| *known == reason, now);
     }
 
-    /// Replaces the series of a kind. Those that stay are not touched: an alert waits for a series to last.
+    /// Replaces the series that `is_of_kind` selects. Unchanged series are not touched, because alerts measure how long a series exists.
     fn show(
         &self,
         is_of_kind: impl Fn(&(String, &'static str)) -> bool,
@@ -68,7 +68,7 @@ impl NotApplied {
         let mut shown = self.shown.lock().unwrap_or_else(poisoned);
         let gone = shown.extract_if(.., |one| is_of_kind(one) && !now.contains(one));
         for (setting, reason) in gone {
-            // It is there: it was shown.
+            // The series exists, because it is in `shown`.
             drop(self.gauge.remove_label_values(&[&setting, reason]));
         }
         for (setting, reason) in &now {
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_applied_is_shown_as_long_as_it_lasts() {
+    fn a_setting_has_a_series_while_it_is_not_active() {
         let metrics = Metrics::default();
         let reload = NotApplied::declare(&metrics).unwrap();
         let shown = || {

@@ -1,10 +1,10 @@
-//! A new configuration while the proxy serves: what may change is changed, the rest is named.
+//! Applies a new configuration while the proxy serves. Settings that need a restart keep their values and are reported.
 //!
 //! # Invariants
-//! - A configuration with a fault changes nothing. A certificate that is refused is an exception: the previous one serves on, and the rest of the
-//!   configuration takes effect.
-//! - The key stores, with their credentials, keys and states, and the TLS settings are exchanged in one step: no request sees a mixture.
-//! - Of values nothing is logged, only where something is another.
+//! - A configuration with an error changes nothing. Exception: if only the certificate is rejected, the previous certificate stays active
+//!   and the rest of the configuration takes effect.
+//! - Key stores (with credentials, keys and states) and TLS settings are replaced in one step: no request uses a mixture.
+//! - Values are never logged, only the places of changed settings.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,9 +27,9 @@ use crate::operations::Authorization;
 use crate::policy::{Policy, PolicyMetrics};
 use crate::server::{Live, ServerMetrics, Serving};
 
-/// Everything that a new configuration reaches.
+/// Everything that a new configuration changes.
 pub(in crate::app) struct Reloader {
-    /// What is in force.
+    /// The active configuration.
     pub(in crate::app) current: Configuration,
     pub(in crate::app) live: Live,
     pub(in crate::app) connections: Connections,
@@ -41,33 +41,33 @@ pub(in crate::app) struct Reloader {
     pub(in crate::app) policy_metrics: PolicyMetrics,
     pub(in crate::app) metrics: ReloadMetrics,
     pub(in crate::app) level: LevelHandle,
-    /// The state of the certificate over the readings so far.
+    /// The state of the certificate across readings.
     pub(in crate::app) certificate: CertificateReload,
     pub(in crate::app) sandbox: FrontSandbox,
 }
 
-/// Logs why KMS would not accept the certificate that serves.
+/// Logs why KMS will not accept the active certificate.
 pub(in crate::app) fn report_problems(reading: &CertificateReading) {
     for problem in &reading.problems {
-        tracing::error!(%problem, "KMS will not accept the certificate; it is served all the same");
+        tracing::error!(%problem, "KMS will not accept the certificate; it is active nevertheless");
     }
 }
 
 impl Reloader {
-    /// Applies what was read, or logs what is wrong with it.
+    /// Applies a reading, or logs its errors.
     pub(in crate::app) fn apply(&mut self, reading: Reading) {
         self.sandbox.report(&reading);
         let certificate = reading.certificate;
         match reading.outcome {
             Ok(loaded) => {
-                self.take(loaded, certificate.refusal.is_some());
-                self.judge(&certificate);
+                self.apply_loaded(loaded, certificate.refusal.is_some());
+                self.apply_certificate(&certificate);
             }
-            Err(faults) => self.refuse(&faults),
+            Err(findings) => self.reject(&findings),
         }
     }
 
-    fn take(&mut self, loaded: Loaded, keeps_certificate: bool) {
+    fn apply_loaded(&mut self, loaded: Loaded, keeps_certificate: bool) {
         let Loaded {
             configuration,
             warnings,
@@ -85,62 +85,62 @@ impl Reloader {
         if changes.is_empty() {
             self.metrics.count("unchanged");
             if !keeps_certificate {
-                tracing::info!("the configuration was read again; nothing has changed");
+                tracing::info!("configuration reloaded; nothing changed");
             }
             return;
         }
-        self.exchange(configuration);
-        self.tell(&changes);
+        self.replace(configuration);
+        self.report(&changes);
         self.metrics.count("applied");
     }
 
-    fn refuse(&self, faults: &Findings) {
+    fn reject(&self, findings: &Findings) {
         self.metrics.failed();
         self.metrics.not_applied.show_whole(true);
         self.metrics.count("refused");
-        for fault in &faults.0 {
+        for fault in &findings.0 {
             tracing::error!(%fault, "configuration");
         }
-        let faults = faults.0.len();
-        self.auditor.note_refused_reload(faults);
+        let faults = findings.0.len();
+        self.auditor.note_rejected_reload(faults);
         tracing::error!(
             faults,
-            "the configuration has faults; nothing was changed, the one before stays in force"
+            "the configuration has errors; nothing was changed, the previous configuration stays active"
         );
     }
 
     /// Logs and counts what the reading means for the certificate.
-    fn judge(&mut self, reading: &CertificateReading) {
+    fn apply_certificate(&mut self, reading: &CertificateReading) {
         report_problems(reading);
         let outcome = self.certificate.note(reading, Instant::now());
         match (outcome, &reading.refusal) {
             (Outcome::Refuse { is_first }, Some(refusal)) => {
-                self.refuse_certificate(refusal, is_first);
+                self.reject_certificate(refusal, is_first);
             }
             (Outcome::Await, _) => {
                 tracing::info!(
-                    "certificate and key in the files do not belong together; waiting for the second file"
+                    "certificate and key in the files do not match; waiting for the second file"
                 );
             }
-            (Outcome::Recovered, _) => tracing::info!("the certificate in the files is in force"),
+            (Outcome::Recovered, _) => tracing::info!("the certificate in the files is active"),
             (Outcome::AsBefore | Outcome::Refuse { .. }, _) => {}
         }
         let reason = self.certificate.reason();
         self.metrics.not_applied.show_certificate(reason);
     }
 
-    fn refuse_certificate(&self, refusal: &CertificateRefusal, is_first: bool) {
+    fn reject_certificate(&self, refusal: &CertificateRefusal, is_first: bool) {
         let reason = refusal.reason;
-        self.metrics.count_refused_certificate(reason);
+        self.metrics.count_rejected_certificate(reason);
         for fault in &refusal.findings {
             tracing::error!(
                 reason,
                 %fault,
-                "the certificate in the files is refused; the one before serves on"
+                "the certificate in the files is rejected; the previous one stays active"
             );
         }
         if is_first {
-            self.auditor.note_refused_certificate(reason);
+            self.auditor.note_rejected_certificate(reason);
         }
     }
 
@@ -149,8 +149,8 @@ impl Reloader {
         self.certificate.due()
     }
 
-    fn exchange(&mut self, configuration: Configuration) {
-        let configuration = keep_what_needs_a_restart(&self.current, configuration);
+    fn replace(&mut self, configuration: Configuration) {
+        let configuration = keep_until_restart(&self.current, configuration);
         let gone = self.start_devices(&configuration.hsms);
         let former = Arc::clone(&self.live.now().stores);
         let stores = self
@@ -173,7 +173,7 @@ impl Reloader {
         self.current = configuration;
     }
 
-    /// Starts what is new and changes what is another; gives the names of those that are not wanted any more.
+    /// Starts new HSMs and changes those with new settings. Returns the names of those to remove.
     fn start_devices(&self, new: &[HsmSettings]) -> Vec<Arc<str>> {
         let former = |name: &str| self.current.hsms.iter().find(|hsm| *hsm.name == *name);
         for settings in new {
@@ -188,12 +188,12 @@ impl Reloader {
         gone.map(|old| Arc::clone(&old.name)).collect()
     }
 
-    fn tell(&self, changes: &Changes) {
+    fn report(&self, changes: &Changes) {
         for (Change { place, what }, to) in &changes.switched {
             let store = store_of(place);
-            self.metrics.count_switch(store, to.as_str());
-            self.auditor.note_switch(store, place, to.as_str());
-            tracing::warn!(place, what, "switched by its owner");
+            self.metrics.count_state_change(store, to.as_str());
+            self.auditor.note_key_state(store, place, to.as_str());
+            tracing::warn!(place, what, "enabled or disabled by the configuration");
         }
         self.auditor.note_reload(changes);
         for Change { place, what } in &changes.applied {
@@ -203,15 +203,15 @@ impl Reloader {
             tracing::warn!(
                 place,
                 what,
-                "configuration changed, but this needs a restart"
+                "configuration changed; this setting needs a restart"
             );
         }
         let (applied, need_restart) = (changes.applied.len(), changes.need_restart.len());
-        tracing::info!(applied, need_restart, "the new configuration is in force");
+        tracing::info!(applied, need_restart, "new configuration active");
     }
 }
 
-/// What the server is to serve by this configuration.
+/// Returns what the server needs of this configuration to serve requests.
 pub(in crate::app) fn serving(
     configuration: &Configuration,
     stores: KeyStores,
@@ -235,14 +235,14 @@ pub(in crate::app) fn serving(
     }
 }
 
-/// The new configuration, but for what cannot change while the proxy runs.
-fn keep_what_needs_a_restart(old: &Configuration, mut new: Configuration) -> Configuration {
+/// Returns the new configuration with the old values of settings that need a restart.
+fn keep_until_restart(old: &Configuration, mut new: Configuration) -> Configuration {
     if Changes::wait_for_listeners(old, &new) {
         let trusted = &mut new.server.proxy_protocol_trusted_sources;
         trusted.clone_from(&old.server.proxy_protocol_trusted_sources);
     }
     if !old.receives_vpc_endpoints() {
-        // Enforced now, they would refuse every request until the restart.
+        // Enforced before the restart, they would reject every request.
         for store in &mut new.key_stores {
             store.vpc_endpoints = VpcEndpoints::default();
         }
@@ -255,7 +255,7 @@ fn keep_what_needs_a_restart(old: &Configuration, mut new: Configuration) -> Con
     new
 }
 
-/// The store of a place such as `key_store.payments.key.orders`. Names of stores may hold dots, words of the configuration do not.
+/// Returns the key store of a place such as `key_store.payments.key.orders`. Names of stores may contain dots; names of tables do not.
 fn store_of(place: &str) -> &str {
     let name = place.strip_prefix("key_store.").unwrap_or(place);
     name.split_once(".key.").map_or(name, |(store, _)| store)
@@ -266,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_switch_is_counted_for_its_store() {
+    fn the_store_of_a_place_is_found_when_names_have_dots() {
         for (place, store) in [
             ("key_store.payments", "payments"),
             ("key_store.payments.key.orders", "payments"),

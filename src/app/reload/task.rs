@@ -30,13 +30,13 @@ pub(in crate::app) async fn reload(
             }
         };
         let Some(reading) = reading else {
-            return End::Unexpected("changes of the configuration have no effect".into());
+            return End::Unexpected("configuration changes have no effect".into());
         };
         if phase.is_draining() {
             tracing::warn!("configuration not applied; the proxy is stopping");
             continue;
         }
-        // Thousands of keys take some milliseconds, which no request is to wait for.
+        // Thousands of keys take some milliseconds: requests must not wait for that.
         block_in_place(|| reloader.apply(reading));
     }
 }

@@ -1,57 +1,57 @@
-//! Notices when the configuration, or a file that it names, has changed, and reads it again; so it does when it is asked to.
+//! Reads the configuration again when it, or a file that it names, has changed, and when a reload is requested.
 //!
-//! Files are looked at, not subscribed to: that works on every file system and for every way in which files are replaced (in place,
-//! renamed over, a symbolic link that points elsewhere), and a look costs a microsecond.
+//! Files are polled: that works on every file system and for every way of replacing files (written in place, renamed over, a symbolic link
+//! that changes), and one check costs a microsecond.
 //!
 //! # Invariants
-//! - Nothing that a path leads to keeps it from noticing the next change: see [`crate::read_file`].
-//! - A change is read when a look finds the files as the look before did: files that belong together are read together, and none by
-//!   halves. Only when files go on being replaced as wholes is that not waited for.
-//! - What is wrong is read again at its next change, and not before.
+//! - No file can block the next check: see [`crate::read_file`].
+//! - A change is read when two checks in a row find the same files. So files that belong together are read together, and no half-written
+//!   file is read. Files that keep being replaced as a whole are read after [`SETTLING_PATIENCE`].
+//! - After an error, the files are read again only when they change or a reload is requested.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-// The monotonic clock of std, which a test can stop and move.
+// A monotonic clock that a test can stop and advance.
 use tokio::time::Instant;
 
 use crate::config::{self, Reading, Sources};
 use crate::server::ServerIdentity;
 use crate::sync::{End, essential_thread};
 
-/// How often the files are looked at. Twice this, and the reading, pass between a change and its effect.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Interval between checks. A change takes effect after at most twice this, plus the time to read.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long files that go on changing are waited for.
+/// How long files may keep changing before they are read anyway.
 const SETTLING_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Asks for the configuration to be read again, as on SIGHUP.
+/// Requests reloads, as SIGHUP does.
 #[derive(Clone)]
 pub(in crate::app) struct Ask(SyncSender<()>);
 
 impl Ask {
-    /// Asks. Many asks before the next reading are one.
+    /// Requests a reload. Several requests before the next reading count as one.
     pub(in crate::app) fn ask(&self) {
         match self.0.try_send(()) {
-            // One more that waits would read the same; without a watcher the proxy is ending.
+            // A request is pending already, or the proxy is stopping.
             Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
         }
     }
 }
 
-/// Starts watching. Each reading is given out once it has been made; the next is made when that one has been taken.
+/// Starts watching in a thread. The channel holds one reading; the next one is made when it has been received.
 ///
 /// # Errors
-/// When the operating system gives no thread.
+/// When the operating system cannot start a thread.
 pub(in crate::app) fn start(
     file: PathBuf,
     sources: Sources,
     serving: ServerIdentity,
 ) -> std::io::Result<(Ask, mpsc::Receiver<Reading>)> {
     let (ask, asked) = sync_channel(1);
-    let (give, readings) = mpsc::channel(1);
+    let (sender, readings) = mpsc::channel(1);
     let mut watcher = Watcher {
         file,
         sources,
@@ -60,11 +60,11 @@ pub(in crate::app) fn start(
     };
     essential_thread("xks-config", move || {
         while watcher.wait(&asked) {
-            if give.blocking_send(watcher.read()).is_err() {
+            if sender.blocking_send(watcher.read()).is_err() {
                 break;
             }
         }
-        // Nobody takes what is read any more: the proxy is stopping.
+        // The receiver was dropped: the proxy is stopping.
         End::Requested
     })?;
     Ok((Ask(ask), readings))
@@ -72,36 +72,36 @@ pub(in crate::app) fn start(
 
 struct Watcher {
     file: PathBuf,
-    /// As they were read.
+    /// The files as they were when they were last read.
     sources: Sources,
-    /// The certificate of the last configuration without faults.
+    /// The certificate of the last valid configuration.
     serving: ServerIdentity,
     seen: Seen,
 }
 
-/// What the look before saw.
+/// What the previous check found.
 enum Seen {
-    /// What was read.
+    /// The files as they were last read.
     Unchanged,
-    /// Something else, and since when there has been something else.
+    /// Different files, and when a difference was first found.
     Changed(Sources, Instant),
 }
 
 impl Watcher {
-    /// Waits until there is something to read; false: nobody will want it any more.
+    /// Waits until there is something to read. Returns false when no reading is needed any more.
     fn wait(&mut self, asked: &Receiver<()>) -> bool {
         loop {
-            match asked.recv_timeout(LOOK_EVERY) {
+            match asked.recv_timeout(CHECK_INTERVAL) {
                 Ok(()) => return true,
                 Err(RecvTimeoutError::Disconnected) => return false,
-                Err(RecvTimeoutError::Timeout) if self.look() => return true,
+                Err(RecvTimeoutError::Timeout) if self.has_settled_change() => return true,
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }
 
-    /// Whether there is a change that has settled.
-    fn look(&mut self) -> bool {
+    /// Checks the files. Returns whether they have changed and settled.
+    fn has_settled_change(&mut self) -> bool {
         let now = self.sources.now();
         if now == self.sources {
             self.seen = Seen::Unchanged;
@@ -160,46 +160,49 @@ mod tests {
         let file = directory.path().join("config.toml");
         fs::write(&file, "a").unwrap();
         let mut watcher = watcher(file.clone());
-        assert!(!watcher.look() && !watcher.look());
+        assert!(!watcher.has_settled_change() && !watcher.has_settled_change());
         fs::write(&file, "ab").unwrap();
-        assert!(!watcher.look(), "just changed");
+        assert!(!watcher.has_settled_change(), "just changed");
         fs::write(&file, "abc").unwrap();
-        assert!(!watcher.look(), "still being written");
-        assert!(watcher.look(), "as it was a moment ago");
+        assert!(!watcher.has_settled_change(), "still being written");
+        assert!(watcher.has_settled_change(), "as it was a moment ago");
         drop(watcher.read());
-        assert!(!watcher.look());
+        assert!(!watcher.has_settled_change());
         fs::remove_file(&file).unwrap();
-        assert!(!watcher.look());
-        assert!(watcher.look(), "gone, and not coming back");
+        assert!(!watcher.has_settled_change());
+        assert!(watcher.has_settled_change(), "gone for two checks");
         drop(watcher.read());
-        assert!(!watcher.look(), "a fault is not read again and again");
+        assert!(
+            !watcher.has_settled_change(),
+            "an error is not read again and again"
+        );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn files_that_are_replaced_all_the_time_are_read_all_the_same() {
+    async fn files_that_keep_changing_are_read_after_a_while() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("config.toml");
         fs::write(&file, "a").unwrap();
         let mut watcher = watcher(file.clone());
         let mut text = String::new();
-        let mut replaced_and_seen = || {
-            // Each is longer than the one before: two files can have the same inode number and time.
+        let mut replace_and_check = || {
+            // Each file is longer than the previous one: two files can have the same inode number and time.
             text.push('b');
             let new = directory.path().join("new");
             fs::write(&new, &text).unwrap();
             fs::rename(new, &file).unwrap();
-            watcher.look()
+            watcher.has_settled_change()
         };
-        let looks = SETTLING_PATIENCE.as_millis() / LOOK_EVERY.as_millis();
+        let looks = SETTLING_PATIENCE.as_millis() / CHECK_INTERVAL.as_millis();
         for look in 0..looks {
-            assert!(!replaced_and_seen(), "read at look {look}");
-            advance(LOOK_EVERY).await;
+            assert!(!replace_and_check(), "read at look {look}");
+            advance(CHECK_INTERVAL).await;
         }
-        assert!(replaced_and_seen(), "never read");
+        assert!(replace_and_check(), "never read");
     }
 
     #[test]
-    fn who_is_asked_reads_at_once() {
+    fn a_request_causes_a_reading_at_once() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("config.toml");
         let (ask, mut readings) = start(file, Sources::default(), identity()).unwrap();

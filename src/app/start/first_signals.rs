@@ -1,7 +1,8 @@
-//! Signals before there is a runtime: the configuration is read, and the sandbox applied, while the process has one thread.
+//! Signals before the runtime starts: the process has one thread while it reads the configuration and applies the sandbox.
 //!
 //! # Invariants
-//! - After [`FirstSignals::handle`] no signal of the launcher ends the process, and none is lost: [`super::signals::Signals`] takes over those that came.
+//! - After [`FirstSignals::handle`] no signal of the launcher ends the process, and none is lost:
+//!   [`super::signals::Signals`] handles those that arrived before it existed.
 
 use std::io;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::process::Signal;
 use signal_hook::flag;
 
-/// The signals that came so far. Their handlers stay: each sets a flag, and nothing else.
+/// The signals that have arrived so far. Each handler only sets a flag, and stays installed.
 pub(in crate::app) struct FirstSignals {
     terminate: Arc<AtomicBool>,
     interrupt: Arc<AtomicBool>,
@@ -21,7 +22,7 @@ impl FirstSignals {
     /// Handles the signals from now on. SIGUSR1 and SIGUSR2 are ignored.
     ///
     /// # Errors
-    /// Those of the operating system.
+    /// When the operating system cannot install a handler.
     pub(in crate::app) fn handle() -> io::Result<Self> {
         for ignored in [Signal::USR1, Signal::USR2] {
             handle(ignored)?;
@@ -33,7 +34,7 @@ impl FirstSignals {
         })
     }
 
-    /// The signal that asked for the end of the process.
+    /// Returns the name of the signal that requests the end of the process, if one has arrived.
     pub(in crate::app) fn stop(&self) -> Option<&'static str> {
         if self.terminate.load(Ordering::SeqCst) {
             return Some("SIGTERM");
@@ -42,14 +43,14 @@ impl FirstSignals {
         has_interrupt.then_some("SIGINT")
     }
 
-    /// Returns whether SIGHUP came.
+    /// Returns whether SIGHUP has arrived.
     pub(in crate::app) fn has_hung_up(&self) -> bool {
         self.hang_up.load(Ordering::SeqCst)
     }
 }
 
 fn handle(signal: Signal) -> io::Result<Arc<AtomicBool>> {
-    let came = Arc::new(AtomicBool::new(false));
-    flag::register(signal.as_raw(), Arc::clone(&came))?;
-    Ok(came)
+    let has_arrived = Arc::new(AtomicBool::new(false));
+    flag::register(signal.as_raw(), Arc::clone(&has_arrived))?;
+    Ok(has_arrived)
 }

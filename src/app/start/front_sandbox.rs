@@ -9,19 +9,19 @@ use crate::config::Reading;
 use crate::read_file;
 use crate::sandbox::{Front, Protections, ReadRules};
 
-/// What the process gave up.
+/// The applied sandbox.
 pub(in crate::app) struct FrontSandbox {
     protections: Protections,
     reads: Arc<ReadRules>,
-    /// The PIN files that the sandbox was made for, and those that were reported.
+    /// The PIN files that the sandbox hides, and those that were reported.
     pins: HashSet<PathBuf>,
 }
 
 impl FrontSandbox {
-    /// Restricts the process for good. To be called before it has threads. A protection that cannot be applied
-    /// does not keep the service from starting: [`FrontSandbox::log`] reports it.
+    /// Restricts the process for its lifetime. Call it while the process has one thread. A protection that cannot be applied does not
+    /// prevent the start: [`FrontSandbox::log`] reports it.
     pub(in crate::app) fn apply(start: &FirstReading) -> Self {
-        let sandbox = of(start);
+        let sandbox = sandbox_for(start);
         let protections = sandbox.apply();
         Self {
             reads: Arc::new(protections.reads().clone()),
@@ -30,12 +30,12 @@ impl FrontSandbox {
         }
     }
 
-    /// Logs what is active and what is missing. To be called once the log exists.
+    /// Logs the active and the missing protections. Call it after the log was started.
     pub(in crate::app) fn log(&self) {
         self.protections.log("front");
     }
 
-    /// Logs which files of a later configuration this process cannot read, and which PIN files it can read, before it is started again.
+    /// Logs files of a reloaded configuration that this process cannot read, and new PIN files that it can read. A restart fixes both.
     pub(in crate::app) fn report(&mut self, reading: &Reading) {
         let files = reading.sources.own_files();
         for file in files.filter(|file| reading.outcome.is_err() && self.hides(file)) {
@@ -56,7 +56,7 @@ impl FrontSandbox {
         }
     }
 
-    /// Whether the file exists and cannot be read. A file system that does not answer hides nothing.
+    /// Returns whether the file exists and the sandbox hides it. If the file system does not answer, returns false.
     fn hides(&self, file: &Path) -> bool {
         let reads = Arc::clone(&self.reads);
         let hides =
@@ -65,7 +65,7 @@ impl FrontSandbox {
     }
 }
 
-fn of(start: &FirstReading) -> Front {
+fn sandbox_for(start: &FirstReading) -> Front {
     let owned = |path: &Path| path.to_owned();
     let audit = start.loaded.configuration.audit.as_ref();
     Front {

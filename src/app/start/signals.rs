@@ -1,8 +1,8 @@
-//! The signals of the operating system, from the start of the runtime to the end; before, see [`super::first_signals`].
+//! Signals of the operating system while the runtime exists. For the time before, see [`super::first_signals`].
 //!
 //! # Invariants
-//! - After [`Signals::take`] no SIGHUP, SIGUSR1 or SIGUSR2 ends the process, and no SIGHUP is lost: one that comes during the start has the
-//!   configuration read again as soon as the proxy serves.
+//! - After [`Signals::take`] no SIGHUP, SIGUSR1 or SIGUSR2 ends the process, and no SIGHUP is lost: one that arrives during the start causes a
+//!   reload as soon as the proxy serves.
 
 use std::io;
 use std::sync::Arc;
@@ -13,49 +13,52 @@ use tokio::sync::{Notify, watch};
 use super::first_signals::FirstSignals;
 use crate::sync::essential_task;
 
-/// SIGTERM and SIGINT, which stop the proxy, and SIGHUP, which has it read its configuration again.
+/// SIGTERM and SIGINT, which stop the proxy, and SIGHUP, which reloads its configuration.
 pub(in crate::app) struct Signals {
     stop: watch::Receiver<Option<&'static str>>,
     hang_up: Arc<Notify>,
 }
 
 impl Signals {
-    /// Takes the signals over, with those that came before. To be called on the runtime.
+    /// Handles signals from now on, including those that arrived before. Must be called on the runtime.
+    ///
+    /// # Errors
+    /// When the operating system cannot install a handler.
     pub(in crate::app) fn take(first: &FirstSignals) -> io::Result<Self> {
-        let taken = Taken {
+        let streams = Streams {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
             user_1: signal(SignalKind::user_defined1())?,
             user_2: signal(SignalKind::user_defined2())?,
         };
-        // Only now: one that comes in between is seen twice, not missed.
-        let (asked, stop) = watch::channel(first.stop());
+        // The flags are read after the handlers are installed: a signal in between counts twice instead of being lost.
+        let (stop_sender, stop) = watch::channel(first.stop());
         let hang_up = Arc::new(Notify::new());
         if first.has_hung_up() {
             hang_up.notify_one();
         }
-        essential_task("signals", taken.watch(asked, Arc::clone(&hang_up)));
+        essential_task("signals", streams.watch(stop_sender, Arc::clone(&hang_up)));
         Ok(Self { stop, hang_up })
     }
 
-    /// Resolves when the proxy is asked to stop.
+    /// Waits for a signal that stops the proxy, and logs it.
     pub(in crate::app) async fn stop(&self) {
         let mut stop = self.stop.clone();
-        // The sender lives as long as the task, without which the process ends.
+        // The task that holds the sender never ends while the process runs.
         let Ok(signal) = stop.wait_for(Option::is_some).await else {
             return std::future::pending().await;
         };
         tracing::info!(signal = *signal, "stopping");
     }
 
-    /// Resolves when the configuration is to be read again. Many SIGHUPs before the call are one.
+    /// Waits for SIGHUP. Several SIGHUPs before the call count as one.
     pub(in crate::app) async fn hang_up(&self) {
         self.hang_up.notified().await;
     }
 }
 
-struct Taken {
+struct Streams {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
@@ -63,7 +66,7 @@ struct Taken {
     user_2: Signal,
 }
 
-impl Taken {
+impl Streams {
     async fn watch<Never>(
         mut self,
         stop: watch::Sender<Option<&'static str>>,
@@ -88,7 +91,7 @@ impl Taken {
             };
             tracing::warn!(
                 signal = ignored,
-                "signal ignored; SIGHUP reads the configuration again, SIGTERM stops"
+                "signal ignored; SIGHUP reloads the configuration, SIGTERM stops the proxy"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 request to the collector, without TLS: it is an agent on this host, or in this network.
+//! One HTTP/1.1 request to the collector, without TLS: the collector is an agent on this host or in this network.
 
 use std::io::{self, Error, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -7,16 +7,16 @@ use std::time::Duration;
 use crate::build_info;
 use crate::logging::Collector;
 
-/// For connecting, and for each read and write.
+/// The timeout of the connection attempt, and of each read and write.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Of the answer only the first line matters.
+/// The longest status line that is read, in bytes. The rest of the response is ignored.
 const STATUS_LINE: u64 = 256;
 
 /// Sends a body to the collector.
 ///
 /// # Errors
-/// When it cannot be reached, or answers with something else than success.
+/// When the collector cannot be reached, or does not answer with a status from 200 to 299.
 pub(super) fn post(collector: &Collector, body: &str) -> io::Result<()> {
     let mut stream = connect(&collector.authority)?;
     let head = format!(
@@ -56,7 +56,7 @@ fn connect(authority: &str) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The status of an answer that begins so.
+/// Returns the status in the first line of a response.
 fn status(answer: &str) -> Option<u16> {
     let rest = answer.strip_prefix("HTTP/1.")?;
     rest.split(' ').nth(1)?.trim().parse().ok()

@@ -10,16 +10,16 @@ use tracing::field::{Field, Visit};
 
 use crate::build_info;
 
-/// A span of a server (OTLP's `SPAN_KIND_SERVER`).
+/// The kind of a server's span (OTLP's `SPAN_KIND_SERVER`).
 const SERVER: u8 = 2;
 
 /// The status of a span that failed (OTLP's `STATUS_CODE_ERROR`).
 const FAILED: u8 = 2;
 
 /// The longest text of an attribute, in characters.
-const LONGEST: usize = 1_024;
+const MAX_TEXT: usize = 1_024;
 
-/// What is known of a request, from its event in the access log.
+/// The span of a request, from its event in the access log.
 #[derive(Debug, Default)]
 pub(super) struct Span {
     trace_id: Option<String>,
@@ -33,7 +33,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// The span of this event, unless its caller does not record the trace.
+    /// Returns the span of this event; none if the client marked its trace as not sampled.
     pub(super) fn of(event: &Event<'_>, ended: SystemTime) -> Option<Self> {
         let mut span = Self {
             ended: ended.duration_since(UNIX_EPOCH).unwrap_or_default(),
@@ -43,7 +43,7 @@ impl Span {
         (!span.is_unsampled).then_some(span)
     }
 
-    /// Names that OpenTelemetry has are its own, the others are ours.
+    /// Adds an attribute. Fields that OpenTelemetry has a name for get that name; others begin with `xks.`.
     fn attribute(&mut self, field: &str, value: &Value) {
         let key = match field {
             "status" => "http.response.status_code",
@@ -69,7 +69,7 @@ impl Span {
         if let (Some(parent), Some(fields)) = (&self.parent_id, span.as_object_mut()) {
             fields.insert("parentSpanId".to_owned(), json!(parent));
         }
-        // A refusal is no failure of a server.
+        // A rejected request (4xx) is not a failure of the server.
         if let (500.., Some(fields)) = (self.status, span.as_object_mut()) {
             fields.insert("status".to_owned(), json!({ "code": FAILED }));
         }
@@ -86,7 +86,7 @@ impl Visit for Span {
                 if name == "operation" {
                     self.name = Some(value.to_owned());
                 }
-                let short: String = value.chars().take(LONGEST).collect();
+                let short: String = value.chars().take(MAX_TEXT).collect();
                 self.attribute(name, &json!({ "stringValue": short }));
             }
         }
@@ -108,14 +108,14 @@ impl Visit for Span {
         }
     }
 
-    /// The share of the log's sample: spans are not sampled with it.
+    /// Ignores the sampling rate of the access log: spans are not sampled.
     fn record_f64(&mut self, _: &Field, _: f64) {}
 
-    /// The message.
+    /// Ignores the message.
     fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
 }
 
-/// The body of one export.
+/// Returns the body of one export.
 pub(super) fn message(spans: &[Span]) -> String {
     let spans: Vec<Value> = spans.iter().map(Span::json).collect();
     let attribute = |key: &str, text: &str| json!({ "key": key, "value": { "stringValue": text } });
@@ -123,15 +123,16 @@ pub(super) fn message(spans: &[Span]) -> String {
         attribute("service.name", "xks-proxy"),
         attribute("service.version", build_info::VERSION),
     ];
-    let of_scope = json!({ "scope": { "name": "xks-proxy" }, "spans": spans });
-    let of_resource = json!({ "resource": { "attributes": resource }, "scopeSpans": [of_scope] });
-    json!({ "resourceSpans": [of_resource] }).to_string()
+    let scope_spans = json!({ "scope": { "name": "xks-proxy" }, "spans": spans });
+    let resource_spans =
+        json!({ "resource": { "attributes": resource }, "scopeSpans": [scope_spans] });
+    json!({ "resourceSpans": [resource_spans] }).to_string()
 }
 
-/// A random id of so many bytes, in hexadecimal.
+/// Returns a random ID of `N` bytes in hexadecimal.
 fn id<const N: usize>() -> String {
     let mut bytes = [0; N];
-    // Should the system refuse: an id of zeros is one that collectors refuse, too.
+    // If the system call fails, the ID is zero, which collectors reject.
     let _ = getrandom(&mut bytes, GetRandomFlags::empty());
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -212,7 +212,7 @@ fn a_reload_keeps_the_certificate_that_serves() {
     let renewed = good(&proxy.setup.authority);
     replace(&proxy, &renewed);
     proxy.daemon.wait_for("the renewed one", |line| {
-        line["message"] == "the certificate in the files is in force"
+        line["message"] == "the certificate in the files is active"
     });
     assert_eq!(served(&proxy), renewed.certificate.to_vec());
     assert_eq!(proxy.metric("xks_reload_not_applied", &[]), None);

@@ -47,7 +47,7 @@ impl Proxy {
 
     fn in_force(&self) -> f64 {
         let lines = self.daemon.log();
-        let said = |line: &&String| line.contains("the new configuration is in force");
+        let said = |line: &&String| line.contains("new configuration active");
         lines.iter().filter(said).count() as f64
     }
 

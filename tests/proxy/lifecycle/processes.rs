@@ -112,7 +112,7 @@ fn a_bad_configuration_is_the_exit_code_of_the_service() {
     assert_eq!(output.status.code(), Some(78));
     let complaint = String::from_utf8(output.stderr).unwrap();
     let begin = format!(
-        "xks-proxy: {}: the configuration has faults",
+        "xks-proxy: {}: the configuration has errors",
         file.display()
     );
     assert!(complaint.starts_with(&begin), "{complaint}");

@@ -169,11 +169,11 @@ fn a_collector_that_is_not_there_costs_spans_and_no_request() {
     proxy.await_metric(LOST, &[], |lost| lost >= 20.0);
     let told = |line: &Value| {
         let message = line["message"].as_str().unwrap_or_default();
-        message.starts_with("spans were lost")
+        message.starts_with("spans lost")
     };
     proxy.daemon.wait_for("the loss", told);
     let log = proxy.daemon.log();
-    let lines = log.iter().filter(|line| line.contains("spans were lost"));
+    let lines = log.iter().filter(|line| line.contains("spans lost"));
     assert_eq!(lines.count(), 1, "rarely");
     proxy.daemon.signal(Signal::TERM);
     assert_eq!(proxy.daemon.wait().code(), Some(0));

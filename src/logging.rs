@@ -1,5 +1,5 @@
-//! The log: one line per event on standard output, as JSON or as text. Logging never waits for the reader of the output, see [`queue`].
-//! With the feature `otlp`, the access log is also sent to an OpenTelemetry collector, see [`spans`].
+//! The log: one line per event on standard output, as JSON or as text. Logging never waits for the reader of the output, see `queue`.
+//! With the feature `otlp`, the access log is also sent to an OpenTelemetry collector, see `spans`.
 
 mod journal;
 mod json;

@@ -1,13 +1,12 @@
-//! Which paths a sandboxed library may have wanted to use.
+//! Finds paths that a library may need but that the sandbox denies.
 //!
-//! The kernel does not tell the process which path it denied, and libraries seldom do. What can be known: the paths that the
-//! configuration gives to the library (in its environment, its parameters, and the text files that these name) and those that the
-//! library's own file holds as text. Those that this user may use, but the sandbox or a read-only mount forbids, are the likely
-//! reason for a failed opening.
+//! The kernel does not report which path it denied, and libraries seldom do. Two sources of paths are known: the configuration of the library
+//! (its environment, its parameters, and the text files that these name), and texts in the library's own file. If the user may use such a
+//! path, but the sandbox or a read-only mount forbids it, it is a likely reason for a failed opening.
 //!
 //! # Limits
-//! It cannot find paths that are put together at run time, or are in binary or in secret configuration files, or that `$HOME` and `TMPDIR`
-//! imply. A path that it reports need not be the reason: a library may only read it.
+//! It cannot find paths that a library composes at run time, paths in binary or secret configuration files, or paths that follow from `$HOME`
+//! and `TMPDIR`. A reported path need not be the reason: the library may only read it.
 
 pub(super) mod named_paths;
 
@@ -23,14 +22,14 @@ use super::files::links::trace;
 use super::files::read_rules::ReadRules;
 use named_paths::{NamedPath, Source, is_text};
 
-/// What forbids the use of a path, and with which setting that ends.
+/// What forbids the use of a path, and the setting that allows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// The sandbox forbids writing: `writable` of the `[[hsm]]`.
     Sandbox,
-    /// The sandbox forbids reading, because a secret file is beside it: `environment` of the `[[hsm]]`, or a different directory.
+    /// The sandbox forbids reading, because a secret file is in the same directory: `environment` of the `[[hsm]]`, or a different directory.
     Hidden,
-    /// A file system that is mounted read-only for this process: `ReadWritePaths=` of the unit, or the mount's options.
+    /// The file system is mounted read-only for this process: `ReadWritePaths=` of the unit, or the mount's options.
     ReadOnlyMount,
 }
 
@@ -39,14 +38,14 @@ pub enum Obstacle {
 pub struct Denied {
     /// The path, or its directory if it does not exist yet.
     pub path: PathBuf,
-    /// Where it is named.
+    /// Where the path was found.
     pub named_by: Source,
-    /// What forbids it.
+    /// What forbids its use.
     pub obstacle: Obstacle,
 }
 
 impl Denied {
-    /// Whether it is hardly the reason of a failure: a text file with paths is a configuration, which libraries only read.
+    /// Returns whether the path is an unlikely reason: a text file with paths is a configuration file, which libraries only read.
     pub fn is_unlikely(&self) -> bool {
         self.obstacle != Obstacle::Hidden && is_text(&self.path)
     }
@@ -72,9 +71,8 @@ impl fmt::Display for Denied {
     }
 }
 
-/// Returns those of the paths that the process's user may use, but the process may not; what is most likely the reason comes first.
-/// `writable` is the list of the sandbox, and `reads` what it lets be read. The result does not depend on whether the caller is
-/// sandboxed itself. For root it is less exact: root may write everything.
+/// Returns those of the paths that the user may use, but the sandboxed process may not; likely reasons first. `writable` and `reads` are those of
+/// the sandbox. The result is the same whether the caller is sandboxed or not. It is less exact for root, which may write everything.
 pub fn denied_paths(named: &[NamedPath], writable: &[PathBuf], reads: &ReadRules) -> Vec<Denied> {
     let writable: Vec<PathBuf> = writable.iter().map(|path| trace(path).end).collect();
     let mut denied: Vec<Denied> = Vec::new();
@@ -101,10 +99,10 @@ fn obstacle(path: &Path, writable: &[PathBuf], reads: &ReadRules) -> Option<(Pat
         Ok(metadata) if metadata.file_type().is_socket() => return None,
         Ok(_) if is_program(&end) => return None,
         Ok(_) => end,
-        // The library would create it.
+        // The library may create the file in its directory.
         Err(_) => end.parent().filter(|parent| parent.is_dir())?.to_owned(),
     };
-    // The root directory: no library writes there.
+    // Libraries do not write to the root directory.
     existing.parent()?;
     if access(&existing, Access::READ_OK).is_ok() && !reads.allows(&existing) {
         return Some((existing, Obstacle::Hidden));
@@ -117,7 +115,7 @@ fn obstacle(path: &Path, writable: &[PathBuf], reads: &ReadRules) -> Option<(Pat
     }
 }
 
-/// Libraries and programs are never written, and these devices always.
+/// Returns whether the path is ignored: libraries and programs are never written, and the harmless devices are always writable.
 fn is_program(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_library = name.ends_with(".so") || name.contains(".so.");
@@ -154,7 +152,7 @@ mod tests {
             denied(&tokens, Source::File(file.clone())),
             denied(&file, setting),
         ];
-        assert_eq!(sandboxed, expected, "the configuration is the last guess");
+        assert_eq!(sandboxed, expected, "the configuration file comes last");
         assert_eq!(denied_paths(&named, &[root], &ReadRules::default()), []);
     }
 
@@ -182,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_sandbox_hides_is_reported_as_unreadable() {
+    fn a_hidden_file_is_reported_as_unreadable() {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().canonicalize().unwrap().join("hsm.conf");
         fs::write(&file, "").unwrap();
@@ -196,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_looked_for_in_its_directory() {
+    fn a_missing_file_is_reported_by_its_directory() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path().canonicalize().unwrap();
         let log = root.join("library.log");

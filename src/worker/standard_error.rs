@@ -1,10 +1,10 @@
-//! Lines on standard error, which the front reads.
+//! Error messages on standard error, which the front reads.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
 
-/// Writes a line.
-pub(super) fn complain(what: &dyn Display) {
-    // Without the front there is nobody to tell.
-    drop(writeln!(io::stderr(), "xks-proxy worker: {what}"));
+/// Writes an error message as one line.
+pub(super) fn print_error(message: &dyn Display) {
+    // If the front has ended, the message is lost.
+    drop(writeln!(io::stderr(), "xks-proxy worker: {message}"));
 }

@@ -138,7 +138,7 @@ fn a_pin_beside_the_configuration_is_reported() {
         exposed.contains(&pin) && exposed.contains(&place.path("etc")),
         "{exposed}"
     );
-    assert!(exposed.contains("move it"), "{exposed}");
+    assert!(exposed.contains("move the secret file"), "{exposed}");
     assert_eq!(report.of(&acts[2]), "ok", "as reported");
     assert_eq!(report.of(&acts[3]), "true", "as reported");
 }

@@ -11,7 +11,7 @@ use crate::cli::exit::{ExitStatus, Refusal};
 use crate::cli::hsms::LoginOptions;
 use crate::config::{self, Configuration};
 use crate::hsm_protocol::NewKey;
-use crate::inventory::{Concerned, Created};
+use crate::inventory::{AffectedHsms, Created};
 
 /// Make an AES-256 key in an HSM: sensitive, not extractable, for encryption and decryption only.
 #[derive(Args)]
@@ -79,7 +79,7 @@ impl Create {
             return Ok(inventory.create_health_keys(&new));
         }
         let hsm = self.place(&configuration)?;
-        let Concerned { all, must_have } = Concerned::by(&configuration.key_stores, &hsm, &new);
+        let AffectedHsms { all, must_have } = Concerned::by(&configuration.key_stores, &hsm, &new);
         let created =
             open(&self.config, &configuration, &all, &self.logins).create(&hsm, &new, &must_have);
         created.map_err(|reason| Refusal::new(ExitStatus::No, reason))

@@ -1,8 +1,8 @@
-//! What a PKCS#11 library writes to its standard output and error while a command uses it.
+//! Relays what a PKCS#11 library writes to standard output and standard error while a command uses it.
 //!
 //! # Invariants
 //! - A library cannot flood the terminal or the memory: [`MAX_LINES`] lines of at most [`MAX_LINE`] bytes are printed; the others are counted.
-//! - A library that writes without a pause keeps no deadline from being noticed.
+//! - A library that writes without a pause does not delay the check of deadlines.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, read};
 
-/// Gets the name of an HSM and a line.
+/// Prints a line of the library of the named HSM.
 pub type Print = fn(&str, &str);
 
 /// The longest line, in bytes.
@@ -20,13 +20,13 @@ const MAX_LINE: usize = 512;
 /// The most lines of one library.
 const MAX_LINES: u32 = 100;
 
-/// The most reads of 4 KiB before other events are handled.
+/// The most reads of 4 KiB each before other events are handled.
 const READS_PER_TURN: usize = 32;
 
 /// The output of one library.
 pub(in crate::launcher) struct CommandOutput {
     hsm: String,
-    /// None when it has ended.
+    /// The pipe; none when the output has ended.
     pipe: Option<OwnedFd>,
     print: Print,
     line: Vec<u8>,
@@ -35,10 +35,10 @@ pub(in crate::launcher) struct CommandOutput {
 }
 
 impl CommandOutput {
-    /// Reads from the pipe.
+    /// Creates the relay for the output in `pipe`.
     ///
     /// # Errors
-    /// When the pipe cannot be read without waiting.
+    /// When the pipe cannot be made non-blocking.
     pub(in crate::launcher) fn new(hsm: &str, pipe: OwnedFd, print: Print) -> io::Result<Self> {
         let flags = fcntl_getfl(&pipe)?;
         fcntl_setfl(&pipe, flags | OFlags::NONBLOCK)?;
@@ -52,13 +52,13 @@ impl CommandOutput {
         })
     }
 
-    /// The event to wait for, until the output has ended.
+    /// Returns the event to wait for; none when the output has ended.
     pub(in crate::launcher) fn event(&self) -> Option<PollFd<'_>> {
         let pipe = self.pipe.as_ref()?;
         Some(PollFd::new(pipe, PollFlags::IN))
     }
 
-    /// Prints what is there.
+    /// Prints the lines that have arrived.
     pub(in crate::launcher) fn relay(&mut self) {
         let mut buffer = [0; 4_096];
         for _ in 0..READS_PER_TURN {
@@ -74,12 +74,12 @@ impl CommandOutput {
         }
     }
 
-    /// Prints the rest, and how much was left out.
+    /// Prints the rest, and the number of lines that were left out.
     pub(in crate::launcher) fn end(&mut self) {
         self.relay();
         self.end_line();
         if self.left_out > 0 {
-            let note = format!("{} more lines are left out", self.left_out);
+            let note = format!("{} more lines were left out", self.left_out);
             (self.print)(&self.hsm, &note);
             self.left_out = 0;
         }
@@ -149,13 +149,13 @@ mod tests {
         assert_eq!(
             printed.len(),
             lines,
-            "99 of these, one of before, and the note"
+            "99 of these, one earlier line, and the note"
         );
         assert!(
             printed
                 .last()
                 .unwrap()
-                .ends_with("103 more lines are left out")
+                .ends_with("103 more lines were left out")
         );
         assert!(output.event().is_none());
     }

@@ -1,8 +1,8 @@
 //! The launcher's side of a channel to one of its processes.
 //!
 //! # Invariants
-//! - Sending never waits: what the other side has no room for is queued.
-//! - While packets are queued nothing is read, so that the queue holds the answer to one request and what happened meanwhile.
+//! - Sending never waits: packets for which the socket has no room are queued.
+//! - While packets are queued, nothing is read. So the queue is bounded: the answer to one request, and reports of ends since then.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,10 +13,10 @@ use rustix::event::{PollFd, PollFlags};
 use crate::hsm_protocol::launch::{Frame, MAX_FRAME};
 use crate::hsm_protocol::packet::{self, MAX_DESCRIPTORS, Wait};
 
-/// Most requests of one process per turn of the loop, so that no process keeps the others waiting.
+/// The most requests of one process in one turn of the loop, so that no process delays the others.
 pub(in crate::launcher) const REQUESTS_PER_TURN: usize = 16;
 
-/// One end of a pair of sockets; the other one is a process.
+/// The launcher's end of a socket pair; a child process has the other end.
 pub(in crate::launcher) struct Channel {
     socket: OwnedFd,
     queue: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
@@ -24,7 +24,7 @@ pub(in crate::launcher) struct Channel {
     is_stalled: bool,
 }
 
-/// What came of reading.
+/// The result of a read.
 pub(in crate::launcher) enum Received<F> {
     /// A frame.
     Frame(F),
@@ -35,10 +35,10 @@ pub(in crate::launcher) enum Received<F> {
 }
 
 impl Channel {
-    /// A channel, and the socket for the process.
+    /// Creates a channel, and the socket for the process.
     ///
     /// # Errors
-    /// Without descriptors.
+    /// When no descriptors are left.
     pub(in crate::launcher) fn new() -> io::Result<(Self, OwnedFd)> {
         let (socket, other) = packet::pair()?;
         let channel = Self {
@@ -50,7 +50,7 @@ impl Channel {
         Ok((channel, other))
     }
 
-    /// The event to wait for, while the channel is open.
+    /// Returns the event to wait for. Call it only while the channel is open.
     pub(in crate::launcher) fn event(&self) -> PollFd<'_> {
         let flags = match (self.is_stalled, self.queue.is_empty()) {
             (true, _) => PollFlags::empty(),
@@ -60,7 +60,7 @@ impl Channel {
         PollFd::new(&self.socket, flags)
     }
 
-    /// Returns whether the system had no memory for a packet: it is to be sent again soon.
+    /// Returns whether the system had no memory for a packet. Call [`Channel::flush`] again after a pause.
     pub(in crate::launcher) fn is_stalled(&self) -> bool {
         self.is_stalled
     }
@@ -70,13 +70,13 @@ impl Channel {
         !self.is_closed
     }
 
-    /// Sends a frame, at once or later.
+    /// Sends a frame, or queues it.
     pub(in crate::launcher) fn send(&mut self, frame: &impl Frame) {
         self.queue.push_back((frame.encode(), Vec::new()));
         self.flush();
     }
 
-    /// Sends a frame with descriptors; those for which one packet has no room follow in packets with the bytes of `more`.
+    /// Sends a frame with descriptors. Descriptors that do not fit into one packet follow in packets with the bytes of `more`.
     pub(in crate::launcher) fn send_with(
         &mut self,
         frame: &impl Frame,
@@ -94,7 +94,7 @@ impl Channel {
         }
     }
 
-    /// Sends what is queued, as far as there is room.
+    /// Sends queued packets, as far as the socket has room.
     pub(in crate::launcher) fn flush(&mut self) {
         self.is_stalled = false;
         while let Some((bytes, descriptors)) = self.queue.front() {
@@ -115,7 +115,7 @@ impl Channel {
     /// Receives a frame without waiting.
     ///
     /// # Errors
-    /// When the other side sent something that is no frame.
+    /// When the process sent an invalid frame.
     pub(in crate::launcher) fn receive<F: Frame>(&mut self) -> io::Result<Received<F>> {
         if self.is_closed || !self.queue.is_empty() {
             return Ok(Received::Nothing);
@@ -125,7 +125,7 @@ impl Channel {
                 let frame = F::decode(&packet.bytes).map_err(io::Error::other)?;
                 Ok(Received::Frame(frame))
             }
-            Ok(Some(_)) => Err(io::Error::other("descriptors that nobody asked for")),
+            Ok(Some(_)) => Err(io::Error::other("unexpected descriptors")),
             Ok(None) => {
                 self.close();
                 Ok(Received::Closed)
@@ -136,7 +136,7 @@ impl Channel {
         }
     }
 
-    /// The process has ended: nothing more is sent. What it sent before can still be received.
+    /// Drops queued packets, after the process has ended. What it sent before can still be received.
     pub(in crate::launcher) fn stop_sending(&mut self) {
         self.queue.clear();
     }
@@ -147,7 +147,7 @@ impl Channel {
     }
 }
 
-/// Returns whether the same call may succeed later. `ETOOMANYREFS`: too many packets with descriptors of this user wait to be received.
+/// Returns whether the same call may succeed later. `ETOOMANYREFS`: this user has too many descriptors in packets that were not received yet.
 fn is_transient(error: &io::Error) -> bool {
     let transient = [
         rustix::io::Errno::TOOMANYREFS,

@@ -1,4 +1,4 @@
-//! Starts, kills and awaits processes.
+//! Starts processes, kills them and waits for their ends.
 
 use std::ffi::OsString;
 use std::io;
@@ -14,21 +14,21 @@ use rustix::process::{
 
 use crate::hsm_protocol::launch::WorkerEnd;
 
-/// The executable of this process, also after an upgrade has replaced the file: launcher, front and workers are always one version.
+/// The executable of this process, also after an upgrade replaced the file. So launcher, front and workers have the same version.
 const EXECUTABLE: &str = "/proc/self/exe";
 
-/// What `ps` shows as the command.
+/// The command that `ps` shows.
 const NAME: &str = "xks-proxy";
 
-/// Where a process writes to.
+/// The standard output and standard error of a process.
 pub(in crate::launcher) enum Output {
-    /// To standard output and error of the launcher.
+    /// Those of the launcher.
     Inherited,
-    /// To this pipe, which is for both.
+    /// This pipe, for both.
     Pipe(OwnedFd),
 }
 
-/// A process that the launcher started and has not awaited yet. When this is dropped, the process and its group are killed.
+/// A process that the launcher started. When this is dropped, the process and its group are killed.
 pub(in crate::launcher) struct Child {
     pid: Pid,
     leads_group: bool,
@@ -44,7 +44,7 @@ impl Child {
         Self::spawn(arguments, channel, Output::Inherited)
     }
 
-    /// The same in a process group of its own, with the output to a pipe.
+    /// Starts this executable in a new process group, with its output to a pipe.
     ///
     /// # Errors
     /// When the system cannot start a process.
@@ -75,7 +75,7 @@ impl Child {
     /// Sends a signal to the process alone.
     pub(in crate::launcher) fn signal(&self, signal: Signal) {
         if !self.has_ended {
-            // It may have ended a moment ago.
+            // Fails if the process has just ended.
             let _ = kill_process(self.pid, signal);
         }
     }
@@ -88,21 +88,21 @@ impl Child {
         }
     }
 
-    /// A descriptor that becomes readable when the process has ended.
+    /// Returns a descriptor that becomes readable when the process has ended.
     ///
     /// # Errors
-    /// Without descriptors.
+    /// When no descriptors are left.
     pub(in crate::launcher) fn end_event(&self) -> io::Result<OwnedFd> {
         Ok(pidfd_open(self.pid, PidfdFlags::empty())?)
     }
 
-    /// Returns how the process ended, once; its group has then been killed.
+    /// Returns how the process ended, once, after killing its group. Returns none while it runs.
     pub(in crate::launcher) fn end(&mut self) -> Option<WorkerEnd> {
         if self.has_ended {
             return None;
         }
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        // It stays a zombie meanwhile, so that its number cannot become that of a different group.
+        // NOWAIT keeps the process a zombie until its group is killed, so its process ID cannot be used by another group.
         waitid(WaitId::Pid(self.pid), options).ok().flatten()?;
         self.kill();
         let status = waitpid(Some(self.pid), WaitOptions::NOHANG).ok().flatten();
@@ -126,7 +126,7 @@ impl Drop for Child {
     }
 }
 
-/// Awaits processes that others left to the first process of a container.
+/// Waits for orphaned processes, if the launcher is the first process of a container.
 pub(in crate::launcher) fn reap_orphans() {
     if getpid() != Pid::INIT {
         return;

@@ -1,4 +1,4 @@
-//! The front, as the launcher sees it.
+//! The front process, from the launcher's side.
 
 use std::ffi::OsString;
 use std::io;
@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use super::channel::Channel;
 use super::children::Child;
 use crate::hsm_protocol::launch::WorkerEnd;
-use crate::launcher::standard_error::complain;
+use crate::launcher::standard_error::print_error;
 use crate::sync::INTERNAL_ERROR;
 
 /// The running front.
@@ -32,7 +32,7 @@ impl Front {
         })
     }
 
-    /// The front said that it handles signals.
+    /// Notes that the front handles signals.
     pub(in crate::launcher) fn handles_signals(&mut self) {
         self.handles_signals = true;
     }
@@ -44,12 +44,12 @@ impl Front {
         }
     }
 
-    /// The exit code of the launcher, once the front has ended.
+    /// Returns the exit code of the launcher, if the front has ended.
     pub(in crate::launcher) fn exit_code(&mut self) -> Option<u8> {
         match self.child.end()? {
             WorkerEnd::Exited(code) => Some(code),
             WorkerEnd::Killed(signal) => {
-                complain(&format!(
+                print_error(&format!(
                     "signal {signal} ended the front process; the service ends with exit code {INTERNAL_ERROR}"
                 ));
                 Some(INTERNAL_ERROR)
@@ -57,9 +57,11 @@ impl Front {
         }
     }
 
-    /// Kills a front that does not keep to the protocol.
-    pub(in crate::launcher) fn kill(&self, why: &io::Error) {
-        complain(&format!("the front process sent a wrong frame: {why}"));
+    /// Kills a front that violates the protocol.
+    pub(in crate::launcher) fn kill(&self, reason: &io::Error) {
+        print_error(&format!(
+            "the front process sent an invalid frame: {reason}"
+        ));
         self.child.signal(Signal::KILL);
     }
 }

@@ -1,4 +1,4 @@
-//! A worker, as the launcher sees it.
+//! A worker process, from the launcher's side.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,10 +11,10 @@ use crate::hsm_protocol::launch::{
     Frame as _, HsmName, SettingsBytes, SettingsChoice, WorkerEnd, WorkerMessage, WorkerRequest,
 };
 use crate::hsm_protocol::packet;
-use crate::launcher::logins::Asker;
+use crate::launcher::logins::Requester;
 use crate::launcher::plan::Plan;
 
-/// The descriptors that the front gets: the control channel, the output, the sessions.
+/// The descriptors for the front: the control channel, the output, the sessions.
 pub(in crate::launcher) type FrontDescriptors = Vec<OwnedFd>;
 
 /// A running worker.
@@ -22,7 +22,7 @@ pub(in crate::launcher) struct Worker {
     pub(in crate::launcher) hsm: HsmName,
     child: Child,
     channel: Channel,
-    /// The worker's ends of the control channel and the sessions, until it asks for them.
+    /// The worker's ends of the control channel and the sessions, until it requests them.
     parts: Option<Vec<OwnedFd>>,
     settings: Option<SettingsBytes>,
 }
@@ -31,7 +31,7 @@ impl Worker {
     /// Starts a worker.
     ///
     /// # Errors
-    /// Without descriptors, or when the system cannot start a process.
+    /// When no descriptors are left, or the system cannot start a process.
     pub(in crate::launcher) fn start(
         plan: &Plan,
         hsm: HsmName,
@@ -40,9 +40,9 @@ impl Worker {
     ) -> io::Result<(Self, FrontDescriptors)> {
         let (mut parts, mut descriptors) = (Vec::new(), Vec::new());
         for _ in 0..=sessions {
-            let (of_worker, of_front) = packet::pair()?;
-            parts.push(of_worker);
-            descriptors.push(of_front);
+            let (worker_end, front_end) = packet::pair()?;
+            parts.push(worker_end);
+            descriptors.push(front_end);
         }
         let (output, writer) = pipe_with(PipeFlags::CLOEXEC)?;
         descriptors.insert(1, output);
@@ -66,41 +66,41 @@ impl Worker {
         self.child.kill();
     }
 
-    /// A descriptor that becomes readable when the process has ended.
+    /// Returns a descriptor that becomes readable when the process has ended.
     ///
     /// # Errors
-    /// Without descriptors.
+    /// When no descriptors are left.
     pub(in crate::launcher) fn end_event(&self) -> io::Result<OwnedFd> {
         self.child.end_event()
     }
 
-    /// Returns how it ended, once.
+    /// Returns how the worker ended, once.
     pub(in crate::launcher) fn end(&mut self) -> Option<WorkerEnd> {
         let end = self.child.end()?;
         self.channel.stop_sending();
         Some(end)
     }
 
-    /// Who logs in: its HSM with its settings.
+    /// Returns who logs in: the HSM with its settings.
     ///
     /// # Errors
-    /// When it has no parts yet.
-    pub(in crate::launcher) fn asker(&self) -> io::Result<Asker> {
+    /// When the worker did not request its parts yet.
+    pub(in crate::launcher) fn requester(&self) -> io::Result<Requester> {
         match (&self.settings, &self.parts) {
-            (Some(settings), None) => Ok(Asker::new(&self.hsm, settings)),
-            _ => Err(io::Error::other("a login before the parts")),
+            (Some(settings), None) => Ok(Requester::new(&self.hsm, settings)),
+            _ => Err(io::Error::other("login before the parts were requested")),
         }
     }
 
-    /// The settings with which it runs.
+    /// Returns the settings of the worker, if it has them.
     pub(in crate::launcher) fn settings(&self) -> Option<&SettingsBytes> {
         self.settings.as_ref()
     }
 
-    /// Sends what waits, and returns the next request.
+    /// Sends queued packets, and returns the next request.
     ///
     /// # Errors
-    /// When it does not keep to the protocol.
+    /// When the worker violates the protocol.
     pub(in crate::launcher) fn request(&mut self) -> io::Result<Option<WorkerRequest>> {
         self.channel.flush();
         match self.channel.receive()? {
@@ -109,10 +109,10 @@ impl Worker {
         }
     }
 
-    /// Stores the settings of the worker, unless it has its parts already.
+    /// Stores the settings of the worker.
     ///
     /// # Errors
-    /// When it has.
+    /// When the worker has its parts already.
     pub(in crate::launcher) fn store(&mut self, settings: SettingsBytes) -> io::Result<()> {
         self.check_is_preparing()?;
         self.settings = Some(settings);
@@ -120,10 +120,10 @@ impl Worker {
         Ok(())
     }
 
-    /// Answers with the last good settings, which become those of the worker.
+    /// Sends the last good settings, which become those of the worker.
     ///
     /// # Errors
-    /// When it has its parts already.
+    /// When the worker has its parts already.
     pub(in crate::launcher) fn use_last_good(
         &mut self,
         settings: Option<&SettingsBytes>,
@@ -134,13 +134,14 @@ impl Worker {
         Ok(())
     }
 
-    /// Sends the worker what it runs with.
+    /// Sends the worker its settings and sockets.
     ///
     /// # Errors
-    /// When it has that already, or has no settings yet.
+    /// When they were sent already, or the worker has no settings yet.
     pub(in crate::launcher) fn send_parts(&mut self) -> io::Result<()> {
         let settings = self.settings.clone();
-        let settings = settings.ok_or_else(|| io::Error::other("parts before settings"))?;
+        let settings =
+            settings.ok_or_else(|| io::Error::other("parts requested before settings"))?;
         let parts = self.parts.take();
         let parts = parts.ok_or_else(|| io::Error::other("parts were sent already"))?;
         let sessions = u16::try_from(parts.len().saturating_sub(1)).unwrap_or(u16::MAX);
@@ -158,7 +159,9 @@ impl Worker {
     fn check_is_preparing(&self) -> io::Result<()> {
         match self.parts {
             Some(_) => Ok(()),
-            None => Err(io::Error::other("settings after the parts were sent")),
+            None => Err(io::Error::other(
+                "settings received after the parts were sent",
+            )),
         }
     }
 }

@@ -10,12 +10,12 @@ use crate::hsm_protocol::launch::{
 };
 use crate::launcher::logins::{Decision, LoginFile, Logins};
 use crate::launcher::plan::Plan;
-use crate::launcher::standard_error::complain;
+use crate::launcher::standard_error::print_error;
 
-/// Most workers at a time: a front that asks for more is out of control. Each HSM has one, and two while one takes over.
+/// The most workers at a time, to bound what a compromised front can start. Each HSM has one worker, or two while it is replaced.
 const MAX_WORKERS: usize = 256;
 
-/// Most names of HSMs for which settings are kept.
+/// The most HSMs for which settings are kept.
 const MAX_NAMES: usize = 1024;
 
 /// The running workers, the last good settings of each HSM, and the logins.
@@ -27,7 +27,7 @@ pub(in crate::launcher) struct Workers {
 }
 
 impl Workers {
-    /// No workers yet, with this record of logins.
+    /// Creates an empty set with this record of logins.
     pub(in crate::launcher) fn new(logins: Logins<LoginFile>) -> Self {
         Self {
             running: BTreeMap::new(),
@@ -37,10 +37,10 @@ impl Workers {
         }
     }
 
-    /// Starts a worker; returns its number and the descriptors of the front.
+    /// Starts a worker. Returns its number and the descriptors for the front.
     ///
     /// # Errors
-    /// When there are too many, or the system cannot start one.
+    /// When [`MAX_WORKERS`] run already, or the system cannot start a process.
     pub(in crate::launcher) fn start(
         &mut self,
         plan: &Plan,
@@ -49,8 +49,8 @@ impl Workers {
         settings: SettingsChoice,
     ) -> io::Result<(u32, FrontDescriptors)> {
         if self.running.len() >= MAX_WORKERS {
-            let what = format!("{MAX_WORKERS} workers run already");
-            return Err(io::Error::other(what));
+            let reason = format!("{MAX_WORKERS} workers run already");
+            return Err(io::Error::other(reason));
         }
         let (worker, descriptors) = Worker::start(plan, hsm, sessions, settings)?;
         self.last_number = self.last_number.wrapping_add(1);
@@ -65,12 +65,12 @@ impl Workers {
         }
     }
 
-    /// Kills all of them.
+    /// Kills all workers.
     pub(in crate::launcher) fn kill_all(&self) {
         self.running.values().for_each(Worker::kill);
     }
 
-    /// Keeps the settings of a worker that serves.
+    /// Keeps the settings of a worker that serves as the last good ones of its HSM.
     pub(in crate::launcher) fn keep_settings(&mut self, number: u32) {
         let Some(worker) = self.running.get(&number) else {
             return;
@@ -81,7 +81,7 @@ impl Workers {
         }
     }
 
-    /// Removes and returns the workers that have ended. What they sent before is handled first.
+    /// Removes and returns the workers that have ended, after handling what they sent before.
     pub(in crate::launcher) fn ended(&mut self) -> Vec<(u32, WorkerEnd)> {
         let mut ends = Vec::new();
         for (number, worker) in &mut self.running {
@@ -91,7 +91,7 @@ impl Workers {
         }
         for (number, _) in &ends {
             if let Some(mut worker) = self.running.remove(number) {
-                // Also a login that ended just before.
+                // Includes the report of a login that ended just before.
                 answer_or_kill((*number, &mut worker), None, &mut self.logins);
             }
             self.logins.worker_ended(*number);
@@ -99,17 +99,17 @@ impl Workers {
         ends
     }
 
-    /// Returns whether none runs.
+    /// Returns whether no worker runs.
     pub(in crate::launcher) fn is_empty(&self) -> bool {
         self.running.is_empty()
     }
 
-    /// The channels of all workers.
+    /// Returns the channels of all workers.
     pub(in crate::launcher) fn channels(&self) -> impl Iterator<Item = &Channel> {
         self.running.values().map(Worker::channel)
     }
 
-    /// Answers what the workers ask for, except logins. A worker that does not keep to the protocol is killed.
+    /// Answers the requests of workers, except for logins. A worker that violates the protocol is killed.
     pub(in crate::launcher) fn answer(&mut self) {
         for (number, worker) in &mut self.running {
             let last_good = self.last_good.get(&worker.hsm);
@@ -130,11 +130,11 @@ impl Workers {
         }
     }
 
-    /// A warning when the record of logins cannot be written any more.
+    /// Returns a warning, once, when the record of logins can no longer be written.
     pub(in crate::launcher) fn save_warning(&mut self) -> Option<String> {
         let error = self.logins.take_save_error()?;
         Some(format!(
-            "the record of logins cannot be written: {error}; after a restart, a PIN that a token has rejected is tried again"
+            "the record of logins cannot be written: {error}; after a restart, rejected PINs are tried again"
         ))
     }
 }
@@ -148,8 +148,8 @@ fn answer_or_kill(
 ) {
     if let Err(error) = answer((number, worker), last_good, logins) {
         let name = worker.hsm.as_str();
-        complain(&format!(
-            "the worker of the HSM {name:?} sent a wrong frame and is killed: {error}"
+        print_error(&format!(
+            "the worker of the HSM {name:?} sent an invalid frame and is killed: {error}"
         ));
         worker.kill();
     }
@@ -169,7 +169,7 @@ fn answer(
             WorkerRequest::LastGood => worker.use_last_good(last_good)?,
             WorkerRequest::Parts => worker.send_parts()?,
             WorkerRequest::LoginBegins { serial, pin } => {
-                logins.begin(number, worker.asker()?, (serial, pin))?;
+                logins.begin(number, worker.requester()?, (serial, pin))?;
             }
             WorkerRequest::LoginEnded(outcome) => logins.end(number, outcome)?,
         }

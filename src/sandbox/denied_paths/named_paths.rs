@@ -1,4 +1,4 @@
-//! The paths that the configuration of a library, and the library's own file, name.
+//! Finds paths in the configuration of a library and in the library's own file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,23 +6,23 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// Longer files are not configurations of a library.
+/// The part of a text file that is searched, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
 
-/// The part of a library's file that is searched.
+/// The part of a library's file that is searched, in bytes.
 const MAX_LIBRARY: u64 = 128 * 1024 * 1024;
 
-/// More paths are a list of something else.
+/// The most paths that are reported.
 const MAX_PATHS: usize = 256;
 
-/// Where a path is named. What is named first is the more likely reason.
+/// Where a path was found, in the order of likelihood.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
-    /// A setting, such as `environment.SOFTHSM2_CONF`.
+    /// In a setting, such as `environment.SOFTHSM2_CONF`.
     Setting(String),
-    /// A text file.
+    /// In a text file.
     File(PathBuf),
-    /// The library's own file.
+    /// In the library's own file.
     Library(PathBuf),
 }
 
@@ -35,17 +35,17 @@ impl fmt::Display for Source {
     }
 }
 
-/// A path that the configuration of a library has, and where.
+/// A path, and where it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedPath {
     /// The path.
     pub path: PathBuf,
-    /// Where it is named.
+    /// Where it was found.
     pub named_by: Source,
 }
 
-/// Finds the absolute paths in the values, and in the text files that these name. `values` are pairs of a setting's name and its value:
-/// the environment and the parameters of a library. Values themselves are never reported: only what exists as a path.
+/// Finds absolute paths in the values, and in the text files that they name. `values` are pairs of a setting's name and its value: the
+/// environment and the parameters of a library. Only absolute paths are returned, never whole values.
 pub fn named_paths<'a>(values: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<NamedPath> {
     let mut found = BTreeMap::new();
     for (name, value) in values {
@@ -56,8 +56,8 @@ pub fn named_paths<'a>(values: impl IntoIterator<Item = (&'a str, &'a str)>) -> 
     listed(found)
 }
 
-/// Finds the absolute paths in the file of a library that exist where libraries write, such as below `/var` and `/dev`, and the paths in
-/// text files that the library names.
+/// Finds absolute paths in the file of a library: existing paths in directories for data, such as `/var` and `/dev`, and the paths in text
+/// files that the library names.
 pub fn paths_in_library(library: &Path) -> Vec<NamedPath> {
     let mut found = BTreeMap::new();
     for path in texts_of(library).iter().flat_map(|text| paths_in(text)) {
@@ -71,7 +71,7 @@ pub fn paths_in_library(library: &Path) -> Vec<NamedPath> {
     found
 }
 
-/// Adds a path, and those in the text file that it may be. The most likely source of a path is kept.
+/// Adds a path. If it is a text file, also adds the paths in it. Keeps the most likely source of each path.
 fn add(found: &mut BTreeMap<PathBuf, Source>, path: PathBuf, named_by: Source) {
     for inner in text_of(&path).iter().flat_map(|text| paths_in(text)) {
         keep(found, inner, Source::File(path.clone()));
@@ -93,14 +93,14 @@ fn listed(found: BTreeMap<PathBuf, Source>) -> Vec<NamedPath> {
         .collect()
 }
 
-/// Whether it is a text file with paths that is called like a configuration.
+/// Returns whether it is a text file with paths whose name is that of a configuration file.
 fn is_configuration(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let parts = ["conf", "cfg", ".ini", ".json", ".toml", ".yaml"];
     parts.iter().any(|part| name.contains(part)) && is_text(path)
 }
 
-/// Where libraries keep data and reach devices: not where their programs and their configuration are.
+/// Returns whether the path is in a directory for data or devices, not for programs or configuration.
 fn is_for_data(path: &Path) -> bool {
     let places = [
         "/var", "/run", "/tmp", "/opt", "/srv", "/home", "/root", "/dev",
@@ -110,7 +110,7 @@ fn is_for_data(path: &Path) -> bool {
     places.iter().any(is_below) && !terminals.iter().any(|tty| path == Path::new(tty))
 }
 
-/// Absolute paths: `/…` at the beginning or behind a character that ends a word in some configuration format.
+/// Returns absolute paths: words that begin with `/`, separated by the characters that end a word in common configuration formats.
 fn paths_in(text: &str) -> Vec<PathBuf> {
     let is_end = |c: char| c.is_whitespace() || "=:;,\"'(){}[]<>|".contains(c);
     let words = text.split(is_end);
@@ -118,7 +118,7 @@ fn paths_in(text: &str) -> Vec<PathBuf> {
     paths.map(PathBuf::from).collect()
 }
 
-/// The content of a small text file.
+/// Returns the beginning of a text file.
 fn text_of(path: &Path) -> Option<String> {
     let is_regular = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
     let file = is_regular.then(|| fs::File::open(path).ok())??;
@@ -127,12 +127,12 @@ fn text_of(path: &Path) -> Option<String> {
     Some(text)
 }
 
-/// Whether it is a small text file with paths.
+/// Returns whether it is a text file with paths.
 pub(in crate::sandbox) fn is_text(path: &Path) -> bool {
     text_of(path).is_some_and(|text| !paths_in(&text).is_empty())
 }
 
-/// The texts in the file of a library that begin like a path.
+/// Returns the texts in the file of a library that begin with `/`.
 fn texts_of(library: &Path) -> Vec<String> {
     let mut bytes = Vec::new();
     let is_read = fs::File::open(library)

@@ -1,4 +1,4 @@
-//! Which directories and files a process may read so that it cannot read the hidden ones. See [`crate::sandbox::Front`] for the reasons.
+//! Chooses the directories and files that a process may read, so that it cannot read the hidden ones. See [`crate::sandbox::Front`] for the reasons.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirEntry};
@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use super::links::{Trace, trace};
 use crate::sandbox::protections::Exposed;
 
-/// How long the process will read the files that it needs.
+/// For how long the process must be able to read its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sandbox) enum Lifetime {
     /// Until they are replaced; then a new process takes over.
     Short,
-    /// As long as it runs, also when they are replaced.
+    /// As long as it runs, also after they are replaced.
     Long,
 }
 
-/// What a process must and must not read.
+/// The files that a process must be able to read, and those that it must not read.
 pub(in crate::sandbox) struct Reading<'a> {
     pub(in crate::sandbox) lifetime: Lifetime,
     pub(in crate::sandbox) readable: &'a [PathBuf],
@@ -27,15 +27,15 @@ pub(in crate::sandbox) struct Reading<'a> {
 /// The result: what the process may read.
 #[derive(Debug, Default)]
 pub(in crate::sandbox) struct Plan {
-    /// With everything below them, also what is created later.
+    /// Directories, with everything below them, also if it is created later.
     pub(in crate::sandbox) directories: BTreeSet<PathBuf>,
-    /// Until they are replaced.
+    /// Files, until they are replaced.
     pub(in crate::sandbox) files: BTreeSet<PathBuf>,
-    /// What cannot be hidden.
+    /// Files that cannot be hidden.
     pub(in crate::sandbox) exposed: Vec<Exposed>,
 }
 
-/// Decides what can be read. `writable` can be read, too.
+/// Chooses what can be read. Paths in `writable` can also be read.
 pub(in crate::sandbox) fn plan(reading: &Reading<'_>, writable: &[PathBuf]) -> Plan {
     let hidden: Vec<_> = reading.unreadable.iter().map(|path| trace(path)).collect();
     let hidden: BTreeSet<PathBuf> = hidden.into_iter().map(|trace| trace.end).collect();
@@ -72,7 +72,7 @@ impl Plan {
         }
     }
 
-    /// Finds the hidden files that what is needed exposes.
+    /// Finds hidden files that are in, or below, a path that the process needs.
     fn find_exposed(&mut self, hidden: &BTreeSet<PathBuf>, writable: &[PathBuf]) {
         let needed = || self.directories.iter().chain(&self.files).chain(writable);
         let exposed = hidden.iter().filter_map(|file| {
@@ -105,7 +105,7 @@ impl Plan {
         }
     }
 
-    /// What a symbolic link leads to is allowed, or not, where it is.
+    /// Allows a directory entry. Symbolic links are skipped: their targets are allowed, or not, by their own directories.
     fn allow(&mut self, entry: &DirEntry, are_files_allowed: bool) {
         let Ok(kind) = entry.file_type() else {
             return;

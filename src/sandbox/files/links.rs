@@ -1,22 +1,22 @@
-//! Where a path leads, and through which symbolic links.
+//! Resolves a path and lists the symbolic links on the way.
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// As many symbolic links as the kernel follows.
+/// The most symbolic links that the kernel follows in a path.
 const MAX_LINKS: usize = 40;
 
-/// The way of a path through the file system.
+/// The resolution of a path.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::sandbox) struct Trace {
-    /// Where it ends, without symbolic links. What does not exist is kept as it is written.
+    /// The resolved path, without symbolic links. Components that do not exist are kept.
     pub(in crate::sandbox) end: PathBuf,
     /// The directories of the symbolic links on the way.
     pub(in crate::sandbox) links: Vec<PathBuf>,
 }
 
-/// Follows a path; a relative one from the working directory.
+/// Resolves a path. A relative path begins at the working directory.
 pub(in crate::sandbox) fn trace(path: &Path) -> Trace {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut trace = Trace {
@@ -44,7 +44,7 @@ pub(in crate::sandbox) fn trace(path: &Path) -> Trace {
     trace
 }
 
-/// The names in a path, the last one first.
+/// Returns the components of a path, the last one first.
 fn parts(path: &Path) -> Vec<OsString> {
     let names = path.components().rev().filter_map(|part| match part {
         Component::Normal(name) => Some(name.to_owned()),
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_exist_and_circles_end_somewhere() {
+    fn missing_files_and_circular_links_are_kept() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path().canonicalize().unwrap();
         assert_eq!(trace(&root.join("no/such")).end, root.join("no/such"));

@@ -1,4 +1,4 @@
-//! What a sandboxed process can read, by the rule that the kernel applies: a file, or a directory above it, has been allowed.
+//! Predicts what a sandboxed process can read, by the rule of the kernel: the file, or a directory above it, must be allowed.
 
 use std::collections::HashSet;
 use std::fs;
@@ -7,16 +7,16 @@ use std::path::Path;
 
 use rustix::fs::Stat;
 
-/// A file or directory, whatever its name.
+/// Device and inode of a file or directory.
 type Identity = (u64, u64);
 
-/// The files and directories that may be read; everything while no sandbox restricts reading.
+/// The files and directories that may be read. By default everything, for a process without a sandbox.
 #[derive(Clone, Debug, Default)]
 pub struct ReadRules(Option<HashSet<Identity>>);
 
 impl ReadRules {
-    /// Returns whether the sandbox lets this process read the file, through symbolic links. Permissions of the file itself are not
-    /// considered. A file that does not exist is judged by its directory.
+    /// Returns whether the sandbox allows this process to read the file. Follows symbolic links; ignores file permissions. For a file that does
+    /// not exist, its directory decides.
     pub fn allows(&self, path: &Path) -> bool {
         let Some(allowed) = &self.0 else {
             return true;

@@ -1,4 +1,4 @@
-//! seccomp: system calls that fail.
+//! seccomp filters: make system calls fail.
 
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
@@ -7,16 +7,16 @@ use seccompiler::{
 
 use crate::sandbox::protections::Protections;
 
-/// A call that fails: always without conditions, otherwise when one of the rules holds.
+/// A call that fails: always if there are no rules, otherwise when one of the rules matches.
 pub(in crate::sandbox) type Call = (i64, Vec<Rule>);
 
-/// Conditions that hold together.
+/// A rule matches when all of its conditions hold.
 pub(in crate::sandbox) type Rule = Vec<Condition>;
 
-/// A condition on the argument of this number.
+/// A condition on the argument with this index.
 #[derive(Clone, Copy)]
 pub(in crate::sandbox) enum Condition {
-    /// One of these bits is set; give one bit.
+    /// This bit is set.
     Has(u8, u32),
     /// This bit is not set.
     Lacks(u8, u32),
@@ -53,7 +53,7 @@ fn compile(denied: &Denied) -> Result<BpfProgram, seccompiler::Error> {
         SeccompAction::Errno(errno),
         std::env::consts::ARCH.try_into()?,
     )?;
-    let mut program = foreign_numbers();
+    let mut program = x32_filter();
     program.extend(BpfProgram::try_from(filter)?);
     Ok(program)
 }
@@ -71,9 +71,10 @@ fn compile_rule(rule: &[Condition]) -> Result<SeccompRule, BackendError> {
     SeccompRule::new(conditions.collect::<Result<_, _>>()?)
 }
 
-/// The x32 interface of x86-64 has a second number for each call, which a deny list does not know: `ENOSYS`.
+/// Returns a filter that rejects the x32 interface of x86-64 with `ENOSYS`: it has a second number for each call, which is not in the deny
+/// list.
 #[cfg(target_arch = "x86_64")]
-fn foreign_numbers() -> BpfProgram {
+fn x32_filter() -> BpfProgram {
     use seccompiler::sock_filter;
 
     /// `__X32_SYSCALL_BIT`.
@@ -91,6 +92,6 @@ fn foreign_numbers() -> BpfProgram {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn foreign_numbers() -> BpfProgram {
+fn x32_filter() -> BpfProgram {
     BpfProgram::new()
 }

@@ -11,29 +11,29 @@ use crate::hsm_protocol::launch::{
 };
 use crate::hsm_protocol::packet::{self, Packet, Wait};
 
-/// The launcher, as a worker asks it. Calls wait for the answer.
+/// The channel of a worker to the launcher. Calls block until the launcher answers.
 #[derive(Debug)]
 pub struct LauncherLink(OwnedFd);
 
 /// Why a worker must not call `C_Login`.
 #[derive(Debug, Error)]
 pub enum LoginRefused {
-    /// The token rejected this PIN, or workers died while they logged in with it.
+    /// The token rejected this PIN, or workers ended during logins with it.
     #[error("{0}")]
     Refused(String),
-    /// The launcher could not be asked.
-    #[error("the launcher cannot be asked for a login: {0}")]
+    /// The request failed.
+    #[error("login permission cannot be requested from the launcher: {0}")]
     Io(#[from] io::Error),
 }
 
 impl LauncherLink {
-    /// Asks for permission to call `C_Login` once. Waits while a different worker logs in to the same token. Each permission must be
-    /// followed by [`LauncherLink::login_ended`]: a worker that dies before counts as one that may have used up an attempt at the PIN.
+    /// Requests permission to call `C_Login` once. Waits while another worker logs in to the same token. After the call, the worker must call
+    /// [`LauncherLink::login_ended`]: if it ends before, the record counts a possible attempt with a wrong PIN.
     ///
     /// # Errors
     /// [`LoginRefused`].
     pub fn login_begins(&self, serial: Serial, pin: PinFingerprint) -> Result<(), LoginRefused> {
-        match self.ask(&WorkerRequest::LoginBegins { serial, pin })?.0 {
+        match self.request(&WorkerRequest::LoginBegins { serial, pin })?.0 {
             WorkerMessage::LoginAllowed => Ok(()),
             WorkerMessage::LoginRefused(reason) => Err(LoginRefused::Refused(reason.to_string())),
             _ => Err(unexpected().into()),
@@ -52,27 +52,27 @@ impl LauncherLink {
         Self(channel)
     }
 
-    /// Gives the launcher the settings with which the worker is going to run.
+    /// Sends the settings of the worker to the launcher.
     ///
     /// # Errors
-    /// When the launcher has ended; so for the others.
+    /// When the launcher has ended.
     pub(in crate::worker) fn store(&self, settings: SettingsBytes) -> io::Result<()> {
-        match self.ask(&WorkerRequest::Settings(settings))?.0 {
+        match self.request(&WorkerRequest::Settings(settings))?.0 {
             WorkerMessage::Stored => Ok(()),
             _ => Err(unexpected()),
         }
     }
 
-    /// The last good settings of the HSM, which become those of this worker.
+    /// Requests the last good settings of the HSM, which become the settings of this worker. Returns none if the launcher has none.
     pub(in crate::worker) fn last_good(&self) -> io::Result<Option<SettingsBytes>> {
-        match self.ask(&WorkerRequest::LastGood)?.0 {
+        match self.request(&WorkerRequest::LastGood)?.0 {
             WorkerMessage::LastGood(settings) => Ok(settings),
             _ => Err(unexpected()),
         }
     }
 
-    /// Sends a request, and waits for the answer.
-    pub(in crate::worker) fn ask(
+    /// Sends a request and waits for the answer.
+    pub(in crate::worker) fn request(
         &self,
         request: &WorkerRequest,
     ) -> io::Result<(WorkerMessage, Packet)> {
@@ -89,14 +89,16 @@ impl LauncherLink {
         let packet = packet::receive(&self.0, MAX_FRAME, Wait::Yes)?;
         let packet = packet.ok_or_else(|| io::Error::other("the launcher has ended"))?;
         if packet.lost_descriptors {
-            return Err(io::Error::other("too few descriptors (LimitNOFILE)"));
+            return Err(io::Error::other(
+                "too few file descriptors; raise LimitNOFILE=",
+            ));
         }
         let message = WorkerMessage::decode(&packet.bytes).map_err(io::Error::other)?;
         Ok((message, packet))
     }
 }
 
-/// The launcher does not keep to the protocol.
+/// The error when the launcher violates the protocol.
 pub(in crate::worker) fn unexpected() -> io::Error {
     io::Error::other("the launcher sent an unexpected answer")
 }

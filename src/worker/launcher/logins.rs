@@ -1,4 +1,4 @@
-//! The record of logins, as the launcher keeps it.
+//! Permission for logins from the launcher, which keeps the record of logins.
 
 use std::fs;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use crate::hsm_protocol::{PinFingerprint as FileFingerprint, PinReference};
 use crate::pkcs11::LoginRecord;
 use crate::sync::poisoned;
 
-/// The launcher's record, asked for the PIN of this worker. One login is asked for at a time.
+/// Requests permission for logins with the PIN of this worker, one at a time.
 pub(in crate::worker) struct Logins {
     launcher: Mutex<LauncherLink>,
     pin: PinFingerprint,
@@ -20,7 +20,7 @@ pub(in crate::worker) struct Logins {
 }
 
 impl Logins {
-    /// The record for this PIN, as it is now: a file that is replaced later is another PIN.
+    /// Identifies the PIN as it is now: a PIN file that is replaced later is a different PIN.
     pub(in crate::worker) fn new(launcher: LauncherLink, pin: &PinReference) -> Self {
         Self {
             launcher: Mutex::new(launcher),
@@ -29,7 +29,7 @@ impl Logins {
         }
     }
 
-    /// Returns whether the token rejected the PIN, or no login was allowed.
+    /// Returns whether the token rejected the PIN, or the launcher refused a login.
     pub(in crate::worker) fn was_rejected(&self) -> bool {
         self.was_rejected.load(Ordering::Relaxed)
     }
@@ -48,12 +48,12 @@ impl LoginRecord for Logins {
         let is_rejected = matches!(outcome, LoginOutcome::Rejected(_));
         self.was_rejected.fetch_or(is_rejected, Ordering::Relaxed);
         let launcher = self.launcher.lock().unwrap_or_else(poisoned);
-        // Without the launcher this process is about to be killed.
+        // If the launcher has ended, this process is about to be killed.
         drop(launcher.login_ended(outcome));
     }
 }
 
-/// The place of a serial number in the record holds a hash of what tells the token from others.
+/// Returns the ID of a token in the record: a hash of its description.
 fn id_of(token: &str) -> Serial {
     let mut id = [0; 16];
     let hash = Sha256::digest(token);
@@ -61,8 +61,8 @@ fn id_of(token: &str) -> Serial {
     Serial(id)
 }
 
-/// Where the PIN is, and which file that is now. systemd makes the file of a credential again at each start: only its size tells one
-/// credential from another. Nothing is taken from the PIN itself, which has so few possible values that a hash would give it away.
+/// Returns the fingerprint of a PIN: its source, and which file that is now. systemd creates the file of a credential at each start, so only
+/// its size identifies a credential. The PIN itself is not used: it has so few possible values that a hash would reveal it.
 fn fingerprint(pin: &PinReference) -> PinFingerprint {
     let metadata = pin.path().and_then(|path| fs::metadata(path).ok());
     let text = match pin {

@@ -1,4 +1,4 @@
-//! What a worker runs with.
+//! The parts that a worker gets from the launcher.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -6,25 +6,25 @@ use std::os::fd::OwnedFd;
 use super::link::{LauncherLink, unexpected};
 use crate::hsm_protocol::launch::{WorkerMessage, WorkerRequest};
 
-/// What a worker runs with.
+/// The parts that a worker gets from the launcher.
 pub struct WorkerParts {
-    /// The settings as the first stage wrote them. They hold no PIN.
+    /// The encoded settings from the first stage. They contain no PIN.
     pub settings: Vec<u8>,
-    /// The launcher, which allows logins.
+    /// The channel to the launcher, for permission to log in.
     pub launcher: LauncherLink,
-    /// The control channel to the front. When the front closes it the worker must end.
+    /// The control channel to the front. When the front closes it, the worker must end.
     pub control: OwnedFd,
     /// The sockets for jobs, one per session.
     pub sessions: Vec<OwnedFd>,
 }
 
-/// Asks the launcher for what the worker runs with.
+/// Requests the parts of the worker from the launcher.
 ///
 /// # Errors
 /// When the launcher has ended, or descriptors were lost.
 pub(in crate::worker) fn receive_parts(channel: OwnedFd) -> io::Result<WorkerParts> {
     let launcher = LauncherLink::new(channel);
-    let (message, packet) = launcher.ask(&WorkerRequest::Parts)?;
+    let (message, packet) = launcher.request(&WorkerRequest::Parts)?;
     let WorkerMessage::Parts { settings, sessions } = message else {
         return Err(unexpected());
     };

@@ -1,4 +1,4 @@
-//! The settings of a worker: from the configuration to bytes, and what its environment must have.
+//! The settings of a worker: encoded for the launcher, and the environment that they require.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -7,17 +7,17 @@ use crate::config;
 use crate::hsm_protocol::Pkcs11Settings;
 use crate::hsm_protocol::launch::SettingsBytes;
 
-/// The settings of this HSM in the configuration, without a PIN.
+/// Returns the encoded settings of this HSM from the configuration, without the PIN.
 ///
 /// # Errors
-/// What is wrong with the configuration, for the log.
+/// The errors of the configuration, as text for the log.
 pub(in crate::worker) fn settings_of(config: &Path, hsm: &str) -> Result<SettingsBytes, String> {
     let settings = config::settings_of(config, hsm)?;
     SettingsBytes::new(settings.encode()?)
         .ok_or_else(|| "the settings of the HSM are too long".to_owned())
 }
 
-/// The environment of the library: `PATH`, the variables of the settings, and the one that holds the PIN.
+/// Returns the environment of the library: `PATH`, the variables of the settings, and the variable with the PIN, if there is one.
 ///
 /// # Errors
 /// When the bytes are not settings.

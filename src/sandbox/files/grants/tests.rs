@@ -1,11 +1,11 @@
-//! Tests of the decision what can be read.
+//! Tests of the choice of readable directories and files.
 
 use super::*;
 use std::os::unix::fs::symlink;
 
 use tempfile::TempDir;
 
-/// A directory with `etc/config.toml`, `etc/tls/key`, `pins/pin`, `pins/other`, `run/credentials/{pin,secret}` and `data/file`.
+/// Creates a directory with `etc/config.toml`, `etc/tls/key`, `pins/pin`, `pins/other`, `run/credentials/{pin,secret}` and `data/file`.
 fn tree() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().canonicalize().unwrap();
@@ -46,7 +46,7 @@ fn reads(plan: &Plan, path: &Path) -> bool {
 }
 
 #[test]
-fn without_a_hidden_file_everything_can_be_read() {
+fn everything_can_be_read_if_no_file_is_hidden() {
     let plan = plan_of(Path::new("/"), Lifetime::Long, &["etc/hosts"], &[]);
     assert_eq!(plan.directories, BTreeSet::from([PathBuf::from("/")]));
 }
@@ -77,7 +77,7 @@ fn all_but_the_pins_directory_can_be_read() {
 }
 
 #[test]
-fn a_pin_below_a_directory_that_is_needed_is_exposed() {
+fn a_pin_file_below_a_needed_directory_is_exposed() {
     let (_directory, root) = tree();
     let plan = plan_of(
         &root,
@@ -105,18 +105,18 @@ fn credentials_are_allowed_one_by_one() {
 }
 
 #[test]
-fn a_short_life_needs_no_directories() {
+fn a_short_lifetime_needs_no_directories() {
     let (_directory, root) = tree();
     let plan = plan_of(&root, Lifetime::Short, &["pins/other"], &["pins/pin"]);
     assert_eq!(plan.exposed, []);
     assert!(reads(&plan, &root.join("pins/other")));
     assert!(!reads(&plan, &root.join("pins/pin")));
     let plan = plan_of(&root, Lifetime::Long, &["pins/other"], &["pins/pin"]);
-    assert_eq!(plan.exposed.len(), 1, "a long life needs the directory");
+    assert_eq!(plan.exposed.len(), 1, "a long lifetime needs the directory");
 }
 
 #[test]
-fn what_links_lead_to_can_change() {
+fn targets_of_links_can_change() {
     let (_directory, root) = tree();
     fs::create_dir_all(root.join("releases/1")).unwrap();
     fs::write(root.join("releases/1/key"), "").unwrap();
@@ -137,7 +137,7 @@ fn what_links_lead_to_can_change() {
 }
 
 #[test]
-fn a_writable_directory_exposes_what_it_has() {
+fn a_writable_directory_exposes_its_hidden_files() {
     let (_directory, root) = tree();
     let reading = Reading {
         lifetime: Lifetime::Long,

@@ -118,7 +118,10 @@ fn a_pin_file_beside_the_configuration_is_one_warning_with_the_remedy() {
         line["process"] == "front" && line["file"] == pin.display().to_string()
     });
     let problem = line["problem"].as_str().unwrap();
-    assert!(problem.contains("move it to a directory"), "{problem}");
+    assert!(
+        problem.contains("move the secret file to a directory"),
+        "{problem}"
+    );
     let fault = fault_of_secret(&proxy, &format!("{{ file = {pin:?} }}"));
     assert!(!fault.contains("Permission denied"), "{fault}");
     assert_eq!(exposed(&proxy.daemon), 1, "once per start");

@@ -61,7 +61,7 @@ pub use original::{NewVersion, Original};
 pub use outline::{Outline, outline};
 pub use report::{CertificateReading, CertificateRefusal, Finding, Findings};
 pub use sources::Sources;
-pub use toml_text::{credential_table, hex};
+pub use toml_text::credential_table;
 pub use values::hex as parse_hex;
 pub use worker::settings_of;
 

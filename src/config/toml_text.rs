@@ -42,11 +42,6 @@ pub fn credential_table(access_key_id: &str, secret_file: &str) -> String {
     )
 }
 
-/// Bytes as the configuration has them, such as `0a1b`.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -55,17 +55,8 @@ pub(super) fn blank(text: &str) -> Option<&'static str> {
 /// Bytes written as hex digits, at least one.
 pub fn hex(text: &str) -> Result<Vec<u8>, String> {
     let wrong = || "must be pairs of hex digits, such as \"0a1b\"".to_owned();
-    // Digits and nothing else: the number parser below would also take a sign.
-    let are_digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if text.is_empty() || !text.len().is_multiple_of(2) || !are_digits {
-        return Err(wrong());
-    }
-    let pairs = (0..text.len())
-        .step_by(2)
-        .filter_map(|at| text.get(at..at + 2));
-    pairs
-        .map(|pair| u8::from_str_radix(pair, 16).map_err(|_| wrong()))
-        .collect()
+    let bytes = crate::hex::decode(text).filter(|bytes| !bytes.is_empty());
+    bytes.ok_or_else(wrong)
 }
 
 #[cfg(test)]

@@ -158,10 +158,7 @@ impl Inventory {
         let unopened = self.unopened();
         if !unopened.is_empty() {
             let why = "it is not known whether a key of this name exists already";
-            return Err(format!(
-                "{}: {why}; nothing was made",
-                unopened.join("; ")
-            ));
+            return Err(format!("{}: {why}; nothing was made", unopened.join("; ")));
         }
         let mut names = vec![KeySelector::Label(new.label.clone())];
         names.extend(new.id.clone().map(KeySelector::Id));

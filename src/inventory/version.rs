@@ -233,7 +233,7 @@ pub(super) fn holding((device, found): &(&Device, Found<'_>)) -> Holding {
 pub(super) fn held_key(key: &TokenKey) -> HeldKey {
     HeldKey {
         label: key.label.clone(),
-        cka_id: key.id.iter().map(|byte| format!("{byte:02x}")).collect(),
+        cka_id: crate::hex::encode(&key.id),
         kind: kind_name(&key.attributes.kind),
         usage: usage_names(key.attributes.usage),
         sensitive: key.protection.sensitive,

@@ -89,7 +89,7 @@ impl ConnectionState {
 impl Store {
     /// A store that nobody has connected yet.
     pub(super) fn new(name: &str, proxy: &ProxyConfiguration) -> Result<Self, Exception> {
-        let digits = random::hex(&random::bytes::<9>()?);
+        let digits = crate::hex::encode(&random::bytes::<9>()?);
         // As long as KMS's own.
         let id = format!("cks-{}", digits.get(..17).unwrap_or_default());
         Ok(Self {

@@ -13,10 +13,11 @@ use super::disk::{Access, Disk};
 use super::position::Recorded;
 use super::tail::Tail;
 
-use crate::audit::chain::{Line, Position, hex};
+use crate::audit::chain::{Line, Position};
 use crate::audit::error::AuditError;
 use crate::audit::reading::{Source, candidates, first_seq};
 use crate::audit::record::{Entry, Kind};
+use crate::hex;
 
 /// The position from which the chain goes on, and what to record about it.
 pub(super) struct ChainEnd {
@@ -84,7 +85,7 @@ fn missing(found: Position, known: Position) -> Entry {
 }
 
 fn replaced(known: Position) -> Entry {
-    let (seq, hash) = (known.seq, hex(&known.hash));
+    let (seq, hash) = (known.seq, hex::encode(&known.hash));
     tracing::error!(seq, "the last line of the audit trail was replaced");
     recovered(&serde_json::json!({ "cause": "replaced", "line": seq, "was": hash }))
 }

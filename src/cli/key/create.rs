@@ -79,7 +79,8 @@ impl Create {
             return Ok(inventory.create_health_keys(&new));
         }
         let hsm = self.place(&configuration)?;
-        let AffectedHsms { all, must_have } = Concerned::by(&configuration.key_stores, &hsm, &new);
+        let AffectedHsms { all, must_have } =
+            AffectedHsms::by(&configuration.key_stores, &hsm, &new);
         let created =
             open(&self.config, &configuration, &all, &self.logins).create(&hsm, &new, &must_have);
         created.map_err(|reason| Refusal::new(ExitStatus::No, reason))

@@ -134,7 +134,7 @@ fn id<const N: usize>() -> String {
     let mut bytes = [0; N];
     // If the system call fails, the ID is zero, which collectors reject.
     let _ = getrandom(&mut bytes, GetRandomFlags::empty());
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::hex::encode(&bytes)
 }
 
 #[cfg(test)]

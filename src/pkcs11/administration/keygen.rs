@@ -106,7 +106,7 @@ impl OpenToken {
         let mut id = vec![0; ID_LENGTH];
         let random = session.generate_random_slice(&mut id);
         random.map_err(|error| refused(error.into()))?;
-        let label = format!("xks-proxy trial {}", hexadecimal(&id));
+        let label = format!("xks-proxy trial {}", crate::hex::encode(&id));
         let mut template = template(&label, &id);
         for attribute in &mut template {
             if let Attribute::Token(is_stored) = attribute {
@@ -205,11 +205,7 @@ fn called_by(handle: ObjectHandle, keys: &[KeyObject]) -> String {
 
 /// What identifies a key in the vendor's tool.
 fn called(label: &str, id: &[u8]) -> String {
-    format!("CKA_ID {}, label {label:?}", hexadecimal(id))
-}
-
-fn hexadecimal(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("CKA_ID {}, label {label:?}", crate::hex::encode(id))
 }
 
 /// Every attribute is written down: what a device assumes where a template is silent differs from one to the next.

@@ -28,7 +28,7 @@ pub(super) enum Comparison {
 }
 
 impl Comparison {
-    /// Returns the problem as text for the operator; none if there is no problem.
+    /// Returns the problem as text for the operator; none if the keys are equal.
     pub(super) fn problem(&self) -> Option<String> {
         match self {
             Self::Single | Self::Same => None,

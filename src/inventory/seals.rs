@@ -1,7 +1,7 @@
 //! The audit key: which HSMs have it, and whether they made the seals in the audit trail.
 //!
 //! # Invariants
-//! - A seal that was made with a key other than the trail's keys is not accepted.
+//! - A seal is accepted only if it was made with one of the trail's keys.
 //! - If no HSM can check a seal, the result is an error, never "valid" or "invalid".
 
 use super::comparison::Held;

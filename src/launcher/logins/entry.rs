@@ -109,7 +109,7 @@ impl Entry {
         self.rejected = Some(code);
     }
 
-    /// Removes a permission: the call failed for a reason other than the PIN.
+    /// Removes a permission: the PIN was not the reason of the failure.
     fn withdraw(&mut self, requester: &Requester, is_first: bool) {
         self.unreported = self.unreported.saturating_sub(1);
         if is_first {

@@ -1,5 +1,5 @@
-//! Plaintext in the memory of the proxy after the request: the test reads it as a debugger would. That takes root, because the proxy is not
-//! dumpable; without it the tests only say so.
+//! Searches the memory of the proxy for plaintext after a request, as a debugger does. This needs root, because the proxy is not dumpable;
+//! without root the tests print that nothing was tested.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -9,10 +9,10 @@ use crate::harness::metrics::eventually;
 use crate::harness::wire::{base64, bytes, decrypt_body, encrypt_body};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// The length of what is searched for: long enough that it occurs nowhere else.
+/// The length of the searched text: long enough that it occurs nowhere else.
 const NEEDLE: usize = 24;
 
-/// A plaintext that occurs nowhere else, of a length that Base64 pads.
+/// Returns a plaintext that occurs nowhere else, with a length that Base64 pads.
 fn plaintext(seed: u64) -> Vec<u8> {
     let mut state = seed | 1;
     let next = || {
@@ -24,7 +24,7 @@ fn plaintext(seed: u64) -> Vec<u8> {
     std::iter::repeat_with(next).take(1_000).collect()
 }
 
-/// Where parts of the plaintext, or of its Base64 text, are in the memory of this process.
+/// Finds parts of the plaintext, or of its Base64 text, in the memory of a process.
 fn copies(process: u32, plaintext: &[u8]) -> Vec<String> {
     let text = base64(plaintext).into_bytes();
     let needles: Vec<(&str, &[u8])> = [("plaintext", plaintext), ("Base64", &text)]
@@ -53,7 +53,7 @@ fn read_region(memory: &File, line: &str) -> Vec<u8> {
     let (start, end) = range.split_once('-').unwrap();
     let [start, end] = [start, end].map(|text| u64::from_str_radix(text, 16).unwrap());
     let mut region = vec![0; usize::try_from(end - start).unwrap()];
-    // A region that has gone meanwhile holds nothing.
+    // A region that was unmapped since is ignored.
     let read = memory.read_at(&mut region, start).unwrap_or(0);
     region.truncate(read);
     region
@@ -71,7 +71,7 @@ fn may_read_memory() -> bool {
     is_root
 }
 
-/// Waits until no copy is left: a connection's task ends a moment after its last answer.
+/// Waits until no copy is left: the task of a connection ends shortly after its last answer.
 #[track_caller]
 fn await_wiped(proxy: &Proxy, what: &str, plaintext: &[u8]) {
     eventually(&format!("no copy of the plaintext after {what}"), || {
@@ -114,9 +114,9 @@ fn no_plaintext_is_left_after_an_http2_connection_has_closed() {
     await_wiped(&proxy, "HTTP/2", &plaintext);
 }
 
-/// The read buffers of TLS and HTTP belong to the connection: they hold the bytes of its last request until the next one or the end.
+/// The read buffers of TLS and HTTP belong to the connection: they keep the bytes of its last request until the next request or the end.
 #[test]
-fn an_open_connection_holds_at_most_its_last_request() {
+fn an_open_connection_keeps_at_most_its_last_request() {
     if !may_read_memory() {
         return;
     }
@@ -140,9 +140,9 @@ fn an_open_connection_holds_at_most_its_last_request() {
     await_wiped(&proxy, "the end of the connection", &second);
 }
 
-/// The search itself: a request that is still being worked on has its plaintext in memory.
+/// Tests the search itself with the memory of the test process.
 #[test]
-fn the_search_finds_what_is_there() {
+fn the_search_finds_a_plaintext() {
     let plaintext = plaintext(5);
     assert!(!copies(std::process::id(), &plaintext).is_empty());
 }

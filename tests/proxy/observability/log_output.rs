@@ -1,4 +1,4 @@
-//! Where the log goes: a reader that stalls costs lines and no request; the end of the log; systemd's journal.
+//! The output of the log: a stalled reader loses lines but no requests, the end of the log, systemd's journal.
 
 use std::net::TcpListener;
 
@@ -12,14 +12,14 @@ use crate::harness::{PAYMENTS, Proxy};
 
 const LOST: &str = "xks_log_lost_lines_total";
 
-/// A request whose line is as long as a request can make it.
+/// A request with the longest possible log line.
 fn long_body() -> Value {
     let mut body = encrypt_body(b"x");
     body["requestMetadata"]["futureField"] = json!("long".repeat(12 * 1024));
     body
 }
 
-/// Makes such requests, each of which must be answered.
+/// Makes requests with long lines, each of which must be answered.
 fn answered(proxy: &Proxy, count: usize) {
     let payments = proxy.caller(&PAYMENTS);
     let mut connection = proxy.connect();
@@ -37,7 +37,7 @@ fn access_lines(daemon: &Daemon) -> usize {
 }
 
 #[test]
-fn a_reader_that_stalls_costs_lines_and_no_request() {
+fn a_stalled_reader_loses_lines_but_no_requests() {
     let proxy = Proxy::start();
     let lost = || proxy.metric(LOST, &[]).expect("a counter from the start");
     assert_eq!(lost(), 0.0);
@@ -66,19 +66,19 @@ fn a_reader_that_stalls_costs_lines_and_no_request() {
 }
 
 #[test]
-fn a_reader_that_stalls_does_not_keep_the_proxy_from_ending() {
+fn a_stalled_reader_does_not_prevent_the_end() {
     let mut proxy = Proxy::start();
     proxy.daemon.stop_reading();
-    // More than a pipe holds.
+    // More than the capacity of a pipe.
     answered(&proxy, 10);
     proxy.daemon.signal(Signal::TERM);
     assert_eq!(proxy.daemon.wait().code(), Some(0));
 }
 
 #[test]
-fn what_was_logged_is_written_before_the_end() {
+fn logged_lines_are_written_before_the_end() {
     let mut proxy = Proxy::start();
-    // Some megabytes wait when the end begins.
+    // Some megabytes are queued when the proxy stops.
     proxy.daemon.stop_reading();
     answered(&proxy, 150);
     assert_eq!(proxy.metric(LOST, &[]), Some(0.0));
@@ -92,7 +92,7 @@ fn what_was_logged_is_written_before_the_end() {
 }
 
 #[test]
-fn a_start_that_fails_says_why_in_the_log() {
+fn a_failed_start_logs_the_reason() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let directory = tempfile::tempdir().unwrap();
     let mut setup = Setup::new(directory.path());
@@ -107,7 +107,7 @@ fn a_start_that_fails_says_why_in_the_log() {
     daemon.wait_for("why", why);
 }
 
-/// The lines of a proxy in whose environment the journal's stream is this.
+/// Returns the log lines of a proxy with this value of `JOURNAL_STREAM`.
 fn under_journal(format: &str, stream: &str) -> Vec<String> {
     let mut proxy = Proxy::start_with(|setup| {
         setup.set("log", "format", &format!("{format:?}"));
@@ -127,7 +127,7 @@ fn under_journal(format: &str, stream: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_journal_learns_the_level_of_each_line() {
+fn lines_for_the_journal_begin_with_their_priority() {
     for format in ["json", "text"] {
         let lines = under_journal(format, STDOUT);
         for line in &lines {
@@ -145,8 +145,8 @@ fn the_journal_learns_the_level_of_each_line() {
 }
 
 #[test]
-fn another_reader_gets_no_priorities() {
-    // The journal's stream may be inherited by somebody whose output goes elsewhere.
+fn lines_for_other_readers_have_no_priority() {
+    // A process may inherit the variable while its output goes elsewhere.
     for stream in ["1:1", "", "garbage"] {
         let lines = under_journal("json", stream);
         assert!(lines.iter().all(|line| line.starts_with('{')), "{lines:?}");

@@ -1,4 +1,4 @@
-//! A proxy that runs out of file descriptors: it waits for some instead of spinning, and serves again when there are some.
+//! A proxy without free file descriptors waits instead of spinning, and serves again when descriptors are free.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use crate::harness::metrics::eventually;
 use crate::harness::{PAYMENTS, Proxy};
 
-/// User and system time of the process so far, in clock ticks of 10 ms.
+/// Returns the user and system time of the process, in clock ticks of 10 ms.
 fn ticks(proxy: &Proxy) -> u64 {
     let path = format!("/proc/{}/stat", proxy.daemon.front());
     let stat = std::fs::read_to_string(path).unwrap();
@@ -18,7 +18,7 @@ fn ticks(proxy: &Proxy) -> u64 {
 }
 
 #[test]
-fn want_of_descriptors_does_not_spin_and_passes() {
+fn a_proxy_without_descriptors_waits_and_recovers() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     payments.health();
@@ -28,7 +28,7 @@ fn want_of_descriptors_does_not_spin_and_passes() {
     };
     let pid = Pid::from_raw(i32::try_from(proxy.daemon.front()).unwrap());
     prlimit(pid, Resource::Nofile, few).unwrap();
-    // More than there are descriptors; what is not accepted waits in the kernel.
+    // More connections than descriptors. Connections that are not accepted wait in the kernel.
     let waiting: Vec<TcpStream> = (0..80)
         .map(|_| TcpStream::connect(proxy.server).unwrap())
         .collect();

@@ -1,14 +1,14 @@
-//! The second listener, plain HTTP, for the machine's own use: `/livez`, `/readyz`, `/metrics`. It has no secrets and takes no commands.
+//! The admin listener, plain HTTP, for health checks and metrics. It serves no secrets and accepts no commands.
 //!
-//! - `/livez`: 200 as long as the process answers.
-//! - `/readyz`: 200 when the proxy is to be sent requests, else 503 with the reason. The health URL for load balancers.
-//! - `/metrics`: Prometheus' text format.
+//! - `/livez`: 200 while the process can respond.
+//! - `/readyz`: 200 while the proxy can serve requests, otherwise 503 with the reason. Load balancers use it as their health check.
+//! - `/metrics`: metrics in Prometheus' text format.
 //!
 //! # Invariants
-//! - Health checks are answered whatever else is connected: a new connection takes the place of the least advanced one ([`LIMITS`]).
-//! - However often metrics are asked for, rendering them takes a bounded share of the CPU (see `pace`).
+//! - Other connections do not block health checks: at the limit, a new connection displaces the least advanced one ([`LIMITS`]).
+//! - Rendering metrics uses a bounded share of the CPU at any request rate (see `render_limit`).
 
-mod pace;
+mod render_limit;
 
 use std::convert::Infallible;
 use std::io;
@@ -33,22 +33,21 @@ use crate::connections::{
 use crate::listen::{Accepted, ListenAddress, Listeners};
 use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, Metrics};
 use crate::sync::{Scope, isolated_task};
+use render_limit::RenderLimit;
 
-use pace::Pace;
-
-/// The bounds of its connections. A load balancer and a few scrapers need ten; the rest is the time that a new connection has for its request while
-/// 1,000 others come per second. Nobody is verified here.
+/// The limits of the admin listener's connections. A load balancer and a few scrapers need about ten connections. With the others, a new connection has
+/// enough time for its request while 1,000 connections arrive per second. No connection is verified here.
 pub const LIMITS: PoolLimits = PoolLimits {
     max_verified: 0,
     max_unverified: 256,
     max_unverified_per_source: 128,
 };
 
-/// How long a request's headers may take; also the longest pause between requests.
+/// The time for a request's headers; also the longest pause between requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest life of a connection: a client that never reads its answer must not keep its place.
-const MAX_LIFE: Duration = Duration::from_secs(300);
+/// The maximum age of a connection: a client that never reads its response must not keep its slot.
+const MAX_AGE: Duration = Duration::from_secs(300);
 
 /// The pause after an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -56,57 +55,60 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The `[admin]` table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminSettings {
-    /// Where to listen.
+    /// The addresses to listen on.
     pub listen: Vec<ListenAddress>,
 }
 
-/// Whether the proxy is ready; if not, why.
+/// Returns `Ok` if the proxy is ready, otherwise the reason why it is not.
 pub type Readiness = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
-/// What the admin listener shows.
+/// The parts of the admin listener.
 #[derive(Clone)]
 pub struct AdminParts {
-    /// Its connections, under [`LIMITS`].
+    /// The connections, with [`LIMITS`].
     pub connections: Connections,
-    /// The PROXY headers of those listeners that require them.
+    /// The reader of PROXY headers, for the listeners that require them.
     pub headers: ProxyHeaders,
-    /// For `/metrics`.
+    /// The metrics for `/metrics`.
     pub metrics: Metrics,
-    /// For `/readyz`.
+    /// The readiness for `/readyz`.
     pub readiness: Readiness,
-    /// Called before metrics are read, for gauges that are not kept up to date all the time.
+    /// Is called before metrics are rendered, to update gauges that are not updated continuously.
     pub refresh: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// What all requests share.
+/// The state that all requests share.
 #[derive(Clone)]
-struct Shared {
+struct AdminState {
     parts: AdminParts,
-    pace: Arc<Pace>,
+    render_limit: Arc<RenderLimit>,
 }
 
 /// The bound listeners.
 pub struct Admin {
-    shared: Shared,
+    shared: AdminState,
     listeners: Listeners,
 }
 
 impl Admin {
-    /// Binds.
+    /// Binds every address.
     ///
     /// # Errors
-    /// The first address that cannot be bound, named.
+    /// Returns the error of the first address that cannot be bound; the text names the address.
     pub fn bind(settings: &AdminSettings, parts: AdminParts) -> io::Result<Self> {
         let listeners = Listeners::bind(&settings.listen)?;
-        let pace = Arc::default();
-        let shared = Shared { parts, pace };
+        let render_limit = Arc::default();
+        let shared = AdminState {
+            parts,
+            render_limit,
+        };
         Ok(Self { shared, listeners })
     }
 
-    /// Where it is bound.
+    /// Returns the bound addresses.
     ///
     /// # Errors
-    /// When a socket does not know its address any more.
+    /// Returns the error of a socket whose address cannot be read.
     pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         self.listeners.addresses()
     }
@@ -141,14 +143,14 @@ impl Admin {
             None => connections.admit(peer),
         };
         let Some(slot) = slot else {
-            // A reset leaves nothing of it in the kernel.
+            // A reset frees the connection in the kernel at once.
             return drop(socket.set_zero_linger());
         };
         let shared = self.shared.clone();
         isolated_task(Scope::Admin, async move {
             let serving = serve(shared, socket, headers, &slot);
             let end = tokio::select! {
-                served = timeout(MAX_LIFE, serving) => served.unwrap_or(End::MaxAge),
+                served = timeout(MAX_AGE, serving) => served.unwrap_or(End::MaxAge),
                 () = slot.displaced() => return,
             };
             slot.finish(end);
@@ -156,33 +158,33 @@ impl Admin {
     }
 }
 
-/// Serves `socket` to its end, which is returned.
+/// Serves a connection, and returns the reason of its end.
 async fn serve(
-    shared: Shared,
+    shared: AdminState,
     mut socket: TcpStream,
     headers: Option<ProxyHeaders>,
     slot: &Slot,
 ) -> End {
     if let Some(headers) = headers {
-        let terms = (FirstByte::Http, HEADER_TIMEOUT);
-        if let Err(end) = headers.receive(&mut socket, slot, terms).await {
+        let first = (FirstByte::Http, HEADER_TIMEOUT);
+        if let Err(end) = headers.receive(&mut socket, slot, first).await {
             return end;
         }
     }
-    // How it ends is the client's business.
+    // Errors that the client causes are ignored.
     drop(serve_connection(shared, slot.stream(socket), slot).await);
     End::Closed
 }
 
 async fn serve_connection(
-    shared: Shared,
+    shared: AdminState,
     stream: ClientStream,
     slot: &Slot,
 ) -> Result<(), hyper::Error> {
     let service = service_fn(|request: Request<Incoming>| {
         slot.establish();
         let shared = shared.clone();
-        async move { Ok::<_, Infallible>(answer(&shared, &request).await) }
+        async move { Ok::<_, Infallible>(respond(&shared, &request).await) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
@@ -191,7 +193,7 @@ async fn serve_connection(
         .await
 }
 
-async fn answer<B>(shared: &Shared, request: &Request<B>) -> Response<Full<Bytes>> {
+async fn respond<B>(shared: &AdminState, request: &Request<B>) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     if !matches!(path, "/livez" | "/readyz" | "/metrics") {
         return text(StatusCode::NOT_FOUND, "not found\n");
@@ -212,7 +214,7 @@ async fn answer<B>(shared: &Shared, request: &Request<B>) -> Response<Full<Bytes
                 format!("not ready: {reason}\n"),
             ),
         },
-        _ => shared.pace.take_turn(|| metrics(&shared.parts)).await,
+        _ => shared.render_limit.run(|| metrics(&shared.parts)).await,
     }
 }
 
@@ -269,13 +271,16 @@ mod tests {
             .uri(path)
             .body(())
             .unwrap();
-        let pace = Arc::default();
-        let shared = Shared { parts, pace };
-        answer(&shared, &request).await.status().as_u16()
+        let render_limit = Arc::default();
+        let shared = AdminState {
+            parts,
+            render_limit,
+        };
+        respond(&shared, &request).await.status().as_u16()
     }
 
     #[tokio::test]
-    async fn paths_and_methods() {
+    async fn each_path_and_method_has_its_status() {
         for (path, ready, expected) in [
             ("/livez", false, 200),
             ("/readyz", true, 200),

@@ -42,7 +42,7 @@ impl FleetMetrics {
         Ok(Self {
             attempts: metrics.counter(
                 "xks_hsm_second_tries_total",
-                "Hedged requests and failover attempts, by the first HSM and the reason (slow, failed, key_absent).",
+                "Jobs that were sent to another HSM as a hedged request or failover, by the first HSM and the reason (slow, failed, key_absent).",
                 &["hsm", "why"],
             )?,
         })

@@ -128,17 +128,17 @@ impl StoreMetrics {
             credentials: CredentialMetrics::declare(metrics)?,
             quota_refusals: metrics.counter(
                 "xks_quota_refusals_total",
-                "Requests rejected because the quota of the key store was used up.",
+                "Requests rejected because the quota of the key store was exhausted.",
                 &["store"],
             )?,
             legacy: metrics.counter(
                 "xks_legacy_decryptions_total",
-                "Decryptions of ciphertexts that AWS's sample proxy made.",
+                "Decryptions of ciphertexts in the format of AWS's sample proxy.",
                 &["store"],
             )?,
             enabled: metrics.gauge(
                 "xks_key_store_enabled",
-                "Whether the key store is enabled (1) or disabled (0) by its configuration.",
+                "Whether the key store is enabled (1) or disabled (0) in the configuration.",
                 &["store"],
             )?,
             hsms: HsmGauges::declare(metrics)?,

@@ -11,7 +11,7 @@
 //!
 //! # Invariants
 //! - When the front ends, all workers are killed and the launcher ends with the front's exit code.
-//! - When the launcher ends, however that happens, the kernel kills its processes ([`crate::hsm_protocol::launched`]).
+//! - When the launcher ends, however that happens, the kernel kills its processes ([`crate::hsm_protocol::launch::launched`]).
 //! - When a worker ends, its process group is killed before its process ID can be used again.
 //! - A child inherits the descriptors 0, 1 and 2 only. It receives others over its channel.
 //! - No signal is lost: signals that arrive before the front handles them are forwarded when it does.

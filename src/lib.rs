@@ -132,6 +132,8 @@ pub mod similar;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 pub mod sync;
+#[cfg(test)]
+mod test_random;
 pub mod token_access;
 #[cfg(feature = "toolkit")]
 pub mod toolkit;

@@ -1,7 +1,7 @@
-//! Addresses to listen on: which of them can be bound side by side, and how they are bound.
+//! Addresses to listen on: finds conflicts between them, binds them, and accepts connections.
 //!
-//! `[::]` also accepts IPv4, as Linux does by default. It accepts IPv6 alone as soon as its list names an IPv4 address on the same port:
-//! then each address of the list is a socket of its own, and `0.0.0.0` and `[::]` work on one port.
+//! `[::]` also accepts IPv4, as is the default of Linux. It accepts only IPv6 if its list contains an IPv4 address with the same port. So `0.0.0.0` and
+//! `[::]` can be bound to one port.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -13,20 +13,20 @@ use std::task::Poll;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Connections that the kernel keeps until they are accepted: one second of a flood of 1,000 per second, while the event loop is busy.
+/// The length of the kernel's accept queue: one second of a flood of 1,000 connections per second, while the event loop is busy.
 const BACKLOG: i32 = 1_024;
 
-/// An address of the configuration.
+/// An address to listen on, from the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenAddress {
-    /// Where to listen; port 0 lets the system choose.
+    /// The address; with port 0, the kernel chooses a port.
     pub address: SocketAddr,
     /// Whether each connection must begin with a header of PROXY protocol v2.
     pub requires_header: bool,
 }
 
 impl From<SocketAddr> for ListenAddress {
-    /// Without PROXY protocol.
+    /// Creates an address without PROXY protocol.
     fn from(address: SocketAddr) -> Self {
         let requires_header = false;
         Self {
@@ -36,16 +36,16 @@ impl From<SocketAddr> for ListenAddress {
     }
 }
 
-/// An address, and whether its socket accepts IPv6 alone.
+/// An address, and whether its socket accepts only IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Where to listen; port 0 lets the system choose.
+    /// The address; with port 0, the kernel chooses a port.
     pub address: SocketAddr,
-    /// Whether IPv4 is left to other sockets; always false for an IPv4 address.
+    /// Whether the socket accepts only IPv6; always false for an IPv4 address.
     pub only_ipv6: bool,
 }
 
-/// The addresses of one list as endpoints.
+/// Returns the endpoints of one list of addresses.
 pub fn endpoints(addresses: &[SocketAddr]) -> Vec<Endpoint> {
     let shares_its_port = |wildcard: &SocketAddr| {
         let mut others = addresses.iter().filter(|other| is_ipv4(other));
@@ -59,7 +59,7 @@ pub fn endpoints(addresses: &[SocketAddr]) -> Vec<Endpoint> {
 }
 
 impl Endpoint {
-    /// Whether only one of the two can be bound: both would get connections to some address.
+    /// Returns whether only one of the two can be bound, because both would get the connections to some address.
     pub fn conflicts_with(&self, other: &Self) -> bool {
         let ports = (self.address.port(), other.address.port());
         if ports.0 != ports.1 || ports.0 == 0 {
@@ -79,7 +79,7 @@ impl Endpoint {
         is_ipv6_wildcard(&self.address) && !self.only_ipv6
     }
 
-    /// Link-local addresses of two interfaces are two hosts.
+    /// Returns whether both have the same host address. Equal link-local addresses of two interfaces are different hosts.
     fn is_same_host(&self, other: &Self) -> bool {
         let host = |one: &Self| match one.address {
             SocketAddr::V6(v6) => (one.address.ip().to_canonical(), v6.scope_id()),
@@ -91,7 +91,7 @@ impl Endpoint {
     fn bind(&self) -> io::Result<TcpListener> {
         let domain = Domain::for_address(self.address);
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-        // A restart does not wait for the connections of the process before.
+        // So a restarted process can bind while connections of the previous process are still in TIME_WAIT.
         socket.set_reuse_address(true)?;
         if domain == Domain::IPV6 {
             socket.set_only_v6(self.only_ipv6)?;
@@ -112,7 +112,7 @@ impl fmt::Display for Endpoint {
 /// Binds every address of one list.
 ///
 /// # Errors
-/// The first address that cannot be bound, named.
+/// Returns the error of the first address that cannot be bound; the text names the address.
 pub fn bind(list: &[ListenAddress]) -> io::Result<Vec<TcpListener>> {
     let addresses: Vec<SocketAddr> = list.iter().map(|one| one.address).collect();
     let named = |endpoint: &Endpoint, error: io::Error| {
@@ -130,20 +130,20 @@ pub fn bind(list: &[ListenAddress]) -> io::Result<Vec<TcpListener>> {
 /// A connection that was just accepted.
 #[derive(Debug)]
 pub struct Accepted {
-    /// Its socket.
+    /// The socket.
     pub socket: TcpStream,
-    /// The other end of the socket.
+    /// The remote address of the socket.
     pub peer: SocketAddr,
-    /// Whether it must begin with a header of PROXY protocol v2.
+    /// Whether the connection must begin with a header of PROXY protocol v2.
     pub requires_header: bool,
 }
 
-/// Several listeners that are accepted from in turn.
+/// Several listeners. Connections are accepted from them in turn.
 #[derive(Debug)]
 pub struct Listeners {
-    /// With whether its connections begin with a PROXY header.
+    /// The listeners, with whether their connections begin with a PROXY header.
     all: Vec<(TcpListener, bool)>,
-    /// Where the next search for a waiting connection begins.
+    /// The index of the listener that is polled first for the next connection.
     next: AtomicUsize,
 }
 
@@ -151,7 +151,7 @@ impl Listeners {
     /// Binds every address of one list.
     ///
     /// # Errors
-    /// As [`bind`].
+    /// See [`bind`].
     pub fn bind(list: &[ListenAddress]) -> io::Result<Self> {
         let bound = bind(list)?.into_iter();
         let all = bound
@@ -161,18 +161,18 @@ impl Listeners {
         Ok(Self { all, next })
     }
 
-    /// Where they are bound; ports that were 0 are the chosen ones.
+    /// Returns the bound addresses. Instead of port 0 they have the port that the kernel chose.
     ///
     /// # Errors
-    /// When a socket does not know its address any more.
+    /// Returns the error of a socket whose address cannot be read.
     pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         self.all.iter().map(|(one, _)| one.local_addr()).collect()
     }
 
-    /// Accepts the next connection of any of them. A busy one does not keep the others waiting.
+    /// Accepts the next connection of any listener. A busy listener does not delay the others.
     ///
     /// # Errors
-    /// As [`TcpListener::accept`].
+    /// See [`TcpListener::accept`].
     pub async fn accept(&self) -> io::Result<Accepted> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let first = first.checked_rem(self.all.len()).unwrap_or(0);
@@ -191,7 +191,7 @@ impl Listeners {
     }
 }
 
-/// IPv4, also when it is written as a mapped address such as `[::ffff:127.0.0.1]`.
+/// Returns whether the address is IPv4 or an IPv4-mapped IPv6 address such as `[::ffff:127.0.0.1]`.
 fn is_ipv4(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_ipv4()
 }
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
     use std::net::TcpStream as Client;
 
-    /// Pairs of one list on one port: whether both can be bound.
+    /// Pairs of addresses of one list with one port, and whether both can be bound.
     const PAIRS: [(&str, &str, bool); 12] = [
         ("0.0.0.0", "[::]", true),
         ("127.0.0.1", "[::]", true),
@@ -231,7 +231,7 @@ mod tests {
         all.any(|one| others.iter().any(|other| one.conflicts_with(other)))
     }
 
-    /// A port that is free on all addresses: nobody else gets it before it is bound again, but for bad luck.
+    /// Returns a port that is free on all addresses. Another process can take it before the test binds it, but that is unlikely.
     fn free_port() -> u16 {
         let wildcard = Endpoint {
             address: on("[::]", 0),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_conflicts_is_what_the_kernel_does_not_bind() {
+    async fn exactly_the_addresses_that_the_kernel_rejects_conflict() {
         for (first, second, fits) in PAIRS {
             let all = endpoints(&[on(first, 443), on(second, 443)]);
             let same = all[0].conflicts_with(&all[1]);
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ipv6_takes_ipv4_as_well_unless_that_is_in_its_list() {
+    async fn the_ipv6_wildcard_also_accepts_ipv4_unless_its_list_has_an_ipv4_address() {
         for (hosts, others) in [
             (&["[::]"][..], &["0.0.0.0"][..]),
             (&["[::]"], &["127.0.0.1"]),
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_busy_listener_does_not_starve_the_other() {
+    async fn a_busy_listener_does_not_delay_the_other() {
         let listeners =
             Listeners::bind(&[on("127.0.0.1", 0).into(), on("127.0.0.1", 0).into()]).unwrap();
         let addresses = listeners.addresses().unwrap();
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_cannot_be_bound_is_named() {
+    fn the_error_names_the_address_that_cannot_be_bound() {
         let error = bind(&[on("192.0.2.1", 443).into()])
             .unwrap_err()
             .to_string();

@@ -1,11 +1,11 @@
-//! The header that a Network Load Balancer sends in front of a connection: PROXY protocol, version 2.
+//! PROXY protocol, version 2: the header that a Network Load Balancer sends at the beginning of a connection.
 //!
-//! A connection begins with [`PREFIX`] bytes ([`Prefix`]), which announce the length of the rest ([`Prefix::parse_rest`]). This module parses bytes;
-//! `connections` reads them.
+//! A header begins with [`PREFIX`] bytes ([`Prefix`]), which contain the length of the rest ([`Prefix::parse_rest`]). This module parses bytes;
+//! `connections` reads them from sockets.
 //!
 //! # Invariants
-//! - The parser is strict: what the specification does not allow, or what can be read in two ways, is an error. Nothing is detected or guessed.
-//! - No input makes it panic, allocate, or look at more than [`MAX_LENGTH`] bytes behind the prefix.
+//! - The parser is strict: input that the specification does not allow, or that is ambiguous, is an error.
+//! - No input makes it panic, allocate, or read more than [`MAX_LENGTH`] bytes after the prefix.
 
 mod crc;
 mod endpoint;
@@ -21,7 +21,7 @@ pub use proxied::{PREFIX, Proxied};
 /// The largest length field that is accepted, in bytes. A Network Load Balancer sends less than 200.
 pub const MAX_LENGTH: usize = 1_024;
 
-/// Bytes that no request of HTTP/1 or HTTP/2 and no TLS handshake begins with.
+/// The first bytes of a header. No HTTP/1 or HTTP/2 request and no TLS handshake begins with them.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
 const VERSION: u8 = 2;
@@ -30,7 +30,8 @@ const PROXY: u8 = 1;
 
 /// TCP over IPv4, in the byte of address family and transport protocol.
 const TCP4: u8 = 0x11;
-/// TCP over IPv6.
+
+/// TCP over IPv6, in the same byte.
 const TCP6: u8 = 0x21;
 
 /// The first [`PREFIX`] bytes of a connection.
@@ -47,12 +48,12 @@ enum Command {
     Proxy(Family),
 }
 
-/// What a header says of its connection.
+/// The content of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Header {
-    /// The balancer itself has connected, to check the health: the addresses of the socket count.
+    /// The load balancer connected itself, for a health check. The addresses of the connection are those of the socket.
     Local,
-    /// The balancer relays a client's connection.
+    /// The load balancer relays a client's connection.
     Proxied(Proxied),
 }
 
@@ -60,7 +61,7 @@ impl Prefix {
     /// Parses the first bytes of a connection.
     ///
     /// # Errors
-    /// [`HeaderError`] when no acceptable header begins so.
+    /// [`HeaderError`] when they are not the prefix of an acceptable header.
     pub fn parse(bytes: &[u8; PREFIX]) -> Result<Self, HeaderError> {
         let [signature @ .., version, family, high, low] = bytes;
         if *signature != SIGNATURE {
@@ -87,15 +88,15 @@ impl Prefix {
         })
     }
 
-    /// The number of bytes that follow; at most [`MAX_LENGTH`].
+    /// Returns the number of bytes after the prefix; at most [`MAX_LENGTH`].
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// Parses the bytes that follow; those of [`Header::Local`] are not looked at.
+    /// Parses the bytes after the prefix. Those of [`Header::Local`] are ignored.
     ///
     /// # Errors
-    /// [`HeaderError`] when they are not the rest of a valid header, or are not [`Prefix::length`] bytes.
+    /// [`HeaderError`] when they are not the rest of a valid header, or are not exactly [`Prefix::length`] bytes.
     pub fn parse_rest(&self, rest: &[u8]) -> Result<Header, HeaderError> {
         if rest.len() != self.length {
             return Err(HeaderError::Truncated);

@@ -1,11 +1,11 @@
-//! Values that must not be seen: credentials, PINs, plaintext.
+//! Secret values: credentials, PINs, plaintext.
 //!
 //! # Invariants
-//! - A secret is wiped from memory when it is dropped. Copies in buffers of other libraries are wiped when they are freed: the binary's
-//!   allocator wipes every block (`src/main.rs`).
-//! - `Debug` never shows a value, nor its length.
-//! - The only way to the value is [`Secret::expose`] (or [`SecretBytes::expose`]), so that `grep expose` lists every use.
-//! - There is no `PartialEq`: comparing secrets is [`constant_time_eq`], and only that.
+//! - A secret is wiped from memory when it is dropped. Copies in buffers of other libraries are wiped when they are freed, because the binary's allocator
+//!   wipes every block (`src/main.rs`).
+//! - `Debug` shows neither the value nor its length.
+//! - Only [`Secret::expose`] and [`SecretBytes::expose`] return the value, so `grep expose` lists every use.
+//! - There is no `PartialEq`: secrets are compared with [`constant_time_eq`] only.
 
 pub mod text;
 
@@ -19,17 +19,17 @@ use zeroize::{Zeroize, Zeroizing};
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes `value` over; it is wiped when the secret is dropped.
+    /// Wraps `value`, which is wiped when the secret is dropped.
     pub fn new(value: String) -> Self {
         Self(Zeroizing::new(value))
     }
 
-    /// The secret itself.
+    /// Returns the secret text.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether the other one is the same, in a time that depends on their lengths only.
+    /// Returns whether both secrets are equal, in a time that depends only on their lengths.
     pub fn is_same(&self, other: &Self) -> bool {
         constant_time_eq(self.0.as_bytes(), other.0.as_bytes())
     }
@@ -46,33 +46,32 @@ impl fmt::Debug for Secret {
 pub struct SecretBytes(Zeroizing<Vec<u8>>);
 
 impl SecretBytes {
-    /// Takes `value` over; it is wiped when the secret is dropped.
+    /// Wraps `value`, which is wiped when the secret is dropped.
     pub fn new(value: Vec<u8>) -> Self {
         Self(Zeroizing::new(value))
     }
 
-    /// Room for `capacity` bytes. Stay within it: a growing buffer would leave its old copy unwiped,
-    /// which is why [`SecretBytes::append`] moves by hand.
+    /// Creates an empty value with space for `capacity` bytes. [`SecretBytes::append`] wipes the old buffer when it needs more space.
     pub fn with_capacity(capacity: usize) -> Self {
         Self::new(Vec::with_capacity(capacity))
     }
 
-    /// The bytes themselves.
+    /// Returns the secret bytes.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
 
-    /// How many bytes there are.
+    /// Returns the number of bytes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are no bytes.
+    /// Returns whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Adds `more` at the end; a buffer that must grow is wiped after the move.
+    /// Appends `more`. If the buffer has to grow, the old buffer is wiped after the copy.
     pub fn append(&mut self, more: &[u8]) {
         let needed = self.0.len().saturating_add(more.len());
         if needed > self.0.capacity() {
@@ -96,7 +95,7 @@ impl fmt::Debug for SecretBytes {
     }
 }
 
-/// Whether two byte strings are the same, in a time that depends on their lengths only.
+/// Returns whether two byte strings are equal, in a time that depends only on their lengths.
 pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()
 }
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn append_keeps_what_was_there_across_growth() {
+    fn append_keeps_the_bytes_when_the_buffer_grows() {
         let mut bytes = SecretBytes::with_capacity(2);
         for chunk in [&b"ab"[..], b"cdefg", b"", b"h"] {
             bytes.append(chunk);

@@ -1,89 +1,48 @@
-//! The network side: listeners, TLS, HTTP and the layers that a request walks through.
+//! The network side of the front: listeners, TLS, HTTP and the layers that each request passes.
 //!
-//! A connection: it is accepted at once and given a slot ([`crate::connections`]), for which another connection may have to end; the TLS handshake
-//! runs in the connection's own task under a timeout; a `guard` and the `drive` loop end connections that are idle, send their headers too slowly
-//! or send much that is no request.
+//! A connection is accepted at once and gets a slot ([`crate::connections`]); another connection may have to end for it. The TLS handshake runs in
+//! the connection's own task, with a timeout. `connection` ends connections that are idle, that send their headers too slowly, or that send many
+//! bytes outside requests.
 //!
-//! A request meets the layers in this order, outermost first:
-//! - **observe** opens the request's record, counts it and writes its one line to the log, whatever happens inside. A verified request whose
-//!   client has gone is finished all the same.
-//! - **audit** records each verified request before its answer leaves; what cannot be recorded is not answered.
-//! - **rescue** turns every fault and every panic from inside into the JSON body of the error table: nothing else ever leaves.
-//! - **deadline** makes the one deadline of the request, which travels down to the HSM's queue.
-//! - **authenticate** finds the key store by its path, reads the body under its cap and under the budget of unverified bytes, and verifies the
-//!   signature over exactly those bytes.
-//! - **admit** lets a bounded number of verified requests in, so that no store takes all permits, and refuses the rest at once with
+//! A request passes these layers, the outermost first:
+//! - **last_resort** returns an error response when one of the layers inside it panics.
+//! - **observe** creates the request's record, counts the request and writes its access log line, whatever the layers inside it do. It finishes a
+//!   verified request even if its client has disconnected.
+//! - **audit** records each verified request before its response is sent. A request that cannot be recorded gets an error response.
+//! - **rescue** converts every error and every panic of the layers inside it into a JSON body of the error table.
+//! - **deadline** creates the request's only deadline, which the HSM's queue obeys too.
+//! - **authenticate** finds the key store by its path prefix and reads the body, within its limit and within the byte budget of unverified requests.
+//!   Then it verifies the signature over exactly those bytes.
+//! - **admit** admits a bounded number of verified requests, so that no key store takes all permits. It rejects the others at once with
 //!   ThrottlingException.
 //! - **dispatch** parses the body and calls the operation.
 //!
 //! # Invariants
-//! - Nothing about keys is looked at before the signature is verified.
-//! - No body is buffered beyond its cap; no connection lives without a timeout.
-//! - What `strangers` hold and write is bounded for the whole process, apart from what verified clients need.
+//! - No information about keys is read before the signature is verified.
+//! - No body is buffered beyond its limit, and every connection has timeouts.
+//! - What `unverified` clients hold and write is bounded for the whole process, separately from what verified clients need.
 
-mod access_log;
-mod activity;
-mod admit;
-mod answer_metrics;
-mod audit;
-mod authenticate;
-mod body;
-mod certificate;
-mod certificate_chain;
-mod certificate_metrics;
-mod certificate_problem;
-mod client_auth;
-mod client_ca;
-mod client_handshake;
-mod client_metrics;
-mod client_names;
 mod connection;
-mod deadline;
-mod detached;
-mod dispatch;
-mod drive;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-mod guard;
-mod handshake;
-mod identity;
-mod last_resort;
-mod listener;
+mod layers;
 mod live;
 mod metrics;
-mod observe;
-mod panics;
-mod record;
-mod rescue;
+mod request;
+mod response;
 mod run;
-mod sample;
 mod settings;
-mod share;
-mod strangers;
 mod tls;
-mod tls_error;
-mod trace_context;
+mod unverified;
 
-use std::future::Future;
-use std::pin::Pin;
-
-use bytes::Bytes;
-use http_body_util::Full;
-
-pub use certificate_problem::{CertificateProblem, ProblemKind};
-pub use client_ca::{ClientAuth, ClientAuthMode, amazon_trust_services};
-pub use identity::ServerIdentity;
 pub use live::{Live, Serving};
 pub use metrics::ServerMetrics;
+pub use request::sample::Sample;
 pub use run::{Server, ServerParts};
-pub use sample::Sample;
 pub use settings::{Limits, ServerSettings};
-pub use tls::TlsSettings;
-pub use tls_error::{CertificateExpiry, TlsError};
-
-/// What every layer answers.
-type Response = http::Response<Full<Bytes>>;
-
-/// A layer's answer in the making.
-type Answering<E> = Pin<Box<dyn Future<Output = Result<Response, E>> + Send>>;
+pub use tls::certificate::identity::ServerIdentity;
+pub use tls::certificate::problem::{CertificateProblem, ProblemKind};
+pub use tls::client_auth::settings::{ClientAuth, ClientAuthMode, amazon_trust_services};
+pub use tls::error::{CertificateExpiry, TlsError};
+pub use tls::settings::TlsSettings;

@@ -1,13 +1,13 @@
-//! Signature Version 4 verification (XKS API, "Authentication"; AWS Signature Version 4).
+//! Verifies Signature Version 4 (XKS API, "Authentication"; AWS Signature Version 4), and signs requests.
 //!
-//! Pure: a request as bytes, credentials and a wall-clock time go in, the credential that signed comes out. It knows neither what
-//! is asked for nor who listens. Only [`NewCredential`] draws on something else, the random generator.
+//! Verification is a pure function: from a request as bytes, credentials and a wall-clock time it returns the credential that signed the request. It does
+//! not depend on the operation or on the connection. Only [`NewCredential`] has another input, the random generator.
 //!
 //! # Invariants
-//! - What is verified is what was received: path, query, headers and body are never taken from a parsed form.
-//! - Every request costs the same HMACs, whether its access key id is known or not; signatures are compared in constant
-//!   time, and no reason for a refusal reaches the outside.
-//! - `host` and `x-amz-date` are always signed; no header that is signed may be missing.
+//! - Exactly the received path, query, header fields and body are verified, never a parsed form of them.
+//! - Every request causes the same number of HMACs, for known and for unknown access key ids. Signatures are compared in constant time. No response contains
+//!   the reason of a rejection.
+//! - `host` and `x-amz-date` must be signed, and every signed header field must be present.
 
 mod authorization;
 mod canonical;

@@ -30,7 +30,7 @@ pub use launcher::link::{LauncherLink, LoginRefused};
 pub use launcher::parts::WorkerParts;
 pub use prepare::{Preparation, prepare};
 
-use crate::hsm_protocol::launched;
+use crate::hsm_protocol::launch::launched;
 
 /// The purpose of a worker. Its command line sets it, so the process at the other end of the control channel cannot change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
-//! The vocabulary of the AWS KMS External Key Store Proxy API: what may be said on the wire, as bytes.
+//! The wire types of the AWS KMS External Key Store Proxy API: paths, requests, responses and errors, as bytes.
 //!
-//! No sockets, no async, no HTTP library: everything here is testable with byte strings. A wire DTO is turned by `TryFrom` into a
-//! domain type whose existence proves its limits; no other room checks a length again.
+//! This module has no sockets, no async code and no HTTP library, so all of it can be tested with byte strings. A request is parsed into domain types whose
+//! existence proves their limits, so no other module checks a length again.
 
 mod bytes;
 mod console;
@@ -25,7 +25,7 @@ pub use metadata::RequestMetadata;
 pub use names::{ExternalKeyId, PathPrefix};
 pub use request::{DecryptRequest, EncryptRequest, HealthRequest, KeyMetadataRequest};
 pub use response::{
-    DecryptResponse, EkmFleetDetail, EkmHealth, EncryptResponse, HealthResponse,
-    KeyMetadataResponse, KeySpec, KeyStatus, KeyUsage, SealedBytes,
+    DecryptResponse, EkmFleetDetail, EkmHealth, EncryptResponse, EncryptedBytes, HealthResponse,
+    KeyMetadataResponse, KeySpec, KeyStatus, KeyUsage,
 };
 pub use route::{Operation, Route, RouteError};

@@ -38,7 +38,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "calls PKCS#11 functions that cryptoki does not offer",
     ),
     (
-        "hsm_protocol/inherited.rs",
+        "hsm_protocol/launch/inherited.rs",
         "sets a flag of descriptors that the process inherited and that have no owner",
     ),
 ];
@@ -49,11 +49,11 @@ const MAX_LINES: usize = 350;
 /// The files that may read a secret or a plaintext, with what they do with it.
 const EXPOSING_FILES: &[(&str, &str)] = &[
     (
-        "hsm_protocol/answer.rs",
+        "hsm_protocol/jobs/answer.rs",
         "writes a plaintext into the frame for the front",
     ),
     (
-        "hsm_protocol/job.rs",
+        "hsm_protocol/jobs/job.rs",
         "writes a plaintext into the frame for a worker",
     ),
     ("client/raw/sign.rs", "signs requests"),
@@ -76,10 +76,10 @@ const EXPOSING_FILES: &[(&str, &str)] = &[
     ),
     ("pkcs11/token/login.rs", "passes the PIN to the HSM"),
     (
-        "server/authenticate.rs",
+        "server/layers/authenticate.rs",
         "hashes the request body for its signature",
     ),
-    ("server/dispatch.rs", "parses the request body"),
+    ("server/layers/dispatch.rs", "parses the request body"),
     (
         "sigv4/credential.rs",
         "checks the length of a secret, and derives the signing key",

@@ -13,7 +13,7 @@ impl PanicMetrics {
     pub(super) fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
         let counter = metrics.counter(
             "xks_panics_total",
-            "Panics that ended only a request, a connection or an admin connection (label where); any other panic ends the process.",
+            "Panics, by the task that they ended (request, connection, admin). A panic anywhere else ends the process.",
             &["where"],
         )?;
         Ok(Self(Scope::ALL.map(|scope| {

@@ -269,7 +269,7 @@ fn bind(reloader: &Reloader) -> io::Result<Server> {
 fn declare_build_info(metrics: &Metrics) -> Result<(), MetricsError> {
     let gauge = metrics.gauge(
         "xks_build_info",
-        "The version of this build, as a label; always 1.",
+        "Version of the running build. The value is always 1.",
         &["version"],
     )?;
     gauge.with_label_values(&[build_info::VERSION]).set(1);

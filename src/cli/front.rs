@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::exit::{ExitStatus, Refusal};
 use crate::app::{self, AppError};
-use crate::hsm_protocol::launched;
+use crate::hsm_protocol::launch::launched;
 
 /// Internal: the process that serves KMS. Only a running "xks-proxy serve" starts it.
 #[derive(Args)]

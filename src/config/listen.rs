@@ -84,7 +84,7 @@ pub(super) fn trusted_sources(section: &Section<'_>) -> Networks {
             section.fault(TRUSTED, problem);
         }
     }
-    if networks.has_everyone() {
+    if networks.has_all_addresses() {
         section.warn(
             TRUSTED,
             "has every address: every client can claim any address and any VPC endpoint",

@@ -114,7 +114,7 @@ fn shared_sources(section: &Section<'_>) -> Networks {
             section.fault("shared_sources", problem);
         }
     }
-    if networks.has_everyone() {
+    if networks.has_all_addresses() {
         let effect = "has every address: max_unverified_per_source has no effect";
         section.warn("shared_sources", effect);
     }

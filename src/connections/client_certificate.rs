@@ -1,18 +1,18 @@
-//! The result of client authentication of a connection, under the names that log, audit trail, policy and metrics use.
+//! The result of client authentication of a connection, with the names that log, audit trail, policies and metrics use.
 
-/// What a connection has shown of its client.
+/// The result of client authentication of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientCertificate {
     /// The proxy requested no certificate.
     #[default]
     Off,
-    /// The client was asked for a certificate and sent none.
+    /// The proxy requested a certificate and the client sent none.
     Absent,
     /// Chain, validity, key usage and subject are right, and the client has the private key.
     Verified,
-    /// The same, except that the certificate is for servers only: it lacks the extended key usage clientAuth.
+    /// As [`Self::Verified`], except that the certificate is for servers only: it lacks the extended key usage clientAuth.
     ServerAuthOnly,
-    /// The client sent a certificate that is wrong in another way.
+    /// The client sent a certificate that is not valid for another reason.
     Unverified,
 }
 
@@ -26,7 +26,7 @@ impl ClientCertificate {
         Self::Unverified,
     ];
 
-    /// Its name.
+    /// Returns the name of the result.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Off => "off",
@@ -37,7 +37,7 @@ impl ClientCertificate {
         }
     }
 
-    /// The result of this name; none if no result has it.
+    /// Returns the result with this name; `None` if no result has it.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|result| result.as_str() == name)
     }

@@ -1,40 +1,40 @@
-//! Why a connection ended.
+//! The reason of a connection's end.
 
-use super::pool::State;
+use super::pool::UnverifiedState;
 
-/// Why a connection ended: the label `reason` of `xks_connections_closed_total`.
+/// The reason of a connection's end: the label `reason` of `xks_connections_closed_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The client closed it, or its last answer said so.
+    /// The client closed it, or the proxy closed it after its last response.
     Closed,
-    /// Its PROXY header was malformed, did not arrive in time, or was not followed by what the listener serves.
+    /// Its PROXY header was malformed, did not arrive in time, or was not followed by the protocol of the listener.
     ProxyProtocol,
-    /// TLS was not established.
+    /// The TLS handshake failed.
     HandshakeFailed,
-    /// TLS was not established in time.
+    /// The TLS handshake was not complete in time.
     HandshakeTimeout,
     /// A request's head did not arrive in time.
     HeaderTimeout,
     /// It was idle for too long.
     IdleTimeout,
-    /// It was too old, and a request had been answered since.
+    /// It was older than the maximum age, and ended with a response.
     MaxAge,
-    /// Too many bytes came without a request, or too many streams of HTTP/2 were reset.
+    /// Too many bytes arrived outside requests, or too many streams of HTTP/2 were reset.
     Flood,
-    /// What came is not HTTP, or breaks a rule of HTTP/2 for connections, or is a head with too many or too long headers: the request has no line
-    /// and no count of its own.
+    /// The received bytes are not HTTP, break a rule of HTTP/2 for connections, or are a head with too many or too long header fields. Such a request is
+    /// not counted, and has no access log line.
     Malformed,
     /// The server stops.
     Drain,
-    /// Another one took its place before it had sent anything, or after its handshake was refused.
+    /// It was displaced before it had sent anything, or after its handshake failed.
     DisplacedSilent,
-    /// Another one took its place during its handshake.
+    /// It was displaced during its handshake.
     DisplacedHandshake,
-    /// Another one took its place before it had carried a verified request.
+    /// It was displaced before it had carried a verified request.
     DisplacedUnverified,
-    /// Another verified one took its place: `max_connections` is reached, and it had been idle for the longest time.
+    /// Another verified connection displaced it: `max_connections` was reached, and it had been idle for the longest time.
     DisplacedVerified,
-    /// There was no place for it: every connection that it competed with was in the middle of its handshake.
+    /// It was rejected: each connection that it could displace was in a handshake that progressed.
     Refused,
 }
 
@@ -58,7 +58,7 @@ impl End {
         Self::Refused,
     ];
 
-    /// Its name in metrics and log.
+    /// Returns the name in metrics and log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -79,12 +79,12 @@ impl End {
         }
     }
 
-    /// The reason of a displaced connection that had come so far; `None` for a verified one.
-    pub(super) fn displaced(state: Option<State>) -> Self {
+    /// Returns the reason for a displaced connection in this state; `None` is a verified connection.
+    pub(super) fn displaced(state: Option<UnverifiedState>) -> Self {
         match state {
-            Some(State::Silent | State::Lingering) => Self::DisplacedSilent,
-            Some(State::Handshake) => Self::DisplacedHandshake,
-            Some(State::Established) => Self::DisplacedUnverified,
+            Some(UnverifiedState::Silent | UnverifiedState::Lingering) => Self::DisplacedSilent,
+            Some(UnverifiedState::Handshake) => Self::DisplacedHandshake,
+            Some(UnverifiedState::Established) => Self::DisplacedUnverified,
             None => Self::DisplacedVerified,
         }
     }

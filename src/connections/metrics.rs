@@ -1,4 +1,4 @@
-//! The metrics of connections, by listener.
+//! The metrics of the connections of each listener.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
@@ -16,36 +16,36 @@ pub struct ConnectionMetrics {
 }
 
 impl ConnectionMetrics {
-    /// Declares them.
+    /// Declares the metrics.
     ///
     /// # Errors
-    /// [`MetricsError`] when a name is taken.
+    /// [`MetricsError`] when a name is declared already.
     pub fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
         Ok(Self {
             open: metrics.gauge(
                 "xks_connections",
-                "Open connections, by listener (server, admin) and state (handshake, unverified: no verified request yet, verified).",
+                "Open connections, by listener (server, admin) and state (handshake; unverified: no verified request yet; verified).",
                 &["listener", "state"],
             )?,
             limits: metrics.gauge(
                 "xks_connections_limit",
-                "Limit of open connections, by listener and state (unverified: those in state handshake included; verified).",
+                "Limit of open connections, by listener and state (unverified includes the state handshake; verified).",
                 &["listener", "state"],
             )?,
             closed: metrics.counter(
                 "xks_connections_closed_total",
-                "Connections closed, by listener, reason and source (known: shared, or with a verified request within ten minutes; else unknown).",
+                "Connections that the proxy closed, by listener, reason and source (known: a shared source, or one with a verified request in the last ten minutes; unknown).",
                 &["listener", "reason", "source"],
             )?,
             accept_failures: metrics.counter(
                 "xks_accept_failures_total",
-                "Attempts to accept a connection that failed for lack of descriptors or memory, by listener.",
+                "Failed attempts to accept a connection because of a lack of descriptors or memory, by listener.",
                 &["listener"],
             )?,
         })
     }
 
-    /// Those of one listener.
+    /// Returns the metrics of one listener.
     pub(super) fn of(&self, listener: &'static str) -> ListenerMetrics {
         let gauge =
             |gauges: &IntGaugeVec, state: &str| gauges.with_label_values(&[listener, state]);
@@ -70,7 +70,7 @@ impl ConnectionMetrics {
 
 /// The metrics of one listener.
 pub(super) struct ListenerMetrics {
-    /// Its name.
+    /// The name of the listener.
     pub listener: &'static str,
     pub accept_failures: IntCounter,
     handshake: IntGauge,

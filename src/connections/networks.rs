@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// A list of networks. It is cheap to look up when it is short, as lists of load balancers are.
+/// A list of networks. A lookup compares every network, which is fast because lists of load balancers are short.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
 
 impl Networks {
-    /// Whether `address` is in one of them. An IPv4-mapped IPv6 address counts as IPv4.
+    /// Returns whether `address` is in one of the networks. An IPv4-mapped IPv6 address counts as IPv4.
     pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
@@ -18,7 +18,7 @@ impl Networks {
     /// Adds the network in `text`, such as `10.1.0.0/16` or `2001:db8::/48`.
     ///
     /// # Errors
-    /// The problem, when `text` is not in CIDR form or has bits set behind its prefix.
+    /// Returns the problem when `text` is not in CIDR form or has bits set after its prefix.
     pub fn add(&mut self, text: &str) -> Result<(), String> {
         let wrong = |_| format!("{text:?} is not a CIDR; write it like \"10.1.0.0/16\"");
         let network: IpNet = text.parse().map_err(wrong)?;
@@ -32,13 +32,13 @@ impl Networks {
         Ok(())
     }
 
-    /// Whether there is none.
+    /// Returns whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether one of them has every address of its family.
-    pub fn has_everyone(&self) -> bool {
+    /// Returns whether one of the networks contains every address of its family.
+    pub fn has_all_addresses(&self) -> bool {
         self.0.iter().any(|network| network.prefix_len() == 0)
     }
 }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks_are_parsed_strictly_and_matched() {
+    fn networks_are_parsed_strictly_and_contain_their_addresses() {
         let mut networks = Networks::default();
         for right in ["10.1.0.0/16", "192.0.2.7/32", "2001:db8::/48"] {
             networks.add(right).unwrap();
@@ -70,8 +70,8 @@ mod tests {
         for outside in ["10.2.0.1", "192.0.2.8", "2001:db8:1::1", "::1"] {
             assert!(!contains(outside), "{outside}");
         }
-        assert!(!networks.has_everyone());
+        assert!(!networks.has_all_addresses());
         networks.add("::/0").unwrap();
-        assert!(networks.has_everyone());
+        assert!(networks.has_all_addresses());
     }
 }

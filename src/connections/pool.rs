@@ -1,16 +1,16 @@
-//! Which connections may stay when there are too many: a data structure without I/O, tasks or a clock of its own.
+//! The connections of one listener and their order of displacement: a data structure without I/O, tasks or clock.
 //!
 //! # Invariants
-//! - At most `max_unverified` connections have not carried a verified request, and at most `max_unverified_per_source` of one source, unless
-//!   the source is known or shared. At most `max_verified` connections have carried one.
-//! - A verified connection gives way to another verified one only: nothing that a stranger does displaces it.
+//! - At most `max_unverified` connections are unverified. At most `max_unverified_per_source` of them belong to one source that is neither known nor
+//!   shared. At most `max_verified` connections are verified.
+//! - Only another verified connection displaces a verified one.
 //! - A handshake that progresses is not displaced within its first second.
-//! - A known source's unverified connections give way after all strangers' ones, while they are at most a quarter of `max_unverified`.
-//! - A connection whose PROXY header has not arrived is a source of its own: no client behind a load balancer uses up what the others need. The
-//!   header moves it to its source, under that source's limit.
-//! - The memory for sources is bounded: those of unverified connections by their number, known ones by [`known::MAX_SOURCES`].
+//! - Unverified connections of a known source are displaced after those of all unknown sources, while they are at most a quarter of `max_unverified`.
+//! - A connection whose PROXY header has not arrived counts as a separate source, so one client behind a load balancer does not use up the limit of the
+//!   others. The header moves the connection to its source, whose limit applies from then on.
+//! - The memory for sources is bounded: by the number of unverified connections, and for known sources by [`known::MAX_SOURCES`].
 //!
-//! Every operation costs O(log n), a displaced connection included.
+//! Every operation, and every displacement, costs O(log n).
 
 mod id;
 mod known;
@@ -26,52 +26,52 @@ use unverified::Unverified;
 use verified::Verified;
 
 pub(super) use id::Id;
-pub(super) use unverified::State;
+pub(super) use unverified::UnverifiedState;
 
-/// The bounds of one listener.
+/// The limits of one listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolLimits {
-    /// Connections that have carried a verified request.
+    /// The maximum number of connections that have carried a verified request.
     pub max_verified: usize,
-    /// Connections that have not.
+    /// The maximum number of connections that have not.
     pub max_unverified: usize,
-    /// Of them, those of one source that is neither known nor shared.
+    /// The maximum number of unverified connections of one source that is neither known nor shared.
     pub max_unverified_per_source: usize,
 }
 
-/// What the pool has to know of a connection.
-pub(super) trait Occupant {
-    /// Since when it has had no request in progress; `None` while it has one.
+/// A connection in the pool.
+pub(super) trait PooledConnection {
+    /// Returns the time since which it has had no request in progress; `None` while it has one.
     fn idle_since(&self) -> Option<Instant>;
 }
 
-/// A connection that must be closed: it is not in the pool any more.
+/// A connection that the pool has removed and that must be closed.
 #[derive(Debug)]
 pub(super) struct Displaced<C> {
     pub connection: C,
     pub source: Source,
-    /// Whether its source had a verified request lately, or is shared.
+    /// Whether its source is known.
     pub is_known: bool,
-    /// How far it had come; `None` for a verified one.
-    pub state: Option<State>,
+    /// Its state; `None` if it was verified.
+    pub state: Option<UnverifiedState>,
 }
 
-/// What became of a new connection.
+/// The result of admitting a connection.
 #[derive(Debug)]
 pub(super) struct Admission<C> {
-    /// `None`: it is refused, because every connection that it competes with is a handshake that progresses.
+    /// `None`: the connection is rejected, because each connection that it could displace is in a handshake that progresses.
     pub id: Option<Id>,
-    /// Whether its source had a verified request lately, or is shared.
+    /// Whether its source is known.
     pub is_known: bool,
     pub displaced: Vec<Displaced<C>>,
 }
 
-/// How many connections there are now, by state.
+/// The number of connections by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// TLS is not established, or was refused.
+    /// The handshake is not complete, or has failed.
     pub handshake: usize,
-    /// TLS is established, no request was verified yet.
+    /// The handshake is complete, and no request was verified yet.
     pub unverified: usize,
     pub verified: usize,
 }
@@ -92,7 +92,7 @@ struct Member<C> {
     is_shared: bool,
 }
 
-impl<C: Occupant> Pool<C> {
+impl<C: PooledConnection> Pool<C> {
     pub(super) fn new(limits: PoolLimits) -> Self {
         Self {
             limits,
@@ -104,13 +104,13 @@ impl<C: Occupant> Pool<C> {
         }
     }
 
-    /// Changes the bounds; lower ones take effect with the next connections.
+    /// Changes the limits. Lower limits take effect with the next connections.
     pub(super) fn set_limits(&mut self, limits: PoolLimits) {
         self.limits = limits;
         self.unverified.set_limit(limits.max_unverified);
     }
 
-    /// Admits a new connection that has sent nothing yet. A shared source is exempt from the limit per source.
+    /// Admits a new connection that has not sent anything yet. A shared source is exempt from the limit per source.
     pub(super) fn enter(
         &mut self,
         connection: C,
@@ -140,7 +140,7 @@ impl<C: Occupant> Pool<C> {
         admission
     }
 
-    /// Moves a connection to the source that its PROXY header names. That source's limit counts now; an exempt one has none.
+    /// Moves a connection to the source in its PROXY header. Now the limit of this source applies, unless the source is exempt.
     pub(super) fn identify(
         &mut self,
         id: Id,
@@ -169,7 +169,7 @@ impl<C: Occupant> Pool<C> {
         admission
     }
 
-    /// Displaces connections of `source` until its limit leaves room for one more; `false` when it does not.
+    /// Displaces connections of `source` until its limit allows one more. Returns `false` if that is not possible.
     fn make_room_in_source(
         &mut self,
         source: &Source,
@@ -186,7 +186,7 @@ impl<C: Occupant> Pool<C> {
         true
     }
 
-    /// Displaces unverified connections until both limits leave room for one more; `false` when they do not.
+    /// Displaces unverified connections until both limits allow one more. Returns `false` if that is not possible.
     fn make_room(&mut self, source: &Source, admission: &mut Admission<C>, now: Instant) -> bool {
         if !self.make_room_in_source(source, admission, now) {
             return false;
@@ -200,24 +200,24 @@ impl<C: Occupant> Pool<C> {
         true
     }
 
-    /// Notes that the handshake has come further: its first bytes, or an answer to what the server has sent.
+    /// Records progress of the handshake: the client's first bytes, or a reply of the client.
     pub(super) fn progress(&mut self, id: Id, now: Instant) {
         self.unverified.expire(now);
         self.unverified.progress(id, now);
     }
 
-    /// Notes that the handshake is done.
+    /// Records that the handshake is complete.
     pub(super) fn establish(&mut self, id: Id) {
         self.unverified.establish(id);
     }
 
-    /// Notes that only the client's goodbye is awaited: the first to give way.
+    /// Records that the handshake has failed and the client has not closed yet. Such a connection is displaced first.
     pub(super) fn linger(&mut self, id: Id) {
         self.unverified.linger(id);
     }
 
-    /// Notes a verified request. While every verified connection has a request in progress and their limit is reached, the connection stays
-    /// among the unverified ones; `true` when it is verified now.
+    /// Records a verified request, and returns whether the connection is verified now. It stays unverified while the limit of verified connections is
+    /// reached and each of them has a request in progress.
     pub(super) fn verify(&mut self, id: Id, now: Instant) -> (bool, Vec<Displaced<C>>) {
         let mut displaced = Vec::new();
         let Some(member) = self.members.get(&id) else {
@@ -241,7 +241,7 @@ impl<C: Occupant> Pool<C> {
         (true, displaced)
     }
 
-    /// A connection has ended. Returns whether its source is known, or `None` if it had been displaced before.
+    /// Removes a connection that has ended. Returns whether its source is known, or `None` if it had been displaced before.
     pub(super) fn leave(&mut self, id: Id, now: Instant) -> Option<bool> {
         Some(self.displace(id, now)?.is_known)
     }

@@ -1,10 +1,12 @@
 //! Reads the PROXY header at the beginning of a connection from a load balancer.
 //!
 //! # Invariants
-//! - A peer outside the trusted networks is closed before a byte is read: nobody else can claim an address or a VPC endpoint.
-//! - Exactly the header is read: what follows is left for TLS or HTTP.
-//! - Only a header that is complete, valid and followed by what the listener serves is believed. A connection without one is closed without an
-//!   answer.
+//! - A connection from outside the trusted networks is closed before a byte is read, so only trusted peers can claim an address or a VPC endpoint.
+//! - Exactly the header is read. The bytes after it are left for TLS or HTTP.
+//! - A header is trusted only if it is complete, valid, and followed by the protocol of the listener. A connection without such a header is closed without
+//!   a response.
+
+mod outcome;
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,16 +19,16 @@ use tokio::time::timeout;
 
 use super::end::End;
 use super::networks::Networks;
-use super::proxy_log::{Outcome, ProxyLog};
 use super::slot::{Connections, Slot};
 use crate::metrics::{Metrics, MetricsError};
 use crate::proxy_protocol::{Header, HeaderError, MAX_LENGTH, PREFIX, Prefix, Proxied};
 use crate::sync::poisoned;
+use outcome::{HeaderOutcome, OutcomeLog};
 
-/// The time for the whole header. The balancer sends it with the client's first bytes.
+/// The time for the whole header. The load balancer sends it with the client's first bytes.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What must follow a header.
+/// The first byte that must follow a header.
 #[derive(Clone, Copy, Debug)]
 pub enum FirstByte {
     /// The record type of a TLS handshake.
@@ -44,75 +46,75 @@ impl FirstByte {
     }
 }
 
-/// The PROXY headers of all listeners; cheap to clone.
+/// The reader of the PROXY headers of all listeners; cheap to clone.
 #[derive(Clone)]
-pub struct ProxyHeaders(Arc<Shared>);
+pub struct ProxyHeaders(Arc<HeaderState>);
 
-struct Shared {
+struct HeaderState {
     trusted: Mutex<Networks>,
-    log: ProxyLog,
+    log: OutcomeLog,
 }
 
-/// Why no client is at the other end.
+/// Why the header of a connection is not accepted.
 enum Failure {
-    /// Nothing came.
+    /// The connection was closed without a byte.
     Empty,
     Timeout,
     Invalid(HeaderError),
-    /// A valid header, and then something that the listener does not serve.
+    /// After a valid header follows a byte that the listener's protocol does not allow.
     Unexpected,
 }
 
 impl ProxyHeaders {
-    /// Trusts these networks of load balancers.
+    /// Declares the metrics, and trusts these networks of load balancers.
     ///
     /// # Errors
-    /// [`MetricsError`] when a metric's name is taken.
+    /// [`MetricsError`] when a metric's name is declared already.
     pub fn declare(metrics: &Metrics, trusted: Networks) -> Result<Self, MetricsError> {
-        let (trusted, log) = (Mutex::new(trusted), ProxyLog::declare(metrics)?);
-        Ok(Self(Arc::new(Shared { trusted, log })))
+        let (trusted, log) = (Mutex::new(trusted), OutcomeLog::declare(metrics)?);
+        Ok(Self(Arc::new(HeaderState { trusted, log })))
     }
 
-    /// Changes the networks from which headers are accepted, for connections that come.
+    /// Changes the networks from which headers are accepted, for new connections.
     pub fn trust(&self, networks: Networks) {
         *self.0.trusted.lock().unwrap_or_else(poisoned) = networks;
     }
 
-    /// A slot for a connection that was just accepted from a load balancer; `None` when it must be closed, because `peer` is not trusted or the
-    /// pool is full.
+    /// Returns a slot for a connection that was just accepted from a load balancer. `None`: the caller must close it, because `peer` is not trusted or a
+    /// limit is reached.
     pub fn admit(&self, connections: &Connections, peer: SocketAddr) -> Option<Slot> {
         if !self.is_trusted(peer) {
-            self.0.log.count(&Outcome::Untrusted, peer);
+            self.0.log.count(&HeaderOutcome::Untrusted, peer);
             return None;
         }
         connections.admit_unidentified(peer)
     }
 
-    /// Reads the header, and moves `slot` to the source that it names. Returns the client; none when the balancer checks the health. `patience` is
-    /// the time for the first byte behind the header, which is not read.
+    /// Reads the header and moves `slot` to the source in it. Returns the client; `None` for a health check of the load balancer. Waits at most `time_limit`
+    /// for the byte after the header, but does not read it.
     ///
     /// # Errors
-    /// Why the connection ends.
+    /// Returns why the connection must end.
     pub async fn receive(
         &self,
         socket: &mut TcpStream,
         slot: &Slot,
-        (first, patience): (FirstByte, Duration),
+        (first, time_limit): (FirstByte, Duration),
     ) -> Result<Option<Proxied>, End> {
         let peer = socket.peer_addr().map_err(|_| End::Closed)?;
         let header = timeout(HEADER_TIMEOUT, read(socket)).await;
         let header = header.unwrap_or(Err(Failure::Timeout));
         let header = header.map_err(|failure| self.fail(&failure, peer))?;
         let (client, outcome) = match header {
-            Header::Local => (None, Outcome::Local),
-            Header::Proxied(proxied) => (Some(proxied), Outcome::Ok),
+            Header::Local => (None, HeaderOutcome::Local),
+            Header::Proxied(proxied) => (Some(proxied), HeaderOutcome::Ok),
         };
         slot.identify(client.as_ref(), peer)?;
         let mut next = [0];
-        let end = match timeout(patience, socket.peek(&mut next)).await {
+        let end = match timeout(time_limit, socket.peek(&mut next)).await {
             Ok(Ok(1)) if next.iter().all(|byte| first.accepts(*byte)) => None,
             Ok(Ok(1)) => return Err(self.fail(&Failure::Unexpected, peer)),
-            // A health check, or a client that left without a word.
+            // A health check, or a client that disconnected without sending anything.
             Ok(_) => Some(End::Closed),
             Err(_) => Some(End::HandshakeTimeout),
         };
@@ -120,7 +122,7 @@ impl ProxyHeaders {
         end.map_or(Ok(client), Err)
     }
 
-    /// Logs what was counted since the last call; to be called once per [`super::PERIOD`], and at the end.
+    /// Logs the events counted since the last call. The caller calls it once per [`super::PERIOD`], and at the end.
     pub fn report(&self) {
         self.0.log.report();
     }
@@ -132,12 +134,12 @@ impl ProxyHeaders {
 
     fn fail(&self, failure: &Failure, peer: SocketAddr) -> End {
         let outcome = match failure {
-            Failure::Empty => Outcome::Empty,
-            Failure::Timeout => Outcome::Timeout,
-            Failure::Invalid(HeaderError::Crc) => Outcome::Crc,
-            Failure::Invalid(error) => Outcome::Malformed(error.to_string()),
-            Failure::Unexpected => Outcome::Malformed(
-                "the bytes behind the header are not what this port serves".into(),
+            Failure::Empty => HeaderOutcome::Empty,
+            Failure::Timeout => HeaderOutcome::Timeout,
+            Failure::Invalid(HeaderError::Crc) => HeaderOutcome::Crc,
+            Failure::Invalid(error) => HeaderOutcome::Malformed(error.to_string()),
+            Failure::Unexpected => HeaderOutcome::Malformed(
+                "the bytes after the header are not of this port's protocol".into(),
             ),
         };
         self.0.log.count(&outcome, peer);
@@ -148,7 +150,7 @@ impl ProxyHeaders {
     }
 }
 
-/// Reads a header, and not a byte more.
+/// Reads exactly one header.
 async fn read(socket: &mut TcpStream) -> Result<Header, Failure> {
     let mut first = [0; PREFIX];
     fill(socket, &mut first, Failure::Empty).await?;
@@ -161,21 +163,21 @@ async fn read(socket: &mut TcpStream) -> Result<Header, Failure> {
 
 const TRUNCATED: Failure = Failure::Invalid(HeaderError::Truncated);
 
-/// Fills the buffer; a peer that sends nothing before it closes is `silent`.
+/// Fills the buffer. If the peer closes the connection before the first byte, returns `if_empty`; after the first byte, [`TRUNCATED`].
 async fn fill(
     socket: &mut TcpStream,
     mut unfilled: &mut [u8],
-    silent: Failure,
+    if_empty: Failure,
 ) -> Result<(), Failure> {
-    let mut left = silent;
+    let mut failure = if_empty;
     while !unfilled.is_empty() {
         let read: io::Result<usize> = socket.read(unfilled).await;
         let filled = match read {
-            Ok(0) | Err(_) => return Err(left),
+            Ok(0) | Err(_) => return Err(failure),
             Ok(filled) => filled,
         };
         unfilled = unfilled.get_mut(filled..).unwrap_or_default();
-        left = TRUNCATED;
+        failure = TRUNCATED;
     }
     Ok(())
 }

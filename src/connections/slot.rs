@@ -1,4 +1,8 @@
-//! The slots of one listener.
+//! The connections of one listener, and the slot of each connection.
+
+mod handle;
+mod listener_state;
+mod stream;
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,36 +13,37 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 
 use super::end::End;
-use super::handle::Handle;
 use super::metrics::ConnectionMetrics;
 use super::pool::{Pool, PoolLimits};
-use super::shared::{Exempt, Link, Shared};
 use super::source::Source;
-use super::stream::ClientStream;
 use super::usage::Usage;
 use crate::proxy_protocol::Proxied;
+pub use handle::{Handle, Standing};
+pub use listener_state::Exempt;
+use listener_state::{Link, ListenerState};
+pub use stream::ClientStream;
 
 /// The connections of one listener; cheap to clone.
 #[derive(Clone)]
-pub struct Connections(Arc<Shared>);
+pub struct Connections(Arc<ListenerState>);
 
 impl Connections {
-    /// No connections yet of `listener`, which is its name in metrics and log.
+    /// Creates the state of a listener without connections. `listener` is its name in metrics and log.
     pub fn new(listener: &'static str, limits: PoolLimits, metrics: &ConnectionMetrics) -> Self {
-        Self(Arc::new(Shared::new(limits, metrics.of(listener))))
+        Self(Arc::new(ListenerState::new(limits, metrics.of(listener))))
     }
 
-    /// Changes limits and exempt sources; connections that are there stay until another one needs their place.
+    /// Changes limits and exempt sources. Existing connections stay until another one displaces them.
     pub fn configure(&self, limits: PoolLimits, exempt: Exempt) {
         self.0.configure(limits, exempt);
     }
 
-    /// A slot for a connection that was just accepted from `address`; `None` when it is refused, and must be closed.
+    /// Returns a slot for a connection that was just accepted from `address`. `None`: the connection is rejected, and the caller must close it.
     pub fn admit(&self, address: SocketAddr) -> Option<Slot> {
         self.enter(Source::from(address), self.0.is_exempt(address.ip()))
     }
 
-    /// The same for a connection from a load balancer, whose PROXY header will tell its source.
+    /// Returns a slot for a connection from a load balancer, whose PROXY header has not arrived. See [`Self::admit`].
     pub fn admit_unidentified(&self, balancer: SocketAddr) -> Option<Slot> {
         let number = self.0.next_number();
         self.enter(Source::unidentified(balancer.ip(), number), false)
@@ -67,37 +72,37 @@ impl Connections {
         })
     }
 
-    /// Notes that a connection could not be accepted, for lack of descriptors or memory.
+    /// Counts a connection that could not be accepted, for lack of descriptors or memory.
     pub fn note_accept_failure(&self, error: &io::Error) {
         self.0.note_accept_failure(error);
     }
 
-    /// Logs what was counted since the last call; to be called once per [`super::PERIOD`], and at the end.
+    /// Logs the events counted since the last call. The caller calls it once per [`super::PERIOD`], and at the end.
     pub fn report(&self) {
         self.0.report();
     }
 }
 
-/// A connection's slot; given back when it is dropped.
+/// A connection's slot; released when it is dropped.
 pub struct Slot {
-    /// As it was accepted.
+    /// The source at the accept.
     source: Source,
-    /// As its PROXY header says.
+    /// The source in the PROXY header.
     identified: OnceLock<Source>,
     handle: Handle,
     end: End,
 }
 
 impl Slot {
-    /// Where the connection comes from.
+    /// Returns the source of the connection.
     pub fn source(&self) -> &Source {
         self.identified.get().unwrap_or(&self.source)
     }
 
-    /// Moves it to the source that its PROXY header names: the client's, or the balancer's own `address` for its health checks.
+    /// Moves the connection to the source in its PROXY header: the client, or the balancer's own `address` for its health checks.
     ///
     /// # Errors
-    /// [`End::Refused`] when that source's limit leaves no room for it. It is counted then, and must be closed.
+    /// [`End::Refused`] when the limit of that source does not allow it. It is counted, and the caller must close it.
     pub(super) fn identify(
         &self,
         client: Option<&Proxied>,
@@ -117,50 +122,50 @@ impl Slot {
             shared.count_closed(source, End::Refused, admission.is_known);
             return Err(End::Refused);
         }
-        // The first header is the only one.
+        // A connection has only one header.
         drop(self.identified.set(source));
         self.handle.progress();
         Ok(())
     }
 
-    /// Whether it has requests in progress.
+    /// Returns the requests in progress and the idle time.
     pub fn usage(&self) -> &Arc<Usage> {
         &self.handle.link.usage
     }
 
-    /// A handle for its requests.
+    /// Returns a handle for the connection's requests.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Its socket, watched for the progress of the handshake.
+    /// Wraps the connection's socket, so that the progress of the handshake is reported to the pool.
     pub fn stream(&self, socket: TcpStream) -> ClientStream {
         ClientStream::new(socket, self.handle())
     }
 
-    /// The handshake is done, or the first answer given.
+    /// Records that the handshake is complete. Without TLS, the first request counts as the handshake.
     pub fn establish(&self) {
         self.handle.end_handshake(Pool::establish);
     }
 
-    /// The handshake was refused; only the client's goodbye is awaited.
+    /// Records that the handshake has failed, and that the client has not closed the connection yet.
     pub fn linger(&self) {
         self.handle.end_handshake(Pool::linger);
     }
 
-    /// Resolves when another connection has taken this one's place: this one must end.
+    /// Resolves when another connection has displaced this one, which must end then.
     pub async fn displaced(&self) {
         while !self.handle.is_displaced() {
             self.handle.link.displaced.notified().await;
         }
     }
 
-    /// Whether it has carried a verified request.
+    /// Returns whether it has carried a verified request.
     pub fn is_verified(&self) -> bool {
         self.handle.link.is_verified.load(Ordering::Acquire)
     }
 
-    /// Returns the slot and counts why the connection ended. A displaced connection was counted when it was displaced.
+    /// Releases the slot and counts why the connection ended. A displaced connection was already counted.
     pub fn finish(mut self, end: End) {
         self.end = end;
     }

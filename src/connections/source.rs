@@ -1,21 +1,21 @@
-//! The source of a connection: the unit in which strangers are counted and limited.
+//! The source of a connection: the unit by which unverified clients are counted and limited.
 //!
 //! # Invariants
-//! - One client cannot appear as many sources by choosing other addresses inside one IPv6 /64, or by writing an IPv4 address as IPv6.
-//! - An address in a PROXY header is never the source of a socket with the same address: it is of another network.
+//! - A client cannot appear as several sources by using several addresses of one IPv6 /64, or by using an IPv4-mapped IPv6 address.
+//! - An address in a PROXY header and the same address of a socket are different sources, because they belong to different networks.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::proxy_protocol::{Proxied, VpcEndpointId};
 
-/// The bytes of an IPv6 address that name the network of one subscriber: its /64.
+/// The number of bytes of an IPv6 address that identify the network of one subscriber: its /64.
 const IPV6_PREFIX_BYTES: usize = 8;
 
 /// A VPC endpoint, an IPv4 address or an IPv6 /64. An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) is its IPv4 address.
 ///
-/// It is what limits, budgets and aggregated log lines are kept for. It is cheap to clone. Its text form is the id, the address, or the network
-/// with `/64`.
+/// Limits, budgets and aggregated log lines are kept per source. A source is cheap to clone. Its text form is the id, the address, or the network with
+/// `/64`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source(Kind);
 
@@ -25,7 +25,7 @@ enum Kind {
     /// The client's address in a PROXY header without an endpoint.
     Header(Network),
     Endpoint(VpcEndpointId),
-    /// A connection whose PROXY header has not arrived; the number is its own.
+    /// A connection whose PROXY header has not arrived, with a unique number.
     Unidentified(Network, u64),
 }
 
@@ -36,15 +36,15 @@ enum Network {
 }
 
 impl Source {
-    /// The source of a connection until its PROXY header has arrived. It differs from that of every other connection: a load balancer has few
-    /// addresses, and all of its clients would count as one.
+    /// Returns the source of a connection until its PROXY header has arrived. It is unique for each connection, because a load balancer has few addresses
+    /// and all of its clients would count as one source.
     pub(super) fn unidentified(balancer: IpAddr, number: u64) -> Self {
         Self(Kind::Unidentified(balancer.into(), number))
     }
 }
 
 impl From<&Proxied> for Source {
-    /// The VPC endpoint if the header has one, otherwise the client's address.
+    /// Returns the VPC endpoint if the header has one, otherwise the client's address.
     fn from(proxied: &Proxied) -> Self {
         Self(match proxied.vpc_endpoint {
             Some(id) => Kind::Endpoint(id),
@@ -61,7 +61,7 @@ impl From<IpAddr> for Source {
 
 impl From<IpAddr> for Network {
     fn from(address: IpAddr) -> Self {
-        // Also undoes the mapping of an IPv4 client at a socket that listens on `[::]`.
+        // A socket that listens on `[::]` reports IPv4 clients with IPv4-mapped addresses.
         match address.to_canonical() {
             IpAddr::V4(address) => Self::Ipv4(address),
             IpAddr::V6(address) => Self::Ipv6(prefix(address)),
@@ -113,19 +113,19 @@ mod tests {
     }
 
     #[test]
-    fn ipv4_addresses_are_sources_of_their_own() {
+    fn each_ipv4_address_is_one_source() {
         assert_eq!(source("192.0.2.1"), source("192.0.2.1"));
         assert_ne!(source("192.0.2.1"), source("192.0.2.2"));
         let socket: SocketAddr = "192.0.2.1:443".parse().unwrap();
         assert_eq!(
             Source::from(socket),
             source("192.0.2.1"),
-            "the port does not count"
+            "the port does not matter"
         );
     }
 
     #[test]
-    fn an_ipv4_mapped_address_is_its_ipv4_address() {
+    fn an_ipv4_mapped_address_is_the_source_of_its_ipv4_address() {
         assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));
         assert_eq!(source("::ffff:192.0.2.1").to_string(), "192.0.2.1");
         assert_ne!(source("::ffff:192.0.2.1"), source("::ffff:192.0.2.2"));
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_endpoint_counts_and_without_one_the_address_in_the_header() {
+    fn the_source_is_the_vpc_endpoint_or_else_the_address_in_the_header() {
         let proxied = |client: &str, id: &str| Proxied {
             client: client.parse().unwrap(),
             destination: "10.20.0.5:443".parse().unwrap(),
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_without_its_header_is_a_source_of_its_own() {
+    fn a_connection_without_its_header_is_a_separate_source() {
         let balancer: IpAddr = "10.20.0.7".parse().unwrap();
         let unidentified = |number| Source::unidentified(balancer, number);
         assert_ne!(unidentified(1), unidentified(2));

@@ -1,5 +1,5 @@
-//! Events that strangers can cause as often as they like, as a bounded number of log lines: the first at once, the others as one line per
-//! period with their count.
+//! Aggregates events that clients can cause without limit into a bounded number of log lines: the first event is logged at once, the others as one line
+//! per period with their count.
 
 use crate::sync::poisoned;
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use std::time::Duration;
 /// The time between two aggregated lines.
 pub const PERIOD: Duration = Duration::from_secs(10);
 
-/// Counts events of one kind; remembers the last one as an example.
+/// Counts events of one kind, and keeps the last one as an example.
 #[derive(Debug)]
 pub struct Tally<T>(Mutex<Counted<T>>);
 
@@ -30,7 +30,7 @@ impl<T> Default for Tally<T> {
 }
 
 impl<T> Tally<T> {
-    /// Counts an event. Returns it when it is the first of a period: it is to be logged now, and is not part of the next aggregated line.
+    /// Counts an event. Returns it if it is the first one of a period: then the caller logs it now, and the next aggregated line does not count it.
     pub fn add(&self, event: T) -> Option<T> {
         let mut counted = self.0.lock().unwrap_or_else(poisoned);
         if !counted.is_logged {
@@ -42,8 +42,8 @@ impl<T> Tally<T> {
         None
     }
 
-    /// Ends a period: the number of events since the last line, and the last of them. `None` when there was none; then the next one is logged at
-    /// once.
+    /// Ends a period. Returns the number of events since the last line, and the last event. `None` if there was no event; then the next event is logged
+    /// at once.
     pub fn end_period(&self) -> Option<(u64, T)> {
         let mut counted = self.0.lock().unwrap_or_else(poisoned);
         let Some(last) = counted.last.take() else {
@@ -64,9 +64,9 @@ mod tests {
         assert_eq!(tally.add("a"), Some("a"));
         assert_eq!((tally.add("b"), tally.add("c")), (None, None));
         assert_eq!(tally.end_period(), Some((2, "c")));
-        assert_eq!(tally.add("d"), None, "the flood goes on");
+        assert_eq!(tally.add("d"), None, "the flood continues");
         assert_eq!(tally.end_period(), Some((1, "d")));
         assert_eq!(tally.end_period(), None);
-        assert_eq!(tally.add("e"), Some("e"), "a new one");
+        assert_eq!(tally.add("e"), Some("e"), "a new flood");
     }
 }

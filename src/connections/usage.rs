@@ -1,14 +1,14 @@
-//! Whether a connection is in use: read by its timeouts and by the pool, without a lock.
+//! The use of a connection: its requests in progress and its idle time. Timeouts and the pool read it without a lock.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// The requests of one connection.
+/// The use of one connection.
 #[derive(Debug)]
 pub struct Usage {
     began: Instant,
     requests: AtomicUsize,
-    /// In nanoseconds since it began: of two requests in turn, the later end is later here, too.
+    /// The end of the last request, in nanoseconds since the accept. With this precision, the order of two ends is kept.
     idle_since: AtomicU64,
 }
 
@@ -21,17 +21,17 @@ impl Usage {
         }
     }
 
-    /// When the connection was accepted.
+    /// Returns the time at which the connection was accepted.
     pub fn began(&self) -> Instant {
         self.began
     }
 
-    /// A request begins.
+    /// Records the begin of a request.
     pub fn request_begins(&self) {
         self.requests.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// A request has ended.
+    /// Records the end of a request.
     pub fn request_ends(&self) {
         let age = u64::try_from(self.began.elapsed().as_nanos());
         let age = age.unwrap_or(u64::MAX);
@@ -39,7 +39,7 @@ impl Usage {
         self.requests.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Since when there has been no request in progress; `None` while there is one.
+    /// Returns the time since which no request has been in progress; `None` while a request is in progress.
     pub fn idle_since(&self) -> Option<Instant> {
         let is_idle = self.requests.load(Ordering::Acquire) == 0;
         let age = Duration::from_nanos(self.idle_since.load(Ordering::Acquire));

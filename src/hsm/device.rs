@@ -1,4 +1,4 @@
-//! [`Hsm`]: the HSM as the rest of the program sees it.
+//! [`Hsm`], the interface of this module.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -8,62 +8,64 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::job::{Reply, Work};
-use super::library_watch;
-use super::metrics::HsmMetrics;
-use super::post::{Event, Post};
-use super::shared::Shared;
-use super::supervisor::Supervisor;
-use super::workers::Workers;
 use crate::clock::Deadline;
 use crate::ekm::{
     DecryptJob, DescribeJob, DeviceReport, EncryptJob, ExpectedKey, KeyAttributes, KeyManager,
     KeyManagerFault, KeySelector, KeyState, Opened, Pending, Sealed,
 };
+use crate::hsm::events::{Event, EventSender};
+use crate::hsm::launcher_client::Workers;
+use crate::hsm::library_watch;
+use crate::hsm::metrics::HsmMetrics;
+use crate::hsm::queue::job::{Reply, Work};
+use crate::hsm::state::HsmState;
+use crate::hsm::supervisor::Supervisor;
 use crate::hsm_protocol::HsmSettings;
 use crate::sync::task;
 
-/// A PKCS#11 token under its name in the configuration. Its settings may change while it serves, see [`Hsm::change`].
+/// An HSM of the configuration. Its settings may change while it serves, see [`Hsm::change`].
 pub struct Hsm {
-    shared: Arc<Shared>,
+    state: Arc<HsmState>,
     metrics: HsmMetrics,
     supervisor: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Hsm {
-    /// Starts the HSM, which a worker opens in the background; this call does not wait for it. To be called on the runtime.
+    /// Starts the supervisor, which opens the HSM in the background. Does not wait for it. To be called on the runtime.
     pub fn start(settings: HsmSettings, workers: &Workers, metrics: &HsmMetrics) -> Arc<Self> {
-        let (post, events) = Post::new();
-        let of_device = metrics.of_device(&settings.name);
-        let shared = Arc::new(Shared::new(settings, of_device, post));
-        shared.metrics.show(true);
-        if let Err(error) = library_watch::start(Arc::downgrade(&shared)) {
-            let hsm = &shared.name;
-            tracing::error!(%hsm, %error, "no thread: a new PKCS#11 library is not noticed");
+        let (sender, events) = EventSender::new();
+        let for_hsm = metrics.for_hsm(&settings.name);
+        let state = Arc::new(HsmState::new(settings, for_hsm, sender));
+        state.metrics.show(true);
+        if let Err(error) = library_watch::start(Arc::downgrade(&state)) {
+            let hsm = &state.name;
+            tracing::error!(%hsm, %error, "cannot start the thread that watches the PKCS#11 library; a new library is used after a restart");
         }
-        let supervisor = Supervisor::new(Arc::clone(&shared), workers.clone(), events);
+        let supervisor = Supervisor::new(Arc::clone(&state), workers.clone(), events);
         Arc::new(Self {
             supervisor: Some(task("hsm-supervisor", supervisor.run())).into(),
-            shared,
+            state,
             metrics: metrics.clone(),
         })
     }
 
-    /// Expects these keys on the HSM, and no others: they are proved in the background.
+    /// Replaces the list of expected keys. Workers prove them in the background.
     pub fn expect_keys(&self, keys: Vec<ExpectedKey>) {
-        self.shared.expected_keys.store(Arc::new(keys));
-        self.shared.post().tell(Event::KeysChanged);
+        self.state.expected_keys.store(Arc::new(keys));
+        self.state.event_sender().send(Event::KeysChanged);
     }
 
-    /// Gives the HSM other settings, in the background. A worker opens the token with them and takes over when it is usable. No request
-    /// waits for any of this, and none is lost. The name stays.
+    /// Changes the settings in the background. A new worker opens the token with them, and takes over when it is usable. No request is
+    /// delayed or lost. The name must not change.
     pub fn change(&self, settings: HsmSettings) {
-        self.shared.post().tell(Event::Settings(Box::new(settings)));
+        self.state
+            .event_sender()
+            .send(Event::Settings(Box::new(settings)));
     }
 
-    /// Ends the workers. It takes a few seconds at most; a worker that hangs is killed.
+    /// Ends the workers. Takes at most a few seconds: a worker that hangs is killed.
     pub async fn stop(&self) {
-        self.shared.post().tell(Event::Stop);
+        self.state.event_sender().send(Event::Stop);
         let supervisor = self
             .supervisor
             .lock()
@@ -75,50 +77,50 @@ impl Hsm {
         }
     }
 
-    /// Takes what `/metrics` says of the HSM at the moment away: it is no longer configured.
+    /// Removes the gauges of the HSM from the metrics, because it is no longer configured.
     pub fn forget(&self) {
-        self.shared.metrics.show(false);
-        self.metrics.forget(&self.shared.name);
+        self.state.metrics.show(false);
+        self.metrics.forget(&self.state.name);
     }
 
-    /// Whether the last attempt to open the HSM, or its last check, has failed.
+    /// Whether the last attempt to open the HSM, or its last check, failed.
     pub fn has_failed(&self) -> bool {
-        self.shared.last_check.has_failed()
+        self.state.last_check.has_failed()
     }
 
-    /// Whether it serves with older settings, because it did not open with those that it was given last.
+    /// Whether it serves with older settings, because it could not be opened with the newest ones.
     pub fn rejects_settings(&self) -> bool {
-        self.shared.rejects_settings.load(Ordering::Relaxed)
+        self.state.rejects_settings.load(Ordering::Relaxed)
     }
 
-    /// Brings the gauges that follow the HSM up to date; called before metrics are read.
+    /// Updates the gauges. To be called before metrics are read.
     pub fn publish_gauges(&self) {
-        self.shared.publish_gauges();
+        self.state.publish_gauges();
     }
 
     /// Queues the work for this key, unless a proof has rejected the key.
-    fn ask_with_key<T: Send + 'static>(
+    fn submit_with_key<T: Send + 'static>(
         &self,
         key: &KeySelector,
         deadline: Deadline,
         work: impl FnOnce(Reply<T>) -> Work,
     ) -> Pending<'_, T> {
-        match self.shared.rejection(key) {
+        match self.state.rejection(key) {
             Some(error) => Box::pin(ready(Err(error))),
-            None => self.ask(deadline, work),
+            None => self.submit(deadline, work),
         }
     }
 
     /// Queues the work and waits for its answer until the deadline.
-    fn ask<T: Send + 'static>(
+    fn submit<T: Send + 'static>(
         &self,
         deadline: Deadline,
         work: impl FnOnce(Reply<T>) -> Work,
     ) -> Pending<'_, T> {
         let (reply, answer) = oneshot::channel();
-        self.shared.submit(work(reply));
+        self.state.submit(work(reply));
         Box::pin(async move {
-            let error = |fault, detail: &'static str| Err(self.shared.error(fault, detail));
+            let error = |fault, detail: &'static str| Err(self.state.error(fault, detail));
             match tokio::time::timeout_at(deadline.instant().into(), answer).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => {
@@ -133,30 +135,30 @@ impl Hsm {
 
 impl KeyManager for Hsm {
     fn name(&self) -> &Arc<str> {
-        &self.shared.name
+        &self.state.name
     }
 
     fn is_usable(&self) -> bool {
-        self.shared.is_usable()
+        self.state.is_usable()
     }
 
     fn encrypt(&self, job: EncryptJob) -> Pending<'_, Sealed> {
         let key = Arc::clone(&job.key);
-        self.ask_with_key(&key, job.deadline, |reply| Work::Encrypt(job, reply))
+        self.submit_with_key(&key, job.deadline, |reply| Work::Encrypt(job, reply))
     }
 
     fn decrypt(&self, job: DecryptJob) -> Pending<'_, Opened> {
         let key = Arc::clone(&job.key);
-        self.ask_with_key(&key, job.deadline, |reply| Work::Decrypt(job, reply))
+        self.submit_with_key(&key, job.deadline, |reply| Work::Decrypt(job, reply))
     }
 
     fn describe(&self, job: DescribeJob) -> Pending<'_, KeyAttributes> {
         let key = Arc::clone(&job.key);
-        let described = self.ask(job.deadline, |reply| Work::Describe(job, reply));
+        let described = self.submit(job.deadline, |reply| Work::Describe(job, reply));
         Box::pin(async move {
             let mut described = described.await?;
-            if self.shared.rejection(&key).is_some() {
-                // What the attributes permit, the HSM does not do.
+            if self.state.rejection(&key).is_some() {
+                // The attributes permit operations that the HSM rejects.
                 let usage = &mut described.value.usage;
                 (usage.encrypt, usage.decrypt) = (false, false);
             }
@@ -165,19 +167,19 @@ impl KeyManager for Hsm {
     }
 
     fn suspected_wait(&self) -> Duration {
-        self.shared.suspected_wait()
+        self.state.suspected_wait()
     }
 
     fn key_state(&self, key: &KeySelector) -> Option<KeyState> {
-        self.shared.key_state(key)
+        self.state.key_state(key)
     }
 
     fn report(&self) -> DeviceReport {
-        self.shared.report()
+        self.state.report()
     }
 }
 
-/// Why a job went without an answer. The pool drops what is too late, and may notice that before the timer of the one who waits does.
+/// Why a job has no answer. The pool drops late jobs, sometimes before the timer of the caller expires.
 fn why_dropped(deadline: Deadline) -> (KeyManagerFault, &'static str) {
     match deadline.has_passed() {
         true => (KeyManagerFault::DeadlinePassed, "no answer in time"),
@@ -190,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_hsm_is_not_blamed_for_a_job_that_was_dropped_as_too_late() {
+    fn a_job_that_was_dropped_after_its_deadline_is_not_an_error_of_the_hsm() {
         let late = Deadline::after(Duration::ZERO);
         assert_eq!(why_dropped(late).0, KeyManagerFault::DeadlinePassed);
         let in_time = Deadline::after(Duration::from_secs(60));

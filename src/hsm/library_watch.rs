@@ -1,4 +1,4 @@
-//! Notices that the file of the PKCS#11 library was replaced: an upgrade needs no restart of the proxy.
+//! Detects that the file of the PKCS#11 library was replaced, so that an upgrade needs no restart of the proxy.
 
 use std::fs;
 use std::io;
@@ -8,42 +8,42 @@ use std::sync::Weak;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::post::Event;
-use super::shared::Shared;
+use crate::hsm::events::Event;
+use crate::hsm::state::HsmState;
 use crate::sync::thread;
 
-/// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The interval between two checks of the file.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a new file must stay the same: an installation that is still being written is not loaded.
+/// How long a new file must stay unchanged, so that a file that is still being written is not loaded.
 const STABLE_FOR: Duration = Duration::from_secs(5);
 
 /// Device, inode, size and modification time in nanoseconds.
 type Fingerprint = (u64, u64, u64, i128);
 
-/// Reports each new file to the supervisor, until the HSM is removed. It uses its own thread, because a file system may hang.
+/// Starts a thread that reports each new file to the supervisor until the HSM is removed. A thread, because a file system may hang.
 ///
 /// # Errors
 /// When the operating system cannot start a thread.
-pub(super) fn start(shared: Weak<Shared>) -> io::Result<()> {
-    thread("library-watch", move || watch(&shared)).map(drop)
+pub(super) fn start(state: Weak<HsmState>) -> io::Result<()> {
+    thread("library-watch", move || watch(&state)).map(drop)
 }
 
-fn watch(shared: &Weak<Shared>) {
+fn watch(state: &Weak<HsmState>) {
     let mut change = Change::default();
     loop {
-        let Some(shared) = shared.upgrade() else {
+        let Some(state) = state.upgrade() else {
             return;
         };
-        let path = shared.settings.load().module.clone();
+        let path = state.settings.load().module.clone();
         if let Some(now) = fingerprint(&path)
             && change.is_due(now, Instant::now())
         {
-            tracing::info!(hsm = %shared.name, "the PKCS#11 library was replaced; a worker is started with it");
-            shared.post().tell(Event::LibraryChanged);
+            tracing::info!(hsm = %state.name, "the PKCS#11 library was replaced; starting a worker with the new one");
+            state.event_sender().send(Event::LibraryChanged);
         }
-        drop(shared);
-        sleep(LOOK_EVERY);
+        drop(state);
+        sleep(CHECK_INTERVAL);
     }
 }
 
@@ -53,16 +53,16 @@ fn fingerprint(path: &Path) -> Option<Fingerprint> {
     Some((metadata.dev(), metadata.ino(), metadata.size(), modified))
 }
 
-/// The file that is in use, and the one that may replace it.
+/// The library file in use, and the file that may replace it.
 #[derive(Default)]
 struct Change {
     used: Option<Fingerprint>,
-    /// A new file, and since when it is the same.
+    /// A new file, and the time since which it is unchanged.
     new: Option<(Fingerprint, Instant)>,
 }
 
 impl Change {
-    /// Whether a new file has stayed the same for long enough. The first one that is seen is not new.
+    /// Whether a new file has been unchanged for [`STABLE_FOR`]. The first file is not new.
     fn is_due(&mut self, file: Fingerprint, now: Instant) -> bool {
         let used = *self.used.get_or_insert(file);
         if file == used {
@@ -95,18 +95,18 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_used_once_it_has_stayed_the_same() {
+    fn a_new_file_is_used_after_it_stayed_unchanged() {
         let (mut change, start) = (Change::default(), Instant::now());
         let mut is_due =
             |size, seconds| change.is_due(file(size), start + Duration::from_secs(seconds));
-        assert!(!is_due(1, 0), "the first one is in use");
+        assert!(!is_due(1, 0), "the first file is in use");
         assert!(!is_due(2, 1));
         assert!(!is_due(3, 5), "still being written");
         assert!(!is_due(3, 9));
         assert!(is_due(3, 10));
-        assert!(!is_due(3, 20), "it is in use now");
+        assert!(!is_due(3, 20), "already in use");
         assert!(!is_due(4, 21));
-        assert!(!is_due(3, 22), "as before");
+        assert!(!is_due(3, 22), "the old file is back");
         assert!(!is_due(4, 23));
         assert!(!is_due(4, 27));
         assert!(is_due(4, 28));

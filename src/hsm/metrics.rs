@@ -1,17 +1,17 @@
-//! The metrics of all devices.
+//! The metrics of HSMs.
 
 use std::sync::{Arc, Mutex};
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::phase::Phase;
+use crate::hsm::state::circuit_breaker::Phase;
 use crate::metrics::{Metrics, MetricsError};
 use crate::sync::poisoned;
 
-/// A device's breaker has gone from one state (`new`, `probing`, `usable`, `failed`, `untrusted`) to another.
+/// A transition of the circuit breaker of an HSM. The states are `new`, `probing`, `usable`, `failed` and `untrusted`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateChange<'a> {
-    /// The device's name.
+    /// The name of the HSM.
     pub hsm: &'a str,
     /// The state before.
     pub from: &'a str,
@@ -19,10 +19,10 @@ pub struct StateChange<'a> {
     pub to: &'a str,
 }
 
-/// Who is told of every [`StateChange`]; must not block.
+/// A callback for each [`StateChange`]. It is called under locks, so it must not block and must not call the HSM.
 pub type StateWatcher = Arc<dyn Fn(&StateChange<'_>) + Send + Sync>;
 
-/// The families; one label set per device.
+/// The metric families, with one set of labels per HSM.
 #[derive(Clone)]
 pub struct HsmMetrics {
     watcher: StateWatcher,
@@ -41,7 +41,7 @@ pub struct HsmMetrics {
 }
 
 impl HsmMetrics {
-    /// Declares them; `watcher` is told what the transitions are.
+    /// Declares the metrics. `watcher` is called at each transition.
     ///
     /// # Errors
     /// [`MetricsError`] when a name is taken.
@@ -61,12 +61,12 @@ impl HsmMetrics {
             )?,
             calls: metrics.counter(
                 "xks_hsm_calls_total",
-                "Operations that the HSM was asked for, repeated ones included; those of health checks are not counted.",
+                "Calls of HSM operations, including repeated ones, without those of health checks.",
                 &["hsm", "operation"],
             )?,
             sessions: metrics.gauge(
                 "xks_hsm_sessions",
-                "PKCS#11 sessions of the worker that serves, the one for login and health check included; 0 while none serves.",
+                "PKCS#11 sessions of the serving worker, including the one for login and health check; 0 while no worker serves.",
                 &["hsm"],
             )?,
             usable: metrics.gauge(
@@ -76,12 +76,12 @@ impl HsmMetrics {
             )?,
             untrusted: metrics.gauge(
                 "xks_hsm_untrusted",
-                "Whether the HSM is not used any more because its output was wrong (1) or not (0).",
+                "Whether the HSM is not used because its output was wrong (1) or not (0).",
                 &["hsm"],
             )?,
             depth: metrics.gauge(
                 "xks_hsm_queue_depth",
-                "Jobs that wait for a free session of the HSM now.",
+                "Jobs that currently wait for a free session of the HSM.",
                 &["hsm"],
             )?,
             opened: metrics.counter(
@@ -96,12 +96,12 @@ impl HsmMetrics {
             )?,
             transitions: metrics.counter(
                 "xks_hsm_transitions_total",
-                "Changes of the HSM's circuit breaker, by its new state (probing, usable, failed, untrusted). Replacing a worker that serves is not one.",
+                "Changes of the HSM's circuit breaker, by its new state (probing, usable, failed, untrusted). Replacing the serving worker is not counted.",
                 &["hsm", "to"],
             )?,
             lost: metrics.gauge(
                 "xks_hsm_lost_threads",
-                "Sessions that hang inside the HSM now, until their worker ends.",
+                "Sessions that currently hang inside the HSM. Each is counted until its worker ends.",
                 &["hsm"],
             )?,
             key_failures: metrics.counter(
@@ -112,8 +112,8 @@ impl HsmMetrics {
         })
     }
 
-    /// The children of one device, looked up once.
-    pub(super) fn of_device(&self, name: &str) -> DeviceMetrics {
+    /// The metrics of one HSM.
+    pub(super) fn for_hsm(&self, name: &str) -> DeviceMetrics {
         let operation = |operation| OperationMetrics {
             seconds: self.device.with_label_values(&[name, operation]),
             calls: self.calls.with_label_values(&[name, operation]),
@@ -141,7 +141,7 @@ impl HsmMetrics {
         }
     }
 
-    /// Takes the gauges of a device away that is no longer configured.
+    /// Removes the gauges of an HSM that is no longer configured.
     pub(super) fn forget(&self, name: &str) {
         let gauges = [
             &self.sessions,
@@ -151,28 +151,28 @@ impl HsmMetrics {
             &self.lost,
         ];
         for gauge in gauges {
-            // It is gone either way.
+            // An error means that the gauge does not exist.
             drop(gauge.remove_label_values(&[name]));
         }
     }
 }
 
-/// What the breaker was last said to be.
+/// The last state of the circuit breaker.
 struct State {
     phase: Option<Phase>,
-    /// Of two devices of one name, while one takes over from the other, the one that serves shows its state.
+    /// Whether this HSM publishes its state. Two HSMs may have the same name while one replaces the other.
     is_shown: bool,
 }
 
-/// The metrics of one operation on one device.
+/// The metrics of one operation of one HSM.
 pub(super) struct OperationMetrics {
-    /// How long a job took.
+    /// The time that the HSM worked on jobs.
     pub seconds: Histogram,
-    /// How often the device was called for it.
+    /// The number of calls of the HSM.
     pub calls: IntCounter,
 }
 
-/// One device's metrics.
+/// The metrics of one HSM.
 pub(super) struct DeviceMetrics {
     pub queue: Histogram,
     pub encrypt: OperationMetrics,
@@ -193,7 +193,7 @@ pub(super) struct DeviceMetrics {
 }
 
 impl DeviceMetrics {
-    /// Notes the state of the breaker; a change is counted and logged.
+    /// Sets the state of the circuit breaker. Counts and logs a change.
     pub(super) fn enter(&self, phase: Phase) {
         let mut state = self.state.lock().unwrap_or_else(poisoned);
         let from = state.phase.replace(phase);
@@ -210,7 +210,7 @@ impl DeviceMetrics {
         (self.watcher)(&StateChange { hsm, from, to });
     }
 
-    /// From now on, or no longer, this is the device of its name.
+    /// Sets whether this HSM publishes its state under its name.
     pub(super) fn show(&self, is_shown: bool) {
         let mut state = self.state.lock().unwrap_or_else(poisoned);
         state.is_shown = is_shown;
@@ -225,7 +225,7 @@ impl DeviceMetrics {
             .set(i64::from(phase == Some(Phase::Untrusted)));
     }
 
-    /// How many sessions are open now.
+    /// Sets the number of open sessions.
     pub(super) fn set_sessions(&self, sessions: usize) {
         let state = self.state.lock().unwrap_or_else(poisoned);
         if state.is_shown {
@@ -234,7 +234,7 @@ impl DeviceMetrics {
         }
     }
 
-    /// How many sessions hang now.
+    /// Sets the number of hanging sessions.
     pub(super) fn set_lost(&self, lost: usize) {
         let state = self.state.lock().unwrap_or_else(poisoned);
         if state.is_shown {
@@ -242,7 +242,7 @@ impl DeviceMetrics {
         }
     }
 
-    /// Counts a job that failed because of its key, by the return code as the worker names it.
+    /// Counts a job that failed because of its key. `code` is the label that the worker reported.
     pub(super) fn count_key_failure(&self, code: &str) {
         let labels = [self.name.as_str(), code];
         self.key_failures.with_label_values(&labels).inc();

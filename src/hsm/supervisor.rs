@@ -1,14 +1,14 @@
 //! The supervisor of an HSM: a circuit breaker (Probing → Usable → Failed) around its workers.
 //!
-//! There is one cure for everything: a new worker. It starts beside the one that serves, takes over once it has opened and probed the token,
-//! and the old one does what it was asked before it is closed.
+//! Every problem is fixed by a new worker. It opens and probes the token while the old worker still serves, and then takes over. The old
+//! worker finishes its jobs before it is closed.
 //!
 //! # Invariants
-//! - A worker that serves is never given up for one that does not: with a wrong PIN or a token that is not there, the old settings stay in
-//!   force, and the log says so.
-//! - At most one worker is being opened at a time.
-//! - After a final refusal, such as a wrong PIN, nothing is tried until the settings change.
-//! - Settings that failed for another reason are tried again after pauses, beside the worker that serves with the old ones.
+//! - A serving worker is never replaced by a worker that cannot open the token. With a wrong PIN or a missing token, the old settings stay
+//!   active, and an error is logged.
+//! - At most one worker opens the token at a time.
+//! - After a final error, such as a wrong PIN, no attempt is made until the settings change.
+//! - After other errors, new settings are tried again after pauses, while the old worker serves.
 
 mod hanging;
 mod opening;
@@ -20,28 +20,28 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::phase::Phase;
-use super::post::{Event, NotOpened};
 use crate::ekm::Condition;
+use crate::hsm::events::{Event, NotOpened};
+use crate::hsm::state::circuit_breaker::Phase;
 use crate::hsm_protocol::HsmSettings;
 use crate::hsm_protocol::launch::WorkerEnd;
 use retired::Retired;
-use state::{LOOK_EVERY, Opening, Purpose, STABLE_AFTER, Serving};
+use state::{Opening, Purpose, STABLE_AFTER, Serving, TIMER_INTERVAL};
 
 pub(super) use state::Supervisor;
 
-/// How long after a failure jobs may wait for another worker, each until its own deadline; after that they fail at once.
+/// How long after a failure jobs may wait for a new worker. After that time they fail at once.
 const SUSPENDED_FOR: Duration = Duration::from_secs(1);
 
-/// How long workers may take to close their sessions at the end.
+/// How long workers may take to close their sessions when the supervisor stops.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Supervisor {
-    /// Runs until it is told to stop; then every worker has ended.
+    /// Runs until [`Event::Stop`]. Then all workers have ended.
     pub(super) async fn run(mut self) {
-        self.shared.enter(Phase::Probing);
+        self.state.enter(Phase::Probing);
         loop {
-            self.look().await;
+            self.check_timeouts().await;
             let event = match timeout(self.patience(), self.events.recv()).await {
                 Ok(Some(event)) => event,
                 Ok(None) => break,
@@ -57,26 +57,27 @@ impl Supervisor {
 
     fn patience(&self) -> Duration {
         let until_attempt = self.next_attempt.as_ref().map(|(at, _)| *at);
-        until_attempt.map_or(LOOK_EVERY, |at| {
-            at.saturating_duration_since(Instant::now()).min(LOOK_EVERY)
+        until_attempt.map_or(TIMER_INTERVAL, |at| {
+            at.saturating_duration_since(Instant::now())
+                .min(TIMER_INTERVAL)
         })
     }
 
-    /// What is due by the clock.
-    async fn look(&mut self) {
+    /// Does what depends on time: timeouts, retired workers and the next attempt.
+    async fn check_timeouts(&mut self) {
         if let Some(since) = self.suspended_since
             && since.elapsed() > SUSPENDED_FOR
         {
             self.suspended_since = None;
-            self.shared.close_door("the HSM is being opened");
+            self.state.close("the HSM is being opened");
         }
-        let open_timeout = self.shared.settings.load().open_timeout;
+        let open_timeout = self.state.settings.load().open_timeout;
         let is_late = |opening: &Opening| opening.began.elapsed() > open_timeout;
         if self.opening.as_ref().is_some_and(is_late) {
             self.not_opened(NotOpened::because("the HSM hangs"));
         }
-        self.look_for_hanging_sessions();
-        self.retired.retain_mut(|retired| !retired.look());
+        self.check_hanging_sessions();
+        self.retired.retain_mut(|retired| !retired.advance());
         let is_due = |(at, _): &(Instant, Purpose)| *at <= Instant::now();
         if self.opening.is_none()
             && let Some((_, purpose)) = self.next_attempt.take_if(|attempt| is_due(attempt))
@@ -90,94 +91,99 @@ impl Supervisor {
             Event::Opened(worker) if self.opens(worker) => self.take_over(),
             Event::NotOpened(worker, why) if self.opens(worker) => self.not_opened(why),
             Event::Fatal(worker, reason) => self.failed(worker, &reason),
-            Event::Broken(worker, fault) => self.broken(worker, &fault),
-            // One that opens the token ends by itself, and its last words say why.
+            Event::ProtocolViolated(worker, violation) => {
+                self.protocol_violated(worker, &violation)
+            }
+            // A worker that opens the token is not killed: it ends by itself, and first reports the reason.
             Event::SessionEnded(worker) if self.serves(worker) => self.kill(worker),
             Event::Ended(worker, how) => self.ended(worker, how),
             Event::Settings(settings) => self.change(*settings),
-            // The file that is watched is the one of the new settings.
+            // The watched file is the library of the new settings.
             Event::LibraryChanged if self.may_retry_settings() => self.replace(Purpose::Settings),
             Event::LibraryChanged => self.replace(Purpose::Library),
-            Event::KeysChanged => self.tell_keys(),
+            Event::KeysChanged => self.send_expected_keys(),
             Event::Opened(_) | Event::NotOpened(..) | Event::SessionEnded(_) | Event::Stop => {}
         }
     }
 
     fn opens(&self, worker: u32) -> bool {
         let opening = self.opening.as_ref();
-        opening.is_some_and(|opening| opening.life.worker() == worker)
+        opening.is_some_and(|opening| opening.running.number() == worker)
     }
 
     fn serves(&self, worker: u32) -> bool {
         let serving = self.serving.as_ref();
-        serving.is_some_and(|serving| serving.life.worker() == worker)
+        serving.is_some_and(|serving| serving.running.number() == worker)
     }
 
-    fn tell_keys(&self) {
-        let keys = self.shared.expected_keys.load_full();
-        let lives = self.serving.iter().map(|serving| &serving.life);
-        let lives = lives.chain(self.opening.iter().map(|opening| &opening.life));
-        for life in lives {
-            life.expect(&keys);
+    fn send_expected_keys(&self) {
+        let keys = self.state.expected_keys.load_full();
+        let workers = self.serving.iter().map(|serving| &serving.running);
+        let workers = workers.chain(self.opening.iter().map(|opening| &opening.running));
+        for running in workers {
+            running.expect(&keys);
         }
     }
 
-    /// A worker that opens, or serves, cannot go on.
+    /// Handles the failure of the opening or the serving worker.
     fn failed(&mut self, worker: u32, reason: &str) {
         if self.opens(worker) {
             self.not_opened(NotOpened::because(reason));
         }
         if let Some(serving) = self
             .serving
-            .take_if(|serving| serving.life.worker() == worker)
+            .take_if(|serving| serving.running.number() == worker)
         {
             self.lost(serving, reason);
         }
     }
 
-    fn broken(&mut self, worker: u32, fault: &str) {
-        let hsm = &self.shared.name;
-        tracing::error!(%hsm, fault, "the worker does not keep to the protocol; it is killed");
+    fn protocol_violated(&mut self, worker: u32, violation: &str) {
+        let hsm = &self.state.name;
+        tracing::error!(%hsm, violation, "the worker violated the protocol; killing it");
         self.kill(worker);
-        self.failed(worker, &format!("its worker is broken: {fault}"));
+        self.failed(
+            worker,
+            &format!("its worker violated the protocol: {violation}"),
+        );
     }
 
-    /// Kills a worker that opens or serves. Its end is reported; if it has ended already, with how it did.
+    /// Kills the opening or the serving worker. The launcher reports its end, also if it has ended already.
     fn kill(&self, worker: u32) {
-        let serving = self.serving.iter().map(|serving| &serving.life);
-        let lives = serving.chain(self.opening.iter().map(|opening| &opening.life));
-        lives
-            .filter(|life| life.worker() == worker)
-            .for_each(|life| life.process.kill());
+        let serving = self.serving.iter().map(|serving| &serving.running);
+        let workers = serving.chain(self.opening.iter().map(|opening| &opening.running));
+        workers
+            .filter(|running| running.number() == worker)
+            .for_each(|running| running.process.kill());
     }
 
     fn ended(&mut self, worker: u32, how: Option<WorkerEnd>) {
         self.retired
-            .retain(|retired| retired.life.worker() != worker);
+            .retain(|retired| retired.running.number() != worker);
         if self.opens(worker) || self.serves(worker) {
             let how = how.map_or_else(|| "ended".to_owned(), |how| how.to_string());
             self.failed(worker, &format!("its worker {how}"));
         }
     }
 
-    /// The worker that served does not any more.
+    /// Handles the loss of the serving worker.
     fn lost(&mut self, serving: Serving, reason: &str) {
-        let hsm = &self.shared.name;
-        self.shared.suspend(serving.life.worker(), reason);
-        // The end of a session, which comes first, knows no better reason than that.
-        self.shared.publish(Condition::Down, reason);
+        let hsm = &self.state.name;
+        self.state.suspend(serving.running.number(), reason);
+        // Replaces the less specific reason that the end of a session has published.
+        self.state.publish(Condition::Down, reason);
         let served = serving.since.elapsed();
-        self.retired.push(Retired::new(serving.life));
-        if !self.shared.trust.is_kept() {
-            return self.rest();
+        self.retired.push(Retired::new(serving.running));
+        if !self.state.trust.is_kept() {
+            return self.stop_attempts();
         }
-        tracing::error!(%hsm, reason, "the HSM has failed; it will be opened again");
+        tracing::error!(%hsm, reason, "the HSM failed; reopening it");
         match served > STABLE_AFTER {
             true => self.failures = 0,
-            // An HSM that opens but fails at once is not cured by opening it at once again.
+            // An HSM that fails immediately after opening must not be reopened immediately.
             false => {
                 if self.failures > 0 {
-                    self.shared.close_door("it fails again and again");
+                    self.state.close("it fails again and again");
                 }
                 self.failures += 1;
             }
@@ -186,46 +192,46 @@ impl Supervisor {
         self.attempt_after(self.pause(), Purpose::Serve);
     }
 
-    /// Another worker is to take the place of the one that serves.
+    /// Schedules a worker that replaces the serving one.
     fn replace(&mut self, purpose: Purpose) {
-        if self.opening.is_none() && self.shared.trust.is_kept() {
+        if self.opening.is_none() && self.state.trust.is_kept() {
             self.next_attempt = Some((Instant::now(), purpose));
         }
     }
 
-    /// Other settings: they take the place of those with which a worker is being opened, too.
+    /// Changes the settings. Retires a worker that opens the token with the old ones.
     fn change(&mut self, settings: HsmSettings) {
-        let former = self.shared.settings.swap(Arc::new(settings));
-        let now = self.shared.settings.load();
+        let former = self.state.settings.swap(Arc::new(settings));
+        let now = self.state.settings.load();
         if former.token != now.token {
-            self.shared.trust.restore();
+            self.state.trust.restore();
         }
         self.rejected = None;
         if let Some(opening) = self.opening.take() {
-            self.retired.push(Retired::new(opening.life));
+            self.retired.push(Retired::new(opening.running));
         }
         self.failures = 0;
         self.replace(Purpose::Settings);
     }
 
     async fn end(mut self) {
-        self.shared.close_door("the proxy is stopping");
-        let serving = self.serving.take().map(|serving| serving.life);
-        let opening = self.opening.take().map(|opening| opening.life);
-        for life in serving.into_iter().chain(opening) {
-            self.retired.push(Retired::new(life));
+        self.state.close("the proxy is stopping");
+        let serving = self.serving.take().map(|serving| serving.running);
+        let opening = self.opening.take().map(|opening| opening.running);
+        for running in serving.into_iter().chain(opening) {
+            self.retired.push(Retired::new(running));
         }
         let until = Instant::now() + CLOSE_PATIENCE;
         while !self.retired.is_empty() && Instant::now() < until {
-            self.retired.retain_mut(|retired| !retired.look());
+            self.retired.retain_mut(|retired| !retired.advance());
             let left = until.saturating_duration_since(Instant::now());
             if let Ok(Some(Event::Ended(worker, how))) =
-                timeout(left.min(LOOK_EVERY), self.events.recv()).await
+                timeout(left.min(TIMER_INTERVAL), self.events.recv()).await
             {
                 self.ended(worker, how);
             }
         }
-        // Those that are left are killed when they are dropped.
+        // Dropping the remaining workers kills them.
     }
 }
 

@@ -1,28 +1,30 @@
-//! The frames between a command of the operator and its worker. Each frame is one JSON object of at most [`MAX_CONTROL_FRAME`] bytes.
+//! The frames between an operator command and its worker. Each frame is one JSON value of at most [`MAX_CONTROL_FRAME`] bytes.
 //!
-//! The command sends one [`Request`] at a time. The worker answers with one [`Answer`], or with several `Answer::Keys`.
+//! The command sends one [`Request`] at a time. The worker answers with one [`Answer`], or with several `Answer::TokenKeys`.
 //!
 //! # Invariants
-//! - No request is an order or a job, and no answer is a report of a worker that serves: a worker of the service rejects these frames, and a
-//!   worker of a command rejects those of a front.
-//! - No frame exports, wraps, unwraps, changes or deletes a key, and none carries a PKCS#11 function, attribute or mechanism.
-//! - What is encrypted is a constant that the worker chooses, and no frame carries a plaintext.
+//! - These frames differ from those between front and worker: a worker of the service rejects these, and a worker of a command rejects
+//!   those.
+//! - No frame exports, wraps, unwraps, changes or deletes a key, and no frame contains a PKCS#11 function, attribute or mechanism.
+//! - Only a constant of the worker is encrypted, and no frame contains a plaintext.
+
+pub mod token_key;
 
 use serde::{Deserialize, Serialize};
 
+use self::token_key::{GcmFinding, NewKey, TokenKey};
 use super::control::{self, ControlError, MAX_CONTROL_FRAME, WireSelector};
-use super::token_key::{GcmFinding, NewKey, TokenKey};
 
-/// The most bytes of all keys in one frame, so that there is room for the rest of the frame.
+/// The maximum size of all keys in one frame, in bytes. It leaves room for the other fields.
 const MAX_KEYS_BYTES: usize = MAX_CONTROL_FRAME / 2;
 
-/// The most characters of the reason in `Answer::RequestFailed`; each has at most 6 bytes in JSON.
+/// The maximum length of the reason in `Answer::RequestFailed`, in characters. In JSON, a character has at most 6 bytes.
 const MAX_REASON: usize = 8 * 1_024;
 
-/// The most characters of any other text in an answer.
+/// The maximum length of all other texts in an answer, in characters.
 const MAX_TEXT: usize = 1_024;
 
-/// A ciphertext of the worker's constant, or a seal of the audit trail.
+/// A ciphertext of the worker's constant, or an HSM signature of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TestCiphertext {
@@ -32,23 +34,23 @@ pub struct TestCiphertext {
     pub sealed: Vec<u8>,
 }
 
-/// What a command asks of its worker. Keys are named by [`TokenKey::number`].
+/// A request of a command. Keys are identified by [`TokenKey::number`].
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
-    /// Open the token. The answer is `Answer::Opened`.
+    /// Open the token. The answer is `Answer::TokenOpened`.
     OpenToken,
-    /// List the secret keys. The answer is `Answer::Keys`.
+    /// List the secret keys. The answers are `Answer::TokenKeys`.
     ListKeys,
-    /// Whether the token has a key of this name, perhaps one that cannot be read. The answer is `Answer::Is`.
+    /// Whether the token may have a key of this name, possibly one that cannot be read. The answer is `Answer::Is`.
     MayHave(WireSelector),
-    /// Make a key. The answer is `Answer::Created`.
+    /// Create a key. The answer is `Answer::KeyCreated`.
     CreateKey(NewKey),
-    /// Use the key as far as its attributes permit. The answer is `Answer::Done`.
+    /// Try the operations that the attributes of the key permit. The answer is `Answer::Done`.
     TryKey(u64),
-    /// Encrypt the constant. The answer is `Answer::Encrypted`.
+    /// Encrypt the constant. The answer is `Answer::TestEncrypted`.
     EncryptTest(u64),
-    /// Whether the key decrypts this to the constant. The answer is `Answer::Is`.
+    /// Whether the key decrypts this ciphertext to the constant. The answer is `Answer::Is`.
     DecryptsTest(u64, TestCiphertext),
     /// Whether the key made this ciphertext with this AAD. The answer is `Answer::Is`.
     Authenticates {
@@ -61,27 +63,27 @@ pub enum Request {
     },
 }
 
-/// What the worker answers.
+/// An answer of the worker.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Answer {
     /// The token is open.
     TokenOpened {
-        /// Maker, product and serial number.
+        /// Manufacturer, product and serial number.
         description: String,
-        /// How it does AES-GCM.
+        /// The result of the probe for AES-GCM.
         gcm: GcmFinding,
     },
-    /// A part of the list.
+    /// A part of the list of keys.
     TokenKeys {
-        /// Keys.
+        /// The keys of this part.
         keys: Vec<TokenKey>,
         /// Whether this is the last part.
         is_last: bool,
-        /// How many keys cannot be read, and why; in the last part.
+        /// The number of keys that cannot be read, and the reason. Only in the last part.
         unreadable: Option<String>,
     },
-    /// The key that was made.
+    /// The key that was created.
     KeyCreated(TokenKey),
     /// The ciphertext.
     TestEncrypted(TestCiphertext),
@@ -89,20 +91,20 @@ pub enum Answer {
     Is(bool),
     /// The key works.
     Done,
-    /// The request failed; why, for the operator.
+    /// The request failed. The text is for the operator.
     RequestFailed(String),
 }
 
 impl Request {
-    /// The frame.
+    /// Encodes the request.
     ///
     /// # Errors
-    /// [`ControlError`] when it would be too long; so for [`Answer::to_frame`].
+    /// [`ControlError`] when the frame would be too long.
     pub fn to_frame(&self) -> Result<Vec<u8>, ControlError> {
         control::to_frame(self)
     }
 
-    /// What a frame says.
+    /// Parses a frame.
     ///
     /// # Errors
     /// [`ControlError`] when it is not a request.
@@ -112,7 +114,7 @@ impl Request {
 }
 
 impl Answer {
-    /// The answer that the token is open. Long texts are cut off.
+    /// Creates `Answer::TokenOpened`. Long texts are cut.
     pub fn opened(description: &str, gcm: &GcmFinding) -> Self {
         let cut = |text: &str| cut(text, MAX_TEXT * 3);
         Self::TokenOpened {
@@ -125,12 +127,12 @@ impl Answer {
         }
     }
 
-    /// The answer that a request failed. A long reason is cut off.
+    /// Creates `Answer::RequestFailed`. A long reason is cut.
     pub fn failed(reason: &str) -> Self {
         Self::RequestFailed(cut(reason, MAX_REASON))
     }
 
-    /// The answers with all of these keys. A key whose label and id are too long for a frame is reported as one that cannot be read.
+    /// Creates the answers for all these keys. Keys whose label and id are too long for a frame are counted as keys that cannot be read.
     pub fn of_keys(keys: Vec<TokenKey>, unreadable: Option<String>) -> Vec<Self> {
         let mut parts = vec![Vec::new()];
         let (mut length, mut left_out) = (0, 0_usize);
@@ -163,15 +165,15 @@ impl Answer {
         parts.into_iter().enumerate().map(part).collect()
     }
 
-    /// The frame.
+    /// Encodes the answer.
     ///
     /// # Errors
-    /// See [`Request::to_frame`].
+    /// [`ControlError`] when the frame would be too long.
     pub fn to_frame(&self) -> Result<Vec<u8>, ControlError> {
         control::to_frame(self)
     }
 
-    /// What a frame says.
+    /// Parses a frame.
     ///
     /// # Errors
     /// [`ControlError`] when it is not an answer.

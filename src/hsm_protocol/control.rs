@@ -1,4 +1,6 @@
-//! What front and worker tell each other besides jobs. Each frame is one JSON object of at most [`MAX_CONTROL_FRAME`] bytes.
+//! The frames of the control channel between front and worker. Each frame is one JSON value of at most [`MAX_CONTROL_FRAME`] bytes.
+
+pub mod expected_list;
 
 use std::time::Duration;
 
@@ -12,16 +14,16 @@ use crate::ekm::{KeyManagerFault, KeySelector, KeyState};
 /// The longest control frame, in bytes.
 pub const MAX_CONTROL_FRAME: usize = 64 * 1_024;
 
-/// The most bytes of keys in one frame, so that the frame stays below [`MAX_CONTROL_FRAME`].
+/// The maximum size of the keys in one frame, in bytes, so that the frame stays below [`MAX_CONTROL_FRAME`].
 const KEYS_PER_FRAME: usize = MAX_CONTROL_FRAME - 1_024;
 
 /// The longest reason of a rejection in a frame, in bytes.
 const MAX_REASON: usize = 1_024;
 
-/// What tells a key object of a token from every other one. It says nothing about the key.
+/// The identity of a key object of a token, as a hash. It reveals nothing about the key.
 pub type ProofId = [u8; 32];
 
-/// The most proofs in one frame.
+/// The maximum number of proofs in one frame.
 const PROOFS_PER_FRAME: usize = 256;
 
 /// Why a control frame is rejected.
@@ -30,68 +32,68 @@ pub enum ControlError {
     /// It is longer than [`MAX_CONTROL_FRAME`].
     #[error("the control frame is too long")]
     Long,
-    /// It is not what it must be.
+    /// It is not a valid frame.
     #[error("the control frame is not valid: {0}")]
     Invalid(#[from] serde_json::Error),
 }
 
-/// What the front asks of a worker as a whole.
+/// An order of the front to a worker.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub enum Order {
-    /// The configuration expects these keys. A list that is long comes in several frames.
+    /// The keys that the configuration expects. A long list is sent in several frames.
     Expect {
-        /// Whether the list begins with this frame.
+        /// Whether this is the first frame of the list.
         is_first: bool,
-        /// Whether it ends with it.
+        /// Whether this is the last frame of the list.
         is_last: bool,
-        /// Keys with whether a key store encrypts with them.
+        /// Keys, each with whether a key store encrypts with it.
         keys: Vec<(WireSelector, bool)>,
     },
-    /// These key objects were proved by a worker that served before. A long list comes in several frames.
+    /// Key objects that a previous worker proved. A long list is sent in several frames.
     Proved(Vec<ProofId>),
-    /// The token held keys before: without keys it must not be served.
+    /// The token held keys before. Without keys it must not be served.
     HeldKeys,
 }
 
-/// What a worker reports.
+/// A report of a worker.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub enum News {
     /// The token is open and probed.
     Opened {
-        /// Its manufacturer.
+        /// The manufacturer.
         vendor: String,
         /// Product and firmware.
         model: String,
-        /// How it does AES-GCM.
+        /// The GCM plan.
         profile: String,
     },
     /// The token cannot be opened. The worker ends.
     NotOpened {
-        /// For the operator.
+        /// The reason, for the operator.
         reason: String,
-        /// Whether trying again cannot help until the configuration changes.
+        /// Whether further attempts are useless until the configuration changes.
         is_final: bool,
-        /// Whether the token has no session or login left: another worker may hold it.
+        /// Whether the token has no session or login left. Another worker may use them.
         is_limit: bool,
     },
-    /// The token holds secret keys, or none.
+    /// Whether the token holds secret keys.
     HoldsKeys(bool),
-    /// A health check was made.
+    /// The result of a health check.
     Checked {
-        /// What it found.
+        /// The health.
         health: Health,
-        /// Why it is not healthy.
+        /// Why the HSM is not healthy.
         reason: String,
-        /// How long one operation of the check took, in microseconds; 0 if it did not work.
+        /// The duration of one operation of the check, in microseconds; 0 if the check failed.
         operation_micros: u64,
     },
-    /// The HSM failed: another worker must open it.
+    /// The HSM failed, and a new worker must open it.
     Fatal(String),
     /// The output of the HSM was wrong.
     Distrusted(String),
-    /// A key object is proved, or no longer.
+    /// Whether a key object is proved.
     Proof(ProofId, bool),
     /// The current state of expected keys.
     Keys(Vec<KeyNews>),
@@ -99,15 +101,15 @@ pub enum News {
     Line(Line),
 }
 
-/// What a health check found.
+/// The result of a health check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
-    /// It worked.
+    /// The check succeeded.
     Healthy,
     /// The HSM serves, but the check cannot be made.
     Impaired,
-    /// It failed.
+    /// The check failed.
     Failed,
 }
 
@@ -115,13 +117,13 @@ pub enum Health {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
-    /// How important it is.
+    /// The level.
     pub level: LineLevel,
-    /// What happened.
+    /// The message.
     pub message: String,
-    /// Its fields.
+    /// The fields.
     pub fields: Map<String, Value>,
-    /// How many lines were lost before it, because the front did not read.
+    /// The number of lines that were dropped before this one, because the front did not read.
     pub lost: u64,
 }
 
@@ -164,21 +166,21 @@ impl From<WireSelector> for KeySelector {
     }
 }
 
-/// What a worker knows of one expected key.
+/// A report on one expected key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyNews {
-    /// Which one.
+    /// The key.
     pub key: WireSelector,
-    /// `encrypts`, `decrypts`, `is_duplicated` of a key that is there; none: it is missing.
+    /// `encrypts`, `decrypts`, `is_duplicated`; `None` if the key is missing.
     pub present: Option<(bool, bool, bool)>,
-    /// The place of a fault in [`KeyManagerFault::ALL`], and the reason, if a proof rejected the key.
+    /// The index of a fault in [`KeyManagerFault::ALL`], and the reason, if a proof rejected the key.
     pub rejection: Option<(usize, String)>,
 }
 
 impl WireSelector {
-    /// The most bytes that it takes in a frame, with the members beside it: JSON writes a character as six at most, a number and a comma as
-    /// four.
+    /// The maximum size in a frame, in bytes, with the surrounding members. In JSON, a character has at most six bytes, and a number with its
+    /// comma four.
     fn length(&self) -> usize {
         let length = match self {
             Self::Label(label) => 6 * label.len(),
@@ -194,13 +196,13 @@ impl KeyNews {
         self.key.length() + reason.unwrap_or_default()
     }
 
-    /// The state of this key.
+    /// Creates a report on this key.
     pub fn new(
         key: &KeySelector,
         state: KeyState,
         rejection: Option<(KeyManagerFault, &str)>,
     ) -> Self {
-        let place = |fault| {
+        let index = |fault| {
             KeyManagerFault::ALL
                 .iter()
                 .position(|other| *other == fault)
@@ -216,12 +218,12 @@ impl KeyNews {
                 } => Some((encrypts, decrypts, is_duplicated)),
             },
             rejection: rejection.and_then(|(fault, reason)| {
-                Some((place(fault)?, short(reason, MAX_REASON).to_owned()))
+                Some((index(fault)?, short(reason, MAX_REASON).to_owned()))
             }),
         }
     }
 
-    /// Its state.
+    /// The state of the key.
     pub fn state(&self) -> KeyState {
         match self.present {
             None => KeyState::Missing,
@@ -233,16 +235,16 @@ impl KeyNews {
         }
     }
 
-    /// Why a proof rejected it, if one did. A fault that does not exist counts as "the key does not work".
+    /// The fault and the reason, if a proof rejected the key. An unknown fault becomes [`KeyManagerFault::KeyBlocked`].
     pub fn rejection(&self) -> Option<(KeyManagerFault, &str)> {
-        let (place, reason) = self.rejection.as_ref()?;
-        let fault = KeyManagerFault::ALL.get(*place).copied();
+        let (index, reason) = self.rejection.as_ref()?;
+        let fault = KeyManagerFault::ALL.get(*index).copied();
         Some((fault.unwrap_or(KeyManagerFault::KeyBlocked), reason))
     }
 }
 
 impl Order {
-    /// The frames that say which keys are expected.
+    /// Creates the orders with the list of expected keys.
     pub fn expect<'a>(keys: impl ExactSizeIterator<Item = (&'a KeySelector, bool)>) -> Vec<Self> {
         let keys: Vec<(WireSelector, bool)> =
             keys.map(|(key, encrypts)| (key.into(), encrypts)).collect();
@@ -259,22 +261,22 @@ impl Order {
         chunks.into_iter().enumerate().map(frame).collect()
     }
 
-    /// The frames that say which objects were proved.
+    /// Creates the orders with proved key objects.
     pub fn proved(objects: &[ProofId]) -> impl Iterator<Item = Self> + '_ {
         objects
             .chunks(PROOFS_PER_FRAME)
             .map(|objects| Self::Proved(objects.to_vec()))
     }
 
-    /// The frame.
+    /// Encodes the order.
     ///
     /// # Errors
-    /// [`ControlError`] when it would be too long; so for [`News::to_frame`].
+    /// [`ControlError`] when the frame would be too long.
     pub fn to_frame(&self) -> Result<Vec<u8>, ControlError> {
         to_frame(self)
     }
 
-    /// What a frame says.
+    /// Parses a frame.
     ///
     /// # Errors
     /// [`ControlError`] when it is not an order.
@@ -284,7 +286,7 @@ impl Order {
 }
 
 impl News {
-    /// A check that worked and took this long for one operation.
+    /// The report on a successful check, with the duration of one operation.
     pub fn healthy(operation: Duration) -> Self {
         Self::Checked {
             health: Health::Healthy,
@@ -293,22 +295,22 @@ impl News {
         }
     }
 
-    /// The frames that report on these keys.
+    /// Creates the reports on these keys.
     pub fn of_keys(keys: &[KeyNews]) -> impl Iterator<Item = Self> + '_ {
         chunks(keys, KeyNews::length)
             .into_iter()
             .map(|keys| Self::Keys(keys.to_vec()))
     }
 
-    /// The frame.
+    /// Encodes the report.
     ///
     /// # Errors
-    /// See [`Order::to_frame`].
+    /// [`ControlError`] when the frame would be too long.
     pub fn to_frame(&self) -> Result<Vec<u8>, ControlError> {
         to_frame(self)
     }
 
-    /// What a frame says.
+    /// Parses a frame.
     ///
     /// # Errors
     /// [`ControlError`] when it is not a report.
@@ -317,7 +319,7 @@ impl News {
     }
 }
 
-/// The items in groups of at most [`KEYS_PER_FRAME`] bytes, or of one item.
+/// Splits the items into groups of at most [`KEYS_PER_FRAME`] bytes. A larger item gets its own group.
 fn chunks<T>(items: &[T], length: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let (mut chunks, mut rest) = (Vec::new(), items);
     while !rest.is_empty() {

@@ -7,13 +7,15 @@
 //! | worker → launcher | [`WorkerRequest`] |
 //! | launcher → worker | [`WorkerMessage`] |
 //!
-//! A frame is the version, the kind and the fields of the kind. Kinds of different directions differ, so that a frame never means
-//! something in the wrong direction.
+//! A frame consists of the version, the kind and the fields of the kind. Each direction has different kinds, so that a frame is never
+//! valid in the wrong direction.
 //!
 //! # Invariants
-//! - `decode` accepts exactly what `encode` writes: one form per frame, no bytes left over.
+//! - `decode` accepts exactly the output of `encode`: one encoding per frame, without extra bytes.
 //! - Each field has a limit, so a frame has at most [`MAX_FRAME`] bytes.
 
+pub mod inherited;
+pub mod launched;
 mod values;
 
 use super::wire::{FrameError, Reader, Writer};
@@ -23,15 +25,15 @@ pub use values::{
     Text, WorkerEnd,
 };
 
-/// Most bytes of a frame: the settings of a worker and the fields around them.
+/// The maximum size of a frame, in bytes: the settings of a worker and the other fields.
 pub const MAX_FRAME: usize = 33 * 1024;
 
-/// Most sessions of a worker, as `[[hsm]] sessions`.
+/// The maximum number of sessions of a worker, as in `[[hsm]] sessions`.
 pub const MAX_SESSIONS: u16 = 1024;
 
 /// A frame of one direction.
 pub trait Frame: Sized {
-    /// The bytes of the frame.
+    /// Encodes the frame.
     fn encode(&self) -> Vec<u8>;
 
     /// Parses the bytes of one packet.
@@ -54,15 +56,15 @@ pub enum FrontRequest {
         hsm: HsmName,
         /// Sockets for jobs: 1 to [`MAX_SESSIONS`].
         sessions: u16,
-        /// Where the worker takes its settings from.
+        /// Which settings the worker uses.
         settings: SettingsChoice,
     },
-    /// Kill a worker and its process group. A worker that has ended already is no error.
+    /// Kill a worker and its process group. Has no effect if the worker has ended.
     Kill {
         /// The launcher's number of the worker.
         worker: u32,
     },
-    /// The worker serves: its settings are the last good ones of its HSM.
+    /// The worker serves, so its settings are now the last good ones of its HSM.
     Good {
         /// The launcher's number of the worker.
         worker: u32,
@@ -72,22 +74,22 @@ pub enum FrontRequest {
 /// From the launcher to the front.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FrontMessage {
-    /// A worker was started. The packet holds its first descriptors: the control channel, the output, the sessions.
+    /// A worker was started. The packet contains its first descriptors: the control channel, the output, then the sessions.
     Started {
         /// The request.
         request: u32,
         /// The launcher's number of the worker.
         worker: u32,
-        /// Sockets for jobs; with the control channel and the output, two descriptors more follow in total.
+        /// The number of sockets for jobs. The total number of descriptors is larger by two: the control channel and the output.
         sessions: u16,
     },
-    /// The packet holds more descriptors of the worker that was started last.
+    /// The packet contains more descriptors of the worker that was started last.
     Descriptors,
     /// The worker could not be started.
     NotStarted {
         /// The request.
         request: u32,
-        /// Why.
+        /// The reason.
         reason: Text,
     },
     /// A worker has ended, and its process group has been killed.
@@ -104,18 +106,18 @@ pub enum FrontMessage {
 /// From a worker to the launcher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WorkerRequest {
-    /// The settings with which the worker is going to run. The answer is [`WorkerMessage::Stored`].
+    /// The settings that the worker will use. The answer is [`WorkerMessage::Stored`].
     Settings(SettingsBytes),
-    /// Asks for the last good settings. The answer is [`WorkerMessage::LastGood`].
+    /// Requests the last good settings. The answer is [`WorkerMessage::LastGood`].
     LastGood,
-    /// Asks for [`WorkerMessage::Parts`]. Once per worker, after its settings.
+    /// Requests [`WorkerMessage::Parts`]. Sent once per worker, after its settings.
     Parts,
-    /// Asks for permission to call `C_Login`. The answer is [`WorkerMessage::LoginAllowed`] or [`WorkerMessage::LoginRefused`]; it may
-    /// take as long as the login of a different worker at the same token.
+    /// Requests permission to call `C_Login`. The answer is [`WorkerMessage::LoginAllowed`] or [`WorkerMessage::LoginRefused`]. It waits
+    /// until the login of a different worker at the same token has ended.
     LoginBegins {
         /// The serial number of the token.
         serial: Serial,
-        /// Which PIN it is.
+        /// The identity of the PIN.
         pin: PinFingerprint,
     },
     /// `C_Login` returned. No answer.
@@ -129,14 +131,14 @@ pub enum WorkerMessage {
     Stored,
     /// The last good settings of the HSM, if there are any. They are also stored as those of this worker.
     LastGood(Option<SettingsBytes>),
-    /// What the worker runs with. The packet holds the first descriptors: the control channel, then the sessions.
+    /// The settings and channels of the worker. The packet contains the first descriptors: the control channel, then the sessions.
     Parts {
         /// The settings that the worker stored.
         settings: SettingsBytes,
-        /// Sockets for jobs; with the control channel, one descriptor more follows in total.
+        /// The number of sockets for jobs. The total number of descriptors is larger by one: the control channel.
         sessions: u16,
     },
-    /// The packet holds more descriptors.
+    /// The packet contains more descriptors.
     Descriptors,
     /// The worker may call `C_Login` once.
     LoginAllowed,
@@ -148,7 +150,7 @@ fn begin(kind: u8) -> Writer {
     Writer::new(kind, 0)
 }
 
-/// Parses a frame: `fields` reads those of the kind.
+/// Parses a frame. `fields` reads the fields of its kind.
 fn parse<T>(
     bytes: &[u8],
     fields: impl FnOnce(u8, &mut Reader<'_>) -> Result<T, FrameError>,

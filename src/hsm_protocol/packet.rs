@@ -1,8 +1,8 @@
-//! One packet of a `SOCK_SEQPACKET` socket, with descriptors.
+//! Packets of `SOCK_SEQPACKET` sockets, with descriptors.
 //!
 //! # Invariants
 //! - Descriptors are received with CLOEXEC.
-//! - A packet that did not fit into the buffer is an error, not a shorter packet.
+//! - A packet that does not fit into the buffer is an error. It is not truncated.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -15,10 +15,10 @@ use rustix::net::{
     sendmsg, socketpair,
 };
 
-/// Most descriptors of one packet. The kernel takes 253 (`SCM_MAX_FD`).
+/// The maximum number of descriptors in a packet. The limit of the kernel is 253 (`SCM_MAX_FD`).
 pub const MAX_DESCRIPTORS: usize = 200;
 
-/// What happens when a packet cannot be sent or received at once.
+/// The behaviour when a packet cannot be sent or received at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// The thread waits.
@@ -34,7 +34,7 @@ pub struct Packet {
     pub bytes: Vec<u8>,
     /// Its descriptors.
     pub descriptors: Vec<OwnedFd>,
-    /// More descriptors were sent: this process has none left, or they are more than [`MAX_DESCRIPTORS`].
+    /// Whether descriptors were lost: this process has none left, or more than [`MAX_DESCRIPTORS`] were sent.
     pub lost_descriptors: bool,
 }
 
@@ -55,7 +55,7 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 /// Sends a packet.
 ///
 /// # Errors
-/// [`io::ErrorKind::WouldBlock`] as [`Wait`] says; [`io::ErrorKind::BrokenPipe`] when the other side is closed, never a signal.
+/// [`io::ErrorKind::WouldBlock`] with [`Wait::No`]; [`io::ErrorKind::BrokenPipe`], without a signal, when the other side is closed.
 pub fn send(
     socket: impl AsFd,
     bytes: &[u8],
@@ -76,10 +76,10 @@ pub fn send(
     Ok(())
 }
 
-/// Receives a packet of at most `max` bytes; none when the other side is closed.
+/// Receives a packet of at most `max` bytes. Returns `None` when the other side is closed.
 ///
 /// # Errors
-/// [`io::ErrorKind::InvalidData`] for a longer packet; [`io::ErrorKind::WouldBlock`] as [`Wait`] says.
+/// [`io::ErrorKind::InvalidData`] for a longer packet; [`io::ErrorKind::WouldBlock`] with [`Wait::No`].
 pub fn receive(socket: impl AsFd, max: usize, wait: Wait) -> io::Result<Option<Packet>> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -91,7 +91,7 @@ pub fn receive(socket: impl AsFd, max: usize, wait: Wait) -> io::Result<Option<P
     let buffer = &mut [IoSliceMut::new(&mut bytes)];
     let received = loop {
         match recvmsg(&socket, buffer, &mut control, flags) {
-            // The other process ended with packets of ours unread. The error comes once, before the packets that it had sent.
+            // The other process ended without reading all packets. This error is returned once, before the packets that it sent.
             Err(rustix::io::Errno::CONNRESET) => {}
             received => break received?,
         }
@@ -120,9 +120,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_process_sent_is_received_also_if_it_ended_with_packets_unread() {
+    fn packets_of_a_process_are_received_even_if_it_ended_with_unread_packets() {
         let (ours, theirs) = pair().unwrap();
-        send(&ours, b"a packet that nobody reads", &[], Wait::No).unwrap();
+        send(&ours, b"a packet that is not read", &[], Wait::No).unwrap();
         send(&theirs, b"last words", &[], Wait::No).unwrap();
         drop(theirs);
         let packet = receive(&ours, 64, Wait::No).unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! What the configuration says of a device.
+//! The settings of an HSM.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::pin::PinReference;
+pub mod pin;
+
+use pin::PinReference;
 
 /// The largest encoding of [`Pkcs11Settings`], in bytes.
 pub const MAX_ENCODED_SETTINGS: usize = 32 * 1_024;
@@ -17,40 +19,40 @@ pub const MAX_ENCODED_SETTINGS: usize = 32 * 1_024;
 /// One `[[hsm]]` table.
 #[derive(Clone, Debug)]
 pub struct HsmSettings {
-    /// Its name in logs, metrics and the health answer.
+    /// The name in logs, metrics and the health answer.
     pub name: Arc<str>,
     /// The PKCS#11 library.
     pub module: PathBuf,
-    /// The string that the library wants in `C_Initialize`, if any.
+    /// The string that the library requires in `C_Initialize`, if any.
     pub parameters: Option<CString>,
-    /// Environment variables of the library's process.
+    /// Environment variables of the worker.
     pub environment: Environment,
     /// Files and directories that the library may write.
     pub writable: Vec<PathBuf>,
-    /// Whether the library's process runs without a sandbox.
+    /// Whether the worker runs without a sandbox.
     pub danger_no_sandbox: bool,
-    /// Which token of the library.
+    /// The token of the library.
     pub token: TokenSelector,
-    /// Where the user PIN is.
+    /// The location of the user PIN.
     pub pin: PinReference,
-    /// How many sessions serve jobs; one more session is kept for the login and the health check.
+    /// The number of sessions for jobs. One more session is open for the login and the health check.
     pub sessions: usize,
-    /// An encryption or decryption that takes longer hangs.
+    /// An encryption or decryption that takes longer counts as hanging.
     pub hang_timeout: Duration,
-    /// An opening (`C_Initialize`, login, key search) that takes longer hangs.
+    /// Opening the token (`C_Initialize`, login, key search) counts as hanging if it takes longer.
     pub open_timeout: Duration,
-    /// How the device wants its IVs.
+    /// The GCM profile.
     pub gcm_profile: GcmProfile,
     /// Whether every ciphertext is decrypted and compared with its plaintext before it is returned.
     pub verify_encryptions: bool,
-    /// Label of the AES-256 key for the health check.
+    /// The label of the AES-256 key for the health check.
     pub health_key: String,
-    /// How often the health check runs.
+    /// The interval of the health check.
     pub health_interval: Duration,
 }
 
 impl HsmSettings {
-    /// The settings that differ from `former`, by the names of the configuration.
+    /// Returns the settings that differ from `former`, by their names in the configuration.
     pub fn changes_since(&self, former: &Self) -> Vec<&'static str> {
         let parts = [
             ("module", self.module != former.module),
@@ -81,7 +83,7 @@ impl HsmSettings {
         changed.map(|(name, _)| name).collect()
     }
 
-    /// The part for the process that calls the library.
+    /// Returns the settings for a worker.
     pub fn for_worker(&self) -> Pkcs11Settings {
         Pkcs11Settings {
             name: self.name.to_string(),
@@ -102,35 +104,35 @@ impl HsmSettings {
     }
 }
 
-/// What the process that calls the PKCS#11 library needs of one `[[hsm]]` table. It holds no secret.
+/// The settings of a worker, from one `[[hsm]]` table. Values of environment variables may be secret; the PIN is not included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pkcs11Settings {
-    /// Its name in logs, metrics and the health answer.
+    /// The name in logs, metrics and the health answer.
     pub name: String,
     /// The PKCS#11 library.
     pub module: PathBuf,
-    /// The string that the library wants in `C_Initialize`, if any.
+    /// The string that the library requires in `C_Initialize`, if any.
     pub parameters: Option<CString>,
-    /// The environment variables of the process, beside `PATH` and the one that `pin` names.
+    /// The environment variables of the worker, in addition to `PATH` and the one of `pin`.
     pub environment: Environment,
     /// Files and directories that the library may write. One that does not exist has no effect.
     pub writable: Vec<PathBuf>,
-    /// Whether the process runs without a sandbox.
+    /// Whether the worker runs without a sandbox.
     pub danger_no_sandbox: bool,
-    /// Files with secrets of others: the library must not read them.
+    /// Files with other secrets, which the library must not read.
     pub secrets: Vec<PathBuf>,
-    /// Which token of the library.
+    /// The token of the library.
     pub token: TokenSelector,
-    /// Where the user PIN is.
+    /// The location of the user PIN.
     pub pin: PinReference,
-    /// The number of sessions for jobs; one more session is kept for the login and the health check.
+    /// The number of sessions for jobs. One more session is open for the login and the health check.
     pub sessions: usize,
-    /// How the device wants its IVs.
+    /// The GCM profile.
     pub gcm_profile: GcmProfile,
     /// Whether every ciphertext is decrypted and compared with its plaintext before it is returned.
     pub verify_encryptions: bool,
-    /// Label of the AES-256 key for the health check.
+    /// The label of the AES-256 key for the health check.
     pub health_key: String,
     /// The interval of the health check.
     pub health_interval: Duration,
@@ -140,22 +142,22 @@ impl Pkcs11Settings {
     /// Encodes the settings. Equal settings have equal bytes.
     ///
     /// # Errors
-    /// What is wrong, when a path is not UTF-8 text or there are more than `MAX_ENCODED_SETTINGS` bytes.
+    /// When a path is not UTF-8, or the encoding has more than `MAX_ENCODED_SETTINGS` bytes.
     pub fn encode(&self) -> Result<Vec<u8>, String> {
         let bytes = serde_json::to_vec(self).map_err(|error| error.to_string())?;
         match bytes.len() <= MAX_ENCODED_SETTINGS {
             true => Ok(bytes),
             false => Err(format!(
-                "the table is too large: {} bytes in the form for a worker, at most {MAX_ENCODED_SETTINGS} are possible",
+                "the table is too large: its encoding for a worker has {} bytes; the limit is {MAX_ENCODED_SETTINGS}",
                 bytes.len()
             )),
         }
     }
 
-    /// Decodes what [`Pkcs11Settings::encode`] returned.
+    /// Decodes the output of [`Pkcs11Settings::encode`].
     ///
     /// # Errors
-    /// When the bytes are anything else.
+    /// When the bytes are not a valid encoding.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         if bytes.len() > MAX_ENCODED_SETTINGS {
             return Err(format!("more than {MAX_ENCODED_SETTINGS} bytes"));
@@ -164,7 +166,7 @@ impl Pkcs11Settings {
     }
 }
 
-/// Environment variables, by name. `Debug` shows the names only: some libraries take a password this way.
+/// Environment variables, by name. `Debug` shows only the names, because some libraries read a password from a variable.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Environment(pub BTreeMap<String, String>);
@@ -175,7 +177,7 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// Which token: slot numbers move, labels and serials stay.
+/// Selects a token by label or serial number, because slot numbers may change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenSelector {
@@ -185,19 +187,19 @@ pub enum TokenSelector {
     Serial(String),
 }
 
-/// Where the IV of an encryption comes from.
+/// Which party generates the IV of an encryption, and how it is passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GcmProfile {
-    /// By manufacturer and model, and by what passes the probe.
+    /// Chosen by manufacturer and model, and by the probe.
     Auto,
-    /// We pass 12 bytes of the device's own random generator.
+    /// The proxy passes 12 bytes of the device's random generator.
     CallerIv,
-    /// We pass 12 zero bytes, which the device overwrites.
+    /// The proxy passes 12 zero bytes, which the device overwrites.
     IvWrittenBack,
-    /// The device makes 16 bytes and appends them to its output.
+    /// The device generates 16 bytes and appends them to its output.
     IvAppended,
-    /// The device makes 12 bytes and puts them before its output (a mechanism of AWS CloudHSM's own).
+    /// The device generates 12 bytes and returns them before its output (a vendor mechanism of AWS CloudHSM).
     IvPrepended,
     /// The message interface of PKCS#11 3.x.
     Message,
@@ -205,7 +207,7 @@ pub enum GcmProfile {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pin::PinFingerprint;
+    use super::pin::PinFingerprint;
     use super::*;
 
     fn settings() -> Pkcs11Settings {
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_a_worker_survive_their_encoding() {
+    fn decoded_settings_equal_the_originals() {
         let credential = PinReference::Credential {
             path: "/run/credentials/pin".into(),
             fingerprint: PinFingerprint::default(),
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bytes_than_settings_are_rejected() {
+    fn bytes_that_are_not_settings_are_rejected() {
         let text = String::from_utf8(settings().encode().unwrap()).unwrap();
         for wrong in [
             text.replacen('{', "{\"more\":1,", 1),

@@ -1,4 +1,4 @@
-//! Properties of the frames between front and worker, on frames from a seeded generator.
+//! Properties of the frames between front and worker, with generated frames.
 
 mod batches;
 mod generated;
@@ -14,7 +14,7 @@ use generated::Random;
 
 const ROUNDS: u64 = 2_000;
 
-/// The forms of binary frames: what writes one, and what a frame reads as.
+/// A kind of binary frames: a function that generates a frame, and one that decodes a frame and encodes it again.
 type Form = (fn(&mut Random) -> Vec<u8>, fn(&[u8]) -> Option<Vec<u8>>);
 
 const FORMS: [Form; 2] = [
@@ -23,38 +23,41 @@ const FORMS: [Form; 2] = [
         |frame| Some(Job::from_frame(frame).ok()?.to_frame()),
     ),
     (
-        |random| random.of_session().to_frame(),
+        |random| random.session_frame().to_frame(),
         |frame| Some(FromSession::from_frame(frame).ok()?.to_frame()),
     ),
 ];
 
-/// So with a parser that rejects what it should take, or a writer that forgets a field.
+/// Fails if a parser rejects a valid frame, or an encoder forgets a field.
 #[test]
-fn what_is_written_is_read() {
+fn decoded_frames_equal_the_originals() {
     let mut random = Random::new(1);
     for _ in 0..ROUNDS {
         let job = random.job();
         let read = Job::from_frame(&job.to_frame()).unwrap();
         assert_eq!(generated::shown(&read), generated::shown(&job));
-        let said = random.of_session();
-        let read = FromSession::from_frame(&said.to_frame()).unwrap();
-        assert_eq!(generated::told(&read), generated::told(&said));
+        let sent = random.session_frame();
+        let read = FromSession::from_frame(&sent.to_frame()).unwrap();
+        assert_eq!(
+            generated::shown_answer(&read),
+            generated::shown_answer(&sent)
+        );
     }
 }
 
-/// A frame has one form: what is read is written with the same bytes, also after a byte was changed.
+/// A frame has one encoding: each accepted frame is encoded to the same bytes, also after a byte was changed.
 #[test]
-fn a_frame_has_one_form_and_no_change_makes_a_parser_panic() {
+fn a_frame_has_one_encoding_and_no_change_makes_a_parser_panic() {
     let mut random = Random::new(2);
     for (write, rewrite) in FORMS {
         for _ in 0..200 {
             let frame = write(&mut random);
             assert_eq!(rewrite(&frame).as_ref(), Some(&frame));
-            for place in random.places(frame.len()) {
+            for position in random.positions(frame.len()) {
                 let mut changed = frame.clone();
-                changed[place] = changed[place].wrapping_add(random.below(255) as u8 + 1);
+                changed[position] = changed[position].wrapping_add(random.below(255) as u8 + 1);
                 if let Some(again) = rewrite(&changed) {
-                    assert_eq!(again, changed, "byte {place}");
+                    assert_eq!(again, changed, "byte {position}");
                 }
             }
         }
@@ -62,12 +65,12 @@ fn a_frame_has_one_form_and_no_change_makes_a_parser_panic() {
 }
 
 #[test]
-fn a_truncated_frame_and_bytes_left_over_are_errors() {
+fn a_truncated_frame_and_extra_bytes_are_errors() {
     let mut random = Random::new(3);
     for (write, rewrite) in FORMS {
         for _ in 0..200 {
             let frame = write(&mut random);
-            for length in random.places(frame.len()) {
+            for length in random.positions(frame.len()) {
                 assert_eq!(
                     rewrite(&frame[..length]),
                     None,
@@ -85,12 +88,12 @@ fn a_truncated_frame_and_bytes_left_over_are_errors() {
 #[test]
 fn unknown_versions_and_kinds_are_errors() {
     let mut random = Random::new(4);
-    let (job, said) = (random.job().to_frame(), random.of_session().to_frame());
+    let (job, sent) = (random.job().to_frame(), random.session_frame().to_frame());
     for version in (0..=u8::MAX).filter(|version| *version != VERSION) {
         let of = |frame: &[u8]| [&[version], &frame[1..]].concat();
         assert_eq!(Job::from_frame(&of(&job)).unwrap_err(), FrameError::Version);
         assert_eq!(
-            FromSession::from_frame(&of(&said)).unwrap_err(),
+            FromSession::from_frame(&of(&sent)).unwrap_err(),
             FrameError::Version
         );
     }
@@ -108,8 +111,8 @@ fn unknown_versions_and_kinds_are_errors() {
         kinds(&|kind| FromSession::from_frame(&[VERSION, kind]).is_ok()),
         ready[1..]
     );
-    // Each direction has kinds of its own.
-    assert!(Job::from_frame(&said).is_err() && FromSession::from_frame(&job).is_err());
+    // Each direction has different kinds.
+    assert!(Job::from_frame(&sent).is_err() && FromSession::from_frame(&job).is_err());
     for frame in [&[][..], &[VERSION]] {
         assert_eq!(Job::from_frame(frame).unwrap_err(), FrameError::Short);
         assert_eq!(
@@ -132,10 +135,10 @@ fn job_of(task: Task) -> Job {
     }
 }
 
-/// A length that promises more than there is allocates nothing: it is compared with the limit and with the frame first.
+/// A length is compared with the limit and with the frame before memory is allocated.
 #[test]
 fn lengths_beyond_their_limits_are_errors() {
-    // Version, kind, id, budget, selector: then the length of the label.
+    // The length of the label follows version, kind, id, budget and selector.
     let at = 2 + 8 + 4 + 1;
     for length in [1_025, 0xffff, 0x7fff_ffff, u32::MAX] {
         let mut frame = describe_frame();
@@ -167,10 +170,10 @@ fn lengths_beyond_their_limits_are_errors() {
     );
 }
 
-/// The greatest plaintext and AAD that the XKS API allows, with the prefix of CDIV, and the longest label.
+/// The longest plaintext and AAD that the XKS API allows, with the prefix of the CDIV, and the longest label.
 #[test]
-fn the_greatest_legal_job_and_answer_fit_into_a_frame() {
-    // The plaintext of Encrypt is at most 4,096 bytes, the AAD of the API at most 8,192, and the framing of the AAD carries 64 KiB.
+fn the_longest_legal_jobs_fit_into_a_frame() {
+    // In the XKS API, a plaintext has at most 4,096 bytes and an AAD at most 8,192. The framing of the AAD allows 64 KiB.
     let (plaintext, aad) = (4_096, 66 * 1_024);
     let key = Arc::new(KeySelector::Label("l".repeat(1_024)));
     let encrypt = Task::Encrypt {
@@ -196,7 +199,7 @@ fn the_greatest_legal_job_and_answer_fit_into_a_frame() {
     }
 }
 
-/// Every text of a failure is cut to its limit, on a whole character.
+/// Texts of a failure are cut to their limit, at a character boundary.
 #[test]
 fn texts_are_cut_to_their_limit() {
     for text in [
@@ -258,7 +261,7 @@ fn debug_of_a_frame_shows_no_plaintext_and_no_iv() {
 }
 
 #[test]
-fn control_frames_are_read_as_they_were_written() {
+fn decoded_control_frames_equal_the_originals() {
     let mut random = Random::new(5);
     for _ in 0..ROUNDS {
         let order = random.order();
@@ -270,10 +273,10 @@ fn control_frames_are_read_as_they_were_written() {
         let news = random.news();
         let frame = news.to_frame().unwrap();
         assert_eq!(News::from_frame(&frame).unwrap().to_frame().unwrap(), frame);
-        for place in random.places(frame.len()).take(50) {
-            assert!(News::from_frame(&frame[..place]).is_err());
+        for position in random.positions(frame.len()).take(50) {
+            assert!(News::from_frame(&frame[..position]).is_err());
             let mut changed = frame.clone();
-            changed[place] ^= 1 << random.below(8);
+            changed[position] ^= 1 << random.below(8);
             drop(News::from_frame(&changed));
             drop(Order::from_frame(&changed));
         }
@@ -309,7 +312,7 @@ fn control_frames_of_the_other_direction_and_unknown_members_are_errors() {
     assert!(matches!(News::from_frame(&long), Err(ControlError::Long)));
 }
 
-/// A frame of nothing but brackets must not exhaust the stack.
+/// A frame that consists of brackets must not exhaust the stack.
 #[test]
 fn deep_nesting_is_an_error() {
     let nested = "[".repeat(60_000);
@@ -319,7 +322,7 @@ fn deep_nesting_is_an_error() {
     assert!(Order::from_frame(nested.as_bytes()).is_err());
 }
 
-/// The longest labels, each character of which JSON writes in six.
+/// The longest labels, whose characters have six bytes each in JSON.
 #[test]
 fn frames_of_the_longest_keys_fit() {
     let label = "\u{1}".repeat(255);

@@ -1,17 +1,17 @@
-//! Reads and writes the fields of a binary frame: the version, the kind, then the fields of the kind.
+//! Reads and writes binary frames: the version, the kind, then the fields of the kind.
 //!
 //! Integers are little-endian. A byte string follows its length, a `u32`.
 
 use thiserror::Error;
 
-/// The longest frame, in bytes. The XKS API needs below 30 KiB; the framing of the AAD carries 64 KiB of it, which is twice in a job with a
-/// digest.
+/// The longest frame, in bytes. Requests of the XKS API need less than 30 KiB. The framing of the AAD allows 64 KiB, and a job with a digest
+/// contains the AAD twice.
 pub const MAX_FRAME: usize = 192 * 1_024;
 
-/// The longest plaintext, ciphertext with tag, AAD or prefix, in bytes: above what the operations take.
+/// The longest plaintext, ciphertext with tag, AAD or prefix, in bytes: above the limits of the operations.
 pub(super) const MAX_BYTES: usize = 68 * 1_024;
 
-/// The version of binary frames. Front and worker are the same executable; another version is another program.
+/// The version of binary frames. It is the same on both sides, because front and worker are the same executable.
 pub(super) const VERSION: u8 = 1;
 
 /// Why a frame is rejected.
@@ -20,18 +20,18 @@ pub enum FrameError {
     /// It ends before its last field.
     #[error("the frame is too short")]
     Short,
-    /// It goes on behind its last field.
+    /// It has bytes after its last field.
     #[error("the frame is too long")]
     Long,
-    /// It is of another version.
+    /// It has a different version.
     #[error("the frame has an unknown version")]
     Version,
-    /// A field has a value that its type does not have.
+    /// A field has an invalid value.
     #[error("the frame has an illegal {0}")]
     Illegal(&'static str),
 }
 
-/// At most `max` bytes of a text, to a whole character.
+/// Returns at most `max` bytes of a text, cut at a character boundary.
 pub fn short(text: &str, max: usize) -> &str {
     let mut end = text.len().min(max);
     while !text.is_char_boundary(end) {
@@ -40,11 +40,11 @@ pub fn short(text: &str, max: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// A frame that is written.
+/// Writes a frame.
 pub(super) struct Writer(Vec<u8>);
 
 impl Writer {
-    /// A frame of this kind, with room for `capacity` bytes of fields.
+    /// Starts a frame of this kind, with capacity for fields of this size.
     pub(super) fn new(kind: u8, capacity: usize) -> Self {
         let mut frame = Vec::with_capacity(capacity + 64);
         frame.extend([VERSION, kind]);
@@ -77,7 +77,7 @@ impl Writer {
         self.u8(u8::from(value))
     }
 
-    /// Each field has a limit far below 4 GiB.
+    /// Appends the length and the bytes. Each field has a limit far below 4 GiB.
     pub(super) fn bytes(self, value: &[u8]) -> Self {
         let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
         self.u32(length).array(value)
@@ -95,11 +95,11 @@ impl Writer {
     }
 }
 
-/// A frame that is read.
+/// Reads a frame.
 pub(super) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// The kind of the frame, and its fields.
+    /// Returns the kind of the frame, and a reader of its fields.
     pub(super) fn new(frame: &'a [u8]) -> Result<(u8, Self), FrameError> {
         match frame {
             [VERSION, kind, fields @ ..] => Ok((*kind, Self(fields))),
@@ -134,44 +134,48 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    pub(super) fn boolean(&mut self, what: &'static str) -> Result<bool, FrameError> {
+    pub(super) fn boolean(&mut self, field: &'static str) -> Result<bool, FrameError> {
         match self.u8()? {
             0 => Ok(false),
             1 => Ok(true),
-            _ => Err(FrameError::Illegal(what)),
+            _ => Err(FrameError::Illegal(field)),
         }
     }
 
-    /// At most `max` bytes.
-    pub(super) fn bytes(&mut self, max: usize, what: &'static str) -> Result<&'a [u8], FrameError> {
+    /// Reads at most `max` bytes.
+    pub(super) fn bytes(
+        &mut self,
+        max: usize,
+        field: &'static str,
+    ) -> Result<&'a [u8], FrameError> {
         let length = usize::try_from(self.u32()?).unwrap_or(usize::MAX);
         match length <= max {
             true => self.take(length),
-            false => Err(FrameError::Illegal(what)),
+            false => Err(FrameError::Illegal(field)),
         }
     }
 
-    pub(super) fn text(&mut self, max: usize, what: &'static str) -> Result<&'a str, FrameError> {
-        std::str::from_utf8(self.bytes(max, what)?).map_err(|_| FrameError::Illegal(what))
+    pub(super) fn text(&mut self, max: usize, field: &'static str) -> Result<&'a str, FrameError> {
+        std::str::from_utf8(self.bytes(max, field)?).map_err(|_| FrameError::Illegal(field))
     }
 
     pub(super) fn optional(
         &mut self,
         max: usize,
-        what: &'static str,
+        field: &'static str,
     ) -> Result<Option<&'a [u8]>, FrameError> {
-        match self.boolean(what)? {
-            true => self.bytes(max, what).map(Some),
+        match self.boolean(field)? {
+            true => self.bytes(max, field).map(Some),
             false => Ok(None),
         }
     }
 
-    /// The rest of the packet: its next frames.
+    /// Returns the rest of the packet: the next frames.
     pub(super) fn rest(self) -> &'a [u8] {
         self.0
     }
 
-    /// Nothing is left over.
+    /// Fails if the frame has extra bytes.
     pub(super) fn end(self) -> Result<(), FrameError> {
         match self.0.is_empty() {
             true => Ok(()),

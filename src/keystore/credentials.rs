@@ -27,7 +27,7 @@ impl CredentialMetrics {
         Ok(Self {
             last_used: metrics.gauge(
                 "xks_credential_last_used_timestamp_seconds",
-                "Time of the last verified request that was signed with the credential, in seconds since 1970; 0 if there was none since the start.",
+                "Time of the last verified request that was signed with the credential, in seconds since the Unix epoch. 0: none since the start.",
                 &["store", "access_key_id"],
             )?,
             requests: metrics.counter(

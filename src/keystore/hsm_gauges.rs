@@ -20,22 +20,22 @@ impl HsmGauges {
         Ok(Self {
             configured: metrics.gauge(
                 "xks_key_store_hsms",
-                "HSMs that are configured for the key store.",
+                "HSMs of the key store.",
                 &["store"],
             )?,
             usable: metrics.gauge(
                 "xks_key_store_hsms_usable",
-                "HSMs of the key store that are usable now.",
+                "Usable HSMs of the key store.",
                 &["store"],
             )?,
             missing: metrics.gauge(
                 "xks_key_store_keys_missing",
-                "Key versions of the key store that the HSM lacks, or has more than once.",
+                "Key versions of the key store that the HSM does not have, or has more than once.",
                 &["store", "hsm"],
             )?,
             unusable: metrics.gauge(
                 "xks_key_store_keys_unusable",
-                "Key versions of the key store that the HSM has, but that cannot do what KMS needs.",
+                "Key versions of the key store that the HSM has, but that do not support the operations of KMS.",
                 &["store", "hsm"],
             )?,
         })

@@ -40,7 +40,7 @@ impl KeyMetrics {
         Ok(Self {
             encryptions: metrics.counter(
                 "xks_key_encryptions_total",
-                "Encryptions that HSMs made with a key version since the start, including unused results; with random IVs at most 2^32 over its lifetime.",
+                "Encryptions by HSMs with a key version since the start, including those whose result was not used. With random IVs, at most 2^32 are allowed in the lifetime of a key.",
                 &["store", "key", "version"],
             )?,
             known: Arc::default(),

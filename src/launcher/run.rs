@@ -14,7 +14,7 @@ use super::processes::front::Front;
 use super::processes::workers::Workers;
 use super::restrict::restrict;
 use super::signals::Signals;
-use crate::hsm_protocol::inherited;
+use crate::hsm_protocol::launch::inherited;
 use crate::hsm_protocol::launch::{
     Frame as _, FrontMessage, FrontRequest, HsmName, SettingsChoice, Text,
 };

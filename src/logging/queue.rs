@@ -71,7 +71,7 @@ impl Queue {
     pub(super) fn declare(&self, metrics: &Metrics) -> Result<(), MetricsError> {
         let counter = metrics.counter(
             "xks_log_lost_lines_total",
-            "Log lines that were lost because standard output was blocked.",
+            "Log lines that were lost because standard output accepted no more data.",
             &[],
         )?;
         self.state().losses.count_in(&counter);

@@ -1,16 +1,17 @@
 //! Decrypt (XKS API, "Decrypt").
 //!
 //! # Invariants
-//! - A ciphertext is tried in our framing first. The framing of AWS's sample proxy is tried only for a key store that allows it, and only
-//!   after ours has not authenticated.
-//! - In such a key store one ciphertext does not decrypt under two different AADs, as far as the two framings can be told apart. Our
-//!   ciphertexts always have metadata of ours; without these, our framing is not tried. The sample proxy's framing is not tried when its bytes
-//!   are also those of a ciphertext that this proxy can have made under the same key.
+//! - A ciphertext is decrypted with this proxy's framing first. The framing of AWS's sample proxy is used only for a key store that allows it, and only
+//!   after the ciphertext did not authenticate with this proxy's framing.
+//! - In such a key store, one ciphertext does not decrypt with two different AADs, as far as the framings can be distinguished. This proxy's ciphertexts
+//!   always have its metadata; without such metadata, this proxy's framing is not used. The sample proxy's framing is not used if its bytes could also be
+//!   the framing of a ciphertext that this proxy encrypted with the same key.
 
 use std::sync::Arc;
 
+use super::call::Call;
+use super::cost::{Answer, Cost};
 use super::faults::fault_of;
-use super::{Answer, Call, Cost};
 use crate::ekm::DecryptJob;
 use crate::keystore::{Key, Version};
 use crate::secret::SecretBytes;
@@ -19,33 +20,32 @@ use crate::xks::{
     framed_aad, version_of_framing,
 };
 
-/// Decrypts under the key version that the ciphertext's metadata names. The metadata is not trusted: it is bound to the
-/// ciphertext by the framing, so that a changed version does not authenticate.
+/// Decrypts with the key version in the ciphertext's metadata. The framing binds the metadata to the ciphertext, so a ciphertext with a changed version does
+/// not authenticate.
 ///
 /// # Errors
-/// The [`Fault`] to answer: InvalidState, KeyNotFound, InvalidCiphertext, InvalidKeyUsage, Throttling, DependencyTimeout or
-/// Internal.
+/// A [`Fault`] with the name InvalidState, KeyNotFound, InvalidCiphertext, InvalidKeyUsage, Throttling, DependencyTimeout or Internal.
 pub async fn decrypt(
     call: Call<'_>,
     request: DecryptRequest,
 ) -> Result<Answer<DecryptResponse>, Fault> {
     let key = call.enabled_key()?;
-    let work = Work::new(&call, &request);
-    let (plaintext, cost) = work.open(key).await?;
+    let decryption = Decryption::new(&call, &request);
+    let (plaintext, cost) = decryption.run(key).await?;
     let value = DecryptResponse { plaintext };
     Ok(Answer { value, cost })
 }
 
-/// What does not change from one try to the next.
-struct Work<'a> {
+/// The decryption of one request, with one or two attempts.
+struct Decryption<'a> {
     call: &'a Call<'a>,
     request: &'a DecryptRequest,
     ciphertext_and_tag: Arc<[u8]>,
 }
 
-type Outcome = Result<(SecretBytes, Cost), Fault>;
+type Decrypted = Result<(SecretBytes, Cost), Fault>;
 
-impl<'a> Work<'a> {
+impl<'a> Decryption<'a> {
     fn new(call: &'a Call<'a>, request: &'a DecryptRequest) -> Self {
         let joined = [&request.ciphertext[..], request.tag.as_bytes()].concat();
         Self {
@@ -55,58 +55,59 @@ impl<'a> Work<'a> {
         }
     }
 
-    async fn open(&self, key: &Key) -> Outcome {
+    async fn run(&self, key: &Key) -> Decrypted {
         let metadata = &self.request.ciphertext_metadata;
         let number = metadata.key_version();
-        let legacy = self.call.store.legacy.is_some();
-        let first = key.version(KeyVersion::FIRST).filter(|_| legacy);
+        let allows_legacy = self.call.store.legacy.is_some();
+        let first = key.version(KeyVersion::FIRST).filter(|_| allows_legacy);
         let version = key
             .version(number)
-            .filter(|_| !legacy || metadata.named_version().is_some());
-        let theirs = first.and_then(|first| Some((first, self.theirs(key, first)?)));
-        match (version, theirs) {
-            // Mostly one key for both forms: one job, which costs a device no more than the calls themselves.
-            (Some(version), Some((first, theirs))) if version.number == first.number => {
-                self.run(version, self.ours(), Some(theirs)).await
+            .filter(|_| !allows_legacy || metadata.named_version().is_some());
+        let legacy = first.and_then(|first| Some((first, self.legacy_framing(key, first)?)));
+        match (version, legacy) {
+            // Usually both framings use one key. Then one job makes both attempts, without a second pass through the queue.
+            (Some(version), Some((first, legacy_aad))) if version.number == first.number => {
+                self.attempt(version, self.framing(), Some(legacy_aad))
+                    .await
             }
-            (Some(version), Some((first, theirs))) => {
-                match self.run(version, self.ours(), None).await {
-                    // A device that fails at the second try may not make the ciphertext a bad one.
+            (Some(version), Some((first, legacy_aad))) => {
+                match self.attempt(version, self.framing(), None).await {
+                    // An error of the HSM in the second attempt is reported as such, not as an invalid ciphertext.
                     Err(fault) if fault.kind == FaultKind::CiphertextInvalid => {
-                        self.run_legacy(first, theirs).await
+                        self.attempt_legacy(first, legacy_aad).await
                     }
                     outcome => outcome,
                 }
             }
-            (Some(version), None) => self.run(version, self.ours(), None).await,
-            (None, Some((first, theirs))) => self.run_legacy(first, theirs).await,
+            (Some(version), None) => self.attempt(version, self.framing(), None).await,
+            (None, Some((first, legacy_aad))) => self.attempt_legacy(first, legacy_aad).await,
             (None, None) => Err(unknown(number)),
         }
     }
 
-    /// What our ciphertexts are bound to.
-    fn ours(&self) -> Vec<u8> {
+    /// Returns the AAD for the HSM in this proxy's framing.
+    fn framing(&self) -> Vec<u8> {
         let aad = self.request.aad.clone().unwrap_or_default();
         framed_aad(&aad, &self.request.ciphertext_metadata)
     }
 
-    /// What the ciphertexts of AWS's sample proxy are bound to; none if it could be a ciphertext of ours under another AAD. Their metadata,
-    /// if there is any, is a constant of that proxy's configuration: it says nothing of versions, even where it looks like ours.
-    fn theirs(&self, key: &Key, first: &Version) -> Option<Vec<u8>> {
+    /// Returns the AAD for the HSM in the framing of AWS's sample proxy; `None` if it could also be this proxy's framing of another AAD. The metadata of the
+    /// sample proxy is a constant in its configuration. It contains no key version, even if it looks like this proxy's metadata.
+    fn legacy_framing(&self, key: &Key, first: &Version) -> Option<Vec<u8>> {
         let request = self.request;
         let framed = aws_samples_framed_aad(request.aad.as_ref(), &request.ciphertext_metadata);
-        let ours = version_of_framing(&framed).and_then(|number| key.version(number));
-        let can_be_ours = ours.is_some_and(|version| version.selector == first.selector);
-        (!can_be_ours).then_some(framed)
+        let version = version_of_framing(&framed).and_then(|number| key.version(number));
+        let is_ambiguous = version.is_some_and(|version| version.selector == first.selector);
+        (!is_ambiguous).then_some(framed)
     }
 
-    async fn run_legacy(&self, first: &Version, theirs: Vec<u8>) -> Outcome {
-        let (plaintext, cost) = self.run(first, theirs, None).await?;
-        Ok((plaintext, self.counted(cost)))
+    async fn attempt_legacy(&self, first: &Version, aad: Vec<u8>) -> Decrypted {
+        let (plaintext, cost) = self.attempt(first, aad, None).await?;
+        Ok((plaintext, self.count_legacy(cost)))
     }
 
-    /// Notes that the ciphertext was one of AWS's sample proxy.
-    fn counted(&self, cost: Cost) -> Cost {
+    /// Counts a ciphertext of AWS's sample proxy.
+    fn count_legacy(&self, cost: Cost) -> Cost {
         if let Some(counter) = &self.call.store.legacy {
             counter.inc();
         }
@@ -114,7 +115,8 @@ impl<'a> Work<'a> {
         Cost { is_legacy, ..cost }
     }
 
-    async fn run(&self, version: &Version, aad: Vec<u8>, or_aad: Option<Vec<u8>>) -> Outcome {
+    /// Decrypts with `aad`, and if that does not authenticate, with `or_aad`.
+    async fn attempt(&self, version: &Version, aad: Vec<u8>, or_aad: Option<Vec<u8>>) -> Decrypted {
         let job = DecryptJob {
             tenant: Arc::clone(&self.call.store.tenant),
             key: Arc::clone(&version.selector),
@@ -130,7 +132,7 @@ impl<'a> Work<'a> {
         let served = self.call.store.fleet.decrypt(job).await;
         let opened = cost.add(served.map_err(fault_of)?);
         match opened.by_or_aad {
-            true => Ok((opened.plaintext, self.counted(cost))),
+            true => Ok((opened.plaintext, self.count_legacy(cost))),
             false => Ok((opened.plaintext, cost)),
         }
     }
@@ -138,7 +140,7 @@ impl<'a> Work<'a> {
 
 fn unknown(number: KeyVersion) -> Fault {
     let reason = format!(
-        "no known version of the key can have made the ciphertext (version {})",
+        "no version of the key can have encrypted the ciphertext (version {})",
         number.0
     );
     Fault::because(FaultKind::CiphertextInvalid, reason)

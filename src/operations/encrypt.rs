@@ -1,20 +1,21 @@
-//! Encrypt (XKS API, "Encrypt"), with the ciphertext data integrity value (CDIV) in the order that the specification demands:
-//! (1) encrypt, (2) compute the CDIV, (3) decrypt what will be sent and compare, (4) answer. The device does the first three in one job.
+//! Encrypt (XKS API, "Encrypt"). With a ciphertext data integrity value (CDIV), the order is that of the specification: (1) encrypt, (2) compute the CDIV,
+//! (3) decrypt the result and compare, (4) respond. The worker does the first three in one job.
 
 use std::sync::Arc;
 
+use super::call::Call;
+use super::cost::{Answer, Cost};
 use super::faults::fault_of;
-use super::{Answer, Call, Cost};
 use crate::ekm::{Digest, EncryptJob, Sealed};
 use crate::xks::{
-    CiphertextMetadata, EncryptRequest, EncryptResponse, Fault, FaultKind, GcmTag,
-    InitializationVector, SealedBytes, framed_aad, integrity_prefix,
+    CiphertextMetadata, EncryptRequest, EncryptResponse, EncryptedBytes, Fault, FaultKind, GcmTag,
+    InitializationVector, framed_aad, integrity_prefix,
 };
 
-/// Encrypts under the key's primary version.
+/// Encrypts with the key's primary version.
 ///
 /// # Errors
-/// The [`Fault`] to answer: InvalidState, KeyNotFound, InvalidKeyUsage, Throttling, DependencyTimeout or Internal.
+/// A [`Fault`] with the name InvalidState, KeyNotFound, InvalidKeyUsage, Throttling, DependencyTimeout or Internal.
 pub async fn encrypt(
     call: Call<'_>,
     request: EncryptRequest,
@@ -38,30 +39,32 @@ pub async fn encrypt(
     };
     let served = call.store.fleet.encrypt(job).await.map_err(fault_of)?;
     let mut cost = Cost::of_version(version.number);
-    let made = cost.add(served);
-    let integrity_value = made.digest;
+    let encrypted = cost.add(served);
+    let integrity_value = encrypted.digest;
     if integrity_value.is_some() != wants_integrity_value {
         let reason = "the HSM's ciphertext was not verified";
         return Err(Fault::because(FaultKind::DeviceFailed, reason));
     }
     let value = EncryptResponse {
-        sealed: checked(made, plaintext_length)?,
+        encrypted: checked(encrypted, plaintext_length)?,
         ciphertext_metadata: metadata,
         integrity_value,
     };
     Ok(Answer { value, cost })
 }
 
-/// The device's lengths are checked before anything leaves: a wrong one is the device's fault.
-fn checked(made: Sealed, plaintext_length: usize) -> Result<SealedBytes, Fault> {
-    let wrong = |what| Fault::because(FaultKind::DeviceFailed, what);
-    if made.ciphertext.len() != plaintext_length {
-        return Err(wrong("the HSM's ciphertext has not the plaintext's length"));
+/// Checks the lengths that the HSM returned. A wrong length is an error of the HSM.
+fn checked(encrypted: Sealed, plaintext_length: usize) -> Result<EncryptedBytes, Fault> {
+    let wrong = |problem| Fault::because(FaultKind::DeviceFailed, problem);
+    if encrypted.ciphertext.len() != plaintext_length {
+        return Err(wrong(
+            "the HSM's ciphertext is not as long as the plaintext",
+        ));
     }
-    Ok(SealedBytes {
-        ciphertext: made.ciphertext,
-        iv: InitializationVector::from_vec(made.iv)
+    Ok(EncryptedBytes {
+        ciphertext: encrypted.ciphertext,
+        iv: InitializationVector::from_vec(encrypted.iv)
             .ok_or_else(|| wrong("the HSM's IV is not 12 or 16 bytes"))?,
-        tag: GcmTag::new(&made.tag).ok_or_else(|| wrong("the HSM's tag is not 16 bytes"))?,
+        tag: GcmTag::new(&encrypted.tag).ok_or_else(|| wrong("the HSM's tag is not 16 bytes"))?,
     })
 }

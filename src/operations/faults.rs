@@ -1,9 +1,9 @@
-//! From a key manager's fault to the specification's: row by row.
+//! Maps the errors of an HSM to those of the specification, row by row.
 
 use crate::ekm::{KeyManagerError, KeyManagerFault};
 use crate::xks::{Fault, FaultKind};
 
-/// The fault that the outside sees; the device's own words stay with the operator.
+/// Returns the error for the response. The text of the HSM's error is the reason, which only the operator sees.
 pub(super) fn fault_of(error: KeyManagerError) -> Fault {
     Fault::because(kind_of(error.fault), error.to_string())
 }
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_retryable_here_is_retryable_for_kms() {
+    fn retryable_hsm_errors_are_retryable_for_kms() {
         for fault in KeyManagerFault::ALL {
             let name = kind_of(fault).name();
             assert_eq!(

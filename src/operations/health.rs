@@ -1,19 +1,19 @@
-//! GetHealthStatus (XKS API, "GetHealthStatus"): answered from the devices' own background checks, which really encrypt
-//! and decrypt with a key that KMS never uses. Never asks a device, so that a hung one cannot delay it.
+//! GetHealthStatus (XKS API, "GetHealthStatus"): returns the results of background health checks, which encrypt and decrypt with a key that KMS never
+//! uses. The operation itself uses no HSM, so an HSM that hangs cannot delay it.
 
-use super::{Answer, Cost};
+use super::cost::{Answer, Cost};
 use crate::build_info;
 use crate::ekm::{Condition, DeviceReport};
 use crate::keystore::{KeyStore, State};
 use crate::xks::{EkmFleetDetail, EkmHealth, Fault, FaultKind, HealthResponse};
 
-/// The most devices that the answer may name.
+/// The maximum number of HSMs in the response.
 const MAX_DETAILS: usize = 10;
 
-/// The state of the store's devices.
+/// Returns the state of the key store's HSMs.
 ///
 /// # Errors
-/// InvalidState for a disabled store.
+/// A [`Fault`] with the name InvalidState for a disabled key store.
 pub fn health(store: &KeyStore, fleet_size: u32) -> Result<Answer<HealthResponse>, Fault> {
     if store.state == State::Disabled {
         return Err(FaultKind::KeyStoreDisabled.into());
@@ -30,7 +30,7 @@ pub fn health(store: &KeyStore, fleet_size: u32) -> Result<Answer<HealthResponse
     Ok(Answer { value, cost })
 }
 
-/// The first vendor that is known: a fleet has one as a rule.
+/// Returns the first known vendor. Usually all HSMs of a fleet have the same vendor.
 fn vendor(reports: &[DeviceReport]) -> String {
     let known = reports
         .iter()

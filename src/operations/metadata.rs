@@ -1,17 +1,18 @@
-//! GetKeyMetadata (XKS API, "GetKeyMetadata"): what the key really is, from the device.
+//! GetKeyMetadata (XKS API, "GetKeyMetadata"): returns the attributes of the key in the HSM.
 
 use std::sync::Arc;
 
+use super::call::Call;
+use super::cost::{Answer, Cost};
 use super::faults::fault_of;
-use super::{Answer, Call, Cost};
 use crate::ekm::{DescribeJob, KeyAttributes, KeyKind, KeyUsageFlags};
 use crate::keystore::{Key, State};
 use crate::xks::{Fault, KeyMetadataResponse, KeySpec, KeyStatus, KeyUsage};
 
-/// Describes the key's primary version. A disabled key, or a key of a disabled store, still answers, as DISABLED.
+/// Describes the key's primary version. A disabled key, or a key of a disabled key store, has the status DISABLED.
 ///
 /// # Errors
-/// The [`Fault`] to answer: KeyNotFound, InvalidState (an ambiguous key), Throttling, DependencyTimeout or Internal.
+/// A [`Fault`] with the name KeyNotFound, InvalidState (for an ambiguous key), Throttling, DependencyTimeout or Internal.
 pub async fn key_metadata(call: Call<'_>) -> Result<Answer<KeyMetadataResponse>, Fault> {
     let key = call.authorized_key()?;
     let job = DescribeJob {

@@ -1,19 +1,25 @@
-//! The operations over a fake device.
+//! The operations with a fake HSM.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::*;
+use crate::clock::Deadline;
+use crate::connections::ClientCertificate;
 use crate::ekm::fake::{FakeKeyManager, tenant};
 use crate::ekm::{KeyManagerFault, KeySelector, KeyUsageFlags};
 use crate::fleet::{Fleet, FleetMetrics};
-use crate::keystore::{CredentialUse, KeySettings};
+use crate::keystore::{CredentialUse, Key, KeySettings, KeyStore, State};
 use crate::metrics::Metrics;
-use crate::policy::{PolicyMode, PolicySource};
+use crate::policy::{Action, Policy, PolicyMetrics, PolicyMode, PolicySource, Transport};
 use crate::sigv4::Credentials;
-use crate::xks::{DecryptRequest, EncryptRequest, EncryptResponse, PathPrefix};
+use crate::xks::{
+    DecryptRequest, EncryptRequest, EncryptResponse, ExternalKeyId, FaultKind, PathPrefix,
+    RequestMetadata,
+};
 
 const BOTH: KeyUsageFlags = KeyUsageFlags {
     encrypt: true,
@@ -25,14 +31,14 @@ const BOTH: KeyUsageFlags = KeyUsageFlags {
     derive: false,
 };
 
-struct Bench {
+struct Scene {
     device: Arc<FakeKeyManager>,
     store: KeyStore,
     metadata: RequestMetadata,
     policy: Option<Authorization>,
 }
 
-/// A device with the keys "k", "off" and "small" for both operations, "e" to encrypt only and "d" to decrypt only.
+/// Returns an HSM with the keys "k", "off" and "small" for both operations, "e" to encrypt only and "d" to decrypt only.
 fn device() -> Arc<FakeKeyManager> {
     let device = FakeKeyManager::named("hsm");
     let only_encrypt = KeyUsageFlags {
@@ -55,7 +61,7 @@ fn device() -> Arc<FakeKeyManager> {
     device
 }
 
-/// An external key whose id is its label. "off" is disabled.
+/// Returns an external key whose id is its label. The key "off" is disabled.
 fn key(name: &str) -> (ExternalKeyId, Arc<Key>) {
     let id = ExternalKeyId::parse(name).unwrap();
     let state = if name == "off" {
@@ -67,7 +73,7 @@ fn key(name: &str) -> (ExternalKeyId, Arc<Key>) {
     (id, Arc::new(Key::new(&settings, |_| Arc::default())))
 }
 
-fn bench() -> Bench {
+fn scene() -> Scene {
     let device = device();
     let metrics = FleetMetrics::declare(&Metrics::default()).unwrap();
     let store = KeyStore {
@@ -86,7 +92,7 @@ fn bench() -> Bench {
         in_flight: Arc::default(),
         fleet: Fleet::new(vec![device.clone()], Duration::from_millis(80), metrics),
     };
-    Bench {
+    Scene {
         device,
         store,
         metadata: RequestMetadata::default(),
@@ -94,7 +100,7 @@ fn bench() -> Bench {
     }
 }
 
-impl Bench {
+impl Scene {
     async fn encrypt(&self, key: &str, cdiv: bool) -> Result<EncryptResponse, FaultKind> {
         let id = ExternalKeyId::parse(key).unwrap();
         let mut body = body();
@@ -117,14 +123,14 @@ impl Bench {
     ) -> Result<Vec<u8>, FaultKind> {
         let id = ExternalKeyId::parse(key).unwrap();
         let mut body = body();
-        let sealed: serde_json::Value = serde_json::from_slice(&from.body()).unwrap();
+        let encrypted: serde_json::Value = serde_json::from_slice(&from.body()).unwrap();
         for field in [
             "ciphertext",
             "initializationVector",
             "authenticationTag",
             "ciphertextMetadata",
         ] {
-            body[field] = sealed[field].clone();
+            body[field] = encrypted[field].clone();
         }
         if let Some(metadata) = metadata {
             body["ciphertextMetadata"] = json!(metadata);
@@ -165,121 +171,124 @@ fn body() -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn round_trip_with_and_without_integrity_value() {
-    let bench = bench();
+async fn a_ciphertext_decrypts_with_and_without_integrity_value() {
+    let scene = scene();
     for cdiv in [false, true] {
-        let sealed = bench.encrypt("k", cdiv).await.unwrap();
-        assert_eq!(sealed.integrity_value.is_some(), cdiv);
-        assert_eq!(sealed.ciphertext_metadata.as_bytes(), [1, 0, 0, 0, 1]);
-        assert_eq!(bench.decrypt("k", &sealed, None).await.unwrap(), b"Hello");
+        let encrypted = scene.encrypt("k", cdiv).await.unwrap();
+        assert_eq!(encrypted.integrity_value.is_some(), cdiv);
+        assert_eq!(encrypted.ciphertext_metadata.as_bytes(), [1, 0, 0, 0, 1]);
+        assert_eq!(
+            scene.decrypt("k", &encrypted, None).await.unwrap(),
+            b"Hello"
+        );
     }
 }
 
 #[tokio::test]
-async fn metadata_is_bound_and_unknown_versions_are_bad_ciphertexts() {
-    let bench = bench();
-    let sealed = bench.encrypt("k", false).await.unwrap();
+async fn changed_metadata_and_unknown_versions_are_invalid_ciphertexts() {
+    let scene = scene();
+    let encrypted = scene.encrypt("k", false).await.unwrap();
     for metadata in ["", "AQAAAAI=", "AQAAAAA=", "a2V5X3ZlcnNpb249MQ=="] {
-        let outcome = bench.decrypt("k", &sealed, Some(metadata)).await;
+        let outcome = scene.decrypt("k", &encrypted, Some(metadata)).await;
         assert_eq!(outcome, Err(FaultKind::CiphertextInvalid), "{metadata}");
     }
     assert_eq!(
-        bench.decrypt("small", &sealed, None).await,
+        scene.decrypt("small", &encrypted, None).await,
         Err(FaultKind::KeyUnsuitable)
     );
 }
 
 #[tokio::test]
-async fn the_integrity_value_is_that_of_the_buffers_that_are_sent() {
-    let bench = bench();
-    let sent = bench.encrypt("k", true).await.unwrap();
+async fn the_integrity_value_covers_the_response() {
+    let scene = scene();
+    let sent = scene.encrypt("k", true).await.unwrap();
     let expected = crate::xks::integrity_value(
         &crate::xks::Aad::default(),
         &sent.ciphertext_metadata,
-        sent.sealed.iv.as_bytes(),
-        &sent.sealed.ciphertext,
-        sent.sealed.tag.as_bytes(),
+        sent.encrypted.iv.as_bytes(),
+        &sent.encrypted.ciphertext,
+        sent.encrypted.tag.as_bytes(),
     );
     assert_eq!(sent.integrity_value, Some(expected));
-    assert_eq!(bench.device.asked(), 1, "one job");
+    assert_eq!(scene.device.asked(), 1, "one job");
 }
 
 #[tokio::test]
-async fn usage_comes_from_the_attributes() {
-    let bench = bench();
-    let sealed = bench.encrypt("e", false).await.unwrap();
+async fn the_usage_comes_from_the_attributes() {
+    let scene = scene();
+    let encrypted = scene.encrypt("e", false).await.unwrap();
     assert_eq!(
-        bench.encrypt("e", true).await.unwrap_err(),
+        scene.encrypt("e", true).await.unwrap_err(),
         FaultKind::UsageNotPermitted
     );
     assert_eq!(
-        bench.decrypt("e", &sealed, None).await,
+        scene.decrypt("e", &encrypted, None).await,
         Err(FaultKind::UsageNotPermitted)
     );
     assert_eq!(
-        bench.encrypt("d", false).await.unwrap_err(),
+        scene.encrypt("d", false).await.unwrap_err(),
         FaultKind::UsageNotPermitted
     );
     assert_eq!(
-        bench.encrypt("small", false).await.unwrap_err(),
+        scene.encrypt("small", false).await.unwrap_err(),
         FaultKind::KeyUnsuitable
     );
     assert_eq!(
-        bench.metadata("e").await.unwrap(),
+        scene.metadata("e").await.unwrap(),
         r#"{"keySpec":"AES_256","keyUsage":["ENCRYPT"],"keyStatus":"ENABLED"}"#
     );
-    assert!(bench.metadata("small").await.unwrap().contains("AES_128"));
+    assert!(scene.metadata("small").await.unwrap().contains("AES_128"));
 }
 
 #[tokio::test]
-async fn unknown_absent_and_disabled_keys() {
-    let bench = bench();
-    let sealed = bench.encrypt("k", false).await.unwrap();
+async fn unknown_absent_and_disabled_keys_have_different_errors() {
+    let scene = scene();
+    let encrypted = scene.encrypt("k", false).await.unwrap();
     assert_eq!(
-        bench.encrypt("nope", false).await.unwrap_err(),
+        scene.encrypt("nope", false).await.unwrap_err(),
         FaultKind::KeyUnknown
     );
     assert_eq!(
-        bench.encrypt("gone", false).await.unwrap_err(),
+        scene.encrypt("gone", false).await.unwrap_err(),
         FaultKind::KeyAbsent
     );
     assert_eq!(
-        bench.encrypt("off", false).await.unwrap_err(),
+        scene.encrypt("off", false).await.unwrap_err(),
         FaultKind::KeyDisabled
     );
     assert_eq!(
-        bench.decrypt("off", &sealed, None).await,
+        scene.decrypt("off", &encrypted, None).await,
         Err(FaultKind::KeyDisabled)
     );
-    assert!(bench.metadata("off").await.unwrap().contains("DISABLED"));
-    assert_eq!(bench.metadata("gone").await, Err(FaultKind::KeyAbsent));
+    assert!(scene.metadata("off").await.unwrap().contains("DISABLED"));
+    assert_eq!(scene.metadata("gone").await, Err(FaultKind::KeyAbsent));
 }
 
 #[tokio::test]
-async fn a_disabled_store_does_nothing_but_describe() {
-    let mut bench = bench();
-    let sealed = bench.encrypt("k", false).await.unwrap();
-    bench.store.state = State::Disabled;
+async fn a_disabled_store_serves_only_metadata() {
+    let mut scene = scene();
+    let encrypted = scene.encrypt("k", false).await.unwrap();
+    scene.store.state = State::Disabled;
     assert_eq!(
-        bench.encrypt("k", false).await.unwrap_err(),
+        scene.encrypt("k", false).await.unwrap_err(),
         FaultKind::KeyStoreDisabled
     );
     assert_eq!(
-        bench.encrypt("nope", false).await.unwrap_err(),
+        scene.encrypt("nope", false).await.unwrap_err(),
         FaultKind::KeyStoreDisabled,
         "state before key"
     );
     assert_eq!(
-        bench.decrypt("k", &sealed, None).await,
+        scene.decrypt("k", &encrypted, None).await,
         Err(FaultKind::KeyStoreDisabled)
     );
-    assert!(bench.metadata("k").await.unwrap().contains("DISABLED"));
-    assert!(health(&bench.store, 1).is_err());
+    assert!(scene.metadata("k").await.unwrap().contains("DISABLED"));
+    assert!(health(&scene.store, 1).is_err());
 }
 
 #[tokio::test]
 async fn the_policy_comes_after_the_key_and_before_its_state() {
-    let mut bench = bench();
+    let mut scene = scene();
     let policy = |text: &str| {
         let sources = [PolicySource {
             name: "rules".into(),
@@ -290,55 +299,55 @@ async fn the_policy_comes_after_the_key_and_before_its_state() {
             metrics: PolicyMetrics::declare(&Metrics::default()).unwrap(),
         }
     };
-    bench.policy = Some(policy(
+    scene.policy = Some(policy(
         "permit(principal, action, resource == Xks::Key::\"store/k\");",
     ));
-    assert!(bench.encrypt("k", true).await.is_ok());
+    assert!(scene.encrypt("k", true).await.is_ok());
     assert_eq!(
-        bench.encrypt("nope", false).await.unwrap_err(),
+        scene.encrypt("nope", false).await.unwrap_err(),
         FaultKind::KeyUnknown
     );
     for key in ["off", "gone", "small"] {
-        let outcome = bench.encrypt(key, false).await;
+        let outcome = scene.encrypt(key, false).await;
         assert_eq!(outcome.unwrap_err(), FaultKind::AccessDenied, "{key}");
     }
-    assert_eq!(bench.metadata("off").await, Err(FaultKind::AccessDenied));
-    let calls = bench.device.encryptions();
-    bench.policy = Some(policy(
+    assert_eq!(scene.metadata("off").await, Err(FaultKind::AccessDenied));
+    let calls = scene.device.encryptions();
+    scene.policy = Some(policy(
         "permit(principal, action, resource == Xks::Key::\"store/none\");",
     ));
     assert_eq!(
-        bench.encrypt("k", false).await.unwrap_err(),
+        scene.encrypt("k", false).await.unwrap_err(),
         FaultKind::AccessDenied
     );
-    assert_eq!(bench.device.encryptions(), calls, "no device was asked");
-    assert!(health(&bench.store, 1).is_ok(), "health is exempt");
+    assert_eq!(scene.device.encryptions(), calls, "the HSM was not used");
+    assert!(health(&scene.store, 1).is_ok(), "health is exempt");
 }
 
 #[tokio::test]
-async fn device_faults_keep_their_blame() {
-    let bench = bench();
-    let sealed = bench.encrypt("k", false).await.unwrap();
+async fn hsm_errors_are_not_reported_as_invalid_ciphertexts() {
+    let scene = scene();
+    let encrypted = scene.encrypt("k", false).await.unwrap();
     for (fault, kind) in [
         (KeyManagerFault::DeviceFailed, FaultKind::DeviceFailed),
         (KeyManagerFault::DeviceUnavailable, FaultKind::DeviceFailed),
         (KeyManagerFault::DeadlinePassed, FaultKind::DeadlinePassed),
         (KeyManagerFault::QueueFull, FaultKind::Overloaded),
     ] {
-        bench.device.fail_with(Some(fault));
-        assert_eq!(bench.encrypt("k", true).await.unwrap_err(), kind);
-        assert_eq!(bench.decrypt("k", &sealed, None).await, Err(kind));
-        assert_eq!(bench.metadata("k").await, Err(kind));
+        scene.device.fail_with(Some(fault));
+        assert_eq!(scene.encrypt("k", true).await.unwrap_err(), kind);
+        assert_eq!(scene.decrypt("k", &encrypted, None).await, Err(kind));
+        assert_eq!(scene.metadata("k").await, Err(kind));
     }
 }
 
 #[test]
-fn health_tells_each_device() {
-    let bench = bench();
+fn health_contains_the_state_of_each_hsm() {
+    let scene = scene();
     let text =
-        |bench: &Bench| String::from_utf8(health(&bench.store, 3).unwrap().value.body()).unwrap();
-    assert!(text(&bench).contains(r#""xksProxyFleetSize":3"#));
-    assert!(text(&bench).contains(r#"{"id":"hsm","model":"fake 1","healthStatus":"ACTIVE"}"#));
-    bench.device.set_usable(false);
-    assert!(text(&bench).contains("UNAVAILABLE"));
+        |scene: &Scene| String::from_utf8(health(&scene.store, 3).unwrap().value.body()).unwrap();
+    assert!(text(&scene).contains(r#""xksProxyFleetSize":3"#));
+    assert!(text(&scene).contains(r#"{"id":"hsm","model":"fake 1","healthStatus":"ACTIVE"}"#));
+    scene.device.set_usable(false);
+    assert!(text(&scene).contains("UNAVAILABLE"));
 }

@@ -1,14 +1,14 @@
-//! What an operator's command does on a token: lists its keys, makes one, finds out whether two tokens hold the same one, checks what
-//! the token has sealed.
+//! Operator commands on a token: list the keys, create a key, test whether two tokens have the same key, verify HSM signatures of the
+//! audit log.
 //!
-//! For a worker that a command started: it calls the device and waits. A worker that serves never comes here.
+//! Only workers of operator commands use this part. Its functions call the device and block.
 //!
 //! It may import all other parts of [`crate::pkcs11`] except `worker_state`, `sessions` and `health_monitor`.
 //!
 //! # Invariants
-//! - A PIN is tried once, with the permission of the command: however many `[[hsm]]` mean this token.
-//! - No key is changed or deleted, and none is made where its label or its id is taken.
-//! - What is encrypted here is a constant that everybody knows.
+//! - A PIN is tried once, with the permission of the command, also if several `[[hsm]]` tables select this token.
+//! - No key is changed or deleted. No key is created if its label or its id is in use.
+//! - Only a public constant is encrypted.
 
 mod inspection;
 mod keygen;

@@ -1,7 +1,9 @@
-//! AES-GCM on a session: `C_EncryptInit` and `C_DecryptInit` with the parameter block and the IV that the token needs.
+//! AES-GCM on a session, with the parameter block and the IV that the token needs.
 //!
-//! - [`mechanisms`] finds what the token offers; [`profile`] lists the possible ways, each a `Plan`.
-//! - [`gcm`] encrypts and decrypts by a plan and checks the output; [`call`] makes the calls.
+//! - [`mechanisms`] reads which AES-GCM mechanisms the token has.
+//! - [`profile`] lists the possible ways to call AES-GCM, each a `Plan`.
+//! - [`gcm`] encrypts and decrypts by a plan and checks the output.
+//! - [`call`] makes the calls.
 //!
 //! Imports `library` and `token`.
 

@@ -1,12 +1,12 @@
 //! Attributes errors to the HSM, to a key or to a request.
 //!
-//! - [`verdict`] says what a return code may mean; no code by itself means that the HSM failed.
-//! - [`failure`] is how a job fails. [`key_failures`] remembers the keys that the HSM rejects.
+//! - [`error_class`] lists what each return code may mean. No code alone means that the HSM failed.
+//! - [`failure`] has the errors of jobs. [`key_failures`] stores the keys that the HSM rejects.
 //!
-//! The session that met the error finds out which one it is: see `sessions/device_session/settle.rs`.
+//! The session that got the error determines the cause: see `sessions/device_session/attribution.rs`.
 //!
 //! Imports `library`, `token` and `keys`.
 
+pub(in crate::pkcs11) mod error_class;
 pub(in crate::pkcs11) mod failure;
 pub(in crate::pkcs11) mod key_failures;
-pub(in crate::pkcs11) mod verdict;

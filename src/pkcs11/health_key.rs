@@ -1,4 +1,4 @@
-//! Checks with the health key, which KMS never uses: [`probe`] chooses how a token does AES-GCM, [`check`] tests that it still works.
+//! Checks with the health key, which KMS never uses. [`probe`] chooses the GCM plan of a token; [`check`] tests that it still works.
 //!
 //! Imports `library`, `token`, `keys` and `aes_gcm`.
 

@@ -1,10 +1,10 @@
-//! The health monitor of a worker: opens the token, starts the sessions, holds one session (and with it the login), checks the health of the
-//! HSM and proves the keys.
+//! The health monitor of a worker. It opens the token, starts the sessions, checks the health of the HSM and proves the keys. One session
+//! stays open in it, which keeps the login.
 //!
 //! It may import all other parts of [`crate::pkcs11`] except `administration`.
 
-mod census;
 mod key_queue;
+mod key_scan;
 mod key_states;
 mod proof_report;
 mod proofs;
@@ -13,12 +13,12 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use self::key_states::KeyStates;
-use self::proofs::{Hold, Proofs};
+use self::proofs::{Proofs, TokenAccess};
 use crate::hsm_protocol::{Health, News};
 use crate::pkcs11::aes_gcm::gcm::Gcm;
 use crate::pkcs11::aes_gcm::mechanisms::gcm_mechanisms;
 use crate::pkcs11::aes_gcm::profile;
-use crate::pkcs11::health_key::check::{Checked, Checker, KeyProofs};
+use crate::pkcs11::health_key::check::{Checked, Checker, KnownCiphertexts};
 use crate::pkcs11::health_key::probe::Probe;
 use crate::pkcs11::keys::table::KeyTable;
 use crate::pkcs11::library::errors::CallError;
@@ -33,25 +33,25 @@ use crate::pkcs11::worker_state::WorkerState;
 use crate::pkcs11::worker_state::connection::Connection;
 use crate::sync::poisoned;
 
-/// How often a session that the token did not give is asked for again.
+/// The interval between attempts to open a session that the token rejected.
 const SESSION_RETRY: Duration = Duration::from_secs(1);
 
-/// The monitor with what it has opened.
+/// The monitor, with the open token.
 pub(in crate::pkcs11) struct HealthMonitor<C> {
     worker: Arc<WorkerState>,
     connection: Arc<Connection>,
     identity: TokenIdentity,
     gcm: Gcm,
-    /// The last session to be closed: it holds the login.
+    /// The session that keeps the login. It is closed last.
     session: Session,
     proofs: Proofs,
     states: KeyStates,
-    /// Channels whose sessions the token has not given yet.
-    waiting: Vec<C>,
+    /// Channels without a session: the token has rejected further sessions so far.
+    waiting_channels: Vec<C>,
 }
 
 impl<C: JobChannel> HealthMonitor<C> {
-    /// Opens the token and probes it.
+    /// Opens the token, probes it and starts the sessions.
     pub(in crate::pkcs11) fn open(
         worker: &Arc<WorkerState>,
         channels: Vec<C>,
@@ -64,7 +64,7 @@ impl<C: JobChannel> HealthMonitor<C> {
         check_pin(&identity, pin)?;
         let session = slot.open_first_session(&module)?;
         worker.log_in(&session, &identity)?;
-        let keys = KeyTable::sweep(&session)?.expecting_login(pin.is_some());
+        let keys = KeyTable::read_all(&session)?.with_login_expected(pin.is_some());
         keys.log_unreadable(&settings.name);
         worker.check_keys(&keys)?;
         let plans = profile::candidates(settings.gcm_profile, &identity, &mechanisms);
@@ -81,7 +81,7 @@ impl<C: JobChannel> HealthMonitor<C> {
             plan,
             keys,
             known_good: RwLock::new(None),
-            key_proofs: KeyProofs::default(),
+            known_ciphertexts: KnownCiphertexts::default(),
         };
         let mut monitor = Self {
             worker: Arc::clone(worker),
@@ -91,21 +91,21 @@ impl<C: JobChannel> HealthMonitor<C> {
             gcm: Gcm::new(plan),
             session,
             states: KeyStates::default(),
-            waiting: channels,
+            waiting_channels: channels,
         };
         monitor.start_sessions()?;
         monitor.publish(checked, Duration::ZERO);
         Ok(monitor)
     }
 
-    /// Serves until the worker ends; then the token is closed.
+    /// Runs until the worker ends. Then the token is closed.
     pub(in crate::pkcs11) fn run(mut self) {
         self.report_opened();
         let worker = Arc::clone(&self.worker);
         let interval = worker.settings.health_interval;
         let mut due = Instant::now() + interval;
-        while !self.is_over(due) {
-            if !self.waiting.is_empty() {
+        while !self.wait(due) {
+            if !self.waiting_channels.is_empty() {
                 self.start_late_sessions();
             }
             match (Instant::now() >= due, self.proofs.has_work(&worker)) {
@@ -121,7 +121,7 @@ impl<C: JobChannel> HealthMonitor<C> {
         }
     }
 
-    /// The module, to be finalized once the sessions are closed.
+    /// The module, to be finalized after the sessions are closed.
     pub(in crate::pkcs11) fn module(&self) -> Arc<Module> {
         Arc::clone(&self.connection.module)
     }
@@ -129,7 +129,7 @@ impl<C: JobChannel> HealthMonitor<C> {
     fn report_opened(&self) {
         let (hsm, profile) = (&self.worker.settings.name, self.connection.plan.to_string());
         let TokenIdentity { vendor, model, .. } = &self.identity;
-        let sessions = self.worker.settings.sessions - self.waiting.len();
+        let sessions = self.worker.settings.sessions - self.waiting_channels.len();
         self.worker.report(News::Opened {
             vendor: vendor.clone(),
             model: model.clone(),
@@ -138,39 +138,42 @@ impl<C: JobChannel> HealthMonitor<C> {
         tracing::info!(%hsm, vendor, model, profile, sessions, "the HSM is usable");
     }
 
-    /// Waits until the worker ends, a check is due, a key is to be proved or a session is to be asked for; returns whether it ends.
-    fn is_over(&self, due: Instant) -> bool {
+    /// Waits for the next task: a health check, a proof, or an attempt to open a session. Returns whether the worker ends.
+    fn wait(&self, due: Instant) -> bool {
         let keys = &self.connection.keys;
         let is_work = || self.proofs.has_work(&self.worker) || keys.has_changed();
         let left = due.saturating_duration_since(Instant::now());
-        let patience = match self.waiting.is_empty() {
+        let patience = match self.waiting_channels.is_empty() {
             true => left,
             false => left.min(SESSION_RETRY),
         };
         self.worker.wait_for_end(patience, is_work)
     }
 
-    fn with_proofs(&mut self, work: impl FnOnce(&mut Proofs, &mut Hold<'_>)) {
-        let mut hold = Hold {
+    fn with_proofs(&mut self, work: impl FnOnce(&mut Proofs, &mut TokenAccess<'_>)) {
+        let mut token = TokenAccess {
             worker: &self.worker,
             connection: &self.connection,
             session: &mut self.session,
             gcm: &mut self.gcm,
         };
-        work(&mut self.proofs, &mut hold);
+        work(&mut self.proofs, &mut token);
     }
 
-    /// Opens a session for each channel; fewer, if the token has no more now, but at least one.
+    /// Opens a session for each channel. Accepts fewer sessions if the token rejects more, but at least one.
     fn start_sessions(&mut self) -> Result<(), OpenError> {
-        let wanted = self.waiting.len();
-        while let Some(channel) = self.waiting.pop() {
+        let wanted = self.waiting_channels.len();
+        while let Some(channel) = self.waiting_channels.pop() {
             match self.connection.slot.open_session(&self.connection.module) {
                 Ok(session) => sessions::start(&self.worker, &self.connection, session, channel)?,
-                Err(error) if self.waiting.len() + 1 == wanted => return Err(error.into()),
+                Err(error) if self.waiting_channels.len() + 1 == wanted => return Err(error.into()),
                 Err(error) => {
-                    self.waiting.push(channel);
-                    let (hsm, sessions) = (&self.worker.settings.name, wanted - self.waiting.len());
-                    tracing::warn!(%hsm, %error, sessions, wanted, "the token gives fewer sessions than configured");
+                    self.waiting_channels.push(channel);
+                    let (hsm, sessions) = (
+                        &self.worker.settings.name,
+                        wanted - self.waiting_channels.len(),
+                    );
+                    tracing::warn!(%hsm, %error, sessions, wanted, "the token has fewer sessions than configured");
                     break;
                 }
             }
@@ -178,23 +181,23 @@ impl<C: JobChannel> HealthMonitor<C> {
         Ok(())
     }
 
-    /// The token may give more sessions than before: another worker held them.
+    /// Tries to open the missing sessions: another worker may have closed its sessions in the meantime.
     fn start_late_sessions(&mut self) {
-        while let Some(channel) = self.waiting.pop() {
+        while let Some(channel) = self.waiting_channels.pop() {
             let Ok(session) = self.connection.slot.open_session(&self.connection.module) else {
-                return self.waiting.push(channel);
+                return self.waiting_channels.push(channel);
             };
             let hsm = &self.worker.settings.name;
             match sessions::start(&self.worker, &self.connection, session, channel) {
                 Ok(()) => {
-                    tracing::info!(%hsm, missing = self.waiting.len(), "the token gives one more session")
+                    tracing::info!(%hsm, missing = self.waiting_channels.len(), "opened one more session")
                 }
-                Err(error) => tracing::error!(%hsm, %error, "no thread for a session"),
+                Err(error) => tracing::error!(%hsm, %error, "cannot start the thread of a session"),
             }
         }
     }
 
-    /// Checks the HSM; a session that was lost meanwhile is opened again first.
+    /// Checks the HSM. If the session was lost, it is reopened and the check is repeated.
     fn check(&mut self) {
         let started = Instant::now();
         let outcome = match self.check_once() {
@@ -205,13 +208,13 @@ impl<C: JobChannel> HealthMonitor<C> {
         };
         match outcome {
             Ok(checked) => {
-                // Two operations: half of it is what a job would take.
+                // The check has two operations, a job has one.
                 self.publish(checked, started.elapsed() / 2);
                 self.with_proofs(Proofs::after_check);
                 self.worker.key_failures.forget_old(Instant::now());
             }
             Err(error) => {
-                self.proofs.pause();
+                self.proofs.clear_backlog();
                 if let OpenError::Crypto(CallError::Wrong(violation)) = error {
                     self.worker.distrust(violation);
                 }
@@ -230,8 +233,9 @@ impl<C: JobChannel> HealthMonitor<C> {
         let (settings, history) = (&self.worker.settings, &self.worker.history);
         let checked = checker.check(&self.connection.keys, &settings.health_key, history)?;
         if matches!(checked, Checked::KeyUnfit(_)) {
-            // Is it the health key that is gone, or the HSM's memory?
-            self.worker.check_keys(&KeyTable::sweep(&self.session)?)?;
+            // Either the health key was deleted, or the HSM has lost all keys.
+            self.worker
+                .check_keys(&KeyTable::read_all(&self.session)?)?;
         }
         Ok(checked)
     }

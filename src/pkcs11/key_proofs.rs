@@ -1,4 +1,4 @@
-//! The proof that a key can encrypt and decrypt, and the results of the proofs.
+//! Proofs that keys can encrypt and decrypt, and the results.
 //!
 //! The health monitor makes the proofs and writes their results; sessions only read the results.
 //!

@@ -1,7 +1,8 @@
-//! The keys of an open token: [`table`] keeps handles and attributes, so that no request searches the token.
+//! The keys of an open token. [`table`] caches handles and attributes, so that no request searches the token.
 //!
 //! Imports `library` only.
 
+pub(in crate::pkcs11) mod attributes;
 pub(in crate::pkcs11) mod lookup;
 pub(in crate::pkcs11) mod object_identity;
 pub(in crate::pkcs11) mod objects;

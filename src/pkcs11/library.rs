@@ -1,4 +1,4 @@
-//! The PKCS#11 library: its functions, its errors and its C structures. `unsafe` is in [`ffi`] only.
+//! The PKCS#11 library: its functions, its errors and its C structures. Only [`ffi`] has `unsafe` code.
 //!
 //! Imports no other part of [`crate::pkcs11`].
 

@@ -1,8 +1,9 @@
-//! The sessions of a worker: a thread for each, which does one job after the other.
+//! The sessions of a worker. Each has a thread that does one job at a time.
 //!
-//! - [`device_session`] finds the key of a job, calls AES-GCM and recovers a lost session or login; `encryption` also verifies the ciphertext.
-//! - `device_session/settle.rs` finds out whether the HSM, the key or the request is to blame for an error.
-//! - [`tally`] counts what a job makes the HSM do.
+//! - [`device_session`] finds the key of a job, calls AES-GCM, and recovers a lost session or login.
+//! - [`encryption`] encrypts and verifies the ciphertext.
+//! - `device_session/attribution.rs` determines whether the HSM, the key or the request caused an error.
+//! - [`tally`] counts the HSM calls of a job.
 //!
 //! It may import all other parts of [`crate::pkcs11`] except `health_monitor` and `administration`.
 
@@ -25,22 +26,22 @@ use crate::pkcs11::worker_state::WorkerState;
 use crate::pkcs11::worker_state::connection::Connection;
 use crate::sync::thread;
 
-/// Where the jobs of one session come from.
+/// The channel on which one session gets its jobs.
 pub trait JobChannel: Send + 'static {
-    /// Waits for the next job; none when the front wants nothing more of this session.
+    /// Waits for the next job. Returns `None` when the front has closed the session.
     fn next(&mut self) -> Option<Job>;
 
-    /// Sends to the front, before [`JobChannel::next`] waits at the latest. Returns false when the front does not read any more.
+    /// Sends a frame to the front. It may be delayed until [`JobChannel::next`] waits. Returns false when the front has stopped reading.
     fn send(&mut self, frame: &FromSession) -> bool;
 }
 
-/// In whose name the jobs of a worker are done: the front keeps the tenants apart.
+/// The tenant of all jobs in a worker: only the front distinguishes tenants.
 static FRONT: LazyLock<Arc<Tenant>> = LazyLock::new(|| {
     let name = "front".into();
     Arc::new(Tenant { name, share: 1 })
 });
 
-/// Starts the thread of a session. It ends with the channel, and closes the session.
+/// Starts the thread of a session. When the channel ends, the thread closes the session and ends.
 ///
 /// # Errors
 /// When the operating system cannot start a thread.
@@ -83,7 +84,7 @@ fn perform(device: &mut DeviceSession, job: Job) -> Answer {
     {
         device.worker.report_fatal(failure.detail.clone());
     }
-    // Of the same operation: an encryption may fail because its verification does.
+    // Only of this operation: an encryption may also fail because its verification fails.
     let lasts = match device.worker.key_failures.rejects(operation, &job.key) {
         true => RETRY_AFTER,
         false => Duration::ZERO,

@@ -1,4 +1,4 @@
-//! The token that the configuration means: its slot, its sessions and its login.
+//! The token that the configuration selects: its slot, its sessions and its login.
 //!
 //! Imports `library` only.
 

@@ -1,5 +1,5 @@
-//! The state that the sessions and the health monitor of one worker share: [`WorkerState`] for the life of the worker, and
-//! [`connection::Connection`] for the open token.
+//! The state that the sessions and the health monitor of one worker share: [`WorkerState`], and [`connection::Connection`] for the open
+//! token.
 //!
 //! It imports `library`, `token`, `keys`, `aes_gcm`, `health_key`, `error_attribution` and `key_proofs`.
 //!
@@ -8,8 +8,8 @@
 //! 1. `KeyTable::known` before `KeyTable::duplicated` (`keys/table.rs`, `keys/lookup.rs`);
 //! 2. the encryption table of `KeyFailures` before its decryption table (`error_attribution/key_failures.rs`).
 //!
-//! All other locks are taken alone: `WorkerState::is_over`, `ProofMemory`, `KeyProofs` and `Connection::known_good`. No lock is held during a
-//! PKCS#11 call or while news is sent to the front.
+//! All other locks are taken alone: `WorkerState::is_over`, `ProofMemory`, `KnownCiphertexts`, `Connection::known_good` and
+//! `ekm::History`. No lock is held during a PKCS#11 call or while news is sent to the front.
 
 pub(in crate::pkcs11) mod connection;
 
@@ -21,9 +21,9 @@ use cryptoki::object::ObjectHandle;
 
 use crate::ekm::{ExpectedKey, History, KeySelector};
 use crate::hsm_protocol::{News, Pkcs11Settings, ProofId};
+use crate::pkcs11::error_attribution::error_class;
 use crate::pkcs11::error_attribution::failure::{Failure, Operation};
 use crate::pkcs11::error_attribution::key_failures::{KeyFailures, Rejection};
-use crate::pkcs11::error_attribution::verdict;
 use crate::pkcs11::key_proofs::memory::ProofMemory;
 use crate::pkcs11::key_proofs::rejections::Rejections;
 use crate::pkcs11::key_proofs::watch_list::WatchList;
@@ -37,7 +37,7 @@ use crate::pkcs11::token::slot::TokenIdentity;
 use crate::secret::Secret;
 use crate::sync::poisoned;
 
-/// Sends news to the front. It may wait for the front to read.
+/// Sends news to the front. It may block until the front reads.
 pub type Reporter = Arc<dyn Fn(News) + Send + Sync>;
 
 /// The state that the threads of a worker share.
@@ -45,7 +45,7 @@ pub(in crate::pkcs11) struct WorkerState {
     pub settings: Pkcs11Settings,
     pub pin: Option<Secret>,
     pub logins: Arc<dyn LoginRecord>,
-    /// What the HSM did with each key.
+    /// The last IVs of each key.
     pub history: History,
     /// Keys that the HSM rejects although it works.
     pub key_failures: KeyFailures,
@@ -83,7 +83,7 @@ impl WorkerState {
         }
     }
 
-    /// Logs in, once; without a PIN the token needs no login.
+    /// Logs in, with one attempt. Does nothing without a PIN: then the token needs no login.
     pub(in crate::pkcs11) fn log_in(
         &self,
         session: &Session,
@@ -97,21 +97,21 @@ impl WorkerState {
         (self.news)(news);
     }
 
-    /// The HSM failed: the front replaces this worker. Only the first reason is reported.
+    /// Reports that the HSM failed, so that the front replaces this worker. Only the first reason is reported.
     pub(in crate::pkcs11) fn report_fatal(&self, reason: String) {
         if !self.is_failed.swap(true, Ordering::AcqRel) {
             self.report(News::Fatal(reason));
         }
     }
 
-    /// The output of the HSM was wrong: the front uses nothing more of it.
+    /// Reports that the output of the HSM was wrong, so that the front stops using it.
     pub(in crate::pkcs11) fn distrust(&self, violation: Violation) {
         self.report(News::Distrusted(format!(
             "its output is wrong: {violation}"
         )));
     }
 
-    /// Passes the outcome of a call on, and reports a wrong output.
+    /// Reports a wrong output. Returns the outcome unchanged.
     pub(in crate::pkcs11) fn watched<T>(
         &self,
         outcome: Result<T, CallError>,
@@ -122,7 +122,7 @@ impl WorkerState {
         outcome
     }
 
-    /// Fails when a token that had keys has none any more.
+    /// Fails if the token had keys and has none now.
     pub(in crate::pkcs11) fn check_keys(&self, keys: &KeyTable) -> Result<(), OpenError> {
         match (keys.is_empty(), self.had_keys.load(Ordering::Relaxed)) {
             (false, false) => {
@@ -135,21 +135,21 @@ impl WorkerState {
         Ok(())
     }
 
-    /// Reports that a key object is proved, or no longer. The next worker does not prove it again.
+    /// Reports that a key object is proved, or no longer proved. The next worker does not repeat a proof.
     pub(in crate::pkcs11) fn note_proof(&self, object: Option<ProofId>, is_proved: bool) {
         if let Some(object) = object {
             self.report(News::Proof(object, is_proved));
         }
     }
 
-    /// The token held keys when another worker used it.
+    /// Notes that the token held keys when a previous worker used it.
     pub(in crate::pkcs11) fn note_keys(&self) {
         self.had_keys.store(true, Ordering::Relaxed);
     }
 
     // ---- keys that the HSM rejects
 
-    /// The failure of a job whose key has just failed, without a call; none: the job is to be done.
+    /// Returns the failure of a job for a rejected key; `None` if the job must be done.
     pub(in crate::pkcs11) fn rejection(
         &self,
         operation: Operation,
@@ -161,21 +161,23 @@ impl WorkerState {
         Some(rejection.into_failure())
     }
 
-    /// The failure of a job that was let through for a rejected key and has met the same error; none: it must be settled.
-    pub(in crate::pkcs11) fn rejection_again(
+    /// Returns the failure of a job that was tried for a rejected key and got the same error; `None` if the error must be attributed.
+    pub(in crate::pkcs11) fn repeated_rejection(
         &self,
         operation: Operation,
         key: &KeySelector,
         error: CallError,
     ) -> Option<Failure> {
         let now = Instant::now();
-        let again = self.key_failures.reject_again(operation, key, error, now);
+        let again = self
+            .key_failures
+            .repeated_rejection(operation, key, error, now);
         let (rejection, unlogged) = again?;
         self.log_rejection(operation, key, &rejection, unlogged);
         Some(rejection.into_failure())
     }
 
-    /// Logs and remembers that the HSM rejects a key.
+    /// Logs and stores that the HSM rejects a key.
     pub(in crate::pkcs11) fn add_rejection(
         &self,
         operation: Operation,
@@ -215,9 +217,9 @@ impl WorkerState {
         );
     }
 
-    // ---- what the health monitor waits for
+    // ---- events of the health monitor
 
-    /// The keys of the configuration. They are proved in the background.
+    /// Replaces the expected keys. They are proved in the background.
     pub(in crate::pkcs11) fn expect(&self, keys: Vec<ExpectedKey>) {
         self.watch_list.set(keys);
         self.wake();
@@ -231,12 +233,12 @@ impl WorkerState {
 
     /// Wakes the health monitor.
     pub(in crate::pkcs11) fn wake(&self) {
-        // The lock orders this with the wait.
+        // Taking the lock prevents a lost wake-up: the waiting thread either sees the change or already waits.
         drop(self.is_over.lock().unwrap_or_else(poisoned));
         self.changed.notify_all();
     }
 
-    /// Waits until the worker ends or there `is_work`, `patience` at most. Returns whether it ends.
+    /// Waits until the worker ends or `is_work` returns true, at most for `patience`. Returns whether the worker ends.
     pub(in crate::pkcs11) fn wait_for_end(
         &self,
         patience: Duration,
@@ -253,8 +255,8 @@ impl Rejection {
     /// The failure of a job for this key.
     pub(in crate::pkcs11) fn into_failure(self) -> Failure {
         Failure {
-            rejected_with: Some(verdict::label(self.error)),
-            ..Failure::of_job(self.fault, &*self.detail)
+            rejected_with: Some(error_class::label(self.error)),
+            ..Failure::job(self.fault, &*self.detail)
         }
     }
 }

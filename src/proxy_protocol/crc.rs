@@ -1,4 +1,4 @@
-//! CRC32C (Castagnoli), eight bytes at a time: byte by byte, the longest header would take more than two microseconds.
+//! CRC32C (Castagnoli), computed in groups of eight bytes. Byte by byte, the longest header would need more than two microseconds.
 
 /// The reflected polynomial.
 const POLYNOMIAL: u32 = 0x82f6_3b78;
@@ -6,7 +6,7 @@ const POLYNOMIAL: u32 = 0x82f6_3b78;
 /// `TABLES[n][b]` is the effect of the byte `b` when `n` bytes follow it in its group of eight.
 static TABLES: [[u32; 256]; 8] = tables();
 
-/// The CRC32C of all parts together.
+/// Returns the CRC32C of all parts in their order.
 pub(super) fn crc32c(parts: &[&[u8]]) -> u32 {
     !parts.iter().fold(!0, |crc, part| update(crc, part))
 }
@@ -26,7 +26,7 @@ fn update(mut crc: u32, bytes: &[u8]) -> u32 {
     crc
 }
 
-/// A byte is always an index of the table, and the compiler knows it.
+/// Returns the entry of a byte. The table has an entry for every byte, and the compiler removes the bounds check.
 fn at(table: &[u32; 256], byte: u8) -> u32 {
     table.get(usize::from(byte)).copied().unwrap_or_default()
 }
@@ -65,7 +65,7 @@ const fn tables() -> [[u32; 256]; 8] {
 mod tests {
     use super::*;
 
-    /// Bit by bit, as it is defined.
+    /// Computes the CRC bit by bit, as in its definition.
     fn naive(bytes: &[u8]) -> u32 {
         !bytes.iter().fold(!0_u32, |crc, byte| {
             (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_castagnolis_however_the_bytes_are_divided() {
+    fn the_crc_is_castagnolis_for_every_division_into_parts() {
         assert_eq!(crc32c(&[b"123456789"]), 0xe306_9283);
         let bytes: Vec<u8> = (0..1_040_u32).map(|n| (n * 7 % 251) as u8).collect();
         for length in (0..80).chain([1_023, 1_040]) {

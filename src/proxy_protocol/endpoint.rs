@@ -4,7 +4,7 @@ use std::fmt;
 
 const PREFIX: &[u8] = b"vpce-";
 
-/// The number of characters behind the prefix.
+/// The number of characters after the prefix.
 const LENGTHS: std::ops::RangeInclusive<usize> = 8..=32;
 
 /// The longest id, in bytes.
@@ -19,7 +19,7 @@ pub struct VpcEndpointId {
 }
 
 impl VpcEndpointId {
-    /// Parses an id; none when it is not of the form.
+    /// Parses an id; `None` if it does not have this form.
     pub fn parse(id: &[u8]) -> Option<Self> {
         let characters = id.strip_prefix(PREFIX)?;
         let is_legal = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_lowercase();
@@ -32,10 +32,10 @@ impl VpcEndpointId {
         Some(Self { bytes, length })
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         let bytes = self.bytes.get(..usize::from(self.length));
-        // It is ASCII: that was checked when it was parsed.
+        // `parse` has checked that it is ASCII.
         std::str::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
     }
 }
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_keep_to_their_form() {
+    fn only_well_formed_ids_are_parsed() {
         let longest = format!("vpce-{}", "z".repeat(32));
         for right in ["vpce-0123456789abcdef0", "vpce-1a2b3c4d", &longest] {
             assert_eq!(

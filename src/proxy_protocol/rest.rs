@@ -1,4 +1,4 @@
-//! The part behind the prefix: addresses, then TLVs (type, length, value).
+//! Parses the part after the prefix: addresses, then TLVs (type, length, value).
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -7,28 +7,30 @@ use super::endpoint::VpcEndpointId;
 use super::error::HeaderError;
 use super::proxied::{Family, PREFIX, Proxied};
 
-/// The type of the CRC32C.
+/// The TLV type of the CRC32C.
 const CRC: u8 = 0x03;
-/// The type of what AWS adds. The first byte of its value is the subtype.
+
+/// The TLV type of AWS. The first byte of the value is the subtype.
 const AWS: u8 = 0xea;
-/// AWS's subtype of a VPC endpoint id.
+
+/// The subtype of a VPC endpoint id.
 const VPC_ENDPOINT: u8 = 0x01;
 
-/// What the TLVs say.
+/// The TLVs of a header.
 #[derive(Default)]
 struct Tlvs<'a> {
     crc: Option<Crc<'a>>,
     vpc_endpoint: Option<VpcEndpointId>,
 }
 
-/// The checksum, with the bytes on both sides of it.
+/// The checksum, with the bytes before and after it.
 struct Crc<'a> {
     expected: u32,
     before: &'a [u8],
     after: &'a [u8],
 }
 
-/// Parses the rest of a header of the command PROXY.
+/// Parses the rest of a header with the command PROXY.
 pub(super) fn proxied(
     prefix: &[u8; PREFIX],
     family: Family,
@@ -48,7 +50,7 @@ pub(super) fn proxied(
     })
 }
 
-/// Source, destination, and the number of bytes that they take.
+/// Returns source, destination, and their length in bytes.
 fn addresses(family: Family, rest: &[u8]) -> Result<(SocketAddr, SocketAddr, usize), HeaderError> {
     match family {
         Family::Ipv4 => {
@@ -79,22 +81,22 @@ fn ports_of([a, b, c, d]: [u8; 4]) -> (u16, u16) {
 }
 
 impl<'a> Tlvs<'a> {
-    /// The TLVs of `rest` from `at` on. Unknown types are skipped.
+    /// Parses the TLVs of `rest` from `at` on. Unknown types are skipped.
     fn parse(rest: &'a [u8], at: usize) -> Result<Self, HeaderError> {
         let mut tlvs = Self::default();
         let mut unread = rest.get(at..).unwrap_or_default();
         while !unread.is_empty() {
-            let Some(([kind, high, low], behind)) = unread.split_first_chunk::<3>() else {
+            let Some(([kind, high, low], after)) = unread.split_first_chunk::<3>() else {
                 return Err(HeaderError::Tlv);
             };
             let length = usize::from(u16::from_be_bytes([*high, *low]));
-            let (value, behind) = behind.split_at_checked(length).ok_or(HeaderError::Tlv)?;
+            let (value, after) = after.split_at_checked(length).ok_or(HeaderError::Tlv)?;
             match *kind {
-                CRC => tlvs.set_crc(rest, value, behind)?,
+                CRC => tlvs.set_crc(rest, value, after)?,
                 AWS => tlvs.set_endpoint(value)?,
                 _ => {}
             }
-            unread = behind;
+            unread = after;
         }
         Ok(tlvs)
     }
@@ -112,7 +114,7 @@ impl<'a> Tlvs<'a> {
             before: before.and_then(|end| rest.get(..end)).unwrap_or_default(),
             after,
         };
-        once(self.crc.replace(crc).is_none())
+        check_first(self.crc.replace(crc).is_none())
     }
 
     fn set_endpoint(&mut self, value: &[u8]) -> Result<(), HeaderError> {
@@ -120,10 +122,10 @@ impl<'a> Tlvs<'a> {
             return Ok(());
         };
         let id = VpcEndpointId::parse(id).ok_or(HeaderError::Endpoint)?;
-        once(self.vpc_endpoint.replace(id).is_none())
+        check_first(self.vpc_endpoint.replace(id).is_none())
     }
 }
 
-fn once(is_first: bool) -> Result<(), HeaderError> {
+fn check_first(is_first: bool) -> Result<(), HeaderError> {
     is_first.then_some(()).ok_or(HeaderError::Repeated)
 }

@@ -1,4 +1,4 @@
-//! The examples of the specification, and each rule. Generated headers are in the file below.
+//! The examples of the specification, and each rule. `generated` has the properties of generated headers.
 
 mod generated;
 
@@ -17,13 +17,13 @@ fn bytes(hex: &str) -> Vec<u8> {
     pairs.map(byte).collect()
 }
 
-/// The health check of a Network Load Balancer, as captured.
+/// The captured health check of a Network Load Balancer.
 fn captured() -> Vec<u8> {
     let head = bytes("0d0a0d0a000d0a515549540a20110054030004bce5951f04004a");
     [head, vec![0; 74]].concat()
 }
 
-/// Parses a header that is all there; bytes behind it are an error.
+/// Parses a complete header. Bytes after it are an error.
 fn parse(header: &[u8]) -> Result<Header, HeaderError> {
     let (prefix, rest) = header.split_first_chunk().ok_or(HeaderError::Truncated)?;
     Prefix::parse(prefix)?.parse_rest(rest)
@@ -50,7 +50,7 @@ fn vpc_endpoint(id: &str) -> Vec<u8> {
     tlv(0xea, &[&[1], id.as_bytes()].concat())
 }
 
-/// A header of the command PROXY with these addresses and TLVs.
+/// Returns a header with the command PROXY and these addresses and TLVs.
 fn header(client: SocketAddr, destination: SocketAddr, tlvs: &[Vec<u8>]) -> Vec<u8> {
     let ports = [
         client.port().to_be_bytes(),
@@ -71,7 +71,7 @@ fn header(client: SocketAddr, destination: SocketAddr, tlvs: &[Vec<u8>]) -> Vec<
     [&SIGNATURE[..], &[0x21, family], &length, &rest].concat()
 }
 
-fn of_example(tlvs: &[Vec<u8>]) -> Vec<u8> {
+fn example_header(tlvs: &[Vec<u8>]) -> Vec<u8> {
     header(
         "10.20.30.40:51442".parse().unwrap(),
         "10.20.0.5:443".parse().unwrap(),
@@ -79,7 +79,7 @@ fn of_example(tlvs: &[Vec<u8>]) -> Vec<u8> {
     )
 }
 
-/// Puts the checksum into a header whose CRC32C TLV has its value at this place.
+/// Inserts the checksum into a header whose CRC32C TLV has its value at this position.
 fn with_crc(mut header: Vec<u8>, at: usize) -> Vec<u8> {
     header[at..at + 4].fill(0);
     let crc = crc32c(&[&header]).to_be_bytes();
@@ -87,7 +87,7 @@ fn with_crc(mut header: Vec<u8>, at: usize) -> Vec<u8> {
     header
 }
 
-/// The place of the value of the first TLV of an IPv4 header.
+/// The position of the value of the first TLV of an IPv4 header.
 const FIRST_VALUE: usize = 16 + 12 + 3;
 
 #[test]
@@ -100,10 +100,10 @@ fn the_examples_of_the_specification_are_parsed() {
         (bytes(A).len(), bytes(B).len(), bytes(C).len()),
         (28, 54, 61)
     );
-    assert_eq!(of_example(&[]), bytes(A));
+    assert_eq!(example_header(&[]), bytes(A));
     let crc = tlv(3, &[0; 4]);
-    let made = of_example(&[crc, vpc_endpoint("vpce-0123456789abcdef0")]);
-    assert_eq!(with_crc(made, FIRST_VALUE), bytes(C));
+    let built = example_header(&[crc, vpc_endpoint("vpce-0123456789abcdef0")]);
+    assert_eq!(with_crc(built, FIRST_VALUE), bytes(C));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn the_health_check_of_a_network_load_balancer_is_local() {
     assert_eq!(captured.len(), 100);
     assert_eq!(parse(&captured), Ok(Header::Local));
     assert_eq!(with_crc(captured.clone(), 19), captured, "its CRC32C");
-    // Nothing behind the prefix is looked at, and no family.
+    // The family and the bytes after the prefix are ignored.
     for family in [0x00, 0x11, 0x12, 0x21, 0x31, 0xff] {
         let mut changed = captured.clone();
         changed[13] = family;
@@ -129,7 +129,7 @@ fn a_local_header_has_no_endpoint() {
 }
 
 #[test]
-fn each_rule_of_the_prefix_is_kept() {
+fn each_rule_of_the_prefix_is_checked() {
     let changed = |at: usize, byte: u8| {
         let mut header = bytes(A);
         header[at] = byte;
@@ -156,14 +156,14 @@ fn each_rule_of_the_prefix_is_kept() {
 #[test]
 fn the_length_is_bounded_for_both_commands() {
     for command in [0x20, 0x21] {
-        let longest = of_example(&[tlv(4, &[0; 1_024 - 12 - 3])]);
+        let longest = example_header(&[tlv(4, &[0; 1_024 - 12 - 3])]);
         assert_eq!(longest.len(), PREFIX + MAX_LENGTH);
         let with_command = |mut header: Vec<u8>| {
             header[12] = command;
             parse(&header)
         };
         assert!(with_command(longest).is_ok());
-        let longer = of_example(&[tlv(4, &[0; 1_025 - 12 - 3])]);
+        let longer = example_header(&[tlv(4, &[0; 1_025 - 12 - 3])]);
         assert_eq!(with_command(longer), Err(HeaderError::TooLong));
     }
     for length in 0..12 {
@@ -178,9 +178,9 @@ fn the_length_is_bounded_for_both_commands() {
 }
 
 #[test]
-fn each_rule_of_tlvs_is_kept() {
+fn each_rule_of_tlvs_is_checked() {
     let id = "vpce-0123456789abcdef0";
-    let of = |tlvs: &[Vec<u8>]| parse(&of_example(tlvs));
+    let of = |tlvs: &[Vec<u8>]| parse(&example_header(tlvs));
     let unknown = [
         tlv(4, &[0; 9]),
         tlv(0x20, b"ssl"),
@@ -226,9 +226,9 @@ fn each_rule_of_tlvs_is_kept() {
 }
 
 #[test]
-fn a_wrong_checksum_is_an_error_whichever_bit_is_wrong() {
+fn every_wrong_bit_is_a_checksum_error() {
     let right = bytes(C);
-    // Behind the fields that decide what the header is: these have errors of their own.
+    // Wrong bits in the fields that select the kind of header have other errors.
     for bit in PREFIX * 8..FIRST_VALUE * 8 - 24 {
         let mut wrong = right.clone();
         wrong[bit / 8] ^= 1 << (bit % 8);

@@ -1,17 +1,17 @@
-//! The text of a secret, exactly as it is meant: an HSM counts an attempt for each blank too many.
+//! Parses the text of a secret strictly. A superfluous blank in a PIN would be a failed login attempt at the HSM.
 
 use super::Secret;
 
-/// The byte order mark that some editors put before a text.
+/// The byte order mark that some editors write at the beginning of a file.
 const BOM: char = '\u{feff}';
 
-/// The problem of a secret without a character.
+/// The problem of an empty secret.
 pub const EMPTY: &str = "the secret is empty";
 
-/// Parses the contents of a secret's file or variable: the secret is the text without the line end that editors append.
+/// Parses the content of a secret's file or environment variable. The secret is the text without the line end that editors append.
 ///
 /// # Errors
-/// The problem with the text, which is not quoted.
+/// Returns the problem with the text. The problem does not quote the text.
 pub fn parse(bytes: &[u8]) -> Result<Secret, &'static str> {
     let text = std::str::from_utf8(bytes).map_err(|_| "the secret is not UTF-8 text")?;
     let text = text.strip_suffix('\n').unwrap_or(text);
@@ -21,8 +21,8 @@ pub fn parse(bytes: &[u8]) -> Result<Secret, &'static str> {
     }
 }
 
-/// Returns a warning about a secret with a character that nobody sees in an editor: an HSM counts a wrong PIN. It names the class of the
-/// character, never the character or its place. None when there is none, or when [`parse`] returns an error.
+/// Returns a warning about a secret with a character that editors do not show, because such a PIN is probably wrong. The warning names the class of the
+/// character, never the character or its position. `None` if the secret has no such character, or if it is not UTF-8 text.
 pub fn warning(bytes: &[u8]) -> Option<&'static str> {
     let text = std::str::from_utf8(bytes).ok()?;
     let text = text.strip_suffix('\n').unwrap_or(text);
@@ -37,7 +37,7 @@ pub fn warning(bytes: &[u8]) -> Option<&'static str> {
     )
 }
 
-/// Characters without a glyph or a width of their own: format characters (Cf), and letters and marks that are drawn as nothing.
+/// Returns whether the character has no visible glyph: format characters (Cf), and letters and marks that are displayed as nothing.
 fn is_invisible(character: char) -> bool {
     matches!(
         character,
@@ -83,7 +83,7 @@ fn problem(text: &str) -> Option<&'static str> {
         );
     }
     if text.contains(['\n', '\r']) {
-        return Some("the secret has more than one line; one line end behind it is allowed");
+        return Some("the secret has more than one line; one line end after it is allowed");
     }
     if text.trim() != text {
         return Some("the secret begins or ends with a blank; remove it");
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_end_is_no_part_of_the_secret() {
+    fn one_line_end_is_removed() {
         for (bytes, secret) in [
             ("1234", "1234"),
             ("1234\n", "1234"),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_that_nobody_sees_are_warned_about_and_not_shown() {
+    fn invisible_characters_cause_a_warning_that_does_not_show_the_secret() {
         for (text, class) in [
             ("12\u{200b}34", "class Cf"),
             ("1234\u{200b}\n", "class Cf"),
@@ -137,8 +137,8 @@ mod tests {
     }
 
     #[test]
-    fn what_an_hsm_would_refuse_is_an_error_that_shows_nothing() {
-        for (bytes, what) in [
+    fn a_malformed_secret_is_an_error_that_does_not_show_the_secret() {
+        for (bytes, expected) in [
             (&b""[..], "is empty"),
             (b"\n", "is empty"),
             (b"1234\n\n", "more than one line"),
@@ -157,7 +157,7 @@ mod tests {
             (b"12\x7f34", "control character"),
         ] {
             let problem = parse(bytes).unwrap_err();
-            assert!(problem.contains(what), "{bytes:?}: {problem}");
+            assert!(problem.contains(expected), "{bytes:?}: {problem}");
             assert!(!problem.contains("12"), "{problem}");
         }
     }

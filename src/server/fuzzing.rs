@@ -1,4 +1,4 @@
-//! Private items of this module for the fuzz targets in `tests/fuzz`: only with the feature `fuzzing`.
+//! Access to private items of this module for the fuzz targets in `tests/fuzz`; only with the feature `fuzzing`.
 
 use std::sync::{Arc, LazyLock};
 
@@ -7,25 +7,25 @@ use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, UnixTime};
 
-use super::client_auth::{Expected, Leaf};
-use super::client_ca::amazon_trust_services;
-use super::client_names;
-use super::trace_context::TraceContext;
+use super::request::trace_context::TraceContext;
+use super::tls::client_auth::classification::{Expected, Leaf};
+use super::tls::client_auth::names;
+use super::tls::client_auth::settings::amazon_trust_services;
 use crate::connections::ClientCertificate;
 
-/// Returns trace id, parent id and the sampled flag of the request's `traceparent`, or none if it is absent or malformed.
+/// Returns trace id, parent id and the sampled flag of the request's `traceparent`; `None` if it is absent or malformed.
 pub fn trace_context(headers: &HeaderMap) -> Option<(String, String, bool)> {
     let context = TraceContext::of(headers)?;
     Some((context.trace_id, context.parent_id, context.is_sampled))
 }
 
-/// Returns the common name by which a client certificate (DER) is accepted, or none if it does not have exactly one.
+/// Returns the common name of a client certificate (DER); `None` unless there is exactly one.
 pub fn common_name(certificate: &[u8]) -> Option<String> {
-    client_names::common_name(&CertificateDer::from(certificate))
+    names::common_name(&CertificateDer::from(certificate))
 }
 
-/// Returns the result of a client certificate (DER) that is sent with this chain (DER), where Amazon's CAs are expected; and its end, in seconds
-/// since 1970, if it can be parsed.
+/// Classifies a client certificate (DER) with this chain (DER), where Amazon's CAs are expected. Also returns the end of its validity, in seconds since
+/// 1970, if it can be parsed.
 pub fn client_certificate(certificate: &[u8], chain: &[&[u8]]) -> (ClientCertificate, Option<i64>) {
     static EXPECTED: LazyLock<Expected> = LazyLock::new(|| {
         let mut roots = RootCertStore::empty();
@@ -40,7 +40,7 @@ pub fn client_certificate(certificate: &[u8], chain: &[&[u8]]) -> (ClientCertifi
     (finding.result, Leaf::of(&leaf).map(|leaf| leaf.not_after))
 }
 
-/// Returns the subject of a client certificate (DER) as the audit trail records it, or none if it cannot be parsed.
+/// Returns the subject of a client certificate (DER) as in the audit trail; `None` if it cannot be parsed.
 pub fn subject(certificate: &[u8]) -> Option<Arc<str>> {
-    client_names::subject(&CertificateDer::from(certificate))
+    names::subject(&CertificateDer::from(certificate))
 }

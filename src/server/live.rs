@@ -1,53 +1,53 @@
-//! What the server serves, and by which rules: replaced as a whole while it runs.
+//! The active configuration of the server. A reload replaces it as a whole.
 //!
 //! # Invariants
-//! - A request sees one configuration from its path to its answer: who was let in under the old one is answered by the old one.
+//! - A request uses one configuration from its authentication to its response, even if a reload happens in between.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::sample::Sample;
+use super::request::sample::Sample;
 use super::settings::Limits;
-use super::tls::TlsSettings;
+use super::tls::settings::TlsSettings;
 use crate::keystore::KeyStores;
 use crate::operations::Authorization;
 
-/// What may change while the server runs.
+/// The configuration that may change while the server runs.
 pub struct Serving {
     /// The key stores.
     pub stores: Arc<KeyStores>,
-    /// The authorization policy, if there is one.
+    /// The authorization policy, if one is configured.
     pub authorization: Option<Arc<Authorization>>,
-    /// For connections that come; those that are there live on with what they began with.
+    /// TLS for new connections. Established connections keep the previous one.
     pub tls: TlsSettings,
-    /// Bounds.
+    /// The limits.
     pub limits: Limits,
-    /// `xksProxyFleetSize` in the health answer.
+    /// `xksProxyFleetSize` in the GetHealthStatus response.
     pub fleet_size: u32,
-    /// How long running requests may take after SIGTERM.
+    /// The time that requests in progress may take after SIGTERM.
     pub grace_period: Duration,
-    /// Which successful requests have a line in the log.
+    /// The share of successful requests that have an access log line.
     pub sample: Sample,
 }
 
-/// A handle to what is served at the moment.
+/// A handle to the active configuration; clones share it.
 #[derive(Clone)]
 pub struct Live(Arc<ArcSwap<Serving>>);
 
 impl Live {
-    /// A handle to this.
+    /// Creates a handle with `serving` as the active configuration.
     pub fn new(serving: Serving) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(serving)))
     }
 
-    /// What is served now. For a look, not to be kept.
+    /// Returns the active configuration. Do not keep the guard: clone the `Arc` in it instead.
     pub fn now(&self) -> Guard<Arc<Serving>> {
         self.0.load()
     }
 
-    /// Serves this from now on.
+    /// Replaces the active configuration.
     pub fn replace(&self, serving: Serving) {
         self.0.store(Arc::new(serving));
     }
@@ -57,7 +57,7 @@ impl Live {
 pub(super) mod tests {
     use super::*;
 
-    /// No stores, under these limits.
+    /// Returns a configuration without key stores and with these limits.
     pub(in super::super) fn with_limits(limits: Limits) -> Live {
         let pair = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
         let (certificate, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
@@ -73,7 +73,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_replaced_lives_on_with_who_has_it() {
+    fn a_replaced_configuration_stays_valid_for_its_holders() {
         let live = with_limits(Limits::default());
         let before = live.now();
         let limits = Limits {

@@ -1,52 +1,40 @@
-//! The server as a whole: bound, serving, draining.
+//! The server as a whole: binds its addresses, serves, and drains.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
-use tower::{Service, ServiceBuilder};
 
-use super::admit::AdmitLayer;
-use super::audit::AuditLayer;
-use super::authenticate::AuthenticateLayer;
-use super::connection::Shared;
-use super::deadline::DeadlineLayer;
-use super::detached::Detached;
-use super::dispatch::Dispatch;
-use super::handshake::Handshakes;
-use super::last_resort::LastResortLayer;
-use super::listener::{self, Listener};
+use super::connection::handshake::Handshakes;
+use super::connection::listener::{self, Listener};
+use super::connection::serve::ServerState;
+use super::layers;
+use super::layers::detached::Detached;
 use super::live::Live;
 use super::metrics::ServerMetrics;
-use super::observe::ObserveLayer;
-use super::rescue::RescueLayer;
-use super::strangers::Strangers;
+use super::unverified::UnverifiedLimits;
 use crate::audit::Trail;
 use crate::connections::{Connections, PERIOD, ProxyHeaders};
 use crate::listen::{self, ListenAddress};
 
-/// What a server is made of.
+/// The parts of a server.
 pub struct ServerParts {
-    /// Where to listen.
+    /// The addresses to listen on.
     pub listen: Vec<ListenAddress>,
-    /// Its connections.
+    /// The connections of the server.
     pub connections: Connections,
-    /// The PROXY headers of those listeners that require them.
+    /// The reader of PROXY headers, for the listeners that require them.
     pub headers: ProxyHeaders,
-    /// What it serves, and by which rules.
+    /// The active configuration.
     pub live: Live,
-    /// Where it records, if it does.
+    /// The audit trail; `None` if no audit is configured.
     pub trail: Option<Trail>,
-    /// Where it counts.
+    /// The metrics of the server.
     pub metrics: ServerMetrics,
 }
 
@@ -60,7 +48,7 @@ impl Server {
     /// Binds every address.
     ///
     /// # Errors
-    /// The first address that cannot be bound, named.
+    /// Returns the error of the first address that cannot be bound; the text names the address.
     pub fn bind(parts: ServerParts) -> io::Result<Self> {
         let bound = listen::bind(&parts.listen)?.into_iter();
         let with_headers = |(socket, listen): (TcpListener, &ListenAddress)| Listener {
@@ -71,17 +59,17 @@ impl Server {
         Ok(Self { parts, listeners })
     }
 
-    /// Where it is bound; ports that were 0 are the chosen ones.
+    /// Returns the bound addresses. Instead of port 0 they have the port that the kernel chose.
     ///
     /// # Errors
-    /// When a socket does not know its address any more.
+    /// Returns the error of a socket whose address cannot be read.
     pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         let listeners = self.listeners.iter();
         listeners.map(|one| one.socket.local_addr()).collect()
     }
 
-    /// Serves until `stop` resolves, then drains: takes what already waits in the kernel, finishes what runs, for the grace
-    /// period at most. Gives whether everything was finished.
+    /// Serves until `stop` resolves, and then drains for at most the grace period: accepts the connections in the kernel's queue and finishes the requests
+    /// in progress. Returns whether everything was finished in time.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> bool {
         let ServerParts {
             live,
@@ -91,15 +79,15 @@ impl Server {
             headers,
             ..
         } = self.parts;
-        let strangers = Strangers::new(&metrics.strangers, trail.clone());
+        let unverified = UnverifiedLimits::new(&metrics.unverified, trail.clone());
         let detached = Detached::default();
-        let stack = layers(&live, &metrics, trail, &strangers, &detached);
+        let stack = layers::stack(&live, &metrics, trail, &unverified, &detached);
         let (drain, draining) = watch::channel(false);
-        let shared = Shared {
+        let shared = ServerState {
             stack,
             live: live.clone(),
             handshakes: Handshakes::new(live.clone(), metrics),
-            pace: strangers.pace.clone(),
+            rate_limit: unverified.rate_limit.clone(),
             connections,
             draining,
         };
@@ -117,7 +105,7 @@ impl Server {
         tokio::select! {
             () = stop => {}
             () = every_period(report) => {}
-            () = strangers.report() => {}
+            () = unverified.report() => {}
         }
         drain.send_replace(true);
         let ended = async {
@@ -126,47 +114,12 @@ impl Server {
         };
         let finished = tokio::select! {
             finished = timeout(live.now().grace_period, ended) => finished.is_ok(),
-            () = strangers.report() => false,
+            () = unverified.report() => false,
         };
         report();
-        strangers.report_rest();
+        unverified.report_all();
         finished
     }
-}
-
-/// The layers that a request walks through, outermost first.
-fn layers(
-    live: &Live,
-    metrics: &ServerMetrics,
-    trail: Option<Trail>,
-    strangers: &Strangers,
-    detached: &Detached,
-) -> impl Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
-+ Clone
-+ Send
-+ Sync
-+ use<> {
-    ServiceBuilder::new()
-        .layer(LastResortLayer)
-        .layer(ObserveLayer {
-            live: live.clone(),
-            metrics: metrics.clone(),
-            lines: strangers.lines.clone(),
-            detached: detached.clone(),
-        })
-        .layer(AuditLayer {
-            trail,
-            strangers: strangers.clone(),
-        })
-        .layer(RescueLayer)
-        .layer(DeadlineLayer { live: live.clone() })
-        .layer(AuthenticateLayer {
-            live: live.clone(),
-            budget: strangers.budget.clone(),
-            refused_endpoints: metrics.refused_endpoints.clone(),
-        })
-        .layer(AdmitLayer::new(metrics))
-        .service(Dispatch)
 }
 
 /// Never resolves.
@@ -181,5 +134,6 @@ async fn every_period(report: impl Fn()) {
 /// Waits until every listener and every connection has ended.
 async fn ended(mut accepting: JoinSet<()>, mut all: mpsc::Receiver<Infallible>) {
     while accepting.join_next().await.is_some() {}
+    // No connection sends a value, so this waits until all have dropped their sender.
     let None = all.recv().await;
 }

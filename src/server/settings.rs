@@ -1,57 +1,57 @@
-//! What the configuration says of the server.
+//! The settings of the server in the configuration.
 
 use std::time::Duration;
 
-use super::tls::TlsSettings;
+use super::tls::settings::TlsSettings;
 use crate::connections::{Networks, PoolLimits};
 use crate::listen::ListenAddress;
 
 /// The `[server]` table.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
-    /// Where to listen.
+    /// The addresses to listen on.
     pub listen: Vec<ListenAddress>,
     /// The networks of load balancers from which PROXY headers are accepted, by all listeners that require them.
     pub proxy_protocol_trusted_sources: Networks,
-    /// How long running requests may take after SIGTERM.
+    /// The time that requests in progress may take after SIGTERM.
     pub grace_period: Duration,
     /// Certificate, key and client authentication.
     pub tls: TlsSettings,
-    /// Bounds.
+    /// The limits.
     pub limits: Limits,
-    /// Load balancers without PROXY protocol: exempt from `max_unverified_per_source`.
+    /// Load balancers without PROXY protocol. They are exempt from `max_unverified_per_source`.
     pub shared_sources: Networks,
-    /// `xksProxyFleetSize` in the health answer.
+    /// `xksProxyFleetSize` in the GetHealthStatus response.
     pub fleet_size: u32,
 }
 
 /// The `[server.limits]` table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// From the request's headers to its answer; below KMS's 250 ms.
+    /// The time from a request's headers to its response; below the 250 ms of KMS.
     pub request_timeout: Duration,
-    /// Connections that have carried a verified request; when there are more, the longest idle one is closed.
+    /// The maximum number of connections that have carried a verified request. At the limit, the one that is idle for the longest time is closed.
     pub max_connections: usize,
-    /// Connections that have not; when there are more, the least advanced one is closed.
+    /// The maximum number of connections that have not carried a verified request. At the limit, the least advanced one is closed.
     pub max_unverified: usize,
-    /// The same of one source that has had no verified request lately.
+    /// The maximum number of such connections of one source. It does not apply to sources with a verified request in the last ten minutes.
     pub max_unverified_per_source: usize,
-    /// When a connection ends with its next answer; more or less by up to a fifth.
+    /// The age after which a connection ends with its next response. It varies by up to a fifth in both directions.
     pub max_connection_age: Duration,
-    /// For a request's body to come, before its signature can be verified; `request_timeout` bounds it, too.
+    /// The time in which a request's body must arrive, before its signature can be verified. `request_timeout` bounds it too.
     pub body_timeout: Duration,
-    /// Verified requests at a time; more are refused with ThrottlingException.
+    /// The maximum number of verified requests in progress. More are rejected with ThrottlingException.
     pub max_in_flight: usize,
-    /// For the TLS handshake, and for a request's headers once they have begun.
+    /// The time for the TLS handshake, and for a request's headers after their first byte.
     pub header_timeout: Duration,
-    /// Without a request, after which a connection is closed.
+    /// The time without a request after which a connection is closed.
     pub idle_timeout: Duration,
     /// The longest request body, in bytes.
     pub max_body: usize,
 }
 
 impl Limits {
-    /// The bounds of the server's connections.
+    /// Returns the limits of the server's connections.
     pub fn pool(&self) -> PoolLimits {
         PoolLimits {
             max_verified: self.max_connections,

@@ -1,12 +1,12 @@
-//! The `Authorization` header, taken apart. Nothing here is secret; nothing here decides.
+//! Parses the `Authorization` header. It contains no secrets, and this file makes no decisions.
 
-/// The one algorithm.
+/// The only accepted algorithm.
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// What ends every credential scope.
+/// The last part of every credential scope.
 const TERMINATOR: &str = "aws4_request";
 
-/// A well-formed `Authorization` header. All parts are as the caller wrote them.
+/// A well-formed `Authorization` header. All parts are as received.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Authorization<'a> {
     pub access_key_id: &'a str,
@@ -14,15 +14,18 @@ pub(super) struct Authorization<'a> {
     pub date: &'a str,
     pub region: &'a str,
     pub service: &'a str,
-    /// `<date>/<region>/<service>/aws4_request`, as it enters the string to sign.
+    /// `<date>/<region>/<service>/aws4_request`, as in the string to sign.
     pub scope: &'a str,
-    /// Lower-case names, sorted, each once, joined by `;`.
+    /// The lower-case names, sorted and without repetition, joined by `;`.
     pub signed_headers: &'a str,
     pub signature: [u8; 32],
 }
 
 impl<'a> Authorization<'a> {
-    /// Takes `header` apart; the error says which rule it breaks.
+    /// Parses `header`.
+    ///
+    /// # Errors
+    /// Returns the rule that `header` breaks.
     pub(super) fn parse(header: &'a str) -> Result<Self, &'static str> {
         let rest = header
             .strip_prefix(ALGORITHM)
@@ -43,28 +46,33 @@ impl<'a> Authorization<'a> {
                 _ => return Err("a part has an unknown name"),
             };
             if slot.replace(value).is_some() {
-                return Err("a part is there twice");
+                return Err("a part is repeated");
             }
         }
         let credential = credential.ok_or("Credential is missing")?;
         let signed_headers = signed_headers.ok_or("SignedHeaders is missing")?;
         let signature = signature.ok_or("Signature is missing")?;
         check_signed_headers(signed_headers)?;
-        Self::of_parts(credential, signed_headers, signature)
+        Self::from_parts(credential, signed_headers, signature)
     }
 
-    fn of_parts(
+    fn from_parts(
         credential: &'a str,
         signed_headers: &'a str,
         signature: &str,
     ) -> Result<Self, &'static str> {
-        let broken = "Credential is not <id>/<date>/<region>/<service>/aws4_request";
-        let (access_key_id, scope) = credential.split_once('/').ok_or(broken)?;
+        let malformed = "Credential is not <id>/<date>/<region>/<service>/aws4_request";
+        let (access_key_id, scope) = credential.split_once('/').ok_or(malformed)?;
         let mut parts = scope.split('/');
-        let mut next = || parts.next().filter(|part| !part.is_empty()).ok_or(broken);
+        let mut next = || {
+            parts
+                .next()
+                .filter(|part| !part.is_empty())
+                .ok_or(malformed)
+        };
         let (date, region, service, terminator) = (next()?, next()?, next()?, next()?);
         if terminator != TERMINATOR || parts.next().is_some() {
-            return Err(broken);
+            return Err(malformed);
         }
         Ok(Self {
             access_key_id,
@@ -82,12 +90,12 @@ impl<'a> Authorization<'a> {
 fn check_signed_headers(list: &str) -> Result<(), &'static str> {
     let mut previous = "";
     for name in list.split(';') {
-        let legal = |b: u8| b.is_ascii_graphic() && !b.is_ascii_uppercase();
-        if name.is_empty() || !name.bytes().all(legal) {
-            return Err("SignedHeaders holds a name that is not lower-case");
+        let is_legal = |b: u8| b.is_ascii_graphic() && !b.is_ascii_uppercase();
+        if name.is_empty() || !name.bytes().all(is_legal) {
+            return Err("SignedHeaders contains a name that is not lower-case");
         }
         if name <= previous {
-            return Err("SignedHeaders is not sorted, or names a header twice");
+            return Err("SignedHeaders is not sorted, or contains a name twice");
         }
         previous = name;
     }
@@ -107,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn separators_with_and_without_blank() {
+    fn parts_are_separated_with_or_without_blanks() {
         for separator in [", ", ",", ",  "] {
             let text = header(
                 "ID/20260101/eu-west-1/svc/aws4_request",
@@ -127,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn garbled_headers_are_refused() {
+    fn malformed_headers_are_rejected() {
         let good = "ID/20260101/eu-west-1/svc/aws4_request";
         let ok = |c: &str, h: &str, s: &str| Authorization::parse(&header(c, h, s, ", ")).is_ok();
         assert!(ok(good, "host", SIGNATURE));

@@ -1,4 +1,4 @@
-//! The canonical request (AWS Signature Version 4, "Create a canonical request"), over exactly what was received.
+//! The canonical request (AWS Signature Version 4, "Create a canonical request"), from exactly the received bytes.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -8,45 +8,45 @@ use sha2::{Digest, Sha256};
 
 use crate::hex;
 
-/// A request as it came in. Nothing in it has been decoded or normalised.
+/// A request as received. No part is decoded or normalized.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedRequest<'a> {
-    /// The method, as sent.
+    /// The method.
     pub method: &'a str,
-    /// The path, as sent, without query.
+    /// The path without the query.
     pub path: &'a str,
-    /// What follows `?`, as sent; none when there is no `?`.
+    /// The part after `?`; `None` if the target has no `?`.
     pub query: Option<&'a str>,
-    /// All headers.
+    /// All header fields.
     pub headers: &'a HeaderMap,
-    /// HTTP/2's `:authority`, which stands for `host` there; none for HTTP/1.
+    /// HTTP/2's `:authority`, which replaces `host`; `None` for HTTP/1.
     pub authority: Option<&'a str>,
-    /// The body, as received.
+    /// The body.
     pub body: &'a [u8],
 }
 
-/// How a path enters the canonical request.
+/// The form of the path in the canonical request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathForm {
-    /// Dot segments resolved, doubled slashes joined, then encoded: the rule for all services but S3.
+    /// Dot segments are resolved, repeated slashes are merged, and the result is encoded: the rule for all services except S3.
     Normalized,
-    /// Encoded only.
+    /// The path is encoded only.
     AsSent,
 }
 
-/// Why there is no canonical request.
+/// The reason why a request has no canonical form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CanonicalError {
-    /// A header that is said to be signed is not there.
+    /// A signed header field is missing.
     Missing(String),
-    /// A header is there more than once that may be there once only.
+    /// A header field that may occur once is repeated.
     Repeated(&'static str),
-    /// A signed header's value is not text.
+    /// The value of a signed header field is not text.
     NotText(String),
 }
 
 impl SignedRequest<'_> {
-    /// The canonical request with the header list `signed_headers` (names joined by `;`).
+    /// Returns the canonical request with the header list `signed_headers` (names joined by `;`).
     pub(super) fn canonical(
         &self,
         signed_headers: &str,
@@ -101,7 +101,7 @@ impl SignedRequest<'_> {
     }
 }
 
-/// Outer blanks go, inner runs of blanks become one.
+/// Appends the value without outer blanks. Each inner sequence of blanks becomes one blank.
 fn push_trimmed(text: &mut String, value: &str) {
     let mut words = value
         .split([' ', '\t', '\r', '\n'])
@@ -169,7 +169,7 @@ fn canonical_query(query: &str) -> String {
     pairs.join("&")
 }
 
-/// The one encoding of a query part, whatever encoding it came in.
+/// Returns the canonical encoding of a part of the query, which may be encoded in any way.
 fn reencoded(text: &str) -> String {
     encoded(&percent_decoded(text.as_bytes()), is_unreserved)
 }
@@ -192,10 +192,11 @@ fn percent_decoded(text: &[u8]) -> Vec<u8> {
     decoded
 }
 
-fn encoded(bytes: &[u8], keep: impl Fn(u8) -> bool) -> String {
+/// Percent-encodes the bytes for which `is_kept` returns false.
+fn encoded(bytes: &[u8], is_kept: impl Fn(u8) -> bool) -> String {
     let mut text = String::with_capacity(bytes.len() + 8);
     for &byte in bytes {
-        match keep(byte) {
+        match is_kept(byte) {
             true => text.push(char::from(byte)),
             // Writing to a String cannot fail.
             false => drop(write!(text, "%{byte:02X}")),
@@ -213,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths() {
+    fn paths_are_normalized_and_encoded() {
         let normal = |path| canonical_path(path, PathForm::Normalized).into_owned();
         for (path, canonical) in [
             ("", "/"),
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn header_values_lose_their_extra_blanks() {
+    fn extra_blanks_of_header_values_are_removed() {
         let mut text = String::new();
         push_trimmed(&mut text, "  a   b\t c ");
         assert_eq!(text, "a b c");

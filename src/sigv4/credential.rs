@@ -1,4 +1,4 @@
-//! The credentials of a key store (XKS API, "Authentication": at least two at once, so that they can rotate).
+//! The credentials of a key store (XKS API, "Authentication": at least two at a time, so that they can be rotated).
 
 use std::fmt;
 use std::sync::{Arc, RwLock};
@@ -10,16 +10,16 @@ use zeroize::Zeroizing;
 use crate::secret::Secret;
 use crate::sync::poisoned;
 
-/// How many derived keys a credential keeps: yesterday's, today's and tomorrow's (clocks differ around midnight).
+/// The number of derived keys that a credential keeps: those of yesterday, today and tomorrow, because clocks differ around midnight.
 const CACHED_KEYS: usize = 3;
 
-/// What is wrong with a credential, in words for an operator. Never holds the secret.
+/// The problem of a credential, as a text for the operator. It never contains the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum CredentialError {
-    /// The access key id breaks its rule.
+    /// The access key id is malformed.
     #[error("an access key id has 20 to 30 characters of A-Z and 2-7")]
     AccessKeyId,
-    /// The secret breaks its rule.
+    /// The secret is malformed.
     #[error("a secret access key has 43 to 64 characters of A-Z, a-z, 0-9, '/', '+' and '='")]
     Secret,
 }
@@ -29,19 +29,19 @@ pub enum CredentialError {
 pub struct AccessKeyId(Arc<str>);
 
 impl AccessKeyId {
-    /// The id.
+    /// Parses an id.
     ///
     /// # Errors
-    /// [`CredentialError::AccessKeyId`] when `text` breaks the rule.
+    /// [`CredentialError::AccessKeyId`] when `text` is not an access key id.
     pub fn parse(text: &str) -> Result<Self, CredentialError> {
-        let legal = |b: u8| matches!(b, b'A'..=b'Z' | b'2'..=b'7');
-        match (20..=30).contains(&text.len()) && text.bytes().all(legal) {
+        let is_legal = |b: u8| matches!(b, b'A'..=b'Z' | b'2'..=b'7');
+        match (20..=30).contains(&text.len()) && text.bytes().all(is_legal) {
             true => Ok(Self(text.into())),
             false => Err(CredentialError::AccessKeyId),
         }
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -55,13 +55,13 @@ impl fmt::Debug for AccessKeyId {
 
 #[cfg(any(test, feature = "fuzzing"))]
 impl AccessKeyId {
-    /// Any text as an id: the published vectors have ids of another alphabet.
+    /// Accepts any text as an id, because the ids of the published test vectors have other characters.
     pub(super) fn unchecked(text: &str) -> Self {
         Self(text.into())
     }
 }
 
-/// A key derived from a secret for one day, region and service; wiped on drop.
+/// A key derived from a secret for one day, Region and service; wiped when it is dropped.
 pub(super) type SigningKey = Arc<Zeroizing<Vec<u8>>>;
 
 struct CachedKey {
@@ -79,22 +79,22 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// The credential.
+    /// Creates a credential.
     ///
     /// # Errors
-    /// [`CredentialError`] when either part breaks its rule.
+    /// [`CredentialError`] when id or secret is malformed.
     pub fn new(id: &str, secret: Secret) -> Result<Self, CredentialError> {
         let id = AccessKeyId::parse(id)?;
-        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'+' | b'=');
+        let is_legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'+' | b'=');
         let text = secret.expose();
-        match (43..=64).contains(&text.len()) && text.bytes().all(legal) {
+        match (43..=64).contains(&text.len()) && text.bytes().all(is_legal) {
             true => Ok(Self::unchecked(id, secret)),
             false => Err(CredentialError::Secret),
         }
     }
 
-    /// The credential of a caller of AWS itself, whose ids and secrets have other rules than those of external key stores: 16 to 128
-    /// letters and digits, 1 to 128 visible characters. None when either part breaks its rule.
+    /// Creates a credential of AWS itself. Its id has 16 to 128 letters and digits, its secret 1 to 128 visible characters; the rules of external key
+    /// stores differ. `None` when id or secret is malformed.
     pub fn of_aws(id: &str, secret: Secret) -> Option<Self> {
         let is_id = (16..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
         let text = secret.expose();
@@ -111,17 +111,17 @@ impl Credential {
         }
     }
 
-    /// Its access key id.
+    /// Returns the access key id.
     pub fn id(&self) -> &AccessKeyId {
         &self.id
     }
 
-    /// Whether the other one has the same secret.
+    /// Returns whether both credentials have the same secret, in constant time.
     pub fn has_secret_of(&self, other: &Self) -> bool {
         self.secret.is_same(&other.secret)
     }
 
-    /// The signing key for a day (`date` as `yyyymmdd`, the day of `time`); derived once, then kept.
+    /// Returns the signing key of a day (`date` as `yyyymmdd`, the day of `time`). It is derived once and then cached.
     pub(super) fn signing_key(
         &self,
         date: &str,
@@ -164,24 +164,24 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// All credentials that a key store accepts at the moment.
+/// All credentials that a key store accepts.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials(Vec<Arc<Credential>>);
 
 impl Credentials {
-    /// The set; the caller has seen to it that no access key id is in it twice.
+    /// Creates the set. The caller must ensure that no access key id occurs twice.
     pub fn new(credentials: Vec<Credential>) -> Self {
         Self(credentials.into_iter().map(Arc::new).collect())
     }
 
-    /// The credential of this access key id. A store has a handful: a list is the quickest map.
+    /// Returns the credential with this access key id. A store has few credentials, so a search through a list is fast.
     pub(super) fn find(&self, id: &str) -> Option<&Arc<Credential>> {
         self.0
             .iter()
             .find(|credential| credential.id.as_str() == id)
     }
 
-    /// Each credential.
+    /// Returns an iterator over the credentials.
     pub fn iter(&self) -> impl Iterator<Item = &Credential> {
         self.0.iter().map(AsRef::as_ref)
     }
@@ -193,15 +193,15 @@ mod tests {
 
     const SECRET: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ";
 
-    fn made(id: &str, secret: &str) -> Result<Credential, CredentialError> {
+    fn credential(id: &str, secret: &str) -> Result<Credential, CredentialError> {
         Credential::new(id, Secret::new(secret.into()))
     }
 
     #[test]
-    fn alphabets_and_lengths() {
+    fn characters_and_lengths_are_checked() {
         let id = "A".repeat(20);
-        assert!(made(&id, SECRET).is_ok());
-        assert!(made(&"7".repeat(30), &"/".repeat(64)).is_ok());
+        assert!(credential(&id, SECRET).is_ok());
+        assert!(credential(&"7".repeat(30), &"/".repeat(64)).is_ok());
         for bad in [
             "A".repeat(19),
             "A".repeat(31),
@@ -210,7 +210,7 @@ mod tests {
             "8".repeat(20),
         ] {
             assert_eq!(
-                made(&bad, SECRET).unwrap_err(),
+                credential(&bad, SECRET).unwrap_err(),
                 CredentialError::AccessKeyId
             );
         }
@@ -221,29 +221,29 @@ mod tests {
             "ä".repeat(22),
             String::new(),
         ] {
-            assert_eq!(made(&id, &bad).unwrap_err(), CredentialError::Secret);
+            assert_eq!(credential(&id, &bad).unwrap_err(), CredentialError::Secret);
         }
     }
 
     #[test]
-    fn callers_of_aws_have_other_rules() {
-        let made = |id: &str, secret: &str| Credential::of_aws(id, Secret::new(secret.into()));
-        assert!(made("AKIAIOSFODNN7EXAMPLE", &"s".repeat(40)).is_some());
-        assert!(made("AKIA", SECRET).is_none() && made(&"A-".repeat(10), SECRET).is_none());
-        assert!(made(&"A".repeat(20), "").is_none() && made(&"A".repeat(20), "a b").is_none());
+    fn credentials_of_aws_have_other_rules() {
+        let of_aws = |id: &str, secret: &str| Credential::of_aws(id, Secret::new(secret.into()));
+        assert!(of_aws("AKIAIOSFODNN7EXAMPLE", &"s".repeat(40)).is_some());
+        assert!(of_aws("AKIA", SECRET).is_none() && of_aws(&"A-".repeat(10), SECRET).is_none());
+        assert!(of_aws(&"A".repeat(20), "").is_none() && of_aws(&"A".repeat(20), "a b").is_none());
     }
 
     #[test]
     fn debug_shows_the_id_only() {
-        let credential = made(&"A".repeat(20), SECRET).unwrap();
+        let credential = credential(&"A".repeat(20), SECRET).unwrap();
         credential.signing_key("20260101", SystemTime::UNIX_EPOCH, "r", "s");
         let text = format!("{credential:?}");
         assert!(text.contains("AAAA") && !text.contains("abcdef"), "{text}");
     }
 
     #[test]
-    fn derived_keys_are_kept_and_bounded() {
-        let credential = made(&"A".repeat(20), SECRET).unwrap();
+    fn derived_keys_are_cached_and_bounded() {
+        let credential = credential(&"A".repeat(20), SECRET).unwrap();
         let day = |n: u64| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(n * 86_400);
         let first = credential.signing_key("19700102", day(1), "r", "s");
         let again = credential.signing_key("19700102", day(1), "r", "s");

@@ -1,8 +1,8 @@
-//! Credentials that nobody had before.
+//! Generates new random credentials.
 //!
 //! # Invariants
-//! - Every character comes from AWS-LC's random generator, which the operating system seeds; no alphabet is unevenly used.
-//! - A new credential obeys the rules of [`Credential::new`](super::Credential::new): the tests put it through them.
+//! - Every character comes from AWS-LC's random generator, which the operating system seeds. All characters of an alphabet are equally likely.
+//! - A new credential obeys the rules of [`Credential::new`](super::Credential::new); a test checks it.
 
 use aws_lc_rs::rand;
 use base64::Engine as _;
@@ -13,18 +13,18 @@ use zeroize::Zeroizing;
 use super::AccessKeyId;
 use crate::secret::Secret;
 
-/// 24 characters of 5 bits: two credentials never get the same id by chance.
+/// The length of an id: 24 characters of 5 bits make equal ids practically impossible.
 const ID_LENGTH: usize = 24;
 
-/// 360 bits, more than the 256 of the signature's HMAC, and 60 characters of Base64 without padding.
+/// The length of a secret: 360 bits, more than the 256 bits of the signature's HMAC. Its Base64 text has 60 characters and no padding.
 const SECRET_BYTES: usize = 45;
 
-/// The random generator did not answer.
+/// The random generator failed.
 #[derive(Debug, Error)]
 #[error("the random generator does not work")]
 pub struct NoRandomness;
 
-/// An access key id and its secret, just made.
+/// A new access key id and its secret.
 pub struct NewCredential {
     /// The access key id.
     pub id: AccessKeyId,
@@ -33,10 +33,10 @@ pub struct NewCredential {
 }
 
 impl NewCredential {
-    /// A credential of fresh randomness.
+    /// Generates a credential.
     ///
     /// # Errors
-    /// [`NoRandomness`] when there is none to be had.
+    /// [`NoRandomness`] when the random generator fails.
     pub fn generate() -> Result<Self, NoRandomness> {
         let mut id = [0; ID_LENGTH];
         let mut secret = Zeroizing::new([0; SECRET_BYTES]);
@@ -44,14 +44,14 @@ impl NewCredential {
         rand::fill(secret.as_mut_slice()).map_err(|_| NoRandomness)?;
         let text: String = id.into_iter().map(id_character).collect();
         Ok(Self {
-            // The alphabet is the rule's own: this cannot fail, and if it did, nothing was made.
+            // `id_character` returns only characters that `parse` accepts, so this cannot fail.
             id: AccessKeyId::parse(&text).map_err(|_| NoRandomness)?,
             secret: Secret::new(STANDARD.encode(secret.as_slice())),
         })
     }
 }
 
-/// The low five bits as one of the 32 characters `A-Z2-7`: 32 divides 256, so each is as likely as the others.
+/// Returns one of the 32 characters `A-Z2-7` for the low five bits. 32 divides 256, so all characters are equally likely.
 fn id_character(random: u8) -> char {
     match random & 0x1f {
         letter @ 0..=25 => char::from(b'A' + letter),

@@ -1,4 +1,4 @@
-//! Signing as KMS does: `content-type`, `host` and `x-amz-date`, over exactly the bytes that are sent.
+//! Signs requests as KMS does: the header fields `content-type`, `host` and `x-amz-date`, over exactly the bytes that are sent.
 
 use std::time::SystemTime;
 
@@ -10,10 +10,10 @@ use super::canonical::{PathForm, SignedRequest};
 use super::credential::Credential;
 use super::verify::DATE_FORM;
 
-/// What KMS signs.
+/// The header fields that KMS signs.
 const SIGNED_HEADERS: &str = "content-type;host;x-amz-date";
 
-/// Signs requests of the API for one Region. The derived key is kept for the day.
+/// Signs requests for one service and Region. The derived key of the day is cached.
 #[derive(Debug)]
 pub struct Signer {
     credential: Credential,
@@ -22,7 +22,7 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// A signer for this service and Region.
+    /// Creates a signer for this service and Region.
     pub fn new(credential: Credential, region: &str, service: &'static str) -> Self {
         let region = region.to_owned();
         Self {
@@ -32,12 +32,12 @@ impl Signer {
         }
     }
 
-    /// The Region of the credential scope.
+    /// Returns the Region of the credential scope.
     pub fn region(&self) -> &str {
         &self.region
     }
 
-    /// The headers of a POST of JSON, signed at `time`; none when `authority` cannot stand in a header.
+    /// Returns the header fields of a POST request with a JSON body, signed at `time`. `None` when `authority` is not a valid header value.
     pub fn headers(
         &self,
         authority: &str,
@@ -45,7 +45,7 @@ impl Signer {
         body: &[u8],
         time: SystemTime,
     ) -> Option<HeaderMap> {
-        // Every time from 1970 to 9999 has this form.
+        // Every time from 1970 to 9999 can be formatted.
         let date_time = OffsetDateTime::from(time).format(DATE_FORM).ok()?;
         let mut headers = HeaderMap::with_capacity(5);
         headers.insert("host", HeaderValue::from_str(authority).ok()?);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_verifier_takes_what_is_signed_and_nothing_else() {
+    fn the_verifier_accepts_exactly_the_signed_request() {
         let signer = |letter, region| Signer::new(credential(letter), region, "kms-xks-proxy");
         assert!(verifies(&signer("s", "eu-west-1"), b"{}", b"{}"));
         assert!(!verifies(&signer("s", "eu-west-1"), b"{}", b"{ }"));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_that_is_no_header_is_not_signed() {
+    fn an_authority_that_is_not_a_header_value_is_not_signed() {
         let signer = Signer::new(credential("s"), "r", "s");
         assert!(
             signer

@@ -1,4 +1,4 @@
-//! The verification itself: who signed this request, if anybody did.
+//! Verifies the signature of a request and finds the credential that signed it.
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
@@ -15,56 +15,56 @@ use super::canonical::{CanonicalError, PathForm, SignedRequest};
 use super::credential::{AccessKeyId, Credential, Credentials};
 use crate::secret::{Secret, constant_time_eq};
 
-/// How far the caller's clock may be from ours (XKS API, "Authentication").
+/// The maximum difference between `X-Amz-Date` and this host's clock (XKS API, "Authentication").
 const MAX_SKEW: Duration = Duration::from_secs(5 * 60);
 
-/// The form of `X-Amz-Date`.
+/// The format of `X-Amz-Date`.
 pub(super) const DATE_FORM: &[FormatItem<'static>] =
     format_description!("[year][month][day]T[hour][minute][second]Z");
 
-/// Why a request is not authenticated. For the operator only: to the outside all of these are one.
+/// The reason why a request is not authenticated. It is for the operator only: the response is the same for all reasons.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Denied {
-    /// There is no `Authorization` header.
-    #[error("there is no Authorization header")]
+    /// The `Authorization` header is missing.
+    #[error("the Authorization header is missing")]
     Unsigned,
-    /// A header that may be there once is there more often.
-    #[error("the header {0} is there more than once")]
+    /// A header field that may occur once is repeated.
+    #[error("the header {0} occurs more than once")]
     HeaderRepeated(&'static str),
-    /// The `Authorization` header breaks a rule.
+    /// The `Authorization` header is malformed.
     #[error("Authorization is malformed: {0}")]
     Malformed(&'static str),
-    /// The credential scope names another region.
+    /// The credential scope has another Region.
     #[error("the credential scope is for another region")]
     RegionMismatch,
-    /// The credential scope names another service.
+    /// The credential scope has another service.
     #[error("the credential scope is for another service")]
     ServiceMismatch,
-    /// `host` or `x-amz-date` is not among the signed headers.
+    /// `host` or `x-amz-date` is not a signed header.
     #[error("the header {0} is not signed")]
     HeaderUnsigned(&'static str),
-    /// `X-Amz-Date` is not there or not `yyyymmddThhmmssZ`.
+    /// `X-Amz-Date` is missing or does not have the form `yyyymmddThhmmssZ`.
     #[error("X-Amz-Date is missing or malformed")]
     DateMalformed,
-    /// `X-Amz-Date` and the credential scope name different days.
-    #[error("X-Amz-Date and the credential scope name different days")]
+    /// `X-Amz-Date` and the credential scope have different days.
+    #[error("X-Amz-Date and the credential scope have different days")]
     DateMismatch,
-    /// The caller's clock, or ours, is wrong; or the request is old.
+    /// The clock of the client or of this host is wrong, or the request is old.
     #[error("X-Amz-Date is {0} s away from this host's clock")]
     Skewed(u64),
-    /// A header is said to be signed but is not there, or is not text.
+    /// A signed header field is missing, or is not text.
     #[error("the signed header {0} is missing or not text")]
     HeaderMissing(String),
-    /// No credential of this store has this access key id.
+    /// No credential of the key store has this access key id.
     #[error("the access key id is unknown to this key store")]
     AccessKeyUnknown,
-    /// The signature is of another request or another secret.
+    /// The signature is that of another request or of another secret.
     #[error("the signature does not match")]
     SignatureMismatch,
 }
 
 impl Denied {
-    /// One word for it, of a bounded set: nothing of the request's is in it.
+    /// Returns the reason as one of a fixed set of words, for metrics. It contains no text of the request.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Unsigned => "unsigned",
@@ -83,10 +83,10 @@ impl Denied {
     }
 }
 
-/// For what a signature must have been made.
+/// The Region and the service for which a request must be signed.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
-    /// The AWS region of the key store.
+    /// The AWS Region of the key store.
     pub region: &'a str,
     /// The service, `kms-xks-proxy`.
     pub service: &'a str,
@@ -95,25 +95,25 @@ pub struct Scope<'a> {
 /// Verifies requests against the credentials of one key store.
 #[derive(Clone, Copy, Debug)]
 pub struct Verifier<'a> {
-    /// Any of them may have signed.
+    /// The accepted credentials.
     pub credentials: &'a Credentials,
-    /// Region and service.
+    /// The required Region and service.
     pub scope: Scope<'a>,
-    /// How the path was made canonical by the signer.
+    /// The form of the path in the signer's canonical request.
     pub path_form: PathForm,
 }
 
-/// Stands in for an unknown access key id, so that such a request costs what any other costs.
-static NOBODY: LazyLock<Option<Credential>> = LazyLock::new(|| {
+/// The credential that is used for an unknown access key id, so that such a request costs as much as any other.
+static DUMMY: LazyLock<Option<Credential>> = LazyLock::new(|| {
     let id = AccessKeyId::parse("AAAAAAAAAAAAAAAAAAAA").ok()?;
     Some(Credential::unchecked(id, Secret::new("=".repeat(43))))
 });
 
 impl<'a> Verifier<'a> {
-    /// The credential that signed `request`, judged at the wall-clock time `now`.
+    /// Verifies `request` at the wall-clock time `now`, and returns the credential that signed it.
     ///
     /// # Errors
-    /// [`Denied`]; an unknown access key id takes the same steps as a wrong signature.
+    /// [`Denied`]. For an unknown access key id, the same steps are done as for a wrong signature.
     pub fn verify(
         &self,
         request: &SignedRequest<'_>,
@@ -155,7 +155,7 @@ impl<'a> Verifier<'a> {
         time: SystemTime,
         canonical: &str,
     ) -> bool {
-        let Some(credential) = known.map(AsRef::as_ref).or(NOBODY.as_ref()) else {
+        let Some(credential) = known.map(AsRef::as_ref).or(DUMMY.as_ref()) else {
             return false;
         };
         let Scope { region, service } = self.scope;
@@ -170,7 +170,7 @@ impl<'a> Verifier<'a> {
     }
 }
 
-/// The value of a header that may be there once at most; none when it is absent or not text.
+/// Returns the value of a header field that may occur at most once; `None` when it is missing or not text.
 fn single<'a>(request: &SignedRequest<'a>, name: &'static str) -> Result<Option<&'a str>, Denied> {
     let mut values = request.headers.get_all(name).iter();
     let first = values.next().and_then(|value| value.to_str().ok());
@@ -201,7 +201,7 @@ fn check_date(date: &str, scope_date: &str, now: SystemTime) -> Result<SystemTim
     }
 }
 
-/// The time in a verified request's `X-Amz-Date`; none where there is none.
+/// Returns the time in the `X-Amz-Date` of a verified request; `None` if it is missing or malformed.
 pub fn signed_at(headers: &HeaderMap) -> Option<SystemTime> {
     let date = headers.get("x-amz-date")?.to_str().ok()?;
     let parsed = PrimitiveDateTime::parse(date, DATE_FORM).ok()?;

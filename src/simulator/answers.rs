@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 use super::faults::ProxyFault;
 use crate::secret::SecretBytes;
 use crate::xks::{
-    Aad, CiphertextMetadata, ErrorName, GcmTag, InitializationVector, SealedBytes, integrity_value,
+    Aad, CiphertextMetadata, EncryptedBytes, ErrorName, GcmTag, InitializationVector,
+    integrity_value,
 };
 
 const INVALID: ProxyFault = ProxyFault::InvalidResponse;
@@ -53,7 +54,7 @@ pub(super) fn encrypted(
     body: &[u8],
     length: usize,
     aad: &Aad,
-) -> Result<(SealedBytes, CiphertextMetadata), ProxyFault> {
+) -> Result<(EncryptedBytes, CiphertextMetadata), ProxyFault> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Fields {
@@ -77,7 +78,7 @@ pub(super) fn encrypted(
     let computed = integrity_value(aad, &metadata, iv.as_bytes(), &ciphertext, tag.as_bytes());
     match ciphertext.len() == length && promised.expose() == computed {
         true => Ok((
-            SealedBytes {
+            EncryptedBytes {
                 ciphertext,
                 iv,
                 tag,

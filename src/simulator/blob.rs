@@ -5,7 +5,7 @@
 
 use super::random::{uuid_bytes, uuid_text};
 use super::seal::Material;
-use crate::xks::{CiphertextMetadata, GcmTag, InitializationVector, SealedBytes};
+use crate::xks::{CiphertextMetadata, EncryptedBytes, GcmTag, InitializationVector};
 
 /// The first byte of a blob of this form.
 const FORM: u8 = 1;
@@ -25,7 +25,7 @@ pub(super) struct BlobKey {
 #[derive(Debug)]
 pub(super) struct Blob {
     pub(super) key: BlobKey,
-    pub(super) sealed: SealedBytes,
+    pub(super) sealed: EncryptedBytes,
     pub(super) metadata: CiphertextMetadata,
 }
 
@@ -69,7 +69,7 @@ impl Blob {
         let metadata = CiphertextMetadata::new(rest.short()?)?;
         let length = u16::from_be_bytes(rest.take(2)?.try_into().ok()?);
         let ciphertext = rest.take(usize::from(length))?.to_vec();
-        let sealed = SealedBytes {
+        let sealed = EncryptedBytes {
             ciphertext,
             iv,
             tag,
@@ -129,7 +129,7 @@ mod tests {
                 region: "eu-west-1".into(),
                 id: "1234abcd-12ab-34cd-56ef-1234567890ab".into(),
             },
-            sealed: SealedBytes {
+            sealed: EncryptedBytes {
                 ciphertext: vec![9; 40],
                 iv: InitializationVector::new(&[1; 16]).unwrap(),
                 tag: GcmTag::new(&[2; 16]).unwrap(),

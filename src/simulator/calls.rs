@@ -13,7 +13,7 @@ use super::state::now;
 use super::wire::base64;
 use super::world::World;
 use crate::secret::SecretBytes;
-use crate::xks::{Aad, CiphertextMetadata, SealedBytes};
+use crate::xks::{Aad, CiphertextMetadata, EncryptedBytes};
 
 /// The first attempt, and the one that KMS makes when it may help.
 const ATTEMPTS: u32 = 2;
@@ -111,7 +111,7 @@ impl Asker<'_> {
         key: &str,
         plaintext: &[u8],
         aad: &Aad,
-    ) -> Result<(SealedBytes, CiphertextMetadata), ProxyFault> {
+    ) -> Result<(EncryptedBytes, CiphertextMetadata), ProxyFault> {
         let what = What::Encrypt {
             plaintext: base64(plaintext),
             encryption_algorithm: AES_GCM,
@@ -127,7 +127,7 @@ impl Asker<'_> {
     pub(super) async fn decrypt(
         &self,
         key: &str,
-        sealed: &SealedBytes,
+        sealed: &EncryptedBytes,
         metadata: &CiphertextMetadata,
         aad: &Aad,
     ) -> Result<SecretBytes, ProxyFault> {

@@ -174,7 +174,7 @@ impl ProxyFault {
         kind.unwrap_or(Kind::KmsInternal).because(self.message())
     }
 
-    /// The sense is that of AWS, the words are our own: `deploy/messages.md` has the part by which operators recognize each message.
+    /// The sense is that of AWS, the words are our own: `deploy/troubleshoot.md` has the part by which operators recognize each message.
     #[expect(clippy::too_many_lines, reason = "a table")]
     fn message(self) -> &'static str {
         use ErrorName as E;

@@ -17,7 +17,7 @@ use super::state::State;
 use super::wire::check;
 use super::world::World;
 use crate::secret::SecretBytes;
-use crate::xks::{Aad, CiphertextMetadata, SealedBytes};
+use crate::xks::{Aad, CiphertextMetadata, EncryptedBytes};
 
 /// The longest CiphertextBlob, in bytes.
 const LONGEST_BLOB: usize = 6_144;
@@ -186,7 +186,7 @@ impl Ask<'_> {
         &self,
         plaintext: &[u8],
         aad: &Aad,
-    ) -> Result<(SealedBytes, CiphertextMetadata), Exception> {
+    ) -> Result<(EncryptedBytes, CiphertextMetadata), Exception> {
         let mut way = self.way()?;
         loop {
             let asker = self.asker(&way.link);

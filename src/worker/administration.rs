@@ -119,7 +119,7 @@ impl Administrator {
         let token = self.token.as_mut().ok_or_else(not_open)?;
         let key = token.create(new).map_err(|error| match error {
             // A software token stores a new key in a file, which the sandbox may deny.
-            CreateKeyError::Refused(_) => self.explain(error.to_string()),
+            CreateKeyError::Rejected(_) => self.explain(error.to_string()),
             error => error.to_string(),
         })?;
         let answer = Answer::KeyCreated(key.key.clone());

@@ -14,7 +14,7 @@ use super::standard_error::print_error;
 use settings::{environment_of, settings_of};
 
 use crate::hsm_protocol::launch::{SettingsBytes, SettingsChoice};
-use crate::hsm_protocol::{inherited, launched};
+use crate::hsm_protocol::launch::{inherited, launched};
 
 /// The executable of this process, also after an upgrade has replaced the file.
 const EXECUTABLE: &str = "/proc/self/exe";

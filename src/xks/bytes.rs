@@ -1,7 +1,7 @@
-//! The binary values of the API. Each type proves its limits by existing.
+//! The binary values of the API. A value of each type is always within its limits.
 //!
-//! On the wire all of them are standard Base64 with padding, canonical (RFC 4648 section 4): URL-safe, unpadded,
-//! whitespace or stray trailing bits are refused, so that one value has exactly one text.
+//! On the wire, all of them are canonical standard Base64 with padding (RFC 4648 section 4). The URL-safe alphabet, missing padding, whitespace and
+//! trailing bits are rejected, so each value has exactly one text.
 
 use std::fmt;
 
@@ -11,27 +11,27 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use crate::secret::SecretBytes;
 
-/// The longest plaintext and ciphertext, in bytes (the specification asks for 4,300). KMS sends far less; the cap on the
-/// request body usually strikes first.
+/// The longest plaintext and ciphertext, in bytes (the specification requires 4,300). KMS sends much shorter ones, and the limit of the request body is
+/// usually lower.
 pub const MAX_PLAINTEXT: usize = 65_536;
 
-/// The longest additional authenticated data, in bytes: what the framing's two-byte length can carry.
+/// The longest additional authenticated data, in bytes: the maximum of the framing's two-byte length.
 pub const MAX_AAD: usize = 65_535;
 
 /// The longest `ciphertextMetadata`, in bytes before Base64.
 const MAX_METADATA: usize = 20;
 
-/// Writes bytes as Base64.
+/// Encodes bytes as Base64.
 pub(super) fn to_base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// A Base64 field as received: decoded at once into memory that is wiped, or remembered as not being Base64, so that the
-/// error can name the field.
+/// A received Base64 field. It is decoded at once into memory that is wiped. Invalid Base64 is not an error here, so that the caller's error can name the
+/// field.
 pub(super) enum Base64Field {
     /// The decoded bytes.
     Valid(SecretBytes),
-    /// A string that is not canonical Base64.
+    /// The string is not canonical Base64.
     Invalid,
 }
 
@@ -58,17 +58,17 @@ impl Visitor<'_> for Base64Visitor {
     }
 }
 
-/// The caller's additional authenticated data: at most [`MAX_AAD`] bytes, possibly none.
+/// The additional authenticated data of a request: at most [`MAX_AAD`] bytes, possibly none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Aad(Vec<u8>);
 
 impl Aad {
-    /// The data, unless it is longer than [`MAX_AAD`].
+    /// Copies the data; `None` if it is longer than [`MAX_AAD`].
     pub fn new(bytes: &[u8]) -> Option<Self> {
         (bytes.len() <= MAX_AAD).then(|| Self(bytes.to_vec()))
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -79,17 +79,17 @@ impl Aad {
 pub struct InitializationVector(Vec<u8>);
 
 impl InitializationVector {
-    /// The vector, unless its length is another.
+    /// Copies the vector; `None` if it has another length.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         Self::from_vec(bytes.to_vec())
     }
 
-    /// The same without a copy.
+    /// Uses the vector without a copy; `None` if it has another length.
     pub fn from_vec(bytes: Vec<u8>) -> Option<Self> {
         matches!(bytes.len(), 12 | 16).then_some(Self(bytes))
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -106,54 +106,54 @@ impl fmt::Debug for InitializationVector {
 pub struct GcmTag([u8; 16]);
 
 impl GcmTag {
-    /// The tag, unless its length is another.
+    /// Copies the tag; `None` if it has another length.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 }
 
-/// The version of an external key that made a ciphertext; versions count from 1.
+/// The version of an external key; versions count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyVersion(pub u32);
 
 impl KeyVersion {
-    /// The version of a key that has no others, and of ciphertexts without metadata of ours.
+    /// The version of a key with a single version, and of ciphertexts without this proxy's metadata.
     pub const FIRST: Self = Self(1);
 }
 
-/// `ciphertextMetadata`: at most 20 bytes that travel with a ciphertext and are bound to it by the AAD framing.
+/// `ciphertextMetadata`: at most 20 bytes that KMS stores with a ciphertext. The AAD framing binds them to the ciphertext.
 ///
-/// Ours is `0x01 ‖ u32be(key version)`; any other content is somebody else's, and is bound all the same.
+/// This proxy's metadata is `0x01 ‖ u32be(key version)`. Metadata of other proxies is bound to the ciphertext in the same way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CiphertextMetadata(Vec<u8>);
 
-/// The first byte of metadata in our form.
+/// The first byte of this proxy's metadata.
 const FORM_KEY_VERSION: u8 = 1;
 
 impl CiphertextMetadata {
-    /// The metadata, unless it is longer than 20 bytes.
+    /// Copies the metadata; `None` if it is longer than 20 bytes.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         (bytes.len() <= MAX_METADATA).then(|| Self(bytes.to_vec()))
     }
 
-    /// The metadata that says which key version made the ciphertext.
+    /// Returns the metadata that contains this key version.
     pub fn of_version(version: KeyVersion) -> Self {
         let mut bytes = vec![FORM_KEY_VERSION];
         bytes.extend_from_slice(&version.0.to_be_bytes());
         Self(bytes)
     }
 
-    /// The key version that it names; [`KeyVersion::FIRST`] when it is absent or not in our form.
+    /// Returns the key version in the metadata; [`KeyVersion::FIRST`] if the metadata is not this proxy's.
     pub fn key_version(&self) -> KeyVersion {
         self.named_version().unwrap_or(KeyVersion::FIRST)
     }
 
-    /// The key version that it names; none when it is not in our form, which that of every ciphertext of ours is.
+    /// Returns the key version in the metadata; `None` if the metadata is not this proxy's. Every ciphertext of this proxy has its metadata.
     pub fn named_version(&self) -> Option<KeyVersion> {
         match *self.0.as_slice() {
             [FORM_KEY_VERSION, a, b, c, d] => Some(KeyVersion(u32::from_be_bytes([a, b, c, d]))),
@@ -161,7 +161,7 @@ impl CiphertextMetadata {
         }
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_proved() {
+    fn lengths_are_checked() {
         for length in 0..=32 {
             let bytes = vec![7; length];
             assert_eq!(
@@ -221,10 +221,10 @@ mod tests {
     }
 
     #[test]
-    fn metadata_names_the_key_version() {
-        let ours = CiphertextMetadata::of_version(KeyVersion(0x0102_0304));
-        assert_eq!(ours.as_bytes(), [1, 1, 2, 3, 4]);
-        assert_eq!(ours.key_version(), KeyVersion(0x0102_0304));
+    fn metadata_contains_the_key_version() {
+        let metadata = CiphertextMetadata::of_version(KeyVersion(0x0102_0304));
+        assert_eq!(metadata.as_bytes(), [1, 1, 2, 3, 4]);
+        assert_eq!(metadata.key_version(), KeyVersion(0x0102_0304));
         for other in [
             &b""[..],
             b"key_version=1",

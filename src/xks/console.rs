@@ -1,11 +1,11 @@
-//! The proxy configuration file of the KMS console: what it takes instead of three typed fields.
+//! The proxy configuration file for the KMS console. An operator can upload it instead of typing three fields.
 
 use serde::{Serialize, Serializer};
 
 use super::PathPrefix;
 use crate::secret::Secret;
 
-/// The file. Serializing it reveals the secret: KMS needs it, and there is no other way to tell it.
+/// The content of the file. Serializing it reveals the secret, because KMS requires the secret in this file.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ConsoleFile<'a> {
@@ -22,7 +22,7 @@ struct AuthenticationCredential<'a> {
 }
 
 impl<'a> ConsoleFile<'a> {
-    /// The file for a key store at this prefix.
+    /// Creates the file of a key store with this path prefix.
     pub fn new(prefix: &PathPrefix, access_key_id: &'a str, secret: &'a Secret) -> Self {
         Self {
             xks_proxy_uri_path: prefix.uri_path(),
@@ -43,18 +43,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_names_are_those_of_the_console() {
+    fn the_fields_have_the_names_of_the_console() {
         let secret = Secret::new("s3cret".into());
         for (prefix, path) in [("/payments", "/payments/kms/xks/v1"), ("", "/kms/xks/v1")] {
             let prefix = PathPrefix::parse(prefix).unwrap();
             let file = serde_json::to_value(ConsoleFile::new(&prefix, "ID", &secret)).unwrap();
             let credential =
                 serde_json::json!({ "AccessKeyId": "ID", "RawSecretAccessKey": "s3cret" });
-            let wanted = serde_json::json!({
+            let expected = serde_json::json!({
                 "XksProxyUriPath": path,
                 "XksProxyAuthenticationCredential": credential,
             });
-            assert_eq!(file, wanted);
+            assert_eq!(file, expected);
         }
     }
 }

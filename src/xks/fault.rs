@@ -1,9 +1,9 @@
-//! The one error table (XKS API, section "Errors"): from what went wrong to status, `errorName` and the text that KMS may show.
+//! The error table (XKS API, section "Errors"): maps each error to its status, its `errorName` and the message that KMS may show.
 //!
 //! # Invariants
-//! - The outward message is a constant of this file plus at most one field name of ours: printable ASCII, under 512
-//!   characters, nothing of the caller's or the device's in it. KMS writes it to the customer's logs.
-//! - The operator's reason is kept apart and never sent.
+//! - The message is a constant of this file plus at most one field name of the API: printable ASCII, under 512 characters. It contains no text of the
+//!   client or of the HSM. KMS writes it to the customer's logs.
+//! - The reason for the operator is a separate text, which is never sent.
 
 use std::borrow::Cow;
 
@@ -14,25 +14,25 @@ use serde::Serialize;
 pub enum ErrorName {
     /// A parameter is missing, malformed or of the wrong type.
     Validation,
-    /// Key or key store disabled, deactivated or blocked.
+    /// The key or the key store is disabled, deactivated or blocked.
     InvalidState,
-    /// Ciphertext, IV, AAD, metadata or tag corrupted.
+    /// Ciphertext, IV, AAD, metadata or tag are corrupted.
     InvalidCiphertext,
-    /// The key may not do this operation.
+    /// The key does not allow this operation.
     InvalidKeyUsage,
-    /// SigV4 does not verify.
+    /// The SigV4 signature is not valid.
     AuthenticationFailed,
-    /// The policy says no.
+    /// The authorization policy denies the request.
     AccessDenied,
-    /// No such external key in this store.
+    /// The key store does not have this external key.
     KeyNotFound,
-    /// No such path, or no key store at this prefix.
+    /// The path is unknown, or no key store has this path prefix.
     InvalidUriPath,
-    /// Too many requests, or we cannot keep up.
+    /// Too many requests for the proxy or the HSM.
     Throttling,
-    /// Our fault or the HSM's.
+    /// An error of the proxy or of the HSM.
     Internal,
-    /// Unknown algorithm, or a value beyond our maximum.
+    /// The algorithm is unknown, or a value exceeds a maximum of the proxy.
     UnsupportedOperation,
     /// The HSM did not answer in time.
     DependencyTimeout,
@@ -55,7 +55,7 @@ impl ErrorName {
         Self::DependencyTimeout,
     ];
 
-    /// The name on the wire.
+    /// Returns the name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Validation => "ValidationException",
@@ -73,7 +73,7 @@ impl ErrorName {
         }
     }
 
-    /// The HTTP status that goes with the name.
+    /// Returns the HTTP status of the name.
     pub fn status(self) -> u16 {
         match self {
             Self::Validation
@@ -90,8 +90,8 @@ impl ErrorName {
         }
     }
 
-    /// Whether AWS counts it as retryable: the same request may succeed at another time (XKS API, section 6). KMS itself asks once more only
-    /// where the network gave no answer (section 1).
+    /// Returns whether AWS counts the error as retryable: the same request may succeed later (XKS API, section 6). KMS itself sends a request again only
+    /// if it received no response (section 1).
     pub fn is_retryable(self) -> bool {
         match self {
             Self::Internal | Self::DependencyTimeout | Self::Throttling => true,
@@ -108,40 +108,40 @@ impl ErrorName {
     }
 }
 
-/// What went wrong, as precisely as the outside may know it.
+/// The kind of an error. It determines the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// The body is not JSON of the expected shape.
     BodyMalformed,
     /// The body ended before its announced length, or did not arrive in time.
     BodyIncomplete,
-    /// The body is longer than this proxy takes.
+    /// The body is longer than the proxy accepts.
     BodyTooLarge,
     /// The bytes on the connection are not an HTTP request.
     NotHttp,
-    /// A required field is absent, null or empty.
+    /// A required field is missing, null or empty.
     FieldMissing(&'static str),
     /// A field has a value that its type does not allow.
     FieldInvalid(&'static str),
-    /// A field is longer than this proxy takes.
+    /// A field is longer than the proxy accepts.
     FieldTooLong(&'static str),
-    /// A method other than POST on a path of the API (status 405, which has no name of its own).
+    /// The method is not POST, on a path of the API (status 405, for which the specification has no name).
     MethodNotAllowed,
-    /// The path is not one of the API.
+    /// The path is not a path of the API.
     PathUnknown,
     /// No key store has this path prefix.
     KeyStoreUnknown,
-    /// The signature does not verify; which part of it is the operator's to know.
+    /// The signature is not valid. Only the operator sees the reason.
     AuthenticationFailed,
-    /// The key store is disabled by its owner.
+    /// The configuration disables the key store.
     KeyStoreDisabled,
-    /// The key is disabled by its owner.
+    /// The configuration disables the key.
     KeyDisabled,
-    /// More than one key in the HSM answers to this name: none is used.
+    /// More than one key in the HSM matches the configuration, so none is used.
     KeyAmbiguous,
-    /// The key does not work in the HSM, though another key does.
+    /// The key does not work in the HSM, although other keys do.
     KeyBlocked,
-    /// The store has no such key.
+    /// The key store does not have this key.
     KeyUnknown,
     /// The key is configured, but no HSM has it.
     KeyAbsent,
@@ -149,30 +149,30 @@ pub enum FaultKind {
     UsageNotPermitted,
     /// The key is not an AES-256 key.
     KeyUnsuitable,
-    /// The HSM rejects this key for a reason that may pass.
+    /// The HSM rejects this key for a reason that may be temporary.
     KeyFailed,
     /// The authorization policy denies the request.
     AccessDenied,
-    /// The ciphertext, or what is bound to it, is not what was encrypted.
+    /// The ciphertext does not decrypt: it, or the data that is bound to it, was changed.
     CiphertextInvalid,
-    /// An algorithm that the specification does not know.
+    /// The specification does not define this algorithm.
     AlgorithmUnsupported(&'static str),
-    /// More work than can be done in time.
+    /// There are more requests than can be served in time.
     Overloaded,
-    /// More requests whose signature is not verified yet than there is room for.
+    /// Requests without a verified signature hold too many bytes.
     UnverifiedOverload,
-    /// The key store's quota is used up.
+    /// The quota of the key store is used up.
     QuotaExceeded,
-    /// Not done before the deadline.
+    /// The request was not finished before its deadline.
     DeadlinePassed,
     /// No HSM is usable, or the HSM failed.
     DeviceFailed,
-    /// A fault of our own.
+    /// An error of the proxy itself.
     Internal,
 }
 
 impl FaultKind {
-    /// The specification's name for it: the table, row by row, without a default.
+    /// Returns the specification's name for the kind. The table has a row for each kind and no default.
     pub fn name(self) -> ErrorName {
         match self {
             Self::BodyMalformed
@@ -201,7 +201,7 @@ impl FaultKind {
         }
     }
 
-    /// The HTTP status: the name's, but for 405.
+    /// Returns the HTTP status: that of the name, except for 405.
     pub fn status(self) -> u16 {
         match self {
             Self::MethodNotAllowed => 405,
@@ -209,7 +209,7 @@ impl FaultKind {
         }
     }
 
-    /// What the outside is told.
+    /// Returns the message of the response.
     pub fn message(self) -> Cow<'static, str> {
         match self {
             Self::FieldMissing(field) => format!("{field} is missing").into(),
@@ -239,7 +239,7 @@ impl FaultKind {
             Self::KeyUnsuitable => "the external key is not a 256-bit AES key",
             Self::KeyFailed => "the external key could not be used",
             Self::AccessDenied => "access denied",
-            Self::CiphertextInvalid => "the ciphertext or what is bound to it is not valid",
+            Self::CiphertextInvalid => "the ciphertext or the data bound to it is not valid",
             Self::Overloaded | Self::UnverifiedOverload => "too many requests",
             Self::QuotaExceeded => "the request rate of the external key store is exceeded",
             Self::DeadlinePassed => "the external key manager did not answer in time",
@@ -249,17 +249,17 @@ impl FaultKind {
     }
 }
 
-/// A refusal: its kind for the outside, its reason for the operator.
+/// An error of a request: its kind for the response, its reason for the operator.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// What the outside learns.
+    /// The kind, which determines the response.
     pub kind: FaultKind,
-    /// What the operator reads in the log; never sent.
+    /// The reason for the log and the audit trail; never sent.
     pub reason: Option<Cow<'static, str>>,
 }
 
 impl Fault {
-    /// A fault with a reason for the operator.
+    /// Creates an error with a reason for the operator.
     pub fn because(kind: FaultKind, reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             kind,
@@ -267,7 +267,7 @@ impl Fault {
         }
     }
 
-    /// The error body (XKS API, "Errors").
+    /// Returns the JSON body of the response (XKS API, "Errors").
     pub fn body(&self) -> Vec<u8> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]

@@ -1,18 +1,18 @@
-//! How metadata is bound to a ciphertext (XKS API, Encrypt) and the ciphertext data integrity value (CDIV).
+//! The framing that binds metadata to a ciphertext (XKS API, Encrypt), and the ciphertext data integrity value (CDIV).
 //!
 //! # Invariants
-//! - The framing is injective: no two pairs of AAD and metadata give the same bytes, so that neither can be moved into the
-//!   other. Changing this function makes every existing ciphertext unreadable.
+//! - The framing is injective: two different pairs of AAD and metadata have different bytes, so bytes cannot be moved from one to the other. A change of
+//!   [`framed_aad`] would make every existing ciphertext unreadable.
 
 use sha2::{Digest, Sha256};
 
 use super::bytes::{Aad, CiphertextMetadata, KeyVersion};
 
-/// The AAD that the HSM is given: `u16be(len AAD) ‖ AAD ‖ u8(len MD) ‖ MD`; always at least 3 bytes.
+/// Returns the AAD for the HSM: `u16be(len AAD) ‖ AAD ‖ u8(len MD) ‖ MD`. It has at least 3 bytes.
 pub fn framed_aad(aad: &Aad, metadata: &CiphertextMetadata) -> Vec<u8> {
     let (aad, metadata) = (aad.as_bytes(), metadata.as_bytes());
     let mut framed = Vec::with_capacity(3 + aad.len() + metadata.len());
-    // The types bound the lengths by 65,535 and 20: neither conversion loses anything.
+    // The types limit the lengths to 65,535 and 20, so both conversions are exact.
     framed.extend_from_slice(&(aad.len() as u16).to_be_bytes());
     framed.extend_from_slice(aad);
     framed.push(metadata.len() as u8);
@@ -20,8 +20,8 @@ pub fn framed_aad(aad: &Aad, metadata: &CiphertextMetadata) -> Vec<u8> {
     framed
 }
 
-/// The AAD that AWS's sample proxy gives to its HSM: as [`framed_aad`], but with the AAD's SHA-256 in its place, if there was an AAD in
-/// the request at all (an empty one counts). Only ever used to decrypt what that proxy has encrypted.
+/// Returns the AAD that AWS's sample proxy passes to its HSM. It differs from [`framed_aad`]: if the request has an AAD, even an empty one, its SHA-256
+/// replaces it. It is used only to decrypt ciphertexts of that proxy.
 pub fn aws_samples_framed_aad(aad: Option<&Aad>, metadata: &CiphertextMetadata) -> Vec<u8> {
     let length = aad.map_or(0, |aad| aad.as_bytes().len());
     let metadata = metadata.as_bytes();
@@ -35,7 +35,7 @@ pub fn aws_samples_framed_aad(aad: Option<&Aad>, metadata: &CiphertextMetadata) 
     framed
 }
 
-/// The key version of a ciphertext that this proxy has bound to these bytes, with whatever AAD; none if it can have made no such ciphertext.
+/// Returns the key version in a framing of this proxy; `None` if these bytes cannot be a framing of this proxy for any AAD.
 pub fn version_of_framing(framed: &[u8]) -> Option<KeyVersion> {
     let (length, rest) = framed.split_first_chunk()?;
     let aad_length = usize::from(u16::from_be_bytes(*length));
@@ -44,12 +44,12 @@ pub fn version_of_framing(framed: &[u8]) -> Option<KeyVersion> {
     (usize::from(*length) == metadata.as_bytes().len()).then(|| metadata.named_version())?
 }
 
-/// What the CDIV covers before IV, ciphertext and tag: `AAD ‖ MD`.
+/// Returns the part of the CDIV's input before IV, ciphertext and tag: `AAD ‖ MD`.
 pub fn integrity_prefix(aad: &Aad, metadata: &CiphertextMetadata) -> Vec<u8> {
     [aad.as_bytes(), metadata.as_bytes()].concat()
 }
 
-/// The CDIV: `SHA-256(AAD ‖ MD ‖ IV ‖ ciphertext ‖ tag)`, the raw AAD, no lengths.
+/// Returns the CDIV: `SHA-256(AAD ‖ MD ‖ IV ‖ ciphertext ‖ tag)`, with the raw AAD and without lengths.
 pub fn integrity_value(
     aad: &Aad,
     metadata: &CiphertextMetadata,
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn framing_carries_both_lengths() {
+    fn the_framing_contains_both_lengths() {
         let aad = Aad::new(b"project=nile").unwrap();
         let metadata = CiphertextMetadata::new(&[1, 0, 0, 0, 7]).unwrap();
         let none = CiphertextMetadata::default();
@@ -91,25 +91,25 @@ mod tests {
     }
 
     #[test]
-    fn the_sample_proxys_framing_has_the_digest_of_an_aad_that_was_given() {
+    fn the_sample_proxys_framing_has_the_digest_of_the_aad() {
         let none = CiphertextMetadata::default();
         let metadata = CiphertextMetadata::new(b"v0.0.1").unwrap();
         assert_eq!(aws_samples_framed_aad(None, &none), [0, 0, 0]);
         let empty = aws_samples_framed_aad(Some(&Aad::default()), &none);
-        assert_eq!(empty.len(), 2 + 32 + 1, "an empty AAD was given");
+        assert_eq!(empty.len(), 2 + 32 + 1, "the request has an empty AAD");
         assert_eq!(empty[..6], [0, 0, 0xe3, 0xb0, 0xc4, 0x42]);
         let aad = Aad::new(&[7; 300]).unwrap();
         let framed = aws_samples_framed_aad(Some(&aad), &metadata);
         assert_eq!(
             framed[..2],
             300_u16.to_be_bytes(),
-            "of the AAD, not of its digest"
+            "the length of the AAD, not of its digest"
         );
         assert_eq!(framed[34..], *b"\x06v0.0.1");
     }
 
     #[test]
-    fn a_framing_shows_its_version() {
+    fn a_framing_contains_its_version() {
         for aad in [&b""[..], b"x", &[0; 300]] {
             let aad = Aad::new(aad).unwrap();
             for version in [KeyVersion::FIRST, KeyVersion(0x0102_0304)] {
@@ -126,11 +126,11 @@ mod tests {
         }
     }
 
-    /// Only these can be taken for ciphertexts of ours: an AAD of 32 bytes with metadata that names the version, and metadata that ends as
-    /// if they were the end of a longer AAD.
+    /// Two kinds of framings of the sample proxy are also framings of this proxy: an AAD of 32 bytes with metadata that contains a version, and metadata
+    /// that looks like the end of a longer AAD.
     #[test]
-    fn which_framings_of_the_sample_proxy_look_like_ours() {
-        let seen = |length: usize, metadata: &[u8]| {
+    fn few_framings_of_the_sample_proxy_are_also_framings_of_this_proxy() {
+        let version = |length: usize, metadata: &[u8]| {
             let (aad, metadata) = (
                 Aad::new(&vec![9; length]),
                 CiphertextMetadata::new(metadata),
@@ -139,16 +139,16 @@ mod tests {
         };
         let named = [1, 0, 0, 0, 7];
         for length in (0..200).filter(|length| *length != 32) {
-            assert_eq!(seen(length, &named), None, "{length}");
+            assert_eq!(version(length, &named), None, "{length}");
         }
-        assert_eq!(seen(32, &named), Some(KeyVersion(7)));
-        assert_eq!(seen(32, b"v0.0.1"), None);
+        assert_eq!(version(32, &named), Some(KeyVersion(7)));
+        assert_eq!(version(32, b"v0.0.1"), None);
         let crafted = [b"12345678".as_slice(), &[5], &named].concat();
-        assert_eq!(seen(41, &crafted), Some(KeyVersion(7)));
+        assert_eq!(version(41, &crafted), Some(KeyVersion(7)));
     }
 
     #[test]
-    fn framing_of_the_longest_aad() {
+    fn the_longest_aad_is_framed() {
         let aad = Aad::new(&vec![9; 65_535]).unwrap();
         let framed = framed_aad(&aad, &CiphertextMetadata::new(&[3; 20]).unwrap());
         assert_eq!(framed.len(), 2 + 65_535 + 1 + 20);
@@ -167,9 +167,8 @@ mod tests {
         assert_ne!(split(b"", b"abc"), split(b"abc", b""));
     }
 
-    /// The example of the specification.
     #[test]
-    fn integrity_value_of_the_specification() {
+    fn the_integrity_value_is_that_of_the_specifications_example() {
         let value = integrity_value(
             &Aad::new(&bytes("cHJvamVjdD1uaWxlLGRlcGFydG1lbnQ9bWFya2V0aW5n")).unwrap(),
             &CiphertextMetadata::new(&bytes("a2V5X3ZlcnNpb249MQ==")).unwrap(),

@@ -1,4 +1,4 @@
-//! `requestMetadata`: who asks KMS for what (XKS API, section "Request metadata").
+//! `requestMetadata`: the principal, the KMS operation and the KMS key of a request (XKS API, section "Request metadata").
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -8,15 +8,15 @@ use super::fault::{Fault, FaultKind};
 /// The longest ARN, in characters.
 const MAX_ARN: usize = 2_048;
 
-/// The metadata of a request, complete for its operation. Values are the caller's and unchecked but for their
-/// presence and the ARNs' length; an unknown `kmsOperation` is as good as a known one.
+/// The metadata of a request with all fields that its operation requires. Only the presence of the fields and the length of the ARNs are checked; an
+/// unknown `kmsOperation` is accepted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RequestMetadata {
-    /// The AWS principal that called KMS; none for health.
+    /// The AWS principal that called KMS; `None` for GetHealthStatus.
     pub aws_principal_arn: Option<String>,
-    /// The KMS operation behind this request.
+    /// The KMS operation that caused this request.
     pub kms_operation: String,
-    /// KMS's id of its request: opaque, for the log.
+    /// The opaque id that KMS assigned to the request, for the log.
     pub kms_request_id: String,
     /// The KMS key.
     pub kms_key_arn: Option<String>,
@@ -26,11 +26,11 @@ pub struct RequestMetadata {
     pub aws_source_vpc: Option<String>,
     /// The VPC endpoint through which the principal called.
     pub aws_source_vpce: Option<String>,
-    /// Fields that this version of the specification does not know.
+    /// Fields that this version of the specification does not define.
     pub other: Map<String, Value>,
 }
 
-/// The metadata as it stands in the JSON body.
+/// The metadata in the JSON body.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MetadataFields {
@@ -45,7 +45,7 @@ pub(super) struct MetadataFields {
     other: Map<String, Value>,
 }
 
-/// Which of the optional fields an operation requires.
+/// The optional fields that an operation requires.
 #[derive(Clone, Copy)]
 pub(super) struct Required {
     pub principal: bool,
@@ -53,11 +53,10 @@ pub(super) struct Required {
 }
 
 impl MetadataFields {
-    /// The metadata with what `required` asks for.
+    /// Checks the fields that `required` names, and returns the metadata.
     ///
     /// # Errors
-    /// [`FaultKind::FieldMissing`] for an absent, null or empty required field, [`FaultKind::FieldInvalid`] for an ARN of
-    /// more than 2,048 characters.
+    /// [`FaultKind::FieldMissing`] for a missing, null or empty required field, [`FaultKind::FieldInvalid`] for an ARN of more than 2,048 characters.
     pub(super) fn into_metadata(self, required: Required) -> Result<RequestMetadata, Fault> {
         Ok(RequestMetadata {
             aws_principal_arn: arn(

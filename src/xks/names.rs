@@ -1,25 +1,27 @@
-//! The names in a URI: external key ids and path prefixes (XKS API, "URI path").
+//! The parts of a URI path: external key ids, path prefixes, and the path of the API (XKS API, "URI path").
 
 use std::fmt;
 use std::sync::Arc;
 
+/// The part of every API path between the prefix and the operation.
+pub(super) const API_ROOT: &str = "/kms/xks/v1";
+
 /// The longest `XksProxyUriPath` (prefix and `/kms/xks/v1`), in characters.
 const MAX_URI_PATH: usize = 128;
 
-/// An `externalKeyId`: 1 to 128 characters of `[A-Za-z0-9._-]`, but neither `.` nor `..`, which every HTTP client
-/// resolves away before it signs.
+/// An `externalKeyId`: 1 to 128 characters of `[A-Za-z0-9._-]`, except `.` and `..`, because HTTP clients remove these segments before they sign.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExternalKeyId(Arc<str>);
 
 impl ExternalKeyId {
-    /// The id, or nothing when `text` is not one.
+    /// Parses an id; `None` if `text` is not an external key id.
     pub fn parse(text: &str) -> Option<Self> {
-        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-        let well_formed = (1..=128).contains(&text.len()) && text.bytes().all(legal);
-        (well_formed && text != "." && text != "..").then(|| Self(text.into()))
+        let is_legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        let is_well_formed = (1..=128).contains(&text.len()) && text.bytes().all(is_legal);
+        (is_well_formed && text != "." && text != "..").then(|| Self(text.into()))
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -42,10 +44,10 @@ impl std::borrow::Borrow<str> for ExternalKeyId {
 pub struct PathPrefix(String);
 
 impl PathPrefix {
-    /// The prefix, or what is wrong with it in words for an operator.
+    /// Parses a path prefix.
     ///
     /// # Errors
-    /// A sentence: which rule the text breaks.
+    /// Returns the rule that the text breaks, as a text for the operator.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.is_empty() {
             return Ok(Self(String::new()));
@@ -57,26 +59,26 @@ impl PathPrefix {
             return Err("must not end with a slash");
         }
         if rest.split('/').any(str::is_empty) {
-            return Err("must not hold two slashes in a row");
+            return Err("must not contain two slashes in a row");
         }
-        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-');
-        if !text.bytes().all(legal) {
-            return Err("may hold letters, digits, '-', '_' and '/' only");
+        let is_legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-');
+        if !text.bytes().all(is_legal) {
+            return Err("may contain letters, digits, '-', '_' and '/' only");
         }
-        if text.len() + super::route::API_ROOT.len() > MAX_URI_PATH {
+        if text.len() + API_ROOT.len() > MAX_URI_PATH {
             return Err("is too long: with /kms/xks/v1 it may have 128 characters");
         }
         Ok(Self(text.to_owned()))
     }
 
-    /// The prefix as text.
+    /// Returns the prefix as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The `XksProxyUriPath` that the KMS console wants.
+    /// Returns the `XksProxyUriPath` for the KMS console.
     pub fn uri_path(&self) -> String {
-        format!("{}{}", self.0, super::route::API_ROOT)
+        format!("{}{API_ROOT}", self.0)
     }
 }
 
@@ -91,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn key_ids_keep_to_their_alphabet_and_length() {
+    fn characters_and_length_of_key_ids_are_checked() {
         let longest = "k".repeat(128);
         for good in ["a", "A.b_c-9", "...", &longest] {
             assert!(ExternalKeyId::parse(good).is_some(), "{good}");
@@ -103,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_keep_to_their_rules() {
+    fn the_rules_of_prefixes_are_checked() {
         let longest = format!("/{}", "p".repeat(128 - "/kms/xks/v1".len() - 1));
         for good in ["", "/a", "/a/B-2/c_d", "/kms/xks/v1", &longest] {
             assert_eq!(PathPrefix::parse(good).unwrap().as_str(), good);

@@ -1,8 +1,7 @@
-//! The four request bodies (XKS API, "Operations"): from JSON to values whose limits are proved.
+//! Parses the four request bodies (XKS API, "Operations") from JSON into values within their limits.
 //!
 //! # Invariants
-//! - No text of the body ever enters an error: JSON errors are reported by kind and place only, because the JSON library's own
-//!   messages quote the offending value.
+//! - No error contains text of the body. JSON errors are reported by kind and position only, because the messages of the JSON library quote the wrong value.
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::error::Category;
@@ -17,34 +16,34 @@ use crate::secret::SecretBytes;
 /// A GetHealthStatus request.
 #[derive(Clone, Debug)]
 pub struct HealthRequest {
-    /// Who asks.
+    /// The metadata of the request.
     pub metadata: RequestMetadata,
 }
 
 /// A GetKeyMetadata request.
 #[derive(Clone, Debug)]
 pub struct KeyMetadataRequest {
-    /// Who asks.
+    /// The metadata of the request.
     pub metadata: RequestMetadata,
 }
 
 /// An Encrypt request.
 #[derive(Clone, Debug)]
 pub struct EncryptRequest {
-    /// Who asks.
+    /// The metadata of the request.
     pub metadata: RequestMetadata,
     /// At most [`MAX_PLAINTEXT`] bytes, possibly none.
     pub plaintext: SecretBytes,
     /// Empty when absent.
     pub aad: Aad,
-    /// Whether `ciphertextDataIntegrityValueAlgorithm` asks for a CDIV (SHA_256).
+    /// Whether `ciphertextDataIntegrityValueAlgorithm` requests a CDIV (SHA_256).
     pub wants_integrity_value: bool,
 }
 
 /// A Decrypt request.
 #[derive(Clone, Debug)]
 pub struct DecryptRequest {
-    /// Who asks.
+    /// The metadata of the request.
     pub metadata: RequestMetadata,
     /// At most [`MAX_PLAINTEXT`] bytes, possibly none.
     pub ciphertext: Vec<u8>,
@@ -52,17 +51,17 @@ pub struct DecryptRequest {
     pub iv: InitializationVector,
     /// 16 bytes.
     pub tag: GcmTag,
-    /// None when absent, which is the same as empty but for ciphertexts of AWS's sample proxy.
+    /// `None` when absent. Only for ciphertexts of AWS's sample proxy does an absent AAD differ from an empty one.
     pub aad: Option<Aad>,
     /// Empty when absent.
     pub ciphertext_metadata: CiphertextMetadata,
 }
 
 impl HealthRequest {
-    /// Reads the body of a health request.
+    /// Parses the body of a GetHealthStatus request.
     ///
     /// # Errors
-    /// A [`Fault`] of name ValidationException.
+    /// A [`Fault`] with the name ValidationException.
     pub fn parse(body: &[u8]) -> Result<Self, Fault> {
         let needed = Required {
             principal: false,
@@ -74,10 +73,10 @@ impl HealthRequest {
 }
 
 impl KeyMetadataRequest {
-    /// Reads the body of a metadata request.
+    /// Parses the body of a GetKeyMetadata request.
     ///
     /// # Errors
-    /// A [`Fault`] of name ValidationException.
+    /// A [`Fault`] with the name ValidationException.
     pub fn parse(body: &[u8]) -> Result<Self, Fault> {
         let needed = Required {
             principal: true,
@@ -88,7 +87,7 @@ impl KeyMetadataRequest {
     }
 }
 
-/// What Encrypt and Decrypt require of the metadata.
+/// The optional metadata fields that Encrypt and Decrypt require.
 const CRYPTOGRAPHIC: Required = Required {
     principal: true,
     key_arn: true,
@@ -105,11 +104,10 @@ struct EncryptFields {
 }
 
 impl EncryptRequest {
-    /// Reads the body of an encrypt request.
+    /// Parses the body of an Encrypt request.
     ///
     /// # Errors
-    /// A [`Fault`] of name ValidationException, or UnsupportedOperationException for an unknown algorithm or a value
-    /// beyond our maximum.
+    /// A [`Fault`] with the name ValidationException, or UnsupportedOperationException for an unknown algorithm or a value that exceeds its maximum.
     pub fn parse(body: &[u8]) -> Result<Self, Fault> {
         let fields: EncryptFields = parse_json(body)?;
         let metadata = required(fields.request_metadata, "requestMetadata")?;
@@ -142,11 +140,11 @@ struct DecryptFields {
 }
 
 impl DecryptRequest {
-    /// Reads the body of a decrypt request.
+    /// Parses the body of a Decrypt request.
     ///
     /// # Errors
-    /// A [`Fault`] of name ValidationException; UnsupportedOperationException for an unknown algorithm or a value beyond
-    /// our maximum; InvalidCiphertextException for an IV, tag or metadata of a length that no ciphertext has.
+    /// A [`Fault`] with the name ValidationException; UnsupportedOperationException for an unknown algorithm or a value that exceeds its maximum;
+    /// InvalidCiphertextException for an IV, a tag or metadata with a wrong length.
     pub fn parse(body: &[u8]) -> Result<Self, Fault> {
         let fields: DecryptFields = parse_json(body)?;
         let metadata = required(fields.request_metadata, "requestMetadata")?;
@@ -184,7 +182,7 @@ fn metadata_only(body: &[u8], needed: Required) -> Result<RequestMetadata, Fault
 }
 
 fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
-    // The library would also take an array for a struct, its items in the order of the fields.
+    // The JSON library would also accept an array for a struct, with its items in the order of the fields.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(Fault::because(
             FaultKind::BodyMalformed,
@@ -192,14 +190,14 @@ fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
         ));
     }
     serde_json::from_slice(body).map_err(|error| {
-        let what = match error.classify() {
+        let problem = match error.classify() {
             Category::Syntax => "is not JSON",
             Category::Eof => "ends too early for JSON",
             Category::Data => "has a field of a wrong type, or twice",
             Category::Io => "could not be read",
         };
         let (line, column) = (error.line(), error.column());
-        let reason = format!("the body {what} (line {line}, column {column})");
+        let reason = format!("the body {problem} (line {line}, column {column})");
         Fault::because(FaultKind::BodyMalformed, reason)
     })
 }

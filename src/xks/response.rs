@@ -5,9 +5,9 @@ use serde::{Serialize, Serializer};
 use super::bytes::{CiphertextMetadata, GcmTag, InitializationVector, to_base64};
 use crate::secret::SecretBytes;
 
-/// What Encrypt makes.
+/// The result of an encryption.
 #[derive(Debug)]
-pub struct SealedBytes {
+pub struct EncryptedBytes {
     /// Exactly as long as the plaintext.
     pub ciphertext: Vec<u8>,
     /// 12 or 16 bytes.
@@ -16,42 +16,42 @@ pub struct SealedBytes {
     pub tag: GcmTag,
 }
 
-/// The answer to Encrypt.
+/// The response to Encrypt.
 #[derive(Debug)]
 pub struct EncryptResponse {
     /// Ciphertext, IV and tag.
-    pub sealed: SealedBytes,
-    /// What is bound to it.
+    pub encrypted: EncryptedBytes,
+    /// The metadata that is bound to the ciphertext.
     pub ciphertext_metadata: CiphertextMetadata,
-    /// The CDIV, when it was asked for.
+    /// The CDIV, if the request requires it.
     pub integrity_value: Option<[u8; 32]>,
 }
 
-/// The answer to Decrypt.
+/// The response to Decrypt.
 #[derive(Debug)]
 pub struct DecryptResponse {
     /// The plaintext.
     pub plaintext: SecretBytes,
 }
 
-/// The answer to GetKeyMetadata.
+/// The response to GetKeyMetadata.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyMetadataResponse {
-    /// What the key is.
+    /// The type and length of the key.
     pub key_spec: KeySpec,
-    /// What it may do: at most ten values.
+    /// The operations that the key allows: at most ten.
     pub key_usage: Vec<KeyUsage>,
-    /// Whether its owner lets it be used.
+    /// Whether the configuration enables the key.
     pub key_status: KeyStatus,
 }
 
-/// The kind of a key. Only `AES_256` is one that KMS takes.
+/// The type and length of a key. KMS accepts only `AES_256`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySpec {
-    /// An AES key of so many bits.
+    /// An AES key with this number of bits.
     Aes(u32),
-    /// Any other key, by the name of its type.
+    /// Another key, with the name of its type.
     Other(String),
 }
 
@@ -64,7 +64,7 @@ impl Serialize for KeySpec {
     }
 }
 
-/// One thing that a key may do.
+/// An operation that a key allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(missing_docs, reason = "each is the PKCS#11 attribute of its name")]
@@ -82,37 +82,37 @@ pub enum KeyUsage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum KeyStatus {
-    /// Yes.
+    /// It may be used.
     Enabled,
-    /// No, by the configuration.
+    /// The configuration disables it or its key store.
     Disabled,
 }
 
-/// The answer to GetHealthStatus.
+/// The response to GetHealthStatus.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HealthResponse {
-    /// How many proxies serve, at least 1.
+    /// The number of proxies, at least 1.
     pub xks_proxy_fleet_size: u32,
-    /// Who made the proxy.
+    /// The vendor of the proxy.
     pub xks_proxy_vendor: String,
-    /// Which proxy it is.
+    /// The product name of the proxy.
     pub xks_proxy_model: String,
-    /// Who made the HSM.
+    /// The vendor of the HSMs.
     pub ekm_vendor: String,
-    /// Each HSM: 1 to 10.
+    /// The HSMs: 1 to 10.
     pub ekm_fleet_details: Vec<EkmFleetDetail>,
 }
 
-/// One HSM in the health answer.
+/// One HSM in the response to GetHealthStatus.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EkmFleetDetail {
-    /// Its name in the configuration.
+    /// The name in the configuration.
     pub id: String,
-    /// Its product name and firmware.
+    /// The product name and firmware.
     pub model: String,
-    /// Its state.
+    /// The state.
     pub health_status: EkmHealth,
 }
 
@@ -122,14 +122,14 @@ pub struct EkmFleetDetail {
 pub enum EkmHealth {
     /// Healthy.
     Active,
-    /// Unhealthy, still serving.
+    /// Unhealthy, but still serving.
     Degraded,
     /// Not serving.
     Unavailable,
 }
 
 impl EncryptResponse {
-    /// The JSON body.
+    /// Returns the JSON body.
     pub fn body(&self) -> Vec<u8> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
@@ -143,9 +143,9 @@ impl EncryptResponse {
             ciphertext_data_integrity_value: Option<String>,
         }
         json(&Body {
-            ciphertext: to_base64(&self.sealed.ciphertext),
-            initialization_vector: to_base64(self.sealed.iv.as_bytes()),
-            authentication_tag: to_base64(self.sealed.tag.as_bytes()),
+            ciphertext: to_base64(&self.encrypted.ciphertext),
+            initialization_vector: to_base64(self.encrypted.iv.as_bytes()),
+            authentication_tag: to_base64(self.encrypted.tag.as_bytes()),
             ciphertext_metadata: to_base64(self.ciphertext_metadata.as_bytes()),
             ciphertext_data_integrity_value: self.integrity_value.map(|value| to_base64(&value)),
         })
@@ -153,7 +153,7 @@ impl EncryptResponse {
 }
 
 impl DecryptResponse {
-    /// The JSON body. It holds the plaintext: it goes to the connection and nowhere else.
+    /// Returns the JSON body. It contains the plaintext, so it may only be sent to the client.
     pub fn body(&self) -> Vec<u8> {
         #[derive(Serialize)]
         struct Body<'a> {
@@ -167,20 +167,20 @@ impl DecryptResponse {
 }
 
 impl KeyMetadataResponse {
-    /// The JSON body.
+    /// Returns the JSON body.
     pub fn body(&self) -> Vec<u8> {
         json(self)
     }
 }
 
 impl HealthResponse {
-    /// The JSON body.
+    /// Returns the JSON body.
     pub fn body(&self) -> Vec<u8> {
         json(self)
     }
 }
 
-/// Strings and enums always serialize: there is nothing to report.
+/// Returns the JSON text. Serializing strings and enums cannot fail.
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
@@ -195,9 +195,9 @@ mod tests {
     }
 
     #[test]
-    fn encrypt_answers_in_the_wire_names() {
+    fn the_encrypt_response_has_the_names_of_the_api() {
         let mut response = EncryptResponse {
-            sealed: SealedBytes {
+            encrypted: EncryptedBytes {
                 ciphertext: vec![1, 2, 3],
                 iv: InitializationVector::new(&[0; 12]).unwrap(),
                 tag: GcmTag::new(&[0; 16]).unwrap(),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn decrypt_and_metadata_answers() {
+    fn the_decrypt_and_metadata_responses_have_the_names_of_the_api() {
         let plaintext = SecretBytes::new(b"hi".to_vec());
         assert_eq!(
             text(DecryptResponse { plaintext }.body()),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn health_answer() {
+    fn the_health_response_has_the_names_of_the_api() {
         let health = HealthResponse {
             xks_proxy_fleet_size: 1,
             xks_proxy_vendor: "v".into(),

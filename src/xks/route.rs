@@ -1,12 +1,9 @@
-//! From a request path to an operation (XKS API, "URI path").
+//! Parses a request path into key store prefix, operation and key id (XKS API, "URI path").
 //!
-//! The path is judged as received: no decoding, no normalising. What is left holds only `[A-Za-z0-9/._-]`, so that
-//! there is nothing that a proxy, a signer and we could read differently.
+//! The path is parsed as received, without decoding or normalizing it. An accepted path contains only `[A-Za-z0-9/._-]`, so every proxy and every signer
+//! reads it in the same way.
 
-use super::names::ExternalKeyId;
-
-/// What every API path has between the prefix and the operation.
-pub(super) const API_ROOT: &str = "/kms/xks/v1";
+use super::names::{API_ROOT, ExternalKeyId, PathPrefix};
 
 /// The longest path of the API, in characters.
 const MAX_PATH: usize = 256;
@@ -28,7 +25,7 @@ impl Operation {
     /// Every operation, for tables and tests.
     pub const ALL: [Self; 4] = [Self::Health, Self::Metadata, Self::Encrypt, Self::Decrypt];
 
-    /// The last segment of its path; also its name in logs and metrics.
+    /// Returns the last segment of the operation's path, which is also its name in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Health => "health",
@@ -39,23 +36,23 @@ impl Operation {
     }
 }
 
-/// A path of the API, taken apart.
+/// The parts of an API path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route<'a> {
-    /// What stands before `/kms/xks/v1`; whether a key store has it is not known here.
+    /// The path prefix before `/kms/xks/v1`. It is not checked here that a key store has this prefix.
     pub prefix: &'a str,
-    /// What is asked for.
+    /// The operation.
     pub operation: Operation,
-    /// Of which key; none for health.
+    /// The external key; `None` for [`Operation::Health`].
     pub key_id: Option<ExternalKeyId>,
 }
 
-/// The path is not one of the API.
+/// The path is not a path of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteError;
 
 impl<'a> Route<'a> {
-    /// Takes `path` (without query) apart, from its end: a prefix may itself look like an API path.
+    /// Parses `path`, which has no query. It is parsed from its end, because a prefix may itself look like an API path.
     ///
     /// # Errors
     /// [`RouteError`] when the path has another form, an illegal character or more than 256 characters.
@@ -89,7 +86,7 @@ impl<'a> Route<'a> {
 
 fn prefix_before(path: &str) -> Result<&str, RouteError> {
     let prefix = path.strip_suffix(API_ROOT).ok_or(RouteError)?;
-    super::names::PathPrefix::parse(prefix).map_err(|_| RouteError)?;
+    PathPrefix::parse(prefix).map_err(|_| RouteError)?;
     Ok(prefix)
 }
 
@@ -104,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_of_the_api_are_taken_apart() {
+    fn api_paths_are_parsed() {
         let key =
             |prefix: &str, operation, id: &str| Some((prefix.into(), operation, Some(id.into())));
         let health = |prefix: &str| Some((prefix.into(), Operation::Health, None));
@@ -132,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn other_paths_are_rejected() {
         let too_long = format!("/kms/xks/v1/keys/{}/encrypt", "k".repeat(240));
         for path in [
             "",

@@ -1,9 +1,11 @@
-//! The parts of `src/pkcs11` import only lower parts, so that a reader can learn them one after the other.
+//! The parts of `src/pkcs11` and of `src/server` import only lower parts, so that a reader can learn them one after the other.
 
 use crate::resolver::{Imports, imports};
 use crate::sources::sources;
 
-/// The directories of `src/pkcs11`, lowest first. A part imports only parts before it.
+/// The modules whose parts have an order, with their parts, lowest first. A part imports only parts before it.
+const PARTS: &[(&str, &[&str])] = &[("pkcs11", PKCS11_PARTS), ("server", SERVER_PARTS)];
+
 const PKCS11_PARTS: &[&str] = &[
     "library",
     "token",
@@ -18,28 +20,51 @@ const PKCS11_PARTS: &[&str] = &[
     "administration",
 ];
 
-/// Imports that the order of the parts would allow but that are forbidden: the commands of the operator do not use what serves jobs.
+const SERVER_PARTS: &[&str] = &[
+    "response",
+    "tls",
+    "unverified",
+    "request",
+    "settings",
+    "metrics",
+    "live",
+    "connection",
+    "layers",
+    "run",
+    "fuzzing",
+];
+
+/// Imports that the order of the parts would allow but that are forbidden. The commands of the operator do not use what serves jobs, and the layers do
+/// not depend on connections.
 const FORBIDDEN: &[(&str, &str)] = &[
     ("administration", "worker_state"),
     ("administration", "sessions"),
     ("administration", "health_monitor"),
+    ("layers", "connection"),
 ];
 
-/// The part of `src/pkcs11` that a file belongs to; none for other files, and for `pkcs11` itself.
-fn part(file: &str) -> Option<&str> {
-    file.strip_prefix("pkcs11/")?.split('/').next()
+/// Returns the module and the part that a file belongs to; `None` for files of other modules, and for a module's own file.
+fn part(file: &str) -> Option<(&'static str, &str)> {
+    PARTS.iter().find_map(|(module, _)| {
+        let rest = file.strip_prefix(module)?.strip_prefix('/')?;
+        Some((*module, rest.split('/').next()?))
+    })
 }
 
-fn position(part: &str) -> usize {
-    let found = PKCS11_PARTS.iter().position(|name| *name == part);
-    found.unwrap_or_else(|| panic!("the part {part:?} has no place: add it to PKCS11_PARTS"))
+fn position(module: &str, part: &str) -> usize {
+    let parts = PARTS.iter().find(|(name, _)| *name == module);
+    let found = parts.and_then(|(_, parts)| parts.iter().position(|name| *name == part));
+    found
+        .unwrap_or_else(|| panic!("the part {part:?} of {module} has no position: add it to PARTS"))
 }
 
 fn wrong(imports: &Imports) -> Vec<String> {
     let is_wrong = |from: &str, to: &str| match (part(from), part(to)) {
-        (Some(from), Some(to)) => position(to) > position(from) || FORBIDDEN.contains(&(from, to)),
-        (Some(_), None) => to == "pkcs11",
-        (None, _) => false,
+        (Some((module, from)), Some((other, to))) if module == other => {
+            position(module, to) > position(module, from) || FORBIDDEN.contains(&(from, to))
+        }
+        (Some((module, _)), None) => to == module,
+        _ => false,
     };
     let found = imports.keys().filter(|(from, to)| is_wrong(from, to));
     found
@@ -48,7 +73,7 @@ fn wrong(imports: &Imports) -> Vec<String> {
 }
 
 #[test]
-fn parts_of_pkcs11_import_lower_parts_only() {
+fn parts_import_lower_parts_only() {
     let wrong = wrong(&imports(&sources()));
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
@@ -60,7 +85,10 @@ fn an_import_of_a_higher_part_is_found() {
         ("pkcs11/keys/table", "pkcs11/sessions"),
         ("pkcs11/administration/proof", "pkcs11/worker_state"),
         ("pkcs11/token/slot", "pkcs11"),
+        ("server/connection/serve", "server/layers/observe"),
+        ("server/layers/admit", "server/metrics"),
         ("worker/run", "pkcs11"),
+        ("app/proxy", "server/run"),
     ];
     let edges = edges.map(|(from, to)| ((from.to_owned(), to.to_owned()), String::new()));
     let found = wrong(&Imports::from(edges));
@@ -70,6 +98,7 @@ fn an_import_of_a_higher_part_is_found() {
             "pkcs11/administration/proof imports pkcs11/worker_state",
             "pkcs11/keys/table imports pkcs11/sessions",
             "pkcs11/token/slot imports pkcs11",
+            "server/connection/serve imports server/layers/observe",
         ]
     );
 }

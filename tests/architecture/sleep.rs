@@ -26,7 +26,10 @@ const SLEEPERS: [(&str, &str); 14] = [
         "tests/hanging_disk/lib.rs",
         "a call that hangs polls for its release",
     ),
-    ("src/hsm/session/tests/played.rs", "polls for a condition"),
+    (
+        "src/hsm/worker/session/tests/fakes.rs",
+        "polls for a condition",
+    ),
     (
         "src/audit/tests/full_disk.rs",
         "polls for a condition, in a process of its own",
@@ -138,5 +141,5 @@ fn the_searcher_for_sleep_finds_it_in_test_code_only() {
     assert!(found("src/app/proxy.rs", &format!("{product}{tested}")));
     assert!(!found("src/app/proxy.rs", &format!("{product}{polite}")));
     assert!(found("src/audit/tests/disk.rs", product));
-    assert!(found("tests/proxy/hsm/blame.rs", product));
+    assert!(found("tests/proxy/hsm/error_attribution.rs", product));
 }

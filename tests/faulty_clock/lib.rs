@@ -1,14 +1,12 @@
-//! A clock that fails once, for tests: preloaded into a process, `clock_gettime` fails in the thread and for the clock that the file
-//! `XKS_TEST_CLOCK` names (`NAME CLOCK`, such as `xks-config 1`), once for each such file. It removes the file, unless a sandbox forbids
-//! that. The Rust standard library answers with a panic: so a test provokes a panic in any thread of the real program, which has no code
-//! for it.
+//! A preloaded library whose `clock_gettime` fails once, for tests.
 //!
-//! *Invariant*: without that file, it is the system's own clock and nothing else.
+//! The file that `XKS_TEST_CLOCK` names contains a thread name and a clock number, for example `xks-config 1`. In this thread, the next
+//! call for this clock fails, once per file. The library then removes the file, unless a sandbox forbids it. The Rust standard library
+//! panics after such a failure. Thus a test can cause a panic in any thread of the unchanged program.
+//!
+//! *Invariant*: without this file, the library only calls the system clock.
 
-#![expect(
-    unsafe_code,
-    reason = "the symbol by which the C library's own is covered"
-)]
+#![expect(unsafe_code, reason = "replaces a symbol of the C library")]
 
 use std::ffi::c_int;
 use std::os::unix::fs::MetadataExt as _;
@@ -23,14 +21,14 @@ pub struct Timespec {
     nanoseconds: i64,
 }
 
-/// Covers `clock_gettime(2)`.
+/// Replaces `clock_gettime(2)`.
 ///
 /// # Safety
-/// As for the system's own: `time` can be written.
-// SAFETY: no other symbol of this name is in this library; the C library's is meant to be covered.
+/// As for the system call: `time` is valid for a write.
+// SAFETY: this library has no other symbol of this name, and replacing the C library's symbol is intended.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clock_gettime(clock: c_int, time: *mut Timespec) -> c_int {
-    if is_to_fail(clock) {
+    if must_fail(clock) {
         return -1;
     }
     let clock = match clock {
@@ -48,12 +46,12 @@ pub unsafe extern "C" fn clock_gettime(clock: c_int, time: *mut Timespec) -> c_i
         seconds: now.tv_sec,
         nanoseconds: now.tv_nsec,
     };
-    // SAFETY: the caller promises that it can be written.
+    // SAFETY: the caller guarantees that `time` is valid for a write.
     unsafe { time.write(now) };
     0
 }
 
-fn is_to_fail(clock: c_int) -> bool {
+fn must_fail(clock: c_int) -> bool {
     let Some(file) = std::env::var_os("XKS_TEST_CLOCK") else {
         return false;
     };
@@ -61,14 +59,14 @@ fn is_to_fail(clock: c_int) -> bool {
         return false;
     };
     let name = rustix::thread::name();
-    let is_it = name.is_ok_and(|name| wanted == format!("{} {clock}", name.to_string_lossy()));
-    is_it && is_first(file.as_ref())
+    let matches = name.is_ok_and(|name| wanted == format!("{} {clock}", name.to_string_lossy()));
+    matches && is_first(file.as_ref())
 }
 
-/// The order that was carried out last: when its file was written, in nanoseconds.
+/// The modification time of the last file that was handled, in nanoseconds.
 static DONE: AtomicI64 = AtomicI64::new(0);
 
-/// Of several threads of this name, one.
+/// Whether this thread is the first one to handle the file, and removes the file.
 fn is_first(file: &std::path::Path) -> bool {
     let Ok(order) = std::fs::metadata(file) else {
         return false;

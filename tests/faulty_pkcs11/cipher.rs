@@ -1,5 +1,5 @@
-//! Encryption and decryption: when an IV is written back, what has no place in a dialect, and what
-//! the client hears of a ciphertext that does not verify.
+//! Encryption and decryption. Writes IVs back, rejects functions that a dialect does not support, and sets the return code for a wrong
+//! tag.
 
 #![expect(
     unsafe_code,
@@ -35,7 +35,7 @@ pub unsafe extern "C" fn encrypt_init(
             let key = below(module, key)?;
             session.key_label = label_of(module, session, key);
             module.fail_key(Function::EncryptInit, session)?;
-            // SAFETY: the client's promise.
+            // SAFETY: guaranteed by the client.
             unsafe { gcm::start_encrypt(module, session, mechanism, key) }
         },
     )
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn decrypt_init(
             let key = below(module, key)?;
             session.key_label = label_of(module, session, key);
             module.fail_key(Function::DecryptInit, session)?;
-            // SAFETY: the client's promise.
+            // SAFETY: guaranteed by the client.
             unsafe { gcm::start_decrypt(module, session, mechanism, key) }
         },
     )
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn encrypt(
             module.fail_key(Function::Encrypt, session)?;
             let answer = text.encrypt(module, session);
             if answer.is_ok() && !output.is_null() {
-                // SAFETY: a client of this dialect keeps the IV's memory until it has the ciphertext.
+                // SAFETY: a client of this dialect keeps the memory of the IV until it has the ciphertext.
                 unsafe { session.operation.write_back() };
             }
             text.ended(session, answer)
@@ -114,7 +114,7 @@ pub unsafe extern "C" fn decrypt(
             let answer = text.decrypt(module, session);
             let answer = match session.operation {
                 Operation::Plain | Operation::Strip(_) => {
-                    answer.map_err(|code| blame(module, code))
+                    answer.map_err(|code| bad_tag_code(module, code))
                 }
                 _ => answer,
             };
@@ -123,7 +123,7 @@ pub unsafe extern "C" fn decrypt(
     )
 }
 
-/// `C_EncryptUpdate`, which has no place for a dialect's IV.
+/// `C_EncryptUpdate`. It is not supported in dialects that generate an IV.
 pub unsafe extern "C" fn encrypt_update(
     session: CK_SESSION_HANDLE,
     data: *mut CK_BYTE,
@@ -145,7 +145,7 @@ pub unsafe extern "C" fn encrypt_update(
     )
 }
 
-/// `C_EncryptFinal`, likewise.
+/// `C_EncryptFinal`, with the same restriction.
 pub unsafe extern "C" fn encrypt_final(
     session: CK_SESSION_HANDLE,
     output: *mut CK_BYTE,
@@ -162,7 +162,7 @@ pub unsafe extern "C" fn encrypt_final(
     )
 }
 
-/// `C_DecryptUpdate`, likewise.
+/// `C_DecryptUpdate`, with the same restriction.
 pub unsafe extern "C" fn decrypt_update(
     session: CK_SESSION_HANDLE,
     data: *mut CK_BYTE,
@@ -196,8 +196,8 @@ impl Session {
     }
 }
 
-/// The device's own word for a ciphertext that does not verify.
-fn blame(module: &Module, code: CK_ULONG) -> CK_ULONG {
+/// Replaces the return code for a ciphertext that fails authentication, if a test has set one.
+fn bad_tag_code(module: &Module, code: CK_ULONG) -> CK_ULONG {
     match (module.control.block().bad_tag_code.load(SeqCst), code) {
         (0, code) => code,
         (_, CKR_BUFFER_TOO_SMALL | CKR_OPERATION_NOT_INITIALIZED | CKR_ARGUMENTS_BAD) => code,

@@ -1,17 +1,10 @@
-//! The control block: a memory-mapped file through which a test steers and reads a fault-injecting
-//! module that runs inside another process.
+//! The control block: a memory-mapped file through which a test controls a fault-injecting module in another process, and reads its
+//! counters.
 //!
-//! The module and the tests both compile this file, so they agree on every offset. All zero means:
-//! behave exactly like the wrapped module. Every field is an atomic, so neither side ever waits for
-//! the other, and a setting holds for the next call that starts after it.
-#![expect(
-    unsafe_code,
-    reason = "a memory map is read through a raw pointer, in one place"
-)]
-#![expect(
-    dead_code,
-    reason = "the test writes what the module reads: each uses its half"
-)]
+//! The module and the tests both compile this file, so all offsets are equal. If all fields are zero, the module behaves exactly like the
+//! wrapped one. All fields are atomics, so that neither side waits for the other. A setting applies to calls that start after it.
+#![expect(unsafe_code, reason = "reads a memory map through a raw pointer")]
+#![expect(dead_code, reason = "the module and the tests each use only a part")]
 
 use std::fs::OpenOptions;
 use std::io;
@@ -20,10 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use memmap2::{MmapMut, MmapOptions, MmapRaw};
 
-/// As the count of `fail_next`: until `heal` or another `fail_next`.
+/// A count for `fail_next`: until `heal` or the next `fail_next`.
 pub const FOREVER: u64 = u64::MAX;
 
-/// Which calls of a function hang: all of them, the next one, or one that hangs already.
+/// The calls of a function that hang: all calls, the next one, or one that already hangs.
 pub const HANGS_ALL: u64 = 1;
 pub const HANGS_NEXT: u64 = 2;
 pub const HANGS_ONE: u64 = 3;
@@ -36,7 +29,7 @@ macro_rules! functions {
         pub enum Function { $($name),* }
 
         impl Function {
-            /// Every function, for settings that concern all of them.
+            /// All functions.
             pub const ALL: &[Self] = &[$(Self::$name),*];
         }
     };
@@ -58,7 +51,7 @@ functions! {
     SeedRandom GenerateRandom GetFunctionStatus CancelFunction WaitForSlotEvent
 }
 
-/// How the device speaks AES-GCM. The README describes each.
+/// How the device implements AES-GCM. The README describes each dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     AsWrapped,
@@ -70,7 +63,7 @@ pub enum Dialect {
     NoGcm,
 }
 
-/// Where a dialect that makes its own IV takes it from: all but `Random` are broken devices.
+/// The source of IVs in dialects that generate them. All sources except `Random` simulate broken devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IvSource {
     Random,
@@ -78,7 +71,7 @@ pub enum IvSource {
     Constant,
 }
 
-/// How a device reports success and returns something wrong. The README describes each.
+/// A wrong output with `CKR_OK`. The README describes each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lie {
     Plaintext,
@@ -90,7 +83,7 @@ pub enum Lie {
 }
 
 impl Lie {
-    /// Every lie.
+    /// All kinds.
     pub const ALL: [Self; 6] = [
         Self::Plaintext,
         Self::ZeroTag,
@@ -119,7 +112,7 @@ impl ProcessEnd {
         }
     }
 
-    /// What was set, if anything was.
+    /// Decodes the value of the control block; `None` if it is 0.
     pub fn of(code: u64) -> Option<Self> {
         let number = u8::try_from(code & 0xff).ok()?;
         match code & !0xff {
@@ -130,7 +123,7 @@ impl ProcessEnd {
     }
 }
 
-/// What a broken library does to its process. The README describes each.
+/// How a broken library harms its process. The README describes each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Misdeed {
     Segfault = 1,
@@ -141,7 +134,7 @@ pub enum Misdeed {
 }
 
 impl Misdeed {
-    /// Every misdeed.
+    /// All kinds.
     pub const ALL: [Self; 5] = [
         Self::Segfault,
         Self::Abort,
@@ -151,7 +144,7 @@ impl Misdeed {
     ];
 }
 
-/// Steering and counters of one function.
+/// The controls and counters of one function.
 #[repr(C)]
 pub struct FunctionBlock {
     pub calls: AtomicU64,
@@ -166,10 +159,10 @@ pub struct FunctionBlock {
     pub misdeed: AtomicU64,
 }
 
-/// The whole file.
+/// The content of the file.
 #[repr(C)]
 pub struct Block {
-    // Steering, written by the test.
+    // Controls, written by the test.
     pub removed: AtomicU64,
     pub session_limit: AtomicU64,
     pub pin_tries: AtomicU64,
@@ -183,7 +176,7 @@ pub struct Block {
     pub nul_padding: AtomicU64,
     pub unreadable: AtomicU64,
     pub unreadable_code: AtomicU64,
-    // Events: each increment is one, applied by the module at its next call.
+    // Events. Each increment is one event, which the module applies at its next call.
     pub session_epoch: AtomicU64,
     pub login_epoch: AtomicU64,
     pub finalize_epoch: AtomicU64,
@@ -199,14 +192,17 @@ pub struct Block {
     pub max_in_flight: AtomicU64,
     pub finalize_races: AtomicU64,
     functions: [FunctionBlock; Function::ALL.len()],
-    // Steering, written by the test.
+    // Controls, written by the test.
     pub lie: AtomicU64,
     pub lie_count: AtomicU64,
 }
 
 impl Block {
-    /// Steering and counters of `function`.
-    #[expect(clippy::indexing_slicing, reason = "one element for each variant")]
+    /// The controls and counters of `function`.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the array has one element per variant"
+    )]
     pub fn function(&self, function: Function) -> &FunctionBlock {
         &self.functions[function as usize]
     }
@@ -218,8 +214,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Maps the control file, which is made, all zero, when there is none. Nobody may truncate it
-    /// while it is mapped.
+    /// Maps the control file. Creates it with zeros if it does not exist. The file must not be truncated while it is mapped.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).open(path)?;
@@ -229,7 +224,7 @@ impl Control {
         Ok(Self { map })
     }
 
-    /// A block without a file, for a module that nobody steers.
+    /// A block without a file, for a module without tests.
     pub fn anonymous() -> io::Result<Self> {
         let map = MmapMut::map_anon(size_of::<Block>())?.into();
         Ok(Self { map })
@@ -237,38 +232,38 @@ impl Control {
 
     /// The raw block.
     pub fn block(&self) -> &Block {
-        // SAFETY: the map is page-aligned, as long as a Block and lives as long as `self`; a Block
-        // is made of atomics only, for which every bit pattern is valid and sharing is expected.
+        // SAFETY: the map is page-aligned, as long as a Block, and lives as long as `self`. A Block consists of atomics, for which every bit
+        // pattern is valid and concurrent changes are allowed.
         unsafe { &*self.map.as_ptr().cast::<Block>() }
     }
 }
 
-/// What a test steers.
+/// The controls.
 impl Control {
-    /// Every call of `function` takes this much longer.
+    /// Delays each call of `function` by this time.
     pub fn set_delay(&self, function: Function, micros: u64) {
         self.block().function(function).delay.store(micros, SeqCst);
     }
 
-    /// Every call of `function` takes longer by something between nothing and this.
+    /// Delays each call of `function` by a random time up to this one.
     pub fn set_random_delay(&self, function: Function, micros: u64) {
         let block = self.block().function(function);
         block.random_delay.store(micros, SeqCst);
     }
 
-    /// Calls of `function` do not return until this is `false` again.
+    /// Lets calls of `function` hang until this is set to `false`.
     pub fn hang(&self, function: Function, hang: bool) {
         let block = self.block().function(function);
         block.hang.store(hang.into(), SeqCst);
     }
 
-    /// Calls of `function` end the process.
+    /// Lets calls of `function` end the process.
     pub fn end_process(&self, function: Function, end: ProcessEnd) {
         let block = self.block().function(function);
         block.end.store(end.code(), SeqCst);
     }
 
-    /// The next call of `function` does not return until `hang` or `heal`; others do.
+    /// Lets only the next call of `function` hang, until `hang` or `heal`.
     pub fn hang_next(&self, function: Function) {
         self.block()
             .function(function)
@@ -276,7 +271,7 @@ impl Control {
             .store(HANGS_NEXT, SeqCst);
     }
 
-    /// The next `count` calls of `function` return `code` and do nothing; see `FOREVER`.
+    /// Lets the next `count` calls of `function` return `code` without effect. See `FOREVER`.
     pub fn fail_next(&self, function: Function, code: u64, count: u64) {
         let block = self.block().function(function);
         block.fail_count.store(0, SeqCst);
@@ -284,24 +279,24 @@ impl Control {
         block.fail_count.store(count, SeqCst);
     }
 
-    /// The next call of `function` does this to its process, once.
+    /// Lets the next call of `function` harm its process in this way, once.
     pub fn commit_next(&self, function: Function, misdeed: Misdeed) {
         let block = self.block().function(function);
         block.misdeed.store(misdeed as u64, SeqCst);
     }
 
-    /// Whether a misdeed has yet to be committed.
+    /// Whether the call of `commit_next` has not happened yet.
     pub fn is_to_commit(&self, function: Function) -> bool {
         self.block().function(function).misdeed.load(SeqCst) != 0
     }
 
-    /// From now on `fail_next` and `end_process` concern the key of this label only, in the functions that start or do an encryption or a decryption.
+    /// Limits `fail_next` and `end_process` of encryption and decryption functions to the key with this label.
     pub fn fail_only_key(&self, label: &str) {
         let failing_key = hash(label.as_bytes());
         self.block().failing_key.store(failing_key, SeqCst);
     }
 
-    /// Takes the token out of its slot, which ends its sessions, or puts it back.
+    /// Removes the token from its slot, which closes its sessions, or inserts it again.
     pub fn set_removed(&self, removed: bool) {
         self.block().removed.store(removed.into(), SeqCst);
         if removed {
@@ -309,92 +304,92 @@ impl Control {
         }
     }
 
-    /// Ends every session that is open now.
+    /// Closes all open sessions.
     pub fn lose_sessions(&self) {
         self.block().session_epoch.fetch_add(1, SeqCst);
     }
 
-    /// Logs the user out, until the next `C_Login`.
+    /// Logs the user out until the next `C_Login`.
     pub fn lose_login(&self) {
         self.block().login_epoch.fetch_add(1, SeqCst);
     }
 
-    /// Finalizes the wrapped module, as another user of the library in the same process would.
+    /// Finalizes the wrapped module, like a second user of the library in the same process.
     pub fn finalize_behind_back(&self) {
         self.block().finalize_epoch.fetch_add(1, SeqCst);
     }
 
-    /// Every object handle handed out so far is invalid from now on.
+    /// Invalidates all object handles that were returned so far.
     pub fn stale_handles(&self) {
         self.block().handle_epoch.fetch_add(1, SeqCst);
     }
 
-    /// More sessions than this are refused; 0: no limit.
+    /// Sets the maximum number of sessions; 0: no limit.
     pub fn set_session_limit(&self, limit: u64) {
         self.block().session_limit.store(limit, SeqCst);
     }
 
-    /// After this many wrong PINs the token is locked; 0: it never is.
+    /// Locks the token after this many wrong PINs; 0: never.
     pub fn set_pin_tries(&self, tries: u64) {
         self.block().pin_tries.store(tries, SeqCst);
     }
 
-    /// What `C_Decrypt` returns for a ciphertext that does not verify; 0: as the wrapped module.
+    /// Sets the return code of `C_Decrypt` for a ciphertext that fails authentication; 0: that of the wrapped module.
     pub fn set_bad_tag_code(&self, code: u64) {
         self.block().bad_tag_code.store(code, SeqCst);
     }
 
-    /// How AES-GCM is spoken by operations that start from now on.
+    /// Sets the dialect of operations that start later.
     pub fn set_dialect(&self, dialect: Dialect) {
         self.block().dialect.store(dialect as u64, SeqCst);
     }
 
-    /// Where the IVs of the dialects come from.
+    /// Sets the source of IVs.
     pub fn set_iv_source(&self, source: IvSource) {
         self.block().iv_source.store(source as u64, SeqCst);
     }
 
-    /// What `C_OpenSession` returns for a read-only session; 0: as the wrapped module.
+    /// Sets the return code of `C_OpenSession` for a read-only session; 0: that of the wrapped module.
     pub fn reject_read_only(&self, code: u64) {
         self.block().read_only_code.store(code, SeqCst);
     }
 
-    /// Flags that the token has besides its own. With `CKF_CLOCK_ON_TOKEN` its `utcTime` is no time.
+    /// Sets additional flags of the token. With `CKF_CLOCK_ON_TOKEN`, its `utcTime` is invalid.
     pub fn set_token_flags(&self, flags: u64) {
         self.block().token_flags.store(flags, SeqCst);
     }
 
-    /// The texts of the token are padded with NULs instead of blanks.
+    /// Pads the texts of the token with NULs instead of blanks.
     pub fn set_nul_padding(&self, padded: bool) {
         self.block().nul_padding.store(padded.into(), SeqCst);
     }
 
-    /// What `C_GetAttributeValue` returns for the objects of this label; 0: as the wrapped module.
+    /// Sets the return code of `C_GetAttributeValue` for the objects with this label; 0: that of the wrapped module.
     pub fn set_unreadable(&self, label: &str, code: u64) {
         let block = self.block();
         block.unreadable.store(hash(label.as_bytes()), SeqCst);
         block.unreadable_code.store(code, SeqCst);
     }
 
-    /// The token says that it has no login: `CKF_LOGIN_REQUIRED` is not set. Its public objects can be used as ever.
+    /// Clears `CKF_LOGIN_REQUIRED` of the token. Its public objects can be used without a login.
     pub fn set_no_login(&self) {
         self.block().no_login.store(1, SeqCst);
     }
 
-    /// The next `count` operations that can tell this lie do; see `FOREVER`.
+    /// Falsifies the output of the next `count` operations to which this kind applies. See `FOREVER`.
     pub fn lie(&self, lie: Lie, count: u64) {
         self.block().lie_count.store(0, SeqCst);
         self.block().lie.store(lie as u64, SeqCst);
         self.block().lie_count.store(count, SeqCst);
     }
 
-    /// How many more operations will lie.
+    /// The number of operations that will still be falsified.
     pub fn lies_left(&self) -> u64 {
         self.block().lie_count.load(SeqCst)
     }
 
-    /// Ends delays, hangs, ends of the process, failures, lies, removal and the session limit. Dialect, bad-tag code and PIN
-    /// lock stay: they are what the device is, not what has befallen it.
+    /// Ends delays, hangs, ends of the process, failures, wrong outputs, removal and the session limit. Dialect, bad-tag code and PIN lock stay,
+    /// because they are properties of the device.
     pub fn heal(&self) {
         for function in Function::ALL {
             let block = self.block().function(*function);
@@ -412,7 +407,7 @@ impl Control {
     }
 }
 
-/// A label as a number (FNV-1a).
+/// Hashes a label (FNV-1a).
 pub fn hash(label: &[u8]) -> u64 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     label.iter().fold(0xcbf2_9ce4_8422_2325, step)
@@ -420,7 +415,7 @@ pub fn hash(label: &[u8]) -> u64 {
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident)*) => {
-        /// What a test reads of the whole module.
+        /// The counters of the module.
         impl Control {
             $($(#[$doc])* pub fn $name(&self) -> u64 { self.block().$name.load(SeqCst) })*
         }
@@ -428,39 +423,39 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Times a module was loaded with this file.
+    /// How often a module was loaded with this file.
     attached
-    /// Sessions open now. Lost ones count until the module is next called.
+    /// Open sessions. Lost sessions count until the next call of the module.
     open_sessions
-    /// Sessions ever opened.
+    /// Sessions opened so far.
     sessions_opened
-    /// Successful logins; the attempts are `calls(Function::Login)`.
+    /// Successful logins. `calls(Function::Login)` counts the attempts.
     logins
-    /// Logins that failed, for whatever reason.
+    /// Failed logins.
     login_failures
     /// Logins that failed with `CKR_PIN_INCORRECT`.
     wrong_pins
-    /// Calls inside the module now, hung ones included.
+    /// Calls inside the module, including hanging ones.
     in_flight
-    /// The most calls that ever were inside the module at once.
+    /// The maximum number of concurrent calls so far.
     max_in_flight
-    /// Times the client called `C_Finalize` while other calls were inside.
+    /// How often the client called `C_Finalize` during other calls.
     finalize_races
 }
 
-/// What a test reads of one function.
+/// The counters of one function.
 impl Control {
-    /// Calls that came in.
+    /// Calls so far.
     pub fn calls(&self, function: Function) -> u64 {
         self.block().function(function).calls.load(SeqCst)
     }
 
-    /// Calls that were answered by `fail_next`.
+    /// Calls that failed because of `fail_next`.
     pub fn injected(&self, function: Function) -> u64 {
         self.block().function(function).injected.load(SeqCst)
     }
 
-    /// Calls that hang now.
+    /// Calls that currently hang.
     pub fn stuck(&self, function: Function) -> u64 {
         self.block().function(function).stuck.load(SeqCst)
     }

@@ -1,13 +1,13 @@
-//! What the module learns from its environment when it is loaded, and never again.
+//! The environment variables of the module, which are read once when it is loaded.
 //!
-//! One process can load several devices: each is a copy of this library under another file name,
-//! and a variable with that name appended (`hsm-b.so`: `_HSM_B`) wins over the plain one.
+//! A process can load several devices. Each is a copy of this library with a different file name. A variable with this name as a suffix
+//! (`hsm-b.so`: `_HSM_B`) has priority over the variable without a suffix.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where the real module, the control file and the vendor's names are.
+/// The wrapped module, the control file, and the vendor texts.
 pub struct Environment {
     pub module: PathBuf,
     pub control: Option<PathBuf>,
@@ -31,7 +31,7 @@ impl Environment {
     }
 }
 
-/// Where Debian and Ubuntu install SoftHSM2.
+/// The path of SoftHSM2 on Debian and Ubuntu.
 fn default_module() -> PathBuf {
     PathBuf::from("/usr/lib/softhsm/libsofthsm2.so")
 }
@@ -47,14 +47,14 @@ fn parse_version(version: &str) -> Option<(u8, u8)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// `hsm-b.so` → `HSM_B`.
+/// Returns `HSM_B` for `hsm-b.so`.
 fn suffix(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let legal = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     stem.to_ascii_uppercase().chars().map(legal).collect()
 }
 
-/// The file this library was loaded from: the mapping that contains this very function.
+/// The file of this library: the file of the mapping that contains this function.
 fn own_path() -> Option<PathBuf> {
     let here = own_path as fn() -> Option<PathBuf> as usize;
     let maps = fs::read_to_string("/proc/self/maps").ok()?;

@@ -1,7 +1,6 @@
-//! What befalls the whole module: sessions lost, login lost, finalized behind the client's back.
+//! Events of the whole module: lost sessions, a lost login, or a finalized library.
 //!
-//! The test increments a counter; the module notices at its next call, whichever that is, and does
-//! to the wrapped module what the event says, so that nothing of the old state is left below.
+//! A test increments a counter. At its next call, the module applies the event to the wrapped module.
 
 #![expect(unsafe_code, reason = "calls of the wrapped module")]
 
@@ -12,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use crate::control::Block;
 use crate::module::{Module, call};
 
-/// How many events of each kind have been applied.
+/// The number of applied events of each kind.
 pub struct Applied {
     sessions: AtomicU64,
     logins: AtomicU64,
@@ -20,7 +19,7 @@ pub struct Applied {
 }
 
 impl Applied {
-    /// Nothing that happened before the module was loaded concerns it.
+    /// Ignores events before the module was loaded.
     pub fn so_far(block: &Block) -> Self {
         let copy = |epoch: &AtomicU64| AtomicU64::new(epoch.load(SeqCst));
         Self {
@@ -38,29 +37,32 @@ impl Applied {
             || differ(&self.finalizes, &block.finalize_epoch)
     }
 
-    /// The login epoch a login made now belongs to.
+    /// The current login epoch.
     pub fn login_epoch(&self) -> u64 {
         self.logins.load(SeqCst)
     }
 }
 
 impl Module {
-    /// Applies what has happened since the last call. No lock may be held.
+    /// Applies the events since the last call. The caller must not hold a lock.
     ///
-    /// Nobody is inside the wrapped module meanwhile: SoftHSM answers a call with
-    /// `CKR_GENERAL_ERROR` if the login goes away under it, and crashes if the library does.
+    /// No other call is inside the wrapped module at this time: SoftHSM returns `CKR_GENERAL_ERROR` if the login is lost during a call, and
+    /// crashes if the library is finalized.
     pub fn reconcile(&self) {
         if !self.applied.is_behind(self.control.block()) {
             return;
         }
-        let mut life = self.life.write().unwrap_or_else(PoisonError::into_inner);
+        let mut is_initialized = self
+            .is_initialized
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         let (block, applied) = (self.control.block(), &self.applied);
         if advanced(&applied.finalizes, &block.finalize_epoch) {
-            if *life {
-                // The event is that it is gone: a wrapped module that objects changes nothing.
+            if *is_initialized {
+                // The event applies even if the wrapped module returns an error.
                 let _ = call!(self, C_Finalize(ptr::null_mut()));
             }
-            *life = false;
+            *is_initialized = false;
             self.sessions.forget_all(self);
         }
         if advanced(&applied.sessions, &block.session_epoch) {
@@ -72,7 +74,7 @@ impl Module {
     }
 }
 
-/// Catches up with the test, and tells whether there was anything to catch up with.
+/// Updates the number of applied events. Returns whether there was a new event.
 fn advanced(done: &AtomicU64, wanted: &AtomicU64) -> bool {
     let epoch = wanted.load(SeqCst);
     done.swap(epoch, SeqCst) != epoch

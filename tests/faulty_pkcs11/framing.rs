@@ -1,4 +1,4 @@
-//! What a dialect's output looks like: the wrapped module's, with the IV before or behind it.
+//! Adds the IV of a dialect before or after the output of the wrapped module.
 
 #![expect(
     unsafe_code,
@@ -16,7 +16,7 @@ use crate::gcm::{self, IV_LEN, Operation, Pending};
 use crate::module::{Answer, Module, call};
 use crate::sessions::Session;
 
-/// The client's buffers of one call.
+/// The buffers of the client in one call.
 pub struct Text {
     pub data: *mut CK_BYTE,
     pub data_len: CK_ULONG,
@@ -25,11 +25,11 @@ pub struct Text {
 }
 
 impl Text {
-    /// Encrypts, as the active operation has it.
+    /// Encrypts by the rules of the active operation.
     pub fn encrypt(&self, module: &Module, session: &Session) -> Answer {
         match &session.operation {
-            Operation::Append { iv } => framed(module, session, self, iv, Place::Behind),
-            Operation::Prepend { iv } => framed(module, session, self, iv, Place::Before),
+            Operation::Append { iv } => framed(module, session, self, iv, IvPosition::After),
+            Operation::Prepend { iv } => framed(module, session, self, iv, IvPosition::Before),
             _ => self.encrypt_below(module, session),
         }
     }
@@ -52,7 +52,7 @@ impl Text {
         Ok(())
     }
 
-    /// Decrypts, as the active operation has it.
+    /// Decrypts by the rules of the active operation.
     pub fn decrypt(&self, module: &Module, session: &mut Session) -> Answer {
         let real = session.real;
         match &mut session.operation {
@@ -87,7 +87,7 @@ impl Text {
         if !pending.started {
             pending.start(module, real, self.data)?;
         }
-        // SAFETY: the client's data is longer than the IV.
+        // SAFETY: the data of the client is longer than the IV.
         let data = unsafe { self.data.add(IV_LEN) };
         Self {
             data,
@@ -97,13 +97,13 @@ impl Text {
         .decrypt_below(module, real)
     }
 
-    /// Forgets the operation, unless the client only asked for a length or has too little room.
+    /// Ends the operation, unless the client only requested the length or its buffer is too small.
     pub fn ended(&self, session: &mut Session, answer: Answer) -> Answer {
-        let goes_on = match answer {
+        let continues = match answer {
             Ok(()) => self.output.is_null(),
             Err(code) => code == CKR_BUFFER_TOO_SMALL,
         };
-        if !goes_on {
+        if !continues {
             session.operation = Operation::None;
         }
         answer
@@ -129,24 +129,30 @@ impl Pending {
     }
 }
 
-/// Where the IV stands in the output.
+/// The position of the IV in the output.
 #[derive(PartialEq, Eq)]
-enum Place {
+enum IvPosition {
     Before,
-    Behind,
+    After,
 }
 
-/// Encrypts into an output that holds the IV too.
-fn framed(module: &Module, session: &Session, text: &Text, iv: &[u8], place: Place) -> Answer {
-    // SAFETY: null, or the client's.
+/// Encrypts into an output that also contains the IV.
+fn framed(
+    module: &Module,
+    session: &Session,
+    text: &Text,
+    iv: &[u8],
+    position: IvPosition,
+) -> Answer {
+    // SAFETY: null or a valid pointer of the client.
     let len = unsafe { text.output_len.as_mut() }.ok_or(CKR_ARGUMENTS_BAD)?;
     let extra = iv.len() as CK_ULONG;
-    let (before, room) = (place == Place::Before, len.checked_sub(extra));
+    let (before, room) = (position == IvPosition::Before, len.checked_sub(extra));
     let Some(mut body) = room.filter(|_| !text.output.is_null()) else {
         return framed_len(module, session, text, extra);
     };
     let offset = if before { iv.len() } else { 0 };
-    // SAFETY: the client says that the output is longer than the IV.
+    // SAFETY: by the client's length, the output is longer than the IV.
     let output = unsafe { text.output.add(offset) };
     let answer = Text {
         output,
@@ -163,13 +169,13 @@ fn framed(module: &Module, session: &Session, text: &Text, iv: &[u8], place: Pla
         } else {
             usize::try_from(body).unwrap_or(0)
         };
-        // SAFETY: body and IV together fit the room that the client gave.
+        // SAFETY: body and IV fit into the buffer of the client.
         unsafe { ptr::copy_nonoverlapping(iv.as_ptr(), text.output.add(offset), iv.len()) };
     }
     answer
 }
 
-/// Tells the length of the output; that is an answer only to a client that asked for it.
+/// Stores the output length. Fails with `CKR_BUFFER_TOO_SMALL` unless the client requested only the length.
 fn framed_len(module: &Module, session: &Session, text: &Text, extra: CK_ULONG) -> Answer {
     let mut body = 0;
     let query = Text {
@@ -178,7 +184,7 @@ fn framed_len(module: &Module, session: &Session, text: &Text, extra: CK_ULONG) 
         ..*text
     };
     query.encrypt_below(module, session)?;
-    // SAFETY: checked by the caller not to be null.
+    // SAFETY: the caller has checked that it is not null.
     unsafe { *text.output_len = body + extra };
     if text.output.is_null() {
         Ok(())

@@ -1,8 +1,7 @@
-//! What every call walks through: counted, hung, delayed, failed on command; then refused if the
-//! library is finalized, the token gone, the session closed or the login lost.
+//! The first steps of every call: it is counted, and may hang, be delayed or fail on command. Then it is rejected if the library is
+//! finalized, the token is removed, the session is closed or the login is lost.
 //!
-//! *Invariants*: nothing unwinds into the client; no lock is held while a call hangs or sleeps, so
-//! a hung call holds up nobody but its caller.
+//! *Invariants*: no panic unwinds into the client. No lock is held while a call hangs or sleeps, so a hanging call delays only its caller.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::exit;
@@ -23,14 +22,14 @@ use crate::misdeeds;
 use crate::module::{Answer, Module, hold};
 use crate::sessions::Session;
 
-/// Whether a function needs a user who is logged in. That a login was lost shows only there.
+/// Whether a function needs a login. A lost login affects only functions that need one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Login {
     Needed,
     NotNeeded,
 }
 
-/// A call of the library itself, or one that knows best what removal means to it.
+/// Runs a call that needs no token, or that handles the removal of the token.
 pub fn on_module(function: Function, work: impl FnOnce(&'static Module) -> Answer) -> CK_RV {
     let answer = || {
         let module = Module::loaded()?;
@@ -39,7 +38,7 @@ pub fn on_module(function: Function, work: impl FnOnce(&'static Module) -> Answe
         module.reconcile();
         work(module)
     };
-    // The closure leaves nothing half done that a later call would see: locks recover.
+    // A panic leaves no inconsistent state for later calls, because locks recover from poisoning.
     match catch_unwind(AssertUnwindSafe(answer)) {
         Ok(Ok(())) => CKR_OK,
         Ok(Err(code)) => code,
@@ -47,7 +46,7 @@ pub fn on_module(function: Function, work: impl FnOnce(&'static Module) -> Answe
     }
 }
 
-/// A call of a token.
+/// Runs a call that needs the token.
 pub fn on_slot(function: Function, work: impl FnOnce(&Module) -> Answer) -> CK_RV {
     on_module(function, |module| {
         let _running = module.running()?;
@@ -56,7 +55,7 @@ pub fn on_slot(function: Function, work: impl FnOnce(&Module) -> Answer) -> CK_R
     })
 }
 
-/// A call of a session, which is this call's alone until `work` returns.
+/// Runs a call of a session. `work` has exclusive access to the session.
 pub fn on_session(
     function: Function,
     handle: CK_SESSION_HANDLE,
@@ -75,14 +74,14 @@ pub fn on_session(
         work(module, &mut session)
     });
     if !reached && ends_operation(function) && code != CKR_BUFFER_TOO_SMALL {
-        // A session that cannot be found has no operation to end.
+        // An error means that the session does not exist, so there is no operation to end.
         let _ = end_operation(handle);
     }
     code
 }
 
 impl Module {
-    /// The token is in its slot.
+    /// Fails if the token is removed.
     pub fn must_be_present(&self) -> Answer {
         if self.removed() {
             Err(CKR_DEVICE_REMOVED)
@@ -107,7 +106,7 @@ impl Module {
         }
     }
 
-    /// Fails a call for the one key that failures concern, if there is such a key and the session has an operation with it.
+    /// Fails a call if failures are limited to one key and the session uses this key.
     pub fn fail_key(&self, function: Function, session: &mut Session) -> Answer {
         let block = self.control.block().function(function);
         let failing_key = self.control.block().failing_key.load(SeqCst);
@@ -137,14 +136,14 @@ impl Module {
     }
 }
 
-/// Whether a call of this function is about one key of which the module knows the label.
+/// Whether a call of this function uses a key whose label the module knows.
 fn has_key(function: Function) -> bool {
     use Function::*;
     matches!(function, EncryptInit | Encrypt | DecryptInit | Decrypt)
 }
 
-/// An error of these ends the active operation (PKCS#11 2.40 section 5): if it never reached the
-/// wrapped module, the operation would still be active there and the next one would be refused.
+/// Whether an error of this function ends the active operation (PKCS#11 2.40 section 5). After an injected error, the operation must also
+/// be ended in the wrapped module, otherwise the next one would fail.
 fn ends_operation(function: Function) -> bool {
     use Function::*;
     matches!(
@@ -202,13 +201,13 @@ fn hang(block: &FunctionBlock) {
     block.stuck.fetch_sub(1, SeqCst);
 }
 
-/// Ends the process, as a defect of a library does.
+/// Ends the process, like a defect of a library.
 fn end_process(block: &FunctionBlock) {
     match ProcessEnd::of(block.end.load(SeqCst)) {
         Some(ProcessEnd::Exit(code)) => exit(code.into()),
         Some(ProcessEnd::Signal(signal)) => {
             if let Some(signal) = Signal::from_named_raw(signal.into()) {
-                // Twice: the handler of Rust for SIGSEGV only restores the default action and expects the fault to happen again.
+                // Twice: Rust's handler for SIGSEGV restores the default action and expects that the signal is raised again.
                 for _ in 0..2 {
                     let _ = kill_process(getpid(), signal);
                 }
@@ -229,7 +228,7 @@ fn take_failure(block: &FunctionBlock) -> Option<CK_RV> {
     Some(block.fail_code.load(SeqCst))
 }
 
-/// A call is inside the module as long as this lives.
+/// Counts a call as inside the module while this value lives.
 struct Inside(&'static Module);
 
 impl Inside {
@@ -244,7 +243,7 @@ impl Inside {
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        // Another process that loads the module meanwhile sets the number to 0: this call is not in it any more.
+        // A process that has loaded the module during this call has reset the count to 0.
         let in_flight = &self.0.control.block().in_flight;
         let _ = in_flight.fetch_update(SeqCst, SeqCst, |calls| calls.checked_sub(1));
     }

@@ -1,7 +1,7 @@
-//! AES-GCM as the vendors speak it, on top of a module that takes the caller's IV.
+//! The AES-GCM dialects of vendors, on top of a module that uses the caller's IV.
 //!
-//! *Invariants*: the client's parameters are copied before they are read, so an unaligned or short
-//! block is no trap; an IV goes to the client only with a ciphertext made with it.
+//! *Invariants*: the parameters of the client are copied before they are read, so unaligned and short blocks are safe. The client gets an
+//! IV only with a ciphertext that was made with it.
 
 #![expect(
     unsafe_code,
@@ -24,20 +24,20 @@ use crate::sessions::Session;
 /// AWS CloudHSM's mechanism: `CKM_VENDOR_DEFINED | CKM_AES_GCM`.
 pub const CKM_CLOUDHSM_AES_GCM: CK_MECHANISM_TYPE = 0x8000_1087;
 
-/// The length of IV that every dialect but one makes.
+/// The length of IVs in all dialects except one, in bytes.
 pub const IV_LEN: usize = 12;
 
-/// Luna in FIPS mode makes a longer one.
+/// The length of appended IVs, in bytes, as on Luna in FIPS mode.
 const APPENDED_IV_LEN: usize = 16;
 
-/// What is active on a session, as far as a dialect cares.
+/// The active operation of a session, as far as dialects need it.
 pub enum Operation {
-    /// Nothing, or nothing of AES-GCM.
+    /// No operation, or one without AES-GCM.
     None,
-    /// AES-GCM in the wrapped module's own way.
+    /// AES-GCM as in the wrapped module.
     Plain,
-    /// The IV is written to the client's memory with the ciphertext. As late as a device may do
-    /// it: a client that reads it earlier reads its own zeros.
+    /// The IV is written to the client's memory together with the ciphertext, which is the latest time that a device may choose. A client
+    /// that reads the IV earlier reads zeros.
     WriteBack {
         target: AtomicPtr<CK_BYTE>,
         iv: Vec<u8>,
@@ -50,7 +50,7 @@ pub enum Operation {
     Strip(Pending),
 }
 
-/// A decryption that cannot start before the ciphertext is there: it brings the IV.
+/// A decryption that starts with the ciphertext, because the ciphertext contains the IV.
 pub struct Pending {
     pub key: CK_OBJECT_HANDLE,
     pub aad: Vec<u8>,
@@ -58,7 +58,7 @@ pub struct Pending {
     pub started: bool,
 }
 
-/// What a dialect does with a mechanism.
+/// The rule of a dialect for a mechanism.
 #[derive(Clone, Copy)]
 enum Rule {
     Untouched,
@@ -70,7 +70,7 @@ enum Rule {
     Prepend,
 }
 
-/// `CK_GCM_PARAMS` as it was before PKCS#11 2.40 errata 1: no `ulIvBits`, 40 bytes.
+/// `CK_GCM_PARAMS` before PKCS#11 2.40 errata 1: 40 bytes, without `ulIvBits`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct ShortParams {
@@ -91,7 +91,7 @@ pub unsafe fn start_encrypt(
     mechanism: *mut CK_MECHANISM,
     key: CK_OBJECT_HANDLE,
 ) -> Answer {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     let Some(given) = (unsafe { mechanism.as_ref() }) else {
         return call!(module, C_EncryptInit(session.real, mechanism, key));
     };
@@ -118,7 +118,7 @@ pub unsafe fn start_decrypt(
     mechanism: *mut CK_MECHANISM,
     key: CK_OBJECT_HANDLE,
 ) -> Answer {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     let Some(given) = (unsafe { mechanism.as_ref() }) else {
         return call!(module, C_DecryptInit(session.real, mechanism, key));
     };
@@ -167,7 +167,7 @@ fn rule(dialect: Dialect, mechanism: CK_MECHANISM_TYPE) -> Rule {
     }
 }
 
-/// The parameters for the wrapped module, or none if the dialect has no business with them.
+/// The parameters for the wrapped module; `None` if the dialect does not change them.
 fn translated(rule: Rule, given: &CK_MECHANISM) -> Answer<Option<CK_GCM_PARAMS>> {
     let params = match rule {
         Rule::Untouched => return Ok(None),
@@ -198,11 +198,11 @@ fn read_params<T: Copy>(given: &CK_MECHANISM) -> Answer<T> {
     if params.is_null() || given.ulParameterLen != size_of::<T>() as CK_ULONG {
         return Err(CKR_MECHANISM_PARAM_INVALID);
     }
-    // SAFETY: the client says that this many bytes are there; both forms are plain C structures.
+    // SAFETY: by the client's length, this many bytes are readable. Both forms are plain C structures.
     Ok(unsafe { params.read_unaligned() })
 }
 
-/// Puts the device's own IV in the place of the client's, if the dialect says so.
+/// Replaces the client's IV by one of the device, if the dialect requires it.
 fn own_iv(
     module: &Module,
     session: &Session,
@@ -237,7 +237,7 @@ fn own_iv(
 
 fn is_zero_iv(params: &CK_GCM_PARAMS) -> bool {
     let iv = params.pIv.cast::<[u8; IV_LEN]>();
-    // SAFETY: the client says that this many bytes are there.
+    // SAFETY: by the client's length, this many bytes are readable.
     params.ulIvLen == IV_LEN as CK_ULONG && !iv.is_null() && unsafe { iv.read() } == [0; IV_LEN]
 }
 
@@ -262,12 +262,12 @@ fn pending(
     params: &CK_GCM_PARAMS,
     key: CK_OBJECT_HANDLE,
 ) -> Answer<Pending> {
-    // The wrapped module hears of the key only later: a bad one must show now.
+    // Detects an invalid key now, because the wrapped module gets the key only later.
     let mut size = 0;
     call!(module, C_GetObjectSize(session.real, key, &mut size)).or(Err(CKR_KEY_HANDLE_INVALID))?;
     let mut aad = vec![0; usize::try_from(params.ulAADLen).unwrap_or(0)];
     if !params.pAAD.is_null() {
-        // SAFETY: the client says that this many bytes are there, and `aad` is as long.
+        // SAFETY: by the client's length, this many bytes are readable, and `aad` has the same length.
         unsafe { ptr::copy_nonoverlapping(params.pAAD, aad.as_mut_ptr(), aad.len()) };
     }
     Ok(Pending {
@@ -279,13 +279,13 @@ fn pending(
 }
 
 impl Operation {
-    /// Where the IV goes now that there is a ciphertext.
+    /// Writes the IV to the client's memory after the encryption.
     ///
     /// # Safety
-    /// The memory given to `C_EncryptInit` as `pIv` is still the client's.
+    /// The memory that was passed to `C_EncryptInit` as `pIv` is still valid.
     pub unsafe fn write_back(&self) {
         if let Self::WriteBack { target, iv } = self {
-            // SAFETY: it was checked to be as long as the IV; the caller vouches for the rest.
+            // SAFETY: it is as long as the IV (checked before); the caller guarantees the rest.
             unsafe { ptr::copy_nonoverlapping(iv.as_ptr(), target.load(SeqCst), iv.len()) };
         }
     }

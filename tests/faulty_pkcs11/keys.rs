@@ -1,4 +1,4 @@
-//! Functions that make keys: what they hand out carries the epoch, as everything found does.
+//! Functions that create keys. The returned handles contain the handle epoch.
 
 #![expect(
     unsafe_code,
@@ -133,7 +133,7 @@ pub unsafe extern "C" fn derive_key(
                 module,
                 C_DeriveKey(session.real, mechanism, base, template, count, key)
             )?;
-            // SAFETY: the wrapped module has just written it; some mechanisms write none.
+            // SAFETY: the wrapped module has just written it, unless the mechanism returns no key.
             unsafe { above_at(module, key) };
             Ok(())
         },

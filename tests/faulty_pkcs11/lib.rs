@@ -1,18 +1,16 @@
-//! A PKCS#11 module for tests that wraps a real one and misbehaves on command.
+//! A PKCS#11 module for tests. It wraps a real module and injects faults.
 //!
-//! It behaves exactly like the wrapped module until a test writes something else into the control
-//! file. README.md lists the environment, the dialects and what can be steered and read.
+//! It behaves exactly like the wrapped module until a test changes the control file. README.md lists the environment variables, the
+//! dialects, the controls and the counters.
 //!
-//! A call walks through the rooms in this order: an entry (`token`, `objects`, `keys`, `cipher`,
-//! `passed_on`) → `gate` (counted, hung, delayed, failed) → `events` (sessions or login lost,
-//! library finalized) → `sessions` → the dialect in `gcm` and `framing` → the
-//! wrapped module.
+//! A call passes these modules in order: an entry point (`token`, `objects`, `keys`, `cipher`, `passed_on`) → `gate` (counts, hangs,
+//! delays, fails) → `events` (sessions or login lost, library finalized) → `sessions` → the dialect in `gcm` and `framing` → the wrapped
+//! module.
 //!
-//! *Invariants*: nothing unwinds into the client; the wrapped module never sees two calls at once
-//! on one session, nor any call while it is finalized. It assumes a 64-bit Unix, where `CK_ULONG`
-//! is a `u64`.
+//! *Invariants*: no panic unwinds into the client. The wrapped module never gets two calls at once on one session, and no call while it
+//! is finalized. The module assumes a 64-bit Unix, where `CK_ULONG` is a `u64`.
 
-#![expect(unsafe_code, reason = "the one symbol that PKCS#11 clients look for")]
+#![expect(unsafe_code, reason = "exports the symbol that PKCS#11 clients use")]
 
 mod cipher;
 mod control;
@@ -40,7 +38,7 @@ use cryptoki_sys::{CK_FUNCTION_LIST, CK_ULONG, CKR_ARGUMENTS_BAD};
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn C_GetFunctionList(functions: *mut *mut CK_FUNCTION_LIST) -> CK_ULONG {
     gate::on_module(control::Function::GetFunctionList, |_| {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         let functions = unsafe { functions.as_mut() }.ok_or(CKR_ARGUMENTS_BAD)?;
         *functions = (&raw const list::FUNCTIONS).cast_mut();
         Ok(())

@@ -1,4 +1,4 @@
-//! A device that reports success and returns something wrong.
+//! Wrong outputs with `CKR_OK`.
 
 #![expect(unsafe_code, reason = "the client's buffers")]
 
@@ -13,10 +13,10 @@ use crate::module::Module;
 const TAG_LEN: usize = 16;
 
 impl Text {
-    /// Makes the output of an encryption wrong, if a test said so.
+    /// Falsifies the output of an encryption, if a test requested it.
     ///
     /// # Safety
-    /// The encryption has succeeded: the buffers hold what their lengths say.
+    /// The encryption has succeeded, so the buffers are as long as their lengths.
     pub unsafe fn falsify_ciphertext(&self, module: &Module) {
         let can = |lie| {
             use Lie::*;
@@ -26,7 +26,7 @@ impl Text {
             return;
         };
         let len = usize::try_from(self.data_len).unwrap_or(0);
-        // SAFETY: the caller's promise; the tag follows the ciphertext, which is as long as the plaintext.
+        // SAFETY: guaranteed by the caller; the tag follows the ciphertext, which is as long as the plaintext.
         unsafe {
             match lie {
                 Lie::Plaintext => std::ptr::copy(self.data, self.output, len),
@@ -37,27 +37,27 @@ impl Text {
         }
     }
 
-    /// Makes the output of a decryption wrong, if a test said so.
+    /// Falsifies the output of a decryption, if a test requested it.
     ///
     /// # Safety
     /// As for `falsify_ciphertext`.
     pub unsafe fn falsify_plaintext(&self, module: &Module) {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         let is_empty = unsafe { *self.output_len } == 0;
         if !is_empty && take(module, |lie| lie == Lie::WrongPlaintext).is_some() {
-            // SAFETY: the caller's promise.
+            // SAFETY: guaranteed by the caller.
             unsafe { *self.output ^= 1 };
         }
     }
 }
 
-/// Makes random numbers that are always the same, if a test said so.
+/// Replaces random numbers by constants, if a test requested it.
 ///
 /// # Safety
 /// `random` has `len` bytes.
 pub unsafe fn falsify_random(module: &Module, random: *mut CK_BYTE, len: CK_ULONG) {
     if take(module, |lie| lie == Lie::RepeatedRandom).is_some() {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { std::ptr::write_bytes(random, 0xA5, usize::try_from(len).unwrap_or(0)) };
     }
 }

@@ -1,10 +1,10 @@
-//! The function list that clients get: every function of PKCS#11 2.40.
+//! The function list for clients: all functions of PKCS#11 2.40.
 
 use cryptoki_sys::{CK_FUNCTION_LIST, CK_VERSION};
 
 use crate::{C_GetFunctionList, cipher, keys, objects, passed_on, token};
 
-/// It never changes, and clients have no business to change it.
+/// The function list. Clients must not change it.
 pub static FUNCTIONS: CK_FUNCTION_LIST = CK_FUNCTION_LIST {
     version: CK_VERSION {
         major: 2,

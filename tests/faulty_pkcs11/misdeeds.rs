@@ -1,9 +1,6 @@
-//! What a broken library does to its process: it crashes it, ends it, forks, and writes where it should not.
+//! Harm that a broken library does to its process: crashes, exits, child processes, and writes to standard output.
 
-#![expect(
-    unsafe_code,
-    reason = "a crash that no safe code can have is what this is for"
-)]
+#![expect(unsafe_code, reason = "causes a segmentation fault")]
 
 use std::io::{self, Write as _};
 use std::process::{self, Command};
@@ -12,10 +9,10 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use crate::control::{FunctionBlock, Misdeed};
 
-/// What one burst writes to each of standard output and standard error, in bytes.
+/// The number of bytes that are written to standard output, and to standard error.
 const BURST: usize = 1 << 20;
 
-/// Does what is ordered of the next call, once.
+/// Does the requested harm, once.
 pub fn commit(block: &FunctionBlock) {
     let ordered = block.misdeed.swap(0, SeqCst);
     let all = Misdeed::ALL.into_iter();
@@ -29,18 +26,18 @@ pub fn commit(block: &FunctionBlock) {
     }
 }
 
-/// A signal that is sent would not do: the runtime's handler takes one away, and waits for the instruction to be tried again.
+/// Causes a real fault. Sending SIGSEGV is not sufficient, because Rust's handler returns after the first signal.
 fn segfault() {
-    // SAFETY: none. The page at address 0 is never mapped: the process ends here.
+    // SAFETY: not safe, on purpose. The page at address 0 is never mapped, so the process ends here.
     unsafe { ptr::without_provenance_mut::<u8>(8).write_volatile(1) }
 }
 
-/// The child outlives its parent, unless somebody kills it.
+/// Starts a child that outlives its parent unless it is killed.
 fn fork() {
     drop(Command::new("sleep").arg("3600").spawn());
 }
 
-/// Lines of text, a line that is far too long, bytes that are no text, and a last line without an end.
+/// Writes lines of text, a very long line, bytes that are not text, and a last line without an end.
 fn chatter() {
     let mut burst = b"a line of the library\n".repeat(200);
     burst.extend((0..=u8::MAX).cycle().take(4_096));

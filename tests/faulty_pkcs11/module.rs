@@ -1,9 +1,6 @@
-//! The wrapped module with everything this one knows about it: one value per loaded library.
+//! The state of this module, with the wrapped module: one value per loaded library.
 
-#![expect(
-    unsafe_code,
-    reason = "loading a PKCS#11 library and asking for its functions"
-)]
+#![expect(unsafe_code, reason = "loads a PKCS#11 library and calls it")]
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -19,15 +16,15 @@ use crate::environment::Environment;
 use crate::events::Applied;
 use crate::sessions::Sessions;
 
-/// What a call comes to: a return value other than `CKR_OK` is the error.
+/// The result of a call. The error is the return code.
 pub type Answer<T = ()> = Result<T, CK_RV>;
 
 /// Calls a function of the wrapped module.
 macro_rules! call {
     ($module:expr, $function:ident($($argument:expr),* $(,)?)) => {
         match $module.real.$function {
-            // SAFETY: the caller of this module vouches for the arguments, exactly as it would
-            // towards the wrapped module; handles were translated to those of that module.
+            // SAFETY: the client guarantees the arguments, as for the wrapped module. Handles were translated to those of the wrapped
+            // module.
             Some(function) => $crate::module::check(unsafe { function($($argument),*) }),
             None => Err(cryptoki_sys::CKR_FUNCTION_NOT_SUPPORTED),
         }
@@ -42,14 +39,14 @@ pub struct Module {
     pub environment: Environment,
     pub sessions: Sessions,
     pub applied: Applied,
-    /// Whether the wrapped module is initialised. A call holds this for reading while it is inside
-    /// the wrapped module: many modules crash when they are finalized under a running call.
-    pub life: RwLock<bool>,
+    /// Whether the wrapped module is initialized. A call holds the read lock while it is inside the wrapped module, because many modules
+    /// crash if they are finalized during a call.
+    pub is_initialized: RwLock<bool>,
     noise: AtomicU64,
 }
 
 impl Module {
-    /// This library's module, loaded with the first call.
+    /// Returns the module, which the first call loads.
     pub fn loaded() -> Answer<&'static Self> {
         static MODULE: OnceLock<Option<Module>> = OnceLock::new();
         MODULE
@@ -58,19 +55,24 @@ impl Module {
             .ok_or(CKR_GENERAL_ERROR)
     }
 
-    /// Keeps the wrapped module initialised as long as the guard lives.
+    /// Prevents finalization of the wrapped module while the guard lives.
     pub fn running(&self) -> Answer<RwLockReadGuard<'_, bool>> {
-        let life = self.life.read().unwrap_or_else(PoisonError::into_inner);
-        life.then_some(()).ok_or(CKR_CRYPTOKI_NOT_INITIALIZED)?;
-        Ok(life)
+        let is_initialized = self
+            .is_initialized
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        is_initialized
+            .then_some(())
+            .ok_or(CKR_CRYPTOKI_NOT_INITIALIZED)?;
+        Ok(is_initialized)
     }
 
-    /// Whether the token has been taken away.
+    /// Whether the token is removed.
     pub fn removed(&self) -> bool {
         self.control.block().removed.load(SeqCst) != 0
     }
 
-    /// The dialect for an operation that starts now.
+    /// The current dialect.
     pub fn dialect(&self) -> Dialect {
         match self.control.block().dialect.load(SeqCst) {
             1 => Dialect::IvWrittenBack,
@@ -83,7 +85,7 @@ impl Module {
         }
     }
 
-    /// Where the next IV comes from.
+    /// The source of the next IV.
     pub fn iv_source(&self) -> IvSource {
         match self.control.block().iv_source.load(SeqCst) {
             1 => IvSource::Zero,
@@ -92,7 +94,7 @@ impl Module {
         }
     }
 
-    /// A number up to `limit`, random enough to shake timings (SplitMix64).
+    /// A pseudo-random number up to `limit` (SplitMix64).
     pub fn noise(&self, limit: u64) -> u64 {
         let mut bits = self.noise.fetch_add(0x9E37_79B9_7F4A_7C15, SeqCst);
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -101,12 +103,12 @@ impl Module {
     }
 }
 
-/// `CKR_OK` or the error.
+/// Converts a return code.
 pub fn check(code: CK_RV) -> Answer {
     if code == CKR_OK { Ok(()) } else { Err(code) }
 }
 
-/// Locks; a panic elsewhere never makes a second one here.
+/// Locks, also if the mutex is poisoned.
 pub fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -128,7 +130,7 @@ fn load() -> Result<Module, Fault> {
         None => Control::anonymous()?,
     };
     let block = control.block();
-    // A predecessor that was killed left its gauges behind.
+    // A killed process may have left its gauges.
     block.open_sessions.store(0, SeqCst);
     block.in_flight.store(0, SeqCst);
     crate::control::Function::ALL
@@ -142,25 +144,25 @@ fn load() -> Result<Module, Fault> {
         environment,
         sessions: Sessions::default(),
         applied,
-        life: RwLock::new(false),
+        is_initialized: RwLock::new(false),
         noise: AtomicU64::new(std::process::id().into()),
     })
 }
 
 fn function_list(environment: &Environment) -> Result<&'static CK_FUNCTION_LIST, Fault> {
-    // SAFETY: loading runs the constructors of a library which the test chose to trust.
+    // SAFETY: loading runs the constructors of a library that the test trusts.
     let library = unsafe { cryptoki_sys::Pkcs11::new(&environment.module) }
         .map_err(|fault| format!("{}: {fault}", environment.module.display()))?;
     let entry = *library
         .C_GetFunctionList
         .as_ref()
         .map_err(ToString::to_string)?;
-    // It must stay mapped as long as anybody may call it, which is for ever.
+    // The library stays mapped until the process ends, because clients may call it at any time.
     mem::forget(library);
     let mut list = ptr::null_mut();
-    // SAFETY: `entry` has the type the standard gives it, and `list` is valid for the write.
+    // SAFETY: `entry` has the type of the standard, and `list` is valid for the write.
     check(unsafe { entry(&mut list) }).map_err(|code| format!("C_GetFunctionList: {code:#x}"))?;
-    // SAFETY: a list handed out by a loaded module stays where it is and is not written again.
+    // SAFETY: the list of a loaded module does not move and is not changed.
     let list = unsafe { list.as_ref() };
-    list.ok_or_else(|| "C_GetFunctionList gave no list".into())
+    list.ok_or_else(|| "C_GetFunctionList returned no list".into())
 }

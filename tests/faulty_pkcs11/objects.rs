@@ -1,4 +1,4 @@
-//! Objects: their handles carry the epoch in which they were handed out.
+//! Functions of objects. Object handles contain the handle epoch in which they were returned.
 
 #![expect(
     unsafe_code,
@@ -17,10 +17,10 @@ use crate::gate::{Login, on_session};
 use crate::module::{Answer, Module, call};
 use crate::sessions::Session;
 
-/// Handles of the wrapped module stay far below this many bits; the epoch has those above.
+/// The number of bits for the handle of the wrapped module. The higher bits contain the epoch.
 const HANDLE_BITS: u32 = 40;
 
-/// The wrapped module's handle of a key.
+/// Returns the handle of the wrapped module for a key.
 pub fn below(module: &Module, key: CK_OBJECT_HANDLE) -> Answer<CK_OBJECT_HANDLE> {
     let fresh = key >> HANDLE_BITS == module.control.block().handle_epoch.load(SeqCst);
     fresh
@@ -32,25 +32,25 @@ fn object_below(module: &Module, object: CK_OBJECT_HANDLE) -> Answer<CK_OBJECT_H
     below(module, object).or(Err(CKR_OBJECT_HANDLE_INVALID))
 }
 
-/// The client's handle of an object that was just handed out.
+/// Converts a handle of the wrapped module to a handle of the client.
 pub fn above(module: &Module, object: &mut CK_OBJECT_HANDLE) {
     if *object != CK_INVALID_HANDLE {
         *object |= module.control.block().handle_epoch.load(SeqCst) << HANDLE_BITS;
     }
 }
 
-/// The same, for a handle that was written to the client's memory.
+/// Converts a handle in the client's memory, like [`above`].
 ///
 /// # Safety
-/// `object` is null or the client's, and written.
+/// `object` is null, or points to an initialized handle.
 pub unsafe fn above_at(module: &Module, object: *mut CK_OBJECT_HANDLE) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     if let Some(object) = unsafe { object.as_mut() } {
         above(module, object);
     }
 }
 
-/// The hash of an object's label; 0 while failures concern no single key, which spares the call.
+/// Returns the hash of an object's label; 0, without a call, unless failures are limited to one key.
 pub fn label_of(module: &Module, session: &Session, object: CK_OBJECT_HANDLE) -> u64 {
     if module.control.block().failing_key.load(SeqCst) == 0 {
         return 0;
@@ -177,7 +177,7 @@ pub unsafe extern "C" fn get_attribute_value(
     )
 }
 
-/// Whether the control file lets the object be read, by its label.
+/// Fails if the control file makes the objects with this label unreadable.
 fn readable(module: &Module, session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) -> Answer {
     let block = module.control.block();
     let code = block.unreadable_code.load(SeqCst);
@@ -236,7 +236,7 @@ pub unsafe extern "C" fn find_objects(
         Login::Needed,
         |module, session| {
             call!(module, C_FindObjects(session.real, objects, room, count))?;
-            // SAFETY: the wrapped module has refused null pointers and has written the count.
+            // SAFETY: the wrapped module has rejected null pointers and has written the count.
             let count = unsafe { count.as_ref() }.ok_or(CKR_ARGUMENTS_BAD)?;
             for index in 0..usize::try_from(*count).unwrap_or(0) {
                 // SAFETY: the wrapped module has written this many handles.

@@ -1,4 +1,4 @@
-//! Functions of a session that are passed on as they are, once through the gate.
+//! Functions of a session that are passed to the wrapped module after the gate.
 
 #![expect(unsafe_code, reason = "calls of the wrapped module")]
 
@@ -27,7 +27,7 @@ macro_rules! passed_on {
     )*};
 }
 
-// The same, for a last argument that is a key.
+// Like `passed_on`, for functions whose last argument is a key.
 macro_rules! passed_on_with_key {
     ($($login:ident $function:ident $name:ident = $real:ident($($argument:ident: $type:ty),*);)*) => {$(
         pub unsafe extern "C" fn $name(
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn generate_random(
         Login::NotNeeded,
         |module, session| {
             call!(module, C_GenerateRandom(session.real, random, len))?;
-            // SAFETY: the client has said that there are so many bytes.
+            // SAFETY: by the client's length, this many bytes are writable.
             unsafe { falsify_random(module, random, len) };
             Ok(())
         },

@@ -1,7 +1,7 @@
-//! The sessions of the client, each on a session of the wrapped module.
+//! The sessions of the client. Each uses a session of the wrapped module.
 //!
-//! *Invariants*: a handle is never used twice; one call at a time runs on a session of the wrapped
-//! module, and none on a closed one; the gauge in the control block follows the map.
+//! *Invariants*: a handle is never reused. At most one call at a time runs on a session of the wrapped module, and none on a closed
+//! session. The gauge in the control block equals the size of the map.
 
 #![expect(unsafe_code, reason = "calls of the wrapped module")]
 
@@ -18,24 +18,24 @@ use cryptoki_sys::{
 use crate::gcm::Operation;
 use crate::module::{Answer, Module, call, hold};
 
-/// One session, locked by the call that uses it.
+/// A session. The call that uses it holds its lock.
 pub struct Session {
     pub real: CK_SESSION_HANDLE,
     pub operation: Operation,
-    /// The hash of the label of the key that was last used.
+    /// The hash of the label of the last key.
     pub key_label: u64,
     slot: Arc<Slot>,
     flags: CK_FLAGS,
     open: bool,
 }
 
-/// What outlives the sessions of a slot: when the client last logged in.
+/// The login state of a slot, which outlives its sessions.
 struct Slot {
     id: CK_SLOT_ID,
     login_epoch: AtomicU64,
 }
 
-/// Every open session by the handle the client knows.
+/// The open sessions, by the handle of the client.
 #[derive(Default)]
 pub struct Sessions {
     open: RwLock<Map>,
@@ -46,7 +46,7 @@ pub struct Sessions {
 type Map = HashMap<CK_SESSION_HANDLE, Arc<Mutex<Session>>>;
 
 impl Sessions {
-    /// Opens one, unless the limit is reached.
+    /// Opens a session, unless the limit is reached.
     pub fn open(
         &self,
         module: &Module,
@@ -85,7 +85,7 @@ impl Sessions {
         Ok(handle)
     }
 
-    /// The open session with this handle.
+    /// Finds an open session.
     pub fn find(&self, handle: CK_SESSION_HANDLE) -> Answer<Arc<Mutex<Session>>> {
         self.read()
             .get(&handle)
@@ -93,24 +93,24 @@ impl Sessions {
             .ok_or(CKR_SESSION_HANDLE_INVALID)
     }
 
-    /// Closes one.
+    /// Closes a session.
     pub fn close(&self, module: &Module, handle: CK_SESSION_HANDLE) -> Answer {
         let closed = self.take(module, |candidate, _| candidate == handle);
         let session = closed.first().ok_or(CKR_SESSION_HANDLE_INVALID)?;
         hold(session).close(module)
     }
 
-    /// Closes those of one slot, or of all.
+    /// Closes the sessions of one slot, or all sessions.
     pub fn close_all(&self, module: &Module, slot: Option<CK_SLOT_ID>) {
         let concerned =
             |session: &Mutex<Session>| slot.is_none_or(|slot| slot == hold(session).slot.id);
         for session in self.take(module, |_, session| concerned(session)) {
-            // It is out of the map: nobody can use it, whatever the wrapped module says.
+            // An error changes nothing: the session is no longer in the map, so it cannot be used.
             let _ = hold(&session).close(module);
         }
     }
 
-    /// The wrapped module has dropped them all.
+    /// Removes all sessions, after the wrapped module has closed them.
     pub fn forget_all(&self, module: &Module) {
         for session in self.take(module, |_, _| true) {
             hold(&session).open = false;
@@ -118,11 +118,11 @@ impl Sessions {
         hold(&self.slots).clear();
     }
 
-    /// Logs out of every slot. Until the next login `Session::must_be_logged_in` refuses.
+    /// Logs out of all slots. `Session::must_be_logged_in` fails until the next login.
     pub fn log_out(&self, module: &Module) {
         let all: Vec<_> = self.read().values().cloned().collect();
         for session in all {
-            // Only the first of each slot succeeds.
+            // Only the first call for each slot succeeds.
             let _ = call!(module, C_Logout(hold(&session).real));
         }
     }
@@ -165,24 +165,24 @@ fn publish(module: &Module, open: &Map) {
 }
 
 impl Session {
-    /// It may have been closed while this call waited for it.
+    /// Fails if the session was closed while this call waited for its lock.
     pub fn must_be_open(&self) -> Answer {
         self.open.then_some(()).ok_or(CKR_SESSION_HANDLE_INVALID)
     }
 
-    /// Only whether a login was lost: whether there ever was one is the wrapped module's question.
+    /// Fails if the login was lost. The wrapped module checks whether there was a login.
     pub fn must_be_logged_in(&self, module: &Module) -> Answer {
         let current = self.slot.login_epoch.load(SeqCst) == module.applied.login_epoch();
         current.then_some(()).ok_or(CKR_USER_NOT_LOGGED_IN)
     }
 
-    /// The client has logged in when the login epoch was this.
+    /// Notes a login of the client in this epoch.
     pub fn logged_in(&self, epoch: u64) {
         self.slot.login_epoch.store(epoch, SeqCst);
     }
 
-    /// Ends whatever operation is active below, by replacing the session. The new one is opened
-    /// first, because closing the last one logs out.
+    /// Ends the active operation in the wrapped module by replacing the session. The new session is opened first, because closing the last
+    /// session logs out.
     pub fn restart(&mut self, module: &Module) {
         let (slot, mut fresh) = (self.slot.id, 0);
         let opened = call!(
@@ -190,7 +190,7 @@ impl Session {
             C_OpenSession(slot, self.flags, ptr::null_mut(), None, &mut fresh)
         );
         if opened.is_ok() {
-            // Nothing can be done about one that does not close.
+            // An error has no remedy.
             let _ = call!(module, C_CloseSession(self.real));
             self.real = fresh;
         }

@@ -1,4 +1,4 @@
-//! The library, its slots and tokens, sessions and logins.
+//! Functions of the library, slots, tokens, sessions and logins.
 
 #![expect(
     unsafe_code,
@@ -27,9 +27,12 @@ use crate::module::{Answer, Module, call};
 /// `C_Initialize`.
 pub unsafe extern "C" fn initialize(arguments: *mut c_void) -> CK_ULONG {
     on_module(Function::Initialize, |module| {
-        let mut life = module.life.write().unwrap_or_else(PoisonError::into_inner);
+        let mut is_initialized = module
+            .is_initialized
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         call!(module, C_Initialize(arguments))?;
-        *life = true;
+        *is_initialized = true;
         Ok(())
     })
 }
@@ -41,9 +44,12 @@ pub unsafe extern "C" fn finalize(reserved: *mut c_void) -> CK_ULONG {
         if block.in_flight.load(SeqCst) > 1 {
             block.finalize_races.fetch_add(1, SeqCst);
         }
-        let mut life = module.life.write().unwrap_or_else(PoisonError::into_inner);
+        let mut is_initialized = module
+            .is_initialized
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         call!(module, C_Finalize(reserved))?;
-        *life = false;
+        *is_initialized = false;
         module.sessions.forget_all(module);
         Ok(())
     })
@@ -57,7 +63,7 @@ pub unsafe extern "C" fn get_info(info: *mut CK_INFO) -> CK_ULONG {
     })
 }
 
-/// `C_GetSlotList`: a slot whose token was removed is still a slot, but has no token.
+/// `C_GetSlotList`. A slot whose token was removed is listed as a slot without a token.
 pub unsafe extern "C" fn get_slot_list(
     token_present: CK_BBOOL,
     slots: *mut CK_SLOT_ID,
@@ -66,7 +72,7 @@ pub unsafe extern "C" fn get_slot_list(
     on_module(Function::GetSlotList, |module| {
         let _running = module.running()?;
         if token_present != 0 && module.removed() {
-            // SAFETY: null, or the client's.
+            // SAFETY: null or a valid pointer of the client.
             *unsafe { count.as_mut() }.ok_or(CKR_ARGUMENTS_BAD)? = 0;
             return Ok(());
         }
@@ -81,7 +87,7 @@ pub unsafe extern "C" fn get_slot_info(slot: CK_SLOT_ID, info: *mut CK_SLOT_INFO
     })
 }
 
-/// `C_GetTokenInfo`, with the vendor's names that the environment asks for.
+/// `C_GetTokenInfo`, with the vendor texts of the environment variables.
 pub unsafe extern "C" fn get_token_info(slot: CK_SLOT_ID, info: *mut CK_TOKEN_INFO) -> CK_ULONG {
     on_slot(Function::GetTokenInfo, |module| {
         call!(module, C_GetTokenInfo(slot, info))?;
@@ -95,13 +101,13 @@ pub unsafe extern "C" fn get_token_info(slot: CK_SLOT_ID, info: *mut CK_TOKEN_IN
         if let Some((major, minor)) = module.environment.firmware {
             (info.firmwareVersion.major, info.firmwareVersion.minor) = (major, minor);
         }
-        deform(module, info);
+        falsify(module, info);
         Ok(())
     })
 }
 
-/// Oddities that the control file asks for.
-fn deform(module: &Module, info: &mut CK_TOKEN_INFO) {
+/// Changes the information as the control file requires.
+fn falsify(module: &Module, info: &mut CK_TOKEN_INFO) {
     let block = module.control.block();
     info.flags |= block.token_flags.load(SeqCst);
     if block.no_login.load(SeqCst) != 0 {
@@ -134,7 +140,7 @@ fn pad(field: &mut [CK_UTF8CHAR], text: Option<&str>) {
     }
 }
 
-/// `C_GetMechanismList`, as the dialect has it.
+/// `C_GetMechanismList`, with the mechanisms of the dialect.
 pub unsafe extern "C" fn get_mechanism_list(
     slot: CK_SLOT_ID,
     mechanisms: *mut CK_MECHANISM_TYPE,
@@ -142,7 +148,7 @@ pub unsafe extern "C" fn get_mechanism_list(
 ) -> CK_ULONG {
     on_slot(Function::GetMechanismList, |module| {
         let all = mechanism_list(module, slot)?;
-        // SAFETY: null, or the client's.
+        // SAFETY: null or a valid pointer of the client.
         let room = unsafe { count.as_mut() }.ok_or(CKR_ARGUMENTS_BAD)?;
         let given = std::mem::replace(room, all.len() as CK_ULONG);
         if mechanisms.is_null() {
@@ -151,7 +157,7 @@ pub unsafe extern "C" fn get_mechanism_list(
         if given < all.len() as CK_ULONG {
             return Err(CKR_BUFFER_TOO_SMALL);
         }
-        // SAFETY: the client says that there is this much room.
+        // SAFETY: by the client's length, this many entries are writable.
         unsafe { slice::from_raw_parts_mut(mechanisms, all.len()) }.copy_from_slice(&all);
         Ok(())
     })
@@ -176,7 +182,7 @@ fn mechanism_list(module: &Module, slot: CK_SLOT_ID) -> Answer<Vec<CK_MECHANISM_
     Ok(list)
 }
 
-/// `C_GetMechanismInfo`, likewise.
+/// `C_GetMechanismInfo`, with the mechanisms of the dialect.
 pub unsafe extern "C" fn get_mechanism_info(
     slot: CK_SLOT_ID,
     mechanism: CK_MECHANISM_TYPE,
@@ -210,7 +216,7 @@ pub unsafe extern "C" fn wait_for_slot_event(
     slot: *mut CK_SLOT_ID,
     reserved: *mut c_void,
 ) -> CK_ULONG {
-    // It may block for ever by design: it must not keep the library from being finalized.
+    // Holds no lock during the call, because it may block without limit and must not prevent finalization.
     on_module(Function::WaitForSlotEvent, |module| {
         drop(module.running()?);
         call!(module, C_WaitForSlotEvent(flags, slot, reserved))
@@ -228,7 +234,7 @@ pub unsafe extern "C" fn open_session(
     on_module(Function::OpenSession, |module| {
         let _running = module.running()?;
         module.must_be_present().or(Err(CKR_TOKEN_NOT_PRESENT))?;
-        // SAFETY: null, or the client's.
+        // SAFETY: null or a valid pointer of the client.
         let session = unsafe { session.as_mut() }.ok_or(CKR_ARGUMENTS_BAD)?;
         *session = module
             .sessions
@@ -252,7 +258,7 @@ pub unsafe extern "C" fn close_all_sessions(slot: CK_SLOT_ID) -> CK_ULONG {
     })
 }
 
-/// `C_Login`, with the count of wrong PINs and the lock.
+/// `C_Login`. Counts wrong PINs and locks the token.
 pub unsafe extern "C" fn login(
     session: CK_SESSION_HANDLE,
     user: CK_USER_TYPE,
@@ -284,7 +290,7 @@ fn unlocked(module: &Module) -> Answer {
     if locked { Err(CKR_PIN_LOCKED) } else { Ok(()) }
 }
 
-/// Outside the call proper, so that injected failures count like the others.
+/// Counts a login. Called after the gate, so that injected failures are also counted.
 fn count_login(code: CK_ULONG) {
     let Ok(module) = Module::loaded() else { return };
     let block = module.control.block();

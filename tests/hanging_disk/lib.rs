@@ -1,13 +1,11 @@
-//! A disk that hangs, is slow or fails, for tests: preloaded into a process, `fdatasync` does not return while the file that `XKS_TEST_HANG` names
-//! exists and is empty; a number in the file is how many milliseconds each call takes instead. It fails while the file that `XKS_TEST_FAIL`
-//! names exists.
+//! A preloaded library that simulates a disk that hangs, is slow or fails, for tests.
 //!
-//! *Invariant*: without these files, it is the system's own call and nothing else.
+//! `fdatasync` hangs while the file that `XKS_TEST_HANG` names exists and is empty. If the file contains a number, each call takes that
+//! many milliseconds longer. `fdatasync` fails while the file that `XKS_TEST_FAIL` names exists.
+//!
+//! *Invariant*: without these files, the library only makes the system call.
 
-#![expect(
-    unsafe_code,
-    reason = "the symbol by which the C library's own is covered"
-)]
+#![expect(unsafe_code, reason = "replaces a symbol of the C library")]
 
 use std::ffi::c_int;
 use std::fs;
@@ -16,10 +14,10 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// How soon the disk notices that it works again.
+/// The interval between two checks of the file.
 const POLL: Duration = Duration::from_millis(5);
 
-/// Waits as the file says.
+/// Waits as long as the file requires.
 fn wait(file: &Path) {
     while let Ok(text) = fs::read_to_string(file) {
         match text.trim().parse() {
@@ -29,8 +27,8 @@ fn wait(file: &Path) {
     }
 }
 
-/// Covers `fdatasync(2)`.
-// SAFETY: no other symbol of this name is in this library; the C library's is meant to be covered.
+/// Replaces `fdatasync(2)`.
+// SAFETY: this library has no other symbol of this name, and replacing the C library's symbol is intended.
 #[unsafe(no_mangle)]
 pub extern "C" fn fdatasync(descriptor: c_int) -> c_int {
     if let Some(file) = std::env::var_os("XKS_TEST_HANG") {
@@ -39,9 +37,9 @@ pub extern "C" fn fdatasync(descriptor: c_int) -> c_int {
     if std::env::var_os("XKS_TEST_FAIL").is_some_and(|file| Path::new(&file).exists()) {
         return -1;
     }
-    // SAFETY: who calls has it open for the length of the call, as for the system's own.
+    // SAFETY: the caller keeps the descriptor open during the call, as for the system call.
     let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
-    // The system call itself, not this function again.
+    // Makes the system call; does not call this function again.
     match rustix::fs::fdatasync(descriptor) {
         Ok(()) => 0,
         Err(_) => -1,

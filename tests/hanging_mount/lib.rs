@@ -1,12 +1,10 @@
-//! A file server that does not answer, for tests: preloaded into a process, opening and looking at files below the directory
-//! `XKS_TEST_MOUNT` does not return as long as the file `XKS_TEST_MOUNT_HANGS` exists.
+//! A preloaded library that simulates a file server without answers, for tests.
 //!
-//! *Invariant*: without that file, these are the system's own calls and nothing else.
+//! `open64` and `statx` hang for paths below the directory `XKS_TEST_MOUNT`, as long as the file `XKS_TEST_MOUNT_HANGS` exists.
+//!
+//! *Invariant*: without this file, the library only makes the system calls.
 
-#![expect(
-    unsafe_code,
-    reason = "the symbols by which the C library's own are covered"
-)]
+#![expect(unsafe_code, reason = "replaces symbols of the C library")]
 
 use std::ffi::{CStr, OsStr, c_char, c_int, c_uint};
 use std::os::fd::{BorrowedFd, IntoRawFd as _};
@@ -17,17 +15,17 @@ use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags};
 
-/// How soon a call notices that the server answers again.
+/// The interval between two checks of the file.
 const POLL: Duration = Duration::from_millis(5);
 
-/// Covers `open64(3)`. The third argument is there only for files that are made, as for the system's own.
+/// Replaces `open64(3)`. As in the C library, the third argument is only valid if a file is created.
 ///
 /// # Safety
-/// As for the system's own: `path` is a string.
-// SAFETY: no other symbol of this name is in this library; the C library's is meant to be covered.
+/// As for the C function: `path` is a string.
+// SAFETY: this library has no other symbol of this name, and replacing the C library's symbol is intended.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn open64(path: *const c_char, flags: c_int, mode: c_uint) -> c_int {
-    // SAFETY: the caller promises that it is a string.
+    // SAFETY: the caller guarantees that it is a string.
     let path = unsafe { CStr::from_ptr(path) };
     hang(path);
     let flags = OFlags::from_bits_retain(flags.cast_unsigned());
@@ -37,11 +35,11 @@ pub unsafe extern "C" fn open64(path: *const c_char, flags: c_int, mode: c_uint)
     }
 }
 
-/// Covers `statx(2)`.
+/// Replaces `statx(2)`.
 ///
 /// # Safety
-/// As for the system's own: `path` is a string, `directory` is open or `AT_FDCWD`, and `found` can be written.
-// SAFETY: no other symbol of this name is in this library; the C library's is meant to be covered.
+/// As for the system call: `path` is a string, `directory` is open or `AT_FDCWD`, and `found` is valid for a write.
+// SAFETY: this library has no other symbol of this name, and replacing the C library's symbol is intended.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn statx(
     directory: c_int,
@@ -50,23 +48,23 @@ pub unsafe extern "C" fn statx(
     mask: c_uint,
     found: *mut Statx,
 ) -> c_int {
-    // So Rust's standard library asks whether there is such a call.
+    // Rust's standard library passes null pointers to test whether the system call exists.
     if path.is_null() || found.is_null() {
         return failed(rustix::io::Errno::FAULT);
     }
-    // SAFETY: the caller promises that it is a string.
+    // SAFETY: the caller guarantees that it is a string.
     let path = unsafe { CStr::from_ptr(path) };
     hang(path);
     let (flags, mask) = (
         AtFlags::from_bits_retain(flags.cast_unsigned()),
         StatxFlags::from_bits_retain(mask),
     );
-    // SAFETY: the caller promises that it is open, or it is the value for the working directory.
+    // SAFETY: the caller guarantees that it is open or `AT_FDCWD`.
     let directory = unsafe { BorrowedFd::borrow_raw(directory) };
     match rustix::fs::statx(directory, path, flags, mask) {
-        Ok(looked) => {
-            // SAFETY: the caller promises that it can be written.
-            unsafe { found.write(looked) };
+        Ok(metadata) => {
+            // SAFETY: the caller guarantees that `found` is valid for a write.
+            unsafe { found.write(metadata) };
             0
         }
         Err(error) => failed(error),
@@ -88,7 +86,7 @@ fn hang(path: &CStr) {
 }
 
 fn failed(error: rustix::io::Errno) -> c_int {
-    // SAFETY: the C library's place for the number of this thread's last error.
+    // SAFETY: the C library returns a valid pointer to the error number of this thread.
     unsafe { *__errno_location() = error.raw_os_error() };
     -1
 }

@@ -1,11 +1,11 @@
-//! Kryoptic as a PKCS#11 module: the three symbols that clients look for, passed on to `kryoptic-lib`.
+//! Kryoptic as a PKCS#11 module: exports the three symbols that clients use, and calls `kryoptic-lib`.
 //!
-//! The crate `kryoptic` is such a module itself, but a cdylib cannot be a dependency, and its default features need OpenSSL 3.2.
-//! This one also builds where OpenSSL is 3.0. Its token is described by the file named in `KRYOPTIC_CONF`.
+//! The crate `kryoptic` is not used: a cdylib cannot be a dependency, and its default features need OpenSSL 3.2. This package only needs
+//! OpenSSL 3.0. The file that `KRYOPTIC_CONF` names configures the token.
 
 #![expect(
     unsafe_code,
-    reason = "symbols by the names that the standard gives them"
+    reason = "exports the symbols of the standard"
 )]
 
 use kryoptic_lib::fns::general::{fn_get_function_list, fn_get_interface, fn_get_interface_list};
@@ -26,7 +26,7 @@ pub extern "C" fn interface_list(list: CK_INTERFACE_PTR, count: CK_ULONG_PTR) ->
     fn_get_interface_list(list, count)
 }
 
-/// `C_GetInterface`: one of those, the newest if no version is asked for.
+/// `C_GetInterface`: one of these interfaces; the newest one if no version is requested.
 #[unsafe(export_name = "C_GetInterface")]
 pub extern "C" fn interface(
     name: CK_UTF8CHAR_PTR,

@@ -1,4 +1,4 @@
-//! Who may call: signatures, credentials' partitions, policies, quotas and disabled key stores.
+//! Access control: signatures, partitions, policies, quotas and disabled key stores.
 
 mod authentication;
 mod kill_switch;

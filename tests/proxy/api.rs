@@ -1,4 +1,4 @@
-//! The operations of the API as KMS calls them: paths, bodies, framing, lengths and legacy ciphertexts.
+//! The operations of the API: paths, bodies, framing, lengths and legacy ciphertexts.
 
 mod base64_limits;
 mod bodies;

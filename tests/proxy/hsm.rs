@@ -1,6 +1,6 @@
 //! HSMs that fail, hang, change or return errors while the proxy serves.
 
-mod blame;
+mod error_attribution;
 mod hangs;
 mod hsm_changes;
 mod hsm_faults;

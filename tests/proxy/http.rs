@@ -1,4 +1,4 @@
-//! HTTP/1.1, HTTP/2 and the PROXY protocol: garbage, errors, limits and the age of connections.
+//! HTTP/1.1, HTTP/2 and PROXY protocol: malformed input, errors, limits and the age of connections.
 
 mod connection_age;
 mod cut_bodies;

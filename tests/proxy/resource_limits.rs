@@ -1,4 +1,4 @@
-//! What clients without a verified signature can hold: connections, requests, bytes, descriptors and log lines.
+//! The limits of clients without a verified signature: connections, requests, bytes, descriptors and log lines.
 
 mod descriptors;
 mod floods;

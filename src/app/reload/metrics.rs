@@ -26,31 +26,31 @@ impl ReloadMetrics {
         let declared = Self {
             reloads: metrics.counter(
                 "xks_config_reloads_total",
-                "Configuration reloads, by outcome (applied, unchanged, refused).",
+                "Reloads of the configuration, by outcome (applied, unchanged, refused).",
                 &["outcome"],
             )?,
             successful: metrics
                 .gauge(
                     "xks_config_last_reload_successful",
-                    "Whether the last reading of the configuration found no error (1) or errors (0).",
+                    "Whether the configuration had no errors at the last reload (1) or not (0).",
                     &[],
                 )?
                 .with_label_values::<&str>(&[]),
             succeeded_at: metrics
                 .gauge(
                     "xks_config_last_reload_success_timestamp_seconds",
-                    "Time of the last reading of the configuration without errors, in seconds since 1970.",
+                    "Time of the last reload without errors, in seconds since the Unix epoch.",
                     &[],
                 )?
                 .with_label_values::<&str>(&[]),
             switches: metrics.counter(
                 "xks_switches_total",
-                "Key stores and keys that a reload enabled or disabled, by new state (enabled, disabled).",
+                "Key stores and keys that were disabled or enabled by a reload, by new state (enabled, disabled).",
                 &["store", "to"],
             )?,
             certificate_failures: metrics.counter(
                 "xks_certificate_reload_failures_total",
-                "Rejections of the certificate in the files, by reason; counted each minute while the previous certificate stays active.",
+                "Rejected certificate files, by reason. The previous certificate stays active, and the count increases every minute until the files are fixed.",
                 &["reason"],
             )?,
             not_applied: NotApplied::declare(metrics)?,

@@ -27,7 +27,7 @@ impl NotApplied {
     pub(in crate::app) fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
         let gauge = metrics.gauge(
             "xks_reload_not_applied",
-            "Settings in the files that are not active (1), by reason (restart, invalid, not_opened, or why the certificate was rejected).",
+            "Settings in the files that are not active (1), by reason: restart, invalid, not_opened, or the reason for which the certificate was rejected.",
             &["setting", "reason"],
         )?;
         Ok(Self {

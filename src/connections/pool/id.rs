@@ -1,4 +1,4 @@
-//! The number of a connection.
+//! The id of a connection in the pool.
 
-/// A connection in the pool; never used again after it has left.
+/// The id of a connection in the pool. It is never used for another connection.
 pub(in super::super) type Id = u64;

@@ -1,17 +1,17 @@
-//! Sources that have sent a verified request lately.
+//! The sources with a verified request in the last ten minutes.
 //!
 //! # Invariants
-//! - Only a verified request puts a source here, so strangers cannot evict one; and the memory is bounded.
+//! - Only a verified request adds a source, so unverified clients cannot evict one. The memory is bounded.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::connections::Source;
 
-/// How long a verified request makes its source known. KMS renews its connections to a store in use far more often.
+/// The time for which a verified request makes its source known. KMS renews its connections to a store in use far more often.
 pub(super) const KNOWN_FOR: Duration = Duration::from_secs(600);
 
-/// Known sources at a time; beyond it the one is forgotten that was verified the longest time ago. KMS calls from far fewer addresses.
+/// The maximum number of known sources. At the limit, the source with the oldest verified request is removed. KMS calls from far fewer addresses.
 pub(super) const MAX_SOURCES: usize = 4_096;
 
 #[derive(Default)]
@@ -21,7 +21,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Notes a verified request of `source`.
+    /// Records a verified request of `source`.
     pub(super) fn note(&mut self, source: &Source, now: Instant) {
         if let Some(before) = self.verified_at.insert(source.clone(), now) {
             self.by_time.remove(&(before, source.clone()));
@@ -34,7 +34,7 @@ impl Known {
         }
     }
 
-    /// Whether `source` has sent a verified request within [`KNOWN_FOR`].
+    /// Returns whether `source` has sent a verified request within [`KNOWN_FOR`].
     pub(super) fn contains(&self, source: &Source, now: Instant) -> bool {
         let verified_at = self.verified_at.get(source);
         verified_at.is_some_and(|at| now.saturating_duration_since(*at) < KNOWN_FOR)
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_is_bounded_and_the_oldest_is_forgotten() {
+    fn the_memory_is_bounded_and_the_oldest_source_is_removed() {
         let (mut known, start) = (Known::default(), Instant::now());
         let at = |n: u32| start + Duration::from_millis(n.into());
         for n in 0..5_000 {

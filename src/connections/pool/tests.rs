@@ -1,4 +1,4 @@
-//! The pool with injected time: which connection gives way. The other files compare it with a naive model.
+//! The order of displacement, with injected time. The other files compare the pool with a naive model.
 
 mod model;
 mod run;
@@ -9,17 +9,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::known::KNOWN_FOR;
-use super::unverified::{ANSWERS_WITHIN, ARRIVES_WITHIN, FIRST_SECOND};
+use super::unverified::{ARRIVES_WITHIN, FIRST_SECOND, REPLIES_WITHIN};
 use super::*;
 
-/// A connection's time of last use; `None` while it has a request.
+/// A connection with its time of last use, which is `None` while it has a request.
 #[derive(Clone, Debug)]
 struct Fake {
     number: usize,
     idle_since: Rc<Cell<Option<Instant>>>,
 }
 
-impl Occupant for Fake {
+impl PooledConnection for Fake {
     fn idle_since(&self) -> Option<Instant> {
         self.idle_since.get()
     }
@@ -37,11 +37,11 @@ fn limits(max_verified: usize, max_unverified: usize, per_source: usize) -> Pool
     }
 }
 
-/// A pool, and a clock that a test moves.
+/// A pool with a clock that the test advances.
 struct Scene {
     pool: Pool<Fake>,
     now: Instant,
-    made: usize,
+    created: usize,
 }
 
 impl Scene {
@@ -49,22 +49,22 @@ impl Scene {
         Self {
             pool: Pool::new(limits),
             now: Instant::now(),
-            made: 0,
+            created: 0,
         }
     }
 
-    fn after(&mut self, time: Duration) {
+    fn advance(&mut self, time: Duration) {
         self.now += time;
     }
 
-    /// A millisecond later, so that ages differ.
+    /// Adds a connection of source `n`, a millisecond later, so that ages differ. Returns its id and the numbers of displaced connections.
     fn enter(&mut self, n: u32) -> (Option<Id>, Vec<usize>) {
-        self.after(Duration::from_millis(1));
+        self.advance(Duration::from_millis(1));
         let fake = Fake {
-            number: self.made,
+            number: self.created,
             idle_since: Rc::new(Cell::new(Some(self.now))),
         };
-        self.made += 1;
+        self.created += 1;
         let admission = self.pool.enter(fake, source(n), false, self.now);
         let displaced = admission.displaced.iter();
         let numbers = displaced.map(|displaced| displaced.connection.number);
@@ -83,12 +83,12 @@ impl Scene {
 }
 
 #[test]
-fn silent_connections_give_way_first_then_stalled_handshakes_then_established_ones() {
+fn silent_connections_are_displaced_first_then_stalled_handshakes_then_established_ones() {
     let mut scene = Scene::new(limits(9, 4, 9));
     let [established, stalled, _silent, progressing] = scene.admit_each([1; 4]);
     scene.pool.establish(established);
     scene.pool.progress(stalled, scene.now);
-    scene.after(ANSWERS_WITHIN);
+    scene.advance(REPLIES_WITHIN);
     scene.pool.progress(progressing, scene.now);
     assert_eq!(scene.enter(1).1, [2], "the silent one");
     scene.pool.establish(5);
@@ -98,35 +98,31 @@ fn silent_connections_give_way_first_then_stalled_handshakes_then_established_on
     assert_eq!(scene.pool.counts().unverified, 2);
     let lingering = 5;
     scene.pool.linger(lingering);
-    assert_eq!(
-        scene.enter(1).1,
-        [4],
-        "a refused handshake counts as silent"
-    );
+    assert_eq!(scene.enter(1).1, [4], "a failed handshake counts as silent");
 }
 
 #[test]
-fn the_oldest_of_the_busiest_source_gives_way() {
+fn the_oldest_connection_of_the_source_with_most_connections_is_displaced() {
     let mut scene = Scene::new(limits(9, 6, 9));
     scene.admit_each([3, 1, 2, 1, 2, 1]);
     assert_eq!(scene.enter(4).1, [1], "the oldest of the three of source 1");
     assert_eq!(
         scene.enter(4).1,
         [2],
-        "sources 1 and 2 have two each, and this is the oldest of them"
+        "sources 1 and 2 have two each, and this one is the oldest"
     );
 }
 
 #[test]
-fn a_source_at_its_limit_displaces_its_own() {
+fn a_source_at_its_limit_displaces_its_own_connections() {
     let mut scene = Scene::new(limits(9, 100, 3));
     scene.admit_each([1, 2, 1, 1]);
     assert_eq!(scene.enter(1).1, [0]);
     assert_eq!(scene.pool.counts().handshake, 4);
-    // A verified request makes the source known: the limit does not count any more, until it is forgotten.
+    // A verified request makes the source known. Its limit does not apply until the source is unknown again.
     scene.pool.verify(3, scene.now);
     scene.admit_each([1; 5]);
-    scene.after(KNOWN_FOR);
+    scene.advance(KNOWN_FOR);
     let (id, displaced) = scene.enter(1);
     assert!(id.is_some() && displaced.len() == 5, "{displaced:?}");
 }
@@ -139,12 +135,12 @@ fn a_handshake_that_progresses_is_not_displaced_within_its_first_second() {
     while waited < FIRST_SECOND {
         scene.pool.progress(id, scene.now);
         assert_eq!(scene.enter(2), (None, vec![]), "after {waited:?}");
-        let step = ANSWERS_WITHIN - Duration::from_millis(2);
-        scene.after(step);
+        let step = REPLIES_WITHIN - Duration::from_millis(2);
+        scene.advance(step);
         waited += step + Duration::from_millis(1);
     }
     scene.pool.progress(id, scene.now);
-    assert_eq!(scene.enter(2).1, [0], "its second is over");
+    assert_eq!(scene.enter(2).1, [0], "after its first second");
 }
 
 #[test]
@@ -153,12 +149,12 @@ fn a_handshake_that_stalls_is_displaced() {
     let id = scene.admit(1);
     scene.pool.progress(id, scene.now);
     assert_eq!(scene.enter(2), (None, vec![]));
-    scene.after(ANSWERS_WITHIN);
+    scene.advance(REPLIES_WITHIN);
     assert_eq!(scene.enter(2).1, [0]);
 }
 
 #[test]
-fn a_known_source_gives_way_after_all_strangers_while_it_has_no_more_than_a_quarter() {
+fn connections_of_a_known_source_are_displaced_last_while_they_are_at_most_a_quarter() {
     let mut scene = Scene::new(limits(9, 8, 9));
     let verified = scene.admit(1);
     scene.pool.verify(verified, scene.now);
@@ -166,24 +162,24 @@ fn a_known_source_gives_way_after_all_strangers_while_it_has_no_more_than_a_quar
     for id in scene.admit_each([2, 2, 3, 3, 4, 4]) {
         scene.pool.establish(id);
     }
-    scene.after(ARRIVES_WITHIN);
+    scene.advance(ARRIVES_WITHIN);
     for newcomer in 5..12 {
         let (_, displaced) = scene.enter(newcomer);
         assert!(
             displaced.iter().all(|number| *number >= 3),
-            "{displaced:?} and not the silent ones of the known source"
+            "{displaced:?} has silent connections of the known source"
         );
-        scene.after(ARRIVES_WITHIN);
+        scene.advance(ARRIVES_WITHIN);
     }
-    // A third one, of eight: the source is a stranger like any other.
+    // With a third connection of eight, the source is not privileged.
     let (_, displaced) = scene.enter(1);
     assert!(displaced[0] >= 3, "{displaced:?}");
-    scene.after(ARRIVES_WITHIN);
+    scene.advance(ARRIVES_WITHIN);
     assert_eq!(scene.enter(12).1, [1]);
 }
 
 #[test]
-fn the_first_connection_of_a_source_may_arrive() {
+fn the_first_connection_of_a_source_has_time_for_its_first_bytes() {
     let mut scene = Scene::new(limits(9, 3, 9));
     for id in scene.admit_each([1, 2]) {
         scene.pool.establish(id);
@@ -192,14 +188,14 @@ fn the_first_connection_of_a_source_may_arrive() {
     assert_eq!(
         scene.enter(4).1,
         [0],
-        "3 has had no time to send anything yet"
+        "the first bytes of source 3 may be in transit"
     );
-    scene.after(ARRIVES_WITHIN);
-    assert_eq!(scene.enter(5).1, [2], "3 is silent");
+    scene.advance(ARRIVES_WITHIN);
+    assert_eq!(scene.enter(5).1, [2], "source 3 is silent");
 }
 
 #[test]
-fn the_longest_idle_verified_connection_gives_way_to_another_verified_one_only() {
+fn only_a_verified_connection_displaces_the_verified_one_that_is_idle_longest() {
     let mut scene = Scene::new(limits(2, 1, 1));
     for _ in 0..2 {
         let id = scene.admit(1);
@@ -209,8 +205,8 @@ fn the_longest_idle_verified_connection_gives_way_to_another_verified_one_only()
         scene.enter(2);
     }
     assert_eq!(scene.pool.counts().verified, 2);
-    let last = Id::try_from(scene.made).unwrap();
-    scene.after(Duration::from_millis(1));
+    let last = Id::try_from(scene.created).unwrap();
+    scene.advance(Duration::from_millis(1));
     let (is_verified, displaced) = scene.pool.verify(last, scene.now);
     assert!(is_verified);
     assert_eq!(displaced[0].connection.number, 0);
@@ -218,7 +214,7 @@ fn the_longest_idle_verified_connection_gives_way_to_another_verified_one_only()
 }
 
 #[test]
-fn while_all_verified_connections_are_busy_another_one_stays_unverified() {
+fn a_connection_stays_unverified_while_all_verified_ones_have_requests() {
     let mut scene = Scene::new(limits(1, 2, 2));
     let first = scene.admit(1);
     scene.pool.verify(first, scene.now);
@@ -238,7 +234,7 @@ fn while_all_verified_connections_are_busy_another_one_stays_unverified() {
         .connection
         .idle_since
         .set(idle_since);
-    scene.after(Duration::from_millis(1));
+    scene.advance(Duration::from_millis(1));
     assert!(scene.pool.verify(second, scene.now).0);
 }
 
@@ -256,15 +252,15 @@ fn unidentified(n: u64) -> Source {
 }
 
 impl Scene {
-    /// A connection from the load balancer whose header has not arrived.
+    /// Adds a connection from the load balancer whose header has not arrived.
     fn enter_unidentified(&mut self) -> (Option<Id>, Vec<usize>) {
-        self.after(Duration::from_millis(1));
+        self.advance(Duration::from_millis(1));
         let fake = Fake {
-            number: self.made,
+            number: self.created,
             idle_since: Rc::new(Cell::new(Some(self.now))),
         };
-        self.made += 1;
-        let number = u64::try_from(self.made).unwrap();
+        self.created += 1;
+        let number = u64::try_from(self.created).unwrap();
         let admission = self.pool.enter(fake, unidentified(number), false, self.now);
         let displaced = admission.displaced.iter();
         let numbers = displaced.map(|displaced| displaced.connection.number);
@@ -280,18 +276,18 @@ impl Scene {
 }
 
 #[test]
-fn a_slow_client_behind_the_balancer_does_not_use_up_what_the_others_need() {
+fn slow_clients_behind_the_balancer_do_not_use_up_the_limit_of_others() {
     let mut scene = Scene::new(limits(9, 8, 2));
-    // All of them have the balancer's address, and none is over a limit.
+    // All of them have the balancer's address, but no limit per source applies.
     let slow: Vec<_> = (0..7).map(|_| scene.enter_unidentified()).collect();
     assert!(
         slow.iter()
             .all(|(id, displaced)| id.is_some() && displaced.is_empty())
     );
-    scene.after(ARRIVES_WITHIN);
+    scene.advance(ARRIVES_WITHIN);
     let (ours, displaced) = scene.enter_unidentified();
     assert!(displaced.is_empty());
-    // The flood goes on: the oldest that has waited longest gives way, not the one that has just come.
+    // The flood continues: the oldest connections are displaced, not the newest one.
     for oldest in 0..3 {
         assert_eq!(scene.enter_unidentified().1, [oldest]);
     }
@@ -308,7 +304,7 @@ fn a_slow_client_behind_the_balancer_does_not_use_up_what_the_others_need() {
 }
 
 #[test]
-fn the_limit_of_the_source_in_the_header_counts_once_it_has_arrived() {
+fn the_limit_of_the_source_applies_when_the_header_has_arrived() {
     let mut scene = Scene::new(limits(9, 8, 2));
     let ids: Vec<Id> = (0..4)
         .map(|_| scene.enter_unidentified().0.unwrap())
@@ -318,7 +314,7 @@ fn the_limit_of_the_source_in_the_header_counts_once_it_has_arrived() {
     assert_eq!(
         scene.identify(ids[2], 1),
         (true, vec![0]),
-        "the oldest of its source"
+        "the oldest connection of the source"
     );
     scene.pool.progress(ids[1], scene.now);
     scene.pool.progress(ids[2], scene.now);
@@ -326,11 +322,11 @@ fn the_limit_of_the_source_in_the_header_counts_once_it_has_arrived() {
     assert_eq!(
         scene.pool.members.len(),
         2,
-        "the one that was refused is gone"
+        "the rejected connection was removed"
     );
     assert_eq!(scene.pool.leave(ids[3], scene.now), None);
     assert_eq!(scene.pool.counts().handshake, 2);
-    // Another source has its own limit, and one that is known has none.
+    // Another source has its own limit. A known source has none.
     let other = scene.enter_unidentified().0.unwrap();
     assert_eq!(scene.identify(other, 2), (true, vec![]));
     scene.pool.verify(ids[1], scene.now);
@@ -341,7 +337,7 @@ fn the_limit_of_the_source_in_the_header_counts_once_it_has_arrived() {
 }
 
 #[test]
-fn an_exempt_source_and_one_that_was_displaced() {
+fn an_exempt_source_has_no_limit_and_a_closed_connection_stays_closed() {
     let mut scene = Scene::new(limits(9, 8, 1));
     for _ in 0..3 {
         let id = scene.enter_unidentified().0.unwrap();

@@ -1,8 +1,8 @@
-//! Connections without a verified request, in the order in which they give way: those of strangers first; of these the least advanced; among those,
-//! of the source that has the most connections; among its own, the oldest.
+//! The unverified connections in their order of displacement: connections of unprivileged sources first; of these the least advanced; of these a
+//! connection of the source with the most connections; and of that source the oldest.
 //!
-//! A known source has had a verified request lately. It is no stranger while it has at most a quarter of all connections here: an attacker who
-//! shares its address must not crowd out the others.
+//! A known source is privileged while it has at most a quarter of all unverified connections. An attacker who shares the address of a known source
+//! must not displace the connections of all other sources.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -11,30 +11,30 @@ use std::time::{Duration, Instant};
 use super::id::Id;
 use crate::connections::Source;
 
-/// A handshake that progresses is protected this long after its first bytes.
+/// The time after its first bytes in which a handshake that progresses is not displaced.
 pub(super) const FIRST_SECOND: Duration = Duration::from_secs(1);
 
-/// A handshake progresses when the client answers within this time. KMS is in the same AWS Region, so 400 ms is many round trips; and at 1,000
-/// connections per second, each with a ClientHello and nothing after it, fewer than the default `max_unverified` are protected.
-pub(super) const ANSWERS_WITHIN: Duration = Duration::from_millis(400);
+/// The time within which the client must reply, so that its handshake progresses. KMS is in the same AWS Region, so 400 ms is many round trips. With
+/// 1,000 connections per second that send only a ClientHello, fewer connections than the default `max_unverified` are protected.
+pub(super) const REPLIES_WITHIN: Duration = Duration::from_millis(400);
 
-/// The first connection of a source gives way last within this time: the first bytes of its client are still on their way.
+/// The time in which the first connection of a source is displaced last, because the first bytes of its client may still be in transit.
 pub(super) const ARRIVES_WITHIN: Duration = Duration::from_millis(100);
 
-/// How far an unverified connection has come.
+/// The state of an unverified connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum State {
+pub(in super::super) enum UnverifiedState {
     /// Nothing was received.
     Silent,
     /// The handshake has begun.
     Handshake,
-    /// The handshake is done.
+    /// The handshake is complete.
     Established,
-    /// The handshake was refused; the client has not closed yet.
+    /// The handshake has failed, and the client has not closed yet.
     Lingering,
 }
 
-/// The order of displacement. `Progressing` is not displaced.
+/// The rank of a connection in the order of displacement. Connections of the rank `Progressing` are not displaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     Silent,
@@ -44,43 +44,43 @@ enum Rank {
     Progressing,
 }
 
-/// The share of all unverified connections that a known source may have without being taken for a stranger.
-const SHARE_OF_KNOWN: usize = 4;
+/// A known source is privileged with at most this fraction of all unverified connections: one in `PRIVILEGED_FRACTION`.
+const PRIVILEGED_FRACTION: usize = 4;
 
 #[derive(Default)]
 pub(super) struct Unverified {
-    /// The most connections of a known source that is not taken for a stranger.
-    most_of_known: usize,
-    places: HashMap<Id, Place>,
+    /// The maximum number of connections with which a known source is privileged.
+    max_privileged: usize,
+    members: HashMap<Id, UnverifiedMember>,
     groups: HashMap<Source, Group>,
-    order: BTreeSet<Key>,
-    /// When `Arriving` and `Progressing` connections lose that rank.
+    order: BTreeSet<GroupOrder>,
+    /// The times at which `Arriving` and `Progressing` connections lose their rank.
     deadlines: BTreeSet<(Instant, Id)>,
     established: usize,
 }
 
-struct Place {
+struct UnverifiedMember {
     source: Source,
     entered: Instant,
     began: Option<Instant>,
-    state: State,
+    state: UnverifiedState,
     rank: Rank,
     deadline: Option<Instant>,
 }
 
-/// The connections of one source, the first to give way first.
+/// The connections of one source, in the order of displacement.
 #[derive(Default)]
 struct Group {
     members: BTreeSet<(Rank, Instant, Id)>,
     is_known: bool,
-    key: Option<Key>,
+    order: Option<GroupOrder>,
 }
 
-/// The place of a source in the order: that of its first member.
+/// The position of a source in the order of displacement: that of its first connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+struct GroupOrder {
     is_progressing: bool,
-    is_no_stranger: bool,
+    is_privileged: bool,
     rank: Rank,
     size: Reverse<usize>,
     entered: Instant,
@@ -88,28 +88,28 @@ struct Key {
 }
 
 impl Unverified {
-    /// None yet, and at most `limit` in time.
+    /// Creates an empty set for at most `limit` connections.
     pub(super) fn new(limit: usize) -> Self {
         let mut unverified = Self::default();
         unverified.set_limit(limit);
         unverified
     }
 
-    /// Changes the limit. The place of a source follows with its next change.
+    /// Changes the limit. The position of a source changes with the next change of its connections.
     pub(super) fn set_limit(&mut self, limit: usize) {
-        self.most_of_known = limit / SHARE_OF_KNOWN;
+        self.max_privileged = limit / PRIVILEGED_FRACTION;
     }
 
-    /// Notes whether a source that has connections here is known now.
+    /// Records whether a source that has unverified connections is known now.
     pub(super) fn note(&mut self, source: &Source, is_known: bool) {
         if let Some(group) = self.groups.get_mut(source) {
             group.is_known = is_known;
-            Self::reorder(&mut self.order, group, self.most_of_known);
+            Self::reorder(&mut self.order, group, self.max_privileged);
         }
     }
 
     pub(super) fn count(&self) -> usize {
-        self.places.len()
+        self.members.len()
     }
 
     pub(super) fn count_established(&self) -> usize {
@@ -121,13 +121,13 @@ impl Unverified {
         group.map_or(0, |group| group.members.len())
     }
 
-    /// The connection that gives way first; `None` when all are protected.
+    /// Returns the connection to displace first; `None` when all are protected.
     pub(super) fn least_advanced(&self) -> Option<Id> {
         let first = self.order.first()?;
         (!first.is_progressing).then_some(first.id)
     }
 
-    /// The same among those of one source.
+    /// Returns the connection of one source to displace first; `None` when all are protected.
     pub(super) fn least_advanced_of(&self, source: &Source) -> Option<Id> {
         let (rank, _, id) = self.groups.get(source)?.members.first()?;
         (*rank != Rank::Progressing).then_some(*id)
@@ -136,11 +136,11 @@ impl Unverified {
     pub(super) fn insert(&mut self, id: Id, source: Source, now: Instant) {
         self.end_arrivals(&source);
         let is_first = self.count_of(&source) == 0;
-        let place = Place {
+        let member = UnverifiedMember {
             source,
             entered: now,
             began: None,
-            state: State::Silent,
+            state: UnverifiedState::Silent,
             rank: if is_first {
                 Rank::Arriving
             } else {
@@ -148,26 +148,26 @@ impl Unverified {
             },
             deadline: is_first.then(|| now + ARRIVES_WITHIN),
         };
-        self.put(id, place);
+        self.put(id, member);
     }
 
-    /// Moves a connection to another source, as far as it has come.
+    /// Moves a connection to another source. Its state stays the same.
     pub(super) fn relocate(&mut self, id: Id, source: &Source) {
-        let Some(mut place) = self.take(id) else {
+        let Some(mut member) = self.take(id) else {
             return;
         };
-        self.forget_if_empty(&place.source);
+        self.remove_if_empty(&member.source);
         self.end_arrivals(source);
-        place.source = source.clone();
-        self.put(id, place);
+        member.source = source.clone();
+        self.put(id, member);
     }
 
-    /// A source with a second connection has no first one to be waited for.
+    /// Ends the rank `Arriving` of a source's first connection, because the source has a second connection now.
     fn end_arrivals(&mut self, source: &Source) {
         let group = self.groups.get(source);
         let arriving = group.and_then(|group| group.members.iter().next_back().copied());
         if let Some((Rank::Arriving, _, id)) = arriving {
-            self.change(id, |place| place.set(Rank::Silent, None));
+            self.change(id, |member| member.set(Rank::Silent, None));
         }
     }
 
@@ -176,107 +176,110 @@ impl Unverified {
         while let Some((deadline, id)) = self.deadlines.first().copied()
             && deadline <= now
         {
-            self.change(id, |place| match place.rank {
-                Rank::Progressing => place.set(Rank::Stalled, None),
-                _ => place.set(Rank::Silent, None),
+            self.change(id, |member| match member.rank {
+                Rank::Progressing => member.set(Rank::Stalled, None),
+                _ => member.set(Rank::Silent, None),
             });
         }
     }
 
     pub(super) fn progress(&mut self, id: Id, now: Instant) {
-        self.change(id, |place| {
-            if !matches!(place.state, State::Silent | State::Handshake) {
+        self.change(id, |member| {
+            if !matches!(
+                member.state,
+                UnverifiedState::Silent | UnverifiedState::Handshake
+            ) {
                 return;
             }
-            place.state = State::Handshake;
-            let end = *place.began.get_or_insert(now) + FIRST_SECOND;
+            member.state = UnverifiedState::Handshake;
+            let end = *member.began.get_or_insert(now) + FIRST_SECOND;
             match now < end {
-                true => place.set(Rank::Progressing, Some(end.min(now + ANSWERS_WITHIN))),
-                false => place.set(Rank::Stalled, None),
+                true => member.set(Rank::Progressing, Some(end.min(now + REPLIES_WITHIN))),
+                false => member.set(Rank::Stalled, None),
             }
         });
     }
 
     pub(super) fn establish(&mut self, id: Id) {
-        self.change(id, |place| {
-            place.state = State::Established;
-            place.set(Rank::Established, None);
+        self.change(id, |member| {
+            member.state = UnverifiedState::Established;
+            member.set(Rank::Established, None);
         });
     }
 
     pub(super) fn linger(&mut self, id: Id) {
-        self.change(id, |place| {
-            place.state = State::Lingering;
-            place.set(Rank::Silent, None);
+        self.change(id, |member| {
+            member.state = UnverifiedState::Lingering;
+            member.set(Rank::Silent, None);
         });
     }
 
-    /// Removes a connection; returns how far it had come, `None` if it is not here.
-    pub(super) fn remove(&mut self, id: Id) -> Option<State> {
-        let place = self.take(id)?;
-        self.forget_if_empty(&place.source);
-        Some(place.state)
+    /// Removes a connection and returns its state; `None` if it is not in the set.
+    pub(super) fn remove(&mut self, id: Id) -> Option<UnverifiedState> {
+        let member = self.take(id)?;
+        self.remove_if_empty(&member.source);
+        Some(member.state)
     }
 
-    fn forget_if_empty(&mut self, source: &Source) {
+    fn remove_if_empty(&mut self, source: &Source) {
         let group = self.groups.get(source);
         if group.is_some_and(|group| group.members.is_empty()) {
             self.groups.remove(source);
         }
     }
 
-    fn change(&mut self, id: Id, change: impl FnOnce(&mut Place)) {
-        if let Some(mut place) = self.take(id) {
-            change(&mut place);
-            self.put(id, place);
+    fn change(&mut self, id: Id, change: impl FnOnce(&mut UnverifiedMember)) {
+        if let Some(mut member) = self.take(id) {
+            change(&mut member);
+            self.put(id, member);
         }
     }
 
-    fn put(&mut self, id: Id, place: Place) {
-        let group = self.groups.entry(place.source.clone()).or_default();
-        group.members.insert((place.rank, place.entered, id));
-        Self::reorder(&mut self.order, group, self.most_of_known);
+    fn put(&mut self, id: Id, member: UnverifiedMember) {
+        let group = self.groups.entry(member.source.clone()).or_default();
+        group.members.insert((member.rank, member.entered, id));
+        Self::reorder(&mut self.order, group, self.max_privileged);
         self.deadlines
-            .extend(place.deadline.map(|deadline| (deadline, id)));
-        self.established += usize::from(place.state == State::Established);
-        self.places.insert(id, place);
+            .extend(member.deadline.map(|deadline| (deadline, id)));
+        self.established += usize::from(member.state == UnverifiedState::Established);
+        self.members.insert(id, member);
     }
 
-    fn take(&mut self, id: Id) -> Option<Place> {
-        let place = self.places.remove(&id)?;
-        if let Some(group) = self.groups.get_mut(&place.source) {
-            group.members.remove(&(place.rank, place.entered, id));
-            Self::reorder(&mut self.order, group, self.most_of_known);
+    fn take(&mut self, id: Id) -> Option<UnverifiedMember> {
+        let member = self.members.remove(&id)?;
+        if let Some(group) = self.groups.get_mut(&member.source) {
+            group.members.remove(&(member.rank, member.entered, id));
+            Self::reorder(&mut self.order, group, self.max_privileged);
         }
-        if let Some(deadline) = place.deadline {
+        if let Some(deadline) = member.deadline {
             self.deadlines.remove(&(deadline, id));
         }
-        self.established -= usize::from(place.state == State::Established);
-        Some(place)
+        self.established -= usize::from(member.state == UnverifiedState::Established);
+        Some(member)
     }
 
-    fn reorder(order: &mut BTreeSet<Key>, group: &mut Group, most_of_known: usize) {
+    fn reorder(order: &mut BTreeSet<GroupOrder>, group: &mut Group, max_privileged: usize) {
         let size = group.members.len();
-        let key = group.members.first().map(|(rank, entered, id)| Key {
+        let new = group.members.first().map(|(rank, entered, id)| GroupOrder {
             is_progressing: *rank == Rank::Progressing,
-            is_no_stranger: group.is_known && size <= most_of_known,
+            is_privileged: group.is_known && size <= max_privileged,
             rank: *rank,
             size: Reverse(size),
             entered: *entered,
             id: *id,
         });
-        if key == group.key {
+        if new == group.order {
             return;
         }
-        if let Some(former) = group.key.take() {
-            order.remove(&former);
+        if let Some(previous) = group.order.take() {
+            order.remove(&previous);
         }
-        order.extend(key);
-        group.key = key;
+        order.extend(new);
+        group.order = new;
     }
 }
 
-impl Place {
+impl UnverifiedMember {
     fn set(&mut self, rank: Rank, deadline: Option<Instant>) {
         (self.rank, self.deadline) = (rank, deadline);
     }

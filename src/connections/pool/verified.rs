@@ -1,7 +1,7 @@
-//! Verified connections, and which of them has been idle for the longest time.
+//! The verified connections, and which of them has been idle for the longest time.
 //!
-//! A request must not take the pool's lock, so a connection keeps its own time of last use and the order here is of an earlier look. It is put
-//! right from its old end only, when a connection has to go: each correction is paid by a request since the look before.
+//! A request must not lock the pool, so each connection keeps its own time of last use, and the order of this set may be outdated. It is corrected from
+//! its oldest entry on when a connection has to be displaced. The cost is bounded: each correction corresponds to a request since the previous one.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
@@ -10,45 +10,45 @@ use super::id::Id;
 
 #[derive(Default)]
 pub(super) struct Verified {
-    /// The connection has been idle since then or less long.
-    looked_at: HashMap<Id, Instant>,
+    /// The time at which each connection was checked last. It has not been idle for longer than since this time.
+    checked_at: HashMap<Id, Instant>,
     order: BTreeSet<(Instant, Id)>,
 }
 
 impl Verified {
     pub(super) fn count(&self) -> usize {
-        self.looked_at.len()
+        self.checked_at.len()
     }
 
     pub(super) fn contains(&self, id: Id) -> bool {
-        self.looked_at.contains_key(&id)
+        self.checked_at.contains_key(&id)
     }
 
     pub(super) fn insert(&mut self, id: Id, at: Instant) {
         self.remove(id);
-        self.looked_at.insert(id, at);
+        self.checked_at.insert(id, at);
         self.order.insert((at, id));
     }
 
     pub(super) fn remove(&mut self, id: Id) {
-        if let Some(at) = self.looked_at.remove(&id) {
+        if let Some(at) = self.checked_at.remove(&id) {
             self.order.remove(&(at, id));
         }
     }
 
-    /// The connection that has been idle for the longest time; `None` when each has a request in progress. `idle_since` is the connection's own
-    /// time, or `None` while it has a request.
+    /// Returns the connection that has been idle for the longest time; `None` when each has a request in progress. `idle_since` returns the time since
+    /// which a connection is idle, or `None` while it has a request.
     pub(super) fn longest_idle(
         &mut self,
         idle_since: impl Fn(Id) -> Option<Instant>,
         now: Instant,
     ) -> Option<Id> {
         loop {
-            let (looked_at, id) = self.order.first().copied()?;
+            let (checked_at, id) = self.order.first().copied()?;
             match idle_since(id) {
-                Some(since) if since <= looked_at => return Some(id),
-                // This call has already looked at the first one, and it has a request.
-                _ if looked_at >= now => return None,
+                Some(since) if since <= checked_at => return Some(id),
+                // This call has already checked the first connection, which has a request. So all of them have one.
+                _ if checked_at >= now => return None,
                 since => self.insert(id, since.map_or(now, |since| since.min(now))),
             }
         }
@@ -61,13 +61,13 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn the_longest_idle_one_is_found_whatever_the_order_was_before() {
+    fn the_longest_idle_connection_is_found_although_the_order_is_outdated() {
         let (mut verified, start) = (Verified::default(), Instant::now());
         let at = |n: u64| start + Duration::from_secs(n);
         for id in 0..4 {
             verified.insert(id, at(id));
         }
-        // 0 was used lately, 1 has a request, 2 and 3 are as they were.
+        // Connection 0 was used recently, 1 has a request, 2 and 3 are idle since they were inserted.
         let idle_since = |id: Id| match id {
             0 => Some(at(8)),
             1 => None,
@@ -78,6 +78,6 @@ mod tests {
             assert_eq!(found, expected);
             found.into_iter().for_each(|id| verified.remove(id));
         }
-        assert_eq!(verified.count(), 1, "the one that has a request");
+        assert_eq!(verified.count(), 1, "the connection with a request");
     }
 }

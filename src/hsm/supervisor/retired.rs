@@ -1,45 +1,45 @@
-//! A worker that does not serve any more and has not ended yet.
+//! A worker that does not serve any more but has not ended yet.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::hsm::life::Life;
+use crate::hsm::worker::running::RunningWorker;
 
-/// How long the jobs of a worker that was replaced may take; no request waits longer.
+/// How long the jobs of a replaced worker may take. No request waits longer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long it may take to close its sessions; then it is killed.
+/// How long a worker may take to close its sessions before it is killed.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
-/// A worker on its way out.
+/// A worker that finishes its jobs and closes.
 pub(super) struct Retired {
-    pub life: Arc<Life>,
+    pub running: Arc<RunningWorker>,
     since: Instant,
     closing_since: Option<Instant>,
 }
 
 impl Retired {
-    pub(super) fn new(life: Arc<Life>) -> Self {
+    pub(super) fn new(running: Arc<RunningWorker>) -> Self {
         Self {
-            life,
+            running,
             since: Instant::now(),
             closing_since: None,
         }
     }
 
-    /// Closes it once its jobs are done, kills it when it takes long. Returns whether it can be forgotten.
-    pub(super) fn look(&mut self) -> bool {
+    /// Closes the worker after its jobs are done. Kills it after a timeout. Returns whether it can be dropped.
+    pub(super) fn advance(&mut self) -> bool {
         match self.closing_since {
-            None if self.life.crew.is_busy() && self.since.elapsed() < ANSWER_PATIENCE => false,
+            None if self.running.view.is_busy() && self.since.elapsed() < ANSWER_PATIENCE => false,
             None => {
-                self.life.close();
+                self.running.close();
                 self.closing_since = Some(Instant::now());
                 false
             }
             Some(since) => {
                 let is_late = since.elapsed() > CLOSE_PATIENCE;
                 if is_late {
-                    self.life.process.kill();
+                    self.running.process.kill();
                 }
                 is_late
             }

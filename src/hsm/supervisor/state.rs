@@ -1,4 +1,4 @@
-//! What the supervisor of an HSM knows.
+//! The state of the supervisor of an HSM.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::retired::Retired;
-use crate::hsm::life::Life;
-use crate::hsm::post::Event;
-use crate::hsm::shared::Shared;
-use crate::hsm::workers::Workers;
+use crate::hsm::events::Event;
+use crate::hsm::launcher_client::Workers;
+use crate::hsm::state::HsmState;
+use crate::hsm::worker::running::RunningWorker;
 
-/// Pauses before the next attempt to open. The first attempt is made at once: it restores a lost session. The last pause repeats. Trying is
-/// cheap for the HSM, and KMS's customers wait for it.
+/// The pauses before an attempt to open the HSM, by the number of failures in a row. The last one repeats. They are short, because an
+/// attempt costs the HSM little and requests fail until it succeeds.
 const BACK_OFF: [Duration; 5] = [
     Duration::ZERO,
     Duration::from_secs(1),
@@ -22,76 +22,76 @@ const BACK_OFF: [Duration; 5] = [
     Duration::from_secs(8),
 ];
 
-/// A worker that has served for so long counts as stable: its next failure starts with the shortest pause. So an HSM that fails all the time
-/// is opened once a second at most.
+/// The time after which a serving worker counts as stable. The next failure of a stable worker has the shortest pause. Thus an HSM that
+/// keeps failing is opened at most once per second.
 pub(super) const STABLE_AFTER: Duration = Duration::from_secs(1);
 
-/// How often the supervisor looks at the clock.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The interval between two checks of timeouts.
+pub(super) const TIMER_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The workers of one HSM.
 pub(in crate::hsm) struct Supervisor {
-    pub(super) shared: Arc<Shared>,
+    pub(super) state: Arc<HsmState>,
     pub(super) workers: Workers,
     pub(super) events: UnboundedReceiver<Event>,
     pub(super) serving: Option<Serving>,
     pub(super) opening: Option<Opening>,
     pub(super) retired: Vec<Retired>,
-    /// When the next attempt begins, if one is to come.
+    /// The time and the purpose of the next attempt, if one is scheduled.
     pub(super) next_attempt: Option<(Instant, Purpose)>,
     /// Failures in a row.
     pub(super) failures: usize,
-    /// Since when no worker serves, while jobs wait for one.
+    /// The time since which jobs wait for a new worker.
     pub(super) suspended_since: Option<Instant>,
-    /// The settings of the configuration do not open the HSM: the last good ones are used.
+    /// Set if the HSM cannot be opened with the settings of the configuration. The last good settings are used instead.
     pub(super) rejected: Option<RejectedSettings>,
 }
 
-/// Settings that did not open the HSM beside a worker that serves with others.
+/// New settings with which the HSM could not be opened.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RejectedSettings {
     /// Failures in a row.
     pub failures: usize,
-    /// Trying again cannot help until the configuration changes.
+    /// Whether further attempts are useless until the configuration changes.
     pub is_final: bool,
 }
 
-/// A worker that serves.
+/// The serving worker.
 pub(super) struct Serving {
-    pub life: Arc<Life>,
+    pub running: Arc<RunningWorker>,
     pub since: Instant,
 }
 
-/// What a worker is opened for.
+/// Why a new worker is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// No worker serves.
     Serve,
-    /// The settings are others.
+    /// The settings have changed.
     Settings,
-    /// The settings are others, and the worker that served gave way, because the token does not serve two.
+    /// The settings have changed, and the serving worker has ended because the token does not have enough sessions for two workers.
     SettingsAlone,
-    /// The library's file is another one.
+    /// The file of the library was replaced.
     Library,
-    /// A session of the worker that serves hangs.
+    /// A session of the serving worker hangs.
     Hang,
 }
 
 /// A worker that opens the token.
 pub(super) struct Opening {
-    pub life: Arc<Life>,
+    pub running: Arc<RunningWorker>,
     pub began: Instant,
     pub purpose: Purpose,
 }
 
 impl Supervisor {
     pub(in crate::hsm) fn new(
-        shared: Arc<Shared>,
+        state: Arc<HsmState>,
         workers: Workers,
         events: UnboundedReceiver<Event>,
     ) -> Self {
         Self {
-            shared,
+            state,
             workers,
             events,
             serving: None,
@@ -108,25 +108,25 @@ impl Supervisor {
         pause_after(self.failures)
     }
 
-    /// Whether a worker is to use the last good settings.
+    /// Whether a worker must use the last good settings.
     pub(super) fn uses_last_good(&self, purpose: Purpose) -> bool {
         self.rejected.is_some() && !purpose.is_about_settings()
     }
 
-    /// The new settings did not open the HSM: the last good ones stay in use.
+    /// Notes that the HSM cannot be opened with the new settings. The last good ones stay active.
     pub(super) fn reject_settings(&mut self, is_final: bool) {
         let rejected = self.rejected.get_or_insert_default();
         rejected.failures += 1;
         rejected.is_final = is_final;
-        self.shared.rejects_settings.store(true, Ordering::Relaxed);
+        self.state.rejects_settings.store(true, Ordering::Relaxed);
     }
 
-    /// Whether settings were rejected and may open the HSM later. A PIN that the token rejected is not tried again.
+    /// Whether rejected settings may be tried again. A PIN that the token rejected is not tried again.
     pub(super) fn may_retry_settings(&self) -> bool {
         self.rejected.is_some_and(|rejected| !rejected.is_final)
     }
 
-    /// Tries rejected settings again after a pause, once a worker serves and nothing else is to be opened.
+    /// Schedules another attempt with rejected settings, if a worker serves and no other attempt is scheduled.
     pub(super) fn retry_settings(&mut self) {
         if let Some(rejected) = self.rejected
             && self.may_retry_settings()
@@ -144,29 +144,29 @@ impl Supervisor {
         }
     }
 
-    /// Nothing more to try until the configuration changes.
-    pub(super) fn rest(&mut self) {
+    /// Stops all attempts until the configuration changes.
+    pub(super) fn stop_attempts(&mut self) {
         self.next_attempt = None;
         self.suspended_since = None;
         if let Some(opening) = self.opening.take() {
-            self.retired.push(Retired::new(opening.life));
+            self.retired.push(Retired::new(opening.running));
         }
     }
 
     pub(super) fn note_opened(&mut self, purpose: Purpose) {
-        self.shared.metrics.count_open("opened");
+        self.state.metrics.count_open("opened");
         self.suspended_since = None;
         if purpose.is_about_settings() {
             self.rejected = None;
         }
         if self.rejected.is_none() {
-            self.shared.rejects_settings.store(false, Ordering::Relaxed);
+            self.state.rejects_settings.store(false, Ordering::Relaxed);
         }
     }
 }
 
 impl Purpose {
-    /// Whether the settings of the configuration are to be tried.
+    /// Whether the worker must use the settings of the configuration.
     pub(super) fn is_about_settings(self) -> bool {
         matches!(self, Self::Settings | Self::SettingsAlone)
     }

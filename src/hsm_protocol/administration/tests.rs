@@ -1,4 +1,4 @@
-//! Frames of commands: their encoding, their limits, and that no other process takes them for its own.
+//! Frames of operator commands: encoding, limits, and rejection by other processes.
 
 use super::super::{FromSession, Health, Job, KeyProtection, News, Order};
 use super::*;
@@ -68,7 +68,7 @@ fn answers() -> Vec<Answer> {
 }
 
 #[test]
-fn frames_survive_their_encoding() {
+fn decoded_frames_equal_the_originals() {
     for request in requests() {
         let frame = request.to_frame().unwrap();
         assert_eq!(Request::from_frame(&frame).unwrap(), request);
@@ -114,7 +114,7 @@ fn answers_with_long_texts_fit_into_frames() {
 }
 
 #[test]
-fn a_frame_with_anything_more_is_rejected() {
+fn a_frame_with_unknown_members_or_extra_bytes_is_rejected() {
     for wrong in [
         r#"{"list_keys":null,"try_key":1}"#,
         r#"{"try_key":1,"more":2}"#,

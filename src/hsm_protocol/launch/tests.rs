@@ -4,21 +4,22 @@ use std::fmt::Debug;
 
 use super::super::wire::VERSION;
 use super::*;
+use crate::test_random::SplitMix64;
 
-/// SplitMix64.
-struct Random(u64);
+/// Generates messages. A seed determines them.
+struct Random(SplitMix64);
 
 impl Random {
+    fn new(seed: u64) -> Self {
+        Self(SplitMix64::new(seed))
+    }
+
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next()
     }
 
     fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.0.below(bound)
     }
 
     fn bytes(&mut self, max: u64) -> Vec<u8> {
@@ -129,10 +130,10 @@ fn worker_message(random: &mut Random) -> WorkerMessage {
     }
 }
 
-/// Checks that bytes are either rejected or exactly what the frame that they are writes.
+/// Checks that the bytes are rejected, or equal to the encoding of the decoded frame.
 fn is_canonical<F: Frame>(bytes: &[u8]) -> bool {
     F::decode(bytes).is_ok_and(|frame| {
-        assert_eq!(frame.encode(), bytes, "a second form of a frame");
+        assert_eq!(frame.encode(), bytes, "a second encoding of a frame");
         true
     })
 }
@@ -148,7 +149,7 @@ fn accepted_directions(bytes: &[u8]) -> usize {
 }
 
 fn check<F: Frame + PartialEq + Debug>(seed: u64, generate: fn(&mut Random) -> F) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     for _ in 0..400 {
         let frame = generate(&mut random);
         let bytes = frame.encode();
@@ -170,7 +171,7 @@ fn check<F: Frame + PartialEq + Debug>(seed: u64, generate: fn(&mut Random) -> F
 }
 
 #[test]
-fn frames_have_one_form_and_one_direction() {
+fn frames_have_one_encoding_and_one_direction() {
     check(1, front_request);
     check(2, front_message);
     check(3, worker_request);
@@ -179,11 +180,11 @@ fn frames_have_one_form_and_one_direction() {
 
 #[test]
 fn random_bytes_are_rejected_or_canonical() {
-    let mut random = Random(5);
+    let mut random = Random::new(5);
     let mut accepted = 0;
     for _ in 0..20_000 {
         let mut bytes = random.bytes(40);
-        // Beyond the header, or nothing would be.
+        // A valid version and kind, so that the fields are parsed.
         if let [version, kind, ..] = bytes.as_mut_slice() {
             *version = VERSION;
             *kind = 0x10 + *kind % 0x40;

@@ -1,16 +1,16 @@
-//! The values of the fields, whose existence proves their limits.
+//! The types of the fields. Each value is within its limits.
 
 use std::fmt;
 
 use super::super::wire::{FrameError, Reader, Writer};
 
-/// Most bytes of the settings of a worker.
+/// The maximum size of the settings of a worker, in bytes.
 pub const MAX_SETTINGS: usize = 32 * 1024;
 
-/// Most characters of the name of an HSM, as in the configuration.
+/// The maximum length of the name of an HSM, in characters, as in the configuration.
 const MAX_NAME: usize = 64;
 
-/// Most bytes of a text for the log.
+/// The maximum size of a text for the log, in bytes.
 const MAX_TEXT: usize = 500;
 
 /// The name of an `[[hsm]]`: 1 to 64 letters, digits, `-`, `_` and `.`.
@@ -18,7 +18,7 @@ const MAX_TEXT: usize = 500;
 pub struct HsmName(String);
 
 impl HsmName {
-    /// The name, if it is within the limits.
+    /// Returns the name if it is valid.
     pub fn new(name: &str) -> Option<Self> {
         let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         let fits = (1..=MAX_NAME).contains(&name.len());
@@ -36,12 +36,12 @@ impl HsmName {
     }
 }
 
-/// Where a worker takes its settings from.
+/// Which settings a worker uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettingsChoice {
-    /// The configuration file, or the last good ones when the file cannot be used.
+    /// The settings of the configuration file, or the last good ones if the file cannot be used.
     Current,
-    /// The last good ones.
+    /// The last good settings.
     LastGood,
 }
 
@@ -62,12 +62,12 @@ impl SettingsChoice {
     }
 }
 
-/// The settings of a worker as the worker wrote them, at most [`MAX_SETTINGS`] bytes. The launcher does not look into them. They hold no PIN.
+/// The encoded settings of a worker, at most [`MAX_SETTINGS`] bytes. The launcher does not decode them. They contain no PIN.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SettingsBytes(Vec<u8>);
 
 impl SettingsBytes {
-    /// The settings, unless they are too long.
+    /// Returns the settings unless they are too long.
     pub fn new(bytes: Vec<u8>) -> Option<Self> {
         (bytes.len() <= MAX_SETTINGS).then_some(Self(bytes))
     }
@@ -92,19 +92,19 @@ impl SettingsBytes {
     }
 }
 
-/// A path of a PIN file is nobody's business in a log.
+/// Shows only the length, because logs must not contain paths of PIN files.
 impl fmt::Debug for SettingsBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SettingsBytes({} bytes)", self.0.len())
     }
 }
 
-/// A text for the log: at most 500 bytes of printable text. Longer ones are cut off, control characters are replaced.
+/// A text for the log: at most 500 bytes, without control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text(String);
 
 impl Text {
-    /// The text within the limits.
+    /// Creates a text: cuts a longer one, and replaces control characters by blanks.
     pub fn new(text: &str) -> Self {
         let mut kept = String::new();
         for character in text.chars() {
@@ -148,9 +148,9 @@ impl fmt::Display for Text {
 /// How a worker ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkerEnd {
-    /// It exited with this code, 0 to 255.
+    /// The worker exited with this code, 0 to 255.
     Exited(u8),
-    /// This signal ended it, 1 to 127.
+    /// This signal killed the worker, 1 to 127.
     Killed(u8),
 }
 
@@ -180,11 +180,12 @@ impl fmt::Display for WorkerEnd {
     }
 }
 
-/// What tells a token from others: a hash of its manufacturer, its serial number and its label. Some products have one serial number for all.
+/// The identity of a token: a hash of manufacturer, serial number and label. The serial number is not sufficient, because all tokens of
+/// some products have the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Serial(pub [u8; 16]);
 
-/// Identifies a PIN without saying anything about its value: a hash of where the PIN is and when that was changed.
+/// The identity of a PIN, without information about its value: a hash of its location and the last change of that location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PinFingerprint(pub [u8; 32]);
 
@@ -193,9 +194,9 @@ pub struct PinFingerprint(pub [u8; 32]);
 pub enum LoginOutcome {
     /// The token accepted the PIN.
     LoggedIn,
-    /// The token rejected the PIN, with this return value of PKCS#11.
+    /// The token rejected the PIN, with this PKCS#11 return code.
     Rejected(u32),
-    /// The call failed for a reason that has nothing to do with the PIN.
+    /// The call failed for a reason that does not concern the PIN.
     Other,
 }
 

@@ -3,7 +3,7 @@
 use super::generated::{Random, shown};
 use super::*;
 
-/// The packets of these frames.
+/// Packs these frames into packets.
 fn packets(frames: impl IntoIterator<Item = Vec<u8>>) -> Vec<Batch> {
     let mut last = Batch::default();
     let mut packets: Vec<_> = frames
@@ -15,7 +15,7 @@ fn packets(frames: impl IntoIterator<Item = Vec<u8>>) -> Vec<Batch> {
 }
 
 #[test]
-fn frames_are_read_in_their_order_whatever_their_lengths() {
+fn frames_of_any_length_are_decoded_in_their_order() {
     let mut random = Random::new(7);
     for _ in 0..200 {
         let jobs: Vec<_> = (0..=random.below(20)).map(|_| random.job()).collect();
@@ -39,7 +39,7 @@ fn frames_are_read_in_their_order_whatever_their_lengths() {
 }
 
 #[test]
-fn a_frame_that_has_no_room_begins_the_next_packet() {
+fn a_frame_that_does_not_fit_starts_the_next_packet() {
     let long = vec![1; MAX_FRAME - 1];
     let packets = packets([vec![0; 1], long.clone(), vec![2; 1], vec![3; 1]]);
     let lengths: Vec<_> = packets.iter().map(|batch| batch.packet().len()).collect();
@@ -50,10 +50,10 @@ fn a_frame_that_has_no_room_begins_the_next_packet() {
 }
 
 #[test]
-fn a_packet_counts_as_a_whole() {
+fn a_packet_with_an_invalid_frame_is_rejected() {
     let mut random = Random::new(8);
     let frame = random.job().to_frame();
-    let said = FromSession::Ready.to_frame();
+    let sent = FromSession::Ready.to_frame();
     let times = |frame: &[u8], n: usize| frame.repeat(n);
     assert_eq!(
         Job::from_packet(&times(&frame, MAX_BATCH)).unwrap().len(),
@@ -65,16 +65,16 @@ fn a_packet_counts_as_a_whole() {
         too_many
     );
     assert_eq!(
-        FromSession::from_packet(&times(&said, MAX_BATCH + 1)).unwrap_err(),
+        FromSession::from_packet(&times(&sent, MAX_BATCH + 1)).unwrap_err(),
         too_many
     );
     assert_eq!(Job::from_packet(&[]).unwrap_err(), FrameError::Short);
-    // A good frame in front of a bad one.
+    // A valid frame before an invalid one.
     assert_eq!(
         Job::from_packet(&[&frame[..], &[0, 0]].concat()).unwrap_err(),
         FrameError::Version
     );
-    assert!(FromSession::from_packet(&[&said[..], &frame].concat()).is_err());
+    assert!(FromSession::from_packet(&[&sent[..], &frame].concat()).is_err());
     assert_eq!(
         Job::from_frame(&times(&frame, 2)).unwrap_err(),
         FrameError::Long

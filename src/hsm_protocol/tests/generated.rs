@@ -1,4 +1,4 @@
-//! Frames of every form, from a seed.
+//! Generates frames of all kinds from a seed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,29 +13,26 @@ use crate::hsm_protocol::{
     Task, WireSelector,
 };
 use crate::secret::SecretBytes;
+use crate::test_random::SplitMix64;
 
-/// SplitMix64.
-pub(super) struct Random(u64);
+/// Generates frames. A seed determines them.
+pub(super) struct Random(SplitMix64);
 
 impl Random {
     pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(SplitMix64::new(seed))
     }
 
     pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next()
     }
 
     pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
-    /// All places of a short frame; the first hundred and some others of a long one.
-    pub(super) fn places(&mut self, length: usize) -> impl Iterator<Item = usize> + use<> {
+    /// All positions in a short frame; the first hundred and some others in a long one.
+    pub(super) fn positions(&mut self, length: usize) -> impl Iterator<Item = usize> + use<> {
         let others: Vec<_> = (0..50)
             .map(|_| self.below(length as u64) as usize)
             .collect();
@@ -78,7 +75,7 @@ impl Random {
         }
     }
 
-    /// Whole microseconds, as a frame has them.
+    /// A duration of whole microseconds, as in a frame.
     fn micros(&mut self) -> Duration {
         Duration::from_micros((self.next() as u32).into())
     }
@@ -106,7 +103,7 @@ impl Random {
         }
     }
 
-    pub(super) fn of_session(&mut self) -> FromSession {
+    pub(super) fn session_frame(&mut self) -> FromSession {
         if self.below(20) == 0 {
             return FromSession::Ready;
         }
@@ -236,7 +233,7 @@ impl Random {
     }
 }
 
-/// Everything of a job, its secrets included: `Debug` hides them.
+/// All fields of a job as text, including the secrets that `Debug` hides.
 pub(super) fn shown(job: &Job) -> String {
     let Job {
         id,
@@ -265,9 +262,9 @@ pub(super) fn shown(job: &Job) -> String {
     format!("{id} {budget:?} {key:?} {task}")
 }
 
-/// The same of what a session says.
-pub(super) fn told(said: &FromSession) -> String {
-    let FromSession::Answer(Answer { id, cost, outcome }) = said else {
+/// All fields of a frame of a session as text.
+pub(super) fn shown_answer(sent: &FromSession) -> String {
+    let FromSession::Answer(Answer { id, cost, outcome }) = sent else {
         return "ready".to_owned();
     };
     let outcome = match outcome {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::*;
 use crate::hsm_protocol::launch::{HsmName, SettingsBytes};
+use crate::test_random::SplitMix64;
 
 /// The content that survives a crash.
 type Disk = Rc<RefCell<Vec<Entry>>>;
@@ -186,22 +187,9 @@ fn one_hsm_cannot_fill_the_record() {
     assert!(request(&mut logins, &requester("b", 1), key(201, 1)));
 }
 
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
-
 /// The service, its tokens, and the number of login attempts at each token.
 struct Model {
-    random: Random,
+    random: SplitMix64,
     memory: Memory,
     logins: Logins<Memory>,
     last_worker: u32,
@@ -219,7 +207,7 @@ impl Model {
     fn new(seed: u64) -> Self {
         let memory = Memory::default();
         Self {
-            random: Random(seed),
+            random: SplitMix64::new(seed),
             logins: logins(&memory),
             memory,
             last_worker: 0,

@@ -10,8 +10,8 @@ use tokio::runtime::Runtime;
 use super::process::{await_end, children};
 use super::{PATIENCE, processes};
 use crate::hsm::{StartedWorker, Workers};
+use crate::hsm_protocol::launch::launched::take_channel;
 use crate::hsm_protocol::launch::{SettingsChoice, WorkerEnd};
-use crate::hsm_protocol::launched::take_channel;
 use crate::hsm_protocol::packet::{Wait, receive, send};
 
 /// Runs the front of this case.

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::process::{Command, exit};
 
 use super::{PATIENCE, STATE};
+use crate::hsm_protocol::launch::launched::take_channel;
 use crate::hsm_protocol::launch::{
     Frame as _, LoginOutcome, MAX_FRAME, PinFingerprint, Serial, SettingsBytes, WorkerMessage,
     WorkerRequest,
 };
-use crate::hsm_protocol::launched::take_channel;
 use crate::hsm_protocol::packet::{Packet, Wait, receive, send};
 
 /// Runs the worker of this process.

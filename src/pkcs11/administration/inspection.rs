@@ -1,18 +1,18 @@
-//! The keys of a token with all that an operator may want to know of them.
+//! Lists the keys of a token for operators.
 
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 
 use super::open_token::{AdministrationError, OpenToken};
 use crate::ekm::KeySelector;
 use crate::hsm_protocol::{KeyProtection, TokenKey};
-use crate::pkcs11::keys::objects::{self, Listed};
-use crate::pkcs11::keys::table;
+use crate::pkcs11::keys::attributes::{self, attribute_of, interpret};
+use crate::pkcs11::keys::objects::{self, ObjectList};
 use crate::pkcs11::library::errors::Error;
 
 /// A secret key of a token, with its handle.
 #[derive(Clone, Debug)]
 pub struct KeyObject {
-    /// What is known of it.
+    /// The properties of the key.
     pub key: TokenKey,
     pub(super) handle: ObjectHandle,
 }
@@ -20,13 +20,13 @@ pub struct KeyObject {
 /// The secret keys of a token.
 #[derive(Debug)]
 pub struct TokenKeys {
-    /// Those that can be read.
+    /// The keys that can be read.
     pub keys: Vec<KeyObject>,
-    /// How many cannot be read, and why. Each of them may be the key that is looked for.
+    /// The number of keys that cannot be read, and the first error. Each of them may be the key that is searched for.
     pub unreadable: Option<AdministrationError>,
 }
 
-/// What is read of a key besides what the proxy itself wants to know.
+/// The attributes that only operators need.
 const PROTECTION: [AttributeType; 5] = [
     AttributeType::Sensitive,
     AttributeType::Extractable,
@@ -36,7 +36,7 @@ const PROTECTION: [AttributeType; 5] = [
 ];
 
 impl OpenToken {
-    /// Every secret key of the token that can be read.
+    /// Returns all secret keys of the token that can be read.
     ///
     /// # Errors
     /// When the token fails.
@@ -44,36 +44,36 @@ impl OpenToken {
         Ok(self.list_keys()?.keys)
     }
 
-    /// The secret keys of the token, and whether some cannot be read.
+    /// Returns the secret keys of the token, and whether some cannot be read.
     ///
     /// # Errors
     /// When the token fails.
     pub fn list_keys(&self) -> Result<TokenKeys, AdministrationError> {
         let template = [Attribute::Class(ObjectClass::SECRET_KEY)];
-        let listed = Listed::read(&self.session, &template, &table::ATTRIBUTES)?;
-        let listed = listed.unless_nothing_can_be_read()?;
+        let list = ObjectList::read(&self.session, &template, &attributes::ATTRIBUTES)?;
+        let list = list.unless_unreadable()?;
         let read = |(handle, attributes)| self.read(handle, attributes);
-        let unreadable = listed.unreadable.first().map(|(handle, error)| {
-            let count = listed.unreadable.len();
+        let unreadable = list.unreadable.first().map(|(handle, error)| {
+            let count = list.unreadable.len();
             AdministrationError(format!(
                 "keys of the token that cannot be read: {count}; the first one has handle {handle}: {error}"
             ))
         });
         Ok(TokenKeys {
-            keys: listed.readable.into_iter().map(read).collect(),
+            keys: list.readable.into_iter().map(read).collect(),
             unreadable,
         })
     }
 
-    /// Whether the token has a key of this name, perhaps one that cannot be read. A search that fails shows nothing.
+    /// Whether the token may have a key of this name: it has one, possibly not readable, or the search failed.
     pub fn may_have(&self, name: &KeySelector) -> bool {
         self.search(name).map_or(true, |found| !found.is_empty())
     }
 
-    /// The keys of this name, also those that cannot be read.
+    /// Finds the keys of this name, also those that cannot be read.
     pub(super) fn search(&self, name: &KeySelector) -> Result<Vec<ObjectHandle>, Error> {
         let class = Attribute::Class(ObjectClass::SECRET_KEY);
-        objects::search(&self.session, &[class, table::attribute_of(name)])
+        objects::search(&self.session, &[class, attribute_of(name)])
     }
 
     fn read(&self, handle: ObjectHandle, mut attributes: Vec<Attribute>) -> KeyObject {
@@ -81,11 +81,10 @@ impl OpenToken {
             number: handle.handle(),
             label: None,
             id: Vec::new(),
-            attributes: table::interpret(&attributes),
+            attributes: interpret(&attributes),
             protection: KeyProtection::default(),
         };
-        // By themselves: a device that knows one of these not at all must still be asked for the rest, and a key whose protection
-        // cannot be read is still a key.
+        // In a separate call: a device that does not support one of these may reject the call, and must not hide the other attributes.
         let protection = self.session.get_attributes(handle, &PROTECTION);
         attributes.extend(protection.unwrap_or_default());
         for attribute in attributes {

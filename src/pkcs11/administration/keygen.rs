@@ -1,11 +1,11 @@
-//! A new key for the proxy: AES-256, sensitive, not extractable, for encryption and decryption and for nothing else.
+//! Creates a key for the proxy: AES-256, sensitive, not extractable, only for encryption and decryption.
 //!
 //! # Invariants
-//! - A key is made only on a token where neither its label nor its id is taken: two keys of one name are none.
-//! - What was made is read back and used before anybody hears that it is there.
-//! - Nothing is made that stays while AES-GCM is not known to work: without a health key, a session key tries it first.
-//! - A key that turns out unfit, or one of several that were made under one name at once, is named by its CKA_ID.
-//! - A key that turns out unfit is reported, not deleted: nothing here deletes keys.
+//! - A key is created only if neither its label nor its id is in use, because the proxy does not use keys of the same name.
+//! - A new key is read back and tried before the command reports success.
+//! - No permanent key is created before AES-GCM is known to work: without a health key, a session key is tried first.
+//! - The report of an unsuitable key, or of several keys that were created at once under one name, contains the CKA_ID.
+//! - An unsuitable key is reported, not deleted.
 
 use std::thread;
 use std::time::Duration;
@@ -23,46 +23,48 @@ use crate::pkcs11::library::errors::Error;
 /// The length of an AES-256 key, in bytes.
 const KEY_LENGTH: u64 = 32;
 
-/// How often the token is asked for a key that it has made, and the pause in between.
-const LOOKS: usize = 4;
-const PAUSE: Duration = Duration::from_millis(100);
+/// The maximum number of searches for a new key, and the pause between two of them.
+const SEARCH_ATTEMPTS: usize = 4;
+const SEARCH_PAUSE: Duration = Duration::from_millis(100);
 
-/// A new key is looked at twice, with this pause: only then another program's key of the same name is surely seen.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// The pause before the second check of a new key. After it, a key that another program created under the same name is visible.
+const SECOND_CHECK_AFTER: Duration = Duration::from_secs(1);
 
-/// The length of an id that nobody has chosen, in bytes: long enough that no two are ever the same.
+/// The length of a random id, in bytes: long enough that two ids never collide.
 const ID_LENGTH: usize = 16;
 
-/// Why there is no new key, or none that is fit.
+/// Why no suitable key was created.
 #[derive(Debug, ThisError)]
 pub enum CreateKeyError {
-    /// Its name is taken. Nothing was made.
-    #[error("there is a key with {0} already")]
+    /// Its label or id is in use. No key was created.
+    #[error("a key with {0} already exists")]
     Taken(KeySelector),
-    /// The token makes none. Nothing was made.
-    #[error("the token makes no key: {0}")]
-    Refused(AdministrationError),
-    /// It was made, but it is not as it should be.
-    #[error("a key was made ({0}), but it is unfit: {1}; delete it with the vendor's tool")]
+    /// The token rejects the creation. No key was created.
+    #[error("the token does not create the key: {0}")]
+    Rejected(AdministrationError),
+    /// A key was created, but it is not suitable.
+    #[error(
+        "a key was created ({0}), but it is not suitable: {1}; delete it with the vendor's tool"
+    )]
     Unfit(String, String),
-    /// The token cannot use such a key. Nothing was made.
+    /// The token cannot use such a key. No key was created.
     #[error("AES-GCM does not work on the token: {0}; nothing was made")]
     NoAesGcm(String),
 }
 
 impl OpenToken {
-    /// Makes a key, reads it back and uses it.
+    /// Creates a key, reads it back and tries it.
     ///
     /// # Errors
-    /// [`CreateKeyError`] says whether anything was made.
+    /// [`CreateKeyError`], which shows whether a key was created.
     pub fn create(&mut self, new: &NewKey) -> Result<KeyObject, CreateKeyError> {
-        let refused = |error: AdministrationError| CreateKeyError::Refused(error);
+        let rejected = |error: AdministrationError| CreateKeyError::Rejected(error);
         let id = match &new.id {
             Some(id) => id.clone(),
             None => {
                 let mut id = vec![0; ID_LENGTH];
                 let random = self.session.generate_random_slice(&mut id);
-                random.map_err(|error| refused(error.into()))?;
+                random.map_err(|error| rejected(error.into()))?;
                 id
             }
         };
@@ -71,23 +73,23 @@ impl OpenToken {
             KeySelector::Id(id.clone()),
         ];
         for name in &names {
-            let there = self.search(name);
-            let there = there.map_err(|error| refused(error.into()))?;
-            if !there.is_empty() {
+            let existing = self.search(name);
+            let existing = existing.map_err(|error| rejected(error.into()))?;
+            if !existing.is_empty() {
                 return Err(CreateKeyError::Taken(name.clone()));
             }
         }
         self.try_aes_gcm()?;
         let made = self.generate(&new.label, &id);
-        let made = made.map_err(|error| refused(error.into()))?;
-        let unfit = |why| CreateKeyError::Unfit(called(&new.label, &id), why);
-        self.confirmed(made, &names).map_err(&unfit)?;
-        // SoftHSM hides a key that another program made at the same moment until the next change of the token.
-        thread::sleep(LOOK_AGAIN_AFTER);
-        self.confirmed(made, &names).map_err(unfit)
+        let made = made.map_err(|error| rejected(error.into()))?;
+        let unfit = |why| CreateKeyError::Unfit(key_description(&new.label, &id), why);
+        self.confirm(made, &names).map_err(&unfit)?;
+        // SoftHSM hides a key that another program created at the same moment until the next change of the token.
+        thread::sleep(SECOND_CHECK_AFTER);
+        self.confirm(made, &names).map_err(unfit)
     }
 
-    /// Fails when no way to do AES-GCM works. Where the health key has not shown one, a key that lives as long as its session does.
+    /// Fails if no GCM plan works. Tries a session key if the health key has not shown a working plan.
     fn try_aes_gcm(&mut self) -> Result<(), CreateKeyError> {
         if let GcmFinding::Unproved(..) = &self.gcm {
             self.try_session_key()?;
@@ -98,14 +100,14 @@ impl OpenToken {
         }
     }
 
-    /// A token may make no session keys: then the key itself has to show whether AES-GCM works.
+    /// Tries AES-GCM with a session key. Does nothing on a token without session keys: then the new key shows whether AES-GCM works.
     fn try_session_key(&mut self) -> Result<(), CreateKeyError> {
-        let refused = |error: AdministrationError| CreateKeyError::Refused(error);
+        let rejected = |error: AdministrationError| CreateKeyError::Rejected(error);
         let session = self.slot.open_session(&self.module);
-        let session = session.map_err(|error| refused(error.into()))?;
+        let session = session.map_err(|error| rejected(error.into()))?;
         let mut id = vec![0; ID_LENGTH];
         let random = session.generate_random_slice(&mut id);
-        random.map_err(|error| refused(error.into()))?;
+        random.map_err(|error| rejected(error.into()))?;
         let label = format!("xks-proxy trial {}", crate::hex::encode(&id));
         let mut template = template(&label, &id);
         for attribute in &mut template {
@@ -115,7 +117,7 @@ impl OpenToken {
         }
         let before = (self.plan, self.gcm.clone());
         if session.generate_key(CKM_AES_KEY_GEN, &template).is_ok() {
-            self.probe_with(&label).map_err(refused)?;
+            self.probe_with(&label).map_err(rejected)?;
             if let GcmFinding::Unproved(..) = &self.gcm {
                 (self.plan, self.gcm) = before;
             }
@@ -124,34 +126,35 @@ impl OpenToken {
     }
 
     fn generate(&self, label: &str, id: &[u8]) -> Result<ObjectHandle, Error> {
-        // The login is the token's: this session has it, too.
+        // The login of the token is also valid in this session.
         let session = self.slot.open_read_write_session(&self.module)?;
         session.generate_key(CKM_AES_KEY_GEN, &template(label, id))
     }
 
-    /// The key as the token has it now, when all of it is as it should be.
-    fn confirmed(
-        &mut self,
-        made: ObjectHandle,
-        names: &[KeySelector],
-    ) -> Result<KeyObject, String> {
+    /// Reads the new key. Fails if it is not suitable, or if its name is not unique.
+    fn confirm(&mut self, made: ObjectHandle, names: &[KeySelector]) -> Result<KeyObject, String> {
         let keys = self.keys().map_err(|error| error.to_string())?;
         let found = keys.iter().find(|key| key.handle == made);
         let key = found.ok_or("it is not among the keys of the token")?;
         for name in names {
-            // Also those that cannot be read: one of them may be another program's new key.
-            let named = self.holders(name).map_err(|error| error.to_string())?;
+            // Including keys that cannot be read: another program may have created one.
+            let named = self
+                .find_existing(name)
+                .map_err(|error| error.to_string())?;
             match named.as_slice() {
                 [one] if *one == made => {}
                 [] | [_] => return Err(format!("it does not have {name}")),
                 several => {
-                    // The list from before may lack the other program's key.
+                    // The first list may lack the key of the other program.
                     let keys = self.keys().map_err(|error| error.to_string())?;
                     let n = several.len();
-                    let all: Vec<_> = several.iter().map(|one| called_by(*one, &keys)).collect();
+                    let all: Vec<_> = several
+                        .iter()
+                        .map(|one| handle_description(*one, &keys))
+                        .collect();
                     let all = all.join("; ");
                     return Err(format!(
-                        "{n} keys have {name}, as if another program had made one at the same time: {all}"
+                        "{n} keys have {name}; another program may have created one at the same time: {all}"
                     ));
                 }
             }
@@ -161,20 +164,20 @@ impl OpenToken {
         Ok(key.clone())
     }
 
-    /// The keys with a name that at least one has. SoftHSM finds none of them for a moment when another process uses the token.
-    fn holders(&self, name: &KeySelector) -> Result<Vec<ObjectHandle>, Error> {
-        for _ in 1..LOOKS {
+    /// Finds the keys of a name that exists. Repeats the search: SoftHSM may find no key while another process uses the token.
+    fn find_existing(&self, name: &KeySelector) -> Result<Vec<ObjectHandle>, Error> {
+        for _ in 1..SEARCH_ATTEMPTS {
             let found = self.search(name)?;
             if !found.is_empty() {
                 return Ok(found);
             }
-            thread::sleep(PAUSE);
+            thread::sleep(SEARCH_PAUSE);
         }
         self.search(name)
     }
 
-    /// Encrypts and decrypts with the key. On a token that has no health key the way to do it is not proved yet: the new key, under
-    /// which nothing is encrypted, proves it.
+    /// Encrypts and decrypts with the key. Without a health key the GCM plan is not proved yet. Then the new key, which is not in use yet,
+    /// serves for the probe.
     fn prove(&mut self, key: &KeyObject) -> Result<(), String> {
         if !matches!(self.gcm, GcmFinding::Proved(_)) {
             let label = key.key.label.clone().unwrap_or_default();
@@ -189,26 +192,26 @@ impl OpenToken {
 }
 
 impl KeyObject {
-    fn called(&self) -> String {
-        called(self.key.label.as_deref().unwrap_or_default(), &self.key.id)
+    fn key_description(&self) -> String {
+        key_description(self.key.label.as_deref().unwrap_or_default(), &self.key.id)
     }
 }
 
-/// The same for one of these keys, or for one that cannot be read.
-fn called_by(handle: ObjectHandle, keys: &[KeyObject]) -> String {
+/// Returns the text of [`key_description`] for a handle, or the handle if the key cannot be read.
+fn handle_description(handle: ObjectHandle, keys: &[KeyObject]) -> String {
     let key = keys.iter().find(|key| key.handle == handle);
     key.map_or_else(
         || format!("handle {handle}, not readable"),
-        KeyObject::called,
+        KeyObject::key_description,
     )
 }
 
-/// What identifies a key in the vendor's tool.
-fn called(label: &str, id: &[u8]) -> String {
+/// Returns id and label, which identify a key in the vendor's tool.
+fn key_description(label: &str, id: &[u8]) -> String {
     format!("CKA_ID {}, label {label:?}", crate::hex::encode(id))
 }
 
-/// Every attribute is written down: what a device assumes where a template is silent differs from one to the next.
+/// The template sets every attribute, because devices have different defaults.
 fn template(label: &str, id: &[u8]) -> [Attribute; 16] {
     [
         Attribute::Class(ObjectClass::SECRET_KEY),
@@ -240,11 +243,11 @@ fn check_attributes(found: &KeyAttributes, kept: KeyProtection) -> Result<(), &'
         return Err("it is not an AES-256 key");
     }
     if found.usage != usage {
-        return Err("it may not encrypt and decrypt, or do more than that");
+        return Err("its usage is not exactly encryption and decryption");
     }
     match (kept.sensitive, kept.extractable) {
         (Some(true), Some(false)) => Ok(()),
-        _ => Err("the token does not keep it sensitive and unextractable"),
+        _ => Err("it is not sensitive, or it is extractable"),
     }
 }
 
@@ -253,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_with_any_other_attribute_is_unfit() {
+    fn a_key_with_any_other_attribute_is_not_suitable() {
         let usage = KeyUsageFlags {
             encrypt: true,
             decrypt: true,

@@ -1,4 +1,4 @@
-//! A token with its user logged in: from a library to a token that does AES-GCM.
+//! Opens a token for operator commands: loads the library, logs in and probes AES-GCM.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::pkcs11::token::slot::TokenIdentity;
 use crate::pkcs11::token::slot::TokenSlot;
 use crate::secret::Secret;
 
-/// Why a token cannot be administered, in words for an operator.
+/// Why a command fails on a token. The text is for operators.
 #[derive(Clone, Debug, ThisError)]
 #[error("{0}")]
 pub struct AdministrationError(pub(super) String);
@@ -31,8 +31,8 @@ pub struct AdministrationError(pub(super) String);
 impl From<OpenError> for AdministrationError {
     fn from(error: OpenError) -> Self {
         Self(match error {
-            OpenError::PinRefused(code) => {
-                let code = codes::in_words(code, Function::Login);
+            OpenError::PinRejected(code) => {
+                let code = codes::describe(code, Function::Login);
                 format!("the token refuses the PIN: {code}; it was tried once")
             }
             other => other.to_string(),
@@ -46,7 +46,7 @@ impl From<Error> for AdministrationError {
     }
 }
 
-/// A token with its user logged in.
+/// An open token with a login.
 pub struct OpenToken {
     pub(super) settings: Pkcs11Settings,
     pub(super) module: Arc<Module>,
@@ -59,10 +59,10 @@ pub struct OpenToken {
 }
 
 impl OpenToken {
-    /// Finds the token, checks that it has AES-GCM, logs in, and probes how it does AES-GCM.
+    /// Finds the token, checks that it has AES-GCM, logs in, and probes the GCM plans.
     ///
     /// # Errors
-    /// In words for an operator.
+    /// When one of these steps fails. A token on which no GCM plan works is not an error: see [`OpenToken::gcm`].
     pub fn open(
         settings: Pkcs11Settings,
         pin: Option<Secret>,
@@ -71,7 +71,7 @@ impl OpenToken {
         let module = Module::load(&settings.module, settings.parameters.clone());
         let module = Arc::new(module.map_err(OpenError::from)?);
         let (mut slot, identity) = find_token(&module, &settings.token)?;
-        // Before the PIN: a token that cannot serve does not get it.
+        // Before the login: a token without AES-GCM must not receive the PIN.
         let mechanisms = gcm_mechanisms(&module, slot, &identity)?;
         let pin = pin.as_ref();
         check_pin(&identity, pin)?;
@@ -101,7 +101,7 @@ impl OpenToken {
         module.finalize();
     }
 
-    /// What it says of itself: maker, product and serial number.
+    /// Returns manufacturer, product and serial number.
     pub fn describe(&self) -> String {
         let TokenIdentity {
             vendor,
@@ -112,14 +112,14 @@ impl OpenToken {
         format!("{vendor}, {model}, serial {serial}")
     }
 
-    /// How it does AES-GCM.
+    /// The result of the probe for AES-GCM.
     pub fn gcm(&self) -> &GcmFinding {
         &self.gcm
     }
 
-    /// Finds the way that passes the check with the key of this label. Only the loss of the device is an error.
+    /// Probes the GCM plans with the key of this label. Fails only if the device is lost.
     pub(super) fn probe_with(&mut self, label: &str) -> Result<(), AdministrationError> {
-        let outcome = self.chosen(label);
+        let outcome = self.choose_plan(label);
         (self.plan, self.gcm) = match outcome {
             Ok((plan, Checked::Works(_))) => (Some(plan), GcmFinding::Proved(plan.to_string())),
             Ok((plan, Checked::KeyUnfit(why))) => {
@@ -131,8 +131,8 @@ impl OpenToken {
         Ok(())
     }
 
-    fn chosen(&self, label: &str) -> Result<(Plan, Checked), OpenError> {
-        let keys = KeyTable::sweep(&self.session)?;
+    fn choose_plan(&self, label: &str) -> Result<(Plan, Checked), OpenError> {
+        let keys = KeyTable::read_all(&self.session)?;
         let probe = Probe {
             module: &self.module,
             slot: self.slot,

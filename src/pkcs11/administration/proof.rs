@@ -1,11 +1,12 @@
-//! Whether a key works, and whether two tokens hold one key: what one encrypts, the other must decrypt. A label proves nothing.
+//! Tests whether a key works, and whether two tokens have the same key. Equal labels are not sufficient: one token must decrypt a
+//! ciphertext of the other.
 
 use super::inspection::KeyObject;
 use super::open_token::{AdministrationError, OpenToken};
 use crate::ekm::KeySelector;
 use crate::hsm_protocol::administration::TestCiphertext;
 use crate::pkcs11::aes_gcm::gcm::Gcm;
-use crate::pkcs11::error_attribution::verdict::{Verdict, verdict};
+use crate::pkcs11::error_attribution::error_class::{ErrorClass, classify};
 use crate::pkcs11::health_key::check::{AAD, PLAINTEXT, joined};
 use crate::pkcs11::key_proofs::proof::attempt;
 use crate::pkcs11::library::errors::CallError;
@@ -19,13 +20,13 @@ impl From<CallError> for AdministrationError {
 }
 
 impl OpenToken {
-    /// Uses the key as far as its attributes permit: encrypts a constant and decrypts what came out.
+    /// Tries the operations that the attributes permit: encrypts a constant and decrypts the ciphertext.
     ///
     /// # Errors
-    /// Describes what does not work; the text continues "the key …".
+    /// When the key does not work. The text continues "the key …".
     pub fn try_key(&self, key: &KeyObject) -> Result<(), String> {
-        let cipher = self.cipher();
-        let (session, mut gcm) = cipher.map_err(|error| format!("cannot be tried: {error}"))?;
+        let opened = self.new_session();
+        let (session, mut gcm) = opened.map_err(|error| format!("cannot be tried: {error}"))?;
         let outcome = attempt(
             &session,
             &mut gcm,
@@ -41,7 +42,7 @@ impl OpenToken {
     /// # Errors
     /// When the key may not encrypt, or the token fails.
     pub fn seal(&self, key: &KeyObject) -> Result<TestCiphertext, AdministrationError> {
-        let (session, mut gcm) = self.cipher()?;
+        let (session, mut gcm) = self.new_session()?;
         let sealed = gcm.encrypt(&session, key.handle, None, AAD, PLAINTEXT)?;
         Ok(TestCiphertext {
             sealed: joined(&sealed),
@@ -49,10 +50,10 @@ impl OpenToken {
         })
     }
 
-    /// Whether this token's key is the one that [`OpenToken::seal`] was called for, here or on another token.
+    /// Whether this key is the one with which [`OpenToken::seal`] encrypted, on this token or on another one.
     ///
     /// # Errors
-    /// When it cannot be told: the key may not decrypt, or the token fails.
+    /// When the test is not possible: the key may not decrypt, or the token fails.
     pub fn opens(
         &self,
         key: &KeyObject,
@@ -60,23 +61,25 @@ impl OpenToken {
     ) -> Result<bool, AdministrationError> {
         match self.decrypted(key, sealed)? {
             Ok(opened) => Ok(opened),
-            // No code says for certain "this is another key". A device that decrypts what it has just encrypted is well, so it is.
-            Err(error) if verdict(error) == Verdict::Ambiguous && self.is_well(key)? => Ok(false),
+            // No code means "different key" unambiguously. If the device decrypts its own new ciphertext, it works, so the key is a different one.
+            Err(error) if classify(error) == ErrorClass::Ambiguous && self.device_works(key)? => {
+                Ok(false)
+            }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Whether this ciphertext, with its tag behind it, was made under this token's key with this IV and AAD.
+    /// Whether this ciphertext and tag were made with this key, IV and AAD.
     ///
     /// # Errors
-    /// When it cannot be told, as for [`OpenToken::opens`].
+    /// See [`OpenToken::opens`].
     pub fn authenticates(
         &self,
         key: &KeyObject,
         aad: &[u8],
         ciphertext: &TestCiphertext,
     ) -> Result<bool, AdministrationError> {
-        let (session, gcm) = self.cipher()?;
+        let (session, gcm) = self.new_session()?;
         match gcm.decrypt(
             &session,
             key.handle,
@@ -85,39 +88,42 @@ impl OpenToken {
             &ciphertext.sealed,
         ) {
             Ok(_) => Ok(true),
-            Err(error) if verdict(error) == Verdict::Ambiguous && self.is_well(key)? => Ok(false),
+            Err(error) if classify(error) == ErrorClass::Ambiguous && self.device_works(key)? => {
+                Ok(false)
+            }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Whether the constant comes out; inside, what the decryption itself returned.
+    /// Decrypts, and returns whether the plaintext is the constant. The inner error is the error of the decryption.
     fn decrypted(
         &self,
         key: &KeyObject,
         sealed: &TestCiphertext,
     ) -> Result<Result<bool, CallError>, AdministrationError> {
-        let (session, gcm) = self.cipher()?;
+        let (session, gcm) = self.new_session()?;
         let opened = gcm.decrypt(&session, key.handle, &sealed.iv, AAD, &sealed.sealed);
         Ok(opened.map(|opened| opened.expose() == PLAINTEXT))
     }
 
-    /// Whether the token decrypts what it encrypts: under this key or, if that may only decrypt, under the health key.
-    fn is_well(&self, key: &KeyObject) -> Result<bool, AdministrationError> {
+    /// Whether the token decrypts its own ciphertexts: of this key or, if this key may not encrypt, of the health key.
+    fn device_works(&self, key: &KeyObject) -> Result<bool, AdministrationError> {
         let health = KeySelector::Label(self.settings.health_key.clone());
         let all = self.keys()?;
-        let able = std::iter::once(key).chain(all.iter().filter(|key| key.key.answers_to(&health)));
-        let mut able = able.filter(|key| key.key.is_fit());
-        let Some(able) = able.next() else {
+        let usable_key =
+            std::iter::once(key).chain(all.iter().filter(|key| key.key.answers_to(&health)));
+        let mut usable_key = usable_key.filter(|key| key.key.is_fit());
+        let Some(usable_key) = usable_key.next() else {
             return Ok(false);
         };
-        let sealed = self.seal(able)?;
-        Ok(self.decrypted(able, &sealed)?.unwrap_or(false))
+        let sealed = self.seal(usable_key)?;
+        Ok(self.decrypted(usable_key, &sealed)?.unwrap_or(false))
     }
 
-    /// A session of its own for each: a call that fails may leave an operation behind in it.
-    fn cipher(&self) -> Result<(Session, Gcm), AdministrationError> {
+    /// Opens a new session, because a failed call may leave an active operation in its session.
+    fn new_session(&self) -> Result<(Session, Gcm), AdministrationError> {
         let Some(plan) = self.plan else {
-            let reason = "no way to do AES-GCM works on this token";
+            let reason = "AES-GCM does not work on this token";
             return Err(AdministrationError(reason.to_owned()));
         };
         let session = self.slot.open_session(&self.module)?;

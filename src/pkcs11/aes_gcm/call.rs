@@ -1,4 +1,4 @@
-//! One AES-GCM call: a single C call per direction after its `Init`, with the exact length of the output.
+//! One AES-GCM call: an `Init` call and one call with the exact output length.
 
 use cryptoki::object::ObjectHandle;
 use cryptoki_sys::{CK_MECHANISM_TYPE, CK_ULONG, CKM_AES_GCM};
@@ -9,56 +9,56 @@ use crate::pkcs11::library::ffi::Session;
 use crate::pkcs11::library::structures::{GcmParams, ParamsForm};
 use crate::secret::SecretBytes;
 
-/// `CKM_CLOUDHSM_AES_GCM`: AWS CloudHSM's own mechanism, which makes the IV and puts it before the ciphertext.
+/// `CKM_CLOUDHSM_AES_GCM`: AWS CloudHSM's vendor mechanism. It generates the IV and returns it before the ciphertext.
 pub(in crate::pkcs11) const VENDOR_PREPENDED_GCM: CK_MECHANISM_TYPE = 0x8000_1087;
 
-/// The length of the IV that the message interface is asked for, in bytes.
+/// The IV length that is requested from the message interface, in bytes.
 const MESSAGE_IV_LENGTH: usize = 12;
 
-/// Mechanism, parameters and what goes into them.
+/// The mechanism of a call and its parameters.
 pub(in crate::pkcs11) struct GcmCall<'a> {
-    /// Whether the vendor's mechanism is used instead of the standard one.
-    pub is_vendors: bool,
+    /// Whether to use [`VENDOR_PREPENDED_GCM`] instead of `CKM_AES_GCM`.
+    pub is_vendor_mechanism: bool,
     pub params: ParamsForm,
-    /// Empty for NULL. Mutable because a module may write to it.
+    /// An empty IV is passed as NULL. Mutable because a module may write to it.
     pub iv: &'a mut [u8],
     pub aad: &'a [u8],
 }
 
 impl<'a> GcmCall<'a> {
-    /// Encrypts; gives exactly `plaintext.len() + 16 + more` bytes.
+    /// Encrypts. The output has exactly `plaintext.len() + 16 + iv_length` bytes.
     pub(in crate::pkcs11) fn encrypt(
         self,
         session: &Session,
         key: ObjectHandle,
         plaintext: &[u8],
-        more: usize,
+        iv_length: usize,
     ) -> Result<Vec<u8>, CallError> {
-        let mut output = vec![0; plaintext.len() + TAG_LENGTH + more];
+        let mut output = vec![0; plaintext.len() + TAG_LENGTH + iv_length];
         let length = session.encrypt(self.into_params(), key, plaintext, &mut output)?;
-        exactly(length, output.len())?;
+        check_length(length, output.len())?;
         Ok(output)
     }
 
-    /// Decrypts `input`: ciphertext ‖ tag, with `more` bytes before it; gives exactly `input.len() - 16 - more` bytes.
+    /// Decrypts `input`: `iv_length` bytes ‖ ciphertext ‖ tag. The plaintext has exactly `input.len() - 16 - iv_length` bytes.
     pub(in crate::pkcs11) fn decrypt(
         self,
         session: &Session,
         key: ObjectHandle,
         input: &[u8],
-        more: usize,
+        iv_length: usize,
     ) -> Result<SecretBytes, CallError> {
-        // Some modules want room for the whole input, though they fill less; wiped when dropped, whatever happens.
+        // Some modules require an output buffer as long as the input, although the plaintext is shorter. Wiped when dropped, also on errors.
         let mut output = zeroize::Zeroizing::new(vec![0; input.len()]);
         let length = session.decrypt(self.into_params(), key, input, &mut output)?;
-        let expected = input.len().saturating_sub(TAG_LENGTH + more);
-        exactly(length, expected)?;
+        let expected = input.len().saturating_sub(TAG_LENGTH + iv_length);
+        check_length(length, expected)?;
         output.truncate(expected);
         Ok(SecretBytes::new(std::mem::take(&mut *output)))
     }
 
     fn into_params(self) -> GcmParams<'a> {
-        let mechanism = match self.is_vendors {
+        let mechanism = match self.is_vendor_mechanism {
             true => VENDOR_PREPENDED_GCM,
             false => CKM_AES_GCM,
         };
@@ -66,7 +66,7 @@ impl<'a> GcmCall<'a> {
     }
 }
 
-/// Encrypts through the message interface of PKCS#11 3.x; gives the IV that the device made, and ciphertext ‖ tag.
+/// Encrypts through the message interface of PKCS#11 3.x. Returns the IV that the device generated, and ciphertext ‖ tag.
 pub(in crate::pkcs11) fn message_encrypt(
     session: &Session,
     key: ObjectHandle,
@@ -76,12 +76,12 @@ pub(in crate::pkcs11) fn message_encrypt(
     let (mut iv, mut tag) = (vec![0; MESSAGE_IV_LENGTH], [0; TAG_LENGTH]);
     let mut output = vec![0; plaintext.len()];
     let length = session.encrypt_message(key, aad, plaintext, &mut iv, &mut output, &mut tag)?;
-    exactly(length, output.len())?;
+    check_length(length, output.len())?;
     output.extend_from_slice(&tag);
     Ok((iv, output))
 }
 
-fn exactly(reported: CK_ULONG, expected: usize) -> Result<(), CallError> {
+fn check_length(reported: CK_ULONG, expected: usize) -> Result<(), CallError> {
     match usize::try_from(reported) {
         Ok(reported) if reported == expected => Ok(()),
         _ => Err(CallError::Wrong(Violation::Length(reported))),

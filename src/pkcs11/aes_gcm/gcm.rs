@@ -1,11 +1,11 @@
-//! AES-256-GCM under a fresh IV, by the device's plan.
+//! AES-256-GCM with a new IV for each encryption, by the plan of the device.
 //!
 //! # Invariants
-//! - No IV is used twice. A caller's IV comes from the device's random generator (NIST SP 800-38D section 8.2.2) at most
-//!   [`MAX_IV_AGE`] before it is used, and is taken out of the pool first. An IV is rejected when it is all zero, or when it is among the
-//!   last ones of its key: a caller's before it is used, a device's before the ciphertext is.
-//! - What comes back has exactly the length that the plan says, its tag is not all zero, and its ciphertext is not the plaintext; else nothing
-//!   of it is used.
+//! - No IV is used twice. A caller's IV comes from the device's random generator (NIST SP 800-38D section 8.2.2), at most
+//!   [`MAX_IV_AGE`] before it is used. It is removed from the pool before the encryption.
+//! - An IV is rejected if all its bytes are zero, or if it is one of the last IVs of its key. A caller's IV is checked before the
+//!   encryption, a device's IV before the ciphertext is used.
+//! - An output is used only if it has exactly the length of the plan, its tag is not all zero, and its ciphertext is not the plaintext.
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -21,38 +21,37 @@ use crate::pkcs11::library::errors::{CallError, Violation};
 use crate::pkcs11::library::ffi::Session;
 use crate::secret::{SecretBytes, constant_time_eq};
 
-/// The length of every IV but an appended one, in bytes.
+/// The length of an IV in bytes, except an appended IV.
 const IV_LENGTH: usize = 12;
 
 /// The length of an appended IV, in bytes.
 const APPENDED_IV_LENGTH: usize = 16;
 
-/// The least length, in bytes, at which a ciphertext that equals its plaintext is no coincidence: it happens once in 2^128 encryptions.
-const NEVER_EQUAL: usize = 16;
+/// From this length in bytes on, a ciphertext that equals its plaintext is an error: by chance it happens once in 2^128 encryptions.
+const MIN_COMPARED_LENGTH: usize = 16;
 
-/// How many IVs are fetched by one `C_GenerateRandom`: on a network HSM each call is a round trip.
+/// The number of IVs of one `C_GenerateRandom` call: on a network HSM each call is a round trip.
 const IVS_PER_CALL: usize = 64;
 
-/// The longest time that an IV waits in the pool. An IV that could be read in memory, or restored with a snapshot of the machine, is of no
-/// use for long.
+/// The maximum age of an IV in the pool. It limits the use of IVs that were read from memory or restored with a snapshot of the machine.
 const MAX_IV_AGE: Duration = Duration::from_secs(1);
 
-/// One session's AES-GCM.
+/// AES-GCM on one session.
 pub(in crate::pkcs11) struct Gcm {
     plan: Plan,
     pool: IvPool,
-    /// The IV of the previous encryption without a history.
+    /// The IV of the last encryption that had no history.
     last: Vec<u8>,
 }
 
-/// IVs that were fetched together.
+/// IVs of one `C_GenerateRandom` call.
 struct IvPool {
     ivs: Vec<[u8; IV_LENGTH]>,
     fetched: Instant,
 }
 
 impl IvPool {
-    /// An IV that was fetched at most [`MAX_IV_AGE`] before `now`. Older ones are wiped.
+    /// Takes an IV that was fetched at most [`MAX_IV_AGE`] before `now`. Wipes older ones.
     fn take(&mut self, now: Instant) -> Option<[u8; IV_LENGTH]> {
         if now.saturating_duration_since(self.fetched) > MAX_IV_AGE {
             self.ivs.zeroize();
@@ -78,7 +77,7 @@ impl Gcm {
         }
     }
 
-    /// Encrypts under a fresh IV. Without a history of the key the IV is compared with the session's previous one only.
+    /// Encrypts with a new IV. Without a history of the key, the IV is compared only with the last IV of this session.
     pub(in crate::pkcs11) fn encrypt(
         &mut self,
         session: &Session,
@@ -93,34 +92,34 @@ impl Gcm {
                 self.check_iv(&iv, history)?;
                 let output = self.with_callers_iv(session, key, iv, aad, plaintext)?;
                 let iv = iv.to_vec();
-                return checked(Parts { iv, output }, plaintext);
+                return validated(CallOutput { iv, output }, plaintext);
             }
             IvSource::WrittenBack => {
                 let mut iv = vec![0; IV_LENGTH];
                 let output = self
                     .call(&mut iv, aad)
                     .encrypt(session, key, plaintext, 0)?;
-                Parts { iv, output }
+                CallOutput { iv, output }
             }
             IvSource::Appended => {
                 let call = self.call(&mut [], aad);
                 let mut output = call.encrypt(session, key, plaintext, APPENDED_IV_LENGTH)?;
                 let iv = output.split_off(output.len().saturating_sub(APPENDED_IV_LENGTH));
-                Parts { iv, output }
+                CallOutput { iv, output }
             }
             IvSource::Prepended => {
                 let call = self.call(&mut [], aad);
                 let mut iv = call.encrypt(session, key, plaintext, IV_LENGTH)?;
                 let output = iv.split_off(IV_LENGTH.min(iv.len()));
-                Parts { iv, output }
+                CallOutput { iv, output }
             }
             IvSource::Message => {
                 let (iv, output) = message_encrypt(session, key, aad, plaintext)?;
-                Parts { iv, output }
+                CallOutput { iv, output }
             }
         };
         self.check_iv(&parts.iv, history)?;
-        checked(parts, plaintext)
+        validated(parts, plaintext)
     }
 
     /// Decrypts ciphertext ‖ tag.
@@ -133,7 +132,7 @@ impl Gcm {
         ciphertext_and_tag: &[u8],
     ) -> Result<SecretBytes, CallError> {
         if self.plan.iv == IvSource::Prepended {
-            // The vendor's mechanism takes the IV where it put it: before the ciphertext.
+            // The vendor mechanism expects the IV before the ciphertext.
             let input = [iv, ciphertext_and_tag].concat();
             return self
                 .call(&mut [], aad)
@@ -146,7 +145,7 @@ impl Gcm {
 
     fn call<'a>(&'a self, iv: &'a mut [u8], aad: &'a [u8]) -> GcmCall<'a> {
         GcmCall {
-            is_vendors: self.plan.iv == IvSource::Prepended,
+            is_vendor_mechanism: self.plan.iv == IvSource::Prepended,
             params: self.plan.params,
             iv,
             aad,
@@ -157,15 +156,15 @@ impl Gcm {
         &self,
         session: &Session,
         key: ObjectHandle,
-        ours: [u8; IV_LENGTH],
+        passed_iv: [u8; IV_LENGTH],
         aad: &[u8],
         plaintext: &[u8],
     ) -> Result<Vec<u8>, CallError> {
-        let mut iv = ours;
+        let mut iv = passed_iv;
         let output = self
             .call(&mut iv, aad)
             .encrypt(session, key, plaintext, 0)?;
-        match iv == ours {
+        match iv == passed_iv {
             true => Ok(output),
             false => Err(CallError::IvReplaced),
         }
@@ -182,7 +181,7 @@ impl Gcm {
         self.pool.take(now).ok_or(CallError::NotCallable)
     }
 
-    /// The IV guard: rejects an IV of zeros and one that was used before.
+    /// Rejects an IV of zeros, and an IV that was used before.
     fn check_iv(&mut self, iv: &[u8], history: Option<KeyHistory<'_>>) -> Result<(), CallError> {
         if is_zero(iv) {
             return Err(CallError::Wrong(Violation::ZeroIv));
@@ -202,16 +201,16 @@ fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0)
 }
 
-/// Ciphertext and tag taken apart, if they can be the output of an encryption of `plaintext`.
-fn checked(parts: Parts, plaintext: &[u8]) -> Result<Sealed, CallError> {
-    let Parts { iv, mut output } = parts;
+/// Splits ciphertext and tag. Fails if they cannot be the output of an encryption of `plaintext`.
+fn validated(parts: CallOutput, plaintext: &[u8]) -> Result<Sealed, CallError> {
+    let CallOutput { iv, mut output } = parts;
     let tag = output.split_off(output.len().saturating_sub(TAG_LENGTH));
     let wrong_length = |tag: Vec<u8>| CallError::Wrong(Violation::Length(tag.len() as u64));
     let tag: [u8; TAG_LENGTH] = tag.try_into().map_err(wrong_length)?;
     if is_zero(&tag) {
         return Err(CallError::Wrong(Violation::ZeroTag));
     }
-    if output.len() >= NEVER_EQUAL && constant_time_eq(&output, plaintext) {
+    if output.len() >= MIN_COMPARED_LENGTH && constant_time_eq(&output, plaintext) {
         return Err(CallError::Wrong(Violation::NotEncrypted));
     }
     Ok(Sealed {
@@ -222,8 +221,8 @@ fn checked(parts: Parts, plaintext: &[u8]) -> Result<Sealed, CallError> {
     })
 }
 
-/// What an encryption gives: the IV, and ciphertext ‖ tag.
-struct Parts {
+/// The result of an encryption call: the IV, and ciphertext ‖ tag.
+struct CallOutput {
     iv: Vec<u8>,
     output: Vec<u8>,
 }
@@ -233,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_iv_is_taken_once_and_never_when_it_is_old() {
+    fn an_iv_is_used_once_and_never_when_it_is_too_old() {
         let fetched = Instant::now();
         let mut pool = IvPool {
             ivs: Vec::new(),
@@ -249,27 +248,27 @@ mod tests {
         assert_eq!(pool.take(fetched), None, "old IVs are gone");
     }
 
-    fn output_of(ciphertext: &[u8], tag: [u8; TAG_LENGTH]) -> Parts {
-        Parts {
+    fn output_of(ciphertext: &[u8], tag: [u8; TAG_LENGTH]) -> CallOutput {
+        CallOutput {
             iv: vec![1; IV_LENGTH],
             output: [ciphertext, &tag].concat(),
         }
     }
 
     #[test]
-    fn an_output_that_no_working_device_gives_is_rejected() {
-        let plaintext = [5; NEVER_EQUAL];
-        let violation = |parts| match checked(parts, &plaintext) {
+    fn an_output_that_no_working_device_returns_is_rejected() {
+        let plaintext = [5; MIN_COMPARED_LENGTH];
+        let violation = |parts| match validated(parts, &plaintext) {
             Err(CallError::Wrong(violation)) => Some(violation),
             _ => None,
         };
-        let good = output_of(&[6; NEVER_EQUAL], [9; TAG_LENGTH]);
+        let good = output_of(&[6; MIN_COMPARED_LENGTH], [9; TAG_LENGTH]);
         assert_eq!(violation(good), None);
-        let zero_tag = output_of(&[6; NEVER_EQUAL], [0; TAG_LENGTH]);
+        let zero_tag = output_of(&[6; MIN_COMPARED_LENGTH], [0; TAG_LENGTH]);
         assert_eq!(violation(zero_tag), Some(Violation::ZeroTag));
         let plain = output_of(&plaintext, [9; TAG_LENGTH]);
         assert_eq!(violation(plain), Some(Violation::NotEncrypted));
-        let short = Parts {
+        let short = CallOutput {
             iv: vec![1; IV_LENGTH],
             output: vec![9; TAG_LENGTH - 1],
         };
@@ -278,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_short_ciphertext_may_equal_its_plaintext_by_chance() {
-        let short = [5; NEVER_EQUAL - 1];
-        assert!(checked(output_of(&short, [9; TAG_LENGTH]), &short).is_ok());
+        let short = [5; MIN_COMPARED_LENGTH - 1];
+        assert!(validated(output_of(&short, [9; TAG_LENGTH]), &short).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! Which AES-GCM mechanisms a token has.
+//! The AES-GCM mechanisms of a token.
 
 use cryptoki_sys::CKM_AES_GCM;
 
@@ -7,7 +7,7 @@ use crate::pkcs11::library::module::Module;
 use crate::pkcs11::token::open_error::OpenError;
 use crate::pkcs11::token::slot::{TokenIdentity, TokenSlot};
 
-/// Which AES-GCM mechanisms a token has.
+/// The AES-GCM mechanisms of a token.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::pkcs11) struct GcmMechanisms {
     /// `CKM_AES_GCM`.
@@ -16,7 +16,7 @@ pub(in crate::pkcs11) struct GcmMechanisms {
     pub vendor_prepended: bool,
 }
 
-/// The token's AES-GCM mechanisms; an error when there is none.
+/// Reads the AES-GCM mechanisms of the token. Fails if it has none.
 pub(in crate::pkcs11) fn gcm_mechanisms(
     module: &Module,
     slot: TokenSlot,

@@ -1,8 +1,9 @@
-//! How a device does AES-GCM: where the IV comes from, and how long its parameter block is.
+//! GCM profiles: which party generates the IV, and the length of the parameter block.
 //!
 //! # Invariants
-//! - A plan is used for a key only after the probe: two encryptions with two IVs, each decrypts, a flipped tag does not. A
-//!   wrong plan is a catastrophe otherwise: some devices silently encrypt with the zero IV that others overwrite.
+//! - A plan is used for keys of key stores only after a probe. In the probe, two encryptions use two IVs, each ciphertext decrypts, and a
+//!   changed tag is rejected. Without the probe a wrong plan goes unnoticed: some devices encrypt with the zero IV that other devices
+//!   overwrite.
 
 use std::fmt;
 
@@ -14,15 +15,15 @@ use crate::pkcs11::token::slot::TokenIdentity;
 /// Where the IV of an encryption comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::pkcs11) enum IvSource {
-    /// We pass 12 bytes of the device's random generator.
+    /// The proxy passes 12 bytes of the device's random generator.
     Caller,
-    /// We pass 12 zero bytes, the device overwrites them.
+    /// The proxy passes 12 zero bytes, and the device overwrites them.
     WrittenBack,
-    /// We pass none, the device appends 16 bytes to the output.
+    /// The proxy passes no IV, and the device appends 16 bytes to the output.
     Appended,
-    /// We pass none with the vendor's mechanism, the device puts 12 bytes before the output.
+    /// The proxy passes no IV to the vendor mechanism, and the device returns 12 bytes before the output.
     Prepended,
-    /// The message interface of PKCS#11 3.x makes it.
+    /// The message interface of PKCS#11 3.x generates it.
     Message,
 }
 
@@ -49,7 +50,7 @@ impl fmt::Display for Plan {
     }
 }
 
-/// Vendors by a part of their manufacturer's or model's name, with the sources that they are known for, best first.
+/// IV sources that work on known products, best first. The text is a part of the manufacturer or model name in lower case.
 const KNOWN: [(&str, &[IvSource]); 10] = [
     ("softhsm", &[IvSource::Caller]),
     ("kryoptic", &[IvSource::Caller, IvSource::Message]),
@@ -63,7 +64,7 @@ const KNOWN: [(&str, &[IvSource]); 10] = [
     ("luna", &[IvSource::Caller, IvSource::Appended]),
 ];
 
-/// The order for a vendor that nobody knows, and after a vendor's own.
+/// The order for unknown vendors, and after the sources of a known vendor.
 const ALL: [IvSource; 5] = [
     IvSource::Caller,
     IvSource::WrittenBack,
@@ -72,7 +73,7 @@ const ALL: [IvSource; 5] = [
     IvSource::Message,
 ];
 
-/// The plans to probe, in order: what is configured, or what the vendor is known for and then all others.
+/// Lists the plans to probe, in order: the configured one, or those of the vendor and then all others.
 pub(in crate::pkcs11) fn candidates(
     profile: GcmProfile,
     identity: &TokenIdentity,
@@ -88,7 +89,7 @@ pub(in crate::pkcs11) fn candidates(
     };
     let mut plans = Vec::new();
     for params in [ParamsForm::WithIvBits, ParamsForm::WithoutIvBits] {
-        // The message interface has a parameter block of its own, of one form.
+        // The message interface has a different parameter block, which has only one form.
         let fits = |iv: &IvSource| *iv != IvSource::Message || params == ParamsForm::WithIvBits;
         plans.extend(
             sources
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn vendors_come_with_what_they_are_known_for() {
+    fn the_sources_of_a_known_vendor_come_first() {
         for (vendor, model, first) in [
             ("SoftHSM project", "SoftHSM v2 2.6", "caller-iv"),
             ("Cavium Networks", "NITROX-III 1.0", "iv-written-back"),
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_configured_is_all_that_is_tried() {
+    fn only_the_configured_profile_is_tried() {
         let plans = order(
             GcmProfile::IvAppended,
             "SoftHSM project",
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn mechanisms_that_are_not_there_are_not_tried() {
+    fn mechanisms_that_the_token_lacks_are_not_tried() {
         let plans = order(GcmProfile::Auto, "AWS CloudHSM", "", false);
         assert!(
             plans.iter().all(|plan| !plan.contains("prepended")),

@@ -1,15 +1,15 @@
-//! How a job fails on a device, and who is to blame.
+//! Errors of jobs, and whether the device, the key or the request caused them.
 
-use super::verdict::{Verdict, verdict};
+use super::error_class::{ErrorClass, classify};
 use crate::ekm::{EncryptionCount, KeyManagerFault, KeySelector};
 use crate::pkcs11::keys::table::FindError;
 use crate::pkcs11::library::errors::CallError;
 
-/// The least that a device must take in one call, plaintext and AAD together (XKS API, Encrypt): "too long" is not believed
-/// of less.
+/// The length in bytes that each device must accept in one call, plaintext and AAD together (XKS API, Encrypt). A device that calls a
+/// shorter input too long has another problem.
 const NEVER_TOO_LONG: usize = 4_300 + 8_192;
 
-/// What a job asks for. A bad ciphertext is possible in one of them only.
+/// The operation of a job. Only `Decrypt` has a ciphertext that can be invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::pkcs11) enum Operation {
     Encrypt,
@@ -22,15 +22,15 @@ pub(in crate::pkcs11) enum Operation {
 pub(in crate::pkcs11) struct Failure {
     pub fault: KeyManagerFault,
     pub detail: String,
-    /// Whether the device is gone with it.
+    /// Whether the device failed.
     pub fatal: bool,
-    /// If the HSM rejects the key: its return code, as metrics name it.
+    /// The return code as metrics show it, if the HSM rejects the key.
     pub rejected_with: Option<String>,
 }
 
 impl Failure {
-    /// A failure of this job and no other.
-    pub(in crate::pkcs11) fn of_job(fault: KeyManagerFault, detail: impl Into<String>) -> Self {
+    /// A failure that affects only this job.
+    pub(in crate::pkcs11) fn job(fault: KeyManagerFault, detail: impl Into<String>) -> Self {
         Self {
             fault,
             detail: detail.into(),
@@ -39,78 +39,78 @@ impl Failure {
         }
     }
 
-    /// A failure that needs no settlement.
-    pub(in crate::pkcs11) fn certain(fault: KeyManagerFault, error: CallError) -> Self {
+    /// A failure whose cause is clear without a test.
+    pub(in crate::pkcs11) fn unambiguous(fault: KeyManagerFault, error: CallError) -> Self {
         match fault {
-            KeyManagerFault::DeviceFailed => Self::of_device(error.to_string()),
-            _ => Self::of_job(fault, error.to_string()),
+            KeyManagerFault::DeviceFailed => Self::device(error.to_string()),
+            _ => Self::job(fault, error.to_string()),
         }
     }
 
-    /// A failure of the device.
-    pub(in crate::pkcs11) fn of_device(detail: impl Into<String>) -> Self {
+    /// A failure of the device, which affects all jobs.
+    pub(in crate::pkcs11) fn device(detail: impl Into<String>) -> Self {
         Self {
             fatal: true,
-            ..Self::of_job(KeyManagerFault::DeviceFailed, detail)
+            ..Self::job(KeyManagerFault::DeviceFailed, detail)
         }
     }
 }
 
-/// What the blame depends on besides the code.
+/// The properties of a job that the attribution of an error depends on.
 #[derive(Clone, Copy)]
 pub(in crate::pkcs11) struct Request<'a> {
     pub operation: Operation,
     pub key: &'a KeySelector,
-    /// Plaintext or ciphertext, and AAD, in bytes.
+    /// The length of plaintext or ciphertext plus AAD, in bytes.
     pub length: usize,
     /// Counts encryptions under the key.
     pub encryptions: &'a dyn EncryptionCount,
 }
 
 impl Request<'_> {
-    /// Whether `error` may mean that the ciphertext does not authenticate.
-    pub(in crate::pkcs11) fn may_be_the_ciphertext(self, error: CallError) -> bool {
-        self.operation == Operation::Decrypt && self.verdict(error) == Verdict::Ambiguous
+    /// Whether `error` may mean that the ciphertext fails authentication.
+    pub(in crate::pkcs11) fn may_be_invalid_ciphertext(self, error: CallError) -> bool {
+        self.operation == Operation::Decrypt && self.class(error) == ErrorClass::Ambiguous
     }
 
-    /// What `error` may mean for this job.
-    pub(in crate::pkcs11) fn verdict(self, error: CallError) -> Verdict {
-        match verdict(error) {
-            Verdict::InputTooLong if self.length <= NEVER_TOO_LONG => Verdict::Ambiguous,
-            verdict => verdict,
+    /// Classifies `error` for this job.
+    pub(in crate::pkcs11) fn class(self, error: CallError) -> ErrorClass {
+        match classify(error) {
+            ErrorClass::InputTooLong if self.length <= NEVER_TOO_LONG => ErrorClass::Ambiguous,
+            class => class,
         }
     }
 }
 
-/// What is known of a device that has returned an error.
+/// Evidence that a device works after it returned an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::pkcs11) enum Proof {
-    /// It works with the key of the job.
+pub(in crate::pkcs11) enum Evidence {
+    /// The device works with the key of the job.
     ThisKey,
-    /// It works with its health key.
+    /// The device works with the health key.
     HealthKey,
-    /// Nothing: it has no health key.
+    /// No evidence: the device has no health key.
     Nothing,
 }
 
-/// A step of a job that did not work.
+/// The error of a step of a job.
 #[derive(Debug)]
-pub(in crate::pkcs11) enum Trouble {
-    /// It is clear who is to blame.
-    Blamed(Failure),
-    /// The device returned an error: nobody may be blamed before it is settled.
-    Unsettled(CallError),
+pub(in crate::pkcs11) enum StepError {
+    /// The cause is known.
+    Attributed(Failure),
+    /// The device returned an error whose cause must be tested first.
+    Unattributed(CallError),
 }
 
-/// A key that was not found.
-pub(in crate::pkcs11) fn trouble_of_find(error: FindError, selector: &KeySelector) -> Trouble {
+/// Converts the error of a key search.
+pub(in crate::pkcs11) fn lookup_error(error: FindError, selector: &KeySelector) -> StepError {
     let (fault, problem) = match error {
         FindError::Absent => (KeyManagerFault::KeyAbsent, "has no key"),
         FindError::Ambiguous => (KeyManagerFault::KeyAmbiguous, "has several keys"),
         FindError::Unreadable(error) | FindError::Call(error) => {
-            return Trouble::Unsettled(error.into());
+            return StepError::Unattributed(error.into());
         }
     };
     let detail = format!("the token {problem} with {selector}");
-    Trouble::Blamed(Failure::of_job(fault, detail))
+    StepError::Attributed(Failure::job(fault, detail))
 }

@@ -1,11 +1,11 @@
-//! Keys that a device rejects although it works.
+//! Keys that a device rejects although the device works.
 //!
-//! A rejected key must cost the other keys nothing. Once a known-good operation with the key itself has failed, jobs for it are answered at
-//! once, without the queue and without a call. One job each [`RETRY_AFTER`] is let through: a key that was corrected serves again by itself.
+//! Jobs for a rejected key must not delay jobs for other keys. After a known-good operation with the key has failed, jobs for this key
+//! fail at once, without the queue and without a call. One job per [`RETRY_AFTER`] is tried, so that a corrected key is used again.
 //!
 //! # Invariants
-//! - Jobs are rejected without a call only while a known-good operation with the key itself fails: a caller's bad input never makes a key
-//!   unavailable to others.
+//! - Jobs are rejected without a call only while a known-good operation with the key fails. Bad input of one caller never makes a key
+//!   unavailable to other callers.
 //! - Memory is bounded by [`MAX_KEYS`] for each operation.
 
 use std::collections::HashMap;
@@ -20,45 +20,45 @@ use crate::ekm::{KeyManagerFault, KeySelector, SpacedWarning};
 use crate::pkcs11::library::errors::CallError;
 use crate::sync::poisoned;
 
-/// How long jobs for a rejected key are answered without a call.
+/// How long jobs for a rejected key fail without a call.
 pub(in crate::pkcs11) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How long the health key's verdict on a failure is believed. Until then, the same error of the same key costs one call and no settlement.
-const SETTLED_FOR: Duration = Duration::from_secs(10);
+/// How long the attribution of an error is valid. During this time the same error with the same key is not tested again.
+const ATTRIBUTION_VALID_FOR: Duration = Duration::from_secs(10);
 
-/// Without a health key, two keys must fail with the same error within this time before the device counts as failed.
-const TWO_KEYS_WITHIN: Duration = Duration::from_secs(1);
+/// Without a health key, the device counts as failed if two keys fail with the same error within this time.
+const TWO_KEY_WINDOW: Duration = Duration::from_secs(1);
 
-/// A failure that did not happen again for so long is forgotten.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+/// A failure that does not happen again within this time is deleted.
+const KEPT_FOR: Duration = Duration::from_secs(60);
 
-/// The most keys that are remembered for one operation. A key beyond that costs more, nothing else.
+/// The maximum number of keys that are stored per operation. Further keys only cost more calls.
 const MAX_KEYS: usize = 1_024;
 
-/// Why a key is rejected.
+/// The reason why a key is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::pkcs11) struct Rejection {
     pub fault: KeyManagerFault,
     pub detail: Arc<str>,
-    /// What the device returned.
+    /// The error of the device.
     pub error: CallError,
-    /// Whether a known-good operation with the key failed too.
+    /// Whether a known-good operation with the key also failed.
     pub is_proven: bool,
 }
 
-/// The keys that one device rejects.
+/// The keys that the device rejects, by operation.
 #[derive(Default)]
 pub(in crate::pkcs11) struct KeyFailures {
-    encrypt: Table,
-    decrypt: Table,
-    describe: Table,
+    encrypt: FailureTable,
+    decrypt: FailureTable,
+    describe: FailureTable,
 }
 
-struct Table {
+struct FailureTable {
     began: Instant,
-    /// As many as there are keys; read without the lock, because most devices reject none.
+    /// The number of keys. It is read without the lock, because most devices reject none.
     len: AtomicUsize,
-    /// When the operation last worked with any key, in microseconds since `began`.
+    /// The last success of the operation with any key, in microseconds since `began`.
     last_success: AtomicU64,
     keys: Mutex<HashMap<KeySelector, Entry>>,
 }
@@ -67,13 +67,13 @@ struct Entry {
     rejection: Rejection,
     object: Option<ObjectHandle>,
     failed_at: Instant,
-    settled_at: Instant,
+    attributed_at: Instant,
     next_attempt: Instant,
     warning: SpacedWarning,
 }
 
 impl KeyFailures {
-    fn of(&self, operation: Operation) -> &Table {
+    fn table(&self, operation: Operation) -> &FailureTable {
         match operation {
             Operation::Encrypt => &self.encrypt,
             Operation::Decrypt => &self.decrypt,
@@ -81,14 +81,14 @@ impl KeyFailures {
         }
     }
 
-    /// Returns why a new job is answered without a call; none: it may be tried. With it comes what [`SpacedWarning::next`] returned.
+    /// Returns why a new job fails without a call, and the result of [`SpacedWarning::next`]; `None` if the job may be tried.
     pub(in crate::pkcs11) fn reject(
         &self,
         operation: Operation,
         key: &KeySelector,
         now: Instant,
     ) -> Option<(Rejection, Option<u64>)> {
-        self.of(operation).look_at_proven(key, |entry| {
+        self.table(operation).with_proven(key, |entry| {
             if now >= entry.next_attempt {
                 entry.next_attempt = now + RETRY_AFTER;
                 return None;
@@ -99,22 +99,23 @@ impl KeyFailures {
 
     /// Whether jobs for this key are rejected without a call.
     pub(in crate::pkcs11) fn rejects(&self, operation: Operation, key: &KeySelector) -> bool {
-        let rejected = self.of(operation).look_at_proven(key, |_| Some(()));
+        let rejected = self.table(operation).with_proven(key, |_| Some(()));
         rejected.is_some()
     }
 
-    /// Returns why a job is rejected that was let through and has met the same error again; none: the error must be settled.
-    pub(in crate::pkcs11) fn reject_again(
+    /// Returns why a job fails that was tried and got the stored error again; `None` if the cause of the error must be tested.
+    pub(in crate::pkcs11) fn repeated_rejection(
         &self,
         operation: Operation,
         key: &KeySelector,
         error: CallError,
         now: Instant,
     ) -> Option<(Rejection, Option<u64>)> {
-        let mut keys = self.of(operation).lock_unless_empty()?;
+        let mut keys = self.table(operation).lock_unless_empty()?;
         let entry = keys.get_mut(key)?;
-        let is_settled = now.saturating_duration_since(entry.settled_at) < SETTLED_FOR;
-        if !is_settled || !entry.rejection.is_proven || entry.rejection.error != error {
+        let is_attributed =
+            now.saturating_duration_since(entry.attributed_at) < ATTRIBUTION_VALID_FOR;
+        if !is_attributed || !entry.rejection.is_proven || entry.rejection.error != error {
             return None;
         }
         entry.failed_at = now;
@@ -122,7 +123,7 @@ impl KeyFailures {
         Some((entry.rejection.clone(), entry.warning.next(now)))
     }
 
-    /// Remembers a failure that was settled. Returns what [`SpacedWarning::next`] returned.
+    /// Stores a failure whose cause was tested. Returns the result of [`SpacedWarning::next`].
     pub(in crate::pkcs11) fn add(
         &self,
         operation: Operation,
@@ -131,7 +132,7 @@ impl KeyFailures {
         rejection: Rejection,
         now: Instant,
     ) -> Option<u64> {
-        let table = self.of(operation);
+        let table = self.table(operation);
         let mut keys = table.lock();
         if keys.len() >= MAX_KEYS && !keys.contains_key(key) {
             forget_oldest(&mut keys);
@@ -143,7 +144,7 @@ impl KeyFailures {
             rejection,
             object,
             failed_at: now,
-            settled_at: now,
+            attributed_at: now,
             next_attempt: now + RETRY_AFTER,
             warning,
         };
@@ -152,14 +153,14 @@ impl KeyFailures {
         unlogged
     }
 
-    /// The operation has worked with this key. Returns whether the key was rejected before.
+    /// Notes that the operation worked with this key. Returns whether the key was rejected before.
     pub(in crate::pkcs11) fn remove(
         &self,
         operation: Operation,
         key: &KeySelector,
         now: Instant,
     ) -> bool {
-        let table = self.of(operation);
+        let table = self.table(operation);
         table.note_success(now);
         let Some(mut keys) = table.lock_unless_empty() else {
             return false;
@@ -169,9 +170,9 @@ impl KeyFailures {
         removed.is_some_and(|entry| entry.rejection.is_proven)
     }
 
-    /// Returns whether this failure of a key means that the device failed, if there is no health key: another key has just failed with the same error, and
-    /// no key has worked since then. Two names of one object are one key.
-    pub(in crate::pkcs11) fn tells_of_device(
+    /// Whether this failure means that the device failed. For devices without a health key: another key has just failed with the same error,
+    /// and no key has worked since then. Two names of one object count as one key.
+    pub(in crate::pkcs11) fn indicates_device_failure(
         &self,
         operation: Operation,
         key: &KeySelector,
@@ -179,13 +180,13 @@ impl KeyFailures {
         error: CallError,
         now: Instant,
     ) -> bool {
-        let table = self.of(operation);
+        let table = self.table(operation);
         let last_success = table.last_success();
         let Some(keys) = table.lock_unless_empty() else {
             return false;
         };
         keys.iter().any(|(other, entry)| {
-            let is_recent = now.saturating_duration_since(entry.failed_at) <= TWO_KEYS_WITHIN;
+            let is_recent = now.saturating_duration_since(entry.failed_at) <= TWO_KEY_WINDOW;
             let is_other = other != key && (object.is_none() || entry.object != object);
             is_other
                 && is_recent
@@ -194,21 +195,21 @@ impl KeyFailures {
         })
     }
 
-    /// Forgets everything: the device is opened again.
+    /// Deletes all failures, because the device is opened again.
     pub(in crate::pkcs11) fn clear(&self) {
         for table in [&self.encrypt, &self.decrypt, &self.describe] {
             table.retain(|_| false);
         }
     }
 
-    /// Forgets what happened long ago.
+    /// Deletes old failures.
     pub(in crate::pkcs11) fn forget_old(&self, now: Instant) {
         for table in [&self.encrypt, &self.decrypt, &self.describe] {
-            table.retain(|entry| now.saturating_duration_since(entry.failed_at) < FORGOTTEN_AFTER);
+            table.retain(|entry| now.saturating_duration_since(entry.failed_at) < KEPT_FOR);
         }
     }
 
-    /// How many keys are rejected for encryption or decryption now.
+    /// The number of keys that are rejected for encryption or decryption.
     pub(in crate::pkcs11) fn count(&self) -> usize {
         let keys = (self.encrypt.lock(), self.decrypt.lock());
         let rejected = |keys: &HashMap<KeySelector, Entry>, key: &KeySelector| {
@@ -223,7 +224,7 @@ impl KeyFailures {
     }
 }
 
-impl Default for Table {
+impl Default for FailureTable {
     fn default() -> Self {
         Self {
             began: Instant::now(),
@@ -234,7 +235,7 @@ impl Default for Table {
     }
 }
 
-impl Table {
+impl FailureTable {
     fn lock(&self) -> MutexGuard<'_, HashMap<KeySelector, Entry>> {
         self.keys.lock().unwrap_or_else(poisoned)
     }
@@ -243,8 +244,8 @@ impl Table {
         (self.len.load(Ordering::Acquire) > 0).then(|| self.lock())
     }
 
-    /// Looks at a key that is proven not to work; none: there is no such entry, or `look` returns none.
-    fn look_at_proven<T>(
+    /// Calls `look` for a key whose rejection is proven. Returns `None` if there is no such entry or `look` returns `None`.
+    fn with_proven<T>(
         &self,
         key: &KeySelector,
         look: impl FnOnce(&mut Entry) -> Option<T>,

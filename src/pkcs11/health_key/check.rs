@@ -1,6 +1,6 @@
-//! The deep check: a real encryption and decryption with a key that KMS never uses.
+//! The deep health check: an encryption and a decryption with a key that KMS never uses.
 //!
-//! The health key settles who is to blame when a device returns an error: see `sessions/device_session/settle.rs`.
+//! Sessions also use the health key to attribute errors: see `sessions/device_session/attribution.rs`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -17,22 +17,22 @@ use crate::pkcs11::token::open_error::OpenError;
 use crate::secret::SecretBytes;
 use crate::sync::poisoned;
 
-/// What is encrypted in a check. Not a secret.
+/// The plaintext of a check. It is not a secret.
 pub(in crate::pkcs11) const PLAINTEXT: &[u8] = b"xks-proxy deep health check 0001";
 
-/// What is bound to it.
+/// The AAD of a check.
 pub(in crate::pkcs11) const AAD: &[u8] = b"\x00\x00\x00";
 
-/// What a check found, when the device answered as it should.
+/// The result of a check without errors.
 #[derive(Debug)]
 pub(in crate::pkcs11) enum Checked {
-    /// All is well; here is a ciphertext that this device must be able to decrypt.
+    /// The check succeeded. The device must be able to decrypt this ciphertext.
     Works(KnownGood),
-    /// The health key is missing or unfit: the device serves, but nobody can tell how well.
+    /// The health key is missing or unsuitable. The device serves, but its health is unknown.
     KeyUnfit(String),
 }
 
-/// A ciphertext that is known to be good.
+/// A ciphertext that the device was able to decrypt.
 #[derive(Debug)]
 pub(in crate::pkcs11) struct KnownGood {
     key: KeyEntry,
@@ -40,45 +40,45 @@ pub(in crate::pkcs11) struct KnownGood {
 }
 
 impl KnownGood {
-    /// A ciphertext of [`PLAINTEXT`] with [`AAD`].
+    /// `sealed` is a ciphertext of [`PLAINTEXT`] with [`AAD`] under this key.
     pub(in crate::pkcs11) fn new(key: KeyEntry, sealed: Sealed) -> Self {
         Self { key, sealed }
     }
 }
 
-/// The most keys whose ciphertexts are kept.
-const MAX_PROOFS: usize = 1_024;
+/// The maximum number of keys whose ciphertexts are stored.
+const MAX_CIPHERTEXTS: usize = 1_024;
 
 /// Known-good ciphertexts of keys of key stores, by the handle of the key.
 #[derive(Default)]
-pub(in crate::pkcs11) struct KeyProofs(Mutex<HashMap<CK_OBJECT_HANDLE, Arc<KnownGood>>>);
+pub(in crate::pkcs11) struct KnownCiphertexts(Mutex<HashMap<CK_OBJECT_HANDLE, Arc<KnownGood>>>);
 
-impl KeyProofs {
-    /// The ciphertext of this key.
+impl KnownCiphertexts {
+    /// Returns the ciphertext of this key.
     pub(in crate::pkcs11) fn of(&self, key: ObjectHandle) -> Option<Arc<KnownGood>> {
-        let proofs = self.0.lock().unwrap_or_else(poisoned);
-        proofs.get(&key.handle()).cloned()
+        let ciphertexts = self.0.lock().unwrap_or_else(poisoned);
+        ciphertexts.get(&key.handle()).cloned()
     }
 
-    /// Keeps a ciphertext; when there are too many, the others are dropped.
+    /// Stores a ciphertext. At the limit, all others are deleted first.
     pub(in crate::pkcs11) fn add(&self, known: KnownGood) {
-        let mut proofs = self.0.lock().unwrap_or_else(poisoned);
-        if proofs.len() >= MAX_PROOFS {
-            proofs.clear();
+        let mut ciphertexts = self.0.lock().unwrap_or_else(poisoned);
+        if ciphertexts.len() >= MAX_CIPHERTEXTS {
+            ciphertexts.clear();
         }
-        proofs.insert(known.key.handle.handle(), Arc::new(known));
+        ciphertexts.insert(known.key.handle.handle(), Arc::new(known));
     }
 }
 
-/// One session's view of the device: what a check needs.
+/// A session and its AES-GCM, for checks.
 pub(in crate::pkcs11) struct Checker<'a> {
     pub session: &'a Session,
     pub gcm: &'a mut Gcm,
 }
 
 impl Checker<'_> {
-    /// The check at opening: two encryptions give two IVs, each decrypts, a flipped tag does not. A device that fails it must
-    /// not serve.
+    /// The check before a token is used: two encryptions use two IVs, each ciphertext decrypts, and a changed tag is rejected. A device that
+    /// fails this check must not serve.
     pub(in crate::pkcs11) fn probe(
         &mut self,
         keys: &KeyTable,
@@ -109,7 +109,7 @@ impl Checker<'_> {
         Ok(Checked::Works(KnownGood { key, sealed }))
     }
 
-    /// The recurring check: one encryption, one decryption. The IV must be new in the history of the device.
+    /// The periodic check: one encryption and one decryption. The IV must be new in the history of the device.
     pub(in crate::pkcs11) fn check(
         &mut self,
         keys: &KeyTable,
@@ -126,12 +126,12 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether the device still decrypts what is known to be good.
+    /// Whether the device still decrypts the known-good ciphertext.
     pub(in crate::pkcs11) fn still_works(&self, known: &KnownGood) -> bool {
         self.opens(&known.key, &known.sealed)
     }
 
-    /// Whether the device still encrypts with the key of what is known to be good, and decrypts that.
+    /// Whether the device still encrypts and decrypts with the key of the known-good ciphertext.
     pub(in crate::pkcs11) fn encrypts_again(&mut self, known: &KnownGood) -> bool {
         self.round_trip(&known.key, None).is_ok()
     }
@@ -159,10 +159,10 @@ impl Checker<'_> {
             }
             Err(FindError::Call(error)) => return Err(error.into()),
         };
-        // The handle may be stale, the key changed: what counts is what the device says now.
+        // The handle may be stale, or the key may have changed.
         let entry = match keys.read_again(self.session, &selector, entry.handle) {
             Ok(entry) => entry,
-            Err(_) => match keys.find_again(self.session, &selector, entry.handle) {
+            Err(_) => match keys.find_replacement(self.session, &selector, entry.handle) {
                 Ok(entry) => entry,
                 Err(FindError::Call(error)) => return Err(error.into()),
                 Err(FindError::Absent | FindError::Ambiguous | FindError::Unreadable(_)) => {
@@ -189,7 +189,7 @@ impl Checker<'_> {
         match self.opens(key, &sealed) {
             true => Ok(sealed),
             false => Err(OpenError::ProbeFailed(
-                "it does not decrypt what it has encrypted",
+                "it does not decrypt a ciphertext that it made",
             )),
         }
     }
@@ -203,12 +203,12 @@ impl Checker<'_> {
     }
 }
 
-/// Whether what was decrypted is [`PLAINTEXT`].
+/// Whether the decrypted bytes are [`PLAINTEXT`].
 pub(in crate::pkcs11) fn is_plaintext(opened: &SecretBytes) -> bool {
     opened.expose() == PLAINTEXT
 }
 
-/// Ciphertext with the tag behind it.
+/// Returns ciphertext ‖ tag.
 pub(in crate::pkcs11) fn joined(sealed: &Sealed) -> Vec<u8> {
     [&sealed.ciphertext[..], &sealed.tag].concat()
 }

@@ -1,4 +1,4 @@
-//! Which of the possible ways to do AES-GCM a token has: the first one that passes the check with a key of its own.
+//! Chooses the GCM plan of a token: the first one that passes the check with the health key.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::pkcs11::library::module::Module;
 use crate::pkcs11::token::open_error::OpenError;
 use crate::pkcs11::token::slot::TokenSlot;
 
-/// A token that somebody has logged in to.
+/// A token with a login.
 pub(in crate::pkcs11) struct Probe<'a> {
     pub module: &'a Arc<Module>,
     pub slot: TokenSlot,
@@ -18,14 +18,14 @@ pub(in crate::pkcs11) struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// The first plan that passes the check with the key of this label. Each is probed in a session of its own: a plan that
-    /// does not fit may leave an operation behind in it.
+    /// Returns the first plan that passes the check with the key of this label. Each plan is probed in a new session, because a wrong plan
+    /// may leave an active operation in its session.
     pub(in crate::pkcs11) fn choose(
         &self,
         plans: &[Plan],
         label: &str,
     ) -> Result<(Plan, Checked), OpenError> {
-        let mut refusals = Vec::new();
+        let mut failures = Vec::new();
         for plan in plans {
             let session = self.slot.open_session(self.module)?;
             let mut gcm = Gcm::new(*plan);
@@ -35,11 +35,11 @@ impl Probe<'_> {
             };
             match checker.probe(self.keys, label) {
                 Ok(checked) => return Ok((*plan, checked)),
-                // The device itself is gone: another plan would not help.
+                // The device is lost: another plan would not help.
                 Err(error) if error.is_about_the_device() => return Err(error),
-                Err(error) => refusals.push(format!("{plan}: {error}")),
+                Err(error) => failures.push(format!("{plan}: {error}")),
             }
         }
-        Err(OpenError::NoPlanFits(refusals.join("; ")))
+        Err(OpenError::NoPlanFits(failures.join("; ")))
     }
 }

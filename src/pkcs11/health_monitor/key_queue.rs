@@ -1,10 +1,10 @@
-//! Keys that the operator wants to know of, in the order in which the health check looks at them.
+//! A queue of expected keys, in the order in which they are checked.
 
 use std::collections::{HashSet, VecDeque};
 
 use crate::ekm::KeySelector;
 
-/// A line of keys, each of which is in it once.
+/// A queue that contains each key at most once.
 #[derive(Default)]
 pub(in crate::pkcs11) struct KeyQueue {
     order: VecDeque<KeySelector>,
@@ -12,7 +12,7 @@ pub(in crate::pkcs11) struct KeyQueue {
 }
 
 impl KeyQueue {
-    /// Puts a key at the end, if it is not in the line.
+    /// Appends a key that is not in the queue.
     pub(in crate::pkcs11) fn add(&mut self, selector: &KeySelector) {
         if !self.members.contains(selector) {
             self.members.insert(selector.clone());
@@ -20,7 +20,7 @@ impl KeyQueue {
         }
     }
 
-    /// Takes the first keys, at most so many.
+    /// Removes and returns the first keys, at most `count`.
     pub(in crate::pkcs11) fn take(&mut self, count: usize) -> Vec<KeySelector> {
         let taken: Vec<_> = self.order.drain(..count.min(self.order.len())).collect();
         for selector in &taken {
@@ -35,16 +35,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_key_has_its_turn() {
+    fn keys_are_taken_in_turn() {
         let keys = ["a", "b", "c"].map(|label| KeySelector::Label(label.to_owned()));
-        let mut watched = KeyQueue::default();
+        let mut queue = KeyQueue::default();
         let mut seen = Vec::new();
         for _ in 0..3 {
-            keys.iter().for_each(|key| watched.add(key));
-            seen.extend(watched.take(2));
+            keys.iter().for_each(|key| queue.add(key));
+            seen.extend(queue.take(2));
         }
         let expected = [0, 1, 2, 0, 1, 0].map(|n: usize| keys[n].clone());
         assert_eq!(seen, expected);
-        assert_eq!(watched.take(9), [keys[2].clone()]);
+        assert_eq!(queue.take(9), [keys[2].clone()]);
     }
 }

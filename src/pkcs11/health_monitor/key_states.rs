@@ -1,4 +1,4 @@
-//! What the front wants to know of the expected keys, reported when it changes.
+//! Reports the states of the expected keys to the front when they change.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What becomes of a proof: requests are answered by it, and the operator reads of it.
+//! Publishes the result of a proof, for requests and for the operator.
 
 use crate::ekm::{ExpectedKey, KeyAttributes, KeyKind};
 use crate::pkcs11::key_proofs::proof::Outcome;
@@ -6,8 +6,8 @@ use crate::pkcs11::keys::object_identity::KeyObject;
 use crate::pkcs11::keys::table::KeyEntry;
 use crate::pkcs11::worker_state::WorkerState;
 
-/// Publishes what was found, and logs what the operator should know.
-pub(in crate::pkcs11) fn conclude(
+/// Publishes the result, and logs problems that the operator should know about.
+pub(in crate::pkcs11) fn publish_outcome(
     worker: &WorkerState,
     key: &ExpectedKey,
     entry: &KeyEntry,
@@ -16,14 +16,14 @@ pub(in crate::pkcs11) fn conclude(
 ) {
     let (hsm, selector, memory) = (&worker.settings.name, &*key.selector, &worker.memory);
     if let Some(why) = object.exposure
-        && memory.has_line_for(format!("exposed {}", object.identity))
+        && memory.may_log_once(format!("exposed {}", object.identity))
     {
         tracing::warn!(%hsm, key = %selector, why, "the value of the key can leave the HSM");
     }
-    if let Some(lack) = lack(&entry.attributes, key.encrypts)
-        && memory.has_line_for(format!("lacks {}", object.identity))
+    if let Some(reason) = missing_requirement(&entry.attributes, key.encrypts)
+        && memory.may_log_once(format!("lacks {}", object.identity))
     {
-        tracing::warn!(%hsm, key = %selector, reason = lack, "the key cannot do what KMS needs");
+        tracing::warn!(%hsm, key = %selector, reason, "the key cannot do what KMS needs");
     }
     let rejection = match outcome {
         Outcome::Rejected(rejection) => Some(rejection),
@@ -38,7 +38,7 @@ pub(in crate::pkcs11) fn conclude(
         return;
     }
     match reason {
-        Some(reason) if memory.has_line() => {
+        Some(reason) if memory.may_log() => {
             tracing::warn!(%hsm, key = %selector, reason, "the key cannot do what KMS needs");
         }
         Some(_) => {}
@@ -46,8 +46,8 @@ pub(in crate::pkcs11) fn conclude(
     }
 }
 
-/// What the attributes of the key rule out, if the configuration needs it.
-fn lack(attributes: &KeyAttributes, encrypts: bool) -> Option<String> {
+/// Describes a requirement of the configuration that the attributes of the key do not meet.
+fn missing_requirement(attributes: &KeyAttributes, encrypts: bool) -> Option<String> {
     let KeyAttributes { kind, usage } = attributes;
     match kind {
         KeyKind::Aes(256) => {}

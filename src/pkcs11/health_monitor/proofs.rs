@@ -1,19 +1,19 @@
-//! The proofs of the keys that the configuration expects: in the background, one at a time, each once per key object.
+//! Proves the expected keys in the background, one at a time, each key object once.
 //!
-//! The health monitor calls [`Proofs::next`] while no health check is due, and [`Proofs::after_check`] after each one that worked.
+//! The health monitor calls [`Proofs::next`] while no health check is due, and [`Proofs::after_check`] after each successful check.
 //!
 //! # Invariants
-//! - A key is rejected only while the same session proves that the device works: with the health key or, without one, with a key that was
-//!   proved before. An error that the device shares proves nothing.
-//! - Nothing waits for a proof: a key without one is served.
-//! - A rejected key is tried again after each health check, and a key object that changed is proved again.
+//! - A key is rejected only if a test on the same session shows that the device works: with the health key or, if there is none, with a
+//!   key that was proved before.
+//! - No request waits for a proof: keys without a proof are served.
+//! - The proof of a rejected key is repeated after each health check, and the proof of a key object after a change of the object.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::census::Census;
 use super::key_queue::KeyQueue;
-use super::proof_report::conclude;
+use super::key_scan::KeyScan;
+use super::proof_report::publish_outcome;
 use crate::ekm::{ExpectedKey, KeyKind, KeySelector};
 use crate::pkcs11::aes_gcm::gcm::Gcm;
 use crate::pkcs11::health_key::check::{Checked, Checker};
@@ -26,67 +26,67 @@ use crate::pkcs11::library::ffi::Session;
 use crate::pkcs11::worker_state::WorkerState;
 use crate::pkcs11::worker_state::connection::Connection;
 
-/// The most missing keys that are searched for after one health check: each search may cost a scan of the token.
-const SOUGHT_PER_CHECK: usize = 8;
+/// The maximum number of missing keys that are searched for after a health check. Each search may scan the whole token.
+const MISSING_SEARCHED_PER_CHECK: usize = 8;
 
-/// The most known keys that are searched for after one health check, because another key may have been given their name.
-const SEARCHED_PER_CHECK: usize = 4;
+/// The maximum number of present keys that are searched for after a health check, to find further keys of the same name.
+const PRESENT_SEARCHED_PER_CHECK: usize = 4;
 
-/// The most proved keys whose attributes are read again after one health check.
+/// The maximum number of present keys whose attributes are read again after a health check.
 const READ_PER_CHECK: usize = 16;
 
-/// The expected keys of a device that is open, and what is left to do for them.
+/// The expected keys of an open token, and the pending work for them.
 pub(in crate::pkcs11) struct Proofs {
     expected: Arc<Vec<ExpectedKey>>,
     seen: HashMap<KeySelector, Seen>,
     backlog: VecDeque<ExpectedKey>,
     missing: KeyQueue,
     present: KeyQueue,
-    census: Census,
-    /// The token and its way to do AES-GCM: a proof holds for both.
-    under: String,
-    /// Whether it is logged that all keys were tried.
-    is_told: bool,
+    key_scan: KeyScan,
+    /// The token and its GCM plan: a proof is valid for both.
+    context: String,
+    /// Whether the log contains that all keys were tried.
+    is_logged: bool,
 }
 
-/// A key as it was when it was last looked at.
+/// A key as it was when it was last read.
 struct Seen {
     key: KeyEntry,
     /// See [`KeyObject::identity`].
     object: String,
-    /// Nothing is left to try until it changes.
+    /// Whether no work is left until the key changes.
     is_settled: bool,
     is_proved: bool,
 }
 
-/// The health monitor's hold on the device.
-pub(in crate::pkcs11) struct Hold<'a> {
+/// The session of the health monitor, for proofs.
+pub(in crate::pkcs11) struct TokenAccess<'a> {
     pub worker: &'a WorkerState,
     pub connection: &'a Arc<Connection>,
     pub session: &'a mut Session,
     pub gcm: &'a mut Gcm,
 }
 
-/// Whether the device works with another key.
-enum Witness {
+/// The result of a test with another key.
+enum DeviceTest {
     Works,
     Fails,
-    /// No other key can be tried.
+    /// There is no other key for a test.
     None,
 }
 
 impl Proofs {
-    /// Nothing is known yet. `under` names the token and its way to do AES-GCM.
-    pub(in crate::pkcs11) fn new(connection: &Connection, under: String) -> Self {
+    /// Starts without results. `context` identifies the token and its GCM plan.
+    pub(in crate::pkcs11) fn new(connection: &Connection, context: String) -> Self {
         Self {
             expected: Arc::default(),
             seen: HashMap::new(),
             backlog: VecDeque::new(),
             missing: KeyQueue::default(),
             present: KeyQueue::default(),
-            census: Census::of(&connection.keys),
-            under,
-            is_told: false,
+            key_scan: KeyScan::of(&connection.keys),
+            context,
+            is_logged: false,
         }
     }
 
@@ -95,65 +95,68 @@ impl Proofs {
         !self.backlog.is_empty() || !worker.watch_list.is(&self.expected)
     }
 
-    /// Looks at one key.
-    pub(in crate::pkcs11) fn next(&mut self, hold: &mut Hold<'_>) {
-        if !hold.worker.watch_list.is(&self.expected) {
-            self.expected = hold.worker.watch_list.now();
-            hold.worker.rejections.keep_only(&self.expected);
-            self.refill(hold);
+    /// Does one unit of work: starts with a new list of expected keys, or proves one key.
+    pub(in crate::pkcs11) fn next(&mut self, token: &mut TokenAccess<'_>) {
+        if !token.worker.watch_list.is(&self.expected) {
+            self.expected = token.worker.watch_list.now();
+            token.worker.rejections.keep_only(&self.expected);
+            self.refill(token);
         } else if let Some(key) = self.backlog.pop_front() {
-            self.look_at(&key, hold);
+            self.prove(&key, token);
         }
         if self.backlog.is_empty() {
-            if !(self.is_told || self.expected.is_empty()) {
-                self.is_told = true;
-                let (hsm, keys) = (&hold.worker.settings.name, self.expected.len());
+            if !(self.is_logged || self.expected.is_empty()) {
+                self.is_logged = true;
+                let (hsm, keys) = (&token.worker.settings.name, self.expected.len());
                 tracing::info!(%hsm, keys, "the keys of the configuration were tried");
             }
-            let left_out = hold.worker.memory.end_round();
+            let left_out = token.worker.memory.end_round();
             if left_out > 0 {
-                let hsm = &hold.worker.settings.name;
+                let hsm = &token.worker.settings.name;
                 tracing::warn!(%hsm, left_out, "more keys have problems; `xks-proxy check-config --hsm` lists all");
             }
         }
     }
 
-    /// Looks for keys that came, went or changed, and at rejected keys again.
-    pub(in crate::pkcs11) fn after_check(&mut self, hold: &mut Hold<'_>) {
-        let keys = &hold.connection.keys;
-        if let Err(error) = self.census.look(hold.session, keys) {
-            let hsm = &hold.worker.settings.name;
+    /// Finds keys that appeared, vanished or changed, and schedules them and the rejected keys for a proof.
+    pub(in crate::pkcs11) fn after_check(&mut self, token: &mut TokenAccess<'_>) {
+        let keys = &token.connection.keys;
+        if let Err(error) = self.key_scan.scan(token.session, keys) {
+            let hsm = &token.worker.settings.name;
             tracing::debug!(%hsm, %error, "the keys of the token could not be listed");
         }
-        let missing = self.missing.take(SOUGHT_PER_CHECK);
-        let present = self.present.take(SEARCHED_PER_CHECK);
-        let duplicated = keys.duplicated().into_iter().take(SOUGHT_PER_CHECK);
+        let missing = self.missing.take(MISSING_SEARCHED_PER_CHECK);
+        let present = self.present.take(PRESENT_SEARCHED_PER_CHECK);
+        let duplicated = keys
+            .duplicated()
+            .into_iter()
+            .take(MISSING_SEARCHED_PER_CHECK);
         for selector in missing.iter().chain(&present).cloned().chain(duplicated) {
-            // Found or not, the table has learned it.
-            drop(keys.look_for(hold.session, &selector));
+            // The search updates the table, whatever its result.
+            drop(keys.search_again(token.session, &selector));
         }
         for selector in self.present.take(READ_PER_CHECK).iter().chain(&present) {
             if let Some(seen) = self.seen.get_mut(selector) {
                 seen.is_settled = false;
             }
         }
-        self.refill(hold);
+        self.refill(token);
     }
 
-    /// Forgets the work: the device does not answer as it should.
-    pub(in crate::pkcs11) fn pause(&mut self) {
+    /// Drops the pending work, because the device does not work.
+    pub(in crate::pkcs11) fn clear_backlog(&mut self) {
         self.backlog.clear();
     }
 
-    fn refill(&mut self, hold: &Hold<'_>) {
+    fn refill(&mut self, token: &TokenAccess<'_>) {
         self.backlog.clear();
         let expected = Arc::clone(&self.expected);
         for key in expected.iter() {
             let selector = &*key.selector;
-            match hold.connection.keys.presence(selector) {
+            match token.connection.keys.presence(selector) {
                 Presence::None | Presence::Several => {
                     self.missing.add(selector);
-                    self.forget(hold.worker, selector);
+                    self.forget(token.worker, selector);
                 }
                 Presence::One(entry, _) => {
                     self.present.add(selector);
@@ -164,10 +167,10 @@ impl Proofs {
                 }
             }
         }
-        self.tell_of_duplicates(hold);
+        self.log_duplicates(token);
     }
 
-    /// Another object may take the key's place.
+    /// Deletes the results of a key that is missing: another object may get its name.
     fn forget(&mut self, worker: &WorkerState, selector: &KeySelector) {
         if let Some(seen) = self.seen.remove(selector) {
             worker.note_proof(worker.memory.forget(&seen.object), false);
@@ -175,44 +178,44 @@ impl Proofs {
         worker.rejections.set(selector, None);
     }
 
-    fn tell_of_duplicates(&self, hold: &Hold<'_>) {
-        let (hsm, memory) = (&hold.worker.settings.name, &hold.worker.memory);
+    fn log_duplicates(&self, token: &TokenAccess<'_>) {
+        let (hsm, memory) = (&token.worker.settings.name, &token.worker.memory);
         for key in self.expected.iter() {
             let selector = &*key.selector;
-            let what = format!("several keys with {selector}");
-            let meanwhile = match hold.connection.keys.presence(selector) {
+            let topic = format!("several keys with {selector}");
+            let effect = match token.connection.keys.presence(selector) {
                 Presence::One(_, true) => {
-                    "requests use the key that was known before, until the HSM is opened again; then they fail"
+                    "requests use the key that was found first, until the HSM is reopened; then they fail"
                 }
                 Presence::Several => "requests for this key fail",
                 Presence::None | Presence::One(_, false) => {
-                    memory.is_over(&what);
+                    memory.end_topic(&topic);
                     continue;
                 }
             };
-            if memory.has_line_for(what) {
-                tracing::warn!(%hsm, key = %selector, meanwhile, "several keys have this name; keep one");
+            if memory.may_log_once(topic) {
+                tracing::warn!(%hsm, key = %selector, effect, "several keys have this name; keep one");
             }
         }
     }
 
-    fn look_at(&mut self, key: &ExpectedKey, hold: &mut Hold<'_>) {
-        let (keys, selector) = (&hold.connection.keys, &*key.selector);
-        let Some(entry) = keys.look_again(hold.session, selector) else {
-            // Gone, or not readable now: the next check looks for it.
-            return self.forget(hold.worker, selector);
+    fn prove(&mut self, key: &ExpectedKey, token: &mut TokenAccess<'_>) {
+        let (keys, selector) = (&token.connection.keys, &*key.selector);
+        let Some(entry) = keys.reread(token.session, selector) else {
+            // Deleted, or not readable: the key is searched for after the next health check.
+            return self.forget(token.worker, selector);
         };
         let seen = self.seen.get(selector);
         if let Some(seen) = seen.filter(|seen| seen.key.handle != entry.handle) {
-            let worker = hold.worker;
+            let worker = token.worker;
             worker.note_proof(worker.memory.forget(&seen.object), false);
         }
-        let object = KeyObject::read(hold.session, &entry, &self.under);
-        let outcome = self.outcome(selector, &entry, &object, hold);
+        let object = KeyObject::read(token.session, &entry, &self.context);
+        let outcome = self.outcome(selector, &entry, &object, token);
         match &outcome {
-            Outcome::DeviceFails => return self.pause(),
+            Outcome::DeviceFails => return self.clear_backlog(),
             Outcome::Unknown(reason) => {
-                let hsm = &hold.worker.settings.name;
+                let hsm = &token.worker.settings.name;
                 return tracing::debug!(%hsm, key = %selector, reason, "a key could not be proved");
             }
             Outcome::Proved | Outcome::Unfit | Outcome::Rejected(_) => {}
@@ -224,7 +227,7 @@ impl Proofs {
             is_proved: matches!(outcome, Outcome::Proved),
         };
         self.seen.insert(selector.clone(), seen);
-        conclude(hold.worker, key, &entry, object, outcome);
+        publish_outcome(token.worker, key, &entry, object, outcome);
     }
 
     fn outcome(
@@ -232,27 +235,27 @@ impl Proofs {
         selector: &KeySelector,
         key: &KeyEntry,
         object: &KeyObject,
-        hold: &mut Hold<'_>,
+        token: &mut TokenAccess<'_>,
     ) -> Outcome {
         let usage = key.attributes.usage;
         if key.attributes.kind != KeyKind::Aes(256) || !(usage.encrypt || usage.decrypt) {
             return Outcome::Unfit;
         }
-        if hold.worker.memory.is_proved(&object.identity) {
+        if token.worker.memory.is_proved(&object.identity) {
             return Outcome::Proved;
         }
-        let Err(first) = hold.attempt(selector, key) else {
+        let Err(first) = token.attempt(selector, key) else {
             return Outcome::Proved;
         };
         if let Failed::Encrypt(CallError::Wrong(_)) = first {
             return Outcome::DeviceFails;
         }
-        match self.witness(hold) {
-            Witness::Works => {}
-            Witness::None => return Outcome::Unknown(first.to_string()),
-            Witness::Fails => return Outcome::DeviceFails,
+        match self.test_device(token) {
+            DeviceTest::Works => {}
+            DeviceTest::None => return Outcome::Unknown(first.to_string()),
+            DeviceTest::Fails => return Outcome::DeviceFails,
         }
-        match hold.attempt(selector, key) {
+        match token.attempt(selector, key) {
             Ok(()) => Outcome::Proved,
             Err(failed) => match proof::rejection(failed) {
                 Some(rejection) => Outcome::Rejected(rejection),
@@ -261,33 +264,33 @@ impl Proofs {
         }
     }
 
-    /// Whether the device works with the health key; without a fit one, whether it works with any key that was proved before.
-    fn witness(&self, hold: &mut Hold<'_>) -> Witness {
-        let health_key = &hold.worker.settings.health_key;
+    /// Tests the device with the health key or, if there is none, with a key that was proved before.
+    fn test_device(&self, token: &mut TokenAccess<'_>) -> DeviceTest {
+        let health_key = &token.worker.settings.health_key;
         let mut checker = Checker {
-            session: hold.session,
-            gcm: hold.gcm,
+            session: token.session,
+            gcm: token.gcm,
         };
-        match checker.check(&hold.connection.keys, health_key, &hold.worker.history) {
-            Ok(Checked::Works(_)) => Witness::Works,
+        match checker.check(&token.connection.keys, health_key, &token.worker.history) {
+            Ok(Checked::Works(_)) => DeviceTest::Works,
             Ok(Checked::KeyUnfit(_)) => {
                 let proved = |(_, seen): &(&KeySelector, &Seen)| {
                     seen.is_proved && seen.key.attributes.usage.encrypt
                 };
                 let other = self.seen.iter().find(proved);
-                match other.map(|(selector, seen)| hold.attempt(selector, &seen.key)) {
-                    Some(Ok(())) => Witness::Works,
-                    Some(Err(_)) => Witness::Fails,
-                    None => Witness::None,
+                match other.map(|(selector, seen)| token.attempt(selector, &seen.key)) {
+                    Some(Ok(())) => DeviceTest::Works,
+                    Some(Err(_)) => DeviceTest::Fails,
+                    None => DeviceTest::None,
                 }
             }
-            Err(_) => Witness::Fails,
+            Err(_) => DeviceTest::Fails,
         }
     }
 }
 
-impl Hold<'_> {
-    /// Uses the key. After an error the session is a new one: the device may have left an operation in the old one.
+impl TokenAccess<'_> {
+    /// Tries the key. Replaces the session after an error, because an operation may still be active in it.
     fn attempt(&mut self, selector: &KeySelector, key: &KeyEntry) -> Result<(), Failed> {
         let history = Some(self.worker.history.of(selector));
         let usage = key.attributes.usage;

@@ -1,4 +1,4 @@
-//! Which key objects are proved and what was logged of them. Kept while the device is opened again.
+//! The key objects that are proved, and the problems that were logged.
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -9,13 +9,13 @@ use sha2::{Digest as _, Sha256};
 use crate::hsm_protocol::ProofId;
 use crate::sync::poisoned;
 
-/// The most lines that one round of proofs writes: a token with a thousand bad keys must not fill the log.
+/// The maximum number of log lines per round of proofs: a token with a thousand bad keys must not fill the log.
 const LINES_PER_ROUND: usize = 10;
 
-/// The most objects and lines that are remembered. Beyond it all are forgotten, and found again.
+/// The maximum number of stored objects, and of stored topics. At the limit all are deleted, and found again later.
 const MAX_REMEMBERED: usize = 65_536;
 
-/// The memory of one device.
+/// The results of all proofs of one worker.
 #[derive(Default)]
 pub(in crate::pkcs11) struct ProofMemory(Mutex<Memory>);
 
@@ -37,45 +37,45 @@ impl ProofMemory {
         self.lock().proved.contains(&id_of(object))
     }
 
-    /// The object is proved. Returns its id if that is new.
+    /// Notes that the object is proved. Returns its id if that is new.
     pub(in crate::pkcs11) fn prove(&self, object: &str) -> Option<ProofId> {
         let id = id_of(object);
         remember(&mut self.lock().proved, id).then_some(id)
     }
 
-    /// An object was proved by a worker that served before.
+    /// Notes an object that a previous worker proved.
     pub(in crate::pkcs11) fn recall(&self, id: ProofId) {
         remember(&mut self.lock().proved, id);
     }
 
-    /// The object is gone: another one may come that looks like it. Returns its id if it was proved.
+    /// Deletes an object: a new object may have the same attributes. Returns its id if it was proved.
     pub(in crate::pkcs11) fn forget(&self, object: &str) -> Option<ProofId> {
         let id = id_of(object);
         self.lock().proved.remove(&id).then_some(id)
     }
 
-    /// Returns whether there is a line for something that has just begun.
-    pub(in crate::pkcs11) fn has_line(&self) -> bool {
+    /// Returns whether one more line may be logged in this round.
+    pub(in crate::pkcs11) fn may_log(&self) -> bool {
         let mut memory = self.lock();
-        let has_line = memory.lines < LINES_PER_ROUND;
-        match has_line {
+        let may_log = memory.lines < LINES_PER_ROUND;
+        match may_log {
             true => memory.lines += 1,
             false => memory.left_out += 1,
         }
-        has_line
+        may_log
     }
 
-    /// Returns whether there is a line for something that lasts: once, until [`Self::is_over`].
-    pub(in crate::pkcs11) fn has_line_for(&self, what: String) -> bool {
-        remember(&mut self.lock().logged, what) && self.has_line()
+    /// Returns whether a line about this topic may be logged: once, until [`Self::end_topic`] is called.
+    pub(in crate::pkcs11) fn may_log_once(&self, topic: String) -> bool {
+        remember(&mut self.lock().logged, topic) && self.may_log()
     }
 
-    /// It is over: if it comes back, it has a line again.
-    pub(in crate::pkcs11) fn is_over(&self, what: &str) {
-        self.lock().logged.remove(what);
+    /// Ends a topic, so that it may be logged again.
+    pub(in crate::pkcs11) fn end_topic(&self, topic: &str) {
+        self.lock().logged.remove(topic);
     }
 
-    /// Ends a round, and returns for how many things there was no line.
+    /// Ends a round. Returns the number of lines that were left out.
     pub(in crate::pkcs11) fn end_round(&self) -> usize {
         let mut memory = self.lock();
         memory.lines = 0;
@@ -83,12 +83,12 @@ impl ProofMemory {
     }
 }
 
-/// The id of an object: it says nothing about the object.
+/// The id of an object: a hash, which reveals nothing about the object.
 fn id_of(object: &str) -> ProofId {
     Sha256::digest(object).into()
 }
 
-/// Returns whether it is new.
+/// Inserts a value and returns whether it is new.
 fn remember<T: Hash + Eq>(all: &mut HashSet<T>, one: T) -> bool {
     if all.len() >= MAX_REMEMBERED {
         all.clear();
@@ -101,19 +101,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_lasts_has_one_line_and_a_round_has_few() {
+    fn a_topic_is_logged_once_and_a_round_has_few_lines() {
         let memory = ProofMemory::default();
-        let lines = (0..20).filter(|n| memory.has_line_for(n.to_string()));
+        let lines = (0..20).filter(|n| memory.may_log_once(n.to_string()));
         assert_eq!(lines.count(), LINES_PER_ROUND);
         assert_eq!(memory.end_round(), 10);
-        assert!(!memory.has_line_for("0".into()));
-        memory.is_over("0");
-        assert!(memory.has_line_for("0".into()));
+        assert!(!memory.may_log_once("0".into()));
+        memory.end_topic("0");
+        assert!(memory.may_log_once("0".into()));
         assert_eq!(memory.end_round(), 0);
     }
 
     #[test]
-    fn an_object_that_is_gone_is_not_proved() {
+    fn a_deleted_object_is_not_proved() {
         let memory = ProofMemory::default();
         assert!(memory.prove("a").is_some() && memory.prove("a").is_none());
         assert!(memory.is_proved("a"));

@@ -1,6 +1,6 @@
-//! What proves that a key can do what KMS needs: one encryption, and the decryption of what came out.
+//! The proof that a key can do what KMS needs: one encryption and one decryption.
 //!
-//! The attributes of a key do not show it: a key whose `CKA_ALLOWED_MECHANISMS` lacks AES-GCM has `CKA_ENCRYPT` and `CKA_DECRYPT`.
+//! The attributes are not sufficient: a key may have `CKA_ENCRYPT` and `CKA_DECRYPT` although its `CKA_ALLOWED_MECHANISMS` lacks AES-GCM.
 
 use std::fmt;
 
@@ -10,37 +10,37 @@ use cryptoki::object::ObjectHandle;
 use crate::ekm::KeyHistory;
 use crate::ekm::{KeyManagerFault, KeyUsageFlags, TAG_LENGTH};
 use crate::pkcs11::aes_gcm::gcm::Gcm;
-use crate::pkcs11::error_attribution::verdict::{Verdict, verdict};
+use crate::pkcs11::error_attribution::error_class::{ErrorClass, classify};
 use crate::pkcs11::health_key::check::{AAD, PLAINTEXT, is_plaintext, joined};
 use crate::pkcs11::library::errors::CallError;
 use crate::pkcs11::library::ffi::Session;
 
 /// Why requests for a key are rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::pkcs11) struct Rejection {
+pub(in crate::pkcs11) struct ProofRejection {
     pub fault: KeyManagerFault,
-    /// For the operator; continues "the key …".
+    /// For the operator. The text continues "the key …".
     pub reason: String,
 }
 
-/// What came of looking at a key.
+/// The result of a proof.
 pub(in crate::pkcs11) enum Outcome {
     Proved,
-    /// Its attributes rule the operation out; requests are answered by them.
+    /// The attributes do not permit the operation; requests fail with the error for that.
     Unfit,
-    Rejected(Rejection),
-    /// It fails, but nothing shows whether the device works.
+    Rejected(ProofRejection),
+    /// The key fails, and no test could show whether the device works.
     Unknown(String),
-    /// The device fails, too.
+    /// The device also fails with another key.
     DeviceFails,
 }
 
-/// How a proof failed.
+/// Why a proof failed.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::pkcs11) enum Failed {
     Encrypt(CallError),
     Decrypt(CallError),
-    /// What came out is not what went in.
+    /// The decrypted text is not the plaintext.
     Mismatch,
 }
 
@@ -54,10 +54,10 @@ impl fmt::Display for Failed {
     }
 }
 
-/// Uses the key as far as its attributes permit: encrypts, and decrypts what came out. A key that may only decrypt gets a ciphertext that
-/// cannot be right; the device must reject that, not the key.
+/// Tries the operations that the attributes permit. A key that may only decrypt gets an invalid ciphertext: the device must reject the
+/// ciphertext, not the key.
 ///
-/// After an error an operation may still be active in `session`.
+/// After an error, an operation may still be active in `session`.
 pub(in crate::pkcs11) fn attempt(
     session: &Session,
     gcm: &mut Gcm,
@@ -86,21 +86,23 @@ pub(in crate::pkcs11) fn attempt(
 fn attempt_decryption(session: &Session, gcm: &Gcm, key: ObjectHandle) -> Result<(), Failed> {
     let garbage = [0; PLAINTEXT.len() + TAG_LENGTH];
     match gcm.decrypt(session, key, &[1; 12], AAD, &garbage) {
-        // Codes that may mean a wrong tag: this tag is wrong.
-        Err(error) if verdict(error) == Verdict::Ambiguous && !is_about_the_key(error) => Ok(()),
+        // The code may mean a wrong tag, and this tag is wrong.
+        Err(error) if classify(error) == ErrorClass::Ambiguous && !is_about_the_key(error) => {
+            Ok(())
+        }
         Err(error) => Err(Failed::Decrypt(error)),
         Ok(_) => Err(Failed::Mismatch),
     }
 }
 
-/// What a failure means for the key, when the same device works with another key; none when it only means that the handle is stale.
-pub(in crate::pkcs11) fn rejection(failed: Failed) -> Option<Rejection> {
+/// The rejection of a key that failed, while the device works with another key; `None` if only the handle is stale.
+pub(in crate::pkcs11) fn rejection(failed: Failed) -> Option<ProofRejection> {
     let fault = match failed {
         Failed::Mismatch => KeyManagerFault::KeyBlocked,
         Failed::Encrypt(error) | Failed::Decrypt(error) => fault_of(error)?,
     };
     let reason = failed.to_string();
-    Some(Rejection { fault, reason })
+    Some(ProofRejection { fault, reason })
 }
 
 fn fault_of(error: CallError) -> Option<KeyManagerFault> {
@@ -133,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_that_name_the_key_answer_invalid_key_usage_and_a_stale_handle_proves_nothing() {
+    fn codes_about_the_key_mean_invalid_key_usage_and_a_stale_handle_means_nothing() {
         let fault = |code| {
             let failed = Failed::Encrypt(CallError::Returned(code, Function::EncryptInit));
             rejection(failed).map(|rejection| rejection.fault)

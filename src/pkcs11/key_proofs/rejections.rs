@@ -1,25 +1,29 @@
-//! Keys that a proof has rejected: their requests are answered without a call of the device.
+//! Keys that a proof has rejected. Requests for them fail without a call of the device.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::proof::Rejection;
+use super::proof::ProofRejection;
 use crate::ekm::{ExpectedKey, KeySelector};
 
-/// Every rejected key, with why. Written by the health monitor only.
+/// The rejected keys, with the reason. Only the health monitor writes.
 #[derive(Default)]
-pub(in crate::pkcs11) struct Rejections(ArcSwap<HashMap<KeySelector, Arc<Rejection>>>);
+pub(in crate::pkcs11) struct Rejections(ArcSwap<HashMap<KeySelector, Arc<ProofRejection>>>);
 
 impl Rejections {
-    /// Why the key is rejected, if it is.
-    pub(in crate::pkcs11) fn of(&self, key: &KeySelector) -> Option<Arc<Rejection>> {
+    /// Returns the rejection of the key, if it is rejected.
+    pub(in crate::pkcs11) fn of(&self, key: &KeySelector) -> Option<Arc<ProofRejection>> {
         self.0.load().get(key).map(Arc::clone)
     }
 
-    /// Rejects the key, or admits it again. Returns whether that is new.
-    pub(in crate::pkcs11) fn set(&self, key: &KeySelector, rejection: Option<Rejection>) -> bool {
+    /// Rejects the key, or accepts it again. Returns whether that is a change.
+    pub(in crate::pkcs11) fn set(
+        &self,
+        key: &KeySelector,
+        rejection: Option<ProofRejection>,
+    ) -> bool {
         if self.of(key).as_deref() == rejection.as_ref() {
             return false;
         }
@@ -32,7 +36,7 @@ impl Rejections {
         true
     }
 
-    /// Forgets keys that are no longer expected.
+    /// Deletes keys that are no longer expected.
     pub(in crate::pkcs11) fn keep_only(&self, keys: &[ExpectedKey]) {
         let mut all = HashMap::clone(&self.0.load());
         all.retain(|known, _| keys.iter().any(|key| *key.selector == *known));
@@ -46,11 +50,11 @@ mod tests {
     use crate::ekm::KeyManagerFault;
 
     #[test]
-    fn a_change_is_new_once() {
+    fn setting_the_same_rejection_again_is_not_a_change() {
         let rejections = Rejections::default();
         let key = KeySelector::Label("orders".into());
         let rejection = |reason: &str| {
-            Some(Rejection {
+            Some(ProofRejection {
                 fault: KeyManagerFault::UsageNotPermitted,
                 reason: reason.into(),
             })

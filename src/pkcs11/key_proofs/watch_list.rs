@@ -1,5 +1,4 @@
-//! The keys that the configuration expects on a device. They are the device's for as long as it is configured, whatever becomes of its
-//! sessions and settings.
+//! The keys that the configuration expects on the token.
 
 use std::sync::Arc;
 
@@ -7,7 +6,7 @@ use arc_swap::ArcSwap;
 
 use crate::ekm::ExpectedKey;
 
-/// The keys that are expected now.
+/// The expected keys.
 #[derive(Default)]
 pub(in crate::pkcs11) struct WatchList(ArcSwap<Vec<ExpectedKey>>);
 
@@ -17,12 +16,12 @@ impl WatchList {
         self.0.store(Arc::new(keys));
     }
 
-    /// The keys. Another `Arc` after each [`Self::set`].
+    /// Returns the keys. Each [`Self::set`] makes a new `Arc`.
     pub(in crate::pkcs11) fn now(&self) -> Arc<Vec<ExpectedKey>> {
         self.0.load_full()
     }
 
-    /// Whether `keys` came from [`Self::now`] and have not been replaced.
+    /// Whether `keys` are the result of [`Self::now`] and were not replaced since then.
     pub(in crate::pkcs11) fn is(&self, keys: &Arc<Vec<ExpectedKey>>) -> bool {
         Arc::ptr_eq(&self.0.load(), keys)
     }

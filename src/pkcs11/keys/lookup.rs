@@ -1,41 +1,42 @@
-//! How the health monitor looks at keys of the table: again, and for others of the same name.
+//! Reads of the health monitor: it updates keys of the table and detects further keys of the same name.
 
 use std::collections::HashSet;
 use std::time::Instant;
 
 use cryptoki::object::ObjectHandle;
 
-use super::table::{ATTRIBUTES, FindError, KeyEntry, KeyTable, Known, interpret, selectors};
+use super::attributes::{ATTRIBUTES, selectors};
+use super::table::{FindError, KeyEntry, KeyTable, KnownKey};
 use crate::ekm::KeySelector;
 use crate::pkcs11::library::ffi::Session;
 use crate::sync::poisoned;
 
-/// How a token has a key, as far as is known.
+/// Whether the token has a key, as far as the table knows.
 #[derive(Debug)]
 pub(in crate::pkcs11) enum Presence {
     None,
-    /// Several, of which none is used.
+    /// The token has several keys of this name, and none of them is used.
     Several,
-    /// One; or the one that was known before another key was given its name.
+    /// The key in use. The flag is set if another key has got the same name since then.
     One(KeyEntry, bool),
 }
 
 impl KeyTable {
-    /// How the token has the key, as far as is known.
+    /// Returns the entry of the table, without a call of the token.
     pub(in crate::pkcs11) fn presence(&self, selector: &KeySelector) -> Presence {
         let table = self.known.read().unwrap_or_else(poisoned);
         match table.get(selector) {
-            Some((Known::One(entry), _)) => {
+            Some((KnownKey::One(entry), _)) => {
                 let duplicated = self.duplicated.read().unwrap_or_else(poisoned);
                 Presence::One(entry.clone(), duplicated.contains(selector))
             }
-            Some((Known::Ambiguous, _)) => Presence::Several,
-            Some((Known::Absent, _)) | None => Presence::None,
+            Some((KnownKey::Ambiguous, _)) => Presence::Several,
+            Some((KnownKey::Absent, _)) | None => Presence::None,
         }
     }
 
-    /// The key as the device has it now, if the table has it: searched for again when its handle is stale or its name has changed.
-    pub(in crate::pkcs11) fn look_again(
+    /// Reads a key of the table again. Searches for the key if its handle is stale or its name has changed.
+    pub(in crate::pkcs11) fn reread(
         &self,
         session: &Session,
         selector: &KeySelector,
@@ -44,16 +45,13 @@ impl KeyTable {
         if let Ok(attributes) = session.get_attributes(handle, &ATTRIBUTES)
             && selectors(&attributes).contains(selector)
         {
-            let attributes = interpret(&attributes);
-            let entry = KeyEntry { handle, attributes };
-            self.learn(selector, Known::One(entry.clone()));
-            return Some(entry);
+            return Some(self.use_found(selector, handle, &attributes));
         }
-        self.look_for(session, selector).ok()
+        self.search_again(session, selector).ok()
     }
 
-    /// Searches for the key. The one that the table has stays in use when there are several.
-    pub(in crate::pkcs11) fn look_for(
+    /// Searches for the key. If there are several, the key of the table stays in use.
+    pub(in crate::pkcs11) fn search_again(
         &self,
         session: &Session,
         selector: &KeySelector,
@@ -61,31 +59,28 @@ impl KeyTable {
         self.search(session, selector, self.handle(selector))
     }
 
-    /// Looks at a key that is new on the token: it may have a name that the table knows.
-    pub(in crate::pkcs11) fn meet(&self, session: &Session, handle: ObjectHandle) {
-        // It may be gone again, or not be readable for us.
+    /// Reads a key that is new on the token, and updates the table if the table has its name.
+    pub(in crate::pkcs11) fn read_new(&self, session: &Session, handle: ObjectHandle) {
+        // The key may be deleted again, or not readable.
         let read = session.get_attributes(handle, &ATTRIBUTES);
         for selector in selectors(&read.unwrap_or_default()) {
-            let table = self.known.read().unwrap_or_else(poisoned);
-            let is_known = table.contains_key(&selector);
-            drop(table);
-            if is_known {
-                drop(self.look_for(session, &selector));
+            if self.entry(&selector).is_some() {
+                drop(self.search_again(session, &selector));
             }
         }
     }
 
-    /// The handle of every key in the table.
+    /// Returns the handles of all keys in the table.
     pub(in crate::pkcs11) fn handles(&self) -> HashSet<u64> {
         let table = self.known.read().unwrap_or_else(poisoned);
-        let handle = |(known, _): &(Known, Instant)| match known {
-            Known::One(entry) => Some(entry.handle.handle()),
-            Known::Ambiguous | Known::Absent => None,
+        let handle = |(known, _): &(KnownKey, Instant)| match known {
+            KnownKey::One(entry) => Some(entry.handle.handle()),
+            KnownKey::Ambiguous | KnownKey::Absent => None,
         };
         table.values().filter_map(handle).collect()
     }
 
-    /// Names that another key has, too.
+    /// Returns the names that several keys have.
     pub(in crate::pkcs11) fn duplicated(&self) -> HashSet<KeySelector> {
         self.duplicated.read().unwrap_or_else(poisoned).clone()
     }

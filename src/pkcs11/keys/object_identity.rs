@@ -1,11 +1,11 @@
-//! Which object of a token a key is, so that what was found of it holds for no other one.
+//! The identity of a key object, so that a result for one object is not used for another one.
 
 use cryptoki::object::{Attribute, AttributeType};
 
 use super::table::KeyEntry;
 use crate::pkcs11::library::ffi::Session;
 
-/// What tells one key object from another, and what limits its use. Devices that do not know one of these still answer for the others.
+/// The attributes that distinguish key objects or limit their use. Devices that do not support one of them still return the others.
 const ATTRIBUTES: [AttributeType; 6] = [
     AttributeType::UniqueId,
     AttributeType::Id,
@@ -18,20 +18,20 @@ const ATTRIBUTES: [AttributeType; 6] = [
 /// A key object.
 #[derive(Clone, Debug)]
 pub(in crate::pkcs11) struct KeyObject {
-    /// The token, the object and its attributes: if one of them changes, this does.
+    /// A text that changes whenever the token, the object or one of these attributes changes.
     pub identity: String,
-    /// Why its value can leave the device; none when it cannot, or when the device does not say.
+    /// Why the key value can leave the device; `None` if it cannot, or if the device does not report it.
     pub exposure: Option<&'static str>,
 }
 
 impl KeyObject {
-    /// Reads what identifies the key. `under` identifies the token.
-    pub(in crate::pkcs11) fn read(session: &Session, key: &KeyEntry, under: &str) -> Self {
-        // A device that does not know some attribute may reject the whole call: then the other attributes identify the key.
+    /// Reads the identity of the key. `context` identifies the token and its GCM plan.
+    pub(in crate::pkcs11) fn read(session: &Session, key: &KeyEntry, context: &str) -> Self {
+        // A device that does not support an attribute may reject the whole call. Then the attributes in the table identify the key.
         let read = session.get_attributes(key.handle, &ATTRIBUTES);
         let read = read.unwrap_or_default();
         Self {
-            identity: format!("{under} {read:?} {:?}", key.attributes),
+            identity: format!("{context} {read:?} {:?}", key.attributes),
             exposure: exposure(&read),
         }
     }

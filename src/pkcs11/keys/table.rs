@@ -1,7 +1,7 @@
-//! Key handles and attributes of an open token: found once, then kept.
+//! A cache of the key handles and attributes of an open token.
 //!
-//! Finding an object costs a scan of the whole token on some devices, so all keys are read in one sweep when the token is
-//! opened; single searches happen for keys that came later and for handles that went stale.
+//! On some devices a search scans the whole token. Therefore all keys are read once when the token is opened. A single key is searched
+//! for only if it was created later or its handle is stale.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::RwLock;
@@ -10,29 +10,40 @@ use std::time::{Duration, Instant};
 
 use cryptoki::context::Function;
 use cryptoki::error::RvError;
-use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
+use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
 use cryptoki_sys::{
     CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS, CKS_RW_PUBLIC_SESSION, CKS_RW_USER_FUNCTIONS,
 };
 
-use super::objects::Listed;
-use crate::ekm::{KeyAttributes, KeyKind, KeySelector, KeyUsageFlags};
+use super::attributes::{ATTRIBUTES, attribute_of, interpret, selectors};
+use super::objects::ObjectList;
+use crate::ekm::{KeyAttributes, KeySelector};
 use crate::pkcs11::library::errors::Error;
 use crate::pkcs11::library::ffi::Session;
 use crate::sync::poisoned;
 
-/// How long "there is no such key" is believed: short, so that a new key is soon seen, but long enough that asking for a
-/// missing key does not scan the token each time.
-const ABSENCE_BELIEVED: Duration = Duration::from_secs(5);
+/// How long the table records a key as missing before it searches again. Short, so that a new key is found soon. Long enough that
+/// requests for a missing key do not scan the token each time.
+const ABSENCE_VALID_FOR: Duration = Duration::from_secs(5);
 
-/// How long attributes that rule a request out are believed: many requests for an unfit key must not read it many times.
-const UNFITNESS_BELIEVED: Duration = Duration::from_secs(1);
+/// How long attributes that do not permit a request are used before they are read again.
+const UNFITNESS_VALID_FOR: Duration = Duration::from_secs(1);
 
-/// A key of the token.
+/// The handle and the attributes of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::pkcs11) struct KeyEntry {
     pub handle: ObjectHandle,
     pub attributes: KeyAttributes,
+}
+
+impl KeyEntry {
+    /// `attributes` are those of [`ATTRIBUTES`].
+    pub(in crate::pkcs11) fn new(handle: ObjectHandle, attributes: &[Attribute]) -> Self {
+        Self {
+            handle,
+            attributes: interpret(attributes),
+        }
+    }
 }
 
 /// Why a key was not found.
@@ -40,68 +51,66 @@ pub(in crate::pkcs11) struct KeyEntry {
 pub(in crate::pkcs11) enum FindError {
     Absent,
     Ambiguous,
-    /// The token has it, but does not let it be read.
+    /// The token has the key, but it cannot be read.
     Unreadable(Error),
     Call(Error),
 }
 
-/// What the table has of a name.
+/// The result of the last search for a name.
 #[derive(Clone, Debug)]
-pub(in crate::pkcs11) enum Known {
+pub(in crate::pkcs11) enum KnownKey {
     One(KeyEntry),
     Ambiguous,
     Absent,
 }
 
-/// What is known of the token's keys.
+/// The keys of an open token, by name.
 #[derive(Default)]
 pub(in crate::pkcs11) struct KeyTable {
-    pub(in crate::pkcs11) known: RwLock<HashMap<KeySelector, (Known, Instant)>>,
+    /// Each name with the result of the last search for it, and the time of that search.
+    pub(in crate::pkcs11) known: RwLock<HashMap<KeySelector, (KnownKey, Instant)>>,
     unreadable: Vec<(ObjectHandle, Error)>,
-    /// Names that another key has, too, since the key that is used was found.
+    /// Names for which a second key appeared after the key in use was found.
     pub(in crate::pkcs11) duplicated: RwLock<HashSet<KeySelector>>,
-    /// Whether sessions must be logged in: if not, the token has no login.
+    /// Whether sessions must be logged in. If not, the token needs no login.
     expects_login: bool,
     has_changed: AtomicBool,
 }
 
 impl KeyTable {
-    /// Reads every secret key of the token. Keys that vanish meanwhile or cannot be read are left out.
-    pub(in crate::pkcs11) fn sweep(session: &Session) -> Result<Self, Error> {
+    /// Reads all secret keys of the token. Omits keys that vanish during the listing or cannot be read.
+    pub(in crate::pkcs11) fn read_all(session: &Session) -> Result<Self, Error> {
         let template = [Attribute::Class(ObjectClass::SECRET_KEY)];
-        let listed = Listed::read(session, &template, &ATTRIBUTES)?;
-        let listed = listed.unless_nothing_can_be_read()?;
+        let list = ObjectList::read(session, &template, &ATTRIBUTES)?;
+        let list = list.unless_unreadable()?;
         let mut known = HashMap::new();
-        for (handle, attributes) in listed.readable {
-            let entry = KeyEntry {
-                handle,
-                attributes: interpret(&attributes),
-            };
+        for (handle, attributes) in list.readable {
+            let entry = KeyEntry::new(handle, &attributes);
             for selector in selectors(&attributes) {
                 known
                     .entry(selector)
-                    .and_modify(|slot: &mut (Known, Instant)| slot.0 = Known::Ambiguous)
-                    .or_insert_with(|| (Known::One(entry.clone()), Instant::now()));
+                    .and_modify(|slot: &mut (KnownKey, Instant)| slot.0 = KnownKey::Ambiguous)
+                    .or_insert_with(|| (KnownKey::One(entry.clone()), Instant::now()));
             }
         }
         Ok(Self {
             known: RwLock::new(known),
-            unreadable: listed.unreadable,
+            unreadable: list.unreadable,
             duplicated: RwLock::default(),
             expects_login: true,
             has_changed: AtomicBool::new(false),
         })
     }
 
-    /// The same for sessions that are logged in, or for a token without a login.
-    pub(in crate::pkcs11) fn expecting_login(self, expects_login: bool) -> Self {
+    /// Sets whether sessions must be logged in.
+    pub(in crate::pkcs11) fn with_login_expected(self, expects_login: bool) -> Self {
         Self {
             expects_login,
             ..self
         }
     }
 
-    /// Logs how many keys the sweep could not read, and why the first of them.
+    /// Logs the number of keys that could not be read, and the error of the first one.
     pub(in crate::pkcs11) fn log_unreadable(&self, hsm: &str) {
         if let Some((handle, error)) = self.unreadable.first() {
             let (keys, first) = (self.unreadable.len(), handle.handle());
@@ -109,64 +118,55 @@ impl KeyTable {
         }
     }
 
-    /// Whether the token holds no secret key at all.
+    /// Whether the token has no readable secret key.
     pub(in crate::pkcs11) fn is_empty(&self) -> bool {
         self.known.read().unwrap_or_else(poisoned).is_empty()
     }
 
-    /// The key, from the table; searched for only when the table does not have it, or has not had it for a while.
+    /// Returns the key of the table. Searches the token if the table has no entry, or has recorded the key as missing some time ago.
     pub(in crate::pkcs11) fn find(
         &self,
         session: &Session,
         selector: &KeySelector,
     ) -> Result<KeyEntry, FindError> {
-        let table = self.known.read().unwrap_or_else(poisoned);
-        let known = table.get(selector).cloned();
-        drop(table);
-        match known {
-            Some((Known::One(entry), _)) => Ok(entry),
-            Some((unusable, since)) if since.elapsed() < ABSENCE_BELIEVED => outcome(unusable),
+        match self.entry(selector) {
+            Some((KnownKey::One(entry), _)) => Ok(entry),
+            Some((unusable, since)) if since.elapsed() < ABSENCE_VALID_FOR => outcome(unusable),
             _ => self.search(session, selector, None),
         }
     }
 
-    /// The key, when `stale` was its handle: from the table if another thread has found it anew, else searched for.
-    pub(in crate::pkcs11) fn find_again(
+    /// Returns the key after its handle `stale` became invalid. Searches the token unless another thread has already found the key again.
+    pub(in crate::pkcs11) fn find_replacement(
         &self,
         session: &Session,
         selector: &KeySelector,
         stale: ObjectHandle,
     ) -> Result<KeyEntry, FindError> {
-        let table = self.known.read().unwrap_or_else(poisoned);
-        let known = table.get(selector).cloned();
-        drop(table);
-        match known {
-            Some((Known::One(entry), _)) if entry.handle != stale => Ok(entry),
+        match self.entry(selector) {
+            Some((KnownKey::One(entry), _)) if entry.handle != stale => Ok(entry),
             _ => self.search(session, selector, None),
         }
     }
 
-    /// Whether the key was read so recently that reading it again for another request is not worth a call.
+    /// Whether the key was read so recently that it is not read again for another request.
     pub(in crate::pkcs11) fn is_just_read(&self, selector: &KeySelector) -> bool {
-        let table = self.known.read().unwrap_or_else(poisoned);
-        let known = table.get(selector);
-        known.is_some_and(|(_, since)| since.elapsed() < UNFITNESS_BELIEVED)
+        let known = self.entry(selector);
+        known.is_some_and(|(_, since)| since.elapsed() < UNFITNESS_VALID_FOR)
     }
 
-    /// The key's attributes as the device has them now; the table learns them.
+    /// Reads the attributes from the device and updates the table.
     pub(in crate::pkcs11) fn read_again(
         &self,
         session: &Session,
         selector: &KeySelector,
         handle: ObjectHandle,
     ) -> Result<KeyEntry, Error> {
-        let attributes = interpret(&session.get_attributes(handle, &ATTRIBUTES)?);
-        let entry = KeyEntry { handle, attributes };
-        self.learn(selector, Known::One(entry.clone()));
-        Ok(entry)
+        let attributes = session.get_attributes(handle, &ATTRIBUTES)?;
+        Ok(self.use_found(selector, handle, &attributes))
     }
 
-    /// Searches for the key. When there are several, the one with the handle `in_use` stays in use.
+    /// Searches for the key and updates the table. If there are several, the one with the handle `in_use` stays in use.
     pub(in crate::pkcs11) fn search(
         &self,
         session: &Session,
@@ -177,46 +177,52 @@ impl KeyTable {
             Attribute::Class(ObjectClass::SECRET_KEY),
             attribute_of(selector),
         ];
-        let mut listed = Listed::read(session, &template, &ATTRIBUTES).map_err(FindError::Call)?;
-        let unreadable = listed.unreadable.pop();
-        match (listed.readable.as_slice(), unreadable) {
-            ([found], None) => {
+        let mut list =
+            ObjectList::read(session, &template, &ATTRIBUTES).map_err(FindError::Call)?;
+        let unreadable = list.unreadable.pop();
+        match (list.readable.as_slice(), unreadable) {
+            ([(handle, attributes)], None) => {
                 self.mark_duplicated(selector, false);
-                Ok(self.use_found(selector, found))
+                Ok(self.use_found(selector, *handle, attributes))
             }
-            ([], Some((_, error))) if listed.unreadable.is_empty() => {
+            ([], Some((_, error))) if list.unreadable.is_empty() => {
                 Err(FindError::Unreadable(error))
             }
             ([], None) => {
-                // Without a login some tokens find nothing instead of failing: "absent" must be sure before it is said.
+                // Without a login some tokens return an empty list instead of an error.
                 self.check_login(session).map_err(FindError::Call)?;
-                self.learn(selector, Known::Absent);
+                self.store(selector, KnownKey::Absent);
                 Err(FindError::Absent)
             }
             (several, _) => match several.iter().find(|found| Some(found.0) == in_use) {
-                Some(found) => {
+                Some((handle, attributes)) => {
                     self.mark_duplicated(selector, true);
-                    Ok(self.use_found(selector, found))
+                    Ok(self.use_found(selector, *handle, attributes))
                 }
                 None => {
-                    self.learn(selector, Known::Ambiguous);
+                    self.store(selector, KnownKey::Ambiguous);
                     Err(FindError::Ambiguous)
                 }
             },
         }
     }
 
-    fn use_found(
+    /// Stores a key that was read, and returns its entry.
+    pub(in crate::pkcs11) fn use_found(
         &self,
         selector: &KeySelector,
-        (handle, attributes): &(ObjectHandle, Vec<Attribute>),
+        handle: ObjectHandle,
+        attributes: &[Attribute],
     ) -> KeyEntry {
-        let entry = KeyEntry {
-            handle: *handle,
-            attributes: interpret(attributes),
-        };
-        self.learn(selector, Known::One(entry.clone()));
+        let entry = KeyEntry::new(handle, attributes);
+        self.store(selector, KnownKey::One(entry.clone()));
         entry
+    }
+
+    /// The entry of this name, with the time when it was stored.
+    pub(in crate::pkcs11) fn entry(&self, selector: &KeySelector) -> Option<(KnownKey, Instant)> {
+        let table = self.known.read().unwrap_or_else(poisoned);
+        table.get(selector).cloned()
     }
 
     fn mark_duplicated(&self, selector: &KeySelector, is_duplicated: bool) {
@@ -238,7 +244,8 @@ impl KeyTable {
         }
     }
 
-    pub(in crate::pkcs11) fn learn(&self, selector: &KeySelector, known: Known) {
+    /// Stores the result of a search.
+    fn store(&self, selector: &KeySelector, known: KnownKey) {
         let mut table = self.known.write().unwrap_or_else(poisoned);
         let presence = presence_of(&known);
         let former = table.insert(selector.clone(), (known, Instant::now()));
@@ -247,91 +254,29 @@ impl KeyTable {
         }
     }
 
-    /// Whether a key came, went or changed since [`Self::take_change`].
+    /// Whether a key appeared, vanished or changed since [`Self::take_change`].
     pub(in crate::pkcs11) fn has_changed(&self) -> bool {
         self.has_changed.load(Ordering::Acquire)
     }
 
-    /// Forgets the change.
+    /// Resets [`Self::has_changed`].
     pub(in crate::pkcs11) fn take_change(&self) {
         self.has_changed.store(false, Ordering::Release);
     }
 }
 
-/// What the front knows of a key: its attributes, if there is one.
-fn presence_of(known: &Known) -> Option<KeyAttributes> {
+/// The part of an entry that is reported to the front: the attributes, if the key exists.
+fn presence_of(known: &KnownKey) -> Option<KeyAttributes> {
     match known {
-        Known::One(entry) => Some(entry.attributes.clone()),
-        Known::Ambiguous | Known::Absent => None,
+        KnownKey::One(entry) => Some(entry.attributes.clone()),
+        KnownKey::Ambiguous | KnownKey::Absent => None,
     }
 }
 
-fn outcome(known: Known) -> Result<KeyEntry, FindError> {
+fn outcome(known: KnownKey) -> Result<KeyEntry, FindError> {
     match known {
-        Known::One(entry) => Ok(entry),
-        Known::Ambiguous => Err(FindError::Ambiguous),
-        Known::Absent => Err(FindError::Absent),
+        KnownKey::One(entry) => Ok(entry),
+        KnownKey::Ambiguous => Err(FindError::Ambiguous),
+        KnownKey::Absent => Err(FindError::Absent),
     }
-}
-
-/// What is read of a key.
-pub(in crate::pkcs11) const ATTRIBUTES: [AttributeType; 11] = [
-    AttributeType::KeyType,
-    AttributeType::ValueLen,
-    AttributeType::Encrypt,
-    AttributeType::Decrypt,
-    AttributeType::Sign,
-    AttributeType::Verify,
-    AttributeType::Wrap,
-    AttributeType::Unwrap,
-    AttributeType::Derive,
-    AttributeType::Label,
-    AttributeType::Id,
-];
-
-/// By what a key can be found.
-pub(in crate::pkcs11) fn selectors(attributes: &[Attribute]) -> Vec<KeySelector> {
-    let of = |attribute: &Attribute| match attribute {
-        Attribute::Label(label) if !label.is_empty() => {
-            let label = String::from_utf8(label.clone()).ok()?;
-            Some(KeySelector::Label(label))
-        }
-        Attribute::Id(id) if !id.is_empty() => Some(KeySelector::Id(id.clone())),
-        _ => None,
-    };
-    attributes.iter().filter_map(of).collect()
-}
-
-/// The attribute that a key of this name has.
-pub(in crate::pkcs11) fn attribute_of(selector: &KeySelector) -> Attribute {
-    match selector {
-        KeySelector::Label(label) => Attribute::Label(label.clone().into_bytes()),
-        KeySelector::Id(id) => Attribute::Id(id.clone()),
-    }
-}
-
-/// What attributes say of a key's kind and usage.
-pub(in crate::pkcs11) fn interpret(attributes: &[Attribute]) -> KeyAttributes {
-    let mut usage = KeyUsageFlags::default();
-    let (mut key_type, mut length) = (None, 0);
-    for attribute in attributes {
-        match *attribute {
-            Attribute::KeyType(value) => key_type = Some(value),
-            Attribute::ValueLen(value) => length = u32::try_from(*value).unwrap_or(0),
-            Attribute::Encrypt(value) => usage.encrypt = value,
-            Attribute::Decrypt(value) => usage.decrypt = value,
-            Attribute::Sign(value) => usage.sign = value,
-            Attribute::Verify(value) => usage.verify = value,
-            Attribute::Wrap(value) => usage.wrap = value,
-            Attribute::Unwrap(value) => usage.unwrap = value,
-            Attribute::Derive(value) => usage.derive = value,
-            _ => {}
-        }
-    }
-    let kind = match key_type {
-        Some(KeyType::AES) => KeyKind::Aes(length.saturating_mul(8)),
-        Some(other) => KeyKind::Other(other.to_string().trim_start_matches("CKK_").to_owned()),
-        None => KeyKind::Other("UNKNOWN".to_owned()),
-    };
-    KeyAttributes { kind, usage }
 }

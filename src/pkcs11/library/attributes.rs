@@ -1,4 +1,4 @@
-//! Reading the attributes of an object.
+//! Reads the attributes of an object.
 
 use cryptoki::error::RvError;
 use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
@@ -6,35 +6,46 @@ use cryptoki_sys::CK_ATTRIBUTE;
 
 use super::errors::Error;
 use super::ffi::Session;
-use super::structures::{Wanted, ulong};
+use super::structures::{AttributeRequest, ulong};
 
-/// The longest value that is read, in bytes: labels and ids are shorter.
+/// The longest value that is read, in bytes. Labels and ids are shorter.
 const MAX_VALUE: usize = 65_536;
 
 impl Session {
-    /// The object's attributes of these kinds, without those that the token does not have or does not show.
+    /// Reads these attributes of the object. The result lacks attributes that the token does not have or does not reveal.
     ///
     /// # Errors
-    /// When the token answers with an error that is not about a single attribute.
+    /// When the call fails for a reason that does not concern a single attribute.
     pub(in crate::pkcs11) fn get_attributes(
         &self,
         object: ObjectHandle,
         kinds: &[AttributeType],
     ) -> Result<Vec<Attribute>, Error> {
-        let mut wanted: Vec<_> = kinds.iter().map(|kind| Wanted::new(*kind)).collect();
+        let mut wanted: Vec<_> = kinds
+            .iter()
+            .map(|kind| AttributeRequest::new(*kind))
+            .collect();
         self.read_known(object, &mut wanted)?;
-        // The rest is read once its length is known.
-        let (mut unread, mut all): (Vec<_>, Vec<_>) =
-            wanted.into_iter().partition(Wanted::has_more);
+        // Attributes of variable length are read in a second call, with buffers of the reported length.
+        let (mut unread, mut all): (Vec<_>, Vec<_>) = wanted
+            .into_iter()
+            .partition(AttributeRequest::needs_more_space);
         if !unread.is_empty() {
-            unread.iter_mut().for_each(Wanted::make_room);
+            unread.iter_mut().for_each(AttributeRequest::resize);
             self.read_known(object, &mut unread)?;
             all.append(&mut unread);
         }
-        Ok(all.iter_mut().filter_map(Wanted::parsed).collect())
+        Ok(all
+            .iter_mut()
+            .filter_map(AttributeRequest::parsed)
+            .collect())
     }
 
-    fn read_known(&self, object: ObjectHandle, wanted: &mut [Wanted]) -> Result<(), Error> {
+    fn read_known(
+        &self,
+        object: ObjectHandle,
+        wanted: &mut [AttributeRequest],
+    ) -> Result<(), Error> {
         match self.read(object, wanted) {
             Err(Error::Pkcs11(
                 RvError::BufferTooSmall
@@ -47,7 +58,7 @@ impl Session {
     }
 }
 
-impl Wanted {
+impl AttributeRequest {
     fn new(kind: AttributeType) -> Self {
         Self {
             kind,
@@ -56,18 +67,18 @@ impl Wanted {
         }
     }
 
-    /// Whether the token has a value that there was no room for.
-    fn has_more(&self) -> bool {
+    /// Whether the token has a value that did not fit.
+    fn needs_more_space(&self) -> bool {
         let room = self.value.len();
         self.length
             .is_some_and(|length| length > room && length <= MAX_VALUE)
     }
 
-    fn make_room(&mut self) {
+    fn resize(&mut self) {
         self.value = vec![0; self.length.unwrap_or(0)];
     }
 
-    /// The attribute, if its value was read and is of its kind.
+    /// Returns the attribute if its value was read and has the right type.
     fn parsed(&mut self) -> Option<Attribute> {
         let length = self.length.filter(|length| *length <= self.value.len())?;
         self.value.truncate(length);

@@ -1,11 +1,11 @@
-//! Return values of PKCS#11 in words for an operator: the standard's name, the number, and what to do.
+//! PKCS#11 return codes as text for operators: the standard's name, the number, and what to do.
 
 use cryptoki::context::Function;
 use cryptoki::error::{Rv, RvError};
 use cryptoki_sys::CK_RV;
 
-/// The form in which every message shows a return value: `CKR_PIN_LOCKED (0xa4) in C_Login: the PIN is locked …`.
-pub(in crate::pkcs11) fn in_words(code: RvError, function: Function) -> String {
+/// Describes a return code, as all messages do: `CKR_PIN_LOCKED (0xa4) in C_Login: the token locked the PIN …`.
+pub(in crate::pkcs11) fn describe(code: RvError, function: Function) -> String {
     let shown = format!("{} in C_{function:?}", name_and_number(code));
     match hint(code) {
         Some(hint) => format!("{shown}: {hint}"),
@@ -13,7 +13,7 @@ pub(in crate::pkcs11) fn in_words(code: RvError, function: Function) -> String {
     }
 }
 
-/// `CKR_PIN_LOCKED (0xa4)`.
+/// Returns the standard's name and the number: `CKR_PIN_LOCKED (0xa4)`.
 pub(in crate::pkcs11) fn name_and_number(code: RvError) -> String {
     match code {
         RvError::VendorDefined(number) => format!("vendor-defined return value ({number:#x})"),
@@ -22,8 +22,8 @@ pub(in crate::pkcs11) fn name_and_number(code: RvError) -> String {
             None => format!("unknown return value ({number:#x})"),
         },
         code => {
-            let is_it = |entry: &&(CK_RV, &str)| Rv::from(entry.0) == Rv::Error(code);
-            match NAMES.iter().find(is_it) {
+            let matches = |entry: &&(CK_RV, &str)| Rv::from(entry.0) == Rv::Error(code);
+            match NAMES.iter().find(matches) {
                 Some((number, name)) => format!("{name} ({number:#x})"),
                 None => format!("{code:?}"),
             }
@@ -31,13 +31,13 @@ pub(in crate::pkcs11) fn name_and_number(code: RvError) -> String {
     }
 }
 
-/// The number of a code, for the record of logins; 0 if it has none.
+/// Returns the number of a code, for the record of logins; 0 if it has none.
 pub(in crate::pkcs11) fn number(code: RvError) -> u32 {
     let number = match code {
         RvError::VendorDefined(number) | RvError::UnknownErrorCode(number) => number,
         code => {
-            let is_it = |entry: &&(CK_RV, &str)| Rv::from(entry.0) == Rv::Error(code);
-            NAMES.iter().find(is_it).map_or(0, |(number, _)| *number)
+            let matches = |entry: &&(CK_RV, &str)| Rv::from(entry.0) == Rv::Error(code);
+            NAMES.iter().find(matches).map_or(0, |(number, _)| *number)
         }
     };
     u32::try_from(number).unwrap_or(u32::MAX)
@@ -48,7 +48,7 @@ fn known_name(number: CK_RV) -> Option<&'static str> {
     found.map(|entry| entry.1)
 }
 
-/// What the operator can do, where the code tells.
+/// What the operator can do, for codes that show it.
 fn hint(code: RvError) -> Option<&'static str> {
     use RvError as R;
     Some(match code {
@@ -67,7 +67,7 @@ fn hint(code: RvError) -> Option<&'static str> {
         }
         R::TokenNotPresent => "the slot has no token",
         R::TokenNotRecognized => {
-            "the library does not recognize the token; check that it is initialized, and that the library fits it"
+            "the library does not recognize the token; check that the token is initialized, and that the library is the right one for it"
         }
         R::SlotIdInvalid => "the slot is gone",
         R::TokenWriteProtected | R::SessionReadOnly => "the token does not accept changes",
@@ -90,7 +90,7 @@ fn hint(code: RvError) -> Option<&'static str> {
         R::DeviceMemory => "the HSM has no free memory",
         R::HostMemory => "the library found no free memory on this host",
         R::GeneralError | R::FunctionFailed | R::ArgumentsBad => {
-            "the library does not say why; check its log, its configuration and its environment variables"
+            "the library gives no cause; check its log, its configuration and its environment variables"
         }
         R::CantLock | R::NeedToCreateThreads => "the library does not support threads",
         R::CryptokiNotInitialized => "another user of the library in this process finalized it",
@@ -102,7 +102,7 @@ fn hint(code: RvError) -> Option<&'static str> {
 
 macro_rules! names {
     ($($name:ident)*) => {
-        /// The standard's names (PKCS#11 3.2, section 5.1).
+        /// The names of the standard (PKCS#11 3.2, section 5.1).
         const NAMES: &[(CK_RV, &str)] = &[$((cryptoki_sys::$name, stringify!($name))),*];
     };
 }
@@ -139,28 +139,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_standard_code_has_its_name_and_number_and_not_the_prose_of_the_crate() {
+    fn every_standard_code_is_shown_by_name_and_number_without_text_of_the_crate() {
         for &(number, name) in NAMES {
             let Rv::Error(code) = Rv::from(number) else {
                 panic!("{name} is an error");
             };
-            let shown = in_words(code, Function::Login);
+            let shown = describe(code, Function::Login);
             let start = format!("{name} ({number:#x}) in C_Login");
             assert!(shown.starts_with(&start), "{shown}");
-            let prose = code.to_string();
-            // For some codes the crate shows the name, too.
-            assert!(prose == name || !shown.contains(&prose), "{shown}");
+            let crate_text = code.to_string();
+            // For some codes the text of the crate is the name.
+            assert!(
+                crate_text == name || !shown.contains(&crate_text),
+                "{shown}"
+            );
         }
     }
 
     #[test]
-    fn codes_without_a_name_have_their_number() {
-        let vendor = in_words(RvError::VendorDefined(0x8000_0001), Function::Encrypt);
+    fn codes_without_a_name_are_shown_by_number() {
+        let vendor = describe(RvError::VendorDefined(0x8000_0001), Function::Encrypt);
         assert_eq!(
             vendor,
             "vendor-defined return value (0x80000001) in C_Encrypt"
         );
-        let unknown = in_words(RvError::UnknownErrorCode(0x7777), Function::Encrypt);
+        let unknown = describe(RvError::UnknownErrorCode(0x7777), Function::Encrypt);
         assert_eq!(unknown, "unknown return value (0x7777) in C_Encrypt");
     }
 }

@@ -1,7 +1,7 @@
-//! How calls of a module, and loading one, fail.
+//! Errors of loading a PKCS#11 module and of calling it.
 //!
 //! # Invariants
-//! - `cryptoki`'s error type is not used: its texts are prose for programmers. Each call returns [`Error`].
+//! - Each call returns [`Error`], not the error type of `cryptoki`, whose texts do not help operators.
 
 use std::fmt;
 
@@ -11,19 +11,19 @@ use thiserror::Error as ThisError;
 
 use super::codes;
 
-/// Why a call of the module gave no result.
+/// Why a call of the module failed.
 #[derive(Clone, Debug)]
 pub(in crate::pkcs11) enum Error {
     /// The function returned a code that is not `CKR_OK`.
     Pkcs11(RvError, Function),
     /// The module does not have the function.
     Missing,
-    /// The module's answer is not what PKCS#11 promises.
+    /// The module's answer violates PKCS#11.
     Malformed,
 }
 
 impl Error {
-    /// The code that the function returned, if it was called.
+    /// Returns the code that the function returned, if it was called.
     pub(in crate::pkcs11) fn code(&self) -> Option<RvError> {
         match self {
             Self::Pkcs11(code, _) => Some(*code),
@@ -35,7 +35,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pkcs11(code, function) => f.write_str(&codes::in_words(*code, *function)),
+            Self::Pkcs11(code, function) => f.write_str(&codes::describe(*code, *function)),
             Self::Missing => f.write_str("the module does not have the function"),
             Self::Malformed => f.write_str("the module's answer is not valid PKCS#11"),
         }
@@ -44,25 +44,25 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Why a call gave no result.
+/// Why an encryption or decryption failed.
 #[derive(Clone, Copy, Debug, ThisError)]
 pub(in crate::pkcs11) enum CallError {
     /// The function returned a code that is not `CKR_OK`.
-    #[error("{}", codes::in_words(*.0, *.1))]
+    #[error("{}", codes::describe(*.0, *.1))]
     Returned(RvError, Function),
-    /// The module returned `CKR_OK` with an output that no working device gives.
+    /// The module returned `CKR_OK` with an output that no working device returns.
     #[error("{0}")]
     Wrong(Violation),
-    /// The module used another IV than ours: the device is not of this GCM profile.
-    #[error("the module replaced the IV; nothing was sent")]
+    /// The module replaced the IV that was passed to it. The device does not have this GCM profile.
+    #[error("the module replaced the IV; the ciphertext was not used")]
     IvReplaced,
     /// The module has no such function, or a length does not fit its integers.
     #[error("the module cannot make this call")]
     NotCallable,
 }
 
-/// How an output is wrong although the module reported success. What was encrypted so is lost, or is not secret: nothing of it leaves the
-/// proxy, and a device that serves is not used any more.
+/// Why an output is wrong although the module reported success. Such a ciphertext cannot be decrypted, or is not secret. The proxy never
+/// returns it, and stops using a device that served until then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
 pub(in crate::pkcs11) enum Violation {
     /// AES-GCM cannot have an output of this length.
@@ -80,12 +80,12 @@ pub(in crate::pkcs11) enum Violation {
     /// The tag is all zero.
     #[error("its authentication tag is all zero")]
     ZeroTag,
-    /// A ciphertext decrypts to another plaintext, or no longer decrypts.
+    /// A ciphertext decrypts to a different plaintext, or does not decrypt.
     #[error("its ciphertexts do not decrypt to their plaintext")]
     NotDecryptable,
 }
 
-/// Which function returned a code makes no difference.
+/// Compares codes only, not the functions that returned them.
 impl PartialEq for CallError {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -108,18 +108,18 @@ impl From<Error> for CallError {
     }
 }
 
-/// Why a library is no PKCS#11 module.
+/// Why a file cannot be loaded as a PKCS#11 module.
 #[derive(Debug, ThisError)]
 pub(in crate::pkcs11) enum LoadError {
-    /// The dynamic linker refuses it.
+    /// The dynamic linker rejects it.
     #[error("cannot be loaded: {0}")]
     Library(String),
-    /// It does not give a function list.
+    /// It does not return a function list.
     #[error("is not a PKCS#11 module (C_GetFunctionList is missing or fails)")]
     NoFunctionList,
 }
 
-/// Whether an error of a call says that the session, the device or the library is gone, and not the object of the call.
+/// Whether the error concerns the session, the device or the library, and not the object of the call.
 pub(in crate::pkcs11) fn is_about_the_device(error: &Error) -> bool {
     match error {
         Error::Pkcs11(code, _) => is_code_of_the_device(*code),
@@ -127,7 +127,7 @@ pub(in crate::pkcs11) fn is_about_the_device(error: &Error) -> bool {
     }
 }
 
-/// Whether a code says that the session, the device or the library is gone.
+/// Whether the code means that the session, the device or the library is lost.
 pub(in crate::pkcs11) fn is_code_of_the_device(code: RvError) -> bool {
     is_about_the_session(code)
         || matches!(
@@ -141,7 +141,7 @@ pub(in crate::pkcs11) fn is_code_of_the_device(code: RvError) -> bool {
         )
 }
 
-/// Whether the session or the login is gone, and only that.
+/// Whether the code means that only the session or the login is lost.
 pub(in crate::pkcs11) fn is_about_the_session(code: RvError) -> bool {
     matches!(
         code,
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_has_name_number_and_function_and_not_the_prose_of_the_crate() {
+    fn an_error_is_shown_by_name_number_and_function_without_text_of_the_crate() {
         let error = Error::Pkcs11(RvError::GeneralError, Function::Initialize);
         let call = CallError::from(error.clone());
         for shown in [error.to_string(), call.to_string()] {

@@ -13,29 +13,29 @@ use super::ffi::Functions;
 /// Why a library cannot be used.
 #[derive(Debug, ThisError)]
 pub(in crate::pkcs11) enum ModuleError {
-    /// It is not there, not loadable, or not a PKCS#11 module.
+    /// The file does not exist, cannot be loaded, or is not a PKCS#11 module.
     #[error("module {path}: {source}")]
     Load {
-        /// Which file.
+        /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The cause.
         source: LoadError,
     },
-    /// `C_Initialize` fails.
+    /// `C_Initialize` failed.
     #[error("module {path}: {source}")]
     Initialize {
-        /// Which file.
+        /// The file.
         path: String,
-        /// What it returned.
+        /// The error of the call.
         source: Error,
     },
 }
 
-/// A loaded and initialized library. PKCS#11's state is the process's: a worker loads one library.
+/// A loaded and initialized library. PKCS#11 state is global to the process, so a worker loads only one library.
 pub(in crate::pkcs11) struct Module {
     pub functions: Arc<Functions>,
     path: String,
-    /// What `C_Initialize` is given. It lives as long as the library may point to it.
+    /// The parameter of `C_Initialize`. It lives as long as the library may point to it.
     parameters: Option<CString>,
 }
 
@@ -63,7 +63,7 @@ impl Module {
         Ok(module)
     }
 
-    /// `C_Initialize`; a library that is initialized already is as good.
+    /// `C_Initialize`. A library that is already initialized is also a success.
     fn initialize(&self) -> Result<(), ModuleError> {
         match self.functions.initialize(self.parameters.as_deref()) {
             Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => Ok(()),
@@ -74,12 +74,12 @@ impl Module {
         }
     }
 
-    /// Which file it was loaded from.
+    /// The file that it was loaded from.
     pub(in crate::pkcs11) fn path(&self) -> &str {
         &self.path
     }
 
-    /// `C_Finalize`. Call it when no session is left.
+    /// `C_Finalize`. To be called when no session is open.
     pub(in crate::pkcs11) fn finalize(&self) {
         if let Err(error) = self.functions.finalize() {
             tracing::warn!(module = self.path, %error, "C_Finalize failed");
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_no_modules_are_named() {
+    fn an_error_contains_the_path_of_a_file_that_is_not_a_module() {
         let missing = message("/nonexistent/libnothing.so");
         assert!(
             missing.contains("/nonexistent/libnothing.so") && missing.contains("cannot be loaded")

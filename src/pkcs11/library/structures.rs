@@ -1,8 +1,8 @@
-//! C structures for the calls of a PKCS#11 module. Nothing here calls one.
+//! C structures for calls of a PKCS#11 module. This file makes no calls.
 //!
 //! # Invariants
 //! - A GCM parameter block borrows the IV and the AAD that it points to, and does not move while a mechanism points to it.
-//! - What points into a Rust buffer is used only while this buffer lives: the callers in `ffi` see to it.
+//! - The callers in `ffi` use a structure that points into a Rust buffer only while the buffer lives.
 
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
@@ -19,13 +19,13 @@ use cryptoki_sys::{
 use super::errors::Error;
 use crate::ekm::TAG_LENGTH;
 
-/// How often a list is read again because it has grown in the meantime.
+/// The maximum number of attempts to read a list that grows between two calls.
 const LIST_ATTEMPTS: usize = 8;
 
-/// The most entries of a list. A module that reports more is not believed.
+/// The maximum length of a list. A larger reported length is ignored.
 const MAX_LIST: usize = 65_536;
 
-/// `CK_C_INITIALIZE_ARGS` with what NSS reads behind it when there are parameters: one more reserved pointer, which must be NULL.
+/// `CK_C_INITIALIZE_ARGS` with one more reserved pointer. NSS reads it when there are parameters, and it must be NULL.
 #[repr(C)]
 pub(in crate::pkcs11) struct InitializeArguments {
     standard: CK_C_INITIALIZE_ARGS,
@@ -33,7 +33,7 @@ pub(in crate::pkcs11) struct InitializeArguments {
 }
 
 impl InitializeArguments {
-    /// The library may use the operating system's locks. `parameters` must outlive the arguments.
+    /// Allows the library to use the locks of the operating system. `parameters` must outlive the arguments.
     pub(in crate::pkcs11) fn new(parameters: Option<&CStr>) -> Self {
         let text = parameters.map_or(ptr::null(), CStr::as_ptr);
         Self {
@@ -47,16 +47,16 @@ impl InitializeArguments {
     }
 }
 
-/// An attribute to read: an empty value asks for the length alone.
-pub(in crate::pkcs11) struct Wanted {
+/// An attribute to read. An empty value requests only the length.
+pub(in crate::pkcs11) struct AttributeRequest {
     pub kind: AttributeType,
     pub value: Vec<u8>,
-    /// The length that the module reports, in bytes; none if the attribute cannot be read.
+    /// The length that the module reports, in bytes; `None` if the attribute cannot be read.
     pub length: Option<usize>,
 }
 
-impl Wanted {
-    /// What the module is asked for. It points into this value.
+impl AttributeRequest {
+    /// The C structure of the request. It points into this value.
     pub(in crate::pkcs11) fn attribute(&mut self) -> CK_ATTRIBUTE {
         CK_ATTRIBUTE {
             type_: self.kind.into(),
@@ -68,8 +68,8 @@ impl Wanted {
         }
     }
 
-    /// Takes the length from the module's answer.
-    pub(in crate::pkcs11) fn learn_length(&mut self, answer: &CK_ATTRIBUTE) {
+    /// Stores the length that the module reported.
+    pub(in crate::pkcs11) fn set_length(&mut self, answer: &CK_ATTRIBUTE) {
         let length = answer.ulValueLen;
         let length = (length != CK_UNAVAILABLE_INFORMATION).then_some(length);
         self.length = length.and_then(|length| usize::try_from(length).ok());
@@ -81,7 +81,7 @@ impl Wanted {
 pub(in crate::pkcs11) enum ParamsForm {
     /// 48 bytes, with `ulIvBits` (PKCS#11 2.40 errata and later).
     WithIvBits,
-    /// 40 bytes, without.
+    /// 40 bytes, without `ulIvBits`.
     WithoutIvBits,
 }
 
@@ -96,7 +96,7 @@ struct ShortGcmParams {
     ulTagBits: CK_ULONG,
 }
 
-/// A parameter block of either form, at a place that does not move.
+/// A parameter block of either form, at a fixed address.
 enum Block {
     Long(Box<CK_GCM_PARAMS>),
     Short(Box<ShortGcmParams>),
@@ -110,7 +110,7 @@ pub(in crate::pkcs11) struct GcmParams<'a> {
 }
 
 impl<'a> GcmParams<'a> {
-    /// An empty IV is passed as NULL. `ulIvBits` is set wherever there is an IV: some devices reject 0.
+    /// Passes an empty IV as NULL. Sets `ulIvBits` if there is an IV, because some devices reject 0.
     pub(in crate::pkcs11) fn new(
         mechanism: CK_MECHANISM_TYPE,
         form: ParamsForm,
@@ -147,11 +147,11 @@ impl<'a> GcmParams<'a> {
         }
     }
 
-    /// A mechanism that points into this block: use it only while the block lives.
+    /// Returns a mechanism that points into this block. To be used only while the block lives.
     pub(in crate::pkcs11) fn mechanism(&mut self) -> CK_MECHANISM {
         let (parameter, length) = match &mut self.block {
-            Block::Long(params) => place(&mut **params),
-            Block::Short(params) => place(&mut **params),
+            Block::Long(params) => pointer_and_size(&mut **params),
+            Block::Short(params) => pointer_and_size(&mut **params),
         };
         CK_MECHANISM {
             mechanism: self.mechanism,
@@ -161,17 +161,17 @@ impl<'a> GcmParams<'a> {
     }
 }
 
-/// Where a structure is, and its size in bytes.
-pub(in crate::pkcs11) fn place<T>(structure: &mut T) -> (*mut c_void, CK_ULONG) {
+/// The address of a structure, and its size in bytes.
+pub(in crate::pkcs11) fn pointer_and_size<T>(structure: &mut T) -> (*mut c_void, CK_ULONG) {
     (ptr::from_mut(structure).cast(), ulong(size_of::<T>()))
 }
 
-/// A length as C's integer. No buffer of this program is longer than 2^32 bytes; a longer one would be passed too short, never too long.
+/// A length as a C integer. Too large lengths become the maximum; no buffer of this program is longer than 2^32 bytes.
 pub(in crate::pkcs11) fn ulong(length: usize) -> CK_ULONG {
     CK_ULONG::try_from(length).unwrap_or(CK_ULONG::MAX)
 }
 
-/// The parameters of `C_EncryptMessage`: the module makes the IV, and writes IV and tag.
+/// The parameters of `C_EncryptMessage`. The module generates the IV, and writes IV and tag.
 pub(in crate::pkcs11) fn message_params(iv: &mut [u8], tag: &mut [u8]) -> CK_GCM_MESSAGE_PARAMS {
     CK_GCM_MESSAGE_PARAMS {
         pIv: iv.as_mut_ptr(),
@@ -192,8 +192,8 @@ pub(in crate::pkcs11) fn plain_mechanism(mechanism: CK_MECHANISM_TYPE) -> CK_MEC
     }
 }
 
-/// A list that the module fills after it was asked for the length. The list may grow in between.
-pub(in crate::pkcs11) fn listed<T: Clone + Default>(
+/// Reads a list: `fill` is called for the length first, then for the entries. The list may grow between the two calls.
+pub(in crate::pkcs11) fn read_list<T: Clone + Default>(
     fill: impl Fn(*mut T, *mut CK_ULONG) -> Result<(), Error>,
 ) -> Result<Vec<T>, Error> {
     let mut count = 0;

@@ -1,8 +1,8 @@
-//! A session with the device: the three things that jobs ask for. What can be recovered in place is recovered; who is to blame for the rest
-//! is settled first, see [`settle`].
+//! A session with the device, which performs jobs. It recovers from errors in place if possible. Other errors are attributed before the
+//! job fails, see [`attribution`].
 
+mod attribution;
 mod recovery;
-mod settle;
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::ekm::{
     KeyUsageFlags, Opened, Sealed, Uncounted,
 };
 use crate::pkcs11::aes_gcm::gcm::Gcm;
+use crate::pkcs11::error_attribution::error_class::classify;
 use crate::pkcs11::error_attribution::failure::{
-    Failure, Operation, Request, Trouble, trouble_of_find,
+    Failure, Operation, Request, StepError, lookup_error,
 };
-use crate::pkcs11::error_attribution::verdict::verdict;
 use crate::pkcs11::keys::table::{FindError, KeyEntry};
 use crate::pkcs11::library::errors::CallError;
 use crate::pkcs11::library::ffi::Session;
@@ -26,18 +26,18 @@ use crate::pkcs11::worker_state::WorkerState;
 use crate::pkcs11::worker_state::connection::Connection;
 use crate::secret::SecretBytes;
 
-/// A session, for one thread.
+/// A session of one thread.
 pub(in crate::pkcs11) struct DeviceSession {
     pub worker: Arc<WorkerState>,
     pub connection: Arc<Connection>,
     pub session: Session,
     pub gcm: Gcm,
-    /// What the job that is done costs.
+    /// The HSM calls of the current job.
     pub tally: Arc<Tally>,
 }
 
 impl DeviceSession {
-    /// Takes `session` over; it is closed when this is dropped.
+    /// Owns `session`, which is closed when this value is dropped.
     pub(in crate::pkcs11) fn new(
         worker: &Arc<WorkerState>,
         connection: Arc<Connection>,
@@ -52,7 +52,7 @@ impl DeviceSession {
         }
     }
 
-    /// Decrypts.
+    /// Decrypts, with the alternative AAD if the first one fails.
     pub(in crate::pkcs11) fn decrypt(&mut self, job: &DecryptJob) -> Result<Opened, Failure> {
         let request = Request {
             operation: Operation::Decrypt,
@@ -66,14 +66,14 @@ impl DeviceSession {
             request,
             |usage| usage.decrypt,
             begin,
-            |owner, key| match (owner.open(job, key, &job.aad), &job.or_aad) {
+            |device, key| match (device.open(job, key, &job.aad), &job.or_aad) {
                 (Ok(plaintext), _) => Ok(Opened {
                     plaintext,
                     by_or_aad: false,
                 }),
-                // The other form first: if that one opens, the device is well and nothing has to be settled.
-                (Err(error), Some(aad)) if request.may_be_the_ciphertext(error) && begin() => {
-                    let plaintext = owner.open(job, key, aad)?;
+                // The alternative AAD is tried before the error is attributed: if it works, the device works too.
+                (Err(error), Some(aad)) if request.may_be_invalid_ciphertext(error) && begin() => {
+                    let plaintext = device.open(job, key, aad)?;
                     Ok(Opened {
                         plaintext,
                         by_or_aad: true,
@@ -109,19 +109,19 @@ impl DeviceSession {
             length: 0,
             encryptions: &Uncounted,
         };
-        let entry = self.recovered(request, |owner| {
-            if !owner.tally.begin(Operation::Describe, job.deadline) {
-                return Err(Trouble::Blamed(abandoned()));
+        let entry = self.with_recovery(request, |device| {
+            if !device.tally.begin(Operation::Describe, job.deadline) {
+                return Err(StepError::Attributed(deadline_passed()));
             }
-            let entry = owner.find(selector, None)?;
-            owner.read_again(selector, entry)
+            let entry = device.find(selector, None)?;
+            device.read_again(selector, entry)
         })?;
         self.worker.note_success(Operation::Describe, selector);
         Ok(entry.attributes)
     }
 
-    /// The key as the device has it now: a handle that cannot be read any more is stale, and its successor is looked for.
-    fn read_again(&mut self, selector: &KeySelector, key: KeyEntry) -> Result<KeyEntry, Trouble> {
+    /// Reads the key again. Searches for it if the handle cannot be read any more.
+    fn read_again(&mut self, selector: &KeySelector, key: KeyEntry) -> Result<KeyEntry, StepError> {
         match self
             .connection
             .keys
@@ -132,8 +132,8 @@ impl DeviceSession {
         }
     }
 
-    /// Calls the device with the key's cached handle. What can be recovered in place is: a stale handle is found again, a lost session
-    /// opened, a lost login made. Nobody is blamed before it is settled, and before a second call.
+    /// Calls the device with the cached handle of the key. Recovers in place from a stale handle, a lost session and a lost login. Other
+    /// errors are attributed after a test and a second call.
     pub(in crate::pkcs11) fn with_key<T>(
         &mut self,
         request: Request<'_>,
@@ -144,11 +144,11 @@ impl DeviceSession {
         let selector = request.key;
         let (mut stale, mut recovery) = (None, Recovery::default());
         loop {
-            let key = self.recovered(request, |owner| owner.find(selector, stale))?;
-            let permitted = |owner: &mut Self| owner.permitted(selector, key.clone(), &allowed);
-            let key = self.recovered(request, permitted)?;
+            let key = self.with_recovery(request, |device| device.find(selector, stale))?;
+            let permitted = |device: &mut Self| device.permitted(selector, key.clone(), &allowed);
+            let key = self.with_recovery(request, permitted)?;
             if !begin() {
-                return Err(abandoned());
+                return Err(deadline_passed());
             }
             let error = match call(self, &key) {
                 Ok(value) => {
@@ -158,49 +158,53 @@ impl DeviceSession {
                 Err(error) => error,
             };
             if recovery.is_first()
-                && let Some(failure) = self.rejected_again(request, error)
+                && let Some(failure) = self.repeated_failure(request, error)
             {
                 return Err(failure);
             }
-            match recovery.next(request.verdict(error)) {
+            match recovery.next(request.class(error)) {
                 Step::FindAgain => stale = Some(key.handle),
                 Step::Reconnect => {
                     self.reconnect()?;
-                    // A new login makes new handles.
+                    // Handles may change with a new login.
                     stale = Some(key.handle);
                 }
-                Step::Settle => {
-                    recovery.proof = Some(self.settle(request, Some(&key), error)?);
-                    // On some devices a key that was deleted answers so too.
-                    self.recovered(request, |owner| owner.read_again(selector, key.clone()))?;
+                Step::TestDevice => {
+                    recovery.evidence = Some(self.test_device(request, Some(&key), error)?);
+                    // Some devices return the same code for a deleted key.
+                    self.with_recovery(request, |device| device.read_again(selector, key.clone()))?;
                 }
-                Step::Blame(proof) => return Err(self.blame(request, &key, error, proof)),
-                Step::Fail(fault) => return Err(Failure::certain(fault, error)),
+                Step::Attribute(evidence) => {
+                    return Err(self.attribute(request, &key, error, evidence));
+                }
+                Step::Fail(fault) => return Err(Failure::unambiguous(fault, error)),
             }
         }
     }
 
-    /// Does something that needs the session, with the recovery of [`Self::with_key`].
-    fn recovered<T>(
+    /// Runs `work`, with the recovery of [`Self::with_key`].
+    fn with_recovery<T>(
         &mut self,
         request: Request<'_>,
-        mut work: impl FnMut(&mut Self) -> Result<T, Trouble>,
+        mut work: impl FnMut(&mut Self) -> Result<T, StepError>,
     ) -> Result<T, Failure> {
         let mut recovery = Recovery::default();
         loop {
             let error = match work(self) {
                 Ok(value) => return Ok(value),
-                Err(Trouble::Blamed(failure)) => return Err(failure),
-                Err(Trouble::Unsettled(error)) => error,
+                Err(StepError::Attributed(failure)) => return Err(failure),
+                Err(StepError::Unattributed(error)) => error,
             };
-            match recovery.next(verdict(error)) {
+            match recovery.next(classify(error)) {
                 Step::FindAgain => {}
                 Step::Reconnect => self.reconnect()?,
-                Step::Settle => recovery.proof = Some(self.settle(request, None, error)?),
-                Step::Blame(proof) => {
-                    return Err(self.blame_key(request, None, error, proof, true));
+                Step::TestDevice => {
+                    recovery.evidence = Some(self.test_device(request, None, error)?)
                 }
-                Step::Fail(fault) => return Err(Failure::certain(fault, error)),
+                Step::Attribute(evidence) => {
+                    return Err(self.attribute_to_key(request, None, error, evidence, true));
+                }
+                Step::Fail(fault) => return Err(Failure::unambiguous(fault, error)),
             }
         }
     }
@@ -209,30 +213,30 @@ impl DeviceSession {
         &mut self,
         selector: &KeySelector,
         stale: Option<ObjectHandle>,
-    ) -> Result<KeyEntry, Trouble> {
+    ) -> Result<KeyEntry, StepError> {
         let keys = &self.connection.keys;
         let found = match stale {
             None => keys.find(&self.session, selector),
-            Some(stale) => keys.find_again(&self.session, selector, stale),
+            Some(stale) => keys.find_replacement(&self.session, selector, stale),
         };
         match found {
-            // "No such key" is final for KMS: it is said only by a device that still has its health key, if it ever had one.
+            // KMS treats a missing key as final. A device that had a health key must still have it before a key is reported as missing.
             Err(FindError::Absent) if self.health_key_works(Operation::Decrypt) == Some(false) => {
-                let failure = Failure::of_device("the token has lost its keys");
-                Err(Trouble::Blamed(failure))
+                let failure = Failure::device("the token has lost its keys");
+                Err(StepError::Attributed(failure))
             }
-            found => found.map_err(|error| trouble_of_find(error, selector)),
+            found => found.map_err(|error| lookup_error(error, selector)),
         }
     }
 
-    /// The key, if its attributes allow the operation. Attributes that do not are read again first, once a second: they may have
-    /// been changed on the device.
+    /// Returns the key if its attributes permit the operation. If not, reads them again first, at most once per second: they may have
+    /// changed on the device.
     fn permitted(
         &mut self,
         selector: &KeySelector,
         key: KeyEntry,
         allowed: impl Fn(&KeyUsageFlags) -> bool,
-    ) -> Result<KeyEntry, Trouble> {
+    ) -> Result<KeyEntry, StepError> {
         let fit = |key: &KeyEntry| {
             key.attributes.kind == KeyKind::Aes(256) && allowed(&key.attributes.usage)
         };
@@ -245,20 +249,20 @@ impl DeviceSession {
         };
         let failure = match (fit(&key), &key.attributes.kind) {
             (true, _) => return Ok(key),
-            (false, KeyKind::Aes(256)) => Failure::of_job(
+            (false, KeyKind::Aes(256)) => Failure::job(
                 KeyManagerFault::UsageNotPermitted,
                 "the key's attributes do not allow this",
             ),
-            (false, kind) => Failure::of_job(
+            (false, kind) => Failure::job(
                 KeyManagerFault::KeyUnsuitable,
                 format!("the key is {kind:?}, not AES-256"),
             ),
         };
-        Err(Trouble::Blamed(failure))
+        Err(StepError::Attributed(failure))
     }
 }
 
-/// Counts a ciphertext that the device has made, also one that is not used because it is wrong.
+/// Counts a ciphertext that the device made, also if it is wrong and not used.
 pub(in crate::pkcs11) fn count_encryption(
     sealed: &Result<Sealed, CallError>,
     count: &dyn EncryptionCount,
@@ -269,7 +273,7 @@ pub(in crate::pkcs11) fn count_encryption(
     }
 }
 
-/// The job's request has ended and was recorded: the HSM must not be called for it any more.
-fn abandoned() -> Failure {
-    Failure::of_job(KeyManagerFault::DeadlinePassed, "its request has ended")
+/// The error of a job whose request has ended and was recorded. The HSM must not be called for it any more.
+fn deadline_passed() -> Failure {
+    Failure::job(KeyManagerFault::DeadlinePassed, "its request has ended")
 }

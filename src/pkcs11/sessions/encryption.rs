@@ -1,10 +1,10 @@
-//! Encryption on a session, and the verification of what was encrypted.
+//! Encrypts on a session, and verifies the ciphertext.
 //!
 //! # Invariants
-//! - A ciphertext that must be verified is decrypted on the same session, from the very buffers that are returned, and compared with its
-//!   plaintext. The digest is computed over these buffers before (XKS API, Encrypt: encrypt, compute the CDIV, decrypt and compare, answer).
-//! - A device that decrypts a ciphertext to another plaintext is not trusted any more. Neither is one that cannot decrypt what it has encrypted
-//!   under a key that it could decrypt before. If it never could, the error may be the key's, and other keys are served.
+//! - A verification decrypts the buffers that are returned, on the same session, and compares the result with the plaintext. The digest
+//!   is computed over these buffers before (XKS API, Encrypt: encrypt, compute the CDIV, decrypt and compare, respond).
+//! - A device that decrypts a ciphertext to a different plaintext loses trust. So does a device that cannot decrypt its own ciphertext
+//!   although it could decrypt with this key before. If it never could, the key may be the cause, and other keys are served.
 
 use super::device_session::{DeviceSession, count_encryption};
 use crate::ekm::{EncryptJob, KeyHistory, KeyManagerFault, KeyUsageFlags, Sealed};
@@ -13,41 +13,41 @@ use crate::pkcs11::health_key::check::joined;
 use crate::pkcs11::library::errors::Violation;
 use crate::secret::constant_time_eq;
 
-/// How often a ciphertext that does not decrypt to its plaintext is made again before the job fails. One: a device that errs twice in a row
-/// is not one to trust with data.
-const SECOND_TRIES: u32 = 1;
+/// The number of repetitions after a ciphertext that does not decrypt to its plaintext. One: a device that fails twice in a row must not
+/// be trusted with data.
+const REPETITIONS: u32 = 1;
 
-/// What the decryption of a new ciphertext gave.
+/// The result of decrypting a new ciphertext.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Finding {
-    /// The plaintext.
+enum Verification {
+    /// The result is the plaintext.
     Same,
-    /// Another plaintext.
+    /// The result is a different plaintext.
     Different,
-    /// The ciphertext does not authenticate.
+    /// The ciphertext fails authentication.
     NotAuthentic,
 }
 
 impl DeviceSession {
-    /// Encrypts; verifies the ciphertext if the job or the configuration of the device says so.
+    /// Encrypts. Verifies the ciphertext if the job or the configuration requires it.
     pub(in crate::pkcs11) fn encrypt(&mut self, job: &EncryptJob) -> Result<Sealed, Failure> {
         if !self.must_verify(job) {
             return self.seal(job);
         }
-        let mut worst = Finding::NotAuthentic;
-        for _ in 0..=SECOND_TRIES {
+        let mut worst = Verification::NotAuthentic;
+        for _ in 0..=REPETITIONS {
             let mut sealed = self.seal(job)?;
             sealed.digest = job
                 .digest
                 .as_ref()
                 .map(|digest| digest.of(&sealed.iv, &sealed.ciphertext, &sealed.tag));
             match self.verify(job, &sealed)? {
-                Finding::Same => {
+                Verification::Same => {
                     self.history(job).note_decryption();
                     return Ok(sealed);
                 }
-                Finding::Different => worst = Finding::Different,
-                Finding::NotAuthentic => {}
+                Verification::Different => worst = Verification::Different,
+                Verification::NotAuthentic => {}
             }
             tracing::error!(
                 hsm = &*self.worker.settings.name,
@@ -73,11 +73,11 @@ impl DeviceSession {
             request(job, Operation::Encrypt, job.plaintext.len()),
             |usage: &KeyUsageFlags| usage.encrypt && (usage.decrypt || !must_decrypt),
             || tally.begin(Operation::Encrypt, job.deadline),
-            |owner, key| {
+            |device, key| {
                 let history = worker.history.of(&job.key);
-                let (session, plaintext) = (&owner.session, job.plaintext.expose());
+                let (session, plaintext) = (&device.session, job.plaintext.expose());
                 let sealed =
-                    owner
+                    device
                         .gcm
                         .encrypt(session, key.handle, Some(history), &job.aad, plaintext);
                 count_encryption(&sealed, &*job.encryptions);
@@ -86,37 +86,39 @@ impl DeviceSession {
         )
     }
 
-    fn verify(&mut self, job: &EncryptJob, sealed: &Sealed) -> Result<Finding, Failure> {
+    fn verify(&mut self, job: &EncryptJob, sealed: &Sealed) -> Result<Verification, Failure> {
         let (worker, tally, input) = (self.worker.clone(), self.tally.clone(), joined(sealed));
         let opened = self.with_key(
             request(job, Operation::Decrypt, input.len()),
             |usage| usage.decrypt,
             || tally.begin(Operation::Decrypt, job.deadline),
-            |owner, key| {
-                let (session, iv) = (&owner.session, &sealed.iv);
-                let opened = owner.gcm.decrypt(session, key.handle, iv, &job.aad, &input);
+            |device, key| {
+                let (session, iv) = (&device.session, &sealed.iv);
+                let opened = device
+                    .gcm
+                    .decrypt(session, key.handle, iv, &job.aad, &input);
                 worker.watched(opened)
             },
         );
         match opened {
             Ok(opened) if constant_time_eq(opened.expose(), job.plaintext.expose()) => {
-                Ok(Finding::Same)
+                Ok(Verification::Same)
             }
-            Ok(_) => Ok(Finding::Different),
-            // The caller sent no ciphertext: one that does not authenticate is the device's doing, or the key's.
+            Ok(_) => Ok(Verification::Different),
+            // The device made this ciphertext, so the device or the key caused the error, not the caller.
             Err(failure) if failure.fault == KeyManagerFault::CiphertextInvalid => {
-                Ok(Finding::NotAuthentic)
+                Ok(Verification::NotAuthentic)
             }
             Err(failure) => Err(failure),
         }
     }
 
-    fn not_decryptable(&self, job: &EncryptJob, worst: Finding) -> Failure {
+    fn not_decryptable(&self, job: &EncryptJob, worst: Verification) -> Failure {
         let violation = Violation::NotDecryptable;
-        if worst == Finding::Different || self.history(job).has_decrypted() {
+        if worst == Verification::Different || self.history(job).has_decrypted() {
             self.worker.distrust(violation);
         }
-        Failure::of_job(KeyManagerFault::DeviceFailed, violation.to_string())
+        Failure::job(KeyManagerFault::DeviceFailed, violation.to_string())
     }
 }
 

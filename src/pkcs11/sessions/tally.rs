@@ -1,4 +1,4 @@
-//! What one job makes the HSM do, for the front.
+//! Counts the HSM calls of a job, for the front.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::hsm_protocol::Cost;
 
 use crate::pkcs11::error_attribution::failure::Operation;
 
-/// The counts of the job that a session works on.
+/// The counts of the current job of a session.
 #[derive(Debug, Default)]
 pub(in crate::pkcs11) struct Tally {
     encrypt_calls: AtomicU8,
@@ -19,7 +19,7 @@ pub(in crate::pkcs11) struct Tally {
 }
 
 impl Tally {
-    /// Counts a call that is about to begin. Returns false when nobody waits for it any more: then it must not begin.
+    /// Counts a call before it begins. Returns false if the deadline has passed: then the call must not begin.
     #[must_use = "a call that is not counted must not begin"]
     pub(in crate::pkcs11) fn begin(&self, operation: Operation, deadline: Deadline) -> bool {
         if deadline.has_passed() {
@@ -53,7 +53,7 @@ impl EncryptionCount for Tally {
     }
 }
 
-/// A job makes a handful of calls; more than 255 would be counted as 255.
+/// Adds one. The maximum is 255, far above the number of calls of a job.
 fn add_one(count: &AtomicU8) {
     let now = count.load(Ordering::Relaxed);
     count.store(now.saturating_add(1), Ordering::Relaxed);

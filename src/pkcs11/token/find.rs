@@ -1,11 +1,11 @@
-//! Finds the one token that the configuration means.
+//! Finds the token that the configuration selects.
 
 use super::open_error::OpenError;
 use super::slot::{TokenIdentity, TokenInfo, TokenSlot};
 use crate::hsm_protocol::TokenSelector;
 use crate::pkcs11::library::module::Module;
 
-/// The slot of the token, with what the token says of itself.
+/// Finds the slot of the token, and reads the identity of the token.
 pub(in crate::pkcs11) fn find_token(
     module: &Module,
     selector: &TokenSelector,

@@ -1,7 +1,8 @@
-//! Logging in, with the permission of who keeps the record of logins.
+//! Logs in to the token, with permission from the record of logins.
 //!
 //! # Invariants
-//! - `C_Login` is called only after a permission, and its end is reported: a worker that dies in between has used up an attempt at the PIN.
+//! - `C_Login` is called only with permission, and its result is reported. A worker that dies between the two has used up one login
+//!   attempt.
 
 use cryptoki::error::RvError;
 
@@ -25,7 +26,7 @@ pub(in crate::pkcs11) fn check_pin(
     }
 }
 
-/// Logs in, once; without a PIN the token needs no login, see [`check_pin`].
+/// Logs in, with one attempt. Does nothing without a PIN: then the token needs no login, see [`check_pin`].
 pub(in crate::pkcs11) fn log_in(
     session: &Session,
     identity: &TokenIdentity,
@@ -36,30 +37,30 @@ pub(in crate::pkcs11) fn log_in(
         return Ok(());
     }
     logins
-        .begins(&identity.of_login())
-        .map_err(OpenError::LoginRefused)?;
+        .begins(&identity.login_record_key())
+        .map_err(OpenError::LoginNotPermitted)?;
     let outcome = call_login(session, pin);
     logins.ended(match &outcome {
         Ok(()) => LoginOutcome::LoggedIn,
-        Err(OpenError::PinRefused(code)) => LoginOutcome::Rejected(codes::number(*code)),
+        Err(OpenError::PinRejected(code)) => LoginOutcome::Rejected(codes::number(*code)),
         Err(_) => LoginOutcome::Other,
     });
     outcome
 }
 
-/// The login belongs to the token and the process: being logged in already is success.
+/// Calls `C_Login`. A login is valid for the token in the whole process, so `CKR_USER_ALREADY_LOGGED_IN` is a success.
 fn call_login(session: &Session, pin: Option<&Secret>) -> Result<(), OpenError> {
     let Some(pin) = pin else {
         return Ok(());
     };
     match session.login(pin.expose().as_bytes()) {
         Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-        Err(Error::Pkcs11(code, _)) if is_about_the_pin(code) => Err(OpenError::PinRefused(code)),
+        Err(Error::Pkcs11(code, _)) if is_about_the_pin(code) => Err(OpenError::PinRejected(code)),
         Err(other) => Err(other.into()),
     }
 }
 
-/// Not `UserPinNotInitialized`: it says nothing about this PIN, locks nothing, and ends once somebody has set one.
+/// Whether the token rejected this PIN. `UserPinNotInitialized` does not count: the token has no PIN, and an attempt locks nothing.
 fn is_about_the_pin(code: RvError) -> bool {
     matches!(
         code,

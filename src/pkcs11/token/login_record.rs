@@ -1,15 +1,15 @@
-//! Who decides whether a login may be tried.
+//! The record of logins, which decides whether a login may be tried.
 
 use crate::hsm_protocol::launch::LoginOutcome;
 
-/// Who keeps the record of logins.
+/// The record of logins.
 pub trait LoginRecord: Send + Sync {
-    /// Asks for permission to log in once. The text identifies the token.
+    /// Requests permission for one login. `token` identifies the token.
     ///
     /// # Errors
-    /// Why not, in words for an operator.
+    /// When the login must not be tried; the text is for operators.
     fn begins(&self, token: &str) -> Result<(), String>;
 
-    /// Reports how it ended.
+    /// Reports the result of the login.
     fn ended(&self, outcome: LoginOutcome);
 }

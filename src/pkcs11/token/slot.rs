@@ -1,7 +1,7 @@
-//! A slot: what its token says of itself, and how sessions with the token are opened.
+//! A slot: the information of its token, and opening sessions with the token.
 //!
 //! # Invariants
-//! - A token that says that it is write-protected never gets a read-write session.
+//! - No read-write session is opened with a token that has `CKF_WRITE_PROTECTED`.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ use crate::pkcs11::library::errors::Error;
 use crate::pkcs11::library::ffi::Session;
 use crate::pkcs11::library::module::Module;
 
-/// `CK_TOKEN_INFO`, without padding. Fields that the proxy does not use are not even looked at: some tokens fill them wrongly.
+/// `CK_TOKEN_INFO`, without padding. Fields that the proxy does not use are not parsed, because some tokens fill them wrongly.
 pub(in crate::pkcs11) struct TokenInfo {
     label: String,
     vendor: String,
@@ -40,7 +40,7 @@ impl From<CK_TOKEN_INFO> for TokenInfo {
     }
 }
 
-/// A field of fixed length. The standard pads with blanks; some tokens end the text with NUL, and what is behind it means nothing.
+/// Reads a field of fixed length. The standard pads with blanks. Some tokens end the text with NUL, followed by undefined bytes.
 fn text(field: &[u8]) -> String {
     let end = field.iter().position(|byte| *byte == 0);
     let (text, _) = field.split_at(end.unwrap_or(field.len()));
@@ -50,7 +50,7 @@ fn text(field: &[u8]) -> String {
 }
 
 impl TokenInfo {
-    /// Whether this is a token that the configuration means.
+    /// Whether the configuration selects this token.
     pub(in crate::pkcs11) fn is_selected_by(&self, selector: &TokenSelector) -> bool {
         match selector {
             TokenSelector::Label(label) => self.is_initialized() && self.label == *label,
@@ -58,7 +58,7 @@ impl TokenInfo {
         }
     }
 
-    /// What it says of itself.
+    /// The identity of the token.
     pub(in crate::pkcs11) fn identity(&self) -> TokenIdentity {
         let (major, minor) = self.firmware;
         TokenIdentity {
@@ -75,7 +75,7 @@ impl TokenInfo {
     }
 }
 
-/// What a token says of itself.
+/// The identity of a token, as the token reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::pkcs11) struct TokenIdentity {
     pub vendor: String,
@@ -87,8 +87,8 @@ pub(in crate::pkcs11) struct TokenIdentity {
 }
 
 impl TokenIdentity {
-    /// What tells the token from others in the record of logins: some products give all of their tokens one serial number.
-    pub(in crate::pkcs11) fn of_login(&self) -> String {
+    /// The key of the token in the record of logins. The serial number is not sufficient: all tokens of some products have the same one.
+    pub(in crate::pkcs11) fn login_record_key(&self) -> String {
         let Self {
             vendor,
             serial,
@@ -99,7 +99,7 @@ impl TokenIdentity {
     }
 }
 
-/// For the list of tokens that are present.
+/// Label and serial number, for the list of tokens that are present.
 impl fmt::Display for TokenInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { label, serial, .. } = self;
@@ -110,7 +110,7 @@ impl fmt::Display for TokenInfo {
     }
 }
 
-/// The slot of the token that is meant.
+/// The slot of the selected token.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::pkcs11) struct TokenSlot {
     pub id: CK_SLOT_ID,
@@ -128,8 +128,8 @@ impl TokenSlot {
         }
     }
 
-    /// Opens the first session of an opening, and finds out which sessions the token allows: AWS CloudHSM's client SDK 5 rejects
-    /// read-only ones. What was found holds for all further sessions of this slot.
+    /// Opens the first session, and determines which sessions the token allows: AWS CloudHSM's client SDK 5 rejects read-only sessions. All
+    /// later sessions of this slot are of the same kind.
     ///
     /// # Errors
     /// The error of the read-only session, if no read-write session can be opened either.
@@ -152,7 +152,7 @@ impl TokenSlot {
     /// Opens a session for encryption and decryption.
     ///
     /// # Errors
-    /// When the token opens none.
+    /// When the token rejects it.
     pub(in crate::pkcs11) fn open_session(&self, module: &Module) -> Result<Session, Error> {
         match self.needs_read_write {
             true => self.open_read_write_session(module),
@@ -160,10 +160,10 @@ impl TokenSlot {
         }
     }
 
-    /// Opens a session that can make keys.
+    /// Opens a session that can create keys.
     ///
     /// # Errors
-    /// When the token opens none, or is write-protected.
+    /// When the token rejects it or is write-protected.
     pub(in crate::pkcs11) fn open_read_write_session(
         &self,
         module: &Module,
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_of_either_kind_is_no_part_of_a_text() {
+    fn padding_with_blanks_or_nul_is_removed() {
         for (field, expected) in [
             (padded::<16>(b"SW TPM", b' '), "SW TPM"),
             (padded(b"SW TPM", 0), "SW TPM"),
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_cannot_be_read_does_not_hide_a_token() {
+    fn a_token_with_an_invalid_clock_field_is_found() {
         let info = TokenInfo::from(CK_TOKEN_INFO {
             label: padded(b"xks", b' '),
             serialNumber: padded(b"7", 0),

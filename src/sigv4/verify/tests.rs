@@ -1,4 +1,4 @@
-//! Verification against an independent signer (the `aws-sigv4` crate) and AWS's published test vectors.
+//! Verification of requests that an independent signer has signed (the `aws-sigv4` crate).
 
 use aws_credential_types::Credentials as AwsCredentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -21,8 +21,8 @@ fn now() -> SystemTime {
 }
 
 pub(super) fn credentials(pairs: &[(&str, &str)]) -> Credentials {
-    let made = |(id, secret): &(&str, &str)| Credential::unchecked_for_tests(id, secret);
-    Credentials::new(pairs.iter().map(made).collect())
+    let credential = |(id, secret): &(&str, &str)| Credential::unchecked_for_tests(id, secret);
+    Credentials::new(pairs.iter().map(credential).collect())
 }
 
 impl Credential {
@@ -32,7 +32,7 @@ impl Credential {
     }
 }
 
-/// What one signed request looks like, with everything about it open to change.
+/// A signed request of which a test can change every part.
 pub(super) struct Signed {
     pub headers: HeaderMap,
     pub body: Vec<u8>,
@@ -41,7 +41,7 @@ pub(super) struct Signed {
     pub method: String,
 }
 
-/// Signs with AWS's own crate.
+/// Signs a request with AWS's own crate.
 fn signed_at(time: SystemTime, id: &str, secret: &str, scope: Scope<'_>) -> Signed {
     let identity = AwsCredentials::from_keys(id, secret, None).into();
     let params = SigningParams::builder()
@@ -117,12 +117,12 @@ fn a_request_signed_by_aws_verifies() {
     assert_eq!(
         signed().outcome(),
         Ok(ID.to_owned()),
-        "with the derived key from the cache too"
+        "with the cached derived key"
     );
 }
 
 #[test]
-fn every_part_is_under_the_signature() {
+fn a_change_of_any_signed_part_is_found() {
     let mut request = signed();
     request.body.push(b' ');
     assert_eq!(request.outcome(), Err(Denied::SignatureMismatch));
@@ -142,7 +142,7 @@ fn every_part_is_under_the_signature() {
     request.set("host", "elsewhere");
     assert_eq!(request.outcome(), Err(Denied::SignatureMismatch));
     let mut request = signed();
-    request.set("x-other", "unsigned headers may come along");
+    request.set("x-other", "unsigned headers are allowed");
     assert!(request.outcome().is_ok());
 }
 
@@ -150,9 +150,9 @@ fn every_part_is_under_the_signature() {
 fn any_flipped_digit_of_the_signature_is_found() {
     let header = signed().authorization();
     let start = header.len() - 64;
-    for place in start..header.len() {
+    for position in start..header.len() {
         let mut bytes = header.clone().into_bytes();
-        bytes[place] = if bytes[place] == b'0' { b'1' } else { b'0' };
+        bytes[position] = if bytes[position] == b'0' { b'1' } else { b'0' };
         let mut request = signed();
         request.set("authorization", &String::from_utf8(bytes).unwrap());
         assert_eq!(request.outcome(), Err(Denied::SignatureMismatch));
@@ -160,7 +160,7 @@ fn any_flipped_digit_of_the_signature_is_found() {
 }
 
 #[test]
-fn wrong_credentials() {
+fn wrong_credentials_are_rejected() {
     assert_eq!(
         signed_at(now(), ID, "wrong", SCOPE).outcome(),
         Err(Denied::SignatureMismatch)
@@ -173,17 +173,17 @@ fn wrong_credentials() {
         signed().outcome_with(&Credentials::default()),
         Err(Denied::AccessKeyUnknown)
     );
-    let nobody = "AAAAAAAAAAAAAAAAAAAA";
-    let guessed = signed_at(now(), nobody, &"=".repeat(43), SCOPE);
+    let dummy = "AAAAAAAAAAAAAAAAAAAA";
+    let guessed = signed_at(now(), dummy, &"=".repeat(43), SCOPE);
     assert_eq!(
         guessed.outcome(),
         Err(Denied::AccessKeyUnknown),
-        "the stand-in is no credential"
+        "the dummy credential is not accepted"
     );
 }
 
 #[test]
-fn wrong_scope() {
+fn a_wrong_scope_is_rejected() {
     let region = Scope {
         region: "us-east-1",
         ..SCOPE
@@ -203,8 +203,8 @@ fn wrong_scope() {
 }
 
 #[test]
-fn clock_skew_of_five_minutes() {
-    for (offset, fine) in [
+fn a_clock_skew_of_more_than_five_minutes_is_rejected() {
+    for (offset, is_accepted) in [
         (0, true),
         (240, true),
         (300, true),
@@ -216,8 +216,8 @@ fn clock_skew_of_five_minutes() {
             now() - Duration::from_secs(offset),
         ] {
             let outcome = signed_at(time, ID, SECRET, SCOPE).outcome();
-            assert_eq!(outcome.is_ok(), fine, "{offset}");
-            if !fine {
+            assert_eq!(outcome.is_ok(), is_accepted, "{offset}");
+            if !is_accepted {
                 assert_eq!(outcome, Err(Denied::Skewed(offset)));
             }
         }
@@ -225,7 +225,7 @@ fn clock_skew_of_five_minutes() {
 }
 
 #[test]
-fn the_date_is_the_scope_s_day() {
+fn the_date_must_be_the_day_of_the_scope() {
     let mut request = signed();
     let other_day = request.authorization().replace("/20260921/", "/20260920/");
     assert_ne!(other_day, request.authorization());
@@ -246,7 +246,7 @@ fn the_date_is_the_scope_s_day() {
 }
 
 #[test]
-fn rules_of_signed_headers() {
+fn signed_headers_are_checked() {
     let with_list = |list: &str| {
         let mut request = signed();
         let header = request.authorization();
@@ -272,7 +272,7 @@ fn rules_of_signed_headers() {
 }
 
 #[test]
-fn headers_that_may_be_there_once() {
+fn repeated_headers_are_rejected() {
     for name in ["authorization", "x-amz-date", "host"] {
         let mut request = signed();
         let value = request.headers[name].clone();
@@ -285,7 +285,7 @@ fn headers_that_may_be_there_once() {
 }
 
 #[test]
-fn the_authority_of_http_2_stands_for_host() {
+fn the_authority_of_http_2_replaces_host() {
     let mut request = signed();
     request.headers.remove("host");
     let credentials = credentials(&[(ID, SECRET)]);

@@ -1,4 +1,4 @@
-//! AWS's published signing vectors, read from the `aws-sigv4` package.
+//! AWS's published signing test vectors, read from the `aws-sigv4` package.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,9 +8,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::tests::{Signed, credentials};
 use super::*;
 
-/// The test suite that ships inside the `aws-sigv4` package, wherever cargo has put it.
+/// Returns the directory of the test suite in the `aws-sigv4` package.
 fn vector_directory() -> PathBuf {
-    // Of other platforms' packages not all are there on a machine that has only built this one.
+    // A machine that has built only for its own platform may not have all packages of other platforms.
     let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--offline", "--locked"])
@@ -25,7 +25,7 @@ fn vector_directory() -> PathBuf {
     manifest.parent().unwrap().join("aws-signing-test-suite/v4")
 }
 
-/// A request file of the suite: HTTP/1.1 with folded header lines.
+/// Parses a request file of the suite: HTTP/1.1 with folded header lines.
 fn vector_request(text: &str) -> Signed {
     let (head, body) = text
         .split_once("\n\n")
@@ -57,12 +57,12 @@ fn vector_request(text: &str) -> Signed {
 
 #[test]
 fn the_published_vectors_verify() {
-    let mut judged = 0;
+    let mut verified_vectors = 0;
     for entry in std::fs::read_dir(vector_directory()).unwrap() {
         let directory = entry.unwrap().path();
         let name = directory.file_name().unwrap().to_str().unwrap().to_owned();
         let read = |file: &str| std::fs::read_to_string(directory.join(file)).unwrap();
-        // Two of AWS's directories hold a signer's settings test without credentials; they are no vectors.
+        // Two of AWS's directories are tests of a signer's settings without credentials, not vectors.
         if !directory.join("context.json").exists() {
             continue;
         }
@@ -102,7 +102,10 @@ fn the_published_vectors_verify() {
             Err(Denied::SignatureMismatch),
             "{name}"
         );
-        judged += 1;
+        verified_vectors += 1;
     }
-    assert!(judged >= 37, "only {judged} vectors were found");
+    assert!(
+        verified_vectors >= 37,
+        "only {verified_vectors} vectors were found"
+    );
 }

@@ -1,8 +1,8 @@
-//! Tests of `fault`.
+//! Each row of the error table, and the texts of the response.
 
 use super::*;
 
-/// One of each kind, with the row that the specification gives it.
+/// Each kind, with status and name of the specification.
 const TABLE: [(FaultKind, u16, &str); 29] = [
     (FaultKind::BodyMalformed, 400, "ValidationException"),
     (FaultKind::BodyIncomplete, 400, "ValidationException"),
@@ -79,7 +79,7 @@ fn every_kind_has_its_row() {
 }
 
 #[test]
-fn every_name_is_reached_by_some_kind() {
+fn every_name_belongs_to_some_kind() {
     for name in ErrorName::ALL {
         assert!(
             TABLE.iter().any(|(kind, ..)| kind.name() == name),
@@ -115,7 +115,7 @@ fn only_three_names_are_retryable() {
 }
 
 #[test]
-fn the_reason_stays_inside() {
+fn the_body_does_not_contain_the_reason() {
     let fault = Fault::because(FaultKind::DeviceFailed, "CKR_DEVICE_ERROR in slot 7");
     let body = String::from_utf8(fault.body()).unwrap();
     assert_eq!(

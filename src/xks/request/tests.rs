@@ -1,4 +1,4 @@
-//! Tests of `request`.
+//! The rules of each request body.
 
 use super::*;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ fn kind_of(body: &Value) -> FaultKind {
 }
 
 #[test]
-fn a_whole_encrypt_request() {
+fn a_complete_encrypt_request_is_parsed() {
     let request = EncryptRequest::parse(encrypt_body().to_string().as_bytes()).unwrap();
     assert_eq!(request.plaintext.expose(), b"Hello World!");
     assert_eq!(request.aad.as_bytes(), b"project=nile");
@@ -104,7 +104,7 @@ fn errors_never_quote_the_body() {
 }
 
 #[test]
-fn algorithms_and_sizes_beyond_us_are_unsupported() {
+fn unknown_algorithms_and_too_long_values_are_unsupported() {
     let mut body = encrypt_body();
     body["encryptionAlgorithm"] = json!("AES_CBC");
     assert_eq!(
@@ -142,7 +142,7 @@ fn arns_have_at_most_2048_characters() {
 }
 
 #[test]
-fn lengths_of_a_decrypt_request() {
+fn the_lengths_in_a_decrypt_request_are_checked() {
     let body = |iv: usize, tag: usize, metadata: usize| {
         let text = |n: usize| crate::xks::bytes::to_base64(&vec![1; n]);
         let mut body = encrypt_body();

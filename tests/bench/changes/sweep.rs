@@ -1,4 +1,4 @@
-//! What a token costs without a proxy: how long the search for all its keys takes, and an encryption with one key or with all.
+//! Measures a token without a proxy: the search for all its keys, and an encryption with one key or with all keys.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -10,33 +10,19 @@ use clap::Args;
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::mechanism::aead::GcmParams;
-use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
+use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
+use xks_proxy::pkcs11::KEY_ATTRIBUTES;
 
 use crate::connection::Outcome;
 use crate::scene::Scene;
-
-/// What the proxy reads of a key, too.
-const ATTRIBUTES: [AttributeType; 11] = [
-    AttributeType::KeyType,
-    AttributeType::ValueLen,
-    AttributeType::Encrypt,
-    AttributeType::Decrypt,
-    AttributeType::Sign,
-    AttributeType::Verify,
-    AttributeType::Wrap,
-    AttributeType::Unwrap,
-    AttributeType::Derive,
-    AttributeType::Label,
-    AttributeType::Id,
-];
 
 const PLAINTEXT: [u8; 32] = [0x70; 32];
 const AAD: [u8; 203] = [0x61; 203];
 const TAG_BITS: u64 = 128;
 
-/// Which token. A process of its own measures it: a library that has seen the token before would not search as long.
+/// The token to measure. A new process measures it, because a library that knows the token searches faster.
 #[derive(Args)]
 pub struct Sweep {
     /// The PKCS#11 library.
@@ -45,26 +31,26 @@ pub struct Sweep {
     /// The label of the token.
     #[arg(long, value_name = "LABEL")]
     token: String,
-    /// A file that holds the user PIN.
+    /// A file with the user PIN.
     #[arg(long, value_name = "FILE")]
     pin_file: PathBuf,
-    /// How many encryptions with one key, and how many with all keys in turn; 0: none.
+    /// The number of encryptions with one key, and with all keys in turn; 0: none.
     #[arg(long, default_value = "0")]
     encryptions: usize,
 }
 
-/// What it says.
+/// The result of the measurement.
 pub struct Costs {
-    /// From the loading of the library until every attribute of every key has been read.
+    /// The time from loading the library until all attributes of all keys are read.
     pub search: Duration,
     /// CPU µs of an encryption with the same key each time.
     pub one: f64,
-    /// CPU µs of an encryption with another key each time.
+    /// CPU µs of an encryption with a different key each time.
     pub all: f64,
 }
 
 impl Costs {
-    /// Has another process of this program measure the token.
+    /// Measures the token in a new process of this program.
     pub fn of_token(scene: &Scene, encryptions: usize) -> Outcome<Self> {
         let output = Command::new(std::env::current_exe()?)
             .args(["sweep", "--token", &scene.token])
@@ -96,14 +82,14 @@ impl Sweep {
         let session = self.log_in(&library)?;
         let keys = session.find_objects(&[Attribute::Class(ObjectClass::SECRET_KEY)])?;
         for key in &keys {
-            session.get_attributes(*key, &ATTRIBUTES)?;
+            session.get_attributes(*key, &KEY_ATTRIBUTES)?;
         }
         let search = start.elapsed().as_secs_f64();
         let first = keys.get(..1).unwrap_or_default();
         let [one, all] = match self.encryptions {
             0 => [0.0, 0.0],
             count => {
-                // The first use of a key reads it.
+                // The first use of a key reads it from the token.
                 encrypt(&session, &keys, keys.len())?;
                 [
                     encrypt(&session, first, count)?,
@@ -128,7 +114,7 @@ impl Sweep {
     }
 }
 
-/// Encrypts so often, with these keys in turn; gives the mean CPU time in µs.
+/// Encrypts `count` times with these keys in turn. Returns the mean CPU time in µs.
 fn encrypt(session: &Session, keys: &[ObjectHandle], count: usize) -> Outcome<f64> {
     let start = thread_cpu_time()?;
     for key in keys.iter().cycle().take(count) {

@@ -1,4 +1,4 @@
-//! SigV4 as section 7 of the contract has it: whatever is missing, garbled, stale or signed for something else is a 401.
+//! SigV4 (section 7 of the contract): a missing, malformed or old signature, and one for another scope, gets status 401.
 
 use crate::harness::http::Request;
 use crate::harness::sign::Signer;
@@ -12,49 +12,49 @@ fn metadata(caller: &Caller<'_>) -> Request {
 }
 
 #[track_caller]
-fn assert_refused(proxy: &Proxy, request: &Request) {
+fn assert_rejected(proxy: &Proxy, request: &Request) {
     let response = proxy.send(request);
     assert_eq!(response.status, 401, "{request:?}: {response:?}");
     response.assert_error(401, "AuthenticationFailedException");
 }
 
-/// The request signed by this signer is refused.
+/// Asserts that a request of this signer is rejected.
 #[track_caller]
-fn assert_signer_refused(payments: &Caller<'_>, signer: &Signer) {
-    assert_refused(payments.proxy, &signer.sign(&metadata(payments)));
+fn assert_signer_rejected(payments: &Caller<'_>, signer: &Signer) {
+    assert_rejected(payments.proxy, &signer.sign(&metadata(payments)));
 }
 
 #[test]
-fn without_authorization_nothing_is_told_about_keys() {
+fn responses_without_authorization_contain_no_information_about_keys() {
     let proxy = Proxy::start();
     for (store, keys) in [
         (&PAYMENTS, ["orders", "no-such-key"]),
         (&CLOSED, ["stock-2", "no-such-key"]),
     ] {
         let caller = proxy.caller(store);
-        let answers = keys.map(|key| {
+        let bodies = keys.map(|key| {
             let response =
                 proxy.send(&caller.unsigned("metadata", key, plain_body("metadata").to_string()));
             response.assert_error(401, "AuthenticationFailedException");
             response.body
         });
-        assert_eq!(answers[0], answers[1]);
+        assert_eq!(bodies[0], bodies[1]);
     }
     let payments = proxy.caller(&PAYMENTS);
     for (operation, body) in [
         ("health", plain_body("health")),
         ("encrypt", encrypt_body(b"x")),
     ] {
-        assert_refused(
+        assert_rejected(
             &proxy,
             &payments.unsigned(operation, "orders", body.to_string()),
         );
-        assert_refused(&proxy, &payments.unsigned(operation, "orders", "not JSON"));
+        assert_rejected(&proxy, &payments.unsigned(operation, "orders", "not JSON"));
     }
 }
 
 #[test]
-fn a_garbled_authorization_is_refused() {
+fn a_malformed_authorization_is_rejected() {
     let proxy = Proxy::start();
     let signed =
         proxy
@@ -91,7 +91,7 @@ fn a_garbled_authorization_is_refused() {
         good.replace("Credential=", &format!("Credential={},", "A".repeat(8_000))),
         format!("AWS4-HMAC-SHA256 {}", "Credential=A/B/C/D/E,".repeat(400)),
     ] {
-        assert_refused(
+        assert_rejected(
             &proxy,
             &signed.clone().replacing("authorization", &authorization),
         );
@@ -100,7 +100,7 @@ fn a_garbled_authorization_is_refused() {
 }
 
 #[test]
-fn an_unknown_key_id_and_a_wrong_secret_look_alike() {
+fn an_unknown_access_key_id_and_a_wrong_secret_have_the_same_response() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let unknown = Signer {
@@ -111,7 +111,7 @@ fn an_unknown_key_id_and_a_wrong_secret_look_alike() {
         secret: ROOT.secret.into(),
         ..payments.signer.clone()
     };
-    let answers = [unknown, wrong].map(|signer| {
+    let responses = [unknown, wrong].map(|signer| {
         let response = proxy.send(&signer.sign(&metadata(&payments)));
         response.assert_error(401, "AuthenticationFailedException");
         let fields = response
@@ -120,11 +120,11 @@ fn an_unknown_key_id_and_a_wrong_secret_look_alike() {
             .filter(|(name, _)| name != "date");
         (fields.collect::<Vec<_>>(), response.body)
     });
-    assert_eq!(answers[0], answers[1]);
+    assert_eq!(responses[0], responses[1]);
 }
 
 #[test]
-fn a_credential_opens_its_own_store_only() {
+fn a_credential_is_accepted_by_its_key_store_only() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     for store in [&ROOT, &CLOSED, &RETAIL] {
@@ -133,7 +133,7 @@ fn a_credential_opens_its_own_store_only() {
             signer: payments.signer.clone(),
             ..foreign
         };
-        assert_refused(
+        assert_rejected(
             &proxy,
             &path.request("health", "", plain_body("health").to_string()),
         );
@@ -141,11 +141,11 @@ fn a_credential_opens_its_own_store_only() {
 }
 
 #[test]
-fn another_region_or_service_is_refused() {
+fn another_region_or_service_is_rejected() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     for region in ["us-east-1", "eu-west-2", "EU-WEST-1", ""] {
-        assert_signer_refused(
+        assert_signer_rejected(
             &payments,
             &Signer {
                 region: region.into(),
@@ -154,7 +154,7 @@ fn another_region_or_service_is_refused() {
         );
     }
     for service in ["kms", "KMS-XKS-PROXY", "s3"] {
-        assert_signer_refused(
+        assert_signer_rejected(
             &payments,
             &Signer {
                 service: service.into(),
@@ -165,7 +165,7 @@ fn another_region_or_service_is_refused() {
 }
 
 #[test]
-fn a_clock_may_be_four_minutes_off_but_not_six() {
+fn a_clock_skew_of_four_minutes_is_accepted_and_of_six_is_rejected() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     for minutes in [-4, 4] {
@@ -174,43 +174,43 @@ fn a_clock_may_be_four_minutes_off_but_not_six() {
             .ok();
     }
     for minutes in [-6, 6, -24 * 60, 24 * 60, -40 * 365 * 24 * 60] {
-        assert_signer_refused(&payments, &payments.signer.shifted(minutes));
+        assert_signer_rejected(&payments, &payments.signer.shifted(minutes));
     }
 }
 
 #[test]
-fn a_scope_that_lies_is_refused_although_the_signing_key_is_right() {
+fn a_wrong_scope_is_rejected_although_the_signing_key_is_right() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
-    let honest = &payments.signer;
-    let lies: [fn(&mut Signer); 3] = [
+    let correct = &payments.signer;
+    let changes: [fn(&mut Signer); 3] = [
         |signer| signer.region = "us-east-1".into(),
         |signer| signer.service = "kms".into(),
         |signer| signer.scope_time = signer.shifted(-24 * 60).time,
     ];
-    for lie in lies {
-        let mut liar = honest.clone();
-        lie(&mut liar);
-        liar.key_of = Some(Box::new(honest.clone()));
-        let request = liar.sign_by_hand(&metadata(&payments), &FIELDS);
-        assert_refused(&proxy, &request);
+    for change in changes {
+        let mut wrong = correct.clone();
+        change(&mut wrong);
+        wrong.key_of = Some(Box::new(correct.clone()));
+        let request = wrong.sign_by_hand(&metadata(&payments), &FIELDS);
+        assert_rejected(&proxy, &request);
     }
     proxy
-        .send(&honest.sign_by_hand(&metadata(&payments), &FIELDS))
+        .send(&correct.sign_by_hand(&metadata(&payments), &FIELDS))
         .ok();
 }
 
 #[test]
-fn a_scope_date_unlike_x_amz_date_is_refused() {
+fn a_scope_date_that_differs_from_x_amz_date_is_rejected() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let yesterday = payments.signer.shifted(-24 * 60);
-    // A correct signature with yesterday's key and scope, but dated now.
+    // A correct signature with yesterday's key and scope, and the current X-Amz-Date.
     let dated_now = Signer {
         scope_time: yesterday.time,
         ..payments.signer.clone()
     };
-    assert_refused(
+    assert_rejected(
         &proxy,
         &dated_now.sign_by_hand(&metadata(&payments), &FIELDS),
     );
@@ -218,7 +218,7 @@ fn a_scope_date_unlike_x_amz_date_is_refused() {
         time: yesterday.time,
         ..payments.signer.clone()
     };
-    assert_refused(
+    assert_rejected(
         &proxy,
         &dated_yesterday.sign_by_hand(&metadata(&payments), &FIELDS),
     );
@@ -226,18 +226,18 @@ fn a_scope_date_unlike_x_amz_date_is_refused() {
     let scope = signed
         .value("authorization")
         .replace(&payments.signer.date(), &yesterday.date());
-    assert_refused(&proxy, &signed.replacing("authorization", &scope));
+    assert_rejected(&proxy, &signed.replacing("authorization", &scope));
 }
 
 #[test]
-fn x_amz_date_must_be_there_once_well_formed_and_signed() {
+fn x_amz_date_must_occur_once_and_be_well_formed_and_signed() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let signed = payments.signer.sign(&metadata(&payments));
-    assert_refused(&proxy, &signed.clone().without("x-amz-date"));
+    assert_rejected(&proxy, &signed.clone().without("x-amz-date"));
     let date = signed.value("x-amz-date").to_owned();
-    assert_refused(&proxy, &signed.clone().with("x-amz-date", &date));
-    assert_refused(
+    assert_rejected(&proxy, &signed.clone().with("x-amz-date", &date));
+    assert_rejected(
         &proxy,
         &payments
             .signer
@@ -252,6 +252,6 @@ fn x_amz_date_must_be_there_once_well_formed_and_signed() {
     ] {
         let request = metadata(&payments).with("x-amz-date", wrong);
         let authorization = payments.signer.authorization(&request, &FIELDS);
-        assert_refused(&proxy, &request.with("authorization", &authorization));
+        assert_rejected(&proxy, &request.with("authorization", &authorization));
     }
 }

@@ -1,4 +1,4 @@
-//! What a signature covers (section 7 of the contract): host, signed fields, path, query and the body as received.
+//! The parts that a signature covers (section 7 of the contract): host, signed fields, path, query and the body as received.
 
 use crate::harness::http::Request;
 use crate::harness::sign::canonical_request;
@@ -12,7 +12,7 @@ fn metadata(caller: &Caller<'_>) -> Request {
 }
 
 #[track_caller]
-fn assert_refused(proxy: &Proxy, request: &Request) {
+fn assert_rejected(proxy: &Proxy, request: &Request) {
     let response = proxy.send(request);
     assert_eq!(response.status, 401, "{request:?}: {response:?}");
     response.assert_error(401, "AuthenticationFailedException");
@@ -23,52 +23,52 @@ fn the_host_must_be_signed() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let without_host = ["content-type", "x-amz-date"];
-    assert_refused(
+    assert_rejected(
         &proxy,
         &payments
             .signer
             .sign_by_hand(&metadata(&payments), &without_host),
     );
     let signed = payments.signer.sign(&metadata(&payments));
-    assert_refused(&proxy, &signed.replacing("host", "xks.example.com"));
+    assert_rejected(&proxy, &signed.replacing("host", "xks.example.com"));
 }
 
 #[test]
-fn a_signed_field_that_is_absent_changed_or_there_twice_is_refused() {
+fn a_signed_field_that_is_missing_changed_or_repeated_is_rejected() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let signed = payments
         .signer
         .sign(&metadata(&payments).with("x-signed", "one"));
     proxy.send(&signed).ok();
-    assert_refused(&proxy, &signed.clone().without("x-signed"));
-    assert_refused(&proxy, &signed.clone().replacing("x-signed", "two"));
-    assert_refused(&proxy, &signed.clone().with("x-signed", "one"));
-    assert_refused(
+    assert_rejected(&proxy, &signed.clone().without("x-signed"));
+    assert_rejected(&proxy, &signed.clone().replacing("x-signed", "two"));
+    assert_rejected(&proxy, &signed.clone().with("x-signed", "one"));
+    assert_rejected(
         &proxy,
         &signed
             .clone()
             .with("authorization", signed.value("authorization")),
     );
-    // Twice in the request and in SignedHeaders: one name cannot count for two.
+    // A name may not be repeated in SignedHeaders.
     let names = ["content-type", "host", "host", "x-amz-date"];
-    assert_refused(
+    assert_rejected(
         &proxy,
         &payments.signer.sign_by_hand(&metadata(&payments), &names),
     );
     let absent = ["content-type", "host", "x-absent", "x-amz-date"];
-    assert_refused(
+    assert_rejected(
         &proxy,
         &payments.signer.sign_by_hand(&metadata(&payments), &absent),
     );
-    // A field that nobody signed may come twice: some hop between KMS and us may have added it.
+    // An unsigned field may be repeated, because a proxy between KMS and this proxy may have added it.
     proxy
         .send(&signed.with("x-hop", "1").with("x-hop", "2"))
         .ok();
 }
 
 #[test]
-fn what_was_signed_is_what_is_served() {
+fn a_changed_body_path_or_query_is_rejected() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let signed = payments.signer.sign(&metadata(&payments));
@@ -78,7 +78,7 @@ fn what_was_signed_is_what_is_served() {
         format!("{body} "),
         String::new(),
     ] {
-        assert_refused(
+        assert_rejected(
             &proxy,
             &Request {
                 body: changed.into_bytes(),
@@ -87,7 +87,7 @@ fn what_was_signed_is_what_is_served() {
         );
     }
     let other_path = payments.path("metadata", "ledger");
-    assert_refused(
+    assert_rejected(
         &proxy,
         &Request {
             target: other_path,
@@ -95,7 +95,7 @@ fn what_was_signed_is_what_is_served() {
         },
     );
     let other_operation = payments.path("encrypt", "orders");
-    assert_refused(
+    assert_rejected(
         &proxy,
         &Request {
             target: other_operation,
@@ -103,7 +103,7 @@ fn what_was_signed_is_what_is_served() {
         },
     );
     let query = format!("{}?a=b", signed.target);
-    assert_refused(
+    assert_rejected(
         &proxy,
         &Request {
             target: query,
@@ -120,7 +120,7 @@ fn a_query_string_is_part_of_the_signature() {
     request.target.push_str("?a=1&b=2");
     let signed = payments.signer.sign(&request);
     proxy.send(&signed).ok();
-    assert_refused(
+    assert_rejected(
         &proxy,
         &Request {
             target: request.target.replace("b=2", "b=3"),
@@ -130,7 +130,7 @@ fn a_query_string_is_part_of_the_signature() {
 }
 
 #[test]
-fn a_signature_in_the_query_string_does_not_count() {
+fn a_signature_in_the_query_string_is_not_accepted() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let signer = &payments.signer;
@@ -145,11 +145,11 @@ fn a_signature_in_the_query_string_does_not_count() {
     let authorization = signer.authorization(&request, &["content-type", "host"]);
     let signature = authorization.rsplit('=').next().unwrap();
     request.target += &format!("&X-Amz-Signature={signature}");
-    assert_refused(&proxy, &request);
+    assert_rejected(&proxy, &request);
 }
 
 #[test]
-fn a_payload_must_be_signed_whatever_the_caller_declares() {
+fn the_payload_must_be_signed_even_if_it_is_declared_as_unsigned() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let names = ["content-type", "host", "x-amz-content-sha256", "x-amz-date"];
@@ -159,12 +159,12 @@ fn a_payload_must_be_signed_whatever_the_caller_declares() {
             .with("x-amz-content-sha256", payload);
         let canonical = canonical_request(&request, &names, payload);
         let authorization = payments.signer.authorization_of(&canonical, &names);
-        assert_refused(&proxy, &request.with("authorization", &authorization));
+        assert_rejected(&proxy, &request.with("authorization", &authorization));
     }
 }
 
 #[test]
-fn blanks_and_order_that_signers_may_choose_are_accepted() {
+fn optional_blanks_and_fields_are_accepted() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     for names in [&["host", "x-amz-date"][..], &FIELDS] {

@@ -1,5 +1,4 @@
-//! Three signers that know nothing of each other or of us: the aws-sigv4 crate, curl and botocore. What one encrypts the
-//! others decrypt.
+//! Three independent signers: the aws-sigv4 crate, curl and botocore. A ciphertext that one of them encrypted is decrypted by the others.
 
 use serde_json::Value;
 
@@ -14,9 +13,9 @@ const DECRYPT: &str = "/payments/kms/xks/v1/keys/orders/decrypt";
 
 #[track_caller]
 fn curled(proxy: &Proxy, path: &str, body: &Value, options: &[&str]) -> Value {
-    let answer = curl(proxy, &PAYMENTS, path, &body.to_string(), options);
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    answer.json()
+    let response = curl(proxy, &PAYMENTS, path, &body.to_string(), options);
+    assert_eq!(response.status, 200, "{}", response.body);
+    response.json()
 }
 
 #[track_caller]
@@ -29,7 +28,7 @@ fn by_botocore(proxy: &Proxy, store: &StoreName, path: &str, body: &Value) -> Va
 }
 
 #[test]
-fn what_one_signer_encrypts_the_others_decrypt() {
+fn a_ciphertext_of_one_signer_is_decrypted_by_the_others() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let encrypted = [
@@ -48,34 +47,36 @@ fn what_one_signer_encrypts_the_others_decrypt() {
         ),
         by_botocore(&proxy, &PAYMENTS, ENCRYPT, &encrypt_body(b"one plaintext")),
     ];
-    for answer in encrypted {
+    for ciphertext in encrypted {
+        let body = decrypt_body(&ciphertext);
         let decrypted = [
-            payments
-                .call("decrypt", "orders", &decrypt_body(&answer))
-                .ok(),
-            curled(&proxy, DECRYPT, &decrypt_body(&answer), &["--http1.1"]),
-            curled(&proxy, DECRYPT, &decrypt_body(&answer), &["--http2"]),
-            by_botocore(&proxy, &PAYMENTS, DECRYPT, &decrypt_body(&answer)),
+            payments.call("decrypt", "orders", &body).ok(),
+            curled(&proxy, DECRYPT, &body, &["--http1.1"]),
+            curled(&proxy, DECRYPT, &body, &["--http2"]),
+            by_botocore(&proxy, &PAYMENTS, DECRYPT, &body),
         ];
-        for answer in decrypted {
-            assert_eq!(bytes(&answer, "plaintext"), b"one plaintext");
+        for plaintext in decrypted {
+            assert_eq!(bytes(&plaintext, "plaintext"), b"one plaintext");
         }
     }
 }
 
 #[test]
-fn both_credentials_of_a_store_sign_and_no_other_does() {
+fn only_the_two_credentials_of_a_key_store_are_accepted() {
     let proxy = Proxy::start();
     let body = encrypt_body(b"x");
     by_botocore(&proxy, &PAYMENTS, ENCRYPT, &body);
     by_botocore(&proxy, &PAYMENTS_NEXT, ENCRYPT, &body);
-    let refused = curl(&proxy, &ROOT, ENCRYPT, &body.to_string(), &[]);
-    assert_eq!(refused.status, 401, "{}", refused.body);
-    assert_eq!(refused.json()["errorName"], "AuthenticationFailedException");
+    let rejected = curl(&proxy, &ROOT, ENCRYPT, &body.to_string(), &[]);
+    assert_eq!(rejected.status, 401, "{}", rejected.body);
+    assert_eq!(
+        rejected.json()["errorName"],
+        "AuthenticationFailedException"
+    );
 }
 
 #[test]
-fn curl_over_mtls() {
+fn curl_is_served_over_mtls() {
     let proxy = Proxy::start_with(|setup| setup.require_client_certificates());
     let identity = proxy.setup.client_authority.client(KMS_SUBJECT);
     let options = client_certificate(&proxy.setup, &identity);

@@ -1,4 +1,4 @@
-//! Strict Base64, and the lengths of IV, tag, metadata and AAD: what a lenient decoder or a shifted boundary would let through.
+//! Strict Base64, and the lengths of IV, tag, metadata and AAD: input that a lenient decoder or a shifted boundary would accept.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ fn assert_not_decrypted(payments: &Caller<'_>, body: &Value) {
     response.assert_error(400, "InvalidCiphertextException");
 }
 
-/// An Encrypt of 32 bytes with AAD, and the body of its Decrypt, which works.
+/// Encrypts 32 bytes with an AAD, and returns the body of the Decrypt request, which succeeds.
 fn encrypted_with_aad(payments: &Caller<'_>) -> Value {
     let body = set(
         &encrypt_body(&[7; 32]),
@@ -34,7 +34,7 @@ fn encrypted_with_aad(payments: &Caller<'_>) -> Value {
     decrypt
 }
 
-/// Not standard ("+/+/" is), not padded ("AA==" is) or not canonical ("AB==" has bits left over, "AA==" has none).
+/// Base64 that is not standard (as "+/+/" is), not padded (as "AA==" is) or not canonical ("AB==" has unused bits that are not zero).
 const WRONG_BASE64: [&str; 19] = [
     "-_-_",
     "AA",
@@ -127,7 +127,7 @@ fn a_tag_of_another_length_with_the_ciphertext_shifted_is_an_invalid_ciphertext(
         bytes(&decrypt, "authenticationTag"),
     ]
     .concat();
-    // The device sees the same ciphertext ‖ tag each time: only the proxy can tell.
+    // The HSM receives the same ciphertext ‖ tag each time, so only the proxy can find the shift.
     for length in [0, 1, 4, 12, 13, 14, 15, 17, 32, 48] {
         let (ciphertext, tag) = whole.split_at(whole.len() - length);
         let shifted = set(&decrypt, "ciphertext", base64(ciphertext));
@@ -173,7 +173,7 @@ fn one_changed_bit_anywhere_is_an_invalid_ciphertext() {
 }
 
 #[test]
-fn metadata_that_is_dropped_too_long_or_moved_into_the_aad_is_an_invalid_ciphertext() {
+fn metadata_that_is_missing_too_long_or_moved_into_the_aad_is_an_invalid_ciphertext() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let decrypt = encrypted_with_aad(&payments);
@@ -191,12 +191,12 @@ fn metadata_that_is_dropped_too_long_or_moved_into_the_aad_is_an_invalid_ciphert
             &set(&decrypt, "ciphertextMetadata", base64(longer)),
         );
     }
-    // Framed with their lengths the two are apart; run together they would be the same bytes.
-    let run_together = [b"the AAD".as_slice(), &metadata].concat();
+    // Without the lengths of the framing, these would be the same bytes.
+    let concatenated = [b"the AAD".as_slice(), &metadata].concat();
     let moved = set(
         &decrypt,
         "additionalAuthenticatedData",
-        base64(run_together),
+        base64(concatenated),
     );
     assert_not_decrypted(&payments, &unset(&moved, "ciphertextMetadata"));
     let framed = [b"the AAD".as_slice(), &[5], &metadata].concat();
@@ -205,7 +205,7 @@ fn metadata_that_is_dropped_too_long_or_moved_into_the_aad_is_an_invalid_ciphert
 }
 
 #[test]
-fn metadata_of_a_version_that_never_was_is_an_invalid_ciphertext() {
+fn metadata_of_an_unknown_version_is_an_invalid_ciphertext() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let decrypt = encrypted_with_aad(&payments);
@@ -239,7 +239,7 @@ fn encrypt_with_aad_of(payments: &Caller<'_>, length: usize) -> crate::harness::
 }
 
 #[test]
-fn aad_works_up_to_8192_bytes_and_is_unsupported_beyond_the_cap() {
+fn an_aad_of_8192_bytes_works_and_one_over_the_body_limit_is_unsupported() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     for length in [0, 1, 8_192] {
@@ -263,7 +263,7 @@ fn aad_works_up_to_8192_bytes_and_is_unsupported_beyond_the_cap() {
 }
 
 #[test]
-fn an_empty_aad_is_the_same_as_none() {
+fn an_empty_aad_is_the_same_as_a_missing_one() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let encrypted = encrypt_with_aad_of(&payments, 0).ok();
@@ -273,7 +273,7 @@ fn an_empty_aad_is_the_same_as_none() {
 }
 
 #[test]
-fn with_a_larger_body_aad_works_up_to_what_the_framing_carries() {
+fn with_a_larger_body_limit_an_aad_works_up_to_the_maximum_of_the_framing() {
     let proxy = Proxy::start_with(|setup| setup.set("server.limits", "max_body", "\"256KiB\""));
     let payments = proxy.caller(&PAYMENTS);
     let encrypted = encrypt_with_aad_of(&payments, 65_535).ok();

@@ -1,11 +1,11 @@
-//! Bodies that are signed and framed as they should be, but do not say what the contract's sections 4 and 5 ask for.
+//! Bodies with a valid signature and framing that break the rules of the contract's sections 4 and 5.
 
 use serde_json::{Value, json};
 
 use crate::harness::wire::{decrypt_body, encrypt_body, plain_body, set, unset};
 use crate::harness::{Caller, PAYMENTS, Proxy};
 
-/// What each operation requires: beside requestMetadata, and in it.
+/// The fields that each operation requires: outside requestMetadata, and in it.
 const REQUIRED: [(&str, &[&str], &[&str]); 4] = [
     ("health", &[], &["kmsOperation", "kmsRequestId"]),
     (
@@ -40,7 +40,7 @@ const REQUIRED: [(&str, &[&str], &[&str]); 4] = [
     ),
 ];
 
-/// A body that the operation accepts.
+/// Returns a body that the operation accepts.
 fn good_body(payments: &Caller<'_>, operation: &str) -> Value {
     match operation {
         "encrypt" => encrypt_body(b"x"),
@@ -98,7 +98,7 @@ fn a_body_that_is_not_json_is_a_validation_error() {
 }
 
 #[test]
-fn json_that_is_no_object_is_a_validation_error() {
+fn json_that_is_not_an_object_is_a_validation_error() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let good = encrypt_body(b"x");
@@ -229,7 +229,7 @@ fn a_field_of_the_wrong_type_is_a_validation_error() {
 }
 
 #[test]
-fn a_known_field_that_comes_twice_is_a_validation_error() {
+fn a_repeated_field_is_a_validation_error() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     for (operation, fields, metadata) in REQUIRED {

@@ -1,4 +1,4 @@
-//! How a body is framed and how large it is: the cap is kept before anything is buffered, and lies about lengths gain nothing.
+//! The framing and the length of bodies: the limit is checked before bytes are buffered, and a wrong length has no advantage for the client.
 
 use crate::harness::http::{Connection, Request};
 use crate::harness::wire::encrypt_body;
@@ -6,8 +6,8 @@ use crate::harness::{Caller, PAYMENTS, Proxy};
 
 const MAX_BODY: usize = 64 * 1024;
 
-/// A valid Encrypt of exactly this many bytes.
-fn body_of(length: usize) -> Vec<u8> {
+/// Returns a valid body of an Encrypt request with exactly this length in bytes.
+fn encrypt_body_with_length(length: usize) -> Vec<u8> {
     let body = encrypt_body(b"x").to_string();
     let padding = length - body.len() - "\"padding\":\"\",".len();
     let padding = format!("{{\"padding\":\"{}\",", "p".repeat(padding));
@@ -16,7 +16,7 @@ fn body_of(length: usize) -> Vec<u8> {
     body
 }
 
-/// The body in chunks of this size, and the last one.
+/// Returns the body in chunks of this size, with the last chunk.
 fn chunked(body: &[u8], size: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     for chunk in body.chunks(size) {
@@ -28,7 +28,7 @@ fn chunked(body: &[u8], size: usize) -> Vec<u8> {
     bytes
 }
 
-/// A signed Encrypt and a fresh connection to send it on as the test likes.
+/// Returns a signed Encrypt request and a new connection.
 fn signed<'a>(payments: &Caller<'a>, body: impl Into<Vec<u8>>) -> (Request, Connection) {
     (
         payments.request("encrypt", "orders", body),
@@ -37,31 +37,33 @@ fn signed<'a>(payments: &Caller<'a>, body: impl Into<Vec<u8>>) -> (Request, Conn
 }
 
 #[test]
-fn sixty_four_kib_are_served_and_one_more_byte_is_unsupported() {
+fn a_body_of_64_kib_is_served_and_one_more_byte_is_unsupported() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
-    payments.send("encrypt", "orders", body_of(MAX_BODY)).ok();
-    let response = payments.send("encrypt", "orders", body_of(MAX_BODY + 1));
+    payments
+        .send("encrypt", "orders", encrypt_body_with_length(MAX_BODY))
+        .ok();
+    let response = payments.send("encrypt", "orders", encrypt_body_with_length(MAX_BODY + 1));
     response.assert_error(501, "UnsupportedOperationException");
 }
 
 #[test]
-fn a_body_over_the_cap_is_refused_before_it_is_read() {
+fn a_body_over_the_limit_is_rejected_before_it_is_read() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     for length in [MAX_BODY + 1, 300 << 20, usize::MAX >> 1] {
         let (request, mut connection) = signed(&payments, "");
-        // Nothing but the head is sent, so whoever waits for the body waits for ever.
+        // Only the head is sent, so the response must not wait for the body.
         connection
             .send(&request.with("content-length", &length.to_string()).head())
             .unwrap();
-        let response = connection.response().expect("an answer");
+        let response = connection.response().expect("a response");
         response.assert_error(501, "UnsupportedOperationException");
     }
 }
 
 #[test]
-fn a_chunked_body_is_served_like_any_other() {
+fn a_chunked_body_is_served() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let body = encrypt_body(b"x").to_string().into_bytes();
@@ -72,7 +74,7 @@ fn a_chunked_body_is_served_like_any_other() {
             .unwrap();
         connection.send(&chunked(&body, size)).unwrap();
         connection.response().unwrap().ok();
-        // The connection is at the start of a request again.
+        // The connection accepts another request.
         connection
             .exchange(&payments.request("encrypt", "orders", encrypt_body(b"y").to_string()))
             .ok();
@@ -80,27 +82,27 @@ fn a_chunked_body_is_served_like_any_other() {
 }
 
 #[test]
-fn a_chunked_body_over_the_cap_is_unsupported() {
+fn a_chunked_body_over_the_limit_is_unsupported() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
-    let body = body_of(MAX_BODY + 1);
+    let body = encrypt_body_with_length(MAX_BODY + 1);
     let (request, mut connection) = signed(&payments, body.clone());
     connection
         .send(&request.with("transfer-encoding", "chunked").head())
         .unwrap();
-    // Without the last chunk: the cap counts as soon as it is passed, not at the end.
+    // The last chunk is not sent: the limit applies as soon as it is exceeded, not at the end.
     let bytes = chunked(&body, 8 * 1024);
     connection
         .send(&bytes[..bytes.len() - "0\r\n\r\n".len()])
         .unwrap();
     connection
         .response()
-        .expect("an answer")
+        .expect("a response")
         .assert_error(501, "UnsupportedOperationException");
 }
 
 #[test]
-fn broken_chunks_get_an_error_or_a_close() {
+fn malformed_chunks_get_an_error_or_a_close() {
     let proxy = Proxy::start_with(|setup| setup.set("server.limits", "request_timeout", "\"1s\""));
     let payments = proxy.caller(&PAYMENTS);
     for bytes in [
@@ -118,11 +120,11 @@ fn broken_chunks_get_an_error_or_a_close() {
         connection.send(bytes.as_bytes()).unwrap();
         connection.refusal();
     }
-    payments.encrypt("orders", b"still here");
+    payments.encrypt("orders", b"still served");
 }
 
 #[test]
-fn expect_100_continue_is_answered_before_the_body() {
+fn expect_100_continue_gets_a_response_before_the_body() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let (request, mut connection) = signed(&payments, encrypt_body(b"x").to_string());
@@ -133,15 +135,15 @@ fn expect_100_continue_is_answered_before_the_body() {
         .with("content-length", &length);
     connection.send(&head.head()).unwrap();
     assert_eq!(
-        connection.response().expect("an interim answer").status,
+        connection.response().expect("an interim response").status,
         100
     );
     connection.send(&request.body).unwrap();
-    connection.response().expect("an answer").ok();
+    connection.response().expect("a response").ok();
 }
 
 #[test]
-fn a_body_over_the_cap_is_not_asked_for() {
+fn a_body_over_the_limit_gets_no_100_continue() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let (request, mut connection) = signed(&payments, "");
@@ -150,16 +152,16 @@ fn a_body_over_the_cap_is_not_asked_for() {
         .with("expect", "100-continue")
         .with("content-length", &length);
     connection.send(&head.head()).unwrap();
-    let response = connection.response().expect("an answer");
+    let response = connection.response().expect("a response");
     response.assert_error(501, "UnsupportedOperationException");
 }
 
 #[test]
-fn a_content_length_that_is_too_small_gets_no_more_than_it_signed() {
+fn a_content_length_that_is_too_small_breaks_the_signature() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let body = encrypt_body(b"x").to_string();
-    // Signed over all of the body: what is read is not what was signed.
+    // The signature covers the whole body, but the proxy reads only a part.
     let (request, mut connection) = signed(&payments, body.clone());
     let half = (body.len() / 2).to_string();
     connection
@@ -168,20 +170,20 @@ fn a_content_length_that_is_too_small_gets_no_more_than_it_signed() {
     connection.send(&request.body).unwrap();
     connection
         .response()
-        .expect("an answer")
+        .expect("a response")
         .assert_error(401, "AuthenticationFailedException");
     while connection.refusal().is_some() {}
-    // Signed over the part that counts: the rest is bytes that are not HTTP.
+    // The signature covers the part that the proxy reads. The bytes after it are not HTTP.
     let (request, mut connection) = signed(&payments, body);
     connection
         .send(&[request.bytes(), b"{\"surplus\": 1}\r\n\r\n".to_vec()].concat())
         .unwrap();
-    connection.response().expect("an answer").ok();
+    connection.response().expect("a response").ok();
     while connection.refusal().is_some() {}
 }
 
 #[test]
-fn a_content_length_that_is_too_large_ends_with_the_deadline() {
+fn a_content_length_that_is_too_large_is_rejected_at_the_deadline() {
     let proxy = Proxy::start_with(|setup| setup.set("server.limits", "request_timeout", "\"1s\""));
     let payments = proxy.caller(&PAYMENTS);
     for hang_up in [false, true] {
@@ -198,11 +200,11 @@ fn a_content_length_that_is_too_large_ends_with_the_deadline() {
             response.assert_error(400, "ValidationException");
         }
     }
-    payments.encrypt("orders", b"still here");
+    payments.encrypt("orders", b"still served");
 }
 
 #[test]
-fn lengths_that_contradict_each_other_get_an_error_or_a_close() {
+fn wrong_or_contradictory_lengths_get_an_error_or_a_close() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let body = encrypt_body(b"x").to_string();
@@ -224,11 +226,11 @@ fn lengths_that_contradict_each_other_get_an_error_or_a_close() {
         let _ = connection.send(&request.body);
         connection.refusal();
     }
-    payments.encrypt("orders", b"still here");
+    payments.encrypt("orders", b"still served");
 }
 
 #[test]
-fn a_chunked_body_with_a_content_length_is_framed_once() {
+fn a_chunked_body_with_a_content_length_is_not_framed_by_the_length() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let (request, mut connection) = signed(&payments, encrypt_body(b"x").to_string());
@@ -238,7 +240,7 @@ fn a_chunked_body_with_a_content_length_is_framed_once() {
         .with("transfer-encoding", "chunked");
     connection.send(&head.head()).unwrap();
     connection.send(&chunked(&request.body, 64)).unwrap();
-    // RFC 9112 section 6.3: refused, or served by its chunks; never by the length.
+    // RFC 9112 section 6.3: the request is rejected or framed by its chunks, never by the length.
     if let Some(response) = connection
         .response()
         .filter(|response| response.status != 200)
@@ -247,20 +249,20 @@ fn a_chunked_body_with_a_content_length_is_framed_once() {
     }
 }
 
-/// Sends up to 300 MB after the head of a request and says by how much the proxy grew meanwhile.
+/// Sends up to 300 MB after the head of a request. Returns by how many KiB the proxy grew.
 fn flood(proxy: &Proxy, head: &[u8], unit: &[u8]) -> u64 {
     let before = proxy.daemon.resident_kib();
     let mut most = before;
     let mut connection = proxy.connect();
     connection.send(head).unwrap();
     for _ in 0..(300 << 20) / unit.len() {
-        let refused = connection.send(unit).is_err();
+        let is_closed = connection.send(unit).is_err();
         most = most.max(proxy.daemon.resident_kib());
-        if refused {
+        if is_closed {
             break;
         }
     }
-    // The answer may be lost when the proxy resets a connection that still sends: then it was a close.
+    // The response may be lost when the proxy closes a connection on which the client still sends.
     if let Ok(Some(response)) = connection.try_response() {
         response.assert_error(501, "UnsupportedOperationException");
     }
@@ -268,7 +270,7 @@ fn flood(proxy: &Proxy, head: &[u8], unit: &[u8]) -> u64 {
 }
 
 #[test]
-fn three_hundred_megabytes_unauthenticated_leave_memory_flat() {
+fn three_hundred_unauthenticated_megabytes_do_not_grow_the_memory() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     payments.encrypt("orders", b"warm");
@@ -283,5 +285,5 @@ fn three_hundred_megabytes_unauthenticated_leave_memory_flat() {
         let growth = flood(&proxy, &head, unit);
         assert!(growth < 20 << 10, "the proxy grew by {growth} KiB");
     }
-    payments.encrypt("orders", b"still here");
+    payments.encrypt("orders", b"still served");
 }

@@ -1,4 +1,4 @@
-//! The four operations as KMS uses them, each against the contract's section 5.
+//! The four operations as KMS uses them, compared with section 5 of the contract.
 
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ fn a_ciphertext_decrypts_to_its_plaintext() {
     assert_eq!(
         encrypted["ciphertextDataIntegrityValue"],
         Value::Null,
-        "nobody asked for it"
+        "the request does not require it"
     );
     let decrypted = payments
         .call("decrypt", "orders", &decrypt_body(&encrypted))
@@ -38,7 +38,7 @@ fn a_ciphertext_decrypts_to_its_plaintext() {
 }
 
 #[test]
-fn the_device_is_spoken_to_in_its_dialect() {
+fn the_gcm_profile_of_the_token_is_used() {
     let proxy = Proxy::start();
     let line = proxy
         .daemon
@@ -47,7 +47,7 @@ fn the_device_is_spoken_to_in_its_dialect() {
 }
 
 #[test]
-fn aad_binds_and_cdiv_covers_what_is_sent() {
+fn the_aad_is_bound_and_the_cdiv_covers_the_response() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let aad = b"project=nile,department=marketing";
@@ -81,7 +81,7 @@ fn ciphertext_metadata_is_a_format_byte_and_the_key_version() {
 }
 
 #[test]
-fn no_iv_comes_twice() {
+fn no_iv_is_repeated() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let mut connection = proxy.connect();
@@ -99,7 +99,7 @@ fn no_iv_comes_twice() {
 }
 
 #[test]
-fn the_lengths_that_must_work_work() {
+fn the_required_lengths_of_plaintexts_work() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     for length in [0, 1, 15, 16, 17, 4_096, 4_300] {
@@ -114,7 +114,7 @@ fn the_lengths_that_must_work_work() {
 }
 
 #[test]
-fn metadata_tells_what_the_key_is_and_may_do() {
+fn metadata_contains_type_usage_and_state_of_the_key() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let both = json!(["ENCRYPT", "DECRYPT"]);
@@ -136,7 +136,7 @@ fn metadata_tells_what_the_key_is_and_may_do() {
 }
 
 #[test]
-fn health_names_vendor_model_and_each_hsm() {
+fn health_contains_vendor_model_and_each_hsm() {
     let proxy = Proxy::start();
     let health = proxy.caller(&PAYMENTS).health();
     assert_eq!(health["xksProxyFleetSize"], 1);
@@ -167,13 +167,13 @@ fn both_credentials_of_a_store_are_served() {
 }
 
 #[test]
-fn prefixes_of_any_depth_lead_to_their_own_store() {
+fn each_path_prefix_selects_its_key_store() {
     let proxy = Proxy::start();
     proxy
         .caller(&RETAIL)
         .encrypt("stock", b"deep prefix, other region");
     let encrypted = proxy.caller(&ROOT).encrypt("orders", b"no prefix");
-    // The same id in another store is another key.
+    // The same id in another key store is a different key.
     let elsewhere = proxy
         .caller(&PAYMENTS)
         .call("decrypt", "orders", &decrypt_body(&encrypted));
@@ -185,7 +185,7 @@ fn prefixes_of_any_depth_lead_to_their_own_store() {
 }
 
 #[test]
-fn a_disabled_store_says_so_and_serves_nothing() {
+fn a_disabled_store_serves_only_metadata() {
     let proxy = Proxy::start();
     let closed = proxy.caller(&CLOSED);
     let encrypt = closed.call("encrypt", "stock-2", &encrypt_body(b"x"));
@@ -215,7 +215,7 @@ fn a_disabled_key_neither_encrypts_nor_decrypts() {
 }
 
 #[test]
-fn what_kms_may_add_or_leave_out_is_accepted() {
+fn unknown_fields_and_values_are_accepted() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let mut body = encrypt_body(b"x");
@@ -240,7 +240,7 @@ fn what_kms_may_add_or_leave_out_is_accepted() {
 }
 
 #[test]
-fn null_in_an_optional_field_is_absence() {
+fn null_in_an_optional_field_means_that_it_is_missing() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let mut body = encrypt_body(b"x");

@@ -1,4 +1,4 @@
-//! Ciphertexts of AWS's sample proxy: they decrypt where the key store says so, and nowhere else.
+//! Ciphertexts of AWS's sample proxy: only key stores that allow them decrypt them.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::harness::setup::Setup;
 use crate::harness::wire::{base64, bytes, decrypt_body, encrypt_body, request_metadata, set};
 use crate::harness::{PAYMENTS, Proxy, RETAIL};
 
-/// The value of the key `old`: only a test knows the value of a key.
+/// The value of the key `old`, which the test needs to encrypt like the sample proxy.
 const KEY: [u8; 32] = *b"a key whose value is known here.";
 const LEGACY: &str = "legacy_ciphertexts = [\"aws-samples-v3\"]";
 const KEYS: &str = "[[key_store.key]]\nid = \"orders\"\n";
@@ -33,8 +33,8 @@ fn prepare(setup: &mut Setup, lines: &str) {
     setup.edit(KEYS, &format!("{KEYS}{old}"));
 }
 
-/// What the sample proxy would have sent: the digest of the AAD, if there was one, under the length of the AAD itself.
-fn sealed_there(plaintext: &[u8], aad: Option<&[u8]>, metadata: Option<&[u8]>) -> Value {
+/// Returns the Decrypt body for a ciphertext of the sample proxy. Its framing has the length of the AAD and, if there is an AAD, the digest of it.
+fn sample_proxy_body(plaintext: &[u8], aad: Option<&[u8]>, metadata: Option<&[u8]>) -> Value {
     let mut bound = (aad.unwrap_or_default().len() as u16)
         .to_be_bytes()
         .to_vec();
@@ -67,7 +67,8 @@ fn sealed_there(plaintext: &[u8], aad: Option<&[u8]>, metadata: Option<&[u8]>) -
     body
 }
 
-/// Every form that the sample proxy makes: AAD absent, empty or there; metadata absent or a constant, which may look like ours.
+/// Returns every form of the sample proxy's ciphertexts: the AAD is missing, empty or present; the metadata is missing or a constant, which may look like
+/// this proxy's metadata.
 fn all_forms() -> Vec<(Value, Vec<u8>)> {
     let aads: [Option<&[u8]>; 5] = [
         None,
@@ -88,7 +89,7 @@ fn all_forms() -> Vec<(Value, Vec<u8>)> {
     for aad in aads {
         for metadata in metadata {
             let plaintext = format!("{} {metadata:?}", aad.map_or(0, <[u8]>::len)).into_bytes();
-            forms.push((sealed_there(&plaintext, aad, metadata), plaintext));
+            forms.push((sample_proxy_body(&plaintext, aad, metadata), plaintext));
         }
     }
     forms
@@ -104,7 +105,7 @@ fn every_form_of_the_sample_proxy_decrypts_and_is_counted() {
         let opened = payments.call("decrypt", "old", &body).ok();
         assert_eq!(bytes(&opened, "plaintext"), plaintext);
         let line = proxy.access_line(&body);
-        // Without an AAD and with metadata of version 1 the two proxies' forms are the same.
+        // Without an AAD and with metadata of version 1, the framings of both proxies are equal.
         legacy += f64::from(line["legacy"] == true);
         assert_eq!(counted().unwrap_or_default(), legacy);
     }
@@ -114,17 +115,21 @@ fn every_form_of_the_sample_proxy_decrypts_and_is_counted() {
     assert_eq!(
         bytes(&ours, "ciphertextMetadata"),
         [1, 0, 0, 0, 2],
-        "new ones are always ours"
+        "new ciphertexts have this proxy's form"
     );
     payments.call("decrypt", "old", &decrypt_body(&ours)).ok();
-    assert_eq!(counted(), before, "ours are not counted");
+    assert_eq!(
+        counted(),
+        before,
+        "ciphertexts of this proxy are not counted"
+    );
 }
 
 #[test]
-fn what_is_damaged_is_an_invalid_ciphertext_in_either_form() {
+fn a_changed_legacy_ciphertext_is_an_invalid_ciphertext() {
     let proxy = proxy(LEGACY);
     let payments = proxy.caller(&PAYMENTS);
-    let good = sealed_there(b"kept", Some(b"project=nile"), Some(b"v0.0.1"));
+    let good = sample_proxy_body(b"kept", Some(b"project=nile"), Some(b"v0.0.1"));
     payments.call("decrypt", "old", &good).ok();
     for field in [
         "ciphertext",
@@ -138,7 +143,7 @@ fn what_is_damaged_is_an_invalid_ciphertext_in_either_form() {
         let response = payments.call("decrypt", "old", &set(&good, field, base64(changed)));
         response.assert_error(400, "InvalidCiphertextException");
     }
-    // An AAD is not its digest.
+    // The digest of the AAD is not accepted as the AAD.
     let digest = base64(Sha256::digest(b"project=nile"));
     let response = payments.call(
         "decrypt",
@@ -149,17 +154,17 @@ fn what_is_damaged_is_an_invalid_ciphertext_in_either_form() {
 }
 
 #[test]
-fn a_legacy_ciphertext_costs_at_most_one_call_more_and_a_broken_hsm_is_not_its_fault() {
+fn a_legacy_ciphertext_needs_at_most_one_more_call_and_hsm_errors_are_reported_as_such() {
     let (proxy, device) = faulty_with(|setup| {
         prepare(setup, LEGACY);
-        // No health check meanwhile: its calls would be counted, too.
+        // No health check runs during the test, because its calls would be counted too.
         setup.set("health", "interval", "\"45s\"");
     });
     let payments = proxy.caller(&PAYMENTS);
-    // Only metadata that names a version can be that of a ciphertext of ours.
+    // Only metadata with a version can belong to a ciphertext of this proxy.
     let names_a_version: &[u8] = &[1, 0, 0, 0, 1];
     for (metadata, calls) in [(None, 10), (Some(names_a_version), 20)] {
-        let body = sealed_there(b"kept", Some(b"project=nile"), metadata);
+        let body = sample_proxy_body(b"kept", Some(b"project=nile"), metadata);
         let before = device.calls(Function::Decrypt);
         for _ in 0..10 {
             payments.call("decrypt", "old", &body).ok();
@@ -170,27 +175,27 @@ fn a_legacy_ciphertext_costs_at_most_one_call_more_and_a_broken_hsm_is_not_its_f
     const CKR_GENERAL_ERROR: u64 = 0x05;
     device.fail_next(Function::Decrypt, CKR_GENERAL_ERROR, FOREVER);
     for metadata in [None, Some(&[1, 0, 0, 0, 2][..]), Some(&[1, 0, 0, 0, 77])] {
-        let body = sealed_there(b"kept", Some(b"project=nile"), metadata);
+        let body = sample_proxy_body(b"kept", Some(b"project=nile"), metadata);
         assert_blames_the_hsm(&payments.call("decrypt", "old", &body));
     }
 }
 
-/// Both proxies can bind the same bytes: ours to the AAD SHA-256(Y), the sample proxy to Y, if Y has 32 bytes.
+/// Both proxies can bind a ciphertext to the same bytes: this proxy for the AAD SHA-256(Y), the sample proxy for the AAD Y, if Y has 32 bytes.
 #[test]
 fn a_ciphertext_does_not_decrypt_under_the_aad_of_the_other_form() {
     let proxy = proxy(LEGACY);
     let payments = proxy.caller(&PAYMENTS);
     let aad = "additionalAuthenticatedData";
     let (y, digest) = ([9; 32], Sha256::digest([9; 32]));
-    // One made here, with metadata of version 1; `orders` has no other.
+    // A ciphertext of this proxy has metadata of version 1, the only version of `orders`.
     let ours = set(&encrypt_body(b"kept"), aad, base64(digest));
     let ours = decrypt_body(&payments.call("encrypt", "orders", &ours).ok());
     let under = |bound: &[u8]| payments.call("decrypt", "orders", &set(&ours, aad, base64(bound)));
     under(&y).assert_error(400, "InvalidCiphertextException");
     assert_eq!(bytes(&under(&digest).ok(), "plaintext"), b"kept");
-    // One made there, with metadata that is not of this proxy.
+    // A ciphertext of the sample proxy has other metadata.
     for metadata in [None, Some(&b"v0.0.1"[..]), Some(&[7; 20])] {
-        let theirs = sealed_there(b"kept", Some(&y), metadata);
+        let theirs = sample_proxy_body(b"kept", Some(&y), metadata);
         payments.call("decrypt", "old", &theirs).ok();
         let moved = set(&theirs, aad, base64(digest));
         let response = payments.call("decrypt", "old", &moved);
@@ -198,14 +203,15 @@ fn a_ciphertext_does_not_decrypt_under_the_aad_of_the_other_form() {
     }
 }
 
-/// The metadata is bound, but its length is not where the AAD ends: a ciphertext of ours can be split otherwise.
+/// The length in the sample proxy's framing is that of the AAD, but the digest of the AAD follows it. So a framing of this proxy can also be read as one of
+/// the sample proxy, with a part of the AAD as metadata.
 #[test]
 fn a_ciphertext_does_not_decrypt_when_its_aad_is_moved_into_the_metadata() {
     let proxy = proxy(LEGACY);
     let payments = proxy.caller(&PAYMENTS);
     let aad = "additionalAuthenticatedData";
     let y = [9; 41];
-    // SHA-256(Y), and what reads as the length and the beginning of other metadata.
+    // SHA-256(Y), then bytes that can be read as the length and the beginning of other metadata.
     let chosen = [&Sha256::digest(y)[..], &[14], b"12345678"].concat();
     let ours = set(&encrypt_body(b"kept"), aad, base64(&chosen));
     let ours = decrypt_body(&payments.call("encrypt", "orders", &ours).ok());
@@ -220,16 +226,16 @@ fn a_ciphertext_does_not_decrypt_when_its_aad_is_moved_into_the_metadata() {
 }
 
 #[test]
-fn a_store_that_does_not_say_so_decrypts_none_of_them() {
+fn a_store_without_the_setting_decrypts_no_legacy_ciphertext() {
     let mut proxy = proxy("");
-    let body = sealed_there(b"kept", Some(b"project=nile"), None);
-    let refused = |proxy: &Proxy| {
+    let body = sample_proxy_body(b"kept", Some(b"project=nile"), None);
+    let assert_rejected = |proxy: &Proxy| {
         let response = proxy.caller(&PAYMENTS).call("decrypt", "old", &body);
         response.assert_error(400, "InvalidCiphertextException");
     };
-    refused(&proxy);
+    assert_rejected(&proxy);
     proxy.reconfigure(|setup| setup.in_store(&RETAIL, LEGACY));
-    refused(&proxy);
+    assert_rejected(&proxy);
     proxy.reconfigure(|setup| setup.in_store(&PAYMENTS, LEGACY));
     proxy.caller(&PAYMENTS).call("decrypt", "old", &body).ok();
     proxy

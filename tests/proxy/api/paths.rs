@@ -1,10 +1,10 @@
-//! Methods and paths (section 3 of the contract): judged before any signature, and never rewritten into something valid.
+//! Methods and paths (section 3 of the contract): they are checked before the signature, and never normalized into a valid path.
 
 use crate::harness::http::Request;
 use crate::harness::wire::plain_body;
 use crate::harness::{Caller, PAYMENTS, Proxy};
 
-/// A request that bears a good signature for another path: no path here gets as far as having it checked.
+/// Returns a request with a valid signature for another path. The paths of these tests are rejected before the signature is checked.
 fn for_target(payments: &Caller<'_>, target: &str) -> Request {
     let mut request = payments.request("health", "", plain_body("health").to_string());
     target.clone_into(&mut request.target);
@@ -12,7 +12,7 @@ fn for_target(payments: &Caller<'_>, target: &str) -> Request {
 }
 
 #[test]
-fn any_method_but_post_is_not_allowed() {
+fn methods_other_than_post_are_not_allowed() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     for operation in ["health", "metadata", "encrypt", "decrypt"] {
@@ -35,19 +35,19 @@ fn head_is_not_allowed_and_has_no_body() {
     let mut connection = proxy.connect();
     let head = payments.unsigned("health", "", "").method("HEAD");
     connection.send(&head.head()).unwrap();
-    let response = connection.head_response().expect("an answer");
+    let response = connection.head_response().expect("a response");
     assert_eq!(
         (response.status, response.value("allow")),
         (405, Some("POST"))
     );
-    // A body would be read as the start of the next answer.
+    // A body would be read as the beginning of the next response.
     connection
         .exchange(&payments.request("health", "", plain_body("health").to_string()))
         .ok();
 }
 
 #[test]
-fn an_unknown_path_is_not_found_whatever_the_signature() {
+fn an_unknown_path_is_not_found_with_any_signature() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     for path in [
@@ -145,7 +145,7 @@ fn a_key_id_has_1_to_128_characters() {
 }
 
 #[test]
-fn a_path_of_another_store_with_this_stores_signature_is_refused() {
+fn a_signature_is_rejected_for_the_path_of_another_store() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     for prefix in ["", "/closed", "/tenants/eu_1/retail-2"] {
@@ -162,7 +162,7 @@ fn a_path_of_another_store_with_this_stores_signature_is_refused() {
 }
 
 #[test]
-fn targets_that_are_no_path_get_json_or_a_close() {
+fn targets_that_are_not_paths_get_json_or_a_close() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     for (method, target) in [

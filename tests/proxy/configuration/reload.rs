@@ -326,7 +326,7 @@ fn what_needs_a_restart_is_named_and_the_rest_is_applied() {
         .daemon
         .wait_for("the module that is not there", |line| {
             line["message"]
-                == "the HSM does not open with its new settings; it goes on with the old ones"
+                == "the HSM cannot be opened with its new settings; the old ones stay active"
         });
     serves(&proxy);
     let long = vec![0; 30 * 1024];

@@ -1,4 +1,4 @@
-//! The certificate is renewed again and again while requests run: by the deploy hooks of `deploy/certificates`, and by two renames.
+//! The certificate is renewed repeatedly while requests run: by the deploy hooks of `deploy/certificates`, and by two renames.
 
 use std::fs;
 use std::path::Path;
@@ -9,6 +9,7 @@ use std::thread;
 
 use rcgen::KeyPair;
 
+use super::{replace_file, served_certificate};
 use crate::harness::http::Connection;
 use crate::harness::load::Stop;
 use crate::harness::metrics::eventually;
@@ -21,10 +22,10 @@ const RENEWALS: usize = 20;
 
 const HOOKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/certificates");
 
-/// Requests that must be answered between two renewals.
+/// The number of requests that must succeed between two renewals.
 const REQUESTS: usize = 20;
 
-/// Requests on new connections and on old ones, until told to stop.
+/// Requests on new and on existing connections.
 #[derive(Default)]
 struct Load {
     is_over: AtomicBool,
@@ -33,8 +34,8 @@ struct Load {
 }
 
 impl Load {
-    /// With `keeps` all requests use one connection, as KMS does; else each has one of its own.
-    fn run(&self, proxy: &Proxy, keeps: bool) {
+    /// Sends requests until the load is over. With `keeps_connection`, all requests use one connection, as those of KMS do.
+    fn run(&self, proxy: &Proxy, keeps_connection: bool) {
         let mut kept: Option<Connection> = None;
         while !self.is_over.load(Ordering::Relaxed) {
             let connection = match kept.take() {
@@ -47,7 +48,7 @@ impl Load {
             {
                 Ok(connection) => {
                     self.answered.fetch_add(1, Ordering::Relaxed);
-                    kept = Some(connection).filter(|_| keeps);
+                    kept = Some(connection).filter(|_| keeps_connection);
                 }
                 Err(failure) => self.failures.lock().unwrap().push(failure),
             }
@@ -72,14 +73,9 @@ fn call(proxy: &Proxy, mut connection: Connection) -> Result<Connection, String>
     match connection.try_response() {
         Ok(Some(response)) if response.status == 200 => Ok(connection),
         Ok(Some(response)) => Err(format!("status {}", response.status)),
-        Ok(None) => Err("closed without an answer".to_owned()),
+        Ok(None) => Err("closed without a response".to_owned()),
         Err(error) => Err(format!("receiving: {error}")),
     }
-}
-
-fn served(proxy: &Proxy) -> Vec<u8> {
-    let connection = proxy.connect();
-    connection.tls().peer_certificates().unwrap()[0].to_vec()
 }
 
 fn new_identity(authority: &Authority) -> Identity {
@@ -91,15 +87,15 @@ fn renew_under_load(proxy: &Proxy, renew: impl Fn(usize, &Identity)) {
     let load = Load::default();
     thread::scope(|scope| {
         let stop = Stop(&load.is_over);
-        for keeps in [false, false, true] {
+        for keeps_connection in [false, false, true] {
             let load = &load;
-            scope.spawn(move || load.run(proxy, keeps));
+            scope.spawn(move || load.run(proxy, keeps_connection));
         }
         for number in 0..RENEWALS {
             let identity = new_identity(&proxy.setup.authority);
             renew(number, &identity);
             eventually("the new certificate", || {
-                (served(proxy) == *identity.certificate).then_some(())
+                (served_certificate(proxy) == *identity.certificate).then_some(())
             });
             load.await_more();
         }
@@ -108,8 +104,8 @@ fn renew_under_load(proxy: &Proxy, renew: impl Fn(usize, &Identity)) {
     let failures = load.failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{failures:?}");
     assert!(load.answered.into_inner() >= RENEWALS * REQUESTS);
-    let refused = proxy.metric("xks_certificate_reload_failures_total", &[]);
-    assert_eq!((refused, proxy.reloads("refused")), (Some(0.0), 0.0));
+    let failed = proxy.metric("xks_certificate_reload_failures_total", &[]);
+    assert_eq!((failed, proxy.reloads("refused")), (Some(0.0), 0.0));
     let log = proxy.daemon.log();
     let errors: Vec<_> = log
         .iter()
@@ -118,7 +114,7 @@ fn renew_under_load(proxy: &Proxy, renew: impl Fn(usize, &Identity)) {
     assert!(errors.is_empty(), "{errors:?}");
 }
 
-/// Runs a hook as its ACME client does.
+/// Runs a deploy hook with the environment of its ACME client.
 fn hook(directory: &Path, client: &str, identity: &Identity) -> Output {
     let lineage = directory.join("lineage");
     fs::create_dir_all(&lineage).unwrap();
@@ -143,11 +139,11 @@ fn hook(directory: &Path, client: &str, identity: &Identity) -> Output {
 #[track_caller]
 fn install(directory: &Path, client: &str, identity: &Identity) {
     let output = hook(directory, client, identity);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{client}: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{client}: {stderr}");
 }
 
-/// As the runbook has it: the configuration names the files behind the link.
+/// Sets the paths of the runbook: the configuration names the files through the link `current`.
 fn with_hooks(setup: &mut Setup) {
     fs::create_dir(setup.directory.join("tls")).unwrap();
     let identity = new_identity(&setup.authority);
@@ -165,16 +161,12 @@ fn the_deploy_hooks_renew_under_load_without_a_failed_request() {
         install(&proxy.setup.directory, client, identity);
     });
     let kept = fs::read_dir(proxy.setup.directory.join("tls")).unwrap();
-    assert_eq!(kept.count(), 3, "the link, this pair and the one before");
+    assert_eq!(kept.count(), 3, "the link, this pair and the previous one");
 }
 
 #[test]
 fn two_renames_renew_under_load_without_a_failed_request() {
     let proxy = Proxy::start();
-    let rename = |name: &str, text: &str| {
-        let new = proxy.setup.write_private("new", text);
-        fs::rename(new, proxy.setup.directory.join(name)).unwrap();
-    };
     renew_under_load(&proxy, |number, identity| {
         let mut files = [
             ("server.pem", &identity.certificate_pem),
@@ -183,19 +175,19 @@ fn two_renames_renew_under_load_without_a_failed_request() {
         if number % 2 == 1 {
             files.reverse();
         }
-        let seen = proxy.reloads("unchanged");
-        let [(first, of_first), (second, of_second)] = files;
-        rename(first, of_first);
+        let unchanged = proxy.reloads("unchanged");
+        let [(first, first_text), (second, second_text)] = files;
+        replace_file(&proxy, first, first_text);
         if number < 4 {
-            // The proxy has read half of the new pair.
-            proxy.await_reload("unchanged", seen);
+            // The proxy has read one new file of the pair.
+            proxy.await_reload("unchanged", unchanged);
         }
-        rename(second, of_second);
+        replace_file(&proxy, second, second_text);
     });
 }
 
 #[test]
-fn a_hook_changes_nothing_when_the_pair_is_not_usable() {
+fn a_hook_changes_nothing_when_certificate_or_key_is_not_usable() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     fs::create_dir(directory.join("tls")).unwrap();
@@ -208,7 +200,7 @@ fn a_hook_changes_nothing_when_the_pair_is_not_usable() {
     let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     params.distinguished_name = rcgen::DistinguishedName::new();
     let nameless = authority.issue(&params, KeyPair::generate().unwrap());
-    for (identity, said) in [
+    for (identity, problem) in [
         (mismatched, "is not the key of"),
         (nameless, "has no common name"),
     ] {
@@ -217,7 +209,7 @@ fn a_hook_changes_nothing_when_the_pair_is_not_usable() {
             let stderr = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(1), "{stderr}");
             assert!(
-                stderr.contains(said) && stderr.contains("nothing was changed"),
+                stderr.contains(problem) && stderr.contains("nothing was changed"),
                 "{stderr}"
             );
             assert_eq!(current(), before);

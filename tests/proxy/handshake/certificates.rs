@@ -1,4 +1,4 @@
-//! Certificates that KMS would not accept: what check-config, the start and a reload do with each.
+//! Certificates that KMS would reject: how check-config, the start and a reload handle each of them.
 
 use std::fs;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use rustls::ALL_VERSIONS;
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use super::{replace_file, replace_identity, served_certificate};
 use crate::commands::command_line::run;
 use crate::harness::pki::{Authority, Identity, tls_client};
 use crate::harness::setup::Setup;
@@ -16,7 +17,7 @@ use crate::harness::{PAYMENTS, Proxy};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A certificate for localhost, changed.
+/// Issues a certificate for localhost with these changes.
 fn changed(authority: &Authority, change: impl FnOnce(&mut CertificateParams)) -> Identity {
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     params
@@ -33,10 +34,10 @@ fn good(authority: &Authority) -> Identity {
     changed(authority, |_| {})
 }
 
-/// Each problem with which a certificate can be served, and a certificate that has it.
+/// Returns each problem with which a certificate can still be served, and a certificate that has it.
 fn problems(authority: &Authority) -> Vec<(&'static str, Identity)> {
-    let mut of_another = good(authority);
-    of_another.certificate_pem += &Authority::new("Somebody Else").pem();
+    let mut with_wrong_ca = good(authority);
+    with_wrong_ca.certificate_pem += &Authority::new("Somebody Else").pem();
     vec![
         (
             "expired",
@@ -50,7 +51,7 @@ fn problems(authority: &Authority) -> Vec<(&'static str, Identity)> {
                 params.not_before = OffsetDateTime::now_utc() + DAY;
             }),
         ),
-        ("chain", of_another),
+        ("chain", with_wrong_ca),
         (
             "common_name",
             changed(authority, |params| {
@@ -79,15 +80,15 @@ fn problem(proxy: &Proxy, problem: &str) -> Option<f64> {
 }
 
 #[test]
-fn check_config_calls_each_a_fault() {
+fn check_config_reports_each_problem_as_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let mut setup = Setup::new(directory.path());
-    for (what, identity) in problems(&setup.authority) {
+    for (problem, identity) in problems(&setup.authority) {
         setup.server_identity(&identity);
         let file = setup.write();
         let file = file.to_str().unwrap();
         let (code, _, stderr) = run(&["check-config", "--config", file]);
-        assert_eq!(code, Some(78), "{what}: {stderr}");
+        assert_eq!(code, Some(78), "{problem}: {stderr}");
         assert!(stderr.contains("server.tls.certificate: "), "{stderr}");
         let (code, stdout, _) = run(&["check-config", "--json", "--config", file]);
         let report: Value = serde_json::from_str(&stdout).unwrap();
@@ -105,7 +106,7 @@ fn check_config_calls_each_a_fault() {
 }
 
 #[test]
-fn check_config_warns_of_a_lifetime_that_no_public_ca_may_give() {
+fn check_config_warns_of_a_lifetime_longer_than_public_cas_may_issue() {
     let directory = tempfile::tempdir().unwrap();
     let mut setup = Setup::new(directory.path());
     let identity = changed(&setup.authority, |params| {
@@ -139,39 +140,22 @@ fn an_expired_client_ca_is_a_warning() {
 }
 
 #[test]
-fn a_start_serves_with_an_error_in_the_log_and_a_metric() {
+fn the_start_serves_a_certificate_with_a_problem_and_reports_it() {
     let directory = tempfile::tempdir().unwrap();
     let all = problems(&Setup::new(directory.path()).authority);
-    for (what, identity) in all {
+    for (kind, identity) in all {
         let proxy = Proxy::start_with(|setup| setup.server_identity(&identity));
         let line = proxy.daemon.wait_for("the problem", |line| {
-            let told = line["problem"].as_str().unwrap_or_default();
-            line["level"] == "ERROR" && told.contains("server.tls.certificate")
+            let text = line["problem"].as_str().unwrap_or_default();
+            line["level"] == "ERROR" && text.contains("server.tls.certificate")
         });
-        assert_eq!(problem(&proxy, what), Some(1.0), "{line}");
+        assert_eq!(problem(&proxy, kind), Some(1.0), "{line}");
         assert_eq!(proxy.admin("/readyz").status, 200);
         assert_eq!(
             proxy.metric("xks_certificate_reload_failures_total", &[]),
             Some(0.0)
         );
     }
-}
-
-/// The serial number of the certificate that is served.
-fn served(proxy: &Proxy) -> Vec<u8> {
-    let connection = proxy.connect();
-    connection.tls().peer_certificates().unwrap()[0].to_vec()
-}
-
-/// Puts certificate and key into the places of those that serve, by two renames.
-fn replace(proxy: &Proxy, identity: &Identity) {
-    replace_one(proxy, "server.pem", &identity.certificate_pem);
-    replace_one(proxy, "server.key", &identity.key_pem);
-}
-
-fn replace_one(proxy: &Proxy, name: &str, text: &str) {
-    let new = proxy.setup.write_private("new", text);
-    fs::rename(new, proxy.setup.directory.join(name)).unwrap();
 }
 
 fn failures(proxy: &Proxy, reason: &str) -> f64 {
@@ -182,27 +166,31 @@ fn failures(proxy: &Proxy, reason: &str) -> f64 {
 }
 
 #[test]
-fn a_reload_keeps_the_certificate_that_serves() {
+fn a_reload_rejects_a_certificate_with_a_problem() {
     let proxy = Proxy::start_with(|setup| {
         let identity = good(&setup.authority);
         setup.server_identity(&identity);
     });
-    let first = served(&proxy);
-    for (what, identity) in problems(&proxy.setup.authority) {
-        let before = failures(&proxy, what);
-        replace(&proxy, &identity);
+    let first = served_certificate(&proxy);
+    for (kind, identity) in problems(&proxy.setup.authority) {
+        let before = failures(&proxy, kind);
+        replace_identity(&proxy, &identity);
         proxy.await_metric(
             "xks_certificate_reload_failures_total",
-            &[("reason", what)],
+            &[("reason", kind)],
             |count| count > before || before > 0.0,
         );
-        proxy.daemon.wait_for(what, |line| {
-            line["level"] == "ERROR" && line["reason"] == what && line["fault"].is_string()
+        proxy.daemon.wait_for(kind, |line| {
+            line["level"] == "ERROR" && line["reason"] == kind && line["fault"].is_string()
         });
-        let labels = [("setting", "server.tls.certificate"), ("reason", what)];
+        let labels = [("setting", "server.tls.certificate"), ("reason", kind)];
         assert_eq!(proxy.metric("xks_reload_not_applied", &labels), Some(1.0));
-        assert_eq!(served(&proxy), first, "{what}");
-        assert_eq!(problem(&proxy, what), Some(0.0), "of the one that serves");
+        assert_eq!(served_certificate(&proxy), first, "{kind}");
+        assert_eq!(
+            problem(&proxy, kind),
+            Some(0.0),
+            "of the active certificate"
+        );
         assert_eq!(proxy.admin("/readyz").status, 200);
         assert_eq!(
             proxy.metric("xks_config_last_reload_successful", &[]),
@@ -210,18 +198,18 @@ fn a_reload_keeps_the_certificate_that_serves() {
         );
     }
     let renewed = good(&proxy.setup.authority);
-    replace(&proxy, &renewed);
-    proxy.daemon.wait_for("the renewed one", |line| {
+    replace_identity(&proxy, &renewed);
+    proxy.daemon.wait_for("the renewed certificate", |line| {
         line["message"] == "the certificate in the files is active"
     });
-    assert_eq!(served(&proxy), renewed.certificate.to_vec());
+    assert_eq!(served_certificate(&proxy), renewed.certificate.to_vec());
     assert_eq!(proxy.metric("xks_reload_not_applied", &[]), None);
 }
 
 #[test]
-fn what_else_changes_takes_effect_beside_a_refused_certificate() {
+fn other_changes_take_effect_although_the_certificate_is_rejected() {
     let mut proxy = Proxy::start();
-    let first = served(&proxy);
+    let first = served_certificate(&proxy);
     let expired = proxy.setup.authority.expired_server();
     let body = plain_body("health");
     proxy.reconfigure(|setup| {
@@ -231,8 +219,8 @@ fn what_else_changes_takes_effect_beside_a_refused_certificate() {
     let response = proxy.caller(&PAYMENTS).call("health", "", &body);
     response.assert_error(400, "InvalidStateException");
     assert_eq!(failures(&proxy, "expired"), 1.0);
-    assert_eq!(served(&proxy), first);
-    // Whom the proxy trusts changes as well, with the old certificate.
+    assert_eq!(served_certificate(&proxy), first);
+    // The client CA changes too, while the old certificate stays active.
     proxy.reconfigure(Setup::require_client_certificates);
     let kms = proxy
         .setup
@@ -240,29 +228,29 @@ fn what_else_changes_takes_effect_beside_a_refused_certificate() {
         .client(crate::harness::pki::KMS_SUBJECT);
     let root = proxy.setup.authority.der();
     proxy.client = tls_client(root, ALL_VERSIONS, Some(&kms), &["http/1.1"]);
-    assert_eq!(served(&proxy), first);
+    assert_eq!(served_certificate(&proxy), first);
 }
 
 #[test]
-fn half_a_pair_is_neither_taken_nor_told_of() {
+fn one_new_file_of_a_pair_is_neither_used_nor_reported() {
     let proxy = Proxy::start();
-    let first = served(&proxy);
+    let first = served_certificate(&proxy);
     for order in [["server.pem", "server.key"], ["server.key", "server.pem"]] {
         let renewed = proxy.setup.authority.server(KeyPair::generate().unwrap());
-        let seen = proxy.reloads("unchanged");
-        let of = |name| match name {
+        let unchanged = proxy.reloads("unchanged");
+        let text = |name| match name {
             "server.pem" => &renewed.certificate_pem,
             _ => &renewed.key_pem,
         };
-        replace_one(&proxy, order[0], of(order[0]));
-        // The proxy has seen the first file alone.
-        proxy.await_reload("unchanged", seen);
+        replace_file(&proxy, order[0], text(order[0]));
+        // The proxy has read the first new file without the second one.
+        proxy.await_reload("unchanged", unchanged);
         let applied = proxy.reloads("applied");
-        replace_one(&proxy, order[1], of(order[1]));
+        replace_file(&proxy, order[1], text(order[1]));
         proxy.await_reload("applied", applied);
-        assert_eq!(served(&proxy), renewed.certificate.to_vec());
+        assert_eq!(served_certificate(&proxy), renewed.certificate.to_vec());
     }
-    assert_ne!(served(&proxy), first);
+    assert_ne!(served_certificate(&proxy), first);
     assert_eq!(failures(&proxy, "key_mismatch"), 0.0);
     assert_eq!(proxy.reloads("refused"), 0.0);
     let log = proxy.daemon.log();
@@ -273,34 +261,34 @@ fn half_a_pair_is_neither_taken_nor_told_of() {
 }
 
 #[test]
-fn a_pair_that_stays_half_is_refused_and_unreadable_ones_too() {
+fn a_pair_that_stays_incomplete_and_unreadable_files_are_rejected() {
     let proxy = Proxy::start();
-    let first = served(&proxy);
+    let first = served_certificate(&proxy);
     let renewed = proxy.setup.authority.server(KeyPair::generate().unwrap());
-    let refused = |reason: &str| {
+    let assert_rejected = |reason: &str| {
         proxy.await_metric(
             "xks_certificate_reload_failures_total",
             &[("reason", reason)],
             |count| count == 1.0,
         );
-        assert_eq!(served(&proxy), first);
+        assert_eq!(served_certificate(&proxy), first);
         proxy.caller(&PAYMENTS).health();
     };
-    replace_one(&proxy, "server.pem", &renewed.certificate_pem);
-    refused("key_mismatch");
-    replace_one(&proxy, "server.pem", "nothing of the kind");
-    refused("invalid");
+    replace_file(&proxy, "server.pem", &renewed.certificate_pem);
+    assert_rejected("key_mismatch");
+    replace_file(&proxy, "server.pem", "not a certificate");
+    assert_rejected("invalid");
     fs::remove_file(proxy.setup.directory.join("server.key")).unwrap();
-    refused("unreadable");
+    assert_rejected("unreadable");
     assert_eq!(
         proxy.reloads("refused"),
         0.0,
-        "no fault of the configuration"
+        "the configuration has no error"
     );
 }
 
 #[test]
-fn a_start_without_a_usable_pair_is_an_error() {
+fn the_start_fails_without_a_usable_certificate_and_key() {
     let directory = tempfile::tempdir().unwrap();
     let mut setup = Setup::new(directory.path());
     let other = setup.authority.server(KeyPair::generate().unwrap());
@@ -308,7 +296,7 @@ fn a_start_without_a_usable_pair_is_an_error() {
     let identity = good(&setup.authority);
     setup.server_identity(&identity);
     let file = setup.write();
-    for (name, text, said) in [
+    for (name, text, problem) in [
         (
             "server.key",
             other.key_pem.as_str(),
@@ -321,7 +309,7 @@ fn a_start_without_a_usable_pair_is_an_error() {
         for command in ["serve", "check-config"] {
             let (code, _, stderr) = run(&[command, "--config", file.to_str().unwrap()]);
             assert_eq!(code, Some(78), "{stderr}");
-            assert!(stderr.contains(said), "{stderr}");
+            assert!(stderr.contains(problem), "{stderr}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Client authentication in its three modes: what a connection shows of its client, in each version of TLS, is on record and can be asked for by
-//! a policy; only mode required ends a handshake.
+//! Client authentication in its three modes. The result is recorded for each version of TLS, and policies can use it. Only mode required rejects a
+//! handshake.
 
 use std::io;
 use std::sync::Arc;
@@ -7,25 +7,24 @@ use std::sync::Arc;
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::CertifiedKey;
-use rustls::version::{TLS12, TLS13};
+use rustls::version::TLS13;
 use rustls::{
     AlertDescription, ClientConfig, RootCertStore, SignatureScheme, SupportedProtocolVersion,
 };
 use serde_json::Value;
 
+use super::{VERSIONS, alert, client};
 use crate::harness::http::Connection;
 use crate::harness::metrics::eventually;
-use crate::harness::pki::{Authority, Identity, KMS_SUBJECT, tls_client};
+use crate::harness::pki::{Authority, Identity, KMS_SUBJECT};
 use crate::harness::response::Response;
 use crate::harness::setup::Setup;
 use crate::harness::wire::encrypt_body;
 use crate::harness::{PAYMENTS, Proxy};
 
-const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
-
 const REQUIRED_WARNING: &str = "client_auth.mode = \"required\": AWS deprecates mTLS; once KMS shows no clientAuth certificate all requests fail; use \"optional\"";
 
-/// What a client shows, its result, and the reason that is counted.
+/// The certificate that a client sends, its result, and the reason in the metric.
 type Kind = (fn(&Setup) -> Option<Identity>, &'static str, &'static str);
 
 const KINDS: [Kind; 5] = [
@@ -61,31 +60,15 @@ fn proxy(mode: &str) -> (Proxy, crate::harness::trail::Trail) {
     (proxy, trail.unwrap())
 }
 
-fn client(
-    proxy: &Proxy,
-    version: &'static SupportedProtocolVersion,
-    identity: Option<&Identity>,
-) -> Arc<ClientConfig> {
-    let root = proxy.setup.authority.der();
-    tls_client(root, &[version], identity, &["http/1.1"])
-}
-
-/// Encrypts on a new connection. In TLS 1.3 the alert comes in place of the answer.
+/// Encrypts on a new connection. In TLS 1.3 a rejected client receives the alert instead of the response.
 fn attempt(proxy: &Proxy, config: Arc<ClientConfig>, body: &Value) -> io::Result<Response> {
     let mut connection = Connection::open(proxy.server, config)?;
     let payments = proxy.caller(&PAYMENTS);
     let request = payments.request("encrypt", "orders", body.to_string());
-    // The alert may have closed the connection already; then it is read.
+    // If the connection is closed already, the alert is read below.
     drop(connection.send(&request.bytes()));
-    let answer = connection.try_response()?;
-    Ok(answer.expect("an answer or an alert"))
-}
-
-fn alert(error: &io::Error) -> Option<AlertDescription> {
-    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
-        rustls::Error::AlertReceived(alert) => Some(*alert),
-        _ => None,
-    }
+    let response = connection.try_response()?;
+    Ok(response.expect("a response or an alert"))
 }
 
 fn counted(proxy: &Proxy, result: &str, reason: &str) -> f64 {
@@ -103,12 +86,12 @@ fn assert_mode(proxy: &Proxy, mode: &str) {
 }
 
 #[test]
-fn off_asks_nobody_and_serves_everybody() {
+fn off_requests_no_certificate_and_serves_every_client() {
     let (proxy, trail) = proxy("off");
     assert_mode(&proxy, "off");
     for version in VERSIONS {
-        for (show, result, reason) in KINDS {
-            let identity = show(&proxy.setup);
+        for (certificate, result, reason) in KINDS {
+            let identity = certificate(&proxy.setup);
             let body = encrypt_body(b"x");
             let config = client(&proxy, version, identity.as_ref());
             attempt(&proxy, config, &body).unwrap().ok();
@@ -122,12 +105,12 @@ fn off_asks_nobody_and_serves_everybody() {
 }
 
 #[test]
-fn optional_serves_everybody_and_records_the_result() {
+fn optional_serves_every_client_and_records_the_result() {
     let (proxy, trail) = proxy("optional");
     assert_mode(&proxy, "optional");
     for (version, count) in VERSIONS.into_iter().zip([1.0, 2.0]) {
-        for (show, result, reason) in KINDS {
-            let identity = show(&proxy.setup);
+        for (certificate, result, reason) in KINDS {
+            let identity = certificate(&proxy.setup);
             let body = encrypt_body(b"x");
             let config = client(&proxy, version, identity.as_ref());
             attempt(&proxy, config, &body).unwrap().ok();
@@ -140,37 +123,35 @@ fn optional_serves_everybody_and_records_the_result() {
         }
     }
     trail.assert_chain();
-    let said = |result: &str| {
-        let what = format!("a line about {result}");
-        proxy.daemon.wait_for(&what, |line| {
+    proxy
+        .daemon
+        .wait_for("a line about server_auth_only", |line| {
             line["message"] == "client certificate not verified; the connection is served"
-                && line["client_certificate"] == result
+                && line["client_certificate"] == "server_auth_only"
         });
-    };
-    said("server_auth_only");
 }
 
 #[test]
-fn required_serves_a_verified_client_only() {
+fn required_serves_verified_clients_only() {
     let (proxy, trail) = proxy("required");
     assert_mode(&proxy, "required");
     for (version, count) in VERSIONS.into_iter().zip([1.0, 2.0]) {
-        for (show, result, reason) in KINDS {
-            let identity = show(&proxy.setup);
+        for (certificate, result, reason) in KINDS {
+            let identity = certificate(&proxy.setup);
             let body = encrypt_body(b"x");
             let config = client(&proxy, version, identity.as_ref());
             match (result, attempt(&proxy, config, &body)) {
-                ("verified", answer) => {
-                    answer.unwrap().ok();
+                ("verified", response) => {
+                    response.unwrap().ok();
                     assert_eq!(trail.request(&body)["client_certificate"], "verified");
                 }
-                // rustls has an alert of its own for this (RFC 8446, section 4.4.2.4).
+                // For a missing certificate, rustls sends another alert (RFC 8446, section 4.4.2.4).
                 ("absent", Err(error)) => assert!(alert(&error).is_some(), "{error:?}"),
                 (_, Err(error)) => {
                     let expected = Some(AlertDescription::HandshakeFailure);
                     assert_eq!(alert(&error), expected, "{version:?} {result}");
                 }
-                (_, Ok(answer)) => panic!("{result} was answered: {}", answer.status),
+                (_, Ok(response)) => panic!("{result} has a response: {}", response.status),
             }
             let labels = [("result", result), ("reason", reason)];
             let name = "xks_client_certificates_total";
@@ -180,7 +161,7 @@ fn required_serves_a_verified_client_only() {
 }
 
 #[test]
-fn a_refusal_says_what_to_change() {
+fn the_log_line_of_a_rejection_names_the_setting() {
     let (proxy, _trail) = proxy("required");
     proxy.daemon.wait_for("the warning of the start", |line| {
         let warning = line["warning"].as_str().unwrap_or_default();
@@ -188,7 +169,7 @@ fn a_refusal_says_what_to_change() {
     });
     let config = client(&proxy, &TLS13, None);
     attempt(&proxy, config, &encrypt_body(b"x")).unwrap_err();
-    proxy.daemon.wait_for("what to change", |line| {
+    proxy.daemon.wait_for("the setting to change", |line| {
         let error = line["error"].as_str().unwrap_or_default();
         line["message"] == "TLS handshake failed"
             && error.contains("the client sent none")
@@ -221,7 +202,7 @@ fn the_mode_changes_for_new_connections() {
         assert_eq!(served(&proxy, None), serves_all, "{mode}");
         assert!(proxy.has_changed("server.tls.client_auth", "changed"));
     }
-    // What the connection had shown stays its result.
+    // An established connection keeps its result.
     let body = encrypt_body(b"x");
     let payments = proxy.caller(&PAYMENTS);
     old.exchange(&payments.request("encrypt", "orders", body.to_string()))
@@ -230,10 +211,10 @@ fn the_mode_changes_for_new_connections() {
 }
 
 #[test]
-fn a_session_is_not_resumed_with_the_result_of_another() {
+fn sessions_with_client_authentication_are_not_resumed() {
     let (proxy, _trail) = proxy("optional");
     for version in VERSIONS {
-        // One configuration, and so one store of sessions.
+        // All connections use one client configuration, and so one session store.
         let kms = proxy.setup.client_authority.client(KMS_SUBJECT);
         let config = client(&proxy, version, Some(&kms));
         for _ in 0..3 {
@@ -247,7 +228,7 @@ fn a_session_is_not_resumed_with_the_result_of_another() {
     }
 }
 
-/// Shows a certificate without having its key.
+/// Sends a certificate without having its private key.
 #[derive(Debug)]
 struct Impostor(Arc<CertifiedKey>);
 
@@ -262,10 +243,10 @@ impl ResolvesClientCert for Impostor {
 }
 
 fn impostor(proxy: &Proxy, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
-    let shown = proxy.setup.client_authority.client(KMS_SUBJECT);
+    let stolen = proxy.setup.client_authority.client(KMS_SUBJECT);
     let own = Identity::self_signed_client("somebody");
     let key = any_supported_type(&own.key()).unwrap();
-    let certified = CertifiedKey::new(vec![shown.certificate], key);
+    let certified = CertifiedKey::new(vec![stolen.certificate], key);
     let mut roots = RootCertStore::empty();
     roots.add(proxy.setup.authority.der()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(
@@ -284,19 +265,19 @@ fn a_certificate_without_its_key_is_not_verified() {
     let (required, _) = proxy("required");
     for (version, count) in VERSIONS.into_iter().zip([1.0, 2.0]) {
         let body = encrypt_body(b"x");
-        let answer = attempt(&optional, impostor(&optional, version), &body);
-        answer.unwrap().ok();
+        let response = attempt(&optional, impostor(&optional, version), &body);
+        response.unwrap().ok();
         let line = trail.request(&body);
         assert_eq!(line["client_certificate"], "unverified", "{version:?}");
         assert!(line.get("client_subject").is_none(), "{line}");
         assert_eq!(counted(&optional, "unverified", "signature"), count);
-        let refused = attempt(&required, impostor(&required, version), &body).unwrap_err();
-        assert_eq!(alert(&refused), Some(AlertDescription::HandshakeFailure));
+        let rejected = attempt(&required, impostor(&required, version), &body).unwrap_err();
+        assert_eq!(alert(&rejected), Some(AlertDescription::HandshakeFailure));
     }
 }
 
 #[test]
-fn a_policy_can_ask_for_a_verified_client() {
+fn a_policy_can_require_a_verified_client() {
     let proxy = Proxy::start_with(|setup| {
         setup.client_auth("optional");
         let file = setup.directory.join("rules.cedar");
@@ -307,27 +288,27 @@ fn a_policy_can_ask_for_a_verified_client() {
         let table = format!("[policy]\nengine = \"cedar\"\npath = {file:?}\n");
         setup.edit("[server]\n", &format!("{table}[server]\n"));
     });
-    for (show, result, _) in KINDS {
-        let identity = show(&proxy.setup);
+    for (certificate, result, _) in KINDS {
+        let identity = certificate(&proxy.setup);
         let body = encrypt_body(b"x");
         let config = client(&proxy, &TLS13, identity.as_ref());
-        let answer = attempt(&proxy, config, &body).unwrap();
+        let response = attempt(&proxy, config, &body).unwrap();
         match result {
-            "verified" => drop(answer.ok()),
-            _ => answer.assert_error(403, "AccessDeniedException"),
+            "verified" => drop(response.ok()),
+            _ => response.assert_error(403, "AccessDeniedException"),
         }
     }
 }
 
 #[test]
-fn the_last_certificate_is_shown_by_metrics() {
+fn metrics_show_the_last_certificate() {
     let (proxy, _trail) = proxy("optional");
     let end = || proxy.metric("xks_client_certificate_not_after_seconds", &[]);
-    let use_ = || proxy.metric("xks_client_certificate_client_auth", &[]);
+    let client_auth = || proxy.metric("xks_client_certificate_client_auth", &[]);
     attempt(&proxy, client(&proxy, &TLS13, None), &encrypt_body(b"x")).unwrap();
-    assert_eq!((end(), use_()), (None, None), "nothing was shown");
+    assert_eq!((end(), client_auth()), (None, None), "no certificate yet");
     let setup = &proxy.setup;
-    for (identity, expected_use, has_ended) in [
+    for (identity, expected, has_ended) in [
         (setup.client_authority.client(KMS_SUBJECT), 1.0, false),
         (setup.client_authority.server_named(KMS_SUBJECT), 0.0, false),
         (
@@ -338,9 +319,9 @@ fn the_last_certificate_is_shown_by_metrics() {
     ] {
         let config = client(&proxy, &TLS13, Some(&identity));
         attempt(&proxy, config, &encrypt_body(b"x")).unwrap();
-        eventually("the facts of the certificate", || {
+        eventually("the metrics of the certificate", || {
             let is_past = end()? < 1_700_000_000.0;
-            (use_() == Some(expected_use) && is_past == has_ended).then_some(())
+            (client_auth() == Some(expected) && is_past == has_ended).then_some(())
         });
     }
 }

@@ -1,39 +1,39 @@
-//! mTLS (section 2 of the contract): a client certificate counts only with the right authority *and* the right subject.
+//! mTLS (section 2 of the contract): a client certificate is accepted only with the right CA *and* the right subject.
 
 use std::io;
 use std::process::Command;
 use std::sync::Arc;
 
-use rustls::version::{TLS12, TLS13};
-use rustls::{AlertDescription, ClientConfig, SupportedProtocolVersion};
+use rustls::version::TLS13;
+use rustls::{AlertDescription, ClientConfig};
 
+use super::{VERSIONS, alert, client};
 use crate::harness::http::Connection;
-use crate::harness::pki::{Authority, Identity, KMS_SUBJECT, tls_client};
+use crate::harness::pki::{Authority, Identity, KMS_SUBJECT};
 use crate::harness::tools::client_certificate;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, Proxy};
-
-const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
 fn proxy() -> Proxy {
     Proxy::start_with(|setup| setup.require_client_certificates())
 }
 
-fn client(
-    proxy: &Proxy,
-    version: &'static SupportedProtocolVersion,
-    identity: Option<&Identity>,
-) -> Arc<ClientConfig> {
-    tls_client(
-        proxy.setup.authority.der(),
-        &[version],
-        identity,
-        &["http/1.1"],
-    )
+/// Encrypts with this client in both versions of TLS.
+fn assert_served(proxy: &Proxy, identity: &Identity) {
+    for version in VERSIONS {
+        let config = client(proxy, version, Some(identity));
+        let mut connection = Connection::open(proxy.server, config).unwrap();
+        let payments = proxy.caller(&PAYMENTS);
+        let body = encrypt_body(b"x").to_string();
+        connection
+            .exchange(&payments.request("encrypt", "orders", body))
+            .ok();
+    }
 }
 
-/// How the connection ended. In TLS 1.3 the client is done before the server has judged it, so the alert has to be read.
-fn ended(proxy: &Proxy, config: Arc<ClientConfig>) -> io::Error {
+/// Returns the error that ended the connection. In TLS 1.3 the client completes the handshake before the server checks the certificate, so the alert has
+/// to be read afterwards.
+fn handshake_error(proxy: &Proxy, config: Arc<ClientConfig>) -> io::Error {
     let mut connection = match Connection::open(proxy.server, config) {
         Ok(connection) => connection,
         Err(error) => return error,
@@ -44,23 +44,16 @@ fn ended(proxy: &Proxy, config: Arc<ClientConfig>) -> io::Error {
     }
 }
 
-fn alert(error: &io::Error) -> Option<AlertDescription> {
-    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
-        rustls::Error::AlertReceived(alert) => Some(*alert),
-        _ => None,
-    }
-}
-
-/// The certificate that `present` makes is refused with the alert that the contract names, in both versions of TLS.
+/// Asserts that the certificate is rejected with the alert of the contract, in both versions of TLS.
 #[track_caller]
-fn assert_handshake_failure(present: impl Fn(&Proxy) -> Identity) {
+fn assert_handshake_failure(certificate: impl Fn(&Proxy) -> Identity) {
     let proxy = proxy();
-    let identity = present(&proxy);
+    let identity = certificate(&proxy);
     for version in VERSIONS {
-        let error = ended(&proxy, client(&proxy, version, Some(&identity)));
-        let refused = alert(&error) == Some(AlertDescription::HandshakeFailure);
+        let error = handshake_error(&proxy, client(&proxy, version, Some(&identity)));
+        let is_rejected = alert(&error) == Some(AlertDescription::HandshakeFailure);
         assert!(
-            refused,
+            is_rejected,
             "{version:?}: expected the alert handshake_failure (40), not {error:?}"
         );
     }
@@ -75,16 +68,7 @@ fn assert_handshake_failure(present: impl Fn(&Proxy) -> Identity) {
 #[test]
 fn kms_with_its_certificate_is_served() {
     let proxy = proxy();
-    let identity = proxy.setup.client_authority.client(KMS_SUBJECT);
-    for version in VERSIONS {
-        let config = client(&proxy, version, Some(&identity));
-        let mut connection = Connection::open(proxy.server, config).unwrap();
-        let payments = proxy.caller(&PAYMENTS);
-        let body = encrypt_body(b"x").to_string();
-        connection
-            .exchange(&payments.request("encrypt", "orders", body))
-            .ok();
-    }
+    assert_served(&proxy, &proxy.setup.client_authority.client(KMS_SUBJECT));
 }
 
 #[test]
@@ -102,10 +86,10 @@ fn a_client_certificate_does_not_replace_the_signature() {
 }
 
 #[test]
-fn no_client_certificate_ends_the_handshake() {
+fn a_missing_client_certificate_ends_the_handshake() {
     let proxy = proxy();
     for version in VERSIONS {
-        let error = ended(&proxy, client(&proxy, version, None));
+        let error = handshake_error(&proxy, client(&proxy, version, None));
         assert!(
             alert(&error).is_some(),
             "{version:?}: expected an alert, not {error:?}"
@@ -125,12 +109,12 @@ fn a_self_signed_client_certificate_is_a_handshake_failure() {
 
 #[test]
 fn a_client_certificate_of_another_authority_is_a_handshake_failure() {
-    // The same name is not the same authority.
+    // A CA with the same name is a different CA.
     assert_handshake_failure(|_| Authority::new("Test Client CA").client(KMS_SUBJECT));
 }
 
 #[test]
-fn the_servers_authority_does_not_vouch_for_clients() {
+fn a_client_certificate_of_the_servers_authority_is_a_handshake_failure() {
     assert_handshake_failure(|proxy| proxy.setup.authority.client(KMS_SUBJECT));
 }
 
@@ -156,32 +140,24 @@ fn a_subject_that_only_resembles_the_right_one_is_a_handshake_failure() {
 }
 
 #[test]
-fn an_alternative_name_is_as_good_as_the_common_name() {
+fn the_subject_may_be_an_alternative_name_or_the_common_name() {
     let proxy = proxy();
     let authority = &proxy.setup.client_authority;
     for identity in [
         authority.client_with_alternative_name("someone-else", KMS_SUBJECT),
         authority.client_with_alternative_name(KMS_SUBJECT, "someone.else.test"),
     ] {
-        for version in VERSIONS {
-            let config = client(&proxy, version, Some(&identity));
-            let mut connection = Connection::open(proxy.server, config).unwrap();
-            let payments = proxy.caller(&PAYMENTS);
-            let body = encrypt_body(b"x").to_string();
-            connection
-                .exchange(&payments.request("encrypt", "orders", body))
-                .ok();
-        }
+        assert_served(&proxy, &identity);
     }
 }
 
 #[test]
-fn a_server_certificate_is_no_client_certificate() {
+fn a_server_certificate_is_a_handshake_failure() {
     assert_handshake_failure(|proxy| proxy.setup.client_authority.server_named(KMS_SUBJECT));
 }
 
-/// What curl says on its error stream when it shows this certificate.
-fn curl_complains(proxy: &Proxy, certificate: &[String], options: &[&str]) -> String {
+/// Returns the error text of curl when it sends this certificate.
+fn curl_error(proxy: &Proxy, certificate: &[String], options: &[&str]) -> String {
     let authority = proxy.setup.directory.join("server-ca.pem");
     let output = Command::new("curl")
         .args(["--silent", "--show-error", "--max-time", "30", "--cacert"])
@@ -200,7 +176,7 @@ fn curl_complains(proxy: &Proxy, certificate: &[String], options: &[&str]) -> St
 }
 
 #[test]
-fn a_hundred_of_a_hundred_curls_see_the_alert_in_each_version() {
+fn every_one_of_a_hundred_curls_receives_the_alert_in_each_version() {
     let proxy = proxy();
     let authority = proxy.setup.authority.pem();
     proxy.setup.write_private("server-ca.pem", &authority);
@@ -215,15 +191,15 @@ fn a_hundred_of_a_hundred_curls_see_the_alert_in_each_version() {
         for http in ["--http1.1", "--http2"] {
             let options = [&tls[..], &[http]].concat();
             for attempt in 1..=100 {
-                let said = curl_complains(&proxy, &certificate, &options);
+                let error = curl_error(&proxy, &certificate, &options);
                 assert!(
-                    said.contains("handshake failure"),
-                    "attempt {attempt} with {options:?}: {said}"
+                    error.contains("handshake failure"),
+                    "attempt {attempt} with {options:?}: {error}"
                 );
             }
         }
     }
-    // Each client closed after it had read its alert: none lingers in the pool.
+    // Each client closed after it had read its alert, so no connection is left in the pool.
     let handshakes = [("listener", "server"), ("state", "handshake")];
     proxy.await_metric("xks_connections", &handshakes, |count| count == 0.0);
 }

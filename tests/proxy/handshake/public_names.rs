@@ -1,10 +1,8 @@
 //! `server.public_names`: the common name of the certificate must cover each name that KMS calls.
 
-use std::fs;
-
+use super::{replace_identity, served_certificate};
 use crate::commands::command_line::run;
 use crate::harness::Proxy;
-use crate::harness::pki::Identity;
 use crate::harness::setup::Setup;
 
 const NAMES: &str = "[\"xks.example.com\"]";
@@ -22,23 +20,8 @@ fn problem(proxy: &Proxy) -> Option<f64> {
     )
 }
 
-fn served(proxy: &Proxy) -> Vec<u8> {
-    let connection = proxy.connect();
-    connection.tls().peer_certificates().unwrap()[0].to_vec()
-}
-
-fn replace(proxy: &Proxy, identity: &Identity) {
-    for (name, text) in [
-        ("server.pem", &identity.certificate_pem),
-        ("server.key", &identity.key_pem),
-    ] {
-        let new = proxy.setup.write_private("new", text);
-        fs::rename(new, proxy.setup.directory.join(name)).unwrap();
-    }
-}
-
 #[test]
-fn check_config_compares_them_with_the_common_name() {
+fn check_config_compares_the_names_with_the_common_name() {
     let directory = tempfile::tempdir().unwrap();
     let mut setup = Setup::new(directory.path());
     setup.set("server", "public_names", "[\"localhost\"]");
@@ -65,7 +48,7 @@ fn check_config_compares_them_with_the_common_name() {
 }
 
 #[test]
-fn a_start_serves_with_an_error_and_a_reload_protects_what_serves() {
+fn the_start_serves_a_wrong_certificate_and_a_reload_rejects_it() {
     let proxy = Proxy::start_with(|setup| setup.set("server", "public_names", NAMES));
     proxy.daemon.wait_for("the problem", |line| {
         let text = line["problem"].as_str().unwrap_or_default();
@@ -77,26 +60,26 @@ fn a_start_serves_with_an_error_and_a_reload_protects_what_serves() {
         .setup
         .authority
         .server_for(&["xks.example.com", "localhost"]);
-    replace(&proxy, &good);
+    replace_identity(&proxy, &good);
     proxy.await_metric(
         "xks_tls_certificate_problem",
         &[("problem", "public_names")],
         |value| value == 0.0,
     );
-    assert_eq!(served(&proxy), good.certificate.to_vec());
-    // The names that KMS calls do not include localhost: this one would end the service.
+    assert_eq!(served_certificate(&proxy), good.certificate.to_vec());
+    // KMS does not call localhost, so with this certificate KMS could not connect.
     let wrong = proxy.setup.authority.server_for(&["localhost"]);
-    replace(&proxy, &wrong);
+    replace_identity(&proxy, &wrong);
     let labels = [("reason", "public_names")];
     proxy.await_metric("xks_certificate_reload_failures_total", &labels, |count| {
         count == 1.0
     });
-    assert_eq!(served(&proxy), good.certificate.to_vec());
+    assert_eq!(served_certificate(&proxy), good.certificate.to_vec());
     assert_eq!(proxy.admin("/readyz").status, 200);
 }
 
 #[test]
-fn a_reload_changes_them() {
+fn a_reload_changes_the_names() {
     let mut proxy = Proxy::start_with(|setup| setup.set("server", "public_names", NAMES));
     proxy.reconfigure(|setup| setup.set("server", "public_names", "[\"localhost\"]"));
     assert!(proxy.has_changed("server.public_names", "changed"));

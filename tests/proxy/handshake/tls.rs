@@ -1,4 +1,4 @@
-//! TLS on the server's side (section 2 of the contract): versions, suites, key formats, ALPN, and what is not TLS at all.
+//! TLS of the server (section 2 of the contract): versions, cipher suites, key formats, ALPN, and bytes that are not TLS.
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -24,7 +24,7 @@ fn proxy_with_rsa_key() -> Proxy {
     })
 }
 
-fn serves(proxy: &Proxy, mut connection: Connection) {
+fn assert_serves(proxy: &Proxy, mut connection: Connection) {
     let request = proxy
         .caller(&PAYMENTS)
         .request("health", "", plain_body("health").to_string());
@@ -41,19 +41,19 @@ fn plain_http_on_the_tls_port_gets_a_tls_alert_or_a_close() {
     ] {
         let mut socket = tcp(proxy.server).unwrap();
         socket.write_all(bytes).unwrap();
-        let mut answer = Vec::new();
-        let _ = socket.read_to_end(&mut answer);
-        let alert = answer.first() == Some(&0x15) && answer.len() == 7;
+        let mut received = Vec::new();
+        let _ = socket.read_to_end(&mut received);
+        let is_alert = received.first() == Some(&0x15) && received.len() == 7;
         assert!(
-            answer.is_empty() || alert,
+            received.is_empty() || is_alert,
             "{:?}",
-            String::from_utf8_lossy(&answer)
+            String::from_utf8_lossy(&received)
         );
     }
     proxy.caller(&PAYMENTS).health();
 }
 
-/// What `openssl s_client` says about a handshake with these options.
+/// Returns success and output of `openssl s_client` with these options.
 fn s_client(proxy: &Proxy, options: &[&str]) -> (bool, String) {
     let output = Command::new("openssl")
         .args(["s_client", "-connect", &proxy.server.to_string()])
@@ -61,50 +61,50 @@ fn s_client(proxy: &Proxy, options: &[&str]) -> (bool, String) {
         .stdin(Stdio::null())
         .output()
         .expect("openssl is missing: run tests/run, or install the package openssl");
-    let said = [output.stdout, output.stderr].concat();
+    let text = [output.stdout, output.stderr].concat();
     (
         output.status.success(),
-        String::from_utf8_lossy(&said).into_owned(),
+        String::from_utf8_lossy(&text).into_owned(),
     )
 }
 
 #[test]
-fn tls_1_1_and_older_are_refused_with_an_alert() {
+fn tls_1_1_and_older_are_rejected_with_an_alert() {
     let proxy = Proxy::start();
     for version in ["-tls1_1", "-tls1"] {
-        // Without this security level the client itself would not even try.
-        let (success, said) = s_client(&proxy, &[version, "-cipher", "ALL:@SECLEVEL=0"]);
+        // With a higher security level, openssl does not offer this version.
+        let (success, output) = s_client(&proxy, &[version, "-cipher", "ALL:@SECLEVEL=0"]);
         assert!(
             !success
-                && (said.contains("alert protocol version")
-                    || said.contains("alert handshake failure")),
-            "{version}: {said}"
+                && (output.contains("alert protocol version")
+                    || output.contains("alert handshake failure")),
+            "{version}: {output}"
         );
     }
-    let (success, said) = s_client(&proxy, &["-tls1_2"]);
+    let (success, output) = s_client(&proxy, &["-tls1_2"]);
     assert!(
-        success && said.contains("ECDHE-ECDSA-AES256-GCM-SHA384"),
-        "{said}"
+        success && output.contains("ECDHE-ECDSA-AES256-GCM-SHA384"),
+        "{output}"
     );
 }
 
 #[test]
-fn suites_without_forward_secrecy_or_authenticated_encryption_are_refused() {
+fn suites_without_forward_secrecy_or_authenticated_encryption_are_rejected() {
     let proxy = proxy_with_rsa_key();
     for cipher in [
         "AES256-GCM-SHA384",
         "ECDHE-RSA-AES256-SHA",
         "ECDHE-RSA-AES256-SHA384",
     ] {
-        let (success, said) = s_client(&proxy, &["-tls1_2", "-cipher", cipher]);
+        let (success, output) = s_client(&proxy, &["-tls1_2", "-cipher", cipher]);
         assert!(
-            !success && said.contains("alert handshake failure"),
-            "{cipher}: {said}"
+            !success && output.contains("alert handshake failure"),
+            "{cipher}: {output}"
         );
     }
 }
 
-fn negotiates(proxy: &Proxy, suite: SupportedCipherSuite) -> CipherSuite {
+fn negotiated_suite(proxy: &Proxy, suite: SupportedCipherSuite) -> CipherSuite {
     let provider = aws_lc_rs::default_provider();
     let only = rustls::crypto::CryptoProvider {
         cipher_suites: vec![suite],
@@ -120,7 +120,7 @@ fn negotiates(proxy: &Proxy, suite: SupportedCipherSuite) -> CipherSuite {
     );
     let connection = Connection::open(proxy.server, client).expect("a common cipher suite");
     let negotiated = connection.tls().negotiated_cipher_suite().unwrap().suite();
-    serves(proxy, connection);
+    assert_serves(proxy, connection);
     negotiated
 }
 
@@ -132,15 +132,15 @@ fn each_suite_of_the_contract_is_served() {
         cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
         cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
     ] {
-        assert_eq!(negotiates(&ecdsa, suite), suite.suite());
+        assert_eq!(negotiated_suite(&ecdsa, suite), suite.suite());
     }
     let rsa = proxy_with_rsa_key();
     let suite = cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384;
-    assert_eq!(negotiates(&rsa, suite), suite.suite());
+    assert_eq!(negotiated_suite(&rsa, suite), suite.suite());
 }
 
 #[test]
-fn tls_1_3_and_the_post_quantum_hybrid_are_what_a_modern_client_gets() {
+fn a_modern_client_gets_tls_1_3_and_the_post_quantum_hybrid() {
     let proxy = Proxy::start();
     let connection = proxy.connect();
     assert_eq!(
@@ -156,7 +156,7 @@ fn tls_1_3_and_the_post_quantum_hybrid_are_what_a_modern_client_gets() {
 }
 
 #[test]
-fn alpn_decides_between_http_1_1_and_http_2() {
+fn alpn_selects_http_1_1_or_http_2() {
     let proxy = Proxy::start();
     let root = || proxy.setup.authority.der();
     for (offered, chosen) in [
@@ -174,12 +174,12 @@ fn alpn_decides_between_http_1_1_and_http_2() {
             "offered {offered:?}"
         );
         if chosen != Some("h2") {
-            serves(&proxy, connection);
+            assert_serves(&proxy, connection);
         }
     }
 }
 
-/// Rewrites the server's private key with openssl.
+/// Converts the server's private key with openssl.
 fn convert(key: &Path, arguments: &[&str]) {
     let output = Command::new("openssl")
         .args(arguments)
@@ -223,7 +223,7 @@ fn private_keys_in_pkcs8_pkcs1_and_sec1_are_served() {
             }
             assert!(std::fs::read_to_string(&file).unwrap().contains(label));
         });
-        serves(&proxy, proxy.connect());
+        assert_serves(&proxy, proxy.connect());
     }
 }
 
@@ -233,7 +233,7 @@ fn both_tls_versions_serve_and_resume() {
     for version in [&TLS12, &TLS13] {
         let client = tls_client(proxy.setup.authority.der(), &[version], None, &["http/1.1"]);
         for _ in 0..3 {
-            serves(
+            assert_serves(
                 &proxy,
                 Connection::open(proxy.server, Arc::clone(&client)).unwrap(),
             );

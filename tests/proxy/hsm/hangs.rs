@@ -1,5 +1,4 @@
-//! A single HSM that hangs: threads are replaced up to a cap, then the device is failed, and when it comes back everything is as it
-//! was.
+//! A single HSM that hangs: it fails, and after it works again everything is as before.
 
 use std::thread;
 
@@ -11,7 +10,7 @@ use crate::harness::wire::{decrypt_body, encrypt_body};
 use crate::harness::{PAYMENTS, Proxy};
 
 #[test]
-fn a_hang_costs_the_device_until_it_returns_and_the_front_no_threads() {
+fn a_hang_fails_the_device_until_it_works_again_and_costs_no_threads_of_the_front() {
     let (proxy, control) =
         faulty_with(|setup| setup.set("server.limits", "request_timeout", "\"1s\""));
     let payments = proxy.caller(&PAYMENTS);
@@ -52,7 +51,7 @@ fn a_hang_costs_the_device_until_it_returns_and_the_front_no_threads() {
 }
 
 #[test]
-fn a_hang_at_the_opening_delays_neither_start_nor_end() {
+fn a_hang_while_opening_delays_neither_start_nor_stop() {
     let mut control = None;
     let mut proxy = Proxy::launch(|setup| {
         let device = setup.faulty_module();
@@ -72,13 +71,13 @@ fn a_hang_at_the_opening_delays_neither_start_nor_end() {
 }
 
 #[test]
-fn the_surplus_of_a_slow_device_is_refused_at_once() {
+fn excess_requests_to_a_slow_device_are_rejected_at_once() {
     let (proxy, control) = faulty_with(|setup| {
         setup.set("server.limits", "request_timeout", "\"5s\"");
         // All connections wait for their first request, from one address.
         setup.set("server.limits", "max_unverified_per_source", "128");
         setup.set("hsm", "sessions", "1");
-        // The proxy learns the mean from requests alone: no health check runs.
+        // Without health checks, only requests change the mean service time.
         setup.set("health", "interval", "\"45s\"");
     });
     let payments = proxy.caller(&PAYMENTS);
@@ -89,9 +88,9 @@ fn the_surplus_of_a_slow_device_is_refused_at_once() {
             (proxy.connect(), request.bytes())
         })
         .collect();
-    // Ten calls fit into the deadline; the proxy keeps an eighth of it free.
+    // Ten calls fit into the deadline, of which the proxy keeps an eighth as a reserve.
     control.set_delay(Function::Encrypt, 500_000);
-    payments.encrypt("orders", b"the mean is learned");
+    payments.encrypt("orders", b"sets the mean");
     for (connection, bytes) in &mut requests {
         connection.send(bytes).unwrap();
     }
@@ -103,21 +102,21 @@ fn the_surplus_of_a_slow_device_is_refused_at_once() {
     assert!(count(200) >= 5 && count(429) >= 20, "{statuses:?}");
     assert!(
         count(503) <= 2,
-        "hardly anything may die in the queue: {statuses:?}"
+        "few requests may time out in the queue: {statuses:?}"
     );
 }
 
 #[test]
-fn open_timeout_decides_when_an_opening_hangs() {
+fn opening_the_token_times_out_after_open_timeout() {
     let mut control = None;
     let proxy = Proxy::launch(|setup| {
         let device = setup.faulty_module();
-        // Longer than the timeout, shorter than the default.
+        // Longer than the configured timeout, and shorter than the default.
         device.set_delay(Function::Login, 5_000_000);
         control = Some(device);
         setup.set("hsm", "open_timeout", "\"1s\"");
     });
-    proxy.daemon.wait_for("that the opening hangs", |line| {
+    proxy.daemon.wait_for("the hanging start", |line| {
         line["message"] == "the HSM cannot be opened" && line["error"] == "the HSM hangs"
     });
     control.unwrap().heal();
@@ -126,14 +125,14 @@ fn open_timeout_decides_when_an_opening_hangs() {
 }
 
 #[test]
-fn hang_timeout_decides_when_a_call_hangs() {
+fn a_call_counts_as_hanging_after_hang_timeout() {
     let (proxy, control) = faulty_with(|setup| setup.set("hsm", "hang_timeout", "\"100ms\""));
-    // Longer than the timeout, shorter than the default.
+    // Longer than the configured timeout, and shorter than the default.
     control.set_delay(Function::Encrypt, 1_500_000);
     let payments = proxy.caller(&PAYMENTS);
     payments.call("encrypt", "orders", &encrypt_body(b"x"));
-    proxy.daemon.wait_for("that the call hangs", |line| {
-        line["message"] == "sessions hang inside the HSM; another worker is started"
+    proxy.daemon.wait_for("the hanging call", |line| {
+        line["message"] == "sessions hang inside the HSM; starting another worker"
     });
     control.heal();
     payments.encrypt("orders", b"x");

@@ -1,4 +1,4 @@
-//! HSMs are added, taken away and given other settings while the proxy serves.
+//! HSMs are added, removed and get new settings while the proxy serves.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use crate::harness::wire::encrypt_body;
 use crate::harness::{PAYMENTS, Proxy};
 use crate::lifecycle::workers::{only_worker, successor};
 
-/// Encrypts until told to stop; every request must succeed.
+/// Encrypts until `stop` is set. Every request must succeed.
 fn load(proxy: &Proxy, stop: &AtomicBool) -> usize {
     let payments = proxy.caller(&PAYMENTS);
     let (mut connection, mut done) = (proxy.connect(), 0);
@@ -30,7 +30,7 @@ fn load(proxy: &Proxy, stop: &AtomicBool) -> usize {
     done
 }
 
-/// Applies each configuration in turn under load, and waits for what is to be seen then.
+/// Applies the configurations one by one under load, and runs the check of each.
 fn under_load(proxy: &Proxy, steps: &[(String, &dyn Fn())]) {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -57,7 +57,7 @@ fn ids(proxy: &Proxy) -> Vec<String> {
 }
 
 #[test]
-fn an_hsm_is_taken_away_and_added_under_load() {
+fn an_hsm_is_removed_and_added_under_load() {
     let (proxy, a, _b) = two_faulty(|_| {});
     let both = proxy.setup.toml();
     let at = both.find("[[hsm]]\nname = \"hsm-b\"").unwrap();
@@ -79,7 +79,7 @@ fn an_hsm_is_taken_away_and_added_under_load() {
         });
     };
     under_load(&proxy, &[(only_a, &gone), (both, &back)]);
-    // The new one really serves.
+    // The new HSM serves.
     a.set_removed(true);
     proxy.await_metric("xks_hsm_usable", &[("hsm", "hsm-a")], |usable| {
         usable == 0.0
@@ -88,15 +88,15 @@ fn an_hsm_is_taken_away_and_added_under_load() {
 }
 
 #[test]
-fn an_hsm_that_comes_back_while_it_is_leaving_is_seen() {
+fn an_hsm_that_is_added_again_while_it_is_being_closed_serves() {
     let (proxy, a, b) = two_faulty(|setup| {
-        // The configuration changes before the deadline of the request that waits.
+        // Long enough that the configuration changes before the deadline of the waiting request.
         setup.set("server.limits", "request_timeout", "\"60s\"");
     });
     let both = proxy.setup.toml();
     let at = both.find("[[hsm]]\nname = \"hsm-b\"").unwrap();
     let only_a = both[..at].to_owned();
-    // A request that only the one that leaves can answer keeps it.
+    // This request keeps the removed HSM open, because only that one can answer it.
     a.set_removed(true);
     let usable = |hsm: &str, wanted| {
         proxy.await_metric("xks_hsm_usable", &[("hsm", hsm)], |usable| usable == wanted);
@@ -123,7 +123,7 @@ fn an_hsm_that_comes_back_while_it_is_leaving_is_seen() {
 }
 
 #[test]
-fn an_hsm_gets_other_settings_under_load() {
+fn an_hsm_gets_new_settings_under_load() {
     let mut proxy = Proxy::start();
     let mut with = |sessions: &str| {
         proxy.setup.set("hsm", "sessions", sessions);
@@ -144,15 +144,15 @@ fn an_hsm_gets_other_settings_under_load() {
     );
     assert!(proxy.has_changed("hsm.hsm-a.sessions", "changed"));
     proxy.daemon.wait_for("the change", |line| {
-        line["message"] == "the HSM's new settings are in force"
+        line["message"] == "the new settings of the HSM are active"
     });
 }
 
 #[test]
-fn an_hsm_that_opens_slowly_gets_its_other_settings_all_the_same() {
+fn an_hsm_that_opens_slowly_gets_its_new_settings() {
     let mut control = None;
     let mut proxy = Proxy::start_with(|setup| control = Some(setup.faulty_module()));
-    // Jobs wait 250 ms for a device that is opened again; a change of settings waits longer.
+    // Longer than jobs wait for a device that is reopened.
     let control = control.unwrap();
     control.set_delay(Function::Login, 1_000_000);
     proxy.reconfigure(|setup| setup.set("hsm", "sessions", "2"));
@@ -160,17 +160,17 @@ fn an_hsm_that_opens_slowly_gets_its_other_settings_all_the_same() {
         let message = line["message"].as_str().unwrap_or_default();
         message.contains("new settings")
     });
-    assert_eq!(outcome["message"], "the HSM's new settings are in force");
+    assert_eq!(outcome["message"], "the new settings of the HSM are active");
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
 }
 
 #[test]
-fn settings_that_do_not_open_the_hsm_leave_the_old_ones_in_force() {
+fn old_settings_stay_active_if_the_hsm_cannot_be_opened_with_new_ones() {
     let mut proxy = Proxy::start();
     let refused = |proxy: &Proxy| {
         proxy.daemon.wait_for("that the old settings stay", |line| {
             let message = line["message"].as_str().unwrap_or_default();
-            message.contains("goes on with the old ones")
+            message.contains("the old ones stay active")
         })
     };
     let token = "{ label = \"no-such-token\" }";
@@ -188,14 +188,14 @@ fn settings_that_do_not_open_the_hsm_leave_the_old_ones_in_force() {
     assert_eq!(proxy.admin("/readyz").status, 200);
 }
 
-/// Nobody has to change the configuration once more: the token that was not there is tried again.
+/// A missing token is tried again without another change of the configuration.
 #[test]
-fn settings_that_did_not_open_the_hsm_are_tried_again() {
+fn settings_with_which_the_hsm_could_not_be_opened_are_tried_again() {
     let mut proxy = Proxy::start();
     proxy.reconfigure(|setup| setup.set("hsm", "token", "{ label = \"comes-later\" }"));
     proxy.daemon.wait_for("that the old settings stay", |line| {
         let message = line["message"].as_str().unwrap_or_default();
-        message.contains("goes on with the old ones")
+        message.contains("the old ones stay active")
     });
     let attempts = || {
         let labels = [("hsm", "hsm-a"), ("outcome", "failed")];
@@ -206,7 +206,7 @@ fn settings_that_did_not_open_the_hsm_are_tried_again() {
     let first = attempts();
     eventually("another attempt", || (attempts() > first).then_some(()));
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
-    // The worker that serves dies: the next one has the settings that open, and the new ones are still tried.
+    // The serving worker dies. The next one has the old settings, and the new ones are still tried.
     let worker = only_worker(&proxy, "hsm-a");
     signal(worker, Signal::KILL);
     successor(&proxy, "hsm-a", worker);
@@ -217,11 +217,11 @@ fn settings_that_did_not_open_the_hsm_are_tried_again() {
         .token
         .tool_on("comes-later", "key", &["--label", HEALTH_KEY]);
     proxy.daemon.wait_for("the new settings", |line| {
-        line["message"] == "the HSM's new settings are in force"
+        line["message"] == "the new settings of the HSM are active"
     });
 }
 
-/// The old settings serve on, and the token has seen the wrong PIN once.
+/// The old settings stay active, and the token gets the wrong PIN once.
 #[test]
 fn a_wrong_pin_in_new_settings_is_tried_once() {
     let mut control = None;
@@ -237,7 +237,7 @@ fn a_wrong_pin_in_new_settings_is_tried_once() {
         let reason = line["reason"].as_str().unwrap_or_default();
         reason.contains("refuses the PIN")
     });
-    // The first pause of a retry is a second.
+    // The first pause is one second.
     let checks = || {
         let labels = [("hsm", "hsm-a"), ("outcome", "ok")];
         proxy
@@ -253,7 +253,7 @@ fn a_wrong_pin_in_new_settings_is_tried_once() {
 }
 
 #[test]
-fn a_wrong_pin_is_mended_without_a_restart() {
+fn a_wrong_pin_is_corrected_without_a_restart() {
     let proxy = Proxy::launch(|setup| fs::write(setup.token.pin_file(), "000000").unwrap());
     proxy.daemon.wait_for("that the PIN is refused", |line| {
         let error = line["error"].as_str().unwrap_or_default();
@@ -271,7 +271,7 @@ fn a_wrong_pin_is_mended_without_a_restart() {
 }
 
 #[test]
-fn a_stop_in_the_middle_of_a_change_ends_all_the_same() {
+fn the_proxy_stops_during_a_change_of_settings() {
     let mut proxy = Proxy::start();
     proxy.reconfigure(|setup| setup.set("hsm", "token", "{ label = \"no-such-token\" }"));
     proxy.reconfigure(|setup| setup.set("hsm", "sessions", "3"));

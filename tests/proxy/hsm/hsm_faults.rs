@@ -1,4 +1,4 @@
-//! Tokens and keys that are absent, shut, ambiguous or not meant for what is asked.
+//! Tokens and keys that are missing, not accessible, ambiguous or not permitted for an operation.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::harness::metrics::eventually;
 use crate::harness::wire::{base64, decrypt_body, encrypt_body, plain_body, set};
 use crate::harness::{Caller, PAYMENTS, Proxy};
 
-/// A proxy without a usable HSM serves, says so, and blames itself.
+/// Checks that a proxy without a usable HSM responds, reports its state, and returns 5xx errors.
 #[track_caller]
 fn assert_unavailable(proxy: &Proxy) {
     let payments = proxy.caller(&PAYMENTS);
@@ -22,7 +22,7 @@ fn assert_unavailable(proxy: &Proxy) {
     let metadata = payments.call("metadata", "orders", &plain_body("metadata"));
     metadata.assert_error(500, "InternalException");
     assert_eq!(proxy.admin("/readyz").status, 503);
-    // Authentication needs no HSM, and is not skipped for the lack of one.
+    // Requests are authenticated also without an HSM.
     let unsigned = payments.unsigned("encrypt", "orders", "");
     proxy
         .send(&unsigned)
@@ -30,7 +30,7 @@ fn assert_unavailable(proxy: &Proxy) {
 }
 
 #[test]
-fn an_absent_token_is_reported_and_found_when_it_comes() {
+fn an_absent_token_is_reported_and_found_when_it_appears() {
     let proxy = Proxy::launch(|setup| setup.set("hsm", "token", "{ label = \"no-such-token\" }"));
     assert_unavailable(&proxy);
     assert!(
@@ -43,9 +43,9 @@ fn an_absent_token_is_reported_and_found_when_it_comes() {
     );
 }
 
-/// A second HSM fails for a reason that is retried: when it is usable, the first one would have been tried again long ago.
+/// A second HSM fails for a reason that is retried. When it is usable, enough time has passed for further attempts of the first one.
 ///
-/// Both are one token, at which one login runs at a time: the second HSM must not log in, and hang, before the first one has tried.
+/// Both HSMs are one token, with one login at a time. The second HSM must not log in, and hang, before the first attempt of the first one.
 #[test]
 fn a_wrong_pin_is_tried_once() {
     let mut controls = None;
@@ -66,7 +66,7 @@ fn a_wrong_pin_is_tried_once() {
         (other.stuck(Function::Login) == 1).then_some(())
     });
     assert_unavailable(&proxy);
-    // A change of another setting does not cause a new attempt.
+    // A change of an unrelated setting causes no attempt.
     proxy.reconfigure(|setup| setup.set("log", "level", "\"debug\""));
     other.hang(Function::Login, false);
     proxy.await_metric("xks_hsm_usable", &[("hsm", "hsm-b")], |usable| {
@@ -81,7 +81,7 @@ fn a_wrong_pin_is_tried_once() {
     proxy.setup.token.accepts_its_pin();
 }
 
-/// It locks nothing to ask again, and somebody may set one any time.
+/// Attempts without a user PIN lock nothing, and an operator may set a PIN at any time.
 #[test]
 fn a_token_without_a_pin_is_used_once_it_has_one() {
     let mut control = None;
@@ -124,7 +124,7 @@ fn a_key_that_is_not_configured_or_not_in_the_token_is_not_found() {
 }
 
 #[test]
-fn a_key_whose_label_is_ambiguous_is_refused() {
+fn requests_for_an_ambiguous_label_fail() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let body = encrypt_body(b"x");
@@ -143,7 +143,7 @@ fn a_key_whose_label_is_ambiguous_is_refused() {
     metadata.assert_error(400, "InvalidStateException");
 }
 
-/// Encrypts with a CDIV, which needs a decryption.
+/// The body of an Encrypt with CDIV, which needs a decryption.
 fn encrypt_with_cdiv() -> serde_json::Value {
     set(
         &encrypt_body(b"x"),
@@ -152,7 +152,7 @@ fn encrypt_with_cdiv() -> serde_json::Value {
     )
 }
 
-/// The body of a Decrypt that no key of the token has made.
+/// The body of a Decrypt with an invalid ciphertext.
 fn made_up() -> serde_json::Value {
     decrypt_body(&json!({
         "ciphertext": base64("x"),
@@ -175,7 +175,7 @@ fn assert_usage_refused(
 }
 
 #[test]
-fn an_encrypt_only_key_encrypts_but_cannot_promise_a_cdiv() {
+fn an_encrypt_only_key_encrypts_without_cdiv_only() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let encrypted = payments.encrypt("encrypt-only", b"x");
@@ -210,7 +210,7 @@ fn a_key_for_neither_and_keys_that_are_not_aes_256_do_nothing() {
 }
 
 #[test]
-fn a_key_that_is_made_later_is_found_and_one_that_is_deleted_is_gone() {
+fn a_new_key_is_found_and_a_deleted_key_is_missing() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let status = || {
@@ -226,7 +226,7 @@ fn a_key_that_is_made_later_is_found_and_one_that_is_deleted_is_gone() {
 }
 
 #[test]
-fn what_a_deleted_key_has_encrypted_is_no_invalid_ciphertext() {
+fn a_ciphertext_of_a_deleted_key_is_not_an_invalid_ciphertext() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     proxy.setup.token.tool("key", &["--label", "absent"]);
@@ -248,11 +248,11 @@ fn what_a_deleted_key_has_encrypted_is_no_invalid_ciphertext() {
             (response.status == 404).then_some(())
         });
     }
-    payments.encrypt("orders", b"the device is not thought broken");
+    payments.encrypt("orders", b"the device still serves");
 }
 
 #[test]
-fn a_cdiv_is_answered_only_after_a_verifying_decrypt() {
+fn a_cdiv_is_returned_only_after_a_verifying_decryption() {
     let mut control = None;
     let proxy = Proxy::start_with(|setup| control = Some(setup.faulty_module()));
     let (control, payments) = (control.unwrap(), proxy.caller(&PAYMENTS));
@@ -268,7 +268,7 @@ fn a_cdiv_is_answered_only_after_a_verifying_decrypt() {
 }
 
 #[test]
-fn a_failed_verification_is_the_hsms_fault() {
+fn a_failed_verification_is_attributed_to_the_hsm() {
     let mut control = None;
     let proxy = Proxy::start_with(|setup| control = Some(setup.faulty_module()));
     let (control, payments) = (control.unwrap(), proxy.caller(&PAYMENTS));

@@ -1,5 +1,5 @@
-//! An HSM that is slow, hung or broken, by the module of `tests/faulty_pkcs11`: the right side is blamed, and no request is held
-//! beyond its deadline.
+//! An HSM that is slow, hangs or is broken, simulated by `tests/faulty_pkcs11`. Errors are attributed correctly, and no request takes longer
+//! than its deadline.
 
 use std::thread;
 
@@ -15,7 +15,7 @@ const CKR_DEVICE_ERROR: u64 = 0x30;
 const CKR_ENCRYPTED_DATA_INVALID: u64 = 0x40;
 
 #[test]
-fn a_bad_tag_is_the_callers_fault_whatever_the_device_calls_it() {
+fn a_wrong_tag_is_attributed_to_the_caller_for_every_return_code() {
     let (proxy, control) = faulty();
     let payments = proxy.caller(&PAYMENTS);
     let mut damaged = decrypt_body(&payments.encrypt("orders", b"x"));
@@ -29,11 +29,11 @@ fn a_bad_tag_is_the_callers_fault_whatever_the_device_calls_it() {
         let response = payments.call("decrypt", "orders", &damaged);
         response.assert_error(400, "InvalidCiphertextException");
     }
-    payments.encrypt("orders", b"the device is not thought broken");
+    payments.encrypt("orders", b"the device still serves");
 }
 
 #[test]
-fn a_device_that_cannot_decrypt_is_never_an_invalid_ciphertext() {
+fn a_device_that_cannot_decrypt_never_causes_an_invalid_ciphertext_error() {
     let (proxy, control) = faulty();
     let payments = proxy.caller(&PAYMENTS);
     let decrypt = decrypt_body(&payments.encrypt("orders", b"x"));
@@ -53,7 +53,7 @@ fn a_device_that_cannot_decrypt_is_never_an_invalid_ciphertext() {
 }
 
 #[test]
-fn a_device_that_cannot_encrypt_is_an_internal_fault() {
+fn a_device_that_cannot_encrypt_causes_an_internal_error() {
     let (proxy, control) = faulty();
     let payments = proxy.caller(&PAYMENTS);
     let decrypt = decrypt_body(&payments.encrypt("orders", b"x"));
@@ -64,7 +64,7 @@ fn a_device_that_cannot_encrypt_is_an_internal_fault() {
     await_service(&payments, &decrypt);
 }
 
-/// A proxy with a deadline of one second. Requests make all calls of the device: no health check runs.
+/// A proxy with a deadline of one second, without health checks: only requests call the device.
 fn with_a_deadline(sessions: &str) -> (Proxy, Control) {
     faulty_with(|setup| {
         setup.set("server.limits", "request_timeout", "\"1s\"");
@@ -74,7 +74,7 @@ fn with_a_deadline(sessions: &str) -> (Proxy, Control) {
 }
 
 #[test]
-fn a_device_slower_than_the_deadline_is_a_dependency_timeout() {
+fn a_device_slower_than_the_deadline_causes_a_dependency_timeout() {
     let (proxy, control) = with_a_deadline("4");
     let payments = proxy.caller(&PAYMENTS);
     let decrypt = decrypt_body(&payments.encrypt("orders", b"x"));
@@ -87,13 +87,13 @@ fn a_device_slower_than_the_deadline_is_a_dependency_timeout() {
 }
 
 #[test]
-fn a_hung_device_holds_no_request_beyond_its_deadline() {
+fn a_hanging_device_delays_no_request_beyond_its_deadline() {
     let (proxy, control) = with_a_deadline("4");
     let payments = proxy.caller(&PAYMENTS);
     let decrypt = decrypt_body(&payments.encrypt("orders", b"x"));
-    // The device hangs until every request has been answered.
+    // The device hangs until all requests are answered.
     control.hang(Function::Encrypt, true);
-    // More than there are sessions: some hang in the device, the others wait behind them.
+    // More requests than sessions: some hang in the device, the others wait in the queue.
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
@@ -112,7 +112,7 @@ fn a_hung_device_holds_no_request_beyond_its_deadline() {
 }
 
 #[test]
-fn a_job_whose_caller_gave_up_never_reaches_the_device() {
+fn a_job_whose_caller_has_left_is_not_sent_to_the_device() {
     let (proxy, control) = with_a_deadline("1");
     let payments = proxy.caller(&PAYMENTS);
     payments.encrypt("orders", b"x");
@@ -133,7 +133,7 @@ fn a_job_whose_caller_gave_up_never_reaches_the_device() {
     eventually("one inside the device", || {
         (control.stuck(Function::Encrypt) == 1).then_some(())
     });
-    // These wait behind it until their deadline.
+    // These requests wait in the queue until their deadline.
     (1..6).for_each(&mut send);
     for (connection, _) in &mut requests {
         let response = connection.response().expect("an answer");

@@ -1,5 +1,5 @@
-//! An HSM that goes away under load and comes back: 5xx while it is away, never a wrong InvalidCiphertext, service again without
-//! a restart, and nothing left over, neither sessions nor memory.
+//! An HSM that vanishes under load and returns. In the meantime, requests fail with 5xx errors, never with InvalidCiphertext. Then the HSM
+//! serves again without a restart, and no sessions or memory are leaked.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
@@ -14,14 +14,14 @@ use crate::harness::outage::{assert_blames_the_hsm, await_service, faulty};
 use crate::harness::wire::{decrypt_body, encrypt_body};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// An answer that the load got.
+/// A response to a request of the load.
 struct Answer {
     at: Instant,
     status: u16,
     error: Option<String>,
 }
 
-/// Encrypts and decrypts in turn on one connection.
+/// Encrypts and decrypts alternately on one connection.
 fn load(proxy: &Proxy, stop: &AtomicBool, decrypt: &Value) -> Vec<Answer> {
     let payments = proxy.caller(&PAYMENTS);
     let mut connection = proxy.connect();
@@ -59,7 +59,7 @@ fn await_usable(proxy: &Proxy, usable: f64) {
     });
 }
 
-/// Takes the HSM away under load and gives it back.
+/// Removes the HSM under load and inserts it again.
 fn outage(proxy: &Proxy, control: &Control) {
     await_requests(proxy, 200.0);
     control.set_removed(true);
@@ -69,14 +69,14 @@ fn outage(proxy: &Proxy, control: &Control) {
     await_usable(proxy, 1.0);
 }
 
-fn assert_only_the_hsm_was_blamed(answers: &[Answer], well_again: Instant) {
+fn assert_errors_of_the_hsm_only(answers: &[Answer], recovered: Instant) {
     for Answer { at, status, error } in answers {
         let error = error.as_deref().unwrap_or("nothing");
         let retryable = ["InternalException", "DependencyTimeoutException"].contains(&error);
         let right = *status == 200 || (retryable && [500, 503].contains(status));
         assert!(right, "{status} {error} while the HSM was away");
         assert!(
-            *status == 200 || *at < well_again,
+            *status == 200 || *at < recovered,
             "{status} {error} after its return"
         );
     }
@@ -105,19 +105,19 @@ fn an_hsm_that_vanishes_under_load_and_returns_needs_no_restart() {
         }
         await_service(&payments, &decrypt);
         await_requests(&proxy, 50.0);
-        let well_again = Instant::now();
+        let recovered = Instant::now();
         await_requests(&proxy, 100.0);
         drop(stop);
         let answers: Vec<Answer> = threads
             .into_iter()
             .flat_map(|thread| thread.join().unwrap())
             .collect();
-        assert_only_the_hsm_was_blamed(&answers, well_again);
+        assert_errors_of_the_hsm_only(&answers, recovered);
     });
     eventually("as many sessions as before", || {
         (control.open_sessions() == sessions).then_some(())
     });
-    // The first outage may cost memory, as any first use does; another one must not.
+    // The first outage may need more memory. Further outages must not.
     let growth = memory[2].saturating_sub(memory[0]);
     assert!(
         growth < 8 << 10,
@@ -125,7 +125,7 @@ fn an_hsm_that_vanishes_under_load_and_returns_needs_no_restart() {
     );
 }
 
-/// What befalls the device is over with the next calls, and leaves as many sessions as there were.
+/// Checks that the proxy recovers from the event with the next calls, and that the number of sessions is unchanged.
 fn recovers_from(what: &str, happen: impl Fn(&Control)) {
     let (proxy, control) = faulty();
     let payments = proxy.caller(&PAYMENTS);
@@ -137,7 +137,7 @@ fn recovers_from(what: &str, happen: impl Fn(&Control)) {
         assert_blames_the_hsm(&first);
     }
     await_service(&payments, &decrypt);
-    // Sessions are opened again when they are used, that of the health monitor at its next check.
+    // Sessions are reopened at the next use, the session of the health monitor at the next check.
     let as_before = || {
         std::thread::scope(|scope| {
             for _ in 0..sessions {
@@ -150,27 +150,27 @@ fn recovers_from(what: &str, happen: impl Fn(&Control)) {
 }
 
 #[test]
-fn lost_sessions_are_opened_again() {
+fn lost_sessions_are_reopened() {
     recovers_from("they were lost", Control::lose_sessions);
 }
 
 #[test]
-fn a_lost_login_is_made_again() {
+fn a_lost_login_is_repeated() {
     recovers_from("the login was lost", Control::lose_login);
 }
 
 #[test]
-fn stale_object_handles_are_looked_up_again() {
+fn objects_with_stale_handles_are_found_again() {
     recovers_from("handles went stale", Control::stale_handles);
 }
 
 #[test]
-fn a_module_that_someone_finalized_is_initialised_again() {
+fn a_finalized_module_is_initialized_again() {
     recovers_from("the module was finalized", Control::finalize_behind_back);
 }
 
 #[test]
-fn what_can_be_had_again_is_mended_in_place_and_costs_no_request() {
+fn recovery_in_place_fails_no_request() {
     let losses = [
         Control::lose_sessions,
         Control::lose_login,
@@ -181,7 +181,7 @@ fn what_can_be_had_again_is_mended_in_place_and_costs_no_request() {
         let payments = proxy.caller(&PAYMENTS);
         payments.encrypt("orders", b"x");
         happen(&control);
-        // The first of them mends, the second is done in the device's way with what was mended.
+        // The first request causes the recovery, and the second one uses its result.
         for _ in 0..2 {
             let sealed = payments.encrypt("orders", b"x");
             let decrypt = decrypt_body(&sealed);

@@ -1,4 +1,4 @@
-//! Two HSMs that hold the same keys: one goes, the other serves, and KMS does not notice.
+//! Two HSMs with the same keys. If one fails, the other one serves, and no request fails.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -12,7 +12,7 @@ use crate::harness::{PAYMENTS, Proxy};
 const CKR_GENERAL_ERROR: u64 = 0x05;
 const CKR_DEVICE_ERROR: u64 = 0x30;
 
-/// Round trips on a few connections until told to stop; every one must succeed.
+/// Encrypts and decrypts on a few connections until `stop` is set. Every request must succeed.
 fn load(proxy: &Proxy, stop: &AtomicBool) -> usize {
     let payments = proxy.caller(&PAYMENTS);
     let mut connection = proxy.connect();
@@ -32,7 +32,7 @@ fn load(proxy: &Proxy, stop: &AtomicBool) -> usize {
     done
 }
 
-/// What befalls one of two devices costs no request; when it is over, the device is back in rotation.
+/// Checks that a fault of one device fails no request, and that the device serves again after the fault.
 fn survives(what: &str, happen: impl Fn(&Control)) {
     let (proxy, a, b) = two_faulty(|_| {});
     let stop = AtomicBool::new(false);
@@ -69,12 +69,12 @@ fn survives(what: &str, happen: impl Fn(&Control)) {
 }
 
 #[test]
-fn a_device_that_is_removed_costs_no_request() {
+fn a_removed_device_fails_no_request() {
     survives("removed", |device| device.set_removed(true));
 }
 
 #[test]
-fn a_device_that_hangs_costs_no_request() {
+fn a_hanging_device_fails_no_request() {
     survives("hanging", |device| {
         for function in [Function::Encrypt, Function::Decrypt] {
             device.hang(function, true);
@@ -83,7 +83,7 @@ fn a_device_that_hangs_costs_no_request() {
 }
 
 #[test]
-fn a_device_that_returns_errors_costs_no_request() {
+fn a_device_with_errors_fails_no_request() {
     survives("failing", |device| {
         for function in [Function::Encrypt, Function::Decrypt] {
             device.fail_next(function, CKR_DEVICE_ERROR, FOREVER);
@@ -97,12 +97,12 @@ fn a_device_that_returns_errors_costs_no_request() {
 }
 
 #[test]
-fn a_device_that_becomes_slow_is_left_alone() {
+fn a_device_that_becomes_slow_gets_few_requests() {
     survives("slow", |device| device.set_delay(Function::Encrypt, 30_000));
 }
 
 #[test]
-fn health_tells_of_each_device() {
+fn the_health_response_lists_each_device() {
     let (proxy, a, _b) = two_faulty(|_| {});
     let payments = proxy.caller(&PAYMENTS);
     let states = || {
@@ -132,7 +132,7 @@ fn health_tells_of_each_device() {
 }
 
 #[test]
-fn both_down_at_the_start_is_told_and_mended() {
+fn two_failed_devices_at_the_start_are_reported_and_recover() {
     let mut controls = Vec::new();
     let proxy = Proxy::launch(|setup| {
         controls = vec![setup.faulty_module(), setup.second_faulty_module()];
@@ -150,10 +150,10 @@ fn both_down_at_the_start_is_told_and_mended() {
 }
 
 #[test]
-fn second_tries_are_counted_by_reason() {
+fn hedged_requests_and_failovers_are_counted_by_reason() {
     let (proxy, a, b) = two_faulty(|_| {});
     let payments = proxy.caller(&PAYMENTS);
-    // Both are slow: the proxy may choose either first.
+    // Both are slow, because the proxy may choose either one first.
     for device in [&a, &b] {
         device.set_delay(Function::Encrypt, 1_000_000);
     }

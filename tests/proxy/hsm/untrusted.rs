@@ -1,4 +1,4 @@
-//! A device that reports success and returns something wrong: nothing of it leaves, and it is not used until an operator acts.
+//! A device with wrong outputs: they are never returned, and the device is not used until an operator acts.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::harness::setup::Setup;
 use crate::harness::wire::{bytes, decrypt_body, encrypt_body, integrity_value, set};
 use crate::harness::{Caller, PAYMENTS, Proxy};
 
-/// Long enough that a ciphertext never equals it by chance.
+/// Long enough that no ciphertext equals it by chance.
 const PLAINTEXT: &[u8] = b"sixteen bytes or more";
 
 fn body() -> Value {
@@ -22,7 +22,7 @@ fn body_with_cdiv() -> Value {
     set(&body(), algorithm, "SHA_256")
 }
 
-/// No health check meanwhile: it would meet the lie, or be counted.
+/// Disables health checks, which would get the wrong output or be counted.
 fn without_checks(setup: &mut Setup) {
     setup.set("health", "interval", "\"45s\"");
 }
@@ -47,10 +47,10 @@ fn assert_serves_nothing(payments: &Caller<'_>, good: &Value) {
     }
 }
 
-/// What the log says of a lie, and how the device is made to tell it.
+/// A text in the log line, and a function that causes the wrong output.
 type WayToLie = (&'static str, fn(&Control));
 
-/// Each way to lie, as the device under test can.
+/// All wrong outputs that the device under test can have.
 fn every_lie() -> Vec<WayToLie> {
     let mut lies: Vec<WayToLie> = vec![
         ("equals the plaintext", |device| {
@@ -78,9 +78,9 @@ fn every_lie() -> Vec<WayToLie> {
     lies
 }
 
-/// The ways are those of the issue; a device that makes its IVs and leaves zeros is one more, see `dialects`.
+/// For devices that generate zero IVs, see `dialects`.
 #[test]
-fn a_device_that_lies_is_not_used_any_more() {
+fn a_device_with_a_wrong_output_is_not_used_any_more() {
     for (reason, lie) in every_lie() {
         let mut trail = None;
         let (proxy, device) = faulty_with(|setup| {
@@ -91,7 +91,7 @@ fn a_device_that_lies_is_not_used_any_more() {
         let good = payments.encrypt("orders", PLAINTEXT);
         assert!(!is_untrusted(&proxy, "hsm-a"));
         lie(&device);
-        // IVs that were fetched before are still good.
+        // IVs that were fetched earlier are still correct.
         eventually("an error", || {
             let response = payments.call("encrypt", "orders", &body());
             (response.status != 200).then(|| response.assert_error(500, "InternalException"))
@@ -120,14 +120,14 @@ fn a_device_that_lies_is_not_used_any_more() {
 }
 
 #[test]
-fn only_an_operator_puts_it_to_use_again() {
+fn only_an_operator_can_enable_it_again() {
     let (mut proxy, device) = faulty_with(without_checks);
     let good = proxy.caller(&PAYMENTS).encrypt("orders", PLAINTEXT);
     device.lie(Lie::ZeroTag, 1);
     let lied = proxy.caller(&PAYMENTS).call("encrypt", "orders", &body());
     lied.assert_error(500, "InternalException");
     await_untrusted(&proxy, "hsm-a");
-    // A setting that may change by itself, as a PIN file does.
+    // A setting that may change without an operator, like a PIN file.
     proxy.reconfigure(|setup| setup.set("hsm", "sessions", "3"));
     proxy.daemon.wait_for("the new settings", |line| {
         line["message"] == "configuration changed" && line["place"] == "hsm.hsm-a.sessions"
@@ -144,9 +144,9 @@ fn only_an_operator_puts_it_to_use_again() {
 }
 
 #[test]
-fn an_hsm_that_is_taken_away_and_added_again_is_a_new_one() {
+fn an_hsm_that_is_removed_and_added_again_is_trusted() {
     let (proxy, _a, b) = two_faulty(|_| {});
-    // A job meets it, or the health check does.
+    // A job or the health check gets the wrong output.
     b.lie(Lie::ZeroTag, FOREVER);
     await_untrusted(&proxy, "hsm-b");
     b.heal();
@@ -164,7 +164,7 @@ fn an_hsm_that_is_taken_away_and_added_again_is_a_new_one() {
     assert!(!is_untrusted(&proxy, "hsm-b"));
 }
 
-/// Both lie once at most: whichever is asked first, the other one serves.
+/// One device returns a wrong output, and the other one serves.
 #[test]
 fn another_hsm_serves_instead() {
     let (proxy, a, b) = two_faulty(without_checks);
@@ -183,16 +183,16 @@ fn another_hsm_serves_instead() {
     assert!(!is_untrusted(&proxy, "hsm-b"));
 }
 
-/// The answer that nobody waits for any more is checked as well.
+/// The answer of the slower HSM is also checked.
 #[test]
-fn a_lie_is_found_in_a_hedged_answer() {
+fn a_wrong_output_is_detected_in_an_unused_hedged_answer() {
     let (proxy, a, b) = two_faulty(|setup| {
         without_checks(setup);
         setup.set("failover", "hedge_delay", "\"5ms\"");
     });
     let payments = proxy.caller(&PAYMENTS);
     a.lie(Lie::ZeroTag, FOREVER);
-    // The proxy may choose either first, and asks the other one when that is slow.
+    // The proxy chooses one first, and sends a hedged request to the other one.
     for device in [&a, &b] {
         device.set_delay(Function::Encrypt, 200_000);
     }
@@ -200,7 +200,7 @@ fn a_lie_is_found_in_a_hedged_answer() {
     await_untrusted(&proxy, "hsm-a");
 }
 
-/// Device calls for an encryption and a decryption so far.
+/// The number of encryption and decryption calls of the device so far.
 fn calls(device: &Control) -> (u64, u64) {
     (
         device.calls(Function::Encrypt),
@@ -228,7 +228,7 @@ fn a_cdiv_is_one_job_of_two_calls() {
 }
 
 #[test]
-fn a_ciphertext_that_does_not_decrypt_is_made_again_and_never_sent() {
+fn an_encryption_is_repeated_if_its_ciphertext_does_not_decrypt() {
     for lie in [Lie::WrongCiphertext, Lie::WrongPlaintext] {
         let (proxy, device) = faulty_with(without_checks);
         let payments = proxy.caller(&PAYMENTS);
@@ -237,16 +237,23 @@ fn a_ciphertext_that_does_not_decrypt_is_made_again_and_never_sent() {
         let (before, _) = calls(&device);
         let body = body_with_cdiv();
         let sealed = payments.call("encrypt", "orders", &body).ok();
-        // A decryption that fails is settled with a ciphertext of the same key, which is made first.
-        let of_settlement = u64::from(lie == Lie::WrongCiphertext);
+        // After a failed decryption, a known-good ciphertext of the same key is made and decrypted.
+        let of_attribution = u64::from(lie == Lie::WrongCiphertext);
         let made = calls(&device).0 - before;
-        assert_eq!(made, 2 + of_settlement, "the first was thrown away");
+        assert_eq!(
+            made,
+            2 + of_attribution,
+            "the first ciphertext was discarded"
+        );
         let opened = payments
             .call("decrypt", "orders", &decrypt_body(&sealed))
             .ok();
         assert_eq!(bytes(&opened, "plaintext"), PLAINTEXT);
-        assert!(!is_untrusted(&proxy, "hsm-a"), "once may be an accident");
-        // A wrong ciphertext is decrypted twice before the device is blamed; its health is checked between.
+        assert!(
+            !is_untrusted(&proxy, "hsm-a"),
+            "one failure is not sufficient"
+        );
+        // A wrong ciphertext is decrypted twice before the error is attributed to the device, with a health check in between.
         device.lie(lie, FOREVER);
         let response = payments.call("encrypt", "orders", &body_with_cdiv());
         response.assert_error(500, "InternalException");
@@ -256,9 +263,9 @@ fn a_ciphertext_that_does_not_decrypt_is_made_again_and_never_sent() {
     }
 }
 
-/// It may be the key that cannot be used: that is no reason to take the HSM from the other keys.
+/// The key may be the cause, so the HSM must keep serving other keys.
 #[test]
-fn a_key_that_never_decrypted_does_not_take_the_hsm_away() {
+fn a_key_that_never_decrypted_does_not_disable_the_hsm() {
     let (proxy, device) = faulty_with(without_checks);
     let payments = proxy.caller(&PAYMENTS);
     device.lie(Lie::WrongCiphertext, 2);
@@ -282,7 +289,7 @@ fn with_verify_encryptions_every_ciphertext_is_verified() {
         let (before, _) = calls(&device);
         let sealed = payments.call("encrypt", "orders", &body()).ok();
         assert_eq!(sealed["ciphertextDataIntegrityValue"], Value::Null);
-        // One more to settle why the first one did not decrypt, and one that is returned.
+        // One more call for the attribution of the error, and one for the returned ciphertext.
         assert_eq!(calls(&device).0 - before, 1 + 2 * u64::from(verifies));
         let response = payments.call("decrypt", "orders", &decrypt_body(&sealed));
         assert_eq!(response.status == 200, verifies, "{response:?}");

@@ -1,4 +1,4 @@
-//! The age of connections: they end with an answer, never while they are idle.
+//! The maximum age of connections: they end with a response, never while they are idle.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::harness::response::Response;
 use crate::harness::wire::plain_body;
 use crate::harness::{PAYMENTS, Proxy};
 
-/// An age that a test can wait for. With the spread it is at most 1.2 s.
+/// A maximum age for which a test can wait. With its random variation it is at most 1.2 s.
 const AGE: &str = "\"1s\"";
 const OLDEST: Duration = Duration::from_millis(1_200);
 
@@ -26,7 +26,7 @@ fn is_last(response: &Response) -> bool {
     value.is_some_and(|value| value.eq_ignore_ascii_case("close"))
 }
 
-/// Sends requests until an answer is the connection's last. Returns the time since `start`, which is before the connection.
+/// Sends requests until a response is the connection's last one. Returns the time since `start`, which is before the connect.
 fn use_up(proxy: &Proxy, connection: &mut Connection, start: Instant) -> Duration {
     loop {
         let response = connection.exchange(&health(proxy));
@@ -40,19 +40,19 @@ fn use_up(proxy: &Proxy, connection: &mut Connection, start: Instant) -> Duratio
 }
 
 #[test]
-fn http1_ends_with_an_answer_that_says_so() {
+fn an_http1_connection_ends_with_a_response_with_connection_close() {
     let proxy = proxy();
     let start = Instant::now();
     let mut connection = proxy.connect();
-    let lived = use_up(&proxy, &mut connection, start);
-    assert!(lived > Duration::from_millis(500), "after {lived:?}");
+    let age = use_up(&proxy, &mut connection, start);
+    assert!(age > Duration::from_millis(500), "after {age:?}");
     connection.assert_closes();
     let ended = [("listener", "server"), ("reason", "max_age")];
     proxy.await_metric("xks_connections_closed_total", &ended, |count| count == 1.0);
 }
 
 #[test]
-fn http2_says_goodbye_and_answers_what_runs() {
+fn an_http2_connection_sends_goaway_and_finishes_its_requests() {
     let proxy = proxy();
     let connection = Http2::open(&proxy);
     let start = Instant::now();
@@ -60,8 +60,8 @@ fn http2_says_goodbye_and_answers_what_runs() {
         let request = health(&proxy);
         match connection.exchange(&request) {
             Some(response) => drop(response.ok()),
-            // The goodbye has come between the look and the request.
-            None => assert!(!connection.is_open(), "a request that was not answered"),
+            // GOAWAY arrived between the check above and the request.
+            None => assert!(!connection.is_open(), "a request without a response"),
         }
         assert!(start.elapsed() < Duration::from_secs(20), "no end of age");
         std::thread::sleep(Duration::from_millis(10));
@@ -77,7 +77,7 @@ fn an_idle_connection_is_never_closed_because_of_its_age() {
     idle.exchange(&health(&proxy)).ok();
     idle_http2
         .exchange(&health(&proxy))
-        .expect("an answer")
+        .expect("a response")
         .ok();
     let start = Instant::now();
     while start.elapsed() < 2 * OLDEST {
@@ -89,6 +89,6 @@ fn an_idle_connection_is_never_closed_because_of_its_age() {
     assert!(is_last(&last));
     idle_http2
         .exchange(&health(&proxy))
-        .expect("an answer")
+        .expect("a response")
         .ok();
 }

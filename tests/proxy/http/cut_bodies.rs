@@ -1,4 +1,4 @@
-//! A client that leaves in the middle of a body is recorded as one that left, over either version of HTTP, and never as one whose signature is wrong.
+//! A client that disconnects during a body is recorded as disconnected, over each version of HTTP, and never as one with a wrong signature.
 
 use crate::harness::frames::{self, DATA, END_STREAM, RST_STREAM, frame};
 use crate::harness::http::Request;
@@ -9,6 +9,7 @@ use crate::harness::{PAYMENTS, Proxy};
 
 const NO_ERROR: u32 = 0;
 const CANCEL: u32 = 8;
+
 /// PROTOCOL_ERROR, INTERNAL_ERROR, STREAM_CLOSED.
 const OTHERS: [u32; 3] = [1, 2, 5];
 
@@ -27,11 +28,11 @@ fn await_arrival(proxy: &Proxy) {
     proxy.await_metric("xks_unverified_requests", &[], |count| count == 1.0);
 }
 
-/// Asserts that this number of requests is recorded as left by the client, and no signature as wrong.
+/// Asserts that this number of requests is recorded with a disconnected client, and no request with a wrong signature.
 #[track_caller]
-fn assert_left(proxy: &Proxy, trail: &Trail, count: usize) {
-    let left = [("operation", "encrypt"), ("outcome", "incomplete")];
-    proxy.await_metric("xks_requests_total", &left, |n| n == count as f64);
+fn assert_disconnected(proxy: &Proxy, trail: &Trail, count: usize) {
+    let incomplete = [("operation", "encrypt"), ("outcome", "incomplete")];
+    proxy.await_metric("xks_requests_total", &incomplete, |n| n == count as f64);
     let failures = proxy.metric("xks_authentication_failures_total", &[]);
     assert_eq!(failures.unwrap_or(0.0), 0.0);
     let mut events = trail.of_kind("security");
@@ -52,7 +53,7 @@ fn assert_left(proxy: &Proxy, trail: &Trail, count: usize) {
 }
 
 #[test]
-fn a_stream_that_is_reset_in_its_body_is_a_client_that_left() {
+fn a_stream_that_is_reset_during_its_body_is_a_disconnected_client() {
     let (proxy, trail) = audited();
     let request = signed(&proxy);
     let (part, length) = (&request.body[..40], request.body.len().to_string());
@@ -69,14 +70,14 @@ fn a_stream_that_is_reset_in_its_body_is_a_client_that_left() {
             let reset = frame(RST_STREAM, 0, 1, &reason.to_be_bytes());
             connection.send(&reset).unwrap();
             count += 1;
-            assert_left(&proxy, &trail, count);
+            assert_disconnected(&proxy, &trail, count);
         }
     }
     proxy.caller(&PAYMENTS).health();
 }
 
 #[test]
-fn a_connection_that_ends_in_a_body_is_a_client_that_left() {
+fn a_connection_that_ends_during_a_body_is_a_disconnected_client() {
     let (proxy, trail) = audited();
     let request = signed(&proxy);
     let mut http2 = frames::raw(&proxy);
@@ -84,18 +85,18 @@ fn a_connection_that_ends_in_a_body_is_a_client_that_left() {
     http2.send(&frame(DATA, 0, 1, &request.body[..40])).unwrap();
     await_arrival(&proxy);
     drop(http2);
-    assert_left(&proxy, &trail, 1);
+    assert_disconnected(&proxy, &trail, 1);
     let mut http1 = proxy.connect();
     let bytes = request.bytes();
     http1.send(&bytes[..bytes.len() - 40]).unwrap();
     await_arrival(&proxy);
     drop(http1);
-    assert_left(&proxy, &trail, 2);
+    assert_disconnected(&proxy, &trail, 2);
 }
 
-/// The whole body came before the reset: the request is judged by its signature, and a good one is on record as verified.
+/// The whole body arrives before the reset, so the signature is verified. A request with a valid signature is recorded as verified.
 #[test]
-fn a_stream_that_is_reset_after_its_body_is_judged_by_its_signature() {
+fn the_signature_of_a_stream_that_is_reset_after_its_body_is_verified() {
     let (proxy, trail) = audited();
     let body = plain_body("health");
     let payments = proxy.caller(&PAYMENTS);

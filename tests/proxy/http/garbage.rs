@@ -1,13 +1,13 @@
-//! Bytes that are not HTTP requests for us: each is answered with the proxy's JSON or a close, never with anything else.
+//! Bytes that are not valid HTTP requests: the proxy sends its JSON error or closes the connection.
 
 use crate::harness::http::Request;
 use crate::harness::wire::plain_body;
 use crate::harness::{PAYMENTS, Proxy};
 
 #[track_caller]
-fn assert_refused(proxy: &Proxy, bytes: &[u8]) {
+fn assert_rejected(proxy: &Proxy, bytes: &[u8]) {
     let mut connection = proxy.connect();
-    // The proxy may close before it has read all of it.
+    // The proxy may close before it has read all bytes.
     let _ = connection.send(bytes);
     connection.finish_sending();
     while connection.refusal().is_some() {}
@@ -30,7 +30,7 @@ fn bytes_that_are_not_http_get_json_or_a_close() {
         vec![0xff; 4_096],
         vec![b'A'; 1 << 20],
     ] {
-        assert_refused(&proxy, &bytes);
+        assert_rejected(&proxy, &bytes);
     }
     proxy.caller(&PAYMENTS).health();
 }
@@ -51,7 +51,7 @@ fn header_fields_that_are_malformed_or_too_many_get_json_or_a_close() {
         format!("{}: y\r\n\r\n", "n".repeat(100_000)).into_bytes(),
         format!("x: {}\r\n\r\n", "v".repeat(2 << 20)).into_bytes(),
     ] {
-        assert_refused(&proxy, &[line, &fields].concat());
+        assert_rejected(&proxy, &[line, &fields].concat());
     }
     proxy.caller(&PAYMENTS).health();
 }
@@ -63,13 +63,13 @@ fn a_request_line_that_is_too_long_gets_json_or_a_close() {
         let target = format!("/payments/{}", "a".repeat(length));
         let line =
             format!("POST {target} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n");
-        assert_refused(&proxy, line.as_bytes());
+        assert_rejected(&proxy, line.as_bytes());
     }
     proxy.caller(&PAYMENTS).health();
 }
 
 #[test]
-fn a_request_without_a_host_or_with_two_is_refused() {
+fn a_request_without_a_host_or_with_two_is_rejected() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let signed = payments.request("health", "", plain_body("health").to_string());
@@ -79,12 +79,12 @@ fn a_request_without_a_host_or_with_two_is_refused() {
         signed.clone().with("host", "other.example.com"),
         signed.replacing("host", ""),
     ] {
-        assert_refused(&proxy, &request.bytes());
+        assert_rejected(&proxy, &request.bytes());
     }
 }
 
 #[test]
-fn old_http_without_keep_alive_is_still_answered_in_json() {
+fn http_1_0_without_keep_alive_is_served() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let signed: Request = payments.request("health", "", plain_body("health").to_string());
@@ -94,7 +94,7 @@ fn old_http_without_keep_alive_is_still_answered_in_json() {
         .replacen("HTTP/1.1", "HTTP/1.0", 1);
     let mut connection = proxy.connect();
     connection.send(text.as_bytes()).unwrap();
-    connection.response().expect("an answer").ok();
+    connection.response().expect("a response").ok();
     connection.assert_closes();
 }
 
@@ -112,6 +112,6 @@ fn requests_may_be_pipelined() {
         .collect();
     connection.send(&requests).unwrap();
     for _ in 0..5 {
-        connection.response().expect("an answer").ok();
+        connection.response().expect("a response").ok();
     }
 }

@@ -1,4 +1,4 @@
-//! Errors of the HTTP/2 protocol: whatever a stranger sends, the log does not grow with it.
+//! Errors of the HTTP/2 protocol: their number of log lines is bounded.
 
 use crate::harness::frames::{
     self, ACK, END_HEADERS, HEADERS, PING, PREFACE, RST_STREAM, frame, head,
@@ -7,10 +7,10 @@ use crate::harness::{PAYMENTS, Proxy};
 
 const EVENTS: usize = 1_000;
 
-/// More lines than these for a thousand events of one kind are a line per event, or per connection.
+/// The limit of log lines for a thousand events of one kind. With a line per event or per connection there would be more.
 const MOST_LINES: usize = 40;
 
-/// A number of connections, and what each of them sends.
+/// Opens connections one after the other, and sends these bytes on each of them.
 fn attack(proxy: &Proxy, connections: usize, bytes: &[u8]) {
     for _ in 0..connections {
         let mut connection = frames::silent(proxy);
@@ -20,16 +20,16 @@ fn attack(proxy: &Proxy, connections: usize, bytes: &[u8]) {
     }
 }
 
-/// The lines of the log while a stranger does this; those of requests have a budget of their own.
+/// Returns the log lines during an attack, without the access lines of requests, which have their own budget.
 fn lines_during(proxy: &Proxy, attack: impl FnOnce()) -> Vec<String> {
     let before = proxy.daemon.log().len();
     attack();
     proxy.caller(&PAYMENTS).health();
     let lines = proxy.daemon.log().split_off(before);
-    let is_of_request = |line: &String| line.contains("\"message\":\"request\"");
+    let is_access_line = |line: &String| line.contains("\"message\":\"request\"");
     lines
         .into_iter()
-        .filter(|line| !is_of_request(line))
+        .filter(|line| !is_access_line(line))
         .collect()
 }
 
@@ -39,7 +39,7 @@ fn with_preface(frames: &[Vec<u8>]) -> Vec<u8> {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn errors_of_the_protocol_have_no_line_each() {
+fn errors_of_the_protocol_have_few_log_lines() {
     let proxy = Proxy::start();
     let unsigned = proxy.caller(&PAYMENTS).unsigned("health", "", "");
     let streams = (1..).step_by(2);
@@ -85,7 +85,7 @@ fn errors_of_the_protocol_have_no_line_each() {
             "flood",
         ),
         (
-            "acknowledged PINGs that nobody sent",
+            "acknowledgements of PINGs that were not sent",
             10,
             with_preface(&acks),
             "closed",

@@ -1,5 +1,4 @@
-//! HTTP/2 under bad input: the caps, deadlines and signatures of HTTP/1.1 hold for every stream, and one stream does not harm
-//! the others.
+//! HTTP/2 with wrong input: the limits, deadlines and signature checks of HTTP/1.1 apply to every stream, and one stream does not affect the others.
 
 use bytes::Bytes;
 use rustix::process::Signal;
@@ -11,14 +10,14 @@ use crate::harness::pki::tls_client;
 use crate::harness::wire::encrypt_body;
 use crate::harness::{Caller, PAYMENTS, Proxy};
 
-/// How a client of HTTP/2 begins: the preface and empty SETTINGS.
+/// The first bytes of an HTTP/2 client: the preface and empty SETTINGS.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 fn signed(payments: &Caller<'_>) -> Request {
     payments.request("encrypt", "orders", encrypt_body(b"x").to_string())
 }
 
-/// A connection that speaks HTTP/2 only as far as the test writes its bytes.
+/// Opens a connection with ALPN h2 on which the test writes all bytes itself.
 fn raw(proxy: &Proxy) -> Connection {
     let client = tls_client(proxy.setup.authority.der(), ALL_VERSIONS, None, &["h2"]);
     Connection::open(proxy.server, client).unwrap()
@@ -29,14 +28,14 @@ fn the_authority_is_the_signed_host() {
     let proxy = Proxy::start();
     let (connection, payments) = (Http2::open(&proxy), proxy.caller(&PAYMENTS));
     let request = signed(&payments);
-    connection.exchange(&request).expect("an answer").ok();
+    connection.exchange(&request).expect("a response").ok();
     let elsewhere = request.replacing("host", "xks.example.com");
-    let response = connection.exchange(&elsewhere).expect("an answer");
+    let response = connection.exchange(&elsewhere).expect("a response");
     response.assert_error(401, "AuthenticationFailedException");
 }
 
 #[test]
-fn streams_are_answered_side_by_side() {
+fn streams_are_served_concurrently() {
     let proxy = Proxy::start();
     let (connection, payments) = (Http2::open(&proxy), proxy.caller(&PAYMENTS));
     let requests: Vec<Request> = (0..20).map(|_| signed(&payments)).collect();
@@ -44,52 +43,52 @@ fn streams_are_answered_side_by_side() {
         .iter()
         .map(|request| connection.start(request))
         .collect();
-    // In the opposite order, so that none can wait for the one before it.
+    // The bodies are sent in reverse order, so no stream can wait for a previous one.
     for (pending, request) in started.into_iter().zip(&requests).rev() {
         assert!(connection.feed(&pending, Bytes::from(request.body.clone())));
-        connection.finish(pending).expect("an answer").ok();
+        connection.finish(pending).expect("a response").ok();
     }
     let handshakes = proxy.metric("xks_tls_handshakes_total", &[("outcome", "ok")]);
     assert_eq!(handshakes, Some(1.0));
 }
 
 #[test]
-fn a_body_over_the_cap_is_unsupported_whether_or_not_it_says_so() {
+fn a_body_over_the_limit_is_unsupported_with_and_without_an_announced_length() {
     let proxy = Proxy::start();
     let (connection, payments) = (Http2::open(&proxy), proxy.caller(&PAYMENTS));
     let announced = signed(&payments).with("content-length", "65537");
-    // Not a byte of the body is sent, so whoever waits for it waits for ever.
+    // No byte of the body is sent, so the response must not wait for the body.
     let response = connection
         .answer(connection.start(&announced))
-        .expect("an answer");
+        .expect("a response");
     response.assert_error(501, "UnsupportedOperationException");
-    let silent = connection.start(&signed(&payments));
+    let unannounced = connection.start(&signed(&payments));
     for _ in 0..9 {
-        connection.feed(&silent, Bytes::from(vec![b' '; 8 * 1024]));
+        connection.feed(&unannounced, Bytes::from(vec![b' '; 8 * 1024]));
     }
-    let response = connection.answer(silent).expect("an answer");
+    let response = connection.answer(unannounced).expect("a response");
     response.assert_error(501, "UnsupportedOperationException");
     connection
         .exchange(&signed(&payments))
-        .expect("the connection is still good")
+        .expect("a response on the same connection")
         .ok();
 }
 
 #[test]
-fn three_hundred_megabytes_unauthenticated_leave_memory_flat() {
+fn three_hundred_unauthenticated_megabytes_do_not_grow_the_memory() {
     let proxy = Proxy::start();
     let (connection, payments) = (Http2::open(&proxy), proxy.caller(&PAYMENTS));
     connection
         .exchange(&signed(&payments))
-        .expect("an answer")
+        .expect("a response")
         .ok();
     let before = proxy.daemon.resident_kib();
     let (megabyte, mut most) = (Bytes::from(vec![b'x'; 1 << 20]), before);
     let flood = connection.start(&payments.unsigned("encrypt", "orders", ""));
     for _ in 0..300 {
-        let taken = connection.feed(&flood, megabyte.clone());
+        let is_accepted = connection.feed(&flood, megabyte.clone());
         most = most.max(proxy.daemon.resident_kib());
-        if !taken {
+        if !is_accepted {
             break;
         }
     }
@@ -101,34 +100,34 @@ fn three_hundred_megabytes_unauthenticated_leave_memory_flat() {
         "the proxy grew by {} KiB",
         most - before
     );
-    proxy.caller(&PAYMENTS).encrypt("orders", b"still here");
+    proxy.caller(&PAYMENTS).encrypt("orders", b"still served");
 }
 
 #[test]
-fn a_stream_that_stalls_is_ended_by_the_deadline_and_delays_no_other() {
+fn a_stream_that_stalls_ends_at_the_deadline_and_does_not_delay_others() {
     let proxy = Proxy::start_with(|setup| setup.set("server.limits", "request_timeout", "\"1s\""));
     let (connection, payments) = (Http2::open(&proxy), proxy.caller(&PAYMENTS));
     let stalled = connection.start(&signed(&payments));
     connection
         .exchange(&signed(&payments))
-        .expect("an answer")
+        .expect("a response")
         .ok();
     if let Some(response) = connection.answer(stalled) {
         response.assert_error(400, "ValidationException");
     }
     connection
         .exchange(&signed(&payments))
-        .expect("the connection is still good")
+        .expect("a response on the same connection")
         .ok();
 }
 
 #[test]
-fn a_client_that_says_nothing_or_not_enough_is_ended() {
+fn a_connection_without_a_complete_frame_is_closed() {
     let proxy = Proxy::start_with(|setup| {
         setup.set("server.limits", "header_timeout", "\"1s\"");
         setup.set("server.limits", "idle_timeout", "\"2s\"");
     });
-    // A HEADERS frame of 100 bytes is announced and never comes; it would open the first stream.
+    // A HEADERS frame of 100 bytes that would open the first stream, without its payload.
     let unfinished = [PREFACE, b"\0\0\x64\x01\x04\0\0\0\x01"].concat();
     for bytes in [b"".as_slice(), &PREFACE[..10], PREFACE, &unfinished] {
         let mut connection = raw(&proxy);
@@ -138,7 +137,7 @@ fn a_client_that_says_nothing_or_not_enough_is_ended() {
 }
 
 #[test]
-fn bytes_that_are_not_http2_get_no_more_than_its_own_goodbye() {
+fn bytes_that_are_not_http2_get_http2_frames_only() {
     let proxy = Proxy::start();
     for bytes in [
         b"POST /payments/kms/xks/v1/health HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec(),
@@ -150,18 +149,17 @@ fn bytes_that_are_not_http2_get_no_more_than_its_own_goodbye() {
         let mut connection = raw(&proxy);
         let _ = connection.send(&bytes);
         connection.finish_sending();
-        let said = connection.drain();
-        // Frames only: nothing that a person or a browser would take for a page.
+        let received = connection.drain();
         assert!(
-            !said.windows(5).any(|window| window == b"HTTP/"),
-            "{said:?}"
+            !received.windows(5).any(|window| window == b"HTTP/"),
+            "{received:?}"
         );
     }
     proxy.caller(&PAYMENTS).health();
 }
 
 #[test]
-fn streams_that_run_at_sigterm_are_answered() {
+fn streams_in_progress_at_sigterm_are_finished() {
     let mut proxy = Proxy::start();
     let connection = Http2::open(&proxy);
     let requests: Vec<Request> = (0..5).map(|_| signed(&proxy.caller(&PAYMENTS))).collect();
@@ -174,7 +172,7 @@ fn streams_that_run_at_sigterm_are_answered() {
     proxy.await_unready();
     for (pending, request) in started.into_iter().zip(&requests) {
         assert!(connection.feed(&pending, Bytes::from(request.body.clone())));
-        connection.finish(pending).expect("an answer").ok();
+        connection.finish(pending).expect("a response").ok();
     }
     assert_eq!(proxy.daemon.wait().code(), Some(0));
     assert!(!connection.is_open());

@@ -1,4 +1,4 @@
-//! Several addresses for one listener: IPv4 and IPv6 on one port, and addresses that exclude one another.
+//! Several addresses of one listener: IPv4 and IPv6 on one port, and addresses that conflict.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::harness::setup::Setup;
 use crate::harness::wire::plain_body;
 use crate::harness::{PAYMENTS, Proxy};
 
-/// Two ports that are free on every address. They are below those that the system gives out, so that no client has them.
+/// Returns two ports that are free on every address. They are below the kernel's range of ephemeral ports, so no client uses them.
 fn free_ports() -> (u16, u16) {
     let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
     let is_free = |port: &u16| TcpListener::bind(("::", *port)).is_ok();
@@ -39,10 +39,10 @@ fn ipv4_and_ipv6_are_served_on_one_port() {
 }
 
 #[test]
-fn addresses_that_exclude_one_another_are_an_error() {
+fn addresses_that_conflict_are_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let mut setup = Setup::new(directory.path());
-    for (server, admin, what) in [
+    for (server, admin, error) in [
         (
             "[\"0.0.0.0:443\", \"0.0.0.0:443\"]",
             "\"127.0.0.1:80\"",
@@ -62,7 +62,7 @@ fn addresses_that_exclude_one_another_are_an_error() {
         setup.set("server", "listen", server);
         setup.set("admin", "listen", admin);
         for command in ["check-config", "serve"] {
-            run(&setup, &[command]).expect(78, &[what]);
+            run(&setup, &[command]).expect(78, &[error]);
         }
     }
 }

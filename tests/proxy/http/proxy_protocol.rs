@@ -14,17 +14,17 @@ use crate::harness::trail::Trail;
 use crate::harness::wire::{decrypt_body, encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// The number of connections that ended with this result.
+/// Returns the number of connections with this result.
 fn count(proxy: &Proxy, result: &str) -> f64 {
     let labels = [("result", result)];
     proxy.metric("xks_proxy_protocol_total", &labels).unwrap()
 }
 
-/// Waits until `wanted` connections have ended with this result.
+/// Waits until the number of connections with this result is `expected`.
 #[track_caller]
-fn await_count(proxy: &Proxy, result: &str, wanted: f64) {
+fn await_count(proxy: &Proxy, result: &str, expected: f64) {
     let labels = [("result", result)];
-    proxy.await_metric("xks_proxy_protocol_total", &labels, |n| n == wanted);
+    proxy.await_metric("xks_proxy_protocol_total", &labels, |n| n == expected);
 }
 
 fn is_from_balancer(line: &Value) -> bool {
@@ -44,7 +44,7 @@ fn kms_is_served_through_a_network_load_balancer() {
     let payments = proxy.caller(&PAYMENTS);
     balancer.say(Some(ENDPOINT), Some("10.20.30.40:51442"));
     let body = encrypt_body(b"x");
-    let sealed = payments.call("encrypt", "orders", &body).ok();
+    let encrypted = payments.call("encrypt", "orders", &body).ok();
     for line in [proxy.access_line(&body), trail.request(&body)] {
         assert!(is_from_balancer(&line), "{line}");
         assert_eq!(line["client"], "10.20.30.40:51442");
@@ -55,7 +55,7 @@ fn kms_is_served_through_a_network_load_balancer() {
         );
     }
     balancer.say(None, Some("[2001:db8::1]:51442"));
-    let body = decrypt_body(&sealed);
+    let body = decrypt_body(&encrypted);
     payments.call("decrypt", "orders", &body).ok();
     for line in [proxy.access_line(&body), trail.request(&body)] {
         assert_eq!(line["client"], "[2001:db8::1]:51442");
@@ -81,7 +81,7 @@ fn http2_keeps_the_client_of_its_connection_for_every_request() {
 }
 
 #[test]
-fn a_listener_without_proxy_protocol_takes_no_header_and_the_other_one_no_connection_without() {
+fn a_header_is_accepted_exactly_by_the_listeners_that_require_it() {
     let listen = "[\"127.0.0.1:0\", { address = \"127.0.0.1:0\", proxy_protocol = \"required\" }]";
     let mut proxy = Proxy::start_with(|setup| {
         require(setup);
@@ -106,14 +106,14 @@ fn a_listener_without_proxy_protocol_takes_no_header_and_the_other_one_no_connec
 }
 
 #[test]
-fn health_checks_of_the_balancer_are_no_failures() {
+fn health_checks_of_the_balancer_are_not_failures() {
     let mut proxy = Proxy::start_with(require);
     let balancer = Balancer::before(&mut proxy);
     for _ in 0..3 {
         balancer.check();
         balancer.check_silently();
     }
-    // Neither are clients that leave before they have sent anything.
+    // A client that disconnects before it sends anything is not a failure either.
     drop(tcp(balancer.address).unwrap());
     await_count(&proxy, "local", 3.0);
     await_count(&proxy, "empty", 4.0);
@@ -134,8 +134,8 @@ fn health_checks_of_the_balancer_are_no_failures() {
         ],
     );
     assert_eq!(closed, Some(0.0));
-    let said = |line: &String| line.contains("\"WARN\"") && line.contains("PROXY");
-    assert!(!proxy.daemon.log().iter().any(said));
+    let is_warning = |line: &String| line.contains("\"WARN\"") && line.contains("PROXY");
+    assert!(!proxy.daemon.log().iter().any(is_warning));
     proxy.caller(&PAYMENTS).health();
 }
 
@@ -147,8 +147,8 @@ fn trusted_sources_change_by_reload() {
     proxy.reconfigure(|setup| trust(setup, "127.0.0.16/28"));
     assert!(proxy.try_connect().is_err());
     await_count(&proxy, "untrusted", 1.0);
-    let place = "server.proxy_protocol_trusted_sources";
-    assert!(proxy.has_changed(place, "changed"));
+    let setting = "server.proxy_protocol_trusted_sources";
+    assert!(proxy.has_changed(setting, "changed"));
     proxy.daemon.wait_for("a line about the peer", |line| {
         line["message"] == "connections closed because of their PROXY header"
             && line["reason"] == "the peer is not in server.proxy_protocol_trusted_sources"

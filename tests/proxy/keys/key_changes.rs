@@ -1,4 +1,4 @@
-//! A key that is deleted, made again, or made unusable while it is in use: each answer is true at its moment, and no restart is needed.
+//! A key that is deleted, created again, or made unusable under load. Each response is correct for the current state, without a restart.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use crate::harness::metrics::eventually;
 use crate::harness::wire::encrypt_body;
 use crate::harness::{PAYMENTS, Proxy};
 
-/// Encrypts on one connection until told to stop; notes each status that differs from the one before.
+/// Encrypts on one connection until `stop` is set. Records each change of the status.
 fn load(proxy: &Proxy, stop: &AtomicBool, seen: &Mutex<Vec<u16>>) {
     let payments = proxy.caller(&PAYMENTS);
     let mut connection = proxy.connect();
@@ -23,7 +23,7 @@ fn load(proxy: &Proxy, stop: &AtomicBool, seen: &Mutex<Vec<u16>>) {
 }
 
 #[test]
-fn a_key_that_is_deleted_made_again_and_made_unusable_under_load() {
+fn responses_follow_a_key_that_is_deleted_created_again_and_made_unusable() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let token = &proxy.setup.token;
@@ -55,7 +55,7 @@ fn a_key_that_is_deleted_made_again_and_made_unusable_under_load() {
     });
     let mut seen = seen.into_inner().unwrap();
     seen.sort_unstable();
-    assert_eq!(seen, [200, 400, 404], "nothing but the truth of the moment");
+    assert_eq!(seen, [200, 400, 404], "each status is correct at its time");
     let fault = payments.call("encrypt", "nothing-configured", &encrypt_body(b"x"));
     fault.assert_error(404, "KeyNotFoundException");
 }

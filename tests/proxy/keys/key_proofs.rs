@@ -1,4 +1,4 @@
-//! Each key is proved once: a key that cannot do what KMS needs is rejected by itself, and the operator reads of it.
+//! Each key is proved once. A key that cannot do what KMS needs is rejected and logged, without an effect on other keys.
 
 use serde_json::{Value, json};
 
@@ -9,10 +9,10 @@ use crate::harness::setup::Setup;
 use crate::harness::wire::{bytes, decrypt_body, encrypt_body, plain_body, set};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// Keys of the store `payments` that their attributes make unusable: two that are too short, and three that may not encrypt and decrypt.
+/// The number of keys of the store `payments` with unsuitable attributes: two are too short, and three may not both encrypt and decrypt.
 const UNUSABLE: f64 = 5.0;
 
-/// Keys of the store `payments` that are missing: one is on no HSM, and one is there twice.
+/// The number of missing keys of the store `payments`: one is on no HSM, and one has two objects.
 const MISSING: f64 = 2.0;
 
 /// A key that permits encryption and decryption, but not with AES-GCM.
@@ -22,7 +22,7 @@ fn cbc_only(setup: &mut Setup) {
     setup.set("health", "interval", "\"1s\"");
 }
 
-/// Many keys, which the last store of the configuration has: `closed`.
+/// Adds many keys to the last store of the configuration, `closed`.
 fn expect_bulk(setup: &mut Setup, keys: u64) {
     let count = keys.to_string();
     let options = ["--label", "bulk", "--count", &count];
@@ -38,7 +38,7 @@ fn await_gauge(proxy: &Proxy, name: &str, keys: f64) {
     proxy.await_metric(name, &labels, |n| n == keys);
 }
 
-/// Waits for a line about this key, and returns it.
+/// Waits for a log line about this key, and returns it.
 #[track_caller]
 fn line_of(proxy: &Proxy, message: &str, label: &str) -> Value {
     let key = format!("label {label:?}");
@@ -48,7 +48,7 @@ fn line_of(proxy: &Proxy, message: &str, label: &str) -> Value {
 }
 
 #[test]
-fn a_key_without_aes_gcm_is_rejected_and_no_other_key_notices() {
+fn a_key_without_aes_gcm_is_rejected_and_other_keys_are_not_affected() {
     let proxy = Proxy::start_with(cbc_only);
     await_gauge(&proxy, "xks_key_store_keys_unusable", UNUSABLE + 1.0);
     let line = line_of(&proxy, "the key cannot do what KMS needs", "absent");
@@ -74,11 +74,11 @@ fn a_key_without_aes_gcm_is_rejected_and_no_other_key_notices() {
     assert_eq!(described["keySpec"], "AES_256");
     let opened = [("hsm", "hsm-a"), ("outcome", "opened")];
     let openings = proxy.metric("xks_hsm_open_attempts_total", &opened);
-    assert_eq!(openings, Some(1.0), "the device was never to blame");
+    assert_eq!(openings, Some(1.0), "the device was never reopened");
 }
 
 #[test]
-fn a_key_that_was_corrected_serves_again() {
+fn a_corrected_key_serves_again() {
     let proxy = Proxy::start_with(cbc_only);
     await_gauge(&proxy, "xks_key_store_keys_unusable", UNUSABLE + 1.0);
     let (token, payments) = (&proxy.setup.token, proxy.caller(&PAYMENTS));
@@ -89,16 +89,16 @@ fn a_key_that_was_corrected_serves_again() {
         (answer.status == 200).then_some(())
     });
     await_gauge(&proxy, "xks_key_store_keys_unusable", UNUSABLE);
-    // And the other way: an object that takes the place of a proved one is proved for itself.
+    // Conversely, an object that replaces a proved one needs a new proof.
     token.tool("delete-key", &["--label", "absent"]);
     token.tool("key", &["--label", "absent", "--cbc-only"]);
     await_gauge(&proxy, "xks_key_store_keys_unusable", UNUSABLE + 1.0);
 }
 
 #[test]
-fn a_key_that_comes_with_a_reload_is_proved_at_once() {
+fn a_key_that_a_reload_adds_is_proved_at_once() {
     let mut proxy = Proxy::start_with(|setup| {
-        // No health check comes to help.
+        // Without health checks, which would also find the key.
         setup.set("health", "interval", "\"45s\"");
         setup.rename_key("absent", "renamed");
         setup
@@ -115,7 +115,7 @@ fn a_key_that_comes_with_a_reload_is_proved_at_once() {
 }
 
 #[test]
-fn opening_a_device_again_proves_no_key_again() {
+fn no_proof_is_repeated_after_reopening_the_device() {
     const KEYS: u64 = 60;
     let (proxy, control) = faulty_with(|setup| expect_bulk(setup, KEYS));
     let encryptions = || control.calls(Function::EncryptInit);
@@ -141,7 +141,7 @@ fn opening_a_device_again_proves_no_key_again() {
 }
 
 #[test]
-fn a_second_key_of_a_name_is_reported_and_the_known_one_serves_on() {
+fn a_second_key_of_a_name_is_reported_and_the_first_one_stays_in_use() {
     let (proxy, control) = faulty_with(|_| {});
     await_gauge(&proxy, "xks_key_store_keys_missing", MISSING);
     line_of(&proxy, "several keys have this name; keep one", "ambiguous");
@@ -170,7 +170,7 @@ fn a_second_key_of_a_name_is_reported_and_the_known_one_serves_on() {
 }
 
 #[test]
-fn a_second_key_is_found_by_the_next_check_however_many_keys_there_are() {
+fn a_second_key_is_found_by_the_next_check_on_a_token_with_many_keys() {
     let (proxy, _control) = faulty_with(|setup| expect_bulk(setup, 80));
     let labels = [("store", "closed"), ("hsm", "hsm-a")];
     let missing = || proxy.metric("xks_key_store_keys_missing", &labels);
@@ -180,13 +180,9 @@ fn a_second_key_is_found_by_the_next_check_however_many_keys_there_are() {
     let ok = [("hsm", "hsm-a"), ("outcome", "ok")];
     let name = "xks_hsm_health_checks_total";
     let since = proxy.metric(name, &ok).unwrap();
-    // A check is counted before it looks for new keys.
+    // A check is counted before it searches for new keys.
     proxy.await_metric(name, &ok, |n| n >= since + 3.0);
-    assert_eq!(
-        missing(),
-        Some(1.0),
-        "not by a search for one key after the other"
-    );
+    assert_eq!(missing(), Some(1.0), "not by a search for each key");
 }
 
 #[test]
@@ -208,7 +204,7 @@ fn a_key_whose_value_can_leave_the_hsm_is_reported_once() {
 }
 
 #[test]
-fn a_key_that_may_not_do_both_is_named_and_answers_by_its_attributes() {
+fn a_key_that_permits_one_operation_is_logged_and_serves_that_operation() {
     let proxy = Proxy::start();
     for (label, reason) in [
         ("encrypt-only", "it may not decrypt (CKA_DECRYPT)"),
@@ -219,7 +215,7 @@ fn a_key_that_may_not_do_both_is_named_and_answers_by_its_attributes() {
         assert_eq!(line["reason"], reason, "{label}");
     }
     let payments = proxy.caller(&PAYMENTS);
-    // Nobody asked for an integrity value: what the key may do, it does.
+    // Without CDIV, the permitted operation succeeds.
     payments.encrypt("encrypt-only", b"x");
     let verified = set(
         &encrypt_body(b"x"),

@@ -1,4 +1,4 @@
-//! Keys that are on one HSM and not on the other: visible before the HSM that has them fails, and without a line per request.
+//! Keys that are on one HSM but not on the other one. This is visible before the HSM with the key fails, without a log line per request.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::harness::token::{OTHER_TOKEN, TOKEN_LABEL};
 use crate::harness::wire::encrypt_body;
 use crate::harness::{PAYMENTS, Proxy};
 
-/// A proxy on two tokens; the second is empty.
+/// A proxy with two tokens. The second one is empty.
 fn on_two_tokens() -> Proxy {
     Proxy::start_with(|setup| {
         setup.second_token();
@@ -15,7 +15,7 @@ fn on_two_tokens() -> Proxy {
     })
 }
 
-/// How many keys of the store `payments` the HSM lacks.
+/// Waits until this number of keys of the store `payments` is missing on the HSM.
 #[track_caller]
 fn await_missing(proxy: &Proxy, hsm: &str, keys: f64) {
     let labels = [("store", "payments"), ("hsm", hsm)];
@@ -25,7 +25,7 @@ fn await_missing(proxy: &Proxy, hsm: &str, keys: f64) {
 #[test]
 fn the_gauge_follows_the_keys_of_each_hsm() {
     let proxy = on_two_tokens();
-    // One is on no HSM, and one is there twice.
+    // One key is on no HSM, and one has two objects.
     await_missing(&proxy, "hsm-a", 2.0);
     await_missing(&proxy, "hsm-b", 11.0);
     let token = &proxy.setup.token;
@@ -45,7 +45,7 @@ fn requests_for_a_missing_key_are_served_with_one_warning() {
     for _ in 0..60 {
         payments.call("encrypt", "orders", &encrypt_body(b"x")).ok();
     }
-    // An HSM that is known to lack the key is not asked first again, however quickly it answers.
+    // The proxy does not choose the HSM without the key first again, although that one responds faster.
     let second_tries = [("why", "key_absent"), ("hsm", "hsm-a")];
     let tries = proxy.metric("xks_hsm_second_tries_total", &second_tries);
     assert!(tries.is_some_and(|tries| tries <= 5.0), "{tries:?}");
@@ -67,6 +67,6 @@ fn requests_for_a_missing_key_are_served_with_one_warning() {
         first["error"].as_str().unwrap().contains("orders"),
         "{first}"
     );
-    // One a minute: a very slow machine may take more than one for all requests.
+    // One line per minute: on a very slow machine, the requests may take more than one minute.
     assert!(warnings().len() <= 2, "{:?}", warnings());
 }

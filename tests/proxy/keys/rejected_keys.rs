@@ -1,4 +1,4 @@
-//! An HSM that rejects one key, and what the requests for other keys notice of it: nothing.
+//! An HSM that rejects one key. Requests for other keys are not affected.
 
 use std::time::Instant;
 
@@ -15,12 +15,12 @@ const CKR_DEVICE_ERROR: u64 = 0x30;
 const CKR_MECHANISM_INVALID: u64 = 0x70;
 const CKR_VENDOR_DEFINED: u64 = 0x8000_0000;
 
-/// Health checks must not meet what is meant for requests.
+/// Disables health checks, so that only requests get the injected errors.
 fn without_checks(setup: &mut Setup) {
     setup.set("health", "interval", "\"45s\"");
 }
 
-/// A token whose health key is not there.
+/// A token without a health key.
 fn without_health_key(setup: &mut Setup) {
     without_checks(setup);
     setup.set("hsm", "health_key", "\"no-such-key\"");
@@ -33,10 +33,10 @@ fn encrypt(proxy: &Proxy, key: &str) -> (u16, Value) {
     (response.status, response.json()["errorName"].clone())
 }
 
-/// How often an HSM stopped serving.
+/// The number of times that an HSM stopped serving.
 fn closings(proxy: &Proxy) -> f64 {
     let of = |to| proxy.metric("xks_hsm_transitions_total", &[("to", to)]);
-    // The first start is a change to `probing` too.
+    // The first start is also a transition to `probing`.
     of("probing").unwrap_or_default() + of("failed").unwrap_or_default()
 }
 
@@ -52,7 +52,7 @@ fn lines_about_rejection(proxy: &Proxy) -> usize {
 }
 
 #[test]
-fn a_rejected_key_fails_alone_costs_few_calls_and_serves_again_once_it_was_corrected() {
+fn only_the_rejected_key_fails_with_few_calls_and_it_serves_after_correction() {
     let (proxy, control) = faulty_with(without_checks);
     let before = closings(&proxy);
     control.fail_only_key("orders");
@@ -90,7 +90,7 @@ fn a_rejected_key_fails_alone_costs_few_calls_and_serves_again_once_it_was_corre
 }
 
 #[test]
-fn a_rejected_key_is_tried_on_one_other_hsm_and_closes_neither() {
+fn a_rejected_key_is_tried_on_one_other_hsm_and_both_stay_open() {
     let (proxy, a, b) = two_faulty(without_checks);
     let before = closings(&proxy);
     let reject = |device: &Control| {
@@ -113,9 +113,9 @@ fn a_rejected_key_is_tried_on_one_other_hsm_and_closes_neither() {
     assert!(failures(&proxy, "vendor") >= 100.0);
 }
 
-/// Some HSMs have odd codes for a wrong tag. A caller with bad ciphertexts must not make the key unavailable to others.
+/// Some HSMs have unusual codes for a wrong tag. Invalid ciphertexts of one caller must not make the key unavailable to others.
 #[test]
-fn bad_ciphertexts_do_not_make_their_key_rejected() {
+fn invalid_ciphertexts_do_not_cause_a_rejection_of_the_key() {
     let (proxy, control) = faulty_with(without_checks);
     let payments = proxy.caller(&PAYMENTS);
     let good = decrypt_body(&payments.encrypt("orders", b"x"));
@@ -129,7 +129,7 @@ fn bad_ciphertexts_do_not_make_their_key_rejected() {
 }
 
 #[test]
-fn without_a_health_key_one_key_fails_alone() {
+fn without_a_health_key_a_failure_of_one_key_affects_only_this_key() {
     let (proxy, control) = faulty_with(without_health_key);
     let before = closings(&proxy);
     control.fail_only_key("orders");
@@ -142,12 +142,12 @@ fn without_a_health_key_one_key_fails_alone() {
 }
 
 #[test]
-fn without_a_health_key_two_keys_make_the_hsm_fail() {
+fn without_a_health_key_failures_of_two_keys_are_attributed_to_the_hsm() {
     let (proxy, control) = faulty_with(without_health_key);
     let before = closings(&proxy);
     control.fail_next(Function::Encrypt, CKR_DEVICE_ERROR, FOREVER);
     encrypt(&proxy, "orders");
-    assert_eq!(closings(&proxy), before, "one key says nothing of the HSM");
+    assert_eq!(closings(&proxy), before, "one key is not sufficient");
     eventually("two keys that fail within a second", || {
         encrypt(&proxy, "orders");
         encrypt(&proxy, "ledger");
@@ -159,9 +159,9 @@ fn without_a_health_key_two_keys_make_the_hsm_fail() {
     });
 }
 
-/// The alert on the bound of NIST SP 800-38D rests on this count.
+/// The alert for the limit of NIST SP 800-38D uses this count.
 #[test]
-fn every_ciphertext_that_an_hsm_makes_is_counted_whoever_waits_for_it() {
+fn every_ciphertext_of_an_hsm_is_counted_also_if_it_is_not_used() {
     let (proxy, a, b) = two_faulty(|setup| {
         without_checks(setup);
         setup.set("server.limits", "request_timeout", "\"1s\"");
@@ -173,7 +173,7 @@ fn every_ciphertext_that_an_hsm_makes_is_counted_whoever_waits_for_it() {
             .metric("xks_key_encryptions_total", &labels)
             .unwrap_or_default()
     };
-    // Proofs make ciphertexts, too.
+    // Proofs also make ciphertexts.
     for hsm in ["hsm-a", "hsm-b"] {
         proxy.daemon.wait_for("the end of the proofs", |line| {
             line["message"] == "the keys of the configuration were tried" && line["hsm"] == hsm
@@ -194,7 +194,7 @@ fn every_ciphertext_that_an_hsm_makes_is_counted_whoever_waits_for_it() {
     }
     assert_eq!(encrypt(&proxy, "orders").0, 200);
     assert_eq!(is_exact(3), 3);
-    // Nobody waits any more when the ciphertext is made. It takes less than the time after which a call hangs (2 s).
+    // The caller has left when the ciphertext is made. The call takes less time than `hang_timeout` (2 s).
     for device in [&a, &b] {
         device.set_delay(Function::Encrypt, 1_500_000);
     }

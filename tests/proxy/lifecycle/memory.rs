@@ -1,5 +1,5 @@
-//! Searches the memory of the proxy for plaintext after a request, as a debugger does. This needs root, because the proxy is not dumpable;
-//! without root the tests print that nothing was tested.
+//! Searches the memory of the proxy for plaintexts after a request, like a debugger. This needs root, because the proxy is not dumpable.
+//! Without root, the tests only print that they are skipped.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -9,10 +9,10 @@ use crate::harness::metrics::eventually;
 use crate::harness::wire::{base64, bytes, decrypt_body, encrypt_body};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// The length of the searched text: long enough that it occurs nowhere else.
+/// The length of the searched bytes: long enough that they occur nowhere else.
 const NEEDLE: usize = 24;
 
-/// Returns a plaintext that occurs nowhere else, with a length that Base64 pads.
+/// A plaintext that occurs nowhere else, with a length that needs padding in Base64.
 fn plaintext(seed: u64) -> Vec<u8> {
     let mut state = seed | 1;
     let next = || {
@@ -24,7 +24,7 @@ fn plaintext(seed: u64) -> Vec<u8> {
     std::iter::repeat_with(next).take(1_000).collect()
 }
 
-/// Finds parts of the plaintext, or of its Base64 text, in the memory of a process.
+/// Finds parts of the plaintext, or of its Base64 text, in the memory of this process.
 fn copies(process: u32, plaintext: &[u8]) -> Vec<String> {
     let text = base64(plaintext).into_bytes();
     let needles: Vec<(&str, &[u8])> = [("plaintext", plaintext), ("Base64", &text)]
@@ -53,7 +53,7 @@ fn read_region(memory: &File, line: &str) -> Vec<u8> {
     let (start, end) = range.split_once('-').unwrap();
     let [start, end] = [start, end].map(|text| u64::from_str_radix(text, 16).unwrap());
     let mut region = vec![0; usize::try_from(end - start).unwrap()];
-    // A region that was unmapped since is ignored.
+    // The region may have been unmapped.
     let read = memory.read_at(&mut region, start).unwrap_or(0);
     region.truncate(read);
     region
@@ -71,7 +71,7 @@ fn may_read_memory() -> bool {
     is_root
 }
 
-/// Waits until no copy is left: the task of a connection ends shortly after its last answer.
+/// Waits until no copy is left, because the task of a connection ends shortly after its last response.
 #[track_caller]
 fn await_wiped(proxy: &Proxy, what: &str, plaintext: &[u8]) {
     eventually(&format!("no copy of the plaintext after {what}"), || {
@@ -114,9 +114,9 @@ fn no_plaintext_is_left_after_an_http2_connection_has_closed() {
     await_wiped(&proxy, "HTTP/2", &plaintext);
 }
 
-/// The read buffers of TLS and HTTP belong to the connection: they keep the bytes of its last request until the next request or the end.
+/// The read buffers of TLS and HTTP contain the last request of the connection until the next request or the end of the connection.
 #[test]
-fn an_open_connection_keeps_at_most_its_last_request() {
+fn an_open_connection_holds_at_most_its_last_request() {
     if !may_read_memory() {
         return;
     }
@@ -140,9 +140,9 @@ fn an_open_connection_keeps_at_most_its_last_request() {
     await_wiped(&proxy, "the end of the connection", &second);
 }
 
-/// Tests the search itself with the memory of the test process.
+/// Tests the search: a request that is still running has its plaintext in memory.
 #[test]
-fn the_search_finds_a_plaintext() {
+fn the_search_finds_the_plaintext_of_a_running_request() {
     let plaintext = plaintext(5);
     assert!(!copies(std::process::id(), &plaintext).is_empty());
 }

@@ -164,7 +164,7 @@ fn a_panic_in_a_worker_ends_it_and_a_new_worker_takes_over() {
     let line = proxy.daemon.wait_for("the panic", is_panic);
     assert_eq!(line["hsm"], "hsm-a");
     let failed = proxy.daemon.wait_for("the end of the worker", |line| {
-        line["message"] == "the HSM has failed; it will be opened again"
+        line["message"] == "the HSM failed; reopening it"
     });
     let reason = failed["reason"].as_str().unwrap();
     assert!(reason.contains("exited with code 70"), "{reason}");

@@ -1,4 +1,4 @@
-//! The admin listener: probes that tell liveness from readiness, and the metrics that operators alert on.
+//! The admin listener: health checks of liveness and readiness, and metrics.
 
 use crate::harness::http::plain;
 use crate::harness::metrics::eventually;
@@ -41,7 +41,7 @@ fn the_admin_listener_serves_nothing_else() {
 }
 
 #[test]
-fn the_api_listener_has_no_probes_or_metrics() {
+fn the_server_listener_has_no_health_checks_or_metrics() {
     let proxy = Proxy::start();
     let mut request = proxy
         .caller(&PAYMENTS)
@@ -87,7 +87,7 @@ fn requests_are_counted_by_store_operation_and_outcome() {
 }
 
 #[test]
-fn histograms_reach_from_100_microseconds_to_250_milliseconds() {
+fn histograms_have_buckets_from_100_microseconds_to_250_milliseconds() {
     let proxy = Proxy::start();
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
     for bound in ["0.0001", "0.25", "+Inf"] {
@@ -98,7 +98,7 @@ fn histograms_reach_from_100_microseconds_to_250_milliseconds() {
 }
 
 #[test]
-fn the_hsms_queue_and_device_are_measured_apart() {
+fn the_times_of_queue_and_device_are_measured_separately() {
     let proxy = Proxy::start();
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
     let hsm = ("hsm", "hsm-a");
@@ -113,7 +113,7 @@ fn the_hsms_queue_and_device_are_measured_apart() {
     assert_eq!(proxy.metric("xks_hsm_usable", &[hsm]), Some(1.0));
     assert_eq!(proxy.metric("xks_hsm_queue_depth", &[hsm]), Some(0.0));
     eventually(
-        "four sessions, and the one for login and health check",
+        "four sessions and the session of the health monitor",
         || {
             proxy
                 .metric("xks_hsm_sessions", &[hsm])
@@ -123,11 +123,11 @@ fn the_hsms_queue_and_device_are_measured_apart() {
 }
 
 #[test]
-fn certificate_build_connections_and_process_are_shown() {
+fn metrics_show_certificate_build_connections_and_process() {
     let proxy = Proxy::start();
     let _open = proxy.connect();
     proxy.await_metric("xks_connections", &[], |value| value >= 1.0);
-    // rcgen's certificates are good until the year 4096.
+    // Certificates of rcgen are valid until the year 4096.
     assert!(
         proxy
             .metric("xks_tls_certificate_expiry_timestamp_seconds", &[])
@@ -167,7 +167,7 @@ fn handshakes_are_counted_by_outcome() {
 }
 
 #[test]
-fn labels_come_from_the_configuration_and_not_from_callers() {
+fn label_values_come_from_the_configuration_and_not_from_clients() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let before = proxy.metrics().lines().count();
@@ -184,6 +184,6 @@ fn labels_come_from_the_configuration_and_not_from_callers() {
     }
     let text = proxy.metrics();
     assert!(!text.contains("made-up"), "{text}");
-    // Two outcomes of two operations, with their histograms: not one series for each name.
+    // New series: two outcomes of two operations with their histograms, but not one series for each name.
     assert!(text.lines().count() < before + 80, "{text}");
 }

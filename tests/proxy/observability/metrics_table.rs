@@ -1,4 +1,4 @@
-//! The table of metrics in `deploy/README.md` is what `/metrics` serves, and scraping never keeps the proxy from its work.
+//! The table of metrics in `deploy/operate.md` is what `/metrics` serves, and scraping never keeps the proxy from its work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -21,7 +21,7 @@ struct Family {
 
 /// The rows of the table, and those among them that are always served.
 fn documented() -> (BTreeMap<String, Family>, BTreeSet<String>) {
-    let readme = include_str!("../../../deploy/README.md");
+    let readme = include_str!("../../../deploy/operate.md");
     let (mut families, mut always) = (BTreeMap::new(), BTreeSet::new());
     for line in readme.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();

@@ -1,4 +1,4 @@
-//! A proxy without free file descriptors waits instead of spinning, and serves again when descriptors are free.
+//! A proxy that runs out of file descriptors: it pauses instead of spinning, and serves again when descriptors are available.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use crate::harness::metrics::eventually;
 use crate::harness::{PAYMENTS, Proxy};
 
-/// Returns the user and system time of the process, in clock ticks of 10 ms.
+/// Returns the user and system time of the process so far, in clock ticks of 10 ms.
 fn ticks(proxy: &Proxy) -> u64 {
     let path = format!("/proc/{}/stat", proxy.daemon.front());
     let stat = std::fs::read_to_string(path).unwrap();
@@ -18,7 +18,7 @@ fn ticks(proxy: &Proxy) -> u64 {
 }
 
 #[test]
-fn a_proxy_without_descriptors_waits_and_recovers() {
+fn a_lack_of_descriptors_causes_no_spinning_and_is_temporary() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     payments.health();
@@ -28,23 +28,23 @@ fn a_proxy_without_descriptors_waits_and_recovers() {
     };
     let pid = Pid::from_raw(i32::try_from(proxy.daemon.front()).unwrap());
     prlimit(pid, Resource::Nofile, few).unwrap();
-    // More connections than descriptors. Connections that are not accepted wait in the kernel.
+    // More connections than descriptors. Those that are not accepted stay in the kernel's accept queue.
     let waiting: Vec<TcpStream> = (0..80)
         .map(|_| TcpStream::connect(proxy.server).unwrap())
         .collect();
-    proxy.daemon.wait_for("that it cannot accept", |line| {
+    proxy.daemon.wait_for("the failure to accept", |line| {
         line["message"] == "cannot accept connections"
     });
     let (before, start) = (ticks(&proxy), Instant::now());
-    // One line at once, then one per period with the number of failures since.
+    // The first failure has a line at once. Then each period has one line with the number of failures.
     let failures = proxy
         .daemon
-        .wait_for("how often it could not accept", |line| {
+        .wait_for("the number of failures to accept", |line| {
             line["message"] == "cannot accept connections" && line["count"].as_u64() > Some(1)
         });
     assert!(
         failures["count"].as_u64() < Some(400),
-        "it pauses after each failure: {failures}"
+        "no pause after each failure: {failures}"
     );
     let spent = Duration::from_millis((ticks(&proxy) - before) * 10);
     assert!(

@@ -1,4 +1,4 @@
-//! Bytes that are no request: a connection that carries many of them ends, whatever frames they are.
+//! Bytes outside requests: a connection that carries many of them ends, for every kind of frame.
 
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use crate::harness::h2::Http2;
 use crate::harness::http::Connection;
 use crate::harness::{PAYMENTS, Proxy};
 
-/// Within this time a limit of one second must have had its effect, on a busy machine too.
+/// The time within which a limit of one second must have taken effect, even on a busy machine.
 const SOON: Duration = Duration::from_secs(10);
 
-/// HEADERS of an unsigned POST, which end the block of fields but not the stream.
+/// Returns HEADERS of an unsigned POST, with END_HEADERS and without END_STREAM.
 fn head(proxy: &Proxy) -> Vec<u8> {
     let request = proxy.caller(&PAYMENTS).unsigned("health", "", "");
     frames::head(&request, 1)
@@ -25,14 +25,14 @@ fn floods(proxy: &Proxy) -> f64 {
     floods.unwrap()
 }
 
-/// Sends a frame until the connection ends. A megabyte is far above the limit, and far below what buffers in between hold of the answers.
+/// Sends a frame repeatedly until the connection ends. A megabyte is far above the limit, and socket buffers can hold the responses to it.
 #[track_caller]
 fn assert_ends(proxy: &Proxy, connection: &mut Connection, frame: &[u8]) {
     let before = floods(proxy);
-    let some = frame.repeat(4_096 / frame.len());
+    let batch = frame.repeat(4_096 / frame.len());
     let mut sent = 0;
-    while connection.send(&some).is_ok() {
-        sent += some.len();
+    while connection.send(&batch).is_ok() {
+        sent += batch.len();
         if sent > 1 << 20 {
             break;
         }
@@ -54,7 +54,7 @@ fn control_frames_without_a_request_end_the_connection() {
         frame(PRIORITY, 0, 3, &[0, 0, 0, 0, 7]),
         frame(SETTINGS, 0, 0, &[]),
         frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 9]),
-        // Of one byte each, so that the window does not overflow.
+        // Each increments the window by one byte, so that it does not overflow.
         frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]),
     ] {
         let mut connection = raw(&proxy);
@@ -78,7 +78,7 @@ fn an_open_request_does_not_hide_a_flood() {
 }
 
 #[test]
-fn a_long_body_is_no_flood() {
+fn a_long_body_is_not_a_flood() {
     let proxy = Proxy::start_with(|setup| {
         setup.set("server.limits", "max_body", "\"4MiB\"");
     });
@@ -87,13 +87,13 @@ fn a_long_body_is_no_flood() {
     for _ in 0..300 {
         assert!(connection.feed(&upload, Bytes::from(vec![b'x'; 10_000])));
     }
-    let response = connection.finish(upload).expect("an answer");
+    let response = connection.finish(upload).expect("a response");
     response.assert_error(401, "AuthenticationFailedException");
     assert_eq!(floods(&proxy), 0.0);
 }
 
 #[test]
-fn half_a_frame_behind_a_request_is_ended() {
+fn an_incomplete_frame_after_a_request_ends_the_connection() {
     let proxy = Proxy::start_with(|setup| {
         setup.set("server.limits", "header_timeout", "\"1s\"");
     });
@@ -112,20 +112,20 @@ fn half_a_frame_behind_a_request_is_ended() {
 }
 
 #[test]
-fn bytes_that_are_no_tls_are_answered_with_an_alert_that_arrives() {
+fn bytes_that_are_not_tls_get_an_alert_that_arrives() {
     let proxy = Proxy::start();
     for _ in 0..20 {
         let mut socket = crate::harness::http::tcp(proxy.server).unwrap();
-        // More than the proxy reads before it refuses: the rest would reset the connection if nobody read it.
+        // More bytes than the proxy reads before it sends the alert. If the proxy did not read the rest, the kernel would reset the connection.
         socket.write_all(&[b'x'; 40_000]).unwrap();
-        let mut answer = Vec::new();
-        socket.read_to_end(&mut answer).expect("no reset");
-        assert_eq!((answer.first(), answer.len()), (Some(&0x15), 7));
+        let mut received = Vec::new();
+        socket.read_to_end(&mut received).expect("no reset");
+        assert_eq!((received.first(), received.len()), (Some(&0x15), 7));
     }
 }
 
 #[test]
-fn a_request_that_is_no_http_is_counted_and_logged() {
+fn a_request_that_is_not_http_is_counted_and_logged() {
     let proxy = Proxy::start();
     let malformed = [("listener", "server"), ("reason", "malformed")];
     let twice = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n";
@@ -140,7 +140,9 @@ fn a_request_that_is_no_http_is_counted_and_logged() {
         connection.drain();
         proxy.await_metric("xks_connections_closed_total", &malformed, |n| n == count);
     }
-    proxy.daemon.wait_for("the first of them", |line| {
-        line["message"] == "connections closed because a request is not valid HTTP"
-    });
+    proxy
+        .daemon
+        .wait_for("the line about the first one", |line| {
+            line["message"] == "connections closed because a request is not valid HTTP"
+        });
 }

@@ -1,5 +1,5 @@
-//! Unsigned requests that are sent without waiting for the answers: how many a source may have per second is bounded, over each version of HTTP and
-//! however many connections it has.
+//! Unsigned requests that are sent without waiting for the responses: their rate per source is bounded, over each version of HTTP and for any number of
+//! connections.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::harness::{PAYMENTS, Proxy};
 const BATCH: usize = 100;
 const BATCHES: usize = 30;
 
-/// The number of refusals without a delay, and the rate after that; see `src/server/strangers/pace.rs`.
+/// The number of rejections without a delay, and the rate after that; see `src/server/unverified/rate_limit.rs`.
 const BURST: usize = 1_000;
 const PER_SECOND: f64 = 250.0;
 
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-/// The CPU time of the proxy, in seconds.
+/// Returns the CPU time of the proxy, in seconds.
 fn cpu(proxy: &Proxy) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", proxy.daemon.id())).unwrap();
     let (_, rest) = stat.rsplit_once(") ").unwrap();
@@ -30,7 +30,7 @@ fn cpu(proxy: &Proxy) -> f64 {
     (fields[11] + fields[12]) / 100.0
 }
 
-/// Sends unsigned requests in batches, and returns how long it took to get all answers, in seconds.
+/// Sends unsigned requests in batches, and returns the time until all responses were received, in seconds.
 fn flood(proxy: &Proxy, batches: usize) -> f64 {
     let client = Arc::clone(&proxy.client);
     let mut connection = Connection::open_from(ATTACKER, proxy.server, client).unwrap();
@@ -47,7 +47,7 @@ fn flood(proxy: &Proxy, batches: usize) -> f64 {
 }
 
 #[test]
-fn refusals_of_pipelined_requests_are_bounded_per_source() {
+fn rejections_of_pipelined_requests_are_bounded_per_source() {
     let proxy = Proxy::start();
     let (cpu_before, lines) = (cpu(&proxy), proxy.daemon.log().len());
     let seconds = flood(&proxy, BATCHES);
@@ -66,17 +66,17 @@ fn refusals_of_pipelined_requests_are_bounded_per_source() {
         delayed.unwrap() >= (requests - BURST) as f64 / 2.0,
         "{delayed:?}"
     );
-    // The attacker has used up its rate; nobody else waits.
+    // The attacker has used up its rate. Other clients do not wait.
     let payments = proxy.caller(&PAYMENTS);
     let before = proxy.metric("xks_unverified_delayed_total", &[]);
     for _ in 0..20 {
-        payments.encrypt("orders", b"beside the attack");
+        payments.encrypt("orders", b"during the attack");
     }
     let after = proxy.metric("xks_unverified_delayed_total", &[]);
     assert_eq!(after, before);
 }
 
-/// Half of it is far from what the proxy does without the bound: thousands per second.
+/// Returns half of the time that the rate limit requires. Without the limit, the proxy rejects thousands of requests per second.
 fn least_seconds(requests: usize) -> f64 {
     (requests - BURST) as f64 / PER_SECOND / 2.0
 }
@@ -124,7 +124,7 @@ fn requests_over_http2_are_bounded_and_signed_ones_do_not_wait() {
         let pending: Vec<_> = (0..STREAMS).map(|_| flood.start(&request)).collect();
         for pending in pending {
             assert!(flood.feed(&pending, Bytes::from_static(b"{}")));
-            assert_eq!(flood.finish(pending).expect("an answer").status, 401);
+            assert_eq!(flood.finish(pending).expect("a response").status, 401);
         }
     }
     let (seconds, requests) = (start.elapsed().as_secs_f64(), 10 * STREAMS);
@@ -132,14 +132,14 @@ fn requests_over_http2_are_bounded_and_signed_ones_do_not_wait() {
         seconds > least_seconds(requests),
         "{requests} in {seconds} s"
     );
-    // On a busy machine, what it is late by need not be waited for.
+    // On a busy machine not every request has to wait, so only one wait is required.
     let before = delayed();
-    assert!(before > 0.0, "none waited");
-    // From the same source, on a connection of its own: its first request does not wait, and then it is verified.
+    assert!(before > 0.0, "no request waited");
+    // A new connection from the same source: its first request does not wait, and then the connection is verified.
     let (connection, payments) = (Http2::open_from(ATTACKER, &proxy), proxy.caller(&PAYMENTS));
     for _ in 0..20 {
         let request = payments.request("encrypt", "orders", encrypt_body(b"x").to_string());
-        connection.exchange(&request).expect("an answer").ok();
+        connection.exchange(&request).expect("a response").ok();
     }
     assert_eq!(delayed(), before);
 }

@@ -1,4 +1,4 @@
-//! Slow and greedy clients: each costs the proxy a bounded time and place, and the others nothing.
+//! Slow clients and clients with many requests: each uses a bounded amount of time and slots, and other clients are not affected.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
@@ -12,20 +12,20 @@ use crate::harness::outage::faulty_with;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PATIENCE, PAYMENTS, Proxy};
 
-/// Between two bytes of a client that trickles them.
-const TRICKLE: Duration = Duration::from_millis(50);
+/// The time between two bytes of a slow client.
+const BYTE_INTERVAL: Duration = Duration::from_millis(50);
 
 fn proxy_with(limit: &'static str, value: &str) -> Proxy {
     Proxy::start_with(|setup| setup.set("server.limits", limit, value))
 }
 
-/// Sends one byte at a time until the proxy answers or closes; the answer, if there was one, must be a refusal.
+/// Sends one byte at a time until the proxy responds or closes. A response must be an error.
 #[track_caller]
-fn trickle_until_refused(connection: &mut Connection, bytes: &[u8]) {
-    connection.set_patience(TRICKLE);
+fn send_slowly_until_rejected(connection: &mut Connection, bytes: &[u8]) {
+    connection.set_patience(BYTE_INTERVAL);
     let start = Instant::now();
     for byte in bytes.iter().cycle() {
-        assert!(start.elapsed() < PATIENCE, "the proxy still listens");
+        assert!(start.elapsed() < PATIENCE, "the proxy still reads");
         if connection.send(&[*byte]).is_err() {
             return;
         }
@@ -41,25 +41,25 @@ fn trickle_until_refused(connection: &mut Connection, bytes: &[u8]) {
 }
 
 #[test]
-fn a_handshake_that_never_starts_is_ended() {
+fn a_connection_without_a_handshake_is_closed() {
     let proxy = proxy_with("header_timeout", "\"1s\"");
     let mut socket = tcp(proxy.server).unwrap();
     match socket.read(&mut [0; 64]) {
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
-        Ok(bytes) => assert_eq!(bytes, 0, "nothing was said, so nothing is answered"),
+        Ok(bytes) => assert_eq!(bytes, 0, "the proxy sends nothing"),
     }
 }
 
 #[test]
-fn a_handshake_that_trickles_is_ended() {
+fn a_slow_handshake_is_closed() {
     let proxy = proxy_with("header_timeout", "\"1s\"");
     let mut socket = tcp(proxy.server).unwrap();
-    socket.set_read_timeout(Some(TRICKLE)).unwrap();
+    socket.set_read_timeout(Some(BYTE_INTERVAL)).unwrap();
     let start = Instant::now();
-    // A ClientHello of 512 bytes is announced: one byte at a time takes far longer than the limit.
+    // The ClientHello has 512 bytes. Byte by byte, it takes far longer than the limit.
     let hello = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
     for byte in hello.into_iter().chain(std::iter::repeat(0)) {
-        assert!(start.elapsed() < PATIENCE, "the proxy still listens");
+        assert!(start.elapsed() < PATIENCE, "the proxy still reads");
         if socket.write_all(&[byte]).is_err() || socket.read(&mut [0; 64]).is_ok() {
             return;
         }
@@ -67,33 +67,33 @@ fn a_handshake_that_trickles_is_ended() {
 }
 
 #[test]
-fn stalled_handshakes_do_not_keep_others_out() {
+fn stalled_handshakes_do_not_block_other_clients() {
     let proxy = Proxy::start();
     let stalled: Vec<_> = (0..100).map(|_| tcp(proxy.server).unwrap()).collect();
     proxy
         .caller(&PAYMENTS)
-        .encrypt("orders", b"served all the same");
+        .encrypt("orders", b"served during the stall");
     drop(stalled);
 }
 
 #[test]
-fn headers_that_trickle_are_ended() {
+fn slow_headers_end_the_connection() {
     let proxy = proxy_with("header_timeout", "\"1s\"");
     let mut connection = proxy.connect();
     connection
         .send(b"POST /payments/kms/xks/v1/health HTTP/1.1\r\nx: ")
         .unwrap();
-    trickle_until_refused(&mut connection, b"y");
+    send_slowly_until_rejected(&mut connection, b"y");
 }
 
 #[test]
-fn a_connection_without_a_request_is_ended() {
+fn a_connection_without_a_request_is_closed() {
     let proxy = proxy_with("header_timeout", "\"1s\"");
     proxy.connect().assert_closes();
 }
 
 #[test]
-fn a_body_that_stalls_is_ended_by_the_deadline() {
+fn a_body_that_stalls_is_rejected_at_the_deadline() {
     let proxy = proxy_with("request_timeout", "\"1s\"");
     let payments = proxy.caller(&PAYMENTS);
     let request = payments.request("encrypt", "orders", encrypt_body(b"x").to_string());
@@ -106,7 +106,7 @@ fn a_body_that_stalls_is_ended_by_the_deadline() {
 }
 
 #[test]
-fn a_body_that_trickles_is_ended_by_the_deadline() {
+fn a_slow_body_is_rejected_at_the_deadline() {
     let proxy = proxy_with("request_timeout", "\"1s\"");
     let payments = proxy.caller(&PAYMENTS);
     let request = payments.request("encrypt", "orders", "");
@@ -114,7 +114,7 @@ fn a_body_that_trickles_is_ended_by_the_deadline() {
     connection
         .send(&request.with("content-length", "60000").head())
         .unwrap();
-    trickle_until_refused(&mut connection, b"{");
+    send_slowly_until_rejected(&mut connection, b"{");
 }
 
 /// An idle timeout that is long enough for the first request of a test on a busy machine.
@@ -137,12 +137,12 @@ fn an_idle_connection_is_closed() {
 fn a_connection_in_use_is_not_idle() {
     let proxy = proxy_with("idle_timeout", IDLE);
     let mut used = proxy.connect();
-    // It outlives two idle connections, of which the second begins after the end of the first.
+    // It outlasts two idle connections, the second of which begins after the end of the first.
     for _ in 0..2 {
         let mut idle = proxy.connect();
         idle.exchange(&health(&proxy)).ok();
         idle.set_patience(Duration::from_millis(1));
-        eventually("the end of a connection that is idle", || {
+        eventually("the end of an idle connection", || {
             used.exchange(&health(&proxy)).ok();
             match idle.try_response() {
                 Ok(None) => Some(()),
@@ -155,15 +155,15 @@ fn a_connection_in_use_is_not_idle() {
 }
 
 #[test]
-fn half_a_head_behind_a_request_is_ended() {
+fn an_incomplete_head_after_a_request_ends_the_connection() {
     let proxy = proxy_with("header_timeout", "\"1s\"");
     let payments = proxy.caller(&PAYMENTS);
     let request = payments.request("encrypt", "orders", encrypt_body(b"x").to_string());
     let mut connection = proxy.connect();
-    // In one packet, so that the proxy has read the half head while it works on the request.
+    // Both are in one packet, so the proxy has read the incomplete head while it processes the request.
     let both = [request.bytes(), b"POST /payments/kms/xks".to_vec()].concat();
     connection.send(&both).unwrap();
-    connection.response().expect("an answer").ok();
+    connection.response().expect("a response").ok();
     let start = Instant::now();
     connection.assert_closes();
     assert!(
@@ -175,7 +175,7 @@ fn half_a_head_behind_a_request_is_ended() {
 }
 
 #[test]
-fn two_requests_in_one_packet_are_both_answered() {
+fn two_requests_in_one_packet_both_get_a_response() {
     let proxy = proxy_with("header_timeout", "\"1s\"");
     let payments = proxy.caller(&PAYMENTS);
     let mut connection = proxy.connect();
@@ -185,12 +185,12 @@ fn two_requests_in_one_packet_are_both_answered() {
     });
     connection.send(&requests.concat()).unwrap();
     for _ in requests {
-        connection.response().expect("an answer").ok();
+        connection.response().expect("a response").ok();
     }
 }
 
 #[test]
-fn a_body_that_stalls_is_ended_alike_whoever_seems_to_sign() {
+fn a_body_that_stalls_has_the_same_response_for_every_access_key_id() {
     let proxy = proxy_with("body_timeout", "\"300ms\"");
     let known = proxy.caller(&PAYMENTS);
     let mut unknown = proxy.caller(&PAYMENTS);
@@ -201,21 +201,21 @@ fn a_body_that_stalls_is_ended_alike_whoever_seems_to_sign() {
         unknown.request("encrypt", "orders", body.clone()),
         known.unsigned("encrypt", "orders", body),
     ];
-    let refused = requests.map(|request| {
+    let rejected = requests.map(|request| {
         let bytes = request.bytes();
         let mut connection = proxy.connect();
         connection.send(&bytes[..bytes.len() - 10]).unwrap();
-        let response = connection.response().expect("a refusal");
+        let response = connection.response().expect("an error response");
         response.assert_error(400, "ValidationException");
         (response.status, response.body)
     });
     assert!(
-        refused.iter().all(|other| *other == refused[0]),
-        "{refused:?}"
+        rejected.iter().all(|other| *other == rejected[0]),
+        "{rejected:?}"
     );
 }
 
-/// A proxy with one permit, whose device takes its time to encrypt.
+/// Starts a proxy with one permit, whose HSM encrypts slowly.
 fn with_one_permit() -> (Proxy, Control) {
     let (proxy, control) = faulty_with(|setup| setup.set("server.limits", "max_in_flight", "1"));
     control.set_delay(Function::Encrypt, 1_000_000);
@@ -223,7 +223,7 @@ fn with_one_permit() -> (Proxy, Control) {
 }
 
 #[test]
-fn verified_requests_in_flight_beyond_the_limit_are_throttled() {
+fn verified_requests_over_the_in_flight_limit_are_throttled() {
     let (proxy, control) = with_one_permit();
     let payments = proxy.caller(&PAYMENTS);
     let request = payments.request("encrypt", "orders", encrypt_body(b"x").to_string());
@@ -238,14 +238,14 @@ fn verified_requests_in_flight_beyond_the_limit_are_throttled() {
         (&line["status"], &line["kms_operation"]),
         (&json!(429), &json!("Encrypt"))
     );
-    slow.response().expect("an answer").ok();
+    slow.response().expect("a response").ok();
     assert!(proxy.metric("xks_shed_total", &[]).unwrap() >= 1.0);
     control.heal();
-    payments.encrypt("orders", b"there is a permit again");
+    payments.encrypt("orders", b"the permit is free again");
 }
 
 #[test]
-fn a_request_without_its_body_takes_no_permit() {
+fn a_request_without_its_body_uses_no_permit() {
     let proxy = proxy_with("max_in_flight", "1");
     let payments = proxy.caller(&PAYMENTS);
     let request = payments.request("encrypt", "orders", encrypt_body(b"x").to_string());
@@ -254,22 +254,22 @@ fn a_request_without_its_body_takes_no_permit() {
     let mut slow = proxy.connect();
     slow.send(most).unwrap();
     proxy.await_metric("xks_unverified_requests", &[], |value| value >= 1.0);
-    payments.encrypt("orders", b"beside it");
+    payments.encrypt("orders", b"served in between");
     slow.send(rest).unwrap();
-    slow.response().expect("an answer").ok();
+    slow.response().expect("a response").ok();
 }
 
 #[test]
-fn a_caller_that_hangs_up_frees_what_it_held() {
+fn a_client_that_disconnects_releases_its_bytes() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let bytes = payments
         .request("encrypt", "orders", encrypt_body(b"x").to_string())
         .bytes();
-    let mut gone = proxy.connect();
-    gone.send(&bytes[..bytes.len() - 10]).unwrap();
+    let mut connection = proxy.connect();
+    connection.send(&bytes[..bytes.len() - 10]).unwrap();
     proxy.await_metric("xks_unverified_bytes", &[], |value| value > 4_096.0);
-    drop(gone);
+    drop(connection);
     proxy.await_metric("xks_unverified_bytes", &[], |value| value == 0.0);
     proxy.await_metric("xks_unverified_requests", &[], |value| value == 0.0);
     proxy.await_metric("xks_requests_total", &[("store", "payments")], |value| {

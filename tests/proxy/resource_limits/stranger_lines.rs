@@ -1,5 +1,5 @@
-//! What clients without a verified signature leave in log and audit trail: each failed authentication is counted exactly, no text from outside
-//! makes a long line, and a flood of them does not fill a disk.
+//! The lines of clients without a verified signature in log and audit trail: each failed authentication is counted exactly, texts from outside are cut, and
+//! a flood does not fill the disk.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::harness::trail::Trail;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, Proxy, RETAIL};
 
-/// The longest line with one cut text, in bytes.
+/// The maximum length of a line with one cut text, in bytes.
 const LONG: usize = 4_096;
 
-/// What may be written at once and per second; see `src/server/strangers/line_budget.rs`.
+/// The bytes that may be written at once and per second; see `src/server/unverified/line_budget.rs`.
 const BURST: usize = 512 * 1024;
 const PER_SECOND: usize = 64 * 1024;
 
@@ -27,14 +27,14 @@ fn audited() -> (Proxy, Trail) {
     (proxy, trail.unwrap())
 }
 
-/// A request that is signed with the wrong secret.
+/// Returns a request that is signed with a wrong secret.
 fn forged(proxy: &Proxy) -> Request {
     let mut intruder = proxy.caller(&PAYMENTS);
     intruder.signer.secret = RETAIL.secret.into();
     intruder.request("health", "", plain_body("health").to_string())
 }
 
-/// The lines of failed authentications, and how many failures they stand for.
+/// Returns the lines of failed authentications, and the number of failures that they count.
 fn failures(trail: &Trail) -> (Vec<Value>, u64) {
     let mut lines = trail.of_kind("security");
     lines.retain(|line| line["event"] == "authentication_failed");
@@ -44,7 +44,7 @@ fn failures(trail: &Trail) -> (Vec<Value>, u64) {
 }
 
 #[test]
-fn a_burst_of_bad_signatures_has_its_first_line_at_once_and_then_its_number() {
+fn a_burst_of_wrong_signatures_has_one_line_at_once_and_then_aggregate_lines() {
     let (proxy, trail) = audited();
     let request = forged(&proxy);
     let mut connection = proxy.connect();
@@ -64,9 +64,9 @@ fn a_burst_of_bad_signatures_has_its_first_line_at_once_and_then_its_number() {
         first["reason"].as_str().unwrap().contains("signature"),
         "{first}"
     );
-    let aggregate = trail.wait_for("a number", |line| line["count"].is_u64());
+    let aggregate = trail.wait_for("an aggregate line", |line| line["count"].is_u64());
     assert_eq!(aggregate["source"], "127.0.0.1");
-    eventually("every failure in some line", || {
+    eventually("every failure counted in a line", || {
         (failures(&trail).1 == 102).then_some(())
     });
     assert!(failures(&trail).0.len() < 10, "{:?}", failures(&trail).0);
@@ -74,7 +74,7 @@ fn a_burst_of_bad_signatures_has_its_first_line_at_once_and_then_its_number() {
 }
 
 #[test]
-fn at_the_end_the_number_is_written_at_once() {
+fn the_last_aggregate_line_is_written_at_the_end() {
     let (mut proxy, trail) = audited();
     let request = forged(&proxy);
     let mut connection = proxy.connect();
@@ -88,7 +88,7 @@ fn at_the_end_the_number_is_written_at_once() {
 }
 
 #[test]
-fn more_sources_than_the_table_holds_are_counted_to_the_last_failure() {
+fn every_failure_of_more_sources_than_the_table_holds_is_counted() {
     const SOURCES: u32 = 4_200;
     let (mut proxy, trail) = audited();
     let request = forged(&proxy);
@@ -118,13 +118,13 @@ fn more_sources_than_the_table_holds_are_counted_to_the_last_failure() {
     assert_eq!(proxy.daemon.wait().code(), Some(0));
     let (lines, sum) = failures(&trail);
     assert_eq!(sum, 8_400);
-    let of_others = lines.iter().filter(|line| line["source"] == "other");
-    assert!(of_others.count() >= 1);
+    let other = lines.iter().filter(|line| line["source"] == "other");
+    assert!(other.count() >= 1);
     trail.assert_chain();
 }
 
 #[test]
-fn a_text_from_outside_is_cut_in_every_line_and_says_so() {
+fn a_text_from_outside_is_cut_in_every_line_and_marked_as_cut() {
     let (proxy, trail) = audited();
     let payments = proxy.caller(&PAYMENTS);
     let long = format!("host;x-amz-date;{}", "z".repeat(60_000));
@@ -153,10 +153,10 @@ fn a_text_from_outside_is_cut_in_every_line_and_says_so() {
     let text = line.to_string();
     assert!(text.len() < 4 * LONG, "{} bytes", text.len());
     for (field, length) in [("kmsRequestId", 60_000), ("unknown_fields", 6_016)] {
-        let shown = line["request_metadata"][field].as_str().unwrap();
+        let text = line["request_metadata"][field].as_str().unwrap();
         assert!(
-            shown.ends_with(&format!("[cut, {length} bytes in all]")),
-            "{shown}"
+            text.ends_with(&format!("[cut, {length} bytes in all]")),
+            "{text}"
         );
     }
     eventually("the access line of the other request", || {
@@ -171,7 +171,7 @@ fn a_text_from_outside_is_cut_in_every_line_and_says_so() {
 #[test]
 #[expect(
     clippy::too_many_lines,
-    reason = "one scene, whose counts are compared at its end"
+    reason = "one scenario, whose counts are compared at its end"
 )]
 fn a_flood_without_signatures_does_not_fill_the_log() {
     const REQUESTS: usize = 3_000;

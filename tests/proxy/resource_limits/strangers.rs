@@ -1,4 +1,5 @@
-//! Strangers do not keep KMS out: which connections give way when there are too many. Strangers come from 127.0.0.2 and on, KMS from 127.0.0.1.
+//! Unverified connections do not block KMS: the order of displacement at the limits. Strangers connect from 127.0.0.2 and higher addresses, KMS from
+//! 127.0.0.1. A stranger is a client without a verified request.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
@@ -17,7 +18,7 @@ use crate::harness::{PAYMENTS, Proxy};
 const KMS: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-/// A proxy with room for eight unverified connections.
+/// Starts a proxy with a limit of eight unverified connections.
 fn proxy_with(change: impl FnOnce(&mut Setup)) -> Proxy {
     Proxy::start_with(|setup| {
         setup.set("server.limits", "max_unverified", "8");
@@ -31,12 +32,12 @@ fn health(proxy: &Proxy) -> Request {
     proxy.caller(&PAYMENTS).request("health", "", body)
 }
 
-/// Sockets from `source` that send nothing, all of them accepted.
+/// Opens sockets from `source` that send nothing, and waits until all are accepted.
 fn silent(proxy: &Proxy, source: Ipv4Addr, count: usize) -> Vec<TcpStream> {
     let before = accepted(proxy);
     let sockets = (0..count).map(|_| tcp_from(source, proxy.server).unwrap());
     let sockets: Vec<_> = sockets.collect();
-    eventually("all are accepted", || {
+    eventually("the accept of all sockets", || {
         (accepted(proxy) >= before + count as f64).then_some(())
     });
     sockets
@@ -65,23 +66,23 @@ fn sum(proxy: &Proxy, name: &str, label: &str, value: &str) -> f64 {
     proxy.metric(name, labels).unwrap()
 }
 
-/// A connection from `source` whose handshake is done.
+/// Opens a connection from `source` and completes its handshake.
 fn connect_from(proxy: &Proxy, source: Ipv4Addr) -> Connection {
     let socket = tcp_from(source, proxy.server).unwrap();
     Connection::over(socket, Arc::clone(&proxy.client)).unwrap()
 }
 
-/// A connection from `source` with a request that was not verified.
+/// Opens a connection from `source` and sends an unsigned request.
 fn unverified_from(proxy: &Proxy, source: Ipv4Addr) -> Connection {
     let mut connection = connect_from(proxy, source);
     let unsigned = proxy.caller(&PAYMENTS).unsigned("health", "", "{}");
-    let refused = connection.exchange(&unsigned);
-    refused.assert_error(401, "AuthenticationFailedException");
+    let response = connection.exchange(&unsigned);
+    response.assert_error(401, "AuthenticationFailedException");
     connection
 }
 
 #[test]
-fn silent_sockets_do_not_keep_kms_out() {
+fn silent_sockets_do_not_block_kms() {
     let proxy = proxy_with(|_| {});
     let sockets = silent(&proxy, STRANGER, 40);
     assert!(open(&proxy, "handshake") <= 8.0);
@@ -95,12 +96,12 @@ fn silent_sockets_do_not_keep_kms_out() {
     let lines = lines.iter().filter(about_closed).count();
     assert!(
         (1..=5).contains(&lines),
-        "{lines} lines about 36 connections that were closed"
+        "{lines} lines about 36 closed connections"
     );
 }
 
 #[test]
-fn idle_connections_without_a_verified_request_do_not_keep_kms_out() {
+fn idle_connections_without_a_verified_request_do_not_block_kms() {
     let proxy = proxy_with(|_| {});
     let idle: Vec<_> = (0..20)
         .map(|n| unverified_from(&proxy, Ipv4Addr::new(127, 0, 0, 2 + n % 3)))
@@ -113,7 +114,7 @@ fn idle_connections_without_a_verified_request_do_not_keep_kms_out() {
 }
 
 #[test]
-fn verified_connections_outlive_every_stranger() {
+fn strangers_do_not_displace_verified_connections() {
     let proxy = proxy_with(|_| {});
     let mut verified: Vec<Connection> = (0..4).map(|_| proxy.connect()).collect();
     for connection in &mut verified {
@@ -131,7 +132,7 @@ fn verified_connections_outlive_every_stranger() {
 }
 
 #[test]
-fn silent_connections_give_way_before_established_ones() {
+fn silent_connections_are_displaced_before_established_ones() {
     let proxy = proxy_with(|_| {});
     let mut established = unverified_from(&proxy, STRANGER);
     let sockets = silent(&proxy, STRANGER, 40);
@@ -149,7 +150,7 @@ fn a_handshake_that_progresses_is_not_displaced() {
     let mut socket = tcp(proxy.server).unwrap();
     let (half, rest) = hello.split_at(hello.len() / 2);
     socket.write_all(half).unwrap();
-    // Older than all of these, and of the same source, but more advanced.
+    // The handshake is older than all of these and of the same source, but more advanced.
     let sockets = silent(&proxy, KMS, 40);
     socket.write_all(rest).unwrap();
     while tls.is_handshaking() {
@@ -159,7 +160,7 @@ fn a_handshake_that_progresses_is_not_displaced() {
 }
 
 #[test]
-fn one_source_has_a_limit_of_its_own_unless_it_is_known_or_shared() {
+fn each_source_has_a_limit_unless_it_is_known_or_shared() {
     let proxy = proxy_with(|setup| {
         setup.set("server.limits", "max_unverified", "100");
         setup.set("server.limits", "shared_sources", "[\"127.0.0.3/32\"]");
@@ -167,19 +168,19 @@ fn one_source_has_a_limit_of_its_own_unless_it_is_known_or_shared() {
     let mut verified = proxy.connect();
     verified.exchange(&health(&proxy)).ok();
     let before = closed(&proxy, "displaced_silent");
-    let of_shared = silent(&proxy, Ipv4Addr::new(127, 0, 0, 3), 20);
-    let of_known = silent(&proxy, KMS, 20);
+    let shared = silent(&proxy, Ipv4Addr::new(127, 0, 0, 3), 20);
+    let known = silent(&proxy, KMS, 20);
     assert_eq!(closed(&proxy, "displaced_silent"), before);
-    let of_stranger = silent(&proxy, STRANGER, 20);
+    let stranger = silent(&proxy, STRANGER, 20);
     assert_eq!(closed(&proxy, "displaced_silent"), before + 12.0);
     let unknown = [("reason", "displaced_silent"), ("source", "unknown")];
     let displaced = proxy.metric("xks_connections_closed_total", &unknown);
     assert_eq!(displaced, Some(12.0));
-    drop((verified, of_shared, of_known, of_stranger));
+    drop((verified, shared, known, stranger));
 }
 
 #[test]
-fn when_max_connections_is_reached_the_longest_idle_verified_one_is_closed() {
+fn at_max_connections_the_verified_connection_that_is_idle_longest_is_closed() {
     let mut proxy = proxy_with(|setup| setup.set("server.limits", "max_connections", "2"));
     let mut verified: Vec<Connection> = (0..2).map(|_| proxy.connect()).collect();
     for index in [0, 1, 0] {
@@ -200,7 +201,7 @@ fn when_max_connections_is_reached_the_longest_idle_verified_one_is_closed() {
 }
 
 #[test]
-fn limits_of_strangers_change_while_the_proxy_serves() {
+fn a_reload_changes_the_limits_of_unverified_connections() {
     let mut proxy = proxy_with(|_| {});
     let before = silent(&proxy, STRANGER, 8);
     proxy.reconfigure(|setup| setup.set("server.limits", "max_unverified", "3"));
@@ -213,7 +214,7 @@ fn limits_of_strangers_change_while_the_proxy_serves() {
 fn a_displaced_connection_is_closed_at_once() {
     let proxy = proxy_with(|_| {});
     let mut sockets = silent(&proxy, STRANGER, 9);
-    // The harness's patience is far longer than the proxy may take, and far shorter than any of its timeouts would be.
+    // This time is far longer than the proxy may need, and shorter than its idle timeout.
     sockets[0]
         .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
@@ -225,13 +226,13 @@ fn a_displaced_connection_is_closed_at_once() {
 }
 
 #[test]
-fn health_checks_are_answered_whatever_is_connected_to_the_admin_listener() {
+fn many_connections_to_the_admin_listener_do_not_block_health_checks() {
     let proxy = Proxy::start();
     let connections: Vec<TcpStream> = (0..600)
         .map(|number| {
             let mut socket = tcp(proxy.admin).unwrap();
             if number % 2 == 0 {
-                // It may have been displaced at once.
+                // The connection may have been displaced already.
                 let _ = socket.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n");
             }
             socket

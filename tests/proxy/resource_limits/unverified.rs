@@ -1,4 +1,4 @@
-//! Requests before their signature is verified: what they hold is bounded apart from verified clients, by source, whatever they ask for.
+//! Requests before their signature is verified: the bytes that they hold are bounded by source, separately from verified clients, for every path.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use crate::harness::http::{Connection, Request};
 use crate::harness::wire::encrypt_body;
 use crate::harness::{PAYMENTS, Proxy};
 
-/// What all strangers together may hold, in bytes; see `src/server/strangers/budget.rs`.
-const STRANGERS: f64 = 8.0 * 1024.0 * 1024.0;
+/// The bytes that all unverified connections together may hold; see `src/server/unverified/budget.rs`.
+const BUDGET: f64 = 8.0 * 1024.0 * 1024.0;
 
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
@@ -17,23 +17,23 @@ fn unknown(proxy: &Proxy, name: &str) -> f64 {
     proxy.metric(name, &[("client", "unknown")]).unwrap()
 }
 
-/// A head that announces a body of 60,000 bytes.
+/// Returns the request with a head that announces a body of 60,000 bytes.
 fn announcing(request: &Request) -> Request {
     request.clone().with("content-length", "60000")
 }
 
-/// A request without a signature, for a key that is there.
+/// Returns a request without a signature, for an existing key.
 fn unsigned(proxy: &Proxy) -> Request {
     proxy.caller(&PAYMENTS).unsigned("encrypt", "orders", "")
 }
 
-/// So many streams whose bodies never come.
+/// Opens streams whose bodies never arrive.
 fn stall(connection: &Http2, request: &Request, streams: usize) -> Vec<Pending> {
     (0..streams).map(|_| connection.start(request)).collect()
 }
 
 #[test]
-fn requests_whose_body_never_comes_cost_verified_ones_nothing() {
+fn requests_whose_body_never_arrives_do_not_affect_verified_ones() {
     let proxy = Proxy::start_with(|setup| setup.set("server.limits", "max_in_flight", "4"));
     let request = announcing(&unsigned(&proxy));
     let connections: Vec<_> = (0..8).map(|_| Http2::open_from(ATTACKER, &proxy)).collect();
@@ -44,13 +44,13 @@ fn requests_whose_body_never_comes_cost_verified_ones_nothing() {
         &[("client", "unknown")],
         |n| n >= 1.0,
     );
-    // Eight hundred bodies of 60,000 bytes are announced; a source alone has half of the budget.
+    // 800 bodies of 60,000 bytes are announced. A single source may hold half of the budget.
     let requests = unknown(&proxy, "xks_unverified_requests");
     assert!((50.0..80.0).contains(&requests), "{requests}");
     assert_eq!(proxy.metric("xks_requests_in_flight", &[]), Some(0.0));
     let payments = proxy.caller(&PAYMENTS);
     for _ in 0..20 {
-        payments.encrypt("orders", b"beside the attack");
+        payments.encrypt("orders", b"during the attack");
     }
     assert_eq!(proxy.metric("xks_shed_total", &[]), Some(0.0));
     assert!(
@@ -60,16 +60,16 @@ fn requests_whose_body_never_comes_cost_verified_ones_nothing() {
 }
 
 #[test]
-fn unknown_paths_and_unknown_access_key_ids_count_as_any_other() {
+fn requests_with_unknown_paths_or_access_key_ids_count_like_others() {
     let proxy = Proxy::start();
-    let mut stranger = proxy.caller(&PAYMENTS);
-    stranger.signer.access_key_id = "XKSNOBODYKEYAAAAAAAA".into();
+    let mut unknown_id = proxy.caller(&PAYMENTS);
+    unknown_id.signer.access_key_id = "XKSNOBODYKEYAAAAAAAA".into();
     let body = encrypt_body(b"x").to_string();
     let variants = [
         unsigned(&proxy),
         Request::post("/nobody/kms/xks/v1/health", &proxy.host(), ""),
         Request::post("/no/such/path", &proxy.host(), ""),
-        stranger.request("encrypt", "orders", body),
+        unknown_id.request("encrypt", "orders", body),
     ];
     for (n, request) in (2..).zip(variants) {
         let connection = Http2::open_from(Ipv4Addr::new(127, 0, 0, n), &proxy);
@@ -79,7 +79,7 @@ fn unknown_paths_and_unknown_access_key_ids_count_as_any_other() {
             n == all
         });
         assert!(unknown(&proxy, "xks_unverified_bytes") >= all * 4_096.0);
-        // They stay open until the proxy ends.
+        // The streams stay open until the proxy ends.
         std::mem::forget((connection, stalled));
     }
 }
@@ -100,7 +100,7 @@ fn two_hundred_sources_hold_no_more_than_one_budget() {
             let client = Arc::clone(&proxy.client);
             let mut connection = Connection::open_from(source, proxy.server, client).unwrap();
             connection.send(&head).unwrap();
-            // One that is refused may be closed meanwhile.
+            // A rejected connection may be closed already.
             let _ = connection.send(&body);
             connection
         })
@@ -111,19 +111,19 @@ fn two_hundred_sources_hold_no_more_than_one_budget() {
         |n| n >= 100.0,
     );
     let held = unknown(&proxy, "xks_unverified_bytes");
-    assert!(held > STRANGERS / 2.0 && held <= STRANGERS, "{held}");
+    assert!(held > BUDGET / 2.0 && held <= BUDGET, "{held}");
     proxy
         .caller(&PAYMENTS)
-        .encrypt("orders", b"beside the attack");
+        .encrypt("orders", b"during the attack");
     let grown = proxy.daemon.resident_kib().saturating_sub(before);
-    // 400 TLS connections take most of it.
+    // The 400 TLS connections use most of this memory.
     assert!(grown < 128 * 1024, "{grown} KiB");
     drop(connections);
     proxy.await_metric("xks_unverified_bytes", &[], |held| held == 0.0);
 }
 
 #[test]
-fn who_is_refused_is_told_and_the_connection_ends() {
+fn a_request_over_the_budget_gets_a_response_and_its_connection_ends() {
     let proxy = Proxy::start_with(|setup| setup.set("server.limits", "max_body", "\"16MiB\""));
     let head = unsigned(&proxy).with("content-length", "16000000").head();
     let connections: Vec<Connection> = (0..5)
@@ -139,14 +139,14 @@ fn who_is_refused_is_told_and_the_connection_ends() {
         &[("client", "unknown")],
         |n| n == 1.0,
     );
-    let mut refused = connections.into_iter().filter_map(|mut connection| {
+    let mut rejected = connections.into_iter().filter_map(|mut connection| {
         connection.set_patience(std::time::Duration::from_millis(100));
         let response = connection.try_response().ok()??;
         connection.set_patience(std::time::Duration::from_secs(30));
         connection.assert_closes();
         Some(response)
     });
-    let response = refused.next().expect("a refusal");
+    let response = rejected.next().expect("an error response");
     response.assert_error(429, "ThrottlingException");
     assert_eq!(response.value("connection"), Some("close"));
 }

@@ -1,4 +1,4 @@
-//! A library that the sandbox keeps from a path: the log and the commands name the path and the setting.
+//! A library whose access to a path is denied by the sandbox. The log and the commands show the path and the setting.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::harness::setup::Setup;
 
 const SETTING: &str = "add it to writable of this [[hsm]]";
 
-/// The token's directory is not writable, and holds nothing: SoftHSM opens a token that is there without writing.
+/// Uses an empty token directory that is not writable. SoftHSM opens existing tokens without writing.
 fn without_tokens(setup: &mut Setup) -> String {
     let tokens = setup.token.tokens();
     setup.not_writable(&tokens);
@@ -23,7 +23,7 @@ fn stores_tokens_in_files() -> bool {
 }
 
 #[test]
-fn a_token_directory_that_is_not_writable_is_named_in_log_and_command() {
+fn log_and_command_show_a_token_directory_that_is_not_writable() {
     if !stores_tokens_in_files() {
         return;
     }
@@ -41,9 +41,9 @@ fn a_token_directory_that_is_not_writable_is_named_in_log_and_command() {
     assert!(answer["faults"].is_array() && answer["checks"]["faults"].to_string().contains(&named));
 }
 
-/// A key cannot be stored.
+/// The token cannot store a key.
 #[test]
-fn a_key_that_cannot_be_made_names_the_token_directory() {
+fn a_failed_key_creation_shows_the_token_directory() {
     if !stores_tokens_in_files() {
         return;
     }
@@ -58,9 +58,9 @@ fn a_key_that_cannot_be_made_names_the_token_directory() {
     run(&setup, &["key", "create", "--label", "new-one"]).expect(0, &["new-one"]);
 }
 
-/// Nothing is said of the sandbox when the PIN is the reason, or when there is none.
+/// The sandbox is not mentioned if the PIN is the cause, or if there is no sandbox.
 #[test]
-fn other_reasons_are_left_as_they_are() {
+fn other_errors_do_not_mention_the_sandbox() {
     let directory = tempfile::tempdir().unwrap();
     let mut setup = Setup::new(directory.path());
     setup.not_writable(&setup.token.tokens());

@@ -1,4 +1,5 @@
-//! Every way in which devices do AES-GCM, made on top of a software token: found by the probe, guarded, and the same to KMS.
+//! All AES-GCM dialects of devices, simulated on top of a software token. The probe detects them, outputs are checked, and KMS sees no
+//! difference.
 
 use std::collections::HashSet;
 
@@ -9,7 +10,7 @@ use crate::harness::outage::await_service;
 use crate::harness::wire::{base64, bytes, decrypt_body, encrypt_body, set};
 use crate::harness::{Caller, PAYMENTS, Proxy};
 
-/// A proxy on a device of this dialect.
+/// A proxy with a device of this dialect.
 fn speaking(dialect: Dialect, profile: &str) -> (Proxy, Control) {
     let mut control = None;
     let proxy = Proxy::launch(|setup| {
@@ -29,8 +30,8 @@ fn profile_of(proxy: &Proxy) -> String {
     line["profile"].as_str().unwrap().to_owned()
 }
 
-/// What KMS relies on, whatever the dialect: round trips, fresh IVs, exact lengths, nothing changed goes unnoticed.
-fn serves_as_ever(payments: &Caller<'_>, iv_length: usize) {
+/// Checks what KMS relies on in each dialect: round trips, new IVs, exact lengths, and detection of changes.
+fn assert_serves_normally(payments: &Caller<'_>, iv_length: usize) {
     let mut ivs = HashSet::new();
     for length in [0, 1, 15, 16, 17, 4_300] {
         let plaintext = vec![0x5a; length];
@@ -45,7 +46,7 @@ fn serves_as_ever(payments: &Caller<'_>, iv_length: usize) {
         assert_eq!(iv.len(), iv_length);
         assert!(
             iv.iter().any(|byte| *byte != 0) && ivs.insert(iv),
-            "an IV is zero or came twice"
+            "an IV is zero or was used twice"
         );
         assert_eq!(bytes(&sealed, "ciphertext").len(), length);
         assert_eq!(bytes(&sealed, "authenticationTag").len(), 16);
@@ -61,11 +62,11 @@ fn serves_as_ever(payments: &Caller<'_>, iv_length: usize) {
             ),
             plaintext
         );
-        nothing_changed_goes_unnoticed(payments, &opened);
+        assert_changes_are_detected(payments, &opened);
     }
 }
 
-fn nothing_changed_goes_unnoticed(payments: &Caller<'_>, body: &Value) {
+fn assert_changes_are_detected(payments: &Caller<'_>, body: &Value) {
     let fields = [
         "ciphertext",
         "initializationVector",
@@ -84,7 +85,7 @@ fn nothing_changed_goes_unnoticed(payments: &Caller<'_>, body: &Value) {
 }
 
 #[test]
-fn each_dialect_is_found_by_the_probe_and_serves_as_ever() {
+fn each_dialect_is_detected_by_the_probe_and_serves_normally() {
     for (dialect, profile, iv_length) in [
         (Dialect::AsWrapped, "caller-iv", 12),
         (Dialect::IvWrittenBack, "iv-written-back", 12),
@@ -94,23 +95,23 @@ fn each_dialect_is_found_by_the_probe_and_serves_as_ever() {
     ] {
         let (proxy, _control) = speaking(dialect, "auto");
         assert_eq!(profile_of(&proxy), profile, "{dialect:?}");
-        serves_as_ever(&proxy.caller(&PAYMENTS), iv_length);
+        assert_serves_normally(&proxy.caller(&PAYMENTS), iv_length);
     }
 }
 
 #[test]
-fn the_vendors_own_mechanism_is_used_when_configured() {
+fn the_vendor_mechanism_is_used_if_configured() {
     let (proxy, _control) = speaking(Dialect::IvPrepended, "iv-prepended");
     assert_eq!(profile_of(&proxy), "iv-prepended");
-    serves_as_ever(&proxy.caller(&PAYMENTS), 12);
+    assert_serves_normally(&proxy.caller(&PAYMENTS), 12);
 }
 
 #[test]
-fn the_message_interface_is_used_when_configured() {
+fn the_message_interface_is_used_if_configured() {
     let proxy = Proxy::launch(|setup| setup.set("hsm", "gcm_profile", "\"message\""));
     if proxy.setup.token.product.has_messages() {
         assert_eq!(profile_of(&proxy), "message");
-        serves_as_ever(&proxy.caller(&PAYMENTS), 12);
+        assert_serves_normally(&proxy.caller(&PAYMENTS), 12);
     } else {
         proxy.daemon.wait_for("that there is none", |line| {
             line["message"] == "the HSM cannot be opened"
@@ -119,8 +120,8 @@ fn the_message_interface_is_used_when_configured() {
 }
 
 #[test]
-fn ciphertexts_outlive_a_change_of_the_profile() {
-    // The same token behind two dialects: what one made the other opens, as far as the IV lengths allow.
+fn ciphertexts_are_still_decrypted_after_a_change_of_the_profile() {
+    // The same token with two dialects. Each decrypts ciphertexts of the other one, if the IV lengths permit it.
     let (proxy, control) = speaking(Dialect::IvWrittenBack, "auto");
     profile_of(&proxy);
     let payments = proxy.caller(&PAYMENTS);
@@ -132,7 +133,7 @@ fn ciphertexts_outlive_a_change_of_the_profile() {
     });
     control.set_removed(false);
     await_service(&payments, &decrypt_body(&sealed));
-    // The device serves a moment before the line is written.
+    // The device serves before the line is written.
     proxy
         .daemon
         .wait_for("the profile probed after the reopen", |line| {
@@ -143,7 +144,7 @@ fn ciphertexts_outlive_a_change_of_the_profile() {
 #[test]
 fn a_wrong_profile_never_serves_a_key() {
     for (dialect, profile) in [
-        // Software tokens encrypt with the zero IV that another device would overwrite: one IV for ever.
+        // Software tokens use the zero IV, which a device of that profile would overwrite, for each encryption.
         (Dialect::AsWrapped, "iv-written-back"),
         (Dialect::AsWrapped, "iv-appended"),
         (Dialect::AsWrapped, "iv-prepended"),
@@ -170,21 +171,21 @@ fn a_wrong_profile_never_serves_a_key() {
 }
 
 #[test]
-fn a_device_whose_ivs_repeat_is_refused() {
+fn a_device_with_repeated_ivs_is_rejected() {
     for source in [IvSource::Zero, IvSource::Constant] {
         for dialect in [Dialect::IvWrittenBack, Dialect::IvAppended] {
             let (proxy, control) = speaking(dialect, "auto");
             profile_of(&proxy);
             let payments = proxy.caller(&PAYMENTS);
             payments.encrypt("orders", b"x");
-            // It breaks while it serves.
+            // The fault begins while the device serves.
             control.set_iv_source(source);
             let answers = (0..8).map(|_| payments.call("encrypt", "orders", &encrypt_body(b"x")));
             let ivs: Vec<Vec<u8>> = answers
                 .filter(|answer| answer.status == 200)
                 .map(|answer| bytes(&answer.json(), "initializationVector"))
                 .collect();
-            // A repeated IV may leave once, before it has been seen twice; a zero one never.
+            // A repeated IV may be returned once, because its first use is not a repetition. A zero IV is never returned.
             let most = usize::from(source == IvSource::Constant);
             assert!(ivs.len() <= most, "{} of 8 with {source:?}", ivs.len());
             assert!(
@@ -198,7 +199,7 @@ fn a_device_whose_ivs_repeat_is_refused() {
 }
 
 #[test]
-fn a_device_without_aes_gcm_is_refused_by_name() {
+fn a_device_without_aes_gcm_is_rejected_and_named() {
     let (proxy, control) = speaking(Dialect::NoGcm, "auto");
     let line = proxy.daemon.wait_for("that it has no AES-GCM", |line| {
         line["message"] == "the HSM cannot be opened"

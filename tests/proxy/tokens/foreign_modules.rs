@@ -1,4 +1,5 @@
-//! PKCS#11 modules of the distribution that cannot serve an external key store: the proxy says why. `tests/matrix` installs their packages.
+//! PKCS#11 modules of the distribution that cannot serve an external key store. The proxy logs the reason. `tests/matrix` installs their
+//! packages.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use crate::harness::setup::Setup;
 use crate::harness::token::Remote;
 use crate::harness::{PAYMENTS, Proxy};
 
-/// A module of a package, where distributions put it.
+/// Finds the module of a package in the directories of distributions.
 fn module(package: &str, names: &[&str]) -> PathBuf {
     let directories = [
         "/usr/lib/x86_64-linux-gnu",
@@ -24,7 +25,7 @@ fn module(package: &str, names: &[&str]) -> PathBuf {
     found.unwrap_or_else(|| panic!("install the package {package}, or run tests/matrix"))
 }
 
-/// Why a proxy does not serve with this module.
+/// Returns the error of a proxy that cannot serve with this module.
 fn why_not(change: impl FnOnce(&mut Setup)) -> String {
     let proxy = Proxy::launch(change);
     let line = proxy.daemon.wait_for("why not", |line| {
@@ -44,13 +45,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended already.
+        // An error means that it has already ended.
         drop(self.0.kill());
         drop(self.0.wait());
     }
 }
 
-/// The first of two ports that are free now.
+/// Finds two consecutive free ports, and returns the first one.
 fn two_ports() -> u16 {
     eventually("two free ports", || {
         let first = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -79,7 +80,7 @@ fn tpm2_pkcs11_has_no_aes_gcm() {
     let tpm = Tpm::start(directory.path());
     let error = why_not(|setup| {
         setup.set_path("hsm", "module", &module);
-        // Not initialized, and found all the same.
+        // The token is found although it is not initialized.
         setup.set("hsm", "token", "{ serial = \"0000000000000000\" }");
         for (name, value) in &tpm.variables {
             setup.module_variable(name, value);
@@ -92,11 +93,11 @@ fn tpm2_pkcs11_has_no_aes_gcm() {
         rest.ends_with(") has no CKM_AES_GCM: it cannot serve an external key store"),
         "{error}"
     );
-    // Its model is padded with NULs.
+    // The model of this token is padded with NULs.
     assert!(!error.contains('\0'), "{error:?}");
 }
 
-/// A TPM in software.
+/// A software TPM.
 struct Tpm {
     variables: [(String, String); 2],
     _server: Server,
@@ -129,7 +130,7 @@ impl Tpm {
     }
 }
 
-/// p11-kit carries AES-GCM from version 0.25 on. Before, the token has everything but that.
+/// p11-kit supports AES-GCM since version 0.25. With older versions, the token lacks only AES-GCM.
 #[test]
 fn p11_kit_remoting_serves_or_has_no_aes_gcm() {
     let client = module("p11-kit-modules", &["pkcs11/p11-kit-client.so"]);

@@ -1,4 +1,4 @@
-//! An HSM that is set up wrongly: the start goes on, the log says what to do, and what can be served is.
+//! An HSM with a wrong setup. The start continues, the log shows what to do, and other HSMs and keys are served.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::harness::token::PIN;
 use crate::harness::wire::{decrypt_body, encrypt_body};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// A proxy whose HSM cannot be opened, and what the log says of it.
+/// Starts a proxy whose HSM cannot be opened, and returns the logged error.
 #[track_caller]
 fn why_not(change: impl FnOnce(&mut Setup)) -> String {
     let proxy = Proxy::launch(change);
@@ -35,7 +35,7 @@ fn module(content: &'static [u8]) -> impl FnOnce(&mut Setup) {
 }
 
 #[test]
-fn a_module_file_that_is_none_is_named() {
+fn the_error_contains_the_path_of_a_file_that_is_not_a_module() {
     let missing =
         why_not(|setup| setup.set_path("hsm", "module", Path::new("/nonexistent/hsm.so")));
     assert!(
@@ -44,7 +44,7 @@ fn a_module_file_that_is_none_is_named() {
     );
     let text = why_not(module(b"not a library"));
     assert!(text.contains("cannot be loaded"), "{text}");
-    // The head of an ELF library for another processor (64-bit, little-endian, shared object, machine 0xf3).
+    // The header of an ELF library for a different processor (64-bit, little-endian, shared object, machine 0xf3).
     let other = why_not(module(
         b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\xf3\0\x01\0\0\0",
     ));
@@ -57,7 +57,7 @@ fn a_module_file_that_is_none_is_named() {
 }
 
 #[test]
-fn a_token_label_that_two_tokens_have_is_refused() {
+fn a_token_label_of_two_tokens_is_rejected() {
     let error = why_not(|setup| setup.token.twin());
     assert!(
         error.contains("2 tokens") && error.contains("serial"),
@@ -76,7 +76,7 @@ fn a_pin_file_may_end_with_a_line_end() {
 }
 
 #[test]
-fn a_pin_that_is_not_exactly_the_pin_never_gets_to_the_token() {
+fn a_malformed_pin_is_never_sent_to_the_token() {
     let directory = tempfile::tempdir().unwrap();
     let mut setup = Setup::new(directory.path());
     let control = setup.faulty_module();
@@ -114,7 +114,7 @@ fn a_pin_that_is_not_exactly_the_pin_never_gets_to_the_token() {
 }
 
 #[test]
-fn a_file_that_is_not_a_pin_keeps_the_hsm_from_opening_until_it_is_replaced() {
+fn the_hsm_is_not_opened_until_an_invalid_pin_file_is_replaced() {
     let mut control = None;
     let proxy = Proxy::launch(|setup| {
         control = Some(setup.faulty_module());
@@ -137,7 +137,7 @@ fn a_file_that_is_not_a_pin_keeps_the_hsm_from_opening_until_it_is_replaced() {
 }
 
 #[test]
-fn settings_of_the_process_of_a_library_are_checked() {
+fn settings_of_the_worker_are_checked() {
     let directory = tempfile::tempdir().unwrap();
     let mut setup = Setup::new(directory.path());
     let ran = run(&setup, &["check-config"]).expect(0, &["ok"]);
@@ -157,7 +157,7 @@ fn settings_of_the_process_of_a_library_are_checked() {
     run(&setup, &["check-config"]).expect(78, &["hsm[0].hang_timeout: must be from 100ms"]);
 }
 
-/// Without a fit health key the device serves, is DEGRADED, and the log says which key to create.
+/// Checks that a device without a suitable health key serves and is DEGRADED, and that the log shows which key to create.
 fn impaired_by(health_key: &str) {
     let proxy = Proxy::start_with(|setup| {
         setup.set("hsm", "health_key", &format!("{health_key:?}"));
@@ -179,7 +179,7 @@ fn impaired_by(health_key: &str) {
     let health = payments.health();
     assert_eq!(health["ekmFleetDetails"][0]["healthStatus"], "DEGRADED");
     assert_eq!(proxy.admin("/readyz").status, 200);
-    // Blame is still settled, by the key of the request itself.
+    // Errors are still attributed, with the key of the request.
     let sealed = payments.encrypt("orders", b"x");
     let mut damaged = decrypt_body(&sealed);
     damaged["authenticationTag"] = "AAAAAAAAAAAAAAAAAAAAAA==".into();
@@ -196,7 +196,7 @@ fn without_a_health_key_the_device_serves_and_is_degraded() {
 
 #[test]
 fn a_health_key_that_is_not_aes_256_or_may_not_both_is_no_health_key() {
-    // Labels of the template token that no store of this test names any more.
+    // Labels of the template token that no store of this test uses.
     for unfit in ["aes128", "encrypt-only"] {
         let proxy = Proxy::start_with(|setup| {
             setup.rename_key(unfit, "renamed");
@@ -224,11 +224,11 @@ fn a_health_key_that_is_created_later_is_found() {
 }
 
 #[test]
-fn a_token_that_loses_its_memory_is_no_missing_key() {
+fn a_token_that_loses_its_keys_does_not_report_missing_keys() {
     let proxy = Proxy::start();
     let payments = proxy.caller(&PAYMENTS);
     let sealed = payments.encrypt("orders", b"x");
-    // SoftHSM then finds no object, and says so without an error: to KMS "no such key" would be final.
+    // SoftHSM then finds no object and returns no error. KMS would treat a missing key as final.
     let (tokens, away) = (
         proxy.setup.directory.join("tokens"),
         proxy.setup.directory.join("away"),

@@ -1,4 +1,4 @@
-//! Attempts at a wrong PIN do not add up over workers that crash, services that restart, and commands.
+//! Attempts with a wrong PIN are limited across crashes of workers, restarts of the service, and commands.
 
 use std::env;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::harness::process::signal;
 use crate::harness::setup::Setup;
 use crate::harness::token::PIN;
 
-/// Both `[[hsm]]` are one token, and their PIN is wrong.
+/// Two `[[hsm]]` tables select one token, with a wrong PIN.
 fn wrong_pins(setup: &mut Setup) -> [Control; 2] {
     let controls = [setup.faulty_module(), setup.second_faulty_module()];
     let wrong = setup.write_private("wrong-pin", "000000");
@@ -32,7 +32,7 @@ fn attempts(controls: &[Control; 2]) -> u64 {
     logins.sum()
 }
 
-/// What a command says when it makes no attempt.
+/// The texts of a command that makes no attempt.
 const NOT_TRIED: [&str; 2] = ["the token rejected this PIN", "--try-rejected-pin"];
 
 #[test]
@@ -59,7 +59,7 @@ fn runs_of_commands_make_one_attempt_together() {
     let forced = ["key", "list", "--try-rejected-pin", &state];
     run(&setup, &forced).expect(1, &["the token refuses the PIN"]);
     assert_eq!(attempts(&controls), 2);
-    // A file that has changed is a different PIN.
+    // A changed file counts as a different PIN.
     fs::write(directory.path().join("wrong-pin"), PIN).unwrap();
     let ran = run(&setup, &["check-config", "--hsm", &state]);
     let is_open = ran.stdout.contains("hsm-a: ok: ") && ran.stdout.contains("hsm-b: ok: ");
@@ -68,7 +68,7 @@ fn runs_of_commands_make_one_attempt_together() {
 }
 
 #[test]
-fn a_command_does_not_try_what_the_service_was_refused() {
+fn a_command_does_not_try_a_pin_that_was_rejected_for_the_service() {
     let mut controls = None;
     let proxy = Proxy::launch(|setup| controls = Some(wrong_pins(setup)));
     let controls = controls.unwrap();
@@ -82,7 +82,7 @@ fn a_command_does_not_try_what_the_service_was_refused() {
         run(&proxy.setup, &command).expect(1, &NOT_TRIED);
     }
     assert_eq!(attempts(&controls), 1);
-    // Without the record nothing holds a command back: a directory that is not there is an error.
+    // A missing directory is an error, because commands must respect the record.
     let gone = "--state-directory=/nonexistent/state";
     let refused = run(&proxy.setup, &["key", "list", gone]);
     refused.expect(
@@ -92,7 +92,7 @@ fn a_command_does_not_try_what_the_service_was_refused() {
     assert_eq!(attempts(&controls), 1);
 }
 
-/// The next workers of both HSMs die before they log in.
+/// Lets the next workers of both HSMs die before they log in.
 fn kill_workers(proxy: &mut Proxy, controls: &[Control; 2], crash: usize) {
     const FUNCTIONS: [Function; 4] = [
         Function::Initialize,
@@ -104,7 +104,7 @@ fn kill_workers(proxy: &mut Proxy, controls: &[Control; 2], crash: usize) {
     for control in controls {
         control.commit_next(function, Misdeed::Abort);
     }
-    // A setting of the front only: workers are started at once, and the settings of the PIN's record stay the same.
+    // Changes a setting of the front, so that workers are started at once and the PIN and its settings stay unchanged.
     let timeout = format!("\"{}ms\"", 2_001 + crash);
     proxy.setup.set("hsm", "hang_timeout", &timeout);
     let text = proxy.setup.toml();
@@ -120,13 +120,13 @@ fn kill_workers(proxy: &mut Proxy, controls: &[Control; 2], crash: usize) {
     });
 }
 
-/// The first worker dies inside `C_Login`. Then workers die in other functions, and the service is killed and started again.
+/// The first worker dies inside `C_Login`. Then workers die in other functions, and the service is killed and restarted.
 fn crashes_and_restarts(crashes: usize, restarts: usize) {
     let mut controls = None;
     let mut proxy = Proxy::launch(|setup| {
         let of_both = wrong_pins(setup);
         of_both[0].commit_next(Function::Login, Misdeed::Abort);
-        // The other HSM is the same token: it must not be refused before.
+        // The other HSM is the same token. Its login must not be rejected first.
         of_both[1].hang(Function::OpenSession, true);
         controls = Some(of_both);
     });
@@ -166,14 +166,14 @@ fn crashes_and_restarts_do_not_add_up_to_more_attempts() {
     crashes_and_restarts(4, 2);
 }
 
-/// A number of the environment.
+/// Reads a number from an environment variable.
 fn number(name: &str, default: usize) -> usize {
     let text = env::var(name).ok();
     text.map_or(default, |text| text.parse().unwrap())
 }
 
 #[test]
-#[ignore = "a thousand deaths of two workers take many minutes"]
+#[ignore = "a thousand crashes of two workers take many minutes"]
 fn fifty_crashes_in_each_of_twenty_starts_do_not_add_up() {
     crashes_and_restarts(number("XKS_CRASHES", 50), number("XKS_RESTARTS", 20));
 }

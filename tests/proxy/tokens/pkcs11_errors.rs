@@ -1,4 +1,4 @@
-//! PKCS#11 errors are shown by the standard's name, number and function, with a hint, wherever they come from.
+//! All PKCS#11 errors are shown with the standard's name, the number, the function and a hint.
 
 use cryptoki_sys::{CKR_GENERAL_ERROR, CKR_PIN_LOCKED, CKR_TOKEN_NOT_RECOGNIZED};
 
@@ -7,7 +7,7 @@ use crate::harness::command::{Ran, run};
 use crate::harness::control::{Control, FOREVER, Function};
 use crate::harness::setup::Setup;
 
-/// Texts of the crate that speaks PKCS#11: they are for programmers.
+/// Texts of the crate `cryptoki`, which do not help operators.
 const PROSE: [&str; 4] = [
     "horrible",
     "PKCS11 error",
@@ -58,7 +58,7 @@ fn every_call_of_a_command_fails_with_name_number_and_function() {
 }
 
 #[test]
-fn the_log_says_which_call_failed_and_what_to_do() {
+fn the_log_shows_which_call_failed_and_what_to_do() {
     for (function, code, text) in [
         (
             Function::Login,

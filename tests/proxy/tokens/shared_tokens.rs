@@ -1,5 +1,4 @@
-//! Tokens that other programs use too, and tokens with properties of their own: what is odd about one key, one slot or one text
-//! affects nothing else.
+//! Tokens that other programs also use, and tokens with unusual properties. A problem with one key, slot or text affects nothing else.
 
 use cryptoki_sys::{
     CKF_CLOCK_ON_TOKEN, CKF_WRITE_PROTECTED, CKR_DEVICE_ERROR, CKR_DEVICE_MEMORY,
@@ -14,7 +13,7 @@ use crate::harness::setup::Setup;
 use crate::harness::wire::{decrypt_body, encrypt_body};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// A proxy on a device that was changed before the start.
+/// A proxy with a device that `change` changes before the start.
 fn launch_on(change: impl FnOnce(&Control)) -> (Proxy, Control) {
     let mut control = None;
     let proxy = Proxy::launch(|setup| {
@@ -34,7 +33,7 @@ fn attempts(proxy: &Proxy, outcome: &str) -> f64 {
 
 fn assert_opened_at_once(proxy: &Proxy) {
     proxy.await_ready();
-    // It serves a moment before the supervisor counts the opening.
+    // The HSM serves before the supervisor counts the attempt.
     eventually("the opening's count", || {
         (attempts(proxy, "opened") > 0.0).then_some(())
     });
@@ -51,7 +50,7 @@ fn error_at_opening(proxy: &Proxy) -> String {
     line["error"].as_str().unwrap().to_owned()
 }
 
-/// How often a token is opened beside programs that make and delete this many keys a second each.
+/// Opens a token several times while each of the programs creates and deletes this many keys per second.
 fn open_beside(programs: usize, rate: u32, openings: usize) -> usize {
     let directory = tempfile::tempdir().unwrap();
     let setup = Setup::new(directory.path());
@@ -71,8 +70,8 @@ fn open_beside(programs: usize, rate: u32, openings: usize) -> usize {
     opened
 }
 
-/// How many keys a second the other program makes and deletes. The storage of Kryoptic is one SQLite file, which is locked as a whole: a
-/// program that writes without a pause keeps every other one out, for longer than the 5 s that the library waits.
+/// The number of keys per second that the other program creates and deletes. Kryoptic stores keys in one SQLite file, which is locked as a
+/// whole. A program that writes without pauses would block all others for longer than the 5 s that the library waits.
 fn rate() -> u32 {
     match Product::under_test() {
         Product::Kryoptic => 50,
@@ -81,13 +80,13 @@ fn rate() -> u32 {
 }
 
 #[test]
-fn a_token_is_opened_beside_a_program_that_makes_and_deletes_keys() {
+fn a_token_is_opened_while_another_program_creates_and_deletes_keys() {
     assert_eq!(open_beside(1, rate(), 20), 20);
 }
 
-/// The proxy itself opens the token as well.
+/// The proxy opens the token in the meantime.
 #[test]
-fn a_proxy_starts_beside_a_program_that_makes_and_deletes_keys() {
+fn a_proxy_starts_while_another_program_creates_and_deletes_keys() {
     let mut churn = None;
     let mut proxy = Proxy::launch(|setup| churn = Some(setup.token.churn(rate())));
     for _ in 0..5 {
@@ -98,7 +97,7 @@ fn a_proxy_starts_beside_a_program_that_makes_and_deletes_keys() {
     assert!(churn.end().contains("made and deleted"));
 }
 
-/// A figure for the notes; it takes a minute.
+/// A measurement that takes a minute.
 #[test]
 #[ignore = "a measurement"]
 fn openings_beside_24_keys_a_second() {
@@ -112,7 +111,7 @@ fn keys_that_vanish_while_they_are_listed_are_skipped() {
     });
     assert_opened_at_once(&proxy);
     assert_eq!(control.injected(Function::GetAttributeValue), 5);
-    // Those that were skipped are found when they are asked for.
+    // Skipped keys are found at the first request for them.
     let payments = proxy.caller(&PAYMENTS);
     for key in ["orders", "ledger", "by-id"] {
         payments.encrypt(key, b"x");
@@ -120,16 +119,16 @@ fn keys_that_vanish_while_they_are_listed_are_skipped() {
 }
 
 #[test]
-fn a_search_that_fails_because_a_key_vanishes_is_made_again() {
+fn a_search_that_fails_because_a_key_vanishes_is_repeated() {
     let (proxy, _control) = launch_on(|control| {
         control.fail_next(Function::FindObjects, CKR_GENERAL_ERROR, 1);
     });
     assert_opened_at_once(&proxy);
 }
 
-/// Kryoptic reports a storage that another program locks so.
+/// Kryoptic returns such an error while another program has locked its storage.
 #[test]
-fn an_error_of_the_device_that_passes_does_not_stop_the_opening() {
+fn a_temporary_device_error_does_not_prevent_opening_the_token() {
     for function in [Function::FindObjects, Function::GetAttributeValue] {
         let (proxy, control) =
             launch_on(|control| control.fail_next(function, CKR_DEVICE_MEMORY, 2));
@@ -139,11 +138,11 @@ fn an_error_of_the_device_that_passes_does_not_stop_the_opening() {
 }
 
 #[test]
-fn a_key_that_cannot_be_read_is_the_only_one_that_fails() {
+fn only_the_key_that_cannot_be_read_fails() {
     let (proxy, control) =
         launch_on(|control| control.set_unreadable("ledger-key", CKR_FUNCTION_FAILED));
     assert_opened_at_once(&proxy);
-    proxy.daemon.wait_for("how many are left out", |line| {
+    proxy.daemon.wait_for("the number of omitted keys", |line| {
         line["message"] == "some keys of the token cannot be read; they are left out"
             && line["keys"] == 1
     });
@@ -157,10 +156,10 @@ fn a_key_that_cannot_be_read_is_the_only_one_that_fails() {
     let fault = "payments/ledger version 1: hsm-a has a key with label \"ledger-key\" that cannot be used: keys of the token that cannot be \
                  read: 1; ";
     run(&proxy.setup, &["key", "list"]).expect(1, &[fault]);
-    // A key that is nowhere is still known to be nowhere.
+    // A missing key is still reported as missing.
     run(&proxy.setup, &["check-config", "--hsm"])
         .expect(1, &[fault, "no HSM has a key with label \"absent\""]);
-    // It serves as soon as it can be read, and a rejected key is tried again.
+    // The key serves when it can be read again.
     control.set_unreadable("ledger-key", 0);
     eventually("the key that can be read again", || {
         let response = payments.call("encrypt", "ledger", &encrypt_body(b"x"));
@@ -169,7 +168,7 @@ fn a_key_that_cannot_be_read_is_the_only_one_that_fails() {
 }
 
 #[test]
-fn a_device_that_lets_no_key_be_read_is_not_used() {
+fn a_device_without_readable_keys_is_not_used() {
     let (proxy, control) = launch_on(|control| {
         control.fail_next(Function::GetAttributeValue, CKR_GENERAL_ERROR, FOREVER);
     });
@@ -194,7 +193,7 @@ fn a_slot_that_cannot_be_queried_is_listed_with_its_error() {
 }
 
 #[test]
-fn a_module_without_tokens_is_told_from_one_with_other_tokens() {
+fn the_error_distinguishes_a_module_without_tokens() {
     let (proxy, control) = launch_on(|control| control.set_removed(true));
     let error = error_at_opening(&proxy);
     assert!(
@@ -205,15 +204,15 @@ fn a_module_without_tokens_is_told_from_one_with_other_tokens() {
     proxy.await_ready();
 }
 
-/// As openCryptoki has it.
+/// As in openCryptoki.
 #[test]
-fn a_token_whose_clock_cannot_be_read_is_used() {
+fn a_token_with_an_invalid_clock_field_is_used() {
     let (proxy, _control) = launch_on(|control| control.set_token_flags(CKF_CLOCK_ON_TOKEN));
     assert_opened_at_once(&proxy);
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
 }
 
-/// As tpm2-pkcs11 has it.
+/// As in tpm2-pkcs11.
 #[test]
 fn texts_that_are_padded_with_nul_are_read_like_others() {
     let (proxy, _control) = launch_on(|control| control.set_nul_padding(true));
@@ -228,18 +227,18 @@ fn texts_that_are_padded_with_nul_are_read_like_others() {
     );
 }
 
-/// Each request for a function table may give a new one that is not initialized, as p11-kit has it.
+/// Each request may return a new, uninitialized function table, as in p11-kit.
 #[test]
-fn a_module_is_asked_once_for_its_functions() {
+fn the_function_table_is_requested_once() {
     let (proxy, control) = launch_on(|_| {});
     proxy.await_ready();
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
     assert_eq!(control.calls(Function::GetFunctionList), 1);
 }
 
-/// As AWS CloudHSM's client SDK 5 has it.
+/// As in AWS CloudHSM's client SDK 5.
 #[test]
-fn a_token_that_rejects_read_only_sessions_is_used_with_others() {
+fn a_token_that_rejects_read_only_sessions_is_used_with_read_write_sessions() {
     let (proxy, control) = launch_on(|control| control.reject_read_only(CKR_FUNCTION_FAILED));
     assert_opened_at_once(&proxy);
     proxy.daemon.wait_for("which sessions are used", |line| {
@@ -247,7 +246,7 @@ fn a_token_that_rejects_read_only_sessions_is_used_with_others() {
     });
     let payments = proxy.caller(&PAYMENTS);
     let sealed = payments.encrypt("orders", b"x");
-    // Sessions that are opened later are of the same kind: in place after a loss, and for a thread that replaces one that hangs.
+    // Later sessions are of the same kind: after a lost session, and after a hanging call.
     control.lose_sessions();
     eventually("the service again", || {
         let response = payments.call("decrypt", "orders", &decrypt_body(&sealed));
@@ -259,7 +258,7 @@ fn a_token_that_rejects_read_only_sessions_is_used_with_others() {
 }
 
 #[test]
-fn a_token_that_is_write_protected_never_gets_a_read_write_session() {
+fn no_read_write_session_is_opened_with_a_write_protected_token() {
     let (proxy, control) = launch_on(|control| {
         control.reject_read_only(CKR_FUNCTION_FAILED);
         control.set_token_flags(CKF_WRITE_PROTECTED);

@@ -1,4 +1,4 @@
-//! Tokens that need no login, and tokens that do.
+//! Tokens with and without a required login.
 
 use crate::harness::command::run;
 use crate::harness::control::Function;
@@ -6,7 +6,7 @@ use crate::harness::setup::Setup;
 use crate::harness::wire::{bytes, decrypt_body, encrypt_body};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// No PIN is configured, and two keys can be used without a login.
+/// Configures no PIN, and creates two keys that can be used without a login.
 fn without_pin(setup: &mut Setup) {
     for label in ["absent", "public-health"] {
         setup.token.tool("key", &["--label", label, "--public"]);
@@ -30,10 +30,10 @@ fn a_token_without_a_login_is_used_without_a_pin() {
     let sealed = payments.encrypt("absent", b"public");
     let opened = payments.call("decrypt", "absent", &decrypt_body(&sealed));
     assert_eq!(bytes(&opened.ok(), "plaintext"), b"public");
-    // A public session is enough to be sure that a key is not there.
+    // A public session is sufficient to report a key as missing.
     let missing = payments.call("encrypt", "orders", &encrypt_body(b"x"));
     missing.assert_error(404, "KeyNotFoundException");
-    // A lost session is opened again without a login, too.
+    // A lost session is reopened, also without a login.
     control.lose_sessions();
     let opened = payments.call("decrypt", "absent", &decrypt_body(&sealed));
     assert_eq!(bytes(&opened.ok(), "plaintext"), b"public");
@@ -46,7 +46,7 @@ fn a_token_without_a_login_is_used_without_a_pin() {
 }
 
 #[test]
-fn a_token_with_a_login_says_that_its_pin_is_missing() {
+fn a_missing_pin_of_a_token_that_requires_a_login_is_reported() {
     let why = "the token requires a login";
     let proxy = Proxy::launch(without_pin);
     let line = proxy.daemon.wait_for("that the PIN is missing", |line| {
@@ -57,7 +57,7 @@ fn a_token_with_a_login_says_that_its_pin_is_missing() {
 }
 
 #[test]
-fn a_pin_that_was_forgotten_is_an_error_of_the_configuration() {
+fn a_missing_pin_setting_is_a_configuration_error() {
     let directory = tempfile::tempdir().unwrap();
     let mut setup = Setup::new(directory.path());
     setup.unset("hsm", "pin");

@@ -220,6 +220,26 @@ fn a_proxy_that_is_not_there_fails_every_case_that_calls_it() {
     assert_eq!(report(&output)["passed"], 0);
 }
 
+/// `deploy/operate.md` has a table of the cases by section and severity.
+#[test]
+fn the_page_has_the_counts_of_the_list() {
+    let page = include_str!("../../../deploy/operate.md");
+    let output = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
+        .args(["conformance", "--list"])
+        .output()
+        .unwrap();
+    let list = String::from_utf8(output.stdout).unwrap();
+    for section in 2..=7 {
+        let count = |severity: &str| {
+            let start = format!("§{section} {severity} ");
+            list.lines().filter(|line| line.starts_with(&start)).count()
+        };
+        let (must, should) = (count("MUST"), count("SHOULD"));
+        let row = format!("| {section} | {must} | {should} | ");
+        assert!(page.contains(&row), "no row {row} in the page");
+    }
+}
+
 #[test]
 fn the_list_names_cases_and_what_cannot_be_tested() {
     let list = |options: &[&str]| {

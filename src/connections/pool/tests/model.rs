@@ -1,54 +1,56 @@
-//! A naive model of the pool: the same rules, by a search through all connections.
+//! A naive model of the pool: the same rules, with a search through all connections.
 
 use std::collections::HashSet;
 
 use super::*;
 
-/// What the model knows of a connection.
+/// A connection in the model.
 #[derive(Clone, Debug)]
-pub(super) struct Facts {
+pub(super) struct ModelConnection {
     pub(super) id: Id,
     pub(super) source: u32,
     pub(super) entered: Instant,
-    /// It was ever accompanied, or its time to arrive is over.
+    /// Whether it has been the only connection of its source since it was accepted.
     pub(super) is_first: bool,
     pub(super) began: Option<Instant>,
     pub(super) answered: Option<Instant>,
-    pub(super) state: State,
+    pub(super) state: UnverifiedState,
     pub(super) is_verified: bool,
     pub(super) idle_since: Rc<Cell<Option<Instant>>>,
 }
 
-impl Facts {
+impl ModelConnection {
     fn is_arriving(&self, now: Instant) -> bool {
-        self.state == State::Silent && self.is_first && now < self.entered + ARRIVES_WITHIN
+        self.state == UnverifiedState::Silent
+            && self.is_first
+            && now < self.entered + ARRIVES_WITHIN
     }
 
     fn is_protected(&self, now: Instant) -> bool {
         let within = |at: Option<Instant>, time| at.is_some_and(|at| now < at + time);
-        self.state == State::Handshake
+        self.state == UnverifiedState::Handshake
             && within(self.began, FIRST_SECOND)
-            && within(self.answered, ANSWERS_WITHIN)
+            && within(self.answered, REPLIES_WITHIN)
     }
 
-    /// The less, the sooner it gives way.
+    /// Returns how advanced it is. Less advanced connections are displaced first.
     fn advancement(&self, now: Instant) -> u8 {
         match self.state {
-            State::Silent if self.is_arriving(now) => 3,
-            State::Silent | State::Lingering => 0,
-            State::Handshake => 1,
-            State::Established => 2,
+            UnverifiedState::Silent if self.is_arriving(now) => 3,
+            UnverifiedState::Silent | UnverifiedState::Lingering => 0,
+            UnverifiedState::Handshake => 1,
+            UnverifiedState::Established => 2,
         }
     }
 }
 
 #[derive(Default)]
 pub(super) struct Model {
-    pub(super) all: Vec<Facts>,
+    pub(super) all: Vec<ModelConnection>,
     pub(super) known: Vec<(u32, Instant)>,
-    /// The sources that were known when they last had a new connection, or a verified request.
+    /// The sources that were known at their last new connection or verified request.
     pub(super) noted: HashSet<u32>,
-    pub(super) most_of_known: usize,
+    pub(super) max_privileged: usize,
 }
 
 impl Model {
@@ -57,8 +59,8 @@ impl Model {
         known.any(|(known, at)| *known == source && now < *at + KNOWN_FOR)
     }
 
-    pub(super) fn unverified(&self) -> impl Iterator<Item = &Facts> {
-        self.all.iter().filter(|facts| !facts.is_verified)
+    pub(super) fn unverified(&self) -> impl Iterator<Item = &ModelConnection> {
+        self.all.iter().filter(|connection| !connection.is_verified)
     }
 
     pub(super) fn count_of(&self, source: u32) -> usize {
@@ -66,14 +68,14 @@ impl Model {
     }
 
     pub(super) fn victim(&self, of: Option<u32>, now: Instant) -> Option<Id> {
-        let mut candidates: Vec<&Facts> = self.unverified().collect();
+        let mut candidates: Vec<&ModelConnection> = self.unverified().collect();
         candidates.retain(|f| of.is_none_or(|of| f.source == of) && !f.is_protected(now));
-        let is_no_stranger = |source: u32| {
-            self.noted.contains(&source) && self.count_of(source) <= self.most_of_known
+        let is_privileged = |source: u32| {
+            self.noted.contains(&source) && self.count_of(source) <= self.max_privileged
         };
-        let key = |f: &&Facts| {
+        let key = |f: &&ModelConnection| {
             (
-                is_no_stranger(f.source),
+                is_privileged(f.source),
                 f.advancement(now),
                 usize::MAX - self.count_of(f.source),
                 f.entered,
@@ -84,6 +86,6 @@ impl Model {
     }
 
     pub(super) fn remove(&mut self, id: Id) {
-        self.all.retain(|facts| facts.id != id);
+        self.all.retain(|connection| connection.id != id);
     }
 }

@@ -1,24 +1,12 @@
-//! Random runs of the pool beside the model: every displacement is checked, and the invariants after every step.
+//! Random runs of the pool and the model: every displacement is compared, and the invariants are checked after every step.
 
-use super::model::{Facts, Model};
+use super::model::{Model, ModelConnection};
 use super::*;
+use crate::test_random::SplitMix64;
 
-/// SplitMix64: a seed names a run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
-
-/// A run of the pool beside the model.
+/// A random run of the pool and the model.
 struct Run {
-    random: Random,
+    random: SplitMix64,
     pool: Pool<Fake>,
     model: Model,
     limits: PoolLimits,
@@ -27,14 +15,14 @@ struct Run {
 
 impl Run {
     fn new(seed: u64) -> Self {
-        let mut random = Random(seed);
+        let mut random = SplitMix64::new(seed);
         let mut at_most = |n: u64| usize::try_from(1 + random.below(n)).unwrap();
         let limits = limits(at_most(6), at_most(16), at_most(8));
         Self {
             random,
             pool: Pool::new(limits),
             model: Model {
-                most_of_known: limits.max_unverified / 4,
+                max_privileged: limits.max_unverified / 4,
                 ..Model::default()
             },
             limits,
@@ -94,7 +82,7 @@ impl Run {
         );
         assert!(
             admission.displaced.iter().all(|d| d.state.is_some()),
-            "a stranger displaced a verified connection"
+            "an unverified connection displaced a verified one"
         );
         if admission.id.is_some() {
             self.note(from, is_known);
@@ -112,23 +100,23 @@ impl Run {
     fn remember(&mut self, id: Option<Id>, source: u32, idle_since: Rc<Cell<Option<Instant>>>) {
         let Some(id) = id else { return };
         let is_first = self.model.count_of(source) == 0;
-        for facts in self.model.all.iter_mut().filter(|f| f.source == source) {
-            facts.is_first = false;
+        for connection in self.model.all.iter_mut().filter(|f| f.source == source) {
+            connection.is_first = false;
         }
-        self.model.all.push(Facts {
+        self.model.all.push(ModelConnection {
             id,
             source,
             entered: self.now,
             is_first,
             began: None,
             answered: None,
-            state: State::Silent,
+            state: UnverifiedState::Silent,
             is_verified: false,
             idle_since,
         });
     }
 
-    /// A PROXY header arrives: a connection moves to another source.
+    /// Delivers a PROXY header: a connection moves to another source.
     fn identify(&mut self, index: usize) {
         let to = u32::try_from(self.random.below(7)).unwrap();
         let (id, now) = (self.model.all[index].id, self.now);
@@ -150,71 +138,76 @@ impl Run {
                 .all(|gone| !self.pool.members.contains_key(gone))
         );
         assert_eq!(admission.is_known, is_known);
-        // It may have been the victim itself, when it is of the source already.
-        let is_there = self.model.all.iter().any(|facts| facts.id == id);
+        // It may have displaced itself if it belongs to the source already.
+        let is_there = self.model.all.iter().any(|connection| connection.id == id);
         assert_eq!(admission.id.is_some(), is_there && !refused);
         if refused || !is_there {
             return self.model.remove(id);
         }
-        for facts in &mut self.model.all {
-            facts.is_first &= facts.source != to || facts.id == id;
-            if facts.id == id {
-                facts.source = to;
+        for connection in &mut self.model.all {
+            connection.is_first &= connection.source != to || connection.id == id;
+            if connection.id == id {
+                connection.source = to;
             }
         }
         self.note(to, is_known);
     }
 
-    /// Something happens to a connection.
-    fn touch(&mut self, what: u64) {
+    /// Applies a random event to a connection.
+    fn touch(&mut self, event: u64) {
         let count = u64::try_from(self.model.all.len()).unwrap();
         if count == 0 {
             return;
         }
         let index = usize::try_from(self.random.below(count)).unwrap();
-        let (now, facts) = (self.now, &mut self.model.all[index]);
-        let id = facts.id;
-        let is_open = !facts.is_verified && facts.state != State::Lingering;
-        match what {
+        let (now, connection) = (self.now, &mut self.model.all[index]);
+        let id = connection.id;
+        let is_open = !connection.is_verified && connection.state != UnverifiedState::Lingering;
+        match event {
             5 if is_open => {
                 self.pool.progress(id, now);
-                if facts.state != State::Established {
-                    facts.state = State::Handshake;
-                    facts.began.get_or_insert(now);
-                    facts.answered = Some(now);
+                if connection.state != UnverifiedState::Established {
+                    connection.state = UnverifiedState::Handshake;
+                    connection.began.get_or_insert(now);
+                    connection.answered = Some(now);
                 }
             }
             6 if is_open => {
                 self.pool.establish(id);
-                facts.state = State::Established;
+                connection.state = UnverifiedState::Established;
             }
-            7 if !facts.is_verified && facts.state != State::Established => {
+            7 if !connection.is_verified && connection.state != UnverifiedState::Established => {
                 self.pool.linger(id);
-                facts.state = State::Lingering;
+                connection.state = UnverifiedState::Lingering;
             }
-            8 if facts.state == State::Established => self.verify(index),
-            8 if !facts.is_verified && facts.source != 0 => self.identify(index),
+            8 if connection.state == UnverifiedState::Established => self.verify(index),
+            8 if !connection.is_verified && connection.source != 0 => self.identify(index),
             9 => {
                 assert!(self.pool.leave(id, now).is_some());
                 self.model.remove(id);
             }
             _ => {
-                let idle = facts.idle_since.get().is_none().then_some(now);
-                facts.idle_since.set(idle);
+                let idle = connection.idle_since.get().is_none().then_some(now);
+                connection.idle_since.set(idle);
             }
         }
     }
 
     fn verify(&mut self, index: usize) {
-        let Facts { id, source, .. } = self.model.all[index];
-        // The request that was verified is in progress.
+        let ModelConnection { id, source, .. } = self.model.all[index];
+        // The verified request is in progress.
         self.model.all[index].idle_since.set(None);
         self.model.known.push((source, self.now));
         self.note(source, true);
         let was_verified = self.model.all[index].is_verified;
-        let verified = self.model.all.iter().filter(|facts| facts.is_verified);
+        let verified = self
+            .model
+            .all
+            .iter()
+            .filter(|connection| connection.is_verified);
         let is_full = !was_verified && verified.clone().count() >= self.limits.max_verified;
-        let idle = verified.filter_map(|facts| Some((facts.idle_since.get()?, facts.id)));
+        let idle =
+            verified.filter_map(|connection| Some((connection.idle_since.get()?, connection.id)));
         let longest_idle = idle.min().filter(|(since, _)| *since < self.now);
         let (is_verified, displaced) = self.pool.verify(id, self.now);
         assert_eq!(is_verified, !is_full || longest_idle.is_some());
@@ -223,8 +216,11 @@ impl Run {
         for gone in displaced {
             let since = gone.connection.idle_since().unwrap();
             assert_eq!(Some(since), longest_idle.map(|(since, _)| since));
-            let is_it = |f: &Facts| Rc::ptr_eq(&f.idle_since, &gone.connection.idle_since);
-            self.model.all.retain(|facts| !is_it(facts));
+            let is_displaced =
+                |f: &ModelConnection| Rc::ptr_eq(&f.idle_since, &gone.connection.idle_since);
+            self.model
+                .all
+                .retain(|connection| !is_displaced(connection));
         }
     }
 

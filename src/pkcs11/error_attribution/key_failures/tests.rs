@@ -1,4 +1,4 @@
-//! What is remembered of rejected keys, and for how long.
+//! Rejected keys: what is stored, and for how long.
 
 use cryptoki::context::Function;
 use cryptoki::error::RvError;
@@ -21,7 +21,7 @@ fn rejection(code: RvError, is_proven: bool) -> Rejection {
     }
 }
 
-/// With `key` rejected at `at`.
+/// Rejects the key at `at`.
 fn add(failures: &KeyFailures, name: &str, is_proven: bool, at: Instant) {
     let rejection = rejection(RvError::DeviceError, is_proven);
     failures.add(Encrypt, &key(name), None, rejection, at);
@@ -31,8 +31,13 @@ fn is_rejected(failures: &KeyFailures, name: &str, at: Instant) -> bool {
     failures.reject(Encrypt, &key(name), at).is_some()
 }
 
-fn tells(failures: &KeyFailures, name: &str, code: RvError, at: Instant) -> bool {
-    failures.tells_of_device(
+fn indicates_device_failure(
+    failures: &KeyFailures,
+    name: &str,
+    code: RvError,
+    at: Instant,
+) -> bool {
+    failures.indicates_device_failure(
         Encrypt,
         &key(name),
         None,
@@ -42,7 +47,7 @@ fn tells(failures: &KeyFailures, name: &str, code: RvError, at: Instant) -> bool
 }
 
 #[test]
-fn one_job_a_second_is_let_through_until_the_key_works_again() {
+fn one_job_per_second_is_tried_until_the_key_works_again() {
     let (failures, start) = (KeyFailures::default(), Instant::now());
     assert!(!is_rejected(&failures, "a", start));
     add(&failures, "a", true, start);
@@ -58,7 +63,7 @@ fn one_job_a_second_is_let_through_until_the_key_works_again() {
 }
 
 #[test]
-fn a_failure_that_may_be_the_requests_rejects_no_other_request() {
+fn a_failure_that_the_request_may_have_caused_rejects_no_other_request() {
     let (failures, start) = (KeyFailures::default(), Instant::now());
     add(&failures, "a", false, start);
     assert!(!is_rejected(&failures, "a", start));
@@ -68,11 +73,11 @@ fn a_failure_that_may_be_the_requests_rejects_no_other_request() {
 }
 
 #[test]
-fn the_same_error_is_settled_again_after_ten_seconds() {
+fn the_cause_of_the_same_error_is_tested_again_after_ten_seconds() {
     let (failures, start) = (KeyFailures::default(), Instant::now());
     let is_rejected = |code, at| {
         let error = CallError::Returned(code, Function::Encrypt);
-        let rejected = failures.reject_again(Encrypt, &key("a"), error, at);
+        let rejected = failures.repeated_rejection(Encrypt, &key("a"), error, at);
         rejected.is_some()
     };
     assert!(!is_rejected(RvError::DeviceError, start));
@@ -80,7 +85,7 @@ fn the_same_error_is_settled_again_after_ten_seconds() {
     assert!(!is_rejected(RvError::DeviceError, start), "not proven");
     add(&failures, "a", true, start);
     assert!(!is_rejected(RvError::HostMemory, start), "another error");
-    let later = start + SETTLED_FOR - MS;
+    let later = start + ATTRIBUTION_VALID_FOR - MS;
     assert!(is_rejected(RvError::DeviceError, later));
     assert!(self::is_rejected(&failures, "a", later + 999 * MS));
     assert!(!is_rejected(RvError::DeviceError, later + MS));
@@ -98,30 +103,50 @@ fn only_a_proven_failure_of_the_same_operation_rejects_a_key() {
 }
 
 #[test]
-fn two_keys_tell_of_the_device_unless_another_one_works() {
+fn errors_of_two_keys_are_attributed_to_the_device_unless_another_key_works() {
     let (failures, start) = (KeyFailures::default(), Instant::now());
-    assert!(!tells(&failures, "a", RvError::DeviceError, start));
+    assert!(!indicates_device_failure(
+        &failures,
+        "a",
+        RvError::DeviceError,
+        start
+    ));
     add(&failures, "a", true, start);
     let later = start + 900 * MS;
     assert!(
-        !tells(&failures, "a", RvError::DeviceError, later),
+        !indicates_device_failure(&failures, "a", RvError::DeviceError, later),
         "the same key"
     );
     assert!(
-        !tells(&failures, "b", RvError::HostMemory, later),
+        !indicates_device_failure(&failures, "b", RvError::HostMemory, later),
         "another code"
     );
-    assert!(tells(&failures, "b", RvError::DeviceError, later));
+    assert!(indicates_device_failure(
+        &failures,
+        "b",
+        RvError::DeviceError,
+        later
+    ));
     let too_late = start + 1_001 * MS;
-    assert!(!tells(&failures, "b", RvError::DeviceError, too_late));
+    assert!(!indicates_device_failure(
+        &failures,
+        "b",
+        RvError::DeviceError,
+        too_late
+    ));
     failures.remove(Encrypt, &key("c"), start + MS);
-    assert!(!tells(&failures, "b", RvError::DeviceError, later));
+    assert!(!indicates_device_failure(
+        &failures,
+        "b",
+        RvError::DeviceError,
+        later
+    ));
     failures.clear();
     assert!(!is_rejected(&failures, "a", start));
 }
 
 #[test]
-fn the_log_has_one_line_a_minute_for_each_key() {
+fn each_key_has_one_log_line_per_minute() {
     let (failures, start) = (KeyFailures::default(), Instant::now());
     let rejection = || rejection(RvError::DeviceError, true);
     let add = |name, at| failures.add(Encrypt, &key(name), None, rejection(), at);
@@ -130,8 +155,8 @@ fn the_log_has_one_line_a_minute_for_each_key() {
     assert_eq!(add("a", start + MS), None);
     let rejected = failures.reject(Encrypt, &key("a"), start + 2 * MS);
     assert_eq!(rejected, Some((rejection(), None)));
-    assert_eq!(add("a", start + FORGOTTEN_AFTER), Some(2));
-    failures.forget_old(start + FORGOTTEN_AFTER);
+    assert_eq!(add("a", start + KEPT_FOR), Some(2));
+    failures.forget_old(start + KEPT_FOR);
     assert_eq!(failures.count(), 1, "b was forgotten");
 }
 

@@ -1,49 +1,49 @@
-//! What is done about the errors of one job, one after the other.
+//! Chooses the recovery step after each error of a job.
 
 use std::mem::replace;
 
 use crate::ekm::KeyManagerFault;
-use crate::pkcs11::error_attribution::failure::Proof;
-use crate::pkcs11::error_attribution::verdict::Verdict;
+use crate::pkcs11::error_attribution::error_class::ErrorClass;
+use crate::pkcs11::error_attribution::failure::Evidence;
 
-/// What was already done for a job, each at most once.
+/// The recovery steps that were done for a job. Each is done at most once.
 #[derive(Default)]
 pub(super) struct Recovery {
     has_found_again: bool,
     has_reconnected: bool,
-    /// What was proven of the device, once an error was settled.
-    pub proof: Option<Proof>,
+    /// The evidence of the test of the device, if the test was made.
+    pub evidence: Option<Evidence>,
 }
 
-/// What to do about an error.
+/// The next step after an error.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     FindAgain,
     Reconnect,
-    Settle,
-    Blame(Proof),
+    TestDevice,
+    Attribute(Evidence),
     Fail(KeyManagerFault),
 }
 
 impl Recovery {
-    /// Whether nothing was done yet.
+    /// Whether no step was done yet.
     pub(super) fn is_first(&self) -> bool {
-        !self.has_found_again && !self.has_reconnected && self.proof.is_none()
+        !self.has_found_again && !self.has_reconnected && self.evidence.is_none()
     }
 
-    /// What to do about an error of this meaning.
-    pub(super) fn next(&mut self, verdict: Verdict) -> Step {
-        match (verdict, self.proof) {
-            (Verdict::Broken, _) => Step::Fail(KeyManagerFault::DeviceFailed),
-            (Verdict::InputTooLong, _) => Step::Fail(KeyManagerFault::InputTooLong),
-            (Verdict::HandleStale, _) if !replace(&mut self.has_found_again, true) => {
+    /// Chooses the next step after an error of this class.
+    pub(super) fn next(&mut self, class: ErrorClass) -> Step {
+        match (class, self.evidence) {
+            (ErrorClass::Broken, _) => Step::Fail(KeyManagerFault::DeviceFailed),
+            (ErrorClass::InputTooLong, _) => Step::Fail(KeyManagerFault::InputTooLong),
+            (ErrorClass::HandleStale, _) if !replace(&mut self.has_found_again, true) => {
                 Step::FindAgain
             }
-            (Verdict::SessionLost, _) if !replace(&mut self.has_reconnected, true) => {
+            (ErrorClass::SessionLost, _) if !replace(&mut self.has_reconnected, true) => {
                 Step::Reconnect
             }
-            (_, None) => Step::Settle,
-            (_, Some(proof)) => Step::Blame(proof),
+            (_, None) => Step::TestDevice,
+            (_, Some(evidence)) => Step::Attribute(evidence),
         }
     }
 }
@@ -53,27 +53,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_remedy_is_tried_once_and_nobody_is_blamed_before_the_health_key_was_tried() {
+    fn each_recovery_step_is_done_once_and_errors_are_attributed_after_the_test() {
         let mut recovery = Recovery::default();
-        let mut next = |verdict, proof| {
-            recovery.proof = proof;
-            recovery.next(verdict)
+        let mut next = |class, evidence| {
+            recovery.evidence = evidence;
+            recovery.next(class)
         };
-        let proof = Some(Proof::HealthKey);
-        assert_eq!(next(Verdict::HandleStale, None), Step::FindAgain);
-        assert_eq!(next(Verdict::HandleStale, None), Step::Settle);
-        assert_eq!(next(Verdict::SessionLost, proof), Step::Reconnect);
-        for verdict in [
-            Verdict::HandleStale,
-            Verdict::SessionLost,
-            Verdict::UsageNotPermitted,
-            Verdict::MechanismNotPermitted,
-            Verdict::KeyUnsuitable,
-            Verdict::Ambiguous,
-            Verdict::KeyOrDevice,
+        let evidence = Some(Evidence::HealthKey);
+        assert_eq!(next(ErrorClass::HandleStale, None), Step::FindAgain);
+        assert_eq!(next(ErrorClass::HandleStale, None), Step::TestDevice);
+        assert_eq!(next(ErrorClass::SessionLost, evidence), Step::Reconnect);
+        for class in [
+            ErrorClass::HandleStale,
+            ErrorClass::SessionLost,
+            ErrorClass::UsageNotPermitted,
+            ErrorClass::MechanismNotPermitted,
+            ErrorClass::KeyUnsuitable,
+            ErrorClass::Ambiguous,
+            ErrorClass::KeyOrDevice,
         ] {
-            assert_eq!(next(verdict, None), Step::Settle, "{verdict:?}");
-            assert_eq!(next(verdict, proof), Step::Blame(Proof::HealthKey));
+            assert_eq!(next(class, None), Step::TestDevice, "{class:?}");
+            assert_eq!(next(class, evidence), Step::Attribute(Evidence::HealthKey));
         }
     }
 }

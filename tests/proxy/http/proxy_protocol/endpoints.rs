@@ -11,26 +11,26 @@ use crate::harness::{PAYMENTS, Proxy, RETAIL};
 
 const OTHER: &str = "vpce-ffffffffffffffff0";
 
-/// The lines of the store.
-fn of_store(mode: &str) -> String {
+/// Returns the lines of the key store with the list and this mode.
+fn store_lines(mode: &str) -> String {
     format!("allowed_vpc_endpoints = [\"{ENDPOINT}\"]\nvpc_endpoint_mode = \"{mode}\"")
 }
 
-/// A proxy whose store allows the endpoint, behind a balancer.
+/// Starts a proxy behind a balancer. Its key store allows the endpoint.
 fn with_list(mode: &str) -> (Proxy, Balancer, Trail) {
     let mut trail = None;
     let mut proxy = Proxy::start_with(|setup| {
         require(setup);
         trail = Some(setup.audit(""));
-        setup.in_store(&PAYMENTS, &of_store(mode));
+        setup.in_store(&PAYMENTS, &store_lines(mode));
     });
     let balancer = Balancer::before(&mut proxy);
     (proxy, balancer, trail.unwrap())
 }
 
-fn refused(proxy: &Proxy) -> f64 {
-    let refused = proxy.metric("xks_vpc_endpoint_refused_total", &[]);
-    refused.expect("a counter that is there from the start")
+fn rejected(proxy: &Proxy) -> f64 {
+    let rejected = proxy.metric("xks_vpc_endpoint_refused_total", &[]);
+    rejected.expect("a counter that exists from the start")
 }
 
 fn call(proxy: &Proxy, operation: &str) -> (Value, Response) {
@@ -43,7 +43,7 @@ fn call(proxy: &Proxy, operation: &str) -> (Value, Response) {
 }
 
 #[test]
-fn observe_serves_and_says_so_and_enforce_is_a_reload_away() {
+fn observe_serves_and_logs_and_a_reload_changes_the_mode() {
     let (proxy, balancer, _) = with_list("observe");
     for endpoint in [Some(OTHER), None] {
         balancer.say(endpoint, None);
@@ -57,16 +57,16 @@ fn observe_serves_and_says_so_and_enforce_is_a_reload_away() {
     let (body, response) = call(&proxy, "encrypt");
     response.ok();
     assert!(proxy.access_line(&body)["vpc_endpoint_allowed"].is_null());
-    assert_eq!(refused(&proxy), 0.0);
-    // One connection lives over both reloads.
+    assert_eq!(rejected(&proxy), 0.0);
+    // One connection is used before and after the reloads.
     balancer.say(Some(OTHER), None);
     let mut connection = proxy.connect();
-    let mut ask = || {
+    let mut status = || {
         let body = plain_body("health").to_string();
         let request = proxy.caller(&PAYMENTS).request("health", "", body);
         connection.exchange(&request).status
     };
-    assert_eq!(ask(), 200);
+    assert_eq!(status(), 200);
     let (observe, enforce) = (proxy.setup.toml(), {
         let toml = proxy.setup.toml();
         toml.replace(
@@ -75,20 +75,20 @@ fn observe_serves_and_says_so_and_enforce_is_a_reload_away() {
         )
     });
     proxy.reconfigure_by(&enforce);
-    assert_eq!(ask(), 401);
+    assert_eq!(status(), 401);
     proxy.reconfigure_by(&observe);
-    assert_eq!(ask(), 200);
+    assert_eq!(status(), 200);
     assert!(proxy.has_changed("key_store.payments.vpc_endpoint_mode", "changed"));
-    // After a reconnect of the key store, KMS comes through another endpoint.
+    // After the key store was reconnected, KMS uses another endpoint.
     let reconnected = enforce.replace(ENDPOINT, OTHER);
     proxy.reconfigure_by(&reconnected);
-    assert_eq!(ask(), 200);
-    let place = "key_store.payments.allowed_vpc_endpoints";
-    assert!(proxy.has_changed(place, "changed"));
+    assert_eq!(status(), 200);
+    let setting = "key_store.payments.allowed_vpc_endpoints";
+    assert!(proxy.has_changed(setting, "changed"));
 }
 
 #[test]
-fn enforce_answers_as_for_a_wrong_signature() {
+fn enforce_has_the_response_of_a_wrong_signature() {
     let (proxy, balancer, trail) = with_list("enforce");
     let wrong = {
         let mut caller = proxy.caller(&PAYMENTS);
@@ -113,10 +113,10 @@ fn enforce_answers_as_for_a_wrong_signature() {
             assert_eq!(names(&response), names(&wrong));
             expected += 1.0;
         }
-        // Other stores have lists of their own.
+        // Other key stores are not affected.
         proxy.caller(&RETAIL).health();
     }
-    assert_eq!(refused(&proxy), expected);
+    assert_eq!(rejected(&proxy), expected);
     let reason = format!("the key store does not allow the VPC endpoint {OTHER}");
     proxy.daemon.wait_for("the reason", |line| {
         line["message"] == "request" && line["reason"] == reason.as_str()
@@ -130,12 +130,12 @@ fn enforce_answers_as_for_a_wrong_signature() {
     for operation in ["health", "metadata", "encrypt"] {
         call(&proxy, operation).1.ok();
     }
-    // A wrong signature from an allowed endpoint is refused as ever.
+    // A wrong signature from an allowed endpoint is still rejected.
     let mut caller = proxy.caller(&PAYMENTS);
     caller.signer.secret = "x".repeat(43);
     let response = caller.call("health", "", &plain_body("health"));
     response.assert_error(401, "AuthenticationFailedException");
-    assert_eq!(refused(&proxy), expected);
+    assert_eq!(rejected(&proxy), expected);
     trail.assert_chain();
 }
 
@@ -145,7 +145,7 @@ fn a_connection_without_proxy_protocol_has_no_endpoint() {
     let proxy = Proxy::start_with(|setup| {
         require(setup);
         setup.set("server", "listen", listen);
-        setup.in_store(&PAYMENTS, &of_store("enforce"));
+        setup.in_store(&PAYMENTS, &store_lines("enforce"));
     });
     let (_, response) = call(&proxy, "health");
     response.assert_error(401, "AuthenticationFailedException");
@@ -156,18 +156,18 @@ fn a_connection_without_proxy_protocol_has_no_endpoint() {
 }
 
 #[test]
-fn new_listeners_and_enforcement_in_one_change_wait_for_the_restart() {
+fn new_listeners_and_enforcement_in_one_change_take_effect_at_the_restart() {
     let mut proxy = Proxy::start();
     proxy.reconfigure(|setup| {
         require(setup);
-        setup.in_store(&PAYMENTS, &of_store("enforce"));
+        setup.in_store(&PAYMENTS, &store_lines("enforce"));
     });
     let (_, response) = call(&proxy, "health");
     response.ok();
     for setting in ["server.listen", "key_store.payments.vpc_endpoint_mode"] {
         let labels = [("setting", setting), ("reason", "restart")];
-        let waits = proxy.metric("xks_reload_not_applied", &labels);
-        assert_eq!(waits, Some(1.0), "{setting}");
+        let not_applied = proxy.metric("xks_reload_not_applied", &labels);
+        assert_eq!(not_applied, Some(1.0), "{setting}");
     }
     proxy.kill_and_start_again();
     let balancer = Balancer::before(&mut proxy);
@@ -178,7 +178,7 @@ fn new_listeners_and_enforcement_in_one_change_wait_for_the_restart() {
 }
 
 #[test]
-fn policies_know_endpoint_and_client() {
+fn policies_can_use_endpoint_and_client_address() {
     let rules = format!(
         "permit(principal, action, resource) when {{ context has transport_vpc_endpoint \
          && context.transport_vpc_endpoint == \"{ENDPOINT}\" \
@@ -206,7 +206,7 @@ fn policies_know_endpoint_and_client() {
             true => drop(response.ok()),
             false => response.assert_error(403, "AccessDeniedException"),
         }
-        // The audit trail has what the rules looked at.
+        // The audit trail contains the inputs of the policy.
         let id = body["requestMetadata"]["kmsRequestId"].as_str().unwrap();
         let explain = ["policy", "explain", "--kms-request-id", id];
         run(&proxy.setup, &explain).expect(i32::from(!is_allowed), &["permitted"]);
@@ -214,7 +214,7 @@ fn policies_know_endpoint_and_client() {
 }
 
 #[test]
-fn failed_authentications_count_by_endpoint_and_not_by_client_or_balancer() {
+fn failed_authentications_are_counted_by_endpoint() {
     let (proxy, balancer, trail) = with_list("observe");
     let third = "vpce-eeeeeeeeeeeeeeee0";
     let mut caller = proxy.caller(&PAYMENTS);
@@ -229,15 +229,15 @@ fn failed_authentications_count_by_endpoint_and_not_by_client_or_balancer() {
         response.assert_error(401, "AuthenticationFailedException");
     }
     let failed = |line: &Value| line["event"] == "authentication_failed";
-    let aggregated = trail.wait_for("the second failure, as a number", |line| {
+    let aggregated = trail.wait_for("the aggregate line of the second failure", |line| {
         failed(line) && line["source"] == OTHER
     });
     assert_eq!(aggregated["count"], 1);
     let lines = trail.of_kind("security");
-    let at_once = lines
+    let own_lines = lines
         .iter()
         .filter(|line| failed(line) && line["count"].is_null());
-    let clients: Vec<_> = at_once
+    let clients: Vec<_> = own_lines
         .map(|line| (&line["vpc_endpoint"], &line["client"]))
         .collect();
     let expected = [(OTHER, "10.0.0.1:1"), (third, "10.0.0.1:1")];

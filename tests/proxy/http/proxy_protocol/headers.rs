@@ -1,4 +1,4 @@
-//! Headers that are not accepted, and connections that are slow.
+//! Headers that are rejected, and slow connections.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -11,14 +11,14 @@ use crate::harness::balancer::{
 use crate::harness::http::{Connection, tcp};
 use crate::harness::{PAYMENTS, Proxy};
 
-fn of(tlvs: &[u8]) -> Vec<u8> {
+fn client_header(tlvs: &[u8]) -> Vec<u8> {
     let client: SocketAddr = "10.20.30.40:51442".parse().unwrap();
     header(client, "10.20.0.5:443".parse().unwrap(), tlvs)
 }
 
-/// A valid header whose byte at this place is another.
+/// Returns a valid header with this byte at this position.
 fn changed(at: usize, byte: u8) -> Vec<u8> {
-    let mut header = of(&endpoint_tlv(ENDPOINT));
+    let mut header = client_header(&endpoint_tlv(ENDPOINT));
     header[at] = byte;
     header
 }
@@ -28,7 +28,8 @@ const HELLO: &[u8] = &[0x16, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3];
 
 fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     let id = endpoint_tlv(ENDPOINT);
-    let twice = [of(&id), of(&endpoint_tlv("vpce-ffffffffffffffff0"))].concat();
+    let other = client_header(&endpoint_tlv("vpce-ffffffffffffffff0"));
+    let twice = [client_header(&id), other].concat();
     vec![
         ("TLS without a header", [HELLO, &[0; 40]].concat()),
         (
@@ -45,56 +46,56 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
         ("UDP over IPv6", changed(13, 0x22)),
         ("UNIX stream", changed(13, 0x31)),
         ("IPv6 with the length of IPv4", {
-            let mut header = of(&[]);
+            let mut header = client_header(&[]);
             header[13] = 0x21;
             header
         }),
         ("shorter than its addresses", changed(15, 11)),
-        ("over 1,024 bytes", of(&tlv(4, &[0; 1_025 - 15]))),
+        ("over 1,024 bytes", client_header(&tlv(4, &[0; 1_025 - 15]))),
         ("LOCAL over 1,024 bytes", {
-            let mut header = of(&tlv(4, &[0; 1_025 - 15]));
+            let mut header = client_header(&tlv(4, &[0; 1_025 - 15]));
             header[12] = 0x20;
             header
         }),
-        ("a TLV that overruns", of(&[4, 0, 2, 0])),
-        ("two endpoints", of(&[&id[..], &id].concat())),
+        ("a TLV that overruns", client_header(&[4, 0, 2, 0])),
+        ("two endpoints", client_header(&[&id[..], &id].concat())),
         (
-            "an endpoint that is none",
-            of(&endpoint_tlv("vpce-UPPER678")),
+            "a malformed endpoint",
+            client_header(&endpoint_tlv("vpce-UPPER678")),
         ),
-        ("a cut header", of(&id)[..50].to_vec()),
+        ("a cut header", client_header(&id)[..50].to_vec()),
         ("a cut prefix", SIGNATURE[..7].to_vec()),
         ("a second header", [twice, HELLO.to_vec()].concat()),
         (
             "LOCAL and a header",
-            [local(), of(&id), HELLO.to_vec()].concat(),
+            [local(), client_header(&id), HELLO.to_vec()].concat(),
         ),
         (
-            "HTTP behind a header",
-            [&of(&id)[..], b"GET / HTTP/1.1\r\n\r\n"].concat(),
+            "HTTP after a header",
+            [&client_header(&id)[..], b"GET / HTTP/1.1\r\n\r\n"].concat(),
         ),
     ]
 }
 
 #[test]
-fn each_malformed_header_is_closed_without_an_answer() {
+fn a_connection_with_a_malformed_header_is_closed_without_a_response() {
     let proxy = Proxy::start_with(require);
     let balancer = Balancer::start(proxy.server);
-    for (n, (what, bytes)) in (1..).zip(malformed()) {
+    for (n, (kind, bytes)) in (1..).zip(malformed()) {
         let socket = balancer.send(&bytes);
-        // The header is cut here.
+        // This ends the headers that are cut.
         let _ = socket.shutdown(std::net::Shutdown::Write);
-        assert_eq!(closed(socket), b"", "{what}");
+        assert_eq!(closed(socket), b"", "{kind}");
         await_count(&proxy, "malformed", f64::from(n));
     }
-    let mut wrong = with_crc(of(&endpoint_tlv(ENDPOINT)));
+    let mut wrong = with_crc(client_header(&endpoint_tlv(ENDPOINT)));
     wrong[20] ^= 1;
     assert_eq!(closed(balancer.send(&[&wrong[..], HELLO].concat())), b"");
     await_count(&proxy, "crc", 1.0);
     assert_eq!((count(&proxy, "ok"), count(&proxy, "local")), (0.0, 0.0));
     let failed = proxy.metric("xks_tls_handshakes_total", &[("outcome", "failed")]);
-    assert_eq!(failed.unwrap_or_default(), 0.0, "none came so far");
-    proxy.daemon.wait_for("why, as a log line", |line| {
+    assert_eq!(failed.unwrap_or_default(), 0.0, "no handshake began");
+    proxy.daemon.wait_for("the reason in the log", |line| {
         line["message"] == "connections closed because of their PROXY header"
             && line["reason"] == "the connection does not begin with a PROXY protocol v2 header"
     });
@@ -104,21 +105,21 @@ fn each_malformed_header_is_closed_without_an_answer() {
 fn an_untrusted_peer_is_closed_before_a_byte_is_read() {
     let proxy = Proxy::start_with(require);
     let socket = tcp(proxy.server).unwrap();
-    // It has sent nothing, and the proxy does not wait for it.
+    // The client has sent nothing, and the proxy does not wait for its bytes.
     assert_eq!(closed(socket), b"");
     let mut spoofed = tcp(proxy.server).unwrap();
-    let _ = spoofed.write_all(&[&of(&endpoint_tlv(ENDPOINT))[..], HELLO].concat());
+    let _ = spoofed.write_all(&[&client_header(&endpoint_tlv(ENDPOINT))[..], HELLO].concat());
     assert_eq!(closed(spoofed), b"");
     await_count(&proxy, "untrusted", 2.0);
     assert_eq!(count(&proxy, "ok"), 0.0);
 }
 
 #[test]
-fn a_client_cannot_add_a_header_of_its_own() {
+fn a_client_behind_the_balancer_cannot_add_a_header() {
     let mut proxy = Proxy::start_with(require);
     let balancer = Balancer::before(&mut proxy);
     let mut client = tcp(balancer.address).unwrap();
-    let own = of(&endpoint_tlv("vpce-ffffffffffffffff0"));
+    let own = client_header(&endpoint_tlv("vpce-ffffffffffffffff0"));
     client.write_all(&[&own[..], HELLO].concat()).unwrap();
     assert_eq!(closed(client), b"");
     await_count(&proxy, "malformed", 1.0);
@@ -126,12 +127,12 @@ fn a_client_cannot_add_a_header_of_its_own() {
 }
 
 #[test]
-fn nothing_behind_the_header_is_read_with_it() {
+fn bytes_after_the_header_are_left_for_tls() {
     let proxy = Proxy::start_with(require);
     let balancer = Balancer::start(proxy.server);
-    // The header comes byte by byte, and the last byte with the whole ClientHello.
+    // The header is sent byte by byte, and its last byte together with the ClientHello.
     let mut socket = balancer.connect();
-    let header = with_crc(of(&endpoint_tlv(ENDPOINT)));
+    let header = with_crc(client_header(&endpoint_tlv(ENDPOINT)));
     let (last, first) = header.split_last().unwrap();
     for byte in first {
         socket.write_all(&[*byte]).unwrap();
@@ -145,7 +146,7 @@ fn nothing_behind_the_header_is_read_with_it() {
     await_count(&proxy, "ok", 1.0);
 }
 
-/// A socket whose first write has bytes before it.
+/// A socket that sends the bytes `before` together with the first write.
 struct Joined {
     socket: std::net::TcpStream,
     before: Vec<u8>,
@@ -182,17 +183,17 @@ impl std::io::Write for Joined {
 }
 
 #[test]
-fn a_slow_header_ends_after_two_seconds_and_keeps_nobody_out() {
+fn a_slow_header_ends_after_two_seconds_and_does_not_block_other_clients() {
     let mut proxy = Proxy::start_with(|setup| {
         require(setup);
         setup.set("server.limits", "max_unverified_per_source", "2");
     });
     let balancer = Balancer::before(&mut proxy);
-    let header = of(&endpoint_tlv(ENDPOINT));
+    let header = client_header(&endpoint_tlv(ENDPOINT));
     let slow: Vec<_> = (0..40)
         .map(|n| balancer.send(&header[..n % header.len()]))
         .collect();
-    // All of them have the balancer's address, as KMS has.
+    // All connections, also those of KMS, have the balancer's address.
     for _ in 0..10 {
         proxy.caller(&PAYMENTS).health();
     }
@@ -212,7 +213,7 @@ fn a_slow_header_ends_after_two_seconds_and_keeps_nobody_out() {
 }
 
 #[test]
-fn one_client_is_limited_behind_the_balancer_and_others_are_not() {
+fn the_limit_per_source_applies_to_each_client_behind_the_balancer() {
     let mut proxy = Proxy::start_with(|setup| {
         require(setup);
         setup.set("server.limits", "max_unverified_per_source", "2");
@@ -227,7 +228,7 @@ fn one_client_is_limited_behind_the_balancer_and_others_are_not() {
         ("source", "unknown"),
     ];
     proxy.await_metric("xks_connections_closed_total", &closed, |n| n == 4.0);
-    // Other clients of the same balancer have limits of their own.
+    // Other clients of the same balancer have separate limits.
     for client in ["10.20.30.67:1", "10.20.30.68:1"] {
         balancer.say(None, Some(client));
         drop((open().unwrap(), open().unwrap()));

@@ -1,4 +1,4 @@
-//! Bad headers beside legitimate traffic, by command: `cargo test --test proxy proxy_protocol::load -- --ignored --nocapture`.
+//! Wrong headers during legitimate traffic. Run it with `cargo test --test proxy proxy_protocol::load -- --ignored --nocapture`.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
@@ -8,6 +8,7 @@ use super::count;
 use crate::harness::balancer::{
     Balancer, ENDPOINT, endpoint_tlv, header, local, require, with_crc,
 };
+use crate::harness::http::Connection;
 use crate::harness::load::Stop;
 use crate::harness::wire::plain_body;
 use crate::harness::{PAYMENTS, Proxy};
@@ -17,35 +18,35 @@ const LENGTH: Duration = Duration::from_secs(60);
 /// Attacks per second.
 const RATE: u32 = 200;
 
-/// The bytes with which an attack begins. They take turns: valid, LOCAL, malformed, with a wrong checksum, incomplete, silent, and with the
-/// endpoint of KMS in front of something that is not TLS.
+/// Returns the first bytes of an attack. In turn they are a valid header, LOCAL, malformed, a wrong checksum, incomplete, empty, and a header with the
+/// endpoint of KMS before bytes that are not TLS.
 fn attack(n: u32) -> Vec<u8> {
     let client = format!("10.9.{}.{}:1", n / 250 % 250, n % 250);
     let client = client.parse().unwrap();
-    let of = |tlvs: &[u8]| header(client, "10.20.0.5:443".parse().unwrap(), tlvs);
-    let lie = of(&endpoint_tlv(ENDPOINT));
+    let with_tlvs = |tlvs: &[u8]| header(client, "10.20.0.5:443".parse().unwrap(), tlvs);
+    let spoofed = with_tlvs(&endpoint_tlv(ENDPOINT));
     match n % 7 {
-        0 => [with_crc(of(&[])), vec![0x16, 3, 1, 0, 200, 1]].concat(),
+        0 => [with_crc(with_tlvs(&[])), vec![0x16, 3, 1, 0, 200, 1]].concat(),
         1 => local(),
         2 => [&b"PROXY TCP4 10.0.0.1 10.0.0.2 1 443\r\n"[..], &[0x16]].concat(),
         3 => {
-            let mut wrong = with_crc(lie);
+            let mut wrong = with_crc(spoofed);
             wrong[17] ^= 1;
             wrong
         }
-        4 => lie[..40].to_vec(),
+        4 => spoofed[..40].to_vec(),
         5 => Vec::new(),
-        _ => [&lie[..], &lie].concat(),
+        _ => [&spoofed[..], &spoofed].concat(),
     }
 }
 
 #[test]
-#[ignore = "a load run of its own: it needs a machine without other work"]
-fn two_hundred_bad_headers_per_second_cost_legitimate_requests_nothing() {
+#[ignore = "a load run, which needs a machine without other work"]
+fn two_hundred_wrong_headers_per_second_do_not_affect_legitimate_requests() {
     let mut proxy = Proxy::start_with(require);
     let balancer = Balancer::before(&mut proxy);
     let (stop, served, failed) = (AtomicBool::new(false), AtomicU32::new(0), AtomicU32::new(0));
-    let made = thread::scope(|scope| {
+    let attacks = thread::scope(|scope| {
         let _stop = Stop(&stop);
         for _ in 0..2 {
             scope.spawn(|| {
@@ -58,18 +59,18 @@ fn two_hundred_bad_headers_per_second_cost_legitimate_requests_nothing() {
                 }
             });
         }
-        let (began, mut made, mut open) = (Instant::now(), 0, Vec::new());
+        let (began, mut attacks, mut open) = (Instant::now(), 0, Vec::new());
         while began.elapsed() < LENGTH {
-            let due = began + Duration::from_secs(1) / RATE * made;
+            let due = began + Duration::from_secs(1) / RATE * attacks;
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            open.push(balancer.send(&attack(made)));
-            // Each is kept for three seconds: longer than the proxy waits.
+            open.push(balancer.send(&attack(attacks)));
+            // Each connection is kept for three seconds, which is longer than the proxy waits for a header.
             if open.len() > 3 * RATE as usize {
                 open.remove(0);
             }
-            made += 1;
+            attacks += 1;
         }
-        made
+        attacks
     });
     let (served, failed) = (served.into_inner(), failed.into_inner());
     let results = [
@@ -83,15 +84,15 @@ fn two_hundred_bad_headers_per_second_cost_legitimate_requests_nothing() {
     ];
     let results = results.map(|result| format!("{result} {}", count(&proxy, result)));
     eprintln!(
-        "{made} attacks in {LENGTH:?}; legitimate: {served} served, {failed} failed; {}",
+        "{attacks} attacks in {LENGTH:?}; legitimate: {served} served, {failed} failed; {}",
         results.join(", ")
     );
-    assert!(made >= RATE * 50, "the attack was slower than it should be");
+    assert!(attacks >= RATE * 50, "the attack was too slow");
     assert!(served > 100);
     assert_eq!(failed, 0);
 }
 
-/// A new connection with a request, as KMS makes one.
+/// Returns whether a request on a new connection is served.
 fn is_served(proxy: &Proxy) -> bool {
     let body = plain_body("health").to_string();
     let request = proxy.caller(&PAYMENTS).request("health", "", body);
@@ -99,5 +100,6 @@ fn is_served(proxy: &Proxy) -> bool {
         return false;
     };
     let sent = connection.send(&request.bytes());
-    sent.is_ok() && matches!(connection.try_response(), Ok(Some(answer)) if answer.status == 200)
+    let is_ok = |connection: &mut Connection| matches!(connection.try_response(), Ok(Some(response)) if response.status == 200);
+    sent.is_ok() && is_ok(&mut connection)
 }

@@ -189,8 +189,7 @@ fn the_log_contains_how_a_worker_ended() {
         under_load(&proxy, 1, |_| death.cause(worker, &device, &mut Random(1)));
         proxy.daemon.wait_for(expected, |line| {
             let reason = line["reason"].as_str().unwrap_or_default();
-            line["message"] == "the HSM has failed; it will be opened again"
-                && reason.contains(expected)
+            line["message"] == "the HSM failed; reopening it" && reason.contains(expected)
         });
         worker = successor(&proxy, "hsm-a", worker);
     }

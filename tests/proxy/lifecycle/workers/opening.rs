@@ -110,7 +110,7 @@ fn the_last_job_of_a_worker_that_is_killed_while_it_drains_is_done() {
         proxy.setup.replace_by(&config);
         signal(proxy.daemon.id(), Signal::HUP);
         proxy.daemon.wait_for("the new settings", |line| {
-            line["message"] == "the HSM's new settings are in force"
+            line["message"] == "the new settings of the HSM are active"
         });
         signal(worker, Signal::KILL);
         let sealed = last.join().unwrap().ok();

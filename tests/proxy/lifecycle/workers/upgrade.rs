@@ -54,7 +54,7 @@ fn an_invalid_new_library_is_not_used() {
         fs::write(&new, b"this is not a library").unwrap();
         fs::rename(&new, &library).unwrap();
         proxy.daemon.wait_for("that it cannot be used", |line| {
-            line["message"] == "another worker cannot open the HSM; the old one goes on"
+            line["message"] == "a new worker cannot open the HSM; the old one keeps serving"
         });
         let before = tally.done();
         eventually("requests", || (tally.done() > before + 100).then_some(()));

@@ -1,0 +1,60 @@
+//! The client at the other end of a connection.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::connections::{ClientCertificate, Handle, Source, Standing};
+use crate::policy::Transport;
+use crate::proxy_protocol::{Proxied, VpcEndpointId};
+use crate::server::unverified::ClientClass;
+
+/// The client at the other end of a connection, and its connection.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Peer {
+    /// The remote address of the socket.
+    pub address: SocketAddr,
+    /// The client in the PROXY header of a load balancer.
+    pub client: Option<Proxied>,
+    /// The source under which limits and aggregated log lines count the connection.
+    pub source: Source,
+    /// The result of client authentication.
+    pub certificate: ClientCertificate,
+    /// The subject of the client certificate if it is verified.
+    pub subject: Option<Arc<str>>,
+    /// The connection.
+    pub connection: Handle,
+}
+
+impl Peer {
+    /// Returns the client's address in the PROXY header.
+    pub(in crate::server) fn client_address(&self) -> Option<SocketAddr> {
+        self.client.map(|client| client.client)
+    }
+
+    /// Returns the properties of the connection that policies may use.
+    pub(in crate::server) fn transport(&self) -> Transport {
+        Transport {
+            vpc_endpoint: self.vpc_endpoint().copied(),
+            client: self.client_address().map(|client| client.ip()),
+        }
+    }
+
+    /// Returns the VPC endpoint of the connection.
+    pub(in crate::server) fn vpc_endpoint(&self) -> Option<&VpcEndpointId> {
+        self.client.as_ref()?.vpc_endpoint.as_ref()
+    }
+
+    /// Returns the class of the client. It selects the budget of its requests until their signature is verified.
+    pub(in crate::server) fn client_class(&self) -> ClientClass {
+        match self.connection.standing() {
+            Standing::Verified => ClientClass::Verified,
+            Standing::Known => ClientClass::Known,
+            Standing::Unknown => ClientClass::Unknown(self.source.clone()),
+        }
+    }
+
+    /// Records that a request on the connection was verified. From now on, no unverified connection displaces it.
+    pub(in crate::server) fn mark_verified(&self) {
+        self.connection.mark_verified();
+    }
+}

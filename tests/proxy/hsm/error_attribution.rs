@@ -15,7 +15,7 @@ use crate::harness::metrics::eventually;
 use crate::harness::outage::{await_service, faulty_with};
 use crate::harness::wire::{base64, decrypt_body, encrypt_body, set};
 use crate::harness::{PAYMENTS, Proxy};
-use codes::{CODES, names_the_key};
+use codes::{CODES, is_about_the_key};
 
 /// The number of concurrent proxies. About half of them wait for their HSM.
 const WORKERS: usize = 4;
@@ -72,7 +72,7 @@ impl Outcome {
         let answer = match (scope, ask) {
             (Scope::Once, Ask::Encrypt | Ask::DecryptGood) => "ok",
             (Scope::Once, Ask::DecryptDamaged) => "InvalidCiphertext",
-            (Scope::ThisKey, _) if names_the_key(code) => "InvalidKeyUsage",
+            (Scope::ThisKey, _) if is_about_the_key(code) => "InvalidKeyUsage",
             (Scope::ThisKey | Scope::AllKeys, _) => "Internal",
         };
         let fails_all = scope == Scope::AllKeys;

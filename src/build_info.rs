@@ -1,4 +1,4 @@
-//! What this build is: the names that health answers, metrics and `--version` show.
+//! Name and version of this build, for health answers, metrics and `--version`.
 
 /// The package's version (semantic versioning).
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,31 +1,19 @@
-//! The command line. Flags are parsed dumb here, one file per command, and mean something further down.
+//! The command line, one file per command. This module only parses flags and prints results; other modules do the work.
 
 mod audit;
-#[cfg(feature = "toolkit")]
-mod bench;
 mod check_config;
-#[cfg(feature = "toolkit")]
-mod conformance;
 mod credential;
-mod exit;
-#[cfg(any(feature = "simulator", feature = "toolkit"))]
-mod files;
-mod front;
-mod hsms;
+mod input;
+mod internal;
 mod key;
-mod load;
 mod migrate_config;
+mod output;
 mod policy;
-#[cfg(feature = "toolkit")]
-mod probe;
-mod progress;
 mod serve;
 #[cfg(feature = "simulator")]
 mod simulator;
 #[cfg(feature = "toolkit")]
-mod target;
-mod terminal;
-mod worker;
+mod toolkit;
 
 use std::process::ExitCode;
 
@@ -45,9 +33,9 @@ struct CommandLine {
 enum Command {
     Serve(serve::Serve),
     #[command(hide = true)]
-    Front(front::Front),
+    Front(internal::front::Front),
     #[command(hide = true)]
-    Worker(worker::Worker),
+    Worker(internal::worker::Worker),
     CheckConfig(check_config::CheckConfig),
     #[command(subcommand)]
     Key(key::Key),
@@ -59,14 +47,14 @@ enum Command {
     Audit(audit::Audit),
     MigrateConfig(migrate_config::MigrateConfig),
     #[cfg(feature = "toolkit")]
-    Probe(probe::Probe),
+    Probe(toolkit::probe::Probe),
     #[cfg(feature = "toolkit")]
-    Bench(Box<bench::Bench>),
+    Bench(Box<toolkit::bench::Bench>),
     #[cfg(feature = "toolkit")]
-    Conformance(Box<conformance::Conformance>),
+    Conformance(Box<toolkit::conformance::Conformance>),
 }
 
-/// Parses the command line and runs the command. Wrong usage exits with 2, from the parser.
+/// Parses the command line and runs the command. For wrong usage, the parser exits with 2.
 pub fn run() -> ExitCode {
     install_panic_hook();
     let status = match CommandLine::parse().command {
@@ -89,7 +77,7 @@ pub fn run() -> ExitCode {
     status.into()
 }
 
-/// The second binary, `kms-simulator`: parses its command line and runs it.
+/// Parses the command line of the second binary, `kms-simulator`, and runs it.
 #[cfg(feature = "simulator")]
 pub fn kms_simulator() -> ExitCode {
     install_panic_hook();
@@ -111,7 +99,7 @@ mod tests {
         let mut commands: Vec<_> = CommandLine::command().get_subcommands().cloned().collect();
         let mut shown = 0;
         while let Some(command) = commands.pop() {
-            // A command that only groups others has nothing to show; each of those has.
+            // A group of commands has no example; each of its commands has one.
             if command.has_subcommands() {
                 commands.extend(command.get_subcommands().cloned());
                 continue;

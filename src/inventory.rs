@@ -11,6 +11,7 @@ mod comparison;
 mod creation;
 mod devices;
 mod encryptions;
+mod error;
 mod examination;
 mod report;
 mod rotation;
@@ -22,6 +23,7 @@ mod version;
 pub use creation::{AffectedHsms, Created};
 pub use devices::Inventory;
 pub use encryptions::Encryptions;
+pub use error::CreationError;
 pub use report::{
     Examination, HeldKey, Holding, SameKey, SealKeyReport, TokenReport, VersionReport,
 };

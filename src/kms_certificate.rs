@@ -1,8 +1,8 @@
-//! What AWS KMS requires of the certificate of an external key store proxy: a root that it trusts, and a common name that covers the endpoint.
+//! The requirements of AWS KMS for the certificate of an external key store proxy: a trusted root, and a common name that covers the endpoint.
 //!
-//! The list of roots holds the facts of AWS's `TrustedCertificateAuthorities` (repository aws/aws-kms-xksproxy-api-spec, commit a6f33c0f,
-//! 145 roots): one line per root, with its SHA-256 fingerprint and its name. AWS may change its list at any time. Because of that, a root that is
-//! missing here is at most a warning of the proxy.
+//! The list of roots has one line per root, with its SHA-256 fingerprint and its name. Its source is `TrustedCertificateAuthorities` of AWS
+//! (repository aws/aws-kms-xksproxy-api-spec, commit a6f33c0f, 145 roots). AWS may change its list at any time. Therefore the proxy only warns
+//! about a root that is not in the list.
 
 use sha2::{Digest, Sha256};
 
@@ -21,13 +21,14 @@ pub fn is_root(der: &[u8]) -> bool {
     roots().any(|(known, _)| known == fingerprint)
 }
 
-/// Returns whether the list has a root of this name, such as `C=US, O=Amazon, CN=Amazon Root CA 1`. A name proves nothing: anybody can use it.
+/// Returns whether the list has a root with this name, such as `C=US, O=Amazon, CN=Amazon Root CA 1`. A match does not prove that the
+/// certificate is that root, because any CA can use the name.
 pub fn has_root_named(name: &str) -> bool {
     let name = normal_name(name);
     !name.is_empty() && roots().any(|(_, known)| normal_name(known) == name)
 }
 
-/// Returns the values of a name in a fixed order and case, because tools write names forwards and backwards, and with different types.
+/// Returns the values of a name in a fixed order and in lower case, because tools write names in both orders and with different types.
 pub fn normal_name(name: &str) -> String {
     let mut values: Vec<String> = name.split(',').map(value).collect();
     values.retain(|value| !value.is_empty());
@@ -35,7 +36,7 @@ pub fn normal_name(name: &str) -> String {
     values.join(",")
 }
 
-/// The value of a part such as `O="DigiCert`: a comma within a value ends a part, too.
+/// Returns the value of a part such as `O="DigiCert`. The parts are separated at every comma, even inside quotes.
 fn value(part: &str) -> String {
     let is_type = |kind: &str| {
         let is_legal = |c: char| c.is_ascii_alphanumeric() || c == '.';
@@ -48,7 +49,8 @@ fn value(part: &str) -> String {
     value.trim().trim_matches('"').trim().to_lowercase()
 }
 
-/// Returns whether a name of a certificate covers a host name: it is equal, or it is `*.parent` and the host is one label below `parent`.
+/// Returns whether a name of a certificate covers a host name. It does if both are equal, or if the name is `*.parent` and the host is one
+/// label below `parent`.
 pub fn covers(name: &str, host: &str) -> bool {
     match name.strip_prefix("*.") {
         None => name.eq_ignore_ascii_case(host),
@@ -79,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_compared_without_order_case_types_and_quotes() {
+    fn comparison_of_names_ignores_order_case_types_and_quotes() {
         assert!(has_root_named("CN=Amazon Root CA 1, O=Amazon, C=US"));
         assert!(has_root_named("C=us,O=amazon,CN=amazon root ca 1"));
         assert!(has_root_named(

@@ -43,6 +43,7 @@
 //! | 7 | [`launcher`] | starts the front and the workers, forwards signals, reports ends of workers, keeps the record of logins |
 //! | 7 | [`worker`] | assembly of a worker: settings, environment, PIN, descriptors |
 //! | 6 | [`config`] | TOML, files and environment → the settings of each module; reports all errors at once |
+//! | 6 | [`migrate`] | the settings of AWS's sample proxy → a configuration |
 //! | 5 | [`server`] | listener, TLS, HTTP, the layers that a request passes |
 //! | 5 | [`admin`] | second listener: `/livez`, `/readyz`, `/metrics` |
 //! | 5 | [`logging`] | log output with its own settings; spans for an OpenTelemetry collector |
@@ -62,7 +63,9 @@
 //! | 1 | [`xks`] | the vocabulary of the specification: routes, wire types, framing, the error table |
 //! | 1 | [`sigv4`] | verification of signatures, without input or output |
 //! | 1 | [`ekm`] | the trait of all HSMs, `KeyManager`, and its errors |
+//! | 2 | [`toml_file`] | TOML documents: tables, values, errors with their lines, the files that were read |
 //! | 1 | [`connections`] | the source of a connection, and the limits of connections |
+//! | 1 | [`private_file`] | creation of files with secrets |
 //! | 1 | [`read_file`] | reads files that a configuration or a command line names: regular files only, with a time limit |
 //! | 1 | [`kms_certificate`] | the root certificates that AWS KMS trusts, and its rule for the common name |
 //! | 0 | [`secret`], [`clock`], [`hex`], [`json_line`], [`listen`] | redacted values, deadlines and times, hexadecimal text, JSON lines, addresses to listen on |
@@ -118,10 +121,12 @@ pub mod launcher;
 pub mod listen;
 pub mod logging;
 pub mod metrics;
+pub mod migrate;
 pub mod operations;
 pub mod partitions;
 pub mod pkcs11;
 pub mod policy;
+pub mod private_file;
 pub mod proxy_protocol;
 pub mod read_file;
 pub mod sandbox;
@@ -135,6 +140,7 @@ pub mod sync;
 #[cfg(test)]
 mod test_random;
 pub mod token_access;
+pub mod toml_file;
 #[cfg(feature = "toolkit")]
 pub mod toolkit;
 pub mod worker;

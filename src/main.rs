@@ -1,11 +1,11 @@
-//! The `xks-proxy` binary: everything is in the library.
+//! The `xks-proxy` binary. All code is in the library.
 
 use std::alloc::System;
 use std::process::ExitCode;
 
 use zeroizing_alloc::ZeroAlloc;
 
-/// Wipes every block of the heap when it is freed. Plaintext passes through buffers of hyper, rustls and serde_json, which wipe nothing.
+/// Wipes each heap block when it is freed. Plaintext passes through buffers of hyper, rustls and serde_json, which do not wipe them.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 

@@ -1,9 +1,9 @@
-//! AWS partitions: their Regions and DNS suffixes, and the names that are made of both. This is the only table of partitions.
+//! AWS partitions: their Regions and DNS suffixes, and the names that contain them. This is the only table of partitions.
 //!
-//! AWS adds Regions and partitions without notice. A name that the table does not have is unknown, not invalid: the parsers accept
-//! every name of the general form, and callers warn about an unknown one.
+//! AWS adds Regions and partitions without notice. A name that is not in the table is unknown, not invalid. Parsers accept every name
+//! of the general form, and callers warn about an unknown one.
 //!
-//! Sources: botocore's `partitions.json` for Regions and suffixes, the KMS API for the form of Regions and endpoint services.
+//! Sources: `partitions.json` of botocore for Regions and suffixes, the KMS API for the form of Regions and endpoint services.
 
 mod names;
 mod table;

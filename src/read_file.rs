@@ -1,11 +1,11 @@
-//! Reading files that somebody names: the configuration, or the command line.
+//! Reads files that the configuration or the command line names.
 //!
-//! A name can lead to anything: a FIFO without a writer, a terminal, a tape drive, a disk image, a file server that no longer answers. None
-//! of them may stop the proxy, because the thread that reads is the one that would notice the next change of the configuration.
+//! A path can lead to a FIFO without a writer, a terminal, a tape drive, a disk image, or a file server that does not answer. None of
+//! them may block the proxy: the thread that reads also detects the next change of the configuration.
 //!
 //! # Invariants
-//! - [`regular`] opens regular files only, and never blocks at opening: a device is not even opened, because that alone can have an effect.
-//! - [`regular`], [`readable`], [`list`], [`look`] and [`patiently`] return within [`PATIENCE`]. A file system that does not answer costs one thread per directory at most;
+//! - [`regular`] opens only regular files, and opening never blocks. A device is not opened at all, because opening it can have an effect.
+//! - [`regular`], [`readable`], [`list`], [`metadata`] and [`with_timeout`] return within [`TIMEOUT`]. A file system that does not answer costs one thread per directory at most;
 //!   while that thread hangs, every path in the directory fails at once.
 //! - No more than [`MAX_SIZE`] bytes are read. No unwiped copy of the contents is left in memory.
 
@@ -20,20 +20,20 @@ use std::time::Duration;
 pub use contents::{Contents, MAX_SIZE};
 use hanging::within;
 
-/// How long a file system may take to answer.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+/// The time limit for a file system.
+pub const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads a regular file, through symbolic links.
 ///
 /// # Errors
-/// Those of the file system; `InvalidInput` for what is not a regular file, `FileTooLarge` above [`MAX_SIZE`], and `TimedOut` when the file
-/// system does not answer. All say what is wrong in words for an operator.
+/// Those of the file system; `InvalidInput` if it is not a regular file, `FileTooLarge` above [`MAX_SIZE`], and `TimedOut` if the file
+/// system does not answer. The messages are for operators.
 pub fn regular(path: &Path) -> io::Result<Contents> {
-    within(path, PATIENCE, contents::of_regular)
+    within(path, TIMEOUT, contents::of_regular)
 }
 
-/// Reads whatever the path leads to, until its end: also a pipe or a terminal, as `/dev/stdin` and a shell's `<(…)` are. For what the
-/// operator names on the command line of a command that does one thing and ends: it waits as long as the operator lets it.
+/// Reads a file of any type until its end, also a pipe or a terminal, such as `/dev/stdin` and the `<(…)` of a shell. For files on the
+/// command line of a command that ends after its work. There is no time limit: the operator can stop the command.
 ///
 /// # Errors
 /// Those of the file system; `FileTooLarge` above [`MAX_SIZE`].
@@ -41,39 +41,39 @@ pub fn any(path: &Path) -> io::Result<Contents> {
     contents::of_any(path)
 }
 
-/// What a path leads to now, through symbolic links.
+/// Returns the metadata of a path, through symbolic links.
 ///
 /// # Errors
-/// Those of the file system, and `TimedOut` when it does not answer.
-pub fn look(path: &Path) -> io::Result<Metadata> {
-    within(path, PATIENCE, |path| fs::metadata(path))
+/// Those of the file system, and `TimedOut` if it does not answer.
+pub fn metadata(path: &Path) -> io::Result<Metadata> {
+    within(path, TIMEOUT, |path| fs::metadata(path))
 }
 
-/// The metadata of a regular file that [`regular`] could read now. The file is not opened.
+/// Returns the metadata of a regular file that [`regular`] could read. The file is not opened.
 ///
 /// # Errors
 /// Those of [`regular`], as far as the metadata and the permissions show them.
 pub fn readable(path: &Path) -> io::Result<Metadata> {
-    within(path, PATIENCE, contents::metadata_of_readable)
+    within(path, TIMEOUT, contents::metadata_of_readable)
 }
 
-/// Does any other work on a path.
+/// Does other work on a path.
 ///
 /// # Errors
-/// Those of `work`, and `TimedOut` when the file system does not answer.
-pub fn patiently<T: Send + 'static>(
+/// Those of `work`, and `TimedOut` if the file system does not answer.
+pub fn with_timeout<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    within(path, PATIENCE, work)
+    within(path, TIMEOUT, work)
 }
 
-/// The names in a directory, in order.
+/// Returns the names in a directory, in order.
 ///
 /// # Errors
 /// Those of the file system, and `TimedOut` when it does not answer.
 pub fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    within(directory, PATIENCE, |directory| {
+    within(directory, TIMEOUT, |directory| {
         let entries = fs::read_dir(directory)?;
         let mut names = entries
             .map(|entry| Ok(PathBuf::from(entry?.file_name())))

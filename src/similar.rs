@@ -1,9 +1,9 @@
-//! What a misspelt name was meant to be.
+//! Suggestions for misspelt names.
 
-/// Names that differ in more places than this are not taken for misspelt.
+/// The maximum edit distance of a suggestion.
 const MAX_DISTANCE: usize = 3;
 
-/// Returns the known name that is nearest to `text`; none when they all differ too much.
+/// Returns the known name that is most similar to `text`; `None` if all differ too much.
 pub fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let with_distance = known.map(|name| (strsim::damerau_levenshtein(text, name), name));
     let near = with_distance.filter(|(distance, _)| *distance <= MAX_DISTANCE);
@@ -16,7 +16,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_name_is_found_if_it_is_near() {
+    fn the_most_similar_name_is_found_unless_it_differs_too_much() {
         let near = |text| nearest(text, ["payments", "payment-2", "retail"].into_iter());
         assert_eq!(near("paymentz"), Some("payments"));
         assert_eq!(near("retial"), Some("retail"));

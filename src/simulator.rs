@@ -1,81 +1,62 @@
-//! AWS KMS's JSON 1.1 API for external key stores, on this machine: the AWS CLI and SDKs on one side, any XKS proxy on the other.
+//! A local simulator of AWS KMS for external key stores. AWS CLI and SDKs call it over KMS's JSON 1.1 API; it calls any XKS proxy.
 //!
-//! What it knows of KMS: custom key stores of type EXTERNAL_KEY_STORE, keys of origin EXTERNAL_KEY_STORE, and what answers for the rest.
-//! Key policies, identity policies and grants have their effect as AWS documents it, when the callers are known. A policy with a part that
-//! the simulator does not evaluate cannot be put: it never allows anything by accident. What IAM has besides is not there: groups,
-//! permissions boundaries, session policies, policies of organizations and of VPC endpoints. What it has not: any quota but that of the
-//! stores, and of a VPC endpoint service anything but its name, owner and allowed accounts: the proxy behind one is called like any
-//! other. Grant tokens are given and never needed, because a grant counts at once.
+//! It has custom key stores of type EXTERNAL_KEY_STORE and keys of origin EXTERNAL_KEY_STORE. Other KMS operations fail as they do for
+//! such keys.
+//!
+//! Key policies, identity policies and grants work as AWS documents them, if a credentials file names the callers. A policy with a part
+//! that the simulator does not evaluate is rejected, so it never allows anything by accident. A grant is effective at once: grant tokens
+//! are returned but not needed.
+//!
+//! The simulator does not have:
+//! - groups, permissions boundaries, session policies, and policies of organizations and VPC endpoints;
+//! - quotas, except the request quota of a store;
+//! - VPC endpoint services, except their names, owners and allowed accounts: it calls the proxy behind one directly.
 //!
 //! # Invariants
-//! - A blob made under one KMS key never decrypts under another, nor in another Region or account, nor after a bit was changed.
-//! - Key material, secrets and plaintexts are in the answers that ask for them and in the state file of mode 0600, and nowhere else.
-//! - Nothing but the one table in `faults` says which exception an answer of the proxy becomes.
-//! - No lock is held while something is awaited.
+//! - A blob decrypts only under its own KMS key, in its own account and Region, and only if no bit has changed.
+//! - Key material, secrets and plaintexts are only in the responses that return them, and in the state file with mode 0600.
+//! - One table, in `proxy/errors.rs`, maps the errors of a proxy to the exceptions of KMS.
+//! - No lock is held across an `await`.
+//!
+//! # Parts
+//! A part imports only parts above it in this table, which `tests/architecture/parts.rs` checks.
+//!
+//! | part | content |
+//! | --- | --- |
+//! | `wire` | the JSON of the KMS API: parameters, exceptions, pages, names, times |
+//! | `policy` | the policy language of IAM |
+//! | `callers` | the principals that call KMS |
+//! | `crypto` | key material, encryption contexts, ciphertext blobs, random values |
+//! | `proxy` | connections to proxies, their responses and errors |
+//! | `state` | key stores, keys, aliases and grants, and the file that holds them |
+//! | `cloudtrail`, `cloudwatch`, `metrics`, `events` | the records of what happened |
+//! | `settings`, `kms` | the settings, and a running simulator |
+//! | `api` | the operations of KMS |
+//! | `http` | the listener |
+//! | `run` | start and stop |
 
-mod aliases;
-mod answers;
-mod authorize;
-mod blob;
-mod caller;
-mod calls;
-mod client_certificate;
+mod api;
+mod callers;
 mod cloudtrail;
 mod cloudwatch;
-mod connect;
-mod context;
-mod counters;
-mod credentials;
-mod cryptography;
-mod data_keys;
-mod dispatch;
-mod endpoint_services;
+mod crypto;
 mod events;
-mod exception;
-mod faults;
-mod grant_calls;
-mod grant_parties;
-mod grants;
-mod identity;
-mod key_calls;
-mod key_policy;
-mod key_state;
-mod keys;
-mod last_usage;
-mod link;
-mod metadata;
-mod pages;
-mod partition;
-mod patterns;
+mod http;
+mod kms;
+mod metrics;
 mod policy;
-mod policy_calls;
-mod principals;
-mod quota;
-mod random;
-mod records;
+mod proxy;
 mod run;
-mod seal;
-mod sealing;
-mod serve;
 mod settings;
 mod state;
-mod state_file;
-mod store_calls;
-mod store_changes;
-mod store_rules;
-mod stores;
-mod tags;
-mod unsupported;
-mod usage_calls;
 mod wire;
-mod world;
 
-pub use client_certificate::ClientCertificateKind;
+pub use callers::credentials::{CredentialsError, KmsCredentials};
+pub use callers::principals::{Principals, PrincipalsError};
 pub use cloudtrail::{TrailError, TrailFaults, TrailSettings};
-pub use credentials::{CredentialsError, KmsCredentials};
-pub use endpoint_services::{EndpointService, EndpointServices};
-pub use identity::IdentityError;
-pub use principals::{Principals, PrincipalsError};
+pub use proxy::client_certificate::ClientCertificateKind;
+pub use proxy::tls::ClientCertificateError;
 pub use run::{StartError, run};
 pub use settings::Settings;
-pub use state_file::StateError;
+pub use state::endpoint_services::{EndpointService, EndpointServices};
+pub use state::file::StateError;

@@ -1,5 +1,5 @@
-//! A token as a command of the operator uses it: opened in a worker of the command, so that a library that hangs or crashes costs the command
-//! this token and nothing else.
+//! Access to a token for commands of the operator. A worker process opens the token, so a library that hangs or crashes affects only
+//! this token.
 //!
 //! ```text
 //! command ── Request ──▶ worker ── PKCS#11 ──▶ HSM        one request at a time
@@ -7,8 +7,8 @@
 //!
 //! # Invariants
 //! - Each request has a time limit. A worker that exceeds it is killed, and every later request fails at once with the same error.
-//! - What the worker sends is checked: a wrong answer is an error of the token, and a list has a limit.
-//! - Texts of the worker hold no control characters.
+//! - Answers of the worker are checked: a wrong answer is an error of the token, and lists have a maximum length.
+//! - Control characters are removed from texts of the worker.
 
 mod connection;
 mod worker;
@@ -31,10 +31,10 @@ pub struct OpenToken {
 }
 
 impl OpenToken {
-    /// Starts a worker, which finds the token, checks that it has AES-GCM, logs in, and probes how it does AES-GCM.
+    /// Starts a worker, which finds the token, checks that it supports AES-GCM, logs in, and probes the GCM profile.
     ///
     /// # Errors
-    /// When one of these fails or takes longer than `open_timeout`.
+    /// If one of these steps fails, or all of them take longer than `open_timeout`.
     pub fn open(workers: &dyn StartWorker, settings: &HsmSettings) -> Result<Self, TokenError> {
         let mut connection = Connection {
             worker: workers.start(&settings.name).map_err(WorkerFault::from)?,
@@ -50,38 +50,38 @@ impl OpenToken {
         }
     }
 
-    /// What it says of itself: maker, product and serial number.
+    /// Vendor, product and serial number of the token.
     pub fn describe(&self) -> &str {
         &self.description
     }
 
-    /// How it did AES-GCM when it was opened.
+    /// The GCM profile that was found when the token was opened.
     pub fn gcm(&self) -> &GcmFinding {
         &self.gcm
     }
 
-    /// Why the token cannot be used any more, if its worker hung, ended or sent a wrong answer.
+    /// Why the token can no longer be used: its worker hung, ended or sent a wrong answer.
     pub fn fault(&self) -> Option<TokenError> {
         self.connection.borrow().fault.clone()
     }
 
-    /// The secret keys of the token, and whether some cannot be read.
+    /// Returns the secret keys of the token.
     ///
     /// # Errors
-    /// When the token fails; so for the others.
+    /// If the token fails.
     pub fn list_keys(&self) -> Result<TokenKeys, TokenError> {
         self.connection.borrow_mut().list_keys()
     }
 
-    /// Whether the token has a key of this name, perhaps one that cannot be read. A search that fails shows nothing.
+    /// Returns whether the token may have a key of this name, including keys that cannot be read; `true` if the search fails.
     pub fn may_have(&self, name: &KeySelector) -> bool {
         self.is(&Request::MayHave(name.into())).unwrap_or(true)
     }
 
-    /// Makes a key, reads it back and uses it.
+    /// Creates a key, reads it back and uses it.
     ///
     /// # Errors
-    /// Why there is no new key, or which key was made that cannot be used.
+    /// If no key was created, or the new key cannot be used; the message says which.
     pub fn create(&self, new: &NewKey) -> Result<TokenKey, TokenError> {
         match self.ask(&Request::CreateKey(new.clone()))? {
             Answer::KeyCreated(key) => Ok(key),
@@ -89,7 +89,7 @@ impl OpenToken {
         }
     }
 
-    /// Uses the key as far as its attributes permit: encrypts a constant and decrypts what came out.
+    /// Uses the key as far as its attributes permit: encrypts a constant and decrypts the ciphertext.
     ///
     /// # Errors
     /// Describes what does not work; the text continues "the key …".
@@ -110,7 +110,7 @@ impl OpenToken {
     /// Encrypts a constant under the key.
     ///
     /// # Errors
-    /// When the key may not encrypt, or the token fails.
+    /// If the key must not encrypt, or the token fails.
     pub fn seal(&self, key: &TokenKey) -> Result<TestCiphertext, TokenError> {
         match self.ask(&Request::EncryptTest(key.number))? {
             Answer::TestEncrypted(ciphertext) => Ok(ciphertext),
@@ -118,15 +118,15 @@ impl OpenToken {
         }
     }
 
-    /// Whether this token's key is the one that [`OpenToken::seal`] was called for, here or on another token.
+    /// Returns whether this key decrypts a ciphertext of [`OpenToken::seal`], from this token or another one.
     ///
     /// # Errors
-    /// When the key may not decrypt, or the token fails.
+    /// If the key must not decrypt, or the token fails.
     pub fn opens(&self, key: &TokenKey, sealed: &TestCiphertext) -> Result<bool, TokenError> {
         self.is(&Request::DecryptsTest(key.number, sealed.clone()))
     }
 
-    /// Whether this ciphertext was made under this token's key with this AAD.
+    /// Returns whether this ciphertext was encrypted with this key and this AAD.
     ///
     /// # Errors
     /// As for [`OpenToken::opens`].

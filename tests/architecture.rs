@@ -58,11 +58,11 @@ const EXPOSING_FILES: &[(&str, &str)] = &[
     ),
     ("client/raw/sign.rs", "signs requests"),
     (
-        "config/create.rs",
+        "private_file.rs",
         "writes new credentials to files of mode 0600",
     ),
     (
-        "config/migrate/stores.rs",
+        "migrate/stores.rs",
         "recognizes the sample proxy's placeholder secrets",
     ),
     (
@@ -85,23 +85,26 @@ const EXPOSING_FILES: &[(&str, &str)] = &[
         "checks the length of a secret, and derives the signing key",
     ),
     (
-        "simulator/answers.rs",
-        "reads ciphertexts in a proxy's response",
-    ),
-    ("simulator/calls.rs", "reads a proxy's response"),
-    (
-        "simulator/cryptography.rs",
+        "simulator/api/cryptography/ciphertexts.rs",
         "encrypts its callers' plaintexts, and returns them",
     ),
     (
-        "simulator/sealing.rs",
+        "simulator/api/cryptography/double_encryption.rs",
         "opens the outer layer of the double encryption",
     ),
+    ("simulator/api/proxy_calls.rs", "reads a proxy's response"),
     (
-        "simulator/store_rules.rs",
+        "simulator/api/stores/rules.rs",
         "checks the form of a new secret",
     ),
-    ("simulator/stores.rs", "writes the state file, of mode 0600"),
+    (
+        "simulator/proxy/responses.rs",
+        "reads ciphertexts in a proxy's response",
+    ),
+    (
+        "simulator/state/stores.rs",
+        "writes the state file, of mode 0600",
+    ),
     ("toolkit/bench/lanes.rs", "reads a proxy's response"),
     (
         "toolkit/bench/run.rs",
@@ -148,7 +151,7 @@ const SPAWNING_FILES: &[(&str, &str)] = &[
         "accepts in tasks that the drain joins; a panic ends the process",
     ),
     (
-        "simulator/serve.rs",
+        "simulator/http/listener.rs",
         "contains the panics of connections, and joins them",
     ),
     ("sync/fatal.rs", "needs a thread to end the process"),

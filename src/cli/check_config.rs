@@ -6,31 +6,33 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::exit::ExitStatus;
-use super::hsms;
 use crate::audit::Trail;
+use crate::cli::input::hsms;
+use crate::cli::output::exit::ExitStatus;
 use crate::config::{self, Configuration, Finding, Findings, Loaded, Reading};
 use crate::inventory::{Examination, Holding, TokenReport, VersionReport};
 
-/// Check a configuration and every file that it names; start nothing.
+/// Check a configuration and all files that it names. Starts no proxy.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  xks-proxy check-config --config /etc/xks-proxy/config.toml\n  \
     xks-proxy check-config --config /etc/xks-proxy/config.toml --hsm\n\n\
-    With --hsm each HSM is opened once: AES-GCM, then its PIN, its AES-GCM with the health key, and every version of every \
-    key, which must be there, encrypt and decrypt, and be the same key on every HSM; a key whose value can leave the HSM is a warning; the key of [audit] must be on one HSM at least. A PIN that is refused is not tried again, also not by later runs that can read the service's record of logins. A proxy may run on the \
-    same HSMs meanwhile. An HSM whose library hangs, crashes or exits is a fault; the others are checked.\n\n\
-    Exit codes: 0 no faults (there may be warnings), 1 the configuration is fine but a check of the HSMs failed, or with \
-    --strict there is a warning, 78 faults."
+    With --hsm, each HSM is opened once. The command checks AES-GCM, the PIN, AES-GCM with the health key, and every version of \
+    every key: it must exist, encrypt and decrypt, and be the same key on every HSM. A key whose value can leave the HSM is a \
+    warning. The key of [audit] must be on at least one HSM. A rejected PIN is not tried again, not even by later commands that \
+    can read the service's record of logins. A proxy may use the same HSMs meanwhile. If a library hangs, crashes or exits, that \
+    HSM is an error; the others are checked.\n\n\
+    Exit codes: 0 no errors (there may be warnings), 1 the configuration has no errors but a check of the HSMs failed, or with \
+    --strict there is a warning, 78 errors."
 )]
 pub(super) struct CheckConfig {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Check the HSMs and their keys as well.
+    /// Also check the HSMs and their keys.
     #[arg(long)]
     hsm: bool,
-    /// Warnings fail.
+    /// Exit with 1 if there is a warning.
     #[arg(long)]
     strict: bool,
     /// Print one JSON object instead of text.
@@ -48,15 +50,15 @@ impl CheckConfig {
         let faults = examination.as_ref().map(Examination::all_faults);
         let faults = faults.unwrap_or_default();
         let remarks = examination.as_ref().map(Examination::all_remarks);
-        let of_hsms = OfHsms {
+        let hsm_findings = HsmFindings {
             faults,
             remarks: remarks.unwrap_or_default(),
         };
-        let status = self.status(&outcome, &of_hsms);
-        // A closed output changes nothing about the exit code.
+        let status = self.status(&outcome, &hsm_findings);
+        // If standard output is closed, the exit code is the only report.
         drop(match self.json {
-            true => print_json(status, &outcome, examination.as_ref(), &of_hsms),
-            false => self.print_text(&outcome, examination.as_ref(), &of_hsms),
+            true => print_json(status, &outcome, examination.as_ref(), &hsm_findings),
+            false => self.print_text(&outcome, examination.as_ref(), &hsm_findings),
         });
         status
     }
@@ -72,12 +74,13 @@ impl CheckConfig {
         examination
     }
 
-    fn status(&self, outcome: &Result<Loaded, Findings>, of_hsms: &OfHsms) -> ExitStatus {
-        let warns = |loaded: &Loaded| !(loaded.warnings.is_empty() && of_hsms.remarks.is_empty());
+    fn status(&self, outcome: &Result<Loaded, Findings>, hsm_findings: &HsmFindings) -> ExitStatus {
+        let warns =
+            |loaded: &Loaded| !(loaded.warnings.is_empty() && hsm_findings.remarks.is_empty());
         match outcome {
             Err(_) => ExitStatus::BadConfiguration,
             Ok(loaded) if self.strict && warns(loaded) => ExitStatus::No,
-            Ok(_) if of_hsms.faults.is_empty() => ExitStatus::Done,
+            Ok(_) if hsm_findings.faults.is_empty() => ExitStatus::Done,
             Ok(_) => ExitStatus::No,
         }
     }
@@ -86,43 +89,43 @@ impl CheckConfig {
         &self,
         outcome: &Result<Loaded, Findings>,
         examination: Option<&Examination>,
-        of_hsms: &OfHsms,
+        hsm_findings: &HsmFindings,
     ) -> io::Result<()> {
         let file = self.config.display();
         let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
         let loaded = match outcome {
             Ok(loaded) => loaded,
-            Err(faults) => return write!(stderr, "{file} has faults:\n{faults}"),
+            Err(faults) => return write!(stderr, "{file} has errors:\n{faults}"),
         };
         for warning in &loaded.warnings {
             writeln!(stderr, "warning: {warning}")?;
         }
-        for remark in &of_hsms.remarks {
+        for remark in &hsm_findings.remarks {
             writeln!(stderr, "warning: {remark}")?;
         }
-        match loaded.warnings.len() + of_hsms.remarks.len() {
+        match loaded.warnings.len() + hsm_findings.remarks.len() {
             count @ 1.. if self.strict => {
                 writeln!(stderr, "{file}: {count} warnings; --strict allows none")?;
             }
             _ => writeln!(stdout, "{file}: ok")?,
         }
         if let Some(examination) = examination {
-            print_what_is_well(&mut stdout, examination)?;
+            print_passed(&mut stdout, examination)?;
         }
-        for fault in &of_hsms.faults {
+        for fault in &hsm_findings.faults {
             writeln!(stderr, "FAULT {fault}")?;
         }
         Ok(())
     }
 }
 
-/// What the check of the HSMs found.
-struct OfHsms {
+/// The results of the check of the HSMs.
+struct HsmFindings {
     faults: Vec<String>,
     remarks: Vec<String>,
 }
 
-/// The configuration, if a start would accept it, its certificate, which KMS must accept, and the place of its audit trail.
+/// Returns the configuration if a start would accept it, KMS would accept its certificate, and the audit log can be written.
 fn checked(file: &Path) -> Result<Loaded, Findings> {
     let loaded = read(file)?;
     let audit = loaded.configuration.audit.as_ref();
@@ -136,7 +139,7 @@ fn checked(file: &Path) -> Result<Loaded, Findings> {
     }
 }
 
-/// The configuration, if nothing is wrong with it or with its certificate.
+/// Returns the configuration if neither it nor its certificate has an error.
 fn read(file: &Path) -> Result<Loaded, Findings> {
     let Reading {
         outcome,
@@ -152,10 +155,10 @@ fn read(file: &Path) -> Result<Loaded, Findings> {
     Err(Findings(faults))
 }
 
-/// One line for each HSM and each key version that has no fault.
-fn print_what_is_well(out: &mut impl Write, examination: &Examination) -> io::Result<()> {
-    let is_well = |hsm: &&TokenReport| hsm.faults.is_empty();
-    for hsm in examination.hsms.iter().filter(is_well) {
+/// Prints one line for each HSM and each key version without an error.
+fn print_passed(out: &mut impl Write, examination: &Examination) -> io::Result<()> {
+    let has_passed = |hsm: &&TokenReport| hsm.faults.is_empty();
+    for hsm in examination.hsms.iter().filter(has_passed) {
         let (token, profile) = (hsm.token.as_deref(), hsm.gcm_profile.as_deref());
         let (name, token) = (&hsm.name, token.unwrap_or_default());
         let profile = profile.unwrap_or_default();
@@ -164,16 +167,16 @@ fn print_what_is_well(out: &mut impl Write, examination: &Examination) -> io::Re
             "{name}: ok: {token}; AES-GCM as {profile}, proved with its health key"
         )?;
     }
-    let is_well = |key: &&VersionReport| key.faults.is_empty();
-    for key in examination.keys.iter().filter(is_well) {
+    let has_passed = |key: &&VersionReport| key.faults.is_empty();
+    for key in examination.keys.iter().filter(has_passed) {
         let (name, selector) = (key.name(), &key.selector);
-        let (asked, not_asked): (Vec<_>, Vec<_>) =
+        let (known, unknown): (Vec<_>, Vec<_>) =
             key.hsms.iter().partition(|holding| holding.found.is_some());
-        if !asked.is_empty() {
-            writeln!(out, "{name}: ok: {selector} on {}", names(&asked))?;
+        if !known.is_empty() {
+            writeln!(out, "{name}: ok: {selector} on {}", names(&known))?;
         }
-        if !not_asked.is_empty() {
-            let hsms = names(&not_asked);
+        if !unknown.is_empty() {
+            let hsms = names(&unknown);
             writeln!(out, "{name}: not known: {hsms} could not be asked")?;
         }
     }
@@ -198,7 +201,7 @@ fn print_json(
     status: ExitStatus,
     outcome: &Result<Loaded, Findings>,
     examination: Option<&Examination>,
-    of_hsms: &OfHsms,
+    hsm_findings: &HsmFindings,
 ) -> io::Result<()> {
     let none: &[Finding] = &[];
     let (faults, warnings) = match outcome {
@@ -208,7 +211,7 @@ fn print_json(
     let is_ok = status == ExitStatus::Done;
     let mut report = json!({ "ok": is_ok, "faults": faults, "warnings": warnings });
     if let (Some(examination), Some(report)) = (examination, report.as_object_mut()) {
-        let checks = json!({ "hsms": examination.hsms, "keys": examination.keys, "audit_key": examination.audit_key, "faults": of_hsms.faults, "warnings": of_hsms.remarks });
+        let checks = json!({ "hsms": examination.hsms, "keys": examination.keys, "audit_key": examination.audit_key, "faults": hsm_findings.faults, "warnings": hsm_findings.remarks });
         report.insert("checks".to_owned(), checks);
     }
     writeln!(io::stdout(), "{report}")

@@ -4,7 +4,7 @@ mod new;
 
 use clap::Subcommand;
 
-use super::exit::ExitStatus;
+use crate::cli::output::exit::ExitStatus;
 
 /// Credentials with which KMS signs its requests.
 #[derive(Subcommand)]

@@ -1,8 +1,8 @@
 //! `xks-proxy migrate-config`.
 //!
 //! # Invariants
-//! - What is printed names keys and files, never what a secret is.
-//! - Settings with faults, or a file in the way: nothing is written.
+//! - The output contains names of keys and files, but no secret.
+//! - If the settings have errors, or a file exists already, nothing is written.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,30 +10,31 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::exit::{ExitStatus, Refusal};
-use crate::config::{self, CONFIGURATION, Finding, Findings, Migration, Origin};
+use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::config::{self, Finding, Findings};
+use crate::migrate::{self, CONFIGURATION, Migration, Origin};
 
-/// Turn the settings of the AWS sample proxy into a configuration of this one, with the secrets in files.
+/// Convert the settings of the AWS sample proxy into a configuration of this proxy, with the secrets in files.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  xks-proxy migrate-config --settings /var/local/xks-proxy/.secret/settings.toml \\\n    \
     --working-directory / --token-label xks --output /etc/xks-proxy\n\n\
-    Says of every key where it went, or what there is instead, and what is left to do. Then follows what check-config \
-    says of the new configuration: the proxy starts once that is nothing.\n\n\
+    The output lists each key of the settings with its counterpart or replacement, then what you must do, then the errors that \
+    check-config finds in the new configuration. The proxy starts when there are no errors.\n\n\
     Exit codes: 0 written (there may be things to do), 1 a file exists already (nothing is written), 2 wrong usage, \
-    78 the settings have faults (nothing is written), 70 internal."
+    78 the settings have errors (nothing is written), 70 internal error."
 )]
 pub(super) struct MigrateConfig {
     /// The settings of the sample proxy.
     #[arg(long, value_name = "FILE")]
     settings: PathBuf,
-    /// Where config.toml and the secret files go; is created with mode 0700 if it is not there.
+    /// The directory for config.toml and the secret files. It is created with mode 0700 if it does not exist.
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    /// The label of the token in the sample's first slot; without it, it is left to do.
+    /// The label of the token in the first slot, which the sample uses. Without it, you must fill it in.
     #[arg(long, value_name = "LABEL")]
     token_label: Option<String>,
-    /// The directory that the sample proxy runs in, where its relative paths start; here, if it is not given.
+    /// The working directory of the sample proxy, for its relative paths. Default: the current directory.
     #[arg(
         long,
         value_name = "DIR",
@@ -46,23 +47,23 @@ pub(super) struct MigrateConfig {
     json: bool,
 }
 
-/// What was written, and what check-config says of it.
+/// The written files, and the errors that check-config finds in them.
 struct Written {
     migration: Migration,
     files: Vec<PathBuf>,
-    faults: Vec<Finding>,
+    errors: Vec<Finding>,
 }
 
 impl MigrateConfig {
     pub(super) fn run(self) -> ExitStatus {
         let migration = match self.read() {
             Ok(Ok(migration)) => migration,
-            Ok(Err(faults)) => return self.refuse(&faults),
-            Err(refusal) => return refusal.tell(),
+            Ok(Err(errors)) => return self.reject(&errors),
+            Err(refusal) => return refusal.report(),
         };
         match self.write(migration) {
             Ok(written) => self.show(&written),
-            Err(refusal) => refusal.tell(),
+            Err(refusal) => refusal.report(),
         }
     }
 
@@ -72,20 +73,20 @@ impl MigrateConfig {
                 .map_err(Refusal::internal)?,
             token_label: self.token_label.clone(),
         };
-        Ok(config::migrate(&self.settings, &origin))
+        Ok(migrate::migrate(&self.settings, &origin))
     }
 
-    fn refuse(&self, faults: &Findings) -> ExitStatus {
+    fn reject(&self, errors: &Findings) -> ExitStatus {
         // A closed output changes nothing about the exit code.
         match self.json {
             true => {
-                let report = json!({ "ok": false, "faults": faults });
+                let report = json!({ "ok": false, "faults": errors });
                 drop(writeln!(io::stdout(), "{report}"));
             }
             false => {
                 let file = self.settings.display();
-                let said = "has faults; nothing was written:";
-                drop(write!(io::stderr(), "{file} {said}\n{faults}"));
+                let problem = "has errors; nothing was written:";
+                drop(write!(io::stderr(), "{file} {problem}\n{errors}"));
             }
         }
         ExitStatus::BadConfiguration
@@ -97,12 +98,12 @@ impl MigrateConfig {
         Ok(Written {
             migration,
             files,
-            faults: checked.err().map(|faults| faults.0).unwrap_or_default(),
+            errors: checked.err().map(|errors| errors.0).unwrap_or_default(),
         })
     }
 
     fn show(&self, written: &Written) -> ExitStatus {
-        // The files are there, and say themselves what is missing in them.
+        // The files are written. If standard output is closed, check-config shows the same errors.
         drop(match self.json {
             true => written.print_json(),
             false => written.print_text(&self.output),
@@ -117,7 +118,7 @@ impl Written {
             "ok": true,
             "files": self.files,
             "notes": self.migration.notes,
-            "check_config": self.faults,
+            "check_config": self.errors,
         });
         writeln!(io::stdout(), "{report}")
     }
@@ -126,11 +127,14 @@ impl Written {
         let mut stdout = io::stdout().lock();
         let notes = &self.migration.notes;
         let configuration = directory.join(CONFIGURATION);
-        let check = format!("check-config --config {} says", configuration.display());
+        let check = format!(
+            "Errors of check-config --config {}",
+            configuration.display()
+        );
         print_list(&mut stdout, "Carried over to", &notes.carried_over)?;
         print_list(&mut stdout, "Not carried over", &notes.not_carried_over)?;
         print_list(&mut stdout, "To do", &notes.to_do)?;
-        print_list(&mut stdout, &check, &self.faults)?;
+        print_list(&mut stdout, &check, &self.errors)?;
         writeln!(stdout, "Written:")?;
         for file in &self.files {
             writeln!(stdout, "  {}", file.display())?;

@@ -3,15 +3,11 @@
 mod asked;
 mod check;
 mod explain;
-
-use std::path::Path;
+mod load;
 
 use clap::Subcommand;
 
-use super::exit::{ExitStatus, Refusal};
-use crate::cli::load;
-use crate::config::Outline;
-use crate::policy::Policy as Rules;
+use super::output::exit::ExitStatus;
 
 /// The authorization policy.
 #[derive(Subcommand)]
@@ -27,14 +23,4 @@ impl Policy {
             Self::Explain(command) => command.run(),
         }
     }
-}
-
-/// What the configuration says of who may do what, and its policy, which must be there.
-fn load(file: &Path) -> Result<(Outline, Rules), Refusal> {
-    let outline = load::outline(file)?;
-    let Some(policy) = outline.policy.clone() else {
-        let message = "the configuration has no [policy]: every authenticated request is allowed";
-        return Err(Refusal::new(ExitStatus::No, message));
-    };
-    Ok((outline, policy))
 }

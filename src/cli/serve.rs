@@ -5,22 +5,22 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::exit::{ExitStatus, Refusal};
-use super::worker;
+use super::internal::worker;
+use crate::cli::output::exit::{ExitStatus, Refusal};
 use crate::launcher::{self, Commands, Plan};
 
-/// Run the proxy until SIGTERM. SIGHUP, or a change of a file that the configuration names, has it read again.
+/// Run the proxy until SIGTERM. It reloads the configuration on SIGHUP, and when the configuration or a file that it names changes.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  xks-proxy serve --config /etc/xks-proxy/config.toml\n\n\
-    The service has several processes: this one starts the others and forwards signals to them; \"front\" serves KMS; \
+    The service has several processes. This one starts the others and forwards signals to them; \"front\" serves KMS; \
     there is one \"worker\" per HSM."
 )]
 pub(super) struct Serve {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Where the service remembers which PINs tokens have rejected. Under systemd, StateDirectory= takes its place.
+    /// The directory for the record of logins, which lists rejected PINs. Under systemd, StateDirectory= overrides it.
     #[arg(long, value_name = "DIR")]
     state_directory: Option<PathBuf>,
 }
@@ -37,12 +37,12 @@ impl Serve {
         };
         match launcher::run(&plan) {
             Ok(code) => ExitStatus::OfChild(code),
-            Err(error) => Refusal::internal(format!("the service cannot run: {error}")).tell(),
+            Err(error) => Refusal::internal(format!("the service cannot run: {error}")).report(),
         }
     }
 }
 
-/// The first directory of the unit's `StateDirectory=`.
+/// Returns the first directory of the unit's `StateDirectory=`.
 pub(super) fn state_directory() -> Option<PathBuf> {
     let directories = std::env::var_os("STATE_DIRECTORY")?;
     let mut directories = std::env::split_paths(&directories);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use super::exit::{ExitStatus, Refusal};
-use super::files::{read, read_text};
+use crate::cli::input::files::{read, read_text};
+use crate::cli::output::exit::{ExitStatus, Refusal};
 use crate::client;
 use crate::simulator::{
     self, ClientCertificateKind, EndpointService, EndpointServices, KmsCredentials, Principals,

@@ -1,22 +1,21 @@
-//! `[audit]`: where the trail is, who vouches for it, and what becomes of a request that cannot be recorded.
+//! `[audit]`: the path of the audit log, the key that signs its checkpoints, and what happens to a request that cannot be recorded.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::section::Section;
-use super::values;
 use crate::audit::{AuditSettings, CheckpointSettings, OnFailure, RotateSettings, SyncPolicy};
 use crate::ekm::KeySelector;
 use crate::hsm::HsmSettings;
 use crate::keystore::KeyStoreSettings;
 use crate::read_file;
+use crate::toml_file::{Section, values};
 
-/// More lines than these between two checkpoints, and a seal that is late is worth nothing.
+/// The maximum number of lines between two checkpoints. The HSM signature of a checkpoint protects all lines before it.
 const MAX_CHECKPOINT_LINES: u64 = 50_000;
 
-/// None when there is a fault; `Some(None)` when there is no trail.
+/// `None` if there is an error; `Some(None)` without an audit log.
 pub(super) fn settings(root: &Section<'_>) -> Option<Option<AuditSettings>> {
     let Some(section) = root.section("audit") else {
         return Some(None);
@@ -45,13 +44,13 @@ pub(super) fn settings(root: &Section<'_>) -> Option<Option<AuditSettings>> {
 
 fn key(section: &Section<'_>) -> Option<String> {
     let key = section.string("key");
-    if let Some(what) = key.and_then(values::blank) {
-        section.fault("key", format!("{what}; for example \"xks-audit\""));
+    if let Some(problem) = key.and_then(values::blank) {
+        section.error("key", format!("{problem}; for example \"xks-audit\""));
     }
     if key.is_none() {
         section.warn(
             "",
-            "has no key: without one no HSM vouches for the trail, and whoever is root here could rewrite it unseen",
+            "has no key: without HSM signatures, root on this machine can change the audit log undetected",
         );
     }
     key.map(str::to_owned)
@@ -93,7 +92,7 @@ fn rotate(parent: &Section<'_>) -> RotateSettings {
     settings
 }
 
-/// The key that vouches for the trail does nothing else: neither KMS nor the health check may have it.
+/// Checks that neither KMS nor the health check uses the key of the audit log.
 pub(super) fn check_key(
     root: &Section<'_>,
     audit: Option<&AuditSettings>,
@@ -104,11 +103,11 @@ pub(super) fn check_key(
         return;
     };
     if let Some(hsm) = hsms.iter().find(|hsm| hsm.health_key == *key) {
-        let what = format!(
-            "{key:?} is the health key of {}; it needs one of its own",
+        let message = format!(
+            "{key:?} is the health key of {}; the audit log needs a separate key",
             hsm.name
         );
-        root.fault("audit", what);
+        root.error("audit", message);
     }
     let selector = KeySelector::Label(key.clone());
     let keys = |store: &&KeyStoreSettings| {
@@ -116,15 +115,16 @@ pub(super) fn check_key(
         versions.any(|version| *version.selector == selector)
     };
     if let Some(store) = stores.iter().find(keys) {
-        let what = format!(
-            "{key:?} is a key of the key store {:?}; the trail needs one of its own",
+        let message = format!(
+            "{key:?} is a key of the key store {:?}; the audit log needs a separate key",
             store.name
         );
-        root.fault("audit", what);
+        root.error("audit", message);
     }
 }
 
-/// The trail has a path of its own: no other file that the configuration names is there, and no directory whose files are read holds it.
+/// Checks that the configuration names no audit file for another purpose, and that the audit log is not in a directory whose files
+/// the configuration is read from.
 pub(super) fn check_path(root: &Section<'_>, audit: Option<&AuditSettings>, hsms: &[HsmSettings]) {
     let Some((audit, section)) = audit.zip(root.section("audit")) else {
         return;
@@ -135,24 +135,24 @@ pub(super) fn check_path(root: &Section<'_>, audit: Option<&AuditSettings>, hsms
     named.sort_unstable();
     named.dedup();
     for named in named {
-        if let Some(what) = conflict(audit, named) {
-            section.fault("path", what);
+        if let Some(problem) = conflict(audit, named) {
+            section.error("path", problem);
         }
     }
 }
 
-/// Why a path that the configuration names cannot be used beside the trail.
+/// Returns why a path that the configuration names conflicts with the audit log.
 fn conflict(audit: &AuditSettings, named: &Path) -> Option<String> {
     let shown = named.display();
     let directory = directory_of(&audit.path);
-    if read_file::look(named).is_ok_and(|found| found.is_dir()) {
+    if read_file::metadata(named).is_ok_and(|found| found.is_dir()) {
         return is_same(directory, named).then(|| {
-            format!("is in {shown}, whose files the configuration is read from: each new audit file would be a change of it; name another directory")
+            format!("is in {shown}, whose files the configuration is read from: each new audit file would cause a reload; name another directory")
         });
     }
     audit.files().iter().find(|own| is_same(own, named)).map(|own| {
         let own = own.display();
-        format!("needs {own} for the audit trail, which is {shown}, and the configuration names that for something else; name another path")
+        format!("needs {own} for the audit log, but the configuration names {shown}, the same file, for another purpose; name another path")
     })
 }
 
@@ -162,18 +162,19 @@ fn directory_of(path: &Path) -> &Path {
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {
-    place(one) == place(other) || identity(one).is_some_and(|one| identity(other) == Some(one))
+    canonical(one) == canonical(other)
+        || identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
-/// The path without symbolic links, also of a file that is not there yet.
-fn place(path: &Path) -> PathBuf {
-    let canonical = |path: &Path| read_file::patiently(path, |path| fs::canonicalize(path)).ok();
-    let beside = || Some(canonical(directory_of(path))?.join(path.file_name()?));
-    let place = canonical(path).or_else(beside);
-    place.unwrap_or_else(|| path.to_owned())
+/// Returns the path without symbolic links, also for a file that does not exist yet.
+fn canonical(path: &Path) -> PathBuf {
+    let existing = |path: &Path| read_file::with_timeout(path, |path| fs::canonicalize(path)).ok();
+    let missing = || Some(existing(directory_of(path))?.join(path.file_name()?));
+    let canonical = existing(path).or_else(missing);
+    canonical.unwrap_or_else(|| path.to_owned())
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {
-    let found = read_file::look(path).ok()?;
+    let found = read_file::metadata(path).ok()?;
     Some((found.dev(), found.ino()))
 }

@@ -1,19 +1,23 @@
-//! What is another in a new configuration than in the one before: names, never values.
+//! The difference between two configurations: names, never values.
+
+mod restart;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::Configuration;
+use super::configuration::Configuration;
 use crate::hsm::HsmSettings;
 use crate::keystore::{KeySettings, KeyStoreSettings, State};
 use crate::sigv4::Credential;
 
-/// One change: where it is, and what it is.
+pub use restart::keep_until_restart;
+
+/// One change of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Such as `key_store.payments.key.orders`: by names, which stay when tables are moved about.
+    /// The changed setting, such as `key_store.payments.key.orders`. Tables of an array have their names, not their positions.
     pub place: String,
-    /// Such as `added`.
+    /// The kind of change: `added`, `removed`, `changed`, `enabled` or `disabled`.
     pub what: &'static str,
 }
 
@@ -23,105 +27,77 @@ impl fmt::Display for Change {
     }
 }
 
-/// Every change from one configuration to the next.
+/// All changes from one configuration to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// What takes effect at once, in the order of the configuration.
+    /// The changes that take effect immediately, in the order of the configuration.
     pub applied: Vec<Change>,
-    /// What takes effect with the next start only.
+    /// The changes that take effect only when the proxy is restarted.
     pub need_restart: Vec<Change>,
-    /// Of those that are applied: what was switched off or on by its owner, and which it is now.
+    /// The key stores and keys that were enabled or disabled, with their new states. `applied` also contains these changes.
     pub switched: Vec<(Change, State)>,
 }
 
 impl Changes {
-    /// From `old` to `new`.
+    /// Compares two configurations.
     pub fn between(old: &Configuration, new: &Configuration) -> Self {
-        let mut changes = Self::default();
-        changes.server(old, new);
-        changes.changed(old.policy != new.policy, "policy");
-        changes.hsms(&old.hsms, &new.hsms);
-        changes.stores(&old.key_stores, &new.key_stores);
-        changes.vpc_endpoints(old, new);
+        let applied = keep_until_restart(old, new.clone());
+        let mut changes = differences(old, &applied);
+        changes.need_restart = differences(&applied, new).applied;
         changes
     }
 
-    /// Whether trusted sources wait for a restart: they belong to listeners that do.
-    pub fn wait_for_listeners(old: &Configuration, new: &Configuration) -> bool {
-        old.server.listen != new.server.listen || old.admin != new.admin
-    }
-
-    /// Whether there is none.
+    /// Returns whether nothing has changed.
     pub fn is_empty(&self) -> bool {
         self.applied.is_empty() && self.need_restart.is_empty()
     }
 
-    fn apply(&mut self, place: impl Into<String>, what: &'static str) {
+    fn add(&mut self, place: impl Into<String>, what: &'static str) {
         let place = place.into();
         self.applied.push(Change { place, what });
     }
 
-    fn changed(&mut self, is_another: bool, place: impl Into<String>) {
-        if is_another {
-            self.apply(place, "changed");
-        }
-    }
-
-    fn postponed(&mut self, is_another: bool, place: impl Into<String>) {
-        if is_another {
-            let (place, what) = (place.into(), "changed");
-            self.need_restart.push(Change { place, what });
+    fn compare(&mut self, differs: bool, place: impl Into<String>) {
+        if differs {
+            self.add(place, "changed");
         }
     }
 
     fn server(&mut self, old: &Configuration, new: &Configuration) {
         let (before, now) = (&old.server, &new.server);
-        self.postponed(before.listen != now.listen, "server.listen");
-        self.postponed(old.admin != new.admin, "admin.listen");
-        self.trusted_sources(old, new);
-        self.postponed(old.audit != new.audit, "audit");
-        self.postponed(old.log.format != new.log.format, "log.format");
-        self.postponed(old.log.otlp != new.log.otlp, "log.otlp");
-        for name in now.tls.changes_since(&before.tls) {
-            self.apply(format!("server.tls.{name}"), "changed");
-        }
+        let trusted = [before, now].map(|server| &server.proxy_protocol_trusted_sources);
         let names = [before, now].map(|server| server.tls.identity.public_names());
-        self.changed(names[0] != names[1], "server.public_names");
-        self.changed(before.limits != now.limits, "server.limits");
-        self.changed(
+        self.compare(before.listen != now.listen, "server.listen");
+        self.compare(old.admin != new.admin, "admin.listen");
+        self.compare(
+            trusted[0] != trusted[1],
+            "server.proxy_protocol_trusted_sources",
+        );
+        self.compare(old.audit != new.audit, "audit");
+        self.compare(old.log.format != new.log.format, "log.format");
+        self.compare(old.log.otlp != new.log.otlp, "log.otlp");
+        for name in now.tls.changes_since(&before.tls) {
+            self.add(format!("server.tls.{name}"), "changed");
+        }
+        self.compare(names[0] != names[1], "server.public_names");
+        self.compare(before.limits != now.limits, "server.limits");
+        self.compare(
             before.shared_sources != now.shared_sources,
             "server.limits.shared_sources",
         );
-        self.changed(
+        self.compare(
             before.grace_period != now.grace_period,
             "server.grace_period",
         );
-        self.changed(before.fleet_size != now.fleet_size, "health.fleet_size");
-        self.changed(old.log.level != new.log.level, "log.level");
-        self.changed(
-            old.access_log_sample != new.access_log_sample,
-            "log.sample_successes",
-        );
-        self.changed(old.hedge_delay != new.hedge_delay, "failover.hedge_delay");
+        self.compare(before.fleet_size != now.fleet_size, "health.fleet_size");
+        self.compare(old.log.level != new.log.level, "log.level");
+        let samples = (old.access_log_sample, new.access_log_sample);
+        self.compare(samples.0 != samples.1, "log.sample_successes");
+        self.compare(old.hedge_delay != new.hedge_delay, "failover.hedge_delay");
     }
 
-    /// Trusted sources that come with other listeners wait for these.
-    fn trusted_sources(&mut self, old: &Configuration, new: &Configuration) {
-        let trusted = |one: &Configuration| one.server.proxy_protocol_trusted_sources.clone();
-        let (differs, place) = (
-            trusted(old) != trusted(new),
-            "server.proxy_protocol_trusted_sources",
-        );
-        match Self::wait_for_listeners(old, new) {
-            true => self.postponed(differs, place),
-            false => self.changed(differs, place),
-        }
-    }
-
-    /// Without a listener that receives VPC endpoint ids, their lists wait for it.
-    fn vpc_endpoints(&mut self, old: &Configuration, new: &Configuration) {
-        let stores = pairs(&old.key_stores, &new.key_stores, |store| store.name.clone());
-        for (name, (before, now)) in stores {
+    fn vpc_endpoints(&mut self, old: &[KeyStoreSettings], new: &[KeyStoreSettings]) {
+        for (name, (before, now)) in pairs(old, new, |store| store.name.clone()) {
             let of = |store: Option<&KeyStoreSettings>| store.map(|s| s.vpc_endpoints.clone());
             let (before, now) = (of(before).unwrap_or_default(), of(now).unwrap_or_default());
             let parts = [
@@ -129,11 +105,7 @@ impl Changes {
                 ("vpc_endpoint_mode", before.mode != now.mode),
             ];
             for (part, differs) in parts {
-                let place = format!("key_store.{name}.{part}");
-                match old.receives_vpc_endpoints() {
-                    true => self.changed(differs, place),
-                    false => self.postponed(differs, place),
-                }
+                self.compare(differs, format!("key_store.{name}.{part}"));
             }
         }
     }
@@ -146,7 +118,7 @@ impl Changes {
                 continue;
             };
             for part in now.changes_since(before) {
-                self.apply(format!("{place}.{part}"), "changed");
+                self.add(format!("{place}.{part}"), "changed");
             }
         }
     }
@@ -167,14 +139,14 @@ impl Changes {
             ("region", old.region != new.region),
             ("hsms", old.hsms != new.hsms),
             ("quota", old.quota != new.quota),
-            ("fair", old.share != new.share),
+            ("weight", old.share != new.share),
             (
                 "legacy_ciphertexts",
                 old.decrypts_aws_samples != new.decrypts_aws_samples,
             ),
         ];
-        for (name, is_another) in parts {
-            self.changed(is_another, format!("{place}.{name}"));
+        for (name, differs) in parts {
+            self.compare(differs, format!("{place}.{name}"));
         }
         let credentials = |store: &KeyStoreSettings| store.credentials.clone();
         let (before, now) = (credentials(old), credentials(new));
@@ -191,7 +163,7 @@ impl Changes {
         if let Some((before, now)) = self.both(place, pair)
             && !now.has_secret_of(before)
         {
-            self.apply(format!("{place}.secret"), "changed");
+            self.add(format!("{place}.secret"), "changed");
         }
     }
 
@@ -201,51 +173,62 @@ impl Changes {
         };
         self.switched(place, before.state(), now.state());
         let numbers = |key: &KeySettings| key.primary().number;
-        self.changed(numbers(before) != numbers(now), format!("{place}.primary"));
-        let is_tagged_otherwise = before.tags() != now.tags();
+        self.compare(numbers(before) != numbers(now), format!("{place}.primary"));
+        let has_other_tags = before.tags() != now.tags();
         let mut all = [before, now].map(|key| key.versions().collect::<Vec<_>>());
         all.iter_mut()
             .for_each(|versions| versions.sort_by_key(|v| v.number));
         let [before, now] = all;
-        self.changed(before != now, format!("{place}.versions"));
-        self.changed(is_tagged_otherwise, format!("{place}.tags"));
+        self.compare(before != now, format!("{place}.versions"));
+        self.compare(has_other_tags, format!("{place}.tags"));
     }
 
     fn switched(&mut self, place: &str, old: State, new: State) {
         if old == new {
             return;
         }
-        self.apply(place, new.as_str());
+        self.add(place, new.as_str());
         if let Some(change) = self.applied.last() {
             self.switched.push((change.clone(), new));
         }
     }
 
-    /// Both, or a note that one of them is not there.
+    /// Returns both values; if one is missing, records that it was added or removed.
     fn both<'a, T>(&mut self, place: &str, pair: Pair<'a, T>) -> Option<(&'a T, &'a T)> {
         match pair {
             (Some(before), Some(now)) => return Some((before, now)),
-            (None, _) => self.apply(place, "added"),
-            (Some(_), None) => self.apply(place, "removed"),
+            (None, _) => self.add(place, "added"),
+            (Some(_), None) => self.add(place, "removed"),
         }
         None
     }
 }
 
+/// Returns all differences as applied changes.
+fn differences(old: &Configuration, new: &Configuration) -> Changes {
+    let mut changes = Changes::default();
+    changes.server(old, new);
+    changes.compare(old.policy != new.policy, "policy");
+    changes.hsms(&old.hsms, &new.hsms);
+    changes.stores(&old.key_stores, &new.key_stores);
+    changes.vpc_endpoints(&old.key_stores, &new.key_stores);
+    changes
+}
+
 type Pair<'a, T> = (Option<&'a T>, Option<&'a T>);
 
-/// What has one name in both lists, by name; what is gone or new stands alone.
+/// Returns the elements of both lists by name. An element that is only in one list has no counterpart.
 fn pairs<'a, T>(
     old: &'a [T],
     new: &'a [T],
     name: impl Fn(&T) -> String,
 ) -> BTreeMap<String, Pair<'a, T>> {
     let mut pairs: BTreeMap<String, Pair<'a, T>> = BTreeMap::new();
-    for one in old {
-        pairs.entry(name(one)).or_default().0 = Some(one);
+    for element in old {
+        pairs.entry(name(element)).or_default().0 = Some(element);
     }
-    for one in new {
-        pairs.entry(name(one)).or_default().1 = Some(one);
+    for element in new {
+        pairs.entry(name(element)).or_default().1 = Some(element);
     }
     pairs
 }

@@ -1,64 +1,66 @@
 //! Files, environment variables and systemd credentials that the configuration names.
 
+pub(super) mod exposure;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::exposure;
-use super::section::Section;
 use crate::secret::{Secret, text};
 use crate::sigv4::NewCredential;
+use crate::toml_file::Section;
 
-/// The byte order mark (BOM) that some editors put before a text.
+/// The byte order mark (BOM) that some editors write at the beginning of a text file.
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// The path for another process, which may have another working directory.
+/// Returns the absolute path, for another process, which may have a different working directory.
 pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Reads a file that does not hold a secret; an error of `key` when it cannot be read, or when everybody can change it.
+/// Reads a file that contains no secret. It is an error if the file cannot be read, or if every user of the machine can write it.
 pub(super) fn public(section: &Section<'_>, key: &str, path: &str) -> Option<Zeroizing<Vec<u8>>> {
     let path = section.resolve(path);
     let read = section.read(&path);
     let contents = read
-        .map_err(|error| section.fault(key, unreadable(&path, &error)))
+        .map_err(|error| section.error(key, unreadable(&path, &error)))
         .ok()?;
     exposure::check_file(section, key, &path);
     if has_bom(&contents) {
         let path = path.display();
-        let what = format!("{path} has a byte order mark (BOM) in it");
-        section.fault(key, format!("{what}; save it as UTF-8 without one"));
+        let message =
+            format!("{path} contains a byte order mark (BOM); save the file as UTF-8 without one");
+        section.error(key, message);
         return None;
     }
     Some(contents)
 }
 
-/// Reads a file that holds a secret: as [`public`], and an error when everybody can read it.
+/// Reads a file that contains a secret: as [`public`], but it is also an error if every user of the machine can read it.
 pub(super) fn private(section: &Section<'_>, key: &str, path: &str) -> Option<Zeroizing<Vec<u8>>> {
     let contents = public(section, key, path)?;
     exposure::check_secret(section, key, &section.resolve(path));
     Some(contents)
 }
 
-/// What is wrong with a file that cannot be read.
+/// Returns the error message for a file that cannot be read.
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> String {
     format!("cannot read {}: {error}", path.display())
 }
 
-/// At the beginning, or where PEM files that each have one were put together: a certificate behind it would not be seen.
+/// Searches the beginning, and also the middle: in PEM files that were concatenated, a certificate after a BOM would be ignored.
 fn has_bom(contents: &[u8]) -> bool {
     let before_pem = [BOM, b"-----BEGIN"].concat();
     let mut windows = contents.windows(before_pem.len());
     contents.starts_with(BOM) || windows.any(|window| window == before_pem)
 }
 
-/// A secret: `{ file = … }`, `{ env = … }`, `{ credential = … }` or, for tests, `{ danger_inline = … }`.
+/// Reads a secret: `{ file = … }`, `{ env = … }`, `{ credential = … }` or, for tests, `{ danger_inline = … }`.
 pub(super) fn secret(parent: &Section<'_>, key: &str) -> Option<Secret> {
     let (source, value) = source(parent, key)?;
     if parent.withholds_secrets() {
-        return made_up(parent, key);
+        return random(parent, key);
     }
     let text = match source {
         "file" => private(parent, key, value)?,
@@ -70,21 +72,21 @@ pub(super) fn secret(parent: &Section<'_>, key: &str) -> Option<Secret> {
         _ => {
             parent.warn(
                 key,
-                "the secret stands in the configuration itself; for tests only",
+                "the secret is in the configuration itself; for tests only",
             );
             exposure::check_inline_secret(parent, key);
             Zeroizing::new(value.as_bytes().to_vec())
         }
     };
     let parsed = text::parse(&text);
-    let parsed = parsed.map_err(|problem| parent.fault(key, problem)).ok()?;
+    let parsed = parsed.map_err(|problem| parent.error(key, problem)).ok()?;
     if let Some(warning) = text::warning(&text) {
         parent.warn(key, warning);
     }
     Some(parsed)
 }
 
-/// The only source that a secret's table names (`file`, `env`, `credential` or `danger_inline`), with what it says of it.
+/// Returns the only key in the table of a secret (`file`, `env`, `credential` or `danger_inline`), with its value.
 pub(super) fn source<'a>(parent: &Section<'a>, key: &str) -> Option<(&'static str, &'a str)> {
     let Some(section) = parent.section(key) else {
         return parent.missing(key, "{ file = \"/etc/xks-proxy/name.secret\" }");
@@ -96,46 +98,47 @@ pub(super) fn source<'a>(parent: &Section<'a>, key: &str) -> Option<(&'static st
         .collect();
     section.finish();
     let [(source, value)] = *given.as_slice() else {
-        parent.fault(key, "must name exactly one of file, env, credential");
+        parent.error(key, "must name exactly one of file, env, credential");
         return None;
     };
     Some((source, value))
 }
 
-/// In the place of a secret that is not to be read: nobody knows it.
-fn made_up(section: &Section<'_>, key: &str) -> Option<Secret> {
-    let made = NewCredential::generate();
-    made.map_err(|error| section.fault(key, error.to_string()))
+/// Returns a random secret, in place of one that must not be read.
+fn random(section: &Section<'_>, key: &str) -> Option<Secret> {
+    let credential = NewCredential::generate();
+    credential
+        .map_err(|error| section.error(key, error.to_string()))
         .ok()
-        .map(|made| made.secret)
+        .map(|credential| credential.secret)
 }
 
 fn from_environment(section: &Section<'_>, key: &str, name: &str) -> Option<Zeroizing<Vec<u8>>> {
     match std::env::var(name) {
         Ok(value) => Some(Zeroizing::new(value.into_bytes())),
         Err(_) => {
-            section.fault(key, unset(name));
+            section.error(key, unset(name));
             None
         }
     }
 }
 
-/// What is wrong with an environment variable that does not exist.
+/// Returns the error message for an environment variable that does not exist.
 pub(super) fn unset(name: &str) -> String {
-    format!("the environment variable {name} is not set (or not text)")
+    format!("the environment variable {name} is not set, or is not UTF-8 text")
 }
 
-/// The file of a credential, which systemd puts into a directory of the service's own.
+/// Returns the file of a systemd credential, which is in a directory of the service.
 pub(super) fn credential(section: &Section<'_>, key: &str, name: &str) -> Option<PathBuf> {
     let path = credential_path(name);
     if path.is_none() {
         let hint = "needs systemd's LoadCredential= (CREDENTIALS_DIRECTORY is not set)";
-        section.fault(key, format!("credential {name:?} {hint}"));
+        section.error(key, format!("credential {name:?} {hint}"));
     }
     path
 }
 
-/// The same; none outside of a service of systemd's.
+/// As [`credential`], without an error message; `None` outside of a systemd service.
 pub(super) fn credential_path(name: &str) -> Option<PathBuf> {
     let directory = std::env::var_os("CREDENTIALS_DIRECTORY")?;
     Some(PathBuf::from(directory).join(name))

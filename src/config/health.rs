@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::section::Section;
+use crate::toml_file::Section;
 
-/// Answers may be 60 s old: a check that runs less often than this would make them older.
+/// Health answers must be at most 60 s old. A longer interval would make them older.
 const MAX_INTERVAL: Duration = Duration::from_secs(45);
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(20);
@@ -15,7 +15,7 @@ pub(super) struct Health {
     pub(super) fleet_size: u32,
 }
 
-/// Reads the whole table.
+/// Reads the table.
 pub(super) fn settings(root: &Section<'_>) -> Health {
     let mut health = Health {
         interval: DEFAULT_INTERVAL,
@@ -34,7 +34,7 @@ pub(super) fn settings(root: &Section<'_>) -> Health {
     health
 }
 
-/// Reads `interval` alone: the rest of the table may have errors.
+/// Reads only `interval`; errors of other keys are ignored.
 pub(super) fn interval(root: &Section<'_>) -> Duration {
     let section = root.section("health");
     let interval = section.and_then(|section| interval_in(&section));

@@ -3,15 +3,17 @@
 mod environment;
 mod pin;
 mod shared;
+pub(super) mod worker;
 mod writable;
 
 use std::ffi::CString;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::section::Section;
-use super::{Unique, exposure, files, values};
+use super::files::{self, exposure};
 use crate::hsm::{GcmProfile, HsmSettings, TokenSelector};
+use crate::toml_file::unique::Unique;
+use crate::toml_file::{Section, values};
 
 pub(super) use writable::check as check_writable;
 
@@ -21,28 +23,28 @@ const MAX_LABEL: usize = 32;
 /// `serialNumber` of `CK_TOKEN_INFO` (PKCS#11), in bytes.
 const MAX_SERIAL: usize = 16;
 
-/// `hang_timeout`: nobody waits longer for an answer.
+/// The default of `hang_timeout`: far above the request timeout of KMS.
 const HANG_TIMEOUT: Duration = Duration::from_secs(2);
 const HANG_TIMEOUTS: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(60);
 
-/// `open_timeout`: a token with thousands of keys takes seconds.
+/// The default of `open_timeout`: opening a token with thousands of keys takes seconds.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 const OPEN_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 
-/// Every device; None when one has a fault.
+/// Reads all HSMs; `None` if one has an error.
 pub(super) fn all(root: &Section<'_>, health_interval: Duration) -> Option<Vec<HsmSettings>> {
     let sections = root.sections("hsm");
     if sections.is_empty() {
         return root.missing("hsm", "[{ name = \"hsm-a\", module = \"…\", … }]");
     }
-    let mut names = Unique::new();
+    let mut names = Unique::default();
     let settings: Vec<_> = sections
         .iter()
         .map(|section| {
-            let settings = one(section, health_interval);
+            let settings = hsm(section, health_interval);
             if let Some(settings) = &settings {
-                names.note(section, "name", &settings.name);
+                names.check(section, "name", &settings.name);
             }
             settings
         })
@@ -51,8 +53,8 @@ pub(super) fn all(root: &Section<'_>, health_interval: Duration) -> Option<Vec<H
     settings.into_iter().collect()
 }
 
-/// One device; none when it has an error.
-pub(super) fn one(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> {
+/// Reads one `[[hsm]]`; `None` if it has an error.
+fn hsm(section: &Section<'_>, health_interval: Duration) -> Option<HsmSettings> {
     let name = name(section);
     let module = section.required_string("module", "\"/usr/lib/softhsm/libsofthsm2.so\"");
     let module = module.map(|path| section.resolve(path));
@@ -70,7 +72,7 @@ pub(super) fn one(section: &Section<'_>, health_interval: Duration) -> Option<Hs
     let sessions = section.integer("sessions", 1..=1_024).unwrap_or(16);
     let gcm_profile = gcm_profile(section).unwrap_or(GcmProfile::Auto);
     let verify_encryptions = section.boolean("verify_encryptions").unwrap_or(false);
-    let health_key = section.required_if_there("health_key");
+    let health_key = section.non_blank_string("health_key");
     section.finish();
     let settings = HsmSettings {
         name: name?.into(),
@@ -91,7 +93,7 @@ pub(super) fn one(section: &Section<'_>, health_interval: Duration) -> Option<Hs
     };
     let encoded = settings.for_worker().encode();
     encoded
-        .map_err(|problem| section.fault("", problem))
+        .map_err(|problem| section.error("", problem))
         .ok()
         .map(|_| settings)
 }
@@ -102,30 +104,33 @@ fn danger_no_sandbox(section: &Section<'_>) -> bool {
     if is_set {
         section.warn(
             key,
-            "the library runs without a sandbox: it may write every file that the proxy's user may write",
+            "the library runs without a sandbox: it can write every file that the user of the proxy can write",
         );
     }
     is_set
 }
 
-/// The string for `C_Initialize`, which ends with its first NUL byte in C.
+/// The string for `C_Initialize`. In C, it ends at its first NUL byte.
 fn parameters(section: &Section<'_>) -> Option<CString> {
-    let text = section.required_if_there("parameters")?;
+    let text = section.non_blank_string("parameters")?;
     let parameters = CString::new(text);
     if parameters.is_err() {
-        section.fault("parameters", "must not contain a NUL character");
+        section.error("parameters", "must not contain a NUL character");
     }
     parameters.ok()
 }
 
-/// A name for logs, metrics and the health answer.
+/// Reads the name for logs, metrics and the health answer.
 pub(super) fn name<'a>(section: &Section<'a>) -> Option<&'a str> {
     let name = section.required_string("name", "\"a-name\"")?;
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     match name.len() <= 64 && name.bytes().all(legal) {
         true => Some(name),
         false => {
-            section.fault("name", "may have 64 letters, digits, '-', '_' and '.' only");
+            section.error(
+                "name",
+                "may have at most 64 letters, digits, '-', '_' and '.'",
+            );
             None
         }
     }
@@ -145,7 +150,7 @@ fn token(parent: &Section<'_>) -> Option<TokenSelector> {
             Some(TokenSelector::Serial(serial.to_owned()))
         }
         _ => {
-            parent.fault("token", "must have either a label or a serial");
+            parent.error("token", "must have either a label or a serial");
             None
         }
     };
@@ -153,18 +158,17 @@ fn token(parent: &Section<'_>) -> Option<TokenSelector> {
     selected
 }
 
-/// A blank text is an error: it names no token. A text that no token can have is warned about: the HSM would never be
-/// found. Tokens fill the rest of the field with blanks.
+/// Reports a blank text as an error, and warns about a text that no token can have. Tokens fill the rest of the field with blanks.
 fn check_token_text(section: &Section<'_>, key: &str, text: &str, max: usize) {
     let length = text.len();
-    if let Some(what) = values::blank(text) {
-        section.fault(key, what);
+    if let Some(problem) = values::blank(text) {
+        section.error(key, problem);
     } else if length > max {
-        let what = format!("has {length} bytes, but the {key} of a token has at most {max}");
-        section.warn(key, format!("{what}: no token matches it"));
+        let problem = format!("has {length} bytes, but the {key} of a token has at most {max}");
+        section.warn(key, format!("{problem}: no token matches it"));
     } else if text.ends_with(' ') {
-        let what = format!("ends with a blank, but blanks at the end are not part of the {key}");
-        section.warn(key, format!("{what}: no token matches it"));
+        let problem = format!("ends with a blank, but blanks at the end are not part of the {key}");
+        section.warn(key, format!("{problem}: no token matches it"));
     }
 }
 

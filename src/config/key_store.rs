@@ -1,33 +1,37 @@
-//! `[[key_store]]` with its credentials; its keys are in [`super::key`].
+//! `[[key_store]]`: external key stores with their credentials and keys.
 
+mod key;
+mod region;
+mod sharing;
+
+use super::files;
 use super::hsm::name;
-use super::key::{self, Sharing};
-use super::section::Section;
-use super::{Unique, files, region};
 use crate::hsm::HsmSettings;
 use crate::keystore::{KeyStoreSettings, QuotaSettings, State, VpcEndpointMode, VpcEndpoints};
 use crate::proxy_protocol::VpcEndpointId;
 use crate::sigv4::{Credential, CredentialError, Credentials};
+use crate::toml_file::Section;
+use crate::toml_file::unique::Unique;
 use crate::xks::PathPrefix;
-
-pub(super) const STATES: [(&str, State); 2] =
-    [("enabled", State::Enabled), ("disabled", State::Disabled)];
+use key::STATES;
+use sharing::Sharing;
 
 const VPC_ENDPOINT_MODES: [(&str, VpcEndpointMode); 2] = [
     ("observe", VpcEndpointMode::Observe),
     ("enforce", VpcEndpointMode::Enforce),
 ];
 
-/// What `legacy_ciphertexts` may name.
+/// The only value of `legacy_ciphertexts`.
 const AWS_SAMPLES: &str = "aws-samples-v3";
 
-/// More requests per second than any HSM does.
+/// The maximum of a quota in requests per second: more than any HSM performs.
 const MAX_RATE: u64 = 1_000_000;
 
-/// More than this is no share any more.
-const MAX_SHARE: u64 = 1_000;
+/// The maximum weight of a key store.
+const MAX_WEIGHT: u64 = 1_000;
 
-/// What must be of its own among all stores.
+/// Values that must be unique among all stores, and the keys in the HSMs that stores share.
+#[derive(Default)]
 struct Uniques<'a> {
     names: Unique,
     prefixes: Unique,
@@ -35,7 +39,7 @@ struct Uniques<'a> {
     sharing: Sharing<'a>,
 }
 
-/// Every store; None when one has a fault.
+/// Reads all key stores; `None` if one has an error.
 pub(super) fn all(
     root: &Section<'_>,
     hsms: &Option<Vec<HsmSettings>>,
@@ -44,38 +48,33 @@ pub(super) fn all(
     if sections.is_empty() {
         return root.missing("key_store", "[{ name = \"payments\", … }]");
     }
-    let mut uniques = Uniques {
-        names: Unique::new(),
-        prefixes: Unique::new(),
-        access_key_ids: Unique::new(),
-        sharing: Sharing::default(),
-    };
+    let mut uniques = Uniques::default();
     let settings: Vec<_> = sections
         .iter()
-        .map(|section| one(section, hsms.as_deref(), &mut uniques))
+        .map(|section| key_store(section, hsms.as_deref(), &mut uniques))
         .collect();
     uniques.sharing.check();
     settings.into_iter().collect()
 }
 
-fn one<'a>(
+fn key_store<'a>(
     section: &Section<'a>,
     hsms: Option<&[HsmSettings]>,
     uniques: &mut Uniques<'a>,
 ) -> Option<KeyStoreSettings> {
     let name = name(section);
     if let Some(name) = name {
-        uniques.names.note(section, "name", name);
+        uniques.names.check(section, "name", name);
     }
     let prefix = prefix(section, uniques);
     let region = region_of(section);
     let state = section.choice("state", &STATES).unwrap_or(State::Enabled);
-    let chosen = devices(section, hsms);
+    let chosen = hsm_names(section, hsms);
     let credentials = credentials(section, uniques);
     let keys = key::all(section, hsms, chosen.as_deref(), &mut uniques.sharing);
     let quota = quota(section);
-    let share = section.integer("fair", 1..=MAX_SHARE).unwrap_or(1);
-    let decrypts_aws_samples = legacy(section);
+    let weight = section.integer("weight", 1..=MAX_WEIGHT).unwrap_or(1);
+    let decrypts_aws_samples = decrypts_aws_samples(section);
     let vpc_endpoints = vpc_endpoints(section);
     section.finish();
     Some(KeyStoreSettings {
@@ -87,7 +86,7 @@ fn one<'a>(
         keys: keys?,
         hsms: chosen?,
         quota: quota?,
-        share: u32::try_from(share).unwrap_or(1),
+        share: u32::try_from(weight).unwrap_or(1),
         decrypts_aws_samples,
         vpc_endpoints,
     })
@@ -101,7 +100,7 @@ fn vpc_endpoints(section: &Section<'_>) -> VpcEndpoints {
     for id in ids {
         match VpcEndpointId::parse(id.as_bytes()) {
             Some(id) => allowed.push(id),
-            None => section.fault(
+            None => section.error(
                 LIST,
                 format!(
                     "{id:?} is not a VPC endpoint id; write it like \"vpce-0123456789abcdef0\""
@@ -116,7 +115,7 @@ fn vpc_endpoints(section: &Section<'_>) -> VpcEndpoints {
     }
 }
 
-/// None when there is a fault; `Some(None)` when there is no quota.
+/// `None` if there is an error; `Some(None)` without a quota.
 fn quota(parent: &Section<'_>) -> Option<Option<QuotaSettings>> {
     let Some(section) = parent.section("quota") else {
         return Some(None);
@@ -131,11 +130,11 @@ fn quota(parent: &Section<'_>) -> Option<Option<QuotaSettings>> {
     }))
 }
 
-/// Whether ciphertexts of AWS's sample proxy decrypt, too.
-fn legacy(section: &Section<'_>) -> bool {
+/// Returns whether the store also decrypts ciphertexts of AWS's sample proxy.
+fn decrypts_aws_samples(section: &Section<'_>) -> bool {
     let forms = section.strings("legacy_ciphertexts").unwrap_or_default();
     for form in forms.iter().filter(|form| **form != AWS_SAMPLES) {
-        section.fault(
+        section.error(
             "legacy_ciphertexts",
             format!("{form:?} is unknown; it may be {AWS_SAMPLES:?}"),
         );
@@ -149,12 +148,12 @@ fn prefix(section: &Section<'_>, uniques: &mut Uniques<'_>) -> Option<PathPrefix
     let prefix = prefix.or_else(|| section.missing("path_prefix", "\"/payments\", or \"\""))?;
     uniques
         .prefixes
-        .note(section, "path_prefix", prefix.as_str());
+        .check(section, "path_prefix", prefix.as_str());
     warn_about_uri_path(section, prefix.as_str());
     Some(prefix)
 }
 
-/// KMS calls the prefix with `/kms/xks/v1` behind it: a prefix that ends so was probably copied as a whole.
+/// KMS appends `/kms/xks/v1` to the prefix. A prefix that already ends like that is probably a whole `XksProxyUriPath`.
 fn warn_about_uri_path(section: &Section<'_>, prefix: &str) {
     let Some((rest, version)) = prefix.rsplit_once("/kms/xks/v") else {
         return;
@@ -173,31 +172,34 @@ fn region_of(section: &Section<'_>) -> Option<String> {
     let region = section.required_string("region", "\"eu-west-1\"")?;
     let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     if !region.bytes().all(legal) {
-        section.fault("region", "is no AWS region; write it like \"eu-west-1\"");
+        section.error(
+            "region",
+            "is not an AWS Region; write it like \"eu-west-1\"",
+        );
         return None;
     }
-    if let Some(remark) = region::remark(region) {
-        section.warn("region", remark);
+    if let Some(warning) = region::warning(region) {
+        section.warn("region", warning);
     }
     Some(region.to_owned())
 }
 
-/// The devices of the store; without `hsms`, all of them.
-fn devices(section: &Section<'_>, hsms: Option<&[HsmSettings]>) -> Option<Vec<String>> {
+/// The names of the store's HSMs; without `hsms`, all of them.
+fn hsm_names(section: &Section<'_>, hsms: Option<&[HsmSettings]>) -> Option<Vec<String>> {
     let named = section.strings("hsms");
-    // With a fault in a device there is nothing to check the names against.
+    // If an HSM has an error, the names cannot be checked.
     let known: Vec<&str> = hsms?.iter().map(|hsm| &*hsm.name).collect();
     let Some(named) = named else {
         return Some(known.into_iter().map(str::to_owned).collect());
     };
     if named.is_empty() {
-        section.fault("hsms", format!("is empty; known are: {}", known.join(", ")));
+        section.error("hsms", format!("is empty; known are: {}", known.join(", ")));
         return None;
     }
     let check = |name: &str| match known.contains(&name) {
         true => Some(name.to_owned()),
         false => {
-            section.fault(
+            section.error(
                 "hsms",
                 format!(
                     "no [[hsm]] is named {name:?}; known are: {}",
@@ -226,9 +228,9 @@ fn credentials(parent: &Section<'_>, uniques: &mut Uniques<'_>) -> Option<Creden
             let secret = files::secret(section, "secret");
             section.finish();
             let (id, secret) = (id?, secret?);
-            uniques.access_key_ids.note(section, "access_key_id", id);
+            uniques.access_key_ids.check(section, "access_key_id", id);
             Credential::new(id, secret)
-                .map_err(|error| credential_fault(section, error))
+                .map_err(|error| credential_error(section, error))
                 .ok()
         })
         .collect();
@@ -236,10 +238,10 @@ fn credentials(parent: &Section<'_>, uniques: &mut Uniques<'_>) -> Option<Creden
     credentials.map(Credentials::new)
 }
 
-fn credential_fault(section: &Section<'_>, error: CredentialError) {
+fn credential_error(section: &Section<'_>, error: CredentialError) {
     let key = match error {
         CredentialError::AccessKeyId => "access_key_id",
         CredentialError::Secret => "secret",
     };
-    section.fault(key, error.to_string());
+    section.error(key, error.to_string());
 }

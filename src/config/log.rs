@@ -1,8 +1,10 @@
 //! `[log]`.
 
-use super::section::Section;
+use thiserror::Error;
+
 use crate::logging::{Collector, LogFormat, LogLevel, LogSettings};
 use crate::server::Sample;
+use crate::toml_file::Section;
 
 /// Returns the settings of the table and the sample of the access log; defaults for what the table does not have.
 pub(super) fn settings(root: &Section<'_>) -> (LogSettings, Sample) {
@@ -38,7 +40,7 @@ fn sample(section: &Section<'_>) -> Option<Sample> {
     let key = "sample_successes";
     let sample = Sample::new(section.number(key)?);
     if sample.is_none() {
-        section.fault(key, "must be from 0 (none) to 1 (all), such as 0.01");
+        section.error(key, "must be from 0 (none) to 1 (all), such as 0.01");
     }
     sample
 }
@@ -46,7 +48,7 @@ fn sample(section: &Section<'_>) -> Option<Sample> {
 /// The port of OTLP over HTTP (OTLP 1, "OTLP/HTTP Default Port").
 const OTLP_PORT: u16 = 4318;
 
-/// What is asked for at the endpoint (OTLP 1, "OTLP/HTTP Request").
+/// The path that is appended to the endpoint (OTLP 1, "OTLP/HTTP Request").
 const TRACES: &str = "/v1/traces";
 
 fn otlp(log: &Section<'_>) -> Option<Collector> {
@@ -57,13 +59,18 @@ fn otlp(log: &Section<'_>) -> Option<Collector> {
     section.finish();
     if !cfg!(feature = "otlp") {
         let message = "this build has no OTLP; build it with --features otlp, or remove the table";
-        log.fault("otlp", message);
+        log.error("otlp", message);
     }
     collector
 }
 
-fn collector(endpoint: &str) -> Result<Collector, String> {
-    let wrong = || format!("{endpoint:?} is no http:// address such as http://127.0.0.1:4318");
+/// The value of `endpoint` is not a URL of a collector.
+#[derive(Debug, Error)]
+#[error("{0:?} is not an http:// URL such as http://127.0.0.1:4318")]
+struct EndpointError(String);
+
+fn collector(endpoint: &str) -> Result<Collector, EndpointError> {
+    let wrong = || EndpointError(endpoint.to_owned());
     let uri: http::Uri = endpoint.parse().map_err(|_| wrong())?;
     let authority = uri.authority().ok_or_else(wrong)?;
     let is_plain = uri.scheme_str() == Some("http") && uri.query().is_none();
@@ -82,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_endpoint_is_where_otlp_says() {
+    fn the_endpoint_has_the_default_port_and_path_of_otlp() {
         for (endpoint, authority, path) in [
             ("http://127.0.0.1:4318", "127.0.0.1:4318", "/v1/traces"),
             ("http://collector", "collector:4318", "/v1/traces"),

@@ -1,41 +1,41 @@
-//! A configuration as its author wrote it, for commands that print a changed part of it.
+//! The text of a configuration, for commands that print a changed part of it.
 //!
 //! # Invariants
-//! - What a command does not change is printed as it is in the file, also attributes that this module knows nothing of.
+//! - Attributes that a command does not change are printed unchanged, also those that this module does not know.
 
 use std::borrow::Cow;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::toml_text::{bare_or_quoted, quoted};
+use crate::toml_file::text::{bare_or_quoted, quoted};
 
-/// The text of a configuration that has no errors. It may hold secrets, so it cannot be shown as a whole.
+/// The text of a configuration without errors. It may contain secrets, so it must not be shown as a whole.
 pub struct Original(String);
 
 /// What [`Original::rotated_key`] adds to a key.
 #[derive(Clone, Copy, Debug)]
 pub struct NewVersion<'a> {
-    /// Its number.
+    /// The number of the version.
     pub number: u32,
     /// The label of its key in the HSMs.
     pub label: &'a str,
-    /// The version that encrypts: this one, or one that the key has.
+    /// The number of the version that encrypts: the new one or an existing one.
     pub primary: u32,
 }
 
-/// The attributes of a key that say which keys in the HSMs it has. A rotation replaces them; all others stay.
+/// The attributes that a rotation replaces: they select the keys in the HSMs.
 const REPLACED: [&str; 4] = ["label", "cka_id", "primary", "versions"];
 
 type Entry<'a> = (&'a Spanned<Cow<'a, str>>, &'a Spanned<DeValue<'a>>);
 
 impl Original {
-    /// A text that has been parsed without errors.
+    /// Takes a text that was parsed without errors.
     pub(super) fn new(text: String) -> Self {
         Self(text)
     }
 
-    /// Returns the `[[key_store.key]]` table of a key with one more version; none when the key does not exist.
+    /// Returns the `[[key_store.key]]` table of a key with one more version; `None` if the key does not exist.
     pub fn rotated_key(&self, store: &str, key: &str, new: NewVersion<'_>) -> Option<String> {
         let root = DeTable::parse(&self.0).ok()?;
         let store = named(root.get_ref(), "key_store", "name", store)?;
@@ -44,7 +44,7 @@ impl Original {
     }
 }
 
-/// The table of an array of tables in which `attribute` is `value`.
+/// Returns the table of an array in which `attribute` has this value.
 fn named<'a>(
     parent: &'a DeTable<'a>,
     array: &str,
@@ -74,7 +74,7 @@ fn with_version(key: &DeTable<'_>, new: NewVersion<'_>) -> String {
     table + &format!("  {{ version = {number}, label = {label} }},\n]\n")
 }
 
-/// The versions that the key has, as inline tables. A key without versions has one: the key in the HSM that it names.
+/// Returns the versions of a key as inline tables. A key without `versions` has version 1, with the label or id of the key.
 fn versions(key: &DeTable<'_>) -> Vec<String> {
     if let Some(versions) = key.get("versions").and_then(|v| v.get_ref().as_array()) {
         return versions.iter().map(|v| inline(v.get_ref())).collect();
@@ -89,7 +89,7 @@ fn versions(key: &DeTable<'_>) -> Vec<String> {
     vec![format!("{{ version = 1, {selector} }}")]
 }
 
-/// The entries of a table in the order of the file.
+/// Returns the entries of a table in the order of the file.
 fn entries<'a>(table: &'a DeTable<'a>) -> Vec<Entry<'a>> {
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
@@ -104,14 +104,14 @@ fn assignment(name: &Spanned<Cow<'_, str>>, value: &Spanned<DeValue<'_>>) -> Str
     )
 }
 
-/// A value in one line.
+/// Returns a value as one line of TOML.
 fn inline(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => quoted(text),
         DeValue::Integer(number) => number.to_string(),
         DeValue::Float(number) => number.to_string(),
-        DeValue::Boolean(yes) => yes.to_string(),
-        DeValue::Datetime(moment) => moment.to_string(),
+        DeValue::Boolean(boolean) => boolean.to_string(),
+        DeValue::Datetime(datetime) => datetime.to_string(),
         DeValue::Array(values) => {
             let values: Vec<String> = values.iter().map(|v| inline(v.get_ref())).collect();
             format!("[{}]", values.join(", "))
@@ -141,7 +141,7 @@ mod tests {
         original.rotated_key("payments", "orders", new).unwrap()
     }
 
-    /// The table as any parser reads it, by attribute.
+    /// Parses the table again, by attribute.
     fn parsed(table: &str) -> Vec<(String, String)> {
         let root = DeTable::parse(table).unwrap();
         let store = root.get_ref().get("key_store").unwrap().get_ref();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn every_attribute_stays_also_an_unknown_one() {
+    fn every_other_attribute_is_kept_even_an_unknown_one() {
         let keys = r#"
 [[key_store.key]]
 id = "first"
@@ -193,7 +193,7 @@ lines"""
     }
 
     #[test]
-    fn versions_stay_with_what_they_say() {
+    fn existing_versions_are_kept_with_all_attributes() {
         let by_id = "[[key_store.key]]\nid = \"orders\"\ncka_id = \"0a\"\n";
         assert!(
             rotated(by_id, 1).contains("[\n  { version = 1, cka_id = \"0a\" },\n  { version = 3,")

@@ -1,48 +1,47 @@
-//! Who may do what, and where it is recorded: all that an auditor's commands need of a configuration.
+//! The parts of a configuration that an auditor's commands need: key stores, policy and audit log.
 //!
 //! # Invariants
-//! - No secret, PIN or private key is opened for it: an auditor need not be able to read them, and systemd's credentials are there for the
-//!   service only.
+//! - No secret, PIN or private key is opened. An auditor does not need permission to read them, and the credentials of systemd exist
+//!   only for the service.
 
 use std::path::Path;
 
-use super::document::Document;
-use super::report::{Finding, Findings};
-use super::sources::Sources;
-use super::{audit, exposure, health, hsm, key_store, policy};
+use super::files::exposure;
+use super::{audit, health, hsm, key_store, policy};
 use crate::audit::AuditSettings;
 use crate::keystore::KeyStoreSettings;
 use crate::policy::Policy;
+use crate::toml_file::{Document, Finding, Findings, Section, Sources};
 
-/// A part of a configuration. What it does not hold is not checked.
+/// A part of a configuration. The other parts are not checked.
 #[derive(Debug)]
 pub struct Outline {
-    /// `[audit]`, if there is one.
+    /// `[audit]`, if present.
     pub audit: Option<AuditSettings>,
-    /// `[policy]`, if there is one.
+    /// `[policy]`, if present.
     pub policy: Option<Policy>,
-    /// `[[key_store]]`. The secrets of their credentials are made up: nobody's signature verifies with them.
+    /// `[[key_store]]`. The secrets of the credentials are random, so no signature verifies with them.
     pub key_stores: Vec<KeyStoreSettings>,
-    /// What is not wrong with these parts but should be known.
+    /// The warnings about these parts.
     pub warnings: Vec<Finding>,
 }
 
 /// Reads the outline of the configuration in `file`, and the policies that it names.
 ///
 /// # Errors
-/// All faults of these parts at once.
+/// All errors of these parts at once.
 pub fn outline(file: &Path) -> Result<Outline, Findings> {
     let mut sources = Sources::default();
     let text = sources.text(file, Sources::read_any)?;
     let directory = file.parent().unwrap_or(Path::new("."));
     let document = Document::parse(&text, directory, sources)?.withholding_secrets();
-    let outline = of(&document);
-    document.value_or_faults(outline)
+    let outline = read(&document);
+    document.into_result(outline)
 }
 
-fn of(document: &Document<'_>) -> Option<Outline> {
-    let root = document.root();
-    exposure::check_configuration(&root);
+fn read(document: &Document<'_>) -> Option<Outline> {
+    let root = Section::root(document);
+    exposure::check_document(&root);
     let (audit, policy) = (audit::settings(&root), policy::settings(&root));
     let interval = health::settings(&root).interval;
     let hsms = hsm::all(&root, interval);

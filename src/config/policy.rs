@@ -1,14 +1,14 @@
-//! `[policy]`: where the rules are, and what becomes of a denial.
+//! `[policy]`: the files with the rules, and whether a denial is enforced.
 
 mod directory;
 
 use super::files;
-use super::section::Section;
 use crate::keystore::KeyStoreSettings;
 use crate::policy::{Names, Policy, PolicyMode, PolicySource};
 use crate::read_file;
+use crate::toml_file::Section;
 
-/// None when there is a fault; `Some(None)` when there is no policy.
+/// `None` if there is an error; `Some(None)` without a policy.
 pub(super) fn settings(root: &Section<'_>) -> Option<Option<Policy>> {
     let Some(section) = root.section("policy") else {
         return Some(None);
@@ -33,16 +33,16 @@ pub(super) fn settings(root: &Section<'_>) -> Option<Option<Policy>> {
             }
             Some(Some(policy))
         }
-        Err(faults) => {
-            for fault in faults {
-                section.fault("path", fault.to_string());
+        Err(errors) => {
+            for error in errors {
+                section.error("path", error.to_string());
             }
             None
         }
     }
 }
 
-/// Warns about rules that name what these key stores do not have.
+/// Warns about rules with names that these key stores do not have.
 pub(super) fn check_names(
     root: &Section<'_>,
     policy: Option<&Policy>,
@@ -57,20 +57,20 @@ pub(super) fn check_names(
     check_client_certificates(root, policy, &section);
 }
 
-/// Warns about rules that ask for the result of client authentication when no client certificate is requested.
+/// Warns about rules that test the result of client authentication if no client certificate is requested.
 fn check_client_certificates(root: &Section<'_>, policy: &Policy, section: &Section<'_>) {
     let rules = policy.rules_about_client_certificates();
     if rules.is_empty() || requests_client_certificates(root) {
         return;
     }
     for rule in rules {
-        let what = format!("{rule:?} asks for client_certificate, which is always \"off\"");
-        let remedy = "set server.tls.client_auth.mode to \"optional\"";
-        section.warn("path", format!("{what}; {remedy}"));
+        let problem = format!("{rule:?} tests client_certificate, which is always \"off\"");
+        let action = "set server.tls.client_auth.mode to \"optional\"";
+        section.warn("path", format!("{problem}; {action}"));
     }
 }
 
-/// Also for the commands that read no other part of `[server]`.
+/// Reads only this key: some commands read no other part of `[server]`.
 fn requests_client_certificates(root: &Section<'_>) -> bool {
     let tls = root
         .section("server")
@@ -91,15 +91,15 @@ fn names(stores: &[KeyStoreSettings]) -> Names {
     names
 }
 
-/// The file, or every policy file of the directory, in the order of their names.
+/// Reads the file, or all policy files of the directory in the order of their names.
 fn sources(section: &Section<'_>, path: &str) -> Option<Vec<PolicySource>> {
-    let place = section.resolve(path);
-    // A file system that does not answer is an error of the reading below.
-    if !read_file::look(&place).is_ok_and(|found| found.is_dir()) {
+    let resolved = section.resolve(path);
+    // If the file system does not answer, reading the file below fails.
+    if !read_file::metadata(&resolved).is_ok_and(|found| found.is_dir()) {
         return Some(vec![source(section, path)?]);
     }
-    let names = directory::policies(section, &place)?;
-    // As if each were written in the configuration: relative to its directory, as the path of theirs is.
+    let names = directory::policies(section, &resolved)?;
+    // These paths are relative to the directory of the configuration, like `path`.
     let paths = names
         .iter()
         .map(|name| std::path::Path::new(path).join(name));
@@ -112,7 +112,7 @@ fn sources(section: &Section<'_>, path: &str) -> Option<Vec<PolicySource>> {
 fn source(section: &Section<'_>, path: &str) -> Option<PolicySource> {
     let bytes = files::public(section, "path", path)?;
     let Ok(text) = std::str::from_utf8(&bytes) else {
-        section.fault("path", format!("{path} is not UTF-8 text"));
+        section.error("path", format!("{path} is not UTF-8 text"));
         return None;
     };
     let name = std::path::Path::new(path).file_name();

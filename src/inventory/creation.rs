@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::comparison::{Held, compare};
 use super::devices::{Device, Found, Inventory};
+use super::error::CreationError;
 use super::report::HeldKey;
 use super::version::held_key;
 use crate::ekm::KeySelector;
@@ -21,6 +22,8 @@ pub struct Created {
     pub missing_on: Vec<String>,
     /// Other errors.
     pub faults: Vec<String>,
+    /// Whether an HSM does not answer, or cannot be opened.
+    pub has_unavailable_hsm: bool,
 }
 
 /// A key that was created.
@@ -36,6 +39,11 @@ impl Created {
     /// Returns whether every HSM has what it needs.
     pub fn is_complete(&self) -> bool {
         self.missing_on.is_empty() && self.faults.is_empty()
+    }
+
+    fn failed(&mut self, error: &CreationError) {
+        self.has_unavailable_hsm |= matches!(error, CreationError::Unavailable(_));
+        self.faults.push(error.to_string());
     }
 }
 
@@ -94,7 +102,7 @@ impl Inventory {
         hsm: &str,
         new: &NewKey,
         must_have: &[String],
-    ) -> Result<Created, String> {
+    ) -> Result<Created, CreationError> {
         self.check_name_is_free(hsm, new)?;
         let made = self.create_on(hsm, new)?;
         // HSMs of some vendors copy a new key to each other.
@@ -112,7 +120,9 @@ impl Inventory {
                 Found::Ambiguous(n) => outcome
                     .faults
                     .push(format!("{name} now has {n} keys with {label}")),
-                Found::Unknown(error) => outcome.faults.push(format!("{name}: {error}")),
+                Found::Unknown(error) => {
+                    outcome.failed(&CreationError::Unavailable(format!("{name}: {error}")));
+                }
             }
         }
         outcome
@@ -138,27 +148,29 @@ impl Inventory {
                 Found::Ambiguous(n) => outcome
                     .faults
                     .push(format!("{name}: there are {n} keys with {label}: keep one")),
-                Found::Unknown(error) => outcome
-                    .faults
-                    .push(format!("{name} cannot be opened: {error}")),
+                Found::Unknown(error) => {
+                    let message = format!("{name} cannot be opened: {error}");
+                    outcome.failed(&CreationError::Unavailable(message));
+                }
                 Found::Absent => match device.create(new) {
                     Ok(made) => outcome.created.push(made),
-                    Err(fault) => outcome.faults.push(fault),
+                    Err(error) => outcome.failed(&error),
                 },
             }
         }
         outcome
     }
 
-    fn create_on(&mut self, hsm: &str, new: &NewKey) -> Result<New, String> {
+    fn create_on(&mut self, hsm: &str, new: &NewKey) -> Result<New, CreationError> {
         self.device(hsm)?.create(new)
     }
 
-    fn check_name_is_free(&self, hsm: &str, new: &NewKey) -> Result<(), String> {
+    fn check_name_is_free(&self, hsm: &str, new: &NewKey) -> Result<(), CreationError> {
         let unopened = self.unopened();
         if !unopened.is_empty() {
             let why = "it is not known whether a key of this name exists already";
-            return Err(format!("{}: {why}; nothing was made", unopened.join("; ")));
+            let message = format!("{}: {why}; nothing was made", unopened.join("; "));
+            return Err(CreationError::Unavailable(message));
         }
         let mut names = vec![KeySelector::Label(new.label.clone())];
         names.extend(new.id.clone().map(KeySelector::Id));
@@ -168,13 +180,17 @@ impl Inventory {
                 continue;
             };
             let other = &device.name;
-            return Err(match **other == *hsm {
+            if let Found::Unknown(error) = device.find(taken) {
+                let message = format!("{other}: {error}; nothing was made");
+                return Err(CreationError::Unavailable(message));
+            }
+            return Err(CreationError::NameInUse(match **other == *hsm {
                 true => format!("{hsm} has a key with {taken} already; nothing was made"),
                 false => format!(
                     "{other} has a key with {taken} already; {hsm} would get a different key of the same name, and neither HSM could \
                      decrypt what the other encrypts; clone the key of {other} with the vendor's tool; nothing was made"
                 ),
-            });
+            }));
         }
         Ok(())
     }
@@ -194,16 +210,24 @@ impl Inventory {
 }
 
 impl Device {
-    fn create(&mut self, new: &NewKey) -> Result<New, String> {
+    fn create(&mut self, new: &NewKey) -> Result<New, CreationError> {
         let name = &self.name;
         let opened = self.opened.as_mut();
-        let opened = opened.map_err(|error| format!("{name} cannot be opened: {error}"))?;
+        let unavailable =
+            |error| CreationError::Unavailable(format!("{name} cannot be opened: {error}"));
+        let opened = opened.map_err(|error| unavailable(&*error))?;
         match opened.token.create(new) {
             Ok(key) => Ok(New {
                 hsm: name.to_string(),
                 key: held_key(&key),
             }),
-            Err(error) => Err(format!("{name}: {error}")),
+            Err(error) => {
+                let message = format!("{name}: {error}");
+                Err(match opened.token.fault() {
+                    Some(_) => CreationError::Unavailable(message),
+                    None => CreationError::Failed(message),
+                })
+            }
         }
     }
 }

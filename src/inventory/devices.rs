@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::error::CreationError;
 use crate::ekm::KeySelector;
 use crate::hsm_protocol::{HsmSettings, TokenKey};
 use crate::token_access::{OpenToken, StartWorker, TokenError, TokenKeys};
@@ -71,9 +72,9 @@ impl Inventory {
     ///
     /// # Errors
     /// When no HSM has this name.
-    pub(super) fn device(&mut self, name: &str) -> Result<&mut Device, String> {
+    pub(super) fn device(&mut self, name: &str) -> Result<&mut Device, CreationError> {
         let found = self.devices.iter_mut().find(|device| *device.name == *name);
-        found.ok_or_else(|| format!("no HSM is named {name:?}"))
+        found.ok_or_else(|| CreationError::Failed(format!("no HSM is named {name:?}")))
     }
 
     /// Returns an error text for each HSM that could not be opened.

@@ -6,6 +6,7 @@
 
 use super::comparison::{Held, compare};
 use super::devices::{Found, Inventory};
+use super::error::CreationError;
 use crate::ekm::KeySelector;
 use crate::hsm_protocol::{HsmSettings, NewKey};
 use crate::keystore::{KeySettings, KeyStoreSettings, VersionSettings};
@@ -55,15 +56,19 @@ impl<'a> Rotation<'a> {
         hsms: &[HsmSettings],
         (store, key): (&'a KeyStoreSettings, &'a KeySettings),
         label: Option<String>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, CreationError> {
         let highest = key.versions().map(|version| version.number.0).max();
         let next = highest.unwrap_or_default().checked_add(1);
-        let number = KeyVersion(next.ok_or("the highest version number is reached")?);
+        let no_number = || {
+            let message = "the last version has the highest possible number";
+            CreationError::Failed(message.to_owned())
+        };
+        let number = KeyVersion(next.ok_or_else(no_number)?);
         let label = label.unwrap_or_else(|| default_label(key, number));
         if let Some(other_use) = use_of(&label, stores, hsms) {
-            return Err(format!(
+            return Err(CreationError::NameInUse(format!(
                 "the label {label:?} {other_use}; choose another --label"
-            ));
+            )));
         }
         Ok(Self {
             store,
@@ -81,15 +86,17 @@ impl<'a> Rotation<'a> {
         &self,
         inventory: &mut Inventory,
         on: Option<&str>,
-    ) -> Result<Rotated, String> {
+    ) -> Result<Rotated, CreationError> {
         let unopened = inventory.unopened();
         if !unopened.is_empty() {
-            return Err(format!("{}; nothing was made", unopened.join("; ")));
+            let message = format!("{}; nothing was made", unopened.join("; "));
+            return Err(CreationError::Unavailable(message));
         }
         let mut created_on = None;
         if self.is_absent_everywhere(inventory)? {
             let hsm = on.or_else(|| self.store.hsms.first().map(String::as_str));
-            let hsm = hsm.ok_or("the key store has no HSM")?;
+            let no_hsm = || CreationError::Failed("the key store has no HSM".to_owned());
+            let hsm = hsm.ok_or_else(no_hsm)?;
             let (label, id) = (self.label.clone(), None);
             inventory.create(hsm, &NewKey { label, id }, &self.store.hsms)?;
             created_on = Some(hsm.to_owned());
@@ -106,7 +113,7 @@ impl<'a> Rotation<'a> {
         KeySelector::Label(self.label.clone())
     }
 
-    fn is_absent_everywhere(&self, inventory: &Inventory) -> Result<bool, String> {
+    fn is_absent_everywhere(&self, inventory: &Inventory) -> Result<bool, CreationError> {
         let selector = self.selector();
         let mut is_absent_everywhere = true;
         for device in inventory.named(&self.store.hsms) {
@@ -115,11 +122,14 @@ impl<'a> Rotation<'a> {
                 Found::One(..) => is_absent_everywhere = false,
                 Found::Ambiguous(n) => {
                     let hsm = &device.name;
-                    return Err(format!(
+                    return Err(CreationError::NameInUse(format!(
                         "{hsm} has {n} keys with {selector}; keep one, or choose another --label"
-                    ));
+                    )));
                 }
-                Found::Unknown(error) => return Err(format!("{}: {error}", device.name)),
+                Found::Unknown(error) => {
+                    let message = format!("{}: {error}", device.name);
+                    return Err(CreationError::Unavailable(message));
+                }
             }
         }
         Ok(is_absent_everywhere)

@@ -1,22 +1,22 @@
-//! Names with a Region or a DNS suffix: services, principals, and the ARNs that tools send.
+//! Names that contain a Region or a DNS suffix: services, service principals and ARNs.
 
 use super::table::{PARTITIONS, Partition, has_region_form};
 
 /// Returns the name of a service without DNS suffix and Region: `s3` for `s3.eu-west-1.amazonaws.com`, `s3.amazonaws.com` and `s3`.
 ///
-/// It cuts the longest known suffix at the boundary of a label, then a last label that is a Region. A text with an unknown suffix
-/// stays whole. The name is never empty unless the text is.
+/// Removes the longest known suffix, which begins at a label, and then a last label that is a Region. A text with an unknown suffix is
+/// not changed. The name is empty only if the text is empty.
 pub fn service_name(text: &str) -> &str {
     without_region(without_suffix(text).unwrap_or(text))
 }
 
-/// Returns the service of a service principal, such as `s3` for `s3.amazonaws.com`; none when the text has no known suffix.
+/// Returns the service of a service principal, such as `s3` for `s3.amazonaws.com`; none if the text has no known suffix.
 pub fn service_principal(text: &str) -> Option<&str> {
     without_suffix(text).map(without_region)
 }
 
-/// The names that KMS has towards an external key store in this Region: the subject of its client certificate, and the principal that a
-/// VPC endpoint service allows. The likely one is first. Empty when the Region is unknown.
+/// Returns the possible names of KMS for an external key store in this Region, the most likely one first. A name is the subject of the
+/// client certificate and the principal that a VPC endpoint service allows. Empty if the Region is unknown.
 pub fn kms_service_principals(region: &str) -> Vec<String> {
     let partition = Partition::of_region(region);
     let suffixes = partition.map_or(&[][..], |partition| partition.dns_suffixes);
@@ -24,13 +24,13 @@ pub fn kms_service_principals(region: &str) -> Vec<String> {
     suffixes.iter().map(name).collect()
 }
 
-/// The ARN of a KMS key in this Region. The partition is `aws` when the Region is unknown.
+/// Returns the ARN of a KMS key in this Region. The partition is `aws` if the Region is unknown.
 pub fn kms_key_arn(region: &str, account: &str, id: &str) -> String {
     let partition = partition_name(region);
     format!("arn:{partition}:kms:{region}:{account}:key/{id}")
 }
 
-/// The ARN of an IAM resource, such as `user/alice`, as callers in this Region have it. The partition is `aws` when the Region is
+/// Returns the ARN of an IAM resource, such as `user/alice`, in the partition of this Region. The partition is `aws` if the Region is
 /// unknown.
 pub fn iam_arn(region: &str, account: &str, resource: &str) -> String {
     let partition = partition_name(region);
@@ -44,7 +44,7 @@ fn partition_name(region: &str) -> &'static str {
 fn without_suffix(text: &str) -> Option<&str> {
     let suffixes = PARTITIONS.iter().flat_map(|known| known.dns_suffixes);
     let cut = |suffix: &&str| text.strip_suffix(suffix)?.strip_suffix('.');
-    // The shortest rest is that of the longest suffix.
+    // The longest suffix leaves the shortest rest.
     let rests = suffixes.filter_map(cut).filter(|rest| !rest.is_empty());
     rests.min_by_key(|rest| rest.len())
 }
@@ -74,7 +74,7 @@ mod tests {
             ("s3.eusc-de-east-1.amazonaws.eu", "s3"),
             ("s3.eusc-de-east-1.amazonaws.com", "s3"),
             ("s3.us-iso-east-1.c2s.ic.gov", "s3"),
-            // A Region of tomorrow.
+            // A Region that does not exist yet.
             ("s3.uk-east-1.amazonaws.com", "s3"),
             ("s3.eu-west-1", "s3"),
             ("delivery.logs.amazonaws.com", "delivery.logs"),
@@ -83,11 +83,11 @@ mod tests {
                 "autoscaling.us-east-1.s3.amazonaws.com",
                 "autoscaling.us-east-1.s3",
             ),
-            // Not at the boundary of a label.
+            // The suffix does not begin at a label.
             ("s3amazonaws.com", "s3amazonaws.com"),
             ("s3.notamazonaws.com", "s3.notamazonaws.com"),
             ("s3.amazonaws.com.example", "s3.amazonaws.com.example"),
-            // Nothing would be left.
+            // The name would be empty.
             ("", ""),
             (".amazonaws.com", ".amazonaws.com"),
             ("amazonaws.com", "amazonaws.com"),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn kms_is_named_by_region_and_suffix() {
+    fn names_of_kms_have_the_region_and_the_suffix() {
         let eusc = [
             "cks.kms.eusc-de-east-1.amazonaws.eu",
             "cks.kms.eusc-de-east-1.amazonaws.com",
@@ -144,7 +144,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_form_of_a_service_has_one_name(
+        fn every_form_of_a_service_has_the_same_name(
             service in "[a-z][a-z0-9]{0,8}(-[a-z]{1,8})?(\\.[a-z]{1,8})?",
             region in "[a-z]{2,4}(-[a-z]{2,4})?-[a-z]{4,9}-[1-9]",
             suffix in suffix(),
@@ -163,7 +163,7 @@ mod tests {
         }
 
         #[test]
-        fn a_name_is_the_beginning_of_any_text(text in ".{0,40}(\\.[a-z]{2}-[a-z]{2,9}-[0-9])?(\\.amazonaws\\.(com|eu))?(\\.cn)?") {
+        fn a_service_name_is_a_prefix_of_the_text(text in ".{0,40}(\\.[a-z]{2}-[a-z]{2,9}-[0-9])?(\\.amazonaws\\.(com|eu))?(\\.cn)?") {
             let name = service_name(&text);
             prop_assert!(text.starts_with(name));
             prop_assert_eq!(name.is_empty(), text.is_empty());

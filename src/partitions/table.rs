@@ -1,17 +1,17 @@
 //! The table of partitions, and the forms of their names and Regions.
 
-/// A partition of AWS. No principal, key or service of one partition is known in another.
+/// A partition of AWS. Principals, keys and services exist in one partition only.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Partition {
     /// Its name in ARNs, such as `aws-cn`.
     pub name: &'static str,
-    /// What its Regions begin with; a direction and a number follow.
+    /// The prefixes of its Regions. A direction and a number follow.
     areas: &'static [&'static str],
-    /// The DNS suffixes of its services, without a leading dot. The first is that of its endpoints.
+    /// The DNS suffixes of its services, without a leading dot. The first one is the suffix of endpoints.
     pub dns_suffixes: &'static [&'static str],
-    /// What the names of its VPC endpoint services begin with; none where it is not known.
+    /// The prefix of the names of its VPC endpoint services; none if it is not known.
     pub endpoint_service_prefix: Option<&'static str>,
-    /// Whether AWS documents that KMS has no external key stores there.
+    /// Whether AWS documents that KMS has no external key stores in the partition.
     pub lacks_external_key_stores: bool,
 }
 
@@ -30,7 +30,7 @@ pub const PARTITIONS: [Partition; 8] = [
     Partition {
         areas: &["eusc-de"],
         endpoint_service_prefix: Some("eu.amazonaws.vpce."),
-        // AWS does not say which suffix its service principals have.
+        // AWS does not document the suffix of its service principals.
         ..Partition::of("aws-eusc", &["amazonaws.eu", "amazonaws.com"])
     },
     Partition {
@@ -67,12 +67,12 @@ impl Partition {
         }
     }
 
-    /// Returns the partition with this name in ARNs; none when it is unknown.
+    /// Returns the partition with this name in ARNs; none if it is unknown.
     pub fn by_name(name: &str) -> Option<&'static Self> {
         PARTITIONS.iter().find(|partition| partition.name == name)
     }
 
-    /// Returns the partition of a Region; none when it is unknown.
+    /// Returns the partition of a Region; none if it is unknown.
     pub fn of_region(region: &str) -> Option<&'static Self> {
         let (rest, number) = region.rsplit_once('-')?;
         let (area, direction) = rest.rsplit_once('-')?;
@@ -83,15 +83,15 @@ impl Partition {
     }
 }
 
-/// Whether `text` may be the name of a partition, known or not: `aws[a-z-]*`.
+/// Returns whether `text` has the form of a partition name, known or not: `aws[a-z-]*`.
 pub fn has_partition_form(text: &str) -> bool {
     let legal = |b: u8| b.is_ascii_lowercase() || b == b'-';
     text.strip_prefix("aws")
         .is_some_and(|rest| rest.bytes().all(legal))
 }
 
-/// Whether `text` may be a Region, known or not: two or three words and a number, such as `us-gov-west-1`. It is the form that
-/// the KMS API demands of Regions in the names of VPC endpoint services.
+/// Returns whether `text` has the form of a Region, known or not: two or three words and a number, such as `us-gov-west-1`. The KMS API
+/// requires this form in the names of VPC endpoint services.
 pub fn has_region_form(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').take(5).collect();
     let Some((number, words)) = parts.split_last() else {
@@ -194,7 +194,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_fails(text in ".{0,60}") {
+        fn every_text_is_handled(text in ".{0,60}") {
             let is_known = Partition::of_region(&text).is_some();
             prop_assert!(!is_known || has_region_form(&text));
             let is_partition = Partition::by_name(&text).is_some();

@@ -1,4 +1,4 @@
-//! Opening and reading, in the thread that calls.
+//! Opens and reads files, in the calling thread.
 
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -8,24 +8,24 @@ use std::path::Path;
 use rustix::fs::{Access, AtFlags, CWD, OFlags};
 use zeroize::Zeroizing;
 
-/// The largest file that is read, in bytes. A configuration of 50,000 keys has a tenth of it.
+/// The maximum size of a file, in bytes. A configuration of 50,000 keys has a tenth of that.
 pub const MAX_SIZE: usize = 64 << 20;
 
-/// The least room for contents of unknown length, in bytes.
-const FIRST_ROOM: usize = 4_096;
+/// The initial buffer size for contents of unknown length, in bytes.
+const MIN_BUFFER: usize = 4_096;
 
 /// The contents of a file.
 pub struct Contents {
-    /// The bytes, wiped when they are dropped: it may be a secret.
+    /// The bytes. They are wiped when they are dropped, because they may be a secret.
     pub bytes: Zeroizing<Vec<u8>>,
-    /// The metadata of the file that was read, even if another file has the name now.
+    /// The metadata of the file that was read, even if another file has its path now.
     pub metadata: Metadata,
 }
 
 pub(super) fn of_regular(path: &Path) -> io::Result<Contents> {
-    // Before it is opened: opening a device can rewind a tape or start a watchdog.
+    // Checked before the file is opened: opening a device can rewind a tape or start a watchdog.
     check_type(fs::metadata(path)?.file_type())?;
-    // Another file may have replaced it since the check: with this flag even a FIFO opens at once.
+    // A FIFO may have replaced the file since the check. With this flag, opening it does not block.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
     let file = OpenOptions::new()
@@ -41,7 +41,7 @@ pub(super) fn metadata_of_readable(path: &Path) -> io::Result<Metadata> {
     let metadata = fs::metadata(path)?;
     check_type(metadata.file_type())?;
     check_size(usize::try_from(metadata.len()).unwrap_or(usize::MAX))?;
-    // For the effective user, as at opening.
+    // Checks the effective user, as opening does.
     rustix::fs::accessat(CWD, path, Access::READ_OK, AtFlags::EACCESS)?;
     Ok(metadata)
 }
@@ -53,7 +53,7 @@ pub(super) fn of_any(path: &Path) -> io::Result<Contents> {
 }
 
 fn check_type(file_type: FileType) -> io::Result<()> {
-    let is = match file_type {
+    let name = match file_type {
         found if found.is_file() => return Ok(()),
         found if found.is_dir() => "a directory",
         found if found.is_fifo() => "a FIFO",
@@ -61,21 +61,21 @@ fn check_type(file_type: FileType) -> io::Result<()> {
         found if found.is_block_device() || found.is_char_device() => "a device",
         _ => "something else",
     };
-    let what = format!("it is {is}, not a regular file");
-    Err(io::Error::new(ErrorKind::InvalidInput, what))
+    let message = format!("it is {name}, not a regular file");
+    Err(io::Error::new(ErrorKind::InvalidInput, message))
 }
 
 fn read(mut file: File, metadata: Metadata) -> io::Result<Contents> {
     let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
-    let mut bytes = Zeroizing::new(vec![0; size.clamp(FIRST_ROOM, MAX_SIZE) + 1]);
+    let mut bytes = Zeroizing::new(vec![0; size.clamp(MIN_BUFFER, MAX_SIZE) + 1]);
     let mut filled = 0;
     loop {
         check_size(size.max(filled))?;
         if filled == bytes.len() {
             bytes = grown(&bytes);
         }
-        let room = bytes.get_mut(filled..).unwrap_or_default();
-        match file.read(room) {
+        let free = bytes.get_mut(filled..).unwrap_or_default();
+        match file.read(free) {
             Ok(0) => break,
             Ok(more) => filled += more,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -90,11 +90,11 @@ fn check_size(size: usize) -> io::Result<()> {
     if size <= MAX_SIZE {
         return Ok(());
     }
-    let what = format!("it is larger than {} MiB", MAX_SIZE >> 20);
-    Err(io::Error::new(ErrorKind::FileTooLarge, what))
+    let message = format!("it is larger than {} MiB", MAX_SIZE >> 20);
+    Err(io::Error::new(ErrorKind::FileTooLarge, message))
 }
 
-/// Twice the room. `Vec` would leave the old contents behind; here they are wiped.
+/// Returns a copy with twice the size. A growing `Vec` would not wipe its old memory; the caller drops the old buffer, which wipes it.
 fn grown(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut more = Zeroizing::new(vec![0; bytes.len() * 2]);
     if let Some(beginning) = more.get_mut(..bytes.len()) {
@@ -139,10 +139,10 @@ mod tests {
     }
 
     #[test]
-    fn contents_of_every_length_are_whole_and_too_many_are_rejected() {
+    fn contents_of_every_length_are_complete_and_large_files_are_rejected() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
-        for length in [0, 1, FIRST_ROOM, FIRST_ROOM + 1, FIRST_ROOM + 2, 100_000] {
+        for length in [0, 1, MIN_BUFFER, MIN_BUFFER + 1, MIN_BUFFER + 2, 100_000] {
             let contents: Vec<u8> = (0..length).map(|n| n.to_le_bytes()[0]).collect();
             fs::write(&path, &contents).unwrap();
             assert_eq!(*of_regular(&path).unwrap().bytes, contents);
@@ -150,7 +150,7 @@ mod tests {
             grown.truncate(length);
             assert_eq!(*grown, contents);
         }
-        // No length is known before: as for a pipe.
+        // The length is not known before, as for a pipe.
         let status = of_regular(Path::new("/proc/self/status")).unwrap();
         assert!(status.metadata.len() == 0 && status.bytes.starts_with(b"Name:"));
         let file = File::create(&path).unwrap();

@@ -1,8 +1,8 @@
 //! Work on a file system that may not answer.
 //!
-//! A thread that waits for a dead file server cannot be ended: it is in the kernel. So the work is done by a helper thread, which is left
-//! behind when it takes too long, and the directory is remembered until it comes back. Each calling thread has a helper of its own, so that
-//! nobody waits for the work of others, and keeps it, so that looking at ten files ten times a second starts no threads.
+//! A thread that waits for an unreachable file server cannot be stopped, because it waits in the kernel. So a helper thread does the work.
+//! If the helper takes too long, it is abandoned, and its directory is on a list until the helper returns. Each calling thread has a
+//! separate helper, so callers do not wait for each other. It keeps the helper, so frequent checks start no threads.
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use crate::sync::{poisoned, thread};
 
-/// How many threads may hang at a time, in the whole process. Beyond that nothing is read at all, which is an error for each file.
+/// The maximum number of hanging threads in the process. Above it, no file is read: each attempt is an error.
 const MAX_HANGING: usize = 64;
 
-/// The directories in which a helper thread hangs now.
+/// The directories in which a helper thread hangs.
 static HANGING: Mutex<Vec<Arc<PathBuf>>> = Mutex::new(Vec::new());
 
 thread_local! {
@@ -25,31 +25,31 @@ thread_local! {
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Does `work` on `path`, and waits for it for `patience` at most.
+/// Does `work` on `path`, and waits for it at most for `timeout`.
 ///
 /// # Errors
-/// Those of `work`; `TimedOut` when it takes longer, or when earlier work in the same directory has not come back yet.
+/// Those of `work`; `TimedOut` if it takes longer, or if earlier work in the same directory has not returned yet.
 pub(super) fn within<T: Send + 'static>(
     path: &Path,
-    patience: Duration,
+    timeout: Duration,
     work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let directory = Arc::new(path.parent().unwrap_or(path).to_owned());
     if is_hanging(&directory) {
         return Err(no_answer());
     }
-    let (give, outcome) = sync_channel(1);
-    let (path, of_job) = (path.to_owned(), Arc::clone(&directory));
+    let (sender, outcome) = sync_channel(1);
+    let (path, job_directory) = (path.to_owned(), Arc::clone(&directory));
     let helper = submit(Box::new(move || {
-        finish(&give, work(&path), &of_job);
+        finish(&sender, work(&path), &job_directory);
     }))?;
-    let outcome = received(&outcome, patience, directory)?;
+    let outcome = received(&outcome, timeout, directory)?;
     HELPER.set(Some(helper));
     outcome
 }
 
-/// Passes the work to this thread's helper, or to a new one, and returns the helper. A helper that is left behind ends by itself when it comes
-/// back, because its queue has no sender any more.
+/// Passes the work to the helper of this thread, or to a new one, and returns the helper. An abandoned helper ends when its work
+/// returns, because its queue has no sender.
 fn submit(job: Job) -> io::Result<Sender<Job>> {
     let mut job = job;
     if let Some(helper) = HELPER.take() {
@@ -64,20 +64,16 @@ fn submit(job: Job) -> io::Result<Sender<Job>> {
     Ok(helper)
 }
 
-/// Passes the outcome on, and removes the directory from the list if the caller has added it.
-fn finish<T>(give: &SyncSender<T>, outcome: T, directory: &Arc<PathBuf>) {
+/// Sends the outcome, and removes the directory from the list if the caller has added it.
+fn finish<T>(sender: &SyncSender<T>, outcome: T, directory: &Arc<PathBuf>) {
     let mut hanging = hanging();
-    // Under the lock: the caller either finds the outcome there, or has put the directory on the list.
-    drop(give.try_send(outcome));
-    hanging.retain(|one| !Arc::ptr_eq(one, directory));
+    // Sent under the lock: the caller either receives the outcome, or has already added the directory.
+    drop(sender.try_send(outcome));
+    hanging.retain(|listed| !Arc::ptr_eq(listed, directory));
 }
 
-fn received<T>(
-    outcome: &Receiver<T>,
-    patience: Duration,
-    directory: Arc<PathBuf>,
-) -> io::Result<T> {
-    if let Ok(outcome) = outcome.recv_timeout(patience) {
+fn received<T>(outcome: &Receiver<T>, timeout: Duration, directory: Arc<PathBuf>) -> io::Result<T> {
+    if let Ok(outcome) = outcome.recv_timeout(timeout) {
         return Ok(outcome);
     }
     let mut hanging = hanging();
@@ -90,7 +86,7 @@ fn received<T>(
 
 fn is_hanging(directory: &PathBuf) -> bool {
     let hanging = hanging();
-    hanging.len() >= MAX_HANGING || hanging.iter().any(|one| **one == *directory)
+    hanging.len() >= MAX_HANGING || hanging.iter().any(|listed| **listed == *directory)
 }
 
 fn hanging() -> MutexGuard<'static, Vec<Arc<PathBuf>>> {
@@ -111,21 +107,21 @@ mod tests {
     const LONG: Duration = Duration::from_secs(30);
 
     #[test]
-    fn what_hangs_is_left_behind_and_its_directory_fails_until_it_comes_back() {
-        let (let_go, held) = sync_channel::<()>(0);
+    fn a_hanging_helper_is_abandoned_and_its_directory_fails_until_it_returns() {
+        let (release, blocked) = sync_channel::<()>(0);
         let began = Instant::now();
         let kind = |outcome: io::Result<()>| outcome.map_err(|error| error.kind());
         let stuck = within(Path::new("/stuck/a"), SHORT, move |_| {
-            let _ = held.recv();
+            let _ = blocked.recv();
             Ok(())
         });
         assert_eq!(kind(stuck), Err(ErrorKind::TimedOut));
         let neighbour = within(Path::new("/stuck/b"), LONG, |_| Ok(()));
-        assert_eq!(kind(neighbour), Err(ErrorKind::TimedOut), "at once");
+        assert_eq!(kind(neighbour), Err(ErrorKind::TimedOut), "immediately");
         let other = within(Path::new("/elsewhere/a"), LONG, |_| Ok(()));
-        assert_eq!(kind(other), Ok(()), "by another helper");
+        assert_eq!(kind(other), Ok(()), "another helper does it");
         assert!(began.elapsed() < LONG);
-        let_go.send(()).unwrap();
+        release.send(()).unwrap();
         while within(Path::new("/stuck/b"), LONG, |_| Ok(())).is_err() {
             std::thread::yield_now();
             assert!(began.elapsed() < LONG, "the directory stays on the list");
@@ -133,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_helper_is_kept() {
+    fn a_helper_is_reused() {
         let name = || {
             within(Path::new("/kept/a"), LONG, |_| {
                 Ok(std::thread::current().id())

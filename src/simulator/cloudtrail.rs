@@ -1,10 +1,9 @@
-//! CloudTrail, as far as it records calls of KMS: files in the layout of an S3 bucket, with records as AWS documents them, and with
-//! records that are late, lost or there twice, if that is wanted.
+//! The CloudTrail records of KMS calls, in files with the layout of an S3 bucket. On request, records are late, lost or delivered twice.
 //!
 //! # Invariants
-//! - A record holds names, ids and encryption contexts, and never a plaintext, a ciphertext, a secret or a grant token: the members of
-//!   requests and answers that it may hold are listed.
-//! - A file is whole when it has its name.
+//! - A record has names, ids and encryption contexts, but no plaintext, ciphertext, secret or grant token. A list names the parameters
+//!   that are recorded.
+//! - A file gets its name after it is complete.
 
 mod delivery;
 mod entry;
@@ -16,7 +15,7 @@ mod record;
 mod settings;
 mod trail;
 
-pub(super) use record::{Event, Touched};
+pub(super) use record::{FinishedCall, UsedKey};
 pub use settings::{TrailFaults, TrailSettings};
-pub(super) use trail::Trail;
+pub(super) use trail::CloudTrail;
 pub use trail::TrailError;

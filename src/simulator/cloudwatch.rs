@@ -1,18 +1,16 @@
-//! CloudWatch, as far as KMS publishes metrics of external key stores there: `GetMetricData` and `ListMetrics` for the namespace
-//! `AWS/KMS`, with the names and dimensions that the KMS Developer Guide documents.
+//! The CloudWatch metrics of external key stores: `GetMetricData` and `ListMetrics` for the namespace `AWS/KMS`, with the names and
+//! dimensions that the KMS Developer Guide documents.
 //!
-//! As in CloudWatch, a metric is its name with all of its dimensions: a query by `MetricStat` has to name every one. Metrics Insights
-//! (`SELECT SUM(XksProxyErrors) FROM "AWS/KMS" WHERE …`) sums over the others.
+//! As in CloudWatch, a metric is identified by its name and all of its dimensions, so a query with `MetricStat` must have every dimension.
+//! A Metrics Insights query (`SELECT SUM(XksProxyErrors) FROM "AWS/KMS" WHERE …`) aggregates over the dimensions that it does not have.
 
-mod cbor;
-mod data;
-mod http;
+pub(super) mod cbor;
+pub(super) mod data;
 mod insights;
 mod measures;
-mod protocol;
+pub(super) mod protocol;
 mod series;
 
-pub(super) use self::http::answer;
-pub(super) use measures::{Measured, StoreName};
-pub(super) use protocol::Protocol;
+pub(super) use measures::{CallMeasurement, StoreName};
+pub(super) use protocol::CloudWatchProtocol;
 pub(super) use series::CloudWatch;

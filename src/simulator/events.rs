@@ -1,8 +1,8 @@
-//! What happens, told on standard output: a JSON object a line, or a line for people.
+//! Events on standard output, one per line: JSON objects, or text for people.
 //!
 //! # Invariants
 //! - An event holds names, times and outcomes, and never a secret, a plaintext or a ciphertext.
-//! - Whoever tells an event does not wait for who reads it: when nobody reads, events are dropped, and their number is told.
+//! - Emitting an event never blocks. If the reader is too slow, events are dropped, and their number is reported.
 
 use std::io::Write as _;
 use std::sync::Mutex;
@@ -16,27 +16,27 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::sync::{poisoned, thread};
 
-/// As many lines wait to be written.
+/// The maximum number of lines that wait to be written.
 const WAITING: usize = 16_384;
 
-/// How long the end waits for who reads.
+/// The time limit for writing the remaining lines at the end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Where events go.
+/// The queue of events.
 pub(super) struct Events {
     json: bool,
-    /// Has an end when everything is written.
+    /// Disconnected when everything is written.
     written: Mutex<Receiver<()>>,
     sender: Mutex<Option<SyncSender<String>>>,
     dropped: AtomicU64,
 }
 
 impl Events {
-    /// To standard output.
+    /// Starts the thread that writes events to standard output.
     pub(super) fn new(json: bool) -> Self {
         let (sender, lines) = sync_channel(WAITING);
         let (finished, written) = sync_channel(0);
-        // Without a thread there are no events; the calls are made all the same.
+        // Without a thread there are no events, but KMS works.
         drop(thread("events", move || {
             write(&lines);
             drop(finished);
@@ -49,22 +49,22 @@ impl Events {
         }
     }
 
-    /// Whether events are JSON.
+    /// Returns whether events are JSON.
     pub(super) fn is_json(&self) -> bool {
         self.json
     }
 
-    /// Tells an event: its name, its members, and how people read it.
-    pub(super) fn tell(&self, event: &str, members: Value, text: impl FnOnce() -> String) {
+    /// Emits an event with a name and members, or its text if events are not JSON.
+    pub(super) fn emit(&self, event: &str, members: Value, text: impl FnOnce() -> String) {
         let line = match self.json {
             true => line(event, members),
             false => text(),
         };
-        self.send(line);
+        self.emit_line(line);
     }
 
-    /// Tells a line that is ready.
-    pub(super) fn send(&self, line: String) {
+    /// Emits a complete line.
+    pub(super) fn emit_line(&self, line: String) {
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 && !self.try_send(self.loss(dropped)) {
             self.dropped.fetch_add(dropped, Ordering::Relaxed);
@@ -77,7 +77,7 @@ impl Events {
     fn loss(&self, dropped: u64) -> String {
         match self.json {
             true => line("events_dropped", json!({ "count": dropped })),
-            false => format!("{dropped} events were dropped: nobody reads them fast enough"),
+            false => format!("{dropped} events were dropped because the reader is too slow"),
         }
     }
 
@@ -88,17 +88,17 @@ impl Events {
             .is_some_and(|sender| sender.try_send(line).is_ok())
     }
 
-    /// Writes what is still to be written, as far as somebody reads it.
+    /// Waits until all lines are written, for at most [`LAST_WORDS`].
     pub(super) fn finish(&self) {
         let sender = self.sender.lock().unwrap_or_else(poisoned).take();
         drop(sender);
         let written = self.written.lock().unwrap_or_else(poisoned);
-        // Either the writer has gone, or nobody reads.
+        // Either the writer has ended, or the reader is too slow.
         written.recv_timeout(LAST_WORDS).unwrap_or_default();
     }
 }
 
-/// The present, in RFC 3339's form.
+/// Returns the current time in the format of RFC 3339.
 pub(super) fn timestamp() -> String {
     OffsetDateTime::now_utc()
         .format(&Rfc3339)
@@ -118,7 +118,7 @@ fn write(lines: &Receiver<String>) {
     while let Ok(first) = lines.recv() {
         let mut text = first;
         text.push('\n');
-        // What has gathered meanwhile goes with it.
+        // Write waiting lines together.
         while text.len() < 1 << 16 {
             let Ok(next) = lines.try_recv() else { break };
             text.push_str(&next);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_takes_is_dropped_and_counted() {
+    fn events_beyond_the_queue_are_dropped_and_counted() {
         let (sender, lines) = sync_channel(2);
         let (finished, written) = sync_channel(0);
         let events = Events {
@@ -160,11 +160,11 @@ mod tests {
             dropped: AtomicU64::new(0),
         };
         for number in 0..5 {
-            events.send(number.to_string());
+            events.emit_line(number.to_string());
         }
         let taken: Vec<_> = lines.try_iter().collect();
         assert_eq!(taken, ["0", "1"]);
-        events.send("5".to_owned());
+        events.emit_line("5".to_owned());
         let taken: Vec<_> = lines.try_iter().collect();
         assert!(
             taken[0].contains("events_dropped") && taken[0].contains("3"),
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(taken[1], "5");
         drop(finished);
         events.finish();
-        events.send("after the end".to_owned());
+        events.emit_line("after the end".to_owned());
         assert_eq!(lines.try_iter().count(), 0);
     }
 }

@@ -1,38 +1,39 @@
-//! Policies in IAM's language: those of keys and those of principals.
+//! The policy language of IAM, for key policies and identity policies.
 //!
 //! # Invariants
-//! - What is not understood is an error when a policy is read, and never an allow.
-//! - A statement that denies wins over all that allow.
+//! - A policy with an element that the simulator does not evaluate is rejected when it is parsed.
+//! - A statement with Deny overrides all statements with Allow.
 
 mod condition;
 mod context_key;
 mod document;
 mod operator;
+mod pattern;
 mod principal;
 mod request;
-mod template;
 
 use std::borrow::Cow;
 
 use serde_json::json;
 
-pub(super) use context_key::Key as ContextKey;
-pub(super) use principal::{Reach, reach, role_of};
+pub(super) use context_key::ContextKey;
+pub(super) use principal::{PrincipalMatch, principal_match, role_of};
 pub(super) use request::{
-    Details, Given, GrantFacts, KeyFacts, Pairs, Request, Who, found as value_of,
+    ConfiguredValues, GrantProperties, KeyProperties, Pairs, PolicyCaller, PolicyRequest,
+    RequestDetails, found as value_of,
 };
 
-pub(super) use document::{Document, Unique};
+pub(super) use document::{PolicyDocument, UniqueMembers};
 
-use condition::Condition;
+use condition::PolicyCondition;
 use document::{OneOrMany, StatementText};
-use principal::Principals;
-use template::{Template, matches};
+use pattern::{PolicyPattern, matches};
+use principal::PrincipalElement;
 
-/// What a policy is attached to.
+/// The kind of resource that a policy is attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PolicyKind {
-    /// A key: the statements name principals.
+    /// A key. The statements name principals.
     Key,
     /// A user or a role.
     Identity,
@@ -40,46 +41,46 @@ pub(super) enum PolicyKind {
 
 /// A policy.
 #[derive(Debug)]
-pub(super) struct Policy {
+pub(super) struct IamPolicy {
     statements: Vec<Statement>,
 }
 
 #[derive(Debug)]
 struct Statement {
     allows: bool,
-    principals: Principals,
-    actions: Names,
-    resources: Names,
-    conditions: Vec<Condition>,
+    principals: PrincipalElement,
+    actions: NameSet,
+    resources: NameSet,
+    conditions: Vec<PolicyCondition>,
 }
 
-/// Actions or resources: these, or all but these.
+/// A set of actions or resources: the listed names, or all other names.
 #[derive(Debug)]
-struct Names {
+struct NameSet {
     is_negated: bool,
-    names: Vec<Template>,
+    names: Vec<PolicyPattern>,
 }
 
 /// The result of a policy for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// The account of the caller is allowed: an identity policy must allow the action too.
+pub(super) enum PolicyDecision {
+    /// The policy allows the account of the caller. An identity policy must allow the action as well.
     AccountAllowed,
     Allowed,
     Denied,
-    Silent,
+    NotApplicable,
 }
 
-impl Policy {
-    /// The policy, or what is wrong with it.
+impl IamPolicy {
+    /// Parses a policy. The error is the reason why it is invalid.
     pub(super) fn parse(text: &str, kind: PolicyKind) -> Result<Self, String> {
-        let document: Document = serde_json::from_str(text)
+        let document: PolicyDocument = serde_json::from_str(text)
             .map_err(|error| format!("it is not a policy in JSON: {error}"))?;
         Self::read(document, kind)
     }
 
-    /// The policy of a text that was read as JSON, or what is wrong with it.
-    pub(super) fn read(document: Document, kind: PolicyKind) -> Result<Self, String> {
+    /// Converts a parsed JSON document. The error is the reason why it is invalid.
+    pub(super) fn read(document: PolicyDocument, kind: PolicyKind) -> Result<Self, String> {
         let has_variables = match document.version.as_deref() {
             Some("2012-10-17") => true,
             None | Some("2008-10-17") => false,
@@ -91,27 +92,33 @@ impl Policy {
                 .clone()
                 .map_or_else(|| number.to_string(), |sid| format!("{sid:?}"));
             Statement::read(text, kind, has_variables)
-                .map_err(|why| format!("statement {name}: {why}"))
+                .map_err(|reason| format!("statement {name}: {reason}"))
         });
         Ok(Self {
             statements: statements.collect::<Result<_, _>>()?,
         })
     }
 
-    /// Returns whether it allows or denies a request.
-    pub(super) fn judge(&self, request: &Request<'_>) -> Verdict {
+    /// Returns the decision of the policy for a request.
+    pub(super) fn evaluate(&self, request: &PolicyRequest<'_>) -> PolicyDecision {
         let action = full_name(request.action);
-        let mut verdict = Verdict::Silent;
+        let mut decision = PolicyDecision::NotApplicable;
         for statement in &self.statements {
-            match (statement.reach(request, &action), statement.allows, verdict) {
-                (Reach::No, ..) => {}
-                (_, false, _) => return Verdict::Denied,
-                (Reach::Account, true, Verdict::Silent) => verdict = Verdict::AccountAllowed,
-                (Reach::Account, true, _) => {}
-                (Reach::Direct, true, _) => verdict = Verdict::Allowed,
+            match (
+                statement.principal_match(request, &action),
+                statement.allows,
+                decision,
+            ) {
+                (PrincipalMatch::None, ..) => {}
+                (_, false, _) => return PolicyDecision::Denied,
+                (PrincipalMatch::Account, true, PolicyDecision::NotApplicable) => {
+                    decision = PolicyDecision::AccountAllowed
+                }
+                (PrincipalMatch::Account, true, _) => {}
+                (PrincipalMatch::Direct, true, _) => decision = PolicyDecision::Allowed,
             }
         }
-        verdict
+        decision
     }
 }
 
@@ -123,10 +130,12 @@ impl Statement {
             _ => return Err("its Effect is neither Allow nor Deny".to_owned()),
         };
         let principals = match (kind, text.principal, text.not_principal) {
-            (PolicyKind::Identity, None, None) => Principals::Owner,
-            (PolicyKind::Key, Some(named), None) => Principals::Named(Principals::names(named)?),
+            (PolicyKind::Identity, None, None) => PrincipalElement::Owner,
+            (PolicyKind::Key, Some(named), None) => {
+                PrincipalElement::Named(PrincipalElement::names(named)?)
+            }
             (PolicyKind::Key, None, Some(excepted)) => {
-                Principals::AllBut(Principals::names(excepted)?)
+                PrincipalElement::AllBut(PrincipalElement::names(excepted)?)
             }
             (PolicyKind::Identity, ..) => {
                 return Err("an identity policy has no Principal".to_owned());
@@ -135,11 +144,11 @@ impl Statement {
                 return Err("one of Principal and NotPrincipal is needed".to_owned());
             }
         };
-        let actions = Names::read(text.action, text.not_action, "Action", |name| {
-            Template::parse(action(name)?, true, false)
+        let actions = NameSet::read(text.action, text.not_action, "Action", |name| {
+            PolicyPattern::parse(action(name)?, true, false)
         })?;
-        let resources = Names::read(text.resource, text.not_resource, "Resource", |name| {
-            let resource = Template::parse(name, true, has_variables)?;
+        let resources = NameSet::read(text.resource, text.not_resource, "Resource", |name| {
+            let resource = PolicyPattern::parse(name, true, has_variables)?;
             let is_arn = name == "*" || name.starts_with("arn:");
             is_arn
                 .then_some(resource)
@@ -147,7 +156,7 @@ impl Statement {
         })?;
         let conditions = text
             .condition
-            .map(|text| Condition::read(text, has_variables));
+            .map(|text| PolicyCondition::read(text, has_variables));
         Ok(Self {
             allows,
             principals,
@@ -157,10 +166,12 @@ impl Statement {
         })
     }
 
-    /// Returns how it matches the caller, if it applies to the request.
-    fn reach(&self, request: &Request<'_>, action: &str) -> Reach {
-        let reach = self.principals.reach(&request.who, self.allows);
-        let applies = reach != Reach::No
+    /// Returns how the statement matches the caller, if it applies to the request.
+    fn principal_match(&self, request: &PolicyRequest<'_>, action: &str) -> PrincipalMatch {
+        let principal_match = self
+            .principals
+            .principal_match(&request.caller, self.allows);
+        let applies = principal_match != PrincipalMatch::None
             && self.actions.include(action, true, request, self.allows)
             && self
                 .resources
@@ -169,16 +180,20 @@ impl Statement {
                 .conditions
                 .iter()
                 .all(|condition| condition.holds(request, self.allows));
-        if applies { reach } else { Reach::No }
+        if applies {
+            principal_match
+        } else {
+            PrincipalMatch::None
+        }
     }
 }
 
-impl Names {
+impl NameSet {
     fn read(
         these: Option<OneOrMany<String>>,
         all_but: Option<OneOrMany<String>>,
         member: &str,
-        read: impl Fn(&str) -> Result<Template, String>,
+        read: impl Fn(&str) -> Result<PolicyPattern, String>,
     ) -> Result<Self, String> {
         let (is_negated, OneOrMany(names)) = match (these, all_but) {
             (Some(names), None) => (false, names),
@@ -186,7 +201,7 @@ impl Names {
             _ => return Err(format!("one of {member} and Not{member} is needed")),
         };
         if names.is_empty() {
-            return Err(format!("its {member} names nothing"));
+            return Err(format!("its {member} is empty"));
         }
         let names = names
             .iter()
@@ -195,17 +210,23 @@ impl Names {
         Ok(Self { is_negated, names })
     }
 
-    /// Returns whether they include a name. With an unresolved variable an Allow does not apply.
-    fn include(&self, name: &str, ignores_case: bool, request: &Request<'_>, allows: bool) -> bool {
+    /// Returns whether the set includes a name. An Allow with an unresolved variable includes nothing.
+    fn include(
+        &self,
+        name: &str,
+        ignores_case: bool,
+        request: &PolicyRequest<'_>,
+        allows: bool,
+    ) -> bool {
         let is_match =
-            |template: &Template| Some(matches(&template.expand(request)?, name, ignores_case));
+            |pattern: &PolicyPattern| Some(matches(&pattern.expand(request)?, name, ignores_case));
         let results: Vec<_> = self.names.iter().map(is_match).collect();
         let is_void = allows && results.contains(&None);
         !is_void && results.contains(&Some(true)) != self.is_negated
     }
 }
 
-/// The name of an action in policies: an action of KMS unless it names its service.
+/// Returns an action with its service. The service is `kms` unless the action already has one.
 pub(super) fn full_name(action: &str) -> Cow<'_, str> {
     match action.contains(':') {
         true => Cow::Borrowed(action),
@@ -213,7 +234,7 @@ pub(super) fn full_name(action: &str) -> Cow<'_, str> {
     }
 }
 
-/// An action as text: a service and a name, or a star.
+/// Checks the form of an action in a policy: a service and a name, or a star.
 fn action(name: &str) -> Result<&str, String> {
     let is_word = |text: &str| {
         !text.is_empty()
@@ -230,7 +251,7 @@ fn action(name: &str) -> Result<&str, String> {
         .ok_or_else(|| format!("{name} is not an action"))
 }
 
-/// The policy of a key that was made without one. `root` is the ARN of its account as a principal.
+/// Returns the policy of a key that was created without one. `root` is the ARN of the root user of its account.
 pub(super) fn default_policy(root: &str) -> String {
     let policy = json!({
         "Version": "2012-10-17",

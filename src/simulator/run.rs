@@ -1,4 +1,4 @@
-//! Start and end of a simulator.
+//! Start and stop of a simulator.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,52 +10,52 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::cloudtrail::{Trail, TrailError};
-use super::cloudwatch::CloudWatch;
-use super::connect;
-use super::counters::Counters;
-use super::events::Events;
-use super::identity::{Identities, IdentityError};
-use super::last_usage::LastUsages;
-use super::policy_calls::tell_unreadable;
-use super::serve::serve;
-use super::settings::Settings;
-use super::state::State;
-use super::state_file::{StateError, StateFile};
-use super::world::World;
 use crate::metrics::MetricsError;
+use crate::simulator::api::keys::policy::report_invalid_policies;
+use crate::simulator::api::stores::connect;
+use crate::simulator::cloudtrail::{CloudTrail, TrailError};
+use crate::simulator::cloudwatch::CloudWatch;
+use crate::simulator::events::Events;
+use crate::simulator::http::listener::serve;
+use crate::simulator::kms::Kms;
+use crate::simulator::metrics::KeyStoreMetrics;
+use crate::simulator::proxy::tls::{ClientCertificateError, ProxyTls};
+use crate::simulator::settings::Settings;
+use crate::simulator::state::KmsState;
+use crate::simulator::state::file::{StateError, StateFile};
+use crate::simulator::state::last_usage::LastUsages;
 use crate::sync::task;
 
-/// Why a simulator did not start.
+/// The reason why a simulator did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The state file.
+    /// The state file cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The client certificates.
+    /// The client certificates cannot be used.
     #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// The trail.
+    Identity(#[from] ClientCertificateError),
+    /// CloudTrail cannot be written.
     #[error(transparent)]
     Trail(#[from] TrailError),
-    /// The address.
+    /// The address cannot be bound.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
-    /// The machine.
+    /// The runtime or the signal handlers cannot be created.
     #[error("cannot run: {0}")]
     Machine(#[from] io::Error),
-    /// The metrics.
+    /// The metrics cannot be registered.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
-    /// Something that KMS would have answered with a 500.
-    #[error("cannot go on from the state file: {0}")]
+    /// A store of the state file cannot be connected again.
+    #[error("cannot connect the key stores of the state file: {0}")]
     Resume(String),
 }
 
 /// Runs a simulator until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// [`StartError`]: it did not start, and has changed nothing.
+/// [`StartError`]: the simulator did not start and has not changed the state.
 pub fn run(settings: Settings) -> Result<(), StartError> {
     let runtime = Runtime::new()?;
     runtime.block_on(run_on(settings))
@@ -68,50 +68,47 @@ async fn run_on(settings: Settings) -> Result<(), StartError> {
     let bound = TcpListener::bind(listen).await;
     let listener = bound.map_err(|error| StartError::Listen(listen, error))?;
     let (interval, address) = (settings.health_interval, listener.local_addr()?);
-    let world = Arc::new(world(settings)?);
-    connect::resume(&world).map_err(|error| StartError::Resume(error.message))?;
-    greet(&world, address);
-    world.read(|state| tell_unreadable(&world, state));
-    let looking_after = task(
-        "look-after",
-        connect::look_after(Arc::clone(&world), interval),
-    );
+    let kms = Arc::new(kms(settings)?);
+    connect::resume(&kms).map_err(|error| StartError::Resume(error.message))?;
+    report_start(&kms, address);
+    kms.read(|state| report_invalid_policies(&kms, state));
+    let maintenance = task("look-after", connect::maintain(Arc::clone(&kms), interval));
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
     };
-    serve(Arc::clone(&world), listener, stop).await;
-    looking_after.abort();
-    if let Some(trail) = &world.trail {
+    serve(Arc::clone(&kms), listener, stop).await;
+    maintenance.abort();
+    if let Some(trail) = &kms.trail {
         trail.finish();
     }
-    world.events.finish();
+    kms.events.finish();
     Ok(())
 }
 
-fn world(settings: Settings) -> Result<World, StartError> {
+fn kms(settings: Settings) -> Result<Kms, StartError> {
     let (file, state) = match &settings.state {
-        None => (None, State::default()),
+        None => (None, KmsState::default()),
         Some(path) => {
             let (file, state) = StateFile::open(path)?;
             (Some(Mutex::new(file)), state)
         }
     };
-    let identities = Identities::prepare(
+    let tls = ProxyTls::prepare(
         settings.identity,
         settings.authorities,
         settings.resolve,
         settings.client_certificate,
     )?;
-    Ok(World {
-        identities,
+    Ok(Kms {
+        tls,
         events: Events::new(settings.json),
-        counters: Counters::new()?,
+        metrics: KeyStoreMetrics::new()?,
         cloudwatch: CloudWatch::default(),
         usages: LastUsages::new(),
-        trail: settings.trail.map(Trail::start).transpose()?,
+        trail: settings.trail.map(CloudTrail::start).transpose()?,
         credentials: settings.credentials,
         principals: settings.principals,
         quota: settings.quota,
@@ -123,15 +120,15 @@ fn world(settings: Settings) -> Result<World, StartError> {
     })
 }
 
-fn greet(world: &World, address: SocketAddr) {
+fn report_start(kms: &Kms, address: SocketAddr) {
     let url = format!("http://{address}");
-    world.events.tell("listening", json!({ "url": url }), || {
+    kms.events.emit("listening", json!({ "url": url }), || {
         format!("listening on {url}")
     });
-    if world.credentials.is_none() {
-        let what = "no credentials are configured: EVERY caller is accepted, whatever its signature, and policies and grants apply to nobody";
-        world.events.tell("warning", json!({ "what": what }), || {
-            format!("WARNING: {what}")
+    if kms.credentials.is_none() {
+        let message = "no credentials are configured: EVERY caller is accepted, signatures are not verified, and policies and grants have no effect";
+        kms.events.emit("warning", json!({ "what": message }), || {
+            format!("WARNING: {message}")
         });
     }
 }

@@ -1,47 +1,47 @@
-//! What a simulator is started with.
+//! The settings of a simulator.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::client_certificate::ClientCertificateKind;
-use super::cloudtrail::TrailSettings;
-use super::credentials::KmsCredentials;
-use super::endpoint_services::EndpointServices;
-use super::principals::Principals;
+use crate::simulator::callers::credentials::KmsCredentials;
+use crate::simulator::callers::principals::Principals;
+use crate::simulator::cloudtrail::TrailSettings;
+use crate::simulator::proxy::client_certificate::ClientCertificateKind;
+use crate::simulator::state::endpoint_services::EndpointServices;
 
-/// What a simulator is started with.
+/// The settings of a simulator.
 #[derive(Debug)]
 pub struct Settings {
-    /// Where to listen, plain HTTP; port 0 is any.
+    /// The address to listen on, without TLS. With port 0 the system chooses a port.
     pub listen: SocketAddr,
-    /// Authorities of proxies' certificates besides the public ones, DER.
+    /// Certificate authorities (DER) for the certificates of proxies, in addition to the public ones.
     pub authorities: Vec<Vec<u8>>,
-    /// Where the proxy of a DNS name listens, if not where DNS says, on port 443.
+    /// Addresses of proxies by host name. Other host names are resolved with DNS, and the port is 443.
     pub resolve: HashMap<String, SocketAddr>,
-    /// Where the client certificates are kept; without it the only kind is none.
+    /// The directory for client certificates. Without it, no client certificate can be presented.
     pub identity: Option<PathBuf>,
-    /// Which client certificate is presented at first.
+    /// The kind of client certificate that is presented at first.
     pub client_certificate: ClientCertificateKind,
-    /// Who may call; none: anybody.
+    /// The credentials of callers. If none, every caller is accepted.
     pub credentials: Option<KmsCredentials>,
-    /// Tags and identity policies of those who may call; none: identity policies allow everything.
+    /// Tags and identity policies of callers. If none, identity policies allow everything.
     pub principals: Option<Principals>,
-    /// Where the state is kept; none: in memory only.
+    /// The state file. If none, the state is in memory only.
     pub state: Option<PathBuf>,
-    /// Cryptographic requests per second and store.
+    /// The quota of each store, in cryptographic requests per second.
     pub quota: u32,
-    /// How long a proxy has for an answer.
+    /// The time limit for a call to a proxy.
     pub timeout: Duration,
-    /// VPC endpoint services; none: every name is one.
+    /// VPC endpoint services. If there are none, every name is a service.
     pub endpoint_services: EndpointServices,
-    /// From one health check of a connected store to the next.
+    /// The interval between health checks of a connected store.
     pub health_interval: Duration,
-    /// Where CloudTrail's files are written; none: nowhere.
+    /// The settings of CloudTrail. If none, CloudTrail is off.
     pub trail: Option<TrailSettings>,
-    /// Time-outs of cryptographic operations are KMSInternalException instead of KMSInvalidStateException.
+    /// Whether a time-out of a cryptographic operation is a KMSInternalException instead of a KMSInvalidStateException.
     pub internal_timeouts: bool,
-    /// Events as JSON lines.
+    /// Whether events are JSON lines instead of text.
     pub json: bool,
 }

@@ -1,7 +1,14 @@
-//! Requests as JSON 1.1: what is no JSON of the right shape is a SerializationException, what breaks a rule a ValidationException.
+//! The parameters of requests in JSON 1.1. A body of the wrong form is a SerializationException; a value that breaks a rule is a
+//! ValidationException.
 //!
 //! # Invariants
-//! - No value of the request is repeated in a message: it may be a secret.
+//! - Messages do not quote values of the request, because they may be secrets.
+
+pub(super) mod clock;
+pub(super) mod exception;
+pub(super) mod names;
+pub(super) mod pages;
+pub(super) mod patterns;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,42 +16,44 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::exception::{Exception, Kind};
 use crate::secret::{Secret, SecretBytes};
+use crate::simulator::wire::exception::{Exception, ExceptionKind};
 
-/// Reads a body.
+/// Parses the body of a request.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Exception> {
-    let unreadable = |why: String| Kind::Serialization.because(why);
-    // The library would take an array for a struct, its items in the order of the fields.
+    let unreadable = |message: String| ExceptionKind::Serialization.with_message(message);
+    // serde_json would accept an array for a struct, with the fields in order.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(unreadable("The body is not a JSON object.".to_owned()));
     }
     serde_json::from_slice(body).map_err(|error| {
-        let what = match error.is_data() {
+        let problem = match error.is_data() {
             true => "has a member of a wrong type",
             false => "is not JSON",
         };
         let (line, column) = (error.line(), error.column());
-        unreadable(format!("The body {what} (line {line}, column {column})."))
+        unreadable(format!(
+            "The body {problem} (line {line}, column {column})."
+        ))
     })
 }
 
-/// The value of a member that must be there.
+/// Returns the value of a required parameter.
 pub(super) fn need<'a, T>(value: &'a Option<T>, member: &str) -> Result<&'a T, Exception> {
     value
         .as_ref()
         .ok_or_else(|| invalid(member, "Member must not be null"))
 }
 
-/// A ValidationException unless it is so.
-pub(super) fn check(is_so: bool, member: &str, constraint: &str) -> Result<(), Exception> {
-    match is_so {
+/// Returns a ValidationException if a constraint does not hold.
+pub(super) fn check(holds: bool, member: &str, constraint: &str) -> Result<(), Exception> {
+    match holds {
         true => Ok(()),
         false => Err(invalid(member, constraint)),
     }
 }
 
-/// A text of so many characters of such bytes.
+/// Checks the length of a text, in characters, and its bytes.
 pub(super) fn check_text(
     text: &str,
     lengths: std::ops::RangeInclusive<usize>,
@@ -63,29 +72,29 @@ pub(super) fn check_text(
     )
 }
 
-/// The ValidationException for a member that breaks a rule.
+/// Returns the ValidationException for a parameter that breaks a constraint.
 pub(super) fn invalid(member: &str, constraint: &str) -> Exception {
     let message = format!(
         "1 validation error detected: Value at '{member}' failed to satisfy constraint: {constraint}"
     );
-    Kind::Validation.because(message)
+    ExceptionKind::Validation.with_message(message)
 }
 
-/// Bytes as Base64: a plaintext, or a blob.
+/// A parameter in Base64: a plaintext or a blob.
 #[derive(Debug, Default)]
-pub(super) struct Bytes(pub(super) SecretBytes);
+pub(super) struct Base64Bytes(pub(super) SecretBytes);
 
-impl<'de> Deserialize<'de> for Bytes {
+impl<'de> Deserialize<'de> for Base64Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Zeroizing::new(String::deserialize(deserializer)?);
         let bytes = STANDARD.decode(text.as_bytes());
-        // The library's own words would quote the text.
+        // The error text of the decoder would quote the text.
         let bytes = bytes.map_err(|_| D::Error::custom("not Base64"))?;
         Ok(Self(SecretBytes::new(bytes)))
     }
 }
 
-/// A text that is a secret.
+/// A parameter that is a secret text.
 #[derive(Debug)]
 pub(super) struct SecretText(pub(super) Secret);
 
@@ -96,12 +105,12 @@ impl<'de> Deserialize<'de> for SecretText {
     }
 }
 
-/// Bytes as Base64.
+/// Encodes bytes in Base64.
 pub(super) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// A key and its value.
+/// A tag of a key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Tag {
@@ -115,13 +124,13 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Sample {
+    struct SampleRequest {
         key_id: Option<String>,
-        plaintext: Option<Bytes>,
+        plaintext: Option<Base64Bytes>,
     }
 
     #[test]
-    fn what_is_not_the_shape_is_a_serialization_exception() {
+    fn a_body_of_the_wrong_form_is_a_serialization_exception() {
         for bad in [
             "",
             "[]",
@@ -131,20 +140,20 @@ mod tests {
             "{\"Plaintext\":\"%%\"}",
             "{\"Plaintext\":\"SeCrEt!\"}",
         ] {
-            let error = parse::<Sample>(bad.as_bytes()).unwrap_err();
-            assert_eq!(error.kind, Kind::Serialization, "{bad}");
+            let error = parse::<SampleRequest>(bad.as_bytes()).unwrap_err();
+            assert_eq!(error.kind, ExceptionKind::Serialization, "{bad}");
             assert!(!error.message.contains("SeCrEt"));
         }
-        let sample: Sample =
+        let sample: SampleRequest =
             parse(b" {\"KeyId\":\"k\",\"Plaintext\":\"aGk=\",\"Else\":1}").unwrap();
         assert_eq!(need(&sample.key_id, "keyId").unwrap(), "k");
         assert_eq!(sample.plaintext.unwrap().0.expose(), b"hi");
     }
 
     #[test]
-    fn rules_are_named() {
+    fn validation_messages_name_the_constraint() {
         let missing = need::<String>(&None, "keyId").unwrap_err();
-        assert_eq!(missing.kind, Kind::Validation);
+        assert_eq!(missing.kind, ExceptionKind::Validation);
         assert!(missing.message.contains("'keyId'") && missing.message.contains("not be null"));
         let legal = |b: u8| b.is_ascii_digit();
         assert!(check_text("123", 1..=3, legal, "m").is_ok());

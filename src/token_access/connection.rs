@@ -1,7 +1,7 @@
-//! Requests to a worker and their answers.
+//! Requests to a worker, and its answers.
 //!
 //! # Invariants
-//! - After a fault of the worker, every request fails at once with the error of the first one.
+//! - After a failure of the worker, every later request fails immediately with the error of the first one.
 
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,13 @@ use super::worker::{Worker, WorkerFault};
 use crate::hsm_protocol::administration::{Answer, Request};
 use crate::hsm_protocol::{GcmFinding, TokenKey};
 
-/// The time limit of a request other than the opening: also a slow HSM lists its keys or makes one in a small part of it.
+/// The time limit of all requests except opening. Even a slow HSM lists its keys or creates one in a fraction of it.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The most keys of one token: above what an HSM holds, and below what would fill the memory.
+/// The maximum number of keys of a token: more than an HSM holds, and few enough for the memory.
 const MAX_KEYS: usize = 1_000_000;
 
-/// The most packets of one list, for the same reason: each holds up to 64 KiB.
+/// The maximum number of packets of one list, for the same reason. A packet has up to 64 KiB.
 pub(super) const MAX_PARTS: usize = 10_000;
 
 /// Why a request to a token failed, in words for an operator.
@@ -28,20 +28,20 @@ pub struct TokenError(String);
 /// The secret keys of a token.
 #[derive(Debug)]
 pub struct TokenKeys {
-    /// Those that can be read.
+    /// The keys that can be read.
     pub keys: Vec<TokenKey>,
-    /// How many cannot be read, and why. Each of them may be the key that is looked for.
+    /// Why some keys cannot be read, and how many. Each of them may be the requested key.
     pub unreadable: Option<TokenError>,
 }
 
-/// A worker, and why it cannot be used any more.
+/// A worker, and why it can no longer be used.
 pub(super) struct Connection {
     pub(super) worker: Box<dyn Worker>,
     pub(super) fault: Option<TokenError>,
 }
 
 impl Connection {
-    /// An answer; a request that failed is an error.
+    /// Sends a request and returns the answer. A request that failed is an error.
     pub(super) fn ask(
         &mut self,
         request: &Request,
@@ -93,7 +93,7 @@ impl Connection {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
         }
-        // A name that is too long for a frame is the caller's, not a fault of the worker.
+        // A name that is too long for a frame is an error of the caller, not of the worker.
         let frame = request.to_frame();
         let frame = frame.map_err(|error| TokenError(error.to_string()))?;
         let sent = self.worker.send(&frame);
@@ -113,7 +113,7 @@ impl Connection {
         }
     }
 
-    /// A worker that sends something wrong is not asked again.
+    /// Returns the error for a wrong answer, after which the worker gets no more requests.
     pub(super) fn broken(&mut self, what: &str) -> TokenError {
         self.failed(TokenError(printable(&format!(
             "the process of the PKCS#11 library sent {what}"
@@ -140,7 +140,7 @@ pub(super) fn printable_finding(gcm: &GcmFinding) -> GcmFinding {
     }
 }
 
-/// The text with blanks instead of control characters: it comes from the process of a library, and is shown on a terminal.
+/// Returns the text with blanks instead of control characters: it comes from an untrusted library and is shown on a terminal.
 pub(super) fn printable(text: &str) -> String {
     let visible = |character: char| {
         if character.is_control() {

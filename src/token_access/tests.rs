@@ -1,4 +1,4 @@
-//! A client of workers that answer wrongly, late or not at all.
+//! Workers that answer wrongly, late or not at all.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use crate::ekm::{KeyAttributes, KeyKind, KeyUsageFlags};
 use crate::hsm_protocol::KeyProtection;
 use crate::hsm_protocol::launch::WorkerEnd;
 
-/// What a worker does, step by step, and how often it was killed.
+/// A worker that takes scripted steps, and counts its kills and requests.
 struct Scripted {
     steps: VecDeque<Result<Vec<u8>, WorkerFault>>,
     killed: Rc<RefCell<u32>>,
@@ -75,7 +75,7 @@ fn part(is_last: bool) -> Answer {
 }
 
 #[test]
-fn a_worker_that_hangs_is_killed_and_not_asked_again() {
+fn a_worker_that_hangs_is_killed_and_gets_no_more_requests() {
     let case = case([Err(WorkerFault::Hangs), frame(&part(true))]);
     let error = case.token.list_keys().unwrap_err();
     assert!(error.to_string().contains("hangs: no answer within 60s"));
@@ -92,7 +92,7 @@ fn the_end_of_a_worker_is_reported_with_its_signal() {
 }
 
 #[test]
-fn a_request_that_fails_costs_only_itself() {
+fn a_failed_request_does_not_affect_later_requests() {
     let failed = Answer::failed("the\u{1b}[2J device");
     let case = case([frame(&failed), frame(&part(false)), frame(&part(true))]);
     let error = case.token.list_keys().unwrap_err();
@@ -125,12 +125,15 @@ fn a_wrong_answer_ends_the_worker() {
         },
         protection: KeyProtection::default(),
     };
-    assert!(case.token.try_key(&key).is_err(), "it is no \"done\"");
+    assert!(
+        case.token.try_key(&key).is_err(),
+        "it is not the answer \"done\""
+    );
     assert_eq!(*case.killed.borrow(), 1);
 }
 
 #[test]
-fn a_list_that_does_not_end_is_ended() {
+fn an_endless_list_is_rejected() {
     let case = case((0..MAX_PARTS + 1).map(|_| frame(&part(false))));
     let error = case.token.list_keys().unwrap_err().to_string();
     assert!(error.contains("does not end"), "{error}");

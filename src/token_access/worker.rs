@@ -1,4 +1,4 @@
-//! The worker of a command, as the command uses it.
+//! The interface to a worker of a command.
 
 use std::io;
 use std::time::Instant;
@@ -12,11 +12,11 @@ pub trait StartWorker {
     /// Starts a worker for the `[[hsm]]` of this name.
     ///
     /// # Errors
-    /// When the system cannot start a process.
+    /// If the system cannot start a process.
     fn start(&self, hsm: &str) -> io::Result<Box<dyn Worker>>;
 }
 
-/// A worker of a command. When it is dropped, its process ends.
+/// A worker of a command. Its process ends when it is dropped.
 pub trait Worker {
     /// Sends a frame.
     ///
@@ -43,7 +43,7 @@ pub enum WorkerFault {
     /// Its process ended.
     #[error("the process of the PKCS#11 library ended: {0}")]
     Ended(WorkerEnd),
-    /// It could not be reached.
+    /// Communication with it failed.
     #[error("the process of the PKCS#11 library cannot be used: {0}")]
     Io(#[from] io::Error),
 }

@@ -1,10 +1,14 @@
-//! The parts of `src/pkcs11` and of `src/server` import only lower parts, so that a reader can learn them one after the other.
+//! The parts of `src/pkcs11`, `src/server` and `src/simulator` import only lower parts, so that a reader can learn them one after the other.
 
 use crate::resolver::{Imports, imports};
 use crate::sources::sources;
 
 /// The modules whose parts have an order, with their parts, lowest first. A part imports only parts before it.
-const PARTS: &[(&str, &[&str])] = &[("pkcs11", PKCS11_PARTS), ("server", SERVER_PARTS)];
+const PARTS: &[(&str, &[&str])] = &[
+    ("pkcs11", PKCS11_PARTS),
+    ("server", SERVER_PARTS),
+    ("simulator", SIMULATOR_PARTS),
+];
 
 const PKCS11_PARTS: &[&str] = &[
     "library",
@@ -32,6 +36,24 @@ const SERVER_PARTS: &[&str] = &[
     "layers",
     "run",
     "fuzzing",
+];
+
+const SIMULATOR_PARTS: &[&str] = &[
+    "wire",
+    "policy",
+    "callers",
+    "crypto",
+    "proxy",
+    "state",
+    "cloudtrail",
+    "cloudwatch",
+    "metrics",
+    "events",
+    "settings",
+    "kms",
+    "api",
+    "http",
+    "run",
 ];
 
 /// Imports that the order of the parts would allow but that are forbidden. The commands of the operator do not use what serves jobs, and the layers do
@@ -87,6 +109,8 @@ fn an_import_of_a_higher_part_is_found() {
         ("pkcs11/token/slot", "pkcs11"),
         ("server/connection/serve", "server/layers/observe"),
         ("server/layers/admit", "server/metrics"),
+        ("simulator/api/dispatch", "simulator/state"),
+        ("simulator/state/stores", "simulator/api/authorize"),
         ("worker/run", "pkcs11"),
         ("app/proxy", "server/run"),
     ];
@@ -99,6 +123,7 @@ fn an_import_of_a_higher_part_is_found() {
             "pkcs11/keys/table imports pkcs11/sessions",
             "pkcs11/token/slot imports pkcs11",
             "server/connection/serve imports server/layers/observe",
+            "simulator/state/stores imports simulator/api/authorize",
         ]
     );
 }

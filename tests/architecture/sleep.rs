@@ -15,8 +15,8 @@ const SLEEPERS: [(&str, &str); 14] = [
         "`eventually`: all other tests poll with it",
     ),
     (
-        "tests/proxy/kms_simulator/programs/judge.py",
-        "`until`: the judges in Python poll with it",
+        "tests/proxy/kms_simulator/programs/steps.py",
+        "`until`: the tests in Python poll with it",
     ),
     (
         "tests/faulty_pkcs11/gate.rs",

@@ -17,11 +17,11 @@ use crate::app::start::front_sandbox::FrontSandbox;
 use crate::app::stores::StoreMaker;
 use crate::config::{
     CertificateReading, CertificateRefusal, Change, Changes, Configuration, Findings, Loaded,
-    Reading,
+    Reading, keep_until_restart,
 };
 use crate::connections::{Connections, ProxyHeaders};
 use crate::hsm::HsmSettings;
-use crate::keystore::{KeyStores, VpcEndpoints};
+use crate::keystore::KeyStores;
 use crate::logging::LevelHandle;
 use crate::operations::Authorization;
 use crate::policy::{Policy, PolicyMetrics};
@@ -233,26 +233,6 @@ pub(in crate::app) fn serving(
         grace_period: server.grace_period,
         sample: configuration.access_log_sample,
     }
-}
-
-/// Returns the new configuration with the old values of settings that need a restart.
-fn keep_until_restart(old: &Configuration, mut new: Configuration) -> Configuration {
-    if Changes::wait_for_listeners(old, &new) {
-        let trusted = &mut new.server.proxy_protocol_trusted_sources;
-        trusted.clone_from(&old.server.proxy_protocol_trusted_sources);
-    }
-    if !old.receives_vpc_endpoints() {
-        // Enforced before the restart, they would reject every request.
-        for store in &mut new.key_stores {
-            store.vpc_endpoints = VpcEndpoints::default();
-        }
-    }
-    new.server.listen.clone_from(&old.server.listen);
-    new.admin.clone_from(&old.admin);
-    new.audit.clone_from(&old.audit);
-    new.log.format = old.log.format;
-    new.log.otlp.clone_from(&old.log.otlp);
-    new
 }
 
 /// Returns the key store of a place such as `key_store.payments.key.orders`. Names of stores may contain dots; names of tables do not.

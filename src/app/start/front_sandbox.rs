@@ -60,7 +60,7 @@ impl FrontSandbox {
     fn hides(&self, file: &Path) -> bool {
         let reads = Arc::clone(&self.reads);
         let hides =
-            read_file::patiently(file, move |file| Ok(file.exists() && !reads.allows(file)));
+            read_file::with_timeout(file, move |file| Ok(file.exists() && !reads.allows(file)));
         hides.unwrap_or(false)
     }
 }

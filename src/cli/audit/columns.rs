@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::filter::member;
-use crate::cli::terminal::safe;
+use crate::cli::output::terminal::safe;
 
 /// Name and width of each column; the last is as wide as it is.
 const COLUMNS: [(&str, usize); 9] = [

@@ -1,4 +1,4 @@
-//! Which lines of a trail are wanted.
+//! Selects lines of an audit log.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use crate::audit::Kind;
-use crate::cli::exit::Refusal;
+use crate::cli::output::exit::Refusal;
 use crate::keystore::KeyStoreSettings;
 use crate::similar::nearest;
 
@@ -100,7 +100,7 @@ impl Filter {
         Err(Refusal::usage(format!("no line can match: {what}")))
     }
 
-    /// What is asked for and in none of these key stores: a name that is misspelt, or was in use earlier.
+    /// Returns a message about a name that no key store has: it is misspelt, or was used earlier.
     pub(super) fn unknown_name(&self, stores: &[KeyStoreSettings]) -> Option<String> {
         let names: Vec<&str> = stores.iter().map(|store| store.name.as_str()).collect();
         let keys = stores.iter().flat_map(|store| &store.keys);
@@ -116,7 +116,7 @@ impl Filter {
         unknown.next()
     }
 
-    /// Judges a line, as it stands in its file.
+    /// Classifies an unparsed line.
     pub(super) fn pick(&self, line: &[u8]) -> Picked {
         let is_printable = line.iter().all(|byte| (0x20..0x7f).contains(byte));
         if !line.starts_with(BEGINNING) || !is_printable {
@@ -132,7 +132,7 @@ impl Filter {
         }
     }
 
-    /// Whether it is worth reading: an id that is written without escapes stands in its line as it is.
+    /// Returns whether the line may match and must be parsed: it contains an id without escapes unchanged.
     fn may_be(&self, line: &[u8]) -> bool {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let plain = |id: &&String| !id.is_empty() && id.bytes().all(is_plain);
@@ -185,7 +185,7 @@ fn contains(line: &[u8], part: &[u8]) -> bool {
     line.contains(part)
 }
 
-/// A time in the form of the lines, by which they compare as texts.
+/// A time in the form of the lines, in which texts compare like times.
 fn moment(text: &str) -> Result<String, String> {
     let form = "it must be a duration such as 2h, a date such as 2026-11-24, or a time such as 2026-11-24T15:00:00Z";
     let time = match humantime::parse_duration(text) {

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::audit::{AuditSettings, Breaks, CheckpointSettings, LeftOut, Position, Verification};
-use crate::cli::terminal::safe;
+use crate::cli::output::terminal::safe;
 
 /// Facts about the trail that do not come from its lines.
 #[derive(Clone, Copy, Debug, Default)]

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::incomplete::{self, Known};
 use crate::audit::{ChainFault, Damage, LeftOut, Place, Verification};
-use crate::cli::exit::ExitStatus;
-use crate::cli::terminal::safe;
+use crate::cli::output::exit::ExitStatus;
+use crate::cli::output::terminal::safe;
 
 /// More lines than these are counted, not named.
 const MAX_NAMED: usize = 10;
@@ -15,7 +15,7 @@ pub(super) struct Report<'a> {
     pub found: &'a Verification,
     /// Files of the trail that are in a form that cannot be read.
     pub left_out: &'a [LeftOut],
-    /// What is known besides the files.
+    /// What is known from other sources than the files.
     pub known: Known,
     /// Whether the HSMs were asked.
     pub with_hsm: bool,
@@ -153,7 +153,7 @@ impl Report<'_> {
         first.map_or_else(String::new, |first| format!("from {first} "))
     }
 
-    /// What is no fault but should be known.
+    /// Warnings.
     fn remarks(&self) -> String {
         let all = self.of_absences().into_iter().chain(self.of_incidents());
         let so = all.filter_map(|(is_so, what)| is_so.then_some(what));

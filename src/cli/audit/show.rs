@@ -9,60 +9,61 @@ use clap::Args;
 
 use super::filter::{Filter, Picked};
 use super::limit::{Latest, Limit};
-use super::{Which, columns, followed, incomplete, note, unreadable};
+use super::trail::{Trail, followed, note, unreadable};
+use super::{columns, incomplete};
 use crate::audit::{Breaks, Lines, Listing};
-use crate::cli::exit::{ExitStatus, Refusal};
-use crate::cli::progress::Progress;
-use crate::cli::terminal::safe;
+use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::progress::Progress;
+use crate::cli::output::terminal::safe;
 use crate::config::Outline;
 
-/// How often a trail that is just beginning another file is looked at again.
+/// The maximum number of attempts to list the files, if a new file is started meanwhile.
 const ATTEMPTS: usize = 10;
 
-/// How soon a new line is seen.
+/// The interval between two checks for new lines.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Show the lines of the audit trail in columns; filter and follow them.
+/// Show the lines of the audit log in columns; filter and follow them.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  xks-proxy audit show --config /etc/xks-proxy/config.toml --outcome refused --since 2h\n  \
     xks-proxy audit show --config /etc/xks-proxy/config.toml --limit 200 --store payments\n  \
     xks-proxy audit show --config /etc/xks-proxy/config.toml --follow --key orders\n  \
     xks-proxy audit show --json --request-id 9d2c… audit.jsonl | jq .request_metadata\n\n\
-    What is shown is what the files say: whether they were changed says xks-proxy audit verify. In the columns, what could \
-    steer a terminal is written out. On a terminal a note says how many older entries match and were not shown.\n\n\
-    Exit codes: 0 shown, 1 there was something that is not a line of a trail, or no line at all, 2 wrong usage, a name that \
-    neither the trail nor the configuration has, or a file cannot be read, 3 shown, but lines are missing or are there twice, or a \
-    file of the trail is in a form that this command does not read: standard error says which."
+    This command does not detect changed files; use xks-proxy audit verify. In the columns, characters that could control a \
+    terminal are escaped. On a terminal, a note contains the number of older entries that match and are not shown.\n\n\
+    Exit codes: 0 shown; 1 a line is not a line of an audit log, or there is no line; 2 wrong usage, a name that \
+    neither the log nor the configuration has, or a file cannot be read; 3 shown, but lines are missing or occur twice, or a \
+    file of the log has a form that this command cannot read (standard error names it)."
 )]
 pub(in crate::cli) struct Show {
     #[command(flatten)]
-    which: Which,
+    trail: Trail,
     #[command(flatten)]
     filter: Filter,
     /// Show the last N matching entries, N from 1, or all [default: 50 on a terminal without --follow, else all].
     #[arg(long, short = 'n', value_name = "N|all")]
     limit: Option<Limit>,
-    /// Go on with the lines that are yet to come, also in the files that they will be in.
+    /// Follow new entries, across file rotation.
     #[arg(long, short)]
     follow: bool,
-    /// Print the lines as they are.
+    /// Print the unchanged lines.
     #[arg(long)]
     json: bool,
 }
 
 impl Show {
     pub(in crate::cli) fn run(self) -> ExitStatus {
-        self.show().unwrap_or_else(Refusal::tell)
+        self.show().unwrap_or_else(Refusal::report)
     }
 
     fn show(&self) -> Result<ExitStatus, Refusal> {
         self.filter.check()?;
-        let outline = self.which.outline()?;
+        let outline = self.trail.outline()?;
         let outline = outline.as_ref();
-        let end = self.which.end(outline)?;
+        let end = self.trail.end(outline)?;
         let (mut lines, listing) = self.lines(outline)?;
-        let path = followed(&self.which, outline).filter(|_| self.follow);
+        let path = followed(&self.trail, outline).filter(|_| self.follow);
         let mut out = self.out();
         // Who reads has gone: then there is nobody to show anything to.
         if out.head().is_err() {
@@ -97,9 +98,9 @@ impl Show {
         }
     }
 
-    /// The files, of which the last one is open: a trail that begins another file meanwhile is read to the end that it had.
+    /// Returns the files, the last one opened: if the log starts a new file meanwhile, it is read up to its former end.
     fn lines(&self, outline: Option<&Outline>) -> Result<(Lines, Listing), Refusal> {
-        let mut listing = self.which.listing(outline)?;
+        let mut listing = self.trail.listing(outline)?;
         for _ in 1..ATTEMPTS {
             let files = listing.files.clone();
             if files.is_empty() && !self.follow {
@@ -110,10 +111,10 @@ impl Show {
                 false => Lines::of(files),
             };
             // A stream is opened once.
-            if self.which.configured(outline)?.is_none() {
+            if self.trail.configured(outline)?.is_none() {
                 return Ok((lines, listing));
             }
-            let now = self.which.listing(outline)?;
+            let now = self.trail.listing(outline)?;
             if now == listing {
                 return Ok((lines, listing));
             }
@@ -130,7 +131,7 @@ impl Show {
         }
     }
 
-    /// Says what was not shown, and how the command ends.
+    /// Reports what was not shown, and returns the exit code.
     fn end(
         &self,
         outline: Option<&Outline>,
@@ -189,7 +190,7 @@ impl Show {
     }
 }
 
-/// What is shown ends with the last whole line; it is said when there is more.
+/// The output ends with the last complete line. An incomplete line after it is reported.
 fn note_torn(bytes: usize) {
     if bytes > 0 {
         note(format!(

@@ -7,42 +7,43 @@ use std::time::SystemTime;
 use clap::Args;
 
 use super::incomplete::{Known, SealsDue};
-use super::{Which, report, unreadable};
+use super::report;
+use super::trail::{Trail, unreadable};
 use crate::audit::{Listing, Position, Verification, verify};
-use crate::cli::exit::{ExitStatus, Refusal};
-use crate::cli::progress::Progress;
-use crate::cli::{hsms, load};
+use crate::cli::input::{hsms, load};
+use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::progress::Progress;
 use crate::config::Outline;
 use crate::inventory::Inventory;
 
-/// How often a trail that is just beginning another file is looked at again.
+/// The maximum number of attempts to list the files, if a new file is started meanwhile.
 const ATTEMPTS: usize = 3;
 
-/// Verify the audit trail: from where to where its chain holds, and the first line that was tampered with.
+/// Verify the audit log: the range in which its chain is valid, and the first line that was changed.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  xks-proxy audit verify --config /etc/xks-proxy/config.toml --hsm\n  \
     xks-proxy audit verify --config /etc/xks-proxy/config.toml --hsm /archive/2026-10/audit.jsonl.*\n  \
     xks-proxy audit verify --after 81522:5be1… audit.jsonl\n\n\
-    Without --hsm the chain alone is verified: whoever can write the files could have made all of it anew. With --hsm each \
-    seal is checked by the HSMs of the configuration with the key of [audit]; a PIN that is refused is not tried again, and a \
-    proxy may run on the same HSMs meanwhile. What was cut off behind the last seal is missed only by who knew a line of it: \
-    keep what this prints for --after, and give it the next time.\n\n\
-    Exit codes: 0 it holds, 1 it does not, or (with --hsm) the HSMs do not vouch for it, 2 wrong usage, or a file cannot be \
-    read, 3 what was read holds, but not all was there to be read (a file in a form that this command does not read, lines that the \
-    position file or the trail itself knows), or lines behind the last seal are older than [audit] checkpoint allows, \
+    Without --hsm, only the chain is verified: everybody who can write the files could have written a new chain. With --hsm, \
+    the HSMs of the configuration check each seal with the key of [audit]. A rejected PIN is not tried again, and a \
+    proxy may use the same HSMs meanwhile. Lines that were removed after the last seal are detected only with a line from an \
+    earlier verification: keep the line that this command prints, and pass it with --after the next time.\n\n\
+    Exit codes: 0 valid; 1 not valid, or (with --hsm) an HSM rejects a seal; 2 wrong usage, or a file cannot be \
+    read; 3 what was read is valid, but it is incomplete (a file in a form that this command cannot read, or lines that only the \
+    position file or the log itself refers to), or lines after the last seal are older than [audit] checkpoint allows; \
     78 bad configuration."
 )]
 pub(in crate::cli) struct Verify {
     #[command(flatten)]
-    which: Which,
+    trail: Trail,
     /// Check the seals with the HSMs of the configuration.
     #[arg(long, requires = "config")]
     hsm: bool,
-    /// A line that is known from an earlier verification: in these files, or the last one before them.
+    /// A line from an earlier verification: in these files, or the last one before them.
     #[arg(long, value_name = "SEQ:HASH")]
     after: Option<Position>,
-    /// The label of a key that sealed earlier, besides the one of `[audit]`; may be repeated.
+    /// The label of an earlier seal key, in addition to the key of `[audit]`; may be repeated.
     #[arg(long, value_name = "LABEL", requires = "hsm")]
     seal_key: Vec<String>,
     /// Print one JSON object instead of text.
@@ -56,7 +57,7 @@ impl Verify {
     pub(in crate::cli) fn run(self) -> ExitStatus {
         let (found, listing, known) = match self.found() {
             Ok(found) => found,
-            Err(refusal) => return refusal.tell(),
+            Err(refusal) => return refusal.report(),
         };
         let report = report::Report {
             found: &found,
@@ -72,24 +73,24 @@ impl Verify {
         report.status()
     }
 
-    /// What was verified, the files, and what is known besides them.
+    /// Returns the result, the files, and what is known from other sources.
     fn found(&self) -> Result<(Verification, Listing, Known), Refusal> {
-        let outline = self.which.outline()?;
+        let outline = self.trail.outline()?;
         let outline = outline.as_ref();
         let known = self.known(outline)?;
         let (found, listing) = self.verification(outline, &known)?;
         Ok((found, listing, known))
     }
 
-    /// To be asked before the files are read: a trail that is written meanwhile goes on.
+    /// Must be called before the files are read, because the log may grow.
     fn known(&self, outline: Option<&Outline>) -> Result<Known, Refusal> {
-        let configured = self.which.configured(outline)?;
+        let configured = self.trail.configured(outline)?;
         let now = configured.map(|_| SystemTime::now());
         let settings = outline.and_then(|outline| outline.audit.as_ref());
         let seals = settings.map(|settings| SealsDue::of(settings, now));
         Ok(Known {
             after: self.after,
-            end: self.which.end(outline)?,
+            end: self.trail.end(outline)?,
             seals: seals.filter(|_| self.hsm),
         })
     }
@@ -102,7 +103,7 @@ impl Verify {
         if !self.hsm {
             return self.verified(outline, known, None);
         }
-        let Some(file) = &self.which.config else {
+        let Some(file) = &self.trail.config else {
             return Err(unreadable("no configuration"));
         };
         let configured = load::configuration(file)?.configuration;
@@ -123,13 +124,13 @@ impl Verify {
         known: &Known,
         sealers: Option<(&Inventory, &[String])>,
     ) -> Result<(Verification, Listing), Refusal> {
-        let mut listing = self.which.listing(outline)?;
+        let mut listing = self.trail.listing(outline)?;
         for _ in 1..ATTEMPTS {
             let found = self.verify(&listing.files, sealers)?;
             let last = found.last.as_ref().map_or(0, |last| last.position.seq);
             let is_whole = known.end.is_none_or(|end| last >= end.seq);
-            // The proxy may have begun another file meanwhile: then it is no fault that the old one is not where it was.
-            let now = self.which.listing(outline)?;
+            // The proxy may have renamed the old file meanwhile. That is not an error.
+            let now = self.trail.listing(outline)?;
             if found.fault.is_none() && is_whole || now == listing {
                 return Ok((found, listing));
             }

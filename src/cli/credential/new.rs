@@ -1,8 +1,8 @@
 //! `xks-proxy credential new`.
 //!
 //! # Invariants
-//! - The secret is in the file that was asked for and in what the KMS console is given; nowhere else, in no message.
-//! - When something is in the way, nothing is written.
+//! - The secret is only in the secret file and in the JSON for the KMS console, never in a message.
+//! - If a file exists already, nothing is written.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,37 +11,38 @@ use clap::{ArgGroup, Args};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::cli::exit::{ExitStatus, Refusal};
-use crate::config::{self, Configuration, NewFile};
+use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::config::{self, Configuration};
+use crate::private_file::{self, NewFile};
 use crate::secret::Secret;
 use crate::sigv4::{AccessKeyId, Credentials, NewCredential};
 use crate::xks::{ConsoleFile, PathPrefix};
 
-/// Make a credential for a key store: a secret file, the table to add, and what the KMS console needs.
+/// Create a credential for a key store: a secret file, the table for the configuration, and the JSON for the KMS console.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  xks-proxy credential new --config /etc/xks-proxy/config.toml --store payments \\\n    \
     --secret-file /etc/xks-proxy/payments-2.secret --console-file payments-2.json\n\n\
-    Nothing is changed but the new files; they have mode 0600 and belong to who runs this, so chown the secret \
-    file to the proxy's user. Without --console-file the KMS console's JSON goes to standard output, with the \
-    secret in it; with --console-file the secret is not shown.\n\n\
-    Exit codes: 0 done, 1 a file exists already (nothing is written), 2 wrong usage, 78 bad configuration, 70 internal."
+    The command only creates files. They have mode 0600 and belong to the user that runs the command: chown the secret file to the \
+    user of the proxy. Without --console-file, the JSON for the KMS console, which contains the secret, goes to standard \
+    output. With --console-file, the secret is not shown.\n\n\
+    Exit codes: 0 done, 1 a file exists already (nothing is written), 2 wrong usage, 78 bad configuration, 70 internal error."
 )]
 #[command(group(ArgGroup::new("place").required(true).args(["config", "path_prefix"])))]
 pub(in crate::cli) struct New {
-    /// Where the secret goes: a file that does not exist yet.
+    /// The file for the secret. It must not exist yet.
     #[arg(long, value_name = "FILE")]
     secret_file: PathBuf,
-    /// Where the KMS console's JSON, which holds the secret, goes: a file that does not exist yet.
+    /// The file for the JSON of the KMS console, which contains the secret. It must not exist yet.
     #[arg(long, value_name = "FILE")]
     console_file: Option<PathBuf>,
-    /// The configuration that has the key store; the new access key id will be none that it has.
+    /// The configuration with the key store. The new access key id differs from all that it has.
     #[arg(long, value_name = "FILE", requires = "store")]
     config: Option<PathBuf>,
     /// The name of the key store in the configuration.
     #[arg(long, value_name = "NAME", requires = "config")]
     store: Option<String>,
-    /// The key store's path prefix, when there is no configuration yet; "" for none.
+    /// The path prefix of the key store, if there is no configuration yet; "" for none.
     #[arg(long, value_name = "PREFIX", value_parser = PathPrefix::parse)]
     path_prefix: Option<PathPrefix>,
     /// Print one JSON object instead of text.
@@ -49,11 +50,11 @@ pub(in crate::cli) struct New {
     json: bool,
 }
 
-/// What was made and where it is.
+/// The new credential and its files.
 struct Made {
     credential: NewCredential,
     prefix: PathPrefix,
-    /// Absolute, so that the table means the same in every directory.
+    /// An absolute path, so the table is valid in every directory.
     secret_file: String,
 }
 
@@ -61,7 +62,7 @@ impl New {
     pub(in crate::cli) fn run(self) -> ExitStatus {
         match self.make().and_then(|made| self.show(&made)) {
             Ok(()) => ExitStatus::Done,
-            Err(refusal) => refusal.tell(),
+            Err(refusal) => refusal.report(),
         }
     }
 
@@ -80,7 +81,7 @@ impl New {
             prefix,
             secret_file,
         };
-        config::create_private(&self.files(&made).map_err(Refusal::internal)?)?;
+        private_file::create_private(&self.files(&made).map_err(Refusal::internal)?)?;
         Ok(made)
     }
 
@@ -88,15 +89,15 @@ impl New {
         let Some(file) = &self.config else {
             return Ok(None);
         };
-        let loaded = config::load(file).map_err(|faults| {
-            let hint = "without a configuration that is ready, give --path-prefix instead";
-            let message = format!("{} has faults ({hint}):\n{faults}", file.display());
+        let loaded = config::load(file).map_err(|errors| {
+            let hint = "if the configuration is not ready, use --path-prefix instead";
+            let message = format!("{} has errors ({hint}):\n{errors}", file.display());
             Refusal::new(ExitStatus::BadConfiguration, message.trim_end())
         })?;
         Ok(Some(loaded.configuration))
     }
 
-    /// The store's prefix, or the one that was given; the parser has seen to it that there is one of them.
+    /// Returns the prefix of the named store, or the prefix on the command line. The parser ensures that one of them exists.
     fn prefix(&self, configuration: Option<&Configuration>) -> Result<PathPrefix, Refusal> {
         let stores = configuration.map(|c| c.key_stores.as_slice());
         let stores = stores.unwrap_or_default();
@@ -125,7 +126,7 @@ impl New {
         Ok(files)
     }
 
-    /// The files are there: when nobody can read what to do with them, that is said, and how to start anew.
+    /// Prints what to do with the files. If standard output is closed, the error says how to start again.
     fn show(&self, made: &Made) -> Result<(), Refusal> {
         let written = match self.json {
             true => self.print_json(made),

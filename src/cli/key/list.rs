@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{load, open, store, table};
-use crate::cli::exit::{ExitStatus, Refusal};
-use crate::cli::hsms::LoginOptions;
+use super::common::{load, open, store};
+use super::table;
+use crate::cli::input::hsms::LoginOptions;
+use crate::cli::output::exit::{ExitStatus, Refusal};
 use crate::config::Configuration;
 use crate::inventory::{Encryptions, Examination};
 use crate::keystore::KeyStoreSettings;
@@ -42,7 +43,7 @@ impl List {
     pub(in crate::cli) fn run(self) -> ExitStatus {
         let examination = match self.examine() {
             Ok(examination) => examination,
-            Err(refusal) => return refusal.tell(),
+            Err(refusal) => return refusal.report(),
         };
         let faults = examination.all_faults();
         // A closed output changes nothing about the exit code.

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - The configuration is printed, never written.
-//! - It is printed only when every HSM of the key store has proved that it holds the new key.
+//! - It is printed only if every HSM of the key store was proved to have the new key.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -10,27 +10,28 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{advice, name_of, open, store, unknown};
-use crate::cli::exit::{ExitStatus, Refusal};
-use crate::cli::hsms::LoginOptions;
-use crate::cli::load;
+use super::common::{advice, name_of, open, report_error, store, unknown};
+use crate::cli::input::hsms::LoginOptions;
+use crate::cli::input::load;
+use crate::cli::output::exit::{ExitStatus, Refusal};
 use crate::config::{NewVersion, Original};
 use crate::hex;
-use crate::inventory::{Rotated, Rotation};
+use crate::inventory::{CreationError, Rotated, Rotation};
 use crate::keystore::{KeySettings, KeyStoreSettings};
 use crate::xks::KeyVersion;
 
-/// Make the next version of a key and print the change of the configuration; every older version still decrypts.
+/// Create the next version of a key, and print the change of the configuration. All older versions still decrypt.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  xks-proxy key rotate --config /etc/xks-proxy/config.toml --store payments --key orders\n\n\
-    The change comes in two steps, because a proxy that does not know the new version yet cannot decrypt what another \
-    one has encrypted with it. When an HSM of the key store lacks the new key, the command says so and ends with 1; \
-    run again, it makes nothing twice and goes on.\n\n\
-    Exit codes: 0 every HSM has the new key, 1 refused or not on every HSM yet, 2 wrong usage, 78 bad configuration."
+    The change has two steps: a proxy that does not know the new version cannot decrypt ciphertexts that another proxy \
+    encrypted with it. If an HSM of the key store lacks the new key, the exit code is 1. Run the same command again later: it \
+    continues, and creates no second key.\n\n\
+    Exit codes: 0 every HSM has the new key; 1 the label is in use, or an HSM lacks the new key; 2 wrong usage; 3 an HSM cannot be \
+    opened or does not answer; 78 bad configuration. With --json, \"error\" is name_in_use, hsm_unavailable or creation_failed."
 )]
 pub(in crate::cli) struct Rotate {
-    /// The configuration file; it is not changed.
+    /// The configuration file. It is not changed.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// The key store.
@@ -39,10 +40,10 @@ pub(in crate::cli) struct Rotate {
     /// The key's id.
     #[arg(long, value_name = "ID")]
     key: String,
-    /// CKA_LABEL of the new version; the first version's with `-v<N>` behind it, if it is not given.
+    /// CKA_LABEL of the new version. Default: the label of the first version, followed by `-v<N>`.
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     label: Option<String>,
-    /// The `[[hsm]]` that makes it; the first one of the key store, if it is not given.
+    /// The `[[hsm]]` that creates the key. Default: the first one of the key store.
     #[arg(long, value_name = "NAME")]
     hsm: Option<String>,
     /// Print one JSON object instead of text.
@@ -52,12 +53,30 @@ pub(in crate::cli) struct Rotate {
     logins: LoginOptions,
 }
 
-/// A rotation, how far it has come, and the key's table after each step.
+/// Why a rotation failed.
+enum Failure {
+    Creation(CreationError),
+    Command(Refusal),
+}
+
+impl From<CreationError> for Failure {
+    fn from(error: CreationError) -> Self {
+        Self::Creation(error)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Command(refusal)
+    }
+}
+
+/// A rotation, its progress, and the table of the key after each step.
 struct Outcome {
     number: u32,
     label: String,
     rotated: Rotated,
-    /// None until every HSM has the new key.
+    /// `None` until every HSM has the new key.
     steps: Option<[String; 2]>,
 }
 
@@ -65,9 +84,10 @@ impl Rotate {
     pub(in crate::cli) fn run(self) -> ExitStatus {
         let outcome = match self.rotate() {
             Ok(outcome) => outcome,
-            Err(refusal) => return refusal.tell(),
+            Err(Failure::Creation(error)) => return report_error(&error, self.json),
+            Err(Failure::Command(refusal)) => return refusal.report(),
         };
-        // A closed output changes nothing about the exit code.
+        // If standard output is closed, the exit code is the only report.
         drop(match self.json {
             true => outcome.print_json(),
             false => self.print_text(&outcome),
@@ -78,27 +98,22 @@ impl Rotate {
         }
     }
 
-    fn rotate(&self) -> Result<Outcome, Refusal> {
+    fn rotate(&self) -> Result<Outcome, Failure> {
         let (loaded, original) = load::original(&self.config)?;
         let configuration = loaded.configuration;
         let store = store(&configuration, &self.store)?;
         let place = (store, self.key_of(store)?);
         if let Some(hsm) = self.hsm.as_ref().filter(|hsm| !store.hsms.contains(hsm)) {
-            return Err(unknown(
-                "HSM of the key store",
-                hsm,
-                store.hsms.iter().map(String::as_str),
-            ));
+            let known = store.hsms.iter().map(String::as_str);
+            return Err(unknown("HSM of the key store", hsm, known).into());
         }
-        let no = |reason| Refusal::new(ExitStatus::No, reason);
         let (stores, hsms) = (&configuration.key_stores, &configuration.hsms);
-        let rotation = Rotation::plan(stores, hsms, place, self.label.clone()).map_err(no)?;
+        let rotation = Rotation::plan(stores, hsms, place, self.label.clone())?;
         let mut inventory = open(&self.config, &configuration, &store.hsms, &self.logins);
-        let rotated = rotation.carry_out(&mut inventory, self.hsm.as_deref());
-        let rotated = rotated.map_err(no)?;
+        let rotated = rotation.carry_out(&mut inventory, self.hsm.as_deref())?;
         let steps = self.steps(&original, &rotation);
         let steps =
-            steps.ok_or_else(|| Refusal::internal("the key's table was not found again"))?;
+            steps.ok_or_else(|| Refusal::internal("the table of the key was not found again"))?;
         Ok(Outcome {
             number: rotation.number.0,
             steps: rotated.is_complete().then_some(steps),
@@ -107,7 +122,7 @@ impl Rotate {
         })
     }
 
-    /// The key's table after each step, with all that it has in the configuration.
+    /// Returns the table of the key after each step, with all attributes that it has in the configuration.
     fn steps(&self, original: &Original, rotation: &Rotation<'_>) -> Option<[String; 2]> {
         let table = |primary: KeyVersion| {
             let new = NewVersion {
@@ -151,15 +166,15 @@ impl Rotate {
         let (number, store) = (outcome.number, &self.store);
         write!(
             out,
-            "\nStep 1. On every proxy of the fleet: version {number} decrypts. This takes the place of the key's table in the key \
-             store {store:?}:\n\n{first}"
+            "\nStep 1. On every proxy of the fleet: version {number} decrypts. Replace the table of the key in the key \
+             store {store:?} by:\n\n{first}"
         )?;
         write!(
             out,
-            "\nStep 2. Only when step 1 is in force on every proxy: version {number} encrypts. A proxy that does not know it yet \
-             would answer InvalidCiphertextException to what the others encrypt.\n\n{second}"
+            "\nStep 2. When step 1 is active on every proxy: version {number} encrypts. A proxy that does not know it yet \
+             would reject ciphertexts of the others with InvalidCiphertextException.\n\n{second}"
         )?;
-        let keep = "Keep the older versions, in the HSMs and in the configuration: KMS sends their ciphertexts for ever.";
+        let keep = "Keep the older versions, in the HSMs and in the configuration: KMS may send their ciphertexts at any time.";
         writeln!(out, "\n{keep}")
     }
 }
@@ -175,7 +190,7 @@ impl Outcome {
         let name = name_of(label, &hex::encode(&rotated.id));
         match &rotated.created_on {
             Some(hsm) => writeln!(out, "version {number}: made on {hsm}: {name}")?,
-            None => writeln!(out, "version {number}: there already: {name}")?,
+            None => writeln!(out, "version {number}: exists already: {name}")?,
         }
         if self.steps.is_some() {
             writeln!(out, "on every HSM, and usable: {}", rotated.on.join(", "))?;
@@ -198,7 +213,7 @@ impl Outcome {
         }
         writeln!(
             out,
-            "Leave the configuration as it is. Then run the same command again: it goes on from there."
+            "Do not change the configuration yet. Run the same command again: it continues."
         )
     }
 

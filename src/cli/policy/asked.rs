@@ -8,8 +8,8 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use crate::cli::audit;
-use crate::cli::exit::Refusal;
-use crate::cli::terminal::safe;
+use crate::cli::output::exit::Refusal;
+use crate::cli::output::terminal::safe;
 use crate::config::Outline;
 use crate::connections::ClientCertificate;
 use crate::policy::{Action, Transport};

@@ -7,8 +7,9 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::asked::{Asked, of_request, of_trail};
-use crate::cli::exit::{ExitStatus, Refusal};
-use crate::cli::terminal::safe;
+use super::load;
+use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::cli::output::terminal::safe;
 use crate::config::Outline;
 use crate::connections::ClientCertificate;
 use crate::keystore::{Key, KeySettings, KeyStoreSettings};
@@ -74,7 +75,7 @@ impl Explain {
     pub(in crate::cli) fn run(self) -> ExitStatus {
         let (asked, decision) = match self.decide() {
             Ok(decided) => decided,
-            Err(refusal) => return refusal.tell(),
+            Err(refusal) => return refusal.report(),
         };
         // A closed output changes nothing about the exit code.
         drop(match self.json {
@@ -88,7 +89,7 @@ impl Explain {
     }
 
     fn decide(&self) -> Result<(Asked, Decision), Refusal> {
-        let (outline, policy) = super::load(&self.config)?;
+        let (outline, policy) = load::policy(&self.config)?;
         let asked = self.asked(&outline)?;
         let (store, key) = key_of(&outline, &asked)?;
         let key = Key::new(key, |_| std::sync::Arc::default());

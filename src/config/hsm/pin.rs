@@ -1,18 +1,18 @@
-//! `pin` of `[[hsm]]`: where the PIN is.
+//! `pin` of `[[hsm]]`: a reference to the PIN.
 //!
 //! # Invariants
-//! - No PIN is read but for commands that check it or log in, see [`Section::reads_pins`]: the process that serves has no access to PIN files.
+//! - PINs are read only for commands that check them, see [`Section::reads_pins`]. The front cannot read PIN files.
 
 use std::path::Path;
 
-use crate::config::section::Section;
-use crate::config::{exposure, files};
+use crate::config::files::{self, exposure};
 use crate::hsm::{PinFingerprint, PinReference};
 use crate::secret::text;
+use crate::toml_file::Section;
 
 const KEY: &str = "pin";
 
-/// The reference, or `"none"` for a token without a login: that a PIN was forgotten must not look like that.
+/// Reads the reference, or `"none"` for a token without login. A missing PIN is an error, and does not mean "none".
 pub(super) fn reference(section: &Section<'_>) -> Option<PinReference> {
     if section.is_word(KEY, "none") {
         return Some(PinReference::None);
@@ -33,7 +33,7 @@ pub(super) fn reference(section: &Section<'_>) -> Option<PinReference> {
         }
         "env" => variable(section, value),
         _ => {
-            section.fault(KEY, "must not be in the configuration itself, which the process that serves reads; write it to a file");
+            section.error(KEY, "must not be in the configuration itself, which the front reads; write it to a file");
             None
         }
     }?;
@@ -46,17 +46,17 @@ fn file(
     path: &Path,
     reference: impl Fn(std::path::PathBuf, PinFingerprint) -> PinReference,
 ) -> Option<PinReference> {
-    let metadata = match section.look(path) {
+    let metadata = match section.metadata(path) {
         Ok(metadata) => metadata,
         Err(error) => {
-            section.fault(KEY, files::unreadable(path, &error));
+            section.error(KEY, files::unreadable(path, &error));
             return None;
         }
     };
     exposure::check_file(section, KEY, path);
     exposure::check_secret(section, KEY, path);
     if metadata.len() == 0 {
-        section.fault(KEY, text::EMPTY);
+        section.error(KEY, text::EMPTY);
         return None;
     }
     Some(reference(
@@ -67,7 +67,7 @@ fn file(
 
 fn variable(section: &Section<'_>, name: &str) -> Option<PinReference> {
     if std::env::var_os(name).is_none() {
-        section.fault(KEY, files::unset(name));
+        section.error(KEY, files::unset(name));
         return None;
     }
     Some(PinReference::Env {
@@ -84,6 +84,6 @@ fn check_content(section: &Section<'_>, reference: &PinReference) -> Option<()> 
     }
     let read = reference.read();
     read.map(drop)
-        .map_err(|error| section.fault(KEY, error.to_string()))
+        .map_err(|error| section.error(KEY, error.to_string()))
         .ok()
 }

@@ -1,31 +1,31 @@
-//! A directory of policies: which of its files are read, and which of the others are reported.
+//! A directory of policies: selects the files to read, and reports the others.
 //!
 //! # Invariants
-//! - A file that looks like a policy and is not read is an error.
-//! - Any other file is a warning, except hidden files, those that editors leave behind, and documentation.
+//! - A file that looks like a policy but is not read is an error.
+//! - Any other file causes a warning, except hidden files, backup files of editors, and documentation.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::config::exposure;
-use crate::config::section::Section;
+use crate::config::files::exposure;
 use crate::read_file;
+use crate::toml_file::Section;
 
-/// How policy files end.
+/// The ending of policy files.
 const ENDING: &str = "cedar";
 
-/// Endings of files that may be beside policies: documentation, and the schema for editors.
+/// Endings of files that are ignored: documentation, and the schema for editors.
 const COMPANIONS: [&str; 2] = ["md", "cedarschema"];
 
-/// Directories in directories that are looked into for policies.
+/// The maximum depth of subdirectories that are searched for policies.
 const MAX_DEPTH: usize = 8;
 
-/// The names of the `.cedar` files in a directory, in order; none when there is an error.
-pub(super) fn policies(section: &Section<'_>, place: &Path) -> Option<Vec<OsString>> {
-    exposure::check_unread(section, "path", place);
+/// Returns the names of the `.cedar` files in a directory, in order; `None` if there is an error.
+pub(super) fn policies(section: &Section<'_>, directory: &Path) -> Option<Vec<OsString>> {
+    exposure::check_unread(section, "path", directory);
     let mut names = Vec::new();
-    for name in visible(section, place)? {
-        let path = place.join(&name);
+    for name in visible(section, directory)? {
+        let path = directory.join(&name);
         match is_directory(&path) {
             true => report_directory(section, &path),
             false if has_ending(&path) => names.push(name.into()),
@@ -33,34 +33,32 @@ pub(super) fn policies(section: &Section<'_>, place: &Path) -> Option<Vec<OsStri
         }
     }
     if names.is_empty() {
-        let what = format!(
-            "{} has no .{ENDING} file: everything would be denied",
-            place.display()
-        );
-        section.fault("path", what);
+        let directory = directory.display();
+        let message = format!("{directory} has no .{ENDING} file: everything would be denied");
+        section.error("path", message);
         return None;
     }
     Some(names)
 }
 
-/// The names in a directory that are not ignored, in order. A later change of the directory is a change of the configuration.
-fn visible(section: &Section<'_>, place: &Path) -> Option<Vec<PathBuf>> {
-    // A file that comes or goes changes the directory.
-    section.note_directory(place);
-    let listed = read_file::list(place).map_err(|error| {
-        section.fault("path", format!("cannot read {}: {error}", place.display()));
+/// Returns the names in a directory that are not ignored, in order. A later change of the directory causes a reload.
+fn visible(section: &Section<'_>, directory: &Path) -> Option<Vec<PathBuf>> {
+    section.note_directory(directory);
+    let listed = read_file::list(directory).map_err(|error| {
+        let directory = directory.display();
+        section.error("path", format!("cannot read {directory}: {error}"));
     });
     let mut names = listed.ok()?;
     names.retain(|name| !is_ignored(&name.to_string_lossy()));
     Some(names)
 }
 
-/// What does not answer is taken for a file, which then cannot be read.
+/// If the file system does not answer, the path is treated as a file, which then cannot be read.
 fn is_directory(path: &Path) -> bool {
-    read_file::look(path).is_ok_and(|found| found.is_dir())
+    read_file::metadata(path).is_ok_and(|found| found.is_dir())
 }
 
-/// Hidden files, and what editors leave beside a file: `.#a.cedar`, `#a.cedar#`, `a.cedar~`, `a.cedar.swp`.
+/// Returns whether this is a hidden file or a backup file of an editor: `.#a.cedar`, `#a.cedar#`, `a.cedar~`, `a.cedar.swp`.
 fn is_ignored(name: &str) -> bool {
     let is_swap = [".swp", ".swo"].iter().any(|ending| name.ends_with(ending));
     let is_autosave = name.starts_with('#') && name.ends_with('#');
@@ -80,13 +78,13 @@ fn looks_like_policy(name: &str) -> bool {
 fn report_file(section: &Section<'_>, path: &Path) {
     let name = path.display().to_string();
     if looks_like_policy(&name) {
-        let what = format!("{name} is not read: the ending must be .{ENDING} in lower case");
-        return section.fault("path", format!("{what}; rename the file, or remove it"));
+        let problem = format!("{name} is not read: the ending must be .{ENDING} in lower case");
+        return section.error("path", format!("{problem}; rename the file, or remove it"));
     }
     let is_companion = |ending| COMPANIONS.iter().any(|known| ending == *known);
     if !path.extension().is_some_and(is_companion) {
-        let what = format!("{name} is not read: policy files end in .{ENDING}");
-        section.warn("path", what);
+        let message = format!("{name} is not read: policy files end in .{ENDING}");
+        section.warn("path", message);
     }
 }
 
@@ -94,20 +92,15 @@ fn report_directory(section: &Section<'_>, path: &Path) {
     let name = path.display();
     match policy_below(section, path, 1) {
         Some(policy) => {
-            let what = format!(
-                "{} is not read: directories in it are not",
-                policy.display()
-            );
-            section.fault(
-                "path",
-                format!("{what} looked into; move the file up, or remove it"),
-            );
+            let policy = policy.display();
+            let problem = format!("{policy} is not read: subdirectories are not searched");
+            section.error("path", format!("{problem}; move the file up, or remove it"));
         }
         None => section.warn("path", format!("{name} is not read: it is a directory")),
     }
 }
 
-/// The first file in a directory, and in those in it, that looks like a policy.
+/// Returns the first file in a directory and its subdirectories that looks like a policy.
 fn policy_below(section: &Section<'_>, directory: &Path, depth: usize) -> Option<PathBuf> {
     let names = visible(section, directory)?;
     let mut paths = names.iter().map(|name| directory.join(name));
@@ -123,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_editors_leave_behind_is_ignored() {
+    fn backup_files_of_editors_are_ignored() {
         for name in [
             ".#a.cedar",
             ".a.cedar",

@@ -70,7 +70,7 @@ fn a_policy_that_is_not_read_is_an_error() {
         ),
         (
             "deny/x.cedar",
-            "policy/deny/x.cedar is not read: directories in it are not looked into",
+            "policy/deny/x.cedar is not read: subdirectories are not searched",
         ),
         (
             "deny/deeper/x.Cedar",
@@ -160,7 +160,7 @@ fn a_rule_about_client_certificates_is_warned_about_when_none_is_requested() {
         "context.client_certificate == \"verified\" || context.client_certificate == \"absent\"",
     );
     assert_eq!(asked.len(), 1, "{asked:?}");
-    let what = "policy.path: \"it\" asks for client_certificate, which is always \"off\"";
+    let what = "policy.path: \"it\" tests client_certificate, which is always \"off\"";
     assert!(asked[0].contains(what), "{asked:?}");
     assert_eq!(
         said("context.client_certificate == \"off\""),

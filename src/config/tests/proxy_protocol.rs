@@ -164,13 +164,13 @@ fn what_cannot_have_its_effect_is_an_error() {
             "listen = [{ address = \"0.0.0.0\" }]",
             "",
             "",
-            "is no address",
+            "is not an address",
         ),
         (
             "listen = [{ address = \"0.0.0.0:443\" }, \"127.0.0.1:443\"]",
             "",
             "",
-            "cannot be bound beside",
+            "cannot be bound: it overlaps with",
         ),
         (
             "listen = [443]",
@@ -215,7 +215,7 @@ fn what_weakens_or_blocks_is_warned_about() {
         (
             &two,
             &*enforced,
-            "\"enforce\" refuses every request through 0.0.0.0:444",
+            "\"enforce\" rejects every request through 0.0.0.0:444",
         ),
     ] {
         let warnings = loaded(server, store, "").warnings;

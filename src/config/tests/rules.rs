@@ -44,12 +44,12 @@ fn each_rule_has_its_fault() {
         (
             "[server]\nlisten = [\"127.0.0.1:0\"]",
             "[server]\nlisten = [\"0.0.0.0:443\", \"127.0.0.1:443\"]",
-            "server.listen: 127.0.0.1:443 cannot be bound beside 0.0.0.0:443 of server.listen",
+            "server.listen: 127.0.0.1:443 cannot be bound: it overlaps with 0.0.0.0:443 of server.listen",
         ),
         (
             "[server]\nlisten = [\"127.0.0.1:0\"]",
             "admin = { listen = \"127.0.0.1:443\" }\n[server]\nlisten = [\"[::]:443\"]",
-            "admin.listen: 127.0.0.1:443 cannot be bound beside [::]:443 of server.listen",
+            "admin.listen: 127.0.0.1:443 cannot be bound: it overlaps with [::]:443 of server.listen",
         ),
         (
             "[server]\nlisten = [\"127.0.0.1:0\"]",
@@ -167,7 +167,7 @@ fn each_rule_has_its_fault() {
         (
             "name = \"hsm-a\"",
             "name = \"hsm a\"",
-            "may have 64 letters",
+            "may have at most 64 letters",
         ),
         (
             "name = \"hsm-a\"",
@@ -189,7 +189,7 @@ fn each_rule_has_its_fault() {
             "\"/payments/\"",
             "must not end with a slash",
         ),
-        ("\"eu-west-1\"", "\"EU\"", "is no AWS region"),
+        ("\"eu-west-1\"", "\"EU\"", "is not an AWS Region"),
         (
             "region =",
             "hsms = [\"hsm-b\"]\nregion =",
@@ -210,7 +210,11 @@ fn each_rule_has_its_fault() {
             "quota = { rate = 0 }\nregion =",
             "quota.rate: must be from 1 to",
         ),
-        ("region =", "fair = 0\nregion =", "fair: must be from 1 to"),
+        (
+            "region =",
+            "weight = 0\nregion =",
+            "weight: must be from 1 to",
+        ),
         (
             "region =",
             "legacy_ciphertexts = [\"v2\"]\nregion =",

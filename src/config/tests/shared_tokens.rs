@@ -21,7 +21,7 @@ fn one_token_under_two_names_is_warned_about() {
     ] {
         let said = warnings("/usr/lib/softhsm/libsofthsm2.so", module);
         assert_eq!(said.len(), 1, "{said:?}");
-        let warning = "hsm[1].token: is the token of \"hsm-a\" as well: failover";
+        let warning = "hsm[1].token: is also the token of \"hsm-a\": failover";
         assert!(said[0].contains(warning), "{said:?}");
     }
 }

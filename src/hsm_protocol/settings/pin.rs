@@ -97,7 +97,7 @@ impl PinReference {
     /// Reads the current PIN, without comparing the fingerprint. Returns `None` for [`PinReference::None`].
     ///
     /// # Errors
-    /// When the file cannot be read within [`read_file::PATIENCE`], the variable is not set, or the content is not one line of text.
+    /// When the file cannot be read within [`read_file::TIMEOUT`], the variable is not set, or the content is not one line of text.
     pub fn read(&self) -> Result<Option<Secret>, PinError> {
         match self.content()? {
             Some(content) => text::parse(&content).map(Some).map_err(PinError::Content),

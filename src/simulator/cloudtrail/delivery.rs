@@ -1,4 +1,4 @@
-//! Writes the records of a trail at intervals, in one file per account and Region, and all remaining records at the end.
+//! Writes CloudTrail records at intervals, one file per account and Region, and all remaining records at the end.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,39 +8,39 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::entry::Record;
-use super::faults::{Fate, When};
+use super::entry::TrailRecord;
+use super::faults::{DeliveryFaults, DeliveryTime};
 use super::files::{write_digest, write_records};
 use super::settings::TrailSettings;
 
-/// The most records that wait for a delivery; one more, and they are written at once.
+/// The number of waiting records at which they are written at once.
 const MOST_WAITING: usize = 10_000;
 
-/// From one digest to the next.
+/// The interval between digests.
 const DIGEST_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// By account and Region.
+/// Values by account and Region.
 type ByPlace<T> = BTreeMap<(String, String), Vec<T>>;
 
-/// The records that are not written yet.
+/// Records that are not written yet.
 pub(super) struct Delivery {
     settings: TrailSettings,
-    fate: Fate,
-    next: Vec<Record>,
-    after_next: Vec<Record>,
-    late: Vec<(Instant, Record)>,
+    faults: DeliveryFaults,
+    next: Vec<TrailRecord>,
+    after_next: Vec<TrailRecord>,
+    late: Vec<(Instant, TrailRecord)>,
     due: Instant,
-    /// Files that no digest has named yet.
+    /// Files that are not in a digest yet.
     undigested: ByPlace<Value>,
     digest_start: (Instant, OffsetDateTime),
 }
 
 impl Delivery {
-    /// Nothing waits yet.
+    /// Returns a delivery without records.
     pub(super) fn new(settings: TrailSettings) -> Self {
         let now = Instant::now();
         Self {
-            fate: Fate::new(settings.faults),
+            faults: DeliveryFaults::new(settings.faults),
             next: Vec::new(),
             after_next: Vec::new(),
             late: Vec::new(),
@@ -51,8 +51,8 @@ impl Delivery {
         }
     }
 
-    /// Delivers until there are no more records to come, and then all that is left.
-    pub(super) fn run(&mut self, records: &Receiver<Record>) {
+    /// Delivers records until the sender ends, and then all remaining records.
+    pub(super) fn run(&mut self, records: &Receiver<TrailRecord>) {
         loop {
             let now = Instant::now();
             match records.recv_timeout(self.due.saturating_duration_since(now)) {
@@ -73,12 +73,12 @@ impl Delivery {
         self.digest();
     }
 
-    fn take(&mut self, record: Record) {
-        for (when, record) in self.fate.of(record, Instant::now()) {
+    fn take(&mut self, record: TrailRecord) {
+        for (when, record) in self.faults.of(record, Instant::now()) {
             match when {
-                When::Next => self.next.push(record),
-                When::AfterNext => self.after_next.push(record),
-                When::At(time) => self.late.push((time, record)),
+                DeliveryTime::Next => self.next.push(record),
+                DeliveryTime::AfterNext => self.after_next.push(record),
+                DeliveryTime::At(time) => self.late.push((time, record)),
             }
         }
     }
@@ -106,7 +106,7 @@ impl Delivery {
                 }
                 Err(error) => {
                     report(&error);
-                    // They are tried again with the next delivery.
+                    // The next delivery writes them again.
                     self.next.extend(records);
                 }
             }
@@ -128,11 +128,11 @@ impl Delivery {
     }
 }
 
-/// The events are of another thread; standard error is for what an operator must see.
+/// Reports an error on standard error, where the operator sees it.
 fn report(error: &io::Error) {
     use std::io::Write as _;
     drop(writeln!(
         io::stderr(),
-        "kms-simulator: CloudTrail's files cannot be written: {error}"
+        "kms-simulator: cannot write CloudTrail files; retrying: {error}"
     ));
 }

@@ -3,17 +3,17 @@
 use serde_json::Value;
 use time::OffsetDateTime;
 
-/// A record, with where and when it belongs.
+/// A record with its account, Region and time.
 #[derive(Clone, Debug)]
-pub(in crate::simulator) struct Record {
+pub(in crate::simulator) struct TrailRecord {
     pub(super) account: String,
     pub(super) region: String,
-    /// UTC, whole seconds.
+    /// In UTC.
     pub(super) time: OffsetDateTime,
     pub(super) value: Value,
 }
 
-/// `2022-11-24T00:26:58Z`.
+/// Returns a time as `2022-11-24T00:26:58Z`.
 pub(super) fn event_time(time: OffsetDateTime) -> String {
     let (date, clock) = (time.date(), time.time());
     format!(

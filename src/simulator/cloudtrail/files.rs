@@ -1,4 +1,4 @@
-//! The files of a trail, as CloudTrail names them in a bucket.
+//! CloudTrail files, with the names that AWS uses in a bucket.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
-use super::super::random;
-use super::entry::{Record, event_time};
+use super::entry::{TrailRecord, event_time};
+use crate::simulator::crypto::random;
 
-/// The name of the trail, in names of digests.
+/// The name of the simulated CloudTrail, and of its bucket.
 const TRAIL: &str = "kms-simulator";
 
-/// A file that was delivered, as a digest names it.
-pub(super) struct Delivered {
+/// A delivered file and its entry in the digest.
+pub(super) struct DeliveredFile {
     pub(super) account: String,
     pub(super) region: String,
     pub(super) entry: Value,
@@ -28,8 +28,8 @@ pub(super) fn write_records(
     root: &Path,
     account: &str,
     region: &str,
-    records: &[Record],
-) -> io::Result<Delivered> {
+    records: &[TrailRecord],
+) -> io::Result<DeliveredFile> {
     let now = OffsetDateTime::now_utc();
     let unique = random::bytes::<12>().map_err(|error| io::Error::other(error.message))?;
     let file = format!(
@@ -41,8 +41,8 @@ pub(super) fn write_records(
     let values: Vec<_> = records.iter().map(|record| &record.value).collect();
     let bytes = write(root, &path, &json!({ "Records": values }))?;
     let times = || records.iter().map(|record| record.time);
-    let told = |time: Option<OffsetDateTime>| time.map(event_time);
-    Ok(Delivered {
+    let formatted = |time: Option<OffsetDateTime>| time.map(event_time);
+    Ok(DeliveredFile {
         account: account.to_owned(),
         region: region.to_owned(),
         entry: json!({
@@ -50,13 +50,13 @@ pub(super) fn write_records(
             "s3Object": path,
             "hashValue": crate::hex::encode(&Sha256::digest(&bytes)),
             "hashAlgorithm": "SHA-256",
-            "newestEventTime": told(times().max()),
-            "oldestEventTime": told(times().min()),
+            "newestEventTime": formatted(times().max()),
+            "oldestEventTime": formatted(times().min()),
         }),
     })
 }
 
-/// Writes a digest of files of one account and Region. Its signature would be in the metadata of the object, which a file does not have.
+/// Writes the digest of the files of one account and Region. It has no signature: CloudTrail puts that in the metadata of the S3 object.
 pub(super) fn write_digest(
     root: &Path,
     account: &str,
@@ -97,7 +97,7 @@ fn directory(account: &str, kind: &str, region: &str, time: OffsetDateTime) -> P
     ))
 }
 
-/// `YYYYMMDDTHHmmZ`, or with seconds `YYYYMMDDTHHmmssZ`.
+/// Returns a time as `YYYYMMDDTHHmmZ` or, with seconds, `YYYYMMDDTHHmmssZ`.
 fn compact(time: OffsetDateTime, has_seconds: bool) -> String {
     let digits: String = event_time(time)
         .chars()
@@ -109,14 +109,14 @@ fn compact(time: OffsetDateTime, has_seconds: bool) -> String {
     }
 }
 
-/// 16 letters and digits.
+/// Returns 16 letters and digits.
 fn unique_string(bytes: &[u8; 12]) -> String {
     use base64::Engine as _;
     let text = base64::engine::general_purpose::STANDARD.encode(bytes);
     text.replace(['+', '/'], "0")
 }
 
-/// Writes a gzip file, which gets its name when it is whole; returns its bytes.
+/// Writes a gzip file and returns its bytes. The file gets its name after it is complete.
 fn write(root: &Path, path: &Path, value: &Value) -> io::Result<Vec<u8>> {
     let path = root.join(path);
     if let Some(parent) = path.parent() {

@@ -1,14 +1,18 @@
-//! `userIdentity`: who called, in the forms that CloudTrail has for users, roles, services and other accounts.
+//! The `userIdentity` of a record, in the forms of CloudTrail for users, roles, services and other accounts.
 
 use serde_json::{Value, json};
 
-use super::super::caller::Caller;
+use crate::simulator::callers::caller::KmsCaller;
 
-/// The userIdentity of a caller in the trail of the account `recipient`. `invoked_by` is the service that acts for the caller.
-pub(super) fn user_identity(caller: &Caller, recipient: &str, invoked_by: Option<&str>) -> Value {
+/// Returns the `userIdentity` of a caller for the account `recipient`. `invoked_by` is the service that acts for the caller.
+pub(super) fn user_identity(
+    caller: &KmsCaller,
+    recipient: &str,
+    invoked_by: Option<&str>,
+) -> Value {
     let mut identity = match caller.account == recipient {
-        true => own(caller),
-        // What another account's principals are called is the business of that account.
+        true => own_identity(caller),
+        // CloudTrail does not reveal the names of principals to other accounts.
         false => json!({
             "type": "AWSAccount",
             "principalId": principal_id("AIDA", &caller.principal),
@@ -21,8 +25,8 @@ pub(super) fn user_identity(caller: &Caller, recipient: &str, invoked_by: Option
     identity
 }
 
-fn own(caller: &Caller) -> Value {
-    let Caller {
+fn own_identity(caller: &KmsCaller) -> Value {
+    let KmsCaller {
         account, principal, ..
     } = caller;
     let parts: Vec<_> = principal.splitn(6, ':').collect();
@@ -37,12 +41,12 @@ fn own(caller: &Caller) -> Value {
             "arn": principal,
             "accountId": account,
             "accessKeyId": principal_id("AKIA", principal),
-            "userName": last(name),
+            "userName": last_part(name),
         }),
-        "role" => of_session(caller, partition, name, "kms-simulator"),
+        "role" => session_identity(caller, partition, name, "kms-simulator"),
         "assumed-role" => {
             let (role, session) = name.split_once('/').unwrap_or((name, ""));
-            of_session(caller, partition, role, session)
+            session_identity(caller, partition, role, session)
         }
         "federated-user" => json!({
             "type": "FederatedUser",
@@ -60,12 +64,12 @@ fn own(caller: &Caller) -> Value {
     }
 }
 
-/// A session of a role, whose name may have a path, which the ARN of the session does not have.
-fn of_session(caller: &Caller, partition: &str, role: &str, session: &str) -> Value {
+/// Returns the identity of a session. `role` may have a path; the ARN of the session does not have it.
+fn session_identity(caller: &KmsCaller, partition: &str, role: &str, session: &str) -> Value {
     let account = &caller.account;
     let issuer = format!("arn:{partition}:iam::{account}:role/{role}");
     let id = principal_id("AROA", &issuer);
-    let name = last(role);
+    let name = last_part(role);
     json!({
         "type": "AssumedRole",
         "principalId": format!("{id}:{session}"),
@@ -85,11 +89,11 @@ fn of_session(caller: &Caller, partition: &str, role: &str, session: &str) -> Va
     })
 }
 
-fn last(path: &str) -> &str {
+fn last_part(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
-/// An id like AWS's, the same for the same principal.
+/// Returns an id in the form of AWS. It is always the same for a principal.
 fn principal_id(prefix: &str, principal: &str) -> String {
     use sha2::{Digest as _, Sha256};
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
@@ -105,26 +109,26 @@ fn principal_id(prefix: &str, principal: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::principals::Facts;
     use super::*;
+    use crate::simulator::callers::principals::CallerProperties;
 
     fn identity(principal: &str) -> Value {
         of(principal, "111122223333", None)
     }
 
     fn of(principal: &str, recipient: &str, invoked_by: Option<&str>) -> Value {
-        let caller = Caller {
+        let caller = KmsCaller {
             account: "111122223333".into(),
             region: "eu-west-1".into(),
             principal: principal.into(),
-            is_named: true,
-            facts: Facts::default(),
+            is_authenticated: true,
+            properties: CallerProperties::default(),
         };
         user_identity(&caller, recipient, invoked_by)
     }
 
     #[test]
-    fn each_principal_has_its_form() {
+    fn each_kind_of_principal_has_its_form() {
         let root = identity("arn:aws:iam::111122223333:root");
         assert_eq!(
             (&root["type"], &root["principalId"]),
@@ -170,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn another_account_sees_an_account_and_a_service_is_beside_the_principal() {
+    fn other_accounts_see_only_the_account_of_the_caller() {
         let other = of("arn:aws:iam::111122223333:user/Alice", "444455556666", None);
         assert_eq!(
             (&other["type"], &other["accountId"]),

@@ -1,8 +1,8 @@
-//! `requestParameters` and `responseElements`: the members of requests and answers that a trail may hold.
+//! `requestParameters` and `responseElements`: the recorded members of requests and responses.
 
 use serde_json::{Map, Value, json};
 
-/// The members of requests that are recorded. None of them holds a plaintext, a ciphertext, a secret or a grant token.
+/// The recorded members of requests. None of them has a plaintext, a ciphertext, a secret or a grant token.
 const RECORDED: [&str; 45] = [
     "AliasName",
     "BypassPolicyLockoutSafetyCheck",
@@ -51,13 +51,13 @@ const RECORDED: [&str; 45] = [
     "XksProxyVpcEndpointServiceOwner",
 ];
 
-/// The algorithm of symmetric keys, which CloudTrail names also when the request does not.
+/// The algorithm of symmetric keys. CloudTrail records it even if the request does not have it.
 const ALGORITHM: &str = "SYMMETRIC_DEFAULT";
 
-/// What the request asked for; null when that was nothing.
-pub(super) fn request_parameters(operation: &str, asked: &Value) -> Value {
+/// Returns the recorded members of a request; null if there are none.
+pub(super) fn request_parameters(operation: &str, request_body: &Value) -> Value {
     let mut parameters = Map::new();
-    for (name, value) in asked.as_object().into_iter().flatten() {
+    for (name, value) in request_body.as_object().into_iter().flatten() {
         if RECORDED.contains(&name.as_str()) {
             let value = match name.as_str() {
                 "Constraints" => lower_members(value),
@@ -87,7 +87,7 @@ fn algorithms(operation: &str) -> &'static [&'static str] {
     }
 }
 
-/// What the answer of an operation that changes something says, as far as CloudTrail tells it; null for all others.
+/// Returns the recorded members of the response of an operation that changes something; null for other operations.
 pub(super) fn response_elements(operation: &str, answer: Option<&Value>) -> Value {
     let member = match operation {
         "CreateKey" => "KeyMetadata",
@@ -101,7 +101,7 @@ pub(super) fn response_elements(operation: &str, answer: Option<&Value>) -> Valu
     }
 }
 
-/// `KeyId` as `keyId`.
+/// Returns a name with a lower-case first letter, as `keyId` for `KeyId`.
 fn lower(name: &str) -> String {
     let mut letters = name.chars();
     let first = letters.next().map(|first| first.to_ascii_lowercase());
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn nothing_secret_is_recorded() {
-        let asked = json!({
+        let request_body = json!({
             "KeyId": "k",
             "Plaintext": "SeCrEt",
             "CiphertextBlob": "SeCrEt",
@@ -134,7 +134,7 @@ mod tests {
             "XksProxyAuthenticationCredential": {"AccessKeyId": "a", "RawSecretAccessKey": "SeCrEt"},
             "OfTomorrow": "SeCrEt",
         });
-        let parameters = request_parameters("GenerateDataKey", &asked);
+        let parameters = request_parameters("GenerateDataKey", &request_body);
         assert_eq!(parameters, json!({ "keyId": "k" }));
         let answer = json!({ "GrantId": "g", "GrantToken": "SeCrEt", "Plaintext": "SeCrEt" });
         assert_eq!(
@@ -148,12 +148,12 @@ mod tests {
     }
 
     #[test]
-    fn names_begin_in_lower_case_and_contexts_stay() {
+    fn names_get_a_lower_case_letter_and_contexts_do_not_change() {
         let context = json!({ "Purpose": "Test" });
-        let asked = json!({
+        let request_body = json!({
             "Constraints": {"EncryptionContextSubset": context}, "EncryptionContext": context,
         });
-        let parameters = request_parameters("CreateGrant", &asked);
+        let parameters = request_parameters("CreateGrant", &request_body);
         assert_eq!(
             parameters["constraints"]["encryptionContextSubset"],
             context

@@ -1,20 +1,20 @@
-//! The settings of a trail.
+//! The settings of CloudTrail.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How a trail is written.
+/// The settings of CloudTrail.
 #[derive(Clone, Debug)]
 pub struct TrailSettings {
-    /// The root of the bucket.
+    /// The directory that stands for the bucket.
     pub directory: PathBuf,
-    /// From one delivery to the next.
+    /// The interval between deliveries.
     pub interval: Duration,
-    /// Faults of the delivery.
+    /// Injected faults.
     pub faults: TrailFaults,
 }
 
-/// Faults of a delivery; each is of every so-many-th record, none without a number.
+/// Injected faults of the delivery. With `Some(n)`, every n-th record has the fault.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TrailFaults {
     /// Records that are never delivered.
@@ -23,6 +23,6 @@ pub struct TrailFaults {
     pub doubled: Option<u64>,
     /// Records that are delivered late.
     pub late: Option<u64>,
-    /// By how much.
+    /// The delay of late records.
     pub late_by: Duration,
 }

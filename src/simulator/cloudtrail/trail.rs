@@ -1,4 +1,4 @@
-//! A trail that is being written: records come from any thread, and one thread delivers them.
+//! The CloudTrail of all accounts. Any thread adds records, and one thread writes them.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -8,33 +8,33 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::delivery::Delivery;
-use super::entry::Record;
+use super::entry::TrailRecord;
 use super::settings::TrailSettings;
 use crate::sync::{poisoned, thread};
 
-/// The reason why a trail cannot be written.
+/// The reason why CloudTrail records cannot be written.
 #[derive(Debug, Error)]
 pub enum TrailError {
-    /// The directory cannot be made.
+    /// The directory cannot be created.
     #[error("{0}: {1}")]
     Directory(PathBuf, std::io::Error),
-    /// Nothing can write it.
-    #[error("the trail has no thread: {0}")]
+    /// The writing thread cannot be started.
+    #[error("cannot start the thread that writes CloudTrail records: {0}")]
     Thread(std::io::Error),
 }
 
-/// A trail that is being written.
-pub(in crate::simulator) struct Trail {
-    records: Mutex<Option<Sender<Record>>>,
-    /// Ends when everything is written.
+/// The CloudTrail of all accounts.
+pub(in crate::simulator) struct CloudTrail {
+    records: Mutex<Option<Sender<TrailRecord>>>,
+    /// Disconnected when everything is written.
     written: Mutex<Receiver<()>>,
 }
 
-/// How long the end waits for the last delivery.
+/// The time limit for the last delivery.
 const LAST_DELIVERY: Duration = Duration::from_secs(30);
 
-impl Trail {
-    /// Begins to write.
+impl CloudTrail {
+    /// Creates the directory and starts the writing thread.
     pub(in crate::simulator) fn start(settings: TrailSettings) -> Result<Self, TrailError> {
         let directory = settings.directory.clone();
         std::fs::create_dir_all(&directory)
@@ -53,16 +53,16 @@ impl Trail {
         })
     }
 
-    /// Adds a record to those that are delivered next.
-    pub(in crate::simulator) fn add(&self, record: Record) {
+    /// Adds a record for the next delivery.
+    pub(in crate::simulator) fn add(&self, record: TrailRecord) {
         let records = self.records.lock().unwrap_or_else(poisoned);
         if let Some(records) = records.as_ref() {
-            // The writer lives as long as the sender.
+            // The thread ends only after the sender.
             drop(records.send(record));
         }
     }
 
-    /// Delivers what has not been delivered yet, the late records too.
+    /// Delivers all remaining records, including late ones.
     pub(in crate::simulator) fn finish(&self) {
         drop(self.records.lock().unwrap_or_else(poisoned).take());
         let written = self.written.lock().unwrap_or_else(poisoned);

@@ -1,27 +1,27 @@
-//! CBOR (RFC 8949), as far as the protocol RPC v2 of AWS needs it, from and to JSON values.
+//! The part of CBOR (RFC 8949) that the protocol RPC v2 of AWS uses, converted from and to JSON values.
 //!
-//! A time (tag 1) is read as a number. In answers the items of a member `Timestamps` are times.
+//! A time (tag 1) becomes a number. In responses, the items of a member `Timestamps` are written as times.
 //!
 //! # Invariants
-//! - Depth and size of what is read are bounded, and no length in it makes memory be reserved.
+//! - Nesting is bounded, and no length in the input causes an allocation.
 
 use serde_json::{Map, Number, Value};
 
-/// The deepest nesting that is read.
+/// The maximum nesting.
 const DEEPEST: usize = 16;
 
 /// The member whose items are written as times.
 const TIMES: &str = "Timestamps";
 
-/// Reads a value; none when the bytes are not exactly one.
-pub(super) fn decode(bytes: &[u8]) -> Option<Value> {
-    let mut reader = Reader(bytes);
+/// Parses bytes that are exactly one value; returns none for other bytes.
+pub(in crate::simulator) fn decode(bytes: &[u8]) -> Option<Value> {
+    let mut reader = CborReader(bytes);
     let value = reader.value(0)?;
     reader.0.is_empty().then_some(value)
 }
 
 /// Writes a value.
-pub(super) fn encode(value: &Value) -> Vec<u8> {
+pub(in crate::simulator) fn encode(value: &Value) -> Vec<u8> {
     let mut bytes = Vec::new();
     write(&mut bytes, value, false);
     bytes
@@ -60,7 +60,7 @@ fn write(bytes: &mut Vec<u8>, value: &Value, are_times: bool) {
 
 fn head(bytes: &mut Vec<u8>, kind: u8, length: usize) {
     let kind = kind << 5;
-    // A usize has at most 64 bits.
+    // A usize has at most 64 bits, so nothing is lost.
     let length = length as u64;
     match u8::try_from(length) {
         Ok(short) if short < 24 => bytes.push(kind | short),
@@ -71,15 +71,15 @@ fn head(bytes: &mut Vec<u8>, kind: u8, length: usize) {
     }
 }
 
-/// How long an item is: a number, or up to a break.
-enum Length {
+/// The length of an item.
+enum ItemLength {
     Of(u64),
     ToBreak,
 }
 
-struct Reader<'a>(&'a [u8]);
+struct CborReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> CborReader<'a> {
     fn take(&mut self, length: u64) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(usize::try_from(length).ok()?)?;
         self.0 = rest;
@@ -105,18 +105,18 @@ impl<'a> Reader<'a> {
             return self.simple(more);
         }
         let length = match more {
-            0..24 => Length::Of(u64::from(more)),
-            24..28 => Length::Of(self.number(1 << (more - 24))?),
-            31 => Length::ToBreak,
+            0..24 => ItemLength::Of(u64::from(more)),
+            24..28 => ItemLength::Of(self.number(1 << (more - 24))?),
+            31 => ItemLength::ToBreak,
             _ => return None,
         };
         match (kind, length) {
-            (0, Length::Of(number)) => Some(number.into()),
-            (1, Length::Of(number)) => Some((-1 - i64::try_from(number).ok()?).into()),
+            (0, ItemLength::Of(number)) => Some(number.into()),
+            (1, ItemLength::Of(number)) => Some((-1 - i64::try_from(number).ok()?).into()),
             (3, length) => self.text(length).map(Value::String),
             (4, length) => self.array(length, depth),
             (5, length) => self.map(length, depth),
-            (6, Length::Of(1)) => self.value(depth + 1).filter(Value::is_number),
+            (6, ItemLength::Of(1)) => self.value(depth + 1).filter(Value::is_number),
             _ => None,
         }
     }
@@ -135,13 +135,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn text(&mut self, length: Length) -> Option<String> {
+    fn text(&mut self, length: ItemLength) -> Option<String> {
         match length {
-            Length::Of(length) => String::from_utf8(self.take(length)?.to_vec()).ok(),
-            Length::ToBreak => {
+            ItemLength::Of(length) => String::from_utf8(self.take(length)?.to_vec()).ok(),
+            ItemLength::ToBreak => {
                 let mut text = String::new();
                 while !self.is_broken()? {
-                    // A piece has a length of its own.
+                    // A chunk has a definite length.
                     match self.value(DEEPEST)? {
                         Value::String(piece) => text.push_str(&piece),
                         _ => return None,
@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn array(&mut self, length: Length, depth: usize) -> Option<Value> {
+    fn array(&mut self, length: ItemLength, depth: usize) -> Option<Value> {
         let mut items = Vec::new();
         while self.has_more(&length, items.len())? {
             items.push(self.value(depth + 1)?);
@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
         Some(Value::Array(items))
     }
 
-    fn map(&mut self, length: Length, depth: usize) -> Option<Value> {
+    fn map(&mut self, length: ItemLength, depth: usize) -> Option<Value> {
         let (mut members, mut count) = (Map::new(), 0);
         while self.has_more(&length, count)? {
             let Value::String(name) = self.value(depth + 1)? else {
@@ -172,14 +172,14 @@ impl<'a> Reader<'a> {
         Some(Value::Object(members))
     }
 
-    fn has_more(&mut self, length: &Length, read: usize) -> Option<bool> {
+    fn has_more(&mut self, length: &ItemLength, read: usize) -> Option<bool> {
         match length {
-            Length::Of(length) => Some((read as u64) < *length),
-            Length::ToBreak => self.is_broken().map(|is_broken| !is_broken),
+            ItemLength::Of(length) => Some((read as u64) < *length),
+            ItemLength::ToBreak => self.is_broken().map(|is_broken| !is_broken),
         }
     }
 
-    /// Whether the next byte is a break, which is then read.
+    /// Returns whether the next byte is a break, and consumes it then.
     fn is_broken(&mut self) -> Option<bool> {
         let is_broken = *self.0.first()? == 0xff;
         if is_broken {
@@ -195,12 +195,12 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn values_are_read_as_they_were_written() {
+    fn encoded_values_decode_to_the_same_values() {
         let value = json!({
             "a": "text", "long": "x".repeat(300), "list": [1.5, -2.0, null, true, false], "map": {"b": {}},
         });
         assert_eq!(decode(&encode(&value)), Some(value));
-        // 1 as a time: RFC 8949, appendix A.
+        // The time in RFC 8949, appendix A.
         let times = encode(&json!({ "Timestamps": [1363896240.5] }));
         assert!(times.ends_with(&[0xc1, 0xfb, 0x41, 0xd4, 0x52, 0xd9, 0xec, 0x20, 0, 0]));
         assert_eq!(
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_rfc_are_read() {
+    fn examples_of_the_rfc_are_decoded() {
         for (bytes, value) in [
             (&[0x18, 0x64][..], json!(100)),
             (&[0x1a, 0, 0x0f, 0x42, 0x40], json!(1000000)),
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_is_not_read() {
+    fn invalid_bytes_are_rejected() {
         let deep = [vec![0x81; 100], vec![1]].concat();
         for bad in [
             &[][..],

@@ -3,22 +3,22 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::super::caller::Caller;
-use super::super::exception::{Exception, Kind};
-use super::super::wire::{check, need};
 use super::insights::{Function, Select};
-use super::series::{CloudWatch, Name, Points, add};
+use super::series::{CloudWatch, MetricName, Points, add};
+use crate::simulator::callers::caller::KmsCaller;
+use crate::simulator::wire::exception::{Exception, ExceptionKind};
+use crate::simulator::wire::{check, need};
 
-/// The namespace of KMS's metrics.
+/// The namespace of the metrics of KMS.
 const NAMESPACE: &str = "AWS/KMS";
 
-/// The most queries of a request.
+/// The maximum number of queries in a request.
 const MOST_QUERIES: usize = 500;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct GetData {
-    metric_data_queries: Option<Vec<Query>>,
+struct GetMetricDataRequest {
+    metric_data_queries: Option<Vec<MetricQuery>>,
     start_time: Option<f64>,
     end_time: Option<f64>,
     scan_by: Option<String>,
@@ -26,7 +26,7 @@ struct GetData {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Query {
+struct MetricQuery {
     id: Option<String>,
     metric_stat: Option<MetricStat>,
     expression: Option<String>,
@@ -38,14 +38,14 @@ struct Query {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct MetricStat {
-    metric: Option<Metric>,
+    metric: Option<MetricFields>,
     period: Option<f64>,
     stat: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Metric {
+struct MetricFields {
     namespace: Option<String>,
     metric_name: Option<String>,
     #[serde(default)]
@@ -59,26 +59,31 @@ struct Dimension {
     value: Option<String>,
 }
 
-/// What a query asks for.
-struct Asked {
+/// The data points that a query selects, and how they are aggregated.
+struct SelectedData {
     points: Points,
     function: Function,
     period: i64,
     label: String,
 }
 
-fn invalid(why: impl Into<String>) -> Exception {
-    Kind::Validation.because(why)
+fn invalid(reason: impl Into<String>) -> Exception {
+    ExceptionKind::Validation.with_message(reason)
 }
 
-fn parsed<T: for<'de> Deserialize<'de>>(body: Value) -> Result<T, Exception> {
-    // The library's words name members and types, and a request for metrics has no secrets.
-    serde_json::from_value(body).map_err(|error| Kind::Serialization.because(error.to_string()))
+fn parse<T: for<'de> Deserialize<'de>>(body: Value) -> Result<T, Exception> {
+    // The error text may quote the request, which has no secrets.
+    serde_json::from_value(body)
+        .map_err(|error| ExceptionKind::Serialization.with_message(error.to_string()))
 }
 
 /// GetMetricData.
-pub(super) fn get(watch: &CloudWatch, caller: &Caller, body: Value) -> Result<Value, Exception> {
-    let request: GetData = parsed(body)?;
+pub(in crate::simulator) fn get(
+    watch: &CloudWatch,
+    caller: &KmsCaller,
+    body: Value,
+) -> Result<Value, Exception> {
+    let request: GetMetricDataRequest = parse(body)?;
     let queries = need(&request.metric_data_queries, "metricDataQueries")?;
     let fits = (1..=MOST_QUERIES).contains(&queries.len());
     check(
@@ -107,41 +112,41 @@ pub(super) fn get(watch: &CloudWatch, caller: &Caller, body: Value) -> Result<Va
     let mut results = Vec::new();
     for query in queries {
         let id = need(&query.id, "id")?;
-        let asked = query.asked(watch, caller)?;
+        let data = query.select(watch, caller)?;
         if query.return_data != Some(false) {
-            results.push(asked.result(id, start, end, is_ascending));
+            results.push(data.result(id, start, end, is_ascending));
         }
     }
     Ok(json!({ "MetricDataResults": results, "Messages": [] }))
 }
 
-impl Query {
-    fn asked(&self, watch: &CloudWatch, caller: &Caller) -> Result<Asked, Exception> {
+impl MetricQuery {
+    fn select(&self, watch: &CloudWatch, caller: &KmsCaller) -> Result<SelectedData, Exception> {
         match (&self.metric_stat, &self.expression) {
-            (Some(stat), None) => stat.asked(watch, caller, self.label.as_deref()),
-            (None, Some(expression)) => self.selected(watch, caller, expression),
+            (Some(stat), None) => stat.select(watch, caller, self.label.as_deref()),
+            (None, Some(expression)) => self.select_by_expression(watch, caller, expression),
             _ => Err(invalid("A query has either a MetricStat or an Expression.")),
         }
     }
 
-    fn selected(
+    fn select_by_expression(
         &self,
         watch: &CloudWatch,
-        caller: &Caller,
+        caller: &KmsCaller,
         expression: &str,
-    ) -> Result<Asked, Exception> {
-        let select = Select::parse(expression).map_err(|why| {
+    ) -> Result<SelectedData, Exception> {
+        let select = Select::parse(expression).map_err(|reason| {
             invalid(format!(
-                "Only Metrics Insights queries are supported: {why}."
+                "Only Metrics Insights queries are supported: {reason}."
             ))
         })?;
-        let points = watch.together(|name| {
+        let points = watch.merged(|name| {
             is_of(name, caller)
                 && select.namespace == NAMESPACE
                 && name.metric == select.metric
                 && select.is_about(&name.dimensions)
         });
-        Ok(Asked {
+        Ok(SelectedData {
             points,
             function: select.function,
             period: period(self.period)?,
@@ -151,27 +156,27 @@ impl Query {
 }
 
 impl MetricStat {
-    fn asked(
+    fn select(
         &self,
         watch: &CloudWatch,
-        caller: &Caller,
+        caller: &KmsCaller,
         label: Option<&str>,
-    ) -> Result<Asked, Exception> {
+    ) -> Result<SelectedData, Exception> {
         let metric = need(&self.metric, "metricStat.metric")?;
         let name = need(&metric.metric_name, "metricStat.metric.metricName")?;
         let namespace = need(&metric.namespace, "metricStat.metric.namespace")?;
         let function = Function::of_statistic(need(&self.stat, "metricStat.stat")?);
-        let points = watch.together(|found| {
+        let points = watch.merged(|found| {
             is_of(found, caller)
                 && namespace == NAMESPACE
                 && found.metric == name
                 && found.dimensions.len() == metric.dimensions.len()
                 && metric.dimensions.iter().all(|wanted| wanted.is_in(found))
         });
-        Ok(Asked {
+        Ok(SelectedData {
             points,
             function: function.ok_or_else(|| {
-                invalid("Stat is Average, Maximum, Minimum, SampleCount or Sum; the simulator has no percentiles.")
+                invalid("Stat is Average, Maximum, Minimum, SampleCount or Sum; the simulator does not support percentiles.")
             })?,
             period: period(self.period)?,
             label: label.unwrap_or(name).to_owned(),
@@ -180,8 +185,8 @@ impl MetricStat {
 }
 
 impl Dimension {
-    /// Without a value, any value will do.
-    fn is_in(&self, name: &Name) -> bool {
+    /// Returns whether a metric has this dimension. A filter without a value matches every value.
+    fn is_in(&self, name: &MetricName) -> bool {
         let mut found = name.dimensions.iter();
         found.any(|(name, value)| {
             *name == self.name && self.value.as_ref().is_none_or(|wanted| wanted == value)
@@ -189,20 +194,20 @@ impl Dimension {
     }
 }
 
-impl Asked {
+impl SelectedData {
     fn result(&self, id: &str, start: f64, end: f64, is_ascending: bool) -> Value {
         let mut periods = Points::new();
-        for (minute, sums) in &self.points {
+        for (minute, statistics) in &self.points {
             let begin = (minute * 60).div_euclid(self.period) * self.period;
-            // As in CloudWatch: the start is in, the end is not.
+            // As in CloudWatch, the start is inclusive and the end is exclusive.
             let first = (start / self.period as f64).floor() * self.period as f64;
             if begin as f64 >= first && (begin as f64) < end {
-                add(&mut periods, begin, *sums);
+                add(&mut periods, begin, *statistics);
             }
         }
         let mut found: Vec<_> = periods
             .into_iter()
-            .map(|(begin, sums)| (begin, self.function.of(sums)))
+            .map(|(begin, statistics)| (begin, self.function.of(statistics)))
             .collect();
         if !is_ascending {
             found.reverse();
@@ -218,7 +223,7 @@ impl Asked {
     }
 }
 
-/// A period in seconds: points are kept by minutes.
+/// Checks a period, in seconds. Data points have a resolution of one minute.
 fn period(seconds: Option<f64>) -> Result<i64, Exception> {
     let seconds = *need(&seconds, "period")? as i64;
     match seconds >= 60 && seconds % 60 == 0 {
@@ -227,22 +232,26 @@ fn period(seconds: Option<f64>) -> Result<i64, Exception> {
     }
 }
 
-fn is_of(name: &Name, caller: &Caller) -> bool {
+fn is_of(name: &MetricName, caller: &KmsCaller) -> bool {
     name.account == caller.account && name.region == caller.region
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct List {
+struct ListMetricsRequest {
     namespace: Option<String>,
     metric_name: Option<String>,
     #[serde(default)]
     dimensions: Vec<Dimension>,
 }
 
-/// ListMetrics, on one page.
-pub(super) fn list(watch: &CloudWatch, caller: &Caller, body: Value) -> Result<Value, Exception> {
-    let request: List = parsed(body)?;
+/// ListMetrics. The response has one page.
+pub(in crate::simulator) fn list(
+    watch: &CloudWatch,
+    caller: &KmsCaller,
+    body: Value,
+) -> Result<Value, Exception> {
+    let request: ListMetricsRequest = parse(body)?;
     let is_here = request
         .namespace
         .as_deref()
@@ -257,20 +266,20 @@ pub(super) fn list(watch: &CloudWatch, caller: &Caller, body: Value) -> Result<V
             && request.dimensions.iter().all(|wanted| wanted.is_in(name))
     });
     names.sort_by(|a, b| (a.metric, &a.dimensions).cmp(&(b.metric, &b.dimensions)));
-    let metrics: Vec<_> = names.iter().map(listed).collect();
+    let metrics: Vec<_> = names.iter().map(list_entry).collect();
     Ok(json!({ "Metrics": metrics }))
 }
 
-fn listed(name: &Name) -> Value {
+fn list_entry(name: &MetricName) -> Value {
     let dimensions = name.dimensions.iter();
     let dimensions: Vec<_> = dimensions
         .map(|(name, value)| json!({ "Name": name, "Value": value }))
         .collect();
-    let mut listed = Map::new();
-    listed.insert("Namespace".to_owned(), json!(NAMESPACE));
-    listed.insert("MetricName".to_owned(), json!(name.metric));
-    listed.insert("Dimensions".to_owned(), json!(dimensions));
-    Value::Object(listed)
+    let mut entry = Map::new();
+    entry.insert("Namespace".to_owned(), json!(NAMESPACE));
+    entry.insert("MetricName".to_owned(), json!(name.metric));
+    entry.insert("Dimensions".to_owned(), json!(dimensions));
+    Value::Object(entry)
 }
 
 #[cfg(test)]

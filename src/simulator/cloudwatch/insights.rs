@@ -1,7 +1,7 @@
-//! Metrics Insights queries, as far as alarms need them:
+//! The part of Metrics Insights queries that alarms use:
 //! `SELECT FUNCTION(metric) FROM "namespace" | SCHEMA("namespace", dimension…) [WHERE dimension = 'value' [AND …]]`.
 
-use super::series::Sums;
+use super::series::Statistics;
 
 /// A query.
 #[derive(Debug, PartialEq, Eq)]
@@ -9,19 +9,19 @@ pub(super) struct Select {
     pub(super) function: Function,
     pub(super) metric: String,
     pub(super) namespace: String,
-    /// All dimensions that a metric has; none: any.
+    /// All dimensions of the metric; none if the query has no SCHEMA.
     schema: Option<Vec<String>>,
-    conditions: Vec<Condition>,
+    conditions: Vec<DimensionCondition>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Condition {
+struct DimensionCondition {
     dimension: String,
     is_equal: bool,
     value: String,
 }
 
-/// What becomes of the values of a period.
+/// The aggregation of the values of a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Function {
     Average,
@@ -32,18 +32,18 @@ pub(super) enum Function {
 }
 
 impl Function {
-    /// Its value.
-    pub(super) fn of(self, sums: Sums) -> f64 {
+    /// Returns the aggregated value.
+    pub(super) fn of(self, statistics: Statistics) -> f64 {
         match self {
-            Self::Average => sums.sum / sums.count,
-            Self::Count => sums.count,
-            Self::Maximum => sums.most,
-            Self::Minimum => sums.least,
-            Self::Sum => sums.sum,
+            Self::Average => statistics.sum / statistics.count,
+            Self::Count => statistics.count,
+            Self::Maximum => statistics.most,
+            Self::Minimum => statistics.least,
+            Self::Sum => statistics.sum,
         }
     }
 
-    /// By its name as a statistic.
+    /// Returns the function of a statistic.
     pub(super) fn of_statistic(name: &str) -> Option<Self> {
         Some(match name {
             "Average" => Self::Average,
@@ -68,9 +68,9 @@ impl Function {
 }
 
 impl Select {
-    /// Reads a query; the error says what is not understood.
+    /// Parses a query. The error is the reason why it cannot be parsed.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let mut rest = Tokens(tokens(text)?.into_iter());
+        let mut rest = QueryTokens(tokens(text)?.into_iter());
         rest.keyword("SELECT")?;
         let function = rest.name()?;
         let function =
@@ -94,13 +94,13 @@ impl Select {
         })
     }
 
-    /// Whether it is about a metric with these dimensions.
+    /// Returns whether the query selects a metric with these dimensions.
     pub(super) fn is_about(&self, dimensions: &[(&'static str, String)]) -> bool {
         let value = |wanted: &str| dimensions.iter().find(|(name, _)| *name == wanted);
         let fits_schema = self.schema.as_ref().is_none_or(|schema| {
             schema.len() == dimensions.len() && schema.iter().all(|name| value(name).is_some())
         });
-        let holds = |condition: &Condition| {
+        let holds = |condition: &DimensionCondition| {
             value(&condition.dimension)
                 .is_some_and(|(_, value)| (*value == condition.value) == condition.is_equal)
         };
@@ -109,7 +109,7 @@ impl Select {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Token {
+enum QueryToken {
     /// A word, or a name in double quotes.
     Name(String),
     /// A text in single quotes.
@@ -117,7 +117,7 @@ enum Token {
     Symbol(&'static str),
 }
 
-impl Token {
+impl QueryToken {
     fn expect_keyword(&self, keyword: &str) -> Result<(), String> {
         match self {
             Self::Name(word) if word.eq_ignore_ascii_case(keyword) => Ok(()),
@@ -128,29 +128,29 @@ impl Token {
     }
 }
 
-struct Tokens(std::vec::IntoIter<Token>);
+struct QueryTokens(std::vec::IntoIter<QueryToken>);
 
-impl Tokens {
+impl QueryTokens {
     fn keyword(&mut self, keyword: &str) -> Result<(), String> {
-        let next = self.0.next().unwrap_or(Token::Symbol(""));
+        let next = self.0.next().unwrap_or(QueryToken::Symbol(""));
         next.expect_keyword(keyword)
     }
 
     fn name(&mut self) -> Result<String, String> {
         match self.0.next() {
-            Some(Token::Name(name)) => Ok(name),
+            Some(QueryToken::Name(name)) => Ok(name),
             _ => Err("a name is expected".to_owned()),
         }
     }
 
     fn symbol(&mut self, symbol: &str) -> Result<(), String> {
         match self.0.next() {
-            Some(Token::Symbol(found)) if found == symbol => Ok(()),
+            Some(QueryToken::Symbol(found)) if found == symbol => Ok(()),
             _ => Err(format!("{symbol} is expected")),
         }
     }
 
-    /// The namespace, and the dimensions of a SCHEMA.
+    /// Parses the namespace and the dimensions of a SCHEMA.
     fn source(&mut self) -> Result<(String, Option<Vec<String>>), String> {
         let name = self.name()?;
         if !name.eq_ignore_ascii_case("SCHEMA") {
@@ -160,26 +160,26 @@ impl Tokens {
         let (namespace, mut schema) = (self.name()?, Vec::new());
         loop {
             match self.0.next() {
-                Some(Token::Symbol(")")) => return Ok((namespace, Some(schema))),
-                Some(Token::Symbol(",")) => schema.push(self.name()?),
-                _ => return Err("SCHEMA has no end".to_owned()),
+                Some(QueryToken::Symbol(")")) => return Ok((namespace, Some(schema))),
+                Some(QueryToken::Symbol(",")) => schema.push(self.name()?),
+                _ => return Err("SCHEMA is not closed".to_owned()),
             }
         }
     }
 
-    fn conditions(&mut self) -> Result<Vec<Condition>, String> {
+    fn conditions(&mut self) -> Result<Vec<DimensionCondition>, String> {
         let mut conditions = Vec::new();
         loop {
             let dimension = self.name()?;
             let is_equal = match self.0.next() {
-                Some(Token::Symbol("=")) => true,
-                Some(Token::Symbol("!=")) => false,
+                Some(QueryToken::Symbol("=")) => true,
+                Some(QueryToken::Symbol("!=")) => false,
                 _ => return Err("= or != is expected".to_owned()),
             };
-            let Some(Token::Value(value)) = self.0.next() else {
+            let Some(QueryToken::Value(value)) = self.0.next() else {
                 return Err("a value in single quotes is expected".to_owned());
             };
-            conditions.push(Condition {
+            conditions.push(DimensionCondition {
                 dimension,
                 is_equal,
                 value,
@@ -192,7 +192,7 @@ impl Tokens {
     }
 }
 
-fn tokens(text: &str) -> Result<Vec<Token>, String> {
+fn tokens(text: &str) -> Result<Vec<QueryToken>, String> {
     let (mut tokens, mut rest) = (Vec::new(), text.trim_start());
     while let Some(first) = rest.chars().next() {
         let (token, after) = match first {
@@ -205,28 +205,30 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
     Ok(tokens)
 }
 
-fn quoted(text: &str, quote: char) -> Result<(Token, &str), String> {
+fn quoted(text: &str, quote: char) -> Result<(QueryToken, &str), String> {
     let inside = text.get(1..).unwrap_or_default();
-    let (inside, after) = inside.split_once(quote).ok_or("a quotation has no end")?;
+    let (inside, after) = inside
+        .split_once(quote)
+        .ok_or("a quotation is not closed")?;
     let inside = inside.to_owned();
     let token = match quote {
-        '"' => Token::Name(inside),
-        _ => Token::Value(inside),
+        '"' => QueryToken::Name(inside),
+        _ => QueryToken::Value(inside),
     };
     Ok((token, after))
 }
 
-fn word_or_symbol(text: &str) -> Result<(Token, &str), String> {
+fn word_or_symbol(text: &str) -> Result<(QueryToken, &str), String> {
     for symbol in ["!=", "=", "(", ")", ","] {
         if let Some(after) = text.strip_prefix(symbol) {
-            return Ok((Token::Symbol(symbol), after));
+            return Ok((QueryToken::Symbol(symbol), after));
         }
     }
     let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '*');
     let end = text.find(|c| !is_word(c)).unwrap_or(text.len());
     match text.split_at_checked(end) {
-        Some((word, after)) if end > 0 => Ok((Token::Name(word.to_owned()), after)),
-        _ => Err("a character is not understood".to_owned()),
+        Some((word, after)) if end > 0 => Ok((QueryToken::Name(word.to_owned()), after)),
+        _ => Err("a character is not allowed".to_owned()),
     }
 }
 
@@ -245,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn queries_choose_metrics_by_their_dimensions() {
+    fn queries_select_metrics_by_dimensions() {
         let base = "select SUM(XksProxyErrors) FROM \"AWS/KMS\"";
         let parsed = Select::parse(base).unwrap();
         assert_eq!(parsed.function, Function::Sum);
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_an_error() {
+    fn unsupported_queries_are_rejected() {
         for bad in [
             "",
             "SELECT",
@@ -304,9 +306,9 @@ mod tests {
     }
 
     #[test]
-    fn statistics_are_functions() {
-        let mut sums = Sums::of(1.0);
-        sums.add(Sums::of(4.0));
+    fn each_statistic_is_computed() {
+        let mut statistics = Statistics::of(1.0);
+        statistics.add(Statistics::of(4.0));
         for (name, value) in [
             ("Sum", 5.0),
             ("Average", 2.5),
@@ -314,7 +316,7 @@ mod tests {
             ("Maximum", 4.0),
             ("SampleCount", 2.0),
         ] {
-            assert_eq!(Function::of_statistic(name).unwrap().of(sums), value);
+            assert_eq!(Function::of_statistic(name).unwrap().of(statistics), value);
         }
         assert!(Function::of_statistic("p99").is_none());
     }

@@ -1,11 +1,11 @@
-//! What KMS publishes of an external key store: each metric with the dimensions that AWS documents.
+//! The metrics that KMS publishes for an external key store, with the dimensions that AWS documents.
 
 use std::time::Duration;
 
-use super::super::answers::Health;
-use super::super::faults::ProxyFault;
-use super::super::state::now;
-use super::series::{CloudWatch, Name};
+use super::series::{CloudWatch, MetricName};
+use crate::simulator::proxy::errors::ProxyError;
+use crate::simulator::proxy::responses::HealthCounts;
+use crate::simulator::wire::clock::now;
 use crate::sync::poisoned;
 
 /// The only key spec of an external key store.
@@ -21,32 +21,36 @@ pub(in crate::simulator) struct StoreName<'a> {
     pub(in crate::simulator) id: &'a str,
 }
 
-/// An attempt at a call of the proxy.
+/// The measurement of one attempt to call a proxy.
 #[derive(Clone, Copy)]
-pub(in crate::simulator) struct Measured<'a> {
+pub(in crate::simulator) struct CallMeasurement<'a> {
     pub(in crate::simulator) kms_operation: &'a str,
     pub(in crate::simulator) xks_operation: &'a str,
-    /// None when there was neither an answer nor a time-out.
+    /// None if there was neither a response nor a time-out.
     pub(in crate::simulator) latency: Option<Duration>,
-    pub(in crate::simulator) fault: Option<ProxyFault>,
+    pub(in crate::simulator) error: Option<ProxyError>,
 }
 
 impl CloudWatch {
-    /// XksProxyLatency in milliseconds, and XksProxyErrors: 0 for an attempt without one.
-    pub(in crate::simulator) fn attempt(&self, store: StoreName<'_>, measured: Measured<'_>) {
+    /// Publishes XksProxyLatency in milliseconds, and XksProxyErrors: 1 for a failed attempt, otherwise 0.
+    pub(in crate::simulator) fn record_attempt(
+        &self,
+        store: StoreName<'_>,
+        measurement: CallMeasurement<'_>,
+    ) {
         let common = [
             KEY_SPEC,
-            ("KmsOperation", measured.kms_operation),
-            ("XksOperation", measured.xks_operation),
+            ("KmsOperation", measurement.kms_operation),
+            ("XksOperation", measurement.xks_operation),
         ];
-        if let Some(latency) = measured.latency {
+        if let Some(latency) = measurement.latency {
             let milliseconds = latency.as_secs_f64() * 1000.0;
             self.publish(store, "XksProxyLatency", &common, milliseconds);
         }
-        let (error_type, exception, count) = match measured.fault {
+        let (error_type, exception, count) = match measurement.error {
             None => ("N/A", "None", 0.0),
-            Some(fault) if fault.is_retryable() => ("Retryable", fault.word(), 1.0),
-            Some(fault) => ("Non-retryable", fault.word(), 1.0),
+            Some(error) if error.is_retryable() => ("Retryable", error.label(), 1.0),
+            Some(error) => ("Non-retryable", error.label(), 1.0),
         };
         let [spec, kms, xks] = common;
         let dimensions = [
@@ -59,8 +63,8 @@ impl CloudWatch {
         self.publish(store, "XksProxyErrors", &dimensions, count);
     }
 
-    /// XksExternalKeyManagerStates.
-    pub(in crate::simulator) fn health(&self, store: StoreName<'_>, health: Health) {
+    /// Publishes XksExternalKeyManagerStates.
+    pub(in crate::simulator) fn record_health(&self, store: StoreName<'_>, health: HealthCounts) {
         for (state, count) in [
             ("Active", health.active),
             ("Degraded", health.degraded),
@@ -72,8 +76,13 @@ impl CloudWatch {
         }
     }
 
-    /// Remembers the certificate of a store's proxy, and publishes its XksProxyCertificateDaysToExpire.
-    pub(in crate::simulator) fn certificate(&self, store: StoreName<'_>, expires: i64, name: &str) {
+    /// Stores the certificate of a proxy, and publishes its XksProxyCertificateDaysToExpire.
+    pub(in crate::simulator) fn record_certificate(
+        &self,
+        store: StoreName<'_>,
+        expires: i64,
+        name: &str,
+    ) {
         let mut certificates = self.certificates.lock().unwrap_or_else(poisoned);
         certificates.insert(store.id.to_owned(), (expires, name.to_owned()));
         drop(certificates);
@@ -81,7 +90,7 @@ impl CloudWatch {
     }
 
     /// Publishes XksProxyCertificateDaysToExpire and XksProxyCredentialAge, in days.
-    pub(in crate::simulator) fn ages(&self, store: StoreName<'_>, credential_seconds: f64) {
+    pub(in crate::simulator) fn record_ages(&self, store: StoreName<'_>, credential_seconds: f64) {
         let days = credential_seconds / SECONDS_A_DAY;
         self.publish(store, "XksProxyCredentialAge", &[], days);
         let certificates = self.certificates.lock().unwrap_or_else(poisoned);
@@ -92,8 +101,8 @@ impl CloudWatch {
         }
     }
 
-    /// ExternalKeyStoreThrottle.
-    pub(in crate::simulator) fn throttled(&self, store: StoreName<'_>, kms_operation: &str) {
+    /// Publishes ExternalKeyStoreThrottle.
+    pub(in crate::simulator) fn record_throttle(&self, store: StoreName<'_>, kms_operation: &str) {
         let dimensions = [KEY_SPEC, ("KmsOperation", kms_operation)];
         self.publish(store, "ExternalKeyStoreThrottle", &dimensions, 1.0);
     }
@@ -117,7 +126,7 @@ impl CloudWatch {
             .map(|(name, value)| (*name, (*value).to_owned()))
             .collect();
         dimensions.sort();
-        let name = Name {
+        let name = MetricName {
             account: store.account.to_owned(),
             region: store.region.to_owned(),
             metric,

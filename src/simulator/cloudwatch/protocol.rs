@@ -1,23 +1,23 @@
-//! The protocols of CloudWatch: RPC v2 with CBOR, which the newest SDKs speak, and JSON 1.0.
+//! The protocols of CloudWatch: RPC v2 with CBOR, which the newest SDKs use, and JSON 1.0.
 
 use http::request::Parts;
 use serde_json::{Value, json};
 
-use super::super::exception::Exception;
 use super::cbor;
+use crate::simulator::wire::exception::Exception;
 
-/// How CloudWatch is named in paths and in `X-Amz-Target`.
+/// The name of CloudWatch in paths and in `X-Amz-Target`.
 const SERVICE: &str = "GraniteServiceVersion20100801";
 
-/// A protocol in which CloudWatch is asked, and answers.
+/// A protocol of CloudWatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::simulator) enum Protocol {
+pub(in crate::simulator) enum CloudWatchProtocol {
     Cbor,
     Json,
 }
 
-impl Protocol {
-    /// That of a request for CloudWatch; none for another service's.
+impl CloudWatchProtocol {
+    /// Returns the protocol of a request for CloudWatch; none if the request is for KMS.
     pub(in crate::simulator) fn of(head: &Parts) -> Option<Self> {
         let is_json = || target(head).is_some_and(|target| target.starts_with(SERVICE));
         match operation_in_path(head) {
@@ -26,7 +26,7 @@ impl Protocol {
         }
     }
 
-    /// The content type of answers.
+    /// Returns the content type of responses.
     pub(in crate::simulator) fn content_type(self) -> &'static str {
         match self {
             Self::Cbor => "application/cbor",
@@ -34,11 +34,11 @@ impl Protocol {
         }
     }
 
-    /// The body of an answer.
+    /// Returns the body of a response.
     pub(in crate::simulator) fn body(self, answer: &Result<Value, Exception>) -> Vec<u8> {
-        let refused =
+        let error_body =
             |error: &Exception| json!({ "__type": error.kind.name(), "message": error.message });
-        let value = answer.as_ref().map_or_else(refused, Value::clone);
+        let value = answer.as_ref().map_or_else(error_body, Value::clone);
         match self {
             Self::Cbor => cbor::encode(&value),
             Self::Json => value.to_string().into_bytes(),
@@ -46,13 +46,13 @@ impl Protocol {
     }
 }
 
-/// The operation in the path of an RPC v2 request.
-pub(super) fn operation_in_path(head: &Parts) -> Option<&str> {
+/// Returns the operation in the path of an RPC v2 request.
+pub(in crate::simulator) fn operation_in_path(head: &Parts) -> Option<&str> {
     let path = head.uri.path().strip_prefix("/service/")?;
     path.strip_prefix(SERVICE)?.strip_prefix("/operation/")
 }
 
-/// The `X-Amz-Target` of a JSON request.
-pub(super) fn target(head: &Parts) -> Option<&str> {
+/// Returns the `X-Amz-Target` of a JSON request.
+pub(in crate::simulator) fn target(head: &Parts) -> Option<&str> {
     head.headers.get("x-amz-target")?.to_str().ok()
 }

@@ -1,24 +1,24 @@
-//! The data points of metrics, by minute, for the last three hours.
+//! The data points of metrics for the last three hours, one per minute.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use crate::sync::poisoned;
 
-/// The longest that a data point is kept, in minutes: Metrics Insights looks no farther back.
+/// The retention of data points, in minutes. Metrics Insights queries cover at most this time.
 const MINUTES: i64 = 180;
 
 /// The metrics of all accounts and Regions.
 #[derive(Default)]
 pub(in crate::simulator) struct CloudWatch {
-    series: Mutex<HashMap<Name, Points>>,
-    /// The last certificate that each store's proxy has shown: when it ends, and its common name.
+    series: Mutex<HashMap<MetricName, Points>>,
+    /// The last certificate of the proxy of each store: its expiry (seconds since 1970) and common name.
     pub(super) certificates: Mutex<HashMap<String, (i64, String)>>,
 }
 
-/// A metric.
+/// The identity of a metric.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Name {
+pub(super) struct MetricName {
     pub(super) account: String,
     pub(super) region: String,
     pub(super) metric: &'static str,
@@ -27,19 +27,19 @@ pub(super) struct Name {
 }
 
 /// The measured values, by minutes since 1970.
-pub(super) type Points = BTreeMap<i64, Sums>;
+pub(super) type Points = BTreeMap<i64, Statistics>;
 
-/// The values of one minute, or of more.
+/// The statistics of the values of one minute or a longer period.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Sums {
+pub(super) struct Statistics {
     pub(super) count: f64,
     pub(super) sum: f64,
     pub(super) least: f64,
     pub(super) most: f64,
 }
 
-impl Sums {
-    /// One value.
+impl Statistics {
+    /// Returns the statistics of one value.
     pub(super) fn of(value: f64) -> Self {
         Self {
             count: 1.0,
@@ -60,11 +60,11 @@ impl Sums {
 
 impl CloudWatch {
     /// Adds a value that was measured at `now`, in seconds since 1970.
-    pub(super) fn put(&self, name: Name, value: f64, now: f64) {
+    pub(super) fn put(&self, name: MetricName, value: f64, now: f64) {
         let minute = minute(now);
         let mut series = self.series.lock().unwrap_or_else(poisoned);
         let points = series.entry(name).or_default();
-        add(points, minute, Sums::of(value));
+        add(points, minute, Statistics::of(value));
         while points
             .first_key_value()
             .is_some_and(|(first, _)| *first < minute - MINUTES)
@@ -73,35 +73,35 @@ impl CloudWatch {
         }
     }
 
-    /// The values of all metrics that are wanted, together.
-    pub(super) fn together(&self, is_wanted: impl Fn(&Name) -> bool) -> Points {
+    /// Returns the merged data points of all selected metrics.
+    pub(super) fn merged(&self, is_wanted: impl Fn(&MetricName) -> bool) -> Points {
         let series = self.series.lock().unwrap_or_else(poisoned);
-        let mut together = Points::new();
+        let mut merged = Points::new();
         for (_, points) in series.iter().filter(|(name, _)| is_wanted(name)) {
-            for (minute, sums) in points {
-                add(&mut together, *minute, *sums);
+            for (minute, statistics) in points {
+                add(&mut merged, *minute, *statistics);
             }
         }
-        together
+        merged
     }
 
-    /// The metrics that are wanted.
-    pub(super) fn names(&self, is_wanted: impl Fn(&Name) -> bool) -> Vec<Name> {
+    /// Returns the selected metrics.
+    pub(super) fn names(&self, is_wanted: impl Fn(&MetricName) -> bool) -> Vec<MetricName> {
         let series = self.series.lock().unwrap_or_else(poisoned);
         let wanted = series.keys().filter(|name| is_wanted(name));
         wanted.cloned().collect()
     }
 }
 
-/// Adds values to those of the same time.
-pub(super) fn add(points: &mut Points, at: i64, sums: Sums) {
+/// Adds values to the data point of the same time.
+pub(super) fn add(points: &mut Points, at: i64, statistics: Statistics) {
     match points.get_mut(&at) {
-        Some(before) => before.add(sums),
-        None => drop(points.insert(at, sums)),
+        Some(before) => before.add(statistics),
+        None => drop(points.insert(at, statistics)),
     }
 }
 
-/// The minute of a time.
+/// Returns the minute of a time, both since 1970.
 pub(super) fn minute(seconds: f64) -> i64 {
     (seconds / 60.0).floor() as i64
 }
@@ -110,8 +110,8 @@ pub(super) fn minute(seconds: f64) -> i64 {
 mod tests {
     use super::*;
 
-    fn name(store: &str) -> Name {
-        Name {
+    fn name(store: &str) -> MetricName {
+        MetricName {
             account: "111122223333".into(),
             region: "eu-west-1".into(),
             metric: "XksProxyLatency",
@@ -120,21 +120,21 @@ mod tests {
     }
 
     #[test]
-    fn values_of_a_minute_are_one_point() {
+    fn values_of_one_minute_are_one_data_point() {
         let watch = CloudWatch::default();
         for (value, at) in [(3.0, 60.0), (1.0, 119.9), (5.0, 120.0)] {
             watch.put(name("a"), value, at);
         }
         watch.put(name("b"), 9.0, 60.0);
-        let points = watch.together(|name| name.dimensions[0].1 == "a");
-        let first = Sums {
+        let points = watch.merged(|name| name.dimensions[0].1 == "a");
+        let first = Statistics {
             count: 2.0,
             sum: 4.0,
             least: 1.0,
             most: 3.0,
         };
-        assert_eq!(points, Points::from([(1, first), (2, Sums::of(5.0))]));
-        assert_eq!(watch.together(|_| true)[&1].most, 9.0);
+        assert_eq!(points, Points::from([(1, first), (2, Statistics::of(5.0))]));
+        assert_eq!(watch.merged(|_| true)[&1].most, 9.0);
         assert_eq!(watch.names(|_| true).len(), 2);
     }
 
@@ -143,6 +143,6 @@ mod tests {
         let watch = CloudWatch::default();
         watch.put(name("a"), 1.0, 0.0);
         watch.put(name("a"), 1.0, 60.0 * 181.0);
-        assert_eq!(watch.together(|_| true).len(), 1);
+        assert_eq!(watch.merged(|_| true).len(), 1);
     }
 }

@@ -4,52 +4,53 @@
 //! - All conditions of a statement must hold.
 //! - An Allow with a policy variable that has no value does not apply.
 
-use super::context_key::Key;
-use super::document::{OneOrMany, Scalar, Unique};
-use super::operator::{Comparison, Wanted, truth};
-use super::request::Request;
+use super::context_key::ContextKey;
+use super::document::{OneOrMany, Scalar, UniqueMembers};
+use super::operator::{PolicyValue, ValueComparison, truth};
+use super::request::PolicyRequest;
 
-/// A condition: one operator on one key.
+/// A condition: one operator on one condition key.
 #[derive(Debug)]
-pub(super) struct Condition {
-    key: Key,
-    test: Test,
+pub(super) struct PolicyCondition {
+    key: ContextKey,
+    test: Requirement,
 }
 
 #[derive(Debug)]
-enum Test {
-    /// Whether the key must be absent: one of these.
+enum Requirement {
+    /// The operator `Null`: true requires an absent key, false a present key.
     Absent(Vec<bool>),
     Values {
         quantifier: Quantifier,
-        /// Whether it holds when the request does not have the key.
+        /// Whether the condition holds for a request without the key.
         holds_if_absent: bool,
         is_negated: bool,
-        wanted: Vec<Wanted>,
+        policy_values: Vec<PolicyValue>,
     },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quantifier {
-    /// The key has one value at most.
+    /// The key has at most one value.
     One,
     All,
     Any,
 }
 
-impl Condition {
-    /// The conditions of a statement's text.
+impl PolicyCondition {
+    /// Converts the conditions of a statement.
     pub(super) fn read(
-        text: Unique<Unique<OneOrMany<Scalar>>>,
+        text: UniqueMembers<UniqueMembers<OneOrMany<Scalar>>>,
         has_variables: bool,
     ) -> Result<Vec<Self>, String> {
         let mut conditions = Vec::new();
-        for (operator, Unique(keys)) in text.0 {
+        for (operator, UniqueMembers(keys)) in text.0 {
             for (key, OneOrMany(values)) in keys {
                 let values: Vec<_> = values.into_iter().map(|Scalar(value)| value).collect();
-                let wrong = |why| format!("in the condition {operator} on {key}: {why}");
-                conditions
-                    .push(Self::parse(&operator, &key, &values, has_variables).map_err(wrong)?);
+                let in_condition = |reason| format!("condition {operator} on {key}: {reason}");
+                conditions.push(
+                    Self::parse(&operator, &key, &values, has_variables).map_err(in_condition)?,
+                );
             }
         }
         Ok(conditions)
@@ -61,7 +62,7 @@ impl Condition {
         values: &[String],
         has_variables: bool,
     ) -> Result<Self, String> {
-        let key = Key::parse(key)?;
+        let key = ContextKey::parse(key)?;
         if values.is_empty() {
             return Err("it has no value".to_owned());
         }
@@ -69,7 +70,7 @@ impl Condition {
             let absent = values
                 .iter()
                 .map(|value| truth(value).ok_or_else(|| format!("{value:?} is not true or false")));
-            let test = Test::Absent(absent.collect::<Result<_, _>>()?);
+            let test = Requirement::Absent(absent.collect::<Result<_, _>>()?);
             return Ok(Self { key, test });
         }
         let (quantifier, rest) = quantified(operator);
@@ -83,45 +84,47 @@ impl Condition {
             Some(name) => (name, true),
             None => (rest, false),
         };
-        let (comparison, is_negated) = Comparison::of(name)?;
+        let (comparison, is_negated) = ValueComparison::of(name)?;
         if !comparison.fits(key.form()) {
             return Err("the operator cannot compare values of this key".to_owned());
         }
-        let wanted = values
+        let policy_values = values
             .iter()
-            .map(|value| comparison.wanted(value, has_variables));
+            .map(|value| comparison.policy_value(value, has_variables));
         let holds_if_absent = match quantifier {
             Quantifier::One => is_negated || is_optional,
             Quantifier::All => true,
             Quantifier::Any => is_optional,
         };
-        let test = Test::Values {
+        let test = Requirement::Values {
             quantifier,
             holds_if_absent,
             is_negated,
-            wanted: wanted.collect::<Result<_, _>>()?,
+            policy_values: policy_values.collect::<Result<_, _>>()?,
         };
         Ok(Self { key, test })
     }
 
-    /// Whether it holds for a request; `allows` is the effect of its statement.
-    pub(super) fn holds(&self, request: &Request<'_>, allows: bool) -> bool {
+    /// Returns whether the condition holds for a request. `allows` is the effect of the statement.
+    pub(super) fn holds(&self, request: &PolicyRequest<'_>, allows: bool) -> bool {
         let found = request.values(&self.key);
-        let Test::Values {
+        let Requirement::Values {
             quantifier,
             holds_if_absent,
             is_negated,
-            wanted,
+            policy_values,
         } = &self.test
         else {
-            return self.is_as_absent_as_wanted(found.is_empty());
+            return self.is_absence_allowed(found.is_empty());
         };
         if found.is_empty() {
             return *holds_if_absent;
         }
         let mut is_unresolved = false;
         let mut satisfies = |value: &str| {
-            let matches = wanted.iter().map(|wanted| wanted.matches(value, request));
+            let matches = policy_values
+                .iter()
+                .map(|policy_values| policy_values.matches(value, request));
             let matches: Vec<_> = matches.collect();
             is_unresolved |= matches.contains(&None);
             matches.contains(&Some(true)) != *is_negated
@@ -136,8 +139,8 @@ impl Condition {
         }
     }
 
-    fn is_as_absent_as_wanted(&self, is_absent: bool) -> bool {
-        matches!(&self.test, Test::Absent(wanted) if wanted.contains(&is_absent))
+    fn is_absence_allowed(&self, is_absent: bool) -> bool {
+        matches!(&self.test, Requirement::Absent(policy_values) if policy_values.contains(&is_absent))
     }
 }
 

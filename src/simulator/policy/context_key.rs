@@ -1,20 +1,20 @@
-//! Condition keys: their names, the form of their values, and whether a request can have several values of one.
+//! Condition keys: their names, the form of their values, and whether a request can have several values.
 //!
 //! # Invariants
-//! - A name that is not in the table is an error when the policy is put.
+//! - A policy with a name that is not in the table is rejected.
 
 /// A condition key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::simulator) struct Key {
-    pub(super) name: Name,
-    /// What follows the slash or the colon of a key such as `aws:ResourceTag/`; else empty.
+pub(in crate::simulator) struct ContextKey {
+    pub(super) name: KeyName,
+    /// The text after the slash or colon of a key such as `aws:ResourceTag/`; otherwise empty.
     pub(super) part: String,
 }
 
-/// The form of a key's values.
+/// The form of the values of a condition key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// Text of the account's choice, such as a tag: every operator can compare it.
+pub(super) enum ValueForm {
+    /// Text that the account chooses, such as a tag. Every operator can compare it.
     Free,
     Text,
     Arn,
@@ -24,15 +24,15 @@ pub(super) enum Form {
     Address,
 }
 
-/// Names each key once.
+/// Defines the names and the table from one list.
 macro_rules! keys {
     ($($name:ident = $text:literal, $form:ident, $several:literal;)*) => {
         /// The name of a condition key.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Name { $($name,)* }
+        pub(super) enum KeyName { $($name,)* }
 
         /// Name, text, form, and whether a request can have several values.
-        pub(super) const TABLE: &[(Name, &str, Form, bool)] = &[$((Name::$name, $text, Form::$form, $several),)*];
+        pub(super) const TABLE: &[(KeyName, &str, ValueForm, bool)] = &[$((KeyName::$name, $text, ValueForm::$form, $several),)*];
     };
 }
 
@@ -78,22 +78,22 @@ keys! {
     ViaService = "kms:ViaService", Text, false;
 }
 
-/// Keys whose values the operator can set for an access key, because the simulator cannot know them.
-const GIVEN: [Name; 10] = [
-    Name::CurrentTime,
-    Name::EpochTime,
-    Name::PrincipalOrganization,
-    Name::SecureTransport,
-    Name::SourceAccount,
-    Name::SourceArn,
-    Name::SourceIp,
-    Name::SourceVpc,
-    Name::SourceVpce,
-    Name::ViaService,
+/// Keys whose values the operator can configure for an access key.
+const CONFIGURABLE: [KeyName; 10] = [
+    KeyName::CurrentTime,
+    KeyName::EpochTime,
+    KeyName::PrincipalOrganization,
+    KeyName::SecureTransport,
+    KeyName::SourceAccount,
+    KeyName::SourceArn,
+    KeyName::SourceIp,
+    KeyName::SourceVpc,
+    KeyName::SourceVpce,
+    KeyName::ViaService,
 ];
 
-impl Key {
-    /// The key of this name, in any case as at AWS.
+impl ContextKey {
+    /// Parses the name of a condition key, without regard to case as AWS does.
     pub(in crate::simulator) fn parse(text: &str) -> Result<Self, String> {
         let found = TABLE.iter().find_map(|(name, known, ..)| {
             let (head, part) = text.split_at_checked(known.len())?;
@@ -104,27 +104,25 @@ impl Key {
                 part: part.to_owned(),
             })
         });
-        found.ok_or_else(|| {
-            format!("the condition key {text} is not one that the simulator evaluates")
-        })
+        found.ok_or_else(|| format!("the simulator does not evaluate the condition key {text}"))
     }
 
-    /// Whether a request may have several values of it.
+    /// Returns whether a request can have several values.
     pub(super) fn is_multivalued(&self) -> bool {
         self.row().is_some_and(|(.., several)| *several)
     }
 
-    /// The form of its values.
-    pub(super) fn form(&self) -> Form {
-        self.row().map_or(Form::Text, |(_, _, form, _)| *form)
+    /// Returns the form of the values.
+    pub(super) fn form(&self) -> ValueForm {
+        self.row().map_or(ValueForm::Text, |(_, _, form, _)| *form)
     }
 
-    /// Whether its value can be set per access key.
-    pub(in crate::simulator) fn can_be_given(&self) -> bool {
-        GIVEN.contains(&self.name)
+    /// Returns whether the value can be configured for an access key.
+    pub(in crate::simulator) fn is_configurable(&self) -> bool {
+        CONFIGURABLE.contains(&self.name)
     }
 
-    fn row(&self) -> Option<&'static (Name, &'static str, Form, bool)> {
+    fn row(&self) -> Option<&'static (KeyName, &'static str, ValueForm, bool)> {
         TABLE.iter().find(|(name, ..)| *name == self.name)
     }
 }
@@ -134,16 +132,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_in_any_case() {
+    fn names_of_condition_keys_ignore_case() {
         for text in ["aws:SourceIp", "AWS:sourceip"] {
-            assert_eq!(Key::parse(text).unwrap().name, Name::SourceIp);
+            assert_eq!(ContextKey::parse(text).unwrap().name, KeyName::SourceIp);
         }
-        let tag = Key::parse("aws:resourcetag/Team").unwrap();
-        assert_eq!((tag.name, tag.part.as_str()), (Name::ResourceTag, "Team"));
-        let pair = Key::parse("kms:EncryptionContext:a:b").unwrap();
+        let tag = ContextKey::parse("aws:resourcetag/Team").unwrap();
+        assert_eq!(
+            (tag.name, tag.part.as_str()),
+            (KeyName::ResourceTag, "Team")
+        );
+        let pair = ContextKey::parse("kms:EncryptionContext:a:b").unwrap();
         assert_eq!(
             (pair.name, pair.part.as_str()),
-            (Name::EncryptionContext, "a:b")
+            (KeyName::EncryptionContext, "a:b")
         );
         for bad in [
             "",
@@ -153,7 +154,7 @@ mod tests {
             "s3:prefix",
             "aws:MultiFactorAuthAge",
         ] {
-            assert!(Key::parse(bad).is_err(), "{bad}");
+            assert!(ContextKey::parse(bad).is_err(), "{bad}");
         }
     }
 }

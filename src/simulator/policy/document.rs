@@ -1,4 +1,4 @@
-//! The JSON of a policy. Unknown members and repeated members are errors.
+//! The JSON form of a policy. Unknown members and repeated members are errors.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,14 +11,14 @@ use serde::de::{
 /// A policy.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
-pub(in crate::simulator) struct Document {
+pub(in crate::simulator) struct PolicyDocument {
     pub(super) version: Option<String>,
     #[serde(rename = "Id")]
     _id: Option<String>,
     pub(super) statement: OneOrMany<StatementText>,
 }
 
-/// A statement of it.
+/// A statement of a policy.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 pub(super) struct StatementText {
@@ -30,22 +30,22 @@ pub(super) struct StatementText {
     pub(super) not_action: Option<OneOrMany<String>>,
     pub(super) resource: Option<OneOrMany<String>>,
     pub(super) not_resource: Option<OneOrMany<String>>,
-    pub(super) condition: Option<Unique<Unique<OneOrMany<Scalar>>>>,
+    pub(super) condition: Option<UniqueMembers<UniqueMembers<OneOrMany<Scalar>>>>,
 }
 
 /// The Principal of a statement.
 pub(super) enum PrincipalText {
     Text(String),
-    Kinds(Unique<OneOrMany<String>>),
+    Kinds(UniqueMembers<OneOrMany<String>>),
 }
 
 /// One value or a list of values.
 pub(super) struct OneOrMany<T>(pub(super) Vec<T>);
 
 /// An object without repeated members.
-pub(in crate::simulator) struct Unique<T>(pub(in crate::simulator) Vec<(String, T)>);
+pub(in crate::simulator) struct UniqueMembers<T>(pub(in crate::simulator) Vec<(String, T)>);
 
-/// A string, boolean or number, as text.
+/// A string, boolean or number, converted to text.
 pub(super) struct Scalar(pub(super) String);
 
 impl<'de> Deserialize<'de> for PrincipalText {
@@ -60,7 +60,8 @@ impl<'de> Deserialize<'de> for PrincipalText {
                 Ok(PrincipalText::Text(text.to_owned()))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                Unique::deserialize(MapAccessDeserializer::new(map)).map(PrincipalText::Kinds)
+                UniqueMembers::deserialize(MapAccessDeserializer::new(map))
+                    .map(PrincipalText::Kinds)
             }
         }
         from.deserialize_any(Reader)
@@ -101,11 +102,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unique<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for UniqueMembers<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Reader<T>(PhantomData<T>);
         impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
-            type Value = Unique<T>;
+            type Value = UniqueMembers<T>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
@@ -113,11 +114,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unique<T> {
                 let mut members: Vec<(String, T)> = Vec::new();
                 while let Some((name, value)) = map.next_entry::<String, T>()? {
                     if members.iter().any(|(known, _)| *known == name) {
-                        return Err(A::Error::custom(format!("{name} is there twice")));
+                        return Err(A::Error::custom(format!("{name} occurs twice")));
                     }
                     members.push((name, value));
                 }
-                Ok(Unique(members))
+                Ok(UniqueMembers(members))
             }
         }
         from.deserialize_map(Reader(PhantomData))

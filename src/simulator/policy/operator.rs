@@ -1,4 +1,4 @@
-//! Condition operators: how a value of a request is compared with the values of a policy.
+//! Condition operators. They compare a value of a request with the values of a policy.
 
 use std::cmp::Ordering;
 use std::net::IpAddr;
@@ -7,27 +7,27 @@ use ipnet::IpNet;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::context_key::Form;
-use super::request::Request;
-use super::template::{Template, matches, matches_arn};
+use super::context_key::ValueForm;
+use super::pattern::{PolicyPattern, matches, matches_arn};
+use super::request::PolicyRequest;
 
-/// A comparison.
+/// The comparison of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comparison {
+pub(super) enum ValueComparison {
     Text {
         has_wildcards: bool,
         ignores_case: bool,
     },
     Arn,
     Bool,
-    Number(Order),
-    Date(Order),
+    Number(RequiredOrder),
+    Date(RequiredOrder),
     Address,
 }
 
-/// What an order of two values must be.
+/// The required order of the value of the request and the value of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum RequiredOrder {
     Same,
     Less,
     AtMost,
@@ -35,129 +35,168 @@ pub(super) enum Order {
     AtLeast,
 }
 
-/// A value of a policy, ready to be compared.
+/// A parsed value of a policy.
 #[derive(Debug)]
-pub(super) enum Wanted {
-    Text { text: Template, ignores_case: bool },
-    Arn(Template),
+pub(super) enum PolicyValue {
+    Text {
+        text: PolicyPattern,
+        ignores_case: bool,
+    },
+    Arn(PolicyPattern),
     Bool(bool),
-    Number(f64, Order),
-    Date(OffsetDateTime, Order),
+    Number(f64, RequiredOrder),
+    Date(OffsetDateTime, RequiredOrder),
     Address(IpNet),
 }
 
-const fn text(has_wildcards: bool, ignores_case: bool) -> Comparison {
-    Comparison::Text {
+const fn text(has_wildcards: bool, ignores_case: bool) -> ValueComparison {
+    ValueComparison::Text {
         has_wildcards,
         ignores_case,
     }
 }
 
-/// Each operator, and whether it is negated.
-pub(super) const OPERATORS: [(&str, Comparison, bool); 25] = [
+/// Each operator with its comparison and whether it is negated.
+pub(super) const OPERATORS: [(&str, ValueComparison, bool); 25] = [
     ("StringEquals", text(false, false), false),
     ("StringNotEquals", text(false, false), true),
     ("StringEqualsIgnoreCase", text(false, true), false),
     ("StringNotEqualsIgnoreCase", text(false, true), true),
     ("StringLike", text(true, false), false),
     ("StringNotLike", text(true, false), true),
-    ("ArnEquals", Comparison::Arn, false),
-    ("ArnLike", Comparison::Arn, false),
-    ("ArnNotEquals", Comparison::Arn, true),
-    ("ArnNotLike", Comparison::Arn, true),
-    ("Bool", Comparison::Bool, false),
-    ("NumericEquals", Comparison::Number(Order::Same), false),
-    ("NumericNotEquals", Comparison::Number(Order::Same), true),
-    ("NumericLessThan", Comparison::Number(Order::Less), false),
+    ("ArnEquals", ValueComparison::Arn, false),
+    ("ArnLike", ValueComparison::Arn, false),
+    ("ArnNotEquals", ValueComparison::Arn, true),
+    ("ArnNotLike", ValueComparison::Arn, true),
+    ("Bool", ValueComparison::Bool, false),
+    (
+        "NumericEquals",
+        ValueComparison::Number(RequiredOrder::Same),
+        false,
+    ),
+    (
+        "NumericNotEquals",
+        ValueComparison::Number(RequiredOrder::Same),
+        true,
+    ),
+    (
+        "NumericLessThan",
+        ValueComparison::Number(RequiredOrder::Less),
+        false,
+    ),
     (
         "NumericLessThanEquals",
-        Comparison::Number(Order::AtMost),
+        ValueComparison::Number(RequiredOrder::AtMost),
         false,
     ),
     (
         "NumericGreaterThan",
-        Comparison::Number(Order::Greater),
+        ValueComparison::Number(RequiredOrder::Greater),
         false,
     ),
     (
         "NumericGreaterThanEquals",
-        Comparison::Number(Order::AtLeast),
+        ValueComparison::Number(RequiredOrder::AtLeast),
         false,
     ),
-    ("DateEquals", Comparison::Date(Order::Same), false),
-    ("DateNotEquals", Comparison::Date(Order::Same), true),
-    ("DateLessThan", Comparison::Date(Order::Less), false),
-    ("DateLessThanEquals", Comparison::Date(Order::AtMost), false),
-    ("DateGreaterThan", Comparison::Date(Order::Greater), false),
+    (
+        "DateEquals",
+        ValueComparison::Date(RequiredOrder::Same),
+        false,
+    ),
+    (
+        "DateNotEquals",
+        ValueComparison::Date(RequiredOrder::Same),
+        true,
+    ),
+    (
+        "DateLessThan",
+        ValueComparison::Date(RequiredOrder::Less),
+        false,
+    ),
+    (
+        "DateLessThanEquals",
+        ValueComparison::Date(RequiredOrder::AtMost),
+        false,
+    ),
+    (
+        "DateGreaterThan",
+        ValueComparison::Date(RequiredOrder::Greater),
+        false,
+    ),
     (
         "DateGreaterThanEquals",
-        Comparison::Date(Order::AtLeast),
+        ValueComparison::Date(RequiredOrder::AtLeast),
         false,
     ),
-    ("IpAddress", Comparison::Address, false),
-    ("NotIpAddress", Comparison::Address, true),
+    ("IpAddress", ValueComparison::Address, false),
+    ("NotIpAddress", ValueComparison::Address, true),
 ];
 
-impl Comparison {
-    /// The comparison of an operator, and whether the operator is negated.
+impl ValueComparison {
+    /// Returns the comparison of an operator, and whether the operator is negated.
     pub(super) fn of(operator: &str) -> Result<(Self, bool), String> {
         let found = OPERATORS.iter().find(|(name, ..)| *name == operator);
         let (_, comparison, is_negated) = found.ok_or_else(|| {
-            format!("the condition operator {operator} is not one that the simulator evaluates")
+            format!("the simulator does not evaluate the condition operator {operator}")
         })?;
         Ok((*comparison, *is_negated))
     }
 
-    /// Whether it can compare values of this form. Texts can be compared of all forms.
-    pub(super) fn fits(self, form: Form) -> bool {
+    /// Returns whether the operator can compare values of this form. String operators compare every form.
+    pub(super) fn fits(self, form: ValueForm) -> bool {
         match (self, form) {
-            (Self::Text { .. }, _) | (_, Form::Free) => true,
-            (Self::Arn, form) => form == Form::Arn,
-            (Self::Bool, form) => form == Form::Bool,
-            (Self::Number(_), form) => matches!(form, Form::Number | Form::Date),
-            (Self::Date(_), form) => form == Form::Date,
-            (Self::Address, form) => form == Form::Address,
+            (Self::Text { .. }, _) | (_, ValueForm::Free) => true,
+            (Self::Arn, form) => form == ValueForm::Arn,
+            (Self::Bool, form) => form == ValueForm::Bool,
+            (Self::Number(_), form) => matches!(form, ValueForm::Number | ValueForm::Date),
+            (Self::Date(_), form) => form == ValueForm::Date,
+            (Self::Address, form) => form == ValueForm::Address,
         }
     }
 
-    /// A value of a policy for it.
-    pub(super) fn wanted(self, value: &str, has_variables: bool) -> Result<Wanted, String> {
-        let wrong = |what: &str| format!("{value:?} is not {what}");
+    /// Parses a value of a policy.
+    pub(super) fn policy_value(
+        self,
+        value: &str,
+        has_variables: bool,
+    ) -> Result<PolicyValue, String> {
+        let not_of_form = |form: &str| format!("{value:?} is not {form}");
         match self {
             Self::Text {
                 has_wildcards,
                 ignores_case,
             } => {
-                let text = Template::parse(value, has_wildcards, has_variables)?;
-                Ok(Wanted::Text { text, ignores_case })
+                let text = PolicyPattern::parse(value, has_wildcards, has_variables)?;
+                Ok(PolicyValue::Text { text, ignores_case })
             }
             Self::Arn => {
-                let arn = Template::parse(value, true, has_variables)?;
+                let arn = PolicyPattern::parse(value, true, has_variables)?;
                 if arn.is_arn() {
-                    Ok(Wanted::Arn(arn))
+                    Ok(PolicyValue::Arn(arn))
                 } else {
-                    Err(wrong("an ARN"))
+                    Err(not_of_form("an ARN"))
                 }
             }
             Self::Bool => truth(value)
-                .map(Wanted::Bool)
-                .ok_or_else(|| wrong("true or false")),
+                .map(PolicyValue::Bool)
+                .ok_or_else(|| not_of_form("true or false")),
             Self::Number(order) => number(value)
-                .map(|number| Wanted::Number(number, order))
-                .ok_or_else(|| wrong("a number")),
+                .map(|number| PolicyValue::Number(number, order))
+                .ok_or_else(|| not_of_form("a number")),
             Self::Date(order) => date(value)
-                .map(|date| Wanted::Date(date, order))
-                .ok_or_else(|| wrong("a date")),
+                .map(|date| PolicyValue::Date(date, order))
+                .ok_or_else(|| not_of_form("a date")),
             Self::Address => network(value)
-                .map(Wanted::Address)
-                .ok_or_else(|| wrong("an IP address or network")),
+                .map(PolicyValue::Address)
+                .ok_or_else(|| not_of_form("an IP address or network")),
         }
     }
 }
 
-impl Wanted {
-    /// Whether it matches a value of the request; none when a policy variable has no value.
-    pub(super) fn matches(&self, value: &str, request: &Request<'_>) -> Option<bool> {
+impl PolicyValue {
+    /// Returns whether the value matches a value of the request; none if a policy variable has no value.
+    pub(super) fn matches(&self, value: &str, request: &PolicyRequest<'_>) -> Option<bool> {
         Some(match self {
             Self::Text { text, ignores_case } => {
                 matches(&text.expand(request)?, value, *ignores_case)
@@ -177,7 +216,7 @@ impl Wanted {
     }
 }
 
-impl Order {
+impl RequiredOrder {
     fn holds(self, found: Ordering) -> bool {
         match self {
             Self::Same => found.is_eq(),
@@ -189,7 +228,7 @@ impl Order {
     }
 }
 
-/// Reads `true` or `false`, in any case.
+/// Parses `true` or `false`, without regard to case.
 pub(super) fn truth(text: &str) -> Option<bool> {
     match text {
         text if text.eq_ignore_ascii_case("true") => Some(true),
@@ -202,7 +241,7 @@ fn number(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// ISO 8601 as W3C profiles it, down to a day, or seconds since 1970.
+/// Parses a day or a time in ISO 8601 (the profile of W3C), or seconds since 1970.
 fn date(text: &str) -> Option<OffsetDateTime> {
     if let Ok(seconds) = text.parse() {
         return OffsetDateTime::from_unix_timestamp(seconds).ok();

@@ -1,31 +1,31 @@
-//! The Principal of a statement or a grant, and how it matches a caller.
+//! The principals of statements and grants, and how they match a caller.
 
-use super::super::credentials::{account_of, is_service};
 use super::document::{OneOrMany, PrincipalText};
-use super::request::Who;
+use super::request::PolicyCaller;
+use crate::simulator::wire::names::{account_of, is_service};
 
-/// How a principal element matches a caller, weakest first.
+/// The way in which a principal matches a caller, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::simulator) enum Reach {
-    No,
-    /// By its account: an identity policy must allow the action too.
+pub(in crate::simulator) enum PrincipalMatch {
+    None,
+    /// The account of the caller matches. An identity policy must allow the action as well.
     Account,
-    /// By its own name, the name of its role, or a star.
+    /// The principal, its role or a star matches.
     Direct,
 }
 
 /// The callers that a statement applies to.
 #[derive(Debug)]
-pub(super) enum Principals {
-    /// These principals.
+pub(super) enum PrincipalElement {
+    /// The listed principals.
     Named(Vec<String>),
-    /// All but these principals.
+    /// All principals except the listed ones.
     AllBut(Vec<String>),
     /// The owner of an identity policy.
     Owner,
 }
 
-impl Principals {
+impl PrincipalElement {
     /// Parses the principals of a statement.
     pub(super) fn names(text: PrincipalText) -> Result<Vec<String>, String> {
         let kinds = match text {
@@ -43,36 +43,47 @@ impl Principals {
             }
         }
         match names.is_empty() {
-            true => Err("it names no principal".to_owned()),
+            true => Err("it has no principal".to_owned()),
             false => Ok(names),
         }
     }
 
-    /// Returns how it matches a caller. As at AWS, a Deny with NotPrincipal spares a caller only if its user or session, role and account are
-    /// all listed. An Allow with NotPrincipal excludes a caller if any of them is listed.
-    pub(super) fn reach(&self, who: &Who<'_>, allows: bool) -> Reach {
+    /// Returns how the element matches a caller. As in AWS, a Deny with NotPrincipal exempts a caller only if its user or session, its role
+    /// and its account are all listed. An Allow with NotPrincipal excludes a caller if any of them is listed.
+    pub(super) fn principal_match(
+        &self,
+        caller: &PolicyCaller<'_>,
+        allows: bool,
+    ) -> PrincipalMatch {
         let is_named =
             |name: &str, list: &[String]| list.iter().any(|named| named == name || named == "*");
         match self {
-            Self::Owner => Reach::Direct,
+            Self::Owner => PrincipalMatch::Direct,
             Self::Named(names) => names
                 .iter()
-                .map(|name| reach(name, who))
+                .map(|name| principal_match(name, caller))
                 .max()
-                .unwrap_or(Reach::No),
+                .unwrap_or(PrincipalMatch::None),
             Self::AllBut(names) if allows => {
-                match names.iter().all(|name| reach(name, who) == Reach::No) {
-                    true => Reach::Direct,
-                    false => Reach::No,
+                match names
+                    .iter()
+                    .all(|name| principal_match(name, caller) == PrincipalMatch::None)
+                {
+                    true => PrincipalMatch::Direct,
+                    false => PrincipalMatch::None,
                 }
             }
             Self::AllBut(names) => {
-                let account = root_of(who);
-                let is_account =
-                    is_named(&account, names) || is_named(who.account, names) || who.is_service;
-                match is_named(who.principal, names) && is_named(&who.arn, names) && is_account {
-                    true => Reach::No,
-                    false => Reach::Direct,
+                let account = root_of(caller);
+                let is_account = is_named(&account, names)
+                    || is_named(caller.account, names)
+                    || caller.is_service;
+                match is_named(caller.principal, names)
+                    && is_named(&caller.arn, names)
+                    && is_account
+                {
+                    true => PrincipalMatch::None,
+                    false => PrincipalMatch::Direct,
                 }
             }
         }
@@ -84,33 +95,36 @@ fn check(kind: &str, name: &str) -> Result<(), String> {
     match kind {
         "AWS" if name == "*" => Ok(()),
         "AWS" if name.contains(['*', '?']) => Err(format!(
-            "{name} has a wildcard, which is not one in a principal"
+            "{name} has a wildcard, but principals cannot have wildcards"
         )),
         "AWS" if is_account || account_of(name).is_some() => Ok(()),
         "Service" if is_service(name) => Ok(()),
         "AWS" | "Service" => Err(format!("{name} is not a principal")),
         _ => Err(format!(
-            "principals of the kind {kind} are not evaluated by the simulator"
+            "the simulator does not evaluate principals of the kind {kind}"
         )),
     }
 }
 
 /// Returns how a name matches a caller.
-pub(in crate::simulator) fn reach(named: &str, who: &Who<'_>) -> Reach {
-    if named == "*" || named == who.principal || named == who.arn {
-        return Reach::Direct;
+pub(in crate::simulator) fn principal_match(
+    named: &str,
+    caller: &PolicyCaller<'_>,
+) -> PrincipalMatch {
+    if named == "*" || named == caller.principal || named == caller.arn {
+        return PrincipalMatch::Direct;
     }
-    let is_account = !who.is_service && (named == who.account || named == root_of(who));
+    let is_account = !caller.is_service && (named == caller.account || named == root_of(caller));
     match is_account {
-        true => Reach::Account,
-        false => Reach::No,
+        true => PrincipalMatch::Account,
+        false => PrincipalMatch::None,
     }
 }
 
 /// Returns the ARN of the caller's account.
-fn root_of(who: &Who<'_>) -> String {
-    let partition = who.principal.split(':').nth(1).unwrap_or("aws");
-    format!("arn:{partition}:iam::{}:root", who.account)
+fn root_of(caller: &PolicyCaller<'_>) -> String {
+    let partition = caller.principal.split(':').nth(1).unwrap_or("aws");
+    format!("arn:{partition}:iam::{}:root", caller.account)
 }
 
 /// Returns the ARN of the role of a session, without the role's path.

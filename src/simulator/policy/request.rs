@@ -1,4 +1,4 @@
-//! A request as policies see it: caller, action, resource, and the values of the condition keys.
+//! The properties of a request that policies evaluate: caller, action, resource, and the values of condition keys.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,70 +7,72 @@ use std::net::IpAddr;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::context_key::{Key, Name};
+use super::context_key::{ContextKey, KeyName};
 
-/// A request as policies see it.
-pub(in crate::simulator) struct Request<'a> {
-    pub(in crate::simulator) who: Who<'a>,
-    /// Without `kms:`; of another service with its prefix.
+/// The properties of a request that policies evaluate.
+pub(in crate::simulator) struct PolicyRequest<'a> {
+    pub(in crate::simulator) caller: PolicyCaller<'a>,
+    /// The name of the action, without `kms:`. Actions of other services have their prefix.
     pub(in crate::simulator) action: &'a str,
-    /// The resource's ARN, or `*` for an action that has none.
+    /// The ARN of the resource, or `*` for an action without a resource.
     pub(in crate::simulator) resource: &'a str,
     /// The KMS key, if there is one.
-    pub(in crate::simulator) key: Option<&'a dyn KeyFacts>,
-    pub(in crate::simulator) details: Details<'a>,
+    pub(in crate::simulator) key: Option<&'a dyn KeyProperties>,
+    pub(in crate::simulator) details: RequestDetails<'a>,
 }
 
 /// The caller.
-pub(in crate::simulator) struct Who<'a> {
-    /// ARN of a user, of a session or of the account; or the name of a service.
+pub(in crate::simulator) struct PolicyCaller<'a> {
+    /// The ARN of a user, a session or the account, or the name of a service.
     pub(in crate::simulator) principal: &'a str,
-    /// The same, but of a session the ARN of its role.
+    /// The ARN of the role for a session; otherwise the same as `principal`.
     pub(in crate::simulator) arn: Cow<'a, str>,
     pub(in crate::simulator) account: &'a str,
     pub(in crate::simulator) region: &'a str,
     pub(in crate::simulator) is_service: bool,
     pub(in crate::simulator) tags: Option<&'a Pairs>,
-    pub(in crate::simulator) given: &'a Given,
+    pub(in crate::simulator) configured: &'a ConfiguredValues,
     pub(in crate::simulator) source: Option<IpAddr>,
 }
 
-/// Values of condition keys that were set for an access key.
+/// Values of condition keys that the operator configured for an access key.
 #[derive(Debug, Default)]
-pub(in crate::simulator) struct Given(pub(in crate::simulator) Vec<(Key, String)>);
+pub(in crate::simulator) struct ConfiguredValues(
+    pub(in crate::simulator) Vec<(ContextKey, String)>,
+);
 
-/// The properties of a KMS key that condition keys are about.
-pub(in crate::simulator) trait KeyFacts {
-    /// The account that has it.
+/// The properties of a KMS key that condition keys use.
+pub(in crate::simulator) trait KeyProperties {
+    /// The account that owns the key.
     fn account(&self) -> &str;
-    /// Its tags.
+    /// The tags of the key.
     fn tags(&self) -> &Pairs;
-    /// The names of its aliases.
+    /// The names of the aliases of the key.
     fn aliases(&self) -> Vec<&str>;
 }
 
-/// Keys and values.
+/// Pairs of a key and a value.
 pub(in crate::simulator) type Pairs = BTreeMap<String, String>;
 
-/// The parameters of a request that condition keys are about.
+/// The parameters of a request that condition keys use.
 #[derive(Clone, Copy, Default)]
-pub(in crate::simulator) struct Details<'a> {
+pub(in crate::simulator) struct RequestDetails<'a> {
     pub(in crate::simulator) encryption_context: Option<&'a Pairs>,
     /// The alias by which the request names the key.
     pub(in crate::simulator) alias: Option<&'a str>,
     pub(in crate::simulator) tags: Option<&'a Pairs>,
-    /// The names of tags that are removed.
+    /// The names of tags that the request removes.
     pub(in crate::simulator) tag_keys: &'a [String],
-    pub(in crate::simulator) grant: Option<GrantFacts<'a>>,
+    pub(in crate::simulator) grant: Option<GrantProperties<'a>>,
     pub(in crate::simulator) window_in_days: Option<i64>,
     pub(in crate::simulator) bypasses_lockout_check: Option<bool>,
     /// Whether the request creates a key.
     pub(in crate::simulator) is_new_key: bool,
 }
 
-/// A grant that is to be created.
+/// The properties of a new grant.
 #[derive(Clone, Copy)]
-pub(in crate::simulator) struct GrantFacts<'a> {
+pub(in crate::simulator) struct GrantProperties<'a> {
     pub(in crate::simulator) operations: &'a [String],
     pub(in crate::simulator) grantee: &'a str,
     pub(in crate::simulator) retiring: Option<&'a str>,
@@ -79,26 +81,26 @@ pub(in crate::simulator) struct GrantFacts<'a> {
     pub(in crate::simulator) source_arn: Option<&'a str>,
 }
 
-impl Given {
-    /// The value that was set for a key.
-    fn get(&self, name: Name) -> Option<&str> {
+impl ConfiguredValues {
+    /// Returns the value that was configured for a key.
+    fn get(&self, name: KeyName) -> Option<&str> {
         let found = self.0.iter().find(|(key, _)| key.name == name);
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The resource on whose behalf the request is made.
+    /// Returns `aws:SourceArn`: the resource for which a service makes the request.
     pub(in crate::simulator) fn source_arn(&self) -> Option<&str> {
-        self.get(Name::SourceArn)
+        self.get(KeyName::SourceArn)
     }
 }
 
 type Values<'v> = Vec<Cow<'v, str>>;
 
-impl Request<'_> {
-    /// Returns the values of a condition key, or none when the request does not have the key.
-    pub(super) fn values(&self, key: &Key) -> Values<'_> {
-        let given = self.who.given.get(key.name);
-        match given {
+impl PolicyRequest<'_> {
+    /// Returns the values of a condition key; no value if the request does not have the key.
+    pub(super) fn values(&self, key: &ContextKey) -> Values<'_> {
+        let configured = self.caller.configured.get(key.name);
+        match configured {
             Some(value) => vec![Cow::Borrowed(value)],
             None => self
                 .of_principal(key)
@@ -107,62 +109,64 @@ impl Request<'_> {
         }
     }
 
-    /// Returns none for a key that is not about the caller and its connection.
-    fn of_principal(&self, key: &Key) -> Option<Values<'_>> {
-        let Who {
+    /// Returns the values of a key about the caller and its connection; none for other keys.
+    fn of_principal(&self, key: &ContextKey) -> Option<Values<'_>> {
+        let PolicyCaller {
             principal,
             arn,
             account,
             is_service,
             ..
-        } = &self.who;
+        } = &self.caller;
         let unless_service = |value| one((!is_service).then_some(value));
         Some(match key.name {
-            Name::CallerAccount | Name::PrincipalAccount => unless_service(*account),
-            Name::PrincipalArn => unless_service(arn),
-            Name::PrincipalIsService => truth(*is_service),
-            Name::PrincipalService => one(is_service.then_some(*principal)),
-            Name::PrincipalTag => one(self.who.tags.and_then(|tags| found(tags, &key.part))),
-            Name::PrincipalType => one(Some(kind_of(principal, *is_service))),
-            Name::User => one(user_name(principal)),
-            Name::SecureTransport => truth(true),
-            Name::SourceIp => self.source_ip().into_iter().collect(),
-            Name::RequestedRegion => one(Some(self.who.region)),
-            Name::CurrentTime => OffsetDateTime::now_utc()
+            KeyName::CallerAccount | KeyName::PrincipalAccount => unless_service(*account),
+            KeyName::PrincipalArn => unless_service(arn),
+            KeyName::PrincipalIsService => truth(*is_service),
+            KeyName::PrincipalService => one(is_service.then_some(*principal)),
+            KeyName::PrincipalTag => one(self.caller.tags.and_then(|tags| found(tags, &key.part))),
+            KeyName::PrincipalType => one(Some(kind_of(principal, *is_service))),
+            KeyName::User => one(user_name(principal)),
+            KeyName::SecureTransport => truth(true),
+            KeyName::SourceIp => self.source_ip().into_iter().collect(),
+            KeyName::RequestedRegion => one(Some(self.caller.region)),
+            KeyName::CurrentTime => OffsetDateTime::now_utc()
                 .format(&Rfc3339)
                 .ok()
                 .map(Cow::Owned)
                 .into_iter()
                 .collect(),
-            Name::EpochTime => vec![Cow::Owned(
+            KeyName::EpochTime => vec![Cow::Owned(
                 OffsetDateTime::now_utc().unix_timestamp().to_string(),
             )],
             _ => return None,
         })
     }
 
-    /// Requests through a service or a VPC endpoint do not have the address of the caller.
+    /// Returns the address of the caller. Requests through a service or a VPC endpoint do not have it.
     fn source_ip(&self) -> Option<Cow<'_, str>> {
-        let is_hidden = [Name::ViaService, Name::SourceVpce]
+        let is_hidden = [KeyName::ViaService, KeyName::SourceVpce]
             .iter()
-            .any(|name| self.who.given.get(*name).is_some());
-        let source = self.who.source.filter(|_| !is_hidden);
+            .any(|name| self.caller.configured.get(*name).is_some());
+        let source = self.caller.source.filter(|_| !is_hidden);
         source.map(|source| Cow::Owned(source.to_canonical().to_string()))
     }
 
-    /// Returns none for a key that is not about grants.
-    fn of_grant(&self, name: Name) -> Option<Values<'_>> {
+    /// Returns the values of a key about grants; none for other keys.
+    fn of_grant(&self, name: KeyName) -> Option<Values<'_>> {
         let grant = self.details.grant.as_ref();
         Some(match name {
-            Name::GrantOperations => grant.map(|grant| all(grant.operations)).unwrap_or_default(),
-            Name::GranteePrincipal => one(grant.map(|grant| grant.grantee)),
-            Name::RetiringPrincipal => one(grant.and_then(|grant| grant.retiring)),
-            Name::GrantConstraintType => one(grant.and_then(GrantFacts::constraint_type)),
-            Name::GrantIsForAwsResource => {
+            KeyName::GrantOperations => {
+                grant.map(|grant| all(grant.operations)).unwrap_or_default()
+            }
+            KeyName::GranteePrincipal => one(grant.map(|grant| grant.grantee)),
+            KeyName::RetiringPrincipal => one(grant.and_then(|grant| grant.retiring)),
+            KeyName::GrantConstraintType => one(grant.and_then(GrantProperties::constraint_type)),
+            KeyName::GrantIsForAwsResource => {
                 let is_about_grants =
                     matches!(self.action, "CreateGrant" | "ListGrants" | "RevokeGrant");
-                let is_service =
-                    self.who.is_service || self.who.given.get(Name::ViaService).is_some();
+                let is_service = self.caller.is_service
+                    || self.caller.configured.get(KeyName::ViaService).is_some();
                 if is_about_grants {
                     truth(is_service)
                 } else {
@@ -173,54 +177,56 @@ impl Request<'_> {
         })
     }
 
-    /// Returns the values of the keys about the KMS key and the other parameters.
-    fn of_key(&self, key: &Key) -> Values<'_> {
+    /// Returns the values of a key about the KMS key or the other parameters.
+    fn of_key(&self, key: &ContextKey) -> Values<'_> {
         let details = &self.details;
         let is_about_a_key = self.key.is_some() || details.is_new_key;
         let property = |value| one(is_about_a_key.then_some(value));
         match key.name {
-            Name::EncryptionAlgorithm => {
+            KeyName::EncryptionAlgorithm => {
                 one(details.encryption_context.map(|_| "SYMMETRIC_DEFAULT"))
             }
-            Name::EncryptionContext => one(details
+            KeyName::EncryptionContext => one(details
                 .encryption_context
                 .and_then(|pairs| found(pairs, &key.part))),
-            Name::EncryptionContextKeys => details
+            KeyName::EncryptionContextKeys => details
                 .encryption_context
                 .map(|pairs| all(pairs.keys()))
                 .unwrap_or_default(),
-            Name::KeyOrigin => property("EXTERNAL_KEY_STORE"),
-            Name::KeySpec => property("SYMMETRIC_DEFAULT"),
-            Name::KeyUsage => property("ENCRYPT_DECRYPT"),
-            Name::MultiRegion => property("false"),
-            Name::LockoutCheckBypass => details
+            KeyName::KeyOrigin => property("EXTERNAL_KEY_STORE"),
+            KeyName::KeySpec => property("SYMMETRIC_DEFAULT"),
+            KeyName::KeyUsage => property("ENCRYPT_DECRYPT"),
+            KeyName::MultiRegion => property("false"),
+            KeyName::LockoutCheckBypass => details
                 .bypasses_lockout_check
                 .map(truth)
                 .unwrap_or_default(),
-            Name::PendingWindow => details
+            KeyName::PendingWindow => details
                 .window_in_days
                 .map(|days| Cow::Owned(days.to_string()))
                 .into_iter()
                 .collect(),
-            Name::RequestAlias => one(details.alias),
-            Name::RequestTag => one(details.tags.and_then(|tags| found(tags, &key.part))),
-            Name::TagKeys => all(details
+            KeyName::RequestAlias => one(details.alias),
+            KeyName::RequestTag => one(details.tags.and_then(|tags| found(tags, &key.part))),
+            KeyName::TagKeys => all(details
                 .tags
                 .into_iter()
                 .flat_map(Pairs::keys)
                 .chain(details.tag_keys)),
-            Name::ResourceAccount => one(self.key.map(KeyFacts::account)),
-            Name::ResourceAliases => self
+            KeyName::ResourceAccount => one(self.key.map(KeyProperties::account)),
+            KeyName::ResourceAliases => self
                 .key
                 .map(|key| key.aliases().into_iter().map(Cow::Borrowed).collect())
                 .unwrap_or_default(),
-            Name::ResourceTag => one(self.key.and_then(|facts| found(facts.tags(), &key.part))),
+            KeyName::ResourceTag => one(self
+                .key
+                .and_then(|properties| found(properties.tags(), &key.part))),
             _ => vec![],
         }
     }
 }
 
-impl GrantFacts<'_> {
+impl GrantProperties<'_> {
     fn constraint_type(&self) -> Option<&'static str> {
         match (self.equals, self.subset) {
             (Some(_), _) => Some("EncryptionContextEquals"),
@@ -245,7 +251,7 @@ fn truth(is_so: bool) -> Values<'static> {
     vec![Cow::Borrowed(if is_so { "true" } else { "false" })]
 }
 
-/// Returns the value of a pair. The exact name wins; otherwise the case of the name does not matter.
+/// Returns the value of a pair. An exact match of the name is preferred to a match without regard to case.
 pub(in crate::simulator) fn found<'p>(pairs: &'p Pairs, name: &str) -> Option<&'p str> {
     let exact = pairs.get(name);
     let similar = || {

@@ -1,38 +1,38 @@
-//! Policies, statement by statement.
+//! Decisions of policies, and errors of invalid policies.
 
 use serde_json::{Value, json};
 
-use super::super::credentials::{account_of, is_service};
 use super::*;
+use crate::simulator::wire::names::{account_of, is_service};
 
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/k";
 const ALICE: &str = "arn:aws:iam::111122223333:user/alice";
 const SESSION: &str = "arn:aws:sts::111122223333:assumed-role/app/s1";
 
-fn judged(policy: &Policy, principal: &str, action: &str, resource: &str) -> Verdict {
+fn evaluated(policy: &IamPolicy, principal: &str, action: &str, resource: &str) -> PolicyDecision {
     let tags = Pairs::from([("team".to_owned(), "k".to_owned())]);
-    policy.judge(&Request {
-        who: Who {
+    policy.evaluate(&PolicyRequest {
+        caller: PolicyCaller {
             principal,
             arn: role_of(principal).map_or(principal.into(), Into::into),
             account: account_of(principal).unwrap_or_default(),
             region: "eu-west-1",
             is_service: is_service(principal),
             tags: Some(&tags),
-            given: &Given::default(),
+            configured: &ConfiguredValues::default(),
             source: None,
         },
         action,
         resource,
         key: None,
-        details: Details::default(),
+        details: RequestDetails::default(),
     })
 }
 
-fn judge(statements: Value, principal: &str, action: &str) -> Verdict {
+fn evaluate(statements: Value, principal: &str, action: &str) -> PolicyDecision {
     let policy = json!({ "Version": "2012-10-17", "Statement": statements });
-    let policy = Policy::parse(&policy.to_string(), PolicyKind::Key).unwrap();
-    judged(&policy, principal, action, KEY)
+    let policy = IamPolicy::parse(&policy.to_string(), PolicyKind::Key).unwrap();
+    evaluated(&policy, principal, action, KEY)
 }
 
 fn statement(effect: &str, principal: Value, action: &str) -> Value {
@@ -40,28 +40,34 @@ fn statement(effect: &str, principal: Value, action: &str) -> Value {
 }
 
 #[test]
-fn the_default_policy_leaves_it_to_the_account_and_nobody_else() {
-    let policy = Policy::parse(
+fn the_default_policy_allows_the_account_only() {
+    let policy = IamPolicy::parse(
         &default_policy("arn:aws:iam::111122223333:root"),
         PolicyKind::Key,
     )
     .unwrap();
     assert_eq!(
-        judged(&policy, ALICE, "Encrypt", KEY),
-        Verdict::AccountAllowed
+        evaluated(&policy, ALICE, "Encrypt", KEY),
+        PolicyDecision::AccountAllowed
     );
     let root = "arn:aws:iam::111122223333:root";
-    assert_eq!(judged(&policy, root, "Encrypt", KEY), Verdict::Allowed);
+    assert_eq!(
+        evaluated(&policy, root, "Encrypt", KEY),
+        PolicyDecision::Allowed
+    );
     let eve = "arn:aws:iam::444455556666:user/eve";
-    assert_eq!(judged(&policy, eve, "Encrypt", KEY), Verdict::Silent);
+    assert_eq!(
+        evaluated(&policy, eve, "Encrypt", KEY),
+        PolicyDecision::NotApplicable
+    );
 }
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn principals_have_many_forms() {
-    use Verdict::{AccountAllowed, Allowed, Silent};
+fn every_form_of_principal_matches() {
+    use PolicyDecision::{AccountAllowed, Allowed, NotApplicable};
     let gov = "arn:aws-us-gov:iam::111122223333:user/a";
-    for (named, caller, verdict) in [
+    for (named, caller, decision) in [
         (json!("*"), ALICE, Allowed),
         (json!({ "AWS": "*" }), ALICE, Allowed),
         (json!({ "AWS": ALICE }), ALICE, Allowed),
@@ -82,9 +88,9 @@ fn principals_have_many_forms() {
         (
             json!({ "AWS": "arn:aws:sts::111122223333:assumed-role/app/s2" }),
             SESSION,
-            Silent,
+            NotApplicable,
         ),
-        (json!({ "AWS": "444455556666" }), ALICE, Silent),
+        (json!({ "AWS": "444455556666" }), ALICE, NotApplicable),
         (
             json!({ "AWS": "arn:aws-us-gov:iam::111122223333:root" }),
             gov,
@@ -93,9 +99,13 @@ fn principals_have_many_forms() {
         (
             json!({ "AWS": "arn:aws:iam::111122223333:root" }),
             gov,
-            Silent,
+            NotApplicable,
         ),
-        (json!({ "Service": "s3.amazonaws.com" }), ALICE, Silent),
+        (
+            json!({ "Service": "s3.amazonaws.com" }),
+            ALICE,
+            NotApplicable,
+        ),
         (
             json!({ "Service": "s3.amazonaws.com" }),
             "s3.amazonaws.com",
@@ -104,40 +114,49 @@ fn principals_have_many_forms() {
         (
             json!({ "Service": "ec2.amazonaws.com", "AWS": "111122223333" }),
             "s3.amazonaws.com",
-            Silent,
+            NotApplicable,
         ),
     ] {
-        let found = judge(
+        let found = evaluate(
             json!([statement("Allow", named.clone(), "kms:*")]),
             caller,
             "Encrypt",
         );
-        assert_eq!(found, verdict, "{named} {caller}");
+        assert_eq!(found, decision, "{named} {caller}");
     }
 }
 
 #[test]
-fn who_is_excepted_is_excepted_by_all_names() {
+fn not_principal_needs_all_names_of_a_caller() {
     let role = "arn:aws:iam::111122223333:role/app";
     let of = |effect: &str, excepted: Value, caller: &str| {
         let statement = json!({ "Effect": effect, "NotPrincipal": { "AWS": excepted }, "Action": "*", "Resource": "*" });
-        judge(json!([statement]), caller, "Encrypt")
+        evaluate(json!([statement]), caller, "Encrypt")
     };
-    assert_eq!(of("Allow", json!([ALICE]), ALICE), Verdict::Silent);
-    assert_eq!(of("Allow", json!(["111122223333"]), ALICE), Verdict::Silent);
-    assert_eq!(of("Allow", json!([ALICE]), SESSION), Verdict::Allowed);
+    assert_eq!(
+        of("Allow", json!([ALICE]), ALICE),
+        PolicyDecision::NotApplicable
+    );
+    assert_eq!(
+        of("Allow", json!(["111122223333"]), ALICE),
+        PolicyDecision::NotApplicable
+    );
+    assert_eq!(
+        of("Allow", json!([ALICE]), SESSION),
+        PolicyDecision::Allowed
+    );
     assert_eq!(
         of("Deny", json!([ALICE]), ALICE),
-        Verdict::Denied,
+        PolicyDecision::Denied,
         "the account is not excepted"
     );
     assert_eq!(
         of("Deny", json!([ALICE, "111122223333"]), ALICE),
-        Verdict::Silent
+        PolicyDecision::NotApplicable
     );
     assert_eq!(
         of("Deny", json!([role, "111122223333"]), SESSION),
-        Verdict::Denied
+        PolicyDecision::Denied
     );
     assert_eq!(
         of(
@@ -145,15 +164,15 @@ fn who_is_excepted_is_excepted_by_all_names() {
             json!([role, SESSION, "arn:aws:iam::111122223333:root"]),
             SESSION
         ),
-        Verdict::Silent
+        PolicyDecision::NotApplicable
     );
 }
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn actions_and_resources_have_wildcards_and_exceptions() {
-    use Verdict::{Allowed, Silent};
-    for (members, action, verdict) in [
+    use PolicyDecision::{Allowed, NotApplicable};
+    for (members, action, decision) in [
         (
             json!({ "Action": "kms:Encrypt", "Resource": "*" }),
             "Encrypt",
@@ -172,7 +191,7 @@ fn actions_and_resources_have_wildcards_and_exceptions() {
         (
             json!({ "Action": "kms:GenerateDataKey", "Resource": "*" }),
             "GenerateDataKeyWithoutPlaintext",
-            Silent,
+            NotApplicable,
         ),
         (
             json!({ "Action": "*", "Resource": "*" }),
@@ -182,7 +201,7 @@ fn actions_and_resources_have_wildcards_and_exceptions() {
         (
             json!({ "Action": "s3:*", "Resource": "*" }),
             "Decrypt",
-            Silent,
+            NotApplicable,
         ),
         (
             json!({ "NotAction": ["kms:Decrypt"], "Resource": "*" }),
@@ -192,12 +211,12 @@ fn actions_and_resources_have_wildcards_and_exceptions() {
         (
             json!({ "NotAction": ["kms:Decrypt"], "Resource": "*" }),
             "Decrypt",
-            Silent,
+            NotApplicable,
         ),
         (
             json!({ "Action": "kms:*", "Resource": "arn:aws:kms:*:key/other" }),
             "Encrypt",
-            Silent,
+            NotApplicable,
         ),
         (
             json!({ "Action": "kms:*", "Resource": ["arn:aws:kms:*:key/other", KEY] }),
@@ -207,7 +226,7 @@ fn actions_and_resources_have_wildcards_and_exceptions() {
         (
             json!({ "Action": "kms:*", "NotResource": KEY }),
             "Encrypt",
-            Silent,
+            NotApplicable,
         ),
         (
             json!({ "Action": "kms:*", "NotResource": "arn:aws:kms:*:key/other" }),
@@ -222,62 +241,77 @@ fn actions_and_resources_have_wildcards_and_exceptions() {
         (
             json!({ "Action": "kms:*", "Resource": "arn:aws:kms:*:key/${aws:PrincipalTag/x}" }),
             "Encrypt",
-            Silent,
+            NotApplicable,
         ),
         (
             json!({ "Action": "kms:*", "NotResource": "arn:aws:kms:*:key/${aws:PrincipalTag/x}" }),
             "Encrypt",
-            Silent,
+            NotApplicable,
         ),
     ] {
         let mut statement = members.clone();
         statement["Effect"] = json!("Allow");
         statement["Principal"] = json!("*");
         assert_eq!(
-            judge(json!([statement]), ALICE, action),
-            verdict,
+            evaluate(json!([statement]), ALICE, action),
+            decision,
             "{members} {action}"
         );
     }
 }
 
 #[test]
-fn a_deny_wins() {
+fn a_deny_overrides_an_allow() {
     let statements = json!([
         statement("Allow", json!("*"), "kms:*"),
         statement("Deny", json!({ "AWS": ALICE }), "kms:Decrypt"),
     ]);
-    assert_eq!(judge(statements.clone(), ALICE, "Decrypt"), Verdict::Denied);
-    assert_eq!(judge(statements, ALICE, "Encrypt"), Verdict::Allowed);
+    assert_eq!(
+        evaluate(statements.clone(), ALICE, "Decrypt"),
+        PolicyDecision::Denied
+    );
+    assert_eq!(
+        evaluate(statements, ALICE, "Encrypt"),
+        PolicyDecision::Allowed
+    );
     let account = json!([statement(
         "Deny",
         json!({ "AWS": "111122223333" }),
         "kms:Decrypt"
     )]);
-    assert_eq!(judge(account, ALICE, "Decrypt"), Verdict::Denied);
+    assert_eq!(evaluate(account, ALICE, "Decrypt"), PolicyDecision::Denied);
 }
 
 #[test]
 fn a_condition_decides_whether_a_statement_applies() {
     let mut deny = statement("Deny", json!("*"), "kms:*");
-    for (secure, verdict) in [("false", Verdict::Silent), ("true", Verdict::Denied)] {
+    for (secure, decision) in [
+        ("false", PolicyDecision::NotApplicable),
+        ("true", PolicyDecision::Denied),
+    ] {
         deny["Condition"] = json!({ "Bool": { "aws:SecureTransport": secure } });
-        assert_eq!(judge(json!([deny]), ALICE, "Encrypt"), verdict);
+        assert_eq!(evaluate(json!([deny]), ALICE, "Encrypt"), decision);
     }
 }
 
 #[test]
-fn an_identity_policy_is_its_owners() {
+fn an_identity_policy_applies_to_its_owner() {
     let text = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kms:Encrypt","Resource":"arn:aws:kms:*:111122223333:key/*"}}"#;
-    let policy = Policy::parse(text, PolicyKind::Identity).unwrap();
-    assert_eq!(judged(&policy, ALICE, "Encrypt", KEY), Verdict::Allowed);
-    assert_eq!(judged(&policy, ALICE, "Encrypt", "*"), Verdict::Silent);
+    let policy = IamPolicy::parse(text, PolicyKind::Identity).unwrap();
+    assert_eq!(
+        evaluated(&policy, ALICE, "Encrypt", KEY),
+        PolicyDecision::Allowed
+    );
+    assert_eq!(
+        evaluated(&policy, ALICE, "Encrypt", "*"),
+        PolicyDecision::NotApplicable
+    );
     assert!(
-        Policy::parse(text, PolicyKind::Key).is_err(),
+        IamPolicy::parse(text, PolicyKind::Key).is_err(),
         "a key's policy names principals"
     );
     assert!(
-        Policy::parse(
+        IamPolicy::parse(
             &default_policy("arn:aws:iam::111122223333:root"),
             PolicyKind::Identity
         )
@@ -286,10 +320,10 @@ fn an_identity_policy_is_its_owners() {
 }
 
 #[test]
-fn what_is_not_a_policy_is_an_error() {
+fn invalid_policies_are_rejected() {
     let good = r#"{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*"}"#;
     assert!(
-        Policy::parse(
+        IamPolicy::parse(
             &format!(r#"{{"Id":"a","Statement":{good}}}"#),
             PolicyKind::Key
         )
@@ -323,6 +357,6 @@ fn what_is_not_a_policy_is_an_error() {
         r#"{"Statement":[{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*","Condition":{"Bool":{},"Bool":{}}}]}"#,
         r#"{"Statement":[{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*","Conditions":{}}]}"#,
     ] {
-        assert!(Policy::parse(bad, PolicyKind::Key).is_err(), "{bad}");
+        assert!(IamPolicy::parse(bad, PolicyKind::Key).is_err(), "{bad}");
     }
 }

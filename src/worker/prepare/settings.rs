@@ -12,7 +12,7 @@ use crate::hsm_protocol::launch::SettingsBytes;
 /// # Errors
 /// The errors of the configuration, as text for the log.
 pub(in crate::worker) fn settings_of(config: &Path, hsm: &str) -> Result<SettingsBytes, String> {
-    let settings = config::settings_of(config, hsm)?;
+    let settings = config::settings_of(config, hsm).map_err(|errors| errors.to_string())?;
     SettingsBytes::new(settings.encode()?)
         .ok_or_else(|| "the settings of the HSM are too long".to_owned())
 }

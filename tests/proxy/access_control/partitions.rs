@@ -1,4 +1,4 @@
-//! One key store in each partition of AWS: signatures, policy, probe and check-config.
+//! Signatures, policies, probe and check-config with one key store in each partition of AWS.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::harness::target::{command, options};
 use crate::harness::wire::{decrypt_body, encrypt_body, set};
 use crate::harness::{PAYMENTS, Proxy, StoreName};
 
-/// A partition, and what names of its services end with.
+/// A partition with the suffix of its service names.
 struct Partition {
     name: &'static str,
     suffix: &'static str,
@@ -65,7 +65,7 @@ const PARTITIONS: [Partition; 4] = [
 ];
 
 impl Partition {
-    /// A store with one key, and the rules that permit a role through S3, and a user.
+    /// Adds a store with one key, and returns rules that permit a role through S3, and a user.
     fn add(&self, setup: &mut Setup) -> String {
         let StoreName {
             name,
@@ -89,7 +89,7 @@ impl Partition {
         )
     }
 
-    /// The body as KMS sends it for a session of the role in this partition.
+    /// Returns the request body of KMS for a session of the role in this partition.
     fn through(&self, service: &str, body: &Value) -> Value {
         let (partition, region) = (self.name, self.store.region);
         let mut metadata = body["requestMetadata"].clone();
@@ -104,7 +104,7 @@ impl Partition {
     }
 }
 
-/// Adds the stores, with one policy for all of them.
+/// Adds all stores, with one policy for all of them.
 fn add_stores(setup: &mut Setup) {
     let rules: String = PARTITIONS
         .iter()
@@ -117,13 +117,13 @@ fn add_stores(setup: &mut Setup) {
 }
 
 #[test]
-fn a_store_in_each_partition_serves_by_its_own_names() {
+fn each_partition_uses_its_own_names() {
     let proxy = Proxy::start_with(add_stores);
     for partition in &PARTITIONS {
         let caller = proxy.caller(&partition.store);
         let body = partition.through("s3", &encrypt_body(b"x"));
-        let sealed = caller.call("encrypt", "stock", &body).ok();
-        let body = partition.through("s3", &decrypt_body(&sealed));
+        let encrypted = caller.call("encrypt", "stock", &body).ok();
+        let body = partition.through("s3", &decrypt_body(&encrypted));
         caller.call("decrypt", "stock", &body).ok();
         let body = partition.through("ebs", &encrypt_body(b"x"));
         let denied = caller.call("encrypt", "stock", &body);
@@ -132,11 +132,11 @@ fn a_store_in_each_partition_serves_by_its_own_names() {
             .iter()
             .filter(|other| other.name != partition.name)
         {
-            // The principal of another partition is another principal.
+            // A principal of another partition is a different principal.
             let body = other.through("s3", &encrypt_body(b"x"));
             let denied = caller.call("encrypt", "stock", &body);
             denied.assert_error(403, "AccessDeniedException");
-            // A signature for another Region is none.
+            // A signature for another Region is not valid.
             let region = other.store.region;
             let elsewhere = StoreName {
                 region,
@@ -150,7 +150,7 @@ fn a_store_in_each_partition_serves_by_its_own_names() {
     }
 }
 
-/// The probe names the partition, and its principal is one of that partition: the policy permits it.
+/// Runs the probe. It must report the partition, and the policy must permit its principal, which is in that partition.
 fn probe(proxy: &Proxy, partition: &Partition) {
     let options = options(proxy, &partition.store);
     let (code, stdout, stderr) = command("probe", &options, &["--json", "--key", "stock"]);

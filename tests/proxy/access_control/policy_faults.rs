@@ -171,7 +171,7 @@ fn a_policy_without_effect_is_never_silent() {
         (
             "deny/x.cedar",
             78,
-            "deny/x.cedar is not read: directories in it are not looked into",
+            "deny/x.cedar is not read: subdirectories are not searched",
         ),
         (
             "b.CEDAR",

@@ -100,7 +100,7 @@ fn a_change_of_something_else_gives_no_new_burst_and_a_change_of_the_quota_count
     let began = Instant::now();
     let served = |proxy: &Proxy| count(&statuses(&proxy.caller(&PAYMENTS), "orders", 60), 200);
     let before = served(&proxy);
-    proxy.reconfigure(|setup| setup.in_store(&PAYMENTS, "fair = 2"));
+    proxy.reconfigure(|setup| setup.in_store(&PAYMENTS, "weight = 2"));
     let all = before + served(&proxy);
     let since = began.elapsed().as_secs() as usize + 1;
     assert!(all <= 20 + since, "{all}: the burst was there again");

@@ -86,7 +86,7 @@ fn a_path_that_the_configuration_names_for_something_else_is_refused() {
     setup.append(&format!("[policy]\nengine = \"cedar\"\npath = {rules:?}\n"));
     let pin = setup.token.pin_file();
     fs::hard_link(&pin, path("pin.other")).unwrap();
-    let other = "the configuration names that for something else";
+    let other = "the same file, for another purpose";
     let named = [
         pin.to_path_buf(),
         path("pin.other"),

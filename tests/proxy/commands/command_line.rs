@@ -60,7 +60,7 @@ fn every_fault_is_told_at_once() {
         assert_eq!(code, Some(78), "{command}: {stdout}{stderr}");
         for part in [
             "server.listne: is unknown; did you mean \"listen\"?",
-            "server.limits.request_timeout: is no duration",
+            "server.limits.request_timeout: is not a duration",
             "hsm[0].sessions: must be from 1 to 1024",
             "line ",
         ] {

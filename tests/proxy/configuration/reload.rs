@@ -133,10 +133,10 @@ fn a_link_that_points_elsewhere_is_a_change() {
     let mount = mount.unwrap();
     proxy
         .setup
-        .edit("name = \"payments\"\n", "name = \"payments\"\nfair = 2\n");
+        .edit("name = \"payments\"\n", "name = \"payments\"\nweight = 2\n");
     mounted(&mount, 2, &proxy.setup.toml());
     proxy.await_reload("applied", 0.0);
-    assert!(proxy.has_changed("key_store.payments.fair", "changed"));
+    assert!(proxy.has_changed("key_store.payments.weight", "changed"));
     fs::remove_dir_all(mount.join("..version-1")).unwrap();
     serves(&proxy);
 }
@@ -366,7 +366,7 @@ fn a_reload_during_a_drain_is_not_applied() {
     proxy.await_unready();
     proxy
         .setup
-        .edit("name = \"payments\"\n", "name = \"payments\"\nfair = 2\n");
+        .edit("name = \"payments\"\n", "name = \"payments\"\nweight = 2\n");
     proxy.setup.replace();
     proxy.daemon.signal(Signal::HUP);
     proxy.daemon.wait_for("configuration not applied", |line| {

@@ -1,4 +1,4 @@
-//! The KMS simulator as a child process, and callers that speak AWS's JSON to it.
+//! The KMS simulator as a child process, and callers that use its JSON API.
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -21,40 +21,40 @@ use super::response::{Response, read_response};
 pub struct Simulator {
     /// The process.
     pub daemon: Daemon,
-    /// Where it listens.
+    /// The address of the listener.
     pub address: SocketAddr,
 }
 
-/// How it is started: options that `--listen` and `--json` are added to.
+/// The options of a simulator, in addition to `--listen` and `--json`.
 #[derive(Clone, Default)]
 pub struct Options(Vec<String>);
 
 impl Options {
-    /// One that trusts this authority's proxies.
+    /// Returns options that trust proxies with certificates of this CA.
     pub fn trusting(authority: &Path) -> Self {
         Self::default().with("--trusted-ca", authority.display())
     }
 
-    /// The same with one more option.
+    /// Adds an option with a value.
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.0.extend([name.to_owned(), value.to_string()]);
         self
     }
 
-    /// The same with an option that has no value.
+    /// Adds an option without a value.
     pub fn flag(mut self, name: &str) -> Self {
         self.0.push(name.to_owned());
         self
     }
 
-    /// The same knowing where the proxy of this name listens.
+    /// Adds the address of the proxy with this host name.
     pub fn resolving(self, name: &str, address: SocketAddr) -> Self {
         self.with("--resolve", format!("{name}={address}"))
     }
 }
 
 impl Simulator {
-    /// One that serves.
+    /// Starts a simulator and waits until it listens.
     #[track_caller]
     pub fn start(options: &Options) -> Self {
         let mut command = command();
@@ -68,12 +68,12 @@ impl Simulator {
         Self { daemon, address }
     }
 
-    /// What callers are told to call.
+    /// Returns the endpoint URL for callers.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Presents this kind of client certificate to proxies from now on. Returns the status of the answer.
+    /// Changes the kind of client certificate for proxies, and returns the status of the response.
     #[track_caller]
     pub fn present(&self, kind: &str) -> u16 {
         let host = self.address.to_string();
@@ -82,14 +82,14 @@ impl Simulator {
         exchange(self.address, &request).unwrap().status
     }
 
-    /// Kills it as nothing can defend itself against, and waits for its end.
+    /// Sends SIGKILL and waits for the end of the process.
     #[track_caller]
     pub fn kill(&mut self) {
         self.daemon.signal(Signal::KILL);
         self.daemon.wait();
     }
 
-    /// Someone of an account who calls in a region.
+    /// Returns a caller of this account and Region.
     pub fn caller(&self, account: &str, region: &str) -> Kms {
         Kms {
             address: self.address,
@@ -98,7 +98,7 @@ impl Simulator {
         }
     }
 
-    /// The first `count` events of its calls to proxies that are wanted; they may be a moment later than the answers.
+    /// Waits for `count` selected events about calls to proxies, and returns them. Events can be later than the responses.
     #[track_caller]
     pub fn calls(&self, count: usize, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         eventually("events of calls", || {
@@ -112,7 +112,7 @@ impl Simulator {
         })
     }
 
-    /// The sum of a metric's samples that have all these labels.
+    /// Returns the sum of the samples of a metric that have all these labels.
     #[track_caller]
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let answer = plain(self.address, "GET", "/metrics");
@@ -123,12 +123,12 @@ impl Simulator {
     }
 }
 
-/// The program, with nothing told.
+/// Returns the command of the simulator without options.
 pub fn command() -> Command {
     Command::new(env!("CARGO_BIN_EXE_kms-simulator"))
 }
 
-/// What KMS said: an answer, or the name and the message of an exception.
+/// The result of a call: a response, or the name and the message of an exception.
 pub type Called = Result<Value, (String, String)>;
 
 /// A caller of KMS.
@@ -140,13 +140,13 @@ pub struct Kms {
 }
 
 impl Kms {
-    /// Calls an operation: its answer, or the exception's name and message.
+    /// Calls an operation and returns its result.
     #[track_caller]
     pub fn call(&self, operation: &str, body: &Value) -> Called {
         self.try_call(operation, body).expect("an answer")
     }
 
-    /// The same where nobody may be there.
+    /// Like `call`, for a simulator that may not be running.
     pub fn try_call(&self, operation: &str, body: &Value) -> io::Result<Called> {
         let answer = exchange(self.address, &self.request(operation, body))?;
         let said: Value = match answer.body.as_slice() {
@@ -160,7 +160,7 @@ impl Kms {
         Ok(Err((text("__type"), text("message"))))
     }
 
-    /// A call as bytes: its signature says only whose it would be.
+    /// Returns the request of a call. Its signature is not valid and only names the caller.
     fn request(&self, operation: &str, body: &Value) -> Request {
         let scope = format!("20260101/{}/kms/aws4_request", self.region);
         let authorization = format!(
@@ -183,21 +183,21 @@ impl Kms {
         answer.unwrap_or_else(|error| panic!("{operation} {body}: {error:?}"))
     }
 
-    /// Encrypts under a key.
+    /// Encrypts with a key.
     #[track_caller]
     pub fn encrypt(&self, key: &str) -> Called {
         let plaintext = STANDARD.encode(b"attack at dawn");
         self.call("Encrypt", &json!({"KeyId": key, "Plaintext": plaintext}))
     }
 
-    /// What a store is now.
+    /// Returns the description of a store.
     #[track_caller]
     pub fn store(&self, id: &str) -> Value {
         let all = self.ok("DescribeCustomKeyStores", &json!({"CustomKeyStoreId": id}));
         all["CustomKeyStores"][0].clone()
     }
 
-    /// Starts to connect a store, and waits for the outcome: `CONNECTED`, or the code of the failure.
+    /// Connects a store and waits for the result: `CONNECTED` or the error code.
     #[track_caller]
     pub fn connect(&self, store: &str) -> String {
         let this = json!({ "CustomKeyStoreId": store });
@@ -220,7 +220,7 @@ impl Kms {
     }
 }
 
-/// One request on a connection of its own.
+/// Sends one request on a new connection.
 fn exchange(address: SocketAddr, request: &Request) -> io::Result<Response> {
     let mut socket = tcp(address)?;
     socket.write_all(&request.bytes())?;
@@ -228,7 +228,7 @@ fn exchange(address: SocketAddr, request: &Request) -> io::Result<Response> {
     answer.ok_or_else(|| io::Error::other("a close instead of an answer"))
 }
 
-/// Does the same many times at once, and returns what came of each.
+/// Runs a function several times concurrently, and returns the results.
 pub fn at_once<T: Send + 'static>(
     count: usize,
     work: impl Fn(usize) -> T + Send + Sync + 'static,

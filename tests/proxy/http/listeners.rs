@@ -51,12 +51,12 @@ fn addresses_that_conflict_are_an_error() {
         (
             "[\"0.0.0.0:443\", \"127.0.0.1:443\"]",
             "\"127.0.0.1:80\"",
-            "server.listen: 127.0.0.1:443 cannot be bound beside 0.0.0.0:443",
+            "server.listen: 127.0.0.1:443 cannot be bound: it overlaps with 0.0.0.0:443",
         ),
         (
             "[\"0.0.0.0:443\", \"[::]:443\"]",
             "\"127.0.0.1:443\"",
-            "admin.listen: 127.0.0.1:443 cannot be bound beside 0.0.0.0:443 of server.listen",
+            "admin.listen: 127.0.0.1:443 cannot be bound: it overlaps with 0.0.0.0:443 of server.listen",
         ),
     ] {
         setup.set("server", "listen", server);

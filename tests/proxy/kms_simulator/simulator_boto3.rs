@@ -1,5 +1,5 @@
-//! boto3, which knows nothing of us, against the KMS simulator, the proxy and the token: what AWS documents is what it gets. The steps
-//! are in `tests/proxy/kms_simulator/programs/`.
+//! Unmodified boto3 against the KMS simulator, the proxy and the token. The responses must be those that AWS documents. The steps are in
+//! `tests/proxy/kms_simulator/programs/`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,37 +14,37 @@ use crate::harness::metrics::eventually;
 use crate::harness::simulator::{Kms, Options, Simulator, command};
 use crate::harness::system::{System, store_request};
 
-fn judged(script: &str) {
+fn run_steps(script: &str) {
     let system = System::start(|options, _| options);
     system.judge(script, &[], &system.facts());
 }
 
 #[test]
 fn stores() {
-    judged("stores.py");
+    run_steps("stores.py");
 }
 
 #[test]
 fn keys() {
-    judged("keys.py");
+    run_steps("keys.py");
 }
 
 #[test]
 fn cryptography() {
-    judged("crypto.py");
+    run_steps("crypto.py");
 }
 
 #[test]
 fn the_service_model() {
-    judged("model.py");
+    run_steps("model.py");
 }
 
 #[test]
-fn refusals() {
-    judged("refusals.py");
+fn rejections() {
+    run_steps("rejections.py");
 }
 
-/// Who may call, with secrets that are nobody's.
+/// A credentials file with generated secrets.
 const PRINCIPALS: [[&str; 4]; 4] = [
     [
         "admin",
@@ -96,7 +96,7 @@ fn credentials() {
 }
 
 #[test]
-fn a_proxy_that_asks_for_kms_of_its_region_gets_no_other() {
+fn a_proxy_can_require_kms_of_one_region() {
     let system = System::start_with(
         |setup| {
             setup.require_client_certificates();
@@ -118,15 +118,15 @@ fn a_proxy_that_asks_for_kms_of_its_region_gets_no_other() {
         &json!({"Origin": "EXTERNAL_KEY_STORE", "CustomKeyStoreId": store, "XksKeyId": "orders"}),
     );
     let key = key["KeyMetadata"]["KeyId"].as_str().unwrap();
-    let sealed = kms.encrypt(key).unwrap();
+    let encrypted = kms.encrypt(key).unwrap();
     kms.ok(
         "Decrypt",
-        &json!({"CiphertextBlob": sealed["CiphertextBlob"]}),
+        &json!({"CiphertextBlob": encrypted["CiphertextBlob"]}),
     );
-    // The proxy has this store, but only for a KMS that it does not know.
+    // The proxy has this store as well, but it rejects the client certificate of KMS in this Region.
     let elsewhere = system.simulator.caller("111122223333", RETAIL.region);
-    let refused = elsewhere.call("CreateCustomKeyStore", &store_request(&RETAIL));
-    let (name, message) = refused.unwrap_err();
+    let rejected = elsewhere.call("CreateCustomKeyStore", &store_request(&RETAIL));
+    let (name, message) = rejected.unwrap_err();
     assert_eq!(name, "XksProxyUriUnreachableException", "{message}");
     assert!(message.contains("TLS"), "{message}");
 }
@@ -138,7 +138,7 @@ fn with_state(system: &System) -> (PathBuf, Options) {
 }
 
 #[test]
-fn what_was_written_is_there_again_after_a_stop_and_after_a_kill() {
+fn the_state_survives_a_stop_and_a_kill() {
     let mut system = System::start(|options, _| options);
     let (file, options) = with_state(&system);
     let note = system.proxy.setup.directory.join("note.json");
@@ -146,7 +146,7 @@ fn what_was_written_is_there_again_after_a_stop_and_after_a_kill() {
     system.simulator = Simulator::start(&options);
     system.judge("state.py", &["write", note], &system.facts());
     let mode = fs::metadata(&file).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600, "it holds key material");
+    assert_eq!(mode & 0o777, 0o600, "the file has key material");
     system.simulator.kill();
     system.simulator = Simulator::start(&options);
     system.judge("state.py", &["check", note], &system.facts());
@@ -157,7 +157,7 @@ fn what_was_written_is_there_again_after_a_stop_and_after_a_kill() {
 }
 
 #[test]
-fn what_was_answered_survives_a_kill_in_the_midst_of_writing() {
+fn answered_changes_survive_a_kill_during_a_write() {
     let mut system = System::start(|options, _| options);
     let (_, options) = with_state(&system);
     system.simulator = Simulator::start(&options);
@@ -172,16 +172,17 @@ fn what_was_answered_survives_a_kill_in_the_midst_of_writing() {
     for _ in 0..4 {
         let kms = system.kms();
         written = thread::scope(|scope| {
-            let writer = scope.spawn(|| write_until_refused(&kms, &key, written));
-            let begun = || said(&system.kms(), &key).filter(|found| *found > written + 3);
+            let writer = scope.spawn(|| write_until_failure(&kms, &key, written));
+            let begun =
+                || description_number(&system.kms(), &key).filter(|found| *found > written + 3);
             eventually("writing", begun);
             system.simulator.daemon.signal(Signal::KILL);
             writer.join().unwrap()
         });
         system.simulator.daemon.wait();
         system.simulator = Simulator::start(&options);
-        let found = said(&system.kms(), &key).unwrap();
-        // The one that was on its way may be there or not.
+        let found = description_number(&system.kms(), &key).unwrap();
+        // The last change, which was not answered, may or may not be in the state.
         assert!(
             found == written || found == written + 1,
             "{found} after {written}"
@@ -190,43 +191,44 @@ fn what_was_answered_survives_a_kill_in_the_midst_of_writing() {
     }
 }
 
-/// Counts up in the key's description, and returns what was written when the simulator had gone.
-fn write_until_refused(kms: &Kms, key: &Value, from: u64) -> u64 {
+/// Writes increasing numbers to the description of the key until a request fails, and returns the last number that was answered.
+fn write_until_failure(kms: &Kms, key: &Value, from: u64) -> u64 {
     let mut written = from;
     loop {
         let body = json!({"KeyId": key["KeyId"], "Description": (written + 1).to_string()});
         match kms.try_call("UpdateKeyDescription", &body) {
             Ok(Ok(_)) => written += 1,
-            Ok(Err(refused)) => panic!("{refused:?}"),
+            Ok(Err(rejected)) => panic!("{rejected:?}"),
             Err(_) => return written,
         }
     }
 }
 
-/// The number in the key's description.
-fn said(kms: &Kms, key: &Value) -> Option<u64> {
+/// Returns the number in the description of the key.
+fn description_number(kms: &Kms, key: &Value) -> Option<u64> {
     let described = kms.ok("DescribeKey", key);
     let description = described["KeyMetadata"]["Description"].as_str();
     description.unwrap_or_default().parse().ok()
 }
 
-/// A simulator that cannot read its state says so, ends with the code of a bad configuration, and leaves the file as it was.
+/// Checks that a simulator rejects its state: it reports the error, ends with the exit code of a bad configuration, and does not change the
+/// file.
 #[track_caller]
-fn assert_refused(options: &[&str], file: &Path, text: &[u8]) {
+fn assert_rejected(options: &[&str], file: &Path, text: &[u8]) {
     fs::write(file, text).unwrap();
     let output = command()
         .args(["--listen", "127.0.0.1:0", "--state", file.to_str().unwrap()])
         .args(options)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(78), "{said}");
-    assert!(said.contains(file.to_str().unwrap()), "{said}");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{message}");
+    assert!(message.contains(file.to_str().unwrap()), "{message}");
     assert_eq!(fs::read(file).unwrap(), text);
 }
 
 #[test]
-fn a_state_that_cannot_be_read_is_left_alone() {
+fn an_invalid_state_is_rejected_and_not_changed() {
     let mut system = System::start(|options, _| options);
     let (file, options) = with_state(&system);
     let note = system.proxy.setup.directory.join("note.json");
@@ -249,9 +251,9 @@ fn a_state_that_cannot_be_read_is_left_alone() {
         b"\xff\xfe",
         b"not ours",
     ] {
-        assert_refused(&options, &other, text);
+        assert_rejected(&options, &other, text);
     }
-    // What was whole is still good.
+    // The complete state is still accepted.
     let again = Simulator::start(&with_state(&system).1);
     again
         .caller("777700000001", "eu-west-1")
@@ -259,7 +261,7 @@ fn a_state_that_cannot_be_read_is_left_alone() {
 }
 
 #[test]
-fn wrong_options_are_refused() {
+fn wrong_options_are_rejected() {
     for (arguments, code) in [
         (&["--listen", "0.0.0.0:0"][..], &[2, 78][..]),
         (&["--listen", "nowhere"], &[2]),
@@ -273,10 +275,10 @@ fn wrong_options_are_refused() {
     ] {
         let output = command().args(arguments).output().unwrap();
         let ended = output.status.code().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
+        let message = String::from_utf8_lossy(&output.stderr);
         assert!(
-            code.contains(&ended) && !said.is_empty(),
-            "{arguments:?}: {ended} {said}"
+            code.contains(&ended) && !message.is_empty(),
+            "{arguments:?}: {ended} {message}"
         );
     }
     let help = command().arg("--help").output().unwrap();
@@ -285,7 +287,7 @@ fn wrong_options_are_refused() {
 }
 
 #[test]
-fn who_accepts_everybody_says_so() {
+fn a_simulator_without_credentials_warns() {
     let system = System::start(|options, _| options);
     let daemon = &system.simulator.daemon;
     daemon.wait_for("credentials", |line| {

@@ -1,5 +1,5 @@
-//! The client certificates of the simulator against the proxy's modes: what KMS presents may change on any day, and only mode required depends
-//! on it.
+//! The client certificates of the simulator with each mode of the proxy. KMS may change its certificate at any time, and only the mode
+//! `required` depends on it.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::harness::simulator::Simulator;
 use crate::harness::system::System;
 
-/// Each kind, and the result that the proxy sees.
+/// Each kind of client certificate, with the result that the proxy counts.
 const KINDS: [(&str, &str); 5] = [
     ("client-auth", "verified"),
     ("server-auth-only", "server_auth_only"),
@@ -17,7 +17,7 @@ const KINDS: [(&str, &str); 5] = [
     ("expired", "unverified"),
 ];
 
-/// A proxy in this mode that trusts the simulator's CA.
+/// Starts a proxy in this mode that trusts the CA of the simulator.
 fn system(mode: &str, kind: Option<&str>) -> System {
     System::start_with(
         |setup| {
@@ -45,13 +45,13 @@ fn key(system: &System, store: &str) -> String {
 }
 
 #[test]
-fn without_a_certificate_mode_optional_serves() {
-    // The default of the simulator is none.
+fn mode_optional_accepts_kms_without_a_certificate() {
+    // By default the simulator presents no certificate.
     let system = system("optional", None);
     let store = system.connected_store();
     let key = key(&system, &store);
-    let sealed = system.kms().encrypt(&key).unwrap();
-    let body = json!({ "CiphertextBlob": sealed["CiphertextBlob"] });
+    let encrypted = system.kms().encrypt(&key).unwrap();
+    let body = json!({ "CiphertextBlob": encrypted["CiphertextBlob"] });
     system.kms().ok("Decrypt", &body);
     let result = |name: &str| {
         let labels = [("result", name)];
@@ -64,7 +64,7 @@ fn without_a_certificate_mode_optional_serves() {
 }
 
 #[test]
-fn each_kind_is_served_by_optional_and_only_client_auth_by_required() {
+fn optional_accepts_each_kind_and_required_only_client_auth() {
     let mut system = system("optional", Some("client-auth"));
     let store = system.connected_store();
     let key = key(&system, &store);
@@ -93,7 +93,7 @@ fn each_kind_is_served_by_optional_and_only_client_auth_by_required() {
 }
 
 #[test]
-fn required_without_a_certificate_is_a_failed_connection() {
+fn mode_required_rejects_kms_without_a_certificate() {
     let system = system("required", Some("client-auth"));
     let store = system.connected_store();
     system.kms().disconnect(&store);
@@ -107,7 +107,7 @@ fn required_without_a_certificate_is_a_failed_connection() {
 }
 
 #[test]
-fn what_cannot_be_presented_is_refused_and_changes_nothing() {
+fn a_kind_without_a_directory_is_rejected_and_not_presented() {
     let system = system("optional", Some("client-auth"));
     assert_eq!(system.simulator.present("nonsense"), 400);
     let bare = Simulator::start(&Default::default());

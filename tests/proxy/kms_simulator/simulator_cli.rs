@@ -1,4 +1,4 @@
-//! The AWS CLI, unmodified, against the KMS simulator, the proxy and the token: a user's first day with an external key store.
+//! The unmodified AWS CLI against the KMS simulator, the proxy and the token: the first steps of a user with an external key store.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,14 +15,14 @@ use crate::harness::metrics::eventually;
 use crate::harness::system::{System, store_request};
 use crate::harness::tools::python;
 
-/// Someone with a terminal.
+/// The environment for calls of the AWS CLI.
 struct Terminal<'a> {
     system: &'a System,
     directory: PathBuf,
 }
 
 impl Terminal<'_> {
-    /// Runs `aws kms …`. Whatever the machine's own user has configured is no part of it.
+    /// Runs `aws kms …` without the configuration of the user of this machine.
     fn aws(&self, arguments: &[&str]) -> Ran {
         let aws = python().with_file_name("aws");
         let output = Command::new(python())
@@ -43,7 +43,7 @@ impl Terminal<'_> {
     }
 
     #[track_caller]
-    fn done(&self, arguments: &[&str]) -> Value {
+    fn ok(&self, arguments: &[&str]) -> Value {
         let ran = self.aws(arguments);
         assert_eq!(ran.code, Some(0), "{arguments:?}: {ran}");
         match ran.stdout.trim() {
@@ -53,9 +53,9 @@ impl Terminal<'_> {
     }
 
     #[track_caller]
-    fn refused(&self, exception: &str, arguments: &[&str]) {
+    fn rejected(&self, exception: &str, arguments: &[&str]) {
         let ran = self.aws(arguments);
-        // The service said no: 254 of version 2, 255 of version 1.
+        // The exit code for an error of the service: 254 in version 2, 255 in version 1.
         let said_no = matches!(ran.code, Some(254 | 255));
         assert!(said_no, "{arguments:?}: {ran}");
         assert!(
@@ -64,7 +64,7 @@ impl Terminal<'_> {
         );
     }
 
-    /// Writes a file, and says how the CLI is told of it.
+    /// Writes a file and returns the argument by which the CLI reads it.
     fn file(&self, name: &str, bytes: &[u8]) -> String {
         let path = self.directory.join(name);
         fs::write(&path, bytes).unwrap();
@@ -84,21 +84,21 @@ fn decoded(answer: &Value, field: &str) -> Vec<u8> {
     STANDARD.decode(text).unwrap()
 }
 
-/// A store that is connected, and a key in it.
+/// Creates and connects a store and creates a key in it.
 #[track_caller]
-fn first_steps(terminal: &Terminal<'_>) -> (String, String) {
-    // As a file: a secret on a command line is everybody's, and the CLI of version 1 fetches what looks like a URL.
+fn create_store_and_key(terminal: &Terminal<'_>) -> (String, String) {
+    // In a file, because every user can read a command line, and because version 1 of the CLI fetches arguments that look like URLs.
     let request = store_request(&PAYMENTS);
     let request = terminal.file("store.json", request.to_string().as_bytes());
     let request = request.replace("fileb://", "file://");
-    let created = terminal.done(&["create-custom-key-store", "--cli-input-json", &request]);
+    let created = terminal.ok(&["create-custom-key-store", "--cli-input-json", &request]);
     let store = created["CustomKeyStoreId"].as_str().unwrap().to_owned();
-    terminal.done(&["connect-custom-key-store", "--custom-key-store-id", &store]);
+    terminal.ok(&["connect-custom-key-store", "--custom-key-store-id", &store]);
     eventually("CONNECTED", || {
-        let all = terminal.done(&["describe-custom-key-stores"]);
+        let all = terminal.ok(&["describe-custom-key-stores"]);
         (all["CustomKeyStores"][0]["ConnectionState"] == "CONNECTED").then_some(())
     });
-    let key = terminal.done(&[
+    let key = terminal.ok(&[
         "create-key",
         "--origin",
         "EXTERNAL_KEY_STORE",
@@ -118,32 +118,32 @@ fn first_steps(terminal: &Terminal<'_>) -> (String, String) {
 }
 
 #[test]
-fn a_first_day() {
+fn a_user_creates_and_uses_a_key_store() {
     let system = System::start(|options, _| options);
     let terminal = Terminal {
         directory: system.proxy.setup.directory.clone(),
         system: &system,
     };
-    let (store, key) = first_steps(&terminal);
-    terminal.done(&[
+    let (store, key) = create_store_and_key(&terminal);
+    terminal.ok(&[
         "create-alias",
         "--alias-name",
         "alias/day",
         "--target-key-id",
         &key,
     ]);
-    let sealed = encrypt_and_more(&terminal, &store, &key);
+    let encrypted = encrypt(&terminal, &store, &key);
     assert!(
-        sealed["KeyId"]
+        encrypted["KeyId"]
             .as_str()
             .unwrap()
             .ends_with(&format!(":111122223333:key/{key}"))
     );
-    let blob = terminal.blob("sealed", &sealed);
-    decrypt_and_more(&terminal, &blob);
-    terminal.done(&["disable-key", "--key-id", &key]);
+    let blob = terminal.blob("encrypted", &encrypted);
+    check_decryption(&terminal, &blob);
+    terminal.ok(&["disable-key", "--key-id", &key]);
     let decrypt = decrypt(&blob, "project=nile");
-    terminal.refused("DisabledException", &decrypt);
+    terminal.rejected("DisabledException", &decrypt);
     let deletion = [
         "schedule-key-deletion",
         "--key-id",
@@ -151,12 +151,12 @@ fn a_first_day() {
         "--pending-window-in-days",
         "7",
     ];
-    assert_eq!(terminal.done(&deletion)["KeyState"], "PendingDeletion");
-    terminal.refused("KMSInvalidStateException", &decrypt);
+    assert_eq!(terminal.ok(&deletion)["KeyState"], "PendingDeletion");
+    terminal.rejected("KMSInvalidStateException", &decrypt);
 }
 
-/// Encrypts, beside the calls that need nothing of it: each call of the CLI takes half a second. Returns the response to Encrypt.
-fn encrypt_and_more(terminal: &Terminal<'_>, store: &str, key: &str) -> Value {
+/// Encrypts and returns the response. Independent calls run at the same time, because each call of the CLI takes half a second.
+fn encrypt(terminal: &Terminal<'_>, store: &str, key: &str) -> Value {
     let plaintext = terminal.file("plaintext", b"attack at dawn");
     thread::scope(|scope| {
         let encrypt = [
@@ -168,7 +168,7 @@ fn encrypt_and_more(terminal: &Terminal<'_>, store: &str, key: &str) -> Value {
             "--encryption-context",
             "project=nile",
         ];
-        let sealed = scope.spawn(move || terminal.done(&encrypt));
+        let encrypted = scope.spawn(move || terminal.ok(&encrypt));
         let data_key = [
             "generate-data-key",
             "--key-id",
@@ -176,10 +176,10 @@ fn encrypt_and_more(terminal: &Terminal<'_>, store: &str, key: &str) -> Value {
             "--key-spec",
             "AES_256",
         ];
-        let data_key = scope.spawn(move || terminal.done(&data_key));
-        unsupported(terminal, scope, store, key);
+        let data_key = scope.spawn(move || terminal.ok(&data_key));
+        check_unsupported(terminal, scope, store, key);
         assert_eq!(decoded(&data_key.join().unwrap(), "Plaintext").len(), 32);
-        sealed.join().unwrap()
+        encrypted.join().unwrap()
     })
 }
 
@@ -193,14 +193,14 @@ fn decrypt<'a>(blob: &'a str, context: &'a str) -> [&'a str; 5] {
     ]
 }
 
-/// Decrypts with the right and with a wrong encryption context, and re-encrypts.
-fn decrypt_and_more(terminal: &Terminal<'_>, blob: &str) {
+/// Decrypts with the correct and with a wrong encryption context, and re-encrypts.
+fn check_decryption(terminal: &Terminal<'_>, blob: &str) {
     thread::scope(|scope| {
         let right = decrypt(blob, "project=nile");
-        let opened = scope.spawn(move || terminal.done(&right));
+        let opened = scope.spawn(move || terminal.ok(&right));
         let wrong = decrypt(blob, "project=amazon");
-        let wrong = scope.spawn(move || terminal.refused("KMSInvalidStateException", &wrong));
-        let again = terminal.done(&[
+        let wrong = scope.spawn(move || terminal.rejected("KMSInvalidStateException", &wrong));
+        let again = terminal.ok(&[
             "re-encrypt",
             "--ciphertext-blob",
             blob,
@@ -210,7 +210,7 @@ fn decrypt_and_more(terminal: &Terminal<'_>, blob: &str) {
             "alias/day",
         ]);
         let again = terminal.blob("again", &again);
-        let again = terminal.done(&["decrypt", "--ciphertext-blob", &again]);
+        let again = terminal.ok(&["decrypt", "--ciphertext-blob", &again]);
         wrong.join().unwrap();
         for opened in [opened.join().unwrap(), again] {
             assert_eq!(decoded(&opened, "Plaintext"), b"attack at dawn");
@@ -218,8 +218,8 @@ fn decrypt_and_more(terminal: &Terminal<'_>, blob: &str) {
     });
 }
 
-/// What KMS does not do there, each beside the others.
-fn unsupported<'scope>(
+/// Calls operations that external key stores do not support, all at the same time.
+fn check_unsupported<'scope>(
     terminal: &'scope Terminal<'scope>,
     scope: &'scope thread::Scope<'scope, '_>,
     store: &str,
@@ -238,7 +238,7 @@ fn unsupported<'scope>(
     for call in calls {
         scope.spawn(move || {
             let words: Vec<&str> = call.split(' ').collect();
-            terminal.refused("UnsupportedOperationException", &words);
+            terminal.rejected("UnsupportedOperationException", &words);
         });
     }
 }

@@ -1,5 +1,5 @@
-//! Clients of AWS KMS that are not written in Python, unmodified: sops and the AWS SDK for JavaScript, through the simulator and the
-//! proxy to the token. `tests/matrix` installs them.
+//! Unmodified clients of AWS KMS that are not written in Python, sops and the AWS SDK for JavaScript, through the simulator and the proxy
+//! to the token. `tests/matrix` installs them.
 
 use std::fs;
 use std::io::Write as _;
@@ -12,7 +12,7 @@ use crate::harness::PAYMENTS;
 use crate::harness::command::Ran;
 use crate::harness::system::System;
 
-/// Where `tests/matrix` installs the clients.
+/// Returns the directory in which `tests/matrix` installs the clients.
 fn clients() -> PathBuf {
     match std::env::var_os("XKS_TEST_CLIENTS") {
         Some(clients) => clients.into(),
@@ -20,7 +20,7 @@ fn clients() -> PathBuf {
     }
 }
 
-/// Runs a client without the configuration of the machine's own user.
+/// Runs a client without the configuration of the user of this machine.
 #[track_caller]
 fn run(client: &mut Command, input: &str) -> Ran {
     let mut client = client
@@ -73,7 +73,7 @@ impl Sops<'_> {
     }
 
     #[track_caller]
-    fn done(&self, arguments: &[&str]) -> String {
+    fn ok(&self, arguments: &[&str]) -> String {
         let ran = self.run(arguments);
         assert_eq!(ran.code, Some(0), "{arguments:?}: {ran}");
         ran.stdout
@@ -90,7 +90,7 @@ impl Sops<'_> {
 const SECRETS: &str = "database:\n    user: orders\n    password: not in clear\n";
 
 #[test]
-fn sops_keeps_a_file_under_a_key_of_the_store() {
+fn sops_encrypts_a_file_with_a_key_of_the_store() {
     let system = System::start(|options, _| options);
     let (kms, store) = (system.kms(), system.connected_store());
     let request = json!({
@@ -108,22 +108,22 @@ fn sops_keeps_a_file_under_a_key_of_the_store() {
     fs::write(file("secrets.yaml"), SECRETS).unwrap();
     let context = ["--encryption-context", "purpose:test"];
     let encrypt = [&["encrypt", "--kms", arn], &context[..], &["secrets.yaml"]].concat();
-    let sealed = sops.done(&encrypt);
+    let encrypted = sops.ok(&encrypt);
     assert!(
-        !sealed.contains("not in clear") && sealed.contains(arn),
-        "{sealed}"
+        !encrypted.contains("not in clear") && encrypted.contains(arn),
+        "{encrypted}"
     );
-    fs::write(file("sealed.yaml"), &sealed).unwrap();
-    assert_eq!(sops.done(&["decrypt", "sealed.yaml"]), SECRETS);
+    fs::write(file("encrypted.yaml"), &encrypted).unwrap();
+    assert_eq!(sops.ok(&["decrypt", "encrypted.yaml"]), SECRETS);
     // A new data key under the same KMS key.
-    sops.done(&["rotate", "--in-place", "sealed.yaml"]);
-    let rotated = fs::read_to_string(file("sealed.yaml")).unwrap();
-    assert_ne!(rotated, sealed);
-    assert_eq!(sops.done(&["decrypt", "sealed.yaml"]), SECRETS);
+    sops.ok(&["rotate", "--in-place", "encrypted.yaml"]);
+    let rotated = fs::read_to_string(file("encrypted.yaml")).unwrap();
+    assert_ne!(rotated, encrypted);
+    assert_eq!(sops.ok(&["decrypt", "encrypted.yaml"]), SECRETS);
     let changed = rotated.replace("purpose: test", "purpose: another");
     assert_ne!(changed, rotated);
     fs::write(file("changed.yaml"), changed).unwrap();
     sops.rejected("KMSInvalidStateException", &["decrypt", "changed.yaml"]);
     kms.ok("DisableKey", &json!({ "KeyId": arn }));
-    sops.rejected("DisabledException", &["decrypt", "sealed.yaml"]);
+    sops.rejected("DisabledException", &["decrypt", "encrypted.yaml"]);
 }

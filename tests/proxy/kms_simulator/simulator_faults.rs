@@ -1,4 +1,4 @@
-//! The KMS simulator before a proxy that misbehaves: what KMS would say of it, how often it asks, and that it heals.
+//! The KMS simulator with a proxy that misbehaves: the exceptions, the number of requests, and the recovery.
 
 mod answers;
 mod cloud;
@@ -21,7 +21,7 @@ use fake_proxy::{Act, Seen};
 use scene::{NAMES, Scene};
 use table::{ABSENT, BAD_TLS, ERRORS, MALFORMED, Row, SILENT};
 
-/// Faults of the simulator, all of which are shown at once.
+/// Collects differences from the expected behaviour, so that a test shows all of them.
 #[derive(Default)]
 struct Faults(Vec<String>);
 
@@ -38,8 +38,8 @@ impl Faults {
     }
 }
 
-/// One row in all columns. `tries` is how many requests one call may make.
-fn judge(scene: &Scene, blob: &Value, row: &Row, tries: Option<usize>, faults: &mut Faults) {
+/// Checks all columns of a row. `tries` is the number of requests that one call must make; none if it is not checked.
+fn check_row(scene: &Scene, blob: &Value, row: &Row, tries: Option<usize>, faults: &mut Faults) {
     management(scene, row, tries, faults);
     for (operation, xks, body) in [
         (
@@ -53,7 +53,9 @@ fn judge(scene: &Scene, blob: &Value, row: &Row, tries: Option<usize>, faults: &
         let came = scene.kms.call(operation, &body);
         let right = matches!(&came, Err((name, message)) if name == "KMSInvalidStateException"
             && (message.contains(row.message) || operation == "Encrypt"));
-        faults.unless(right, || format!("{}, {operation}: {came:?}", row.what));
+        faults.unless(right, || {
+            format!("{}, {operation}: {came:?}", row.behaviour)
+        });
         count(scene, row, xks, tries, faults);
     }
     connecting(scene, row, tries, faults);
@@ -68,7 +70,9 @@ fn act(scene: &Scene, row: &Row) {
 fn count(scene: &Scene, row: &Row, xks: &str, tries: Option<usize>, faults: &mut Faults) {
     let seen = scene.fake.seen(xks).len();
     let right = tries.is_none_or(|tries| seen == tries);
-    faults.unless(right, || format!("{}: {seen} requests for {xks}", row.what));
+    faults.unless(right, || {
+        format!("{}: {seen} requests for {xks}", row.behaviour)
+    });
 }
 
 fn management(scene: &Scene, row: &Row, tries: Option<usize>, faults: &mut Faults) {
@@ -93,7 +97,9 @@ fn management(scene: &Scene, row: &Row, tries: Option<usize>, faults: &mut Fault
         act(scene, row);
         let came = scene.kms.call(operation, &body);
         let right = matches!(&came, Err((name, message)) if name == wanted && !message.is_empty());
-        faults.unless(right, || format!("{}, {operation}: {came:?}", row.what));
+        faults.unless(right, || {
+            format!("{}, {operation}: {came:?}", row.behaviour)
+        });
         count(scene, row, xks, tries, faults);
     }
 }
@@ -106,50 +112,51 @@ fn connecting(scene: &Scene, row: &Row, tries: Option<usize>, faults: &mut Fault
     act(scene, row);
     let code = scene.kms.connect(&scene.store);
     faults.unless(row.codes.contains(&code.as_str()), || {
-        format!("{}, connecting: {code}", row.what)
+        format!("{}, connecting: {code}", row.behaviour)
     });
     count(scene, row, "health", tries, faults);
     scene.fake.be_honest();
     let again = json!({"CustomKeyStoreId": scene.store});
-    let refused = scene.kms.call("ConnectCustomKeyStore", &again);
-    let right = matches!(&refused, Err((name, _)) if name == "CustomKeyStoreInvalidStateException");
+    let rejected = scene.kms.call("ConnectCustomKeyStore", &again);
+    let right =
+        matches!(&rejected, Err((name, _)) if name == "CustomKeyStoreInvalidStateException");
     faults.unless(right, || {
-        format!("{}: reconnected when FAILED: {refused:?}", row.what)
+        format!("{}: reconnected when FAILED: {rejected:?}", row.behaviour)
     });
     scene.kms.disconnect(&scene.store);
-    let healed = scene.kms.connect(&scene.store);
-    faults.unless(healed == "CONNECTED", || {
-        format!("{}: then {healed}", row.what)
+    let recovered = scene.kms.connect(&scene.store);
+    faults.unless(recovered == "CONNECTED", || {
+        format!("{}: then {recovered}", row.behaviour)
     });
 }
 
 #[test]
-fn each_error_of_a_proxy_has_its_exception_and_no_second_try() {
+fn each_error_of_a_proxy_has_its_exception_and_is_not_retried() {
     let (scene, mut faults) = (Scene::start(), Faults::default());
     let blob = scene.blob();
     for row in &ERRORS {
-        judge(&scene, &blob, row, Some(1), &mut faults);
+        check_row(&scene, &blob, row, Some(1), &mut faults);
     }
     faults.none();
     assert!(scene.decrypt(&blob).is_ok());
 }
 
 #[test]
-fn what_is_no_answer_of_the_specification_is_an_invalid_response() {
+fn responses_that_violate_the_specification_are_invalid() {
     let (scene, mut faults) = (Scene::start(), Faults::default());
     let blob = scene.blob();
     for row in &MALFORMED {
-        judge(&scene, &blob, row, Some(1), &mut faults);
+        check_row(&scene, &blob, row, Some(1), &mut faults);
     }
     faults.none();
     assert!(scene.decrypt(&blob).is_ok());
 }
 
 #[test]
-fn a_proxy_that_goes_without_an_answer_or_is_down_is_unreachable() {
+fn a_proxy_that_is_down_or_closes_the_connection_is_unreachable() {
     let (scene, mut faults) = (Scene::start(), Faults::default());
     let blob = scene.blob();
-    judge(&scene, &blob, &ABSENT, None, &mut faults);
+    check_row(&scene, &blob, &ABSENT, None, &mut faults);
     let created = scene.store_body("second.test");
     scene.fake.go_down();
     for (operation, body, wanted) in [
@@ -180,14 +187,14 @@ fn a_proxy_that_goes_without_an_answer_or_is_down_is_unreachable() {
 }
 
 #[test]
-fn a_proxy_that_never_answers_is_asked_twice() {
+fn a_call_without_response_is_retried_once() {
     let scene = Scene::start_with(|options, _| {
         options
             .with("--timeout", "1s")
             .with("--health-interval", "1h")
     });
     let (blob, mut faults) = (scene.blob(), Faults::default());
-    judge(&scene, &blob, &SILENT, Some(2), &mut faults);
+    check_row(&scene, &blob, &SILENT, Some(2), &mut faults);
     faults.none();
     assert!(scene.decrypt(&blob).is_ok());
     let timeouts = scene
@@ -201,7 +208,7 @@ fn a_proxy_that_never_answers_is_asked_twice() {
 }
 
 #[test]
-fn an_answer_that_is_late_once_is_asked_for_again() {
+fn a_call_with_a_late_response_is_retried() {
     let scene = Scene::start_with(|options, _| {
         options
             .with("--timeout", "2s")
@@ -224,7 +231,7 @@ fn an_answer_that_is_late_once_is_asked_for_again() {
         (&first["kms_operation"], &first["attempt"]),
         (&json!("Encrypt"), &json!(1))
     );
-    // A simulator that gives up earlier than KMS judges proxies too harshly.
+    // The simulator must not have a shorter time limit than KMS.
     let took = first["took_ms"].as_f64().unwrap();
     assert!(took >= 1_999.0, "gave up after {took} ms");
     assert_eq!(second["attempt"], 2);
@@ -232,7 +239,7 @@ fn an_answer_that_is_late_once_is_asked_for_again() {
 }
 
 #[test]
-fn an_answer_that_is_slow_but_in_time_is_taken() {
+fn a_slow_response_within_the_time_limit_is_accepted() {
     let scene = Scene::start();
     scene.fake.act(|_| Act::Hang);
     thread::scope(|scope| {
@@ -247,10 +254,10 @@ fn an_answer_that_is_slow_but_in_time_is_taken() {
 }
 
 #[test]
-fn a_proxy_whose_certificate_is_not_right_is_not_spoken_to() {
+fn a_proxy_with_a_wrong_certificate_gets_no_request() {
     let (scene, mut faults) = (Scene::start(), Faults::default());
     let blob = scene.blob();
-    for (what, identity) in [
+    for (behaviour, identity) in [
         ("expired", scene.authority.expired_server_for(&NAMES)),
         (
             "of another name",
@@ -261,16 +268,21 @@ fn a_proxy_whose_certificate_is_not_right_is_not_spoken_to() {
             Authority::new("Another CA").server_for(&NAMES),
         ),
     ] {
-        let row = Row { what, ..BAD_TLS };
+        let row = Row {
+            behaviour,
+            ..BAD_TLS
+        };
         scene.fake.show(tls_server(&identity, None));
         management(&scene, &row, Some(0), &mut faults);
         let came = scene.decrypt(&blob);
         let right = matches!(&came, Err((name, _)) if name == "KMSInvalidStateException");
-        faults.unless(right, || format!("a certificate {what}, Decrypt: {came:?}"));
+        faults.unless(right, || {
+            format!("a certificate {behaviour}, Decrypt: {came:?}")
+        });
         scene.kms.disconnect(&scene.store);
         let code = scene.kms.connect(&scene.store);
         faults.unless(BAD_TLS.codes.contains(&code.as_str()), || {
-            format!("{what}: {code}")
+            format!("{behaviour}: {code}")
         });
         scene.fake.show(scene.good_tls());
         scene.kms.disconnect(&scene.store);

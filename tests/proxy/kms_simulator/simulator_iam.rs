@@ -1,4 +1,5 @@
-//! IAM in the KMS simulator, judged by boto3: identity policies, conditions and grants. The steps are in `tests/proxy/kms_simulator/programs/principals.py`.
+//! IAM in the KMS simulator, tested with boto3: identity policies, conditions and grants. The steps are in
+//! `tests/proxy/kms_simulator/programs/principals.py`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +13,7 @@ use crate::harness::system::System;
 const ACCOUNT: &str = "111122223333";
 const OTHER: &str = "444455556666";
 
-/// A caller: its name in the steps and its principal. The access key and the secret are made of the name.
+/// The callers: their names in the steps and their principals. Access keys and secrets are derived from the names.
 const CALLERS: [(&str, &str); 15] = [
     ("root", "arn:aws:iam::111122223333:root"),
     ("admin", "arn:aws:iam::111122223333:user/admin"),
@@ -52,7 +53,7 @@ fn with_condition(mut statement: Value, condition: Value) -> Value {
     statement
 }
 
-/// The file of `--principals`.
+/// Returns the content of the principals file.
 fn principals() -> Value {
     let arn = |path: &str| format!("arn:aws:iam::{ACCOUNT}:{path}");
     let other = |path: &str| format!("arn:aws:iam::{OTHER}:{path}");
@@ -115,7 +116,7 @@ fn identity_policies_conditions_and_grants() {
         facts["secrets"][name] = json!([access_key(name), secret(name), arn]);
     }
     system.judge("principals.py", &[], &facts);
-    // The proxy gets the role of a session, not the session.
+    // The proxy receives the role of a session, not the session.
     let of_session =
         |line: &Value| line["aws_principal_arn"] == format!("arn:aws:iam::{ACCOUNT}:role/path/app");
     system
@@ -124,8 +125,8 @@ fn identity_policies_conditions_and_grants() {
         .wait_for("a request of the session", of_session);
 }
 
-/// Starts a simulator with these files; it must end. Returns its exit code and what it said.
-fn ended(credentials: &Path, principals: &Path) -> (Option<i32>, String) {
+/// Starts a simulator that must reject these files, and returns its exit code and its output.
+fn run_rejected(credentials: &Path, principals: &Path) -> (Option<i32>, String) {
     let output = command()
         .args(["--listen", "127.0.0.1:0", "--credentials"])
         .arg(credentials)
@@ -140,7 +141,7 @@ fn ended(credentials: &Path, principals: &Path) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_principals_file_that_is_wrong_is_refused_with_the_reason() {
+fn an_invalid_principals_file_is_rejected_with_the_reason() {
     let directory = tempfile::tempdir().unwrap();
     let credentials = directory.path().join("credentials");
     let file = directory.path().join("principals.json");
@@ -152,7 +153,7 @@ fn a_principals_file_that_is_wrong_is_refused_with_the_reason() {
     for (text, reason) in [
         (
             json!({ "principals": [] }),
-            "user/alice is in the credentials file and not here",
+            "user/alice is in the credentials file but has no entry",
         ),
         (
             json!({ "principals": [{ "arn": arn, "policies": [unknown] }] }),
@@ -161,7 +162,7 @@ fn a_principals_file_that_is_wrong_is_refused_with_the_reason() {
         (json!([]), "not a list of principals"),
     ] {
         fs::write(&file, text.to_string()).unwrap();
-        let (code, said) = ended(&credentials, &file);
+        let (code, said) = run_rejected(&credentials, &file);
         assert_eq!(code, Some(78), "{said}");
         assert!(said.contains(reason), "{said}");
     }

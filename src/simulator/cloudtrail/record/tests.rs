@@ -1,26 +1,26 @@
-//! Records as AWS documents them.
+//! Records have the members that AWS documents.
 
-use super::super::super::caller::Caller;
-use super::super::super::principals::Facts;
 use super::*;
+use crate::simulator::callers::caller::KmsCaller;
+use crate::simulator::callers::principals::CallerProperties;
 
 const ARN: &str = "arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
-fn call(account: &str) -> Call {
-    Call {
-        caller: Caller {
+fn call(account: &str) -> KmsCall {
+    KmsCall {
+        caller: KmsCaller {
             account: account.into(),
             region: "us-west-2".into(),
             principal: format!("arn:aws:iam::{account}:user/Alice"),
-            is_named: true,
-            facts: Facts::default(),
+            is_authenticated: true,
+            properties: CallerProperties::default(),
         },
         request_id: "request".into(),
     }
 }
 
-fn key(store: &str) -> Touched {
-    Touched {
+fn key(store: &str) -> UsedKey {
+    UsedKey {
         account: "111122223333".into(),
         arn: ARN.into(),
         store: store.into(),
@@ -30,17 +30,17 @@ fn key(store: &str) -> Touched {
 
 fn recorded(
     operation: &str,
-    asked: &Value,
+    request_body: &Value,
     answer: &Result<Value, Exception>,
-    touched: &[Touched],
+    used_keys: &[UsedKey],
 ) -> Value {
     let call = call("111122223333");
-    let event = Event {
+    let event = FinishedCall {
         call: &call,
         operation,
-        asked,
+        request_body,
         answer,
-        touched,
+        used_keys,
         recipient: "111122223333",
         id: "event",
         shared_id: None,
@@ -53,11 +53,11 @@ fn recorded(
 
 #[test]
 fn a_decrypt_is_recorded_as_documented() {
-    let asked = json!({
+    let request_body = json!({
         "CiphertextBlob": "c2VjcmV0", "KeyId": ARN, "EncryptionContext": {"Purpose": "Test"},
     });
     let answer = Ok(json!({ "KeyId": ARN, "Plaintext": "c2VjcmV0" }));
-    let mut record = recorded("Decrypt", &asked, &answer, &[key("cks-1")]);
+    let mut record = recorded("Decrypt", &request_body, &answer, &[key("cks-1")]);
     let time = record.as_object_mut().unwrap().remove("eventTime").unwrap();
     let time = time.as_str().unwrap();
     assert_eq!(
@@ -91,9 +91,9 @@ fn a_decrypt_is_recorded_as_documented() {
 }
 
 #[test]
-fn failures_have_a_code_and_a_text() {
-    let failed = |kind: Kind| {
-        let answer = Err(kind.because("why"));
+fn failures_have_a_code_and_a_message() {
+    let failed = |kind: ExceptionKind| {
+        let answer = Err(kind.with_message("why"));
         recorded(
             "Encrypt",
             &json!({ "KeyId": "alias/a" }),
@@ -101,7 +101,7 @@ fn failures_have_a_code_and_a_text() {
             &[key("cks-1")],
         )
     };
-    let record = failed(Kind::KmsInvalidState);
+    let record = failed(ExceptionKind::KmsInvalidState);
     assert_eq!(record["errorCode"], "KMSInvalidStateException");
     assert_eq!(
         (&record["errorMessage"], &record["responseElements"]),
@@ -111,15 +111,18 @@ fn failures_have_a_code_and_a_text() {
         record["requestParameters"]["keyId"], "alias/a",
         "as the caller wrote it"
     );
-    assert_eq!(failed(Kind::AccessDenied)["errorCode"], "AccessDenied");
+    assert_eq!(
+        failed(ExceptionKind::AccessDenied)["errorCode"],
+        "AccessDenied"
+    );
 }
 
 #[test]
 fn a_re_encrypt_has_two_resources_and_no_additional_data() {
-    let asked = json!({ "DestinationKeyId": ARN, "CiphertextBlob": "YQ==" });
+    let request_body = json!({ "DestinationKeyId": ARN, "CiphertextBlob": "YQ==" });
     let record = recorded(
         "ReEncrypt",
-        &asked,
+        &request_body,
         &Ok(json!({})),
         &[key("cks-1"), key("cks-2")],
     );
@@ -132,7 +135,7 @@ fn a_re_encrypt_has_two_resources_and_no_additional_data() {
 }
 
 #[test]
-fn what_reads_only_is_marked() {
+fn read_only_operations_are_marked() {
     for (operation, expected) in [
         ("Decrypt", true),
         ("GenerateDataKey", true),

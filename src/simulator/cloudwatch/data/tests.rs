@@ -1,15 +1,15 @@
-//! Queries for metrics, good and bad.
+//! Valid and invalid queries for metrics.
 
-use super::super::super::principals::Facts;
 use super::*;
+use crate::simulator::callers::principals::CallerProperties;
 
-fn caller() -> Caller {
-    Caller {
+fn caller() -> KmsCaller {
+    KmsCaller {
         account: "111122223333".into(),
         region: "eu-west-1".into(),
         principal: "arn:aws:iam::111122223333:root".into(),
-        is_named: false,
-        facts: Facts::default(),
+        is_authenticated: false,
+        properties: CallerProperties::default(),
     }
 }
 
@@ -21,7 +21,7 @@ fn watch() -> CloudWatch {
         ("111122223333", "cks-2", 10.0, 660.0),
         ("444455556666", "cks-1", 100.0, 660.0),
     ] {
-        let name = Name {
+        let name = MetricName {
             account: account.into(),
             region: "eu-west-1".into(),
             metric: "XksProxyLatency",
@@ -48,7 +48,7 @@ fn stat(dimensions: Value, period: i64, stat: &str) -> Value {
 }
 
 #[test]
-fn a_metric_is_asked_for_with_all_its_dimensions() {
+fn a_metric_query_needs_all_dimensions() {
     let store = json!({ "Name": "CustomKeyStoreId", "Value": "cks-1" });
     let spec = json!({ "Name": "KeySpec", "Value": "SYMMETRIC_DEFAULT" });
     let both = ask(stat(json!([store, spec]), 60, "Average")).unwrap();
@@ -65,7 +65,7 @@ fn a_metric_is_asked_for_with_all_its_dimensions() {
 }
 
 #[test]
-fn insights_sum_over_dimensions_and_periods() {
+fn insights_queries_aggregate_dimensions_and_periods() {
     let query = |text: &str| {
         let query = json!({ "Id": "q", "Expression": text, "Period": 300 });
         ask(query).unwrap()["Values"].clone()
@@ -83,7 +83,7 @@ fn insights_sum_over_dimensions_and_periods() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused() {
+fn invalid_queries_are_rejected() {
     let query = |members: Value| ask(members).unwrap_err().kind;
     for bad in [
         json!({ "Id": "q" }),
@@ -93,21 +93,21 @@ fn what_makes_no_sense_is_refused() {
         stat(json!([]), 90, "Sum"),
         stat(json!([]), 60, "p99"),
     ] {
-        assert_eq!(query(bad), Kind::Validation);
+        assert_eq!(query(bad), ExceptionKind::Validation);
     }
     let body = json!({ "MetricDataQueries": [], "StartTime": 0, "EndTime": 60 });
     assert!(get(&watch(), &caller(), body).is_err());
     assert_eq!(
         get(&watch(), &caller(), json!([])).unwrap_err().kind,
-        Kind::Serialization
+        ExceptionKind::Serialization
     );
 }
 
 #[test]
 fn metrics_are_listed_with_their_dimensions() {
-    let listed = |body| list(&watch(), &caller(), body).unwrap()["Metrics"].clone();
-    assert_eq!(listed(json!({})).as_array().unwrap().len(), 2);
+    let list_entry = |body| list(&watch(), &caller(), body).unwrap()["Metrics"].clone();
+    assert_eq!(list_entry(json!({})).as_array().unwrap().len(), 2);
     let of_one = json!({ "Dimensions": [{ "Name": "CustomKeyStoreId", "Value": "cks-2" }] });
-    assert_eq!(listed(of_one)[0]["Dimensions"][0]["Value"], "cks-2");
-    assert_eq!(listed(json!({ "Namespace": "AWS/S3" })), json!([]));
+    assert_eq!(list_entry(of_one)[0]["Dimensions"][0]["Value"], "cks-2");
+    assert_eq!(list_entry(json!({ "Namespace": "AWS/S3" })), json!([]));
 }

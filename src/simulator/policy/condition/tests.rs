@@ -1,4 +1,4 @@
-//! Conditions, row by row: each operator and each key with a value that holds, one that does not, and without the key.
+//! A table of conditions. Each row has a value for which the condition holds, one for which it does not, and the result without the key.
 
 use serde_json::{Value, json};
 
@@ -7,24 +7,30 @@ use super::super::operator::OPERATORS;
 use super::super::request::samples::{empty, full, with_tag_keys};
 use super::*;
 
-fn conditions(text: &Value) -> Result<Vec<Condition>, String> {
+fn conditions(text: &Value) -> Result<Vec<PolicyCondition>, String> {
     let text = serde_json::from_str(&text.to_string()).map_err(|error| error.to_string())?;
-    Condition::read(text, true)
+    PolicyCondition::read(text, true)
 }
 
 #[track_caller]
-fn holds(operator: &str, key: &str, wanted: &Value, request: &Request<'_>, allows: bool) -> bool {
+fn holds(
+    operator: &str,
+    key: &str,
+    wanted: &Value,
+    request: &PolicyRequest<'_>,
+    allows: bool,
+) -> bool {
     let conditions = conditions(&json!({ operator: { key: wanted } })).unwrap();
     conditions
         .iter()
         .all(|condition| condition.holds(request, allows))
 }
 
-/// Operator, key, a value with which it holds, one with which it does not, and whether it holds when the request does not have the key, or
-/// `always` for a key that every request has.
-type Row = [&'static str; 5];
+/// Operator, key, a value for which the condition holds, a value for which it does not, and the result for a request without the key
+/// (`always` if every request has the key).
+type ConditionRow = [&'static str; 5];
 
-fn rows() -> Vec<Row> {
+fn rows() -> Vec<ConditionRow> {
     let row = |line: &'static str| line.split(" | ").collect::<Vec<_>>().try_into().unwrap();
     ROWS.lines().map(row).collect()
 }
@@ -104,18 +110,19 @@ NumericLessThanIfExists | kms:ScheduleKeyDeletionPendingWindowInDays | 15 | 14 |
 IpAddressIfExists | aws:SourceIp | 203.0.113.9/32 | ::/0 | true
 ForAnyValue:StringEqualsIfExists | aws:TagKeys | cost | x | true";
 
-/// Keys of which the full request has no value: the row says what the empty one has.
+/// Keys that the full request does not have. Their rows are for the empty request.
 const ONLY_OF_OTHERS: [&str; 2] = ["aws:PrincipalServiceName", "aws:username"];
 
 #[test]
-fn every_row_holds_fails_and_does_without_the_key() {
+fn every_row_of_the_table_is_correct() {
     let mut failed = Vec::new();
     let rows = rows()
         .into_iter()
         .filter(|[_, key, ..]| !ONLY_OF_OTHERS.contains(key));
     for row @ [operator, key, allow, deny, absent] in rows {
-        let holds =
-            |value: &str, request: &Request<'_>| holds(operator, key, &json!(value), request, true);
+        let holds = |value: &str, request: &PolicyRequest<'_>| {
+            holds(operator, key, &json!(value), request, true)
+        };
         full(|request| {
             if !holds(allow, request) || holds(deny, request) {
                 failed.push(row);
@@ -123,7 +130,7 @@ fn every_row_holds_fails_and_does_without_the_key() {
         });
         empty(|request| {
             let without = [holds(allow, request), holds(deny, request)];
-            // Null is about the key, not about a value.
+            // Null tests the key and not its value.
             let wanted = match (absent, operator) {
                 ("always", _) => return,
                 (absent, "Null") => [absent == "true", absent != "true"],
@@ -154,7 +161,7 @@ fn every_operator_and_key_has_a_row() {
 }
 
 #[test]
-fn services_and_users_have_names() {
+fn names_of_services_and_users_are_condition_values() {
     empty(|request| {
         assert!(holds(
             "StringEquals",
@@ -182,8 +189,8 @@ fn services_and_users_have_names() {
 }
 
 #[test]
-fn sets_are_compared_with_sets() {
-    for (operator, wanted, found, does) in [
+fn quantifiers_compare_sets() {
+    for (operator, wanted, found, expected) in [
         (
             "ForAllValues:StringEquals",
             &["a", "b"][..],
@@ -218,7 +225,7 @@ fn sets_are_compared_with_sets() {
         with_tag_keys(&found, |request| {
             assert_eq!(
                 holds(operator, "aws:TagKeys", &json!(wanted), request, true),
-                does,
+                expected,
                 "{operator} {wanted:?} {found:?}"
             );
         });
@@ -226,7 +233,7 @@ fn sets_are_compared_with_sets() {
 }
 
 #[test]
-fn any_of_several_values_does_and_none_may_for_a_negated_operator() {
+fn a_negated_operator_must_hold_for_all_values() {
     full(|request| {
         let holds = |operator, wanted: Value| {
             holds(operator, "aws:PrincipalTag/Team", &wanted, request, true)
@@ -245,7 +252,7 @@ fn any_of_several_values_does_and_none_may_for_a_negated_operator() {
 #[test]
 fn all_conditions_must_hold() {
     full(|request| {
-        for (text, does) in [
+        for (text, expected) in [
             (
                 json!({ "StringEquals": { "aws:PrincipalTag/Team": "payments", "kms:CallerAccount": "111122223333" } }),
                 true,
@@ -262,7 +269,7 @@ fn all_conditions_must_hold() {
             let all = conditions(&text).unwrap();
             assert_eq!(
                 all.iter().all(|condition| condition.holds(request, true)),
-                does,
+                expected,
                 "{text}"
             );
         }
@@ -270,7 +277,7 @@ fn all_conditions_must_hold() {
 }
 
 #[test]
-fn policy_variables_are_replaced_by_what_the_request_has() {
+fn policy_variables_get_the_values_of_the_request() {
     full(|request| {
         let holds = |wanted: &str, allows| {
             holds(
@@ -337,7 +344,7 @@ ArnLike | aws:SourceVpce | "arn:aws:iam::1:role/a"
 StringEquals | aws:SourceVpce | "${aws:Unknown}""#;
 
 #[test]
-fn what_is_not_understood_is_an_error() {
+fn invalid_conditions_are_rejected() {
     for line in ERRORS.lines() {
         let [operator, key, value] = line.split(" | ").collect::<Vec<_>>().try_into().unwrap();
         let value: Value = serde_json::from_str(value).unwrap();

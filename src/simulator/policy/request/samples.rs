@@ -1,12 +1,12 @@
-//! Requests for tests: one that has every condition key, and one that has next to none.
+//! Requests for tests: one with every condition key, and one with as few as possible.
 
 use super::*;
 
-struct Sample {
+struct SampleKey {
     tags: Pairs,
 }
 
-impl KeyFacts for Sample {
+impl KeyProperties for SampleKey {
     fn account(&self) -> &str {
         "111122223333"
     }
@@ -25,9 +25,9 @@ fn pairs(pairs: &[(&str, &str)]) -> Pairs {
     pairs.iter().map(owned).collect()
 }
 
-/// A request with a value for every condition key that a session can have.
-pub(in crate::simulator::policy) fn full(test: impl FnOnce(&Request<'_>)) {
-    let given = [
+/// Tests a request with a value for every condition key that a session can have.
+pub(in crate::simulator::policy) fn full(test: impl FnOnce(&PolicyRequest<'_>)) {
+    let configured = [
         ("aws:CurrentTime", "2026-06-01T12:00:00Z"),
         ("aws:PrincipalOrgID", "o-1"),
         ("aws:SourceAccount", "111122223333"),
@@ -37,32 +37,33 @@ pub(in crate::simulator::policy) fn full(test: impl FnOnce(&Request<'_>)) {
         ("aws:SourceVpce", "vpce-1"),
         ("kms:ViaService", "s3.eu-west-1.amazonaws.com"),
     ];
-    let given = given.map(|(key, value)| (Key::parse(key).unwrap(), value.to_owned()));
-    let key = Sample {
+    let configured =
+        configured.map(|(key, value)| (ContextKey::parse(key).unwrap(), value.to_owned()));
+    let key = SampleKey {
         tags: pairs(&[("Project", "Alpha"), ("owner", "payments-1")]),
     };
     let (tags, context) = (pairs(&[("cost", "1")]), pairs(&[("Purpose", "test")]));
     let operations = ["Decrypt".to_owned()];
-    test(&Request {
-        who: Who {
+    test(&PolicyRequest {
+        caller: PolicyCaller {
             principal: "arn:aws:sts::111122223333:assumed-role/app/s1",
             arn: "arn:aws:iam::111122223333:role/app".into(),
             account: "111122223333",
             region: "eu-west-1",
             is_service: false,
             tags: Some(&pairs(&[("Team", "payments"), ("star", "*")])),
-            given: &Given(given.into()),
+            configured: &ConfiguredValues(configured.into()),
             source: None,
         },
         action: "CreateGrant",
         resource: "*",
         key: Some(&key),
-        details: Details {
+        details: RequestDetails {
             encryption_context: Some(&context),
             alias: Some("alias/payments"),
             tags: Some(&tags),
             tag_keys: &[],
-            grant: Some(GrantFacts {
+            grant: Some(GrantProperties {
                 operations: &operations,
                 grantee: "arn:aws:iam::111122223333:role/bob",
                 retiring: Some("arn:aws:iam::111122223333:user/eve"),
@@ -77,37 +78,37 @@ pub(in crate::simulator::policy) fn full(test: impl FnOnce(&Request<'_>)) {
     });
 }
 
-fn bare<'a>(given: &'a Given, tag_keys: &'a [String]) -> Request<'a> {
-    Request {
-        who: Who {
+fn bare<'a>(configured: &'a ConfiguredValues, tag_keys: &'a [String]) -> PolicyRequest<'a> {
+    PolicyRequest {
+        caller: PolicyCaller {
             principal: "s3.amazonaws.com",
             arn: "s3.amazonaws.com".into(),
             account: "000000000000",
             region: "eu-west-1",
             is_service: true,
             tags: None,
-            given,
+            configured,
             source: None,
         },
         action: "Encrypt",
         resource: "*",
         key: None,
-        details: Details {
+        details: RequestDetails {
             tag_keys,
-            ..Details::default()
+            ..RequestDetails::default()
         },
     }
 }
 
-/// A request of a service with nothing that can be left out.
-pub(in crate::simulator::policy) fn empty(test: impl FnOnce(&Request<'_>)) {
-    test(&bare(&Given::default(), &[]));
+/// Tests a request of a service without optional values.
+pub(in crate::simulator::policy) fn empty(test: impl FnOnce(&PolicyRequest<'_>)) {
+    test(&bare(&ConfiguredValues::default(), &[]));
 }
 
-/// The same with these values of `aws:TagKeys`.
+/// Tests the same request with these values of `aws:TagKeys`.
 pub(in crate::simulator::policy) fn with_tag_keys(
     tag_keys: &[String],
-    test: impl FnOnce(&Request<'_>),
+    test: impl FnOnce(&PolicyRequest<'_>),
 ) {
-    test(&bare(&Given::default(), tag_keys));
+    test(&bare(&ConfiguredValues::default(), tag_keys));
 }

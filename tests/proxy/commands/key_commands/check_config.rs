@@ -53,7 +53,7 @@ fn check_config_is_content_with_hsms_that_have_everything() {
     run(&setup, &["check-config", "--hsm"]).expect(0, &[]);
 
     setup.edit("request_timeout = \"10s\"", "request_timeout = \"soon\"");
-    run(&setup, &["check-config", "--hsm"]).expect(78, &["is no duration"]);
+    run(&setup, &["check-config", "--hsm"]).expect(78, &["is not a duration"]);
 }
 
 #[test]

@@ -37,6 +37,10 @@ fn a_name_that_is_taken_is_refused() {
     create(&id).expect(1, &["id 0a0b0c0d", why]);
     create(&["--label", "another", "--id", "0A0F"]).expect(0, &["CKA_ID 0a0f"]);
     create(&["--label", "another"]).expect(1, &[why]);
+    let in_use = create(&["--label", "orders", "--json"])
+        .expect(1, &[])
+        .json();
+    assert_eq!(in_use["error"], "name_in_use", "{in_use}");
     create(&["--label", HEALTH_KEY]).expect(0, &["already on hsm-a"]);
     create(&["--label", ""]).expect(2, &[]);
     create(&["--label", "x", "--id", "0"]).expect(2, &["hex digits"]);
@@ -54,7 +58,7 @@ fn hsms_that_share_no_keys_are_named() {
             "made on hsm-a",
             "NOT on hsm-b",
             "do not share keys",
-            "maker's tool",
+            "vendor's tool",
         ],
     );
     let refused =
@@ -75,7 +79,9 @@ fn no_key_is_made_while_an_hsm_cannot_be_asked() {
         &["key", "create", "--hsm", "hsm-a", "--label", "new"][..],
         &["key", "rotate", "--store", "root", "--key", "orders"],
     ] {
-        run(&setup, command).expect(1, &["hsm-b cannot be opened", "nothing was made"]);
+        run(&setup, command).expect(3, &["hsm-b cannot be opened", "nothing was made"]);
+        let report = run(&setup, &[command, &["--json"]].concat()).expect(3, &[]);
+        assert_eq!(report.json()["error"], "hsm_unavailable", "{report}");
     }
     run(&setup, &["key", "list", "--store", "root"])
         .expect(1, &["unknown", "hsm-b: cannot be opened"]);

@@ -56,7 +56,7 @@ fn a_rotation_gives_no_configuration_before_every_hsm_has_the_key() {
     let told = ["NOT on hsm-a", "the same command again"];
     let first = first.expect(1, &[&told[..], &["made on hsm-b"]].concat());
     assert!(!first.stdout.contains("versions ="), "{first}");
-    run(&setup, &rotate).expect(1, &[&told[..], &["there already"]].concat());
+    run(&setup, &rotate).expect(1, &[&told[..], &["exists already"]].concat());
 
     let with_label = |label| [&rotate[..], &["--label", label]].concat();
     clone_to_both(&setup, "cloned");
@@ -92,6 +92,9 @@ fn a_rotation_takes_no_label_that_is_in_use() {
     }
     let ambiguous = [&rotate[..], &["orders", "--label", "ambiguous"]].concat();
     run(&setup, &ambiguous).expect(1, &["is version 1 of payments/ambiguous"]);
+    let in_use = [&rotate[..], &["orders", "--label", "root-orders", "--json"]].concat();
+    let report = run(&setup, &in_use).expect(1, &[]).json();
+    assert_eq!(report["error"], "name_in_use", "{report}");
     run(&setup, &[&rotate[..], &["none"]].concat()).expect(2, &["known are: orders"]);
 }
 

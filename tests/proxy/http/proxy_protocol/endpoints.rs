@@ -151,7 +151,7 @@ fn a_connection_without_proxy_protocol_has_no_endpoint() {
     response.assert_error(401, "AuthenticationFailedException");
     proxy.daemon.wait_for("the warning at the start", |line| {
         let warning = line["warning"].as_str().unwrap_or_default();
-        warning.contains("\"enforce\" refuses every request through 127.0.0.1:0")
+        warning.contains("\"enforce\" rejects every request through 127.0.0.1:0")
     });
 }
 

@@ -1,4 +1,4 @@
-"""The alarms of deploy/connect.md, evaluated by boto3 against the simulator's metrics. The page's own shell commands make them."""
+"""Evaluates the alarms of deploy/connect.md with boto3 against the metrics of the simulator. The shell commands of that page create them."""
 
 import datetime
 import json
@@ -9,10 +9,10 @@ import boto3
 from botocore.config import Config
 from botocore.validate import ParamValidator
 
-from judge import FACTS, run, step, until
+from steps import FACTS, run, step, until
 
 COMPARISONS = {"GreaterThanThreshold": operator.gt, "LessThanThreshold": operator.lt}
-# Ends each call of the CLI; an argument ends with a zero byte.
+# The separator of recorded CLI calls. A zero byte separates arguments.
 END = "\x01"
 
 
@@ -27,8 +27,8 @@ def cloudwatch():
     )
 
 
-def block():
-    """The shell commands of the page that make alarms."""
+def commands():
+    """Returns the shell commands of the page that create alarms."""
     with open(FACTS["page"], encoding="utf-8") as page:
         blocks = [part.split("```", 1)[0] for part in page.read().split("```sh\n")[1:]]
     found = [text for text in blocks if "put-metric-alarm" in text]
@@ -37,8 +37,8 @@ def block():
 
 
 def alarms():
-    """The parameters of each PutMetricAlarm."""
-    script = f"aws() {{ printf '%s\\0' \"$@\"; printf '{END}'; }}\n{block()}"
+    """Returns the parameters of each PutMetricAlarm."""
+    script = f"aws() {{ printf '%s\\0' \"$@\"; printf '{END}'; }}\n{commands()}"
     environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "STORE": "payments", "CKS": FACTS["store"], "TOPIC": "arn:aws:sns:eu-west-1:111122223333:t"}
     ran = subprocess.run(["bash", "-eu", "-c", script], env=environment, capture_output=True, text=True, check=True)
     return [parameters(call.rstrip("\0").split("\0")) for call in ran.stdout.split(END)[:-1]]
@@ -88,7 +88,7 @@ def by_name():
 
 
 @step
-def each_alarm_does_what_it_should():
+def each_alarm_fires_as_requested():
     found = by_name()
     for name in FACTS["quiet"]:
         assert not fires(found[name]), f"{name} fires: {values(found[name])}"
@@ -100,7 +100,7 @@ def each_alarm_does_what_it_should():
 
 
 @step
-def a_metric_is_found_by_its_documented_dimensions():
+def metrics_have_their_documented_dimensions():
     watch, now = cloudwatch(), datetime.datetime.now(datetime.timezone.utc)
     documented = {
         "XksProxyLatency": {"CustomKeyStoreId", "KeySpec", "KmsOperation", "XksOperation"},

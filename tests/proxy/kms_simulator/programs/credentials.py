@@ -1,4 +1,4 @@
-"""A simulator that knows its callers: signatures are checked, and key policies and grants have their effect."""
+"""A simulator with a credentials file: it verifies signatures, and key policies and grants are effective."""
 
 import datetime
 import json
@@ -7,7 +7,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from judge import FACTS, client, connected_store, new_key, raw, refused, run, step
+from steps import FACTS, client, connected_store, new_key, raw, raises, run, step
 
 ACCOUNT, OTHER = "111122223333", "444455556666"
 SECRETS = FACTS["secrets"]
@@ -26,14 +26,14 @@ _made = {}
 
 
 def store():
-    """The one store of this file: it needs many keys, each with an external key of its own, so each step uses its own."""
+    """Returns the only store of this file. Each step uses its own external key."""
     if "store" not in _made:
         _made["store"] = connected_store(of("admin"), "payments")
     return _made["store"]
 
 
 def signed(name="admin", target="TrentService.ListKeys", body=b"{}", service="kms", region="eu-west-1", change=None):
-    """The fields with which botocore signs a call; `change` spoils the request before it is signed."""
+    """Returns the header fields of a call that botocore has signed. `change` modifies the request before it is signed."""
     access_key_id, secret, _ = SECRETS[name]
     fields = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target}
     request = AWSRequest("POST", FACTS["url"] + "/", fields, body)
@@ -41,42 +41,42 @@ def signed(name="admin", target="TrentService.ListKeys", body=b"{}", service="km
     return dict(request.headers)
 
 
-def told(headers, body="{}", target="TrentService.ListKeys"):
+def status_and_error(headers, body="{}", target="TrentService.ListKeys"):
     status, said, _ = raw(target, body, headers)
     return status, said.get("__type", "").rpartition("#")[2]
 
 
 @step
-def the_right_signature_is_served():
+def a_valid_signature_is_accepted():
     of("admin").list_keys()
     of("admin", "ap-southeast-2").list_keys()
-    assert told(signed()) == (200, "")
+    assert status_and_error(signed()) == (200, "")
 
 
 @step
-def no_signature_and_a_wrong_one_are_refused():
-    assert told({}) == (400, "MissingAuthenticationTokenException")
-    with refused(of("admin"), "UnrecognizedClientException"):
+def missing_and_wrong_signatures_are_rejected():
+    assert status_and_error({}) == (400, "MissingAuthenticationTokenException")
+    with raises(of("admin"), "UnrecognizedClientException"):
         client("AKIANOBODYKNOWSTHISX", secret="x" * 40).list_keys()
-    with refused(of("admin"), "InvalidSignatureException"):
+    with raises(of("admin"), "InvalidSignatureException"):
         client(SECRETS["admin"][0], secret="x" * 40).list_keys()
     good = signed()
     for field, value in {
         "X-Amz-Target": "TrentService.ListAliases",
         "X-Amz-Date": (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=90)).strftime("%Y%m%dT%H%M%SZ"),
     }.items():
-        status, kind = told(good | {field: value})
-        # A field that is not signed may change; X-Amz-Target is signed by botocore.
+        status, kind = status_and_error(good | {field: value})
+        # botocore signs X-Amz-Target, so it cannot be changed.
         assert (status, kind) == (400, "InvalidSignatureException"), f"{field}: {status} {kind}"
-    assert told(good, body='{"Limit": 1}') == (400, "InvalidSignatureException")
-    # Another service's or another region's signature opens nothing.
-    assert told(signed(service="s3"))[1] in ("InvalidSignatureException", "IncompleteSignatureException")
+    assert status_and_error(good, body='{"Limit": 1}') == (400, "InvalidSignatureException")
+    # A signature for another service or Region is rejected.
+    assert status_and_error(signed(service="s3"))[1] in ("InvalidSignatureException", "IncompleteSignatureException")
     scope = good["Authorization"].replace("/eu-west-1/", "/us-east-1/")
-    assert told(good | {"Authorization": scope}) == (400, "InvalidSignatureException")
+    assert status_and_error(good | {"Authorization": scope}) == (400, "InvalidSignatureException")
 
 
 @step
-def half_a_signature_is_refused():
+def an_incomplete_signature_is_rejected():
     good = signed()
     for authorization in [
         "AWS4-HMAC-SHA256",
@@ -85,14 +85,14 @@ def half_a_signature_is_refused():
         good["Authorization"].partition(", Signature")[0],
         "Bearer of good news",
     ]:
-        status, kind = told(good | {"Authorization": authorization})
+        status, kind = status_and_error(good | {"Authorization": authorization})
         assert status == 400 and kind in ("IncompleteSignatureException", "MissingAuthenticationTokenException"), f"{authorization}: {kind}"
     without_date = {name: value for name, value in good.items() if name != "X-Amz-Date"}
-    assert told(without_date)[1] in ("IncompleteSignatureException", "InvalidSignatureException")
+    assert status_and_error(without_date)[1] in ("IncompleteSignatureException", "InvalidSignatureException")
 
 
 @step
-def an_old_signature_is_refused():
+def an_old_signature_is_rejected():
     access_key_id, secret, _ = SECRETS["admin"]
     request = AWSRequest("POST", FACTS["url"] + "/", {"X-Amz-Target": "TrentService.ListKeys"}, b"{}")
     signer = SigV4Auth(Credentials(access_key_id, secret), "kms", "eu-west-1")
@@ -106,11 +106,11 @@ def an_old_signature_is_refused():
         f"AWS4-HMAC-SHA256 Credential={access_key_id}/{signer.credential_scope(request)}, SignedHeaders={names}, Signature={signature}"
     )
     fields = {name: value for name, value in request.headers.items()} | {"Content-Type": None}
-    assert told(fields) == (400, "InvalidSignatureException")
+    assert status_and_error(fields) == (400, "InvalidSignatureException")
 
 
 def policy(*statements):
-    """A key policy under which the account's administrator keeps all rights."""
+    """Returns a key policy with these statements, which leaves all rights to the administrator of the account."""
     rule = {"Effect": "Allow", "Principal": {"AWS": arn("admin")}, "Action": "kms:*", "Resource": "*"}
     return json.dumps({"Version": "2012-10-17", "Statement": [rule, *statements]})
 
@@ -126,17 +126,17 @@ def crypt(name, key, context=None, **more):
 
 
 @step
-def the_default_policy_leaves_it_to_the_account():
+def the_default_policy_allows_the_account():
     key = new_key(of("admin"), store(), "orders")["Arn"]
     assert crypt("alice", key) == b"named"
-    with refused(of("carol"), "AccessDeniedException"):
+    with raises(of("carol"), "AccessDeniedException"):
         crypt("carol", key)
     assert key.split(":")[4] == ACCOUNT, key
     _made["orders"] = key
 
 
 @step
-def a_policy_says_who_may_do_what():
+def key_policies_allow_and_deny_callers():
     admin, key = of("admin"), new_key(of("admin"), store(), "ledger")["Arn"]
     _made["ledger"] = key
     put = lambda *rules: admin.put_key_policy(KeyId=key, PolicyName="default", Policy=policy(*rules))
@@ -150,37 +150,37 @@ def a_policy_says_who_may_do_what():
         lambda: of("bob").encrypt(KeyId=key, Plaintext=b"a"),
         lambda: of("bob").describe_key(KeyId=key),
     ]:
-        with refused(admin, "AccessDeniedException"):
+        with raises(admin, "AccessDeniedException"):
             call()
     put(allow("alice", "kms:*"), allow("bob", "kms:Decrypt"), allow("alice", "kms:Decrypt", Effect="Deny"))
     assert of("bob").decrypt(CiphertextBlob=blob)["Plaintext"] == b"named"
-    with refused(admin, "AccessDeniedException"):
+    with raises(admin, "AccessDeniedException"):
         of("alice").decrypt(CiphertextBlob=blob)
     put({**allow("bob", "kms:Describe*"), "Principal": {"AWS": "*"}})
     assert of("bob").describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
-    # Somebody of another account, whom the key's policy names.
+    # carol is in another account, and the key policy names her.
     put(allow("carol", "kms:Encrypt", "kms:Decrypt", "kms:DescribeKey"))
     assert crypt("carol", key) == b"named"
     assert of("carol").describe_key(KeyId=key)["KeyMetadata"]["AWSAccountId"] == ACCOUNT
-    with refused(admin, "AccessDeniedException"):
+    with raises(admin, "AccessDeniedException"):
         of("carol").disable_key(KeyId=key)
 
 
 @step
-def nobody_locks_himself_out():
+def a_policy_that_locks_the_caller_out_is_rejected():
     key = new_key(of("admin"), store(), "orders")["Arn"] if "orders" not in _made else _made["orders"]
     before = of("admin").get_key_policy(KeyId=key, PolicyName="default")["Policy"]
     only_alice = json.dumps({"Version": "2012-10-17", "Statement": [allow("alice", "kms:Encrypt")]})
-    with refused(of("admin"), "MalformedPolicyDocumentException"):
+    with raises(of("admin"), "MalformedPolicyDocumentException"):
         of("admin").put_key_policy(KeyId=key, PolicyName="default", Policy=only_alice)
     assert of("admin").get_key_policy(KeyId=key, PolicyName="default")["Policy"] == before
     of("admin").put_key_policy(KeyId=key, PolicyName="default", Policy=only_alice, BypassPolicyLockoutSafetyCheck=True)
-    with refused(of("admin"), "AccessDeniedException"):
+    with raises(of("admin"), "AccessDeniedException"):
         of("admin").get_key_policy(KeyId=key, PolicyName="default")
 
 
 @step
-def re_encryption_needs_a_right_on_either_side():
+def re_encryption_needs_permission_for_both_keys():
     admin, key = of("admin"), new_key(of("admin"), store(), "by-id", Policy=policy())["Arn"]
     blob = admin.encrypt(KeyId=key, Plaintext=b"named")["CiphertextBlob"]
     again = lambda: of("bob").re_encrypt(CiphertextBlob=blob, DestinationKeyId=key)
@@ -190,16 +190,16 @@ def re_encryption_needs_a_right_on_either_side():
         if allowed:
             again()
         else:
-            with refused(admin, "AccessDeniedException"):
+            with raises(admin, "AccessDeniedException"):
                 again()
     for grant in admin.list_grants(KeyId=key)["Grants"]:
         admin.revoke_grant(KeyId=key, GrantId=grant["GrantId"])
 
 
 @step
-def a_grant_gives_what_the_policy_does_not():
+def a_grant_adds_permissions():
     admin, key = of("admin"), _made["by-id"]
-    with refused(admin, "AccessDeniedException"):
+    with raises(admin, "AccessDeniedException"):
         crypt("bob", key)
     grant = admin.create_grant(KeyId=key, GranteePrincipal=arn("bob"), Operations=["Encrypt", "Decrypt"])
     assert crypt("bob", key) == b"named"
@@ -208,34 +208,34 @@ def a_grant_gives_what_the_policy_does_not():
         lambda: of("bob").describe_key(KeyId=key),
         lambda: crypt("alice", key),
     ]:
-        with refused(admin, "AccessDeniedException"):
+        with raises(admin, "AccessDeniedException"):
             call()
     admin.revoke_grant(KeyId=key, GrantId=grant["GrantId"])
-    with refused(admin, "AccessDeniedException"):
+    with raises(admin, "AccessDeniedException"):
         crypt("bob", key)
     equal = {"EncryptionContextEquals": {"a": "b"}}
     admin.create_grant(KeyId=key, GranteePrincipal=arn("bob"), Operations=["Encrypt", "Decrypt"], Constraints=equal)
     assert crypt("bob", key, {"a": "b"}) == b"named"
     for context in [None, {"a": "c"}, {"a": "b", "c": "d"}]:
-        with refused(admin, "AccessDeniedException"):
+        with raises(admin, "AccessDeniedException"):
             crypt("bob", key, context)
     subset = {"EncryptionContextSubset": {"a": "b"}}
     admin.create_grant(KeyId=key, GranteePrincipal=arn("carol"), RetiringPrincipal=arn("carol"), Operations=["Encrypt", "Decrypt"], Constraints=subset)
     assert crypt("carol", key, {"a": "b", "c": "d"}) == b"named"
-    with refused(admin, "AccessDeniedException"):
+    with raises(admin, "AccessDeniedException"):
         crypt("carol", key, {"c": "d"})
     found = of("carol").list_retirable_grants(RetiringPrincipal=arn("carol"))["Grants"]
     assert len(found) == 1, found
     of("carol").retire_grant(KeyId=key, GrantId=found[0]["GrantId"])
-    with refused(admin, "AccessDeniedException"):
+    with raises(admin, "AccessDeniedException"):
         crypt("carol", key, {"a": "b", "c": "d"})
 
 
 @step
-def accounts_are_apart_by_their_principals():
+def principals_use_their_own_account():
     assert of("carol").list_keys()["Keys"] == []
     assert of("carol").describe_custom_key_stores()["CustomKeyStores"] == []
-    with refused(of("carol"), "CustomKeyStoreNotFoundException"):
+    with raises(of("carol"), "CustomKeyStoreNotFoundException"):
         of("carol").disconnect_custom_key_store(CustomKeyStoreId=store())
     assert arn("carol").split(":")[4] == OTHER
 

@@ -1,16 +1,16 @@
-"""Encrypting and decrypting, as boto3 sees it: what comes back, what is bound to what, and what is refused."""
+"""Cryptographic operations with boto3: results, encryption contexts, and rejected requests."""
 
 import random
 
-from judge import World, client, new_account, new_key, refused, run, step
+from steps import World, client, new_account, new_key, raises, run, step
 
 CONTEXT = {"project": "nile", "department": "marketing", "ümläut": "日本"}
-# How a proxy's and KMS's own refusal of a ciphertext reach the caller.
+# The exceptions for a ciphertext that the proxy or KMS rejects.
 BAD_CIPHERTEXT = ("InvalidCiphertextException", "KMSInvalidStateException")
 
 
 @step
-def what_is_encrypted_can_be_decrypted():
+def ciphertexts_decrypt_to_their_plaintexts():
     world = World()
     for size in [1, 16, 1000, 4096]:
         plaintext = random.randbytes(size)
@@ -32,30 +32,30 @@ def sizes_have_limits():
     world = World()
     lenient = client(world.account, parameter_validation=False)
     for size in [0, 4097]:
-        with refused(lenient, "ValidationException"):
+        with raises(lenient, "ValidationException"):
             lenient.encrypt(KeyId=world.key_id, Plaintext=bytes(size))
-    with refused(lenient, "ValidationException"):
+    with raises(lenient, "ValidationException"):
         lenient.decrypt(CiphertextBlob=b"")
-    with refused(lenient, "ValidationException"):
+    with raises(lenient, "ValidationException"):
         lenient.decrypt(CiphertextBlob=bytes(6145))
 
 
 @step
-def the_encryption_context_has_to_be_the_same():
+def decryption_needs_the_same_encryption_context():
     world = World()
     blob = world.encrypt(EncryptionContext=CONTEXT)
     assert world.decrypt(blob, EncryptionContext=dict(reversed(CONTEXT.items()))) == b"attack at dawn"
     fewer = {name: value for name, value in CONTEXT.items() if name != "project"}
     for context in [{}, fewer, CONTEXT | {"project": "amazon"}, CONTEXT | {"more": ""}, {"PROJECT": "nile"}]:
-        with refused(world.kms, "KMSInvalidStateException"):
+        with raises(world.kms, "KMSInvalidStateException"):
             world.decrypt(blob, EncryptionContext=context)
     without = world.encrypt()
-    with refused(world.kms, "KMSInvalidStateException"):
+    with raises(world.kms, "KMSInvalidStateException"):
         world.decrypt(without, EncryptionContext=CONTEXT)
     assert world.decrypt(without, EncryptionContext={}) == b"attack at dawn"
-    # No two contexts may look the same to the HSM.
+    # Different contexts must be different for the HSM, too.
     glued = world.encrypt(EncryptionContext={"a": "b,c=d"})
-    with refused(world.kms, "KMSInvalidStateException"):
+    with raises(world.kms, "KMSInvalidStateException"):
         world.decrypt(glued, EncryptionContext={"a": "b", "c": "d"})
 
 
@@ -73,16 +73,16 @@ def data_keys_come_with_and_without_their_plaintext():
     first, second = (world.kms.generate_data_key(KeyId=world.key_id, KeySpec="AES_256")["Plaintext"] for _ in range(2))
     assert first != second
     for request in [{}, {"KeySpec": "AES_256", "NumberOfBytes": 32}]:
-        with refused(world.kms, "ValidationException"):
+        with raises(world.kms, "ValidationException"):
             world.kms.generate_data_key(KeyId=world.key_id, **request)
     lenient = client(world.account, parameter_validation=False)
     for size in [0, 1025]:
-        with refused(lenient, "ValidationException"):
+        with raises(lenient, "ValidationException"):
             lenient.generate_data_key(KeyId=world.key_id, NumberOfBytes=size)
 
 
 @step
-def what_is_encrypted_again_is_under_the_other_key():
+def re_encryption_changes_the_key():
     world = World()
     other = new_key(world.kms, world.store_id, "ledger")
     blob = world.encrypt(EncryptionContext={"from": "here"})
@@ -95,9 +95,9 @@ def what_is_encrypted_again_is_under_the_other_key():
     assert (answer["SourceKeyId"], answer["KeyId"]) == (world.key["Arn"], other["Arn"]), answer
     assert answer["SourceEncryptionAlgorithm"] == answer["DestinationEncryptionAlgorithm"] == "SYMMETRIC_DEFAULT", answer
     assert world.decrypt(answer["CiphertextBlob"], EncryptionContext={"to": "there"}) == b"attack at dawn"
-    with refused(world.kms, "KMSInvalidStateException"):
+    with raises(world.kms, "KMSInvalidStateException"):
         world.kms.re_encrypt(CiphertextBlob=blob, DestinationKeyId=other["KeyId"])
-    with refused(world.kms, "IncorrectKeyException"):
+    with raises(world.kms, "IncorrectKeyException"):
         world.kms.re_encrypt(
             CiphertextBlob=blob, SourceKeyId=other["KeyId"], SourceEncryptionContext={"from": "here"}, DestinationKeyId=other["KeyId"]
         )
@@ -108,51 +108,51 @@ def a_ciphertext_belongs_to_its_key():
     world = World()
     other = new_key(world.kms, world.store_id, "ledger")
     blob = world.encrypt()
-    with refused(world.kms, "IncorrectKeyException"):
+    with raises(world.kms, "IncorrectKeyException"):
         world.decrypt(blob, KeyId=other["KeyId"])
-    with refused(world.kms, "NotFoundException"):
+    with raises(world.kms, "NotFoundException"):
         world.decrypt(blob, KeyId="1234abcd-12ab-34cd-56ef-1234567890ab")
-    # The same external key under another KMS key, in another store.
+    # Another KMS key in another store with the same external key.
     twin = World()
-    with refused(twin.kms, "AccessDeniedException", "InvalidCiphertextException"):
+    with raises(twin.kms, "AccessDeniedException", "InvalidCiphertextException"):
         twin.decrypt(blob)
-    with refused(twin.kms, "IncorrectKeyException", "AccessDeniedException", "InvalidCiphertextException"):
+    with raises(twin.kms, "IncorrectKeyException", "AccessDeniedException", "InvalidCiphertextException"):
         twin.decrypt(blob, KeyId=twin.key_id)
 
 
 @step
-def a_ciphertext_that_was_changed_is_refused():
+def a_changed_ciphertext_is_rejected():
     world = World()
     blob = world.encrypt(EncryptionContext=CONTEXT)
     for at in range(len(blob)):
         flipped = bytearray(blob)
         flipped[at] ^= 1 << (at % 8)
-        # Where the key's name is hit, there is no such key.
-        with refused(world.kms, *BAD_CIPHERTEXT, "AccessDeniedException"):
+        # A change in the key id of the ciphertext names a key that does not exist.
+        with raises(world.kms, *BAD_CIPHERTEXT, "AccessDeniedException"):
             world.decrypt(bytes(flipped), EncryptionContext=CONTEXT)
     for length in [1, 2, len(blob) // 2, len(blob) - 16, len(blob) - 1]:
-        with refused(world.kms, *BAD_CIPHERTEXT):
+        with raises(world.kms, *BAD_CIPHERTEXT):
             world.decrypt(blob[:length], EncryptionContext=CONTEXT)
     for other in [blob + b"\0", blob + blob, b"\0" * len(blob), random.randbytes(len(blob))]:
-        with refused(world.kms, *BAD_CIPHERTEXT):
+        with raises(world.kms, *BAD_CIPHERTEXT):
             world.decrypt(other, EncryptionContext=CONTEXT)
     assert world.decrypt(blob, EncryptionContext=CONTEXT) == b"attack at dawn"
 
 
 @step
-def parts_of_two_ciphertexts_make_none():
+def a_ciphertext_made_of_two_is_rejected():
     world = World()
     one, two = world.encrypt(b"first secret"), world.encrypt(b"other secret")
     assert len(one) == len(two)
     halves = [one[:at] + two[at:] for at in range(len(one) // 4, len(one), 7)]
     for mixed in halves:
         if mixed not in (one, two):
-            with refused(world.kms, *BAD_CIPHERTEXT):
+            with raises(world.kms, *BAD_CIPHERTEXT):
                 world.decrypt(mixed)
 
 
 @step
-def regions_and_accounts_are_apart():
+def ciphertexts_are_bound_to_region_and_account():
     here, there = World("payments"), World("retail")
     assert (here.region, there.region) == ("eu-west-1", "us-east-1")
     assert there.key["Arn"].startswith("arn:aws:kms:us-east-1:"), there.key
@@ -161,23 +161,23 @@ def regions_and_accounts_are_apart():
     assert same_account.list_keys()["Keys"] == []
     blob = here.encrypt()
     for kms in [there.kms, same_account, client(new_account())]:
-        with refused(kms, "AccessDeniedException", "InvalidCiphertextException"):
+        with raises(kms, "AccessDeniedException", "InvalidCiphertextException"):
             kms.decrypt(CiphertextBlob=blob)
-        with refused(kms, "NotFoundException", "AccessDeniedException"):
+        with raises(kms, "NotFoundException", "AccessDeniedException"):
             kms.describe_key(KeyId=here.key_id)
-    with refused(there.kms, "IncorrectKeyException", "AccessDeniedException", "InvalidCiphertextException"):
+    with raises(there.kms, "IncorrectKeyException", "AccessDeniedException", "InvalidCiphertextException"):
         there.decrypt(blob, KeyId=there.key_id)
     assert client(new_account()).list_keys()["Keys"] == []
     assert here.decrypt(blob) == there.decrypt(there.encrypt()) == b"attack at dawn"
 
 
 @step
-def a_dry_run_does_nothing():
+def a_dry_run_changes_nothing():
     world = World()
-    with refused(world.kms, "DryRunOperationException"):
+    with raises(world.kms, "DryRunOperationException"):
         world.encrypt(DryRun=True)
     blob = world.encrypt()
-    with refused(world.kms, "DryRunOperationException"):
+    with raises(world.kms, "DryRunOperationException"):
         world.decrypt(blob, DryRun=True)
 
 

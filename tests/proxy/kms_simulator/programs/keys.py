@@ -1,13 +1,13 @@
-"""The life of KMS keys in an external key store, as boto3 sees it: all but cryptography."""
+"""KMS keys in an external key store with boto3, except for cryptographic operations."""
 
 import datetime
 import json
 
-from judge import World, client, new_account, new_key, refused, run, step
+from steps import World, client, new_account, new_key, raises, run, step
 
 
 @step
-def a_key_says_what_it_is():
+def a_key_is_described():
     world = World()
     key = new_key(world.kms, world.store_id, "ledger", Description="for books", Tags=[{"TagKey": "a", "TagValue": "b"}])
     assert key["Arn"] == f"arn:aws:kms:eu-west-1:{world.account}:key/{key['KeyId']}", key
@@ -36,35 +36,35 @@ def a_key_says_what_it_is():
 
 
 @step
-def an_external_key_that_does_not_do_is_refused():
+def an_unusable_external_key_is_rejected():
     world = World()
-    with refused(world.kms, "XksKeyAlreadyInUseException"):
+    with raises(world.kms, "XksKeyAlreadyInUseException"):
         new_key(world.kms, world.store_id, "orders")
-    with refused(world.kms, "XksKeyNotFoundException"):
+    with raises(world.kms, "XksKeyNotFoundException"):
         new_key(world.kms, world.store_id, "nobody-has-this")
     for name in ["aes128", "aes192", "encrypt-only", "decrypt-only", "neither", "switched-off"]:
-        with refused(world.kms, "XksKeyInvalidConfigurationException"):
+        with raises(world.kms, "XksKeyInvalidConfigurationException"):
             new_key(world.kms, world.store_id, name)
 
 
 @step
-def a_key_that_is_not_there_is_not_found():
+def a_missing_key_is_not_found():
     kms = client(new_account())
     for name in [
         "1234abcd-12ab-34cd-56ef-1234567890ab", "alias/nobody",
         "arn:aws:kms:eu-west-1:999999999999:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     ]:
-        with refused(kms, "NotFoundException", "AccessDeniedException"):
+        with raises(kms, "NotFoundException", "AccessDeniedException"):
             kms.describe_key(KeyId=name)
-        with refused(kms, "NotFoundException", "AccessDeniedException"):
+        with raises(kms, "NotFoundException", "AccessDeniedException"):
             kms.encrypt(KeyId=name, Plaintext=b"a")
     for call in [kms.disable_key, kms.enable_key, kms.schedule_key_deletion, kms.cancel_key_deletion, kms.list_resource_tags]:
-        with refused(kms, "NotFoundException"):
+        with raises(kms, "NotFoundException"):
             call(KeyId="1234abcd-12ab-34cd-56ef-1234567890ab")
 
 
 @step
-def a_disabled_key_does_nothing_until_it_is_enabled():
+def a_disabled_key_cannot_be_used():
     world = World()
     kms, blob = world.kms, world.encrypt()
     kms.disable_key(KeyId=world.key_id)
@@ -77,14 +77,14 @@ def a_disabled_key_does_nothing_until_it_is_enabled():
         lambda: kms.generate_data_key_without_plaintext(KeyId=world.key_id, KeySpec="AES_256"),
         lambda: kms.re_encrypt(CiphertextBlob=blob, DestinationKeyId=world.key_id),
     ]:
-        with refused(kms, "DisabledException"):
+        with raises(kms, "DisabledException"):
             call()
     kms.enable_key(KeyId=world.key_id)
     assert world.decrypt(blob) == b"attack at dawn"
 
 
 @step
-def a_key_that_is_to_be_deleted_waits():
+def a_key_pending_deletion_cannot_be_used():
     world = World()
     kms, blob = world.kms, world.encrypt()
     answer = kms.schedule_key_deletion(KeyId=world.key_id, PendingWindowInDays=7)
@@ -103,35 +103,35 @@ def a_key_that_is_to_be_deleted_waits():
         lambda: kms.create_grant(KeyId=world.key_id, GranteePrincipal=f"arn:aws:iam::{world.account}:user/a", Operations=["Encrypt"]),
         lambda: kms.tag_resource(KeyId=world.key_id, Tags=[{"TagKey": "a", "TagValue": "b"}]),
     ]:
-        with refused(kms, "KMSInvalidStateException"):
+        with raises(kms, "KMSInvalidStateException"):
             call()
     kms.cancel_key_deletion(KeyId=world.key_id)
     key = kms.describe_key(KeyId=world.key_id)["KeyMetadata"]
     assert key["KeyState"] == "Disabled" and "DeletionDate" not in key, key
-    with refused(kms, "KMSInvalidStateException"):
+    with raises(kms, "KMSInvalidStateException"):
         kms.cancel_key_deletion(KeyId=world.key_id)
     kms.enable_key(KeyId=world.key_id)
     assert world.decrypt(blob) == b"attack at dawn"
     lenient = client(world.account, parameter_validation=False)
     for days in [6, 31]:
-        with refused(lenient, "ValidationException"):
+        with raises(lenient, "ValidationException"):
             lenient.schedule_key_deletion(KeyId=world.key_id, PendingWindowInDays=days)
     answer = kms.schedule_key_deletion(KeyId=world.key_id)
     assert answer["PendingWindowInDays"] == 30, answer
 
 
 @step
-def aliases_point_at_keys():
+def aliases_name_keys():
     world = World()
     kms = world.kms
     other = new_key(kms, world.store_id, "ledger")["KeyId"]
     kms.create_alias(AliasName="alias/books", TargetKeyId=world.key_id)
-    with refused(kms, "AlreadyExistsException"):
+    with raises(kms, "AlreadyExistsException"):
         kms.create_alias(AliasName="alias/books", TargetKeyId=other)
-    with refused(kms, "NotFoundException"):
+    with raises(kms, "NotFoundException"):
         kms.create_alias(AliasName="alias/none", TargetKeyId="1234abcd-12ab-34cd-56ef-1234567890ab")
     for name in ["books", "alias/aws/mine", "alias/with blank"]:
-        with refused(kms, "InvalidAliasNameException", "ValidationException", "NotAuthorizedException"):
+        with raises(kms, "InvalidAliasNameException", "ValidationException", "NotAuthorizedException"):
             kms.create_alias(AliasName=name, TargetKeyId=world.key_id)
     arn = f"arn:aws:kms:eu-west-1:{world.account}:alias/books"
     for name in ["alias/books", arn]:
@@ -150,12 +150,12 @@ def aliases_point_at_keys():
     assert [alias["AliasName"] for alias in kms.list_aliases(KeyId=other)["Aliases"]] == ["alias/books"]
     kms.delete_alias(AliasName="alias/books")
     for call in [kms.delete_alias, lambda AliasName: kms.update_alias(AliasName=AliasName, TargetKeyId=other)]:
-        with refused(kms, "NotFoundException"):
+        with raises(kms, "NotFoundException"):
             call(AliasName="alias/books")
 
 
 @step
-def tags_are_kept():
+def tags_are_stored():
     world = World()
     kms, this = world.kms, {"KeyId": world.key_id}
     kms.tag_resource(**this, Tags=[{"TagKey": f"key {n}", "TagValue": "one"} for n in range(5)])
@@ -165,14 +165,14 @@ def tags_are_kept():
         tag for page in kms.get_paginator("list_resource_tags").paginate(**this, PaginationConfig={"PageSize": 2}) for tag in page["Tags"]
     ]
     assert {tag["TagKey"]: tag["TagValue"] for tag in tags} == {"key 0": "two", "key 1": "one", "key 2": "one", "key 3": "one"}, tags
-    with refused(kms, "TagException"):
+    with raises(kms, "TagException"):
         kms.tag_resource(**this, Tags=[{"TagKey": "aws:mine", "TagValue": ""}])
-    with refused(kms, "LimitExceededException", "TagException"):
+    with raises(kms, "LimitExceededException", "TagException"):
         kms.tag_resource(**this, Tags=[{"TagKey": f"more {n}", "TagValue": ""} for n in range(50)])
 
 
 @step
-def policies_are_kept():
+def policies_are_stored():
     world = World()
     kms, this = world.kms, {"KeyId": world.key_id, "PolicyName": "default"}
     default = json.loads(kms.get_key_policy(**this)["Policy"])
@@ -184,17 +184,17 @@ def policies_are_kept():
     kms.put_key_policy(**this, Policy=json.dumps(default))
     assert json.loads(kms.get_key_policy(**this)["Policy"]) == default
     for broken in ["{", "[]", '{"Statement": "none"}']:
-        with refused(kms, "MalformedPolicyDocumentException"):
+        with raises(kms, "MalformedPolicyDocumentException"):
             kms.put_key_policy(**this, Policy=broken)
     assert json.loads(kms.get_key_policy(**this)["Policy"]) == default
-    with refused(kms, "NotFoundException"):
+    with raises(kms, "NotFoundException"):
         kms.get_key_policy(KeyId=world.key_id, PolicyName="another")
     own = new_key(kms, world.store_id, "ledger", Policy=json.dumps(default))
     assert json.loads(kms.get_key_policy(KeyId=own["KeyId"], PolicyName="default")["Policy"]) == default
 
 
 @step
-def grants_are_kept():
+def grants_are_stored():
     world = World()
     kms, this = world.kms, {"KeyId": world.key_id}
     grantee, retiring = (f"arn:aws:iam::{world.account}:user/{name}" for name in ["grantee", "retiring"])
@@ -222,42 +222,42 @@ def grants_are_kept():
     kms.retire_grant(GrantToken=kms.create_grant(**request, Name="to-retire")["GrantToken"])
     kms.retire_grant(KeyId=world.key["Arn"], GrantId=more[1])
     assert len(kms.list_grants(**this)["Grants"]) == 2
-    with refused(kms, "NotFoundException", "InvalidGrantIdException"):
+    with raises(kms, "NotFoundException", "InvalidGrantIdException"):
         kms.revoke_grant(**this, GrantId=more[0])
 
 
 @step
-def names_that_cannot_be_right_are_refused():
+def invalid_names_are_rejected():
     world = World()
     kms, lenient = world.kms, client(world.account, parameter_validation=False)
     elsewhere = world.key["Arn"].replace(":eu-west-1:", ":us-east-1:")
-    with refused(kms, "NotFoundException", "InvalidArnException", "ValidationException"):
+    with raises(kms, "NotFoundException", "InvalidArnException", "ValidationException"):
         kms.describe_key(KeyId=elsewhere)
     for wrong in [{"Operations": ["Fly"]}, {"Operations": []}, {"GranteePrincipal": "nobody"}, {"Name": "with blank"}]:
         request = {"KeyId": world.key_id, "GranteePrincipal": f"arn:aws:iam::{world.account}:user/a", "Operations": ["Encrypt"]}
-        with refused(lenient, "ValidationException", "InvalidArnException"):
+        with raises(lenient, "ValidationException", "InvalidArnException"):
             lenient.create_grant(**request | wrong)
     assert kms.list_grants(KeyId=world.key_id)["Grants"] == []
-    # An alias names no key where a key has to be named.
+    # These operations do not accept an alias.
     kms.create_alias(AliasName="alias/name", TargetKeyId=world.key_id)
     for call in [kms.disable_key, kms.schedule_key_deletion, kms.list_resource_tags, kms.list_grants]:
-        with refused(kms, "NotFoundException", "InvalidArnException", "ValidationException"):
+        with raises(kms, "NotFoundException", "InvalidArnException", "ValidationException"):
             call(KeyId="alias/name")
 
 
 @step
 def keys_do_not_rotate():
     world = World()
-    with refused(world.kms, "UnsupportedOperationException"):
+    with raises(world.kms, "UnsupportedOperationException"):
         world.kms.enable_key_rotation(KeyId=world.key_id)
     try:
         assert world.kms.get_key_rotation_status(KeyId=world.key_id)["KeyRotationEnabled"] is False
     except world.kms.exceptions.UnsupportedOperationException:
-        pass  # either is no rotation
+        pass  # both mean that the key does not rotate
 
 
 @step
-def keys_are_listed_page_by_page():
+def keys_are_listed_in_pages():
     world = World()
     kms = world.kms
     made = {world.key_id} | {new_key(kms, world.store_id, name)["KeyId"] for name in ["ledger", "by-id"]}
@@ -266,7 +266,7 @@ def keys_are_listed_page_by_page():
     keys = [key for page in pages for key in page["Keys"]]
     assert {key["KeyId"] for key in keys} == made, keys
     assert all(key["KeyArn"].endswith(f":key/{key['KeyId']}") for key in keys), keys
-    with refused(kms, "InvalidMarkerException"):
+    with raises(kms, "InvalidMarkerException"):
         kms.list_keys(Marker="not one of ours")
 
 

@@ -1,11 +1,11 @@
-"""The service model of the newest boto3, walked: every operation answers, with the members and errors that the model declares, and every
-text of an external key store has the pattern that the model has. `judge.check_answer` looks at each answer."""
+"""Tests all operations of the service model of boto3. Each response must have the members and errors that the model declares, and texts
+must be accepted exactly if they have the patterns of the model. `steps.check_answer` checks each response."""
 
 import random
 
 from botocore.exceptions import ClientError
 
-from judge import FACTS, World, client, connect, fits, new_account, new_key, refused, run, step, store_request
+from steps import FACTS, World, client, connect, fits, new_account, new_key, raises, run, step, store_request
 
 NO_KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
 NO_STORE = "cks-1234567890abcdef0"
@@ -23,7 +23,7 @@ VALUES = {
 
 
 def value_of(shape, name):
-    """A value of a shape."""
+    """Returns a valid value of a shape."""
     if name in VALUES:
         return VALUES[name]
     if shape.type_name == "structure":
@@ -42,8 +42,8 @@ def operations(kms):
     return [model.operation_model(name) for name in model.operation_names]
 
 
-def ask(kms, operation, request):
-    """The name of the error, or none. What the answer must be, the check of every answer knows."""
+def error_of(kms, operation, request):
+    """Calls an operation and returns the name of the error, or none. `steps.check_answer` checks the response."""
     try:
         kms._make_api_call(operation.name, request)
     except ClientError as error:
@@ -52,7 +52,7 @@ def ask(kms, operation, request):
 
 
 def requests(operation, keys, stores):
-    """Requests with what is required, and with each optional member; about each key and store."""
+    """Returns requests for each key and store: with the required members only, and with each optional member."""
     shape = operation.input_shape
     members = shape.members if shape else {}
     required = {name: value_of(members[name], name) for name in (shape.required_members if shape else [])}
@@ -66,7 +66,7 @@ def requests(operation, keys, stores):
 
 
 @step
-def every_operation_answers_as_the_model_says():
+def every_operation_responds_as_the_model_declares():
     world = World()
     kms, gone = world.kms, World()
     disabled, pending = (new_key(kms, world.store_id, name)["KeyId"] for name in ["ledger", "by-id"])
@@ -81,13 +81,13 @@ def every_operation_answers_as_the_model_says():
     ]:
         for operation in operations(caller):
             for request in requests(operation, keys, stores):
-                codes.setdefault(operation.name, set()).add(ask(caller, operation, request))
+                codes.setdefault(operation.name, set()).add(error_of(caller, operation, request))
     unknown = {name for name, found in codes.items() if "UnknownOperationException" in found}
     assert not unknown and len(codes) >= 56, f"not known: {unknown}, {len(codes)} operations"
 
 
 @step
-def no_operation_fails_on_values_that_break_the_model():
+def invalid_values_cause_no_internal_error():
     kms = client(new_account(), parameter_validation=False)
     for operation in operations(kms):
         shape = operation.input_shape
@@ -95,7 +95,7 @@ def no_operation_fails_on_values_that_break_the_model():
             required = {other: value_of(shape.members[other], other) for other in shape.required_members}
             wrong = {"string": ["", "\u0000", "a" * 200_000], "integer": [-1, 10**12], "list": [[]]}.get(member.type_name, [])
             for value in wrong:
-                code = ask(kms, operation, required | {name: value})
+                code = error_of(kms, operation, required | {name: value})
                 assert code not in ("KMSInternalException", "UnknownOperationException"), f"{operation.name} {name}: {code}"
 
 
@@ -130,7 +130,7 @@ BESIDES = {
 
 
 def variants(text, dice):
-    """The text, and texts that are nearly the same."""
+    """Returns the text and small changes of it."""
     yield text
     yield text + "\n"
     for at in sorted(dice.sample(range(len(text)), min(12, len(text)))):
@@ -142,8 +142,8 @@ def variants(text, dice):
 
 
 @step
-def texts_are_accepted_exactly_when_they_have_their_patterns():
-    """Without the store or the key that is named, an accepted request ends with its absence, any other with a ValidationException."""
+def texts_are_accepted_if_they_match_their_patterns():
+    """The requests name a store or key that does not exist. A valid text fails because of that, an invalid text with a ValidationException."""
     kms, dice = client(new_account(), parameter_validation=False), random.Random(15)
     for (operation, *path), texts in GOOD.items():
         model = kms.meta.service_model.operation_model(operation)
@@ -154,14 +154,14 @@ def texts_are_accepted_exactly_when_they_have_their_patterns():
             value = {path[-1]: text}
             if len(path) == 2:
                 value = {path[0]: BESIDES.get(path[1], {}) | value}
-            code = ask(kms, model, BESIDES[operation] | value)
+            code = error_of(kms, model, BESIDES[operation] | value)
             absent = "NotFoundException" if operation == "CreateGrant" else "CustomKeyStoreNotFoundException"
             expected = absent if fits(text, shape.metadata) else "ValidationException"
             assert code == expected, f"{operation} {path} {text!r}: {code} instead of {expected}"
 
 
 @step
-def the_owner_of_an_endpoint_service_is_kept():
+def the_owner_of_an_endpoint_service_is_stored():
     account, other = new_account(), "999988887777"
     kms = client(account)
     name = "com.amazonaws.vpce.eu-west-1.vpce-svc-0123456789abcdef0"
@@ -178,23 +178,23 @@ def the_owner_of_an_endpoint_service_is_kept():
     kms.update_custom_key_store(**this, NewCustomKeyStoreName="renamed")
     assert owner(store_id) == other, "not given, not changed"
     assert connect(kms, store_id) == ("CONNECTED", None)
-    with refused(kms, "CustomKeyStoreInvalidStateException"):
+    with raises(kms, "CustomKeyStoreInvalidStateException"):
         kms.update_custom_key_store(**this, XksProxyVpcEndpointServiceOwner=account)
     kms.disconnect_custom_key_store(**this)
     kms.update_custom_key_store(**this, XksProxyConnectivity="PUBLIC_ENDPOINT")
     assert owner(store_id) is None, "a public endpoint has no service"
     kms.update_custom_key_store(**this, **vpc)
     assert owner(store_id) == account
-    with refused(kms, "ValidationException"):
+    with raises(kms, "ValidationException"):
         request = store_request(endpoint=FACTS["names"][1], XksProxyVpcEndpointServiceOwner=other)
         kms.create_custom_key_store(**request)
     elsewhere = vpc | {"XksProxyVpcEndpointServiceName": name.replace("eu-west-1", "eu-west-2")}
-    with refused(kms, "XksProxyVpcEndpointServiceNotFoundException"):
+    with raises(kms, "XksProxyVpcEndpointServiceNotFoundException"):
         kms.create_custom_key_store(**store_request(endpoint=FACTS["names"][1], **elsewhere))
 
 
 @step
-def the_last_usage_of_a_key_is_known():
+def the_last_usage_of_a_key_is_recorded():
     world = World()
     kms, this = world.kms, {"KeyId": world.key_id}
     fresh = kms.get_key_last_usage(**this)
@@ -202,9 +202,9 @@ def the_last_usage_of_a_key_is_known():
     assert fresh["KeyCreationDate"] == world.key["CreationDate"] == fresh["TrackingStartDate"], fresh
     blob = world.encrypt()
     # A failed call does not count as usage.
-    with refused(kms, "KMSInvalidStateException"):
+    with raises(kms, "KMSInvalidStateException"):
         world.decrypt(blob, EncryptionContext={"a": "b"})
-    with refused(kms, "DryRunOperationException"):
+    with raises(kms, "DryRunOperationException"):
         kms.decrypt(CiphertextBlob=blob, DryRun=True)
     assert kms.get_key_last_usage(**this)["KeyLastUsage"]["Operation"] == "Encrypt"
     other = new_key(kms, world.store_id, "ledger")["KeyId"]
@@ -214,14 +214,14 @@ def the_last_usage_of_a_key_is_known():
     assert usages[0]["KmsRequestId"] == answer["ResponseMetadata"]["RequestId"], usages
     assert len(usages[0]["CloudTrailEventId"]) == 36, usages
     kms.create_alias(AliasName="alias/used", TargetKeyId=world.key_id)
-    with refused(kms, "InvalidArnException"):
+    with raises(kms, "InvalidArnException"):
         kms.get_key_last_usage(KeyId="alias/used")
-    with refused(kms, "NotFoundException"):
+    with raises(kms, "NotFoundException"):
         client(new_account()).get_key_last_usage(KeyId=world.key["Arn"])
 
 
 @step
-def services_get_grants_for_their_resources():
+def services_use_grants_for_their_resources():
     world = World()
     kms, this = world.kms, {"KeyId": world.key_id, "Operations": ["Decrypt"]}
     source = {"Constraints": {"SourceArn": "arn:aws:s3:eu-west-1:111122223333:bucket/a"}}
@@ -233,7 +233,7 @@ def services_get_grants_for_their_resources():
         {"GranteeServicePrincipal": service, "RetiringPrincipal": arn},
         {"GranteePrincipal": arn, "RetiringPrincipal": arn, "RetiringServicePrincipal": service},
     ]:
-        with refused(kms, "ValidationException"):
+        with raises(kms, "ValidationException"):
             kms.create_grant(**this, **wrong)
     kms.create_grant(**this, GranteeServicePrincipal=service, RetiringServicePrincipal=service, **source)
     kms.create_grant(**this, GranteePrincipal=arn, RetiringServicePrincipal=service)
@@ -243,21 +243,21 @@ def services_get_grants_for_their_resources():
     assert "GranteePrincipal" not in grants[0] and "RetiringPrincipal" not in grants[0], grants
     assert grants[0]["Constraints"] == source["Constraints"], grants
     assert len(kms.list_grants(KeyId=world.key_id, GranteePrincipal=arn)["Grants"]) == 1
-    # The service's grants are not listed to others.
+    # Other callers cannot list the grants of a service.
     assert kms.list_retirable_grants(RetiringServicePrincipal=service)["Grants"] == []
-    with refused(kms, "ValidationException"):
+    with raises(kms, "ValidationException"):
         kms.list_retirable_grants(RetiringPrincipal=arn, RetiringServicePrincipal=service)
-    with refused(kms, "ValidationException"):
+    with raises(kms, "ValidationException"):
         kms.list_retirable_grants()
 
 
 @step
-def a_dry_run_can_do_without_a_ciphertext():
+def a_dry_run_can_ignore_the_ciphertext():
     world = World()
     kms, ignore = world.kms, {"DryRun": True, "DryRunModifiers": ["IGNORE_CIPHERTEXT"]}
-    with refused(kms, "DryRunOperationException"):
+    with raises(kms, "DryRunOperationException"):
         kms.decrypt(KeyId=world.key_id, **ignore)
-    with refused(kms, "DryRunOperationException"):
+    with raises(kms, "DryRunOperationException"):
         kms.re_encrypt(SourceKeyId=world.key_id, DestinationKeyId=world.key_id, **ignore)
     for call, request in [
         (kms.decrypt, ignore),
@@ -265,25 +265,25 @@ def a_dry_run_can_do_without_a_ciphertext():
         (kms.decrypt, {"KeyId": world.key_id, "DryRun": True}),
         (kms.re_encrypt, ignore | {"DestinationKeyId": world.key_id}),
     ]:
-        with refused(kms, "ValidationException"):
+        with raises(kms, "ValidationException"):
             call(**request)
     kms.disable_key(KeyId=world.key_id)
-    with refused(kms, "DisabledException"):
+    with raises(kms, "DisabledException"):
         kms.decrypt(KeyId=world.key_id, **ignore)
 
 
 @step
-def randomness_comes_from_no_external_store():
+def external_stores_do_not_generate_random_bytes():
     world = World()
     assert len(world.kms.generate_random(NumberOfBytes=32)["Plaintext"]) == 32
-    with refused(world.kms, "UnsupportedOperationException"):
+    with raises(world.kms, "UnsupportedOperationException"):
         world.kms.generate_random(NumberOfBytes=32, CustomKeyStoreId=world.store_id)
-    with refused(world.kms, "CustomKeyStoreNotFoundException"):
+    with raises(world.kms, "CustomKeyStoreNotFoundException"):
         world.kms.generate_random(NumberOfBytes=32, CustomKeyStoreId=NO_STORE)
 
 
 @step
-def no_answer_names_key_material():
+def responses_have_no_key_material_id():
     world = World()
     blob = world.encrypt()
     for answer in [

@@ -1,4 +1,4 @@
-"""A simulator that knows IAM: identity policies and tags of principals, conditions in all policies, and what grants add to them."""
+"""A simulator with a principals file: identity policies, tags of principals, conditions, and grants."""
 
 import datetime
 import json
@@ -7,7 +7,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from judge import FACTS, client, connected_store, new_key, refused, run, step
+from steps import FACTS, client, connected_store, new_key, raises, run, step
 
 ACCOUNT, OTHER = "111122223333", "444455556666"
 SECRETS = FACTS["secrets"]
@@ -33,7 +33,7 @@ def store():
 
 
 def key(external="orders"):
-    """The key of an external key; each step puts the policy that it needs, by the root user, who may always."""
+    """Returns the KMS key of an external key. Each step puts its policy as the root user, who may do everything."""
     if external not in _made:
         _made[external] = new_key(of("admin"), store(), external)["Arn"]
     return _made[external]
@@ -48,7 +48,7 @@ ADMINISTRATION = statement("Allow", {"AWS": [ROOT, arn("admin")]}, ["kms:PutKeyP
 
 
 def put(*statements, external="orders"):
-    """Puts a policy that leaves the administration to the administrator."""
+    """Puts a key policy with these statements, which leaves the administration of the key to the administrator."""
     document = {"Version": "2012-10-17", "Statement": [ADMINISTRATION, *statements]}
     of("admin").put_key_policy(KeyId=key(external), PolicyName="default", Policy=json.dumps(document))
     return key(external)
@@ -60,7 +60,7 @@ def encrypt(name, key_id, context=None):
 
 
 def denied(call, *words):
-    """The call must be denied, for this reason."""
+    """Checks that a call is denied with a message that has these words."""
     try:
         call()
     except ClientError as error:
@@ -71,7 +71,7 @@ def denied(call, *words):
 
 
 @step
-def what_is_not_done_with_a_key_needs_an_identity_policy():
+def actions_without_a_key_need_an_identity_policy():
     of("admin").list_keys()
     of("root").list_keys()
     no_policy = "no identity-based policy allows the kms:"
@@ -85,7 +85,7 @@ def what_is_not_done_with_a_key_needs_an_identity_policy():
 
 
 @step
-def an_identity_policy_counts_when_the_key_policy_delegates_to_the_account():
+def an_identity_policy_needs_a_key_policy_that_allows_the_account():
     put(DELEGATION)
     encrypt("alice", key())
     denied(lambda: encrypt("nobody", key()), "no identity-based policy allows the kms:Encrypt action")
@@ -110,7 +110,7 @@ def another_account_needs_both_policies():
 
 
 @step
-def a_deny_wins_on_either_side():
+def a_deny_in_either_policy_overrides_an_allow():
     put(DELEGATION, statement("Allow", {"AWS": arn("eve")}))
     blob = encrypt("eve", key())
     denied(lambda: of("eve").decrypt(CiphertextBlob=blob), "explicit deny in an identity-based policy")
@@ -124,7 +124,7 @@ def a_deny_wins_on_either_side():
 
 @step
 def tags_of_the_principal_and_of_the_key_control_access():
-    """ABAC: the developers' policy allows use of keys whose team is theirs."""
+    """Attribute-based access control: the policy of developers allows keys with the tag of the same team."""
     put(DELEGATION)
     admin = of("admin")
     denied(lambda: encrypt("developer", key()))
@@ -144,19 +144,19 @@ def aliases_control_access():
     denied(lambda: encrypt("session", key()))
     admin.create_alias(AliasName="alias/app-orders", TargetKeyId=key())
     encrypt("session", key())
-    # By kms:RequestAlias only the name in the request counts.
+    # kms:RequestAlias is the alias in the request only.
     put(DELEGATION, statement("Deny", {"AWS": arn("session")}, "kms:Encrypt", Condition={"StringNotEquals": {"kms:RequestAlias": "alias/app-orders"}}))
     encrypt("session", "alias/app-orders")
     denied(lambda: encrypt("session", key()), "explicit deny")
     admin.delete_alias(AliasName="alias/app-orders")
     put(DELEGATION)
     denied(lambda: encrypt("session", key()))
-    # To make an alias needs a right on the alias too.
+    # CreateAlias needs permission for the alias, too.
     denied(lambda: of("alice").create_alias(AliasName="alias/alice", TargetKeyId=key()), "alias/alice")
 
 
 @step
-def conditions_look_at_the_request():
+def conditions_use_properties_of_the_request():
     alice = {"AWS": arn("alice")}
     for condition, good, bad in [
         ({"StringEquals": {"kms:EncryptionContext:purpose": "test"}}, ("alice", {"purpose": "test"}), ("alice", {"purpose": "Test"})),
@@ -183,7 +183,7 @@ def conditions_look_at_the_request():
 
 
 @step
-def conditions_look_at_grants_and_tags_that_are_asked_for():
+def conditions_use_requested_grants_and_tags():
     alice = {"AWS": arn("alice")}
     grant = lambda *operations, grantee="bob", **more: of("alice").create_grant(
         KeyId=key(), GranteePrincipal=arn(grantee), Operations=list(operations), **more
@@ -217,8 +217,8 @@ def conditions_look_at_grants_and_tags_that_are_asked_for():
 
 
 @step
-def new_keys_need_a_right_to_their_tags():
-    """The creator may create keys with the tag cost only, and may tag nothing that is not of the account."""
+def new_keys_need_permission_for_their_tags():
+    """The creator may create keys only with the tag `cost`, and may tag only keys of the account."""
     with_tags = lambda *tags: new_key(of("creator"), store(), "ledger", Tags=[{"TagKey": name, "TagValue": "1"} for name in tags])
     denied(lambda: new_key(of("creator"), store(), "ledger"))
     denied(lambda: with_tags("cost", "team"))
@@ -266,11 +266,11 @@ def a_service_has_a_grant_for_its_resource():
     denied(lambda: of("alice").retire_grant(GrantToken=token))
     of("service").retire_grant(GrantToken=token)
     denied(lambda: encrypt("service", key()))
-    # A grant that the service creates with its grant is for the same resource.
+    # A grant that the service creates with its own grant must be for the same resource.
     grant("admin", table, operations=["CreateGrant", "Encrypt"])
     denied(lambda: grant("service", table + "-2"))
     grant("service", table)
-    # A condition sees the service as the grantee.
+    # The service is the value of kms:GranteePrincipal.
     put(statement("Allow", {"AWS": arn("alice")}, "kms:CreateGrant", Condition={"StringEquals": {"kms:GranteePrincipal": service}}))
     grant("alice", table)
     denied(lambda: grant("alice", table, grantee="s3.amazonaws.com"))
@@ -279,7 +279,7 @@ def a_service_has_a_grant_for_its_resource():
 
 
 @step
-def the_last_usage_of_a_key_needs_a_right_to_the_key():
+def the_last_usage_of_a_key_needs_permission():
     put(statement("Allow", {"AWS": arn("bob")}, "kms:GetKeyLastUsage"))
     assert of("bob").get_key_last_usage(KeyId=key())["KeyId"] == key()
     denied(lambda: of("alice").get_key_last_usage(KeyId=key()), "kms:GetKeyLastUsage")
@@ -303,13 +303,13 @@ def metrics_need_an_identity_policy_for_cloudwatch():
     cloudwatch("root").list_metrics(Namespace="AWS/KMS")
     cloudwatch("watcher").list_metrics(Namespace="AWS/KMS")
     denied(lambda: data("watcher"), "no identity-based policy allows the cloudwatch:GetMetricData action")
-    # kms:* is not about CloudWatch.
+    # kms:* does not include actions of CloudWatch.
     denied(lambda: data("admin"), "cloudwatch:GetMetricData")
     denied(lambda: cloudwatch("admin").list_metrics(), "cloudwatch:ListMetrics")
 
 
 @step
-def grants_reach_accounts_by_their_identity_policies():
+def grants_to_accounts_need_identity_policies():
     put()
     admin = of("admin")
     made = admin.create_grant(KeyId=key(), GranteePrincipal=f"arn:aws:iam::{OTHER}:root", Operations=["Encrypt"])
@@ -322,7 +322,7 @@ def grants_reach_accounts_by_their_identity_policies():
 
 
 @step
-def a_grant_makes_no_grant_that_is_wider():
+def a_grant_cannot_create_a_wider_grant():
     put()
     admin, key_id = of("admin"), key()
     subset = lambda **pairs: {"EncryptionContextSubset": pairs}
@@ -339,7 +339,7 @@ def a_grant_makes_no_grant_that_is_wider():
 
 
 @step
-def grants_are_retired_by_those_who_may():
+def grants_are_retired_by_permitted_callers():
     put()
     admin, key_id = of("admin"), key()
     grant = lambda operations=("Encrypt",), **more: admin.create_grant(
@@ -358,14 +358,14 @@ def grants_are_retired_by_those_who_may():
     denied(lambda: retire("alice", token))
     put(DELEGATION)
     retire("admin", token)
-    # A Deny of an identity policy wins over the grant.
+    # A Deny of an identity policy overrides the grant.
     token = grant(RetiringPrincipal=arn("eve"))
     denied(lambda: retire("eve", token))
     retire("root", token)
 
 
 @step
-def what_is_not_understood_cannot_be_put():
+def unsupported_policies_are_rejected():
     good = of("admin").get_key_policy(KeyId=put(DELEGATION), PolicyName="default")["Policy"]
     for wrong in [
         {"Condition": {"StringMatches": {"kms:ViaService": "a"}}},
@@ -379,9 +379,9 @@ def what_is_not_understood_cannot_be_put():
         {"Whatever": 1},
     ]:
         document = json.dumps({"Version": "2012-10-17", "Statement": [ADMINISTRATION, statement("Allow", "*") | wrong]})
-        with refused(of("admin"), "MalformedPolicyDocumentException"):
+        with raises(of("admin"), "MalformedPolicyDocumentException"):
             of("admin").put_key_policy(KeyId=key(), PolicyName="default", Policy=document)
-        with refused(of("admin"), "MalformedPolicyDocumentException"):
+        with raises(of("admin"), "MalformedPolicyDocumentException"):
             new_key(of("admin"), store(), "by-id", Policy=document)
     assert of("admin").get_key_policy(KeyId=key(), PolicyName="default")["Policy"] == good
 

@@ -1,5 +1,5 @@
 // The AWS SDK for JavaScript with a key in an external key store: from CreateCustomKeyStore to the deletion of the key.
-// The facts come as JSON on standard input, as for the judges in Python. NODE_PATH leads to the SDK.
+// The settings are JSON on standard input, as for the tests in Python. NODE_PATH is the directory of the SDK.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -52,7 +52,7 @@ async function encryption(KeyId) {
   const encrypt = new kms.EncryptCommand({ KeyId, Plaintext: PLAINTEXT, EncryptionContext: CONTEXT });
   const { CiphertextBlob } = await client.send(encrypt);
   assert.deepEqual(await decrypted(CiphertextBlob, CONTEXT), PLAINTEXT);
-  // An external key store answers a wrong context so: it cannot tell it from a ciphertext that was changed.
+  // A wrong context has the same exception as a changed ciphertext.
   await assert.rejects(decrypted(CiphertextBlob, { ...CONTEXT, tenant: 'two' }), kms.KMSInvalidStateException);
   const again = await client.send(new kms.ReEncryptCommand({
     CiphertextBlob, SourceEncryptionContext: CONTEXT, DestinationKeyId: KeyId,
@@ -66,11 +66,11 @@ async function dataKeys(KeyId) {
   const data = await client.send(new kms.GenerateDataKeyCommand(request));
   assert.equal(data.Plaintext.length, 32);
   assert.deepEqual(await decrypted(data.CiphertextBlob), Buffer.from(data.Plaintext));
-  const sealed = await client.send(new kms.GenerateDataKeyWithoutPlaintextCommand(request));
-  assert.equal((await decrypted(sealed.CiphertextBlob)).length, 32);
+  const dataKey = await client.send(new kms.GenerateDataKeyWithoutPlaintextCommand(request));
+  assert.equal((await decrypted(dataKey.CiphertextBlob)).length, 32);
 }
 
-async function refusals(KeyId, CiphertextBlob) {
+async function rejections(KeyId, CiphertextBlob) {
   await assert.rejects(client.send(new kms.EnableKeyRotationCommand({ KeyId })), kms.UnsupportedOperationException);
   await client.send(new kms.DisableKeyCommand({ KeyId }));
   await assert.rejects(decrypted(CiphertextBlob, CONTEXT), kms.DisabledException);
@@ -84,7 +84,7 @@ async function main() {
   const KeyId = await key(await connectedStore());
   const ciphertext = await encryption(KeyId);
   await dataKeys(KeyId);
-  await refusals(KeyId, ciphertext);
+  await rejections(KeyId, ciphertext);
 }
 
 main().catch((error) => {

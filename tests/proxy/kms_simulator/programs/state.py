@@ -1,10 +1,10 @@
-"""What a simulator with a state file knows after it was stopped. `write` makes it and leaves a note, `check` reads the note."""
+"""The state of a simulator after a restart. `write` creates the state and writes a note about it, `check` reads the note."""
 
 import base64
 import json
 import sys
 
-from judge import FACTS, client, connect, connected_store, describe, new_key, run, step
+from steps import FACTS, client, connect, connected_store, describe, new_key, run, step
 
 ACCOUNTS = ["777700000001", "777700000002"]
 mode, note = sys.argv[1:]
@@ -36,7 +36,7 @@ def write():
 
 
 @step
-def all_of_it_is_still_there():
+def the_state_is_complete():
     with open(note) as file:
         kept = json.load(file)
     for one in kept:
@@ -65,7 +65,7 @@ def check(one):
     assert kms.list_resource_tags(KeyId=key)["Tags"] == [{"TagKey": "a", "TagValue": "b"}]
     assert [grant["Name"] for grant in kms.list_grants(KeyId=key)["Grants"]] == ["kept"]
     assert json.loads(kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"])["Id"] == "kept"
-    # As it was, for who comes next.
+    # Restore the state for the next check.
     kms.disable_key(KeyId=off)
     kms.schedule_key_deletion(KeyId=doomed, PendingWindowInDays=7)
 

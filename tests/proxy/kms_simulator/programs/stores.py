@@ -1,7 +1,7 @@
-"""The life of custom key stores, as boto3 sees it."""
+"""Custom key stores with boto3."""
 
-from judge import (
-    FACTS, World, client, connect, connected_store, credential, describe, new_account, new_key, refused, run, step, store_request,
+from steps import (
+    FACTS, World, client, connect, connected_store, credential, describe, new_account, new_key, raises, run, step, store_request,
 )
 
 
@@ -28,42 +28,42 @@ def a_store_is_created_disconnected_and_described():
 
 
 @step
-def a_store_that_kms_cannot_use_is_not_created():
+def an_unusable_store_is_not_created():
     kms = client(new_account())
     wrong = credential("payments") | {"RawSecretAccessKey": "w" * 43}
-    with refused(kms, "XksProxyIncorrectAuthenticationCredentialException"):
+    with raises(kms, "XksProxyIncorrectAuthenticationCredentialException"):
         kms.create_custom_key_store(**store_request(XksProxyAuthenticationCredential=wrong))
-    with refused(kms, "XksProxyInvalidConfigurationException"):
+    with raises(kms, "XksProxyInvalidConfigurationException"):
         kms.create_custom_key_store(**store_request(XksProxyUriPath="/nobody/kms/xks/v1"))
-    with refused(kms, "XksProxyUriUnreachableException"):
+    with raises(kms, "XksProxyUriUnreachableException"):
         kms.create_custom_key_store(**store_request(endpoint=FACTS["nobody"]))
-    # The proxy has this store in another region.
-    with refused(kms, "XksProxyIncorrectAuthenticationCredentialException"):
+    # The proxy has this store in another Region.
+    with raises(kms, "XksProxyIncorrectAuthenticationCredentialException"):
         kms.create_custom_key_store(**store_request("retail"))
     assert kms.describe_custom_key_stores()["CustomKeyStores"] == []
 
 
 @step
-def names_and_addresses_are_unique():
+def names_and_endpoints_are_unique():
     kms = client(new_account())
     kms.create_custom_key_store(**store_request(name="one"))
-    with refused(kms, "CustomKeyStoreNameInUseException"):
+    with raises(kms, "CustomKeyStoreNameInUseException"):
         kms.create_custom_key_store(**store_request("root", name="one"))
-    with refused(kms, "XksProxyUriInUseException"):
+    with raises(kms, "XksProxyUriInUseException"):
         kms.create_custom_key_store(**store_request())
     other = kms.create_custom_key_store(**store_request(endpoint=FACTS["names"][1]))["CustomKeyStoreId"]
-    with refused(kms, "CustomKeyStoreNameInUseException"):
+    with raises(kms, "CustomKeyStoreNameInUseException"):
         kms.update_custom_key_store(CustomKeyStoreId=other, NewCustomKeyStoreName="one")
-    # What one account has is nothing to another.
+    # Names are unique within an account only.
     client(new_account()).create_custom_key_store(**store_request(name="one"))
 
 
 @step
-def an_eleventh_store_is_too_many():
+def an_account_has_at_most_ten_stores():
     kms = client(new_account())
     for name in FACTS["names"][:10]:
         kms.create_custom_key_store(**store_request(endpoint=name))
-    with refused(kms, "LimitExceededException"):
+    with raises(kms, "LimitExceededException"):
         kms.create_custom_key_store(**store_request(endpoint=FACTS["names"][10]))
     found = [
         store["CustomKeyStoreId"]
@@ -76,21 +76,21 @@ def an_eleventh_store_is_too_many():
 
 
 @step
-def a_connected_store_is_used_and_a_disconnected_one_is_not():
+def only_a_connected_store_can_be_used():
     world = World()
     kms, store_id = world.kms, world.store_id
     blob = world.encrypt()
-    # Connecting what is connected is no mistake.
+    # Connecting a connected store succeeds.
     assert connect(kms, store_id) == ("CONNECTED", None)
     kms.disconnect_custom_key_store(CustomKeyStoreId=store_id)
     assert describe(kms, store_id)["ConnectionState"] == "DISCONNECTED"
-    with refused(kms, "CustomKeyStoreInvalidStateException"):
+    with raises(kms, "CustomKeyStoreInvalidStateException"):
         kms.disconnect_custom_key_store(CustomKeyStoreId=store_id)
-    with refused(kms, "KMSInvalidStateException"):
+    with raises(kms, "KMSInvalidStateException"):
         world.encrypt()
-    with refused(kms, "KMSInvalidStateException"):
+    with raises(kms, "KMSInvalidStateException"):
         world.decrypt(blob)
-    with refused(kms, "CustomKeyStoreInvalidStateException"):
+    with raises(kms, "CustomKeyStoreInvalidStateException"):
         new_key(kms, store_id, "ledger")
     assert kms.describe_key(KeyId=world.key_id)["KeyMetadata"]["KeyState"] == "Unavailable"
     assert connect(kms, store_id) == ("CONNECTED", None)
@@ -99,7 +99,7 @@ def a_connected_store_is_used_and_a_disconnected_one_is_not():
 
 
 @step
-def what_fails_to_connect_has_to_be_disconnected_first():
+def a_failed_store_must_be_disconnected():
     kms = client(new_account())
     wrong = credential("payments") | {"RawSecretAccessKey": "w" * 43}
     vpc = {
@@ -107,10 +107,10 @@ def what_fails_to_connect_has_to_be_disconnected_first():
         "XksProxyVpcEndpointServiceName": "com.amazonaws.vpce.eu-west-1.vpce-svc-0123456789abcdef0",
         "XksProxyAuthenticationCredential": wrong,
     }
-    # KMS looks at the proxy of such a store when it connects.
+    # KMS calls the proxy of a store with VPC connectivity only when it connects.
     store_id = kms.create_custom_key_store(**store_request(**vpc))["CustomKeyStoreId"]
     assert connect(kms, store_id) == ("FAILED", "INVALID_CREDENTIALS")
-    with refused(kms, "CustomKeyStoreInvalidStateException"):
+    with raises(kms, "CustomKeyStoreInvalidStateException"):
         kms.connect_custom_key_store(CustomKeyStoreId=store_id)
     kms.disconnect_custom_key_store(CustomKeyStoreId=store_id)
     assert "ConnectionErrorCode" not in describe(kms, store_id)
@@ -123,23 +123,23 @@ def what_fails_to_connect_has_to_be_disconnected_first():
 
 
 @step
-def what_may_change_depends_on_the_state():
+def permitted_updates_depend_on_the_state():
     world = World()
     kms, this = world.kms, {"CustomKeyStoreId": world.store_id}
     kms.update_custom_key_store(**this, NewCustomKeyStoreName="renamed")
     kms.update_custom_key_store(**this, XksProxyAuthenticationCredential=credential("payments-next"))
     assert world.decrypt(world.encrypt()) == b"attack at dawn"
     wrong = credential("payments") | {"RawSecretAccessKey": "w" * 43}
-    with refused(kms, "XksProxyIncorrectAuthenticationCredentialException"):
+    with raises(kms, "XksProxyIncorrectAuthenticationCredentialException"):
         kms.update_custom_key_store(**this, XksProxyAuthenticationCredential=wrong)
-    with refused(kms, "XksProxyInvalidConfigurationException"):
+    with raises(kms, "XksProxyInvalidConfigurationException"):
         kms.update_custom_key_store(**this, XksProxyUriPath="/nobody/kms/xks/v1")
-    # What was refused has changed nothing.
+    # The rejected updates have changed nothing.
     assert world.decrypt(world.encrypt()) == b"attack at dawn"
     endpoint = f"https://{FACTS['names'][2]}"
     vpc = {"XksProxyConnectivity": "VPC_ENDPOINT_SERVICE", "XksProxyVpcEndpointServiceName": "com.amazonaws.vpce.eu-west-1.vpce-svc-0a"}
     for change in [{"XksProxyUriEndpoint": endpoint}, vpc]:
-        with refused(kms, "CustomKeyStoreInvalidStateException"):
+        with raises(kms, "CustomKeyStoreInvalidStateException"):
             kms.update_custom_key_store(**this, **change)
     kms.disconnect_custom_key_store(**this)
     kms.update_custom_key_store(**this, XksProxyUriEndpoint=endpoint)
@@ -152,42 +152,42 @@ def what_may_change_depends_on_the_state():
 
 
 @step
-def only_an_empty_store_that_is_disconnected_can_be_deleted():
+def only_an_empty_disconnected_store_can_be_deleted():
     world = World()
     kms, this = world.kms, {"CustomKeyStoreId": world.store_id}
-    # Both are wrong with it; AWS does not say which it looks at first.
-    with refused(kms, "CustomKeyStoreInvalidStateException", "CustomKeyStoreHasCMKsException"):
+    # The store violates both rules. AWS does not document which one is checked first.
+    with raises(kms, "CustomKeyStoreInvalidStateException", "CustomKeyStoreHasCMKsException"):
         kms.delete_custom_key_store(**this)
     kms.disconnect_custom_key_store(**this)
-    with refused(kms, "CustomKeyStoreHasCMKsException"):
+    with raises(kms, "CustomKeyStoreHasCMKsException"):
         kms.delete_custom_key_store(**this)
     empty = connected_store(kms, endpoint=FACTS["names"][1])
-    with refused(kms, "CustomKeyStoreInvalidStateException"):
+    with raises(kms, "CustomKeyStoreInvalidStateException"):
         kms.delete_custom_key_store(CustomKeyStoreId=empty)
     kms.disconnect_custom_key_store(CustomKeyStoreId=empty)
     kms.delete_custom_key_store(CustomKeyStoreId=empty)
-    with refused(kms, "CustomKeyStoreNotFoundException"):
+    with raises(kms, "CustomKeyStoreNotFoundException"):
         describe(kms, empty)
 
 
 @step
-def a_store_that_is_not_there_is_not_found():
+def a_missing_store_is_not_found():
     kms, this = client(new_account()), {"CustomKeyStoreId": "cks-1234567890abcdef0"}
     for call in [
         kms.describe_custom_key_stores, kms.connect_custom_key_store, kms.disconnect_custom_key_store, kms.delete_custom_key_store,
     ]:
-        with refused(kms, "CustomKeyStoreNotFoundException"):
+        with raises(kms, "CustomKeyStoreNotFoundException"):
             call(**this)
-    with refused(kms, "CustomKeyStoreNotFoundException"):
+    with raises(kms, "CustomKeyStoreNotFoundException"):
         kms.update_custom_key_store(**this, NewCustomKeyStoreName="renamed")
-    with refused(kms, "CustomKeyStoreNotFoundException"):
+    with raises(kms, "CustomKeyStoreNotFoundException"):
         kms.describe_custom_key_stores(CustomKeyStoreName="nobody")
-    with refused(kms, "CustomKeyStoreNotFoundException"):
+    with raises(kms, "CustomKeyStoreNotFoundException"):
         new_key(kms, "cks-1234567890abcdef0")
 
 
 @step
-def what_breaks_a_pattern_is_refused():
+def invalid_parameters_are_rejected():
     kms = client(new_account(), parameter_validation=False)
     broken = credential("payments") | {"AccessKeyId": "short"}
     for change in [
@@ -199,7 +199,7 @@ def what_breaks_a_pattern_is_refused():
         {"XksProxyConnectivity": "CARRIER_PIGEON"},
         {"CustomKeyStoreName": ""},
     ]:
-        with refused(kms, "ValidationException"):
+        with raises(kms, "ValidationException"):
             kms.create_custom_key_store(**store_request() | change)
 
 

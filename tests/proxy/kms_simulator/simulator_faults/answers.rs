@@ -1,16 +1,16 @@
-//! Answers that look right and are not: each field of the XKS API that KMS depends on, changed.
+//! Well-formed responses with a wrong value, for each field of the XKS API that KMS depends on.
 
 use serde_json::{Value, json};
 
 use super::Faults;
-use super::fake_proxy::{Act, json_of};
+use super::fake_proxy::{Act, json_response};
 use super::honest::health;
 use super::scene::Scene;
 use crate::harness::wire::{base64, bytes, integrity_value};
 
 type Change = fn(&Value, &mut Value);
 
-/// Changes that only Encrypt's answer can have. The CDIV is right where it is not the fault itself: nothing else may hide behind it.
+/// Changes of the response to Encrypt. Except in the rows that change the CDIV itself, the CDIV is correct, so that it does not hide the error.
 const WRONG_CIPHERTEXTS: [(&str, Change); 10] = [
     ("wrong CDIV", |_, answer| {
         answer["ciphertextDataIntegrityValue"] = zeros(32);
@@ -18,33 +18,36 @@ const WRONG_CIPHERTEXTS: [(&str, Change); 10] = [
     ("no CDIV", |_, answer| {
         remove(answer, "ciphertextDataIntegrityValue")
     }),
-    ("a ciphertext longer than the plaintext", |asked, answer| {
-        longer(asked, answer, "ciphertext");
-    }),
     (
-        "a ciphertext shorter than the plaintext",
-        |asked, answer| {
-            put(asked, answer, "ciphertext", zeros(3));
+        "a ciphertext longer than the plaintext",
+        |request, answer| {
+            lengthen(request, answer, "ciphertext");
         },
     ),
-    ("21 bytes of metadata", |asked, answer| {
-        put(asked, answer, "ciphertextMetadata", zeros(21));
+    (
+        "a ciphertext shorter than the plaintext",
+        |request, answer| {
+            set_field(request, answer, "ciphertext", zeros(3));
+        },
+    ),
+    ("21 bytes of metadata", |request, answer| {
+        set_field(request, answer, "ciphertextMetadata", zeros(21));
     }),
-    ("an IV of 8 bytes", |asked, answer| {
-        put(asked, answer, "initializationVector", zeros(8));
+    ("an IV of 8 bytes", |request, answer| {
+        set_field(request, answer, "initializationVector", zeros(8));
     }),
-    ("an IV of 17 bytes", |asked, answer| {
-        put(asked, answer, "initializationVector", zeros(17));
+    ("an IV of 17 bytes", |request, answer| {
+        set_field(request, answer, "initializationVector", zeros(17));
     }),
-    ("a tag of 15 bytes", |asked, answer| {
-        put(asked, answer, "authenticationTag", zeros(15));
+    ("a tag of 15 bytes", |request, answer| {
+        set_field(request, answer, "authenticationTag", zeros(15));
     }),
     ("no tag", |_, answer| remove(answer, "authenticationTag")),
     ("no Base64", |_, answer| answer["ciphertext"] = json!("ä?")),
 ];
 
 #[test]
-fn a_ciphertext_that_breaks_a_rule_is_an_invalid_response() {
+fn an_encrypt_response_that_breaks_a_rule_is_invalid() {
     let (scene, mut faults) = (Scene::start(), Faults::default());
     for (what, change) in WRONG_CIPHERTEXTS {
         scene.fake.act(move |_| Act::Change(change));
@@ -53,21 +56,21 @@ fn a_ciphertext_that_breaks_a_rule_is_an_invalid_response() {
             && message.contains("cannot interpret the response"));
         faults.unless(right, || format!("{what}: {came:?}"));
         faults.unless(scene.fake.seen("encrypt").len() == 1, || {
-            format!("{what}: asked again")
+            format!("{what}: request again")
         });
     }
     faults.none();
     scene.fake.act(|_| {
-        Act::Change(|asked, answer| put(asked, answer, "initializationVector", zeros(16)))
+        Act::Change(|request, answer| set_field(request, answer, "initializationVector", zeros(16)))
     });
     assert!(
         scene.kms.encrypt(&scene.key).is_ok(),
         "an IV of 16 bytes is legal"
     );
     scene.fake.act(|_| {
-        Act::Change(|asked, answer| {
+        Act::Change(|request, answer| {
             remove(answer, "ciphertextMetadata");
-            renew_cdiv(asked, answer);
+            update_cdiv(request, answer);
         })
     });
     assert!(
@@ -77,15 +80,15 @@ fn a_ciphertext_that_breaks_a_rule_is_an_invalid_response() {
 }
 
 #[test]
-fn another_plaintext_than_kms_had_encrypted_is_noticed() {
+fn a_wrong_plaintext_is_detected() {
     let (scene, mut faults) = (Scene::start(), Faults::default());
     let blob = scene.blob();
     let changes: [(&str, Change); 4] = [
         ("another plaintext", |_, answer| {
             answer["plaintext"] = zeros(40)
         }),
-        ("a longer plaintext", |asked, answer| {
-            longer(asked, answer, "plaintext")
+        ("a longer plaintext", |request, answer| {
+            lengthen(request, answer, "plaintext")
         }),
         ("an empty plaintext", |_, answer| {
             answer["plaintext"] = json!("")
@@ -102,7 +105,7 @@ fn another_plaintext_than_kms_had_encrypted_is_noticed() {
 }
 
 #[test]
-fn an_external_key_that_kms_cannot_use_is_refused() {
+fn an_external_key_that_kms_cannot_use_is_rejected() {
     let (scene, mut faults) = (Scene::start(), Faults::default());
     let changes: [(&str, Change, &str); 6] = [
         (
@@ -151,11 +154,11 @@ fn an_external_key_that_kms_cannot_use_is_refused() {
 }
 
 #[test]
-fn a_fleet_counts_while_one_of_it_lives() {
+fn a_fleet_is_usable_while_one_hsm_is_usable() {
     let scene = Scene::start();
     let connected = |fleet: Value| {
         scene.kms.disconnect(&scene.store);
-        scene.fake.act(move |_| json_of(200, &fleet));
+        scene.fake.act(move |_| json_response(200, &fleet));
         let created = scene
             .kms
             .call("CreateCustomKeyStore", &scene.store_body("third.test"));
@@ -184,33 +187,33 @@ fn a_fleet_counts_while_one_of_it_lives() {
     );
 }
 
-/// So many zeros in Base64.
+/// Returns `count` zero bytes in Base64.
 fn zeros(count: usize) -> Value {
     base64(vec![0; count]).into()
 }
 
-/// Takes a field out.
+/// Removes a field.
 fn remove(answer: &mut Value, field: &str) {
     answer.as_object_mut().unwrap().remove(field);
 }
 
-/// One byte more than there was.
-fn longer(asked: &Value, answer: &mut Value, field: &str) {
-    let mut longer = bytes(answer, field);
-    longer.push(0);
-    put(asked, answer, field, base64(longer).into());
+/// Makes a field one byte longer.
+fn lengthen(request: &Value, answer: &mut Value, field: &str) {
+    let mut bytes = bytes(answer, field);
+    bytes.push(0);
+    set_field(request, answer, field, base64(bytes).into());
 }
 
-/// Sets a field, and the CDIV to what is right then.
-fn put(asked: &Value, answer: &mut Value, field: &str, value: Value) {
+/// Sets a field and updates the CDIV.
+fn set_field(request: &Value, answer: &mut Value, field: &str, value: Value) {
     answer[field] = value;
-    renew_cdiv(asked, answer);
+    update_cdiv(request, answer);
 }
 
-/// Makes the CDIV right.
-fn renew_cdiv(asked: &Value, answer: &mut Value) {
+/// Sets the correct CDIV.
+fn update_cdiv(request: &Value, answer: &mut Value) {
     if answer["ciphertextDataIntegrityValue"].is_string() {
-        let aad = bytes(asked, "additionalAuthenticatedData");
+        let aad = bytes(request, "additionalAuthenticatedData");
         answer["ciphertextDataIntegrityValue"] = integrity_value(&aad, answer).into();
     }
 }

@@ -1,4 +1,4 @@
-//! What AWS has around KMS: partitions, CloudTrail's files, and CloudWatch's metrics with the alarms of `deploy/connect.md`.
+//! Partitions, CloudTrail files, and CloudWatch metrics with the alarms of `deploy/connect.md`.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -9,7 +9,7 @@ use flate2::read::GzDecoder;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::fake_proxy::{Act, refusal};
+use super::fake_proxy::{Act, error_response};
 use super::scene::{ACCOUNT, NAMES, REGION, Scene};
 use crate::harness::metrics::eventually;
 use crate::harness::served::tls_server;
@@ -23,7 +23,7 @@ fn each_partition_has_its_names() {
         ("aws", "eu-central-1", Some("com")),
         ("aws-us-gov", "us-gov-west-1", Some("com")),
         ("aws-eusc", "eusc-de-east-1", Some("eu")),
-        // AWS has no external key stores there, and no form for the names of endpoint services.
+        // AWS has no external key stores in this partition, and the KMS API has no names of endpoint services for it.
         ("aws-cn", "cn-north-1", None),
     ] {
         let kms = scene.simulator.caller(ACCOUNT, region);
@@ -41,11 +41,11 @@ fn each_partition_has_its_names() {
         let arn = format!("arn:{partition}:kms:{region}:{ACCOUNT}:key/{id}");
         assert_eq!(key["Arn"], arn.as_str());
         scene.fake.be_honest();
-        let sealed = kms.encrypt(&arn).unwrap();
-        assert_eq!(sealed["KeyId"], arn.as_str());
+        let encrypted = kms.encrypt(&arn).unwrap();
+        assert_eq!(encrypted["KeyId"], arn.as_str());
         kms.ok(
             "Decrypt",
-            &json!({"CiphertextBlob": sealed["CiphertextBlob"]}),
+            &json!({"CiphertextBlob": encrypted["CiphertextBlob"]}),
         );
         let seen = &scene.fake.seen("encrypt")[0].body["requestMetadata"];
         assert_eq!(seen["kmsKeyArn"], arn.as_str());
@@ -53,7 +53,7 @@ fn each_partition_has_its_names() {
         assert_eq!(seen["awsPrincipalArn"], root.as_str());
         let policy = kms.ok("GetKeyPolicy", &json!({"KeyId": id}))["Policy"].clone();
         assert!(policy.as_str().unwrap().contains(&root), "{policy}");
-        // The same key is none in another partition.
+        // An ARN with another partition does not name the key.
         let other = arn.replacen(partition, "aws-iso", 1);
         let (name, _) = kms
             .call("DescribeKey", &json!({"KeyId": other}))
@@ -62,7 +62,7 @@ fn each_partition_has_its_names() {
     }
 }
 
-/// The files of a trail below a directory, in the order of their names, that are whole.
+/// Returns the complete CloudTrail files below a directory, sorted by name.
 fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let entries = std::fs::read_dir(directory).into_iter().flatten();
@@ -85,7 +85,7 @@ fn read(file: &Path) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// The records of a trail, file by file.
+/// Returns the records of each CloudTrail file.
 fn records(directory: &Path) -> Vec<Vec<Value>> {
     let trail = files(directory).into_iter();
     let trail = trail.filter(|file| file.to_string_lossy().contains("/CloudTrail/"));
@@ -94,7 +94,7 @@ fn records(directory: &Path) -> Vec<Vec<Value>> {
         .collect()
 }
 
-fn with_trail(more: &[(&str, &str)]) -> (Scene, PathBuf) {
+fn with_cloudtrail(more: &[(&str, &str)]) -> (Scene, PathBuf) {
     let scene = Scene::start_with(|options, directory| {
         let options = options
             .with("--timeout", "10s")
@@ -107,14 +107,14 @@ fn with_trail(more: &[(&str, &str)]) -> (Scene, PathBuf) {
     (scene, bucket)
 }
 
-/// Stops the simulator, which delivers what is left, and returns all records.
-fn delivered(scene: &mut Scene, bucket: &Path) -> Vec<Value> {
+/// Stops the simulator, which delivers the remaining records, and returns all records.
+fn stop_and_read(scene: &mut Scene, bucket: &Path) -> Vec<Value> {
     scene.simulator.daemon.signal(Signal::TERM);
     assert_eq!(scene.simulator.daemon.wait().code(), Some(0));
     records(bucket).concat()
 }
 
-fn named<'a>(records: &'a [Value], operation: &str) -> Vec<&'a Value> {
+fn of_operation<'a>(records: &'a [Value], operation: &str) -> Vec<&'a Value> {
     let same = records
         .iter()
         .filter(|record| record["eventName"] == operation);
@@ -122,8 +122,8 @@ fn named<'a>(records: &'a [Value], operation: &str) -> Vec<&'a Value> {
 }
 
 #[test]
-fn the_trail_joins_calls_with_requests_to_the_proxy() {
-    let (mut scene, bucket) = with_trail(&[("--cloudtrail-interval", "50ms")]);
+fn cloudtrail_links_calls_with_requests_to_the_proxy() {
+    let (mut scene, bucket) = with_cloudtrail(&[("--cloudtrail-interval", "50ms")]);
     scene.fake.be_honest();
     let blob = scene.blob();
     scene.decrypt(&blob).unwrap();
@@ -140,25 +140,25 @@ fn the_trail_joins_calls_with_requests_to_the_proxy() {
         .kms
         .call("DescribeKey", &json!({"KeyId": "alias/none"}));
     assert!(other.is_err());
-    // Delayed records are delivered while the simulator runs.
+    // Late records are delivered while the simulator runs.
     eventually("a delivery", || {
         (!records(&bucket).is_empty()).then_some(())
     });
-    let all = delivered(&mut scene, &bucket);
-    // Two deliveries of the same minute have no order.
-    let (wrong, right): (Vec<_>, Vec<_>) = named(&all, "Decrypt")
+    let all = stop_and_read(&mut scene, &bucket);
+    // The order of deliveries within a minute is not defined.
+    let (wrong, right): (Vec<_>, Vec<_>) = of_operation(&all, "Decrypt")
         .into_iter()
         .partition(|record| record["errorCode"].is_string());
     let ([right], [wrong]) = (&right[..], &wrong[..]) else {
         panic!("{all:?}")
     };
     assert_joined(&scene, right, &usage);
-    // A failure names the key that the ciphertext was made with.
+    // The record of a failure has the key of the ciphertext.
     assert_eq!(wrong["errorCode"], name.as_str());
     assert_eq!(wrong["resources"], right["resources"]);
     let context = &wrong["requestParameters"]["encryptionContext"];
     assert_eq!(context, &json!({"a": "b"}));
-    let unknown = named(&all, "DescribeKey")[0];
+    let unknown = of_operation(&all, "DescribeKey")[0];
     assert_eq!(unknown["errorCode"], "NotFoundException");
     let text = json!(all).to_string();
     for secret in [
@@ -170,7 +170,7 @@ fn the_trail_joins_calls_with_requests_to_the_proxy() {
     assert_layout(&bucket);
 }
 
-/// The record of a Decrypt is that of the proxy's request, and of the last usage.
+/// Checks that the record of a Decrypt matches the request to the proxy and the last usage.
 #[track_caller]
 fn assert_joined(scene: &Scene, record: &Value, usage: &Value) {
     let metadata = &scene.fake.seen("decrypt")[0].body["requestMetadata"];
@@ -186,7 +186,7 @@ fn assert_joined(scene: &Scene, record: &Value, usage: &Value) {
     );
 }
 
-/// Names as CloudTrail gives them, and digests that name every file.
+/// Checks the names of files, and that digests list every file.
 #[track_caller]
 fn assert_layout(bucket: &Path) {
     let all = files(bucket);
@@ -224,16 +224,16 @@ fn assert_layout(bucket: &Path) {
     }
 }
 
-/// Encrypts so often that each fault of every second record hits half of the calls.
+/// Encrypts several times, so that a fault of every second record affects half of the calls.
 fn encrypt_often(scene: &Scene) {
     for _ in 0..20 {
         scene.blob();
     }
 }
 
-/// How many records of Encrypt there are, and how many events.
+/// Returns the number of records of Encrypt and the number of different events.
 fn counts(records: &[Value]) -> [usize; 2] {
-    let found = named(records, "Encrypt");
+    let found = of_operation(records, "Encrypt");
     let ids: BTreeSet<_> = found
         .iter()
         .map(|record| record["eventID"].to_string())
@@ -242,17 +242,17 @@ fn counts(records: &[Value]) -> [usize; 2] {
 }
 
 #[test]
-fn records_are_lost_repeated_and_late_as_told() {
+fn injected_faults_lose_repeat_and_delay_records() {
     for (option, expected) in [
         ("--cloudtrail-lose", [10, 10]),
         ("--cloudtrail-repeat", [30, 20]),
     ] {
-        let (mut scene, bucket) = with_trail(&[(option, "2")]);
+        let (mut scene, bucket) = with_cloudtrail(&[(option, "2")]);
         encrypt_often(&scene);
-        let all = delivered(&mut scene, &bucket);
+        let all = stop_and_read(&mut scene, &bucket);
         assert_eq!(counts(&all), expected, "{option}");
     }
-    let (mut scene, bucket) = with_trail(&[
+    let (mut scene, bucket) = with_cloudtrail(&[
         ("--cloudtrail-delay", "2"),
         ("--cloudtrail-delay-by", "1h"),
         ("--cloudtrail-interval", "50ms"),
@@ -261,11 +261,11 @@ fn records_are_lost_repeated_and_late_as_told() {
     let in_time = || counts(&records(&bucket).concat())[0];
     eventually("the records in time", || (in_time() >= 10).then_some(()));
     assert_eq!(in_time(), 10);
-    assert_eq!(counts(&delivered(&mut scene, &bucket)), [20, 20]);
+    assert_eq!(counts(&stop_and_read(&mut scene, &bucket)), [20, 20]);
 }
 
 #[test]
-fn the_alarms_of_the_page_fire_when_they_should() {
+fn each_documented_alarm_fires() {
     let scene = Scene::start_with(|options, _| {
         options
             .with("--timeout", "2s")
@@ -280,7 +280,7 @@ fn the_alarms_of_the_page_fire_when_they_should() {
         "region": REGION,
         "store": scene.store,
         "page": page,
-        // Without the average latency, which a busy machine may raise.
+        // The average latency is left out, because it depends on the load of the machine.
         "quiet": ["retryable", "final", "certificate", "hsm", "throttle"],
         "with_data": ["latency", "certificate", "hsm"],
         "all_fire": false,
@@ -292,16 +292,16 @@ fn the_alarms_of_the_page_fire_when_they_should() {
         (age > 0.0).then_some(())
     });
     judge("alarms.py", &[], &facts);
-    misbehave(&scene);
+    provoke_alarms(&scene);
     (facts["quiet"], facts["with_data"], facts["all_fire"]) = (json!([]), json!([]), json!(true));
     judge("alarms.py", &[], &facts);
 }
 
-/// Provokes each alarm. Of more than ten errors, more than five fall into one of two minutes.
-fn misbehave(scene: &Scene) {
+/// Provokes each alarm. There are more than ten errors, so more than five of them are in the same minute even if a minute ends in between.
+fn provoke_alarms(scene: &Scene) {
     scene.fake.act(|seen| match seen.operation.as_str() {
         "health" => Act::Answer,
-        _ => refusal(400, "InvalidKeyUsageException"),
+        _ => error_response(400, "InvalidKeyUsageException"),
     });
     let errors = |retryable: &str| {
         let labels = [("store", scene.store.as_str()), ("retryable", retryable)];
@@ -311,10 +311,10 @@ fn misbehave(scene: &Scene) {
         drop(scene.kms.encrypt(&scene.key));
         (errors("false") >= 12.0).then_some(())
     });
-    eventually_in_state(scene, "UNAVAILABLE", |_, answer| {
+    wait_for_hsm_state(scene, "UNAVAILABLE", |_, answer| {
         answer["ekmFleetDetails"][0]["healthStatus"] = "UNAVAILABLE".into();
     });
-    eventually_in_state(scene, "DEGRADED", |_, answer| {
+    wait_for_hsm_state(scene, "DEGRADED", |_, answer| {
         answer["ekmFleetDetails"][0]["healthStatus"] = "DEGRADED".into();
     });
     let encrypt_at_once = || {
@@ -323,8 +323,8 @@ fn misbehave(scene: &Scene) {
     };
     eventually("a request too many", || {
         let answers = encrypt_at_once();
-        let mut refused = answers.iter().filter_map(|answer| answer.as_ref().err());
-        refused
+        let mut rejected = answers.iter().filter_map(|answer| answer.as_ref().err());
+        rejected
             .any(|(name, _)| name == "ThrottlingException")
             .then_some(())
     });
@@ -347,8 +347,8 @@ fn misbehave(scene: &Scene) {
     });
 }
 
-/// Changes the answers to health checks so, and waits until one has found an HSM in this state.
-fn eventually_in_state(scene: &Scene, state: &str, change: fn(&Value, &mut Value)) {
+/// Changes the responses to health checks, and waits until a check has found an HSM in this state.
+fn wait_for_hsm_state(scene: &Scene, state: &str, change: fn(&Value, &mut Value)) {
     scene.fake.act(move |seen| match seen.operation.as_str() {
         "health" => Act::Change(change),
         _ => Act::Answer,

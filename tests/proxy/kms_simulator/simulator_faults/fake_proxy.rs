@@ -1,4 +1,4 @@
-//! An XKS proxy that does what it is told: honest at first, then slow, silent, rude or wrong.
+//! A fake XKS proxy. It behaves correctly until a test gives it a script of delays, errors, wrong responses or closed connections.
 
 use std::io::{self, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -14,41 +14,41 @@ use super::honest::honest;
 use crate::harness::http::Request;
 use crate::harness::served::read_request;
 
-/// What becomes of a request.
+/// The reaction to a request.
 #[derive(Clone)]
 pub enum Act {
-    /// The right answer.
+    /// The correct response.
     Answer,
-    /// The right answer to this body, changed.
+    /// The correct response, changed by this function of the request body.
     Change(fn(&Value, &mut Value)),
-    /// This status, with these fields, and this body.
+    /// A response with this status, these header fields and this body.
     Say(u16, Vec<(&'static str, &'static str)>, Vec<u8>),
-    /// No answer, until the proxy is told to go on.
+    /// No response until the proxy is honest again.
     Hang,
-    /// The connection's end instead of an answer.
+    /// Closing the connection instead of a response.
     Close,
 }
 
-/// A request that came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// `health`, `metadata`, `encrypt` or `decrypt`.
     pub operation: String,
-    /// The request, as it came.
+    /// The raw request.
     pub request: Request,
-    /// Its body.
+    /// The body of the request.
     pub body: Value,
-    /// The common name of the client's certificate.
+    /// The common name of the client certificate.
     pub client: Option<String>,
-    /// Which of the proxy's connections it came on.
+    /// The number of the connection.
     pub connection: u64,
-    /// How many of the same operation have come since the script began.
+    /// The number of earlier requests for the same operation since the script began.
     pub before: usize,
 }
 
 type Script = Arc<dyn Fn(&Seen) -> Act + Send + Sync>;
 
-/// A running one; it ends when dropped.
+/// A running fake proxy. It stops when it is dropped.
 pub struct FakeProxy {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -65,7 +65,7 @@ struct Shared {
     released: Condvar,
 }
 
-/// A poisoned lock means that a test has failed already: its own message matters.
+/// Ignores poisoning, because the test that poisoned the lock has already failed with a better message.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()
@@ -73,9 +73,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl FakeProxy {
-    /// An honest one.
+    /// Starts a fake proxy that behaves correctly.
     pub fn start(tls: Arc<ServerConfig>) -> Self {
-        // Other tests get ports of 127.0.0.1: none of them takes this one while the proxy is down.
+        // Other tests use ports of 127.0.0.1, so none of them takes this port while the proxy is down.
         let listener = TcpListener::bind("127.0.0.2:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
@@ -92,49 +92,49 @@ impl FakeProxy {
         Self { address, shared }
     }
 
-    /// Where it listens.
+    /// Returns the address of the listener.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Behaves like this from now on; what has been seen is forgotten.
+    /// Starts a script and forgets the received requests.
     pub fn act(&self, script: impl Fn(&Seen) -> Act + Send + Sync + 'static) {
         *lock(&self.shared.script) = Arc::new(script);
         lock(&self.shared.seen).clear();
         *lock(&self.shared.hanging) = true;
     }
 
-    /// Is honest from now on, and answers what hangs.
+    /// Behaves correctly again, and responds to hanging requests.
     pub fn be_honest(&self) {
         self.act(|_| Act::Answer);
         *lock(&self.shared.hanging) = false;
         self.shared.released.notify_all();
     }
 
-    /// The requests for an operation since the script began.
+    /// Returns the requests for an operation since the script began.
     pub fn seen(&self, operation: &str) -> Vec<Seen> {
         let seen = lock(&self.shared.seen);
         let same = seen.iter().filter(|seen| seen.operation == operation);
         same.cloned().collect()
     }
 
-    /// Shows another certificate from now on, to whoever has to connect again.
+    /// Uses another certificate for new connections, and closes the existing ones.
     pub fn show(&self, tls: Arc<ServerConfig>) {
         *lock(&self.shared.tls) = tls;
         self.shared.hang_up();
     }
 
-    /// Nobody listens any more.
+    /// Stops listening.
     pub fn go_down(&self) {
         self.shared.is_down.store(true, Ordering::SeqCst);
-        // Wakes the loop that accepts; the port is closed when this connection is.
+        // This connection wakes the accept loop. When it has ended, the listener is closed.
         if let Ok(mut socket) = TcpStream::connect(self.address) {
             drop(io::Read::read(&mut socket, &mut [0]));
         }
         self.shared.hang_up();
     }
 
-    /// Listens again, where it did.
+    /// Listens again on the same address.
     pub fn come_back(&self) {
         self.shared.is_down.store(false, Ordering::SeqCst);
         self.shared.accept(TcpListener::bind(self.address).unwrap());
@@ -161,7 +161,7 @@ impl Shared {
                 }
                 lock(&shared.sockets).push(socket.try_clone().unwrap());
                 let shared = Arc::clone(&shared);
-                // Who goes away in the middle of it is no concern of a fake's.
+                // A client may close its connection at any time.
                 thread::spawn(move || shared.serve(socket));
             }
         });
@@ -184,11 +184,11 @@ impl Shared {
             let client = stream
                 .conn
                 .peer_certificates()
-                .map(|chain| name_of(&chain[0]));
-            let seen = self.note(request, client, connection);
+                .map(|chain| common_name(&chain[0]));
+            let seen = self.record(request, client, connection);
             let script = Arc::clone(&lock(&self.script));
             let Some(answer) = self.answer(&seen, script(&seen)) else {
-                // Dropping it is not enough: `hang_up` has it too.
+                // Dropping the socket is not enough, because `hang_up` holds a clone of it.
                 return stream.sock.shutdown(Shutdown::Both);
             };
             stream.write_all(&answer)?;
@@ -197,7 +197,7 @@ impl Shared {
         Ok(())
     }
 
-    fn note(&self, request: Request, client: Option<String>, connection: u64) -> Seen {
+    fn record(&self, request: Request, client: Option<String>, connection: u64) -> Seen {
         let operation = request.target.rsplit('/').next().unwrap().to_owned();
         let mut all = lock(&self.seen);
         let before = all
@@ -233,7 +233,7 @@ impl Shared {
     }
 }
 
-fn name_of(certificate: &[u8]) -> String {
+fn common_name(certificate: &[u8]) -> String {
     let (_, certificate) = X509Certificate::from_der(certificate).unwrap();
     let mut names = certificate.subject().iter_common_name();
     names.next().unwrap().as_str().unwrap().to_owned()
@@ -250,14 +250,14 @@ fn http(status: u16, fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), b"\r\n", body].concat()
 }
 
-/// An error as the specification has it.
-pub fn refusal(status: u16, name: &str) -> Act {
-    let body = json!({"errorName": name, "errorMessage": "as the test wants it"});
-    json_of(status, &body)
+/// Returns an error response of the XKS API.
+pub fn error_response(status: u16, name: &str) -> Act {
+    let body = json!({"errorName": name, "errorMessage": "error of the test"});
+    json_response(status, &body)
 }
 
-/// A JSON answer.
-pub fn json_of(status: u16, body: &Value) -> Act {
+/// Returns a JSON response.
+pub fn json_response(status: u16, body: &Value) -> Act {
     let fields = vec![("content-type", "application/json")];
     Act::Say(status, fields, body.to_string().into_bytes())
 }

@@ -1,4 +1,4 @@
-//! The right answers of the fake proxy. Its cipher hides nothing, but a wrong tag, AAD or metadata is noticed, as GCM would.
+//! The correct responses of the fake proxy. Its cipher is not secure, but it detects a wrong tag, AAD or metadata as GCM does.
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::fake_proxy::Seen;
 use crate::harness::wire::{base64, bytes, integrity_value};
 
-/// Status and body.
+/// Returns the status and the body of the correct response.
 pub fn honest(seen: &Seen) -> (u16, Value) {
     match seen.operation.as_str() {
         "health" => (200, health("ACTIVE")),
@@ -19,7 +19,7 @@ pub fn honest(seen: &Seen) -> (u16, Value) {
     }
 }
 
-/// GetHealthStatus of a fleet of two.
+/// Returns the GetHealthStatus response of a fleet of two.
 pub fn health(status: &str) -> Value {
     let one = |id: &str| json!({"id": id, "model": "of paper", "healthStatus": status});
     json!({

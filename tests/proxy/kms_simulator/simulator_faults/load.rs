@@ -1,4 +1,4 @@
-//! Many callers at once: the quota, stores that hang, and stores that are disconnected meanwhile.
+//! Many concurrent callers: the quota, stores whose proxy hangs, and stores that are disconnected during calls.
 
 use std::collections::BTreeMap;
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ use crate::harness::load::Stop;
 use crate::harness::metrics::eventually;
 use crate::harness::simulator::{Kms, at_once};
 
-/// How often each outcome came.
+/// Encrypts `count` times concurrently, and counts the outcomes.
 fn outcomes(kms: &Kms, key: &str, count: usize) -> BTreeMap<String, usize> {
     let (kms, key) = (kms.clone(), key.to_owned());
     let came = at_once(count, move |_| kms.encrypt(&key));
@@ -28,7 +28,7 @@ fn outcomes(kms: &Kms, key: &str, count: usize) -> BTreeMap<String, usize> {
 }
 
 #[test]
-fn more_than_the_quota_is_throttled_and_never_reaches_the_proxy() {
+fn requests_beyond_the_quota_do_not_reach_the_proxy() {
     let scene =
         Scene::start_with(|options, _| options.with("--timeout", "10s").with("--quota", "10"));
     scene.fake.be_honest();
@@ -42,7 +42,7 @@ fn more_than_the_quota_is_throttled_and_never_reaches_the_proxy() {
         .simulator
         .metric("external_key_store_throttle_total", &[]);
     assert_eq!(throttled, of("ThrottlingException") as f64);
-    // The quota is of cryptographic requests, and it is a rate.
+    // The quota limits cryptographic requests only, and it is a rate.
     scene.kms.ok("DescribeKey", &json!({"KeyId": scene.key}));
     eventually("a quota that grows again", || {
         scene.kms.encrypt(&scene.key).ok()
@@ -50,7 +50,7 @@ fn more_than_the_quota_is_throttled_and_never_reaches_the_proxy() {
 }
 
 #[test]
-fn the_quota_of_a_store_is_its_own() {
+fn each_store_has_its_own_quota() {
     let scene =
         Scene::start_with(|options, _| options.with("--timeout", "10s").with("--quota", "1"));
     let other = scene.new_store("second.test");
@@ -62,7 +62,7 @@ fn the_quota_of_a_store_is_its_own() {
 }
 
 #[test]
-fn a_store_that_hangs_does_not_slow_another() {
+fn a_hanging_store_does_not_delay_other_stores() {
     let scene = Scene::start_with(|options, _| options.with("--timeout", "30s"));
     let other = scene.new_store("second.test");
     assert_eq!(scene.kms.connect(&other), "CONNECTED");
@@ -107,7 +107,7 @@ fn a_store_that_hangs_does_not_slow_another() {
 }
 
 #[test]
-fn a_store_that_is_disconnected_under_load_stops_at_once() {
+fn a_store_disconnected_under_load_stops_at_once() {
     let scene = Scene::start();
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -152,7 +152,7 @@ fn a_store_that_is_disconnected_under_load_stops_at_once() {
 }
 
 #[test]
-fn a_call_that_ends_because_its_store_was_disconnected_says_so() {
+fn a_call_interrupted_by_a_disconnect_reports_it() {
     let scene = Scene::start_with(|options, _| {
         options
             .with("--timeout", "30s")
@@ -173,7 +173,7 @@ fn a_call_that_ends_because_its_store_was_disconnected_says_so() {
 }
 
 #[test]
-fn calls_that_run_are_answered_before_the_end() {
+fn running_calls_are_answered_before_the_simulator_stops() {
     let mut scene = Scene::start_with(|options, _| options.with("--timeout", "30s"));
     scene.fake.act(|_| Act::Hang);
     let (kms, key) = (scene.kms.clone(), scene.key.clone());
@@ -193,7 +193,7 @@ fn calls_that_run_are_answered_before_the_end() {
 }
 
 #[test]
-fn a_connection_that_the_proxy_gave_up_is_not_the_callers_problem() {
+fn a_connection_closed_by_the_proxy_does_not_fail_a_call() {
     let scene = Scene::start();
     scene.blob();
     scene.fake.act(|_| Act::Answer);
@@ -204,7 +204,7 @@ fn a_connection_that_the_proxy_gave_up_is_not_the_callers_problem() {
         seen[0].connection, seen[1].connection,
         "connections are used again"
     );
-    // Closes what is open; who asks next must not be told of it.
+    // Closes idle connections. The next call must not fail because of that.
     scene.fake.show(scene.good_tls());
     scene.fake.act(|_| Act::Answer);
     assert!(scene.kms.encrypt(&scene.key).is_ok());
@@ -215,7 +215,7 @@ fn a_connection_that_the_proxy_gave_up_is_not_the_callers_problem() {
 }
 
 #[test]
-fn health_is_asked_for_again_and_again_and_a_sick_proxy_stays_connected() {
+fn health_is_checked_periodically_and_an_unhealthy_store_stays_connected() {
     let scene = Scene::start_with(|options, _| {
         options
             .with("--timeout", "10s")
@@ -230,7 +230,7 @@ fn health_is_asked_for_again_and_again_and_a_sick_proxy_stays_connected() {
         "KmsHealthCheck"
     );
     scene.fake.act(|seen| match seen.operation.as_str() {
-        "health" => super::fake_proxy::json_of(200, &super::honest::health("UNAVAILABLE")),
+        "health" => super::fake_proxy::json_response(200, &super::honest::health("UNAVAILABLE")),
         _ => Act::Answer,
     });
     let gone = [("store", scene.store.as_str()), ("state", "UNAVAILABLE")];

@@ -1,4 +1,4 @@
-//! A simulator before a fake proxy: one store that is connected, with one key.
+//! A simulator with a fake proxy, one connected store and one key.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use crate::harness::simulator::{Kms, Options, Simulator};
 
 pub const ACCOUNT: &str = "111122223333";
 pub const REGION: &str = "eu-west-1";
-/// The names by which the fake proxy is known.
+/// The host names of the fake proxy.
 pub const NAMES: [&str; 3] = ["proxy.test", "second.test", "third.test"];
 
-/// All of it.
+/// A simulator, its fake proxy, and the connected store.
 pub struct Scene {
     pub fake: FakeProxy,
     pub simulator: Simulator,
     pub kms: Kms,
-    /// The store's id.
+    /// The id of the store.
     pub store: String,
-    /// The key's id.
+    /// The id of the key.
     pub key: String,
     pub authority: Authority,
     numbers: AtomicU32,
@@ -33,7 +33,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// With a patience that no busy machine exhausts, and without health checks that would be counted.
+    /// Starts a scene with a long time limit for busy machines, and without health checks, which would change the counts.
     #[track_caller]
     pub fn start() -> Self {
         Self::start_with(|options, _| {
@@ -43,11 +43,11 @@ impl Scene {
         })
     }
 
-    /// With other options; the directory is the scene's own.
+    /// Starts a scene with changed options. The path is the directory of the scene.
     #[track_caller]
     pub fn start_with(options: impl FnOnce(Options, &Path) -> Options) -> Self {
         let (authority, directory) = (Authority::new("Fake CA"), tempfile::tempdir().unwrap());
-        let fake = FakeProxy::start(good(&authority));
+        let fake = FakeProxy::start(trusted_tls(&authority));
         let simulator = Simulator::start(&options(
             trusting(&authority, directory.path(), &fake),
             directory.path(),
@@ -68,22 +68,22 @@ impl Scene {
         scene
     }
 
-    /// Where files may be put.
+    /// Returns the directory for files of the test.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// A certificate for all names.
+    /// Returns TLS with a certificate for all host names.
     pub fn good_tls(&self) -> Arc<ServerConfig> {
-        good(&self.authority)
+        trusted_tls(&self.authority)
     }
 
-    /// A number that this scene has not seen.
+    /// Returns a number that this scene has not used yet.
     pub fn number(&self) -> u32 {
         self.numbers.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// The body of CreateCustomKeyStore, with a name and a path that no other has.
+    /// Returns the body of CreateCustomKeyStore with a unique name and path.
     pub fn store_body(&self, name: &str) -> Value {
         let number = self.number();
         json!({
@@ -99,14 +99,14 @@ impl Scene {
         })
     }
 
-    /// A new store that is not connected.
+    /// Creates a disconnected store.
     #[track_caller]
     pub fn new_store(&self, name: &str) -> String {
         let created = self.kms.ok("CreateCustomKeyStore", &self.store_body(name));
         created["CustomKeyStoreId"].as_str().unwrap().to_owned()
     }
 
-    /// The body of CreateKey for an external key that no other has.
+    /// Returns the body of CreateKey for a unique external key.
     pub fn key_body(&self, store: &str) -> Value {
         json!({
             "Origin": "EXTERNAL_KEY_STORE",
@@ -115,27 +115,27 @@ impl Scene {
         })
     }
 
-    /// A new key in a store.
+    /// Creates a key in a store.
     #[track_caller]
     pub fn new_key(&self, store: &str) -> String {
         let created = self.kms.ok("CreateKey", &self.key_body(store));
         created["KeyMetadata"]["KeyId"].as_str().unwrap().to_owned()
     }
 
-    /// A ciphertext under the scene's key.
+    /// Encrypts with the key of the scene.
     #[track_caller]
     pub fn blob(&self) -> Value {
         self.kms.encrypt(&self.key).unwrap()["CiphertextBlob"].clone()
     }
 
-    /// Decrypts one.
+    /// Decrypts a ciphertext.
     #[track_caller]
     pub fn decrypt(&self, blob: &Value) -> Result<Value, (String, String)> {
         self.kms.call("Decrypt", &json!({ "CiphertextBlob": blob }))
     }
 }
 
-fn good(authority: &Authority) -> Arc<ServerConfig> {
+fn trusted_tls(authority: &Authority) -> Arc<ServerConfig> {
     tls_server(&authority.server_for(&NAMES), None)
 }
 

@@ -1,4 +1,4 @@
-//! Several stores at once, several updates of one, and the words by which clients classify errors.
+//! Several stores at once, concurrent updates of one store, and the messages by which clients classify errors.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::scene::Scene;
 use crate::harness::metrics::eventually;
 use crate::harness::simulator::at_once;
 
-/// The path of a store's proxy.
+/// Returns the path of the proxy of a store.
 fn path(scene: &Scene, store: &str) -> String {
     let store = scene.kms.store(store);
     let path = store["XksProxyConfiguration"]["UriPath"].as_str();
@@ -15,7 +15,7 @@ fn path(scene: &Scene, store: &str) -> String {
 }
 
 #[test]
-fn a_store_whose_proxy_hangs_delays_no_health_check_of_another() {
+fn a_hanging_proxy_does_not_delay_health_checks_of_other_stores() {
     let scene = Scene::start_with(|options, _| {
         options
             .with("--timeout", "60s")
@@ -49,7 +49,7 @@ fn a_store_whose_proxy_hangs_delays_no_health_check_of_another() {
     });
 }
 
-/// A credential that no other store has.
+/// Returns a credential whose access key id ends with this digit.
 fn credential(digit: char) -> Value {
     json!({
         "AccessKeyId": format!("XKSNEWKEYAAAAAAAAAA{digit}"),
@@ -58,9 +58,9 @@ fn credential(digit: char) -> Value {
 }
 
 #[test]
-fn concurrent_updates_of_a_store_are_all_made() {
+fn all_concurrent_updates_of_a_store_are_applied() {
     let scene = Scene::start();
-    // Each update waits for the others: all have read the store before the first is applied.
+    // All updates have read the store before the first one is applied, because each of them waits for the proxy.
     let is_first = |seen: &Seen| match seen.before < 2 {
         true => Act::Hang,
         false => Act::Answer,
@@ -89,7 +89,7 @@ fn concurrent_updates_of_a_store_are_all_made() {
     let configuration = scene.kms.store(&scene.store)["XksProxyConfiguration"].clone();
     assert_eq!(configuration["UriPath"], json!(new_path));
     assert_eq!(configuration["AccessKeyId"], "XKSNEWKEYAAAAAAAAAAZ");
-    // The second update was verified again, together with the first one.
+    // The second update was verified again on top of the first one.
     let verified = scene.fake.seen("health");
     let last = verified.last().unwrap();
     assert!(
@@ -105,7 +105,7 @@ fn concurrent_updates_of_a_store_are_all_made() {
     scene.kms.encrypt(&scene.key).unwrap();
 }
 
-/// How the EKS encryption provider (aws-encryption-provider, `ParseError`) classifies an exception as one of the key's owner.
+/// Returns whether the EKS encryption provider (aws-encryption-provider, `ParseError`) attributes an exception to the owner of the key.
 fn is_user_induced(name: &str, message: &str) -> bool {
     match name {
         "KMSInvalidStateException" | "DisabledException" => true,
@@ -118,7 +118,7 @@ fn is_user_induced(name: &str, message: &str) -> bool {
 }
 
 #[test]
-fn the_eks_encryption_provider_recognizes_errors_by_their_words() {
+fn the_eks_encryption_provider_recognizes_the_messages() {
     for (option, name) in [
         (None, "KMSInvalidStateException"),
         (Some("--internal-timeouts"), "KMSInternalException"),

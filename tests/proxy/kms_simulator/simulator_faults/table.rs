@@ -1,21 +1,20 @@
-//! What each answer of a proxy becomes: section 3 of the contract on KMS's behaviour, with the messages of AWS's own
-//! troubleshooting guide.
+//! The exceptions for each response of a proxy: section 3 of kms-behaviour, with the messages of the troubleshooting guide of AWS.
 
-use super::fake_proxy::{Act, refusal};
+use super::fake_proxy::{Act, error_response};
 
-/// One row.
+/// A row of the table.
 pub struct Row {
-    /// What the proxy does.
-    pub what: &'static str,
-    /// The same as an act.
+    /// The behaviour of the proxy.
+    pub behaviour: &'static str,
+    /// The reaction of the fake proxy.
     pub act: fn() -> Act,
-    /// The exception of CreateCustomKeyStore and UpdateCustomKeyStore; none where GetHealthStatus has no such answer.
+    /// The exception of CreateCustomKeyStore and UpdateCustomKeyStore; none if GetHealthStatus cannot have the response.
     pub store: Option<&'static str>,
     /// The exception of CreateKey.
     pub key: Option<&'static str>,
-    /// A part of the message of the KMSInvalidStateException that a cryptographic operation gets.
+    /// A part of the message of the KMSInvalidStateException of cryptographic operations.
     pub message: &'static str,
-    /// The codes with which connecting may fail.
+    /// The possible error codes of ConnectCustomKeyStore.
     pub codes: &'static [&'static str],
 }
 
@@ -28,96 +27,96 @@ const KEY: Option<&str> = Some("XksKeyInvalidConfigurationException");
 /// The rows with an `errorName` of the specification.
 pub const ERRORS: [Row; 12] = [
     Row {
-        what: "ValidationException",
-        act: || refusal(400, "ValidationException"),
+        behaviour: "ValidationException",
+        act: || error_response(400, "ValidationException"),
         store: RESPONSE,
         key: STORE_STATE,
         message: "external key store proxy",
         codes: &["XKS_PROXY_INVALID_RESPONSE"],
     },
     Row {
-        what: "InternalException",
-        act: || refusal(500, "InternalException"),
+        behaviour: "InternalException",
+        act: || error_response(500, "InternalException"),
         store: RESPONSE,
         key: STORE_STATE,
         message: "cannot communicate with the external key manager",
         codes: &["XKS_PROXY_INVALID_RESPONSE"],
     },
     Row {
-        what: "InvalidStateException",
-        act: || refusal(400, "InvalidStateException"),
+        behaviour: "InvalidStateException",
+        act: || error_response(400, "InvalidStateException"),
         store: None,
         key: KEY,
         message: "not enabled",
         codes: &[],
     },
     Row {
-        what: "InvalidKeyUsageException",
-        act: || refusal(400, "InvalidKeyUsageException"),
+        behaviour: "InvalidKeyUsageException",
+        act: || error_response(400, "InvalidKeyUsageException"),
         store: None,
         key: KEY,
         message: "does not support the requested operation",
         codes: &[],
     },
     Row {
-        what: "InvalidCiphertextException",
-        act: || refusal(400, "InvalidCiphertextException"),
+        behaviour: "InvalidCiphertextException",
+        act: || error_response(400, "InvalidCiphertextException"),
         store: None,
         key: None,
         message: "corrupted, missing, or otherwise invalid",
         codes: &[],
     },
     Row {
-        what: "AuthenticationFailedException",
-        act: || refusal(401, "AuthenticationFailedException"),
+        behaviour: "AuthenticationFailedException",
+        act: || error_response(401, "AuthenticationFailedException"),
         store: Some("XksProxyIncorrectAuthenticationCredentialException"),
         key: STORE_STATE,
         message: "could not authenticate AWS KMS",
         codes: &["INVALID_CREDENTIALS"],
     },
     Row {
-        what: "AccessDeniedException",
-        act: || refusal(403, "AccessDeniedException"),
+        behaviour: "AccessDeniedException",
+        act: || error_response(403, "AccessDeniedException"),
         store: None,
         key: STORE_STATE,
         message: "denied access",
         codes: &["XKS_PROXY_ACCESS_DENIED"],
     },
     Row {
-        what: "KeyNotFoundException",
-        act: || refusal(404, "KeyNotFoundException"),
+        behaviour: "KeyNotFoundException",
+        act: || error_response(404, "KeyNotFoundException"),
         store: None,
         key: Some("XksKeyNotFoundException"),
         message: "could not find the external key",
         codes: &[],
     },
     Row {
-        what: "InvalidUriPathException",
-        act: || refusal(404, "InvalidUriPathException"),
+        behaviour: "InvalidUriPathException",
+        act: || error_response(404, "InvalidUriPathException"),
         store: Some("XksProxyInvalidConfigurationException"),
         key: STORE_STATE,
         message: "invalid URI path",
         codes: &["XKS_PROXY_INVALID_CONFIGURATION"],
     },
     Row {
-        what: "UnsupportedOperationException",
-        act: || refusal(501, "UnsupportedOperationException"),
+        behaviour: "UnsupportedOperationException",
+        act: || error_response(501, "UnsupportedOperationException"),
         store: RESPONSE,
         key: STORE_STATE,
         message: "does not support the requested cryptographic operation",
         codes: &["XKS_PROXY_INVALID_RESPONSE"],
     },
     Row {
-        what: "DependencyTimeoutException",
-        act: || refusal(503, "DependencyTimeoutException"),
+        behaviour: "DependencyTimeoutException",
+        act: || error_response(503, "DependencyTimeoutException"),
         store: UNREACHABLE,
         key: STORE_STATE,
         message: "in the time allotted",
         codes: &["XKS_PROXY_TIMED_OUT"],
     },
     Row {
-        what: "ThrottlingException",
-        act: || refusal(429, "ThrottlingException"),
+        behaviour: "ThrottlingException",
+        act: || error_response(429, "ThrottlingException"),
         store: UNREACHABLE,
         key: STORE_STATE,
         message: "very high request rate",
@@ -125,10 +124,10 @@ pub const ERRORS: [Row; 12] = [
     },
 ];
 
-/// The row of what is no answer of the specification.
-pub const fn malformed(what: &'static str, act: fn() -> Act) -> Row {
+/// Returns the row for a response that violates the XKS API.
+pub const fn malformed(behaviour: &'static str, act: fn() -> Act) -> Row {
     Row {
-        what,
+        behaviour,
         act,
         store: RESPONSE,
         key: STORE_STATE,
@@ -137,7 +136,7 @@ pub const fn malformed(what: &'static str, act: fn() -> Act) -> Row {
     }
 }
 
-fn said(status: u16, kind: &'static str, body: &[u8]) -> Act {
+fn response(status: u16, kind: &'static str, body: &[u8]) -> Act {
     Act::Say(status, vec![("content-type", kind)], body.to_vec())
 }
 
@@ -145,28 +144,28 @@ const JSON: &str = "application/json";
 const PAGE: &[u8] = b"<html><body>It works!</body></html>";
 const ELSEWHERE: (&str, &str) = ("location", "https://second.test/kms/xks/v1/health");
 
-/// What a broken or foreign server says.
+/// The responses of broken servers and of servers of another kind.
 pub const MALFORMED: [Row; 9] = [
-    malformed("a page", || said(200, "text/html", PAGE)),
-    malformed("a gateway's page", || said(502, "text/html", PAGE)),
+    malformed("a page", || response(200, "text/html", PAGE)),
+    malformed("a gateway's page", || response(502, "text/html", PAGE)),
     malformed("JSON cut off", || {
-        said(200, JSON, b"{\"ciphertext\": \"AAA")
+        response(200, JSON, b"{\"ciphertext\": \"AAA")
     }),
-    malformed("nothing", || said(200, JSON, b"")),
-    malformed("a list", || said(200, JSON, b"[]")),
-    malformed("no field of it", || said(200, JSON, b"{}")),
+    malformed("nothing", || response(200, JSON, b"")),
+    malformed("a list", || response(200, JSON, b"[]")),
+    malformed("no field of it", || response(200, JSON, b"{}")),
     malformed("an error in a 200", || {
-        said(200, JSON, b"{\"errorName\": \"ThrottlingException\"}")
+        response(200, JSON, b"{\"errorName\": \"ThrottlingException\"}")
     }),
     malformed("an error that nobody knows", || {
-        said(400, JSON, b"{\"errorName\": \"TeapotException\"}")
+        response(400, JSON, b"{\"errorName\": \"TeapotException\"}")
     }),
     malformed("a redirect", || Act::Say(302, vec![ELSEWHERE], Vec::new())),
 ];
 
-/// The row of a proxy that is not there, or goes before it has answered.
+/// The row for a proxy that is down, or that closes the connection without a response.
 pub const ABSENT: Row = Row {
-    what: "nobody",
+    behaviour: "nobody",
     act: || Act::Close,
     store: UNREACHABLE,
     key: STORE_STATE,
@@ -174,9 +173,9 @@ pub const ABSENT: Row = Row {
     codes: &["XKS_PROXY_NOT_REACHABLE", "XKS_PROXY_TIMED_OUT"],
 };
 
-/// The row of a proxy that never answers.
+/// The row for a proxy that never responds.
 pub const SILENT: Row = Row {
-    what: "no answer",
+    behaviour: "no answer",
     act: || Act::Hang,
     store: UNREACHABLE,
     key: STORE_STATE,
@@ -184,9 +183,9 @@ pub const SILENT: Row = Row {
     codes: &["XKS_PROXY_TIMED_OUT"],
 };
 
-/// The row of a proxy whose TLS is not right.
+/// The row for a proxy with a wrong TLS configuration.
 pub const BAD_TLS: Row = Row {
-    what: "TLS that is not right",
+    behaviour: "TLS that is not right",
     act: || Act::Answer,
     store: UNREACHABLE,
     key: STORE_STATE,

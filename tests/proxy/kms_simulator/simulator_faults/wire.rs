@@ -1,13 +1,13 @@
-//! What the simulator tells a proxy, and what it says of it: requests, certificates, events, metrics.
+//! The requests and client certificates of the simulator, and its events and metrics about a proxy.
 
 use serde_json::{Value, json};
 
-use super::fake_proxy::refusal;
+use super::fake_proxy::error_response;
 use super::scene::{ACCOUNT, NAMES, REGION, Scene};
 use crate::harness::served::tls_server;
 use crate::harness::wire::{base64, bytes};
 
-/// What `requestMetadata` of the only request for an operation said.
+/// Returns the `requestMetadata` of the only request for an operation.
 #[track_caller]
 fn metadata(scene: &Scene, xks: &str) -> Value {
     let seen = scene.fake.seen(xks);
@@ -20,7 +20,7 @@ fn context() -> Value {
 }
 
 #[test]
-fn the_proxy_is_told_who_asks_for_what() {
+fn request_metadata_names_the_caller_and_the_operation() {
     let scene = Scene::start();
     let arn = format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/{}", scene.key);
     let blob = scene.blob();
@@ -66,12 +66,12 @@ fn the_proxy_is_told_who_asks_for_what() {
         (&decrypt["kmsOperation"], &encrypt["kmsOperation"]),
         (&json!("ReEncrypt"), &json!("ReEncrypt"))
     );
-    // One call of KMS's, one id, as in CloudTrail.
+    // All requests of one KMS call have the same id, as in CloudTrail.
     assert_eq!(decrypt["kmsRequestId"], encrypt["kmsRequestId"]);
 }
 
 #[test]
-fn management_is_told_too() {
+fn management_operations_have_request_metadata() {
     let scene = Scene::start();
     scene.fake.be_honest();
     scene.new_store("second.test");
@@ -104,14 +104,14 @@ fn management_is_told_too() {
 }
 
 #[test]
-fn requests_look_as_kms_sends_them() {
+fn requests_have_the_form_of_kms() {
     let scene = Scene::start();
     scene.fake.be_honest();
     let body = json!({"KeyId": scene.key, "Plaintext": base64(b"attack at dawn"), "EncryptionContext": context()});
     let encrypted = scene.kms.ok("Encrypt", &body);
     let seen = scene.fake.seen("encrypt").remove(0);
     assert_eq!(seen.request.method, "POST");
-    // XksProxyUriEndpoint has no port, so the Host field has none.
+    // XksProxyUriEndpoint has no port, so the Host header has none.
     assert_eq!(seen.request.value("host"), "proxy.test");
     assert!(
         seen.request
@@ -132,7 +132,7 @@ fn requests_look_as_kms_sends_them() {
         seen.body["ciphertextDataIntegrityValueAlgorithm"],
         "SHA_256"
     );
-    // Encrypted twice: the proxy gets no plaintext of the caller's.
+    // KMS encrypts first, so the proxy does not receive the plaintext of the caller.
     let sent = bytes(&seen.body, "plaintext");
     assert!(sent.len() > 14 && !sent.windows(14).any(|part| part == b"attack at dawn"));
     assert!(!bytes(&seen.body, "additionalAuthenticatedData").is_empty());
@@ -188,7 +188,7 @@ fn the_client_certificate_names_kms_of_the_region() {
 }
 
 #[test]
-fn a_proxy_that_asks_for_a_certificate_of_another_authority_gets_no_connection() {
+fn a_proxy_with_another_client_ca_is_unreachable() {
     let scene = Scene::start_with(|options, directory| {
         options
             .with("--identity", directory.join("identity").display())
@@ -207,14 +207,18 @@ fn a_proxy_that_asks_for_a_certificate_of_another_authority_gets_no_connection()
     assert!(right.contains(&code.as_str()), "{code}");
 }
 
-/// A scene in which an Encrypt has succeeded, one was throttled and one was denied, with the events of these calls.
+/// Returns a scene after three Encrypt calls, one successful, one throttled and one denied, and their events.
 fn three_encrypts() -> (Scene, Vec<Value>) {
     let scene = Scene::start();
     scene.fake.be_honest();
     scene.kms.encrypt(&scene.key).unwrap();
-    scene.fake.act(|_| refusal(429, "ThrottlingException"));
+    scene
+        .fake
+        .act(|_| error_response(429, "ThrottlingException"));
     scene.kms.encrypt(&scene.key).unwrap_err();
-    scene.fake.act(|_| refusal(403, "AccessDeniedException"));
+    scene
+        .fake
+        .act(|_| error_response(403, "AccessDeniedException"));
     scene.kms.encrypt(&scene.key).unwrap_err();
     let calls = scene
         .simulator
@@ -289,11 +293,11 @@ fn metrics_count_the_calls_of_the_proxy() {
 }
 
 #[test]
-fn nothing_secret_is_said() {
+fn events_and_metrics_have_no_secrets() {
     let scene = Scene::start();
     let blob = scene.blob();
     scene.decrypt(&blob).unwrap();
-    scene.fake.act(|_| refusal(500, "InternalException"));
+    scene.fake.act(|_| error_response(500, "InternalException"));
     scene.decrypt(&blob).unwrap_err();
     let log = scene.simulator.daemon.log().join("\n");
     for secret in [

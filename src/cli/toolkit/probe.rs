@@ -1,0 +1,124 @@
+//! `xks-proxy probe`.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::target::{SERVICE, Target, TargetOptions};
+use crate::cli::input::files::read_text;
+use crate::cli::output::exit::{ExitStatus, Refusal};
+use crate::toolkit::probe::{self, Check, Report, Settings, TrustedRoots, Verdict};
+
+/// Find out whether KMS could use an endpoint: names, TLS, certificates, credential, clocks, latencies.
+#[derive(Args)]
+#[command(after_help = "Example:\n  \
+    xks-proxy probe --endpoint https://xks.example.com --credential console.json --region eu-west-1 --key orders\n\n\
+    One line per check: ok, warn (KMS works, but), FAIL (KMS will not work), skip (not found out); under it what to do. With --key \
+    the key's metadata are asked for, and a few bytes are encrypted and decrypted with it.\n\n\
+    The chain must lead to a root of this machine, or of --ca, that is in AWS's list of trusted CAs; this build knows that list. \
+    --trusted-roots is a newer list (aws-kms-xksproxy-api-spec, TrustedCertificateAuthorities) or PEM.\n\n\
+    Exit codes: 0 no check failed, 1 one did, 2 wrong usage.")]
+pub(in crate::cli) struct Probe {
+    #[command(flatten)]
+    target: TargetOptions,
+    /// The authorities that KMS trusts: lines with SHA-256 fingerprints, or PEM.
+    #[arg(long, value_name = "FILE")]
+    trusted_roots: Option<PathBuf>,
+    /// Requests of each operation, to see how long they take.
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    samples: u32,
+    /// Print one JSON object instead of lines.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Probe {
+    pub(in crate::cli) fn run(self) -> ExitStatus {
+        self.probe().unwrap_or_else(Refusal::report)
+    }
+
+    fn probe(&self) -> Result<ExitStatus, Refusal> {
+        let target = self.target.target()?;
+        let trusted = self.trusted_roots()?;
+        let live = !self.json && io::stdout().is_terminal();
+        let settings = self.settings(target, trusted);
+        let outcome = probe::run(settings, |check| {
+            if live {
+                drop(print_check(&mut io::stdout(), check));
+            }
+        });
+        let report = outcome.map_err(Refusal::internal)?;
+        // A closed output changes nothing about the exit code.
+        drop(self.print(&report, live));
+        Ok(match report.is_ready() {
+            true => ExitStatus::Done,
+            false => ExitStatus::No,
+        })
+    }
+
+    fn settings(&self, target: Target, trusted: Option<TrustedRoots>) -> Settings {
+        Settings {
+            credential: target.credential(),
+            host: target.host,
+            port: target.port,
+            address: target.connect,
+            path: target.path,
+            region: target.region,
+            service: SERVICE,
+            authorities: target.authorities,
+            identity: target.identity,
+            trusted,
+            key: self.target.key.clone(),
+            samples: self.samples,
+        }
+    }
+
+    fn trusted_roots(&self) -> Result<Option<TrustedRoots>, Refusal> {
+        let Some(file) = &self.trusted_roots else {
+            return Ok(None);
+        };
+        let roots = TrustedRoots::parse(&read_text(file)?);
+        let file = file.display();
+        let wrong = |fault| Refusal::usage(format!("{file} {fault}"));
+        roots.map(Some).map_err(wrong)
+    }
+
+    fn print(&self, report: &Report, shown: bool) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        if self.json {
+            let report = json!({ "ready": report.is_ready(), "checks": report.checks });
+            return writeln!(stdout, "{report}");
+        }
+        let checks = report.checks.iter().filter(|_| !shown);
+        for check in checks {
+            print_check(&mut stdout, check)?;
+        }
+        let (failed, warned) = (report.count(Verdict::Fail), report.count(Verdict::Warn));
+        match report.is_ready() {
+            true => writeln!(
+                stdout,
+                "\nReady for KMS, as far as can be seen from here ({warned} warnings)."
+            ),
+            false => writeln!(
+                stdout,
+                "\nNot ready for KMS: {failed} failed, {warned} warnings."
+            ),
+        }
+    }
+}
+
+fn print_check(out: &mut impl Write, check: &Check) -> io::Result<()> {
+    let verdict = match check.verdict {
+        Verdict::Ok => "ok",
+        Verdict::Skipped => "skip",
+        Verdict::Warn => "warn",
+        Verdict::Fail => "FAIL",
+    };
+    writeln!(out, "{verdict:<5}{:<18}{}", check.name, check.finding)?;
+    match check.remedy {
+        Some(remedy) => writeln!(out, "{:23}→ {remedy}", ""),
+        None => Ok(()),
+    }
+}

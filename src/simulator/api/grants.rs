@@ -1,0 +1,4 @@
+//! The operations on grants.
+
+pub(in crate::simulator) mod management;
+pub(in crate::simulator) mod parties;

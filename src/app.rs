@@ -1,31 +1,22 @@
-//! Assembly: from a configuration to a running proxy, and back to nothing.
+//! Assembly of the front process: start, reload, drain.
 //!
-//! Start: signals taken over → configuration read → sandbox → logging → metrics → audit trail → HSMs opened and probed → bind → serve → ready. An HSM that is down does not stop the start: the proxy
-//! serves, says so in its health answer, and keeps trying.
-//! Change (SIGHUP, or a file that is another than the one that was read): read and validated as a whole → devices started or
-//! changed → key stores and TLS exchanged in one step → devices that are not wanted any more closed. A configuration with a fault
-//! changes nothing.
-//! Stop (SIGTERM, SIGINT): not ready → no new connections → finish what runs → end the audit trail → close sessions → finalize → end.
+//! - Start: handle signals → read the configuration → sandbox → log → metrics → audit trail → start the workers → wait at most ten
+//!   seconds for their first attempts → bind → serve → ready. An HSM that is down does not stop the start: the proxy serves, reports the
+//!   HSM in its health answer, and keeps trying.
+//! - Reload (SIGHUP, or a file differs from what was read): read and validate the whole configuration → start or change HSMs → replace key
+//!   stores and TLS in one step → close HSMs that were removed. A configuration with an error changes nothing.
+//! - Stop (SIGTERM, SIGINT): not ready → no new connections → finish running requests → end the audit trail → stop the workers → exit.
 
+mod admin_listener;
 mod auditor;
-mod certificate_reload;
 mod devices;
 mod error;
-mod first_reading;
-mod first_seal;
-mod first_signals;
-mod front_sandbox;
-mod logging;
-mod not_applied;
 mod panic_metrics;
 mod proxy;
 mod readiness;
 mod reload;
-mod reload_metrics;
-mod reload_task;
-mod signals;
+mod start;
 mod stores;
-mod watcher;
 
 pub use error::AppError;
 pub use proxy::run;

@@ -22,13 +22,12 @@ mod reading;
 mod server;
 mod tables;
 
-pub use crate::toml_file::text::{credential_table, hex};
+pub use crate::toml_file::text::credential_table;
 pub use crate::toml_file::values::hex as parse_hex;
 pub use crate::toml_file::{Finding, Findings, Sources};
 pub use changes::{Change, Changes, keep_until_restart};
 pub use configuration::{Configuration, Loaded};
 pub use hsm::worker::settings_of;
-pub use log::{Collector, LogFormat, LogLevel, LogSettings};
 pub use original::{NewVersion, Original};
 pub use outline::{Outline, outline};
 pub use reading::{Reading, load, load_original, parse, read, read_again, read_once};

@@ -1,6 +1,6 @@
-//! The interface of an external key manager: its operations and its errors.
+//! The interface of an external key manager (an HSM): its operations and its errors.
 //!
-//! The HSM modules do not know that AWS exists, and the operations do not know PKCS#11. Both know this module only.
+//! The HSM modules do not depend on AWS types, and the operations do not depend on PKCS#11. Both use this module.
 
 mod calls;
 mod digest;
@@ -32,120 +32,120 @@ pub use spaced::SpacedWarning;
 use crate::clock::Deadline;
 use crate::secret::SecretBytes;
 
-/// An answer that is being worked on.
+/// The future answer of an HSM.
 pub type Pending<'a, T> =
     Pin<Box<dyn Future<Output = Result<Served<T>, KeyManagerError>> + Send + 'a>>;
 
-/// The length of a GCM tag, in bytes. No other length is ever used.
+/// The length of a GCM tag, in bytes. No other length is used.
 pub const TAG_LENGTH: usize = 16;
 
 /// A key that the configuration expects on a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpectedKey {
-    /// Which one.
+    /// The key.
     pub selector: Arc<KeySelector>,
-    /// Whether a key store encrypts with it. If not, it must only decrypt: it is an older version.
+    /// Whether a key store encrypts with it. An older version only decrypts.
     pub encrypts: bool,
 }
 
-/// On whose behalf a job is done: a device that cannot keep up serves its tenants in turn.
+/// The tenant of a job. An overloaded HSM serves its tenants by weighted fair queueing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {
-    /// By which one tenant is told from another.
+    /// The unique name of the tenant.
     pub name: Arc<str>,
-    /// How many jobs of this tenant are done in its turn; at least 1.
+    /// Its weight: the number of its jobs that are done in one round; at least 1.
     pub share: u32,
 }
 
-/// What to encrypt. `aad` is what the device binds, already framed.
+/// A job that encrypts. `aad` is complete and already framed.
 #[derive(Clone, Debug)]
 pub struct EncryptJob {
-    /// For whom.
-    pub tenant: Arc<Tenant>,
-    /// Under which key.
-    pub key: Arc<KeySelector>,
-    /// What; possibly nothing.
-    pub plaintext: Arc<SecretBytes>,
-    /// Additional authenticated data, at least one byte.
-    pub aad: Arc<[u8]>,
-    /// Whether the key must also be allowed to decrypt (what is made will be verified).
-    pub must_decrypt: bool,
-    /// Set if the ciphertext must be verified: the digest is computed over it, then it is decrypted and compared with the plaintext. Only
-    /// the very buffers that passed are returned.
-    pub digest: Option<Digest>,
-    /// Until when.
-    pub deadline: Deadline,
-    /// Counts the calls that the job makes.
-    pub calls: CallCount,
-    /// Counts the ciphertexts that devices make for it, also those that nobody waits for any more.
-    pub encryptions: Arc<dyn EncryptionCount>,
-}
-
-/// What to decrypt.
-#[derive(Clone, Debug)]
-pub struct DecryptJob {
-    /// For whom.
-    pub tenant: Arc<Tenant>,
-    /// Under which key.
-    pub key: Arc<KeySelector>,
-    /// 12 or 16 bytes.
-    pub iv: Vec<u8>,
-    /// Ciphertext with the tag behind it.
-    pub ciphertext_and_tag: Arc<[u8]>,
-    /// Additional authenticated data, at least one byte.
-    pub aad: Arc<[u8]>,
-    /// What the ciphertext may have been bound to instead; tried only when it does not authenticate with `aad`.
-    pub or_aad: Option<Arc<[u8]>>,
-    /// Until when.
-    pub deadline: Deadline,
-    /// Counts the calls that the job makes.
-    pub calls: CallCount,
-    /// Counts the ciphertexts that a device makes under the key to find out whether the key still works.
-    pub encryptions: Arc<dyn EncryptionCount>,
-}
-
-/// A ciphertext that was opened.
-#[derive(Debug)]
-pub struct Opened {
-    /// What was encrypted.
-    pub plaintext: SecretBytes,
-    /// Whether it was bound to [`DecryptJob::or_aad`].
-    pub by_or_aad: bool,
-}
-
-/// Which key to describe.
-#[derive(Clone, Debug)]
-pub struct DescribeJob {
-    /// For whom.
+    /// The tenant.
     pub tenant: Arc<Tenant>,
     /// The key.
     pub key: Arc<KeySelector>,
-    /// Until when.
+    /// The plaintext; may be empty.
+    pub plaintext: Arc<SecretBytes>,
+    /// Additional authenticated data, at least one byte.
+    pub aad: Arc<[u8]>,
+    /// Whether the key must also allow decryption, to verify the ciphertext.
+    pub must_decrypt: bool,
+    /// Set if the ciphertext must be verified: the digest is computed over it, then it is decrypted and compared with the plaintext. The verified
+    /// buffers are returned without a copy.
+    pub digest: Option<Digest>,
+    /// The deadline.
     pub deadline: Deadline,
-    /// Counts the calls that the job makes.
+    /// The count of HSM calls of the request.
+    pub calls: CallCount,
+    /// Counts the ciphertexts that HSMs make for the job, including answers that are too late.
+    pub encryptions: Arc<dyn EncryptionCount>,
+}
+
+/// A job that decrypts.
+#[derive(Clone, Debug)]
+pub struct DecryptJob {
+    /// The tenant.
+    pub tenant: Arc<Tenant>,
+    /// The key.
+    pub key: Arc<KeySelector>,
+    /// The IV, 12 or 16 bytes.
+    pub iv: Vec<u8>,
+    /// The ciphertext, followed by the tag.
+    pub ciphertext_and_tag: Arc<[u8]>,
+    /// Additional authenticated data, at least one byte.
+    pub aad: Arc<[u8]>,
+    /// Alternative AAD; used only when the ciphertext does not authenticate with `aad`.
+    pub or_aad: Option<Arc<[u8]>>,
+    /// The deadline.
+    pub deadline: Deadline,
+    /// The count of HSM calls of the request.
+    pub calls: CallCount,
+    /// Counts the ciphertexts that an HSM makes with the key to check whether the key still works.
+    pub encryptions: Arc<dyn EncryptionCount>,
+}
+
+/// The result of a decryption.
+#[derive(Debug)]
+pub struct Opened {
+    /// The plaintext.
+    pub plaintext: SecretBytes,
+    /// Whether the ciphertext was bound to [`DecryptJob::or_aad`].
+    pub by_or_aad: bool,
+}
+
+/// A job that reads the attributes of a key.
+#[derive(Clone, Debug)]
+pub struct DescribeJob {
+    /// The tenant.
+    pub tenant: Arc<Tenant>,
+    /// The key.
+    pub key: Arc<KeySelector>,
+    /// The deadline.
+    pub deadline: Deadline,
+    /// The count of HSM calls of the request.
     pub calls: CallCount,
 }
 
-/// A ciphertext as the device made it.
+/// The result of an encryption.
 #[derive(Debug)]
 pub struct Sealed {
-    /// 12 or 16 bytes.
+    /// The IV, 12 or 16 bytes.
     pub iv: Vec<u8>,
-    /// As long as the plaintext.
+    /// The ciphertext, as long as the plaintext.
     pub ciphertext: Vec<u8>,
     /// The tag.
     pub tag: [u8; TAG_LENGTH],
-    /// What [`EncryptJob::digest`] computed, before the ciphertext was verified.
+    /// The value of [`EncryptJob::digest`], computed before the ciphertext was verified.
     pub digest: Option<[u8; DIGEST_LENGTH]>,
 }
 
-/// What a key is and may do, from its attributes on the device.
+/// The attributes of a key on the HSM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub struct KeyAttributes {
-    /// What kind of key it is.
+    /// The kind of the key.
     pub kind: KeyKind,
-    /// What it may do.
+    /// The operations that it allows.
     pub usage: KeyUsageFlags,
 }
 
@@ -153,7 +153,7 @@ pub struct KeyAttributes {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub enum KeyKind {
-    /// AES, of so many bits.
+    /// AES, with the length in bits.
     Aes(u32),
     /// Another kind, by its name.
     Other(String),
@@ -165,7 +165,7 @@ pub enum KeyKind {
 #[expect(missing_docs, reason = "each is the PKCS#11 attribute of its name")]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "they are seven independent attributes of a device's"
+    reason = "seven independent attributes of PKCS#11"
 )]
 pub struct KeyUsageFlags {
     pub encrypt: bool,
@@ -177,27 +177,27 @@ pub struct KeyUsageFlags {
     pub derive: bool,
 }
 
-/// An answer, with who gave it and what it cost.
+/// An answer with its HSM and its durations.
 #[derive(Debug)]
 pub struct Served<T> {
     /// The answer.
     pub value: T,
-    /// Which device.
+    /// The HSM that answered.
     pub device: Arc<str>,
-    /// How long the job waited for the device.
+    /// How long the job waited for the HSM.
     pub queued: Duration,
-    /// How long the device worked on it.
+    /// How long the HSM worked on the job.
     pub worked: Duration,
 }
 
-/// What a device is and how it is, as last seen by its own probe.
+/// A report on an HSM, by its last health check.
 #[derive(Clone, Debug)]
 pub struct DeviceReport {
     /// Its name in the configuration.
     pub name: Arc<str>,
-    /// Its manufacturer, as it says itself; empty while it has never been reached.
+    /// The manufacturer that it reports; empty until it was reached for the first time.
     pub vendor: String,
-    /// Product and firmware, as it says itself.
+    /// The product and firmware that it reports.
     pub model: String,
     /// Its state.
     pub condition: Condition,
@@ -206,23 +206,23 @@ pub struct DeviceReport {
 /// The state of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// A deep check has just worked.
+    /// The last deep health check succeeded.
     Healthy,
-    /// It serves, but a check of it does not work.
+    /// It serves, but a health check fails.
     Impaired,
     /// It does not serve.
     Down,
 }
 
-/// An external key manager: one device that holds keys.
+/// An external key manager: one HSM.
 pub trait KeyManager: Send + Sync {
-    /// Its name in the configuration.
+    /// Returns its name in the configuration.
     fn name(&self) -> &Arc<str>;
 
-    /// Whether a job has a chance with it at the moment. Never blocks.
+    /// Returns whether it can do jobs now. Never blocks.
     fn is_usable(&self) -> bool;
 
-    /// How long a job would take now, as far as it can tell; for the choice between devices. Never blocks.
+    /// Returns the estimated time that a new job takes, for the choice between HSMs. Never blocks.
     fn suspected_wait(&self) -> Duration;
 
     /// Encrypts with AES-256-GCM under a fresh IV.
@@ -231,12 +231,12 @@ pub trait KeyManager: Send + Sync {
     /// Decrypts what [`KeyManager::encrypt`] made.
     fn decrypt(&self, job: DecryptJob) -> Pending<'_, Opened>;
 
-    /// Reads a key's attributes from the device, not from a cache.
+    /// Reads the attributes of a key from the HSM, not from a cache.
     fn describe(&self, job: DescribeJob) -> Pending<'_, KeyAttributes>;
 
-    /// What its last deep check found. Never blocks, never calls the device.
+    /// Returns the result of its last deep health check. Never blocks, never calls the HSM.
     fn report(&self) -> DeviceReport;
 
-    /// What the device knows of the key; none while it is not open. Never blocks, never calls the device.
+    /// Returns the known state of the key on the HSM; none while the HSM is not open. Never blocks, never calls the HSM.
     fn key_state(&self, key: &KeySelector) -> Option<KeyState>;
 }

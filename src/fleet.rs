@@ -1,14 +1,15 @@
 //! The HSMs that serve one key store: all of them hold the same keys.
 //!
-//! A job goes to the usable HSM with the shortest wait that is not known to lack the key. A second HSM is asked when the first one fails, or
-//! when it takes longer than the hedge delay; the first good answer counts. Encryption and decryption are safe to repeat.
+//! A job goes to the usable HSM with the shortest wait, unless that HSM is known to lack the key. A second HSM gets the job when the first
+//! one fails (failover), or takes longer than the hedge delay (hedged request). The first successful answer counts. Encryption and decryption
+//! are safe to repeat.
 //!
 //! # Invariants
-//! - An error of the caller's is never tried elsewhere. A failure is tried on one other HSM at most, however many there are: the errors of one
-//!   key must not occupy every HSM.
-//! - An HSM without the key does not count: the next one is asked, until one has it or none is left.
-//! - "No such key" (or "more than one such key") is returned only when every HSM said so. It is final for KMS; if an HSM failed or could not
-//!   be asked, the error is a retryable one.
+//! - An error that the client caused causes no failover. After a failure, at most one other HSM gets the job, however many there are: the
+//!   errors of one key must not occupy every HSM.
+//! - HSMs without the key do not count for that limit: the next HSM gets the job, until one has the key or none is left.
+//! - "No such key" (or "more than one such key") is returned only when every HSM reported it, because it is final for KMS. If an HSM failed or
+//!   was not usable, the error is retryable.
 
 mod attempts;
 
@@ -29,17 +30,17 @@ use crate::metrics::{Metrics, MetricsError};
 /// The metrics of all fleets.
 #[derive(Clone)]
 pub struct FleetMetrics {
-    second_tries: IntCounterVec,
+    attempts: IntCounterVec,
 }
 
 impl FleetMetrics {
-    /// Declares them.
+    /// Declares the metrics.
     ///
     /// # Errors
     /// [`MetricsError`] when a name is taken.
     pub fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
         Ok(Self {
-            second_tries: metrics.counter(
+            attempts: metrics.counter(
                 "xks_hsm_second_tries_total",
                 "Jobs that were sent to another HSM as a hedged request or failover, by the first HSM and the reason (slow, failed, key_absent).",
                 &["hsm", "why"],
@@ -48,7 +49,7 @@ impl FleetMetrics {
     }
 }
 
-/// Devices in order of preference among equals, with the rules of fail-over.
+/// The HSMs of a key store, in the configured order, with the rules of failover.
 #[derive(Clone)]
 pub struct Fleet {
     devices: Vec<Arc<dyn KeyManager>>,
@@ -60,7 +61,7 @@ pub struct Fleet {
 type Outcome<T> = Result<Served<T>, KeyManagerError>;
 
 impl Fleet {
-    /// The fleet. It is never empty: the configuration has seen to that.
+    /// Creates the fleet. The configuration guarantees that `devices` is not empty.
     pub fn new(
         devices: Vec<Arc<dyn KeyManager>>,
         hedge_delay: Duration,
@@ -74,19 +75,19 @@ impl Fleet {
         }
     }
 
-    /// What each device's last check found, in order.
+    /// Returns the result of the last check of each HSM, in the configured order.
     pub fn reports(&self) -> Vec<DeviceReport> {
         self.devices.iter().map(|device| device.report()).collect()
     }
 
-    /// How many devices there are, and how many of them are usable.
+    /// Returns the number of HSMs, and the number of usable HSMs.
     pub fn count_usable(&self) -> (usize, usize) {
         let usable = self.devices.iter().filter(|device| device.is_usable());
         (self.devices.len(), usable.count())
     }
 
-    /// How many of these keys are not as they should be on each device, by what the device knows; a device that is not open is left out.
-    /// With each key comes whether it must encrypt.
+    /// Counts, for each HSM that is open, the keys that are missing or unusable on it. `keys` has each key with whether it must encrypt. Does not
+    /// call the HSMs.
     pub fn count_keys<'a>(
         &self,
         keys: impl Iterator<Item = (&'a KeySelector, bool)> + Clone,
@@ -100,16 +101,16 @@ impl Fleet {
         })
     }
 
-    /// Encrypts on the best HSM, see the rules above.
+    /// Encrypts, by the rules of this module.
     ///
     /// # Errors
-    /// [`KeyManagerError`] of the last HSM that failed; without a failure, of one that lacks the key.
+    /// [`KeyManagerError`] of the last HSM that failed. If none failed, that of an HSM without the key.
     pub async fn encrypt(&self, job: EncryptJob) -> Outcome<Sealed> {
         self.run(&job.key, |device| device.encrypt(job.clone()))
             .await
     }
 
-    /// Decrypts on the best device, see the rules above.
+    /// Decrypts, by the rules of this module.
     ///
     /// # Errors
     /// As [`Fleet::encrypt`].
@@ -118,7 +119,7 @@ impl Fleet {
             .await
     }
 
-    /// Describes a key on the best device, see the rules above.
+    /// Describes a key, by the rules of this module.
     ///
     /// # Errors
     /// As [`Fleet::encrypt`].
@@ -152,7 +153,7 @@ impl Fleet {
         }
     }
 
-    /// Every HSM in the order in which it is asked for the key.
+    /// Returns all HSMs in the order in which they get the job.
     fn candidates(&self, key: &KeySelector) -> Vec<Candidate<&dyn KeyManager>> {
         let devices = self.devices.iter().map(|device| &**device);
         let mut candidates: Vec<_> = devices.map(|device| candidate(device, key)).collect();
@@ -174,10 +175,10 @@ impl Fleet {
         }
     }
 
-    /// Counts that a job which left `device` is tried on another one.
+    /// Counts a hedged request or failover attempt after `device`.
     fn count_as(&self, device: &dyn KeyManager, why: &str) {
         self.metrics
-            .second_tries
+            .attempts
             .with_label_values(&[&**device.name(), why])
             .inc();
     }
@@ -193,9 +194,9 @@ fn candidate<'a>(device: &'a dyn KeyManager, key: &KeySelector) -> Candidate<&'a
 }
 
 fn no_hsm() -> KeyManagerError {
-    let nobody: Arc<str> = "none".into();
+    let name: Arc<str> = "none".into();
     let fault = KeyManagerFault::DeviceUnavailable;
-    KeyManagerError::new(fault, &nobody, "the key store has no HSM")
+    KeyManagerError::new(fault, &name, "the key store has no HSM")
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! External key stores: what the configuration says of each, ready to be looked up.
+//! The external key stores of the configuration, found by path prefix.
 //!
-//! A [`KeyStores`] never changes. A new configuration makes a new one, which takes over quota use, requests in progress and encryption counts.
+//! [`KeyStores`] is immutable. A reload creates a new one, which takes over the used quota, the in-flight counts and the encryption counts.
 //!
 //! # Invariants
-//! - A prefix has one store, a store has its own credentials, keys and quota: nothing is shared between stores but devices.
+//! - Each prefix has one store. Each store has its own credentials, keys and quota; stores share only HSMs.
 
 mod credentials;
 mod hsm_gauges;
@@ -39,31 +39,31 @@ pub struct KeyStores(HashMap<PathPrefix, Arc<KeyStore>>);
 
 /// One external key store.
 pub struct KeyStore {
-    /// Its name in the configuration: for logs and metrics.
+    /// Its name in the configuration, for logs and metrics.
     pub name: Arc<str>,
-    /// Where it is reached.
+    /// Its URI path prefix.
     pub prefix: PathPrefix,
-    /// The AWS region that its KMS is in.
+    /// The AWS Region of its KMS.
     pub region: String,
-    /// Whether its owner lets it be used at all.
+    /// Whether the operator has enabled it.
     pub state: State,
-    /// Who may sign requests to it.
+    /// The credentials that may sign requests.
     pub credentials: Credentials,
-    /// When each of them was last used.
+    /// The use of each credential.
     pub credential_use: CredentialUse,
     /// Its keys.
     pub keys: HashMap<ExternalKeyId, Arc<Key>>,
-    /// The devices that hold its keys.
+    /// The HSMs that hold its keys.
     pub fleet: Fleet,
-    /// How many devices it has, and how many are usable.
+    /// The metrics of its HSMs.
     pub hsm_gauges: StoreHsmGauges,
-    /// How many requests it may make; none: as many as it likes.
+    /// Its quota of requests; none if unlimited.
     pub quota: Option<Arc<Quota>>,
-    /// Counts the ciphertexts of AWS's sample proxy; none: they are not decrypted.
+    /// Counts decryptions of ciphertexts of AWS's sample proxy; none if these are not decrypted.
     pub legacy: Option<IntCounter>,
-    /// As whom the devices know it.
+    /// Its tenant in the queues of the HSMs.
     pub tenant: Arc<Tenant>,
-    /// How many of its requests are worked on now.
+    /// The number of its requests in flight.
     pub in_flight: Arc<AtomicUsize>,
     /// The VPC endpoints through which it may be called.
     pub vpc_endpoints: VpcEndpoints,
@@ -74,11 +74,11 @@ pub struct KeyStore {
 pub struct Key {
     /// Its id in URIs.
     pub id: ExternalKeyId,
-    /// Whether its owner lets it be used.
+    /// Whether the operator has enabled it.
     pub state: State,
-    /// How its versions are called in the devices; for policies.
+    /// The labels of its versions on the HSMs, for policies.
     pub labels: Vec<String>,
-    /// What its owner has tagged it with; for policies.
+    /// Its tags, for policies.
     pub tags: Vec<(String, String)>,
     /// The version that encrypts.
     pub primary: Version,
@@ -88,16 +88,16 @@ pub struct Key {
 /// One version of an external key.
 #[derive(Debug)]
 pub struct Version {
-    /// Its number, as it stands in ciphertexts.
+    /// Its number, which is part of ciphertexts.
     pub number: KeyVersion,
-    /// The device key.
+    /// The key on the HSMs.
     pub selector: Arc<KeySelector>,
-    /// How many encryptions devices have made under it.
+    /// The number of encryptions that HSMs have made with it.
     pub encryptions: Arc<Encryptions>,
 }
 
 impl Version {
-    /// Where a device counts the encryptions that it makes under this version.
+    /// Returns the counter of encryptions with this version.
     pub fn encryption_count(&self) -> Arc<dyn EncryptionCount> {
         Arc::clone(&self.encryptions) as _
     }
@@ -106,9 +106,9 @@ impl Version {
 /// The metrics of all stores.
 #[derive(Clone)]
 pub struct StoreMetrics {
-    /// Of their keys.
+    /// The metrics of their keys.
     pub keys: KeyMetrics,
-    /// Of their credentials.
+    /// The metrics of their credentials.
     pub credentials: CredentialMetrics,
     quota_refusals: IntCounterVec,
     legacy: IntCounterVec,
@@ -119,7 +119,7 @@ pub struct StoreMetrics {
 }
 
 impl StoreMetrics {
-    /// Declares them.
+    /// Declares the metrics.
     ///
     /// # Errors
     /// [`MetricsError`] when a name is taken.
@@ -152,14 +152,14 @@ impl StoreMetrics {
         })
     }
 
-    /// Takes the gauges of stores and credentials away that are not there any more.
+    /// Removes the time series of stores and credentials that are not in `stores`.
     pub fn keep_only(&self, stores: &[KeyStoreSettings]) {
         let credentials = stores.iter().map(|s| (s.name.as_str(), &s.credentials));
         self.credentials.keep_only(credentials);
         let now: Vec<String> = stores.iter().map(|store| store.name.clone()).collect();
         let mut known = self.known.lock().unwrap_or_else(poisoned);
         for store in known.iter().filter(|store| !now.contains(store)) {
-            // It may be gone already: what counts is that it is.
+            // Fails if the series does not exist, which is the desired state.
             drop(self.enabled.remove_label_values(&[store]));
             drop(self.keys_disabled.remove_label_values(&[store]));
             self.hsms.forget(store);
@@ -170,7 +170,7 @@ impl StoreMetrics {
 }
 
 impl KeyStoreSettings {
-    /// The store, on these devices. What is used of its quota is `former`'s, if the quota is the same.
+    /// Creates the store with these HSMs. It takes over the used quota of `former`, if the quota has not changed.
     pub fn into_store(
         self,
         fleet: Fleet,
@@ -216,7 +216,7 @@ impl KeyStoreSettings {
     }
 }
 
-/// A configuration that changes something else must not give a store its burst anew.
+/// Returns the quota of `former` if its settings are the same, so that a reload does not refill the burst.
 fn kept_or_new(
     settings: QuotaSettings,
     refusals: IntCounter,
@@ -230,13 +230,13 @@ fn kept_or_new(
 }
 
 impl KeyStores {
-    /// The stores; the caller has seen to it that no prefix is there twice.
+    /// Creates the set. The configuration guarantees that prefixes are unique.
     pub fn new(stores: Vec<KeyStore>) -> Self {
         let by_prefix = |store: KeyStore| (store.prefix.clone(), Arc::new(store));
         Self(stores.into_iter().map(by_prefix).collect())
     }
 
-    /// Sets the gauges of what is only looked at, not told. Never blocks.
+    /// Updates the gauges that are computed when metrics are read. Never blocks.
     pub fn publish_gauges(&self) {
         for store in self.0.values() {
             let keys = store.keys.values().flat_map(|key| key.uses());
@@ -244,25 +244,25 @@ impl KeyStores {
         }
     }
 
-    /// The store at this prefix.
+    /// Returns the store at this prefix.
     pub fn at(&self, prefix: &str) -> Option<&Arc<KeyStore>> {
         self.0.get(prefix)
     }
 
-    /// The store of this name.
+    /// Returns the store of this name.
     pub fn of_name(&self, name: &str) -> Option<&KeyStore> {
         let mut stores = self.0.values();
         stores.find(|store| *store.name == *name).map(AsRef::as_ref)
     }
 
-    /// Every store, in no order.
+    /// Returns all stores, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<KeyStore>> {
         self.0.values()
     }
 }
 
 impl Key {
-    /// The key, whose versions count their encryptions in what `encryptions` gives.
+    /// Creates the key. `encryptions` returns the counter of a version.
     pub fn new(
         settings: &KeySettings,
         encryptions: impl Fn(KeyVersion) -> Arc<Encryptions>,
@@ -282,19 +282,19 @@ impl Key {
         }
     }
 
-    /// Every version.
+    /// Returns all versions.
     fn versions(&self) -> impl Iterator<Item = &Version> + Clone {
         std::iter::once(&self.primary).chain(&self.others)
     }
 
-    /// The device key of every version, with whether it encrypts.
+    /// Returns the key on the HSMs of every version, with whether the version encrypts.
     fn uses(&self) -> impl Iterator<Item = (&KeySelector, bool)> + Clone {
         let primary = self.primary.number;
         self.versions()
             .map(move |version| (&*version.selector, version.number == primary))
     }
 
-    /// A version; none when the key has no such version.
+    /// Returns the version with this number, if the key has it.
     pub fn version(&self, number: KeyVersion) -> Option<&Version> {
         self.versions().find(|version| version.number == number)
     }

@@ -17,7 +17,7 @@ pub fn roots() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// Returns whether this certificate (DER) is a root of the list.
 pub fn is_root(der: &[u8]) -> bool {
     let digest = Sha256::digest(der);
-    let fingerprint: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let fingerprint = crate::hex::encode(&digest);
     roots().any(|(known, _)| known == fingerprint)
 }
 

@@ -2,38 +2,33 @@
 //!
 //! One thread waits for signals, for the ends of its processes and for frames. It opens no listening socket, reads no configuration and
 //! holds no secret. What the processes send is checked by [`crate::hsm_protocol::launch`]; the settings of a worker are bytes that it does
-//! not look into.
+//! not parse.
 //!
 //! ```text
-//! launcher ─┬─ front           asks for workers, receives their descriptors and their ends
-//!           └─ worker, each in a process group of its own
+//! launcher ─┬─ front           requests workers; receives their descriptors, and reports of their ends
+//!           └─ workers         each in its own process group
 //! ```
 //!
 //! # Invariants
 //! - When the front ends, all workers are killed and the launcher ends with the front's exit code.
 //! - When the launcher ends, however that happens, the kernel kills its processes ([`crate::hsm_protocol::launch::launched`]).
-//! - The process group of a worker is killed when its leader ended, before the leader's process id can be used again.
-//! - A child has the descriptors 0, 1 and 2 only. Others reach it over its channel.
-//! - No signal is lost: those that come before the front handles signals are forwarded once it does.
-//! - Attempts at a PIN do not add up (see `logins`).
-//! - No peer can stop the launcher: it never waits for one to read, and it reads from one only what it has room to answer.
+//! - When a worker ends, its process group is killed before its process ID can be used again.
+//! - A child inherits the descriptors 0, 1 and 2 only. It receives others over its channel.
+//! - No signal is lost: signals that arrive before the front handles them are forwarded when it does.
+//! - Wrong PINs do not add up to a locked token (see `logins`).
+//! - No child can block the launcher: sending never waits, and a request is read only when the answers before it have been sent.
 
-mod channel;
-mod children;
 mod command;
-mod command_output;
-mod complain;
-mod front;
 mod logins;
 mod plan;
+mod processes;
 mod restrict;
 mod run;
 mod signals;
-mod worker;
-mod workers;
+mod standard_error;
 
 pub use command::CommandWorkers;
-pub use command_output::Print;
+pub use command::Print;
 pub use plan::{Commands, Plan};
 pub use run::run;
 

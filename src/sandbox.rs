@@ -1,68 +1,63 @@
-//! Sandboxes: what each process of the proxy gives up at its start, for itself, its later threads and its children.
+//! Sandboxes: the restrictions that each process of the proxy applies at its start to itself, its later threads and its children.
 //!
 //! | | launcher | worker | front |
 //! | --- | --- | --- | --- |
 //! | no new privileges, no core dumps, not dumpable | yes | yes | yes |
-//! | files that can be read | all | all but `unreadable` | all but `unreadable`, as far as [`Front`] can |
+//! | files that can be read | all | all but `unreadable` | all but `unreadable`, with the limits of [`Front`] |
 //! | files that can be written (Landlock) | all | `writable`, `/dev/null` and the like | `writable` |
 //! | programs that can be executed | all | all | none; no child process either |
 //! | TCP ports that can be bound (Landlock ABI 4) | all | ephemeral ones | all |
 //! | signals and abstract sockets outside the sandbox (ABI 6) | yes | no | no |
-//! | capabilities, if it runs as root | all | those that a device may need | files of other owners, ports below 1024 |
+//! | capabilities, if it runs as root | all | those that an HSM driver may need | files of other owners, ports below 1024 |
 //! | executable memory | yes | yes: libraries may compile at run time | none beyond what the program has at its start |
 //! | system calls (seccomp) | all | a deny list, `EPERM` | a longer deny list, `EPERM` |
 //!
-//! Children inherit a sandbox, so the launcher has none: it starts processes that need different ones. A sandbox cannot be undone or widened.
-//! A restricted process cannot trace, and cannot read `/proc/<pid>/{mem,environ,fd}` of, any process outside its sandbox, also with the same
-//! user ID: Landlock denies it, and no process of the proxy is dumpable.
+//! Children inherit a sandbox, so the launcher has none: its children need different ones. A sandbox cannot be removed or widened.
+//! A restricted process cannot trace a process outside its sandbox, and cannot read its `/proc/<pid>/{mem,environ,fd}`. This holds also for
+//! processes of the same user: Landlock denies the access, and no process of the proxy is dumpable.
 //!
 //! A kernel that lacks a protection is a warning in [`Protections`], never an error: the service must run on old kernels. Errors are
 //! mistakes of the caller or of the configuration: see [`SandboxError`].
 //!
 //! # How an operator finds the path that a library was denied
-//! The library knows and seldom says so. [`denied_paths`] compares what the configuration and the library's own file name with the rules
-//! of the sandbox; a worker adds the result to the reason of a failed opening. Since ABI 7 (Linux 6.15) the kernel writes
-//! each denial to the audit log if auditing is on: `ausearch -m LANDLOCK_ACCESS` shows the right and the path. Nothing else works without
-//! privileges. A seccomp notification for each opened file would need a second process that reads the memory of the library's process,
-//! which the sandbox forbids; and a second opening without the sandbox would let a library choose to run without it.
+//! Libraries seldom report it. [`denied_paths()`] compares the paths in the configuration and in the library's own file with the rules of the
+//! sandbox; a worker adds the result to the reason of a failed opening. Since ABI 7 (Linux 6.15) the kernel writes
+//! each denial to the audit log if auditing is on: `ausearch -m LANDLOCK_ACCESS` shows the right and the path. No other
+//! method works without privileges. A seccomp notification for each opened file would need a second process that reads the memory of the
+//! library's process, which the sandbox forbids. A second opening without the sandbox would allow a library to run without it.
 //!
 //! # Limits
 //! - Landlock knows files by inode and directory, not by name. A second hard link to a hidden file, or a bind mount of its directory, can be read.
-//! - Metadata is not protected: every file can be found, and its size, owner and times can be seen.
+//! - Metadata is not protected: names, sizes, owners and times of all files can be read.
 //! - Connecting is not restricted: HSMs are reached by TCP, and by sockets in the file system.
 //! - Listening on a port that the kernel chooses needs no `bind`, and Landlock does not restrict it.
-//! - 32-bit programs that a library starts are killed: the filters know 64-bit system calls only.
+//! - 32-bit programs that a library starts are killed: the filters contain 64-bit system calls only.
 
 mod capabilities;
-mod diagnosis;
+mod denied_paths;
 mod error;
 mod files;
-mod filter;
-mod grants;
-mod links;
-mod named_paths;
 mod process;
 mod protections;
-mod read_rules;
 mod system_calls;
 mod threads;
 
 use std::path::PathBuf;
 
-pub use diagnosis::{Denied, Obstacle, denied_paths};
+pub use denied_paths::named_paths::{NamedPath, Source, named_paths, paths_in_library};
+pub use denied_paths::{Denied, Obstacle, denied_paths};
 pub use error::SandboxError;
 use files::Files;
-use grants::{Lifetime, Reading};
-pub use named_paths::{NamedPath, Source, named_paths, paths_in_library};
+use files::grants::{self, Lifetime, Reading};
+pub use files::read_rules::ReadRules;
 pub use protections::{Exposed, Missing, Protections};
-pub use read_rules::ReadRules;
 
-/// The launcher gives up new privileges and core dumps only: its children need different sandboxes.
+/// The sandbox of the launcher: no new privileges and no core dumps. Its children need different sandboxes.
 #[derive(Clone, Copy, Debug)]
 pub struct Launcher;
 
 impl Launcher {
-    /// Restricts the calling thread, and the threads and children that it starts later. Core dumps end for the whole process.
+    /// Restricts the calling thread, and the threads and children that it starts later. Core dumps are disabled for the whole process.
     pub fn apply(self) -> Protections {
         let mut protections = Protections::default();
         process::restrict(&mut protections);
@@ -70,24 +65,24 @@ impl Launcher {
     }
 }
 
-/// A worker: the process of a PKCS#11 library, which may compile code and start helpers.
+/// The sandbox of a worker: the process of a PKCS#11 library, which may compile code and start helper programs.
 #[derive(Clone, Debug, Default)]
 pub struct Worker {
-    /// Files, devices and directories that the library may write, with everything below them.
+    /// Files, devices and directories that the library may write; directories with everything below them.
     pub writable: Vec<PathBuf>,
-    /// Secrets of other parts of the proxy, such as the TLS key; empty: everything can be read. The PIN belongs here if it was read before.
-    /// Their directories are hidden with them, except for what `readable` names. A file that appears later in a directory
-    /// above a secret cannot be read either, until the next worker starts: Landlock has no rule that excludes a file.
+    /// Secret files of other parts of the proxy, such as the TLS key. If the list is empty, all files can be read. The PIN file belongs here if
+    /// it was read before. The directory of a secret is hidden, too, except for the paths in `readable`. A file that is created later in a
+    /// directory above a secret cannot be read until the next worker starts, because Landlock has no rule that excludes a file.
     pub unreadable: Vec<PathBuf>,
-    /// Files and directories that the library needs even if they are beside a secret: its module, and what its environment names.
+    /// Files and directories that the library needs even if a secret is in the same directory: its module, and paths in its environment.
     pub readable: Vec<PathBuf>,
 }
 
 impl Worker {
-    /// Restricts the process for good. Call it before the library is loaded, and before there are threads.
+    /// Restricts the process for its lifetime. Call it before the library is loaded, while the process has one thread.
     ///
     /// # Errors
-    /// When a path in `writable` does not exist, or when the process has threads already. What was given up by then stays so.
+    /// When a path in `writable` does not exist, or when the process has more threads. Restrictions that were applied before the error stay.
     pub fn apply(&self) -> Result<Protections, SandboxError> {
         let mut protections = Launcher.apply();
         threads::wait_until_single()?;
@@ -100,42 +95,42 @@ impl Worker {
         capabilities::keep(capabilities::WORKER, &mut protections);
         let plan = grants::plan(&reading, &self.writable);
         Files::worker(plan, &self.writable)?.apply(&mut protections);
-        filter::apply(&system_calls::worker(), &mut protections);
+        system_calls::filter::apply(&system_calls::worker(), &mut protections);
         Ok(protections)
     }
 }
 
-/// The front: a network server that runs for years and reads its configuration again, but never a PIN.
+/// The sandbox of the front: a network server that runs for years and reloads its configuration, but never reads a PIN.
 ///
-/// # What hides a PIN file
-/// Landlock has rules that allow, and a rule for a directory covers everything that will ever be below it. A rule for a file ends when the
+/// # How a PIN file is hidden
+/// Landlock rules only allow. A rule for a directory also covers everything that is created below it later. A rule for a file ends when the
 /// file is replaced by a rename, as most editors and tools do. So the front may read:
 /// - the directory of each file in `readable`, the directory of each symbolic link on the way to it, and each directory in `readable`: these
 ///   files can be replaced, and links can be moved, as often as the operator likes;
-/// - every other directory that exists at the start, except those above a PIN file; directly in these, only the files that exist at
-///   the start, and in the PIN file's own directory none;
+/// - every other directory that exists at the start, except those above a PIN file. In a directory above a PIN file, it may read the files
+///   that exist at the start; in the directory that contains the PIN file, none;
 /// - in `credentials`, single files: systemd never replaces them while the service runs.
 ///
-/// # What that means
+/// # Consequences
 /// - A PIN file is hidden if no file in `readable` is in its directory or in a directory above it. Otherwise the front must be able
-///   to read that directory, and with it the PIN: [`Protections::exposed`] names both. The remedy is a directory that is
-///   not below another directory of the configuration, such as `/etc/xks-proxy-pins` beside `/etc/xks-proxy`, or a systemd credential.
+///   to read that directory, and with it the PIN: [`Protections::exposed`] names both. To fix this, move the PIN file to a directory that
+///   is not below another directory of the configuration, such as `/etc/xks-proxy-pins` beside `/etc/xks-proxy`, or a systemd credential.
 ///   `/etc/xks-proxy/pins` does not help while `/etc/xks-proxy/config.toml` exists.
 /// - A hidden PIN file stays hidden when it is replaced.
 /// - A reload can name any file in a directory that existed at the start. It cannot read a file or directory that was created later
-///   *directly* in a directory above a hidden PIN file (`/`, `/etc`, `/etc/xks-proxy-pins`). [`ReadRules::allows`] finds that out for the
-///   error message; a restart of the proxy cures it.
+///   *directly* in a directory above a hidden PIN file (`/`, `/etc`, `/etc/xks-proxy-pins`). [`ReadRules::allows`] detects this for
+///   the error message; a restart of the proxy fixes it.
 /// - A PIN file that a reload names for the first time is not hidden before the next start, unless it is in a hidden directory.
-///   [`ReadRules::allows`] finds that out, too.
+///   [`ReadRules::allows`] detects this, too.
 /// - The start waits for file servers that are mounted directly in a directory above a PIN file.
 ///
-/// # What the front cannot do any more
-/// It maps no code: a shared library that it loads with `dlopen` after this call fails to load. glibc before 2.34 loads the one that asks
-/// DNS so; a collector of spans must then be named by its IP address. It sends nothing to an abstract socket (`NOTIFY_SOCKET=@…`)
-/// unless the socket was connected before.
+/// # What the front can no longer do
+/// It cannot map executable memory, so `dlopen` of a shared library fails after this call. glibc before 2.34 loads its DNS resolver this way:
+/// there, the OpenTelemetry collector must be configured by its IP address. It cannot send to an abstract socket (`NOTIFY_SOCKET=@…`) that
+/// was not connected before.
 #[derive(Clone, Debug, Default)]
 pub struct Front {
-    /// Every file and directory that the configuration was read from, and the configuration itself.
+    /// The configuration, and every file and directory that it names.
     pub readable: Vec<PathBuf>,
     /// systemd's directory of credentials (`CREDENTIALS_DIRECTORY`), if there is one: its files are not replaced while the service runs.
     pub credentials: Option<PathBuf>,
@@ -146,11 +141,11 @@ pub struct Front {
 }
 
 impl Front {
-    /// Restricts the process for good. Call it before there are threads: an earlier thread would keep its access to files.
+    /// Restricts the process for its lifetime. Call it while the process has one thread: other threads would keep their access to files.
     ///
-    /// Each protection is independent of the others. One that a mistake prevents is in [`Protections::missing`] with its reason, and
-    /// [`Protections::has_mistake`] is true then: a path in `writable` does not exist, or threads that run already have not ended within two
-    /// seconds.
+    /// Each protection is independent of the others. Two mistakes prevent the protection of files: a path in `writable` does not exist, or
+    /// other threads have not ended within two seconds. Then the protection is in [`Protections::missing`] with its reason, and
+    /// [`Protections::has_mistake`] returns true.
     pub fn apply(&self) -> Protections {
         let mut protections = Launcher.apply();
         let threads = threads::wait_until_single();
@@ -159,7 +154,7 @@ impl Front {
             Ok(files) => files.apply(&mut protections),
             Err(mistake) => Files::prevented(&mistake, &mut protections),
         }
-        filter::apply(&system_calls::front(), &mut protections);
+        system_calls::filter::apply(&system_calls::front(), &mut protections);
         protections
     }
 

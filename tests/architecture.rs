@@ -138,10 +138,13 @@ fn unsafe_is_in_few_files() {
 /// The files that start threads or tasks themselves, with the reason.
 const SPAWNING_FILES: &[(&str, &str)] = &[
     (
-        "app/first_seal.rs",
+        "app/auditor/first_seal.rs",
         "calls HSMs in tasks that it joins; a panic ends the process",
     ),
-    ("launcher/children.rs", "starts processes, not threads"),
+    (
+        "launcher/processes/children.rs",
+        "starts processes, not threads",
+    ),
     (
         "server/run.rs",
         "accepts in tasks that the drain joins; a panic ends the process",

@@ -1,14 +1,15 @@
-//! The audit trail of the running proxy: opened at the start, told what happens to the proxy itself, vouched for by the HSMs.
+//! The audit trail of the running proxy: opened at the start, records events of the proxy itself, sealed by the HSMs.
 //!
 //! # Invariants
-//! - A seal is made by a key that does nothing else, over the chain's head: the trail's content never reaches a device.
+//! - A seal is made with a key that is used for nothing else. It covers the head of the hash chain: no content of the trail reaches an HSM.
+
+mod first_seal;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::devices::Devices;
-use super::first_seal::first_seal;
 use crate::audit::{
     AuditError, AuditMetrics, AuditSettings, Entry, OnFailure, Position, Seal, SealFuture, Sealer,
     SealerHandle, Security, Trail,
@@ -18,26 +19,30 @@ use crate::config::Changes;
 use crate::ekm::{CallCount, EncryptJob, KeyManager, KeySelector, Sealed, Tenant, Uncounted};
 use crate::hsm::StateChange;
 use crate::secret::SecretBytes;
+use first_seal::first_seal;
 
-/// The turn of the trail among the tenants of an HSM.
+/// The tenant of seals in the weighted fair queue of an HSM.
 const TENANT: &str = "audit";
 
-/// More changes than these are counted, not named: a line stays a line.
+/// The most changes that an entry names; the rest is counted, to bound the length of a line.
 const MAX_NAMED: usize = 20;
 
-/// The trail, once there is one. Clones are the same.
+/// The audit trail; does nothing until it is opened. Clones share the trail.
 #[derive(Clone, Default)]
 pub(super) struct Auditor(Arc<OnceLock<Open>>);
 
 struct Open {
     trail: Trail,
     on_failure: OnFailure,
-    /// How long an answer waits for its line, in microseconds.
+    /// How long a response waits for its entry to be written, in microseconds.
     patience: AtomicU64,
 }
 
 impl Auditor {
-    /// Opens the trail; from here on everything that is noted is recorded. To be called on the runtime.
+    /// Opens the trail: from now on all events are recorded. Must be called on the runtime.
+    ///
+    /// # Errors
+    /// [`AuditError`] when the trail cannot be opened.
     pub(super) fn open(
         &self,
         settings: &AuditSettings,
@@ -54,7 +59,7 @@ impl Auditor {
         });
         let trail = Trail::open(settings, sealer, metrics)?;
         let on_failure = settings.on_failure;
-        // It is opened once.
+        // The trail is opened once only.
         drop(self.0.set(Open {
             trail,
             on_failure,
@@ -63,12 +68,12 @@ impl Auditor {
         Ok(())
     }
 
-    /// The trail, if there is one.
+    /// Returns the trail, if one is configured.
     pub(super) fn trail(&self) -> Option<Trail> {
         self.0.get().map(|open| open.trail.clone())
     }
 
-    /// From now on a line that takes longer than this is too late for its request.
+    /// Sets how long a response waits for its entry to be written.
     pub(super) fn expect_within(&self, patience: Duration) {
         if let Some(open) = self.0.get() {
             let micros = u64::try_from(patience.as_micros()).unwrap_or(u64::MAX);
@@ -76,7 +81,7 @@ impl Auditor {
         }
     }
 
-    /// Whether lines are written in time; the metric shows it.
+    /// Returns whether entries are written in time, and updates the metric.
     pub(super) fn is_healthy(&self) -> bool {
         self.0.get().is_none_or(|open| {
             let patience = Duration::from_micros(open.patience.load(Ordering::Relaxed));
@@ -84,20 +89,20 @@ impl Auditor {
         })
     }
 
-    /// Whether requests would be refused because they cannot be recorded.
-    pub(super) fn refuses(&self) -> bool {
+    /// Returns whether requests are rejected because they cannot be recorded.
+    pub(super) fn rejects_requests(&self) -> bool {
         let open = self.0.get();
         open.is_some_and(|open| open.on_failure == OnFailure::Refuse) && !self.is_healthy()
     }
 
-    /// Goes on in the file that has the trail's name now.
+    /// Reopens the file of the trail, after a log rotation has renamed it.
     pub(super) fn reopen(&self) {
         if let Some(open) = self.0.get() {
             open.trail.reopen();
         }
     }
 
-    /// Writes what waits and the end.
+    /// Writes pending entries and the end of the trail.
     pub(super) async fn stop(&self) {
         if let Some(open) = self.0.get() {
             open.trail.stop().await;
@@ -110,7 +115,7 @@ impl Auditor {
         }
     }
 
-    /// An HSM has come or gone.
+    /// Records a state change of an HSM.
     pub(super) fn note_state(&self, change: &StateChange<'_>) {
         self.note(&Security {
             event: "hsm_state",
@@ -121,18 +126,20 @@ impl Auditor {
         });
     }
 
-    /// A configuration was read that has faults.
-    pub(super) fn note_refused_reload(&self, faults: usize) {
+    /// Records that a configuration with errors was rejected.
+    pub(super) fn note_rejected_reload(&self, errors: usize) {
         self.note(&Security {
             event: "reload",
             state: Some("refused"),
-            reason: Some((&*format!("{faults} faults; the one before stays in force")).into()),
+            reason: Some(
+                (&*format!("{errors} errors; the previous configuration stays active")).into(),
+            ),
             ..Security::default()
         });
     }
 
-    /// The certificate in the files was refused.
-    pub(super) fn note_refused_certificate(&self, reason: &str) {
+    /// Records that the certificate in the files was rejected.
+    pub(super) fn note_rejected_certificate(&self, reason: &str) {
         let reason = format!("certificate: {reason}; the previous one stays active");
         self.note(&Security {
             event: "reload",
@@ -142,7 +149,7 @@ impl Auditor {
         });
     }
 
-    /// A new configuration is in force.
+    /// Records that a new configuration is active.
     pub(super) fn note_reload(&self, changes: &Changes) {
         let all = changes.applied.iter().chain(&changes.need_restart);
         let mut named: Vec<String> = all
@@ -162,12 +169,12 @@ impl Auditor {
         });
     }
 
-    /// A key store or a key was switched by its owner.
-    pub(super) fn note_switch(&self, store: &str, place: &str, to: &str) {
+    /// Records that the configuration has enabled or disabled a key store or a key.
+    pub(super) fn note_key_state(&self, store: &str, place: &str, state: &str) {
         self.note(&Security {
             event: "kill_switch",
             key_store: Some(store),
-            state: Some(to),
+            state: Some(state),
             reason: Some(place.into()),
             ..Security::default()
         });

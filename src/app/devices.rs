@@ -1,4 +1,4 @@
-//! The devices of the running proxy: started, changed, added and taken away, closed at the end.
+//! The HSMs of the running proxy: started, changed, removed, and stopped at the end.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,23 +11,23 @@ use crate::ekm::KeyManager;
 use crate::hsm::{Hsm, HsmMetrics, HsmSettings, Workers};
 use crate::sync::{poisoned, task};
 
-/// How long a device that was taken away is kept for those who still wait for its answer; no request waits longer.
+/// How long an HSM that was removed finishes the jobs of running requests; no request takes longer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often it is looked whether they still wait.
+/// Interval between checks for running requests.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Every device, by its name.
+/// All HSMs of the configuration, by name.
 pub(super) struct Devices {
     workers: Workers,
     metrics: HsmMetrics,
     all: Mutex<HashMap<Arc<str>, Arc<Hsm>>>,
-    /// Devices that were taken away and are not closed yet.
+    /// The number of HSMs that were removed and are not closed yet.
     leaving: Arc<AtomicUsize>,
 }
 
 impl Devices {
-    /// No devices.
+    /// Creates an empty set.
     pub(super) fn new(workers: Workers, metrics: HsmMetrics) -> Self {
         Self {
             workers,
@@ -41,64 +41,64 @@ impl Devices {
         self.all.lock().unwrap_or_else(poisoned)
     }
 
-    /// Starts a device that was not there before.
+    /// Starts a new HSM.
     pub(super) fn add(&self, settings: HsmSettings) {
         let hsm = Hsm::start(settings, &self.workers, &self.metrics);
         self.lock().insert(Arc::clone(hsm.name()), hsm);
     }
 
-    /// Gives a device other settings.
+    /// Changes the settings of an HSM. Does nothing if there is none of this name.
     pub(super) fn change(&self, settings: HsmSettings) {
         if let Some(hsm) = self.of_name(&settings.name) {
             hsm.change(settings);
         }
     }
 
-    /// Takes a device away; it is closed when nobody waits for its answers any more.
+    /// Removes an HSM. It is closed when no request uses it, or after [`ANSWER_PATIENCE`].
     pub(super) fn remove(&self, name: &str) {
         let Some(hsm) = self.lock().remove(name) else {
             return;
         };
-        // At once: a device of this name that comes back meanwhile has series of its own.
+        // At once: an HSM of the same name that is added again has its own time series.
         hsm.forget();
         let leaving = Arc::clone(&self.leaving);
         leaving.fetch_add(1, Ordering::AcqRel);
         task("hsm-removal", async move {
-            leave(&hsm).await;
+            close_when_unused(&hsm).await;
             leaving.fetch_sub(1, Ordering::AcqRel);
         });
     }
 
-    /// The device of this name.
+    /// Returns the HSM of this name.
     pub(super) fn of_name(&self, name: &str) -> Option<Arc<Hsm>> {
         self.lock().get(name).map(Arc::clone)
     }
 
-    /// All of them, in the order of their names.
+    /// Returns all HSMs, sorted by name.
     pub(super) fn all(&self) -> Vec<Arc<Hsm>> {
         let mut all: Vec<_> = self.lock().values().map(Arc::clone).collect();
         all.sort_by(|one, other| one.name().cmp(other.name()));
         all
     }
 
-    /// Whether `wanted` is true of one of them.
-    pub(super) fn any(&self, wanted: impl Fn(&Hsm) -> bool) -> bool {
-        self.lock().values().any(|hsm| wanted(hsm))
+    /// Returns whether one of the HSMs satisfies the condition.
+    pub(super) fn any(&self, condition: impl Fn(&Hsm) -> bool) -> bool {
+        self.lock().values().any(|hsm| condition(hsm))
     }
 
-    /// The settings, by their places, with which devices did not open; they serve with older ones.
+    /// Returns the tables (`hsm.NAME`) of the HSMs that cannot be opened with their new settings and serve with older ones.
     pub(super) fn rejecting_settings(&self) -> Vec<String> {
         let all = self.lock();
         let rejecting = all.iter().filter(|(_, hsm)| hsm.rejects_settings());
         rejecting.map(|(name, _)| format!("hsm.{name}")).collect()
     }
 
-    /// Brings the gauges that follow the devices up to date.
+    /// Updates the gauges of all HSMs.
     pub(super) fn publish_gauges(&self) {
         self.lock().values().for_each(|hsm| hsm.publish_gauges());
     }
 
-    /// Ends the workers of every device.
+    /// Stops the workers of all HSMs.
     pub(super) async fn close(&self) {
         let all: Vec<_> = self.lock().drain().map(|(_, hsm)| hsm).collect();
         let closing: Vec<_> = all
@@ -106,17 +106,17 @@ impl Devices {
             .map(|hsm| task("hsm-stop", async move { hsm.stop().await }))
             .collect();
         for closed in closing {
-            // One that panicked has ended the process.
+            // A panic of the task would have ended the process.
             drop(closed.await);
         }
     }
 }
 
-async fn leave(hsm: &Arc<Hsm>) {
+async fn close_when_unused(hsm: &Arc<Hsm>) {
     let until = Instant::now() + ANSWER_PATIENCE;
     while Arc::strong_count(hsm) > 1 && Instant::now() < until {
         sleep(POLL).await;
     }
     hsm.stop().await;
-    tracing::info!(hsm = %hsm.name(), "the HSM is closed");
+    tracing::info!(hsm = %hsm.name(), "HSM closed");
 }

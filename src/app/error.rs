@@ -11,13 +11,13 @@ use crate::metrics::MetricsError;
 /// Why the proxy could not start.
 #[derive(Debug, Error)]
 pub enum AppError {
-    /// The configuration, or a file that it names, has to be corrected.
-    #[error("the configuration has faults; nothing was started:\n{0}")]
+    /// The configuration, or a file that it names, has errors.
+    #[error("the configuration has errors; nothing was started:\n{0}")]
     Configuration(Findings),
-    /// A file system with a file of the configuration did not answer: the same start may succeed later.
+    /// A file system with a file of the configuration did not answer. The same start may succeed later.
     #[error("a file system does not answer; nothing was started:\n{0}")]
     NoAnswer(Findings),
-    /// Sockets, threads, signals.
+    /// A socket, a thread or a signal handler could not be created.
     #[error("{0}")]
     Io(#[from] io::Error),
     /// Two modules declared one metric: a defect of this program.
@@ -26,7 +26,7 @@ pub enum AppError {
     /// The audit trail cannot be opened.
     #[error("audit: {0}")]
     Audit(#[from] AuditError),
-    /// The log is taken, or has no thread.
+    /// The process already has a log, or no thread can be started for it.
     #[error("the log cannot be set up: {0}")]
     Log(String),
 }

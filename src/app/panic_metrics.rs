@@ -1,15 +1,15 @@
-//! The panics that the process survived, as a metric.
+//! The metric of panics that the process survived.
 
 use prometheus::IntCounter;
 
 use crate::metrics::{Metrics, MetricsError};
 use crate::sync::{Scope, panics};
 
-/// `xks_panics_total`, brought up to date before metrics are read: a panic hook must not depend on the metrics.
+/// `xks_panics_total`. It is updated before metrics are read, because the panic hook must not depend on the metrics.
 pub(super) struct PanicMetrics([(Scope, IntCounter); Scope::ALL.len()]);
 
 impl PanicMetrics {
-    /// Declares it.
+    /// Declares the metric.
     pub(super) fn declare(metrics: &Metrics) -> Result<Self, MetricsError> {
         let counter = metrics.counter(
             "xks_panics_total",
@@ -21,7 +21,7 @@ impl PanicMetrics {
         })))
     }
 
-    /// Brings it up to date.
+    /// Updates the metric.
     pub(super) fn publish(&self) {
         for (scope, counter) in &self.0 {
             counter.inc_by(panics(*scope).saturating_sub(counter.get()));

@@ -1,4 +1,4 @@
-//! The running proxy.
+//! The front process: runs the proxy from its start to its end.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,57 +10,56 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use super::admin_listener;
 use super::auditor::Auditor;
-use super::certificate_reload::CertificateReload;
 use super::devices::Devices;
 use super::error::AppError;
-use super::first_reading::{FirstReading, first_reading};
-use super::first_signals::FirstSignals;
-use super::front_sandbox::FrontSandbox;
-use super::logging;
-use super::logging::LevelHandle;
-use super::panic_metrics::PanicMetrics;
 use super::readiness::Phase;
-use super::reload::{Reloader, report_problems, serving};
-use super::reload_metrics::ReloadMetrics;
-use super::reload_task::reload;
-use super::signals::Signals;
+use super::reload::certificate::CertificateReload;
+use super::reload::metrics::ReloadMetrics;
+use super::reload::reloader::{Reloader, report_problems, serving};
+use super::reload::task::reload;
+use super::reload::watcher::{self, Ask};
+use super::start::first_reading::{FirstReading, first_reading};
+use super::start::first_signals::FirstSignals;
+use super::start::front_sandbox::FrontSandbox;
+use super::start::signals::Signals;
 use super::stores::StoreMaker;
-use super::watcher::{self, Ask};
-use crate::admin::{self, Admin, AdminParts, AdminSettings};
+use crate::admin;
 use crate::audit::AuditMetrics;
 use crate::build_info;
 use crate::config::{Configuration, Reading};
 use crate::connections::{ConnectionMetrics, Connections, ProxyHeaders};
 use crate::ekm::KeyManager as _;
 use crate::hsm::{HsmMetrics, StateChange, Workers};
+use crate::logging::{self, LevelHandle};
 use crate::metrics::{Metrics, MetricsError};
 use crate::policy::PolicyMetrics;
 use crate::server::{Live, Server, ServerMetrics, ServerParts};
-use crate::sync::{End, essential_task, task};
+use crate::sync::{essential_task, task};
 
-/// How long the start waits for the first attempt to open each HSM. A device that hangs must not keep the proxy from telling so.
+/// How long the start waits for the first attempt to open each HSM. An HSM that hangs must not delay the health answers for longer.
 const FIRST_ATTEMPT: Duration = Duration::from_secs(10);
 
-/// How often the start looks whether an HSM has become usable.
+/// Interval between checks for usable HSMs during the start.
 const POLL: Duration = Duration::from_millis(10);
 
-/// How long the runtime may take to end; only a thread that hangs needs it.
+/// How long the runtime may take to end. Only a thread that hangs needs that long.
 const RUNTIME_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Runs the proxy until it is asked to stop. `file` is the configuration, which is read again when it, or a file that it names, changes.
+/// Runs the proxy until a signal stops it. `file` is the configuration; it is reloaded when it, or a file that it names, changes.
 /// `launcher` is the channel to the launcher, which starts workers and forwards signals.
 ///
 /// # Errors
-/// [`AppError`] when it cannot start; once it serves, nothing but a stop or an internal error ends it.
+/// [`AppError`] when it cannot start. Once it serves, only a signal or an internal error ends it.
 pub fn run(file: &Path, launcher: OwnedFd) -> Result<(), AppError> {
-    // Before anything that takes time: the default of SIGHUP is to end the process.
+    // First: by default, SIGHUP ends the process.
     let first_signals = FirstSignals::handle()?;
     Workers::forward_signals(&launcher)?;
     let Some(start) = first_reading(file, &first_signals)? else {
         return Ok(());
     };
-    // Before there are threads: each would keep its access to files.
+    // Before other threads are started: they would keep their access to files.
     let sandbox = FrontSandbox::apply(&start);
     let runtime = Builder::new_multi_thread()
         .worker_threads(request_threads())
@@ -90,7 +89,7 @@ fn run_on(
     sandbox: FrontSandbox,
     workers: Workers,
 ) -> Result<(), AppError> {
-    // Ends last: what it holds is written before the process ends, also when the start fails.
+    // The log is dropped last: its lines are written before the process ends, also when the start fails.
     let (_log, level) = logging::start(&start.loaded.configuration.log)
         .map_err(|error| AppError::Log(error.to_string()))?;
     sandbox.log();
@@ -105,7 +104,7 @@ fn run_on(
 }
 
 fn report(start: &FirstReading) {
-    tracing::info!(version = build_info::VERSION, "xks-proxy starts");
+    tracing::info!(version = build_info::VERSION, "starting");
     for warning in &start.loaded.warnings {
         tracing::warn!(%warning, "configuration");
     }
@@ -152,8 +151,8 @@ async fn serve(
     let phase = Phase::new();
     if let Some(settings) = &reloader.current.admin {
         let connections = Connections::new("admin", admin::LIMITS, &connection_metrics);
-        let parts = admin_parts(metrics, connections, &phase, &reloader)?;
-        start_admin(settings, parts)?;
+        let parts = admin_listener::parts(metrics, connections, &phase, &reloader)?;
+        admin_listener::start(settings, parts)?;
     }
     report_addresses(&server)?;
     let readings = watcher::start(file, sources, reloader.current.server.tls.identity.clone())?;
@@ -169,7 +168,7 @@ fn report_addresses(server: &Server) -> io::Result<()> {
     Ok(())
 }
 
-/// Serves, and applies changes of the configuration, until a signal asks for the end and every request has been answered.
+/// Serves and reloads until a signal stops the proxy and all requests are answered, or the grace period ends.
 async fn serve_until_stopped(
     server: Server,
     reloader: Reloader,
@@ -183,14 +182,13 @@ async fn serve_until_stopped(
         reload(reloader, readings, ask.clone(), Arc::clone(&phase)),
     );
     phase.serving();
-    let of_announcement = (devices, auditor.clone());
-    let announcement = announce_readiness(Arc::clone(&phase), of_announcement);
+    let announcement = announce_readiness(Arc::clone(&phase), (devices, auditor.clone()));
     task("readiness", announcement);
     let stop = until_stopped(signals, &auditor, &ask, &phase);
     let finished = server.serve(stop).await;
     reloading.abort();
     if !finished {
-        tracing::warn!("the grace period ended before every request did");
+        tracing::warn!("grace period ended before all requests were answered");
     }
 }
 
@@ -213,7 +211,7 @@ async fn end(auditor: &Auditor, devices: &Devices) {
     tracing::info!("stopped");
 }
 
-/// The connections of KMS, none yet.
+/// Creates the connection limits of the server.
 fn connections(configuration: &Configuration, metrics: &ConnectionMetrics) -> Connections {
     let limits = configuration.server.limits.pool();
     let connections = Connections::new("server", limits, metrics);
@@ -221,7 +219,7 @@ fn connections(configuration: &Configuration, metrics: &ConnectionMetrics) -> Co
     connections
 }
 
-/// What serves this configuration, and whichever comes after it.
+/// Creates the reloader, which holds everything that serves this configuration.
 fn reloader(
     configuration: Configuration,
     connections: Connections,
@@ -284,13 +282,13 @@ fn start_devices(
     metrics: &Metrics,
     auditor: &Auditor,
 ) -> Result<Arc<Devices>, AppError> {
-    let of_devices = auditor.clone();
-    let watcher = Arc::new(move |change: &StateChange<'_>| of_devices.note_state(change));
+    let trail = auditor.clone();
+    let watcher = Arc::new(move |change: &StateChange<'_>| trail.note_state(change));
     let devices = Arc::new(Devices::new(
         workers,
         HsmMetrics::declare(metrics, watcher)?,
     ));
-    // Before the devices: their first steps are recorded, too.
+    // Before the HSMs are started: their first state changes are recorded, too.
     if let Some(settings) = &configuration.audit {
         auditor.open(settings, &devices, AuditMetrics::declare(metrics)?)?;
     }
@@ -305,52 +303,11 @@ async fn wait_for_first_attempts(devices: &Devices) {
     while devices.any(|hsm| !hsm.is_usable() && !hsm.has_failed()) {
         if Instant::now() >= until {
             return tracing::warn!(
-                "an HSM takes long to open; the proxy serves without it meanwhile"
+                "not all HSMs are open; the proxy serves without them until they are"
             );
         }
         sleep(POLL).await;
     }
-}
-
-fn admin_parts(
-    metrics: Metrics,
-    connections: Connections,
-    phase: &Arc<Phase>,
-    reloader: &Reloader,
-) -> Result<AdminParts, AppError> {
-    let panics = PanicMetrics::declare(&metrics)?;
-    let (phase, auditor) = (Arc::clone(phase), reloader.auditor.clone());
-    let trail = auditor.clone();
-    let (of_readiness, devices) = (Arc::clone(&reloader.devices), Arc::clone(&reloader.devices));
-    let (live, server_metrics) = (reloader.live.clone(), reloader.server_metrics.clone());
-    let not_applied = reloader.metrics.not_applied.clone();
-    Ok(AdminParts {
-        connections,
-        headers: reloader.headers.clone(),
-        metrics,
-        readiness: Arc::new(move || phase.readiness(&of_readiness, &auditor)),
-        refresh: Arc::new(move || {
-            devices.publish_gauges();
-            not_applied.show_settings("not_opened", devices.rejecting_settings());
-            let serving = live.now();
-            serving.stores.publish_gauges();
-            server_metrics.publish_problems(&serving.tls.identity);
-            panics.publish();
-            trail.is_healthy();
-        }),
-    })
-}
-
-fn start_admin(settings: &AdminSettings, parts: AdminParts) -> Result<(), AppError> {
-    let admin = Admin::bind(settings, parts)?;
-    for address in admin.addresses()? {
-        tracing::info!(listener = "admin", %address, "listening");
-    }
-    essential_task("admin", async move {
-        admin.serve().await;
-        End::Unexpected("no health checks and no metrics".into())
-    });
-    Ok(())
 }
 
 /// Logs once when the proxy becomes ready.

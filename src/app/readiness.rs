@@ -1,5 +1,5 @@
-//! Whether the proxy is to be sent requests: bound, configured, at least one HSM usable, the audit trail
-//! written if no answer may leave without it, not draining.
+//! Readiness: the listeners are bound, at least one HSM is usable, the audit trail can be written if answers require it, and the proxy is
+//! not draining.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -12,7 +12,7 @@ const STARTING: u8 = 0;
 const SERVING: u8 = 1;
 const DRAINING: u8 = 2;
 
-/// The proxy's own part of its readiness.
+/// The phase of the process: starting, serving or draining.
 pub(super) struct Phase(AtomicU8);
 
 impl Phase {
@@ -28,15 +28,17 @@ impl Phase {
         self.0.store(DRAINING, Ordering::Release);
     }
 
-    /// Whether the proxy stops.
+    /// Returns whether the proxy is stopping.
     pub(super) fn is_draining(&self) -> bool {
         self.0.load(Ordering::Acquire) == DRAINING
     }
 
-    /// Ready, or why not.
+    /// Returns the reason if the proxy is not ready.
     pub(super) fn readiness(&self, devices: &Devices, auditor: &Auditor) -> Result<(), String> {
         match self.0.load(Ordering::Acquire) {
-            SERVING if auditor.refuses() => Err("the audit trail cannot be written".to_owned()),
+            SERVING if auditor.rejects_requests() => {
+                Err("the audit trail cannot be written".to_owned())
+            }
             SERVING if devices.any(|hsm| hsm.is_usable()) => Ok(()),
             SERVING => Err("no HSM is usable".to_owned()),
             STARTING => Err("starting".to_owned()),

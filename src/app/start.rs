@@ -1,8 +1,6 @@
-//! The first reading of the configuration.
+//! The start of the front, before it has a runtime: signals, the first reading of the configuration, the sandbox.
 
-use std::path::Path;
-use std::time::Duration;
-
-use tokio::time::{Instant, sleep};
-
-use super::proxy::AppError;
+pub(super) mod first_reading;
+pub(super) mod first_signals;
+pub(super) mod front_sandbox;
+pub(super) mod signals;

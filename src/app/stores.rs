@@ -1,4 +1,4 @@
-//! From the configuration's key stores to live ones, on the devices that there are.
+//! Creates key stores from the configuration, with the HSMs that run.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::fleet::{Fleet, FleetMetrics};
 use crate::keystore::{KeyStore, KeyStoreSettings, KeyStores, StoreMetrics};
 use crate::metrics::{Metrics, MetricsError};
 
-/// What all key stores share, now and after every change of the configuration.
+/// Creates key stores; holds the metrics that all of them share across reloads.
 pub(super) struct StoreMaker {
     fleet: FleetMetrics,
     stores: StoreMetrics,
@@ -25,7 +25,7 @@ impl StoreMaker {
         })
     }
 
-    /// The stores of this configuration. What must outlive a change is taken over from the `former` ones of the same names.
+    /// Creates the stores of this configuration. State that must survive a reload is taken from the `former` store of the same name.
     pub(super) fn make(
         &self,
         configuration: &Configuration,
@@ -51,7 +51,7 @@ impl StoreMaker {
     }
 }
 
-/// The keys that these stores expect on an HSM, each once.
+/// Returns the keys that these stores expect on an HSM, without duplicates.
 fn expected(stores: &[KeyStoreSettings], hsm: &str) -> Vec<ExpectedKey> {
     let mut expected: Vec<ExpectedKey> = Vec::new();
     let mut places: HashMap<Arc<KeySelector>, usize> = HashMap::new();

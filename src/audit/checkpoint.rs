@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::chain::{Position, hex, unhex};
+use super::chain::Position;
 use super::record::{Entry, Kind};
+use crate::hex;
 
 /// The maximum number of lines between a position and the checkpoint with its seal. A verification keeps this number of hashes in memory.
 pub(super) const MAX_LAG: usize = 65_536;
@@ -93,11 +94,11 @@ impl Attempt {
             Kind::Checkpoint,
             &Members {
                 through: self.head.seq,
-                head: hex(&self.head.hash),
+                head: hex::encode(&self.head.hash),
                 hsm: seal.ok().map(|s| s.hsm.clone()),
                 key: seal.ok().map(|s| s.key.clone()),
-                iv: seal.ok().map(|s| hex(&s.iv)),
-                sealed: seal.ok().map(|s| hex(&s.sealed)),
+                iv: seal.ok().map(|s| hex::encode(&s.iv)),
+                sealed: seal.ok().map(|s| hex::encode(&s.sealed)),
                 unsealed: seal.err().cloned(),
             },
         )
@@ -134,13 +135,13 @@ pub(super) fn read(line: &[u8]) -> Option<CheckpointLine> {
     }
     let head = Position {
         seq: members.through,
-        hash: unhex(&members.head)?.try_into().ok()?,
+        hash: hex::decode_lower(&members.head)?.try_into().ok()?,
     };
     let seal = Seal {
         hsm: members.hsm?,
         key: members.key?,
-        iv: unhex(&members.iv?)?,
-        sealed: unhex(&members.sealed?)?,
+        iv: hex::decode_lower(&members.iv?)?,
+        sealed: hex::decode_lower(&members.sealed?)?,
     };
     Some(CheckpointLine::Sealed(Checkpoint { head, seal }))
 }

@@ -152,7 +152,7 @@ async fn an_incomplete_line_is_moved_to_another_file_and_recorded() {
     let text = fs::read_to_string(&settings.path).unwrap();
     assert!(text.contains(&format!(
         "\"sha256\":\"{}\"",
-        chain::hex(&chain::sha256(&aside))
+        crate::hex::encode(&chain::sha256(&aside))
     )));
 }
 

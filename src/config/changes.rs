@@ -91,7 +91,8 @@ impl Changes {
         );
         self.compare(before.fleet_size != now.fleet_size, "health.fleet_size");
         self.compare(old.log.level != new.log.level, "log.level");
-        self.compare(old.log.sample != new.log.sample, "log.sample_successes");
+        let samples = (old.access_log_sample, new.access_log_sample);
+        self.compare(samples.0 != samples.1, "log.sample_successes");
         self.compare(old.hedge_delay != new.hedge_delay, "failover.hedge_delay");
     }
 

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::log::LogSettings;
 use crate::admin::AdminSettings;
 use crate::audit::AuditSettings;
 use crate::connections::Exempt;
 use crate::hsm::HsmSettings;
 use crate::keystore::KeyStoreSettings;
+use crate::logging::LogSettings;
 use crate::policy::Policy;
-use crate::server::ServerSettings;
+use crate::server::{Sample, ServerSettings};
 use crate::toml_file::Finding;
 
 /// The settings of a proxy.
@@ -19,8 +19,10 @@ pub struct Configuration {
     pub server: ServerSettings,
     /// `[admin]`, if present.
     pub admin: Option<AdminSettings>,
-    /// `[log]`.
+    /// `[log]`, except for the sample.
     pub log: LogSettings,
+    /// `log.sample_successes`: which successful requests are logged.
+    pub access_log_sample: Sample,
     /// `[audit]`, if present.
     pub audit: Option<AuditSettings>,
     /// `[policy]`, if present.

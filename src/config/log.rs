@@ -2,61 +2,19 @@
 
 use thiserror::Error;
 
+use crate::logging::{Collector, LogFormat, LogLevel, LogSettings};
 use crate::server::Sample;
 use crate::toml_file::Section;
 
-/// The `[log]` table.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LogSettings {
-    /// The lowest severity that is logged.
-    pub level: LogLevel,
-    /// The form of the lines.
-    pub format: LogFormat,
-    /// Which successful requests are logged.
-    pub sample: Sample,
-    /// `[log.otlp]`, if present.
-    pub otlp: Option<Collector>,
-}
-
-/// The OpenTelemetry collector that receives the spans.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Collector {
-    /// Host and port.
-    pub authority: String,
-    /// The path of the request.
-    pub path: String,
-}
-
-/// The severity of a log message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the usual five")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-/// The form of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One JSON object per line.
-    Json,
-    /// Text for readers, not for programs.
-    Text,
-}
-
-/// Reads the table; a missing key has its default value.
-pub(super) fn settings(root: &Section<'_>) -> Option<LogSettings> {
+/// Returns the settings of the table and the sample of the access log; defaults for what the table does not have.
+pub(super) fn settings(root: &Section<'_>) -> (LogSettings, Sample) {
     let mut settings = LogSettings {
         level: LogLevel::Info,
         format: LogFormat::Json,
-        sample: Sample::ALL,
         otlp: None,
     };
     let Some(section) = root.section("log") else {
-        return Some(settings);
+        return (settings, Sample::ALL);
     };
     let levels = [
         ("error", LogLevel::Error),
@@ -72,12 +30,10 @@ pub(super) fn settings(root: &Section<'_>) -> Option<LogSettings> {
     if let Some(format) = section.choice("format", &formats) {
         settings.format = format;
     }
-    if let Some(sample) = sample(&section) {
-        settings.sample = sample;
-    }
+    let sample = sample(&section).unwrap_or(Sample::ALL);
     settings.otlp = otlp(&section);
     section.finish();
-    Some(settings)
+    (settings, sample)
 }
 
 fn sample(section: &Section<'_>) -> Option<Sample> {

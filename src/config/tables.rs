@@ -18,7 +18,7 @@ pub(super) fn read(root: &Section<'_>, certificates: &Certificates) -> Option<Co
     let mut listeners = Listeners::default();
     let server = server::settings(root, health.fleet_size, &mut listeners, certificates);
     let admin = admin(root, &mut listeners);
-    let log = log::settings(root);
+    let (log, access_log_sample) = log::settings(root);
     let hedge_delay = hedge_delay(root);
     let hsms = hsm::all(root, health.interval);
     let key_stores = key_store::all(root, &hsms);
@@ -37,7 +37,8 @@ pub(super) fn read(root: &Section<'_>, certificates: &Certificates) -> Option<Co
     Some(Configuration {
         server,
         admin,
-        log: log?,
+        log,
+        access_log_sample,
         hedge_delay,
         audit,
         policy,

@@ -17,6 +17,7 @@ mod warnings;
 use std::fs;
 
 use super::*;
+use crate::logging::{LogFormat, LogLevel};
 
 /// A certificate with its key, both PEM, without a warning: its issuer has the name of a root that KMS trusts.
 fn server_pair() -> (String, String) {
@@ -104,6 +105,7 @@ fn a_minimal_configuration_has_the_contracts_defaults() {
         hsms,
         key_stores,
         log,
+        access_log_sample,
         hedge_delay,
         policy,
         audit,
@@ -113,6 +115,7 @@ fn a_minimal_configuration_has_the_contracts_defaults() {
     assert!(admin.is_none() && policy.is_none() && audit.is_none());
     assert_eq!(hedge_delay.as_millis(), 80);
     assert_eq!((log.level, log.format), (LogLevel::Info, LogFormat::Json));
+    assert_eq!(access_log_sample, crate::server::Sample::ALL);
     assert_eq!(
         (
             hsms[0].sessions,

@@ -1,34 +1,34 @@
-//! How many HSM calls one request has caused.
+//! Counts the HSM calls of one request.
 //!
 //! # Invariants
-//! - A call is counted before it begins, and none begins after the count was taken, also when a hedged job is still queued.
-//! - The count is exact for every job that was answered before the count was taken. A job that is with an HSM at that moment counts for the
-//!   calls that such a job usually makes.
+//! - A call is counted before it begins. After the count was closed, no call begins, also if a hedged request is still queued.
+//! - The count is exact for jobs that were answered before the count was closed. A job that an HSM is working on at that moment counts with the
+//!   usual number of calls of such a job.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The bit that says that the count was taken. No request makes so many calls.
+/// The bit that is set when the count is closed. No request makes that many calls.
 const CLOSED: u32 = 1 << 31;
 
-/// Counts the HSM calls of one request. Clones count together.
+/// The number of HSM calls of one request. Clones share the count.
 #[derive(Clone, Debug, Default)]
 pub struct CallCount(Arc<AtomicU32>);
 
 impl CallCount {
-    /// Counts so many calls that are about to begin. Returns false when the count was taken already: then they must not begin.
+    /// Counts `calls` calls before they begin. Returns false if the count is closed: then the calls must not begin.
     #[must_use = "a call that is not counted must not begin"]
     pub fn begin(&self, calls: u32) -> bool {
         self.0.fetch_add(calls, Ordering::AcqRel) & CLOSED == 0
     }
 
-    /// Of `counted` calls only `made` were made, or more. It changes nothing when the count was taken already.
+    /// Replaces `counted` calls by the `made` calls that took place. Has no effect after the count was closed.
     pub fn correct(&self, counted: u32, made: u32) {
         self.0
             .fetch_add(made.wrapping_sub(counted), Ordering::AcqRel);
     }
 
-    /// Returns the number of calls, and keeps any further one from beginning. Only the first result is the number.
+    /// Closes the count and returns the number of calls. Only the result of the first call is meaningful.
     pub fn close(&self) -> u32 {
         self.0.fetch_or(CLOSED, Ordering::AcqRel) & !CLOSED
     }
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_call_begins_after_the_count_was_taken() {
+    fn no_call_begins_after_the_count_was_closed() {
         let calls = CallCount::default();
         assert!(calls.begin(1) && calls.clone().begin(1));
         assert_eq!(calls.close(), 2);

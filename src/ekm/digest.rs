@@ -8,17 +8,17 @@ use sha2::{Digest as _, Sha256};
 /// The length of the value, in bytes.
 pub const DIGEST_LENGTH: usize = 32;
 
-/// `SHA-256(prefix ‖ IV ‖ ciphertext ‖ tag)`. The prefix says what the value is for; the device does not know. Clones share the prefix.
+/// `SHA-256(prefix ‖ IV ‖ ciphertext ‖ tag)`. The prefix defines the use of the value; the HSM does not interpret it. Clones share the prefix.
 #[derive(Clone)]
 pub struct Digest(Arc<[u8]>);
 
 impl Digest {
-    /// The value over this prefix and a ciphertext.
+    /// Creates a digest with this prefix.
     pub fn new(prefix: Arc<[u8]>) -> Self {
         Self(prefix)
     }
 
-    /// What comes before the ciphertext.
+    /// Returns the bytes that are hashed before the ciphertext.
     pub fn prefix(&self) -> &Arc<[u8]> {
         &self.0
     }

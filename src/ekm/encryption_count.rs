@@ -1,11 +1,11 @@
-//! Where the ciphertexts that a device makes under one key are counted.
+//! Counts the ciphertexts that an HSM makes with one key.
 
 use std::fmt;
 
-/// Counts the encryptions under one key. With random IVs a key must not encrypt more than 2^32 times (NIST SP 800-38D section 8.3): what counts
-/// is what the device has done, not what was sent to KMS.
+/// Counts the encryptions with one key. With random IVs a key must not encrypt more than 2^32 times (NIST SP 800-38D section 8.3). Every
+/// encryption of the HSM counts, also if its result is not sent to KMS.
 pub trait EncryptionCount: fmt::Debug + Send + Sync {
-    /// Counts one ciphertext. A device calls this once for each ciphertext that it made under the key, whatever becomes of it.
+    /// Counts one ciphertext. Called once for each ciphertext that the HSM made with the key, also if it is not used.
     fn count(&self);
 }
 

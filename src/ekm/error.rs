@@ -1,33 +1,33 @@
-//! How a key manager fails: whose fault, and whether another try can help.
+//! Errors of a key manager: what failed, where the cause is, and whether a retry can help.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use thiserror::Error;
 
-/// Whose fault it is.
+/// Where the cause of an error is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
-    /// What was sent.
+    /// The request of the client.
     Caller,
-    /// What is configured, or which keys the device holds.
+    /// The configuration, or the keys on the HSM.
     Operator,
-    /// The device or the way to it.
+    /// The HSM, or the connection to it.
     Device,
-    /// Nobody's: there is more work than time.
+    /// Overload.
     Load,
 }
 
-/// What went wrong.
+/// The kind of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 pub enum KeyManagerFault {
-    /// Ciphertext, tag, IV or AAD are not what was encrypted.
+    /// Ciphertext, tag, IV or AAD are not those of the encryption.
     #[error("the ciphertext does not authenticate")]
     CiphertextInvalid,
-    /// The device has no such key.
+    /// The HSM has no such key.
     #[error("the key is not on the device")]
     KeyAbsent,
-    /// The device has more than one such key.
+    /// The HSM has more than one such key.
     #[error("more than one key on the device answers to this name")]
     KeyAmbiguous,
     /// The key's attributes forbid the operation.
@@ -36,31 +36,31 @@ pub enum KeyManagerFault {
     /// The key is not an AES-256 key.
     #[error("the key is not an AES-256 key")]
     KeyUnsuitable,
-    /// The device works, but it fails all that is asked of it with this key.
+    /// The HSM works, but fails every operation with this key.
     #[error("the HSM rejects this key")]
     KeyFailed,
-    /// The key does not work on the device, though another key does.
+    /// The key does not work on the HSM, although another key does.
     #[error("the key does not work on the device")]
     KeyBlocked,
-    /// The device takes no input of this length.
+    /// The HSM does not accept input of this length.
     #[error("the input is longer than the device takes")]
     InputTooLong,
-    /// More jobs wait than can be done.
+    /// The queue of jobs is full.
     #[error("the device's queue is full")]
     QueueFull,
-    /// It was too late before the answer was there.
+    /// The deadline passed before the answer arrived.
     #[error("the deadline passed")]
     DeadlinePassed,
-    /// The device is known to be unusable; it was not even asked.
+    /// The HSM is known to be unusable, so it did not get the job.
     #[error("the device is not usable")]
     DeviceUnavailable,
-    /// The device failed at this job.
+    /// The HSM failed at this job.
     #[error("the device failed")]
     DeviceFailed,
 }
 
 impl KeyManagerFault {
-    /// Every fault, for tables and tests.
+    /// All kinds, for tables and tests.
     pub const ALL: [Self; 12] = [
         Self::CiphertextInvalid,
         Self::KeyAbsent,
@@ -76,7 +76,7 @@ impl KeyManagerFault {
         Self::DeviceFailed,
     ];
 
-    /// Whose fault it is.
+    /// Returns where the cause is.
     pub fn blame(self) -> Blame {
         match self {
             Self::CiphertextInvalid | Self::InputTooLong => Blame::Caller,
@@ -91,27 +91,27 @@ impl KeyManagerFault {
         }
     }
 
-    /// Whether the same job may succeed on another device or a little later.
+    /// Returns whether the same job may succeed on another HSM or later.
     pub fn is_retryable(self) -> bool {
-        // A key may fail on one device only, and some devices fail a key for a moment.
+        // A key may fail on one HSM only, or for a short time.
         matches!(self.blame(), Blame::Load | Blame::Device) || self == Self::KeyFailed
     }
 }
 
-/// A fault with the device it happened on and a detail for the operator (never a key value, plaintext, IV or PIN).
+/// An error with its HSM and a detail for the operator. The detail never contains a key value, plaintext, IV or PIN.
 #[derive(Clone, Debug, Error)]
 #[error("{device}: {fault}: {detail}")]
 pub struct KeyManagerError {
-    /// What went wrong.
+    /// The kind of the error.
     pub fault: KeyManagerFault,
-    /// Where.
+    /// The name of the HSM.
     pub device: Arc<str>,
-    /// In the device's terms, such as a `CKR_` name.
+    /// The reason in terms of the HSM, such as a `CKR_` name.
     pub detail: Cow<'static, str>,
 }
 
 impl KeyManagerError {
-    /// The error.
+    /// Creates the error.
     pub fn new(
         fault: KeyManagerFault,
         device: &Arc<str>,

@@ -1,5 +1,4 @@
-//! A key manager for unit tests: it "encrypts" by XOR and authenticates by SHA-256, and fails on command.
-//! Compiled for tests only.
+//! A fake key manager for unit tests: it encrypts by XOR, authenticates by SHA-256, and fails on command.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -10,30 +9,30 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 
-/// Somebody.
+/// Returns a tenant.
 pub fn tenant() -> Arc<Tenant> {
     Arc::new(Tenant {
-        name: "somebody".into(),
+        name: "tenant".into(),
         share: 1,
     })
 }
 
-/// The fake. Keys are made with [`FakeKeyManager::add_key`].
+/// A fake key manager. [`FakeKeyManager::add_key`] adds keys.
 pub struct FakeKeyManager {
     name: Arc<str>,
     usable: AtomicBool,
-    /// How long every answer takes, in milliseconds; also what it says of its wait.
+    /// The duration of every answer, in milliseconds.
     delay: AtomicU32,
     keys: Mutex<HashMap<KeySelector, KeyAttributes>>,
     failure: Mutex<Option<KeyManagerFault>>,
     counter: AtomicU32,
     asked: AtomicU32,
-    /// What it says of keys instead of what it holds; none: it does not know.
+    /// The reported key state instead of the real one: `Some(None)` is unknown.
     knowledge: Mutex<Option<Option<bool>>>,
 }
 
 impl FakeKeyManager {
-    /// A usable fake without keys.
+    /// Creates a usable fake without keys.
     pub fn named(name: &str) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
@@ -59,32 +58,32 @@ impl FakeKeyManager {
             .insert(KeySelector::Label(label.into()), attributes);
     }
 
-    /// Whether it says that it is usable.
+    /// Sets whether it reports that it is usable.
     pub fn set_usable(&self, usable: bool) {
         self.usable.store(usable, Ordering::SeqCst);
     }
 
-    /// Makes every answer take so long.
+    /// Sets the duration of every answer.
     pub fn set_delay(&self, milliseconds: u32) {
         self.delay.store(milliseconds, Ordering::SeqCst);
     }
 
-    /// Makes every job fail like this.
+    /// Makes every job fail with this error; none to succeed again.
     pub fn fail_with(&self, fault: Option<KeyManagerFault>) {
         *self.failure.lock().unwrap() = fault;
     }
 
-    /// Makes it say this of every key, whatever it holds.
+    /// Sets the reported state of every key; none for unknown.
     pub fn believe(&self, has_key: Option<bool>) {
         *self.knowledge.lock().unwrap() = Some(has_key);
     }
 
-    /// How many jobs it was asked for.
+    /// Returns the number of jobs that it got.
     pub fn asked(&self) -> u32 {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// How many encryptions there have been.
+    /// Returns the number of encryptions.
     pub fn encryptions(&self) -> u32 {
         self.counter.load(Ordering::SeqCst)
     }
@@ -152,8 +151,9 @@ impl FakeKeyManager {
             tag,
             digest: None,
         };
-        let of = |digest: &super::Digest| digest.of(&sealed.iv, &sealed.ciphertext, &sealed.tag);
-        let digest = job.digest.as_ref().map(of);
+        let compute =
+            |digest: &super::Digest| digest.of(&sealed.iv, &sealed.ciphertext, &sealed.tag);
+        let digest = job.digest.as_ref().map(compute);
         Ok(Sealed { digest, ..sealed })
     }
 

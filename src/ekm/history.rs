@@ -1,8 +1,8 @@
-//! What a device has done with each key: the last IVs, and whether it has decrypted what it encrypted.
+//! The history of each key on an HSM: its last IVs, and whether the HSM has decrypted one of its own ciphertexts.
 //!
 //! # Invariants
-//! - Memory is bounded: [`IVS_PER_KEY`] IVs of at most twice [`KEYS`] keys, some 26 MB for each HSM. A key takes 50 kB after
-//!   1,024 encryptions.
+//! - Memory is bounded: [`IVS_PER_KEY`] IVs for each of at most twice [`KEYS`] keys, about 26 MB for each HSM. A key uses 50 kB after 1,024
+//!   encryptions.
 //! - IVs are never logged.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -12,16 +12,16 @@ use std::sync::{Mutex, MutexGuard};
 use super::selector::KeySelector;
 use crate::sync::poisoned;
 
-/// How many IVs are remembered of a key.
+/// The number of IVs that are remembered for each key.
 const IVS_PER_KEY: usize = 1_024;
 
-/// After so many keys the ones that were not used since then are forgotten at the next turn.
+/// The size of a generation, in keys. When it is full, keys that were not used during this generation are forgotten.
 const KEYS: usize = 256;
 
-/// The longest IV, in bytes; a shorter one is filled with zeros.
+/// The longest IV, in bytes. Shorter IVs are padded with zeros.
 const MAX_IV: usize = 16;
 
-/// The history of every key of a device, over all of its sessions and for as long as the process runs.
+/// The history of all keys of an HSM, over all of its sessions, since the start of the process.
 #[derive(Debug, Default)]
 pub struct History(Mutex<Keys>);
 
@@ -47,7 +47,7 @@ struct Uses {
 }
 
 impl History {
-    /// The history of one key.
+    /// Returns the history of one key.
     pub fn of<'a>(&'a self, key: &'a KeySelector) -> KeyHistory<'a> {
         KeyHistory { all: self, key }
     }
@@ -58,22 +58,22 @@ impl History {
 }
 
 impl KeyHistory<'_> {
-    /// Remembers an IV. Returns false when it is among the last ones of the key.
+    /// Adds an IV. Returns false if it is among the last IVs of the key.
     #[must_use = "an IV that was used before must not be used again"]
     pub fn add_iv(&self, iv: &[u8]) -> bool {
         self.all
             .lock()
-            .with(self.key, |uses| uses.add_iv(filled(iv)))
+            .with(self.key, |uses| uses.add_iv(padded(iv)))
     }
 
-    /// Remembers that the device has decrypted a ciphertext that it had made under this key.
+    /// Notes that the HSM has decrypted a ciphertext that it made with this key.
     pub fn note_decryption(&self) {
         self.all
             .lock()
             .with(self.key, |uses| uses.has_decrypted = true);
     }
 
-    /// Whether [`KeyHistory::note_decryption`] was called.
+    /// Returns whether [`KeyHistory::note_decryption`] was called.
     pub fn has_decrypted(&self) -> bool {
         self.all.lock().with(self.key, |uses| uses.has_decrypted)
     }
@@ -107,10 +107,10 @@ impl Uses {
     }
 }
 
-fn filled(iv: &[u8]) -> [u8; MAX_IV] {
-    let mut filled = [0; MAX_IV];
-    filled.iter_mut().zip(iv).for_each(|(to, from)| *to = *from);
-    filled
+fn padded(iv: &[u8]) -> [u8; MAX_IV] {
+    let mut padded = [0; MAX_IV];
+    padded.iter_mut().zip(iv).for_each(|(to, from)| *to = *from);
+    padded
 }
 
 #[cfg(test)]
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_have_ivs_of_their_own() {
+    fn each_key_has_its_own_ivs() {
         let history = History::default();
         let keys = [key(1), key(2)];
         assert!(keys.iter().all(|key| history.of(key).add_iv(&iv(7))));

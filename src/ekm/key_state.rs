@@ -1,23 +1,23 @@
-//! What a device knows of the keys that the configuration expects on it.
+//! The state of keys that the configuration expects on an HSM.
 
-/// What a device knows of a key.
+/// The state of a key on an HSM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyState {
-    /// The device has no such key, or several of which none is used.
+    /// The HSM has no such key, or several, none of which is used.
     Missing,
-    /// The device has the key.
+    /// The HSM has the key.
     Present {
-        /// It may encrypt and is not known to fail.
+        /// The key allows ENCRYPT, and no failure is known.
         encrypts: bool,
-        /// It may decrypt and is not known to fail.
+        /// The key allows DECRYPT, and no failure is known.
         decrypts: bool,
-        /// Another key has the same name now. The one that was known before is used until the device is opened again.
+        /// A second key has the same name now. The key that was known first is used until the HSM is opened again.
         is_duplicated: bool,
     },
 }
 
 impl KeyState {
-    /// Whether the device can do anything with the key.
+    /// Returns whether the HSM can encrypt or decrypt with the key.
     pub fn is_of_use(self) -> bool {
         match self {
             Self::Missing => false,
@@ -28,17 +28,17 @@ impl KeyState {
     }
 }
 
-/// How many of the keys that a key store expects on a device are not as they should be.
+/// The number of keys of a key store that are missing or unusable on an HSM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyCounts {
-    /// Absent, or there more than once.
+    /// Keys that the HSM does not have, or has more than once.
     pub missing: usize,
-    /// There, but they cannot do what the key store needs.
+    /// Keys that the HSM has, but that cannot do what the key store needs.
     pub unusable: usize,
 }
 
 impl KeyCounts {
-    /// Counts a key of this state.
+    /// Counts a key with this state.
     pub fn add(&mut self, state: KeyState, must_encrypt: bool) {
         match state {
             KeyState::Missing => self.missing += 1,

@@ -1,8 +1,10 @@
-//! How a key of an HSM is named.
+//! Selects a key of an HSM.
 
 use std::fmt;
 
-/// Which key of a device: by its label or by its id, never by both.
+use crate::hex;
+
+/// Selects a key of an HSM by its label or by its ID, never by both.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum KeySelector {
     /// `CKA_LABEL`.
@@ -16,8 +18,7 @@ impl fmt::Display for KeySelector {
         match self {
             Self::Label(label) => write!(f, "label {label:?}"),
             Self::Id(id) => {
-                f.write_str("id ")?;
-                id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                write!(f, "id {}", hex::encode(id))
             }
         }
     }

@@ -1,14 +1,14 @@
-//! A warning that many requests would cause: one line per period, with the number of those left out.
+//! Limits a warning that many requests may cause to one line per period.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::sync::poisoned;
 
-/// Between two lines.
+/// The shortest interval between two lines.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// One warning of one object.
+/// A warning that is logged at most once per period.
 #[derive(Debug, Default)]
 pub struct SpacedWarning(Mutex<State>);
 
@@ -19,7 +19,7 @@ struct State {
 }
 
 impl SpacedWarning {
-    /// Returns how many warnings had no line since the last one, if this one is to have a line.
+    /// Returns none if this warning must not be logged. Otherwise returns the number of warnings that were not logged since the last line.
     pub fn next(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(poisoned);
         let since = |at: Instant| now.saturating_duration_since(at);
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_per_period_says_how_many_it_stands_for() {
+    fn a_line_per_period_counts_the_warnings_between() {
         let (warning, start) = (SpacedWarning::default(), Instant::now());
         assert_eq!(warning.next(start), Some(0));
         assert_eq!(warning.next(start), None);

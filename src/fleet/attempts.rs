@@ -1,4 +1,4 @@
-//! The attempts of one job: which HSMs were asked, what they answered, and which one is asked next.
+//! The attempts of one job: which HSMs got it, what they answered, and which HSM is next.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -8,44 +8,44 @@ use std::vec;
 
 use crate::ekm::{KeyManagerError, KeyManagerFault};
 
-/// The most HSMs that are asked for one job; those that lack the key do not count.
+/// The most HSMs that get one job. HSMs that lack the key do not count.
 const MAX_ATTEMPTS: usize = 2;
 
-/// Whether an HSM can serve a job, as far as it is known. The order is the order of preference.
+/// The known ability of an HSM to do a job, in the order of preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
     /// It is usable, and not known to lack the key.
     Able,
-    /// It is usable, but its last look at the token did not find the key.
+    /// It is usable, but its last check of the token did not find the key.
     Lacking,
-    /// It is not usable at the moment.
+    /// It is not usable now.
     Unusable,
 }
 
-/// An HSM that may be asked.
+/// An HSM that can get the job.
 pub(super) struct Candidate<D> {
     pub rank: Rank,
     pub wait: Duration,
     pub device: D,
 }
 
-/// Why a job is tried on another HSM than the one that has it.
+/// Why another HSM gets the job.
 #[derive(Clone, Copy)]
 pub(super) enum Reason<'a> {
-    /// The HSM has not answered yet.
+    /// The HSM has not answered within the hedge delay.
     Slow,
-    /// The HSM could not do it.
+    /// The HSM returned an error.
     Error(&'a KeyManagerError),
 }
 
 /// What an error means for the choice of the next HSM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// Another HSM would say the same, or there is no time left.
+    /// Another HSM would return the same error, or no time is left.
     Final,
     /// This HSM does not have exactly one such key; another one may.
     Missing,
-    /// Another HSM may do what this one could not.
+    /// Another HSM may be able to do the job.
     Failed,
 }
 
@@ -79,7 +79,7 @@ pub(super) struct Attempts<D, A, S, L> {
     leave: L,
     candidates: vec::IntoIter<Candidate<D>>,
     running: Vec<Running<D, A>>,
-    /// How many HSMs run or have failed.
+    /// The number of HSMs that work on the job or have failed.
     counted: usize,
     is_hedged: bool,
     failed: Option<KeyManagerError>,
@@ -94,8 +94,8 @@ where
     S: Fn(D) -> A,
     L: Fn(D, Reason<'_>),
 {
-    /// Asks the first of the candidates, which are in the order of preference; none: there are no candidates. `start` asks an HSM, `leave` is
-    /// told of each HSM that another one is asked after.
+    /// Sends the job to the first candidate; `candidates` are in the order of preference. Returns none if there are no candidates. `start` sends
+    /// the job to an HSM; `leave` is called with an HSM when another HSM gets the job because of it.
     pub(super) fn start(candidates: Vec<Candidate<D>>, start: S, leave: L) -> Option<Self> {
         let mut attempts = Self {
             start,
@@ -111,7 +111,7 @@ where
         attempts.ask_next().then_some(attempts)
     }
 
-    /// The next answer, with the HSM that gave it.
+    /// Waits for the next answer. Returns it with its HSM.
     pub(super) async fn next(&mut self) -> (D, A::Output) {
         let running = &mut self.running;
         let (at, outcome) = poll_fn(|context| {
@@ -126,18 +126,18 @@ where
         (self.running.swap_remove(at).device, outcome)
     }
 
-    /// The outcome of the job, if this answer decides it. Otherwise another HSM is asked, or still works.
+    /// Returns the outcome of the job, if this answer decides it. Otherwise another HSM gets the job, or still works on it.
     pub(super) fn conclude(&mut self, device: D, outcome: A::Output) -> Option<A::Output> {
         let error = match outcome {
             Err(error) if Meaning::of(error.fault) != Meaning::Final => error,
             outcome => return Some(outcome),
         };
-        let place = match (Meaning::of(error.fault), error.fault) {
+        let slot = match (Meaning::of(error.fault), error.fault) {
             (Meaning::Failed, _) => &mut self.failed,
             (_, KeyManagerFault::KeyAmbiguous) => &mut self.ambiguous,
             _ => &mut self.absent,
         };
-        *place = Some(error.clone());
+        *slot = Some(error.clone());
         if Meaning::of(error.fault) == Meaning::Missing {
             self.counted -= 1;
         }
@@ -147,12 +147,12 @@ where
         self.running.is_empty().then(|| Err(self.error(error)))
     }
 
-    /// Whether a second HSM may be asked although the first one has not answered yet.
+    /// Returns whether a second HSM may get the job while the first one has not answered.
     pub(super) fn may_hedge(&self) -> bool {
         !self.is_hedged && self.running.len() == 1 && self.may_ask_while_one_runs()
     }
 
-    /// Asks a second HSM beside the first one.
+    /// Sends the job to a second HSM while the first one works on it.
     pub(super) fn hedge(&mut self) {
         let slow = self.running.first().map(|attempt| attempt.device);
         self.is_hedged = true;
@@ -192,7 +192,7 @@ where
         true
     }
 
-    /// The error of a job that no HSM did. Without a failure every HSM has been asked and has said that the key is missing.
+    /// Returns the error of a job that no HSM did. If no HSM failed, all have reported that the key is missing.
     fn error(&mut self, last: KeyManagerError) -> KeyManagerError {
         let missing = self.ambiguous.take().or(self.absent.take());
         match (self.failed.take(), missing) {

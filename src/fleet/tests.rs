@@ -1,4 +1,4 @@
-//! Failover between fakes.
+//! Tests of failover and hedging with fake HSMs.
 
 use super::*;
 use crate::clock::Deadline;
@@ -56,7 +56,7 @@ async fn served_by(fleet: &Fleet) -> Result<String, KeyManagerFault> {
 }
 
 #[tokio::test]
-async fn the_first_of_equals_serves_and_an_unusable_one_does_not() {
+async fn the_first_usable_hsm_serves() {
     let (a, b, fleet) = pair();
     assert_eq!(served_by(&fleet).await, Ok("a".into()));
     a.set_usable(false);
@@ -66,7 +66,7 @@ async fn the_first_of_equals_serves_and_an_unusable_one_does_not() {
     assert_eq!(
         served_by(&fleet).await,
         Err(KeyManagerFault::DeviceUnavailable),
-        "it says why"
+        "the error has the reason"
     );
     assert!(
         fleet
@@ -77,7 +77,7 @@ async fn the_first_of_equals_serves_and_an_unusable_one_does_not() {
 }
 
 #[tokio::test]
-async fn a_device_s_fault_is_tried_elsewhere_once() {
+async fn a_failure_of_an_hsm_causes_one_failover() {
     let (a, b, fleet) = pair();
     for fault in [
         KeyManagerFault::DeviceFailed,
@@ -92,7 +92,7 @@ async fn a_device_s_fault_is_tried_elsewhere_once() {
 }
 
 #[tokio::test]
-async fn a_callers_fault_is_not() {
+async fn an_error_of_the_client_causes_no_failover() {
     let (a, b, fleet) = pair();
     for fault in [
         KeyManagerFault::CiphertextInvalid,
@@ -122,11 +122,11 @@ async fn a_slow_device_is_hedged() {
     assert_eq!(
         served_by(&fleet).await,
         Ok("a".into()),
-        "a failed hedge harms nobody"
+        "a failed hedged request has no effect"
     );
 }
 
-/// What an HSM of the table does with every job.
+/// How an HSM of the table answers every job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Behavior {
     Works,
@@ -152,7 +152,7 @@ impl Behavior {
     fn device(self, name: &str) -> Arc<FakeKeyManager> {
         let device = FakeKeyManager::named(name);
         device.add_key("k", 256, USAGE);
-        // What it knows of its keys must not decide the table.
+        // The order of HSMs must not depend on known key states.
         device.believe(None);
         match self {
             Self::Works => {}
@@ -166,13 +166,13 @@ impl Behavior {
         device
     }
 
-    /// Whether the HSM has looked for the key and does not have exactly one.
+    /// Returns whether the HSM reports that it does not have exactly one such key.
     fn lacks_key(self) -> bool {
         matches!(self, Self::Absent | Self::Ambiguous)
     }
 }
 
-/// What the fleet must answer; none: the job is done.
+/// Returns the expected error of the fleet; none if the job succeeds.
 fn expected(fleet: &[Behavior]) -> Option<KeyManagerFault> {
     let mut failures = Vec::new();
     for behavior in fleet {
@@ -194,7 +194,7 @@ fn expected(fleet: &[Behavior]) -> Option<KeyManagerFault> {
     })
 }
 
-/// Every fleet of two and of three HSMs.
+/// Returns all fleets of two and of three HSMs.
 fn every_fleet() -> Vec<Vec<Behavior>> {
     let extended = |fleets: &[Vec<Behavior>]| {
         let longer = |fleet: &Vec<Behavior>| {
@@ -210,7 +210,7 @@ fn every_fleet() -> Vec<Vec<Behavior>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_combination_of_answers_has_a_true_outcome() {
+async fn every_combination_of_answers_has_the_expected_outcome() {
     let fleets = every_fleet();
     assert_eq!(fleets.len(), 49 + 343);
     for behaviors in fleets {
@@ -237,23 +237,23 @@ async fn every_combination_of_answers_has_a_true_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_hsm_that_is_known_to_lack_the_key_is_asked_last() {
+async fn an_hsm_that_is_known_to_lack_the_key_comes_last() {
     let (a, b, fleet) = pair();
     a.believe(Some(false));
     assert_eq!(served_by(&fleet).await, Ok("b".into()));
     b.set_delay(500);
     assert_eq!(served_by(&fleet).await, Ok("b".into()));
-    assert_eq!(a.asked(), 0, "nor does it get hedged requests");
+    assert_eq!(a.asked(), 0, "it gets no hedged requests either");
     b.fail_with(Some(KeyManagerFault::KeyAbsent));
     assert_eq!(
         served_by(&fleet).await,
         Ok("a".into()),
-        "the key may have been made meanwhile"
+        "the key may have been created since"
     );
 }
 
 #[tokio::test]
-async fn an_error_says_which_hsm_lacks_the_key() {
+async fn an_error_names_the_hsm_that_lacks_the_key() {
     let (a, b, fleet) = pair();
     a.fail_with(Some(KeyManagerFault::KeyAbsent));
     b.set_usable(false);
@@ -266,7 +266,7 @@ async fn an_error_says_which_hsm_lacks_the_key() {
 }
 
 #[tokio::test]
-async fn a_fleet_of_none_says_so() {
+async fn an_empty_fleet_returns_an_error() {
     assert_eq!(
         served_by(&fleet_of(&[])).await,
         Err(KeyManagerFault::DeviceUnavailable)

@@ -1,6 +1,6 @@
-//! Whether several HSMs hold one and the same key: what one encrypts, each other must decrypt.
+//! Compares the keys of several HSMs: each HSM must decrypt what one of them encrypted.
 
-use super::{Device, Opened};
+use super::devices::{Device, Opened};
 use crate::ekm::KeyKind;
 use crate::hsm_protocol::TokenKey;
 
@@ -12,41 +12,41 @@ pub(super) struct Held<'a> {
     pub key: &'a TokenKey,
 }
 
-/// What a comparison has shown.
+/// The result of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Comparison {
-    /// There are not two keys to compare.
+    /// Fewer than two HSMs have the key.
     Single,
-    /// One key.
+    /// All HSMs hold the same key.
     Same,
     /// These two HSMs hold different keys.
     Different(String, String),
-    /// No HSM may encrypt with it, so there is no telling.
+    /// No HSM allows ENCRYPT, so the keys cannot be compared.
     Unprovable,
-    /// It was tried in vain.
+    /// The comparison failed, for this reason.
     Failed(String),
 }
 
 impl Comparison {
-    /// What speaks against using the key, in words for an operator.
-    pub(super) fn complaint(&self) -> Option<String> {
+    /// Returns the problem as text for the operator; none if the keys are equal.
+    pub(super) fn problem(&self) -> Option<String> {
         match self {
             Self::Single | Self::Same => None,
             Self::Different(one, other) => Some(format!(
-                "{one} and {other} hold DIFFERENT KEYS of this name: what one encrypts, the other cannot decrypt"
+                "{one} and {other} hold DIFFERENT KEYS of this name: neither can decrypt what the other encrypts"
             )),
             Self::Unprovable => Some(
-                "no HSM may encrypt with it, so that all of them hold one key cannot be proved"
+                "no HSM allows ENCRYPT, so it cannot be proved that all HSMs hold the same key"
                     .to_owned(),
             ),
             Self::Failed(why) => Some(format!(
-                "that all HSMs hold one key could not be proved: {why}"
+                "it could not be proved that all HSMs hold the same key: {why}"
             )),
         }
     }
 }
 
-/// Compares the keys that may be compared at all: those of AES-256.
+/// Compares the AES-256 keys; other keys are ignored.
 pub(super) fn compare(all: &[Held<'_>]) -> Comparison {
     let is_aes_256 = |held: &&Held<'_>| held.key.attributes.kind == KeyKind::Aes(256);
     let held: Vec<Held<'_>> = all.iter().filter(is_aes_256).copied().collect();

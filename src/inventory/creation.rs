@@ -1,42 +1,42 @@
-//! A new key on one HSM, and what that means for the HSMs beside it.
+//! Creation of a key on one HSM, and the consequences for the other HSMs of its key stores.
 
 use serde::Serialize;
 
 use super::comparison::{Held, compare};
+use super::devices::{Device, Found, Inventory};
 use super::error::CreationError;
 use super::report::HeldKey;
 use super::version::held_key;
-use super::{Device, Found, Inventory};
 use crate::ekm::KeySelector;
 use crate::hsm_protocol::NewKey;
 use crate::keystore::{KeySettings, KeyStoreSettings};
 
-/// What came of making a key.
+/// The result of creating a key.
 #[derive(Debug, Default, Serialize)]
 pub struct Created {
-    /// Where it was made.
+    /// The keys that were created.
     pub created: Vec<New>,
-    /// HSMs that have it besides.
+    /// Other HSMs that have the key.
     pub also_on: Vec<String>,
-    /// HSMs that do not have it.
+    /// HSMs that must have the key, but do not.
     pub missing_on: Vec<String>,
-    /// What is wrong besides.
+    /// Other errors.
     pub faults: Vec<String>,
     /// Whether an HSM does not answer, or cannot be opened.
     pub has_unavailable_hsm: bool,
 }
 
-/// A key that was made.
+/// A key that was created.
 #[derive(Debug, Serialize)]
 pub struct New {
-    /// On this HSM.
+    /// The HSM.
     pub hsm: String,
-    /// As the HSM has it.
+    /// The key with its attributes on the HSM.
     pub key: HeldKey,
 }
 
 impl Created {
-    /// Whether every HSM has what it needs.
+    /// Returns whether every HSM has what it needs.
     pub fn is_complete(&self) -> bool {
         self.missing_on.is_empty() && self.faults.is_empty()
     }
@@ -47,17 +47,17 @@ impl Created {
     }
 }
 
-/// The HSMs that are concerned when one of them gets a key.
+/// The HSMs that are affected when one of them gets a key.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Concerned {
-    /// Itself, and every other one of the key stores that use it: none of them may have another key of this name.
+pub struct AffectedHsms {
+    /// The HSM itself, and all HSMs of the key stores that use it: none of them may have a different key of this name.
     pub all: Vec<String>,
-    /// Those that must have it: of the key stores that name the key; of all, while none names it yet.
+    /// The HSMs that must have the key: those of the key stores that name it. If no key store names it yet, all.
     pub must_have: Vec<String>,
 }
 
-impl Concerned {
-    /// Those that are concerned when `hsm` gets this key.
+impl AffectedHsms {
+    /// Returns the HSMs that are affected when `hsm` gets this key.
     pub fn by(stores: &[KeyStoreSettings], hsm: &str, new: &NewKey) -> Self {
         let using = |store: &&KeyStoreSettings| store.hsms.iter().any(|name| name == hsm);
         let using: Vec<_> = stores.iter().filter(using).collect();
@@ -80,7 +80,7 @@ fn is_named(key: &KeySettings, new: &NewKey) -> bool {
     key.versions().any(|version| is_it(&version.selector))
 }
 
-/// This HSM and all of the stores, each once.
+/// Returns this HSM and the HSMs of the stores, without duplicates.
 fn with_hsms_of(hsm: &str, stores: &[&KeyStoreSettings]) -> Vec<String> {
     let mut all = vec![hsm.to_owned()];
     for name in stores.iter().flat_map(|store| &store.hsms) {
@@ -92,20 +92,20 @@ fn with_hsms_of(hsm: &str, stores: &[&KeyStoreSettings]) -> Vec<String> {
 }
 
 impl Inventory {
-    /// Makes a key on `hsm`, unless one of the HSMs has one of this name already or cannot be asked; afterwards those of `must_have`
-    /// are asked whether they have it, too.
+    /// Creates a key on `hsm`. Does nothing if an HSM has a key of this name already, or cannot be opened. Afterwards checks whether the HSMs in
+    /// `must_have` have the key, too.
     ///
     /// # Errors
-    /// Why nothing was made, or what is wrong with what was.
+    /// Why no key was created.
     pub fn create(
         &mut self,
         hsm: &str,
         new: &NewKey,
         must_have: &[String],
     ) -> Result<Created, CreationError> {
-        self.refuse_a_second(hsm, new)?;
+        self.check_name_is_free(hsm, new)?;
         let made = self.create_on(hsm, new)?;
-        // Some makers' devices copy a new key to each other: then it is there by now.
+        // HSMs of some vendors copy a new key to each other.
         self.refresh();
         let label = KeySelector::Label(new.label.clone());
         let mut outcome = Created {
@@ -117,7 +117,9 @@ impl Inventory {
             match device.find(&label) {
                 Found::Absent => outcome.missing_on.push(name),
                 Found::One(..) => outcome.also_on.push(name),
-                Found::Ambiguous(n) => outcome.faults.push(format!("{name}: now has {n} of them")),
+                Found::Ambiguous(n) => outcome
+                    .faults
+                    .push(format!("{name} now has {n} keys with {label}")),
                 Found::Unknown(error) => {
                     outcome.failed(&CreationError::Unavailable(format!("{name}: {error}")));
                 }
@@ -125,22 +127,23 @@ impl Inventory {
         }
         outcome
             .faults
-            .extend(compare(&self.holders(&label)).complaint());
+            .extend(compare(&self.holders(&label)).problem());
         Ok(outcome)
     }
 
-    /// Makes a health key on each of the HSMs that has none. Each may have its own: nothing else is ever encrypted with them.
+    /// Creates a health key on each of the HSMs that has none. HSMs may have different health keys, because only the checks of the same HSM use
+    /// them.
     pub fn create_health_keys(&mut self, new: &NewKey) -> Created {
         let mut outcome = Created::default();
         let label = KeySelector::Label(new.label.clone());
         for device in &mut self.devices {
-            // Two names may mean one token: then the first has made it for both.
+            // Two names may be the same token: then the key exists already.
             device.refresh();
             let name = device.name.to_string();
             match device.find(&label) {
                 Found::One(_, key) if key.is_fit() => outcome.also_on.push(name),
                 Found::One(..) => outcome.faults.push(format!(
-                    "{name}: there is a key with {label} already, but it is not an AES-256 key that may encrypt and decrypt"
+                    "{name}: there is a key with {label} already, but it is not an AES-256 key with ENCRYPT and DECRYPT"
                 )),
                 Found::Ambiguous(n) => outcome
                     .faults
@@ -162,10 +165,10 @@ impl Inventory {
         self.device(hsm)?.create(new)
     }
 
-    fn refuse_a_second(&self, hsm: &str, new: &NewKey) -> Result<(), CreationError> {
+    fn check_name_is_free(&self, hsm: &str, new: &NewKey) -> Result<(), CreationError> {
         let unopened = self.unopened();
         if !unopened.is_empty() {
-            let why = "whether a key of this name is there already cannot be known";
+            let why = "it is not known whether a key of this name exists already";
             let message = format!("{}: {why}; nothing was made", unopened.join("; "));
             return Err(CreationError::Unavailable(message));
         }
@@ -184,15 +187,15 @@ impl Inventory {
             return Err(CreationError::NameInUse(match **other == *hsm {
                 true => format!("{hsm} has a key with {taken} already; nothing was made"),
                 false => format!(
-                    "{other} has a key with {taken} already, and {hsm} would get another one of the same name: what one encrypts, the \
-                     other could not decrypt; clone the key of {other} with the maker's tool; nothing was made"
+                    "{other} has a key with {taken} already; {hsm} would get a different key of the same name, and neither HSM could \
+                     decrypt what the other encrypts; clone the key of {other} with the vendor's tool; nothing was made"
                 ),
             }));
         }
         Ok(())
     }
 
-    /// Every HSM that has exactly one such key.
+    /// Returns every HSM that has exactly one such key.
     pub(super) fn holders(&self, selector: &KeySelector) -> Vec<Held<'_>> {
         let holder = |device| match Device::find(device, selector) {
             Found::One(opened, key) => Some(Held {
@@ -254,24 +257,25 @@ mod tests {
     }
 
     #[test]
-    fn a_key_concerns_every_hsm_of_every_store_of_its_hsm() {
+    fn a_key_affects_all_hsms_of_the_stores_that_use_its_hsm() {
         let label = |label: &str| KeySelector::Label(label.to_owned());
         let stores = [
             store(&["b", "a"], label("one")),
             store(&["c", "a"], KeySelector::Id(vec![2])),
             store(&["d"], label("three")),
         ];
-        let concerned = |hsm, label: &str, id: Option<Vec<u8>>| {
+        let affected = |hsm, label: &str, id: Option<Vec<u8>>| {
             let label = label.to_owned();
-            let Concerned { all, must_have } = Concerned::by(&stores, hsm, &NewKey { label, id });
+            let AffectedHsms { all, must_have } =
+                AffectedHsms::by(&stores, hsm, &NewKey { label, id });
             (all.concat(), must_have.concat())
         };
         let pair = |all: &str, must_have: &str| (all.to_owned(), must_have.to_owned());
-        assert_eq!(concerned("a", "one", None), pair("abc", "ab"));
-        assert_eq!(concerned("a", "two", Some(vec![2])), pair("abc", "ac"));
-        assert_eq!(concerned("a", "unnamed", None), pair("abc", "abc"));
-        assert_eq!(concerned("a", "three", None), pair("abc", "abc"));
-        assert_eq!(concerned("d", "three", None), pair("d", "d"));
-        assert_eq!(concerned("spare", "one", None), pair("spare", "spare"));
+        assert_eq!(affected("a", "one", None), pair("abc", "ab"));
+        assert_eq!(affected("a", "two", Some(vec![2])), pair("abc", "ac"));
+        assert_eq!(affected("a", "unnamed", None), pair("abc", "abc"));
+        assert_eq!(affected("a", "three", None), pair("abc", "abc"));
+        assert_eq!(affected("d", "three", None), pair("d", "d"));
+        assert_eq!(affected("spare", "one", None), pair("spare", "spare"));
     }
 }

@@ -1,13 +1,13 @@
-//! How often each key version has encrypted, as the running proxy's `/metrics` have it.
+//! The number of encryptions of each key version, from the metrics of the running proxy.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// A proxy on this machine answers at once or not at all.
+/// The timeout for connecting and for each read and write. The proxy is on this machine.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// More than any proxy's metrics.
+/// The longest response that is read, in bytes.
 const MAX_LENGTH: u64 = 16 << 20;
 
 const METRIC: &str = "xks_key_encryptions_total{";
@@ -17,8 +17,8 @@ const METRIC: &str = "xks_key_encryptions_total{";
 pub struct Encryptions(String);
 
 impl Encryptions {
-    /// Asks the admin listener at `address`; none when no proxy answers there.
-    pub fn ask(address: SocketAddr) -> Option<Self> {
+    /// Reads the metrics from the admin listener at `address`. Returns none if no proxy answers there.
+    pub fn read(address: SocketAddr) -> Option<Self> {
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.set_write_timeout(Some(PATIENCE)).ok()?;
@@ -32,7 +32,7 @@ impl Encryptions {
             .then(|| Self(body.to_owned()))
     }
 
-    /// Encryptions of a version since that proxy's start.
+    /// Returns the encryptions of a version since the start of that proxy.
     pub fn of_version(&self, store: &str, key: &str, version: u32) -> Option<u64> {
         let labels = [
             format!("store=\"{store}\""),

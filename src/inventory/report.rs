@@ -1,35 +1,35 @@
-//! What an examination finds, as data: commands print it.
+//! The result of an examination, as data that commands print.
 
 use serde::Serialize;
 
-/// What there is to say of HSMs and keys.
+/// The result of an examination of HSMs and keys.
 #[derive(Debug, Serialize)]
 pub struct Examination {
-    /// Each HSM.
+    /// The reports on all HSMs.
     pub hsms: Vec<TokenReport>,
-    /// Each version of each key.
+    /// The reports on all key versions.
     pub keys: Vec<VersionReport>,
     /// The key that seals the audit trail, if it was examined.
     pub audit_key: Option<SealKeyReport>,
-    /// What concerns several keys at once.
+    /// Errors that concern several keys.
     pub faults: Vec<String>,
 }
 
 /// The key that seals the audit trail.
 #[derive(Debug, Serialize)]
 pub struct SealKeyReport {
-    /// By what it is found.
+    /// The label or ID that selects the key on an HSM.
     pub selector: String,
-    /// What each HSM has of it. One HSM that has it is enough.
+    /// Which HSMs have the key. One is enough.
     pub hsms: Vec<Holding>,
-    /// What is wrong and what to do.
+    /// Errors, with what to do.
     pub faults: Vec<String>,
 }
 
 impl Examination {
-    /// The same without what concerns the health keys only.
+    /// Removes errors that concern only health keys.
     pub fn without_health_keys(mut self) -> Self {
-        // Such an HSM serves, so its AES-GCM is known well enough.
+        // An HSM with a GCM profile serves; its only errors concern the health key.
         let serves = |hsm: &&mut TokenReport| hsm.gcm_profile.is_some();
         for hsm in self.hsms.iter_mut().filter(serves) {
             hsm.faults.clear();
@@ -37,7 +37,7 @@ impl Examination {
         self
     }
 
-    /// Every remark, with what it is a remark on.
+    /// Returns every remark, with its HSM or key.
     pub fn all_remarks(&self) -> Vec<String> {
         let of_key = |key: &VersionReport| {
             let name = key.name();
@@ -49,7 +49,7 @@ impl Examination {
         self.shared_tokens().into_iter().chain(of_keys).collect()
     }
 
-    /// HSMs that say the same of themselves, serial number included.
+    /// Returns remarks on HSMs that report the same token, including its serial number.
     fn shared_tokens(&self) -> Vec<String> {
         let earlier = |at: usize, hsm: &TokenReport| {
             let mut before = self.hsms.iter().take(at);
@@ -57,14 +57,14 @@ impl Examination {
             let (first, name) = (&first.name, &hsm.name);
             let token = hsm.token.as_deref().unwrap_or_default();
             Some(format!(
-                "{first} and {name}: both are {token}; if they are one token, failover between them has no effect"
+                "{first} and {name}: both are {token}; if they are the same token, failover between them has no effect"
             ))
         };
         let hsms = self.hsms.iter().enumerate();
         hsms.filter_map(|(at, hsm)| earlier(at, hsm)).collect()
     }
 
-    /// Every fault, with what it is a fault of.
+    /// Returns every error, with its HSM or key.
     pub fn all_faults(&self) -> Vec<String> {
         let of_hsms = self.hsms.iter().flat_map(|hsm| {
             let name = &hsm.name;
@@ -85,22 +85,22 @@ impl Examination {
     }
 }
 
-/// One HSM.
+/// The report on one HSM.
 #[derive(Debug, Serialize)]
 pub struct TokenReport {
     /// Its name in the configuration.
     pub name: String,
-    /// What it says of itself; none when it could not be opened.
+    /// Its vendor, model and serial number, as it reports them; none if it could not be opened.
     pub token: Option<String>,
-    /// How it does AES-GCM.
+    /// Its GCM profile: how it performs AES-GCM.
     pub gcm_profile: Option<String>,
-    /// Whether a check with its health key has proved that.
+    /// Whether a check with its health key has proved the profile.
     pub is_proved: bool,
-    /// What is wrong and what to do.
+    /// Errors, with what to do.
     pub faults: Vec<String>,
 }
 
-/// One version of a key.
+/// The report on one version of a key.
 #[derive(Debug, Serialize)]
 pub struct VersionReport {
     /// The key store.
@@ -113,52 +113,52 @@ pub struct VersionReport {
     pub is_primary: bool,
     /// Whether store and key are enabled.
     pub is_enabled: bool,
-    /// By what it is found.
+    /// The label or ID that selects the key on an HSM.
     pub selector: String,
-    /// What each HSM of the store has of it.
+    /// Which HSMs of the store have the key.
     pub hsms: Vec<Holding>,
-    /// Whether these are one key.
+    /// Whether the HSMs hold the same key.
     pub same_key: SameKey,
-    /// Why KMS would refuse it, or why it cannot do what this version is for; empty when nothing is in the way.
+    /// Why KMS would reject the key, or why the version cannot do what it is used for.
     pub objections: Vec<String>,
-    /// What is wrong and what to do.
+    /// Errors, with what to do.
     pub faults: Vec<String>,
-    /// Facts that are not faults, but that the operator should know.
+    /// Facts that are not errors, but that the operator should know.
     pub remarks: Vec<String>,
-    /// How often it has encrypted since the running proxy's start, if that can be asked.
+    /// The encryptions since the start of the running proxy, if its metrics can be read.
     pub encryptions: Option<u64>,
 }
 
 impl VersionReport {
-    /// What it is called in a message.
+    /// Returns its name in messages.
     pub fn name(&self) -> String {
         format!("{}/{} version {}", self.store, self.key, self.version)
     }
 }
 
-/// What one HSM has of one version.
+/// The keys of one HSM for one version.
 #[derive(Debug, Serialize)]
 pub struct Holding {
     /// The HSM.
     pub hsm: String,
-    /// How many keys answer to the name; none: the HSM could not be asked.
+    /// The number of keys with this name; none if the HSM could not be read.
     pub found: Option<usize>,
-    /// The key, when there is exactly one.
+    /// The key, if there is exactly one.
     pub key: Option<HeldKey>,
 }
 
 /// A key on an HSM.
 #[derive(Debug, Serialize)]
 pub struct HeldKey {
-    /// `CKA_LABEL`, when it is a text.
+    /// `CKA_LABEL`, if it is valid text.
     pub label: Option<String>,
     /// `CKA_ID` in hexadecimal.
     pub cka_id: String,
-    /// Such as `AES-256`.
+    /// The kind of key, such as `AES-256`.
     pub kind: String,
-    /// Such as `ENCRYPT`, as the attributes are called.
+    /// The usage attributes that are set, such as `ENCRYPT`.
     pub usage: Vec<&'static str>,
-    /// `CKA_SENSITIVE`; null where the device does not say.
+    /// `CKA_SENSITIVE`; none if the HSM does not report it, as for the following.
     pub sensitive: Option<bool>,
     /// `CKA_EXTRACTABLE`.
     pub extractable: Option<bool>,
@@ -170,17 +170,17 @@ pub struct HeldKey {
     pub local: Option<bool>,
 }
 
-/// Whether the HSMs hold one key.
+/// Whether the HSMs hold the same key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", content = "detail", rename_all = "snake_case")]
 pub enum SameKey {
-    /// Fewer than two HSMs have it.
+    /// Fewer than two HSMs have the key.
     NotCompared,
-    /// What one encrypted, the others decrypted.
+    /// The HSMs decrypted what one of them encrypted.
     Same,
-    /// They hold different keys.
+    /// The HSMs hold different keys.
     Different,
-    /// It could not be proved, for this reason.
+    /// Equality could not be proved, for this reason.
     Unproved(String),
 }
 
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn hsms_that_say_the_same_of_themselves_are_remarked_on() {
+    fn hsms_that_report_the_same_token_have_a_remark() {
         let token = "SoftHSM project, SoftHSM v2, serial 1";
         let other = "SoftHSM project, SoftHSM v2, serial 2";
         let examination = Examination {
@@ -216,7 +216,7 @@ mod tests {
         };
         let remarks = examination.all_remarks();
         assert_eq!(remarks.len(), 1, "{remarks:?}");
-        let start = format!("a and e: both are {token}; if they are one token");
+        let start = format!("a and e: both are {token}; if they are the same token");
         assert!(remarks[0].starts_with(&start), "{remarks:?}");
     }
 }

@@ -1,56 +1,56 @@
-//! The next version of a key: made on one HSM, proved on all of them, and only then put into words for the configuration.
+//! Rotation of a key: creates the next version on one HSM and verifies it on all. Only then the command prints the new configuration.
 //!
 //! # Invariants
-//! - No configuration is given while an HSM of the key store lacks the new key or holds another one of its name.
-//! - Whatever has been done already is found and not done again, so that the same call goes on where the last one ended.
+//! - No configuration is printed while an HSM of the key store lacks the new key, or holds a different key of its name.
+//! - Repeating a call continues where the previous one ended: a key that exists already is not created again.
 
 use super::comparison::{Held, compare};
+use super::devices::{Found, Inventory};
 use super::error::CreationError;
-use super::{Found, Inventory};
 use crate::ekm::KeySelector;
 use crate::hsm_protocol::{HsmSettings, NewKey};
 use crate::keystore::{KeySettings, KeyStoreSettings, VersionSettings};
 use crate::xks::KeyVersion;
 
-/// What the next version of a key is going to be.
+/// The plan for the next version of a key.
 pub struct Rotation<'a> {
     store: &'a KeyStoreSettings,
     key: &'a KeySettings,
-    /// Its number: one more than the highest.
+    /// Its number: the highest number plus one.
     pub number: KeyVersion,
-    /// The label of its key in the HSMs.
+    /// The label of its key on the HSMs.
     pub label: String,
 }
 
-/// How far a rotation has come.
+/// The state of a rotation.
 #[derive(Debug)]
 pub struct Rotated {
-    /// The HSM on which the key was made by this call; none: it was there already.
+    /// The HSM on which this call created the key; none if the key existed.
     pub created_on: Option<String>,
-    /// Its `CKA_ID`, on the first HSM that has it.
+    /// The `CKA_ID` of the key on the first HSM that has it.
     pub id: Vec<u8>,
-    /// HSMs that have it.
+    /// HSMs that have the key.
     pub on: Vec<String>,
-    /// HSMs that do not have it.
+    /// HSMs that do not have the key.
     pub missing_on: Vec<String>,
-    /// What is wrong besides.
+    /// Other errors.
     pub faults: Vec<String>,
-    /// What nobody must mend, but should know.
+    /// Facts that are not errors, but that the operator should know.
     pub remarks: Vec<String>,
 }
 
 impl Rotated {
-    /// Whether the configuration may be changed now.
+    /// Returns whether the configuration may be changed now.
     pub fn is_complete(&self) -> bool {
         self.missing_on.is_empty() && self.faults.is_empty()
     }
 }
 
 impl<'a> Rotation<'a> {
-    /// The next version of this key, labelled like the first one with its number behind it unless another label is given.
+    /// Plans the next version of this key. The default label is that of the first version with `-v` and the new number.
     ///
     /// # Errors
-    /// When the configuration uses the label already, or there is no next number.
+    /// When the configuration uses the label already, or the highest number is the largest possible.
     pub fn plan(
         stores: &'a [KeyStoreSettings],
         hsms: &[HsmSettings],
@@ -65,9 +65,9 @@ impl<'a> Rotation<'a> {
         };
         let number = KeyVersion(next.ok_or_else(no_number)?);
         let label = label.unwrap_or_else(|| default_label(key, number));
-        if let Some(use_of_it) = use_of(&label, stores, hsms) {
+        if let Some(other_use) = use_of(&label, stores, hsms) {
             return Err(CreationError::NameInUse(format!(
-                "the label {label:?} {use_of_it}; give another --label"
+                "the label {label:?} {other_use}; choose another --label"
             )));
         }
         Ok(Self {
@@ -78,10 +78,10 @@ impl<'a> Rotation<'a> {
         })
     }
 
-    /// Makes the key, unless an HSM has it, and finds out whether all HSMs of the store have it.
+    /// Creates the key, unless an HSM has it, and checks whether all HSMs of the store have it.
     ///
     /// # Errors
-    /// Why nothing was made.
+    /// Why no key was created.
     pub fn carry_out(
         &self,
         inventory: &mut Inventory,
@@ -93,7 +93,7 @@ impl<'a> Rotation<'a> {
             return Err(CreationError::Unavailable(message));
         }
         let mut created_on = None;
-        if self.is_nowhere(inventory)? {
+        if self.is_absent_everywhere(inventory)? {
             let hsm = on.or_else(|| self.store.hsms.first().map(String::as_str));
             let no_hsm = || CreationError::Failed("the key store has no HSM".to_owned());
             let hsm = hsm.ok_or_else(no_hsm)?;
@@ -101,10 +101,10 @@ impl<'a> Rotation<'a> {
             inventory.create(hsm, &NewKey { label, id }, &self.store.hsms)?;
             created_on = Some(hsm.to_owned());
         }
-        Ok(self.judge(inventory, created_on))
+        Ok(self.check(inventory, created_on))
     }
 
-    /// The version that encrypts, first while the new one decrypts only, then when it encrypts.
+    /// Returns the primary version of the two steps: first the old one, while the new one only decrypts; then the new one.
     pub fn primaries(&self) -> [KeyVersion; 2] {
         [self.key.primary().number, self.number]
     }
@@ -113,17 +113,17 @@ impl<'a> Rotation<'a> {
         KeySelector::Label(self.label.clone())
     }
 
-    fn is_nowhere(&self, inventory: &Inventory) -> Result<bool, CreationError> {
+    fn is_absent_everywhere(&self, inventory: &Inventory) -> Result<bool, CreationError> {
         let selector = self.selector();
-        let mut is_nowhere = true;
+        let mut is_absent_everywhere = true;
         for device in inventory.named(&self.store.hsms) {
             match device.find(&selector) {
                 Found::Absent => {}
-                Found::One(..) => is_nowhere = false,
+                Found::One(..) => is_absent_everywhere = false,
                 Found::Ambiguous(n) => {
                     let hsm = &device.name;
                     return Err(CreationError::NameInUse(format!(
-                        "{hsm} has {n} keys with {selector}; keep one, or give another --label"
+                        "{hsm} has {n} keys with {selector}; keep one, or choose another --label"
                     )));
                 }
                 Found::Unknown(error) => {
@@ -132,10 +132,10 @@ impl<'a> Rotation<'a> {
                 }
             }
         }
-        Ok(is_nowhere)
+        Ok(is_absent_everywhere)
     }
 
-    fn judge(&self, inventory: &Inventory, created_on: Option<String>) -> Rotated {
+    fn check(&self, inventory: &Inventory, created_on: Option<String>) -> Rotated {
         let held = inventory.holders(&self.selector());
         let name = |held: &Held<'_>| held.device.name.to_string();
         let on: Vec<String> = held.iter().map(name).collect();
@@ -152,16 +152,16 @@ impl<'a> Rotation<'a> {
             remarks: Vec::new(),
         };
         for one in &held {
-            rotated.look_at(one);
+            rotated.check_attributes(one);
         }
-        rotated.faults.extend(compare(&held).complaint());
+        rotated.faults.extend(compare(&held).problem());
         if let Some(first) = held.first() {
             rotated.faults.extend(self.trial(inventory, first));
         }
         rotated
     }
 
-    /// What is wrong with the key in use: a new version that is an old one in disguise would be no rotation.
+    /// Returns what fails when the key is used, or that it is the key of an older version: that would not be a rotation.
     fn trial(&self, inventory: &Inventory, new: &Held<'_>) -> Option<String> {
         let (hsm, token) = (&new.device.name, &new.opened.token);
         let sealed = match token.seal(new.key) {
@@ -176,7 +176,7 @@ impl<'a> Rotation<'a> {
         let opens = |version: &&VersionSettings| {
             let old = inventory.holders(&version.selector);
             let mut here = old.iter().filter(|old| old.device.name == *hsm);
-            // An old key that cannot be tried is not this one, which can.
+            // An old key that cannot decrypt is a different key, because the new key can.
             here.any(|old| token.opens(old.key, &sealed).unwrap_or(false))
         };
         let old = self.key.versions().find(opens)?;
@@ -185,11 +185,11 @@ impl<'a> Rotation<'a> {
 }
 
 impl Rotated {
-    fn look_at(&mut self, one: &Held<'_>) {
+    fn check_attributes(&mut self, one: &Held<'_>) {
         let hsm = &one.device.name;
         if !one.key.is_fit() {
             self.faults.push(format!(
-                "on {hsm} it is not an AES-256 key that may encrypt and decrypt"
+                "on {hsm} it is not an AES-256 key with ENCRYPT and DECRYPT"
             ));
         }
         let protection = one.key.protection;
@@ -200,7 +200,7 @@ impl Rotated {
     }
 }
 
-/// The same at each call, whatever the HSMs hold.
+/// Returns the default label. It depends on the configuration only, so that repeated calls use the same.
 fn default_label(key: &KeySettings, number: KeyVersion) -> String {
     let first = key.versions().min_by_key(|version| version.number);
     let base = match first.map(|version| &*version.selector) {
@@ -210,7 +210,7 @@ fn default_label(key: &KeySettings, number: KeyVersion) -> String {
     format!("{base}-v{}", number.0)
 }
 
-/// What the configuration uses the label for.
+/// Returns what the configuration uses the label for already.
 fn use_of(label: &str, stores: &[KeyStoreSettings], hsms: &[HsmSettings]) -> Option<String> {
     if let Some(hsm) = hsms.iter().find(|hsm| hsm.health_key == label) {
         return Some(format!("is the health_key of {}", hsm.name));

@@ -1,31 +1,31 @@
-//! The key of the audit trail: which HSMs have it, and whether they sealed what the trail says they did.
+//! The audit key: which HSMs have it, and whether they made the seals in the audit trail.
 //!
 //! # Invariants
-//! - Only the trail's own keys vouch for it: what another key has made is no seal, however genuine.
-//! - That an HSM could not be asked is never an answer.
+//! - A seal is accepted only if it was made with one of the trail's keys.
+//! - If no HSM can check a seal, the result is an error, never "valid" or "invalid".
 
 use super::comparison::Held;
+use super::devices::{Device, Found, Inventory};
 use super::report::SealKeyReport;
 use super::version::{all_lacks, holding};
-use super::{Device, Found, Inventory};
 use crate::audit::{Checkpoint, Seal, SealVerifier};
 use crate::ekm::{KeySelector, TAG_LENGTH};
 use crate::hsm_protocol::administration::TestCiphertext;
 
-/// The longest IV that any device makes, in bytes.
+/// The longest IV of any HSM, in bytes.
 const MAX_IV: usize = 16;
 
-/// Longer than any sealed constant, in bytes.
+/// The longest seal that is sent to an HSM, in bytes; longer than any real seal.
 const MAX_SEALED: usize = 1024;
 
-/// Checks the seals of a trail.
+/// Checks the seals of an audit trail.
 pub struct Seals<'a> {
     inventory: &'a Inventory,
     keys: &'a [String],
 }
 
 impl Inventory {
-    /// Checks seals that were made with the keys of these labels.
+    /// Returns a checker for seals that were made with the keys of these labels.
     pub fn seals<'a>(&'a self, keys: &'a [String]) -> Seals<'a> {
         Seals {
             inventory: self,
@@ -33,13 +33,13 @@ impl Inventory {
         }
     }
 
-    /// Reports which HSMs have the key with this label, and why it cannot seal the audit trail.
+    /// Reports which HSMs have the key with this label, and why they cannot seal the audit trail with it.
     pub fn seal_key(&self, label: &str) -> SealKeyReport {
         let selector = KeySelector::Label(label.to_owned());
         let devices = self.devices.iter();
         let found: Vec<_> = devices.map(|d| (d, d.find(&selector))).collect();
         let is_absent = |found: &Found<'_>| matches!(found, Found::Absent);
-        let (asked, absent) = (
+        let (readable, absent) = (
             found
                 .iter()
                 .filter(|(_, f)| !matches!(f, Found::Unknown(_)))
@@ -50,9 +50,9 @@ impl Inventory {
             .iter()
             .flat_map(|(device, found)| unfit(device, found))
             .collect();
-        if asked > 0 && absent == asked {
+        if readable > 0 && absent == readable {
             faults.push(format!(
-                "no HSM has a key with {selector}: the checkpoints of the audit trail would not be sealed; `xks-proxy key create --label {label}` makes it"
+                "no HSM has a key with {selector}: the checkpoints of the audit trail cannot be sealed; create it with `xks-proxy key create --label {label}`"
             ));
         }
         SealKeyReport {
@@ -63,7 +63,7 @@ impl Inventory {
     }
 }
 
-/// Why an HSM that has the key cannot seal with it.
+/// Returns why an HSM that has the key cannot seal with it.
 fn unfit(device: &Device, found: &Found<'_>) -> Vec<String> {
     let hsm = &device.name;
     match found {
@@ -92,10 +92,10 @@ impl SealVerifier for Seals<'_> {
         } = &checkpoint.seal;
         if !self.keys.contains(key) {
             return Err(format!(
-                "a seal is said to be made with the key {key:?}, which is not the trail's; if it was once, say --seal-key"
+                "a seal names the key {key:?}, which is not the key of the audit trail; if it was the key before, add --seal-key"
             ));
         }
-        // No device has made this, and none needs to be asked.
+        // No HSM makes an IV or a seal of this length.
         if iv.len() > MAX_IV || !(TAG_LENGTH..=MAX_SEALED).contains(&sealed.len()) {
             return Ok(false);
         }
@@ -106,9 +106,9 @@ impl SealVerifier for Seals<'_> {
         for device in maker.into_iter().chain(others) {
             match device.has_sealed(checkpoint) {
                 Ok(true) => return Ok(true),
-                // Others may have another key of this name; who is said to have made it knows.
+                // Only the answer of the HSM that the seal names is final: others may have a different key of this name.
                 Ok(false) if is_maker(&device) => return Ok(false),
-                Ok(false) => reasons.push(format!("{} did not make it", device.name)),
+                Ok(false) => reasons.push(format!("{} did not make the seal", device.name)),
                 Err(reason) => reasons.push(format!("{}: {reason}", device.name)),
             }
         }

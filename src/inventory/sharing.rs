@@ -1,12 +1,11 @@
-//! One key of an HSM under several names of the configuration: the configuration alone cannot see that a label and a CKA_ID mean one
-//! key, the HSM can.
+//! Finds keys of an HSM that the configuration uses under several names. Only the HSM shows that a label and a CKA_ID select the same key.
 
+use super::devices::{Device, Found, Inventory, Opened};
 use super::version::Version;
-use super::{Device, Found, Inventory, Opened};
 use crate::ekm::KeySelector;
 use crate::hsm_protocol::TokenKey;
 
-/// A use of a key of an HSM by the configuration.
+/// A key version of the configuration, with its key on the HSM.
 struct Use<'a> {
     version: &'a Version<'a>,
     key: &'a TokenKey,
@@ -27,12 +26,12 @@ impl Use<'_> {
     }
 }
 
-/// Keys that several stores have without saying so, and health keys that KMS could use.
+/// Returns errors for keys that several key stores use without `danger_shared`, and for health keys that KMS could use.
 pub(super) fn faults(inventory: &Inventory, versions: &[Version<'_>]) -> Vec<String> {
     let mut faults = Vec::new();
     for device in &inventory.devices {
         let uses = uses(device, versions);
-        faults.extend(silently_shared(device, &uses));
+        faults.extend(shared_without_permission(device, &uses));
         if let Ok(opened) = &device.opened {
             faults.extend(uses_of_health_key(device, opened, &uses));
         }
@@ -53,17 +52,17 @@ fn uses<'a>(device: &'a Device, versions: &'a [Version<'a>]) -> Vec<Use<'a>> {
     uses
 }
 
-fn silently_shared(device: &Device, uses: &[Use<'_>]) -> Vec<String> {
+fn shared_without_permission(device: &Device, uses: &[Use<'_>]) -> Vec<String> {
     let mut faults = Vec::new();
     for (at, one) in uses.iter().enumerate() {
         for other in uses.iter().skip(at + 1) {
             let both = [one, other].map(|used| used.version);
             let [store, other_store] = both.map(|version| &version.store.name);
-            let is_meant = both.iter().all(|version| version.key.may_be_shared());
-            if store != other_store && !is_meant && one.key.is_same_object(other.key) {
+            let is_permitted = both.iter().all(|version| version.key.may_be_shared());
+            if store != other_store && !is_permitted && one.key.is_same_object(other.key) {
                 faults.push(format!(
-                    "{} and {} are one key of {}: each key store could decrypt what the other encrypts; if that is meant, both \
-                     say danger_shared = true",
+                    "{} and {} are the same key of {}: each key store can decrypt what the other encrypts; if this is intended, set \
+                     danger_shared = true for both",
                     one.name(),
                     other.name(),
                     device.name

@@ -1,7 +1,7 @@
-//! What there is to say of one HSM.
+//! The report on one HSM.
 
+use super::devices::{Device, Opened};
 use super::report::TokenReport;
-use super::{Device, Opened};
 use crate::hsm_protocol::GcmFinding;
 
 pub(super) fn of(device: &Device) -> TokenReport {
@@ -21,9 +21,9 @@ pub(super) fn of(device: &Device) -> TokenReport {
 fn of_opened(name: String, health_key: &str, opened: &Opened) -> TokenReport {
     let (gcm_profile, fault) = match opened.token.gcm() {
         GcmFinding::Proved(plan) => (Some(plan.clone()), None),
-        // It serves all the same, but nobody would notice when it does so wrongly.
+        // The HSM serves, but the deep health check cannot detect wrong results.
         GcmFinding::Unproved(plan, why) => {
-            let how = format!("`xks-proxy key create --label {health_key}` makes one");
+            let how = format!("create one with `xks-proxy key create --label {health_key}`");
             let fault = format!("its AES-GCM cannot be checked: {why} ({how})");
             (Some(plan.clone()), Some(fault))
         }

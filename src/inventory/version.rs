@@ -1,13 +1,13 @@
-//! What there is to say of one version of a key.
+//! The examination of one version of a key.
 
 use super::comparison::{Comparison, Held, compare};
+use super::devices::{Device, Found, Inventory};
 use super::report::{HeldKey, Holding, SameKey, VersionReport};
-use super::{Device, Found, Inventory};
 use crate::ekm::{KeyAttributes, KeyKind, KeyUsageFlags};
 use crate::hsm_protocol::TokenKey;
 use crate::keystore::{KeySettings, KeyStoreSettings, State, VersionSettings};
 
-/// One version of the configuration.
+/// A key version of the configuration.
 #[derive(Clone, Copy)]
 pub(super) struct Version<'a> {
     pub store: &'a KeyStoreSettings,
@@ -15,7 +15,7 @@ pub(super) struct Version<'a> {
     pub settings: &'a VersionSettings,
 }
 
-/// Every version of these stores, in the order of the configuration, and of their numbers.
+/// Returns every version of these stores: keys in the order of the configuration, versions by number.
 pub(super) fn all<'a>(stores: &[&'a KeyStoreSettings]) -> Vec<Version<'a>> {
     let mut all = Vec::new();
     for &store in stores {
@@ -67,14 +67,14 @@ impl Version<'_> {
     fn lacking(&self, one: &Held<'_>) -> Lacking {
         Lacking {
             hsm: one.device.name.to_string(),
-            what: all_lacks(one, self.is_primary()),
+            lacks: all_lacks(one, self.is_primary()),
         }
     }
 
-    /// What is in the way of its use, whichever HSM it is on.
+    /// Returns what prevents the use of the version on any HSM.
     fn objections(&self, held: &[Lacking]) -> Vec<String> {
         let mut objections = Vec::new();
-        for lack in held.iter().flat_map(|one| &one.what) {
+        for lack in held.iter().flat_map(|one| &one.lacks) {
             if !objections.contains(lack) {
                 objections.push(lack.clone());
             }
@@ -100,12 +100,12 @@ impl Version<'_> {
             let name = &device.name;
             if let Found::Ambiguous(n) = found {
                 faults.push(format!(
-                    "{name} has {n} keys with {selector}: which one is meant cannot be known, so none is used; keep one"
+                    "{name} has {n} keys with {selector}: the name is ambiguous, so none is used; keep one"
                 ));
             }
         }
         for (device, found) in found {
-            // An HSM that cannot be opened has its own fault.
+            // An HSM that cannot be opened is reported by itself.
             if let (Found::Unknown(error), Ok(_)) = (found, &device.opened) {
                 let name = &device.name;
                 faults.push(format!(
@@ -113,12 +113,12 @@ impl Version<'_> {
                 ));
             }
         }
-        for Lacking { hsm, what } in held {
-            faults.extend(what.iter().map(|lack| format!("on {hsm} it {lack}")));
+        for Lacking { hsm, lacks } in held {
+            faults.extend(lacks.iter().map(|lack| format!("on {hsm} it {lack}")));
         }
-        // An old version that may only decrypt is as it should be, though nothing can be proved of it.
+        // An old version may lack ENCRYPT. Then its equality cannot be proved, which is not an error.
         if *comparison != Comparison::Unprovable {
-            faults.extend(comparison.complaint());
+            faults.extend(comparison.problem());
         }
         faults
     }
@@ -129,16 +129,16 @@ impl Version<'_> {
         let absent: Vec<_> = found.iter().filter(|(_, f)| is_absent(f)).collect();
         if !absent.is_empty() && absent.len() == found.len() {
             return vec![format!(
-                "no HSM has a key with {selector}: it answers KeyNotFoundException, the rest serves; make the key, or \
-                 correct the configuration"
+                "no HSM has a key with {selector}: requests for this key fail with KeyNotFoundException, other keys are not affected; \
+                 create the key, or correct the configuration"
             )];
         }
         let has = held.first().map(|one| one.hsm.clone());
         let from = has.unwrap_or_else(|| "another HSM".to_owned());
         let fault = |name: &str| {
             format!(
-                "{name} has no key with {selector}: it must hold the same key as {from}; clone it with the maker's tool, never \
-                 make another one of that name"
+                "{name} has no key with {selector}: it must hold the same key as {from}; clone the key with the vendor's tool, never \
+                 create a different key of this name"
             )
         };
         absent
@@ -159,13 +159,13 @@ fn held<'a>((device, found): &(&'a Device, Found<'a>)) -> Option<Held<'a>> {
     })
 }
 
-/// What the key of one HSM cannot do.
+/// What the key on one HSM cannot do.
 struct Lacking {
     hsm: String,
-    what: Vec<String>,
+    lacks: Vec<String>,
 }
 
-/// What the key cannot do, by its attributes or, if these are right, when it is used.
+/// Returns what the key cannot do: by its attributes, or, if these are correct, when it is used.
 pub(super) fn all_lacks(one: &Held<'_>, is_primary: bool) -> Vec<String> {
     let by_attributes = lacks(&one.key.attributes, is_primary);
     match by_attributes.is_empty() {
@@ -180,7 +180,7 @@ pub(super) fn all_lacks(one: &Held<'_>, is_primary: bool) -> Vec<String> {
     }
 }
 
-/// A key whose value can leave the HSM. This is not a fault of the configuration.
+/// Returns a remark if the value of the key can leave the HSM. This is not an error of the configuration.
 fn remark(one: &Held<'_>) -> Option<String> {
     let exposure = one.key.protection.exposure()?;
     let hsm = &one.device.name;
@@ -189,7 +189,7 @@ fn remark(one: &Held<'_>) -> Option<String> {
     ))
 }
 
-/// What the key cannot do by its attributes. KMS wants AES-256, ENCRYPT and DECRYPT of the primary; the others only ever decrypt.
+/// Returns what the key cannot do by its attributes. KMS requires AES-256, ENCRYPT and DECRYPT of the primary; the other versions only decrypt.
 fn lacks(attributes: &KeyAttributes, is_primary: bool) -> Vec<String> {
     let KeyAttributes { kind, usage } = attributes;
     let mut lacks = Vec::new();
@@ -210,7 +210,7 @@ fn same_key(comparison: Comparison) -> SameKey {
         Comparison::Single => SameKey::NotCompared,
         Comparison::Same => SameKey::Same,
         Comparison::Different(..) => SameKey::Different,
-        Comparison::Unprovable => SameKey::Unproved("no HSM may encrypt with it".to_owned()),
+        Comparison::Unprovable => SameKey::Unproved("no HSM allows ENCRYPT".to_owned()),
         Comparison::Failed(why) => SameKey::Unproved(why),
     }
 }
@@ -229,11 +229,11 @@ pub(super) fn holding((device, found): &(&Device, Found<'_>)) -> Holding {
     }
 }
 
-/// The key as a report has it.
+/// Returns the key in the form of a report.
 pub(super) fn held_key(key: &TokenKey) -> HeldKey {
     HeldKey {
         label: key.label.clone(),
-        cka_id: key.id.iter().map(|byte| format!("{byte:02x}")).collect(),
+        cka_id: crate::hex::encode(&key.id),
         kind: kind_name(&key.attributes.kind),
         usage: usage_names(key.attributes.usage),
         sensitive: key.protection.sensitive,
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_primary_must_be_what_kms_wants_and_the_others_must_decrypt() {
+    fn a_primary_must_encrypt_and_decrypt_and_other_versions_must_decrypt() {
         let aes = |encrypt, decrypt| attributes(KeyKind::Aes(256), encrypt, decrypt);
         assert!(lacks(&aes(true, true), true).is_empty());
         assert_eq!(lacks(&aes(false, true), true), ["may not encrypt"]);

@@ -1,4 +1,4 @@
-//! When each credential was last used, and how often, so that an operator sees when the old one is idle and may go.
+//! The metrics of credentials: the last use and the number of requests, so that operators see when an old credential can be removed.
 
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,12 +14,12 @@ use crate::sync::poisoned;
 pub struct CredentialMetrics {
     last_used: IntGaugeVec,
     requests: IntCounterVec,
-    /// What has a series now, to take away those of credentials that are gone.
+    /// The credentials with time series, to remove those of deleted credentials.
     known: Arc<Mutex<Vec<[String; 2]>>>,
 }
 
 impl CredentialMetrics {
-    /// Declares them.
+    /// Declares the metrics.
     ///
     /// # Errors
     /// [`MetricsError`] when a name is taken.
@@ -51,7 +51,7 @@ impl CredentialMetrics {
         CredentialUse(credentials.iter().map(|c| used(c.id())).collect())
     }
 
-    /// Takes the series of all other credentials away.
+    /// Removes the time series of all other credentials.
     pub fn keep_only<'a>(&self, stores: impl Iterator<Item = (&'a str, &'a Credentials)>) {
         let now: Vec<[String; 2]> = stores
             .flat_map(|(store, credentials)| {
@@ -61,7 +61,7 @@ impl CredentialMetrics {
             .collect();
         let mut known = self.known.lock().unwrap_or_else(poisoned);
         for [store, id] in known.iter().filter(|labels| !now.contains(labels)) {
-            // It may be gone already: what counts is that it is.
+            // Fails if the series does not exist, which is the desired state.
             drop(self.last_used.remove_label_values(&[store, id]));
             drop(self.requests.remove_label_values(&[store, id]));
         }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn uses_are_noted_and_series_of_gone_credentials_go() {
+    fn uses_are_counted_and_series_of_removed_credentials_are_removed() {
         let metrics = Metrics::default();
         let family = CredentialMetrics::declare(&metrics).unwrap();
         let (old, new) = ("AAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBB");

@@ -1,4 +1,4 @@
-//! How many HSMs each store has, and how many of them serve: with one left, the next fault is an outage.
+//! The gauges of HSMs of each key store. With one usable HSM left, the next failure is an outage.
 
 use prometheus::{IntGauge, IntGaugeVec};
 
@@ -51,8 +51,7 @@ impl HsmGauges {
         }))
     }
 
-    /// Removes the series of HSMs, which a new configuration may have taken from a store; those that are still there come back with the
-    /// next publication.
+    /// Removes the series of all HSMs, because a reload may have removed an HSM from a store. [`StoreHsmGauges::publish`] sets the others again.
     pub(super) fn forget_keys(&self) {
         self.missing.reset();
         self.unusable.reset();
@@ -60,13 +59,13 @@ impl HsmGauges {
 
     pub(super) fn forget(&self, store: &str) {
         for gauge in [&self.configured, &self.usable] {
-            // It may be gone already: what counts is that it is.
+            // Fails if the series does not exist, which is the desired state.
             drop(gauge.remove_label_values(&[store]));
         }
     }
 }
 
-/// The gauges of one store: how many there are, how many are usable, and what each lacks.
+/// The gauges of one store: the number of HSMs, of usable HSMs, and of missing or unusable keys on each.
 #[derive(Debug, Default)]
 pub struct StoreHsmGauges(Option<Gauges>);
 
@@ -80,8 +79,7 @@ struct Gauges {
 }
 
 impl StoreHsmGauges {
-    /// Sets them to what is true now; to be called before metrics are read.
-    /// With each key comes whether it must encrypt.
+    /// Updates the gauges; call this before metrics are read. `keys` has each key with whether it must encrypt.
     pub fn publish<'a>(
         &self,
         fleet: &Fleet,

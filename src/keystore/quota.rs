@@ -1,4 +1,4 @@
-//! The quota of a key store: so many requests per second in the long run, so many at once after a quiet time (GCRA).
+//! The quota of a key store: a rate in requests per second, and a burst that is available after a quiet time (GCRA).
 
 use std::num::NonZeroU32;
 
@@ -10,7 +10,7 @@ use prometheus::IntCounter;
 
 use super::settings::QuotaSettings;
 
-/// A quota with what has been used of it.
+/// A quota and its use.
 pub struct Quota<C: Clock = DefaultClock> {
     settings: QuotaSettings,
     limiter: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
@@ -18,7 +18,7 @@ pub struct Quota<C: Clock = DefaultClock> {
 }
 
 impl Quota {
-    /// A quota of which nothing has been used.
+    /// Creates an unused quota.
     pub(super) fn new(settings: QuotaSettings, refusals: IntCounter) -> Self {
         Self::by_clock(settings, refusals, DefaultClock::default())
     }
@@ -36,12 +36,12 @@ impl<C: Clock> Quota<C> {
         }
     }
 
-    /// What it was made of.
+    /// Returns its settings.
     pub(super) fn settings(&self) -> QuotaSettings {
         self.settings
     }
 
-    /// Takes one request from it; says whether there was one left. Never waits.
+    /// Uses one request of the quota. Returns false if none was left. Never waits.
     pub fn take(&self) -> bool {
         let is_left = self.limiter.check().is_ok();
         if !is_left {
@@ -57,7 +57,7 @@ mod tests {
     use governor::clock::FakeRelativeClock;
     use std::time::Duration;
 
-    /// A quota on a clock that the test moves.
+    /// Creates a quota with a clock that the test advances.
     fn quota(rate: u32, burst: u32) -> (Quota<FakeRelativeClock>, FakeRelativeClock) {
         let refusals = IntCounter::new("refusals", "Refusals.").unwrap();
         let (settings, clock) = (QuotaSettings { rate, burst }, FakeRelativeClock::default());
@@ -69,14 +69,14 @@ mod tests {
     }
 
     #[test]
-    fn the_burst_is_there_at_once_and_no_more() {
+    fn the_whole_burst_is_available_at_once() {
         let (quota, _) = quota(1, 3);
         assert_eq!(taken(&quota, 10), 3);
         assert_eq!(quota.refusals.get(), 7);
     }
 
     #[test]
-    fn the_rate_comes_back() {
+    fn the_quota_refills_at_its_rate() {
         let (quota, clock) = quota(1_000, 1);
         assert_eq!(taken(&quota, 2), 1);
         clock.advance(Duration::from_micros(900));

@@ -1,4 +1,4 @@
-//! What the configuration says of a key store. Its devices are named, not there yet.
+//! The settings of a key store. They contain the names of its HSMs, not the HSMs.
 
 use std::sync::Arc;
 
@@ -12,39 +12,39 @@ use crate::xks::{ExternalKeyId, KeyVersion, PathPrefix};
 pub struct KeyStoreSettings {
     /// Its name in logs and metrics.
     pub name: String,
-    /// Where it is reached.
+    /// Its URI path prefix.
     pub prefix: PathPrefix,
-    /// The AWS region that its KMS is in.
+    /// The AWS Region of its KMS.
     pub region: String,
-    /// Whether its owner lets it be used at all.
+    /// Whether the operator has enabled it.
     pub state: State,
-    /// Who may sign requests to it.
+    /// The credentials that may sign requests.
     pub credentials: Credentials,
     /// Its keys.
     pub keys: Vec<KeySettings>,
-    /// The names of the devices, in order of preference.
+    /// The names of the HSMs, in order of preference.
     pub hsms: Vec<String>,
-    /// How many requests it may make; none: as many as it likes.
+    /// Its quota of requests; none if unlimited.
     pub quota: Option<QuotaSettings>,
-    /// Its share of a device that cannot keep up, beside the shares of the other stores; at least 1.
+    /// Its weight in the queue of an overloaded HSM; at least 1.
     pub share: u32,
-    /// Whether ciphertexts of AWS's sample proxy ("aws-samples-v3") decrypt, too.
+    /// Whether ciphertexts of AWS's sample proxy ("aws-samples-v3") are also decrypted.
     pub decrypts_aws_samples: bool,
     /// The VPC endpoints through which it may be called.
     pub vpc_endpoints: VpcEndpoints,
 }
 
-/// Whether something may be used.
+/// Whether a key store or a key is enabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Yes.
+    /// It may be used.
     Enabled,
-    /// No: its owner has switched it off.
+    /// Requests are rejected.
     Disabled,
 }
 
 impl State {
-    /// The word in the configuration.
+    /// Returns the value in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Enabled => "enabled",
@@ -53,16 +53,16 @@ impl State {
     }
 }
 
-/// The most requests of a key store.
+/// The quota of a key store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuotaSettings {
-    /// Requests per second in the long run; at least 1.
+    /// The long-term rate in requests per second; at least 1.
     pub rate: u32,
-    /// Requests at once after a quiet time; at least 1.
+    /// The number of requests at once after a quiet time; at least 1.
     pub burst: u32,
 }
 
-/// One `[[key_store.key]]` table. It has a primary version: that is proved by its existence.
+/// One `[[key_store.key]]` table. The type guarantees that the key has a primary version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySettings {
     id: ExternalKeyId,
@@ -73,17 +73,17 @@ pub struct KeySettings {
     may_be_shared: bool,
 }
 
-/// One version of a key: which device key it is.
+/// One version of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionSettings {
-    /// Its number, as it stands in ciphertexts; at least 1.
+    /// Its number, which is part of ciphertexts; at least 1.
     pub number: KeyVersion,
-    /// The device key.
+    /// The key on the HSMs.
     pub selector: Arc<KeySelector>,
 }
 
 impl KeySettings {
-    /// A key of one version.
+    /// Creates a key with one version.
     pub fn single(id: ExternalKeyId, state: State, selector: KeySelector) -> Self {
         let primary = VersionSettings {
             number: KeyVersion::FIRST,
@@ -99,7 +99,7 @@ impl KeySettings {
         }
     }
 
-    /// A key of several versions, of which `primary` encrypts; none when `primary` is not among them.
+    /// Creates a key with several versions. `primary` encrypts; returns none if it is not one of the versions.
     pub fn versioned(
         id: ExternalKeyId,
         state: State,
@@ -118,37 +118,37 @@ impl KeySettings {
         })
     }
 
-    /// The key with what its owner has tagged it with, for policies.
+    /// Sets the tags of the key, for policies.
     pub fn tagged(self, tags: Vec<(String, String)>) -> Self {
         Self { tags, ..self }
     }
 
-    /// What its owner has tagged it with.
+    /// Returns its tags.
     pub fn tags(&self) -> &[(String, String)] {
         &self.tags
     }
 
-    /// Its id in URIs.
+    /// Returns its ID in URIs.
     pub fn id(&self) -> &ExternalKeyId {
         &self.id
     }
 
-    /// Whether its owner lets it be used.
+    /// Returns whether it is enabled.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// The version that encrypts.
+    /// Returns the version that encrypts.
     pub fn primary(&self) -> &VersionSettings {
         &self.primary
     }
 
-    /// Every version; all of them decrypt.
+    /// Returns all versions; all of them decrypt.
     pub fn versions(&self) -> impl Iterator<Item = &VersionSettings> {
         std::iter::once(&self.primary).chain(&self.others)
     }
 
-    /// What its versions are called in the device; those that are chosen by id have no label here.
+    /// Returns the labels of its versions on the HSMs. Versions that are selected by ID have none.
     pub fn labels(&self) -> impl Iterator<Item = &str> {
         self.versions()
             .filter_map(|version| match &*version.selector {
@@ -157,7 +157,7 @@ impl KeySettings {
             })
     }
 
-    /// The same with `danger_shared` as it is said.
+    /// Sets `danger_shared`.
     pub fn shared(self, may_be_shared: bool) -> Self {
         Self {
             may_be_shared,
@@ -165,12 +165,12 @@ impl KeySettings {
         }
     }
 
-    /// Whether its owner has said that another store may have the same device key.
+    /// Returns whether another key store may use the same key on an HSM (`danger_shared`).
     pub fn may_be_shared(&self) -> bool {
         self.may_be_shared
     }
 
-    /// The versions that decrypt only.
+    /// Returns the versions that only decrypt.
     pub(super) fn others(&self) -> &[VersionSettings] {
         &self.others
     }

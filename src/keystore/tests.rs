@@ -1,4 +1,4 @@
-//! Tests of key stores: versions, quotas and what outlives a change.
+//! Tests of key stores: versions, quotas and reloads.
 
 use super::*;
 use crate::fleet::FleetMetrics;
@@ -20,7 +20,7 @@ fn settings(prefix: &str, quota: Option<QuotaSettings>) -> KeyStoreSettings {
     }
 }
 
-/// A store without devices and keys.
+/// Creates a store without HSMs and keys.
 pub(crate) fn any_store() -> KeyStore {
     store(settings("/a", None), None)
 }
@@ -66,7 +66,7 @@ fn versions_are_found_by_number() {
 }
 
 #[test]
-fn what_is_used_of_a_quota_outlives_a_change_of_something_else() {
+fn the_used_quota_survives_a_change_of_other_settings() {
     let small = QuotaSettings { rate: 1, burst: 1 };
     let first = store(settings("/a", Some(small)), None);
     assert!(first.quota.as_ref().unwrap().take());
@@ -76,6 +76,6 @@ fn what_is_used_of_a_quota_outlives_a_change_of_something_else() {
         settings("/a", Some(QuotaSettings { burst: 2, ..small })),
         Some(&second),
     );
-    assert!(third.quota.as_ref().unwrap().take(), "another quota");
+    assert!(third.quota.as_ref().unwrap().take(), "a changed quota");
     assert!(store(settings("/a", None), Some(&third)).quota.is_none());
 }

@@ -1,7 +1,7 @@
-//! How many encryptions HSMs have made under a key version. Random 96-bit IVs are good for 2^32 encryptions per key (NIST SP 800-38D section 8.3).
+//! Counts the encryptions that HSMs make with a key version. Random 96-bit IVs allow 2^32 encryptions per key (NIST SP 800-38D section 8.3).
 //!
-//! The count is this process's since its start; an operator adds up the metric of all proxies over the key's life. The
-//! warnings in the log come long before a single process gets there by itself.
+//! The count covers this process since its start. Operators add up the metric of all proxies over the lifetime of the key. The log warns long
+//! before a single process reaches the limit.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,25 +14,25 @@ use crate::metrics::{Metrics, MetricsError};
 use crate::sync::poisoned;
 use crate::xks::{ExternalKeyId, KeyVersion};
 
-/// Encryptions after which a key version must not encrypt any more.
+/// The number of encryptions after which a key version must not encrypt any more.
 pub const MAX_ENCRYPTIONS: u64 = 1 << 32;
 
-/// At which shares of [`MAX_ENCRYPTIONS`] (in sixteenths) the log warns.
+/// The fractions of [`MAX_ENCRYPTIONS`], in sixteenths, at which the log warns.
 const WARNINGS: [u64; 4] = [4, 8, 12, 15];
 
 /// The metric of all keys.
 #[derive(Clone)]
 pub struct KeyMetrics {
     encryptions: IntCounterVec,
-    /// They outlive a change of the configuration, also one that takes a key away for a while.
+    /// The counts of all versions. They survive reloads, also if a key is removed and added again.
     known: Arc<Mutex<HashMap<Name, Arc<Encryptions>>>>,
 }
 
-/// Store, key and version.
+/// Key store, key and version.
 type Name = (String, ExternalKeyId, KeyVersion);
 
 impl KeyMetrics {
-    /// Declares it.
+    /// Declares the metric.
     ///
     /// # Errors
     /// [`MetricsError`] when the name is taken.
@@ -81,7 +81,7 @@ pub struct Encryptions {
 }
 
 impl EncryptionCount for Encryptions {
-    /// Counts one more, and warns when the bound comes nearer.
+    /// Counts one encryption. Logs a warning when the count reaches a fraction in [`WARNINGS`].
     fn count(&self) {
         if let Some(counter) = &self.counter {
             counter.inc();
@@ -93,13 +93,13 @@ impl EncryptionCount for Encryptions {
                 key,
                 count,
                 bound = MAX_ENCRYPTIONS,
-                "a key nears the bound of encryptions with random IVs; rotate it"
+                "key is approaching the limit of encryptions with random IVs; rotate it"
             );
         }
     }
 }
 
-/// Exactly at each warning's share, once.
+/// Returns whether the count is exactly at a warning fraction.
 fn is_warning(count: u64) -> bool {
     count.is_multiple_of(MAX_ENCRYPTIONS / 16)
         && WARNINGS.contains(&(count / (MAX_ENCRYPTIONS / 16)))
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn warnings_come_well_before_the_bound_and_once() {
+    fn a_warning_is_logged_once_at_each_fraction() {
         let sixteenth = MAX_ENCRYPTIONS / 16;
         for share in 0..=16 {
             assert_eq!(

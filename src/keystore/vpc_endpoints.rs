@@ -5,26 +5,26 @@ use crate::proxy_protocol::VpcEndpointId;
 /// `allowed_vpc_endpoints` and `vpc_endpoint_mode` of a `[[key_store]]` table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VpcEndpoints {
-    /// The ids; if there is none, every connection is allowed.
+    /// The allowed endpoint IDs. If the list is empty, every connection is allowed.
     pub allowed: Vec<VpcEndpointId>,
-    /// What happens to requests of other connections.
+    /// The effect on requests of other connections.
     pub mode: VpcEndpointMode,
 }
 
-/// What happens to a request whose connection has not come through an allowed VPC endpoint.
+/// The effect on a request whose connection did not use an allowed VPC endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VpcEndpointMode {
-    /// It is served, and its log line says so.
+    /// The request is served, and its log line reports it.
     #[default]
     Observe,
-    /// It gets the answer of a wrong signature.
+    /// The request gets the same response as a wrong signature.
     Enforce,
 }
 
 impl VpcEndpoints {
-    /// Whether the store allows the endpoint of a connection. A store without a list allows every connection; with a list, a connection
+    /// Returns whether the store allows the endpoint of a connection. Without a list, every connection is allowed. With a list, a connection
     /// without an endpoint is not allowed.
-    pub fn list(&self, endpoint: Option<&VpcEndpointId>) -> bool {
+    pub fn allows(&self, endpoint: Option<&VpcEndpointId>) -> bool {
         self.allowed.is_empty() || endpoint.is_some_and(|id| self.allowed.contains(id))
     }
 }
@@ -38,9 +38,9 @@ mod tests {
         let id = |text: &str| VpcEndpointId::parse(text.as_bytes()).unwrap();
         let (listed, other) = (id("vpce-0123456789abcdef0"), id("vpce-0123456789abcdef1"));
         let mut endpoints = VpcEndpoints::default();
-        assert!(endpoints.list(None) && endpoints.list(Some(&other)));
+        assert!(endpoints.allows(None) && endpoints.allows(Some(&other)));
         endpoints.allowed.push(listed);
-        assert!(endpoints.list(Some(&listed)));
-        assert!(!endpoints.list(Some(&other)) && !endpoints.list(None));
+        assert!(endpoints.allows(Some(&listed)));
+        assert!(!endpoints.allows(Some(&other)) && !endpoints.allows(None));
     }
 }

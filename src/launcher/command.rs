@@ -1,9 +1,11 @@
-//! The workers of a command: the command is their launcher and their front.
+//! The workers of a command of the operator: the command acts as launcher and as front.
 //!
 //! # Invariants
 //! - No wait is longer than its deadline, whatever the worker does, and a worker is killed with its process group when it is dropped.
-//! - Nobody logs in again to a token that rejected a PIN, or while whose login a worker ended or hung.
-//! - Nobody logs in with a PIN of which the record of the service says that the token rejected it, unless the operator wants that.
+//! - After a token rejected a PIN, or a worker ended or hung during a login, no worker logs in to that token again.
+//! - No worker logs in with a PIN that the token rejected according to the record of the service, unless the operator requests it.
+
+mod output;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,12 +16,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::command_output::{CommandOutput, Print};
-use super::logins::{Asker, CommandRecord};
+use super::logins::{CommandRecord, Requester};
 use super::plan::Plan;
+use super::processes::worker::Worker;
 use super::restrict::restrict;
 use super::run::{RETRY, wait_for};
-use super::worker::Worker;
 use crate::hsm_protocol::MAX_CONTROL_FRAME;
 use crate::hsm_protocol::launch::{
     HsmName, LoginOutcome, PinFingerprint, Serial, SettingsChoice, Text, WorkerEnd, WorkerMessage,
@@ -27,11 +28,13 @@ use crate::hsm_protocol::launch::{
 };
 use crate::hsm_protocol::packet::{self, Wait};
 use crate::token_access::{self, StartWorker, WorkerFault};
+use output::CommandOutput;
+pub use output::Print;
 
-/// How long a worker may take to finalize its library when the command needs it no longer, and a killed one to end.
+/// How long a worker may take to finalize its library after the command closed its channel, and a killed worker to end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Starts the workers of a command. Its thread must live as long as they do: the kernel kills them when it ends.
+/// Starts the workers of a command. The kernel kills them when the thread that started them ends.
 pub struct CommandWorkers {
     plan: Plan,
     print: Print,
@@ -39,8 +42,8 @@ pub struct CommandWorkers {
 }
 
 impl CommandWorkers {
-    /// `print` gets the name of an HSM and a line that its library wrote. The record of logins in the plan's state directory is respected,
-    /// except that with `tries_rejected` each token gets one attempt whatever the record says.
+    /// Restricts the process and creates the starter. `print` receives the name of an HSM and a line that its library wrote. Logins that the
+    /// record in the plan's state directory forbids are not made; with `tries_rejected`, each token gets one attempt nevertheless.
     pub fn new(plan: Plan, print: Print, tries_rejected: bool) -> Self {
         restrict();
         let record = CommandRecord::new(plan.state_directory.clone(), tries_rejected);
@@ -55,7 +58,7 @@ impl CommandWorkers {
 impl StartWorker for CommandWorkers {
     fn start(&self, hsm: &str) -> io::Result<Box<dyn token_access::Worker>> {
         let name = HsmName::new(hsm).ok_or(io::ErrorKind::InvalidInput)?;
-        // The protocol has no worker without sessions; this one does not use its own.
+        // The protocol requires at least one session; this worker does not use it.
         let (worker, descriptors) = Worker::start(&self.plan, name, 1, SettingsChoice::Current)?;
         let mut descriptors = descriptors.into_iter();
         let (control, output) = (descriptors.next(), descriptors.next());
@@ -72,7 +75,7 @@ impl StartWorker for CommandWorkers {
     }
 }
 
-/// The tokens to which nobody may log in, with the reason, and the record of the service.
+/// The tokens to which no worker may log in any more, with the reasons, and the record of the service.
 struct Logins {
     closed: HashMap<Serial, &'static str>,
     record: CommandRecord,
@@ -86,12 +89,17 @@ impl Logins {
         }
     }
 
-    fn begin(&mut self, serial: Serial, pin: PinFingerprint, asker: Asker) -> Result<(), String> {
+    fn begin(
+        &mut self,
+        serial: Serial,
+        pin: PinFingerprint,
+        requester: Requester,
+    ) -> Result<(), String> {
         if let Some(reason) = self.closed.get(&serial) {
             return Err((*reason).to_owned());
         }
-        self.record.begin((serial, pin), asker)?;
-        let reason = "the process of a PKCS#11 library ended while it logged in to the token; no PIN is tried again";
+        self.record.begin((serial, pin), requester)?;
+        let reason = "the process of a PKCS#11 library ended during a login to the token; no further login is attempted";
         self.closed.insert(serial, reason);
         Ok(())
     }
@@ -100,7 +108,7 @@ impl Logins {
         self.record.end(serial, outcome);
         match outcome {
             LoginOutcome::Rejected(_) => {
-                let reason = "the token has refused a PIN already; another one is not tried";
+                let reason = "the token has rejected a PIN already; no further login is attempted";
                 self.closed.insert(serial, reason);
             }
             LoginOutcome::LoggedIn | LoginOutcome::Other => drop(self.closed.remove(&serial)),
@@ -110,7 +118,7 @@ impl Logins {
 
 struct CommandWorker {
     worker: Worker,
-    /// None when one of the two has ended it.
+    /// The control channel; none when the worker or the command has closed it.
     control: Option<OwnedFd>,
     output: CommandOutput,
     /// Readable when the process has ended.
@@ -125,7 +133,7 @@ impl token_access::Worker for CommandWorker {
         let control = self.control.as_ref();
         let control = control.ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
         match packet::send(control, frame, &[], Wait::No) {
-            // Why it ended is reported by the answer.
+            // `receive` reports why the worker ended.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             sent => Ok(sent?),
         }
@@ -135,7 +143,7 @@ impl token_access::Worker for CommandWorker {
         loop {
             self.output.relay();
             if let Some(frame) = self.frame()? {
-                // The report of a login was sent before the answer.
+                // The worker sent the report of a login before this answer.
                 self.answer()?;
                 return Ok(frame);
             }
@@ -158,7 +166,7 @@ impl token_access::Worker for CommandWorker {
 }
 
 impl CommandWorker {
-    /// A frame of the worker, if one is there.
+    /// Returns a frame of the worker, if one has arrived.
     fn frame(&mut self) -> io::Result<Option<Vec<u8>>> {
         let Some(control) = &self.control else {
             return Ok(None);
@@ -169,12 +177,12 @@ impl CommandWorker {
                 self.control = None;
                 Ok(None)
             }
-            Err(error) if is_to_be_repeated(&error) => Ok(None),
+            Err(error) if is_transient(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Answers what the worker asks its launcher for.
+    /// Answers the requests that the worker sends to its launcher.
     fn answer(&mut self) -> io::Result<()> {
         while let Some(request) = self.worker.request()? {
             match request {
@@ -184,7 +192,8 @@ impl CommandWorker {
                 WorkerRequest::LoginBegins { serial, pin } => self.login_begins(serial, pin)?,
                 WorkerRequest::LoginEnded(outcome) => {
                     let serial = self.logging_in.take();
-                    let serial = serial.ok_or_else(|| io::Error::other("no login has begun"))?;
+                    let serial = serial
+                        .ok_or_else(|| io::Error::other("end of a login that did not begin"))?;
                     self.logins.borrow_mut().end(serial, outcome);
                 }
             }
@@ -194,10 +203,10 @@ impl CommandWorker {
 
     fn login_begins(&mut self, serial: Serial, pin: PinFingerprint) -> io::Result<()> {
         if self.logging_in.is_some() {
-            return Err(io::Error::other("two logins at a time"));
+            return Err(io::Error::other("login during another login"));
         }
-        let asker = self.worker.asker()?;
-        let permission = self.logins.borrow_mut().begin(serial, pin, asker);
+        let requester = self.worker.requester()?;
+        let permission = self.logins.borrow_mut().begin(serial, pin, requester);
         self.worker.answer(&match permission {
             Ok(()) => {
                 self.logging_in = Some(serial);
@@ -208,7 +217,7 @@ impl CommandWorker {
         Ok(())
     }
 
-    /// How the process ended, once.
+    /// Returns how the process ended, once.
     fn end(&mut self) -> Option<WorkerEnd> {
         let end = self.worker.end()?;
         self.has_ended = true;
@@ -216,7 +225,7 @@ impl CommandWorker {
         Some(end)
     }
 
-    /// Waits for an event, at most for this time.
+    /// Waits for an event, for at most this time.
     fn wait(&self, left: Duration) -> io::Result<()> {
         let channel = self.worker.channel();
         let mut events = vec![PollFd::new(&self.end, PollFlags::IN)];
@@ -229,7 +238,7 @@ impl CommandWorker {
     }
 }
 
-/// The library is finalized, if it lets that be done.
+/// Waits until the worker has finalized its library, for at most [`PATIENCE`].
 impl Drop for CommandWorker {
     fn drop(&mut self) {
         self.control = None;
@@ -245,7 +254,7 @@ impl Drop for CommandWorker {
     }
 }
 
-fn is_to_be_repeated(error: &io::Error) -> bool {
+fn is_transient(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, WouldBlock};
     matches!(error.kind(), Interrupted | WouldBlock)
 }
@@ -256,9 +265,9 @@ mod tests {
 
     use crate::hsm_protocol::launch::SettingsBytes;
 
-    fn asker() -> Asker {
+    fn requester() -> Requester {
         let settings = SettingsBytes::new(vec![1]).unwrap();
-        Asker::new(&HsmName::new("hsm-a").unwrap(), &settings)
+        Requester::new(&HsmName::new("hsm-a").unwrap(), &settings)
     }
 
     #[test]
@@ -268,7 +277,7 @@ mod tests {
         let mut number = 0;
         let mut begin = |logins: &mut Logins, serial| {
             number += 1;
-            logins.begin(serial, PinFingerprint([number; 32]), asker())
+            logins.begin(serial, PinFingerprint([number; 32]), requester())
         };
         for outcome in [LoginOutcome::LoggedIn, LoginOutcome::Other] {
             assert_eq!(begin(&mut logins, a), Ok(()));
@@ -277,10 +286,10 @@ mod tests {
         assert_eq!(begin(&mut logins, a), Ok(()));
         logins.end(a, LoginOutcome::Rejected(0xa0));
         let refused = begin(&mut logins, a).unwrap_err();
-        assert!(refused.contains("refused a PIN"), "also another PIN");
+        assert!(refused.contains("rejected a PIN"), "also for another PIN");
         assert_eq!(begin(&mut logins, b), Ok(()));
-        // Its worker ends, and with it nobody knows what the token has counted.
+        // The worker ended without a report: the token may have counted an attempt.
         let refused = begin(&mut logins, b).unwrap_err();
-        assert!(refused.contains("ended while"));
+        assert!(refused.contains("ended during"));
     }
 }

@@ -1,22 +1,23 @@
-//! The record of logins: wrong PINs never add up to a locked token, whatever crashes.
+//! The record of logins. It prevents that wrong PINs add up to a locked token, also after crashes and restarts.
 //!
-//! A worker asks before it calls `C_Login`, and reports how the call ended. The record is on disk before the worker gets its answer.
+//! A worker requests permission before it calls `C_Login`, and reports how the call ended. The record is on disk before the worker gets the
+//! permission.
 //!
-//! | what happened | what the record says |
+//! | event | effect on the record |
 //! | --- | --- |
-//! | the token accepted the PIN | nothing: the entry is removed |
-//! | the token rejected the PIN | nobody logs in with this PIN |
-//! | a worker ended between the permission and its report | one attempt may be used up; a second one like this stops logins |
-//! | the call failed for a different reason | the permission did not happen |
+//! | the token accepted the PIN | the entry is removed |
+//! | the token rejected the PIN | no worker logs in with this PIN |
+//! | a worker ended between the permission and its report | one attempt may be used up; the second such event stops logins |
+//! | the call failed for a different reason | as if there had been no permission |
 //!
-//! An HSM whose settings changed gets one attempt more. Which settings have had theirs is part of the record, so that changing them back
-//! and forth gains nothing.
+//! An HSM whose settings changed gets one more attempt. The record contains the settings that had their attempt, so changing them back and
+//! forth gains none.
 //!
 //! # Invariants
-//! - A token sees at most 2 attempts of one PIN, as long as no settings change: over all workers, all `[[hsm]]` and all restarts.
-//! - At one token, one login runs at a time.
-//! - Commands of the operator respect the record; while no service runs they write it, too.
-//! - No PIN is in the record: a PIN is identified by where it is and when that was changed.
+//! - While no settings change, a token sees at most 2 attempts with a wrong PIN: over all workers, all `[[hsm]]` and all restarts.
+//! - Each token has at most one login at a time.
+//! - Commands of the operator follow the record. While no service runs, they also write it.
+//! - The record contains no PIN: a PIN is identified by its file and the time of the file's last change.
 
 mod command;
 mod entry;
@@ -30,29 +31,29 @@ use crate::hsm_protocol::launch::{LoginOutcome, PinFingerprint, Serial};
 use entry::Entry;
 
 pub(super) use command::CommandRecord;
-pub(super) use entry::Asker;
+pub(super) use entry::Requester;
 pub(super) use file::LoginFile;
 pub(super) use store::Store;
 
-/// Most entries that one HSM may cause. A library that reports a different serial number each time must not fill the disk.
+/// The most entries that one HSM may cause: a library that reports a new serial number each time must not fill the disk.
 const MAX_ENTRIES: usize = 16;
 
-/// Which PIN at which token.
-type Key = (Serial, PinFingerprint);
+/// A token and a PIN.
+type LoginKey = (Serial, PinFingerprint);
 
-/// What the launcher answers to a worker that wants to log in.
+/// The answer to a worker that requests a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// It may call `C_Login` once.
+    /// The worker may call `C_Login` once.
     Allowed,
-    /// It must not, for this reason.
+    /// The worker must not call `C_Login`, for this reason.
     Refused(String),
 }
 
-/// The record of logins, with those that run and those that wait. Workers are known by number.
+/// The record of logins, with running and waiting logins. Workers are identified by number.
 pub(super) struct Logins<S> {
     store: S,
-    entries: BTreeMap<Key, Entry>,
+    entries: BTreeMap<LoginKey, Entry>,
     running: BTreeMap<Serial, Running>,
     waiting: VecDeque<Waiting>,
     save_error: Option<String>,
@@ -61,19 +62,19 @@ pub(super) struct Logins<S> {
 
 struct Running {
     worker: u32,
-    key: Key,
-    asker: Asker,
+    key: LoginKey,
+    requester: Requester,
     is_first: bool,
 }
 
 struct Waiting {
     worker: u32,
-    key: Key,
-    asker: Asker,
+    key: LoginKey,
+    requester: Requester,
 }
 
 impl<S: Store> Logins<S> {
-    /// A record with these entries, which the store has kept.
+    /// Creates the record with the entries that the store holds.
     pub(super) fn new(store: S, entries: Vec<Entry>) -> Self {
         let entries = entries.into_iter().map(|entry| (entry.key(), entry));
         Self {
@@ -86,30 +87,40 @@ impl<S: Store> Logins<S> {
         }
     }
 
-    /// A worker wants to log in. [`Logins::decide`] returns the answer.
+    /// Notes that a worker requests a login. [`Logins::decide`] returns the answer.
     ///
     /// # Errors
-    /// When it logs in already.
-    pub(super) fn begin(&mut self, worker: u32, asker: Asker, key: Key) -> io::Result<()> {
+    /// When the worker has a login already.
+    pub(super) fn begin(
+        &mut self,
+        worker: u32,
+        requester: Requester,
+        key: LoginKey,
+    ) -> io::Result<()> {
         let mut running = self.running.values().map(|running| running.worker);
         let mut waiting = self.waiting.iter().map(|waiting| waiting.worker);
         if running.any(|other| other == worker) || waiting.any(|other| other == worker) {
-            return Err(io::Error::other("a login within a login"));
+            return Err(io::Error::other("login during another login"));
         }
-        self.waiting.push_back(Waiting { worker, key, asker });
+        self.waiting.push_back(Waiting {
+            worker,
+            key,
+            requester,
+        });
         Ok(())
     }
 
-    /// The login of a worker ended.
+    /// Records how the login of a worker ended.
     ///
     /// # Errors
-    /// When it has no permission for one.
+    /// When the worker has no permission.
     pub(super) fn end(&mut self, worker: u32, outcome: LoginOutcome) -> io::Result<()> {
         let running = self.take_running(worker);
-        let running = running.ok_or_else(|| io::Error::other("the end of no login"))?;
+        let running =
+            running.ok_or_else(|| io::Error::other("end of a login that did not begin"))?;
         if let Some(entry) = self.entries.get_mut(&running.key) {
-            entry.end(&running.asker, running.is_first, outcome);
-            if entry.says_nothing() {
+            entry.end(&running.requester, running.is_first, outcome);
+            if entry.is_empty() {
                 self.entries.remove(&running.key);
             }
             self.save();
@@ -117,28 +128,32 @@ impl<S: Store> Logins<S> {
         Ok(())
     }
 
-    /// A worker has ended. If it was logging in, the record counts that already.
+    /// Notes that a worker has ended. If it had permission to log in, the record counts that already.
     pub(super) fn worker_ended(&mut self, worker: u32) {
         self.waiting.retain(|waiting| waiting.worker != worker);
         self.take_running(worker);
     }
 
-    /// The next answer, with the number of the worker that waits for it.
+    /// Returns the next answer, with the number of the worker that waits for it.
     pub(super) fn decide(&mut self) -> Option<(u32, Decision)> {
         let mut waiting = self.waiting.iter();
         let next = waiting.position(|waiting| !self.running.contains_key(&waiting.key.0))?;
-        let Waiting { worker, key, asker } = self.waiting.remove(next)?;
-        if let Err(reason) = self.check_room(&asker, key) {
+        let Waiting {
+            worker,
+            key,
+            requester,
+        } = self.waiting.remove(next)?;
+        if let Err(reason) = self.check_room(&requester, key) {
             return Some((worker, Decision::Refused(reason)));
         }
         let entry = self.entries.entry(key).or_insert_with(|| Entry::new(key));
-        let answer = entry.begin(&asker);
+        let answer = entry.begin(&requester);
         let decision = match answer {
             Ok(is_first) => {
                 let running = Running {
                     worker,
                     key,
-                    asker,
+                    requester,
                     is_first,
                 };
                 self.running.insert(key.0, running);
@@ -146,12 +161,12 @@ impl<S: Store> Logins<S> {
             }
             Err(reason) => Decision::Refused(reason),
         };
-        // Before the worker gets the answer.
+        // The record must be on disk before the worker gets the answer.
         self.save();
         Some((worker, decision))
     }
 
-    /// Why the record cannot be saved any more, once until it can.
+    /// Returns why the record cannot be saved, once per series of failures.
     pub(super) fn take_save_error(&mut self) -> Option<String> {
         self.save_error.take()
     }
@@ -163,8 +178,8 @@ impl<S: Store> Logins<S> {
         self.running.remove(&serial)
     }
 
-    fn check_room(&self, asker: &Asker, key: Key) -> Result<(), String> {
-        let caused = self.entries.values().filter(|entry| entry.is_of(asker));
+    fn check_room(&self, requester: &Requester, key: LoginKey) -> Result<(), String> {
+        let caused = self.entries.values().filter(|entry| entry.is_of(requester));
         match !self.entries.contains_key(&key) && caused.count() >= MAX_ENTRIES {
             true => Err(format!(
                 "this HSM has caused {MAX_ENTRIES} entries in the record of logins"

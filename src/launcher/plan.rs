@@ -1,24 +1,24 @@
-//! What the launcher is told.
+//! The parameters of the launcher.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::hsm_protocol::launch::{HsmName, SettingsChoice};
 
-/// The arguments of the processes that the launcher starts. All are the executable of the launcher.
+/// The command lines of the child processes, without the program: all run the launcher's executable.
 pub struct Commands {
     /// The arguments of the front.
     pub front: Vec<OsString>,
-    /// The arguments of the worker of this HSM.
+    /// Returns the arguments of the worker of an HSM.
     pub worker: fn(&Plan, &HsmName, SettingsChoice) -> Vec<OsString>,
 }
 
-/// What the launcher is told.
+/// The parameters of the launcher.
 pub struct Plan {
     /// The configuration file, which the launcher only passes on.
     pub config: PathBuf,
-    /// Where the record of logins is kept; without it, a restart forgets them.
+    /// The directory of the record of logins. If there is none, a restart loses the record.
     pub state_directory: Option<PathBuf>,
-    /// Arguments of its processes.
+    /// The arguments of the child processes.
     pub commands: Commands,
 }

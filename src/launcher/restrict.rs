@@ -1,13 +1,13 @@
-//! What a process that starts the others gives up: it may not gain privileges, and its environment, which may hold secrets, is in no core
-//! dump. Its children inherit both.
+//! Restricts the process that starts the others: it cannot gain privileges, and it writes no core dump, which could contain secrets of its
+//! environment. Its children inherit both.
 
-use super::complain::complain;
+use super::standard_error::print_error;
 use crate::sandbox;
 
 /// Restricts the process. A protection that the system does not have is reported on standard error.
 pub(super) fn restrict() {
     for missing in sandbox::Launcher.apply().missing() {
         let sandbox::Missing { protection, reason } = missing;
-        complain(&format!("missing protection: {protection}: {reason}"));
+        print_error(&format!("missing protection: {protection}: {reason}"));
     }
 }

@@ -6,32 +6,32 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, Timespec, poll};
 use rustix::io::Errno;
 
-use super::channel::{Channel, REQUESTS_PER_TURN, Received};
-use super::children::reap_orphans;
-use super::front::Front;
 use super::logins::{LoginFile, Logins};
 use super::plan::Plan;
+use super::processes::channel::{Channel, REQUESTS_PER_TURN, Received};
+use super::processes::children::reap_orphans;
+use super::processes::front::Front;
+use super::processes::workers::Workers;
 use super::restrict::restrict;
 use super::signals::Signals;
-use super::workers::Workers;
 use crate::hsm_protocol::launch::inherited;
 use crate::hsm_protocol::launch::{
     Frame as _, FrontMessage, FrontRequest, HsmName, SettingsChoice, Text,
 };
 
-/// How long killed workers may take to end. A process in an uninterruptible system call does not keep the service from ending.
+/// How long killed workers may take to end. A process in an uninterruptible system call must not keep the service running.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The pause before a packet is sent again for which the system had no memory.
+/// The pause before a packet is sent again after the system had no memory for it.
 pub(super) const RETRY: Duration = Duration::from_millis(50);
 
-/// Starts the front, and workers when the front asks for them, until the front ends. Returns the exit code of the service: the front's,
-/// or 70 when a signal ended the front. To be called by the main thread, before others are started.
+/// Starts the front, and workers when the front requests them, until the front ends. Returns the exit code of the service: the front's,
+/// or 70 when a signal ended the front. Call it on the main thread, before other threads are started.
 ///
 /// # Errors
-/// When the front cannot be started, or the system refuses what the launcher cannot be without.
+/// When the front cannot be started, or the operating system fails a call that the launcher needs.
 pub fn run(plan: &Plan) -> io::Result<u8> {
-    // First: a SIGHUP must not end a service that has just been started.
+    // First: by default, SIGHUP ends the process.
     let signals = Signals::handle()?;
     restrict();
     inherited::keep_from_children()?;
@@ -74,7 +74,7 @@ impl Launcher<'_> {
         }
     }
 
-    /// Has the front log a warning.
+    /// Sends a warning to the front, which logs it.
     fn warn(&mut self, warning: &str) {
         let warning = FrontMessage::Warning(Text::new(warning));
         self.front.channel.send(&warning);
@@ -134,13 +134,13 @@ impl Launcher<'_> {
         }
     }
 
-    /// Waits until something happens.
+    /// Waits for a signal, the end of a process, or a frame.
     fn wait(&mut self) -> io::Result<()> {
         let channels = self.workers.channels().chain([&self.front.channel]);
         let open: Vec<&Channel> = channels.filter(|channel| channel.is_open()).collect();
         let is_stalled = open.iter().any(|channel| channel.is_stalled());
-        let of_channels = open.iter().map(|channel| channel.event());
-        let events = of_channels.chain([self.signals.event()]).collect();
+        let channel_events = open.iter().map(|channel| channel.event());
+        let events = channel_events.chain([self.signals.event()]).collect();
         wait_for(events, is_stalled.then_some(RETRY))?;
         self.signals.clear_wake();
         Ok(())

@@ -18,45 +18,45 @@ const FORWARDED: [Signal; 5] = [
     Signal::USR2,
 ];
 
-/// Signals that came, and a socket that becomes readable when one comes.
+/// Signals that arrived, and a socket that becomes readable when one arrives.
 pub(super) struct Signals {
     wake: UnixStream,
-    came: [(Signal, Arc<AtomicBool>); FORWARDED.len()],
+    arrived: [(Signal, Arc<AtomicBool>); FORWARDED.len()],
 }
 
 impl Signals {
-    /// Handles the signals from now on, and SIGCHLD, which only wakes the launcher.
+    /// Handles the signals from now on. SIGCHLD only wakes the launcher.
     ///
     /// # Errors
-    /// Without descriptors.
+    /// When no descriptors are left.
     pub(super) fn handle() -> io::Result<Self> {
         let (wake, waker) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
-        let came = FORWARDED.map(|signal| (signal, Arc::default()));
-        for (signal, came) in &came {
-            // The flag first: it is set when the socket wakes the launcher.
-            flag::register(signal.as_raw(), Arc::clone(came))?;
+        let arrived = FORWARDED.map(|signal| (signal, Arc::default()));
+        for (signal, has_arrived) in &arrived {
+            // The flag is registered first, so it is set before the socket wakes the launcher.
+            flag::register(signal.as_raw(), Arc::clone(has_arrived))?;
             pipe::register(signal.as_raw(), waker.try_clone()?)?;
         }
         pipe::register(Signal::CHILD.as_raw(), waker)?;
-        Ok(Self { wake, came })
+        Ok(Self { wake, arrived })
     }
 
-    /// The event of a signal.
+    /// Returns the event to wait for.
     pub(super) fn event(&self) -> PollFd<'_> {
         PollFd::new(&self.wake, PollFlags::IN)
     }
 
-    /// Takes what woke the launcher.
+    /// Empties the socket that wakes the launcher.
     pub(super) fn clear_wake(&mut self) {
         let mut bytes = [0; 64];
         while self.wake.read(&mut bytes).is_ok_and(|length| length > 0) {}
     }
 
-    /// Takes the signals that came. Several of one kind are one.
+    /// Returns the signals that arrived since the last call. Several of one kind count as one.
     pub(super) fn take(&self) -> impl Iterator<Item = Signal> {
-        let came = self.came.iter();
-        let came = came.filter(|(_, came)| came.swap(false, Ordering::SeqCst));
-        came.map(|(signal, _)| *signal)
+        let all = self.arrived.iter();
+        let arrived = all.filter(|(_, has_arrived)| has_arrived.swap(false, Ordering::SeqCst));
+        arrived.map(|(signal, _)| *signal)
     }
 }

@@ -1,4 +1,4 @@
-//! The launcher in a process of its own: this test program plays all parts, and is told by its arguments which one.
+//! Tests with real processes: this test program acts as launcher, front or worker, depending on its arguments.
 
 mod front;
 mod process;
@@ -17,16 +17,16 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use super::*;
 use process::await_end;
 
-/// The variable with the name of the case; without it the parts do nothing.
+/// The environment variable with the name of the case. Without it, the tests that act as processes do nothing.
 const CASE: &str = "XKS_TEST_LAUNCHER";
 
-/// The variable with the state directory.
+/// The environment variable with the state directory.
 const STATE: &str = "XKS_TEST_STATE";
 
 /// Many times what a step takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn part(name: &str) -> Vec<OsString> {
+fn process_arguments(name: &str) -> Vec<OsString> {
     let test = format!("launcher::tests::{name}");
     [&test, "--exact", "--nocapture", "--test-threads=1"]
         .map(Into::into)
@@ -37,16 +37,16 @@ fn case() -> Option<String> {
     env::var(CASE).ok()
 }
 
-/// Runs a case; the exit code of the launcher, and the lines of standard output and error of launcher and front.
+/// Runs a case. Returns the exit status of the launcher, and the lines of standard output and standard error of launcher and front.
 fn run_case(case: &str) -> (ExitStatus, Vec<String>, Vec<String>) {
     run_with_state(case, None)
 }
 
-/// The same with a state directory.
+/// Runs a case with a state directory.
 fn run_with_state(case: &str, state: Option<&Path>) -> (ExitStatus, Vec<String>, Vec<String>) {
     let output = Command::new(current_exe().unwrap())
         .envs(state.map(|state| (STATE, state)))
-        .args(part("part_of_the_launcher"))
+        .args(process_arguments("act_as_launcher"))
         .env(CASE, case)
         .stdin(Stdio::null())
         .output()
@@ -60,13 +60,13 @@ fn run_with_state(case: &str, state: Option<&Path>) -> (ExitStatus, Vec<String>,
 
 #[track_caller]
 fn passes(case: &str) -> Vec<String> {
-    let (status, output, complaints) = run_case(case);
-    let all = complaints.join("\n");
+    let (status, output, errors) = run_case(case);
+    let all = errors.join("\n");
     assert_eq!(status.code(), Some(0), "{case}: {output:#?}\n{all}");
     output
 }
 
-/// The process ids that a case printed as `process 123`.
+/// Returns the process IDs that a case printed as `process 123`.
 fn processes(output: &[String]) -> Vec<u32> {
     let ids = output
         .iter()
@@ -75,7 +75,7 @@ fn processes(output: &[String]) -> Vec<u32> {
 }
 
 #[test]
-fn part_of_the_launcher() {
+fn act_as_launcher() {
     let Some(case) = case() else { return };
     if case == "few descriptors" {
         let few = Rlimit {
@@ -88,10 +88,10 @@ fn part_of_the_launcher() {
         config: PathBuf::new(),
         state_directory: env::var_os(STATE).map(PathBuf::from),
         commands: Commands {
-            front: part("part_of_the_front"),
+            front: process_arguments("act_as_front"),
             worker: |_, hsm, settings| {
-                // The test program takes no arguments of ours, except names of tests.
-                let mut arguments = part("part_of_the_worker");
+                // The test harness ignores these two, because no test has such a name; the worker reads them.
+                let mut arguments = process_arguments("act_as_worker");
                 arguments.push(format!("hsm={}", hsm.as_str()).into());
                 arguments.push(format!("settings={settings:?}").into());
                 arguments
@@ -102,14 +102,14 @@ fn part_of_the_launcher() {
 }
 
 #[test]
-fn part_of_the_front() {
+fn act_as_front() {
     if let Some(case) = case() {
         front::run(&case);
     }
 }
 
 #[test]
-fn part_of_the_worker() {
+fn act_as_worker() {
     if case().is_some() {
         worker::run();
     }
@@ -132,11 +132,11 @@ fn settings_of_a_worker_that_served_are_kept() {
 }
 
 #[test]
-fn a_worker_that_does_not_keep_to_the_protocol_is_killed_alone() {
+fn only_the_worker_that_violates_the_protocol_is_killed() {
     passes("hostile worker");
 }
 
-/// Each worker that gets permission leaves a line at the token, and then crashes in the call, or reports that the PIN is wrong.
+/// Each worker with permission appends a line to the file that stands for the token. Then it crashes, or reports that the PIN is wrong.
 #[test]
 fn a_wrong_pin_is_tried_twice_over_crashes_of_workers_and_restarts_of_the_service() {
     let directory = tempfile::tempdir().unwrap();
@@ -145,27 +145,27 @@ fn a_wrong_pin_is_tried_twice_over_crashes_of_workers_and_restarts_of_the_servic
         text.unwrap_or_default().lines().count()
     };
     for round in 0..6 {
-        let (status, output, complaints) = run_with_state("logins", Some(directory.path()));
-        assert_eq!(status.code(), Some(0), "{output:?}\n{complaints:?}");
+        let (status, output, errors) = run_with_state("logins", Some(directory.path()));
+        assert_eq!(status.code(), Some(0), "{output:?}\n{errors:?}");
         assert_eq!(attempts(), 2, "round {round}");
     }
 }
 
-/// The report and the end of a worker reach the launcher together.
+/// The launcher receives the report and the end of the worker at the same time.
 #[test]
-fn a_report_of_a_worker_that_ended_right_after_it_counts() {
+fn the_report_of_a_worker_that_has_ended_counts() {
     let directory = tempfile::tempdir().unwrap();
-    let (status, output, complaints) = run_with_state("good logins", Some(directory.path()));
-    assert_eq!(status.code(), Some(0), "{output:?}\n{complaints:?}");
+    let (status, output, errors) = run_with_state("good logins", Some(directory.path()));
+    assert_eq!(status.code(), Some(0), "{output:?}\n{errors:?}");
 }
 
 #[test]
-fn without_descriptors_a_start_fails_and_the_next_one_works() {
+fn a_start_without_free_descriptors_fails_and_the_next_one_works() {
     passes("few descriptors");
 }
 
 #[test]
-fn a_worker_that_nobody_holds_is_killed() {
+fn a_worker_that_the_front_drops_is_killed() {
     passes("dropped");
 }
 
@@ -178,11 +178,11 @@ fn the_end_of_the_front_ends_its_workers_and_is_the_exit_code() {
     processes.into_iter().for_each(await_end);
 }
 
-/// SIGKILL: the launcher can do nothing about it.
+/// The launcher is killed with SIGKILL, which it cannot handle.
 #[test]
 fn the_end_of_the_launcher_ends_the_front_and_the_workers() {
     let mut launcher = Command::new(current_exe().unwrap())
-        .args(part("part_of_the_launcher"))
+        .args(process_arguments("act_as_launcher"))
         .env(CASE, "stay")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -199,9 +199,9 @@ fn the_end_of_the_launcher_ends_the_front_and_the_workers() {
 }
 
 #[test]
-fn a_front_that_does_not_keep_to_the_protocol_ends_the_service() {
-    let (status, _, complaints) = run_case("hostile front");
+fn a_front_that_violates_the_protocol_ends_the_service() {
+    let (status, _, errors) = run_case("hostile front");
     assert_eq!(status.code(), Some(70));
-    let wrong = |line: &String| line.contains("sent a wrong frame");
-    assert!(complaints.iter().any(wrong), "{complaints:?}");
+    let is_report = |line: &String| line.contains("sent an invalid frame");
+    assert!(errors.iter().any(is_report), "{errors:?}");
 }

@@ -1,19 +1,19 @@
-//! Capabilities: a process that runs as root has them, and with some it could look into other processes in spite of Landlock
-//! (`CAP_PERFMON` opens `/proc/<pid>/environ`).
+//! Drops capabilities, which a process has if it runs as root. Some of them give access to other processes in spite of Landlock: with
+//! `CAP_PERFMON` a process can read `/proc/<pid>/environ`.
 
 use rustix::io;
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
 use super::protections::Protections;
 
-/// A server reads files of several owners, and may bind port 443.
+/// The capabilities of the front: to read files of several owners, and to bind port 443.
 pub(super) const FRONT: CapabilitySet = CapabilitySet::DAC_OVERRIDE
     .union(CapabilitySet::DAC_READ_SEARCH)
     .union(CapabilitySet::FOWNER)
     .union(CapabilitySet::FSETID)
     .union(CapabilitySet::NET_BIND_SERVICE);
 
-/// A library may need others for its device, such as `CAP_SYS_RAWIO` and `CAP_IPC_LOCK`, but none of these.
+/// The capabilities of a worker: all except for these. A library may need others for its HSM, such as `CAP_SYS_RAWIO` and `CAP_IPC_LOCK`.
 pub(super) const WORKER: CapabilitySet = CapabilitySet::SYS_ADMIN
     .union(CapabilitySet::SYS_PTRACE)
     .union(CapabilitySet::PERFMON)
@@ -29,7 +29,7 @@ pub(super) const WORKER: CapabilitySet = CapabilitySet::SYS_ADMIN
     .union(CapabilitySet::SETFCAP)
     .complement();
 
-/// Drops all capabilities but `kept`. Nothing regains them: the process gets no new privileges either.
+/// Drops all capabilities except for `kept`. The process cannot regain them, because it cannot gain privileges.
 pub(super) fn keep(kept: CapabilitySet, protections: &mut Protections) {
     protections.note("no needless capabilities", restrict(kept));
 }

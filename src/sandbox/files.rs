@@ -1,4 +1,8 @@
-//! Landlock: which files a process may read, write and execute, and what else the kernel restricts by the same means.
+//! Landlock rules: files that a process may read, write and execute, and the other restrictions that Landlock offers.
+
+pub(super) mod grants;
+pub(super) mod links;
+pub(super) mod read_rules;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,14 +15,14 @@ use landlock::{
 use rustix::fs::{FileType, fstat};
 
 use super::error::SandboxError;
-use super::grants::Plan;
 use super::protections::{Exposed, Protections};
-use super::read_rules::ReadRules;
+use grants::Plan;
+use read_rules::ReadRules;
 
-/// The newest rights that this file knows. Newer ones could forbid what nobody tested.
+/// The newest Landlock ABI that is used. Rights of newer versions are untested.
 const NEWEST: ABI = ABI::V6;
 
-/// What Landlock adds to [`FILES`], with the version that has it.
+/// Protections that later versions of Landlock add to [`FILES`], with the first version.
 const LATER: [(&str, u32); 2] = [
     ("no truncation outside writable", 3),
     ("no signals and no abstract sockets to other processes", 6),
@@ -28,7 +32,7 @@ const FILES: &str = "file access";
 const BIND: (&str, u32) = ("no TCP listener on a chosen port", 4);
 const DEVICES: (&str, u32) = ("no commands to devices", 5);
 
-/// Devices that programs write to without an effect.
+/// Devices to which writing has no effect.
 pub(super) const HARMLESS: [&str; 5] = [
     "/dev/null",
     "/dev/zero",
@@ -37,18 +41,19 @@ pub(super) const HARMLESS: [&str; 5] = [
     "/dev/urandom",
 ];
 
-/// The rules of a process.
+/// The Landlock rules of a process.
 pub(super) struct Files {
     handled: BitFlags<AccessFs>,
     is_binding_restricted: bool,
-    /// Rights, with the open path that they are for.
+    /// Opened paths with their rights.
     rules: Vec<(PathFd, BitFlags<AccessFs>)>,
     exposed: Vec<Exposed>,
     reads: ReadRules,
 }
 
 impl Files {
-    /// A library may execute what it can read. Commands to devices are not restricted: an HSM in this machine is a device.
+    /// Creates the rules of a worker. A library may execute what it can read. `ioctl` on devices is not restricted, because an HSM can be a device
+    /// of this machine.
     ///
     /// # Errors
     /// When a path in `writable` does not exist.
@@ -62,7 +67,7 @@ impl Files {
         Ok(files)
     }
 
-    /// A server executes nothing.
+    /// Creates the rules of the front, which executes no program.
     ///
     /// # Errors
     /// When a path in `writable` does not exist.
@@ -85,7 +90,7 @@ impl Files {
             reads: ReadRules::default(),
         };
         files.reads.restrict();
-        // Names are no secret, and a directory can be listed before its files are opened.
+        // Names are not secret, and the configuration may name a directory to list.
         files.allow(Path::new("/"), AccessFs::ReadDir.into());
         for path in plan.directories.iter().chain(&plan.files) {
             files.allow(path, reading);
@@ -98,7 +103,7 @@ impl Files {
         Ok(files)
     }
 
-    /// Adds a rule for what exists: a file may have gone since it was found.
+    /// Adds a rule if the path still exists: a file may be removed after it was found.
     fn allow(&mut self, path: &Path, rights: BitFlags<AccessFs>) {
         if let Ok(opened) = open(path) {
             self.add(opened, rights);
@@ -129,12 +134,12 @@ impl Files {
         self.rules.push((path, rights));
     }
 
-    /// Notes that there are no rules, because of a mistake.
+    /// Notes that no rules were applied because of a mistake.
     pub(super) fn prevented(mistake: &SandboxError, protections: &mut Protections) {
         protections.note_mistake(FILES, mistake);
     }
 
-    /// Restricts the calling thread for good.
+    /// Restricts the calling thread for its lifetime.
     pub(super) fn apply(self, protections: &mut Protections) {
         let (exposed, reads) = (self.exposed.clone(), self.reads.clone());
         let restricts_binding = self.is_binding_restricted;

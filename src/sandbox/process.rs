@@ -1,12 +1,12 @@
-//! What every process gives up: new privileges, and core dumps, which would hold secrets and plaintext.
+//! The restrictions of every process: no new privileges, and no core dumps, which would contain secrets and plaintext.
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::set_no_new_privs;
 
 use super::protections::Protections;
 
-/// Restricts the process. Core dumps end twice: the limit does not hold for a `core_pattern` that is a pipe. A process that is not
-/// dumpable cannot be traced by processes of its user either.
+/// Restricts the process. Core dumps are disabled in two ways, because the limit has no effect if `core_pattern` is a pipe. A process that is
+/// not dumpable also cannot be traced by other processes of its user.
 pub(super) fn restrict(protections: &mut Protections) {
     let none = Rlimit {
         current: Some(0),

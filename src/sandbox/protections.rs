@@ -4,23 +4,23 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::error::SandboxError;
-use super::read_rules::ReadRules;
+use super::files::read_rules::ReadRules;
 
 /// A protection that is not active.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// Its name.
+    /// The name of the protection.
     pub protection: &'static str,
-    /// Why: usually what the kernel lacks.
+    /// Why it is not active; usually a feature that the kernel lacks.
     pub reason: String,
 }
 
-/// A file that was to be unreadable but is not.
+/// A secret file that the sandbox cannot hide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exposed {
     /// The file.
     pub file: PathBuf,
-    /// The directory above it, or the file itself, that the process must be able to read for other reasons.
+    /// The directory above the file, or the file itself, that the process must be able to read for another reason.
     pub directory: PathBuf,
 }
 
@@ -29,13 +29,13 @@ impl fmt::Display for Exposed {
         let (file, directory) = (self.file.display(), self.directory.display());
         write!(
             f,
-            "{file} can be read, because {directory} also has other files that must be readable; move it to a directory that is \
-             not below {directory} and has only such files, or use a systemd credential"
+            "{file} can be read, because {directory} also contains files that must be readable; move the secret file to a \
+             directory that is not below {directory} and contains only secret files, or use a systemd credential"
         )
     }
 }
 
-/// What a sandbox protects.
+/// The result of applying a sandbox.
 #[derive(Clone, Debug, Default)]
 pub struct Protections {
     active: Vec<&'static str>,
@@ -47,37 +47,38 @@ pub struct Protections {
 }
 
 impl Protections {
-    /// The names of what is active.
+    /// Returns the names of the active protections.
     pub fn active(&self) -> &[&'static str] {
         &self.active
     }
 
-    /// The protections that are not active, with the reasons.
+    /// Returns the protections that are not active, with the reasons.
     pub fn missing(&self) -> &[Missing] {
         &self.missing
     }
 
-    /// Whether a mistake of the caller or the configuration, and not the kernel, is the reason why a protection is not active.
+    /// Returns whether a protection is missing because of a mistake of the caller or the configuration, not because of the kernel.
     pub fn has_mistake(&self) -> bool {
         self.has_mistake
     }
 
-    /// Files in `unreadable` that can be read all the same, with the reason.
+    /// Returns files in `unreadable` that can be read nevertheless, with the reason.
     pub fn exposed(&self) -> &[Exposed] {
         &self.exposed
     }
 
-    /// The version of Landlock's interface that the kernel has; 0 without Landlock, none for a process that does not use it.
+    /// Returns the Landlock ABI version of the kernel: 0 without Landlock, none if the sandbox does not use Landlock.
     pub fn landlock_abi(&self) -> Option<u32> {
         self.landlock_abi
     }
 
-    /// What this process can read, for messages about files that a later configuration names.
+    /// Returns the rules of what this process can read, for messages about files of a reloaded configuration.
     pub fn reads(&self) -> &ReadRules {
         &self.reads
     }
 
-    /// Logs one line, which is a warning if the kernel lacks a protection and an error if a mistake prevents one, and a warning per exposed file. `process` is "front", for example.
+    /// Logs the active and missing protections in one event: at level error if a mistake prevents one, at level warning if the kernel lacks one.
+    /// Also logs a warning for each exposed file. `process` is the name of the process, such as `front`.
     pub fn log(&self, process: &str) {
         let (active, landlock_abi) = (self.active.join(", "), self.landlock_abi);
         let missing = self.describe_missing();
@@ -95,7 +96,7 @@ impl Protections {
                 active,
                 missing,
                 landlock_abi,
-                "sandbox incomplete; a newer kernel or fewer restrictions of the service's environment would complete it"
+                "sandbox incomplete; use a newer kernel, or remove restrictions of the container or unit that forbid Landlock or seccomp"
             ),
         }
         for exposed in &self.exposed {
@@ -138,7 +139,7 @@ impl Protections {
     }
 }
 
-/// For standard error and for a frame to the front: `active: …; missing: …`.
+/// `active: …; missing: …`.
 impl fmt::Display for Protections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "active: {}", self.active.join(", "))?;

@@ -1,4 +1,6 @@
-//! The system calls that workers and the front do not need. Each line has one reason, by the name that systemd and seccomp profiles use.
+//! The system calls that workers and the front do not need. Each group has its reason.
+
+pub(super) mod filter;
 
 use libc::{
     AF_INET, AF_INET6, AF_UNIX, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS,
@@ -6,13 +8,13 @@ use libc::{
 };
 use libc::{SYS_clone, SYS_clone3, SYS_ioctl, SYS_prctl, SYS_socket};
 
-use super::filter::Condition::{Has, Is, IsNot, Lacks};
-use super::filter::{Call, Denied};
+use filter::Condition::{Has, Is, IsNot, Lacks};
+use filter::{Call, Denied};
 
-/// The number on every architecture; older libc crates do not name it.
+/// The same number on every architecture. Older libc crates do not define it.
 const SYS_OPEN_TREE_ATTR: i64 = 467;
 
-/// No library and no server needs these.
+/// Calls that neither a worker nor the front needs.
 #[rustfmt::skip]
 const NEVER: &[i64] = &[
     // Memory and secrets of other processes.
@@ -45,7 +47,7 @@ const NEVER_HERE: &[i64] = &[libc::SYS_iopl, libc::SYS_ioperm, libc::SYS_uselib]
 #[cfg(not(target_arch = "x86_64"))]
 const NEVER_HERE: &[i64] = &[];
 
-/// A server needs none of these either.
+/// Further calls that the front does not need.
 #[rustfmt::skip]
 const NEVER_IN_FRONT: &[i64] = &[
     // Programs and other processes.
@@ -69,7 +71,7 @@ const NEVER_IN_FRONT_HERE: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const NEVER_IN_FRONT_HERE: &[i64] = &[];
 
-/// Namespaces that a new process could have. Each is one bit.
+/// Flags of `clone` that create a namespace.
 const NAMESPACES: [i32; 7] = [
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
@@ -80,7 +82,7 @@ const NAMESPACES: [i32; 7] = [
     CLONE_NEWUTS,
 ];
 
-/// What fails in a worker.
+/// Returns the calls that fail in a worker.
 pub(super) fn worker() -> Vec<Denied> {
     let clones = NAMESPACES.map(|bit| vec![Has(0, bit.unsigned_abs())]);
     let mut calls = always(&[NEVER, NEVER_HERE]);
@@ -89,11 +91,11 @@ pub(super) fn worker() -> Vec<Denied> {
     denied(calls)
 }
 
-/// What fails in the front.
+/// Returns the calls that fail in the front.
 pub(super) fn front() -> Vec<Denied> {
     let mut calls = always(&[NEVER, NEVER_HERE, NEVER_IN_FRONT, NEVER_IN_FRONT_HERE]);
     calls.extend(common());
-    // A process, and not a thread.
+    // `clone` may start threads, but no processes.
     calls.push((SYS_clone, vec![vec![Lacks(0, CLONE_THREAD.unsigned_abs())]]));
     calls.extend(executable_memory());
     let families = [AF_UNIX, AF_INET, AF_INET6].map(|family| IsNot(0, family.unsigned_abs()));
@@ -101,7 +103,7 @@ pub(super) fn front() -> Vec<Denied> {
     denied(calls)
 }
 
-/// `clone3` has its flags in memory, where a filter cannot look: libraries fall back to `clone` when it does not exist.
+/// Adds that `clone3` does not exist (`ENOSYS`). Its flags are in memory, which a filter cannot read; libraries then use `clone`.
 fn denied(calls: Vec<Call>) -> Vec<Denied> {
     vec![
         Denied {
@@ -122,7 +124,7 @@ fn always(lists: &[&[i64]]) -> Vec<Call> {
 
 /// Calls that fail in every sandbox for some arguments only.
 fn common() -> [Call; 2] {
-    /// Input for a terminal that others read, and commands to the console.
+    /// `TIOCSTI` and `TIOCLINUX`: fake input for a terminal, and commands to the console.
     const TERMINAL: [u32; 2] = [0x5412, 0x541C];
     let dumpable = libc::PR_SET_DUMPABLE.unsigned_abs();
     [
@@ -134,7 +136,7 @@ fn common() -> [Call; 2] {
     ]
 }
 
-/// Every way to memory that can be executed, also without writing to it first: a file that was written can be mapped.
+/// Calls that make memory executable; also mappings of files, because the process may have written the file.
 fn executable_memory() -> [Call; 3] {
     let executable = vec![vec![Has(2, PROT_EXEC.unsigned_abs())]];
     [
@@ -148,7 +150,7 @@ fn executable_memory() -> [Call; 3] {
 mod tests {
     use super::*;
 
-    /// The kernel itself forbids these to a process without capabilities: `tests/sandbox` cannot see that the filter does, too.
+    /// Calls that the kernel forbids to a process without capabilities, so that `tests/sandbox` cannot test the filter.
     #[rustfmt::skip]
     const PRIVILEGED: [i64; 22] = [
         libc::SYS_mount, libc::SYS_umount2, libc::SYS_pivot_root, libc::SYS_chroot, libc::SYS_move_mount, libc::SYS_open_tree,
@@ -157,7 +159,7 @@ mod tests {
         libc::SYS_vhangup, libc::SYS_fanotify_init, libc::SYS_process_madvise, libc::SYS_kexec_load,
     ];
 
-    /// Calls with effects that a test cannot try, or that other calls hide.
+    /// Calls with effects that a test must not cause, or that fail for another reason before the filter applies.
     #[rustfmt::skip]
     const IN_FRONT: [i64; 9] = [
         libc::SYS_personality, libc::SYS_memfd_secret, libc::SYS_process_mrelease, libc::SYS_setfsuid, libc::SYS_setfsgid,

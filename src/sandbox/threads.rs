@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use super::error::SandboxError;
 
-/// How long threads that read the configuration may take to end.
+/// How long other threads, which have read the configuration, may take to end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Interval between counts.
+/// Interval between checks.
 const POLL: Duration = Duration::from_millis(1);
 
 /// Waits until the calling thread is the only one.
 ///
 /// # Errors
-/// When others have not ended in time. Without `/proc` they cannot be counted, and the caller is trusted.
+/// When other threads have not ended in time. Without `/proc`, threads cannot be counted, and the call succeeds.
 pub(super) fn wait_until_single() -> Result<(), SandboxError> {
     let began = Instant::now();
     loop {

@@ -81,7 +81,8 @@ impl<'a> Authorization<'a> {
             service,
             scope,
             signed_headers,
-            signature: hex_32(signature).ok_or("Signature is not 64 lower-case hex digits")?,
+            signature: crate::hex::decode_lower_array(signature)
+                .ok_or("Signature is not 64 lower-case hex digits")?,
         })
     }
 }
@@ -99,23 +100,6 @@ fn check_signed_headers(list: &str) -> Result<(), &'static str> {
         previous = name;
     }
     Ok(())
-}
-
-fn hex_32(text: &str) -> Option<[u8; 32]> {
-    let digit = |b: u8| match b {
-        b'0'..=b'9' => Some(b - b'0'),
-        b'a'..=b'f' => Some(b - b'a' + 10),
-        _ => None,
-    };
-    let mut bytes = [0; 32];
-    if text.len() != 64 {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        let [high, low] = *pair else { return None };
-        *byte = digit(high)? << 4 | digit(low)?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::fmt::Write;
 use http::HeaderMap;
 use sha2::{Digest, Sha256};
 
+use crate::hex;
+
 /// A request as received. No part is decoded or normalized.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedRequest<'a> {
@@ -66,7 +68,7 @@ impl SignedRequest<'_> {
         text.push('\n');
         text.push_str(signed_headers);
         text.push('\n');
-        push_hex(&mut text, &Sha256::digest(self.body));
+        hex::push(&mut text, &Sha256::digest(self.body));
         Ok(text)
     }
 
@@ -177,8 +179,8 @@ fn percent_decoded(text: &[u8]) -> Vec<u8> {
     let mut rest = text;
     while let [first, tail @ ..] = rest {
         match (first, tail) {
-            (b'%', [high, low, after @ ..]) if hex_pair(*high, *low).is_some() => {
-                decoded.extend(hex_pair(*high, *low));
+            (b'%', [high, low, after @ ..]) if hex::decode_pair(*high, *low).is_some() => {
+                decoded.extend(hex::decode_pair(*high, *low));
                 rest = after;
             }
             _ => {
@@ -188,11 +190,6 @@ fn percent_decoded(text: &[u8]) -> Vec<u8> {
         }
     }
     decoded
-}
-
-fn hex_pair(high: u8, low: u8) -> Option<u8> {
-    let digit = |b: u8| char::from(b).to_digit(16);
-    u8::try_from(digit(high)? << 4 | digit(low)?).ok()
 }
 
 /// Percent-encodes the bytes for which `is_kept` returns false.
@@ -210,18 +207,6 @@ fn encoded(bytes: &[u8], is_kept: impl Fn(u8) -> bool) -> String {
 
 fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
-/// Appends `bytes` as lower-case hex.
-pub(super) fn push_hex(text: &mut String, bytes: &[u8]) {
-    const DIGITS: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
-    for byte in bytes {
-        for nibble in [byte >> 4, byte & 15] {
-            text.extend(DIGITS.get(usize::from(nibble)));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub fn rewritten_authorization(header: &str) -> Option<String> {
     let (id, scope, names) = (parsed.access_key_id, parsed.scope, parsed.signed_headers);
     let mut text =
         format!("AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={names}, Signature=");
-    super::canonical::push_hex(&mut text, &parsed.signature);
+    crate::hex::push(&mut text, &parsed.signature);
     Some(text)
 }
 

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::canonical::{PathForm, SignedRequest, push_hex};
+use super::canonical::{PathForm, SignedRequest};
 use super::credential::Credential;
 use super::verify::DATE_FORM;
 
@@ -72,7 +72,7 @@ impl Signer {
         let day = date_time.get(..8)?;
         let scope = format!("{day}/{region}/{service}/aws4_request");
         let mut text = format!("AWS4-HMAC-SHA256\n{date_time}\n{scope}\n");
-        push_hex(&mut text, &Sha256::digest(canonical));
+        crate::hex::push(&mut text, &Sha256::digest(canonical));
         let key = self.credential.signing_key(day, time, region, service);
         let signature = aws_sigv4::sign::v4::calculate_signature(&**key, text.as_bytes());
         let id = self.credential.id().as_str();

@@ -11,7 +11,7 @@ use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
 use super::authorization::Authorization;
-use super::canonical::{CanonicalError, PathForm, SignedRequest, push_hex};
+use super::canonical::{CanonicalError, PathForm, SignedRequest};
 use super::credential::{AccessKeyId, Credential, Credentials};
 use crate::secret::{Secret, constant_time_eq};
 
@@ -161,11 +161,11 @@ impl<'a> Verifier<'a> {
         let Scope { region, service } = self.scope;
         let key = credential.signing_key(authorization.date, time, region, service);
         let mut string_to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{}\n", authorization.scope);
-        push_hex(&mut string_to_sign, &Sha256::digest(canonical));
+        crate::hex::push(&mut string_to_sign, &Sha256::digest(canonical));
         let expected =
             aws_sigv4::sign::v4::calculate_signature(key.as_slice(), string_to_sign.as_bytes());
         let mut received = String::with_capacity(64);
-        push_hex(&mut received, &authorization.signature);
+        crate::hex::push(&mut received, &authorization.signature);
         constant_time_eq(expected.as_bytes(), received.as_bytes())
     }
 }

@@ -1,8 +1,8 @@
-//! The end of the process after an internal error.
+//! Ends the process after an internal error.
 //!
 //! # Invariants
-//! - It ends within [`PATIENCE`] and a little more, whatever hangs: the log, standard error, a vendor's library.
-//! - It ends by `_exit`: handlers of PKCS#11 libraries would run while their threads still work, and could change the exit code by a crash.
+//! - The process ends within [`PATIENCE`] plus [`LINE_PATIENCE`], even if the log, standard error or a PKCS#11 library hangs.
+//! - The process ends by `_exit`: exit handlers of PKCS#11 libraries could crash while their threads run, and change the exit code.
 
 use std::cell::Cell;
 use std::io::Write;
@@ -17,10 +17,10 @@ use super::report::Report;
 /// The exit code after an internal error (`EX_SOFTWARE` of sysexits.h).
 pub const INTERNAL_ERROR: u8 = 70;
 
-/// How long the log may take for the last line.
+/// How long logging the last line may take.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// How long a line may take that is not the last one.
+/// How long logging any other line may take.
 const LINE_PATIENCE: Duration = Duration::from_millis(500);
 
 type Action = Box<dyn Fn() -> bool + Send + Sync>;
@@ -28,12 +28,12 @@ type Action = Box<dyn Fn() -> bool + Send + Sync>;
 static LAST_ACTION: OnceLock<Action> = OnceLock::new();
 
 thread_local! {
-    /// The thread logs a panic: another panic here must not start one more thread.
-    static IS_TELLING: Cell<bool> = const { Cell::new(false) };
+    /// Whether the thread logs a panic. A panic during that must not start another thread.
+    static IS_LOGGING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Sets what is done before the process ends, after the last line was logged: writing out what the log still holds. It returns whether
-/// everything was written. The first call counts.
+/// Sets the action before the process ends, after the last line was logged: writing the pending lines of the log. The action returns whether
+/// all lines were written. Only the first call has an effect.
 pub fn set_last_action(action: impl Fn() -> bool + Send + Sync + 'static) {
     drop(LAST_ACTION.set(Box::new(action)));
 }
@@ -70,15 +70,15 @@ pub(super) fn end_by_panic(report: Report) -> ! {
 }
 
 /// Logs a panic that the process survives.
-pub(super) fn tell(report: Report) {
+pub(super) fn log_panic(report: Report) {
     let line = report.line();
-    if !told(move || report.log(), LINE_PATIENCE) {
-        complain(&line);
+    if !log_if_set(move || report.log(), LINE_PATIENCE) {
+        print_error(&line);
     }
 }
 
 fn end_after(log: impl FnOnce() + Send + 'static, line: &str) -> ! {
-    // Whatever hangs below, the process ends. A system without a thread for this has the steps below alone.
+    // This thread ends the process if the steps below hang. If it cannot be started, only the steps below run.
     drop(Builder::new().spawn(|| {
         thread::sleep(PATIENCE + LINE_PATIENCE);
         abort();
@@ -87,15 +87,15 @@ fn end_after(log: impl FnOnce() + Send + 'static, line: &str) -> ! {
         log();
         LAST_ACTION.get().is_some_and(|written| written())
     };
-    if IS_TELLING.get() || !told_by(finish, PATIENCE) {
-        complain(line);
+    if IS_LOGGING.get() || !log_in_thread(finish, PATIENCE) {
+        print_error(line);
     }
     signal_hook::low_level::exit(i32::from(INTERNAL_ERROR))
 }
 
-fn told(log: impl FnOnce() + Send + 'static, patience: Duration) -> bool {
+fn log_if_set(log: impl FnOnce() + Send + 'static, patience: Duration) -> bool {
     let has_log = tracing::dispatcher::has_been_set();
-    told_by(
+    log_in_thread(
         move || {
             log();
             has_log
@@ -104,19 +104,19 @@ fn told(log: impl FnOnce() + Send + 'static, patience: Duration) -> bool {
     )
 }
 
-/// Logs from a thread of its own: the thread that panicked may hold the log's locks, or be inside the log. Returns whether it was logged.
-fn told_by(log: impl FnOnce() -> bool + Send + 'static, patience: Duration) -> bool {
+/// Logs in a new thread, because the thread that panicked may hold locks of the log. Returns whether the line was logged in time.
+fn log_in_thread(log: impl FnOnce() -> bool + Send + 'static, patience: Duration) -> bool {
     let (done, logged) = sync_channel(1);
     let started = Builder::new().name("xks-panic".to_owned()).spawn(move || {
-        IS_TELLING.set(true);
-        // Nobody waits any more when it took too long.
+        IS_LOGGING.set(true);
+        // Fails if the receiver has timed out.
         let _ = done.send(log());
     });
     started.is_ok() && logged.recv_timeout(patience) == Ok(true)
 }
 
-/// Without a log there is standard error; without that, the exit code and the count.
-fn complain(line: &str) {
+/// Writes the line to standard error, if it could not be logged.
+fn print_error(line: &str) {
     drop(writeln!(
         std::io::stderr(),
         "xks-proxy: internal error: {line}"

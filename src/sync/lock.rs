@@ -1,4 +1,4 @@
-//! Locks that were held during a panic, and locks that a test schedules.
+//! Handling of poisoned locks, and a lock whose users a test can schedule.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,12 +11,12 @@ use super::schedule;
 pub struct Lock<T>(Mutex<T>);
 
 impl<T> Lock<T> {
-    /// A lock around this value.
+    /// Creates a lock for this value.
     pub fn new(value: T) -> Self {
         Self(Mutex::new(value))
     }
 
-    /// Waits for the value. Ends the process if a thread panicked with it.
+    /// Waits for the lock. Ends the process if a thread panicked while it held the lock.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         #[cfg(test)]
         schedule::until_free(&self.0);
@@ -24,8 +24,8 @@ impl<T> Lock<T> {
     }
 }
 
-/// Ends the process: what a poisoned lock protects may be half changed. For `mutex.lock().unwrap_or_else(poisoned)`, and the same with
+/// Ends the process: the value of a poisoned lock may be half changed. Use it as `mutex.lock().unwrap_or_else(poisoned)`, also with
 /// `RwLock` and `Condvar`.
 pub fn poisoned<T>(_: PoisonError<T>) -> T {
-    fatal::end("a lock was held during a panic; what it protects may be half changed")
+    fatal::end("a lock was held during a panic; its value may be half changed")
 }

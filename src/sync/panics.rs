@@ -8,10 +8,10 @@ use super::fatal;
 use super::report::Report;
 use super::scope::{self, Scope};
 
-/// Lines per second for panics that the process survives: a caller who can provoke one must not fill the log. All are counted.
+/// The most lines per second for panics that the process survives, so that a client cannot fill the log. All panics are counted.
 const LINES_PER_SECOND: u64 = 5;
 
-/// Installs the hook, for the whole process. To be called before any thread is started.
+/// Installs the hook for the whole process. Call it before other threads are started.
 pub fn install_panic_hook() {
     panic::set_hook(Box::new(|info| {
         let scope = scope::current();
@@ -25,12 +25,12 @@ pub fn install_panic_hook() {
 fn survive(scope: Scope, report: impl FnOnce() -> Report) {
     scope::count(scope);
     if is_within_rate() {
-        fatal::tell(report());
+        fatal::log_panic(report());
     }
 }
 
 fn is_within_rate() -> bool {
-    /// The second, and the lines in it: `second << 8 | lines`.
+    /// The current second and its number of lines: `second << 8 | lines`.
     static LINES: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let second = now.unwrap_or_default().as_secs() << 8;

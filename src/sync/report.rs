@@ -8,20 +8,20 @@ use std::thread;
 use super::scope::Scope;
 use super::task_name;
 
-/// In place of a message that was formatted: it may hold input, or a secret.
-const WITHHELD: &str = "withheld, because it may hold input";
+/// Replaces a formatted message, which may contain input or a secret.
+const WITHHELD: &str = "withheld, because it may contain input";
 
-/// More callers than these say nothing more.
+/// The most frames of a report.
 const MAX_FRAMES: usize = 12;
 
-/// One panic, in words that may be logged.
+/// A panic, with the parts that may be logged.
 pub(super) struct Report {
     scope: Option<Scope>,
     location: String,
     message: &'static str,
     thread: String,
     task: Option<&'static str>,
-    /// Functions of this program, the innermost first: the location may be in the standard library.
+    /// Functions of this program, innermost first, because the location may be in the standard library.
     frames: String,
 }
 
@@ -38,7 +38,7 @@ impl Report {
         }
     }
 
-    /// Logs it. The event is the same for all panics; `where` tells those that the process survives.
+    /// Logs the panic. The field `where` is set if the process survives it.
     pub(super) fn log(&self) {
         tracing::error!(
             r#where = self.scope.map(Scope::as_str),
@@ -47,11 +47,11 @@ impl Report {
             thread = self.thread,
             task = self.task,
             frames = self.frames,
-            "a panic: a defect of this program"
+            "panic; this is a defect of the program"
         );
     }
 
-    /// The same as one line for people.
+    /// Returns one line of text.
     pub(super) fn line(&self) -> String {
         let Self {
             location,
@@ -63,7 +63,7 @@ impl Report {
     }
 }
 
-/// The frames of a backtrace that are functions of this program, with file and line where they are known.
+/// Returns the frames of a backtrace that are functions of this program, with file and line if known.
 fn frames(backtrace: &str) -> String {
     let mut frames: Vec<String> = Vec::new();
     let mut is_ours = false;
@@ -88,7 +88,7 @@ fn frames(backtrace: &str) -> String {
     frames.join(" < ")
 }
 
-/// The message, if it is a literal.
+/// Returns the message if it is a literal.
 fn literal(payload: &(dyn Any + Send)) -> Option<&'static str> {
     payload.downcast_ref::<&'static str>().copied()
 }

@@ -1,32 +1,31 @@
-//! Runs threads one at a time, in an order that a seed chooses: the same seed, the same order.
+//! Runs threads one at a time, in an order that a seed determines.
 //!
-//! A thread gives the turn away where it takes a [`super::Lock`], and where it calls [`point`]. What is between two such places is one step. So
-//! a test that runs a scene with many seeds tries many orders of its steps, and one that fails can be run again.
+//! The scheduler can switch threads when a thread locks a [`super::Lock`], and when it calls [`point`]. The code between two such points is one
+//! step. A test that runs its threads with many seeds tries many orders of their steps, and a failing order can be repeated.
 //!
-//! Why not `shuttle` or `loom`: they replace the locks and channels of the code under test by their own, which work in their own runtime only.
-//! This code also has tokio's channels, `arc-swap` and sockets, which they cannot replace, and all other tests of the crate would need a second
-//! build. Here the real types run.
+//! `shuttle` and `loom` are not used: they replace the locks and channels of the tested code by their own, which work only in their runtime. They
+//! cannot replace tokio's channels, `arc-swap` and sockets, and the other tests of the crate would need a second build.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
 use std::thread;
 
-/// A scene has at most a few hundred steps. One with more does not end: a task waits and nothing wakes it.
+/// The most steps of a test. Tests have a few hundred steps; with more, a thread waits and nothing wakes it.
 const MAX_STEPS: u64 = 200_000;
 
-/// A thread of a scene.
+/// The code of one thread.
 pub(crate) type Body<'a> = Box<dyn FnOnce() + Send + 'a>;
 
 struct Turns {
     state: Mutex<State>,
-    /// One for each thread.
+    /// One condition variable for each thread.
     turns: Vec<Condvar>,
 }
 
 struct State {
     random: u64,
     steps: u64,
-    /// Whose turn it is.
+    /// The number of the thread that may run.
     current: usize,
     running: Vec<usize>,
     has_failed: bool,
@@ -36,7 +35,7 @@ thread_local! {
     static OWN: RefCell<Option<(Arc<Turns>, usize)>> = const { RefCell::new(None) };
 }
 
-/// Runs these threads to their ends in the order of the seed. A panic in one of them is a panic here.
+/// Runs these threads to their ends, in the order of the seed. Panics if one of them panics.
 pub(crate) fn run(seed: u64, bodies: Vec<Body<'_>>) {
     let turns = Arc::new(Turns {
         state: Mutex::new(State {
@@ -61,7 +60,7 @@ pub(crate) fn run(seed: u64, bodies: Vec<Body<'_>>) {
     });
 }
 
-/// A step ends here: another thread may come first. Outside of [`run`] this has no effect.
+/// Ends a step: the scheduler may switch to another thread. Has no effect outside of [`run`].
 pub(crate) fn point() {
     let own = OWN.with_borrow(Clone::clone);
     if let Some((turns, number)) = own {
@@ -69,7 +68,7 @@ pub(crate) fn point() {
     }
 }
 
-/// Lets other threads go on until the lock is free. It stays free: only the thread whose turn it is takes locks.
+/// Runs other threads until the lock is free. It stays free, because only the current thread runs.
 pub(super) fn until_free<T>(lock: &Mutex<T>) {
     if OWN.with_borrow(Option::is_none) {
         return;
@@ -80,7 +79,7 @@ pub(super) fn until_free<T>(lock: &Mutex<T>) {
     }
 }
 
-/// A thread that has ended, also by a panic.
+/// Switches to another thread when this thread ends, also by a panic.
 struct Ended<'a>(&'a Turns, usize);
 
 impl Drop for Ended<'_> {
@@ -110,7 +109,7 @@ impl Turns {
         state.steps += 1;
         if state.steps > MAX_STEPS && !thread::panicking() {
             drop(state);
-            panic!("the scene does not end: something is lost");
+            panic!("the threads do not end: one of them waits forever");
         }
         state.choose();
         if state.current == number && !state.has_failed {
@@ -128,7 +127,7 @@ impl Turns {
         let has_failed = state.has_failed;
         drop(state);
         if has_failed && !thread::panicking() {
-            panic!("another thread of the scene has failed");
+            panic!("another thread has failed");
         }
     }
 }
@@ -153,7 +152,7 @@ mod tests {
     use super::super::Lock;
     use super::*;
 
-    /// Two threads that read, and write one more than they read: the lost update depends on the order.
+    /// Runs two threads that increment a counter in two steps. Returns whether the order lost an update.
     fn lost_update(seed: u64) -> bool {
         let count = Lock::new(0);
         let add = || {
@@ -165,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn seeds_choose_different_orders_and_the_same_again() {
+    fn a_seed_determines_the_order() {
         let lost: Vec<bool> = (0..100).map(lost_update).collect();
         assert!(lost.contains(&true) && lost.contains(&false));
         let again: Vec<bool> = (0..100).map(lost_update).collect();
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_waits_for_a_lock_without_stopping_the_others() {
+    fn a_thread_that_waits_for_a_lock_does_not_stop_the_others() {
         for seed in 0..200 {
             let (lock, done) = (Lock::new(()), Mutex::new(0));
             let hold = || {
@@ -188,16 +187,15 @@ mod tests {
     }
 
     #[test]
-    fn a_scene_that_does_not_end_and_one_that_panics_fail() {
-        let scenes: [fn(); 2] = [
+    fn threads_that_do_not_end_and_threads_that_panic_fail() {
+        let bodies: [fn(); 2] = [
             || loop {
                 point()
             },
-            || panic!("of the scene"),
+            || panic!("of a thread"),
         ];
-        for scene in scenes {
-            let failed =
-                std::panic::catch_unwind(|| run(1, vec![Box::new(scene), Box::new(point)]));
+        for body in bodies {
+            let failed = std::panic::catch_unwind(|| run(1, vec![Box::new(body), Box::new(point)]));
             assert!(failed.is_err());
         }
     }

@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use thiserror::Error;
 
-/// What ends when a panic occurs in it. The names are the values of the label `where` of `xks_panics_total`.
+/// The work that a panic ends. The names are the values of the label `where` of `xks_panics_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// One request, which is answered with an error.
@@ -21,10 +21,10 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// All of them.
+    /// All scopes.
     pub const ALL: [Self; 3] = [Self::Request, Self::Connection, Self::Admin];
 
-    /// Its name.
+    /// Returns its name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Request => "request",
@@ -45,7 +45,7 @@ thread_local! {
     static CURRENT: Cell<Option<Scope>> = const { Cell::new(None) };
 }
 
-/// The panics in this scope since the start of the process.
+/// Returns the number of panics in this scope since the start of the process.
 pub fn panics(scope: Scope) -> u64 {
     count_of(scope).load(Ordering::Relaxed)
 }
@@ -53,7 +53,7 @@ pub fn panics(scope: Scope) -> u64 {
 /// Runs `work`; a panic ends this work only.
 ///
 /// # Errors
-/// [`Panicked`]. What `work` shared with others is whole all the same: it is behind locks, and [`super::poisoned`] rejects one that was held.
+/// [`Panicked`]. Shared data stays consistent: it is behind locks, and [`super::poisoned`] ends the process if a lock was held.
 pub fn contained<T>(scope: Scope, work: impl FnOnce() -> T) -> Result<T, Panicked> {
     let _entered = Entered::into(scope);
     catch_unwind(AssertUnwindSafe(work)).map_err(|_| Panicked)
@@ -74,9 +74,9 @@ pub async fn contained_future<F: Future>(scope: Scope, future: F) -> Result<F::O
     .await
 }
 
-/// The scope of the current thread's work, for the panic hook.
+/// Returns the scope of the current thread's work, for the panic hook.
 pub(super) fn current() -> Option<Scope> {
-    // A thread that is ending has no scope any more.
+    // A thread that is ending has no thread-local values.
     CURRENT.try_with(Cell::get).ok().flatten()
 }
 
@@ -93,7 +93,7 @@ fn count_of(scope: Scope) -> &'static AtomicU64 {
     }
 }
 
-/// The thread is in a scope until this is dropped. Scopes nest: a request is in a connection.
+/// Puts the thread into a scope until this is dropped. Scopes nest: a request is in a connection.
 struct Entered(Option<Scope>);
 
 impl Entered {

@@ -1,4 +1,4 @@
-//! The only place where threads and tasks are started.
+//! Starts threads and tasks. No other file does.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -14,16 +14,16 @@ use super::task_name::named;
 /// How an essential thread or task ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It was asked to end.
+    /// Its end was requested.
     Requested,
-    /// Nobody asked: the process ends. The text says what is missing without it.
+    /// Its end was not requested: the process ends. The text is the lost function.
     Unexpected(Cow<'static, str>),
 }
 
-/// Starts a thread whose result or end somebody waits for.
+/// Starts a thread whose result or end is awaited.
 ///
 /// # Errors
-/// When the operating system cannot start a thread; so for [`essential_thread`].
+/// When the operating system cannot start a thread.
 pub fn thread<T: Send + 'static>(
     name: impl Into<String>,
     work: impl FnOnce() -> T + Send + 'static,
@@ -31,7 +31,7 @@ pub fn thread<T: Send + 'static>(
     Builder::new().name(name.into()).spawn(work)
 }
 
-/// Starts a thread without which the process must not go on.
+/// Starts a thread that the process cannot work without.
 ///
 /// # Errors
 /// See [`thread`].
@@ -44,7 +44,7 @@ pub fn essential_thread(
     thread(name, move || conclude(&for_thread, work()))
 }
 
-/// Starts a task whose result or end somebody waits for, on the current runtime. A task that is aborted ends silently: its owner did that.
+/// Starts a task whose result or end is awaited, on the current runtime. Aborting a task has no further effect.
 pub fn task<F>(name: &'static str, future: F) -> tokio::task::JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
@@ -53,7 +53,7 @@ where
     task_on(&Handle::current(), name, future)
 }
 
-/// The same on this runtime.
+/// Starts a task as [`task`] does, on the given runtime.
 pub fn task_on<F>(
     runtime: &Handle,
     name: &'static str,
@@ -66,7 +66,7 @@ where
     runtime.spawn(named(name, future))
 }
 
-/// Starts a task without which the process must not go on.
+/// Starts a task that the process cannot work without.
 pub fn essential_task(
     name: &'static str,
     future: impl Future<Output = End> + Send + 'static,
@@ -74,18 +74,18 @@ pub fn essential_task(
     task(name, async move { conclude(name, future.await) })
 }
 
-/// Starts a task that may panic alone.
+/// Starts a task whose panic ends only this task.
 pub fn isolated_task(
     scope: Scope,
     future: impl Future<Output = ()> + Send + 'static,
 ) -> tokio::task::JoinHandle<()> {
-    // A panic has been logged and counted; the task ends by it as it would by itself.
+    // The panic was logged and counted. The task ends as without a panic.
     task(scope.as_str(), async move {
         drop(contained_future(scope, future).await);
     })
 }
 
-/// Runs work that blocks, on the current runtime's threads for that, for somebody who waits for its result.
+/// Runs blocking work on the blocking threads of the current runtime. Its result is awaited.
 pub fn blocking_task<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> tokio::task::JoinHandle<T> {
@@ -95,6 +95,6 @@ pub fn blocking_task<T: Send + 'static>(
 fn conclude(name: &str, end: End) {
     match end {
         End::Requested => {}
-        End::Unexpected(what) => fatal::end(&format!("{name} ended without being asked: {what}")),
+        End::Unexpected(lost) => fatal::end(&format!("{name} ended unexpectedly: {lost}")),
     }
 }

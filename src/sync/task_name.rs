@@ -1,4 +1,4 @@
-//! The name of the task that a thread runs: of a panic in a task, the thread's name says nothing.
+//! The name of the task that a thread runs, for reports of panics: the name of a runtime thread does not identify the task.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -8,7 +8,7 @@ thread_local! {
     static TASK: Cell<Option<&'static str>> = const { Cell::new(None) };
 }
 
-/// The name of the task that the current thread runs, for the panic hook.
+/// Returns the name of the task that the current thread runs.
 pub(super) fn current() -> Option<&'static str> {
     TASK.try_with(Cell::get).ok().flatten()
 }

@@ -1,4 +1,4 @@
-//! Each case runs in a process of its own: this test program, started again with the name of the case in a variable.
+//! Each case runs in a separate process: this test program, started again with the name of the case in an environment variable.
 
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
@@ -15,10 +15,10 @@ use super::*;
 
 const CASE: &str = "XKS_TEST_PANIC";
 
-/// What a case must not show: it stands for input.
+/// A text that stands for input and must not be in the output.
 const SECRET: &str = "hunter2";
 
-/// The exit code of a case that came to its end.
+/// The exit code of a case that finished.
 const SURVIVED: i32 = 0;
 
 fn forever() -> ! {
@@ -27,7 +27,7 @@ fn forever() -> ! {
     }
 }
 
-/// Runs a case in a process of its own; exit code, and what it wrote to standard error.
+/// Runs a case in a separate process. Returns the exit code and standard error.
 fn outcome(case: &str) -> (Option<i32>, String) {
     let Output { status, stderr, .. } = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "sync::tests::a_case", "--nocapture"])
@@ -98,7 +98,7 @@ fn a_case() {
                 .unwrap();
             let counted = Scope::ALL.map(panics);
             assert_eq!(counted, [20, 1, 0]);
-            // The scope is left with its work.
+            // The scope ends with its work.
             assert_eq!(scope::current(), None);
         }),
         "panicking log" => {
@@ -135,18 +135,12 @@ impl<S: Subscriber> Layer<S> for Stuck {
 
 #[test]
 fn a_panic_or_an_unexpected_end_ends_the_process_with_70() {
-    for (case, said) in [
+    for (case, message) in [
         ("thread", "in thread worker: a literal"),
         ("foreign thread", "a literal"),
         ("task", "a literal"),
-        (
-            "essential thread",
-            "watcher ended without being asked: no reload",
-        ),
-        (
-            "essential task",
-            "reload ended without being asked: no reload",
-        ),
+        ("essential thread", "watcher ended unexpectedly: no reload"),
+        ("essential task", "reload ended unexpectedly: no reload"),
         ("lock", "a lock was held during a panic"),
         ("panicking log", "in thread xks-panic: the log panics"),
         ("hanging log", "in thread worker: a literal"),
@@ -154,12 +148,12 @@ fn a_panic_or_an_unexpected_end_ends_the_process_with_70() {
     ] {
         let (code, stderr) = outcome(case);
         assert_eq!(code, Some(i32::from(INTERNAL_ERROR)), "{case}: {stderr}");
-        assert!(stderr.contains(said), "{case}: {stderr}");
+        assert!(stderr.contains(message), "{case}: {stderr}");
     }
 }
 
 #[test]
-fn what_is_contained_or_was_asked_to_end_does_not() {
+fn a_contained_panic_or_a_requested_end_does_not_end_the_process() {
     for case in ["contained", "requested"] {
         let (code, stderr) = outcome(case);
         assert_eq!(code, Some(SURVIVED), "{case}: {stderr}");

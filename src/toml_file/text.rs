@@ -42,11 +42,6 @@ pub fn credential_table(access_key_id: &str, secret_file: &str) -> String {
     )
 }
 
-/// Returns bytes as lower-case hex digits, such as `0a1b`.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

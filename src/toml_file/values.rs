@@ -70,17 +70,8 @@ pub(crate) fn blank(text: &str) -> Option<&'static str> {
 /// # Errors
 /// [`ValueError::Hex`].
 pub fn hex(text: &str) -> Result<Vec<u8>, ValueError> {
-    // The number parser below would also accept a sign.
-    let are_digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if text.is_empty() || !text.len().is_multiple_of(2) || !are_digits {
-        return Err(ValueError::Hex);
-    }
-    let pairs = (0..text.len())
-        .step_by(2)
-        .filter_map(|at| text.get(at..at + 2));
-    pairs
-        .map(|pair| u8::from_str_radix(pair, 16).map_err(|_| ValueError::Hex))
-        .collect()
+    let bytes = crate::hex::decode(text).filter(|bytes| !bytes.is_empty());
+    bytes.ok_or(ValueError::Hex)
 }
 
 #[cfg(test)]

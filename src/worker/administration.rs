@@ -1,8 +1,8 @@
-//! The worker of a command: opens the token when the command asks for it, and does one request after the other.
+//! The worker of a command: opens the token on request, and answers one request after the other.
 //!
 //! # Invariants
-//! - It accepts requests of a command only. The mode of a worker is fixed by its command line, which the launcher chooses, not the front.
-//! - A key that it has not listed or made cannot be named.
+//! - Only a worker of a command accepts these requests. The command line fixes the purpose of a worker; the launcher chooses it, not the front.
+//! - A request can use only keys that this worker has listed or created.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,8 +10,8 @@ use std::os::fd::OwnedFd;
 
 use super::confinement::Confinement;
 use super::error::WorkerError;
-use super::logins::Logins;
-use super::parts::WorkerParts;
+use super::launcher::logins::Logins;
+use super::launcher::parts::WorkerParts;
 use super::run::prepare;
 use crate::ekm::KeySelector;
 use crate::hsm_protocol::administration::{Answer, Request};
@@ -19,10 +19,10 @@ use crate::hsm_protocol::packet::{self, Wait};
 use crate::hsm_protocol::{MAX_CONTROL_FRAME, NewKey, Pkcs11Settings};
 use crate::pkcs11::{CreateKeyError, KeyObject, OpenToken, TokenKeys};
 
-/// Does what the command asks for until the command ends the channel.
+/// Answers requests until the command closes the channel.
 ///
 /// # Errors
-/// When the settings cannot be read, or the command sends something else.
+/// When the settings cannot be decoded, or the command sends an invalid frame.
 pub(super) fn run(parts: WorkerParts) -> Result<(), WorkerError> {
     let settings = Pkcs11Settings::decode(&parts.settings).map_err(WorkerError::Settings)?;
     let mut administrator = Administrator {
@@ -63,7 +63,7 @@ struct Administrator {
     /// The sandbox, once it is applied.
     confinement: Option<Confinement>,
     token: Option<OpenToken>,
-    /// The keys that the command knows, by number.
+    /// The keys that the command can use, by number.
     keys: HashMap<u64, KeyObject>,
 }
 
@@ -72,13 +72,15 @@ impl Administrator {
         let answer = match request {
             Request::OpenToken => self.open(),
             Request::ListKeys => {
-                return self.list().unwrap_or_else(|why| vec![Answer::failed(&why)]);
+                return self
+                    .list()
+                    .unwrap_or_else(|reason| vec![Answer::failed(&reason)]);
             }
             Request::MayHave(name) => self.may_have(&name.into()),
             Request::CreateKey(new) => self.create(&new),
             other => self.with_key(&other),
         };
-        vec![answer.unwrap_or_else(|why| Answer::failed(&why))]
+        vec![answer.unwrap_or_else(|reason| Answer::failed(&reason))]
     }
 
     fn open(&mut self) -> Result<Answer, String> {
@@ -116,7 +118,7 @@ impl Administrator {
     fn create(&mut self, new: &NewKey) -> Result<Answer, String> {
         let token = self.token.as_mut().ok_or_else(not_open)?;
         let key = token.create(new).map_err(|error| match error {
-            // A token that is stored in files writes a new key to them.
+            // A software token stores a new key in a file, which the sandbox may deny.
             CreateKeyError::Rejected(_) => self.explain(error.to_string()),
             error => error.to_string(),
         })?;
@@ -125,7 +127,7 @@ impl Administrator {
         Ok(answer)
     }
 
-    /// A request that uses one key.
+    /// Answers a request that uses one key.
     fn with_key(&self, request: &Request) -> Result<Answer, String> {
         let token = self.token()?;
         match request {
@@ -152,7 +154,7 @@ impl Administrator {
         }
     }
 
-    /// The reason, with what the sandbox denies.
+    /// Adds the paths that the sandbox denies to the reason.
     fn explain(&self, reason: String) -> String {
         match &self.confinement {
             Some(confinement) => confinement.explain(reason),
@@ -166,7 +168,7 @@ impl Administrator {
 
     fn key(&self, number: u64) -> Result<&KeyObject, String> {
         let key = self.keys.get(&number);
-        key.ok_or_else(|| "the key is not in the list".to_owned())
+        key.ok_or_else(|| "the key was not listed before".to_owned())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The channels of a worker to the front.
 //!
 //! # Invariants
-//! - A frame that the front should not send ends the worker: a front that is taken over learns nothing by trying.
+//! - An invalid frame of the front ends the worker: a compromised front learns nothing by trying.
 
 use std::collections::VecDeque;
 use std::fmt::Display;
@@ -19,12 +19,12 @@ use crate::pkcs11::JobChannel;
 /// How long answers are held back, from the begin of the first job. A job that has begun by then still ends first.
 const HOLD: Duration = Duration::from_micros(500);
 
-/// If a read takes less than this, the packet was already there and the session did not sleep.
+/// If a read takes less than this, the packet had already arrived and the session did not sleep.
 const NO_SLEEP: Duration = Duration::from_micros(15);
 
 /// The socket of one session.
 ///
-/// While quick jobs wait, their answers go out in one packet: one packet for each would wake the front each time.
+/// While quick jobs wait, their answers are sent in one packet, because each packet wakes the front.
 pub(super) struct SessionChannel {
     socket: OwnedFd,
     buffer: Vec<u8>,
@@ -53,7 +53,7 @@ impl SessionChannel {
         }
     }
 
-    /// Whether there are jobs now. The answers that are held back go out before the session sleeps.
+    /// Waits for jobs; none at the end of the channel. Sends the answers that are held back before the session sleeps.
     fn await_jobs(&mut self) -> Option<()> {
         if !self.answers.is_empty() {
             let more = match self.is_pressed {
@@ -63,7 +63,7 @@ impl SessionChannel {
             if more == Some(true) {
                 return Some(());
             }
-            // Also at the end of the channel: the front may still read.
+            // Also at the end of the channel, because the front may still read.
             if !self.flush() {
                 return None;
             }
@@ -75,12 +75,12 @@ impl SessionChannel {
         Some(())
     }
 
-    /// Reads a packet. Returns whether there was one; none at the end of the channel, or when something else than jobs has come.
+    /// Reads a packet. Returns whether there was one; none at the end of the channel, or after a packet that is not valid.
     fn receive(&mut self, flags: RecvFlags) -> Option<bool> {
         let jobs = match receive(&self.socket, &mut self.buffer, flags) {
             Received::Frame(packet) => {
                 let jobs = Job::from_packet(packet).map_err(|error| error.to_string());
-                // It may have held a plaintext.
+                // The packet may contain a plaintext.
                 packet.zeroize();
                 jobs
             }
@@ -150,7 +150,7 @@ impl ControlChannel {
             .is_ok_and(|frame| transmit(&self.0, &frame, SendFlags::NOSIGNAL | SendFlags::DONTWAIT))
     }
 
-    /// Waits for an order; `None` when the front has ended the channel, or sent an invalid one.
+    /// Waits for an order. Returns none when the front has closed the channel or sent an invalid order.
     pub(super) fn next(&self) -> Option<Order> {
         let mut buffer = vec![0; MAX_CONTROL_FRAME];
         let order = match receive(&self.0, &mut buffer, RecvFlags::empty()) {
@@ -161,9 +161,9 @@ impl ControlChannel {
         order.inspect_err(|error| self.end(error)).ok()
     }
 
-    /// Ends the worker, because the front sent something wrong: [`Self::next`] returns none from now on.
+    /// Ends the worker after an invalid frame: [`Self::next`] returns none from now on.
     fn end(&self, error: &dyn Display) {
-        tracing::error!(%error, "the front sent a wrong frame; this worker ends");
+        tracing::error!(%error, "the front sent an invalid frame; this worker ends");
         // The front may have closed it already.
         let _ = shutdown(&self.0, Shutdown::Both);
     }

@@ -1,4 +1,4 @@
-//! Restricts the worker to what a PKCS#11 library needs, and names denied paths when the library fails.
+//! Applies the sandbox of a worker, and reports denied paths when the library fails.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ pub(super) struct Confinement {
 }
 
 impl Confinement {
-    /// Restricts the process for good. To be called before it has threads.
+    /// Restricts the process for its lifetime. Call it while the process has one thread.
     ///
     /// # Errors
     /// Why the library must not be loaded.
@@ -33,14 +33,14 @@ impl Confinement {
         })
     }
 
-    /// The reason of a failed opening, with the paths that the sandbox denies to the library and the settings that end that.
+    /// Adds to the reason of a failed opening the paths that the sandbox denies to the library, and the settings that allow them.
     pub(super) fn explain(&self, reason: String) -> String {
         if self.protections.landlock_abi().unwrap_or_default() == 0 {
             return reason;
         }
         let mut denied = self.denied(&named(&self.settings));
         if denied.iter().all(Denied::is_unlikely) {
-            // A default that is fixed in the library.
+            // The library may use a path that is compiled into it.
             let others = self.denied(&sandbox::paths_in_library(&self.settings.module));
             denied = others;
         }
@@ -69,7 +69,7 @@ fn sandbox_of(settings: &Pkcs11Settings) -> sandbox::Worker {
     let named = named(settings).into_iter();
     let named = named.map(|named| named.path).filter(|path| path.exists());
     sandbox::Worker {
-        // The configuration has a warning about those that do not exist.
+        // `check-config` warns about paths that do not exist.
         writable: existing(&settings.writable),
         unreadable: settings.secrets.clone(),
         readable: named.chain([settings.module.clone()]).collect(),

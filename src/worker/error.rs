@@ -7,13 +7,13 @@ use thiserror::Error;
 /// Why a worker could not start.
 #[derive(Debug, Error)]
 pub enum WorkerError {
-    /// Neither the configuration nor the launcher has settings that can be used.
+    /// Neither the configuration nor the launcher has usable settings.
     #[error("{0}")]
     Settings(String),
     /// No launcher started this process.
     #[error("{0}")]
     NotLaunched(io::Error),
-    /// The system, or the launcher.
+    /// A call to the operating system or to the launcher failed.
     #[error("{0}")]
     Io(#[from] io::Error),
 }

@@ -1,7 +1,7 @@
 //! The log of a worker: each event becomes a line that the front writes.
 //!
 //! # Invariants
-//! - An event never waits for the front: a line for which there is no room is counted, and the next one says how many are lost.
+//! - Logging never waits for the front. A line that the channel has no room for is counted; the next line reports the number of lost lines.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use super::channels::ControlChannel;
 use crate::hsm_protocol::{Line, LineLevel, News};
 
-/// Sends what is logged from now on to the front.
+/// Sends all events from now on to the front.
 pub(super) fn start(control: &Arc<ControlChannel>) {
     let layer = ToFront {
         control: Arc::clone(control),
@@ -27,7 +27,7 @@ pub(super) fn start(control: &Arc<ControlChannel>) {
     };
     let filter = Targets::new().with_target("xks_proxy", LevelFilter::DEBUG);
     let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
-    // A process has one log; this one is the first.
+    // Fails only if the process has a log already, which a worker does not.
     drop(subscriber.try_init());
 }
 

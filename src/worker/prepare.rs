@@ -1,15 +1,17 @@
 //! The first stage of a worker.
 
+mod settings;
+
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::complain::complain;
 use super::error::WorkerError;
-use super::launcher::LauncherLink;
-use super::settings::{environment_of, settings_of};
+use super::launcher::link::LauncherLink;
+use super::standard_error::print_error;
+use settings::{environment_of, settings_of};
 
 use crate::hsm_protocol::launch::{SettingsBytes, SettingsChoice};
 use crate::hsm_protocol::launch::{inherited, launched};
@@ -17,19 +19,19 @@ use crate::hsm_protocol::launch::{inherited, launched};
 /// The executable of this process, also after an upgrade has replaced the file.
 const EXECUTABLE: &str = "/proc/self/exe";
 
-/// What the first stage of a worker is told.
+/// The parameters of the first stage.
 pub struct Preparation {
     /// The configuration file.
     pub config: PathBuf,
     /// The name of the `[[hsm]]`.
     pub hsm: String,
-    /// Where the settings come from.
+    /// The source of the settings.
     pub settings: SettingsChoice,
     /// The arguments of the second stage.
     pub second_stage: Vec<OsString>,
 }
 
-/// The first stage: the process becomes the second stage, with the environment of its settings.
+/// Runs the first stage: replaces the process by the second stage, with the environment of its settings.
 ///
 /// # Errors
 /// [`WorkerError`].
@@ -38,7 +40,7 @@ pub fn prepare(preparation: &Preparation) -> Result<Infallible, WorkerError> {
     let launcher = LauncherLink::new(channel);
     let settings = choose(preparation, &launcher)?;
     let environment = environment_of(&settings).map_err(WorkerError::Settings)?;
-    // The launcher did that as well. It must not matter to the library who started the worker.
+    // The launcher has done this already. It is repeated so that the library does not depend on how the worker was started.
     inherited::keep_from_children()?;
     let mut command = Command::new(EXECUTABLE);
     command.arg0("xks-proxy").args(&preparation.second_stage);
@@ -51,28 +53,28 @@ fn choose(
     preparation: &Preparation,
     launcher: &LauncherLink,
 ) -> Result<SettingsBytes, WorkerError> {
-    let fault = match preparation.settings {
-        SettingsChoice::LastGood => "the last good settings were asked for".to_owned(),
+    let reason = match preparation.settings {
+        SettingsChoice::LastGood => "the last good settings were requested".to_owned(),
         SettingsChoice::Current => match settings_of(&preparation.config, &preparation.hsm) {
             Ok(settings) => {
                 launcher.store(settings.clone())?;
                 return Ok(settings);
             }
-            Err(fault) => fault,
+            Err(reason) => reason,
         },
     };
     match launcher.last_good()? {
         Some(settings) => {
             if preparation.settings == SettingsChoice::Current {
                 let config = preparation.config.display();
-                complain(&format!(
-                    "{config} cannot be used; using the last good settings: {fault}"
+                print_error(&format!(
+                    "{config} cannot be used; using the last good settings: {reason}"
                 ));
             }
             Ok(settings)
         }
         None => Err(WorkerError::Settings(format!(
-            "no settings for the HSM {:?}: {fault}; there are no last good settings",
+            "no settings for the HSM {:?}: {reason}; there are no last good settings",
             preparation.hsm
         ))),
     }

@@ -1,4 +1,4 @@
-//! The worker at work: the token, with the channels to the front.
+//! The second stage of a worker of the service: opens the token and serves the jobs of the front.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -7,22 +7,22 @@ use std::time::Duration;
 use super::channels::{ControlChannel, SessionChannel};
 use super::confinement::Confinement;
 use super::error::WorkerError;
+use super::launcher::logins::Logins;
+use super::launcher::parts::WorkerParts;
 use super::log;
-use super::logins::Logins;
-use super::parts::WorkerParts;
 use crate::ekm::{ExpectedKey, KeySelector};
 use crate::hsm_protocol::{Expected, ExpectedList, News, Order, Pkcs11Settings};
 use crate::pkcs11::Token;
 use crate::secret::Secret;
 use crate::sync::{End, essential_thread, thread};
 
-/// How long the sessions may take to close once the front has ended the control channel. The front kills a worker that takes longer.
+/// How long the sessions may take to close after the front closed the control channel. The front kills a worker that takes longer.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Opens the token and serves it until the front ends the control channel.
+/// Opens the token and serves jobs until the front closes the control channel.
 ///
 /// # Errors
-/// When the settings cannot be read, or the system gives no thread.
+/// When the settings cannot be decoded, or a thread cannot be started.
 pub(super) fn run(parts: WorkerParts) -> Result<(), WorkerError> {
     let settings = Pkcs11Settings::decode(&parts.settings).map_err(WorkerError::Settings)?;
     let control = Arc::new(ControlChannel::new(parts.control));
@@ -46,11 +46,11 @@ pub(super) fn run(parts: WorkerParts) -> Result<(), WorkerError> {
         logins,
         Arc::new(move |news| to_front.send(&explained(news, &confinement))),
     );
-    let (of_orders, orders) = (token.clone(), Arc::clone(&control));
-    // Without the front nobody needs this process.
+    let (ordered, orders) = (token.clone(), Arc::clone(&control));
+    // The process must end when the front has closed the channel.
     essential_thread("orders", move || {
-        follow(&orders, &of_orders);
-        of_orders.end();
+        follow(&orders, &ordered);
+        ordered.end();
         std::thread::sleep(CLOSE_PATIENCE);
         End::Unexpected("the sessions do not close".into())
     })?;
@@ -58,10 +58,13 @@ pub(super) fn run(parts: WorkerParts) -> Result<(), WorkerError> {
     Ok(())
 }
 
-/// Reads the PIN; then the process gives up what a PKCS#11 library does not need. Returns why the token must not be opened.
+/// Reads the PIN, then applies the sandbox.
+///
+/// # Errors
+/// Why the token must not be opened.
 pub(super) fn prepare(settings: &Pkcs11Settings) -> Result<(Option<Secret>, Confinement), String> {
     let pin = settings.pin.clone();
-    // In a thread that ends: a sandbox holds for one thread, and reading a file with a time limit starts another one.
+    // In a separate thread that ends: the sandbox needs a process with one thread, and reading with a time limit starts another thread.
     let read = thread("pin", move || pin.read()).map_err(|error| format!("no thread: {error}"))?;
     let pin = match read.join() {
         Ok(pin) => pin.map_err(|error| format!("the PIN: {error}"))?,
@@ -70,7 +73,7 @@ pub(super) fn prepare(settings: &Pkcs11Settings) -> Result<(Option<Secret>, Conf
     Ok((pin, Confinement::apply(settings)?))
 }
 
-/// A failed opening is reported with the paths that the sandbox denies, unless the PIN was the reason.
+/// Adds the paths that the sandbox denies to the report of a failed opening, unless the PIN was the reason.
 fn explained(news: News, confinement: &Confinement) -> News {
     match news {
         News::NotOpened {
@@ -95,7 +98,7 @@ fn serve(token: &Token, sessions: Vec<OwnedFd>, control: &Arc<ControlChannel>) {
     );
 }
 
-/// Does what the front orders until it ends the channel, or sends what no front sends.
+/// Follows the orders of the front until it closes the channel or sends an invalid order.
 fn follow(control: &ControlChannel, token: &Token) {
     let mut list = ExpectedList::default();
     while let Some(order) = control.next() {
@@ -110,7 +113,7 @@ fn follow(control: &ControlChannel, token: &Token) {
                 Ok(None) => {}
                 Ok(Some(keys)) => token.expect_keys(keys.into_iter().map(expected).collect()),
                 Err(error) => {
-                    return tracing::error!(%error, "the front sent a wrong order; this worker ends");
+                    return tracing::error!(%error, "the front sent an invalid order; this worker ends");
                 }
             },
         }

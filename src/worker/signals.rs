@@ -1,7 +1,7 @@
 //! The signals that a worker must survive.
 //!
-//! A service manager, or a person with `pkill`, may send them to all processes of the service. The worker is needed until the front has
-//! answered its last request; then the front closes the control channel, and the launcher kills what is left.
+//! A service manager, or an operator with `pkill`, may send them to all processes of the service. The worker is needed until the front has
+//! answered its last request. Then the front closes the control channel, and the launcher kills processes that still run.
 
 use std::io;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use std::sync::Arc;
 use rustix::process::Signal;
 use signal_hook::flag;
 
-/// Ignores SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGUSR2. A handler that does nothing, because ignored signals would also be ignored in
-/// programs that the library starts.
+/// Ignores SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGUSR2. Uses a handler that does nothing, because programs that the library starts
+/// would inherit ignored signals.
 pub(super) fn ignore() -> io::Result<()> {
     let signals = [
         Signal::TERM,

@@ -1,4 +1,4 @@
-//! What the front must not do, and what a server must be able to do.
+//! The sandbox of the front: actions that must fail, and actions that a server needs.
 
 use std::fs;
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use crate::harness::{Place, Running, denied, run};
 use crate::strings;
 
-/// `etc/config.toml`, `etc/tls/key`, `pins/pin` and `audit/`, with the front's options for them.
+/// Creates `etc/config.toml`, `etc/tls/key`, `pins/pin` and `audit/`. Returns them with the options of the front.
 fn installation() -> (Place, Vec<String>) {
     let place = Place::new();
     let (config, key) = (place.file("etc/config.toml"), place.file("etc/tls/key"));
@@ -39,12 +39,16 @@ fn the_pin_cannot_be_read_by_any_name() {
     let report = run("front", &options, acts);
     assert_ne!(report.of(&acts[0]), "ok");
     assert_ne!(report.of(&acts[1]), "ok");
-    assert_eq!(report.of(&acts[2]), "ok", "the front watches it");
+    assert_eq!(
+        report.of(&acts[2]),
+        "ok",
+        "the front must see changes of it"
+    );
     assert_eq!(report.of(&acts[3]), "ok");
 }
 
 #[test]
-fn what_is_replaced_or_added_later_can_be_read_and_a_new_pin_cannot() {
+fn replaced_and_new_files_can_be_read_except_for_a_new_pin() {
     let (place, options) = installation();
     let [config, key, new, pin] = [
         "etc/config.toml",
@@ -69,13 +73,13 @@ fn what_is_replaced_or_added_later_can_be_read_and_a_new_pin_cannot() {
     place.file("etc/tls/new/pem");
     place.file("elsewhere/added");
     place.file("loose");
-    front.go_on();
+    front.proceed();
     let report = front.finish();
     for act in &reads[..4] {
         assert_eq!(report.of(act), "ok", "{act}");
     }
     assert_eq!(report.of(&reads[4]), "EACCES", "the new PIN file");
-    // A limit, by design: what is created directly above a PIN's directory.
+    // A known limit: a file that is created directly in a directory above that of the PIN.
     assert_eq!(report.of(&reads[5]), "EACCES");
     let answers = allowed.each_ref().map(|act| report.of(act));
     assert_eq!(answers, ["true", "true", "false", "false"]);
@@ -102,7 +106,7 @@ fn a_volume_that_is_replaced_by_a_link_can_be_read_and_its_sibling_with_the_pin_
         fs::rename(volume.join("..new"), volume.join("..data")).unwrap();
         fs::remove_dir_all(volume.join("..1")).unwrap();
     }
-    front.go_on();
+    front.proceed();
     let report = front.finish();
     assert_eq!(report.of(&acts[1]), "ok");
     assert_eq!(report.of(&acts[2]), "EACCES");
@@ -130,7 +134,7 @@ fn a_pin_beside_the_configuration_is_reported() {
     front.reach_wait();
     fs::write(format!("{config}.new"), "new").unwrap();
     fs::rename(format!("{config}.new"), &config).unwrap();
-    front.go_on();
+    front.proceed();
     let report = front.finish();
     assert_eq!(report.of(&acts[1]), "ok", "a reload must not break");
     let exposed = report.of("exposed");
@@ -138,7 +142,7 @@ fn a_pin_beside_the_configuration_is_reported() {
         exposed.contains(&pin) && exposed.contains(&place.path("etc")),
         "{exposed}"
     );
-    assert!(exposed.contains("move it"), "{exposed}");
+    assert!(exposed.contains("move the secret file"), "{exposed}");
     assert_eq!(report.of(&acts[2]), "ok", "as reported");
     assert_eq!(report.of(&acts[3]), "true", "as reported");
 }
@@ -151,7 +155,7 @@ fn only_the_audit_trail_can_be_written() {
     let report = denied("front", &options, acts);
     for act in acts {
         let outcome = report.of(act);
-        // The last two find no file: the attempt without a sandbox has renamed it.
+        // The last two fail for lack of the file, which the run without a sandbox has renamed.
         assert_ne!(outcome, "ok", "{act}");
     }
     assert_eq!(report.of(&acts[1]), "EACCES");
@@ -179,7 +183,7 @@ fn no_program_no_child_and_no_new_code() {
             "{act}: {outcome}"
         );
     }
-    // It ends the program when it works.
+    // If it works, it replaces the program, which then prints nothing.
     let acts = strings!["execute:/bin/true"];
     assert_eq!(run("none", &[], acts).all(&acts[0]), Vec::<&str>::new());
     let outcome = run("front", &[], acts);

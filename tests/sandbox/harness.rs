@@ -1,4 +1,4 @@
-//! The example `sandboxed`, and a directory for it.
+//! Runs the example `sandboxed`, and provides a directory for it.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -23,7 +23,7 @@ impl Place {
         }
     }
 
-    /// A file with its directories; returns its path.
+    /// Creates a file with its directories. Returns its path.
     pub fn file(&self, name: &str) -> String {
         let path = self.root.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -36,11 +36,11 @@ impl Place {
     }
 }
 
-/// What the program printed: names and values.
+/// The output of the program: names and values.
 pub struct Report(Vec<(String, String)>);
 
 impl Report {
-    /// The outcome of an act, or the value of a line that is there once.
+    /// Returns the outcome of an action, or the value of a line that exists once.
     #[track_caller]
     pub fn of(&self, name: &str) -> &str {
         let found = self.0.iter().find(|(known, _)| known == name);
@@ -48,13 +48,13 @@ impl Report {
         value
     }
 
-    /// Every value of this name.
+    /// Returns all values of this name.
     pub fn all(&self, name: &str) -> Vec<&str> {
         let values = self.0.iter().filter(|(known, _)| known == name);
         values.map(|(_, value)| value.as_str()).collect()
     }
 
-    /// The lines whose names begin like this.
+    /// Returns the lines whose names begin with `start`.
     pub fn beginning(&self, start: &str) -> impl Iterator<Item = (&str, &str)> {
         let lines = self
             .0
@@ -69,7 +69,7 @@ pub fn run(sandbox: &str, options: &[String], acts: &[String]) -> Report {
     Running::start(sandbox, options, acts, &[]).finish()
 }
 
-/// The same with environment variables.
+/// Runs the program to its end, with environment variables.
 pub fn run_with(
     sandbox: &str,
     options: &[String],
@@ -79,7 +79,7 @@ pub fn run_with(
     Running::start(sandbox, options, acts, environment).finish()
 }
 
-/// Asserts that each act works without a sandbox, and returns what becomes of it with one.
+/// Asserts that each action works without a sandbox. Returns the outcomes in a sandbox.
 #[track_caller]
 pub fn denied(sandbox: &str, options: &[String], acts: &[String]) -> Report {
     let free = run("none", &[], acts);
@@ -89,7 +89,7 @@ pub fn denied(sandbox: &str, options: &[String], acts: &[String]) -> Report {
     run(sandbox, options, acts)
 }
 
-/// The program while it runs.
+/// The running program.
 pub struct Running {
     child: Child,
     output: BufReader<ChildStdout>,
@@ -116,7 +116,7 @@ impl Running {
         }
     }
 
-    /// Waits until the program does the act `wait`.
+    /// Waits until the program reaches the action `wait`.
     pub fn reach_wait(&mut self) {
         while !self.read.ends_with("waiting\tok\n") {
             let count = self.output.read_line(&mut self.read).unwrap();
@@ -124,8 +124,8 @@ impl Running {
         }
     }
 
-    /// Lets it go on behind `wait`.
-    pub fn go_on(&mut self) {
+    /// Continues after `wait`.
+    pub fn proceed(&mut self) {
         let input = self.child.stdin.as_mut().unwrap();
         input.write_all(b"\n").unwrap();
     }
@@ -141,7 +141,7 @@ impl Running {
     }
 }
 
-/// An example, built beside the proxy: `cargo test` builds examples, `cargo test --test sandbox` does not.
+/// Returns the path of an example. `cargo test` builds examples, `cargo test --test sandbox` does not.
 pub fn example(name: &str) -> PathBuf {
     let proxy = Path::new(env!("CARGO_BIN_EXE_xks-proxy"));
     let path = proxy.parent().unwrap().join("examples").join(name);

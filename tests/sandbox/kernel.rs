@@ -11,7 +11,7 @@ fn the_listed_system_calls_fail_with_eperm() {
     let acts = strings!["calls"; "status:CapEff"];
     let free = run("none", &[], acts);
     let capabilities = u64::from_str_radix(free.of(&acts[1]), 16).unwrap();
-    // Without privileges the kernel forbids many of them itself.
+    // Without privileges, the kernel forbids many calls itself.
     if capabilities & CAP_SYS_ADMIN != 0 {
         for start in ["everywhere ", "front "] {
             for (call, outcome) in free.beginning(start) {
@@ -33,7 +33,7 @@ fn the_listed_system_calls_fail_with_eperm() {
 }
 
 #[test]
-fn no_new_namespace_by_clone_either() {
+fn clone_cannot_create_a_namespace() {
     let acts = strings!["new-user-namespace"; "clone3"];
     let free = run("none", &[], acts);
     // Some systems forbid user namespaces.
@@ -47,7 +47,7 @@ fn no_new_namespace_by_clone_either() {
 }
 
 #[test]
-fn nothing_is_typed_into_a_terminal() {
+fn input_cannot_be_injected_into_a_terminal() {
     let acts = strings!["type-into-terminal"];
     assert_ne!(run("none", &[], acts).of(&acts[0]), "EPERM");
     for sandbox in ["worker", "front"] {
@@ -65,7 +65,7 @@ fn all_protections_are_active_here() {
 }
 
 #[test]
-fn a_kernel_without_a_protection_is_a_warning_and_the_others_hold() {
+fn a_kernel_without_a_protection_causes_a_warning_and_keeps_the_others() {
     let place = Place::new();
     let outside = place.file("file");
     let acts = strings!["write:{outside}"; "clone3"];
@@ -92,7 +92,7 @@ fn a_library_is_not_loaded_in_a_process_with_threads() {
     assert!(error.contains("has 3 threads"), "{error}");
 }
 
-/// What prevents Landlock prevents nothing else.
+/// A mistake that prevents Landlock does not prevent other protections.
 #[test]
 fn the_front_has_its_other_protections_when_files_cannot_be_restricted() {
     let place = Place::new();
@@ -124,7 +124,7 @@ fn the_front_has_its_other_protections_when_files_cannot_be_restricted() {
 }
 
 #[test]
-fn the_program_reports_what_works() {
+fn the_program_reports_actions_that_work() {
     let place = Place::new();
     let file = place.file("file");
     let acts = strings!["read:{file}"];

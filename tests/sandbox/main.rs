@@ -1,6 +1,6 @@
-//! The sandboxes, each tried for real: the example `sandboxed` restricts itself and then does what must fail and what must work.
+//! Tests of the sandboxes: the example `sandboxed` restricts itself, then tries actions that must fail and actions that must work.
 //!
-//! Each act that must fail under a sandbox is also tried without one, where it works: otherwise its failure would say nothing.
+//! Each action that must fail in a sandbox is also tried without one, where it must work. Otherwise its failure would prove nothing.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

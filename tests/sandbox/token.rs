@@ -30,7 +30,7 @@ fn softhsm_works_where_its_token_directory_is_writable() {
     let writable = strings!["writable={tokens}"];
     let report = run_with("worker", writable, acts, &environment);
     assert_eq!(report.of(&acts[0]), "ok");
-    // Without it the key cannot be stored: the sandbox is real.
+    // Without `writable` the key cannot be stored, which proves that the sandbox is active.
     let report = run_with("worker", &[], acts, &environment);
     assert_ne!(report.of(&acts[0]), "ok");
     // The front loads no library.

@@ -1,4 +1,4 @@
-//! What a worker must not do, and what a library must be able to do in one.
+//! The sandbox of a worker: actions that must fail, and actions that a library needs.
 
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt as _;
@@ -9,7 +9,7 @@ use crate::harness::{Place, denied, run};
 use crate::strings;
 
 #[test]
-fn files_are_read_only_except_what_is_writable() {
+fn only_writable_paths_can_be_written() {
     let place = Place::new();
     let (outside, file) = (place.file("outside/file"), place.file("single"));
     let [linked, moved] = ["outside/linked", "outside/moved"].map(|name| place.file(name));
@@ -75,7 +75,7 @@ fn secrets_of_the_front_cannot_be_read() {
 }
 
 #[test]
-fn other_processes_are_out_of_reach() {
+fn other_processes_cannot_be_traced_or_signalled() {
     let mut other = Command::new("sleep").arg("600").spawn().unwrap();
     let pid = other.id();
     let name = format!("xks-proxy-test-{pid}");

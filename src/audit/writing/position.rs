@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{Access, Disk, beside};
-use crate::audit::chain::{Position, hex, sha256};
+use crate::audit::chain::{Position, sha256};
 use crate::audit::settings::POSITION;
+use crate::hex;
 
 /// The size of a slot, in bytes. A disk writes a sector of this size as a whole.
 const SLOT: usize = 512;
@@ -135,7 +136,7 @@ pub(in crate::audit) fn path_beside(trail: &Path) -> PathBuf {
 
 fn encode(position: Position) -> Vec<u8> {
     let text = format!("{FORM} {position}");
-    let sum = hex(&sha256(text.as_bytes()));
+    let sum = hex::encode(&sha256(text.as_bytes()));
     let width = SLOT - 1;
     format!("{:width$}\n", format!("{text} {sum}")).into_bytes()
 }
@@ -147,7 +148,7 @@ fn read(file: &File, slot: u64) -> Option<Position> {
     let text = std::str::from_utf8(&bytes).ok()?.trim_end();
     let (text, sum) = text.rsplit_once(' ')?;
     let position = text.strip_prefix(FORM)?.strip_prefix(' ')?;
-    (hex(&sha256(text.as_bytes())) == sum).then(|| position.parse().ok())?
+    (hex::encode(&sha256(text.as_bytes())) == sum).then(|| position.parse().ok())?
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::cli::input::hsms::LoginOptions;
 use crate::cli::output::exit::{ExitStatus, Refusal};
 use crate::config::{self, Configuration};
 use crate::hsm_protocol::NewKey;
-use crate::inventory::{Concerned, Created, CreationError};
+use crate::inventory::{AffectedHsms, Created, CreationError};
 
 /// Create an AES-256 key in an HSM: sensitive, not extractable, only for encryption and decryption.
 #[derive(Args)]
@@ -82,7 +82,8 @@ impl Create {
             return Ok(Ok(inventory.create_health_keys(&new)));
         }
         let hsm = self.creating_hsm(&configuration)?;
-        let Concerned { all, must_have } = Concerned::by(&configuration.key_stores, &hsm, &new);
+        let AffectedHsms { all, must_have } =
+            AffectedHsms::by(&configuration.key_stores, &hsm, &new);
         let mut inventory = open(&self.config, &configuration, &all, &self.logins);
         Ok(inventory.create(&hsm, &new, &must_have))
     }

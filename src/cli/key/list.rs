@@ -78,7 +78,7 @@ fn count(examination: &mut Examination, configuration: &Configuration) {
     let admin = configuration.admin.as_ref();
     let mut listeners = admin.iter().flat_map(|admin| &admin.listen);
     let reachable = listeners.find(|one| !one.requires_header);
-    let Some(counts) = reachable.and_then(|one| Encryptions::ask(one.address)) else {
+    let Some(counts) = reachable.and_then(|one| Encryptions::read(one.address)) else {
         return;
     };
     for key in &mut examination.keys {

@@ -14,7 +14,8 @@ use super::common::{advice, name_of, open, report_error, store, unknown};
 use crate::cli::input::hsms::LoginOptions;
 use crate::cli::input::load;
 use crate::cli::output::exit::{ExitStatus, Refusal};
-use crate::config::{self, NewVersion, Original};
+use crate::config::{NewVersion, Original};
+use crate::hex;
 use crate::inventory::{CreationError, Rotated, Rotation};
 use crate::keystore::{KeySettings, KeyStoreSettings};
 use crate::xks::KeyVersion;
@@ -186,7 +187,7 @@ impl Outcome {
             rotated,
             ..
         } = self;
-        let name = name_of(label, &config::hex(&rotated.id));
+        let name = name_of(label, &hex::encode(&rotated.id));
         match &rotated.created_on {
             Some(hsm) => writeln!(out, "version {number}: made on {hsm}: {name}")?,
             None => writeln!(out, "version {number}: exists already: {name}")?,
@@ -207,7 +208,7 @@ impl Outcome {
         }
         if let (Some(from), false) = (rotated.on.first(), rotated.missing_on.is_empty()) {
             writeln!(out, "NOT on {}", rotated.missing_on.join(", "))?;
-            let name = name_of(&self.label, &config::hex(&rotated.id));
+            let name = name_of(&self.label, &hex::encode(&rotated.id));
             write!(out, "\n{}", advice(&name, from, &rotated.missing_on))?;
         }
         writeln!(
@@ -222,7 +223,7 @@ impl Outcome {
             "ok": self.steps.is_some(),
             "version": self.number,
             "label": self.label,
-            "cka_id": config::hex(&rotated.id),
+            "cka_id": hex::encode(&rotated.id),
             "created_on": rotated.created_on,
             "on": rotated.on,
             "missing_on": rotated.missing_on,

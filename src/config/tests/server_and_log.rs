@@ -28,9 +28,9 @@ fn successes_are_sampled_by_a_share() {
     for (share, expected) in [("0.01", 0.01), ("0", 0.0), ("1", 1.0), ("1e-3", 0.001)] {
         let log = format!("[log]\nsample_successes = {share}\n[[hsm]]");
         let loaded = load_text(&GOOD.replace("[[hsm]]", &log)).unwrap();
-        assert_eq!(loaded.configuration.log.sample.share(), expected);
+        assert_eq!(loaded.configuration.access_log_sample.share(), expected);
     }
-    let whole = load_text(GOOD).unwrap().configuration.log.sample;
+    let whole = load_text(GOOD).unwrap().configuration.access_log_sample;
     assert_eq!(whole, crate::server::Sample::ALL);
 }
 

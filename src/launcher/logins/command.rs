@@ -1,26 +1,26 @@
-//! The record of logins, as a command of the operator uses it: beside a service that runs, or while none runs.
+//! The record of logins for commands of the operator, with or without a running service.
 //!
 //! # Invariants
-//! - A service that runs locks the record: then a command reads it, and changes nothing.
-//! - The record is locked briefly, never during a call to a token: a service can start at any time.
-//! - A command, too, records an attempt on disk before it makes the attempt.
+//! - A running service locks the record: then a command only reads it.
+//! - A command locks the record briefly, never during a call to a token: a service can start at any time.
+//! - A command records an attempt on disk before it makes the attempt.
 
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 
-use super::entry::{Asker, Entry};
+use super::entry::{Entry, Requester};
 use super::file::{Directory, read_only};
 use crate::hsm_protocol::launch::{LoginOutcome, PinFingerprint, Serial};
 
-type Key = (Serial, PinFingerprint);
+type LoginKey = (Serial, PinFingerprint);
 
-/// The record of a service; without a directory it knows nothing.
+/// The record of a service. Without a directory, every login is allowed.
 pub(in crate::launcher) struct CommandRecord {
     directory: Option<PathBuf>,
-    /// The operator wants the attempt, whatever the record says.
+    /// Whether the operator requests an attempt that the record forbids.
     tries_rejected: bool,
-    running: HashMap<Serial, (Key, Asker, bool)>,
+    running: HashMap<Serial, (LoginKey, Requester, bool)>,
 }
 
 impl CommandRecord {
@@ -32,52 +32,56 @@ impl CommandRecord {
         }
     }
 
-    /// Counts an attempt.
+    /// Records an attempt before it is made.
     ///
     /// # Errors
-    /// Why there must be none.
-    pub(in crate::launcher) fn begin(&mut self, key: Key, asker: Asker) -> Result<(), String> {
+    /// Why there must be no attempt.
+    pub(in crate::launcher) fn begin(
+        &mut self,
+        key: LoginKey,
+        requester: Requester,
+    ) -> Result<(), String> {
         let Some(path) = self.directory.clone() else {
             return Ok(());
         };
         let tries_rejected = self.tries_rejected;
-        let begun = self.change(key, |entry| match entry.begin(&asker) {
+        let begun = self.change(key, |entry| match entry.begin(&requester) {
             Err(_) if tries_rejected => Ok(false),
             begun => begun,
         });
         match begun {
             Ok(Ok(is_first)) => {
-                self.running.insert(key.0, (key, asker, is_first));
+                self.running.insert(key.0, (key, requester, is_first));
                 Ok(())
             }
             Ok(Err(reason)) => Err(format!(
-                "{reason} (record of logins in {}; --try-rejected-pin makes one attempt all the same)",
+                "{reason} (record of logins in {}; --try-rejected-pin makes one attempt nevertheless)",
                 path.display()
             )),
             Err(_) if tries_rejected => Ok(()),
             Err(error) => Err(format!(
-                "the record of logins in {} cannot be used: {error}; --try-rejected-pin makes one attempt all the same",
+                "the record of logins in {} cannot be used: {error}; --try-rejected-pin makes one attempt nevertheless",
                 path.display()
             )),
         }
     }
 
-    /// An attempt ended. What cannot be written now stays counted as an attempt without a report.
+    /// Records how an attempt ended. If that cannot be written, the record counts an attempt without a report.
     pub(in crate::launcher) fn end(&mut self, serial: Serial, outcome: LoginOutcome) {
-        let Some((key, asker, is_first)) = self.running.remove(&serial) else {
+        let Some((key, requester, is_first)) = self.running.remove(&serial) else {
             return;
         };
         let ended = self.change(key, |entry| {
-            entry.end(&asker, is_first, outcome);
+            entry.end(&requester, is_first, outcome);
             Ok(())
         });
         drop(ended);
     }
 
-    /// Changes an entry, on the disk if no service runs.
+    /// Changes an entry; on disk only if no service runs.
     fn change<T>(
         &self,
-        key: Key,
+        key: LoginKey,
         change: impl FnOnce(&mut Entry) -> Result<T, String>,
     ) -> io::Result<Result<T, String>> {
         let Some(path) = &self.directory else {
@@ -85,7 +89,7 @@ impl CommandRecord {
         };
         let locked = match Directory::lock(path) {
             Ok(directory) => Some(directory),
-            // A service runs, or this user may only read.
+            // A service runs, or this user has no write permission.
             Err(error) if is_read_only(&error) => None,
             Err(error) => return Err(error),
         };
@@ -96,7 +100,7 @@ impl CommandRecord {
             None => Entry::new(key),
         };
         let changed = change(&mut entry);
-        if !entry.says_nothing() {
+        if !entry.is_empty() {
             entries.push(entry);
         }
         if let Some(directory) = locked {
@@ -116,7 +120,7 @@ fn is_read_only(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{asker, key};
+    use super::super::tests::{key, requester};
     use super::super::{LoginFile, Logins};
     use super::*;
 
@@ -126,9 +130,9 @@ mod tests {
         CommandRecord::new(Some(directory.to_owned()), tries_rejected)
     }
 
-    /// One run of a command; returns whether it made an attempt.
+    /// Simulates one run of a command. Returns an error if it may not make an attempt.
     fn attempt(mut record: CommandRecord, outcome: Option<LoginOutcome>) -> Result<(), String> {
-        record.begin(key(1, 1), asker("a", 1))?;
+        record.begin(key(1, 1), requester("a", 1))?;
         if let Some(outcome) = outcome {
             record.end(key(1, 1).0, outcome);
         }
@@ -136,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rejected_pin_is_tried_once_over_all_runs_and_by_the_service_neither() {
+    fn a_rejected_pin_is_not_tried_again_by_other_runs_or_the_service() {
         let place = tempfile::tempdir().unwrap();
         let place = place.path();
         assert_eq!(attempt(record(place, false), Some(REJECTED)), Ok(()));
@@ -150,35 +154,35 @@ mod tests {
         let (file, entries, warnings) = LoginFile::open(Some(place));
         assert_eq!(warnings, [""; 0]);
         let mut service = Logins::new(file, entries);
-        service.begin(1, asker("a", 1), key(1, 1)).unwrap();
+        service.begin(1, requester("a", 1), key(1, 1)).unwrap();
         let decision = service.decide().unwrap().1;
         assert_ne!(decision, super::super::Decision::Allowed);
         drop(service);
-        // The operator knows better.
+        // The operator requests an attempt.
         let logged_in = Some(LoginOutcome::LoggedIn);
         assert_eq!(attempt(record(place, true), logged_in), Ok(()));
         assert_eq!(attempt(record(place, false), logged_in), Ok(()));
     }
 
     #[test]
-    fn a_command_that_is_killed_while_it_logs_in_has_made_an_attempt() {
+    fn a_command_that_is_killed_during_a_login_has_made_an_attempt() {
         let place = tempfile::tempdir().unwrap();
         let allowed = (0..4).filter(|_| attempt(record(place.path(), false), None).is_ok());
         assert_eq!(allowed.count(), 2);
     }
 
     #[test]
-    fn beside_a_service_that_runs_the_record_is_read_and_not_written() {
+    fn the_record_of_a_running_service_is_read_and_not_written() {
         let place = tempfile::tempdir().unwrap();
         let (file, entries, _) = LoginFile::open(Some(place.path()));
         let mut service = Logins::new(file, entries);
-        service.begin(1, asker("a", 1), key(1, 1)).unwrap();
+        service.begin(1, requester("a", 1), key(1, 1)).unwrap();
         assert_eq!(service.decide().unwrap().1, super::super::Decision::Allowed);
         service.end(1, REJECTED).unwrap();
         let written = std::fs::read(place.path().join("logins.json")).unwrap();
         assert!(attempt(record(place.path(), false), Some(REJECTED)).is_err());
         let mut other = record(place.path(), false);
-        assert_eq!(other.begin(key(2, 1), asker("a", 1)), Ok(()));
+        assert_eq!(other.begin(key(2, 1), requester("a", 1)), Ok(()));
         other.end(key(2, 1).0, REJECTED);
         let now = std::fs::read(place.path().join("logins.json")).unwrap();
         assert_eq!(now, written);

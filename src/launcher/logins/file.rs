@@ -1,8 +1,8 @@
 //! The record of logins as a file in the state directory.
 //!
 //! # Invariants
-//! - A crash leaves the file as it was before or after a change, never in between.
-//! - A file that cannot be read as a record is set aside, not overwritten.
+//! - After a crash, the file has its content from before or after a change, never a mixture.
+//! - A file that is not a valid record is renamed, not overwritten.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -22,19 +22,19 @@ use super::store::Store;
 /// The name of the file.
 const NAME: &str = "logins.json";
 
-/// The version of its form.
+/// The version of the format.
 const VERSION: u32 = 1;
 
-/// A record of more bytes is not one of ours.
+/// The longest record that is read, in bytes.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// How long a command may keep the record locked, many times over.
+/// How long to wait for the lock; many times what a command needs.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Interval between attempts to lock it.
+/// Interval between attempts to lock the record.
 const LOCK_POLL: Duration = Duration::from_millis(10);
 
-/// The file of the record; none while the record is only in memory.
+/// The file of the record; none if the record is only in memory.
 pub(in crate::launcher) struct LoginFile(Option<Directory>);
 
 pub(super) struct Directory {
@@ -42,7 +42,7 @@ pub(super) struct Directory {
     handle: File,
 }
 
-/// What is read and written.
+/// The content of the file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Contents {
@@ -51,12 +51,12 @@ struct Contents {
 }
 
 impl LoginFile {
-    /// Opens the record in this directory. Returns its entries, and warnings for the log. Without a directory that can be used, the
-    /// record is in memory.
+    /// Opens the record in this directory. Returns its entries, and warnings for the log. If the directory cannot be used, the record is only
+    /// in memory.
     pub(in crate::launcher) fn open(directory: Option<&Path>) -> (Self, Vec<Entry>, Vec<String>) {
         let Some(path) = directory else {
-            let warning = "no state directory (StateDirectory= of systemd, or serve --state-directory): after a restart, a PIN that a \
-                           token has rejected is tried again";
+            let warning = "no state directory (StateDirectory= of systemd, or serve --state-directory): after a restart, \
+                           rejected PINs are tried again";
             return (Self(None), Vec::new(), vec![warning.to_owned()]);
         };
         match Directory::open(path).and_then(|directory| Ok((directory.read()?, directory))) {
@@ -68,7 +68,7 @@ impl LoginFile {
             Err(error) => {
                 let path = path.display();
                 let warning = format!(
-                    "the record of logins in {path} cannot be used: {error}; after a restart, a PIN that a token has rejected is tried again"
+                    "the record of logins in {path} cannot be used: {error}; after a restart, rejected PINs are tried again"
                 );
                 (Self(None), Vec::new(), vec![warning])
             }
@@ -86,20 +86,18 @@ impl Store for LoginFile {
 }
 
 impl Directory {
-    /// Opens and locks the directory: two services would overwrite each other's record.
+    /// Opens and locks the directory, because two services would overwrite each other's record.
     fn open(path: &Path) -> io::Result<Self> {
         Self::lock(path).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => {
-                io::Error::other("a different service uses this directory")
-            }
+            io::ErrorKind::WouldBlock => io::Error::other("another service uses this directory"),
             _ => error,
         })
     }
 
-    /// The same.
+    /// Opens and locks the directory.
     ///
     /// # Errors
-    /// `WouldBlock` while a service has locked it.
+    /// `WouldBlock` while a service has the lock; otherwise those of the file system.
     pub(super) fn lock(path: &Path) -> io::Result<Self> {
         let handle = File::open(path)?;
         let give_up = Instant::now() + LOCK_PATIENCE;
@@ -124,7 +122,7 @@ impl Directory {
         fs::remove_file(probe)
     }
 
-    /// The entries; with a warning when there was a file that is no record.
+    /// Returns the entries, with a warning if the file was not a valid record.
     fn read(&self) -> io::Result<(Vec<Entry>, Option<String>)> {
         let path = self.path.join(NAME);
         match parse(&path)? {
@@ -133,7 +131,7 @@ impl Directory {
                 let aside = self.path.join(format!("{NAME}.unreadable"));
                 fs::rename(&path, &aside)?;
                 let warning = format!(
-                    "the record of logins was not readable and is set aside as {}; PINs that tokens have rejected are tried again",
+                    "the record of logins was not valid and was renamed to {}; rejected PINs are tried again",
                     aside.display()
                 );
                 Ok((Vec::new(), Some(warning)))
@@ -144,7 +142,7 @@ impl Directory {
     /// Writes the record.
     ///
     /// # Errors
-    /// When a crash might lose it.
+    /// When the record is not safely on disk.
     pub(super) fn write(&self, entries: &[Entry]) -> io::Result<()> {
         let contents = Contents {
             version: VERSION,
@@ -156,11 +154,11 @@ impl Directory {
         file.write_all(&bytes)?;
         file.sync_all()?;
         fs::rename(next, self.path.join(NAME))?;
-        // The rename itself must survive.
+        // The rename must survive a crash, too.
         self.handle.sync_all()
     }
 
-    /// A new file. A command that root runs gives it to the user of the service.
+    /// Creates a file. If root runs the command, the file gets the owner of the directory: the user of the service.
     fn create(&self, path: &Path) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
@@ -173,16 +171,16 @@ impl Directory {
     }
 }
 
-/// The entries, for a command that must not lock the record.
+/// Returns the entries without locking the record.
 ///
 /// # Errors
 /// When the file cannot be read, or is not a record.
 pub(super) fn read_only(directory: &Path) -> io::Result<Vec<Entry>> {
     let entries = parse(&directory.join(NAME))?;
-    entries.ok_or_else(|| io::Error::other("its file is not a record"))
+    entries.ok_or_else(|| io::Error::other("the file is not a valid record"))
 }
 
-/// The entries of a file; `None` when it is not a record.
+/// Returns the entries of a file; none if it is not a valid record.
 fn parse(path: &Path) -> io::Result<Option<Vec<Entry>>> {
     let bytes = match fs::metadata(path) {
         Ok(metadata) if metadata.len() <= MAX_BYTES => fs::read(path)?,

@@ -1,4 +1,4 @@
-//! The rules one by one, and a model: workers, crashes and restarts in an order from a seeded generator.
+//! Tests of each rule, and of a model with workers, crashes and restarts in an order from a seeded random generator.
 
 mod files;
 
@@ -10,10 +10,10 @@ use super::*;
 use crate::hsm_protocol::launch::{HsmName, SettingsBytes};
 use crate::test_random::SplitMix64;
 
-/// What survives a crash.
+/// The content that survives a crash.
 type Disk = Rc<RefCell<Vec<Entry>>>;
 
-/// A disk that loses writes when it is told to.
+/// A store that loses writes while `loses` is set.
 #[derive(Clone, Default)]
 struct Memory {
     disk: Disk,
@@ -29,13 +29,13 @@ impl Store for Memory {
     }
 }
 
-pub(super) fn key(serial: u8, pin: u8) -> Key {
+pub(super) fn key(serial: u8, pin: u8) -> LoginKey {
     (Serial([serial; 16]), PinFingerprint([pin; 32]))
 }
 
-pub(super) fn asker(hsm: &str, settings: u8) -> Asker {
+pub(super) fn requester(hsm: &str, settings: u8) -> Requester {
     let settings = SettingsBytes::new(vec![settings]).unwrap();
-    Asker::new(&HsmName::new(hsm).unwrap(), &settings)
+    Requester::new(&HsmName::new(hsm).unwrap(), &settings)
 }
 
 fn logins(memory: &Memory) -> Logins<Memory> {
@@ -43,17 +43,17 @@ fn logins(memory: &Memory) -> Logins<Memory> {
     Logins::new(memory.clone(), entries)
 }
 
-/// Asks for worker 1, and returns whether it is allowed.
-fn asks(logins: &mut Logins<Memory>, asker: &Asker, key: Key) -> bool {
-    logins.begin(1, asker.clone(), key).unwrap();
+/// Requests a login for worker 1. Returns whether it is allowed.
+fn request(logins: &mut Logins<Memory>, requester: &Requester, key: LoginKey) -> bool {
+    logins.begin(1, requester.clone(), key).unwrap();
     let (worker, decision) = logins.decide().unwrap();
     assert_eq!(worker, 1);
     decision == Decision::Allowed
 }
 
-/// One login that ends like this; whether it was allowed.
-fn log_in(logins: &mut Logins<Memory>, asker: &Asker, outcome: LoginOutcome) -> bool {
-    let is_allowed = asks(logins, asker, key(1, 1));
+/// Makes a login with this outcome. Returns whether it was allowed.
+fn log_in(logins: &mut Logins<Memory>, requester: &Requester, outcome: LoginOutcome) -> bool {
+    let is_allowed = request(logins, requester, key(1, 1));
     if is_allowed {
         logins.end(1, outcome).unwrap();
     }
@@ -63,48 +63,59 @@ fn log_in(logins: &mut Logins<Memory>, asker: &Asker, outcome: LoginOutcome) -> 
 const REJECTED: LoginOutcome = LoginOutcome::Rejected(0xa0);
 
 #[test]
-fn a_rejected_pin_is_not_tried_again_by_anybody_also_after_a_restart() {
+fn a_rejected_pin_is_not_tried_again_by_any_hsm_or_after_a_restart() {
     let memory = Memory::default();
-    let (a, b) = (asker("a", 1), asker("b", 1));
+    let (a, b) = (requester("a", 1), requester("b", 1));
     let mut first = logins(&memory);
     assert!(log_in(&mut first, &a, REJECTED));
     assert!(!log_in(&mut first, &a, REJECTED));
     let mut second = logins(&memory);
     assert!(!log_in(&mut second, &a, REJECTED));
     assert!(!log_in(&mut second, &b, REJECTED));
-    assert!(asks(&mut second, &a, key(1, 2)), "a different PIN");
+    assert!(request(&mut second, &a, key(1, 2)), "a different PIN");
     second.end(1, LoginOutcome::LoggedIn).unwrap();
-    assert!(asks(&mut second, &a, key(2, 1)), "a different token");
+    assert!(request(&mut second, &a, key(2, 1)), "a different token");
 }
 
 #[test]
 fn changed_settings_have_one_attempt_each() {
     let memory = Memory::default();
     let mut logins = logins(&memory);
-    assert!(log_in(&mut logins, &asker("a", 1), REJECTED));
-    assert!(log_in(&mut logins, &asker("a", 2), REJECTED));
+    assert!(log_in(&mut logins, &requester("a", 1), REJECTED));
+    assert!(log_in(&mut logins, &requester("a", 2), REJECTED));
     for settings in [1, 2, 1, 2] {
-        assert!(!log_in(&mut logins, &asker("a", settings), REJECTED));
+        assert!(!log_in(&mut logins, &requester("a", settings), REJECTED));
     }
-    // Nothing is known of this HSM: it is none whose settings changed.
-    assert!(!log_in(&mut logins, &asker("b", 1), REJECTED));
-    assert!(log_in(&mut logins, &asker("b", 2), LoginOutcome::Other));
-    assert!(log_in(&mut logins, &asker("b", 2), LoginOutcome::LoggedIn));
+    // The entry does not contain this HSM, so its settings have not changed.
+    assert!(!log_in(&mut logins, &requester("b", 1), REJECTED));
+    assert!(log_in(&mut logins, &requester("b", 2), LoginOutcome::Other));
+    assert!(log_in(
+        &mut logins,
+        &requester("b", 2),
+        LoginOutcome::LoggedIn
+    ));
     assert!(memory.disk.borrow().is_empty());
-    assert!(log_in(&mut logins, &asker("a", 1), LoginOutcome::LoggedIn));
+    assert!(log_in(
+        &mut logins,
+        &requester("a", 1),
+        LoginOutcome::LoggedIn
+    ));
 }
 
 #[test]
-fn two_logins_without_a_report_are_the_last_ones() {
+fn after_two_logins_without_a_report_no_more_are_allowed() {
     let memory = Memory::default();
     for is_allowed in [true, true, false, false] {
         let mut logins = logins(&memory);
-        assert_eq!(asks(&mut logins, &asker("a", 1), key(1, 1)), is_allowed);
+        assert_eq!(
+            request(&mut logins, &requester("a", 1), key(1, 1)),
+            is_allowed
+        );
         logins.worker_ended(1);
     }
     let reason = {
         let mut logins = logins(&memory);
-        logins.begin(1, asker("a", 1), key(1, 1)).unwrap();
+        logins.begin(1, requester("a", 1), key(1, 1)).unwrap();
         logins.decide().unwrap().1
     };
     let Decision::Refused(reason) = reason else {
@@ -114,40 +125,47 @@ fn two_logins_without_a_report_are_the_last_ones() {
 }
 
 #[test]
-fn a_good_login_forgives_one_that_had_no_report() {
+fn a_successful_login_clears_a_login_without_a_report() {
     let memory = Memory::default();
     let mut logins = logins(&memory);
     for _ in 0..10 {
-        assert!(asks(&mut logins, &asker("a", 1), key(1, 1)));
+        assert!(request(&mut logins, &requester("a", 1), key(1, 1)));
         logins.worker_ended(1);
-        assert!(log_in(&mut logins, &asker("a", 1), LoginOutcome::LoggedIn));
+        assert!(log_in(
+            &mut logins,
+            &requester("a", 1),
+            LoginOutcome::LoggedIn
+        ));
     }
 }
 
 #[test]
-fn failures_that_are_not_of_the_pin_do_not_count() {
+fn failures_for_reasons_other_than_the_pin_do_not_count() {
     let memory = Memory::default();
     let mut logins = logins(&memory);
     for _ in 0..100 {
-        assert!(log_in(&mut logins, &asker("a", 1), LoginOutcome::Other));
+        assert!(log_in(&mut logins, &requester("a", 1), LoginOutcome::Other));
     }
     assert!(memory.disk.borrow().is_empty());
 }
 
 #[test]
-fn logins_at_one_token_wait_for_each_other() {
+fn a_token_has_one_login_at_a_time() {
     let memory = Memory::default();
     let mut logins = logins(&memory);
     for worker in 1..=3 {
-        logins.begin(worker, asker("a", 1), key(1, 1)).unwrap();
+        logins.begin(worker, requester("a", 1), key(1, 1)).unwrap();
     }
-    logins.begin(4, asker("b", 1), key(2, 1)).unwrap();
+    logins.begin(4, requester("b", 1), key(2, 1)).unwrap();
     assert_eq!(logins.decide(), Some((1, Decision::Allowed)));
     assert_eq!(logins.decide(), Some((4, Decision::Allowed)));
     assert_eq!(logins.decide(), None);
     logins.worker_ended(2);
-    assert!(logins.begin(1, asker("a", 1), key(1, 1)).is_err());
-    assert!(logins.end(3, REJECTED).is_err(), "it has no permission");
+    assert!(logins.begin(1, requester("a", 1), key(1, 1)).is_err());
+    assert!(
+        logins.end(3, REJECTED).is_err(),
+        "the worker has no permission"
+    );
     logins.end(1, REJECTED).unwrap();
     let (worker, decision) = logins.decide().unwrap();
     assert_eq!(worker, 3);
@@ -160,26 +178,26 @@ fn one_hsm_cannot_fill_the_record() {
     let memory = Memory::default();
     let mut logins = logins(&memory);
     for serial in 0..200 {
-        let is_allowed = asks(&mut logins, &asker("a", 1), key(serial, 1));
+        let is_allowed = request(&mut logins, &requester("a", 1), key(serial, 1));
         assert_eq!(is_allowed, usize::from(serial) < MAX_ENTRIES);
         if is_allowed {
             logins.end(1, REJECTED).unwrap();
         }
     }
-    assert!(asks(&mut logins, &asker("b", 1), key(201, 1)));
+    assert!(request(&mut logins, &requester("b", 1), key(201, 1)));
 }
 
-/// The service, its tokens and the attempts that these have seen.
+/// The service, its tokens, and the number of login attempts at each token.
 struct Model {
     random: SplitMix64,
     memory: Memory,
     logins: Logins<Memory>,
     last_worker: u32,
-    /// Workers that wait or log in, with their HSM and PIN; whether they are allowed to log in.
-    workers: BTreeMap<u32, (usize, Key, bool)>,
+    /// Workers that wait or log in: HSM, token and PIN, and whether the login is allowed.
+    workers: BTreeMap<u32, (usize, LoginKey, bool)>,
     /// The settings of each HSM.
     settings: [u8; 3],
-    attempts: BTreeMap<Key, usize>,
+    attempts: BTreeMap<LoginKey, usize>,
     changes: usize,
 }
 
@@ -200,8 +218,8 @@ impl Model {
         }
     }
 
-    /// The HSMs a and b are one token, with one PIN; c is a different one. Each PIN is wrong.
-    fn key_of(hsm: usize) -> Key {
+    /// Returns token and PIN of an HSM. The HSMs a and b are the same token with the same PIN; c is another token. All PINs are wrong.
+    fn key_of(hsm: usize) -> LoginKey {
         key(if hsm == 2 { 2 } else { 1 }, 1)
     }
 
@@ -230,8 +248,8 @@ impl Model {
         self.last_worker += 1;
         let hsm = self.random.below(3) as usize;
         let key = Self::key_of(hsm);
-        let asker = asker(HSMS[hsm], self.settings[hsm]);
-        self.logins.begin(self.last_worker, asker, key).unwrap();
+        let requester = requester(HSMS[hsm], self.settings[hsm]);
+        self.logins.begin(self.last_worker, requester, key).unwrap();
         self.workers.insert(self.last_worker, (hsm, key, false));
     }
 
@@ -251,7 +269,7 @@ impl Model {
         (count > 0).then(|| allowed[self.random.below(count) as usize])
     }
 
-    /// A worker calls `C_Login`, and then this happens.
+    /// Lets a worker call `C_Login`, and then runs `then`.
     fn attempt_and(&mut self, then: impl Fn(&mut Self, u32)) {
         if let Some(worker) = self.allowed() {
             let (_, key, _) = self.workers[&worker];
@@ -281,13 +299,13 @@ impl Model {
         self.logins = logins(&self.memory);
     }
 
-    /// The machine crashes while the record is written: no worker has got the answer.
+    /// Simulates a crash of the machine while the record is written: no worker received the answer.
     fn lose_a_write_and_restart(&mut self) {
         *self.memory.loses.borrow_mut() = true;
         match self.random.below(2) {
             0 => {
                 self.start_worker();
-                // The answer never leaves.
+                // The answer is not sent.
                 self.logins.decide();
             }
             _ => self.attempt_and(Self::report),
@@ -298,7 +316,7 @@ impl Model {
 }
 
 #[test]
-fn a_token_sees_at_most_two_attempts_of_a_wrong_pin_whatever_crashes() {
+fn a_token_sees_at_most_two_attempts_with_a_wrong_pin() {
     let mut most = 0;
     for seed in 0..2_000 {
         let mut model = Model::new(seed);
@@ -319,7 +337,7 @@ fn changes_of_settings_add_at_most_one_attempt_each() {
         for _ in 0..200 {
             model.step(true);
         }
-        // Four settings of each of two HSMs at the shared token, however often they change.
+        // The shared token has two HSMs with four settings each.
         let limit = 2 + model.changes.min(8);
         let attempts = model.attempts.values().max().copied().unwrap_or(0);
         assert!(attempts <= limit, "seed {seed}: {attempts} attempts");

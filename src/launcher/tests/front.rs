@@ -1,4 +1,4 @@
-//! The front of a case: checks what the launcher does, and fails by its exit code.
+//! The front of a case: checks what the launcher does. A failed check changes the exit code.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -42,7 +42,7 @@ pub(super) fn run(case: &str) -> ! {
                     print_processes(worker);
                 });
                 println!("all run");
-                // Deaf: not even the end of the channel ends it.
+                // The front ignores the end of the channel: only the kernel can end it.
                 std::thread::sleep(4 * PATIENCE);
             }
             "good logins" => good_logins(&workers).await,
@@ -95,7 +95,7 @@ async fn forks_are_killed(workers: &Workers, hsm: &str, exits: bool) {
     processes.into_iter().for_each(await_end);
 }
 
-/// More than one packet has room for, in both directions; each session ends where it should.
+/// The start transfers more descriptors than fit into one packet, to both sides, in the right order.
 async fn descriptors_arrive(workers: &Workers) {
     let worker = started(workers, "echo", 450).await;
     assert_eq!(worker.sessions.len(), 450);
@@ -116,25 +116,29 @@ async fn descriptors_arrive(workers: &Workers) {
 async fn last_good_settings(workers: &Workers) {
     let ask = async |choice| {
         let worker = workers.start("settings", 1, choice).await.unwrap();
-        let said = receive(&worker.control, 100, Wait::Yes).unwrap();
-        (said.map(|packet| packet.bytes), worker)
+        let received = receive(&worker.control, 100, Wait::Yes).unwrap();
+        (received.map(|packet| packet.bytes), worker)
     };
-    let (said, none) = ask(SettingsChoice::LastGood).await;
-    assert_eq!(said, None, "there are none yet");
+    let (received, none) = ask(SettingsChoice::LastGood).await;
+    assert_eq!(received, None, "no settings were kept yet");
     assert_eq!(none.end.await.unwrap(), WorkerEnd::Exited(78));
-    let (said, good) = ask(SettingsChoice::Current).await;
-    let settings = said.unwrap();
+    let (received, good) = ask(SettingsChoice::Current).await;
+    let settings = received.unwrap();
     good.process.good();
-    let (said, last) = ask(SettingsChoice::LastGood).await;
-    assert_eq!(said.unwrap(), settings, "those of the worker that served");
-    let (said, _worse) = ask(SettingsChoice::Current).await;
-    assert_ne!(said.unwrap(), settings);
+    let (received, last) = ask(SettingsChoice::LastGood).await;
+    assert_eq!(
+        received.unwrap(),
+        settings,
+        "the settings of the worker that served"
+    );
+    let (received, _worse) = ask(SettingsChoice::Current).await;
+    assert_ne!(received.unwrap(), settings);
     drop((good, last));
-    let (said, _again) = ask(SettingsChoice::LastGood).await;
-    assert_eq!(said.unwrap(), settings, "no other worker has served");
+    let (received, _again) = ask(SettingsChoice::LastGood).await;
+    assert_eq!(received.unwrap(), settings, "only one worker has served");
 }
 
-/// Two HSMs of one token, again and again.
+/// Two HSMs of one token log in alternately with a wrong PIN.
 async fn wrong_pins(workers: &Workers) {
     for round in 0..10 {
         let hsm = ["login-crash", "login-report"][round % 2];
@@ -183,7 +187,7 @@ async fn few_descriptors(workers: &Workers) {
     assert_eq!(answer.bytes, b"control");
 }
 
-/// Those that nobody wants any more, also when they were asked for a moment ago.
+/// Workers that are dropped, also while they are being started, are killed.
 async fn dropped_workers(workers: &Workers) {
     let mut worker = started(workers, "forking", 1).await;
     let processes = print_processes(&mut worker);
@@ -198,7 +202,7 @@ async fn dropped_workers(workers: &Workers) {
     let launcher = rustix::process::getppid().unwrap().as_raw_pid() as u32;
     let give_up = Instant::now() + PATIENCE;
     while children(launcher) > 2 {
-        assert!(Instant::now() < give_up, "workers that nobody holds");
+        assert!(Instant::now() < give_up, "dropped workers still run");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The worker of a case; the name of its HSM says what it does.
+//! The worker of a case. The name of its HSM selects what it does.
 
 use std::env;
 use std::fs::OpenOptions;
@@ -28,7 +28,7 @@ pub(super) fn run() -> ! {
             io::stdout().flush().unwrap();
         }
         "echo" => echo(&channel),
-        "settings" => tell_settings(&channel, is_last_good),
+        "settings" => report_settings(&channel, is_last_good),
         "login-crash" => log_in(&channel, None),
         "login-report" => log_in(&channel, Some(LoginOutcome::Rejected(0xa0))),
         "login-good" => log_in(&channel, Some(LoginOutcome::LoggedIn)),
@@ -55,7 +55,7 @@ pub(super) fn run() -> ! {
             send(&channel, &frame, &[stdin.as_fd()], Wait::Yes).unwrap();
         }
         "flood" => loop {
-            // It never reads what it asks for.
+            // The worker never reads the answers.
             drop(send(
                 &channel,
                 &WorkerRequest::LastGood.encode(),
@@ -112,11 +112,11 @@ fn echo(channel: &OwnedFd) {
     ask(channel, &WorkerRequest::Settings(settings()));
     let parts = parts(channel);
     for (number, session) in parts.iter().skip(1).enumerate() {
-        // With few descriptors nobody sends anything.
+        // In the case with few descriptors, the front sends nothing.
         if parts.len() > 2 {
             let packet = receive(session, 100, Wait::Yes).unwrap().unwrap();
-            let said = usize::from_le_bytes(packet.bytes.try_into().unwrap());
-            let answer = format!("{said} on {number}");
+            let sent = usize::from_le_bytes(packet.bytes.try_into().unwrap());
+            let answer = format!("{sent} on {number}");
             send(session, answer.as_bytes(), &[], Wait::Yes).unwrap();
         }
     }
@@ -125,7 +125,7 @@ fn echo(channel: &OwnedFd) {
     exit(0);
 }
 
-/// Logs in, if it may, and reports the outcome or crashes. The token is a file.
+/// Logs in, if permitted, then reports the outcome or crashes. A file stands for the token.
 fn log_in(channel: &OwnedFd, outcome: Option<LoginOutcome>) {
     ask(
         channel,
@@ -159,11 +159,11 @@ fn log_in(channel: &OwnedFd, outcome: Option<LoginOutcome>) {
         Wait::Yes,
     )
     .unwrap();
-    // At once: the launcher learns of the end and of the report together.
+    // At once, so that the launcher receives the report and the end together.
     exit(6);
 }
 
-fn tell_settings(channel: &OwnedFd, is_last_good: bool) {
+fn report_settings(channel: &OwnedFd, is_last_good: bool) {
     if is_last_good {
         let (message, _) = ask(channel, &WorkerRequest::LastGood);
         if message == WorkerMessage::LastGood(None) {

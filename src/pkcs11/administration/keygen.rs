@@ -108,7 +108,7 @@ impl OpenToken {
         let mut id = vec![0; ID_LENGTH];
         let random = session.generate_random_slice(&mut id);
         random.map_err(|error| rejected(error.into()))?;
-        let label = format!("xks-proxy trial {}", hexadecimal(&id));
+        let label = format!("xks-proxy trial {}", crate::hex::encode(&id));
         let mut template = template(&label, &id);
         for attribute in &mut template {
             if let Attribute::Token(is_stored) = attribute {
@@ -208,11 +208,7 @@ fn handle_description(handle: ObjectHandle, keys: &[KeyObject]) -> String {
 
 /// Returns id and label, which identify a key in the vendor's tool.
 fn key_description(label: &str, id: &[u8]) -> String {
-    format!("CKA_ID {}, label {label:?}", hexadecimal(id))
-}
-
-fn hexadecimal(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("CKA_ID {}, label {label:?}", crate::hex::encode(id))
 }
 
 /// The template sets every attribute, because devices have different defaults.

@@ -161,7 +161,7 @@ impl AuthenticateLayer {
         let endpoints = &store.vpc_endpoints;
         let peer = head.extensions.get::<Peer>();
         let endpoint = peer.and_then(Peer::vpc_endpoint);
-        if endpoints.list(endpoint) {
+        if endpoints.allows(endpoint) {
             return Ok(());
         }
         record.facts().is_unlisted_endpoint = true;

@@ -48,7 +48,7 @@ pub(super) fn write_records(
         entry: json!({
             "s3Bucket": TRAIL,
             "s3Object": path,
-            "hashValue": random::hex(&Sha256::digest(&bytes)),
+            "hashValue": crate::hex::encode(&Sha256::digest(&bytes)),
             "hashAlgorithm": "SHA-256",
             "newestEventTime": formatted(times().max()),
             "oldestEventTime": formatted(times().min()),

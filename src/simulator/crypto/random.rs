@@ -34,7 +34,7 @@ pub(in crate::simulator) fn uuid_text(bytes: &[u8; 16]) -> String {
         if matches!(at, 4 | 6 | 8 | 10) {
             text.push('-');
         }
-        push_hex(&mut text, *byte);
+        crate::hex::push(&mut text, &[*byte]);
     }
     text
 }
@@ -50,20 +50,6 @@ pub(in crate::simulator) fn uuid_bytes(text: &str) -> Option<[u8; 16]> {
         *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
     }
     (uuid_text(&bytes) == text).then_some(bytes)
-}
-
-/// Returns bytes as lower-case hexadecimal text.
-pub(in crate::simulator) fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        push_hex(&mut text, *byte);
-    }
-    text
-}
-
-fn push_hex(text: &mut String, byte: u8) {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16);
-    text.extend(digit(byte >> 4).into_iter().chain(digit(byte & 15)));
 }
 
 #[cfg(test)]
@@ -86,6 +72,5 @@ mod tests {
         ] {
             assert!(uuid_bytes(bad).is_none(), "{bad}");
         }
-        assert_eq!(hex(&[0, 0xaf, 9]), "00af09");
     }
 }

@@ -93,7 +93,7 @@ impl CustomKeyStore {
         name: &str,
         proxy: &ProxyConfiguration,
     ) -> Result<Self, Exception> {
-        let digits = random::hex(&random::bytes::<9>()?);
+        let digits = crate::hex::encode(&random::bytes::<9>()?);
         // The ids of KMS have the same length.
         let id = format!("cks-{}", digits.get(..17).unwrap_or_default());
         Ok(Self {

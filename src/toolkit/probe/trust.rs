@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn a_certificate_is_known_by_its_fingerprint() {
         let digest: [u8; 32] = Sha256::digest(b"a certificate").into();
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = crate::hex::encode(&digest);
         let roots = TrustedRoots::parse(&format!("sha256={hex}  my root\n")).unwrap();
         let others = [&b"a certificate"[..], b"another"];
         assert_eq!(

@@ -1,4 +1,4 @@
-//! When answers go out: together while jobs wait, and never later than the session sleeps.
+//! Tests of batching: answers are sent together while jobs wait, and always before the session sleeps.
 
 use std::sync::Arc;
 
@@ -56,12 +56,12 @@ fn packets(front: &OwnedFd) -> Vec<Vec<u64>> {
         Received::Frame(packet) => Some(FromSession::from_packet(packet).unwrap()),
         _ => None,
     };
-    let id = |said: &FromSession| match said {
+    let id = |message: &FromSession| match message {
         FromSession::Answer(answer) => answer.id,
         FromSession::Ready => u64::MAX,
     };
     std::iter::from_fn(next)
-        .map(|said| said.iter().map(id).collect())
+        .map(|messages| messages.iter().map(id).collect())
         .collect()
 }
 
@@ -102,9 +102,9 @@ fn the_answer_of_a_slow_job_is_not_held_back() {
     assert_eq!(packets(&front), [[1]], "before the next job begins");
 }
 
-/// Also behind a good job, and also when the session looks for more jobs before it sends its answers.
+/// Also after a valid job, and when the session checks for more jobs before it sends its answers.
 #[test]
-fn a_wrong_frame_ends_the_session_and_the_worker() {
+fn an_invalid_frame_ends_the_session_and_the_worker() {
     let (front, control, mut channel) = session(Duration::MAX);
     assert!(transmit(&front, &job(1), SendFlags::empty()));
     channel.next().unwrap();

@@ -45,7 +45,8 @@ fn a_store_is_disabled_and_enabled_without_an_effect_on_others() {
     let enabled = |proxy: &Proxy| proxy.metric("xks_key_store_enabled", &[("store", "payments")]);
     assert_eq!(enabled(&proxy), Some(0.0));
     proxy.daemon.wait_for("the switch", |line| {
-        line["message"] == "switched by its owner" && line["place"] == "key_store.payments"
+        line["message"] == "enabled or disabled by the configuration"
+            && line["place"] == "key_store.payments"
     });
     proxy.reconfigure(|setup| setup.edit(&disabled_store(), STORE));
     let payments = proxy.caller(&PAYMENTS);

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::harness::command::{Ran, run};
 use crate::harness::metrics::eventually;
+use crate::harness::sign::hexadecimal;
 use crate::harness::trail::AUDIT_KEY;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, Proxy};
@@ -96,7 +97,7 @@ fn recompute(lines: &mut [String], from: usize) {
         let seq = at + 1;
         let body = format!("{{\"v\":1,\"seq\":{seq},{time},\"prev\":\"{prev}\",{rest}");
         let digest = Sha256::digest(&body);
-        let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hexadecimal(&digest);
         *line = format!("{body},\"hash\":\"{hash}\"}}\n");
         hashes.push(hash);
     }

@@ -178,7 +178,7 @@ fn a_file_server_that_does_not_answer_does_not_block_the_kill_switch() {
     });
     fs::remove_file(&hangs).unwrap();
     proxy.daemon.wait_for("the end of it", |line| {
-        line["message"] == "the certificate in the files is in force"
+        line["message"] == "the certificate in the files is active"
     });
     // Not one thread more for each look.
     let threads = proxy.metric("process_threads", &[]).unwrap();
@@ -221,7 +221,7 @@ fn sighup_during_the_first_reading_is_not_lost() {
     daemon.signal_front(Signal::HUP);
     fs::remove_file(&hangs).unwrap();
     daemon.wait_for("a reading after the start", |line| {
-        line["message"] == "the configuration was read again; nothing has changed"
+        line["message"] == "configuration reloaded; nothing changed"
     });
 }
 

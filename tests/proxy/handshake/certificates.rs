@@ -200,7 +200,7 @@ fn a_reload_rejects_a_certificate_with_a_problem() {
     let renewed = good(&proxy.setup.authority);
     replace_identity(&proxy, &renewed);
     proxy.daemon.wait_for("the renewed certificate", |line| {
-        line["message"] == "the certificate in the files is in force"
+        line["message"] == "the certificate in the files is active"
     });
     assert_eq!(served_certificate(&proxy), renewed.certificate.to_vec());
     assert_eq!(proxy.metric("xks_reload_not_applied", &[]), None);

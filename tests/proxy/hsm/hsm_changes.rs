@@ -69,7 +69,7 @@ fn an_hsm_is_removed_and_added_under_load() {
             sessions().is_none().then_some(())
         });
         proxy.daemon.wait_for("that it is closed", |line| {
-            line["message"] == "the HSM is closed" && line["hsm"] == "hsm-b"
+            line["message"] == "HSM closed" && line["hsm"] == "hsm-b"
         });
     };
     let back = || {
@@ -116,7 +116,7 @@ fn an_hsm_that_is_added_again_while_it_is_being_closed_serves() {
     b.heal();
     connection.response().expect("an answer").ok();
     proxy.daemon.wait_for("that the old one is closed", |line| {
-        line["message"] == "the HSM is closed" && line["hsm"] == "hsm-b"
+        line["message"] == "HSM closed" && line["hsm"] == "hsm-b"
     });
     usable("hsm-b", 1.0);
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");

@@ -1,4 +1,4 @@
-//! The wall clock jumps while the proxy serves: it decides which signatures are fresh, and nothing else.
+//! The wall clock jumps while the proxy serves. Only the check of signature times depends on it.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,32 +12,32 @@ use crate::harness::wall_clock::WallClock;
 use crate::harness::wire::{bytes, decrypt_body, encrypt_body};
 use crate::harness::{Caller, PAYMENTS, Proxy};
 
-/// Where the clock goes, in minutes off the truth: an hour ahead, a day back, and home again.
+/// The offsets of the clock in minutes: an hour ahead, a day back, and correct again.
 const JUMPS: [i64; 3] = [60, -24 * 60, 0];
 
-/// How long a request may take where the device hangs.
+/// The request timeout of the tests in which the HSM hangs.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A proxy whose clock and whose device a test controls.
+/// Starts a proxy with a clock and an HSM that the test controls.
 fn with_a_clock(change: impl FnOnce(&mut Setup)) -> (Proxy, WallClock, Control) {
     let mut clock = None;
     let (proxy, control) = faulty_with(|setup| {
         clock = Some(WallClock::of(setup));
-        // The only encryptions inside the device shall be those of requests.
+        // Only requests must cause encryptions in the HSM.
         setup.set("health", "interval", "\"45s\"");
         change(setup);
     });
     (proxy, clock.unwrap(), control)
 }
 
-/// KMS, whose clock is so many minutes off the truth.
+/// Returns a KMS client whose clock has this offset in minutes.
 fn kms(proxy: &Proxy, minutes: i64) -> Caller<'_> {
     let mut kms = proxy.caller(&PAYMENTS);
     kms.signer = kms.signer.shifted(minutes);
     kms
 }
 
-/// A round trip on new connections, each request signed at that time.
+/// Makes a round trip on new connections, with requests signed at that time.
 #[track_caller]
 fn assert_serves(proxy: &Proxy, minutes: i64) {
     let kms = kms(proxy, minutes);
@@ -54,7 +54,7 @@ fn assert_refused(proxy: &Proxy, minutes: i64) {
     stale.assert_error(401, "AuthenticationFailedException");
 }
 
-/// The deep health check goes on: its interval is 100 ms, whatever the clock says.
+/// Waits for more deep health checks. Their interval is 100 ms and does not depend on the wall clock.
 #[track_caller]
 fn await_more_checks(proxy: &Proxy) {
     let (name, labels) = (
@@ -83,14 +83,14 @@ fn after_a_jump_fresh_signatures_are_served_at_once_and_stale_ones_are_not() {
         await_more_checks(&proxy);
         before = now;
     }
-    // Nothing expired meanwhile: the device did not have to be opened, nor a session.
+    // Nothing expired: neither the HSM nor a session was opened again.
     assert_eq!(
         (control.logins(), control.sessions_opened()),
         (logins, sessions)
     );
 }
 
-/// Encrypts on a device that hangs, and moves the clock when the request is inside it.
+/// Encrypts with an HSM that hangs, and moves the clock while the request is inside it.
 fn moved_in_the_middle(proxy: &Proxy, control: &Control, jump: impl FnOnce()) -> Response {
     let kms = kms(proxy, 0);
     thread::scope(|scope| {
@@ -104,14 +104,14 @@ fn moved_in_the_middle(proxy: &Proxy, control: &Control, jump: impl FnOnce()) ->
         });
         jump();
         let (response, elapsed) = request.join().unwrap();
-        // Not too early; not too late either, because the device still hangs.
+        // Not too early. It was also not too late, because the HSM still hangs.
         assert!(elapsed >= REQUEST_TIMEOUT, "answered after {elapsed:?}");
         response
     })
 }
 
 #[test]
-fn a_deadline_is_kept_by_a_request_that_a_jump_finds_inside_the_device() {
+fn a_request_inside_the_hsm_keeps_its_deadline_when_the_clock_jumps() {
     for minutes in [60, -24 * 60] {
         let (proxy, clock, control) =
             with_a_clock(|setup| setup.set("server.limits", "request_timeout", "\"1s\""));
@@ -124,11 +124,11 @@ fn a_deadline_is_kept_by_a_request_that_a_jump_finds_inside_the_device() {
 }
 
 #[test]
-fn a_request_that_waits_for_the_device_is_not_too_late_because_of_a_jump() {
+fn a_waiting_request_keeps_its_deadline_when_the_clock_jumps() {
     let (proxy, clock, control) = with_a_clock(|setup| setup.set("hsm", "sessions", "1"));
     let kms = kms(&proxy, 0);
     kms.encrypt("orders", b"warm");
-    // Both are sent at once: after two seconds the proxy replaces a thread that hangs, and the second request would not wait.
+    // Both are sent at the same time: after two seconds the proxy replaces a worker that hangs, and the second request would not wait.
     let mut requests = [(); 2].map(|()| {
         let body = encrypt_body(b"x").to_string();
         (proxy.connect(), kms.request("encrypt", "orders", body))

@@ -1,4 +1,4 @@
-//! A panic in the real program: provoked by a clock that fails in one thread, see `tests/faulty_clock`.
+//! Panics in the real program. A clock that fails in one thread causes them, see `tests/faulty_clock`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::harness::setup::Setup;
 use crate::harness::wire::encrypt_body;
 use crate::harness::{PAYMENTS, Proxy};
 
-/// The clocks of Linux by their numbers.
+/// The numbers of Linux clocks.
 const REALTIME: u8 = 0;
 const MONOTONIC: u8 = 1;
 
@@ -33,13 +33,13 @@ impl Fragile {
         Self { proxy, order }
     }
 
-    /// The next look of this thread at this clock is a panic.
+    /// Makes the next read of this clock in this thread panic.
     pub fn fail(&self, thread: &str, clock: u8) {
         fail(&self.order, thread, clock);
     }
 }
 
-/// Preloads the clock, and returns the file by which it is made to fail.
+/// Preloads the faulty clock. Returns the file that makes it fail.
 pub fn fragile(setup: &mut Setup) -> PathBuf {
     let order = setup.directory.join("clock-fails");
     setup.preload("libfaulty_clock.so");
@@ -50,26 +50,26 @@ pub fn fragile(setup: &mut Setup) -> PathBuf {
 }
 
 fn fail(order: &PathBuf, thread: &str, clock: u8) {
-    // The kernel keeps 15 bytes of a thread's name.
+    // The kernel truncates thread names to 15 bytes.
     let name = &thread[..thread.len().min(15)];
     let new = order.with_extension("new");
     fs::write(&new, format!("{name} {clock}")).unwrap();
     fs::rename(new, order).unwrap();
 }
 
-/// A panic in the next request.
+/// Causes a panic in a request.
 pub fn panic_in_a_request(proxy: &Proxy, order: &PathBuf) {
     let payments = proxy.caller(&PAYMENTS);
-    // On a connection that is there, and over HTTP/2: the first to ask for the time of day is then the request's own code.
+    // An open HTTP/2 connection: there, the request's own code is the first that reads the time of day.
     let connection = Http2::open(proxy);
     let request = || payments.request("encrypt", "orders", encrypt_body(b"x").to_string());
     connection.exchange(&request()).unwrap().ok();
     fail(order, "xks-worker", REALTIME);
     let response = connection.exchange(&request()).unwrap();
     response.assert_error(500, "InternalException");
-    // The sandbox keeps the proxy from removing its order, which the next process would carry out again.
+    // The sandbox prevents that the proxy removes the file, and the next process would panic, too.
     drop(fs::remove_file(order));
-    // The connection lives on.
+    // The connection still works.
     connection.exchange(&request()).unwrap().ok();
 }
 
@@ -99,11 +99,14 @@ fn a_panic_in_a_request_is_answered_counted_and_located() {
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
     let stray = proxy.daemon.log();
     let stray = stray.iter().find(|line| line.contains("panicked at"));
-    assert!(stray.is_none(), "not by Rust's own message: {stray:?}");
+    assert!(
+        stray.is_none(),
+        "no message of Rust's default hook: {stray:?}"
+    );
 }
 
 #[test]
-fn a_panic_in_a_connection_closes_it_alone() {
+fn a_panic_in_a_connection_closes_only_that_connection() {
     let fragile = Fragile::start(|_| {});
     let proxy = &fragile.proxy;
     let payments = proxy.caller(&PAYMENTS);
@@ -111,7 +114,7 @@ fn a_panic_in_a_connection_closes_it_alone() {
     let (mut one, mut other) = (proxy.connect(), proxy.connect());
     one.exchange(&request()).ok();
     other.exchange(&request()).ok();
-    // Over HTTP/1.1 hyper asks for the time of day first, for the field Date.
+    // Over HTTP/1.1, hyper is the first that reads the time of day, for the field Date.
     fragile.fail("xks-worker", REALTIME);
     one.send(&request().bytes()).unwrap();
     one.assert_closes();
@@ -126,8 +129,8 @@ fn a_panic_in_a_connection_closes_it_alone() {
     proxy.await_metric("xks_connections", &[("listener", "server")], |n| n == 1.0);
 }
 
-/// The proxy ends with 70 after a panic in this thread, and says where.
-fn ends(thread: &str, clock: u8, change: impl FnOnce(&mut Setup)) {
+/// Asserts that the proxy ends with exit code 70 after a panic in this thread, and logs the location.
+fn assert_ends(thread: &str, clock: u8, change: impl FnOnce(&mut Setup)) {
     let mut fragile = Fragile::start(change);
     fragile.proxy.caller(&PAYMENTS).encrypt("orders", b"x");
     fragile.fail(thread, clock);
@@ -145,10 +148,10 @@ fn ends(thread: &str, clock: u8, change: impl FnOnce(&mut Setup)) {
 
 /// The health monitor runs in the main thread of a worker.
 #[test]
-fn a_panic_in_a_worker_ends_that_worker_and_another_one_takes_over() {
+fn a_panic_in_a_worker_ends_it_and_a_new_worker_takes_over() {
     let fragile = Fragile::start(|setup| {
         setup.set("health", "interval", "\"100ms\"");
-        // The clock removes its order, in a directory that the sandbox protects.
+        // The faulty clock removes its file, in a directory that the sandbox protects.
         setup.set("hsm", "danger_no_sandbox", "true");
         for (name, value) in setup.variables.clone() {
             if ["LD_PRELOAD", "XKS_TEST_CLOCK"].contains(&name.as_str()) {
@@ -174,7 +177,7 @@ fn a_panic_in_a_worker_ends_that_worker_and_another_one_takes_over() {
 
 #[test]
 fn a_panic_in_the_watcher_of_the_configuration_ends_the_process() {
-    ends("xks-config", MONOTONIC, |_| {});
+    assert_ends("xks-config", MONOTONIC, |_| {});
 }
 
 #[test]
@@ -190,11 +193,11 @@ fn a_panic_of_a_command_has_the_same_exit_code() {
         .envs(setup.variables.clone())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(70), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(70), "{stderr}");
     assert!(
-        said.contains("xks-proxy: internal error: panic at "),
-        "{said}"
+        stderr.contains("xks-proxy: internal error: panic at "),
+        "{stderr}"
     );
-    eventually("the order was taken", || (!order.exists()).then_some(()));
+    eventually("the file is removed", || (!order.exists()).then_some(()));
 }

@@ -1,4 +1,4 @@
-//! The processes of the service: which there are, what they inherit, and that none is left when one of them ends.
+//! The processes of the service: their number, the descriptors that they inherit, and that all end when one of them ends.
 
 mod front;
 mod worker;
@@ -31,7 +31,7 @@ fn a_killed_front_ends_the_service_with_70() {
 }
 
 #[test]
-fn a_killed_launcher_takes_the_front_with_it() {
+fn a_killed_launcher_ends_the_front() {
     let mut proxy = Proxy::start();
     let front = proxy.daemon.front();
     proxy.daemon.signal(Signal::KILL);
@@ -63,7 +63,11 @@ fn descriptors_of_the_service_manager_do_not_reach_the_front() {
         all.filter(|(_, target)| target == "/dev/zero" || target == "/dev/full")
             .count()
     };
-    assert_eq!(leaked(proxy.daemon.id()), 2, "the shell passes them on");
+    assert_eq!(
+        leaked(proxy.daemon.id()),
+        2,
+        "the launcher inherits them from the shell"
+    );
     assert_eq!(leaked(proxy.daemon.front()), 0);
     let of_front = descriptors(proxy.daemon.front());
     assert_eq!(of_front[0], (0, "/dev/null".to_owned()));
@@ -85,7 +89,7 @@ fn a_service_without_a_state_directory_warns_in_its_log() {
 }
 
 #[test]
-fn the_internal_commands_do_not_run_by_hand() {
+fn internal_commands_cannot_be_run_by_a_user() {
     for command in ["front", "worker --hsm a"] {
         let words = command.split(' ');
         let output = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
@@ -94,8 +98,8 @@ fn the_internal_commands_do_not_run_by_hand() {
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(2), "{command}");
-        let complaint = String::from_utf8(output.stderr).unwrap();
-        assert!(complaint.contains("internal command"), "{complaint}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains("internal command"), "{error}");
     }
 }
 
@@ -110,10 +114,10 @@ fn a_bad_configuration_is_the_exit_code_of_the_service() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(78));
-    let complaint = String::from_utf8(output.stderr).unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
     let begin = format!(
-        "xks-proxy: {}: the configuration has faults",
+        "xks-proxy: {}: the configuration has errors",
         file.display()
     );
-    assert!(complaint.starts_with(&begin), "{complaint}");
+    assert!(error.starts_with(&begin), "{error}");
 }

@@ -15,7 +15,7 @@ use crate::harness::pki::tls_client;
 use crate::harness::wire::{encrypt_body, plain_body};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// How long one encryption takes here, so that SIGTERM finds requests in the middle of it.
+/// How long an encryption takes here, so that requests are in progress when SIGTERM arrives.
 const DEVICE_TIME: Duration = Duration::from_millis(150);
 
 fn slow_device() -> (Proxy, Control) {
@@ -31,7 +31,7 @@ fn slow_device() -> (Proxy, Control) {
 
 #[test]
 fn an_idle_proxy_ends_at_once_also_with_idle_connections() {
-    // Longer than the test waits.
+    // Longer than the test runs.
     let mut proxy = Proxy::start_with(|setup| setup.set("server", "grace_period", "\"1h\""));
     let payments_request = |proxy: &Proxy| {
         proxy
@@ -77,14 +77,14 @@ fn requests_that_are_half_sent_at_sigterm_are_still_answered() {
             .is_some_and(|value| value.eq_ignore_ascii_case("close"));
         assert!(
             announced,
-            "this connection takes no more requests: {response:?}"
+            "the connection must not accept more requests: {response:?}"
         );
         connection.assert_closes();
     }
     assert_eq!(proxy.daemon.wait().code(), Some(0));
 }
 
-/// A request of the load: when it had been written, and when it was answered.
+/// A request of the load, with the times when it was written and answered.
 struct Sent {
     written: Instant,
     id: String,
@@ -143,8 +143,8 @@ fn every_accepted_request_is_answered_under_load() {
         (sent, signalled)
     });
     assert_eq!(proxy.daemon.wait().code(), Some(0));
-    // HTTP cannot rule out that a request crosses the close of an idle connection on its way (RFC 9112, section 9.3.1). Such a
-    // request was never accepted: the proxy does not know it.
+    // HTTP cannot rule out that a request arrives while the proxy closes an idle connection (RFC 9112, section 9.3.1). Such a
+    // request was never accepted.
     let log = proxy.daemon.log().join("\n");
     for request in sent.iter().filter(|request| request.answered.is_none()) {
         assert!(
@@ -158,12 +158,12 @@ fn every_accepted_request_is_answered_under_load() {
         .filter(|request| request.written < signalled && request.answered > Some(signalled));
     assert!(
         in_the_middle.count() > 0,
-        "the load was not running when SIGTERM came: the test shows nothing"
+        "the load was not running when SIGTERM was sent, so the test proves nothing"
     );
 }
 
 #[test]
-fn a_request_that_never_ends_does_not_outlast_the_grace_period() {
+fn a_request_that_never_ends_is_cut_at_the_end_of_the_grace_period() {
     let mut proxy = Proxy::start_with(|setup| {
         setup.set("server", "grace_period", "\"1s\"");
         setup.set("server.limits", "request_timeout", "\"60s\"");
@@ -204,7 +204,7 @@ fn sessions_are_closed_before_the_end() {
 }
 
 #[test]
-fn a_proxy_whose_hsm_hangs_ends_all_the_same() {
+fn a_proxy_whose_hsm_hangs_stops_on_sigterm() {
     let mut control = None;
     let mut proxy = Proxy::start_with(|setup| {
         control = Some(setup.faulty_module());
@@ -223,7 +223,7 @@ fn a_proxy_whose_hsm_hangs_ends_all_the_same() {
 }
 
 #[test]
-fn strangers_do_not_hold_up_the_stop() {
+fn unverified_clients_do_not_delay_the_stop() {
     let mut proxy = Proxy::start_with(|setup| {
         setup.set("server", "grace_period", "\"60s\"");
         setup.set("server.limits", "header_timeout", "\"60s\"");

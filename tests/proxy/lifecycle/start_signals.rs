@@ -1,4 +1,4 @@
-//! Signals during the start, and those that mean nothing to the proxy.
+//! Signals during the start, and signals that the proxy ignores.
 
 use rustix::process::Signal;
 
@@ -10,7 +10,7 @@ use crate::harness::process;
 use crate::harness::setup::Setup;
 use crate::harness::{PAYMENTS, Proxy};
 
-/// A proxy whose HSM takes its time to open, so that the start lasts.
+/// Starts a proxy whose HSM opens slowly, so that the start takes long.
 fn slow_start(directory: &std::path::Path) -> (Daemon, Control) {
     let mut setup = Setup::new(directory);
     let control = setup.faulty_module();
@@ -20,13 +20,13 @@ fn slow_start(directory: &std::path::Path) -> (Daemon, Control) {
 }
 
 #[test]
-fn sighup_during_the_start_has_the_configuration_read_right_after() {
+fn sighup_during_the_start_causes_a_reload_after_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let (mut daemon, control) = slow_start(directory.path());
-    // From the first moment at which a program can know of it.
+    // As early as possible: as soon as the process exists.
     daemon.await_caught(Signal::HUP);
     for _ in 0..100 {
-        // At once: `Daemon::signal` would first look for the front.
+        // Without `Daemon::signal`, which would wait for the front.
         process::signal(daemon.id(), Signal::HUP);
         assert!(!daemon.has_ended());
     }
@@ -37,7 +37,7 @@ fn sighup_during_the_start_has_the_configuration_read_right_after() {
     control.hang(Function::OpenSession, false);
     daemon.wait_for("ready", |line| line["message"] == "ready");
     let admin = daemon.address("admin");
-    eventually("a reading after the start", || {
+    eventually("a reload after the start", || {
         let text = String::from_utf8(plain(admin, "GET", "/metrics").body).unwrap();
         let unchanged = [("outcome", "unchanged")];
         let mut lines = text.lines();

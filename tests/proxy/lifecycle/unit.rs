@@ -8,7 +8,7 @@ use crate::harness::Proxy;
 
 const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/xks-proxy.service");
 
-/// The settings of the unit; of those that are there twice, the last.
+/// Returns the settings of the unit. If a setting occurs twice, the last one counts.
 fn settings() -> BTreeMap<String, String> {
     let text = fs::read_to_string(UNIT).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
@@ -19,7 +19,7 @@ fn settings() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn every_end_that_nobody_asked_for_is_followed_by_a_start() {
+fn systemd_restarts_the_service_after_every_unrequested_end() {
     let settings = settings();
     assert_eq!(settings["Restart"], "always");
     assert_eq!(settings["RestartPreventExitStatus"], "2 78");
@@ -30,7 +30,7 @@ fn every_end_that_nobody_asked_for_is_followed_by_a_start() {
 #[test]
 fn systemd_finds_nothing_wrong_with_the_unit() {
     let directory = tempfile::tempdir().unwrap();
-    // What it starts must be there: here, the program of this build.
+    // The program must exist, so the test uses the one of this build.
     let program = env!("CARGO_BIN_EXE_xks-proxy");
     let text = fs::read_to_string(UNIT).unwrap();
     let installed = directory.path().join("xks-proxy.service");
@@ -44,19 +44,19 @@ fn systemd_finds_nothing_wrong_with_the_unit() {
         .arg(&installed)
         .output();
     let Ok(output) = verified else {
-        // Not every machine that builds has systemd; where the unit runs, it is there.
+        // Build machines may lack systemd.
         return eprintln!("not checked: systemd-analyze is missing");
     };
-    let said = String::from_utf8_lossy(&output.stderr);
-    let about_it: Vec<_> = said
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let about_it: Vec<_> = stderr
         .lines()
         .filter(|line| line.contains("xks-proxy.service"))
         .collect();
-    assert!(output.status.success() && about_it.is_empty(), "{said}");
+    assert!(output.status.success() && about_it.is_empty(), "{stderr}");
 }
 
 #[test]
-fn the_reload_of_the_unit_needs_a_shell_only() {
+fn the_reload_of_the_unit_needs_only_a_shell() {
     let proxy = Proxy::start();
     let settings = settings();
     let command = settings["ExecReload"].strip_prefix("/bin/sh -c ").unwrap();
@@ -64,7 +64,7 @@ fn the_reload_of_the_unit_needs_a_shell_only() {
     let status = Command::new("/bin/sh")
         .args(["-c", script])
         .env_clear()
-        // Nothing is found there: what it calls must be the shell's own.
+        // An empty PATH: the command may use only builtins of the shell.
         .env("PATH", "/nonexistent")
         .env("MAINPID", proxy.daemon.id().to_string())
         .status()

@@ -1,4 +1,4 @@
-//! Workers that crash, end, hang and misbehave: KMS does not notice, and nothing is left behind.
+//! Workers that crash, end, hang or violate the protocol: requests do not fail, and no process or descriptor is left.
 
 mod crashes;
 mod ends;
@@ -33,7 +33,7 @@ pub fn only_worker(proxy: &Proxy, hsm: &str) -> u32 {
     })
 }
 
-/// Waits until another worker than this one serves the HSM, and returns it.
+/// Waits until a new worker serves the HSM, and returns it.
 #[track_caller]
 pub fn successor(proxy: &Proxy, hsm: &str, former: u32) -> u32 {
     eventually("the end of the former worker", || {

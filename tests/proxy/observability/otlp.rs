@@ -169,11 +169,11 @@ fn an_unreachable_collector_costs_spans_but_no_request() {
     proxy.await_metric(LOST, &[], |lost| lost >= 20.0);
     let is_loss = |line: &Value| {
         let message = line["message"].as_str().unwrap_or_default();
-        message.starts_with("spans were lost")
+        message.starts_with("spans lost")
     };
     proxy.daemon.wait_for("the loss", is_loss);
     let log = proxy.daemon.log();
-    let lines = log.iter().filter(|line| line.contains("spans were lost"));
+    let lines = log.iter().filter(|line| line.contains("spans lost"));
     assert_eq!(lines.count(), 1, "one line");
     proxy.daemon.signal(Signal::TERM);
     assert_eq!(proxy.daemon.wait().code(), Some(0));

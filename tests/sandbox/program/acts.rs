@@ -1,4 +1,4 @@
-//! What the program can try: `VERB:ARGUMENT`, two arguments with `|` between them.
+//! The actions of the program: `VERB:ARGUMENT`; two arguments are separated by `|`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, Read as _, Write as _};
@@ -14,7 +14,7 @@ use xks_proxy::sandbox::Protections;
 
 use crate::{memory, token};
 
-/// Does what the act says; returns `ok`, a value, or an error.
+/// Does an action. Returns `ok`, a value, or an error.
 pub fn attempt(act: &str, protections: &Protections) -> String {
     let (verb, argument) = act.split_once(':').unwrap_or((act, ""));
     let path = Path::new(argument);
@@ -51,7 +51,7 @@ pub fn attempt(act: &str, protections: &Protections) -> String {
     show(outcome)
 }
 
-/// The name of the error, for those that a test expects.
+/// Returns `ok`, or the name of an error that tests expect, or the error text.
 pub fn show(outcome: io::Result<()>) -> String {
     let Err(error) = outcome else {
         return "ok".into();
@@ -65,7 +65,7 @@ pub fn show(outcome: io::Result<()>) -> String {
     }
 }
 
-/// A system call's result as a result.
+/// Converts the return value of a system call.
 pub fn raw(returned: i64) -> io::Result<()> {
     match returned {
         -1 => Err(io::Error::last_os_error()),
@@ -83,7 +83,7 @@ fn connect_abstract(name: &str) -> io::Result<()> {
     UnixStream::connect_addr(&address).map(drop)
 }
 
-/// Lets the test change something: it writes a line when it has.
+/// Waits until the test has changed something and writes a line.
 fn wait() -> io::Result<()> {
     println!("waiting\tok");
     io::stdin().lock().read_line(&mut String::new()).map(drop)

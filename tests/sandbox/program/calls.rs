@@ -1,6 +1,6 @@
-//! System calls with arguments that are not valid: each fails, and the error says whether the kernel looked at them.
+//! Makes system calls with invalid arguments: each fails, and the error shows whether the filter or the kernel rejected it.
 //!
-//! This list comes from the requirements and not from the product, so that a call that is missing in the product's list is noticed.
+//! The lists come from the requirements and not from the code, so that a call that is missing in the code's lists is found.
 
 use crate::acts::{raw, show};
 
@@ -8,7 +8,7 @@ macro_rules! calls {
     ($($name:ident)*) => { &[$((stringify!($name), libc::$name)),*] };
 }
 
-/// What fails in every sandbox.
+/// Calls that fail in every sandbox.
 pub const EVERYWHERE: &[(&str, i64)] = calls! {
     SYS_ptrace SYS_process_vm_readv SYS_process_vm_writev SYS_kcmp SYS_pidfd_getfd
     SYS_mount SYS_umount2 SYS_pivot_root SYS_chroot SYS_move_mount SYS_open_tree SYS_fsopen SYS_fsconfig SYS_fsmount SYS_fspick
@@ -22,7 +22,7 @@ pub const EVERYWHERE: &[(&str, i64)] = calls! {
     SYS_fanotify_init
 };
 
-/// What also fails in the front.
+/// Calls that also fail in the front.
 pub const FRONT: &[(&str, i64)] = calls! {
     SYS_execve SYS_execveat SYS_pidfd_open SYS_pidfd_send_signal SYS_move_pages SYS_migrate_pages
     SYS_shmat SYS_remap_file_pages SYS_setuid SYS_setgid SYS_setreuid SYS_setresuid SYS_setgroups SYS_capset
@@ -34,7 +34,7 @@ pub const HERE: &[(&str, i64)] = calls! { SYS_iopl SYS_ioperm };
 #[cfg(not(target_arch = "x86_64"))]
 pub const HERE: &[(&str, i64)] = &[];
 
-/// Tries each, and prints `everywhere NAME` or `front NAME` with the error.
+/// Tries each call, and prints `everywhere NAME` or `front NAME` with the error.
 pub fn try_all() {
     let lists = [
         ("everywhere", EVERYWHERE),
@@ -44,7 +44,7 @@ pub fn try_all() {
     for (place, calls) in lists {
         for (name, number) in calls {
             let wrong = -1_i64;
-            // SAFETY: no argument is valid, so that the call fails before it does something.
+            // SAFETY: no argument is valid, so the call fails without an effect.
             let returned =
                 unsafe { libc::syscall(*number, wrong, wrong, wrong, wrong, wrong, wrong) };
             println!("{place} {name}\t{}", show(raw(returned)));

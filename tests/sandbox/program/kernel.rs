@@ -1,4 +1,4 @@
-//! An older kernel, and a process that already has threads.
+//! Simulates an older kernel, and a process that already has threads.
 
 use std::sync::mpsc::channel;
 
@@ -18,7 +18,7 @@ pub fn remove(feature: &str) {
     apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
 }
 
-/// Threads that never end.
+/// Starts threads that never end.
 pub fn start_threads(count: usize) {
     let (ready, started) = channel::<()>();
     for _ in 0..count {

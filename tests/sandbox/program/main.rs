@@ -1,9 +1,12 @@
-//! `sandboxed`: restricts itself as a process of the proxy does, then tries what it is asked to, and prints what became of it.
+//! `sandboxed`: restricts itself as a process of the proxy does, then tries actions and prints their outcomes.
 //!
-//! `sandboxed SANDBOX OPTION=VALUE… -- ACT…`; SANDBOX is `none`, `launcher`, `worker` or `front`. See [`acts`] for the acts. Each prints one
-//! line: the act, a tab, and `ok` or an error. What the sandbox reports comes first, in lines of the same form.
+//! `sandboxed SANDBOX OPTION=VALUE… -- ACT…`; SANDBOX is `none`, `launcher`, `worker` or `front`. See [`acts`] for the actions. Each prints
+//! one line: the action, a tab, and `ok` or an error. The report of the sandbox is printed first, in lines of the same form.
 
-#![expect(unsafe_code, reason = "what must fail are system calls")]
+#![expect(
+    unsafe_code,
+    reason = "the tests need system calls that the standard library does not offer"
+)]
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Acts that need a system call by hand.
+//! Actions that need a direct system call.
 
 use std::ffi::CString;
 use std::io;
@@ -12,7 +12,7 @@ use crate::acts::raw;
 
 const PAGE: usize = 4096;
 
-/// Memory and processes.
+/// Does an action on memory or processes.
 pub fn attempt(verb: &str) -> io::Result<()> {
     match verb {
         "map-writable-executable" => map(PROT_READ | PROT_WRITE | PROT_EXEC).map(drop),
@@ -37,18 +37,18 @@ fn map(protection: i32) -> io::Result<*mut libc::c_void> {
 
 fn make_executable(call: i64) -> io::Result<()> {
     let mapped = map(PROT_READ | PROT_WRITE)?;
-    // SAFETY: the mapping is this function's own. The key -1 is none.
+    // SAFETY: the mapping is this function's own. The key -1 stands for no key.
     raw(unsafe { libc::syscall(call, mapped, PAGE, PROT_READ | PROT_EXEC, -1) })
 }
 
-/// A child that ends at once.
+/// Starts a child process that ends at once.
 pub fn fork() -> i64 {
     clone(0)
 }
 
 fn clone(flags: i32) -> i64 {
     let flags = flags | libc::SIGCHLD;
-    // SAFETY: as fork does: the child has a copy of the stack, and ends without using it.
+    // SAFETY: as with fork, the child has a copy of the stack, and ends without using it.
     let child = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
     if child == 0 {
         // SAFETY: ends the child.
@@ -74,7 +74,7 @@ pub fn socket(family: i32) -> i64 {
     unsafe { libc::socket(family, libc::SOCK_DGRAM, 0) }.into()
 }
 
-/// By path: the file is never opened.
+/// Truncates a file by path, without opening it.
 pub fn truncate(path: &Path) -> i64 {
     let path = CString::new(path.as_os_str().as_bytes()).unwrap();
     // SAFETY: the path ends with NUL.

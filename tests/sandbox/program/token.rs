@@ -1,4 +1,4 @@
-//! A PKCS#11 token, used as a worker uses one.
+//! Uses a PKCS#11 token as a worker does.
 
 use std::fs;
 use std::io;

@@ -13,10 +13,11 @@ use super::tail::Tail;
 use crate::audit::writing::disk::{Access, Disk};
 use crate::audit::writing::position::Recorded;
 
-use crate::audit::chain::{Line, Position, hex};
+use crate::audit::chain::{Line, Position};
 use crate::audit::error::AuditError;
 use crate::audit::reading::{Source, candidates, first_seq};
 use crate::audit::record::{Entry, Kind};
+use crate::hex;
 
 /// The position from which the chain continues, and the entries to record about it.
 pub(super) struct ChainEnd {
@@ -85,7 +86,7 @@ fn missing(found: Position, known: Position) -> Entry {
 }
 
 fn replaced(known: Position) -> Entry {
-    let (seq, hash) = (known.seq, hex(&known.hash));
+    let (seq, hash) = (known.seq, hex::encode(&known.hash));
     tracing::error!(seq, "the last line of the audit trail was replaced");
     recovered(&serde_json::json!({ "cause": "replaced", "line": seq, "was": hash }))
 }

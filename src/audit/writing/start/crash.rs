@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::tail::Tail;
-use crate::audit::chain::hex;
 use crate::audit::error::AuditError;
 use crate::audit::record::{Entry, Kind};
 use crate::audit::writing::disk::{Access, Disk, beside};
+use crate::hex;
 
 /// The size of a read, in bytes.
 const CHUNK: usize = 64 * 1024;
@@ -66,7 +66,7 @@ pub(super) fn set_aside(
     let members = serde_json::json!({
         "cause": "torn_line",
         "bytes": bytes,
-        "sha256": hex(&digest),
+        "sha256": hex::encode(&digest),
         "file": name,
     });
     Ok(Some(Entry::new(Kind::Recovered, &members)))

@@ -87,7 +87,7 @@ impl CreateGrantRequest {
             &format!("Member must satisfy enum value set: {OPERATIONS:?}"),
         )?;
         Ok(Grant {
-            id: random::hex(&random::bytes::<32>()?),
+            id: crate::hex::encode(&random::bytes::<32>()?),
             token: base64(&random::bytes::<96>()?),
             name: self.name.clone(),
             created: now(),

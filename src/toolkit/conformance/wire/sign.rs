@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::request::Request;
+use crate::hex;
 use crate::secret::Secret;
 
 /// The fields that KMS signs.
@@ -111,7 +112,7 @@ impl Signer {
 
     /// Returns the Authorization field over exactly these fields of the request.
     pub fn authorization(&self, request: &Request, names: &[&str]) -> String {
-        self.authorization_for_payload(request, names, &hexadecimal(&Sha256::digest(&request.body)))
+        self.authorization_for_payload(request, names, &hex::encode(&Sha256::digest(&request.body)))
     }
 
     /// Returns the Authorization field with `payload` as the hash of the body.
@@ -122,7 +123,7 @@ impl Signer {
         payload: &str,
     ) -> String {
         let (scope, names) = (self.scope(), names.join(";"));
-        let digest = hexadecimal(&Sha256::digest(canonical(request, &names, payload)));
+        let digest = hex::encode(&Sha256::digest(canonical(request, &names, payload)));
         let text = format!(
             "AWS4-HMAC-SHA256\n{}\n{scope}\n{digest}",
             request.value("x-amz-date")
@@ -170,10 +171,6 @@ fn all_values(request: &Request, name: &str) -> String {
     let values = request.headers.iter().filter(same);
     let values: Vec<&str> = values.map(|(_, value)| value.trim()).collect();
     values.join(",")
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Every time from 1970 to 9999 has this format.

@@ -14,7 +14,7 @@ fn check_config_says_what_the_hsm_lacks() {
             "hsm-a: ok: ",
             "payments/orders version 1: ok",
             "payments/by-id version 1: ok: id 0a0b0c0d",
-            "payments/absent version 1: no HSM has a key with label \"absent\": it answers KeyNotFoundException, the rest serves",
+            "payments/absent version 1: no HSM has a key with label \"absent\": requests for this key fail with KeyNotFoundException",
             "payments/ambiguous version 1: hsm-a has 2 keys",
             "payments/aes128 version 1: on hsm-a it is AES-128, not AES-256",
             "payments/encrypt-only version 1: on hsm-a it may not decrypt",

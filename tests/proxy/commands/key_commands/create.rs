@@ -61,7 +61,8 @@ fn hsms_that_share_no_keys_are_named() {
             "vendor's tool",
         ],
     );
-    let refused = create("hsm-b").expect(1, &["hsm-a has a key", "another one of the same name"]);
+    let refused =
+        create("hsm-b").expect(1, &["hsm-a has a key", "a different key of the same name"]);
     assert!(refused.stdout.is_empty(), "{refused}");
     let missing = run(&setup, &["key", "list", "--store", "root"]);
     missing.expect(

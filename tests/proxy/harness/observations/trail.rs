@@ -1,6 +1,5 @@
 //! The audit trail of a test's proxy, parsed and checked without the proxy's code.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::harness::metrics::eventually;
 use crate::harness::setup::Setup;
+use crate::harness::sign::hexadecimal;
 
 /// The label of the key that signs checkpoints.
 pub const AUDIT_KEY: &str = "xks-audit";
@@ -128,7 +128,7 @@ impl Trail {
                 assert_eq!(parsed["seq"], seq, "{body}");
                 assert_eq!(parsed["prev"], prev, "{body}");
                 let hashed = &body[..body.rfind(",\"hash\"").unwrap()];
-                prev = hex(&Sha256::digest(hashed));
+                prev = hexadecimal(&Sha256::digest(hashed));
                 assert_eq!(parsed["hash"], prev, "{body}");
             }
         }
@@ -139,11 +139,4 @@ impl Trail {
 fn is_rotated(file: &str, current: &str) -> bool {
     let suffix = file.strip_prefix(current).and_then(|s| s.strip_prefix('.'));
     suffix.is_some_and(|s| s.chars().all(|c| c.is_ascii_digit()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").unwrap();
-        text
-    })
 }

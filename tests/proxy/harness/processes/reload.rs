@@ -47,7 +47,7 @@ impl Proxy {
 
     fn active_configurations(&self) -> f64 {
         let lines = self.daemon.log();
-        let is_activation = |line: &&String| line.contains("the new configuration is in force");
+        let is_activation = |line: &&String| line.contains("new configuration active");
         lines.iter().filter(is_activation).count() as f64
     }
 

@@ -1,4 +1,4 @@
-//! The sandbox of the front: what it cannot do, and what must still work.
+//! The sandbox of the front: what it prevents, and what must still work.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -16,7 +16,7 @@ use crate::harness::setup::{Setup, write_private};
 use crate::harness::token::{PIN, example};
 use crate::harness::{PAYMENTS, PAYMENTS_NEXT, Proxy, ROOT, StoreName};
 
-/// A proxy whose PIN file is in a directory of its own.
+/// A proxy whose PIN file is in a separate directory.
 struct Hidden {
     proxy: Proxy,
     pin: PathBuf,
@@ -44,7 +44,7 @@ impl Hidden {
     }
 }
 
-/// The line about the protections of the front.
+/// Waits for the log line about the protections of the front.
 #[track_caller]
 fn sandbox(daemon: &Daemon) -> Value {
     daemon.wait_for("the sandbox of the front", |line| {
@@ -53,7 +53,7 @@ fn sandbox(daemon: &Daemon) -> Value {
     })
 }
 
-/// The warnings about PIN files that the front can read.
+/// Counts the warnings about PIN files that the front can read.
 fn exposed(daemon: &Daemon) -> usize {
     let lines = daemon.log();
     let is_it = |line: &&String| {
@@ -64,7 +64,7 @@ fn exposed(daemon: &Daemon) -> usize {
     lines.iter().filter(is_it).count()
 }
 
-/// Names a file as the secret of a credential, so that the front reads it, and returns what is wrong with it.
+/// Configures a file as the secret of a credential, so that the front reads it. Returns the error.
 #[track_caller]
 fn fault_of_secret(proxy: &Proxy, source: &str) -> String {
     let good = proxy.setup.toml();
@@ -87,7 +87,7 @@ fn fault_of_secret(proxy: &Proxy, source: &str) -> String {
     line["fault"].as_str().unwrap().to_owned()
 }
 
-/// A line of /proc/PID/status.
+/// Returns a value of /proc/PID/status.
 fn status(process: u32, name: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let mut values = status.lines().filter_map(|line| line.split_once(":\t"));
@@ -96,7 +96,7 @@ fn status(process: u32, name: &str) -> String {
 }
 
 #[test]
-fn the_front_cannot_read_a_pin_file_in_a_directory_of_its_own() {
+fn the_front_cannot_read_a_pin_file_in_a_separate_directory() {
     let hidden = Hidden::start(|_| {});
     let (proxy, pin) = (&hidden.proxy, &hidden.pin);
     let front = proxy.daemon.front();
@@ -108,9 +108,9 @@ fn the_front_cannot_read_a_pin_file_in_a_directory_of_its_own() {
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
 }
 
-/// The same question to a front that can read the PIN: it finds that the PIN is no secret of a credential.
+/// The front can read this PIN file, so the error is that the PIN is not a valid secret.
 #[test]
-fn a_pin_file_beside_the_configuration_is_one_warning_with_the_remedy() {
+fn a_pin_file_beside_the_configuration_causes_one_warning_with_the_fix() {
     let proxy = Proxy::start();
     assert_eq!(sandbox(&proxy.daemon)["level"], "INFO");
     let pin = proxy.setup.token.pin_file();
@@ -118,7 +118,10 @@ fn a_pin_file_beside_the_configuration_is_one_warning_with_the_remedy() {
         line["process"] == "front" && line["file"] == pin.display().to_string()
     });
     let problem = line["problem"].as_str().unwrap();
-    assert!(problem.contains("move it to a directory"), "{problem}");
+    assert!(
+        problem.contains("move the secret file to a directory"),
+        "{problem}"
+    );
     let fault = fault_of_secret(&proxy, &format!("{{ file = {pin:?} }}"));
     assert!(!fault.contains("Permission denied"), "{fault}");
     assert_eq!(exposed(&proxy.daemon), 1, "once per start");
@@ -139,7 +142,7 @@ fn the_front_maps_no_pkcs11_library_and_the_worker_does() {
 }
 
 #[test]
-fn a_pin_file_that_is_replaced_is_noticed_and_stays_hidden() {
+fn a_replaced_pin_file_is_detected_and_stays_hidden() {
     let hidden = Hidden::start(|_| {});
     let proxy = &hidden.proxy;
     let before = child_named(proxy.daemon.id(), "worker");
@@ -158,7 +161,7 @@ fn a_pin_file_that_is_replaced_is_noticed_and_stays_hidden() {
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
 }
 
-/// The subject of the certificate that is served.
+/// Returns the subject of the active certificate.
 fn served(proxy: &Proxy) -> Vec<u8> {
     let connection = proxy.connect();
     connection.tls().peer_certificates().unwrap()[0].to_vec()
@@ -175,7 +178,7 @@ fn a_certificate_that_is_renewed_by_renames_or_links_is_served() {
     let volume = tempfile::tempdir().unwrap();
     let at = |name: &str| volume.path().join(name);
     let hidden = Hidden::start(|setup| {
-        // As Kubernetes mounts a volume.
+        // The layout of a volume that Kubernetes mounts.
         fs::create_dir(at("..1")).unwrap();
         symlink("..1", at("..data")).unwrap();
         for name in ["server.pem", "server.key"] {
@@ -209,7 +212,7 @@ fn a_certificate_that_is_renewed_by_renames_or_links_is_served() {
 }
 
 #[test]
-fn new_policy_files_and_directories_of_the_start_can_be_named_later() {
+fn a_reload_can_name_new_policy_files_in_existing_directories() {
     let [policies, elsewhere] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let path = policies.path();
     let permit = "@id(\"all\") permit(principal, action, resource);";
@@ -239,16 +242,16 @@ fn new_policy_files_and_directories_of_the_start_can_be_named_later() {
 }
 
 #[test]
-fn a_file_that_the_sandbox_hides_is_named_with_the_remedy() {
+fn a_file_that_the_sandbox_hides_is_reported_with_the_fix() {
     let hidden = Hidden::start(|_| {});
     let proxy = &hidden.proxy;
-    // Beside the directory of the PIN file.
+    // In the parent of the PIN file's directory.
     let late = tempfile::tempdir().unwrap();
     let secret = late.path().join("secret");
     write_private(&secret, PAYMENTS_NEXT.secret);
     let fault = fault_of_secret(proxy, &format!("{{ file = {secret:?} }}"));
     assert!(fault.contains("Permission denied"), "{fault}");
-    proxy.daemon.wait_for("the remedy", |line| {
+    proxy.daemon.wait_for("the fix", |line| {
         let message = line["message"].as_str().unwrap_or_default();
         line["level"] == "ERROR"
             && line["file"] == secret.display().to_string()
@@ -294,7 +297,7 @@ fn the_audit_trail_is_rotated_by_rename_and_sighup() {
 }
 
 #[test]
-fn of_the_credentials_of_systemd_the_pin_is_hidden_and_a_secret_is_not() {
+fn the_pin_credential_of_systemd_is_hidden_and_a_secret_is_not() {
     let credentials = tempfile::tempdir().unwrap();
     let at = |name: &str| credentials.path().join(name);
     write_private(&at("hsm.pin"), PIN);
@@ -316,7 +319,7 @@ fn of_the_credentials_of_systemd_the_pin_is_hidden_and_a_secret_is_not() {
     proxy.caller(&PAYMENTS).encrypt("orders", b"x");
 }
 
-/// A thread that hangs in the file system keeps its access to files, so there is no sandbox for the process.
+/// A thread that hangs in the file system keeps its access to files, so the sandbox cannot be applied.
 #[test]
 fn a_sandbox_that_cannot_be_applied_is_an_error_and_the_proxy_serves() {
     let directory = tempfile::tempdir().unwrap();

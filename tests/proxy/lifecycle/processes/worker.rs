@@ -1,4 +1,4 @@
-//! A worker, with the test in the place of the launcher.
+//! A worker process; the test acts as the launcher.
 
 use std::fs;
 use std::io::Read as _;
@@ -31,7 +31,7 @@ impl Drop for Worker {
 }
 
 impl Worker {
-    /// Starts the worker of an HSM, in an environment with secrets of others.
+    /// Starts the worker of an HSM. Its environment contains secrets of other processes.
     fn start(config: &Path, hsm: &str, more: &[&str]) -> Self {
         let (channel, of_worker) = pair().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_xks-proxy"))
@@ -61,7 +61,7 @@ impl Worker {
         packet::send(&self.channel, &message.encode(), &borrowed, Wait::Yes).unwrap();
     }
 
-    /// Stores its settings, or gives it the last good ones.
+    /// Answers the first stage: stores the settings, or sends the last good ones.
     fn prepare(&self, last_good: Option<&SettingsBytes>) -> SettingsBytes {
         match self.request() {
             WorkerRequest::Settings(settings) => {
@@ -77,7 +77,7 @@ impl Worker {
         }
     }
 
-    /// Hands it its parts; the other end of the control channel.
+    /// Sends the parts. Returns the other end of the control channel.
     fn hand_over(&self, settings: SettingsBytes, sessions: u16) -> OwnedFd {
         assert_eq!(self.request(), WorkerRequest::Parts);
         let (control, of_worker) = pair().unwrap();
@@ -91,7 +91,7 @@ impl Worker {
         control
     }
 
-    fn complaint(&mut self) -> String {
+    fn error_output(&mut self) -> String {
         let mut text = String::new();
         let stderr = self.child.stderr.as_mut().unwrap();
         stderr.read_to_string(&mut text).unwrap();
@@ -111,9 +111,9 @@ fn a_worker_has_its_own_descriptors_and_environment_only() {
     let settings = worker.prepare(None);
     let control = worker.hand_over(settings, 250);
     let process = worker.child.id();
-    // Three standard ones, the launcher, the control channel and the sessions.
-    // Not more either, once the sandbox is made and the library has read its configuration.
-    let all = eventually("its parts and nothing else", || {
+    // Standard input, output and error, the channel to the launcher, the control channel and the sessions. Descriptors of the sandbox and of
+    // the library's configuration are closed again.
+    let all = eventually("only the parts of the worker", || {
         let all = descriptors(process);
         (all.len() == 3 + 1 + 1 + 250).then_some(all)
     });
@@ -137,7 +137,7 @@ fn a_worker_has_its_own_descriptors_and_environment_only() {
     }
     assert!(runs(process));
     drop(control);
-    // It waits for the permission to log in, which nobody gives here: it ends without its sessions.
+    // The worker waits for permission to log in, which the test does not give, and ends when its sessions close.
     assert_eq!(worker.child.wait().unwrap().code(), Some(70));
 }
 
@@ -158,19 +158,19 @@ fn without_a_configuration_the_last_good_settings_are_used() {
     assert_eq!(worker.request(), WorkerRequest::LastGood);
     worker.answer(&WorkerMessage::LastGood(None), &[]);
     assert_eq!(worker.child.wait().unwrap().code(), Some(78));
-    let complaint = worker.complaint();
+    let complaint = worker.error_output();
     assert!(
         complaint.contains("no settings for the HSM \"hsm-a\""),
         "{complaint}"
     );
 }
 
-/// The launcher has ended before the worker's first instruction: the parent is a different process.
+/// The launcher has ended before the first instruction of the worker, so the worker has a different parent.
 #[test]
 fn a_worker_whose_launcher_has_ended_ends() {
     let directory = tempfile::tempdir().unwrap();
     let config = written(directory.path());
-    // A shell that ends at once is between the test and the worker. It would give a background process /dev/null.
+    // A shell starts the worker and ends at once. The redirections keep the channel, because a background process would get /dev/null.
     let (channel, of_worker) = pair().unwrap();
     let script =
         "exec 3<&0; \"$0\" worker --config \"$1\" --hsm hsm-a <&3 3<&- >/dev/null & echo $!";
@@ -183,6 +183,6 @@ fn a_worker_whose_launcher_has_ended_ends() {
         .unwrap();
     let process = String::from_utf8(shell.stdout).unwrap();
     await_end(process.trim().parse().unwrap());
-    // It has not asked for anything.
+    // The worker sent no request.
     assert!(receive(&channel, MAX_FRAME, Wait::Yes).unwrap().is_none());
 }

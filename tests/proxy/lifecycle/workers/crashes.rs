@@ -1,7 +1,7 @@
-//! Workers that die under load, by a signal from outside or by what their library does.
+//! Workers that end under load, by a signal or by their library.
 //!
-//! A death comes when requests have been served for a random while since the last one: `STABLE` at least, because an HSM that fails as soon as
-//! it serves is opened after a pause (`src/hsm/supervisor.rs`, `STABLE_AFTER`).
+//! Between two ends, requests are served for a random time of at least `STABLE`: an HSM that fails earlier is opened again only after a pause
+//! (`src/hsm/supervisor.rs`, `STABLE_AFTER`).
 
 use std::time::{Duration, Instant};
 
@@ -15,10 +15,10 @@ use crate::harness::outage::{faulty_with, two_faulty};
 use crate::harness::process::signal;
 use crate::harness::setup::Setup;
 
-/// After so long a worker counts as stable.
+/// The time after which a worker counts as stable.
 const STABLE: Duration = Duration::from_millis(1_100);
 
-/// How a worker dies.
+/// How a worker ends.
 #[derive(Clone, Copy, Debug)]
 enum Death {
     Kill,
@@ -38,7 +38,7 @@ impl Random {
     }
 }
 
-/// Lets the load go on for a while.
+/// Waits until requests have been served for a while.
 fn serve_for(what: &str, tally: &Tally, least: Duration) {
     let (before, since) = (tally.done(), Instant::now());
     eventually(what, || {
@@ -48,7 +48,7 @@ fn serve_for(what: &str, tally: &Tally, least: Duration) {
 
 impl Death {
     /// Ends this worker.
-    fn come(self, worker: u32, device: &Control, random: &mut Random) {
+    fn cause(self, worker: u32, device: &Control, random: &mut Random) {
         match self {
             Self::Kill => signal(worker, Signal::KILL),
             Self::By(misdeed) => {
@@ -60,7 +60,7 @@ impl Death {
                 ];
                 let function = functions[random.below(4) as usize];
                 device.commit_next(function, misdeed);
-                eventually("the misdeed", || {
+                eventually("the fault of the library", || {
                     (!device.is_to_commit(function)).then_some(())
                 });
             }
@@ -68,12 +68,12 @@ impl Death {
     }
 }
 
-/// On a busy machine a worker takes longer to open its token than KMS waits.
+/// Sets long timeouts: on a busy machine, a worker takes longer to open its token than KMS waits.
 fn patient(setup: &mut Setup) {
     setup.set("server.limits", "request_timeout", "\"5s\"");
 }
 
-/// So many deaths of the only HSM's workers.
+/// Ends the workers of the only HSM this many times.
 fn one_hsm_survives(death: Death, times: usize) {
     let (proxy, device) = faulty_with(patient);
     let mut random = Random(times as u64);
@@ -84,7 +84,7 @@ fn one_hsm_survives(death: Death, times: usize) {
             let pause = Duration::from_millis(random.below(200));
             serve_for("requests before a death", tally, STABLE + pause);
             let began = Instant::now();
-            death.come(worker, &device, &mut random);
+            death.cause(worker, &device, &mut random);
             worker = successor(&proxy, "hsm-a", worker);
             outages.push(began.elapsed().as_millis());
         }
@@ -94,7 +94,7 @@ fn one_hsm_survives(death: Death, times: usize) {
     tally.assert_none_failed();
 }
 
-/// So many deaths in turn of the workers of two HSMs. The next one comes as soon as the last one is made good.
+/// Ends the workers of two HSMs alternately, this many times. The next end follows as soon as the previous worker is replaced.
 fn two_hsms_survive(death: Death, times: usize) {
     let (proxy, a, b) = two_faulty(patient);
     let mut random = Random(times as u64);
@@ -103,10 +103,10 @@ fn two_hsms_survive(death: Death, times: usize) {
     let tally = under_load(&proxy, 4, |tally| {
         for number in 0..times {
             let (hsm, device) = hsms[number % 2];
-            // Of the same HSM's workers, deaths are twice as far apart.
+            // Two ends of the same HSM's workers are twice this time apart.
             let pause = STABLE / 2 + Duration::from_millis(random.below(200));
             serve_for("requests before a death", tally, pause);
-            death.come(workers[number % 2], device, &mut random);
+            death.cause(workers[number % 2], device, &mut random);
             workers[number % 2] = successor(&proxy, hsm, workers[number % 2]);
         }
         serve_for("requests after the last death", tally, Duration::ZERO);
@@ -117,55 +117,55 @@ fn two_hsms_survive(death: Death, times: usize) {
 const TIMES: usize = 10;
 
 #[test]
-#[ignore = "a load run of its own: it needs a machine without other work"]
+#[ignore = "load run; it needs a machine without other work"]
 fn one_hsm_survives_sigkill() {
     one_hsm_survives(Death::Kill, TIMES);
 }
 
 #[test]
-#[ignore = "a load run of its own: it needs a machine without other work"]
+#[ignore = "load run; it needs a machine without other work"]
 fn one_hsm_survives_a_segmentation_fault() {
     one_hsm_survives(Death::By(Misdeed::Segfault), TIMES);
 }
 
 #[test]
-#[ignore = "a load run of its own: it needs a machine without other work"]
+#[ignore = "load run; it needs a machine without other work"]
 fn one_hsm_survives_abort() {
     one_hsm_survives(Death::By(Misdeed::Abort), TIMES);
 }
 
 #[test]
-#[ignore = "a load run of its own: it needs a machine without other work"]
+#[ignore = "load run; it needs a machine without other work"]
 fn one_hsm_survives_an_exit_with_code_0() {
     one_hsm_survives(Death::By(Misdeed::Exit), TIMES);
 }
 
 #[test]
-#[ignore = "a load run of its own: it needs a machine without other work"]
+#[ignore = "load run; it needs a machine without other work"]
 fn two_hsms_survive_sigkill() {
     two_hsms_survive(Death::Kill, TIMES);
 }
 
 #[test]
-#[ignore = "a load run of its own: it needs a machine without other work"]
+#[ignore = "load run; it needs a machine without other work"]
 fn two_hsms_survive_a_segmentation_fault() {
     two_hsms_survive(Death::By(Misdeed::Segfault), TIMES);
 }
 
 #[test]
-#[ignore = "a load run of its own: it needs a machine without other work"]
+#[ignore = "load run; it needs a machine without other work"]
 fn two_hsms_survive_abort() {
     two_hsms_survive(Death::By(Misdeed::Abort), TIMES);
 }
 
 #[test]
-#[ignore = "a load run of its own: it needs a machine without other work"]
+#[ignore = "load run; it needs a machine without other work"]
 fn two_hsms_survive_an_exit_with_code_0() {
     two_hsms_survive(Death::By(Misdeed::Exit), TIMES);
 }
 
 #[test]
-#[ignore = "800 deaths take a quarter of an hour"]
+#[ignore = "800 ends of workers take a quarter of an hour"]
 fn hsms_survive_a_hundred_deaths_of_each_kind() {
     let misdeeds = [Misdeed::Segfault, Misdeed::Abort, Misdeed::Exit];
     for death in [Death::Kill].into_iter().chain(misdeeds.map(Death::By)) {
@@ -174,9 +174,9 @@ fn hsms_survive_a_hundred_deaths_of_each_kind() {
     }
 }
 
-/// Exit status and signal are in the log, and the reason is in the answer of the health check while the HSM does not serve.
+/// The log contains the exit status or the signal. While the HSM does not serve, the health answer contains the reason.
 #[test]
-fn the_log_says_how_a_worker_ended() {
+fn the_log_contains_how_a_worker_ended() {
     let (proxy, device) = faulty_with(|_| {});
     let mut worker = only_worker(&proxy, "hsm-a");
     let ways = [
@@ -186,7 +186,7 @@ fn the_log_says_how_a_worker_ended() {
         (Death::By(Misdeed::Exit), "code 0"),
     ];
     for (death, expected) in ways {
-        under_load(&proxy, 1, |_| death.come(worker, &device, &mut Random(1)));
+        under_load(&proxy, 1, |_| death.cause(worker, &device, &mut Random(1)));
         proxy.daemon.wait_for(expected, |line| {
             let reason = line["reason"].as_str().unwrap_or_default();
             line["message"] == "the HSM failed; reopening it" && reason.contains(expected)

@@ -1,4 +1,4 @@
-//! What is left when a process ends: nothing.
+//! When a process ends, no other process and no descriptor is left.
 
 use std::fs;
 
@@ -13,9 +13,9 @@ use crate::harness::outage::{faulty_with, two_faulty};
 use crate::harness::process::{await_end, children, descriptors, signal};
 use crate::harness::wire::encrypt_body;
 
-/// The child of a library is in the process group of its worker, and dies with it.
+/// A child process of a library is in the process group of its worker, and is killed with it.
 #[test]
-fn what_a_library_forks_dies_with_its_worker() {
+fn child_processes_of_a_library_end_with_its_worker() {
     let (proxy, device) = faulty_with(|_| {});
     let payments = proxy.caller(&PAYMENTS);
     for end in [Signal::KILL, Signal::ABORT] {
@@ -27,7 +27,7 @@ fn what_a_library_forks_dies_with_its_worker() {
         await_end(child);
         successor(&proxy, "hsm-a", worker);
     }
-    // A worker that ends because it is told to.
+    // A worker that ends on request.
     let mut proxy = proxy;
     let worker = only_worker(&proxy, "hsm-a");
     device.commit_next(Function::Encrypt, Misdeed::Fork);
@@ -39,7 +39,7 @@ fn what_a_library_forks_dies_with_its_worker() {
     await_end(worker);
 }
 
-/// All sessions and the health monitor hang, with requests on their way.
+/// All sessions and the health monitor hang, with requests in progress.
 #[test]
 fn sigterm_with_a_hanging_worker_ends_the_service() {
     let (mut proxy, device) = faulty_with(|setup| {
@@ -72,7 +72,7 @@ fn sigterm_with_a_hanging_worker_ends_the_service() {
     workers.into_iter().for_each(await_end);
 }
 
-/// Launcher, front or a worker is killed while the workers hang: nothing outlives the service.
+/// Launcher, front or a worker is killed while the workers hang.
 #[test]
 fn no_process_outlives_the_service() {
     for hangs in [false, true] {
@@ -96,7 +96,7 @@ fn no_process_outlives_the_service() {
     }
 }
 
-/// A process that has no descriptors left cannot get another worker. The log says so, and it recovers.
+/// Without free descriptors, no new worker can be started. The log has an error, and the service recovers.
 #[test]
 fn a_front_or_a_launcher_without_descriptors_is_an_error_in_the_log_and_recovers() {
     for victim in ["front", "launcher"] {
@@ -107,7 +107,7 @@ fn a_front_or_a_launcher_without_descriptors_is_an_error_in_the_log_and_recovers
             "front" => proxy.daemon.front(),
             _ => proxy.daemon.id(),
         };
-        // Below what every process has: not even those of the worker that dies can be used again.
+        // Below the current number: even after the worker ended, no descriptor is free.
         limit_descriptors(process, 3);
         signal(worker, Signal::KILL);
         let line = proxy.daemon.wait_for("the reason", |line| {
@@ -140,7 +140,7 @@ fn limit_descriptors(process: u32, current: u64) {
     prlimit(pid, Resource::Nofile, limit).unwrap();
 }
 
-/// Workers that come and go leave nothing behind in launcher and front.
+/// Workers that end leave no descriptors in launcher and front.
 #[test]
 fn many_workers_leave_no_descriptors() {
     let (proxy, a, _b) = two_faulty(|_| {});

@@ -1,7 +1,7 @@
 //! A hostile front: the test starts a worker as the launcher does, and speaks the protocol to it.
 //!
-//! What must hold: nothing that the front sends makes the worker do anything but the operations of the protocol, and nothing that the worker
-//! says holds key bytes or attributes other than kind and usage. An invalid frame ends the worker.
+//! The worker does only the operations of the protocol, whatever the front sends. Its answers contain no key bytes, and no attributes except
+//! for kind and usage. An invalid frame ends the worker.
 
 mod played;
 
@@ -39,7 +39,7 @@ fn encrypt(plaintext: &[u8]) -> Task {
     }
 }
 
-/// The honest case, without which the hostile ones show nothing.
+/// The valid case, which the hostile cases need as proof that the test works.
 #[test]
 fn a_worker_does_the_operations_of_the_protocol() {
     let front = Front::start(2);
@@ -82,7 +82,7 @@ fn jobs_for_keys_that_are_not_there_are_answered_with_an_error() {
     front.ask(0, &job(3, label("orders"), encrypt(b"still served")));
 }
 
-/// Lengths that PKCS#11 or the operations do not take are errors of the job.
+/// Lengths that PKCS#11 or the operations do not accept are errors of the job.
 #[test]
 fn jobs_with_odd_lengths_are_answered() {
     let front = Front::start(1);
@@ -117,9 +117,9 @@ fn jobs_with_odd_lengths_are_answered() {
     front.ask(0, &job(5, label("orders"), encrypt(b"still served")));
 }
 
-/// Frames that are no jobs: the worker ends as a whole, also with its other sessions.
+/// A frame that is not a job ends the whole worker, including its other sessions.
 #[test]
-fn a_frame_that_is_no_job_ends_the_worker_without_an_answer() {
+fn an_invalid_job_frame_ends_the_worker_without_an_answer() {
     let good = job(7, label("orders"), encrypt(b"x")).to_frame();
     let mut versioned = good.clone();
     versioned[0] = 0;
@@ -146,7 +146,7 @@ fn a_frame_that_is_no_job_ends_the_worker_without_an_answer() {
 }
 
 #[test]
-fn a_frame_that_is_no_order_ends_the_worker() {
+fn an_invalid_order_frame_ends_the_worker() {
     let long = vec![b' '; MAX_FRAME];
     let frames = [
         &b"{}"[..],
@@ -180,9 +180,9 @@ fn a_list_of_keys_that_does_not_end_ends_the_worker() {
     await_end(front.process());
 }
 
-/// Orders in the wrong order, twice, and without an end: the worker goes on.
+/// Orders in the wrong sequence, repeated, and incomplete: the worker continues.
 #[test]
-fn orders_in_the_wrong_order_do_no_harm() {
+fn orders_in_the_wrong_sequence_have_no_effect() {
     let front = Front::start(1);
     let expect = |is_first, is_last, keys| Order::Expect {
         is_first,
@@ -205,7 +205,7 @@ fn orders_in_the_wrong_order_do_no_harm() {
     front.ask(0, &job(1, label("orders"), encrypt(b"still served")));
 }
 
-/// Thousands of jobs without reading an answer: the worker waits with its next job until the front reads, and holds no more than the sockets.
+/// The front sends thousands of jobs and reads no answer: the worker stops reading jobs, and its memory does not grow.
 #[test]
 fn a_front_that_does_not_read_answers_costs_the_worker_no_memory() {
     let front = Front::start(1);
@@ -213,7 +213,7 @@ fn a_front_that_does_not_read_answers_costs_the_worker_no_memory() {
     let before = front.resident_kib();
     let job = job(1, label("orders"), encrypt(&[7; 4_096])).to_frame();
     let sent = front.flood(0, &job, 20_000);
-    assert!(sent < 20_000, "the sockets have an end");
+    assert!(sent < 20_000, "the sockets must be bounded");
     assert!(
         front.resident_kib() < before + 20_000,
         "{before} KiB before"
@@ -221,9 +221,9 @@ fn a_front_that_does_not_read_answers_costs_the_worker_no_memory() {
     drop(front);
 }
 
-/// Everything that the worker says while it serves and is asked for everything that the protocol has.
+/// Checks everything that the worker sends while it answers all requests of the protocol.
 #[test]
-fn nothing_that_the_worker_says_holds_more_of_a_key_than_kind_and_usage() {
+fn answers_of_the_worker_contain_only_kind_and_usage_of_a_key() {
     let front = Front::start(1);
     let keys = ["orders", "health", "aes128", "encrypt-only", "nobody"];
     let expected = keys.map(|key| (WireSelector::Label(key.to_owned()), true));
@@ -236,7 +236,7 @@ fn nothing_that_the_worker_says_holds_more_of_a_key_than_kind_and_usage() {
     for key in keys {
         let answer = front.ask(0, &job(1, label(key), Task::Describe));
         match answer.outcome {
-            // These are all the members that there are.
+            // The complete list of members.
             Outcome::Described(attributes) => {
                 assert!(
                     matches!(attributes.kind, KeyKind::Aes(128 | 192 | 256)),

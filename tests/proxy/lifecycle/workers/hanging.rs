@@ -11,7 +11,7 @@ use crate::harness::process::{children, descriptors, runs, threads};
 use crate::harness::wire::encrypt_body;
 use crate::harness::{PAYMENTS, Proxy};
 
-/// What a service holds: processes, descriptors of launcher and front, and threads of the front.
+/// The resources of a service: processes, descriptors of launcher and front, and threads of the front.
 #[derive(Debug, PartialEq, Eq)]
 struct Holds {
     processes: usize,
@@ -30,9 +30,9 @@ fn holds(proxy: &Proxy) -> Holds {
     }
 }
 
-/// Every answer comes within the request timeout, and the HSM serves again without a restart of the proxy.
+/// Every request is answered within the request timeout, and the HSM serves again without a restart of the proxy.
 #[test]
-fn when_all_sessions_hang_every_answer_is_in_time_and_nothing_is_left() {
+fn when_all_sessions_hang_answers_are_in_time_and_resources_are_released() {
     let (proxy, device) = faulty_with(|setup| {
         setup.set("server.limits", "request_timeout", "\"1s\"");
         setup.set("hsm", "hang_timeout", "\"300ms\"");
@@ -52,7 +52,7 @@ fn when_all_sessions_hang_every_answer_is_in_time_and_nothing_is_left() {
                         [200, 429, 500, 503].contains(&response.status),
                         "{response:?}"
                     );
-                    // The timeout, and many times what a busy machine adds.
+                    // The timeout plus a margin for a busy machine.
                     assert!(began.elapsed() < Duration::from_secs(15), "{response:?}");
                 });
             }
@@ -64,14 +64,14 @@ fn when_all_sessions_hang_every_answer_is_in_time_and_nothing_is_left() {
         successor(&proxy, "hsm-a", worker);
         payments.encrypt("orders", b"x");
     }
-    eventually("as much as before", || {
+    eventually("the same resources as before", || {
         (holds(&proxy) == before).then_some(())
     });
 }
 
-/// One of four sessions hangs; requests on the others go on while another worker takes over.
+/// One of four sessions hangs. Requests on the others succeed while a new worker takes over.
 #[test]
-fn one_session_that_hangs_costs_the_others_nothing() {
+fn a_session_that_hangs_does_not_affect_the_others() {
     let (proxy, device) = faulty_with(|setup| {
         setup.set("server.limits", "request_timeout", "\"3s\"");
         setup.set("hsm", "hang_timeout", "\"500ms\"");
@@ -98,13 +98,13 @@ fn one_session_that_hangs_costs_the_others_nothing() {
         tally.assert_none_failed();
     });
     device.heal();
-    eventually("as much as before", || {
+    eventually("the same resources as before", || {
         let now = holds(&proxy);
         (now.processes == before.processes && now.threads <= before.threads).then_some(())
     });
 }
 
-/// With a second HSM nobody notices that all sessions of the first one hang, again and again.
+/// All sessions of the first HSM hang, repeatedly. The second HSM serves, so no request fails.
 #[test]
 fn hangs_of_one_of_two_hsms_cost_no_request() {
     let (proxy, a, _b) = two_faulty(|setup| setup.set("hsm", "hang_timeout", "\"300ms\""));

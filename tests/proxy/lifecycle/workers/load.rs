@@ -1,4 +1,4 @@
-//! Requests that go on beside a test, each of which must succeed.
+//! A load of requests during a test, all of which must succeed.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -8,15 +8,15 @@ use crate::harness::load::Stop;
 use crate::harness::wire::{bytes, decrypt_body, encrypt_body};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// What came of the requests.
+/// The results of the requests.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub done: AtomicUsize,
     pub failed: AtomicUsize,
 }
 
-/// Runs `test` beside encryptions and decryptions on so many connections. Every answer that decrypts to something else fails the test at
-/// once; a failure is counted and written, with its time since `began`, so that a test shows them all.
+/// Runs `test` while this number of connections encrypts and decrypts. A wrong plaintext fails the test at once. A failed request is counted
+/// and printed with its time, so that the test shows all failures.
 pub(super) fn under_load(proxy: &Proxy, connections: usize, test: impl FnOnce(&Tally)) -> Tally {
     let (stop, tally, began) = (AtomicBool::new(false), Tally::default(), Instant::now());
     thread::scope(|scope| {
@@ -35,7 +35,7 @@ pub(super) fn under_load(proxy: &Proxy, connections: usize, test: impl FnOnce(&T
     tally
 }
 
-/// Round trips on one connection, until told to stop or until one fails.
+/// Makes round trips on one connection until `stop` is set or one fails.
 fn send(proxy: &Proxy, stop: &AtomicBool, tally: &Tally, plaintext: &[u8], began: Instant) {
     let payments = proxy.caller(&PAYMENTS);
     let mut connection = proxy.connect();
@@ -65,12 +65,12 @@ fn send(proxy: &Proxy, stop: &AtomicBool, tally: &Tally, plaintext: &[u8], began
 }
 
 impl Tally {
-    /// How many requests succeeded so far.
+    /// Returns the number of requests that have succeeded.
     pub(super) fn done(&self) -> usize {
         self.done.load(Ordering::Relaxed)
     }
 
-    /// Every request succeeded, and there were some.
+    /// Asserts that there were requests and that all succeeded.
     #[track_caller]
     pub(super) fn assert_none_failed(&self) {
         let failed = self.failed.load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Workers that die or hang before they serve, or while they are replaced.
+//! Workers that end or hang before they serve, or while they are replaced.
 
 use std::fs;
 use std::thread;
@@ -14,7 +14,7 @@ use crate::harness::process::{runs, signal};
 use crate::harness::wire::{decrypt_body, encrypt_body};
 use crate::harness::{PAYMENTS, Proxy};
 
-/// Kills the first worker while it is inside this function; the second one serves.
+/// Kills the first worker inside this function. The second worker serves.
 fn killed_inside(function: Function) {
     let mut control: Option<Control> = None;
     let proxy = Proxy::launch(|setup| {
@@ -44,7 +44,7 @@ fn a_worker_that_is_killed_while_it_opens_is_replaced() {
     }
 }
 
-/// The login that was begun may have used up an attempt at the PIN: one more is made.
+/// The interrupted login may have used up an attempt at the PIN, so only one more is made.
 #[test]
 fn a_worker_that_is_killed_while_it_logs_in_is_replaced_once() {
     killed_inside(Function::Login);
@@ -57,7 +57,7 @@ fn a_worker_that_is_killed_while_it_probes_is_replaced() {
     }
 }
 
-/// A worker that was replaced, and whose last job hangs, is killed after a while; nobody notices.
+/// A replaced worker whose last job hangs is killed after a while. No request fails.
 #[test]
 fn a_worker_that_drains_is_killed_when_it_hangs() {
     let (proxy, device) = faulty_with(|setup| setup.set("hsm", "hang_timeout", "\"60s\""));
@@ -91,7 +91,7 @@ fn a_worker_that_drains_is_killed_when_it_hangs() {
     device.heal();
 }
 
-/// Killed while it drains: the job that it still had is done by the other worker.
+/// A worker is killed while it drains. The new worker does its last job.
 #[test]
 fn the_last_job_of_a_worker_that_is_killed_while_it_drains_is_done() {
     let (proxy, device) = faulty_with(|_| {});
@@ -121,12 +121,12 @@ fn the_last_job_of_a_worker_that_is_killed_while_it_drains_is_done() {
     device.heal();
 }
 
-/// A token with room for the sessions of one worker only: the old worker gives way, and the new one serves.
+/// A token has sessions for one worker only: the old worker ends before the new one serves.
 #[test]
 fn a_token_without_room_for_two_workers_is_served_by_one_after_the_other() {
     let (proxy, device) = faulty_with(|setup| setup.set("hsm", "sessions", "1"));
     let worker = only_worker(&proxy, "hsm-a");
-    // The faulty module counts per process, so its limit alone would let both in.
+    // The faulty module counts per process, so its limit alone would allow both workers.
     device.fail_next(Function::OpenSession, CKR_SESSION_COUNT, 1);
     let config = proxy
         .setup
@@ -139,9 +139,9 @@ fn a_token_without_room_for_two_workers_is_served_by_one_after_the_other() {
     device.heal();
 }
 
-/// A token that gives one session in all: the health check has it, and no job is served; the log says so, and the token is tried again.
+/// A token allows one session only, which the health check uses. No job is served, the log has an error, and the token is opened again later.
 #[test]
-fn a_token_with_one_session_is_an_error_that_says_so() {
+fn a_token_with_one_session_is_an_error_in_the_log() {
     let mut control: Option<Control> = None;
     let proxy = Proxy::launch(|setup| {
         let device = setup.faulty_module();
@@ -159,9 +159,9 @@ fn a_token_with_one_session_is_an_error_that_says_so() {
 
 const CKR_SESSION_COUNT: u64 = 0xB1;
 
-/// The PIN file goes away between two workers: the HSM comes back with the file.
+/// The PIN file is missing when a worker is replaced. The HSM serves again when the file exists again.
 #[test]
-fn a_pin_file_that_is_gone_keeps_the_hsm_away_until_it_is_back() {
+fn an_hsm_without_its_pin_file_serves_again_when_the_file_is_back() {
     let (proxy, _device) = faulty_with(|_| {});
     let pin = proxy.setup.token.pin_file();
     let kept = pin.with_extension("kept");

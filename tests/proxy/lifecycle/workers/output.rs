@@ -1,4 +1,4 @@
-//! What the library writes to standard output and standard error.
+//! The output of the library to standard output and standard error.
 
 use super::load::under_load;
 use super::only_worker;
@@ -6,7 +6,7 @@ use crate::harness::PAYMENTS;
 use crate::harness::control::{Function, Misdeed};
 use crate::harness::outage::faulty_with;
 
-/// A megabyte on each stream, with lines that are too long, bytes that are no text, and a line that looks like one of the proxy's log.
+/// The library writes a megabyte to each stream: lines that are too long, invalid UTF-8, and a line that looks like a log line of the proxy.
 #[test]
 fn the_output_of_the_library_becomes_bounded_structured_lines() {
     let (proxy, device) = faulty_with(|_| {});
@@ -20,7 +20,7 @@ fn the_output_of_the_library_becomes_bounded_structured_lines() {
     proxy.daemon.wait_for("a line of the library", |line| {
         output(line) && line["text"] == "a line of the library" && line["hsm"] == "hsm-a"
     });
-    // A later line comes after whatever the library wrote.
+    // A later line follows all output of the library.
     let tally = under_load(&proxy, 2, |tally| {
         crate::harness::metrics::eventually("requests", || (tally.done() > 100).then_some(()));
     });
@@ -36,16 +36,20 @@ fn the_output_of_the_library_becomes_bounded_structured_lines() {
     let lines: Vec<_> = parsed.filter(|line| output(line)).collect();
     assert!(lines.len() <= 61, "{} lines", lines.len());
     let length = |line: &serde_json::Value| line["text"].as_str().unwrap().len();
-    // Each byte that is no text becomes a character of three bytes.
+    // Each invalid byte becomes a character of three bytes.
     assert!(lines.iter().map(length).max().unwrap() <= 3 * 512);
     let forged = log
         .iter()
         .filter(|line| line.contains("\"message\":\"forged\""));
-    assert_eq!(forged.count(), 0, "it is the text of a line, not a line");
+    assert_eq!(
+        forged.count(),
+        0,
+        "it must be a text within a line, not a line"
+    );
     assert!(crate::harness::process::runs(worker));
 }
 
-/// What is left out is said, also when the library writes nothing more.
+/// The number of lines that were left out is logged, also if the library writes nothing more.
 #[test]
 fn lines_that_are_left_out_are_counted_in_the_log() {
     let (proxy, device) = faulty_with(|_| {});

@@ -9,9 +9,9 @@ use crate::harness::metrics::eventually;
 use crate::harness::outage::{await_proofs, faulty_with};
 use crate::harness::token::example;
 
-/// As a package manager does it: a new file is written and renamed over the old one.
+/// A new file is written and renamed over the old one, as a package manager does.
 #[test]
-fn a_library_that_is_replaced_is_loaded_by_another_worker_and_costs_no_request() {
+fn a_replaced_library_is_loaded_by_a_new_worker_and_no_request_fails() {
     let mut library = PathBuf::new();
     let (proxy, _device) = faulty_with(|setup| {
         library = setup.directory.join("vendor.so");
@@ -39,9 +39,9 @@ fn a_library_that_is_replaced_is_loaded_by_another_worker_and_costs_no_request()
     );
 }
 
-/// A new file that is no library: the old worker goes on.
+/// The new file is not a library: the old worker continues.
 #[test]
-fn a_library_that_is_replaced_by_garbage_is_not_used() {
+fn an_invalid_new_library_is_not_used() {
     let mut library = PathBuf::new();
     let (proxy, _device) = faulty_with(|setup| {
         library = setup.directory.join("vendor.so");

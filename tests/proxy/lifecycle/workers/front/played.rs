@@ -1,4 +1,4 @@
-//! A worker process whose launcher and front are the test.
+//! A worker process; the test acts as its launcher and front.
 
 use std::fs;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -16,14 +16,14 @@ use xks_proxy::hsm_protocol::{Answer, FromSession, Job, MAX_FRAME, News};
 use crate::harness::metrics::eventually;
 use crate::harness::setup::Setup;
 
-/// What comes of reading from a session.
+/// The result of reading from a session.
 #[derive(Debug)]
 pub(super) enum Said {
     Answer(Answer, Vec<u8>),
     End,
 }
 
-/// The front of one worker, which serves.
+/// The front of one worker that serves.
 pub(super) struct Front {
     child: Child,
     control: OwnedFd,
@@ -40,7 +40,7 @@ impl Drop for Front {
 }
 
 impl Front {
-    /// Starts a worker with so many sessions, all of which are ready.
+    /// Starts a worker with this number of sessions, and waits until all are ready.
     pub(super) fn start(sessions: u16) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut setup = Setup::new(directory.path());
@@ -61,7 +61,7 @@ impl Front {
         let pairs = (0..sessions).map(|_| pair().unwrap());
         let (of_front, parts): (Vec<_>, Vec<_>) = pairs.unzip();
         let parts = [of_control].into_iter().chain(parts).collect();
-        // It ends with the worker.
+        // The thread ends with the worker.
         thread::spawn(move || launch(&launcher, parts));
         let front = Self {
             child,
@@ -92,12 +92,12 @@ impl Front {
         packet::send(&self.control, packet, &[], Wait::Yes).unwrap();
     }
 
-    /// The same; returns whether the worker took it.
+    /// Sends a packet on the control channel. Returns whether the worker accepted it.
     pub(super) fn try_order(&self, packet: &[u8]) -> bool {
         packet::send(&self.control, packet, &[], Wait::Yes).is_ok()
     }
 
-    /// What the session says next.
+    /// Receives the next message of a session.
     pub(super) fn said(&self, session: usize) -> Said {
         let received = packet::receive(&self.sessions[session], MAX_FRAME, Wait::Yes).unwrap();
         let Some(packet) = received else {
@@ -109,7 +109,7 @@ impl Front {
         }
     }
 
-    /// The answer to a job.
+    /// Sends a job and returns the answer.
     pub(super) fn ask(&self, session: usize, job: &Job) -> Answer {
         self.send(session, &job.to_frame());
         match self.said(session) {
@@ -129,12 +129,12 @@ impl Front {
         }
     }
 
-    /// Sends a packet again and again until the worker takes no more; returns how often.
+    /// Sends a packet repeatedly until the worker accepts no more. Returns the number of packets.
     pub(super) fn flood(&self, session: usize, packet: &[u8], most: usize) -> usize {
         let socket = &self.sessions[session];
         let send = |_: &usize| packet::send(socket, packet, &[], Wait::No).is_ok();
         let first = (0..most).take_while(send).count();
-        // It takes some while its own answers have room.
+        // The worker accepts packets while the socket has room for its answers.
         let mut sent = first;
         eventually("a worker that waits", || {
             let more = (0..most).take_while(send).count();
@@ -144,7 +144,7 @@ impl Front {
         sent
     }
 
-    /// The news until one that is wanted, as they came.
+    /// Receives news until one satisfies the condition. Returns all of them as frames.
     pub(super) fn news_until(&self, wanted: impl Fn(&News) -> bool) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
         loop {
@@ -158,7 +158,7 @@ impl Front {
         }
     }
 
-    /// What must never be said: the PIN.
+    /// Returns the secrets that must never be sent: the PIN.
     pub(super) fn secrets(&self) -> Vec<Vec<u8>> {
         let pin = fs::read_to_string(self.setup.token.pin_file()).unwrap();
         vec![pin.trim().as_bytes().to_vec()]

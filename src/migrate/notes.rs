@@ -25,7 +25,12 @@ impl Notes {
         self.not_carried_over.push(finding);
     }
 
-    pub(super) fn add_task(&mut self, section: &Section<'_>, key: &str, message: impl Into<String>) {
+    pub(super) fn add_task(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        message: impl Into<String>,
+    ) {
         self.to_do.push(section.finding(key, message.into()));
     }
 

@@ -233,7 +233,7 @@ fn each_rule_has_its_fault() {
         (
             "id = \"orders\"",
             "id = \"orders\"\nlabel = \"a\"\nversions = [{ version = 1, label = \"b\" }]",
-            "each version has its own label",
+            "each version has its own",
         ),
         (
             "id = \"orders\"",

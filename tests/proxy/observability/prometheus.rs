@@ -193,13 +193,7 @@ fn every_alert_fires_and_clears() {
         scene.change();
         scene.break_down();
         scene.slow_down();
-        let denied = proxy.caller(&PAYMENTS);
-        denied.call("metadata", "orders", &plain_body("metadata"));
-        // A rate needs two scrapes of the new series.
-        eventually("a rate of denials", || {
-            let denials = "rate(xks_policy_decisions_total{decision=\"denied\"}[1m])";
-            (!prometheus.query(denials).is_empty()).then_some(())
-        });
+        await_denials(&proxy, &prometheus);
         prometheus.assert_no_panel_is_empty();
         scene.recover();
         drop(stop);
@@ -209,6 +203,16 @@ fn every_alert_fires_and_clears() {
         let is_provoked = is_of_balancers(&alert) || prometheus.has_fired(&alert);
         assert!(is_provoked, "{alert} was never provoked");
     }
+}
+
+/// Makes a denied request. Returns when Prometheus has its rate, which needs two scrapes of the new series.
+fn await_denials(proxy: &Proxy, prometheus: &Prometheus) {
+    let denied = proxy.caller(&PAYMENTS);
+    denied.call("metadata", "orders", &plain_body("metadata"));
+    eventually("a rate of denials", || {
+        let denials = "rate(xks_policy_decisions_total{decision=\"denied\"}[1m])";
+        (!prometheus.query(denials).is_empty()).then_some(())
+    });
 }
 
 /// Adds a policy that permits everything except GetKeyMetadata.

@@ -70,8 +70,8 @@ fn selectors(query: &str) -> Vec<(String, String)> {
 
 fn family(name: &str) -> &str {
     let suffixes = ["_bucket", "_sum", "_count"].iter();
-    let stripped = suffixes.filter_map(|suffix| name.strip_suffix(suffix));
-    stripped.last().unwrap_or(name)
+    let mut stripped = suffixes.filter_map(|suffix| name.strip_suffix(suffix));
+    stripped.next().unwrap_or(name)
 }
 
 #[test]

@@ -1,13 +1,9 @@
-//! Imports between the files of the library form no cycle, except for those that the known imports close.
+//! Imports between the files of the library form no cycle.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::resolver::{Imports, imports};
 use crate::sources::sources;
-
-/// Imports that close a cycle: the first file imports the second one, which already depends on the first. The other imports form no
-/// cycle. The list must only shrink.
-const KNOWN_CYCLE_IMPORTS: &[(&str, &str)] = &[];
 
 /// Returns the cycles of `imports`, each as the files that reach one another.
 fn cycles(imports: &Imports) -> BTreeSet<Vec<&str>> {
@@ -48,29 +44,6 @@ fn reached_from<'a>(file: &str, next: &BTreeMap<&str, Vec<&'a str>>) -> BTreeSet
     reached
 }
 
-/// Returns `imports` without the known ones.
-fn without_known(imports: &Imports, known: &[(&str, &str)]) -> Imports {
-    let is_new = |from: &str, to: &str| !known.contains(&(from, to));
-    let all = imports.iter().filter(|((from, to), _)| is_new(from, to));
-    all.map(|(edge, path)| (edge.clone(), path.clone()))
-        .collect()
-}
-
-/// Returns the known imports that exist no longer, or close no cycle any longer.
-fn needless<'a>(imports: &Imports, known: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-    let others = without_known(imports, known);
-    let next = neighbours(&others);
-    let closes_cycle = |from: &str, to: &str| {
-        imports.contains_key(&(from.to_owned(), to.to_owned()))
-            && reached_from(to, &next).contains(from)
-    };
-    known
-        .iter()
-        .copied()
-        .filter(|(from, to)| !closes_cycle(from, to))
-        .collect()
-}
-
 /// The files of a cycle and the imports between them.
 fn description(cycle: &[&str], imports: &Imports) -> String {
     let is_inside = |name: &String| cycle.contains(&name.as_str());
@@ -82,8 +55,8 @@ fn description(cycle: &[&str], imports: &Imports) -> String {
 }
 
 #[test]
-fn imports_between_files_form_no_new_cycle() {
-    let imports = without_known(&imports(&sources()), KNOWN_CYCLE_IMPORTS);
+fn imports_between_files_form_no_cycle() {
+    let imports = imports(&sources());
     let found = cycles(&imports);
     let described: Vec<_> = found
         .iter()
@@ -97,25 +70,11 @@ fn imports_between_files_form_no_new_cycle() {
 }
 
 #[test]
-fn known_cycles_still_exist() {
-    let needless = needless(&imports(&sources()), KNOWN_CYCLE_IMPORTS);
-    assert!(
-        needless.is_empty(),
-        "these imports close no cycle any longer; shrink KNOWN_CYCLE_IMPORTS: {needless:#?}"
-    );
-}
-
-#[test]
-fn a_cycle_is_found_unless_it_is_known() {
+fn a_cycle_is_found() {
     let edges = [("a", "b"), ("b", "c"), ("c", "a"), ("c", "d")];
     let imports: Imports = edges
         .iter()
         .map(|(from, to)| (((*from).to_owned(), (*to).to_owned()), String::new()))
         .collect();
     assert_eq!(cycles(&imports), BTreeSet::from([vec!["a", "b", "c"]]));
-    let known = [("c", "a")];
-    assert!(cycles(&without_known(&imports, &known)).is_empty());
-    assert!(needless(&imports, &known).is_empty());
-    let useless = [("c", "a"), ("c", "d"), ("d", "a")];
-    assert_eq!(needless(&imports, &useless), [("c", "d"), ("d", "a")]);
 }

@@ -52,19 +52,28 @@ fn starts_with(tokens: &[&str], wanted: &[&str]) -> bool {
     tokens.get(..wanted.len()) == Some(wanted)
 }
 
-/// Returns the length of a test item with its attribute. It ends at the first `;` outside of brackets, or at the end of the first block.
+/// The keywords of items. Without one of them, the attribute belongs to a field or to its value.
+const ITEMS: [&str; 10] = [
+    "const", "enum", "fn", "impl", "mod", "static", "struct", "trait", "type", "use",
+];
+
+/// Returns the length of a test item with its attribute. It ends at the first `;` outside of brackets, or at the end of the first block. A field ends
+/// at the next comma, or before the bracket that closes its struct.
 fn test_item(tokens: &[&str], modules: &mut Vec<String>) -> usize {
     let mut depth = 0_usize;
+    let mut is_item = false;
     for (at, token) in tokens.iter().enumerate().skip(TEST_ATTRIBUTE.len()) {
+        is_item |= ITEMS.contains(token);
         match *token {
             "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" if depth == 0 => return at,
             ")" | "]" | "}" => depth -= 1,
             "mod" if depth == 0 => {
                 modules.extend(tokens.get(at + 1).map(|name| (*name).to_owned()))
             }
             _ => {}
         }
-        if depth == 0 && matches!(*token, ";" | "}") {
+        if depth == 0 && (matches!(*token, ";" | "}") || *token == "," && !is_item) {
             return at + 1;
         }
     }
@@ -194,4 +203,14 @@ fn test_code_is_left_out() {
     let found = scan(text);
     assert_eq!(found.tokens.join(""), "fna(){}fne(){}");
     assert_eq!(found.test_modules, ["vectors", "tests"]);
+}
+
+#[test]
+fn test_fields_are_left_out() {
+    let text = "
+        struct A { b: u8, #[cfg(test)] c: Vec<u8>, d: u8, #[cfg(test)] e: u8 }
+        fn f() -> A { A { b: 1, #[cfg(test)] c: g(1, 2) } }
+    ";
+    let tokens = scan(text).tokens.join("");
+    assert_eq!(tokens, "structA{b:u8,d:u8,}fnf()->A{A{b:,}}");
 }

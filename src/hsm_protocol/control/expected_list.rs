@@ -5,7 +5,7 @@
 
 use thiserror::Error;
 
-use super::WireSelector;
+use super::key_news::WireSelector;
 
 /// The maximum number of keys in a list. The front sends no more.
 pub const MAX_EXPECTED_KEYS: usize = 1_000_000;

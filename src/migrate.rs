@@ -26,7 +26,7 @@ pub use notes::Notes;
 /// The file name of the configuration.
 pub const CONFIGURATION: &str = "config.toml";
 
-/// What the settings do not contain.
+/// The input that the settings do not contain.
 #[derive(Debug)]
 pub struct Origin {
     /// The working directory of the sample proxy. Relative paths of the settings are relative to it.

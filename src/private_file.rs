@@ -40,7 +40,7 @@ pub enum CreateError {
 }
 
 impl CreateError {
-    fn of(path: &Path, error: io::Error) -> Self {
+    fn new(path: &Path, error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::AlreadyExists => Self::Exists(path.to_owned()),
             _ => Self::Failed(path.to_owned(), error),
@@ -58,7 +58,7 @@ pub fn create_private(files: &[NewFile]) -> Result<(), CreateError> {
         unfinished.create(&file.path)?;
     }
     for ((path, open), file) in unfinished.0.iter_mut().zip(files) {
-        write_whole(path, open, &file.content).map_err(|error| CreateError::of(path, error))?;
+        write_whole(path, open, &file.content).map_err(|error| CreateError::new(path, error))?;
     }
     unfinished.0.clear();
     Ok(())
@@ -82,7 +82,7 @@ impl Unfinished {
     fn create(&mut self, path: &Path) -> Result<(), CreateError> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(PRIVATE_FILE);
-        let file = options.open(path).map_err(|e| CreateError::of(path, e))?;
+        let file = options.open(path).map_err(|e| CreateError::new(path, e))?;
         self.0.push((path.to_owned(), file));
         Ok(())
     }
@@ -105,7 +105,7 @@ pub fn create_directory(path: &Path) -> Result<bool, CreateError> {
     match DirBuilder::new().mode(PRIVATE_DIRECTORY).create(path) {
         Ok(()) => Ok(true),
         Err(_) if path.is_dir() => Ok(false),
-        Err(error) => Err(CreateError::of(path, error)),
+        Err(error) => Err(CreateError::new(path, error)),
     }
 }
 

@@ -33,7 +33,7 @@ pub fn regular(path: &Path) -> io::Result<Contents> {
 }
 
 /// Reads a file of any type until its end, also a pipe or a terminal, such as `/dev/stdin` and the `<(…)` of a shell. For files on the
-/// command line of a command that ends after its work. There is no time limit: the operator can stop the command.
+/// command line of a command that ends after its work. It has no time limit: the operator can stop the command.
 ///
 /// # Errors
 /// Those of the file system; `FileTooLarge` above [`MAX_SIZE`].

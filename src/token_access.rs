@@ -81,7 +81,7 @@ impl OpenToken {
     /// Creates a key, reads it back and uses it.
     ///
     /// # Errors
-    /// If no key was created, or the new key cannot be used; the message says which.
+    /// If no key was created, or the new key cannot be used; the message names the case.
     pub fn create(&self, new: &NewKey) -> Result<TokenKey, TokenError> {
         match self.ask(&Request::CreateKey(new.clone()))? {
             Answer::KeyCreated(key) => Ok(key),

@@ -20,8 +20,8 @@ use crate::inventory::{Examination, Holding, TokenReport, VersionReport};
     With --hsm, each HSM is opened once. The command checks AES-GCM, the PIN, AES-GCM with the health key, and every version of \
     every key: it must exist, encrypt and decrypt, and be the same key on every HSM. A key whose value can leave the HSM is a \
     warning. The key of [audit] must be on at least one HSM. A rejected PIN is not tried again, not even by later commands that \
-    can read the service's record of logins. A proxy may use the same HSMs meanwhile. If a library hangs, crashes or exits, that \
-    HSM is an error; the others are checked.\n\n\
+    can read the service's record of logins. A proxy may use the same HSMs at the same time. If a library hangs, crashes or exits, \
+    that HSM is an error; the others are checked.\n\n\
     Exit codes: 0 no errors (there may be warnings), 1 the configuration has no errors but a check of the HSMs failed, or with \
     --strict there is a warning, 78 errors."
 )]
@@ -177,7 +177,7 @@ fn print_passed(out: &mut impl Write, examination: &Examination) -> io::Result<(
         }
         if !unknown.is_empty() {
             let hsms = names(&unknown);
-            writeln!(out, "{name}: not known: {hsms} could not be asked")?;
+            writeln!(out, "{name}: not known: {hsms} could not be queried")?;
         }
     }
     let audit_key = examination.audit_key.iter();
@@ -185,7 +185,7 @@ fn print_passed(out: &mut impl Write, examination: &Examination) -> io::Result<(
         let has_it = |holding: &&Holding| holding.found.is_some_and(|found| found > 0);
         let hsms: Vec<_> = key.hsms.iter().filter(has_it).collect();
         match hsms.is_empty() {
-            true => writeln!(out, "audit.key: not known: no HSM could be asked")?,
+            true => writeln!(out, "audit.key: not known: no HSM could be queried")?,
             false => writeln!(out, "audit.key: ok: {} on {}", key.selector, names(&hsms))?,
         }
     }

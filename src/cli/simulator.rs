@@ -25,10 +25,11 @@ use crate::simulator::{
     after_help = "Example:\n  \
     kms-simulator --trusted-ca .dev/ca.pem --resolve localhost=127.0.0.1:8443 --identity .dev/kms --state .dev/kms.json\n  \
     aws kms list-keys --endpoint-url http://127.0.0.1:8090\n\n\
-    Metrics are at /metrics. PUT /client-certificate with the name of a kind changes what new connections present to proxies. Without --credentials every caller is accepted, and the account is the access key id if that has 12 \
-    digits; the Region is that of the signature. With it key policies and grants have their effect. With --principals as well, identity \
-    policies have their effect; without it each principal of an account may do what the key policy leaves to the account.\n\n\
-    Exit codes: 0 stopped by a signal, 2 wrong usage, 78 a file has faults, 70 internal."
+    Metrics are at /metrics. PUT /client-certificate with KIND changes the certificate that new connections present to proxies. \
+    Without --credentials every caller is accepted, and the account is the access key id if that has 12 digits; \
+    the Region is that of the signature. With --credentials, key policies and grants have their effect. With --principals as well, \
+    identity policies have their effect; without it each principal of an account may do what the key policy leaves to the account.\n\n\
+    Exit codes: 0 stopped by a signal, 2 wrong usage, 78 a file has errors, 70 internal."
 )]
 pub(super) struct KmsSimulator {
     /// Where to listen, plain HTTP; port 0 is any that is free.
@@ -49,7 +50,7 @@ pub(super) struct KmsSimulator {
     /// Which client certificate is presented: client-auth, server-auth-only, none, other-ca or expired. All but none need --identity.
     #[arg(long, value_name = "KIND", default_value_t = ClientCertificateKind::None)]
     client_certificate: ClientCertificateKind,
-    /// Who may call: ACCESS_KEY_ID SECRET_ACCESS_KEY PRINCIPAL_ARN on each line.
+    /// The credentials of permitted callers: ACCESS_KEY_ID SECRET_ACCESS_KEY PRINCIPAL_ARN on each line.
     #[arg(long, value_name = "FILE")]
     credentials: Option<PathBuf>,
     /// Tags and identity policies of those who may call, in JSON (softhsm/README.md); without it identity policies allow everything.
@@ -101,7 +102,7 @@ impl KmsSimulator {
     pub(super) fn run(self) -> ExitStatus {
         let outcome = self
             .settings()
-            .and_then(|settings| simulator::run(settings).map_err(refusal));
+            .and_then(|settings| simulator::run(settings).map_err(failed));
         match outcome {
             Ok(()) => ExitStatus::Done,
             Err(Refusal { status, message }) => {
@@ -115,7 +116,7 @@ impl KmsSimulator {
     fn settings(self) -> Result<Settings, Refusal> {
         if !self.listen.ip().is_loopback() && !self.danger_listen_anywhere {
             return Err(Refusal::usage(format!(
-                "{} can be reached from other machines; if that is meant, say so with --danger-listen-anywhere",
+                "{} can be reached from other machines; to permit this, use --danger-listen-anywhere",
                 self.listen
             )));
         }
@@ -187,7 +188,7 @@ fn faulty(file: &Path, what: &str) -> Refusal {
     )
 }
 
-fn refusal(error: StartError) -> Refusal {
+fn failed(error: StartError) -> Refusal {
     let status = match error {
         StartError::State(_) | StartError::Identity(_) | StartError::Trail(_) => {
             ExitStatus::BadConfiguration

@@ -98,8 +98,12 @@ impl Changes {
 
     fn vpc_endpoints(&mut self, old: &[KeyStoreSettings], new: &[KeyStoreSettings]) {
         for (name, (before, now)) in pairs(old, new, |store| store.name.clone()) {
-            let of = |store: Option<&KeyStoreSettings>| store.map(|s| s.vpc_endpoints.clone());
-            let (before, now) = (of(before).unwrap_or_default(), of(now).unwrap_or_default());
+            let settings =
+                |store: Option<&KeyStoreSettings>| store.map(|s| s.vpc_endpoints.clone());
+            let (before, now) = (
+                settings(before).unwrap_or_default(),
+                settings(now).unwrap_or_default(),
+            );
             let parts = [
                 ("allowed_vpc_endpoints", before.allowed != now.allowed),
                 ("vpc_endpoint_mode", before.mode != now.mode),

@@ -13,7 +13,7 @@ use crate::toml_file::text::{bare_or_quoted, quoted};
 /// The text of a configuration without errors. It may contain secrets, so it must not be shown as a whole.
 pub struct Original(String);
 
-/// What [`Original::rotated_key`] adds to a key.
+/// The version that [`Original::rotated_key`] adds to a key.
 #[derive(Clone, Copy, Debug)]
 pub struct NewVersion<'a> {
     /// The number of the version.
@@ -30,7 +30,7 @@ const REPLACED: [&str; 4] = ["label", "cka_id", "primary", "versions"];
 type Entry<'a> = (&'a Spanned<Cow<'a, str>>, &'a Spanned<DeValue<'a>>);
 
 impl Original {
-    /// Takes a text that was parsed without errors.
+    /// Wraps a text that was parsed without errors.
     pub(super) fn new(text: String) -> Self {
         Self(text)
     }

@@ -14,7 +14,7 @@ use crate::toml_file::{Document, Findings, Read, Section, Sources};
 pub struct Reading {
     /// The configuration, or all of its errors.
     pub outcome: Result<Loaded, Findings>,
-    /// What was found about the server certificate.
+    /// The findings about the server certificate.
     pub certificate: CertificateReading,
     /// The configuration file and the files that it names. After a syntax error, only the configuration file.
     pub sources: Sources,
@@ -78,12 +78,12 @@ pub fn parse(text: &str, directory: &Path) -> Result<Loaded, Findings> {
     read_text(text, directory, Sources::default(), Options::FOR_COMMANDS).outcome
 }
 
-/// What differs between readers of a configuration.
+/// The options in which readers of a configuration differ.
 #[derive(Default)]
 struct Options {
     /// The certificate with which a proxy serves now.
     serving: Option<ServerIdentity>,
-    /// Whether PINs are read. The front cannot read PIN files.
+    /// True if PINs are read. The front cannot read PIN files.
     reads_pins: bool,
 }
 

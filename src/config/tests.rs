@@ -133,7 +133,7 @@ fn a_minimal_configuration_has_the_contracts_defaults() {
 }
 
 #[test]
-fn every_fault_is_told_at_once_with_its_line() {
+fn all_errors_are_reported_at_once_with_their_lines() {
     let text = GOOD
         .replace("127.0.0.1:0", "localhost")
         .replace("\"server.pem\"", "\"gone.pem\"")

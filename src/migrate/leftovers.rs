@@ -6,7 +6,7 @@ type Table = [(&'static str, &'static str)];
 pub(super) const SERVER: &Table = &[
     (
         "port_http_ping",
-        "there is no ping port: admin.listen has /livez and /readyz",
+        "the proxy has no ping port: admin.listen has /livez and /readyz",
     ),
     (
         "ciphertext_metadata_b64",
@@ -50,7 +50,7 @@ pub(super) const PKCS11: &Table = &[
     ),
     (
         "context_read_timeout_milli",
-        "there is no such lock: at its deadline, a request fails even if the PKCS#11 call still hangs",
+        "the proxy has no such lock: at its deadline, a request fails even if the PKCS#11 call still hangs",
     ),
 ];
 

@@ -4,14 +4,14 @@ use serde::Serialize;
 
 use crate::toml_file::{Finding, Section};
 
-/// What happened to each key of the settings.
+/// The result of the migration for each key of the settings.
 #[derive(Debug, Default, Serialize)]
 pub struct Notes {
     /// The keys with a counterpart; the message names it.
     pub carried_over: Vec<Finding>,
     /// The keys without a counterpart; the message describes the replacement.
     pub not_carried_over: Vec<Finding>,
-    /// What the operator must do or check before the proxy serves.
+    /// The actions and checks of the operator before the proxy serves.
     pub to_do: Vec<Finding>,
 }
 

@@ -36,9 +36,9 @@ pub(super) fn configuration(sample: &Sample, token_label: Option<&str>) -> Strin
 pub(super) fn secrets(sample: Sample) -> Vec<(String, Secret)> {
     let pin = (PIN_FILE.to_owned(), sample.hsm.pin);
     let stores = sample.stores.into_iter();
-    let of_stores = stores.map(|store| (store.secret_file(), store.secret));
+    let store_secrets = stores.map(|store| (store.secret_file(), store.secret));
     std::iter::once(pin)
-        .chain(of_stores)
+        .chain(store_secrets)
         .filter_map(|(file, secret)| Some((file, secret?)))
         .collect()
 }

@@ -27,9 +27,9 @@ impl Store {
 
 /// The values for a `[[key_store.key]]`.
 pub(super) struct Key {
-    /// Its id in KMS and its label in the HSM.
+    /// The id in KMS, which is also the label in the HSM.
     pub(super) id: String,
-    /// Whether another store has the same key.
+    /// True if a different store has the same key.
     pub(super) is_shared: bool,
 }
 

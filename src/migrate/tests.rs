@@ -185,12 +185,12 @@ fn every_key_has_a_note_with_its_line() {
         let Some((key, _)) = line.split_once(" = ") else {
             continue;
         };
-        let is_told = notes.iter().any(|note| {
-            let of_key = note.line == Some(index + 1) && note.key.ends_with(&format!(".{key}"));
+        let is_noted = notes.iter().any(|note| {
+            let has_note = note.line == Some(index + 1) && note.key.ends_with(&format!(".{key}"));
             // A table that is left as a whole stands for its keys.
-            of_key || note.key == table && table.contains('.')
+            has_note || note.key == table && table.contains('.')
         });
-        assert!(is_told, "{table}.{key} has no note");
+        assert!(is_noted, "{table}.{key} has no note");
     }
 }
 

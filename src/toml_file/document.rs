@@ -69,7 +69,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// Whether random secrets take the places of all secrets.
+    /// Returns whether random secrets replace all secrets.
     pub(crate) fn withholds_secrets(&self) -> bool {
         self.withholds_secrets
     }
@@ -79,7 +79,7 @@ impl<'a> Document<'a> {
         Self { reads_pins, ..self }
     }
 
-    /// Whether the content of each PIN is checked.
+    /// Returns whether the content of each PIN is checked.
     pub(crate) fn reads_pins(&self) -> bool {
         self.reads_pins
     }
@@ -150,7 +150,7 @@ impl<'a> Document<'a> {
         self.allows_readable_secrets.set(true);
     }
 
-    /// Whether every user of the machine may be able to read secret files.
+    /// Returns whether secret files may be readable by every user of the machine.
     pub(super) fn allows_readable_secrets(&self) -> bool {
         self.allows_readable_secrets.get()
     }

@@ -11,7 +11,7 @@ pub struct Finding {
     pub key: String,
     /// The line in the file, from 1; `None` if the key is missing.
     pub line: Option<usize>,
-    /// What is wrong and what to do.
+    /// The error and the corrective action.
     pub message: String,
 }
 

@@ -25,7 +25,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
+    fn new(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -57,7 +57,7 @@ impl Found {
 
     fn from_metadata(metadata: &io::Result<Metadata>) -> Self {
         match metadata {
-            Ok(metadata) => Self::Present(Stamp::of(metadata)),
+            Ok(metadata) => Self::Present(Stamp::new(metadata)),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Self::NoAnswer,
             Err(_) => Self::Missing,
         }
@@ -128,7 +128,7 @@ impl Sources {
         let contents = read(path);
         let found = match &contents {
             // The metadata of the open file: another file may have its path now.
-            Ok(contents) => Found::Present(Stamp::of(&contents.metadata)),
+            Ok(contents) => Found::Present(Stamp::new(&contents.metadata)),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Found::NoAnswer,
             Err(_) => before,
         };
@@ -260,8 +260,8 @@ mod tests {
         sources.metadata(&path("pin")).unwrap();
         let own: Vec<_> = sources.own_files().collect();
         assert_eq!(own, [path("own").as_path(), directory.path()]);
-        let of_workers: Vec<_> = sources.files_of_others().collect();
-        assert_eq!(of_workers, [path("pin")]);
+        let worker_files: Vec<_> = sources.files_of_others().collect();
+        assert_eq!(worker_files, [path("pin")]);
         assert_eq!(sources.now(), sources);
     }
 

@@ -1,4 +1,4 @@
-//! A line of a trail as columns for people.
+//! The columns of an audit log line in human-readable output.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ const COLUMNS: [(&str, usize); 9] = [
     ("OUTCOME", 28),
     ("HSM", 8),
     ("DURATION", 9),
-    ("WHO AND WHY", 0),
+    ("PRINCIPAL AND REASON", 0),
 ];
 
 /// The line above the columns.
@@ -33,17 +33,17 @@ pub(super) fn row(line: &Value) -> String {
         time.replace('T', " "),
         seq,
         or_dash(text("key_store")),
-        what(line),
+        subject(line),
         or_dash(text("key_id")),
         outcome(line),
         or_dash(text("hsm")),
         or_dash(duration(line)),
-        who_and_why(line),
+        principal_and_reason(line),
     ])
 }
 
-/// The operation, the event, or the kind.
-fn what(line: &Value) -> String {
+/// Returns the operation, the event or the kind.
+fn subject(line: &Value) -> String {
     let names = ["operation", "event", "kind"].map(|name| member(line, name));
     let name = names.into_iter().find(|name| !name.is_empty());
     safe(name.unwrap_or("-"))
@@ -66,8 +66,8 @@ fn duration(line: &Value) -> String {
     })
 }
 
-/// The principal of a request or the source of an event, and why.
-fn who_and_why(line: &Value) -> String {
+/// Returns the principal of a request or the source of an event, and the reason.
+fn principal_and_reason(line: &Value) -> String {
     let metadata = line.get("request_metadata");
     let principal = metadata.and_then(|metadata| metadata.get("awsPrincipalArn"));
     let principal = principal.and_then(Value::as_str).unwrap_or_default();
@@ -108,7 +108,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_denied_request_says_who_and_why() {
+    fn a_denied_request_says_principal_and_reason() {
         let line = json!({ "v": 1, "seq": 7, "time": "2026-11-24T15:42:06.123456Z", "kind": "request", "key_store": "payments",
             "operation": "decrypt", "key_id": "orders", "outcome": "refused", "error_name": "AccessDeniedException",
             "reason": "policy: forbidden by x", "duration_us": 1_250,

@@ -32,7 +32,7 @@ pub(super) struct Filter {
     /// Only lines about this key store.
     #[arg(long, value_name = "NAME")]
     store: Option<String>,
-    /// Only lines of this kind; may be repeated.
+    /// Only lines with this kind; may be repeated.
     #[arg(long)]
     kind: Vec<Kind>,
     /// Only lines from then on: 2h (ago), 2026-11-24, or 2026-11-24T15:00:00Z.
@@ -60,13 +60,13 @@ impl ValueEnum for Kind {
     }
 }
 
-/// What there is to do with a line.
+/// The result of the filter for one line.
 pub(super) enum Picked {
-    /// It is wanted.
+    /// The line matches.
     Wanted(Value),
-    /// It is not.
+    /// The line does not match.
     Unwanted,
-    /// It is not a line of a trail.
+    /// This is not an audit log line.
     Strange,
 }
 
@@ -81,7 +81,7 @@ impl Picked {
 }
 
 impl Filter {
-    /// Only what is about this request.
+    /// Returns a filter for the lines of this request.
     pub(super) fn of_request(id: &str) -> Self {
         Self {
             request_id: Some(id.to_owned()),
@@ -90,14 +90,14 @@ impl Filter {
         }
     }
 
-    /// Refuses what no line can meet.
+    /// Rejects a filter that no line can match.
     pub(super) fn check(&self) -> Result<(), Refusal> {
         let both = self.since.as_ref().zip(self.until.as_ref());
         let Some((since, until)) = both.filter(|(since, until)| until <= since) else {
             return Ok(());
         };
-        let what = format!("--until {until} is not later than --since {since}");
-        Err(Refusal::usage(format!("no line can match: {what}")))
+        let reason = format!("--until {until} is not later than --since {since}");
+        Err(Refusal::usage(format!("no line can match: {reason}")))
     }
 
     /// Returns a message about a name that no key store has: it is misspelt, or was used earlier.
@@ -180,7 +180,7 @@ fn is_one_of<T: ValueEnum>(wanted: &[T], found: &str) -> bool {
 }
 
 fn contains(line: &[u8], part: &[u8]) -> bool {
-    // What is not UTF-8 is not printable ASCII.
+    // Bytes that are not valid UTF-8 cannot be printable ASCII.
     let [line, part] = [line, part].map(|bytes| std::str::from_utf8(bytes).unwrap_or_default());
     line.contains(part)
 }
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_line_is_told_from_what_is_not_wanted() {
+    fn an_invalid_line_is_distinguished_from_an_unwanted_line() {
         let filter = Filter {
             key: Some("orders".into()),
             ..Filter::default()

@@ -1,27 +1,27 @@
-//! What the audit commands cannot vouch for although nothing that they read is wrong: exit code 3.
+//! The reasons why the result of an audit command is incomplete although everything that it read is valid: exit code 3.
 
 use std::time::{Duration, SystemTime};
 
 use crate::audit::{AuditSettings, Breaks, CheckpointSettings, LeftOut, Position, Verification};
 use crate::cli::output::terminal::safe;
 
-/// Facts about the trail that do not come from its lines.
+/// Facts about the audit log that do not come from its lines.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Known {
     /// A line that the caller knows from an earlier verification.
     pub after: Option<Position>,
-    /// The last acknowledged line, as the position file says.
+    /// The last acknowledged line according to the position file.
     pub end: Option<Position>,
-    /// Until when lines may be without a seal, if the HSMs are asked.
+    /// The time until which lines may be without a seal, if the HSMs verify the seals.
     pub seals: Option<SealsDue>,
 }
 
-/// When the lines of a trail should have a seal.
+/// The deadline by which audit log lines must have a seal.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SealsDue {
-    /// The age up to which a line may have none.
+    /// The age up to which a line may be without a seal.
     allowed: Duration,
-    /// The present of a trail that is written now; none for files of earlier days, whose last line counts.
+    /// The current time for an active audit log; `None` for old files, whose last line has the reference time.
     now: Option<SystemTime>,
 }
 
@@ -32,7 +32,7 @@ impl SealsDue {
             seal_timeout,
             ..
         } = settings.checkpoint;
-        // The HSM is asked after one interval; a second one is for an attempt that is late.
+        // The proxy requests a seal after one interval. The second interval allows for a late attempt.
         let allowed = interval * 2 + seal_timeout;
         Self { allowed, now }
     }
@@ -46,7 +46,7 @@ impl SealsDue {
     }
 }
 
-/// What a verification cannot vouch for, one sentence each.
+/// Returns the reasons why a verification is incomplete, one sentence each.
 pub(super) fn of_verification(found: &Verification, known: &Known) -> Vec<String> {
     let first = found.first.as_ref().map_or(1, |first| first.position.seq);
     let last = found.last.as_ref().map_or(0, |last| last.position.seq);
@@ -65,12 +65,12 @@ pub(super) fn of_verification(found: &Verification, known: &Known) -> Vec<String
     lost.chain(end.flatten()).chain(overdue).collect()
 }
 
-/// What the position file knows beyond the last line that was read.
+/// Returns a message if the position file has a later line than the last line that was read.
 pub(super) fn unseen_end(last: u64, known: Option<Position>) -> Option<String> {
     let known = known.filter(|known| known.seq > last)?.seq;
     let from = last + 1;
     Some(format!(
-        "lines {from} to {known} were written, as the position file says, and are in no file here: they were moved away, or they are lost"
+        "lines {from} to {known} were written according to the position file, but no file here has them: they were moved away, or they are lost"
     ))
 }
 

@@ -70,7 +70,7 @@ impl Latest {
         self.entries.iter().map(Vec::as_slice)
     }
 
-    /// What to tell a person about the entries that were dropped; nothing if there are none.
+    /// Returns a note with the number of dropped entries, or `None` if no entry was dropped.
     pub(super) fn note(&self) -> Option<String> {
         let noun = match self.older {
             0 => return None,

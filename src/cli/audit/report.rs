@@ -1,4 +1,4 @@
-//! What a verification found, in words and as JSON.
+//! The report of a verification, as text and as JSON.
 
 use serde_json::{Value, json};
 
@@ -13,16 +13,16 @@ const MAX_NAMED: usize = 10;
 /// A verification and how it was made.
 pub(super) struct Report<'a> {
     pub found: &'a Verification,
-    /// Files of the trail that are in a form that cannot be read.
+    /// Files of the audit log whose format cannot be read.
     pub left_out: &'a [LeftOut],
-    /// What is known from other sources than the files.
+    /// Facts that do not come from the files.
     pub known: Known,
-    /// Whether the HSMs were asked.
+    /// True if the HSMs verified the seals.
     pub with_hsm: bool,
 }
 
 impl Report<'_> {
-    /// Whether the trail holds, as far as it was asked.
+    /// Returns whether the audit log is valid, within the requested checks.
     pub(super) fn is_ok(&self) -> bool {
         let found = self.found;
         let is_vouched_for = found.seals_verified > 0 && found.seals_unchecked == 0;
@@ -123,8 +123,8 @@ impl Report<'_> {
         let found = self.found;
         let mut text = match (self.with_hsm, found.seals_unchecked, found.sealed_through) {
             (false, seals, _) => format!(
-                "seals: {seals}, of which none was checked: this is the chain alone, which whoever can write these files could \
-                 have made anew; --hsm asks the HSMs\n"
+                "seals: {seals}, of which none was checked: only the chain was verified, and a user who can write these \
+                 files could have written a new chain; --hsm verifies the seals with the HSMs\n"
             ),
             (true, 0, Some(through)) => format!(
                 "seals: {}, all genuine by the HSM: they vouch for every line {}up to {through}\n",
@@ -155,13 +155,16 @@ impl Report<'_> {
 
     /// Warnings.
     fn remarks(&self) -> String {
-        let all = self.of_absences().into_iter().chain(self.of_incidents());
+        let all = self
+            .absence_notes()
+            .into_iter()
+            .chain(self.incident_notes());
         let so = all.filter_map(|(is_so, what)| is_so.then_some(what));
         so.map(|what| format!("note: {what}\n")).collect()
     }
 
-    /// What should be known of what is not there: lines and seals.
-    fn of_absences(&self) -> [(bool, String); 3] {
+    /// Returns notes about absent lines and seals.
+    fn absence_notes(&self) -> [(bool, String); 3] {
         let found = self.found;
         let first = found.first.as_ref().map_or(1, |first| first.position.seq);
         [
@@ -189,14 +192,14 @@ impl Report<'_> {
         ]
     }
 
-    /// What should be known of what the trail has been through.
-    fn of_incidents(&self) -> [(bool, String); 3] {
+    /// Returns notes about incidents in the history of the audit log.
+    fn incident_notes(&self) -> [(bool, String); 3] {
         let found = self.found;
         [
             (
                 !found.recovered.is_empty(),
                 format!(
-                    "the trail tells of {} recoveries (torn or missing lines, or requests that have no line): {}",
+                    "the audit log has {} recoveries (torn or missing lines, or requests that have no line): {}",
                     found.recovered.len(),
                     named(&found.recovered)
                 ),
@@ -208,7 +211,7 @@ impl Report<'_> {
             (
                 found.torn_bytes > 0,
                 format!(
-                    "{} bytes stand behind the last whole line: it is being written, or was torn by a crash",
+                    "{} bytes follow the last whole line: a line is being written, or a crash has cut it off",
                     found.torn_bytes
                 ),
             ),
@@ -259,14 +262,14 @@ fn in_words(fault: &ChainFault) -> String {
         ),
         Damage::Inserted { seq: there } => {
             format!(
-                "here should be line {seq}, but there is a line {there} once more: one of the two was inserted"
+                "here should be line {seq}, but line {there} is here a second time: one of the two was inserted"
             )
         }
         Damage::Reordered { seq: there } => {
             format!("line {seq} comes later: line {there} was put before it")
         }
         Damage::FalseSeal => format!(
-            "line {seq} is a checkpoint that says what the HSM has not sealed: it, or a line before it, was forged"
+            "the seal of checkpoint line {seq} is not genuine: this line, or a line before it, was forged"
         ),
         Damage::AnchorMissing => {
             format!("line {seq} is not there as it was known (--after): it was cut off or replaced")

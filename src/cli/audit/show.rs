@@ -17,7 +17,7 @@ use crate::cli::output::progress::Progress;
 use crate::cli::output::terminal::safe;
 use crate::config::Outline;
 
-/// The maximum number of attempts to list the files, if a new file is started meanwhile.
+/// The maximum number of attempts to list the files, if the log starts a new file at the same time.
 const ATTEMPTS: usize = 10;
 
 /// The interval between two checks for new lines.
@@ -26,13 +26,14 @@ const POLL: Duration = Duration::from_millis(200);
 /// Show the lines of the audit log in columns; filter and follow them.
 #[derive(Args)]
 #[command(
+    // plain-english: quotation
     after_help = "Example:\n  xks-proxy audit show --config /etc/xks-proxy/config.toml --outcome refused --since 2h\n  \
     xks-proxy audit show --config /etc/xks-proxy/config.toml --limit 200 --store payments\n  \
     xks-proxy audit show --config /etc/xks-proxy/config.toml --follow --key orders\n  \
     xks-proxy audit show --json --request-id 9d2c… audit.jsonl | jq .request_metadata\n\n\
     This command does not detect changed files; use xks-proxy audit verify. In the columns, characters that could control a \
     terminal are escaped. On a terminal, a note contains the number of older entries that match and are not shown.\n\n\
-    Exit codes: 0 shown; 1 a line is not a line of an audit log, or there is no line; 2 wrong usage, a name that \
+    Exit codes: 0 shown; 1 a line is not a line of an audit log, or the log has no line; 2 wrong usage, a name that \
     neither the log nor the configuration has, or a file cannot be read; 3 shown, but lines are missing or occur twice, or a \
     file of the log has a form that this command cannot read (standard error names it)."
 )]
@@ -65,7 +66,7 @@ impl Show {
         let (mut lines, listing) = self.lines(outline)?;
         let path = followed(&self.trail, outline).filter(|_| self.follow);
         let mut out = self.out();
-        // Who reads has gone: then there is nobody to show anything to.
+        // The reader has closed the output.
         if out.head().is_err() {
             return Ok(ExitStatus::Done);
         }
@@ -74,7 +75,7 @@ impl Show {
             let left_out = incomplete::of_reading(&listing.left_out, Breaks::default());
             left_out.into_iter().chain(unknown).for_each(note);
         }
-        let mut told = Breaks::default();
+        let mut reported = Breaks::default();
         loop {
             while let Some(line) = lines.next_line().map_err(unreadable)? {
                 if out.line(&self.filter, line).is_err() {
@@ -90,15 +91,15 @@ impl Show {
                 gaps.extend(unseen);
                 return self.end(outline, &lines, &out, &gaps);
             };
-            if lines.breaks() != std::mem::replace(&mut told, lines.breaks()) {
-                let gaps = incomplete::of_reading(&[], told);
+            if lines.breaks() != std::mem::replace(&mut reported, lines.breaks()) {
+                let gaps = incomplete::of_reading(&[], reported);
                 gaps.into_iter().for_each(note);
             }
             wait(&mut lines, path)?;
         }
     }
 
-    /// Returns the files, the last one opened: if the log starts a new file meanwhile, it is read up to its former end.
+    /// Returns the files and opens the last one: if the log starts a new file at the same time, that one is read up to its former end.
     fn lines(&self, outline: Option<&Outline>) -> Result<(Lines, Listing), Refusal> {
         let mut listing = self.trail.listing(outline)?;
         for _ in 1..ATTEMPTS {
@@ -126,8 +127,8 @@ impl Show {
             .map(incomplete::not_read)
             .for_each(note);
         match listing.files.is_empty() {
-            true => Err(unreadable("a file of the trail: there is none")),
-            false => Err(unreadable("the trail: its files change all the time")),
+            true => Err(unreadable("the audit log: it has no file")),
+            false => Err(unreadable("the audit log: its files change all the time")),
         }
     }
 
@@ -154,7 +155,7 @@ impl Show {
                 .iter()
                 .map(|file| safe(&file.to_string_lossy()))
                 .collect();
-            let message = format!("there is no line of an audit trail in {}", files.join(", "));
+            let message = format!("no audit log line in {}", files.join(", "));
             return Err(Refusal::new(ExitStatus::No, message));
         }
         let unknown = outline.and_then(|outline| self.filter.unknown_name(&outline.key_stores));

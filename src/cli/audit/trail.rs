@@ -63,7 +63,7 @@ impl Trail {
 /// Returns the `[audit]` settings, which must exist.
 pub(in crate::cli) fn settings(outline: &Outline) -> Result<&AuditSettings, Refusal> {
     outline.audit.as_ref().ok_or_else(|| {
-        let message = "the configuration has no [audit]: there is no audit log";
+        let message = "the configuration has no [audit] table, so the proxy writes no audit log";
         Refusal::usage(message)
     })
 }

@@ -16,7 +16,7 @@ use crate::cli::output::progress::Progress;
 use crate::config::Outline;
 use crate::inventory::Inventory;
 
-/// The maximum number of attempts to list the files, if a new file is started meanwhile.
+/// The maximum number of attempts to list the files, if the log starts a new file at the same time.
 const ATTEMPTS: usize = 3;
 
 /// Verify the audit log: the range in which its chain is valid, and the first line that was changed.
@@ -26,8 +26,8 @@ const ATTEMPTS: usize = 3;
     xks-proxy audit verify --config /etc/xks-proxy/config.toml --hsm /archive/2026-10/audit.jsonl.*\n  \
     xks-proxy audit verify --after 81522:5be1… audit.jsonl\n\n\
     Without --hsm, only the chain is verified: everybody who can write the files could have written a new chain. With --hsm, \
-    the HSMs of the configuration check each seal with the key of [audit]. A rejected PIN is not tried again, and a \
-    proxy may use the same HSMs meanwhile. Lines that were removed after the last seal are detected only with a line from an \
+    the HSMs of the configuration check each seal with the key of [audit]. A rejected PIN is not tried again. A \
+    proxy may use the same HSMs at the same time. Lines that were removed after the last seal are detected only with a line from an \
     earlier verification: keep the line that this command prints, and pass it with --after the next time.\n\n\
     Exit codes: 0 valid; 1 not valid, or (with --hsm) an HSM rejects a seal; 2 wrong usage, or a file cannot be \
     read; 3 what was read is valid, but it is incomplete (a file in a form that this command cannot read, or lines that only the \
@@ -111,7 +111,7 @@ impl Verify {
         let audit = configured.audit.as_ref();
         keys.extend(audit.and_then(|audit| audit.key.clone()));
         if keys.is_empty() {
-            let message = "[audit] names no key, so that no HSM seals the trail; if one did earlier, say --seal-key";
+            let message = "[audit] has no key, so no HSM seals the audit log; for seals of an earlier key, use --seal-key";
             return Err(Refusal::usage(message));
         }
         let inventory = hsms::open(file, &configured.hsms, &self.logins);
@@ -129,7 +129,7 @@ impl Verify {
             let found = self.verify(&listing.files, sealers)?;
             let last = found.last.as_ref().map_or(0, |last| last.position.seq);
             let is_whole = known.end.is_none_or(|end| last >= end.seq);
-            // The proxy may have renamed the old file meanwhile. That is not an error.
+            // The proxy may have renamed the old file during the verification. That is not an error.
             let now = self.trail.listing(outline)?;
             if found.fault.is_none() && is_whole || now == listing {
                 return Ok((found, listing));
@@ -147,7 +147,7 @@ impl Verify {
         let mut progress = Progress::begin();
         let mut tell = |lines| progress.show(|| format!("{lines} lines verified…"));
         let seals = sealers.map(|(inventory, keys)| inventory.seals(keys));
-        let unseal = seals.as_ref().map(|seals| seals as _);
-        verify(files, self.after, unseal, &mut tell).map_err(unreadable)
+        let verifier = seals.as_ref().map(|seals| seals as _);
+        verify(files, self.after, verifier, &mut tell).map_err(unreadable)
     }
 }

@@ -42,7 +42,7 @@ pub(in crate::cli) struct New {
     /// The name of the key store in the configuration.
     #[arg(long, value_name = "NAME", requires = "config")]
     store: Option<String>,
-    /// The path prefix of the key store, if there is no configuration yet; "" for none.
+    /// The path prefix of the key store, if the configuration does not exist yet; "" for none.
     #[arg(long, value_name = "PREFIX", value_parser = PathPrefix::parse)]
     path_prefix: Option<PathPrefix>,
     /// Print one JSON object instead of text.
@@ -126,7 +126,7 @@ impl New {
         Ok(files)
     }
 
-    /// Prints what to do with the files. If standard output is closed, the error says how to start again.
+    /// Prints the next steps for the files. If standard output is closed, the error describes how to start again.
     fn show(&self, made: &Made) -> Result<(), Refusal> {
         let written = match self.json {
             true => self.print_json(made),
@@ -198,7 +198,7 @@ impl Made {
     }
 }
 
-/// Whether any key store has this access key id: none may have another's.
+/// Returns whether any key store has this access key id: two key stores must not share one.
 fn is_used<'a>(mut stores: impl Iterator<Item = &'a Credentials>, id: &AccessKeyId) -> bool {
     stores.any(|credentials| credentials.iter().any(|credential| credential.id() == id))
 }
@@ -218,12 +218,16 @@ mod tests {
 
     #[test]
     fn an_id_of_any_store_is_in_use() {
-        let of = |id: &str| {
+        let credentials = |id: &str| {
             let secret = Secret::new("x".repeat(43));
             Credentials::new(vec![Credential::new(id, secret).unwrap()])
         };
         let (first, second) = ("A".repeat(20), "B".repeat(20));
-        let stores = [Credentials::default(), of(&first), of(&second)];
+        let stores = [
+            Credentials::default(),
+            credentials(&first),
+            credentials(&second),
+        ];
         let is_used = |id: &str| is_used(stores.iter(), &AccessKeyId::parse(id).unwrap());
         assert!(is_used(&first) && is_used(&second));
         assert!(!is_used(&"A".repeat(21)) && !is_used(&"C".repeat(20)));

@@ -7,20 +7,20 @@ use crate::config::{self, Findings, Loaded, Original, Outline};
 
 /// Reads the configuration, or returns all of its errors.
 pub(in crate::cli) fn configuration(file: &Path) -> Result<Loaded, Refusal> {
-    config::load(file).map_err(|errors| refusal(file, &errors))
+    config::load(file).map_err(|errors| invalid(file, &errors))
 }
 
 /// As [`configuration`], with the text, for commands that print a changed part of it.
 pub(in crate::cli) fn original(file: &Path) -> Result<(Loaded, Original), Refusal> {
-    config::load_original(file).map_err(|errors| refusal(file, &errors))
+    config::load_original(file).map_err(|errors| invalid(file, &errors))
 }
 
 /// Reads the parts that an auditor's commands need, or returns all of their errors.
 pub(in crate::cli) fn outline(file: &Path) -> Result<Outline, Refusal> {
-    config::outline(file).map_err(|errors| refusal(file, &errors))
+    config::outline(file).map_err(|errors| invalid(file, &errors))
 }
 
-fn refusal(file: &Path, errors: &Findings) -> Refusal {
+fn invalid(file: &Path, errors: &Findings) -> Refusal {
     let message = format!("{} has errors:\n{errors}", file.display());
     Refusal::new(ExitStatus::BadConfiguration, message.trim_end())
 }

@@ -1,4 +1,4 @@
-//! What several key commands need: the configuration, the HSMs, and texts about keys.
+//! Functions that several key commands share: the configuration, the HSMs, and texts about keys.
 
 use std::io::{self, Write as _};
 use std::path::Path;

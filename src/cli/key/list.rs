@@ -22,7 +22,7 @@ use crate::keystore::KeyStoreSettings;
     encrypts and decrypts with it; an older version must decrypt. PROTECTION in capitals: the value of the key can leave \
     the HSM. SAME KEY: whether another HSM has decrypted what the first one encrypted. Each key is used once or twice. \
     ENCRYPTIONS: since the start of the proxy that runs here, from admin.listen.\n\n\
-    Exit codes: 0 every version is where it should be, 1 something is wrong (it says what), 2 wrong usage, 78 bad \
+    Exit codes: 0 every version is where it should be, 1 a check failed (the output names it), 2 wrong usage, 78 bad \
     configuration."
 )]
 pub(in crate::cli) struct List {

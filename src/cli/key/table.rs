@@ -51,7 +51,7 @@ fn row(version: &VersionReport, holding: &Holding, compared: bool) -> Row {
         holding.hsm.clone(),
     ];
     row.extend(attributes(holding));
-    row.push(judgement(version, holding));
+    row.push(acceptance(version, holding));
     row.push(encryptions.unwrap_or_else(|| "-".to_owned()));
     if compared {
         row.push(sameness(&version.same_key).to_owned());
@@ -59,7 +59,7 @@ fn row(version: &VersionReport, holding: &Holding, compared: bool) -> Row {
     row
 }
 
-/// Kind, usage and protection; or why there are none.
+/// Returns kind, usage and protection, or the reason why they are not known.
 fn attributes(holding: &Holding) -> [String; 3] {
     let none = |why: &str| [why.to_owned(), "-".to_owned(), "-".to_owned()];
     match (&holding.key, holding.found) {
@@ -86,15 +86,15 @@ pub(super) fn protection(key: &HeldKey) -> String {
     format!("{sensitive}, {extractable}")
 }
 
-fn judgement(version: &VersionReport, holding: &Holding) -> String {
-    // Another HSM has it: nothing can be said of the one that has not.
+fn acceptance(version: &VersionReport, holding: &Holding) -> String {
+    // A different HSM has the key, so the result for the HSM that lacks it is not known.
     if holding.key.is_none() && version.hsms.iter().any(|other| other.key.is_some()) {
         return "-".to_owned();
     }
     match (version.is_primary, version.objections.is_empty()) {
         (true, true) => "accepts".to_owned(),
         (false, true) => "decrypts".to_owned(),
-        (true, false) => format!("refuses: {}", version.objections.join("; ")),
+        (true, false) => format!("rejects: {}", version.objections.join("; ")),
         (false, false) => format!("unusable: {}", version.objections.join("; ")),
     }
 }
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_well_kept_stands_out() {
+    fn weak_protection_is_in_capitals() {
         let weak = HeldKey {
             sensitive: Some(false),
             extractable: Some(true),

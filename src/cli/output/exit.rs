@@ -31,7 +31,7 @@ pub(in crate::cli) enum ExitStatus {
 pub(in crate::cli) struct Refusal {
     /// The exit code.
     pub(in crate::cli) status: ExitStatus,
-    /// What is wrong and what to do.
+    /// The error and the corrective action.
     pub(in crate::cli) message: String,
 }
 

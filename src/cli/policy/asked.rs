@@ -1,4 +1,4 @@
-//! What a policy is asked about: a request in a file, or one of the audit trail.
+//! The request that a policy decides about: from a file or from the audit log.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,23 +17,23 @@ use crate::proxy_protocol::VpcEndpointId;
 use crate::read_file;
 use crate::xks::{KeyMetadataRequest, RequestMetadata};
 
-/// A request, and how it was dealt with if that is known.
+/// A request, and its outcome if that is known.
 pub(super) struct Asked {
     pub store: String,
     pub key: String,
     pub action: Action,
     pub metadata: RequestMetadata,
-    /// What the connection had shown of its client.
+    /// The result of client authentication on the connection.
     pub client_certificate: ClientCertificate,
-    /// How it came.
+    /// The network path of the request.
     pub transport: Transport,
-    /// When it came.
+    /// The time of the request.
     pub now: SystemTime,
-    /// Its line in the audit trail.
+    /// The audit log line of the request.
     pub recorded: Option<Value>,
 }
 
-/// The request in a file, as if it came now.
+/// Reads a request from a file. Its time is the current time.
 pub(super) fn of_request(
     store: &str,
     key: &str,
@@ -58,26 +58,23 @@ pub(super) fn of_request(
     })
 }
 
-/// The newest line of the trail that is about this request.
+/// Returns the request from its newest audit log line.
 pub(super) fn of_trail(outline: &Outline, id: &str) -> Result<Asked, Refusal> {
     let mut found = audit::requests(audit::settings(outline)?, id)?;
     let line = found.pop();
-    let line = line.ok_or_else(|| {
-        Refusal::usage(format!(
-            "no line of the audit trail is about the request {id:?}"
-        ))
-    })?;
+    let line = line
+        .ok_or_else(|| Refusal::usage(format!("no audit log line is about the request {id:?}")))?;
     let text = |name: &str| line.get(name).and_then(Value::as_str);
     let lacks = |what: &str| {
         Refusal::usage(format!(
-            "the line of this request does not say its {what}: it was refused before the policy was asked"
+            "the line of this request has no {what}: the proxy rejected the request before the policy decision"
         ))
     };
     let action = match text("operation") {
         Some("encrypt") => Action::Encrypt,
         Some("decrypt") => Action::Decrypt,
         Some("metadata") => Action::GetKeyMetadata,
-        Some(other) => return Err(Refusal::usage(format!("no policy is asked about {other}"))),
+        Some(other) => return Err(Refusal::usage(format!("policies do not apply to {other}"))),
         None => return Err(lacks("operation")),
     };
     let time = text("time").and_then(|time| humantime::parse_rfc3339(time).ok());
@@ -96,7 +93,7 @@ pub(super) fn of_trail(outline: &Outline, id: &str) -> Result<Asked, Refusal> {
 }
 
 impl Asked {
-    /// Who asked for what.
+    /// Returns the time, operation, key and principal of the request as text.
     pub(super) fn in_words(&self) -> String {
         let Self {
             store,
@@ -119,7 +116,7 @@ impl Asked {
         ))
     }
 
-    /// What was decided, if it is known.
+    /// Returns the recorded decision, if it is known.
     pub(super) fn then(&self) -> Option<String> {
         let line = self.recorded.as_ref()?;
         let text = |name: &str| line.get(name).and_then(Value::as_str);
@@ -138,7 +135,7 @@ impl Asked {
     }
 }
 
-/// What the line says of the client's certificate. Lines of older versions have a subject if, and only if, a certificate was verified.
+/// Returns the client certificate result in the line. Lines of older versions have a subject if, and only if, a certificate was verified.
 fn recorded_certificate(line: &Value) -> Result<ClientCertificate, Refusal> {
     let text = |name: &str| line.get(name).and_then(Value::as_str);
     let unknown =
@@ -157,7 +154,7 @@ fn metadata(value: &Value) -> Result<RequestMetadata, Refusal> {
     Ok(request.metadata)
 }
 
-/// What the PROXY header said, under the names of the audit trail; a request in a file may have them, too.
+/// Returns the data of the PROXY header, under the names of the audit log; a request in a file may have them, too.
 fn transport(value: &Value) -> Result<Transport, Refusal> {
     let text = |name: &str| value.get(name).and_then(Value::as_str);
     let wrong = |name: &str| Refusal::usage(format!("{name} is malformed"));

@@ -15,7 +15,7 @@ use crate::cli::output::exit::ExitStatus;
     These cause a warning: rules whose conditions can never be true, duplicate rules, rules that permit what another rule \
     forbids unconditionally, rules with names that cannot exist (key stores, keys, accounts, roles), and files in the directory \
     of the policies that are not read.\n\n\
-    Exit codes: 0 no errors (there may be warnings), 1 there is no policy, or with --strict a warning, 78 errors."
+    Exit codes: 0 no errors (there may be warnings), 1 no policy is configured, or with --strict a warning, 78 errors."
 )]
 pub(in crate::cli) struct Check {
     /// The configuration file, whose `[policy]` is checked.

@@ -21,9 +21,9 @@ use crate::policy::{Action, AuthorizationRequest, Decision, PolicyOutcome};
     after_help = "Example:\n  xks-proxy policy explain --config config.toml --kms-request-id 1ac0d1e2-…\n  \
     xks-proxy policy explain --config config.toml --store payments --key orders --operation decrypt \\\n    \
     --request request.json\n\n\
-    With --kms-request-id the request is looked up in the audit trail: its newest line, and what was decided then beside what \
-    the policy says now of a request at that time. Else the file holds a request body as KMS sends it, or its requestMetadata \
-    alone; - is standard input.\n\n\
+    With --kms-request-id, the command reads the newest line of the request in the audit log. It prints the recorded decision, and \
+    the decision of the current policy for a request at that time. Without it, the file contains a request body as KMS sends it, \
+    or only its requestMetadata; - is standard input.\n\n\
     Exit codes: 0 permitted, 1 denied (also where mode = \"observe\" would let it pass), 2 wrong usage, or no line is about this \
     request, 78 bad configuration."
 )]
@@ -40,13 +40,13 @@ pub(in crate::cli) struct Explain {
     /// The external key's id.
     #[arg(long, value_name = "ID", required_unless_present = "kms_request_id")]
     key: Option<String>,
-    /// What is asked for.
+    /// The operation of the request.
     #[arg(long, required_unless_present = "kms_request_id")]
     operation: Option<Operation>,
     /// The request, or - for standard input.
     #[arg(long, value_name = "FILE", required_unless_present = "kms_request_id")]
     request: Option<PathBuf>,
-    /// What the connection has shown of its client: verified, absent, server_auth_only, unverified or off.
+    /// The result of client authentication: verified, absent, server_auth_only, unverified or off.
     #[arg(long, value_name = "RESULT", default_value = "off", value_parser = client_certificate, conflicts_with = "kms_request_id")]
     client_certificate: ClientCertificate,
     /// Print one JSON object instead of text.
@@ -136,7 +136,8 @@ fn key_of<'a>(
     let (name, id) = (&asked.store, &asked.key);
     let mut stores = outline.key_stores.iter();
     let store = stores.find(|store| store.name == *name);
-    let store = store.ok_or_else(|| Refusal::usage(format!("there is no key store {name:?}")))?;
+    let store = store
+        .ok_or_else(|| Refusal::usage(format!("the configuration has no key store {name:?}")))?;
     let mut keys = store.keys.iter();
     let key = keys.find(|key| key.id().as_str() == id);
     let key = key.ok_or_else(|| Refusal::usage(format!("the store {name:?} has no key {id:?}")))?;
@@ -156,10 +157,10 @@ fn as_json(asked: &Asked, decision: &Decision) -> serde_json::Value {
 }
 
 fn in_words(asked: &Asked, decision: &Decision) -> String {
-    let verdict = decision.outcome.as_str();
+    let outcome = decision.outcome.as_str();
     let now = match decision.policies.is_empty() {
-        true => format!("{verdict}: no rule permits it"),
-        false => format!("{verdict} by {}", safe(&decision.policies.join(", "))),
+        true => format!("{outcome}: no rule permits it"),
+        false => format!("{outcome} by {}", safe(&decision.policies.join(", "))),
     };
     match asked.then() {
         None => format!("{now}\n"),

@@ -41,7 +41,7 @@ pub(in crate::cli) struct Bench {
     /// How long; of a ramp each step.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     duration: Duration,
-    /// The most connections at a time; in a closed loop exactly so many.
+    /// The maximum number of connections at a time; in a closed loop the exact number.
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=4096))]
     connections: u16,
     /// How long a request may take.
@@ -63,10 +63,10 @@ pub(in crate::cli) struct Bench {
     /// Do not ask for the ciphertext data integrity value.
     #[arg(long)]
     no_cdiv: bool,
-    /// Share of requests that open a connection of their own, in percent.
+    /// Share of requests that open a new connection, in percent.
     #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
     new_connections: f64,
-    /// Compare the plaintext of one Decrypt of so many; 0 for none.
+    /// Compare the plaintext of one in N Decrypt requests; 0 for none.
     #[arg(long, value_name = "N", default_value = "10")]
     verify_every: u32,
     /// Save the outcome as JSON.
@@ -102,11 +102,11 @@ impl Bench {
         let old = self.compare.as_deref().map(saved).transpose()?;
         let target = self.bench_target(target)?;
         let outcome = bench::run(target, self.plan(), |snapshot| self.show(snapshot));
-        let report = outcome.map_err(refusal)?;
+        let report = outcome.map_err(failed)?;
         self.write_files(&report, old.as_ref())?;
         // A closed output changes nothing about the exit code.
         drop(self.print(&report, old.as_ref()));
-        Ok(self.verdict(&report, old.as_ref()))
+        Ok(self.status(&report, old.as_ref()))
     }
 
     fn bench_target(&self, target: Target) -> Result<BenchTarget, Refusal> {
@@ -181,7 +181,7 @@ impl Bench {
         }
     }
 
-    fn verdict(&self, report: &Report, old: Option<&Report>) -> ExitStatus {
+    fn status(&self, report: &Report, old: Option<&Report>) -> ExitStatus {
         let slowdown = old.map_or(0.0, |old| bench::slowdown(old, report));
         let is_slower = self.max_slowdown.is_some_and(|most| slowdown > most);
         match report.is_good() && !is_slower {
@@ -191,7 +191,7 @@ impl Bench {
     }
 }
 
-fn refusal(error: BenchError) -> Refusal {
+fn failed(error: BenchError) -> Refusal {
     let status = match error {
         BenchError::Unreachable(_) | BenchError::NothingToDecrypt(_) | BenchError::Interrupted => {
             ExitStatus::No

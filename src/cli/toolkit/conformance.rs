@@ -21,11 +21,11 @@ use crate::toolkit::conformance::{self, Case, CaseResult, ClientAuth, Keys, Targ
 /// The path of the API below a prefix.
 const API: &str = "/kms/xks/v1";
 
-/// Judge an XKS proxy, any one, over the wire: every testable MUST and SHOULD of the specification.
+/// Test any XKS proxy over the wire against every testable MUST and SHOULD of the specification.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  xks-proxy conformance --endpoint https://xks.example.com --credential payments.json --region eu-west-1 \\\n    \
-    --key orders --encrypt-only-key sealed --disabled-key retired --junit report.xml\n\n\
+    --key orders --encrypt-only-key write-only --disabled-key retired --junit report.xml\n\n\
     --credential is the KMS console's JSON, as `credential new` writes it; --access-key-id and --secret-file are the same in two parts. \
     Cases whose precondition was not given are skipped, with the reason. The keys are used to encrypt and decrypt test data; nothing is \
     changed.\n\n\
@@ -55,7 +55,7 @@ pub(in crate::cli) struct Conformance {
     /// Take any certificate of the proxy.
     #[arg(long)]
     danger_any_certificate: bool,
-    /// The proxy's server.tls.client_auth.mode: judge the group deprecated-mtls by it.
+    /// The proxy's server.tls.client_auth.mode: the expected behavior in the group deprecated-mtls.
     #[arg(long, value_name = "MODE")]
     client_auth_mode: Option<ClientAuthMode>,
     /// A certificate of the same authority for a subject that the proxy does not take.
@@ -73,7 +73,7 @@ pub(in crate::cli) struct Conformance {
     /// Only the cases whose id contains this text (* stands for any text); may be given again.
     #[arg(long, value_name = "PATTERN")]
     only: Vec<String>,
-    /// Show the cases and what cannot be tested, and judge nothing.
+    /// List the cases and the requirements that cannot be tested, and run nothing.
     #[arg(long)]
     list: bool,
     /// Print one JSON object instead of a table.
@@ -106,13 +106,13 @@ impl ClientAuthMode {
 
 impl Conformance {
     pub(in crate::cli) fn run(self) -> ExitStatus {
-        match self.judged() {
+        match self.run_cases() {
             Ok(status) => status,
             Err(refusal) => refusal.report(),
         }
     }
 
-    fn judged(&self) -> Result<ExitStatus, Refusal> {
+    fn run_cases(&self) -> Result<ExitStatus, Refusal> {
         let cases = self.cases()?;
         if self.list {
             // A closed output changes nothing about the exit code.
@@ -226,7 +226,7 @@ fn uri_path(path: &str) -> String {
     }
 }
 
-/// Whether `id` contains the parts of `pattern` between its stars, in order.
+/// Returns whether `id` contains the parts of `pattern` between its stars, in order.
 fn matches(pattern: &str, id: &str) -> bool {
     let mut rest = id;
     for part in pattern.split('*') {

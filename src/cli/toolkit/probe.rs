@@ -15,8 +15,8 @@ use crate::toolkit::probe::{self, Check, CheckResult, Report, Settings, TrustedR
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
     xks-proxy probe --endpoint https://xks.example.com --credential console.json --region eu-west-1 --key orders\n\n\
-    One line per check: ok, warn (KMS works, but), FAIL (KMS will not work), skip (not found out); under it what to do. With --key \
-    the key's metadata are asked for, and a few bytes are encrypted and decrypted with it.\n\n\
+    Each check prints one line, and the corrective action below it: ok, warn (KMS works, with a limitation), FAIL (KMS will not work), \
+    skip (result not known). With --key, the command requests the key's metadata, and encrypts and decrypts a few bytes with the key.\n\n\
     The chain must lead to a root of this machine, or of --ca, that is in AWS's list of trusted CAs; this build knows that list. \
     --trusted-roots is a newer list (aws-kms-xksproxy-api-spec, TrustedCertificateAuthorities) or PEM.\n\n\
     Exit codes: 0 no check failed, 1 one did, 2 wrong usage.")]

@@ -73,14 +73,14 @@ pub(in crate::cli) struct Target {
     pub(in crate::cli) identity: Option<ClientIdentity>,
 }
 
-/// What a console's file, or the options in its place, say.
+/// The settings from a console file, or from the options that replace it.
 pub(in crate::cli) struct Console {
     pub(in crate::cli) path: Option<String>,
     pub(in crate::cli) access_key_id: String,
     pub(in crate::cli) secret: Secret,
 }
 
-/// What the KMS console takes.
+/// The JSON file that the KMS console accepts.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ConsoleFile {
@@ -107,7 +107,9 @@ impl TargetOptions {
             port,
             connect: self.connect,
             path: path.ok_or_else(|| {
-                Refusal::usage("give --path: there is no console's JSON that would say it")
+                Refusal::usage(
+                    "give --path: without the console's JSON file, the path is not known",
+                )
             })?,
             region: self.region.clone(),
             access_key_id: console.access_key_id,
@@ -147,7 +149,10 @@ impl TargetOptions {
 }
 
 impl Target {
-    /// What signs, or which of its rules the credential breaks (XKS API, section 7).
+    /// Returns the credential that signs requests.
+    ///
+    /// # Errors
+    /// The rule that the credential breaks (XKS API, section 7).
     pub(in crate::cli) fn credential(&self) -> Result<Credential, CredentialError> {
         Credential::new(&self.access_key_id, self.secret.clone())
     }
@@ -231,7 +236,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("f");
         fs::write(&file, "\"SeCrEt").unwrap();
-        let refusal = console(&file).err().unwrap();
-        assert!(!refusal.message.contains("SeCrEt"), "{}", refusal.message);
+        let error = console(&file).err().unwrap();
+        assert!(!error.message.contains("SeCrEt"), "{}", error.message);
     }
 }

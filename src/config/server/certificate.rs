@@ -20,7 +20,7 @@ const UNREADABLE: &str = "unreadable";
 const INVALID: &str = "invalid";
 const KEY_MISMATCH: &str = "key_mismatch";
 
-/// What was found about the certificate in the files, apart from errors that make the configuration unusable.
+/// The findings about the certificate in the files, except errors that make the configuration unusable.
 #[derive(Clone, Debug, Default)]
 pub struct CertificateReading {
     /// Why KMS would not accept the certificate of the configuration.
@@ -34,13 +34,13 @@ pub struct CertificateReading {
 pub struct CertificateRefusal {
     /// One word, for the label of a metric.
     pub reason: &'static str,
-    /// Whether only one of the two files may have been replaced so far, or a file may be incomplete.
+    /// True if possibly only one of the two files was replaced so far, or a file is possibly incomplete.
     pub may_be_half_replaced: bool,
-    /// What is wrong.
+    /// The errors.
     pub findings: Vec<Finding>,
 }
 
-/// The serving certificate, and what was found about the new one.
+/// The serving certificate, and the findings about the new one.
 #[derive(Default)]
 pub(in crate::config) struct Certificates {
     serving: Option<ServerIdentity>,
@@ -56,7 +56,7 @@ impl Certificates {
         }
     }
 
-    /// What was found about the new certificate.
+    /// Returns the findings about the new certificate.
     pub(in crate::config) fn into_reading(self) -> CertificateReading {
         self.reading.into_inner()
     }
@@ -86,12 +86,12 @@ pub(super) fn identity(
     match (read, serving) {
         (Err(_), None) => None,
         (Err(reason), Some(serving)) => {
-            let refusal = CertificateRefusal {
+            let rejection = CertificateRefusal {
                 reason,
                 may_be_half_replaced: true,
                 findings: document.take_errors_after(errors_before),
             };
-            Some(certificates.keep(serving, refusal))
+            Some(certificates.keep(serving, rejection))
         }
         (Ok(new), Some(serving)) if !new.is_same(&serving) => {
             Some(replacement(section, new, serving, certificates))
@@ -137,12 +137,12 @@ fn replacement(
             new
         }
         Some(first) => {
-            let refusal = CertificateRefusal {
+            let rejection = CertificateRefusal {
                 reason: first.kind.as_str(),
                 may_be_half_replaced: false,
                 findings: findings(section, &problems),
             };
-            certificates.keep(serving, refusal)
+            certificates.keep(serving, rejection)
         }
     }
 }

@@ -79,7 +79,7 @@ fn client_ca(section: &Section<'_>, path: &str, subjects: Vec<String>) -> Option
 /// Names are compared as a whole: a pattern would match no client.
 fn warn_about_wildcards(section: &Section<'_>, subjects: &[&str]) {
     for subject in subjects.iter().filter(|subject| subject.contains('*')) {
-        let what = format!("{subject:?} is compared as a whole: its * is not a wildcard");
-        section.warn("subjects", format!("{what}; list each name"));
+        let problem = format!("{subject:?} is compared as a whole: its * is not a wildcard");
+        section.warn("subjects", format!("{problem}; list each name"));
     }
 }

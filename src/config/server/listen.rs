@@ -72,7 +72,7 @@ fn address(section: &Section<'_>, item: &Item<'_>) -> Option<ListenAddress> {
     }
 }
 
-/// Whether connections begin with a PROXY header. There is no value for detection: the specification forbids it.
+/// The values of `proxy_protocol`: true if connections begin with a PROXY header. No value enables detection: the specification forbids it.
 const PROXY_PROTOCOL: [(&str, bool); 2] = [("off", false), ("required", true)];
 
 /// Reads the networks of load balancers.

@@ -54,9 +54,9 @@ fn a_secret_that_everybody_can_read_is_an_error_unless_it_is_allowed() {
                 "{faults}"
             );
         }
-        let said = warnings(with_mode(&allowing, name, 0o604));
-        assert_eq!(said.len(), 1, "{said:?}");
-        assert!(said[0].contains(what), "{said:?}");
+        let found = warnings(with_mode(&allowing, name, 0o604));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains(what), "{found:?}");
     }
 }
 
@@ -87,9 +87,9 @@ fn a_file_that_everybody_can_write_is_an_error_in_any_case() {
     let allowing = format!("danger_world_readable_secrets = true{GOOD}");
     for name in ["config.toml", "server.pem", "server.key", "pin", "secret"] {
         let faults = with_mode(&allowing, name, 0o602).unwrap_err().to_string();
-        let what = "everybody can write ";
+        let message = "everybody can write ";
         assert!(
-            faults.contains(what) && faults.contains(name),
+            faults.contains(message) && faults.contains(name),
             "{name}: {faults}"
         );
         assert!(faults.contains("(mode 0602); chmod o-w it"), "{faults}");

@@ -8,7 +8,7 @@ const CLIENT_AUTH: &str = "[server.tls.client_auth]\nca = \"amazon-trust-service
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn a_blank_name_is_an_error_wherever_it_is() {
     for blank in ["", " ", "\\t", "\\u00a0"] {
-        let what = match blank {
+        let problem = match blank {
             "" => "is empty",
             _ => "has only blanks",
         };
@@ -81,7 +81,7 @@ fn a_blank_name_is_an_error_wherever_it_is() {
             ),
         ] {
             let text = faults(from, &to.replace("{}", blank));
-            let fault = format!("{place}{what}");
+            let fault = format!("{place}{problem}");
             assert!(text.contains(&fault), "{fault} is not in:\n{text}");
             assert_eq!(text.lines().count(), 1, "{text}");
         }

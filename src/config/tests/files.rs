@@ -19,7 +19,7 @@ fn secrets_never_show() {
 }
 
 #[test]
-fn files_that_are_missing_or_empty_are_faults() {
+fn missing_and_empty_files_are_errors() {
     assert!(
         load(&PathBuf::from("/nonexistent/config.toml"))
             .unwrap_err()

@@ -238,10 +238,10 @@ fn dangerous_settings_of_the_librarys_process_are_warned_about() {
             "hsm[0].danger_no_sandbox: the library runs without a sandbox",
         ),
     ] {
-        let told = warnings(&with(line));
+        let found = warnings(&with(line));
         assert!(
-            told.len() == 1 && told[0].contains(warning),
-            "{line}: {told:?}"
+            found.len() == 1 && found[0].contains(warning),
+            "{line}: {found:?}"
         );
     }
 }
@@ -257,14 +257,14 @@ fn a_writable_path_that_reaches_files_of_the_proxy_is_warned_about() {
         let lines = format!("{NAME}\nwritable = [{path:?}]");
         let (directory, file) = configured(&GOOD.replace(NAME, &lines));
         std::os::unix::fs::symlink(directory.path(), directory.path().join("link")).unwrap();
-        let told = warnings(&read(&file).outcome.unwrap());
-        let [told] = &told[..] else {
-            panic!("{path}: {told:?}");
+        let found = warnings(&read(&file).outcome.unwrap());
+        let [warning] = &found[..] else {
+            panic!("{path}: {found:?}");
         };
-        assert!(told.contains("hsm[0].writable: with "), "{told}");
+        assert!(warning.contains("hsm[0].writable: with "), "{warning}");
         assert!(
-            told.contains(&format!("{reached}, which the proxy reads")),
-            "{told}"
+            warning.contains(&format!("{reached}, which the proxy reads")),
+            "{warning}"
         );
     }
     let (directory, file) =
@@ -324,13 +324,13 @@ fn a_worker_gets_no_settings_from_a_faulty_file() {
         ),
     ] {
         let (_directory, file) = configured(&GOOD.replace(from, to));
-        let told = settings_of(&file, "hsm-a").unwrap_err().to_string();
-        assert!(told.contains(fault), "{to}: {told}");
+        let message = settings_of(&file, "hsm-a").unwrap_err().to_string();
+        assert!(message.contains(fault), "{to}: {message}");
     }
     let (directory, file) = configured(GOOD);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o606)).unwrap();
-    let told = settings_of(&file, "hsm-a").unwrap_err().to_string();
-    assert!(told.contains("everybody can write"), "{told}");
+    let message = settings_of(&file, "hsm-a").unwrap_err().to_string();
+    assert!(message.contains("everybody can write"), "{message}");
     fs::remove_file(directory.path().join("config.toml")).unwrap();
     assert!(
         settings_of(&file, "hsm-a")

@@ -19,7 +19,7 @@ fn stores_may_share_neither_prefix_nor_access_key() {
     }
 }
 
-/// Another store that names keys of its own.
+/// Returns a configuration with a second store that has separate keys.
 fn second_store(keys: &str) -> String {
     format!(
         "{GOOD}[[key_store]]\nname = \"retail\"\npath_prefix = \"/retail\"\nregion = \"eu-west-1\"\n[[key_store.credential]]\n\
@@ -74,7 +74,7 @@ fn versions_quota_share_and_legacy_ciphertexts() {
     assert_eq!(numbers, [2, 1]);
 }
 
-/// What a rotation does not change stays: the key that is read from its table is the same but for its versions.
+/// A rotation changes only the versions: the key that is read from its table is otherwise the same.
 #[test]
 fn a_key_is_read_back_from_the_table_of_a_rotation() {
     let versions = "primary = 2\nversions = [{ version = 1, label = \"a \\\"b\\\"\" }, { version = 2, cka_id = \"0bff\" }]";

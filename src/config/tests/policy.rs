@@ -18,7 +18,7 @@ fn with_policy(rules: &str, add: impl FnOnce(&Path)) -> Result<Loaded, Findings>
     add(&policy);
     let table = "[policy]\nengine = \"cedar\"\npath = \"policy\"\n[[hsm]]";
     let text = GOOD.replace("[[hsm]]", table);
-    // What the commands for auditors say is the same.
+    // The commands for auditors report the same findings.
     let file = directory.path().join("config.toml");
     fs::write(&file, &text).unwrap();
     let (loaded, outline) = (parse(&text, directory.path()), outline(&file));
@@ -38,7 +38,7 @@ fn write(directory: &Path, name: &str) {
 }
 
 #[test]
-fn what_editors_and_volumes_leave_behind_is_ignored() {
+fn files_of_editors_and_volumes_are_ignored() {
     let loaded = with_policy(ALL, |policy| {
         symlink("alice@host.1234:1", policy.join(".#a.cedar")).unwrap();
         for name in [
@@ -109,11 +109,11 @@ fn another_file_that_is_not_read_is_warned_about() {
         ),
     ] {
         let loaded = with_policy(ALL, |policy| write(policy, name)).unwrap();
-        let said: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-        assert_eq!(said.len(), 1, "{said:?}");
+        let found: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
         assert!(
-            said[0].contains("policy.path: ") && said[0].contains(what),
-            "{said:?}"
+            found[0].contains("policy.path: ") && found[0].contains(what),
+            "{found:?}"
         );
     }
 }
@@ -136,37 +136,37 @@ fn an_empty_policy_file_is_an_error() {
 fn names_that_the_configuration_does_not_have_are_warned_about() {
     let rules = "@id(\"typos\") permit(principal, action, resource in Xks::KeyStore::\"paymentz\") when { resource.id == \"orderz\" };";
     let loaded = with_policy(rules, |_| {}).unwrap();
-    let said: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(said.len(), 2, "{said:?}");
+    let found: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(found.len(), 2, "{found:?}");
     assert!(
-        said[0].contains("policy.path: \"typos\" names the key store \"paymentz\""),
-        "{said:?}"
+        found[0].contains("policy.path: \"typos\" names the key store \"paymentz\""),
+        "{found:?}"
     );
-    assert!(said[1].contains("did you mean \"orders\"?"), "{said:?}");
+    assert!(found[1].contains("did you mean \"orders\"?"), "{found:?}");
     let good = "permit(principal, action, resource == Xks::Key::\"payments/orders\") when { resource.labels.contains(\"orders\") && context.region == \"eu-west-1\" };";
     assert_eq!(with_policy(good, |_| {}).unwrap().warnings, []);
 }
 
 #[test]
 fn a_rule_about_client_certificates_is_warned_about_when_none_is_requested() {
-    let said = |condition: &str| {
+    let warnings_of = |condition: &str| {
         let rule =
             format!("@id(\"it\") permit(principal, action, resource) when {{ {condition} }};");
         let loaded = with_policy(&rule, |_| {}).unwrap();
         let warnings = loaded.warnings.iter().map(ToString::to_string);
         warnings.collect::<Vec<_>>()
     };
-    let asked = said(
+    let absent = warnings_of(
         "context.client_certificate == \"verified\" || context.client_certificate == \"absent\"",
     );
-    assert_eq!(asked.len(), 1, "{asked:?}");
-    let what = "policy.path: \"it\" tests client_certificate, which is always \"off\"";
-    assert!(asked[0].contains(what), "{asked:?}");
+    assert_eq!(absent.len(), 1, "{absent:?}");
+    let warning = "policy.path: \"it\" tests client_certificate, which is always \"off\"";
+    assert!(absent[0].contains(warning), "{absent:?}");
     assert_eq!(
-        said("context.client_certificate == \"off\""),
+        warnings_of("context.client_certificate == \"off\""),
         Vec::<String>::new()
     );
-    let misspelt = said("context.client_certificate == \"valid\"");
+    let misspelt = warnings_of("context.client_certificate == \"valid\"");
     assert!(
         misspelt[0].contains("known are: off, absent, verified"),
         "{misspelt:?}"

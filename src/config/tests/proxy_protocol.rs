@@ -58,8 +58,8 @@ fn listeners_have_an_address_or_a_table_with_one() {
             .map(|(address, is)| (String::from(*address), *is));
         let expected: Vec<_> = expected.collect();
         assert_eq!(listed(&configuration.server.listen), expected, "{listen}");
-        let of_admin = listed(&configuration.admin.unwrap().listen);
-        let same_ports = of_admin
+        let admin = listed(&configuration.admin.unwrap().listen);
+        let same_ports = admin
             .into_iter()
             .map(|(address, is)| (address.replace(":91", ":44"), is));
         assert_eq!(same_ports.collect::<Vec<_>>(), expected, "{listen}");
@@ -88,7 +88,7 @@ fn trusted_sources_and_endpoints_are_read() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn what_cannot_have_its_effect_is_an_error() {
+fn a_setting_without_effect_is_an_error() {
     let admin =
         "admin = { listen = { address = \"127.0.0.1:9180\", proxy_protocol = \"required\" } }\n";
     let required = format!("{REQUIRED}\n{TRUSTED}");
@@ -138,7 +138,7 @@ fn what_cannot_have_its_effect_is_an_error() {
         ),
         (
             &required,
-            "vpc_endpoint_mode = \"refuse\"",
+            "vpc_endpoint_mode = \"reject\"",
             "",
             "it may be \"observe\" or \"enforce\"",
         ),
@@ -194,7 +194,7 @@ fn what_cannot_have_its_effect_is_an_error() {
 const LISTEN_PLAIN: &str = "listen = \"127.0.0.1:0\"";
 
 #[test]
-fn what_weakens_or_blocks_is_warned_about() {
+fn settings_that_weaken_or_block_are_warned_about() {
     let everyone = format!("{REQUIRED}\nproxy_protocol_trusted_sources = [\"0.0.0.0/0\"]");
     let two = format!(
         "listen = [\"0.0.0.0:444\", {}]\n{TRUSTED}",
@@ -228,13 +228,13 @@ fn what_weakens_or_blocks_is_warned_about() {
 }
 
 #[test]
-fn what_belongs_to_new_listeners_waits_for_the_restart() {
+fn settings_of_new_listeners_wait_for_the_restart() {
     let changes = |(old, of_old): (&str, &str), (new, of_new): (&str, &str)| {
         let (old, new) = (configuration(old, of_old), configuration(new, of_new));
         let changes = Changes::between(&old, &new);
         let places = |list: &[crate::config::Change]| {
             let places = list.iter().map(|change| change.place.clone());
-            // Each configuration has a directory, and a certificate, of its own.
+            // Each configuration has a different directory and a different certificate.
             let is_ours = |place: &String| !place.contains("tls") && !place.contains("pin");
             places.filter(is_ours).collect::<Vec<_>>().join(" ")
         };

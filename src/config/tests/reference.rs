@@ -151,7 +151,7 @@ fn every_key_is_documented_and_every_documented_key_exists() {
             .iter()
             .any(|known| known.starts_with(&format!("{key}.")))
     };
-    // The forms of a secret have a table of their own.
+    // The forms of a secret have a separate table.
     let is_secret = |key: &str| {
         let parent = key.rsplit_once('.').map(|(parent, _)| parent);
         matches!(parent, Some("hsm.pin" | "key_store.credential.secret"))

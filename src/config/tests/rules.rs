@@ -1,10 +1,10 @@
-//! Each rule has its fault: a table of what is wrong, and what is said of it.
+//! Each rule has an error message: a table of wrong settings and their messages.
 
 use super::faults;
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn each_rule_has_its_fault() {
+fn each_rule_has_an_error_message() {
     for (from, to, fault) in [
         (
             "[server]\nlisten",
@@ -320,7 +320,7 @@ fn each_rule_has_its_fault() {
         (
             "[[hsm]]",
             "[audit]\npath = \"a\"\non_failure = \"ignore\"\n[[hsm]]",
-            "it may be \"refuse\"",
+            "it may be \"refuse\"", // plain-english: quotation
         ),
         (
             "[[hsm]]",

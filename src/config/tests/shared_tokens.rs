@@ -19,10 +19,10 @@ fn one_token_under_two_names_is_warned_about() {
         "/usr/lib/softhsm/libsofthsm2.so",
         "/usr/lib/softhsm/../softhsm/libsofthsm2.so",
     ] {
-        let said = warnings("/usr/lib/softhsm/libsofthsm2.so", module);
-        assert_eq!(said.len(), 1, "{said:?}");
+        let found = warnings("/usr/lib/softhsm/libsofthsm2.so", module);
+        assert_eq!(found.len(), 1, "{found:?}");
         let warning = "hsm[1].token: is also the token of \"hsm-a\": failover";
-        assert!(said[0].contains(warning), "{said:?}");
+        assert!(found[0].contains(warning), "{found:?}");
     }
 }
 

@@ -87,16 +87,16 @@ fn each_rule_has_its_warning() {
     for (from, to, warning) in WARNINGS {
         assert!(GOOD.contains(from), "{from}");
         let loaded = load_text(&GOOD.replacen(from, to, 1)).unwrap();
-        let said: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        let found: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
         assert!(
-            said.iter().any(|said| said.contains(warning)),
-            "{warning} is not in {said:?}"
+            found.iter().any(|text| text.contains(warning)),
+            "{warning} is not in {found:?}"
         );
     }
 }
 
 #[test]
-fn what_is_well_is_not_warned_about() {
+fn correct_settings_cause_no_warning() {
     for (from, to) in [
         ("\"/payments\"", "\"/kms/xks/version\""),
         ("\"/payments\"", "\"/kms/xks/v1/more\""),

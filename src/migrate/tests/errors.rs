@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn bad_settings_are_told_all_at_once_and_nothing_is_made() {
+fn all_errors_are_reported_at_once_and_no_file_is_written() {
     for (from, to, fault) in [
         (
             "ip = \"::\"",
@@ -66,22 +66,22 @@ fn bad_settings_are_told_all_at_once_and_nothing_is_made() {
 }
 
 #[test]
-fn no_note_and_no_fault_quotes_a_secret() {
+fn notes_and_errors_contain_no_secret() {
     let migration = migrated(SETTINGS);
     let text = format!("{migration:?}");
     assert!(
         !text.contains(SECRET) && !text.contains("hunter2"),
         "{text}"
     );
-    // Cut anywhere, or with any one character damaged, the settings are a fault or a configuration, and never a panic.
+    // Settings that are cut off anywhere, or have one damaged character, cause errors or a configuration, and never a panic.
     for (end, _) in SETTINGS.char_indices() {
         let damaged = format!("{}\u{0}{}", &SETTINGS[..end], &SETTINGS[end + 1..]);
         for text in [&SETTINGS[..end], &damaged] {
             if let Err(faults) = convert(text, &origin(Path::new("/old"))) {
-                let told = faults.to_string();
+                let message = faults.to_string();
                 assert!(
-                    !told.contains("Zq3W") && !told.contains("hunter2"),
-                    "{told}"
+                    !message.contains("Zq3W") && !message.contains("hunter2"),
+                    "{message}"
                 );
             }
         }

@@ -1,4 +1,4 @@
-//! What the settings of the sample proxy lack, or say in another way.
+//! Tests for settings of the sample proxy that lack a value or have it in a different form.
 
 use super::*;
 
@@ -36,7 +36,7 @@ fn gaps_stay_gaps_and_check_config_sees_them() {
 }
 
 #[test]
-fn what_was_switched_off_is_said_loudly() {
+fn disabled_protection_is_in_the_notes() {
     let migration = changed(
         "is_sigv4_auth_enabled = true",
         "is_sigv4_auth_enabled = false",
@@ -64,7 +64,7 @@ fn what_was_switched_off_is_said_loudly() {
 }
 
 #[test]
-fn without_mtls_no_client_certificate_is_asked_for() {
+fn without_mtls_no_client_certificate_is_requested() {
     let migration = changed("is_mtls_enabled = true", "is_mtls_enabled = false");
     assert!(!migration.configuration.contains("client_auth"));
     let start = SETTINGS.find("[tls]").unwrap();
@@ -72,7 +72,7 @@ fn without_mtls_no_client_certificate_is_asked_for() {
     let no_tls = SETTINGS.replace(&SETTINGS[start..end], "");
     let migration = migrated(&no_tls.replace("is_mtls_enabled = true", "is_mtls_enabled = false"));
     assert_to_do(&migration, "tls", "server.tls");
-    // With mTLS switched on and no authority to trust, dropping it would let everybody in.
+    // If mTLS is enabled without a trusted authority, dropping mTLS would permit every client.
     let faults = convert(&no_tls, &origin(Path::new("/old"))).unwrap_err();
     assert!(faults.to_string().contains("tls: is missing"), "{faults}");
 }
@@ -93,7 +93,7 @@ fn the_module_behind_the_logger_is_used() {
 }
 
 #[test]
-fn stores_get_names_of_their_own() {
+fn stores_get_unique_names() {
     for (prefix, name) in [
         ("/root", "root-2"),
         ("/a.b/../c d", "a-b----c-d"),

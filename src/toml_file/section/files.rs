@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::Section;
 
 impl Section<'_> {
-    /// Whether random secrets take the places of all secrets.
+    /// Returns whether random secrets replace all secrets.
     pub(crate) fn withholds_secrets(&self) -> bool {
         self.document.withholds_secrets()
     }
@@ -18,7 +18,7 @@ impl Section<'_> {
         self.document.note_directory(path);
     }
 
-    /// Whether the content of each PIN is checked.
+    /// Returns whether the content of each PIN is checked.
     pub(crate) fn reads_pins(&self) -> bool {
         self.document.reads_pins()
     }
@@ -62,7 +62,7 @@ impl Section<'_> {
         self.document.allow_readable_secrets();
     }
 
-    /// Whether every user of the machine may be able to read secret files.
+    /// Returns whether secret files may be readable by every user of the machine.
     pub(crate) fn allows_readable_secrets(&self) -> bool {
         self.document.allows_readable_secrets()
     }

@@ -203,7 +203,7 @@ fn a_recorded_request_is_explained_by_the_current_policy() {
     );
     unknown.expect(
         2,
-        &["no line of the audit trail is about the request \"no-such-request\""],
+        &["no audit log line is about the request \"no-such-request\""],
     );
     run(&proxy.setup, &["policy", "explain", "--store", "payments"]).expect(2, &["--key"]);
 }

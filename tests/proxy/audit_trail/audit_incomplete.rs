@@ -80,7 +80,7 @@ fn gaps_and_repeated_lines_are_reported() {
     fs::remove_file(copy).unwrap();
 
     fs::write(trail.path(), "").unwrap();
-    let end = "were written, as the position file says";
+    let end = "were written according to the position file";
     show(&proxy, &[]).expect(3, &[end]);
     run(&proxy.setup, &["audit", "verify"]).expect(3, &["INCOMPLETE", end]);
 }
@@ -102,7 +102,7 @@ fn a_file_without_a_line_is_not_a_success() {
     let (_proxy, trail) = written("");
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
-    let no_line = ["no line of an audit trail in"];
+    let no_line = ["no audit log line in"];
     fs::write(path("empty"), "").unwrap();
     fs::write(path("empty.gz"), gzip(&path("empty"))).unwrap();
     let level = ruzstd::encoding::CompressionLevel::Fastest;

@@ -114,9 +114,6 @@ fn unreadable_content_is_not_an_empty_success() {
         on(&["show"], std::slice::from_ref(&path)).expect(1, &["not of an audit trail"]);
     }
     fs::write(&path, "{\"v\":1,\"seq\":7,\"ti").unwrap();
-    let parts = [
-        "bytes behind the last whole line",
-        "no line of an audit trail",
-    ];
+    let parts = ["bytes behind the last whole line", "no audit log line"];
     on(&["show"], &[path]).expect(1, &parts);
 }

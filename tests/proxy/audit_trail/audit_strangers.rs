@@ -36,7 +36,7 @@ fn input_that_is_not_a_trail_is_reported() {
     }
     verify(b"", &["verify"]).expect(1, &["nothing is proved"]);
     verify(b"incomplete", &["verify"]).expect(1, &["nothing is proved"]);
-    verify(b"", &["show"]).expect(1, &["no line of an audit trail in"]);
+    verify(b"", &["show"]).expect(1, &["no audit log line in"]);
     for command in ["verify", "show"] {
         on(directory.path(), &[command]).expect(2, &["cannot read "]);
         on(&path.with_extension("absent"), &[command]).expect(2, &["absent: No such file"]);

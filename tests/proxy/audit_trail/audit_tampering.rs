@@ -127,7 +127,12 @@ fn every_change_of_a_trail_is_named() {
     let all = format!("lines 1 to {n} ({n} in 1 files)", n = lines.len());
     let genuine = ["the chain holds", "all genuine by the HSM", &all];
     scene.verify(lines.concat(), &["--hsm"]).expect(0, &genuine);
-    let alone = ["the chain holds", "the chain alone", "--hsm", &all];
+    let alone = [
+        "the chain holds",
+        "only the chain was verified",
+        "--hsm",
+        &all,
+    ];
     scene.verify(lines.concat(), &[]).expect(0, &alone);
     let at = scene.line_of_kind("request", 10);
     type Change<'a> = &'a dyn Fn(&mut Vec<String>);
@@ -193,7 +198,7 @@ impl Scene {
             .expect(0, &["keep for the next time: --after"]);
         let cut = &self.lines[..self.lines.len() - 3];
         self.verify(cut.concat(), &[])
-            .expect(3, &["INCOMPLETE", "as the position file says"]);
+            .expect(3, &["INCOMPLETE", "according to the position file"]);
         let fault = self.damage(cut, &["--after", known]);
         assert_eq!(fault["damage"], "known_line_missing", "{fault}");
         // A removed beginning is found with --after, and is always mentioned.
@@ -210,7 +215,7 @@ impl Scene {
         // A line that is being written is not damage.
         let half = self.lines.concat() + &self.lines[3][..40];
         self.verify(half, &[])
-            .expect(0, &["40 bytes stand behind the last whole line"]);
+            .expect(0, &["40 bytes follow the last whole line"]);
     }
 
     fn forged_seals_are_found(&self) {

@@ -21,7 +21,7 @@ fn a_key_without_aes_gcm_is_no_key_for_kms() {
     let why = "cannot encrypt with AES-GCM: CKR_MECHANISM_INVALID (0x70) in C_EncryptInit";
     let fault = format!("FAULT payments/absent version 1: on hsm-a it {why}");
     run(&setup, &["check-config", "--hsm"]).expect(1, &[&fault]);
-    let refused = format!("refuses: {why}");
+    let refused = format!("rejects: {why}");
     run(&setup, &["key", "list"]).expect(1, &[&refused, &fault]);
 }
 

@@ -83,7 +83,7 @@ fn what_could_not_be_asked_is_not_called_ok() {
     checked.expect(
         1,
         &[
-            "payments/orders version 1: not known: hsm-a could not be asked",
+            "payments/orders version 1: not known: hsm-a could not be queried",
             "no-such-token",
         ],
     );

@@ -259,8 +259,13 @@ impl Scene {
         }
         // A seal of another key proves nothing.
         let lines = changed(AUDIT_KEY, "orders").concat();
-        self.verify(lines, &["--hsm"])
-            .expect(1, &["NOT CHECKED", "\"orders\", which is not the trail's"]);
+        self.verify(lines, &["--hsm"]).expect(
+            1,
+            &[
+                "NOT CHECKED",
+                "\"orders\", which is not the key of the audit trail",
+            ],
+        );
         // A audit trail without any seal is not accepted with --hsm.
         let mut bare = self.lines.clone();
         for line in bare.iter_mut().filter(|line| line.contains("\"sealed\"")) {

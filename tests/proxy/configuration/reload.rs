@@ -408,7 +408,7 @@ fn no_request_is_lost_while_the_configuration_changes_all_the_time() {
         .map(|n| {
             proxy.setup.toml().replacen(
                 "state = \"enabled\"",
-                &format!("state = \"enabled\"\nfair = {n}"),
+                &format!("state = \"enabled\"\nweight = {n}"),
                 1,
             )
         })

@@ -75,7 +75,7 @@ pub fn panic_in_a_request(proxy: &Proxy, order: &PathBuf) {
 
 fn is_panic(line: &Value) -> bool {
     let message = line["message"].as_str().unwrap_or_default();
-    message.starts_with("a panic")
+    message.starts_with("panic;")
 }
 
 #[test]

@@ -224,7 +224,7 @@ impl Scene {
         rewritten[at] = forged(&rewritten[at]);
         recompute(&mut rewritten, at);
         self.verify(rewritten.concat(), &[])
-            .expect(0, &["could have made anew"]);
+            .expect(0, &["could have written a new chain"]);
         let fault = self.damage(&rewritten, &["--hsm"]);
         assert_eq!(fault["damage"], "false_seal", "{fault}");
         assert_eq!(
